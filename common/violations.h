@@ -1,0 +1,30 @@
+// Collects everything that is wrong with a request, so that its author hears it all at once.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+
+namespace mentor {
+
+struct Violation {
+  std::string field;        // Path, for instance "rule.lifetimes_per_update".
+  std::string description;  // Value, bound and remedy in one sentence.
+};
+
+class Violations {
+ public:
+  void Add(std::string field, std::string description) {
+    list_.push_back({std::move(field), std::move(description)});
+  }
+  bool empty() const { return list_.empty(); }
+  const std::vector<Violation>& list() const { return list_; }
+  // OK, or INVALID_ARGUMENT with one line "field: description" for each violation.
+  absl::Status ToStatus() const;
+
+ private:
+  std::vector<Violation> list_;
+};
+
+}  // namespace mentor

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Installs what Mentor needs to build, run and be tested on Debian 12: packages from apt.txt, wheels from
+# requirements*.txt into .deps/. Safe to run again: what is already there is left alone.
+#
+# Usage: deploy/install.sh [--cuda] [--help]
+#   --cuda   also install the wheels that LibTorch needs on a GPU (about 3 GB)
+#
+# Example: deploy/install.sh && cmake --preset dev && cmake --build --preset dev
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cuda=0
+for argument in "$@"; do
+  case "$argument" in
+    --cuda) cuda=1 ;;
+    -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
+  esac
+done
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else
+    echo "install.sh: need root to run: $*; become root or install sudo" >&2
+    exit 1
+  fi
+}
+
+install_packages() {
+  local wanted missing=()
+  mapfile -t wanted < <(grep -v '^#' deploy/apt.txt)
+  for package in "${wanted[@]}"; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Wheels are used for their C++ headers, libraries and data, so one fixed Python tag serves any Python here.
+install_wheels() {
+  local list=$1 stamp
+  stamp=".deps/$(basename "$list").sha256"
+  if sha256sum --quiet --check "$stamp" >/dev/null 2>&1; then return; fi
+  echo "Installing wheels of $list into .deps/wheels"
+  mkdir -p .deps/wheels
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+    --target .deps/wheels --upgrade --no-deps --require-hashes --only-binary=:all: --no-compile \
+    --implementation cp --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
+    --platform manylinux_2_25_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+    -r "$list"
+  sha256sum "$list" > "$stamp"
+}
+
+install_packages
+install_wheels deploy/requirements.txt
+if [ "$cuda" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi

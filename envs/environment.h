@@ -1,0 +1,82 @@
+// The environment interface and its catalogue. An environment is one file that implements Environment and registers a
+// factory; the conformance suite and `mentor env` then know it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "common/options.h"
+#include "common/rng.h"
+#include "mentor/v1/rollout_service.pb.h"
+
+namespace mentor::envs {
+
+struct EnvironmentInfo {
+  std::string name;
+  std::string summary;         // One line: what is to be done, and the source.
+  int observation_size = 0;    // D
+  int action_size = 0;         // A
+  int episode_steps = 0;       // M: the episode is truncated after this many steps.
+  // Every episode has exactly M steps and depends only on task and reset key, so a unit can be one episode.
+  bool independent_episodes = true;
+};
+
+struct StepOutcome {
+  double reward = 0;        // Shaped reward.
+  bool success = false;     // Reported after this step.
+  bool terminated = false;  // The task ended.
+  bool truncated = false;   // Step M of the episode.
+};
+
+// One simulator with one task. Not thread-safe: one per worker thread. Models are shared behind it, read-only.
+class Environment {
+ public:
+  virtual ~Environment() = default;
+  virtual const EnvironmentInfo& info() const = 0;
+
+  // Chooses the task of all later resets. INVALID_ARGUMENT for parameters that the environment refuses.
+  virtual absl::Status SetTask(const v1::EnvironmentTask& task) = 0;
+  // Begins an episode. random has purpose kEnvironmentReset; episode is its step argument. observation: [D].
+  virtual absl::Status Reset(const RandomStream& random, uint32_t episode,
+                             std::span<double> observation) = 0;
+  // One control step. action: [A], unclipped, finite. A step beyond the end of an episode is FAILED_PRECONDITION;
+  // an unstable simulator is INTERNAL and ends the unit.
+  virtual absl::StatusOr<StepOutcome> Step(std::span<const float> action,
+                                           std::span<double> observation) = 0;
+  // Everything that Step needs to go on bit for bit in another process, after SetTask there.
+  virtual std::string SaveState() const = 0;
+  virtual absl::Status RestoreState(std::string_view state, std::span<double> observation) = 0;
+};
+
+// What is registered.
+struct EnvironmentEntry {
+  std::string name;
+  std::string summary;
+  OptionTable options;
+  std::function<absl::StatusOr<std::unique_ptr<Environment>>(const OptionValues&)> make;
+};
+
+// The catalogue, ordered by name. Filled before main by RegisterEnvironment; read-only afterwards.
+const std::vector<const EnvironmentEntry*>& Catalogue();
+const EnvironmentEntry* FindEnvironment(std::string_view name);  // nullptr when unknown.
+// Hash of names, options and versions: equal hashes mean that units may be exchanged.
+std::string CatalogueHash();
+
+// NOT_FOUND names the near matches; INVALID_ARGUMENT lists bad options under `field_path`.
+absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
+    std::string_view name, const google::protobuf::RepeatedPtrField<v1::Option>& options,
+    std::string_view field_path = "task.options");
+
+struct RegisterEnvironment {
+  explicit RegisterEnvironment(EnvironmentEntry entry);
+};
+
+}  // namespace mentor::envs

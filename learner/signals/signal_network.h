@@ -1,0 +1,85 @@
+// The meta-learned network, seen from both sides: the learner runs it along a lifetime, an outer rule trains it.
+// A network is one file that implements SignalNetwork and registers a factory.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/options.h"
+#include "common/rng.h"
+#include "learner/agents/param_layout.h"
+#include "learner/segment.h"
+#include "mentor/v1/spec.pb.h"
+
+namespace mentor::learner {
+
+struct SignalContext {
+  int64_t observation_size = 0;  // D
+  int64_t action_size = 0;       // A
+  v1::SignalRole role = v1::REWARD;
+  v1::SignalInput input = v1::SUCCESS;
+};
+
+// What the network carries from step to step of S lifetimes. Begins as zeros.
+struct SignalState {
+  std::vector<torch::Tensor> recurrent;  // Network's own, each [S, ...].
+  torch::Tensor previous;                // [S]: its own last output as used.
+};
+
+struct SignalOutputs {
+  torch::Tensor signals;    // [S, T]
+  torch::Tensor log_probs;  // [S, T]; undefined without noise
+  torch::Tensor values;     // [S, T]; undefined without noise
+};
+
+// Differentiable quantities of a piece of recorded lifetimes.
+struct SignalEvaluation {
+  torch::Tensor log_probs;  // [N, t]: of the recorded signals
+  torch::Tensor log_stds;   // [N, t]: ln sigma
+  torch::Tensor values;     // [N, t]
+  std::vector<torch::Tensor> final_recurrent;
+};
+
+// Immutable: weights are an argument [P], so one object serves all threads.
+class SignalNetwork {
+ public:
+  virtual ~SignalNetwork() = default;
+  virtual const ParamLayout& layout() const = 0;
+  // [P] float32 from keyed normals (purpose kSignalWeights).
+  virtual torch::Tensor InitialWeights(uint64_t seed) const = 0;
+  virtual SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const = 0;
+
+  // Runs along one segment, lock-step over S lifetimes, without gradients, and advances *state.
+  // noise: [S, T] standard normals for sampled signals; undefined for means.
+  virtual SignalOutputs Run(const torch::Tensor& weights, const Segment& segment,
+                            const torch::Tensor& noise, SignalState* state) const = 0;
+
+  // The network's input [N, t, features] for a recorded piece; `previous` is [N, t]: the signal used one step before.
+  virtual torch::Tensor Features(const Segment& segment, const torch::Tensor& previous) const = 0;
+  // Runs a piece with recorded inputs and signals, differentiable in `weights`, from detached `recurrent`.
+  virtual SignalEvaluation Evaluate(const torch::Tensor& weights, const torch::Tensor& features,
+                                    const torch::Tensor& signals,
+                                    const std::vector<torch::Tensor>& recurrent) const = 0;
+};
+
+struct SignalEntry {
+  std::string name;
+  std::string summary;
+  OptionTable options;
+  std::function<std::unique_ptr<SignalNetwork>(const SignalContext&, const OptionValues&)> make;
+};
+
+const std::vector<const SignalEntry*>& SignalNetworks();
+// Null, with violations under "signal.", when the spec does not fit.
+std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec, const SignalContext& context,
+                                                 Violations* violations);
+
+struct RegisterSignal {
+  explicit RegisterSignal(SignalEntry entry);
+};
+
+}  // namespace mentor::learner

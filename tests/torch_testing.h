@@ -1,0 +1,11 @@
+// What tests with LibTorch include: torch defines CHECK too, so Catch2 comes after it.
+#pragma once
+
+#include <torch/torch.h>
+
+#undef CHECK
+#undef LOG
+#undef DCHECK
+#undef FAIL
+
+#include "tests/testing.h"
