@@ -1,0 +1,83 @@
+// The report of one run: a self-contained HTML page with plots drawn by gnuplot, and beside it the plots as SVG and PNG
+// and every number as CSV. Reads nothing but its argument; writes only below one folder:
+//
+//   FOLDER/report.html              the page; opens without a network
+//   FOLDER/report/*.csv             the numbers: training, evaluation, tables, signals, phases
+//   FOLDER/report/*.{gp,svg,png}    one gnuplot script and two pictures for each figure
+//
+// The same data give the same numbers every time: intervals use keyed random numbers. Every part may be missing; the
+// page then says so. Functions without state; threads may share, but not the folder.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+namespace mentor::report {
+
+// One outer update. Names of metrics that the page knows; others only go to training.csv:
+//   seg0, seg1, ...     success rate of the episodes of inner iteration 0, 1, ... (training goals, sampled signals)
+//   shaped_return       mean shaped return of an episode
+//   pg_loss value_loss entropy kl epochs clip_fraction    of the outer update
+//   rollout_seconds policy_seconds signal_seconds update_seconds outer_seconds    CPU seconds by phase; policy is a
+//                       part of rollout, outer is the outer rule
+//   wall_seconds        wall time of the whole outer update
+struct TrainingPoint {
+  uint32_t outer_update = 0;  // From 1: updates done after this one.
+  uint64_t env_steps = 0;     // Environment steps of meta-training so far, this update's included.
+  std::map<std::string, double> metrics;
+};
+
+// One lifetime of an evaluation.
+struct EvaluationRow {
+  std::string method;       // "learned", "learned (best)", "PPO sparse", "PPO shaped"
+  std::string split;        // "test" or "train": goals never seen, or goals of meta-training
+  std::string environment;  // Optional; more than one gives a table for each.
+  uint32_t lifetime = 0;    // Number in its phase. Equal numbers and goals of two methods are compared in pairs.
+  uint32_t goal = 0;
+  int lifetime_episodes = 0;            // The first ones; those after them are deterministic.
+  std::vector<double> episode_success;  // 0 or 1 for each episode
+  std::vector<double> episode_return;   // Shaped return for each episode; may be empty.
+};
+
+// The signal network along one lifetime.
+struct SignalSample {
+  std::vector<double> signal;  // For each step, as the agent used it.
+  std::vector<double> shaped;  // The environment's shaped reward of the same steps.
+};
+
+struct ReportData {
+  std::string title;      // Of the experiment.
+  std::string spec_text;  // Text format, every default written out.
+  // Shown as a table: seed, versions, hash, threads, ...
+  std::vector<std::pair<std::string, std::string>> facts;
+  std::string signal_role = "reward";  // "reward" or "advantage"; a word for the text.
+  int iterations = 3;                  // Inner iterations of a lifetime: the segments seg0, seg1, ...
+  uint32_t outer_updates_total = 0;    // That the spec asks for.
+  uint32_t outer_updates_paper = 0;    // Of the published experiment on this benchmark; 0: there is none.
+  std::vector<TrainingPoint> training;
+  std::vector<EvaluationRow> evaluation;
+  std::vector<SignalSample> signals;
+};
+
+struct ReportOptions {
+  std::filesystem::path gnuplot = "gnuplot";  // Looked up on PATH when it has no slash.
+};
+
+struct ReportFiles {
+  std::filesystem::path html;
+  std::vector<std::filesystem::path> others;
+  std::string summary;  // The page's plain-words paragraph, as plain text.
+};
+
+// INVALID_ARGUMENT names the row that does not fit. FAILED_PRECONDITION when gnuplot is missing: the CSV files and a
+// page without plots are there all the same. UNAVAILABLE when a file cannot be written.
+absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::filesystem::path& folder,
+                                        const ReportOptions& options = {});
+
+}  // namespace mentor::report
