@@ -1,0 +1,23 @@
+// Segments on the wire: tensors by the field names of learner/segment.h, and their check on arrival. Pure.
+#pragma once
+
+#include <absl/status/statusor.h>
+
+#include "learner/segment.h"
+#include "mentor/v1/shard_service.pb.h"
+
+namespace mentor::learner {
+
+// Adds the tensors of a segment. outcomes_only: what an evaluation needs, without observations and actions.
+void AddTensors(const Segment& segment, bool outcomes_only, v1::Segment* proto);
+
+// The segment of iteration `proto.iteration()` of `shard`, every shape checked and every element finite. Tensors that
+// the shard did not ask for stay undefined; a missing one is INVALID_ARGUMENT.
+absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Shard& shard);
+
+// Steps of an iteration of this shard: T, or all deterministic episodes for the one after the last.
+int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration);
+// Iterations that a shard sends, the deterministic episodes counted as one more.
+uint32_t IterationsOf(const v1::Shard& shard);
+
+}  // namespace mentor::learner
