@@ -1,0 +1,50 @@
+// Reads, checks, completes, prints and hashes experiment specs (proto/mentor/v1/spec.proto). What registered parts
+// declare (names, options) is checked by their registries, not here. Pure functions; threads may share.
+//
+//   Violations violations;
+//   v1::ExperimentSpec spec = ParseSpec(text, {"rule.outer_updates=3"}, &violations);
+//   envs::MakeBenchmark(spec.benchmark(), &violations);  // and so on
+//   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/status/statusor.h>
+#include <google/protobuf/message.h>
+
+#include "common/violations.h"
+#include "mentor/v1/spec.pb.h"
+
+namespace mentor {
+
+inline constexpr size_t kSpecBytesMax = 1 << 20;
+inline constexpr int kSpecDepthMax = 32;
+
+// Protobuf text format, then overrides, then CheckSpec. Every violation is added; the spec is as far as it could be
+// read, without defaults written out.
+//
+// An override is "path.to.field=value". Enums go by name; a repeated enum takes "A,B" and is replaced. Options of
+// registered parts go by their own name: "rule.learning_rate=3e-4" or "rule.option.learning_rate=3e-4".
+v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::string>& overrides, Violations* violations);
+// The same as one answer.
+absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text, const std::vector<std::string>& overrides = {});
+
+// Ranges declared in spec.proto, and rules between fields. Also for specs that came over the wire.
+void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations);
+
+// The merged spec: every field that has a default holds it, or what was set.
+v1::ExperimentSpec WithDefaults(const v1::ExperimentSpec& spec);
+
+// Text format, as a file that LoadSpec reads.
+std::string PrintSpec(const v1::ExperimentSpec& spec);
+
+// SHA-256, in hexadecimal, of what the result depends on: the merged spec without display_name and checkpoint.
+std::string SpecHash(const v1::ExperimentSpec& spec);
+
+// One byte string for equal messages, whatever the serialiser does: set fields by number, floating point in hexadecimal,
+// options of one list by name. Unknown fields are left out.
+std::string CanonicalText(const google::protobuf::Message& message);
+
+}  // namespace mentor
