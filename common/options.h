@@ -21,8 +21,8 @@ struct OptionInfo {
   std::string default_value;  // As text; must itself be legal.
   double min = -1e300;        // Inclusive, for numbers and integers.
   double max = 1e300;
-  std::vector<std::string> choices;  // For kChoice.
-  std::string help;
+  std::vector<std::string> choices = {};  // For kChoice.
+  std::string help = {};
 };
 
 using OptionTable = std::vector<OptionInfo>;

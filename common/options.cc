@@ -1,0 +1,122 @@
+#include "common/options.h"
+
+#include <charconv>
+#include <cmath>
+#include <set>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include "common/check.h"
+
+namespace mentor {
+namespace {
+
+// The whole text as a number: no blanks, no trailing characters, no infinity.
+template <typename T>
+bool ParseNumber(const std::string& text, T* value) {
+  const char* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, *value);
+  return error == std::errc() && stopped == end && std::isfinite(static_cast<double>(*value));
+}
+
+const OptionInfo* Find(const OptionTable& table, const std::string& name) {
+  for (const OptionInfo& info : table) {
+    if (info.name == name) return &info;
+  }
+  return nullptr;
+}
+
+std::string Bounds(const OptionInfo& info) {
+  const bool has_min = info.min > -1e300, has_max = info.max < 1e300;
+  if (has_min && has_max) return absl::StrFormat(" from %.12g to %.12g", info.min, info.max);
+  if (has_min) return absl::StrFormat(" of at least %.12g", info.min);
+  if (has_max) return absl::StrFormat(" of at most %.12g", info.max);
+  return "";
+}
+
+// Empty when legal; else value, bound and remedy.
+std::string Complaint(const OptionInfo& info, const std::string& text) {
+  const std::string remedy = absl::StrCat("; the default is ", info.default_value);
+  switch (info.kind) {
+    case OptionInfo::Kind::kNumber: {
+      double number = 0;
+      if (ParseNumber(text, &number) && number >= info.min && number <= info.max) return "";
+      return absl::StrCat("is '", text, "'; give a number", Bounds(info), remedy);
+    }
+    case OptionInfo::Kind::kInteger: {
+      int64_t number = 0;
+      if (ParseNumber(text, &number) && static_cast<double>(number) >= info.min &&
+          static_cast<double>(number) <= info.max) {
+        return "";
+      }
+      return absl::StrCat("is '", text, "'; give an integer", Bounds(info), remedy);
+    }
+    case OptionInfo::Kind::kFlag:
+      if (text == "true" || text == "false") return "";
+      return absl::StrCat("is '", text, "'; give true or false", remedy);
+    case OptionInfo::Kind::kChoice:
+      for (const std::string& choice : info.choices) {
+        if (text == choice) return "";
+      }
+      return absl::StrCat("is '", text, "'; give one of ", absl::StrJoin(info.choices, ", "), remedy);
+  }
+  MENTOR_CHECK(false);
+}
+
+}  // namespace
+
+OptionValues OptionValues::Parse(const OptionTable& table,
+                                 const google::protobuf::RepeatedPtrField<v1::Option>& options,
+                                 std::string_view field_path, Violations* violations) {
+  OptionValues values;
+  for (const OptionInfo& info : table) {
+    MENTOR_CHECK(Complaint(info, info.default_value).empty());
+    MENTOR_CHECK(values.values_.emplace(info.name, info.default_value).second);
+  }
+  std::set<std::string> seen;
+  for (const v1::Option& option : options) {
+    const std::string field = std::string(field_path) + "." + option.name();
+    const OptionInfo* info = Find(table, option.name());
+    if (info == nullptr) {
+      const std::string known = absl::StrJoin(
+          table, ", ", [](std::string* out, const OptionInfo& entry) { out->append(entry.name); });
+      violations->Add(field, table.empty() ? "unknown option; there are none here: remove it"
+                                           : absl::StrCat("unknown option; known: ", known));
+      continue;
+    }
+    if (!seen.insert(option.name()).second) {
+      violations->Add(field, absl::StrCat("is set twice, the second time to '", option.value(), "'; remove one"));
+      continue;
+    }
+    if (std::string complaint = Complaint(*info, option.value()); !complaint.empty()) {
+      violations->Add(field, std::move(complaint));
+      continue;
+    }
+    values.values_[info->name] = option.value();
+  }
+  return values;
+}
+
+const std::string& OptionValues::Choice(std::string_view name) const {
+  const auto found = values_.find(name);
+  MENTOR_CHECK(found != values_.end());
+  return found->second;
+}
+
+double OptionValues::Number(std::string_view name) const {
+  double number = 0;
+  MENTOR_CHECK(ParseNumber(Choice(name), &number));
+  return number;
+}
+
+int64_t OptionValues::Integer(std::string_view name) const {
+  int64_t number = 0;
+  MENTOR_CHECK(ParseNumber(Choice(name), &number));
+  return number;
+}
+
+bool OptionValues::Flag(std::string_view name) const { return Choice(name) == "true"; }
+
+}  // namespace mentor

@@ -1,0 +1,72 @@
+#include "common/options.h"
+
+#include "tests/testing.h"
+
+namespace mentor {
+namespace {
+
+const OptionTable kTable = {
+    {.name = "rate", .default_value = "3e-4", .min = 0, .max = 1, .help = "Learning rate."},
+    {.name = "size", .kind = OptionInfo::Kind::kInteger, .default_value = "5", .min = 1, .help = "Size."},
+    {.name = "log", .kind = OptionInfo::Kind::kFlag, .default_value = "false", .help = "Talk."},
+    {.name = "view", .kind = OptionInfo::Kind::kChoice, .default_value = "all", .choices = {"all", "none"}, .help = "View."},
+};
+
+OptionValues Parse(std::vector<std::pair<std::string, std::string>> set, Violations* violations) {
+  google::protobuf::RepeatedPtrField<v1::Option> options;
+  for (const auto& [name, value] : set) {
+    v1::Option* option = options.Add();
+    option->set_name(name);
+    option->set_value(value);
+  }
+  return OptionValues::Parse(kTable, options, "rule.option", violations);
+}
+
+// The one violation that setting `name` to `value` gives; empty when there is none.
+std::string Complaint(const std::string& name, const std::string& value) {
+  Violations violations;
+  Parse({{name, value}}, &violations);
+  if (violations.empty()) return "";
+  REQUIRE(violations.list().size() == 1);
+  CHECK(violations.list()[0].field == "rule.option." + name);
+  return violations.list()[0].description;
+}
+
+TEST_CASE("options: defaults and set values", "[unit]") {
+  Violations violations;
+  const OptionValues defaults = Parse({}, &violations);
+  CHECK(defaults.Number("rate") == 3e-4);
+  CHECK(defaults.Integer("size") == 5);
+  CHECK_FALSE(defaults.Flag("log"));
+  CHECK(defaults.Choice("view") == "all");
+  const OptionValues values = Parse({{"rate", "0.25"}, {"size", "7"}, {"log", "true"}, {"view", "none"}}, &violations);
+  CHECK(values.Number("rate") == 0.25);
+  CHECK(values.Integer("size") == 7);
+  CHECK(values.Flag("log"));
+  CHECK(values.Choice("view") == "none");
+  CHECK(violations.empty());
+}
+
+TEST_CASE("options: what is wrong is named with value, bound and remedy", "[unit]") {
+  CHECK(Complaint("rate", "2") == "is '2'; give a number from 0 to 1; the default is 3e-4");
+  CHECK(Complaint("size", "0") == "is '0'; give an integer of at least 1; the default is 5");
+  CHECK(Complaint("log", "yes") == "is 'yes'; give true or false; the default is false");
+  CHECK(Complaint("view", "some") == "is 'some'; give one of all, none; the default is all");
+  CHECK(Complaint("speed", "1") == "unknown option; known: rate, size, log, view");
+  for (const char* bad : {"", " 1", "1 ", "0x1", "nan", "inf", "1,5", "0.5abc", "1e999"}) {
+    CHECK_FALSE(Complaint("rate", bad).empty());
+  }
+  for (const char* bad : {"", "5.0", "+5", "99999999999999999999", "five"}) CHECK_FALSE(Complaint("size", bad).empty());
+  for (const char* good : {"0", "1", "1e-9", "0.5"}) CHECK(Complaint("rate", good).empty());
+}
+
+TEST_CASE("options: all violations are reported at once, repeats among them", "[unit]") {
+  Violations violations;
+  Parse({{"rate", "-1"}, {"size", "x"}, {"other", "1"}, {"log", "true"}, {"log", "false"}}, &violations);
+  REQUIRE(violations.list().size() == 4);
+  CHECK(violations.list()[3].description == "is set twice, the second time to 'false'; remove one");
+  CHECK(violations.ToStatus().code() == absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace mentor
