@@ -1,0 +1,21 @@
+// Gradient clipping and Adam of S stacked agents as pure differentiable functions (ppo.md section 6). Generic in dtype
+// and device; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include "learner/agents/agent_batch.h"
+#include "learner/agents/ppo_config.h"
+
+namespace mentor::learner {
+
+// Norm over all parameters of each agent: [S].
+torch::Tensor GradNorm(const torch::Tensor& grad);
+
+// min(1, max_grad_norm / (norm + 1e-6)) per agent [S]; ones without clipping.
+torch::Tensor ClipScale(const torch::Tensor& grad_norm, const PpoConfig& config);
+
+// One step with the clipped gradient [S, P].
+AgentBatch AdamStep(const AgentBatch& agents, const torch::Tensor& grad, const PpoConfig& config);
+
+}  // namespace mentor::learner

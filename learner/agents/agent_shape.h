@@ -1,0 +1,33 @@
+// The networks of one agent: sizes, names of their parameters and initial weights (ppo.md section 2). Immutable values
+// and pure functions; threads may share.
+//
+//   policy mean : D -> H -> tanh -> H -> tanh -> A
+//   log std     : A free numbers
+//   value       : D -> H -> tanh -> H -> tanh -> 1     with a critic only
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <span>
+
+#include "common/rng.h"
+#include "learner/agents/param_layout.h"
+
+namespace mentor::learner {
+
+struct AgentShape {
+  int64_t observation_size = 0;  // D
+  int64_t action_size = 0;       // A
+  int64_t hidden_units = 64;     // H
+  bool critic = true;            // False in the role advantage, which has no value network.
+};
+
+// actor.W1 b1 W2 b2 W3 b3, logstd, then critic.W1 b1 W2 b2 W3 b3. Weights are [out, in].
+ParamLayout AgentLayout(const AgentShape& shape);
+
+// [S, P] float32: agents of these lifetime numbers. Tensor number = its index in the layout.
+torch::Tensor InitialTheta(const AgentShape& shape, double initial_std, uint64_t seed, Phase phase,
+                           std::span<const uint32_t> lifetimes);
+
+}  // namespace mentor::learner

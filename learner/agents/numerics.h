@@ -1,0 +1,17 @@
+// Fixes what decides LibTorch's last bits: kernel choice by CPU, threads, deterministic algorithms (design.md section 4).
+#pragma once
+
+#include <string>
+
+#include <absl/status/status.h>
+
+namespace mentor::learner {
+
+// Called first in main, before any thread and any other use of LibTorch. FAILED_PRECONDITION when LibTorch had already
+// chosen its kernels, or the CPU lacks the instruction set that every process must share.
+absl::Status FixNumerics();
+
+// For logs and fingerprints: "cpu avx2", or the name of the GPU.
+std::string DeviceName();
+
+}  // namespace mentor::learner

@@ -1,0 +1,39 @@
+// Constants of one PPO update (ppo.md sections 1 and 6). A value; threads may share.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include <absl/status/status.h>
+
+#include "mentor/v1/spec.pb.h"
+
+namespace mentor::learner {
+
+struct PpoConfig {
+  int64_t epochs = 64;
+  int64_t minibatches = 16;
+  double gamma = 0.99;
+  double gae_lambda = 0.95;
+  double clip = 0.2;
+  double value_coef = 0.5;
+  double entropy_coef = 0.0;
+  std::optional<double> max_grad_norm = 0.5;  // Unset: no clipping.
+  double learning_rate = 3e-4;                // Of this update, after annealing.
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.999;
+  double adam_epsilon = 1e-5;
+  bool normalize_advantage = true;
+  double advantage_epsilon = 1e-8;
+  bool clip_value_loss = false;
+  std::optional<double> target_kl;  // Unset: an update never stops early.
+};
+
+// update counts from 1 to num_updates = inner iterations - 1; it matters for annealing only.
+PpoConfig PpoConfigFromSpec(const v1::AgentSpec& spec, int64_t update, int64_t num_updates);
+
+// INVALID_ARGUMENT when T steps cannot be cut into these minibatches: fewer steps than minibatches, or, with
+// standardised advantages, a minibatch of a single step, which has no standard deviation.
+absl::Status CheckMinibatches(int64_t minibatches, bool normalize_advantage, int64_t steps);
+
+}  // namespace mentor::learner

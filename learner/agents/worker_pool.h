@@ -1,0 +1,50 @@
+// A fixed set of threads for tensor work, each running LibTorch single-threaded. Owned by the process, shared by its
+// shard runners and rules. Thread-safe and fair: the tasks of concurrent calls take turns, one task of each call in
+// turn. Which thread runs a task never changes a result: tasks write to their own slots, sums run afterwards.
+//
+//   MENTOR_RETURN_IF_ERROR(pool.ParallelFor(n, [&](int64_t i) { slots[i] = Work(i); return absl::OkStatus(); }));
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include <absl/status/status.h>
+
+namespace mentor::learner {
+
+class WorkerPool {
+ public:
+  explicit WorkerPool(int num_threads);  // At least 1.
+  ~WorkerPool();                         // No call may be under way.
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  int num_threads() const { return static_cast<int>(threads_.size()); }
+
+  // Runs task(0) ... task(n-1) with gradients off and returns when all of them are done. The status is that of the
+  // failed task with the least index; a task that throws has failed with INTERNAL. Called from a task of a pool it runs
+  // on that thread, one after another.
+  absl::Status ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task);
+
+ private:
+  struct Job;
+  void Run();
+
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<Job*> jobs_;  // With tasks that nobody has begun; the front is next.
+  bool stopping_ = false;
+  // Last, so that they stop first.
+  std::vector<std::thread> threads_;
+};
+
+// The same loop on the calling thread when pool is null.
+absl::Status ParallelFor(WorkerPool* pool, int64_t n, const std::function<absl::Status(int64_t)>& task);
+
+}  // namespace mentor::learner
