@@ -1,0 +1,33 @@
+// The sparse success signal (black_box.md section 3): what an agent without a shaped reward has, and what the signal
+// network sees of the task's outcome. Pure functions; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace mentor::learner {
+
+// Where each of S lifetimes stands in its episode; crosses from segment to segment. Begins as zeros.
+struct SuccessState {
+  torch::Tensor episode_steps;  // [S] int64: steps already made in the running episode
+  torch::Tensor succeeded;      // [S] uint8: 1 when one of them reported success
+};
+
+SuccessState InitialSuccessState(int64_t num_lifetimes);
+
+// Signals [S, T], in the dtype of `successes`, of one segment; advances *state.
+//   successes [S, T]: not 0 where the environment reported success after the step
+//   prev_done [S, T]: not 0 where a new episode begins
+//   max_episode_steps M: the last step of an episode is its M-th
+torch::Tensor SuccessSignals(const torch::Tensor& successes, const torch::Tensor& prev_done,
+                             int64_t max_episode_steps, SuccessState* state);
+
+// One lifetime, in double. `episode_steps` and `succeeded` are one lifetime's state.
+void SuccessSignal(std::span<const uint8_t> successes, std::span<const uint8_t> prev_done,
+                   int64_t max_episode_steps, int64_t* episode_steps, bool* succeeded,
+                   std::span<double> signals);
+
+}  // namespace mentor::learner
