@@ -4,7 +4,7 @@
 //   Violations violations;
 //   v1::ExperimentSpec spec = ParseSpec(text, {"rule.outer_updates=3"}, &violations);
 //   envs::MakeBenchmark(spec.benchmark(), &violations);  // and so on
-//   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+//   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
 #pragma once
 
 #include <string>

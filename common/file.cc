@@ -1,0 +1,241 @@
+#include "common/file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "common/failpoint.h"
+#include "common/status.h"
+
+namespace mentor {
+namespace {
+
+constexpr size_t kBlockBytes = 256 << 10;
+
+// Closes at the end of the scope; errors of close() do not matter after fsync.
+class Descriptor {
+ public:
+  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
+  ~Descriptor() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return descriptor_; }
+  int release() { return std::exchange(descriptor_, -1); }
+
+ private:
+  int descriptor_;
+};
+
+int OpenRetrying(const std::filesystem::path& path, int flags, int mode = 0) {
+  int descriptor;
+  do {
+    descriptor = open(path.c_str(), flags | O_CLOEXEC, mode);
+  } while (descriptor < 0 && errno == EINTR);
+  return descriptor;
+}
+
+// error(ENOSPC) of a failpoint acts like the system call that it stands before.
+std::optional<int> FailpointErrno(const std::optional<std::string>& hit) {
+  if (!hit) return std::nullopt;
+  if (*hit == "ENOSPC") return ENOSPC;
+  if (*hit == "EMFILE") return EMFILE;
+  if (*hit == "EROFS") return EROFS;
+  return EIO;
+}
+
+std::filesystem::path TemporaryPath(const std::filesystem::path& path) {
+  return path.parent_path() / absl::StrFormat(".%s.%d.tmp", path.stem().string(), getpid());
+}
+
+absl::Status WriteAll(int descriptor, std::string_view bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const std::string_view block = bytes.substr(0, kBlockBytes);
+    if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.write.block"))) {
+      return FileError("cannot write", path, *error);
+    }
+    const ssize_t written = write(descriptor, block.data(), block.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return FileError("cannot write", path, errno);
+    bytes.remove_prefix(written);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteTemporary(const std::filesystem::path& temporary, std::span<const std::string_view> pieces,
+                            int mode) {
+  if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.write.open"))) {
+    return FileError("cannot create", temporary, *error);
+  }
+  // Always a new inode: a descriptor whose fsync failed once must not be used again.
+  unlink(temporary.c_str());
+  const Descriptor file(OpenRetrying(temporary, O_WRONLY | O_CREAT | O_EXCL, mode));
+  if (file.get() < 0) return FileError("cannot create", temporary, errno);
+  for (const std::string_view piece : pieces) MENTOR_RETURN_IF_ERROR(WriteAll(file.get(), piece, temporary));
+  if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.write.fsync"))) {
+    return FileError("cannot sync", temporary, *error);
+  }
+  if (fsync(file.get()) != 0) return FileError("cannot sync", temporary, errno);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status FileError(std::string_view doing, const std::filesystem::path& path, int error_number) {
+  absl::StatusCode code = absl::StatusCode::kUnavailable;
+  std::string_view remedy = "look at the system's log and the state of the disk";
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+      code = absl::StatusCode::kResourceExhausted;
+      remedy = "free space on this file system, then try again";
+      break;
+    case EMFILE:
+    case ENFILE:
+      code = absl::StatusCode::kResourceExhausted;
+      remedy = "raise the limit of open files (ulimit -n)";
+      break;
+    case EACCES:
+    case EPERM:
+      code = absl::StatusCode::kFailedPrecondition;
+      remedy = "give this user the right to it, or choose another path";
+      break;
+    case EROFS:
+      code = absl::StatusCode::kFailedPrecondition;
+      remedy = "mount the file system for writing, or choose another path";
+      break;
+    case ENOENT:
+      code = absl::StatusCode::kNotFound;
+      remedy = "check the path";
+      break;
+    case EISDIR:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+    case ELOOP:
+      code = absl::StatusCode::kFailedPrecondition;
+      remedy = "choose another path";
+      break;
+    default:
+      break;
+  }
+  const std::string text =
+      absl::StrFormat("%s %s: %s; %s", doing, path.string(), std::strerror(error_number), remedy);
+  if (error_number == ENOSPC || error_number == EDQUOT) return MakeError(code, Reason::kDiskFull, text);
+  return absl::Status(code, text);
+}
+
+absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t bytes_max) {
+  // Not blocking, so that a pipe of that name cannot hang us; it is refused below.
+  const Descriptor file(OpenRetrying(path, O_RDONLY | O_NONBLOCK));
+  if (file.get() < 0) return FileError("cannot open", path, errno);
+  struct stat info;
+  if (fstat(file.get(), &info) != 0) return FileError("cannot look at", path, errno);
+  if (S_ISDIR(info.st_mode)) return FileError("cannot read", path, EISDIR);
+  if (!S_ISREG(info.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrFormat("cannot read %s: it is not a regular file", path.string()));
+  }
+  const auto too_long = [&] {
+    return absl::ResourceExhaustedError(
+        absl::StrFormat("%s is longer than the limit of %d bytes: choose a smaller file", path.string(), bytes_max));
+  };
+  if (static_cast<uint64_t>(info.st_size) > bytes_max) return too_long();
+  std::string contents(info.st_size, '\0');
+  size_t length = 0;
+  while (true) {
+    if (length == contents.size()) contents.resize(length + 4096);  // It may have grown, and the end must be seen.
+    const ssize_t got = read(file.get(), contents.data() + length, contents.size() - length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return FileError("cannot read", path, errno);
+    if (got == 0) break;
+    length += got;
+    if (length > bytes_max) return too_long();
+  }
+  contents.resize(length);
+  return contents;
+}
+
+absl::Status SyncFolder(const std::filesystem::path& path) {
+  const Descriptor folder(OpenRetrying(path.empty() ? "." : path, O_RDONLY | O_DIRECTORY));
+  if (folder.get() < 0) return FileError("cannot open folder", path, errno);
+  if (fsync(folder.get()) != 0) return FileError("cannot sync folder", path, errno);
+  return absl::OkStatus();
+}
+
+absl::Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::string_view> pieces,
+                                 int mode) {
+  const std::filesystem::path temporary = TemporaryPath(path);
+  if (absl::Status status = WriteTemporary(temporary, pieces, mode); !status.ok()) {
+    unlink(temporary.c_str());
+    return status;
+  }
+  if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.commit.before_rename"))) {
+    unlink(temporary.c_str());
+    return FileError("cannot rename to", path, *error);
+  }
+  if (rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    unlink(temporary.c_str());
+    return FileError("cannot rename to", path, error);
+  }
+  if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.commit.before_dir_fsync"))) {
+    return FileError("cannot sync folder", path.parent_path(), *error);
+  }
+  return SyncFolder(path.parent_path());
+}
+
+absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view contents, int mode) {
+  return WriteFileAtomically(path, std::span<const std::string_view>(&contents, 1), mode);
+}
+
+bool IsTemporaryName(std::string_view file_name) {
+  return file_name.size() > 5 && file_name.front() == '.' && file_name.ends_with(".tmp");
+}
+
+absl::Status MakeFolders(const std::filesystem::path& path, int mode) {
+  std::error_code ignored;
+  if (path.empty() || std::filesystem::is_directory(path, ignored)) return absl::OkStatus();
+  MENTOR_RETURN_IF_ERROR(MakeFolders(path.parent_path(), mode));
+  if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST) return FileError("cannot make folder", path, errno);
+  if (!std::filesystem::is_directory(path, ignored)) return FileError("cannot make folder", path, ENOTDIR);
+  return SyncFolder(path.parent_path());
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesystem::path& path,
+                                                            std::string_view holder) {
+  Descriptor file(OpenRetrying(path, O_RDWR | O_CREAT, 0600));
+  if (file.get() < 0) return FileError("cannot open", path, errno);
+  int rc;
+  do {
+    rc = flock(file.get(), LOCK_EX | LOCK_NB);
+  } while (rc != 0 && errno == EINTR);
+  if (rc != 0 && errno == EWOULDBLOCK) {
+    char text[256];
+    const ssize_t length = pread(file.get(), text, sizeof(text), 0);
+    std::string other(text, std::max<ssize_t>(0, length));
+    other.erase(other.find_last_not_of(" \n") + 1);
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s is in use by %s: stop it, or choose another folder", path.string(),
+                        other.empty() ? "another process" : other));
+  }
+  if (rc != 0) return FileError("cannot lock", path, errno);
+  // For the message above only: the lock itself is the kernel's, so a full disk does no harm.
+  const std::string text = absl::StrFormat("%s (process %d)\n", std::string(holder), getpid());
+  if (ftruncate(file.get(), 0) == 0) (void)!pwrite(file.get(), text.data(), text.size(), 0);
+  return std::unique_ptr<FileLock>(new FileLock(file.release()));
+}
+
+FileLock::~FileLock() { close(descriptor_); }
+
+}  // namespace mentor

@@ -1,0 +1,345 @@
+#include "tests/testing.h"
+
+#include "common/rng.h"
+#include "common/spec.h"
+#include "common/status.h"
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include <google/protobuf/util/message_differencer.h>
+
+using namespace mentor;
+
+namespace {
+
+constexpr char kSmall[] = "benchmark { name: 'point_reach' }";
+
+// "field: description" of every violation.
+std::vector<std::string> Complaints(std::string_view text, const std::vector<std::string>& overrides = {}) {
+  Violations violations;
+  ParseSpec(text, overrides, &violations);
+  std::vector<std::string> lines;
+  for (const Violation& violation : violations.list()) lines.push_back(violation.field + ": " + violation.description);
+  return lines;
+}
+
+std::string TheOnly(const std::vector<std::string>& lines) {
+  REQUIRE(lines.size() == 1);
+  return lines[0];
+}
+
+v1::ExperimentSpec Load(std::string_view text, const std::vector<std::string>& overrides = {}) {
+  auto spec = LoadSpec(text, overrides);
+  INFO(spec.status().ToString());
+  REQUIRE(spec.ok());
+  return *std::move(spec);
+}
+
+bool Same(const v1::ExperimentSpec& a, const v1::ExperimentSpec& b) {
+  return google::protobuf::util::MessageDifferencer::Equals(a, b);
+}
+
+}  // namespace
+
+TEST_CASE("spec: defaults are legal, written out by WithDefaults, and survive printing", "[unit]") {
+  const v1::ExperimentSpec merged = WithDefaults(Load(kSmall));
+  CHECK(merged.agent().has_epochs());
+  CHECK(merged.agent().epochs() == 64);
+  CHECK(merged.agent().adam_epsilon() == 1e-5);
+  CHECK(merged.signal().role() == v1::REWARD);
+  CHECK(merged.has_seed());
+  CHECK_FALSE(merged.agent().has_target_kl());         // No default: unset means never.
+  CHECK_FALSE(merged.benchmark().has_environment());
+  CHECK(Same(WithDefaults(merged), merged));
+  CHECK(Same(Load(PrintSpec(merged)), merged));
+  Violations violations;
+  CheckSpec(merged, &violations);
+  CHECK(violations.empty());
+}
+
+TEST_CASE("spec: errors of syntax carry line and column", "[unit]") {
+  CHECK(TheOnly(Complaints("seed: 1\nagent {\n  epochs: x\n}")) == "line 3, column 11: Expected integer, got: x");
+  CHECK(TheOnly(Complaints("seed: 1\nseed: 2")).rfind("line 2, column 5: Non-repeated field \"seed\"", 0) == 0);
+  CHECK(TheOnly(Complaints("signal { role: PUNISHMENT }")) ==
+        "line 1, column 27: Unknown enumeration value of \"PUNISHMENT\" for field \"role\". Give one of REWARD, "
+        "ADVANTAGE");
+  CHECK(TheOnly(Complaints("agent { epochs: 99999999999 }")).find("line 1, column 17: Integer out of range") == 0);
+  CHECK(TheOnly(Complaints("agent { epochs: -1 }")).find("line 1, column 17: ") == 0);
+  CHECK(TheOnly(Complaints("agent {")).find("line 1, column 8: ") == 0);
+  CHECK(TheOnly(Complaints(std::string("seed: 1\0", 8))) == "spec: has a zero byte at offset 7; give a text file");
+}
+
+TEST_CASE("spec: every unknown field is reported with its place and the likely name", "[unit]") {
+  const auto lines = Complaints(
+      "benchmark { name: 'x' }\n"
+      "rule { outer_update: 3 }\n"
+      "agnet { epochs: 1 }\n"
+      "agent { zzzzzzzz { a: 1 b: [1, 2] } epochs: 0 }\n");
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[0] == "line 2, column 20: RuleSpec has no field 'outer_update'; did you mean 'outer_updates'?");
+  CHECK(lines[1].find("line 3, column 7: ExperimentSpec has no field 'agnet'; did you mean 'agent'?") == 0);
+  CHECK(lines[2].find("line 4, column 18: AgentSpec has no field 'zzzzzzzz'; known: hidden_units, epochs, ") == 0);
+  CHECK(lines[3] == "agent.epochs: is 0; give an integer from 1 to 10000; the default is 64");  // Read on to the end.
+}
+
+TEST_CASE("spec: all violations at once, each with field, value, bound and remedy", "[unit]") {
+  const auto lines = Complaints(R"(
+    benchmark { option { name: "radius" } }
+    lifetime { iterations: 1 steps_per_iteration: 20 }
+    agent { minibatches: 16 gamma: 1.5 clip: 0 learning_rate: nan max_grad_norm: inf adam_beta1: 1 }
+    signal { name: "" role: SIGNAL_ROLE_UNSPECIFIED }
+    rule { lifetimes_per_update: 10 shard_lifetimes: 4 }
+    evaluation { baseline: [PPO_SPARSE, PPO_SHAPED, PPO_SPARSE] })");
+  const std::vector<std::string> expected = {
+      "benchmark.name: is missing; set it",
+      "benchmark.option[0].value: is missing; set it",
+      "agent.gamma: is 1.5; give a finite number from 0 to 1; the default is 0.99",
+      "agent.clip: is 0; give a finite number above 0, of at most 10; the default is 0.2",
+      "agent.max_grad_norm: is inf; give a finite number above 0; the default is 0.5",
+      "agent.learning_rate: is nan; give a finite number from 0 to 10; the default is 0.0003",
+      "agent.adam_beta1: is 1; give a finite number of at least 0, below 1; the default is 0.9",
+      "signal.name: is missing; set it; the default is lstm",
+      "signal.role: is SIGNAL_ROLE_UNSPECIFIED; give one of REWARD, ADVANTAGE; the default is REWARD",
+      "evaluation.baseline[2]: is PPO_SPARSE, which is there already; remove one",
+      "agent.minibatches: is 16, which leaves 1 of lifetime.steps_per_iteration = 20 steps in a minibatch; give at most "
+      "10, so that a minibatch has 2 steps or more",
+      "lifetime.iterations: is 1, so no agent is ever updated and there is nothing to learn from; give at least 2, or "
+      "set rule.outer_updates to 0",
+      "rule.shard_lifetimes: is 4, which does not divide rule.lifetimes_per_update = 10; give a divisor of it",
+  };
+  CHECK(lines == expected);
+}
+
+TEST_CASE("spec: LoadSpec says every violation in a status for programs", "[unit]") {
+  const auto spec = LoadSpec("agent { gamma: 2 clip: 0 }");
+  CHECK(spec.status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(ReasonOf(spec.status()) == "INVALID_FIELD");
+  const std::string message(spec.status().message());
+  CHECK(message.find("benchmark: is missing") != message.npos);
+  CHECK(message.find("agent.gamma: is 2") != message.npos);
+  CHECK(message.find("agent.clip: is 0") != message.npos);
+}
+
+TEST_CASE("spec: numbers of lifetimes stay within 32 bits", "[unit]") {
+  const std::vector<std::string> wide = {"rule.lifetimes_per_update=65536", "rule.shard_lifetimes=1"};
+  auto with = [&](const std::string& updates) {
+    auto overrides = wide;
+    overrides.push_back("rule.outer_updates=" + updates);
+    return Complaints(kSmall, overrides);
+  };
+  CHECK(with("65535").empty());
+  CHECK(TheOnly(with("65536")).find("rule.outer_updates: is 65536, which makes 4294967296 lifetimes") == 0);
+}
+
+TEST_CASE("spec: text fields are bounded and printable", "[unit]") {
+  const std::string name101(101, 'a');
+  CHECK(TheOnly(Complaints("benchmark { name: '" + name101 + "' }")) ==
+        "benchmark.name: is 101 bytes long; give at most 100");
+  CHECK(TheOnly(Complaints("benchmark { name: 'a\\nb' }")) ==
+        "benchmark.name: is 'a?b'; give printable ASCII characters");
+  CHECK(Complaints(std::string(kSmall) + "display_name: 'Türen, schließen'").empty());
+  for (const char* bad : {"\\xff", "\\xc0\\x80", "\\xed\\xa0\\x80", "\\xf4\\x90\\x80\\x80", "\\xe2\\x82"}) {
+    INFO(bad);
+    CHECK(TheOnly(Complaints(std::string(kSmall) + "display_name: '" + bad + "'")).find("display_name: is ") == 0);
+  }
+  std::string options;
+  for (int i = 0; i <= 100; ++i) options += "option { name: 'a' value: 'b' } ";
+  CHECK(TheOnly(Complaints(std::string(kSmall) + "rule { " + options + "}")) ==
+        "rule.option: has 101 entries; give at most 100");
+}
+
+TEST_CASE("spec: limits of size and depth", "[unit]") {
+  CHECK(TheOnly(Complaints(std::string(kSpecBytesMax + 1, ' '))) == "spec: has 1048577 bytes; give at most 1048576");
+  CHECK(Complaints(kSmall + std::string(kSpecBytesMax - 100, ' ')).empty());
+  std::string deep, wide;
+  for (int i = 0; i < 200000; ++i) deep += "a{";
+  CHECK_FALSE(Complaints(deep).empty());
+  for (int i = 0; i < 200000; ++i) wide += "a:1 ";
+  CHECK(Complaints(wide).size() <= 101);  // A report that somebody reads, not a megabyte.
+}
+
+TEST_CASE("spec: fields that only a newer program knows are refused", "[unit]") {
+  v1::ExperimentSpec spec = Load(kSmall);
+  spec.mutable_rule()->GetReflection()->MutableUnknownFields(spec.mutable_rule())->AddVarint(77, 1);
+  // An enum value out of the list travels as an unknown field in proto2.
+  std::string bytes = spec.SerializeAsString();
+  bytes += std::string("\x32\x02\x10\x09", 4);  // signal { role: 9 }
+  v1::ExperimentSpec received;
+  REQUIRE(received.ParseFromString(bytes));
+  Violations violations;
+  CheckSpec(received, &violations);
+  REQUIRE(violations.list().size() == 2);
+  CHECK(violations.list()[0].field == "signal.2");
+  CHECK(violations.list()[1].field == "rule.77");
+}
+
+TEST_CASE("spec: overrides of every type", "[unit]") {
+  const v1::ExperimentSpec spec = Load(
+      "benchmark { name: 'a' } rule { option { name: 'k' value: '400' } option { name: 'epochs' value: '12' } }"
+      "evaluation { baseline: PPO_SPARSE }",
+      {"seed=18446744073709551615", "benchmark.name=b=c", "agent.gamma=0.5", "agent.clip_value_loss=true",
+       "signal.role=ADVANTAGE", "rule.k=100", "rule.option.learning_rate=3e-4", "rule.learning_rate=1e-3",
+       "signal.initial_std=0.3", "evaluation.baseline=PPO_SHAPED,PPO_SPARSE", "display_name=a b"});
+  CHECK(spec.seed() == std::numeric_limits<uint64_t>::max());
+  CHECK(spec.benchmark().name() == "b=c");
+  CHECK(spec.agent().gamma() == 0.5);
+  CHECK(spec.agent().clip_value_loss());
+  CHECK(spec.signal().role() == v1::ADVANTAGE);
+  REQUIRE(spec.rule().option_size() == 3);
+  CHECK(spec.rule().option(0).value() == "100");    // Replaced in place.
+  CHECK(spec.rule().option(1).value() == "12");     // Left alone.
+  CHECK(spec.rule().option(2).name() == "learning_rate");
+  CHECK(spec.rule().option(2).value() == "1e-3");   // The later override wins.
+  CHECK(spec.signal().option(0).value() == "0.3");
+  REQUIRE(spec.evaluation().baseline_size() == 2);
+  CHECK(spec.evaluation().baseline(0) == v1::PPO_SHAPED);
+  CHECK(Load("benchmark { name: 'a' } evaluation { baseline: PPO_SPARSE }", {"evaluation.baseline="})
+            .evaluation()
+            .baseline_size() == 0);
+}
+
+TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones are still read", "[unit]") {
+  const auto lines = Complaints(kSmall, {
+                                            "gamma",
+                                            "=3",
+                                            "agnet.gamma=1",
+                                            "agent.gama=1",
+                                            "agent=1",
+                                            "agent.gamma.x=1",
+                                            "rule.option=1",
+                                            "rule.option.a.b=1",
+                                            "agent.epochs=-1",
+                                            "agent.epochs=1.5",
+                                            "agent.gamma=",
+                                            "agent.gamma=nan",
+                                            "agent.normalize_advantage=yes",
+                                            "signal.role=reward",
+                                            "evaluation.baseline=PPO_SPARSE,PPO",
+                                            "seed=18446744073709551616",
+                                            "rule.=1",
+                                            "a..b=1",
+                                        });
+  const std::vector<std::string> expected = {
+      "--set 'gamma': is not of the form path.to.field=value",
+      "--set '=3': is not of the form path.to.field=value",
+      "--set 'agnet.gamma': ExperimentSpec has no field 'agnet'; did you mean 'agent'?",
+      "--set 'agent.gama': AgentSpec has no field 'gama'; did you mean 'gamma'?",
+      "--set 'agent': is a group of fields; name one of them, for instance agent.hidden_units",
+      "--set 'agent.gamma.x': 'gamma' has no parts; end the path there",
+      "--set 'rule.option': names a list of options; name one of them, for instance rule.option.learning_rate=3e-4",
+      "--set 'rule.option.a.b': names a list of options; name one of them, for instance "
+      "rule.option.a.b.learning_rate=3e-4",
+      "agent.epochs: is '-1'; give an integer from 1 to 10000; the default is 64",
+      "agent.epochs: is '1.5'; give an integer from 1 to 10000; the default is 64",
+      "agent.gamma: is ''; give a finite number from 0 to 1; the default is 0.99",
+      "agent.normalize_advantage: is 'yes'; give true or false; the default is true",
+      "signal.role: is 'reward'; give one of REWARD, ADVANTAGE; the default is REWARD",
+      "evaluation.baseline: is 'PPO'; give one of PPO_SPARSE, PPO_SHAPED, separated by commas",
+      "seed: is '18446744073709551616'; give an integer; the default is 1",
+      "--set 'rule.': RuleSpec has no field ''; known: name, outer_updates, lifetimes_per_update, shard_lifetimes, "
+      "option",
+      "--set 'a..b': ExperimentSpec has no field 'a'; known: display_name, seed, benchmark, lifetime, agent, signal, "
+      "rule, evaluation, checkpoint",
+      "agent.gamma: is nan; give a finite number from 0 to 1; the default is 0.99",
+  };
+  REQUIRE(lines.size() == expected.size());
+  for (size_t i = 0; i < lines.size(); ++i) CHECK(lines[i] == expected[i]);
+}
+
+TEST_CASE("spec: the hash covers what results depend on and nothing else", "[unit]") {
+  const std::string hash = SpecHash(Load(kSmall));
+  CHECK(hash.size() == 64);
+  CHECK(SpecHash(WithDefaults(Load(kSmall))) == hash);
+  CHECK(SpecHash(Load(kSmall, {"agent.gamma=0.99"})) == hash);        // A default, written out.
+  CHECK(SpecHash(Load(kSmall, {"display_name=x"})) == hash);
+  CHECK(SpecHash(Load(kSmall, {"checkpoint.every=7", "checkpoint.keep_last=1"})) == hash);
+  CHECK(SpecHash(Load(kSmall, {"agent.entropy_coef=-0"})) == hash);
+  for (const char* change :
+       {"seed=2", "benchmark.name=x", "benchmark.goal_seed=2", "agent.gamma=0.9900000000000001", "agent.target_kl=1",
+        "signal.role=ADVANTAGE", "rule.shard_lifetimes=30", "rule.k=1", "evaluation.goals=1",
+        "evaluation.baseline=PPO_SPARSE"}) {
+    INFO(change);
+    CHECK(SpecHash(Load(kSmall, {change})) != hash);
+  }
+  // Options are a set.
+  CHECK(SpecHash(Load(kSmall, {"rule.k=1", "rule.l=2"})) == SpecHash(Load(kSmall, {"rule.l=2", "rule.k=1"})));
+  CHECK(SpecHash(Load(kSmall, {"rule.k=1", "rule.l=2"})) != SpecHash(Load(kSmall, {"rule.k=2", "rule.l=1"})));
+}
+
+TEST_CASE("spec: the canonical text is written down", "[unit]") {
+  CHECK(CanonicalText(Load("benchmark { name: 'a;b' } agent { gamma: 0.5 clip_value_loss: true }"
+                           "evaluation { baseline: [PPO_SHAPED, PPO_SPARSE] }"
+                           "rule { option { name: 'z' value: '1' } option { name: 'a' value: '2' } }")) ==
+        "{3={1=3:a;b;};5={4=0x1p-1;16=1;};7={5={1=1:a;2=1:2;};5={1=1:z;2=1:1;};};8={6=2;6=1;};}");
+}
+
+TEST_CASE("spec: broken texts never crash, and an accepted one reads back as itself", "[unit]") {
+  std::string whole = PrintSpec(WithDefaults(Load(
+      kSmall, {"rule.k=400", "signal.initial_std=0.2", "evaluation.baseline=PPO_SPARSE", "display_name=\"quoted\""})));
+  const RandomStream random{.seed = 7, .purpose = Purpose::kTest};
+  constexpr char kAlphabet[] = "{}[]<>:;,'\"\\#/ \n\0\xff-.0123456789eEinfatruPOS_";
+  int accepted = 0;
+  for (uint32_t trial = 0; trial < 4000; ++trial) {
+    std::string text = whole;
+    const uint32_t edits = 1 + random.Below(3, trial, 0);
+    for (uint32_t edit = 0; edit < edits && !text.empty(); ++edit) {
+      const size_t at = random.Below(text.size(), trial, 4 * edit + 1);
+      const char letter = kAlphabet[random.Below(sizeof(kAlphabet) - 1, trial, 4 * edit + 2)];
+      switch (random.Below(4, trial, 4 * edit + 3)) {
+        case 0:
+          text[at] = letter;
+          break;
+        case 1:
+          text.insert(at, 1, letter);
+          break;
+        case 2:
+          text.erase(at, random.Below(20, trial, 4 * edit + 4));
+          break;
+        default:
+          text.resize(at);
+      }
+    }
+    const auto spec = LoadSpec(text);
+    if (!spec.ok()) {
+      if (spec.status().code() != absl::StatusCode::kInvalidArgument || spec.status().message().empty()) {
+        FAIL("trial " << trial << ": " << spec.status().ToString());
+      }
+      continue;
+    }
+    ++accepted;
+    const auto again = LoadSpec(PrintSpec(*spec));
+    if (!again.ok() || !Same(*again, *spec) || SpecHash(*again) != SpecHash(*spec)) FAIL("trial " << trial);
+  }
+  CHECK(accepted > 100);  // Both branches were tried.
+  CHECK(accepted < 3900);
+}
+
+TEST_CASE("spec: broken overrides never crash", "[unit]") {
+  const RandomStream random{.seed = 8, .purpose = Purpose::kTest};
+  const std::vector<std::string> parts = {"rule", "option", "agent", "gamma", ".", "..", "=", "1", "-", "evaluation",
+                                          "baseline", "PPO_SPARSE", ",", "signal", "role", "nan", "", "\xff", "k"};
+  for (uint32_t trial = 0; trial < 4000; ++trial) {
+    std::string text;
+    const uint32_t length = random.Below(8, trial, 0);
+    for (uint32_t i = 0; i < length; ++i) text += parts[random.Below(parts.size(), trial, i + 1)];
+    const auto spec = LoadSpec(kSmall, {text});
+    if (!spec.ok() && spec.status().code() != absl::StatusCode::kInvalidArgument) FAIL(spec.status().ToString());
+  }
+}
+
+TEST_CASE("spec: every committed experiment loads, and says what it is", "[unit]") {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+    if (entry.path().extension() != ".txtpb") continue;
+    INFO(entry.path().string());
+    std::stringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    const v1::ExperimentSpec spec = Load(text.str());
+    CHECK_FALSE(spec.display_name().empty());
+    ++count;
+  }
+  CHECK(count >= 7);
+}
