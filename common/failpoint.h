@@ -1,0 +1,81 @@
+// Named places where a test can make a process fail. Compiled in always; an unarmed one costs a relaxed load.
+//
+//   MENTOR_FAILPOINTS='name=WHEN:ACTION;...'
+//     WHEN    N (the N-th hit) | N+ (from the N-th on) | * | P%SEED (P percent of the hits, repeatable)
+//     ACTION  kill | stop | exit(CODE) | sleep(MS) | error(TEXT)
+//   MENTOR_FAILPOINT_LOG=file: one line "name hit action" a hit, written before the action.
+//
+// Only the environment arms them: no flag, file or call over the network can. Thread-safe.
+//
+//   if (auto error = MENTOR_FAILPOINT("actor.unit.step")) return absl::InternalError(*error);
+//   MENTOR_FAILPOINT("store.commit.before_rename");
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+// The text of error(TEXT) when that is what happens here, else nothing.
+#define MENTOR_FAILPOINT(name) (::mentor::failpoint::internal::Point<name>::Hit())
+
+namespace mentor::failpoint {
+
+// Arms what MENTOR_FAILPOINTS says. Call it first in main and exit with 2 on INVALID_ARGUMENT: a typo or an unknown name.
+absl::Status ArmFromEnvironment();
+// The same for a text; replaces what was armed before. For tests in one process; empty disarms.
+absl::Status Arm(std::string_view text);
+// Every point of this binary, ordered.
+std::vector<std::string> Names();
+// Hits of armed points so far, by name.
+std::map<std::string, uint64_t> Hits();
+
+namespace internal {
+
+struct Rule {
+  enum class When { kExactly, kFrom, kAlways, kPercent };
+  enum class Action { kKill, kStop, kExit, kSleep, kError };
+  When when = When::kAlways;
+  uint64_t number = 0;  // Hit, or percent.
+  uint64_t seed = 0;
+  Action action = Action::kError;
+  uint64_t argument = 0;  // Exit code, or milliseconds.
+  std::string text;       // As written: for the log.
+  std::string error;
+
+  bool Due(uint64_t hit) const;
+};
+
+// Grammar only; names are not checked. A fuzz target.
+absl::StatusOr<std::map<std::string, Rule>> Parse(std::string_view text);
+
+extern std::atomic<bool> armed;
+bool Register(const char* name);
+std::optional<std::string> HitArmed(const char* name);
+
+template <size_t N>
+struct Name {
+  char text[N];
+  consteval Name(const char (&literal)[N]) { std::copy_n(literal, N, text); }  // NOLINT: implicit by design
+};
+
+// One class for each name, so that its static member registers the name before main wherever a point is compiled in.
+template <Name name>
+struct Point {
+  static inline const bool registered = Register(name.text);
+  static std::optional<std::string> Hit() {
+    static_cast<void>(&registered);
+    if (!armed.load(std::memory_order_relaxed)) [[likely]] return std::nullopt;
+    return HitArmed(name.text);
+  }
+};
+
+}  // namespace internal
+}  // namespace mentor::failpoint

@@ -1,0 +1,69 @@
+#include "common/lifecycle.h"
+
+#include <cerrno>
+#include <csignal>
+#include <thread>
+
+#include <unistd.h>
+
+#include "common/check.h"
+
+namespace mentor {
+namespace {
+
+sigset_t StopSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+// Whoever asks twice does not want to wait for the drain.
+void ExitOnSecondSignal() {
+  std::thread([] {
+    const sigset_t set = StopSignals();
+    int signal = 0;
+    while (sigwait(&set, &signal) != 0) {
+    }
+    _exit(128 + signal);
+  }).detach();
+}
+
+}  // namespace
+
+void BlockStopSignals() {
+  const sigset_t set = StopSignals();
+  MENTOR_CHECK(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+int WaitForStopSignal() {
+  const sigset_t set = StopSignals();
+  int signal = 0;
+  while (sigwait(&set, &signal) != 0) {
+  }
+  ExitOnSecondSignal();
+  return signal;
+}
+
+int WaitForStopSignal(std::chrono::milliseconds limit) {
+  const sigset_t set = StopSignals();
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  for (;;) {
+    const auto left = std::max<std::chrono::nanoseconds>(deadline - std::chrono::steady_clock::now(),
+                                                         std::chrono::nanoseconds(0));
+    const timespec wait = {.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000),
+                           .tv_nsec = static_cast<long>(left.count() % 1'000'000'000)};
+    const int signal = sigtimedwait(&set, nullptr, &wait);
+    if (signal > 0) {
+      ExitOnSecondSignal();
+      return signal;
+    }
+    if (errno == EAGAIN) return 0;  // EINTR: once more.
+  }
+}
+
+void RequestStop() { kill(getpid(), SIGTERM); }
+
+}  // namespace mentor

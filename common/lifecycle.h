@@ -1,0 +1,24 @@
+// Start and stop of a process: SIGTERM and SIGINT are blocked before any thread exists and waited for in main.
+//
+//   int main() {
+//     BlockStopSignals();                       // First of all.
+//     ...start...
+//     const int signal = WaitForStopSignal();   // From here on a second signal exits at once with 128 + n.
+//     ...drain...
+//   }
+#pragma once
+
+#include <chrono>
+
+namespace mentor {
+
+// For the calling thread and all threads that it starts later; also ignores SIGPIPE. Call it before any thread exists.
+void BlockStopSignals();
+// Returns the signal's number. Main thread only.
+int WaitForStopSignal();
+// The same with a limit; 0 when none came in time.
+int WaitForStopSignal(std::chrono::milliseconds limit);
+// As if SIGTERM had come; from any thread. For an error after which the process cannot go on.
+void RequestStop();
+
+}  // namespace mentor

@@ -1,0 +1,137 @@
+#include "common/log.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
+#include <grpc/support/log.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+namespace mentor::log {
+namespace {
+
+constexpr std::array<std::string_view, 4> kSeverityNames = {"debug", "info", "warning", "error"};
+
+struct State {
+  Options options;  // Fixed once Init has returned.
+  std::shared_ptr<spdlog::logger> sink;
+  std::array<std::atomic<uint64_t>, 4> counts{};
+  State() : sink(std::make_shared<spdlog::logger>("mentor", std::make_shared<spdlog::sinks::stderr_sink_mt>())) {
+    sink->set_pattern("%v");
+    sink->set_level(spdlog::level::trace);
+  }
+};
+
+State& TheState() {
+  static State* const state = new State;  // Threads may log while statics are destroyed.
+  return *state;
+}
+
+std::string Quoted(std::string_view text) {
+  std::string json = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      json += '\\';
+      json += c;
+    } else if (c == '\n') {
+      json += "\\n";
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      json += absl::StrFormat("\\u%04x", c);
+    } else if (static_cast<unsigned char>(c) >= 0x7f) {
+      json += absl::StrFormat("\\u%04x", static_cast<unsigned char>(c));  // Bytes of any encoding: the line stays JSON.
+    } else {
+      json += c;
+    }
+  }
+  json += '"';
+  return json;
+}
+
+std::string_view BaseName(const char* file) {
+  const char* slash = std::strrchr(file, '/');
+  return slash ? slash + 1 : file;
+}
+
+void GrpcLog(gpr_log_func_args* args) {
+  const Severity severity = args->severity == GPR_LOG_SEVERITY_ERROR  ? Severity::kWarning
+                            : args->severity == GPR_LOG_SEVERITY_INFO ? Severity::kInfo
+                                                                      : Severity::kDebug;
+  Write(severity, args->file, args->line, args->message, {{"source", "grpc"}});
+}
+
+absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
+
+}  // namespace
+
+Field::Field(std::string_view key, std::string_view value) : key_(key), json_(Quoted(value)) {}
+
+Field::Field(std::string_view key, double value) : key_(key) {
+  char buffer[32];
+  const auto [end, error] = std::to_chars(buffer, buffer + sizeof(buffer), value);
+  json_.assign(buffer, end);
+  if (!std::isfinite(value)) json_ = Quoted(json_);  // JSON has no infinity.
+}
+
+void Init(const Options& options) {
+  TheState().options = options;
+  gpr_set_log_function(GrpcLog);
+}
+
+absl::Status ParseFormat(std::string_view text, Format* format) {
+  if (text == "json") {
+    *format = Format::kJson;
+  } else if (text == "text") {
+    *format = Format::kText;
+  } else {
+    return absl::InvalidArgumentError("log format '" + std::string(text) + "': expected json or text");
+  }
+  return absl::OkStatus();
+}
+
+std::array<uint64_t, 4> Counts() {
+  std::array<uint64_t, 4> counts{};
+  for (size_t i = 0; i < counts.size(); ++i) counts[i] = TheState().counts[i].load(std::memory_order_relaxed);
+  return counts;
+}
+
+std::string FormatLine(Format format, std::string_view time, Severity severity, std::string_view logger, const char* file,
+                       int line, std::string_view message, std::initializer_list<Field> fields) {
+  const std::string_view name = kSeverityNames[static_cast<size_t>(severity)];
+  std::string text;
+  if (format == Format::kJson) {
+    absl::StrAppend(&text, "{\"ts\":\"", ToAbsl(time), "\",\"severity\":\"", ToAbsl(name), "\",\"msg\":", Quoted(message),
+                    ",\"logger\":", Quoted(logger), ",\"file\":", Quoted(absl::StrCat(ToAbsl(BaseName(file)), ":", line)));
+    for (const Field& field : fields) absl::StrAppend(&text, ",", Quoted(field.key()), ":", field.json());
+    text += '}';
+  } else {
+    absl::StrAppendFormat(&text, "%s %-7s %s", ToAbsl(time), ToAbsl(name), ToAbsl(message));
+    for (const Field& field : fields) absl::StrAppend(&text, " ", ToAbsl(field.key()), "=", field.json());
+  }
+  return text;
+}
+
+void Write(Severity severity, const char* file, int line, std::string_view message, std::initializer_list<Field> fields) {
+  State& state = TheState();
+  if (severity < state.options.least) return;
+  state.counts[static_cast<size_t>(severity)].fetch_add(1, std::memory_order_relaxed);
+  const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
+  const std::string text =
+      FormatLine(state.options.format, time, severity, state.options.logger, file, line, message, fields);
+  state.sink->log(spdlog::level::info, spdlog::string_view_t(text.data(), text.size()));
+}
+
+bool Due(std::atomic<int64_t>* next_ns, std::chrono::nanoseconds period) {
+  const int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                          std::chrono::steady_clock::now().time_since_epoch())
+                          .count();
+  int64_t next = next_ns->load(std::memory_order_relaxed);
+  return now >= next && next_ns->compare_exchange_strong(next, now + period.count(), std::memory_order_relaxed);
+}
+
+}  // namespace mentor::log

@@ -1,0 +1,78 @@
+// Logs: one JSON object a line on stderr (or text for people), thin over spdlog. Thread-safe.
+//
+//   MENTOR_LOG(kInfo, "actor connected", {{"peer", uid}, {"threads", 4}});
+//   MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no actor");   // At most once in ten seconds from this place.
+//
+// Info: at most once in some seconds per place. Warning: handled, but look. Error: work was lost or refused.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include <absl/status/status.h>
+
+namespace mentor::log {
+
+enum class Severity { kDebug, kInfo, kWarning, kError };
+enum class Format { kJson, kText };
+
+struct Options {
+  Format format = Format::kJson;
+  Severity least = Severity::kInfo;
+  std::string logger;  // Name of the process, for instance "actor".
+};
+
+// Call once in main, before threads. Also routes gRPC's own messages here. Without it: JSON from kInfo on.
+void Init(const Options& options);
+// For the flag --log_format: "json" or "text".
+absl::Status ParseFormat(std::string_view text, Format* format);
+// Lines written so far, by severity.
+std::array<uint64_t, 4> Counts();
+
+// A key with its value, already as JSON.
+class Field {
+ public:
+  Field(std::string_view key, std::string_view value);
+  Field(std::string_view key, const char* value) : Field(key, std::string_view(value)) {}
+  Field(std::string_view key, const std::string& value) : Field(key, std::string_view(value)) {}
+  Field(std::string_view key, absl::string_view value) : Field(key, std::string_view(value.data(), value.size())) {}
+  Field(std::string_view key, const absl::Status& value) : Field(key, value.ToString()) {}
+  Field(std::string_view key, bool value) : key_(key), json_(value ? "true" : "false") {}
+  Field(std::string_view key, double value);
+  template <typename Integer>
+    requires(std::is_integral_v<Integer> && !std::is_same_v<Integer, bool>)
+  Field(std::string_view key, Integer value) : key_(key), json_(std::to_string(value)) {}
+
+  std::string_view key() const { return key_; }
+  const std::string& json() const { return json_; }
+
+ private:
+  std::string_view key_;  // A literal.
+  std::string json_;
+};
+
+// What the macros call.
+void Write(Severity severity, const char* file, int line, std::string_view message,
+           std::initializer_list<Field> fields = {});
+// The line without its end, for tests.
+std::string FormatLine(Format format, std::string_view time, Severity severity, std::string_view logger, const char* file,
+                       int line, std::string_view message, std::initializer_list<Field> fields);
+// True at most once a period for one `next_ns`.
+bool Due(std::atomic<int64_t>* next_ns, std::chrono::nanoseconds period);
+
+}  // namespace mentor::log
+
+#define MENTOR_LOG(severity, ...) \
+  ::mentor::log::Write(::mentor::log::Severity::severity, __FILE__, __LINE__, __VA_ARGS__)
+
+#define MENTOR_LOG_EVERY(period, severity, ...)                                              \
+  do {                                                                                       \
+    static std::atomic<int64_t> mentor_log_next_ns{0};                                       \
+    if (::mentor::log::Due(&mentor_log_next_ns, period)) MENTOR_LOG(severity, __VA_ARGS__);  \
+  } while (false)

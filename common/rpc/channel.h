@@ -1,0 +1,68 @@
+// Channels with this project's settings, and the patience between two attempts to connect.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include <absl/status/statusor.h>
+#include <grpcpp/channel.h>
+
+#include "common/rpc/credentials.h"
+
+namespace mentor::rpc {
+
+struct ChannelOptions {
+  std::string address;  // HOST:PORT, or any name that gRPC resolves.
+  TlsFiles tls;
+  // The name in the server's certificate when it differs from the host. Tests only.
+  std::string tls_server_name;
+};
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options);
+
+// How long to wait before attempt n. Pure.
+struct Backoff {
+  std::chrono::milliseconds first{100};
+  std::chrono::milliseconds longest{5000};
+  double factor = 2;
+  // A connection that lasted this long was a good one: the next wait is the first again.
+  std::chrono::milliseconds healthy{30000};
+
+  // Full jitter: uniform in (0, min(longest, first * factor^attempt)); attempt counts from 0, uniform is in (0, 1).
+  std::chrono::milliseconds Delay(int attempt, double uniform) const;
+};
+
+// Waits between attempts; one loop calls Wait, anyone may Stop. Thread-safe.
+//
+//   while (reconnector.Wait()) {     // The first call returns at once.
+//     ...open a stream; reconnector.Connected() once it works; wait for its end...
+//   }
+class Reconnector {
+ public:
+  explicit Reconnector(const Backoff& backoff = Backoff());
+
+  // False once stopped. at_least: for refusals that time alone does not cure.
+  bool Wait(std::chrono::milliseconds at_least = std::chrono::milliseconds(0));
+  void Connected();
+  void Stop();
+
+ private:
+  // Fixed after construction.
+  const Backoff backoff_;
+
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ = false;
+  bool first_ = true;
+  int attempt_ = 0;
+  std::chrono::steady_clock::time_point connected_at_;
+  bool connected_ = false;
+  uint64_t random_;
+};
+
+}  // namespace mentor::rpc

@@ -1,0 +1,61 @@
+// A gRPC server with this project's settings: credentials, limits, keepalive, health, reflection, an end with a deadline.
+// Owned by main or a test. Thread-safe after Start.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+#include <grpcpp/server.h>
+
+#include "common/rpc/credentials.h"
+
+namespace mentor::rpc {
+
+// Settings that server and channel must agree on (service.md 1.8).
+inline constexpr int kMessageBytesMax = 8 << 20;
+inline constexpr int kKeepaliveTimeMs = 10'000;
+inline constexpr int kKeepaliveTimeoutMs = 5'000;
+// A client may ping this often; below kKeepaliveTimeMs, else it is told off with too_many_pings.
+inline constexpr int kPingIntervalMinMs = 5'000;
+
+struct ServerOptions {
+  // HOST:PORT; port 0 takes a free one. Empty: no port, in-process channels only.
+  std::string address = "127.0.0.1:0";
+  TlsFiles tls;
+  int streams_per_connection_max = 64;
+  bool reflection = true;
+};
+
+class Server {
+ public:
+  // The services outlive the server. Health "readiness" and "" say NOT_SERVING until SetReady; "liveness" says SERVING.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
+                                                       const std::vector<grpc::Service*>& services);
+  ~Server();  // Shuts down at once when nobody has.
+
+  // HOST:PORT with the real port; empty without one.
+  const std::string& address() const { return address_; }
+  int port() const { return port_; }
+
+  void SetReady(bool ready);
+  void SetLive(bool live);
+  // For clients of this process; needs no port.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
+
+  // Not ready, no new calls, and calls that go on after the deadline are cancelled. Waits for the end. Idempotent.
+  // Streams never end by themselves: their owners close them first.
+  void Shutdown(std::chrono::milliseconds deadline);
+
+ private:
+  Server() = default;
+
+  // Fixed after Start.
+  std::string address_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace mentor::rpc

@@ -1,0 +1,77 @@
+#include "common/status.h"
+
+#include <array>
+
+#include <absl/strings/cord.h>
+
+#include "common/check.h"
+#include "google/rpc/error_details.pb.h"
+
+namespace mentor {
+namespace {
+
+constexpr char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
+constexpr char kBadRequestUrl[] = "type.googleapis.com/google.rpc.BadRequest";
+
+// In the order of the enum.
+constexpr auto kNames = std::to_array<std::string_view>({
+    "UNSPECIFIED",        "INVALID_FIELD",    "PROTOCOL_VERSION",   "PROTOCOL_VIOLATION", "CATALOGUE_MISMATCH",
+    "NUMERIC_MISMATCH",   "CREDIT_EXCEEDED",  "DRAINING",           "PEER_SILENT",        "QUEUE_FULL",
+    "MESSAGE_TOO_LONG",   "UNIT_FAILED",      "REQUEST_ID_REUSED",  "PAGE_TOKEN_MISMATCH", "WATCH_COMPACTED",
+    "ETAG_MISMATCH",      "ILLEGAL_TRANSITION", "NOT_FOUND",        "ALREADY_EXISTS",     "DISK_FULL",
+    "DATA_LOSS",
+});
+static_assert(kNames.size() == static_cast<size_t>(Reason::kDataLoss) + 1);
+
+std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(kErrorInfoUrl);
+  google::rpc::ErrorInfo info;
+  if (!payload || !info.ParseFromString(std::string(*payload))) return std::nullopt;
+  return info;
+}
+
+}  // namespace
+
+std::string_view ReasonName(Reason reason) { return kNames[static_cast<size_t>(reason)]; }
+
+absl::Status MakeError(absl::StatusCode code, Reason reason, std::string_view message,
+                       const std::map<std::string, std::string>& metadata) {
+  MENTOR_CHECK(code != absl::StatusCode::kOk);
+  absl::Status status(code, absl::string_view(message.data(), message.size()));
+  google::rpc::ErrorInfo info;
+  info.set_reason(std::string(ReasonName(reason)));
+  info.set_domain("mentor");
+  for (const auto& [key, value] : metadata) (*info.mutable_metadata())[key] = value;
+  status.SetPayload(kErrorInfoUrl, absl::Cord(info.SerializeAsString()));
+  return status;
+}
+
+absl::Status ToStatus(const Violations& violations) {
+  if (violations.empty()) return absl::OkStatus();
+  const absl::Status plain = violations.ToStatus();
+  absl::Status status = MakeError(absl::StatusCode::kInvalidArgument, Reason::kInvalidField,
+                                  {plain.message().data(), plain.message().size()});
+  google::rpc::BadRequest details;
+  for (const Violation& violation : violations.list()) {
+    auto* field = details.add_field_violations();
+    field->set_field(violation.field);
+    field->set_description(violation.description);
+  }
+  status.SetPayload(kBadRequestUrl, absl::Cord(details.SerializeAsString()));
+  return status;
+}
+
+std::string ReasonOf(const absl::Status& status) {
+  const auto info = InfoOf(status);
+  return info ? info->reason() : "";
+}
+
+std::optional<std::string> MetadataOf(const absl::Status& status, std::string_view key) {
+  const auto info = InfoOf(status);
+  if (!info) return std::nullopt;
+  const auto found = info->metadata().find(std::string(key));
+  if (found == info->metadata().end()) return std::nullopt;
+  return found->second;
+}
+
+}  // namespace mentor
