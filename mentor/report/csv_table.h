@@ -1,0 +1,61 @@
+// A table that becomes a CSV file: rows of cells under a header. Not shared by threads.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/check.h"
+#include "mentor/report/html.h"
+#include "mentor/report/statistics.h"
+
+namespace mentor::report {
+
+class CsvTable {
+ public:
+  explicit CsvTable(std::vector<std::string> header) : columns_(header.size()) { AddLine(std::move(header)); }
+
+  class Row {
+   public:
+    Row& Text(std::string_view text) {
+      cells_.push_back(CsvField(text));
+      return *this;
+    }
+    Row& Number(double value) {  // Empty when not finite.
+      cells_.push_back(CsvNumber(value));
+      return *this;
+    }
+    Row& Mean(const Interval& interval) { return Number(interval.mean).Number(interval.low).Number(interval.high); }
+    Row& Empty(int count) {
+      cells_.insert(cells_.end(), static_cast<size_t>(count), "");
+      return *this;
+    }
+
+   private:
+    friend class CsvTable;
+    std::vector<std::string> cells_;
+  };
+
+  void Add(Row row) {
+    MENTOR_CHECK(row.cells_.size() == columns_);
+    AddLine(std::move(row.cells_));
+  }
+  // Lines of a plot break here.
+  void AddGap() { text_ += '\n'; }
+  const std::string& text() const { return text_; }
+
+ private:
+  void AddLine(std::vector<std::string> cells) {
+    for (size_t i = 0; i < cells.size(); ++i) {
+      if (i > 0) text_ += ',';
+      text_ += cells[i];
+    }
+    text_ += '\n';
+  }
+
+  const size_t columns_;
+  std::string text_;
+};
+
+}  // namespace mentor::report

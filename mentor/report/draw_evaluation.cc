@@ -1,0 +1,265 @@
+// Success by method: the table, the rate of each segment, the rate of each episode.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+#include "mentor/report/csv_table.h"
+#include "mentor/report/figures.h"
+#include "mentor/report/gnuplot.h"
+
+namespace mentor::report {
+namespace {
+
+struct Style {
+  std::string colour;
+  int point = 7;
+  int dash = 1;
+};
+
+// A method looks the same in every figure and every report.
+Style StyleOf(const std::string& method, size_t place) {
+  if (method == "learned") return {"blue", 7, 1};
+  if (method == "learned (best)") return {"purple", 9, 1};
+  if (method == "PPO sparse") return {"vermillion", 5, 2};
+  if (method == "PPO shaped") return {"green", 11, 4};
+  const Style others[] = {{"orange", 13, 1}, {"sky", 15, 2}, {"grey", 3, 4}};
+  return others[place % 3];
+}
+
+std::string SplitWords(const std::string& split) {
+  if (split == "test") return "goals never seen in meta-training";
+  if (split == "train") return "goals of meta-training";
+  return split;
+}
+
+void TabulateLifetimes(const std::vector<EvaluationRow>& rows, Drawing* drawing) {
+  size_t episodes = 0;
+  for (const EvaluationRow& row : rows) episodes = std::max(episodes, row.episode_success.size());
+  std::vector<std::string> header = {"split", "environment", "method", "lifetime", "goal", "lifetime_episodes"};
+  for (size_t e = 1; e <= episodes; ++e) header.push_back(absl::StrFormat("success_%d", e));
+  for (size_t e = 1; e <= episodes; ++e) header.push_back(absl::StrFormat("return_%d", e));
+  CsvTable table(header);
+  for (const EvaluationRow& row : rows) {
+    CsvTable::Row cells;
+    cells.Text(row.split).Text(row.environment).Text(row.method);
+    cells.Number(row.lifetime).Number(row.goal).Number(row.lifetime_episodes);
+    for (const auto* values : {&row.episode_success, &row.episode_return}) {
+      for (const double value : *values) cells.Number(value);
+      cells.Empty(static_cast<int>(episodes - values->size()));
+    }
+    table.Add(std::move(cells));
+  }
+  drawing->tables.push_back({"evaluation_lifetimes.csv", table.text()});
+}
+
+void TabulateResults(const std::vector<MethodResult>& results, Drawing* drawing) {
+  CsvTable table({"split", "environment", "method", "lifetimes", "goals", "quantity", "mean", "low", "high"});
+  for (const MethodResult& result : results) {
+    const auto add = [&](const std::string& quantity, const Interval& interval) {
+      table.Add(CsvTable::Row().Text(result.split).Text(result.environment).Text(result.method)
+                    .Number(result.lifetimes).Number(result.goals).Text(quantity).Mean(interval));
+    };
+    for (size_t s = 0; s < result.segments.size(); ++s) add(absl::StrFormat("seg%d", s), result.segments[s]);
+    add("last", result.last);
+    if (result.det) add("det", *result.det);
+    if (result.last_return) add("return", *result.last_return);
+  }
+  drawing->tables.push_back({"evaluation.csv", table.text()});
+}
+
+void TabulateComparisons(const std::vector<Comparison>& comparisons, Drawing* drawing) {
+  CsvTable table({"split", "method", "baseline", "quantity", "paired", "difference", "low", "high"});
+  for (const Comparison& comparison : comparisons) {
+    table.Add(CsvTable::Row().Text(comparison.split).Text(comparison.method).Text(comparison.baseline)
+                  .Text(absl::StrFormat("seg%d", comparison.segment)).Text(comparison.paired ? "yes" : "no")
+                  .Mean(comparison.difference));
+  }
+  drawing->tables.push_back({"comparisons.csv", table.text()});
+}
+
+std::vector<std::string> MethodHeader(std::vector<std::string> header, const std::vector<const MethodResult*>& methods) {
+  for (const MethodResult* result : methods) {
+    header.insert(header.end(), {result->method, result->method + " low", result->method + " high"});
+  }
+  return header;
+}
+
+// The whole range when rates are high; otherwise as much as there is to see.
+std::string RateRange(double highest) {
+  if (highest > 0.4) return "set yrange [0:1]\n";
+  return absl::StrFormat("set yrange [0:%.3g]\n", std::max(0.1, 1.1 * highest));
+}
+
+double Highest(const std::vector<const MethodResult*>& methods) {
+  double highest = 0;
+  for (const MethodResult* result : methods) {
+    for (const Interval& interval : result->segments) highest = std::max(highest, interval.high);
+    for (const Interval& interval : result->episodes) highest = std::max(highest, interval.high);
+  }
+  return highest;
+}
+
+// seg0, seg1, ..., last, det side by side, with error bars.
+void DrawSegments(const std::string& split, const std::vector<const MethodResult*>& methods, Drawing* drawing) {
+  struct Quantity {
+    std::string name;
+    const Interval* (*of)(const MethodResult&, size_t);
+    size_t index;
+  };
+  size_t segments = 0;
+  bool has_det = false;
+  for (const MethodResult* result : methods) {
+    segments = std::max(segments, result->segments.size());
+    has_det = has_det || result->det;
+  }
+  std::vector<Quantity> quantities;
+  for (size_t s = 0; s < segments; ++s) {
+    quantities.push_back({absl::StrFormat("seg%d", s),
+                          [](const MethodResult& result, size_t index) {
+                            return index < result.segments.size() ? &result.segments[index] : nullptr;
+                          },
+                          s});
+  }
+  quantities.push_back({"last", [](const MethodResult& result, size_t) -> const Interval* { return &result.last; }, 0});
+  if (has_det) {
+    quantities.push_back({"det",
+                          [](const MethodResult& result, size_t) { return result.det ? &*result.det : nullptr; }, 0});
+  }
+
+  CsvTable table(MethodHeader({"place", "quantity"}, methods));
+  for (size_t q = 0; q < quantities.size(); ++q) {
+    CsvTable::Row row;
+    row.Number(static_cast<double>(q)).Text(quantities[q].name);
+    for (const MethodResult* result : methods) {
+      const Interval* interval = quantities[q].of(*result, quantities[q].index);
+      if (interval != nullptr) row.Mean(*interval);
+      else row.Empty(3);
+    }
+    table.Add(std::move(row));
+  }
+
+  Figure figure;
+  figure.name = "evaluation_" + split;
+  figure.section = "evaluation";
+  figure.title = "Success rate by part of the lifetime, " + SplitWords(split);
+  figure.caption = "Means over lifetimes with 95 % intervals. seg0: before any learning; seg1, seg2, ...: after one, two, "
+                   "... inner updates; last: last episode of the lifetime; det: afterwards, with deterministic actions.";
+  figure.csv = figure.name + ".csv";
+  std::string commands = "set ylabel 'success rate'\nset xlabel 'part of the lifetime'\nset xrange [-0.5:" +
+                         absl::StrFormat("%.1f", static_cast<double>(quantities.size()) - 0.5) + "]\n" +
+                         RateRange(Highest(methods)) + "set xtics (";
+  for (size_t q = 0; q < quantities.size(); ++q) {
+    commands += absl::StrFormat("%s'%s' %d", q > 0 ? ", " : "", quantities[q].name, q);
+  }
+  commands += ")\nplot \\\n";
+  for (size_t m = 0; m < methods.size(); ++m) {
+    const Style style = StyleOf(methods[m]->method, m);
+    const double shift = 0.15 * (static_cast<double>(m) - 0.5 * static_cast<double>(methods.size() - 1));
+    const size_t column = 3 + 3 * m;
+    commands += absl::StrFormat(
+        "  '%s' skip 1 using ($1%+.3f):%d:%d:%d with yerrorbars linecolor rgb '@%s@' pointtype %d pointsize 1 "
+        "linewidth 2 title %s%s\n",
+        figure.csv, shift, column, column + 1, column + 2, style.colour, style.point,
+        GnuplotString(methods[m]->method), m + 1 < methods.size() ? ", \\" : "");
+  }
+  figure.commands = commands;
+  drawing->tables.push_back({figure.csv, table.text()});
+  drawing->figures.push_back(std::move(figure));
+}
+
+// Success of every episode in order, with bands; borders of segments are the inner updates.
+void DrawEpisodes(const std::string& split, const std::vector<const MethodResult*>& methods, Drawing* drawing) {
+  size_t alive = 0, segments = 0, det = 0;
+  for (const MethodResult* result : methods) {
+    alive = std::max(alive, static_cast<size_t>(result->lifetime_episodes));
+    segments = std::max(segments, result->segments.size());
+    det = std::max(det, result->episodes.size() - static_cast<size_t>(result->lifetime_episodes));
+  }
+  CsvTable table(MethodHeader({"episode", "deterministic"}, methods));
+  for (size_t e = 0; e < alive + det; ++e) {
+    const bool is_det = e >= alive;
+    if (e == alive) table.AddGap();
+    CsvTable::Row row;
+    row.Number(static_cast<double>(e + 1)).Number(is_det ? 1 : 0);
+    for (const MethodResult* result : methods) {
+      // A method with a shorter lifetime has a gap before its deterministic episodes.
+      const size_t own_alive = static_cast<size_t>(result->lifetime_episodes);
+      const size_t index = is_det ? own_alive + (e - alive) : e;
+      if ((is_det || e < own_alive) && index < result->episodes.size()) row.Mean(result->episodes[index]);
+      else row.Empty(3);
+    }
+    table.Add(std::move(row));
+  }
+
+  Figure figure;
+  figure.name = "episodes_" + split;
+  figure.section = "evaluation";
+  figure.title = "Success by episode of the lifetime, " + SplitWords(split);
+  figure.caption = "Bands are 95 % intervals over lifetimes. Vertical lines are the inner updates, the only places where "
+                   "an agent learns.";
+  if (det > 0) figure.caption += " The episodes set apart on the right use deterministic actions.";
+  figure.csv = figure.name + ".csv";
+  const double end = static_cast<double>(alive + det) + (det > 0 ? 1 : 0);
+  std::string commands = absl::StrFormat(
+      "set ylabel 'success rate'\nset xlabel 'episode of the lifetime'\nset xrange [0.5:%.1f]\n%s", end + 0.5,
+      RateRange(Highest(methods)));
+  for (size_t s = 1; s < segments; ++s) {
+    // The first episode e of segment s has e * segments / alive = s.
+    const size_t first = (s * alive + segments - 1) / segments;
+    commands += absl::StrFormat(
+        "set arrow %d from first %.1f, graph 0 to first %.1f, graph 1 nohead back linecolor rgb '@muted@' dashtype 3\n",
+        s, static_cast<double>(first) + 0.5, static_cast<double>(first) + 0.5);
+    if (segments <= 6) {
+      commands += absl::StrFormat(
+          "set label %d 'update %d' at first %.1f, graph 0.96 offset 0.5,0 font ',10' textcolor rgb '@muted@'\n", s, s,
+          static_cast<double>(first) + 0.5);
+    }
+  }
+  if (det > 0) {
+    commands += absl::StrFormat(
+        "set label 99 'deterministic' at first %.1f, graph 0.96 right font ',10' textcolor rgb '@muted@'\n"
+        "set arrow 99 from first %.1f, graph 0 to first %.1f, graph 1 nohead back linecolor rgb '@muted@'\n",
+        end + 0.4, static_cast<double>(alive) + 1.0, static_cast<double>(alive) + 1.0);
+  }
+  commands += "plot \\\n";
+  for (size_t m = 0; m < methods.size(); ++m) {
+    const size_t column = 3 + 3 * m;
+    commands += absl::StrFormat(
+        "  '%s' skip 1 using ($1+$2):%d:%d with filledcurves fillcolor rgb '@%s@' notitle, \\\n", figure.csv, column + 1,
+        column + 2, StyleOf(methods[m]->method, m).colour);
+  }
+  for (size_t m = 0; m < methods.size(); ++m) {
+    const Style style = StyleOf(methods[m]->method, m);
+    commands += absl::StrFormat(
+        "  '%s' skip 1 using ($1+$2):%d with linespoints linecolor rgb '@%s@' linewidth 2 dashtype %d pointtype %d "
+        "pointsize 0.7 title %s%s\n",
+        figure.csv, 3 + 3 * m, style.colour, style.dash, style.point, GnuplotString(methods[m]->method),
+        m + 1 < methods.size() ? ", \\" : "");
+  }
+  figure.commands = commands;
+  drawing->tables.push_back({figure.csv, table.text()});
+  drawing->figures.push_back(std::move(figure));
+}
+
+}  // namespace
+
+void DrawEvaluation(const std::vector<EvaluationRow>& rows, const std::vector<MethodResult>& results,
+                    const std::vector<Comparison>& comparisons, Drawing* drawing) {
+  if (results.empty()) return;
+  TabulateLifetimes(rows, drawing);
+  TabulateResults(results, drawing);
+  TabulateComparisons(comparisons, drawing);
+  for (const char* split : {"test", "train"}) {
+    std::vector<const MethodResult*> methods;
+    for (const MethodResult& result : results) {
+      if (result.split == split && result.environment.empty()) methods.push_back(&result);
+    }
+    if (methods.empty()) continue;
+    DrawSegments(split, methods, drawing);
+    DrawEpisodes(split, methods, drawing);
+  }
+}
+
+}  // namespace mentor::report

@@ -1,0 +1,228 @@
+// Meta-training: success of each segment against outer updates and environment steps, shaped return, the outer rule's
+// own numbers.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_format.h>
+
+#include "mentor/report/csv_table.h"
+#include "mentor/report/figures.h"
+
+namespace mentor::report {
+namespace {
+
+constexpr char kCurveFile[] = "training_curve.csv";
+
+std::vector<double> Series(const std::vector<TrainingPoint>& training, const std::string& metric) {
+  std::vector<double> series;
+  for (const TrainingPoint& point : training) {
+    const auto found = point.metrics.find(metric);
+    series.push_back(found == point.metrics.end() ? std::numeric_limits<double>::quiet_NaN() : found->second);
+  }
+  return series;
+}
+
+bool Has(const std::vector<TrainingPoint>& training, const std::string& metric) {
+  return std::any_of(training.begin(), training.end(),
+                     [&](const TrainingPoint& point) { return point.metrics.contains(metric); });
+}
+
+// seg0, seg1, ... in the order of their numbers.
+std::vector<std::string> SegmentMetrics(const std::vector<TrainingPoint>& training) {
+  std::set<int> numbers;
+  for (const TrainingPoint& point : training) {
+    for (const auto& [name, value] : point.metrics) {
+      int number = 0;
+      if (name.starts_with("seg") && absl::SimpleAtoi(name.substr(3), &number) && number >= 0) numbers.insert(number);
+    }
+  }
+  std::vector<std::string> metrics;
+  for (const int number : numbers) metrics.push_back(absl::StrFormat("seg%d", number));
+  return metrics;
+}
+
+// At most five lines fit: the first, the last and some between.
+std::vector<std::string> Thinned(const std::vector<std::string>& metrics) {
+  constexpr size_t kMost = 5;
+  if (metrics.size() <= kMost) return metrics;
+  std::vector<std::string> thinned;
+  for (size_t i = 0; i < kMost; ++i) thinned.push_back(metrics[i * (metrics.size() - 1) / (kMost - 1)]);
+  return thinned;
+}
+
+// From "nothing learned yet" to "all learned"; the last one is always blue.
+std::string SegmentColour(size_t place, size_t count) {
+  const char* colours[] = {"blue", "sky", "purple", "orange", "grey"};
+  if (count == 2 && place == 0) return "grey";
+  if (count >= 3 && place == 0) return "grey";
+  return colours[std::min<size_t>(count - 1 - place, 4)];
+}
+
+void TabulateTraining(const std::vector<TrainingPoint>& training, Drawing* drawing) {
+  std::set<std::string> names;
+  for (const TrainingPoint& point : training) {
+    for (const auto& [name, value] : point.metrics) names.insert(name);
+  }
+  std::vector<std::string> header = {"outer_update", "env_steps"};
+  header.insert(header.end(), names.begin(), names.end());
+  for (std::string& name : header) name = CsvField(name);
+  CsvTable table(header);
+  for (const TrainingPoint& point : training) {
+    CsvTable::Row row;
+    row.Number(point.outer_update).Number(static_cast<double>(point.env_steps));
+    for (const std::string& name : names) {
+      const auto found = point.metrics.find(name);
+      if (found == point.metrics.end()) row.Empty(1);
+      else row.Number(found->second);
+    }
+    table.Add(std::move(row));
+  }
+  drawing->tables.push_back({"training.csv", table.text()});
+}
+
+// Columns of kCurveFile: update, steps, then for metric i its value (3 + 2 i) and running mean (4 + 2 i).
+void TabulateCurve(const std::vector<TrainingPoint>& training, const std::vector<std::string>& metrics,
+                   Drawing* drawing) {
+  std::vector<std::string> header = {"outer_update", "env_steps"};
+  std::vector<std::vector<double>> columns;
+  for (const std::string& metric : metrics) {
+    header.push_back(metric);
+    header.push_back(absl::StrFormat("%s_mean%d", metric, kRunningMean));
+    columns.push_back(Series(training, metric));
+    columns.push_back(RunningMean(columns.back(), kRunningMean));
+  }
+  CsvTable table(header);
+  for (size_t i = 0; i < training.size(); ++i) {
+    CsvTable::Row row;
+    row.Number(training[i].outer_update).Number(static_cast<double>(training[i].env_steps));
+    for (const auto& column : columns) row.Number(column[i]);
+    table.Add(std::move(row));
+  }
+  drawing->tables.push_back({kCurveFile, table.text()});
+}
+
+struct Line {
+  std::string title;
+  std::string colour;
+  size_t column = 0;  // Of the value; the running mean is the next one.
+};
+
+// Faint points for each update, a line for the running mean.
+std::string PlotLines(const std::string& x, const std::vector<Line>& lines) {
+  std::string commands = "plot \\\n";
+  for (size_t i = 0; i < lines.size(); ++i) {
+    commands += absl::StrFormat(
+        "  '%s' skip 1 using %s:%d with points linecolor rgb '@%s@' pointtype 7 pointsize 0.3 notitle, \\\n"
+        "  '' skip 1 using %s:%d with lines linecolor rgb '@%s@' linewidth 2.5 title '%s'%s\n",
+        kCurveFile, x, lines[i].column, lines[i].colour, x, lines[i].column + 1, lines[i].colour, lines[i].title,
+        i + 1 < lines.size() ? ", \\" : "");
+  }
+  return commands;
+}
+
+struct StepUnit {
+  std::string label;
+  std::string expression;  // gnuplot's x.
+};
+StepUnit UnitOf(uint64_t most_steps) {
+  if (most_steps >= 2'000'000) return {"million environment steps of meta-training", "($2/1e6)"};
+  if (most_steps >= 2'000) return {"thousand environment steps of meta-training", "($2/1e3)"};
+  return {"environment steps of meta-training", "2"};
+}
+
+// A lone point needs room around it.
+std::string UpdateRange(const std::vector<TrainingPoint>& training) {
+  return absl::StrFormat("set xrange [0:%d]\n", training.back().outer_update + (training.size() < 2 ? 1 : 0));
+}
+
+}  // namespace
+
+void DrawTraining(const ReportData& data, Drawing* drawing) {
+  const std::vector<TrainingPoint>& training = data.training;
+  if (training.empty()) return;
+  TabulateTraining(training, drawing);
+
+  const std::vector<std::string> segments = Thinned(SegmentMetrics(training));
+  std::vector<std::string> metrics = segments;
+  struct Panel {
+    const char* metric;
+    const char* label;
+  };
+  const Panel kPanels[] = {{"entropy", "entropy of the signal, nats"},
+                           {"kl", "KL divergence, nats"},
+                           {"value_loss", "value loss"},
+                           {"epochs", "epochs of the outer update"}};
+  for (const char* metric : {"shaped_return", "entropy", "kl", "value_loss", "epochs"}) {
+    if (Has(training, metric)) metrics.push_back(metric);
+  }
+  if (metrics.empty()) return;
+  TabulateCurve(training, metrics, drawing);
+  const auto column_of = [&](const std::string& metric) {
+    return 3 + 2 * static_cast<size_t>(std::find(metrics.begin(), metrics.end(), metric) - metrics.begin());
+  };
+
+  if (!segments.empty()) {
+    std::vector<Line> lines;
+    double highest = 0;
+    for (size_t i = 0; i < segments.size(); ++i) {
+      lines.push_back({segments[i], SegmentColour(i, segments.size()), column_of(segments[i])});
+      for (const double rate : Series(training, segments[i])) {
+        if (std::isfinite(rate)) highest = std::max(highest, rate);
+      }
+    }
+    const std::string range = highest > 0.4 ? "set yrange [0:1]\n"
+                                            : absl::StrFormat("set yrange [0:%.3g]\n", std::max(0.1, 1.1 * highest));
+    const std::string caption = absl::StrFormat(
+        "Goals of meta-training, sampled signals. Points are single outer updates, lines the mean of the last %d. seg0 "
+        "cannot change: the signal acts from the first inner update on.",
+        kRunningMean);
+    drawing->figures.push_back(
+        {.name = "training_by_update", .section = "training", .title = "Meta-training: success by outer update",
+         .caption = caption, .csv = kCurveFile,
+         .commands = "set ylabel 'success rate'\nset xlabel 'outer updates'\n" + range + UpdateRange(training) +
+                     PlotLines("1", lines)});
+    const StepUnit unit = UnitOf(training.back().env_steps);
+    drawing->figures.push_back(
+        {.name = "training_by_steps", .section = "training", .title = "Meta-training: success by environment steps",
+         .caption = "The same curve against the interactions that it took.", .csv = kCurveFile,
+         .commands = "set ylabel 'success rate'\nset xlabel '" + unit.label + "'\n" + range + "set xrange [0:*]\n" +
+                     PlotLines(unit.expression, lines)});
+  }
+  if (Has(training, "shaped_return")) {
+    drawing->figures.push_back(
+        {.name = "training_return", .section = "training", .title = "Meta-training: shaped return",
+         .caption = "Mean over the episodes of all lifetimes of an outer update: the objective of meta-training, which "
+                    "neither the signal network nor an agent sees.",
+         .csv = kCurveFile,
+         .commands = "set ylabel 'shaped return of an episode'\nset xlabel 'outer updates'\nset lmargin 11\n" +
+                     UpdateRange(training) +
+                     PlotLines("1", {{"mean shaped return", "green", column_of("shaped_return")}}),
+         .height = 320});
+  }
+  std::vector<Panel> panels;
+  for (const Panel& panel : kPanels) {
+    if (Has(training, panel.metric)) panels.push_back(panel);
+  }
+  if (!panels.empty()) {
+    std::string commands = absl::StrFormat("set multiplot layout %d,2\nset lmargin 11\nunset key\nset xlabel 'outer updates'\n%s",
+                                           (panels.size() + 1) / 2, UpdateRange(training));
+    for (const Panel& panel : panels) {
+      commands += absl::StrFormat("set ylabel '%s'\n", panel.label) +
+                  PlotLines("1", {{panel.metric, "blue", column_of(panel.metric)}});
+    }
+    commands += "unset multiplot\n";
+    drawing->figures.push_back({.name = "training_rule", .section = "training", .title = "The outer rule",
+                                .caption = absl::StrFormat("The rule's own numbers at each outer update; lines are the "
+                                                           "mean of the last %d.",
+                                                           kRunningMean),
+                                .csv = kCurveFile, .commands = commands,
+                                .height = 260 * static_cast<int>((panels.size() + 1) / 2)});
+  }
+}
+
+}  // namespace mentor::report

@@ -1,0 +1,62 @@
+// Turns the lifetimes of an evaluation into success rates with intervals, and compares methods. Pure functions.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "mentor/report/report.h"
+#include "mentor/report/statistics.h"
+
+namespace mentor::report {
+
+// All lifetimes of one method on one split. Names as in the algorithms' text: seg0, seg1, ... are the success rates of
+// the episodes of each inner iteration, `last` of the lifetime's last episode, `det` of the deterministic ones.
+struct MethodResult {
+  std::string method;
+  std::string split;
+  std::string environment;  // Empty: all environments together.
+  int lifetimes = 0;
+  int goals = 0;
+  int lifetime_episodes = 0;
+  std::vector<Interval> segments;
+  Interval last;
+  std::optional<Interval> det;
+  std::optional<Interval> last_return;  // Shaped return of an episode of the last segment.
+  std::vector<Interval> episodes;       // Every episode, the deterministic ones last.
+
+  // One entry for each lifetime, ordered by its key.
+  struct Key {
+    std::string environment;
+    uint32_t goal = 0;
+    uint32_t lifetime = 0;
+    auto operator<=>(const Key&) const = default;
+  };
+  std::vector<Key> keys;
+  std::vector<std::vector<double>> segment_rates;  // [lifetimes][segments]
+};
+
+// mean(a) - mean(b) of the success rate of a segment.
+struct Comparison {
+  std::string method, baseline, split;
+  int segment = 0;
+  bool paired = false;  // Lifetimes with equal goals and numbers were subtracted one by one.
+  Interval difference;
+};
+
+// Results in order of first appearance of split and method; those of single environments follow when there are several.
+// INVALID_ARGUMENT names the first row that does not fit.
+absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(const std::vector<EvaluationRow>& rows, int iterations);
+
+// Every learned method against every PPO baseline of its split: the last segment, and segment 0 as the control.
+std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& results);
+
+bool IsLearned(const MethodResult& result);
+bool IsBaseline(const MethodResult& result);
+
+// By how much success grew within a lifetime: last segment - segment 0, lifetime by lifetime.
+Interval GrowthWithinLifetime(const MethodResult& result);
+
+}  // namespace mentor::report

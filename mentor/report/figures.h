@@ -1,0 +1,66 @@
+// What the report draws: tables of numbers as CSV and the gnuplot commands that turn them into pictures.
+// Pure functions: files are written by report.cc.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mentor/report/evaluation.h"
+#include "mentor/report/report.h"
+
+namespace mentor::report {
+
+struct CsvFile {
+  std::string name;  // With ".csv".
+  std::string text;
+};
+
+struct Figure {
+  std::string name;      // Of its files, without ending.
+  std::string section;   // "evaluation", "training", "signal" or "cost"
+  std::string title;     // Plain text.
+  std::string caption;   // Plain text.
+  std::string csv;       // Name of the file that it draws.
+  std::string commands;  // gnuplot; files by name only.
+  int height = 380;      // Pixels; the width is kFigureWidth.
+};
+
+inline constexpr int kFigureWidth = 760;
+inline constexpr int kRunningMean = 10;  // Outer updates.
+
+struct Drawing {
+  std::vector<CsvFile> tables;
+  std::vector<Figure> figures;
+};
+
+// A row of the table of cost by phase; seconds are means over the outer updates.
+struct PhaseCost {
+  std::string phase;
+  double seconds = 0;
+  double share = 0;  // Of all CPU seconds.
+};
+
+struct Correlation {
+  std::string lifetime;  // Number, or "pooled".
+  size_t steps = 0;
+  double pearson = 0;   // NaN when one of both is constant.
+  double spearman = 0;
+};
+
+void DrawEvaluation(const std::vector<EvaluationRow>& rows, const std::vector<MethodResult>& results,
+                    const std::vector<Comparison>& comparisons, Drawing* drawing);
+void DrawTraining(const ReportData& data, Drawing* drawing);
+void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing);
+void DrawCost(const std::vector<TrainingPoint>& training, Drawing* drawing);
+
+std::vector<PhaseCost> CostByPhase(const std::vector<TrainingPoint>& training);
+// One entry for each lifetime and the pooled one last.
+std::vector<Correlation> Correlate(const std::vector<SignalSample>& samples);
+// Environment steps a second of wall time over all updates that have both; 0 when none has.
+double StepsPerSecond(const std::vector<TrainingPoint>& training);
+
+// The whole script of a figure: it draws NAME.svg and NAME.png.
+std::string Script(const Figure& figure);
+
+}  // namespace mentor::report

@@ -1,0 +1,169 @@
+#include "mentor/report/summary.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <absl/strings/str_format.h>
+
+namespace mentor::report {
+namespace {
+
+// Untrained policies are the same for all methods, so a seg0 above a baseline by more than this is a leak, not chance.
+constexpr double kLeakMargin = 0.03;
+constexpr int kFewLifetimes = 20;
+
+std::string Segment(int number) { return absl::StrFormat("seg%d", number); }
+
+std::string Count(size_t count, const std::string& noun) {
+  return absl::StrFormat("%d %s%s", count, noun, count == 1 ? "" : "s");
+}
+
+std::string Length(const ReportData& data) {
+  if (data.training.empty()) return "No outer update has been made: the signal network is untrained.";
+  const uint32_t done = data.training.back().outer_update;
+  std::string text = "The run made " + Count(done, "outer update");
+  if (data.outer_updates_total > 0) text += absl::StrFormat(" of the %d that its spec asks for", data.outer_updates_total);
+  text += absl::StrFormat(" (%d environment steps)", data.training.back().env_steps);
+  if (data.outer_updates_paper > 0) {
+    text += absl::StrFormat("; the published experiment makes %d, so this is %.2g %% of its length",
+                            data.outer_updates_paper, 100.0 * done / data.outer_updates_paper);
+  }
+  return text + ".";
+}
+
+// Mean of a metric over at most kRunningMean points from `begin` on, and how many there were.
+std::pair<double, int> MeanOf(const std::vector<TrainingPoint>& training, size_t begin, const std::string& metric) {
+  double sum = 0;
+  int count = 0;
+  for (size_t i = begin; i < std::min(training.size(), begin + kRunningMean); ++i) {
+    const auto found = training[i].metrics.find(metric);
+    if (found == training[i].metrics.end() || !std::isfinite(found->second)) continue;
+    sum += found->second;
+    ++count;
+  }
+  return {count > 0 ? sum / count : 0, count};
+}
+
+std::string Trend(const ReportData& data) {
+  const std::string last = Segment(data.iterations - 1);
+  if (data.training.size() < 2 * kRunningMean) return "";
+  const auto [early, early_count] = MeanOf(data.training, 0, last);
+  const auto [late, late_count] = MeanOf(data.training, data.training.size() - kRunningMean, last);
+  if (early_count == 0 || late_count == 0) return "";
+  return absl::StrFormat(
+      "On the goals of meta-training, with sampled signals, success in the last segment (%s) went from %.2f in the first "
+      "%d outer updates to %.2f in the last %d.",
+      last, early, early_count, late, late_count);
+}
+
+const char* Goals(const std::string& split) { return split == "test" ? "unseen goals" : "training goals"; }
+
+std::string Verdict(const Comparison& comparison) {
+  const Interval& d = comparison.difference;
+  const std::string baseline = comparison.baseline;
+  const std::string difference = absl::StrFormat("difference %s", FormatInterval(d));
+  if (d.low > 0) return absl::StrFormat("better than %s (%s)", baseline, difference);
+  if (d.high < 0) return absl::StrFormat("worse than %s (%s)", baseline, difference);
+  return absl::StrFormat("not yet distinguishable from %s (%s, which includes 0)", baseline, difference);
+}
+
+void AddEvaluation(const std::string& role, const std::vector<MethodResult>& results,
+                   const std::vector<Comparison>& comparisons, std::vector<std::string>* sentences) {
+  for (const MethodResult& result : results) {
+    if (!IsLearned(result) || result.split != "test" || !result.environment.empty()) continue;
+    const int last = static_cast<int>(result.segments.size()) - 1;
+    std::string text = absl::StrFormat("On %s (%s, %s), agents taught by the %s %s succeed in %s of the episodes of %s",
+                                       Goals(result.split), Count(result.goals, "goal"),
+                                       Count(result.lifetimes, "lifetime"),
+                                       result.method == "learned" ? "learned" : result.method, role,
+                                       FormatInterval(result.segments[last]), Segment(last));
+    std::string verdicts;
+    for (const Comparison& comparison : comparisons) {
+      if (comparison.method != result.method || comparison.split != result.split || comparison.segment != last) continue;
+      verdicts += (verdicts.empty() ? ": " : "; ") + Verdict(comparison);
+    }
+    sentences->push_back(text + verdicts + ".");
+    if (last > 0) {
+      const Interval growth = GrowthWithinLifetime(result);
+      const char* words = growth.low > 0    ? "Agents get better within their lifetime"
+                          : growth.high < 0 ? "Agents get worse within their lifetime"
+                                            : "Within a lifetime no improvement can be told from chance";
+      sentences->push_back(
+          absl::StrFormat("%s: %s - seg0 = %s.", words, Segment(last), FormatInterval(growth)));
+    }
+    if (result.lifetimes < kFewLifetimes) {
+      sentences->push_back(absl::StrFormat("With %s, intervals are rough; take them as a hint.",
+                                           Count(result.lifetimes, "lifetime")));
+    }
+  }
+}
+
+void AddControl(const std::vector<Comparison>& comparisons, std::vector<std::string>* sentences) {
+  bool checked = false;
+  for (const Comparison& comparison : comparisons) {
+    if (comparison.segment != 0) continue;
+    checked = true;
+    if (comparison.difference.low <= 0 || comparison.difference.mean <= kLeakMargin) continue;
+    sentences->push_back(absl::StrFormat(
+        "Warning: before any learning (seg0) '%s' exceeds %s on %s by %s. The signal cannot act there, so something leaks: "
+        "weights used again, a visible goal, or a policy that sees the signal.",
+        comparison.method, comparison.baseline, Goals(comparison.split), FormatInterval(comparison.difference)));
+    return;
+  }
+  if (checked) {
+    sentences->push_back("The control holds: before any learning (seg0) all methods are alike, as they must be.");
+  }
+}
+
+// `untrained` methods have no test row; the baselines still say what the task is like.
+void AddBaselines(const std::vector<MethodResult>& results, std::vector<std::string>* sentences) {
+  std::string text;
+  for (const MethodResult& result : results) {
+    if (!IsBaseline(result) || result.split != "test" || !result.environment.empty()) continue;
+    text += absl::StrFormat("%s%s %s", text.empty() ? "" : ", ", result.method, FormatInterval(result.segments.back()));
+  }
+  if (!text.empty()) sentences->push_back("For comparison, the baselines in the last segment: " + text + ".");
+}
+
+void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::string>* sentences) {
+  if (samples.empty()) return;
+  const Correlation pooled = Correlate(samples).back();
+  if (pooled.steps == 0) return;
+  if (std::isnan(pooled.pearson)) {
+    sentences->push_back("The signal or the shaped reward is constant, so they have no correlation.");
+    return;
+  }
+  const double strength = std::abs(pooled.spearman);
+  const char* words = strength < 0.1 ? "hardly" : strength < 0.3 ? "weakly" : strength < 0.6 ? "moderately" : "strongly";
+  sentences->push_back(absl::StrFormat(
+      "The signal goes %s with task progress (Pearson %.2f, Spearman %.2f with the shaped reward, over %d steps of %s)%s.",
+      words, pooled.pearson, pooled.spearman, pooled.steps, Count(samples.size(), "lifetime"),
+      strength >= 0.1 && pooled.spearman < 0 ? ", and against its direction" : ""));
+}
+
+}  // namespace
+
+std::string FormatInterval(const Interval& interval) {
+  const auto number = [](double value) {
+    const std::string text = absl::StrFormat("%.2f", value);
+    return text == "-0.00" ? std::string("0.00") : text;
+  };
+  return absl::StrFormat("%s [%s, %s]", number(interval.mean), number(interval.low), number(interval.high));
+}
+
+std::vector<std::string> Summarise(const ReportData& data, const std::vector<MethodResult>& results,
+                                   const std::vector<Comparison>& comparisons) {
+  std::vector<std::string> sentences = {Length(data)};
+  if (std::string trend = Trend(data); !trend.empty()) sentences.push_back(std::move(trend));
+  if (results.empty()) {
+    sentences.push_back("Nothing has been evaluated yet, so nothing can be said about unseen goals or the baselines.");
+  } else {
+    AddEvaluation(data.signal_role, results, comparisons, &sentences);
+    AddBaselines(results, &sentences);
+    AddControl(comparisons, &sentences);
+  }
+  AddSignals(data.signals, &sentences);
+  return sentences;
+}
+
+}  // namespace mentor::report

@@ -1,0 +1,20 @@
+// Says in plain words what the numbers of a run show, and what they do not.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "mentor/report/evaluation.h"
+#include "mentor/report/figures.h"
+#include "mentor/report/report.h"
+
+namespace mentor::report {
+
+// Sentences, in order; plain text.
+std::vector<std::string> Summarise(const ReportData& data, const std::vector<MethodResult>& results,
+                                   const std::vector<Comparison>& comparisons);
+
+// "0.45 [0.41, 0.49]".
+std::string FormatInterval(const Interval& interval);
+
+}  // namespace mentor::report
