@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 
 #include "common/check.h"
 #include "learner/tensor_proto.h"
@@ -77,6 +78,16 @@ void AddTensors(const Segment& segment, bool outcomes_only, v1::Segment* proto) 
     v1::NamedTensor* named = proto->add_tensors();
     named->set_name(field.name);
     *named->mutable_tensor() = ToProto(tensor);
+  }
+}
+
+void HashSegment(const v1::Segment& segment, Sha256* hash) {
+  hash->Update(absl::StrFormat("iteration %d\n", segment.iteration()));
+  for (const v1::NamedTensor& named : segment.tensors()) {
+    const v1::Tensor& tensor = named.tensor();
+    hash->Update(absl::StrFormat("%s %d [%s] %d\n", named.name(), tensor.dtype(), absl::StrJoin(tensor.shape(), ","),
+                                 tensor.data().size()));
+    hash->Update(tensor.data());
   }
 }
 

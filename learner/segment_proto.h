@@ -3,6 +3,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "common/hash.h"
 #include "learner/segment.h"
 #include "mentor/v1/shard_service.pb.h"
 
@@ -14,6 +15,9 @@ void AddTensors(const Segment& segment, bool outcomes_only, v1::Segment* proto);
 // The segment of iteration `proto.iteration()` of `shard`, every shape checked and every element finite. Tensors that
 // the shard did not ask for stay undefined; a missing one is INVALID_ARGUMENT.
 absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Shard& shard);
+
+// Adds a segment to the hash of a shard's segments: iteration, then name, dtype, shape and bytes of each tensor.
+void HashSegment(const v1::Segment& segment, Sha256* hash);
 
 // Steps of an iteration of this shard: T, or all deterministic episodes for the one after the last.
 int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration);

@@ -1,0 +1,75 @@
+// The learner's process around its parts: a stream to the meta-learner, threads that run its shards, and the rollout
+// server that gives their units to actors. Keeps nothing that it cannot compute again: when the stream ends, its shards
+// end too, and the meta-learner gives them to whoever connects. Thread-safe.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "common/metrics.h"
+#include "common/rpc/stream.h"
+#include "learner/agents/worker_pool.h"
+#include "learner/rollout_server.h"
+#include "mentor/v1/shard_service.grpc.pb.h"
+
+namespace mentor::learner {
+
+class Learner {
+ public:
+  struct Options {
+    int num_threads = 1;  // For tensor work.
+    int shard_slots = 2;  // Shards at once: one learns while another simulates.
+    std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
+    RolloutServer* rollout = nullptr;  // Outlives the learner.
+  };
+  Learner(Options options, Metrics* metrics);
+  ~Learner();
+
+  // Drops the shards at work and disconnects.
+  void Stop();
+
+ private:
+  using ShardStream = rpc::Stream<v1::RunRequest, v1::RunResponse>;
+  struct Job;
+  struct Connection;
+
+  void Connect();
+  void OnMessage(const std::shared_ptr<Connection>& connection, v1::RunResponse message);
+  void Work();
+  void RunJob(const std::shared_ptr<Job>& job);
+  void ReportProgress();
+
+  // Fixed after construction.
+  const Options options_;
+  const std::shared_ptr<WorkerPool> pool_;
+  prometheus::Counter& shards_;
+  prometheus::Counter& nonfinite_;
+  prometheus::Histogram& signal_seconds_;
+  prometheus::Histogram& update_seconds_;
+  prometheus::Gauge& last_update_;
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::shared_ptr<Connection> connection_;
+  std::deque<std::shared_ptr<Job>> queue_;
+  std::map<uint64_t, std::shared_ptr<Job>> running_;  // By unit_shard.
+  uint64_t next_unit_shard_ = 1;
+  bool stopping_ = false;
+  // Last, so that they stop first.
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace mentor::learner

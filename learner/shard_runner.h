@@ -1,0 +1,45 @@
+// Runs one shard: the whole lives of S agents. Everything it sends is a function of the shard and the signal weights,
+// whatever actors do. One object per running shard, used by one thread.
+#pragma once
+
+#include <torch/types.h>
+
+#include <atomic>
+#include <functional>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "learner/agents/worker_pool.h"
+#include "learner/segment.h"
+#include "mentor/v1/shard_service.pb.h"
+
+namespace mentor::learner {
+
+// Simulates units somewhere and returns their results in the same order. Blocks; CANCELLED when *cancel becomes true.
+using RunUnits = std::function<absl::StatusOr<std::vector<v1::Result>>(std::vector<v1::Unit> units,
+                                                                       const std::atomic<bool>& cancel)>;
+// Takes a finished segment; blocks while the receiver is behind.
+using EmitSegment = std::function<absl::Status(const v1::Segment& segment)>;
+
+struct ShardReport {
+  v1::PhaseSeconds seconds;
+  uint64_t nonfinite_updates = 0;
+};
+
+struct ShardInputs {
+  const v1::Shard* shard = nullptr;  // Checked by CheckShard.
+  uint64_t unit_shard = 0;           // First part of unit ids, unique in this process.
+  torch::Tensor signal_weights;      // [P]; undefined without a signal network
+  WorkerPool* pool = nullptr;
+  torch::Device device = torch::kCPU;
+};
+
+// INVALID_ARGUMENT for a shard that cannot be run; checked where it arrives.
+absl::Status CheckShard(const v1::Shard& shard);
+
+absl::StatusOr<ShardReport> RunShard(const ShardInputs& inputs, const RunUnits& run_units, const EmitSegment& emit,
+                                     const std::atomic<bool>& cancel);
+
+}  // namespace mentor::learner

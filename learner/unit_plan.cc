@@ -1,0 +1,155 @@
+#include "learner/unit_plan.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "learner/segment_proto.h"
+#include "learner/signals/success_signal.h"
+#include "learner/tensor_proto.h"
+
+namespace mentor::learner {
+namespace {
+
+// Episodes shorter than this share a unit: a unit costs a message each way.
+constexpr uint32_t kUnitStepsMin = 400;
+
+bool IsDeterministic(const v1::Shard& shard, uint32_t iteration) {
+  return iteration >= shard.spec().lifetime().iterations();
+}
+
+// First steps of the parts of an iteration, relative to its beginning, and its end.
+std::vector<uint32_t> PartBounds(const v1::Shard& shard, uint32_t iteration, uint32_t steps_into_episode) {
+  const uint32_t steps = static_cast<uint32_t>(StepsOfIteration(shard, iteration));
+  std::vector<uint32_t> bounds = {0};
+  if (shard.shape().independent_episodes()) {
+    const uint32_t episode_steps = shard.shape().episode_steps();
+    for (uint32_t border = episode_steps - steps_into_episode; border < steps; border += episode_steps) {
+      if (border - bounds.back() >= kUnitStepsMin) bounds.push_back(border);
+    }
+  }
+  bounds.push_back(steps);
+  return bounds;
+}
+
+}  // namespace
+
+std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard, uint32_t iteration, const torch::Tensor& theta,
+                                int64_t actor_size, const std::vector<EpisodeCursor>& cursors) {
+  const bool deterministic = IsDeterministic(shard, iteration);
+  const uint32_t episode_steps = shard.shape().episode_steps();
+  const torch::Tensor policies = theta.narrow(1, 0, actor_size).to(torch::kCPU).contiguous();
+  std::vector<v1::Unit> units;
+  for (int agent = 0; agent < shard.lifetimes_size(); ++agent) {
+    const EpisodeCursor& cursor = cursors[agent];
+    // Deterministic episodes begin afresh.
+    const uint32_t into_episode = deterministic ? 0 : cursor.step;
+    const uint32_t first_episode = cursor.episode + (deterministic && cursor.step > 0 ? 1 : 0);
+    const std::vector<uint32_t> bounds = PartBounds(shard, iteration, into_episode);
+    for (uint32_t part = 0; part + 1 < bounds.size(); ++part) {
+      v1::Unit unit;
+      unit.mutable_id()->set_shard(unit_shard);
+      unit.mutable_id()->set_iteration(iteration);
+      unit.mutable_id()->set_agent(static_cast<uint32_t>(agent));
+      unit.mutable_id()->set_part(part);
+      unit.set_attempt(1);
+      v1::PolicyWeights& policy = *unit.mutable_policy();
+      policy.set_observation_size(shard.shape().observation_size());
+      policy.set_action_size(shard.shape().action_size());
+      policy.set_hidden_units(shard.spec().agent().hidden_units());
+      policy.set_weights(policies[agent].data_ptr(), static_cast<size_t>(actor_size) * sizeof(float));
+      *unit.mutable_task() = shard.lifetimes(agent).task();
+      unit.mutable_random()->set_seed(shard.spec().seed());
+      unit.mutable_random()->set_lifetime(shard.lifetimes(agent).number());
+      unit.mutable_random()->set_iteration(iteration);
+      unit.mutable_random()->set_phase(shard.phase());
+      unit.set_first_step(iteration * shard.spec().lifetime().steps_per_iteration() + bounds[part]);
+      unit.set_steps(bounds[part + 1] - bounds[part]);
+      // Parts begin at borders of episodes of M steps, so this counts the episodes before the part.
+      unit.set_first_episode(first_episode + (into_episode + bounds[part]) / episode_steps);
+      if (part == 0 && !deterministic) unit.set_state(cursor.state);
+      unit.set_deterministic(deterministic);
+      unit.set_return_state(part + 2 == bounds.size() && !deterministic);
+      units.push_back(std::move(unit));
+    }
+  }
+  return units;
+}
+
+absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, uint32_t iteration, const std::vector<v1::Unit>& units,
+                                        std::vector<v1::Result> results, std::vector<EpisodeCursor>* cursors) {
+  MENTOR_CHECK(units.size() == results.size());
+  const int64_t num_agents = shard.lifetimes_size();
+  const int64_t num_steps = StepsOfIteration(shard, iteration);
+  const int64_t observation_size = shard.shape().observation_size(), action_size = shard.shape().action_size();
+  const bool deterministic = IsDeterministic(shard, iteration);
+
+  Segment segment;
+  segment.observations = torch::empty({num_agents, num_steps, observation_size});
+  segment.actions = torch::empty({num_agents, num_steps, action_size});
+  segment.log_probs = torch::empty({num_agents, num_steps});
+  segment.shaped_rewards = torch::empty({num_agents, num_steps}, torch::kFloat64);
+  segment.successes = torch::empty({num_agents, num_steps});
+  segment.success_signals = torch::empty({num_agents, num_steps});
+  segment.prev_done = torch::empty({num_agents, num_steps});
+  segment.last_done = torch::empty({num_agents});
+  segment.next_observations = torch::empty({num_agents, observation_size});
+
+  std::vector<int64_t> filled(num_agents, 0);
+  torch::Tensor dones = torch::empty({num_agents, num_steps});
+  for (size_t i = 0; i < units.size(); ++i) {
+    const v1::Unit& unit = units[i];
+    const v1::Trajectory& trajectory = results[i].trajectory();
+    const int64_t agent = unit.id().agent(), steps = unit.steps(), begin = filled[agent];
+    MENTOR_CHECK(begin + steps <= num_steps);
+    const std::string what = absl::StrFormat("shard %d, agent %d", shard.shard_id(), agent);
+    // The rollout server has checked every result; this reads the same checks at no cost worth naming.
+    const auto copy = [&](const torch::Tensor& target, const v1::Tensor& source, torch::Dtype dtype,
+                          const std::vector<int64_t>& shape) -> absl::Status {
+      MENTOR_ASSIGN_OR_RETURN(torch::Tensor tensor, FromProto(source, what, dtype, shape));
+      target.copy_(tensor);
+      return absl::OkStatus();
+    };
+    const auto rows = [&](const torch::Tensor& tensor) { return tensor[agent].narrow(0, begin, steps); };
+    MENTOR_RETURN_IF_ERROR(copy(rows(segment.observations), trajectory.observations(), torch::kFloat32, {steps, observation_size}));
+    MENTOR_RETURN_IF_ERROR(copy(rows(segment.actions), trajectory.actions(), torch::kFloat32, {steps, action_size}));
+    MENTOR_RETURN_IF_ERROR(copy(rows(segment.log_probs), trajectory.log_probs(), torch::kFloat32, {steps}));
+    MENTOR_RETURN_IF_ERROR(copy(rows(segment.shaped_rewards), trajectory.rewards(), torch::kFloat64, {steps}));
+    MENTOR_RETURN_IF_ERROR(copy(rows(segment.successes), trajectory.successes(), torch::kUInt8, {steps}));
+    MENTOR_RETURN_IF_ERROR(copy(rows(dones), trajectory.dones(), torch::kUInt8, {steps}));
+    MENTOR_RETURN_IF_ERROR(copy(segment.next_observations[agent], trajectory.next_observation(), torch::kFloat32, {observation_size}));
+    filled[agent] = begin + steps;
+    if (unit.return_state()) (*cursors)[agent].state = std::move(*results[i].mutable_final_state());
+  }
+
+  const auto done = dones.accessor<float, 2>();
+  auto prev_done = segment.prev_done.accessor<float, 2>();
+  SuccessState success = InitialSuccessState(num_agents);
+  for (int64_t agent = 0; agent < num_agents; ++agent) {
+    MENTOR_CHECK(filled[agent] == num_steps);
+    EpisodeCursor& cursor = (*cursors)[agent];
+    if (deterministic) cursor = {.episode = cursor.episode + (cursor.step > 0 ? 1 : 0), .prev_done = true};
+    for (int64_t t = 0; t < num_steps; ++t) {
+      prev_done[agent][t] = (t == 0 ? cursor.prev_done : done[agent][t - 1] != 0) ? 1.0F : 0.0F;
+    }
+    success.episode_steps[agent] = static_cast<int64_t>(cursor.step);
+    success.succeeded[agent] = static_cast<int64_t>(cursor.success);
+  }
+  segment.success_signals =
+      SuccessSignals(segment.successes, segment.prev_done, shard.shape().episode_steps(), &success);
+  for (int64_t agent = 0; agent < num_agents; ++agent) {
+    EpisodeCursor& cursor = (*cursors)[agent];
+    for (int64_t t = 0; t < num_steps; ++t) cursor.episode += done[agent][t] != 0 ? 1 : 0;
+    cursor.prev_done = done[agent][num_steps - 1] != 0;
+    cursor.step = cursor.prev_done ? 0 : static_cast<uint32_t>(success.episode_steps[agent].item<int64_t>());
+    cursor.success = !cursor.prev_done && success.succeeded[agent].item<int64_t>() != 0;
+    // A fresh episode begins with its reset, on any actor.
+    if (cursor.prev_done) cursor.state.clear();
+    segment.last_done[agent] = cursor.prev_done ? 1.0F : 0.0F;
+  }
+  return segment;
+}
+
+}  // namespace mentor::learner

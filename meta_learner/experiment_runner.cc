@@ -1,0 +1,475 @@
+#include "meta_learner/experiment_runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_replace.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/rng.h"
+#include "common/spec.h"
+#include "learner/segment_proto.h"
+#include "learner/tensor_proto.h"
+#include "meta_learner/outcomes.h"
+#include "meta_learner/task_sampler.h"
+#include "meta_learner/tensor_sections.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+// Lifetimes of an evaluation whose signals are kept, for the report's distribution and correlation.
+constexpr uint32_t kSignalLifetimes = 8;
+// Rounds whose lifetimes make the score of the best weights (60 lifetimes of 30 a round).
+constexpr int64_t kScoreRounds = 2;
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double ProcessCpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+v1::EnvironmentShape ShapeOf(const envs::Benchmark& benchmark) {
+  v1::EnvironmentShape shape;
+  shape.set_observation_size(static_cast<uint32_t>(benchmark.info().observation_size));
+  shape.set_action_size(static_cast<uint32_t>(benchmark.info().action_size));
+  shape.set_episode_steps(static_cast<uint32_t>(benchmark.info().episode_steps));
+  shape.set_independent_episodes(benchmark.info().independent_episodes);
+  return shape;
+}
+
+// Joins tensors of shards along the lifetimes and of iterations along the steps.
+torch::Tensor Join(const std::vector<ShardResult>& shards, torch::Tensor learner::Segment::*member) {
+  std::vector<torch::Tensor> lifetimes;
+  for (const ShardResult& shard : shards) {
+    std::vector<torch::Tensor> steps;
+    for (const learner::Segment& segment : shard.segments) steps.push_back(segment.*member);
+    lifetimes.push_back(torch::cat(steps, 1));
+  }
+  return torch::cat(lifetimes, 0);
+}
+
+LifetimeBatch MakeBatch(const std::vector<ShardResult>& shards, const std::vector<SampledTask>& tasks, int64_t steps) {
+  LifetimeBatch batch;
+  for (const SampledTask& task : tasks) batch.environments.push_back(task.environment);
+  batch.steps_per_iteration = steps;
+  for (auto member : {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
+                      &learner::Segment::shaped_rewards, &learner::Segment::success_signals, &learner::Segment::successes,
+                      &learner::Segment::prev_done, &learner::Segment::signals, &learner::Segment::signal_log_probs,
+                      &learner::Segment::signal_values}) {
+    batch.steps.*member = Join(shards, member);
+  }
+  return batch;
+}
+
+std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& shards) {
+  std::vector<LifetimeOutcome> all;
+  for (const ShardResult& shard : shards) {
+    std::vector<LifetimeOutcome> own = Outcomes(shard.segments);
+    all.insert(all.end(), std::make_move_iterator(own.begin()), std::make_move_iterator(own.end()));
+  }
+  return all;
+}
+
+struct Method {
+  std::string name;
+  v1::RewardSource source;
+  bool best = false;
+};
+
+// One experiment at work.
+class Session {
+ public:
+  Session(const ExperimentRunner::Options& options, const v1::Experiment& experiment, const std::atomic<bool>& cancel)
+      : options_(options), name_(experiment.name()), uid_(experiment.uid()), spec_(WithDefaults(experiment.spec())),
+        folder_(options.store->ExperimentFolder(uid_)), cancel_(cancel) {}
+
+  absl::Status Run() {
+    Violations violations;
+    parts_ = MakeParts(spec_, options_.num_threads, &violations);
+    MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+    MENTOR_RETURN_IF_ERROR(Resume());
+    while (outer_step_ < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
+    return Evaluate();
+  }
+
+ private:
+  absl::Status Resume() {
+    const auto folder = options_.store->CheckpointFolder(uid_);
+    MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+    MENTOR_ASSIGN_OR_RETURN(CheckpointScan scan, FindNewestWhole(folder, uid_, SpecHash(spec_)));
+    for (const CorruptCheckpoint& corrupt : scan.corrupt) {
+      MENTOR_LOG(kWarning, "checkpoint is not whole; it was moved away and an older one is used",
+                   {{"experiment", name_}, {"file", corrupt.path.string()}, {"reason", corrupt.reason}});
+    }
+    best_weights_ = parts_.rule->signal_weights().clone();
+    if (!scan.newest) {
+      if (!scan.corrupt.empty()) {
+        MENTOR_LOG(kWarning, "no whole checkpoint is left; beginning again from the seed", {{"experiment", name_}});
+      }
+      return SyncCheckpointIndex({});
+    }
+    MENTOR_ASSIGN_OR_RETURN(TensorMap rule, TensorsOfSections(scan.newest->sections, "rule/"));
+    MENTOR_RETURN_IF_ERROR(parts_.rule->Load(rule));
+    MENTOR_ASSIGN_OR_RETURN(TensorMap own, TensorsOfSections(scan.newest->sections, "experiment/"));
+    for (const char* section : {"best_weights", "best_score", "scores", "env_steps"}) {
+      if (!own.contains(section)) {
+        return absl::DataLossError(absl::StrFormat("%s: section experiment/%s is missing",
+                                                   scan.newest_info.path.string(), section));
+      }
+    }
+    best_weights_ = own.at("best_weights");
+    best_score_ = own.at("best_score").item<double>();
+    scores_ = own.at("scores");
+    env_steps_ = static_cast<uint64_t>(own.at("env_steps").item<int64_t>());
+    outer_step_ = scan.newest->outer_step;
+    MENTOR_LOG(kInfo, "going on from a checkpoint", {{"experiment", name_}, {"outer_step", absl::StrCat(outer_step_)},
+                                             {"state_hash", scan.newest_info.state_hash}});
+    return SyncCheckpointIndex({scan.newest_info});
+  }
+
+  absl::Status SyncCheckpointIndex(const std::vector<CheckpointInfo>& infos) {
+    MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps, ListCheckpoints(options_.store->CheckpointFolder(uid_)));
+    return options_.store->ReconcileCheckpoints(uid_, steps, infos);
+  }
+
+  // Shards of consecutive lifetimes.
+  std::vector<v1::Shard> MakeShards(const std::vector<SampledTask>& tasks, uint32_t first_number, Phase phase) {
+    std::vector<v1::Shard> shards;
+    const size_t size = spec_.rule().shard_lifetimes();
+    for (size_t begin = 0; begin < tasks.size(); begin += size) {
+      v1::Shard& shard = shards.emplace_back();
+      shard.set_experiment(name_);
+      *shard.mutable_spec() = spec_;
+      shard.set_phase(static_cast<uint32_t>(phase));
+      *shard.mutable_shape() = ShapeOf(*parts_.benchmark);
+      shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
+      for (size_t i = begin; i < std::min(begin + size, tasks.size()); ++i) {
+        v1::Lifetime& lifetime = *shard.add_lifetimes();
+        lifetime.set_number(first_number + static_cast<uint32_t>(i));
+        *lifetime.mutable_task() = tasks[i].task;
+      }
+    }
+    return shards;
+  }
+
+  absl::Status OuterUpdate() {
+    const Clock::time_point start = Clock::now();
+    const uint32_t lifetimes = spec_.rule().lifetimes_per_update();
+    const std::vector<SampledTask> tasks = TrainingTasks(*parts_.benchmark, spec_, outer_step_);
+    std::vector<v1::Shard> shards = MakeShards(tasks, outer_step_ * lifetimes, Phase::kTraining);
+    MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results,
+                            options_.broker->Run(std::move(shards), learner::ToProto(parts_.rule->signal_weights()),
+                                                 cancel_, [&](const BrokerProgress& progress) {
+                                                   ReportProgress("meta-training", progress);
+                                                 }));
+    const double collect_seconds = SecondsSince(start);
+
+    const std::vector<LifetimeOutcome> outcomes = JoinOutcomes(results);
+    OuterStep step;
+    std::vector<std::string> environments;
+    for (const SampledTask& task : tasks) environments.push_back(task.environment);
+    step.results = RoundMetrics(outcomes, environments, static_cast<int>(spec_.lifetime().iterations()));
+    KeepBest(outcomes);
+    step.results["best_score"] = best_score_;
+
+    ReportProgress("outer update", {});
+    const double cpu_before = ProcessCpuSeconds();
+    const Clock::time_point update_start = Clock::now();
+    MENTOR_ASSIGN_OR_RETURN(RuleReport report,
+                            parts_.rule->Update(MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()), outer_step_));
+    // A rule names times with "_seconds": they differ from run to run, so they are kept apart from results.
+    for (const auto& [metric, value] : report) {
+      (metric.ends_with("_seconds") ? step.timings : step.results)[metric] = value;
+    }
+    if (!step.timings.contains("outer_seconds")) step.timings["outer_seconds"] = ProcessCpuSeconds() - cpu_before;
+    step.timings["outer_wall_seconds"] = SecondsSince(update_start);
+    step.timings["collect_wall_seconds"] = collect_seconds;
+    double nonfinite = 0;
+    for (const ShardResult& result : results) {
+      step.timings["rollout_seconds"] += result.seconds.rollout();
+      step.timings["policy_seconds"] += result.seconds.policy();
+      step.timings["signal_seconds"] += result.seconds.signal();
+      step.timings["update_seconds"] += result.seconds.update();
+      step.timings["stalled_seconds"] += result.seconds.stalled();
+      nonfinite += static_cast<double>(result.nonfinite_updates);
+    }
+    step.results["nonfinite_updates"] = nonfinite;
+
+    ++outer_step_;
+    env_steps_ += uint64_t{lifetimes} * StepsPerLifetime();
+    step.results["env_steps"] = static_cast<double>(env_steps_);
+    step.step = outer_step_;
+    if (outer_step_ % spec_.checkpoint().every() == 0 || outer_step_ == spec_.rule().outer_updates()) {
+      MENTOR_ASSIGN_OR_RETURN(step.checkpoint, WriteState());
+    }
+    step.timings["wall_seconds"] = SecondsSince(start);
+    seconds_per_update_ = SecondsSince(start);
+    step.progress = CurrentProgress({});
+    MENTOR_RETURN_IF_ERROR(options_.store->RecordOuterStep(uid_, step));
+    ReportProgress("meta-training", {});
+    if (!step.checkpoint || spec_.checkpoint().keep_last() == 0) return absl::OkStatus();
+    MENTOR_RETURN_IF_ERROR(
+        RetainCheckpoints(options_.store->CheckpointFolder(uid_), spec_.checkpoint().keep_last()).status());
+    return SyncCheckpointIndex({});
+  }
+
+  absl::StatusOr<CheckpointInfo> WriteState() {
+    Checkpoint checkpoint{.experiment_uid = uid_, .outer_step = outer_step_, .spec_hash = SpecHash(spec_),
+                          .build = options_.build, .sections = {}};
+    AddTensorSections(parts_.rule->Save(), "rule/", &checkpoint.sections);
+    AddTensorSections({{"best_weights", best_weights_},
+                       {"best_score", torch::full({}, best_score_, torch::kFloat64)},
+                       {"scores", scores_},
+                       {"env_steps", torch::full({}, static_cast<int64_t>(env_steps_), torch::kInt64)}},
+                      "experiment/", &checkpoint.sections);
+    return WriteCheckpoint(options_.store->CheckpointFolder(uid_), checkpoint);
+  }
+
+  // Before the update of this round, so the lifetimes belong to the weights that are kept (black_box.md section 9).
+  void KeepBest(const std::vector<LifetimeOutcome>& outcomes) {
+    std::vector<double> scores;
+    const auto old = scores_.accessor<double, 1>();
+    for (int64_t i = 0; i < scores_.size(0); ++i) scores.push_back(old[i]);
+    for (const LifetimeOutcome& outcome : outcomes) {
+      const int episodes = static_cast<int>(outcome.episode_success.size() / spec_.lifetime().iterations());
+      scores.push_back(LifetimeScore(outcome, episodes));
+    }
+    const size_t window = static_cast<size_t>(kScoreRounds) * spec_.rule().lifetimes_per_update();
+    if (scores.size() > window) scores.erase(scores.begin(), scores.end() - static_cast<int64_t>(window));
+    scores_ = torch::tensor(scores, torch::kFloat64);
+    double sum = 0;
+    for (double score : scores) sum += score;
+    const double mean = sum / static_cast<double>(scores.size());
+    if (mean > best_score_) {
+      best_score_ = mean;
+      best_weights_ = parts_.rule->signal_weights().clone();
+    }
+  }
+
+  std::vector<Method> Methods(envs::Split split) const {
+    std::vector<Method> methods;
+    if (spec_.rule().outer_updates() > 0) {
+      methods.push_back({"learned", v1::REWARD_SOURCE_SIGNAL, false});
+      if (spec_.evaluation().best_weights()) methods.push_back({"learned (best)", v1::REWARD_SOURCE_SIGNAL, true});
+    }
+    if (split == envs::Split::kTrain) return methods;
+    for (int baseline : spec_.evaluation().baseline()) {
+      if (baseline == v1::PPO_SPARSE) methods.push_back({"PPO sparse", v1::REWARD_SOURCE_SPARSE, false});
+      if (baseline == v1::PPO_SHAPED) methods.push_back({"PPO shaped", v1::REWARD_SOURCE_SHAPED, false});
+    }
+    return methods;
+  }
+
+  std::filesystem::path EvaluationFile(const std::string& method, const std::string& split, size_t index) const {
+    const std::string plain = absl::StrReplaceAll(method, {{" ", "_"}, {"(", ""}, {")", ""}});
+    return folder_ / "artifacts" / "evaluation" / absl::StrFormat("%s-%s-%05d.binpb", split, plain, index);
+  }
+
+  absl::Status Evaluate() {
+    if (spec_.evaluation().lifetimes_per_goal() == 0) return absl::OkStatus();
+    MENTOR_RETURN_IF_ERROR(MakeFolders(folder_ / "artifacts" / "evaluation"));
+    std::vector<envs::Split> splits = {envs::Split::kTest};
+    if (spec_.evaluation().train_goals()) splits.push_back(envs::Split::kTrain);
+    for (envs::Split split : splits) {
+      evaluation_total_ += static_cast<uint32_t>(EvaluationTasks(*parts_.benchmark, spec_, split).size() * Methods(split).size());
+    }
+    evaluation_start_ = Clock::now();
+    for (envs::Split split : splits) {
+      for (const Method& method : Methods(split)) MENTOR_RETURN_IF_ERROR(EvaluateMethod(method, split));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status EvaluateMethod(const Method& method, envs::Split split) {
+    const std::string split_name = split == envs::Split::kTest ? "test" : "train";
+    const std::vector<SampledTask> tasks = EvaluationTasks(*parts_.benchmark, spec_, split);
+    std::vector<v1::Shard> all = MakeShards(
+        tasks, /*first_number=*/0, split == envs::Split::kTest ? Phase::kTestEvaluation : Phase::kTrainEvaluation);
+    const v1::Tensor weights = learner::ToProto(method.best ? best_weights_ : parts_.rule->signal_weights());
+    // As many shards at once as make good use of two learners, but few enough that little is lost when interrupted.
+    constexpr size_t kShardsAtOnce = 4;
+    for (size_t begin = 0; begin < all.size();) {
+      std::vector<size_t> indices;
+      std::vector<v1::Shard> shards;
+      for (; begin < all.size() && shards.size() < kShardsAtOnce; ++begin) {
+        if (std::filesystem::exists(EvaluationFile(method.name, split_name, begin))) {
+          evaluation_done_ += static_cast<uint32_t>(all[begin].lifetimes_size());
+          evaluation_skipped_ += static_cast<uint32_t>(all[begin].lifetimes_size());
+          continue;
+        }
+        v1::Shard shard = all[begin];
+        shard.set_reward_source(method.source);
+        shard.set_signal_mean(true);
+        shard.set_outcomes_only(true);
+        shard.set_deterministic_episodes(spec_.evaluation().deterministic_episodes());
+        shards.push_back(std::move(shard));
+        indices.push_back(begin);
+      }
+      if (shards.empty()) continue;
+      const std::vector<v1::Shard> asked = shards;
+      MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results,
+                              options_.broker->Run(std::move(shards), weights, cancel_, [&](const BrokerProgress& progress) {
+                                ReportProgress(absl::StrFormat("evaluating %s on %s goals", method.name, split_name), progress);
+                              }));
+      for (size_t i = 0; i < results.size(); ++i) {
+        MENTOR_RETURN_IF_ERROR(SaveEvaluation(method, split_name, indices[i], asked[i], tasks, results[i]));
+        evaluation_done_ += static_cast<uint32_t>(asked[i].lifetimes_size());
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status SaveEvaluation(const Method& method, const std::string& split, size_t index, const v1::Shard& shard,
+                              const std::vector<SampledTask>& tasks, const ShardResult& result) {
+    const uint32_t iterations = spec_.lifetime().iterations();
+    const std::vector<learner::Segment> lifetime(result.segments.begin(), result.segments.begin() + iterations);
+    const std::vector<LifetimeOutcome> outcomes = Outcomes(lifetime);
+    std::vector<LifetimeOutcome> deterministic(outcomes.size());
+    if (result.segments.size() > iterations) deterministic = Outcomes({result.segments[iterations]});
+
+    v1::EvaluationShard proto;
+    proto.set_method(method.name);
+    proto.set_split(split);
+    proto.set_index(static_cast<uint32_t>(index));
+    for (int i = 0; i < shard.lifetimes_size(); ++i) {
+      v1::EvaluatedLifetime& row = *proto.add_lifetimes();
+      const uint32_t number = shard.lifetimes(i).number();
+      row.set_number(number);
+      row.set_environment(tasks[number].environment);
+      row.set_goal(static_cast<uint32_t>(tasks[number].goal));
+      for (double value : outcomes[i].episode_success) row.add_episode_success(value);
+      for (double value : outcomes[i].episode_return) row.add_episode_return(value);
+      for (double value : deterministic[i].episode_success) row.add_deterministic_success(value);
+      for (double value : deterministic[i].episode_return) row.add_deterministic_return(value);
+      if (method.source != v1::REWARD_SOURCE_SIGNAL || number >= kSignalLifetimes) continue;
+      for (const learner::Segment& segment : lifetime) {
+        const auto signal = segment.signals.accessor<float, 2>();
+        const auto shaped = segment.shaped_rewards.accessor<double, 2>();
+        for (int64_t t = 0; t < signal.size(1); ++t) {
+          row.add_signal(signal[i][t]);
+          row.add_shaped(static_cast<float>(shaped[i][t]));
+        }
+      }
+    }
+    return WriteFileAtomically(EvaluationFile(method.name, split, index), proto.SerializeAsString());
+  }
+
+  uint64_t StepsPerLifetime() const {
+    return uint64_t{spec_.lifetime().iterations()} * spec_.lifetime().steps_per_iteration();
+  }
+
+  v1::Progress CurrentProgress(const BrokerProgress& shards) {
+    v1::Progress progress;
+    progress.set_outer_updates(outer_step_);
+    progress.set_outer_updates_total(spec_.rule().outer_updates());
+    progress.set_evaluation_lifetimes(evaluation_done_);
+    progress.set_evaluation_lifetimes_total(evaluation_total_);
+    progress.set_env_steps(env_steps_ + shards.env_steps);
+    // Rate over the last seconds: steps of the running shards since the report before.
+    const Clock::time_point now = Clock::now();
+    const double seconds = std::chrono::duration<double>(now - last_report_).count();
+    if (seconds >= 0.5) {
+      if (shards.env_steps >= last_steps_ && shards.env_steps > 0) {
+        rate_ = static_cast<double>(shards.env_steps - last_steps_) / seconds;
+      }
+      last_report_ = now;
+      last_steps_ = shards.env_steps;
+    }
+    progress.set_env_steps_per_second(rate_);
+    progress.set_seconds_left(SecondsLeft());
+    return progress;
+  }
+
+  double SecondsLeft() const {
+    const uint32_t updates_left = spec_.rule().outer_updates() - outer_step_;
+    if (updates_left > 0) return seconds_per_update_ > 0 ? updates_left * seconds_per_update_ : -1;
+    const uint32_t fresh = evaluation_done_ - evaluation_skipped_;
+    if (evaluation_total_ == 0 || fresh == 0) return -1;
+    return SecondsSince(evaluation_start_) / fresh * (evaluation_total_ - evaluation_done_);
+  }
+
+  void ReportProgress(const std::string& activity, const BrokerProgress& shards) {
+    std::string text = activity;
+    if (shards.learners == 0 && activity != "outer update") text = activity + ": waiting for learners";
+    else if (shards.actors == 0 && activity != "outer update") text = activity + ": waiting for actors";
+    const absl::Status status = options_.store->SetProgress(name_, text, CurrentProgress(shards));
+    if (!status.ok()) MENTOR_LOG(kWarning, "progress could not be kept", {{"experiment", name_}, {"error", std::string(status.message())}});
+  }
+
+  // Fixed after construction.
+  const ExperimentRunner::Options& options_;
+  const std::string name_;
+  const std::string uid_;
+  const v1::ExperimentSpec spec_;
+  const std::filesystem::path folder_;
+  const std::atomic<bool>& cancel_;
+  ExperimentParts parts_;
+
+  // State of the checkpoint, beside the rule's own.
+  uint32_t outer_step_ = 0;
+  uint64_t env_steps_ = 0;
+  torch::Tensor best_weights_;
+  double best_score_ = 0;
+  torch::Tensor scores_ = torch::zeros({0}, torch::kFloat64);  // Of the last lifetimes, oldest first.
+
+  // For people only.
+  uint32_t evaluation_total_ = 0;
+  uint32_t evaluation_done_ = 0;
+  uint32_t evaluation_skipped_ = 0;  // Done by an earlier process.
+  Clock::time_point evaluation_start_ = Clock::now();
+  Clock::time_point last_report_ = Clock::now();
+  uint64_t last_steps_ = 0;
+  double rate_ = 0;
+  double seconds_per_update_ = 0;
+};
+
+}  // namespace
+
+ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations) {
+  ExperimentParts parts;
+  parts.benchmark = envs::MakeBenchmark(spec.benchmark(), violations);
+  if (parts.benchmark == nullptr) return parts;
+  CheckTasks(*parts.benchmark, spec, violations);
+  learner::SignalContext context{.observation_size = parts.benchmark->info().observation_size,
+                                 .action_size = parts.benchmark->info().action_size,
+                                 .role = spec.signal().role(),
+                                 .input = spec.signal().input()};
+  parts.network = learner::MakeSignalNetwork(spec.signal(), context, violations);
+  if (parts.network == nullptr) return parts;
+  parts.rule = MakeOuterRule({.spec = spec, .network = parts.network, .num_threads = num_threads}, violations);
+  return parts;
+}
+
+void CheckParts(const v1::ExperimentSpec& spec, Violations* violations) {
+  MakeParts(WithDefaults(spec), /*num_threads=*/1, violations);
+}
+
+absl::Status ExperimentRunner::Run(const v1::Experiment& experiment, const std::atomic<bool>& cancel) {
+  return Session(options_, experiment, cancel).Run();
+}
+
+absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(const std::filesystem::path& experiment_folder) {
+  std::vector<v1::EvaluationShard> shards;
+  const std::filesystem::path folder = experiment_folder / "artifacts" / "evaluation";
+  std::error_code error;
+  std::vector<std::filesystem::path> files;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().extension() == ".binpb") files.push_back(entry->path());
+  }
+  std::sort(files.begin(), files.end());
+  for (const auto& file : files) {
+    MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file, uint64_t{1} << 30));
+    if (!shards.emplace_back().ParseFromString(bytes)) {
+      return absl::DataLossError(file.string() + " is not an evaluation; remove it and run the experiment again");
+    }
+  }
+  return shards;
+}
+
+}  // namespace mentor::meta_learner

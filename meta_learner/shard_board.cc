@@ -1,0 +1,228 @@
+#include "meta_learner/shard_board.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "learner/segment_proto.h"
+
+namespace mentor::meta_learner {
+
+ShardBoard::LearnerId ShardBoard::AddLearner(uint32_t slots, Send send) {
+  const std::lock_guard lock(mutex_);
+  const LearnerId id = next_learner_++;
+  learners_[id] = {.slots = slots, .send = std::move(send), .shards = {}};
+  AssignLocked();
+  changed_.notify_all();
+  return id;
+}
+
+void ShardBoard::RemoveLearner(LearnerId id) {
+  const std::lock_guard lock(mutex_);
+  const auto learner = learners_.find(id);
+  if (learner == learners_.end()) return;
+  const std::set<uint64_t> lost = std::move(learner->second.shards);
+  learners_.erase(learner);
+  // Backwards, so that the lowest shard comes first in the queue again.
+  for (auto shard = lost.rbegin(); shard != lost.rend(); ++shard) {
+    ++counts_.reassigned;
+    ReturnLocked(jobs_.at(*shard).get());
+  }
+  AssignLocked();
+  changed_.notify_all();
+}
+
+void ShardBoard::ReturnLocked(Job* job) {
+  job->learner.reset();
+  job->env_steps = 0;
+  job->result = {};
+  waiting_.push_front(job->shard.shard_id());
+}
+
+void ShardBoard::AssignLocked() {
+  for (auto& [id, learner] : learners_) {
+    while (!waiting_.empty() && learner.shards.size() < learner.slots) {
+      Job& job = *jobs_.at(waiting_.front());
+      waiting_.pop_front();
+      job.learner = id;
+      job.shard.set_epoch(next_epoch_++);
+      job.hash = std::make_unique<Sha256>();
+      learner.shards.insert(job.shard.shard_id());
+      // A failed send is followed by RemoveLearner, which gives the shard to another one.
+      if (job.shard.reward_source() == v1::REWARD_SOURCE_SIGNAL && learner.version != job.call->version) {
+        v1::RunResponse weights;
+        weights.mutable_signal_weights()->set_version(job.call->version);
+        *weights.mutable_signal_weights()->mutable_weights() = job.call->weights;
+        learner.send(std::move(weights));
+        learner.version = job.call->version;
+      }
+      v1::RunResponse message;
+      *message.mutable_shard() = job.shard;
+      learner.send(std::move(message));
+    }
+  }
+}
+
+ShardBoard::Job* ShardBoard::FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch) {
+  const auto found = jobs_.find(shard_id);
+  if (found == jobs_.end() || found->second->learner != learner || found->second->shard.epoch() != epoch) {
+    ++counts_.refused;
+    return nullptr;
+  }
+  return found->second.get();
+}
+
+absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment) {
+  v1::Shard shard;
+  {
+    const std::lock_guard lock(mutex_);
+    const Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
+    if (job == nullptr) return absl::OkStatus();
+    if (segment.iteration() != job->result.segments.size()) {
+      return absl::InvalidArgumentError(absl::StrFormat("shard %d: segment of iteration %d, expected %d",
+                                                        segment.shard_id(), segment.iteration(),
+                                                        job->result.segments.size()));
+    }
+    shard = job->shard;
+  }
+  // Copies and checks of megabytes: without the lock. One thread brings the messages, so the order holds.
+  MENTOR_ASSIGN_OR_RETURN(learner::Segment parsed, learner::SegmentFromProto(segment, shard));
+  const std::lock_guard lock(mutex_);
+  Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
+  if (job == nullptr) return absl::OkStatus();
+  learner::HashSegment(segment, job->hash.get());
+  job->result.segments.push_back(std::move(parsed));
+  v1::RunResponse message;
+  message.mutable_ack()->set_shard_id(segment.shard_id());
+  message.mutable_ack()->set_iteration(segment.iteration());
+  learners_.at(learner).send(std::move(message));
+  return absl::OkStatus();
+}
+
+absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
+  const std::lock_guard lock(mutex_);
+  Job* job = FindLocked(learner, done.shard_id(), done.epoch());
+  if (job == nullptr) return absl::OkStatus();
+  if (!done.error().empty()) {
+    learners_.at(learner).shards.erase(done.shard_id());
+    if (++job->errors >= attempts_max_) {
+      job->call->status = absl::InternalError(
+          absl::StrFormat("a shard failed %d times, the last time with: %s", job->errors, done.error()));
+      FinishLocked(job);
+    } else {
+      ReturnLocked(job);
+    }
+    AssignLocked();
+    changed_.notify_all();
+    return absl::OkStatus();
+  }
+  if (job->result.segments.size() != learner::IterationsOf(job->shard)) {
+    return absl::InvalidArgumentError(absl::StrFormat("shard %d: done after %d segments, expected %d", done.shard_id(),
+                                                      job->result.segments.size(), learner::IterationsOf(job->shard)));
+  }
+  if (job->hash->Finish() != done.segments_hash()) {
+    return absl::InvalidArgumentError(absl::StrFormat("shard %d: its segments do not have the hash it was sent with", done.shard_id()));
+  }
+  job->result.seconds = done.seconds();
+  job->result.nonfinite_updates = done.nonfinite_updates();
+  learners_.at(learner).shards.erase(done.shard_id());
+  FinishLocked(job);
+  AssignLocked();
+  changed_.notify_all();
+  return absl::OkStatus();
+}
+
+void ShardBoard::FinishLocked(Job* job) {
+  job->learner.reset();
+  job->done = true;
+  job->env_steps = uint64_t{job->shard.spec().lifetime().iterations()} *
+                   job->shard.spec().lifetime().steps_per_iteration() * static_cast<uint64_t>(job->shard.lifetimes_size());
+  --job->call->open;
+}
+
+void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress) {
+  const std::lock_guard lock(mutex_);
+  const auto found = learners_.find(learner);
+  if (found == learners_.end()) return;
+  found->second.actors = progress.actors();
+  const auto job = jobs_.find(progress.shard_id());
+  if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {
+    job->second->env_steps = progress.env_steps();
+  }
+}
+
+BrokerProgress ShardBoard::ProgressLocked(const Call* call) const {
+  BrokerProgress progress;
+  for (const auto& [id, job] : jobs_) {
+    if (job->call == call) progress.env_steps += job->env_steps;
+  }
+  progress.learners = static_cast<int>(learners_.size());
+  for (const auto& [id, learner] : learners_) progress.actors += static_cast<int>(learner.actors);
+  return progress;
+}
+
+absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> shards, const v1::Tensor& weights,
+                                                         const std::atomic<bool>& cancel, const OnProgress& on_progress) {
+  Call call;
+  call.weights = weights;
+  call.open = static_cast<int>(shards.size());
+  std::vector<uint64_t> ids;
+  std::unique_lock lock(mutex_);
+  call.version = next_version_++;
+  for (v1::Shard& shard : shards) {
+    auto job = std::make_unique<Job>();
+    shard.set_shard_id(next_shard_);
+    shard.set_signal_version(call.version);
+    job->shard = std::move(shard);
+    job->call = &call;
+    waiting_.push_back(next_shard_);
+    ids.push_back(next_shard_);
+    jobs_[next_shard_++] = std::move(job);
+  }
+  AssignLocked();
+  auto next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (call.open > 0 && call.status.ok() && !cancel) {
+    changed_.wait_until(lock, next_report);
+    if (on_progress != nullptr && std::chrono::steady_clock::now() >= next_report) {
+      next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+      const BrokerProgress progress = ProgressLocked(&call);
+      lock.unlock();
+      on_progress(progress);
+      lock.lock();
+    }
+  }
+  // Whatever is left of this call goes: out of the queue, and off the learners.
+  std::vector<ShardResult> results;
+  for (uint64_t id : ids) {
+    Job& job = *jobs_.at(id);
+    if (job.learner) {
+      v1::RunResponse message;
+      message.mutable_drop_shard()->set_shard_id(id);
+      message.mutable_drop_shard()->set_epoch(job.shard.epoch());
+      Learner& learner = learners_.at(*job.learner);
+      learner.send(std::move(message));
+      learner.shards.erase(id);
+    }
+    waiting_.erase(std::remove(waiting_.begin(), waiting_.end(), id), waiting_.end());
+    results.push_back(std::move(job.result));
+    jobs_.erase(id);
+  }
+  AssignLocked();
+  if (!call.status.ok()) return call.status;
+  if (call.open > 0) return absl::CancelledError("cancelled while shards were at work");
+  return results;
+}
+
+void ShardBoard::Wake() {
+  const std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+ShardBoard::Counts ShardBoard::counts() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+}  // namespace mentor::meta_learner

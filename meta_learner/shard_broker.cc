@@ -1,0 +1,217 @@
+#include "meta_learner/shard_broker.h"
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "common/log.h"
+#include "common/protocol.h"
+#include "common/rpc/stream.h"
+#include "common/status.h"
+#include "common/uuid.h"
+#include "mentor/v1/shard_service.grpc.pb.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using ShardStream = rpc::Stream<v1::RunResponse, v1::RunRequest>;
+using ShardServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
+
+// A segment of 128 lifetimes with 2000 steps of Meta-World is about 50 MB.
+constexpr size_t kMessageBytesMax = size_t{512} << 20;
+
+}  // namespace
+
+class ShardBroker::Service final : public v1::ShardService::CallbackService {
+ public:
+  Service(Options options, std::shared_ptr<ShardBoard> board, Metrics* metrics)
+      : options_(std::move(options)), board_(std::move(board)), server_uid_(NewUuid()),
+        learners_(metrics->Gauge("mentor_meta_learners", "Learners connected.")),
+        segments_(metrics->Counter("mentor_meta_segments_total", "Segments received from learners.")),
+        rejected_(metrics->Counter("mentor_meta_learner_streams_rejected_total",
+                                   "Streams of learners ended for breaking a rule or not fitting.")),
+        ingest_([this] { Ingest(); }) {}
+
+  ~Service() override {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+      changed_.notify_all();
+    }
+    ingest_.join();
+  }
+
+  grpc::ServerBidiReactor<v1::RunRequest, v1::RunResponse>* Run(grpc::CallbackServerContext* context) override {
+    auto stream = ShardServerStream::Make(context, {.message_bytes_max = kMessageBytesMax});
+    auto peer = std::make_shared<Peer>();
+    peer->stream = stream;
+    // Reactions only put messages in line: their work takes milliseconds.
+    stream->Start({.on_message = [this, peer](v1::RunRequest message) { Enqueue(peer, std::move(message)); },
+                   .on_closed = [this, peer](const absl::Status& status) { Enqueue(peer, std::nullopt, status); }});
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) {
+        stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the meta-learner is stopping"));
+      } else {
+        open_[peer.get()] = peer;
+      }
+    }
+    return stream->reactor();
+  }
+
+  void Stop() {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    for (auto& [key, peer] : open_) {
+      peer->stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the meta-learner is stopping"));
+    }
+  }
+
+ private:
+  struct Peer {
+    std::shared_ptr<ShardStream> stream;
+    // Used by the ingest thread alone.
+    std::optional<ShardBoard::LearnerId> learner;
+    std::string name;
+    bool broken = false;
+  };
+  struct Event {
+    std::shared_ptr<Peer> peer;
+    std::optional<v1::RunRequest> message;  // Nothing: the stream has ended.
+    absl::Status end;
+  };
+
+  // Bounded by the learners' windows: each has at most a few segments under way.
+  void Enqueue(std::shared_ptr<Peer> peer, std::optional<v1::RunRequest> message, absl::Status end = absl::OkStatus()) {
+    const std::lock_guard lock(mutex_);
+    if (!message) open_.erase(peer.get());
+    events_.push_back({std::move(peer), std::move(message), std::move(end)});
+    changed_.notify_one();
+  }
+
+  void Ingest() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [&] { return !events_.empty() || stopping_; });
+      if (events_.empty()) return;
+      Event event = std::move(events_.front());
+      events_.pop_front();
+      lock.unlock();
+      Handle(std::move(event));
+      lock.lock();
+    }
+  }
+
+  void Handle(Event event) {
+    Peer& peer = *event.peer;
+    if (!event.message) {
+      if (peer.learner) {
+        board_->RemoveLearner(*peer.learner);
+        learners_.Decrement();
+        MENTOR_LOG(kInfo, "learner gone", {{"learner", peer.name}, {"why", event.end}});
+      }
+      peer.stream.reset();
+      return;
+    }
+    if (peer.broken) return;
+    const absl::Status status = Accept(event.peer, std::move(*event.message));
+    if (status.ok()) return;
+    peer.broken = true;
+    rejected_.Increment();
+    MENTOR_LOG(kWarning, "stream of a learner ended", {{"learner", peer.name}, {"why", status}});
+    peer.stream->Close(status);
+  }
+
+  absl::Status Accept(const std::shared_ptr<Peer>& peer, v1::RunRequest message) {
+    if (!peer->learner) return AcceptHello(peer, message);
+    switch (message.message_case()) {
+      case v1::RunRequest::kSegment:
+        segments_.Increment();
+        return board_->OnSegment(*peer->learner, message.segment());
+      case v1::RunRequest::kShardDone: return board_->OnDone(*peer->learner, message.shard_done());
+      case v1::RunRequest::kProgress:
+        board_->OnProgressMessage(*peer->learner, message.progress());
+        return absl::OkStatus();
+      default:
+        return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                         "expected a segment, a shard's end or progress");
+    }
+  }
+
+  absl::Status AcceptHello(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {
+    if (!message.has_hello()) {
+      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, "the first message must be hello");
+    }
+    const v1::Hello& hello = message.hello();
+    peer->name = absl::StrCat(hello.host(), "/", hello.peer_uid());
+    MENTOR_RETURN_IF_ERROR(CheckProtocolVersion(hello));
+    if (hello.device() == "cpu" && hello.numeric_fingerprint() != options_.learner_fingerprint) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+                       absl::StrFormat("the learner's arithmetic differs in its last bits (fingerprint %s, expected %s): run it "
+                                       "on the same kind of CPU with the same build",
+                                       hello.numeric_fingerprint(), options_.learner_fingerprint));
+    }
+    if (hello.shard_slots() < 1 || hello.shard_slots() > 256) {
+      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                       absl::StrFormat("hello: %d shard slots, 1 to 256 are allowed", hello.shard_slots()));
+    }
+    v1::RunResponse answer;
+    v1::Welcome& welcome = *answer.mutable_welcome();
+    welcome.set_server_uid(server_uid_);
+    welcome.set_stream_uid(NewUuid());
+    welcome.set_heartbeat_ms(1000);
+    welcome.set_dead_after_ms(5000);
+    welcome.set_catalogue_hash(options_.catalogue_hash);
+    welcome.set_numeric_fingerprint(options_.actor_fingerprint);
+    peer->stream->Send(std::move(answer));
+    peer->learner = board_->AddLearner(
+        hello.shard_slots(), [stream = peer->stream](v1::RunResponse response) { return stream->Send(std::move(response)); });
+    learners_.Increment();
+    MENTOR_LOG(kInfo, "learner connected",
+               {{"learner", peer->name}, {"device", hello.device()}, {"slots", hello.shard_slots()}});
+    return absl::OkStatus();
+  }
+
+  // Fixed after construction.
+  const Options options_;
+  const std::shared_ptr<ShardBoard> board_;
+  const std::string server_uid_;
+  prometheus::Gauge& learners_;
+  prometheus::Counter& segments_;
+  prometheus::Counter& rejected_;
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Event> events_;
+  std::map<const Peer*, std::shared_ptr<Peer>> open_;
+  bool stopping_ = false;
+  // Last, so that it stops first.
+  std::thread ingest_;
+};
+
+ShardBroker::ShardBroker(Options options, Metrics* metrics)
+    : board_(std::make_shared<ShardBoard>(options.attempts_max)),
+      service_(std::make_unique<Service>(std::move(options), board_, metrics)) {}
+
+ShardBroker::~ShardBroker() = default;
+
+grpc::Service* ShardBroker::service() { return service_.get(); }
+
+absl::StatusOr<std::vector<ShardResult>> ShardBroker::Run(std::vector<v1::Shard> shards, const v1::Tensor& weights,
+                                                          const std::atomic<bool>& cancel,
+                                                          const ShardBoard::OnProgress& on_progress) {
+  return board_->Run(std::move(shards), weights, cancel, on_progress);
+}
+
+void ShardBroker::Wake() { board_->Wake(); }
+
+void ShardBroker::Stop() { service_->Stop(); }
+
+}  // namespace mentor::meta_learner
