@@ -205,6 +205,8 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
   std::string commands = absl::StrFormat(
       "set ylabel 'success rate'\nset xlabel 'episode of the lifetime'\nset xrange [0.5:%.1f]\n%s", end + 0.5,
       RateRange(Highest(methods)));
+  // Deterministic episodes are set apart, so their places have no numbers.
+  commands += absl::StrFormat("set xtics %d, %d, %d\n", alive > 15 ? 5 : 1, alive > 60 ? 10 : alive > 15 ? 5 : 1, alive);
   for (size_t s = 1; s < segments; ++s) {
     // The first episode e of segment s has e * segments / alive = s.
     const size_t first = (s * alive + segments - 1) / segments;

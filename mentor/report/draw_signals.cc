@@ -110,7 +110,7 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
   drawing->figures.push_back(
       {.name = "signal_scatter", .section = "signal", .title = "Signal against task progress",
        .caption = "Points are single steps; the line joins the means of ten equal groups of steps, ordered by shaped "
-                  "reward. Agents and network never see the shaped reward here.",
+                  "reward.",
        .csv = "signal_scatter.csv",
        .commands = "set ylabel 'signal'\nset xlabel 'shaped reward of the same step'\n"
                    "plot 'signal_scatter.csv' skip 1 using 1:2 with points linecolor rgb '@sky@' pointtype 7 "

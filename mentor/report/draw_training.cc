@@ -153,10 +153,10 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
     const char* metric;
     const char* label;
   };
-  const Panel kPanels[] = {{"entropy", "entropy of the signal, nats"},
+  const Panel kPanels[] = {{"entropy", "entropy, nats"},
                            {"kl", "KL divergence, nats"},
                            {"value_loss", "value loss"},
-                           {"epochs", "epochs of the outer update"}};
+                           {"epochs", "epochs run"}};
   for (const char* metric : {"shaped_return", "entropy", "kl", "value_loss", "epochs"}) {
     if (Has(training, metric)) metrics.push_back(metric);
   }
@@ -196,8 +196,8 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
   if (Has(training, "shaped_return")) {
     drawing->figures.push_back(
         {.name = "training_return", .section = "training", .title = "Meta-training: shaped return",
-         .caption = "Mean over the episodes of all lifetimes of an outer update: the objective of meta-training, which "
-                    "neither the signal network nor an agent sees.",
+         .caption = "Sum of the environment's hand-made progress reward over an episode, mean over all episodes of an outer "
+                    "update.",
          .csv = kCurveFile,
          .commands = "set ylabel 'shaped return of an episode'\nset xlabel 'outer updates'\nset lmargin 11\n" +
                      UpdateRange(training) +

@@ -27,10 +27,10 @@ p, li { max-width: 46rem; }
 .error { border-left: 4px solid var(--vermillion); padding: .4rem 1.1rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--grid); }
+th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--grid); }
 td.n, th.n { text-align: right; padding-left: .6rem; white-space: nowrap; }
 td small { color: var(--muted); display: block; }
-caption { text-align: left; color: var(--muted); padding-bottom: .4rem; }
+caption { text-align: left; color: var(--muted); padding-bottom: .4rem; white-space: nowrap; }
 figure { margin: .5rem 0 2rem; }
 figure svg { width: 100%; height: auto; display: block; }
 figure svg text { font-family: system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
@@ -52,7 +52,7 @@ std::string Cell(const Interval& interval) {
 std::string Cell(const std::string& text) { return "<td>" + EscapeHtml(text) + "</td>"; }
 std::string Number(const std::string& text) { return "<td class=\"n\">" + EscapeHtml(text) + "</td>"; }
 
-const char* SplitWords(const std::string& split) { return split == "test" ? "unseen (test)" : "seen (training)"; }
+const char* SplitWords(const std::string& split) { return split == "test" ? "unseen goals" : "training goals"; }
 
 std::string ResultTable(const std::vector<MethodResult>& results, bool by_environment) {
   size_t segments = 0;
@@ -68,23 +68,24 @@ std::string ResultTable(const std::vector<MethodResult>& results, bool by_enviro
   if (shown.empty()) return "";
   std::string html = "<div class=\"scroll\"><table><thead><tr>";
   if (by_environment) html += "<th>environment</th>";
-  html += "<th>goals</th><th>method</th>";
+  html += "<th>method</th>";
   for (size_t s = 0; s < segments; ++s) html += absl::StrFormat("<th class=\"n\">seg%d</th>", s);
   html += "<th class=\"n\">last</th>";
   if (has_det) html += "<th class=\"n\">det</th>";
-  if (has_return) html += "<th class=\"n\">shaped return</th>";
-  html += "<th class=\"n\">lifetimes</th></tr></thead><tbody>\n";
+  if (has_return) html += "<th class=\"n\">return</th>";
+  html += "</tr></thead><tbody>\n";
   for (const MethodResult* result : shown) {
     html += "<tr>";
     if (by_environment) html += Cell(result->environment);
-    html += Cell(SplitWords(result->split)) + Cell(result->method);
+    html += absl::StrFormat("<td>%s<small>%s, %d lifetimes</small></td>", EscapeHtml(result->method),
+                            SplitWords(result->split), result->lifetimes);
     for (size_t s = 0; s < segments; ++s) {
       html += s < result->segments.size() ? Cell(result->segments[s]) : Number("-");
     }
     html += Cell(result->last);
     if (has_det) html += result->det ? Cell(*result->det) : Number("-");
     if (has_return) html += result->last_return ? Cell(*result->last_return) : Number("-");
-    html += Number(absl::StrFormat("%d", result->lifetimes)) + "</tr>\n";
+    html += "</tr>\n";
   }
   return html + "</tbody></table></div>\n";
 }
@@ -173,7 +174,7 @@ whole lifetimes, one <em>outer update</em> at a time.</p>
 <li><b>seg0, seg1, seg2, ...</b>: share of successful episodes before any learning, after one inner update, after two, ...
 An episode is successful when any of its steps is. seg0 is the control: no method can act on it.</li>
 <li><b>last</b>: the last episode of the lifetime. <b>det</b>: episodes afterwards in which the agent acts without noise.</li>
-<li><b>shaped return</b>: the environment's hand-made progress reward, summed over an episode of the last segment. It is shown for
+<li><b>return</b>: the shaped return, which is the environment's hand-made progress reward summed over an episode of the last segment. It is shown for
 information; at evaluation only PPO shaped learns from it.</li>
 <li><b>Brackets and bands</b> are 95 % bootstrap intervals over lifetimes (2000 resamples, always the same random numbers). An interval
 of no width means that all lifetimes agreed, not that the rate is certain.</li>

@@ -18,12 +18,19 @@ std::string Count(size_t count, const std::string& noun) {
   return absl::StrFormat("%d %s%s", count, noun, count == 1 ? "" : "s");
 }
 
+// 1536000 as "1,536,000".
+std::string Grouped(uint64_t number) {
+  std::string digits = absl::StrFormat("%d", number);
+  for (size_t place = digits.size(); place > 3;) digits.insert(place -= 3, ",");
+  return digits;
+}
+
 std::string Length(const ReportData& data) {
   if (data.training.empty()) return "No outer update has been made: the signal network is untrained.";
   const uint32_t done = data.training.back().outer_update;
   std::string text = "The run made " + Count(done, "outer update");
   if (data.outer_updates_total > 0) text += absl::StrFormat(" of the %d that its spec asks for", data.outer_updates_total);
-  text += absl::StrFormat(" (%d environment steps)", data.training.back().env_steps);
+  text += absl::StrFormat(" (%s environment steps)", Grouped(data.training.back().env_steps));
   if (data.outer_updates_paper > 0) {
     text += absl::StrFormat("; the published experiment makes %d, so this is %.2g %% of its length",
                             data.outer_updates_paper, 100.0 * done / data.outer_updates_paper);
@@ -111,7 +118,7 @@ void AddControl(const std::vector<Comparison>& comparisons, std::vector<std::str
     return;
   }
   if (checked) {
-    sentences->push_back("The control holds: before any learning (seg0) all methods are alike, as they must be.");
+    sentences->push_back("The control holds: before any learning (seg0) no learned signal is ahead of a baseline, as it must be.");
   }
 }
 
@@ -136,8 +143,8 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
   const double strength = std::abs(pooled.spearman);
   const char* words = strength < 0.1 ? "hardly" : strength < 0.3 ? "weakly" : strength < 0.6 ? "moderately" : "strongly";
   sentences->push_back(absl::StrFormat(
-      "The signal goes %s with task progress (Pearson %.2f, Spearman %.2f with the shaped reward, over %d steps of %s)%s.",
-      words, pooled.pearson, pooled.spearman, pooled.steps, Count(samples.size(), "lifetime"),
+      "The signal goes %s with task progress (Pearson %.2f, Spearman %.2f with the shaped reward, over %s steps of %s)%s.",
+      words, pooled.pearson, pooled.spearman, Grouped(pooled.steps), Count(samples.size(), "lifetime"),
       strength >= 0.1 && pooled.spearman < 0 ? ", and against its direction" : ""));
 }
 
