@@ -28,7 +28,7 @@ struct CheckpointInfo {
   std::filesystem::path path;
   uint32_t outer_step = 0;
   uint64_t size_bytes = 0;
-  std::string sha256;      // Hexadecimal; of the file up to the trailer's digest.
+  std::string sha256;      // Hexadecimal; the digest in the trailer, of all bytes before it.
   std::string state_hash;  // StateHash of its sections.
 };
 

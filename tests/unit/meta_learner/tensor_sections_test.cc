@@ -1,0 +1,59 @@
+#include "tests/torch_testing.h"
+
+#include "meta_learner/tensor_sections.h"
+
+using namespace mentor::meta_learner;
+
+namespace {
+
+bool SameBits(const torch::Tensor& a, const torch::Tensor& b) {
+  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() &&
+         (a.numel() == 0 || std::memcmp(a.contiguous().data_ptr(), b.contiguous().data_ptr(), a.nbytes()) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("tensor sections: every type and shape comes back bit for bit", "[unit]") {
+  const auto odd = torch::full({3}, std::nan("7"), torch::kFloat32);
+  std::map<std::string, torch::Tensor> tensors = {
+      {"scalar", torch::full({}, 0.1, torch::kFloat64)},
+      {"odd", odd},
+      {"transposed", torch::arange(6, torch::kFloat32).reshape({2, 3}).t()},
+      {"empty", torch::empty({0, 4}, torch::kFloat32)},
+      {"steps", torch::full({2, 2}, std::numeric_limits<int64_t>::min(), torch::kInt64)},
+      {"flags", torch::full({5}, 255, torch::kUInt8)}};
+  std::map<std::string, std::string> sections = {{"counters", "x"}, {"rulebook", "y"}};
+  AddTensorSections(tensors, "rule/", &sections);
+  CHECK(sections.size() == 8);
+  const auto back = TensorsOfSections(sections, "rule/");
+  REQUIRE(back.ok());
+  REQUIRE(back->size() == tensors.size());
+  for (const auto& [name, tensor] : tensors) {
+    INFO(name);
+    CHECK(SameBits(back->at(name), tensor));
+  }
+  CHECK(TensorsOfSections(sections, "none/")->empty());
+}
+
+TEST_CASE("tensor sections: bytes that are no tensor are refused", "[unit]") {
+  const std::string good = EncodeTensor(torch::ones({2, 3}, torch::kFloat32));
+  REQUIRE(DecodeTensor(good).ok());
+  for (size_t length = 0; length < good.size(); ++length) CHECK_FALSE(DecodeTensor(good.substr(0, length)).ok());
+  CHECK_FALSE(DecodeTensor(good + "x").ok());
+  const auto with_axis = [&](int axis, int64_t size) {
+    std::string bytes = good;
+    std::memcpy(bytes.data() + 8 + 8 * axis, &size, 8);
+    return DecodeTensor(bytes).ok();
+  };
+  CHECK_FALSE(with_axis(0, -2));
+  CHECK_FALSE(with_axis(0, int64_t{1} << 62));
+  CHECK_FALSE(with_axis(1, 0));
+  std::string wide = EncodeTensor(torch::empty({0, 1, 1}, torch::kUInt8));
+  for (const int axis : {1, 2}) {
+    const int64_t huge = int64_t{1} << 62;
+    std::memcpy(wide.data() + 8 + 8 * axis, &huge, 8);
+  }
+  CHECK_FALSE(DecodeTensor(wide).ok());
+  const auto status = TensorsOfSections({{"rule/w", "short"}}, "rule/").status();
+  CHECK(std::string(status.message()).find("section rule/w: not a tensor") == 0);
+}
