@@ -17,9 +17,9 @@ namespace mentor::rpc {
 
 struct ChannelOptions {
   std::string address;  // HOST:PORT, or any name that gRPC resolves.
-  TlsFiles tls;
+  TlsFiles tls = {};
   // The name in the server's certificate when it differs from the host. Tests only.
-  std::string tls_server_name;
+  std::string tls_server_name = {};
 };
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options);

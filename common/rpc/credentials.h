@@ -15,11 +15,11 @@ namespace mentor::rpc {
 // Paths of PEM files.
 struct TlsFiles {
   // At a server: its certificate and key, required. At a client: its own for mutual TLS, optional.
-  std::string certificate;
-  std::string key;
+  std::string certificate = {};
+  std::string key = {};
   // At a server: the authority of client certificates; set, it demands one from every client (mutual TLS).
   // At a client: the authority of the server's certificate, required.
-  std::string authority;
+  std::string authority = {};
 
   bool empty() const { return certificate.empty() && key.empty() && authority.empty(); }
 };

@@ -24,7 +24,7 @@ inline constexpr int kPingIntervalMinMs = 5'000;
 struct ServerOptions {
   // HOST:PORT; port 0 takes a free one. Empty: no port, in-process channels only.
   std::string address = "127.0.0.1:0";
-  TlsFiles tls;
+  TlsFiles tls = {};
   int streams_per_connection_max = 64;
   bool reflection = true;
 };
