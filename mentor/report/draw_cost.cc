@@ -105,7 +105,8 @@ void DrawCost(const std::vector<TrainingPoint>& training, Drawing* drawing) {
   if (!has_phases && !has_speed) return;
   drawing->tables.push_back({"cost.csv", table.text()});
   const double first = training.front().outer_update, last = training.back().outer_update;
-  const std::string range = absl::StrFormat("set xrange [%.1f:%.1f]\n", first - 0.6, last + 0.6);
+  const std::string range = absl::StrFormat("set xrange [%.1f:%.1f]\n%s", first - 0.6, last + 0.6,
+                                            last - first < 10 ? "set xtics 1\n" : "");
 
   if (has_speed) {
     drawing->figures.push_back(

@@ -29,7 +29,10 @@ std::vector<double> Series(const std::vector<TrainingPoint>& training, const std
 
 bool Has(const std::vector<TrainingPoint>& training, const std::string& metric) {
   return std::any_of(training.begin(), training.end(),
-                     [&](const TrainingPoint& point) { return point.metrics.contains(metric); });
+                     [&](const TrainingPoint& point) {
+                       const auto found = point.metrics.find(metric);
+                       return found != point.metrics.end() && std::isfinite(found->second);
+                     });
 }
 
 // seg0, seg1, ... in the order of their numbers.
@@ -38,7 +41,8 @@ std::vector<std::string> SegmentMetrics(const std::vector<TrainingPoint>& traini
   for (const TrainingPoint& point : training) {
     for (const auto& [name, value] : point.metrics) {
       int number = 0;
-      if (name.starts_with("seg") && absl::SimpleAtoi(name.substr(3), &number) && number >= 0) numbers.insert(number);
+      if (!name.starts_with("seg") || !absl::SimpleAtoi(name.substr(3), &number) || number < 0) continue;
+      if (std::isfinite(value)) numbers.insert(number);
     }
   }
   std::vector<std::string> metrics;
@@ -112,14 +116,14 @@ struct Line {
   size_t column = 0;  // Of the value; the running mean is the next one.
 };
 
-// Faint points for each update, a line for the running mean.
-std::string PlotLines(const std::string& x, const std::vector<Line>& lines) {
+// Points for each update, faint when they are many, and a line for the running mean.
+std::string PlotLines(const std::string& x, const std::vector<Line>& lines, size_t updates) {
   std::string commands = "plot \\\n";
   for (size_t i = 0; i < lines.size(); ++i) {
     commands += absl::StrFormat(
-        "  '%s' skip 1 using %s:%d with points linecolor rgb '@%s@' pointtype 7 pointsize 0.3 notitle, \\\n"
+        "  '%s' skip 1 using %s:%d with points linecolor rgb '@%s@' pointtype 7 pointsize %.1f notitle, \\\n"
         "  '' skip 1 using %s:%d with lines linecolor rgb '@%s@' linewidth 2.5 title '%s'%s\n",
-        kCurveFile, x, lines[i].column, lines[i].colour, x, lines[i].column + 1, lines[i].colour, lines[i].title,
+        kCurveFile, x, lines[i].column, lines[i].colour, updates < 20 ? 0.7 : 0.3, x, lines[i].column + 1, lines[i].colour, lines[i].title,
         i + 1 < lines.size() ? ", \\" : "");
   }
   return commands;
@@ -135,9 +139,10 @@ StepUnit UnitOf(uint64_t most_steps) {
   return {"environment steps of meta-training", "2"};
 }
 
-// A lone point needs room around it.
+// A lone point needs room around it; few updates are counted one by one.
 std::string UpdateRange(const std::vector<TrainingPoint>& training) {
-  return absl::StrFormat("set xrange [0:%d]\n", training.back().outer_update + (training.size() < 2 ? 1 : 0));
+  const uint32_t last = training.back().outer_update;
+  return absl::StrFormat("set xrange [0:%d]\n%s", last + (training.size() < 2 ? 1 : 0), last <= 10 ? "set xtics 1\n" : "");
 }
 
 }  // namespace
@@ -185,13 +190,13 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
         {.name = "training_by_update", .section = "training", .title = "Meta-training: success by outer update",
          .caption = caption, .csv = kCurveFile,
          .commands = "set ylabel 'success rate'\nset xlabel 'outer updates'\n" + range + UpdateRange(training) +
-                     PlotLines("1", lines)});
+                     PlotLines("1", lines, training.size())});
     const StepUnit unit = UnitOf(training.back().env_steps);
     drawing->figures.push_back(
         {.name = "training_by_steps", .section = "training", .title = "Meta-training: success by environment steps",
          .caption = "The same curve against the interactions that it took.", .csv = kCurveFile,
          .commands = "set ylabel 'success rate'\nset xlabel '" + unit.label + "'\n" + range + "set xrange [0:*]\n" +
-                     PlotLines(unit.expression, lines)});
+                     PlotLines(unit.expression, lines, training.size())});
   }
   if (Has(training, "shaped_return")) {
     drawing->figures.push_back(
@@ -201,7 +206,7 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
          .csv = kCurveFile,
          .commands = "set ylabel 'shaped return of an episode'\nset xlabel 'outer updates'\nset lmargin 11\n" +
                      UpdateRange(training) +
-                     PlotLines("1", {{"mean shaped return", "green", column_of("shaped_return")}}),
+                     PlotLines("1", {{"mean shaped return", "green", column_of("shaped_return")}}, training.size()),
          .height = 320});
   }
   std::vector<Panel> panels;
@@ -213,7 +218,7 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
                                            (panels.size() + 1) / 2, UpdateRange(training));
     for (const Panel& panel : panels) {
       commands += absl::StrFormat("set ylabel '%s'\n", panel.label) +
-                  PlotLines("1", {{panel.metric, "blue", column_of(panel.metric)}});
+                  PlotLines("1", {{panel.metric, "blue", column_of(panel.metric)}}, training.size());
     }
     commands += "unset multiplot\n";
     drawing->figures.push_back({.name = "training_rule", .section = "training", .title = "The outer rule",

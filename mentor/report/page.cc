@@ -198,7 +198,7 @@ std::string MakePage(const PageParts& parts) {
   for (const std::string& sentence : parts.summary) html += Paragraph(sentence);
   html += "</div>\n";
   if (!parts.plot_error.empty()) {
-    html += "<p class=\"error\">There are no plots here: " + EscapeHtml(parts.plot_error) + "</p>\n";
+    html += "<p class=\"error\">Plots are missing: " + EscapeHtml(parts.plot_error) + "</p>\n";
   }
   html += kHowToRead;
 

@@ -94,22 +94,20 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   }
 
   PageParts parts{data, summary, results, comparisons, drawing, {}, {}, kFilesFolder};
-  absl::Status drawn;
+  absl::Status drawn;  // The first error.
   for (const Figure& figure : drawing.figures) {
     const std::string script = figure.name + ".gp";
     MENTOR_RETURN_IF_ERROR(WriteFile(files / script, Script(figure)));
     written.others.push_back(files / script);
-    if (!drawn.ok()) continue;
-    drawn = RunGnuplot(options.gnuplot, files, script);
-    if (!drawn.ok()) continue;
+    if (absl::IsFailedPrecondition(drawn)) continue;  // No gnuplot: the next try would end the same way.
+    const absl::Status status = RunGnuplot(options.gnuplot, files, script);
+    drawn.Update(status);
+    if (!status.ok()) continue;
     MENTOR_ASSIGN_OR_RETURN(parts.svgs[figure.name], ReadFile(files / (figure.name + ".svg")));
     written.others.push_back(files / (figure.name + ".svg"));
     written.others.push_back(files / (figure.name + ".png"));
   }
-  if (!drawn.ok()) {
-    parts.plot_error = std::string(drawn.message());
-    parts.svgs.clear();
-  }
+  if (!drawn.ok()) parts.plot_error = std::string(drawn.message());
   MENTOR_RETURN_IF_ERROR(WriteFile(written.html, MakePage(parts)));
   if (!drawn.ok()) {
     return absl::Status(drawn.code(), absl::StrFormat("%s; the numbers are in %s", drawn.message(), files.string()));

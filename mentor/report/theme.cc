@@ -37,6 +37,23 @@ Rgb Parse(std::string_view hex) {
   return {static_cast<int>(value >> 16 & 255), static_cast<int>(value >> 8 & 255), static_cast<int>(value & 255)};
 }
 
+// Browsers show titles when the pointer rests on a part: those that gnuplot made up (the first one, and NAME_plot_1) go,
+// legends stay.
+std::string WithoutIdleTitles(std::string_view svg) {
+  constexpr std::string_view kOpen = "<title>", kClose = "</title>";
+  std::string kept;
+  bool is_first = true;
+  for (size_t open = svg.find(kOpen); open != std::string_view::npos; open = svg.find(kOpen)) {
+    const size_t end = svg.find(kClose, open);
+    if (end == std::string_view::npos) break;
+    const bool is_idle = is_first || svg.substr(open, end - open).find("_plot_") != std::string_view::npos;
+    is_first = false;
+    kept += svg.substr(0, is_idle ? open : end + kClose.size());
+    svg.remove_prefix(end + kClose.size());
+  }
+  return kept + std::string(svg);
+}
+
 }  // namespace
 
 std::span<const Colour> Theme() { return kTheme; }
@@ -64,7 +81,7 @@ std::string InlineSvg(std::string_view svg, std::string_view id, std::string_vie
   const size_t box = svg.find("viewBox=\"", begin);
   if (tag_end == std::string_view::npos || end == std::string_view::npos || box > tag_end) return "";
   const std::string view_box(svg.substr(box, svg.find('"', box + 9) + 1 - box));
-  std::string body(svg.substr(tag_end + 1, end - tag_end - 1));
+  std::string body = WithoutIdleTitles(svg.substr(tag_end + 1, end - tag_end - 1));
 
   // gnuplot writes one colour in three ways.
   std::vector<std::pair<std::string, std::string>> replacements = {

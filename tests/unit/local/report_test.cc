@@ -1,0 +1,340 @@
+#include "mentor/report/report.h"
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <string>
+
+#include "mentor/report/evaluation.h"
+#include "mentor/report/figures.h"
+#include "mentor/report/gnuplot.h"
+#include "mentor/report/html.h"
+#include "mentor/report/summary.h"
+#include "mentor/report/theme.h"
+#include "tests/temp_folder.h"
+#include "tests/testing.h"
+
+namespace mentor::report {
+namespace {
+
+using mentor::testing::Near;
+using mentor::testing::TempFolder;
+
+std::string Read(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+size_t CountOf(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
+  return count;
+}
+
+bool Contains(const std::string& text, const std::string& part) { return CountOf(text, part) > 0; }
+
+// A lifetime of six episodes in three segments, and two deterministic ones.
+EvaluationRow Row(const std::string& method, uint32_t lifetime, std::vector<double> success) {
+  EvaluationRow row;
+  row.method = method;
+  row.split = "test";
+  row.lifetime = lifetime;
+  row.goal = lifetime / 2;
+  row.lifetime_episodes = 6;
+  for (const double value : success) row.episode_return.push_back(10 * value);
+  row.episode_success = std::move(success);
+  return row;
+}
+
+// Four lifetimes a method; `late` successes among the last two episodes of all lifetimes.
+void AddMethod(const std::string& method, std::vector<std::vector<double>> lifetimes, ReportData* data) {
+  for (uint32_t i = 0; i < lifetimes.size(); ++i) data->evaluation.push_back(Row(method, i, lifetimes[i]));
+}
+
+ReportData Whole() {
+  ReportData data;
+  data.title = "Reach <b>& co</b>";
+  data.spec_text = "display_name: \"Reach <b>& co</b>\"\nseed: 1\n";
+  data.facts = {{"seed", "1"}};
+  data.outer_updates_total = 8;
+  data.outer_updates_paper = 500;
+  for (uint32_t i = 1; i <= 8; ++i) {
+    TrainingPoint point;
+    point.outer_update = i;
+    point.env_steps = 1000 * i;
+    point.metrics = {{"seg0", 0.1},           {"seg1", 0.1 + 0.01 * i},  {"seg2", 0.1 + 0.02 * i}, {"shaped_return", 3.0 + i},
+                     {"entropy", -0.2},       {"kl", 0.001 * i},         {"value_loss", 1.0 / i},  {"epochs", 4},
+                     {"rollout_seconds", 2},  {"policy_seconds", 0.5},   {"signal_seconds", 0.25}, {"update_seconds", 1.5},
+                     {"outer_seconds", 0.75}, {"wall_seconds", 2.0}};
+    data.training.push_back(point);
+  }
+  AddMethod("learned", {{0, 0, 0, 1, 1, 1, 1, 1}, {0, 0, 1, 0, 1, 1, 1, 0}, {1, 0, 0, 0, 1, 0, 1, 1}, {0, 0, 0, 0, 1, 1, 1, 1}},
+            &data);
+  AddMethod("PPO sparse", {{0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0, 0, 0}, {1, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 1, 0, 0, 0}},
+            &data);
+  SignalSample sample;
+  for (int t = 0; t < 100; ++t) {
+    sample.signal.push_back(0.01 * t);
+    sample.shaped.push_back(0.02 * t + 0.1 * std::sin(t));
+  }
+  data.signals = {sample, sample};
+  return data;
+}
+
+TEST_CASE("evaluation: segments, last and deterministic episodes are what their names say", "[unit]") {
+  ReportData data;
+  AddMethod("learned", {{0, 1, 0, 0, 1, 1, 1, 0}, {0, 0, 0, 0, 1, 0, 0, 0}}, &data);
+  const auto results = SummariseEvaluation(data.evaluation, /*iterations=*/3);
+  REQUIRE(results.ok());
+  REQUIRE(results->size() == 1);
+  const MethodResult& result = (*results)[0];
+  CHECK(result.lifetimes == 2);
+  CHECK(result.goals == 1);
+  REQUIRE(result.segments.size() == 3);
+  CHECK(result.segments[0].mean == 0.25);  // One of four episodes.
+  CHECK(result.segments[1].mean == 0);
+  CHECK(result.segments[2].mean == 0.75);  // (2/2 + 1/2) / 2
+  CHECK(result.last.mean == 0.5);          // Episode 5: 1 and 0.
+  REQUIRE(result.det);
+  CHECK(result.det->mean == 0.25);         // (1/2 + 0) / 2
+  REQUIRE(result.last_return);
+  CHECK(result.last_return->mean == 7.5);  // 10 * success
+  CHECK(result.episodes.size() == 8);
+  CHECK(GrowthWithinLifetime(result).mean == 0.5);  // 0.75 - 0.25
+}
+
+TEST_CASE("evaluation: equal goals and numbers are compared in pairs, whatever the order of rows", "[unit]") {
+  ReportData data;
+  // Lifetimes differ much, methods differ by one episode in each: pairs see it, independent samples would not.
+  AddMethod("learned", {{0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 1, 1}, {0, 0, 0, 0, 1, 1}}, &data);
+  AddMethod("PPO sparse", {{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 0, 1}}, &data);
+  std::swap(data.evaluation[4], data.evaluation[7]);
+  const auto results = SummariseEvaluation(data.evaluation, 3);
+  REQUIRE(results.ok());
+  const auto comparisons = CompareWithBaselines(*results);
+  REQUIRE(comparisons.size() == 2);
+  CHECK(comparisons[1].segment == 2);
+  CHECK(comparisons[1].paired);
+  CHECK(comparisons[1].difference.mean == 0.5);
+  CHECK(comparisons[1].difference.low == 0.5);
+  CHECK(comparisons[1].difference.high == 0.5);
+
+  data.evaluation[4].goal = 77;
+  const auto others = SummariseEvaluation(data.evaluation, 3);
+  REQUIRE(others.ok());
+  const auto independent = CompareWithBaselines(*others);
+  CHECK_FALSE(independent[1].paired);
+  CHECK(independent[1].difference.mean == 0.5);
+  CHECK(independent[1].difference.low < 0.5);
+}
+
+TEST_CASE("evaluation: several environments get a result each", "[unit]") {
+  ReportData data;
+  AddMethod("learned", {{0, 0, 0, 0, 1, 1}, {0, 0, 0, 0, 0, 0}}, &data);
+  data.evaluation[0].environment = "reach-v3";
+  data.evaluation[1].environment = "push-v3";
+  const auto results = SummariseEvaluation(data.evaluation, 3);
+  REQUIRE(results.ok());
+  REQUIRE(results->size() == 3);
+  CHECK((*results)[0].segments[2].mean == 0.5);
+  CHECK((*results)[1].environment == "push-v3");
+  CHECK((*results)[1].segments[2].mean == 0);
+  CHECK((*results)[2].segments[2].mean == 1);
+}
+
+TEST_CASE("evaluation: rows that do not fit are refused by name", "[unit]") {
+  const auto message = [](std::vector<EvaluationRow> rows) {
+    return std::string(SummariseEvaluation(rows, 3).status().message());
+  };
+  EvaluationRow row = Row("learned", 3, {0, 0, 0, 0, 1, 1});
+  row.lifetime_episodes = 7;
+  CHECK(Contains(message({row}), "lifetime_episodes is 7, expected 1 to 6"));
+  row = Row("learned", 3, {0, 0, 0, 0, 0.5, 1});
+  CHECK(Contains(message({row}), "success is 0.5, expected 0 or 1"));
+  row = Row("learned", 3, {0, 0, 0, 0, 1, 1});
+  row.split = "validation";
+  CHECK(Contains(message({row}), "split is 'validation'"));
+  CHECK(Contains(message({Row("learned", 0, {0, 0, 0, 0, 1, 1}), Row("learned", 1, {0, 0, 0, 0, 1, 1, 1})}),
+                 "lifetime 1: 6 + 1 episodes, expected 6 + 0"));
+}
+
+TEST_CASE("report: one page with every plot inside and the files beside it", "[unit]") {
+  const TempFolder folder;
+  const ReportData data = Whole();
+  const auto written = WriteReport(data, folder.path());
+  INFO(written.status().ToString());
+  REQUIRE(written.ok());
+  const std::string page = Read(written->html);
+  for (const auto& file : written->others) {
+    INFO(file);
+    CHECK(std::filesystem::file_size(file) > 0);
+  }
+  // Self-contained: nothing is loaded, from the network or from files.
+  CHECK_FALSE(Contains(page, "src="));
+  CHECK_FALSE(Contains(page, "<script"));
+  CHECK_FALSE(Contains(page, "<link"));
+  CHECK_FALSE(Contains(page, "url(http"));
+  for (const char* figure : {"evaluation_test", "episodes_test", "training_by_update", "training_by_steps",
+                             "training_return", "training_rule", "signal_histogram", "signal_scatter", "throughput",
+                             "phases"}) {
+    INFO(figure);
+    CHECK(CountOf(page, "<figure id=\"" + std::string(figure) + "\">") == 1);
+    CHECK(CountOf(page, "id=\"" + std::string(figure) + "-svg-canvas\"") == 1);
+    CHECK(Read(folder.path() / "report" / (std::string(figure) + ".png")).substr(1, 3) == "PNG");
+  }
+  CHECK(CountOf(page, "<svg ") == 10);
+  // All colours of the plots follow the reader's setting.
+  CHECK_FALSE(Contains(page, "rgb("));
+  // Text of users is text.
+  CHECK_FALSE(Contains(page, "<b>& co"));
+  CHECK(Contains(page, "<h1>Reach &lt;b&gt;&amp; co&lt;/b&gt;</h1>"));
+  CHECK(Contains(written->summary, "8 outer updates"));
+  CHECK(Contains(written->summary, "1.6 % of its length"));
+
+  // 4 lifetimes: seg2 of "learned" is 7 of 8 episodes, of "PPO sparse" 1 of 8.
+  const std::string table = Read(folder.path() / "report" / "evaluation.csv");
+  CHECK(Contains(table, "test,,learned,4,2,seg2,0.875,"));
+  CHECK(Contains(table, "test,,PPO sparse,4,2,seg2,0.125,"));
+  CHECK(Contains(Read(folder.path() / "report" / "training.csv"), "\n3,3000,"));
+
+  // The same data, the same bytes.
+  const TempFolder other;
+  REQUIRE(WriteReport(data, other.path()).ok());
+  CHECK(Read(other.path() / "report.html") == page);
+}
+
+TEST_CASE("report: every part may be missing", "[unit]") {
+  const TempFolder folder;
+  ReportData data;
+  REQUIRE(WriteReport(data, folder.path()).ok());
+  std::string page = Read(folder.path() / "report.html");
+  CHECK(Contains(page, "Nothing has been evaluated yet"));
+  CHECK(Contains(page, "No outer update has been made"));
+  CHECK(Contains(page, "No signals have been recorded yet"));
+
+  // One update, an odd metric, one that is no number; one constant signal.
+  TrainingPoint point;
+  point.outer_update = 1;
+  point.metrics = {{"seg0", 0.0}, {"kl", std::numeric_limits<double>::quiet_NaN()}, {"x,\"y\"", 2}};
+  data.training = {point};
+  data.signals = {{{0.5, 0.5}, {1, 1}}};
+  data.evaluation = {Row("learned", 0, {0, 0, 0, 0, 0, 0})};
+  const auto written = WriteReport(data, folder.path());
+  INFO(written.status().ToString());
+  REQUIRE(written.ok());
+  page = Read(folder.path() / "report.html");
+  CHECK(Contains(page, "training_by_update-svg"));
+  CHECK(Contains(page, "signal_histogram-svg"));
+  CHECK(Contains(written->summary, "is constant"));
+  CHECK(Contains(Read(folder.path() / "report" / "training.csv"), "\"x,\"\"y\"\"\""));
+}
+
+TEST_CASE("report: the words follow the intervals", "[unit]") {
+  const auto summary = [](const ReportData& data) {
+    const auto results = SummariseEvaluation(data.evaluation, data.iterations);
+    REQUIRE(results.ok());
+    std::string text;
+    for (const std::string& sentence : Summarise(data, *results, CompareWithBaselines(*results))) text += sentence + "\n";
+    return text;
+  };
+  ReportData data = Whole();
+  CHECK(Contains(summary(data), "better than PPO sparse (difference 0.75"));
+  CHECK(Contains(summary(data), "Agents get better within their lifetime"));
+  CHECK(Contains(summary(data), "The control holds"));
+  CHECK(Contains(summary(data), "With 4 lifetimes, intervals are rough"));
+
+  data.evaluation.clear();
+  AddMethod("learned", {{0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}}, &data);
+  AddMethod("PPO shaped", {{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 0}}, &data);
+  CHECK(Contains(summary(data), "not yet distinguishable from PPO shaped (difference 0.00"));
+  CHECK(Contains(summary(data), "no improvement can be told from chance"));
+
+  // Success before any learning cannot come from the signal.
+  data.evaluation.clear();
+  AddMethod("learned", {{1, 1, 0, 0, 0, 0}, {1, 1, 0, 0, 0, 0}}, &data);
+  AddMethod("PPO sparse", {{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}}, &data);
+  CHECK(Contains(summary(data), "Warning: before any learning (seg0) 'learned' exceeds PPO sparse"));
+  CHECK(Contains(summary(data), "Agents get worse within their lifetime"));
+}
+
+TEST_CASE("report: without gnuplot it says so, and the numbers are there all the same", "[unit]") {
+  const TempFolder folder;
+  const auto missing = WriteReport(Whole(), folder.path(), {.gnuplot = folder.path() / "none" / "gnuplot"});
+  CHECK(absl::IsFailedPrecondition(missing.status()));
+  CHECK(Contains(std::string(missing.status().message()), "apt-get install gnuplot-nox"));
+  CHECK(Contains(Read(folder.path() / "report" / "evaluation.csv"), "PPO sparse"));
+  CHECK(Contains(Read(folder.path() / "report.html"), "Plots are missing"));
+
+  const auto failing = WriteReport(Whole(), folder.path(), {.gnuplot = "false"});
+  CHECK(absl::IsInternal(failing.status()));
+}
+
+TEST_CASE("report: data that contradict themselves are refused", "[unit]") {
+  const TempFolder folder;
+  ReportData data = Whole();
+  data.training[3].outer_update = 2;
+  CHECK(Contains(std::string(WriteReport(data, folder.path()).status().message()), "training point 3: outer update 2"));
+  data = Whole();
+  data.signals[1].shaped.pop_back();
+  CHECK(Contains(std::string(WriteReport(data, folder.path()).status().message()),
+                 "signal sample 1: 100 signals, but 99 shaped rewards"));
+  data = Whole();
+  data.signals[0].signal[7] = std::numeric_limits<double>::infinity();
+  CHECK(Contains(std::string(WriteReport(data, folder.path()).status().message()), "signal sample 0, step 7: signal inf"));
+}
+
+TEST_CASE("report: names of methods survive gnuplot and the page", "[unit]") {
+  const TempFolder folder;
+  ReportData data;
+  AddMethod("learned 'a' <b> & $x \\n _1 ^2 {c}", {{0, 0, 0, 0, 1, 1}, {0, 0, 0, 0, 1, 0}}, &data);
+  const auto written = WriteReport(data, folder.path());
+  INFO(written.status().ToString());
+  REQUIRE(written.ok());
+  const std::string svg = Read(folder.path() / "report" / "evaluation_test.svg");
+  CHECK(Contains(svg, "learned 'a' &lt;b> &amp; $x \\n _1 ^2 {c}"));
+  CHECK(GnuplotString("a'b\nc") == "'a''b c'");
+}
+
+TEST_CASE("report: cost by phase adds up", "[unit]") {
+  const ReportData data = Whole();
+  const auto costs = CostByPhase(data.training);
+  REQUIRE(costs.size() == 5);
+  CHECK(costs[0].phase == "simulation");
+  CHECK(costs[0].seconds == 1.5);  // 2 of the rollout less 0.5 of the policy.
+  double share = 0;
+  for (const PhaseCost& cost : costs) share += cost.share;
+  CHECK(Near(share, 1, {.abs = 1e-12}));
+  CHECK(StepsPerSecond(data.training) == 500);  // 1000 steps in 2 s.
+  CHECK(CostByPhase({}).empty());
+  CHECK(StepsPerSecond({}) == 0);
+}
+
+TEST_CASE("report: text is escaped for its place", "[unit]") {
+  CHECK(EscapeHtml("a<b>&\"'") == "a&lt;b&gt;&amp;&quot;&#39;");
+  CHECK(EscapeHtml("m\xC3\xBC" "de") == "m\xC3\xBC" "de");
+  CHECK(EscapeHtml("\xC3(") == "\xEF\xBF\xBD(");            // Broken sequence.
+  CHECK(EscapeHtml("\xED\xA0\x80").size() == 9);            // A surrogate: three bytes, three marks.
+  CHECK(EscapeHtml(std::string("\x01\n", 2)) == "\xEF\xBF\xBD\n");
+  CHECK(CsvField("plain") == "plain");
+  CHECK(CsvField("a,\"b\"") == "\"a,\"\"b\"\"\"");
+  CHECK(CsvNumber(0.1) == "0.1");
+  CHECK(CsvNumber(std::nan("")) == "");
+}
+
+TEST_CASE("report: an inlined picture takes its colours from the page", "[unit]") {
+  const std::string svg = "<?xml version=\"1.0\"?>\n<svg width=\"4\" viewBox=\"0 0 4 2\"><g stroke='rgb(  0, 114, 178)' "
+                          "fill=\"black\"><use xlink:href='#gpPt1'/><path id='gpPt1'/></g></svg>\n";
+  const std::string inlined = InlineSvg(svg, "fig", "a \"b\"");
+  CHECK(Contains(inlined, "<svg viewBox=\"0 0 4 2\" role=\"img\" aria-label=\"a &quot;b&quot;\""));
+  CHECK(Contains(inlined, "stroke='var(--blue)' fill=\"var(--ink)\""));
+  CHECK(Contains(inlined, "href='#fig-gpPt1'"));
+  CHECK(Contains(inlined, "id='fig-gpPt1'"));
+  CHECK_FALSE(Contains(inlined, "<?xml"));
+  CHECK(InlineSvg("no picture", "fig", "").empty());
+}
+
+}  // namespace
+}  // namespace mentor::report
