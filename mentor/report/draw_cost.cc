@@ -116,7 +116,7 @@ void DrawCost(const std::vector<TrainingPoint>& training, Drawing* drawing) {
          .commands = "set ylabel 'environment steps / s'\nset xlabel 'outer updates'\nset lmargin 11\nunset key\n"
                      "set yrange [0:*]\n" + range +
                      "plot 'cost.csv' skip 1 using 1:2 with linespoints linecolor rgb '@blue@' linewidth 2 pointtype 7 "
-                     "pointsize 0.5\n",
+                     "pointsize 0.5 notitle\n",
          .height = 300});
   }
   if (has_phases) {

@@ -79,7 +79,7 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
        .commands = absl::StrFormat(
            "set ylabel 'share of the steps, %%'\nset xlabel 'signal'\nset yrange [0:*]\nset style fill solid 0.8 noborder\n"
            "set boxwidth %.6g\nunset key\n"
-           "plot 'signal_histogram.csv' skip 1 using (($1+$2)/2):(100*$3) with boxes fillcolor rgb '@blue@'\n",
+           "plot 'signal_histogram.csv' skip 1 using (($1+$2)/2):(100*$3) with boxes fillcolor rgb '@blue@' notitle\n",
            width * 0.92),
        .height = 320});
 
