@@ -37,6 +37,5 @@ deploy/install.sh
 cmake --preset dev
 cmake --build build --parallel "$jobs" \
   --target mentor mentorctl mentor-actor mentor-learner mentor-meta-learner
-run=runs/$(basename "$spec" .txtpb)
-build/bin/mentor run "$spec" --out "$run" "$@"
-echo "The run is in $PWD/$run; open its report in a browser: $PWD/$run/report.html"
+build/bin/mentor run "$spec" "$@"
+echo "These paths are below $PWD"
