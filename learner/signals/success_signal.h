@@ -18,7 +18,7 @@ struct SuccessState {
 
 SuccessState InitialSuccessState(int64_t num_lifetimes);
 
-// Signals [S, T], in the dtype of `successes`, of one segment; advances *state.
+// Signals [S, T] of one segment, in the dtype of `successes` (float32 when that is a flag); advances *state.
 //   successes [S, T]: not 0 where the environment reported success after the step
 //   prev_done [S, T]: not 0 where a new episode begins
 //   max_episode_steps M: the last step of an episode is its M-th

@@ -1,0 +1,157 @@
+// One vector register of floats or doubles, and the elementary functions of the signal network on it. Fixed arithmetic
+// without libm: a number's result never depends on its place in an array, on the CPU or on a library. Pure; threads may
+// share.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "common/exact_math.h"
+
+namespace mentor::learner {
+
+template <typename T>
+struct LanesOf;
+template <>
+struct LanesOf<float> {
+  using type = __m256;
+};
+template <>
+struct LanesOf<double> {
+  using type = __m256d;
+};
+template <typename T>
+using Lanes = typename LanesOf<T>::type;
+template <typename T>
+inline constexpr int kLanes = 32 / sizeof(T);
+
+inline __m256 Load(const float* p) { return _mm256_loadu_ps(p); }
+inline __m256d Load(const double* p) { return _mm256_loadu_pd(p); }
+inline void Store(float* p, __m256 x) { _mm256_storeu_ps(p, x); }
+inline void Store(double* p, __m256d x) { _mm256_storeu_pd(p, x); }
+inline __m256 Fill(float x) { return _mm256_set1_ps(x); }
+inline __m256d Fill(double x) { return _mm256_set1_pd(x); }
+// a b + c, rounded once.
+inline __m256 Fma(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
+inline __m256d Fma(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
+inline float Fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+inline double Fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+inline __m256 MaxWithZero(__m256 x) { return _mm256_max_ps(x, _mm256_setzero_ps()); }
+inline __m256d MaxWithZero(__m256d x) { return _mm256_max_pd(x, _mm256_setzero_pd()); }
+// x where gate > 0, else 0.
+inline __m256 WherePositive(__m256 gate, __m256 x) {
+  return _mm256_and_ps(_mm256_cmp_ps(gate, _mm256_setzero_ps(), _CMP_GT_OQ), x);
+}
+inline __m256d WherePositive(__m256d gate, __m256d x) {
+  return _mm256_and_pd(_mm256_cmp_pd(gate, _mm256_setzero_pd(), _CMP_GT_OQ), x);
+}
+
+// The first `count` lanes from memory, the rest 0; and back.
+template <typename T>
+Lanes<T> LoadSome(const T* p, int64_t count) {
+  T lanes[kLanes<T>] = {};
+  std::memcpy(lanes, p, static_cast<size_t>(count) * sizeof(T));
+  return Load(lanes);
+}
+template <typename T>
+void StoreSome(T* p, Lanes<T> x, int64_t count) {
+  T lanes[kLanes<T>];
+  Store(lanes, x);
+  std::memcpy(p, lanes, static_cast<size_t>(count) * sizeof(T));
+}
+
+// Reads and writes whole registers, or the first lanes of one at the end of an array.
+template <typename T>
+struct WholeRegister {
+  Lanes<T> Load(const T* p) const { return learner::Load(p); }
+  void Store(T* p, Lanes<T> x) const { learner::Store(p, x); }
+};
+template <typename T>
+struct PartOfRegister {
+  int64_t count;
+  Lanes<T> Load(const T* p) const { return LoadSome(p, count); }
+  void Store(T* p, Lanes<T> x) const { StoreSome<T>(p, x, count); }
+};
+// body(first index, access) along an array of n elements.
+template <typename T, typename F>
+[[gnu::always_inline]] inline void ForLanes(int64_t n, F&& body) {
+  int64_t j = 0;
+  for (; j + kLanes<T> <= n; j += kLanes<T>) body(j, WholeRegister<T>());
+  if (j < n) body(j, PartOfRegister<T>{n - j});
+}
+
+// e^x, |x| clamped to 87. NaN stays NaN.
+inline __m256 Exp(__m256 x) {
+  // The operand order of min and max lets a NaN through.
+  x = _mm256_max_ps(Fill(-87.0f), _mm256_min_ps(Fill(87.0f), x));
+  // x = k ln 2 + r. The high part of ln 2 has 9 bits, so its product with k is exact.
+  const __m256 k = _mm256_round_ps(x * Fill(0x1.715476p+0f), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  __m256 r = Fma(k, Fill(-0.693359375f), x);
+  r = Fma(k, Fill(2.12194440e-4f), r);
+  // Own minimax fit of e^r for |r| <= ln 2 / 2: relative error 3.1e-9.
+  __m256 p = Fill(0.00138147714f);
+  p = Fma(p, r, Fill(0.00836869327f));
+  p = Fma(p, r, Fill(0.0416683835f));
+  p = Fma(p, r, Fill(0.166665209f));
+  p = Fma(p, r, Fill(0.499999935f));
+  p = Fma(p, r, Fill(1.0f));
+  p = Fma(p, r, Fill(1.0f));
+  const __m256i bits = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(k), _mm256_set1_epi32(127)), 23);
+  return p * _mm256_castsi256_ps(bits);
+}
+inline __m256 Sigmoid(__m256 x) {
+  const __m256 one = Fill(1.0f);
+  return one / (one + Exp(_mm256_sub_ps(_mm256_setzero_ps(), x)));
+}
+// Own minimax fit x P(x^2) / Q(x^2) on |x| <= 9.02, where tanh rounds to 1: relative error 2.1e-8 before rounding.
+inline __m256 Tanh(__m256 x) {
+  const __m256 bounded = _mm256_max_ps(Fill(-9.02f), _mm256_min_ps(Fill(9.02f), x));
+  const __m256 y = bounded * bounded;
+  __m256 p = Fill(1.33162385e-8f);
+  p = Fma(p, y, Fill(2.05815146e-5f));
+  p = Fma(p, y, Fill(0.00349392002f));
+  p = Fma(p, y, Fill(0.133796239f));
+  p = Fma(p, y, Fill(0.999999980f));
+  __m256 q = Fill(7.76088049e-7f);
+  q = Fma(q, y, Fill(0.000328290166f));
+  q = Fma(q, y, Fill(0.0258706443f));
+  q = Fma(q, y, Fill(0.467129393f));
+  q = Fma(q, y, Fill(1.0f));
+  return bounded * p / q;
+}
+
+// Doubles serve tests of the mathematics, so they are exact rather than fast.
+inline __m256d Tanh(__m256d x) {
+  for (int i = 0; i < 4; ++i) x[i] = exact::Tanh(x[i]);
+  return x;
+}
+inline __m256d Sigmoid(__m256d x) {
+  for (int i = 0; i < 4; ++i) x[i] = 1.0 / (1.0 + exact::Exp(-x[i]));
+  return x;
+}
+
+// Arc tangent, own minimax fit for |x| <= tan(pi/8): relative error 1.3e-18 before rounding.
+inline double Atan(double x) {
+  const double magnitude = x < 0 ? -x : x;
+  double offset = 0, z = magnitude;
+  if (magnitude > 2.414213562373095) {  // tan(3 pi / 8)
+    offset = 1.5707963267948966;
+    z = -1 / magnitude;
+  } else if (magnitude > 0.41421356237309503) {
+    offset = 0.7853981633974483;
+    z = (magnitude - 1) / (magnitude + 1);
+  }
+  constexpr double kCoefficients[] = {
+      -0.017905907621254525719, 0.03806307530639146497,   -0.050392323510122192961, 0.058478695795709548301,
+      -0.066631007387841565344, 0.076920598615027574535,  -0.090908977338371816452, 0.11111110782474426989,
+      -0.1428571428017363018,   0.1999999999995332928,    -0.3333333333333319648};
+  const double y = z * z;
+  double p = kCoefficients[0];
+  for (int i = 1; i < 11; ++i) p = p * y + kCoefficients[i];
+  const double result = offset + (z + z * y * p);
+  return x < 0 ? -result : result;
+}
+
+}  // namespace mentor::learner

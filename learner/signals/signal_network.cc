@@ -1,0 +1,29 @@
+#include "learner/signals/signal_network.h"
+
+#include "common/registry.h"
+
+namespace mentor::learner {
+
+const std::vector<const SignalEntry*>& SignalNetworks() {
+  static const auto all = Registry<SignalEntry>::Instance().All();
+  return all;
+}
+
+std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec, const SignalContext& context,
+                                                 Violations* violations) {
+  const auto& registry = Registry<SignalEntry>::Instance();
+  const SignalEntry* entry = registry.Find(spec.name());
+  if (entry == nullptr) {
+    violations->Add("signal.name", registry.Unknown("signal network", spec.name()));
+    return nullptr;
+  }
+  Violations own;
+  const OptionValues options = OptionValues::Parse(entry->options, spec.option(), "signal.option", &own);
+  if (own.empty()) return entry->make(context, options);
+  for (const Violation& violation : own.list()) violations->Add(violation.field, violation.description);
+  return nullptr;
+}
+
+RegisterSignal::RegisterSignal(SignalEntry entry) { Registry<SignalEntry>::Instance().Add(std::move(entry)); }
+
+}  // namespace mentor::learner
