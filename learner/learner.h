@@ -6,6 +6,7 @@
 #include <grpcpp/channel.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -51,6 +52,10 @@ class Learner {
   void Work();
   void RunJob(const std::shared_ptr<Job>& job);
   void ReportProgress();
+  // A running shard goes from learning to simulating or back; keeps the books on how much learning is hidden.
+  void CountPhase(int learning, int simulating);
+  // With mutex_ held; the rollout server's lock comes after it.
+  void CancelLocked(Job* job);
 
   // Fixed after construction.
   const Options options_;
@@ -60,6 +65,8 @@ class Learner {
   prometheus::Histogram& signal_seconds_;
   prometheus::Histogram& update_seconds_;
   prometheus::Gauge& last_update_;
+  prometheus::Counter& learning_seconds_;
+  prometheus::Counter& hidden_seconds_;
   // Guarded by mutex_.
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -67,6 +74,9 @@ class Learner {
   std::deque<std::shared_ptr<Job>> queue_;
   std::map<uint64_t, std::shared_ptr<Job>> running_;  // By unit_shard.
   uint64_t next_unit_shard_ = 1;
+  int num_learning_ = 0;    // Shards that compute.
+  int num_simulating_ = 0;  // Shards that wait for actors.
+  std::chrono::steady_clock::time_point phase_since_;
   bool stopping_ = false;
   // Last, so that they stop first.
   std::vector<std::thread> threads_;

@@ -1,0 +1,303 @@
+#include "learner/learner.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "common/failpoint.h"
+#include "common/hash.h"
+#include "common/log.h"
+#include "common/protocol.h"
+#include "common/rpc/channel.h"
+#include "common/status.h"
+#include "learner/agents/numerics.h"
+#include "learner/segment_proto.h"
+#include "learner/shard_runner.h"
+#include "learner/tensor_proto.h"
+#include "learner/torch_fingerprint.h"
+
+namespace mentor::learner {
+namespace {
+
+// Segments under way to the meta-learner, of one shard.
+constexpr uint32_t kWindow = 2;
+// Versions of signal weights that are kept: one for each experiment that runs at once, and some.
+constexpr size_t kVersionsMax = 16;
+constexpr size_t kMessageBytesMax = size_t{512} << 20;
+constexpr std::chrono::milliseconds kRefusedWait{10'000};
+
+}  // namespace
+
+// One stream to the meta-learner and what came over it.
+struct Learner::Connection {
+  std::shared_ptr<ShardStream> stream;
+  // Guarded by the learner's mutex_.
+  bool closed = false;
+  absl::Status end;
+  std::map<uint64_t, torch::Tensor> signal_weights;  // By version.
+};
+
+struct Learner::Job {
+  v1::Shard shard;
+  uint64_t unit_shard = 0;
+  torch::Tensor signal_weights;
+  std::shared_ptr<Connection> connection;
+  std::atomic<bool> cancel = false;
+  // Guarded by the learner's mutex_.
+  uint32_t acknowledged = 0;  // Segments.
+};
+
+Learner::Learner(Options options, Metrics* metrics)
+    : options_(std::move(options)), pool_(std::make_shared<WorkerPool>(options_.num_threads)),
+      shards_(metrics->Counter("mentor_learner_shards_total", "Shards run to their end.")),
+      nonfinite_(metrics->Counter("mentor_learner_nonfinite_updates_total", "Agent updates skipped because a loss was not finite.")),
+      signal_seconds_(metrics->Histogram("mentor_learner_signal_seconds", "CPU time of the signal network, a shard.", UnitBuckets())),
+      update_seconds_(metrics->Histogram("mentor_learner_update_seconds", "CPU time of the PPO updates, a shard.", UnitBuckets())),
+      last_update_(metrics->Gauge("mentor_learner_last_update_timestamp_seconds", "When a shard was last completed.")),
+      learning_seconds_(metrics->Counter("mentor_learner_learning_seconds_total", "Wall time with a shard at work on signals and updates.")),
+      hidden_seconds_(metrics->Counter("mentor_learner_hidden_seconds_total", "Of that, with another shard simulating meanwhile.")) {
+  threads_.emplace_back([this] { Connect(); });
+  threads_.emplace_back([this] { ReportProgress(); });
+  for (int i = 0; i < options_.shard_slots; ++i) threads_.emplace_back([this] { Work(); });
+}
+
+Learner::~Learner() { Stop(); }
+
+void Learner::Stop() {
+  std::shared_ptr<Connection> connection;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    connection = connection_;
+    queue_.clear();
+    for (auto& [id, job] : running_) CancelLocked(job.get());
+    changed_.notify_all();
+  }
+  if (connection != nullptr) connection->stream->Close(absl::CancelledError("the learner is stopping"));
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+void Learner::CancelLocked(Job* job) {
+  job->cancel = true;
+  options_.rollout->Cancel(job->unit_shard);
+}
+
+void Learner::Connect() {
+  rpc::Reconnector reconnector;
+  std::chrono::milliseconds at_least{0};
+  while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) return;
+    }
+    // Stop interrupts the wait for the stream's end below; this one is at most the longest backoff.
+    if (!reconnector.Wait(at_least)) return;
+    auto connection = std::make_shared<Connection>();
+    auto stream = rpc::ClientStream<v1::RunRequest, v1::RunResponse>::Make({.message_bytes_max = kMessageBytesMax});
+    connection->stream = stream;
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) return;
+      connection_ = connection;
+    }
+    const auto stub = v1::ShardService::NewStub(options_.meta_learner());
+    stream->Start({.on_message = [this, connection](v1::RunResponse message) { OnMessage(connection, std::move(message)); },
+                   .on_closed =
+                       [this, connection](const absl::Status& status) {
+                         const std::lock_guard lock(mutex_);
+                         connection->closed = true;
+                         connection->end = status;
+                         changed_.notify_all();
+                       }},
+                  [&](auto* context, auto* reactor) { stub->async()->Run(context, reactor); });
+    v1::RunRequest message;
+    v1::Hello& hello = *message.mutable_hello();
+    hello = NewHello();
+    hello.set_threads(static_cast<uint32_t>(options_.num_threads));
+    hello.set_numeric_fingerprint(TorchFingerprint());
+    hello.set_device("cpu");
+    hello.set_shard_slots(static_cast<uint32_t>(options_.shard_slots));
+    stream->Send(std::move(message));
+
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return connection->closed; });
+    const absl::Status end = connection->end;
+    // Shards of a lost stream are the meta-learner's to give again.
+    std::erase_if(queue_, [&](const auto& job) { return job->connection == connection; });
+    for (auto& [id, job] : running_) {
+      if (job->connection == connection) CancelLocked(job.get());
+    }
+    if (connection_ == connection) connection_ = nullptr;
+    const bool stopping = stopping_;
+    changed_.notify_all();
+    lock.unlock();
+    if (stopping) return;
+    at_least = end.code() == absl::StatusCode::kFailedPrecondition ? kRefusedWait : std::chrono::milliseconds(0);
+    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no meta-learner; connecting again", {{"why", end}});
+  }
+}
+
+void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunResponse message) {
+  switch (message.message_case()) {
+    case v1::RunResponse::kWelcome:
+      MENTOR_LOG(kInfo, "connected to the meta-learner");
+      options_.rollout->Expect(message.welcome().catalogue_hash(), message.welcome().numeric_fingerprint());
+      return;
+    case v1::RunResponse::kSignalWeights: {
+      auto weights = FromProto(message.signal_weights().weights(), "signal weights", torch::kFloat32, {-1});
+      if (!weights.ok()) {
+        connection->stream->Close(weights.status());
+        return;
+      }
+      const std::lock_guard lock(mutex_);
+      connection->signal_weights[message.signal_weights().version()] = *std::move(weights);
+      if (connection->signal_weights.size() > kVersionsMax) {
+        connection->signal_weights.erase(connection->signal_weights.begin());
+      }
+      return;
+    }
+    case v1::RunResponse::kShard: {
+      auto job = std::make_shared<Job>();
+      job->shard = std::move(*message.mutable_shard());
+      job->connection = connection;
+      const std::lock_guard lock(mutex_);
+      const auto weights = connection->signal_weights.find(job->shard.signal_version());
+      if (weights != connection->signal_weights.end()) job->signal_weights = weights->second;
+      job->unit_shard = next_unit_shard_++;
+      queue_.push_back(std::move(job));
+      changed_.notify_all();
+      return;
+    }
+    case v1::RunResponse::kAck: {
+      const std::lock_guard lock(mutex_);
+      for (auto& [id, job] : running_) {
+        if (job->connection == connection && job->shard.shard_id() == message.ack().shard_id()) {
+          job->acknowledged = std::max(job->acknowledged, message.ack().iteration() + 1);
+        }
+      }
+      changed_.notify_all();
+      return;
+    }
+    case v1::RunResponse::kDropShard: {
+      const std::lock_guard lock(mutex_);
+      const auto is_dropped = [&](const Job& job) {
+        return job.connection == connection && job.shard.shard_id() == message.drop_shard().shard_id() &&
+               job.shard.epoch() == message.drop_shard().epoch();
+      };
+      std::erase_if(queue_, [&](const auto& job) { return is_dropped(*job); });
+      for (auto& [id, job] : running_) {
+        if (is_dropped(*job)) CancelLocked(job.get());
+      }
+      changed_.notify_all();
+      return;
+    }
+    default: return;  // Drain: the stream's end says the same.
+  }
+}
+
+void Learner::Work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    if (stopping_) return;
+    const std::shared_ptr<Job> job = queue_.front();
+    queue_.pop_front();
+    running_[job->unit_shard] = job;
+    lock.unlock();
+    CountPhase(/*learning=*/+1, /*simulating=*/0);
+    RunJob(job);
+    CountPhase(/*learning=*/-1, /*simulating=*/0);
+    lock.lock();
+    running_.erase(job->unit_shard);
+  }
+}
+
+void Learner::CountPhase(int learning, int simulating) {
+  const std::lock_guard lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds = std::chrono::duration<double>(now - phase_since_).count();
+  if (num_learning_ > 0) learning_seconds_.Increment(seconds);
+  if (num_learning_ > 0 && num_simulating_ > 0) hidden_seconds_.Increment(seconds);
+  phase_since_ = now;
+  num_learning_ += learning;
+  num_simulating_ += simulating;
+}
+
+void Learner::RunJob(const std::shared_ptr<Job>& job) {
+  Sha256 hash;
+  uint32_t sent = 0;
+  const EmitSegment emit = [&](const v1::Segment& segment) -> absl::Status {
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return job->cancel || job->connection->closed || sent < job->acknowledged + kWindow; });
+      if (job->cancel || job->connection->closed) return absl::CancelledError("the shard was dropped");
+    }
+    HashSegment(segment, &hash);
+    ++sent;
+    MENTOR_FAILPOINT("learner.segment.before_send");
+    v1::RunRequest message;
+    *message.mutable_segment() = segment;
+    if (!job->connection->stream->Send(std::move(message))) return absl::CancelledError("the stream has ended");
+    return absl::OkStatus();
+  };
+  const RunUnits run_units = [&](std::vector<v1::Unit> units, const std::atomic<bool>& cancel) {
+    CountPhase(/*learning=*/-1, /*simulating=*/+1);
+    auto results = options_.rollout->RunUnits(std::move(units), cancel);
+    CountPhase(/*learning=*/+1, /*simulating=*/-1);
+    return results;
+  };
+
+  absl::StatusOr<ShardReport> report = CheckShard(job->shard);
+  if (report.status().ok() && job->shard.reward_source() == v1::REWARD_SOURCE_SIGNAL && !job->signal_weights.defined()) {
+    report = absl::InvalidArgumentError("the shard came before its signal weights");
+  }
+  if (report.status().ok()) {
+    report = RunShard({.shard = &job->shard, .unit_shard = job->unit_shard, .signal_weights = job->signal_weights,
+                       .pool = pool_.get()},
+                      run_units, emit, job->cancel);
+  }
+  if (job->cancel) return;
+
+  v1::RunRequest message;
+  v1::ShardDone& done = *message.mutable_shard_done();
+  done.set_shard_id(job->shard.shard_id());
+  done.set_epoch(job->shard.epoch());
+  if (report.ok()) {
+    done.set_segments_hash(hash.Finish());
+    *done.mutable_seconds() = report->seconds;
+    done.set_nonfinite_updates(report->nonfinite_updates);
+    shards_.Increment();
+    nonfinite_.Increment(static_cast<double>(report->nonfinite_updates));
+    signal_seconds_.Observe(report->seconds.signal());
+    update_seconds_.Observe(report->seconds.update());
+    last_update_.SetToCurrentTime();
+  } else {
+    MENTOR_LOG(kError, "shard failed", {{"experiment", job->shard.experiment()}, {"shard", job->shard.shard_id()}, {"why", report.status()}});
+    done.set_error(std::string(report.status().message()));
+  }
+  job->connection->stream->Send(std::move(message));
+}
+
+void Learner::ReportProgress() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    changed_.wait_for(lock, std::chrono::seconds(1), [&] { return stopping_; });
+    if (stopping_) return;
+    const std::map<uint64_t, std::shared_ptr<Job>> running = running_;
+    lock.unlock();
+    for (const auto& [unit_shard, job] : running) {
+      v1::RunRequest message;
+      message.mutable_progress()->set_shard_id(job->shard.shard_id());
+      message.mutable_progress()->set_env_steps(options_.rollout->StepsDone(unit_shard));
+      message.mutable_progress()->set_actors(static_cast<uint32_t>(options_.rollout->actors()));
+      job->connection->stream->Send(std::move(message));
+    }
+    lock.lock();
+  }
+}
+
+}  // namespace mentor::learner

@@ -1,0 +1,72 @@
+#include "mentor/bench/bench.h"
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "common/flags.h"
+#include "common/registry.h"
+
+namespace mentor::bench {
+namespace {
+
+std::string CpuModel() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+void PrintJson(const std::string& name, const Figures& figures) {
+  nlohmann::ordered_json json = {{"bench", name}, {"build", kBuildVersion}, {"cpu", CpuModel()},
+                                 {"cores", std::thread::hardware_concurrency()}};
+  for (const auto& [key, figure] : figures) {
+    json["figures"][key] = {{"value", figure.value}, {"unit", figure.unit}};
+    if (!figure.goal.empty()) json["figures"][key]["goal"] = figure.goal;
+  }
+  std::printf("%s\n", json.dump(2).c_str());
+}
+
+void PrintTable(const std::string& name, const Figures& figures) {
+  std::printf("%s on %s, %u cores\n", name.c_str(), CpuModel().c_str(), std::thread::hardware_concurrency());
+  for (const auto& [key, figure] : figures) {
+    std::printf("  %-44s %12.4g %-10s %s\n", key.c_str(), figure.value, figure.unit.c_str(), figure.goal.c_str());
+  }
+}
+
+}  // namespace
+
+RegisterBench::RegisterBench(BenchEntry entry) { Registry<BenchEntry>::Instance().Add(std::move(entry)); }
+
+void AddCommand(CLI::App* app, std::function<int()>* action) {
+  CLI::App* bench = app->add_subcommand("bench", "Measure speed side by side with its reference");
+  bench->require_subcommand(1);
+  static Settings settings;
+  static bool json = false;
+  for (const BenchEntry* entry : Registry<BenchEntry>::Instance().All()) {
+    CLI::App* command = bench->add_subcommand(entry->name, entry->summary);
+    command->add_flag("--json", json, "Machine-readable");
+    command->add_option("--rounds", settings.rounds, "Interleaved rounds; medians are shown")->check(CLI::Range(1, 1000))->capture_default_str();
+    command->add_option("--threads", settings.threads, "Threads where the measure has a choice; 0: all cores")
+        ->check(CLI::Range(0, 1024));
+    command->callback([entry, action] {
+      *action = [entry] {
+        if (settings.threads == 0) settings.threads = static_cast<int>(std::thread::hardware_concurrency());
+        const auto figures = entry->run(settings);
+        if (!figures.ok()) return Fail(figures.status());
+        if (json) {
+          PrintJson(entry->name, *figures);
+        } else {
+          PrintTable(entry->name, *figures);
+        }
+        return static_cast<int>(kExitOk);
+      };
+    });
+  }
+}
+
+}  // namespace mentor::bench

@@ -1,0 +1,40 @@
+// Speed, measured side by side with its reference in one run (`mentor bench NAME [--json]`). A measurement is one file that
+// registers itself; nothing here asserts a time.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <absl/status/statusor.h>
+
+namespace mentor::bench {
+
+struct Figure {
+  double value = 0;
+  std::string unit;  // "ratio", "s", "ms", "steps/s"
+  std::string goal;  // "must 0.80, goal 0.90"; empty without one.
+};
+using Figures = std::map<std::string, Figure>;
+
+struct Settings {
+  int rounds = 5;
+  int threads = 1;
+};
+
+struct BenchEntry {
+  std::string name;
+  std::string summary;
+  std::function<absl::StatusOr<Figures>(const Settings&)> run;
+};
+
+struct RegisterBench {
+  explicit RegisterBench(BenchEntry entry);
+};
+
+// Adds `bench` to the program; the chosen measurement becomes *action, which returns an exit code.
+void AddCommand(CLI::App* app, std::function<int()>* action);
+
+}  // namespace mentor::bench

@@ -1,0 +1,178 @@
+// mentor: everything on one machine: run experiments, hash and report runs, look at environments, measure.
+#include <cstdio>
+#include <functional>
+#include <thread>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/file.h"
+#include "common/flags.h"
+#include "common/lifecycle.h"
+#include "common/spec.h"
+#include "envs/describe.h"
+#include "envs/verify.h"
+#include "learner/agents/numerics.h"
+#include "mentor/bench/bench.h"
+#include "mentor/local_run.h"
+#include "mentor/report/report.h"
+#include "mentor/run_report.h"
+#include "meta_learner/experiment_runner.h"
+
+namespace mentor {
+namespace {
+
+int Cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+struct RunFlags {
+  std::string spec;
+  std::vector<std::string> overrides;
+  std::string out;
+  int actors = 1;
+  int threads = Cores();
+  bool quiet = false;
+  bool check_only = false;
+  CommonFlags common{.log_format = "text", .metrics_address = ""};
+};
+
+int Run(const RunFlags& flags) {
+  log::Format format = log::Format::kText;
+  log::ParseFormat(flags.common.log_format, &format).IgnoreError();
+  // The progress bar says what a user wants to know; logs say what went wrong.
+  log::Init({.format = format, .least = flags.quiet ? log::Severity::kInfo : log::Severity::kWarning, .logger = "mentor"});
+  const auto text = ReadFile(flags.spec, kSpecBytesMax);
+  if (!text.ok()) return Fail(text.status(), kExitUsage);
+  Violations violations;
+  const v1::ExperimentSpec spec = ParseSpec(*text, flags.overrides, &violations);
+  if (violations.empty()) meta_learner::CheckParts(spec, &violations);
+  if (!violations.empty()) {
+    std::fprintf(stderr, "error: %s is not a spec that can be run:\n", flags.spec.c_str());
+    for (const Violation& violation : violations.list()) {
+      std::fprintf(stderr, "  %s: %s\n", violation.field.c_str(), violation.description.c_str());
+    }
+    return kExitUsage;
+  }
+  if (flags.check_only) {
+    std::printf("%s", PrintSpec(WithDefaults(spec)).c_str());
+    return kExitOk;
+  }
+  const auto code = RunLocally({.spec = spec,
+                                .out = flags.out.empty() ? DefaultRunFolder(flags.spec, spec) : std::filesystem::path(flags.out),
+                                .actors = flags.actors,
+                                .threads_per_actor = flags.threads,
+                                .learner_threads = flags.threads,
+                                .metrics_address = flags.common.metrics_address,
+                                .quiet = flags.quiet});
+  return code.ok() ? *code : Fail(code.status());
+}
+
+int Hash(const std::string& folder) {
+  const auto hash = HashRun(folder);
+  if (!hash.ok()) return Fail(hash.status());
+  std::printf("%s\n", hash->state_hash.c_str());
+  return kExitOk;
+}
+
+int Report(const std::string& folder, const std::string& out) {
+  const auto run = FindRun(folder);
+  if (!run.ok()) return Fail(run.status());
+  const auto store = meta_learner::OpenStore(run->state);
+  if (!store.ok()) return Fail(store.status());
+  const auto experiments = (*store)->InStates({v1::Experiment::STATE_QUEUED, v1::Experiment::STATE_RUNNING, v1::Experiment::STATE_PAUSED,
+                                               v1::Experiment::STATE_CANCELLING, v1::Experiment::STATE_CANCELLED,
+                                               v1::Experiment::STATE_SUCCEEDED, v1::Experiment::STATE_FAILED});
+  if (!experiments.ok()) return Fail(experiments.status());
+  for (const v1::Experiment& experiment : *experiments) {
+    if ((*store)->ExperimentFolder(experiment.uid()) != run->experiment) continue;
+    const auto data = ReportDataOf(store->get(), experiment);
+    if (!data.ok()) return Fail(data.status());
+    const auto files = report::WriteReport(*data, out.empty() ? folder : out);
+    if (!files.ok()) return Fail(files.status());
+    std::printf("%s\n%s\n", files->summary.c_str(), files->html.c_str());
+    return kExitOk;
+  }
+  return Fail(absl::NotFoundError(run->experiment.string() + " is not in its store"));
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Meta-learns training signals: intrinsic rewards and advantages that teach reinforcement-learning agents.");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string(kBuildVersion));
+  app.footer(
+      "Examples:\n"
+      "  mentor run deploy/experiments/point_reach.txtpb              three minutes: the whole effect of a learned signal\n"
+      "  mentor run SPEC.txtpb --set rule.learning_rate=1e-3 --out runs/fast\n"
+      "  mentor hash runs/fast                                        one hash over everything that was learned\n"
+      "  mentor env list; mentor env show door-close-v3\n"
+      "  mentor bench env --json");
+  std::function<int()> action;
+
+  RunFlags run_flags;
+  CLI::App* run = app.add_subcommand("run", "Run an experiment in this process; Ctrl-C stops, the same command goes on");
+  run->add_option("SPEC", run_flags.spec, "Spec, protobuf text format")->required();
+  run->add_option("--set", run_flags.overrides, "Override, for instance --set rule.outer_updates=10")->allow_extra_args(false);
+  run->add_option("--out", run_flags.out, "Run folder; default: runs/SPEC-HASH");
+  run->add_option("--actors", run_flags.actors, "Actors")->check(CLI::Range(1, 256))->capture_default_str();
+  run->add_option("--threads", run_flags.threads, "Threads of each actor, and of learner and meta-learner")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  run->add_flag("--quiet", run_flags.quiet, "No progress bar");
+  run->add_flag("--check", run_flags.check_only, "Check the spec, print it with every default, and end");
+  AddCommonFlags(run, &run_flags.common);
+  run->callback([&] { action = [&] { return Run(run_flags); }; });
+
+  std::string folder, report_out;
+  CLI::App* hash = app.add_subcommand("hash", "Print one hash over signal network, optimizer and normalisers of a run");
+  hash->add_option("RUN", folder, "Run folder")->required();
+  hash->callback([&] { action = [&] { return Hash(folder); }; });
+
+  CLI::App* report = app.add_subcommand("report", "Draw the report of a run again");
+  report->add_option("RUN", folder, "Run folder")->required();
+  report->add_option("--out", report_out, "Folder for report.html; default: the run folder");
+  report->callback([&] { action = [&] { return Report(folder, report_out); }; });
+
+  CLI::App* env = app.add_subcommand("env", "Environments: list, show, verify");
+  env->require_subcommand(1);
+  CLI::App* list = env->add_subcommand("list", "List environments and benchmarks");
+  list->callback([&] { action = [] { std::printf("%s", envs::DescribeCatalogue().c_str()); return kExitOk; }; });
+  std::string name;
+  CLI::App* show = env->add_subcommand("show", "Show spaces, options and source of an environment");
+  show->add_option("NAME", name, "Environment")->required();
+  show->callback([&] {
+    action = [&] {
+      const auto text = envs::DescribeEnvironment(name);
+      if (!text.ok()) return Fail(text.status(), kExitUsage);
+      std::printf("%s", text->c_str());
+      return static_cast<int>(kExitOk);
+    };
+  });
+  std::vector<std::string> tasks;
+  CLI::App* verify = env->add_subcommand("verify", "Replay recorded episodes of the Python originals and compare");
+  verify->add_option("DIR", folder, "Folder with manifest.json")->required();
+  verify->add_option("--task", tasks, "Only these tasks");
+  verify->callback([&] {
+    action = [&] {
+      const auto verified = envs::Verify(folder, tasks);
+      if (!verified.ok()) return Fail(verified.status());
+      std::printf("%s", verified->text.c_str());
+      return static_cast<int>(verified->passed ? kExitOk : kExitFailed);
+    };
+  });
+
+  bench::AddCommand(&app, &action);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
+  return action();
+}
+
+}  // namespace
+}  // namespace mentor
+
+int main(int argc, char** argv) {
+  mentor::BlockStopSignals();
+  return mentor::Main(argc, argv);
+}

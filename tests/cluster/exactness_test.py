@@ -1,0 +1,152 @@
+"""The same spec and seed give the same hash, whatever happens on the way (docs/architecture.md, exactness)."""
+
+import functools
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+from harness import SIGINT, SPECS, ClusterTest
+
+SMOKE = SPECS / "smoke.txtpb"
+
+
+@functools.cache
+def undisturbed_hash():
+    """Of one run in one process, one actor with one thread. Computed once for all tests of this process."""
+    case = ClusterTest()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
+    try:
+        case.run_to_end("mentor", "run", SMOKE, "--out", folder / "run", "--threads", "1", "--quiet")
+        return case.hash(folder / "run")
+    finally:
+        case.doCleanups()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class ExactnessTest(ClusterTest):
+    def check(self, run):
+        self.assertEqual(self.hash(run), undisturbed_hash())
+
+    def test_actors_and_threads(self):
+        for actors, threads in ((2, 2), (3, 1), (1, 3)):
+            run = self.folder / f"run-{actors}-{threads}"
+            self.run_to_end("mentor", "run", SMOKE, "--out", run, "--actors", actors, "--threads", threads, "--quiet")
+            self.check(run)
+
+    def test_another_seed_gives_another_hash(self):
+        run = self.folder / "run"
+        self.run_to_end("mentor", "run", SMOKE, "--out", run, "--set", "seed=4711", "--quiet")
+        self.assertNotEqual(self.hash(run), undisturbed_hash())
+
+    def test_separate_processes_started_in_reverse_order(self):
+        state = self.folder / "state"
+        # Ports are found by starting once; then the actor starts first and waits for its learner, and so on.
+        meta_learner, meta_address = self.start_meta_learner(state)
+        learner, learner_address = self.start_learner(meta_address)
+        meta_learner.kill()
+        learner.kill()
+        self.start_actor(learner_address, 2)
+        self.start_actor(learner_address, 1)
+        self.start_learner(meta_address, learner_address.rsplit(":", 1)[1])
+        self.start_meta_learner(state, meta_address.rsplit(":", 1)[1])
+        self.mentorctl(meta_address, "create", "-f", SMOKE, "--id", "smoke", "--wait")
+        self.check(state)
+
+    def cluster(self, *meta_arguments):
+        state = self.folder / "state"
+        meta_learner, meta_address = self.start_meta_learner(state, 0, *meta_arguments)
+        learner, learner_address = self.start_learner(meta_address)
+        actors = [self.start_actor(learner_address) for _ in range(2)]
+        self.mentorctl(meta_address, "create", "-f", SMOKE, "--id", "smoke")
+        return state, meta_learner, meta_address, learner, learner_address, actors
+
+    def finish(self, state, meta_address):
+        self.wait_for_state(meta_address, "smoke", "STATE_SUCCEEDED")
+        self.check(state)
+
+    def test_actor_killed(self):
+        state, _, meta_address, _, learner_address, actors = self.cluster()
+        self.wait_for_checkpoints(state, 1)
+        actors[0].kill()
+        self.assertNotEqual(self.get(meta_address, "smoke")["state"], "STATE_SUCCEEDED")
+        self.finish(state, meta_address)
+
+    def test_all_actors_killed_and_new_ones_started(self):
+        state, _, meta_address, _, learner_address, actors = self.cluster()
+        self.wait_for_checkpoints(state, 1)
+        for actor in actors:
+            actor.kill()
+        self.assertNotEqual(self.get(meta_address, "smoke")["state"], "STATE_SUCCEEDED")
+        self.start_actor(learner_address, 2)
+        self.finish(state, meta_address)
+
+    def test_learner_killed_and_started_again(self):
+        state, _, meta_address, learner, learner_address, _ = self.cluster()
+        self.wait_for_checkpoints(state, 1)
+        learner.kill()
+        self.assertNotEqual(self.get(meta_address, "smoke")["state"], "STATE_SUCCEEDED")
+        self.start_learner(meta_address, learner_address.rsplit(":", 1)[1])
+        self.finish(state, meta_address)
+
+    def test_meta_learner_killed_and_started_again(self):
+        state, meta_learner, meta_address, _, _, _ = self.cluster()
+        self.wait_for_checkpoints(state, 2)
+        meta_learner.kill()
+        self.assertLess(int(self.checkpoints(state)[-1].stem), self.outer_updates())
+        self.start_meta_learner(state, meta_address.rsplit(":", 1)[1])
+        self.finish(state, meta_address)
+
+    def outer_updates(self):
+        text = self.run_to_end("mentor", "run", SMOKE, "--check")
+        return int(next(line for line in text.splitlines() if "outer_updates" in line).split(":")[1])
+
+    def test_one_process_interrupted_and_killed(self):
+        run = self.folder / "run"
+        process = self.start("mentor", "run", SMOKE, "--out", run, "--quiet")
+        self.wait_for_checkpoints(run, 1)
+        process.signal(SIGINT)
+        self.assertEqual(process.wait(), 130, process.output())
+        done = int(self.checkpoints(run)[-1].stem)
+        self.assertLess(done, self.outer_updates())
+        process = self.start("mentor", "run", SMOKE, "--out", run, "--quiet")
+        self.wait_until(lambda: int(self.checkpoints(run)[-1].stem) > done, "one more checkpoint")
+        process.kill()
+        self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet")
+        self.check(run)
+
+    def interrupted(self):
+        """A run killed before its last outer update, with all its checkpoints."""
+        run = self.folder / "run"
+        process = self.start("mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "checkpoint.keep_last=0")
+        self.wait_for_checkpoints(run, 3)
+        process.kill()
+        self.assertLess(int(self.checkpoints(run)[-1].stem), self.outer_updates())
+        return run
+
+    def test_resumed_from_any_checkpoint(self):
+        run = self.interrupted()
+        steps = len(self.checkpoints(run))
+        for keep in range(steps + 1):
+            copy = self.folder / f"copy-{keep}"
+            shutil.copytree(run, copy)
+            for newer in self.checkpoints(copy)[keep:]:
+                newer.unlink()
+            self.run_to_end("mentor", "run", SMOKE, "--out", copy, "--quiet", "--set", "checkpoint.keep_last=0")
+            self.check(copy)
+
+    def test_corrupt_checkpoint_is_named_and_the_one_before_it_is_used(self):
+        run = self.interrupted()
+        newest = self.checkpoints(run)[-1]
+        data = bytearray(newest.read_bytes())
+        data[len(data) // 2] ^= 1
+        newest.write_bytes(data)
+        output = self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "checkpoint.keep_last=0")
+        self.assertIn(newest.name, output)
+        self.assertIn("an older one is used", output)
+        self.assertTrue((newest.parent / "corrupt").exists())
+        self.check(run)
+
+
+if __name__ == "__main__":
+    unittest.main()

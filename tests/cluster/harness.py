@@ -1,0 +1,155 @@
+"""Runs Mentor's real binaries for tests: free ports, deadlines on every wait, everything stopped and removed at the end."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", ROOT / "build" / "bin"))
+SPECS = ROOT / "deploy" / "experiments"
+DEADLINE_S = 240
+
+
+class Process:
+    """A child with its output kept; killed at the end of the test if it still runs."""
+
+    def __init__(self, *command, env=None):
+        self.command = [str(word) for word in command]
+        self.lines = []
+        self._changed = threading.Condition()
+        self.child = subprocess.Popen(
+            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, **(env or {})}, cwd=ROOT)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.child.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self.lines.append(None)  # The end.
+            self._changed.notify_all()
+
+    def output(self):
+        with self._changed:
+            return "\n".join(line for line in self.lines if line is not None)
+
+    def wait_for(self, pattern, deadline_s=60):
+        """The first match in the output."""
+        def match():
+            for line in self.lines:
+                found = line is not None and re.search(pattern, line)
+                if found:
+                    return found
+            return None
+        with self._changed:
+            self._changed.wait_for(lambda: match() or None in self.lines, deadline_s)
+            found = match()
+        if not found:
+            raise AssertionError(f"{self.command[0]} did not say '{pattern}' in {deadline_s} s:\n{self.output()}")
+        return found
+
+    def wait(self, deadline_s=DEADLINE_S):
+        try:
+            code = self.child.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.command} runs after {deadline_s} s:\n{self.output()}") from None
+        self._reader.join(10)
+        return code
+
+    def signal(self, number):
+        self.child.send_signal(number)
+
+    def kill(self):
+        """kill -9; it must still have been running."""
+        if self.child.poll() is not None:
+            raise AssertionError(f"{self.command} had ended before it could be killed:\n{self.output()}")
+        self.child.kill()
+        self.child.wait(10)
+
+    def close(self):
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.wait(10)
+        self._reader.join(10)
+        self.child.stdout.close()
+
+
+class ClusterTest(unittest.TestCase):
+    """A test with a folder and processes of its own."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def start(self, binary, *arguments, env=None):
+        process = Process(BIN / binary, *arguments, env=env)
+        self.addCleanup(process.close)
+        return process
+
+    def run_to_end(self, binary, *arguments, code=0, env=None, deadline_s=DEADLINE_S):
+        process = self.start(binary, *arguments, env=env)
+        got = process.wait(deadline_s)
+        self.assertEqual(got, code, f"{process.command}:\n{process.output()}")
+        return process.output()
+
+    def hash(self, run):
+        value = self.run_to_end("mentor", "hash", run).strip()
+        self.assertRegex(value, "^[0-9a-f]{64}$")
+        return value
+
+    def checkpoints(self, run):
+        """Files of the only experiment, by outer step."""
+        return sorted(pathlib.Path(run).glob("experiments/*/checkpoints/*.ckpt"))
+
+    def wait_until(self, condition, what, deadline_s=DEADLINE_S):
+        end = time.monotonic() + deadline_s
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(f"not in {deadline_s} s: {what}")
+            time.sleep(0.02)
+
+    def wait_for_checkpoints(self, run, count):
+        self.wait_until(lambda: len(self.checkpoints(run)) >= count, f"{count} checkpoints in {run}")
+
+    # Separate processes. Each start says where it listens.
+
+    def start_meta_learner(self, state, port=0, *arguments, env=None):
+        process = self.start("mentor-meta-learner", "--state", state, "--listen", f"127.0.0.1:{port}", *arguments, env=env)
+        address = process.wait_for(r"listening on (\S+)").group(1)
+        return process, address
+
+    def start_learner(self, meta_learner, port=0, *arguments, env=None):
+        process = self.start("mentor-learner", "--meta_learner", meta_learner, "--listen", f"127.0.0.1:{port}", *arguments, env=env)
+        address = process.wait_for(r"listening on (\S+)").group(1)
+        return process, address
+
+    def start_actor(self, learner, threads=1, *arguments, env=None):
+        return self.start("mentor-actor", "--learner", learner, "--threads", threads, *arguments, env=env)
+
+    def mentorctl(self, server, *arguments, code=0, deadline_s=DEADLINE_S):
+        return self.run_to_end("mentorctl", "--server", server, *arguments, code=code, deadline_s=deadline_s)
+
+    def get(self, server, name):
+        return json.loads(self.mentorctl(server, "get", name, "--output", "json"))
+
+    def wait_for_state(self, server, name, state, deadline_s=DEADLINE_S):
+        def reached():
+            now = self.get(server, name)["state"]
+            self.assertNotIn(now, {"STATE_FAILED", "STATE_CANCELLED"} - {state}, self.mentorctl(server, "get", name))
+            return now == state
+        self.wait_until(reached, f"{name} in {state}", deadline_s)
+
+
+SIGINT = signal.SIGINT
+SIGTERM = signal.SIGTERM
