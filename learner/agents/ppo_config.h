@@ -6,7 +6,9 @@
 
 #include <absl/status/status.h>
 
-#include "mentor/v1/spec.pb.h"
+namespace mentor::v1 {
+class AgentSpec;
+}  // namespace mentor::v1
 
 namespace mentor::learner {
 

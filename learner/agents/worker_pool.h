@@ -25,6 +25,8 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   int num_threads() const { return static_cast<int>(threads_.size()); }
+  // Calls with tasks that no thread has begun.
+  int64_t num_waiting();
 
   // Runs task(0) ... task(n-1) with gradients off and returns when all of them are done. The status is that of the
   // failed task with the least index; a task that throws has failed with INTERNAL. Called from a task of a pool it runs

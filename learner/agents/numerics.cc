@@ -1,0 +1,53 @@
+#include "learner/agents/numerics.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+
+#ifdef MENTOR_CUDA
+#include <ATen/cuda/CUDAContext.h>
+#endif
+
+#include <cstdlib>
+
+#include <absl/strings/str_cat.h>
+
+namespace mentor::learner {
+
+absl::Status FixNumerics() {
+  // Read by LibTorch and MKL at their first kernel.
+  setenv("ATEN_CPU_CAPABILITY", "avx2", /*overwrite=*/1);
+  setenv("MKL_CBWR", "AVX2", /*overwrite=*/1);
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/1);
+  const std::string capability = at::get_cpu_capability();
+  if (capability != "AVX2") {
+    return absl::FailedPreconditionError(
+        absl::StrCat("LibTorch uses ", capability, " kernels, expected AVX2: the CPU lacks AVX2 and FMA, or LibTorch ",
+                     "was used before FixNumerics(); set ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=AVX2 in the environment"));
+  }
+  at::set_num_threads(1);
+  static const bool once = [] {
+    at::set_num_interop_threads(1);  // May be said once only.
+    return true;
+  }();
+  static_cast<void>(once);
+  at::Context& context = at::globalContext();
+  context.setDeterministicAlgorithms(true, /*warn_only=*/false);
+  // It would fill every new tensor with NaN; the tests find what is read before it is written.
+  context.setDeterministicFillUninitializedMemory(false);
+  context.setDeterministicCuDNN(true);
+  context.setBenchmarkCuDNN(false);
+  context.setAllowTF32CuBLAS(false);
+  context.setAllowTF32CuDNN(false);
+  // Subnormal numbers are kept: flushing them is a mode of each thread, so results would depend on the thread.
+  return absl::OkStatus();
+}
+
+std::string DeviceName() {
+#ifdef MENTOR_CUDA
+  if (at::hasCUDA() && at::cuda::device_count() > 0) return at::cuda::getCurrentDeviceProperties()->name;
+#endif
+  return "cpu avx2";
+}
+
+}  // namespace mentor::learner

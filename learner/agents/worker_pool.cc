@@ -1,0 +1,104 @@
+#include "learner/agents/worker_pool.h"
+
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
+
+#include <exception>
+#include <limits>
+#include <utility>
+
+#include "common/check.h"
+
+namespace mentor::learner {
+namespace {
+
+thread_local bool on_pool_thread = false;
+
+absl::Status RunTask(const std::function<absl::Status(int64_t)>& task, int64_t i) {
+  const c10::AutoGradMode gradients_off(false);
+  try {
+    return task(i);
+  } catch (const c10::Error& error) {
+    return absl::InternalError(error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    return absl::InternalError(error.what());
+  }
+}
+
+}  // namespace
+
+// One ParallelFor under way. Lives on the caller's stack; guarded by the pool's mutex but for the first two.
+struct WorkerPool::Job {
+  const int64_t n;
+  const std::function<absl::Status(int64_t)>& task;
+  int64_t next = 0;
+  int64_t done = 0;
+  int64_t failed_index = std::numeric_limits<int64_t>::max();
+  absl::Status failure = absl::OkStatus();
+  std::condition_variable all_done = {};
+};
+
+WorkerPool::WorkerPool(int num_threads) {
+  MENTOR_CHECK(num_threads >= 1);
+  threads_.reserve(num_threads);
+  for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this] { Run(); });
+}
+
+WorkerPool::~WorkerPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    MENTOR_CHECK(jobs_.empty());
+    stopping_ = true;
+  }
+  work_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void WorkerPool::Run() {
+  on_pool_thread = true;
+  at::set_num_threads(1);  // Concerns this thread alone.
+  std::unique_lock lock(mutex_);
+  while (true) {
+    work_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    if (jobs_.empty()) return;
+    Job* job = jobs_.front();
+    jobs_.pop_front();
+    const int64_t i = job->next++;
+    if (job->next < job->n) jobs_.push_back(job);
+    lock.unlock();
+    absl::Status status = RunTask(job->task, i);
+    lock.lock();
+    if (!status.ok() && i < job->failed_index) {
+      job->failed_index = i;
+      job->failure = std::move(status);
+    }
+    // Under the lock: the caller destroys the job as soon as it sees the last task done.
+    if (++job->done == job->n) job->all_done.notify_one();
+  }
+}
+
+int64_t WorkerPool::num_waiting() {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int64_t>(jobs_.size());
+}
+
+absl::Status WorkerPool::ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task) {
+  if (n <= 0) return absl::OkStatus();
+  if (on_pool_thread) return learner::ParallelFor(nullptr, n, task);
+  Job job{n, task};
+  std::unique_lock lock(mutex_);
+  jobs_.push_back(&job);
+  work_.notify_all();
+  job.all_done.wait(lock, [&job] { return job.done == job.n; });
+  return job.failure;
+}
+
+absl::Status ParallelFor(WorkerPool* pool, int64_t n, const std::function<absl::Status(int64_t)>& task) {
+  if (pool != nullptr) return pool->ParallelFor(n, task);
+  absl::Status first;
+  for (int64_t i = 0; i < n; ++i) first.Update(RunTask(task, i));
+  return first;
+}
+
+}  // namespace mentor::learner
