@@ -208,8 +208,7 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
   // Deterministic episodes are set apart, so their places have no numbers.
   commands += absl::StrFormat("set xtics %d, %d, %d\n", alive > 15 ? 5 : 1, alive > 60 ? 10 : alive > 15 ? 5 : 1, alive);
   for (size_t s = 1; s < segments; ++s) {
-    // The first episode e of segment s has e * segments / alive = s.
-    const size_t first = (s * alive + segments - 1) / segments;
+    const size_t first = s * alive / segments;
     commands += absl::StrFormat(
         "set arrow %d from first %.1f, graph 0 to first %.1f, graph 1 nohead back linecolor rgb '@muted@' dashtype 3\n",
         s, static_cast<double>(first) + 0.5, static_cast<double>(first) + 0.5);

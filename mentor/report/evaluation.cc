@@ -46,7 +46,8 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
   const EvaluationRow& first = *rows[0];
   const int episodes = static_cast<int>(first.episode_success.size()), alive = first.lifetime_episodes;
   const int segments = std::min(iterations, alive);
-  const auto segment_of = [&](int episode) { return episode * segments / alive; };
+  // Segment s holds episodes s * alive / segments and up, as in the metrics of meta-training.
+  const auto segment_of = [&](int episode) { return ((episode + 1) * segments - 1) / alive; };
   bool has_returns = true;
   for (const EvaluationRow* row : rows) {
     if (static_cast<int>(row->episode_success.size()) != episodes || row->lifetime_episodes != alive) {
