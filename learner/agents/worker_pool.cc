@@ -4,6 +4,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
+#include <ctime>
 #include <exception>
 #include <limits>
 #include <utility>
@@ -14,6 +15,13 @@ namespace mentor::learner {
 namespace {
 
 thread_local bool on_pool_thread = false;
+thread_local double caller_cpu_seconds = 0;
+
+double ThreadCpuSeconds() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 absl::Status RunTask(const std::function<absl::Status(int64_t)>& task, int64_t i) {
   const c10::AutoGradMode gradients_off(false);
@@ -34,6 +42,7 @@ struct WorkerPool::Job {
   const std::function<absl::Status(int64_t)>& task;
   int64_t next = 0;
   int64_t done = 0;
+  double cpu_seconds = 0;
   int64_t failed_index = std::numeric_limits<int64_t>::max();
   absl::Status failure = absl::OkStatus();
   std::condition_variable all_done = {};
@@ -67,8 +76,11 @@ void WorkerPool::Run() {
     const int64_t i = job->next++;
     if (job->next < job->n) jobs_.push_back(job);
     lock.unlock();
+    const double cpu_before = ThreadCpuSeconds();
     absl::Status status = RunTask(job->task, i);
+    const double cpu_seconds = ThreadCpuSeconds() - cpu_before;
     lock.lock();
+    job->cpu_seconds += cpu_seconds;
     if (!status.ok() && i < job->failed_index) {
       job->failed_index = i;
       job->failure = std::move(status);
@@ -86,13 +98,16 @@ int64_t WorkerPool::num_waiting() {
 absl::Status WorkerPool::ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task) {
   if (n <= 0) return absl::OkStatus();
   if (on_pool_thread) return learner::ParallelFor(nullptr, n, task);
-  Job job{n, task};
+  Job job{.n = n, .task = task, .failure = {}, .all_done = {}};
   std::unique_lock lock(mutex_);
   jobs_.push_back(&job);
   work_.notify_all();
   job.all_done.wait(lock, [&job] { return job.done == job.n; });
+  caller_cpu_seconds += job.cpu_seconds;
   return job.failure;
 }
+
+double WorkerPool::CallerCpuSeconds() { return caller_cpu_seconds; }
 
 absl::Status ParallelFor(WorkerPool* pool, int64_t n, const std::function<absl::Status(int64_t)>& task) {
   if (pool != nullptr) return pool->ParallelFor(n, task);

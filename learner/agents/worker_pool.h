@@ -33,6 +33,9 @@ class WorkerPool {
   // on that thread, one after another.
   absl::Status ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task);
 
+  // CPU time that pools have spent on tasks of the calling thread so far. For reports.
+  static double CallerCpuSeconds();
+
  private:
   struct Job;
   void Run();
