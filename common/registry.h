@@ -1,0 +1,52 @@
+// A catalogue of parts that register themselves before main: environments, benchmarks, signal networks, outer rules.
+// Read-only afterwards, so threads may share.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/check.h"
+
+namespace mentor {
+
+template <typename Entry>
+class Registry {
+ public:
+  static Registry& Instance() {
+    static Registry registry;
+    return registry;
+  }
+
+  void Add(Entry entry) {
+    std::string name = entry.name;
+    MENTOR_CHECK(entries_.emplace(std::move(name), std::move(entry)).second);
+  }
+  const Entry* Find(std::string_view name) const {
+    const auto found = entries_.find(name);
+    return found == entries_.end() ? nullptr : &found->second;
+  }
+  // Ordered by name.
+  std::vector<const Entry*> All() const {
+    std::vector<const Entry*> all;
+    for (const auto& [name, entry] : entries_) all.push_back(&entry);
+    return all;
+  }
+  // "unknown NOUN 'x'; known: a, b, c".
+  std::string Unknown(std::string_view noun, std::string_view name) const {
+    std::string text = "unknown " + std::string(noun) + " '" + std::string(name) + "'; known:";
+    const char* separator = " ";
+    for (const auto& [known, entry] : entries_) {
+      text += separator + known;
+      separator = ", ";
+    }
+    return text;
+  }
+
+ private:
+  std::map<std::string, Entry, std::less<>> entries_;
+};
+
+}  // namespace mentor
