@@ -49,7 +49,8 @@ install_wheels() {
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
     --target .deps/wheels --upgrade --no-deps --require-hashes --only-binary=:all: --no-compile \
     --implementation cp --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
-    --platform manylinux_2_25_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+    --platform manylinux_2_25_x86_64 --platform manylinux_2_18_x86_64 --platform manylinux_2_17_x86_64 \
+    --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64 \
     -r "$list"
   sha256sum "$list" > "$stamp"
 }
