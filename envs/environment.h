@@ -62,6 +62,10 @@ struct EnvironmentEntry {
   std::string summary;
   OptionTable options;
   std::function<absl::StatusOr<std::unique_ptr<Environment>>(const OptionValues&)> make;
+  // A legal task, without its options: number `index` of a random sequence. Used by benchmarks that draw afresh, by the
+  // conformance suite and by benches.
+  std::function<v1::EnvironmentTask(const OptionValues&, const RandomStream& random, uint32_t index)> draw_task;
+  std::string task_help = "parameters: none";  // What the fields of a task mean here.
 };
 
 // The catalogue, ordered by name. Filled before main by RegisterEnvironment; read-only afterwards.
@@ -74,6 +78,15 @@ std::string CatalogueHash();
 absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
     std::string_view name, const google::protobuf::RepeatedPtrField<v1::Option>& options,
     std::string_view field_path = "task.options");
+
+// Checks that every environment makes in the same words.
+// INVALID_ARGUMENT when the task names another environment.
+absl::Status CheckTaskName(const v1::EnvironmentTask& task, const EnvironmentInfo& info);
+// INVALID_ARGUMENT when the span has not D numbers.
+absl::Status CheckObservation(const EnvironmentInfo& info, std::span<const double> observation);
+// FAILED_PRECONDITION before the first reset (steps < 0) and beyond the end (steps >= M, or `ended`); INVALID_ARGUMENT
+// for an action of wrong length or with a number that is not finite.
+absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const float> action, bool ended = false);
 
 struct RegisterEnvironment {
   explicit RegisterEnvironment(EnvironmentEntry entry);

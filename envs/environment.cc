@@ -1,0 +1,125 @@
+#include "envs/environment.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include <mujoco/mujoco.h>
+
+#include "common/check.h"
+#include "common/hash.h"
+#include "common/registry.h"
+
+namespace mentor::envs {
+namespace {
+
+// Levenshtein's distance.
+int EditDistance(std::string_view a, std::string_view b) {
+  std::vector<int> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 0; i < a.size(); ++i) {
+    int diagonal = row[0];
+    row[0] = static_cast<int>(i) + 1;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const int substituted = diagonal + (a[i] != b[j]);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({substituted, row[j] + 1, diagonal + 1});
+    }
+  }
+  return row.back();
+}
+
+// "unknown environment 'x'; did you mean a, b?", the whole list where nothing is near.
+std::string UnknownEnvironment(std::string_view name) {
+  std::vector<std::pair<int, std::string>> near;
+  for (const EnvironmentEntry* entry : Catalogue()) {
+    // "push" and "push-v2" are both near "push-v3".
+    const int distance = std::min(EditDistance(name, entry->name), EditDistance(std::string(name) + "-v3", entry->name));
+    if (distance <= std::max<int>(2, static_cast<int>(name.size()) / 3)) near.emplace_back(distance, entry->name);
+  }
+  if (near.empty()) return Registry<EnvironmentEntry>::Instance().Unknown("environment", name);
+  std::sort(near.begin(), near.end());
+  if (near.size() > 5) near.resize(5);
+  const std::string names = absl::StrJoin(
+      near, ", ", [](std::string* out, const auto& candidate) { out->append(candidate.second); });
+  return absl::StrCat("unknown environment '", std::string(name), "'; did you mean ", names, "?");
+}
+
+}  // namespace
+
+const std::vector<const EnvironmentEntry*>& Catalogue() {
+  static const auto all = Registry<EnvironmentEntry>::Instance().All();
+  return all;
+}
+
+const EnvironmentEntry* FindEnvironment(std::string_view name) {
+  return Registry<EnvironmentEntry>::Instance().Find(name);
+}
+
+std::string CatalogueHash() {
+  // Every field ends with a zero byte, so that no two catalogues write the same text.
+  std::string text = absl::StrCat("mentor environments 1", std::string(1, '\0'), "mujoco ", mj_version());
+  const auto add = [&text](const std::string& field) { (text += '\0') += field; };
+  for (const EnvironmentEntry* entry : Catalogue()) {
+    add(entry->name);
+    for (const OptionInfo& option : entry->options) {
+      add(option.name);
+      add(absl::StrCat(static_cast<int>(option.kind)));
+      add(option.default_value);
+      add(absl::StrFormat("%a %a", option.min, option.max));
+      for (const std::string& choice : option.choices) add(choice);
+    }
+  }
+  return Sha256Hex(text);
+}
+
+absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
+    std::string_view name, const google::protobuf::RepeatedPtrField<v1::Option>& options, std::string_view field_path) {
+  const EnvironmentEntry* entry = FindEnvironment(name);
+  if (entry == nullptr) return absl::NotFoundError(UnknownEnvironment(name));
+  Violations violations;
+  const OptionValues values = OptionValues::Parse(entry->options, options, field_path, &violations);
+  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  return entry->make(values);
+}
+
+absl::Status CheckTaskName(const v1::EnvironmentTask& task, const EnvironmentInfo& info) {
+  if (task.environment() == info.name) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("task.environment is '", task.environment(), "', but this environment is ", info.name));
+}
+
+absl::Status CheckObservation(const EnvironmentInfo& info, std::span<const double> observation) {
+  if (observation.size() == static_cast<size_t>(info.observation_size)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("room for an observation of ", observation.size(), " numbers, ",
+                                                 info.name, " has ", info.observation_size));
+}
+
+absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const float> action, bool ended) {
+  if (steps < 0) return absl::FailedPreconditionError(absl::StrCat(info.name, ": Step before Reset"));
+  if (ended || steps >= info.episode_steps) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(info.name, ": Step after the episode's end (step ", steps, "); call Reset"));
+  }
+  if (action.size() != static_cast<size_t>(info.action_size)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("action has ", action.size(), " numbers, ", info.name, " takes ", info.action_size));
+  }
+  for (size_t i = 0; i < action.size(); ++i) {
+    if (!std::isfinite(action[i])) {
+      return absl::InvalidArgumentError(absl::StrCat("action[", i, "] is ", action[i], " in step ", steps + 1, " of ",
+                                                     info.name, "; actions must be finite"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+RegisterEnvironment::RegisterEnvironment(EnvironmentEntry entry) {
+  Registry<EnvironmentEntry>::Instance().Add(std::move(entry));
+}
+
+}  // namespace mentor::envs

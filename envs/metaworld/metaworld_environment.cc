@@ -1,0 +1,385 @@
+#include "envs/metaworld/metaworld_environment.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include "common/check.h"
+#include "envs/metaworld/settled_resets.h"
+#include "envs/state_codec.h"
+
+namespace mentor::envs::metaworld {
+namespace {
+
+constexpr int kSubsteps = 5;
+constexpr int kHandResetSteps = 50;
+constexpr double kActionScale = 0.01;  // Metres of mocap motion for an action of 1.
+// What the observation shows of the hand at most.
+constexpr double kHandLow[3] = {-0.525, 0.348, -0.0525};
+constexpr double kHandHigh[3] = {0.525, 1.025, 0.7};
+// Far beyond any table; a vector beyond it is a mistake and only makes the simulator unstable.
+constexpr double kParameterLimit = 10;
+
+constexpr int kEpisodeNumbers = sizeof(Episode) / sizeof(double);
+static_assert(sizeof(Episode) == kEpisodeNumbers * sizeof(double));
+
+// MENTOR_ASSETS is a folder like the one with the wheels: Meta-World's models lie in metaworld/assets below it.
+std::string ModelPath(const char* xml) {
+  const char* assets = std::getenv("MENTOR_ASSETS");
+  return absl::StrCat(assets != nullptr ? absl::StrCat(assets, "/metaworld/assets") : MENTOR_METAWORLD_ASSETS, "/",
+                      xml);
+}
+
+// The reference overwrites the weld between mocap body and hand after loading: anchor 0, relative position 0, relative
+// quaternion (-1, 0, 0, 0), torque scale 5.
+void PrepareModel(mjModel& model) {
+  constexpr double kWeld[mjNEQDATA] = {0, 0, 0, 0, 0, 0, -1, 0, 0, 0, 5};
+  for (int i = 0; i < model.neq; ++i) {
+    if (model.eq_type[i] == mjEQ_WELD) std::copy_n(kWeld, mjNEQDATA, model.eq_data + mjNEQDATA * i);
+  }
+}
+
+absl::Status Wrong(const TaskEntry& entry, const std::string& what) {
+  return absl::FailedPreconditionError(absl::StrCat("model ", ModelPath(entry.facts.xml), " of ", entry.name, ": ", what,
+                                                    "; expected the models of metaworld 3.1.1"));
+}
+
+v1::EnvironmentTask DrawTask(const TaskEntry& entry, const RandomStream& random, uint32_t index) {
+  const RandVecBox& box = entry.facts.rand_vec;
+  v1::EnvironmentTask task;
+  task.set_environment(entry.name);
+  for (uint32_t attempt = 0;; ++attempt) {
+    RandVec v{.size = box.size};
+    for (int i = 0; i < v.size; ++i) {
+      v.value[i] = box.low[i] + (box.high[i] - box.low[i]) * random.Uniform(index, attempt * box.size + i);
+    }
+    if (box.refuses(v)) continue;
+    task.mutable_parameters()->Add(v.value.begin(), v.value.begin() + v.size);
+    return task;
+  }
+}
+
+std::string DescribeTask(const TaskFacts& facts) {
+  const RandVecBox& box = facts.rand_vec;
+  const auto list = [](const auto& numbers, int n) {
+    std::string text = "(";
+    for (int i = 0; i < n; ++i) absl::StrAppend(&text, i ? ", " : "", numbers[i]);
+    return text + ")";
+  };
+  std::string text = absl::StrCat("parameters: rand_vec, ", box.size, " numbers, drawn from ", list(box.low, box.size),
+                                  " to ", list(box.high, box.size));
+  if (*box.refused_when) absl::StrAppend(&text, "; refused when ", box.refused_when);
+  absl::StrAppend(&text, "\ngoal_visible: the last three numbers of the observation are the goal, clipped to ",
+                  list(facts.goal_low, 3), " to ", list(facts.goal_high, 3), "; zeros otherwise");
+  return text;
+}
+
+}  // namespace
+
+void AddTask(TaskEntry entry) {
+  const TaskEntry copy = entry;
+  Registry<TaskEntry>::Instance().Add(std::move(entry));
+  const TaskEntry* kept = FindTask(copy.name);
+  RegisterEnvironment({.name = copy.name,
+                       .summary = copy.facts.summary,
+                       .options = {},
+                       .make = [kept](const OptionValues&) { return MetaWorldEnvironment::Make(*kept); },
+                       .draw_task = [kept](const OptionValues&, const RandomStream& random,
+                                           uint32_t index) { return DrawTask(*kept, random, index); },
+                       .task_help = DescribeTask(copy.facts)});
+}
+
+absl::StatusOr<std::unique_ptr<Environment>> MetaWorldEnvironment::Make(const TaskEntry& entry) {
+  MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const mjModel> model, LoadModel(ModelPath(entry.facts.xml), PrepareModel));
+  if (model->nu != 2 || model->nmocap != 1) return Wrong(entry, "has no mocap arm with two actuators");
+  Names names(model.get());
+  std::unique_ptr<MetaWorldEnvironment> environment(new MetaWorldEnvironment(entry, model, names));
+  if (!environment->missing_.empty()) {
+    return Wrong(entry, absl::StrCat("has no ", absl::StrJoin(environment->missing_, ", no ")));
+  }
+  return environment;
+}
+
+MetaWorldEnvironment::MetaWorldEnvironment(const TaskEntry& entry, std::shared_ptr<const mjModel> model, Names& names)
+    : facts_(entry.facts), world_(std::move(model), names), task_(entry.make(names)), missing_(names.missing()) {
+  info_ = {.name = entry.name,
+           .summary = entry.facts.summary,
+           .observation_size = kObservationSize,
+           .action_size = kActionSize,
+           .episode_steps = kEpisodeSteps,
+           .independent_episodes = true};
+}
+
+absl::Status MetaWorldEnvironment::SetTask(const v1::EnvironmentTask& task) {
+  MENTOR_RETURN_IF_ERROR(CheckTaskName(task, info_));
+  const RandVecBox& box = facts_.rand_vec;
+  if (task.parameters_size() != box.size) {
+    return absl::InvalidArgumentError(absl::StrCat("task.parameters of ", info_.name, " has ", task.parameters_size(),
+                                                   " numbers; give the rand_vec, ", box.size, " numbers"));
+  }
+  RandVec v{.size = box.size};
+  for (int i = 0; i < box.size; ++i) {
+    v.value[i] = task.parameters(i);
+    if (!(std::abs(v.value[i]) <= kParameterLimit)) {
+      return absl::InvalidArgumentError(absl::StrCat("task.parameters[", i, "] of ", info_.name, " is ", v.value[i],
+                                                     "; it is drawn from ", box.low[i], " to ", box.high[i]));
+    }
+  }
+  if (box.refuses(v)) {
+    return absl::InvalidArgumentError(absl::StrCat("task.parameters of ", info_.name, " are (",
+                                                   absl::StrJoin(task.parameters(), ", "), "), refused because ",
+                                                   box.refused_when, "; draw another vector"));
+  }
+  v_ = v;
+  goal_visible_ = task.goal_visible();
+  steps_ = -1;
+  return absl::OkStatus();
+}
+
+MetaWorldEnvironment::Measured MetaWorldEnvironment::Measure() const {
+  const Vec3 hand = world_.Hand();
+  const Objects objects = task_->Observe(world_);
+  Measured m;
+  double* next = std::copy_n(hand.value, 3, m.data());
+  *next++ = world_.Opening();
+  next = std::copy_n(objects.position.value, 3, next);
+  next = std::copy_n(objects.orientation.value, 4, next);
+  next = std::copy_n(objects.second_position.value, 3, next);
+  next = std::copy_n(objects.second_orientation.value, 4, next);
+  return m;
+}
+
+void MetaWorldEnvironment::Assemble(const Measured& now, const Measured& before, bool clip) {
+  double* o = observation_.data();
+  std::copy(now.begin(), now.end(), o);
+  std::copy(before.begin(), before.end(), o + 18);
+  for (int i = 0; i < 3; ++i) {
+    o[36 + i] = goal_visible_ ? episode_.target[i] : 0;
+    if (!clip) continue;
+    o[i] = Clip(o[i], kHandLow[i], kHandHigh[i]);
+    o[18 + i] = Clip(o[18 + i], kHandLow[i], kHandHigh[i]);
+    if (goal_visible_) o[36 + i] = Clip(o[36 + i], facts_.goal_low[i], facts_.goal_high[i]);
+  }
+}
+
+// Fifty control steps with the fingers opening and the mocap body held at hand0.
+void MetaWorldEnvironment::HandReset() {
+  for (int i = 0; i < kHandResetSteps; ++i) {
+    world_.SetMocap(facts_.hand0);
+    world_.SetControls(-1, 1);
+    world_.Steps(kSubsteps);
+  }
+}
+
+// The reference runs the task's reset twice, and the second pass sees what the first wrote into the model. The hand
+// reset of the first pass changes no bit of the result, so it is left out.
+absl::Status MetaWorldEnvironment::SettleReset() {
+  Simulation& sim = world_.sim();
+  const absl::Status status = sim.Guard([&] {
+    sim.RestoreModel();
+    sim.ResetData();
+    world_.Forward();
+    for (int pass = 1; pass <= 2; ++pass) {
+      if (pass == 2) {
+        sim.ResetData();
+        HandReset();
+      }
+      episode_ = {};
+      // No forward pass in between: mj_step leaves kinematics of the state before its last integration, and the
+      // statements read these.
+      episode_.tcp0 = world_.Tcp();
+      task_->Reset(*v_, world_, episode_);
+    }
+    measured_ = Measure();
+    Assemble(measured_, measured_, /*clip=*/false);
+  });
+  MENTOR_RETURN_IF_ERROR(status);
+  return sim.CheckWarnings();
+}
+
+std::string MetaWorldEnvironment::TaskKey() const {
+  std::string key = info_.name;
+  key += goal_visible_ ? '+' : '-';
+  key.append(reinterpret_cast<const char*>(v_->value.data()), v_->size * sizeof(double));
+  return key;
+}
+
+absl::Status MetaWorldEnvironment::Reset(const RandomStream&, uint32_t, std::span<double> observation) {
+  MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
+  if (!v_) return absl::FailedPreconditionError(absl::StrCat(info_.name, ": Reset before SetTask"));
+  steps_ = -1;
+  const std::string key = TaskKey();
+  if (const auto settled = SettledResets::Instance().Find(key)) return RestoreState(*settled, observation);
+  if (absl::Status status = SettleReset(); !status.ok()) {
+    return absl::Status(status.code(), absl::StrCat(info_.name, ": reset: ", status.message()));
+  }
+  steps_ = 0;
+  outcome_ = {};
+  SettledResets::Instance().Add(key, SaveState());
+  std::copy(observation_.begin(), observation_.end(), observation.begin());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> action, std::span<double> observation) {
+  MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
+  MENTOR_RETURN_IF_ERROR(CheckStep(info_, steps_, action));
+  // Widened first: all arithmetic is in double.
+  const std::array<double, 4> a = {action[0], action[1], action[2], action[3]};
+  Simulation& sim = world_.sim();
+  Vec3 mocap = world_.Mocap();
+  for (int i = 0; i < 3; ++i) {
+    mocap[i] = Clip(mocap[i] + Clip(a[i], -1, 1) * kActionScale, facts_.mocap_low[i], facts_.mocap_high[i]);
+  }
+  const int step = steps_;
+  steps_ = -1;  // Until all is well: an episode ends with an error.
+  const absl::Status status = sim.Guard([&] {
+    world_.SetMocap(mocap);
+    world_.SetControls(a[3], -a[3]);  // MuJoCo clamps them.
+    world_.Steps(kSubsteps);
+    world_.Forward();
+  });
+  MENTOR_RETURN_IF_ERROR(status);
+  MENTOR_RETURN_IF_ERROR(sim.CheckWarnings());
+
+  const Measured now = Measure();
+  task_->Live(world_, episode_);
+  Assemble(now, measured_, /*clip=*/true);
+  measured_ = now;
+  const double* o = observation_.data();
+  const StepView view = {.world = world_,
+                         .a = a,
+                         .hand = {o[0], o[1], o[2]},
+                         .o = {o[4], o[5], o[6]},
+                         .o2 = {o[11], o[12], o[13]},
+                         .g = o[3],
+                         .q = {o[7], o[8], o[9], o[10]},
+                         .tcp = world_.Tcp(),
+                         .hand0 = facts_.hand0};
+  outcome_ = task_->Reward(view, episode_);
+  if (!std::isfinite(outcome_.reward)) {
+    return absl::InternalError(absl::StrCat(info_.name, ": the reward of step ", step + 1,
+                                            " is not finite: the task's parameters do not suit its reward"));
+  }
+  steps_ = step + 1;
+  std::copy(observation_.begin(), observation_.end(), observation.begin());
+  return StepOutcome{.reward = outcome_.reward,
+                     .success = outcome_.success,
+                     .terminated = false,
+                     .truncated = steps_ == kEpisodeSteps};
+}
+
+// numbers := goal_visible v[6] steps measured[18] observation[39] episode write_count (kind id x y z)* simulator
+std::string MetaWorldEnvironment::SaveState() const {
+  const Simulation& sim = world_.sim();
+  MENTOR_CHECK(steps_ >= 0);
+  std::vector<double> numbers = {goal_visible_ ? 1.0 : 0.0};
+  numbers.insert(numbers.end(), v_->value.begin(), v_->value.end());
+  numbers.push_back(steps_);
+  numbers.insert(numbers.end(), measured_.begin(), measured_.end());
+  numbers.insert(numbers.end(), observation_.begin(), observation_.end());
+  const double* episode = reinterpret_cast<const double*>(&episode_);
+  numbers.insert(numbers.end(), episode, episode + kEpisodeNumbers);
+  numbers.push_back(static_cast<double>(sim.writes().size()));
+  for (const Simulation::Write& write : sim.writes()) {
+    numbers.insert(numbers.end(), {static_cast<double>(write.kind), static_cast<double>(write.id), write.position[0],
+                                   write.position[1], write.position[2]});
+  }
+  numbers.resize(numbers.size() + sim.state_size());
+  sim.GetState(std::span(numbers).last(sim.state_size()));
+  return EncodeState(info_.name, numbers);
+}
+
+absl::Status MetaWorldEnvironment::RestoreState(std::string_view state, std::span<double> observation) {
+  constexpr size_t kFixed = 1 + 6 + 1 + 18 + kObservationSize + kEpisodeNumbers + 1;
+  constexpr size_t kWritesMax = 16;
+  MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
+  if (!v_) return absl::FailedPreconditionError(absl::StrCat(info_.name, ": RestoreState before SetTask"));
+  const auto bad = [this](const std::string& what) {
+    return absl::InvalidArgumentError(absl::StrCat("state of ", info_.name, ": ", what));
+  };
+  Simulation& sim = world_.sim();
+  const size_t simulator_size = sim.state_size();
+  std::vector<double> numbers;
+  MENTOR_RETURN_IF_ERROR(
+      DecodeState(info_.name, state, kFixed + simulator_size, kFixed + simulator_size + 5 * kWritesMax, &numbers));
+
+  const double* next = numbers.data();
+  if (*next++ != (goal_visible_ ? 1 : 0) || !std::equal(v_->value.begin(), v_->value.end(), next)) {
+    return bad("belongs to another task");
+  }
+  next += 6;
+  const double steps = *next++;
+  if (!(steps >= 0 && steps <= kEpisodeSteps && steps == std::floor(steps))) {
+    return bad(absl::StrCat("has ", steps, " steps, expected 0 to ", kEpisodeSteps));
+  }
+  const double* measured = next;
+  const double* shown = measured + measured_.size();
+  const double* episode = shown + kObservationSize;
+  const double writes = episode[kEpisodeNumbers];
+  if (numbers.size() != kFixed + simulator_size + 5 * writes) return bad("has a wrong number of model writes");
+  const double* write = episode + kEpisodeNumbers + 1;
+  for (int i = 0; i < writes; ++i) {
+    const double kind = write[5 * i], id = write[5 * i + 1];
+    const double ids = kind == 0 ? sim.model()->nbody : sim.model()->nsite;
+    if ((kind != 0 && kind != 1) || !(id >= 0 && id < ids && id == std::floor(id))) {
+      return bad(absl::StrCat("model write ", i, " names kind ", kind, ", id ", id));
+    }
+  }
+
+  steps_ = static_cast<int>(steps);
+  std::copy_n(measured, measured_.size(), measured_.begin());
+  std::copy_n(shown, kObservationSize, observation_.begin());
+  std::copy_n(episode, kEpisodeNumbers, reinterpret_cast<double*>(&episode_));
+  outcome_ = {};
+  sim.RestoreModel();
+  for (int i = 0; i < writes; ++i, write += 5) {
+    const std::span<const double, 3> position(write + 2, 3);
+    const int id = static_cast<int>(write[1]);
+    write[0] == 0 ? sim.SetBodyPos(id, position) : sim.SetSitePos(id, position);
+  }
+  sim.SetState(std::span(numbers).last(simulator_size));
+  std::copy(observation_.begin(), observation_.end(), observation.begin());
+  return absl::OkStatus();
+}
+
+std::vector<double> MetaWorldEnvironment::SimulatorState() const {
+  std::vector<double> state(world_.sim().state_size());
+  world_.sim().GetState(state);
+  return state;
+}
+
+absl::Status MetaWorldEnvironment::SetSimulatorState(std::span<const double> state) {
+  if (state.size() != static_cast<size_t>(world_.sim().state_size())) {
+    return absl::InvalidArgumentError(absl::StrCat("simulator state of ", info_.name, " has ", state.size(),
+                                                   " numbers, expected ", world_.sim().state_size()));
+  }
+  world_.sim().SetState(state);
+  return absl::OkStatus();
+}
+
+std::vector<double> MetaWorldEnvironment::PositionsAndVelocities() const {
+  const mjModel* m = world_.sim().model();
+  const mjData* d = world_.sim().data();
+  std::vector<double> both(d->qpos, d->qpos + m->nq);
+  both.insert(both.end(), d->qvel, d->qvel + m->nv);
+  return both;
+}
+
+const std::vector<std::string>& MetaWorldEnvironment::InfoKeys() const {
+  static const std::vector<std::string> keys = {"success",         "near_object",    "grasp_success",  "grasp_reward",
+                                                "in_place_reward", "obj_to_target", "unscaled_reward"};
+  return keys;
+}
+
+std::vector<double> MetaWorldEnvironment::Info() const {
+  const Outcome& o = outcome_;
+  return {o.success ? 1.0 : 0.0, o.near_object.value, o.grasp_success.value, o.grasp_reward,
+          o.in_place_reward,     o.obj_to_target,     o.reward};
+}
+
+}  // namespace mentor::envs::metaworld

@@ -1,0 +1,140 @@
+// What a Meta-World task consists of: facts, and three functions that read like its specification (metaworld.md section
+// 6). A task is one file in envs/metaworld/tasks/ that registers a class; everything else stands once, in World and
+// MetaWorldEnvironment.
+//
+//   class Reach : public Task { ... };
+//   const RegisterTask<Reach> kRegister;
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+
+#include "common/registry.h"
+#include "envs/metaworld/reward_functions.h"
+#include "envs/metaworld/world.h"
+
+namespace mentor::envs::metaworld {
+
+// The task's vector v ("rand_vec"): 3 or 6 numbers; where there are 6, usually start and goal.
+struct RandVec {
+  std::array<double, 6> value{};
+  int size = 0;
+
+  double operator[](int i) const { return value[i]; }
+  Vec3 Head() const { return {{value[0], value[1], value[2]}}; }  // v[0:3]
+  Vec3 Tail() const { return {{value[3], value[4], value[5]}}; }  // v[3:6]
+  // n(v[0:2] - v[3:5]), on which most refusals depend.
+  double StartGoalDistance() const { return Norm(value[0] - value[3], value[1] - value[4]); }
+};
+
+// Where v is drawn from and which draws are refused.
+struct RandVecBox {
+  int size = 0;
+  std::array<double, 6> low{}, high{};
+  const char* refused_when = "";  // For people.
+  bool (*refuses)(const RandVec& v) = [](const RandVec&) { return false; };
+};
+
+struct TaskFacts {
+  const char* name = "";
+  const char* summary = "";
+  const char* xml = "";  // Below the assets folder.
+  Vec3 hand0;            // Where a reset brings the hand.
+  Vec3 mocap_low, mocap_high;
+  RandVecBox rand_vec;
+  Vec3 goal_low, goal_high;  // Clips the goal in observations, never the one in rewards.
+};
+
+// The one or two objects of the observation.
+struct Objects {
+  Vec3 position;
+  Quat orientation;
+  Vec3 second_position = {};
+  Quat second_orientation = {};
+};
+
+// What a reset settles and the rewards of the episode refer to. Names as in the task statements. Doubles only: a saved
+// state holds the struct as it is.
+struct Episode {
+  Vec3 tcp0, obj0, target;
+  // Of single tasks.
+  Vec3 push0, handle0, lever0, head0, stick0;
+  double press0 = 0;
+  double first = -1;  // Distance at the episode's first step; negative: not seen yet.
+};
+
+// What a reward reads, after the step's forward pass.
+struct StepView {
+  const World& world;
+  std::array<double, 4> a;  // Unclipped action.
+  Vec3 hand, o, o2;         // From the clipped observation.
+  double g = 0;             // Gripper opening, likewise.
+  Quat q;
+  Vec3 tcp, hand0;
+};
+
+// A number of the info, which in some tasks is a condition.
+struct InfoValue {
+  double value = 0;
+  constexpr InfoValue() = default;
+  template <typename Number>
+  constexpr InfoValue(Number number) : value(static_cast<double>(number)) {}
+};
+
+struct Outcome {
+  double reward = 0;
+  bool success = false;
+  InfoValue near_object;
+  InfoValue grasp_success;
+  double grasp_reward = 0;
+  double in_place_reward = 0;
+  double obj_to_target = 0;
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+  virtual Objects Observe(const World& world) const = 0;
+  // One pass of a reset, after the hand has settled: the statements in order.
+  virtual void Reset(const RandVec& v, World& world, Episode& episode) const = 0;
+  // Values that the statements call live: read again after each step.
+  virtual void Live(const World& world, Episode& episode) const {}
+  virtual Outcome Reward(const StepView& s, Episode& e) const = 0;
+};
+
+// cage(p, R, P, B, Z, E, mode, p0): reward for closing the gripper around a point.
+struct CageShape {
+  double radius;               // R of the object
+  double pad_margin;           // P
+  double medium_bound;         // B, used by kMedium
+  double xz_bound;             // Z
+  double effort;               // E: desired closing
+  enum Density { kPlain, kHigh, kMedium } density = kPlain;
+};
+double Cage(const StepView& s, const Episode& e, const Vec3& p, const CageShape& shape, const Vec3& p0);
+inline double Cage(const StepView& s, const Episode& e, const Vec3& p, const CageShape& shape) {
+  return Cage(s, e, p, shape, e.obj0);
+}
+
+// --- The catalogue of tasks ---
+
+struct TaskEntry {
+  std::string name;
+  TaskFacts facts;
+  std::function<std::unique_ptr<Task>(Names&)> make;
+};
+
+inline const TaskEntry* FindTask(std::string_view name) { return Registry<TaskEntry>::Instance().Find(name); }
+
+// Adds the task here and its environment to the catalogue of environments.
+void AddTask(TaskEntry entry);
+
+template <typename T>
+struct RegisterTask {
+  RegisterTask() {
+    AddTask({T::kFacts.name, T::kFacts, [](Names& names) { return std::make_unique<T>(names); }});
+  }
+};
+
+}  // namespace mentor::envs::metaworld

@@ -1,0 +1,72 @@
+// push-v3: push a puck along the table to a goal.
+#include "envs/metaworld/task.h"
+
+namespace mentor::envs::metaworld {
+namespace {
+
+class Push : public Task {
+ public:
+  static constexpr TaskFacts kFacts = {
+      .name = "push-v3",
+      .summary = "Push a puck along the table to a goal (Meta-World).",
+      .xml = "sawyer_xyz/sawyer_push_v3.xml",
+      .hand0 = {0, 0.6, 0.2},
+      .mocap_low = {-0.5, 0.4, 0.05},
+      .mocap_high = {0.5, 1, 0.5},
+      .rand_vec = {.size = 6,
+                   .low = {-0.1, 0.6, 0.02, -0.1, 0.8, 0.01},
+                   .high = {0.1, 0.7, 0.02, 0.1, 0.9, 0.02},
+                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
+                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+      .goal_low = {-0.1, 0.8, 0.01},
+      .goal_high = {0.1, 0.9, 0.02},
+  };
+
+  explicit Push(Names& names)
+      : puck_(names.Body("obj")), puck_geom_(names.Geom("objGeom")), goal_(names.Site("goal")) {}
+
+  Objects Observe(const World& w) const override { return {w.At(puck_), w.R(puck_geom_)}; }
+
+  void Reset(const RandVec& v, World& w, Episode& e) const override {
+    const double z = w.At(puck_)[2];  // On the table; the z components of v are not used.
+    e.obj0 = {v[0], v[1], z};
+    e.target = {v[3], v[4], z};
+    w.SetQpos(9, e.obj0);
+    w.ZeroQvel(9, 15);
+    w.Forward();
+    w.SetSitePos(goal_, e.target);
+  }
+
+  Outcome Reward(const StepView& s, Episode& e) const override {
+    const double dt = Norm(s.o - e.target);
+    const double d = Norm(s.o - s.tcp);
+    const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
+    const double grasp = Cage(s, e, s.o,
+                              {.radius = 0.015,
+                               .pad_margin = 0.05,
+                               .medium_bound = 0.01,
+                               .xz_bound = 0.005,
+                               .effort = 1,
+                               .density = CageShape::kHigh});
+    double reward = d < 0.02 && s.g > 0 ? 4 * grasp + 1 + 5 * place : 2 * grasp;
+    if (dt < 0.05) reward = 10;
+    const bool lifted = s.o[2] - 0.02 > e.obj0[2];
+    return {.reward = reward,
+            .success = dt <= 0.05,
+            .near_object = d <= 0.03,
+            .grasp_success = s.g > 0 && lifted && s.world.Touching(puck_geom_),
+            .grasp_reward = grasp,
+            .in_place_reward = place,
+            .obj_to_target = dt};
+  }
+
+ private:
+  const BodyId puck_;
+  const GeomId puck_geom_;
+  const SiteId goal_;
+};
+
+const RegisterTask<Push> kRegister;
+
+}  // namespace
+}  // namespace mentor::envs::metaworld

@@ -1,0 +1,97 @@
+#include "envs/metaworld/world.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "common/check.h"
+#include "envs/metaworld/reward_functions.h"
+
+namespace mentor::envs::metaworld {
+
+int Names::Find(mjtObj type, const char* kind, const char* name) {
+  const int id = mj_name2id(model_, type, name);
+  if (id < 0) missing_.push_back(std::string(kind) + " " + name);
+  return std::max(id, 0);
+}
+
+World::World(std::shared_ptr<const mjModel> model, Names& names)
+    : sim_(std::move(model)),
+      hand_(names.Body("hand")),
+      right_claw_(names.Body("rightclaw")),
+      left_claw_(names.Body("leftclaw")),
+      right_pad_(names.Body("rightpad")),
+      left_pad_(names.Body("leftpad")),
+      right_tip_(names.Site("rightEndEffector")),
+      left_tip_(names.Site("leftEndEffector")),
+      right_pad_geom_(names.Geom("rightpad_geom")),
+      left_pad_geom_(names.Geom("leftpad_geom")) {}
+
+Quat World::Orientation(BodyId id) const {
+  const double* q = data().xquat + 4 * id.value;
+  return {{q[0], q[1], q[2], q[3]}};
+}
+
+Quat World::FromMatrix(const double* matrix) {
+  const auto m = [matrix](int row, int column) { return matrix[3 * row + column]; };
+  const double trace = m(0, 0) + m(1, 1) + m(2, 2);
+  const double choices[4] = {m(0, 0), m(1, 1), m(2, 2), trace};
+  const int c = static_cast<int>(std::max_element(choices, choices + 4) - choices);  // The first largest.
+  Quat q;
+  if (c == 3) {
+    q = {{m(2, 1) - m(1, 2), m(0, 2) - m(2, 0), m(1, 0) - m(0, 1), 1 + trace}};
+  } else {
+    const int i = c, j = (c + 1) % 3, k = (c + 2) % 3;
+    q.value[i] = 1 - trace + 2 * m(i, i);
+    q.value[j] = m(j, i) + m(i, j);
+    q.value[k] = m(k, i) + m(i, k);
+    q.value[3] = m(k, j) - m(j, k);
+  }
+  const double norm = std::sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]);
+  for (double& element : q.value) element /= norm;
+  return q;
+}
+
+Vec3 World::Tcp() const {
+  const Vec3 sum = At(right_tip_) + At(left_tip_);
+  return {{sum[0] / 2, sum[1] / 2, sum[2] / 2}};
+}
+
+double World::Opening() const { return Clip(Norm(At(right_claw_) - At(left_claw_)) / 0.1, 0, 1); }
+
+bool World::Touching(GeomId id) const {
+  double left = 0, right = 0;
+  for (int i = 0; i < data().ncon; ++i) {
+    const mjContact& contact = data().contact[i];
+    if (contact.efc_address < 0) continue;
+    const int other = contact.geom[0] == id.value ? contact.geom[1] : contact.geom[1] == id.value ? contact.geom[0] : -1;
+    const double force = data().efc_force[contact.efc_address];
+    if (other == left_pad_geom_.value) left += force;
+    if (other == right_pad_geom_.value) right += force;
+  }
+  return left > 0 && right > 0;
+}
+
+void World::SetQpos(int first, std::span<const double> values) {
+  MENTOR_CHECK(first + values.size() <= static_cast<size_t>(sim_.model()->nq));
+  std::copy(values.begin(), values.end(), sim_.data()->qpos + first);
+  sim_.Touch();
+}
+
+void World::ZeroQvel(int begin, int end) {
+  end = std::min(end, static_cast<int>(sim_.model()->nv));  // Some statements name more speeds than there are.
+  std::fill(sim_.data()->qvel + begin, sim_.data()->qvel + end, 0.0);
+  sim_.Touch();
+}
+
+void World::SetMocap(const Vec3& position) {
+  constexpr double kOrientation[4] = {1, 0, 1, 0};  // Not normalised; MuJoCo does that.
+  std::copy_n(position.value, 3, sim_.data()->mocap_pos);
+  std::copy_n(kOrientation, 4, sim_.data()->mocap_quat);
+}
+
+void World::SetControls(double right, double left) {
+  sim_.data()->ctrl[0] = right;
+  sim_.data()->ctrl[1] = left;
+}
+
+}  // namespace mentor::envs::metaworld

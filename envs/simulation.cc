@@ -1,0 +1,199 @@
+#include "envs/simulation.h"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/check.h"
+
+namespace mentor::envs {
+namespace {
+
+// The one mocap body of a scene in which its pose reaches the rest of the model through equality constraints alone: then
+// kinematics, inertia, collisions and velocities of a forward pass stay valid when only mocap pose and controls change.
+// -1 for every other scene.
+int FindIsolatedMocapBody(const mjModel& m) {
+  if (m.nmocap != 1 || m.ntendon || m.nflex || m.nplugin || m.npair || m.opt.enableflags || m.opt.disableflags) return -1;
+  int mocap = -1;
+  for (int body = 0; body < m.nbody; ++body) {
+    if (m.body_mocapid[body] >= 0) mocap = body;
+  }
+  if (mocap < 0 || m.body_parentid[mocap] != 0 || m.body_gravcomp[mocap] != 0) return -1;
+  for (int body = 1; body < m.nbody; ++body) {
+    if (m.body_parentid[body] == mocap) return -1;
+  }
+  for (int geom = 0; geom < m.ngeom; ++geom) {
+    if (m.geom_bodyid[geom] == mocap && (m.geom_contype[geom] || m.geom_conaffinity[geom])) return -1;
+  }
+  for (int i = 0; i < m.nu; ++i) {
+    if (m.actuator_trntype[i] != mjTRN_JOINT) return -1;
+  }
+  for (int i = 0; i < m.neq; ++i) {
+    if (m.eq_type[i] == mjEQ_WELD && m.eq_objtype[i] != mjOBJ_BODY) return -1;
+  }
+  return mocap;
+}
+
+}  // namespace
+
+void InstallMuJoCoHandlers() {
+  static const bool installed = [] {
+    mju_user_error = [](const char* message) { throw MuJoCoError(message); };
+    // Warnings are read from mjData by CheckWarnings.
+    mju_user_warning = [](const char*) {};
+    return true;
+  }();
+  (void)installed;
+}
+
+absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(const std::string& path,
+                                                         const std::function<void(mjModel&)>& prepare) {
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<const mjModel>> models;
+
+  InstallMuJoCoHandlers();
+  if (mj_version() != mjVERSION_HEADER) {
+    return absl::FailedPreconditionError(absl::StrCat("the MuJoCo library has version ", mj_version(),
+                                                      ", this program was built for ", mjVERSION_HEADER));
+  }
+  const std::lock_guard lock(mutex);
+  if (const auto found = models.find(path); found != models.end()) return found->second;
+  char error[1000] = "";
+  mjModel* model = nullptr;
+  try {
+    model = mj_loadXML(path.c_str(), nullptr, error, sizeof(error));
+  } catch (const std::exception& thrown) {
+    return absl::FailedPreconditionError(absl::StrCat("cannot load model ", path, ": ", thrown.what()));
+  }
+  if (model == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot load model ", path, ": ", error, "; run deploy/install.sh or set MENTOR_ASSETS"));
+  }
+  prepare(*model);
+  std::shared_ptr<const mjModel> shared(model, [](const mjModel* last) { mj_deleteModel(const_cast<mjModel*>(last)); });
+  models.emplace(path, shared);
+  return shared;
+}
+
+Simulation::Simulation(std::shared_ptr<const mjModel> shared)
+    : shared_(std::move(shared)),
+      state_size_(mj_stateSize(shared_.get(), mjSTATE_INTEGRATION)),
+      mocap_body_(FindIsolatedMocapBody(*shared_)),
+      view_(*shared_),
+      body_pos_(shared_->body_pos, shared_->body_pos + 3 * shared_->nbody),
+      site_pos_(shared_->site_pos, shared_->site_pos + 3 * shared_->nsite) {
+  view_.body_pos = body_pos_.data();
+  view_.site_pos = site_pos_.data();
+  writes_.reserve(8);
+  data_.reset(mj_makeData(&view_));
+  MENTOR_CHECK(data_ != nullptr);
+}
+
+void Simulation::SetBodyPos(int body, std::span<const double, 3> position) {
+  std::copy(position.begin(), position.end(), &body_pos_.at(3 * body));
+  Remember(0, body, position);
+}
+
+void Simulation::SetSitePos(int site, std::span<const double, 3> position) {
+  std::copy(position.begin(), position.end(), &site_pos_.at(3 * site));
+  Remember(1, site, position);
+}
+
+void Simulation::Remember(int kind, int id, std::span<const double, 3> position) {
+  auto write = std::find_if(writes_.begin(), writes_.end(),
+                            [&](const Write& w) { return w.kind == kind && w.id == id; });
+  if (write == writes_.end()) write = writes_.insert(write, {kind, id, {}});
+  std::copy(position.begin(), position.end(), write->position);
+  Touch();
+}
+
+void Simulation::RestoreModel() {
+  std::copy_n(shared_->body_pos, body_pos_.size(), body_pos_.begin());
+  std::copy_n(shared_->site_pos, site_pos_.size(), site_pos_.begin());
+  writes_.clear();
+  Touch();
+}
+
+void Simulation::Steps(int n) {
+  for (int i = 0; i < n; ++i) {
+    if (forwarded_) {
+      StepAfterForward();
+    } else {
+      mj_step(&view_, data_.get());
+    }
+  }
+}
+
+void Simulation::Forward() {
+  mj_forward(&view_, data_.get());
+  forwarded_ = mocap_body_ >= 0;
+}
+
+// What mj_step does, less what only depends on qpos, qvel and the model: these are as they were in Forward().
+void Simulation::StepAfterForward() {
+  const mjModel* m = &view_;
+  mjData* d = data_.get();
+  forwarded_ = false;
+  mj_checkPos(m, d);
+  mj_checkVel(m, d);
+  // Kinematics of the mocap body, as mj_kinematics has it for a child of the world.
+  double* xquat = d->xquat + 4 * mocap_body_;
+  mju_copy3(d->xpos + 3 * mocap_body_, d->mocap_pos);
+  mju_copy4(xquat, d->mocap_quat);
+  mju_normalize4(xquat);
+  mju_quat2Mat(d->xmat + 9 * mocap_body_, xquat);
+  // Rows of the weld follow the mocap pose; the other rows come out as before.
+  mj_makeConstraint(m, d);
+  mj_projectConstraint(m, d);
+  mj_referenceConstraint(m, d);
+  mj_fwdActuation(m, d);
+  mj_fwdAcceleration(m, d);
+  mj_fwdConstraint(m, d);
+  mj_checkAcc(m, d);
+  mj_Euler(m, d);
+}
+
+void Simulation::ResetData() {
+  // An error thrown through MuJoCo leaves its stack pointer wherever it was.
+  if (broken_) data_.reset(mj_makeData(&view_));
+  MENTOR_CHECK(data_ != nullptr);
+  broken_ = false;
+  mj_resetData(&view_, data_.get());
+  Touch();
+}
+
+void Simulation::GetState(std::span<double> state) const {
+  MENTOR_CHECK(state.size() == static_cast<size_t>(state_size_));
+  mj_getState(&view_, data_.get(), state.data(), mjSTATE_INTEGRATION);
+}
+
+void Simulation::SetState(std::span<const double> state) {
+  MENTOR_CHECK(state.size() == static_cast<size_t>(state_size_));
+  if (broken_) ResetData();
+  for (mjWarningStat& warning : data_->warning) warning = {};
+  mj_setState(&view_, data_.get(), state.data(), mjSTATE_INTEGRATION);
+  Touch();
+}
+
+absl::Status Simulation::Broken(const MuJoCoError& error) {
+  broken_ = true;
+  Touch();
+  return absl::InternalError(absl::StrCat("MuJoCo: ", error.what()));
+}
+
+absl::Status Simulation::CheckWarnings() const {
+  for (int i = 0; i < mjNWARNING; ++i) {
+    const mjWarningStat& warning = data_->warning[i];
+    if (warning.number == 0) continue;
+    return absl::InternalError(absl::StrCat("MuJoCo warned ", warning.number, " times: ",
+                                            mju_warningText(i, static_cast<size_t>(warning.lastinfo))));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace mentor::envs
