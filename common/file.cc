@@ -225,9 +225,9 @@ absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesyste
     const ssize_t length = pread(file.get(), text, sizeof(text), 0);
     std::string other(text, std::max<ssize_t>(0, length));
     other.erase(other.find_last_not_of(" \n") + 1);
-    return absl::FailedPreconditionError(
-        absl::StrFormat("%s is in use by %s: stop it, or choose another folder", path.string(),
-                        other.empty() ? "another process" : other));
+    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+                     absl::StrFormat("%s is in use by %s: stop it, or choose another folder", path.string(),
+                                     other.empty() ? "another process" : other));
   }
   if (rc != 0) return FileError("cannot lock", path, errno);
   // For the message above only: the lock itself is the kernel's, so a full disk does no harm.

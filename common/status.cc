@@ -19,9 +19,9 @@ constexpr auto kNames = std::to_array<std::string_view>({
     "NUMERIC_MISMATCH",   "CREDIT_EXCEEDED",  "DRAINING",           "PEER_SILENT",        "QUEUE_FULL",
     "MESSAGE_TOO_LONG",   "UNIT_FAILED",      "REQUEST_ID_REUSED",  "PAGE_TOKEN_MISMATCH", "WATCH_COMPACTED",
     "ETAG_MISMATCH",      "ILLEGAL_TRANSITION", "NOT_FOUND",        "ALREADY_EXISTS",     "DISK_FULL",
-    "DATA_LOSS",
+    "DATA_LOSS",          "IN_USE",           "TOO_NEW",
 });
-static_assert(kNames.size() == static_cast<size_t>(Reason::kDataLoss) + 1);
+static_assert(kNames.size() == static_cast<size_t>(Reason::kTooNew) + 1);
 
 std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
   const auto payload = status.GetPayload(kErrorInfoUrl);

@@ -35,7 +35,9 @@ enum class Reason {
   kNotFound,
   kAlreadyExists,
   kDiskFull,
-  kDataLoss,              // No whole checkpoint is left.
+  kDataLoss,              // Stored bytes are not what was written.
+  kInUse,                 // Another process holds the folder.
+  kTooNew,                // A newer program wrote it.
 };
 
 // "CATALOGUE_MISMATCH".

@@ -40,9 +40,9 @@ std::string_view StateText(State state);  // "RUNNING"
 
 struct NewExperiment {
   v1::ExperimentSpec spec;   // As submitted, already checked. The store keeps it with every default written out.
-  std::string id;            // Empty: the store makes one.
-  std::string request_id;    // Empty: not idempotent.
-  std::string request_hash;  // Of the request without its id: another one under the same id is refused.
+  std::string id = {};            // Empty: the store makes one.
+  std::string request_id = {};    // Empty: not idempotent.
+  std::string request_hash = {};  // Of the request without its id: another one under the same id is refused.
 };
 
 struct ExperimentPage {
@@ -53,10 +53,10 @@ struct ExperimentPage {
 // What one outer update leaves behind.
 struct OuterStep {
   uint32_t step = 0;                       // Outer updates done.
-  std::map<std::string, double> results;   // The same in every replay; a difference is counted and logged.
-  std::map<std::string, double> timings;   // Seconds and rates: may differ.
-  std::optional<CheckpointInfo> checkpoint;  // Written and synced before.
-  v1::Progress progress;
+  std::map<std::string, double> results = {};  // The same in every replay; a difference is counted and logged.
+  std::map<std::string, double> timings = {};  // Seconds and rates: may differ.
+  std::optional<CheckpointInfo> checkpoint = {};  // Written and synced before.
+  v1::Progress progress = {};
 };
 
 using Series = std::vector<std::pair<uint32_t, double>>;  // (step, value) by step.
@@ -111,8 +111,8 @@ class ExperimentStore {
   virtual uint64_t replay_mismatches() const = 0;
 };
 
-// Opens or creates the state folder. FAILED_PRECONDITION when another process uses it, or when a newer program wrote it;
-// `error` then tells which, for exit codes.
+// Opens or creates the state folder; one that holds something else is refused. FAILED_PRECONDITION IN_USE when another
+// process uses it, TOO_NEW when a newer program wrote it; `error` tells which, for exit codes.
 enum class OpenError { kNone, kInUse, kTooNew, kOther };
 absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(const std::filesystem::path& state_folder,
                                                            OpenError* error = nullptr);
