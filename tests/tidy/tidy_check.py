@@ -245,8 +245,20 @@ def check_links(tree):
                     tree.find(name, number, f"the link to {target} leads nowhere")
 
 
+def check_examples(tree):
+    """C++ in the documents is an excerpt of an example that a test builds."""
+    examples = "\n\n".join(tree.text(name) for name in tree.files if name.startswith("docs/examples/"))
+    for name in tree.files:
+        if not name.endswith(".md"):
+            continue
+        for match in re.finditer(r"```cpp\n(.*?)\n```", tree.text(name), re.DOTALL):
+            if match[1] not in examples:
+                tree.find(name, tree.text(name)[:match.start()].count("\n") + 1,
+                          "this C++ is no excerpt of docs/examples/, so nothing keeps it true")
+
+
 CHECKS = [check_arrows, check_third_parties, check_headers, check_banned, check_places, check_protos,
-          check_dependency_lists, check_scripts, check_links]
+          check_dependency_lists, check_scripts, check_links, check_examples]
 
 
 def check(root):
@@ -281,6 +293,9 @@ PLANTED = [
     ("docs/q.md", "See /" + "home/me/x.\n", "path of one machine"),
     ("docs/r.md", "From https://py" + "pi.org/x\n", "registry"),
     ("docs/s.md", "[there](nowhere.md)\n", "leads nowhere"),
+    ("docs/w.md", "```cpp\nint gone;\n```\n", "no excerpt"),
+    ("docs/examples/x.cc", "int x;\nint y;\n", ""),
+    ("docs/good.md", "[here](q.md)\n```cpp\nint y;\n```\n", ""),
     ("proto/mentor/v1/t.proto", "// A.\nmessage A {\n  int32 b = 1;\n}\n", "no comment"),
     ("deploy/requirements-x.txt", "torch==2.11.0\n", "does not read this list"),
     ("deploy/requirements.txt", "torch==2.11.0\n", "no exact version with a hash"),

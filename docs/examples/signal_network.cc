@@ -1,0 +1,88 @@
+// linear: a signal that is a weighted sum of what happens in a step, without memory. The example of docs/adding.md.
+#include <torch/types.h>
+
+#include <cmath>
+#include <memory>
+#include <numbers>
+
+#include "learner/signals/signal_network.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+class LinearNetwork : public SignalNetwork {
+ public:
+  LinearNetwork(const SignalContext& context, const OptionValues& options)
+      : input_(context.input),
+        num_features_(context.observation_size + context.action_size + 3),
+        layout_({{"mean.W", {num_features_}}, {"value.W", {num_features_}}, {"logstd", {1}}}),
+        log_initial_std_(std::log(options.Number("initial_std"))) {}
+
+  const ParamLayout& layout() const override { return layout_; }
+
+  // Begins as "no opinion": every mean is 0.
+  Tensor InitialWeights(uint64_t) const override { return torch::zeros({layout_.size()}, torch::kFloat32); }
+
+  SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
+    return {.recurrent = {}, .previous = torch::zeros({num_lifetimes}, dtype)};
+  }
+
+  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise, SignalState* state) const override {
+    const torch::NoGradGuard no_grad;
+    const Heads heads = Evaluate(weights, Features(segment, {}));
+    SignalOutputs outputs{.signals = heads.means, .log_probs = {}, .values = {}};
+    if (noise.defined()) {
+      outputs.signals = heads.means + heads.log_stds.exp() * noise;
+      outputs.log_probs = LogDensity(outputs.signals, heads);
+      outputs.values = heads.values;
+    }
+    state->previous = outputs.signals.select(1, -1).clone();
+    return outputs;
+  }
+
+  // [N, t, D + A + 3]; `previous` is not used.
+  Tensor Features(const Segment& segment, const Tensor& previous) const override {
+    const Tensor& outcome = input_ == v1::SHAPED ? segment.shaped_rewards : segment.success_signals;
+    const Tensor side = torch::stack({outcome.to(torch::kFloat32), segment.prev_done, torch::ones_like(segment.prev_done)}, -1);
+    return torch::cat({segment.observations, segment.actions, side}, -1);
+  }
+
+  SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
+                            const std::vector<Tensor>& recurrent) const override {
+    const Heads heads = Evaluate(weights, features);
+    return {.log_probs = LogDensity(signals, heads), .log_stds = heads.log_stds, .values = heads.values, .final_recurrent = {}};
+  }
+
+ private:
+  struct Heads {
+    Tensor means, log_stds, values;  // [N, t]
+  };
+  Heads Evaluate(const Tensor& weights, const Tensor& features) const {
+    const std::vector<Tensor> slices = layout_.Split(weights);
+    const Tensor means = torch::matmul(features, slices[0]);
+    return {means, (slices[2] + log_initial_std_).expand_as(means), torch::matmul(features, slices[1])};
+  }
+  static Tensor LogDensity(const Tensor& signals, const Heads& heads) {
+    const Tensor z = (signals - heads.means) * torch::exp(-heads.log_stds);
+    return -0.5 * z * z - heads.log_stds - 0.5 * std::log(2 * std::numbers::pi);
+  }
+
+  const v1::SignalInput input_;
+  const int64_t num_features_;
+  const ParamLayout layout_;
+  const double log_initial_std_;
+};
+
+const RegisterSignal kRegister({
+    .name = "linear",
+    .summary = "Weighted sum of observation, action and outcome; no memory.",
+    .options = {{.name = "initial_std", .default_value = "0.5", .min = 1e-6, .max = 100, .help = "Standard deviation at birth."}},
+    .make = [](const SignalContext& context, const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
+      return std::make_unique<LinearNetwork>(context, options);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::learner
