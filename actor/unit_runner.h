@@ -1,0 +1,31 @@
+// Runs rollout units: a pure function from Unit to Result, with simulators kept warm between calls. One object for each
+// worker thread; not thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include <absl/status/statusor.h>
+
+#include "actor/policy.h"
+#include "envs/environment.h"
+#include "mentor/v1/rollout_service.pb.h"
+
+namespace mentor::actor {
+
+class UnitRunner {
+ public:
+  // A unit that is wrong or fails gives a result with `error` set; never a crash, and no state is left behind.
+  v1::Result Run(const v1::Unit& unit);
+
+ private:
+  absl::Status RunInto(const v1::Unit& unit, v1::Result* result);
+  // The simulator for the task's environment and options.
+  absl::StatusOr<envs::Environment*> Prepare(const v1::EnvironmentTask& task);
+
+  Policy policy_;
+  std::map<std::string, std::unique_ptr<envs::Environment>> environments_;
+};
+
+}  // namespace mentor::actor
