@@ -7,6 +7,7 @@
 #include <grpcpp/create_channel.h>
 
 #include "common/check.h"
+#include "common/rpc/callback_threads.h"
 #include "common/rpc/server.h"
 
 namespace mentor::rpc {
@@ -16,6 +17,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions&
     return absl::InvalidArgumentError("address '" + options.address + "': expected HOST:PORT");
   }
   MENTOR_ASSIGN_OR_RETURN(auto credentials, MakeChannelCredentials(options.address, options.tls));
+  KeepCallbackThreads();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);

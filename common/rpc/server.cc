@@ -8,6 +8,7 @@
 #include <grpcpp/server_builder.h>
 
 #include "common/check.h"
+#include "common/rpc/callback_threads.h"
 
 namespace mentor::rpc {
 
@@ -18,6 +19,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });
+  KeepCallbackThreads();
   std::unique_ptr<Server> server(new Server);
   grpc::ServerBuilder builder;
   int port = 0;

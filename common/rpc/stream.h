@@ -44,6 +44,7 @@
 
 #include "common/check.h"
 #include "common/failpoint.h"
+#include "common/rpc/callback_threads.h"
 #include "common/rpc/chunks.h"
 #include "common/rpc/status.h"
 #include "common/status.h"
@@ -110,6 +111,8 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
   virtual void TransportCancel() = 0;
   // After the last read.
   virtual void TransportReadsOver() = 0;
+  // The call is over: give back what belongs to it, before on_closed.
+  virtual void TransportDone() = 0;
   // True where the end of the peer's messages asks for the end of ours, and TransportEnd ends the call.
   virtual bool is_server() const = 0;
 
@@ -205,6 +208,7 @@ class ServerStream final : public Stream<Out, In>, private grpc::ServerBidiReact
   void TransportEnd(const absl::Status& status) override { this->Finish(ToGrpc(status)); }
   void TransportCancel() override { context_->TryCancel(); }
   void TransportReadsOver() override {}
+  void TransportDone() override {}
   bool is_server() const override { return true; }
 
   void OnReadDone(bool ok) override { this->ReadDone(ok); }
@@ -227,13 +231,14 @@ class ClientStream final : public Stream<Out, In>, private grpc::ClientBidiReact
   // call(context, reactor) starts the stub's method.
   template <typename Call>
   void Start(Handlers handlers, Call call) {
-    call(&context_, static_cast<grpc::ClientBidiReactor<Out, In>*>(this));
+    KeepCallbackThreads();
+    call(&*context_, static_cast<grpc::ClientBidiReactor<Out, In>*>(this));
     this->AddHold();  // Writes come from any thread; given back after the last read.
     this->Begin(std::move(handlers));
     this->StartCall();
   }
   // Before Start, for metadata.
-  grpc::ClientContext& context() { return context_; }
+  grpc::ClientContext& context() { return *context_; }
 
  private:
   explicit ClientStream(const StreamOptions& options) : Stream<Out, In>(options) {}
@@ -244,18 +249,20 @@ class ClientStream final : public Stream<Out, In>, private grpc::ClientBidiReact
     if (status.ok()) {
       this->StartWritesDone();
     } else {
-      context_.TryCancel();
+      context_->TryCancel();
     }
   }
-  void TransportCancel() override { context_.TryCancel(); }
+  void TransportCancel() override { context_->TryCancel(); }
   void TransportReadsOver() override { this->RemoveHold(); }
+  void TransportDone() override { context_.reset(); }
   bool is_server() const override { return false; }
 
   void OnReadDone(bool ok) override { this->ReadDone(ok); }
   void OnWriteDone(bool ok) override { this->WriteDone(ok); }
   void OnDone(const grpc::Status& status) override { this->Done(FromGrpc(status)); }
 
-  grpc::ClientContext context_;
+  // Gone at the end of the call, since it holds the channel.
+  std::optional<grpc::ClientContext> context_{std::in_place};
 };
 
 // --- Implementation.
@@ -535,6 +542,7 @@ void Stream<Out, In>::Done(const absl::Status& transport_status) {
     self = std::move(self_);
     alarm = std::move(alarm_);
     Drop();
+    TransportDone();
     if (reason_ && !reason_->ok()) {
       status = *reason_;
     } else if (!transport_status.ok()) {
