@@ -317,6 +317,23 @@ void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
   }
 }
 
+// True for "a.b" within "a.b" and for "a.b.c" and "a.b[1]" within "a.b".
+bool IsPathWithin(std::string_view path, std::string_view whole) {
+  return path.starts_with(whole) && (path.size() == whole.size() || path[whole.size()] == '.' || path[whole.size()] == '[');
+}
+
+// Clears the field that a violation names; of a list the whole list.
+void ClearPath(const std::string& path, Message* message) {
+  const std::vector<std::string> names = absl::StrSplit(path, '.');
+  for (const std::string& name : names) {
+    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(name.substr(0, name.find('[')));
+    if (field == nullptr) return;  // An unknown field: nothing that anybody reads.
+    const bool last = &name == &names.back();
+    if (last || field->is_repeated()) return message->GetReflection()->ClearField(message, field);
+    message = message->GetReflection()->MutableMessage(message, field);
+  }
+}
+
 // ---- Text format.
 
 // The legal values of an enum field anywhere in a spec.
@@ -641,25 +658,44 @@ void WriteCanonical(const Message& message, std::string* out) {
 }  // namespace
 
 v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::string>& overrides,
-                             Violations* violations) {
+                             Violations* violations, const PartsCheck& check_parts) {
   v1::ExperimentSpec spec;
   // What an unread rest leaves out cannot be judged.
   if (!ParseText(text, &spec, violations)) return spec;
   for (const std::string& override_text : overrides) ApplyOverride(override_text, &spec, violations);
-  CheckSpec(spec, violations);
+  CheckSpec(spec, violations, check_parts);
   return spec;
 }
 
-absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text, const std::vector<std::string>& overrides) {
+absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text, const std::vector<std::string>& overrides,
+                                            const PartsCheck& check_parts) {
   Violations violations;
-  v1::ExperimentSpec spec = ParseSpec(text, overrides, &violations);
+  v1::ExperimentSpec spec = ParseSpec(text, overrides, &violations, check_parts);
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   return spec;
 }
 
-void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations) {
-  CheckMessage(spec, "", violations);
-  CheckTogether(spec, violations);
+void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations, const PartsCheck& check_parts) {
+  Violations own;
+  CheckMessage(spec, "", &own);
+  CheckTogether(spec, &own);
+  for (const Violation& violation : own.list()) violations->Add(violation.field, violation.description);
+  if (!check_parts) return;
+
+  v1::ExperimentSpec legal = spec;
+  for (const Violation& violation : own.list()) ClearPath(violation.field, &legal);
+  // Defaults may clash with what is left; then nobody can say what the parts would find.
+  Violations left;
+  CheckTogether(legal, &left);
+  if (!left.empty()) return;
+  Violations of_parts;
+  check_parts(WithDefaults(legal), &of_parts);
+  for (const Violation& violation : of_parts.list()) {
+    const bool said = std::any_of(own.list().begin(), own.list().end(), [&](const Violation& earlier) {
+      return IsPathWithin(violation.field, earlier.field) || IsPathWithin(earlier.field, violation.field);
+    });
+    if (!said) violations->Add(violation.field, violation.description);
+  }
 }
 
 v1::ExperimentSpec WithDefaults(const v1::ExperimentSpec& spec) {

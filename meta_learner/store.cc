@@ -243,6 +243,7 @@ class SqliteStore : public ExperimentStore {
   absl::StatusOr<v1::Experiment> Get(std::string_view name) override;
   absl::StatusOr<ExperimentPage> List(int page_size, std::string_view page_token) override;
   absl::StatusOr<std::vector<v1::Experiment>> InStates(const std::set<State>& states) override;
+  absl::StatusOr<std::map<State, int64_t>> CountByState() override;
   absl::StatusOr<v1::Experiment> Transition(std::string_view name, const std::set<State>& from, State to,
                                             std::string_view error) override;
   absl::Status SetProgress(std::string_view name, std::string_view activity, const v1::Progress& progress) override;
@@ -464,6 +465,17 @@ absl::StatusOr<std::vector<v1::Experiment>> SqliteStore::InStates(const std::set
     if (!found) return experiments;
     MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FromRow(row));
     experiments.push_back(std::move(experiment));
+  }
+}
+
+absl::StatusOr<std::map<State, int64_t>> SqliteStore::CountByState() {
+  std::map<State, int64_t> counts;
+  const std::lock_guard lock(reader_mutex_);
+  auto row = reader_->Query("SELECT state, count(*) FROM experiments GROUP BY state");
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return counts;
+    counts[static_cast<State>(row.Integer(0))] = row.Integer(1);
   }
 }
 

@@ -73,6 +73,8 @@ class ExperimentStore {
   // Oldest first: the order of the queue, and what to go on with after a start.
   virtual absl::StatusOr<std::vector<v1::Experiment>> InStates(const std::set<State>& states) = 0;
 
+  virtual absl::StatusOr<std::map<State, int64_t>> CountByState() = 0;
+
   // Atomic: from one of `from`, else FAILED_PRECONDITION with the state it is in. Sets start and end times. `error` is
   // kept for FAILED and PAUSED and cleared otherwise.
   virtual absl::StatusOr<v1::Experiment> Transition(std::string_view name, const std::set<State>& from, State to,

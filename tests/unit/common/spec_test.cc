@@ -113,6 +113,41 @@ TEST_CASE("spec: all violations at once, each with field, value, bound and remed
   CHECK(lines == expected);
 }
 
+TEST_CASE("spec: parts are checked too, with defaults where fields are wrong, and nothing is said twice", "[unit]") {
+  v1::ExperimentSpec seen;
+  const PartsCheck check = [&](const v1::ExperimentSpec& spec, Violations* violations) {
+    seen = spec;
+    violations->Add("benchmark.name", "unknown benchmark");
+    violations->Add("rule.k", "unknown option");
+    violations->Add("signal.option.x", "unknown option");
+    violations->Add("agent.gamma", "said already");
+  };
+  Violations violations;
+  CheckSpec(*LoadSpec("benchmark { name: 'x' }"), &violations, check);
+  CHECK(violations.list().size() == 4);
+  CHECK(seen.agent().has_epochs());
+
+  violations = {};
+  ParseSpec("agent { gamma: 7 } signal { role: SIGNAL_ROLE_UNSPECIFIED option { name: 'x' } }", {"rule.k=9"}, &violations,
+            check);
+  std::vector<std::string> fields;
+  for (const Violation& violation : violations.list()) fields.push_back(violation.field);
+  CHECK(fields == std::vector<std::string>{"benchmark", "agent.gamma", "signal.role", "signal.option[0].value", "rule.k",
+                                           "signal.option.x"});
+  CHECK(seen.agent().gamma() == 0.99);
+  CHECK(seen.signal().role() == v1::REWARD);
+  CHECK(seen.signal().option().empty());
+  CHECK(seen.rule().option(0).value() == "9");
+
+  // Not called when the rest does not hold together: minibatches of 1 step, with T back at its default and 1500 of them.
+  violations = {};
+  seen.Clear();
+  ParseSpec("benchmark { name: 'x' } lifetime { steps_per_iteration: 0 } agent { minibatches: 1500 }", {}, &violations,
+            check);
+  CHECK(violations.list().size() == 1);
+  CHECK(seen.ByteSizeLong() == 0);
+}
+
 TEST_CASE("spec: LoadSpec says every violation in a status for programs", "[unit]") {
   const auto spec = LoadSpec("agent { gamma: 2 clip: 0 }");
   CHECK(spec.status().code() == absl::StatusCode::kInvalidArgument);

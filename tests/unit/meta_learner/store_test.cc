@@ -252,6 +252,8 @@ TEST_CASE("store: the queue is in order of creation", "[unit]") {
   CHECK((*queued)[1].name() == "experiments/b");
   CHECK(store->InStates({S::STATE_QUEUED, S::STATE_RUNNING})->size() == 3);
   CHECK(store->InStates({})->empty());
+  CHECK(*store->CountByState() ==
+        std::map<State, int64_t>{{S::STATE_QUEUED, 2}, {S::STATE_RUNNING, 1}, {S::STATE_CANCELLED, 1}});
 }
 
 TEST_CASE("store: an outer step leaves points, checkpoint and progress together", "[unit]") {

@@ -1,0 +1,41 @@
+// Runs short pieces of work, calls of users and refreshes of watches, on a few threads of its own, so that gRPC's
+// threads never wait for a disk. Owned by a service. Thread-safe.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace mentor::meta_learner {
+
+class Executor {
+ public:
+  Executor(int num_threads, size_t items_max);
+  ~Executor();  // Stops.
+
+  // False when the line is full or Stop was called: the task will not run.
+  bool Post(std::function<void()> task);
+  // For tasks whose number is bounded by other means: the line's limit does not count.
+  bool PostAlways(std::function<void()> task);
+  // Runs what is in line, takes no more, waits for the end. Not from a task.
+  void Stop();
+
+ private:
+  bool Add(std::function<void()> task, size_t items_max);
+  void Work();
+
+  // Fixed after construction.
+  const size_t items_max_;
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> tasks_;
+  bool stopping_ = false;
+  // Last, so that they stop first. Joined by the first Stop.
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace mentor::meta_learner
