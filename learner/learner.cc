@@ -75,6 +75,7 @@ void Learner::Stop() {
     for (auto& [id, job] : running_) CancelLocked(job.get());
     changed_.notify_all();
   }
+  reconnector_.Stop();
   if (connection != nullptr) connection->stream->Close(absl::CancelledError("the learner is stopping"));
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
@@ -87,15 +88,8 @@ void Learner::CancelLocked(Job* job) {
 }
 
 void Learner::Connect() {
-  rpc::Reconnector reconnector;
   std::chrono::milliseconds at_least{0};
-  while (true) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (stopping_) return;
-    }
-    // Stop interrupts the wait for the stream's end below; this one is at most the longest backoff.
-    if (!reconnector.Wait(at_least)) return;
+  while (reconnector_.Wait(at_least)) {
     auto connection = std::make_shared<Connection>();
     auto stream = rpc::ClientStream<v1::RunRequest, v1::RunResponse>::Make({.message_bytes_max = kMessageBytesMax});
     connection->stream = stream;
@@ -144,6 +138,7 @@ void Learner::Connect() {
 void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunResponse message) {
   switch (message.message_case()) {
     case v1::RunResponse::kWelcome:
+      reconnector_.Connected();
       MENTOR_LOG(kInfo, "connected to the meta-learner");
       options_.rollout->Expect(message.welcome().catalogue_hash(), message.welcome().numeric_fingerprint());
       return;

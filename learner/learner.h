@@ -21,6 +21,7 @@
 #include <torch/types.h>
 
 #include "common/metrics.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/stream.h"
 #include "learner/agents/worker_pool.h"
 #include "learner/rollout_server.h"
@@ -67,6 +68,7 @@ class Learner {
   prometheus::Gauge& last_update_;
   prometheus::Counter& learning_seconds_;
   prometheus::Counter& hidden_seconds_;
+  rpc::Reconnector reconnector_;  // Thread-safe.
   // Guarded by mutex_.
   std::mutex mutex_;
   std::condition_variable changed_;

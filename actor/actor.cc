@@ -1,0 +1,208 @@
+#include "actor/actor.h"
+
+#include <utility>
+
+#include "actor/unit_runner.h"
+#include "common/failpoint.h"
+#include "common/log.h"
+#include "common/protocol.h"
+#include "envs/environment.h"
+#include "envs/fingerprint.h"
+
+namespace mentor::actor {
+namespace {
+
+// Units in hand for each thread: one at work, one waiting, so that no thread waits for the wire.
+constexpr uint32_t kUnitsPerThread = 2;
+// After a refusal that only a person can cure (another version, other last bits).
+constexpr std::chrono::milliseconds kRefusedWait{60'000};
+constexpr std::chrono::milliseconds kCloseDeadline{5'000};
+
+}  // namespace
+
+struct Actor::Connection {
+  std::shared_ptr<WorkStream> stream;
+  // Guarded by the actor's mutex_.
+  bool closed = false;
+  absl::Status end;
+};
+
+struct Actor::Instruments {
+  explicit Instruments(Metrics* metrics)
+      : env_steps(metrics->Counter("mentor_actor_env_steps_total", "Environment steps.")),
+        units_ok(metrics->Counter("mentor_actor_units_total", "Units by outcome.", {{"outcome", "ok"}})),
+        units_error(metrics->Counter("mentor_actor_units_total", "Units by outcome.", {{"outcome", "error"}})),
+        units_cancelled(metrics->Counter("mentor_actor_units_total", "Units by outcome.", {{"outcome", "cancelled"}})),
+        unit_seconds(metrics->Histogram("mentor_actor_unit_seconds", "Wall time of a unit.", UnitBuckets())),
+        step_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "step"}})),
+        policy_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "policy"}})),
+        idle_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "idle"}})),
+        connected(metrics->Gauge("mentor_actor_connected", "1 while the learner gives work.")) {}
+
+  prometheus::Counter& env_steps;
+  prometheus::Counter& units_ok;
+  prometheus::Counter& units_error;
+  prometheus::Counter& units_cancelled;
+  prometheus::Histogram& unit_seconds;
+  prometheus::Counter& step_seconds;
+  prometheus::Counter& policy_seconds;
+  prometheus::Counter& idle_seconds;
+  prometheus::Gauge& connected;
+};
+
+Actor::Actor(Options options, Metrics* metrics)
+    : options_(std::move(options)), instruments_(std::make_unique<Instruments>(metrics)) {
+  connector_ = std::thread([this] { Connect(); });
+  for (int i = 0; i < options_.threads; ++i) workers_.emplace_back([this] { Work(); });
+}
+
+Actor::~Actor() { Stop(); }
+
+void Actor::Stop() {
+  std::shared_ptr<Connection> connection;
+  {
+    std::unique_lock lock(mutex_);
+    if (stopping_) return;
+    draining_ = true;
+    // What waits is no work of ours any more.
+    instruments_->units_cancelled.Increment(static_cast<double>(queue_.size()));
+    queue_.clear();
+    connection = connection_;
+    if (connection != nullptr) {
+      v1::WorkRequest leaving;
+      leaving.mutable_leaving();
+      connection->stream->Send(std::move(leaving));
+    }
+    changed_.wait_for(lock, options_.drain_deadline, [&] { return running_ == 0; });
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  reconnector_.Stop();
+  if (connection != nullptr) connection->stream->Close(absl::OkStatus());
+  connector_.join();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void Actor::Connect() {
+  std::chrono::milliseconds at_least{0};
+  while (reconnector_.Wait(at_least)) {
+    auto connection = std::make_shared<Connection>();
+    auto stream = rpc::ClientStream<v1::WorkRequest, v1::WorkResponse>::Make({});
+    connection->stream = stream;
+    {
+      const std::lock_guard lock(mutex_);
+      if (draining_) return;
+      connection_ = connection;
+    }
+    const auto stub = v1::RolloutService::NewStub(options_.channel());
+    stream->Start({.on_message = [this, connection](v1::WorkResponse message) { OnMessage(connection, std::move(message)); },
+                   .on_closed =
+                       [this, connection](const absl::Status& status) {
+                         const std::lock_guard lock(mutex_);
+                         connection->closed = true;
+                         connection->end = status;
+                         changed_.notify_all();
+                       }},
+                  [&](auto* context, auto* reactor) { stub->async()->Work(context, reactor); });
+    v1::WorkRequest message;
+    v1::Hello& hello = *message.mutable_hello();
+    hello = NewHello();
+    hello.set_threads(static_cast<uint32_t>(options_.threads));
+    hello.set_catalogue_hash(envs::CatalogueHash());
+    hello.set_numeric_fingerprint(envs::NumericFingerprint());
+    stream->Send(std::move(message));
+
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return connection->closed || stopping_; });
+    if (stopping_) changed_.wait_for(lock, kCloseDeadline * 2, [&] { return connection->closed; });
+    instruments_->connected.Set(0);
+    connection_ = nullptr;
+    // Units of a lost stream are the learner's to give again; those at work end unheard.
+    std::erase_if(queue_, [&](const Task& task) { return task.connection == connection; });
+    if (draining_) return;
+    const absl::Status end = connection->end;
+    lock.unlock();
+    at_least = end.code() == absl::StatusCode::kFailedPrecondition ? kRefusedWait : std::chrono::milliseconds(0);
+    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no learner; connecting again", {{"why", end}});
+  }
+}
+
+void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkResponse message) {
+  switch (message.message_case()) {
+    case v1::WorkResponse::kWelcome: {
+      reconnector_.Connected();
+      instruments_->connected.Set(1);
+      MENTOR_LOG(kInfo, "connected to a learner", {{"learner", message.welcome().server_uid()}});
+      v1::WorkRequest credit;
+      credit.mutable_credit()->set_units(kUnitsPerThread * static_cast<uint32_t>(options_.threads));
+      connection->stream->Send(std::move(credit));
+      return;
+    }
+    case v1::WorkResponse::kUnit: {
+      MENTOR_FAILPOINT("actor.unit.received");
+      const std::lock_guard lock(mutex_);
+      if (draining_) return;
+      queue_.push_back({std::move(*message.mutable_unit()), connection});
+      changed_.notify_all();
+      return;
+    }
+    case v1::WorkResponse::kCancelUnit: {
+      const v1::UnitId& id = message.cancel_unit().id();
+      const std::lock_guard lock(mutex_);
+      const auto removed = std::erase_if(queue_, [&](const Task& task) {
+        return task.connection == connection && task.unit.id().shard() == id.shard() &&
+               task.unit.id().iteration() == id.iteration() && task.unit.id().agent() == id.agent() &&
+               task.unit.id().part() == id.part();
+      });
+      if (removed == 0) return;  // At work: its result is dropped over there.
+      instruments_->units_cancelled.Increment(static_cast<double>(removed));
+      v1::WorkRequest credit;
+      credit.mutable_credit()->set_units(static_cast<uint32_t>(removed));
+      connection->stream->Send(std::move(credit));
+      return;
+    }
+    default: return;  // Drain: the stream's end says the same.
+  }
+}
+
+void Actor::Work() {
+  UnitRunner runner;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const auto idle_since = std::chrono::steady_clock::now();
+    changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    if (stopping_) return;
+    const Task task = std::move(queue_.front());
+    queue_.pop_front();
+    ++running_;
+    lock.unlock();
+
+    const auto start = std::chrono::steady_clock::now();
+    instruments_->idle_seconds.Increment(std::chrono::duration<double>(start - idle_since).count());
+    v1::WorkRequest message;
+    *message.mutable_result() = runner.Run(task.unit);
+    const v1::Result& result = message.result();
+    instruments_->unit_seconds.Observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (result.error().empty()) {
+      instruments_->units_ok.Increment();
+      instruments_->env_steps.Increment(task.unit.steps());
+      instruments_->policy_seconds.Increment(result.policy_cpu_seconds());
+      instruments_->step_seconds.Increment(std::max(0.0, result.cpu_seconds() - result.policy_cpu_seconds()));
+    } else {
+      instruments_->units_error.Increment();
+      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a unit failed", {{"why", result.error()}});
+    }
+    MENTOR_FAILPOINT("actor.result.before_send");
+    task.connection->stream->Send(std::move(message));
+    v1::WorkRequest credit;
+    credit.mutable_credit()->set_units(1);
+    task.connection->stream->Send(std::move(credit));
+    MENTOR_FAILPOINT("actor.result.after_send");
+
+    lock.lock();
+    --running_;
+    if (running_ == 0) changed_.notify_all();
+  }
+}
+
+}  // namespace mentor::actor

@@ -1,0 +1,48 @@
+// mentor-actor: simulates environments for a learner.
+#include <thread>
+
+#include "actor/actor.h"
+#include "common/flags.h"
+#include "common/lifecycle.h"
+#include "common/metrics.h"
+
+namespace mentor {
+namespace {
+
+int Main(int argc, char** argv) {
+  CLI::App app("Simulates environments for a learner. Stateless: start and stop as many as you like, at any time.");
+  app.footer("Example:\n  mentor-actor --learner 127.0.0.1:50051 --threads 2");
+  CommonFlags common;
+  rpc::TlsFiles tls;
+  std::string learner = "127.0.0.1:50051";
+  int threads = 2;
+  app.add_option("--learner", learner, "HOST:PORT of the learner")->capture_default_str();
+  app.add_option("--threads", threads, "Worker threads, each with simulators of its own")->check(CLI::Range(1, 1024))->capture_default_str();
+  AddTlsFlags(&app, &tls);
+  AddCommonFlags(&app, &common);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  InitLog(common, "actor");
+
+  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
+  if (!common.metrics_address.empty()) {
+    if (const absl::Status status = metrics->Expose(common.metrics_address); !status.ok()) return Fail(status);
+  }
+  const auto channel = rpc::MakeChannel({.address = learner, .tls = tls});
+  if (!channel.ok()) return Fail(channel.status(), kExitUsage);
+  actor::Actor actor({.threads = threads, .channel = [&] { return *channel; }}, metrics.get());
+  WaitForStopSignal();
+  actor.Stop();
+  return kExitOk;
+}
+
+}  // namespace
+}  // namespace mentor
+
+int main(int argc, char** argv) {
+  mentor::BlockStopSignals();
+  return mentor::Main(argc, argv);
+}
