@@ -83,8 +83,8 @@ class UnitDispatcher {
   absl::Status Add(uint64_t shard, std::vector<v1::Unit> units);
   // Forgets the shard; returns who holds its units, so that they can be told.
   std::vector<std::pair<ActorId, UnitKey>> Cancel(uint64_t shard);
-  // The results in the order of Add once all are there, or the error that ended the shard; then the shard is forgotten.
-  // Nothing while units are missing.
+  // The results in the order of Add once all are there: then the shard is forgotten. Or the error that ended it: then Cancel
+  // it. Nothing while units are missing.
   std::optional<absl::StatusOr<std::vector<v1::Result>>> Take(uint64_t shard);
 
   void AddActor(ActorId actor);
@@ -97,7 +97,7 @@ class UnitDispatcher {
 
   // Gives ready units, then lagging ones, to actors with credit: the one with the most credit first.
   std::vector<Assignment> Assign();
-  // When Assign may find the next lagging unit; nothing when no unit is out.
+  // When the next unit will begin to lag; nothing when none will. Units that lag already wait for the next Offer.
   std::optional<std::chrono::nanoseconds> NextLag() const;
 
   // The unit as it was given to this actor; null when the actor does not hold it. For the checks before Accept.
@@ -118,7 +118,6 @@ class UnitDispatcher {
     uint32_t attempts = 0;
     int errors = 0;
     std::set<ActorId> holders;
-    std::chrono::nanoseconds last_sent{0};
   };
   struct Shard {
     std::map<UnitKey, Entry> entries;
@@ -141,7 +140,6 @@ class UnitDispatcher {
   void Give(const UnitKey& key, Entry* entry, ActorId actor, std::vector<Assignment>* assignments);
   // Back to the head of the queue, unless it is ready or done already.
   bool Requeue(const UnitKey& key);
-  void Release(const UnitKey& key, ActorId actor);
   void SetCredit(ActorId id, Actor* actor, uint32_t credit);
   void Remember(const UnitKey& key, std::string hash);
   std::chrono::nanoseconds Lag() const;

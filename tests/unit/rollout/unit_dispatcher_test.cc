@@ -1,0 +1,352 @@
+#include "learner/unit_dispatcher.h"
+
+#include <algorithm>
+
+#include "common/rng.h"
+#include "common/status.h"
+#include "tests/testing.h"
+
+namespace mentor::learner {
+namespace {
+
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+using Outcome = UnitDispatcher::Outcome;
+
+constexpr ActorId kFirst{1}, kSecond{2}, kThird{3};
+
+struct FakeClock {
+  nanoseconds time{0};
+  void Advance(nanoseconds by) { time += by; }
+};
+
+struct Fixture {
+  FakeClock clock;
+  UnitDispatcher dispatcher{{.now = [this] { return clock.time; }}};
+};
+
+std::vector<v1::Unit> Units(uint64_t shard, uint32_t count) {
+  std::vector<v1::Unit> units(count);
+  for (uint32_t i = 0; i < count; ++i) *units[i].mutable_id() = ToProto({.shard = shard, .agent = i});
+  return units;
+}
+UnitKey Key(uint64_t shard, uint32_t agent) { return {.shard = shard, .agent = agent}; }
+
+v1::Result ResultOf(const UnitKey& key, const std::string& hash = "h") {
+  v1::Result result;
+  *result.mutable_id() = ToProto(key);
+  result.set_result_hash(hash);
+  return result;
+}
+v1::Result ErrorOf(const UnitKey& key, const std::string& error) {
+  v1::Result result;
+  *result.mutable_id() = ToProto(key);
+  result.set_error(error);
+  return result;
+}
+
+// "1:0 1:1 2:0": actor and agent of each assignment.
+std::string Given(UnitDispatcher* dispatcher) {
+  std::string text;
+  for (const auto& a : dispatcher->Assign()) {
+    if (!text.empty()) text += ' ';
+    text += std::to_string(static_cast<uint64_t>(a.actor)) + ":" + std::to_string(a.key.shard) + "/" +
+            std::to_string(a.key.agent);
+  }
+  return text;
+}
+
+TEST_CASE("dispatcher: units go out in order within the credit, results come back in order", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(7, Units(7, 3)).ok());       // ready 0 1 2
+  CHECK(d.Assign().empty());                 // nobody there
+  d.AddActor(kFirst);
+  CHECK(d.Assign().empty());                 // no credit
+  REQUIRE(d.Offer(kFirst, 2).ok());
+  CHECK(Given(&d) == "1:7/0 1:7/1");         // credit 0, out 0 1
+  CHECK(d.counts().ready == 1);
+  CHECK(d.counts().outstanding == 2);
+  CHECK(d.Accept(kFirst, ResultOf(Key(7, 1), "b")) == Outcome::kUsed);
+  CHECK(d.Assign().empty());                 // a result is no credit
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  CHECK(Given(&d) == "1:7/2");               // out 0 2
+  CHECK(d.Accept(kFirst, ResultOf(Key(7, 2), "c")) == Outcome::kUsed);
+  CHECK_FALSE(d.Take(7).has_value());        // 0 is missing
+  CHECK(d.Accept(kFirst, ResultOf(Key(7, 0), "a")) == Outcome::kUsed);
+  const auto results = d.Take(7);
+  REQUIRE((results && results->ok()));
+  REQUIRE((*results)->size() == 3);
+  for (uint32_t i = 0; i < 3; ++i) CHECK(ToKey((**results)[i].id()) == Key(7, i));
+  CHECK(d.counts().ready == 0);
+  CHECK(d.counts().outstanding == 0);
+  REQUIRE(d.Add(7, Units(7, 1)).ok());       // the shard's next iteration
+}
+
+TEST_CASE("dispatcher: older shards come first", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(9, Units(9, 2)).ok());
+  REQUIRE(d.Add(4, Units(4, 2)).ok());
+  d.AddActor(kFirst);
+  REQUIRE(d.Offer(kFirst, 3).ok());
+  CHECK(Given(&d) == "1:4/0 1:4/1 1:9/0");
+}
+
+TEST_CASE("dispatcher: work goes to the actor with the most credit", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst);
+  d.AddActor(kSecond);
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  REQUIRE(d.Offer(kSecond, 3).ok());
+  REQUIRE(d.Add(1, Units(1, 4)).ok());
+  CHECK(Given(&d) == "2:1/0 2:1/1 2:1/2 1:1/3");  // credits 1 3 -> 1 2 -> 1 1 -> 1 0 -> 0 0
+}
+
+TEST_CASE("dispatcher: units of a lost actor go to the head of the queue", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 4)).ok());
+  d.AddActor(kFirst);
+  REQUIRE(d.Offer(kFirst, 2).ok());
+  CHECK(Given(&d) == "1:1/0 1:1/1");
+  d.RemoveActor(kFirst);                       // ready 0 1 2 3
+  CHECK(d.reissued().lost == 2);
+  CHECK(d.counts().ready == 4);
+  CHECK(d.counts().outstanding == 0);
+  d.AddActor(kSecond);
+  REQUIRE(d.Offer(kSecond, 4).ok());
+  const auto assignments = d.Assign();
+  REQUIRE(assignments.size() == 4);
+  for (uint32_t i = 0; i < 4; ++i) CHECK(assignments[i].key == Key(1, i));
+  CHECK(assignments[0].attempt == 2);
+  CHECK(assignments[3].attempt == 1);
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0))) == Outcome::kUnexpected);  // it is gone
+}
+
+TEST_CASE("dispatcher: a lagging unit goes to a second actor, the first result wins", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 2)).ok());
+  d.AddActor(kFirst);
+  d.AddActor(kSecond);
+  REQUIRE(d.Offer(kFirst, 4).ok());
+  CHECK(Given(&d) == "1:1/0 1:1/1");
+  CHECK(d.NextLag() == nanoseconds(seconds(5)));
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  f.clock.Advance(seconds(5) - nanoseconds(1));
+  CHECK(d.Assign().empty());
+  f.clock.Advance(nanoseconds(1));
+  CHECK(Given(&d) == "2:1/0");                 // one credit, so one; never back to the first
+  CHECK(d.reissued().lagging == 1);
+  CHECK(d.NextLag() == nanoseconds(seconds(10)));  // of unit 0; unit 1 lags already and waits for an offer
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  CHECK(Given(&d) == "2:1/1");
+  CHECK(d.Accept(kSecond, ResultOf(Key(1, 0), "same")) == Outcome::kUsed);
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "same")) == Outcome::kDuplicate);
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "same")) == Outcome::kUnexpected);  // it holds it no more
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 1), "one")) == Outcome::kUsed);
+  const auto results = d.Take(1);
+  REQUIRE((results && results->ok()));
+  // After the shard: the hash is still known.
+  CHECK(d.Accept(kSecond, ResultOf(Key(1, 1), "two")) == Outcome::kDivergent);
+  CHECK_FALSE(d.NextLag().has_value());
+}
+
+TEST_CASE("dispatcher: what lags is measured against the median turnaround", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst);
+  d.AddActor(kSecond);
+  REQUIRE(d.Offer(kFirst, 10).ok());
+  for (uint64_t shard = 1; shard <= 3; ++shard) {
+    REQUIRE(d.Add(shard, Units(shard, 1)).ok());
+    REQUIRE(d.Assign().size() == 1);
+    f.clock.Advance(seconds(shard == 2 ? 30 : 3));                             // turnarounds 3 30 3: median 3
+    CHECK(d.Accept(kFirst, ResultOf(Key(shard, 0))) == Outcome::kUsed);
+    static_cast<void>(d.Take(shard));
+  }
+  REQUIRE(d.Add(4, Units(4, 1)).ok());
+  REQUIRE(d.Assign().size() == 1);
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  f.clock.Advance(seconds(11));
+  CHECK(d.Assign().empty());
+  f.clock.Advance(seconds(1));                                                 // 4 x 3 s
+  CHECK(Given(&d) == "2:4/0");
+}
+
+TEST_CASE("dispatcher: a lost actor's unit stays out while another one works on it", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  d.AddActor(kFirst);
+  d.AddActor(kSecond);
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  REQUIRE(d.Assign().size() == 1);
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  f.clock.Advance(seconds(6));
+  CHECK(Given(&d) == "2:1/0");
+  d.RemoveActor(kFirst);
+  CHECK(d.counts().ready == 0);
+  CHECK(d.counts().outstanding == 1);
+  CHECK(d.reissued().lost == 0);
+  d.RemoveActor(kSecond);
+  CHECK(d.counts().ready == 1);
+  CHECK(d.counts().outstanding == 0);
+  CHECK(d.reissued().lost == 1);
+}
+
+TEST_CASE("dispatcher: a leaving actor gets no work, its units go to others, its results count", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 3)).ok());
+  d.AddActor(kFirst);
+  REQUIRE(d.Offer(kFirst, 2).ok());
+  CHECK(Given(&d) == "1:1/0 1:1/1");
+  d.Leaving(kFirst);                           // ready 0 1 2
+  CHECK(d.reissued().leaving == 2);
+  REQUIRE(d.Offer(kFirst, 5).ok());            // too late
+  CHECK(d.Assign().empty());
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0))) == Outcome::kUsed);  // ready 1 2
+  CHECK(d.counts().ready == 2);
+  d.AddActor(kSecond);
+  REQUIRE(d.Offer(kSecond, 5).ok());
+  CHECK(Given(&d) == "2:1/1 2:1/2");
+  d.RemoveActor(kFirst);
+  CHECK(d.counts().ready == 0);
+  CHECK(d.Accept(kSecond, ResultOf(Key(1, 1))) == Outcome::kUsed);
+  CHECK(d.Accept(kSecond, ResultOf(Key(1, 2))) == Outcome::kUsed);
+  CHECK(d.Take(1).has_value());
+}
+
+TEST_CASE("dispatcher: a cancelled shard leaves nothing but its late results", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 3)).ok());
+  REQUIRE(d.Add(2, Units(2, 1)).ok());
+  d.AddActor(kFirst);
+  REQUIRE(d.Offer(kFirst, 2).ok());
+  CHECK(Given(&d) == "1:1/0 1:1/1");
+  const auto holders = d.Cancel(1);
+  REQUIRE(holders.size() == 2);
+  CHECK(holders[1] == std::pair(kFirst, Key(1, 1)));
+  CHECK(d.counts().ready == 1);
+  CHECK(d.counts().outstanding == 0);
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0))) == Outcome::kLate);
+  CHECK(d.Accept(kFirst, ErrorOf(Key(1, 1), "cancelled")) == Outcome::kLate);
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 2))) == Outcome::kUnexpected);
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  CHECK(Given(&d) == "1:2/0");
+  CHECK(d.Cancel(1).empty());
+}
+
+TEST_CASE("dispatcher: a unit that fails three times fails its shard with its message", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 2)).ok());
+  d.AddActor(kFirst);
+  REQUIRE(d.Offer(kFirst, 8).ok());
+  CHECK(Given(&d) == "1:1/0 1:1/1");
+  CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "one")) == Outcome::kError);
+  CHECK_FALSE(d.Take(1).has_value());
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "two")) == Outcome::kError);
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "the simulator is unstable")) == Outcome::kError);
+  CHECK(d.reissued().error == 3);
+  const auto failure = d.Take(1);
+  REQUIRE(failure.has_value());
+  CHECK(ReasonOf(failure->status()) == "UNIT_FAILED");
+  CHECK(failure->status().message() == "unit 1/0/0/0 failed 3 times; the last time: the simulator is unstable");
+  CHECK(d.Cancel(1).size() == 1);  // unit 1 is still out
+}
+
+TEST_CASE("dispatcher: bad additions and offers are refused", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(d.Add(1, Units(1, 1)).code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(d.Add(2, Units(3, 1)).code() == absl::StatusCode::kInvalidArgument);
+  auto twice = Units(2, 2);
+  *twice[1].mutable_id() = twice[0].id();
+  CHECK(d.Add(2, std::move(twice)).code() == absl::StatusCode::kInvalidArgument);
+  CHECK(d.counts().ready == 1);
+  d.AddActor(kFirst);
+  CHECK(d.Offer(kFirst, 0).code() == absl::StatusCode::kInvalidArgument);
+  CHECK(d.Offer(kFirst, 1025).code() == absl::StatusCode::kInvalidArgument);
+  CHECK(d.Offer(kFirst, 0xffffffff).code() == absl::StatusCode::kInvalidArgument);
+  CHECK(d.Offer(kFirst, 1024).ok());
+  CHECK(ReasonOf(d.Offer(kFirst, 1)) == "CREDIT_EXCEEDED");
+}
+
+// Random actors that come, go, lag, fail and answer twice: every shard ends with each of its units exactly once.
+TEST_CASE("dispatcher: nothing is lost or used twice in random histories", "[unit]") {
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    INFO("seed " << seed);
+    const RandomStream random{.seed = seed, .purpose = Purpose::kTest};
+    uint32_t draw = 0;
+    const auto below = [&](uint64_t n) { return random.Below(n, 0, draw++); };
+    Fixture f;
+    auto& d = f.dispatcher;
+    std::map<ActorId, std::vector<UnitKey>> held;
+    std::map<uint64_t, uint32_t> size;
+    uint64_t next_actor = 1;
+    for (uint64_t shard = 1; shard <= 5; ++shard) {
+      size[shard] = 1 + static_cast<uint32_t>(below(12));
+      REQUIRE(d.Add(shard, Units(shard, size[shard])).ok());
+    }
+    std::map<UnitKey, int> used;
+    size_t finished = 0;
+    int steps = 0;
+    while (finished < 5) {
+      REQUIRE(++steps < 20000);
+      f.clock.Advance(std::chrono::milliseconds(below(2000)));
+      const uint64_t what = below(100);
+      if (held.empty() || (what < 5 && held.size() < 5)) {
+        const ActorId actor{next_actor++};
+        d.AddActor(actor);
+        held[actor];
+        REQUIRE(d.Offer(actor, 1 + static_cast<uint32_t>(below(4))).ok());
+      } else {
+        auto actor = std::next(held.begin(), static_cast<ptrdiff_t>(below(held.size())));
+        if (what < 8) {
+          d.RemoveActor(actor->first);
+          held.erase(actor);
+        } else if (what < 11) {
+          d.Leaving(actor->first);
+        } else if (!actor->second.empty()) {
+          const auto place = actor->second.begin() + static_cast<ptrdiff_t>(below(actor->second.size()));
+          const UnitKey key = *place;
+          actor->second.erase(place);
+          REQUIRE(d.Held(actor->first, key) != nullptr);
+          const auto outcome = d.Accept(actor->first, ResultOf(key, ToString(key)));
+          REQUIRE((outcome == Outcome::kUsed || outcome == Outcome::kDuplicate));
+          if (outcome == Outcome::kUsed) ++used[key];
+          REQUIRE(d.Offer(actor->first, 1).ok());
+        }
+      }
+      for (const auto& a : d.Assign()) held.at(a.actor).push_back(a.key);
+      size_t missing = 0;
+      for (auto shard = size.begin(); shard != size.end();) {
+        if (const auto results = d.Take(shard->first)) {
+          REQUIRE((*results)->size() == shard->second);
+          for (uint32_t i = 0; i < shard->second; ++i) {
+            CHECK(ToKey((**results)[i].id()) == Key(shard->first, i));
+            CHECK(used[Key(shard->first, i)] == 1);
+          }
+          ++finished;
+          shard = size.erase(shard);
+        } else {
+          for (uint32_t i = 0; i < shard->second; ++i) missing += used.contains(Key(shard->first, i)) ? 0 : 1;
+          ++shard;
+        }
+      }
+      // A unit that is not done is ready or out, never both, never neither.
+      REQUIRE(d.counts().ready + d.counts().outstanding == missing);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mentor::learner
