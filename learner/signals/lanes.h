@@ -1,6 +1,5 @@
-// One vector register of floats or doubles, and the elementary functions of the signal network on it. Fixed arithmetic
-// without libm: a number's result never depends on its place in an array, on the CPU or on a library. Pure; threads may
-// share.
+// Arrays of the signal network, a register at a time, and its elementary functions. Fixed arithmetic without libm: a number's
+// result never depends on its place in an array, on the CPU or on a library. Pure; threads may share.
 #pragma once
 
 #include <immintrin.h>
@@ -9,35 +8,28 @@
 #include <cstring>
 
 #include "common/exact_math.h"
+#include "learner/agents/simd.h"
 
 namespace mentor::learner {
 
 template <typename T>
-struct LanesOf;
-template <>
-struct LanesOf<float> {
-  using type = __m256;
-};
-template <>
-struct LanesOf<double> {
-  using type = __m256d;
-};
+using Lanes = typename Simd<T>::Vector;
 template <typename T>
-using Lanes = typename LanesOf<T>::type;
-template <typename T>
-inline constexpr int kLanes = 32 / sizeof(T);
+inline constexpr int64_t kLanes = Simd<T>::kWidth;
 
-inline __m256 Load(const float* p) { return _mm256_loadu_ps(p); }
-inline __m256d Load(const double* p) { return _mm256_loadu_pd(p); }
-inline void Store(float* p, __m256 x) { _mm256_storeu_ps(p, x); }
-inline void Store(double* p, __m256d x) { _mm256_storeu_pd(p, x); }
-inline __m256 Fill(float x) { return _mm256_set1_ps(x); }
-inline __m256d Fill(double x) { return _mm256_set1_pd(x); }
+template <typename T>
+Lanes<T> Load(const T* p) {
+  return Simd<T>::Load(p);
+}
+inline void Store(float* p, __m256 x) { Simd<float>::Store(p, x); }
+inline void Store(double* p, __m256d x) { Simd<double>::Store(p, x); }
+template <typename T>
+Lanes<T> Fill(T x) {
+  return Simd<T>::Fill(x);
+}
 // a b + c, rounded once.
-inline __m256 Fma(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
-inline __m256d Fma(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
-inline float Fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-inline double Fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+inline __m256 Fma(__m256 a, __m256 b, __m256 c) { return Simd<float>::Fma(a, b, c); }
+inline __m256d Fma(__m256d a, __m256d b, __m256d c) { return Simd<double>::Fma(a, b, c); }
 inline __m256 MaxWithZero(__m256 x) { return _mm256_max_ps(x, _mm256_setzero_ps()); }
 inline __m256d MaxWithZero(__m256d x) { return _mm256_max_pd(x, _mm256_setzero_pd()); }
 // x where gate > 0, else 0.
@@ -105,28 +97,10 @@ inline __m256 Sigmoid(__m256 x) {
   const __m256 one = Fill(1.0f);
   return one / (one + Exp(_mm256_sub_ps(_mm256_setzero_ps(), x)));
 }
-// Own minimax fit x P(x^2) / Q(x^2) on |x| <= 9.02, where tanh rounds to 1: relative error 2.1e-8 before rounding.
-inline __m256 Tanh(__m256 x) {
-  const __m256 bounded = _mm256_max_ps(Fill(-9.02f), _mm256_min_ps(Fill(9.02f), x));
-  const __m256 y = bounded * bounded;
-  __m256 p = Fill(1.33162385e-8f);
-  p = Fma(p, y, Fill(2.05815146e-5f));
-  p = Fma(p, y, Fill(0.00349392002f));
-  p = Fma(p, y, Fill(0.133796239f));
-  p = Fma(p, y, Fill(0.999999980f));
-  __m256 q = Fill(7.76088049e-7f);
-  q = Fma(q, y, Fill(0.000328290166f));
-  q = Fma(q, y, Fill(0.0258706443f));
-  q = Fma(q, y, Fill(0.467129393f));
-  q = Fma(q, y, Fill(1.0f));
-  return bounded * p / q;
-}
+inline __m256 Tanh(__m256 x) { return Simd<float>::Tanh(x); }
 
 // Doubles serve tests of the mathematics, so they are exact rather than fast.
-inline __m256d Tanh(__m256d x) {
-  for (int i = 0; i < 4; ++i) x[i] = exact::Tanh(x[i]);
-  return x;
-}
+inline __m256d Tanh(__m256d x) { return Simd<double>::Tanh(x); }
 inline __m256d Sigmoid(__m256d x) {
   for (int i = 0; i < 4; ++i) x[i] = 1.0 / (1.0 + exact::Exp(-x[i]));
   return x;

@@ -37,14 +37,19 @@ struct OuterPpoConfig {
   int64_t k = 400;
   int64_t num_minibatches = 0;    // 0: one optimizer step for each piece (reading B19).
   bool zero_prev_at_cut = false;  // The reference's input shift at cuts (reading B1).
+  double rho_error_max = 1e-3;    // Bound of max |rho - 1| before the first optimizer step (reading B16).
 };
 
 // N lifetimes, the first n = L - T steps of each.
 struct OuterPpoBatch {
   learner::Segment steps;    // [N, n, ...], with recorded signals and their log-densities
+  torch::Tensor features;    // [N, n, features]: with the true previous signals
   torch::Tensor advantages;  // [N, n]: standardised
   torch::Tensor returns;     // [N, n]: targets of the value head
 };
+
+OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network, learner::Segment steps,
+                                torch::Tensor advantages, torch::Tensor returns);
 
 struct AdamState {
   torch::Tensor m;   // [P]
@@ -67,14 +72,13 @@ struct PieceReport {
 
 struct PieceResult {
   PieceReport report;
-  torch::Tensor gradient;                        // [P], before clipping
-  std::vector<torch::Tensor> final_recurrent;    // Each [N, ...]: enters the next piece.
+  torch::Tensor gradient;                      // [P], before clipping
+  std::vector<torch::Tensor> final_recurrent;  // Each [N, ...]: enters the next piece.
 };
 
 struct OuterPpoResult {
   std::vector<std::vector<PieceReport>> epochs;  // Those that ran.
   int64_t optimizer_steps = 0;
-  double cpu_seconds = 0;  // Of all threads. For reports only.
 };
 
 // (x - mean) / (std + 1e-8) over all numbers, std unbiased, in double (reading B12).
@@ -83,18 +87,19 @@ torch::Tensor StandardiseAdvantages(const torch::Tensor& advantages);
 // `count` different integers of 1..k, in the order of their epochs.
 std::vector<int64_t> DrawDisplacements(const RandomStream& stream, int64_t k, int64_t count);
 
-// Loss and gradient of one piece at the given weights [P].
-PieceResult EvaluatePiece(const learner::SignalNetwork& network, const OuterPpoConfig& config,
-                          const OuterPpoBatch& batch, const Piece& piece, const torch::Tensor& weights,
-                          const std::vector<torch::Tensor>& recurrent, learner::WorkerPool* pool);
+// Loss and gradient of one piece at the given weights [P]; `recurrent` enters the piece. A null pool: on this thread.
+absl::StatusOr<PieceResult> EvaluatePiece(const learner::SignalNetwork& network, const OuterPpoConfig& config,
+                                          const OuterPpoBatch& batch, const Piece& piece,
+                                          const torch::Tensor& weights,
+                                          const std::vector<torch::Tensor>& recurrent,
+                                          learner::WorkerPool* pool);
 
-// Clips the gradient (in place) by its norm over all weights and makes one step of Adam; weights change in place. Returns the
-// norm before clipping.
-double ClipAndStep(const OuterPpoConfig& config, torch::Tensor gradient, torch::Tensor weights,
-                   AdamState* adam);
+// Clips the gradient by its norm over all weights and makes one step of Adam; weights and *adam change in place.
+void ClipAndStep(const OuterPpoConfig& config, const torch::Tensor& gradient, torch::Tensor weights,
+                 AdamState* adam);
 
 // At most one epoch for each displacement; weights and *adam change in place. An error leaves both in an undefined
-// state: FAILED_PRECONDITION when the first piece's ratios are not 1 within 1e-3 (reading B16), INTERNAL when a loss or
+// state: FAILED_PRECONDITION when the first piece's ratios are not 1 within rho_error_max, INTERNAL when a loss or
 // gradient is not finite.
 absl::StatusOr<OuterPpoResult> RunOuterPpo(const learner::SignalNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
