@@ -20,9 +20,13 @@ std::string Count(size_t count, const std::string& noun) {
 
 // 1536000 as "1,536,000".
 std::string Grouped(uint64_t number) {
-  std::string digits = absl::StrFormat("%d", number);
-  for (size_t place = digits.size(); place > 3;) digits.insert(place -= 3, ",");
-  return digits;
+  const std::string digits = absl::StrFormat("%d", number);
+  std::string grouped;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) grouped += ',';
+    grouped += digits[i];
+  }
+  return grouped;
 }
 
 std::string Length(const ReportData& data) {

@@ -192,6 +192,7 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
   CHECK_FALSE(Contains(page, "<b>& co"));
   CHECK(Contains(page, "<h1>Reach &lt;b&gt;&amp; co&lt;/b&gt;</h1>"));
   CHECK(Contains(written->summary, "8 outer updates"));
+  CHECK(Contains(written->summary, "(8,000 environment steps)"));
   CHECK(Contains(written->summary, "1.6 % of its length"));
 
   // 4 lifetimes: seg2 of "learned" is 7 of 8 episodes, of "PPO sparse" 1 of 8.
