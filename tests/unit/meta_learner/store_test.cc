@@ -148,7 +148,7 @@ TEST_CASE("store: a repeated request gets its first answer, also after opening a
 TEST_CASE("store: unknown names", "[unit]") {
   const TempFolder folder;
   const auto store = Open(folder.path());
-  for (const std::string name : {"experiments/none", "one", "experiments/", "", "experiments/a/b"}) {
+  for (const char* name : {"experiments/none", "one", "experiments/", "", "experiments/a/b"}) {
     const auto missing = store->Get(name);
     CHECK(missing.status().code() == absl::StatusCode::kNotFound);
     CHECK(ReasonOf(missing.status()) == "NOT_FOUND");
@@ -178,7 +178,7 @@ TEST_CASE("store: pages hold each experiment once, by name", "[unit]") {
                                           "experiments/e"});
   CHECK(store->List(6, "")->next_page_token.empty());
   CHECK(store->List(-1, "").status().code() == absl::StatusCode::kInvalidArgument);
-  for (const std::string bad : {"x", "!!", "YQ", std::string(5000, 'a').c_str()}) {
+  for (const std::string& bad : std::vector<std::string>{"x", "!!", "YQ", std::string(5000, 'a')}) {
     CHECK(ReasonOf(store->List(2, bad).status()) == "PAGE_TOKEN_MISMATCH");
   }
 }
@@ -324,7 +324,8 @@ TEST_CASE("store: the index of checkpoints follows the folder", "[unit]") {
   };
   const auto steps = [&] {
     std::vector<uint32_t> found;
-    for (const auto& row : *store->Checkpoints(experiment.uid())) found.push_back(row.outer_step);
+    const auto rows = store->Checkpoints(experiment.uid());
+    for (const CheckpointInfo& row : *rows) found.push_back(row.outer_step);
     return found;
   };
   REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {1, 2, 3}, {info(1), info(2), info(3)}).ok());
