@@ -1,0 +1,88 @@
+#include "common/progress_bar.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <absl/strings/str_format.h>
+
+namespace mentor {
+namespace {
+
+constexpr std::chrono::seconds kPlainPeriod{10};
+constexpr int kPlainColumns = 100;
+constexpr int kBarColumnsMax = 40;
+
+int TerminalColumns(std::FILE* out) {
+  winsize size;
+  return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+// "41.2k", "7", "3.1M"
+std::string Short(double value) {
+  if (value >= 999'950) return absl::StrFormat("%.1fM", value / 1e6);
+  if (value >= 1000) return absl::StrFormat("%.1fk", value / 1e3);
+  return absl::StrFormat("%.0f", value);
+}
+
+// "45 s", "2:31", "26:05:00"
+std::string Duration(double seconds) {
+  const auto whole = static_cast<int64_t>(std::min(seconds, 1e9));
+  if (whole < 60) return absl::StrFormat("%d s", whole);
+  if (whole < 3600) return absl::StrFormat("%d:%02d", whole / 60, whole % 60);
+  return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+}  // namespace
+
+ProgressBar::ProgressBar(std::FILE* out) : out_(out), terminal_(isatty(fileno(out)) == 1) {}
+
+std::string ProgressBar::Line(const v1::Progress& progress, std::string_view activity, int columns) {
+  const bool evaluating =
+      progress.evaluation_lifetimes_total() > 0 && progress.outer_updates() >= progress.outer_updates_total();
+  const uint32_t done = evaluating ? progress.evaluation_lifetimes() : progress.outer_updates();
+  const uint32_t total = evaluating ? progress.evaluation_lifetimes_total() : progress.outer_updates_total();
+  std::string tail = absl::StrFormat("  %d/%d %s", done, total, evaluating ? "lifetimes" : "updates");
+  if (progress.env_steps_per_second() > 0) tail += "  " + Short(progress.env_steps_per_second()) + " steps/s";
+  if (progress.seconds_left() >= 0 && std::isfinite(progress.seconds_left()) && done < total) {
+    tail += "  " + Duration(progress.seconds_left()) + " left";
+  }
+  std::string line(activity.empty() ? "waiting" : activity);
+  const int room = columns - static_cast<int>(line.size() + tail.size()) - 4;  // Two spaces and two brackets.
+  const int bar = std::min(room, kBarColumnsMax);
+  if (bar >= 5 && total > 0) {
+    const auto filled = static_cast<size_t>(std::min<uint64_t>(uint64_t{done} * bar / total, bar));
+    line += "  [" + std::string(filled, '#') + std::string(bar - filled, '-') + "]";
+  }
+  line += tail;
+  return line.substr(0, std::max(columns, 0));
+}
+
+void ProgressBar::Show(const v1::Progress& progress, std::string_view activity) {
+  if (terminal_) {
+    const std::string line = Line(progress, activity, TerminalColumns(out_) - 1);
+    if (line == shown_) return;
+    std::fprintf(out_, "\r%s\x1b[K", line.c_str());  // The rest of an older, longer line goes.
+    shown_ = line;
+  } else {
+    const Clock::time_point now = Clock::now();
+    if (printed_ && now - *printed_ < kPlainPeriod) return;
+    const std::string line = Line(progress, activity, kPlainColumns);
+    if (line == shown_) return;
+    printed_ = now;
+    shown_ = line;
+    std::fprintf(out_, "%s\n", line.c_str());
+  }
+  std::fflush(out_);
+}
+
+void ProgressBar::Finish() {
+  if (terminal_ && !shown_.empty()) std::fprintf(out_, "\n");
+  std::fflush(out_);
+  shown_.clear();
+  printed_.reset();
+}
+
+}  // namespace mentor

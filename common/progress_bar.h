@@ -1,0 +1,39 @@
+// How far an experiment is, for people: one line that is redrawn on a terminal; elsewhere a plain line every ten seconds.
+// One thread.
+#pragma once
+
+#include <chrono>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "mentor/v1/experiment.pb.h"
+
+namespace mentor {
+
+class ProgressBar {
+ public:
+  // `out` stays open longer than the bar.
+  explicit ProgressBar(std::FILE* out = stderr);
+
+  void Show(const v1::Progress& progress, std::string_view activity);
+  // Ends the line, so that other output may follow. Show begins a new one.
+  void Finish();
+
+  // "meta-training  [####------]  12/30 updates  41.2k steps/s  2:31 left", at most `columns` wide; without the bar when
+  // there is no room for it.
+  static std::string Line(const v1::Progress& progress, std::string_view activity, int columns);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // Fixed after construction.
+  std::FILE* const out_;
+  const bool terminal_;
+
+  std::string shown_;  // The line on the terminal, or the last one printed.
+  std::optional<Clock::time_point> printed_;
+};
+
+}  // namespace mentor
