@@ -23,8 +23,8 @@ absl::Status CheckRow(const EvaluationRow& row, size_t index) {
   if (row.split != "test" && row.split != "train") {
     return refuse(absl::StrFormat("split is '%s', expected 'test' or 'train'", row.split));
   }
-  if (row.lifetime_episodes < 1 || static_cast<size_t>(row.lifetime_episodes) > row.episode_success.size()) {
-    return refuse(absl::StrFormat("lifetime_episodes is %d, expected 1 to %d, the number of episodes",
+  if (row.lifetime_episodes < 0 || static_cast<size_t>(row.lifetime_episodes) > row.episode_success.size()) {
+    return refuse(absl::StrFormat("lifetime_episodes is %d, expected 0 to %d, the number of episodes",
                                   row.lifetime_episodes, row.episode_success.size()));
   }
   if (!row.episode_return.empty() && row.episode_return.size() != row.episode_success.size()) {
@@ -138,11 +138,13 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(const std::vector<
     }
     found->rows.push_back(&row);
   };
-  for (const EvaluationRow& row : rows) add(row, "");
+  for (const EvaluationRow& row : rows) {
+    if (row.lifetime_episodes > 0) add(row, "");
+  }
   if (environments.size() > 1) {
     for (const std::string& environment : environments) {
       for (const EvaluationRow& row : rows) {
-        if (row.environment == environment) add(row, environment);
+        if (row.environment == environment && row.lifetime_episodes > 0) add(row, environment);
       }
     }
   }

@@ -47,7 +47,7 @@ struct Comparison {
 };
 
 // Results in order of first appearance of split and method; those of single environments follow when there are several.
-// INVALID_ARGUMENT names the first row that does not fit.
+// Lifetimes in which no episode ended are left out. INVALID_ARGUMENT names the first row that does not fit.
 absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(const std::vector<EvaluationRow>& rows, int iterations);
 
 // Every learned method against every PPO baseline of its split: the last segment, and segment 0 as the control.

@@ -204,7 +204,7 @@ std::string MakePage(const PageParts& parts) {
 
   html += "<h2>Evaluation</h2>\n";
   if (parts.results.empty()) {
-    html += "<p>Nothing has been evaluated yet.</p>\n";
+    html += "<p>There are no evaluated episodes.</p>\n";
   } else {
     html += "<p>Success rates with frozen signal weights and fresh agents.</p>\n" + ResultTable(parts.results, false);
     if (std::string table = ResultTable(parts.results, true); !table.empty()) {

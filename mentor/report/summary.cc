@@ -166,7 +166,9 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
                                    const std::vector<Comparison>& comparisons) {
   std::vector<std::string> sentences = {Length(data)};
   if (std::string trend = Trend(data); !trend.empty()) sentences.push_back(std::move(trend));
-  if (results.empty()) {
+  if (results.empty() && !data.evaluation.empty()) {
+    sentences.push_back("No episode ended within a lifetime, so there are no success rates.");
+  } else if (results.empty()) {
     sentences.push_back("Nothing has been evaluated yet, so nothing can be said about unseen goals or the baselines.");
   } else {
     AddEvaluation(data.signal_role, results, comparisons, &sentences);

@@ -151,7 +151,7 @@ TEST_CASE("evaluation: rows that do not fit are refused by name", "[unit]") {
   };
   EvaluationRow row = Row("learned", 3, {0, 0, 0, 0, 1, 1});
   row.lifetime_episodes = 7;
-  CHECK(Contains(message({row}), "lifetime_episodes is 7, expected 1 to 6"));
+  CHECK(Contains(message({row}), "lifetime_episodes is 7, expected 0 to 6"));
   row = Row("learned", 3, {0, 0, 0, 0, 0.5, 1});
   CHECK(Contains(message({row}), "success is 0.5, expected 0 or 1"));
   row = Row("learned", 3, {0, 0, 0, 0, 1, 1});
@@ -213,6 +213,11 @@ TEST_CASE("report: every part may be missing", "[unit]") {
   REQUIRE(WriteReport(data, folder.path()).ok());
   std::string page = Read(folder.path() / "report.html");
   CHECK(Contains(page, "Nothing has been evaluated yet"));
+  data.evaluation = {Row("learned", 0, {})};
+  data.evaluation[0].lifetime_episodes = 0;
+  const auto unended = WriteReport(data, folder.path());
+  REQUIRE(unended.ok());
+  CHECK(Contains(unended->summary, "No episode ended within a lifetime"));
   CHECK(Contains(page, "No outer update has been made"));
   CHECK(Contains(page, "No signals have been recorded yet"));
 
