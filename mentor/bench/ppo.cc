@@ -1,0 +1,20 @@
+// The inner PPO step against a LibTorch eager loop (goals.md, row `ppo`).
+#include "learner/agents/bench.h"
+#include "mentor/bench/bench.h"
+
+namespace mentor::bench {
+namespace {
+
+absl::StatusOr<Figures> Run(const Settings& settings) {
+  Figures figures;
+  for (const auto& [name, value] : learner::BenchPpo({.rounds = settings.rounds})) {
+    const bool is_time = name.ends_with("_ms");
+    figures[name] = {value, is_time ? "ms" : "ratio", is_time ? "" : "must 1.0, goal 2.0"};
+  }
+  return figures;
+}
+
+const RegisterBench registration({.name = "ppo", .summary = "Optimizer step of stacked agents against an eager loop, one thread", .run = Run});
+
+}  // namespace
+}  // namespace mentor::bench

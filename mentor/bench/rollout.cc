@@ -1,0 +1,143 @@
+// Environment steps a second through a learner and one actor over loopback TLS, beside the same units in process without
+// gRPC (goals.md, rows `rollout`).
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+
+#include "actor/actor.h"
+#include "actor/unit_runner.h"
+#include "common/check.h"
+#include "common/metrics.h"
+#include "common/rpc/server.h"
+#include "common/spec.h"
+#include "envs/benchmark.h"
+#include "learner/agents/agent_shape.h"
+#include "learner/rollout_server.h"
+#include "learner/unit_plan.h"
+#include "mentor/bench/bench.h"
+
+namespace mentor::bench {
+namespace {
+
+constexpr int kAgents = 8;
+
+// A self-signed certificate for localhost, made by openssl.
+absl::Status MakeCertificate(const std::string& folder) {
+  const std::string key = folder + "/key.pem", certificate = folder + "/cert.pem";
+  std::vector<std::string> words = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                                    "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost",
+                                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"};
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    if (std::freopen("/dev/null", "w", stderr) != nullptr) execvp("openssl", arguments.data());
+    _exit(127);
+  }
+  int status = 0;
+  if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+    return absl::FailedPreconditionError("openssl could not make a certificate; install the package openssl");
+  }
+  return absl::OkStatus();
+}
+
+std::vector<v1::Unit> MakeUnits(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec, uint64_t shard_number) {
+  v1::Shard shard;
+  *shard.mutable_spec() = spec;
+  shard.mutable_shape()->set_observation_size(static_cast<uint32_t>(benchmark.info().observation_size));
+  shard.mutable_shape()->set_action_size(static_cast<uint32_t>(benchmark.info().action_size));
+  shard.mutable_shape()->set_episode_steps(static_cast<uint32_t>(benchmark.info().episode_steps));
+  shard.mutable_shape()->set_independent_episodes(benchmark.info().independent_episodes);
+  std::vector<uint32_t> numbers;
+  for (uint32_t i = 0; i < kAgents; ++i) {
+    v1::Lifetime& lifetime = *shard.add_lifetimes();
+    lifetime.set_number(i);
+    *lifetime.mutable_task() = benchmark.Tasks(envs::Split::kTrain)[0].tasks[i];
+    numbers.push_back(i);
+  }
+  const learner::AgentShape shape{.observation_size = benchmark.info().observation_size,
+                                  .action_size = benchmark.info().action_size, .hidden_units = 64, .critic = false};
+  const torch::Tensor theta = learner::InitialTheta(shape, 1.0, spec.seed(), Phase::kTraining, numbers);
+  return learner::PlanUnits(shard, shard_number, /*iteration=*/0, theta, theta.size(1), std::vector<learner::EpisodeCursor>(kAgents));
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+absl::StatusOr<Figures> Run(const Settings& settings) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec,
+                          LoadSpec("benchmark { name: \"ml1\" environment: \"door-close-v3\" }"));
+  Violations violations;
+  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
+  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+
+  char folder[] = "/tmp/mentor-bench-XXXXXX";
+  if (mkdtemp(folder) == nullptr) return absl::UnavailableError("no temporary folder below /tmp");
+  struct Remove {
+    const char* folder;
+    ~Remove() { std::filesystem::remove_all(folder); }
+  } remove{folder};
+  MENTOR_RETURN_IF_ERROR(MakeCertificate(folder));
+  const std::string certificate = absl::StrCat(folder, "/cert.pem"), key = absl::StrCat(folder, "/key.pem");
+
+  const auto metrics = Metrics::Create();
+  learner::RolloutServer rollout({}, metrics.get());
+  MENTOR_ASSIGN_OR_RETURN(const auto server,
+                          rpc::Server::Start({.address = "127.0.0.1:0", .tls = {.certificate = certificate, .key = key, .authority = ""}},
+                                             {rollout.service()}));
+  MENTOR_ASSIGN_OR_RETURN(const auto channel,
+                          rpc::MakeChannel({.address = server->address(), .tls = {.certificate = "", .key = "", .authority = certificate}}));
+  actor::Actor actor({.threads = 1, .channel = [&] { return channel; }}, metrics.get());
+  actor::UnitRunner direct;
+
+  const std::atomic<bool> cancel = false;
+  std::vector<double> remote_rate, direct_rate, policy_share;
+  // Round 0 warms up simulators and caches on both sides.
+  for (int round = 0; round <= settings.rounds; ++round) {
+    std::vector<v1::Unit> units = MakeUnits(*benchmark, spec, static_cast<uint64_t>(round) + 1);
+    double steps = 0;
+    for (const v1::Unit& unit : units) steps += unit.steps();
+    const auto start = std::chrono::steady_clock::now();
+    double cpu = 0, policy = 0;
+    for (const v1::Unit& unit : units) {
+      const v1::Result result = direct.Run(unit);
+      if (!result.error().empty()) return absl::InternalError(result.error());
+      cpu += result.cpu_seconds();
+      policy += result.policy_cpu_seconds();
+    }
+    const auto middle = std::chrono::steady_clock::now();
+    MENTOR_RETURN_IF_ERROR(rollout.RunUnits(std::move(units), cancel).status());
+    const auto end = std::chrono::steady_clock::now();
+    if (round == 0) continue;
+    direct_rate.push_back(steps / std::chrono::duration<double>(middle - start).count());
+    remote_rate.push_back(steps / std::chrono::duration<double>(end - middle).count());
+    policy_share.push_back(policy / cpu);
+  }
+  actor.Stop();
+  rollout.Stop();
+  server->Shutdown(std::chrono::seconds(5));
+
+  Figures figures;
+  figures["in_process"] = {Median(direct_rate), "steps/s", ""};
+  figures["loopback_tls"] = {Median(remote_rate), "steps/s", ""};
+  figures["loopback_tls_over_in_process"] = {Median(remote_rate) / Median(direct_rate), "ratio", "must 0.85, goal 0.95"};
+  figures["policy_share_of_unit"] = {Median(policy_share), "ratio", "must 0.10, goal 0.05"};
+  return figures;
+}
+
+const RegisterBench registration({.name = "rollout", .summary = "Steps a second over loopback TLS against in process, one actor thread", .run = Run});
+
+}  // namespace
+}  // namespace mentor::bench
