@@ -87,6 +87,14 @@ absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
   return entry->make(values);
 }
 
+v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& options, const RandomStream& random,
+                             uint32_t index) {
+  if (entry.draw_task) return entry.draw_task(options, random, index);
+  v1::EnvironmentTask task;
+  task.set_environment(entry.name);
+  return task;
+}
+
 absl::Status CheckTaskName(const v1::EnvironmentTask& task, const EnvironmentInfo& info) {
   if (task.environment() == info.name) return absl::OkStatus();
   return absl::InvalidArgumentError(

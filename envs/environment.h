@@ -62,9 +62,9 @@ struct EnvironmentEntry {
   std::string summary;
   OptionTable options;
   std::function<absl::StatusOr<std::unique_ptr<Environment>>(const OptionValues&)> make;
-  // A legal task, without its options: number `index` of a random sequence. Used by benchmarks that draw afresh, by the
-  // conformance suite and by benches.
-  std::function<v1::EnvironmentTask(const OptionValues&, const RandomStream& random, uint32_t index)> draw_task;
+  // A legal task, without its options: number `index` of a random sequence. Not needed by environments without
+  // parameters. Called through DrawTask.
+  std::function<v1::EnvironmentTask(const OptionValues&, const RandomStream& random, uint32_t index)> draw_task = {};
   std::string task_help = "parameters: none";  // What the fields of a task mean here.
 };
 
@@ -78,6 +78,11 @@ std::string CatalogueHash();
 absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
     std::string_view name, const google::protobuf::RepeatedPtrField<v1::Option>& options,
     std::string_view field_path = "task.options");
+
+// Task number `index` of the environment's own distribution, without its options. Benchmarks that draw afresh, the
+// conformance suite and benches take their tasks from here.
+v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& options, const RandomStream& random,
+                             uint32_t index);
 
 // Checks that every environment makes in the same words.
 // INVALID_ARGUMENT when the task names another environment.

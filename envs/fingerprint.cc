@@ -43,7 +43,7 @@ absl::Status AddRollout(Digest* digest) {
   if (!environment.ok()) return environment.status();
   const RandomStream random{.purpose = Purpose::kTest};
   std::vector<double> observation((*environment)->info().observation_size);
-  absl::Status status = (*environment)->SetTask(entry->draw_task({}, random, 0));
+  absl::Status status = (*environment)->SetTask(DrawTask(*entry, {}, random, 0));
   if (status.ok()) status = (*environment)->Reset(random, 0, observation);
   std::vector<float> action((*environment)->info().action_size);
   for (int t = 0; status.ok() && t < kSteps; ++t) {

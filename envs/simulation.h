@@ -62,6 +62,7 @@ class Simulation {
   // instead of computing them again; the result has the same bits.
   void Steps(int n);
   void Forward();
+  bool reuses_forward() const { return mocap_body_ >= 0; }  // False in scenes where that is not known to be exact.
   // Tells that qpos, qvel or the model were written: the next step computes everything.
   void Touch() { forwarded_ = false; }
   void ResetData();

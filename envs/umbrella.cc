@@ -148,11 +148,6 @@ const RegisterEnvironment kRegister({
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<Umbrella>(options);
     },
-    .draw_task = [](const OptionValues&, const RandomStream&, uint32_t) {
-      v1::EnvironmentTask task;
-      task.set_environment(kName);
-      return task;
-    },
     .task_help = "parameters: none; every task of these options is the same, fresh coins fall in each episode",
 });
 

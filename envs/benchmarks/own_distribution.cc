@@ -18,7 +18,7 @@ class OwnDistribution final : public Benchmark {
   const std::vector<TaskSet>& Tasks(Split) const override { return sets_; }
   v1::EnvironmentTask Draw(Split, int set, const RandomStream& random, uint32_t index) const override {
     MENTOR_CHECK(set == 0);
-    v1::EnvironmentTask task = entry_.draw_task(options_, random, index);
+    v1::EnvironmentTask task = DrawTask(entry_, options_, random, index);
     *task.mutable_options() = set_options_;
     return task;
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 
 #include <absl/strings/str_cat.h>
@@ -10,6 +9,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "envs/metaworld/scene.h"
 #include "envs/metaworld/settled_resets.h"
 #include "envs/state_codec.h"
 
@@ -28,24 +28,8 @@ constexpr double kParameterLimit = 10;
 constexpr int kEpisodeNumbers = sizeof(Episode) / sizeof(double);
 static_assert(sizeof(Episode) == kEpisodeNumbers * sizeof(double));
 
-// MENTOR_ASSETS is a folder like the one with the wheels: Meta-World's models lie in metaworld/assets below it.
-std::string ModelPath(const char* xml) {
-  const char* assets = std::getenv("MENTOR_ASSETS");
-  return absl::StrCat(assets != nullptr ? absl::StrCat(assets, "/metaworld/assets") : MENTOR_METAWORLD_ASSETS, "/",
-                      xml);
-}
-
-// The reference overwrites the weld between mocap body and hand after loading: anchor 0, relative position 0, relative
-// quaternion (-1, 0, 0, 0), torque scale 5.
-void PrepareModel(mjModel& model) {
-  constexpr double kWeld[mjNEQDATA] = {0, 0, 0, 0, 0, 0, -1, 0, 0, 0, 5};
-  for (int i = 0; i < model.neq; ++i) {
-    if (model.eq_type[i] == mjEQ_WELD) std::copy_n(kWeld, mjNEQDATA, model.eq_data + mjNEQDATA * i);
-  }
-}
-
 absl::Status Wrong(const TaskEntry& entry, const std::string& what) {
-  return absl::FailedPreconditionError(absl::StrCat("model ", ModelPath(entry.facts.xml), " of ", entry.name, ": ", what,
+  return absl::FailedPreconditionError(absl::StrCat("model ", AssetsFolder(), "/", entry.facts.xml, " of ", entry.name, ": ", what,
                                                     "; expected the models of metaworld 3.1.1"));
 }
 
@@ -95,7 +79,7 @@ void AddTask(TaskEntry entry) {
 }
 
 absl::StatusOr<std::unique_ptr<Environment>> MetaWorldEnvironment::Make(const TaskEntry& entry) {
-  MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const mjModel> model, LoadModel(ModelPath(entry.facts.xml), PrepareModel));
+  MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const mjModel> model, LoadScene(entry.facts.xml));
   if (model->nu != 2 || model->nmocap != 1) return Wrong(entry, "has no mocap arm with two actuators");
   Names names(model.get());
   std::unique_ptr<MetaWorldEnvironment> environment(new MetaWorldEnvironment(entry, model, names));
@@ -195,6 +179,7 @@ absl::Status MetaWorldEnvironment::SettleReset() {
       episode_.tcp0 = world_.Tcp();
       task_->Reset(*v_, world_, episode_);
     }
+    task_->Live(world_, episode_);
     measured_ = Measure();
     Assemble(measured_, measured_, /*clip=*/false);
   });
@@ -345,29 +330,6 @@ absl::Status MetaWorldEnvironment::RestoreState(std::string_view state, std::spa
   sim.SetState(std::span(numbers).last(simulator_size));
   std::copy(observation_.begin(), observation_.end(), observation.begin());
   return absl::OkStatus();
-}
-
-std::vector<double> MetaWorldEnvironment::SimulatorState() const {
-  std::vector<double> state(world_.sim().state_size());
-  world_.sim().GetState(state);
-  return state;
-}
-
-absl::Status MetaWorldEnvironment::SetSimulatorState(std::span<const double> state) {
-  if (state.size() != static_cast<size_t>(world_.sim().state_size())) {
-    return absl::InvalidArgumentError(absl::StrCat("simulator state of ", info_.name, " has ", state.size(),
-                                                   " numbers, expected ", world_.sim().state_size()));
-  }
-  world_.sim().SetState(state);
-  return absl::OkStatus();
-}
-
-std::vector<double> MetaWorldEnvironment::PositionsAndVelocities() const {
-  const mjModel* m = world_.sim().model();
-  const mjData* d = world_.sim().data();
-  std::vector<double> both(d->qpos, d->qpos + m->nq);
-  both.insert(both.end(), d->qvel, d->qvel + m->nv);
-  return both;
 }
 
 const std::vector<std::string>& MetaWorldEnvironment::InfoKeys() const {

@@ -31,9 +31,7 @@ class MetaWorldEnvironment : public MuJoCoEnvironment {
   std::string SaveState() const override;
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override;
 
-  std::vector<double> SimulatorState() const override;
-  absl::Status SetSimulatorState(std::span<const double> state) override;
-  std::vector<double> PositionsAndVelocities() const override;
+  Simulation& simulation() override { return world_.sim(); }
   const std::vector<std::string>& InfoKeys() const override;
   std::vector<double> Info() const override;
 

@@ -28,6 +28,12 @@ void SettledResets::Add(const std::string& key, std::string state) {
   by_use_.erase(by_use_.begin());
 }
 
+void SettledResets::Clear() {
+  const std::lock_guard lock(mutex_);
+  entries_.clear();
+  by_use_.clear();
+}
+
 size_t SettledResets::size() const {
   const std::lock_guard lock(mutex_);
   return entries_.size();

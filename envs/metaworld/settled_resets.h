@@ -22,6 +22,7 @@ class SettledResets {
   std::shared_ptr<const std::string> Find(const std::string& key);
   void Add(const std::string& key, std::string state);
   size_t size() const;
+  void Clear();
 
  private:
   struct Entry {

@@ -1,0 +1,126 @@
+#include "envs/simulation.h"
+
+#include <array>
+#include <cmath>
+#include <filesystem>
+
+#include "common/rng.h"
+#include "envs/metaworld/scene.h"
+#include "tests/testing.h"
+
+namespace mentor::envs {
+namespace {
+
+std::shared_ptr<const mjModel> Scene(const std::string& xml = "sawyer_xyz/sawyer_push_v3.xml") {
+  auto model = metaworld::LoadScene(xml);
+  INFO(model.status().ToString());
+  REQUIRE(model.ok());
+  return *model;
+}
+
+std::vector<double> State(const Simulation& sim) {
+  std::vector<double> state(sim.state_size());
+  sim.GetState(state);
+  return state;
+}
+
+TEST_CASE("simulation: reusing a forward pass gives the bits of plain steps in every scene", "[unit]") {
+  const std::filesystem::path folder = metaworld::AssetsFolder();
+  int scenes = 0, contacts = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder / "sawyer_xyz")) {
+    if (file.path().extension() != ".xml") continue;
+    INFO(file.path());
+    const auto model = Scene("sawyer_xyz/" + file.path().filename().string());
+    Simulation reusing(model), plain(model);
+    CHECK(reusing.reuses_forward());
+    const RandomStream random{.seed = 1};
+    std::array<double, 3> mocap = {0, 0.6, 0.2};
+    bool equal = true;
+    for (uint32_t t = 0; t < 150; ++t) {
+      for (Simulation* sim : {&reusing, &plain}) {
+        mjData* d = sim->data();
+        std::copy(mocap.begin(), mocap.end(), d->mocap_pos);
+        constexpr double kOrientation[4] = {1, 0, 1, 0};
+        std::copy_n(kOrientation, 4, d->mocap_quat);
+        d->ctrl[0] = 2 * random.Uniform(t, 9) - 1;
+        d->ctrl[1] = -d->ctrl[0];
+        if (sim == &plain) sim->Touch();  // Computes everything.
+        sim->Steps(5);
+        sim->Forward();
+      }
+      equal = equal && State(reusing) == State(plain);
+      contacts += plain.data()->ncon;
+      // Down to the table, then about.
+      for (uint32_t i = 0; i < 3; ++i) mocap[i] += 0.02 * (random.Uniform(t, i) - (i == 2 && t < 60 ? 0.7 : 0.5));
+    }
+    CHECK(equal);
+    ++scenes;
+  }
+  CHECK(scenes >= 36);
+  CHECK(contacts > 10000);  // The comparison is of little worth in free air.
+}
+
+TEST_CASE("simulation: model writes belong to one simulation", "[unit]") {
+  const auto model = Scene();
+  Simulation one(model), two(model);
+  const int body = mj_name2id(model.get(), mjOBJ_BODY, "obj"), site = mj_name2id(model.get(), mjOBJ_SITE, "goal");
+  const double before = model->body_pos[3 * body], site_before = model->site_pos[3 * site];
+  one.SetBodyPos(body, std::array{7.0, 8.0, 9.0});
+  one.SetSitePos(site, std::array{1.0, 2.0, 3.0});
+  one.SetSitePos(site, std::array{4.0, 5.0, 6.0});
+  CHECK(one.model()->body_pos[3 * body] == 7);
+  CHECK(one.model()->site_pos[3 * site] == 4);
+  CHECK(one.writes().size() == 2);  // The last one of each place.
+  CHECK(two.model()->body_pos[3 * body] == before);
+  CHECK(model->body_pos[3 * body] == before);
+  CHECK(two.model()->site_pos[3 * site] == site_before);
+  one.RestoreModel();
+  CHECK(one.model()->body_pos[3 * body] == before);
+  CHECK(one.model()->site_pos[3 * site] == site_before);
+  CHECK(one.writes().empty());
+  CHECK(model.use_count() >= 4);  // Here, twice above, and in the cache.
+}
+
+TEST_CASE("simulation: a MuJoCo error becomes a status and a reset heals", "[unit]") {
+  Simulation sim(Scene());
+  sim.ResetData();
+  sim.Steps(3);
+  const std::vector<double> want = State(sim);
+  const absl::Status status = sim.Guard([&] {
+    mj_markStack(sim.data());
+    mju_error("asked for %d", 7);
+  });
+  CHECK(status.code() == absl::StatusCode::kInternal);
+  CHECK(std::string(status.message()).find("asked for 7") != std::string::npos);
+  sim.ResetData();
+  sim.Steps(3);
+  CHECK(State(sim) == want);
+}
+
+TEST_CASE("simulation: an unstable state is reported, and nothing is written into the working folder", "[unit]") {
+  Simulation sim(Scene());
+  sim.ResetData();
+  sim.Steps(1);
+  CHECK(sim.CheckWarnings().ok());
+  const std::vector<double> good = State(sim);
+  sim.data()->qvel[0] = 1e12;
+  CHECK(sim.Guard([&] { sim.Steps(3); }).ok());
+  const absl::Status status = sim.CheckWarnings();
+  CHECK(status.code() == absl::StatusCode::kInternal);
+  INFO(status.ToString());
+  CHECK(std::string(status.message()).find("MuJoCo warned") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists("MUJOCO_LOG.TXT"));
+  sim.SetState(good);
+  sim.Steps(1);
+  CHECK(sim.CheckWarnings().ok());
+}
+
+TEST_CASE("simulation: a model that does not load names file and remedy", "[unit]") {
+  const auto model = metaworld::LoadScene("sawyer_xyz/none.xml");
+  CHECK(model.status().code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(std::string(model.status().message()).find("none.xml") != std::string::npos);
+  CHECK(std::string(model.status().message()).find("deploy/install.sh") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace mentor::envs
