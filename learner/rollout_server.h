@@ -40,7 +40,6 @@ class RolloutServer {
     std::string catalogue_hash;
     std::string numeric_fingerprint;
     rpc::StreamOptions stream;
-    // Greatest environment state in a result.
     UnitDispatcher::Options dispatcher;  // `now` may be empty: the monotonic clock.
   };
   RolloutServer(Options options, Metrics* metrics);
@@ -54,6 +53,11 @@ class RolloutServer {
   absl::StatusOr<std::vector<v1::Result>> RunUnits(std::vector<v1::Unit> units, const std::atomic<bool>& cancel);
   // Ends RunUnits of this shard, if one runs, and tells actors to drop its units. Set the flag `cancel` first.
   void Cancel(uint64_t shard);
+
+  // What actors must report from now on; empty: as before. Connected actors that differ are ended.
+  void Expect(const std::string& catalogue_hash, const std::string& numeric_fingerprint);
+  // Environment steps of this shard's results so far, over all its RunUnits. For progress bars.
+  uint64_t StepsDone(uint64_t shard) const;
 
   // Connected actors and their threads.
   int actors() const;
@@ -73,12 +77,14 @@ class RolloutServer {
   grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Open(grpc::CallbackServerContext* context);
   void OnMessage(const std::shared_ptr<Session>& session, v1::WorkRequest message);
   void OnClosed(const std::shared_ptr<Session>& session, const absl::Status& status);
-  absl::Status OnHello(const std::shared_ptr<Session>& session, const v1::Hello& hello);
-  absl::Status OnResult(const std::shared_ptr<Session>& session, v1::Result result);
-  void Reject(const std::shared_ptr<Session>& session, const absl::Status& status);
+  void OnHello(const std::shared_ptr<Session>& session, const v1::Hello& hello);
+  void OnResult(const std::shared_ptr<Session>& session, v1::Result result);
+  // Ends one stream for a broken rule and counts it.
+  void Reject(const std::shared_ptr<Session>& session, const std::string& reason, const absl::Status& status);
   // Sends what the dispatcher gives out. Without the lock.
   void Dispatch();
   void SetGauges();  // With the lock.
+  absl::Status CheckFleet(const v1::Hello& hello) const;  // With the lock.
   void WatchLag();
 
   struct Instruments;
@@ -97,9 +103,11 @@ class RolloutServer {
   std::map<ActorId, std::shared_ptr<Session>> sessions_;  // Open streams, welcomed or not.
   std::set<uint64_t> cancelled_;                          // Shards with a RunUnits that is to end.
   std::set<uint64_t> running_;                            // Shards with a RunUnits.
+  std::map<uint64_t, uint64_t> steps_done_;               // By shard; the newest ones.
   std::string catalogue_hash_;
   std::string numeric_fingerprint_;
   uint64_t next_actor_ = 1;
+  bool watch_is_idle_ = false;  // No unit was out when the lag watch went to sleep.
   bool stopping_ = false;
 
   // Last, so that it stops first.

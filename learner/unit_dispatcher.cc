@@ -82,6 +82,11 @@ std::optional<absl::StatusOr<std::vector<v1::Result>>> UnitDispatcher::Take(uint
   return results;
 }
 
+bool UnitDispatcher::Settled(uint64_t number) const {
+  const auto shard = shards_.find(number);
+  return shard == shards_.end() || shard->second.missing == 0 || !shard->second.failure.ok();
+}
+
 void UnitDispatcher::AddActor(ActorId actor) { MENTOR_CHECK(actors_.emplace(actor, Actor()).second); }
 
 void UnitDispatcher::SetCredit(ActorId id, Actor* actor, uint32_t credit) {

@@ -86,6 +86,8 @@ class UnitDispatcher {
   // The results in the order of Add once all are there: then the shard is forgotten. Or the error that ended it: then Cancel
   // it. Nothing while units are missing.
   std::optional<absl::StatusOr<std::vector<v1::Result>>> Take(uint64_t shard);
+  // True when Take has an answer, or the shard is not known.
+  bool Settled(uint64_t shard) const;
 
   void AddActor(ActorId actor);
   // INVALID_ARGUMENT beyond credit_max.
