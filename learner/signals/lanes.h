@@ -30,8 +30,9 @@ Lanes<T> Fill(T x) {
 // a b + c, rounded once.
 inline __m256 Fma(__m256 a, __m256 b, __m256 c) { return Simd<float>::Fma(a, b, c); }
 inline __m256d Fma(__m256d a, __m256d b, __m256d c) { return Simd<double>::Fma(a, b, c); }
-inline __m256 MaxWithZero(__m256 x) { return _mm256_max_ps(x, _mm256_setzero_ps()); }
-inline __m256d MaxWithZero(__m256d x) { return _mm256_max_pd(x, _mm256_setzero_pd()); }
+// max gives its second operand when one is NaN, so a NaN stays.
+inline __m256 MaxWithZero(__m256 x) { return _mm256_max_ps(_mm256_setzero_ps(), x); }
+inline __m256d MaxWithZero(__m256d x) { return _mm256_max_pd(_mm256_setzero_pd(), x); }
 // x where gate > 0, else 0.
 inline __m256 WherePositive(__m256 gate, __m256 x) {
   return _mm256_and_ps(_mm256_cmp_ps(gate, _mm256_setzero_ps(), _CMP_GT_OQ), x);
