@@ -1,0 +1,63 @@
+#include "tests/torch_testing.h"
+
+#include "common/file.h"
+#include "common/spec.h"
+#include "meta_learner/experiment_runner.h"
+
+#include <filesystem>
+
+using namespace mentor;
+
+namespace {
+
+std::string Text(const std::string& name) {
+  const auto text = ReadFile(std::filesystem::path(MENTOR_SPEC_DIR) / (name + ".txtpb"), kSpecBytesMax);
+  REQUIRE(text.ok());
+  return *text;
+}
+
+v1::ExperimentSpec Load(const std::string& name, const std::vector<std::string>& overrides = {}) {
+  const auto spec = LoadSpec(Text(name), overrides);
+  INFO(spec.status().ToString());
+  REQUIRE(spec.ok());
+  return *spec;
+}
+
+}  // namespace
+
+TEST_CASE("committed specs: registered parts accept every one of them", "[unit]") {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+    if (entry.path().extension() != ".txtpb") continue;
+    const auto spec = LoadSpec(Text(entry.path().stem()), {}, meta_learner::CheckParts);
+    INFO(entry.path().string() << ": " << spec.status().ToString());
+    CHECK(spec.ok());
+    ++count;
+  }
+  CHECK(count >= 7);
+}
+
+TEST_CASE("committed specs: those that claim to differ in a few settings differ in these alone", "[unit]") {
+  const std::vector<std::string> to_reward = {"signal.role=REWARD", "signal.initial_std=0.2", "rule.entropy_coef=0.003"};
+  CHECK(SpecHash(Load("point_reach", to_reward)) == SpecHash(Load("point_reach_reward")));
+  CHECK(SpecHash(Load("ml1_advantage", to_reward)) == SpecHash(Load("ml1_reward")));
+  CHECK(SpecHash(Load("ml1_reward", {"rule.learning_rate=3e-4"})) == SpecHash(Load("ml1_door_close")));
+  CHECK(SpecHash(Load("ml1_door_close",
+                      {"rule.outer_updates=10", "evaluation.lifetimes_per_goal=1", "evaluation.goals=30",
+                       "evaluation.train_goals=false", "evaluation.best_weights=false"})) ==
+        SpecHash(Load("quickstart")));
+}
+
+TEST_CASE("committed specs: the scale of the paper is the default of every field", "[unit]") {
+  v1::ExperimentSpec minimal;
+  minimal.mutable_benchmark()->set_name("ml1");
+  minimal.mutable_benchmark()->set_environment("door-close-v3");
+  minimal.mutable_evaluation()->add_baseline(v1::PPO_SPARSE);
+  minimal.mutable_evaluation()->add_baseline(v1::PPO_SHAPED);
+  v1::ExperimentSpec paper = Load("ml1_reward");
+  // Options have their defaults in the parts; those are compared by the parts' own tests.
+  paper.mutable_signal()->clear_option();
+  paper.mutable_rule()->clear_option();
+  CHECK(PrintSpec(WithDefaults(paper)).find("environment") != std::string::npos);
+  CHECK(SpecHash(paper) == SpecHash(minimal));
+}
