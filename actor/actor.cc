@@ -1,11 +1,13 @@
 #include "actor/actor.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "actor/unit_runner.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/protocol.h"
+#include "common/status.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
 
@@ -18,11 +20,18 @@ constexpr uint32_t kUnitsPerThread = 2;
 constexpr std::chrono::milliseconds kRefusedWait{60'000};
 constexpr std::chrono::milliseconds kCloseDeadline{5'000};
 
+v1::WorkRequest CreditMessage(uint32_t units) {
+  v1::WorkRequest message;
+  message.mutable_credit()->set_units(units);
+  return message;
+}
+
 }  // namespace
 
 struct Actor::Connection {
   std::shared_ptr<WorkStream> stream;
   // Guarded by the actor's mutex_.
+  uint32_t credit = 0;  // Units that the learner may still send.
   bool closed = false;
   absl::Status end;
 };
@@ -94,7 +103,10 @@ void Actor::Connect() {
       if (draining_) return;
       connection_ = connection;
     }
-    const auto stub = v1::RolloutService::NewStub(options_.channel());
+    const std::shared_ptr<grpc::Channel> channel = options_.channel();
+    // The reconnector is patient enough; the channel's own patience would come on top of it.
+    grpc::experimental::ChannelResetConnectionBackoff(channel.get());
+    const auto stub = v1::RolloutService::NewStub(channel);
     stream->Start({.on_message = [this, connection](v1::WorkResponse message) { OnMessage(connection, std::move(message)); },
                    .on_closed =
                        [this, connection](const absl::Status& status) {
@@ -133,32 +145,50 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       reconnector_.Connected();
       instruments_->connected.Set(1);
       MENTOR_LOG(kInfo, "connected to a learner", {{"learner", message.welcome().server_uid()}});
-      v1::WorkRequest credit;
-      credit.mutable_credit()->set_units(kUnitsPerThread * static_cast<uint32_t>(options_.threads));
-      connection->stream->Send(std::move(credit));
+      const uint32_t units = kUnitsPerThread * static_cast<uint32_t>(options_.threads);
+      {
+        const std::lock_guard lock(mutex_);
+        connection->credit += units;
+      }
+      connection->stream->Send(CreditMessage(units));
       return;
     }
     case v1::WorkResponse::kUnit: {
       MENTOR_FAILPOINT("actor.unit.received");
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
       if (draining_) return;
+      if (connection->credit == 0) {
+        lock.unlock();
+        connection->stream->Close(MakeError(absl::StatusCode::kInvalidArgument, Reason::kCreditExceeded,
+                                            "the learner sent more units than it was asked for"));
+        return;
+      }
+      --connection->credit;
       queue_.push_back({std::move(*message.mutable_unit()), connection});
       changed_.notify_all();
       return;
     }
     case v1::WorkResponse::kCancelUnit: {
       const v1::UnitId& id = message.cancel_unit().id();
-      const std::lock_guard lock(mutex_);
-      const auto removed = std::erase_if(queue_, [&](const Task& task) {
-        return task.connection == connection && task.unit.id().shard() == id.shard() &&
-               task.unit.id().iteration() == id.iteration() && task.unit.id().agent() == id.agent() &&
-               task.unit.id().part() == id.part();
-      });
-      if (removed == 0) return;  // At work: its result is dropped over there.
-      instruments_->units_cancelled.Increment(static_cast<double>(removed));
-      v1::WorkRequest credit;
-      credit.mutable_credit()->set_units(static_cast<uint32_t>(removed));
-      connection->stream->Send(std::move(credit));
+      v1::WorkRequest answer;
+      {
+        const std::lock_guard lock(mutex_);
+        const auto task = std::find_if(queue_.begin(), queue_.end(), [&](const Task& task) {
+          return task.connection == connection && task.unit.id().shard() == id.shard() &&
+                 task.unit.id().iteration() == id.iteration() && task.unit.id().agent() == id.agent() &&
+                 task.unit.id().part() == id.part();
+        });
+        if (task == queue_.end()) return;  // At work: its result is dropped over there.
+        answer.mutable_result()->set_attempt(task->unit.attempt());
+        queue_.erase(task);
+        ++connection->credit;
+      }
+      instruments_->units_cancelled.Increment();
+      // Every unit is answered, so both sides agree on what is out.
+      *answer.mutable_result()->mutable_id() = id;
+      answer.mutable_result()->set_error("cancelled");
+      connection->stream->Send(std::move(answer));
+      connection->stream->Send(CreditMessage(1));
       return;
     }
     default: return;  // Drain: the stream's end says the same.
@@ -193,10 +223,12 @@ void Actor::Work() {
       MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a unit failed", {{"why", result.error()}});
     }
     MENTOR_FAILPOINT("actor.result.before_send");
+    {
+      const std::lock_guard guard(mutex_);
+      ++task.connection->credit;
+    }
     task.connection->stream->Send(std::move(message));
-    v1::WorkRequest credit;
-    credit.mutable_credit()->set_units(1);
-    task.connection->stream->Send(std::move(credit));
+    task.connection->stream->Send(CreditMessage(1));
     MENTOR_FAILPOINT("actor.result.after_send");
 
     lock.lock();

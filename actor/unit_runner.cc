@@ -22,6 +22,8 @@ static_assert(std::endian::native == std::endian::little, "tensors travel as raw
 constexpr uint32_t kUnitStepsMax = 1'000'000;
 // Simulators kept by one thread. Beyond that all are dropped: a fleet works on few environments at a time.
 constexpr size_t kEnvironmentsMax = 64;
+// A result beyond this does not fit into a message (rpc::StreamOptions).
+constexpr uint64_t kResultBytesMax = 60u << 20;
 // The policy's share of time is measured at every sixteenth step.
 constexpr uint32_t kSampleEvery = 16;
 
@@ -97,6 +99,12 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     return absl::InvalidArgumentError(absl::StrFormat("the policy is for %d observations and %d actions, the environment has %d and %d",
                                                       policy_.observation_size(), policy_.action_size(), info.observation_size,
                                                       info.action_size));
+  }
+
+  const uint64_t step_bytes = sizeof(float) * static_cast<uint64_t>(info.observation_size + info.action_size + 1) + sizeof(double) + 2;
+  if (unit.steps() * step_bytes > kResultBytesMax) {
+    return absl::InvalidArgumentError(absl::StrFormat("unit: %d steps of %d bytes are more than a result may have (%d bytes); cut it into parts",
+                                                      unit.steps(), step_bytes, kResultBytesMax));
   }
 
   const RandomStream reset{.seed = unit.random().seed(), .purpose = Purpose::kEnvironmentReset,

@@ -405,9 +405,9 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
                                                                             std::string(status.message()))));
     }
   } else {
-    MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "a unit failed at an actor", {{"unit", ToString(key)}, {"why", result.error()}});
     if (result.error().size() > kErrorBytesMax) result.mutable_error()->resize(kErrorBytesMax);
   }
+  const std::string error = result.error();
   UnitDispatcher::Outcome outcome;
   {
     std::lock_guard lock(mutex_);
@@ -437,6 +437,7 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
       break;
     case UnitDispatcher::Outcome::kError:
       instruments_->results.at("error")->Increment();
+      MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "a unit failed at an actor", {{"unit", ToString(key)}, {"why", error}});
       break;
     case UnitDispatcher::Outcome::kUnexpected:
       break;  // Only when the stream ended in between.
