@@ -1,0 +1,253 @@
+// Units are pure functions: whatever ran before, however they are cut, wherever they run.
+#include "actor/unit_runner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+
+#include "common/result_hash.h"
+#include "common/rng.h"
+#include "tests/testing.h"
+#include "tests/units.h"
+
+namespace mentor::actor {
+namespace {
+
+using mentor::testing::MetaWorldUnit;
+using mentor::testing::PointReachUnit;
+
+std::vector<float> Floats(const v1::Tensor& tensor) {
+  std::vector<float> values(tensor.data().size() / sizeof(float));
+  std::memcpy(values.data(), tensor.data().data(), tensor.data().size());
+  return values;
+}
+
+// Index of the first byte that differs; -1: none.
+int64_t FirstDifference(const std::string& got, const std::string& want) {
+  for (size_t i = 0; i < std::max(got.size(), want.size()); ++i) {
+    if (i >= got.size() || i >= want.size() || got[i] != want[i]) return static_cast<int64_t>(i);
+  }
+  return -1;
+}
+
+// Everything but the times.
+std::string Payload(v1::Result result) {
+  result.clear_cpu_seconds();
+  result.clear_policy_cpu_seconds();
+  return result.SerializeAsString();
+}
+
+TEST_CASE("unit runner: a result has the sizes of its unit and its own hash", "[unit]") {
+  UnitRunner runner;
+  v1::Unit unit = PointReachUnit(0, 70);
+  unit.set_return_state(true);
+  const v1::Result result = runner.Run(unit);
+  REQUIRE(result.error().empty());
+  const v1::Trajectory& t = result.trajectory();
+  const int64_t d = unit.policy().observation_size(), a = unit.policy().action_size();
+  CHECK((t.observations().shape_size() == 2 && t.observations().shape(0) == 70 && t.observations().shape(1) == d));
+  CHECK(t.observations().data().size() == static_cast<size_t>(70 * d) * 4);
+  CHECK(t.actions().data().size() == static_cast<size_t>(70 * a) * 4);
+  CHECK(t.log_probs().data().size() == 70 * 4);
+  CHECK(t.rewards().data().size() == 70 * 8);
+  CHECK(t.successes().data().size() == 70);
+  CHECK(t.dones().data().size() == 70);
+  CHECK(t.next_observation().data().size() == static_cast<size_t>(d) * 4);
+  CHECK(result.result_hash() == ResultHash(t, result.final_state()));
+  CHECK(result.result_hash().size() == 32);
+  CHECK(result.cpu_seconds() > 0);
+  CHECK(result.policy_cpu_seconds() > 0);
+  CHECK(result.policy_cpu_seconds() < result.cpu_seconds());
+}
+
+TEST_CASE("unit runner: the same unit gives the same bits, whatever ran before", "[unit]") {
+  const v1::Unit unit = PointReachUnit(1, 120);
+  UnitRunner fresh, used;
+  const std::string want = Payload(fresh.Run(unit));
+  for (uint32_t agent = 0; agent < 4; ++agent) static_cast<void>(used.Run(PointReachUnit(agent, 37)));
+  v1::Unit broken = PointReachUnit(2, 10);
+  broken.mutable_task()->set_environment("no such thing");
+  CHECK_FALSE(used.Run(broken).error().empty());
+  CHECK(Payload(used.Run(unit)) == want);
+  CHECK(Payload(fresh.Run(unit)) == want);
+  // And other units give others.
+  CHECK(Payload(fresh.Run(PointReachUnit(2, 120))) != want);
+}
+
+TEST_CASE("unit runner: a unit cut anywhere continues bit for bit", "[unit]") {
+  for (const auto& make : {std::function(PointReachUnit), std::function(MetaWorldUnit)}) {
+    const uint32_t steps = 520;
+    v1::Unit whole = make(3, steps);
+    INFO(whole.task().environment());
+    UnitRunner runner;
+    const v1::Result want = runner.Run(whole);
+    INFO(want.error());
+    REQUIRE(want.error().empty());
+    for (const uint32_t cut : {1u, 77u, 499u, 501u}) {
+      INFO("cut at " << cut);
+      v1::Unit first = whole;
+      first.set_steps(cut);
+      first.set_return_state(true);
+      const v1::Result head = runner.Run(first);
+      REQUIRE(head.error().empty());
+      v1::Unit second = whole;
+      second.set_first_step(whole.first_step() + cut);
+      second.set_steps(steps - cut);
+      second.set_state(head.final_state());
+      for (const char done : head.trajectory().dones().data()) second.set_first_episode(second.first_episode() + done);
+      REQUIRE((head.final_state().empty() == (head.trajectory().dones().data().back() == 1)));
+      UnitRunner elsewhere;
+      const v1::Result tail = elsewhere.Run(second);
+      REQUIRE(tail.error().empty());
+      const auto joined = [&](auto member) {
+        return (head.trajectory().*member)().data() + (tail.trajectory().*member)().data();
+      };
+      CHECK(FirstDifference(joined(&v1::Trajectory::observations), want.trajectory().observations().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::actions), want.trajectory().actions().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::log_probs), want.trajectory().log_probs().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::rewards), want.trajectory().rewards().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::successes), want.trajectory().successes().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::dones), want.trajectory().dones().data()) == -1);
+      CHECK(FirstDifference(tail.trajectory().next_observation().data(), want.trajectory().next_observation().data()) == -1);
+    }
+  }
+}
+
+TEST_CASE("unit runner: episodes end inside a unit and begin again at once", "[unit]") {
+  UnitRunner runner;
+  v1::Unit unit = PointReachUnit(0, 1);
+  unit.set_steps(1000);
+  const v1::Result result = runner.Run(unit);
+  REQUIRE(result.error().empty());
+  const std::string& dones = result.trajectory().dones().data();
+  const size_t episode = dones.find('\1') + 1;
+  REQUIRE(episode > 1);
+  REQUIRE(episode < 500);
+  for (size_t t = 0; t < dones.size(); ++t) REQUIRE(dones[t] == ((t + 1) % episode == 0 ? 1 : 0));
+  // The first observation of episode e is that of a unit that begins with it.
+  const auto all = Floats(result.trajectory().observations());
+  const size_t d = unit.policy().observation_size();
+  v1::Unit later = unit;
+  later.set_first_episode(unit.first_episode() + 1);
+  later.set_first_step(unit.first_step() + static_cast<uint32_t>(episode));
+  later.set_steps(5);
+  const auto second = Floats(runner.Run(later).trajectory().observations());
+  for (size_t i = 0; i < 5 * d; ++i) REQUIRE(second[i] == all[episode * d + i]);
+}
+
+TEST_CASE("unit runner: deterministic units act with the mean", "[unit]") {
+  UnitRunner runner;
+  v1::Unit unit = PointReachUnit(0, 20);
+  unit.set_deterministic(true);
+  const v1::Result result = runner.Run(unit);
+  REQUIRE(result.error().empty());
+  Policy policy;
+  REQUIRE(policy.Load(unit.policy()).ok());
+  const auto observations = Floats(result.trajectory().observations()), actions = Floats(result.trajectory().actions());
+  const size_t d = unit.policy().observation_size(), a = unit.policy().action_size();
+  std::vector<float> mean(a);
+  for (size_t t = 0; t < 20; ++t) {
+    policy.Mean(std::span(observations).subspan(t * d, d), mean);
+    for (size_t j = 0; j < a; ++j) REQUIRE(actions[t * a + j] == mean[j]);
+  }
+}
+
+TEST_CASE("unit runner: noise is keyed by the step of the lifetime", "[unit]") {
+  UnitRunner runner;
+  const v1::Unit unit = PointReachUnit(0, 5);
+  const v1::Result result = runner.Run(unit);
+  Policy policy;
+  REQUIRE(policy.Load(unit.policy()).ok());
+  const RandomStream noise{.seed = unit.random().seed(), .purpose = Purpose::kActionNoise, .phase = Phase::kTraining,
+                           .lifetime = unit.random().lifetime(), .iteration = unit.random().iteration()};
+  const auto observations = Floats(result.trajectory().observations()), actions = Floats(result.trajectory().actions());
+  const size_t d = unit.policy().observation_size(), a = unit.policy().action_size();
+  std::vector<float> action(a);
+  std::vector<double> e(a);
+  float log_prob;
+  for (uint32_t t = 0; t < 5; ++t) {
+    noise.Normals(unit.first_step() + t, e);
+    policy.Sample(std::span(observations).subspan(t * d, d), e, action, &log_prob);
+    for (size_t j = 0; j < a; ++j) REQUIRE(actions[t * a + j] == action[j]);
+  }
+}
+
+TEST_CASE("unit runner: bad units give an error that names what is wrong", "[unit]") {
+  struct Case {
+    const char* expected;
+    std::function<void(v1::Unit*)> damage;
+  };
+  const Case cases[] = {
+      {"steps", [](v1::Unit* u) { u->set_steps(0); }},
+      {"steps", [](v1::Unit* u) { u->set_steps(4'000'000'000u); }},
+      {"steps", [](v1::Unit* u) { u->set_first_step(0xfffffffau); }},
+      {"weights", [](v1::Unit* u) { u->mutable_policy()->clear_weights(); }},
+      {"weights", [](v1::Unit* u) { u->mutable_policy()->mutable_weights()->append("x"); }},
+      {"finite", [](v1::Unit* u) {
+         const float nan = std::numeric_limits<float>::quiet_NaN();
+         std::memcpy(u->mutable_policy()->mutable_weights()->data(), &nan, sizeof(nan));
+       }},
+      {"sizes", [](v1::Unit* u) { u->mutable_policy()->set_hidden_units(0); }},
+      {"observations", [](v1::Unit* u) { *u->mutable_policy() = mentor::testing::RandomPolicy(7, 8, 2, 1); }},
+      {"no such thing", [](v1::Unit* u) { u->mutable_task()->set_environment("no such thing"); }},
+      {"no_option", [](v1::Unit* u) {
+         auto* option = u->mutable_task()->add_options();
+         option->set_name("no_option");
+         option->set_value("1");
+       }},
+      {"parameters", [](v1::Unit* u) { u->mutable_task()->clear_parameters(); }},
+      {"parameters", [](v1::Unit* u) { u->mutable_task()->set_parameters(0, std::nan("")); }},
+      {"state", [](v1::Unit* u) { u->set_state("garbage"); }},
+      {"phase", [](v1::Unit* u) { u->mutable_random()->set_phase(16); }},
+      {"iteration", [](v1::Unit* u) { u->mutable_random()->set_iteration(1 << 20); }},
+  };
+  UnitRunner runner;
+  for (const Case& test : cases) {
+    v1::Unit unit = PointReachUnit(0, 10);
+    unit.set_attempt(2);
+    test.damage(&unit);
+    const v1::Result result = runner.Run(unit);
+    INFO(test.expected << " in: " << result.error());
+    CHECK(result.error().find(test.expected) != std::string::npos);
+    CHECK_FALSE(result.has_trajectory());
+    CHECK(result.attempt() == 2);
+    CHECK(result.id().SerializeAsString() == unit.id().SerializeAsString());
+  }
+  CHECK(runner.Run(PointReachUnit(0, 10)).error().empty());
+  CHECK_FALSE(runner.Run(v1::Unit()).error().empty());
+}
+
+TEST_CASE("result hash: covers every field, and nothing else", "[unit]") {
+  UnitRunner runner;
+  v1::Unit unit = PointReachUnit(0, 7);
+  unit.set_return_state(true);
+  const v1::Result result = runner.Run(unit);
+  REQUIRE_FALSE(result.final_state().empty());
+  const v1::Trajectory& good = result.trajectory();
+  const std::string want = ResultHash(good, result.final_state());
+  const auto changed = [&](auto mutable_member) {
+    v1::Trajectory t = good;
+    (t.*mutable_member)()->mutable_data()->back() ^= 1;
+    const bool data = ResultHash(t, result.final_state()) != want;
+    t = good;
+    (t.*mutable_member)()->set_dtype(v1::Tensor::DTYPE_INT64);
+    const bool dtype = ResultHash(t, result.final_state()) != want;
+    t = good;
+    (t.*mutable_member)()->add_shape(1);
+    return data && dtype && ResultHash(t, result.final_state()) != want;
+  };
+  CHECK(changed(&v1::Trajectory::mutable_observations));
+  CHECK(changed(&v1::Trajectory::mutable_actions));
+  CHECK(changed(&v1::Trajectory::mutable_log_probs));
+  CHECK(changed(&v1::Trajectory::mutable_rewards));
+  CHECK(changed(&v1::Trajectory::mutable_successes));
+  CHECK(changed(&v1::Trajectory::mutable_dones));
+  CHECK(changed(&v1::Trajectory::mutable_next_observation));
+  CHECK(ResultHash(good, result.final_state() + "x") != want);
+  CHECK(ResultHash(good, "") != want);
+}
+
+}  // namespace
+}  // namespace mentor::actor

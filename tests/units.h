@@ -1,0 +1,59 @@
+// Rollout units for tests: random policies on a cheap environment and on a Meta-World task.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "common/rng.h"
+#include "mentor/v1/rollout_service.pb.h"
+
+namespace mentor::testing {
+
+inline v1::PolicyWeights RandomPolicy(uint32_t d, uint32_t h, uint32_t a, uint32_t number) {
+  v1::PolicyWeights weights;
+  weights.set_observation_size(d);
+  weights.set_hidden_units(h);
+  weights.set_action_size(a);
+  std::vector<double> normals(h * d + h + h * h + h + a * h + a + a);
+  RandomStream{.seed = 77, .purpose = Purpose::kTest, .lifetime = number}.Normals(0, normals);
+  for (const double normal : normals) {
+    const float value = static_cast<float>(0.2 * normal);
+    weights.mutable_weights()->append(reinterpret_cast<const char*>(&value), sizeof(value));
+  }
+  return weights;
+}
+
+inline v1::Unit NewUnit(uint32_t agent, uint32_t steps) {
+  v1::Unit unit;
+  unit.mutable_id()->set_shard(1);
+  unit.mutable_id()->set_agent(agent);
+  unit.set_attempt(1);
+  unit.mutable_random()->set_seed(42);
+  unit.mutable_random()->set_lifetime(agent);
+  unit.mutable_random()->set_iteration(1);
+  unit.set_first_step(2000);
+  unit.set_first_episode(4);
+  unit.set_steps(steps);
+  return unit;
+}
+
+// point_reach in its standard form: position and, near it, the goal.
+inline v1::Unit PointReachUnit(uint32_t agent, uint32_t steps) {
+  v1::Unit unit = NewUnit(agent, steps);
+  *unit.mutable_policy() = RandomPolicy(4, 32, 2, agent);
+  unit.mutable_task()->set_environment("point_reach");
+  unit.mutable_task()->add_parameters(0.7);
+  unit.mutable_task()->add_parameters(0.01 * agent);
+  return unit;
+}
+
+// reach-v3 with a goal inside its range.
+inline v1::Unit MetaWorldUnit(uint32_t agent, uint32_t steps) {
+  v1::Unit unit = NewUnit(agent, steps);
+  *unit.mutable_policy() = RandomPolicy(39, 64, 4, agent);
+  unit.mutable_task()->set_environment("reach-v3");
+  for (const double number : {0.0, 0.6, 0.02, 0.05 - 0.002 * agent, 0.85, 0.15}) unit.mutable_task()->add_parameters(number);
+  return unit;
+}
+
+}  // namespace mentor::testing
