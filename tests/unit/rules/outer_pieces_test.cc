@@ -1,0 +1,176 @@
+#include "tests/torch_testing.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "meta_learner/rules/meta_advantage.h"
+#include "meta_learner/rules/outer_ppo.h"
+#include "meta_learner/rules/reward_normaliser.h"
+#include "meta_learner/rules/tbptt.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using testing::Near;
+
+// Section 7 of black_box.md as it is written: every sum from its definition, powers from pow.
+struct BruteForce {
+  const MetaAdvantageConfig& config;
+  const std::vector<double>& rewards;
+  const std::vector<double>& values;
+  std::vector<int64_t> episodes;
+
+  BruteForce(const MetaAdvantageConfig& config, const std::vector<double>& rewards, const std::vector<double>& values,
+             const std::vector<uint8_t>& prev_done)
+      : config(config), rewards(rewards), values(values) {
+    int64_t e = 0;
+    for (uint8_t done : prev_done) episodes.push_back(e += done);
+  }
+
+  double Estimate(int64_t t, int64_t n, int64_t skipped) const {
+    const int64_t a = t + skipped;
+    double sum = 0;
+    for (int64_t j = a; j < t + n; ++j) sum += std::pow(config.gamma, episodes[j] - episodes[a]) * rewards[j];
+    return sum + std::pow(config.gamma, episodes[t + n] - episodes[a]) * values[t + n] - values[t];
+  }
+
+  // NaN where there is no estimate.
+  double Advantage(int64_t t) const {
+    const auto steps = static_cast<int64_t>(rewards.size());
+    if (t == steps - 1) return rewards[t] - values[t];
+    const int64_t skipped = config.estimator == MetaEstimator::kSkipping
+                                ? config.steps_per_iteration - t % config.steps_per_iteration
+                                : 0;
+    for (const int64_t first : {config.starting_n, int64_t{1}}) {
+      double sum = 0, weights = 0;
+      int64_t used = 0;
+      for (int64_t j = 0; j < config.num_estimates; ++j) {
+        const int64_t n = first + config.skip_rate * j;
+        if (t + n >= steps || skipped >= n) continue;
+        const double weight = std::pow(config.lambda, used++);
+        sum += weight * Estimate(t, n, skipped);
+        weights += weight;
+      }
+      if (used > 0) return sum / weights;
+    }
+    return std::nan("");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("meta-advantage: agrees with its definition") {
+  const RandomStream stream{.seed = 4};
+  uint32_t number = 0;
+  for (const auto estimator : {MetaEstimator::kSkipping, MetaEstimator::kBootstrapping}) {
+    for (const double gamma : {0.0, 0.5, 0.9, 1.0}) {
+      for (const double lambda : {0.0, 0.85, 1.0}) {
+        for (const int64_t episode : {1, 3, 7}) {
+          const int64_t steps = 120;
+          const MetaAdvantageConfig config{.estimator = estimator, .steps_per_iteration = 40, .gamma = gamma,
+                                           .lambda = lambda, .starting_n = 44, .num_estimates = 5, .skip_rate = 6};
+          std::vector<double> rewards(steps), values(steps);
+          std::vector<uint8_t> prev_done(steps);
+          stream.Normals(number++, rewards);
+          stream.Normals(number++, values);
+          for (int64_t t = episode; t < steps; t += episode) prev_done[t] = 1;
+          const MetaAdvantages got = EstimateMetaAdvantages(config, rewards, values, prev_done);
+          const BruteForce brute(config, rewards, values, prev_done);
+          for (int64_t t = 0; t < steps; ++t) {
+            INFO("gamma " << gamma << ", lambda " << lambda << ", episodes of " << episode << ", step " << t);
+            const double want = brute.Advantage(t);
+            REQUIRE(got.valid[t] == !std::isnan(want));
+            CHECK(Near(got.advantages[t], std::isnan(want) ? 0 : want, {.rel = 1e-10, .abs = 1e-11}));
+            CHECK(got.returns[t] == (got.valid[t] ? got.advantages[t] + values[t] : 0));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("meta-advantage: a reward counts for the signals of earlier segments only") {
+  const MetaAdvantageConfig config{.steps_per_iteration = 20, .starting_n = 22, .num_estimates = 1, .skip_rate = 1};
+  std::vector<double> rewards(60), values(60);
+  const std::vector<uint8_t> prev_done(60);
+  rewards[25] = 1;  // In the second of three segments.
+  const MetaAdvantages got = EstimateMetaAdvantages(config, rewards, values, prev_done);
+  for (int64_t t = 0; t < 40; ++t) CHECK((got.advantages[t] > 0) == (t >= 4 && t < 20));  // t + 22 > 25 from t = 4 on
+}
+
+TEST_CASE("meta-advantage: the first invalid step") {
+  MetaAdvantageConfig config;  // Of the paper.
+  CHECK(FirstInvalidStep(config, 6000, 4000) == -1);
+  CHECK(FirstInvalidStep(config, 6000, 6000) == 4000);
+  CHECK(FirstInvalidStep(config, 4000, 2000) == -1);
+  config.num_estimates = 4;  // Fallback 1, 301, 601, 901 reaches back to 1100 steps before the end of a segment.
+  CHECK(FirstInvalidStep(config, 6000, 4000) == -1);
+  config.num_estimates = 1;  // Only n = 2200 and n = 1, which fails: from t + 2200 = 6000 on.
+  CHECK(FirstInvalidStep(config, 6000, 4000) == 3800);
+  config.estimator = MetaEstimator::kMonteCarlo;
+  CHECK(FirstInvalidStep(config, 6000, 6000) == -1);
+}
+
+TEST_CASE("reward normaliser: a mean near zero or below is an error that names the environment") {
+  RewardNormaliser normaliser;
+  normaliser.Add("good", torch::full({5}, 2.0));
+  CHECK(normaliser.Check().ok());
+  normaliser.Add("bad", torch::full({5}, 9e-4));
+  const absl::Status status = normaliser.Check();
+  CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK_THAT(std::string(status.message()), Catch::Contains("'bad'") && Catch::Contains("0.0009"));
+  normaliser.Add("bad", torch::full({5}, 1.0));  // The mean is over all lifetimes.
+  CHECK(normaliser.Check().ok());
+}
+
+TEST_CASE("pieces: cover the steps in order, lengths differ by at most one") {
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{4000, 400}, {200, 50}, {23, 5}, {20, 10}, {7, 1}}) {
+    for (int64_t d = 1; d <= k; ++d) {
+      const auto pieces = SplitIntoPieces(n, k, d);
+      REQUIRE(static_cast<int64_t>(pieces.size()) == n / k);
+      CHECK(pieces[0].begin == 0);
+      CHECK(pieces[0].end == d);
+      for (size_t i = 1; i < pieces.size(); ++i) {
+        CHECK(pieces[i].begin == pieces[i - 1].end);
+        const int64_t length = pieces[i].end - pieces[i].begin, first = pieces[1].end - pieces[1].begin;
+        CHECK((length == first || length == first - 1));
+      }
+      CHECK(pieces.back().end == n);
+    }
+  }
+}
+
+TEST_CASE("pieces: optimizer steps") {
+  CHECK(StepBoundaries(5, 0) == std::vector<int64_t>{1, 2, 3, 4, 5});
+  CHECK(StepBoundaries(10, 3) == std::vector<int64_t>{3, 6, 10});
+  CHECK(StepBoundaries(10, 1) == std::vector<int64_t>{10});
+}
+
+TEST_CASE("displacements: different numbers from 1 to k, new ones for each outer update") {
+  std::set<std::vector<int64_t>> all;
+  std::set<int64_t> seen;
+  for (uint32_t update = 0; update < 40; ++update) {
+    const RandomStream stream{.seed = 1, .purpose = Purpose::kDisplacements, .lifetime = update};
+    const auto drawn = DrawDisplacements(stream, 20, 12);
+    CHECK(drawn == DrawDisplacements(stream, 20, 12));
+    CHECK(drawn.size() == 12);
+    CHECK(std::set<int64_t>(drawn.begin(), drawn.end()).size() == 12);
+    CHECK(*std::min_element(drawn.begin(), drawn.end()) >= 1);
+    CHECK(*std::max_element(drawn.begin(), drawn.end()) <= 20);
+    all.insert(drawn);
+    seen.insert(drawn.front());
+  }
+  CHECK(all.size() == 40);
+  CHECK(seen.size() > 12);
+}
+
+TEST_CASE("advantages: standardised over the whole batch, unbiased") {
+  // Mean 2, squares of differences 1 + 1 + 9 + 9 = 20, std sqrt(20 / 3).
+  const torch::Tensor x = torch::tensor({{1.0, 3.0}, {-1.0, 5.0}}, torch::kFloat64);
+  const torch::Tensor want = (x - 2) / (std::sqrt(20.0 / 3) + 1e-8);
+  CHECK((StandardiseAdvantages(x) - want).abs().max().item<double>() < 1e-15);
+  CHECK(StandardiseAdvantages(torch::full({2, 2}, 4.0)).eq(0).all().item<bool>());
+}
+
+}  // namespace mentor::meta_learner
