@@ -7,7 +7,9 @@ AgentBatch NewAgents(torch::Tensor theta) {
   return {theta, torch::zeros_like(theta), torch::zeros_like(theta), steps};
 }
 
-torch::Tensor GradNorm(const torch::Tensor& grad) { return grad.square().sum(1).sqrt(); }
+torch::Tensor GradNorm(const torch::Tensor& grad) {
+  return grad.square().sum(1).sqrt();
+}
 
 torch::Tensor ClipScale(const torch::Tensor& grad_norm, const PpoConfig& config) {
   if (!config.max_grad_norm) return torch::ones_like(grad_norm);
@@ -21,9 +23,11 @@ AgentBatch AdamStep(const AgentBatch& agents, const torch::Tensor& grad, const P
   next.adam_v = config.adam_beta2 * agents.adam_v + (1 - config.adam_beta2) * grad.square();
   const torch::Tensor k = next.adam_steps.to(torch::kFloat64).unsqueeze(1);
   const torch::Dtype dtype = grad.scalar_type();
-  const torch::Tensor rate = (config.learning_rate / (1 - torch::pow(config.adam_beta1, k))).to(dtype);
+  const torch::Tensor rate =
+      (config.learning_rate / (1 - torch::pow(config.adam_beta1, k))).to(dtype);
   const torch::Tensor root = (1 - torch::pow(config.adam_beta2, k)).rsqrt().to(dtype);
-  next.theta = agents.theta - rate * next.adam_m / (next.adam_v.sqrt() * root + config.adam_epsilon);
+  next.theta =
+      agents.theta - rate * next.adam_m / (next.adam_v.sqrt() * root + config.adam_epsilon);
   return next;
 }
 

@@ -1,5 +1,5 @@
-// Gradient clipping and Adam of S stacked agents as pure differentiable functions (ppo.md section 6). Generic in dtype
-// and device; threads may share.
+// Gradient clipping and Adam of S stacked agents as pure differentiable functions (ppo.md section
+// 6). Generic in dtype and device; threads may share.
 #pragma once
 
 #include <torch/types.h>

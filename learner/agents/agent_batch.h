@@ -1,4 +1,5 @@
-// All that S agents carry from one update to the next: weights and optimizer state. Part of every snapshot.
+// All that S agents carry from one update to the next: weights and optimizer state. Part of every
+// snapshot.
 #pragma once
 
 #include <torch/types.h>

@@ -1,5 +1,5 @@
-// The networks of one agent: sizes, names of their parameters and initial weights (ppo.md section 2). Immutable values
-// and pure functions; threads may share.
+// The networks of one agent: sizes, names of their parameters and initial weights (ppo.md section
+// 2). Immutable values and pure functions; threads may share.
 //
 //   policy mean : D -> H -> tanh -> H -> tanh -> A
 //   log std     : A free numbers

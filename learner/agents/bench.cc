@@ -4,9 +4,8 @@
 #include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adam.h>
 
-#include <ctime>
-
 #include <algorithm>
+#include <ctime>
 #include <numeric>
 #include <vector>
 
@@ -37,7 +36,8 @@ double Median(std::vector<double> x) {
 torch::Tensor Numbers(torch::IntArrayRef shape, uint32_t step) {
   std::vector<double> x(static_cast<size_t>(c10::multiply_integers(shape)));
   RandomStream{.seed = 7}.Normals(step, x);
-  return torch::from_blob(x.data(), shape, torch::kFloat64).to(torch::kFloat32, /*non_blocking=*/false, /*copy=*/true);
+  return torch::from_blob(x.data(), shape, torch::kFloat64)
+      .to(torch::kFloat32, /*non_blocking=*/false, /*copy=*/true);
 }
 
 Segment MakeSegment(int64_t num_agents) {
@@ -66,7 +66,8 @@ class EagerAgent {
       }
     }
     parameters_.push_back(log_std_);
-    optimizer_ = std::make_unique<torch::optim::Adam>(parameters_, torch::optim::AdamOptions(3e-4).eps(1e-5));
+    optimizer_ = std::make_unique<torch::optim::Adam>(parameters_,
+                                                      torch::optim::AdamOptions(3e-4).eps(1e-5));
   }
 
   void Step(const Segment& segment, const torch::Tensor& advantages, const torch::Tensor& returns,
@@ -79,9 +80,11 @@ class EagerAgent {
     const torch::Tensor z = (actions - Forward(policy_, observations)) / log_std_.exp();
     const torch::Tensor log_probs = (-0.5 * z.square() - log_std_ - 0.9189385).sum(-1);
     const torch::Tensor ratio = (log_probs - old_log_probs).exp();
-    const torch::Tensor policy_loss = torch::max(-advantage * ratio, -advantage * ratio.clamp(0.8, 1.2)).mean();
+    const torch::Tensor policy_loss =
+        torch::max(-advantage * ratio, -advantage * ratio.clamp(0.8, 1.2)).mean();
     const torch::Tensor values = Forward(value_, observations).squeeze(-1);
-    const torch::Tensor value_loss = 0.5 * (values - returns[0].index_select(0, rows)).square().mean();
+    const torch::Tensor value_loss =
+        0.5 * (values - returns[0].index_select(0, rows)).square().mean();
     const torch::Tensor loss = policy_loss + 0.5 * value_loss;
     optimizer_->zero_grad();
     loss.backward();
@@ -117,7 +120,8 @@ std::map<std::string, double> BenchPpo(const BenchPpoOptions& options) {
       const torch::Tensor order = torch::empty({kSteps}, torch::kInt64);
       Permutation({.seed = 1, .purpose = Purpose::kMinibatchOrder}, static_cast<uint32_t>(epoch),
                   {order.data_ptr<int64_t>(), kSteps});
-      for (int64_t i = 0; i < kMinibatches; ++i) eager.Step(one, advantages, returns, order.narrow(0, i * batch, batch));
+      for (int64_t i = 0; i < kMinibatches; ++i)
+        eager.Step(one, advantages, returns, order.narrow(0, i * batch, batch));
     }
     return (ThreadCpuMs() - start) / static_cast<double>(epochs * kMinibatches);
   };
@@ -131,33 +135,45 @@ std::map<std::string, double> BenchPpo(const BenchPpoOptions& options) {
     segments[s] = MakeSegment(s);
     std::vector<uint32_t> lifetimes(s);
     std::iota(lifetimes.begin(), lifetimes.end(), 0);
-    agents[s] = NewAgents(InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes));
+    agents[s] =
+        NewAgents(InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes));
   }
   // Values, advantages and permutations are part of it.
-  const auto run_ours = [&](int s) {
+  const auto run_update = [&](int s, GradientSource gradient) {
     std::vector<uint32_t> lifetimes(s);
     std::iota(lifetimes.begin(), lifetimes.end(), 0);
     const torch::Tensor rewards = Numbers({s, kSteps}, 5);
     const double start = ThreadCpuMs();
-    const absl::StatusOr<UpdateResult> result =
-        PpoUpdate(shape, agents[s], segments[s], rewards, config, KeyedOrder(1, Phase::kTraining, 0, lifetimes));
+    const absl::StatusOr<UpdateResult> result = PpoUpdate(
+        shape, agents[s], segments[s], rewards, config,
+        KeyedOrder(1, Phase::kTraining, 0, lifetimes), {.gradient = gradient, .pool = nullptr});
     MENTOR_CHECK(result.ok() && result->nonfinite == 0);
     return (ThreadCpuMs() - start) / static_cast<double>(epochs * kMinibatches * s);
   };
 
-  std::vector<double> eager_ms;
-  std::map<int, std::vector<double>> ours_ms;
+  std::vector<double> modules_ms;
+  std::map<int, std::vector<double>> stacked_ms, ours_ms;
   run_eager();  // Warm-up.
-  run_ours(1);
+  run_update(1, GradientSource::kKernels);
+  run_update(1, GradientSource::kAutograd);
   for (int round = 0; round < options.rounds; ++round) {
-    eager_ms.push_back(run_eager());
-    for (int s : kStackSizes) ours_ms[s].push_back(run_ours(s));
+    modules_ms.push_back(run_eager());
+    for (int s : kStackSizes) {
+      stacked_ms[s].push_back(run_update(s, GradientSource::kAutograd));
+      ours_ms[s].push_back(run_update(s, GradientSource::kKernels));
+    }
   }
-  std::map<std::string, double> numbers = {{"eager_ms", Median(eager_ms)}};
+  std::map<std::string, double> numbers = {{"eager_modules_ms", Median(modules_ms)}};
+  double best = numbers["eager_modules_ms"];
+  for (int s : kStackSizes) {
+    numbers[absl::StrCat("eager_s", s, "_ms")] = Median(stacked_ms[s]);
+    best = std::min(best, Median(stacked_ms[s]));
+  }
+  numbers["eager_ms"] = best;
   for (int s : kStackSizes) {
     const double ms = Median(ours_ms[s]);
     numbers[absl::StrCat("ours_s", s, "_ms")] = ms;
-    numbers[absl::StrCat("speedup_s", s)] = numbers["eager_ms"] / ms;
+    numbers[absl::StrCat("speedup_s", s)] = best / ms;
   }
   return numbers;
 }

@@ -11,8 +11,14 @@ struct BenchPpoOptions {
   int steps = 256;  // Optimizer steps of one measurement.
 };
 
-// Thread CPU time, medians over interleaved rounds: "eager_ms" of one optimizer step of one agent, "ours_s1_ms",
-// "ours_s5_ms", ... of one agent's step in a stack of that size, and "speedup_s1", ... = eager / ours.
+// Thread CPU time of one optimizer step of one agent, medians over interleaved rounds, one thread:
+//
+// * eager_modules_ms: one agent as a user of LibTorch writes it, with modules, autograd and
+//   torch::optim::Adam
+// * eager_sS_ms: S agents stacked, the same operations through LibTorch and autograd
+// * eager_ms: the least of those, the reference
+// * ours_sS_ms: PpoUpdate of S agents, with values, advantages and permutations
+// * speedup_sS: eager_ms / ours_sS_ms
 std::map<std::string, double> BenchPpo(const BenchPpoOptions& options = {});
 
 }  // namespace mentor::learner

@@ -11,13 +11,14 @@ torch::Tensor Double(const torch::Tensor& x) {
 
 }  // namespace
 
-Advantages Gae(const torch::Tensor& rewards, const torch::Tensor& values, const torch::Tensor& prev_done,
-               const torch::Tensor& last_done, const torch::Tensor& last_values, double gamma, double lambda) {
+Advantages Gae(const torch::Tensor& rewards, const torch::Tensor& values,
+               const torch::Tensor& prev_done, const torch::Tensor& last_done,
+               const torch::Tensor& last_values, double gamma, double lambda) {
   const int64_t num_agents = rewards.size(0), steps = rewards.size(1);
   MENTOR_CHECK(values.sizes() == rewards.sizes() && prev_done.sizes() == rewards.sizes());
   MENTOR_CHECK(last_done.numel() == num_agents && last_values.numel() == num_agents);
-  const torch::Tensor r = Double(rewards), v = Double(values), d = Double(prev_done), last_d = Double(last_done),
-                      last_v = Double(last_values);
+  const torch::Tensor r = Double(rewards), v = Double(values), d = Double(prev_done),
+                      last_d = Double(last_done), last_v = Double(last_values);
   torch::Tensor advantages = torch::empty({num_agents, steps}, torch::kFloat64);
   torch::Tensor returns = torch::empty({num_agents, steps}, torch::kFloat64);
   for (int64_t s = 0; s < num_agents; ++s) {
@@ -29,7 +30,8 @@ Advantages Gae(const torch::Tensor& rewards, const torch::Tensor& values, const 
     double next_advantage = 0, next_value = last_v.const_data_ptr<double>()[s];
     double next_done = last_d.const_data_ptr<double>()[s];
     for (int64_t t = steps - 1; t >= 0; --t) {
-      // A branch rather than a factor 1 - done: what follows an episode's end has no weight even when it is not finite.
+      // A branch rather than a factor 1 - done: what follows an episode's end has no weight even
+      // when it is not finite.
       double delta = reward[t] - value[t];
       double tail = 0;
       if (next_done == 0) {

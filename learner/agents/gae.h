@@ -10,8 +10,9 @@ struct Advantages {
   torch::Tensor returns;     // [S, T]: advantages + values
 };
 
-// rewards, values, prev_done [S, T]; last_done, last_values [S]; any dtype, summed in double from the last step back.
-// The end of an episode has no bootstrap, the limit of steps included (reading P1 of ppo.md).
+// rewards, values, prev_done [S, T]; last_done, last_values [S]; any dtype, summed in double from
+// the last step back. The end of an episode has no bootstrap, the limit of steps included (reading
+// P1 of ppo.md).
 Advantages Gae(const torch::Tensor& rewards, const torch::Tensor& values,
                const torch::Tensor& prev_done, const torch::Tensor& last_done,
                const torch::Tensor& last_values, double gamma, double lambda);

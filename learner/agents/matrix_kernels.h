@@ -1,6 +1,6 @@
-// Products of small row-major matrices, with the step that follows them fused in. Written for the networks of one agent,
-// whose matrices stay in the cache: no packing, no threads, sums over k from 0 upwards, one at a time, so that the bits
-// depend on the operands alone. Pure; threads may share.
+// Products of small row-major matrices, with the step that follows them fused in. Written for the
+// networks of one agent, whose matrices stay in the cache: no packing, no threads, sums over k from
+// 0 upwards, one at a time, so that the bits depend on the operands alone. Pure; threads may share.
 #pragma once
 
 #include <algorithm>
@@ -32,10 +32,11 @@ struct Matrix {
 
 namespace internal {
 
-// A tile of c of kRows x (kVectors registers). `columns` counts those that exist: no more are stored.
+// A tile of c of kRows x (kVectors registers). `columns` counts those that exist: no more are
+// stored.
 template <typename T, Left kLeft, Then kThen, int kRows, int kVectors>
-inline void Tile(int64_t k_size, const T* a, int64_t a_stride, const T* b, int64_t b_stride, const T* bias, T* c,
-                 int64_t c_stride, int64_t columns) {
+inline void Tile(int64_t k_size, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
+                 const T* bias, T* c, int64_t c_stride, int64_t columns) {
   using S = Simd<T>;
   using Vector = typename S::Vector;
   constexpr int64_t w = S::kWidth;
@@ -44,7 +45,8 @@ inline void Tile(int64_t k_size, const T* a, int64_t a_stride, const T* b, int64
   for (int m = 0; m < kRows; ++m) {
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) {
-      sum[m][v] = kThen == Then::kBias || kThen == Then::kBiasTanh ? S::Load(bias + v * w) : S::Zero();
+      sum[m][v] =
+          kThen == Then::kBias || kThen == Then::kBiasTanh ? S::Load(bias + v * w) : S::Zero();
     }
   }
   for (int64_t k = 0; k < k_size; ++k) {
@@ -53,8 +55,7 @@ inline void Tile(int64_t k_size, const T* a, int64_t a_stride, const T* b, int64
     for (int v = 0; v < kVectors; ++v) right[v] = S::Load(b + k * b_stride + v * w);
 #pragma GCC unroll 16
     for (int m = 0; m < kRows; ++m) {
-      const Vector left =
-          S::Fill(kLeft == Left::kRows ? a[m * a_stride + k] : a[k * a_stride + m]);
+      const Vector left = S::Fill(kLeft == Left::kRows ? a[m * a_stride + k] : a[k * a_stride + m]);
 #pragma GCC unroll 16
       for (int v = 0; v < kVectors; ++v) sum[m][v] = S::Fma(left, right[v], sum[m][v]);
     }
@@ -83,8 +84,8 @@ inline void Tile(int64_t k_size, const T* a, int64_t a_stride, const T* b, int64
 
 // All rows of one tile column, kRows at a time; the rest by the same code for fewer rows.
 template <typename T, Left kLeft, Then kThen, int kRows, int kVectors>
-inline void TileColumn(int64_t rows, int64_t k_size, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
-                       const T* bias, T* c, int64_t c_stride, int64_t columns) {
+inline void TileColumn(int64_t rows, int64_t k_size, const T* a, int64_t a_stride, const T* b,
+                       int64_t b_stride, const T* bias, T* c, int64_t c_stride, int64_t columns) {
   const int64_t a_step = kLeft == Left::kRows ? a_stride : 1;
   int64_t m = 0;
   for (; m + kRows <= rows; m += kRows) {
@@ -93,29 +94,33 @@ inline void TileColumn(int64_t rows, int64_t k_size, const T* a, int64_t a_strid
   }
   if constexpr (kRows > 1) {
     if (m < rows) {
-      TileColumn<T, kLeft, kThen, kRows - 1, kVectors>(rows - m, k_size, a + m * a_step, a_stride, b, b_stride,
-                                                       bias, c + m * c_stride, c_stride, columns);
+      TileColumn<T, kLeft, kThen, kRows - 1, kVectors>(rows - m, k_size, a + m * a_step, a_stride,
+                                                       b, b_stride, bias, c + m * c_stride,
+                                                       c_stride, columns);
     }
   }
 }
 
 }  // namespace internal
 
-// c [M, N] = a b with b [K, N]. Rows of b, of the bias and, with kTanhGrad, of c must be readable up to the next multiple
-// of the register's width; only N columns of c are written.
+// c [M, N] = a b with b [K, N]. Rows of b, of the bias and, with kTanhGrad, of c must be readable
+// up to the next multiple of the register's width; only N columns of c are written.
 template <Left kLeft, Then kThen, typename T>
-void Multiply(int64_t rows, int64_t columns, int64_t k_size, Matrix<const T> a, Matrix<const T> b, const T* bias,
-              Matrix<T> c) {
+void Multiply(int64_t rows, int64_t columns, int64_t k_size, Matrix<const T> a, Matrix<const T> b,
+              const T* bias, Matrix<T> c) {
   constexpr int64_t w = Simd<T>::kWidth;
   int64_t n = 0;
-  // 12 sums in flight hide the latency of the multiply-add, and with two loads and a broadcast fill the 16 registers.
+  // 12 sums in flight hide the latency of the multiply-add, and with two loads and a broadcast fill
+  // the 16 registers.
   for (; n + w < columns; n += 2 * w) {
-    internal::TileColumn<T, kLeft, kThen, 6, 2>(rows, k_size, a.data, a.stride, b.data + n, b.stride,
-                                                bias ? bias + n : nullptr, c.data + n, c.stride, columns - n);
+    internal::TileColumn<T, kLeft, kThen, 6, 2>(rows, k_size, a.data, a.stride, b.data + n,
+                                                b.stride, bias ? bias + n : nullptr, c.data + n,
+                                                c.stride, columns - n);
   }
   if (n < columns) {
-    internal::TileColumn<T, kLeft, kThen, 12, 1>(rows, k_size, a.data, a.stride, b.data + n, b.stride,
-                                                 bias ? bias + n : nullptr, c.data + n, c.stride, columns - n);
+    internal::TileColumn<T, kLeft, kThen, 12, 1>(rows, k_size, a.data, a.stride, b.data + n,
+                                                 b.stride, bias ? bias + n : nullptr, c.data + n,
+                                                 c.stride, columns - n);
   }
 }
 
@@ -137,7 +142,8 @@ void Transpose(int64_t rows, int64_t columns, Matrix<const T> in, Matrix<T> out)
         for (int64_t i = 0; i < w; ++i) S::Store(to + i * out.stride, tile[i]);
       } else {
         for (int64_t c = 0; c < std::min(w, columns - c0); ++c) {
-          for (int64_t r = 0; r < std::min(w, rows - r0); ++r) to[c * out.stride + r] = from[r * in.stride + c];
+          for (int64_t r = 0; r < std::min(w, rows - r0); ++r)
+            to[c * out.stride + r] = from[r * in.stride + c];
         }
       }
     }
@@ -165,8 +171,8 @@ inline void SumColumns(int64_t rows, const T* a, int64_t stride, T* out, int64_t
 
 }  // namespace internal
 
-// out[n] = sum over rows of a[m][n], from row 0 upwards. Rows of a must be readable up to the next multiple of the
-// register's width.
+// out[n] = sum over rows of a[m][n], from row 0 upwards. Rows of a must be readable up to the next
+// multiple of the register's width.
 template <typename T>
 void SumRows(int64_t rows, int64_t columns, Matrix<const T> a, T* out) {
   constexpr int64_t w = Simd<T>::kWidth;
@@ -174,7 +180,8 @@ void SumRows(int64_t rows, int64_t columns, Matrix<const T> a, T* out) {
   for (; n + 7 * w < columns; n += 8 * w) {
     internal::SumColumns<T, 8>(rows, a.data + n, a.stride, out + n, columns - n);
   }
-  for (; n < columns; n += w) internal::SumColumns<T, 1>(rows, a.data + n, a.stride, out + n, columns - n);
+  for (; n < columns; n += w)
+    internal::SumColumns<T, 1>(rows, a.data + n, a.stride, out + n, columns - n);
 }
 
 }  // namespace mentor::learner

@@ -18,8 +18,8 @@ void Permutation(const RandomStream& stream, uint32_t epoch, std::span<int64_t> 
   const size_t size = order.size();
   if (size == 0) return;
   std::vector<Element> elements(size), sorted(size);
-  // Keys are uniform, so a counting sort by their upper bits, about one element a bucket, leaves next to nothing to the
-  // insertion sort.
+  // Keys are uniform, so a counting sort by their upper bits, about one element a bucket, leaves
+  // next to nothing to the insertion sort.
   const int bits = std::bit_width(size);
   const int shift = 64 - bits;
   std::vector<uint32_t> begin((size_t{1} << bits) + 1);
@@ -38,11 +38,13 @@ void Permutation(const RandomStream& stream, uint32_t epoch, std::span<int64_t> 
   for (size_t i = 0; i < size; ++i) order[i] = sorted[i].index;
 }
 
-MinibatchOrder KeyedOrder(uint64_t seed, Phase phase, uint32_t iteration, std::vector<uint32_t> lifetimes) {
-  return [seed, phase, iteration, lifetimes = std::move(lifetimes)](int64_t agent_index, int64_t epoch,
-                                                                    std::span<int64_t> order) {
+MinibatchOrder KeyedOrder(uint64_t seed, Phase phase, uint32_t iteration,
+                          std::vector<uint32_t> lifetimes) {
+  return [seed, phase, iteration, lifetimes = std::move(lifetimes)](
+             int64_t agent_index, int64_t epoch, std::span<int64_t> order) {
     MENTOR_CHECK(agent_index >= 0 && agent_index < static_cast<int64_t>(lifetimes.size()));
-    const RandomStream stream{seed, Purpose::kMinibatchOrder, phase, lifetimes[agent_index], iteration};
+    const RandomStream stream{seed, Purpose::kMinibatchOrder, phase, lifetimes[agent_index],
+                              iteration};
     Permutation(stream, static_cast<uint32_t>(epoch), order);
   };
 }

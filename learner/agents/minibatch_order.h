@@ -1,5 +1,6 @@
-// Permutations of a segment's steps for the epochs of an update, from counters (ppo.md section 8): element i of epoch e
-// has the 64-bit key Bits(e, i), and the steps are sorted by (key, i). Pure; threads may share.
+// Permutations of a segment's steps for the epochs of an update, from counters (ppo.md section 8):
+// element i of epoch e has the 64-bit key Bits(e, i), and the steps are sorted by (key, i). Pure;
+// threads may share.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,8 @@
 
 namespace mentor::learner {
 
-// Fills `order` (T elements) for one agent of the batch and one epoch. Called by several threads at once.
+// Fills `order` (T elements) for one agent of the batch and one epoch. Called by several threads at
+// once.
 using MinibatchOrder =
     std::function<void(int64_t agent_index, int64_t epoch, std::span<int64_t> order)>;
 

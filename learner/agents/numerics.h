@@ -1,4 +1,5 @@
-// Fixes what decides LibTorch's last bits: kernel choice by CPU, threads, deterministic algorithms (design.md section 4).
+// Fixes what decides LibTorch's last bits: kernel choice by CPU, threads, deterministic algorithms
+// (design.md section 4).
 #pragma once
 
 #include <string>
@@ -7,8 +8,9 @@
 
 namespace mentor::learner {
 
-// Called first in main, before any thread and any other use of LibTorch. FAILED_PRECONDITION when LibTorch had already
-// chosen its kernels, or the CPU lacks the instruction set that every process must share.
+// Called first in main, before any thread and any other use of LibTorch. FAILED_PRECONDITION when
+// LibTorch had already chosen its kernels, or the CPU lacks the instruction set that every process
+// must share.
 absl::Status FixNumerics();
 
 // For logs and fingerprints: "cpu avx2", or the name of the GPU.

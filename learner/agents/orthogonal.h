@@ -1,5 +1,5 @@
-// Orthogonal initial weights from keyed normals (ppo.md section 2): the same bits on every machine. Pure; threads may
-// share.
+// Orthogonal initial weights from keyed normals (ppo.md section 2): the same bits on every machine.
+// Pure; threads may share.
 #pragma once
 
 #include <torch/types.h>

@@ -25,7 +25,8 @@ class ParamLayout {
   const std::vector<ParamSlice>& slices() const { return slices_; }
   int64_t IndexOf(std::string_view name) const;  // MENTOR_CHECKs that the name exists.
 
-  // Views of theta [S, P] as [S, shape...], or of [P] as [shape...], in order; one split, so that backward is one cat.
+  // Views of theta [S, P] as [S, shape...], or of [P] as [shape...], in order; one split, so that
+  // backward is one cat.
   std::vector<torch::Tensor> Split(const torch::Tensor& theta) const;
 
  private:

@@ -9,7 +9,8 @@ namespace {
 const double kHalfLog2Pi = 0.5 * std::log(2 * std::numbers::pi);
 
 // inputs [S, B, in], weights [S, out, in], bias [S, out].
-torch::Tensor Affine(const torch::Tensor& inputs, const torch::Tensor& weights, const torch::Tensor& bias) {
+torch::Tensor Affine(const torch::Tensor& inputs, const torch::Tensor& weights,
+                     const torch::Tensor& bias) {
   return torch::baddbmm(bias.unsqueeze(1), inputs, weights.transpose(1, 2));
 }
 
@@ -28,12 +29,15 @@ torch::Tensor Forward(const Mlp& mlp, const torch::Tensor& inputs) {
   return Affine(second, mlp.w3, mlp.b3);
 }
 
-torch::Tensor LogProb(const torch::Tensor& mean, const torch::Tensor& log_std, const torch::Tensor& actions) {
+torch::Tensor LogProb(const torch::Tensor& mean, const torch::Tensor& log_std,
+                      const torch::Tensor& actions) {
   const torch::Tensor log_std_row = log_std.unsqueeze(1);
   const torch::Tensor z = (actions - mean) / log_std_row.exp();
   return (-0.5 * z.square() - log_std_row - kHalfLog2Pi).sum(-1);
 }
 
-torch::Tensor Entropy(const torch::Tensor& log_std) { return (log_std + (0.5 + kHalfLog2Pi)).sum(-1); }
+torch::Tensor Entropy(const torch::Tensor& log_std) {
+  return (log_std + (0.5 + kHalfLog2Pi)).sum(-1);
+}
 
 }  // namespace mentor::learner

@@ -1,5 +1,5 @@
-// Policy and value of S stacked agents as functions of (parameters, input): ppo.md sections 2 and 3. Differentiable to
-// any order, generic in dtype and device. Pure; threads may share.
+// Policy and value of S stacked agents as functions of (parameters, input): ppo.md sections 2
+// and 3. Differentiable to any order, generic in dtype and device. Pure; threads may share.
 #pragma once
 
 #include <torch/types.h>

@@ -35,13 +35,14 @@ struct TrainingData {
   torch::Tensor advantages, returns, values;       // [S, T]; the last two with a critic only
 };
 
-// Takes a group of agents through optimizer steps. An agent stops when its loss or gradient is not finite, or by the
-// target KL; a group is done when all its agents have stopped.
+// Takes a group of agents through optimizer steps. An agent stops when its loss or gradient is not
+// finite, or by the target KL; a group is done when all its agents have stopped.
 class Engine {
  public:
   virtual ~Engine() = default;
   virtual void BeginEpoch(int64_t epoch) = 0;
-  // One optimizer step on elements [begin, begin + count) of the epoch's order; fills row `step` of the trace.
+  // One optimizer step on elements [begin, begin + count) of the epoch's order; fills row `step` of
+  // the trace.
   virtual void Step(int64_t step, int64_t begin, int64_t count) = 0;
   // False when the group is done.
   virtual bool EndEpoch() = 0;
@@ -73,8 +74,9 @@ KernelSizes SizesOf(const AgentShape& shape) {
 template <typename T>
 class KernelEngine : public Engine {
  public:
-  KernelEngine(const AgentShape& shape, const PpoConfig& config, const MinibatchOrder& order, const TrainingData& data,
-               int64_t agent, AgentBatch* agents, torch::Tensor* trace, std::vector<char>* nonfinite)
+  KernelEngine(const AgentShape& shape, const PpoConfig& config, const MinibatchOrder& order,
+               const TrainingData& data, int64_t agent, AgentBatch* agents, torch::Tensor* trace,
+               std::vector<char>* nonfinite)
       : config_(config),
         minibatch_order_(order),
         agent_(agent),
@@ -105,7 +107,8 @@ class KernelEngine : public Engine {
     const std::span<const int64_t> rows(order_.data() + begin, static_cast<size_t>(count));
     T* grad = grad_.data_ptr<T>();
     const std::span<const T> grad_span(grad, static_cast<size_t>(grad_.numel()));
-    const MinibatchLoss loss = kernels_.LossAndGradient(theta_.const_data_ptr<T>(), rows_, rows, grad);
+    const MinibatchLoss loss =
+        kernels_.LossAndGradient(theta_.const_data_ptr<T>(), rows_, rows, grad);
     const double norm = std::sqrt(SquaredNorm<T>(grad_span));
     double* row = trace_ + step * kNumTraceColumns;
     row[kLoss] = loss.loss;
@@ -120,12 +123,15 @@ class KernelEngine : public Engine {
       *nonfinite_ = 1;
       return;
     }
-    const double scale = config_.max_grad_norm ? std::min(1.0, *config_.max_grad_norm / (norm + 1e-6)) : 1.0;
-    AdamStepInPlace<T>(config_, ++adam_steps_, scale, grad_span, theta_.data_ptr<T>(), m_.data_ptr<T>(),
-                       v_.data_ptr<T>());
+    const double scale =
+        config_.max_grad_norm ? std::min(1.0, *config_.max_grad_norm / (norm + 1e-6)) : 1.0;
+    AdamStepInPlace<T>(config_, ++adam_steps_, scale, grad_span, theta_.data_ptr<T>(),
+                       m_.data_ptr<T>(), v_.data_ptr<T>());
   }
 
-  bool EndEpoch() override { return !*nonfinite_ && !(config_.target_kl && last_kl_ > *config_.target_kl); }
+  bool EndEpoch() override {
+    return !*nonfinite_ && !(config_.target_kl && last_kl_ > *config_.target_kl);
+  }
 
   // Keeps what was learned, unless something was not finite.
   void Finish() {
@@ -152,11 +158,12 @@ class KernelEngine : public Engine {
   double last_kl_ = 0;
 };
 
-// All agents at once, by LibTorch, on any device. Nothing is copied to the host but once an epoch with a target KL.
+// All agents at once, by LibTorch, on any device. Nothing is copied to the host but once an epoch
+// with a target KL.
 class TensorEngine : public Engine {
  public:
-  TensorEngine(const AgentShape& shape, const PpoConfig& config, const MinibatchOrder& order, const TrainingData& data,
-               AgentBatch agents)
+  TensorEngine(const AgentShape& shape, const PpoConfig& config, const MinibatchOrder& order,
+               const TrainingData& data, AgentBatch agents)
       : layout_(AgentLayout(shape)),
         config_(config),
         minibatch_order_(order),
@@ -167,14 +174,17 @@ class TensorEngine : public Engine {
         agents_(std::move(agents)),
         running_(torch::ones({num_agents_}, data.advantages.options().dtype(torch::kBool))),
         nonfinite_(torch::zeros_like(running_)),
-        first_row_(torch::arange(num_agents_, running_.options().dtype(torch::kInt64)).unsqueeze(1) * steps_),
+        first_row_(
+            torch::arange(num_agents_, running_.options().dtype(torch::kInt64)).unsqueeze(1) *
+            steps_),
         trace_(torch::full({num_agents_, NumSteps(config, steps_), kNumTraceColumns}, kNaN,
                            running_.options().dtype(torch::kFloat64))) {}
 
   void BeginEpoch(int64_t epoch) override {
     torch::Tensor order = torch::empty({num_agents_, steps_}, torch::kInt64);
     for (int64_t s = 0; s < num_agents_; ++s) {
-      minibatch_order_(s, epoch, {order.data_ptr<int64_t>() + s * steps_, static_cast<size_t>(steps_)});
+      minibatch_order_(s, epoch,
+                       {order.data_ptr<int64_t>() + s * steps_, static_cast<size_t>(steps_)});
     }
     rows_ = order.to(running_.device()) + first_row_;
   }
@@ -199,15 +209,20 @@ class TensorEngine : public Engine {
       grad = torch::autograd::grad({terms.loss.sum()}, {theta})[0];
     }
     const torch::Tensor norm = GradNorm(grad), loss = terms.loss.detach();
-    const torch::Tensor value_loss = terms.value_loss.defined() ? terms.value_loss : torch::zeros_like(loss);
-    const torch::Tensor row = torch::stack({loss, terms.policy_loss, value_loss, terms.entropy, terms.approx_kl,
-                                            terms.clip_fraction, norm}, 1).detach().to(torch::kFloat64);
+    const torch::Tensor value_loss =
+        terms.value_loss.defined() ? terms.value_loss : torch::zeros_like(loss);
+    const torch::Tensor row = torch::stack({loss, terms.policy_loss, value_loss, terms.entropy,
+                                            terms.approx_kl, terms.clip_fraction, norm},
+                                           1)
+                                  .detach()
+                                  .to(torch::kFloat64);
     trace_.select(1, step).copy_(torch::where(running_.unsqueeze(1), row, trace_.select(1, step)));
     last_kl_ = terms.approx_kl.detach();
     const torch::Tensor finite = loss.isfinite().logical_and(norm.isfinite());
     nonfinite_ = nonfinite_.logical_or(running_.logical_and(finite.logical_not()));
     running_ = running_.logical_and(finite);
-    const AgentBatch next = AdamStep(agents_, grad * ClipScale(norm, config_).unsqueeze(1), config_);
+    const AgentBatch next =
+        AdamStep(agents_, grad * ClipScale(norm, config_).unsqueeze(1), config_);
     agents_ = Choose(running_, next, agents_);
   }
 
@@ -226,7 +241,8 @@ class TensorEngine : public Engine {
   static AgentBatch Choose(const torch::Tensor& mask, const AgentBatch& yes, const AgentBatch& no) {
     const torch::Tensor rows = mask.unsqueeze(1);
     return {torch::where(rows, yes.theta, no.theta), torch::where(rows, yes.adam_m, no.adam_m),
-            torch::where(rows, yes.adam_v, no.adam_v), torch::where(mask, yes.adam_steps, no.adam_steps)};
+            torch::where(rows, yes.adam_v, no.adam_v),
+            torch::where(mask, yes.adam_steps, no.adam_steps)};
   }
 
   const ParamLayout layout_;
@@ -244,8 +260,9 @@ class TensorEngine : public Engine {
 };
 
 template <typename T>
-absl::Status KernelValues(const AgentShape& shape, const PpoConfig& config, const torch::Tensor& theta,
-                          const torch::Tensor& observations, WorkerPool* pool, torch::Tensor* values) {
+absl::Status KernelValues(const AgentShape& shape, const PpoConfig& config,
+                          const torch::Tensor& theta, const torch::Tensor& observations,
+                          WorkerPool* pool, torch::Tensor* values) {
   const int64_t rows = observations.size(1);
   *values = torch::empty({theta.size(0), rows}, theta.options());
   const AgentShape sizes = shape;
@@ -257,8 +274,9 @@ absl::Status KernelValues(const AgentShape& shape, const PpoConfig& config, cons
   });
 }
 
-absl::Status Values(bool kernels, const AgentShape& shape, const PpoConfig& config, const torch::Tensor& theta,
-                    const torch::Tensor& observations, WorkerPool* pool, torch::Tensor* values) {
+absl::Status Values(bool kernels, const AgentShape& shape, const PpoConfig& config,
+                    const torch::Tensor& theta, const torch::Tensor& observations, WorkerPool* pool,
+                    torch::Tensor* values) {
   if (!kernels) {
     *values = Forward(SplitAgents(AgentLayout(shape), theta).value, observations).squeeze(-1);
     return absl::OkStatus();
@@ -269,28 +287,32 @@ absl::Status Values(bool kernels, const AgentShape& shape, const PpoConfig& conf
 }
 
 template <typename T>
-absl::Status RunKernels(const AgentShape& shape, const PpoConfig& config, const MinibatchOrder& order,
-                        const TrainingData& data, WorkerPool* pool, UpdateResult* result,
-                        std::vector<char>* nonfinite) {
+absl::Status RunKernels(const AgentShape& shape, const PpoConfig& config,
+                        const MinibatchOrder& order, const TrainingData& data, WorkerPool* pool,
+                        UpdateResult* result, std::vector<char>* nonfinite) {
   return ParallelFor(pool, data.advantages.size(0), [&](int64_t s) {
-    KernelEngine<T> engine(shape, config, order, data, s, &result->agents, &result->trace, nonfinite);
+    KernelEngine<T> engine(shape, config, order, data, s, &result->agents, &result->trace,
+                           nonfinite);
     RunEpochs(config, data.advantages.size(1), &engine);
     engine.Finish();
     return absl::OkStatus();
   });
 }
 
-absl::Status CheckShape(const char* name, const torch::Tensor& x, const std::vector<int64_t>& want) {
+absl::Status CheckShape(const char* name, const torch::Tensor& x,
+                        const std::vector<int64_t>& want) {
   if (!x.defined()) return absl::InvalidArgumentError(absl::StrCat(name, ": missing"));
   if (x.sizes() != torch::IntArrayRef(want)) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": shape [", absl::StrJoin(x.sizes().vec(), ", "),
-                                                   "], expected [", absl::StrJoin(want, ", "), "]"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": shape [", absl::StrJoin(x.sizes().vec(), ", "), "], expected [",
+                     absl::StrJoin(want, ", "), "]"));
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const Segment& segment,
-                        const torch::Tensor& signal, const PpoConfig& config, GradientSource gradient) {
+                        const torch::Tensor& signal, const PpoConfig& config,
+                        GradientSource gradient) {
   const int64_t p = AgentLayout(shape).size();
   if (!signal.defined() || signal.dim() != 2 || signal.numel() == 0) {
     return absl::InvalidArgumentError("signal: expected shape [agents, steps], none of them zero");
@@ -300,20 +322,23 @@ absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const
   MENTOR_RETURN_IF_ERROR(CheckShape("adam_m", agents.adam_m, {s, p}));
   MENTOR_RETURN_IF_ERROR(CheckShape("adam_v", agents.adam_v, {s, p}));
   MENTOR_RETURN_IF_ERROR(CheckShape("adam_steps", agents.adam_steps, {s}));
-  MENTOR_RETURN_IF_ERROR(CheckShape("observations", segment.observations, {s, t, shape.observation_size}));
+  MENTOR_RETURN_IF_ERROR(
+      CheckShape("observations", segment.observations, {s, t, shape.observation_size}));
   MENTOR_RETURN_IF_ERROR(CheckShape("actions", segment.actions, {s, t, shape.action_size}));
   MENTOR_RETURN_IF_ERROR(CheckShape("log_probs", segment.log_probs, {s, t}));
   if (shape.critic) {
     MENTOR_RETURN_IF_ERROR(CheckShape("prev_done", segment.prev_done, {s, t}));
     MENTOR_RETURN_IF_ERROR(CheckShape("last_done", segment.last_done, {s}));
-    MENTOR_RETURN_IF_ERROR(CheckShape("next_observations", segment.next_observations, {s, shape.observation_size}));
+    MENTOR_RETURN_IF_ERROR(
+        CheckShape("next_observations", segment.next_observations, {s, shape.observation_size}));
   }
   const torch::Dtype dtype = agents.theta.scalar_type();
   if (dtype != torch::kFloat32 && dtype != torch::kFloat64) {
     return absl::InvalidArgumentError("theta: dtype must be float32 or float64");
   }
   if (gradient == GradientSource::kKernels && !agents.theta.is_cpu()) {
-    return absl::InvalidArgumentError("theta: the kernels are for the CPU; use GradientSource::kAutograd");
+    return absl::InvalidArgumentError(
+        "theta: the kernels are for the CPU; use GradientSource::kAutograd");
   }
   return CheckMinibatches(config.minibatches, config.normalize_advantage, t);
 }
@@ -323,10 +348,11 @@ std::vector<AgentReport> Reports(const torch::Tensor& trace, const std::vector<c
   for (size_t s = 0; s < reports.size(); ++s) {
     AgentReport& report = reports[s];
     report.nonfinite = nonfinite[s];
-    const double* row = trace.const_data_ptr<double>() + static_cast<int64_t>(s) * trace.size(1) * kNumTraceColumns;
+    const double* row =
+        trace.const_data_ptr<double>() + static_cast<int64_t>(s) * trace.size(1) * kNumTraceColumns;
     double sums[kNumTraceColumns] = {};
     for (int64_t i = 0; i < trace.size(1); ++i, row += kNumTraceColumns) {
-      // Every step that ran has an entropy: a parameter of the agent and finite, for it would have stopped before.
+      // Steps after a stop have none; an agent whose own log std is not finite has done no step.
       if (std::isnan(row[kEntropy])) break;
       ++report.optimizer_steps;
       for (int64_t k = 0; k < kNumTraceColumns; ++k) sums[k] += row[k];
@@ -343,14 +369,17 @@ std::vector<AgentReport> Reports(const torch::Tensor& trace, const std::vector<c
   return reports;
 }
 
-absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentBatch& agents, const Segment& segment,
-                                           const torch::Tensor& signal, const PpoConfig& config,
-                                           const MinibatchOrder& order, const PpoOptions& options) {
+absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentBatch& agents,
+                                           const Segment& segment, const torch::Tensor& signal,
+                                           const PpoConfig& config, const MinibatchOrder& order,
+                                           const PpoOptions& options) {
   const torch::Device device = agents.theta.device();
   const torch::Dtype dtype = agents.theta.scalar_type();
   const bool kernels = options.gradient == GradientSource::kKernels ||
                        (options.gradient == GradientSource::kDefault && device.is_cpu());
-  const auto convert = [&](const torch::Tensor& x) { return x.detach().to(device, dtype).contiguous(); };
+  const auto convert = [&](const torch::Tensor& x) {
+    return x.detach().to(device, dtype).contiguous();
+  };
   const torch::Tensor theta = agents.theta.detach().contiguous();
 
   UpdateResult result;
@@ -360,13 +389,15 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
   data.log_probs = convert(segment.log_probs);
   if (shape.critic) {
     // Once an update, with the weights that collected the segment.
-    MENTOR_RETURN_IF_ERROR(Values(kernels, shape, config, theta, data.observations, options.pool, &data.values));
+    MENTOR_RETURN_IF_ERROR(
+        Values(kernels, shape, config, theta, data.observations, options.pool, &data.values));
     torch::Tensor last;
-    MENTOR_RETURN_IF_ERROR(Values(kernels, shape, config, theta, convert(segment.next_observations).unsqueeze(1),
-                                  options.pool, &last));
+    MENTOR_RETURN_IF_ERROR(Values(kernels, shape, config, theta,
+                                  convert(segment.next_observations).unsqueeze(1), options.pool,
+                                  &last));
     result.last_values = last.squeeze(1);
-    const Advantages gae = Gae(signal, data.values, segment.prev_done, segment.last_done, result.last_values,
-                               config.gamma, config.gae_lambda);
+    const Advantages gae = Gae(signal, data.values, segment.prev_done, segment.last_done,
+                               result.last_values, config.gamma, config.gae_lambda);
     data.advantages = convert(gae.advantages);
     data.returns = convert(gae.returns);
     result.values = data.values;
@@ -379,10 +410,10 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
   const int64_t num_agents = signal.size(0), steps = signal.size(1);
   std::vector<char> nonfinite(num_agents, 0);
   if (kernels) {
-    result.agents = {theta.clone(), agents.adam_m.detach().to(dtype).clone(at::MemoryFormat::Contiguous),
-                     agents.adam_v.detach().to(dtype).clone(at::MemoryFormat::Contiguous),
-                     agents.adam_steps.to(torch::kInt64).clone(at::MemoryFormat::Contiguous)};
-    result.trace = torch::full({num_agents, NumSteps(config, steps), kNumTraceColumns}, kNaN, torch::kFloat64);
+    result.agents = {theta.clone(), convert(agents.adam_m).clone(), convert(agents.adam_v).clone(),
+                     agents.adam_steps.to(device, torch::kInt64).contiguous().clone()};
+    result.trace =
+        torch::full({num_agents, NumSteps(config, steps), kNumTraceColumns}, kNaN, torch::kFloat64);
     MENTOR_RETURN_IF_ERROR(
         dtype == torch::kFloat32
             ? RunKernels<float>(shape, config, order, data, options.pool, &result, &nonfinite)
@@ -404,9 +435,10 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
 
 }  // namespace
 
-absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch& agents, const Segment& segment,
-                                       const torch::Tensor& signal, const PpoConfig& config,
-                                       const MinibatchOrder& order, const PpoOptions& options) {
+absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch& agents,
+                                       const Segment& segment, const torch::Tensor& signal,
+                                       const PpoConfig& config, const MinibatchOrder& order,
+                                       const PpoOptions& options) {
   const c10::AutoGradMode gradients_off(false);
   try {
     MENTOR_RETURN_IF_ERROR(CheckInput(shape, agents, segment, signal, config, options.gradient));

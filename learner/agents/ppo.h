@@ -1,5 +1,6 @@
-// One PPO update of all agents of a shard (ppo.md section 6). A pure function: the same input gives the same bits on any
-// number of threads, and on the CPU an agent's bits do not depend on which other agents share the batch.
+// One PPO update of all agents of a shard (ppo.md section 6). A pure function: the same input gives
+// the same bits on any number of threads, and on the CPU an agent's bits do not depend on which
+// other agents share the batch.
 #pragma once
 
 #include <torch/types.h>
@@ -40,25 +41,34 @@ struct AgentReport {
   double clip_fraction = 0;
   double grad_norm = 0;  // Before clipping.
   int64_t optimizer_steps = 0;
-  bool nonfinite = false;  // Loss or gradient was not finite: the agent stays as it was before the update.
+  bool nonfinite =
+      false;  // Loss or gradient was not finite: the agent stays as it was before the update.
 };
 
 // Columns of UpdateResult::trace.
 enum TraceColumn : int64_t {
-  kLoss, kPolicyLoss, kValueLoss, kEntropy, kApproxKl, kClipFraction, kGradNorm, kNumTraceColumns
+  kLoss,
+  kPolicyLoss,
+  kValueLoss,
+  kEntropy,
+  kApproxKl,
+  kClipFraction,
+  kGradNorm,
+  kNumTraceColumns
 };
 
 struct UpdateResult {
   AgentBatch agents;
   std::vector<AgentReport> reports;  // [S]
   int64_t nonfinite = 0;             // Agents whose update was skipped.
-  torch::Tensor trace;               // [S, steps, kNumTraceColumns] float64; NaN after an early stop
+  torch::Tensor trace;  // [S, steps, kNumTraceColumns] float64; NaN after an early stop
   // What the update aimed at, with a critic: [S, T] and, for last_values, [S]; dtype of theta.
   torch::Tensor values, last_values, advantages, returns;
 };
 
-// signal [S, T]: rewards when shape.critic, else advantages. Tensors of the segment and the signal may have any floating
-// dtype on any device; the arithmetic is that of agents.theta. Errors name the tensor and the shape expected.
+// signal [S, T]: rewards when shape.critic, else advantages. Tensors of the segment and the signal
+// may have any floating dtype on any device; the arithmetic is that of agents.theta. Errors name
+// the tensor and the shape expected.
 absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch& agents,
                                        const Segment& segment, const torch::Tensor& signal,
                                        const PpoConfig& config, const MinibatchOrder& order,

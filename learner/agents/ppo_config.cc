@@ -33,16 +33,18 @@ PpoConfig PpoConfigFromSpec(const v1::AgentSpec& spec, int64_t update, int64_t n
 
 absl::Status CheckMinibatches(int64_t minibatches, bool normalize_advantage, int64_t steps) {
   if (minibatches < 1 || minibatches > steps) {
-    return absl::InvalidArgumentError(absl::StrCat("agent.minibatches: ", minibatches, " minibatches of ", steps,
-                                                   " steps; use 1 to ", steps));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "agent.minibatches: ", minibatches, " minibatches of ", steps, " steps; use 1 to ", steps));
   }
   if (!normalize_advantage) return absl::OkStatus();
   const int64_t size = steps / minibatches, rest = steps % size;
   if (size > 1 && rest != 1) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "agent.minibatches: ", minibatches, " minibatches of ", steps, " steps leave a minibatch of one step, whose ",
-      "advantage cannot be standardised; change minibatches or lifetime.steps_per_iteration, or set ",
-      "agent.normalize_advantage to false"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("agent.minibatches: ", minibatches, " minibatches of ", steps,
+                   " steps leave a minibatch of one step, whose ",
+                   "advantage cannot be standardised; change minibatches or "
+                   "lifetime.steps_per_iteration, or set ",
+                   "agent.normalize_advantage to false"));
 }
 
 }  // namespace mentor::learner

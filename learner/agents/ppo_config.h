@@ -28,14 +28,14 @@ struct PpoConfig {
   bool normalize_advantage = true;
   double advantage_epsilon = 1e-8;
   bool clip_value_loss = false;
-  std::optional<double> target_kl;  // Unset: an update never stops early.
+  std::optional<double> target_kl = std::nullopt;  // Unset: an update never stops early.
 };
 
 // update counts from 1 to num_updates = inner iterations - 1; it matters for annealing only.
 PpoConfig PpoConfigFromSpec(const v1::AgentSpec& spec, int64_t update, int64_t num_updates);
 
-// INVALID_ARGUMENT when T steps cannot be cut into these minibatches: fewer steps than minibatches, or, with
-// standardised advantages, a minibatch of a single step, which has no standard deviation.
+// INVALID_ARGUMENT when T steps cannot be cut into these minibatches: fewer steps than minibatches,
+// or, with standardised advantages, a minibatch of a single step, which has no standard deviation.
 absl::Status CheckMinibatches(int64_t minibatches, bool normalize_advantage, int64_t steps);
 
 }  // namespace mentor::learner

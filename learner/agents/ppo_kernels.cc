@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "common/check.h"
 #include "common/exact_math.h"
@@ -13,10 +12,12 @@ namespace {
 
 constexpr double kHalfLog2Pi = 0.91893853320467274178;
 
-int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+int64_t RoundUp(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
-// Distance between rows for n columns: whole registers, and never a multiple of 128 bytes, so that the rows of one tile
-// column do not compete for a few sets of the first-level cache.
+// Distance between rows for n columns: whole registers, and never a multiple of 128 bytes, so that
+// the rows of one tile column do not compete for a few sets of the first-level cache.
 template <typename T>
 int64_t Stride(int64_t n) {
   const int64_t stride = RoundUp(n, Simd<T>::kWidth);
@@ -25,7 +26,8 @@ int64_t Stride(int64_t n) {
 
 template <typename T>
 Matrix<const T> CopyRows(int64_t rows, int64_t columns, Matrix<const T> from, Matrix<T> to) {
-  for (int64_t m = 0; m < rows; ++m) std::copy_n(from.data + m * from.stride, columns, to.data + m * to.stride);
+  for (int64_t m = 0; m < rows; ++m)
+    std::copy_n(from.data + m * from.stride, columns, to.data + m * to.stride);
   return {to.data, to.stride};
 }
 
@@ -47,11 +49,12 @@ struct PpoKernels<T>::Network {
   int64_t w1, b1, w2, b2, w3, b3;  // Offsets in theta.
   int64_t hidden_stride, out_stride;
   // Padding stays zero: it makes neither values nor gradients.
-  std::vector<T> w1t, w2t, w3t;     // Transposed: [in, hidden], [hidden, hidden], [hidden, out]
-  std::vector<T> w2_rows, w3_rows;  // As in theta, padded; empty when theta's own rows are whole registers
+  std::vector<T> w1t, w2t, w3t;  // Transposed: [in, hidden], [hidden, hidden], [hidden, out]
+  // As in theta, padded; empty when theta's own rows are whole registers.
+  std::vector<T> w2_rows, w3_rows;
   std::vector<T> bias1, bias2, bias3;
-  std::vector<T> h1, h2;            // [rows, hidden]: activations, then gradients before the tanh
-  std::vector<T> y, dy;             // [rows, out]: output and its gradient
+  std::vector<T> h1, h2;  // [rows, hidden]: activations, then gradients before the tanh
+  std::vector<T> y, dy;   // [rows, out]: output and its gradient
 
   Network(int64_t in_size, int64_t hidden_size, int64_t out_size, int64_t offset, int64_t rows)
       : in(in_size), hidden(hidden_size), out(out_size) {
@@ -92,7 +95,8 @@ PpoKernels<T>::PpoKernels(const KernelSizes& sizes, const PpoConfig& config, int
   inputs_stride_ = Stride<T>(d);
   inputs_.resize(rows_max * inputs_stride_);
   advantages_.resize(rows_max);
-  scores_.resize(rows_max * a);
+  inverse_std_.resize(a);
+  dlog_std_.resize(a);
 }
 
 template <typename T>
@@ -107,10 +111,12 @@ void PpoKernels<T>::Forward(const T* theta, Network* n, int64_t rows) {
   std::copy_n(theta + n->b1, n->hidden, n->bias1.data());
   std::copy_n(theta + n->b2, n->hidden, n->bias2.data());
   std::copy_n(theta + n->b3, n->out, n->bias3.data());
-  Multiply<Left::kRows, Then::kBiasTanh, T>(rows, n->hidden, n->in, {inputs_.data(), inputs_stride_},
-                                            {n->w1t.data(), hs}, n->bias1.data(), {n->h1.data(), hs});
-  Multiply<Left::kRows, Then::kBiasTanh, T>(rows, n->hidden, n->hidden, {n->h1.data(), hs}, {n->w2t.data(), hs},
-                                            n->bias2.data(), {n->h2.data(), hs});
+  Multiply<Left::kRows, Then::kBiasTanh, T>(rows, n->hidden, n->in,
+                                            {inputs_.data(), inputs_stride_}, {n->w1t.data(), hs},
+                                            n->bias1.data(), {n->h1.data(), hs});
+  Multiply<Left::kRows, Then::kBiasTanh, T>(rows, n->hidden, n->hidden, {n->h1.data(), hs},
+                                            {n->w2t.data(), hs}, n->bias2.data(),
+                                            {n->h2.data(), hs});
   Multiply<Left::kRows, Then::kBias, T>(rows, n->out, n->hidden, {n->h2.data(), hs},
                                         {n->w3t.data(), n->out_stride}, n->bias3.data(),
                                         {n->y.data(), n->out_stride});
@@ -125,18 +131,21 @@ void PpoKernels<T>::Backward(const T* theta, Network* n, int64_t rows, T* grad) 
     w3 = CopyRows<T>(n->out, n->hidden, w3, {n->w3_rows.data(), hs});
   }
   // Output layer.
-  Multiply<Left::kColumns, Then::kStore, T>(n->out, n->hidden, rows, {n->dy.data(), os}, {n->h2.data(), hs}, nullptr,
-                                            {grad + n->w3, n->hidden});
+  Multiply<Left::kColumns, Then::kStore, T>(n->out, n->hidden, rows, {n->dy.data(), os},
+                                            {n->h2.data(), hs}, nullptr, {grad + n->w3, n->hidden});
   SumRows<T>(rows, n->out, {n->dy.data(), os}, grad + n->b3);
   // Second hidden layer: h2 becomes its gradient before the tanh.
-  Multiply<Left::kRows, Then::kTanhGrad, T>(rows, n->hidden, n->out, {n->dy.data(), os}, w3, nullptr, {n->h2.data(), hs});
-  Multiply<Left::kColumns, Then::kStore, T>(n->hidden, n->hidden, rows, {n->h2.data(), hs}, {n->h1.data(), hs},
-                                            nullptr, {grad + n->w2, n->hidden});
+  Multiply<Left::kRows, Then::kTanhGrad, T>(rows, n->hidden, n->out, {n->dy.data(), os}, w3,
+                                            nullptr, {n->h2.data(), hs});
+  Multiply<Left::kColumns, Then::kStore, T>(n->hidden, n->hidden, rows, {n->h2.data(), hs},
+                                            {n->h1.data(), hs}, nullptr, {grad + n->w2, n->hidden});
   SumRows<T>(rows, n->hidden, {n->h2.data(), hs}, grad + n->b2);
   // First hidden layer.
-  Multiply<Left::kRows, Then::kTanhGrad, T>(rows, n->hidden, n->hidden, {n->h2.data(), hs}, w2, nullptr, {n->h1.data(), hs});
+  Multiply<Left::kRows, Then::kTanhGrad, T>(rows, n->hidden, n->hidden, {n->h2.data(), hs}, w2,
+                                            nullptr, {n->h1.data(), hs});
   Multiply<Left::kColumns, Then::kStore, T>(n->hidden, n->in, rows, {n->h1.data(), hs},
-                                            {inputs_.data(), inputs_stride_}, nullptr, {grad + n->w1, n->in});
+                                            {inputs_.data(), inputs_stride_}, nullptr,
+                                            {grad + n->w1, n->in});
   SumRows<T>(rows, n->hidden, {n->h1.data(), hs}, grad + n->b1);
 }
 
@@ -157,7 +166,8 @@ void PpoKernels<T>::Values(const T* theta, const T* observations, int64_t rows, 
 template <typename T>
 MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>& data,
                                              std::span<const int64_t> rows, T* grad) {
-  const int64_t d = sizes_.observation_size, a = sizes_.action_size, count = static_cast<int64_t>(rows.size());
+  const int64_t d = sizes_.observation_size, a = sizes_.action_size,
+                count = static_cast<int64_t>(rows.size());
   MENTOR_CHECK(count > 0 && count <= rows_max_);
   for (int64_t b = 0; b < count; ++b) {
     std::copy_n(data.observations + rows[b] * d, d, &inputs_[b * inputs_stride_]);
@@ -172,31 +182,31 @@ MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>&
     double sum = 0, squares = 0;
     for (int64_t b = 0; b < count; ++b) sum += advantages_[b];
     const double mean = sum / n;
-    for (int64_t b = 0; b < count; ++b) squares += (advantages_[b] - mean) * (advantages_[b] - mean);
+    for (int64_t b = 0; b < count; ++b)
+      squares += (advantages_[b] - mean) * (advantages_[b] - mean);
     const double scale = 1 / (std::sqrt(squares / (n - 1)) + config_.advantage_epsilon);
     for (int64_t b = 0; b < count; ++b) advantages_[b] = (advantages_[b] - mean) * scale;
   }
 
-  // Policy. d log_prob / d mean = z / std, d log_prob / d log std = z^2 - 1 with z = (action - mean) / std.
+  // Policy. d log_prob / d mean = z / std and d log_prob / d log_std = z^2 - 1 with
+  // z = (action - mean) / std.
   MinibatchLoss result;
   const int64_t log_std = policy_->b3 + a;
   double log_prob_offset = 0;
   for (int64_t j = 0; j < a; ++j) {
     log_prob_offset -= theta[log_std + j] + kHalfLog2Pi;
     result.entropy += theta[log_std + j] + 0.5 + kHalfLog2Pi;
-    scores_[j] = exact::Exp(-static_cast<double>(theta[log_std + j]));  // 1 / std
+    inverse_std_[j] = exact::Exp(-static_cast<double>(theta[log_std + j]));
+    dlog_std_[j] = 0;
   }
-  std::vector<double>& inverse_std = scores_;
-  std::fill_n(grad + log_std, a, T{0});
   const double low = 1 - config_.clip, high = 1 + config_.clip;
-  std::vector<double> dlog_std(a);
   for (int64_t b = 0; b < count; ++b) {
     const T* mean = &policy_->y[b * policy_->out_stride];
     const T* action = data.actions + rows[b] * a;
     T* dmean = &policy_->dy[b * policy_->out_stride];
     double log_prob = log_prob_offset;
     for (int64_t j = 0; j < a; ++j) {
-      const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std[j];
+      const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std_[j];
       log_prob -= 0.5 * z * z;
     }
     const double log_ratio = log_prob - data.log_probs[rows[b]];
@@ -210,16 +220,17 @@ MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>&
     // Inside the range both are the same; outside, only the plain one has a gradient.
     const double weight = (plain || clamped == ratio ? -advantage : 0) * ratio / n;
     for (int64_t j = 0; j < a; ++j) {
-      const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std[j];
-      dmean[j] = static_cast<T>(weight * z * inverse_std[j]);
-      dlog_std[j] += weight * (z * z - 1);
+      const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std_[j];
+      dmean[j] = static_cast<T>(weight * z * inverse_std_[j]);
+      dlog_std_[j] += weight * (z * z - 1);
     }
   }
   result.policy_loss /= n;
   result.approx_kl /= n;
   result.clip_fraction /= n;
   result.loss = result.policy_loss - config_.entropy_coef * result.entropy;
-  for (int64_t j = 0; j < a; ++j) grad[log_std + j] = static_cast<T>(dlog_std[j] - config_.entropy_coef);
+  for (int64_t j = 0; j < a; ++j)
+    grad[log_std + j] = static_cast<T>(dlog_std_[j] - config_.entropy_coef);
   Backward(theta, policy_.get(), count, grad);
   if (!value_) return result;
 
@@ -231,8 +242,11 @@ MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>&
     double square = error * error, slope = error;
     if (config_.clip_value_loss) {
       const double old = data.values[rows[b]], change = value - old;
-      const double moved = change < -config_.clip ? -config_.clip : change > config_.clip ? config_.clip : change;
-      const double clipped_error = old + moved - target, clipped_square = clipped_error * clipped_error;
+      const double moved = change < -config_.clip  ? -config_.clip
+                           : change > config_.clip ? config_.clip
+                                                   : change;
+      const double clipped_error = old + moved - target,
+                   clipped_square = clipped_error * clipped_error;
       const double clipped_slope = moved == change ? clipped_error : 0;
       if (square < clipped_square) {
         slope = clipped_slope;
@@ -272,12 +286,13 @@ double SquaredNorm(std::span<const T> x) {
 }
 
 template <typename T>
-void AdamStepInPlace(const PpoConfig& config, int64_t step, double scale, std::span<const T> grad, T* theta, T* m,
-                     T* v) {
+void AdamStepInPlace(const PpoConfig& config, int64_t step, double scale, std::span<const T> grad,
+                     T* theta, T* m, T* v) {
   using S = Simd<T>;
   constexpr int64_t w = S::kWidth;
   const T beta1 = static_cast<T>(config.adam_beta1), beta2 = static_cast<T>(config.adam_beta2);
-  const T fresh1 = static_cast<T>(1 - config.adam_beta1), fresh2 = static_cast<T>(1 - config.adam_beta2);
+  const T fresh1 = static_cast<T>(1 - config.adam_beta1),
+          fresh2 = static_cast<T>(1 - config.adam_beta2);
   const T rate = static_cast<T>(config.learning_rate / (1 - Power(config.adam_beta1, step)));
   const T root = static_cast<T>(1 / std::sqrt(1 - Power(config.adam_beta2, step)));
   const T epsilon = static_cast<T>(config.adam_epsilon), factor = static_cast<T>(scale);
@@ -286,7 +301,8 @@ void AdamStepInPlace(const PpoConfig& config, int64_t step, double scale, std::s
   for (; i + w <= size; i += w) {
     const auto g = S::Mul(S::Load(grad.data() + i), S::Fill(factor));
     const auto m1 = S::Add(S::Mul(S::Fill(beta1), S::Load(m + i)), S::Mul(S::Fill(fresh1), g));
-    const auto v1 = S::Add(S::Mul(S::Fill(beta2), S::Load(v + i)), S::Mul(S::Fill(fresh2), S::Mul(g, g)));
+    const auto v1 =
+        S::Add(S::Mul(S::Fill(beta2), S::Load(v + i)), S::Mul(S::Fill(fresh2), S::Mul(g, g)));
     const auto denominator = S::Add(S::Mul(S::Sqrt(v1), S::Fill(root)), S::Fill(epsilon));
     S::Store(m + i, m1);
     S::Store(v + i, v1);
@@ -304,8 +320,9 @@ template class PpoKernels<float>;
 template class PpoKernels<double>;
 template double SquaredNorm<float>(std::span<const float>);
 template double SquaredNorm<double>(std::span<const double>);
-template void AdamStepInPlace<float>(const PpoConfig&, int64_t, double, std::span<const float>, float*, float*, float*);
-template void AdamStepInPlace<double>(const PpoConfig&, int64_t, double, std::span<const double>, double*, double*,
-                                      double*);
+template void AdamStepInPlace<float>(const PpoConfig&, int64_t, double, std::span<const float>,
+                                     float*, float*, float*);
+template void AdamStepInPlace<double>(const PpoConfig&, int64_t, double, std::span<const double>,
+                                      double*, double*, double*);
 
 }  // namespace mentor::learner

@@ -1,6 +1,7 @@
-// Loss and gradient of one agent's minibatch, and the optimizer's step, written out for the CPU (ppo.md section 6). The
-// same mathematics as ppo_loss.h and adam.h, which the tests compare, without LibTorch: no library decides the bits, so
-// they are the same on every CPU of the instruction set. float for production, double for tests.
+// Loss and gradient of one agent's minibatch, and the optimizer's step, written out for the CPU
+// (ppo.md section 6). The same mathematics as ppo_loss.h and adam.h, which the tests compare,
+// without LibTorch: no library decides the bits, so they are the same on every CPU of the
+// instruction set. float for production, double for tests.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +36,8 @@ struct MinibatchLoss {
   double loss = 0, policy_loss = 0, value_loss = 0, entropy = 0, approx_kl = 0, clip_fraction = 0;
 };
 
-// Parameters are in the order of AgentLayout (agent_shape.h). Holds scratch memory: one object a thread.
+// Parameters are in the order of AgentLayout (agent_shape.h). Holds scratch memory: one object a
+// thread.
 template <typename T>
 class PpoKernels {
  public:
@@ -46,7 +48,8 @@ class PpoKernels {
   void Values(const T* theta, const T* observations, int64_t rows, T* values);
 
   // Writes the gradient [P] of the loss of these rows; at most rows_max.
-  MinibatchLoss LossAndGradient(const T* theta, const AgentRows<T>& data, std::span<const int64_t> rows, T* grad);
+  MinibatchLoss LossAndGradient(const T* theta, const AgentRows<T>& data,
+                                std::span<const int64_t> rows, T* grad);
 
  private:
   struct Network;
@@ -61,7 +64,8 @@ class PpoKernels {
   std::unique_ptr<Network> policy_, value_;
   std::vector<T> inputs_;
   int64_t inputs_stride_ = 0;
-  std::vector<double> advantages_, scores_;
+  std::vector<double> advantages_;              // [rows]
+  std::vector<double> inverse_std_, dlog_std_;  // [A]
 };
 
 // Sum of squares, in a fixed order.
@@ -70,7 +74,7 @@ double SquaredNorm(std::span<const T> x);
 
 // One Adam step, number `step` of the agent's life, with the gradient times `scale`.
 template <typename T>
-void AdamStepInPlace(const PpoConfig& config, int64_t step, double scale, std::span<const T> grad, T* theta, T* m,
-                     T* v);
+void AdamStepInPlace(const PpoConfig& config, int64_t step, double scale, std::span<const T> grad,
+                     T* theta, T* m, T* v);
 
 }  // namespace mentor::learner

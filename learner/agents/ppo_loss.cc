@@ -12,7 +12,9 @@ torch::Tensor Standardised(const torch::Tensor& advantages, double epsilon) {
   return centred / (std.unsqueeze(1) + epsilon);
 }
 
-torch::Tensor Mean(const torch::Tensor& x) { return x.sum(1) / static_cast<double>(x.size(1)); }
+torch::Tensor Mean(const torch::Tensor& x) {
+  return x.sum(1) / static_cast<double>(x.size(1));
+}
 
 }  // namespace
 
@@ -24,10 +26,12 @@ LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const M
   terms.log_probs = LogProb(terms.mean, networks.log_std, batch.actions);
   const torch::Tensor log_ratio = terms.log_probs - batch.log_probs;
   terms.ratio = log_ratio.exp();
-  terms.advantages = config.normalize_advantage ? Standardised(batch.advantages, config.advantage_epsilon)
-                                                : batch.advantages;
-  terms.policy_loss = Mean(torch::maximum(-terms.advantages * terms.ratio,
-                                          -terms.advantages * terms.ratio.clamp(1 - config.clip, 1 + config.clip)));
+  terms.advantages = config.normalize_advantage
+                         ? Standardised(batch.advantages, config.advantage_epsilon)
+                         : batch.advantages;
+  terms.policy_loss =
+      Mean(torch::maximum(-terms.advantages * terms.ratio,
+                          -terms.advantages * terms.ratio.clamp(1 - config.clip, 1 + config.clip)));
   terms.entropy = Entropy(networks.log_std);
   terms.approx_kl = Mean((terms.ratio - 1) - log_ratio);
   terms.clip_fraction = Mean(((terms.ratio - 1).abs() > config.clip).to(theta.scalar_type()));
@@ -36,7 +40,8 @@ LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const M
     terms.values = Forward(networks.value, batch.observations).squeeze(-1);
     torch::Tensor square = (terms.values - batch.returns).square();
     if (config.clip_value_loss) {
-      const torch::Tensor clipped = batch.values + (terms.values - batch.values).clamp(-config.clip, config.clip);
+      const torch::Tensor clipped =
+          batch.values + (terms.values - batch.values).clamp(-config.clip, config.clip);
       square = torch::maximum(square, (clipped - batch.returns).square());
     }
     terms.value_loss = 0.5 * Mean(square);

@@ -1,5 +1,5 @@
-// The loss of one minibatch of S stacked agents as a pure differentiable function of theta (ppo.md section 6). Generic
-// in dtype and device; threads may share.
+// The loss of one minibatch of S stacked agents as a pure differentiable function of theta (ppo.md
+// section 6). Generic in dtype and device; threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -20,14 +20,15 @@ struct Minibatch {
 
 // Every term is per agent: sums and means never cross agents.
 struct LossTerms {
-  torch::Tensor mean;           // [S, B, A]
-  torch::Tensor log_probs;      // [S, B]
-  torch::Tensor ratio;          // [S, B]
-  torch::Tensor advantages;     // [S, B]: as used
-  torch::Tensor values;         // [S, B]; undefined without a critic
-  torch::Tensor entropy;        // [S]
-  torch::Tensor policy_loss;    // [S]
-  torch::Tensor value_loss;     // [S]: with its factor 0.5, without value_coef; undefined without a critic
+  torch::Tensor mean;         // [S, B, A]
+  torch::Tensor log_probs;    // [S, B]
+  torch::Tensor ratio;        // [S, B]
+  torch::Tensor advantages;   // [S, B]: as used
+  torch::Tensor values;       // [S, B]; undefined without a critic
+  torch::Tensor entropy;      // [S]
+  torch::Tensor policy_loss;  // [S]
+  torch::Tensor
+      value_loss;  // [S]: with its factor 0.5, without value_coef; undefined without a critic
   torch::Tensor approx_kl;      // [S]: mean of (ratio - 1) - ln ratio
   torch::Tensor clip_fraction;  // [S]
   torch::Tensor loss;           // [S]

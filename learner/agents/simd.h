@@ -1,10 +1,11 @@
-// Eight floats or four doubles of one AVX2 register behind one set of names, and tanh on them. Multiply-add is fused only
-// where the code says Fma, so results are the same on every CPU of the instruction set. Pure; threads may share.
+// Eight floats or four doubles of one AVX2 register behind one set of names, and tanh on them.
+// Multiply-add is fused only where the code says Fma, so results are the same on every CPU of the
+// instruction set. Pure; threads may share.
 #pragma once
 
-#include <immintrin.h>
-
 #include <cstdint>
+
+#include <immintrin.h>
 
 #include "common/exact_math.h"
 
@@ -52,8 +53,9 @@ struct Simd<float> {
     }
   }
 
-  // x P(x^2) / Q(x^2), a minimax fit of the relative error on [-9, 9] (2e-8 before rounding); beyond, the float nearest
-  // to tanh is one. NaN stays NaN. The error in units of the last place is bounded by ppo_kernels_test.cc.
+  // x P(x^2) / Q(x^2), a minimax fit of the relative error on [-9, 9] (2e-8 before rounding);
+  // beyond, the float nearest to tanh is one. NaN stays NaN. The error in units of the last place
+  // is bounded by ppo_kernels_test.cc.
   static Vector Tanh(Vector x) {
     // The order of the operands matters: min and max return the second one when one is NaN.
     x = _mm256_max_ps(Fill(-9.0f), _mm256_min_ps(Fill(9.0f), x));

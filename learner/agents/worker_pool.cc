@@ -36,7 +36,8 @@ absl::Status RunTask(const std::function<absl::Status(int64_t)>& task, int64_t i
 
 }  // namespace
 
-// One ParallelFor under way. Lives on the caller's stack; guarded by the pool's mutex but for the first two.
+// One ParallelFor under way. Lives on the caller's stack; guarded by the pool's mutex but for the
+// first two.
 struct WorkerPool::Job {
   const int64_t n;
   const std::function<absl::Status(int64_t)>& task;
@@ -107,9 +108,12 @@ absl::Status WorkerPool::ParallelFor(int64_t n, const std::function<absl::Status
   return job.failure;
 }
 
-double WorkerPool::CallerCpuSeconds() { return caller_cpu_seconds; }
+double WorkerPool::CallerCpuSeconds() {
+  return caller_cpu_seconds;
+}
 
-absl::Status ParallelFor(WorkerPool* pool, int64_t n, const std::function<absl::Status(int64_t)>& task) {
+absl::Status ParallelFor(WorkerPool* pool, int64_t n,
+                         const std::function<absl::Status(int64_t)>& task) {
   if (pool != nullptr) return pool->ParallelFor(n, task);
   absl::Status first;
   for (int64_t i = 0; i < n; ++i) first.Update(RunTask(task, i));

@@ -1,8 +1,12 @@
-// A fixed set of threads for tensor work, each running LibTorch single-threaded. Owned by the process, shared by its
-// shard runners and rules. Thread-safe and fair: the tasks of concurrent calls take turns, one task of each call in
-// turn. Which thread runs a task never changes a result: tasks write to their own slots, sums run afterwards.
+// A fixed set of threads for tensor work, each running LibTorch single-threaded. Owned by the
+// process, shared by its shard runners and rules. Thread-safe and fair: the tasks of concurrent
+// calls take turns, one task of each call in turn. Which thread runs a task never changes a result:
+// tasks write to their own slots, sums run afterwards.
 //
-//   MENTOR_RETURN_IF_ERROR(pool.ParallelFor(n, [&](int64_t i) { slots[i] = Work(i); return absl::OkStatus(); }));
+//   const absl::Status status = pool.ParallelFor(n, [&](int64_t i) {
+//     slots[i] = Work(i);
+//     return absl::OkStatus();
+//   });
 #pragma once
 
 #include <condition_variable>
@@ -28,9 +32,9 @@ class WorkerPool {
   // Calls with tasks that no thread has begun.
   int64_t num_waiting();
 
-  // Runs task(0) ... task(n-1) with gradients off and returns when all of them are done. The status is that of the
-  // failed task with the least index; a task that throws has failed with INTERNAL. Called from a task of a pool it runs
-  // on that thread, one after another.
+  // Runs task(0) ... task(n-1) with gradients off and returns when all of them are done. The status
+  // is that of the failed task with the least index; a task that throws has failed with INTERNAL.
+  // Called from a task of a pool it runs on that thread, one after another.
   absl::Status ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task);
 
   // CPU time that pools have spent on tasks of the calling thread so far. For reports.
@@ -50,6 +54,7 @@ class WorkerPool {
 };
 
 // The same loop on the calling thread when pool is null.
-absl::Status ParallelFor(WorkerPool* pool, int64_t n, const std::function<absl::Status(int64_t)>& task);
+absl::Status ParallelFor(WorkerPool* pool, int64_t n,
+                         const std::function<absl::Status(int64_t)>& task);
 
 }  // namespace mentor::learner

@@ -1,7 +1,6 @@
-// ppo.md section 11: gae, policy_forward, ppo_minibatch, ppo_update; in float64 with the tolerance of the file, and in
-// float32 with 1e-5 (forward), 1e-4 (gradients), 1e-3 (whole updates) of each tensor's greatest element.
-#include "tests/golden.h"
-
+// ppo.md section 11: gae, policy_forward, ppo_minibatch, ppo_update; in float64 with the tolerance
+// of the file, and in float32 with 1e-5 (forward), 1e-4 (gradients), 1e-3 (whole updates) of each
+// tensor's greatest element.
 #include <numeric>
 #include <set>
 
@@ -12,6 +11,7 @@
 #include "learner/agents/ppo.h"
 #include "learner/agents/ppo_kernels.h"
 #include "learner/agents/ppo_loss.h"
+#include "tests/golden.h"
 
 namespace mentor::learner {
 namespace {
@@ -42,7 +42,8 @@ class Expected {
     const std::vector<torch::Tensor> parts = layout.Split(got);
     for (size_t i = 0; i < parts.size(); ++i) {
       const std::string& parameter = layout.slices()[i].name;
-      Compare(name + " " + parameter, parts[i], ToTensor(expected_.at(name).at(parameter)), float_tolerance);
+      Compare(name + " " + parameter, parts[i], ToTensor(expected_.at(name).at(parameter)),
+              float_tolerance);
     }
     seen_.insert(name);
   }
@@ -55,10 +56,12 @@ class Expected {
   }
 
  private:
-  void Compare(const std::string& name, const torch::Tensor& got, const torch::Tensor& want, double float_tolerance) {
+  void Compare(const std::string& name, const torch::Tensor& got, const torch::Tensor& want,
+               double float_tolerance) {
     Tolerance tolerance = file_;
     if (dtype_ == torch::kFloat32) {
-      tolerance = {.rel = float_tolerance, .abs = float_tolerance * want.abs().max().item<double>() + 1e-12};
+      tolerance = {.rel = float_tolerance,
+                   .abs = float_tolerance * want.abs().max().item<double>() + 1e-12};
     }
     CheckNear(name, got, want.reshape_as(got), tolerance);
   }
@@ -74,38 +77,59 @@ PpoConfig ConfigOf(const Json& json) {
   PpoConfig config;
   bool clip_grad = true;
   for (const auto& [key, value] : json.items()) {
-    if (key == "clip") config.clip = value;
-    else if (key == "normalize_advantage") config.normalize_advantage = value;
-    else if (key == "adv_eps") config.advantage_epsilon = value;
-    else if (key == "entropy_coef") config.entropy_coef = value;
-    else if (key == "value_coef") config.value_coef = value;
-    else if (key == "clip_value_loss") config.clip_value_loss = value;
-    else if (key == "clip_grad") clip_grad = value;
-    else if (key == "max_grad_norm") config.max_grad_norm = value.is_null() ? std::nullopt : std::optional<double>(value);
-    else if (key == "lr") config.learning_rate = value;
-    else if (key == "beta1") config.adam_beta1 = value;
-    else if (key == "beta2") config.adam_beta2 = value;
-    else if (key == "adam_eps") config.adam_epsilon = value;
-    else if (key == "minibatches") config.minibatches = value;
-    else if (key == "epochs") config.epochs = value;
-    else if (key == "gamma") config.gamma = value;
-    else if (key == "lambda") config.gae_lambda = value;
-    else if (key == "target_kl") config.target_kl = value.is_null() ? std::nullopt : std::optional<double>(value);
-    else if (key != "critic") FAIL("unknown key of config: " << key);
+    if (key == "clip")
+      config.clip = value;
+    else if (key == "normalize_advantage")
+      config.normalize_advantage = value;
+    else if (key == "adv_eps")
+      config.advantage_epsilon = value;
+    else if (key == "entropy_coef")
+      config.entropy_coef = value;
+    else if (key == "value_coef")
+      config.value_coef = value;
+    else if (key == "clip_value_loss")
+      config.clip_value_loss = value;
+    else if (key == "clip_grad")
+      clip_grad = value;
+    else if (key == "max_grad_norm")
+      config.max_grad_norm = value.is_null() ? std::nullopt : std::optional<double>(value);
+    else if (key == "lr")
+      config.learning_rate = value;
+    else if (key == "beta1")
+      config.adam_beta1 = value;
+    else if (key == "beta2")
+      config.adam_beta2 = value;
+    else if (key == "adam_eps")
+      config.adam_epsilon = value;
+    else if (key == "minibatches")
+      config.minibatches = value;
+    else if (key == "epochs")
+      config.epochs = value;
+    else if (key == "gamma")
+      config.gamma = value;
+    else if (key == "lambda")
+      config.gae_lambda = value;
+    else if (key == "target_kl")
+      config.target_kl = value.is_null() ? std::nullopt : std::optional<double>(value);
+    else if (key != "critic")
+      FAIL("unknown key of config: " << key);
   }
   if (!clip_grad) config.max_grad_norm.reset();
   return config;
 }
 
 AgentShape ShapeOf(const Json& json) {
-  return {.observation_size = json.at("D"), .action_size = json.at("A"), .hidden_units = json.at("H"),
+  return {.observation_size = json.at("D"),
+          .action_size = json.at("A"),
+          .hidden_units = json.at("H"),
           .critic = json.at("params").contains("critic.W1")};
 }
 
 // Named tensors [S, ...] as theta [S, P].
 torch::Tensor Flat(const ParamLayout& layout, const Json& tensors, torch::Dtype dtype) {
   std::vector<torch::Tensor> parts;
-  for (const ParamSlice& slice : layout.slices()) parts.push_back(ToTensor(tensors.at(slice.name), dtype).flatten(1));
+  for (const ParamSlice& slice : layout.slices())
+    parts.push_back(ToTensor(tensors.at(slice.name), dtype).flatten(1));
   REQUIRE(tensors.size() == layout.slices().size());
   return torch::cat(parts, 1);
 }
@@ -119,9 +143,10 @@ TEST_CASE("golden: gae", "[golden]") {
   for (const Json& json : file.at("cases")) {
     for (torch::Dtype dtype : {torch::kFloat64, torch::kFloat32}) {
       INFO(json.at("name") << " " << dtype);
-      const Advantages got = Gae(ToTensor(json.at("rewards"), dtype), ToTensor(json.at("values"), dtype),
-                                 ToTensor(json.at("prev_done"), dtype), ToTensor(json.at("last_done"), dtype),
-                                 ToTensor(json.at("last_value"), dtype), json.at("gamma"), json.at("lambda"));
+      const Advantages got =
+          Gae(ToTensor(json.at("rewards"), dtype), ToTensor(json.at("values"), dtype),
+              ToTensor(json.at("prev_done"), dtype), ToTensor(json.at("last_done"), dtype),
+              ToTensor(json.at("last_value"), dtype), json.at("gamma"), json.at("lambda"));
       Expected expected(file, json, dtype);
       expected.Check("advantages", got.advantages, kForward);
       expected.Check("returns", got.returns, kForward);
@@ -138,7 +163,8 @@ TEST_CASE("golden: policy_forward", "[golden]") {
       const torch::Tensor theta = Flat(layout, json.at("params"), dtype);
       const AgentNetworks networks = SplitAgents(layout, theta);
       const torch::Tensor observations = ToTensor(json.at("obs"), dtype);
-      const torch::Tensor mean = Forward(networks.policy, observations), std = networks.log_std.exp();
+      const torch::Tensor mean = Forward(networks.policy, observations),
+                          std = networks.log_std.exp();
       const torch::Tensor action = mean + std.unsqueeze(1) * ToTensor(json.at("noise"), dtype);
       Expected expected(file, json.at("expected"), dtype);
       expected.Check("mean", mean, kForward);
@@ -167,8 +193,9 @@ TEST_CASE("golden: ppo_minibatch through LibTorch", "[golden]") {
       const ParamLayout layout = AgentLayout(shape);
       const torch::Tensor theta = Flat(layout, json.at("params"), dtype).requires_grad_(true);
       const Json& b = json.at("batch");
-      const Minibatch batch{ToTensor(b.at("obs"), dtype),  ToTensor(b.at("act"), dtype), ToTensor(b.at("logp_old"), dtype),
-                            ToTensor(b.at("adv"), dtype),  Optional(b, "ret", dtype),    Optional(b, "value_old", dtype)};
+      const Minibatch batch{ToTensor(b.at("obs"), dtype),      ToTensor(b.at("act"), dtype),
+                            ToTensor(b.at("logp_old"), dtype), ToTensor(b.at("adv"), dtype),
+                            Optional(b, "ret", dtype),         Optional(b, "value_old", dtype)};
       const LossTerms terms = PpoLoss(layout, theta, batch, config);
       const torch::Tensor grad = torch::autograd::grad({terms.loss.sum()}, {theta})[0];
       const torch::Tensor norm = GradNorm(grad);
@@ -193,10 +220,12 @@ TEST_CASE("golden: ppo_minibatch through LibTorch", "[golden]") {
       }
       expected.CheckParameters("grad", layout, grad, kGradient);
 
-      const AgentBatch before{theta.detach(), Flat(layout, json.at("adam_m"), dtype),
-                              Flat(layout, json.at("adam_v"), dtype),
-                              torch::full({theta.size(0)}, json.at("adam_steps_before").get<int64_t>(), torch::kInt64)};
-      const AgentBatch after = AdamStep(before, grad * ClipScale(norm, config).unsqueeze(1), config);
+      const AgentBatch before{
+          theta.detach(), Flat(layout, json.at("adam_m"), dtype),
+          Flat(layout, json.at("adam_v"), dtype),
+          torch::full({theta.size(0)}, json.at("adam_steps_before").get<int64_t>(), torch::kInt64)};
+      const AgentBatch after =
+          AdamStep(before, grad * ClipScale(norm, config).unsqueeze(1), config);
       expected.CheckParameters("params_after", layout, after.theta, kGradient);
       expected.CheckParameters("adam_m_after", layout, after.adam_m, kGradient);
       expected.CheckParameters("adam_v_after", layout, after.adam_v, kGradient);
@@ -214,9 +243,12 @@ void CheckMinibatchOfKernels(torch::Dtype dtype) {
     const AgentShape shape = ShapeOf(json);
     const ParamLayout layout = AgentLayout(shape);
     const Json& b = json.at("batch");
-    const torch::Tensor observations = ToTensor(b.at("obs"), dtype), actions = ToTensor(b.at("act"), dtype),
-                        log_probs = ToTensor(b.at("logp_old"), dtype), advantages = ToTensor(b.at("adv"), dtype);
-    const torch::Tensor returns = Optional(b, "ret", dtype), values = Optional(b, "value_old", dtype);
+    const torch::Tensor observations = ToTensor(b.at("obs"), dtype),
+                        actions = ToTensor(b.at("act"), dtype),
+                        log_probs = ToTensor(b.at("logp_old"), dtype),
+                        advantages = ToTensor(b.at("adv"), dtype);
+    const torch::Tensor returns = Optional(b, "ret", dtype),
+                        values = Optional(b, "value_old", dtype);
     AgentBatch agents = NewAgents(Flat(layout, json.at("params"), dtype));
     agents.adam_m = Flat(layout, json.at("adam_m"), dtype);
     agents.adam_v = Flat(layout, json.at("adam_v"), dtype);
@@ -232,19 +264,21 @@ void CheckMinibatchOfKernels(torch::Dtype dtype) {
                               advantages[s].data_ptr<T>(),
                               shape.critic ? returns[s].data_ptr<T>() : nullptr,
                               shape.critic ? values[s].data_ptr<T>() : nullptr};
-      PpoKernels<T> kernels({shape.observation_size, shape.action_size, shape.hidden_units, shape.critic}, config,
-                            count);
+      PpoKernels<T> kernels(
+          {shape.observation_size, shape.action_size, shape.hidden_units, shape.critic}, config,
+          count);
       const MinibatchLoss loss =
           kernels.LossAndGradient(agents.theta[s].data_ptr<T>(), data, rows, grad[s].data_ptr<T>());
       const std::span<const T> g(grad[s].data_ptr<T>(), layout.size());
       const double norm = std::sqrt(SquaredNorm<T>(g));
-      const double scale = config.max_grad_norm ? std::min(1.0, *config.max_grad_norm / (norm + 1e-6)) : 1.0;
+      const double scale =
+          config.max_grad_norm ? std::min(1.0, *config.max_grad_norm / (norm + 1e-6)) : 1.0;
       AdamStepInPlace<T>(config, json.at("adam_steps_before").get<int64_t>() + 1, scale, g,
                          agents.theta[s].data_ptr<T>(), agents.adam_m[s].data_ptr<T>(),
                          agents.adam_v[s].data_ptr<T>());
       int64_t i = 0;
-      for (double term : {loss.loss, loss.policy_loss, loss.value_loss, loss.entropy, loss.approx_kl,
-                          loss.clip_fraction, norm}) {
+      for (double term : {loss.loss, loss.policy_loss, loss.value_loss, loss.entropy,
+                          loss.approx_kl, loss.clip_fraction, norm}) {
         terms[i++][s] = term;
       }
     }
@@ -294,7 +328,8 @@ TEST_CASE("golden: ppo_update", "[golden]") {
         segment.next_observations = Optional(json, "next_obs", dtype);
         const torch::Tensor mean = Forward(networks.policy, segment.observations);
         segment.log_probs = LogProb(mean, networks.log_std, segment.actions);
-        const torch::Tensor signal = ToTensor(json.at(shape.critic ? "rewards" : "signal_as_advantage"), dtype);
+        const torch::Tensor signal =
+            ToTensor(json.at(shape.critic ? "rewards" : "signal_as_advantage"), dtype);
         const torch::Tensor perms = ToTensor(json.at("perms")).to(torch::kInt64);
         const MinibatchOrder order = [&](int64_t agent, int64_t epoch, std::span<int64_t> out) {
           const torch::Tensor perm = perms[agent][epoch].contiguous();
@@ -303,11 +338,12 @@ TEST_CASE("golden: ppo_update", "[golden]") {
 
         // What the noise made of the mean is the stored action.
         Expected expected(file, json.at("expected"), dtype);
-        CheckNear("actions", mean + networks.log_std.exp().unsqueeze(1) * ToTensor(json.at("noise"), dtype),
+        CheckNear("actions",
+                  mean + networks.log_std.exp().unsqueeze(1) * ToTensor(json.at("noise"), dtype),
                   segment.actions, {.rel = 1e-5, .abs = 1e-5});
         expected.Check("logp_old", segment.log_probs, kForward);
-        const auto result =
-            PpoUpdate(shape, NewAgents(theta), segment, signal, config, order, {.gradient = gradient});
+        const auto result = PpoUpdate(shape, NewAgents(theta), segment, signal, config, order,
+                                      {.gradient = gradient});
         REQUIRE(result.ok());
         CHECK(result->nonfinite == 0);
         if (shape.critic) {
@@ -318,10 +354,13 @@ TEST_CASE("golden: ppo_update", "[golden]") {
         }
         const int64_t optimizer_steps = json.at("expected").at("optimizer_steps");
         expected.Seen("optimizer_steps");
-        for (const AgentReport& report : result->reports) CHECK(report.optimizer_steps == optimizer_steps);
+        for (const AgentReport& report : result->reports)
+          CHECK(report.optimizer_steps == optimizer_steps);
         CHECK(result->agents.adam_steps.eq(optimizer_steps).all().item<bool>());
-        const torch::Tensor trace = torch::stack({result->trace.select(2, kLoss), result->trace.select(2, kGradNorm),
-                                                  result->trace.select(2, kApproxKl)}, 2);
+        const torch::Tensor trace =
+            torch::stack({result->trace.select(2, kLoss), result->trace.select(2, kGradNorm),
+                          result->trace.select(2, kApproxKl)},
+                         2);
         expected.Check("trace", trace, kUpdate);
         expected.CheckParameters("params_after", layout, result->agents.theta, kUpdate);
         expected.CheckParameters("adam_m_after", layout, result->agents.adam_m, kUpdate);
