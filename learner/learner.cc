@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/check.h"
 #include "common/failpoint.h"
 #include "common/hash.h"
 #include "common/log.h"
@@ -246,15 +247,16 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     return results;
   };
 
-  absl::StatusOr<ShardReport> report = CheckShard(job->shard);
-  if (report.status().ok() && job->shard.reward_source() == v1::REWARD_SOURCE_SIGNAL && !job->signal_weights.defined()) {
-    report = absl::InvalidArgumentError("the shard came before its signal weights");
-  }
-  if (report.status().ok()) {
-    report = RunShard({.shard = &job->shard, .unit_shard = job->unit_shard, .signal_weights = job->signal_weights,
-                       .pool = pool_.get()},
-                      run_units, emit, job->cancel);
-  }
+  const auto run = [&]() -> absl::StatusOr<ShardReport> {
+    MENTOR_RETURN_IF_ERROR(CheckShard(job->shard));
+    if (job->shard.reward_source() == v1::REWARD_SOURCE_SIGNAL && !job->signal_weights.defined()) {
+      return absl::InvalidArgumentError("the shard came before its signal weights");
+    }
+    return RunShard({.shard = &job->shard, .unit_shard = job->unit_shard, .signal_weights = job->signal_weights,
+                     .pool = pool_.get()},
+                    run_units, emit, job->cancel);
+  };
+  const absl::StatusOr<ShardReport> report = run();
   if (job->cancel) return;
 
   v1::RunRequest message;

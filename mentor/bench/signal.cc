@@ -6,11 +6,16 @@ namespace mentor::bench {
 namespace {
 
 absl::StatusOr<Figures> Run(const Settings& settings) {
-  const meta_learner::RuleBenchOptions options{.rounds = settings.rounds};
+  const meta_learner::BenchRulesOptions options{.rounds = settings.rounds};
   Figures figures;
-  for (const auto& numbers : {meta_learner::BenchSignal(options), meta_learner::BenchOuterPpo(options)}) {
-    for (const meta_learner::BenchNumber& number : numbers) figures[number.name] = {number.value, number.unit, ""};
-  }
+  const auto add = [&](const std::string& part, const std::map<std::string, double>& numbers) {
+    for (const auto& [name, value] : numbers) {
+      const char* unit = name.ends_with("_us") ? "us" : name.ends_with("_s") ? "s" : name == "gflop" ? "GFLOP" : "ratio";
+      figures[part + "/" + name] = {value, unit, ""};
+    }
+  };
+  add("signal", meta_learner::BenchSignal(options));
+  add("outer_ppo", meta_learner::BenchOuterPpo(options));
   return figures;
 }
 
