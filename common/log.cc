@@ -13,6 +13,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "common/status.h"
+
 namespace mentor::log {
 namespace {
 
@@ -70,6 +72,12 @@ absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size
 }  // namespace
 
 Field::Field(std::string_view key, std::string_view value) : key_(key), json_(Quoted(value)) {}
+
+Field::Field(std::string_view key, const absl::Status& value) : key_(key) {
+  std::string text = value.ok() ? "OK" : absl::StrCat(absl::StatusCodeToString(value.code()), ": ", value.message());
+  if (const std::string reason = ReasonOf(value); !reason.empty()) absl::StrAppend(&text, " [", reason, "]");
+  json_ = Quoted(text);
+}
 
 Field::Field(std::string_view key, double value) : key_(key) {
   char buffer[32];

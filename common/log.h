@@ -42,7 +42,7 @@ class Field {
   Field(std::string_view key, const char* value) : Field(key, std::string_view(value)) {}
   Field(std::string_view key, const std::string& value) : Field(key, std::string_view(value)) {}
   Field(std::string_view key, absl::string_view value) : Field(key, std::string_view(value.data(), value.size())) {}
-  Field(std::string_view key, const absl::Status& value) : Field(key, value.ToString()) {}
+  Field(std::string_view key, const absl::Status& value);  // "CODE: message [REASON]"
   Field(std::string_view key, bool value) : key_(key), json_(value ? "true" : "false") {}
   Field(std::string_view key, double value);
   template <typename Integer>

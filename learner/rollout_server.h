@@ -37,10 +37,10 @@ class RolloutServer {
  public:
   struct Options {
     // What actors must report. Empty: what the first actor reports.
-    std::string catalogue_hash;
-    std::string numeric_fingerprint;
-    rpc::StreamOptions stream;
-    UnitDispatcher::Options dispatcher;  // `now` may be empty: the monotonic clock.
+    std::string catalogue_hash = {};
+    std::string numeric_fingerprint = {};
+    rpc::StreamOptions stream = {};
+    UnitDispatcher::Options dispatcher = {};  // `now` may be empty: the monotonic clock.
   };
   RolloutServer(Options options, Metrics* metrics);
   ~RolloutServer();

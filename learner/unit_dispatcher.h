@@ -51,7 +51,7 @@ class UnitDispatcher {
     // An actor cannot grant more than this in all.
     uint32_t credit_max = 1024;
     // Monotonic time.
-    std::function<std::chrono::nanoseconds()> now;
+    std::function<std::chrono::nanoseconds()> now = {};
   };
   struct Assignment {
     ActorId actor;
