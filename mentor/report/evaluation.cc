@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
+#include <tuple>
 
 #include <absl/strings/str_format.h>
 
@@ -13,6 +15,12 @@ namespace {
 
 // One key for all groups: methods share their resamples, so adding a method moves no interval.
 RandomStream BootstrapStream() { return {.seed = 0, .purpose = Purpose::kBootstrap}; }
+
+// Learned signals first; methods that nobody foresaw come last, in order of first appearance.
+int MethodPlace(const std::string& method) {
+  const char* known[] = {"learned", "learned (best)", "PPO sparse", "PPO shaped"};
+  return static_cast<int>(std::find(std::begin(known), std::end(known), method) - std::begin(known));
+}
 
 absl::Status CheckRow(const EvaluationRow& row, size_t index) {
   const auto refuse = [&](const std::string& what) {
@@ -148,14 +156,11 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(const std::vector<
       }
     }
   }
-  // Splits stay together, in order of first appearance.
-  std::vector<std::string> splits;
-  for (const Group& group : groups) {
-    if (std::find(splits.begin(), splits.end(), group.split) == splits.end()) splits.push_back(group.split);
-  }
-  std::stable_sort(groups.begin(), groups.end(), [&](const Group& a, const Group& b) {
-    const auto place = [&](const Group& group) { return std::find(splits.begin(), splits.end(), group.split); };
-    return std::make_pair(!a.environment.empty(), place(a)) < std::make_pair(!b.environment.empty(), place(b));
+  std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) {
+    const auto key = [](const Group& group) {
+      return std::make_tuple(group.environment, group.split, MethodPlace(group.method));
+    };
+    return key(a) < key(b);
   });
   std::vector<MethodResult> results;
   for (Group& group : groups) {

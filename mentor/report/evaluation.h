@@ -46,7 +46,7 @@ struct Comparison {
   Interval difference;
 };
 
-// Results in order of first appearance of split and method; those of single environments follow when there are several.
+// Results by split (test goals first) and method; those of single environments follow when there are several.
 // Lifetimes in which no episode ended are left out. INVALID_ARGUMENT names the first row that does not fit.
 absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(const std::vector<EvaluationRow>& rows, int iterations);
 

@@ -80,6 +80,7 @@ std::string Verdict(const Comparison& comparison) {
 
 void AddEvaluation(const std::string& role, const std::vector<MethodResult>& results,
                    const std::vector<Comparison>& comparisons, std::vector<std::string>* sentences) {
+  int fewest = 0;
   for (const MethodResult& result : results) {
     if (!IsLearned(result) || result.split != "test" || !result.environment.empty()) continue;
     const int last = static_cast<int>(result.segments.size()) - 1;
@@ -102,10 +103,10 @@ void AddEvaluation(const std::string& role, const std::vector<MethodResult>& res
       sentences->push_back(
           absl::StrFormat("%s: %s - seg0 = %s.", words, Segment(last), FormatInterval(growth)));
     }
-    if (result.lifetimes < kFewLifetimes) {
-      sentences->push_back(absl::StrFormat("With %s, intervals are rough; take them as a hint.",
-                                           Count(result.lifetimes, "lifetime")));
-    }
+    fewest = fewest == 0 ? result.lifetimes : std::min(fewest, result.lifetimes);
+  }
+  if (fewest > 0 && fewest < kFewLifetimes) {
+    sentences->push_back(absl::StrFormat("With %s, intervals are rough; take them as a hint.", Count(fewest, "lifetime")));
   }
 }
 
@@ -147,7 +148,7 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
   const double strength = std::abs(pooled.spearman);
   const char* words = strength < 0.1 ? "hardly" : strength < 0.3 ? "weakly" : strength < 0.6 ? "moderately" : "strongly";
   sentences->push_back(absl::StrFormat(
-      "The signal goes %s with task progress (Pearson %.2f, Spearman %.2f with the shaped reward, over %s steps of %s)%s.",
+      "The signal is %s correlated with task progress (Pearson %.2f, Spearman %.2f with the shaped reward, over %s steps of %s)%s.",
       words, pooled.pearson, pooled.spearman, Grouped(pooled.steps), Count(samples.size(), "lifetime"),
       strength >= 0.1 && pooled.spearman < 0 ? ", and against its direction" : ""));
 }

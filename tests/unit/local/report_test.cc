@@ -199,6 +199,7 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
   const std::string table = Read(folder.path() / "report" / "evaluation.csv");
   CHECK(Contains(table, "test,,learned,4,2,seg2,0.875,"));
   CHECK(Contains(table, "test,,PPO sparse,4,2,seg2,0.125,"));
+  CHECK(table.find(",learned,") < table.find(",PPO sparse,"));
   CHECK(Contains(Read(folder.path() / "report" / "training.csv"), "\n3,3000,"));
 
   // The same data, the same bytes.
