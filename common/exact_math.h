@@ -1,6 +1,6 @@
-// Elementary functions with the same last bit on every machine: fixed-order arithmetic without libm and without
-// contraction (the build sets -ffp-contract=off). Accuracy is a few units in the last place of a double, which is
-// tested against libm. Pure; threads may share.
+// Elementary functions with the same last bit on every machine: fixed-order arithmetic without libm
+// and without contraction (the build sets -ffp-contract=off). Accuracy is a few units in the last
+// place of a double, which is tested against libm. Pure; threads may share.
 #pragma once
 
 namespace mentor::exact {

@@ -60,7 +60,8 @@ std::string Complaint(const OptionInfo& info, const std::string& text) {
       for (const std::string& choice : info.choices) {
         if (text == choice) return "";
       }
-      return absl::StrCat("is '", text, "'; give one of ", absl::StrJoin(info.choices, ", "), remedy);
+      return absl::StrCat("is '", text, "'; give one of ", absl::StrJoin(info.choices, ", "),
+                          remedy);
   }
   MENTOR_CHECK(false);
 }
@@ -87,7 +88,8 @@ OptionValues OptionValues::Parse(const OptionTable& table,
       continue;
     }
     if (!seen.insert(option.name()).second) {
-      violations->Add(field, absl::StrCat("is set twice, the second time to '", option.value(), "'; remove one"));
+      violations->Add(field, absl::StrCat("is set twice, the second time to '", option.value(),
+                                          "'; remove one"));
       continue;
     }
     if (std::string complaint = Complaint(*info, option.value()); !complaint.empty()) {
@@ -117,6 +119,8 @@ int64_t OptionValues::Integer(std::string_view name) const {
   return number;
 }
 
-bool OptionValues::Flag(std::string_view name) const { return Choice(name) == "true"; }
+bool OptionValues::Flag(std::string_view name) const {
+  return Choice(name) == "true";
+}
 
 }  // namespace mentor

@@ -1,5 +1,6 @@
-// Settings of registered parts (environments, signal networks, outer rules): each part declares a table of names with
-// defaults, ranges and one line of help; specs set them by text. The table serves validation, --help and docs alike.
+// Settings of registered parts (environments, signal networks, outer rules): each part declares a
+// table of names with defaults, ranges and one line of help; specs set them by text. The table
+// serves validation, --help and docs alike.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ using OptionTable = std::vector<OptionInfo>;
 // Values after defaults. Reading a name that the table does not declare is our bug (MENTOR_CHECK).
 class OptionValues {
  public:
-  // Appends a violation "FIELD_PATH.NAME: ..." for each unknown name, repeated name, wrong type or value out of range.
+  // Appends a violation "FIELD_PATH.NAME: ..." for each unknown name, repeated name, wrong type or
+  // value out of range.
   static OptionValues Parse(const OptionTable& table,
                             const google::protobuf::RepeatedPtrField<v1::Option>& options,
                             std::string_view field_path, Violations* violations);

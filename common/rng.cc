@@ -8,9 +8,12 @@
 namespace mentor {
 namespace {
 
-uint64_t Join(uint32_t low, uint32_t high) { return uint64_t{high} << 32 | low; }
+uint64_t Join(uint32_t low, uint32_t high) {
+  return uint64_t{high} << 32 | low;
+}
 
-// The upper 52 bits as a number strictly between 0 and 1, symmetric about one half. All steps are exact.
+// The upper 52 bits as a number strictly between 0 and 1, symmetric about one half. All steps are
+// exact.
 double OpenUnit(uint64_t bits) {
   return (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52;
 }
@@ -19,9 +22,11 @@ double OpenUnit(uint64_t bits) {
 
 std::array<uint32_t, 4> RandomStream::Block(uint32_t step, uint32_t draw) const {
   MENTOR_CHECK(iteration < (1u << 20));
-  const uint32_t kind = static_cast<uint32_t>(purpose) << 24 | static_cast<uint32_t>(phase) << 20 | iteration;
+  const uint32_t kind =
+      static_cast<uint32_t>(purpose) << 24 | static_cast<uint32_t>(phase) << 20 | iteration;
   const r123::Philox4x32::ctr_type counter = {{draw, step, kind, lifetime}};
-  const r123::Philox4x32::key_type key = {{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)}};
+  const r123::Philox4x32::key_type key = {
+      {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)}};
   const r123::Philox4x32::ctr_type words = r123::Philox4x32()(counter, key);
   return {words[0], words[1], words[2], words[3]};
 }

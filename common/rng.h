@@ -1,5 +1,6 @@
-// Counter-based random numbers: Philox4x32-10 of Random123, keyed by what they are for. No generator has a history, so
-// every number can be computed again, anywhere, in any order. Pure functions; threads may share everything here.
+// Counter-based random numbers: Philox4x32-10 of Random123, keyed by what they are for. No
+// generator has a history, so every number can be computed again, anywhere, in any order. Pure
+// functions; threads may share everything here.
 //
 //   key     = 64-bit seed of the experiment
 //   counter = (draw, step, purpose << 24 | phase << 20 | iteration, lifetime)
@@ -13,15 +14,15 @@ namespace mentor {
 
 // What a number is for. Values are part of every result: never renumber.
 enum class Purpose : uint32_t {
-  kAgentWeights = 1,       // step = tensor number
-  kEnvironmentReset = 2,   // step = episode number of the lifetime
-  kActionNoise = 3,        // step = step of the lifetime
-  kMinibatchOrder = 4,     // step = epoch
-  kSignalNoise = 5,        // step = step of the lifetime
-  kSignalWeights = 6,      // step = tensor number
-  kTasks = 7,              // lifetime = outer update
-  kDisplacements = 8,      // lifetime = outer update
-  kBootstrap = 9,          // intervals in reports
+  kAgentWeights = 1,      // step = tensor number
+  kEnvironmentReset = 2,  // step = episode number of the lifetime
+  kActionNoise = 3,       // step = step of the lifetime
+  kMinibatchOrder = 4,    // step = epoch
+  kSignalNoise = 5,       // step = step of the lifetime
+  kSignalWeights = 6,     // step = tensor number
+  kTasks = 7,             // lifetime = outer update
+  kDisplacements = 8,     // lifetime = outer update
+  kBootstrap = 9,         // intervals in reports
   kTest = 15,
 };
 
@@ -43,8 +44,8 @@ struct RandomStream {
   uint64_t Bits(uint32_t step, uint32_t draw) const;
   // Uniform in [0, n) without bias worth naming (multiply-shift on 64 bits). n > 0.
   uint64_t Below(uint64_t n, uint32_t step, uint32_t draw) const;
-  // Independent standard normals, by the inverse distribution function (exact_math.h): element i uses words
-  // 2 (i mod 2) and 2 (i mod 2) + 1 of block (step, first_draw + i / 2).
+  // Independent standard normals, by the inverse distribution function (exact_math.h): element i
+  // uses words 2 (i mod 2) and 2 (i mod 2) + 1 of block (step, first_draw + i / 2).
   void Normals(uint32_t step, std::span<double> out, uint32_t first_draw = 0) const;
 };
 

@@ -29,7 +29,9 @@ double CpuMicroseconds() {
 }
 
 double WallMicroseconds() {
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration<double, std::micro>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 double Median(std::vector<double> values) {
@@ -58,7 +60,8 @@ class Scene {
   static absl::StatusOr<Scene> Make(const metaworld::TaskEntry& entry) {
     Scene scene(entry);
     for (auto* pointer : {&scene.environment_, &scene.bare_}) {
-      MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<Environment> made, metaworld::MetaWorldEnvironment::Make(entry));
+      MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<Environment> made,
+                              metaworld::MetaWorldEnvironment::Make(entry));
       pointer->reset(static_cast<metaworld::MetaWorldEnvironment*>(made.release()));
     }
     return scene;
@@ -79,7 +82,8 @@ class Scene {
   absl::StatusOr<double> Steps(const Actions& actions) {
     const double start = CpuMicroseconds();
     for (const auto& action : actions) {
-      if (absl::StatusOr<StepOutcome> outcome = environment_->Step(action, observation_); !outcome.ok()) {
+      if (absl::StatusOr<StepOutcome> outcome = environment_->Step(action, observation_);
+          !outcome.ok()) {
         return outcome.status();
       }
     }
@@ -106,14 +110,16 @@ class Scene {
   }
 
  private:
-  explicit Scene(const metaworld::TaskEntry& entry) : entry_(entry), observation_(kObservationSize) {}
+  explicit Scene(const metaworld::TaskEntry& entry)
+      : entry_(entry), observation_(kObservationSize) {}
 
   const metaworld::TaskEntry& entry_;
   std::unique_ptr<metaworld::MetaWorldEnvironment> environment_, bare_;
   std::vector<double> observation_;
 };
 
-absl::StatusOr<SceneBench> BenchScene(const metaworld::TaskEntry& entry, const BenchSettings& settings) {
+absl::StatusOr<SceneBench> BenchScene(const metaworld::TaskEntry& entry,
+                                      const BenchSettings& settings) {
   MENTOR_ASSIGN_OR_RETURN(Scene scene, Scene::Make(entry));
   std::vector<double> bare, step, reset, first_reset;
   for (int goal = 0; goal < settings.goals; ++goal) {
@@ -148,12 +154,15 @@ absl::StatusOr<SceneBench> BenchScene(const metaworld::TaskEntry& entry, const B
   return result;
 }
 
-// One episode in each of `threads` threads at once: wall time, and CPU time of one thread's steps on average.
+// One episode in each of `threads` threads at once: wall time, and CPU time of one thread's steps
+// on average.
 struct Together {
   double wall_us = 0, cpu_us = 0;
 };
-absl::StatusOr<Together> RunTogether(std::vector<Scene>& scenes, size_t threads, const Actions& actions) {
-  for (size_t i = 0; i < threads; ++i) MENTOR_RETURN_IF_ERROR(scenes[i].Reset(static_cast<int>(i)).status());
+absl::StatusOr<Together> RunTogether(std::vector<Scene>& scenes, size_t threads,
+                                     const Actions& actions) {
+  for (size_t i = 0; i < threads; ++i)
+    MENTOR_RETURN_IF_ERROR(scenes[i].Reset(static_cast<int>(i)).status());
   std::vector<absl::StatusOr<double>> cpu_us(threads, 0.0);
   std::barrier start(static_cast<std::ptrdiff_t>(threads) + 1);
   double begin = 0, end = 0;
@@ -179,7 +188,8 @@ absl::StatusOr<Together> RunTogether(std::vector<Scene>& scenes, size_t threads,
 }
 
 absl::Status BenchThreads(const BenchSettings& settings, EnvironmentBench* bench) {
-  const std::vector<const metaworld::TaskEntry*> tasks = Registry<metaworld::TaskEntry>::Instance().All();
+  const std::vector<const metaworld::TaskEntry*> tasks =
+      Registry<metaworld::TaskEntry>::Instance().All();
   std::vector<Scene> scenes;
   for (int i = 0; i < 2; ++i) {
     MENTOR_ASSIGN_OR_RETURN(Scene scene, Scene::Make(*tasks.front()));
@@ -202,8 +212,9 @@ absl::Status BenchThreads(const BenchSettings& settings, EnvironmentBench* bench
 
 absl::StatusOr<EnvironmentBench> BenchEnvironments(const BenchSettings& settings) {
   if (settings.rounds < 1 || settings.goals < settings.rounds) {
-    return absl::InvalidArgumentError(absl::StrCat("rounds is ", settings.rounds, ", goals ", settings.goals,
-                                                   "; give at least one round and a goal for each"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("rounds is ", settings.rounds, ", goals ", settings.goals,
+                     "; give at least one round and a goal for each"));
   }
   EnvironmentBench bench;
   double step = 0, with_resets = 0;  // Sums of logarithms.

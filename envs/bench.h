@@ -1,5 +1,6 @@
-// Speed of environments against the bare simulator, for the rows `env` of goals.md. Every figure is a ratio within one run,
-// from interleaved rounds; times are CPU times of the measuring thread, medians over rounds.
+// Speed of environments against the bare simulator, for the rows `env` of goals.md. Every figure is
+// a ratio within one run, from interleaved rounds; times are CPU times of the measuring thread,
+// medians over rounds.
 #pragma once
 
 #include <string>
@@ -11,7 +12,8 @@ namespace mentor::envs {
 
 struct BenchSettings {
   int rounds = 5;
-  int goals = 50;  // Divided among the rounds; each is one episode of 500 steps in each of the interleaved passes.
+  int goals = 50;  // Divided among the rounds; each is one episode of 500 steps in each of the
+                   // interleaved passes.
 };
 
 struct SceneBench {
@@ -31,8 +33,8 @@ struct EnvironmentBench {
   // Geometric means over scenes.
   double step_ratio = 0;
   double with_resets_ratio = 0;
-  // Steps a second of two threads over those of one, by the wall clock; and the same reckoned from CPU times (2 x alone
-  // / together), which other work on the machine disturbs less.
+  // Steps a second of two threads over those of one, by the wall clock; and the same reckoned from
+  // CPU times (2 x alone / together), which other work on the machine disturbs less.
   double two_threads_ratio = 0;
   double two_threads_cpu_ratio = 0;
 };

@@ -17,7 +17,8 @@ std::unique_ptr<Benchmark> MakeBenchmark(const v1::BenchmarkSpec& spec, Violatio
     return nullptr;
   }
   if (!entry->takes_environment && !spec.environment().empty()) {
-    violations->Add("benchmark.environment", "is '" + spec.environment() + "', but benchmark '" + entry->name +
+    violations->Add("benchmark.environment", "is '" + spec.environment() + "', but benchmark '" +
+                                                 entry->name +
                                                  "' has its own environment; remove the field");
     return nullptr;
   }

@@ -1,4 +1,5 @@
-// A benchmark: a distribution of tasks with a split into training and test. One file that registers a factory.
+// A benchmark: a distribution of tasks with a split into training and test. One file that registers
+// a factory.
 #pragma once
 
 #include <functional>
@@ -33,14 +34,16 @@ class Benchmark {
   virtual const EnvironmentInfo& info() const = 0;
   virtual const std::vector<TaskSet>& Tasks(Split split) const = 0;
   // A fresh task of set `set` (only called when its list is empty). random has purpose kTasks.
-  virtual v1::EnvironmentTask Draw(Split split, int set, const RandomStream& random, uint32_t index) const = 0;
+  virtual v1::EnvironmentTask Draw(Split split, int set, const RandomStream& random,
+                                   uint32_t index) const = 0;
 };
 
 struct BenchmarkEntry {
   std::string name;
   std::string summary;
   bool takes_environment = false;  // spec.benchmark.environment is required (ml1) or refused.
-  std::function<std::unique_ptr<Benchmark>(const v1::BenchmarkSpec& spec, Violations* violations)> make;
+  std::function<std::unique_ptr<Benchmark>(const v1::BenchmarkSpec& spec, Violations* violations)>
+      make;
 };
 
 const std::vector<const BenchmarkEntry*>& Benchmarks();

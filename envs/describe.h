@@ -1,4 +1,5 @@
-// What `mentor env list` and `mentor env show NAME` print. Pure but for the environment that DescribeEnvironment makes.
+// What `mentor env list` and `mentor env show NAME` print. Pure but for the environment that
+// DescribeEnvironment makes.
 #pragma once
 
 #include <string>

@@ -7,7 +7,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-
 #include <mujoco/mujoco.h>
 
 #include "common/check.h"
@@ -38,8 +37,10 @@ std::string UnknownEnvironment(std::string_view name) {
   std::vector<std::pair<int, std::string>> near;
   for (const EnvironmentEntry* entry : Catalogue()) {
     // "push" and "push-v2" are both near "push-v3".
-    const int distance = std::min(EditDistance(name, entry->name), EditDistance(std::string(name) + "-v3", entry->name));
-    if (distance <= std::max<int>(2, static_cast<int>(name.size()) / 3)) near.emplace_back(distance, entry->name);
+    const int distance = std::min(EditDistance(name, entry->name),
+                                  EditDistance(std::string(name) + "-v3", entry->name));
+    if (distance <= std::max<int>(2, static_cast<int>(name.size()) / 3))
+      near.emplace_back(distance, entry->name);
   }
   if (near.empty()) return Registry<EnvironmentEntry>::Instance().Unknown("environment", name);
   std::sort(near.begin(), near.end());
@@ -62,7 +63,8 @@ const EnvironmentEntry* FindEnvironment(std::string_view name) {
 
 std::string CatalogueHash() {
   // Every field ends with a zero byte, so that no two catalogues write the same text.
-  std::string text = absl::StrCat("mentor environments 1", std::string(1, '\0'), "mujoco ", mj_version());
+  std::string text =
+      absl::StrCat("mentor environments 1", std::string(1, '\0'), "mujoco ", mj_version());
   const auto add = [&text](const std::string& field) { (text += '\0') += field; };
   for (const EnvironmentEntry* entry : Catalogue()) {
     add(entry->name);
@@ -78,7 +80,8 @@ std::string CatalogueHash() {
 }
 
 absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
-    std::string_view name, const google::protobuf::RepeatedPtrField<v1::Option>& options, std::string_view field_path) {
+    std::string_view name, const google::protobuf::RepeatedPtrField<v1::Option>& options,
+    std::string_view field_path) {
   const EnvironmentEntry* entry = FindEnvironment(name);
   if (entry == nullptr) return absl::NotFoundError(UnknownEnvironment(name));
   Violations violations;
@@ -87,8 +90,8 @@ absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
   return entry->make(values);
 }
 
-v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& options, const RandomStream& random,
-                             uint32_t index) {
+v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& options,
+                             const RandomStream& random, uint32_t index) {
   if (entry.draw_task) return entry.draw_task(options, random, index);
   v1::EnvironmentTask task;
   task.set_environment(entry.name);
@@ -97,30 +100,34 @@ v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& 
 
 absl::Status CheckTaskName(const v1::EnvironmentTask& task, const EnvironmentInfo& info) {
   if (task.environment() == info.name) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("task.environment is '", task.environment(), "', but this environment is ", info.name));
+  return absl::InvalidArgumentError(absl::StrCat("task.environment is '", task.environment(),
+                                                 "', but this environment is ", info.name));
 }
 
 absl::Status CheckObservation(const EnvironmentInfo& info, std::span<const double> observation) {
   if (observation.size() == static_cast<size_t>(info.observation_size)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("room for an observation of ", observation.size(), " numbers, ",
-                                                 info.name, " has ", info.observation_size));
+  return absl::InvalidArgumentError(absl::StrCat("room for an observation of ", observation.size(),
+                                                 " numbers, ", info.name, " has ",
+                                                 info.observation_size));
 }
 
-absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const float> action, bool ended) {
-  if (steps < 0) return absl::FailedPreconditionError(absl::StrCat(info.name, ": Step before Reset"));
+absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const float> action,
+                       bool ended) {
+  if (steps < 0)
+    return absl::FailedPreconditionError(absl::StrCat(info.name, ": Step before Reset"));
   if (ended || steps >= info.episode_steps) {
     return absl::FailedPreconditionError(
         absl::StrCat(info.name, ": Step after the episode's end (step ", steps, "); call Reset"));
   }
   if (action.size() != static_cast<size_t>(info.action_size)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("action has ", action.size(), " numbers, ", info.name, " takes ", info.action_size));
+    return absl::InvalidArgumentError(absl::StrCat("action has ", action.size(), " numbers, ",
+                                                   info.name, " takes ", info.action_size));
   }
   for (size_t i = 0; i < action.size(); ++i) {
     if (!std::isfinite(action[i])) {
-      return absl::InvalidArgumentError(absl::StrCat("action[", i, "] is ", action[i], " in step ", steps + 1, " of ",
-                                                     info.name, "; actions must be finite"));
+      return absl::InvalidArgumentError(absl::StrCat("action[", i, "] is ", action[i], " in step ",
+                                                     steps + 1, " of ", info.name,
+                                                     "; actions must be finite"));
     }
   }
   return absl::OkStatus();

@@ -1,5 +1,5 @@
-// The environment interface and its catalogue. An environment is one file that implements Environment and registers a
-// factory; the conformance suite and `mentor env` then know it.
+// The environment interface and its catalogue. An environment is one file that implements
+// Environment and registers a factory; the conformance suite and `mentor env` then know it.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +21,12 @@ namespace mentor::envs {
 
 struct EnvironmentInfo {
   std::string name;
-  std::string summary;         // One line: what is to be done, and the source.
-  int observation_size = 0;    // D
-  int action_size = 0;         // A
-  int episode_steps = 0;       // M: the episode is truncated after this many steps.
-  // Every episode has exactly M steps and depends only on task and reset key, so a unit can be one episode.
+  std::string summary;       // One line: what is to be done, and the source.
+  int observation_size = 0;  // D
+  int action_size = 0;       // A
+  int episode_steps = 0;     // M: the episode is truncated after this many steps.
+  // Every episode has exactly M steps and depends only on task and reset key, so a unit can be one
+  // episode.
   bool independent_episodes = true;
 };
 
@@ -36,19 +37,22 @@ struct StepOutcome {
   bool truncated = false;   // Step M of the episode.
 };
 
-// One simulator with one task. Not thread-safe: one per worker thread. Models are shared behind it, read-only.
+// One simulator with one task. Not thread-safe: one per worker thread. Models are shared behind it,
+// read-only.
 class Environment {
  public:
   virtual ~Environment() = default;
   virtual const EnvironmentInfo& info() const = 0;
 
-  // Chooses the task of all later resets. INVALID_ARGUMENT for parameters that the environment refuses.
+  // Chooses the task of all later resets. INVALID_ARGUMENT for parameters that the environment
+  // refuses.
   virtual absl::Status SetTask(const v1::EnvironmentTask& task) = 0;
-  // Begins an episode. random has purpose kEnvironmentReset; episode is its step argument. observation: [D].
+  // Begins an episode. random has purpose kEnvironmentReset; episode is its step argument.
+  // observation: [D].
   virtual absl::Status Reset(const RandomStream& random, uint32_t episode,
                              std::span<double> observation) = 0;
-  // One control step. action: [A], unclipped, finite. A step beyond the end of an episode is FAILED_PRECONDITION;
-  // an unstable simulator is INTERNAL and ends the unit.
+  // One control step. action: [A], unclipped, finite. A step beyond the end of an episode is
+  // FAILED_PRECONDITION; an unstable simulator is INTERNAL and ends the unit.
   virtual absl::StatusOr<StepOutcome> Step(std::span<const float> action,
                                            std::span<double> observation) = 0;
   // Everything that Step needs to go on bit for bit in another process, after SetTask there.
@@ -62,9 +66,11 @@ struct EnvironmentEntry {
   std::string summary;
   OptionTable options;
   std::function<absl::StatusOr<std::unique_ptr<Environment>>(const OptionValues&)> make;
-  // A legal task, without its options: number `index` of a random sequence. Not needed by environments without
-  // parameters. Called through DrawTask.
-  std::function<v1::EnvironmentTask(const OptionValues&, const RandomStream& random, uint32_t index)> draw_task = {};
+  // A legal task, without its options: number `index` of a random sequence. Not needed by
+  // environments without parameters. Called through DrawTask.
+  std::function<v1::EnvironmentTask(const OptionValues&, const RandomStream& random,
+                                    uint32_t index)>
+      draw_task = {};
   std::string task_help = "parameters: none";  // What the fields of a task mean here.
 };
 
@@ -79,19 +85,20 @@ absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
     std::string_view name, const google::protobuf::RepeatedPtrField<v1::Option>& options,
     std::string_view field_path = "task.options");
 
-// Task number `index` of the environment's own distribution, without its options. Benchmarks that draw afresh, the
-// conformance suite and benches take their tasks from here.
-v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& options, const RandomStream& random,
-                             uint32_t index);
+// Task number `index` of the environment's own distribution, without its options. Benchmarks that
+// draw afresh, the conformance suite and benches take their tasks from here.
+v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& options,
+                             const RandomStream& random, uint32_t index);
 
 // Checks that every environment makes in the same words.
 // INVALID_ARGUMENT when the task names another environment.
 absl::Status CheckTaskName(const v1::EnvironmentTask& task, const EnvironmentInfo& info);
 // INVALID_ARGUMENT when the span has not D numbers.
 absl::Status CheckObservation(const EnvironmentInfo& info, std::span<const double> observation);
-// FAILED_PRECONDITION before the first reset (steps < 0) and beyond the end (steps >= M, or `ended`); INVALID_ARGUMENT
-// for an action of wrong length or with a number that is not finite.
-absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const float> action, bool ended = false);
+// FAILED_PRECONDITION before the first reset (steps < 0) and beyond the end (steps >= M, or
+// `ended`); INVALID_ARGUMENT for an action of wrong length or with a number that is not finite.
+absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const float> action,
+                       bool ended = false);
 
 struct RegisterEnvironment {
   explicit RegisterEnvironment(EnvironmentEntry entry);

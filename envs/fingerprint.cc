@@ -16,7 +16,9 @@ constexpr int kPoints = 97;
 
 class Digest {
  public:
-  void Add(double number) { hash_.Update(std::string_view(reinterpret_cast<const char*>(&number), sizeof(number))); }
+  void Add(double number) {
+    hash_.Update(std::string_view(reinterpret_cast<const char*>(&number), sizeof(number)));
+  }
   void Add(std::string_view text) { hash_.Update(text); }
   std::string Finish() { return ToHex(hash_.Finish()); }
 
@@ -29,8 +31,9 @@ void AddLibm(Digest* digest) {
   for (int i = 0; i < kPoints; ++i) {
     volatile double x = 0.037 * (i - kPoints / 2) + 1e-3;  // From -1.775 to 1.777.
     volatile double unit = x / 2, positive = 1e-3 + x * x;
-    for (double value : {std::sin(x), std::cos(x), std::tan(x), std::exp(x), std::log(positive), std::atan(x),
-                         std::asin(unit), std::acos(unit), std::tanh(x), std::pow(positive, x), std::atan2(x, positive)}) {
+    for (double value : {std::sin(x), std::cos(x), std::tan(x), std::exp(x), std::log(positive),
+                         std::atan(x), std::asin(unit), std::acos(unit), std::tanh(x),
+                         std::pow(positive, x), std::atan2(x, positive)}) {
       digest->Add(value);
     }
   }
@@ -48,7 +51,8 @@ absl::Status AddRollout(Digest* digest) {
   std::vector<float> action((*environment)->info().action_size);
   for (int t = 0; status.ok() && t < kSteps; ++t) {
     // Down, and about: contacts between fingers and table are what amplifies last bits.
-    for (size_t i = 0; i < action.size(); ++i) action[i] = static_cast<float>(2 * random.Uniform(1 + t, i) - 1);
+    for (size_t i = 0; i < action.size(); ++i)
+      action[i] = static_cast<float>(2 * random.Uniform(1 + t, i) - 1);
     action[2] = -0.9f;
     const absl::StatusOr<StepOutcome> outcome = (*environment)->Step(action, observation);
     status = outcome.status();

@@ -12,8 +12,9 @@ std::vector<double> MuJoCoEnvironment::SimulatorState() {
 
 absl::Status MuJoCoEnvironment::SetSimulatorState(std::span<const double> state) {
   if (state.size() != static_cast<size_t>(simulation().state_size())) {
-    return absl::InvalidArgumentError(absl::StrCat("simulator state of ", info().name, " has ", state.size(),
-                                                   " numbers, expected ", simulation().state_size()));
+    return absl::InvalidArgumentError(absl::StrCat("simulator state of ", info().name, " has ",
+                                                   state.size(), " numbers, expected ",
+                                                   simulation().state_size()));
   }
   simulation().SetState(state);
   return absl::OkStatus();

@@ -1,5 +1,5 @@
-// What environments on MuJoCo offer beyond Environment, so that recorded episodes can be replayed against them
-// (envs/verify.h) and their speed compared with bare simulation (envs/bench.h).
+// What environments on MuJoCo offer beyond Environment, so that recorded episodes can be replayed
+// against them (envs/verify.h) and their speed compared with bare simulation (envs/bench.h).
 #pragma once
 
 #include <span>
@@ -22,7 +22,8 @@ class MuJoCoEnvironment : public Environment {
 
   // mjSTATE_INTEGRATION of the simulator now.
   std::vector<double> SimulatorState();
-  // Goes on from a recorded simulator state; everything else stays as Reset left it. INVALID_ARGUMENT for a wrong size.
+  // Goes on from a recorded simulator state; everything else stays as Reset left it.
+  // INVALID_ARGUMENT for a wrong size.
   absl::Status SetSimulatorState(std::span<const double> state);
   // qpos, then qvel.
   std::vector<double> PositionsAndVelocities();

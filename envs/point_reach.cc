@@ -1,6 +1,6 @@
-// point_reach: a point that is moved towards a goal. The environment of the calibrated learning test (results.md
-// section 7): small enough that a whole meta-training fits into minutes, with the three difficulties of the large tasks
-// as views of the goal.
+// point_reach: a point that is moved towards a goal. The environment of the calibrated learning
+// test (results.md section 7): small enough that a whole meta-training fits into minutes, with the
+// three difficulties of the large tasks as views of the goal.
 //
 // A task's parameters are the goal. An episode depends on the goal and on the noise of its reset.
 #include <algorithm>
@@ -17,7 +17,8 @@ namespace mentor::envs {
 namespace {
 
 constexpr char kName[] = "point_reach";
-constexpr char kSummary[] = "Move a point to a goal; views of the goal from visible to hidden (results.md section 7).";
+constexpr char kSummary[] =
+    "Move a point to a goal; views of the goal from visible to hidden (results.md section 7).";
 constexpr int kDimensionMax = 2;
 constexpr double kGoalDistance = 0.7;  // Of the goal from the origin.
 constexpr double kResetStd = 0.05;
@@ -47,18 +48,20 @@ class PointReach : public Environment {
     MENTOR_RETURN_IF_ERROR(CheckTaskName(task, info_));
     if (task.goal_visible() && view_ != View::kVisible) {
       return absl::InvalidArgumentError(
-          "task.goal_visible of point_reach is true, but its option 'view' decides; set view to visible");
+          "task.goal_visible of point_reach is true, but its option 'view' decides; set view to "
+          "visible");
     }
     if (task.parameters_size() != d_) {
-      return absl::InvalidArgumentError(absl::StrCat("task.parameters of point_reach has ", task.parameters_size(),
+      return absl::InvalidArgumentError(absl::StrCat("task.parameters of point_reach has ",
+                                                     task.parameters_size(),
                                                      " numbers; give the goal, ", d_, " numbers"));
     }
     Point goal{};
     for (int i = 0; i < d_; ++i) {
       goal[i] = task.parameters(i);
       if (!(std::abs(goal[i]) <= 1e6)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("task.parameters[", i, "] of point_reach is ", goal[i], "; goals lie within 1e6 of 0"));
+        return absl::InvalidArgumentError(absl::StrCat(
+            "task.parameters[", i, "] of point_reach is ", goal[i], "; goals lie within 1e6 of 0"));
       }
     }
     goal_ = goal;
@@ -67,7 +70,8 @@ class PointReach : public Environment {
     return absl::OkStatus();
   }
 
-  absl::Status Reset(const RandomStream& random, uint32_t episode, std::span<double> observation) override {
+  absl::Status Reset(const RandomStream& random, uint32_t episode,
+                     std::span<double> observation) override {
     MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
     if (!has_goal_) return absl::FailedPreconditionError("point_reach: Reset before SetTask");
     x_ = {};
@@ -78,7 +82,8 @@ class PointReach : public Environment {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<StepOutcome> Step(std::span<const float> action, std::span<double> observation) override {
+  absl::StatusOr<StepOutcome> Step(std::span<const float> action,
+                                   std::span<double> observation) override {
     MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
     MENTOR_RETURN_IF_ERROR(CheckStep(info_, steps_, action));
     double square = 0;
@@ -98,20 +103,23 @@ class PointReach : public Environment {
   // numbers := goal[2] x[2] steps
   std::string SaveState() const override {
     MENTOR_CHECK(steps_ >= 0);
-    return EncodeState(kName, std::array{goal_[0], goal_[1], x_[0], x_[1], static_cast<double>(steps_)});
+    return EncodeState(kName,
+                       std::array{goal_[0], goal_[1], x_[0], x_[1], static_cast<double>(steps_)});
   }
 
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
     MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
-    if (!has_goal_) return absl::FailedPreconditionError("point_reach: RestoreState before SetTask");
+    if (!has_goal_)
+      return absl::FailedPreconditionError("point_reach: RestoreState before SetTask");
     std::vector<double> numbers;
     MENTOR_RETURN_IF_ERROR(DecodeState(kName, state, 5, 5, &numbers));
     if (numbers[0] != goal_[0] || numbers[1] != goal_[1]) {
       return absl::InvalidArgumentError("state of point_reach: belongs to another goal");
     }
-    if (!(numbers[4] >= 0 && numbers[4] <= info_.episode_steps && numbers[4] == std::floor(numbers[4]))) {
-      return absl::InvalidArgumentError(absl::StrCat("state of point_reach: has ", numbers[4], " steps, expected 0 to ",
-                                                     info_.episode_steps));
+    if (!(numbers[4] >= 0 && numbers[4] <= info_.episode_steps &&
+          numbers[4] == std::floor(numbers[4]))) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "state of point_reach: has ", numbers[4], " steps, expected 0 to ", info_.episode_steps));
     }
     x_ = {numbers[2], numbers[3]};
     steps_ = static_cast<int>(numbers[4]);
@@ -127,7 +135,8 @@ class PointReach : public Environment {
     for (int i = 0; i < d_; ++i) {
       observation[i] = x_[i];
       if (view_ == View::kVisible) observation[d_ + i] = goal_[i] - x_[i];
-      if (view_ == View::kRevealed) observation[d_ + i] = steps_ == info_.episode_steps - 1 ? goal_[i] : 0;
+      if (view_ == View::kRevealed)
+        observation[d_ + i] = steps_ == info_.episode_steps - 1 ? goal_[i] : 0;
     }
   }
 
@@ -144,7 +153,8 @@ class PointReach : public Environment {
   int steps_ = -1;  // Negative: not reset.
 };
 
-v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random, uint32_t index) {
+v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,
+                             uint32_t index) {
   v1::EnvironmentTask task;
   task.set_environment(kName);
   if (options.Integer("dimension") == 1) {
@@ -162,22 +172,40 @@ v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& ra
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "dimension", .kind = OptionInfo::Kind::kInteger, .default_value = "2", .min = 1, .max = kDimensionMax,
+    .options = {{.name = "dimension",
+                 .kind = OptionInfo::Kind::kInteger,
+                 .default_value = "2",
+                 .min = 1,
+                 .max = kDimensionMax,
                  .help = "Dimension of position, goal and action."},
-                {.name = "view", .kind = OptionInfo::Kind::kChoice, .default_value = "visible",
+                {.name = "view",
+                 .kind = OptionInfo::Kind::kChoice,
+                 .default_value = "visible",
                  .choices = {"visible", "revealed", "hidden"},
-                 .help = "What an observation shows of the goal: its direction, itself on the last step, nothing."},
-                {.name = "dt", .default_value = "0.12", .min = 1e-6, .max = 10,
+                 .help = "What an observation shows of the goal: its direction, itself on the last "
+                         "step, nothing."},
+                {.name = "dt",
+                 .default_value = "0.12",
+                 .min = 1e-6,
+                 .max = 10,
                  .help = "Distance moved by an action of 1 in one step."},
-                {.name = "rho", .default_value = "0.2", .min = 1e-6, .max = 10,
+                {.name = "rho",
+                 .default_value = "0.2",
+                 .min = 1e-6,
+                 .max = 10,
                  .help = "Success is a distance to the goal below this."},
-                {.name = "episode_steps", .kind = OptionInfo::Kind::kInteger, .default_value = "10", .min = 1, .max = 100000,
+                {.name = "episode_steps",
+                 .kind = OptionInfo::Kind::kInteger,
+                 .default_value = "10",
+                 .min = 1,
+                 .max = 100000,
                  .help = "Steps of an episode."}},
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<PointReach>(options);
     },
     .draw_task = DrawTask,
-    .task_help = "parameters: the goal, as many numbers as the option dimension says; drawn uniformly at distance 0.7 "
+    .task_help = "parameters: the goal, as many numbers as the option dimension says; drawn "
+                 "uniformly at distance 0.7 "
                  "from the origin",
 });
 

@@ -14,11 +14,13 @@
 namespace mentor::envs {
 namespace {
 
-// The one mocap body of a scene in which its pose reaches the rest of the model through equality constraints alone: then
-// kinematics, inertia, collisions and velocities of a forward pass stay valid when only mocap pose and controls change.
-// -1 for every other scene.
+// The one mocap body of a scene in which its pose reaches the rest of the model through equality
+// constraints alone: then kinematics, inertia, collisions and velocities of a forward pass stay
+// valid when only mocap pose and controls change. -1 for every other scene.
 int FindIsolatedMocapBody(const mjModel& m) {
-  if (m.nmocap != 1 || m.ntendon || m.nflex || m.nplugin || m.npair || m.opt.enableflags || m.opt.disableflags) return -1;
+  if (m.nmocap != 1 || m.ntendon || m.nflex || m.nplugin || m.npair || m.opt.enableflags ||
+      m.opt.disableflags)
+    return -1;
   int mocap = -1;
   for (int body = 0; body < m.nbody; ++body) {
     if (m.body_mocapid[body] >= 0) mocap = body;
@@ -28,7 +30,8 @@ int FindIsolatedMocapBody(const mjModel& m) {
     if (m.body_parentid[body] == mocap) return -1;
   }
   for (int geom = 0; geom < m.ngeom; ++geom) {
-    if (m.geom_bodyid[geom] == mocap && (m.geom_contype[geom] || m.geom_conaffinity[geom])) return -1;
+    if (m.geom_bodyid[geom] == mocap && (m.geom_contype[geom] || m.geom_conaffinity[geom]))
+      return -1;
   }
   for (int i = 0; i < m.nu; ++i) {
     if (m.actuator_trntype[i] != mjTRN_JOINT) return -1;
@@ -51,15 +54,16 @@ void InstallMuJoCoHandlers() {
   (void)installed;
 }
 
-absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(const std::string& path,
-                                                         const std::function<void(mjModel&)>& prepare) {
+absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(
+    const std::string& path, const std::function<void(mjModel&)>& prepare) {
   static std::mutex mutex;
   static std::map<std::string, std::shared_ptr<const mjModel>> models;
 
   InstallMuJoCoHandlers();
   if (mj_version() != mjVERSION_HEADER) {
-    return absl::FailedPreconditionError(absl::StrCat("the MuJoCo library has version ", mj_version(),
-                                                      ", this program was built for ", mjVERSION_HEADER));
+    return absl::FailedPreconditionError(absl::StrCat("the MuJoCo library has version ",
+                                                      mj_version(), ", this program was built for ",
+                                                      mjVERSION_HEADER));
   }
   const std::lock_guard lock(mutex);
   if (const auto found = models.find(path); found != models.end()) return found->second;
@@ -68,14 +72,16 @@ absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(const std::string& path
   try {
     model = mj_loadXML(path.c_str(), nullptr, error, sizeof(error));
   } catch (const std::exception& thrown) {
-    return absl::FailedPreconditionError(absl::StrCat("cannot load model ", path, ": ", thrown.what()));
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot load model ", path, ": ", thrown.what()));
   }
   if (model == nullptr) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot load model ", path, ": ", error, "; run deploy/install.sh or set MENTOR_ASSETS"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cannot load model ", path, ": ", error, "; run deploy/install.sh or set MENTOR_ASSETS"));
   }
   prepare(*model);
-  std::shared_ptr<const mjModel> shared(model, [](const mjModel* last) { mj_deleteModel(const_cast<mjModel*>(last)); });
+  std::shared_ptr<const mjModel> shared(
+      model, [](const mjModel* last) { mj_deleteModel(const_cast<mjModel*>(last)); });
   models.emplace(path, shared);
   return shared;
 }
@@ -134,7 +140,8 @@ void Simulation::Forward() {
   forwarded_ = mocap_body_ >= 0;
 }
 
-// What mj_step does, less what only depends on qpos, qvel and the model: these are as they were in Forward().
+// What mj_step does, less what only depends on qpos, qvel and the model: these are as they were in
+// Forward().
 void Simulation::StepAfterForward() {
   const mjModel* m = &view_;
   mjData* d = data_.get();
@@ -190,8 +197,9 @@ absl::Status Simulation::CheckWarnings() const {
   for (int i = 0; i < mjNWARNING; ++i) {
     const mjWarningStat& warning = data_->warning[i];
     if (warning.number == 0) continue;
-    return absl::InternalError(absl::StrCat("MuJoCo warned ", warning.number, " times: ",
-                                            mju_warningText(i, static_cast<size_t>(warning.lastinfo))));
+    return absl::InternalError(
+        absl::StrCat("MuJoCo warned ", warning.number,
+                     " times: ", mju_warningText(i, static_cast<size_t>(warning.lastinfo))));
   }
   return absl::OkStatus();
 }

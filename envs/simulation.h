@@ -1,5 +1,6 @@
-// MuJoCo behind one door: models shared by all threads of the process, and a simulation with its own data. Everything
-// that MuJoCo can report (errors, unstable states) becomes an absl::Status here.
+// MuJoCo behind one door: models shared by all threads of the process, and a simulation with its
+// own data. Everything that MuJoCo can report (errors, unstable states) becomes an absl::Status
+// here.
 #pragma once
 
 #include <functional>
@@ -9,10 +10,9 @@
 #include <string>
 #include <vector>
 
-#include <mujoco/mujoco.h>
-
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <mujoco/mujoco.h>
 
 namespace mentor::envs {
 
@@ -21,21 +21,23 @@ struct MuJoCoError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Makes MuJoCo's errors throw (caught by Simulation::Guard) and keeps its warnings off the terminal and out of the
-// working folder. The pointers are global; LoadModel calls this, and calling it again changes nothing.
+// Makes MuJoCo's errors throw (caught by Simulation::Guard) and keeps its warnings off the terminal
+// and out of the working folder. The pointers are global; LoadModel calls this, and calling it
+// again changes nothing.
 void InstallMuJoCoHandlers();
 
-// The model of an XML file, parsed once in the life of the process, changed once by `prepare` and read-only from then
-// on. One model takes 20 to 24 MB (Meta-World); threads share it. FAILED_PRECONDITION when the file does not load.
-absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(const std::string& path,
-                                                         const std::function<void(mjModel&)>& prepare);
+// The model of an XML file, parsed once in the life of the process, changed once by `prepare` and
+// read-only from then on. One model takes 20 to 24 MB (Meta-World); threads share it.
+// FAILED_PRECONDITION when the file does not load.
+absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(
+    const std::string& path, const std::function<void(mjModel&)>& prepare);
 
 // One model with one mjData. Not thread-safe; the model behind it is shared.
 //
-// Tasks write body_pos and site_pos. Those two arrays are this simulation's own: model() is a copy of the shared
-// struct (5 KB) in which two pointers are replaced, so that a simulation costs its mjData (0.2 MB, and of the 14 MB
-// arena what contacts touch), not another model. Such a view must not reach mj_copyModel, mj_saveModel or
-// mj_deleteModel, which know of one buffer only.
+// Tasks write body_pos and site_pos. Those two arrays are this simulation's own: model() is a copy
+// of the shared struct (5 KB) in which two pointers are replaced, so that a simulation costs its
+// mjData (0.2 MB, and of the 14 MB arena what contacts touch), not another model. Such a view must
+// not reach mj_copyModel, mj_saveModel or mj_deleteModel, which know of one buffer only.
 class Simulation {
  public:
   explicit Simulation(std::shared_ptr<const mjModel> shared);
@@ -50,19 +52,23 @@ class Simulation {
   void SetBodyPos(int body, std::span<const double, 3> position);
   void SetSitePos(int site, std::span<const double, 3> position);
   void RestoreModel();
-  // The writes since RestoreModel, each as {kind (0 body, 1 site), id, x, y, z}: what a saved state needs.
+  // The writes since RestoreModel, each as {kind (0 body, 1 site), id, x, y, z}: what a saved state
+  // needs.
   struct Write {
     int kind, id;
     double position[3];
   };
   const std::vector<Write>& writes() const { return writes_; }
 
-  // n calls of mj_step with unchanged mocap pose and controls. When nothing but mocap poses, controls and time has been
-  // written since the last Forward(), the first step takes the parts of that forward pass which cannot have changed
-  // instead of computing them again; the result has the same bits.
+  // n calls of mj_step with unchanged mocap pose and controls. When nothing but mocap poses,
+  // controls and time has been written since the last Forward(), the first step takes the parts of
+  // that forward pass which cannot have changed instead of computing them again; the result has the
+  // same bits.
   void Steps(int n);
   void Forward();
-  bool reuses_forward() const { return mocap_body_ >= 0; }  // False in scenes where that is not known to be exact.
+  bool reuses_forward() const {
+    return mocap_body_ >= 0;
+  }  // False in scenes where that is not known to be exact.
   // Tells that qpos, qvel or the model were written: the next step computes everything.
   void Touch() { forwarded_ = false; }
   void ResetData();
@@ -72,7 +78,8 @@ class Simulation {
   void GetState(std::span<double> state) const;
   void SetState(std::span<const double> state);
 
-  // Runs `work` and turns a MuJoCo error into INTERNAL. The data is unusable then until ResetData or SetState.
+  // Runs `work` and turns a MuJoCo error into INTERNAL. The data is unusable then until ResetData
+  // or SetState.
   template <typename Work>
   absl::Status Guard(Work&& work) {
     try {
@@ -82,7 +89,8 @@ class Simulation {
       return Broken(error);
     }
   }
-  // INTERNAL when MuJoCo warned since ResetData or SetState: the state was bad and has been reset, or memory ran out.
+  // INTERNAL when MuJoCo warned since ResetData or SetState: the state was bad and has been reset,
+  // or memory ran out.
   absl::Status CheckWarnings() const;
 
  private:

@@ -13,7 +13,8 @@ static_assert(std::endian::native == std::endian::little);
 constexpr std::string_view kMagic = "MENVST01";
 
 absl::Status Bad(std::string_view environment, const std::string& what) {
-  return absl::InvalidArgumentError(absl::StrCat("state of ", std::string(environment), ": ", what));
+  return absl::InvalidArgumentError(
+      absl::StrCat("state of ", std::string(environment), ": ", what));
 }
 
 }  // namespace
@@ -29,8 +30,8 @@ std::string EncodeState(std::string_view environment, std::span<const double> nu
   return state;
 }
 
-absl::Status DecodeState(std::string_view environment, std::string_view state, size_t min_count, size_t max_count,
-                         std::vector<double>* out) {
+absl::Status DecodeState(std::string_view environment, std::string_view state, size_t min_count,
+                         size_t max_count, std::vector<double>* out) {
   const auto take = [&state](void* to, size_t bytes) {
     if (state.size() < bytes) return false;
     std::memcpy(to, state.data(), bytes);
@@ -40,7 +41,8 @@ absl::Status DecodeState(std::string_view environment, std::string_view state, s
   if (!state.starts_with(kMagic)) return Bad(environment, "does not begin with MENVST01");
   state.remove_prefix(kMagic.size());
   uint32_t name_length = 0;
-  if (!take(&name_length, sizeof(name_length)) || state.size() < name_length) return Bad(environment, "is cut short");
+  if (!take(&name_length, sizeof(name_length)) || state.size() < name_length)
+    return Bad(environment, "is cut short");
   if (const std::string_view name = state.substr(0, name_length); name != environment) {
     return Bad(environment, absl::StrCat("belongs to '", std::string(name.substr(0, 100)), "'"));
   }
@@ -48,16 +50,19 @@ absl::Status DecodeState(std::string_view environment, std::string_view state, s
   uint64_t count = 0;
   if (!take(&count, sizeof(count))) return Bad(environment, "is cut short");
   if (count < min_count || count > max_count) {
-    return Bad(environment, absl::StrCat("has ", count, " numbers, expected ", min_count,
-                                         min_count == max_count ? "" : absl::StrCat(" to ", max_count)));
+    return Bad(environment,
+               absl::StrCat("has ", count, " numbers, expected ", min_count,
+                            min_count == max_count ? "" : absl::StrCat(" to ", max_count)));
   }
   if (state.size() != count * sizeof(double)) {
-    return Bad(environment, absl::StrCat("has ", state.size(), " bytes of numbers, expected ", count * sizeof(double)));
+    return Bad(environment, absl::StrCat("has ", state.size(), " bytes of numbers, expected ",
+                                         count * sizeof(double)));
   }
   out->resize(count);
   take(out->data(), state.size());
   for (size_t i = 0; i < out->size(); ++i) {
-    if (!std::isfinite((*out)[i])) return Bad(environment, absl::StrCat("number ", i, " is not finite"));
+    if (!std::isfinite((*out)[i]))
+      return Bad(environment, absl::StrCat("number ", i, " is not finite"));
   }
   return absl::OkStatus();
 }

@@ -1,9 +1,10 @@
 // Bytes of saved environment states. Pure; threads may share.
 //
-//   state := magic name_length:u32 name count:u64 number:f64 * count      (little-endian; magic = "MENVST01")
+//   state := magic name_length:u32 name count:u64 number:f64 * count      (little-endian; magic =
+//   "MENVST01")
 //
-// All environments write doubles only, so a state is checked in one place: that it belongs to the environment, has the
-// length that the environment expects and is finite.
+// All environments write doubles only, so a state is checked in one place: that it belongs to the
+// environment, has the length that the environment expects and is finite.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,7 @@ namespace mentor::envs {
 std::string EncodeState(std::string_view environment, std::span<const double> numbers);
 
 // Copies the numbers into `out`. INVALID_ARGUMENT says what differs from what was expected.
-absl::Status DecodeState(std::string_view environment, std::string_view state, size_t min_count, size_t max_count,
-                         std::vector<double>* out);
+absl::Status DecodeState(std::string_view environment, std::string_view state, size_t min_count,
+                         size_t max_count, std::vector<double>* out);
 
 }  // namespace mentor::envs

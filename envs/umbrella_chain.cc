@@ -8,9 +8,12 @@ UmbrellaChain::Outcome UmbrellaChain::Step(bool take, int coin) {
   MENTOR_CHECK(steps_ < settings_.length);
   if (steps_ == 0) have_ = take;
   ++steps_;
-  if (steps_ < settings_.length) return {.reward = coin ? settings_.noise_reward : -settings_.noise_reward};
+  if (steps_ < settings_.length)
+    return {.reward = coin ? settings_.noise_reward : -settings_.noise_reward};
   const bool success = have_ == need_;
-  return {.reward = success ? settings_.final_reward : -settings_.final_reward, .success = success, .terminated = true};
+  return {.reward = success ? settings_.final_reward : -settings_.final_reward,
+          .success = success,
+          .terminated = true};
 }
 
 void UmbrellaChain::Observe(std::span<const int> distractors, std::span<double> observation) const {

@@ -1,6 +1,7 @@
-// The Umbrella Length problem (Osband et al. 2020, bsuite): the first of C actions decides the reward of the last step,
-// the rewards between are coin flips. Definition: meta_gradient.md section 9. The chain alone, with the coins handed in,
-// so that recorded cases can be replayed. Not thread-safe.
+// The Umbrella Length problem (Osband et al. 2020, bsuite): the first of C actions decides the
+// reward of the last step, the rewards between are coin flips. Definition: meta_gradient.md
+// section 9. The chain alone, with the coins handed in, so that recorded cases can be replayed. Not
+// thread-safe.
 #pragma once
 
 #include <span>
@@ -10,9 +11,9 @@ namespace mentor::envs {
 class UmbrellaChain {
  public:
   struct Settings {
-    int length = 20;           // C: steps of an episode.
-    int distractors = 0;       // n
-    double final_reward = 10;  // F
+    int length = 20;            // C: steps of an episode.
+    int distractors = 0;        // n
+    double final_reward = 10;   // F
     double noise_reward = 0.1;  // nu
   };
 
@@ -26,17 +27,21 @@ class UmbrellaChain {
   // need: is it going to rain; have: what is shown until the first action.
   void Reset(int need, int have) { *this = UmbrellaChain(settings_, 0, need, have); }
   // Goes on from a saved point.
-  void Restore(int steps, int need, int have) { *this = UmbrellaChain(settings_, steps, need, have); }
+  void Restore(int steps, int need, int have) {
+    *this = UmbrellaChain(settings_, steps, need, have);
+  }
 
   struct Outcome {
     double reward = 0;
     bool success = false;
     bool terminated = false;
   };
-  // take counts in the first step only; coin decides the sign of the noise in all steps but the last.
+  // take counts in the first step only; coin decides the sign of the noise in all steps but the
+  // last.
   Outcome Step(bool take, int coin);
 
-  // (need, have, countdown, distractors): what is seen after steps() steps. distractors: [n], 0 or 1.
+  // (need, have, countdown, distractors): what is seen after steps() steps. distractors: [n], 0
+  // or 1.
   void Observe(std::span<const int> distractors, std::span<double> observation) const;
 
  private:

@@ -13,7 +13,6 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-
 #include <nlohmann/json.hpp>
 
 #include "common/check.h"
@@ -39,21 +38,26 @@ double Difference(std::span<const double> got, std::span<const double> want) {
   double greatest = 0;
   for (size_t i = 0; i < got.size(); ++i) {
     const double difference = std::abs(got[i] - want[i]);
-    if (!(difference <= greatest)) greatest = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
+    if (!(difference <= greatest))
+      greatest = std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference;
   }
   return greatest;
 }
 
-void Raise(double* greatest, double value) { *greatest = std::max(*greatest, value); }
+void Raise(double* greatest, double value) {
+  *greatest = std::max(*greatest, value);
+}
 
 // One recorded episode: named fields in the numbers of a file.
 class Recording {
  public:
-  Recording(const Json& episode, std::span<const double> numbers) : episode_(episode), numbers_(numbers) {}
+  Recording(const Json& episode, std::span<const double> numbers)
+      : episode_(episode), numbers_(numbers) {}
 
   bool Has(const char* name) const { return episode_.at("fields").contains(name); }
 
-  // The field as rows of a matrix; a vector has one row. Throws Json::exception or std::out_of_range.
+  // The field as rows of a matrix; a vector has one row. Throws Json::exception or
+  // std::out_of_range.
   struct Field {
     std::span<const double> numbers;
     size_t rows = 0, columns = 0;
@@ -65,22 +69,25 @@ class Recording {
     const auto shape = field.at("shape").get<std::vector<uint64_t>>();
     uint64_t size = 1;
     for (uint64_t length : shape) {
-      if (length > numbers_.size()) throw std::out_of_range(absl::StrCat("field ", name, " is longer than the file"));
+      if (length > numbers_.size())
+        throw std::out_of_range(absl::StrCat("field ", name, " is longer than the file"));
       size *= length;
-      if (size > numbers_.size()) throw std::out_of_range(absl::StrCat("field ", name, " is longer than the file"));
+      if (size > numbers_.size())
+        throw std::out_of_range(absl::StrCat("field ", name, " is longer than the file"));
     }
     if (offset > numbers_.size() || size > numbers_.size() - offset) {
       throw std::out_of_range(absl::StrCat("field ", name, " reaches beyond the end of the file"));
     }
-    if (shape.empty() || shape.size() > 2) throw std::out_of_range(absl::StrCat("field ", name, " has a strange shape"));
+    if (shape.empty() || shape.size() > 2)
+      throw std::out_of_range(absl::StrCat("field ", name, " has a strange shape"));
     return {numbers_.subspan(offset, size), shape.size() == 2 ? shape[0] : 1, shape.back()};
   }
   // A field that has one number, or one row of `columns`, for each step.
   Field PerStep(const char* name, size_t steps, size_t columns) const {
     Field field = Get(name);
     if (field.numbers.size() != steps * columns) {
-      throw std::out_of_range(absl::StrCat("field ", name, " has ", field.numbers.size(), " numbers, expected ", steps,
-                                           " x ", columns));
+      throw std::out_of_range(absl::StrCat("field ", name, " has ", field.numbers.size(),
+                                           " numbers, expected ", steps, " x ", columns));
     }
     field.rows = steps;
     field.columns = columns;
@@ -93,8 +100,8 @@ class Recording {
 };
 
 // Steps through the recorded actions of an environment that stands where the recording begins.
-absl::Status Replay(const Recording& recording, size_t steps, size_t check_every, MuJoCoEnvironment& environment,
-                    TaskVerification* result) {
+absl::Status Replay(const Recording& recording, size_t steps, size_t check_every,
+                    MuJoCoEnvironment& environment, TaskVerification* result) {
   const EnvironmentInfo& info = environment.info();
   const auto actions = recording.PerStep("action", steps, info.action_size);
   const auto observations = recording.PerStep("obs", steps, info.observation_size);
@@ -103,8 +110,9 @@ absl::Status Replay(const Recording& recording, size_t steps, size_t check_every
   const auto truncated = recording.PerStep("truncated", steps, 1);
   const auto infos = recording.PerStep("info", steps, environment.InfoKeys().size());
   const auto checks = recording.Get("check");
-  const size_t success = std::find(environment.InfoKeys().begin(), environment.InfoKeys().end(), "success") -
-                         environment.InfoKeys().begin();
+  const size_t success =
+      std::find(environment.InfoKeys().begin(), environment.InfoKeys().end(), "success") -
+      environment.InfoKeys().begin();
 
   std::vector<float> action(info.action_size);
   std::vector<double> observation(info.observation_size);
@@ -112,24 +120,28 @@ absl::Status Replay(const Recording& recording, size_t steps, size_t check_every
     for (size_t i = 0; i < action.size(); ++i) action[i] = static_cast<float>(actions.Row(t)[i]);
     const absl::StatusOr<StepOutcome> outcome = environment.Step(action, observation);
     if (!outcome.ok()) {
-      return absl::Status(outcome.status().code(), absl::StrCat("step ", t + 1, ": ", outcome.status().message()));
+      return absl::Status(outcome.status().code(),
+                          absl::StrCat("step ", t + 1, ": ", outcome.status().message()));
     }
     Raise(&result->observation, Difference(observation, observations.Row(t)));
     Raise(&result->reward, Difference(std::array{outcome->reward}, rewards.Row(t)));
     Raise(&result->info, Difference(environment.Info(), infos.Row(t)));
-    if (outcome->terminated != (terminated.Row(t)[0] != 0) || outcome->truncated != (truncated.Row(t)[0] != 0) ||
+    if (outcome->terminated != (terminated.Row(t)[0] != 0) ||
+        outcome->truncated != (truncated.Row(t)[0] != 0) ||
         (success < infos.columns && outcome->success != (infos.Row(t)[success] != 0))) {
       ++result->flags;
     }
     if (check_every > 0 && (t + 1) % check_every == 0 && (t + 1) / check_every <= checks.rows) {
-      Raise(&result->state, Difference(environment.PositionsAndVelocities(), checks.Row((t + 1) / check_every - 1)));
+      Raise(&result->state, Difference(environment.PositionsAndVelocities(),
+                                       checks.Row((t + 1) / check_every - 1)));
     }
     ++result->steps;
   }
   return absl::OkStatus();
 }
 
-// Both replays of one episode. The second one restores the recorded simulator state in data that has been elsewhere.
+// Both replays of one episode. The second one restores the recorded simulator state in data that
+// has been elsewhere.
 absl::Status ReplayEpisode(const Json& json, std::span<const double> numbers, size_t check_every,
                            MuJoCoEnvironment& environment, TaskVerification* result) {
   const Recording recording(json, numbers);
@@ -147,7 +159,8 @@ absl::Status ReplayEpisode(const Json& json, std::span<const double> numbers, si
   MENTOR_RETURN_IF_ERROR(environment.Reset(random, 0, observation));
   const auto init_state = recording.Get("init_state");
   Raise(&result->state, Difference(environment.SimulatorState(), init_state.numbers));
-  std::vector<double> positions(recording.Get("init_qpos").numbers.begin(), recording.Get("init_qpos").numbers.end());
+  std::vector<double> positions(recording.Get("init_qpos").numbers.begin(),
+                                recording.Get("init_qpos").numbers.end());
   const auto velocities = recording.Get("init_qvel").numbers;
   positions.insert(positions.end(), velocities.begin(), velocities.end());
   Raise(&result->state, Difference(environment.PositionsAndVelocities(), positions));
@@ -168,18 +181,22 @@ absl::Status VerifyTask(const std::filesystem::path& folder, const Json& json, s
   }
   MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(folder / name, kFileBytesMax));
   if (const uint64_t expected = json.at("bytes").get<uint64_t>(); bytes.size() != expected) {
-    return absl::DataLossError(absl::StrCat(name, " has ", bytes.size(), " bytes, the manifest says ", expected,
+    return absl::DataLossError(absl::StrCat(name, " has ", bytes.size(),
+                                            " bytes, the manifest says ", expected,
                                             ": it is cut short or of another set; copy it again"));
   }
   if (const std::string digest = Sha256Hex(bytes); digest != json.at("sha256").get<std::string>()) {
     return absl::DataLossError(absl::StrCat(name, " has SHA-256 ", digest, ", the manifest says ",
-                                            json.at("sha256").get<std::string>(), ": it is corrupt; copy it again"));
+                                            json.at("sha256").get<std::string>(),
+                                            ": it is corrupt; copy it again"));
   }
-  if (bytes.size() % sizeof(double) != 0) return absl::DataLossError(absl::StrCat(name, " is no sequence of float64"));
+  if (bytes.size() % sizeof(double) != 0)
+    return absl::DataLossError(absl::StrCat(name, " is no sequence of float64"));
   std::vector<double> numbers(bytes.size() / sizeof(double));
   std::memcpy(numbers.data(), bytes.data(), bytes.size());
 
-  MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> made, MakeEnvironment(result->task, {}));
+  MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> made,
+                          MakeEnvironment(result->task, {}));
   auto* environment = dynamic_cast<MuJoCoEnvironment*>(made.get());
   if (environment == nullptr) return absl::UnimplementedError("is no MuJoCo environment");
   if (json.at("info_keys").get<std::vector<std::string>>() != environment->InfoKeys()) {
@@ -189,7 +206,8 @@ absl::Status VerifyTask(const std::filesystem::path& folder, const Json& json, s
   for (const Json& episode : json.at("episodes")) {
     const absl::Status status = ReplayEpisode(episode, numbers, check_every, *environment, result);
     if (!status.ok()) {
-      return absl::Status(status.code(), absl::StrCat("episode ", result->episodes, ": ", status.message()));
+      return absl::Status(status.code(),
+                          absl::StrCat("episode ", result->episodes, ": ", status.message()));
     }
     ++result->episodes;
   }
@@ -198,32 +216,36 @@ absl::Status VerifyTask(const std::filesystem::path& folder, const Json& json, s
 }
 
 std::string Table(const Verification& verification) {
-  std::string text = absl::StrFormat("%-32s %8s %7s %12s %12s %12s %12s %6s\n", "task", "episodes", "steps", "state",
-                                     "observation", "reward", "info", "flags");
+  std::string text = absl::StrFormat("%-32s %8s %7s %12s %12s %12s %12s %6s\n", "task", "episodes",
+                                     "steps", "state", "observation", "reward", "info", "flags");
   int failed = 0;
   for (const TaskVerification& task : verification.tasks) {
-    absl::StrAppend(&text, absl::StrFormat("%-32s %8d %7d %12.3g %12.3g %12.3g %12.3g %6d  %s\n", task.task, task.episodes,
-                                           task.steps, task.state, task.observation, task.reward, task.info, task.flags,
-                                           task.passed ? "ok" : "FAILED"));
+    absl::StrAppend(
+        &text, absl::StrFormat("%-32s %8d %7d %12.3g %12.3g %12.3g %12.3g %6d  %s\n", task.task,
+                               task.episodes, task.steps, task.state, task.observation, task.reward,
+                               task.info, task.flags, task.passed ? "ok" : "FAILED"));
     if (!task.error.empty()) absl::StrAppend(&text, "    ", task.error, "\n");
     failed += !task.passed;
   }
   if (!verification.skipped.empty()) {
-    absl::StrAppend(&text, "skipped, no such environment here: ", absl::StrJoin(verification.skipped, ", "), "\n");
+    absl::StrAppend(&text, "skipped, no such environment here: ",
+                    absl::StrJoin(verification.skipped, ", "), "\n");
   }
-  absl::StrAppend(&text, "greatest absolute errors; tolerance: ", kStateTolerance, " (state, observation), ",
-                  kRewardTolerance, " (reward, info), flags equal\n");
+  absl::StrAppend(&text, "greatest absolute errors; tolerance: ", kStateTolerance,
+                  " (state, observation), ", kRewardTolerance, " (reward, info), flags equal\n");
   if (verification.tasks.empty()) {
     absl::StrAppend(&text, "nothing was verified\n");
   } else {
-    absl::StrAppend(&text, verification.tasks.size() - failed, " of ", verification.tasks.size(), " tasks agree\n");
+    absl::StrAppend(&text, verification.tasks.size() - failed, " of ", verification.tasks.size(),
+                    " tasks agree\n");
   }
   return text;
 }
 
 }  // namespace
 
-absl::StatusOr<Verification> Verify(const std::string& folder, const std::vector<std::string>& only_tasks) {
+absl::StatusOr<Verification> Verify(const std::string& folder,
+                                    const std::vector<std::string>& only_tasks) {
   const std::filesystem::path path = std::filesystem::path(folder) / "manifest.json";
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kFileBytesMax));
   Verification verification;
@@ -237,7 +259,8 @@ absl::StatusOr<Verification> Verify(const std::string& folder, const std::vector
     for (const Json& json : manifest.at("tasks")) {
       TaskVerification task{.task = json.at("task").get<std::string>()};
       if (!only_tasks.empty()) {
-        if (std::find(only_tasks.begin(), only_tasks.end(), task.task) == only_tasks.end()) continue;
+        if (std::find(only_tasks.begin(), only_tasks.end(), task.task) == only_tasks.end())
+          continue;
         std::erase(missing, task.task);
       }
       if (FindEnvironment(task.task) == nullptr) {
@@ -246,21 +269,25 @@ absl::StatusOr<Verification> Verify(const std::string& folder, const std::vector
       }
       try {
         task.error = std::string(VerifyTask(folder, json, check_every, &task).message());
-      } catch (const std::exception& wrong) {  // Of the JSON library, or a field that does not fit its file.
+      } catch (const std::exception&
+                   wrong) {  // Of the JSON library, or a field that does not fit its file.
         task.error = wrong.what();
       }
-      task.passed = task.error.empty() && task.state <= kStateTolerance && task.observation <= kObservationTolerance &&
-                    task.reward <= kRewardTolerance && task.info <= kInfoTolerance && task.flags == 0;
+      task.passed = task.error.empty() && task.state <= kStateTolerance &&
+                    task.observation <= kObservationTolerance && task.reward <= kRewardTolerance &&
+                    task.info <= kInfoTolerance && task.flags == 0;
       verification.tasks.push_back(std::move(task));
     }
     if (!missing.empty()) {
-      return absl::NotFoundError(absl::StrCat(path.string(), " has no task ", absl::StrJoin(missing, ", ")));
+      return absl::NotFoundError(
+          absl::StrCat(path.string(), " has no task ", absl::StrJoin(missing, ", ")));
     }
   } catch (const Json::exception& wrong) {
     return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", wrong.what()));
   }
   verification.passed = !verification.tasks.empty();
-  for (const TaskVerification& task : verification.tasks) verification.passed = verification.passed && task.passed;
+  for (const TaskVerification& task : verification.tasks)
+    verification.passed = verification.passed && task.passed;
   verification.text = Table(verification);
   return verification;
 }

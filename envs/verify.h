@@ -1,7 +1,8 @@
-// Replays recorded episodes of the Python originals against our environments: twice each, from the task's vector and
-// from the recorded simulator state. The format is that of the parity folders:
+// Replays recorded episodes of the Python originals against our environments: twice each, from the
+// task's vector and from the recorded simulator state. The format is that of the parity folders:
 //
-//   manifest.json  {"tasks": [{"task", "file", "bytes", "sha256", "info_keys", "episodes": [{"fields": {NAME: {"offset",
+//   manifest.json  {"tasks": [{"task", "file", "bytes", "sha256", "info_keys", "episodes":
+//   [{"fields": {NAME: {"offset",
 //                  "shape"}}, "partially_observable", "steps"}]}], "check_every"}
 //   FILE           little-endian float64, offsets counted in numbers
 #pragma once
@@ -18,7 +19,7 @@ struct TaskVerification {
   std::string task;
   int episodes = 0;
   int steps = 0;
-  double state = 0;        // Simulator state after the reset; positions and velocities along the way.
+  double state = 0;  // Simulator state after the reset; positions and velocities along the way.
   double observation = 0;
   double reward = 0;
   double info = 0;
@@ -34,9 +35,10 @@ struct Verification {
   std::string text;                  // A table for people.
 };
 
-// Agreed tolerances (the folder's README): states and observations 1e-12, rewards and info 1e-10, flags equal.
-// only_tasks: these tasks and no others; all when empty. An error when the manifest does not read or a task of
-// only_tasks is not in it.
-absl::StatusOr<Verification> Verify(const std::string& folder, const std::vector<std::string>& only_tasks = {});
+// Agreed tolerances (the folder's README): states and observations 1e-12, rewards and info 1e-10,
+// flags equal. only_tasks: these tasks and no others; all when empty. An error when the manifest
+// does not read or a task of only_tasks is not in it.
+absl::StatusOr<Verification> Verify(const std::string& folder,
+                                    const std::vector<std::string>& only_tasks = {});
 
 }  // namespace mentor::envs

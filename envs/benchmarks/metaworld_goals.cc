@@ -12,7 +12,8 @@ double GoalTable::Uniform() {
 metaworld::RandVec GoalTable::Draw(const metaworld::RandVecBox& box) {
   metaworld::RandVec v{.size = box.size};
   do {
-    for (int i = 0; i < v.size; ++i) v.value[i] = box.low[i] + (box.high[i] - box.low[i]) * Uniform();
+    for (int i = 0; i < v.size; ++i)
+      v.value[i] = box.low[i] + (box.high[i] - box.low[i]) * Uniform();
   } while (box.refuses(v));
   return v;
 }

@@ -1,4 +1,5 @@
-// The task vectors of Meta-World's benchmarks, for any seed, as metaworld 3.1.1 draws them. Pure; threads may share.
+// The task vectors of Meta-World's benchmarks, for any seed, as metaworld 3.1.1 draws them. Pure;
+// threads may share.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,8 @@
-// Benchmark ml1: one Meta-World environment, 50 training goals of generator goal_seed, 50 test goals of goal_seed + 1,
-// hidden from the agent.
-#include "envs/benchmarks/metaworld_goals.h"
-
+// Benchmark ml1: one Meta-World environment, 50 training goals of generator goal_seed, 50 test
+// goals of goal_seed + 1, hidden from the agent.
 #include "common/check.h"
 #include "envs/benchmark.h"
+#include "envs/benchmarks/metaworld_goals.h"
 #include "envs/metaworld/metaworld_environment.h"
 
 namespace mentor::envs {
@@ -22,7 +21,9 @@ class Ml1 : public Benchmark {
         test_{MakeSet(entry, goal_seed + 1)} {}
 
   const EnvironmentInfo& info() const override { return info_; }
-  const std::vector<TaskSet>& Tasks(Split split) const override { return split == Split::kTrain ? train_ : test_; }
+  const std::vector<TaskSet>& Tasks(Split split) const override {
+    return split == Split::kTrain ? train_ : test_;
+  }
   v1::EnvironmentTask Draw(Split, int, const RandomStream&, uint32_t) const override {
     MENTOR_CHECK(false);  // Its lists are never empty.
   }
@@ -46,15 +47,18 @@ const RegisterBenchmark kRegister({
     .name = "ml1",
     .summary = "Meta-World ML1: one environment, 50 training and 50 test goals, hidden.",
     .takes_environment = true,
-    .make = [](const v1::BenchmarkSpec& spec, Violations* violations) -> std::unique_ptr<Benchmark> {
+    .make = [](const v1::BenchmarkSpec& spec,
+               Violations* violations) -> std::unique_ptr<Benchmark> {
       const auto& registry = Registry<metaworld::TaskEntry>::Instance();
       const metaworld::TaskEntry* entry = metaworld::FindTask(spec.environment());
       if (entry == nullptr) {
-        violations->Add("benchmark.environment", registry.Unknown("Meta-World environment", spec.environment()));
+        violations->Add("benchmark.environment",
+                        registry.Unknown("Meta-World environment", spec.environment()));
       }
       Violations found;
       OptionValues::Parse({}, spec.option(), "benchmark.option", &found);
-      for (const Violation& violation : found.list()) violations->Add(violation.field, violation.description);
+      for (const Violation& violation : found.list())
+        violations->Add(violation.field, violation.description);
       if (entry == nullptr || !found.empty()) return nullptr;
       return std::make_unique<Ml1>(*entry, spec.goal_seed());
     },

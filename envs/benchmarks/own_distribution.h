@@ -1,5 +1,5 @@
-// A benchmark of one registered environment, with the environment's own distribution of tasks. Immutable once made;
-// threads may share.
+// A benchmark of one registered environment, with the environment's own distribution of tasks.
+// Immutable once made; threads may share.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,8 @@ namespace mentor::envs {
 enum class TaskSupply { kDrawnAfresh, kOneForAll };
 
 // Options of the spec go to the environment; violations are found under "benchmark.option".
-std::unique_ptr<Benchmark> MakeOwnDistribution(const std::string& environment, TaskSupply supply, const v1::BenchmarkSpec& spec,
+std::unique_ptr<Benchmark> MakeOwnDistribution(const std::string& environment, TaskSupply supply,
+                                               const v1::BenchmarkSpec& spec,
                                                Violations* violations);
 
 }  // namespace mentor::envs

@@ -29,7 +29,8 @@ constexpr int kEpisodeNumbers = sizeof(Episode) / sizeof(double);
 static_assert(sizeof(Episode) == kEpisodeNumbers * sizeof(double));
 
 absl::Status Wrong(const TaskEntry& entry, const std::string& what) {
-  return absl::FailedPreconditionError(absl::StrCat("model ", AssetsFolder(), "/", entry.facts.xml, " of ", entry.name, ": ", what,
+  return absl::FailedPreconditionError(absl::StrCat("model ", AssetsFolder(), "/", entry.facts.xml,
+                                                    " of ", entry.name, ": ", what,
                                                     "; expected the models of metaworld 3.1.1"));
 }
 
@@ -40,7 +41,8 @@ v1::EnvironmentTask DrawTask(const TaskEntry& entry, const RandomStream& random,
   for (uint32_t attempt = 0;; ++attempt) {
     RandVec v{.size = box.size};
     for (int i = 0; i < v.size; ++i) {
-      v.value[i] = box.low[i] + (box.high[i] - box.low[i]) * random.Uniform(index, attempt * box.size + i);
+      v.value[i] =
+          box.low[i] + (box.high[i] - box.low[i]) * random.Uniform(index, attempt * box.size + i);
     }
     if (box.refuses(v)) continue;
     task.mutable_parameters()->Add(v.value.begin(), v.value.begin() + v.size);
@@ -55,11 +57,12 @@ std::string DescribeTask(const TaskFacts& facts) {
     for (int i = 0; i < n; ++i) absl::StrAppend(&text, i ? ", " : "", numbers[i]);
     return text + ")";
   };
-  std::string text = absl::StrCat("parameters: rand_vec, ", box.size, " numbers, drawn from ", list(box.low, box.size),
-                                  " to ", list(box.high, box.size));
+  std::string text = absl::StrCat("parameters: rand_vec, ", box.size, " numbers, drawn from ",
+                                  list(box.low, box.size), " to ", list(box.high, box.size));
   if (*box.refused_when) absl::StrAppend(&text, "; refused when ", box.refused_when);
-  absl::StrAppend(&text, "\ngoal_visible: the last three numbers of the observation are the goal, clipped to ",
-                  list(facts.goal_low, 3), " to ", list(facts.goal_high, 3), "; zeros otherwise");
+  absl::StrAppend(
+      &text, "\ngoal_visible: the last three numbers of the observation are the goal, clipped to ",
+      list(facts.goal_low, 3), " to ", list(facts.goal_high, 3), "; zeros otherwise");
   return text;
 }
 
@@ -69,18 +72,20 @@ void AddTask(TaskEntry entry) {
   const TaskEntry copy = entry;
   Registry<TaskEntry>::Instance().Add(std::move(entry));
   const TaskEntry* kept = FindTask(copy.name);
-  RegisterEnvironment({.name = copy.name,
-                       .summary = copy.facts.summary,
-                       .options = {},
-                       .make = [kept](const OptionValues&) { return MetaWorldEnvironment::Make(*kept); },
-                       .draw_task = [kept](const OptionValues&, const RandomStream& random,
-                                           uint32_t index) { return DrawTask(*kept, random, index); },
-                       .task_help = DescribeTask(copy.facts)});
+  RegisterEnvironment(
+      {.name = copy.name,
+       .summary = copy.facts.summary,
+       .options = {},
+       .make = [kept](const OptionValues&) { return MetaWorldEnvironment::Make(*kept); },
+       .draw_task = [kept](const OptionValues&, const RandomStream& random,
+                           uint32_t index) { return DrawTask(*kept, random, index); },
+       .task_help = DescribeTask(copy.facts)});
 }
 
 absl::StatusOr<std::unique_ptr<Environment>> MetaWorldEnvironment::Make(const TaskEntry& entry) {
   MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const mjModel> model, LoadScene(entry.facts.xml));
-  if (model->nu != 2 || model->nmocap != 1) return Wrong(entry, "has no mocap arm with two actuators");
+  if (model->nu != 2 || model->nmocap != 1)
+    return Wrong(entry, "has no mocap arm with two actuators");
   Names names(model.get());
   std::unique_ptr<MetaWorldEnvironment> environment(new MetaWorldEnvironment(entry, model, names));
   if (!environment->missing_.empty()) {
@@ -89,8 +94,12 @@ absl::StatusOr<std::unique_ptr<Environment>> MetaWorldEnvironment::Make(const Ta
   return environment;
 }
 
-MetaWorldEnvironment::MetaWorldEnvironment(const TaskEntry& entry, std::shared_ptr<const mjModel> model, Names& names)
-    : facts_(entry.facts), world_(std::move(model), names), task_(entry.make(names)), missing_(names.missing()) {
+MetaWorldEnvironment::MetaWorldEnvironment(const TaskEntry& entry,
+                                           std::shared_ptr<const mjModel> model, Names& names)
+    : facts_(entry.facts),
+      world_(std::move(model), names),
+      task_(entry.make(names)),
+      missing_(names.missing()) {
   info_ = {.name = entry.name,
            .summary = entry.facts.summary,
            .observation_size = kObservationSize,
@@ -103,21 +112,23 @@ absl::Status MetaWorldEnvironment::SetTask(const v1::EnvironmentTask& task) {
   MENTOR_RETURN_IF_ERROR(CheckTaskName(task, info_));
   const RandVecBox& box = facts_.rand_vec;
   if (task.parameters_size() != box.size) {
-    return absl::InvalidArgumentError(absl::StrCat("task.parameters of ", info_.name, " has ", task.parameters_size(),
-                                                   " numbers; give the rand_vec, ", box.size, " numbers"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("task.parameters of ", info_.name, " has ", task.parameters_size(),
+                     " numbers; give the rand_vec, ", box.size, " numbers"));
   }
   RandVec v{.size = box.size};
   for (int i = 0; i < box.size; ++i) {
     v.value[i] = task.parameters(i);
     if (!(std::abs(v.value[i]) <= kParameterLimit)) {
-      return absl::InvalidArgumentError(absl::StrCat("task.parameters[", i, "] of ", info_.name, " is ", v.value[i],
-                                                     "; it is drawn from ", box.low[i], " to ", box.high[i]));
+      return absl::InvalidArgumentError(absl::StrCat("task.parameters[", i, "] of ", info_.name,
+                                                     " is ", v.value[i], "; it is drawn from ",
+                                                     box.low[i], " to ", box.high[i]));
     }
   }
   if (box.refuses(v)) {
-    return absl::InvalidArgumentError(absl::StrCat("task.parameters of ", info_.name, " are (",
-                                                   absl::StrJoin(task.parameters(), ", "), "), refused because ",
-                                                   box.refused_when, "; draw another vector"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "task.parameters of ", info_.name, " are (", absl::StrJoin(task.parameters(), ", "),
+        "), refused because ", box.refused_when, "; draw another vector"));
   }
   v_ = v;
   goal_visible_ = task.goal_visible();
@@ -160,8 +171,8 @@ void MetaWorldEnvironment::HandReset() {
   }
 }
 
-// The reference runs the task's reset twice, and the second pass sees what the first wrote into the model. The hand
-// reset of the first pass changes no bit of the result, so it is left out.
+// The reference runs the task's reset twice, and the second pass sees what the first wrote into the
+// model. The hand reset of the first pass changes no bit of the result, so it is left out.
 absl::Status MetaWorldEnvironment::SettleReset() {
   Simulation& sim = world_.sim();
   const absl::Status status = sim.Guard([&] {
@@ -174,8 +185,8 @@ absl::Status MetaWorldEnvironment::SettleReset() {
         HandReset();
       }
       episode_ = {};
-      // No forward pass in between: mj_step leaves kinematics of the state before its last integration, and the
-      // statements read these.
+      // No forward pass in between: mj_step leaves kinematics of the state before its last
+      // integration, and the statements read these.
       episode_.tcp0 = world_.Tcp();
       task_->Reset(*v_, world_, episode_);
     }
@@ -194,12 +205,14 @@ std::string MetaWorldEnvironment::TaskKey() const {
   return key;
 }
 
-absl::Status MetaWorldEnvironment::Reset(const RandomStream&, uint32_t, std::span<double> observation) {
+absl::Status MetaWorldEnvironment::Reset(const RandomStream&, uint32_t,
+                                         std::span<double> observation) {
   MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
   if (!v_) return absl::FailedPreconditionError(absl::StrCat(info_.name, ": Reset before SetTask"));
   steps_ = -1;
   const std::string key = TaskKey();
-  if (const auto settled = SettledResets::Instance().Find(key)) return RestoreState(*settled, observation);
+  if (const auto settled = SettledResets::Instance().Find(key))
+    return RestoreState(*settled, observation);
   if (absl::Status status = SettleReset(); !status.ok()) {
     return absl::Status(status.code(), absl::StrCat(info_.name, ": reset: ", status.message()));
   }
@@ -210,7 +223,8 @@ absl::Status MetaWorldEnvironment::Reset(const RandomStream&, uint32_t, std::spa
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> action, std::span<double> observation) {
+absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> action,
+                                                       std::span<double> observation) {
   MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
   MENTOR_RETURN_IF_ERROR(CheckStep(info_, steps_, action));
   // Widened first: all arithmetic is in double.
@@ -218,7 +232,8 @@ absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> ac
   Simulation& sim = world_.sim();
   Vec3 mocap = world_.Mocap();
   for (int i = 0; i < 3; ++i) {
-    mocap[i] = Clip(mocap[i] + Clip(a[i], -1, 1) * kActionScale, facts_.mocap_low[i], facts_.mocap_high[i]);
+    mocap[i] = Clip(mocap[i] + Clip(a[i], -1, 1) * kActionScale, facts_.mocap_low[i],
+                    facts_.mocap_high[i]);
   }
   const int step = steps_;
   steps_ = -1;  // Until all is well: an episode ends with an error.
@@ -247,8 +262,9 @@ absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> ac
                          .hand0 = facts_.hand0};
   outcome_ = task_->Reward(view, episode_);
   if (!std::isfinite(outcome_.reward)) {
-    return absl::InternalError(absl::StrCat(info_.name, ": the reward of step ", step + 1,
-                                            " is not finite: the task's parameters do not suit its reward"));
+    return absl::InternalError(
+        absl::StrCat(info_.name, ": the reward of step ", step + 1,
+                     " is not finite: the task's parameters do not suit its reward"));
   }
   steps_ = step + 1;
   std::copy(observation_.begin(), observation_.end(), observation.begin());
@@ -258,7 +274,8 @@ absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> ac
                      .truncated = steps_ == kEpisodeSteps};
 }
 
-// numbers := goal_visible v[6] steps measured[18] observation[39] episode write_count (kind id x y z)* simulator
+// numbers := goal_visible v[6] steps measured[18] observation[39] episode write_count (kind id x y
+// z)* simulator
 std::string MetaWorldEnvironment::SaveState() const {
   const Simulation& sim = world_.sim();
   MENTOR_CHECK(steps_ >= 0);
@@ -271,27 +288,29 @@ std::string MetaWorldEnvironment::SaveState() const {
   numbers.insert(numbers.end(), episode, episode + kEpisodeNumbers);
   numbers.push_back(static_cast<double>(sim.writes().size()));
   for (const Simulation::Write& write : sim.writes()) {
-    numbers.insert(numbers.end(), {static_cast<double>(write.kind), static_cast<double>(write.id), write.position[0],
-                                   write.position[1], write.position[2]});
+    numbers.insert(numbers.end(), {static_cast<double>(write.kind), static_cast<double>(write.id),
+                                   write.position[0], write.position[1], write.position[2]});
   }
   numbers.resize(numbers.size() + sim.state_size());
   sim.GetState(std::span(numbers).last(sim.state_size()));
   return EncodeState(info_.name, numbers);
 }
 
-absl::Status MetaWorldEnvironment::RestoreState(std::string_view state, std::span<double> observation) {
+absl::Status MetaWorldEnvironment::RestoreState(std::string_view state,
+                                                std::span<double> observation) {
   constexpr size_t kFixed = 1 + 6 + 1 + 18 + kObservationSize + kEpisodeNumbers + 1;
   constexpr size_t kWritesMax = 16;
   MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
-  if (!v_) return absl::FailedPreconditionError(absl::StrCat(info_.name, ": RestoreState before SetTask"));
+  if (!v_)
+    return absl::FailedPreconditionError(absl::StrCat(info_.name, ": RestoreState before SetTask"));
   const auto bad = [this](const std::string& what) {
     return absl::InvalidArgumentError(absl::StrCat("state of ", info_.name, ": ", what));
   };
   Simulation& sim = world_.sim();
   const size_t simulator_size = sim.state_size();
   std::vector<double> numbers;
-  MENTOR_RETURN_IF_ERROR(
-      DecodeState(info_.name, state, kFixed + simulator_size, kFixed + simulator_size + 5 * kWritesMax, &numbers));
+  MENTOR_RETURN_IF_ERROR(DecodeState(info_.name, state, kFixed + simulator_size,
+                                     kFixed + simulator_size + 5 * kWritesMax, &numbers));
 
   const double* next = numbers.data();
   if (*next++ != (goal_visible_ ? 1 : 0) || !std::equal(v_->value.begin(), v_->value.end(), next)) {
@@ -306,7 +325,8 @@ absl::Status MetaWorldEnvironment::RestoreState(std::string_view state, std::spa
   const double* shown = measured + measured_.size();
   const double* episode = shown + kObservationSize;
   const double writes = episode[kEpisodeNumbers];
-  if (numbers.size() != kFixed + simulator_size + 5 * writes) return bad("has a wrong number of model writes");
+  if (numbers.size() != kFixed + simulator_size + 5 * writes)
+    return bad("has a wrong number of model writes");
   const double* write = episode + kEpisodeNumbers + 1;
   for (int i = 0; i < writes; ++i) {
     const double kind = write[5 * i], id = write[5 * i + 1];
@@ -333,15 +353,21 @@ absl::Status MetaWorldEnvironment::RestoreState(std::string_view state, std::spa
 }
 
 const std::vector<std::string>& MetaWorldEnvironment::InfoKeys() const {
-  static const std::vector<std::string> keys = {"success",         "near_object",    "grasp_success",  "grasp_reward",
-                                                "in_place_reward", "obj_to_target", "unscaled_reward"};
+  static const std::vector<std::string> keys = {
+      "success",         "near_object",   "grasp_success",  "grasp_reward",
+      "in_place_reward", "obj_to_target", "unscaled_reward"};
   return keys;
 }
 
 std::vector<double> MetaWorldEnvironment::Info() const {
   const Outcome& o = outcome_;
-  return {o.success ? 1.0 : 0.0, o.near_object.value, o.grasp_success.value, o.grasp_reward,
-          o.in_place_reward,     o.obj_to_target,     o.reward};
+  return {o.success ? 1.0 : 0.0,
+          o.near_object.value,
+          o.grasp_success.value,
+          o.grasp_reward,
+          o.in_place_reward,
+          o.obj_to_target,
+          o.reward};
 }
 
 }  // namespace mentor::envs::metaworld

@@ -1,8 +1,9 @@
-// Meta-World v3 as an Environment: the mocap arm, the step, the double reset pass, the 39 numbers of the observation.
-// Everything of metaworld.md sections 1 and 2 that all fifty tasks share. Not thread-safe; models and settled resets are
-// shared among all instances of the process.
+// Meta-World v3 as an Environment: the mocap arm, the step, the double reset pass, the 39 numbers
+// of the observation. Everything of metaworld.md sections 1 and 2 that all fifty tasks share. Not
+// thread-safe; models and settled resets are shared among all instances of the process.
 //
-// A task's parameters are its rand_vec. Resets use no random numbers: they are functions of (task, rand_vec).
+// A task's parameters are its rand_vec. Resets use no random numbers: they are functions of (task,
+// rand_vec).
 #pragma once
 
 #include <array>
@@ -26,8 +27,10 @@ class MetaWorldEnvironment : public MuJoCoEnvironment {
 
   const EnvironmentInfo& info() const override { return info_; }
   absl::Status SetTask(const v1::EnvironmentTask& task) override;
-  absl::Status Reset(const RandomStream& random, uint32_t episode, std::span<double> observation) override;
-  absl::StatusOr<StepOutcome> Step(std::span<const float> action, std::span<double> observation) override;
+  absl::Status Reset(const RandomStream& random, uint32_t episode,
+                     std::span<double> observation) override;
+  absl::StatusOr<StepOutcome> Step(std::span<const float> action,
+                                   std::span<double> observation) override;
   std::string SaveState() const override;
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override;
 

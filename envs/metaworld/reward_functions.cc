@@ -51,6 +51,8 @@ double RectangularPrism(const Vec3& x, const Vec3& zero, const Vec3& one) {
   return product;
 }
 
-double Clip(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+double Clip(double x, double low, double high) {
+  return x < low ? low : x > high ? high : x;
+}
 
 }  // namespace mentor::envs::metaworld

@@ -6,8 +6,8 @@
 namespace mentor::envs::metaworld {
 namespace {
 
-// The reference overwrites the weld between mocap body and hand after loading: anchor 0, relative position 0, relative
-// quaternion (-1, 0, 0, 0), torque scale 5.
+// The reference overwrites the weld between mocap body and hand after loading: anchor 0, relative
+// position 0, relative quaternion (-1, 0, 0, 0), torque scale 5.
 void PrepareModel(mjModel& model) {
   constexpr double kWeld[mjNEQDATA] = {0, 0, 0, 0, 0, 0, -1, 0, 0, 0, 5};
   for (int i = 0; i < model.neq; ++i) {

@@ -1,6 +1,6 @@
-// What a Meta-World task consists of: facts, and three functions that read like its specification (metaworld.md section
-// 6). A task is one file in envs/metaworld/tasks/ that registers a class; everything else stands once, in World and
-// MetaWorldEnvironment.
+// What a Meta-World task consists of: facts, and three functions that read like its specification
+// (metaworld.md section 6). A task is one file in envs/metaworld/tasks/ that registers a class;
+// everything else stands once, in World and MetaWorldEnvironment.
 //
 //   class Reach : public Task { ... };
 //   const RegisterTask<Reach> kRegister;
@@ -54,8 +54,8 @@ struct Objects {
   Quat second_orientation = {};
 };
 
-// What a reset settles and the rewards of the episode refer to. Names as in the task statements. Doubles only: a saved
-// state holds the struct as it is.
+// What a reset settles and the rewards of the episode refer to. Names as in the task statements.
+// Doubles only: a saved state holds the struct as it is.
 struct Episode {
   Vec3 tcp0, obj0, target;
   // Of single tasks.
@@ -105,14 +105,15 @@ class Task {
 
 // cage(p, R, P, B, Z, E, mode, p0): reward for closing the gripper around a point.
 struct CageShape {
-  double radius;               // R of the object
-  double pad_margin;           // P
-  double medium_bound;         // B, used by kMedium
-  double xz_bound;             // Z
-  double effort;               // E: desired closing
+  double radius;        // R of the object
+  double pad_margin;    // P
+  double medium_bound;  // B, used by kMedium
+  double xz_bound;      // Z
+  double effort;        // E: desired closing
   enum Density { kPlain, kHigh, kMedium } density = kPlain;
 };
-double Cage(const StepView& s, const Episode& e, const Vec3& p, const CageShape& shape, const Vec3& p0);
+double Cage(const StepView& s, const Episode& e, const Vec3& p, const CageShape& shape,
+            const Vec3& p0);
 inline double Cage(const StepView& s, const Episode& e, const Vec3& p, const CageShape& shape) {
   return Cage(s, e, p, shape, e.obj0);
 }
@@ -125,7 +126,9 @@ struct TaskEntry {
   std::function<std::unique_ptr<Task>(Names&)> make;
 };
 
-inline const TaskEntry* FindTask(std::string_view name) { return Registry<TaskEntry>::Instance().Find(name); }
+inline const TaskEntry* FindTask(std::string_view name) {
+  return Registry<TaskEntry>::Instance().Find(name);
+}
 
 // Adds the task here and its environment to the catalogue of environments.
 void AddTask(TaskEntry entry);

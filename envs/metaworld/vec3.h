@@ -1,4 +1,5 @@
-// Points and quaternions as the task statements of Meta-World write them: elementwise, in a fixed order of operations.
+// Points and quaternions as the task statements of Meta-World write them: elementwise, in a fixed
+// order of operations.
 #pragma once
 
 #include <cmath>
@@ -14,12 +15,22 @@ struct Vec3 {
   operator std::span<const double, 3>() const { return std::span<const double, 3>(value); }
 };
 
-constexpr Vec3 operator+(const Vec3& a, const Vec3& b) { return {{a[0] + b[0], a[1] + b[1], a[2] + b[2]}}; }
-constexpr Vec3 operator-(const Vec3& a, const Vec3& b) { return {{a[0] - b[0], a[1] - b[1], a[2] - b[2]}}; }
-constexpr Vec3 operator*(const Vec3& a, const Vec3& b) { return {{a[0] * b[0], a[1] * b[1], a[2] * b[2]}}; }
+constexpr Vec3 operator+(const Vec3& a, const Vec3& b) {
+  return {{a[0] + b[0], a[1] + b[1], a[2] + b[2]}};
+}
+constexpr Vec3 operator-(const Vec3& a, const Vec3& b) {
+  return {{a[0] - b[0], a[1] - b[1], a[2] - b[2]}};
+}
+constexpr Vec3 operator*(const Vec3& a, const Vec3& b) {
+  return {{a[0] * b[0], a[1] * b[1], a[2] * b[2]}};
+}
 
-inline double Norm(const Vec3& a) { return std::sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]); }
-inline double Norm(double x, double y) { return std::sqrt(x * x + y * y); }
+inline double Norm(const Vec3& a) {
+  return std::sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]);
+}
+inline double Norm(double x, double y) {
+  return std::sqrt(x * x + y * y);
+}
 
 struct Quat {
   double value[4] = {0, 0, 0, 0};

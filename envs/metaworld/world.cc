@@ -35,7 +35,8 @@ Quat World::FromMatrix(const double* matrix) {
   const auto m = [matrix](int row, int column) { return matrix[3 * row + column]; };
   const double trace = m(0, 0) + m(1, 1) + m(2, 2);
   const double choices[4] = {m(0, 0), m(1, 1), m(2, 2), trace};
-  const int c = static_cast<int>(std::max_element(choices, choices + 4) - choices);  // The first largest.
+  const int c =
+      static_cast<int>(std::max_element(choices, choices + 4) - choices);  // The first largest.
   Quat q;
   if (c == 3) {
     q = {{m(2, 1) - m(1, 2), m(0, 2) - m(2, 0), m(1, 0) - m(0, 1), 1 + trace}};
@@ -56,14 +57,18 @@ Vec3 World::Tcp() const {
   return {{sum[0] / 2, sum[1] / 2, sum[2] / 2}};
 }
 
-double World::Opening() const { return Clip(Norm(At(right_claw_) - At(left_claw_)) / 0.1, 0, 1); }
+double World::Opening() const {
+  return Clip(Norm(At(right_claw_) - At(left_claw_)) / 0.1, 0, 1);
+}
 
 bool World::Touching(GeomId id) const {
   double left = 0, right = 0;
   for (int i = 0; i < data().ncon; ++i) {
     const mjContact& contact = data().contact[i];
     if (contact.efc_address < 0) continue;
-    const int other = contact.geom[0] == id.value ? contact.geom[1] : contact.geom[1] == id.value ? contact.geom[0] : -1;
+    const int other = contact.geom[0] == id.value   ? contact.geom[1]
+                      : contact.geom[1] == id.value ? contact.geom[0]
+                                                    : -1;
     const double force = data().efc_force[contact.efc_address];
     if (other == left_pad_geom_.value) left += force;
     if (other == right_pad_geom_.value) right += force;
@@ -78,7 +83,8 @@ void World::SetQpos(int first, std::span<const double> values) {
 }
 
 void World::ZeroQvel(int begin, int end) {
-  end = std::min(end, static_cast<int>(sim_.model()->nv));  // Some statements name more speeds than there are.
+  end = std::min(
+      end, static_cast<int>(sim_.model()->nv));  // Some statements name more speeds than there are.
   std::fill(sim_.data()->qvel + begin, sim_.data()->qvel + end, 0.0);
   sim_.Touch();
 }

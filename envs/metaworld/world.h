@@ -1,5 +1,5 @@
-// The scene as the task statements of Meta-World see it: positions by name, the arm, and the few writes that a reset
-// makes. One World belongs to one environment.
+// The scene as the task statements of Meta-World see it: positions by name, the arm, and the few
+// writes that a reset makes. One World belongs to one environment.
 #pragma once
 
 #include <memory>
@@ -33,7 +33,9 @@ class Names {
   BodyId Body(const char* name) { return {Find(mjOBJ_BODY, "body", name)}; }
   SiteId Site(const char* name) { return {Find(mjOBJ_SITE, "site", name)}; }
   GeomId Geom(const char* name) { return {Find(mjOBJ_GEOM, "geom", name)}; }
-  JointId Joint(const char* name) { return {model_->jnt_qposadr[Find(mjOBJ_JOINT, "joint", name)]}; }
+  JointId Joint(const char* name) {
+    return {model_->jnt_qposadr[Find(mjOBJ_JOINT, "joint", name)]};
+  }
   const std::vector<std::string>& missing() const { return missing_; }
 
  private:
@@ -68,7 +70,8 @@ class World {
   Vec3 RightPad() const { return At(right_pad_); }
   // Distance of the claws in [0, 1].
   double Opening() const;
-  // Both pads press on the geom: the sum of the normal forces of each pad's contacts with it is positive.
+  // Both pads press on the geom: the sum of the normal forces of each pad's contacts with it is
+  // positive.
   bool Touching(GeomId id) const;
 
   // Writes of a reset.

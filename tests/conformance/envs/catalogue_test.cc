@@ -1,4 +1,5 @@
-// The conformance suite over the whole catalogue: an environment that registers itself is tested here.
+// The conformance suite over the whole catalogue: an environment that registers itself is tested
+// here.
 #include <array>
 #include <cmath>
 #include <limits>
@@ -9,9 +10,12 @@
 namespace mentor::envs::testing {
 namespace {
 
-absl::StatusCode CodeOf(const absl::StatusOr<StepOutcome>& outcome) { return outcome.status().code(); }
+absl::StatusCode CodeOf(const absl::StatusOr<StepOutcome>& outcome) {
+  return outcome.status().code();
+}
 
-TEST_CASE("environments: shapes, finite numbers, episodes of the promised length", "[conformance]") {
+TEST_CASE("environments: shapes, finite numbers, episodes of the promised length",
+          "[conformance]") {
   for (const Variant& variant : AllVariants()) {
     INFO(variant.Name());
     const auto environment = variant.Make();
@@ -48,14 +52,16 @@ TEST_CASE("environments: shapes, finite numbers, episodes of the promised length
   }
 }
 
-TEST_CASE("environments: the same episode has the same bits, fresh or after others, and in threads", "[conformance]") {
+TEST_CASE("environments: the same episode has the same bits, fresh or after others, and in threads",
+          "[conformance]") {
   for (const Variant& variant : AllVariants()) {
     INFO(variant.Name());
     const auto first = variant.Make();
     const Trace want = RunEpisode(variant, *first, /*task=*/1, /*lifetime=*/2, /*episode=*/3);
     INFO(want.error);
     REQUIRE(want.error.empty());
-    // Other tasks and episodes in between leave no trace; the settled reset is remembered the second time.
+    // Other tasks and episodes in between leave no trace; the settled reset is remembered the
+    // second time.
     RunEpisode(variant, *first, 2, 3, 0);
     if (first->info().independent_episodes) CHECK(RunEpisode(variant, *first, 1, 2, 3) == want);
     CHECK(RunEpisode(variant, *variant.Make(), 1, 2, 3) == want);
@@ -77,7 +83,8 @@ TEST_CASE("environments: the same episode has the same bits, fresh or after othe
   }
 }
 
-TEST_CASE("environments: a saved state goes on bit for bit in a fresh and in a used instance", "[conformance]") {
+TEST_CASE("environments: a saved state goes on bit for bit in a fresh and in a used instance",
+          "[conformance]") {
   for (const Variant& variant : AllVariants()) {
     INFO(variant.Name());
     const auto environment = variant.Make();
@@ -85,7 +92,8 @@ TEST_CASE("environments: a saved state goes on bit for bit in a fresh and in a u
     const auto actions = MakeActions(environment->info(), 4);
     const RandomStream random{.seed = 8};
     for (uint32_t round = 0; round < 3; ++round) {
-      const size_t stop = round == 0 ? 0 : random.Below(steps, 0, round);  // Right after a reset, too.
+      const size_t stop =
+          round == 0 ? 0 : random.Below(steps, 0, round);  // Right after a reset, too.
       INFO("saved after step " << stop);
       Trace want;
       std::vector<double> before(environment->info().observation_size), after(before.size());
@@ -132,7 +140,8 @@ TEST_CASE("environments: bad calls are refused and leave the episode as it was",
 
     // Out of order.
     CHECK(CodeOf(environment->Step(action, observation)) == absl::StatusCode::kFailedPrecondition);
-    CHECK(environment->Reset(ResetStream(0), 0, observation).code() == absl::StatusCode::kFailedPrecondition);
+    CHECK(environment->Reset(ResetStream(0), 0, observation).code() ==
+          absl::StatusCode::kFailedPrecondition);
 
     // Tasks.
     const v1::EnvironmentTask good = variant.Task(0);
@@ -151,12 +160,14 @@ TEST_CASE("environments: bad calls are refused and leave the episode as it was",
     }
 
     REQUIRE(environment->SetTask(good).ok());
-    CHECK(environment->Reset(ResetStream(0), 0, small).code() == absl::StatusCode::kInvalidArgument);
+    CHECK(environment->Reset(ResetStream(0), 0, small).code() ==
+          absl::StatusCode::kInvalidArgument);
     REQUIRE(environment->Reset(ResetStream(0), 0, observation).ok());
 
     // Actions.
     const std::string state = environment->SaveState();
-    for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
       std::vector<float> broken = action;
       broken.back() = bad;
       CHECK(CodeOf(environment->Step(broken, observation)) == absl::StatusCode::kInvalidArgument);
@@ -179,9 +190,11 @@ TEST_CASE("environments: states that are cut, altered or foreign are refused", "
     REQUIRE(environment->Reset(ResetStream(0), 0, observation).ok());
     const std::string state = environment->SaveState();
     const auto refused = [&](const std::string& bad) {
-      return environment->RestoreState(bad, observation).code() == absl::StatusCode::kInvalidArgument;
+      return environment->RestoreState(bad, observation).code() ==
+             absl::StatusCode::kInvalidArgument;
     };
-    for (size_t length : {size_t{0}, size_t{7}, size_t{9}, size_t{15}, state.size() / 2, state.size() - 1}) {
+    for (size_t length :
+         {size_t{0}, size_t{7}, size_t{9}, size_t{15}, state.size() / 2, state.size() - 1}) {
       INFO("first " << length << " bytes");
       CHECK(refused(state.substr(0, length)));
     }

@@ -1,4 +1,5 @@
-// What every registered environment must do, as a library of checks: catalogue_test.cc calls them for the whole catalogue.
+// What every registered environment must do, as a library of checks: catalogue_test.cc calls them
+// for the whole catalogue.
 #pragma once
 
 #include <memory>
@@ -30,7 +31,8 @@ struct Variant {
   }
   v1::EnvironmentTask Task(uint32_t index) const {
     Violations violations;
-    const OptionValues values = OptionValues::Parse(entry->options, options, "options", &violations);
+    const OptionValues values =
+        OptionValues::Parse(entry->options, options, "options", &violations);
     const RandomStream random{.seed = 5, .purpose = Purpose::kTasks};
     v1::EnvironmentTask task = DrawTask(*entry, values, random, index);
     *task.mutable_options() = options;
@@ -38,7 +40,8 @@ struct Variant {
   }
 };
 
-// Every environment with default options; besides, each choice and flag in turn, and each integer at its least value.
+// Every environment with default options; besides, each choice and flag in turn, and each integer
+// at its least value.
 inline std::vector<Variant> AllVariants() {
   std::vector<Variant> variants;
   for (const EnvironmentEntry* entry : Catalogue()) {
@@ -70,7 +73,8 @@ inline std::vector<std::vector<float>> MakeActions(const EnvironmentInfo& info, 
   for (int t = 0; t < info.episode_steps; ++t) {
     random.Normals(t, noise);
     if (t % 20 == 0) random.Normals(t, tour, /*first_draw=*/100);
-    for (int i = 0; i < info.action_size; ++i) actions[t][i] = static_cast<float>(tour[i] + 0.5 * noise[i]);
+    for (int i = 0; i < info.action_size; ++i)
+      actions[t][i] = static_cast<float>(tour[i] + 0.5 * noise[i]);
   }
   return actions;
 }
@@ -86,19 +90,21 @@ struct Trace {
   bool operator==(const Trace&) const = default;
 };
 
-inline void Append(Trace* trace, const absl::StatusOr<StepOutcome>& outcome, const std::vector<double>& observation) {
+inline void Append(Trace* trace, const absl::StatusOr<StepOutcome>& outcome,
+                   const std::vector<double>& observation) {
   if (!outcome.ok()) {
     trace->error = outcome.status().ToString();
     return;
   }
   trace->numbers.insert(trace->numbers.end(), observation.begin(), observation.end());
-  trace->numbers.insert(trace->numbers.end(), {outcome->reward, outcome->success ? 1.0 : 0.0,
-                                               outcome->terminated ? 1.0 : 0.0, outcome->truncated ? 1.0 : 0.0});
+  trace->numbers.insert(trace->numbers.end(),
+                        {outcome->reward, outcome->success ? 1.0 : 0.0,
+                         outcome->terminated ? 1.0 : 0.0, outcome->truncated ? 1.0 : 0.0});
 }
 
 // Steps `begin` to `end` of an episode that has begun.
-inline void Continue(Environment& environment, const std::vector<std::vector<float>>& actions, size_t begin, size_t end,
-                     Trace* trace) {
+inline void Continue(Environment& environment, const std::vector<std::vector<float>>& actions,
+                     size_t begin, size_t end, Trace* trace) {
   std::vector<double> observation(environment.info().observation_size);
   for (size_t t = begin; t < end && trace->error.empty(); ++t) {
     Append(trace, environment.Step(actions[t], observation), observation);
@@ -106,8 +112,8 @@ inline void Continue(Environment& environment, const std::vector<std::vector<flo
 }
 
 // One episode of task number `task`, reset stream number `lifetime`, actions number `lifetime`.
-inline Trace RunEpisode(const Variant& variant, Environment& environment, uint32_t task, uint32_t lifetime,
-                        uint32_t episode) {
+inline Trace RunEpisode(const Variant& variant, Environment& environment, uint32_t task,
+                        uint32_t lifetime, uint32_t episode) {
   Trace trace;
   std::vector<double> observation(environment.info().observation_size);
   absl::Status status = environment.SetTask(variant.Task(task));

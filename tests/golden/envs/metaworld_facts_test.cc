@@ -1,5 +1,5 @@
-// The facts in the task files, and the goals drawn from them, against the machine-readable copies of the reference's
-// tables in tests/data/parity.
+// The facts in the task files, and the goals drawn from them, against the machine-readable copies
+// of the reference's tables in tests/data/parity.
 #include <cstdlib>
 #include <fstream>
 
@@ -21,7 +21,9 @@ Json Read(const std::string& name) {
   return Json::parse(file);
 }
 
-Numbers List(const metaworld::Vec3& v) { return {v[0], v[1], v[2]}; }
+Numbers List(const metaworld::Vec3& v) {
+  return {v[0], v[1], v[2]};
+}
 
 TEST_CASE("metaworld: facts of every task are the reference's, to the last bit", "[golden]") {
   const Json tasks = Read("metaworld_tasks.json").at("tasks");
@@ -36,8 +38,10 @@ TEST_CASE("metaworld: facts of every task are the reference's, to the last bit",
     CHECK(List(facts.mocap_high) == want.at("mocap_high").get<Numbers>());
     CHECK(List(facts.goal_low) == want.at("goal_low").get<Numbers>());
     CHECK(List(facts.goal_high) == want.at("goal_high").get<Numbers>());
-    CHECK(Numbers(box.low.begin(), box.low.begin() + box.size) == want.at("rand_low").get<Numbers>());
-    CHECK(Numbers(box.high.begin(), box.high.begin() + box.size) == want.at("rand_high").get<Numbers>());
+    CHECK(Numbers(box.low.begin(), box.low.begin() + box.size) ==
+          want.at("rand_low").get<Numbers>());
+    CHECK(Numbers(box.high.begin(), box.high.begin() + box.size) ==
+          want.at("rand_high").get<Numbers>());
     CHECK(want.at("reject").is_null() == (*box.refused_when == '\0'));
   }
 }
@@ -55,7 +59,8 @@ TEST_CASE("ml1: goals of seed 0 are the reference's, bit for bit", "[golden]") {
     const std::unique_ptr<Benchmark> ml1 = MakeBenchmark(spec, &violations);
     REQUIRE(ml1 != nullptr);
     const Json& test = goals.at("benchmarks").at("ML1").at("test").at(environment);
-    for (const auto& [split, want] : {std::pair(Split::kTrain, train), std::pair(Split::kTest, test)}) {
+    for (const auto& [split, want] :
+         {std::pair(Split::kTrain, train), std::pair(Split::kTest, test)}) {
       REQUIRE(ml1->Tasks(split).size() == 1);
       const TaskSet& set = ml1->Tasks(split)[0];
       CHECK(set.environment == environment);
@@ -72,15 +77,17 @@ TEST_CASE("ml1: goals of seed 0 are the reference's, bit for bit", "[golden]") {
 }
 
 TEST_CASE("metaworld goals: the generator runs on from one environment to the next", "[golden]") {
-  // ML10 begins with reach-v3 and push-v3; these are the first vectors of its training table for seed 0.
+  // ML10 begins with reach-v3 and push-v3; these are the first vectors of its training table for
+  // seed 0.
   const metaworld::RandVecBox& reach = metaworld::FindTask("reach-v3")->facts.rand_vec;
   const metaworld::RandVecBox& push = metaworld::FindTask("push-v3")->facts.rand_vec;
   GoalTable table(0), alone(0);
-  CHECK(table.Next(reach)[0].value == std::array{-0.0124825577474615, 0.689177300078208, 0.02, -0.023311696234844456,
-                                                 0.8791725038082665, 0.1822237299382261});
+  CHECK(table.Next(reach)[0].value == std::array{-0.0124825577474615, 0.689177300078208, 0.02,
+                                                 -0.023311696234844456, 0.8791725038082665,
+                                                 0.1822237299382261});
   const metaworld::RandVec first = table.Next(push)[0];
-  CHECK(first.value == std::array{0.03427669573403064, 0.6344718127375507, 0.02, 0.027837379845078503,
-                                  0.8399161145254773, 0.014317601276543194});
+  CHECK(first.value == std::array{0.03427669573403064, 0.6344718127375507, 0.02,
+                                  0.027837379845078503, 0.8399161145254773, 0.014317601276543194});
   CHECK(first.value != alone.Next(push)[0].value);
 }
 

@@ -1,9 +1,8 @@
-// Recorded episodes of the Python originals. The committed copy holds the tasks of tests/data/parity/manifest.json;
-// MENTOR_PARITY_DIR replaces it by a larger set.
-#include "envs/verify.h"
-
+// Recorded episodes of the Python originals. The committed copy holds the tasks of
+// tests/data/parity/manifest.json; MENTOR_PARITY_DIR replaces it by a larger set.
 #include <cstdlib>
 
+#include "envs/verify.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {

@@ -1,10 +1,9 @@
-#include "envs/umbrella_chain.h"
-
 #include <cstdlib>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
 
+#include "envs/umbrella_chain.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -12,22 +11,27 @@ namespace {
 
 TEST_CASE("umbrella: recorded chains with their draws written out", "[golden]") {
   const char* folder = std::getenv("MENTOR_GOLDEN_DIR");
-  std::ifstream file(std::string(folder ? folder : MENTOR_TEST_DATA "/golden") + "/mg_umbrella.json");
+  std::ifstream file(std::string(folder ? folder : MENTOR_TEST_DATA "/golden") +
+                     "/mg_umbrella.json");
   REQUIRE(file.good());
   const nlohmann::json golden = nlohmann::json::parse(file);
   int cases = 0;
   for (const nlohmann::json& recorded : golden.at("cases")) {
     INFO(recorded.at("name"));
-    const auto data = [](const nlohmann::json& tensor) { return tensor.at("data").get<std::vector<double>>(); };
+    const auto data = [](const nlohmann::json& tensor) {
+      return tensor.at("data").get<std::vector<double>>();
+    };
     const int length = recorded.at("chain_length"), n = recorded.at("n_distractor");
     UmbrellaChain chain({.length = length,
                          .distractors = n,
                          .final_reward = recorded.at("final_reward"),
                          .noise_reward = recorded.at("noise_reward")});
-    const auto coins = data(recorded.at("draws").at("coins")), actions = data(recorded.at("actions"));
+    const auto coins = data(recorded.at("draws").at("coins")),
+               actions = data(recorded.at("actions"));
     const auto distractors = data(recorded.at("draws").at("distractors"));
     const nlohmann::json& expected = recorded.at("expected");
-    const auto want_observations = data(expected.at("obs")), want_rewards = data(expected.at("reward"));
+    const auto want_observations = data(expected.at("obs")),
+               want_rewards = data(expected.at("reward"));
     const auto want_terminated = data(expected.at("terminated"));
 
     std::vector<double> observation(3 + n), observations, rewards, terminated;
@@ -40,7 +44,8 @@ TEST_CASE("umbrella: recorded chains with their draws written out", "[golden]") 
     observe();
     bool success = false;
     for (int t = 0; t < length; ++t) {
-      const auto outcome = chain.Step(actions[t] != 0, t < length - 1 ? static_cast<int>(coins[t]) : 0);
+      const auto outcome =
+          chain.Step(actions[t] != 0, t < length - 1 ? static_cast<int>(coins[t]) : 0);
       rewards.push_back(outcome.reward);
       terminated.push_back(outcome.terminated);
       success = outcome.success;

@@ -11,7 +11,8 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Distance from the exact value (to the precision of long double) in units in the last place of a double.
+// Distance from the exact value (to the precision of long double) in units in the last place of a
+// double.
 double Ulps(double got, long double want) {
   const double rounded = static_cast<double>(want);
   const double next = std::nextafter(std::fabs(rounded), kInfinity);
@@ -25,7 +26,8 @@ double WorstUlps(Ours ours, Theirs theirs, double low, double high, uint32_t ste
   const RandomStream random{.seed = 1};
   double worst = 0;
   for (uint32_t i = 0; i < 200000; ++i) {
-    const double x = low + (high - low) * (static_cast<double>(random.Bits(step, i) >> 11) * 0x1p-53);
+    const double x =
+        low + (high - low) * (static_cast<double>(random.Bits(step, i) >> 11) * 0x1p-53);
     const double ulps = Ulps(ours(x), theirs(static_cast<long double>(x)));
     if (!(ulps <= worst)) worst = ulps;
   }
@@ -82,8 +84,10 @@ TEST_CASE("exact math: tanh within 4 ulp of libm", "[unit]") {
 }
 
 TEST_CASE("exact math: the normal quantile inverts the distribution function", "[unit]") {
-  // The relative error of Phi(z) is z^2 times that of z in the tails; AS 241 promises about 1 part in 10^16.
-  for (double p : {1e-300, 1e-100, 1e-30, 1e-17, 1e-10, 1e-5, 0.01, 0.02425, 0.0749, 0.0751, 0.2, 0.4, 0.4999}) {
+  // The relative error of Phi(z) is z^2 times that of z in the tails; AS 241 promises about 1 part
+  // in 10^16.
+  for (double p : {1e-300, 1e-100, 1e-30, 1e-17, 1e-10, 1e-5, 0.01, 0.02425, 0.0749, 0.0751, 0.2,
+                   0.4, 0.4999}) {
     const double z = NormalQuantile(p);
     const long double back = 0.5L * std::erfc(-static_cast<long double>(z) / std::sqrt(2.0L));
     INFO("p " << p << " z " << z);

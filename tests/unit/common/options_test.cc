@@ -7,9 +7,17 @@ namespace {
 
 const OptionTable kTable = {
     {.name = "rate", .default_value = "3e-4", .min = 0, .max = 1, .help = "Learning rate."},
-    {.name = "size", .kind = OptionInfo::Kind::kInteger, .default_value = "5", .min = 1, .help = "Size."},
+    {.name = "size",
+     .kind = OptionInfo::Kind::kInteger,
+     .default_value = "5",
+     .min = 1,
+     .help = "Size."},
     {.name = "log", .kind = OptionInfo::Kind::kFlag, .default_value = "false", .help = "Talk."},
-    {.name = "view", .kind = OptionInfo::Kind::kChoice, .default_value = "all", .choices = {"all", "none"}, .help = "View."},
+    {.name = "view",
+     .kind = OptionInfo::Kind::kChoice,
+     .default_value = "all",
+     .choices = {"all", "none"},
+     .help = "View."},
 };
 
 OptionValues Parse(std::vector<std::pair<std::string, std::string>> set, Violations* violations) {
@@ -39,7 +47,8 @@ TEST_CASE("options: defaults and set values", "[unit]") {
   CHECK(defaults.Integer("size") == 5);
   CHECK_FALSE(defaults.Flag("log"));
   CHECK(defaults.Choice("view") == "all");
-  const OptionValues values = Parse({{"rate", "0.25"}, {"size", "7"}, {"log", "true"}, {"view", "none"}}, &violations);
+  const OptionValues values =
+      Parse({{"rate", "0.25"}, {"size", "7"}, {"log", "true"}, {"view", "none"}}, &violations);
   CHECK(values.Number("rate") == 0.25);
   CHECK(values.Integer("size") == 7);
   CHECK(values.Flag("log"));
@@ -56,13 +65,15 @@ TEST_CASE("options: what is wrong is named with value, bound and remedy", "[unit
   for (const char* bad : {"", " 1", "1 ", "0x1", "nan", "inf", "1,5", "0.5abc", "1e999"}) {
     CHECK_FALSE(Complaint("rate", bad).empty());
   }
-  for (const char* bad : {"", "5.0", "+5", "99999999999999999999", "five"}) CHECK_FALSE(Complaint("size", bad).empty());
+  for (const char* bad : {"", "5.0", "+5", "99999999999999999999", "five"})
+    CHECK_FALSE(Complaint("size", bad).empty());
   for (const char* good : {"0", "1", "1e-9", "0.5"}) CHECK(Complaint("rate", good).empty());
 }
 
 TEST_CASE("options: all violations are reported at once, repeats among them", "[unit]") {
   Violations violations;
-  Parse({{"rate", "-1"}, {"size", "x"}, {"other", "1"}, {"log", "true"}, {"log", "false"}}, &violations);
+  Parse({{"rate", "-1"}, {"size", "x"}, {"other", "1"}, {"log", "true"}, {"log", "false"}},
+        &violations);
   REQUIRE(violations.list().size() == 4);
   CHECK(violations.list()[3].description == "is set twice, the second time to 'false'; remove one");
   CHECK(violations.ToStatus().code() == absl::StatusCode::kInvalidArgument);

@@ -12,7 +12,8 @@ namespace {
 TEST_CASE("rng: blocks are Philox4x32-10 of the documented counter and key", "[unit]") {
   // Known answers published with Random123.
   const RandomStream zero{.seed = 0, .purpose = static_cast<Purpose>(0)};
-  CHECK(zero.Block(0, 0) == std::array<uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  CHECK(zero.Block(0, 0) ==
+        std::array<uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   const RandomStream pi{.seed = 0x299f31d0a4093822,
                         .purpose = static_cast<Purpose>(0x13),
                         .phase = static_cast<Phase>(1),
@@ -27,12 +28,18 @@ TEST_CASE("rng: blocks are Philox4x32-10 of the documented counter and key", "[u
 TEST_CASE("rng: every part of the key gives other numbers", "[unit]") {
   const RandomStream base{.seed = 7, .purpose = Purpose::kTest, .lifetime = 3, .iteration = 2};
   std::set<std::array<uint32_t, 4>> seen{base.Block(5, 1), base.Block(6, 1), base.Block(5, 2)};
-  for (RandomStream other : {RandomStream{.seed = 8, .purpose = Purpose::kTest, .lifetime = 3, .iteration = 2},
-                             RandomStream{.seed = 7ull + (1ull << 32), .purpose = Purpose::kTest, .lifetime = 3, .iteration = 2},
-                             RandomStream{.seed = 7, .purpose = Purpose::kTasks, .lifetime = 3, .iteration = 2},
-                             RandomStream{.seed = 7, .purpose = Purpose::kTest, .phase = Phase::kTestEvaluation, .lifetime = 3, .iteration = 2},
-                             RandomStream{.seed = 7, .purpose = Purpose::kTest, .lifetime = 4, .iteration = 2},
-                             RandomStream{.seed = 7, .purpose = Purpose::kTest, .lifetime = 3, .iteration = 3}}) {
+  for (RandomStream other :
+       {RandomStream{.seed = 8, .purpose = Purpose::kTest, .lifetime = 3, .iteration = 2},
+        RandomStream{
+            .seed = 7ull + (1ull << 32), .purpose = Purpose::kTest, .lifetime = 3, .iteration = 2},
+        RandomStream{.seed = 7, .purpose = Purpose::kTasks, .lifetime = 3, .iteration = 2},
+        RandomStream{.seed = 7,
+        .purpose = Purpose::kTest,
+        .phase = Phase::kTestEvaluation,
+        .lifetime = 3,
+        .iteration = 2},
+        RandomStream{.seed = 7, .purpose = Purpose::kTest, .lifetime = 4, .iteration = 2},
+        RandomStream{.seed = 7, .purpose = Purpose::kTest, .lifetime = 3, .iteration = 3}}) {
     seen.insert(other.Block(5, 1));
   }
   CHECK(seen.size() == 9);

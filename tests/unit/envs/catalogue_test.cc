@@ -8,7 +8,9 @@
 namespace mentor::envs {
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool Contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 v1::BenchmarkSpec Spec(const std::string& name, const std::string& environment = "") {
   v1::BenchmarkSpec spec;
@@ -28,7 +30,8 @@ std::string Complaint(const v1::BenchmarkSpec& spec) {
 TEST_CASE("catalogue: sorted, with near matches for wrong names", "[unit]") {
   const auto& all = Catalogue();
   for (size_t i = 1; i < all.size(); ++i) CHECK(all[i - 1]->name < all[i]->name);
-  for (const char* name : {"reach-v3", "push-v3", "door-close-v3", "button-press-v3", "point_reach", "umbrella_length"}) {
+  for (const char* name : {"reach-v3", "push-v3", "door-close-v3", "button-press-v3", "point_reach",
+                           "umbrella_length"}) {
     CHECK(FindEnvironment(name) != nullptr);
   }
   const auto status = [](const char* name) { return MakeEnvironment(name, {}).status(); };
@@ -48,10 +51,14 @@ TEST_CASE("catalogue: its hash and the fingerprint are hexadecimal and stay the 
 }
 
 TEST_CASE("benchmarks: wrong specs are refused with field and remedy", "[unit]") {
-  CHECK(Complaint(Spec("ml2")) == "benchmark.name: unknown benchmark 'ml2'; known: ml1, point_reach, umbrella_length");
-  CHECK(Contains(Complaint(Spec("ml1")), "benchmark.environment: unknown Meta-World environment ''; known: button"));
-  CHECK(Contains(Complaint(Spec("ml1", "point_reach")), "unknown Meta-World environment 'point_reach'"));
-  CHECK(Contains(Complaint(Spec("point_reach", "reach-v3")), "benchmark.environment: is 'reach-v3'"));
+  CHECK(Complaint(Spec("ml2")) ==
+        "benchmark.name: unknown benchmark 'ml2'; known: ml1, point_reach, umbrella_length");
+  CHECK(Contains(Complaint(Spec("ml1")),
+                 "benchmark.environment: unknown Meta-World environment ''; known: button"));
+  CHECK(Contains(Complaint(Spec("ml1", "point_reach")),
+                 "unknown Meta-World environment 'point_reach'"));
+  CHECK(
+      Contains(Complaint(Spec("point_reach", "reach-v3")), "benchmark.environment: is 'reach-v3'"));
   v1::BenchmarkSpec spec = Spec("point_reach");
   spec.add_option()->set_name("dt");
   spec.mutable_option(0)->set_value("fast");
@@ -85,8 +92,11 @@ TEST_CASE("benchmarks: options reach the tasks, drawn tasks are legal and fresh"
   const auto planar = MakeBenchmark(Spec("point_reach"), &violations);
   for (uint32_t i = 0; i < 50; ++i) {
     draws.insert(planar->Draw(Split::kTrain, 0, random, i).SerializeAsString());
-    draws.insert(planar->Draw(Split::kTest, 0, {.seed = 1, .purpose = Purpose::kTasks, .phase = Phase::kTestEvaluation}, i)
-                     .SerializeAsString());
+    draws.insert(
+        planar
+            ->Draw(Split::kTest, 0,
+                   {.seed = 1, .purpose = Purpose::kTasks, .phase = Phase::kTestEvaluation}, i)
+            .SerializeAsString());
   }
   CHECK(draws.size() == 100);
 
@@ -96,7 +106,8 @@ TEST_CASE("benchmarks: options reach the tasks, drawn tasks are legal and fresh"
   CHECK(violations.empty());
 }
 
-TEST_CASE("ml1: seeds give other goals, test goals are the training goals of the next seed", "[unit]") {
+TEST_CASE("ml1: seeds give other goals, test goals are the training goals of the next seed",
+          "[unit]") {
   Violations violations;
   v1::BenchmarkSpec spec = Spec("ml1", "door-close-v3");
   spec.set_goal_seed(7);
@@ -113,10 +124,13 @@ TEST_CASE("ml1: seeds give other goals, test goals are the training goals of the
   CHECK(seven->info().episode_steps == 500);
 }
 
-TEST_CASE("describe: the list names everything, a page tells sizes, options and parameters", "[unit]") {
+TEST_CASE("describe: the list names everything, a page tells sizes, options and parameters",
+          "[unit]") {
   const std::string list = DescribeCatalogue();
-  for (const EnvironmentEntry* entry : Catalogue()) CHECK(Contains(list, "\n  " + entry->name + " "));
-  for (const BenchmarkEntry* entry : Benchmarks()) CHECK(Contains(list, "\n  " + entry->name + " "));
+  for (const EnvironmentEntry* entry : Catalogue())
+    CHECK(Contains(list, "\n  " + entry->name + " "));
+  for (const BenchmarkEntry* entry : Benchmarks())
+    CHECK(Contains(list, "\n  " + entry->name + " "));
   const auto push = DescribeEnvironment("push-v3");
   REQUIRE(push.ok());
   CHECK(Contains(*push, "observation 39 numbers, action 4 numbers, episode 500 steps"));
@@ -135,7 +149,8 @@ TEST_CASE("bench: figures of a short run are there and positive", "[unit]") {
   CHECK(bench->scenes.size() >= 4);
   for (const SceneBench& scene : bench->scenes) {
     INFO(scene.environment);
-    for (double figure : {scene.bare_us, scene.step_us, scene.reset_us, scene.first_reset_us, scene.step_ratio}) {
+    for (double figure :
+         {scene.bare_us, scene.step_us, scene.reset_us, scene.first_reset_us, scene.step_ratio}) {
       CHECK(figure > 0);
     }
     CHECK(scene.with_resets_ratio < scene.step_ratio);

@@ -1,11 +1,10 @@
-#include "envs/metaworld/metaworld_environment.h"
-
 #include <array>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <new>
 
+#include "envs/metaworld/metaworld_environment.h"
 #include "envs/metaworld/reward_functions.h"
 #include "envs/metaworld/scene.h"
 #include "envs/metaworld/settled_resets.h"
@@ -21,8 +20,12 @@ void* operator new(size_t size) {
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+  std::free(memory);
+}
 
 namespace mentor::envs::metaworld {
 namespace {
@@ -36,7 +39,8 @@ std::unique_ptr<MetaWorldEnvironment> Make(const std::string& name) {
   return std::unique_ptr<MetaWorldEnvironment>(static_cast<MetaWorldEnvironment*>(made->release()));
 }
 
-v1::EnvironmentTask Task(const std::string& name, std::initializer_list<double> v, bool goal_visible = false) {
+v1::EnvironmentTask Task(const std::string& name, std::initializer_list<double> v,
+                         bool goal_visible = false) {
   v1::EnvironmentTask task;
   task.set_environment(name);
   task.mutable_parameters()->Add(v.begin(), v.end());
@@ -61,7 +65,8 @@ TEST_CASE("metaworld: tolerance functions", "[unit]") {
   CHECK(Near(H(0.5, 0.5), 1.0 / 3, {.rel = 1e-15}));
   CHECK(std::isnan(H(0.5, std::nan(""))));
   CHECK(RectangularPrism({2, 0, 0}, {0, 0, 0}, {1, 1, 1}) == 1);
-  CHECK(Near(RectangularPrism({0.5, 0.25, 0.5}, {0, 1, 0}, {1, 0, 1}), 0.5 * 0.75 * 0.5, {.rel = 1e-15}));
+  CHECK(Near(RectangularPrism({0.5, 0.25, 0.5}, {0, 1, 0}, {1, 0, 1}), 0.5 * 0.75 * 0.5,
+             {.rel = 1e-15}));
 }
 
 TEST_CASE("metaworld: R is the orientation, with the sign of its branch", "[unit]") {
@@ -109,10 +114,13 @@ TEST_CASE("metaworld: task vectors are checked", "[unit]") {
     return std::string(status.message());
   };
   CHECK(message(kPushV).empty());
-  CHECK(message({0, 0.65, 0.02}).find("has 3 numbers; give the rand_vec, 6 numbers") != std::string::npos);
+  CHECK(message({0, 0.65, 0.02}).find("has 3 numbers; give the rand_vec, 6 numbers") !=
+        std::string::npos);
   // Start and goal too close.
-  CHECK(message({0, 0.7, 0.02, 0, 0.8, 0.015}).find("n(v[0:2] - v[3:5]) < 0.15") != std::string::npos);
-  CHECK(message({0, 0.65, 20, 0.05, 0.85, 0.015}).find("parameters[2] of push-v3 is 20") != std::string::npos);
+  CHECK(message({0, 0.7, 0.02, 0, 0.8, 0.015}).find("n(v[0:2] - v[3:5]) < 0.15") !=
+        std::string::npos);
+  CHECK(message({0, 0.65, 20, 0.05, 0.85, 0.015}).find("parameters[2] of push-v3 is 20") !=
+        std::string::npos);
 }
 
 TEST_CASE("metaworld: the goal is seen only where the task says so", "[unit]") {
@@ -121,10 +129,13 @@ TEST_CASE("metaworld: the goal is seen only where the task says so", "[unit]") {
   const std::vector<float> still(4);
   REQUIRE(push->SetTask(Task("push-v3", kPushV)).ok());
   REQUIRE(push->Reset({}, 0, observation).ok());
-  CHECK(std::vector<double>(observation.end() - 3, observation.end()) == std::vector<double>{0, 0, 0});
-  CHECK(std::equal(observation.begin(), observation.begin() + 18, observation.begin() + 18));  // previous := current
+  CHECK(std::vector<double>(observation.end() - 3, observation.end()) ==
+        std::vector<double>{0, 0, 0});
+  CHECK(std::equal(observation.begin(), observation.begin() + 18,
+                   observation.begin() + 18));  // previous := current
   REQUIRE(push->Step(still, observation).ok());
-  CHECK(std::vector<double>(observation.end() - 3, observation.end()) == std::vector<double>{0, 0, 0});
+  CHECK(std::vector<double>(observation.end() - 3, observation.end()) ==
+        std::vector<double>{0, 0, 0});
 
   REQUIRE(push->SetTask(Task("push-v3", kPushV, /*goal_visible=*/true)).ok());
   REQUIRE(push->Reset({}, 0, observation).ok());
@@ -165,9 +176,11 @@ TEST_CASE("metaworld: a remembered reset is the computed one", "[unit]") {
     std::vector<double> observation(39);
     std::vector<std::string> computed;
     for (int pass = 0; pass < 3; ++pass) {
-      if (pass == 2) SettledResets::Instance().Clear();  // Computed again, after other goals in the same data.
+      if (pass == 2)
+        SettledResets::Instance().Clear();  // Computed again, after other goals in the same data.
       for (uint32_t goal = 0; goal < 3; ++goal) {
-        REQUIRE(environment->SetTask(DrawTask(entry, {}, random, pass == 2 ? 2 - goal : goal)).ok());
+        REQUIRE(
+            environment->SetTask(DrawTask(entry, {}, random, pass == 2 ? 2 - goal : goal)).ok());
         REQUIRE(environment->Reset({}, 0, observation).ok());
         const std::string state = environment->SaveState();
         if (pass == 0) computed.push_back(state);
@@ -192,7 +205,9 @@ TEST_CASE("metaworld: settled resets are bounded, the one used longest ago goes 
   CHECK(*resets.Find("a") == "1");
 }
 
-TEST_CASE("metaworld: an unstable simulator ends the episode with an error, a reset begins a new one", "[unit]") {
+TEST_CASE(
+    "metaworld: an unstable simulator ends the episode with an error, a reset begins a new one",
+    "[unit]") {
   const auto push = Make("push-v3");
   REQUIRE(push->SetTask(Task("push-v3", kPushV)).ok());
   std::vector<double> observation(39);

@@ -9,7 +9,8 @@ namespace {
 
 using mentor::testing::Near;
 
-std::unique_ptr<Environment> Make(std::vector<std::pair<std::string, std::string>> set, std::vector<double> goal) {
+std::unique_ptr<Environment> Make(std::vector<std::pair<std::string, std::string>> set,
+                                  std::vector<double> goal) {
   google::protobuf::RepeatedPtrField<v1::Option> options;
   for (const auto& [name, value] : set) {
     v1::Option* option = options.Add();
@@ -40,7 +41,8 @@ TEST_CASE("point_reach: motion, reward and success by hand", "[unit]") {
   CHECK(o[3] == 0 - y);
   bool succeeded = false;
   for (int t = 1; t <= 10; ++t) {
-    const auto outcome = environment->Step(std::array{5.0f, -0.5f}, o);  // The first component is clipped to 1.
+    const auto outcome =
+        environment->Step(std::array{5.0f, -0.5f}, o);  // The first component is clipped to 1.
     REQUIRE(outcome.ok());
     x += 0.12;
     y -= 0.06;
@@ -56,8 +58,11 @@ TEST_CASE("point_reach: motion, reward and success by hand", "[unit]") {
   CHECK_FALSE(succeeded);  // It passes below the goal: 0.36 at best.
 }
 
-TEST_CASE("point_reach: the revealed view shows the goal on the last step alone, the hidden one never", "[unit]") {
-  const auto revealed = Make({{"dimension", "1"}, {"view", "revealed"}, {"dt", "0.2"}, {"episode_steps", "5"}}, {-0.7});
+TEST_CASE(
+    "point_reach: the revealed view shows the goal on the last step alone, the hidden one never",
+    "[unit]") {
+  const auto revealed = Make(
+      {{"dimension", "1"}, {"view", "revealed"}, {"dt", "0.2"}, {"episode_steps", "5"}}, {-0.7});
   std::vector<double> o(2);
   REQUIRE(revealed->Reset({.seed = 3}, 0, o).ok());
   std::vector<double> shown = {o[1]};
@@ -65,19 +70,23 @@ TEST_CASE("point_reach: the revealed view shows the goal on the last step alone,
     REQUIRE(revealed->Step(std::array{-1.0f}, o).ok());
     shown.push_back(o[1]);
   }
-  CHECK(shown == std::vector<double>{0, 0, 0, 0, -0.7, 0});  // Seen before step k = 4; then the episode is over.
+  CHECK(shown == std::vector<double>{0, 0, 0, 0, -0.7,
+                                     0});  // Seen before step k = 4; then the episode is over.
 
-  const auto hidden = Make({{"dimension", "1"}, {"view", "hidden"}, {"rho", "0.3"}, {"dt", "0.25"}}, {0.7});
+  const auto hidden =
+      Make({{"dimension", "1"}, {"view", "hidden"}, {"rho", "0.3"}, {"dt", "0.25"}}, {0.7});
   CHECK(hidden->info().observation_size == 1);
 }
 
-TEST_CASE("point_reach: resets are normal with deviation 0.05, by lifetime, iteration and episode", "[unit]") {
+TEST_CASE("point_reach: resets are normal with deviation 0.05, by lifetime, iteration and episode",
+          "[unit]") {
   const auto environment = Make({}, {0.7, 0});
   std::vector<double> o(4);
   double sum = 0, square = 0;
   constexpr int n = 20000;
   for (int i = 0; i < n; ++i) {
-    REQUIRE(environment->Reset({.seed = 1, .lifetime = static_cast<uint32_t>(i / 4)}, i % 4, o).ok());
+    REQUIRE(
+        environment->Reset({.seed = 1, .lifetime = static_cast<uint32_t>(i / 4)}, i % 4, o).ok());
     for (int k = 0; k < 2; ++k) {
       sum += o[k];
       square += o[k] * o[k];
@@ -133,7 +142,8 @@ TEST_CASE("point_reach: options and tasks that contradict each other are refused
   CHECK(hidden->SetTask(task).code() == absl::StatusCode::kInvalidArgument);
 }
 
-TEST_CASE("umbrella_length: the sign of the action chooses, episodes differ in their coins", "[unit]") {
+TEST_CASE("umbrella_length: the sign of the action chooses, episodes differ in their coins",
+          "[unit]") {
   auto made = MakeEnvironment("umbrella_length", {});
   REQUIRE(made.ok());
   Environment& environment = **made;

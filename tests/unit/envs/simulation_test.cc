@@ -24,7 +24,8 @@ std::vector<double> State(const Simulation& sim) {
   return state;
 }
 
-TEST_CASE("simulation: reusing a forward pass gives the bits of plain steps in every scene", "[unit]") {
+TEST_CASE("simulation: reusing a forward pass gives the bits of plain steps in every scene",
+          "[unit]") {
   const std::filesystem::path folder = metaworld::AssetsFolder();
   int scenes = 0, contacts = 0;
   for (const auto& file : std::filesystem::directory_iterator(folder / "sawyer_xyz")) {
@@ -51,7 +52,8 @@ TEST_CASE("simulation: reusing a forward pass gives the bits of plain steps in e
       equal = equal && State(reusing) == State(plain);
       contacts += plain.data()->ncon;
       // Down to the table, then about.
-      for (uint32_t i = 0; i < 3; ++i) mocap[i] += 0.02 * (random.Uniform(t, i) - (i == 2 && t < 60 ? 0.7 : 0.5));
+      for (uint32_t i = 0; i < 3; ++i)
+        mocap[i] += 0.02 * (random.Uniform(t, i) - (i == 2 && t < 60 ? 0.7 : 0.5));
     }
     CHECK(equal);
     ++scenes;
@@ -63,7 +65,8 @@ TEST_CASE("simulation: reusing a forward pass gives the bits of plain steps in e
 TEST_CASE("simulation: model writes belong to one simulation", "[unit]") {
   const auto model = Scene();
   Simulation one(model), two(model);
-  const int body = mj_name2id(model.get(), mjOBJ_BODY, "obj"), site = mj_name2id(model.get(), mjOBJ_SITE, "goal");
+  const int body = mj_name2id(model.get(), mjOBJ_BODY, "obj"),
+            site = mj_name2id(model.get(), mjOBJ_SITE, "goal");
   const double before = model->body_pos[3 * body], site_before = model->site_pos[3 * site];
   one.SetBodyPos(body, std::array{7.0, 8.0, 9.0});
   one.SetSitePos(site, std::array{1.0, 2.0, 3.0});
@@ -97,7 +100,9 @@ TEST_CASE("simulation: a MuJoCo error becomes a status and a reset heals", "[uni
   CHECK(State(sim) == want);
 }
 
-TEST_CASE("simulation: an unstable state is reported, and nothing is written into the working folder", "[unit]") {
+TEST_CASE(
+    "simulation: an unstable state is reported, and nothing is written into the working folder",
+    "[unit]") {
   Simulation sim(Scene());
   sim.ResetData();
   sim.Steps(1);

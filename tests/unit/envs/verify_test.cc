@@ -17,7 +17,9 @@ namespace {
 using Json = nlohmann::json;
 using mentor::testing::TempFolder;
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool Contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 // A folder with the recording of reach-v3, to be spoilt.
 struct Recorded {
@@ -99,7 +101,8 @@ TEST_CASE("verify: a number that differs is found, whatever it belongs to", "[un
                         Case{"info", 7 * 60 + 4, 1e-9, &TaskVerification::info}}) {
     INFO(c.field);
     Recorded recorded;
-    const size_t offset = recorded.Task()["episodes"][1]["fields"][c.field]["offset"].get<size_t>() + c.index;
+    const size_t offset =
+        recorded.Task()["episodes"][1]["fields"][c.field]["offset"].get<size_t>() + c.index;
     double number;
     std::memcpy(&number, recorded.bytes.data() + 8 * offset, 8);
     number += c.change;
@@ -114,7 +117,8 @@ TEST_CASE("verify: a number that differs is found, whatever it belongs to", "[un
   // A flag, and a success that the environment does not report.
   for (const auto& [field, index] : {std::pair{"truncated", 10}, std::pair{"info", 0}}) {
     Recorded recorded;
-    const size_t offset = recorded.Task()["episodes"][0]["fields"][field]["offset"].get<size_t>() + index;
+    const size_t offset =
+        recorded.Task()["episodes"][0]["fields"][field]["offset"].get<size_t>() + index;
     const double one = 1;
     std::memcpy(recorded.bytes.data() + 8 * offset, &one, 8);
     recorded.Sign();
@@ -144,7 +148,8 @@ TEST_CASE("verify: files that are cut, altered or inconsistent are named", "[uni
   }
   {
     Recorded recorded;
-    recorded.Task()["episodes"][0]["fields"]["obs"]["shape"] = {uint64_t{1} << 40, uint64_t{1} << 40};
+    recorded.Task()["episodes"][0]["fields"]["obs"]["shape"] = {uint64_t{1} << 40,
+                                                                uint64_t{1} << 40};
     CHECK(Contains(recorded.Error(), "field obs is longer than the file"));
   }
   {
@@ -182,7 +187,8 @@ TEST_CASE("verify: files that are cut, altered or inconsistent are named", "[uni
 TEST_CASE("verify: a manifest that does not read is an error", "[unit]") {
   TempFolder folder;
   CHECK(Contains(std::string(Verify(folder.path().string()).status().message()), "manifest.json"));
-  for (const char* text : {"", "{", "[]", "{\"format\": 2}", "{\"format\": 1, \"check_every\": 20, \"tasks\": 7}"}) {
+  for (const char* text :
+       {"", "{", "[]", "{\"format\": 2}", "{\"format\": 1, \"check_every\": 20, \"tasks\": 7}"}) {
     INFO(text);
     std::ofstream(folder.path() / "manifest.json") << text;
     const auto verified = Verify(folder.path().string());
