@@ -7,12 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/str_format.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <absl/strings/str_format.h>
 
 #include "common/check.h"
 #include "common/failpoint.h"
@@ -74,8 +73,8 @@ absl::Status WriteAll(int descriptor, std::string_view bytes, const std::filesys
   return absl::OkStatus();
 }
 
-absl::Status WriteTemporary(const std::filesystem::path& temporary, std::span<const std::string_view> pieces,
-                            int mode) {
+absl::Status WriteTemporary(const std::filesystem::path& temporary,
+                            std::span<const std::string_view> pieces, int mode) {
   if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.write.open"))) {
     return FileError("cannot create", temporary, *error);
   }
@@ -83,7 +82,8 @@ absl::Status WriteTemporary(const std::filesystem::path& temporary, std::span<co
   unlink(temporary.c_str());
   const Descriptor file(OpenRetrying(temporary, O_WRONLY | O_CREAT | O_EXCL, mode));
   if (file.get() < 0) return FileError("cannot create", temporary, errno);
-  for (const std::string_view piece : pieces) MENTOR_RETURN_IF_ERROR(WriteAll(file.get(), piece, temporary));
+  for (const std::string_view piece : pieces)
+    MENTOR_RETURN_IF_ERROR(WriteAll(file.get(), piece, temporary));
   if (const auto error = FailpointErrno(MENTOR_FAILPOINT("store.write.fsync"))) {
     return FileError("cannot sync", temporary, *error);
   }
@@ -93,7 +93,8 @@ absl::Status WriteTemporary(const std::filesystem::path& temporary, std::span<co
 
 }  // namespace
 
-absl::Status FileError(std::string_view doing, const std::filesystem::path& path, int error_number) {
+absl::Status FileError(std::string_view doing, const std::filesystem::path& path,
+                       int error_number) {
   absl::StatusCode code = absl::StatusCode::kUnavailable;
   std::string_view remedy = "look at the system's log and the state of the disk";
   switch (error_number) {
@@ -132,7 +133,8 @@ absl::Status FileError(std::string_view doing, const std::filesystem::path& path
   }
   const std::string text =
       absl::StrFormat("%s %s: %s; %s", doing, path.string(), std::strerror(error_number), remedy);
-  if (error_number == ENOSPC || error_number == EDQUOT) return MakeError(code, Reason::kDiskFull, text);
+  if (error_number == ENOSPC || error_number == EDQUOT)
+    return MakeError(code, Reason::kDiskFull, text);
   return absl::Status(code, text);
 }
 
@@ -144,17 +146,20 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t
   if (fstat(file.get(), &info) != 0) return FileError("cannot look at", path, errno);
   if (S_ISDIR(info.st_mode)) return FileError("cannot read", path, EISDIR);
   if (!S_ISREG(info.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrFormat("cannot read %s: it is not a regular file", path.string()));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("cannot read %s: it is not a regular file", path.string()));
   }
   const auto too_long = [&] {
     return absl::ResourceExhaustedError(
-        absl::StrFormat("%s is longer than the limit of %d bytes: choose a smaller file", path.string(), bytes_max));
+        absl::StrFormat("%s is longer than the limit of %d bytes: choose a smaller file",
+                        path.string(), bytes_max));
   };
   if (static_cast<uint64_t>(info.st_size) > bytes_max) return too_long();
   std::string contents(info.st_size, '\0');
   size_t length = 0;
   while (true) {
-    if (length == contents.size()) contents.resize(length + 4096);  // It may have grown, and the end must be seen.
+    if (length == contents.size())
+      contents.resize(length + 4096);  // It may have grown, and the end must be seen.
     const ssize_t got = read(file.get(), contents.data() + length, contents.size() - length);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return FileError("cannot read", path, errno);
@@ -173,8 +178,8 @@ absl::Status SyncFolder(const std::filesystem::path& path) {
   return absl::OkStatus();
 }
 
-absl::Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::string_view> pieces,
-                                 int mode) {
+absl::Status WriteFileAtomically(const std::filesystem::path& path,
+                                 std::span<const std::string_view> pieces, int mode) {
   const std::filesystem::path temporary = TemporaryPath(path);
   if (absl::Status status = WriteTemporary(temporary, pieces, mode); !status.ok()) {
     unlink(temporary.c_str());
@@ -195,7 +200,8 @@ absl::Status WriteFileAtomically(const std::filesystem::path& path, std::span<co
   return SyncFolder(path.parent_path());
 }
 
-absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view contents, int mode) {
+absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view contents,
+                                 int mode) {
   return WriteFileAtomically(path, std::span<const std::string_view>(&contents, 1), mode);
 }
 
@@ -207,8 +213,10 @@ absl::Status MakeFolders(const std::filesystem::path& path, int mode) {
   std::error_code ignored;
   if (path.empty() || std::filesystem::is_directory(path, ignored)) return absl::OkStatus();
   MENTOR_RETURN_IF_ERROR(MakeFolders(path.parent_path(), mode));
-  if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST) return FileError("cannot make folder", path, errno);
-  if (!std::filesystem::is_directory(path, ignored)) return FileError("cannot make folder", path, ENOTDIR);
+  if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
+    return FileError("cannot make folder", path, errno);
+  if (!std::filesystem::is_directory(path, ignored))
+    return FileError("cannot make folder", path, ENOTDIR);
   return SyncFolder(path.parent_path());
 }
 
@@ -226,8 +234,8 @@ absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesyste
     std::string other(text, std::max<ssize_t>(0, length));
     other.erase(other.find_last_not_of(" \n") + 1);
     return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
-                     absl::StrFormat("%s is in use by %s: stop it, or choose another folder", path.string(),
-                                     other.empty() ? "another process" : other));
+                     absl::StrFormat("%s is in use by %s: stop it, or choose another folder",
+                                     path.string(), other.empty() ? "another process" : other));
   }
   if (rc != 0) return FileError("cannot lock", path, errno);
   // For the message above only: the lock itself is the kernel's, so a full disk does no harm.
@@ -236,6 +244,8 @@ absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesyste
   return std::unique_ptr<FileLock>(new FileLock(file.release()));
 }
 
-FileLock::~FileLock() { close(descriptor_); }
+FileLock::~FileLock() {
+  close(descriptor_);
+}
 
 }  // namespace mentor

@@ -1,5 +1,6 @@
-// Files that survive crashes: a file is there whole or not at all. Errors name the path, what the system said and what
-// to do about it; a full disk is RESOURCE_EXHAUSTED. Threads may share, but two must not write one path at a time.
+// Files that survive crashes: a file is there whole or not at all. Errors name the path, what the
+// system said and what to do about it; a full disk is RESOURCE_EXHAUSTED. Threads may share, but
+// two must not write one path at a time.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +21,13 @@ absl::Status FileError(std::string_view doing, const std::filesystem::path& path
 // Reads a whole regular file; a longer one than bytes_max is an error.
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t bytes_max);
 
-// Writes the pieces one after another under a temporary name in the same folder (".STEM.PID.tmp"), syncs, renames and
-// syncs the folder: afterwards the file survives a loss of power. On an error the old file, if any, is still there.
-absl::Status WriteFileAtomically(const std::filesystem::path& path, std::span<const std::string_view> pieces,
+// Writes the pieces one after another under a temporary name in the same folder (".STEM.PID.tmp"),
+// syncs, renames and syncs the folder: afterwards the file survives a loss of power. On an error
+// the old file, if any, is still there.
+absl::Status WriteFileAtomically(const std::filesystem::path& path,
+                                 std::span<const std::string_view> pieces, int mode = 0600);
+absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view contents,
                                  int mode = 0600);
-absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view contents, int mode = 0600);
 // True for the temporary names above, of any process.
 bool IsTemporaryName(std::string_view file_name);
 
@@ -32,10 +35,12 @@ bool IsTemporaryName(std::string_view file_name);
 absl::Status MakeFolders(const std::filesystem::path& path, int mode = 0700);
 absl::Status SyncFolder(const std::filesystem::path& path);
 
-// An advisory lock that the process holds until the object, or the process, ends. The file itself stays.
+// An advisory lock that the process holds until the object, or the process, ends. The file itself
+// stays.
 class FileLock {
  public:
-  // `holder` says who holds it, for the message to the second one: FAILED_PRECONDITION "PATH is in use by HOLDER".
+  // `holder` says who holds it, for the message to the second one: FAILED_PRECONDITION "PATH is in
+  // use by HOLDER".
   static absl::StatusOr<std::unique_ptr<FileLock>> Acquire(const std::filesystem::path& path,
                                                            std::string_view holder);
   ~FileLock();

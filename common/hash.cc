@@ -24,7 +24,8 @@ void Sha256::Update(std::string_view bytes) {
 std::string Sha256::Finish() {
   std::string digest(32, '\0');
   unsigned int length = 0;
-  MENTOR_CHECK(EVP_DigestFinal_ex(context_.get(), reinterpret_cast<unsigned char*>(digest.data()), &length) == 1);
+  MENTOR_CHECK(EVP_DigestFinal_ex(context_.get(), reinterpret_cast<unsigned char*>(digest.data()),
+                                  &length) == 1);
   MENTOR_CHECK(length == digest.size());
   return digest;
 }
@@ -48,12 +49,14 @@ std::string ToHex(std::string_view bytes) {
 
 namespace {
 
-// table[k][b]: what byte b does to the sum when k zero bytes follow it, so that eight bytes are one step.
+// table[k][b]: what byte b does to the sum when k zero bytes follow it, so that eight bytes are one
+// step.
 constexpr auto MakeCrcTables() {
   std::array<std::array<uint32_t, 256>, 8> tables{};
   for (uint32_t byte = 0; byte < 256; ++byte) {
     uint32_t crc = byte;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc & 1 ? 0x82f63b78u : 0);  // Polynomial, bits reversed.
+    for (int bit = 0; bit < 8; ++bit)
+      crc = (crc >> 1) ^ (crc & 1 ? 0x82f63b78u : 0);  // Polynomial, bits reversed.
     tables[0][byte] = crc;
   }
   for (uint32_t byte = 0; byte < 256; ++byte) {
@@ -79,7 +82,8 @@ uint32_t Crc32c(std::string_view bytes, uint32_t crc) {
     crc = 0;
     for (int i = 0; i < 8; ++i) crc ^= kCrcTables[7 - i][(word >> (8 * i)) & 255];
   }
-  for (; left > 0; ++at, --left) crc = (crc >> 8) ^ kCrcTables[0][(crc ^ static_cast<unsigned char>(*at)) & 255];
+  for (; left > 0; ++at, --left)
+    crc = (crc >> 8) ^ kCrcTables[0][(crc ^ static_cast<unsigned char>(*at)) & 255];
   return ~crc;
 }
 

@@ -1,5 +1,5 @@
-// Hashes of stored and sent bytes: SHA-256 for identity, CRC32C for torn blocks. Functions are pure; an object belongs
-// to one thread.
+// Hashes of stored and sent bytes: SHA-256 for identity, CRC32C for torn blocks. Functions are
+// pure; an object belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,8 @@ class Sha256 {
 std::string Sha256Hex(std::string_view bytes);
 std::string ToHex(std::string_view bytes);  // Lower case.
 
-// Castagnoli's polynomial (RFC 3720). `crc` continues an earlier result: Crc32c(b, Crc32c(a)) == Crc32c(ab).
+// Castagnoli's polynomial (RFC 3720). `crc` continues an earlier result: Crc32c(b, Crc32c(a)) ==
+// Crc32c(ab).
 uint32_t Crc32c(std::string_view bytes, uint32_t crc = 0);
 
 }  // namespace mentor

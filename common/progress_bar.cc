@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include <absl/strings/str_format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-#include <absl/strings/str_format.h>
 
 namespace mentor {
 namespace {
@@ -39,18 +38,23 @@ std::string Duration(double seconds) {
 
 ProgressBar::ProgressBar(std::FILE* out) : out_(out), terminal_(isatty(fileno(out)) == 1) {}
 
-std::string ProgressBar::Line(const v1::Progress& progress, std::string_view activity, int columns) {
-  const bool evaluating =
-      progress.evaluation_lifetimes_total() > 0 && progress.outer_updates() >= progress.outer_updates_total();
+std::string ProgressBar::Line(const v1::Progress& progress, std::string_view activity,
+                              int columns) {
+  const bool evaluating = progress.evaluation_lifetimes_total() > 0 &&
+                          progress.outer_updates() >= progress.outer_updates_total();
   const uint32_t done = evaluating ? progress.evaluation_lifetimes() : progress.outer_updates();
-  const uint32_t total = evaluating ? progress.evaluation_lifetimes_total() : progress.outer_updates_total();
-  std::string tail = absl::StrFormat("  %d/%d %s", done, total, evaluating ? "lifetimes" : "updates");
-  if (progress.env_steps_per_second() > 0) tail += "  " + Short(progress.env_steps_per_second()) + " steps/s";
+  const uint32_t total =
+      evaluating ? progress.evaluation_lifetimes_total() : progress.outer_updates_total();
+  std::string tail =
+      absl::StrFormat("  %d/%d %s", done, total, evaluating ? "lifetimes" : "updates");
+  if (progress.env_steps_per_second() > 0)
+    tail += "  " + Short(progress.env_steps_per_second()) + " steps/s";
   if (progress.seconds_left() >= 0 && std::isfinite(progress.seconds_left()) && done < total) {
     tail += "  " + Duration(progress.seconds_left()) + " left";
   }
   std::string line(activity.empty() ? "waiting" : activity);
-  const int room = columns - static_cast<int>(line.size() + tail.size()) - 4;  // Two spaces and two brackets.
+  const int room =
+      columns - static_cast<int>(line.size() + tail.size()) - 4;  // Two spaces and two brackets.
   const int bar = std::min(room, kBarColumnsMax);
   if (bar >= 5 && total > 0) {
     const auto filled = static_cast<size_t>(std::min<uint64_t>(uint64_t{done} * bar / total, bar));

@@ -1,5 +1,5 @@
-// How far an experiment is, for people: one line that is redrawn on a terminal; elsewhere a plain line every ten seconds.
-// One thread.
+// How far an experiment is, for people: one line that is redrawn on a terminal; elsewhere a plain
+// line every ten seconds. One thread.
 #pragma once
 
 #include <chrono>
@@ -21,8 +21,8 @@ class ProgressBar {
   // Ends the line, so that other output may follow. Show begins a new one.
   void Finish();
 
-  // "meta-training  [####------]  12/30 updates  41.2k steps/s  2:31 left", at most `columns` wide; without the bar when
-  // there is no room for it.
+  // "meta-training  [####------]  12/30 updates  41.2k steps/s  2:31 left", at most `columns` wide;
+  // without the bar when there is no room for it.
   static std::string Line(const v1::Progress& progress, std::string_view activity, int columns);
 
  private:

@@ -29,11 +29,11 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 using CppType = FieldDescriptor::CppType;
 
-constexpr size_t kTitleBytesMax = 200;   // display_name
-constexpr size_t kNameBytesMax = 100;    // Names and values of registered parts.
-constexpr int kOptionsMax = 100;         // In one list.
-constexpr size_t kViolationsMax = 100;   // A report that somebody reads.
-constexpr size_t kQuoteBytesMax = 60;    // Of a user's text in a message.
+constexpr size_t kTitleBytesMax = 200;  // display_name
+constexpr size_t kNameBytesMax = 100;   // Names and values of registered parts.
+constexpr int kOptionsMax = 100;        // In one list.
+constexpr size_t kViolationsMax = 100;  // A report that somebody reads.
+constexpr size_t kQuoteBytesMax = 60;   // Of a user's text in a message.
 constexpr size_t kMessageBytesMax = 500;
 
 // ---- Text for messages.
@@ -41,8 +41,11 @@ constexpr size_t kMessageBytesMax = 500;
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const unsigned char lead = text[i];
-    const int length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : (lead & 0xf0) == 0xe0 ? 3
-                       : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+    const int length = lead < 0x80                   ? 1
+                       : lead >= 0xc2 && lead < 0xe0 ? 2
+                       : (lead & 0xf0) == 0xe0       ? 3
+                       : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                     : 0;
     if (length == 0 || i + length > text.size()) return false;
     uint32_t code = length == 1 ? lead : lead & (0xff >> (length + 1));
     for (int k = 1; k < length; ++k) {
@@ -68,7 +71,9 @@ std::string Printable(std::string_view text, size_t bytes_max) {
   return printable + (text.size() > bytes_max ? "..." : "");
 }
 
-std::string Quote(std::string_view text) { return "'" + Printable(text, kQuoteBytesMax) + "'"; }
+std::string Quote(std::string_view text) {
+  return "'" + Printable(text, kQuoteBytesMax) + "'";
+}
 
 std::string Number(double value) {
   if (value == std::floor(value) && std::abs(value) < 1e15) return absl::StrFormat("%.0f", value);
@@ -142,7 +147,8 @@ std::string DefaultText(const FieldDescriptor& field) {
 
 // "a number of at least 1 and below 2"
 std::string BoundsText(const FieldDescriptor& field, const v1::Range& range) {
-  const bool integer = field.cpp_type() == CppType::CPPTYPE_UINT32 || field.cpp_type() == CppType::CPPTYPE_UINT64;
+  const bool integer =
+      field.cpp_type() == CppType::CPPTYPE_UINT32 || field.cpp_type() == CppType::CPPTYPE_UINT64;
   std::vector<std::string> bounds;
   if (range.has_min() && range.has_max()) {
     bounds.push_back("from " + Number(range.min()) + " to " + Number(range.max()));
@@ -158,7 +164,8 @@ std::string BoundsText(const FieldDescriptor& field, const v1::Range& range) {
 
 bool InRange(double value, const v1::Range& range) {
   return std::isfinite(value) && (!range.has_min() || value >= range.min()) &&
-         (!range.has_max() || value <= range.max()) && (!range.has_above() || value > range.above()) &&
+         (!range.has_max() || value <= range.max()) &&
+         (!range.has_above() || value > range.above()) &&
          (!range.has_below() || value < range.below());
 }
 
@@ -169,7 +176,8 @@ void CheckText(const FieldDescriptor& field, const std::string& value, const std
   const bool title = field.full_name() == "mentor.v1.ExperimentSpec.display_name";
   const size_t bytes_max = title ? kTitleBytesMax : kNameBytesMax;
   if (value.size() > bytes_max) {
-    violations->Add(path, absl::StrFormat("is %d bytes long; give at most %d", value.size(), bytes_max));
+    violations->Add(path,
+                    absl::StrFormat("is %d bytes long; give at most %d", value.size(), bytes_max));
     return;
   }
   const bool clean = std::all_of(value.begin(), value.end(), [&](char c) {
@@ -177,17 +185,20 @@ void CheckText(const FieldDescriptor& field, const std::string& value, const std
     return byte >= 0x20 && byte != 0x7f && (title || byte < 0x7f);
   });
   if (!clean || !IsUtf8(value)) {
-    violations->Add(path, "is " + Quote(value) + "; give " +
-                              (title ? "UTF-8 text without control characters" : "printable ASCII characters"));
+    violations->Add(
+        path, "is " + Quote(value) + "; give " +
+                  (title ? "UTF-8 text without control characters" : "printable ASCII characters"));
   }
 }
 
 void CheckMessage(const Message& message, const std::string& path, Violations* violations);
 
-void CheckEnum(const FieldDescriptor& field, int number, const std::string& path, Violations* violations) {
+void CheckEnum(const FieldDescriptor& field, int number, const std::string& path,
+               Violations* violations) {
   const auto* value = field.enum_type()->FindValueByNumber(number);
   if (number != 0 && value != nullptr) return;
-  violations->Add(path, absl::StrFormat("is %s; give one of %s%s", value ? value->name() : std::to_string(number),
+  violations->Add(path, absl::StrFormat("is %s; give one of %s%s",
+                                        value ? value->name() : std::to_string(number),
                                         EnumChoices(*field.enum_type()), DefaultText(field)));
 }
 
@@ -197,7 +208,9 @@ void CheckSingular(const Message& message, const FieldDescriptor& field, const s
   const v1::Range& range = field.options().GetExtension(v1::range);
   const bool set = reflection.HasField(message, &field);
   if (range.required()) {
-    const bool empty = field.cpp_type() == CppType::CPPTYPE_STRING ? reflection.GetString(message, &field).empty() : !set;
+    const bool empty = field.cpp_type() == CppType::CPPTYPE_STRING
+                           ? reflection.GetString(message, &field).empty()
+                           : !set;
     if (empty) {
       violations->Add(path, "is missing; set it" + DefaultText(field));
       return;
@@ -234,8 +247,8 @@ void CheckSingular(const Message& message, const FieldDescriptor& field, const s
       MENTOR_CHECK(false);  // spec.proto has no field of another type.
   }
   if (!InRange(*number, range)) {
-    violations->Add(path,
-                    absl::StrFormat("is %s; give %s%s", text, BoundsText(field, range), DefaultText(field)));
+    violations->Add(path, absl::StrFormat("is %s; give %s%s", text, BoundsText(field, range),
+                                          DefaultText(field)));
   }
 }
 
@@ -272,7 +285,8 @@ void CheckMessage(const Message& message, const std::string& path, Violations* v
   const auto& unknown = message.GetReflection()->GetUnknownFields(message);
   for (int i = 0; i < unknown.field_count() && i < kOptionsMax; ++i) {
     violations->Add(Join(path, std::to_string(unknown.field(i).number())),
-                    "is a field, or a value of one, that this program does not know; use programs of one version");
+                    "is a field, or a value of one, that this program does not know; use programs "
+                    "of one version");
   }
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& field = *type.field(i);
@@ -290,43 +304,52 @@ void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
   const uint32_t steps = spec.lifetime().steps_per_iteration();
   const uint32_t minibatches = spec.agent().minibatches();
   if (minibatches > 0 && steps >= 2 && steps / minibatches < 2) {
-    violations->Add("agent.minibatches",
-                    absl::StrFormat("is %d, which leaves %d of lifetime.steps_per_iteration = %d steps in a minibatch; "
-                                    "give at most %d, so that a minibatch has 2 steps or more",
-                                    minibatches, steps / minibatches, steps, std::max(1u, steps / 2)));
+    violations->Add(
+        "agent.minibatches",
+        absl::StrFormat(
+            "is %d, which leaves %d of lifetime.steps_per_iteration = %d steps in a minibatch; "
+            "give at most %d, so that a minibatch has 2 steps or more",
+            minibatches, steps / minibatches, steps, std::max(1u, steps / 2)));
   }
   const v1::RuleSpec& rule = spec.rule();
   if (rule.outer_updates() > 0 && spec.lifetime().iterations() == 1) {
     violations->Add("lifetime.iterations",
-                    "is 1, so no agent is ever updated and there is nothing to learn from; give at least 2, or set "
+                    "is 1, so no agent is ever updated and there is nothing to learn from; give at "
+                    "least 2, or set "
                     "rule.outer_updates to 0");
   }
   if (rule.shard_lifetimes() > 0 && rule.lifetimes_per_update() % rule.shard_lifetimes() != 0) {
-    violations->Add("rule.shard_lifetimes",
-                    absl::StrFormat("is %d, which does not divide rule.lifetimes_per_update = %d; give a divisor of it",
-                                    rule.shard_lifetimes(), rule.lifetimes_per_update()));
+    violations->Add(
+        "rule.shard_lifetimes",
+        absl::StrFormat(
+            "is %d, which does not divide rule.lifetimes_per_update = %d; give a divisor of it",
+            rule.shard_lifetimes(), rule.lifetimes_per_update()));
   }
   // Lifetimes are numbered with 32 bits; the number keys their randomness.
   const uint64_t lifetimes = uint64_t{rule.outer_updates()} * rule.lifetimes_per_update();
   if (lifetimes > std::numeric_limits<uint32_t>::max()) {
-    violations->Add("rule.outer_updates",
-                    absl::StrFormat("is %d, which makes %d lifetimes with rule.lifetimes_per_update = %d; give at most "
-                                    "%d, so that there are fewer than 2^32",
-                                    rule.outer_updates(), lifetimes, rule.lifetimes_per_update(),
-                                    std::numeric_limits<uint32_t>::max() / rule.lifetimes_per_update()));
+    violations->Add(
+        "rule.outer_updates",
+        absl::StrFormat(
+            "is %d, which makes %d lifetimes with rule.lifetimes_per_update = %d; give at most "
+            "%d, so that there are fewer than 2^32",
+            rule.outer_updates(), lifetimes, rule.lifetimes_per_update(),
+            std::numeric_limits<uint32_t>::max() / rule.lifetimes_per_update()));
   }
 }
 
 // True for "a.b" within "a.b" and for "a.b.c" and "a.b[1]" within "a.b".
 bool IsPathWithin(std::string_view path, std::string_view whole) {
-  return path.starts_with(whole) && (path.size() == whole.size() || path[whole.size()] == '.' || path[whole.size()] == '[');
+  return path.starts_with(whole) &&
+         (path.size() == whole.size() || path[whole.size()] == '.' || path[whole.size()] == '[');
 }
 
 // Clears the field that a violation names; of a list the whole list.
 void ClearPath(const std::string& path, Message* message) {
   const std::vector<std::string> names = absl::StrSplit(path, '.');
   for (const std::string& name : names) {
-    const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(name.substr(0, name.find('[')));
+    const FieldDescriptor* field =
+        message->GetDescriptor()->FindFieldByName(name.substr(0, name.find('[')));
     if (field == nullptr) return;  // An unknown field: nothing that anybody reads.
     const bool last = &name == &names.back();
     if (last || field->is_repeated()) return message->GetReflection()->ClearField(message, field);
@@ -341,7 +364,8 @@ std::string ChoicesOfField(const std::string& name) {
   const auto* file = v1::ExperimentSpec::descriptor()->file();
   for (int i = 0; i < file->message_type_count(); ++i) {
     const FieldDescriptor* field = file->message_type(i)->FindFieldByName(name);
-    if (field != nullptr && field->enum_type() != nullptr) return "one of " + EnumChoices(*field->enum_type());
+    if (field != nullptr && field->enum_type() != nullptr)
+      return "one of " + EnumChoices(*field->enum_type());
   }
   return "a value of the field's enumeration";
 }
@@ -365,17 +389,20 @@ class Collector : public google::protobuf::io::ErrorCollector {
     // Message type "mentor.v1.RuleSpec" has no field named "outer_update".
     const std::vector<std::string> parts = absl::StrSplit(message, '"');
     const Descriptor* type =
-        parts.size() >= 4 ? google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(parts[1])
-                          : nullptr;
+        parts.size() >= 4
+            ? google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(parts[1])
+            : nullptr;
     if (type == nullptr) return Add(line, column, message);
-    Add(line, column, absl::StrFormat("%s has no field %s; %s", type->name(), Quote(parts[3]),
-                                      FieldHint(*type, parts[3])));
+    Add(line, column,
+        absl::StrFormat("%s has no field %s; %s", type->name(), Quote(parts[3]),
+                        FieldHint(*type, parts[3])));
   }
 
  private:
   void Add(int line, int column, const std::string& message) {
     if (violations_->list().size() >= kViolationsMax) return;
-    const std::string place = line < 0 ? "spec" : absl::StrFormat("line %d, column %d", line + 1, column + 1);
+    const std::string place =
+        line < 0 ? "spec" : absl::StrFormat("line %d, column %d", line + 1, column + 1);
     violations_->Add(place, Printable(message, kMessageBytesMax));  // Messages quote the input.
   }
 
@@ -386,11 +413,13 @@ class Collector : public google::protobuf::io::ErrorCollector {
 // False when part of the text is unread. Unknown fields leave the others whole.
 bool ParseText(std::string_view text, v1::ExperimentSpec* spec, Violations* violations) {
   if (text.size() > kSpecBytesMax) {
-    violations->Add("spec", absl::StrFormat("has %d bytes; give at most %d", text.size(), kSpecBytesMax));
+    violations->Add("spec",
+                    absl::StrFormat("has %d bytes; give at most %d", text.size(), kSpecBytesMax));
     return false;
   }
   if (const size_t zero = text.find('\0'); zero != text.npos) {
-    violations->Add("spec", absl::StrFormat("has a zero byte at offset %d; give a text file", zero));
+    violations->Add("spec",
+                    absl::StrFormat("has a zero byte at offset %d; give a text file", zero));
     return false;
   }
   Collector collector(violations);
@@ -425,22 +454,27 @@ std::optional<Target> Resolve(Message* root, const std::string& path, Violations
     const FieldDescriptor* field = type.FindFieldByName(names[i]);
     const FieldDescriptor* options = OptionList(type);
     if (options != nullptr && field == options) {
-      if (i + 2 == names.size() && !names.back().empty()) return Target{parent, nullptr, names.back()};
-      violations->Add("--set " + Quote(path), "names a list of options; name one of them, for instance " + path +
-                                                  ".learning_rate=3e-4");
+      if (i + 2 == names.size() && !names.back().empty())
+        return Target{parent, nullptr, names.back()};
+      violations->Add("--set " + Quote(path),
+                      "names a list of options; name one of them, for instance " + path +
+                          ".learning_rate=3e-4");
       return std::nullopt;
     }
-    if (field == nullptr && options != nullptr && last && !names[i].empty()) return Target{parent, nullptr, names[i]};
+    if (field == nullptr && options != nullptr && last && !names[i].empty())
+      return Target{parent, nullptr, names[i]};
     if (field == nullptr) {
       violations->Add("--set " + Quote(path),
-                      absl::StrFormat("%s has no field %s; %s", type.name(), Quote(names[i]), FieldHint(type, names[i])));
+                      absl::StrFormat("%s has no field %s; %s", type.name(), Quote(names[i]),
+                                      FieldHint(type, names[i])));
       return std::nullopt;
     }
     if (last && field->cpp_type() != CppType::CPPTYPE_MESSAGE) return Target{parent, field, ""};
     if (last || field->cpp_type() != CppType::CPPTYPE_MESSAGE) {
-      violations->Add("--set " + Quote(path), last ? "is a group of fields; name one of them, for instance " + path +
-                                                         "." + field->message_type()->field(0)->name()
-                                                   : Quote(names[i]) + " has no parts; end the path there");
+      violations->Add("--set " + Quote(path),
+                      last ? "is a group of fields; name one of them, for instance " + path + "." +
+                                 field->message_type()->field(0)->name()
+                           : Quote(names[i]) + " has no parts; end the path there");
       return std::nullopt;
     }
     parent = parent->GetReflection()->MutableMessage(parent, field);
@@ -513,15 +547,16 @@ std::string ExpectedText(const FieldDescriptor& field) {
   }
 }
 
-void SetRepeatedEnum(Message* parent, const FieldDescriptor& field, const std::string& value, const std::string& path,
-                     Violations* violations) {
+void SetRepeatedEnum(Message* parent, const FieldDescriptor& field, const std::string& value,
+                     const std::string& path, Violations* violations) {
   const Reflection& reflection = *parent->GetReflection();
   reflection.ClearField(parent, &field);
   if (value.empty()) return;
   for (const std::string& name : std::vector<std::string>(absl::StrSplit(value, ','))) {
     const auto* number = field.enum_type()->FindValueByName(name);
     if (number == nullptr) {
-      violations->Add(path, "is " + Quote(name) + "; give " + ExpectedText(field) + ", separated by commas");
+      violations->Add(
+          path, "is " + Quote(name) + "; give " + ExpectedText(field) + ", separated by commas");
       return;
     }
     reflection.AddEnum(parent, &field, number);
@@ -542,7 +577,8 @@ void ApplyOverride(const std::string& text, v1::ExperimentSpec* spec, Violations
   } else if (target->field->is_repeated()) {
     SetRepeatedEnum(target->parent, *target->field, value, path, violations);
   } else if (!SetScalar(target->parent, *target->field, value)) {
-    violations->Add(path, "is " + Quote(value) + "; give " + ExpectedText(*target->field) + DefaultText(*target->field));
+    violations->Add(path, "is " + Quote(value) + "; give " + ExpectedText(*target->field) +
+                              DefaultText(*target->field));
   }
 }
 
@@ -591,7 +627,8 @@ void WriteCanonical(const Message& message, std::string* out);
 void WriteValue(const Message& message, const FieldDescriptor& field, int index, std::string* out) {
   const Reflection& reflection = *message.GetReflection();
   const auto get = [&](auto singular, auto repeated) {
-    return index < 0 ? (reflection.*singular)(message, &field) : (reflection.*repeated)(message, &field, index);
+    return index < 0 ? (reflection.*singular)(message, &field)
+                     : (reflection.*repeated)(message, &field, index);
   };
   absl::StrAppendFormat(out, "%d=", field.number());
   switch (field.cpp_type()) {
@@ -608,16 +645,20 @@ void WriteValue(const Message& message, const FieldDescriptor& field, int index,
       absl::StrAppendFormat(out, "%d", get(&Reflection::GetUInt64, &Reflection::GetRepeatedUInt64));
       break;
     case CppType::CPPTYPE_BOOL:
-      absl::StrAppendFormat(out, "%d", int{get(&Reflection::GetBool, &Reflection::GetRepeatedBool)});
+      absl::StrAppendFormat(out, "%d",
+                            int{get(&Reflection::GetBool, &Reflection::GetRepeatedBool)});
       break;
     case CppType::CPPTYPE_ENUM:
-      absl::StrAppendFormat(out, "%d", get(&Reflection::GetEnumValue, &Reflection::GetRepeatedEnumValue));
+      absl::StrAppendFormat(out, "%d",
+                            get(&Reflection::GetEnumValue, &Reflection::GetRepeatedEnumValue));
       break;
     case CppType::CPPTYPE_DOUBLE:  // Minus zero means the same as zero everywhere in a spec.
-      absl::StrAppendFormat(out, "%a", get(&Reflection::GetDouble, &Reflection::GetRepeatedDouble) + 0.0);
+      absl::StrAppendFormat(out, "%a",
+                            get(&Reflection::GetDouble, &Reflection::GetRepeatedDouble) + 0.0);
       break;
     case CppType::CPPTYPE_FLOAT:
-      absl::StrAppendFormat(out, "%a", get(&Reflection::GetFloat, &Reflection::GetRepeatedFloat) + 0.0);
+      absl::StrAppendFormat(out, "%a",
+                            get(&Reflection::GetFloat, &Reflection::GetRepeatedFloat) + 0.0);
       break;
     case CppType::CPPTYPE_STRING: {
       const std::string text = get(&Reflection::GetString, &Reflection::GetRepeatedString);
@@ -647,9 +688,11 @@ void WriteCanonical(const Message& message, std::string* out) {
       continue;
     }
     std::vector<std::string> elements(reflection.FieldSize(message, field));
-    for (size_t i = 0; i < elements.size(); ++i) WriteValue(message, *field, static_cast<int>(i), &elements[i]);
+    for (size_t i = 0; i < elements.size(); ++i)
+      WriteValue(message, *field, static_cast<int>(i), &elements[i]);
     // Options are a set; the order of other lists has a meaning.
-    if (field->message_type() == v1::Option::descriptor()) std::sort(elements.begin(), elements.end());
+    if (field->message_type() == v1::Option::descriptor())
+      std::sort(elements.begin(), elements.end());
     for (const std::string& element : elements) *out += element;
   }
   *out += '}';
@@ -662,12 +705,14 @@ v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::strin
   v1::ExperimentSpec spec;
   // What an unread rest leaves out cannot be judged.
   if (!ParseText(text, &spec, violations)) return spec;
-  for (const std::string& override_text : overrides) ApplyOverride(override_text, &spec, violations);
+  for (const std::string& override_text : overrides)
+    ApplyOverride(override_text, &spec, violations);
   CheckSpec(spec, violations, check_parts);
   return spec;
 }
 
-absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text, const std::vector<std::string>& overrides,
+absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text,
+                                            const std::vector<std::string>& overrides,
                                             const PartsCheck& check_parts) {
   Violations violations;
   v1::ExperimentSpec spec = ParseSpec(text, overrides, &violations, check_parts);
@@ -675,11 +720,13 @@ absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text, const std::ve
   return spec;
 }
 
-void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations, const PartsCheck& check_parts) {
+void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
+               const PartsCheck& check_parts) {
   Violations own;
   CheckMessage(spec, "", &own);
   CheckTogether(spec, &own);
-  for (const Violation& violation : own.list()) violations->Add(violation.field, violation.description);
+  for (const Violation& violation : own.list())
+    violations->Add(violation.field, violation.description);
   if (!check_parts) return;
 
   v1::ExperimentSpec legal = spec;
@@ -691,9 +738,11 @@ void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations, const Par
   Violations of_parts;
   check_parts(WithDefaults(legal), &of_parts);
   for (const Violation& violation : of_parts.list()) {
-    const bool said = std::any_of(own.list().begin(), own.list().end(), [&](const Violation& earlier) {
-      return IsPathWithin(violation.field, earlier.field) || IsPathWithin(earlier.field, violation.field);
-    });
+    const bool said =
+        std::any_of(own.list().begin(), own.list().end(), [&](const Violation& earlier) {
+          return IsPathWithin(violation.field, earlier.field) ||
+                 IsPathWithin(earlier.field, violation.field);
+        });
     if (!said) violations->Add(violation.field, violation.description);
   }
 }

@@ -1,4 +1,5 @@
-// Random identities of experiments, requests and processes. Never part of a result. Threads may share.
+// Random identities of experiments, requests and processes. Never part of a result. Threads may
+// share.
 #pragma once
 
 #include <string>

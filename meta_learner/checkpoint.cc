@@ -6,11 +6,10 @@
 #include <cstring>
 #include <utility>
 
-#include <unistd.h>
-
 #include <absl/strings/str_format.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/failpoint.h"
@@ -115,9 +114,12 @@ std::string StateHash(const std::map<std::string, std::string>& sections) {
   return ToHex(hash.Finish());
 }
 
-std::string CheckpointFileName(uint32_t outer_step) { return absl::StrFormat("%08d.ckpt", outer_step); }
+std::string CheckpointFileName(uint32_t outer_step) {
+  return absl::StrFormat("%08d.ckpt", outer_step);
+}
 
-absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir, const Checkpoint& checkpoint) {
+absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
+                                               const Checkpoint& checkpoint) {
   MENTOR_CHECK(checkpoint.outer_step <= 99'999'999);  // The file's name has eight digits.
   v1::CheckpointHeader header;
   header.set_format(kFormat);
@@ -171,36 +173,42 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
   const std::string_view file(contents);
   const size_t start_bytes = kMagic.size() + 4;
   if (file.size() < start_bytes + kTrailerBytes) {
-    return Corrupt(path, absl::StrFormat("it has %d bytes, fewer than any checkpoint", file.size()));
+    return Corrupt(path,
+                   absl::StrFormat("it has %d bytes, fewer than any checkpoint", file.size()));
   }
   if (!file.starts_with(kMagic)) return Corrupt(path, "it does not begin with MNTRCKP1");
   if (!file.ends_with(kMagic)) return Corrupt(path, "it does not end with MNTRCKP1");
   const std::string_view trailer = file.substr(file.size() - kTrailerBytes);
   const uint64_t total = ReadInteger<uint64_t>(trailer.substr(4));
   if (total != file.size()) {
-    return Corrupt(path, absl::StrFormat("it has %d bytes, its trailer says %d", file.size(), total));
+    return Corrupt(path,
+                   absl::StrFormat("it has %d bytes, its trailer says %d", file.size(), total));
   }
   const std::string_view digest = trailer.substr(12, 32);
   Sha256 hash;
   hash.Update(file.substr(0, file.size() - kTrailerBytes + 12));
-  if (hash.Finish() != digest) return Corrupt(path, "its SHA-256 differs from the one in its trailer");
+  if (hash.Finish() != digest)
+    return Corrupt(path, "its SHA-256 differs from the one in its trailer");
 
   // From here on the bytes are those that were written; what fails now was written wrong.
   const uint64_t header_length = ReadInteger<uint32_t>(file.substr(kMagic.size()));
-  if (header_length > kHeaderBytesMax || start_bytes + header_length + kTrailerBytes > file.size()) {
+  if (header_length > kHeaderBytesMax ||
+      start_bytes + header_length + kTrailerBytes > file.size()) {
     return Corrupt(path, absl::StrFormat("its header claims %d bytes", header_length));
   }
   const std::string_view header_bytes = file.substr(start_bytes, header_length);
-  if (Crc32c(header_bytes) != ReadInteger<uint32_t>(trailer)) return Corrupt(path, "its header's CRC32C is wrong");
+  if (Crc32c(header_bytes) != ReadInteger<uint32_t>(trailer))
+    return Corrupt(path, "its header's CRC32C is wrong");
   v1::CheckpointHeader header;
   if (!header.ParseFromArray(header_bytes.data(), static_cast<int>(header_bytes.size()))) {
     return Corrupt(path, "its header cannot be parsed");
   }
   if (header.format() != kFormat) {
-    return Corrupt(path, absl::StrFormat("it has format %d, this program reads %d", header.format(), kFormat));
+    return Corrupt(
+        path, absl::StrFormat("it has format %d, this program reads %d", header.format(), kFormat));
   }
-  const std::string_view body =
-      file.substr(start_bytes + header_length, file.size() - start_bytes - header_length - kTrailerBytes);
+  const std::string_view body = file.substr(
+      start_bytes + header_length, file.size() - start_bytes - header_length - kTrailerBytes);
   Checkpoint checkpoint{.experiment_uid = header.experiment_uid(),
                         .outer_step = header.outer_step(),
                         .spec_hash = header.spec_hash(),
@@ -220,7 +228,8 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
       return Corrupt(path, absl::StrFormat("section %s is there twice", section.name()));
     }
   }
-  if (offset != body.size()) return Corrupt(path, absl::StrFormat("%d bytes belong to no section", body.size() - offset));
+  if (offset != body.size())
+    return Corrupt(path, absl::StrFormat("%d bytes belong to no section", body.size() - offset));
   if (info != nullptr) {
     *info = {.path = path,
              .outer_step = checkpoint.outer_step,
@@ -231,9 +240,12 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, Che
   return checkpoint;
 }
 
-absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir, std::string_view experiment_uid,
-                                               std::string_view spec_hash, std::optional<uint32_t> outer_step_max) {
-  if (const auto error = MENTOR_FAILPOINT("store.start.scan")) return absl::UnavailableError(*error);
+absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir,
+                                               std::string_view experiment_uid,
+                                               std::string_view spec_hash,
+                                               std::optional<uint32_t> outer_step_max) {
+  if (const auto error = MENTOR_FAILPOINT("store.start.scan"))
+    return absl::UnavailableError(*error);
   CheckpointScan scan;
   MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> names, NamesInFolder(dir));
   for (const std::string& name : names) {
@@ -246,15 +258,17 @@ absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir,
     if (!step || (outer_step_max && *step > *outer_step_max)) continue;
     const std::filesystem::path path = dir / *name;
     auto checkpoint = ReadCheckpoint(path, &scan.newest_info);
-    if (!checkpoint.ok() && checkpoint.status().code() != absl::StatusCode::kDataLoss) return checkpoint.status();
+    if (!checkpoint.ok() && checkpoint.status().code() != absl::StatusCode::kDataLoss)
+      return checkpoint.status();
     absl::Status status = checkpoint.status();
     if (status.ok() && checkpoint->outer_step != *step) {
       status = Corrupt(path, absl::StrFormat("it is of outer step %d", checkpoint->outer_step));
     } else if (status.ok() && checkpoint->experiment_uid != experiment_uid) {
-      status = Corrupt(path, absl::StrFormat("it belongs to experiment %s, not %s", checkpoint->experiment_uid,
-                                             experiment_uid));
+      status = Corrupt(path, absl::StrFormat("it belongs to experiment %s, not %s",
+                                             checkpoint->experiment_uid, experiment_uid));
     } else if (status.ok() && checkpoint->spec_hash != spec_hash) {
-      status = Corrupt(path, absl::StrFormat("its spec has hash %s, not %s", checkpoint->spec_hash, spec_hash));
+      status = Corrupt(
+          path, absl::StrFormat("its spec has hash %s, not %s", checkpoint->spec_hash, spec_hash));
     }
     if (status.ok()) {
       scan.newest = *std::move(checkpoint);
@@ -276,14 +290,17 @@ absl::StatusOr<std::vector<uint32_t>> ListCheckpoints(const std::filesystem::pat
   return steps;  // Names with eight digits sort like numbers.
 }
 
-absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir, uint32_t keep_last) {
+absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir,
+                                                        uint32_t keep_last) {
   std::vector<uint32_t> removed;
   MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps, ListCheckpoints(dir));
   if (keep_last == 0 || steps.size() <= keep_last) return removed;
   for (size_t i = 0; i + keep_last < steps.size(); ++i) {
     const std::filesystem::path path = dir / CheckpointFileName(steps[i]);
-    if (const auto error = MENTOR_FAILPOINT("store.retention.unlink")) return absl::UnavailableError(*error);
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return FileError("cannot remove", path, errno);
+    if (const auto error = MENTOR_FAILPOINT("store.retention.unlink"))
+      return absl::UnavailableError(*error);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT)
+      return FileError("cannot remove", path, errno);
     removed.push_back(steps[i]);
   }
   return removed;

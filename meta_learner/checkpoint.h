@@ -1,5 +1,6 @@
-// Checkpoint files: one file holds everything that the next outer updates depend on, and proves that it is whole. The
-// folder is the truth; the store's table is an index of it. Functions without state; one process writes a folder.
+// Checkpoint files: one file holds everything that the next outer updates depend on, and proves
+// that it is whole. The folder is the truth; the store's table is an index of it. Functions without
+// state; one process writes a folder.
 #pragma once
 
 #include <cstdint>
@@ -32,17 +33,20 @@ struct CheckpointInfo {
   std::string state_hash;  // StateHash of its sections.
 };
 
-// SHA-256, in hexadecimal, over names and bytes of the sections: equal for equal state, whoever wrote it.
+// SHA-256, in hexadecimal, over names and bytes of the sections: equal for equal state, whoever
+// wrote it.
 std::string StateHash(const std::map<std::string, std::string>& sections);
 
 // "00000042.ckpt"
 std::string CheckpointFileName(uint32_t outer_step);
 
 // Writes DIR/00000042.ckpt, whole or not at all; makes DIR when it is missing.
-absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir, const Checkpoint& checkpoint);
+absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
+                                               const Checkpoint& checkpoint);
 
 // Reads and verifies everything. DATA_LOSS says what is wrong and where.
-absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, CheckpointInfo* info = nullptr);
+absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path,
+                                          CheckpointInfo* info = nullptr);
 
 struct CorruptCheckpoint {
   std::filesystem::path path;  // Where it is now, in DIR/corrupt/.
@@ -56,17 +60,19 @@ struct CheckpointScan {
   int temporary_files_removed = 0;
 };
 
-// The newest whole checkpoint of this experiment and spec. Newer ones that are not whole, or belong to something else,
-// are moved to DIR/corrupt/ and named in the answer; leftovers of interrupted writes are removed. An error means that
-// the folder could not be read at all. `outer_step_max` looks for an older one.
-absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir, std::string_view experiment_uid,
-                                               std::string_view spec_hash,
-                                               std::optional<uint32_t> outer_step_max = std::nullopt);
+// The newest whole checkpoint of this experiment and spec. Newer ones that are not whole, or belong
+// to something else, are moved to DIR/corrupt/ and named in the answer; leftovers of interrupted
+// writes are removed. An error means that the folder could not be read at all. `outer_step_max`
+// looks for an older one.
+absl::StatusOr<CheckpointScan> FindNewestWhole(
+    const std::filesystem::path& dir, std::string_view experiment_uid, std::string_view spec_hash,
+    std::optional<uint32_t> outer_step_max = std::nullopt);
 
 // Steps with a file, in increasing order, unread.
 absl::StatusOr<std::vector<uint32_t>> ListCheckpoints(const std::filesystem::path& dir);
 
 // Removes all but the newest `keep_last` files (0 keeps all); the answer is the steps removed.
-absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir, uint32_t keep_last);
+absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir,
+                                                        uint32_t keep_last);
 
 }  // namespace mentor::meta_learner

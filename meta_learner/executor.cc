@@ -9,9 +9,13 @@ Executor::Executor(int num_threads, size_t items_max) : items_max_(items_max) {
   for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
-Executor::~Executor() { Stop(); }
+Executor::~Executor() {
+  Stop();
+}
 
-bool Executor::Post(std::function<void()> task) { return Add(std::move(task), items_max_); }
+bool Executor::Post(std::function<void()> task) {
+  return Add(std::move(task), items_max_);
+}
 
 bool Executor::PostAlways(std::function<void()> task) {
   return Add(std::move(task), std::numeric_limits<size_t>::max());

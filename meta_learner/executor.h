@@ -1,5 +1,5 @@
-// Runs short pieces of work, calls of users and refreshes of watches, on a few threads of its own, so that gRPC's
-// threads never wait for a disk. Owned by a service. Thread-safe.
+// Runs short pieces of work, calls of users and refreshes of watches, on a few threads of its own,
+// so that gRPC's threads never wait for a disk. Owned by a service. Thread-safe.
 #pragma once
 
 #include <condition_variable>

@@ -57,7 +57,8 @@ absl::Status ShortStatus(const Violations& violations) {
 }
 
 absl::Status Draining() {
-  return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the meta-learner is stopping; try again soon");
+  return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
+                   "the meta-learner is stopping; try again soon");
 }
 
 }  // namespace
@@ -67,8 +68,9 @@ class ExperimentService::Impl : public std::enable_shared_from_this<Impl> {
   Impl(Options options, Metrics* metrics)
       : options_(std::move(options)),
         watch_streams_(metrics->Gauge("mentor_watch_streams", "Streams of WatchExperiment.")),
-        replay_mismatches_(metrics->Counter("mentor_store_replay_mismatch_total",
-                                            "Results that a replayed outer step computed differently.")),
+        replay_mismatches_(
+            metrics->Counter("mentor_store_replay_mismatch_total",
+                             "Results that a replayed outer step computed differently.")),
         executor_(kThreads, options_.calls_waiting_max),
         handlers_(this) {
     for (int state = v1::Experiment::State_MIN + 1; state <= v1::Experiment::State_MAX; ++state) {
@@ -127,7 +129,8 @@ class ExperimentService::Impl : public std::enable_shared_from_this<Impl> {
   };
 
   template <typename Request, typename Response>
-  grpc::ServerUnaryReactor* Call(grpc::CallbackServerContext* context, const Request* request, Response* response,
+  grpc::ServerUnaryReactor* Call(grpc::CallbackServerContext* context, const Request* request,
+                                 Response* response,
                                  absl::StatusOr<Response> (Impl::*method)(const Request&)) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     const bool posted = executor_.Post([this, reactor, request, response, method] {
@@ -140,8 +143,9 @@ class ExperimentService::Impl : public std::enable_shared_from_this<Impl> {
   }
   absl::Status WhyNotPosted() {
     if (stopping_) return Draining();
-    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                     absl::StrFormat("%d calls wait already; try again soon", options_.calls_waiting_max));
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+        absl::StrFormat("%d calls wait already; try again soon", options_.calls_waiting_max));
   }
 
   absl::StatusOr<v1::Experiment> Create(const v1::CreateExperimentRequest& request);
@@ -169,12 +173,13 @@ class ExperimentService::Impl : public std::enable_shared_from_this<Impl> {
   std::unique_ptr<ExperimentStore::Subscription> subscription_;
 };
 
-// One stream. It sends the newest state when the one before is out, so a slow watcher costs one message of memory and
-// misses states in between, never the last one.
+// One stream. It sends the newest state when the one before is out, so a slow watcher costs one
+// message of memory and misses states in between, never the last one.
 class ExperimentService::Impl::Watch : public grpc::ServerWriteReactor<v1::WatchExperimentResponse>,
                                        public std::enable_shared_from_this<Watch> {
  public:
-  Watch(std::shared_ptr<Impl> impl, std::string name) : impl_(std::move(impl)), name_(std::move(name)) {}
+  Watch(std::shared_ptr<Impl> impl, std::string name)
+      : impl_(std::move(impl)), name_(std::move(name)) {}
 
   const std::string& name() const { return name_; }
 
@@ -227,7 +232,8 @@ class ExperimentService::Impl::Watch : public grpc::ServerWriteReactor<v1::Watch
   void Refresh() {
     absl::StatusOr<v1::Experiment> experiment = impl_->options_.store->Get(name_);
     if (experiment.ok()) {
-      if (const auto error = MENTOR_FAILPOINT("api.watch.send")) experiment = absl::UnavailableError(*error);
+      if (const auto error = MENTOR_FAILPOINT("api.watch.send"))
+        experiment = absl::UnavailableError(*error);
     }
     const std::lock_guard lock(mutex_);
     if (end_) return;
@@ -247,7 +253,8 @@ class ExperimentService::Impl::Watch : public grpc::ServerWriteReactor<v1::Watch
     StartWrite(&response_);
   }
 
-  // With mutex_ held, as all that follow. Nothing is under way: looks again when something changed meanwhile.
+  // With mutex_ held, as all that follow. Nothing is under way: looks again when something changed
+  // meanwhile.
   void NextLocked() {
     if (changed_) {
       changed_ = false;
@@ -290,21 +297,26 @@ void ExperimentService::Impl::Stop() {
   executor_.Stop();
 }
 
-absl::StatusOr<v1::Experiment> ExperimentService::Impl::Create(const v1::CreateExperimentRequest& request) {
+absl::StatusOr<v1::Experiment> ExperimentService::Impl::Create(
+    const v1::CreateExperimentRequest& request) {
   Violations violations;
   if (!request.experiment_id().empty() && !IsExperimentId(request.experiment_id())) {
-    violations.Add("experiment_id", absl::StrFormat("is '%s'; give a letter, then letters, digits and dashes, all lower "
-                                                    "case, at most 63, no dash at the end",
-                                                    request.experiment_id().substr(0, 100)));
+    violations.Add(
+        "experiment_id",
+        absl::StrFormat("is '%s'; give a letter, then letters, digits and dashes, all lower "
+                        "case, at most 63, no dash at the end",
+                        request.experiment_id().substr(0, 100)));
   }
   if (!request.request_id().empty() && !IsUuid(request.request_id())) {
-    violations.Add("request_id", absl::StrFormat("is '%s'; give a UUID", request.request_id().substr(0, 100)));
+    violations.Add("request_id",
+                   absl::StrFormat("is '%s'; give a UUID", request.request_id().substr(0, 100)));
   }
   if (!request.experiment().has_spec()) {
     violations.Add("experiment.spec", "is missing; set it");
   } else if (request.experiment().spec().ByteSizeLong() > kSpecBytesMax) {
-    violations.Add("experiment.spec", absl::StrFormat("has %d bytes; give at most %d",
-                                                      request.experiment().spec().ByteSizeLong(), kSpecBytesMax));
+    violations.Add("experiment.spec",
+                   absl::StrFormat("has %d bytes; give at most %d",
+                                   request.experiment().spec().ByteSizeLong(), kSpecBytesMax));
   } else {
     Violations of_spec;
     CheckSpec(request.experiment().spec(), &of_spec, options_.check_spec);
@@ -319,7 +331,8 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::Create(const v1::CreateE
       const std::string name = "experiments/" + request.experiment_id();
       if (options_.store->Get(name).ok()) {
         return MakeError(absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
-                         name + " exists already; choose another id, or leave it out", {{"name", name}});
+                         name + " exists already; choose another id, or leave it out",
+                         {{"name", name}});
       }
     }
     v1::Experiment experiment;
@@ -328,54 +341,66 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::Create(const v1::CreateE
   }
   v1::CreateExperimentRequest body = request;
   body.clear_request_id();
-  absl::StatusOr<v1::Experiment> experiment = options_.store->Create({.spec = request.experiment().spec(),
-                                                                      .id = request.experiment_id(),
-                                                                      .request_id = request.request_id(),
-                                                                      .request_hash = Sha256Hex(CanonicalText(body))});
+  absl::StatusOr<v1::Experiment> experiment =
+      options_.store->Create({.spec = request.experiment().spec(),
+                              .id = request.experiment_id(),
+                              .request_id = request.request_id(),
+                              .request_hash = Sha256Hex(CanonicalText(body))});
   if (experiment.ok() && options_.wake) options_.wake();
   return experiment;
 }
 
-absl::StatusOr<v1::Experiment> ExperimentService::Impl::Get(const v1::GetExperimentRequest& request) {
+absl::StatusOr<v1::Experiment> ExperimentService::Impl::Get(
+    const v1::GetExperimentRequest& request) {
   return options_.store->Get(request.name());
 }
 
-absl::StatusOr<v1::ListExperimentsResponse> ExperimentService::Impl::List(const v1::ListExperimentsRequest& request) {
-  MENTOR_ASSIGN_OR_RETURN(ExperimentPage page, options_.store->List(request.page_size(), request.page_token()));
+absl::StatusOr<v1::ListExperimentsResponse> ExperimentService::Impl::List(
+    const v1::ListExperimentsRequest& request) {
+  MENTOR_ASSIGN_OR_RETURN(ExperimentPage page,
+                          options_.store->List(request.page_size(), request.page_token()));
   v1::ListExperimentsResponse response;
-  for (v1::Experiment& experiment : page.experiments) *response.add_experiments() = std::move(experiment);
+  for (v1::Experiment& experiment : page.experiments)
+    *response.add_experiments() = std::move(experiment);
   response.set_next_page_token(page.next_page_token);
   return response;
 }
 
-absl::StatusOr<v1::Experiment> ExperimentService::Impl::Cancel(const v1::CancelExperimentRequest& request) {
+absl::StatusOr<v1::Experiment> ExperimentService::Impl::Cancel(
+    const v1::CancelExperimentRequest& request) {
   const std::string& name = request.name();
-  // The scheduler may move it between the look and the transition; each round it is further, so the loop ends.
+  // The scheduler may move it between the look and the transition; each round it is further, so the
+  // loop ends.
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, options_.store->Get(name));
     const State state = experiment.state();
     if (state == S::STATE_CANCELLED || state == S::STATE_CANCELLING) return experiment;
     if (IsFinal(state)) {
-      return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
-                       absl::StrFormat("%s is %s already; there is nothing to cancel", name, StateText(state)),
-                       {{"state", std::string(StateText(state))}, {"verb", "cancel"}});
+      return MakeError(
+          absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+          absl::StrFormat("%s is %s already; there is nothing to cancel", name, StateText(state)),
+          {{"state", std::string(StateText(state))}, {"verb", "cancel"}});
     }
-    if (const auto error = MENTOR_FAILPOINT("api.cancel.before_state")) return absl::UnavailableError(*error);
+    if (const auto error = MENTOR_FAILPOINT("api.cancel.before_state"))
+      return absl::UnavailableError(*error);
     const bool at_work = state == S::STATE_RUNNING;
-    auto moved = options_.store->Transition(name, {state}, at_work ? S::STATE_CANCELLING : S::STATE_CANCELLED);
+    auto moved = options_.store->Transition(name, {state},
+                                            at_work ? S::STATE_CANCELLING : S::STATE_CANCELLED);
     if (moved.ok() && at_work && options_.cancel) options_.cancel(name);
     if (!absl::IsFailedPrecondition(moved.status())) return moved;
   }
 }
 
-grpc::ServerWriteReactor<v1::WatchExperimentResponse>* ExperimentService::Impl::StartWatch(const std::string& name) {
+grpc::ServerWriteReactor<v1::WatchExperimentResponse>* ExperimentService::Impl::StartWatch(
+    const std::string& name) {
   auto watch = std::make_shared<Watch>(shared_from_this(), name);
   absl::Status refused;
   {
     const std::lock_guard lock(mutex_);
     if (watches_.size() >= options_.watches_max) {
-      refused = MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                          absl::StrFormat("%d watches are open already; try again later", options_.watches_max));
+      refused = MakeError(
+          absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+          absl::StrFormat("%d watches are open already; try again later", options_.watches_max));
     }
     if (stopping_) refused = Draining();
     watches_.insert(watch);  // Kept until OnDone in any case.
@@ -420,7 +445,8 @@ void ExperimentService::Impl::UpdateGauges() {
     gauge->Set(count == counts->end() ? 0 : static_cast<double>(count->second));
   }
   const std::lock_guard lock(mutex_);  // Two updates at once would count a mismatch twice.
-  replay_mismatches_.Increment(static_cast<double>(options_.store->replay_mismatches()) - replay_mismatches_.Value());
+  replay_mismatches_.Increment(static_cast<double>(options_.store->replay_mismatches()) -
+                               replay_mismatches_.Value());
 }
 
 ExperimentService::ExperimentService(Options options, Metrics* metrics)
@@ -428,10 +454,16 @@ ExperimentService::ExperimentService(Options options, Metrics* metrics)
   impl_->Start();
 }
 
-ExperimentService::~ExperimentService() { Stop(); }
+ExperimentService::~ExperimentService() {
+  Stop();
+}
 
-grpc::Service* ExperimentService::service() { return impl_->service(); }
+grpc::Service* ExperimentService::service() {
+  return impl_->service();
+}
 
-void ExperimentService::Stop() { impl_->Stop(); }
+void ExperimentService::Stop() {
+  impl_->Stop();
+}
 
 }  // namespace mentor::meta_learner

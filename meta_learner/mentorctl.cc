@@ -1,4 +1,5 @@
-// mentorctl: the user's command line for a meta-learner. It holds nothing: everything is asked from the server.
+// mentorctl: the user's command line for a meta-learner. It holds nothing: everything is asked from
+// the server.
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -11,11 +12,10 @@
 #include <thread>
 #include <vector>
 
-#include <unistd.h>
-
 #include <absl/strings/str_format.h>
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/time_util.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/file.h"
@@ -57,8 +57,9 @@ constexpr char kFooter[] = R"(Examples:
   mentorctl get exp-abcdefghij --output json
   mentorctl cancel exp-abcdefghij
 
-Exit codes: 0 done, 1 failed, 2 usage or invalid request, 3 not found, 4 credentials, 5 conflict or wrong state,
-6 unavailable or too late, 7 the awaited experiment did not succeed, 130 interrupted.)";
+Exit codes: 0 done, 1 failed, 2 usage or invalid request, 3 not found, 4 credentials, 5 conflict or
+wrong state, 6 unavailable or too late, 7 the awaited experiment did not succeed,
+130 interrupted.)";
 
 struct Flags {
   std::string server = "127.0.0.1:50052";
@@ -76,7 +77,8 @@ bool IsFinalState(S::State state) {
 std::string StateName(S::State state) {
   constexpr std::string_view kPrefix = "STATE_";
   const std::string& name = v1::Experiment_State_Name(state);
-  return name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : absl::StrFormat("STATE %d", state);
+  return name.starts_with(kPrefix) ? name.substr(kPrefix.size())
+                                   : absl::StrFormat("STATE %d", state);
 }
 
 std::string FullName(const std::string& name) {
@@ -84,7 +86,8 @@ std::string FullName(const std::string& name) {
 }
 
 std::string ShortName(const std::string& name) {
-  return name.starts_with("experiments/") ? name.substr(std::string_view("experiments/").size()) : name;
+  return name.starts_with("experiments/") ? name.substr(std::string_view("experiments/").size())
+                                          : name;
 }
 
 // ---- Errors.
@@ -117,7 +120,9 @@ int ExitCodeOf(const absl::Status& status) {
 std::string HintOf(const absl::Status& status, const Flags& flags) {
   switch (ExitCodeOf(status)) {
     case kCtlNotFound:
-      return ReasonOf(status) == ReasonName(Reason::kNotFound) ? "'mentorctl list' shows what there is" : "";
+      return ReasonOf(status) == ReasonName(Reason::kNotFound)
+                 ? "'mentorctl list' shows what there is"
+                 : "";
     case kCtlCredentials:
       return "--tls_ca, --tls_cert and --tls_key say who you are";
     case kCtlUnavailable:
@@ -138,7 +143,8 @@ std::string SpecField(std::string field) {
 std::optional<google::rpc::BadRequest> BadRequestOf(const absl::Status& status) {
   google::rpc::BadRequest details;
   const auto payload = status.GetPayload("type.googleapis.com/google.rpc.BadRequest");
-  if (!payload || !details.ParseFromString(std::string(*payload)) || details.field_violations().empty()) {
+  if (!payload || !details.ParseFromString(std::string(*payload)) ||
+      details.field_violations().empty()) {
     return std::nullopt;
   }
   return details;
@@ -146,7 +152,8 @@ std::optional<google::rpc::BadRequest> BadRequestOf(const absl::Status& status) 
 
 void PrintJson(const google::protobuf::Message& message, std::FILE* out) {
   std::string text;
-  if (google::protobuf::util::MessageToJsonString(message, &text).ok()) std::fprintf(out, "%s\n", text.c_str());
+  if (google::protobuf::util::MessageToJsonString(message, &text).ok())
+    std::fprintf(out, "%s\n", text.c_str());
 }
 
 // "error: REASON: sentence" and a hint; with --output json a google.rpc.Status.
@@ -163,16 +170,20 @@ int Fail(const absl::Status& status, const Flags& flags) {
     PrintJson(json, stderr);
     return ExitCodeOf(status);
   }
-  const std::string reason = ReasonOf(status).empty() ? absl::StatusCodeToString(status.code()) : ReasonOf(status);
+  const std::string reason =
+      ReasonOf(status).empty() ? absl::StatusCodeToString(status.code()) : ReasonOf(status);
   if (const auto bad = BadRequestOf(status)) {
-    std::fprintf(stderr, "error: %s: the request has %d wrong fields\n", reason.c_str(), bad->field_violations_size());
+    std::fprintf(stderr, "error: %s: the request has %d wrong fields\n", reason.c_str(),
+                 bad->field_violations_size());
     for (const auto& violation : bad->field_violations()) {
-      std::fprintf(stderr, "  %s: %s\n", SpecField(violation.field()).c_str(), violation.description().c_str());
+      std::fprintf(stderr, "  %s: %s\n", SpecField(violation.field()).c_str(),
+                   violation.description().c_str());
     }
   } else {
     std::fprintf(stderr, "error: %s: %s\n", reason.c_str(), std::string(status.message()).c_str());
   }
-  if (const std::string hint = HintOf(status, flags); !hint.empty()) std::fprintf(stderr, "hint: %s\n", hint.c_str());
+  if (const std::string hint = HintOf(status, flags); !hint.empty())
+    std::fprintf(stderr, "hint: %s\n", hint.c_str());
   return ExitCodeOf(status);
 }
 
@@ -185,7 +196,8 @@ class Client {
       : flags_(flags), reconnector_(rpc::Backoff{.longest = std::chrono::milliseconds(2000)}) {}
 
   absl::Status Connect() {
-    MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = flags_.server, .tls = flags_.tls}));
+    MENTOR_ASSIGN_OR_RETURN(const auto channel,
+                            rpc::MakeChannel({.address = flags_.server, .tls = flags_.tls}));
     stub_ = v1::ExperimentService::NewStub(channel);
     return absl::OkStatus();
   }
@@ -204,8 +216,8 @@ class Client {
 
   // All methods may be repeated: creation has its request_id.
   template <typename Request, typename Response>
-  absl::StatusOr<Response> Call(grpc::Status (v1::ExperimentService::Stub::*method)(grpc::ClientContext*,
-                                                                                   const Request&, Response*),
+  absl::StatusOr<Response> Call(grpc::Status (v1::ExperimentService::Stub::*method)(
+                                    grpc::ClientContext*, const Request&, Response*),
                                 const Request& request) {
     const auto deadline = Deadline();
     absl::Status status;
@@ -218,12 +230,15 @@ class Client {
       status = rpc::FromGrpc((stub_.get()->*method)(&context, request, &response));
       End();
       if (status.ok()) return response;
-      if (status.code() != absl::StatusCode::kUnavailable || std::chrono::system_clock::now() >= deadline) return status;
+      if (status.code() != absl::StatusCode::kUnavailable ||
+          std::chrono::system_clock::now() >= deadline)
+        return status;
     }
     return status.ok() ? absl::CancelledError("interrupted") : status;
   }
 
-  // Calls on_change for each state of the experiment, until the final one; connects again when the server goes away.
+  // Calls on_change for each state of the experiment, until the final one; connects again when the
+  // server goes away.
   absl::StatusOr<v1::Experiment> Watch(const std::string& name,
                                        const std::function<void(const v1::Experiment&)>& on_change,
                                        const std::function<void(const absl::Status&)>& on_lost) {
@@ -253,8 +268,8 @@ class Client {
   static constexpr int kAttempts = 5;
 
   std::chrono::system_clock::time_point Deadline() const {
-    return std::chrono::system_clock::now() +
-           std::chrono::milliseconds(static_cast<int64_t>(std::min(flags_.timeout_s, 86400.0) * 1000));
+    return std::chrono::system_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(
+                                                  std::min(flags_.timeout_s, 86400.0) * 1000));
   }
   // False once interrupted.
   bool Begin(grpc::ClientContext* context) {
@@ -281,7 +296,8 @@ class Client {
 
 std::string Ago(const google::protobuf::Timestamp& time) {
   using google::protobuf::util::TimeUtil;
-  const int64_t seconds = std::max<int64_t>(0, TimeUtil::DurationToSeconds(TimeUtil::GetCurrentTime() - time));
+  const int64_t seconds =
+      std::max<int64_t>(0, TimeUtil::DurationToSeconds(TimeUtil::GetCurrentTime() - time));
   if (seconds < 120) return absl::StrFormat("%ds ago", seconds);
   if (seconds < 7200) return absl::StrFormat("%dm ago", seconds / 60);
   if (seconds < 172800) return absl::StrFormat("%dh ago", seconds / 3600);
@@ -309,21 +325,27 @@ void PrintTable(const std::vector<std::vector<std::string>>& rows) {
 }
 
 void PrintExperiment(const v1::Experiment& experiment) {
-  std::vector<std::vector<std::string>> rows = {{"Name", experiment.name()}, {"UID", experiment.uid()}};
+  std::vector<std::vector<std::string>> rows = {{"Name", experiment.name()},
+                                                {"UID", experiment.uid()}};
   const v1::Progress& progress = experiment.progress();
-  if (!experiment.spec().display_name().empty()) rows.push_back({"Title", experiment.spec().display_name()});
+  if (!experiment.spec().display_name().empty())
+    rows.push_back({"Title", experiment.spec().display_name()});
   rows.push_back({"State", StateName(experiment.state())});
   if (!experiment.activity().empty()) rows.push_back({"Activity", experiment.activity()});
   if (!experiment.error().empty()) rows.push_back({"Error", experiment.error()});
   rows.push_back({"Updates", Updates(progress)});
   if (progress.evaluation_lifetimes_total() > 0) {
-    rows.push_back({"Evaluation", absl::StrFormat("%d/%d lifetimes", progress.evaluation_lifetimes(),
-                                                  progress.evaluation_lifetimes_total())});
+    rows.push_back(
+        {"Evaluation", absl::StrFormat("%d/%d lifetimes", progress.evaluation_lifetimes(),
+                                       progress.evaluation_lifetimes_total())});
   }
   rows.push_back({"Steps", absl::StrFormat("%d", progress.env_steps())});
   const v1::BenchmarkSpec& benchmark = experiment.spec().benchmark();
-  rows.push_back({"Benchmark", benchmark.name() + (benchmark.environment().empty() ? "" : " " + benchmark.environment())});
-  rows.push_back({"Rule", experiment.spec().rule().name() + ", " + v1::SignalRole_Name(experiment.spec().signal().role())});
+  rows.push_back(
+      {"Benchmark",
+       benchmark.name() + (benchmark.environment().empty() ? "" : " " + benchmark.environment())});
+  rows.push_back({"Rule", experiment.spec().rule().name() + ", " +
+                              v1::SignalRole_Name(experiment.spec().signal().role())});
   rows.push_back({"Seed", absl::StrFormat("%d", experiment.spec().seed())});
   rows.push_back({"Created", Ago(experiment.create_time())});
   if (experiment.has_start_time()) rows.push_back({"Started", Ago(experiment.start_time())});
@@ -353,18 +375,21 @@ int Follow(Client* client, const std::string& name, const Flags& flags) {
           std::fflush(stdout);
         } else {
           const bool working = !experiment.activity().empty();
-          bar.Show(experiment.progress(), working ? experiment.activity() : StateName(experiment.state()));
+          bar.Show(experiment.progress(),
+                   working ? experiment.activity() : StateName(experiment.state()));
         }
       },
       [&](const absl::Status& status) {
         if (lost) return;  // Once for each time the server is away.
         lost = true;
         bar.Finish();
-        std::fprintf(stderr, "lost the server (%s); trying again\n", std::string(status.message()).c_str());
+        std::fprintf(stderr, "lost the server (%s); trying again\n",
+                     std::string(status.message()).c_str());
       });
   bar.Finish();
   if (absl::IsCancelled(end.status())) {
-    std::fprintf(stderr, "%s goes on; 'mentorctl watch %s' shows it again\n", name.c_str(), ShortName(name).c_str());
+    std::fprintf(stderr, "%s goes on; 'mentorctl watch %s' shows it again\n", name.c_str(),
+                 ShortName(name).c_str());
     return kCtlInterrupted;
   }
   if (!end.ok()) return Fail(end.status(), flags);
@@ -383,17 +408,19 @@ struct CreateFlags {
   bool validate_only = false;
 };
 
-// What the server finds in a spec that is wrong already, so that its author hears everything at once.
-void AddViolationsOfServer(Client* client, v1::CreateExperimentRequest request, Violations* violations) {
+// What the server finds in a spec that is wrong already, so that its author hears everything at
+// once.
+void AddViolationsOfServer(Client* client, v1::CreateExperimentRequest request,
+                           Violations* violations) {
   request.set_validate_only(true);
   const auto answer = client->Call(&v1::ExperimentService::Stub::CreateExperiment, request);
   const auto bad = BadRequestOf(answer.status());
   if (!bad) return;
   for (const auto& found : bad->field_violations()) {
     const std::string field = SpecField(found.field());
-    const bool known = std::any_of(violations->list().begin(), violations->list().end(), [&](const Violation& violation) {
-      return violation.field == field;
-    });
+    const bool known =
+        std::any_of(violations->list().begin(), violations->list().end(),
+                    [&](const Violation& violation) { return violation.field == field; });
     if (!known) violations->Add(field, found.description());
   }
 }
@@ -405,7 +432,8 @@ std::string ReadStandardInput() {
 }
 
 int Create(Client* client, const CreateFlags& create, const Flags& flags) {
-  const auto text = create.file == "-" ? ReadStandardInput() : ReadFile(create.file, kSpecBytesMax + 1);
+  const auto text =
+      create.file == "-" ? ReadStandardInput() : ReadFile(create.file, kSpecBytesMax + 1);
   // The user's file is part of the usage, whatever is wrong with it.
   if (!text.ok()) {
     Fail(text.status(), flags);
@@ -418,9 +446,10 @@ int Create(Client* client, const CreateFlags& create, const Flags& flags) {
   Violations violations;
   *request.mutable_experiment()->mutable_spec() = ParseSpec(*text, create.overrides, &violations);
   if (!violations.empty()) {
-    const bool read = std::none_of(violations.list().begin(), violations.list().end(), [](const Violation& violation) {
-      return violation.field.starts_with("line ") || violation.field == "spec";
-    });
+    const bool read = std::none_of(
+        violations.list().begin(), violations.list().end(), [](const Violation& violation) {
+          return violation.field.starts_with("line ") || violation.field == "spec";
+        });
     if (read) AddViolationsOfServer(client, request, &violations);
     return Fail(ToStatus(violations), flags);
   }
@@ -438,8 +467,8 @@ int Create(Client* client, const CreateFlags& create, const Flags& flags) {
     if (flags.json()) {
       PrintJson(*experiment, stdout);
     } else {
-      std::printf("%s created; 'mentorctl watch %s' shows its progress\n", experiment->name().c_str(),
-                  ShortName(experiment->name()).c_str());
+      std::printf("%s created; 'mentorctl watch %s' shows its progress\n",
+                  experiment->name().c_str(), ShortName(experiment->name()).c_str());
     }
     return kCtlOk;
   }
@@ -461,7 +490,8 @@ int Get(Client* client, const std::string& name, bool spec_only, const Flags& fl
 }
 
 int List(Client* client, const Flags& flags) {
-  std::vector<std::vector<std::string>> rows = {{"NAME", "STATE", "UPDATES", "STEPS/S", "CREATED", "TITLE"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"NAME", "STATE", "UPDATES", "STEPS/S", "CREATED", "TITLE"}};
   v1::ListExperimentsRequest request;
   request.set_page_size(200);
   do {
@@ -473,7 +503,8 @@ int List(Client* client, const Flags& flags) {
         continue;
       }
       const double rate = experiment.progress().env_steps_per_second();
-      rows.push_back({ShortName(experiment.name()), StateName(experiment.state()), Updates(experiment.progress()),
+      rows.push_back({ShortName(experiment.name()), StateName(experiment.state()),
+                      Updates(experiment.progress()),
                       experiment.state() == S::STATE_RUNNING ? absl::StrFormat("%.0f", rate) : "-",
                       Ago(experiment.create_time()), experiment.spec().display_name()});
     }
@@ -518,11 +549,14 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   Flags flags;
-  app.add_option("--server", flags.server, "HOST:PORT of the meta-learner")->envname("MENTOR_SERVER")->capture_default_str();
+  app.add_option("--server", flags.server, "HOST:PORT of the meta-learner")
+      ->envname("MENTOR_SERVER")
+      ->capture_default_str();
   app.add_option("--output", flags.output, "table for people; json for programs, one object a line")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
-  app.add_option("--timeout", flags.timeout_s, "Seconds that a call may take; waiting for an experiment has no limit")
+  app.add_option("--timeout", flags.timeout_s,
+                 "Seconds that a call may take; waiting for an experiment has no limit")
       ->check(CLI::Range(0.001, 86400.0))
       ->capture_default_str();
   AddTlsFlags(&app, &flags.tls);
@@ -533,8 +567,14 @@ int Main(int argc, char** argv) {
   bool spec_only = false;
 
   CLI::App* command = app.add_subcommand("create", "Submit an experiment");
-  command->add_option("-f,--file", create.file, "Spec in protobuf text format; - reads the standard input")->required();
-  command->add_option("--set", create.overrides, "Override a field: path.to.field=value; may be repeated")->expected(1)
+  command
+      ->add_option("-f,--file", create.file,
+                   "Spec in protobuf text format; - reads the standard input")
+      ->required();
+  command
+      ->add_option("--set", create.overrides,
+                   "Override a field: path.to.field=value; may be repeated")
+      ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--id", create.id, "Name to give it; the server makes one otherwise");
   command->add_flag("--wait", create.wait, "Watch it until it ends");
@@ -543,15 +583,19 @@ int Main(int argc, char** argv) {
 
   command = app.add_subcommand("get", "Show one experiment");
   command->add_option("name", name, "Name, with or without experiments/")->required();
-  command->add_flag("--spec", spec_only, "Its spec alone, every default written out, as a file to submit again");
-  command->callback([&] { verb = [&](Client* client) { return Get(client, name, spec_only, flags); }; });
+  command->add_flag("--spec", spec_only,
+                    "Its spec alone, every default written out, as a file to submit again");
+  command->callback(
+      [&] { verb = [&](Client* client) { return Get(client, name, spec_only, flags); }; });
 
   command = app.add_subcommand("list", "Show all experiments");
   command->callback([&] { verb = [&](Client* client) { return List(client, flags); }; });
 
-  command = app.add_subcommand("watch", "Follow an experiment until it ends; it goes on when this is interrupted");
+  command = app.add_subcommand(
+      "watch", "Follow an experiment until it ends; it goes on when this is interrupted");
   command->add_option("name", name, "Name, with or without experiments/")->required();
-  command->callback([&] { verb = [&](Client* client) { return Follow(client, FullName(name), flags); }; });
+  command->callback(
+      [&] { verb = [&](Client* client) { return Follow(client, FullName(name), flags); }; });
 
   command = app.add_subcommand("cancel", "End an experiment; its checkpoints stay");
   command->add_option("name", name, "Name, with or without experiments/")->required();

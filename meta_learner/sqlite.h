@@ -1,4 +1,5 @@
-// A connection to an SQLite file, with statuses in place of return codes. Used by the store alone; one thread at a time.
+// A connection to an SQLite file, with statuses in place of return codes. Used by the store alone;
+// one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ namespace mentor::meta_learner::sqlite {
 
 class Database;
 
-// One execution of a statement. Bind in order, then Step until it says false. Errors of Bind are kept until Step.
+// One execution of a statement. Bind in order, then Step until it says false. Errors of Bind are
+// kept until Step.
 //
 //   auto query = database.Query("SELECT state FROM experiments WHERE id = ?");
 //   query.Bind(id);
@@ -40,12 +42,13 @@ class Query {
   absl::Status Run();
 
   int64_t Integer(int column) const;
-  double Double(int column) const;  // NULL becomes NaN.
+  double Double(int column) const;     // NULL becomes NaN.
   std::string Text(int column) const;  // Text or blob.
 
  private:
   friend class Database;
-  Query(Database* database, sqlite3_stmt* statement, int rc) : database_(database), statement_(statement), rc_(rc) {}
+  Query(Database* database, sqlite3_stmt* statement, int rc)
+      : database_(database), statement_(statement), rc_(rc) {}
 
   Database* const database_;
   sqlite3_stmt* statement_;
@@ -56,7 +59,8 @@ class Query {
 class Database {
  public:
   // Opens or creates the file (a reader: opens only) and sets the pragmas of every connection.
-  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::filesystem::path& path, bool read_only);
+  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::filesystem::path& path,
+                                                        bool read_only);
   ~Database();
 
   // One or more statements without parameters or rows.
@@ -70,7 +74,8 @@ class Database {
 
  private:
   friend class sqlite::Query;
-  Database(std::filesystem::path path, sqlite3* connection) : path_(std::move(path)), connection_(connection) {}
+  Database(std::filesystem::path path, sqlite3* connection)
+      : path_(std::move(path)), connection_(connection) {}
   absl::Status Error(std::string_view doing, int rc) const;
 
   const std::filesystem::path path_;

@@ -67,24 +67,29 @@ bool IsFinal(State state) {
 }
 
 bool IsLegalTransition(State from, State to) {
-  return std::find(kTransitions.begin(), kTransitions.end(), std::pair(from, to)) != kTransitions.end();
+  return std::find(kTransitions.begin(), kTransitions.end(), std::pair(from, to)) !=
+         kTransitions.end();
 }
 
 std::string_view StateText(State state) {
   const std::string& name = v1::Experiment_State_Name(state);
-  return name.empty() ? "UNKNOWN" : std::string_view(name).substr(std::string_view("STATE_").size());
+  return name.empty() ? "UNKNOWN"
+                      : std::string_view(name).substr(std::string_view("STATE_").size());
 }
 
 namespace {
 
-bool IsAtWork(State state) { return state == S::STATE_RUNNING || state == S::STATE_CANCELLING; }
+bool IsAtWork(State state) {
+  return state == S::STATE_RUNNING || state == S::STATE_CANCELLING;
+}
 
 constexpr int kPageSizeDefault = 50;
 constexpr int kPageSizeMax = 1000;
 constexpr int64_t kRequestKeptNs = int64_t{24} * 3600 * 1'000'000'000;
 constexpr std::string_view kFormat = "mentor-state 1\n";
 
-// Schema, one entry a version: entry i leads from version i to i + 1. Entries are never changed, only added.
+// Schema, one entry a version: entry i leads from version i to i + 1. Entries are never changed,
+// only added.
 constexpr std::string_view kMigrations[] = {R"sql(
 CREATE TABLE meta(
   key TEXT PRIMARY KEY,
@@ -129,10 +134,12 @@ CREATE TABLE points(
 constexpr int kSchemaVersion = static_cast<int>(std::size(kMigrations));
 
 constexpr char kColumns[] =
-    "uid, id, spec, state, error, progress, create_time, update_time, start_time, end_time, revision";
+    "uid, id, spec, state, error, progress, create_time, update_time, start_time, end_time, "
+    "revision";
 
 int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
@@ -147,9 +154,11 @@ std::optional<std::string> IdOfName(std::string_view name) {
 
 absl::Status NoSuchExperiment(std::string_view name) {
   const std::string shown(name.substr(0, 100));
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                   absl::StrFormat("there is no experiment '%s'; ListExperiments names those that there are", shown),
-                   {{"name", shown}});
+  return MakeError(
+      absl::StatusCode::kNotFound, Reason::kNotFound,
+      absl::StrFormat("there is no experiment '%s'; ListExperiments names those that there are",
+                      shown),
+      {{"name", shown}});
 }
 
 absl::StatusOr<std::string> RequireId(std::string_view name) {
@@ -172,12 +181,14 @@ absl::StatusOr<std::string> ReadPageToken(std::string_view token) {
   std::string text;
   if (token.size() < 1000 && absl::WebSafeBase64Unescape(std::string(token), &text)) {
     const size_t end = text.find('\n');
-    if (end != text.npos && text.substr(end + 1) == absl::StrFormat("%08x", Crc32c(text.substr(0, end)))) {
+    if (end != text.npos &&
+        text.substr(end + 1) == absl::StrFormat("%08x", Crc32c(text.substr(0, end)))) {
       return text.substr(0, end);
     }
   }
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kPageTokenMismatch,
-                   "page_token is not one of this server's; leave it out to begin with the first page");
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, Reason::kPageTokenMismatch,
+      "page_token is not one of this server's; leave it out to begin with the first page");
 }
 
 // Calls subscribers without any lock of the store.
@@ -212,7 +223,8 @@ class Hub : public std::enable_shared_from_this<Hub> {
   };
   class Handle : public ExperimentStore::Subscription {
    public:
-    Handle(std::weak_ptr<Hub> hub, std::shared_ptr<Entry> entry) : hub_(std::move(hub)), entry_(std::move(entry)) {}
+    Handle(std::weak_ptr<Hub> hub, std::shared_ptr<Entry> entry)
+        : hub_(std::move(hub)), entry_(std::move(entry)) {}
     ~Handle() override {
       {
         const std::lock_guard lock(entry_->mutex);
@@ -235,26 +247,34 @@ class Hub : public std::enable_shared_from_this<Hub> {
 
 class SqliteStore : public ExperimentStore {
  public:
-  SqliteStore(std::filesystem::path folder, std::unique_ptr<FileLock> lock, std::unique_ptr<sqlite::Database> writer,
-              std::unique_ptr<sqlite::Database> reader)
-      : folder_(std::move(folder)), lock_(std::move(lock)), writer_(std::move(writer)), reader_(std::move(reader)) {}
+  SqliteStore(std::filesystem::path folder, std::unique_ptr<FileLock> lock,
+              std::unique_ptr<sqlite::Database> writer, std::unique_ptr<sqlite::Database> reader)
+      : folder_(std::move(folder)),
+        lock_(std::move(lock)),
+        writer_(std::move(writer)),
+        reader_(std::move(reader)) {}
 
   absl::StatusOr<v1::Experiment> Create(const NewExperiment& experiment) override;
   absl::StatusOr<v1::Experiment> Get(std::string_view name) override;
   absl::StatusOr<ExperimentPage> List(int page_size, std::string_view page_token) override;
   absl::StatusOr<std::vector<v1::Experiment>> InStates(const std::set<State>& states) override;
   absl::StatusOr<std::map<State, int64_t>> CountByState() override;
-  absl::StatusOr<v1::Experiment> Transition(std::string_view name, const std::set<State>& from, State to,
-                                            std::string_view error) override;
-  absl::Status SetProgress(std::string_view name, std::string_view activity, const v1::Progress& progress) override;
+  absl::StatusOr<v1::Experiment> Transition(std::string_view name, const std::set<State>& from,
+                                            State to, std::string_view error) override;
+  absl::Status SetProgress(std::string_view name, std::string_view activity,
+                           const v1::Progress& progress) override;
   absl::Status RecordOuterStep(std::string_view uid, const OuterStep& step) override;
-  absl::Status RecordPoints(std::string_view uid, uint32_t step, const std::map<std::string, double>& results,
+  absl::Status RecordPoints(std::string_view uid, uint32_t step,
+                            const std::map<std::string, double>& results,
                             const std::map<std::string, double>& timings) override;
   absl::StatusOr<std::map<std::string, Series>> Points(std::string_view uid) override;
   absl::StatusOr<std::vector<CheckpointInfo>> Checkpoints(std::string_view uid) override;
-  absl::Status ReconcileCheckpoints(std::string_view uid, const std::vector<uint32_t>& steps_present,
+  absl::Status ReconcileCheckpoints(std::string_view uid,
+                                    const std::vector<uint32_t>& steps_present,
                                     const std::vector<CheckpointInfo>& infos) override;
-  std::unique_ptr<Subscription> Subscribe(ChangeCallback callback) override { return hub_->Add(std::move(callback)); }
+  std::unique_ptr<Subscription> Subscribe(ChangeCallback callback) override {
+    return hub_->Add(std::move(callback));
+  }
   std::filesystem::path ExperimentFolder(std::string_view uid) const override {
     return folder_ / "experiments" / std::string(uid);
   }
@@ -272,9 +292,10 @@ class SqliteStore : public ExperimentStore {
   absl::StatusOr<v1::Experiment> GetWith(sqlite::Database* database, const std::string& id);
   // Within a transaction.
   absl::StatusOr<int64_t> NextRevision();
-  absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(const NewExperiment& experiment, int64_t now_ns);
-  absl::Status WritePoints(std::string_view uid, uint32_t step, const std::map<std::string, double>& points,
-                           bool reproducible);
+  absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(const NewExperiment& experiment,
+                                                               int64_t now_ns);
+  absl::Status WritePoints(std::string_view uid, uint32_t step,
+                           const std::map<std::string, double>& points, bool reproducible);
   absl::Status WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info);
   // The id of an experiment that may change; FAILED_PRECONDITION in a final state.
   absl::StatusOr<std::string> RequireAtWork(std::string_view uid);
@@ -310,17 +331,20 @@ absl::StatusOr<v1::Experiment> SqliteStore::FromRow(const sqlite::Query& row) {
   experiment.set_name("experiments/" + id);
   if (!experiment.mutable_spec()->ParseFromString(row.Text(2)) ||
       !experiment.mutable_progress()->ParseFromString(row.Text(5))) {
-    return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                     absl::StrFormat("the row of %s cannot be read; restore the state folder from a backup",
-                                     experiment.name()));
+    return MakeError(
+        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        absl::StrFormat("the row of %s cannot be read; restore the state folder from a backup",
+                        experiment.name()));
   }
   experiment.set_state(static_cast<State>(row.Integer(3)));
   experiment.set_error(row.Text(4));
   using google::protobuf::util::TimeUtil;
   *experiment.mutable_create_time() = TimeUtil::NanosecondsToTimestamp(row.Integer(6));
   *experiment.mutable_update_time() = TimeUtil::NanosecondsToTimestamp(row.Integer(7));
-  if (row.Integer(8) != 0) *experiment.mutable_start_time() = TimeUtil::NanosecondsToTimestamp(row.Integer(8));
-  if (row.Integer(9) != 0) *experiment.mutable_end_time() = TimeUtil::NanosecondsToTimestamp(row.Integer(9));
+  if (row.Integer(8) != 0)
+    *experiment.mutable_start_time() = TimeUtil::NanosecondsToTimestamp(row.Integer(8));
+  if (row.Integer(9) != 0)
+    *experiment.mutable_end_time() = TimeUtil::NanosecondsToTimestamp(row.Integer(9));
   experiment.set_etag("W/" + absl::WebSafeBase64Escape(std::to_string(row.Integer(10))));
   if (const std::optional<Live> live = LiveOf(id); live && IsAtWork(experiment.state())) {
     experiment.set_activity(live->activity);
@@ -329,7 +353,8 @@ absl::StatusOr<v1::Experiment> SqliteStore::FromRow(const sqlite::Query& row) {
   return experiment;
 }
 
-absl::StatusOr<v1::Experiment> SqliteStore::GetWith(sqlite::Database* database, const std::string& id) {
+absl::StatusOr<v1::Experiment> SqliteStore::GetWith(sqlite::Database* database,
+                                                    const std::string& id) {
   auto row = database->Query(absl::StrFormat("SELECT %s FROM experiments WHERE id = ?", kColumns));
   MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(id).Step());
   if (!found) return NoSuchExperiment("experiments/" + id);
@@ -337,7 +362,8 @@ absl::StatusOr<v1::Experiment> SqliteStore::GetWith(sqlite::Database* database, 
 }
 
 absl::StatusOr<int64_t> SqliteStore::NextRevision() {
-  auto next = writer_->Query("UPDATE meta SET value = value + 1 WHERE key = 'revision' RETURNING value");
+  auto next =
+      writer_->Query("UPDATE meta SET value = value + 1 WHERE key = 'revision' RETURNING value");
   MENTOR_ASSIGN_OR_RETURN(const bool found, next.Step());
   MENTOR_CHECK(found);
   const int64_t revision = next.Integer(0);
@@ -345,16 +371,18 @@ absl::StatusOr<int64_t> SqliteStore::NextRevision() {
   return revision;
 }
 
-absl::StatusOr<std::optional<v1::Experiment>> SqliteStore::AnsweredBefore(const NewExperiment& experiment,
-                                                                          int64_t now_ns) {
+absl::StatusOr<std::optional<v1::Experiment>> SqliteStore::AnsweredBefore(
+    const NewExperiment& experiment, int64_t now_ns) {
   if (experiment.request_id.empty()) return std::nullopt;
-  auto row = writer_->Query("SELECT body_hash, response FROM requests WHERE request_id = ? AND expire_time > ?");
+  auto row = writer_->Query(
+      "SELECT body_hash, response FROM requests WHERE request_id = ? AND expire_time > ?");
   MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(experiment.request_id).Bind(now_ns).Step());
   if (!found) return std::nullopt;
   if (row.Text(0) != experiment.request_hash) {
-    return MakeError(absl::StatusCode::kInvalidArgument, Reason::kRequestIdReused,
-                     absl::StrFormat("request_id %s was used for another request; take a new one for each",
-                                     experiment.request_id));
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, Reason::kRequestIdReused,
+        absl::StrFormat("request_id %s was used for another request; take a new one for each",
+                        experiment.request_id));
   }
   v1::Experiment response;
   if (!response.ParseFromString(row.Text(1))) {
@@ -370,7 +398,8 @@ absl::StatusOr<v1::Experiment> SqliteStore::Create(const NewExperiment& submitte
     const std::lock_guard lock(writer_mutex_);
     const int64_t now_ns = NowNs();
     MENTOR_ASSIGN_OR_RETURN(const auto transaction, sqlite::Transaction::Begin(writer_.get()));
-    MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer, AnsweredBefore(submitted, now_ns));
+    MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
+                            AnsweredBefore(submitted, now_ns));
     if (answer) return *std::move(answer);
 
     const std::string uid = NewUuid();
@@ -379,9 +408,11 @@ absl::StatusOr<v1::Experiment> SqliteStore::Create(const NewExperiment& submitte
       auto same = writer_->Query("SELECT 1 FROM experiments WHERE id = ?");
       MENTOR_ASSIGN_OR_RETURN(const bool taken, same.Bind(id).Step());
       if (taken) {
-        return MakeError(absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
-                         absl::StrFormat("experiments/%s exists already; choose another id, or leave it out", id),
-                         {{"name", "experiments/" + id}});
+        return MakeError(
+            absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
+            absl::StrFormat("experiments/%s exists already; choose another id, or leave it out",
+                            id),
+            {{"name", "experiments/" + id}});
       }
     }
     v1::Progress progress;
@@ -390,7 +421,8 @@ absl::StatusOr<v1::Experiment> SqliteStore::Create(const NewExperiment& submitte
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
     MENTOR_RETURN_IF_ERROR(
         writer_
-            ->Query("INSERT INTO experiments(uid, id, submitted_spec, spec, spec_hash, state, progress, create_time, "
+            ->Query("INSERT INTO experiments(uid, id, submitted_spec, spec, spec_hash, state, "
+                    "progress, create_time, "
                     "update_time, revision) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .Bind(uid)
             .Bind(id)
@@ -405,14 +437,16 @@ absl::StatusOr<v1::Experiment> SqliteStore::Create(const NewExperiment& submitte
             .Run());
     MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
     if (!submitted.request_id.empty()) {
-      MENTOR_RETURN_IF_ERROR(writer_->Query("DELETE FROM requests WHERE expire_time <= ?").Bind(now_ns).Run());
       MENTOR_RETURN_IF_ERROR(
-          writer_->Query("INSERT INTO requests(request_id, body_hash, response, expire_time) VALUES(?, ?, ?, ?)")
-              .Bind(submitted.request_id)
-              .Bind(submitted.request_hash)
-              .BindBlob(experiment.SerializeAsString())
-              .Bind(now_ns + kRequestKeptNs)
-              .Run());
+          writer_->Query("DELETE FROM requests WHERE expire_time <= ?").Bind(now_ns).Run());
+      MENTOR_RETURN_IF_ERROR(writer_
+                                 ->Query("INSERT INTO requests(request_id, body_hash, response, "
+                                         "expire_time) VALUES(?, ?, ?, ?)")
+                                 .Bind(submitted.request_id)
+                                 .Bind(submitted.request_hash)
+                                 .BindBlob(experiment.SerializeAsString())
+                                 .Bind(now_ns + kRequestKeptNs)
+                                 .Run());
     }
     MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("api.create.before_commit")));
     MENTOR_RETURN_IF_ERROR(transaction->Commit());
@@ -431,7 +465,9 @@ absl::StatusOr<v1::Experiment> SqliteStore::Get(std::string_view name) {
 absl::StatusOr<ExperimentPage> SqliteStore::List(int page_size, std::string_view page_token) {
   if (page_size < 0) {
     Violations violations;
-    violations.Add("page_size", absl::StrFormat("is %d; give 0 for the default, or a positive number", page_size));
+    violations.Add(
+        "page_size",
+        absl::StrFormat("is %d; give 0 for the default, or a positive number", page_size));
     return ToStatus(violations);
   }
   if (page_size == 0) page_size = kPageSizeDefault;
@@ -439,7 +475,8 @@ absl::StatusOr<ExperimentPage> SqliteStore::List(int page_size, std::string_view
   MENTOR_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(page_token));
   ExperimentPage page;
   const std::lock_guard lock(reader_mutex_);
-  auto row = reader_->Query(absl::StrFormat("SELECT %s FROM experiments WHERE id > ? ORDER BY id LIMIT ?", kColumns));
+  auto row = reader_->Query(
+      absl::StrFormat("SELECT %s FROM experiments WHERE id > ? ORDER BY id LIMIT ?", kColumns));
   row.Bind(after).Bind(int64_t{page_size} + 1);
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
@@ -455,11 +492,11 @@ absl::StatusOr<ExperimentPage> SqliteStore::List(int page_size, std::string_view
 
 absl::StatusOr<std::vector<v1::Experiment>> SqliteStore::InStates(const std::set<State>& states) {
   std::vector<v1::Experiment> experiments;
-  const std::string list =
-      absl::StrJoin(states, ", ", [](std::string* out, State state) { out->append(std::to_string(state)); });
+  const std::string list = absl::StrJoin(
+      states, ", ", [](std::string* out, State state) { out->append(std::to_string(state)); });
   const std::lock_guard lock(reader_mutex_);
-  auto row = reader_->Query(
-      absl::StrFormat("SELECT %s FROM experiments WHERE state IN (%s) ORDER BY number", kColumns, list));
+  auto row = reader_->Query(absl::StrFormat(
+      "SELECT %s FROM experiments WHERE state IN (%s) ORDER BY number", kColumns, list));
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return experiments;
@@ -494,7 +531,8 @@ absl::Status SqliteStore::WriteSpecFiles(const std::string& id) {
   const std::filesystem::path folder = ExperimentFolder(uid);
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "checkpoints"));
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "artifacts"));
-  for (const auto& [name, bytes] : {std::pair("spec.txtpb", &submitted), std::pair("merged.txtpb", &merged)}) {
+  for (const auto& [name, bytes] :
+       {std::pair("spec.txtpb", &submitted), std::pair("merged.txtpb", &merged)}) {
     v1::ExperimentSpec spec;
     if (!spec.ParseFromString(*bytes)) return absl::DataLossError("a stored spec cannot be read");
     MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / name, PrintSpec(spec)));
@@ -502,7 +540,8 @@ absl::Status SqliteStore::WriteSpecFiles(const std::string& id) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Experiment> SqliteStore::Transition(std::string_view name, const std::set<State>& from, State to,
+absl::StatusOr<v1::Experiment> SqliteStore::Transition(std::string_view name,
+                                                       const std::set<State>& from, State to,
                                                        std::string_view error) {
   MENTOR_ASSIGN_OR_RETURN(const std::string id, RequireId(name));
   for (const State state : from) MENTOR_CHECK(IsLegalTransition(state, to));
@@ -518,25 +557,27 @@ absl::StatusOr<v1::Experiment> SqliteStore::Transition(std::string_view name, co
       return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
                        absl::StrFormat("%s is %s; it can become %s only from %s", experiment.name(),
                                        StateText(experiment.state()), StateText(to), allowed),
-                       {{"state", std::string(StateText(experiment.state()))}, {"verb", std::string(StateText(to))}});
+                       {{"state", std::string(StateText(experiment.state()))},
+                        {"verb", std::string(StateText(to))}});
     }
     const int64_t now_ns = NowNs();
     const bool keeps_error = to == S::STATE_FAILED || to == S::STATE_PAUSED;
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
-    MENTOR_RETURN_IF_ERROR(
-        writer_
-            ->Query("UPDATE experiments SET state = ?, error = ?, progress = ?, update_time = ?, start_time = "
-                    "CASE WHEN ? AND start_time = 0 THEN ? ELSE start_time END, end_time = ?, revision = ? WHERE id = ?")
-            .Bind(int64_t{to})
-            .Bind(keeps_error ? error : std::string_view())
-            .BindBlob(experiment.progress().SerializeAsString())
-            .Bind(now_ns)
-            .Bind(int64_t{to == S::STATE_RUNNING})
-            .Bind(now_ns)
-            .Bind(IsFinal(to) ? now_ns : int64_t{0})
-            .Bind(revision)
-            .Bind(id)
-            .Run());
+    MENTOR_RETURN_IF_ERROR(writer_
+                               ->Query("UPDATE experiments SET state = ?, error = ?, progress = ?, "
+                                       "update_time = ?, start_time = "
+                                       "CASE WHEN ? AND start_time = 0 THEN ? ELSE start_time END, "
+                                       "end_time = ?, revision = ? WHERE id = ?")
+                               .Bind(int64_t{to})
+                               .Bind(keeps_error ? error : std::string_view())
+                               .BindBlob(experiment.progress().SerializeAsString())
+                               .Bind(now_ns)
+                               .Bind(int64_t{to == S::STATE_RUNNING})
+                               .Bind(now_ns)
+                               .Bind(IsFinal(to) ? now_ns : int64_t{0})
+                               .Bind(revision)
+                               .Bind(id)
+                               .Run());
     MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.transition.before_commit")));
     MENTOR_RETURN_IF_ERROR(transaction->Commit());
     if (!IsAtWork(to)) {
@@ -571,19 +612,22 @@ absl::StatusOr<std::string> SqliteStore::RequireAtWork(std::string_view uid) {
   const State state = static_cast<State>(row.Integer(1));
   if (!IsAtWork(state)) {
     return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
-                     absl::StrFormat("experiments/%s is %s: nothing more is written for it", row.Text(0),
-                                     StateText(state)),
+                     absl::StrFormat("experiments/%s is %s: nothing more is written for it",
+                                     row.Text(0), StateText(state)),
                      {{"state", std::string(StateText(state))}});
   }
   return row.Text(0);
 }
 
-absl::Status SqliteStore::WritePoints(std::string_view uid, uint32_t step, const std::map<std::string, double>& points,
+absl::Status SqliteStore::WritePoints(std::string_view uid, uint32_t step,
+                                      const std::map<std::string, double>& points,
                                       bool reproducible) {
   for (const auto& [metric, value] : points) {
     if (reproducible) {
-      auto old = writer_->Query("SELECT value FROM points WHERE uid = ? AND metric = ? AND step = ?");
-      MENTOR_ASSIGN_OR_RETURN(const bool found, old.Bind(uid).Bind(metric).Bind(int64_t{step}).Step());
+      auto old =
+          writer_->Query("SELECT value FROM points WHERE uid = ? AND metric = ? AND step = ?");
+      MENTOR_ASSIGN_OR_RETURN(const bool found,
+                              old.Bind(uid).Bind(metric).Bind(int64_t{step}).Step());
       const double before = found ? old.Double(0) : value;
       if (before != value && !(std::isnan(before) && std::isnan(value))) {
         ++replay_mismatches_;
@@ -608,8 +652,10 @@ absl::Status SqliteStore::WritePoints(std::string_view uid, uint32_t step, const
 
 absl::Status SqliteStore::WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info) {
   return writer_
-      ->Query("INSERT OR REPLACE INTO checkpoints(uid, outer_step, size_bytes, sha256, state_hash, create_time) "
-              "VALUES(?, ?, ?, ?, ?, ?)")
+      ->Query(
+          "INSERT OR REPLACE INTO checkpoints(uid, outer_step, size_bytes, sha256, state_hash, "
+          "create_time) "
+          "VALUES(?, ?, ?, ?, ?, ?)")
       .Bind(uid)
       .Bind(int64_t{info.outer_step})
       .Bind(static_cast<int64_t>(info.size_bytes))
@@ -631,7 +677,9 @@ absl::Status SqliteStore::RecordOuterStep(std::string_view uid, const OuterStep&
     if (step.checkpoint) MENTOR_RETURN_IF_ERROR(WriteCheckpointRow(uid, *step.checkpoint));
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
     MENTOR_RETURN_IF_ERROR(
-        writer_->Query("UPDATE experiments SET progress = ?, update_time = ?, revision = ? WHERE uid = ?")
+        writer_
+            ->Query(
+                "UPDATE experiments SET progress = ?, update_time = ?, revision = ? WHERE uid = ?")
             .BindBlob(step.progress.SerializeAsString())
             .Bind(NowNs())
             .Bind(revision)
@@ -661,7 +709,8 @@ absl::Status SqliteStore::RecordPoints(std::string_view uid, uint32_t step,
 absl::StatusOr<std::map<std::string, Series>> SqliteStore::Points(std::string_view uid) {
   std::map<std::string, Series> points;
   const std::lock_guard lock(reader_mutex_);
-  auto row = reader_->Query("SELECT metric, step, value FROM points WHERE uid = ? ORDER BY metric, step");
+  auto row =
+      reader_->Query("SELECT metric, step, value FROM points WHERE uid = ? ORDER BY metric, step");
   row.Bind(uid);
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
@@ -674,7 +723,8 @@ absl::StatusOr<std::vector<CheckpointInfo>> SqliteStore::Checkpoints(std::string
   std::vector<CheckpointInfo> infos;
   const std::lock_guard lock(reader_mutex_);
   auto row = reader_->Query(
-      "SELECT outer_step, size_bytes, sha256, state_hash FROM checkpoints WHERE uid = ? ORDER BY outer_step");
+      "SELECT outer_step, size_bytes, sha256, state_hash FROM checkpoints WHERE uid = ? ORDER BY "
+      "outer_step");
   row.Bind(uid);
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
@@ -688,7 +738,8 @@ absl::StatusOr<std::vector<CheckpointInfo>> SqliteStore::Checkpoints(std::string
   }
 }
 
-absl::Status SqliteStore::ReconcileCheckpoints(std::string_view uid, const std::vector<uint32_t>& steps_present,
+absl::Status SqliteStore::ReconcileCheckpoints(std::string_view uid,
+                                               const std::vector<uint32_t>& steps_present,
                                                const std::vector<CheckpointInfo>& infos) {
   const std::set<uint32_t> present(steps_present.begin(), steps_present.end());
   const std::lock_guard lock(writer_mutex_);
@@ -705,10 +756,11 @@ absl::Status SqliteStore::ReconcileCheckpoints(std::string_view uid, const std::
     }
   }
   for (const uint32_t step : gone) {
-    MENTOR_RETURN_IF_ERROR(writer_->Query("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?")
-                               .Bind(uid)
-                               .Bind(int64_t{step})
-                               .Run());
+    MENTOR_RETURN_IF_ERROR(
+        writer_->Query("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?")
+            .Bind(uid)
+            .Bind(int64_t{step})
+            .Run());
   }
   for (const CheckpointInfo& info : infos) MENTOR_RETURN_IF_ERROR(WriteCheckpointRow(uid, info));
   return transaction->Commit();
@@ -717,9 +769,11 @@ absl::Status SqliteStore::ReconcileCheckpoints(std::string_view uid, const std::
 // ---- Opening.
 
 absl::Status TooNew(std::string_view what, std::string_view found, std::string_view known) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
-                   absl::StrFormat("%s is of version %s, this program knows %s: use the newer program, or another folder",
-                                   what, found, known));
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+      absl::StrFormat(
+          "%s is of version %s, this program knows %s: use the newer program, or another folder",
+          what, found, known));
 }
 
 // Refuses folders that hold something else; writes FORMAT into a new one.
@@ -737,7 +791,8 @@ absl::Status CheckFormat(const std::filesystem::path& folder) {
     const std::string name = entry.path().filename();
     if (name == "LOCK" || IsTemporaryName(name)) continue;
     return absl::FailedPreconditionError(absl::StrFormat(
-        "%s is not empty (it has %s) and is no state folder: choose a new or empty one", folder.string(), name));
+        "%s is not empty (it has %s) and is no state folder: choose a new or empty one",
+        folder.string(), name));
   }
   return WriteFileAtomically(file, kFormat);
 }
@@ -752,7 +807,8 @@ absl::StatusOr<int> SchemaVersion(sqlite::Database* database) {
 absl::Status Migrate(sqlite::Database* database, const std::filesystem::path& folder) {
   MENTOR_ASSIGN_OR_RETURN(const int found, SchemaVersion(database));
   if (found > kSchemaVersion) {
-    return TooNew((folder / "mentor.db").string(), std::to_string(found), std::to_string(kSchemaVersion));
+    return TooNew((folder / "mentor.db").string(), std::to_string(found),
+                  std::to_string(kSchemaVersion));
   }
   if (found > 0 && found < kSchemaVersion) {
     const auto copy = folder / absl::StrFormat("mentor.db.v%d", found);
@@ -763,11 +819,15 @@ absl::Status Migrate(sqlite::Database* database, const std::filesystem::path& fo
     MENTOR_ASSIGN_OR_RETURN(const auto transaction, sqlite::Transaction::Begin(database));
     MENTOR_RETURN_IF_ERROR(database->Execute(std::string(kMigrations[version])));
     if (version == 0) {
-      MENTOR_RETURN_IF_ERROR(database->Query("INSERT INTO meta(key, value) VALUES('store_uid', ?)").Bind(NewUuid()).Run());
-      MENTOR_RETURN_IF_ERROR(database->Execute("INSERT INTO meta(key, value) VALUES('revision', 0)"));
+      MENTOR_RETURN_IF_ERROR(database->Query("INSERT INTO meta(key, value) VALUES('store_uid', ?)")
+                                 .Bind(NewUuid())
+                                 .Run());
+      MENTOR_RETURN_IF_ERROR(
+          database->Execute("INSERT INTO meta(key, value) VALUES('revision', 0)"));
     }
     MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.migrate.step")));
-    MENTOR_RETURN_IF_ERROR(database->Execute(absl::StrFormat("PRAGMA user_version=%d", version + 1)));
+    MENTOR_RETURN_IF_ERROR(
+        database->Execute(absl::StrFormat("PRAGMA user_version=%d", version + 1)));
     MENTOR_RETURN_IF_ERROR(transaction->Commit());
   }
   return absl::OkStatus();
@@ -775,23 +835,27 @@ absl::Status Migrate(sqlite::Database* database, const std::filesystem::path& fo
 
 absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const std::filesystem::path& folder) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
-  MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, FileLock::Acquire(folder / "LOCK", "a meta-learner"));
+  MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
+                          FileLock::Acquire(folder / "LOCK", "a meta-learner"));
   MENTOR_RETURN_IF_ERROR(CheckFormat(folder));
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "experiments"));
-  MENTOR_ASSIGN_OR_RETURN(auto writer, sqlite::Database::Open(folder / "mentor.db", /*read_only=*/false));
+  MENTOR_ASSIGN_OR_RETURN(auto writer,
+                          sqlite::Database::Open(folder / "mentor.db", /*read_only=*/false));
   MENTOR_RETURN_IF_ERROR(Migrate(writer.get(), folder));
-  MENTOR_ASSIGN_OR_RETURN(auto reader, sqlite::Database::Open(folder / "mentor.db", /*read_only=*/true));
-  return std::make_unique<SqliteStore>(folder, std::move(lock), std::move(writer), std::move(reader));
+  MENTOR_ASSIGN_OR_RETURN(auto reader,
+                          sqlite::Database::Open(folder / "mentor.db", /*read_only=*/true));
+  return std::make_unique<SqliteStore>(folder, std::move(lock), std::move(writer),
+                                       std::move(reader));
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(const std::filesystem::path& state_folder,
-                                                           OpenError* error) {
+absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(
+    const std::filesystem::path& state_folder, OpenError* error) {
   auto store = Open(state_folder);
   if (error != nullptr) {
     const std::string reason = ReasonOf(store.status());
-    *error = store.ok()                                   ? OpenError::kNone
+    *error = store.ok()                              ? OpenError::kNone
              : reason == ReasonName(Reason::kInUse)  ? OpenError::kInUse
              : reason == ReasonName(Reason::kTooNew) ? OpenError::kTooNew
                                                      : OpenError::kOther;

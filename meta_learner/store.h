@@ -1,5 +1,6 @@
-// What the meta-learner remembers: experiments, answered requests, metrics, and an index of checkpoints. A change that
-// was answered with OK survives kill -9. One process owns a state folder. Thread-safe.
+// What the meta-learner remembers: experiments, answered requests, metrics, and an index of
+// checkpoints. A change that was answered with OK survives kill -9. One process owns a state
+// folder. Thread-safe.
 //
 //   STATE/                  mode 0700
 //     LOCK                  flock: one process at a time
@@ -39,10 +40,14 @@ bool IsLegalTransition(State from, State to);
 std::string_view StateText(State state);  // "RUNNING"
 
 struct NewExperiment {
-  v1::ExperimentSpec spec;   // As submitted, already checked. The store keeps it with every default written out.
-  std::string id = {};            // Empty: the store makes one.
-  std::string request_id = {};    // Empty: not idempotent.
-  std::string request_hash = {};  // Of the request without its id: another one under the same id is refused.
+  // As submitted, already checked. The store keeps it with every default written out.
+  v1::ExperimentSpec spec;
+  // Empty: the store makes one.
+  std::string id = {};
+  // Empty: not idempotent.
+  std::string request_id = {};
+  // Of the request without its id: another one under the same id is refused.
+  std::string request_hash = {};
 };
 
 struct ExperimentPage {
@@ -52,10 +57,14 @@ struct ExperimentPage {
 
 // What one outer update leaves behind.
 struct OuterStep {
-  uint32_t step = 0;                       // Outer updates done.
-  std::map<std::string, double> results = {};  // The same in every replay; a difference is counted and logged.
-  std::map<std::string, double> timings = {};  // Seconds and rates: may differ.
-  std::optional<CheckpointInfo> checkpoint = {};  // Written and synced before.
+  // Outer updates done.
+  uint32_t step = 0;
+  // The same in every replay; a difference is counted and logged.
+  std::map<std::string, double> results = {};
+  // Seconds and rates: may differ.
+  std::map<std::string, double> timings = {};
+  // Written and synced before.
+  std::optional<CheckpointInfo> checkpoint = {};
   v1::Progress progress = {};
 };
 
@@ -75,9 +84,10 @@ class ExperimentStore {
 
   virtual absl::StatusOr<std::map<State, int64_t>> CountByState() = 0;
 
-  // Atomic: from one of `from`, else FAILED_PRECONDITION with the state it is in. Sets start and end times. `error` is
-  // kept for FAILED and PAUSED and cleared otherwise.
-  virtual absl::StatusOr<v1::Experiment> Transition(std::string_view name, const std::set<State>& from, State to,
+  // Atomic: from one of `from`, else FAILED_PRECONDITION with the state it is in. Sets start and
+  // end times. `error` is kept for FAILED and PAUSED and cleared otherwise.
+  virtual absl::StatusOr<v1::Experiment> Transition(std::string_view name,
+                                                    const std::set<State>& from, State to,
                                                     std::string_view error = "") = 0;
   // Shown and watched, written with the next change that is durable.
   virtual absl::Status SetProgress(std::string_view name, std::string_view activity,
@@ -86,7 +96,8 @@ class ExperimentStore {
   // One transaction: points, checkpoint row, progress. Only for RUNNING and CANCELLING experiments.
   virtual absl::Status RecordOuterStep(std::string_view uid, const OuterStep& step) = 0;
   // Points outside of outer updates, for instance of an evaluation. Same rules of replay.
-  virtual absl::Status RecordPoints(std::string_view uid, uint32_t step, const std::map<std::string, double>& results,
+  virtual absl::Status RecordPoints(std::string_view uid, uint32_t step,
+                                    const std::map<std::string, double>& results,
                                     const std::map<std::string, double>& timings) = 0;
   // All metrics by name.
   virtual absl::StatusOr<std::map<std::string, Series>> Points(std::string_view uid) = 0;
@@ -94,11 +105,13 @@ class ExperimentStore {
   // Rows of checkpoints, by step. Paths are those of this state folder.
   virtual absl::StatusOr<std::vector<CheckpointInfo>> Checkpoints(std::string_view uid) = 0;
   // The index after a scan or retention: rows of other steps go, `infos` are added.
-  virtual absl::Status ReconcileCheckpoints(std::string_view uid, const std::vector<uint32_t>& steps_present,
+  virtual absl::Status ReconcileCheckpoints(std::string_view uid,
+                                            const std::vector<uint32_t>& steps_present,
                                             const std::vector<CheckpointInfo>& infos) = 0;
 
-  // Calls back with the name after each change (also of progress), from the thread that made it and without locks; the
-  // callback must be quick. It is not called any more once the subscription is gone.
+  // Calls back with the name after each change (also of progress), from the thread that made it and
+  // without locks; the callback must be quick. It is not called any more once the subscription is
+  // gone.
   class Subscription {
    public:
     virtual ~Subscription() = default;
@@ -107,16 +120,19 @@ class ExperimentStore {
   virtual std::unique_ptr<Subscription> Subscribe(ChangeCallback callback) = 0;
 
   virtual std::filesystem::path ExperimentFolder(std::string_view uid) const = 0;
-  std::filesystem::path CheckpointFolder(std::string_view uid) const { return ExperimentFolder(uid) / "checkpoints"; }
+  std::filesystem::path CheckpointFolder(std::string_view uid) const {
+    return ExperimentFolder(uid) / "checkpoints";
+  }
 
   // Results that a replay computed differently: exactness is broken when this is not 0.
   virtual uint64_t replay_mismatches() const = 0;
 };
 
-// Opens or creates the state folder; one that holds something else is refused. FAILED_PRECONDITION IN_USE when another
-// process uses it, TOO_NEW when a newer program wrote it; `error` tells which, for exit codes.
+// Opens or creates the state folder; one that holds something else is refused. FAILED_PRECONDITION
+// IN_USE when another process uses it, TOO_NEW when a newer program wrote it; `error` tells which,
+// for exit codes.
 enum class OpenError { kNone, kInUse, kTooNew, kOther };
-absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(const std::filesystem::path& state_folder,
-                                                           OpenError* error = nullptr);
+absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(
+    const std::filesystem::path& state_folder, OpenError* error = nullptr);
 
 }  // namespace mentor::meta_learner

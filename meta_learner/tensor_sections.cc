@@ -1,8 +1,9 @@
 #include "meta_learner/tensor_sections.h"
 
+#include <ATen/Functions.h>
+
 #include <cstring>
 
-#include <ATen/Functions.h>
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
@@ -40,12 +41,15 @@ std::string EncodeTensor(const torch::Tensor& tensor) {
   bytes.append(reinterpret_cast<const char*>(&code), 4);
   bytes.append(reinterpret_cast<const char*>(&rank), 4);
   for (const int64_t size : dense.sizes()) bytes.append(reinterpret_cast<const char*>(&size), 8);
-  if (dense.numel() > 0) bytes.append(static_cast<const char*>(dense.const_data_ptr()), dense.nbytes());
+  if (dense.numel() > 0)
+    bytes.append(static_cast<const char*>(dense.const_data_ptr()), dense.nbytes());
   return bytes;
 }
 
 absl::StatusOr<torch::Tensor> DecodeTensor(std::string_view bytes) {
-  const auto bad = [](const std::string& why) { return absl::DataLossError("not a tensor: " + why); };
+  const auto bad = [](const std::string& why) {
+    return absl::DataLossError("not a tensor: " + why);
+  };
   if (bytes.size() < 8) return bad(absl::StrFormat("%d bytes, fewer than any", bytes.size()));
   uint32_t code, rank;
   std::memcpy(&code, bytes.data(), 4);
@@ -63,12 +67,14 @@ absl::StatusOr<torch::Tensor> DecodeTensor(std::string_view bytes) {
   int64_t elements = 1;
   for (const int64_t size : shape) {
     // Each product stays below the number of bytes there are, so it cannot overflow.
-    if (size < 0 || (size > 0 && elements > elements_max / size)) return bad(absl::StrFormat("an axis of %d", size));
+    if (size < 0 || (size > 0 && elements > elements_max / size))
+      return bad(absl::StrFormat("an axis of %d", size));
     elements *= size;
   }
   const std::string_view data = bytes.substr(8 + 8 * rank);
   if (data.size() != static_cast<size_t>(elements * element_bytes)) {
-    return bad(absl::StrFormat("%d bytes of elements, expected %d", data.size(), elements * element_bytes));
+    return bad(absl::StrFormat("%d bytes of elements, expected %d", data.size(),
+                               elements * element_bytes));
   }
   torch::Tensor tensor;
   try {
@@ -90,11 +96,13 @@ void AddTensorSections(const std::map<std::string, torch::Tensor>& tensors, std:
 absl::StatusOr<std::map<std::string, torch::Tensor>> TensorsOfSections(
     const std::map<std::string, std::string>& sections, std::string_view prefix) {
   std::map<std::string, torch::Tensor> tensors;
-  for (auto section = sections.lower_bound(std::string(prefix)); section != sections.end(); ++section) {
+  for (auto section = sections.lower_bound(std::string(prefix)); section != sections.end();
+       ++section) {
     if (!section->first.starts_with(prefix)) break;
     auto tensor = DecodeTensor(section->second);
     if (!tensor.ok()) {
-      return absl::DataLossError(absl::StrFormat("section %s: %s", section->first, std::string(tensor.status().message())));
+      return absl::DataLossError(absl::StrFormat("section %s: %s", section->first,
+                                                 std::string(tensor.status().message())));
     }
     tensors.emplace(section->first.substr(prefix.size()), *std::move(tensor));
   }

@@ -12,8 +12,10 @@
 
 namespace mentor::testing {
 
-// The status of waitpid. `environment` is added to ours; MENTOR_FAILPOINTS is not passed on. Output goes to /dev/null.
-inline int RunChild(const std::string& test_case, const std::map<std::string, std::string>& environment) {
+// The status of waitpid. `environment` is added to ours; MENTOR_FAILPOINTS is not passed on. Output
+// goes to /dev/null.
+inline int RunChild(const std::string& test_case,
+                    const std::map<std::string, std::string>& environment) {
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("cannot fork");
   if (child == 0) {

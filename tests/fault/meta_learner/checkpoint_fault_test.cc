@@ -1,16 +1,16 @@
-// Kills the writer of checkpoints at every step of a write, damages files at random places, fills the disk.
-#include "tests/testing.h"
+// Kills the writer of checkpoints at every step of a write, damages files at random places, fills
+// the disk.
+#include <fstream>
+
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include "common/file.h"
 #include "common/rng.h"
 #include "meta_learner/checkpoint.h"
 #include "tests/child_process.h"
 #include "tests/temp_folder.h"
-
-#include <fstream>
-
-#include <sys/mount.h>
-#include <unistd.h>
+#include "tests/testing.h"
 
 using namespace mentor;
 using namespace mentor::meta_learner;
@@ -41,7 +41,8 @@ CheckpointScan Scan(const std::filesystem::path& dir) {
 // Unmounts whatever else happens.
 struct Mount {
   explicit Mount(const std::filesystem::path& point)
-      : path(point), ok(geteuid() == 0 && mount("tmpfs", path.c_str(), "tmpfs", 0, "size=2m") == 0) {}
+      : path(point),
+        ok(geteuid() == 0 && mount("tmpfs", path.c_str(), "tmpfs", 0, "size=2m") == 0) {}
   ~Mount() {
     if (ok) umount2(path.c_str(), MNT_DETACH);
   }
@@ -61,24 +62,33 @@ TEST_CASE("checkpoint child", "[.child]") {
   if (dir == nullptr) return;
   for (uint32_t step = 1; step <= kSteps; ++step) {
     REQUIRE(WriteCheckpoint(dir, AtStep(step)).ok());
-    std::ofstream(std::filesystem::path(dir).parent_path() / "acknowledged", std::ios::app) << step << "\n";
+    std::ofstream(std::filesystem::path(dir).parent_path() / "acknowledged", std::ios::app)
+        << step << "\n";
     REQUIRE(RetainCheckpoints(dir, 2).ok());
   }
 }
 
-TEST_CASE("checkpoint: killed at any step of any write, the newest acknowledged one or a later one is whole", "[fault]") {
+TEST_CASE(
+    "checkpoint: killed at any step of any write, the newest acknowledged one or a later one is "
+    "whole",
+    "[fault]") {
   // A write has 5 blocks: start, three of the section, trailer.
-  const std::vector<std::pair<std::string, int>> points = {{"store.write.open", 3},           {"store.write.block", 11},
-                                                           {"store.write.block", 13},         {"store.write.block", 15},
-                                                           {"store.write.fsync", 3},          {"store.commit.before_rename", 3},
-                                                           {"store.commit.before_dir_fsync", 3}, {"store.retention.unlink", 1}};
+  const std::vector<std::pair<std::string, int>> points = {{"store.write.open", 3},
+                                                           {"store.write.block", 11},
+                                                           {"store.write.block", 13},
+                                                           {"store.write.block", 15},
+                                                           {"store.write.fsync", 3},
+                                                           {"store.commit.before_rename", 3},
+                                                           {"store.commit.before_dir_fsync", 3},
+                                                           {"store.retention.unlink", 1}};
   for (const auto& [point, hit] : points) {
     INFO(point << " hit " << hit);
     const TempFolder folder;
     const auto dir = folder.path() / "checkpoints", log = folder.path() / "log";
-    const int status = RunChild("checkpoint child", {{"MENTOR_TEST_FOLDER", dir},
-                                                     {"MENTOR_FAILPOINTS", point + "=" + std::to_string(hit) + ":kill"},
-                                                     {"MENTOR_FAILPOINT_LOG", log}});
+    const int status = RunChild("checkpoint child",
+                                {{"MENTOR_TEST_FOLDER", dir},
+                                 {"MENTOR_FAILPOINTS", point + "=" + std::to_string(hit) + ":kill"},
+                                 {"MENTOR_FAILPOINT_LOG", log}});
     REQUIRE(WIFSIGNALED(status));
     REQUIRE(WTERMSIG(status) == SIGKILL);
     CHECK(*ReadFile(log, 1000) == point + " " + std::to_string(hit) + " kill\n");  // It did fire.
@@ -93,7 +103,8 @@ TEST_CASE("checkpoint: killed at any step of any write, the newest acknowledged 
     CHECK(scan.newest->outer_step <= acknowledged + 1);
     CHECK(scan.newest->sections == AtStep(scan.newest->outer_step).sections);
     CHECK(scan.corrupt.empty());
-    const bool has_temporary = point.starts_with("store.write.block") || point == "store.write.fsync" ||
+    const bool has_temporary = point.starts_with("store.write.block") ||
+                               point == "store.write.fsync" ||
                                point == "store.commit.before_rename";
     CHECK(scan.temporary_files_removed == (has_temporary ? 1 : 0));
 
@@ -104,7 +115,8 @@ TEST_CASE("checkpoint: killed at any step of any write, the newest acknowledged 
   }
 }
 
-TEST_CASE("checkpoint: damaged at 200 random places, the one before it is used and that is said", "[fault]") {
+TEST_CASE("checkpoint: damaged at 200 random places, the one before it is used and that is said",
+          "[fault]") {
   const TempFolder folder;
   REQUIRE(WriteCheckpoint(folder.path(), AtStep(1, 5000)).ok());
   const auto newest = WriteCheckpoint(folder.path(), AtStep(2, 5000));
@@ -126,12 +138,14 @@ TEST_CASE("checkpoint: damaged at 200 random places, the one before it is used a
     REQUIRE(scan.newest->outer_step == 1);
     REQUIRE(scan.newest->sections == AtStep(1, 5000).sections);
     REQUIRE(scan.corrupt.size() == 1);
-    REQUIRE(scan.corrupt[0].reason.find("00000002.ckpt is not a whole checkpoint: ") != std::string::npos);
+    REQUIRE(scan.corrupt[0].reason.find("00000002.ckpt is not a whole checkpoint: ") !=
+            std::string::npos);
     std::filesystem::remove(scan.corrupt[0].path);
   }
 }
 
-TEST_CASE("checkpoint: on a full disk a write fails with the remedy and the older one stays", "[fault][root]") {
+TEST_CASE("checkpoint: on a full disk a write fails with the remedy and the older one stays",
+          "[fault][root]") {
   const TempFolder folder;
   const auto mount_point = folder.path() / "small";
   REQUIRE(MakeFolders(mount_point).ok());
@@ -145,7 +159,8 @@ TEST_CASE("checkpoint: on a full disk a write fails with the remedy and the olde
   const auto second = WriteCheckpoint(dir, AtStep(2, 3 << 19));
   CHECK(second.status().code() == absl::StatusCode::kResourceExhausted);
   const std::string message(second.status().message());
-  CHECK(message.find("No space left on device; free space on this file system, then try again") != message.npos);
+  CHECK(message.find("No space left on device; free space on this file system, then try again") !=
+        message.npos);
   CHECK(message.find(dir.string()) != message.npos);
   const CheckpointScan scan = Scan(dir);
   CHECK(scan.newest->outer_step == 1);

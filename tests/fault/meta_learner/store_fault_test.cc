@@ -1,5 +1,8 @@
 // Kills a process in the middle of the store's transactions, and fills its disk.
-#include "tests/testing.h"
+#include <fstream>
+
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include "common/file.h"
 #include "common/spec.h"
@@ -7,11 +10,7 @@
 #include "meta_learner/store.h"
 #include "tests/child_process.h"
 #include "tests/temp_folder.h"
-
-#include <fstream>
-
-#include <sys/mount.h>
-#include <unistd.h>
+#include "tests/testing.h"
 
 using namespace mentor;
 using namespace mentor::meta_learner;
@@ -33,8 +32,8 @@ constexpr uint32_t kSteps = 4;
 
 }  // namespace
 
-// What the children do: create three experiments, run the first; a line is written for whatever was answered with OK.
-// Everything may be repeated by a later child.
+// What the children do: create three experiments, run the first; a line is written for whatever was
+// answered with OK. Everything may be repeated by a later child.
 TEST_CASE("store child", "[.child]") {
   const char* folder = std::getenv("MENTOR_TEST_FOLDER");
   if (folder == nullptr) return;
@@ -52,7 +51,8 @@ TEST_CASE("store child", "[.child]") {
   answered << "run 1" << std::endl;
   for (uint32_t step = 1; step <= kSteps; ++step) {
     OuterStep outer{.step = step, .results = {{"seg2", 0.1 * step}}};
-    outer.checkpoint = CheckpointInfo{.path = "", .outer_step = step, .size_bytes = 1, .sha256 = "s", .state_hash = "h"};
+    outer.checkpoint = CheckpointInfo{
+        .path = "", .outer_step = step, .size_bytes = 1, .sha256 = "s", .state_hash = "h"};
     outer.progress.set_outer_updates(step);
     REQUIRE((*store)->RecordOuterStep(uid, outer).ok());
     answered << "step " << step << std::endl;
@@ -60,19 +60,26 @@ TEST_CASE("store child", "[.child]") {
   REQUIRE((*store)->replay_mismatches() == 0);
 }
 
-TEST_CASE("store: killed at any point, what was answered is there and nothing is there in half", "[fault]") {
-  const std::vector<std::pair<std::string, int>> points = {
-      {"store.migrate.step", 1},       {"api.create.before_commit", 1},      {"api.create.before_commit", 3},
-      {"api.create.after_commit", 2},  {"store.transition.before_commit", 1}, {"store.write.block", 2},
-      {"store.commit.before_db", 2},   {"store.commit.in_db", 1},             {"store.commit.in_db", 4},
-      {"store.commit.before_ack", 3}};
+TEST_CASE("store: killed at any point, what was answered is there and nothing is there in half",
+          "[fault]") {
+  const std::vector<std::pair<std::string, int>> points = {{"store.migrate.step", 1},
+                                                           {"api.create.before_commit", 1},
+                                                           {"api.create.before_commit", 3},
+                                                           {"api.create.after_commit", 2},
+                                                           {"store.transition.before_commit", 1},
+                                                           {"store.write.block", 2},
+                                                           {"store.commit.before_db", 2},
+                                                           {"store.commit.in_db", 1},
+                                                           {"store.commit.in_db", 4},
+                                                           {"store.commit.before_ack", 3}};
   for (const auto& [point, hit] : points) {
     INFO(point << " hit " << hit);
     const TempFolder folder;
     const auto log = folder.path() / "log";
-    const int status = RunChild("store child", {{"MENTOR_TEST_FOLDER", folder.path()},
-                                                {"MENTOR_FAILPOINTS", point + "=" + std::to_string(hit) + ":kill"},
-                                                {"MENTOR_FAILPOINT_LOG", log}});
+    const int status =
+        RunChild("store child", {{"MENTOR_TEST_FOLDER", folder.path()},
+                                 {"MENTOR_FAILPOINTS", point + "=" + std::to_string(hit) + ":kill"},
+                                 {"MENTOR_FAILPOINT_LOG", log}});
     REQUIRE(WIFSIGNALED(status));
     REQUIRE(WTERMSIG(status) == SIGKILL);
     CHECK(*ReadFile(log, 1000) == point + " " + std::to_string(hit) + " kill\n");
@@ -102,7 +109,8 @@ TEST_CASE("store: killed at any point, what was answered is there and nothing is
         CHECK(first.progress().outer_updates() == points_there);
       }
     }
-    // A new process repeats everything: requests are known again, replayed steps have equal results.
+    // A new process repeats everything: requests are known again, replayed steps have equal
+    // results.
     CHECK(RunChild("store child", {{"MENTOR_TEST_FOLDER", folder.path()}}) == 0);
     auto store = OpenStore(folder.path() / "state");
     CHECK((*store)->List(0, "")->experiments.size() == 3);
@@ -110,7 +118,8 @@ TEST_CASE("store: killed at any point, what was answered is there and nothing is
   }
 }
 
-TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, nothing is lost", "[fault][root]") {
+TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, nothing is lost",
+          "[fault][root]") {
   const TempFolder folder;
   const auto small = folder.path() / "small";
   REQUIRE(MakeFolders(small).ok());
@@ -127,7 +136,9 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
   auto store = *std::move(opened);
   int created = 0;
   REQUIRE(store->Create(Request(++created)).ok());
-  { std::ofstream(small / "ballast") << std::string(4 << 20, 'x'); }  // As much as there is room for.
+  {
+    std::ofstream(small / "ballast") << std::string(4 << 20, 'x');
+  }  // As much as there is room for.
   absl::Status status;
   while (status.ok() && created < 1000) {
     status = store->Create(Request(created + 1)).status();
@@ -135,7 +146,8 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
   }
   CHECK(status.code() == absl::StatusCode::kResourceExhausted);
   CHECK(ReasonOf(status) == "DISK_FULL");
-  CHECK(std::string(status.message()).find("free space on this file system, then try again") != std::string::npos);
+  CHECK(std::string(status.message()).find("free space on this file system, then try again") !=
+        std::string::npos);
   const auto count = [&] { return static_cast<int>(store->List(1000, "")->experiments.size()); };
   CHECK(count() == created);
   CHECK(store->Get("experiments/e1").ok());

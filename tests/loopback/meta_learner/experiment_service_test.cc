@@ -1,4 +1,9 @@
-#include "tests/testing.h"
+#include "meta_learner/experiment_service.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
@@ -7,13 +12,8 @@
 #include "common/uuid.h"
 #include "google/rpc/error_details.pb.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
-#include "meta_learner/experiment_service.h"
 #include "tests/temp_folder.h"
-
-#include <atomic>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
+#include "tests/testing.h"
 
 using namespace mentor;
 using namespace mentor::meta_learner;
@@ -24,7 +24,8 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{20};
 
-// A store with its service behind a real server, which can be stopped and started again on the same folder.
+// A store with its service behind a real server, which can be stopped and started again on the same
+// folder.
 class Fixture {
  public:
   explicit Fixture(size_t watches_max = 256) : watches_max_(watches_max) { Start(); }
@@ -40,7 +41,8 @@ class Fixture {
                                    .check_spec =
                                        [](const v1::ExperimentSpec& spec, Violations* violations) {
                                          if (spec.benchmark().name() != "point_reach") {
-                                           violations->Add("benchmark.name", "is unknown; give point_reach");
+                                           violations->Add("benchmark.name",
+                                                           "is unknown; give point_reach");
                                          }
                                        },
                                    .wake = [this] { ++wakes_; },
@@ -66,7 +68,8 @@ class Fixture {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kPatience);
     v1::Experiment response;
-    const absl::Status status = rpc::FromGrpc(stub_->CreateExperiment(&context, request, &response));
+    const absl::Status status =
+        rpc::FromGrpc(stub_->CreateExperiment(&context, request, &response));
     if (!status.ok()) return status;
     return response;
   }
@@ -92,11 +95,13 @@ class Fixture {
     v1::CancelExperimentRequest request;
     request.set_name(name);
     v1::Experiment response;
-    const absl::Status status = rpc::FromGrpc(stub_->CancelExperiment(&context, request, &response));
+    const absl::Status status =
+        rpc::FromGrpc(stub_->CancelExperiment(&context, request, &response));
     if (!status.ok()) return status;
     return response;
   }
-  absl::StatusOr<v1::ListExperimentsResponse> List(int page_size, const std::string& page_token = "") {
+  absl::StatusOr<v1::ListExperimentsResponse> List(int page_size,
+                                                   const std::string& page_token = "") {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kPatience);
     v1::ListExperimentsRequest request;
@@ -166,7 +171,8 @@ class Watcher {
   }
   absl::Status WaitForEnd() {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, kPatience, [&] { return status_.has_value(); })) return absl::UnknownError("no end");
+    if (!changed_.wait_for(lock, kPatience, [&] { return status_.has_value(); }))
+      return absl::UnknownError("no end");
     return *status_;
   }
   std::vector<v1::Experiment> received() {
@@ -213,7 +219,9 @@ TEST_CASE("experiment service: create, get, list, and the scheduler is woken", "
   CHECK(second->next_page_token().empty());
 }
 
-TEST_CASE("experiment service: a bad request is answered with every violation, for people and programs", "[loopback]") {
+TEST_CASE(
+    "experiment service: a bad request is answered with every violation, for people and programs",
+    "[loopback]") {
   Fixture fixture;
   v1::CreateExperimentRequest request;
   request.set_experiment_id("-Bad");
@@ -231,13 +239,16 @@ TEST_CASE("experiment service: a bad request is answered with every violation, f
     fields.push_back(violation.field());
     CHECK_FALSE(violation.description().empty());
   }
-  CHECK(fields == std::vector<std::string>{"experiment_id", "request_id", "experiment.spec.agent.gamma",
-                                           "experiment.spec.rule.shard_lifetimes", "experiment.spec.benchmark.name"});
-  CHECK(std::string(status.message()).find("experiment.spec.agent.gamma: is 2; give a finite number from 0 to 1") !=
+  CHECK(fields == std::vector<std::string>{
+                      "experiment_id", "request_id", "experiment.spec.agent.gamma",
+                      "experiment.spec.rule.shard_lifetimes", "experiment.spec.benchmark.name"});
+  CHECK(std::string(status.message())
+            .find("experiment.spec.agent.gamma: is 2; give a finite number from 0 to 1") !=
         std::string::npos);
 
-  CHECK(BadRequestOf(fixture.Create(v1::CreateExperimentRequest()).status()).field_violations(0).field() ==
-        "experiment.spec");
+  CHECK(BadRequestOf(fixture.Create(v1::CreateExperimentRequest()).status())
+            .field_violations(0)
+            .field() == "experiment.spec");
   CHECK(fixture.List(10)->experiments_size() == 0);
   CHECK(fixture.wakes() == 0);
 }
@@ -251,8 +262,8 @@ TEST_CASE("experiment service: more violations than an answer carries are counte
   const auto details = BadRequestOf(fixture.Create(request).status());
   REQUIRE(details.field_violations_size() > 5);
   const auto& last = details.field_violations(details.field_violations_size() - 1);
-  CHECK(last.description() ==
-        "has " + std::to_string(90 - (details.field_violations_size() - 1)) + " more violations; mend these first");
+  CHECK(last.description() == "has " + std::to_string(90 - (details.field_violations_size() - 1)) +
+                                  " more violations; mend these first");
 }
 
 TEST_CASE("experiment service: ids", "[loopback]") {
@@ -261,8 +272,8 @@ TEST_CASE("experiment service: ids", "[loopback]") {
     INFO(id);
     CHECK(fixture.Create(id).ok());
   }
-  for (const std::string& id :
-       std::vector<std::string>{"A", "1a", "-a", "a-", "a_b", "a/b", "a b", std::string(64, 'a'), "\xc3\xa4"}) {
+  for (const std::string& id : std::vector<std::string>{"A", "1a", "-a", "a-", "a_b", "a/b", "a b",
+                                                        std::string(64, 'a'), "\xc3\xa4"}) {
     INFO(id);
     CHECK(fixture.Create(id).status().code() == absl::StatusCode::kInvalidArgument);
   }
@@ -287,7 +298,8 @@ TEST_CASE("experiment service: validate_only checks everything and writes nothin
   CHECK(fixture.List(10)->experiments_size() == 1);
 }
 
-TEST_CASE("experiment service: a repeated request is answered as before, also by the next process", "[loopback]") {
+TEST_CASE("experiment service: a repeated request is answered as before, also by the next process",
+          "[loopback]") {
   Fixture fixture;
   v1::CreateExperimentRequest request;
   request.set_request_id(NewUuid());
@@ -312,7 +324,8 @@ TEST_CASE("experiment service: cancel from every state", "[loopback]") {
   REQUIRE(fixture.Create("queued").ok());
   CHECK(fixture.Cancel("experiments/queued")->state() == S::STATE_CANCELLED);
   const auto once = fixture.Get("experiments/queued");
-  CHECK(fixture.Cancel("experiments/queued")->SerializeAsString() == once->SerializeAsString());  // Changes nothing.
+  CHECK(fixture.Cancel("experiments/queued")->SerializeAsString() ==
+        once->SerializeAsString());  // Changes nothing.
 
   REQUIRE(fixture.Create("paused").ok());
   REQUIRE(store->Transition("experiments/paused", {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
@@ -337,7 +350,8 @@ TEST_CASE("experiment service: cancel from every state", "[loopback]") {
   }
 }
 
-TEST_CASE("experiment service: a watch sees every phase and ends with the final state", "[loopback]") {
+TEST_CASE("experiment service: a watch sees every phase and ends with the final state",
+          "[loopback]") {
   Fixture fixture;
   ExperimentStore* store = fixture.store();
   const std::string name = fixture.Create("one")->name();
@@ -361,7 +375,9 @@ TEST_CASE("experiment service: a watch sees every phase and ends with the final 
   for (const auto& experiment : received) CHECK(experiment.name() == name);
 }
 
-TEST_CASE("experiment service: a watch of a final experiment says so and ends; of none, it is refused", "[loopback]") {
+TEST_CASE(
+    "experiment service: a watch of a final experiment says so and ends; of none, it is refused",
+    "[loopback]") {
   Fixture fixture;
   const std::string name = fixture.Create("one")->name();
   REQUIRE(fixture.Cancel(name).ok());
@@ -372,7 +388,8 @@ TEST_CASE("experiment service: a watch of a final experiment says so and ends; o
   CHECK(ReasonOf(none.WaitForEnd()) == "NOT_FOUND");
 }
 
-TEST_CASE("experiment service: under a storm of changes every watcher gets the last one", "[loopback]") {
+TEST_CASE("experiment service: under a storm of changes every watcher gets the last one",
+          "[loopback]") {
   Fixture fixture;
   ExperimentStore* store = fixture.store();
   const std::string name = fixture.Create("one")->name();
@@ -391,7 +408,8 @@ TEST_CASE("experiment service: under a storm of changes every watcher gets the l
     const auto received = watchers[i]->received();
     CHECK(received.back().state() == S::STATE_SUCCEEDED);
     for (size_t k = 1; k < received.size(); ++k) {
-      CHECK(received[k].progress().env_steps() >= received[k - 1].progress().env_steps());  // Never back.
+      CHECK(received[k].progress().env_steps() >=
+            received[k - 1].progress().env_steps());  // Never back.
     }
   }
 }
@@ -418,7 +436,8 @@ TEST_CASE("experiment service: watches are limited, and one that ends makes room
   }
 }
 
-TEST_CASE("experiment service: stopping ends watches and refuses calls with DRAINING", "[loopback]") {
+TEST_CASE("experiment service: stopping ends watches and refuses calls with DRAINING",
+          "[loopback]") {
   Fixture fixture;
   const std::string name = fixture.Create("one")->name();
   Watcher watcher(fixture.stub(), name);

@@ -1,12 +1,4 @@
 // The real program against a server in this process.
-#include "tests/testing.h"
-
-#include "common/file.h"
-#include "common/rpc/server.h"
-#include "common/spec.h"
-#include "meta_learner/experiment_service.h"
-#include "tests/temp_folder.h"
-
 #include <csignal>
 #include <fstream>
 #include <sstream>
@@ -15,6 +7,13 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "common/file.h"
+#include "common/rpc/server.h"
+#include "common/spec.h"
+#include "meta_learner/experiment_service.h"
+#include "tests/temp_folder.h"
+#include "tests/testing.h"
 
 using namespace mentor;
 using namespace mentor::meta_learner;
@@ -52,7 +51,9 @@ class Program {
   Outcome Wait() {
     int status = 0;
     waitpid(std::exchange(pid_, 0), &status, 0);
-    return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), .out = Read(out_), .err = Read(err_)};
+    return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status),
+            .out = Read(out_),
+            .err = Read(err_)};
   }
   // Waits until the program has written a text to its standard output or error.
   bool WaitForText(const std::string& text) {
@@ -78,7 +79,8 @@ class Fixture {
  public:
   Fixture() {
     spec_ = (folder_.path() / "spec.txtpb").string();
-    std::ofstream(spec_) << "display_name: 'a title' benchmark { name: 'point_reach' } rule { outer_updates: 4 }";
+    std::ofstream(spec_)
+        << "display_name: 'a title' benchmark { name: 'point_reach' } rule { outer_updates: 4 }";
     Start("127.0.0.1:0");
   }
   ~Fixture() { Stop(); }
@@ -91,7 +93,8 @@ class Fixture {
                                    .check_spec =
                                        [](const v1::ExperimentSpec& spec, Violations* violations) {
                                          if (spec.benchmark().name() != "point_reach") {
-                                           violations->Add("benchmark.name", "is unknown; give point_reach");
+                                           violations->Add("benchmark.name",
+                                                           "is unknown; give point_reach");
                                          }
                                        }},
         metrics_.get());
@@ -130,14 +133,16 @@ class Fixture {
   std::unique_ptr<rpc::Server> server_;
 };
 
-bool Contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+bool Contains(const std::string& text, const std::string& part) {
+  return text.find(part) != text.npos;
+}
 
 }  // namespace
 
 TEST_CASE("mentorctl: create, get, list, cancel", "[loopback]") {
   Fixture fixture;
-  const Outcome made = fixture.Run({"create", "-f", fixture.spec(), "--id", "one", "--set", "seed=7", "--set",
-                                    "rule.learning_rate=1e-3"});
+  const Outcome made = fixture.Run({"create", "-f", fixture.spec(), "--id", "one", "--set",
+                                    "seed=7", "--set", "rule.learning_rate=1e-3"});
   INFO(made.err);
   CHECK(made.code == 0);
   CHECK(made.out == "experiments/one created; 'mentorctl watch one' shows its progress\n");
@@ -174,7 +179,8 @@ TEST_CASE("mentorctl: more experiments than a page", "[loopback]") {
   CHECK(std::count(list.out.begin(), list.out.end(), '\n') == 206);
 }
 
-TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit codes", "[loopback]") {
+TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit codes",
+          "[loopback]") {
   Fixture fixture;
   const Outcome missing = fixture.Run({"get", "none"});
   CHECK(missing.code == 3);
@@ -207,26 +213,37 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
   CHECK(Contains(gone.err, "hint: is mentor-meta-learner running at " + address));
 }
 
-TEST_CASE("mentorctl: a wrong spec is answered with everything that is wrong, also what only the server knows",
-          "[loopback]") {
+TEST_CASE(
+    "mentorctl: a wrong spec is answered with everything that is wrong, also what only the server "
+    "knows",
+    "[loopback]") {
   Fixture fixture;
-  const Outcome wrong = fixture.Run({"create", "-f", fixture.spec(), "--set", "benchmark.name=nowhere", "--set",
-                                     "agent.gamma=2", "--set", "agent.epochs=many"});
+  const Outcome wrong =
+      fixture.Run({"create", "-f", fixture.spec(), "--set", "benchmark.name=nowhere", "--set",
+                   "agent.gamma=2", "--set", "agent.epochs=many"});
   CHECK(wrong.code == 2);
   INFO(wrong.err);
   CHECK(Contains(wrong.err, "error: INVALID_FIELD: the request has 3 wrong fields\n"));
-  CHECK(Contains(wrong.err, "  agent.epochs: is 'many'; give an integer from 1 to 10000; the default is 64\n"));
-  CHECK(Contains(wrong.err, "  agent.gamma: is 2; give a finite number from 0 to 1; the default is 0.99\n"));
+  CHECK(
+      Contains(wrong.err,
+               "  agent.epochs: is 'many'; give an integer from 1 to 10000; the default is 64\n"));
+  CHECK(Contains(wrong.err,
+                 "  agent.gamma: is 2; give a finite number from 0 to 1; the default is 0.99\n"));
   CHECK(Contains(wrong.err, "  benchmark.name: is unknown; give point_reach\n"));
   CHECK(fixture.store()->List(0, "")->experiments.empty());
 
-  CHECK(fixture.Run({"create", "-f", fixture.spec(), "--validate_only"}).out == fixture.spec() + " is valid\n");
-  CHECK(fixture.Run({"create", "-f", fixture.spec(), "--validate_only", "--set", "benchmark.name=x"}).code == 2);
+  CHECK(fixture.Run({"create", "-f", fixture.spec(), "--validate_only"}).out ==
+        fixture.spec() + " is valid\n");
+  CHECK(
+      fixture.Run({"create", "-f", fixture.spec(), "--validate_only", "--set", "benchmark.name=x"})
+          .code == 2);
   CHECK(fixture.store()->List(0, "")->experiments.empty());
 }
 
-TEST_CASE("mentorctl: watch shows progress, survives a restart of the server and ends with the experiment",
-          "[loopback]") {
+TEST_CASE(
+    "mentorctl: watch shows progress, survives a restart of the server and ends with the "
+    "experiment",
+    "[loopback]") {
   Fixture fixture;
   REQUIRE(fixture.Run({"create", "-f", fixture.spec(), "--id", "one"}).code == 0);
   auto watch = fixture.Begin({"watch", "one"});
@@ -236,7 +253,8 @@ TEST_CASE("mentorctl: watch shows progress, survives a restart of the server and
   REQUIRE(watch->WaitForText("lost the server ("));
   fixture.Start(address);
   REQUIRE(fixture.store()->Transition("experiments/one", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  REQUIRE(fixture.store()->Transition("experiments/one", {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  REQUIRE(
+      fixture.store()->Transition("experiments/one", {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
   const Outcome end = watch->Wait();
   CHECK(end.code == 0);
   CHECK(Contains(end.out, "experiments/one SUCCEEDED\n"));
@@ -247,7 +265,9 @@ TEST_CASE("mentorctl: create --wait tells success from failure by its exit code"
   auto wait = fixture.Begin({"create", "-f", fixture.spec(), "--id", "one", "--wait"});
   REQUIRE(wait->WaitForText("experiments/one created\n"));
   REQUIRE(fixture.store()->Transition("experiments/one", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  REQUIRE(fixture.store()->Transition("experiments/one", {S::STATE_RUNNING}, S::STATE_FAILED, "a reason").ok());
+  REQUIRE(fixture.store()
+              ->Transition("experiments/one", {S::STATE_RUNNING}, S::STATE_FAILED, "a reason")
+              .ok());
   const Outcome end = wait->Wait();
   CHECK(end.code == 7);
   CHECK(Contains(end.out, "experiments/one FAILED: a reason\n"));

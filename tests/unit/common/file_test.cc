@@ -1,14 +1,14 @@
-#include "tests/testing.h"
-
-#include "common/failpoint.h"
 #include "common/file.h"
-#include "common/status.h"
-#include "tests/temp_folder.h"
 
 #include <fstream>
 #include <vector>
 
 #include <sys/stat.h>
+
+#include "common/failpoint.h"
+#include "common/status.h"
+#include "tests/temp_folder.h"
+#include "tests/testing.h"
 
 using namespace mentor;
 using mentor::testing::TempFolder;
@@ -17,7 +17,8 @@ namespace {
 
 std::vector<std::string> Names(const std::filesystem::path& folder) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.push_back(entry.path().filename());
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -51,14 +52,16 @@ TEST_CASE("file: reading says what is wrong", "[unit]") {
   CHECK(ReadFile(path, 5).ok());
   CHECK(ReadFile(folder.path(), 10).status().code() == absl::StatusCode::kFailedPrecondition);
   REQUIRE(mkfifo((folder.path() / "pipe").c_str(), 0600) == 0);
-  CHECK(ReadFile(folder.path() / "pipe", 10).status().code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(ReadFile(folder.path() / "pipe", 10).status().code() ==
+        absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_CASE("file: an error at any step leaves the old file and no temporary one", "[unit]") {
   const TempFolder folder;
   const auto path = folder.path() / "a.txt";
   REQUIRE(WriteFileAtomically(path, "old").ok());
-  for (const char* point : {"store.write.open", "store.write.block", "store.write.fsync", "store.commit.before_rename"}) {
+  for (const char* point : {"store.write.open", "store.write.block", "store.write.fsync",
+                            "store.commit.before_rename"}) {
     INFO(point);
     REQUIRE(failpoint::Arm(std::string(point) + "=1:error(ENOSPC)").ok());
     const absl::Status status = WriteFileAtomically(path, "new");
@@ -67,7 +70,8 @@ TEST_CASE("file: an error at any step leaves the old file and no temporary one",
     CHECK(status.code() == absl::StatusCode::kResourceExhausted);
     CHECK(ReasonOf(status) == "DISK_FULL");
     const std::string message(status.message());
-    CHECK(message.find("No space left on device; free space on this file system, then try again") != message.npos);
+    CHECK(message.find("No space left on device; free space on this file system, then try again") !=
+          message.npos);
     CHECK(message.find(folder.path().string()) != message.npos);
     CHECK(*ReadFile(path, 10) == "old");
     CHECK(Names(folder.path()) == std::vector<std::string>{"a.txt"});
@@ -110,5 +114,6 @@ TEST_CASE("file: a lock has one holder, and the second one hears who", "[unit]")
   auto third = FileLock::Acquire(path, "third");
   REQUIRE(third.ok());
   const auto fourth = FileLock::Acquire(path, "fourth");
-  CHECK(std::string(fourth.status().message()).find("is in use by third (process ") != std::string::npos);
+  CHECK(std::string(fourth.status().message()).find("is in use by third (process ") !=
+        std::string::npos);
 }

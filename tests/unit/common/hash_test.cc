@@ -1,9 +1,9 @@
-#include "tests/testing.h"
-
 #include "common/hash.h"
-#include "common/uuid.h"
 
 #include <set>
+
+#include "common/uuid.h"
+#include "tests/testing.h"
 
 using namespace mentor;
 
@@ -12,7 +12,8 @@ TEST_CASE("sha256: the vectors of FIPS 180-4, in one piece and in many", "[unit]
   CHECK(Sha256Hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   Sha256 million;
   for (int i = 0; i < 1000; ++i) million.Update(std::string(1000, 'a'));
-  CHECK(ToHex(million.Finish()) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  CHECK(ToHex(million.Finish()) ==
+        "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 TEST_CASE("crc32c: the vectors of RFC 3720, at every split", "[unit]") {
@@ -24,7 +25,8 @@ TEST_CASE("crc32c: the vectors of RFC 3720, at every split", "[unit]") {
   for (int i = 0; i < 32; ++i) rising += static_cast<char>(i);
   CHECK(Crc32c(rising) == 0x46dd794eu);
   for (size_t split = 0; split <= rising.size(); ++split) {
-    CHECK(Crc32c(std::string_view(rising).substr(split), Crc32c(rising.substr(0, split))) == 0x46dd794eu);
+    CHECK(Crc32c(std::string_view(rising).substr(split), Crc32c(rising.substr(0, split))) ==
+          0x46dd794eu);
   }
 }
 

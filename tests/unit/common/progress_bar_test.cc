@@ -1,10 +1,10 @@
-#include "tests/testing.h"
-
 #include "common/progress_bar.h"
 
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "tests/testing.h"
 
 using namespace mentor;
 
@@ -27,7 +27,8 @@ TEST_CASE("progress bar: the line says activity, updates, rate and time left", "
   CHECK(ProgressBar::Line(progress, "meta-training", 77) ==
         "meta-training  [#####---------------]  3/12 updates  41.2k steps/s  2:31 left");
   CHECK(ProgressBar::Line(progress, "meta-training", 77).size() == 77);
-  CHECK(ProgressBar::Line(progress, "meta-training", 50) == "meta-training  3/12 updates  41.2k steps/s  2:31 l");
+  CHECK(ProgressBar::Line(progress, "meta-training", 50) ==
+        "meta-training  3/12 updates  41.2k steps/s  2:31 l");
   CHECK(ProgressBar::Line(At(0, 12), "", 40) == "waiting  [---------------]  0/12 updates");
   CHECK(ProgressBar::Line(At(0, 0), "x", 40) == "x  0/0 updates");
 }
@@ -37,7 +38,8 @@ TEST_CASE("progress bar: after the last update it counts lifetimes of the evalua
   progress.set_evaluation_lifetimes(50);
   progress.set_evaluation_lifetimes_total(100);
   progress.set_seconds_left(3725);
-  CHECK(ProgressBar::Line(progress, "evaluating", 60) == "evaluating  [#######-------]  50/100 lifetimes  1:02:05 left");
+  CHECK(ProgressBar::Line(progress, "evaluating", 60) ==
+        "evaluating  [#######-------]  50/100 lifetimes  1:02:05 left");
   progress.set_outer_updates(11);
   CHECK(ProgressBar::Line(progress, "x", 40).find("11/12 updates") != std::string::npos);
 }
@@ -71,7 +73,8 @@ TEST_CASE("progress bar: a terminal line is redrawn, a file gets plain lines", "
     char text[400];
     const ssize_t length = read(master, text, sizeof(text));
     CHECK(std::string(text, std::max<ssize_t>(length, 0)) ==
-          "\rx  [###########-----------]  1/2 updates\x1b[K\rx  [######################]  2/2 updates\x1b[K\r\n");
+          "\rx  [###########-----------]  1/2 updates\x1b[K\rx  [######################]  2/2 "
+          "updates\x1b[K\r\n");
     std::fclose(out);
     close(master);
   }

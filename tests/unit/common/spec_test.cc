@@ -1,8 +1,4 @@
-#include "tests/testing.h"
-
-#include "common/rng.h"
 #include "common/spec.h"
-#include "common/status.h"
 
 #include <filesystem>
 #include <fstream>
@@ -11,6 +7,10 @@
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include "common/rng.h"
+#include "common/status.h"
+#include "tests/testing.h"
+
 using namespace mentor;
 
 namespace {
@@ -18,11 +18,13 @@ namespace {
 constexpr char kSmall[] = "benchmark { name: 'point_reach' }";
 
 // "field: description" of every violation.
-std::vector<std::string> Complaints(std::string_view text, const std::vector<std::string>& overrides = {}) {
+std::vector<std::string> Complaints(std::string_view text,
+                                    const std::vector<std::string>& overrides = {}) {
   Violations violations;
   ParseSpec(text, overrides, &violations);
   std::vector<std::string> lines;
-  for (const Violation& violation : violations.list()) lines.push_back(violation.field + ": " + violation.description);
+  for (const Violation& violation : violations.list())
+    lines.push_back(violation.field + ": " + violation.description);
   return lines;
 }
 
@@ -51,7 +53,7 @@ TEST_CASE("spec: defaults are legal, written out by WithDefaults, and survive pr
   CHECK(merged.agent().adam_epsilon() == 1e-5);
   CHECK(merged.signal().role() == v1::REWARD);
   CHECK(merged.has_seed());
-  CHECK_FALSE(merged.agent().has_target_kl());         // No default: unset means never.
+  CHECK_FALSE(merged.agent().has_target_kl());  // No default: unset means never.
   CHECK_FALSE(merged.benchmark().has_environment());
   CHECK(Same(WithDefaults(merged), merged));
   CHECK(Same(Load(PrintSpec(merged)), merged));
@@ -61,15 +63,20 @@ TEST_CASE("spec: defaults are legal, written out by WithDefaults, and survive pr
 }
 
 TEST_CASE("spec: errors of syntax carry line and column", "[unit]") {
-  CHECK(TheOnly(Complaints("seed: 1\nagent {\n  epochs: x\n}")) == "line 3, column 11: Expected integer, got: x");
-  CHECK(TheOnly(Complaints("seed: 1\nseed: 2")).rfind("line 2, column 5: Non-repeated field \"seed\"", 0) == 0);
+  CHECK(TheOnly(Complaints("seed: 1\nagent {\n  epochs: x\n}")) ==
+        "line 3, column 11: Expected integer, got: x");
+  CHECK(TheOnly(Complaints("seed: 1\nseed: 2"))
+            .rfind("line 2, column 5: Non-repeated field \"seed\"", 0) == 0);
   CHECK(TheOnly(Complaints("signal { role: PUNISHMENT }")) ==
-        "line 1, column 27: Unknown enumeration value of \"PUNISHMENT\" for field \"role\". Give one of REWARD, "
+        "line 1, column 27: Unknown enumeration value of \"PUNISHMENT\" for field \"role\". Give "
+        "one of REWARD, "
         "ADVANTAGE");
-  CHECK(TheOnly(Complaints("agent { epochs: 99999999999 }")).find("line 1, column 17: Integer out of range") == 0);
+  CHECK(TheOnly(Complaints("agent { epochs: 99999999999 }"))
+            .find("line 1, column 17: Integer out of range") == 0);
   CHECK(TheOnly(Complaints("agent { epochs: -1 }")).find("line 1, column 17: ") == 0);
   CHECK(TheOnly(Complaints("agent {")).find("line 1, column 8: ") == 0);
-  CHECK(TheOnly(Complaints(std::string("seed: 1\0", 8))) == "spec: has a zero byte at offset 7; give a text file");
+  CHECK(TheOnly(Complaints(std::string("seed: 1\0", 8))) ==
+        "spec: has a zero byte at offset 7; give a text file");
 }
 
 TEST_CASE("spec: every unknown field is reported with its place and the likely name", "[unit]") {
@@ -79,10 +86,17 @@ TEST_CASE("spec: every unknown field is reported with its place and the likely n
       "agnet { epochs: 1 }\n"
       "agent { zzzzzzzz { a: 1 b: [1, 2] } epochs: 0 }\n");
   REQUIRE(lines.size() == 4);
-  CHECK(lines[0] == "line 2, column 20: RuleSpec has no field 'outer_update'; did you mean 'outer_updates'?");
-  CHECK(lines[1].find("line 3, column 7: ExperimentSpec has no field 'agnet'; did you mean 'agent'?") == 0);
-  CHECK(lines[2].find("line 4, column 18: AgentSpec has no field 'zzzzzzzz'; known: hidden_units, epochs, ") == 0);
-  CHECK(lines[3] == "agent.epochs: is 0; give an integer from 1 to 10000; the default is 64");  // Read on to the end.
+  CHECK(lines[0] ==
+        "line 2, column 20: RuleSpec has no field 'outer_update'; did you mean 'outer_updates'?");
+  CHECK(lines[1].find(
+            "line 3, column 7: ExperimentSpec has no field 'agnet'; did you mean 'agent'?") == 0);
+  CHECK(
+      lines[2].find(
+          "line 4, column 18: AgentSpec has no field 'zzzzzzzz'; known: hidden_units, epochs, ") ==
+      0);
+  CHECK(lines[3] ==
+        "agent.epochs: is 0; give an integer from 1 to 10000; the default is 64");  // Read on to
+                                                                                    // the end.
 }
 
 TEST_CASE("spec: all violations at once, each with field, value, bound and remedy", "[unit]") {
@@ -102,18 +116,24 @@ TEST_CASE("spec: all violations at once, each with field, value, bound and remed
       "agent.learning_rate: is nan; give a finite number from 0 to 10; the default is 0.0003",
       "agent.adam_beta1: is 1; give a finite number of at least 0, below 1; the default is 0.9",
       "signal.name: is missing; set it; the default is lstm",
-      "signal.role: is SIGNAL_ROLE_UNSPECIFIED; give one of REWARD, ADVANTAGE; the default is REWARD",
+      "signal.role: is SIGNAL_ROLE_UNSPECIFIED; give one of REWARD, ADVANTAGE; the default is "
+      "REWARD",
       "evaluation.baseline[2]: is PPO_SPARSE, which is there already; remove one",
-      "agent.minibatches: is 16, which leaves 1 of lifetime.steps_per_iteration = 20 steps in a minibatch; give at most "
+      "agent.minibatches: is 16, which leaves 1 of lifetime.steps_per_iteration = 20 steps in a "
+      "minibatch; give at most "
       "10, so that a minibatch has 2 steps or more",
-      "lifetime.iterations: is 1, so no agent is ever updated and there is nothing to learn from; give at least 2, or "
+      "lifetime.iterations: is 1, so no agent is ever updated and there is nothing to learn from; "
+      "give at least 2, or "
       "set rule.outer_updates to 0",
-      "rule.shard_lifetimes: is 4, which does not divide rule.lifetimes_per_update = 10; give a divisor of it",
+      "rule.shard_lifetimes: is 4, which does not divide rule.lifetimes_per_update = 10; give a "
+      "divisor of it",
   };
   CHECK(lines == expected);
 }
 
-TEST_CASE("spec: parts are checked too, with defaults where fields are wrong, and nothing is said twice", "[unit]") {
+TEST_CASE(
+    "spec: parts are checked too, with defaults where fields are wrong, and nothing is said twice",
+    "[unit]") {
   v1::ExperimentSpec seen;
   const PartsCheck check = [&](const v1::ExperimentSpec& spec, Violations* violations) {
     seen = spec;
@@ -128,22 +148,24 @@ TEST_CASE("spec: parts are checked too, with defaults where fields are wrong, an
   CHECK(seen.agent().has_epochs());
 
   violations = {};
-  ParseSpec("agent { gamma: 7 } signal { role: SIGNAL_ROLE_UNSPECIFIED option { name: 'x' } }", {"rule.k=9"}, &violations,
-            check);
+  ParseSpec("agent { gamma: 7 } signal { role: SIGNAL_ROLE_UNSPECIFIED option { name: 'x' } }",
+            {"rule.k=9"}, &violations, check);
   std::vector<std::string> fields;
   for (const Violation& violation : violations.list()) fields.push_back(violation.field);
-  CHECK(fields == std::vector<std::string>{"benchmark", "agent.gamma", "signal.role", "signal.option[0].value", "rule.k",
-                                           "signal.option.x"});
+  CHECK(fields == std::vector<std::string>{"benchmark", "agent.gamma", "signal.role",
+                                           "signal.option[0].value", "rule.k", "signal.option.x"});
   CHECK(seen.agent().gamma() == 0.99);
   CHECK(seen.signal().role() == v1::REWARD);
   CHECK(seen.signal().option().empty());
   CHECK(seen.rule().option(0).value() == "9");
 
-  // Not called when the rest does not hold together: minibatches of 1 step, with T back at its default and 1500 of them.
+  // Not called when the rest does not hold together: minibatches of 1 step, with T back at its
+  // default and 1500 of them.
   violations = {};
   seen.Clear();
-  ParseSpec("benchmark { name: 'x' } lifetime { steps_per_iteration: 0 } agent { minibatches: 1500 }", {}, &violations,
-            check);
+  ParseSpec(
+      "benchmark { name: 'x' } lifetime { steps_per_iteration: 0 } agent { minibatches: 1500 }", {},
+      &violations, check);
   CHECK(violations.list().size() == 1);
   CHECK(seen.ByteSizeLong() == 0);
 }
@@ -159,14 +181,16 @@ TEST_CASE("spec: LoadSpec says every violation in a status for programs", "[unit
 }
 
 TEST_CASE("spec: numbers of lifetimes stay within 32 bits", "[unit]") {
-  const std::vector<std::string> wide = {"rule.lifetimes_per_update=65536", "rule.shard_lifetimes=1"};
+  const std::vector<std::string> wide = {"rule.lifetimes_per_update=65536",
+                                         "rule.shard_lifetimes=1"};
   auto with = [&](const std::string& updates) {
     auto overrides = wide;
     overrides.push_back("rule.outer_updates=" + updates);
     return Complaints(kSmall, overrides);
   };
   CHECK(with("65535").empty());
-  CHECK(TheOnly(with("65536")).find("rule.outer_updates: is 65536, which makes 4294967296 lifetimes") == 0);
+  CHECK(TheOnly(with("65536"))
+            .find("rule.outer_updates: is 65536, which makes 4294967296 lifetimes") == 0);
 }
 
 TEST_CASE("spec: text fields are bounded and printable", "[unit]") {
@@ -176,9 +200,11 @@ TEST_CASE("spec: text fields are bounded and printable", "[unit]") {
   CHECK(TheOnly(Complaints("benchmark { name: 'a\\nb' }")) ==
         "benchmark.name: is 'a?b'; give printable ASCII characters");
   CHECK(Complaints(std::string(kSmall) + "display_name: 'Türen, schließen'").empty());
-  for (const char* bad : {"\\xff", "\\xc0\\x80", "\\xed\\xa0\\x80", "\\xf4\\x90\\x80\\x80", "\\xe2\\x82"}) {
+  for (const char* bad :
+       {"\\xff", "\\xc0\\x80", "\\xed\\xa0\\x80", "\\xf4\\x90\\x80\\x80", "\\xe2\\x82"}) {
     INFO(bad);
-    CHECK(TheOnly(Complaints(std::string(kSmall) + "display_name: '" + bad + "'")).find("display_name: is ") == 0);
+    CHECK(TheOnly(Complaints(std::string(kSmall) + "display_name: '" + bad + "'"))
+              .find("display_name: is ") == 0);
   }
   std::string options;
   for (int i = 0; i <= 100; ++i) options += "option { name: 'a' value: 'b' } ";
@@ -187,7 +213,8 @@ TEST_CASE("spec: text fields are bounded and printable", "[unit]") {
 }
 
 TEST_CASE("spec: limits of size and depth", "[unit]") {
-  CHECK(TheOnly(Complaints(std::string(kSpecBytesMax + 1, ' '))) == "spec: has 1048577 bytes; give at most 1048576");
+  CHECK(TheOnly(Complaints(std::string(kSpecBytesMax + 1, ' '))) ==
+        "spec: has 1048577 bytes; give at most 1048576");
   CHECK(Complaints(kSmall + std::string(kSpecBytesMax - 100, ' ')).empty());
   std::string deep, wide;
   for (int i = 0; i < 200000; ++i) deep += "a{";
@@ -213,30 +240,34 @@ TEST_CASE("spec: fields that only a newer program knows are refused", "[unit]") 
 
 TEST_CASE("spec: overrides of every type", "[unit]") {
   const v1::ExperimentSpec spec = Load(
-      "benchmark { name: 'a' } rule { option { name: 'k' value: '400' } option { name: 'epochs' value: '12' } }"
+      "benchmark { name: 'a' } rule { option { name: 'k' value: '400' } option { name: 'epochs' "
+      "value: '12' } }"
       "evaluation { baseline: PPO_SPARSE }",
-      {"seed=18446744073709551615", "benchmark.name=b=c", "agent.gamma=0.5", "agent.clip_value_loss=true",
-       "signal.role=ADVANTAGE", "rule.k=100", "rule.option.learning_rate=3e-4", "rule.learning_rate=1e-3",
-       "signal.initial_std=0.3", "evaluation.baseline=PPO_SHAPED,PPO_SPARSE", "display_name=a b"});
+      {"seed=18446744073709551615", "benchmark.name=b=c", "agent.gamma=0.5",
+       "agent.clip_value_loss=true", "signal.role=ADVANTAGE", "rule.k=100",
+       "rule.option.learning_rate=3e-4", "rule.learning_rate=1e-3", "signal.initial_std=0.3",
+       "evaluation.baseline=PPO_SHAPED,PPO_SPARSE", "display_name=a b"});
   CHECK(spec.seed() == std::numeric_limits<uint64_t>::max());
   CHECK(spec.benchmark().name() == "b=c");
   CHECK(spec.agent().gamma() == 0.5);
   CHECK(spec.agent().clip_value_loss());
   CHECK(spec.signal().role() == v1::ADVANTAGE);
   REQUIRE(spec.rule().option_size() == 3);
-  CHECK(spec.rule().option(0).value() == "100");    // Replaced in place.
-  CHECK(spec.rule().option(1).value() == "12");     // Left alone.
+  CHECK(spec.rule().option(0).value() == "100");  // Replaced in place.
+  CHECK(spec.rule().option(1).value() == "12");   // Left alone.
   CHECK(spec.rule().option(2).name() == "learning_rate");
-  CHECK(spec.rule().option(2).value() == "1e-3");   // The later override wins.
+  CHECK(spec.rule().option(2).value() == "1e-3");  // The later override wins.
   CHECK(spec.signal().option(0).value() == "0.3");
   REQUIRE(spec.evaluation().baseline_size() == 2);
   CHECK(spec.evaluation().baseline(0) == v1::PPO_SHAPED);
-  CHECK(Load("benchmark { name: 'a' } evaluation { baseline: PPO_SPARSE }", {"evaluation.baseline="})
-            .evaluation()
-            .baseline_size() == 0);
+  CHECK(
+      Load("benchmark { name: 'a' } evaluation { baseline: PPO_SPARSE }", {"evaluation.baseline="})
+          .evaluation()
+          .baseline_size() == 0);
 }
 
-TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones are still read", "[unit]") {
+TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones are still read",
+          "[unit]") {
   const auto lines = Complaints(kSmall, {
                                             "gamma",
                                             "=3",
@@ -264,7 +295,8 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "--set 'agent.gama': AgentSpec has no field 'gama'; did you mean 'gamma'?",
       "--set 'agent': is a group of fields; name one of them, for instance agent.hidden_units",
       "--set 'agent.gamma.x': 'gamma' has no parts; end the path there",
-      "--set 'rule.option': names a list of options; name one of them, for instance rule.option.learning_rate=3e-4",
+      "--set 'rule.option': names a list of options; name one of them, for instance "
+      "rule.option.learning_rate=3e-4",
       "--set 'rule.option.a.b': names a list of options; name one of them, for instance "
       "rule.option.a.b.learning_rate=3e-4",
       "agent.epochs: is '-1'; give an integer from 1 to 10000; the default is 64",
@@ -274,9 +306,11 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "signal.role: is 'reward'; give one of REWARD, ADVANTAGE; the default is REWARD",
       "evaluation.baseline: is 'PPO'; give one of PPO_SPARSE, PPO_SHAPED, separated by commas",
       "seed: is '18446744073709551616'; give an integer; the default is 1",
-      "--set 'rule.': RuleSpec has no field ''; known: name, outer_updates, lifetimes_per_update, shard_lifetimes, "
+      "--set 'rule.': RuleSpec has no field ''; known: name, outer_updates, lifetimes_per_update, "
+      "shard_lifetimes, "
       "option",
-      "--set 'a..b': ExperimentSpec has no field 'a'; known: display_name, seed, benchmark, lifetime, agent, signal, "
+      "--set 'a..b': ExperimentSpec has no field 'a'; known: display_name, seed, benchmark, "
+      "lifetime, agent, signal, "
       "rule, evaluation, checkpoint",
       "agent.gamma: is nan; give a finite number from 0 to 1; the default is 0.99",
   };
@@ -288,32 +322,36 @@ TEST_CASE("spec: the hash covers what results depend on and nothing else", "[uni
   const std::string hash = SpecHash(Load(kSmall));
   CHECK(hash.size() == 64);
   CHECK(SpecHash(WithDefaults(Load(kSmall))) == hash);
-  CHECK(SpecHash(Load(kSmall, {"agent.gamma=0.99"})) == hash);        // A default, written out.
+  CHECK(SpecHash(Load(kSmall, {"agent.gamma=0.99"})) == hash);  // A default, written out.
   CHECK(SpecHash(Load(kSmall, {"display_name=x"})) == hash);
   CHECK(SpecHash(Load(kSmall, {"checkpoint.every=7", "checkpoint.keep_last=1"})) == hash);
   CHECK(SpecHash(Load(kSmall, {"agent.entropy_coef=-0"})) == hash);
   for (const char* change :
-       {"seed=2", "benchmark.name=x", "benchmark.goal_seed=2", "agent.gamma=0.9900000000000001", "agent.target_kl=1",
-        "signal.role=ADVANTAGE", "rule.shard_lifetimes=30", "rule.k=1", "evaluation.goals=1",
-        "evaluation.baseline=PPO_SPARSE"}) {
+       {"seed=2", "benchmark.name=x", "benchmark.goal_seed=2", "agent.gamma=0.9900000000000001",
+        "agent.target_kl=1", "signal.role=ADVANTAGE", "rule.shard_lifetimes=30", "rule.k=1",
+        "evaluation.goals=1", "evaluation.baseline=PPO_SPARSE"}) {
     INFO(change);
     CHECK(SpecHash(Load(kSmall, {change})) != hash);
   }
   // Options are a set.
-  CHECK(SpecHash(Load(kSmall, {"rule.k=1", "rule.l=2"})) == SpecHash(Load(kSmall, {"rule.l=2", "rule.k=1"})));
-  CHECK(SpecHash(Load(kSmall, {"rule.k=1", "rule.l=2"})) != SpecHash(Load(kSmall, {"rule.k=2", "rule.l=1"})));
+  CHECK(SpecHash(Load(kSmall, {"rule.k=1", "rule.l=2"})) ==
+        SpecHash(Load(kSmall, {"rule.l=2", "rule.k=1"})));
+  CHECK(SpecHash(Load(kSmall, {"rule.k=1", "rule.l=2"})) !=
+        SpecHash(Load(kSmall, {"rule.k=2", "rule.l=1"})));
 }
 
 TEST_CASE("spec: the canonical text is written down", "[unit]") {
-  CHECK(CanonicalText(Load("benchmark { name: 'a;b' } agent { gamma: 0.5 clip_value_loss: true }"
-                           "evaluation { baseline: [PPO_SHAPED, PPO_SPARSE] }"
-                           "rule { option { name: 'z' value: '1' } option { name: 'a' value: '2' } }")) ==
+  CHECK(CanonicalText(
+            Load("benchmark { name: 'a;b' } agent { gamma: 0.5 clip_value_loss: true }"
+                 "evaluation { baseline: [PPO_SHAPED, PPO_SPARSE] }"
+                 "rule { option { name: 'z' value: '1' } option { name: 'a' value: '2' } }")) ==
         "{3={1=3:a;b;};5={4=0x1p-1;16=1;};7={5={1=1:a;2=1:2;};5={1=1:z;2=1:1;};};8={6=2;6=1;};}");
 }
 
 TEST_CASE("spec: broken texts never crash, and an accepted one reads back as itself", "[unit]") {
-  std::string whole = PrintSpec(WithDefaults(Load(
-      kSmall, {"rule.k=400", "signal.initial_std=0.2", "evaluation.baseline=PPO_SPARSE", "display_name=\"quoted\""})));
+  std::string whole = PrintSpec(
+      WithDefaults(Load(kSmall, {"rule.k=400", "signal.initial_std=0.2",
+                                 "evaluation.baseline=PPO_SPARSE", "display_name=\"quoted\""})));
   const RandomStream random{.seed = 7, .purpose = Purpose::kTest};
   constexpr char kAlphabet[] = "{}[]<>:;,'\"\\#/ \n\0\xff-.0123456789eEinfatruPOS_";
   int accepted = 0;
@@ -339,14 +377,16 @@ TEST_CASE("spec: broken texts never crash, and an accepted one reads back as its
     }
     const auto spec = LoadSpec(text);
     if (!spec.ok()) {
-      if (spec.status().code() != absl::StatusCode::kInvalidArgument || spec.status().message().empty()) {
+      if (spec.status().code() != absl::StatusCode::kInvalidArgument ||
+          spec.status().message().empty()) {
         FAIL("trial " << trial << ": " << spec.status().ToString());
       }
       continue;
     }
     ++accepted;
     const auto again = LoadSpec(PrintSpec(*spec));
-    if (!again.ok() || !Same(*again, *spec) || SpecHash(*again) != SpecHash(*spec)) FAIL("trial " << trial);
+    if (!again.ok() || !Same(*again, *spec) || SpecHash(*again) != SpecHash(*spec))
+      FAIL("trial " << trial);
   }
   CHECK(accepted > 100);  // Both branches were tried.
   CHECK(accepted < 3900);
@@ -354,14 +394,16 @@ TEST_CASE("spec: broken texts never crash, and an accepted one reads back as its
 
 TEST_CASE("spec: broken overrides never crash", "[unit]") {
   const RandomStream random{.seed = 8, .purpose = Purpose::kTest};
-  const std::vector<std::string> parts = {"rule", "option", "agent", "gamma", ".", "..", "=", "1", "-", "evaluation",
-                                          "baseline", "PPO_SPARSE", ",", "signal", "role", "nan", "", "\xff", "k"};
+  const std::vector<std::string> parts = {
+      "rule",     "option",     "agent", "gamma",  ".",    "..",  "=", "1",    "-", "evaluation",
+      "baseline", "PPO_SPARSE", ",",     "signal", "role", "nan", "",  "\xff", "k"};
   for (uint32_t trial = 0; trial < 4000; ++trial) {
     std::string text;
     const uint32_t length = random.Below(8, trial, 0);
     for (uint32_t i = 0; i < length; ++i) text += parts[random.Below(parts.size(), trial, i + 1)];
     const auto spec = LoadSpec(kSmall, {text});
-    if (!spec.ok() && spec.status().code() != absl::StatusCode::kInvalidArgument) FAIL(spec.status().ToString());
+    if (!spec.ok() && spec.status().code() != absl::StatusCode::kInvalidArgument)
+      FAIL(spec.status().ToString());
   }
 }
 

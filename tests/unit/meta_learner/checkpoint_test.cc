@@ -1,13 +1,13 @@
-#include "tests/testing.h"
+#include "meta_learner/checkpoint.h"
+
+#include <fstream>
 
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/rng.h"
 #include "mentor/v1/checkpoint.pb.h"
-#include "meta_learner/checkpoint.h"
 #include "tests/temp_folder.h"
-
-#include <fstream>
+#include "tests/testing.h"
 
 using namespace mentor;
 using namespace mentor::meta_learner;
@@ -34,7 +34,9 @@ CheckpointInfo Write(const std::filesystem::path& dir, uint32_t step) {
   return *info;
 }
 
-std::string Contents(const std::filesystem::path& path) { return *ReadFile(path, 1 << 20); }
+std::string Contents(const std::filesystem::path& path) {
+  return *ReadFile(path, 1 << 20);
+}
 
 void Replace(const std::filesystem::path& path, std::string_view contents) {
   std::ofstream(path, std::ios::binary | std::ios::trunc).write(contents.data(), contents.size());
@@ -77,7 +79,8 @@ TEST_CASE("checkpoint: what was written is read back, and the file is as documen
   REQUIRE(header.sections_size() == 3);
   CHECK(header.sections(0).name() == "counters");
   const auto& weights = header.sections(2);
-  CHECK(file.substr(12 + header_length + weights.offset(), weights.length()) == AtStep(42).sections["rule/weights"]);
+  CHECK(file.substr(12 + header_length + weights.offset(), weights.length()) ==
+        AtStep(42).sections["rule/weights"]);
   const size_t trailer = file.size() - 52;
   uint32_t header_crc;
   uint64_t total;
@@ -94,7 +97,8 @@ TEST_CASE("checkpoint: the state's hash depends on names and bytes of sections a
   const TempFolder folder;
   Checkpoint other = AtStep(1);
   other.build = "another";
-  const auto a = WriteCheckpoint(folder.path() / "a", AtStep(1)), b = WriteCheckpoint(folder.path() / "b", other);
+  const auto a = WriteCheckpoint(folder.path() / "a", AtStep(1)),
+             b = WriteCheckpoint(folder.path() / "b", other);
   CHECK(a->state_hash == b->state_hash);
   CHECK(a->sha256 != b->sha256);
   CHECK(StateHash({{"ab", "c"}}) != StateHash({{"a", "bc"}}));
@@ -108,7 +112,8 @@ TEST_CASE("checkpoint: cut at any length, it is not whole", "[unit]") {
   for (size_t length = 0; length < whole.size(); ++length) {
     Replace(path, whole.substr(0, length));
     const auto read = ReadCheckpoint(path);
-    if (read.status().code() != absl::StatusCode::kDataLoss) FAIL("length " << length << ": " << read.status().ToString());
+    if (read.status().code() != absl::StatusCode::kDataLoss)
+      FAIL("length " << length << ": " << read.status().ToString());
   }
   Replace(path, whole + "x");
   CHECK(ReadCheckpoint(path).status().code() == absl::StatusCode::kDataLoss);
@@ -126,11 +131,13 @@ TEST_CASE("checkpoint: with any one byte changed, it is not whole", "[unit]") {
     changed[offset] ^= static_cast<char>(1 << random.Below(8, offset, 0));
     Replace(path, changed);
     const auto read = ReadCheckpoint(path);
-    if (read.status().code() != absl::StatusCode::kDataLoss) FAIL("offset " << offset << ": " << read.status().ToString());
+    if (read.status().code() != absl::StatusCode::kDataLoss)
+      FAIL("offset " << offset << ": " << read.status().ToString());
   }
 }
 
-TEST_CASE("checkpoint: a file that was written wrong is refused even when its SHA-256 is right", "[unit]") {
+TEST_CASE("checkpoint: a file that was written wrong is refused even when its SHA-256 is right",
+          "[unit]") {
   const TempFolder folder;
   const auto path = Write(folder.path(), 1).path;
   const std::string whole = Contents(path);
@@ -145,8 +152,8 @@ TEST_CASE("checkpoint: a file that was written wrong is refused even when its SH
     const auto length = static_cast<uint32_t>(bytes.size());
     const uint32_t crc = Crc32c(bytes);
     const uint64_t total = 12 + bytes.size() + body.size() + 52;
-    std::string file = "MNTRCKP1" + std::string(reinterpret_cast<const char*>(&length), 4) + bytes + body +
-                       std::string(reinterpret_cast<const char*>(&crc), 4) +
+    std::string file = "MNTRCKP1" + std::string(reinterpret_cast<const char*>(&length), 4) + bytes +
+                       body + std::string(reinterpret_cast<const char*>(&crc), 4) +
                        std::string(reinterpret_cast<const char*>(&total), 8);
     Sha256 hash;
     hash.Update(file);
@@ -175,7 +182,8 @@ TEST_CASE("checkpoint: a file that was written wrong is refused even when its SH
   CHECK(reading(changed).find("section counters is there twice") != std::string::npos);
 }
 
-TEST_CASE("checkpoint: a scan takes the newest whole one, moves others away and says so", "[unit]") {
+TEST_CASE("checkpoint: a scan takes the newest whole one, moves others away and says so",
+          "[unit]") {
   const TempFolder folder;
   for (const uint32_t step : {1u, 2u, 3u, 10u}) Write(folder.path(), step);
   CHECK(Scan(folder.path()).newest->outer_step == 10);
@@ -197,11 +205,13 @@ TEST_CASE("checkpoint: a scan takes the newest whole one, moves others away and 
   CHECK(scan.temporary_files_removed == 1);
   REQUIRE(scan.corrupt.size() == 2);
   CHECK(scan.corrupt[0].path == folder.path() / "corrupt/00000010.ckpt");
-  CHECK(scan.corrupt[0].reason.find("00000010.ckpt is not a whole checkpoint: it does not end with MNTRCKP1") !=
+  CHECK(scan.corrupt[0].reason.find(
+            "00000010.ckpt is not a whole checkpoint: it does not end with MNTRCKP1") !=
         std::string::npos);
   CHECK(scan.corrupt[1].path == folder.path() / "corrupt/00000003.ckpt");
   CHECK(scan.corrupt[1].reason.find("its SHA-256 differs") != std::string::npos);
-  CHECK(Contents(folder.path() / "corrupt/00000010.ckpt").size() == 1000);  // Kept for those who want to look.
+  CHECK(Contents(folder.path() / "corrupt/00000010.ckpt").size() ==
+        1000);  // Kept for those who want to look.
   CHECK(Contents(folder.path() / "notes.txt") == "mine");
   CHECK(*ListCheckpoints(folder.path()) == std::vector<uint32_t>{1, 2});
 
@@ -228,7 +238,8 @@ TEST_CASE("checkpoint: a scan passes by what belongs to something else", "[unit]
   REQUIRE(scan.corrupt.size() == 3);
   CHECK(scan.corrupt[0].reason.find("it is of outer step 4") != std::string::npos);
   CHECK(scan.corrupt[1].reason.find("its spec has hash def, not abc") != std::string::npos);
-  CHECK(scan.corrupt[2].reason.find("it belongs to experiment another, not " + std::string(kUid)) != std::string::npos);
+  CHECK(scan.corrupt[2].reason.find("it belongs to experiment another, not " + std::string(kUid)) !=
+        std::string::npos);
 }
 
 TEST_CASE("checkpoint: a scan of an older step, of an empty folder and of none", "[unit]") {

@@ -1,17 +1,17 @@
-#include "tests/torch_testing.h"
+#include <filesystem>
 
 #include "common/file.h"
 #include "common/spec.h"
 #include "meta_learner/experiment_runner.h"
-
-#include <filesystem>
+#include "tests/torch_testing.h"
 
 using namespace mentor;
 
 namespace {
 
 std::string Text(const std::string& name) {
-  const auto text = ReadFile(std::filesystem::path(MENTOR_SPEC_DIR) / (name + ".txtpb"), kSpecBytesMax);
+  const auto text =
+      ReadFile(std::filesystem::path(MENTOR_SPEC_DIR) / (name + ".txtpb"), kSpecBytesMax);
   REQUIRE(text.ok());
   return *text;
 }
@@ -37,14 +37,17 @@ TEST_CASE("committed specs: registered parts accept every one of them", "[unit]"
   CHECK(count >= 7);
 }
 
-TEST_CASE("committed specs: those that claim to differ in a few settings differ in these alone", "[unit]") {
-  const std::vector<std::string> to_reward = {"signal.role=REWARD", "signal.initial_std=0.2", "rule.entropy_coef=0.003"};
+TEST_CASE("committed specs: those that claim to differ in a few settings differ in these alone",
+          "[unit]") {
+  const std::vector<std::string> to_reward = {"signal.role=REWARD", "signal.initial_std=0.2",
+                                              "rule.entropy_coef=0.003"};
   CHECK(SpecHash(Load("point_reach", to_reward)) == SpecHash(Load("point_reach_reward")));
   CHECK(SpecHash(Load("ml1_advantage", to_reward)) == SpecHash(Load("ml1_reward")));
-  CHECK(SpecHash(Load("ml1_reward", {"rule.learning_rate=3e-4"})) == SpecHash(Load("ml1_door_close")));
-  CHECK(SpecHash(Load("ml1_door_close",
-                      {"rule.outer_updates=10", "evaluation.lifetimes_per_goal=1", "evaluation.goals=30",
-                       "evaluation.train_goals=false", "evaluation.best_weights=false"})) ==
+  CHECK(SpecHash(Load("ml1_reward", {"rule.learning_rate=3e-4"})) ==
+        SpecHash(Load("ml1_door_close")));
+  CHECK(SpecHash(Load("ml1_door_close", {"rule.outer_updates=10", "evaluation.lifetimes_per_goal=1",
+                                         "evaluation.goals=30", "evaluation.train_goals=false",
+                                         "evaluation.best_weights=false"})) ==
         SpecHash(Load("quickstart")));
 }
 

@@ -1,12 +1,4 @@
-#include "tests/testing.h"
-
-#include "common/file.h"
-#include "common/spec.h"
-#include "common/status.h"
-#include "common/uuid.h"
-#include "meta_learner/sqlite.h"
 #include "meta_learner/store.h"
-#include "tests/temp_folder.h"
 
 #include <algorithm>
 #include <atomic>
@@ -16,6 +8,14 @@
 #include <thread>
 
 #include <sys/stat.h>
+
+#include "common/file.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "common/uuid.h"
+#include "meta_learner/sqlite.h"
+#include "tests/temp_folder.h"
+#include "tests/testing.h"
 
 using namespace mentor;
 using namespace mentor::meta_learner;
@@ -32,7 +32,8 @@ std::unique_ptr<ExperimentStore> Open(const std::filesystem::path& folder) {
 }
 
 NewExperiment Small(const std::string& id = "") {
-  return {.spec = *LoadSpec("benchmark { name: 'point_reach' } rule { outer_updates: 5 }"), .id = id};
+  return {.spec = *LoadSpec("benchmark { name: 'point_reach' } rule { outer_updates: 5 }"),
+          .id = id};
 }
 
 v1::Experiment Create(ExperimentStore* store, const std::string& id) {
@@ -44,7 +45,9 @@ v1::Experiment Create(ExperimentStore* store, const std::string& id) {
 
 // Leads an experiment from QUEUED to a state.
 void Lead(ExperimentStore* store, const std::string& name, State to) {
-  const auto step = [&](State from, State next) { REQUIRE(store->Transition(name, {from}, next).ok()); };
+  const auto step = [&](State from, State next) {
+    REQUIRE(store->Transition(name, {from}, next).ok());
+  };
   switch (to) {
     case S::STATE_QUEUED:
       return;
@@ -63,8 +66,9 @@ void Lead(ExperimentStore* store, const std::string& name, State to) {
   }
 }
 
-const std::vector<State> kStates = {S::STATE_QUEUED,    S::STATE_RUNNING,   S::STATE_PAUSED, S::STATE_CANCELLING,
-                                    S::STATE_CANCELLED, S::STATE_SUCCEEDED, S::STATE_FAILED};
+const std::vector<State> kStates = {S::STATE_QUEUED,     S::STATE_RUNNING,   S::STATE_PAUSED,
+                                    S::STATE_CANCELLING, S::STATE_CANCELLED, S::STATE_SUCCEEDED,
+                                    S::STATE_FAILED};
 
 }  // namespace
 
@@ -76,7 +80,8 @@ TEST_CASE("store: a new folder gets the documented layout", "[unit]") {
   REQUIRE(stat(state.c_str(), &info) == 0);
   CHECK((info.st_mode & 0777) == 0700);
   CHECK(*ReadFile(state / "FORMAT", 100) == "mentor-state 1\n");
-  for (const char* name : {"LOCK", "mentor.db", "experiments"}) CHECK(std::filesystem::exists(state / name));
+  for (const char* name : {"LOCK", "mentor.db", "experiments"})
+    CHECK(std::filesystem::exists(state / name));
 
   const v1::Experiment experiment = Create(store.get(), "one");
   REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
@@ -92,7 +97,8 @@ TEST_CASE("store: a new folder gets the documented layout", "[unit]") {
   CHECK(SpecHash(*submitted) == SpecHash(*merged));
 }
 
-TEST_CASE("store: a created experiment has every field, and is still there after opening again", "[unit]") {
+TEST_CASE("store: a created experiment has every field, and is still there after opening again",
+          "[unit]") {
   const TempFolder folder;
   auto store = Open(folder.path());
   const v1::Experiment made = Create(store.get(), "one");
@@ -133,7 +139,8 @@ TEST_CASE("store: a repeated request gets its first answer, also after opening a
   request.request_hash = "h1";
   const v1::Experiment first = *store->Create(request);
   REQUIRE(store->Transition(first.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
-  CHECK(store->Create(request)->SerializeAsString() == first.SerializeAsString());  // Although it has changed.
+  CHECK(store->Create(request)->SerializeAsString() ==
+        first.SerializeAsString());  // Although it has changed.
   store.reset();
   store = Open(folder.path());
   CHECK(store->Create(request)->SerializeAsString() == first.SerializeAsString());
@@ -152,7 +159,8 @@ TEST_CASE("store: unknown names", "[unit]") {
     const auto missing = store->Get(name);
     CHECK(missing.status().code() == absl::StatusCode::kNotFound);
     CHECK(ReasonOf(missing.status()) == "NOT_FOUND");
-    CHECK(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).status().code() == absl::StatusCode::kNotFound);
+    CHECK(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).status().code() ==
+          absl::StatusCode::kNotFound);
   }
   CHECK(store->RecordOuterStep("none", {}).code() == absl::StatusCode::kNotFound);
 }
@@ -174,8 +182,8 @@ TEST_CASE("store: pages hold each experiment once, by name", "[unit]") {
     if (++pages == 1) Create(store.get(), "aa");
   } while (!token.empty());
   CHECK(pages == 3);
-  CHECK(names == std::vector<std::string>{"experiments/a", "experiments/b", "experiments/c", "experiments/d",
-                                          "experiments/e"});
+  CHECK(names == std::vector<std::string>{"experiments/a", "experiments/b", "experiments/c",
+                                          "experiments/d", "experiments/e"});
   CHECK(store->List(6, "")->next_page_token.empty());
   CHECK(store->List(-1, "").status().code() == absl::StatusCode::kInvalidArgument);
   for (const std::string& bad : std::vector<std::string>{"x", "!!", "YQ", std::string(5000, 'a')}) {
@@ -252,8 +260,9 @@ TEST_CASE("store: the queue is in order of creation", "[unit]") {
   CHECK((*queued)[1].name() == "experiments/b");
   CHECK(store->InStates({S::STATE_QUEUED, S::STATE_RUNNING})->size() == 3);
   CHECK(store->InStates({})->empty());
-  CHECK(*store->CountByState() ==
-        std::map<State, int64_t>{{S::STATE_QUEUED, 2}, {S::STATE_RUNNING, 1}, {S::STATE_CANCELLED, 1}});
+  CHECK(*store->CountByState() == std::map<State, int64_t>{{S::STATE_QUEUED, 2},
+                                                           {S::STATE_RUNNING, 1},
+                                                           {S::STATE_CANCELLED, 1}});
 }
 
 TEST_CASE("store: an outer step leaves points, checkpoint and progress together", "[unit]") {
@@ -261,10 +270,12 @@ TEST_CASE("store: an outer step leaves points, checkpoint and progress together"
   auto store = Open(folder.path());
   const v1::Experiment experiment = Create(store.get(), "one");
   const std::string uid = experiment.uid();
-  OuterStep step{.step = 1, .results = {{"seg2", 0.25}, {"odd", std::nan("")}}, .timings = {{"wall", 1.5}}};
+  OuterStep step{
+      .step = 1, .results = {{"seg2", 0.25}, {"odd", std::nan("")}}, .timings = {{"wall", 1.5}}};
   CHECK(ReasonOf(store->RecordOuterStep(uid, step)) == "ILLEGAL_TRANSITION");  // Still QUEUED.
   REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  step.checkpoint = CheckpointInfo{.path = "", .outer_step = 1, .size_bytes = 10, .sha256 = "s", .state_hash = "h"};
+  step.checkpoint = CheckpointInfo{
+      .path = "", .outer_step = 1, .size_bytes = 10, .sha256 = "s", .state_hash = "h"};
   step.progress.set_outer_updates(1);
   REQUIRE(store->RecordOuterStep(uid, step).ok());
   step.step = 2;
@@ -299,9 +310,10 @@ TEST_CASE("store: a replay with other results is counted, other timings are not"
   const auto store = Open(folder.path());
   const v1::Experiment experiment = Create(store.get(), "one");
   REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  OuterStep step{.step = 1,
-                 .results = {{"a", 0.1}, {"b", std::nan("")}, {"c", std::numeric_limits<double>::infinity()}},
-                 .timings = {{"wall", 1}}};
+  OuterStep step{
+      .step = 1,
+      .results = {{"a", 0.1}, {"b", std::nan("")}, {"c", std::numeric_limits<double>::infinity()}},
+      .timings = {{"wall", 1}}};
   REQUIRE(store->RecordOuterStep(experiment.uid(), step).ok());
   step.timings["wall"] = 2;
   step.results["new"] = 7;
@@ -320,7 +332,8 @@ TEST_CASE("store: the index of checkpoints follows the folder", "[unit]") {
   const auto store = Open(folder.path());
   const v1::Experiment experiment = Create(store.get(), "one");
   const auto info = [](uint32_t step) {
-    return CheckpointInfo{.path = "", .outer_step = step, .size_bytes = 1, .sha256 = "s", .state_hash = "h"};
+    return CheckpointInfo{
+        .path = "", .outer_step = step, .size_bytes = 1, .sha256 = "s", .state_hash = "h"};
   };
   const auto steps = [&] {
     std::vector<uint32_t> found;
@@ -328,15 +341,18 @@ TEST_CASE("store: the index of checkpoints follows the folder", "[unit]") {
     for (const CheckpointInfo& row : *rows) found.push_back(row.outer_step);
     return found;
   };
-  REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {1, 2, 3}, {info(1), info(2), info(3)}).ok());
+  REQUIRE(
+      store->ReconcileCheckpoints(experiment.uid(), {1, 2, 3}, {info(1), info(2), info(3)}).ok());
   CHECK(steps() == std::vector<uint32_t>{1, 2, 3});
-  REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {2, 3, 4}, {info(4)}).ok());  // 1 is gone, 4 had no row.
+  REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {2, 3, 4}, {info(4)})
+              .ok());  // 1 is gone, 4 had no row.
   CHECK(steps() == std::vector<uint32_t>{2, 3, 4});
   REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {}, {}).ok());
   CHECK(steps().empty());
 }
 
-TEST_CASE("store: progress is seen at once, kept by the next durable change, and gone in the end", "[unit]") {
+TEST_CASE("store: progress is seen at once, kept by the next durable change, and gone in the end",
+          "[unit]") {
   const TempFolder folder;
   auto store = Open(folder.path());
   const std::string name = Create(store.get(), "one").name();
@@ -354,7 +370,8 @@ TEST_CASE("store: progress is seen at once, kept by the next durable change, and
   store.reset();
   store = Open(folder.path());
   CHECK(store->Get(name)->progress().env_steps() == 77);
-  CHECK(store->SetProgress("experiments/none", "x", progress).code() == absl::StatusCode::kNotFound);
+  CHECK(store->SetProgress("experiments/none", "x", progress).code() ==
+        absl::StatusCode::kNotFound);
 }
 
 TEST_CASE("store: subscribers hear of each change and may read, until they are gone", "[unit]") {
@@ -368,7 +385,8 @@ TEST_CASE("store: subscribers hear of each change and may read, until they are g
   REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   REQUIRE(store->SetProgress(experiment.name(), "x", {}).ok());
   REQUIRE(store->RecordOuterStep(experiment.uid(), {.step = 1}).ok());
-  CHECK_FALSE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());  // No change.
+  CHECK_FALSE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING)
+                  .ok());  // No change.
   CHECK(heard == std::vector<std::string>{"experiments/one QUEUED", "experiments/one RUNNING",
                                           "experiments/one RUNNING", "experiments/one RUNNING"});
   subscription.reset();
@@ -416,7 +434,8 @@ TEST_CASE("store: a folder has one owner", "[unit]") {
   const auto second = OpenStore(folder.path(), &error);
   CHECK(error == OpenError::kInUse);
   CHECK(second.status().code() == absl::StatusCode::kFailedPrecondition);
-  CHECK(std::string(second.status().message()).find("is in use by a meta-learner (process ") != std::string::npos);
+  CHECK(std::string(second.status().message()).find("is in use by a meta-learner (process ") !=
+        std::string::npos);
   store.reset();
   CHECK(OpenStore(folder.path(), &error).ok());
   CHECK(error == OpenError::kNone);
@@ -428,23 +447,23 @@ TEST_CASE("store: folders of a newer program or of something else are left alone
   const auto state = folder.path() / "state";
   Open(state).reset();
   std::ofstream(state / "FORMAT") << "mentor-state 2\n";
-  CHECK(std::string(OpenStore(state, &error).status().message()).find("is of version 'mentor-state 2'") !=
-        std::string::npos);
+  CHECK(std::string(OpenStore(state, &error).status().message())
+            .find("is of version 'mentor-state 2'") != std::string::npos);
   CHECK(error == OpenError::kTooNew);
   std::ofstream(state / "FORMAT") << "mentor-state 1\n";
   {
     auto database = sqlite::Database::Open(state / "mentor.db", false);
     REQUIRE((*database)->Execute("PRAGMA user_version=99").ok());
   }
-  CHECK(std::string(OpenStore(state, &error).status().message()).find("mentor.db is of version 99, this program knows 1") !=
-        std::string::npos);
+  CHECK(std::string(OpenStore(state, &error).status().message())
+            .find("mentor.db is of version 99, this program knows 1") != std::string::npos);
   CHECK(error == OpenError::kTooNew);
 
   const auto other = folder.path() / "other";
   REQUIRE(MakeFolders(other).ok());
   std::ofstream(other / "thesis.tex") << "precious";
-  CHECK(std::string(OpenStore(other, &error).status().message()).find("is not empty (it has thesis.tex)") !=
-        std::string::npos);
+  CHECK(std::string(OpenStore(other, &error).status().message())
+            .find("is not empty (it has thesis.tex)") != std::string::npos);
   CHECK(error == OpenError::kOther);
 
   const auto file = folder.path() / "file";
@@ -459,5 +478,6 @@ TEST_CASE("store: a file that is no database says so", "[unit]") {
   std::ofstream(folder.path() / "mentor.db", std::ios::trunc) << std::string(10000, 'x');
   const auto store = OpenStore(folder.path());
   CHECK(store.status().code() == absl::StatusCode::kDataLoss);
-  CHECK(std::string(store.status().message()).find("restore the state folder from a backup") != std::string::npos);
+  CHECK(std::string(store.status().message()).find("restore the state folder from a backup") !=
+        std::string::npos);
 }

@@ -1,6 +1,6 @@
-#include "tests/torch_testing.h"
-
 #include "meta_learner/tensor_sections.h"
+
+#include "tests/torch_testing.h"
 
 using namespace mentor::meta_learner;
 
@@ -8,7 +8,8 @@ namespace {
 
 bool SameBits(const torch::Tensor& a, const torch::Tensor& b) {
   return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() &&
-         (a.numel() == 0 || std::memcmp(a.contiguous().data_ptr(), b.contiguous().data_ptr(), a.nbytes()) == 0);
+         (a.numel() == 0 ||
+          std::memcmp(a.contiguous().data_ptr(), b.contiguous().data_ptr(), a.nbytes()) == 0);
 }
 
 }  // namespace
@@ -38,7 +39,8 @@ TEST_CASE("tensor sections: every type and shape comes back bit for bit", "[unit
 TEST_CASE("tensor sections: bytes that are no tensor are refused", "[unit]") {
   const std::string good = EncodeTensor(torch::ones({2, 3}, torch::kFloat32));
   REQUIRE(DecodeTensor(good).ok());
-  for (size_t length = 0; length < good.size(); ++length) CHECK_FALSE(DecodeTensor(good.substr(0, length)).ok());
+  for (size_t length = 0; length < good.size(); ++length)
+    CHECK_FALSE(DecodeTensor(good.substr(0, length)).ok());
   CHECK_FALSE(DecodeTensor(good + "x").ok());
   const auto with_axis = [&](int axis, int64_t size) {
     std::string bytes = good;
