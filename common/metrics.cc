@@ -1,7 +1,8 @@
 #include "common/metrics.h"
 
-#include <chrono>
+#include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -39,7 +40,7 @@ class ProcessCollector : public prometheus::Collectable {
   std::vector<MetricFamily> Collect() const override {
     std::vector<MetricFamily> families;
     const double page = static_cast<double>(sysconf(_SC_PAGESIZE)), ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
-    // Fields after the command's closing parenthesis: 1 state, 12 utime, 13 stime, 20 starttime, 21 vsize, 22 rss.
+    // Fields after the command's closing parenthesis: 1 state, 20 starttime, 21 vsize, 22 rss.
     std::ifstream stat_file("/proc/self/stat");
     std::stringstream stat_text;
     stat_text << stat_file.rdbuf();
@@ -49,8 +50,6 @@ class ProcessCollector : public prometheus::Collectable {
     for (std::string word; fields >> word;) field.push_back(word);
     if (field.size() > 22) {
       const auto number = [&](int i) { return std::strtod(field[i].c_str(), nullptr); };
-      families.push_back(One("process_cpu_seconds_total", "User and system CPU time.", MetricType::Counter,
-                             (number(12) + number(13)) / ticks));
       families.push_back(One("process_start_time_seconds", "Start, in seconds since the epoch.", MetricType::Gauge,
                              BootTime() + number(20) / ticks));
       families.push_back(
@@ -58,6 +57,10 @@ class ProcessCollector : public prometheus::Collectable {
       families.push_back(
           One("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge, number(22) * page));
     }
+    timespec cpu{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    families.push_back(One("process_cpu_seconds_total", "User and system CPU time.", MetricType::Counter,
+                           static_cast<double>(cpu.tv_sec) + 1e-9 * static_cast<double>(cpu.tv_nsec)));
     std::error_code error;
     double open_fds = 0;
     for (std::filesystem::directory_iterator entry("/proc/self/fd", error), end; !error && entry != end; entry.increment(error)) {

@@ -413,6 +413,7 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
     std::lock_guard lock(mutex_);
     outcome = dispatcher_.Accept(session->id, std::move(result));
     if (outcome == UnitDispatcher::Outcome::kUsed) {
+      instruments_->results.at("used")->Increment();  // Before the caller of RunUnits goes on.
       steps_done_[key.shard] += unit->steps();
       if (steps_done_.size() > kShardsRemembered) steps_done_.erase(steps_done_.begin());
       instruments_->turnaround->Observe(std::chrono::duration<double>(dispatcher_.last_turnaround()).count());
@@ -421,7 +422,6 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
   }
   switch (outcome) {
     case UnitDispatcher::Outcome::kUsed:
-      instruments_->results.at("used")->Increment();
       break;
     case UnitDispatcher::Outcome::kDivergent:
       instruments_->divergence->Increment();

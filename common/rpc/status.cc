@@ -1,6 +1,8 @@
 #include "common/rpc/status.h"
 
+#include <map>
 #include <string>
+#include <utility>
 
 #include <absl/strings/cord.h>
 
@@ -23,12 +25,18 @@ grpc::Status ToGrpc(const absl::Status& status) {
   google::rpc::Status details;
   details.set_code(static_cast<int>(code));
   details.set_message(message.substr(0, 512));
+  // Payloads come in any order; the reason is short and goes first, so that it is never the one without room.
+  std::map<std::pair<bool, std::string>, std::string> payloads;
   status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
-    google::protobuf::Any any;
-    any.set_type_url(std::string(url));
-    any.set_value(std::string(payload));
-    if (details.ByteSizeLong() + any.ByteSizeLong() + 8 <= kDetailsBytesMax) *details.add_details() = std::move(any);
+    const std::string name(url);
+    payloads[{!name.ends_with("google.rpc.ErrorInfo"), name}] = std::string(payload);
   });
+  for (auto& [key, payload] : payloads) {
+    google::protobuf::Any any;
+    any.set_type_url(key.second);
+    any.set_value(std::move(payload));
+    if (details.ByteSizeLong() + any.ByteSizeLong() + 8 <= kDetailsBytesMax) *details.add_details() = std::move(any);
+  }
   return grpc::Status(code, message, details.details_size() > 0 ? details.SerializeAsString() : "");
 }
 

@@ -1,0 +1,68 @@
+#include "common/log.h"
+
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+#include "common/status.h"
+#include "tests/testing.h"
+
+namespace mentor::log {
+namespace {
+
+nlohmann::json Json(std::string_view message, std::initializer_list<Field> fields) {
+  return nlohmann::json::parse(
+      FormatLine(Format::kJson, "2026-01-02T03:04:05.000006Z", Severity::kWarning, "actor", "/a/b/c.cc", 7, message, fields));
+}
+
+TEST_CASE("log: a line is one JSON object, whatever is in it", "[unit]") {
+  std::string every;
+  for (int i = 0; i < 256; ++i) every += static_cast<char>(i);
+  const auto line = Json("a \"quoted\"\nmessage", {{"text", every},
+                                                   {"count", 7},
+                                                   {"big", std::numeric_limits<uint64_t>::max()},
+                                                   {"rate", 0.25},
+                                                   {"nan", std::numeric_limits<double>::quiet_NaN()},
+                                                   {"on", true},
+                                                   {"why", absl::NotFoundError("gone")}});
+  CHECK(line["ts"] == "2026-01-02T03:04:05.000006Z");
+  CHECK(line["severity"] == "warning");
+  CHECK(line["msg"] == "a \"quoted\"\nmessage");
+  CHECK(line["logger"] == "actor");
+  CHECK(line["file"] == "c.cc:7");
+  CHECK(line["count"] == 7);
+  CHECK(line["big"] == std::numeric_limits<uint64_t>::max());
+  CHECK(line["rate"] == 0.25);
+  CHECK(line["nan"] == "nan");
+  CHECK(line["on"] == true);
+  CHECK(line["why"] == "NOT_FOUND: gone");
+  CHECK(FormatLine(Format::kJson, "", Severity::kInfo, "", "c.cc", 1, every, {}).find('\n') == std::string::npos);
+}
+
+TEST_CASE("log: an error shows its reason, not its payload", "[unit]") {
+  const auto line = Json("x", {{"why", MakeError(absl::StatusCode::kUnavailable, Reason::kPeerSilent, "silent")}});
+  CHECK(line["why"] == "UNAVAILABLE: silent [PEER_SILENT]");
+}
+
+TEST_CASE("log: text for people", "[unit]") {
+  CHECK(FormatLine(Format::kText, "T", Severity::kInfo, "actor", "c.cc", 1, "hello", {{"n", 1}, {"s", "two words"}}) ==
+        "T info    hello n=1 s=\"two words\"");
+}
+
+TEST_CASE("log: a limited place logs once a period", "[unit]") {
+  const auto before = Counts();
+  for (int i = 0; i < 1000; ++i) MENTOR_LOG_EVERY(std::chrono::hours(1), kInfo, "a test of the rate limit");
+  CHECK(Counts()[1] == before[1] + 1);
+  for (int i = 0; i < 3; ++i) MENTOR_LOG_EVERY(std::chrono::hours(0), kInfo, "a test without a limit");
+  CHECK(Counts()[1] == before[1] + 4);
+}
+
+TEST_CASE("log: formats by name", "[unit]") {
+  Format format = Format::kJson;
+  CHECK(ParseFormat("text", &format).ok());
+  CHECK(format == Format::kText);
+  CHECK(ParseFormat("xml", &format).message() == "log format 'xml': expected json or text");
+}
+
+}  // namespace
+}  // namespace mentor::log
