@@ -1,0 +1,100 @@
+"""Bad input through the real binaries: a clear error that names the field and the remedy, and nothing is lost."""
+
+import os
+import pathlib
+import subprocess
+import unittest
+
+from harness import SPECS, ClusterTest
+
+SMOKE = SPECS / "smoke.txtpb"
+
+
+class BadInputTest(ClusterTest):
+    def refused(self, *arguments, spec=SMOKE):
+        """Output of a run that is refused before anything is written."""
+        run = self.folder / "run"
+        output = self.run_to_end("mentor", "run", spec, "--out", run, *arguments, code=2)
+        self.assertFalse(run.exists(), "a refused spec must leave nothing behind")
+        return output
+
+    def test_every_violation_at_once(self):
+        output = self.refused("--set", "agent.clip=-1", "--set", "agent.gamma=2", "--set", "lifetime.iterations=0")
+        for field, value in (("agent.clip", "-1"), ("agent.gamma", "2"), ("lifetime.iterations", "0")):
+            self.assertRegex(output, rf"{field}.*{value}")
+
+    def test_malformed_spec_names_line_and_column(self):
+        spec = self.folder / "bad.txtpb"
+        spec.write_text('benchmark { name: "point_reach" }\nagent { gama: 0.9 }\n')
+        output = self.refused(spec=spec)
+        self.assertRegex(output, r"2")
+        self.assertIn("gama", output)
+
+    def test_unknown_names_list_the_known_ones(self):
+        output = self.refused("--set", "benchmark.name=nowhere")
+        self.assertIn("nowhere", output)
+        self.assertIn("point_reach", output)
+        output = self.refused("--set", "rule.name=magic")
+        self.assertIn("black_box", output)
+        output = self.refused("--set", "signal.name=magic")
+        self.assertIn("lstm", output)
+        output = self.refused("--set", "rule.learning_speed=1")
+        self.assertIn("learning_rate", output)
+
+    def test_a_run_folder_of_another_spec_is_left_alone(self):
+        run = self.folder / "run"
+        self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet")
+        before = self.hash(run)
+        output = self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "seed=2", code=1)
+        self.assertIn("--out", output)
+        self.assertEqual(self.hash(run), before)
+
+    def test_no_run_no_hash(self):
+        output = self.run_to_end("mentor", "hash", self.folder, code=1)
+        self.assertIn("is no run", output)
+
+    def test_control_api_refuses_a_bad_spec_and_an_unknown_name(self):
+        _, address = self.start_meta_learner(self.folder / "state")
+        spec = self.folder / "bad.txtpb"
+        spec.write_text('benchmark { name: "nowhere" } agent { clip: -1 }')
+        output = self.mentorctl(address, "create", "-f", spec, "--id", "bad", code=2)
+        self.assertIn("agent.clip", output)
+        self.mentorctl(address, "get", "bad", code=3)
+
+    def test_second_process_on_one_state_folder(self):
+        state = self.folder / "state"
+        self.start_meta_learner(state)
+        output = self.run_to_end("mentor-meta-learner", "--state", state, "--listen", "127.0.0.1:0", code=4)
+        self.assertIn("in use", output)
+
+    def test_address_beyond_loopback_without_tls(self):
+        output = self.run_to_end("mentor-meta-learner", "--state", self.folder / "state", "--listen", "0.0.0.0:0", code=2)
+        self.assertIn("TLS", output)
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounting a small file system needs root")
+    def test_full_disk_while_a_checkpoint_is_written(self):
+        mount = self.folder / "small"
+        mount.mkdir()
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], capture_output=True, text=True)
+        if made.returncode != 0:
+            self.skipTest("cannot mount a tmpfs: " + made.stderr)
+        self.addCleanup(subprocess.run, ["umount", "-l", mount], check=False)
+        filler = mount / "filler"
+        run = mount / "run"
+        process = self.start("mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "rule.outer_updates=12")
+        self.wait_for_checkpoints(run, 2)
+        free = os.statvfs(mount).f_bavail * os.statvfs(mount).f_frsize
+        filler.write_bytes(b"x" * max(0, free - 4096))
+        process.wait_for(r"no room for a checkpoint|No space left", 120)
+        whole = self.checkpoints(run)
+        self.assertGreaterEqual(len(whole), 2)
+        filler.unlink()
+        self.assertEqual(process.wait(), 0, process.output())
+        # The same bits as a run that never met a full disk.
+        other = self.folder / "other"
+        self.run_to_end("mentor", "run", SMOKE, "--out", other, "--quiet", "--set", "rule.outer_updates=12")
+        self.assertEqual(self.hash(run), self.hash(other))
+
+
+if __name__ == "__main__":
+    unittest.main()

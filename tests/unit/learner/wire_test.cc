@@ -1,0 +1,169 @@
+// Tensors, segments and units between the processes: sizes and numbers are checked on arrival, and cutting an iteration into
+// units never changes it.
+#include "tests/torch_testing.h"
+
+#include <cmath>
+#include <limits>
+
+#include "learner/segment_proto.h"
+#include "learner/tensor_proto.h"
+#include "learner/unit_plan.h"
+
+namespace mentor::learner {
+namespace {
+
+v1::Shard MakeShard(uint32_t steps, uint32_t episode_steps, bool independent) {
+  v1::Shard shard;
+  shard.set_shard_id(7);
+  shard.mutable_spec()->mutable_lifetime()->set_iterations(3);
+  shard.mutable_spec()->mutable_lifetime()->set_steps_per_iteration(steps);
+  shard.mutable_spec()->mutable_agent()->set_hidden_units(2);
+  shard.mutable_shape()->set_observation_size(2);
+  shard.mutable_shape()->set_action_size(1);
+  shard.mutable_shape()->set_episode_steps(episode_steps);
+  shard.mutable_shape()->set_independent_episodes(independent);
+  shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
+  for (uint32_t number : {5u, 9u}) shard.add_lifetimes()->set_number(number);
+  return shard;
+}
+
+constexpr int64_t kPolicySize = 2 * 2 + 2 + 2 * 2 + 2 + 1 * 2 + 1 + 1;
+
+// A result whose observations count the lifetime's steps and whose episodes have M steps.
+v1::Result ResultOf(const v1::Unit& unit, uint32_t episode_steps, uint32_t into_episode) {
+  v1::Result result;
+  *result.mutable_id() = unit.id();
+  const int64_t n = unit.steps();
+  torch::Tensor observations = torch::zeros({n, 2}), dones = torch::zeros({n}, torch::kUInt8), successes = torch::zeros({n}, torch::kUInt8);
+  for (int64_t t = 0; t < n; ++t) {
+    observations[t][0] = static_cast<double>(unit.first_step() + t);
+    observations[t][1] = static_cast<double>(unit.random().lifetime());
+    dones[t] = static_cast<int64_t>((into_episode + t + 1) % episode_steps == 0);
+    successes[t] = static_cast<int64_t>((into_episode + t) % episode_steps == 1);
+  }
+  v1::Trajectory& trajectory = *result.mutable_trajectory();
+  *trajectory.mutable_observations() = ToProto(observations);
+  *trajectory.mutable_actions() = ToProto(torch::zeros({n, 1}));
+  *trajectory.mutable_log_probs() = ToProto(torch::zeros({n}));
+  *trajectory.mutable_rewards() = ToProto(torch::ones({n}, torch::kFloat64));
+  *trajectory.mutable_successes() = ToProto(successes);
+  *trajectory.mutable_dones() = ToProto(dones);
+  *trajectory.mutable_next_observation() = ToProto(torch::zeros({2}));
+  if (unit.return_state()) result.set_final_state("state");
+  return result;
+}
+
+TEST_CASE("wire: a tensor comes back with its bits", "[unit]") {
+  const torch::Tensor sent = torch::arange(6, torch::kFloat32).reshape({2, 3}).div(7);
+  const auto got = FromProto(ToProto(sent.t()), "x", torch::kFloat32, {3, -1});
+  REQUIRE(got.ok());
+  CHECK(torch::equal(*got, sent.t()));
+}
+
+TEST_CASE("wire: a tensor that lies about its size is refused before anything is allocated", "[unit]") {
+  v1::Tensor tensor = ToProto(torch::zeros({2, 3}));
+  tensor.set_shape(0, int64_t{1} << 60);
+  CHECK(FromProto(tensor, "x").status().code() == absl::StatusCode::kInvalidArgument);
+  tensor.set_shape(0, -2);
+  CHECK_FALSE(FromProto(tensor, "x").ok());
+  tensor.set_shape(0, 3);
+  const auto refused = FromProto(tensor, "weights");
+  CHECK_FALSE(refused.ok());
+  CHECK(refused.status().message().find("weights") != absl::string_view::npos);
+  CHECK(refused.status().message().find("36") != absl::string_view::npos);  // 3 x 3 x 4 bytes needed
+  tensor.set_dtype(static_cast<v1::Tensor::DType>(99));
+  CHECK_FALSE(FromProto(tensor, "x").ok());
+  tensor.clear_shape();
+  for (int i = 0; i < 100; ++i) tensor.add_shape(1);
+  CHECK_FALSE(FromProto(tensor, "x").ok());
+}
+
+TEST_CASE("wire: numbers that are not finite are refused", "[unit]") {
+  torch::Tensor x = torch::zeros({4});
+  x[2] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(FromProto(ToProto(x), "x").ok());
+  CHECK_FALSE(FromProto(ToProto(x), "x", torch::kFloat32, {4}).ok());
+}
+
+TEST_CASE("wire: long independent episodes become units of their own, short ones share", "[unit]") {
+  const torch::Tensor theta = torch::zeros({2, kPolicySize + 3});
+  const auto long_units = PlanUnits(MakeShard(2000, 500, true), 1, 1, theta, kPolicySize, std::vector<EpisodeCursor>(2, {.episode = 4}));
+  REQUIRE(long_units.size() == 8);
+  CHECK(long_units[1].first_step() == 2500);     // Iteration 1 begins at 2000.
+  CHECK(long_units[1].first_episode() == 5);
+  CHECK(long_units[5].random().lifetime() == 9);
+  CHECK(long_units[0].policy().weights().size() == kPolicySize * sizeof(float));
+  const auto short_units = PlanUnits(MakeShard(1000, 10, true), 1, 0, theta, kPolicySize, std::vector<EpisodeCursor>(2));
+  REQUIRE(short_units.size() == 6);
+  CHECK(short_units[1].first_step() == 400);
+  CHECK(short_units[2].steps() == 200);
+  const auto dependent = PlanUnits(MakeShard(2000, 500, false), 1, 0, theta, kPolicySize, std::vector<EpisodeCursor>(2));
+  CHECK(dependent.size() == 2);
+}
+
+TEST_CASE("wire: an episode that crosses the border of two iterations goes on", "[unit]") {
+  // T = 7, M = 4: episodes end after steps 3, 7, 11, 15, 19 of the lifetime.
+  const v1::Shard shard = MakeShard(7, 4, true);
+  const torch::Tensor theta = torch::zeros({2, kPolicySize});
+  std::vector<EpisodeCursor> cursors(2);
+  uint32_t into_episode = 0;
+  for (uint32_t iteration = 0; iteration < 3; ++iteration) {
+    const auto units = PlanUnits(shard, 1, iteration, theta, kPolicySize, cursors);
+    REQUIRE(units.size() == 2);
+    CHECK(units[0].state() == (into_episode == 0 ? "" : "state"));
+    CHECK(units[0].first_episode() == iteration * 7 / 4);
+    std::vector<v1::Result> results;
+    for (const auto& unit : units) results.push_back(ResultOf(unit, 4, into_episode));
+    const auto segment = AssembleSegment(shard, iteration, units, results, &cursors);
+    REQUIRE(segment.ok());
+    for (int64_t t = 0; t < 7; ++t) {
+      const int64_t step = iteration * 7 + t;
+      CHECK(segment->observations[1][t][0].item<float>() == static_cast<float>(step));
+      CHECK(segment->prev_done[0][t].item<float>() == (step > 0 && step % 4 == 0 ? 1.0F : 0.0F));
+      // Success at the second step of each episode: 1 - 0.7 * 1 / 4.
+      CHECK(segment->success_signals[0][t].item<float>() == Approx(step % 4 == 1 ? 0.825 : 0.0));
+    }
+    into_episode = (into_episode + 7) % 4;
+    CHECK(cursors[0].step == into_episode);
+    CHECK(segment->last_done[0].item<float>() == (into_episode == 0 ? 1.0F : 0.0F));
+  }
+}
+
+TEST_CASE("wire: a segment comes back, and one that does not fit its shard names the tensor", "[unit]") {
+  const v1::Shard shard = MakeShard(7, 7, true);
+  std::vector<EpisodeCursor> cursors(2);
+  const auto units = PlanUnits(shard, 1, 0, torch::zeros({2, kPolicySize}), kPolicySize, cursors);
+  std::vector<v1::Result> results;
+  for (const auto& unit : units) results.push_back(ResultOf(unit, 7, 0));
+  const auto segment = AssembleSegment(shard, 0, units, results, &cursors);
+  REQUIRE(segment.ok());
+  v1::Segment proto;
+  AddTensors(*segment, /*outcomes_only=*/false, &proto);
+  const auto got = SegmentFromProto(proto, shard);
+  REQUIRE(got.ok());
+  CHECK(torch::equal(got->observations, segment->observations));
+  CHECK_FALSE(got->signals.defined());
+
+  Sha256 first, second;
+  HashSegment(proto, &first);
+  v1::Segment changed = proto;
+  (*changed.mutable_tensors(0)->mutable_tensor()->mutable_data())[0] ^= 1;
+  HashSegment(changed, &second);
+  CHECK(first.Finish() != second.Finish());
+
+  v1::Segment missing = proto;
+  missing.mutable_tensors()->DeleteSubrange(3, 1);
+  CHECK(SegmentFromProto(missing, shard).status().message().find("shaped_rewards is missing") != absl::string_view::npos);
+  v1::Segment beyond = proto;
+  beyond.set_iteration(3);
+  CHECK_FALSE(SegmentFromProto(beyond, shard).ok());
+  v1::Segment twice = proto;
+  *twice.add_tensors() = proto.tensors(0);
+  CHECK_FALSE(SegmentFromProto(twice, shard).ok());
+  v1::Shard other = shard;
+  other.mutable_shape()->set_observation_size(3);
+  CHECK(SegmentFromProto(proto, other).status().message().find("observations") != absl::string_view::npos);
+}
+
+}  // namespace
+}  // namespace mentor::learner
