@@ -1,7 +1,5 @@
 #include "actor/unit_runner.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -11,30 +9,28 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/cpu_time.h"
 #include "common/result_hash.h"
 #include "common/rng.h"
 
 namespace mentor::actor {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "tensors travel as raw little-endian bytes");
+static_assert(std::endian::native == std::endian::little,
+              "tensors travel as raw little-endian bytes");
 
 constexpr uint32_t kUnitStepsMax = 1'000'000;
-// Simulators kept by one thread. Beyond that all are dropped: a fleet works on few environments at a time.
+// Simulators kept by one thread. Beyond that all are dropped: a fleet works on few environments at
+// a time.
 constexpr size_t kEnvironmentsMax = 64;
 // A result beyond this does not fit into a message (rpc::StreamOptions).
 constexpr uint64_t kResultBytesMax = 60u << 20;
 // The policy's share of time is measured at every sixteenth step.
 constexpr uint32_t kSampleEvery = 16;
 
-double ThreadCpuSeconds() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
 template <typename T>
-void SetTensor(v1::Tensor::DType dtype, std::initializer_list<int64_t> shape, const std::vector<T>& values, v1::Tensor* tensor) {
+void SetTensor(v1::Tensor::DType dtype, std::initializer_list<int64_t> shape,
+               const std::vector<T>& values, v1::Tensor* tensor) {
   tensor->set_dtype(dtype);
   for (int64_t axis : shape) tensor->add_shape(axis);
   tensor->set_data(values.data(), values.size() * sizeof(T));
@@ -42,20 +38,25 @@ void SetTensor(v1::Tensor::DType dtype, std::initializer_list<int64_t> shape, co
 
 absl::Status CheckUnit(const v1::Unit& unit) {
   if (unit.steps() < 1 || unit.steps() > kUnitStepsMax) {
-    return absl::InvalidArgumentError(absl::StrFormat("unit: %d steps; 1 to %d are allowed", unit.steps(), kUnitStepsMax));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("unit: %d steps; 1 to %d are allowed", unit.steps(), kUnitStepsMax));
   }
   if (unit.random().iteration() >= 1U << 20) {
-    return absl::InvalidArgumentError(absl::StrFormat("unit: iteration %d is beyond the counters' 20 bits", unit.random().iteration()));
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "unit: iteration %d is beyond the counters' 20 bits", unit.random().iteration()));
   }
   if (unit.random().phase() >= 16) {
-    return absl::InvalidArgumentError(absl::StrFormat("unit: phase %d is beyond the counters' 4 bits", unit.random().phase()));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("unit: phase %d is beyond the counters' 4 bits", unit.random().phase()));
   }
-  if (unit.first_step() > UINT32_MAX - unit.steps()) return absl::InvalidArgumentError("unit: steps beyond the counters' 32 bits");
+  if (unit.first_step() > UINT32_MAX - unit.steps())
+    return absl::InvalidArgumentError("unit: steps beyond the counters' 32 bits");
   return absl::OkStatus();
 }
 
 bool AllFinite(std::span<const double> values) {
-  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+  return std::all_of(values.begin(), values.end(),
+                     [](double value) { return std::isfinite(value); });
 }
 
 }  // namespace
@@ -78,11 +79,13 @@ v1::Result UnitRunner::Run(const v1::Unit& unit) {
 
 absl::StatusOr<envs::Environment*> UnitRunner::Prepare(const v1::EnvironmentTask& task) {
   std::string key = task.environment();
-  for (const v1::Option& option : task.options()) absl::StrAppend(&key, "\n", option.name(), "=", option.value());
+  for (const v1::Option& option : task.options())
+    absl::StrAppend(&key, "\n", option.name(), "=", option.value());
   auto found = environments_.find(key);
   if (found == environments_.end()) {
     if (environments_.size() >= kEnvironmentsMax) environments_.clear();
-    MENTOR_ASSIGN_OR_RETURN(auto environment, envs::MakeEnvironment(task.environment(), task.options()));
+    MENTOR_ASSIGN_OR_RETURN(auto environment,
+                            envs::MakeEnvironment(task.environment(), task.options()));
     found = environments_.emplace(std::move(key), std::move(environment)).first;
   }
   MENTOR_RETURN_IF_ERROR(found->second->SetTask(task));
@@ -95,25 +98,37 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   MENTOR_RETURN_IF_ERROR(policy_.Load(unit.policy()));
   MENTOR_ASSIGN_OR_RETURN(envs::Environment * environment, Prepare(unit.task()));
   const envs::EnvironmentInfo& info = environment->info();
-  if (policy_.observation_size() != info.observation_size || policy_.action_size() != info.action_size) {
-    return absl::InvalidArgumentError(absl::StrFormat("the policy is for %d observations and %d actions, the environment has %d and %d",
-                                                      policy_.observation_size(), policy_.action_size(), info.observation_size,
-                                                      info.action_size));
+  if (policy_.observation_size() != info.observation_size ||
+      policy_.action_size() != info.action_size) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "the policy is for %d observations and %d actions, the environment has %d and %d",
+        policy_.observation_size(), policy_.action_size(), info.observation_size,
+        info.action_size));
   }
 
-  const uint64_t step_bytes = sizeof(float) * static_cast<uint64_t>(info.observation_size + info.action_size + 1) + sizeof(double) + 2;
+  const uint64_t step_bytes =
+      sizeof(float) * static_cast<uint64_t>(info.observation_size + info.action_size + 1) +
+      sizeof(double) + 2;
   if (unit.steps() * step_bytes > kResultBytesMax) {
-    return absl::InvalidArgumentError(absl::StrFormat("unit: %d steps of %d bytes are more than a result may have (%d bytes); cut it into parts",
-                                                      unit.steps(), step_bytes, kResultBytesMax));
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "unit: %d steps of %d bytes are more than a result may have (%d bytes); cut it into parts",
+        unit.steps(), step_bytes, kResultBytesMax));
   }
 
-  const RandomStream reset{.seed = unit.random().seed(), .purpose = Purpose::kEnvironmentReset,
-                           .phase = static_cast<Phase>(unit.random().phase()), .lifetime = unit.random().lifetime(), .iteration = 0};
-  const RandomStream action_noise{.seed = unit.random().seed(), .purpose = Purpose::kActionNoise,
-                                  .phase = static_cast<Phase>(unit.random().phase()), .lifetime = unit.random().lifetime(),
+  const RandomStream reset{.seed = unit.random().seed(),
+                           .purpose = Purpose::kEnvironmentReset,
+                           .phase = static_cast<Phase>(unit.random().phase()),
+                           .lifetime = unit.random().lifetime(),
+                           .iteration = 0};
+  const RandomStream action_noise{.seed = unit.random().seed(),
+                                  .purpose = Purpose::kActionNoise,
+                                  .phase = static_cast<Phase>(unit.random().phase()),
+                                  .lifetime = unit.random().lifetime(),
                                   .iteration = unit.random().iteration()};
-  const size_t steps = unit.steps(), d = static_cast<size_t>(info.observation_size), a = static_cast<size_t>(info.action_size);
-  std::vector<float> observations(steps * d), actions(steps * a), log_probs(steps), next_observation(d);
+  const size_t steps = unit.steps(), d = static_cast<size_t>(info.observation_size),
+               a = static_cast<size_t>(info.action_size);
+  std::vector<float> observations(steps * d), actions(steps * a), log_probs(steps),
+      next_observation(d);
   std::vector<double> rewards(steps), observation(d), noise(a);
   std::vector<float> clipped(a);
   std::vector<uint8_t> successes(steps), dones(steps);
@@ -129,7 +144,8 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   for (size_t t = 0; t < steps; ++t) {
     const std::span<float> shown(&observations[t * d], d);
     const std::span<float> action(&actions[t * a], a);
-    std::transform(observation.begin(), observation.end(), shown.begin(), [](double x) { return static_cast<float>(x); });
+    std::transform(observation.begin(), observation.end(), shown.begin(),
+                   [](double x) { return static_cast<float>(x); });
     const bool timed = t % kSampleEvery == 0;
     const double before = timed ? ThreadCpuSeconds() : 0;
     if (unit.deterministic()) {
@@ -139,12 +155,17 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
       policy_.Sample(shown, noise, action, &log_probs[t]);
     }
     // The simulator alone sees the clipped action (ppo.md section 3, reading P2).
-    std::transform(action.begin(), action.end(), clipped.begin(), [](float x) { return std::clamp(x, -1.0F, 1.0F); });
-    if (timed) policy_seconds += (ThreadCpuSeconds() - before) * static_cast<double>(std::min<size_t>(kSampleEvery, steps - t));
+    std::transform(action.begin(), action.end(), clipped.begin(),
+                   [](float x) { return std::clamp(x, -1.0F, 1.0F); });
+    if (timed)
+      policy_seconds += (ThreadCpuSeconds() - before) *
+                        static_cast<double>(std::min<size_t>(kSampleEvery, steps - t));
 
-    MENTOR_ASSIGN_OR_RETURN(const envs::StepOutcome outcome, environment->Step(clipped, observation));
+    MENTOR_ASSIGN_OR_RETURN(const envs::StepOutcome outcome,
+                            environment->Step(clipped, observation));
     if (!std::isfinite(outcome.reward) || !AllFinite(observation)) {
-      return absl::InternalError(absl::StrFormat("step %d gave a number that is not finite", unit.first_step() + t));
+      return absl::InternalError(
+          absl::StrFormat("step %d gave a number that is not finite", unit.first_step() + t));
     }
     rewards[t] = outcome.reward;
     successes[t] = outcome.success ? 1 : 0;
@@ -152,17 +173,21 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     dones[t] = done ? 1 : 0;
     if (done) MENTOR_RETURN_IF_ERROR(environment->Reset(reset, ++episode, observation));
   }
-  std::transform(observation.begin(), observation.end(), next_observation.begin(), [](double x) { return static_cast<float>(x); });
+  std::transform(observation.begin(), observation.end(), next_observation.begin(),
+                 [](double x) { return static_cast<float>(x); });
 
   v1::Trajectory& trajectory = *result->mutable_trajectory();
   const int64_t n = static_cast<int64_t>(steps);
-  SetTensor(v1::Tensor::DTYPE_FLOAT32, {n, info.observation_size}, observations, trajectory.mutable_observations());
-  SetTensor(v1::Tensor::DTYPE_FLOAT32, {n, info.action_size}, actions, trajectory.mutable_actions());
+  SetTensor(v1::Tensor::DTYPE_FLOAT32, {n, info.observation_size}, observations,
+            trajectory.mutable_observations());
+  SetTensor(v1::Tensor::DTYPE_FLOAT32, {n, info.action_size}, actions,
+            trajectory.mutable_actions());
   SetTensor(v1::Tensor::DTYPE_FLOAT32, {n}, log_probs, trajectory.mutable_log_probs());
   SetTensor(v1::Tensor::DTYPE_FLOAT64, {n}, rewards, trajectory.mutable_rewards());
   SetTensor(v1::Tensor::DTYPE_UINT8, {n}, successes, trajectory.mutable_successes());
   SetTensor(v1::Tensor::DTYPE_UINT8, {n}, dones, trajectory.mutable_dones());
-  SetTensor(v1::Tensor::DTYPE_FLOAT32, {info.observation_size}, next_observation, trajectory.mutable_next_observation());
+  SetTensor(v1::Tensor::DTYPE_FLOAT32, {info.observation_size}, next_observation,
+            trajectory.mutable_next_observation());
   // After the end of an episode there is nothing to carry: the next one begins with its own reset.
   if (unit.return_state() && !done) *result->mutable_final_state() = environment->SaveState();
   result->set_result_hash(ResultHash(trajectory, result->final_state()));

@@ -1,5 +1,5 @@
-// MENTOR_CHECK: an invariant of our own, always on; a broken one ends the process. Never for data from outside.
-// Also the two usual macros for absl::Status.
+// MENTOR_CHECK: an invariant of our own, always on; a broken one ends the process. Never for data
+// from outside. Also the two usual macros for absl::Status.
 #pragma once
 
 #include <cstdio>
@@ -9,16 +9,16 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-#define MENTOR_CHECK(condition)                                                                  \
-  do {                                                                                           \
-    if (!(condition)) [[unlikely]] {                                                             \
-      std::fprintf(stderr, "%s:%d: broken invariant: %s\n", __FILE__, __LINE__, #condition);     \
-      std::abort();                                                                              \
-    }                                                                                            \
+#define MENTOR_CHECK(condition)                                                              \
+  do {                                                                                       \
+    if (!(condition)) [[unlikely]] {                                                         \
+      std::fprintf(stderr, "%s:%d: broken invariant: %s\n", __FILE__, __LINE__, #condition); \
+      std::abort();                                                                          \
+    }                                                                                        \
   } while (false)
 
-#define MENTOR_RETURN_IF_ERROR(expression)                   \
-  do {                                                       \
+#define MENTOR_RETURN_IF_ERROR(expression)                                                    \
+  do {                                                                                        \
     if (absl::Status mentor_status = (expression); !mentor_status.ok()) return mentor_status; \
   } while (false)
 

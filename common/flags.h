@@ -12,12 +12,20 @@
 namespace mentor {
 
 // Exit codes of the servers.
-enum ExitCode : int { kExitOk = 0, kExitFailed = 1, kExitUsage = 2, kExitInUse = 4, kExitTooNew = 5 };
+enum ExitCode : int {
+  kExitOk = 0,
+  kExitFailed = 1,
+  kExitUsage = 2,
+  kExitInUse = 4,
+  kExitTooNew = 5
+};
 
 inline void AddTlsFlags(CLI::App* app, rpc::TlsFiles* tls) {
   app->add_option("--tls_cert", tls->certificate, "Own certificate (PEM)")->group("TLS");
   app->add_option("--tls_key", tls->key, "Key of the own certificate (PEM)")->group("TLS");
-  app->add_option("--tls_ca", tls->authority, "Authority that the peer's certificate must come from (PEM)")->group("TLS");
+  app->add_option("--tls_ca", tls->authority,
+                  "Authority that the peer's certificate must come from (PEM)")
+      ->group("TLS");
 }
 
 struct CommonFlags {
@@ -26,7 +34,8 @@ struct CommonFlags {
 };
 
 inline void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
-  app->add_option("--metrics", flags->metrics_address, "HOST:PORT of the Prometheus page /metrics; port 0 takes a free one");
+  app->add_option("--metrics", flags->metrics_address,
+                  "HOST:PORT of the Prometheus page /metrics; port 0 takes a free one");
   app->add_option("--log_format", flags->log_format, "Logs on stderr: json or text")
       ->check(CLI::IsMember({"json", "text"}))
       ->capture_default_str();

@@ -1,8 +1,7 @@
 #include "common/protocol.h"
 
-#include <unistd.h>
-
 #include <absl/strings/str_format.h>
+#include <unistd.h>
 
 #include "common/status.h"
 #include "common/uuid.h"
@@ -22,9 +21,11 @@ v1::Hello NewHello() {
 absl::Status CheckProtocolVersion(const v1::Hello& hello) {
   if (hello.protocol_version() == kProtocolVersion) return absl::OkStatus();
   return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kProtocolVersion,
-                   absl::StrFormat("the peer speaks protocol %d (build %s), this process %d (build %s): run the same version "
+                   absl::StrFormat("the peer speaks protocol %d (build %s), this process %d (build "
+                                   "%s): run the same version "
                                    "on both sides",
-                                   hello.protocol_version(), hello.build(), kProtocolVersion, std::string(kBuildVersion)));
+                                   hello.protocol_version(), hello.build(), kProtocolVersion,
+                                   std::string(kBuildVersion)));
 }
 
 }  // namespace mentor

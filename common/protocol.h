@@ -15,7 +15,8 @@ inline constexpr uint32_t kProtocolVersion = 1;
 // Version of the programs.
 inline constexpr std::string_view kBuildVersion = "0.1.0";
 
-// Protocol version, build, a new uid for this process and the host's name; the caller adds the rest.
+// Protocol version, build, a new uid for this process and the host's name; the caller adds the
+// rest.
 v1::Hello NewHello();
 
 // FAILED_PRECONDITION PROTOCOL_VERSION that names both builds.

@@ -1,5 +1,5 @@
-// A catalogue of parts that register themselves before main: environments, benchmarks, signal networks, outer rules.
-// Read-only afterwards, so threads may share.
+// A catalogue of parts that register themselves before main: environments, benchmarks, signal
+// networks, outer rules. Read-only afterwards, so threads may share.
 #pragma once
 
 #include <algorithm>

@@ -51,20 +51,30 @@ struct Learner::Job {
 };
 
 Learner::Learner(Options options, Metrics* metrics)
-    : options_(std::move(options)), pool_(std::make_shared<WorkerPool>(options_.num_threads)),
+    : options_(std::move(options)),
+      pool_(std::make_shared<WorkerPool>(options_.num_threads)),
       shards_(metrics->Counter("mentor_learner_shards_total", "Shards run to their end.")),
-      nonfinite_(metrics->Counter("mentor_learner_nonfinite_updates_total", "Agent updates skipped because a loss was not finite.")),
-      signal_seconds_(metrics->Histogram("mentor_learner_signal_seconds", "CPU time of the signal network, a shard.", UnitBuckets())),
-      update_seconds_(metrics->Histogram("mentor_learner_update_seconds", "CPU time of the PPO updates, a shard.", UnitBuckets())),
-      last_update_(metrics->Gauge("mentor_learner_last_update_timestamp_seconds", "When a shard was last completed.")),
-      learning_seconds_(metrics->Counter("mentor_learner_learning_seconds_total", "Wall time with a shard at work on signals and updates.")),
-      hidden_seconds_(metrics->Counter("mentor_learner_hidden_seconds_total", "Of that, with another shard simulating meanwhile.")) {
+      nonfinite_(metrics->Counter("mentor_learner_nonfinite_updates_total",
+                                  "Agent updates skipped because a loss was not finite.")),
+      signal_seconds_(metrics->Histogram("mentor_learner_signal_seconds",
+                                         "CPU time of the signal network, a shard.",
+                                         UnitBuckets())),
+      update_seconds_(metrics->Histogram("mentor_learner_update_seconds",
+                                         "CPU time of the PPO updates, a shard.", UnitBuckets())),
+      last_update_(metrics->Gauge("mentor_learner_last_update_timestamp_seconds",
+                                  "When a shard was last completed.")),
+      learning_seconds_(metrics->Counter("mentor_learner_learning_seconds_total",
+                                         "Wall time with a shard at work on signals and updates.")),
+      hidden_seconds_(metrics->Counter("mentor_learner_hidden_seconds_total",
+                                       "Of that, with another shard simulating meanwhile.")) {
   threads_.emplace_back([this] { Connect(); });
   threads_.emplace_back([this] { ReportProgress(); });
   for (int i = 0; i < options_.shard_slots; ++i) threads_.emplace_back([this] { Work(); });
 }
 
-Learner::~Learner() { Stop(); }
+Learner::~Learner() {
+  Stop();
+}
 
 void Learner::Stop() {
   std::shared_ptr<Connection> connection;
@@ -77,7 +87,8 @@ void Learner::Stop() {
     changed_.notify_all();
   }
   reconnector_.Stop();
-  if (connection != nullptr) connection->stream->Close(absl::CancelledError("the learner is stopping"));
+  if (connection != nullptr)
+    connection->stream->Close(absl::CancelledError("the learner is stopping"));
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
@@ -92,7 +103,8 @@ void Learner::Connect() {
   std::chrono::milliseconds at_least{0};
   while (reconnector_.Wait(at_least)) {
     auto connection = std::make_shared<Connection>();
-    auto stream = rpc::ClientStream<v1::RunRequest, v1::RunResponse>::Make({.message_bytes_max = kMessageBytesMax});
+    auto stream = rpc::ClientStream<v1::RunRequest, v1::RunResponse>::Make(
+        {.message_bytes_max = kMessageBytesMax});
     connection->stream = stream;
     {
       const std::lock_guard lock(mutex_);
@@ -100,15 +112,17 @@ void Learner::Connect() {
       connection_ = connection;
     }
     const auto stub = v1::ShardService::NewStub(options_.meta_learner());
-    stream->Start({.on_message = [this, connection](v1::RunResponse message) { OnMessage(connection, std::move(message)); },
-                   .on_closed =
-                       [this, connection](const absl::Status& status) {
-                         const std::lock_guard lock(mutex_);
-                         connection->closed = true;
-                         connection->end = status;
-                         changed_.notify_all();
-                       }},
-                  [&](auto* context, auto* reactor) { stub->async()->Run(context, reactor); });
+    stream->Start(
+        {.on_message = [this, connection](
+                           v1::RunResponse message) { OnMessage(connection, std::move(message)); },
+         .on_closed =
+             [this, connection](const absl::Status& status) {
+               const std::lock_guard lock(mutex_);
+               connection->closed = true;
+               connection->end = status;
+               changed_.notify_all();
+             }},
+        [&](auto* context, auto* reactor) { stub->async()->Run(context, reactor); });
     v1::RunRequest message;
     v1::Hello& hello = *message.mutable_hello();
     hello = NewHello();
@@ -131,8 +145,10 @@ void Learner::Connect() {
     changed_.notify_all();
     lock.unlock();
     if (stopping) return;
-    at_least = end.code() == absl::StatusCode::kFailedPrecondition ? kRefusedWait : std::chrono::milliseconds(0);
-    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no meta-learner; connecting again", {{"why", end}});
+    at_least = end.code() == absl::StatusCode::kFailedPrecondition ? kRefusedWait
+                                                                   : std::chrono::milliseconds(0);
+    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no meta-learner; connecting again",
+                     {{"why", end}});
   }
 }
 
@@ -141,10 +157,12 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
     case v1::RunResponse::kWelcome:
       reconnector_.Connected();
       MENTOR_LOG(kInfo, "connected to the meta-learner");
-      options_.rollout->Expect(message.welcome().catalogue_hash(), message.welcome().numeric_fingerprint());
+      options_.rollout->Expect(message.welcome().catalogue_hash(),
+                               message.welcome().numeric_fingerprint());
       return;
     case v1::RunResponse::kSignalWeights: {
-      auto weights = FromProto(message.signal_weights().weights(), "signal weights", torch::kFloat32, {-1});
+      auto weights =
+          FromProto(message.signal_weights().weights(), "signal weights", torch::kFloat32, {-1});
       if (!weights.ok()) {
         connection->stream->Close(weights.status());
         return;
@@ -181,7 +199,8 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
     case v1::RunResponse::kDropShard: {
       const std::lock_guard lock(mutex_);
       const auto is_dropped = [&](const Job& job) {
-        return job.connection == connection && job.shard.shard_id() == message.drop_shard().shard_id() &&
+        return job.connection == connection &&
+               job.shard.shard_id() == message.drop_shard().shard_id() &&
                job.shard.epoch() == message.drop_shard().epoch();
       };
       std::erase_if(queue_, [&](const auto& job) { return is_dropped(*job); });
@@ -191,7 +210,8 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       changed_.notify_all();
       return;
     }
-    default: return;  // Drain: the stream's end says the same.
+    default:
+      return;  // Drain: the stream's end says the same.
   }
 }
 
@@ -229,15 +249,19 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
   const EmitSegment emit = [&](const v1::Segment& segment) -> absl::Status {
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return job->cancel || job->connection->closed || sent < job->acknowledged + kWindow; });
-      if (job->cancel || job->connection->closed) return absl::CancelledError("the shard was dropped");
+      changed_.wait(lock, [&] {
+        return job->cancel || job->connection->closed || sent < job->acknowledged + kWindow;
+      });
+      if (job->cancel || job->connection->closed)
+        return absl::CancelledError("the shard was dropped");
     }
     HashSegment(segment, &hash);
     ++sent;
     MENTOR_FAILPOINT("learner.segment.before_send");
     v1::RunRequest message;
     *message.mutable_segment() = segment;
-    if (!job->connection->stream->Send(std::move(message))) return absl::CancelledError("the stream has ended");
+    if (!job->connection->stream->Send(std::move(message)))
+      return absl::CancelledError("the stream has ended");
     return absl::OkStatus();
   };
   const RunUnits run_units = [&](std::vector<v1::Unit> units, const std::atomic<bool>& cancel) {
@@ -252,7 +276,9 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     if (job->shard.reward_source() == v1::REWARD_SOURCE_SIGNAL && !job->signal_weights.defined()) {
       return absl::InvalidArgumentError("the shard came before its signal weights");
     }
-    return RunShard({.shard = &job->shard, .unit_shard = job->unit_shard, .signal_weights = job->signal_weights,
+    return RunShard({.shard = &job->shard,
+                     .unit_shard = job->unit_shard,
+                     .signal_weights = job->signal_weights,
                      .pool = pool_.get()},
                     run_units, emit, job->cancel);
   };
@@ -273,7 +299,10 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     update_seconds_.Observe(report->seconds.update());
     last_update_.SetToCurrentTime();
   } else {
-    MENTOR_LOG(kError, "shard failed", {{"experiment", job->shard.experiment()}, {"shard", job->shard.shard_id()}, {"why", report.status()}});
+    MENTOR_LOG(kError, "shard failed",
+               {{"experiment", job->shard.experiment()},
+                {"shard", job->shard.shard_id()},
+                {"why", report.status()}});
     done.set_error(std::string(report.status().message()));
   }
   job->connection->stream->Send(std::move(message));

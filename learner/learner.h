@@ -1,9 +1,10 @@
-// The learner's process around its parts: a stream to the meta-learner, threads that run its shards, and the rollout
-// server that gives their units to actors. Keeps nothing that it cannot compute again: when the stream ends, its shards
-// end too, and the meta-learner gives them to whoever connects. Thread-safe.
+// The learner's process around its parts: a stream to the meta-learner, threads that run its
+// shards, and the rollout server that gives their units to actors. Keeps nothing that it cannot
+// compute again: when the stream ends, its shards end too, and the meta-learner gives them to
+// whoever connects. Thread-safe.
 #pragma once
 
-#include <grpcpp/channel.h>
+#include <torch/types.h>
 
 #include <atomic>
 #include <chrono>
@@ -18,7 +19,7 @@
 #include <thread>
 #include <vector>
 
-#include <torch/types.h>
+#include <grpcpp/channel.h>
 
 #include "common/metrics.h"
 #include "common/rpc/channel.h"
@@ -53,7 +54,8 @@ class Learner {
   void Work();
   void RunJob(const std::shared_ptr<Job>& job);
   void ReportProgress();
-  // A running shard goes from learning to simulating or back; keeps the books on how much learning is hidden.
+  // A running shard goes from learning to simulating or back; keeps the books on how much learning
+  // is hidden.
   void CountPhase(int learning, int simulating);
   // With mutex_ held; the rollout server's lock comes after it.
   void CancelLocked(Job* job);

@@ -13,16 +13,27 @@ namespace {
 constexpr std::chrono::milliseconds kShutdownDeadline{5000};
 
 int Main(int argc, char** argv) {
-  CLI::App app("Runs the inner PPO of many agents at once: takes shards from a meta-learner and gives their rollouts to actors.");
-  app.footer("Example:\n  mentor-learner --meta_learner 127.0.0.1:50052 --listen 127.0.0.1:50051 --threads 2");
+  CLI::App app(
+      "Runs the inner PPO of many agents at once: takes shards from a meta-learner and gives their "
+      "rollouts to actors.");
+  app.footer(
+      "Example:\n  mentor-learner --meta_learner 127.0.0.1:50052 --listen 127.0.0.1:50051 "
+      "--threads 2");
   CommonFlags common;
   rpc::TlsFiles tls;
   std::string meta_learner = "127.0.0.1:50052", listen = "127.0.0.1:50051";
   int threads = 2, slots = 2;
-  app.add_option("--meta_learner", meta_learner, "HOST:PORT of the meta-learner")->capture_default_str();
-  app.add_option("--listen", listen, "HOST:PORT for actors; port 0 takes a free one, which is printed")->capture_default_str();
-  app.add_option("--threads", threads, "Threads for tensor work")->check(CLI::Range(1, 1024))->capture_default_str();
-  app.add_option("--slots", slots, "Shards at once: one learns while another simulates")->check(CLI::Range(1, 256))->capture_default_str();
+  app.add_option("--meta_learner", meta_learner, "HOST:PORT of the meta-learner")
+      ->capture_default_str();
+  app.add_option("--listen", listen,
+                 "HOST:PORT for actors; port 0 takes a free one, which is printed")
+      ->capture_default_str();
+  app.add_option("--threads", threads, "Threads for tensor work")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--slots", slots, "Shards at once: one learns while another simulates")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   AddTlsFlags(&app, &tls);
   AddCommonFlags(&app, &common);
   try {
@@ -35,14 +46,18 @@ int Main(int argc, char** argv) {
 
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
   if (!common.metrics_address.empty()) {
-    if (const absl::Status status = metrics->Expose(common.metrics_address); !status.ok()) return Fail(status);
+    if (const absl::Status status = metrics->Expose(common.metrics_address); !status.ok())
+      return Fail(status);
   }
   const auto channel = rpc::MakeChannel({.address = meta_learner, .tls = tls});
   if (!channel.ok()) return Fail(channel.status(), kExitUsage);
   learner::RolloutServer rollout({}, metrics.get());
   auto server = rpc::Server::Start({.address = listen, .tls = tls}, {rollout.service()});
   if (!server.ok()) return Fail(server.status(), kExitUsage);
-  learner::Learner learner({.num_threads = threads, .shard_slots = slots, .meta_learner = [&] { return *channel; }, .rollout = &rollout},
+  learner::Learner learner({.num_threads = threads,
+                            .shard_slots = slots,
+                            .meta_learner = [&] { return *channel; },
+                            .rollout = &rollout},
                            metrics.get());
   (*server)->SetReady(true);
   // For scripts: where it listens, once it does.

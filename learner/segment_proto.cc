@@ -28,12 +28,14 @@ constexpr std::array<Field, 12> kFields = {{
     {"observations", &Segment::observations, Field::Shape::kObservations, false, false, false},
     {"actions", &Segment::actions, Field::Shape::kActions, false, false, false},
     {"log_probs", &Segment::log_probs, Field::Shape::kSteps, false, false, false},
-    {"shaped_rewards", &Segment::shaped_rewards, Field::Shape::kSteps, true, false, false, /*float64=*/true},
+    {"shaped_rewards", &Segment::shaped_rewards, Field::Shape::kSteps, true, false, false,
+     /*float64=*/true},
     {"success_signals", &Segment::success_signals, Field::Shape::kSteps, true, false, false},
     {"successes", &Segment::successes, Field::Shape::kSteps, true, false, false},
     {"prev_done", &Segment::prev_done, Field::Shape::kSteps, true, false, false},
     {"last_done", &Segment::last_done, Field::Shape::kAgents, true, false, false},
-    {"next_observations", &Segment::next_observations, Field::Shape::kAgentObservations, false, false, false},
+    {"next_observations", &Segment::next_observations, Field::Shape::kAgentObservations, false,
+     false, false},
     {"signals", &Segment::signals, Field::Shape::kSteps, true, true, false},
     {"signal_log_probs", &Segment::signal_log_probs, Field::Shape::kSteps, false, true, true},
     {"signal_values", &Segment::signal_values, Field::Shape::kSteps, false, true, true},
@@ -42,20 +44,27 @@ constexpr std::array<Field, 12> kFields = {{
 bool IsExpected(const Field& field, const v1::Shard& shard, uint32_t iteration) {
   const bool deterministic = iteration >= shard.spec().lifetime().iterations();
   if (shard.outcomes_only() && !field.outcome) return false;
-  if (field.from_signal && (shard.reward_source() != v1::REWARD_SOURCE_SIGNAL || deterministic)) return false;
+  if (field.from_signal && (shard.reward_source() != v1::REWARD_SOURCE_SIGNAL || deterministic))
+    return false;
   if (field.from_sampling && shard.signal_mean()) return false;
   return true;
 }
 
 std::vector<int64_t> ShapeOf(const Field& field, const v1::Shard& shard, uint32_t iteration) {
   const int64_t agents = shard.lifetimes_size(), steps = StepsOfIteration(shard, iteration);
-  const int64_t observation = shard.shape().observation_size(), action = shard.shape().action_size();
+  const int64_t observation = shard.shape().observation_size(),
+                action = shard.shape().action_size();
   switch (field.shape) {
-    case Field::Shape::kSteps: return {agents, steps};
-    case Field::Shape::kObservations: return {agents, steps, observation};
-    case Field::Shape::kActions: return {agents, steps, action};
-    case Field::Shape::kAgents: return {agents};
-    case Field::Shape::kAgentObservations: return {agents, observation};
+    case Field::Shape::kSteps:
+      return {agents, steps};
+    case Field::Shape::kObservations:
+      return {agents, steps, observation};
+    case Field::Shape::kActions:
+      return {agents, steps, action};
+    case Field::Shape::kAgents:
+      return {agents};
+    case Field::Shape::kAgentObservations:
+      return {agents, observation};
   }
   return {};
 }
@@ -63,7 +72,8 @@ std::vector<int64_t> ShapeOf(const Field& field, const v1::Shard& shard, uint32_
 }  // namespace
 
 int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration) {
-  if (iteration < shard.spec().lifetime().iterations()) return shard.spec().lifetime().steps_per_iteration();
+  if (iteration < shard.spec().lifetime().iterations())
+    return shard.spec().lifetime().steps_per_iteration();
   return int64_t{shard.deterministic_episodes()} * shard.shape().episode_steps();
 }
 
@@ -85,34 +95,36 @@ void HashSegment(const v1::Segment& segment, Sha256* hash) {
   hash->Update(absl::StrFormat("iteration %d\n", segment.iteration()));
   for (const v1::NamedTensor& named : segment.tensors()) {
     const v1::Tensor& tensor = named.tensor();
-    hash->Update(absl::StrFormat("%s %d [%s] %d\n", named.name(), tensor.dtype(), absl::StrJoin(tensor.shape(), ","),
-                                 tensor.data().size()));
+    hash->Update(absl::StrFormat("%s %d [%s] %d\n", named.name(), tensor.dtype(),
+                                 absl::StrJoin(tensor.shape(), ","), tensor.data().size()));
     hash->Update(tensor.data());
   }
 }
 
 absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Shard& shard) {
   if (proto.iteration() >= IterationsOf(shard)) {
-    return absl::InvalidArgumentError(absl::StrFormat("shard %d: segment of iteration %d, it has only %d",
-                                                      shard.shard_id(), proto.iteration(), IterationsOf(shard)));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("shard %d: segment of iteration %d, it has only %d", shard.shard_id(),
+                        proto.iteration(), IterationsOf(shard)));
   }
   std::map<std::string, const v1::Tensor*> tensors;
   for (const v1::NamedTensor& named : proto.tensors()) {
     if (!tensors.emplace(named.name(), &named.tensor()).second) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("shard %d: segment has tensor '%s' twice", shard.shard_id(), named.name()));
+      return absl::InvalidArgumentError(absl::StrFormat("shard %d: segment has tensor '%s' twice",
+                                                        shard.shard_id(), named.name()));
     }
   }
   Segment segment;
   for (const Field& field : kFields) {
     if (!IsExpected(field, shard, proto.iteration())) continue;
-    const std::string what =
-        absl::StrFormat("shard %d, iteration %d: %s", shard.shard_id(), proto.iteration(), field.name);
+    const std::string what = absl::StrFormat("shard %d, iteration %d: %s", shard.shard_id(),
+                                             proto.iteration(), field.name);
     const auto found = tensors.find(field.name);
     if (found == tensors.end()) return absl::InvalidArgumentError(what + " is missing");
-    MENTOR_ASSIGN_OR_RETURN(segment.*field.member,
-                            FromProto(*found->second, what, field.float64 ? torch::kFloat64 : torch::kFloat32,
-                                      ShapeOf(field, shard, proto.iteration())));
+    MENTOR_ASSIGN_OR_RETURN(
+        segment.*field.member,
+        FromProto(*found->second, what, field.float64 ? torch::kFloat64 : torch::kFloat32,
+                  ShapeOf(field, shard, proto.iteration())));
   }
   return segment;
 }

@@ -1,4 +1,5 @@
-// Segments on the wire: tensors by the field names of learner/segment.h, and their check on arrival. Pure.
+// Segments on the wire: tensors by the field names of learner/segment.h, and their check on
+// arrival. Pure.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -9,14 +10,16 @@
 
 namespace mentor::learner {
 
-// Adds the tensors of a segment. outcomes_only: what an evaluation needs, without observations and actions.
+// Adds the tensors of a segment. outcomes_only: what an evaluation needs, without observations and
+// actions.
 void AddTensors(const Segment& segment, bool outcomes_only, v1::Segment* proto);
 
-// The segment of iteration `proto.iteration()` of `shard`, every shape checked and every element finite. Tensors that
-// the shard did not ask for stay undefined; a missing one is INVALID_ARGUMENT.
+// The segment of iteration `proto.iteration()` of `shard`, every shape checked and every element
+// finite. Tensors that the shard did not ask for stay undefined; a missing one is INVALID_ARGUMENT.
 absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Shard& shard);
 
-// Adds a segment to the hash of a shard's segments: iteration, then name, dtype, shape and bytes of each tensor.
+// Adds a segment to the hash of a shard's segments: iteration, then name, dtype, shape and bytes of
+// each tensor.
 void HashSegment(const v1::Segment& segment, Sha256* hash);
 
 // Steps of an iteration of this shard: T, or all deterministic episodes for the one after the last.

@@ -1,12 +1,12 @@
 #include "learner/shard_runner.h"
 
 #include <chrono>
-#include <ctime>
 #include <memory>
 
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/cpu_time.h"
 #include "common/rng.h"
 #include "common/spec.h"
 #include "learner/agents/ppo.h"
@@ -16,12 +16,6 @@
 
 namespace mentor::learner {
 namespace {
-
-double ThreadCpuSeconds() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
 
 // CPU time of this thread and of what pools did for it, between construction and Stop.
 class CpuTimer {
@@ -43,8 +37,13 @@ std::unique_ptr<SignalNetwork> NetworkOf(const v1::Shard& shard, Violations* vio
 
 class Runner {
  public:
-  Runner(const ShardInputs& inputs, const RunUnits& run_units, const EmitSegment& emit, const std::atomic<bool>& cancel)
-      : inputs_(inputs), shard_(*inputs.shard), run_units_(run_units), emit_(emit), cancel_(cancel) {}
+  Runner(const ShardInputs& inputs, const RunUnits& run_units, const EmitSegment& emit,
+         const std::atomic<bool>& cancel)
+      : inputs_(inputs),
+        shard_(*inputs.shard),
+        run_units_(run_units),
+        emit_(emit),
+        cancel_(cancel) {}
 
   absl::StatusOr<ShardReport> Run() {
     const auto start = std::chrono::steady_clock::now();
@@ -64,7 +63,8 @@ class Runner {
 
     CpuTimer init_timer;
     const Phase phase = static_cast<Phase>(shard_.phase());
-    agents_ = NewAgents(InitialTheta(agent_shape_, shard_.spec().agent().initial_std(), shard_.spec().seed(), phase, numbers_)
+    agents_ = NewAgents(InitialTheta(agent_shape_, shard_.spec().agent().initial_std(),
+                                     shard_.spec().seed(), phase, numbers_)
                             .to(inputs_.device));
     if (with_signal) signal_state_ = network_->InitialState(num_agents(), torch::kFloat32);
     Add(&v1::PhaseSeconds::update, &v1::PhaseSeconds::set_update, init_timer.Stop());
@@ -82,14 +82,16 @@ class Runner {
       if (cancel_) return absl::CancelledError("shard dropped");
       MENTOR_RETURN_IF_ERROR(emit_(proto));
     }
-    report_.seconds.set_wall(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    report_.seconds.set_wall(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     return report_;
   }
 
  private:
   int64_t num_agents() const { return static_cast<int64_t>(numbers_.size()); }
 
-  void Add(double (v1::PhaseSeconds::*get)() const, void (v1::PhaseSeconds::*set)(double), double seconds) {
+  void Add(double (v1::PhaseSeconds::*get)() const, void (v1::PhaseSeconds::*set)(double),
+           double seconds) {
     (report_.seconds.*set)((report_.seconds.*get)() + seconds);
   }
 
@@ -107,7 +109,8 @@ class Runner {
     return AssembleSegment(shard_, iteration, units, std::move(results), &cursors_);
   }
 
-  // After the segment is complete and before the update that uses the signals (black_box.md section 5).
+  // After the segment is complete and before the update that uses the signals (black_box.md section
+  // 5).
   void RunSignal(uint32_t iteration, Segment* segment) {
     const CpuTimer timer;
     const int64_t steps = shard_.spec().lifetime().steps_per_iteration();
@@ -116,8 +119,10 @@ class Runner {
       noise = torch::empty({num_agents(), steps});
       auto values = noise.accessor<float, 2>();
       for (int64_t s = 0; s < num_agents(); ++s) {
-        const RandomStream random{.seed = shard_.spec().seed(), .purpose = Purpose::kSignalNoise,
-                                  .phase = static_cast<Phase>(shard_.phase()), .lifetime = numbers_[s]};
+        const RandomStream random{.seed = shard_.spec().seed(),
+                                  .purpose = Purpose::kSignalNoise,
+                                  .phase = static_cast<Phase>(shard_.phase()),
+                                  .lifetime = numbers_[s]};
         for (int64_t t = 0; t < steps; ++t) {
           double normal = 0;
           random.Normals(static_cast<uint32_t>(iteration * steps + t), std::span(&normal, 1));
@@ -125,7 +130,8 @@ class Runner {
         }
       }
     }
-    const SignalOutputs outputs = network_->Run(inputs_.signal_weights, *segment, noise, &signal_state_);
+    const SignalOutputs outputs =
+        network_->Run(inputs_.signal_weights, *segment, noise, &signal_state_);
     segment->signals = outputs.signals;
     segment->signal_log_probs = outputs.log_probs;
     segment->signal_values = outputs.values;
@@ -136,14 +142,22 @@ class Runner {
     const CpuTimer timer;
     torch::Tensor signal;
     switch (shard_.reward_source()) {
-      case v1::REWARD_SOURCE_SPARSE: signal = segment.success_signals; break;
-      case v1::REWARD_SOURCE_SHAPED: signal = segment.shaped_rewards; break;
-      default: signal = segment.signals; break;
+      case v1::REWARD_SOURCE_SPARSE:
+        signal = segment.success_signals;
+        break;
+      case v1::REWARD_SOURCE_SHAPED:
+        signal = segment.shaped_rewards;
+        break;
+      default:
+        signal = segment.signals;
+        break;
     }
-    const PpoConfig config = PpoConfigFromSpec(shard_.spec().agent(), iteration + 1, shard_.spec().lifetime().iterations() - 1);
-    const MinibatchOrder order = KeyedOrder(shard_.spec().seed(), static_cast<Phase>(shard_.phase()), iteration, numbers_);
-    MENTOR_ASSIGN_OR_RETURN(UpdateResult result,
-                            PpoUpdate(agent_shape_, agents_, segment, signal, config, order, {.pool = inputs_.pool}));
+    const PpoConfig config = PpoConfigFromSpec(shard_.spec().agent(), iteration + 1,
+                                               shard_.spec().lifetime().iterations() - 1);
+    const MinibatchOrder order =
+        KeyedOrder(shard_.spec().seed(), static_cast<Phase>(shard_.phase()), iteration, numbers_);
+    MENTOR_ASSIGN_OR_RETURN(UpdateResult result, PpoUpdate(agent_shape_, agents_, segment, signal,
+                                                           config, order, {.pool = inputs_.pool}));
     agents_ = std::move(result.agents);
     report_.nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
     Add(&v1::PhaseSeconds::update, &v1::PhaseSeconds::set_update, timer.Stop());
@@ -173,29 +187,36 @@ absl::Status CheckShard(const v1::Shard& shard) {
   Violations violations;
   CheckSpec(shard.spec(), &violations);
   if (shard.lifetimes().empty() || shard.lifetimes_size() > 65536) {
-    violations.Add("shard.lifetimes", absl::StrFormat("%d lifetimes; 1 to 65536 are allowed", shard.lifetimes_size()));
+    violations.Add("shard.lifetimes",
+                   absl::StrFormat("%d lifetimes; 1 to 65536 are allowed", shard.lifetimes_size()));
   }
   const v1::EnvironmentShape& shape = shard.shape();
   if (shape.observation_size() < 1 || shape.observation_size() > 65536 || shape.action_size() < 1 ||
       shape.action_size() > 4096 || shape.episode_steps() < 1) {
-    violations.Add("shard.shape", absl::StrFormat("observation %d, action %d, episode %d: sizes must be positive and bounded",
-                                                  shape.observation_size(), shape.action_size(), shape.episode_steps()));
+    violations.Add(
+        "shard.shape",
+        absl::StrFormat("observation %d, action %d, episode %d: sizes must be positive and bounded",
+                        shape.observation_size(), shape.action_size(), shape.episode_steps()));
   }
-  if (shard.reward_source() == v1::REWARD_SOURCE_UNSPECIFIED) violations.Add("shard.reward_source", "is missing");
-  if (violations.empty() && shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) NetworkOf(shard, &violations);
+  if (shard.reward_source() == v1::REWARD_SOURCE_UNSPECIFIED)
+    violations.Add("shard.reward_source", "is missing");
+  if (violations.empty() && shard.reward_source() == v1::REWARD_SOURCE_SIGNAL)
+    NetworkOf(shard, &violations);
   return violations.ToStatus();
 }
 
-absl::StatusOr<ShardReport> RunShard(const ShardInputs& inputs, const RunUnits& run_units, const EmitSegment& emit,
-                                     const std::atomic<bool>& cancel) {
+absl::StatusOr<ShardReport> RunShard(const ShardInputs& inputs, const RunUnits& run_units,
+                                     const EmitSegment& emit, const std::atomic<bool>& cancel) {
   // Exceptions of LibTorch end the shard, not the process.
   try {
     const torch::NoGradGuard no_grad;
     return Runner(inputs, run_units, emit, cancel).Run();
   } catch (const c10::Error& error) {
-    return absl::InternalError(absl::StrFormat("shard %d: %s", inputs.shard->shard_id(), error.what_without_backtrace()));
+    return absl::InternalError(
+        absl::StrFormat("shard %d: %s", inputs.shard->shard_id(), error.what_without_backtrace()));
   } catch (const std::exception& error) {
-    return absl::InternalError(absl::StrFormat("shard %d: %s", inputs.shard->shard_id(), error.what()));
+    return absl::InternalError(
+        absl::StrFormat("shard %d: %s", inputs.shard->shard_id(), error.what()));
   }
 }
 

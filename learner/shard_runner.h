@@ -1,5 +1,5 @@
-// Runs one shard: the whole lives of S agents. Everything it sends is a function of the shard and the signal weights,
-// whatever actors do. One object per running shard, used by one thread.
+// Runs one shard: the whole lives of S agents. Everything it sends is a function of the shard and
+// the signal weights, whatever actors do. One object per running shard, used by one thread.
 #pragma once
 
 #include <torch/types.h>
@@ -17,9 +17,10 @@
 
 namespace mentor::learner {
 
-// Simulates units somewhere and returns their results in the same order. Blocks; CANCELLED when *cancel becomes true.
-using RunUnits = std::function<absl::StatusOr<std::vector<v1::Result>>(std::vector<v1::Unit> units,
-                                                                       const std::atomic<bool>& cancel)>;
+// Simulates units somewhere and returns their results in the same order. Blocks; CANCELLED when
+// *cancel becomes true.
+using RunUnits = std::function<absl::StatusOr<std::vector<v1::Result>>(
+    std::vector<v1::Unit> units, const std::atomic<bool>& cancel)>;
 // Takes a finished segment; blocks while the receiver is behind.
 using EmitSegment = std::function<absl::Status(const v1::Segment& segment)>;
 
@@ -39,7 +40,7 @@ struct ShardInputs {
 // INVALID_ARGUMENT for a shard that cannot be run; checked where it arrives.
 absl::Status CheckShard(const v1::Shard& shard);
 
-absl::StatusOr<ShardReport> RunShard(const ShardInputs& inputs, const RunUnits& run_units, const EmitSegment& emit,
-                                     const std::atomic<bool>& cancel);
+absl::StatusOr<ShardReport> RunShard(const ShardInputs& inputs, const RunUnits& run_units,
+                                     const EmitSegment& emit, const std::atomic<bool>& cancel);
 
 }  // namespace mentor::learner

@@ -12,7 +12,8 @@
 namespace mentor::learner {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "tensors travel as raw little-endian bytes");
+static_assert(std::endian::native == std::endian::little,
+              "tensors travel as raw little-endian bytes");
 
 // More than any tensor of ours, and its product with 8 bytes stays far from overflow.
 constexpr int64_t kElementsMax = int64_t{1} << 32;
@@ -20,25 +21,37 @@ constexpr int kAxesMax = 8;
 
 std::optional<torch::Dtype> DtypeOf(v1::Tensor::DType dtype) {
   switch (dtype) {
-    case v1::Tensor::DTYPE_FLOAT32: return torch::kFloat32;
-    case v1::Tensor::DTYPE_FLOAT64: return torch::kFloat64;
-    case v1::Tensor::DTYPE_INT64: return torch::kInt64;
-    case v1::Tensor::DTYPE_UINT8: return torch::kUInt8;
-    default: return std::nullopt;
+    case v1::Tensor::DTYPE_FLOAT32:
+      return torch::kFloat32;
+    case v1::Tensor::DTYPE_FLOAT64:
+      return torch::kFloat64;
+    case v1::Tensor::DTYPE_INT64:
+      return torch::kInt64;
+    case v1::Tensor::DTYPE_UINT8:
+      return torch::kUInt8;
+    default:
+      return std::nullopt;
   }
 }
 
 v1::Tensor::DType ProtoDtypeOf(torch::Dtype dtype) {
   switch (dtype) {
-    case torch::kFloat32: return v1::Tensor::DTYPE_FLOAT32;
-    case torch::kFloat64: return v1::Tensor::DTYPE_FLOAT64;
-    case torch::kInt64: return v1::Tensor::DTYPE_INT64;
-    case torch::kUInt8: return v1::Tensor::DTYPE_UINT8;
-    default: return v1::Tensor::DTYPE_UNSPECIFIED;
+    case torch::kFloat32:
+      return v1::Tensor::DTYPE_FLOAT32;
+    case torch::kFloat64:
+      return v1::Tensor::DTYPE_FLOAT64;
+    case torch::kInt64:
+      return v1::Tensor::DTYPE_INT64;
+    case torch::kUInt8:
+      return v1::Tensor::DTYPE_UINT8;
+    default:
+      return v1::Tensor::DTYPE_UNSPECIFIED;
   }
 }
 
-std::string Text(std::string_view view) { return std::string(view); }
+std::string Text(std::string_view view) {
+  return std::string(view);
+}
 
 }  // namespace
 
@@ -54,45 +67,50 @@ v1::Tensor ToProto(const torch::Tensor& tensor) {
 
 absl::StatusOr<torch::Tensor> FromProto(const v1::Tensor& tensor, std::string_view what) {
   const std::optional<torch::Dtype> dtype = DtypeOf(tensor.dtype());
-  if (!dtype) return absl::InvalidArgumentError(absl::StrFormat("%s: unknown dtype %d", Text(what), tensor.dtype()));
-  if (tensor.shape_size() > kAxesMax) {
+  if (!dtype)
     return absl::InvalidArgumentError(
-        absl::StrFormat("%s: %d axes, at most %d are allowed", Text(what), tensor.shape_size(), kAxesMax));
+        absl::StrFormat("%s: unknown dtype %d", Text(what), tensor.dtype()));
+  if (tensor.shape_size() > kAxesMax) {
+    return absl::InvalidArgumentError(absl::StrFormat("%s: %d axes, at most %d are allowed",
+                                                      Text(what), tensor.shape_size(), kAxesMax));
   }
   int64_t elements = 1;
   for (int64_t axis : tensor.shape()) {
     if (axis < 0 || axis > kElementsMax || (axis > 0 && elements > kElementsMax / axis)) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("%s: shape [%s] is not allowed", Text(what), absl::StrJoin(tensor.shape(), ", ")));
+      return absl::InvalidArgumentError(absl::StrFormat("%s: shape [%s] is not allowed", Text(what),
+                                                        absl::StrJoin(tensor.shape(), ", ")));
     }
     elements *= axis;
   }
   const size_t bytes = static_cast<size_t>(elements) * torch::elementSize(*dtype);
   if (bytes != tensor.data().size()) {
-    return absl::InvalidArgumentError(absl::StrFormat("%s: shape [%s] needs %d bytes, got %d", Text(what),
-                                                      absl::StrJoin(tensor.shape(), ", "), bytes,
-                                                      tensor.data().size()));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: shape [%s] needs %d bytes, got %d", Text(what),
+                        absl::StrJoin(tensor.shape(), ", "), bytes, tensor.data().size()));
   }
-  torch::Tensor result =
-      torch::empty(std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end()), torch::dtype(*dtype));
+  torch::Tensor result = torch::empty(
+      std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end()), torch::dtype(*dtype));
   if (bytes > 0) std::memcpy(result.data_ptr(), tensor.data().data(), bytes);
   return result;
 }
 
-absl::StatusOr<torch::Tensor> FromProto(const v1::Tensor& tensor, std::string_view what, torch::Dtype dtype,
-                                        const std::vector<int64_t>& shape) {
-  bool fits = tensor.dtype() == ProtoDtypeOf(dtype) && tensor.shape_size() == static_cast<int>(shape.size());
+absl::StatusOr<torch::Tensor> FromProto(const v1::Tensor& tensor, std::string_view what,
+                                        torch::Dtype dtype, const std::vector<int64_t>& shape) {
+  bool fits = tensor.dtype() == ProtoDtypeOf(dtype) &&
+              tensor.shape_size() == static_cast<int>(shape.size());
   for (size_t axis = 0; fits && axis < shape.size(); ++axis) {
     fits = shape[axis] < 0 || shape[axis] == tensor.shape(static_cast<int>(axis));
   }
   if (!fits) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "%s: got %s [%s], expected %s [%s]", Text(what), v1::Tensor::DType_Name(tensor.dtype()),
-        absl::StrJoin(tensor.shape(), ", "), v1::Tensor::DType_Name(ProtoDtypeOf(dtype)), absl::StrJoin(shape, ", ")));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: got %s [%s], expected %s [%s]", Text(what),
+                        v1::Tensor::DType_Name(tensor.dtype()), absl::StrJoin(tensor.shape(), ", "),
+                        v1::Tensor::DType_Name(ProtoDtypeOf(dtype)), absl::StrJoin(shape, ", ")));
   }
   MENTOR_ASSIGN_OR_RETURN(torch::Tensor result, FromProto(tensor, what));
   if (torch::isFloatingType(dtype) && !result.isfinite().all().item<bool>()) {
-    return absl::InvalidArgumentError(absl::StrFormat("%s: not every element is finite", Text(what)));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: not every element is finite", Text(what)));
   }
   return result;
 }

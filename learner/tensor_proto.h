@@ -1,4 +1,5 @@
-// Tensors on the wire <-> LibTorch. The one place that sees both headers. Pure functions; threads may share.
+// Tensors on the wire <-> LibTorch. The one place that sees both headers. Pure functions; threads
+// may share.
 #pragma once
 
 #include <torch/types.h>
@@ -17,12 +18,13 @@ namespace mentor::learner {
 // Copies a CPU or GPU tensor of a supported dtype (float32, float64, int64, uint8).
 v1::Tensor ToProto(const torch::Tensor& tensor);
 
-// Checks dtype, sizes and length before it allocates anything. `what` names the tensor in the error.
+// Checks dtype, sizes and length before it allocates anything. `what` names the tensor in the
+// error.
 absl::StatusOr<torch::Tensor> FromProto(const v1::Tensor& tensor, std::string_view what);
 
-// The same with the dtype and shape that the caller must get; -1 allows any size of an axis. Floating-point elements
-// must be finite.
-absl::StatusOr<torch::Tensor> FromProto(const v1::Tensor& tensor, std::string_view what, torch::Dtype dtype,
-                                        const std::vector<int64_t>& shape);
+// The same with the dtype and shape that the caller must get; -1 allows any size of an axis.
+// Floating-point elements must be finite.
+absl::StatusOr<torch::Tensor> FromProto(const v1::Tensor& tensor, std::string_view what,
+                                        torch::Dtype dtype, const std::vector<int64_t>& shape);
 
 }  // namespace mentor::learner

@@ -1,4 +1,5 @@
-// A hash over fixed LibTorch results on the CPU: equal hashes mean that two learners compute the same last bits.
+// A hash over fixed LibTorch results on the CPU: equal hashes mean that two learners compute the
+// same last bits.
 #pragma once
 
 #include <string>

@@ -21,12 +21,14 @@ bool IsDeterministic(const v1::Shard& shard, uint32_t iteration) {
 }
 
 // First steps of the parts of an iteration, relative to its beginning, and its end.
-std::vector<uint32_t> PartBounds(const v1::Shard& shard, uint32_t iteration, uint32_t steps_into_episode) {
+std::vector<uint32_t> PartBounds(const v1::Shard& shard, uint32_t iteration,
+                                 uint32_t steps_into_episode) {
   const uint32_t steps = static_cast<uint32_t>(StepsOfIteration(shard, iteration));
   std::vector<uint32_t> bounds = {0};
   if (shard.shape().independent_episodes()) {
     const uint32_t episode_steps = shard.shape().episode_steps();
-    for (uint32_t border = episode_steps - steps_into_episode; border < steps; border += episode_steps) {
+    for (uint32_t border = episode_steps - steps_into_episode; border < steps;
+         border += episode_steps) {
       if (border - bounds.back() >= kUnitStepsMin) bounds.push_back(border);
     }
   }
@@ -36,8 +38,9 @@ std::vector<uint32_t> PartBounds(const v1::Shard& shard, uint32_t iteration, uin
 
 }  // namespace
 
-std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard, uint32_t iteration, const torch::Tensor& theta,
-                                int64_t actor_size, const std::vector<EpisodeCursor>& cursors) {
+std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard, uint32_t iteration,
+                                const torch::Tensor& theta, int64_t actor_size,
+                                const std::vector<EpisodeCursor>& cursors) {
   const bool deterministic = IsDeterministic(shard, iteration);
   const uint32_t episode_steps = shard.shape().episode_steps();
   const torch::Tensor policies = theta.narrow(1, 0, actor_size).to(torch::kCPU).contiguous();
@@ -59,7 +62,8 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard, uin
       policy.set_observation_size(shard.shape().observation_size());
       policy.set_action_size(shard.shape().action_size());
       policy.set_hidden_units(shard.spec().agent().hidden_units());
-      policy.set_weights(policies[agent].data_ptr(), static_cast<size_t>(actor_size) * sizeof(float));
+      policy.set_weights(policies[agent].data_ptr(),
+                         static_cast<size_t>(actor_size) * sizeof(float));
       *unit.mutable_task() = shard.lifetimes(agent).task();
       unit.mutable_random()->set_seed(shard.spec().seed());
       unit.mutable_random()->set_lifetime(shard.lifetimes(agent).number());
@@ -78,12 +82,15 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard, uin
   return units;
 }
 
-absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, uint32_t iteration, const std::vector<v1::Unit>& units,
-                                        std::vector<v1::Result> results, std::vector<EpisodeCursor>* cursors) {
+absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, uint32_t iteration,
+                                        const std::vector<v1::Unit>& units,
+                                        std::vector<v1::Result> results,
+                                        std::vector<EpisodeCursor>* cursors) {
   MENTOR_CHECK(units.size() == results.size());
   const int64_t num_agents = shard.lifetimes_size();
   const int64_t num_steps = StepsOfIteration(shard, iteration);
-  const int64_t observation_size = shard.shape().observation_size(), action_size = shard.shape().action_size();
+  const int64_t observation_size = shard.shape().observation_size(),
+                action_size = shard.shape().action_size();
   const bool deterministic = IsDeterministic(shard, iteration);
 
   Segment segment;
@@ -105,21 +112,30 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, uint32_t iterati
     const int64_t agent = unit.id().agent(), steps = unit.steps(), begin = filled[agent];
     MENTOR_CHECK(begin + steps <= num_steps);
     const std::string what = absl::StrFormat("shard %d, agent %d", shard.shard_id(), agent);
-    // The rollout server has checked every result; this reads the same checks at no cost worth naming.
+    // The rollout server has checked every result; this reads the same checks at no cost worth
+    // naming.
     const auto copy = [&](const torch::Tensor& target, const v1::Tensor& source, torch::Dtype dtype,
                           const std::vector<int64_t>& shape) -> absl::Status {
       MENTOR_ASSIGN_OR_RETURN(torch::Tensor tensor, FromProto(source, what, dtype, shape));
       target.copy_(tensor);
       return absl::OkStatus();
     };
-    const auto rows = [&](const torch::Tensor& tensor) { return tensor[agent].narrow(0, begin, steps); };
-    MENTOR_RETURN_IF_ERROR(copy(rows(segment.observations), trajectory.observations(), torch::kFloat32, {steps, observation_size}));
-    MENTOR_RETURN_IF_ERROR(copy(rows(segment.actions), trajectory.actions(), torch::kFloat32, {steps, action_size}));
-    MENTOR_RETURN_IF_ERROR(copy(rows(segment.log_probs), trajectory.log_probs(), torch::kFloat32, {steps}));
-    MENTOR_RETURN_IF_ERROR(copy(rows(segment.shaped_rewards), trajectory.rewards(), torch::kFloat64, {steps}));
-    MENTOR_RETURN_IF_ERROR(copy(rows(segment.successes), trajectory.successes(), torch::kUInt8, {steps}));
+    const auto rows = [&](const torch::Tensor& tensor) {
+      return tensor[agent].narrow(0, begin, steps);
+    };
+    MENTOR_RETURN_IF_ERROR(copy(rows(segment.observations), trajectory.observations(),
+                                torch::kFloat32, {steps, observation_size}));
+    MENTOR_RETURN_IF_ERROR(
+        copy(rows(segment.actions), trajectory.actions(), torch::kFloat32, {steps, action_size}));
+    MENTOR_RETURN_IF_ERROR(
+        copy(rows(segment.log_probs), trajectory.log_probs(), torch::kFloat32, {steps}));
+    MENTOR_RETURN_IF_ERROR(
+        copy(rows(segment.shaped_rewards), trajectory.rewards(), torch::kFloat64, {steps}));
+    MENTOR_RETURN_IF_ERROR(
+        copy(rows(segment.successes), trajectory.successes(), torch::kUInt8, {steps}));
     MENTOR_RETURN_IF_ERROR(copy(rows(dones), trajectory.dones(), torch::kUInt8, {steps}));
-    MENTOR_RETURN_IF_ERROR(copy(segment.next_observations[agent], trajectory.next_observation(), torch::kFloat32, {observation_size}));
+    MENTOR_RETURN_IF_ERROR(copy(segment.next_observations[agent], trajectory.next_observation(),
+                                torch::kFloat32, {observation_size}));
     filled[agent] = begin + steps;
     if (unit.return_state()) (*cursors)[agent].state = std::move(*results[i].mutable_final_state());
   }
@@ -130,7 +146,8 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, uint32_t iterati
   for (int64_t agent = 0; agent < num_agents; ++agent) {
     MENTOR_CHECK(filled[agent] == num_steps);
     EpisodeCursor& cursor = (*cursors)[agent];
-    if (deterministic) cursor = {.episode = cursor.episode + (cursor.step > 0 ? 1 : 0), .prev_done = true};
+    if (deterministic)
+      cursor = {.episode = cursor.episode + (cursor.step > 0 ? 1 : 0), .prev_done = true};
     for (int64_t t = 0; t < num_steps; ++t) {
       prev_done[agent][t] = (t == 0 ? cursor.prev_done : done[agent][t - 1] != 0) ? 1.0F : 0.0F;
     }
@@ -143,7 +160,8 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, uint32_t iterati
     EpisodeCursor& cursor = (*cursors)[agent];
     for (int64_t t = 0; t < num_steps; ++t) cursor.episode += done[agent][t] != 0 ? 1 : 0;
     cursor.prev_done = done[agent][num_steps - 1] != 0;
-    cursor.step = cursor.prev_done ? 0 : static_cast<uint32_t>(success.episode_steps[agent].item<int64_t>());
+    cursor.step =
+        cursor.prev_done ? 0 : static_cast<uint32_t>(success.episode_steps[agent].item<int64_t>());
     cursor.success = !cursor.prev_done && success.succeeded[agent].item<int64_t>() != 0;
     // A fresh episode begins with its reset, on any actor.
     if (cursor.prev_done) cursor.state.clear();

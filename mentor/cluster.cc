@@ -17,15 +17,21 @@ constexpr std::chrono::milliseconds kShutdownDeadline{5000};
 }  // namespace
 
 Cluster::Cluster(const Options& options, meta_learner::ExperimentStore* store, Metrics* metrics)
-    : options_(options), store_(store), metrics_(metrics),
-      broker_({.catalogue_hash = envs::CatalogueHash(), .actor_fingerprint = envs::NumericFingerprint(),
+    : options_(options),
+      store_(store),
+      metrics_(metrics),
+      broker_({.catalogue_hash = envs::CatalogueHash(),
+               .actor_fingerprint = envs::NumericFingerprint(),
                .learner_fingerprint = learner::TorchFingerprint()},
               metrics),
-      rollout_({.catalogue_hash = envs::CatalogueHash(), .numeric_fingerprint = envs::NumericFingerprint()}, metrics) {}
+      rollout_({.catalogue_hash = envs::CatalogueHash(),
+                .numeric_fingerprint = envs::NumericFingerprint()},
+               metrics) {}
 
 absl::Status Cluster::Start() {
   MENTOR_ASSIGN_OR_RETURN(meta_server_, rpc::Server::Start({.address = ""}, {broker_.service()}));
-  MENTOR_ASSIGN_OR_RETURN(learner_server_, rpc::Server::Start({.address = ""}, {rollout_.service()}));
+  MENTOR_ASSIGN_OR_RETURN(learner_server_,
+                          rpc::Server::Start({.address = ""}, {rollout_.service()}));
   learner_ = std::make_unique<learner::Learner>(
       learner::Learner::Options{.num_threads = options_.learner_threads,
                                 .meta_learner = [this] { return meta_server_->InProcessChannel(); },
@@ -38,7 +44,9 @@ absl::Status Cluster::Start() {
         metrics_));
   }
   scheduler_ = std::make_unique<meta_learner::Scheduler>(
-      meta_learner::ExperimentRunner::Options{.store = store_, .broker = &broker_, .build = std::string(kBuildVersion),
+      meta_learner::ExperimentRunner::Options{.store = store_,
+                                              .broker = &broker_,
+                                              .build = std::string(kBuildVersion),
                                               .num_threads = options_.learner_threads},
       /*running_max=*/1);
   return absl::OkStatus();

@@ -1,5 +1,5 @@
-// All roles of a run in one process, over gRPC's in-process transport. Started once; ended by its destructor, which leaves
-// unfinished experiments RUNNING in the store.
+// All roles of a run in one process, over gRPC's in-process transport. Started once; ended by its
+// destructor, which leaves unfinished experiments RUNNING in the store.
 #pragma once
 
 #include <memory>

@@ -26,13 +26,16 @@ using State = v1::Experiment::State;
 constexpr char kName[] = "experiments/run";
 
 // The experiment of this folder, made when the folder is new.
-absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store, const LocalRunOptions& options) {
+absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store,
+                                            const LocalRunOptions& options) {
   auto existing = store->Get(kName);
-  if (absl::IsNotFound(existing.status())) return store->Create({.spec = options.spec, .id = "run", .request_id = "", .request_hash = ""});
+  if (absl::IsNotFound(existing.status()))
+    return store->Create({.spec = options.spec, .id = "run", .request_id = "", .request_hash = ""});
   MENTOR_RETURN_IF_ERROR(existing.status());
   if (SpecHash(existing->spec()) != SpecHash(options.spec)) {
     return absl::FailedPreconditionError(absl::StrFormat(
-        "%s holds a run of another spec; give another folder with --out, or the spec in %s to go on with that run",
+        "%s holds a run of another spec; give another folder with --out, or the spec in %s to go "
+        "on with that run",
         options.out.string(), (store->ExperimentFolder(existing->uid()) / "spec.txtpb").string()));
   }
   return existing;
@@ -54,18 +57,22 @@ bool Follow(meta_learner::ExperimentStore* store, bool quiet, v1::Experiment* ex
 
 }  // namespace
 
-std::filesystem::path DefaultRunFolder(const std::filesystem::path& spec_file, const v1::ExperimentSpec& spec) {
-  return std::filesystem::path("runs") / absl::StrFormat("%s-%s", spec_file.stem().string(), SpecHash(spec).substr(0, 8));
+std::filesystem::path DefaultRunFolder(const std::filesystem::path& spec_file,
+                                       const v1::ExperimentSpec& spec) {
+  return std::filesystem::path("runs") /
+         absl::StrFormat("%s-%s", spec_file.stem().string(), SpecHash(spec).substr(0, 8));
 }
 
 absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
-  if (!options.metrics_address.empty()) MENTOR_RETURN_IF_ERROR(metrics->Expose(options.metrics_address));
+  if (!options.metrics_address.empty())
+    MENTOR_RETURN_IF_ERROR(metrics->Expose(options.metrics_address));
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(options.out));
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FindOrCreate(store.get(), options));
   bool stopped = false;
   if (!meta_learner::IsFinal(experiment.state())) {
-    Cluster cluster({.actors = options.actors, .threads_per_actor = options.threads_per_actor,
+    Cluster cluster({.actors = options.actors,
+                     .threads_per_actor = options.threads_per_actor,
                      .learner_threads = options.learner_threads},
                     store.get(), metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
@@ -76,7 +83,8 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportDataOf(store.get(), experiment));
   const auto files = report::WriteReport(data, options.out);
   if (stopped) {
-    std::printf("Stopped after outer update %d. The same command goes on from there.\n", experiment.progress().outer_updates());
+    std::printf("Stopped after outer update %d. The same command goes on from there.\n",
+                experiment.progress().outer_updates());
   } else if (experiment.state() == v1::Experiment::STATE_FAILED) {
     std::fprintf(stderr, "error: the experiment failed: %s\n", experiment.error().c_str());
   } else if (files.ok()) {
@@ -90,7 +98,8 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
     std::fprintf(stderr, "warning: no report: %s\n", std::string(files.status().message()).c_str());
   }
   if (const auto hash = HashRun(options.out); hash.ok()) {
-    std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(), hash->outer_step);
+    std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
+                hash->outer_step);
   }
   if (stopped) return 130;
   return experiment.state() == v1::Experiment::STATE_SUCCEEDED ? 0 : 1;

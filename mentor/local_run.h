@@ -1,5 +1,5 @@
-// `mentor run`: meta-learner, learner and actors in one process over gRPC's in-process transport: the same services and
-// the same code as separate processes.
+// `mentor run`: meta-learner, learner and actors in one process over gRPC's in-process transport:
+// the same services and the same code as separate processes.
 #pragma once
 
 #include <filesystem>
@@ -13,20 +13,22 @@
 namespace mentor {
 
 struct LocalRunOptions {
-  v1::ExperimentSpec spec;        // Checked.
-  std::filesystem::path out;      // State folder; one experiment.
+  v1::ExperimentSpec spec;    // Checked.
+  std::filesystem::path out;  // State folder; one experiment.
   int actors = 1;
   int threads_per_actor = 1;
   int learner_threads = 1;
-  std::string metrics_address;    // HOST:PORT; empty: none
-  bool quiet = false;             // No progress bar.
+  std::string metrics_address;  // HOST:PORT; empty: none
+  bool quiet = false;           // No progress bar.
 };
 
 // Where `mentor run` keeps its files when --out is not given: runs/STEM-HASH.
-std::filesystem::path DefaultRunFolder(const std::filesystem::path& spec_file, const v1::ExperimentSpec& spec);
+std::filesystem::path DefaultRunFolder(const std::filesystem::path& spec_file,
+                                       const v1::ExperimentSpec& spec);
 
-// Runs, or goes on with, the experiment in options.out until it is complete (exit code 0), fails (1) or a signal comes (130:
-// the same call goes on later). Writes the report at the end. An error: it could not begin.
+// Runs, or goes on with, the experiment in options.out until it is complete (exit code 0), fails
+// (1) or a signal comes (130: the same call goes on later). Writes the report at the end. An error:
+// it could not begin.
 absl::StatusOr<int> RunLocally(const LocalRunOptions& options);
 
 }  // namespace mentor

@@ -1,4 +1,5 @@
-// mentor: everything on one machine: run experiments, hash and report runs, look at environments, measure.
+// mentor: everything on one machine: run experiments, hash and report runs, look at environments,
+// measure.
 #include <cstdio>
 #include <functional>
 #include <thread>
@@ -21,7 +22,9 @@
 namespace mentor {
 namespace {
 
-int Cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+int Cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 struct RunFlags {
   std::string spec;
@@ -38,7 +41,9 @@ int Run(const RunFlags& flags) {
   log::Format format = log::Format::kText;
   log::ParseFormat(flags.common.log_format, &format).IgnoreError();
   // The progress bar says what a user wants to know; logs say what went wrong.
-  log::Init({.format = format, .least = flags.quiet ? log::Severity::kInfo : log::Severity::kWarning, .logger = "mentor"});
+  log::Init({.format = format,
+             .least = flags.quiet ? log::Severity::kInfo : log::Severity::kWarning,
+             .logger = "mentor"});
   const auto text = ReadFile(flags.spec, kSpecBytesMax);
   if (!text.ok()) return Fail(text.status(), kExitUsage);
   Violations violations;
@@ -56,7 +61,8 @@ int Run(const RunFlags& flags) {
     return kExitOk;
   }
   const auto code = RunLocally({.spec = spec,
-                                .out = flags.out.empty() ? DefaultRunFolder(flags.spec, spec) : std::filesystem::path(flags.out),
+                                .out = flags.out.empty() ? DefaultRunFolder(flags.spec, spec)
+                                                         : std::filesystem::path(flags.out),
                                 .actors = flags.actors,
                                 .threads_per_actor = flags.threads,
                                 .learner_threads = flags.threads,
@@ -77,9 +83,10 @@ int Report(const std::string& folder, const std::string& out) {
   if (!run.ok()) return Fail(run.status());
   const auto store = meta_learner::OpenStore(run->state);
   if (!store.ok()) return Fail(store.status());
-  const auto experiments = (*store)->InStates({v1::Experiment::STATE_QUEUED, v1::Experiment::STATE_RUNNING, v1::Experiment::STATE_PAUSED,
-                                               v1::Experiment::STATE_CANCELLING, v1::Experiment::STATE_CANCELLED,
-                                               v1::Experiment::STATE_SUCCEEDED, v1::Experiment::STATE_FAILED});
+  const auto experiments = (*store)->InStates(
+      {v1::Experiment::STATE_QUEUED, v1::Experiment::STATE_RUNNING, v1::Experiment::STATE_PAUSED,
+       v1::Experiment::STATE_CANCELLING, v1::Experiment::STATE_CANCELLED,
+       v1::Experiment::STATE_SUCCEEDED, v1::Experiment::STATE_FAILED});
   if (!experiments.ok()) return Fail(experiments.status());
   for (const v1::Experiment& experiment : *experiments) {
     if ((*store)->ExperimentFolder(experiment.uid()) != run->experiment) continue;
@@ -94,34 +101,46 @@ int Report(const std::string& folder, const std::string& out) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Meta-learns training signals: intrinsic rewards and advantages that teach reinforcement-learning agents.");
+  CLI::App app(
+      "Meta-learns training signals: intrinsic rewards and advantages that teach "
+      "reinforcement-learning agents.");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string(kBuildVersion));
   app.footer(
       "Examples:\n"
-      "  mentor run deploy/experiments/point_reach.txtpb              three minutes: the whole effect of a learned signal\n"
+      "  mentor run deploy/experiments/point_reach.txtpb              three minutes: the whole "
+      "effect of a learned signal\n"
       "  mentor run SPEC.txtpb --set rule.learning_rate=1e-3 --out runs/fast\n"
-      "  mentor hash runs/fast                                        one hash over everything that was learned\n"
+      "  mentor hash runs/fast                                        one hash over everything "
+      "that was learned\n"
       "  mentor env list; mentor env show door-close-v3\n"
       "  mentor bench env --json");
   std::function<int()> action;
 
   RunFlags run_flags;
-  CLI::App* run = app.add_subcommand("run", "Run an experiment in this process; Ctrl-C stops, the same command goes on");
+  CLI::App* run = app.add_subcommand(
+      "run", "Run an experiment in this process; Ctrl-C stops, the same command goes on");
   run->add_option("SPEC", run_flags.spec, "Spec, protobuf text format")->required();
-  run->add_option("--set", run_flags.overrides, "Override, for instance --set rule.outer_updates=10")->allow_extra_args(false);
+  run->add_option("--set", run_flags.overrides,
+                  "Override, for instance --set rule.outer_updates=10")
+      ->allow_extra_args(false);
   run->add_option("--out", run_flags.out, "Run folder; default: runs/SPEC-HASH");
-  run->add_option("--actors", run_flags.actors, "Actors")->check(CLI::Range(1, 256))->capture_default_str();
-  run->add_option("--threads", run_flags.threads, "Threads of each actor, and of learner and meta-learner")
+  run->add_option("--actors", run_flags.actors, "Actors")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  run->add_option("--threads", run_flags.threads,
+                  "Threads of each actor, and of learner and meta-learner")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   run->add_flag("--quiet", run_flags.quiet, "No progress bar");
-  run->add_flag("--check", run_flags.check_only, "Check the spec, print it with every default, and end");
+  run->add_flag("--check", run_flags.check_only,
+                "Check the spec, print it with every default, and end");
   AddCommonFlags(run, &run_flags.common);
   run->callback([&] { action = [&] { return Run(run_flags); }; });
 
   std::string folder, report_out;
-  CLI::App* hash = app.add_subcommand("hash", "Print one hash over signal network, optimizer and normalisers of a run");
+  CLI::App* hash = app.add_subcommand(
+      "hash", "Print one hash over signal network, optimizer and normalisers of a run");
   hash->add_option("RUN", folder, "Run folder")->required();
   hash->callback([&] { action = [&] { return Hash(folder); }; });
 
@@ -133,7 +152,12 @@ int Main(int argc, char** argv) {
   CLI::App* env = app.add_subcommand("env", "Environments: list, show, verify");
   env->require_subcommand(1);
   CLI::App* list = env->add_subcommand("list", "List environments and benchmarks");
-  list->callback([&] { action = [] { std::printf("%s", envs::DescribeCatalogue().c_str()); return kExitOk; }; });
+  list->callback([&] {
+    action = [] {
+      std::printf("%s", envs::DescribeCatalogue().c_str());
+      return kExitOk;
+    };
+  });
   std::string name;
   CLI::App* show = env->add_subcommand("show", "Show spaces, options and source of an environment");
   show->add_option("NAME", name, "Environment")->required();
@@ -146,7 +170,8 @@ int Main(int argc, char** argv) {
     };
   });
   std::vector<std::string> tasks;
-  CLI::App* verify = env->add_subcommand("verify", "Replay recorded episodes of the Python originals and compare");
+  CLI::App* verify =
+      env->add_subcommand("verify", "Replay recorded episodes of the Python originals and compare");
   verify->add_option("DIR", folder, "Folder with manifest.json")->required();
   verify->add_option("--task", tasks, "Only these tasks");
   verify->callback([&] {

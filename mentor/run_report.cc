@@ -26,7 +26,8 @@ uint32_t PaperUpdates(const v1::ExperimentSpec& spec) {
 
 }  // namespace
 
-absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store, const v1::Experiment& experiment) {
+absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store,
+                                                const v1::Experiment& experiment) {
   const v1::ExperimentSpec spec = WithDefaults(experiment.spec());
   report::ReportData data;
   data.title = spec.display_name().empty() ? experiment.name() : spec.display_name();
@@ -41,7 +42,8 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
                 {"LibTorch device", learner::DeviceName()},
                 {"State", std::string(meta_learner::StateText(experiment.state()))}};
   if (const auto hash = HashRun(store->ExperimentFolder(experiment.uid())); hash.ok()) {
-    data.facts.emplace_back(absl::StrFormat("Hash after outer update %d", hash->outer_step), hash->state_hash);
+    data.facts.emplace_back(absl::StrFormat("Hash after outer update %d", hash->outer_step),
+                            hash->state_hash);
   }
 
   MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
@@ -59,15 +61,21 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   }
   for (auto& [step, point] : training) data.training.push_back(std::move(point));
 
-  MENTOR_ASSIGN_OR_RETURN(const auto shards, meta_learner::ReadEvaluation(store->ExperimentFolder(experiment.uid())));
+  MENTOR_ASSIGN_OR_RETURN(const auto shards,
+                          meta_learner::ReadEvaluation(store->ExperimentFolder(experiment.uid())));
   for (const v1::EvaluationShard& shard : shards) {
     for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
-      report::EvaluationRow row{.method = shard.method(), .split = shard.split(), .environment = lifetime.environment(),
-                                .lifetime = lifetime.number(), .goal = lifetime.goal(),
-                                .lifetime_episodes = lifetime.episode_success_size(),
-                                .episode_success = {lifetime.episode_success().begin(), lifetime.episode_success().end()},
-                                .episode_return = {lifetime.episode_return().begin(), lifetime.episode_return().end()}};
-      row.episode_success.insert(row.episode_success.end(), lifetime.deterministic_success().begin(),
+      report::EvaluationRow row{
+          .method = shard.method(),
+          .split = shard.split(),
+          .environment = lifetime.environment(),
+          .lifetime = lifetime.number(),
+          .goal = lifetime.goal(),
+          .lifetime_episodes = lifetime.episode_success_size(),
+          .episode_success = {lifetime.episode_success().begin(), lifetime.episode_success().end()},
+          .episode_return = {lifetime.episode_return().begin(), lifetime.episode_return().end()}};
+      row.episode_success.insert(row.episode_success.end(),
+                                 lifetime.deterministic_success().begin(),
                                  lifetime.deterministic_success().end());
       row.episode_return.insert(row.episode_return.end(), lifetime.deterministic_return().begin(),
                                 lifetime.deterministic_return().end());
@@ -87,18 +95,20 @@ absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder) {
     return RunFolder{.state = folder.parent_path().parent_path(), .experiment = folder};
   }
   std::vector<std::filesystem::path> found;
-  for (std::filesystem::directory_iterator entry(folder / "experiments", error), end; !error && entry != end;
-       entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry(folder / "experiments", error), end;
+       !error && entry != end; entry.increment(error)) {
     if (entry->is_directory()) found.push_back(entry->path());
   }
   if (found.size() == 1) return RunFolder{.state = folder, .experiment = found[0]};
   if (found.size() > 1) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "%s holds %d experiments; name one of the folders below %s/experiments", folder.string(), found.size(), folder.string()));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s holds %d experiments; name one of the folders below %s/experiments",
+                        folder.string(), found.size(), folder.string()));
   }
-  return absl::NotFoundError(absl::StrFormat(
-      "%s is no run: expected the folder that `mentor run --out` wrote, or an experiment's folder with checkpoints/ in it",
-      folder.string()));
+  return absl::NotFoundError(
+      absl::StrFormat("%s is no run: expected the folder that `mentor run --out` wrote, or an "
+                      "experiment's folder with checkpoints/ in it",
+                      folder.string()));
 }
 
 absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder) {
@@ -110,10 +120,13 @@ absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder) {
     const std::filesystem::path path = checkpoints / meta_learner::CheckpointFileName(*step);
     meta_learner::CheckpointInfo info;
     const auto checkpoint = meta_learner::ReadCheckpoint(path, &info);
-    if (checkpoint.ok()) return RunHash{.state_hash = info.state_hash, .outer_step = checkpoint->outer_step, .checkpoint = path};
+    if (checkpoint.ok())
+      return RunHash{
+          .state_hash = info.state_hash, .outer_step = checkpoint->outer_step, .checkpoint = path};
     absl::StrAppend(&problems, "\n", std::string(checkpoint.status().message()));
   }
-  return absl::NotFoundError(absl::StrCat(checkpoints.string(), " holds no whole checkpoint", problems));
+  return absl::NotFoundError(
+      absl::StrCat(checkpoints.string(), " holds no whole checkpoint", problems));
 }
 
 }  // namespace mentor

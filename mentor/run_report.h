@@ -1,4 +1,5 @@
-// Turns what an experiment left behind (store, evaluation files, checkpoints) into its report. Functions without state.
+// Turns what an experiment left behind (store, evaluation files, checkpoints) into its report.
+// Functions without state.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +12,8 @@
 namespace mentor {
 
 // The numbers of an experiment so far.
-absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store, const v1::Experiment& experiment);
+absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store,
+                                                const v1::Experiment& experiment);
 
 // A state folder with one experiment, or the folder of an experiment (STATE/experiments/UID).
 struct RunFolder {
@@ -21,8 +23,8 @@ struct RunFolder {
 // NOT_FOUND says what a run folder looks like.
 absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder);
 
-// The hash of `mentor hash`: the newest whole checkpoint's state (signal network, optimizer, normalisers, best weights).
-// Reads only: nothing is moved or removed.
+// The hash of `mentor hash`: the newest whole checkpoint's state (signal network, optimizer,
+// normalisers, best weights). Reads only: nothing is moved or removed.
 struct RunHash {
   std::string state_hash;
   uint32_t outer_step = 0;

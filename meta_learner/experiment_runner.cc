@@ -30,9 +30,13 @@ constexpr int64_t kScoreRounds = 2;
 
 using Clock = std::chrono::steady_clock;
 
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
-double ProcessCpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+double ProcessCpuSeconds() {
+  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
 
 v1::EnvironmentShape ShapeOf(const envs::Benchmark& benchmark) {
   v1::EnvironmentShape shape;
@@ -44,7 +48,8 @@ v1::EnvironmentShape ShapeOf(const envs::Benchmark& benchmark) {
 }
 
 // Joins tensors of shards along the lifetimes and of iterations along the steps.
-torch::Tensor Join(const std::vector<ShardResult>& shards, torch::Tensor learner::Segment::*member) {
+torch::Tensor Join(const std::vector<ShardResult>& shards,
+                   torch::Tensor learner::Segment::*member) {
   std::vector<torch::Tensor> lifetimes;
   for (const ShardResult& shard : shards) {
     std::vector<torch::Tensor> steps;
@@ -54,14 +59,16 @@ torch::Tensor Join(const std::vector<ShardResult>& shards, torch::Tensor learner
   return torch::cat(lifetimes, 0);
 }
 
-LifetimeBatch MakeBatch(const std::vector<ShardResult>& shards, const std::vector<SampledTask>& tasks, int64_t steps) {
+LifetimeBatch MakeBatch(const std::vector<ShardResult>& shards,
+                        const std::vector<SampledTask>& tasks, int64_t steps) {
   LifetimeBatch batch;
   for (const SampledTask& task : tasks) batch.environments.push_back(task.environment);
   batch.steps_per_iteration = steps;
-  for (auto member : {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
-                      &learner::Segment::shaped_rewards, &learner::Segment::success_signals, &learner::Segment::successes,
-                      &learner::Segment::prev_done, &learner::Segment::signals, &learner::Segment::signal_log_probs,
-                      &learner::Segment::signal_values}) {
+  for (auto member :
+       {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
+        &learner::Segment::shaped_rewards, &learner::Segment::success_signals,
+        &learner::Segment::successes, &learner::Segment::prev_done, &learner::Segment::signals,
+        &learner::Segment::signal_log_probs, &learner::Segment::signal_values}) {
     batch.steps.*member = Join(shards, member);
   }
   return batch;
@@ -85,9 +92,14 @@ struct Method {
 // One experiment at work.
 class Session {
  public:
-  Session(const ExperimentRunner::Options& options, const v1::Experiment& experiment, const std::atomic<bool>& cancel)
-      : options_(options), name_(experiment.name()), uid_(experiment.uid()), spec_(WithDefaults(experiment.spec())),
-        folder_(options.store->ExperimentFolder(uid_)), cancel_(cancel) {}
+  Session(const ExperimentRunner::Options& options, const v1::Experiment& experiment,
+          const std::atomic<bool>& cancel)
+      : options_(options),
+        name_(experiment.name()),
+        uid_(experiment.uid()),
+        spec_(WithDefaults(experiment.spec())),
+        folder_(options.store->ExperimentFolder(uid_)),
+        cancel_(cancel) {}
 
   absl::Status Run() {
     Violations violations;
@@ -104,13 +116,15 @@ class Session {
     MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
     MENTOR_ASSIGN_OR_RETURN(CheckpointScan scan, FindNewestWhole(folder, uid_, SpecHash(spec_)));
     for (const CorruptCheckpoint& corrupt : scan.corrupt) {
-      MENTOR_LOG(kWarning, "checkpoint is not whole; it was moved away and an older one is used",
-                   {{"experiment", name_}, {"file", corrupt.path.string()}, {"reason", corrupt.reason}});
+      MENTOR_LOG(
+          kWarning, "checkpoint is not whole; it was moved away and an older one is used",
+          {{"experiment", name_}, {"file", corrupt.path.string()}, {"reason", corrupt.reason}});
     }
     best_weights_ = parts_.rule->signal_weights().clone();
     if (!scan.newest) {
       if (!scan.corrupt.empty()) {
-        MENTOR_LOG(kWarning, "no whole checkpoint is left; beginning again from the seed", {{"experiment", name_}});
+        MENTOR_LOG(kWarning, "no whole checkpoint is left; beginning again from the seed",
+                   {{"experiment", name_}});
       }
       return SyncCheckpointIndex({});
     }
@@ -128,18 +142,22 @@ class Session {
     scores_ = own.at("scores");
     env_steps_ = static_cast<uint64_t>(own.at("env_steps").item<int64_t>());
     outer_step_ = scan.newest->outer_step;
-    MENTOR_LOG(kInfo, "going on from a checkpoint", {{"experiment", name_}, {"outer_step", absl::StrCat(outer_step_)},
-                                             {"state_hash", scan.newest_info.state_hash}});
+    MENTOR_LOG(kInfo, "going on from a checkpoint",
+               {{"experiment", name_},
+                {"outer_step", absl::StrCat(outer_step_)},
+                {"state_hash", scan.newest_info.state_hash}});
     return SyncCheckpointIndex({scan.newest_info});
   }
 
   absl::Status SyncCheckpointIndex(const std::vector<CheckpointInfo>& infos) {
-    MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps, ListCheckpoints(options_.store->CheckpointFolder(uid_)));
+    MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps,
+                            ListCheckpoints(options_.store->CheckpointFolder(uid_)));
     return options_.store->ReconcileCheckpoints(uid_, steps, infos);
   }
 
   // Shards of consecutive lifetimes.
-  std::vector<v1::Shard> MakeShards(const std::vector<SampledTask>& tasks, uint32_t first_number, Phase phase) {
+  std::vector<v1::Shard> MakeShards(const std::vector<SampledTask>& tasks, uint32_t first_number,
+                                    Phase phase) {
     std::vector<v1::Shard> shards;
     const size_t size = spec_.rule().shard_lifetimes();
     for (size_t begin = 0; begin < tasks.size(); begin += size) {
@@ -163,31 +181,36 @@ class Session {
     const uint32_t lifetimes = spec_.rule().lifetimes_per_update();
     const std::vector<SampledTask> tasks = TrainingTasks(*parts_.benchmark, spec_, outer_step_);
     std::vector<v1::Shard> shards = MakeShards(tasks, outer_step_ * lifetimes, Phase::kTraining);
-    MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results,
-                            options_.broker->Run(std::move(shards), learner::ToProto(parts_.rule->signal_weights()),
-                                                 cancel_, [&](const BrokerProgress& progress) {
-                                                   ReportProgress("meta-training", progress);
-                                                 }));
+    MENTOR_ASSIGN_OR_RETURN(
+        std::vector<ShardResult> results,
+        options_.broker->Run(
+            std::move(shards), learner::ToProto(parts_.rule->signal_weights()), cancel_,
+            [&](const BrokerProgress& progress) { ReportProgress("meta-training", progress); }));
     const double collect_seconds = SecondsSince(start);
 
     const std::vector<LifetimeOutcome> outcomes = JoinOutcomes(results);
     OuterStep step;
     std::vector<std::string> environments;
     for (const SampledTask& task : tasks) environments.push_back(task.environment);
-    step.results = RoundMetrics(outcomes, environments, static_cast<int>(spec_.lifetime().iterations()));
+    step.results =
+        RoundMetrics(outcomes, environments, static_cast<int>(spec_.lifetime().iterations()));
     KeepBest(outcomes);
     step.results["best_score"] = best_score_;
 
     ReportProgress("outer update", {});
     const double cpu_before = ProcessCpuSeconds();
     const Clock::time_point update_start = Clock::now();
-    MENTOR_ASSIGN_OR_RETURN(RuleReport report,
-                            parts_.rule->Update(MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()), outer_step_));
-    // A rule names times with "_seconds": they differ from run to run, so they are kept apart from results.
+    MENTOR_ASSIGN_OR_RETURN(
+        RuleReport report,
+        parts_.rule->Update(MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()),
+                            outer_step_));
+    // A rule names times with "_seconds": they differ from run to run, so they are kept apart from
+    // results.
     for (const auto& [metric, value] : report) {
       (metric.ends_with("_seconds") ? step.timings : step.results)[metric] = value;
     }
-    if (!step.timings.contains("outer_seconds")) step.timings["outer_seconds"] = ProcessCpuSeconds() - cpu_before;
+    if (!step.timings.contains("outer_seconds"))
+      step.timings["outer_seconds"] = ProcessCpuSeconds() - cpu_before;
     step.timings["outer_wall_seconds"] = SecondsSince(update_start);
     step.timings["collect_wall_seconds"] = collect_seconds;
     double nonfinite = 0;
@@ -205,7 +228,8 @@ class Session {
     env_steps_ += uint64_t{lifetimes} * StepsPerLifetime();
     step.results["env_steps"] = static_cast<double>(env_steps_);
     step.step = outer_step_;
-    if (outer_step_ % spec_.checkpoint().every() == 0 || outer_step_ == spec_.rule().outer_updates()) {
+    if (outer_step_ % spec_.checkpoint().every() == 0 ||
+        outer_step_ == spec_.rule().outer_updates()) {
       MENTOR_ASSIGN_OR_RETURN(step.checkpoint, WriteState());
     }
     step.timings["wall_seconds"] = SecondsSince(start);
@@ -215,33 +239,41 @@ class Session {
     ReportProgress("meta-training", {});
     if (!step.checkpoint || spec_.checkpoint().keep_last() == 0) return absl::OkStatus();
     MENTOR_RETURN_IF_ERROR(
-        RetainCheckpoints(options_.store->CheckpointFolder(uid_), spec_.checkpoint().keep_last()).status());
+        RetainCheckpoints(options_.store->CheckpointFolder(uid_), spec_.checkpoint().keep_last())
+            .status());
     return SyncCheckpointIndex({});
   }
 
   absl::StatusOr<CheckpointInfo> WriteState() {
-    Checkpoint checkpoint{.experiment_uid = uid_, .outer_step = outer_step_, .spec_hash = SpecHash(spec_),
-                          .build = options_.build, .sections = {}};
+    Checkpoint checkpoint{.experiment_uid = uid_,
+                          .outer_step = outer_step_,
+                          .spec_hash = SpecHash(spec_),
+                          .build = options_.build,
+                          .sections = {}};
     AddTensorSections(parts_.rule->Save(), "rule/", &checkpoint.sections);
-    AddTensorSections({{"best_weights", best_weights_},
-                       {"best_score", torch::full({}, best_score_, torch::kFloat64)},
-                       {"scores", scores_},
-                       {"env_steps", torch::full({}, static_cast<int64_t>(env_steps_), torch::kInt64)}},
-                      "experiment/", &checkpoint.sections);
+    AddTensorSections(
+        {{"best_weights", best_weights_},
+         {"best_score", torch::full({}, best_score_, torch::kFloat64)},
+         {"scores", scores_},
+         {"env_steps", torch::full({}, static_cast<int64_t>(env_steps_), torch::kInt64)}},
+        "experiment/", &checkpoint.sections);
     return WriteCheckpoint(options_.store->CheckpointFolder(uid_), checkpoint);
   }
 
-  // Before the update of this round, so the lifetimes belong to the weights that are kept (black_box.md section 9).
+  // Before the update of this round, so the lifetimes belong to the weights that are kept
+  // (black_box.md section 9).
   void KeepBest(const std::vector<LifetimeOutcome>& outcomes) {
     std::vector<double> scores;
     const auto old = scores_.accessor<double, 1>();
     for (int64_t i = 0; i < scores_.size(0); ++i) scores.push_back(old[i]);
     for (const LifetimeOutcome& outcome : outcomes) {
-      const int episodes = static_cast<int>(outcome.episode_success.size() / spec_.lifetime().iterations());
+      const int episodes =
+          static_cast<int>(outcome.episode_success.size() / spec_.lifetime().iterations());
       scores.push_back(LifetimeScore(outcome, episodes));
     }
     const size_t window = static_cast<size_t>(kScoreRounds) * spec_.rule().lifetimes_per_update();
-    if (scores.size() > window) scores.erase(scores.begin(), scores.end() - static_cast<int64_t>(window));
+    if (scores.size() > window)
+      scores.erase(scores.begin(), scores.end() - static_cast<int64_t>(window));
     scores_ = torch::tensor(scores, torch::kFloat64);
     double sum = 0;
     for (double score : scores) sum += score;
@@ -256,19 +288,24 @@ class Session {
     std::vector<Method> methods;
     if (spec_.rule().outer_updates() > 0) {
       methods.push_back({"learned", v1::REWARD_SOURCE_SIGNAL, false});
-      if (spec_.evaluation().best_weights()) methods.push_back({"learned (best)", v1::REWARD_SOURCE_SIGNAL, true});
+      if (spec_.evaluation().best_weights())
+        methods.push_back({"learned (best)", v1::REWARD_SOURCE_SIGNAL, true});
     }
     if (split == envs::Split::kTrain) return methods;
     for (int baseline : spec_.evaluation().baseline()) {
-      if (baseline == v1::PPO_SPARSE) methods.push_back({"PPO sparse", v1::REWARD_SOURCE_SPARSE, false});
-      if (baseline == v1::PPO_SHAPED) methods.push_back({"PPO shaped", v1::REWARD_SOURCE_SHAPED, false});
+      if (baseline == v1::PPO_SPARSE)
+        methods.push_back({"PPO sparse", v1::REWARD_SOURCE_SPARSE, false});
+      if (baseline == v1::PPO_SHAPED)
+        methods.push_back({"PPO shaped", v1::REWARD_SOURCE_SHAPED, false});
     }
     return methods;
   }
 
-  std::filesystem::path EvaluationFile(const std::string& method, const std::string& split, size_t index) const {
+  std::filesystem::path EvaluationFile(const std::string& method, const std::string& split,
+                                       size_t index) const {
     const std::string plain = absl::StrReplaceAll(method, {{" ", "_"}, {"(", ""}, {")", ""}});
-    return folder_ / "artifacts" / "evaluation" / absl::StrFormat("%s-%s-%05d.binpb", split, plain, index);
+    return folder_ / "artifacts" / "evaluation" /
+           absl::StrFormat("%s-%s-%05d.binpb", split, plain, index);
   }
 
   absl::Status Evaluate() {
@@ -277,11 +314,13 @@ class Session {
     std::vector<envs::Split> splits = {envs::Split::kTest};
     if (spec_.evaluation().train_goals()) splits.push_back(envs::Split::kTrain);
     for (envs::Split split : splits) {
-      evaluation_total_ += static_cast<uint32_t>(EvaluationTasks(*parts_.benchmark, spec_, split).size() * Methods(split).size());
+      evaluation_total_ += static_cast<uint32_t>(
+          EvaluationTasks(*parts_.benchmark, spec_, split).size() * Methods(split).size());
     }
     evaluation_start_ = Clock::now();
     for (envs::Split split : splits) {
-      for (const Method& method : Methods(split)) MENTOR_RETURN_IF_ERROR(EvaluateMethod(method, split));
+      for (const Method& method : Methods(split))
+        MENTOR_RETURN_IF_ERROR(EvaluateMethod(method, split));
     }
     return absl::OkStatus();
   }
@@ -289,10 +328,13 @@ class Session {
   absl::Status EvaluateMethod(const Method& method, envs::Split split) {
     const std::string split_name = split == envs::Split::kTest ? "test" : "train";
     const std::vector<SampledTask> tasks = EvaluationTasks(*parts_.benchmark, spec_, split);
-    std::vector<v1::Shard> all = MakeShards(
-        tasks, /*first_number=*/0, split == envs::Split::kTest ? Phase::kTestEvaluation : Phase::kTrainEvaluation);
-    const v1::Tensor weights = learner::ToProto(method.best ? best_weights_ : parts_.rule->signal_weights());
-    // As many shards at once as make good use of two learners, but few enough that little is lost when interrupted.
+    std::vector<v1::Shard> all =
+        MakeShards(tasks, /*first_number=*/0,
+                   split == envs::Split::kTest ? Phase::kTestEvaluation : Phase::kTrainEvaluation);
+    const v1::Tensor weights =
+        learner::ToProto(method.best ? best_weights_ : parts_.rule->signal_weights());
+    // As many shards at once as make good use of two learners, but few enough that little is lost
+    // when interrupted.
     constexpr size_t kShardsAtOnce = 4;
     for (size_t begin = 0; begin < all.size();) {
       std::vector<size_t> indices;
@@ -313,25 +355,33 @@ class Session {
       }
       if (shards.empty()) continue;
       const std::vector<v1::Shard> asked = shards;
-      MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results,
-                              options_.broker->Run(std::move(shards), weights, cancel_, [&](const BrokerProgress& progress) {
-                                ReportProgress(absl::StrFormat("evaluating %s on %s goals", method.name, split_name), progress);
-                              }));
+      MENTOR_ASSIGN_OR_RETURN(
+          std::vector<ShardResult> results,
+          options_.broker->Run(
+              std::move(shards), weights, cancel_, [&](const BrokerProgress& progress) {
+                ReportProgress(
+                    absl::StrFormat("evaluating %s on %s goals", method.name, split_name),
+                    progress);
+              }));
       for (size_t i = 0; i < results.size(); ++i) {
-        MENTOR_RETURN_IF_ERROR(SaveEvaluation(method, split_name, indices[i], asked[i], tasks, results[i]));
+        MENTOR_RETURN_IF_ERROR(
+            SaveEvaluation(method, split_name, indices[i], asked[i], tasks, results[i]));
         evaluation_done_ += static_cast<uint32_t>(asked[i].lifetimes_size());
       }
     }
     return absl::OkStatus();
   }
 
-  absl::Status SaveEvaluation(const Method& method, const std::string& split, size_t index, const v1::Shard& shard,
-                              const std::vector<SampledTask>& tasks, const ShardResult& result) {
+  absl::Status SaveEvaluation(const Method& method, const std::string& split, size_t index,
+                              const v1::Shard& shard, const std::vector<SampledTask>& tasks,
+                              const ShardResult& result) {
     const uint32_t iterations = spec_.lifetime().iterations();
-    const std::vector<learner::Segment> lifetime(result.segments.begin(), result.segments.begin() + iterations);
+    const std::vector<learner::Segment> lifetime(result.segments.begin(),
+                                                 result.segments.begin() + iterations);
     const std::vector<LifetimeOutcome> outcomes = Outcomes(lifetime);
     std::vector<LifetimeOutcome> deterministic(outcomes.size());
-    if (result.segments.size() > iterations) deterministic = Outcomes({result.segments[iterations]});
+    if (result.segments.size() > iterations)
+      deterministic = Outcomes({result.segments[iterations]});
 
     v1::EvaluationShard proto;
     proto.set_method(method.name);
@@ -357,7 +407,8 @@ class Session {
         }
       }
     }
-    return WriteFileAtomically(EvaluationFile(method.name, split, index), proto.SerializeAsString());
+    return WriteFileAtomically(EvaluationFile(method.name, split, index),
+                               proto.SerializeAsString());
   }
 
   uint64_t StepsPerLifetime() const {
@@ -396,10 +447,14 @@ class Session {
 
   void ReportProgress(const std::string& activity, const BrokerProgress& shards) {
     std::string text = activity;
-    if (shards.learners == 0 && activity != "outer update") text = activity + ": waiting for learners";
-    else if (shards.actors == 0 && activity != "outer update") text = activity + ": waiting for actors";
+    if (shards.learners == 0 && activity != "outer update")
+      text = activity + ": waiting for learners";
+    else if (shards.actors == 0 && activity != "outer update")
+      text = activity + ": waiting for actors";
     const absl::Status status = options_.store->SetProgress(name_, text, CurrentProgress(shards));
-    if (!status.ok()) MENTOR_LOG(kWarning, "progress could not be kept", {{"experiment", name_}, {"error", std::string(status.message())}});
+    if (!status.ok())
+      MENTOR_LOG(kWarning, "progress could not be kept",
+                 {{"experiment", name_}, {"error", std::string(status.message())}});
   }
 
   // Fixed after construction.
@@ -416,7 +471,8 @@ class Session {
   uint64_t env_steps_ = 0;
   torch::Tensor best_weights_;
   double best_score_ = 0;
-  torch::Tensor scores_ = torch::zeros({0}, torch::kFloat64);  // Of the last lifetimes, oldest first.
+  torch::Tensor scores_ =
+      torch::zeros({0}, torch::kFloat64);  // Of the last lifetimes, oldest first.
 
   // For people only.
   uint32_t evaluation_total_ = 0;
@@ -442,7 +498,8 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
                                  .input = spec.signal().input()};
   parts.network = learner::MakeSignalNetwork(spec.signal(), context, violations);
   if (parts.network == nullptr) return parts;
-  parts.rule = MakeOuterRule({.spec = spec, .network = parts.network, .num_threads = num_threads}, violations);
+  parts.rule = MakeOuterRule({.spec = spec, .network = parts.network, .num_threads = num_threads},
+                             violations);
   return parts;
 }
 
@@ -450,23 +507,27 @@ void CheckParts(const v1::ExperimentSpec& spec, Violations* violations) {
   MakeParts(WithDefaults(spec), /*num_threads=*/1, violations);
 }
 
-absl::Status ExperimentRunner::Run(const v1::Experiment& experiment, const std::atomic<bool>& cancel) {
+absl::Status ExperimentRunner::Run(const v1::Experiment& experiment,
+                                   const std::atomic<bool>& cancel) {
   return Session(options_, experiment, cancel).Run();
 }
 
-absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(const std::filesystem::path& experiment_folder) {
+absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(
+    const std::filesystem::path& experiment_folder) {
   std::vector<v1::EvaluationShard> shards;
   const std::filesystem::path folder = experiment_folder / "artifacts" / "evaluation";
   std::error_code error;
   std::vector<std::filesystem::path> files;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     if (entry->path().extension() == ".binpb") files.push_back(entry->path());
   }
   std::sort(files.begin(), files.end());
   for (const auto& file : files) {
     MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file, uint64_t{1} << 30));
     if (!shards.emplace_back().ParseFromString(bytes)) {
-      return absl::DataLossError(file.string() + " is not an evaluation; remove it and run the experiment again");
+      return absl::DataLossError(file.string() +
+                                 " is not an evaluation; remove it and run the experiment again");
     }
   }
   return shards;

@@ -1,5 +1,6 @@
-// Runs one experiment from where its newest whole checkpoint stands to its end: meta-training, then evaluation. Everything
-// it computes is a function of the spec; what it writes survives kill -9 at any point. One call at a time per experiment.
+// Runs one experiment from where its newest whole checkpoint stands to its end: meta-training, then
+// evaluation. Everything it computes is a function of the spec; what it writes survives kill -9 at
+// any point. One call at a time per experiment.
 #pragma once
 
 #include <atomic>
@@ -44,7 +45,8 @@ class ExperimentRunner {
   };
   explicit ExperimentRunner(Options options) : options_(std::move(options)) {}
 
-  // OK when the experiment is complete, CANCELLED when *cancel became true; other codes are for the user to read.
+  // OK when the experiment is complete, CANCELLED when *cancel became true; other codes are for the
+  // user to read.
   absl::Status Run(const v1::Experiment& experiment, const std::atomic<bool>& cancel);
 
  private:
@@ -52,6 +54,7 @@ class ExperimentRunner {
 };
 
 // Evaluations of an experiment so far, in a fixed order: by method, split and shard.
-absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(const std::filesystem::path& experiment_folder);
+absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(
+    const std::filesystem::path& experiment_folder);
 
 }  // namespace mentor::meta_learner

@@ -56,11 +56,14 @@ std::vector<LifetimeOutcome> Outcomes(const std::vector<learner::Segment>& segme
 }
 
 std::map<std::string, double> RoundMetrics(const std::vector<LifetimeOutcome>& outcomes,
-                                           const std::vector<std::string>& environments, int num_segments) {
+                                           const std::vector<std::string>& environments,
+                                           int num_segments) {
   MENTOR_CHECK(outcomes.size() == environments.size() && !outcomes.empty());
-  std::map<std::string, std::pair<double, int>> sums;  // Ordered: the sums are part of a stored result.
-  const bool several = std::any_of(environments.begin(), environments.end(),
-                                   [&](const std::string& name) { return name != environments[0]; });
+  std::map<std::string, std::pair<double, int>>
+      sums;  // Ordered: the sums are part of a stored result.
+  const bool several =
+      std::any_of(environments.begin(), environments.end(),
+                  [&](const std::string& name) { return name != environments[0]; });
   for (size_t i = 0; i < outcomes.size(); ++i) {
     const auto add = [&](const std::string& name, double value) {
       auto& [sum, count] = sums[name];
@@ -76,7 +79,8 @@ std::map<std::string, double> RoundMetrics(const std::vector<LifetimeOutcome>& o
     const size_t episodes = outcome.episode_success.size();
     if (episodes == 0) continue;
     for (int segment = 0; segment < num_segments; ++segment) {
-      const size_t begin = episodes * segment / num_segments, end = episodes * (segment + 1) / num_segments;
+      const size_t begin = episodes * segment / num_segments,
+                   end = episodes * (segment + 1) / num_segments;
       if (end > begin) add(absl::StrCat("seg", segment), Mean(outcome.episode_success, begin, end));
     }
     for (size_t episode = 0; episode < episodes; ++episode) {
@@ -85,7 +89,8 @@ std::map<std::string, double> RoundMetrics(const std::vector<LifetimeOutcome>& o
     add("shaped_return", Mean(outcome.episode_return, 0, episodes));
     double meta_return = 0;
     for (size_t episode = 0; episode < episodes; ++episode) {
-      meta_return += std::pow(kMetaReturnGamma, static_cast<double>(episode)) * outcome.episode_return[episode];
+      meta_return += std::pow(kMetaReturnGamma, static_cast<double>(episode)) *
+                     outcome.episode_return[episode];
     }
     add("meta_return", meta_return);
   }
@@ -97,7 +102,8 @@ std::map<std::string, double> RoundMetrics(const std::vector<LifetimeOutcome>& o
 double LifetimeScore(const LifetimeOutcome& outcome, int episodes) {
   const size_t end = outcome.episode_success.size();
   const size_t begin = end - std::min<size_t>(end, static_cast<size_t>(std::max(episodes, 0)));
-  return Mean(outcome.episode_success, begin, end) + kReturnWeight * Mean(outcome.episode_return, begin, end);
+  return Mean(outcome.episode_success, begin, end) +
+         kReturnWeight * Mean(outcome.episode_return, begin, end);
 }
 
 }  // namespace mentor::meta_learner

@@ -1,4 +1,5 @@
-// What lifetimes achieved, by episode: the numbers behind curves, scores and evaluations. Pure functions.
+// What lifetimes achieved, by episode: the numbers behind curves, scores and evaluations. Pure
+// functions.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +16,18 @@ struct LifetimeOutcome {
   std::vector<double> episode_return;   // Sum of shaped rewards.
 };
 
-// One outcome for each lifetime; only episodes that ended are counted. `segments` follow each other in time.
+// One outcome for each lifetime; only episodes that ended are counted. `segments` follow each other
+// in time.
 std::vector<LifetimeOutcome> Outcomes(const std::vector<learner::Segment>& segments);
 
-// Metrics of one round (black_box.md section 9): success_episode_I, seg0, seg1, ..., shaped_return, meta_return, and the
-// same by environment as NAME/ENVIRONMENT when there are several.
+// Metrics of one round (black_box.md section 9): success_episode_I, seg0, seg1, ..., shaped_return,
+// meta_return, and the same by environment as NAME/ENVIRONMENT when there are several.
 std::map<std::string, double> RoundMetrics(const std::vector<LifetimeOutcome>& outcomes,
-                                           const std::vector<std::string>& environments, int num_segments);
+                                           const std::vector<std::string>& environments,
+                                           int num_segments);
 
-// Score of one lifetime for keeping the best weights: success rate of its last `episodes` episodes + 1e-6 times their mean
-// return.
+// Score of one lifetime for keeping the best weights: success rate of its last `episodes` episodes
+// + 1e-6 times their mean return.
 double LifetimeScore(const LifetimeOutcome& outcome, int episodes);
 
 }  // namespace mentor::meta_learner

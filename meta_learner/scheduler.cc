@@ -1,7 +1,6 @@
 #include "meta_learner/scheduler.h"
 
 #include <chrono>
-
 #include <optional>
 
 #include "common/log.h"
@@ -16,11 +15,14 @@ using S = v1::Experiment;
 
 }  // namespace
 
-Scheduler::Scheduler(ExperimentRunner::Options options, int running_max) : options_(options), runner_(options) {
+Scheduler::Scheduler(ExperimentRunner::Options options, int running_max)
+    : options_(options), runner_(options) {
   for (int i = 0; i < running_max; ++i) threads_.emplace_back([this] { Work(); });
 }
 
-Scheduler::~Scheduler() { Stop(); }
+Scheduler::~Scheduler() {
+  Stop();
+}
 
 void Scheduler::Wake() {
   const std::lock_guard lock(mutex_);
@@ -54,8 +56,11 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
   while (!stopping_) {
     const uint64_t seen = wakes_;
     lock.unlock();
-    auto waiting = options_.store->InStates({S::STATE_RUNNING, S::STATE_CANCELLING, S::STATE_QUEUED});
-    if (!waiting.ok()) MENTOR_LOG(kError, "the store cannot be read", {{"error", std::string(waiting.status().message())}});
+    auto waiting =
+        options_.store->InStates({S::STATE_RUNNING, S::STATE_CANCELLING, S::STATE_QUEUED});
+    if (!waiting.ok())
+      MENTOR_LOG(kError, "the store cannot be read",
+                 {{"error", std::string(waiting.status().message())}});
     lock.lock();
     if (waiting.ok() && !stopping_) {
       for (v1::Experiment& experiment : *waiting) {
@@ -80,7 +85,8 @@ void Scheduler::Work() {
 
 bool Scheduler::WaitSeconds(int seconds, const Job& job) {
   std::unique_lock lock(mutex_);
-  return !changed_.wait_for(lock, std::chrono::seconds(seconds), [&] { return stopping_ || job.cancel.load(); });
+  return !changed_.wait_for(lock, std::chrono::seconds(seconds),
+                            [&] { return stopping_ || job.cancel.load(); });
 }
 
 void Scheduler::RunToEnd(const v1::Experiment& queued, const Job& job) {
@@ -88,7 +94,8 @@ void Scheduler::RunToEnd(const v1::Experiment& queued, const Job& job) {
   const auto finish = [&](const std::set<State>& from, State to, std::string_view error) {
     const auto moved = options_.store->Transition(name, from, to, error);
     if (!moved.ok()) {
-      MENTOR_LOG(kError, "an experiment's end could not be written; it is tried again after the next start",
+      MENTOR_LOG(kError,
+                 "an experiment's end could not be written; it is tried again after the next start",
                  {{"experiment", name}, {"error", std::string(moved.status().message())}});
     }
   };
@@ -105,10 +112,15 @@ void Scheduler::RunToEnd(const v1::Experiment& queued, const Job& job) {
   do {
     status = runner_.Run(*experiment, job.cancel);
     if (status.code() == absl::StatusCode::kResourceExhausted && !job.cancel) {
-      MENTOR_LOG(kError, "no room for a checkpoint; trying again from the last one", {{"experiment", name}, {"error", std::string(status.message())}});
-      options_.store->SetProgress(name, "waiting for disk space: " + std::string(status.message()), experiment->progress()).IgnoreError();
+      MENTOR_LOG(kError, "no room for a checkpoint; trying again from the last one",
+                 {{"experiment", name}, {"error", std::string(status.message())}});
+      options_.store
+          ->SetProgress(name, "waiting for disk space: " + std::string(status.message()),
+                        experiment->progress())
+          .IgnoreError();
     }
-  } while (status.code() == absl::StatusCode::kResourceExhausted && WaitSeconds(kDiskFullRetrySeconds, job));
+  } while (status.code() == absl::StatusCode::kResourceExhausted &&
+           WaitSeconds(kDiskFullRetrySeconds, job));
 
   if (status.ok()) {
     MENTOR_LOG(kInfo, "experiment succeeded", {{"experiment", name}});
@@ -118,10 +130,12 @@ void Scheduler::RunToEnd(const v1::Experiment& queued, const Job& job) {
   if (job.cancel) {
     // Cancelled by a user, or this process stops: then it stays RUNNING.
     const auto now = options_.store->Get(name);
-    if (now.ok() && now->state() == S::STATE_CANCELLING) finish({S::STATE_CANCELLING}, S::STATE_CANCELLED, "");
+    if (now.ok() && now->state() == S::STATE_CANCELLING)
+      finish({S::STATE_CANCELLING}, S::STATE_CANCELLED, "");
     return;
   }
-  MENTOR_LOG(kError, "experiment failed", {{"experiment", name}, {"error", std::string(status.message())}});
+  MENTOR_LOG(kError, "experiment failed",
+             {{"experiment", name}, {"error", std::string(status.message())}});
   finish({S::STATE_RUNNING, S::STATE_CANCELLING}, S::STATE_FAILED, std::string(status.message()));
 }
 

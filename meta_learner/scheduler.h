@@ -1,5 +1,5 @@
-// Runs queued experiments, oldest first, a bounded number at a time, and goes on with those that an earlier process left
-// RUNNING. Thread-safe.
+// Runs queued experiments, oldest first, a bounded number at a time, and goes on with those that an
+// earlier process left RUNNING. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -23,9 +23,11 @@ class Scheduler {
 
   // Something was created.
   void Wake();
-  // Ends an experiment that is CANCELLING soon; one that does not run is CANCELLED at once by the service.
+  // Ends an experiment that is CANCELLING soon; one that does not run is CANCELLED at once by the
+  // service.
   void Cancel(const std::string& name);
-  // Stops the running ones at their last checkpoint; they stay RUNNING and go on after the next start.
+  // Stops the running ones at their last checkpoint; they stay RUNNING and go on after the next
+  // start.
   void Stop();
 
  private:

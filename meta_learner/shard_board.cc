@@ -51,7 +51,8 @@ void ShardBoard::AssignLocked() {
       job.hash = std::make_unique<Sha256>();
       learner.shards.insert(job.shard.shard_id());
       // A failed send is followed by RemoveLearner, which gives the shard to another one.
-      if (job.shard.reward_source() == v1::REWARD_SOURCE_SIGNAL && learner.version != job.call->version) {
+      if (job.shard.reward_source() == v1::REWARD_SOURCE_SIGNAL &&
+          learner.version != job.call->version) {
         v1::RunResponse weights;
         weights.mutable_signal_weights()->set_version(job.call->version);
         *weights.mutable_signal_weights()->mutable_weights() = job.call->weights;
@@ -67,7 +68,8 @@ void ShardBoard::AssignLocked() {
 
 ShardBoard::Job* ShardBoard::FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch) {
   const auto found = jobs_.find(shard_id);
-  if (found == jobs_.end() || found->second->learner != learner || found->second->shard.epoch() != epoch) {
+  if (found == jobs_.end() || found->second->learner != learner ||
+      found->second->shard.epoch() != epoch) {
     ++counts_.refused;
     return nullptr;
   }
@@ -81,13 +83,14 @@ absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment
     const Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
     if (job == nullptr) return absl::OkStatus();
     if (segment.iteration() != job->result.segments.size()) {
-      return absl::InvalidArgumentError(absl::StrFormat("shard %d: segment of iteration %d, expected %d",
-                                                        segment.shard_id(), segment.iteration(),
-                                                        job->result.segments.size()));
+      return absl::InvalidArgumentError(
+          absl::StrFormat("shard %d: segment of iteration %d, expected %d", segment.shard_id(),
+                          segment.iteration(), job->result.segments.size()));
     }
     shard = job->shard;
   }
-  // Copies and checks of megabytes: without the lock. One thread brings the messages, so the order holds.
+  // Copies and checks of megabytes: without the lock. One thread brings the messages, so the order
+  // holds.
   MENTOR_ASSIGN_OR_RETURN(learner::Segment parsed, learner::SegmentFromProto(segment, shard));
   const std::lock_guard lock(mutex_);
   Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
@@ -108,8 +111,8 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
   if (!done.error().empty()) {
     learners_.at(learner).shards.erase(done.shard_id());
     if (++job->errors >= attempts_max_) {
-      job->call->status = absl::InternalError(
-          absl::StrFormat("a shard failed %d times, the last time with: %s", job->errors, done.error()));
+      job->call->status = absl::InternalError(absl::StrFormat(
+          "a shard failed %d times, the last time with: %s", job->errors, done.error()));
       FinishLocked(job);
     } else {
       ReturnLocked(job);
@@ -119,11 +122,13 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
     return absl::OkStatus();
   }
   if (job->result.segments.size() != learner::IterationsOf(job->shard)) {
-    return absl::InvalidArgumentError(absl::StrFormat("shard %d: done after %d segments, expected %d", done.shard_id(),
-                                                      job->result.segments.size(), learner::IterationsOf(job->shard)));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("shard %d: done after %d segments, expected %d", done.shard_id(),
+                        job->result.segments.size(), learner::IterationsOf(job->shard)));
   }
   if (job->hash->Finish() != done.segments_hash()) {
-    return absl::InvalidArgumentError(absl::StrFormat("shard %d: its segments do not have the hash it was sent with", done.shard_id()));
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "shard %d: its segments do not have the hash it was sent with", done.shard_id()));
   }
   job->result.seconds = done.seconds();
   job->result.nonfinite_updates = done.nonfinite_updates();
@@ -138,7 +143,8 @@ void ShardBoard::FinishLocked(Job* job) {
   job->learner.reset();
   job->done = true;
   job->env_steps = uint64_t{job->shard.spec().lifetime().iterations()} *
-                   job->shard.spec().lifetime().steps_per_iteration() * static_cast<uint64_t>(job->shard.lifetimes_size());
+                   job->shard.spec().lifetime().steps_per_iteration() *
+                   static_cast<uint64_t>(job->shard.lifetimes_size());
   --job->call->open;
 }
 
@@ -163,8 +169,10 @@ BrokerProgress ShardBoard::ProgressLocked(const Call* call) const {
   return progress;
 }
 
-absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> shards, const v1::Tensor& weights,
-                                                         const std::atomic<bool>& cancel, const OnProgress& on_progress) {
+absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> shards,
+                                                         const v1::Tensor& weights,
+                                                         const std::atomic<bool>& cancel,
+                                                         const OnProgress& on_progress) {
   Call call;
   call.weights = weights;
   call.open = static_cast<int>(shards.size());

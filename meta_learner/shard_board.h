@@ -1,6 +1,7 @@
-// Which learner works on which shard, and what came back: the bookkeeping behind ShardBroker, without any network. A
-// learner that vanishes loses its shards to others; what belongs to an older assignment (fencing epoch) is refused.
-// Thread-safe; sends happen under its lock, so they must be quick and must not call back.
+// Which learner works on which shard, and what came back: the bookkeeping behind ShardBroker,
+// without any network. A learner that vanishes loses its shards to others; what belongs to an older
+// assignment (fencing epoch) is refused. Thread-safe; sends happen under its lock, so they must be
+// quick and must not call back.
 #pragma once
 
 #include <atomic>
@@ -51,15 +52,17 @@ class ShardBoard {
   LearnerId AddLearner(uint32_t slots, Send send);
   // Its shards go back to the head of the queue.
   void RemoveLearner(LearnerId learner);
-  // Messages of a learner in their order. An error is the learner's fault and ends its stream; messages about shards that
-  // it has lost are no fault.
+  // Messages of a learner in their order. An error is the learner's fault and ends its stream;
+  // messages about shards that it has lost are no fault.
   absl::Status OnSegment(LearnerId learner, const v1::Segment& segment);
   absl::Status OnDone(LearnerId learner, const v1::ShardDone& done);
   void OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress);
 
   // See ShardBroker::Run.
-  absl::StatusOr<std::vector<ShardResult>> Run(std::vector<v1::Shard> shards, const v1::Tensor& weights,
-                                               const std::atomic<bool>& cancel, const OnProgress& on_progress);
+  absl::StatusOr<std::vector<ShardResult>> Run(std::vector<v1::Shard> shards,
+                                               const v1::Tensor& weights,
+                                               const std::atomic<bool>& cancel,
+                                               const OnProgress& on_progress);
   void Wake();
 
   struct Counts {

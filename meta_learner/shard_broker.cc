@@ -32,11 +32,15 @@ constexpr size_t kMessageBytesMax = size_t{512} << 20;
 class ShardBroker::Service final : public v1::ShardService::CallbackService {
  public:
   Service(Options options, std::shared_ptr<ShardBoard> board, Metrics* metrics)
-      : options_(std::move(options)), board_(std::move(board)), server_uid_(NewUuid()),
+      : options_(std::move(options)),
+        board_(std::move(board)),
+        server_uid_(NewUuid()),
         learners_(metrics->Gauge("mentor_meta_learners", "Learners connected.")),
-        segments_(metrics->Counter("mentor_meta_segments_total", "Segments received from learners.")),
-        rejected_(metrics->Counter("mentor_meta_learner_streams_rejected_total",
-                                   "Streams of learners ended for breaking a rule or not fitting.")),
+        segments_(
+            metrics->Counter("mentor_meta_segments_total", "Segments received from learners.")),
+        rejected_(
+            metrics->Counter("mentor_meta_learner_streams_rejected_total",
+                             "Streams of learners ended for breaking a rule or not fitting.")),
         ingest_([this] { Ingest(); }) {}
 
   ~Service() override {
@@ -48,17 +52,21 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     ingest_.join();
   }
 
-  grpc::ServerBidiReactor<v1::RunRequest, v1::RunResponse>* Run(grpc::CallbackServerContext* context) override {
+  grpc::ServerBidiReactor<v1::RunRequest, v1::RunResponse>* Run(
+      grpc::CallbackServerContext* context) override {
     auto stream = ShardServerStream::Make(context, {.message_bytes_max = kMessageBytesMax});
     auto peer = std::make_shared<Peer>();
     peer->stream = stream;
     // Reactions only put messages in line: their work takes milliseconds.
-    stream->Start({.on_message = [this, peer](v1::RunRequest message) { Enqueue(peer, std::move(message)); },
-                   .on_closed = [this, peer](const absl::Status& status) { Enqueue(peer, std::nullopt, status); }});
+    stream->Start(
+        {.on_message = [this, peer](v1::RunRequest message) { Enqueue(peer, std::move(message)); },
+         .on_closed = [this,
+                       peer](const absl::Status& status) { Enqueue(peer, std::nullopt, status); }});
     {
       const std::lock_guard lock(mutex_);
       if (stopping_) {
-        stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the meta-learner is stopping"));
+        stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
+                                "the meta-learner is stopping"));
       } else {
         open_[peer.get()] = peer;
       }
@@ -70,7 +78,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     for (auto& [key, peer] : open_) {
-      peer->stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the meta-learner is stopping"));
+      peer->stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
+                                    "the meta-learner is stopping"));
     }
   }
 
@@ -89,7 +98,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   };
 
   // Bounded by the learners' windows: each has at most a few segments under way.
-  void Enqueue(std::shared_ptr<Peer> peer, std::optional<v1::RunRequest> message, absl::Status end = absl::OkStatus()) {
+  void Enqueue(std::shared_ptr<Peer> peer, std::optional<v1::RunRequest> message,
+               absl::Status end = absl::OkStatus()) {
     const std::lock_guard lock(mutex_);
     if (!message) open_.erase(peer.get());
     events_.push_back({std::move(peer), std::move(message), std::move(end)});
@@ -135,7 +145,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
       case v1::RunRequest::kSegment:
         segments_.Increment();
         return board_->OnSegment(*peer->learner, message.segment());
-      case v1::RunRequest::kShardDone: return board_->OnDone(*peer->learner, message.shard_done());
+      case v1::RunRequest::kShardDone:
+        return board_->OnDone(*peer->learner, message.shard_done());
       case v1::RunRequest::kProgress:
         board_->OnProgressMessage(*peer->learner, message.progress());
         return absl::OkStatus();
@@ -147,20 +158,23 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
 
   absl::Status AcceptHello(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {
     if (!message.has_hello()) {
-      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, "the first message must be hello");
+      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                       "the first message must be hello");
     }
     const v1::Hello& hello = message.hello();
     peer->name = absl::StrCat(hello.host(), "/", hello.peer_uid());
     MENTOR_RETURN_IF_ERROR(CheckProtocolVersion(hello));
     if (hello.device() == "cpu" && hello.numeric_fingerprint() != options_.learner_fingerprint) {
       return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
-                       absl::StrFormat("the learner's arithmetic differs in its last bits (fingerprint %s, expected %s): run it "
+                       absl::StrFormat("the learner's arithmetic differs in its last bits "
+                                       "(fingerprint %s, expected %s): run it "
                                        "on the same kind of CPU with the same build",
                                        hello.numeric_fingerprint(), options_.learner_fingerprint));
     }
     if (hello.shard_slots() < 1 || hello.shard_slots() > 256) {
-      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
-                       absl::StrFormat("hello: %d shard slots, 1 to 256 are allowed", hello.shard_slots()));
+      return MakeError(
+          absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+          absl::StrFormat("hello: %d shard slots, 1 to 256 are allowed", hello.shard_slots()));
     }
     v1::RunResponse answer;
     v1::Welcome& welcome = *answer.mutable_welcome();
@@ -171,11 +185,14 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     welcome.set_catalogue_hash(options_.catalogue_hash);
     welcome.set_numeric_fingerprint(options_.actor_fingerprint);
     peer->stream->Send(std::move(answer));
-    peer->learner = board_->AddLearner(
-        hello.shard_slots(), [stream = peer->stream](v1::RunResponse response) { return stream->Send(std::move(response)); });
+    peer->learner =
+        board_->AddLearner(hello.shard_slots(), [stream = peer->stream](v1::RunResponse response) {
+          return stream->Send(std::move(response));
+        });
     learners_.Increment();
-    MENTOR_LOG(kInfo, "learner connected",
-               {{"learner", peer->name}, {"device", hello.device()}, {"slots", hello.shard_slots()}});
+    MENTOR_LOG(
+        kInfo, "learner connected",
+        {{"learner", peer->name}, {"device", hello.device()}, {"slots", hello.shard_slots()}});
     return absl::OkStatus();
   }
 
@@ -202,16 +219,22 @@ ShardBroker::ShardBroker(Options options, Metrics* metrics)
 
 ShardBroker::~ShardBroker() = default;
 
-grpc::Service* ShardBroker::service() { return service_.get(); }
+grpc::Service* ShardBroker::service() {
+  return service_.get();
+}
 
-absl::StatusOr<std::vector<ShardResult>> ShardBroker::Run(std::vector<v1::Shard> shards, const v1::Tensor& weights,
-                                                          const std::atomic<bool>& cancel,
-                                                          const ShardBoard::OnProgress& on_progress) {
+absl::StatusOr<std::vector<ShardResult>> ShardBroker::Run(
+    std::vector<v1::Shard> shards, const v1::Tensor& weights, const std::atomic<bool>& cancel,
+    const ShardBoard::OnProgress& on_progress) {
   return board_->Run(std::move(shards), weights, cancel, on_progress);
 }
 
-void ShardBroker::Wake() { board_->Wake(); }
+void ShardBroker::Wake() {
+  board_->Wake();
+}
 
-void ShardBroker::Stop() { service_->Stop(); }
+void ShardBroker::Stop() {
+  service_->Stop();
+}
 
 }  // namespace mentor::meta_learner

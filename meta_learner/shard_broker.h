@@ -31,12 +31,14 @@ class ShardBroker {
 
   grpc::Service* service();
 
-  // Runs all shards with these signal weights ([P] float32) and returns their results in order. Gives ids, epochs and the
-  // version of the weights itself. Blocks; about once a second it calls on_progress (when set) from this thread.
-  // CANCELLED when *cancel becomes true (see Wake); INTERNAL when a shard fails again and again. Several calls may run at
-  // once.
-  absl::StatusOr<std::vector<ShardResult>> Run(std::vector<v1::Shard> shards, const v1::Tensor& weights,
-                                               const std::atomic<bool>& cancel, const ShardBoard::OnProgress& on_progress);
+  // Runs all shards with these signal weights ([P] float32) and returns their results in order.
+  // Gives ids, epochs and the version of the weights itself. Blocks; about once a second it calls
+  // on_progress (when set) from this thread. CANCELLED when *cancel becomes true (see Wake);
+  // INTERNAL when a shard fails again and again. Several calls may run at once.
+  absl::StatusOr<std::vector<ShardResult>> Run(std::vector<v1::Shard> shards,
+                                               const v1::Tensor& weights,
+                                               const std::atomic<bool>& cancel,
+                                               const ShardBoard::OnProgress& on_progress);
   // Makes Run look at its cancel flag now.
   void Wake();
   // Ends all streams of learners; later ones are refused as draining.

@@ -11,7 +11,8 @@ namespace {
 // A random order of 0..n-1: sorted by 64-bit keys, so that it needs no sequential generator.
 std::vector<int> Permutation(int n, const RandomStream& random) {
   std::vector<std::pair<uint64_t, int>> keys;
-  for (int i = 0; i < n; ++i) keys.emplace_back(random.Bits(/*step=*/0, static_cast<uint32_t>(i)), i);
+  for (int i = 0; i < n; ++i)
+    keys.emplace_back(random.Bits(/*step=*/0, static_cast<uint32_t>(i)), i);
   std::sort(keys.begin(), keys.end());
   std::vector<int> order;
   for (const auto& [key, index] : keys) order.push_back(index);
@@ -19,7 +20,10 @@ std::vector<int> Permutation(int n, const RandomStream& random) {
 }
 
 RandomStream TaskStream(const v1::ExperimentSpec& spec, uint32_t round, int set) {
-  return {.seed = spec.seed(), .purpose = Purpose::kTasks, .phase = Phase::kTraining, .lifetime = round,
+  return {.seed = spec.seed(),
+          .purpose = Purpose::kTasks,
+          .phase = Phase::kTraining,
+          .lifetime = round,
           .iteration = static_cast<uint32_t>(set)};
 }
 
@@ -36,7 +40,8 @@ std::vector<int> DrawGoals(int n, int goals, const RandomStream& random) {
 }
 
 // Positions first .. first + n - 1 of an endless walk through permutations of the goals.
-std::vector<int> WalkGoals(const v1::ExperimentSpec& spec, int set, int goals, int64_t first, int n) {
+std::vector<int> WalkGoals(const v1::ExperimentSpec& spec, int set, int goals, int64_t first,
+                           int n) {
   std::vector<int> walked;
   int64_t cycle = -1;
   std::vector<int> order;
@@ -52,8 +57,8 @@ std::vector<int> WalkGoals(const v1::ExperimentSpec& spec, int set, int goals, i
 
 }  // namespace
 
-std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
-                                       uint32_t outer_step) {
+std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
+                                       const v1::ExperimentSpec& spec, uint32_t outer_step) {
   const std::vector<envs::TaskSet>& sets = benchmark.Tasks(envs::Split::kTrain);
   const int num_sets = static_cast<int>(sets.size());
   const int per_set = static_cast<int>(spec.rule().lifetimes_per_update()) / num_sets;
@@ -76,8 +81,8 @@ std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark, const v
   return tasks;
 }
 
-std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
-                                         envs::Split split) {
+std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
+                                         const v1::ExperimentSpec& spec, envs::Split split) {
   const std::vector<envs::TaskSet>& sets = benchmark.Tasks(split);
   std::vector<SampledTask> tasks;
   for (int set = 0; set < static_cast<int>(sets.size()); ++set) {
@@ -88,9 +93,9 @@ std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark, const
     RandomStream random = TaskStream(spec, /*round=*/0, set);
     random.phase = split == envs::Split::kTest ? Phase::kTestEvaluation : Phase::kTrainEvaluation;
     for (int goal = 0; goal < goals; ++goal) {
-      const v1::EnvironmentTask task = listed == 0
-                                           ? benchmark.Draw(split, set, random, static_cast<uint32_t>(goal))
-                                           : sets[set].tasks[goal];
+      const v1::EnvironmentTask task =
+          listed == 0 ? benchmark.Draw(split, set, random, static_cast<uint32_t>(goal))
+                      : sets[set].tasks[goal];
       for (uint32_t i = 0; i < spec.evaluation().lifetimes_per_goal(); ++i) {
         tasks.push_back({sets[set].environment, goal, task});
       }
@@ -99,16 +104,20 @@ std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark, const
   return tasks;
 }
 
-void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec, Violations* violations) {
+void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
+                Violations* violations) {
   const std::vector<envs::TaskSet>& sets = benchmark.Tasks(envs::Split::kTrain);
   if (spec.rule().lifetimes_per_update() % sets.size() != 0) {
-    violations->Add("rule.lifetimes_per_update",
-                    absl::StrFormat("%d does not divide by the benchmark's %d environments; use a multiple",
-                                    spec.rule().lifetimes_per_update(), sets.size()));
+    violations->Add(
+        "rule.lifetimes_per_update",
+        absl::StrFormat("%d does not divide by the benchmark's %d environments; use a multiple",
+                        spec.rule().lifetimes_per_update(), sets.size()));
   }
-  if (spec.evaluation().lifetimes_per_goal() > 0 && spec.evaluation().goals() == 0 && sets[0].tasks.empty()) {
+  if (spec.evaluation().lifetimes_per_goal() > 0 && spec.evaluation().goals() == 0 &&
+      sets[0].tasks.empty()) {
     violations->Add("evaluation.goals",
-                    "0 means all goals, but this benchmark draws goals without end; give a number, for instance 512");
+                    "0 means all goals, but this benchmark draws goals without end; give a number, "
+                    "for instance 512");
   }
 }
 

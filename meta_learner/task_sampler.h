@@ -1,5 +1,5 @@
-// Which tasks the lifetimes of an outer update or an evaluation get. Pure functions of seed and number: nothing is
-// remembered, so a resumed experiment draws the same.
+// Which tasks the lifetimes of an outer update or an evaluation get. Pure functions of seed and
+// number: nothing is remembered, so a resumed experiment draws the same.
 #pragma once
 
 #include <cstdint>
@@ -15,23 +15,26 @@ namespace mentor::meta_learner {
 
 struct SampledTask {
   std::string environment;  // Name under which rewards are normalised.
-  int goal = 0;             // Index in the environment's list; for drawn tasks the index of the draw.
+  int goal = 0;  // Index in the environment's list; for drawn tasks the index of the draw.
   v1::EnvironmentTask task;
 };
 
-// Tasks of the lifetimes of outer update `outer_step`, in lifetime order (black_box.md section 9). One environment: different
-// goals drawn anew each time (each goal floor(n / goals) times and the rest drawn, when there are fewer goals than
-// lifetimes). Several environments: the same number of lifetimes each; every environment walks through random
-// permutations of its goals. Environments without a list draw every goal afresh.
-std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
-                                       uint32_t outer_step);
+// Tasks of the lifetimes of outer update `outer_step`, in lifetime order (black_box.md section 9).
+// One environment: different goals drawn anew each time (each goal floor(n / goals) times and the
+// rest drawn, when there are fewer goals than lifetimes). Several environments: the same number of
+// lifetimes each; every environment walks through random permutations of its goals. Environments
+// without a list draw every goal afresh.
+std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
+                                       const v1::ExperimentSpec& spec, uint32_t outer_step);
 
-// Tasks of an evaluation: every goal (or the first spec.evaluation.goals) of every environment, goal by goal,
-// lifetimes_per_goal times.
-std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
-                                         envs::Split split);
+// Tasks of an evaluation: every goal (or the first spec.evaluation.goals) of every environment,
+// goal by goal, lifetimes_per_goal times.
+std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
+                                         const v1::ExperimentSpec& spec, envs::Split split);
 
-// Adds violations for lifetimes that do not divide by environments, and evaluations of unlimited goals.
-void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec, Violations* violations);
+// Adds violations for lifetimes that do not divide by environments, and evaluations of unlimited
+// goals.
+void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
+                Violations* violations);
 
 }  // namespace mentor::meta_learner

@@ -1,13 +1,13 @@
-// Reads golden files: {"doc", "dtype", "tolerance": {"abs", "rel"}, "cases": [...]}; a tensor is {"shape", "data"}.
-// MENTOR_GOLDEN_DIR replaces the folder of the committed copies.
+// Reads golden files: {"doc", "dtype", "tolerance": {"abs", "rel"}, "cases": [...]}; a tensor is
+// {"shape", "data"}. MENTOR_GOLDEN_DIR replaces the folder of the committed copies.
 #pragma once
-
-#include "tests/torch_testing.h"
 
 #include <filesystem>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
+
+#include "tests/torch_testing.h"
 
 namespace mentor::testing {
 
@@ -45,7 +45,8 @@ inline void CheckNear(const std::string& what, const torch::Tensor& got, const t
   const auto g = got.to(torch::kFloat64).reshape({-1}), w = want.to(torch::kFloat64).reshape({-1});
   const auto excess = (g - w).abs() - ToleranceScale() * (tolerance.abs + tolerance.rel * w.abs());
   const int64_t worst = excess.argmax().item<int64_t>();
-  INFO("element " << worst << ": got " << g[worst].item<double>() << ", want " << w[worst].item<double>());
+  INFO("element " << worst << ": got " << g[worst].item<double>() << ", want "
+                  << w[worst].item<double>());
   CHECK(excess.max().item<double>() <= 0);
   CHECK(g.isfinite().all().item<bool>());
 }

@@ -1,10 +1,10 @@
 // What tests without LibTorch include instead of Catch2.
 #pragma once
 
-#include <catch2/catch.hpp>
-
 #include <cstdlib>
 #include <string>
+
+#include <catch2/catch.hpp>
 
 namespace mentor::testing {
 
@@ -20,8 +20,8 @@ inline double ToleranceScale() {
 }
 
 inline bool Near(double got, double want, Tolerance tolerance) {
-  return got == want ||
-         std::abs(got - want) <= ToleranceScale() * (tolerance.abs + tolerance.rel * std::abs(want));
+  return got == want || std::abs(got - want) <=
+                            ToleranceScale() * (tolerance.abs + tolerance.rel * std::abs(want));
 }
 
 }  // namespace mentor::testing

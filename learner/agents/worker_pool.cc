@@ -4,24 +4,18 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
-#include <ctime>
 #include <exception>
 #include <limits>
 #include <utility>
 
 #include "common/check.h"
+#include "common/cpu_time.h"
 
 namespace mentor::learner {
 namespace {
 
 thread_local bool on_pool_thread = false;
 thread_local double caller_cpu_seconds = 0;
-
-double ThreadCpuSeconds() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
 
 absl::Status RunTask(const std::function<absl::Status(int64_t)>& task, int64_t i) {
   const c10::AutoGradMode gradients_off(false);

@@ -22,7 +22,9 @@ std::string CpuModel() {
 }
 
 void PrintJson(const std::string& name, const Figures& figures) {
-  nlohmann::ordered_json json = {{"bench", name}, {"build", kBuildVersion}, {"cpu", CpuModel()},
+  nlohmann::ordered_json json = {{"bench", name},
+                                 {"build", kBuildVersion},
+                                 {"cpu", CpuModel()},
                                  {"cores", std::thread::hardware_concurrency()}};
   for (const auto& [key, figure] : figures) {
     json["figures"][key] = {{"value", figure.value}, {"unit", figure.unit}};
@@ -32,15 +34,19 @@ void PrintJson(const std::string& name, const Figures& figures) {
 }
 
 void PrintTable(const std::string& name, const Figures& figures) {
-  std::printf("%s on %s, %u cores\n", name.c_str(), CpuModel().c_str(), std::thread::hardware_concurrency());
+  std::printf("%s on %s, %u cores\n", name.c_str(), CpuModel().c_str(),
+              std::thread::hardware_concurrency());
   for (const auto& [key, figure] : figures) {
-    std::printf("  %-44s %12.4g %-10s %s\n", key.c_str(), figure.value, figure.unit.c_str(), figure.goal.c_str());
+    std::printf("  %-44s %12.4g %-10s %s\n", key.c_str(), figure.value, figure.unit.c_str(),
+                figure.goal.c_str());
   }
 }
 
 }  // namespace
 
-RegisterBench::RegisterBench(BenchEntry entry) { Registry<BenchEntry>::Instance().Add(std::move(entry)); }
+RegisterBench::RegisterBench(BenchEntry entry) {
+  Registry<BenchEntry>::Instance().Add(std::move(entry));
+}
 
 void AddCommand(CLI::App* app, std::function<int()>* action) {
   CLI::App* bench = app->add_subcommand("bench", "Measure speed side by side with its reference");
@@ -50,12 +56,17 @@ void AddCommand(CLI::App* app, std::function<int()>* action) {
   for (const BenchEntry* entry : Registry<BenchEntry>::Instance().All()) {
     CLI::App* command = bench->add_subcommand(entry->name, entry->summary);
     command->add_flag("--json", json, "Machine-readable");
-    command->add_option("--rounds", settings.rounds, "Interleaved rounds; medians are shown")->check(CLI::Range(1, 1000))->capture_default_str();
-    command->add_option("--threads", settings.threads, "Threads where the measure has a choice; 0: all cores")
+    command->add_option("--rounds", settings.rounds, "Interleaved rounds; medians are shown")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
+    command
+        ->add_option("--threads", settings.threads,
+                     "Threads where the measure has a choice; 0: all cores")
         ->check(CLI::Range(0, 1024));
     command->callback([entry, action] {
       *action = [entry] {
-        if (settings.threads == 0) settings.threads = static_cast<int>(std::thread::hardware_concurrency());
+        if (settings.threads == 0)
+          settings.threads = static_cast<int>(std::thread::hardware_concurrency());
         const auto figures = entry->run(settings);
         if (!figures.ok()) return Fail(figures.status());
         if (json) {

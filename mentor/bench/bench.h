@@ -1,5 +1,5 @@
-// Speed, measured side by side with its reference in one run (`mentor bench NAME [--json]`). A measurement is one file that
-// registers itself; nothing here asserts a time.
+// Speed, measured side by side with its reference in one run (`mentor bench NAME [--json]`). A
+// measurement is one file that registers itself; nothing here asserts a time.
 #pragma once
 
 #include <functional>

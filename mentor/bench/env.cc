@@ -7,7 +7,8 @@ namespace mentor::bench {
 namespace {
 
 absl::StatusOr<Figures> Run(const Settings& settings) {
-  MENTOR_ASSIGN_OR_RETURN(const envs::EnvironmentBench bench, envs::BenchEnvironments({.rounds = settings.rounds}));
+  MENTOR_ASSIGN_OR_RETURN(const envs::EnvironmentBench bench,
+                          envs::BenchEnvironments({.rounds = settings.rounds}));
   Figures figures;
   for (const envs::SceneBench& scene : bench.scenes) {
     figures["step/" + scene.environment] = {scene.step_ratio, "ratio", ""};
@@ -24,7 +25,10 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   return figures;
 }
 
-const RegisterBench registration({.name = "env", .summary = "Environment step against five bare mj_step, resets, two threads", .run = Run});
+const RegisterBench registration(
+    {.name = "env",
+     .summary = "Environment step against five bare mj_step, resets, two threads",
+     .run = Run});
 
 }  // namespace
 }  // namespace mentor::bench

@@ -1,9 +1,10 @@
-// One outer update of ML1 at paper scale through the whole system, CPU seconds by phase (goals.md, row `lifetime`).
-#include <sys/resource.h>
-
+// One outer update of ML1 at paper scale through the whole system, CPU seconds by phase (goals.md,
+// row `lifetime`).
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
+
+#include <sys/resource.h>
 
 #include "common/check.h"
 #include "common/metrics.h"
@@ -15,7 +16,8 @@
 namespace mentor::bench {
 namespace {
 
-// The authors' Python code, CPU seconds of one outer update of 30 lifetimes on an idle 2-core machine (goals.md).
+// The authors' Python code, CPU seconds of one outer update of 30 lifetimes on an idle 2-core
+// machine (goals.md).
 constexpr double kReferenceCpuSeconds = 343;
 constexpr char kSpec[] = R"(
   benchmark { name: "ml1" environment: "door-close-v3" }
@@ -26,7 +28,9 @@ constexpr char kSpec[] = R"(
 double ProcessCpuSeconds() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -40,12 +44,15 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
 
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, LoadSpec(kSpec));
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(folder));
-  MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, store->Create({.spec = spec, .id = "bench", .request_id = "", .request_hash = ""}));
+  MENTOR_ASSIGN_OR_RETURN(
+      v1::Experiment experiment,
+      store->Create({.spec = spec, .id = "bench", .request_id = "", .request_hash = ""}));
   const auto metrics = Metrics::Create();
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   const double cpu_before = ProcessCpuSeconds();
   {
-    Cluster cluster({.actors = 1, .threads_per_actor = cores, .learner_threads = cores}, store.get(), metrics.get());
+    Cluster cluster({.actors = 1, .threads_per_actor = cores, .learner_threads = cores},
+                    store.get(), metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     while (!meta_learner::IsFinal(experiment.state())) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -53,7 +60,8 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
     }
   }
   const double cpu = ProcessCpuSeconds() - cpu_before;
-  if (experiment.state() != v1::Experiment::STATE_SUCCEEDED) return absl::InternalError(experiment.error());
+  if (experiment.state() != v1::Experiment::STATE_SUCCEEDED)
+    return absl::InternalError(experiment.error());
 
   MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
   const double updates = spec.rule().outer_updates();
@@ -70,18 +78,22 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   }
   figures["epochs"] = {mean("epochs"), "", "at most 12"};
   figures["cpu_total"] = {cpu / updates, "s", "must 86, goal 62"};
-  figures["times_less_than_reference"] = {kReferenceCpuSeconds / (cpu / updates), "ratio", "must 4, goal 5.5"};
+  figures["times_less_than_reference"] = {kReferenceCpuSeconds / (cpu / updates), "ratio",
+                                          "must 4, goal 5.5"};
   figures["wall"] = {mean("wall_seconds"), "s", ""};
-  figures["policy_share_of_rollout"] = {mean("policy_seconds") / mean("rollout_seconds"), "ratio", "must 0.10, goal 0.05"};
+  figures["policy_share_of_rollout"] = {mean("policy_seconds") / mean("rollout_seconds"), "ratio",
+                                        "must 0.10, goal 0.05"};
   const double learning = metrics->Counter("mentor_learner_learning_seconds_total", "").Value();
   const double hidden = metrics->Counter("mentor_learner_hidden_seconds_total", "").Value();
-  figures["learning_hidden_by_simulation"] = {learning > 0 ? hidden / learning : 0, "ratio", "must 0.7, goal 0.95"};
+  figures["learning_hidden_by_simulation"] = {learning > 0 ? hidden / learning : 0, "ratio",
+                                              "must 0.7, goal 0.95"};
   return figures;
 }
 
-const RegisterBench registration({.name = "lifetime",
-                                  .summary = "CPU seconds of one outer update of ML1 (30 lifetimes x 6000 steps) by phase",
-                                  .run = Run});
+const RegisterBench registration(
+    {.name = "lifetime",
+     .summary = "CPU seconds of one outer update of ML1 (30 lifetimes x 6000 steps) by phase",
+     .run = Run});
 
 }  // namespace
 }  // namespace mentor::bench

@@ -14,7 +14,10 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   return figures;
 }
 
-const RegisterBench registration({.name = "ppo", .summary = "Optimizer step of stacked agents against an eager loop, one thread", .run = Run});
+const RegisterBench registration(
+    {.name = "ppo",
+     .summary = "Optimizer step of stacked agents against an eager loop, one thread",
+     .run = Run});
 
 }  // namespace
 }  // namespace mentor::bench

@@ -1,8 +1,5 @@
-// Environment steps a second through a learner and one actor over loopback TLS, beside the same units in process without
-// gRPC (goals.md, rows `rollout`).
-#include <sys/wait.h>
-#include <unistd.h>
-
+// Environment steps a second through a learner and one actor over loopback TLS, beside the same
+// units in process without gRPC (goals.md, rows `rollout`).
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -12,6 +9,8 @@
 #include <vector>
 
 #include <absl/strings/str_cat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "actor/actor.h"
 #include "actor/unit_runner.h"
@@ -33,9 +32,24 @@ constexpr int kAgents = 8;
 // A self-signed certificate for localhost, made by openssl.
 absl::Status MakeCertificate(const std::string& folder) {
   const std::string key = folder + "/key.pem", certificate = folder + "/cert.pem";
-  std::vector<std::string> words = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                                    "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost",
-                                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"};
+  std::vector<std::string> words = {"openssl",
+                                    "req",
+                                    "-x509",
+                                    "-newkey",
+                                    "ec",
+                                    "-pkeyopt",
+                                    "ec_paramgen_curve:prime256v1",
+                                    "-nodes",
+                                    "-keyout",
+                                    key,
+                                    "-out",
+                                    certificate,
+                                    "-days",
+                                    "2",
+                                    "-subj",
+                                    "/CN=localhost",
+                                    "-addext",
+                                    "subjectAltName=DNS:localhost,IP:127.0.0.1"};
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -46,15 +60,18 @@ absl::Status MakeCertificate(const std::string& folder) {
   }
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
-    return absl::FailedPreconditionError("openssl could not make a certificate; install the package openssl");
+    return absl::FailedPreconditionError(
+        "openssl could not make a certificate; install the package openssl");
   }
   return absl::OkStatus();
 }
 
-std::vector<v1::Unit> MakeUnits(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec, uint64_t shard_number) {
+std::vector<v1::Unit> MakeUnits(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
+                                uint64_t shard_number) {
   v1::Shard shard;
   *shard.mutable_spec() = spec;
-  shard.mutable_shape()->set_observation_size(static_cast<uint32_t>(benchmark.info().observation_size));
+  shard.mutable_shape()->set_observation_size(
+      static_cast<uint32_t>(benchmark.info().observation_size));
   shard.mutable_shape()->set_action_size(static_cast<uint32_t>(benchmark.info().action_size));
   shard.mutable_shape()->set_episode_steps(static_cast<uint32_t>(benchmark.info().episode_steps));
   shard.mutable_shape()->set_independent_episodes(benchmark.info().independent_episodes);
@@ -66,9 +83,13 @@ std::vector<v1::Unit> MakeUnits(const envs::Benchmark& benchmark, const v1::Expe
     numbers.push_back(i);
   }
   const learner::AgentShape shape{.observation_size = benchmark.info().observation_size,
-                                  .action_size = benchmark.info().action_size, .hidden_units = 64, .critic = false};
-  const torch::Tensor theta = learner::InitialTheta(shape, 1.0, spec.seed(), Phase::kTraining, numbers);
-  return learner::PlanUnits(shard, shard_number, /*iteration=*/0, theta, theta.size(1), std::vector<learner::EpisodeCursor>(kAgents));
+                                  .action_size = benchmark.info().action_size,
+                                  .hidden_units = 64,
+                                  .critic = false};
+  const torch::Tensor theta =
+      learner::InitialTheta(shape, 1.0, spec.seed(), Phase::kTraining, numbers);
+  return learner::PlanUnits(shard, shard_number, /*iteration=*/0, theta, theta.size(1),
+                            std::vector<learner::EpisodeCursor>(kAgents));
 }
 
 double Median(std::vector<double> values) {
@@ -90,15 +111,20 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
     ~Remove() { std::filesystem::remove_all(folder); }
   } remove{folder};
   MENTOR_RETURN_IF_ERROR(MakeCertificate(folder));
-  const std::string certificate = absl::StrCat(folder, "/cert.pem"), key = absl::StrCat(folder, "/key.pem");
+  const std::string certificate = absl::StrCat(folder, "/cert.pem"),
+                    key = absl::StrCat(folder, "/key.pem");
 
   const auto metrics = Metrics::Create();
   learner::RolloutServer rollout({}, metrics.get());
-  MENTOR_ASSIGN_OR_RETURN(const auto server,
-                          rpc::Server::Start({.address = "127.0.0.1:0", .tls = {.certificate = certificate, .key = key, .authority = ""}},
-                                             {rollout.service()}));
-  MENTOR_ASSIGN_OR_RETURN(const auto channel,
-                          rpc::MakeChannel({.address = server->address(), .tls = {.certificate = "", .key = "", .authority = certificate}}));
+  MENTOR_ASSIGN_OR_RETURN(
+      const auto server,
+      rpc::Server::Start({.address = "127.0.0.1:0",
+                          .tls = {.certificate = certificate, .key = key, .authority = ""}},
+                         {rollout.service()}));
+  MENTOR_ASSIGN_OR_RETURN(
+      const auto channel,
+      rpc::MakeChannel({.address = server->address(),
+                        .tls = {.certificate = "", .key = "", .authority = certificate}}));
   actor::Actor actor({.threads = 1, .channel = [&] { return channel; }}, metrics.get());
   actor::UnitRunner direct;
 
@@ -132,12 +158,16 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   Figures figures;
   figures["in_process"] = {Median(direct_rate), "steps/s", ""};
   figures["loopback_tls"] = {Median(remote_rate), "steps/s", ""};
-  figures["loopback_tls_over_in_process"] = {Median(remote_rate) / Median(direct_rate), "ratio", "must 0.85, goal 0.95"};
+  figures["loopback_tls_over_in_process"] = {Median(remote_rate) / Median(direct_rate), "ratio",
+                                             "must 0.85, goal 0.95"};
   figures["policy_share_of_unit"] = {Median(policy_share), "ratio", "must 0.10, goal 0.05"};
   return figures;
 }
 
-const RegisterBench registration({.name = "rollout", .summary = "Steps a second over loopback TLS against in process, one actor thread", .run = Run});
+const RegisterBench registration(
+    {.name = "rollout",
+     .summary = "Steps a second over loopback TLS against in process, one actor thread",
+     .run = Run});
 
 }  // namespace
 }  // namespace mentor::bench

@@ -1,5 +1,3 @@
-#include "tests/torch_testing.h"
-
 #include "tests/learning/local/broken_parts.h"
 
 #include <memory>
@@ -13,6 +11,7 @@
 #include "meta_learner/rules/outer_ppo.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/rules/reward_normaliser.h"
+#include "tests/torch_testing.h"
 
 namespace mentor::testing {
 namespace {
@@ -22,11 +21,13 @@ using torch::Tensor;
 using Members = std::vector<Tensor Segment::*>;
 
 const Members kAction = {&Segment::actions};
-const Members kInputs = {&Segment::observations, &Segment::actions, &Segment::log_probs, &Segment::success_signals,
-                         &Segment::prev_done};
+const Members kInputs = {&Segment::observations, &Segment::actions, &Segment::log_probs,
+                         &Segment::success_signals, &Segment::prev_done};
 
 // x [S, T, ...] one step later, beginning with first [S, 1, ...].
-Tensor Late(const Tensor& x, const Tensor& first) { return torch::cat({first, x.narrow(1, 0, x.size(1) - 1)}, 1); }
+Tensor Late(const Tensor& x, const Tensor& first) {
+  return torch::cat({first, x.narrow(1, 0, x.size(1) - 1)}, 1);
+}
 
 class LateNetwork final : public learner::SignalNetwork {
  public:
@@ -35,13 +36,16 @@ class LateNetwork final : public learner::SignalNetwork {
 
   const learner::ParamLayout& layout() const override { return inner_->layout(); }
   Tensor InitialWeights(uint64_t seed) const override { return inner_->InitialWeights(seed); }
-  learner::SignalState InitialState(int64_t n, torch::Dtype dtype) const override { return inner_->InitialState(n, dtype); }
+  learner::SignalState InitialState(int64_t n, torch::Dtype dtype) const override {
+    return inner_->InitialState(n, dtype);
+  }
 
   // The last inputs of a segment are kept behind the network's own state.
   learner::SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
                              learner::SignalState* state) const override {
     const size_t own = inner_->InitialState(1, torch::kFloat32).recurrent.size();
-    std::vector<Tensor> kept(state->recurrent.begin() + static_cast<int64_t>(own), state->recurrent.end());
+    std::vector<Tensor> kept(state->recurrent.begin() + static_cast<int64_t>(own),
+                             state->recurrent.end());
     state->recurrent.resize(own);
     Segment late = segment;
     std::vector<Tensor> last;
@@ -55,8 +59,11 @@ class LateNetwork final : public learner::SignalNetwork {
     return outputs;
   }
   // Training data are made late by the rule, over the whole lifetime.
-  Tensor Features(const Segment& segment, const Tensor& previous) const override { return inner_->Features(segment, previous); }
-  learner::SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
+  Tensor Features(const Segment& segment, const Tensor& previous) const override {
+    return inner_->Features(segment, previous);
+  }
+  learner::SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features,
+                                     const Tensor& signals,
                                      const std::vector<Tensor>& recurrent) const override {
     return inner_->Evaluate(weights, features, signals, recurrent);
   }
@@ -77,7 +84,8 @@ class WrappedRule final : public meta_learner::OuterRule {
   meta_learner::TensorMap Save() const override { return inner_->Save(); }
   absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
 
-  absl::StatusOr<meta_learner::RuleReport> Update(const meta_learner::LifetimeBatch& batch, uint32_t outer_step) override {
+  absl::StatusOr<meta_learner::RuleReport> Update(const meta_learner::LifetimeBatch& batch,
+                                                  uint32_t outer_step) override {
     meta_learner::LifetimeBatch changed = batch;
     for (Tensor Segment::*member : late_) {
       Tensor& x = changed.steps.*member;
@@ -103,15 +111,21 @@ class WrappedRule final : public meta_learner::OuterRule {
 class OwnScaleRule final : public meta_learner::OuterRule {
  public:
   OwnScaleRule(const meta_learner::RuleContext& context, const OptionValues& options)
-      : network_(context.network), seed_(context.spec.seed()),
+      : network_(context.network),
+        seed_(context.spec.seed()),
         steps_(context.spec.lifetime().steps_per_iteration()),
-        trained_(steps_ * (context.spec.lifetime().iterations() - 1)), epochs_(options.Integer("epochs")),
-        target_mean_(options.Number("target_mean")), weights_(context.network->InitialWeights(seed_)) {
+        trained_(steps_ * (context.spec.lifetime().iterations() - 1)),
+        epochs_(options.Integer("epochs")),
+        target_mean_(options.Number("target_mean")),
+        weights_(context.network->InitialWeights(seed_)) {
     ppo_.learning_rate = options.Number("learning_rate");
     ppo_.entropy_coef = options.Number("entropy_coef");
     ppo_.k = options.Integer("k");
-    advantage_ = {.steps_per_iteration = steps_, .gamma = options.Number("gamma"), .lambda = options.Number("lambda"),
-                  .starting_n = options.Integer("starting_n"), .num_estimates = options.Integer("num_n_step_estimates"),
+    advantage_ = {.steps_per_iteration = steps_,
+                  .gamma = options.Number("gamma"),
+                  .lambda = options.Number("lambda"),
+                  .starting_n = options.Integer("starting_n"),
+                  .num_estimates = options.Integer("num_n_step_estimates"),
                   .skip_rate = options.Integer("skip_rate")};
     adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
   }
@@ -119,34 +133,46 @@ class OwnScaleRule final : public meta_learner::OuterRule {
   meta_learner::RuleNeeds needs() const override { return {}; }
   Tensor signal_weights() const override { return weights_; }
   meta_learner::TensorMap Save() const override { return {{"weights", weights_.clone()}}; }
-  absl::Status Load(const meta_learner::TensorMap&) override { return absl::UnimplementedError("not for resuming"); }
+  absl::Status Load(const meta_learner::TensorMap&) override {
+    return absl::UnimplementedError("not for resuming");
+  }
 
-  absl::StatusOr<meta_learner::RuleReport> Update(const meta_learner::LifetimeBatch& batch, uint32_t outer_step) override {
+  absl::StatusOr<meta_learner::RuleReport> Update(const meta_learner::LifetimeBatch& batch,
+                                                  uint32_t outer_step) override {
     const int64_t lifetimes = batch.steps.log_probs.size(0), length = batch.steps.log_probs.size(1);
-    for (int64_t l = 0; l < lifetimes; ++l) normaliser_.Add(batch.environments[l], batch.steps.shaped_rewards[l]);
-    Tensor advantages = torch::empty({lifetimes, trained_}, torch::kFloat64), returns = torch::empty_like(advantages);
+    for (int64_t l = 0; l < lifetimes; ++l)
+      normaliser_.Add(batch.environments[l], batch.steps.shaped_rewards[l]);
+    Tensor advantages = torch::empty({lifetimes, trained_}, torch::kFloat64),
+           returns = torch::empty_like(advantages);
     for (int64_t l = 0; l < lifetimes; ++l) {
-      const auto rewards = normaliser_.Normalise(batch.environments[l], batch.steps.shaped_rewards[l], target_mean_).contiguous();
+      const auto rewards =
+          normaliser_.Normalise(batch.environments[l], batch.steps.shaped_rewards[l], target_mean_)
+              .contiguous();
       const auto values = batch.steps.signal_values[l].to(torch::kFloat64).contiguous();
       const auto prev_done = batch.steps.prev_done[l].to(torch::kUInt8).contiguous();
       const size_t n = static_cast<size_t>(length);
       const auto estimate = meta_learner::EstimateMetaAdvantages(
-          advantage_, {rewards.const_data_ptr<double>(), n}, {values.const_data_ptr<double>(), n}, {prev_done.const_data_ptr<uint8_t>(), n});
+          advantage_, {rewards.const_data_ptr<double>(), n}, {values.const_data_ptr<double>(), n},
+          {prev_done.const_data_ptr<uint8_t>(), n});
       for (int64_t t = 0; t < trained_; ++t) {
         advantages[l][t] = estimate.advantages[t];
         returns[l][t] = estimate.returns[t];
       }
       advantages[l].copy_(meta_learner::StandardiseAdvantages(advantages[l]));
     }
-    meta_learner::OuterPpoBatch ppo_batch{.steps = {}, .advantages = advantages, .returns = returns};
-    for (auto member : {&Segment::observations, &Segment::actions, &Segment::log_probs, &Segment::shaped_rewards,
-                        &Segment::success_signals, &Segment::prev_done, &Segment::signals, &Segment::signal_log_probs}) {
+    meta_learner::OuterPpoBatch ppo_batch{
+        .steps = {}, .advantages = advantages, .returns = returns};
+    for (auto member : {&Segment::observations, &Segment::actions, &Segment::log_probs,
+                        &Segment::shaped_rewards, &Segment::success_signals, &Segment::prev_done,
+                        &Segment::signals, &Segment::signal_log_probs}) {
       ppo_batch.steps.*member = (batch.steps.*member).narrow(1, 0, trained_);
     }
     const auto displacements = meta_learner::DrawDisplacements(
-        {.seed = seed_, .purpose = Purpose::kDisplacements, .lifetime = outer_step}, ppo_.k, epochs_);
-    MENTOR_RETURN_IF_ERROR(
-        meta_learner::RunOuterPpo(*network_, ppo_, ppo_batch, displacements, weights_, &adam_, nullptr).status());
+        {.seed = seed_, .purpose = Purpose::kDisplacements, .lifetime = outer_step}, ppo_.k,
+        epochs_);
+    MENTOR_RETURN_IF_ERROR(meta_learner::RunOuterPpo(*network_, ppo_, ppo_batch, displacements,
+                                                     weights_, &adam_, nullptr)
+                               .status());
     return meta_learner::RuleReport{};
   }
 
@@ -164,19 +190,26 @@ class OwnScaleRule final : public meta_learner::OuterRule {
 
 void RegisterLateNetwork(const char* name, const Members& members) {
   const learner::SignalEntry* lstm = Registry<learner::SignalEntry>::Instance().Find("lstm");
-  learner::RegisterSignal({.name = name, .summary = "broken on purpose", .options = lstm->options,
-                           .make = [lstm, members](const learner::SignalContext& context, const OptionValues& options) {
-                             return std::make_unique<LateNetwork>(lstm->make(context, options), members);
-                           }});
+  learner::RegisterSignal(
+      {.name = name,
+       .summary = "broken on purpose",
+       .options = lstm->options,
+       .make = [lstm, members](const learner::SignalContext& context, const OptionValues& options) {
+         return std::make_unique<LateNetwork>(lstm->make(context, options), members);
+       }});
 }
 
 void RegisterWrappedRule(const char* name, const Members& late, bool flip) {
-  const meta_learner::RuleEntry* rule = Registry<meta_learner::RuleEntry>::Instance().Find("black_box");
-  meta_learner::RegisterRule({.name = name, .summary = "broken on purpose", .options = rule->options,
-                              .make = [rule, late, flip](const meta_learner::RuleContext& context, const OptionValues& options,
-                                                         Violations* violations) {
-                                return std::make_unique<WrappedRule>(rule->make(context, options, violations), late, flip);
-                              }});
+  const meta_learner::RuleEntry* rule =
+      Registry<meta_learner::RuleEntry>::Instance().Find("black_box");
+  meta_learner::RegisterRule(
+      {.name = name,
+       .summary = "broken on purpose",
+       .options = rule->options,
+       .make = [rule, late, flip](const meta_learner::RuleContext& context,
+                                  const OptionValues& options, Violations* violations) {
+         return std::make_unique<WrappedRule>(rule->make(context, options, violations), late, flip);
+       }});
 }
 
 }  // namespace
@@ -189,10 +222,12 @@ void RegisterBrokenParts() {
     RegisterWrappedRule("black_box_late_inputs", kInputs, false);
     RegisterWrappedRule("black_box_flipped", {}, true);
     const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("black_box");
-    meta_learner::RegisterRule({.name = "black_box_own_scale", .summary = "broken on purpose", .options = rule->options,
-                                .make = [](const meta_learner::RuleContext& context, const OptionValues& options, Violations*) {
-                                  return std::make_unique<OwnScaleRule>(context, options);
-                                }});
+    meta_learner::RegisterRule(
+        {.name = "black_box_own_scale",
+         .summary = "broken on purpose",
+         .options = rule->options,
+         .make = [](const meta_learner::RuleContext& context, const OptionValues& options,
+                    Violations*) { return std::make_unique<OwnScaleRule>(context, options); }});
     return true;
   }();
   static_cast<void>(once);

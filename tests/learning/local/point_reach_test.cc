@@ -1,7 +1,6 @@
-// The calibrated learning test (results.md section 7, tier V) through the real services in one process, and the broken
-// variants that it must detect. Thresholds and bounds are those of that section.
-#include "tests/torch_testing.h"
-
+// The calibrated learning test (results.md section 7, tier V) through the real services in one
+// process, and the broken variants that it must detect. Thresholds and bounds are those of that
+// section.
 #include <chrono>
 #include <map>
 #include <string>
@@ -18,6 +17,7 @@
 #include "meta_learner/store.h"
 #include "tests/learning/local/broken_parts.h"
 #include "tests/temp_folder.h"
+#include "tests/torch_testing.h"
 
 namespace mentor {
 namespace {
@@ -43,11 +43,13 @@ Success Learn(const std::string& spec_file, const std::vector<std::string>& over
   testing::TempFolder folder;
   const auto store = meta_learner::OpenStore(folder.path());
   REQUIRE(store.ok());
-  auto experiment = (*store)->Create({.spec = *spec, .id = "learning", .request_id = "", .request_hash = ""});
+  auto experiment =
+      (*store)->Create({.spec = *spec, .id = "learning", .request_id = "", .request_hash = ""});
   REQUIRE(experiment.ok());
   const auto metrics = Metrics::Create();
   {
-    Cluster cluster({.actors = 1, .threads_per_actor = 2, .learner_threads = 2}, store->get(), metrics.get());
+    Cluster cluster({.actors = 1, .threads_per_actor = 2, .learner_threads = 2}, store->get(),
+                    metrics.get());
     REQUIRE(cluster.Start().ok());
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(14);
     while (!meta_learner::IsFinal(experiment->state())) {
@@ -79,14 +81,15 @@ Success Learn(const std::string& spec_file, const std::vector<std::string>& over
   Success success;
   for (const auto& [method, segments] : sums) {
     for (const auto& [sum, count] : segments) success[method].push_back(sum / count);
-    WARN(spec_file << ", " << method << ": seg0 " << success[method][0] << ", seg2 " << success[method].back());
+    WARN(spec_file << ", " << method << ": seg0 " << success[method][0] << ", seg2 "
+                   << success[method].back());
   }
   return success;
 }
 
 // Only the learned network on fresh goals.
-const std::vector<std::string> kLearnedOnly = {"evaluation.train_goals=false", "evaluation.best_weights=false",
-                                               "evaluation.baseline="};
+const std::vector<std::string> kLearnedOnly = {
+    "evaluation.train_goals=false", "evaluation.best_weights=false", "evaluation.baseline="};
 
 std::vector<std::string> With(std::vector<std::string> overrides) {
   overrides.insert(overrides.end(), kLearnedOnly.begin(), kLearnedOnly.end());
@@ -94,7 +97,8 @@ std::vector<std::string> With(std::vector<std::string> overrides) {
 }
 
 void CheckSeg0(const Success& success) {
-  // The signal cannot act before the first update: the same policies, so the same success to the last episode.
+  // The signal cannot act before the first update: the same policies, so the same success to the
+  // last episode.
   for (const auto& [method, segments] : success) {
     INFO(method);
     CHECK(segments[0] == success.begin()->second[0]);
@@ -103,7 +107,8 @@ void CheckSeg0(const Success& success) {
 }
 
 TEST_CASE("learning: a learned advantage solves point_reach, baselines do not", "[learning]") {
-  const Success success = Learn("point_reach.txtpb", {"evaluation.train_goals=false", "evaluation.best_weights=false"});
+  const Success success =
+      Learn("point_reach.txtpb", {"evaluation.train_goals=false", "evaluation.best_weights=false"});
   CheckSeg0(success);
   CHECK(success.at("learned").back() >= kAdvantageThreshold);
   CHECK(std::abs(success.at("PPO sparse").back() - 0.08) <= 0.04);
@@ -111,7 +116,8 @@ TEST_CASE("learning: a learned advantage solves point_reach, baselines do not", 
 }
 
 TEST_CASE("learning: a learned reward beats the baselines on point_reach", "[learning]") {
-  const Success success = Learn("point_reach_reward.txtpb", {"evaluation.train_goals=false", "evaluation.best_weights=false"});
+  const Success success = Learn("point_reach_reward.txtpb",
+                                {"evaluation.train_goals=false", "evaluation.best_weights=false"});
   CheckSeg0(success);
   CHECK(success.at("learned").back() >= kRewardThreshold);
   CHECK(std::abs(success.at("PPO sparse").back() - 0.08) <= 0.04);
@@ -132,16 +138,36 @@ void CheckBroken(const std::string& spec_file, const std::string& variant, doubl
   CHECK(success.at("learned").back() < threshold - kBrokenMargin);
 }
 
-TEST_CASE("learning: broken advantage, zero outer gradient", "[learning]") { CheckBroken("point_reach.txtpb", "zero outer gradient", kAdvantageThreshold); }
-TEST_CASE("learning: broken advantage, flipped outer gradient", "[learning]") { CheckBroken("point_reach.txtpb", "flipped outer gradient", kAdvantageThreshold); }
-TEST_CASE("learning: broken advantage, late action input", "[learning]") { CheckBroken("point_reach.txtpb", "late action input", kAdvantageThreshold); }
-TEST_CASE("learning: broken advantage, late signal", "[learning]") { CheckBroken("point_reach.txtpb", "late signal", kAdvantageThreshold); }
-TEST_CASE("learning: broken advantage, advantages on their own scale", "[learning]") { CheckBroken("point_reach.txtpb", "advantages on their own scale", kAdvantageThreshold); }
-TEST_CASE("learning: broken reward, zero outer gradient", "[learning]") { CheckBroken("point_reach_reward.txtpb", "zero outer gradient", kRewardThreshold); }
-TEST_CASE("learning: broken reward, flipped outer gradient", "[learning]") { CheckBroken("point_reach_reward.txtpb", "flipped outer gradient", kRewardThreshold); }
-TEST_CASE("learning: broken reward, late action input", "[learning]") { CheckBroken("point_reach_reward.txtpb", "late action input", kRewardThreshold); }
-TEST_CASE("learning: broken reward, late signal", "[learning]") { CheckBroken("point_reach_reward.txtpb", "late signal", kRewardThreshold); }
-TEST_CASE("learning: broken reward, advantages on their own scale", "[learning]") { CheckBroken("point_reach_reward.txtpb", "advantages on their own scale", kRewardThreshold); }
+TEST_CASE("learning: broken advantage, zero outer gradient", "[learning]") {
+  CheckBroken("point_reach.txtpb", "zero outer gradient", kAdvantageThreshold);
+}
+TEST_CASE("learning: broken advantage, flipped outer gradient", "[learning]") {
+  CheckBroken("point_reach.txtpb", "flipped outer gradient", kAdvantageThreshold);
+}
+TEST_CASE("learning: broken advantage, late action input", "[learning]") {
+  CheckBroken("point_reach.txtpb", "late action input", kAdvantageThreshold);
+}
+TEST_CASE("learning: broken advantage, late signal", "[learning]") {
+  CheckBroken("point_reach.txtpb", "late signal", kAdvantageThreshold);
+}
+TEST_CASE("learning: broken advantage, advantages on their own scale", "[learning]") {
+  CheckBroken("point_reach.txtpb", "advantages on their own scale", kAdvantageThreshold);
+}
+TEST_CASE("learning: broken reward, zero outer gradient", "[learning]") {
+  CheckBroken("point_reach_reward.txtpb", "zero outer gradient", kRewardThreshold);
+}
+TEST_CASE("learning: broken reward, flipped outer gradient", "[learning]") {
+  CheckBroken("point_reach_reward.txtpb", "flipped outer gradient", kRewardThreshold);
+}
+TEST_CASE("learning: broken reward, late action input", "[learning]") {
+  CheckBroken("point_reach_reward.txtpb", "late action input", kRewardThreshold);
+}
+TEST_CASE("learning: broken reward, late signal", "[learning]") {
+  CheckBroken("point_reach_reward.txtpb", "late signal", kRewardThreshold);
+}
+TEST_CASE("learning: broken reward, advantages on their own scale", "[learning]") {
+  CheckBroken("point_reach_reward.txtpb", "advantages on their own scale", kRewardThreshold);
+}
 
 }  // namespace
 }  // namespace mentor

@@ -1,13 +1,12 @@
-// Tensors, segments and units between the processes: sizes and numbers are checked on arrival, and cutting an iteration into
-// units never changes it.
-#include "tests/torch_testing.h"
-
+// Tensors, segments and units between the processes: sizes and numbers are checked on arrival, and
+// cutting an iteration into units never changes it.
 #include <cmath>
 #include <limits>
 
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
 #include "learner/unit_plan.h"
+#include "tests/torch_testing.h"
 
 namespace mentor::learner {
 namespace {
@@ -34,7 +33,8 @@ v1::Result ResultOf(const v1::Unit& unit, uint32_t episode_steps, uint32_t into_
   v1::Result result;
   *result.mutable_id() = unit.id();
   const int64_t n = unit.steps();
-  torch::Tensor observations = torch::zeros({n, 2}), dones = torch::zeros({n}, torch::kUInt8), successes = torch::zeros({n}, torch::kUInt8);
+  torch::Tensor observations = torch::zeros({n, 2}), dones = torch::zeros({n}, torch::kUInt8),
+                successes = torch::zeros({n}, torch::kUInt8);
   for (int64_t t = 0; t < n; ++t) {
     observations[t][0] = static_cast<double>(unit.first_step() + t);
     observations[t][1] = static_cast<double>(unit.random().lifetime());
@@ -60,7 +60,8 @@ TEST_CASE("wire: a tensor comes back with its bits", "[unit]") {
   CHECK(torch::equal(*got, sent.t()));
 }
 
-TEST_CASE("wire: a tensor that lies about its size is refused before anything is allocated", "[unit]") {
+TEST_CASE("wire: a tensor that lies about its size is refused before anything is allocated",
+          "[unit]") {
   v1::Tensor tensor = ToProto(torch::zeros({2, 3}));
   tensor.set_shape(0, int64_t{1} << 60);
   CHECK(FromProto(tensor, "x").status().code() == absl::StatusCode::kInvalidArgument);
@@ -70,7 +71,8 @@ TEST_CASE("wire: a tensor that lies about its size is refused before anything is
   const auto refused = FromProto(tensor, "weights");
   CHECK_FALSE(refused.ok());
   CHECK(refused.status().message().find("weights") != absl::string_view::npos);
-  CHECK(refused.status().message().find("36") != absl::string_view::npos);  // 3 x 3 x 4 bytes needed
+  CHECK(refused.status().message().find("36") !=
+        absl::string_view::npos);  // 3 x 3 x 4 bytes needed
   tensor.set_dtype(static_cast<v1::Tensor::DType>(99));
   CHECK_FALSE(FromProto(tensor, "x").ok());
   tensor.clear_shape();
@@ -87,17 +89,20 @@ TEST_CASE("wire: numbers that are not finite are refused", "[unit]") {
 
 TEST_CASE("wire: long independent episodes become units of their own, short ones share", "[unit]") {
   const torch::Tensor theta = torch::zeros({2, kPolicySize + 3});
-  const auto long_units = PlanUnits(MakeShard(2000, 500, true), 1, 1, theta, kPolicySize, std::vector<EpisodeCursor>(2, {.episode = 4}));
+  const auto long_units = PlanUnits(MakeShard(2000, 500, true), 1, 1, theta, kPolicySize,
+                                    std::vector<EpisodeCursor>(2, {.episode = 4}));
   REQUIRE(long_units.size() == 8);
-  CHECK(long_units[1].first_step() == 2500);     // Iteration 1 begins at 2000.
+  CHECK(long_units[1].first_step() == 2500);  // Iteration 1 begins at 2000.
   CHECK(long_units[1].first_episode() == 5);
   CHECK(long_units[5].random().lifetime() == 9);
   CHECK(long_units[0].policy().weights().size() == kPolicySize * sizeof(float));
-  const auto short_units = PlanUnits(MakeShard(1000, 10, true), 1, 0, theta, kPolicySize, std::vector<EpisodeCursor>(2));
+  const auto short_units =
+      PlanUnits(MakeShard(1000, 10, true), 1, 0, theta, kPolicySize, std::vector<EpisodeCursor>(2));
   REQUIRE(short_units.size() == 6);
   CHECK(short_units[1].first_step() == 400);
   CHECK(short_units[2].steps() == 200);
-  const auto dependent = PlanUnits(MakeShard(2000, 500, false), 1, 0, theta, kPolicySize, std::vector<EpisodeCursor>(2));
+  const auto dependent = PlanUnits(MakeShard(2000, 500, false), 1, 0, theta, kPolicySize,
+                                   std::vector<EpisodeCursor>(2));
   CHECK(dependent.size() == 2);
 }
 
@@ -129,7 +134,8 @@ TEST_CASE("wire: an episode that crosses the border of two iterations goes on", 
   }
 }
 
-TEST_CASE("wire: a segment comes back, and one that does not fit its shard names the tensor", "[unit]") {
+TEST_CASE("wire: a segment comes back, and one that does not fit its shard names the tensor",
+          "[unit]") {
   const v1::Shard shard = MakeShard(7, 7, true);
   std::vector<EpisodeCursor> cursors(2);
   const auto units = PlanUnits(shard, 1, 0, torch::zeros({2, kPolicySize}), kPolicySize, cursors);
@@ -153,7 +159,8 @@ TEST_CASE("wire: a segment comes back, and one that does not fit its shard names
 
   v1::Segment missing = proto;
   missing.mutable_tensors()->DeleteSubrange(3, 1);
-  CHECK(SegmentFromProto(missing, shard).status().message().find("shaped_rewards is missing") != absl::string_view::npos);
+  CHECK(SegmentFromProto(missing, shard).status().message().find("shaped_rewards is missing") !=
+        absl::string_view::npos);
   v1::Segment beyond = proto;
   beyond.set_iteration(3);
   CHECK_FALSE(SegmentFromProto(beyond, shard).ok());
@@ -162,7 +169,8 @@ TEST_CASE("wire: a segment comes back, and one that does not fit its shard names
   CHECK_FALSE(SegmentFromProto(twice, shard).ok());
   v1::Shard other = shard;
   other.mutable_shape()->set_observation_size(3);
-  CHECK(SegmentFromProto(proto, other).status().message().find("observations") != absl::string_view::npos);
+  CHECK(SegmentFromProto(proto, other).status().message().find("observations") !=
+        absl::string_view::npos);
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
-#include "tests/torch_testing.h"
-
 #include "meta_learner/outcomes.h"
+
+#include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
 namespace {
 
 // One lifetime: rewards, successes and episode starts of its steps.
-learner::Segment MakeSegment(std::vector<double> rewards, std::vector<float> successes, std::vector<float> prev_done, float last_done) {
+learner::Segment MakeSegment(std::vector<double> rewards, std::vector<float> successes,
+                             std::vector<float> prev_done, float last_done) {
   const int64_t n = static_cast<int64_t>(rewards.size());
   return {.shaped_rewards = torch::tensor(rewards, torch::kFloat64).reshape({1, n}),
           .successes = torch::tensor(successes, torch::kFloat32).reshape({1, n}),
@@ -14,7 +15,8 @@ learner::Segment MakeSegment(std::vector<double> rewards, std::vector<float> suc
           .last_done = torch::full({1}, last_done)};
 }
 
-TEST_CASE("outcomes: episodes go on over the border of two segments, and only ended ones count", "[unit]") {
+TEST_CASE("outcomes: episodes go on over the border of two segments, and only ended ones count",
+          "[unit]") {
   // Steps:      segment 1: a a b b | segment 2: b c c (c has not ended)
   const auto outcomes = Outcomes({MakeSegment({1, 2, 3, 4}, {0, 1, 0, 0}, {0, 0, 1, 0}, 0),
                                   MakeSegment({5, 6, 7}, {1, 0, 1}, {0, 1, 0}, 0)});
@@ -24,7 +26,8 @@ TEST_CASE("outcomes: episodes go on over the border of two segments, and only en
 }
 
 TEST_CASE("outcomes: an episode that ends with its segment counts once", "[unit]") {
-  const auto outcomes = Outcomes({MakeSegment({1, 1}, {0, 0}, {0, 0}, 1), MakeSegment({2, 2}, {0, 1}, {1, 0}, 1)});
+  const auto outcomes =
+      Outcomes({MakeSegment({1, 1}, {0, 0}, {0, 0}, 1), MakeSegment({2, 2}, {0, 1}, {1, 0}, 1)});
   CHECK(outcomes[0].episode_return == std::vector<double>{2, 4});
   CHECK(outcomes[0].episode_success == std::vector<double>{0, 1});
 }
@@ -33,11 +36,11 @@ TEST_CASE("outcomes: metrics of a round, by segment and by environment", "[unit]
   const LifetimeOutcome good{.episode_success = {0, 1, 1, 1}, .episode_return = {1, 2, 3, 4}};
   const LifetimeOutcome bad{.episode_success = {0, 0, 0, 1}, .episode_return = {0, 0, 0, 0}};
   const auto metrics = RoundMetrics({good, bad}, {"reach", "push"}, 2);
-  CHECK(metrics.at("seg0") == 0.25);                    // (1/2 + 0) / 2
+  CHECK(metrics.at("seg0") == 0.25);  // (1/2 + 0) / 2
   CHECK(metrics.at("seg1") == 0.75);
   CHECK(metrics.at("success_episode_3") == 1);
   CHECK(metrics.at("seg0/reach") == 0.5);
-  CHECK(metrics.at("shaped_return") == 1.25);           // 2.5 and 0
+  CHECK(metrics.at("shaped_return") == 1.25);  // 2.5 and 0
   CHECK(metrics.at("meta_return/reach") == Approx(1 + 0.9 * 2 + 0.81 * 3 + 0.729 * 4));
   CHECK(RoundMetrics({good, bad}, {"reach", "reach"}, 2).count("seg0/reach") == 0);
 }

@@ -1,5 +1,5 @@
 // The bookkeeping of shards as a ledger: who holds what after each event.
-#include "tests/torch_testing.h"
+#include "meta_learner/shard_board.h"
 
 #include <atomic>
 #include <condition_variable>
@@ -8,7 +8,7 @@
 
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
-#include "meta_learner/shard_board.h"
+#include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -61,9 +61,12 @@ class FakeLearner {
     v1::Segment segment;
     segment.set_shard_id(shard.shard_id());
     segment.set_epoch(shard.epoch());
-    const learner::Segment values{.shaped_rewards = torch::full({1, kSteps}, reward, torch::kFloat64),
-                                  .success_signals = torch::zeros({1, kSteps}), .successes = torch::zeros({1, kSteps}),
-                                  .prev_done = torch::zeros({1, kSteps}), .last_done = torch::ones({1})};
+    const learner::Segment values{
+        .shaped_rewards = torch::full({1, kSteps}, reward, torch::kFloat64),
+        .success_signals = torch::zeros({1, kSteps}),
+        .successes = torch::zeros({1, kSteps}),
+        .prev_done = torch::zeros({1, kSteps}),
+        .last_done = torch::ones({1})};
     learner::AddTensors(values, true, &segment);
     if (const absl::Status status = board_->OnSegment(id, segment); !status.ok()) return status;
     Sha256 hash;
@@ -104,7 +107,8 @@ class Running {
  public:
   Running(ShardBoard* board, int shards) : board_(board) {
     thread_ = std::thread([this, shards] {
-      result_ = board_->Run(std::vector<v1::Shard>(static_cast<size_t>(shards), MakeShard()), {}, cancel_, nullptr);
+      result_ = board_->Run(std::vector<v1::Shard>(static_cast<size_t>(shards), MakeShard()), {},
+                            cancel_, nullptr);
     });
   }
   ~Running() {
@@ -128,12 +132,15 @@ class Running {
   std::thread thread_;
 };
 
-double RewardOf(const ShardResult& result) { return result.segments.at(0).shaped_rewards[0][0].item<double>(); }
+double RewardOf(const ShardResult& result) {
+  return result.segments.at(0).shaped_rewards[0][0].item<double>();
+}
 
-TEST_CASE("shard board: results come back in the order of the shards, whoever is faster", "[unit]") {
+TEST_CASE("shard board: results come back in the order of the shards, whoever is faster",
+          "[unit]") {
   ShardBoard board(3);
   Running run(&board, 2);
-  FakeLearner first(&board, 1), second(&board, 1);        // first: shard a, second: shard b
+  FakeLearner first(&board, 1), second(&board, 1);  // first: shard a, second: shard b
   const v1::Shard a = first.WaitForShard(0), b = second.WaitForShard(0);
   const bool in_order = a.shard_id() < b.shard_id();
   CHECK(second.Answer(b, 2).ok());
@@ -144,18 +151,19 @@ TEST_CASE("shard board: results come back in the order of the shards, whoever is
   CHECK(RewardOf((*results)[in_order ? 1 : 0]) == 2);
 }
 
-TEST_CASE("shard board: a learner that vanishes loses its shard, and what it still says is refused", "[unit]") {
+TEST_CASE("shard board: a learner that vanishes loses its shard, and what it still says is refused",
+          "[unit]") {
   ShardBoard board(3);
   Running run(&board, 1);
   FakeLearner lost(&board, 1);
-  const v1::Shard before = lost.WaitForShard(0);          // lost: shard 1, epoch e
+  const v1::Shard before = lost.WaitForShard(0);  // lost: shard 1, epoch e
   FakeLearner other(&board, 1);
   CHECK(other.num_shards() == 0);
-  board.RemoveLearner(lost.id);                           // other: shard 1, epoch > e
+  board.RemoveLearner(lost.id);  // other: shard 1, epoch > e
   const v1::Shard after = other.WaitForShard(0);
   CHECK(after.shard_id() == before.shard_id());
   CHECK(after.epoch() > before.epoch());
-  CHECK(lost.Answer(before, 666).ok());                   // No fault, no effect.
+  CHECK(lost.Answer(before, 666).ok());  // No fault, no effect.
   CHECK(board.counts().refused > 0);
   CHECK(other.Answer(after, 1).ok());
   const auto results = run.Join();
@@ -171,7 +179,10 @@ TEST_CASE("shard board: work waits until a learner comes", "[unit]") {
   CHECK(run.Join().ok());
 }
 
-TEST_CASE("shard board: a wrong hash, an unexpected iteration and a missing segment are the learner's fault", "[unit]") {
+TEST_CASE(
+    "shard board: a wrong hash, an unexpected iteration and a missing segment are the learner's "
+    "fault",
+    "[unit]") {
   ShardBoard board(3);
   Running run(&board, 1);
   FakeLearner learner(&board, 1);
@@ -185,20 +196,25 @@ TEST_CASE("shard board: a wrong hash, an unexpected iteration and a missing segm
   done.set_shard_id(shard.shard_id());
   done.set_epoch(shard.epoch());
   CHECK(board.OnDone(learner.id, done).code() == absl::StatusCode::kInvalidArgument);
-  CHECK(learner.Answer(shard, 1, /*right_hash=*/false).code() == absl::StatusCode::kInvalidArgument);
+  CHECK(learner.Answer(shard, 1, /*right_hash=*/false).code() ==
+        absl::StatusCode::kInvalidArgument);
 }
 
-TEST_CASE("shard board: a shard that fails again and again ends the run with its message", "[unit]") {
+TEST_CASE("shard board: a shard that fails again and again ends the run with its message",
+          "[unit]") {
   ShardBoard board(/*attempts_max=*/3);
   Running run(&board, 1);
   FakeLearner learner(&board, 1);
-  for (size_t attempt = 0; attempt < 3; ++attempt) CHECK(learner.Fail(learner.WaitForShard(attempt)).ok());
+  for (size_t attempt = 0; attempt < 3; ++attempt)
+    CHECK(learner.Fail(learner.WaitForShard(attempt)).ok());
   const auto results = run.Join();
   CHECK(results.status().code() == absl::StatusCode::kInternal);
   CHECK(results.status().message().find("the simulator is unstable") != absl::string_view::npos);
 }
 
-TEST_CASE("shard board: a cancelled run drops what is at work and takes what waits out of the queue", "[unit]") {
+TEST_CASE(
+    "shard board: a cancelled run drops what is at work and takes what waits out of the queue",
+    "[unit]") {
   ShardBoard board(3);
   Running run(&board, 3);
   FakeLearner learner(&board, 1);

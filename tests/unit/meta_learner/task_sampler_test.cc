@@ -1,10 +1,10 @@
-#include "tests/testing.h"
+#include "meta_learner/task_sampler.h"
 
 #include <map>
 #include <set>
 
 #include "envs/benchmark.h"
-#include "meta_learner/task_sampler.h"
+#include "tests/testing.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -21,7 +21,8 @@ class FakeBenchmark : public envs::Benchmark {
   }
   const envs::EnvironmentInfo& info() const override { return info_; }
   const std::vector<envs::TaskSet>& Tasks(envs::Split) const override { return sets_; }
-  v1::EnvironmentTask Draw(envs::Split, int set, const RandomStream& random, uint32_t index) const override {
+  v1::EnvironmentTask Draw(envs::Split, int set, const RandomStream& random,
+                           uint32_t index) const override {
     v1::EnvironmentTask task;
     task.add_parameters(random.Uniform(0, index));
     return task;
@@ -44,9 +45,11 @@ std::map<std::pair<std::string, int>, int> Count(const std::vector<SampledTask>&
   return counts;
 }
 
-TEST_CASE("task sampler: one environment gets different goals, drawn anew for each update", "[unit]") {
+TEST_CASE("task sampler: one environment gets different goals, drawn anew for each update",
+          "[unit]") {
   const FakeBenchmark benchmark(1, 50);
-  const auto first = TrainingTasks(benchmark, Spec(30), 0), again = TrainingTasks(benchmark, Spec(30), 0),
+  const auto first = TrainingTasks(benchmark, Spec(30), 0),
+             again = TrainingTasks(benchmark, Spec(30), 0),
              second = TrainingTasks(benchmark, Spec(30), 1);
   CHECK(Count(first).size() == 30);
   CHECK(Count(first) == Count(again));
@@ -64,10 +67,12 @@ TEST_CASE("task sampler: more lifetimes than goals give each goal its share", "[
   for (const auto& [goal, count] : counts) CHECK((count == 2 || count == 3));
 }
 
-TEST_CASE("task sampler: several environments share the lifetimes and walk through permutations", "[unit]") {
+TEST_CASE("task sampler: several environments share the lifetimes and walk through permutations",
+          "[unit]") {
   const FakeBenchmark benchmark(3, 5);
   std::map<std::pair<std::string, int>, int> total;
-  for (uint32_t step = 0; step < 5; ++step) {  // 5 updates x 2 lifetimes = 2 permutations of 5 goals
+  for (uint32_t step = 0; step < 5;
+       ++step) {  // 5 updates x 2 lifetimes = 2 permutations of 5 goals
     const auto tasks = TrainingTasks(benchmark, Spec(6), step);
     CHECK(tasks[0].environment == "env0");
     CHECK(tasks[5].environment == "env2");
@@ -87,8 +92,9 @@ TEST_CASE("task sampler: evaluations take every goal, and never the training's d
   CHECK(tasks[0].goal == tasks[1].goal);
   const FakeBenchmark drawn(1, 0);
   std::set<double> seen;
-  for (const auto& list : {TrainingTasks(drawn, spec, 0), EvaluationTasks(drawn, spec, envs::Split::kTest),
-                           EvaluationTasks(drawn, spec, envs::Split::kTrain)}) {
+  for (const auto& list :
+       {TrainingTasks(drawn, spec, 0), EvaluationTasks(drawn, spec, envs::Split::kTest),
+        EvaluationTasks(drawn, spec, envs::Split::kTrain)}) {
     for (const SampledTask& task : list) seen.insert(task.task.parameters(0));
   }
   CHECK(seen.size() == 4 + 3 + 3);
