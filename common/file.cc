@@ -209,6 +209,23 @@ bool IsTemporaryName(std::string_view file_name) {
   return file_name.size() > 5 && file_name.front() == '.' && file_name.ends_with(".tmp");
 }
 
+absl::StatusOr<int> RemoveTemporaryFiles(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> found;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder, error);
+  if (error == std::errc::no_such_file_or_directory) return 0;
+  while (!error && entry != std::filesystem::directory_iterator()) {
+    if (IsTemporaryName(entry->path().filename().string())) found.push_back(entry->path());
+    entry.increment(error);
+  }
+  if (error) return FileError("cannot list", folder, error.value());
+  for (const std::filesystem::path& path : found) {
+    if (unlink(path.c_str()) != 0 && errno != ENOENT)
+      return FileError("cannot remove", path, errno);
+  }
+  return static_cast<int>(found.size());
+}
+
 absl::Status MakeFolders(const std::filesystem::path& path, int mode) {
   std::error_code ignored;
   if (path.empty() || std::filesystem::is_directory(path, ignored)) return absl::OkStatus();

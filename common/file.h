@@ -30,6 +30,9 @@ absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_
                                  int mode = 0600);
 // True for the temporary names above, of any process.
 bool IsTemporaryName(std::string_view file_name);
+// Removes what interrupted writes of earlier processes left in a folder, if it exists; the answer
+// is how many files that were. Not while anybody writes there.
+absl::StatusOr<int> RemoveTemporaryFiles(const std::filesystem::path& folder);
 
 // Creates a folder and its missing parents, and syncs the folders that changed.
 absl::Status MakeFolders(const std::filesystem::path& path, int mode = 0700);

@@ -247,12 +247,8 @@ absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir,
   if (const auto error = MENTOR_FAILPOINT("store.start.scan"))
     return absl::UnavailableError(*error);
   CheckpointScan scan;
+  MENTOR_ASSIGN_OR_RETURN(scan.temporary_files_removed, RemoveTemporaryFiles(dir));
   MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> names, NamesInFolder(dir));
-  for (const std::string& name : names) {
-    if (!IsTemporaryName(name)) continue;
-    if (unlink((dir / name).c_str()) != 0) return FileError("cannot remove", dir / name, errno);
-    ++scan.temporary_files_removed;
-  }
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
     const std::optional<uint32_t> step = StepOfName(*name);
     if (!step || (outer_step_max && *step > *outer_step_max)) continue;

@@ -531,6 +531,7 @@ absl::Status SqliteStore::WriteSpecFiles(const std::string& id) {
   const std::filesystem::path folder = ExperimentFolder(uid);
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "checkpoints"));
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "artifacts"));
+  MENTOR_RETURN_IF_ERROR(RemoveTemporaryFiles(folder).status());
   for (const auto& [name, bytes] :
        {std::pair("spec.txtpb", &submitted), std::pair("merged.txtpb", &merged)}) {
     v1::ExperimentSpec spec;
@@ -838,6 +839,7 @@ absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const std::filesystem::pat
   MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
                           FileLock::Acquire(folder / "LOCK", "a meta-learner"));
   MENTOR_RETURN_IF_ERROR(CheckFormat(folder));
+  MENTOR_RETURN_IF_ERROR(RemoveTemporaryFiles(folder).status());
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "experiments"));
   MENTOR_ASSIGN_OR_RETURN(auto writer,
                           sqlite::Database::Open(folder / "mentor.db", /*read_only=*/false));

@@ -87,6 +87,14 @@ TEST_CASE("file: temporary names are known again", "[unit]") {
   CHECK_FALSE(IsTemporaryName("00000042.ckpt"));
   CHECK_FALSE(IsTemporaryName(".tmp"));
   CHECK_FALSE(IsTemporaryName("a.tmp"));
+
+  const TempFolder folder;
+  for (const char* name : {".a.1.tmp", ".b.22.tmp", "a.tmp", "a.txt", ".hidden"}) {
+    std::ofstream(folder.path() / name) << "x";
+  }
+  CHECK(*RemoveTemporaryFiles(folder.path()) == 2);
+  CHECK(Names(folder.path()) == std::vector<std::string>{".hidden", "a.tmp", "a.txt"});
+  CHECK(*RemoveTemporaryFiles(folder.path() / "missing") == 0);
 }
 
 TEST_CASE("file: folders with their parents", "[unit]") {
