@@ -44,10 +44,12 @@ absl::Status Cluster::Start() {
         metrics_));
   }
   scheduler_ = std::make_unique<meta_learner::Scheduler>(
-      meta_learner::ExperimentRunner::Options{.store = store_,
-                                              .broker = &broker_,
-                                              .build = std::string(kBuildVersion),
-                                              .num_threads = options_.learner_threads},
+      meta_learner::ExperimentRunner::Options{
+          .store = store_,
+          .broker = &broker_,
+          .build = std::string(kBuildVersion),
+          .fingerprint = envs::NumericFingerprint() + learner::TorchFingerprint(),
+          .num_threads = options_.learner_threads},
       /*running_max=*/1);
   return absl::OkStatus();
 }

@@ -191,6 +191,8 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
+  // The answer of a command says what a user wants to know; logs say what went wrong.
+  log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});
   return action();
 }
 

@@ -105,12 +105,29 @@ class Session {
     Violations violations;
     parts_ = MakeParts(spec_, options_.num_threads, &violations);
     MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+    MENTOR_RETURN_IF_ERROR(CheckFingerprint());
     MENTOR_RETURN_IF_ERROR(Resume());
     while (outer_step_ < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
     return Evaluate();
   }
 
  private:
+  // The first process of an experiment writes its fingerprint down; a later one must have the same.
+  absl::Status CheckFingerprint() {
+    const std::filesystem::path file = folder_ / "fingerprint";
+    const auto written = ReadFile(file, /*bytes_max=*/4096);
+    if (absl::IsNotFound(written.status())) {
+      return WriteFileAtomically(file, options_.fingerprint);
+    }
+    MENTOR_RETURN_IF_ERROR(written.status());
+    if (*written == options_.fingerprint) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "the experiment was begun where arithmetic has the fingerprint %s, here it is %s: the last "
+        "bits would change on the way; go on with it on that kind of machine and build, or create "
+        "it anew",
+        *written, options_.fingerprint));
+  }
+
   absl::Status Resume() {
     const auto folder = options_.store->CheckpointFolder(uid_);
     MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
@@ -197,7 +214,7 @@ class Session {
     KeepBest(outcomes);
     step.results["best_score"] = best_score_;
 
-    ReportProgress("outer update", {});
+    SetProgress("outer update", {});
     const double cpu_before = ProcessCpuSeconds();
     const Clock::time_point update_start = Clock::now();
     MENTOR_ASSIGN_OR_RETURN(
@@ -236,7 +253,7 @@ class Session {
     seconds_per_update_ = SecondsSince(start);
     step.progress = CurrentProgress({});
     MENTOR_RETURN_IF_ERROR(options_.store->RecordOuterStep(uid_, step));
-    ReportProgress("meta-training", {});
+    SetProgress("meta-training", {});
     if (!step.checkpoint || spec_.checkpoint().keep_last() == 0) return absl::OkStatus();
     MENTOR_RETURN_IF_ERROR(
         RetainCheckpoints(options_.store->CheckpointFolder(uid_), spec_.checkpoint().keep_last())
@@ -445,16 +462,20 @@ class Session {
     return SecondsSince(evaluation_start_) / fresh * (evaluation_total_ - evaluation_done_);
   }
 
+  // While shards are at work.
   void ReportProgress(const std::string& activity, const BrokerProgress& shards) {
-    std::string text = activity;
-    if (shards.learners == 0 && activity != "outer update")
-      text = activity + ": waiting for learners";
-    else if (shards.actors == 0 && activity != "outer update")
-      text = activity + ": waiting for actors";
-    const absl::Status status = options_.store->SetProgress(name_, text, CurrentProgress(shards));
-    if (!status.ok())
-      MENTOR_LOG(kWarning, "progress could not be kept",
-                 {{"experiment", name_}, {"error", std::string(status.message())}});
+    const char* missing = shards.learners == 0 ? ": waiting for learners"
+                          : shards.actors == 0 ? ": waiting for actors"
+                                               : "";
+    SetProgress(activity + missing, shards);
+  }
+
+  void SetProgress(const std::string& activity, const BrokerProgress& shards) {
+    const absl::Status status =
+        options_.store->SetProgress(name_, activity, CurrentProgress(shards));
+    if (!status.ok()) {
+      MENTOR_LOG(kWarning, "progress could not be kept", {{"experiment", name_}, {"why", status}});
+    }
   }
 
   // Fixed after construction.

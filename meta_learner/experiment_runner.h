@@ -41,6 +41,7 @@ class ExperimentRunner {
     ExperimentStore* store = nullptr;
     ShardBroker* broker = nullptr;
     std::string build;
+    std::string fingerprint;  // Of this machine's arithmetic; an experiment keeps to one.
     int num_threads = 1;
   };
   explicit ExperimentRunner(Options options) : options_(std::move(options)) {}

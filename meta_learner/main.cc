@@ -65,6 +65,7 @@ int Main(int argc, char** argv) {
   Scheduler scheduler({.store = store->get(),
                        .broker = &broker,
                        .build = std::string(kBuildVersion),
+                       .fingerprint = envs::NumericFingerprint() + learner::TorchFingerprint(),
                        .num_threads = threads},
                       running_max);
   ExperimentService experiments(

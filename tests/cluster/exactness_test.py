@@ -147,6 +147,13 @@ class ExactnessTest(ClusterTest):
         self.assertTrue((newest.parent / "corrupt").exists())
         self.check(run)
 
+    def test_another_machine_may_not_go_on(self):
+        run = self.interrupted()
+        fingerprint = next(run.glob("experiments/*/fingerprint"))
+        fingerprint.write_text("of another machine")
+        output = self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet", code=1)
+        self.assertIn("of another machine", output)
+
 
 if __name__ == "__main__":
     unittest.main()
