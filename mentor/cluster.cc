@@ -16,6 +16,10 @@ constexpr std::chrono::milliseconds kShutdownDeadline{5000};
 
 }  // namespace
 
+std::string ExperimentFingerprint() {
+  return envs::NumericFingerprint() + learner::TorchFingerprint();
+}
+
 Cluster::Cluster(const Options& options, meta_learner::ExperimentStore* store, Metrics* metrics)
     : options_(options),
       store_(store),
@@ -44,12 +48,11 @@ absl::Status Cluster::Start() {
         metrics_));
   }
   scheduler_ = std::make_unique<meta_learner::Scheduler>(
-      meta_learner::ExperimentRunner::Options{
-          .store = store_,
-          .broker = &broker_,
-          .build = std::string(kBuildVersion),
-          .fingerprint = envs::NumericFingerprint() + learner::TorchFingerprint(),
-          .num_threads = options_.learner_threads},
+      meta_learner::ExperimentRunner::Options{.store = store_,
+                                              .broker = &broker_,
+                                              .build = std::string(kBuildVersion),
+                                              .fingerprint = ExperimentFingerprint(),
+                                              .num_threads = options_.learner_threads},
       /*running_max=*/1);
   return absl::OkStatus();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -17,6 +18,9 @@
 #include "meta_learner/store.h"
 
 namespace mentor {
+
+// Of this process: simulators and LibTorch.
+std::string ExperimentFingerprint();
 
 class Cluster {
  public:

@@ -71,6 +71,8 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FindOrCreate(store.get(), options));
   bool stopped = false;
   if (!meta_learner::IsFinal(experiment.state())) {
+    MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(store->ExperimentFolder(experiment.uid()),
+                                                         ExperimentFingerprint()));
     Cluster cluster({.actors = options.actors,
                      .threads_per_actor = options.threads_per_actor,
                      .learner_threads = options.learner_threads},

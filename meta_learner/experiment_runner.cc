@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/rng.h"
 #include "common/spec.h"
+#include "common/status.h"
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
 #include "meta_learner/outcomes.h"
@@ -105,29 +106,13 @@ class Session {
     Violations violations;
     parts_ = MakeParts(spec_, options_.num_threads, &violations);
     MENTOR_RETURN_IF_ERROR(violations.ToStatus());
-    MENTOR_RETURN_IF_ERROR(CheckFingerprint());
+    MENTOR_RETURN_IF_ERROR(KeepFingerprint(folder_, options_.fingerprint));
     MENTOR_RETURN_IF_ERROR(Resume());
     while (outer_step_ < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
     return Evaluate();
   }
 
  private:
-  // The first process of an experiment writes its fingerprint down; a later one must have the same.
-  absl::Status CheckFingerprint() {
-    const std::filesystem::path file = folder_ / "fingerprint";
-    const auto written = ReadFile(file, /*bytes_max=*/4096);
-    if (absl::IsNotFound(written.status())) {
-      return WriteFileAtomically(file, options_.fingerprint);
-    }
-    MENTOR_RETURN_IF_ERROR(written.status());
-    if (*written == options_.fingerprint) return absl::OkStatus();
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "the experiment was begun where arithmetic has the fingerprint %s, here it is %s: the last "
-        "bits would change on the way; go on with it on that kind of machine and build, or create "
-        "it anew",
-        *written, options_.fingerprint));
-  }
-
   absl::Status Resume() {
     const auto folder = options_.store->CheckpointFolder(uid_);
     MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
@@ -526,6 +511,22 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
 
 void CheckParts(const v1::ExperimentSpec& spec, Violations* violations) {
   MakeParts(WithDefaults(spec), /*num_threads=*/1, violations);
+}
+
+absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
+                             const std::string& fingerprint) {
+  const std::filesystem::path file = experiment_folder / "fingerprint";
+  const auto written = ReadFile(file, /*bytes_max=*/4096);
+  if (absl::IsNotFound(written.status())) return WriteFileAtomically(file, fingerprint);
+  MENTOR_RETURN_IF_ERROR(written.status());
+  if (*written == fingerprint) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+      absl::StrFormat(
+          "the experiment was begun where arithmetic has the fingerprint %s, here it is "
+          "%s: the last bits would change on the way; go on with it on that kind of "
+          "machine and build, or create it anew",
+          *written, fingerprint));
 }
 
 absl::Status ExperimentRunner::Run(const v1::Experiment& experiment,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,11 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
 
 // The check of a spec beyond ranges: registered parts and what they demand of each other.
 void CheckParts(const v1::ExperimentSpec& spec, Violations* violations);
+
+// The first process that runs an experiment writes its fingerprint down; a later one must have the
+// same, else FAILED_PRECONDITION NUMERIC_MISMATCH and nothing changes.
+absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
+                             const std::string& fingerprint);
 
 class ExperimentRunner {
  public:

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "common/log.h"
+#include "common/status.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -77,9 +78,9 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
 void Scheduler::Work() {
   std::shared_ptr<Job> job;
   while (std::optional<v1::Experiment> experiment = Next(&job)) {
-    RunToEnd(*experiment, *job);
+    const bool ended = RunToEnd(*experiment, *job);
     const std::lock_guard lock(mutex_);
-    jobs_.erase(experiment->name());
+    if (ended) jobs_.erase(experiment->name());
   }
 }
 
@@ -89,7 +90,7 @@ bool Scheduler::WaitSeconds(int seconds, const Job& job) {
                             [&] { return stopping_ || job.cancel.load(); });
 }
 
-void Scheduler::RunToEnd(const v1::Experiment& queued, const Job& job) {
+bool Scheduler::RunToEnd(const v1::Experiment& queued, const Job& job) {
   const std::string& name = queued.name();
   const auto finish = [&](const std::set<State>& from, State to, std::string_view error) {
     const auto moved = options_.store->Transition(name, from, to, error);
@@ -101,12 +102,12 @@ void Scheduler::RunToEnd(const v1::Experiment& queued, const Job& job) {
   };
   if (queued.state() == S::STATE_CANCELLING) {
     finish({S::STATE_CANCELLING}, S::STATE_CANCELLED, "");
-    return;
+    return true;
   }
   auto experiment = queued.state() == S::STATE_RUNNING
                         ? options_.store->Get(name)
                         : options_.store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING);
-  if (!experiment.ok()) return;  // Cancelled in the meantime.
+  if (!experiment.ok()) return true;  // Cancelled in the meantime.
   MENTOR_LOG(kInfo, "experiment begins", {{"experiment", name}});
   absl::Status status;
   do {
@@ -122,21 +123,29 @@ void Scheduler::RunToEnd(const v1::Experiment& queued, const Job& job) {
   } while (status.code() == absl::StatusCode::kResourceExhausted &&
            WaitSeconds(kDiskFullRetrySeconds, job));
 
+  if (ReasonOf(status) == ReasonName(Reason::kNumericMismatch) && !job.cancel) {
+    MENTOR_LOG(kError, "experiment belongs to another kind of machine",
+               {{"experiment", name}, {"why", status}});
+    options_.store->SetProgress(name, std::string(status.message()), experiment->progress())
+        .IgnoreError();
+    return false;
+  }
   if (status.ok()) {
     MENTOR_LOG(kInfo, "experiment succeeded", {{"experiment", name}});
     finish({S::STATE_RUNNING, S::STATE_CANCELLING}, S::STATE_SUCCEEDED, "");
-    return;
+    return true;
   }
   if (job.cancel) {
     // Cancelled by a user, or this process stops: then it stays RUNNING.
     const auto now = options_.store->Get(name);
     if (now.ok() && now->state() == S::STATE_CANCELLING)
       finish({S::STATE_CANCELLING}, S::STATE_CANCELLED, "");
-    return;
+    return true;
   }
   MENTOR_LOG(kError, "experiment failed",
              {{"experiment", name}, {"error", std::string(status.message())}});
   finish({S::STATE_RUNNING, S::STATE_CANCELLING}, S::STATE_FAILED, std::string(status.message()));
+  return true;
 }
 
 }  // namespace mentor::meta_learner

@@ -38,7 +38,8 @@ class Scheduler {
   void Work();
   // The oldest experiment that nobody runs yet; nothing when stopping.
   std::optional<v1::Experiment> Next(std::shared_ptr<Job>* job);
-  void RunToEnd(const v1::Experiment& experiment, const Job& job);
+  // False when the experiment is not for this process: it stays as it is and is not tried again.
+  bool RunToEnd(const v1::Experiment& experiment, const Job& job);
   // Waits; false when stopping or cancelled meanwhile.
   bool WaitSeconds(int seconds, const Job& job);
 

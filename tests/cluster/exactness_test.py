@@ -150,9 +150,14 @@ class ExactnessTest(ClusterTest):
     def test_another_machine_may_not_go_on(self):
         run = self.interrupted()
         fingerprint = next(run.glob("experiments/*/fingerprint"))
+        own = fingerprint.read_text()
         fingerprint.write_text("of another machine")
         output = self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet", code=1)
         self.assertIn("of another machine", output)
+        # Back where it came from, it goes on.
+        fingerprint.write_text(own)
+        self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet")
+        self.check(run)
 
 
 if __name__ == "__main__":
