@@ -66,6 +66,8 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     if (waiting.ok() && !stopping_) {
       for (v1::Experiment& experiment : *waiting) {
         if (jobs_.contains(experiment.name())) continue;
+        if (left_.contains(experiment.name()) && experiment.state() != S::STATE_CANCELLING)
+          continue;
         *job = jobs_[experiment.name()] = std::make_shared<Job>();
         return std::move(experiment);
       }
@@ -80,7 +82,8 @@ void Scheduler::Work() {
   while (std::optional<v1::Experiment> experiment = Next(&job)) {
     const bool ended = RunToEnd(*experiment, *job);
     const std::lock_guard lock(mutex_);
-    if (ended) jobs_.erase(experiment->name());
+    jobs_.erase(experiment->name());
+    if (!ended) left_.insert(experiment->name());
   }
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -50,6 +51,7 @@ class Scheduler {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, std::shared_ptr<Job>> jobs_;
+  std::set<std::string> left_;  // Experiments that are not for this process.
   bool stopping_ = false;
   uint64_t wakes_ = 0;
   // Last, so that they stop first.
