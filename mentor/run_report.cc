@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/protocol.h"
 #include "common/spec.h"
+#include "envs/benchmark.h"
 #include "learner/agents/numerics.h"
 #include "meta_learner/experiment_runner.h"
 
@@ -22,6 +23,13 @@ uint32_t PaperUpdates(const v1::ExperimentSpec& spec) {
   if (spec.benchmark().name() == "ml1") return 500;
   if (spec.benchmark().name() == "ml10") return 1500;
   return 0;
+}
+
+// Steps of an episode when all have the same number; otherwise 0.
+int EpisodeSteps(const v1::ExperimentSpec& spec) {
+  Violations ignored;
+  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &ignored);
+  return benchmark != nullptr && benchmark->info().independent_episodes ? benchmark->info().episode_steps : 0;
 }
 
 }  // namespace
@@ -63,6 +71,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
 
   MENTOR_ASSIGN_OR_RETURN(const auto shards,
                           meta_learner::ReadEvaluation(store->ExperimentFolder(experiment.uid())));
+  const int episode_steps = EpisodeSteps(spec);
   for (const v1::EvaluationShard& shard : shards) {
     for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
       report::EvaluationRow row{
@@ -82,7 +91,8 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
       data.evaluation.push_back(std::move(row));
       if (shard.split() == "test" && shard.method() == "learned" && lifetime.signal_size() > 0) {
         data.signals.push_back({.signal = {lifetime.signal().begin(), lifetime.signal().end()},
-                                .shaped = {lifetime.shaped().begin(), lifetime.shaped().end()}});
+                                .shaped = {lifetime.shaped().begin(), lifetime.shaped().end()},
+                                .episode_steps = episode_steps});
       }
     }
   }

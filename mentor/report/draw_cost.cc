@@ -35,9 +35,10 @@ std::optional<std::vector<double>> PhaseSeconds(const TrainingPoint& point) {
              signal = Find(point, "signal_seconds"), update = Find(point, "update_seconds"),
              outer = Find(point, "outer_seconds");
   if (!rollout && !policy && !signal && !update && !outer) return std::nullopt;
-  const double policy_seconds = policy.value_or(0);
-  return std::vector<double>{std::max(0.0, rollout.value_or(0) - policy_seconds), policy_seconds, signal.value_or(0),
-                             update.value_or(0), outer.value_or(0)};
+  // The policy's time is estimated from samples: where steps take less than a microsecond it can exceed the whole.
+  const double rollout_seconds = rollout.value_or(0), policy_seconds = std::min(policy.value_or(0), rollout_seconds);
+  return std::vector<double>{rollout_seconds - policy_seconds, policy_seconds, signal.value_or(0), update.value_or(0),
+                             outer.value_or(0)};
 }
 
 // Steps of point i alone.

@@ -16,15 +16,28 @@ constexpr int kHistogramBins = 40;
 constexpr size_t kScatterPoints = 1500;  // More make the page heavy and the picture no clearer.
 constexpr size_t kGroups = 10;           // Tenths of the steps by shaped reward.
 
-struct Pooled {
+// Series of the same steps. The first step of an episode has no change.
+struct Series {
   std::vector<double> signal, shaped;
-};
-Pooled Pool(const std::vector<SignalSample>& samples) {
-  Pooled pooled;
-  for (const SignalSample& sample : samples) {
-    pooled.signal.insert(pooled.signal.end(), sample.signal.begin(), sample.signal.end());
-    pooled.shaped.insert(pooled.shaped.end(), sample.shaped.begin(), sample.shaped.end());
+  std::vector<double> signal_of_change, change;
+
+  void Add(const SignalSample& sample) {
+    signal.insert(signal.end(), sample.signal.begin(), sample.signal.end());
+    shaped.insert(shaped.end(), sample.shaped.begin(), sample.shaped.end());
+    for (size_t t = 1; sample.episode_steps > 0 && t < sample.signal.size(); ++t) {
+      if (t % static_cast<size_t>(sample.episode_steps) == 0) continue;
+      signal_of_change.push_back(sample.signal[t]);
+      change.push_back(sample.shaped[t] - sample.shaped[t - 1]);
+    }
   }
+  Correlation Correlate(std::string lifetime) const {
+    return {std::move(lifetime), signal.size(), Pearson(signal, shaped), Spearman(signal, shaped),
+            Pearson(signal_of_change, change), Spearman(signal_of_change, change)};
+  }
+};
+Series Pool(const std::vector<SignalSample>& samples) {
+  Series pooled;
+  for (const SignalSample& sample : samples) pooled.Add(sample);
   return pooled;
 }
 
@@ -33,18 +46,14 @@ Pooled Pool(const std::vector<SignalSample>& samples) {
 std::vector<Correlation> Correlate(const std::vector<SignalSample>& samples) {
   std::vector<Correlation> correlations;
   for (size_t i = 0; i < samples.size(); ++i) {
-    const SignalSample& sample = samples[i];
-    correlations.push_back({absl::StrFormat("%d", i + 1), sample.signal.size(), Pearson(sample.signal, sample.shaped),
-                            Spearman(sample.signal, sample.shaped)});
+    correlations.push_back(Pool({samples[i]}).Correlate(absl::StrFormat("%d", i + 1)));
   }
-  const Pooled pooled = Pool(samples);
-  correlations.push_back({"pooled", pooled.signal.size(), Pearson(pooled.signal, pooled.shaped),
-                          Spearman(pooled.signal, pooled.shaped)});
+  correlations.push_back(Pool(samples).Correlate("pooled"));
   return correlations;
 }
 
 void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
-  const Pooled pooled = Pool(samples);
+  const Series pooled = Pool(samples);
   if (pooled.signal.empty()) return;
 
   CsvTable steps({"lifetime", "step", "signal", "shaped_reward"});
@@ -56,10 +65,11 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
   }
   drawing->tables.push_back({"signals.csv", steps.text()});
 
-  CsvTable correlations({"lifetime", "steps", "pearson", "spearman"});
+  CsvTable correlations({"lifetime", "steps", "pearson", "spearman", "pearson_change", "spearman_change"});
   for (const Correlation& correlation : Correlate(samples)) {
     correlations.Add(CsvTable::Row().Text(correlation.lifetime).Number(static_cast<double>(correlation.steps))
-                         .Number(correlation.pearson).Number(correlation.spearman));
+                         .Number(correlation.pearson).Number(correlation.spearman)
+                         .Number(correlation.change_pearson).Number(correlation.change_spearman));
   }
   drawing->tables.push_back({"signal_correlation.csv", correlations.text()});
 

@@ -44,8 +44,10 @@ struct PhaseCost {
 struct Correlation {
   std::string lifetime;  // Number, or "pooled".
   size_t steps = 0;
-  double pearson = 0;   // NaN when one of both is constant.
+  double pearson = 0;   // With the shaped reward; NaN when one of both is constant.
   double spearman = 0;
+  double change_pearson = 0;  // With the change of the shaped reward by the step; NaN when episodes are unknown.
+  double change_spearman = 0;
 };
 
 void DrawEvaluation(const std::vector<EvaluationRow>& rows, const std::vector<MethodResult>& results,

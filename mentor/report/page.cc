@@ -115,8 +115,8 @@ std::string CorrelationTable(const std::vector<SignalSample>& samples) {
   const auto number = [](double value) { return std::isnan(value) ? std::string("-") : absl::StrFormat("%.3f", value); };
   std::string html =
       "<div class=\"scroll\"><table><caption>Correlation of the signal with the shaped reward</caption><thead><tr>"
-      "<th>lifetime</th><th class=\"n\">steps</th><th class=\"n\">Pearson</th><th class=\"n\">Spearman</th></tr></thead>"
-      "<tbody>\n";
+      "<th>lifetime</th><th class=\"n\">steps</th><th class=\"n\">Pearson</th><th class=\"n\">Spearman</th>"
+      "<th class=\"n\">Pearson with its change</th><th class=\"n\">Spearman with its change</th></tr></thead><tbody>\n";
   const std::vector<Correlation> correlations = Correlate(samples);
   // A page shows a few single lifetimes; all are in the CSV file.
   constexpr size_t kShown = 12;
@@ -124,9 +124,10 @@ std::string CorrelationTable(const std::vector<SignalSample>& samples) {
     if (i >= kShown && i + 1 < correlations.size()) continue;
     const Correlation& row = correlations[i];
     html += "<tr>" + Cell(row.lifetime) + Number(absl::StrFormat("%d", row.steps)) + Number(number(row.pearson)) +
-            Number(number(row.spearman)) + "</tr>\n";
+            Number(number(row.spearman)) + Number(number(row.change_pearson)) + Number(number(row.change_spearman)) + "</tr>\n";
   }
-  return html + "</tbody></table></div>\n";
+  return html + "</tbody></table></div>\n<p class=\"note\">Its change is the shaped reward of a step less that of the step before, within an "
+                "episode: the progress that the step itself made.</p>\n";
 }
 
 std::string CostTable(const std::vector<TrainingPoint>& training) {
@@ -193,8 +194,8 @@ std::string MakePage(const PageParts& parts) {
   std::string html = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
                      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
                      EscapeHtml(title) + "</title>\n<style>" + ThemeCss() + kCss + "</style></head>\n<body><main>\n<h1>" +
-                     EscapeHtml(title) + "</h1>\n<p class=\"sub\">What meta-training a " + EscapeHtml(data.signal_role) +
-                     " network showed in this run.</p>\n<div class=\"summary\">\n";
+                     EscapeHtml(title) + "</h1>\n<p class=\"sub\">What meta-training showed in this run: a network that gives agents their " + EscapeHtml(data.signal_role) +
+                     ".</p>\n<div class=\"summary\">\n";
   for (const std::string& sentence : parts.summary) html += Paragraph(sentence);
   html += "</div>\n";
   if (!parts.plot_error.empty()) {

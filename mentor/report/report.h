@@ -49,6 +49,7 @@ struct EvaluationRow {
 struct SignalSample {
   std::vector<double> signal;  // For each step, as the agent used it.
   std::vector<double> shaped;  // The environment's shaped reward of the same steps.
+  int episode_steps = 0;       // Steps of each episode; 0: unknown.
 };
 
 struct ReportData {

@@ -137,6 +137,12 @@ void AddBaselines(const std::vector<MethodResult>& results, std::vector<std::str
   if (!text.empty()) sentences->push_back("For comparison, the baselines in the last segment: " + text + ".");
 }
 
+std::string Strength(double correlation) {
+  const double size = std::abs(correlation);
+  const std::string words = size < 0.1 ? "hardly" : size < 0.3 ? "weakly" : size < 0.6 ? "moderately" : "strongly";
+  return size >= 0.1 && correlation < 0 ? words + " negatively" : words;
+}
+
 void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::string>* sentences) {
   if (samples.empty()) return;
   const Correlation pooled = Correlate(samples).back();
@@ -145,12 +151,14 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
     sentences->push_back("The signal or the shaped reward is constant, so they have no correlation.");
     return;
   }
-  const double strength = std::abs(pooled.spearman);
-  const char* words = strength < 0.1 ? "hardly" : strength < 0.3 ? "weakly" : strength < 0.6 ? "moderately" : "strongly";
-  sentences->push_back(absl::StrFormat(
-      "The signal is %s correlated with task progress (Pearson %.2f, Spearman %.2f with the shaped reward, over %s steps of %s)%s.",
-      words, pooled.pearson, pooled.spearman, Grouped(pooled.steps), Count(samples.size(), "lifetime"),
-      strength >= 0.1 && pooled.spearman < 0 ? ", and against its direction" : ""));
+  std::string text = absl::StrFormat(
+      "The signal is %s correlated with the shaped reward (Pearson %.2f, Spearman %.2f over %s steps of %s)",
+      Strength(pooled.spearman), pooled.pearson, pooled.spearman, Grouped(pooled.steps), Count(samples.size(), "lifetime"));
+  if (!std::isnan(pooled.change_pearson)) {
+    text += absl::StrFormat(" and %s with the progress that a step makes, the change of the shaped reward (%.2f, %.2f)",
+                            Strength(pooled.change_spearman), pooled.change_pearson, pooled.change_spearman);
+  }
+  sentences->push_back(text + ".");
 }
 
 }  // namespace

@@ -305,6 +305,21 @@ TEST_CASE("report: names of methods survive gnuplot and the page", "[unit]") {
   CHECK(GnuplotString("a'b\nc") == "'a''b c'");
 }
 
+TEST_CASE("report: a signal is compared with the shaped reward and with its change inside episodes", "[unit]") {
+  SignalSample sample;
+  sample.shaped = {0, 1, 3, 0, 2, 3};  // Two episodes of three steps; changes 1, 2 and 2, 1.
+  sample.signal = {7, 1, 2, 9, 2, 1};
+  sample.episode_steps = 3;
+  const auto correlations = Correlate({sample, sample});
+  REQUIRE(correlations.size() == 3);
+  CHECK(Near(correlations[0].change_pearson, 1, {.abs = 1e-15}));
+  CHECK(Near(correlations[2].change_spearman, 1, {.abs = 1e-15}));
+  CHECK(correlations[2].steps == 12);
+  CHECK(correlations[0].pearson < 0);
+  sample.episode_steps = 0;
+  CHECK(std::isnan(Correlate({sample})[0].change_pearson));
+}
+
 TEST_CASE("report: cost by phase adds up", "[unit]") {
   const ReportData data = Whole();
   const auto costs = CostByPhase(data.training);
@@ -316,6 +331,10 @@ TEST_CASE("report: cost by phase adds up", "[unit]") {
   CHECK(Near(share, 1, {.abs = 1e-12}));
   CHECK(StepsPerSecond(data.training) == 500);  // 1000 steps in 2 s.
   CHECK(CostByPhase({}).empty());
+  ReportData quick = Whole();
+  for (TrainingPoint& point : quick.training) point.metrics["policy_seconds"] = 3;  // More than the rollout's 2.
+  CHECK(CostByPhase(quick.training)[0].seconds == 0);
+  CHECK(CostByPhase(quick.training)[1].seconds == 2);
   CHECK(StepsPerSecond({}) == 0);
 }
 
