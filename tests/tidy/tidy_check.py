@@ -51,7 +51,8 @@ BANNED = [
      ("tests/testing.h", "tests/catch_main.cc")),
     (r"\b(std::this_thread::sleep_(for|until)|usleep|nanosleep)\s*\(", "nothing polls: wait on a condition with a deadline",
      ("common/failpoint.cc",                    # The failpoint whose purpose is to wait.
-      "mentor/bench/lifetime.cc")),             # Looks at a store from outside while it is measured.
+      "mentor/bench/lifetime.cc",               # Look at a store from outside, as a user would.
+      "tests/learning/local/point_reach_test.cc")),
     (r"-ffast-math|-march=native|-Ofast", "other machines, other bits: keep the flags of cmake/MentorTargets.cmake", ()),
     (r"\bTODO\b(?!\(#\d+\))", "a TODO names its issue: TODO(#12)", ()),
 ]
