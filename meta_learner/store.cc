@@ -415,6 +415,8 @@ absl::StatusOr<v1::Experiment> SqliteStore::Create(const NewExperiment& submitte
             {{"name", "experiments/" + id}});
       }
     }
+    // An empty folder is all that a crash from here to the commit leaves behind.
+    MENTOR_RETURN_IF_ERROR(MakeFolders(ExperimentFolder(uid)));
     v1::Progress progress;
     progress.set_outer_updates_total(spec.rule().outer_updates());
     progress.set_seconds_left(-1);
@@ -516,7 +518,7 @@ absl::StatusOr<std::map<State, int64_t>> SqliteStore::CountByState() {
   }
 }
 
-// Made when the experiment first runs, so that Create waits for one sync only.
+// Written when the experiment first runs, so that Create has little to wait for.
 absl::Status SqliteStore::WriteSpecFiles(const std::string& id) {
   std::string uid, submitted, merged;
   {

@@ -6,7 +6,9 @@
 //     LOCK                  flock: one process at a time
 //     FORMAT                "mentor-state 1"
 //     mentor.db -wal -shm   SQLite
-//     experiments/UID/      spec.txtpb as submitted, merged.txtpb with every default
+//     experiments/UID/      made by Create; from its first run on:
+//       spec.txtpb          as submitted
+//       merged.txtpb        with every default
 //       checkpoints/        meta_learner/checkpoint.h
 //       artifacts/          reports and tables
 #pragma once

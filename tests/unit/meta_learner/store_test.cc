@@ -84,6 +84,7 @@ TEST_CASE("store: a new folder gets the documented layout", "[unit]") {
     CHECK(std::filesystem::exists(state / name));
 
   const v1::Experiment experiment = Create(store.get(), "one");
+  CHECK(std::filesystem::is_directory(store->ExperimentFolder(experiment.uid())));
   REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   const auto own = store->ExperimentFolder(experiment.uid());
   CHECK(own == state / "experiments" / experiment.uid());
