@@ -47,8 +47,8 @@ int Run(const RunFlags& flags) {
   const auto text = ReadFile(flags.spec, kSpecBytesMax);
   if (!text.ok()) return Fail(text.status(), kExitUsage);
   Violations violations;
-  const v1::ExperimentSpec spec = ParseSpec(*text, flags.overrides, &violations);
-  if (violations.empty()) meta_learner::CheckParts(spec, &violations);
+  const v1::ExperimentSpec spec =
+      ParseSpec(*text, flags.overrides, &violations, meta_learner::CheckParts);
   if (!violations.empty()) {
     std::fprintf(stderr, "error: %s is not a spec that can be run:\n", flags.spec.c_str());
     for (const Violation& violation : violations.list()) {

@@ -496,16 +496,24 @@ class Session {
 ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations) {
   ExperimentParts parts;
   parts.benchmark = envs::MakeBenchmark(spec.benchmark(), violations);
-  if (parts.benchmark == nullptr) return parts;
-  CheckTasks(*parts.benchmark, spec, violations);
-  learner::SignalContext context{.observation_size = parts.benchmark->info().observation_size,
-                                 .action_size = parts.benchmark->info().action_size,
+  // A part that cannot be made does not hide what is wrong with the others.
+  learner::SignalContext context{.observation_size = 1,
+                                 .action_size = 1,
                                  .role = spec.signal().role(),
                                  .input = spec.signal().input()};
+  if (parts.benchmark != nullptr) {
+    CheckTasks(*parts.benchmark, spec, violations);
+    context.observation_size = parts.benchmark->info().observation_size;
+    context.action_size = parts.benchmark->info().action_size;
+  }
   parts.network = learner::MakeSignalNetwork(spec.signal(), context, violations);
-  if (parts.network == nullptr) return parts;
-  parts.rule = MakeOuterRule({.spec = spec, .network = parts.network, .num_threads = num_threads},
-                             violations);
+  std::shared_ptr<const learner::SignalNetwork> taught = parts.network;
+  if (taught == nullptr) {
+    Violations named_already;
+    taught = learner::MakeSignalNetwork(v1::SignalSpec(), context, &named_already);
+  }
+  parts.rule =
+      MakeOuterRule({.spec = spec, .network = taught, .num_threads = num_threads}, violations);
   return parts;
 }
 

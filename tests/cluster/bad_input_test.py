@@ -19,8 +19,10 @@ class BadInputTest(ClusterTest):
         return output
 
     def test_every_violation_at_once(self):
-        output = self.refused("--set", "agent.clip=-1", "--set", "agent.gamma=2", "--set", "lifetime.iterations=0")
-        for field, value in (("agent.clip", "-1"), ("agent.gamma", "2"), ("lifetime.iterations", "0")):
+        output = self.refused("--set", "agent.clip=-1", "--set", "agent.gamma=2", "--set", "lifetime.iterations=0",
+                              "--set", "benchmark.name=nowhere", "--set", "signal.lstm=-3", "--set", "rule.epochs=0")
+        for field, value in (("agent.clip", "-1"), ("agent.gamma", "2"), ("lifetime.iterations", "0"),
+                             ("benchmark.name", "nowhere"), ("signal.*lstm", "-3"), ("rule.*epochs", "0")):
             self.assertRegex(output, rf"{field}.*{value}")
 
     def test_malformed_spec_names_line_and_column(self):
