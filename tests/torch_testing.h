@@ -1,7 +1,8 @@
 // What tests with LibTorch include: torch defines CHECK too, so Catch2 comes after it.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/types.h>
 
 #undef CHECK
 #undef LOG
