@@ -37,6 +37,8 @@ jobs=$((memory_jobs < cores ? memory_jobs : cores))
 [ "$jobs" -ge 1 ] || jobs=1
 
 if [ "$preset" = cuda ]; then deploy/install.sh --cuda; else deploy/install.sh; fi
+# Objects are found again in another checkout, too.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true
 cmake --preset "$preset"
 cmake --build "$build" --parallel "$jobs"
 ctest --test-dir "$build" --parallel "$cores" --output-on-failure "${ctest_arguments[@]}"
