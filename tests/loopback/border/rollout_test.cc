@@ -107,11 +107,27 @@ void CheckEqual(const absl::StatusOr<std::vector<v1::Result>>& results, const st
 
 const std::atomic<bool> kGoOn{false};
 
-template <typename T>
-T Get(std::future<T>& future) {
-  REQUIRE(future.wait_for(kPatience) == std::future_status::ready);
-  return future.get();
-}
+// RunUnits in a thread of its own. A test that fails does not wait for it.
+class Run {
+ public:
+  Run(LearnerSide& learner, std::vector<v1::Unit> units, const std::atomic<bool>& cancel = kGoOn)
+      : rollout_(&learner.rollout),
+        future_(std::async(std::launch::async, [rollout = rollout_, units = std::move(units), &cancel] {
+          return rollout->RunUnits(units, cancel);
+        })) {}
+  ~Run() {
+    if (future_.valid()) rollout_->Stop();
+  }
+  bool is_over() const { return future_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+  absl::StatusOr<std::vector<v1::Result>> Get() {
+    REQUIRE(future_.wait_for(kPatience) == std::future_status::ready);
+    return future_.get();
+  }
+
+ private:
+  RolloutServer* const rollout_;
+  std::future<absl::StatusOr<std::vector<v1::Result>>> future_;
+};
 
 TEST_CASE("rollout: units come back in order and equal to a direct run, whatever the fleet", "[loopback]") {
   const bool tcp = GENERATE(true, false);
@@ -138,11 +154,9 @@ TEST_CASE("rollout: several shards at once, from several threads", "[loopback]")
   LearnerSide learner;
   const auto metrics = Metrics::Create();
   auto actor = StartActor([&] { return learner.Tcp(); }, 2, metrics.get());
-  std::vector<std::future<absl::StatusOr<std::vector<v1::Result>>>> runs;
-  for (uint64_t shard = 1; shard <= 4; ++shard) {
-    runs.push_back(std::async(std::launch::async, [&, shard] { return learner.rollout.RunUnits(SomeUnits(shard, 10), kGoOn); }));
-  }
-  for (uint64_t shard = 1; shard <= 4; ++shard) CheckEqual(Get(runs[shard - 1]), Direct(SomeUnits(shard, 10)));
+  std::vector<std::unique_ptr<Run>> runs;
+  for (uint64_t shard = 1; shard <= 4; ++shard) runs.push_back(std::make_unique<Run>(learner, SomeUnits(shard, 10)));
+  for (uint64_t shard = 1; shard <= 4; ++shard) CheckEqual(runs[shard - 1]->Get(), Direct(SomeUnits(shard, 10)));
 }
 
 TEST_CASE("rollout: a long result travels in pieces", "[loopback]") {
@@ -156,12 +170,12 @@ TEST_CASE("rollout: a long result travels in pieces", "[loopback]") {
 TEST_CASE("rollout: nobody there: units wait for the first actor", "[loopback]") {
   LearnerSide learner;
   const auto units = SomeUnits(1, 5);
-  auto run = std::async(std::launch::async, [&] { return learner.rollout.RunUnits(units, kGoOn); });
+  Run run(learner, units);
   Signal().WaitUntil([&] { return learner.Value("mentor_rollout_units_ready") == 5; });
   CHECK(learner.rollout.actors() == 0);
   const auto metrics = Metrics::Create();
   auto actor = StartActor([&] { return learner.Tcp(); }, 1, metrics.get());
-  CheckEqual(Get(run), Direct(units));
+  CheckEqual(run.Get(), Direct(units));
   CHECK(learner.rollout.actors() == 1);
   CHECK(learner.rollout.actor_threads() == 1);
   CHECK(learner.rollout.catalogue_hash() == envs::CatalogueHash());
@@ -173,14 +187,14 @@ TEST_CASE("rollout: an actor is stopped in the middle, another one goes on", "[l
   const auto metrics = Metrics::Create();
   auto first = StartActor([&] { return learner.Tcp(); }, 2, metrics.get());
   const auto units = SomeUnits(1, 60, 0, 3000);
-  auto run = std::async(std::launch::async, [&] { return learner.rollout.RunUnits(units, kGoOn); });
+  Run run(learner, units);
   Signal().WaitUntil([&] { return learner.Value("mentor_rollout_results_total{outcome=\"used\"}") >= 10; });
   first->Stop();
   Signal().WaitUntil([&] { return learner.rollout.actors() == 0; });
   CHECK(learner.Value("mentor_rollout_peer_deaths_total{cause=\"closed\"}") == 0);  // It said good-bye.
-  REQUIRE(run.wait_for(std::chrono::seconds(0)) == std::future_status::timeout);
+  REQUIRE_FALSE(run.is_over());
   auto second = StartActor([&] { return learner.Tcp(); }, 1, metrics.get());
-  CheckEqual(Get(run), Direct(units));
+  CheckEqual(run.Get(), Direct(units));
 }
 
 TEST_CASE("rollout: the learner goes away and comes back, the actor finds it again", "[loopback]") {
@@ -190,27 +204,26 @@ TEST_CASE("rollout: the learner goes away and comes back, the actor finds it aga
   const auto metrics = Metrics::Create();
   auto actor = StartActor([&] { return channel; }, 1, metrics.get());
   const auto units = SomeUnits(1, 40, 0, 3000);
-  auto run = std::async(std::launch::async, [&] { return learner->rollout.RunUnits(units, kGoOn); });
+  Run run(*learner, units);
   Signal().WaitUntil([&] { return learner->Value("mentor_rollout_results_total{outcome=\"used\"}") >= 5; });
   learner->Stop();
-  CHECK(Get(run).status().code() == absl::StatusCode::kUnavailable);
+  CHECK(run.Get().status().code() == absl::StatusCode::kUnavailable);
   CHECK(learner->rollout.RunUnits(units, kGoOn).status().code() == absl::StatusCode::kUnavailable);
   learner.reset();
   LearnerSide again({}, address);
-  run = std::async(std::launch::async, [&] { return again.rollout.RunUnits(units, kGoOn); });
-  CheckEqual(Get(run), Direct(units));
+  CheckEqual(Run(again, units).Get(), Direct(units));
 }
 
 TEST_CASE("rollout: a cancelled shard ends, its units are dropped, others go on", "[loopback]") {
   LearnerSide learner;
   std::atomic<bool> cancel{false};
-  auto run = std::async(std::launch::async, [&] { return learner.rollout.RunUnits(SomeUnits(1, 200, 0, 5000), cancel); });
+  Run run(learner, SomeUnits(1, 200, 0, 5000), cancel);
   const auto metrics = Metrics::Create();
   auto actor = StartActor([&] { return learner.Tcp(); }, 1, metrics.get());
   Signal().WaitUntil([&] { return learner.Value("mentor_rollout_results_total{outcome=\"used\"}") >= 3; });
   cancel = true;
   learner.rollout.Cancel(1);
-  CHECK(Get(run).status().code() == absl::StatusCode::kCancelled);
+  CHECK(run.Get().status().code() == absl::StatusCode::kCancelled);
   CHECK(learner.Value("mentor_rollout_units_ready") == 0);
   CHECK(learner.rollout.RunUnits(SomeUnits(1, 1), cancel).status().code() == absl::StatusCode::kCancelled);
   CheckEqual(learner.rollout.RunUnits(SomeUnits(2, 20), kGoOn), Direct(SomeUnits(2, 20)));
@@ -379,7 +392,7 @@ TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing
   actor::UnitRunner runner;
   v1::WorkRequest good;
   *good.mutable_result() = runner.Run(units[0]);
-  auto run = std::async(std::launch::async, [&] { return learner.rollout.RunUnits(units, kGoOn); });
+  Run run(learner, units);
   double rejected = 0;
   for (const Case& test : cases) {
     INFO(test.what);
@@ -408,13 +421,13 @@ TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing
   REQUIRE((unit && unit->has_unit()));
   CHECK(unit->unit().attempt() == rejected + 1);
   honest.stream->Write(good);
-  CheckEqual(Get(run), Direct(units));
+  CheckEqual(run.Get(), Direct(units));
 }
 
 TEST_CASE("rollout: messages with flipped bits end the stream only", "[loopback]") {
   LearnerSide learner({.catalogue_hash = "c", .numeric_fingerprint = "n"});
   auto units = SomeUnits(1, 1);
-  auto run = std::async(std::launch::async, [&] { return learner.rollout.RunUnits(units, kGoOn); });
+  Run run(learner, units);
   v1::WorkRequest good;
   *good.mutable_result() = actor::UnitRunner().Run(units[0]);
   good.mutable_result()->clear_cpu_seconds();  // With a bit flipped it may still be a time.
@@ -442,14 +455,15 @@ TEST_CASE("rollout: messages with flipped bits end the stream only", "[loopback]
   CHECK(ended > 20);
   FakeActor honest(learner);
   honest.Join();
+  REQUIRE(honest.Read()->has_unit());
   honest.stream->Write(good);
-  CheckEqual(Get(run), Direct(units));
+  CheckEqual(run.Get(), Direct(units));
 }
 
 TEST_CASE("rollout: bytes that are no message end the stream only", "[loopback]") {
   LearnerSide learner({.catalogue_hash = "c", .numeric_fingerprint = "n"});
   auto units = SomeUnits(1, 1);
-  auto run = std::async(std::launch::async, [&] { return learner.rollout.RunUnits(units, kGoOn); });
+  Run run(learner, units);
   for (const std::string& garbage : {std::string("\xff\xff\xff\xff"), std::string(100'000, '\x1a'), std::string("\x1a\x7f" "abc")}) {
     const auto channel = learner.Tcp();
     grpc::GenericStub stub(channel);
@@ -484,10 +498,11 @@ TEST_CASE("rollout: bytes that are no message end the stream only", "[loopback]"
   }
   FakeActor honest(learner);
   honest.Join();
+  REQUIRE(honest.Read()->has_unit());
   v1::WorkRequest good;
   *good.mutable_result() = actor::UnitRunner().Run(units[0]);
   honest.stream->Write(good);
-  CheckEqual(Get(run), Direct(units));
+  CheckEqual(run.Get(), Direct(units));
 }
 
 TEST_CASE("rollout: hello is checked before anything else", "[loopback]") {
@@ -561,7 +576,7 @@ TEST_CASE("rollout: a lost actor's units go to another one; a copy that differs 
   LearnerSide learner(options);
   auto units = SomeUnits(1, 1, 0, 7);
   units[0].set_return_state(false);
-  auto run = std::async(std::launch::async, [&] { return learner.rollout.RunUnits(units, kGoOn); });
+  Run run(learner, units);
   v1::WorkRequest good;
   *good.mutable_result() = actor::UnitRunner().Run(units[0]);
 
@@ -585,7 +600,7 @@ TEST_CASE("rollout: a lost actor's units go to another one; a copy that differs 
   CHECK(third->unit().attempt() == 3);
   CHECK(learner.Value("mentor_rollout_reissued_total{reason=\"lagging\"}") == 1);
   fast.stream->Write(good);
-  CheckEqual(Get(run), Direct(units));
+  CheckEqual(run.Get(), Direct(units));
 
   // The slow one answers after all: whole and with a right hash, but with another number in it.
   v1::WorkRequest other = good;
@@ -647,13 +662,13 @@ TEST_CASE("rollout: actors and learners stop in any order, at any moment", "[loo
     const auto metrics = Metrics::Create();
     std::vector<std::unique_ptr<actor::Actor>> actors;
     for (int i = 0; i < 2; ++i) actors.push_back(StartActor([&] { return channel; }, 1, metrics.get()));
-    auto run = std::async(std::launch::async, [&] { return learner->rollout.RunUnits(SomeUnits(1, 50, 0, 2000), kGoOn); });
+    Run run(*learner, SomeUnits(1, 50, 0, 2000));
     if (round % 3 != 0) {
       Signal().WaitUntil([&] { return learner->Value("mentor_rollout_results_total{outcome=\"used\"}") >= round; });
     }
     if (round % 2 == 0) actors.clear();
     learner->Stop();
-    const auto results = Get(run);
+    const auto results = run.Get();
     CHECK((results.ok() || results.status().code() == absl::StatusCode::kUnavailable));
     learner.reset();
   }
