@@ -40,6 +40,8 @@ class FakeLearner {
     });
   }
 
+  ~FakeLearner() { board_->RemoveLearner(id); }
+
   // The n-th shard that came, waited for.
   v1::Shard WaitForShard(size_t n) {
     std::unique_lock lock(mutex_);
