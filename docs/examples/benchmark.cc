@@ -8,9 +8,12 @@
 namespace mentor::envs {
 namespace {
 
+using Options = google::protobuf::RepeatedPtrField<v1::Option>;
+
 class CartPlaces : public Benchmark {
  public:
-  explicit CartPlaces(EnvironmentInfo info) : info_(std::move(info)), train_{Places(0.1)}, test_{Places(0.15)} {}
+  CartPlaces(EnvironmentInfo info, const Options& options)
+      : info_(std::move(info)), train_{Places(0.1, options)}, test_{Places(0.15, options)} {}
 
   const EnvironmentInfo& info() const override { return info_; }
   const std::vector<TaskSet>& Tasks(Split split) const override { return split == Split::kTrain ? train_ : test_; }
@@ -20,12 +23,13 @@ class CartPlaces : public Benchmark {
   }
 
  private:
-  // first, first + 0.1, ... on both sides of 0.
-  static TaskSet Places(double first) {
+  // first, first + 0.1, ... on both sides of 0. A task carries the settings of its environment to the actors.
+  static TaskSet Places(double first, const Options& options) {
     TaskSet set{.environment = "cart", .tasks = {}};
     for (int i = 0; i < 8; ++i) {
       v1::EnvironmentTask& task = set.tasks.emplace_back();
       task.set_environment("cart");
+      *task.mutable_options() = options;
       task.add_parameters((i % 2 == 0 ? 1 : -1) * (first + 0.1 * (i / 2)));
     }
     return set;
@@ -39,12 +43,12 @@ const RegisterBenchmark kRegister({
     .name = "cart_places",
     .summary = "cart with eight places for meta-training and eight others for tests.",
     .make = [](const v1::BenchmarkSpec& spec, Violations* violations) -> std::unique_ptr<Benchmark> {
-      const auto cart = MakeEnvironment("cart", spec.option(), "benchmark.option");
+      const auto cart = MakeEnvironment("cart", spec.option(), "option");
       if (!cart.ok()) {
-        violations->Add("benchmark.option", std::string(cart.status().message()));
+        violations->Add("benchmark", std::string(cart.status().message()));
         return nullptr;
       }
-      return std::make_unique<CartPlaces>((*cart)->info());
+      return std::make_unique<CartPlaces>((*cart)->info(), spec.option());
     },
 });
 
