@@ -160,13 +160,14 @@ class OwnScaleRule final : public meta_learner::OuterRule {
       }
       advantages[l].copy_(meta_learner::StandardiseAdvantages(advantages[l]));
     }
-    meta_learner::OuterPpoBatch ppo_batch{
-        .steps = {}, .advantages = advantages, .returns = returns};
+    learner::Segment steps;
     for (auto member : {&Segment::observations, &Segment::actions, &Segment::log_probs,
                         &Segment::shaped_rewards, &Segment::success_signals, &Segment::prev_done,
                         &Segment::signals, &Segment::signal_log_probs}) {
-      ppo_batch.steps.*member = (batch.steps.*member).narrow(1, 0, trained_);
+      steps.*member = (batch.steps.*member).narrow(1, 0, trained_);
     }
+    const auto ppo_batch =
+        meta_learner::MakeOuterPpoBatch(*network_, std::move(steps), advantages, returns);
     const auto displacements = meta_learner::DrawDisplacements(
         {.seed = seed_, .purpose = Purpose::kDisplacements, .lifetime = outer_step}, ppo_.k,
         epochs_);
