@@ -11,7 +11,8 @@ namespace {
 
 // Rows of one tile: 6 x 2 accumulators, 2 operands and a broadcast fill the 16 registers.
 constexpr int kTileRows = 6;
-// A packed strip of kTileRows columns: whole registers, so that most of it is copied by loads and stores.
+// A packed strip of kTileRows columns: whole registers, so that most of it is copied by loads and
+// stores.
 constexpr int64_t kStrip = 8;
 // Rows whose left operand stays in the first cache level while the panels pass by.
 constexpr int64_t kBlockRows = 48;
@@ -21,13 +22,14 @@ template <int n, typename F>
 [[gnu::always_inline]] inline void Unroll(F&& step) {
   [&]<int... i>(std::integer_sequence<int, i...>) {
     (step(std::integral_constant<int, i>()), ...);
-  }(std::make_integer_sequence<int, n>());
+  }
+  (std::make_integer_sequence<int, n>());
 }
 
 // c [kRows, one panel] = bias + a b; no bias when null. `columns` of the panel exist.
 template <int kRows, typename T>
-void Tile(const T* __restrict a, int64_t a_stride, const T* __restrict b, int64_t inner, const T* bias, T* c,
-          int64_t c_stride, int64_t columns) {
+void Tile(const T* __restrict a, int64_t a_stride, const T* __restrict b, int64_t inner,
+          const T* bias, T* c, int64_t c_stride, int64_t columns) {
   constexpr int kWidth = kLanes<T>;
   Lanes<T> sum[kRows][2];
   Lanes<T> start[2] = {Fill(T(0)), Fill(T(0))};
@@ -66,7 +68,8 @@ void Tile(const T* __restrict a, int64_t a_stride, const T* __restrict b, int64_
 template <int64_t size, typename T>
 void CopyOrFill(const T* from, int64_t count, T* to) {
   if (count >= size) {
-    Unroll<size / kLanes<T>>([&](auto i) { Store(to + i * kLanes<T>, Load(from + i * kLanes<T>)); });
+    Unroll<size / kLanes<T>>(
+        [&](auto i) { Store(to + i * kLanes<T>, Load(from + i * kLanes<T>)); });
   } else {
     for (int64_t i = 0; i < size; ++i) to[i] = i < count ? from[i] : T(0);
   }
@@ -81,8 +84,8 @@ void AddTo(T* sum, const T* x, int64_t count) {
 
 // dw [kRows, one panel] += y^T x over the rows of a block, packed: y in strips, x in panels.
 template <int kRows, typename T>
-void GradientTile(const T* __restrict y, const T* __restrict x, int64_t rows, T* dw, int64_t dw_stride,
-                  int64_t columns) {
+void GradientTile(const T* __restrict y, const T* __restrict x, int64_t rows, T* dw,
+                  int64_t dw_stride, int64_t columns) {
   constexpr int kWidth = kLanes<T>;
   Lanes<T> sum[kRows][2];
   Unroll<kRows>([&](auto i) { sum[i][0] = sum[i][1] = Fill(T(0)); });
@@ -114,16 +117,23 @@ void GradientTile(const T* __restrict y, const T* __restrict x, int64_t rows, T*
 template <typename F>
 void WithRows(int64_t rows, F&& body) {
   switch (rows) {
-    case 1: return body(std::integral_constant<int, 1>());
-    case 2: return body(std::integral_constant<int, 2>());
-    case 3: return body(std::integral_constant<int, 3>());
-    case 4: return body(std::integral_constant<int, 4>());
-    case 5: return body(std::integral_constant<int, 5>());
-    default: return body(std::integral_constant<int, 6>());
+    case 1:
+      return body(std::integral_constant<int, 1>());
+    case 2:
+      return body(std::integral_constant<int, 2>());
+    case 3:
+      return body(std::integral_constant<int, 3>());
+    case 4:
+      return body(std::integral_constant<int, 4>());
+    case 5:
+      return body(std::integral_constant<int, 5>());
+    default:
+      return body(std::integral_constant<int, 6>());
   }
 }
 
-// Cuts `rows` into as few tiles as possible of nearly equal height: few rows leave the multipliers idle.
+// Cuts `rows` into as few tiles as possible of nearly equal height: few rows leave the multipliers
+// idle.
 template <typename F>
 void ForEachTile(int64_t rows, F&& body) {
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
@@ -148,13 +158,15 @@ void PackedMatrix<T>::SetRow(int64_t row, int64_t column, const T* source, int64
   MENTOR_CHECK(row < rows_ && column + count <= columns_);
   for (int64_t at = column; at < column + count;) {
     const int64_t run = std::min(kPanel - at % kPanel, column + count - at);
-    std::copy_n(source + (at - column), run, data_.data() + (at / kPanel * rows_ + row) * kPanel + at % kPanel);
+    std::copy_n(source + (at - column), run,
+                data_.data() + (at / kPanel * rows_ + row) * kPanel + at % kPanel);
     at += run;
   }
 }
 
 template <typename T>
-void PackedMatrix<T>::SetTransposed(int64_t column, const T* weights, int64_t stride, int64_t count) {
+void PackedMatrix<T>::SetTransposed(int64_t column, const T* weights, int64_t stride,
+                                    int64_t count) {
   MENTOR_CHECK(column + count <= columns_);
   for (int64_t at = column; at < column + count; ++at) {
     const T* source = weights + (at - column) * stride;
@@ -164,8 +176,8 @@ void PackedMatrix<T>::SetTransposed(int64_t column, const T* weights, int64_t st
 }
 
 template <typename T>
-void Multiply(const T* a, int64_t a_stride, int64_t rows, const PackedMatrix<T>& b, const T* bias, T* c,
-              int64_t c_stride) {
+void Multiply(const T* a, int64_t a_stride, int64_t rows, const PackedMatrix<T>& b, const T* bias,
+              T* c, int64_t c_stride) {
   constexpr int64_t kPanel = PackedMatrix<T>::kPanel;
   for (int64_t block = 0; block < rows; block += kBlockRows) {
     const int64_t block_rows = std::min(kBlockRows, rows - block);
@@ -176,8 +188,8 @@ void Multiply(const T* a, int64_t a_stride, int64_t rows, const PackedMatrix<T>&
       ForEachTile(block_rows, [&](int64_t begin, int64_t count) {
         const int64_t row = block + begin;
         WithRows(count, [&](auto n) {
-          Tile<n>(a + row * a_stride, a_stride, panel, b.rows(), start, c + row * c_stride + column, c_stride,
-                  columns);
+          Tile<n>(a + row * a_stride, a_stride, panel, b.rows(), start, c + row * c_stride + column,
+                  c_stride, columns);
         });
       });
     }
@@ -193,7 +205,8 @@ void Dot(const T* a, int64_t a_stride, int64_t rows, const T* w, int64_t size, T
     const T* row = a + r * a_stride;
     Lanes<T> sum = Fill(T(0));
     for (int64_t k = 0; k < whole; k += kWidth) sum = Fma(Load(row + k), Load(w + k), sum);
-    if (whole < size) sum = Fma(LoadSome(row + whole, size - whole), LoadSome(w + whole, size - whole), sum);
+    if (whole < size)
+      sum = Fma(LoadSome(row + whole, size - whole), LoadSome(w + whole, size - whole), sum);
     T total = bias;
     for (int i = 0; i < kWidth; ++i) total += sum[i];
     out[r * out_stride] = total;
@@ -201,8 +214,9 @@ void Dot(const T* a, int64_t a_stride, int64_t rows, const T* w, int64_t size, T
 }
 
 template <typename T>
-void WeightGradient<T>::Add(const T* y, int64_t y_stride, int64_t y_columns, const T* x, int64_t x_stride,
-                            int64_t x_columns, int64_t rows, T* dw, int64_t dw_stride, T* db) {
+void WeightGradient<T>::Add(const T* y, int64_t y_stride, int64_t y_columns, const T* x,
+                            int64_t x_stride, int64_t x_columns, int64_t rows, T* dw,
+                            int64_t dw_stride, T* db) {
   constexpr int64_t kPanel = PackedMatrix<T>::kPanel;
   const int64_t strips = (y_columns + kTileRows - 1) / kTileRows;
   const int64_t panels = (x_columns + kPanel - 1) / kPanel;
@@ -218,7 +232,8 @@ void WeightGradient<T>::Add(const T* y, int64_t y_stride, int64_t y_columns, con
                            packed_y_.data() + (s * kRows + r) * kStrip);
       }
       for (int64_t p = 0; p < panels; ++p) {
-        CopyOrFill<kPanel>(x_row + p * kPanel, x_columns - p * kPanel, packed_x_.data() + (p * kRows + r) * kPanel);
+        CopyOrFill<kPanel>(x_row + p * kPanel, x_columns - p * kPanel,
+                           packed_x_.data() + (p * kRows + r) * kPanel);
       }
       if (db) AddTo(db, y_row, y_columns);
     }
@@ -240,10 +255,12 @@ template class PackedMatrix<float>;
 template class PackedMatrix<double>;
 template class WeightGradient<float>;
 template class WeightGradient<double>;
-template void Multiply(const float*, int64_t, int64_t, const PackedMatrix<float>&, const float*, float*, int64_t);
-template void Multiply(const double*, int64_t, int64_t, const PackedMatrix<double>&, const double*, double*,
-                       int64_t);
+template void Multiply(const float*, int64_t, int64_t, const PackedMatrix<float>&, const float*,
+                       float*, int64_t);
+template void Multiply(const double*, int64_t, int64_t, const PackedMatrix<double>&, const double*,
+                       double*, int64_t);
 template void Dot(const float*, int64_t, int64_t, const float*, int64_t, float, float*, int64_t);
-template void Dot(const double*, int64_t, int64_t, const double*, int64_t, double, double*, int64_t);
+template void Dot(const double*, int64_t, int64_t, const double*, int64_t, double, double*,
+                  int64_t);
 
 }  // namespace mentor::learner

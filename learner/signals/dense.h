@@ -1,9 +1,10 @@
-// Matrix products on one core with fixed bits: every element of a product is one chain of fused multiply-adds in the order of
-// the inner index, whatever the number of rows and wherever it lies in memory. So a lifetime's numbers do not depend on who
-// shares its batch, and a step computed alone equals the same step computed in bulk. Row-major, T = float or double. Pure;
-// threads may share. For the products of the signal network these are faster than a BLAS (see the `signal` and `outer_ppo`
-// benchmarks), whose calls pack both operands anew and, at the 5 to 30 rows of one step, pay more for that than for the
-// arithmetic.
+// Matrix products on one core with fixed bits: every element of a product is one chain of fused
+// multiply-adds in the order of the inner index, whatever the number of rows and wherever it lies
+// in memory. So a lifetime's numbers do not depend on who shares its batch, and a step computed
+// alone equals the same step computed in bulk. Row-major, T = float or double. Pure; threads may
+// share. For the products of the signal network these are faster than a BLAS (see the `signal` and
+// `outer_ppo` benchmarks), whose calls pack both operands anew and, at the 5 to 30 rows of one
+// step, pay more for that than for the arithmetic.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +21,10 @@ struct CacheLineAllocator {
   CacheLineAllocator() = default;
   template <typename U>
   CacheLineAllocator(const CacheLineAllocator<U>&) {}
-  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{64})); }
-  void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t{64}); }
+  T* allocate(size_t n) {
+    return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{64}));
+  }
+  void deallocate(T* p, size_t) { ::operator delete (p, std::align_val_t{64}); }
   bool operator==(const CacheLineAllocator&) const { return true; }
 };
 template <typename T>
@@ -36,7 +39,8 @@ class PackedMatrix {
   void Resize(int64_t rows, int64_t columns);
   // Element (row, column + i) = source[i] for i < count.
   void SetRow(int64_t row, int64_t column, const T* source, int64_t count);
-  // Columns [column, column + count) become the rows of weights [count, rows()], which lie `stride` apart.
+  // Columns [column, column + count) become the rows of weights [count, rows()], which lie `stride`
+  // apart.
   void SetTransposed(int64_t column, const T* weights, int64_t stride, int64_t count);
 
   int64_t rows() const { return rows_; }
@@ -50,16 +54,17 @@ class PackedMatrix {
 
 // c [rows, b.columns()] = bias + a [rows, b.rows()] b, bias repeated in every row; null: none.
 template <typename T>
-void Multiply(const T* a, int64_t a_stride, int64_t rows, const PackedMatrix<T>& b, const T* bias, T* c,
-              int64_t c_stride);
+void Multiply(const T* a, int64_t a_stride, int64_t rows, const PackedMatrix<T>& b, const T* bias,
+              T* c, int64_t c_stride);
 
 // out[r * out_stride] = bias + a[r, :] . w, r < rows.
 template <typename T>
 void Dot(const T* a, int64_t a_stride, int64_t rows, const T* w, int64_t size, T bias, T* out,
          int64_t out_stride);
 
-// Gradients of weights: dw [y_columns, x_columns] += y^T x, and db += column sums of y (unless null), for blocks of rows of
-// y [rows, y_columns] and x [rows, x_columns]. Keeps scratch memory, so one for each thread.
+// Gradients of weights: dw [y_columns, x_columns] += y^T x, and db += column sums of y (unless
+// null), for blocks of rows of y [rows, y_columns] and x [rows, x_columns]. Keeps scratch memory,
+// so one for each thread.
 template <typename T>
 class WeightGradient {
  public:

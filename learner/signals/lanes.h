@@ -1,11 +1,12 @@
-// Arrays of the signal network, a register at a time, and its elementary functions. Fixed arithmetic without libm: a number's
-// result never depends on its place in an array, on the CPU or on a library. Pure; threads may share.
+// Arrays of the signal network, a register at a time, and its elementary functions. Fixed
+// arithmetic without libm: a number's result never depends on its place in an array, on the CPU or
+// on a library. Pure; threads may share.
 #pragma once
-
-#include <immintrin.h>
 
 #include <cstdint>
 #include <cstring>
+
+#include <immintrin.h>
 
 #include "common/exact_math.h"
 #include "learner/agents/simd.h"
@@ -21,18 +22,30 @@ template <typename T>
 Lanes<T> Load(const T* p) {
   return Simd<T>::Load(p);
 }
-inline void Store(float* p, __m256 x) { Simd<float>::Store(p, x); }
-inline void Store(double* p, __m256d x) { Simd<double>::Store(p, x); }
+inline void Store(float* p, __m256 x) {
+  Simd<float>::Store(p, x);
+}
+inline void Store(double* p, __m256d x) {
+  Simd<double>::Store(p, x);
+}
 template <typename T>
 Lanes<T> Fill(T x) {
   return Simd<T>::Fill(x);
 }
 // a b + c, rounded once.
-inline __m256 Fma(__m256 a, __m256 b, __m256 c) { return Simd<float>::Fma(a, b, c); }
-inline __m256d Fma(__m256d a, __m256d b, __m256d c) { return Simd<double>::Fma(a, b, c); }
+inline __m256 Fma(__m256 a, __m256 b, __m256 c) {
+  return Simd<float>::Fma(a, b, c);
+}
+inline __m256d Fma(__m256d a, __m256d b, __m256d c) {
+  return Simd<double>::Fma(a, b, c);
+}
 // max gives its second operand when one is NaN, so a NaN stays.
-inline __m256 MaxWithZero(__m256 x) { return _mm256_max_ps(_mm256_setzero_ps(), x); }
-inline __m256d MaxWithZero(__m256d x) { return _mm256_max_pd(_mm256_setzero_pd(), x); }
+inline __m256 MaxWithZero(__m256 x) {
+  return _mm256_max_ps(_mm256_setzero_ps(), x);
+}
+inline __m256d MaxWithZero(__m256d x) {
+  return _mm256_max_pd(_mm256_setzero_pd(), x);
+}
 // x where gate > 0, else 0.
 inline __m256 WherePositive(__m256 gate, __m256 x) {
   return _mm256_and_ps(_mm256_cmp_ps(gate, _mm256_setzero_ps(), _CMP_GT_OQ), x);
@@ -80,7 +93,8 @@ inline __m256 Exp(__m256 x) {
   // The operand order of min and max lets a NaN through.
   x = _mm256_max_ps(Fill(-87.0f), _mm256_min_ps(Fill(87.0f), x));
   // x = k ln 2 + r. The high part of ln 2 has 9 bits, so its product with k is exact.
-  const __m256 k = _mm256_round_ps(x * Fill(0x1.715476p+0f), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m256 k =
+      _mm256_round_ps(x * Fill(0x1.715476p+0f), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   __m256 r = Fma(k, Fill(-0.693359375f), x);
   r = Fma(k, Fill(2.12194440e-4f), r);
   // Own minimax fit of e^r for |r| <= ln 2 / 2: relative error 3.1e-9.
@@ -91,17 +105,22 @@ inline __m256 Exp(__m256 x) {
   p = Fma(p, r, Fill(0.499999935f));
   p = Fma(p, r, Fill(1.0f));
   p = Fma(p, r, Fill(1.0f));
-  const __m256i bits = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(k), _mm256_set1_epi32(127)), 23);
+  const __m256i bits =
+      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(k), _mm256_set1_epi32(127)), 23);
   return p * _mm256_castsi256_ps(bits);
 }
 inline __m256 Sigmoid(__m256 x) {
   const __m256 one = Fill(1.0f);
   return one / (one + Exp(_mm256_sub_ps(_mm256_setzero_ps(), x)));
 }
-inline __m256 Tanh(__m256 x) { return Simd<float>::Tanh(x); }
+inline __m256 Tanh(__m256 x) {
+  return Simd<float>::Tanh(x);
+}
 
 // Doubles serve tests of the mathematics, so they are exact rather than fast.
-inline __m256d Tanh(__m256d x) { return Simd<double>::Tanh(x); }
+inline __m256d Tanh(__m256d x) {
+  return Simd<double>::Tanh(x);
+}
 inline __m256d Sigmoid(__m256d x) {
   for (int i = 0; i < 4; ++i) x[i] = 1.0 / (1.0 + exact::Exp(-x[i]));
   return x;
@@ -119,9 +138,10 @@ inline double Atan(double x) {
     z = (magnitude - 1) / (magnitude + 1);
   }
   constexpr double kCoefficients[] = {
-      -0.017905907621254525719, 0.03806307530639146497,   -0.050392323510122192961, 0.058478695795709548301,
-      -0.066631007387841565344, 0.076920598615027574535,  -0.090908977338371816452, 0.11111110782474426989,
-      -0.1428571428017363018,   0.1999999999995332928,    -0.3333333333333319648};
+      -0.017905907621254525719, 0.03806307530639146497,   -0.050392323510122192961,
+      0.058478695795709548301,  -0.066631007387841565344, 0.076920598615027574535,
+      -0.090908977338371816452, 0.11111110782474426989,   -0.1428571428017363018,
+      0.1999999999995332928,    -0.3333333333333319648};
   const double y = z * z;
   double p = kCoefficients[0];
   for (int i = 1; i < 11; ++i) p = p * y + kCoefficients[i];

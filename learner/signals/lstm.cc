@@ -1,6 +1,6 @@
-// The signal network of Pappalardo, Ramele and Santos (black_box.md sections 2, 4 and 5): two encoders, one LSTM, heads for the
-// mean, the logarithm of the standard deviation and the value. On the CPU by own kernels (lstm_run, lstm_piece), elsewhere
-// in plain LibTorch.
+// The signal network of Pappalardo, Ramele and Santos (black_box.md sections 2, 4 and 5): two
+// encoders, one LSTM, heads for the mean, the logarithm of the standard deviation and the value. On
+// the CPU by own kernels (lstm_run, lstm_piece), elsewhere in plain LibTorch.
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
@@ -53,18 +53,21 @@ struct Lease : torch::CustomClassHolder {
   bool used_up = false;
 };
 
-// features [N, t, F], signals [N, t], recurrent [N, H]: contiguous, of type T. Returns log_probs, log_stds, values [N, t], h, c.
+// features [N, t, F], signals [N, t], recurrent [N, H]: contiguous, of type T. Returns log_probs,
+// log_stds, values [N, t], h, c.
 template <typename T>
-std::vector<Tensor> ForwardPiece(LstmPiece<T>* piece, const LstmSizes& sizes, double log_initial_std,
-                                 const Tensor& weights, const Tensor& features, const Tensor& signals,
-                                 const Tensor& h, const Tensor& c) {
+std::vector<Tensor> ForwardPiece(LstmPiece<T>* piece, const LstmSizes& sizes,
+                                 double log_initial_std, const Tensor& weights,
+                                 const Tensor& features, const Tensor& signals, const Tensor& h,
+                                 const Tensor& c) {
   const int64_t lifetimes = features.size(0), steps = features.size(1);
   const Tensor step_features = features.transpose(0, 1).contiguous();
   const Tensor step_signals = signals.transpose(0, 1).contiguous();
   const Tensor h_in = h.contiguous(), c_in = c.contiguous();
   const LstmForwardWeights<T> packed(sizes, weights.const_data_ptr<T>());
   piece->Forward(packed, log_initial_std, lifetimes, steps, step_features.const_data_ptr<T>(),
-                 step_signals.const_data_ptr<T>(), h_in.const_data_ptr<T>(), c_in.const_data_ptr<T>());
+                 step_signals.const_data_ptr<T>(), h_in.const_data_ptr<T>(),
+                 c_in.const_data_ptr<T>());
   std::vector<Tensor> outputs;
   for (const T* rows : {piece->log_probs(), piece->log_stds(), piece->values()}) {
     Tensor output = torch::empty({lifetimes, steps}, weights.options());
@@ -85,12 +88,15 @@ std::vector<Tensor> ForwardPiece(LstmPiece<T>* piece, const LstmSizes& sizes, do
 template <typename T>
 class EvaluatePiece : public torch::autograd::Function<EvaluatePiece<T>> {
  public:
-  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const Tensor& weights,
-                                                const Tensor& features, const Tensor& signals, const Tensor& h,
-                                                const Tensor& c, const LstmSizes& sizes, double log_initial_std,
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
+                                                const Tensor& weights, const Tensor& features,
+                                                const Tensor& signals, const Tensor& h,
+                                                const Tensor& c, const LstmSizes& sizes,
+                                                double log_initial_std,
                                                 const std::shared_ptr<PiecePool<T>>& pool) {
     auto lease = c10::make_intrusive<Lease<T>>(pool);
-    auto outputs = ForwardPiece<T>(lease->piece.get(), sizes, log_initial_std, weights, features, signals, h, c);
+    auto outputs = ForwardPiece<T>(lease->piece.get(), sizes, log_initial_std, weights, features,
+                                   signals, h, c);
     context->save_for_backward({weights});
     context->saved_data["piece"] = c10::IValue::make_capsule(std::move(lease));
     context->mark_non_differentiable({outputs[3], outputs[4]});
@@ -100,11 +106,14 @@ class EvaluatePiece : public torch::autograd::Function<EvaluatePiece<T>> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
     const Tensor weights = context->get_saved_variables()[0];
-    auto lease = c10::static_intrusive_pointer_cast<Lease<T>>(context->saved_data["piece"].toCapsule());
-    TORCH_CHECK(!lease->used_up, "the gradient of a signal network's piece can be taken once; evaluate it again");
+    auto lease =
+        c10::static_intrusive_pointer_cast<Lease<T>>(context->saved_data["piece"].toCapsule());
+    TORCH_CHECK(!lease->used_up,
+                "the gradient of a signal network's piece can be taken once; evaluate it again");
     lease->used_up = true;
     std::vector<Tensor> steps;
-    for (int i = 0; i < 3; ++i) steps.push_back(gradients[i].transpose(0, 1).to(weights.scalar_type()).contiguous());
+    for (int i = 0; i < 3; ++i)
+      steps.push_back(gradients[i].transpose(0, 1).to(weights.scalar_type()).contiguous());
     Tensor gradient = torch::zeros_like(weights);
     lease->piece->Backward(weights.const_data_ptr<T>(), steps[0].const_data_ptr<T>(),
                            steps[1].const_data_ptr<T>(), steps[2].const_data_ptr<T>(),
@@ -144,7 +153,8 @@ class LstmNetwork : public SignalNetwork {
       const ParamSlice& slice = layout().slices()[i];
       if (slice.shape.size() < 2) continue;  // Biases stay 0.
       weights.narrow(0, slice.offset, slice.size)
-          .copy_(Orthogonal(slice.shape[0], slice.shape[1], gain(slice.name), stream, static_cast<uint32_t>(i))
+          .copy_(Orthogonal(slice.shape[0], slice.shape[1], gain(slice.name), stream,
+                            static_cast<uint32_t>(i))
                      .reshape({-1}));
     }
     return weights;
@@ -153,7 +163,8 @@ class LstmNetwork : public SignalNetwork {
   SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
     const auto zeros = [&](at::IntArrayRef shape) { return torch::zeros(shape, dtype); };
     const int64_t hidden = plain_.sizes.hidden;
-    return {{zeros({num_lifetimes, hidden}), zeros({num_lifetimes, hidden})}, zeros({num_lifetimes})};
+    return {{zeros({num_lifetimes, hidden}), zeros({num_lifetimes, hidden})},
+            zeros({num_lifetimes})};
   }
 
   SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
@@ -161,7 +172,12 @@ class LstmNetwork : public SignalNetwork {
     const torch::NoGradGuard no_grad;
     const Tensor features =
         Features(segment, torch::zeros_like(segment.log_probs)).to(weights.options()).contiguous();
-    if (!weights.is_cpu()) return plain_.Run(weights, features, noise, state);
+    if (!weights.is_cpu()) {
+      for (Tensor& x : state->recurrent) x = x.to(weights.options());
+      state->previous = state->previous.to(weights.options());
+      return plain_.Run(weights, features, noise.defined() ? noise.to(weights.options()) : noise,
+                        state);
+    }
     return weights.scalar_type() == torch::kFloat64 ? RunOf<double>(weights, features, noise, state)
                                                     : RunOf<float>(weights, features, noise, state);
   }
@@ -169,10 +185,10 @@ class LstmNetwork : public SignalNetwork {
   Tensor Features(const Segment& segment, const Tensor& previous) const override {
     const torch::NoGradGuard no_grad;
     const Tensor& obs = segment.observations;
-    const Tensor outcome =
-        input_ == v1::SHAPED ? segment.shaped_rewards.to(obs.scalar_type()) : 3 * segment.success_signals;
-    const Tensor side =
-        torch::stack({Density(segment.log_probs), outcome, 2 * segment.prev_done, previous}, /*dim=*/-1);
+    const Tensor outcome = input_ == v1::SHAPED ? segment.shaped_rewards.to(obs.scalar_type())
+                                                : 3 * segment.success_signals;
+    const Tensor side = torch::stack(
+        {Density(segment.log_probs), outcome, 2 * segment.prev_done, previous}, /*dim=*/-1);
     return torch::cat({obs, segment.actions, side.to(obs.scalar_type())}, /*dim=*/-1);
   }
 
@@ -190,14 +206,16 @@ class LstmNetwork : public SignalNetwork {
   // e^log_probs, with the same bits on every machine.
   static Tensor Density(const Tensor& log_probs) {
     if (!log_probs.is_cpu()) return log_probs.exp();
-    Tensor density = log_probs.to(torch::kFloat64, /*non_blocking=*/false, /*copy=*/true).contiguous();
+    Tensor density =
+        log_probs.to(torch::kFloat64, /*non_blocking=*/false, /*copy=*/true).contiguous();
     double* x = density.mutable_data_ptr<double>();
     for (int64_t i = 0; i < density.numel(); ++i) x[i] = exact::Exp(x[i]);
     return density.to(log_probs.scalar_type());
   }
 
   template <typename T>
-  SignalOutputs RunOf(const Tensor& weights, const Tensor& features, const Tensor& noise, SignalState* state) const {
+  SignalOutputs RunOf(const Tensor& weights, const Tensor& features, const Tensor& noise,
+                      SignalState* state) const {
     const int64_t lifetimes = features.size(0), steps = features.size(1);
     const auto options = weights.options();
     const Tensor flat = weights.contiguous();
@@ -205,7 +223,8 @@ class LstmNetwork : public SignalNetwork {
     Tensor h = state->recurrent[0].to(options).clone(at::MemoryFormat::Contiguous);
     Tensor c = state->recurrent[1].to(options).clone(at::MemoryFormat::Contiguous);
     Tensor previous = state->previous.to(options).clone(at::MemoryFormat::Contiguous);
-    SignalOutputs outputs{.signals = torch::empty({lifetimes, steps}, options), .log_probs = {}, .values = {}};
+    SignalOutputs outputs{
+        .signals = torch::empty({lifetimes, steps}, options), .log_probs = {}, .values = {}};
     LstmRun<T> run{.lifetimes = lifetimes,
                    .steps = steps,
                    .log_initial_std = log_initial_std_,
@@ -238,7 +257,8 @@ class LstmNetwork : public SignalNetwork {
       outputs = EvaluatePiece<T>::apply(flat, x, y, h, c, plain_.sizes, log_initial_std_, pool);
     } else {
       const Lease<T> lease(pool);
-      outputs = ForwardPiece<T>(lease.piece.get(), plain_.sizes, log_initial_std_, flat, x, y, h, c);
+      outputs =
+          ForwardPiece<T>(lease.piece.get(), plain_.sizes, log_initial_std_, flat, x, y, h, c);
     }
     return {.log_probs = outputs[0],
             .log_stds = outputs[1],
@@ -266,19 +286,25 @@ OptionInfo Size(std::string name, std::string default_value, std::string help) {
 const RegisterSignal kLstm({
     .name = "lstm",
     .summary = "LSTM with two encoders and separate heads (Pappalardo, Ramele and Santos)",
-    .options = {Size("enc1", "124", "Units of the first encoder, to which the four side inputs are appended."),
-                Size("enc2", "28", "Units of the second encoder, to which the four side inputs are appended."),
-                Size("lstm", "128", "Units of the LSTM."),
-                Size("heads", "128", "Units of each hidden layer of the mean and standard deviation heads."),
-                Size("critic", "512", "Units of the value head's hidden layer."),
-                {.name = "initial_std",
-                 .kind = OptionInfo::Kind::kNumber,
-                 .default_value = "0.2",
-                 .min = 1e-6,
-                 .max = 1e3,
-                 .choices = {},
-                 .help = "Standard deviation at birth: 0.2 suits the reward role, 1.0 the advantage role."}},
-    .make = [](const SignalContext& context, const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
+    .options =
+        {Size("enc1", "124",
+              "Units of the first encoder, to which the four side inputs are appended."),
+         Size("enc2", "28",
+              "Units of the second encoder, to which the four side inputs are appended."),
+         Size("lstm", "128", "Units of the LSTM."),
+         Size("heads", "128",
+              "Units of each hidden layer of the mean and standard deviation heads."),
+         Size("critic", "512", "Units of the value head's hidden layer."),
+         {.name = "initial_std",
+          .kind = OptionInfo::Kind::kNumber,
+          .default_value = "0.2",
+          .min = 1e-6,
+          .max = 1e3,
+          .choices = {},
+          .help =
+              "Standard deviation at birth: 0.2 suits the reward role, 1.0 the advantage role."}},
+    .make = [](const SignalContext& context,
+               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<LstmNetwork>(context, options);
     },
 });

@@ -1,6 +1,6 @@
-// Layers of the LSTM signal network on rows of arrays (black_box.md sections 2 and 5), shared by acting (lstm_run) and
-// training (lstm_piece), so that both make the same bits: the ratio of densities at unchanged weights is exactly 1. Pure; threads
-// may share.
+// Layers of the LSTM signal network on rows of arrays (black_box.md sections 2 and 5), shared by
+// acting (lstm_run) and training (lstm_piece), so that both make the same bits: the ratio of
+// densities at unchanged weights is exactly 1. Pure; threads may share.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,8 @@ namespace mentor::learner {
 
 inline constexpr double kHalfLogTwoPi = 0.91893853320467274178;
 
-// A row of 4 H gates before their activations becomes i, f, g, o; c_t, tanh(c_t) and h_t follow. c may be c_previous.
+// A row of 4 H gates before their activations becomes i, f, g, o; c_t, tanh(c_t) and h_t follow. c
+// may be c_previous.
 template <typename T>
 void CellForward(int64_t hidden, T* gates, const T* c_previous, T* c, T* tanh_c, T* h) {
   ForLanes<T>(hidden, [&](int64_t j, auto at) {
@@ -34,9 +35,11 @@ void CellForward(int64_t hidden, T* gates, const T* c_previous, T* c, T* tanh_c,
   });
 }
 
-// The activated gates become the loss's derivatives before activation; dc goes from step t to step t - 1.
+// The activated gates become the loss's derivatives before activation; dc goes from step t to step
+// t - 1.
 template <typename T>
-void CellBackward(int64_t hidden, T* gates, const T* c_previous, const T* tanh_c, const T* dh, T* dc) {
+void CellBackward(int64_t hidden, T* gates, const T* c_previous, const T* tanh_c, const T* dh,
+                  T* dc) {
   const Lanes<T> one = Fill(T(1));
   ForLanes<T>(hidden, [&](int64_t j, auto at) {
     const Lanes<T> i = at.Load(gates + j), f = at.Load(gates + hidden + j);
@@ -56,13 +59,15 @@ void TanhInPlace(T* x, int64_t n) {
   ForLanes<T>(n, [&](int64_t j, auto at) { at.Store(x + j, Tanh(at.Load(x + j))); });
 }
 
-// code1 = [relu(enc1 + w y), q]: `enc1` is the first layer's output but for the previous signal y, w its column of weights.
+// code1 = [relu(enc1 + w y), q]: `enc1` is the first layer's output but for the previous signal y,
+// w its column of weights.
 template <typename T>
-void FinishFirstEncoder(const LstmForwardWeights<T>& weights, const T* enc1, const T* side, T previous, T* code1) {
+void FinishFirstEncoder(const LstmForwardWeights<T>& weights, const T* enc1, const T* side,
+                        T previous, T* code1) {
   const int64_t n = weights.sizes.enc1;
   ForLanes<T>(n, [&](int64_t j, auto at) {
-    at.Store(code1 + j,
-             MaxWithZero(Fma(at.Load(weights.enc1_previous.data() + j), Fill(previous), at.Load(enc1 + j))));
+    at.Store(code1 + j, MaxWithZero(Fma(at.Load(weights.enc1_previous.data() + j), Fill(previous),
+                                        at.Load(enc1 + j))));
   });
   std::copy_n(side, LstmSizes::kSide - 1, code1 + n);
   code1[n + LstmSizes::kSide - 1] = previous;
@@ -75,16 +80,18 @@ void SecondEncoder(const LstmForwardWeights<T>& weights, const T* code1, int64_t
   Multiply(code1, sizes.code1(), rows, weights.enc2, weights.enc2_b.data(), joint, sizes.joint());
   for (int64_t r = 0; r < rows; ++r) {
     T* z = joint + r * sizes.joint();
-    ForLanes<T>(sizes.enc2, [&](int64_t j, auto at) { at.Store(z + j, MaxWithZero(at.Load(z + j))); });
+    ForLanes<T>(sizes.enc2,
+                [&](int64_t j, auto at) { at.Store(z + j, MaxWithZero(at.Load(z + j))); });
     std::copy_n(code1 + r * sizes.code1() + sizes.enc1, LstmSizes::kSide, z + sizes.enc2);
   }
 }
 
-// Hidden layers of the policy heads: first [rows, 2 M] at `first_stride`, second [rows, M]; then the two outputs: `slope`, whose
-// arc tangent is the mean, and s, whose exponential times initial_std is the standard deviation.
+// Hidden layers of the policy heads: first [rows, 2 M] at `first_stride`, second [rows, M]; then
+// the two outputs: `slope`, whose arc tangent is the mean, and s, whose exponential times
+// initial_std is the standard deviation.
 template <typename T>
-void PolicyHeads(const LstmForwardWeights<T>& weights, const T* h, int64_t h_stride, int64_t rows, T* first,
-                 int64_t first_stride, T* second, T* slope, T* s) {
+void PolicyHeads(const LstmForwardWeights<T>& weights, const T* h, int64_t h_stride, int64_t rows,
+                 T* first, int64_t first_stride, T* second, T* slope, T* s) {
   const int64_t heads = weights.sizes.heads;
   Multiply(h, h_stride, rows, weights.policy1, weights.policy1_b.data(), first, first_stride);
   for (int64_t r = 0; r < rows; ++r) TanhInPlace(first + r * first_stride, 2 * heads);
@@ -96,11 +103,12 @@ void PolicyHeads(const LstmForwardWeights<T>& weights, const T* h, int64_t h_str
 
 // Hidden layer [rows, C] and values.
 template <typename T>
-void Critic(const LstmForwardWeights<T>& weights, const T* h, int64_t h_stride, int64_t rows, T* first,
-            int64_t first_stride, T* values) {
+void Critic(const LstmForwardWeights<T>& weights, const T* h, int64_t h_stride, int64_t rows,
+            T* first, int64_t first_stride, T* values) {
   Multiply(h, h_stride, rows, weights.critic1, weights.critic1_b.data(), first, first_stride);
   for (int64_t r = 0; r < rows; ++r) TanhInPlace(first + r * first_stride, weights.sizes.critic);
-  Dot(first, first_stride, rows, weights.critic2.data(), weights.sizes.critic, weights.critic2_b, values, 1);
+  Dot(first, first_stride, rows, weights.critic2.data(), weights.sizes.critic, weights.critic2_b,
+      values, 1);
 }
 
 // The distribution of one signal, in double.

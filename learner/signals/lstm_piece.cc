@@ -8,8 +8,8 @@ namespace {
 // Rows whose layers are computed one after another while they are in the cache.
 constexpr int64_t kBlock = WeightGradient<float>::kRows;
 
-// A layer of tanh units x that feeds one linear output y = w . x + b: adds to dw and db, and turns x into the derivative before
-// the activation, in place.
+// A layer of tanh units x that feeds one linear output y = w . x + b: adds to dw and db, and turns
+// x into the derivative before the activation, in place.
 template <typename T>
 void OutputBackward(T dy, const T* w, int64_t n, T* x, T* dw, T* db) {
   const Lanes<T> one = Fill(T(1)), d = Fill(dy);
@@ -24,8 +24,9 @@ void OutputBackward(T dy, const T* w, int64_t n, T* x, T* dw, T* db) {
 }  // namespace
 
 template <typename T>
-void LstmPiece<T>::Forward(const LstmForwardWeights<T>& weights, double log_initial_std, int64_t lifetimes,
-                           int64_t steps, const T* features, const T* signals, const T* h, const T* c) {
+void LstmPiece<T>::Forward(const LstmForwardWeights<T>& weights, double log_initial_std,
+                           int64_t lifetimes, int64_t steps, const T* features, const T* signals,
+                           const T* h, const T* c) {
   sizes_ = weights.sizes;
   lifetimes_ = lifetimes;
   steps_ = steps;
@@ -39,19 +40,23 @@ void LstmPiece<T>::Forward(const LstmForwardWeights<T>& weights, double log_init
   tanh_c_.resize(rows_ * hidden);
   first_.resize(rows_ * first);
   second_.resize(rows_ * sizes_.heads);
-  for (auto* scalars : {&slopes_, &deviations_, &stds_, &log_probs_, &log_stds_, &values_}) scalars->resize(rows_);
+  for (auto* scalars : {&slopes_, &deviations_, &stds_, &log_probs_, &log_stds_, &values_})
+    scalars->resize(rows_);
 
   // Encoders: the previous signals are known.
   scratch_.resize(kBlock * sizes_.enc1);
   for (int64_t row = 0; row < rows_; row += kBlock) {
     const int64_t rows = std::min(kBlock, rows_ - row);
     const T* x = features_.data() + row * sizes_.features;
-    Multiply(x, sizes_.features, rows, weights.enc1, weights.enc1_b.data(), scratch_.data(), sizes_.enc1);
+    Multiply(x, sizes_.features, rows, weights.enc1, weights.enc1_b.data(), scratch_.data(),
+             sizes_.enc1);
     for (int64_t r = 0; r < rows; ++r) {
       T* code1 = code1_.data() + (row + r) * sizes_.code1();
       const T* enc1 = scratch_.data() + r * sizes_.enc1;
-      ForLanes<T>(sizes_.enc1, [&](int64_t j, auto at) { at.Store(code1 + j, MaxWithZero(at.Load(enc1 + j))); });
-      std::copy_n(x + (r + 1) * sizes_.features - LstmSizes::kSide, LstmSizes::kSide, code1 + sizes_.enc1);
+      ForLanes<T>(sizes_.enc1,
+                  [&](int64_t j, auto at) { at.Store(code1 + j, MaxWithZero(at.Load(enc1 + j))); });
+      std::copy_n(x + (r + 1) * sizes_.features - LstmSizes::kSide, LstmSizes::kSide,
+                  code1 + sizes_.enc1);
     }
     SecondEncoder(weights, code1_.data() + row * sizes_.code1(), rows, joint_.data() + row * joint);
   }
@@ -76,9 +81,10 @@ void LstmPiece<T>::Forward(const LstmForwardWeights<T>& weights, double log_init
     const int64_t rows = std::min(kBlock, rows_ - row);
     const T* h_rows = joint_.data() + (row + lifetimes) * joint + sizes_.code2();
     T* first_rows = first_.data() + row * first;
-    PolicyHeads(weights, h_rows, joint, rows, first_rows, first, second_.data() + row * sizes_.heads,
-                slopes_.data() + row, log_stds_.data() + row);
-    Critic(weights, h_rows, joint, rows, first_rows + 2 * sizes_.heads, first, values_.data() + row);
+    PolicyHeads(weights, h_rows, joint, rows, first_rows, first,
+                second_.data() + row * sizes_.heads, slopes_.data() + row, log_stds_.data() + row);
+    Critic(weights, h_rows, joint, rows, first_rows + 2 * sizes_.heads, first,
+           values_.data() + row);
     for (int64_t r = row; r < row + rows; ++r) {
       const SignalDistribution distribution(slopes_[r], log_stds_[r], log_initial_std);
       log_probs_[r] = T(distribution.LogDensity(signals[r]));
@@ -92,26 +98,29 @@ void LstmPiece<T>::Forward(const LstmForwardWeights<T>& weights, double log_init
 template <typename T>
 void LstmPiece<T>::CopyFinalState(T* h, T* c) const {
   for (int64_t l = 0; l < lifetimes_; ++l) {
-    std::copy_n(joint_.data() + (rows_ + l) * sizes_.joint() + sizes_.code2(), sizes_.hidden, h + l * sizes_.hidden);
+    std::copy_n(joint_.data() + (rows_ + l) * sizes_.joint() + sizes_.code2(), sizes_.hidden,
+                h + l * sizes_.hidden);
   }
   std::copy_n(c_.data() + rows_ * sizes_.hidden, lifetimes_ * sizes_.hidden, c);
 }
 
 template <typename T>
-void LstmPiece<T>::Backward(const T* weights, const T* d_log_probs, const T* d_log_stds, const T* d_values,
-                            T* gradient) {
+void LstmPiece<T>::Backward(const T* weights, const T* d_log_probs, const T* d_log_stds,
+                            const T* d_values, T* gradient) {
   const LstmBackwardWeights<T> packed(sizes_, weights);
   LstmSlices<T> slices(sizes_, gradient);
-  HeadsBackward(packed, LstmSlices<const T>(sizes_, weights), d_log_probs, d_log_stds, d_values, &slices);
+  HeadsBackward(packed, LstmSlices<const T>(sizes_, weights), d_log_probs, d_log_stds, d_values,
+                &slices);
   CellsBackward(packed);
   InputsBackward(packed, &slices);
 }
 
 template <typename T>
-void LstmPiece<T>::HeadsBackward(const LstmBackwardWeights<T>& packed, const LstmSlices<const T>& weights,
-                                 const T* d_log_probs, const T* d_log_stds, const T* d_values,
-                                 LstmSlices<T>* gradient) {
-  const int64_t heads = sizes_.heads, hidden = sizes_.hidden, joint = sizes_.joint(), first = sizes_.first();
+void LstmPiece<T>::HeadsBackward(const LstmBackwardWeights<T>& packed,
+                                 const LstmSlices<const T>& weights, const T* d_log_probs,
+                                 const T* d_log_stds, const T* d_values, LstmSlices<T>* gradient) {
+  const int64_t heads = sizes_.heads, hidden = sizes_.hidden, joint = sizes_.joint(),
+                first = sizes_.first();
   dh_.resize(rows_ * hidden);
   scratch_.resize(kBlock * heads);
   const Lanes<T> one = Fill(T(1));
@@ -125,14 +134,15 @@ void LstmPiece<T>::HeadsBackward(const LstmBackwardWeights<T>& packed, const Lst
       T* x = first_.data() + r * first;
       OutputBackward(d_slope, weights.mean_w3, heads, second_.data() + r * heads, gradient->mean_w3,
                      gradient->mean_b3);
-      OutputBackward(d_s, weights.logstd_w2, heads, x + heads, gradient->logstd_w2, gradient->logstd_b2);
-      OutputBackward(d_values[r], weights.critic_w2, sizes_.critic, x + 2 * heads, gradient->critic_w2,
-                     gradient->critic_b2);
+      OutputBackward(d_s, weights.logstd_w2, heads, x + heads, gradient->logstd_w2,
+                     gradient->logstd_b2);
+      OutputBackward(d_values[r], weights.critic_w2, sizes_.critic, x + 2 * heads,
+                     gradient->critic_w2, gradient->critic_b2);
     }
     const T* dsecond = second_.data() + row * heads;
     T* dfirst = first_.data() + row * first;
-    weight_gradient_.Add(dsecond, heads, heads, dfirst, first, heads, rows, gradient->mean_w2, heads,
-                         gradient->mean_b2);
+    weight_gradient_.Add(dsecond, heads, heads, dfirst, first, heads, rows, gradient->mean_w2,
+                         heads, gradient->mean_b2);
     Multiply<T>(dsecond, heads, rows, packed.mean2, nullptr, scratch_.data(), heads);
     for (int64_t r = 0; r < rows; ++r) {
       T* x = dfirst + r * first;
@@ -142,11 +152,12 @@ void LstmPiece<T>::HeadsBackward(const LstmBackwardWeights<T>& packed, const Lst
       });
     }
     const T* h = joint_.data() + (row + lifetimes_) * joint + sizes_.code2();
-    weight_gradient_.Add(dfirst, first, heads, h, joint, hidden, rows, gradient->mean_w1, hidden, gradient->mean_b1);
-    weight_gradient_.Add(dfirst + heads, first, heads, h, joint, hidden, rows, gradient->logstd_w1, hidden,
-                         gradient->logstd_b1);
-    weight_gradient_.Add(dfirst + 2 * heads, first, sizes_.critic, h, joint, hidden, rows, gradient->critic_w1,
-                         hidden, gradient->critic_b1);
+    weight_gradient_.Add(dfirst, first, heads, h, joint, hidden, rows, gradient->mean_w1, hidden,
+                         gradient->mean_b1);
+    weight_gradient_.Add(dfirst + heads, first, heads, h, joint, hidden, rows, gradient->logstd_w1,
+                         hidden, gradient->logstd_b1);
+    weight_gradient_.Add(dfirst + 2 * heads, first, sizes_.critic, h, joint, hidden, rows,
+                         gradient->critic_w1, hidden, gradient->critic_b1);
     T* dh = dh_.data() + row * hidden;
     Multiply<T>(dfirst, first, rows, packed.first, nullptr, dh, hidden);
   }
@@ -162,8 +173,8 @@ void LstmPiece<T>::CellsBackward(const LstmBackwardWeights<T>& packed) {
     T* dgates = gates_.data() + row * 4 * hidden;
     for (int64_t l = 0; l < lifetimes_; ++l) {
       const int64_t r = row + l;
-      CellBackward(hidden, dgates + l * 4 * hidden, c_.data() + r * hidden, tanh_c_.data() + r * hidden,
-                   dh_.data() + r * hidden, dc_.data() + l * hidden);
+      CellBackward(hidden, dgates + l * 4 * hidden, c_.data() + r * hidden,
+                   tanh_c_.data() + r * hidden, dh_.data() + r * hidden, dc_.data() + l * hidden);
     }
     // Derivatives of z_t and h_{t-1} side by side.
     Multiply<T>(dgates, 4 * hidden, lifetimes_, packed.gates, nullptr, scratch_.data(), width);
@@ -176,25 +187,29 @@ void LstmPiece<T>::CellsBackward(const LstmBackwardWeights<T>& packed) {
       });
       if (row == 0) continue;
       T* dh = dh_.data() + (row - lifetimes_ + l) * hidden;
-      ForLanes<T>(hidden, [&](int64_t j, auto at) { at.Store(dh + j, at.Load(dh + j) + at.Load(dz + enc2 + j)); });
+      ForLanes<T>(hidden, [&](int64_t j, auto at) {
+        at.Store(dh + j, at.Load(dh + j) + at.Load(dz + enc2 + j));
+      });
     }
   }
 }
 
 template <typename T>
 void LstmPiece<T>::InputsBackward(const LstmBackwardWeights<T>& packed, LstmSlices<T>* gradient) {
-  const int64_t hidden = sizes_.hidden, joint = sizes_.joint(), code2 = sizes_.code2(), enc1 = sizes_.enc1;
+  const int64_t hidden = sizes_.hidden, joint = sizes_.joint(), code2 = sizes_.code2(),
+                enc1 = sizes_.enc1;
   dgates_w_.assign(4 * hidden * joint, T(0));
   dgates_b_.assign(4 * hidden, T(0));
   scratch_.resize(kBlock * enc1);
   for (int64_t row = 0; row < rows_; row += kBlock) {
     const int64_t rows = std::min(kBlock, rows_ - row);
-    weight_gradient_.Add(gates_.data() + row * 4 * hidden, 4 * hidden, 4 * hidden, joint_.data() + row * joint,
-                         joint, joint, rows, dgates_w_.data(), joint, dgates_b_.data());
+    weight_gradient_.Add(gates_.data() + row * 4 * hidden, 4 * hidden, 4 * hidden,
+                         joint_.data() + row * joint, joint, joint, rows, dgates_w_.data(), joint,
+                         dgates_b_.data());
     const T* dcode = dcode_.data() + row * sizes_.enc2;
     const T* code1 = code1_.data() + row * sizes_.code1();
-    weight_gradient_.Add(dcode, sizes_.enc2, sizes_.enc2, code1, sizes_.code1(), sizes_.code1(), rows,
-                         gradient->enc2_w, sizes_.code1(), gradient->enc2_b);
+    weight_gradient_.Add(dcode, sizes_.enc2, sizes_.enc2, code1, sizes_.code1(), sizes_.code1(),
+                         rows, gradient->enc2_w, sizes_.code1(), gradient->enc2_b);
     Multiply<T>(dcode, sizes_.enc2, rows, packed.enc2, nullptr, scratch_.data(), enc1);
     for (int64_t r = 0; r < rows; ++r) {
       T* denc1 = scratch_.data() + r * enc1;
@@ -203,13 +218,15 @@ void LstmPiece<T>::InputsBackward(const LstmBackwardWeights<T>& packed, LstmSlic
         at.Store(denc1 + j, WherePositive(at.Load(active + j), at.Load(denc1 + j)));
       });
     }
-    weight_gradient_.Add(scratch_.data(), enc1, enc1, features_.data() + row * sizes_.features, sizes_.features,
-                         sizes_.features, rows, gradient->enc1_w, sizes_.features, gradient->enc1_b);
+    weight_gradient_.Add(scratch_.data(), enc1, enc1, features_.data() + row * sizes_.features,
+                         sizes_.features, sizes_.features, rows, gradient->enc1_w, sizes_.features,
+                         gradient->enc1_b);
   }
   // One sum for both biases: they enter together.
   for (int64_t i = 0; i < 4 * hidden; ++i) {
     for (int64_t j = 0; j < code2; ++j) gradient->w_ih[i * code2 + j] += dgates_w_[i * joint + j];
-    for (int64_t j = 0; j < hidden; ++j) gradient->w_hh[i * hidden + j] += dgates_w_[i * joint + code2 + j];
+    for (int64_t j = 0; j < hidden; ++j)
+      gradient->w_hh[i * hidden + j] += dgates_w_[i * joint + code2 + j];
     gradient->b_ih[i] += dgates_b_[i];
     gradient->b_hh[i] += dgates_b_[i];
   }

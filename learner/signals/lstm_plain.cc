@@ -12,24 +12,28 @@ using torch::Tensor;
 
 struct Weights {
   std::vector<Tensor> parts;
-  const Tensor& enc1_w = parts[0], &enc1_b = parts[1], &enc2_w = parts[2], &enc2_b = parts[3];
-  const Tensor& w_ih = parts[4], &w_hh = parts[5], &b_ih = parts[6], &b_hh = parts[7];
-  const Tensor& mean_w1 = parts[8], &mean_b1 = parts[9], &mean_w2 = parts[10], &mean_b2 = parts[11];
-  const Tensor& mean_w3 = parts[12], &mean_b3 = parts[13];
-  const Tensor& logstd_w1 = parts[14], &logstd_b1 = parts[15], &logstd_w2 = parts[16], &logstd_b2 = parts[17];
-  const Tensor& critic_w1 = parts[18], &critic_b1 = parts[19], &critic_w2 = parts[20], &critic_b2 = parts[21];
+  const Tensor &enc1_w = parts[0], &enc1_b = parts[1], &enc2_w = parts[2], &enc2_b = parts[3];
+  const Tensor &w_ih = parts[4], &w_hh = parts[5], &b_ih = parts[6], &b_hh = parts[7];
+  const Tensor &mean_w1 = parts[8], &mean_b1 = parts[9], &mean_w2 = parts[10], &mean_b2 = parts[11];
+  const Tensor &mean_w3 = parts[12], &mean_b3 = parts[13];
+  const Tensor &logstd_w1 = parts[14], &logstd_b1 = parts[15], &logstd_w2 = parts[16],
+               &logstd_b2 = parts[17];
+  const Tensor &critic_w1 = parts[18], &critic_b1 = parts[19], &critic_w2 = parts[20],
+               &critic_b2 = parts[21];
 };
 
 // z from features [..., features].
 Tensor Encode(const Weights& w, const Tensor& features) {
   const Tensor side = features.narrow(-1, features.size(-1) - LstmSizes::kSide, LstmSizes::kSide);
-  const Tensor code1 = torch::cat({torch::relu(torch::linear(features, w.enc1_w, w.enc1_b)), side}, -1);
+  const Tensor code1 =
+      torch::cat({torch::relu(torch::linear(features, w.enc1_w, w.enc1_b)), side}, -1);
   return torch::cat({torch::relu(torch::linear(code1, w.enc2_w, w.enc2_b)), side}, -1);
 }
 
 // h and c [N, H] after one step.
 void Cell(const Weights& w, const Tensor& z, Tensor* h, Tensor* c) {
-  const auto gates = (torch::linear(z, w.w_ih, w.b_ih) + torch::linear(*h, w.w_hh, w.b_hh)).chunk(4, -1);
+  const auto gates =
+      (torch::linear(z, w.w_ih, w.b_ih) + torch::linear(*h, w.w_hh, w.b_hh)).chunk(4, -1);
   *c = torch::sigmoid(gates[1]) * *c + torch::sigmoid(gates[0]) * torch::tanh(gates[2]);
   *h = torch::sigmoid(gates[3]) * torch::tanh(*c);
 }
@@ -86,7 +90,8 @@ SignalOutputs LstmPlain::Run(const Tensor& weights, const Tensor& features, cons
   return outputs;
 }
 
-SignalEvaluation LstmPlain::Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
+SignalEvaluation LstmPlain::Evaluate(const Tensor& weights, const Tensor& features,
+                                     const Tensor& signals,
                                      const std::vector<Tensor>& recurrent) const {
   const Weights w{layout.Split(weights)};
   Tensor h = recurrent[0], c = recurrent[1];

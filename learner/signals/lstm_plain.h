@@ -1,5 +1,5 @@
-// The LSTM signal network in plain LibTorch operations: on any device, differentiable to any order, and the independent second
-// opinion of tests and benchmarks. Pure; threads may share.
+// The LSTM signal network in plain LibTorch operations: on any device, differentiable to any order,
+// and the independent second opinion of tests and benchmarks. Pure; threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -18,11 +18,12 @@ struct LstmPlain {
   double initial_std = 0.2;
 
   // features [S, T, features] with 0 as previous signal. As SignalNetwork::Run, step by step.
-  SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features, const torch::Tensor& noise,
-                    SignalState* state) const;
+  SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features,
+                    const torch::Tensor& noise, SignalState* state) const;
   // As SignalNetwork::Evaluate.
   SignalEvaluation Evaluate(const torch::Tensor& weights, const torch::Tensor& features,
-                            const torch::Tensor& signals, const std::vector<torch::Tensor>& recurrent) const;
+                            const torch::Tensor& signals,
+                            const std::vector<torch::Tensor>& recurrent) const;
 };
 
 }  // namespace mentor::learner

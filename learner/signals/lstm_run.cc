@@ -39,24 +39,25 @@ void RunLstm(const LstmForwardWeights<T>& weights, const LstmRun<T>& run) {
       const int64_t t = begin + i;
       for (int64_t l = 0; l < lifetimes; ++l) {
         const T* side = run.features + (l * run.steps + t + 1) * features - LstmSizes::kSide;
-        FinishFirstEncoder(weights, enc1.data() + (l * kChunk + i) * sizes.enc1, side, run.previous[l],
-                           code1.data() + l * sizes.code1());
+        FinishFirstEncoder(weights, enc1.data() + (l * kChunk + i) * sizes.enc1, side,
+                           run.previous[l], code1.data() + l * sizes.code1());
       }
       SecondEncoder(weights, code1.data(), lifetimes, joint.data());
-      Multiply(joint.data(), sizes.joint(), lifetimes, weights.gates, weights.gates_b.data(), gates.data(),
-               4 * hidden);
+      Multiply(joint.data(), sizes.joint(), lifetimes, weights.gates, weights.gates_b.data(),
+               gates.data(), 4 * hidden);
       T* h = states.data() + i * lifetimes * hidden;
       for (int64_t l = 0; l < lifetimes; ++l) {
         T* c = run.c + l * hidden;
         CellForward(hidden, gates.data() + l * 4 * hidden, c, c, tanh_c.data(), h + l * hidden);
         std::copy_n(h + l * hidden, hidden, joint.data() + l * sizes.joint() + sizes.code2());
       }
-      PolicyHeads(weights, h, hidden, lifetimes, first.data(), 2 * sizes.heads, second.data(), slope.data(),
-                  s.data());
+      PolicyHeads(weights, h, hidden, lifetimes, first.data(), 2 * sizes.heads, second.data(),
+                  slope.data(), s.data());
       for (int64_t l = 0; l < lifetimes; ++l) {
         const int64_t at = l * run.steps + t;
         const SignalDistribution distribution(slope[l], s[l], run.log_initial_std);
-        const T y = run.noise ? T(distribution.mean + distribution.std * run.noise[at]) : T(distribution.mean);
+        const T y = run.noise ? T(distribution.mean + distribution.std * run.noise[at])
+                              : T(distribution.mean);
         run.signals[at] = run.previous[l] = y;
         if (run.noise) run.log_probs[at] = T(distribution.LogDensity(y));
       }

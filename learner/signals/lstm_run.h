@@ -1,5 +1,5 @@
-// The LSTM signal network along a segment, lock-step over lifetimes, without gradients (black_box.md section 5, "When to
-// compute it"). Pure; threads may share.
+// The LSTM signal network along a segment, lock-step over lifetimes, without gradients
+// (black_box.md section 5, "When to compute it"). Pure; threads may share.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@ namespace mentor::learner {
 
 template <typename T>
 struct LstmRun {
-  int64_t lifetimes = 0;        // S
-  int64_t steps = 0;            // T
+  int64_t lifetimes = 0;  // S
+  int64_t steps = 0;      // T
   double log_initial_std = 0;
   const T* features = nullptr;  // [S, T, features]; the last feature, the previous signal, is 0
   const T* noise = nullptr;     // [S, T], or null: the signals are means, without density and value

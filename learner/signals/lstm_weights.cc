@@ -1,30 +1,42 @@
 #include "learner/signals/lstm_weights.h"
 
-#include <type_traits>
+#include <algorithm>
 
 #include "common/check.h"
 
 namespace mentor::learner {
 
 std::vector<std::pair<std::string, std::vector<int64_t>>> LstmSizes::Parameters() const {
-  return {{"enc1.W", {enc1, features}},      {"enc1.b", {enc1}},
-          {"enc2.W", {enc2, code1()}},       {"enc2.b", {enc2}},
-          {"lstm.W_ih", {4 * hidden, code2()}}, {"lstm.W_hh", {4 * hidden, hidden}},
-          {"lstm.b_ih", {4 * hidden}},       {"lstm.b_hh", {4 * hidden}},
-          {"mean.W1", {heads, hidden}},      {"mean.b1", {heads}},
-          {"mean.W2", {heads, heads}},       {"mean.b2", {heads}},
-          {"mean.W3", {1, heads}},           {"mean.b3", {1}},
-          {"logstd.W1", {heads, hidden}},    {"logstd.b1", {heads}},
-          {"logstd.W2", {1, heads}},         {"logstd.b2", {1}},
-          {"critic.W1", {critic, hidden}},   {"critic.b1", {critic}},
-          {"critic.W2", {1, critic}},        {"critic.b2", {1}}};
+  return {{"enc1.W", {enc1, features}},
+          {"enc1.b", {enc1}},
+          {"enc2.W", {enc2, code1()}},
+          {"enc2.b", {enc2}},
+          {"lstm.W_ih", {4 * hidden, code2()}},
+          {"lstm.W_hh", {4 * hidden, hidden}},
+          {"lstm.b_ih", {4 * hidden}},
+          {"lstm.b_hh", {4 * hidden}},
+          {"mean.W1", {heads, hidden}},
+          {"mean.b1", {heads}},
+          {"mean.W2", {heads, heads}},
+          {"mean.b2", {heads}},
+          {"mean.W3", {1, heads}},
+          {"mean.b3", {1}},
+          {"logstd.W1", {heads, hidden}},
+          {"logstd.b1", {heads}},
+          {"logstd.W2", {1, heads}},
+          {"logstd.b2", {1}},
+          {"critic.W1", {critic, hidden}},
+          {"critic.b1", {critic}},
+          {"critic.W2", {1, critic}},
+          {"critic.b2", {1}}};
 }
 
 template <typename T>
 LstmSlices<T>::LstmSlices(const LstmSizes& sizes, T* flat) {
-  T** const slices[] = {&enc1_w,    &enc1_b,    &enc2_w,    &enc2_b,    &w_ih,      &w_hh,      &b_ih,    &b_hh,
-                        &mean_w1,   &mean_b1,   &mean_w2,   &mean_b2,   &mean_w3,   &mean_b3,   &logstd_w1,
-                        &logstd_b1, &logstd_w2, &logstd_b2, &critic_w1, &critic_b1, &critic_w2, &critic_b2};
+  T** const slices[] = {&enc1_w,    &enc1_b,    &enc2_w,    &enc2_b,    &w_ih,      &w_hh,
+                        &b_ih,      &b_hh,      &mean_w1,   &mean_b1,   &mean_w2,   &mean_b2,
+                        &mean_w3,   &mean_b3,   &logstd_w1, &logstd_b1, &logstd_w2, &logstd_b2,
+                        &critic_w1, &critic_b1, &critic_w2, &critic_b2};
   const auto parameters = sizes.Parameters();
   MENTOR_CHECK(parameters.size() == std::size(slices));
   for (size_t i = 0; i < parameters.size(); ++i) {
@@ -81,7 +93,8 @@ LstmBackwardWeights<T>::LstmBackwardWeights(const LstmSizes& sizes, const T* fla
   const LstmSlices<const T> w(sizes, flat);
   const int64_t hidden = sizes.hidden, heads = sizes.heads;
   enc2.Resize(sizes.enc2, sizes.enc1);
-  for (int64_t i = 0; i < sizes.enc2; ++i) enc2.SetRow(i, 0, w.enc2_w + i * sizes.code1(), sizes.enc1);
+  for (int64_t i = 0; i < sizes.enc2; ++i)
+    enc2.SetRow(i, 0, w.enc2_w + i * sizes.code1(), sizes.enc1);
   gates.Resize(4 * hidden, sizes.enc2 + hidden);
   for (int64_t i = 0; i < 4 * hidden; ++i) {
     gates.SetRow(i, 0, w.w_ih + i * sizes.code2(), sizes.enc2);
@@ -94,7 +107,8 @@ LstmBackwardWeights<T>::LstmBackwardWeights(const LstmSizes& sizes, const T* fla
     first.SetRow(i, 0, w.mean_w1 + i * hidden, hidden);
     first.SetRow(heads + i, 0, w.logstd_w1 + i * hidden, hidden);
   }
-  for (int64_t i = 0; i < sizes.critic; ++i) first.SetRow(2 * heads + i, 0, w.critic_w1 + i * hidden, hidden);
+  for (int64_t i = 0; i < sizes.critic; ++i)
+    first.SetRow(2 * heads + i, 0, w.critic_w1 + i * hidden, hidden);
 }
 
 template struct LstmSlices<float>;

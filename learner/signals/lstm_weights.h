@@ -1,5 +1,5 @@
-// Sizes, parameter slices and packed weights of the LSTM signal network (black_box.md section 2). No tensors: pointers
-// into flat arrays.
+// Sizes, parameter slices and packed weights of the LSTM signal network (black_box.md section 2).
+// No tensors: pointers into flat arrays.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,8 @@
 namespace mentor::learner {
 
 struct LstmSizes {
-  // The last features of a step, which enter three times: density of the action, success, episode start, previous signal.
+  // The last features of a step, which enter three times: density of the action, success, episode
+  // start, previous signal.
   static constexpr int64_t kSide = 4;
 
   int64_t features = 0;  // D + A + 4
@@ -23,9 +24,11 @@ struct LstmSizes {
   int64_t critic = 512;  // C
 
   int64_t code1() const { return enc1 + kSide; }
-  int64_t code2() const { return enc2 + kSide; }     // z
+  int64_t code2() const { return enc2 + kSide; }      // z
   int64_t joint() const { return code2() + hidden; }  // [z, h]: input of the gates
-  int64_t first() const { return 2 * heads + critic; }  // First layers of mean, logstd and critic side by side.
+  int64_t first() const {
+    return 2 * heads + critic;
+  }  // First layers of mean, logstd and critic side by side.
 
   // Names and shapes of the parameters in their order in the flat array.
   std::vector<std::pair<std::string, std::vector<int64_t>>> Parameters() const;

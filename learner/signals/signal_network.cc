@@ -9,7 +9,8 @@ const std::vector<const SignalEntry*>& SignalNetworks() {
   return all;
 }
 
-std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec, const SignalContext& context,
+std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec,
+                                                 const SignalContext& context,
                                                  Violations* violations) {
   const auto& registry = Registry<SignalEntry>::Instance();
   const SignalEntry* entry = registry.Find(spec.name());
@@ -18,12 +19,16 @@ std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec, con
     return nullptr;
   }
   Violations own;
-  const OptionValues options = OptionValues::Parse(entry->options, spec.option(), "signal.option", &own);
+  const OptionValues options =
+      OptionValues::Parse(entry->options, spec.option(), "signal.option", &own);
   if (own.empty()) return entry->make(context, options);
-  for (const Violation& violation : own.list()) violations->Add(violation.field, violation.description);
+  for (const Violation& violation : own.list())
+    violations->Add(violation.field, violation.description);
   return nullptr;
 }
 
-RegisterSignal::RegisterSignal(SignalEntry entry) { Registry<SignalEntry>::Instance().Add(std::move(entry)); }
+RegisterSignal::RegisterSignal(SignalEntry entry) {
+  Registry<SignalEntry>::Instance().Add(std::move(entry));
+}
 
 }  // namespace mentor::learner

@@ -1,5 +1,5 @@
-// The meta-learned network, seen from both sides: the learner runs it along a lifetime, an outer rule trains it.
-// A network is one file that implements SignalNetwork and registers a factory.
+// The meta-learned network, seen from both sides: the learner runs it along a lifetime, an outer
+// rule trains it. A network is one file that implements SignalNetwork and registers a factory.
 #pragma once
 
 #include <torch/types.h>
@@ -58,9 +58,11 @@ class SignalNetwork {
   virtual SignalOutputs Run(const torch::Tensor& weights, const Segment& segment,
                             const torch::Tensor& noise, SignalState* state) const = 0;
 
-  // The network's input [N, t, features] for a recorded piece; `previous` is [N, t]: the signal used one step before.
+  // The network's input [N, t, features] for a recorded piece; `previous` is [N, t]: the signal
+  // used one step before.
   virtual torch::Tensor Features(const Segment& segment, const torch::Tensor& previous) const = 0;
-  // Runs a piece with recorded inputs and signals, differentiable in `weights`, from detached `recurrent`.
+  // Runs a piece with recorded inputs and signals, differentiable in `weights`, from detached
+  // `recurrent`.
   virtual SignalEvaluation Evaluate(const torch::Tensor& weights, const torch::Tensor& features,
                                     const torch::Tensor& signals,
                                     const std::vector<torch::Tensor>& recurrent) const = 0;
@@ -75,7 +77,8 @@ struct SignalEntry {
 
 const std::vector<const SignalEntry*>& SignalNetworks();
 // Null, with violations under "signal.", when the spec does not fit.
-std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec, const SignalContext& context,
+std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec,
+                                                 const SignalContext& context,
                                                  Violations* violations);
 
 struct RegisterSignal {

@@ -5,7 +5,8 @@
 namespace mentor::learner {
 
 SuccessState InitialSuccessState(int64_t num_lifetimes) {
-  return {torch::zeros({num_lifetimes}, torch::kInt64), torch::zeros({num_lifetimes}, torch::kUInt8)};
+  return {torch::zeros({num_lifetimes}, torch::kInt64),
+          torch::zeros({num_lifetimes}, torch::kUInt8)};
 }
 
 void SuccessSignal(std::span<const uint8_t> successes, std::span<const uint8_t> prev_done,
@@ -44,8 +45,8 @@ torch::Tensor SuccessSignals(const torch::Tensor& successes, const torch::Tensor
     int64_t k = episode_steps.mutable_data_ptr<int64_t>()[l];
     bool success = succeeded.mutable_data_ptr<uint8_t>()[l] != 0;
     SuccessSignal({flags.const_data_ptr<uint8_t>() + l * steps, length},
-                  {starts.const_data_ptr<uint8_t>() + l * steps, length}, max_episode_steps, &k, &success,
-                  {signals.mutable_data_ptr<double>() + l * steps, length});
+                  {starts.const_data_ptr<uint8_t>() + l * steps, length}, max_episode_steps, &k,
+                  &success, {signals.mutable_data_ptr<double>() + l * steps, length});
     episode_steps.mutable_data_ptr<int64_t>()[l] = k;
     succeeded.mutable_data_ptr<uint8_t>()[l] = success;
   }

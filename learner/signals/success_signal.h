@@ -1,5 +1,5 @@
-// The sparse success signal (black_box.md section 3): what an agent without a shaped reward has, and what the signal
-// network sees of the task's outcome. Pure functions; threads may share.
+// The sparse success signal (black_box.md section 3): what an agent without a shaped reward has,
+// and what the signal network sees of the task's outcome. Pure functions; threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -10,7 +10,8 @@
 
 namespace mentor::learner {
 
-// Where each of S lifetimes stands in its episode; crosses from segment to segment. Begins as zeros.
+// Where each of S lifetimes stands in its episode; crosses from segment to segment. Begins as
+// zeros.
 struct SuccessState {
   torch::Tensor episode_steps;  // [S] int64: steps already made in the running episode
   torch::Tensor succeeded;      // [S] uint8: 1 when one of them reported success
@@ -18,7 +19,8 @@ struct SuccessState {
 
 SuccessState InitialSuccessState(int64_t num_lifetimes);
 
-// Signals [S, T] of one segment, in the dtype of `successes` (float32 when that is a flag); advances *state.
+// Signals [S, T] of one segment, in the dtype of `successes` (float32 when that is a flag);
+// advances *state.
 //   successes [S, T]: not 0 where the environment reported success after the step
 //   prev_done [S, T]: not 0 where a new episode begins
 //   max_episode_steps M: the last step of an episode is its M-th

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <ctime>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <vector>
 
@@ -30,8 +29,8 @@ struct Network {
 
   Network() {
     Violations violations;
-    own = learner::MakeSignalNetwork(v1::SignalSpec(), {.observation_size = kObservation, .action_size = kAction},
-                                     &violations);
+    own = learner::MakeSignalNetwork(
+        v1::SignalSpec(), {.observation_size = kObservation, .action_size = kAction}, &violations);
     MENTOR_CHECK(own != nullptr);
     plain.sizes.features = kObservation + kAction + learner::LstmSizes::kSide;
     plain.layout = own->layout();
@@ -42,7 +41,8 @@ struct Network {
 // Keyed, so that every run measures the same work.
 Tensor Normals(uint32_t number, at::IntArrayRef shape) {
   Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = 1}.Normals(number, {x.mutable_data_ptr<double>(), static_cast<size_t>(x.numel())});
+  RandomStream{.seed = 1}.Normals(number,
+                                  {x.mutable_data_ptr<double>(), static_cast<size_t>(x.numel())});
   return x.to(torch::kFloat32);
 }
 
@@ -90,7 +90,8 @@ class Products {
     // Side inputs get no gradient, the network's input none at all.
     Layer(rows, sizes.features, sizes.enc1, 0, 1);
     Layer(rows, sizes.code1(), sizes.enc2, sizes.enc1, 1);
-    Layer(kLifetimes, sizes.joint(), 4 * sizes.hidden, sizes.enc2 + sizes.hidden, kPiece, /*weights=*/false);
+    Layer(kLifetimes, sizes.joint(), 4 * sizes.hidden, sizes.enc2 + sizes.hidden, kPiece,
+          /*weights=*/false);
     Product(4 * sizes.hidden, rows, sizes.joint(), 1);
     Layer(rows, sizes.hidden, sizes.first(), sizes.hidden, 1);
     Layer(rows, sizes.heads, sizes.heads, sizes.heads, 1);
@@ -98,7 +99,8 @@ class Products {
 
   void Run() const {
     for (const Work& work : work_) {
-      for (int64_t i = 0; i < work.times; ++i) at::mm_out(const_cast<Tensor&>(work.c), work.a, work.b);
+      for (int64_t i = 0; i < work.times; ++i)
+        at::mm_out(const_cast<Tensor&>(work.c), work.a, work.b);
     }
   }
   double flop() const { return flop_; }
@@ -110,11 +112,13 @@ class Products {
   };
 
   void Product(int64_t rows, int64_t inner, int64_t columns, int64_t times) {
-    work_.push_back({torch::ones({rows, inner}), torch::ones({inner, columns}), torch::empty({rows, columns}), times});
+    work_.push_back({torch::ones({rows, inner}), torch::ones({inner, columns}),
+                     torch::empty({rows, columns}), times});
     flop_ += 2.0 * static_cast<double>(rows * inner * columns * times);
   }
   // Forward, gradient of the first `grad_inputs` inputs, gradient of the weights.
-  void Layer(int64_t rows, int64_t inputs, int64_t outputs, int64_t grad_inputs, int64_t times, bool weights = true) {
+  void Layer(int64_t rows, int64_t inputs, int64_t outputs, int64_t grad_inputs, int64_t times,
+             bool weights = true) {
     Product(rows, inputs, outputs, times);
     if (grad_inputs > 0) Product(rows, outputs, grad_inputs, times);
     if (weights) Product(outputs, rows, inputs, times);
@@ -148,11 +152,12 @@ std::map<std::string, double> BenchSignal(const BenchRulesOptions& options) {
   constexpr double kAll = kSegments;
   constexpr int64_t kPlainSteps = 200;
   constexpr double kPlainScale = static_cast<double>(kSegments * kSegment) / kPlainSteps;
-  auto numbers = Measure(options.rounds, {{"run_s1_s", kAll, own(1)},
-                                          {"run_s15_s", kAll / 15, own(15)},
-                                          {"run_s30_s", kAll / 30, own(30)},
-                                          {"plain_s", kPlainScale, plain(1, kPlainSteps)},
-                                          {"plain_s15_s", kPlainScale / 15, plain(15, kPlainSteps)}});
+  auto numbers =
+      Measure(options.rounds, {{"run_s1_s", kAll, own(1)},
+                               {"run_s15_s", kAll / 15, own(15)},
+                               {"run_s30_s", kAll / 30, own(30)},
+                               {"plain_s", kPlainScale, plain(1, kPlainSteps)},
+                               {"plain_s15_s", kPlainScale / 15, plain(15, kPlainSteps)}});
   for (const int lifetimes : {15, 30}) {
     const std::string key = "s" + std::to_string(lifetimes);
     const double run = numbers.at("run_" + key + "_s");
@@ -166,18 +171,20 @@ std::map<std::string, double> BenchOuterPpo(const BenchRulesOptions& options) {
   const Network network;
   learner::Segment steps = RandomSegment(kLifetimes, kTrained);
   auto state = network.own->InitialState(kLifetimes, torch::kFloat32);
-  const auto acted = network.own->Run(network.weights, steps, Normals(3, {kLifetimes, kTrained}), &state);
+  const auto acted =
+      network.own->Run(network.weights, steps, Normals(3, {kLifetimes, kTrained}), &state);
   steps.signals = acted.signals;
   steps.signal_log_probs = acted.log_probs;
-  const OuterPpoBatch batch =
-      MakeOuterPpoBatch(*network.own, steps, StandardiseAdvantages(Normals(4, {kLifetimes, kTrained})), acted.values);
+  const OuterPpoBatch batch = MakeOuterPpoBatch(
+      *network.own, steps, StandardiseAdvantages(Normals(4, {kLifetimes, kTrained})), acted.values);
   const OuterPpoConfig config{.target_kl = std::nullopt, .k = kPiece};
 
   const auto epoch = [&] {
     Tensor weights = network.weights.clone();
     AdamState adam{torch::zeros_like(weights), torch::zeros_like(weights), 0};
     const int64_t displacement = kPiece / 2;
-    MENTOR_CHECK(RunOuterPpo(*network.own, config, batch, {&displacement, 1}, weights, &adam, nullptr).ok());
+    MENTOR_CHECK(
+        RunOuterPpo(*network.own, config, batch, {&displacement, 1}, weights, &adam, nullptr).ok());
   };
   const auto plain = [&] {
     const at::AutoGradMode gradients(true);

@@ -1,17 +1,17 @@
-// The black-box outer rule of Pappalardo, Ramele and Santos: the signal network is a policy whose environment is the learning
-// agent, trained by PPO over whole lifetimes (black_box.md sections 6 to 9 and 11). First order only: nothing is
-// differentiated through the agent's updates.
+// The black-box outer rule of Pappalardo, Ramele and Santos: the signal network is a policy whose
+// environment is the learning agent, trained by PPO over whole lifetimes (black_box.md sections 6
+// to 9 and 11). First order only: nothing is differentiated through the agent's updates.
 #include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/cpu_time.h"
 #include "learner/agents/worker_pool.h"
 #include "meta_learner/rules/meta_advantage.h"
 #include "meta_learner/rules/outer_ppo.h"
@@ -35,7 +35,7 @@ struct BlackBoxConfig {
   int64_t steps_per_iteration = 2000;  // T
   uint64_t seed = 1;
 
-  int64_t lifetime_steps() const { return iterations * steps_per_iteration; }         // L
+  int64_t lifetime_steps() const { return iterations * steps_per_iteration; }       // L
   int64_t trained_steps() const { return lifetime_steps() - steps_per_iteration; }  // n
 };
 
@@ -49,7 +49,8 @@ OptionInfo Integer(std::string name, std::string value, double min, double max, 
 }
 OptionInfo Choice(std::string name, std::vector<std::string> choices, std::string help) {
   std::string value = choices.front();
-  return {std::move(name), Kind::kChoice, std::move(value), 0, 0, std::move(choices), std::move(help)};
+  return {std::move(name),    Kind::kChoice,  std::move(value), 0, 0,
+          std::move(choices), std::move(help)};
 }
 
 OptionTable Options() {
@@ -59,23 +60,38 @@ OptionTable Options() {
       Number("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
       Number("adam_epsilon", "1e-5", 1e-30, 1, "Adam's epsilon, added after bias correction."),
       Number("clip", "0.2", 1e-9, 1, "Clip range of the ratio of densities."),
-      Number("entropy_coef", "0.003", 0, 1000, "Weight of the entropy bonus (0.0005 for ML10 and the advantage role)."),
-      Number("value_coef", "0.5", 0, 1000, "Weight of the value loss, itself half the mean squared error."),
+      Number("entropy_coef", "0.003", 0, 1000,
+             "Weight of the entropy bonus (0.0005 for ML10 and the advantage role)."),
+      Number("value_coef", "0.5", 0, 1000,
+             "Weight of the value loss, itself half the mean squared error."),
       Number("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest gradient norm over all weights."),
-      Number("target_kl", "0.01", 0, 1e30, "An outer update stops after an epoch with a greater mean KL; 0: never."),
-      Integer("epochs", "12", 1, 100000, "Greatest number of passes over the lifetimes in one outer update."),
-      Integer("k", "400", 1, 1e9, "Steps of a piece of truncated backpropagation through time, about."),
-      Integer("num_minibatches", "0", 0, 1e9, "Optimizer steps of an epoch; 0: one for each piece."),
-      {"zero_prev_at_cut", Kind::kFlag, "false", 0, 0, {},
-       "Feed 0 instead of the previous signal at the first step of each piece, as the authors' code does."},
+      Number("target_kl", "0.01", 0, 1e30,
+             "An outer update stops after an epoch with a greater mean KL; 0: never."),
+      Integer("epochs", "12", 1, 100000,
+              "Greatest number of passes over the lifetimes in one outer update."),
+      Integer("k", "400", 1, 1e9,
+              "Steps of a piece of truncated backpropagation through time, about."),
+      Integer("num_minibatches", "0", 0, 1e9,
+              "Optimizer steps of an epoch; 0: one for each piece."),
+      {"zero_prev_at_cut",
+       Kind::kFlag,
+       "false",
+       0,
+       0,
+       {},
+       "Feed 0 instead of the previous signal at the first step of each piece, as the authors' "
+       "code does."},
       Choice("objective", {"shaped", "success"},
-             "What the signal network maximises: the normalised shaped reward or the sparse success signal."),
+             "What the signal network maximises: the normalised shaped reward or the sparse "
+             "success signal."),
       Number("target_mean", "1e-4", 1e-30, 1e30, "Mean of the normalised shaped reward."),
       Choice("estimator", {"skipping", "bootstrapping", "mc", "mc_skipping", "gae"},
              "Meta-advantage; those with skipping leave out the rewards before the next update."),
-      Number("gamma", "0.9", 0, 1, "Discount of the meta-advantage per episode (estimator gae: per step)."),
+      Number("gamma", "0.9", 0, 1,
+             "Discount of the meta-advantage per episode (estimator gae: per step)."),
       Number("lambda", "0.85", 0, 1, "Weight of an n-step estimate relative to the one before."),
-      Integer("starting_n", "0", 0, 1e9, "Smallest n of the n-step estimates; 0: 1.1 steps_per_iteration."),
+      Integer("starting_n", "0", 0, 1e9,
+              "Smallest n of the n-step estimates; 0: 1.1 steps_per_iteration."),
       Integer("num_n_step_estimates", "6", 1, 10000, "Number of n-step estimates."),
       Integer("skip_rate", "0", 0, 1e9, "Distance between their n; 0: 0.15 steps_per_iteration."),
   };
@@ -102,11 +118,13 @@ BlackBoxConfig ReadConfig(const v1::ExperimentSpec& spec, const OptionValues& op
                 .k = options.Integer("k"),
                 .num_minibatches = options.Integer("num_minibatches"),
                 .zero_prev_at_cut = options.Flag("zero_prev_at_cut")};
-  if (const double target_kl = options.Number("target_kl"); target_kl > 0) config.ppo.target_kl = target_kl;
+  if (const double target_kl = options.Number("target_kl"); target_kl > 0)
+    config.ppo.target_kl = target_kl;
   const auto share = [&](const char* name, double of_segment) {
     const int64_t value = options.Integer(name);
     if (value > 0) return value;
-    return std::max<int64_t>(1, std::llround(of_segment * static_cast<double>(config.steps_per_iteration)));
+    return std::max<int64_t>(
+        1, std::llround(of_segment * static_cast<double>(config.steps_per_iteration)));
   };
   config.advantage = {.estimator = MetaEstimatorFromName(options.Choice("estimator")),
                       .steps_per_iteration = config.steps_per_iteration,
@@ -122,7 +140,8 @@ BlackBoxConfig ReadConfig(const v1::ExperimentSpec& spec, const OptionValues& op
 void CheckConfig(const BlackBoxConfig& config, Violations* violations) {
   if (config.iterations < 2) {
     violations->Add("lifetime.iterations",
-                    absl::StrFormat("is %d; the signals of the last iteration reach no update, so the black-box rule needs at "
+                    absl::StrFormat("is %d; the signals of the last iteration reach no update, so "
+                                    "the black-box rule needs at "
                                     "least 2; give more iterations",
                                     config.iterations));
     return;
@@ -130,59 +149,68 @@ void CheckConfig(const BlackBoxConfig& config, Violations* violations) {
   const int64_t trained = config.trained_steps(), k = config.ppo.k;
   if (trained < 2 * k) {
     violations->Add("rule.option.k",
-                    absl::StrFormat("is %d; the %d trained steps of a lifetime (all but the last iteration) must hold two pieces, "
+                    absl::StrFormat("is %d; the %d trained steps of a lifetime (all but the last "
+                                    "iteration) must hold two pieces, "
                                     "so k is at most %d; lower k or lengthen the lifetime",
                                     k, trained, trained / 2));
   } else if (config.ppo.num_minibatches > 0 && config.ppo.num_minibatches + 2 > trained / k) {
     violations->Add("rule.option.num_minibatches",
-                    absl::StrFormat("is %d; an epoch has %d pieces, so at most %d minibatches are possible; lower it, or k, or "
+                    absl::StrFormat("is %d; an epoch has %d pieces, so at most %d minibatches are "
+                                    "possible; lower it, or k, or "
                                     "give 0 for one optimizer step each piece",
-                                    config.ppo.num_minibatches, trained / k, std::max<int64_t>(0, trained / k - 2)));
+                                    config.ppo.num_minibatches, trained / k,
+                                    std::max<int64_t>(0, trained / k - 2)));
   }
   if (config.epochs > k) {
-    violations->Add("rule.option.epochs",
-                    absl::StrFormat("is %d; each epoch has its own displacement from 1 to k = %d; lower epochs or raise k",
-                                    config.epochs, k));
+    violations->Add(
+        "rule.option.epochs",
+        absl::StrFormat(
+            "is %d; each epoch has its own displacement from 1 to k = %d; lower epochs or raise k",
+            config.epochs, k));
   }
   const int64_t invalid = FirstInvalidStep(config.advantage, config.lifetime_steps(), trained);
   if (invalid >= 0) {
     violations->Add(
         "rule.option.starting_n",
-        absl::StrFormat("is %d with skip_rate %d and %d estimates; step %d of the %d trained steps of a lifetime then has no "
-                        "meta-advantage (t + n must stay below %d and n exceed the %d steps to the next iteration); give 0 for "
+        absl::StrFormat("is %d with skip_rate %d and %d estimates; step %d of the %d trained steps "
+                        "of a lifetime then has no "
+                        "meta-advantage (t + n must stay below %d and n exceed the %d steps to the "
+                        "next iteration); give 0 for "
                         "values that fit steps_per_iteration, or more estimates",
-                        config.advantage.starting_n, config.advantage.skip_rate, config.advantage.num_estimates, invalid,
-                        trained, config.lifetime_steps(),
+                        config.advantage.starting_n, config.advantage.skip_rate,
+                        config.advantage.num_estimates, invalid, trained, config.lifetime_steps(),
                         config.steps_per_iteration - invalid % config.steps_per_iteration));
   }
 }
 
-// INVALID_ARGUMENT naming the tensor, and the lifetime and step of the first number that is not finite.
-absl::Status CheckTensor(const char* name, const Tensor& x, int64_t lifetimes, int64_t steps, int64_t axes) {
-  if (!x.defined()) return absl::InvalidArgumentError(absl::StrFormat("lifetimes have no %s", name));
+// INVALID_ARGUMENT naming the tensor, and the lifetime and step of the first number that is not
+// finite.
+absl::Status CheckTensor(const char* name, const Tensor& x, int64_t lifetimes, int64_t steps,
+                         int64_t axes) {
+  if (!x.defined())
+    return absl::InvalidArgumentError(absl::StrFormat("lifetimes have no %s", name));
   if (x.dim() != axes || x.size(0) != lifetimes || x.size(1) != steps) {
     return absl::InvalidArgumentError(absl::StrFormat("%s has shape %s, expected [%d, %d%s]", name,
-                                                      c10::str(x.sizes()), lifetimes, steps, axes == 3 ? ", ..." : ""));
+                                                      c10::str(x.sizes()), lifetimes, steps,
+                                                      axes == 3 ? ", ..." : ""));
   }
   const Tensor finite = x.isfinite();
   if (finite.all().item<bool>()) return absl::OkStatus();
   const Tensor at = finite.reshape({lifetimes * steps, -1}).all(1).logical_not().nonzero()[0];
   const int64_t row = at.item<int64_t>();
-  return absl::InvalidArgumentError(
-      absl::StrFormat("%s of lifetime %d is not finite at step %d", name, row / steps, row % steps));
+  return absl::InvalidArgumentError(absl::StrFormat("%s of lifetime %d is not finite at step %d",
+                                                    name, row / steps, row % steps));
 }
 
-double ThreadCpuSeconds() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec) +
-         learner::WorkerPool::CallerCpuSeconds();
-}
+// Of this thread, and of pools on its behalf.
+double CpuSeconds() { return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds(); }
 
 class BlackBox : public OuterRule {
  public:
   BlackBox(const RuleContext& context, BlackBoxConfig config)
-      : config_(std::move(config)), network_(context.network), pool_(std::max(1, context.num_threads)) {
+      : config_(std::move(config)),
+        network_(context.network),
+        pool_(std::max(1, context.num_threads)) {
     weights_ = network_->InitialWeights(config_.seed);
     adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
   }
@@ -214,7 +242,8 @@ class BlackBox : public OuterRule {
   }
 
   absl::Status Load(const TensorMap& state) override {
-    const auto read = [&](const std::string& name, at::IntArrayRef shape, torch::Dtype dtype) -> absl::StatusOr<Tensor> {
+    const auto read = [&](const std::string& name, at::IntArrayRef shape,
+                          torch::Dtype dtype) -> absl::StatusOr<Tensor> {
       const auto found = state.find(name);
       if (found == state.end()) {
         return absl::DataLossError(absl::StrFormat("state of the rule has no '%s'", name));
@@ -222,12 +251,14 @@ class BlackBox : public OuterRule {
       const Tensor& x = found->second;
       if (!x.defined() || x.sizes() != shape || x.scalar_type() != dtype) {
         return absl::InvalidArgumentError(absl::StrFormat(
-            "'%s' in the state of the rule is %s %s, expected %s %s: it belongs to another signal network", name,
-            x.defined() ? c10::toString(x.scalar_type()) : "undefined", x.defined() ? c10::str(x.sizes()) : "",
-            c10::toString(dtype), c10::str(shape)));
+            "'%s' in the state of the rule is %s %s, expected %s %s: it belongs to another signal "
+            "network",
+            name, x.defined() ? c10::toString(x.scalar_type()) : "undefined",
+            x.defined() ? c10::str(x.sizes()) : "", c10::toString(dtype), c10::str(shape)));
       }
       if (x.is_floating_point() && !x.isfinite().all().item<bool>()) {
-        return absl::DataLossError(absl::StrFormat("'%s' in the state of the rule is not finite", name));
+        return absl::DataLossError(
+            absl::StrFormat("'%s' in the state of the rule is not finite", name));
       }
       return x.clone();
     };
@@ -238,13 +269,15 @@ class BlackBox : public OuterRule {
     MENTOR_ASSIGN_OR_RETURN(adam.v, read("adam.v", flat, torch::kFloat32));
     MENTOR_ASSIGN_OR_RETURN(const Tensor step, read("adam.step", {}, torch::kInt64));
     adam.step = step.item<int64_t>();
-    if (adam.step < 0) return absl::DataLossError("'adam.step' in the state of the rule is negative");
+    if (adam.step < 0)
+      return absl::DataLossError("'adam.step' in the state of the rule is negative");
     std::map<std::string, RewardNormaliser::Statistics> statistics;
     for (const auto& [name, unused] : state) {
       if (!name.starts_with(kNormaliser)) continue;
       MENTOR_ASSIGN_OR_RETURN(const Tensor numbers, read(name, {2}, torch::kFloat64));
       const auto count = static_cast<int64_t>(numbers[1].item<double>());
-      if (count < 1) return absl::DataLossError(absl::StrFormat("'%s' counts %d lifetimes", name, count));
+      if (count < 1)
+        return absl::DataLossError(absl::StrFormat("'%s' counts %d lifetimes", name, count));
       statistics[name.substr(std::string(kNormaliser).size())] = {numbers[0].item<double>(), count};
     }
     weights_ = std::move(weights);
@@ -260,41 +293,48 @@ class BlackBox : public OuterRule {
     const int64_t lifetimes = config_.lifetimes, steps = config_.lifetime_steps();
     if (static_cast<int64_t>(batch.environments.size()) != lifetimes ||
         batch.steps_per_iteration != config_.steps_per_iteration) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("the outer update has %d lifetimes of iterations of %d steps, expected %d of %d",
-                          batch.environments.size(), batch.steps_per_iteration, lifetimes, config_.steps_per_iteration));
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "the outer update has %d lifetimes of iterations of %d steps, expected %d of %d",
+          batch.environments.size(), batch.steps_per_iteration, lifetimes,
+          config_.steps_per_iteration));
     }
     const learner::Segment& x = batch.steps;
     MENTOR_RETURN_IF_ERROR(CheckTensor("observations", x.observations, lifetimes, steps, 3));
     MENTOR_RETURN_IF_ERROR(CheckTensor("actions", x.actions, lifetimes, steps, 3));
-    const std::pair<const char*, const Tensor*> scalars[] = {{"log_probs", &x.log_probs},
-                                                             {"shaped_rewards", &x.shaped_rewards},
-                                                             {"success_signals", &x.success_signals},
-                                                             {"prev_done", &x.prev_done},
-                                                             {"signals", &x.signals},
-                                                             {"signal_log_probs", &x.signal_log_probs},
-                                                             {"signal_values", &x.signal_values}};
+    const std::pair<const char*, const Tensor*> scalars[] = {
+        {"log_probs", &x.log_probs},
+        {"shaped_rewards", &x.shaped_rewards},
+        {"success_signals", &x.success_signals},
+        {"prev_done", &x.prev_done},
+        {"signals", &x.signals},
+        {"signal_log_probs", &x.signal_log_probs},
+        {"signal_values", &x.signal_values}};
     for (const auto& [name, tensor] : scalars) {
       MENTOR_RETURN_IF_ERROR(CheckTensor(name, *tensor, lifetimes, steps, 2));
     }
     if (!(x.prev_done.eq(0) | x.prev_done.eq(1)).all().item<bool>() ||
         x.prev_done.select(1, 0).ne(0).any().item<bool>()) {
-      return absl::InvalidArgumentError("prev_done must be 0 or 1, and 0 at the first step of a lifetime");
+      return absl::InvalidArgumentError(
+          "prev_done must be 0 or 1, and 0 at the first step of a lifetime");
     }
     return absl::OkStatus();
   }
 
   // Advantages and returns [N, n], not standardised.
-  std::pair<Tensor, Tensor> MetaAdvantagesOf(const LifetimeBatch& batch, const RewardNormaliser& normaliser) const {
-    const int64_t lifetimes = config_.lifetimes, steps = config_.lifetime_steps(), trained = config_.trained_steps();
-    Tensor advantages = torch::empty({lifetimes, trained}, torch::kFloat64), returns = torch::empty_like(advantages);
+  std::pair<Tensor, Tensor> MetaAdvantagesOf(const LifetimeBatch& batch,
+                                             const RewardNormaliser& normaliser) const {
+    const int64_t lifetimes = config_.lifetimes, steps = config_.lifetime_steps(),
+                  trained = config_.trained_steps();
+    Tensor advantages = torch::empty({lifetimes, trained}, torch::kFloat64),
+           returns = torch::empty_like(advantages);
     const Tensor values = batch.steps.signal_values.to(torch::kFloat64).contiguous();
     const Tensor prev_done = batch.steps.prev_done.to(torch::kUInt8).contiguous();
     const auto length = static_cast<size_t>(steps);
     for (int64_t l = 0; l < lifetimes; ++l) {
       const Tensor rewards =
           (config_.shaped_objective
-               ? normaliser.Normalise(batch.environments[l], batch.steps.shaped_rewards[l], config_.target_mean)
+               ? normaliser.Normalise(batch.environments[l], batch.steps.shaped_rewards[l],
+                                      config_.target_mean)
                : batch.steps.success_signals[l].to(torch::kFloat64))
               .contiguous();
       const MetaAdvantages estimate =
@@ -302,52 +342,59 @@ class BlackBox : public OuterRule {
                                  {values.const_data_ptr<double>() + l * steps, length},
                                  {prev_done.const_data_ptr<uint8_t>() + l * steps, length});
       // The last segment is cut off before anything is reduced: its steps have no estimate.
-      MENTOR_CHECK(std::all_of(estimate.valid.begin(), estimate.valid.begin() + trained, [](uint8_t v) { return v; }));
-      std::copy_n(estimate.advantages.begin(), trained, advantages.mutable_data_ptr<double>() + l * trained);
-      std::copy_n(estimate.returns.begin(), trained, returns.mutable_data_ptr<double>() + l * trained);
+      MENTOR_CHECK(std::all_of(estimate.valid.begin(), estimate.valid.begin() + trained,
+                               [](uint8_t v) { return v; }));
+      std::copy_n(estimate.advantages.begin(), trained,
+                  advantages.mutable_data_ptr<double>() + l * trained);
+      std::copy_n(estimate.returns.begin(), trained,
+                  returns.mutable_data_ptr<double>() + l * trained);
     }
     return {advantages, returns};
   }
 
   learner::Segment TrainedSteps(const learner::Segment& all) const {
     learner::Segment trained;
-    for (auto member :
-         {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
-          &learner::Segment::shaped_rewards, &learner::Segment::success_signals, &learner::Segment::prev_done,
-          &learner::Segment::signals, &learner::Segment::signal_log_probs}) {
+    for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
+                        &learner::Segment::log_probs, &learner::Segment::shaped_rewards,
+                        &learner::Segment::success_signals, &learner::Segment::prev_done,
+                        &learner::Segment::signals, &learner::Segment::signal_log_probs}) {
       trained.*member = (all.*member).narrow(1, 0, config_.trained_steps());
     }
     return trained;
   }
 
   absl::StatusOr<RuleReport> UpdateOrThrow(const LifetimeBatch& batch, uint32_t outer_step) {
-    const double cpu_begin = ThreadCpuSeconds();
+    const double cpu_begin = CpuSeconds();
     MENTOR_RETURN_IF_ERROR(CheckBatch(batch));
     RewardNormaliser normaliser = normaliser_;
     if (config_.shaped_objective) {
-      for (int64_t l = 0; l < config_.lifetimes; ++l) normaliser.Add(batch.environments[l], batch.steps.shaped_rewards[l]);
+      for (int64_t l = 0; l < config_.lifetimes; ++l)
+        normaliser.Add(batch.environments[l], batch.steps.shaped_rewards[l]);
       MENTOR_RETURN_IF_ERROR(normaliser.Check());
     }
     // Returns come from the raw advantages.
     const auto [advantages, returns] = MetaAdvantagesOf(batch, normaliser);
-    const OuterPpoBatch ppo_batch =
-        MakeOuterPpoBatch(*network_, TrainedSteps(batch.steps), StandardiseAdvantages(advantages), returns);
-    MENTOR_RETURN_IF_ERROR(CheckTensor("input of the signal network (the density of an action may be too great)",
-                                       ppo_batch.features, config_.lifetimes, config_.trained_steps(), 3));
+    const OuterPpoBatch ppo_batch = MakeOuterPpoBatch(*network_, TrainedSteps(batch.steps),
+                                                      StandardiseAdvantages(advantages), returns);
+    MENTOR_RETURN_IF_ERROR(
+        CheckTensor("input of the signal network (the density of an action may be too great)",
+                    ppo_batch.features, config_.lifetimes, config_.trained_steps(), 3));
 
-    const RandomStream stream{.seed = config_.seed, .purpose = Purpose::kDisplacements, .lifetime = outer_step};
+    const RandomStream stream{
+        .seed = config_.seed, .purpose = Purpose::kDisplacements, .lifetime = outer_step};
     Tensor weights = weights_.clone();
     AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
     MENTOR_ASSIGN_OR_RETURN(const OuterPpoResult result,
                             RunOuterPpo(*network_, config_.ppo, ppo_batch,
-                                        DrawDisplacements(stream, config_.ppo.k, config_.epochs), weights, &adam, &pool_));
+                                        DrawDisplacements(stream, config_.ppo.k, config_.epochs),
+                                        weights, &adam, &pool_));
     weights_ = std::move(weights);
     adam_ = std::move(adam);
     normaliser_ = std::move(normaliser);
 
     RuleReport report;
     const std::vector<PieceReport>& last = result.epochs.back();
-    const auto mean = [&](double PieceReport::* member) {
+    const auto mean = [&](double PieceReport::*member) {
       double sum = 0;
       for (const PieceReport& piece : last) sum += piece.*member;
       return sum / static_cast<double>(last.size());
@@ -367,7 +414,7 @@ class BlackBox : public OuterRule {
     for (const auto& [environment, statistics] : normaliser_.statistics()) {
       report[absl::StrCat("reward_mean/", environment)] = normaliser_.Mean(environment);
     }
-    report["outer_seconds"] = ThreadCpuSeconds() - cpu_begin;
+    report["outer_seconds"] = CpuSeconds() - cpu_begin;
     return report;
   }
 
@@ -390,7 +437,9 @@ const RegisterRule kBlackBox({
                Violations* violations) -> std::unique_ptr<OuterRule> {
       BlackBoxConfig config = ReadConfig(context.spec, options);
       CheckConfig(config, violations);
-      if (!context.network) violations->Add("signal", "is missing; the black-box rule trains a signal network, so name one");
+      if (!context.network)
+        violations->Add("signal",
+                        "is missing; the black-box rule trains a signal network, so name one");
       if (!violations->empty()) return nullptr;
       return std::make_unique<BlackBox>(context, std::move(config));
     },

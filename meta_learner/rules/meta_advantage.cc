@@ -7,11 +7,12 @@
 namespace mentor::meta_learner {
 namespace {
 
-// A lifetime prepared so that each estimate is O(1). Weights are never divided by: gamma may be 0, and many episodes do not
-// lose precision.
+// A lifetime prepared so that each estimate is O(1). Weights are never divided by: gamma may be 0,
+// and many episodes do not lose precision.
 class DiscountedLifetime {
  public:
-  DiscountedLifetime(double gamma, std::span<const double> rewards, std::span<const uint8_t> prev_done)
+  DiscountedLifetime(double gamma, std::span<const double> rewards,
+                     std::span<const uint8_t> prev_done)
       : episode_(rewards.size()), power_(1, 1.0), return_(rewards.size() + 1, 0.0) {
     int64_t episode = 0;
     for (size_t t = 0; t < rewards.size(); ++t) {
@@ -98,8 +99,10 @@ MetaEstimator MetaEstimatorFromName(std::string_view name) {
   return MetaEstimator::kGae;
 }
 
-MetaAdvantages EstimateMetaAdvantages(const MetaAdvantageConfig& config, std::span<const double> rewards,
-                                      std::span<const double> values, std::span<const uint8_t> prev_done) {
+MetaAdvantages EstimateMetaAdvantages(const MetaAdvantageConfig& config,
+                                      std::span<const double> rewards,
+                                      std::span<const double> values,
+                                      std::span<const uint8_t> prev_done) {
   MENTOR_CHECK(rewards.size() == values.size() && rewards.size() == prev_done.size());
   const auto steps = static_cast<int64_t>(rewards.size());
   MetaAdvantages result{.advantages = std::vector<double>(rewards.size()),
@@ -133,7 +136,8 @@ MetaAdvantages EstimateMetaAdvantages(const MetaAdvantageConfig& config, std::sp
   return result;
 }
 
-int64_t FirstInvalidStep(const MetaAdvantageConfig& config, int64_t lifetime_steps, int64_t trained_steps) {
+int64_t FirstInvalidStep(const MetaAdvantageConfig& config, int64_t lifetime_steps,
+                         int64_t trained_steps) {
   if (!Bootstraps(config.estimator)) return -1;
   for (int64_t t = 0; t < std::min(trained_steps, lifetime_steps - 1); ++t) {
     if (!ForAdmissible(config, lifetime_steps, t, [](int64_t) {})) return t;

@@ -1,5 +1,5 @@
-// Advantages of the signal network's outputs over one lifetime (black_box.md section 7). Discounting is per episode. Pure
-// functions in double; threads may share.
+// Advantages of the signal network's outputs over one lifetime (black_box.md section 7).
+// Discounting is per episode. Pure functions in double; threads may share.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,9 @@
 namespace mentor::meta_learner {
 
 enum class MetaEstimator {
-  kSkipping,            // n-step estimates that skip the rewards before the next update: the one in use
-  kBootstrapping,       // the same without skipping
-  kMonteCarlo,          // the return to the end of the lifetime
+  kSkipping,       // n-step estimates that skip the rewards before the next update: the one in use
+  kBootstrapping,  // the same without skipping
+  kMonteCarlo,     // the return to the end of the lifetime
   kMonteCarloSkipping,  // the same from the next update on
   kGae,                 // generalised advantage estimation, gamma per step, no cut at episode ends
 };
@@ -34,15 +34,17 @@ struct MetaAdvantageConfig {
 struct MetaAdvantages {
   std::vector<double> advantages;  // [L]
   std::vector<double> returns;     // [L]: advantages + values, targets of the value head
-  std::vector<uint8_t> valid;      // [L]: 0 where no estimate exists; advantage and return are 0 there
+  std::vector<uint8_t> valid;  // [L]: 0 where no estimate exists; advantage and return are 0 there
 };
 
 // rewards (normalised), values and prev_done are [L].
 MetaAdvantages EstimateMetaAdvantages(const MetaAdvantageConfig& config,
-                                      std::span<const double> rewards, std::span<const double> values,
+                                      std::span<const double> rewards,
+                                      std::span<const double> values,
                                       std::span<const uint8_t> prev_done);
 
 // The first step t < trained_steps of a lifetime of L steps without an estimate, or -1.
-int64_t FirstInvalidStep(const MetaAdvantageConfig& config, int64_t lifetime_steps, int64_t trained_steps);
+int64_t FirstInvalidStep(const MetaAdvantageConfig& config, int64_t lifetime_steps,
+                         int64_t trained_steps);
 
 }  // namespace mentor::meta_learner

@@ -1,6 +1,7 @@
-// PPO of the signal network over whole lifetimes, by truncated backpropagation through time (black_box.md section 8).
-// Functions of tensors; nothing is kept. Lifetimes are cut into groups of fixed size whose gradients are computed side by
-// side and added in order, so the number of threads never changes a bit.
+// PPO of the signal network over whole lifetimes, by truncated backpropagation through time
+// (black_box.md section 8). Functions of tensors; nothing is kept. Lifetimes are cut into groups of
+// fixed size whose gradients are computed side by side and added in order, so the number of threads
+// never changes a bit.
 #pragma once
 
 #include <torch/types.h>
@@ -37,7 +38,8 @@ struct OuterPpoConfig {
   int64_t k = 400;
   int64_t num_minibatches = 0;    // 0: one optimizer step for each piece (reading B19).
   bool zero_prev_at_cut = false;  // The reference's input shift at cuts (reading B1).
-  double rho_error_max = 1e-3;    // Bound of max |rho - 1| before the first optimizer step (reading B16).
+  double rho_error_max =
+      1e-3;  // Bound of max |rho - 1| before the first optimizer step (reading B16).
 };
 
 // N lifetimes, the first n = L - T steps of each.
@@ -87,23 +89,26 @@ torch::Tensor StandardiseAdvantages(const torch::Tensor& advantages);
 // `count` different integers of 1..k, in the order of their epochs.
 std::vector<int64_t> DrawDisplacements(const RandomStream& stream, int64_t k, int64_t count);
 
-// Loss and gradient of one piece at the given weights [P]; `recurrent` enters the piece. A null pool: on this thread.
-absl::StatusOr<PieceResult> EvaluatePiece(const learner::SignalNetwork& network, const OuterPpoConfig& config,
-                                          const OuterPpoBatch& batch, const Piece& piece,
-                                          const torch::Tensor& weights,
+// Loss and gradient of one piece at the given weights [P]; `recurrent` enters the piece. A null
+// pool: on this thread.
+absl::StatusOr<PieceResult> EvaluatePiece(const learner::SignalNetwork& network,
+                                          const OuterPpoConfig& config, const OuterPpoBatch& batch,
+                                          const Piece& piece, const torch::Tensor& weights,
                                           const std::vector<torch::Tensor>& recurrent,
                                           learner::WorkerPool* pool);
 
-// Clips the gradient by its norm over all weights and makes one step of Adam; weights and *adam change in place.
+// Clips the gradient by its norm over all weights and makes one step of Adam; weights and *adam
+// change in place.
 void ClipAndStep(const OuterPpoConfig& config, const torch::Tensor& gradient, torch::Tensor weights,
                  AdamState* adam);
 
-// At most one epoch for each displacement; weights and *adam change in place. An error leaves both in an undefined
-// state: FAILED_PRECONDITION when the first piece's ratios are not 1 within rho_error_max, INTERNAL when a loss or
-// gradient is not finite.
+// At most one epoch for each displacement; weights and *adam change in place. An error leaves both
+// in an undefined state: FAILED_PRECONDITION when the first piece's ratios are not 1 within
+// rho_error_max, INTERNAL when a loss or gradient is not finite.
 absl::StatusOr<OuterPpoResult> RunOuterPpo(const learner::SignalNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
-                                           std::span<const int64_t> displacements, torch::Tensor weights,
-                                           AdamState* adam, learner::WorkerPool* pool);
+                                           std::span<const int64_t> displacements,
+                                           torch::Tensor weights, AdamState* adam,
+                                           learner::WorkerPool* pool);
 
 }  // namespace mentor::meta_learner

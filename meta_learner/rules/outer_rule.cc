@@ -17,12 +17,16 @@ std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations*
     return nullptr;
   }
   Violations own;
-  const OptionValues options = OptionValues::Parse(entry->options, context.spec.rule().option(), "rule.option", &own);
+  const OptionValues options =
+      OptionValues::Parse(entry->options, context.spec.rule().option(), "rule.option", &own);
   std::unique_ptr<OuterRule> rule = own.empty() ? entry->make(context, options, &own) : nullptr;
-  for (const Violation& violation : own.list()) violations->Add(violation.field, violation.description);
+  for (const Violation& violation : own.list())
+    violations->Add(violation.field, violation.description);
   return own.empty() ? std::move(rule) : nullptr;
 }
 
-RegisterRule::RegisterRule(RuleEntry entry) { Registry<RuleEntry>::Instance().Add(std::move(entry)); }
+RegisterRule::RegisterRule(RuleEntry entry) {
+  Registry<RuleEntry>::Instance().Add(std::move(entry));
+}
 
 }  // namespace mentor::meta_learner

@@ -1,5 +1,5 @@
-// An outer rule: how whole lifetimes change the signal network. One file that implements OuterRule and registers a
-// factory. Rules know tensors only: no network, no files.
+// An outer rule: how whole lifetimes change the signal network. One file that implements OuterRule
+// and registers a factory. Rules know tensors only: no network, no files.
 #pragma once
 
 #include <torch/types.h>
@@ -33,7 +33,8 @@ struct RuleNeeds {
 struct LifetimeBatch {
   std::vector<std::string> environments;  // [N]: names for normalisers
   int64_t steps_per_iteration = 0;        // T
-  learner::Segment steps;                 // All segments joined: [N, L, ...]; last_done and next_observations undefined
+  learner::Segment
+      steps;  // All segments joined: [N, L, ...]; last_done and next_observations undefined
 };
 
 // Numbers for the metrics of an outer update, by name: "loss", "kl", ...
@@ -67,7 +68,8 @@ struct RuleEntry {
   std::string summary;
   OptionTable options;
   // Null with violations under "rule." when spec and rule do not fit.
-  std::function<std::unique_ptr<OuterRule>(const RuleContext&, const OptionValues&, Violations*)> make;
+  std::function<std::unique_ptr<OuterRule>(const RuleContext&, const OptionValues&, Violations*)>
+      make;
 };
 
 const std::vector<const RuleEntry*>& OuterRules();

@@ -23,8 +23,8 @@ void RewardNormaliser::Add(const std::string& environment, const torch::Tensor& 
   ++statistics.count;
 }
 
-torch::Tensor RewardNormaliser::Normalise(const std::string& environment, const torch::Tensor& rewards,
-                                          double target_mean) const {
+torch::Tensor RewardNormaliser::Normalise(const std::string& environment,
+                                          const torch::Tensor& rewards, double target_mean) const {
   return rewards.to(torch::kFloat64) / (Mean(environment) + 1e-7) * target_mean;
 }
 
@@ -32,10 +32,12 @@ absl::Status RewardNormaliser::Check() const {
   for (const auto& [environment, statistics] : statistics_) {
     const double mean = statistics.sum / static_cast<double>(statistics.count);
     if (mean >= kMeanMin) continue;
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "shaped rewards of environment '%s' have mean %g over %d lifetimes, expected at least %g: dividing by it would "
-        "blow them up or turn their sign; scale the environment's reward or set rule.option.objective to success",
-        environment, mean, statistics.count, kMeanMin));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("shaped rewards of environment '%s' have mean %g over %d lifetimes, "
+                        "expected at least %g: dividing by it would "
+                        "blow them up or turn their sign; scale the environment's reward or set "
+                        "rule.option.objective to success",
+                        environment, mean, statistics.count, kMeanMin));
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,5 @@
-// Pieces of truncated backpropagation through time (black_box.md section 8). Pure; threads may share.
+// Pieces of truncated backpropagation through time (black_box.md section 8). Pure; threads may
+// share.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +12,12 @@ struct Piece {
   int64_t end = 0;  // One past the last step.
 };
 
-// [0, displacement), then [displacement, n) cut into floor(n / k) - 1 parts whose lengths differ by at most 1, longer
-// ones first. n >= 2 k, 1 <= displacement <= k.
+// [0, displacement), then [displacement, n) cut into floor(n / k) - 1 parts whose lengths differ by
+// at most 1, longer ones first. n >= 2 k, 1 <= displacement <= k.
 std::vector<Piece> SplitIntoPieces(int64_t n, int64_t k, int64_t displacement);
 
-// After how many finished pieces an optimizer step is made: after each (num_minibatches = 0), or after
-// floor(i num_pieces / m), i = 1..m.
+// After how many finished pieces an optimizer step is made: after each (num_minibatches = 0), or
+// after floor(i num_pieces / m), i = 1..m.
 std::vector<int64_t> StepBoundaries(int64_t num_pieces, int64_t num_minibatches);
 
 }  // namespace mentor::meta_learner

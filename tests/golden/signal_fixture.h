@@ -1,11 +1,10 @@
 // Signal networks and recorded lifetimes from golden files, and small random ones.
 #pragma once
 
-#include "tests/golden.h"
-
 #include <absl/strings/str_cat.h>
 
 #include "learner/signals/signal_network.h"
+#include "tests/golden.h"
 
 namespace mentor::testing {
 
@@ -34,10 +33,12 @@ inline v1::SignalSpec LstmSpec(const NetworkSizes& sizes) {
 inline std::unique_ptr<learner::SignalNetwork> MakeLstm(const NetworkSizes& sizes,
                                                         v1::SignalInput input = v1::SUCCESS) {
   Violations violations;
-  auto network = learner::MakeSignalNetwork(
-      LstmSpec(sizes),
-      {.observation_size = sizes.observation_size, .action_size = sizes.action_size, .role = v1::REWARD, .input = input},
-      &violations);
+  auto network = learner::MakeSignalNetwork(LstmSpec(sizes),
+                                            {.observation_size = sizes.observation_size,
+                                             .action_size = sizes.action_size,
+                                             .role = v1::REWARD,
+                                             .input = input},
+                                            &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(network != nullptr);
   return network;
@@ -55,7 +56,8 @@ inline NetworkSizes GoldenSizes(const Json& json, double initial_std) {
 }
 
 // Named tensors as one flat [P].
-inline torch::Tensor GoldenFlat(const learner::ParamLayout& layout, const Json& named, torch::Dtype dtype) {
+inline torch::Tensor GoldenFlat(const learner::ParamLayout& layout, const Json& named,
+                                torch::Dtype dtype) {
   std::vector<torch::Tensor> parts;
   for (const learner::ParamSlice& slice : layout.slices()) {
     const torch::Tensor part = ToTensor(named.at(slice.name), dtype);

@@ -1,8 +1,7 @@
-#include "tests/golden/signal_fixture.h"
-
 #include "common/exact_math.h"
 #include "learner/signals/lstm_layers.h"
 #include "learner/signals/lstm_plain.h"
+#include "tests/golden/signal_fixture.h"
 
 namespace mentor::testing {
 namespace {
@@ -21,7 +20,8 @@ LstmSizes CoreSizes(const NetworkSizes& sizes) {
 
 // The previous signals [S, L].
 Tensor Shifted(const Tensor& signals) {
-  return torch::cat({torch::zeros_like(signals.narrow(1, 0, 1)), signals.narrow(1, 0, signals.size(1) - 1)}, 1);
+  return torch::cat(
+      {torch::zeros_like(signals.narrow(1, 0, 1)), signals.narrow(1, 0, signals.size(1) - 1)}, 1);
 }
 
 // z of all steps, from the acting path's layers.
@@ -35,28 +35,30 @@ Tensor RnnInput(const LstmSizes& sizes, const Tensor& flat, const Tensor& featur
   Tensor enc1 = torch::empty({rows, sizes.enc1}, x.options());
   Tensor code1 = torch::empty({rows, sizes.code1()}, x.options());
   Tensor joint = torch::zeros({rows, sizes.joint()}, x.options());
-  learner::Multiply(x.data_ptr<T>(), sizes.features, rows, weights.enc1, weights.enc1_b.data(), enc1.data_ptr<T>(),
-                    sizes.enc1);
+  learner::Multiply(x.data_ptr<T>(), sizes.features, rows, weights.enc1, weights.enc1_b.data(),
+                    enc1.data_ptr<T>(), sizes.enc1);
   for (int64_t r = 0; r < rows; ++r) {
     learner::FinishFirstEncoder(weights, enc1.data_ptr<T>() + r * sizes.enc1,
                                 x.data_ptr<T>() + (r + 1) * sizes.features - LstmSizes::kSide,
                                 previous[r].item<T>(), code1.data_ptr<T>() + r * sizes.code1());
   }
   learner::SecondEncoder(weights, code1.data_ptr<T>(), rows, joint.data_ptr<T>());
-  return joint.narrow(1, 0, sizes.code2()).reshape({features.size(0), features.size(1), sizes.code2()});
+  return joint.narrow(1, 0, sizes.code2())
+      .reshape({features.size(0), features.size(1), sizes.code2()});
 }
 
 // Mean and standard deviation of all steps from hidden states [S, L, H].
 template <typename T>
-std::pair<Tensor, Tensor> Policy(const LstmSizes& sizes, double initial_std, const Tensor& flat, const Tensor& h) {
+std::pair<Tensor, Tensor> Policy(const LstmSizes& sizes, double initial_std, const Tensor& flat,
+                                 const Tensor& h) {
   const learner::LstmForwardWeights<T> weights(sizes, flat.data_ptr<T>());
   const int64_t rows = h.size(0) * h.size(1);
   const Tensor states = h.contiguous();
   Tensor first = torch::empty({rows, 2 * sizes.heads}, h.options());
   Tensor second = torch::empty({rows, sizes.heads}, h.options());
   Tensor slope = torch::empty({rows}, h.options()), s = torch::empty({rows}, h.options());
-  learner::PolicyHeads(weights, states.data_ptr<T>(), sizes.hidden, rows, first.data_ptr<T>(), 2 * sizes.heads,
-                       second.data_ptr<T>(), slope.data_ptr<T>(), s.data_ptr<T>());
+  learner::PolicyHeads(weights, states.data_ptr<T>(), sizes.hidden, rows, first.data_ptr<T>(),
+                       2 * sizes.heads, second.data_ptr<T>(), slope.data_ptr<T>(), s.data_ptr<T>());
   Tensor mean = torch::empty({rows}, h.options()), std = torch::empty({rows}, h.options());
   for (int64_t r = 0; r < rows; ++r) {
     const learner::SignalDistribution distribution(slope[r].item<T>(), s[r].item<T>(),
@@ -70,7 +72,8 @@ std::pair<Tensor, Tensor> Policy(const LstmSizes& sizes, double initial_std, con
 
 template <typename T>
 void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
-  INFO(test.at("name").get<std::string>() << " in " << (dtype == torch::kFloat64 ? "float64" : "float32"));
+  INFO(test.at("name").get<std::string>()
+       << " in " << (dtype == torch::kFloat64 ? "float64" : "float32"));
   const auto check = [&](const std::string& what, const Tensor& got, const Tensor& want) {
     CheckNear(what, got, want,
               dtype == torch::kFloat64 ? GoldenTolerance(file) : Float32Tolerance(want, 1e-5));
@@ -113,7 +116,9 @@ void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
   auto recurrent = network->InitialState(lifetimes, dtype).recurrent;
   std::vector<Tensor> h, c;
   for (int64_t t = 0; t < steps; ++t) {
-    recurrent = network->Evaluate(flat, features.narrow(1, t, 1), signals.narrow(1, t, 1), recurrent).final_recurrent;
+    recurrent =
+        network->Evaluate(flat, features.narrow(1, t, 1), signals.narrow(1, t, 1), recurrent)
+            .final_recurrent;
     h.push_back(recurrent[0]);
     c.push_back(recurrent[1]);
   }

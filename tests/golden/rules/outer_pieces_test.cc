@@ -1,9 +1,8 @@
 // Pieces of the black-box rule that need no network: normaliser, meta-advantage, piece bounds.
-#include "tests/golden.h"
-
 #include "meta_learner/rules/meta_advantage.h"
 #include "meta_learner/rules/reward_normaliser.h"
 #include "meta_learner/rules/tbptt.h"
+#include "tests/golden.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -17,9 +16,13 @@ using testing::Tolerance;
 using testing::ToTensor;
 using torch::Tensor;
 
-std::vector<double> Numbers(const Json& tensor) { return tensor.at("data").get<std::vector<double>>(); }
+std::vector<double> Numbers(const Json& tensor) {
+  return tensor.at("data").get<std::vector<double>>();
+}
 
-Tensor FromNumbers(const std::vector<double>& numbers) { return torch::tensor(numbers, torch::kFloat64); }
+Tensor FromNumbers(const std::vector<double>& numbers) {
+  return torch::tensor(numbers, torch::kFloat64);
+}
 
 MetaAdvantageConfig ReadConfig(const Json& test) {
   return {.estimator = MetaEstimatorFromName(test.at("method").get<std::string>()),
@@ -44,11 +47,13 @@ TEST_CASE("golden: reward normaliser") {
       for (const Json& batch : test.at("batches")) {
         const auto environments = batch.at("env").get<std::vector<std::string>>();
         const Tensor rewards = ToTensor(batch.at("rewards"), dtype);
-        for (size_t i = 0; i < environments.size(); ++i) normaliser.Add(environments[i], rewards[i]);
+        for (size_t i = 0; i < environments.size(); ++i)
+          normaliser.Add(environments[i], rewards[i]);
         const Tensor want = ToTensor(batch.at("normalised"));
         for (size_t i = 0; i < environments.size(); ++i) {
-          CheckNear("normalised", normaliser.Normalise(environments[i], rewards[i], test.at("target_mean")), want[i],
-                    tolerance);
+          CheckNear("normalised",
+                    normaliser.Normalise(environments[i], rewards[i], test.at("target_mean")),
+                    want[i], tolerance);
         }
         REQUIRE(normaliser.statistics().size() == batch.at("running_mean_after").size());
         for (const auto& [environment, mean] : batch.at("running_mean_after").items()) {
@@ -74,7 +79,8 @@ TEST_CASE("golden: meta-advantage") {
       values = Numbers(test.at("values"));
       for (double done : Numbers(test.at("prev_done"))) prev_done.push_back(done != 0);
     } else {
-      const int64_t reward_multiplier = test.at("reward_multiplier"), value_multiplier = test.at("value_multiplier");
+      const int64_t reward_multiplier = test.at("reward_multiplier"),
+                    value_multiplier = test.at("value_multiplier");
       for (int64_t t = 0; t < steps; ++t) {
         rewards.push_back(static_cast<double>(t * reward_multiplier % 1000) / 1000 * 2e-4);
         values.push_back((static_cast<double>(t * value_multiplier % 997) / 997 - 0.5) * 0.5);
@@ -91,12 +97,16 @@ TEST_CASE("golden: meta-advantage") {
       CheckNear("valid", valid, ToTensor(test.at("valid")), {});
     } else {
       const Tensor at = ToTensor(test.at("at"), torch::kInt64);
-      CheckNear("advantages", advantages.index_select(0, at), ToTensor(test.at("advantages_at")), GoldenTolerance(file));
-      CheckNear("returns", returns.index_select(0, at), ToTensor(test.at("returns_at")), GoldenTolerance(file));
+      CheckNear("advantages", advantages.index_select(0, at), ToTensor(test.at("advantages_at")),
+                GoldenTolerance(file));
+      CheckNear("returns", returns.index_select(0, at), ToTensor(test.at("returns_at")),
+                GoldenTolerance(file));
       CheckNear("valid", valid.index_select(0, at), ToTensor(test.at("valid_at")), {});
       const Tensor first = advantages.narrow(0, 0, 4000);
-      CHECK(Near(first.sum().item<double>(), test.at("sum_of_advantages_first_4000"), GoldenTolerance(file)));
-      CHECK(Near(first.square().sum().item<double>(), test.at("sum_of_squares_first_4000"), GoldenTolerance(file)));
+      CHECK(Near(first.sum().item<double>(), test.at("sum_of_advantages_first_4000"),
+                 GoldenTolerance(file)));
+      CHECK(Near(first.square().sum().item<double>(), test.at("sum_of_squares_first_4000"),
+                 GoldenTolerance(file)));
     }
     // The rule asks beforehand which steps will have an estimate.
     int64_t first_invalid = -1;

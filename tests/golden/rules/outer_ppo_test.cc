@@ -1,9 +1,9 @@
-#include "tests/golden/signal_fixture.h"
+#include "meta_learner/rules/outer_ppo.h"
 
 #include <limits>
 
 #include "learner/agents/worker_pool.h"
-#include "meta_learner/rules/outer_ppo.h"
+#include "tests/golden/signal_fixture.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -41,8 +41,8 @@ Case ReadCase(const Json& test, torch::Dtype dtype) {
   learner::Segment steps = GoldenSegment(test.at("inputs"), dtype);
   for (auto member :
        {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
-        &learner::Segment::success_signals, &learner::Segment::prev_done, &learner::Segment::signals,
-        &learner::Segment::signal_log_probs}) {
+        &learner::Segment::success_signals, &learner::Segment::prev_done,
+        &learner::Segment::signals, &learner::Segment::signal_log_probs}) {
     steps.*member = (steps.*member).narrow(1, 0, n);
   }
   const Tensor advantages = ToTensor(test.at("inputs").at("meta_adv_raw"), dtype).narrow(1, 0, n);
@@ -58,10 +58,13 @@ void CheckReport(const PieceReport& got, const Json& want, Tolerance tolerance) 
   INFO("piece " << want.at("begin") << " to " << want.at("end"));
   CHECK(got.piece.begin == want.at("begin").get<int64_t>());
   CHECK(got.piece.end == want.at("end").get<int64_t>());
-  const std::pair<const char*, double> numbers[] = {
-      {"pg_loss", got.pg_loss},   {"entropy", got.entropy},           {"v_loss", got.value_loss},
-      {"approx_kl", got.kl},      {"clip_fraction", got.clip_fraction}, {"loss", got.loss},
-      {"grad_norm", got.grad_norm}};
+  const std::pair<const char*, double> numbers[] = {{"pg_loss", got.pg_loss},
+                                                    {"entropy", got.entropy},
+                                                    {"v_loss", got.value_loss},
+                                                    {"approx_kl", got.kl},
+                                                    {"clip_fraction", got.clip_fraction},
+                                                    {"loss", got.loss},
+                                                    {"grad_norm", got.grad_norm}};
   for (const auto& [name, value] : numbers) {
     INFO(name << ": got " << value << ", want " << want.at(name));
     CHECK(Near(value, want.at(name), tolerance));
@@ -69,8 +72,8 @@ void CheckReport(const PieceReport& got, const Json& want, Tolerance tolerance) 
 }
 
 // A tensor of [P] beside named ones, slice by slice.
-void CheckFlat(const Json& file, const learner::ParamLayout& layout, const std::string& what, const Tensor& got,
-               const Json& want, std::optional<double> float32) {
+void CheckFlat(const Json& file, const learner::ParamLayout& layout, const std::string& what,
+               const Tensor& got, const Json& want, std::optional<double> float32) {
   const auto parts = layout.Split(got);
   for (size_t i = 0; i < parts.size(); ++i) {
     const std::string& name = layout.slices()[i].name;
@@ -84,19 +87,25 @@ void CheckFixedWeights(const Json& file, const Json& test, torch::Dtype dtype) {
   const bool exact = dtype == torch::kFloat64;
   const Case c = ReadCase(test, dtype);
   const Json& expected = test.at("expected");
-  CheckNear("standardised advantages", c.batch.advantages, ToTensor(expected.at("meta_adv_normalised")),
+  CheckNear("standardised advantages", c.batch.advantages,
+            ToTensor(expected.at("meta_adv_normalised")),
             exact ? GoldenTolerance(file) : Tolerance{.rel = 1e-5, .abs = 1e-5});
   auto recurrent = c.network->InitialState(c.lifetimes, dtype).recurrent;
-  const auto pieces = SplitIntoPieces(c.batch.advantages.size(1), c.config.k, test.at("displacement"));
+  const auto pieces =
+      SplitIntoPieces(c.batch.advantages.size(1), c.config.k, test.at("displacement"));
   REQUIRE(pieces.size() == expected.at("pieces").size());
   for (size_t i = 0; i < pieces.size(); ++i) {
     const Json& want = expected.at("pieces")[i];
     const Tensor h = ToTensor(want.at("h_in")), state = ToTensor(want.at("c_in"));
-    CheckNear("entering h", recurrent[0], h, exact ? GoldenTolerance(file) : Float32Tolerance(h, 1e-5));
-    CheckNear("entering c", recurrent[1], state, exact ? GoldenTolerance(file) : Float32Tolerance(state, 1e-5));
-    auto got = EvaluatePiece(*c.network, c.config, c.batch, pieces[i], c.weights, recurrent, nullptr);
+    CheckNear("entering h", recurrent[0], h,
+              exact ? GoldenTolerance(file) : Float32Tolerance(h, 1e-5));
+    CheckNear("entering c", recurrent[1], state,
+              exact ? GoldenTolerance(file) : Float32Tolerance(state, 1e-5));
+    auto got =
+        EvaluatePiece(*c.network, c.config, c.batch, pieces[i], c.weights, recurrent, nullptr);
     REQUIRE(got.ok());
-    CheckReport(got->report, want, exact ? GoldenTolerance(file) : Tolerance{.rel = 1e-4, .abs = 1e-5});
+    CheckReport(got->report, want,
+                exact ? GoldenTolerance(file) : Tolerance{.rel = 1e-4, .abs = 1e-5});
     CheckFlat(file, c.network->layout(), "gradient", got->gradient, want.at("grad"),
               exact ? std::nullopt : std::optional(1e-4));
     recurrent = got->final_recurrent;
@@ -110,7 +119,8 @@ void CheckUpdate(const Json& file, const Json& test, torch::Dtype dtype) {
   const auto displacements = test.at("displacements").at("data").get<std::vector<int64_t>>();
   AdamState adam{torch::zeros_like(c.weights), torch::zeros_like(c.weights), 0};
   learner::WorkerPool pool(2);
-  const auto result = RunOuterPpo(*c.network, c.config, c.batch, displacements, c.weights, &adam, &pool);
+  const auto result =
+      RunOuterPpo(*c.network, c.config, c.batch, displacements, c.weights, &adam, &pool);
   REQUIRE(result.ok());
   CHECK(static_cast<int64_t>(result->epochs.size()) == expected.at("epochs_run").get<int64_t>());
   CHECK(result->optimizer_steps == expected.at("optimizer_steps").get<int64_t>());
@@ -143,7 +153,11 @@ void CheckAll(torch::Dtype dtype) {
 
 }  // namespace
 
-TEST_CASE("golden: outer PPO in float64") { CheckAll(torch::kFloat64); }
-TEST_CASE("golden: outer PPO in float32") { CheckAll(torch::kFloat32); }
+TEST_CASE("golden: outer PPO in float64") {
+  CheckAll(torch::kFloat64);
+}
+TEST_CASE("golden: outer PPO in float32") {
+  CheckAll(torch::kFloat32);
+}
 
 }  // namespace mentor::meta_learner

@@ -1,8 +1,7 @@
 // The gradient of the outer loss, over several groups of lifetimes, against finite differences.
-#include "tests/golden/signal_fixture.h"
-
 #include "learner/agents/worker_pool.h"
 #include "meta_learner/rules/outer_ppo.h"
+#include "tests/golden/signal_fixture.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -33,9 +32,11 @@ TEST_CASE("grad: outer PPO loss of a piece") {
   steps.signals = acted.signals;
   // Densities of a somewhat different network: some ratios are clipped, and not all.
   steps.signal_log_probs = acted.log_probs + 0.2 * Normals(7, {kLifetimes, kSteps});
-  const OuterPpoBatch batch = MakeOuterPpoBatch(*network, steps, StandardiseAdvantages(Normals(8, {kLifetimes, kSteps})),
-                                                Normals(9, {kLifetimes, kSteps}));
-  const std::vector<Tensor> recurrent = {0.3 * Normals(10, {kLifetimes, 6}), 0.3 * Normals(11, {kLifetimes, 6})};
+  const OuterPpoBatch batch =
+      MakeOuterPpoBatch(*network, steps, StandardiseAdvantages(Normals(8, {kLifetimes, kSteps})),
+                        Normals(9, {kLifetimes, kSteps}));
+  const std::vector<Tensor> recurrent = {0.3 * Normals(10, {kLifetimes, 6}),
+                                         0.3 * Normals(11, {kLifetimes, 6})};
   learner::WorkerPool pool(2);
   for (const bool zero_prev_at_cut : {false, true}) {
     const OuterPpoConfig config{.entropy_coef = 0.1, .zero_prev_at_cut = zero_prev_at_cut};
@@ -59,7 +60,8 @@ TEST_CASE("grad: outer PPO loss of a piece") {
     testing::CheckNear("gradient", result.gradient, differences, {.rel = 1e-5, .abs = 1e-8});
     CHECK_FALSE(result.gradient.equal(differences));
     CHECK(differences.abs().max().item<double>() > 1e-2);
-    CHECK(testing::Near(result.report.grad_norm, result.gradient.norm().item<double>(), {.rel = 1e-12}));
+    CHECK(testing::Near(result.report.grad_norm, result.gradient.norm().item<double>(),
+                        {.rel = 1e-12}));
   }
 }
 

@@ -1,6 +1,5 @@
-// Products and elementary functions of the signal network: right, and the same bits wherever a number stands.
-#include "tests/testing.h"
-
+// Products and elementary functions of the signal network: right, and the same bits wherever a
+// number stands.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -8,6 +7,7 @@
 #include "common/rng.h"
 #include "learner/signals/dense.h"
 #include "learner/signals/lanes.h"
+#include "tests/testing.h"
 
 namespace mentor::learner {
 namespace {
@@ -22,10 +22,13 @@ AlignedVector<T> Normals(uint32_t number, int64_t size) {
 
 template <typename T>
 void CheckProducts(int64_t rows, int64_t inner, int64_t columns) {
-  INFO("[" << rows << ", " << inner << "] x [" << inner << ", " << columns << "], " << sizeof(T) << " bytes");
-  const double tolerance = (sizeof(T) == 8 ? 1e-15 : 1e-6) * std::sqrt(static_cast<double>(std::max(inner, rows))) * 20;
+  INFO("[" << rows << ", " << inner << "] x [" << inner << ", " << columns << "], " << sizeof(T)
+           << " bytes");
+  const double tolerance =
+      (sizeof(T) == 8 ? 1e-15 : 1e-6) * std::sqrt(static_cast<double>(std::max(inner, rows))) * 20;
   const int64_t a_stride = inner + 3, c_stride = columns + 2;
-  const auto a = Normals<T>(0, rows * a_stride), w = Normals<T>(1, columns * inner), bias = Normals<T>(2, columns);
+  const auto a = Normals<T>(0, rows * a_stride), w = Normals<T>(1, columns * inner),
+             bias = Normals<T>(2, columns);
   PackedMatrix<T> packed;
   packed.Resize(inner, columns);
   packed.SetTransposed(0, w.data(), inner, columns);
@@ -38,23 +41,28 @@ void CheckProducts(int64_t rows, int64_t inner, int64_t columns) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t j = 0; j < columns; ++j) {
       double sum = 0;
-      for (int64_t k = 0; k < inner; ++k) sum += static_cast<double>(a[r * a_stride + k]) * w[j * inner + k];
-      worst = std::max({worst, std::abs(sum + bias[j] - c[r * c_stride + j]), std::abs(sum - no_bias[r * c_stride + j])});
+      for (int64_t k = 0; k < inner; ++k)
+        sum += static_cast<double>(a[r * a_stride + k]) * w[j * inner + k];
+      worst = std::max({worst, std::abs(sum + bias[j] - c[r * c_stride + j]),
+                        std::abs(sum - no_bias[r * c_stride + j])});
     }
     CHECK(c[r * c_stride + columns] == kUntouched);
     CHECK(c[r * c_stride + columns + 1] == kUntouched);
     // Alone, a row has the same bits as in company.
     AlignedVector<T> alone(static_cast<size_t>(columns));
     Multiply(a.data() + r * a_stride, a_stride, 1, packed, bias.data(), alone.data(), columns);
-    CHECK(std::memcmp(alone.data(), c.data() + r * c_stride, static_cast<size_t>(columns) * sizeof(T)) == 0);
+    CHECK(std::memcmp(alone.data(), c.data() + r * c_stride,
+                      static_cast<size_t>(columns) * sizeof(T)) == 0);
   }
   CHECK(worst < tolerance);
 
   // dw = y^T a and the column sums of y, on top of what is there.
   const auto y = Normals<T>(3, rows * columns);
-  AlignedVector<T> dw(static_cast<size_t>(columns * inner), T(1)), db(static_cast<size_t>(columns), T(2));
+  AlignedVector<T> dw(static_cast<size_t>(columns * inner), T(1)),
+      db(static_cast<size_t>(columns), T(2));
   WeightGradient<T> gradient;
-  gradient.Add(y.data(), columns, columns, a.data(), a_stride, inner, rows, dw.data(), inner, db.data());
+  gradient.Add(y.data(), columns, columns, a.data(), a_stride, inner, rows, dw.data(), inner,
+               db.data());
   worst = 0;
   for (int64_t j = 0; j < columns; ++j) {
     double bias_sum = 2;
@@ -62,7 +70,8 @@ void CheckProducts(int64_t rows, int64_t inner, int64_t columns) {
     worst = std::max(worst, std::abs(bias_sum - db[j]));
     for (int64_t k = 0; k < inner; ++k) {
       double sum = 1;
-      for (int64_t r = 0; r < rows; ++r) sum += static_cast<double>(y[r * columns + j]) * a[r * a_stride + k];
+      for (int64_t r = 0; r < rows; ++r)
+        sum += static_cast<double>(y[r * columns + j]) * a[r * a_stride + k];
       worst = std::max(worst, std::abs(sum - dw[j * inner + k]));
     }
   }
@@ -94,7 +103,8 @@ double WorstError(float low, float high, F f, G reference) {
 
 TEST_CASE("dense: products and weight gradients of any shape") {
   for (const int64_t rows : {1, 2, 6, 7, 13, 48, 49, 97, 200}) {
-    for (const auto& [inner, columns] : {std::pair<int64_t, int64_t>{1, 1}, {5, 3}, {8, 16}, {9, 17}, {31, 40}}) {
+    for (const auto& [inner, columns] :
+         {std::pair<int64_t, int64_t>{1, 1}, {5, 3}, {8, 16}, {9, 17}, {31, 40}}) {
       CheckProducts<float>(rows, inner, columns);
       CheckProducts<double>(rows, inner, columns);
     }
@@ -120,24 +130,33 @@ TEST_CASE("dense: rows and transposed blocks side by side") {
 }
 
 TEST_CASE("lanes: elementary functions have float accuracy") {
-  CHECK(WorstError(-86, 86, [](auto x) { return Exp(x); }, [](double x) { return std::exp(x); }) < 1.5e-7);
-  CHECK(WorstError(-80, 80, [](auto x) { return Sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }) < 2.5e-7);
-  CHECK(WorstError(-12, 12, [](auto x) { return Tanh(x); }, [](double x) { return std::tanh(x); }) < 5e-7);
-  CHECK(WorstError(-1e-3f, 1e-3f, [](auto x) { return Tanh(x); }, [](double x) { return std::tanh(x); }) < 5e-7);
+  CHECK(WorstError(
+            -86, 86, [](auto x) { return Exp(x); }, [](double x) { return std::exp(x); }) < 1.5e-7);
+  CHECK(WorstError(
+            -80, 80, [](auto x) { return Sigmoid(x); },
+            [](double x) { return 1 / (1 + std::exp(-x)); }) < 2.5e-7);
+  CHECK(WorstError(
+            -12, 12, [](auto x) { return Tanh(x); }, [](double x) { return std::tanh(x); }) < 5e-7);
+  CHECK(WorstError(
+            -1e-3f, 1e-3f, [](auto x) { return Tanh(x); }, [](double x) { return std::tanh(x); }) <
+        5e-7);
   double worst = 0;
-  for (double x = -30; x < 30; x += 1e-4) worst = std::max(worst, std::abs(Atan(x) / std::atan(x) - 1));
+  for (double x = -30; x < 30; x += 1e-4)
+    worst = std::max(worst, std::abs(Atan(x) / std::atan(x) - 1));
   CHECK(worst < 5e-16);
   CHECK(std::abs(Atan(1e300) - std::atan(1e300)) < 1e-15);
 }
 
 TEST_CASE("lanes: saturation and NaN") {
-  const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity(),
+              nan = std::numeric_limits<float>::quiet_NaN();
   CHECK(Tanh(Fill(infinity))[3] == 1);
   CHECK(Tanh(Fill(-50.0f))[3] == -1);
   CHECK(Sigmoid(Fill(infinity))[3] == 1);
   CHECK(Sigmoid(Fill(-infinity))[3] < 1e-37f);
   CHECK(Exp(Fill(200.0f))[0] < infinity);
-  for (const float got : {Tanh(Fill(nan))[0], Sigmoid(Fill(nan))[0], Exp(Fill(nan))[0], MaxWithZero(Fill(nan))[0]}) {
+  for (const float got :
+       {Tanh(Fill(nan))[0], Sigmoid(Fill(nan))[0], Exp(Fill(nan))[0], MaxWithZero(Fill(nan))[0]}) {
     CHECK(std::isnan(got));
   }
   CHECK(std::isnan(Atan(std::numeric_limits<double>::quiet_NaN())));
@@ -147,8 +166,10 @@ TEST_CASE("lanes: the end of an array is computed like its middle and nothing be
   for (const int64_t size : {1, 7, 8, 9, 15, 17}) {
     auto x = Normals<float>(9, 20);
     const auto before = x;
-    ForLanes<float>(size, [&](int64_t j, auto at) { at.Store(x.data() + j, Tanh(at.Load(x.data() + j))); });
-    for (int64_t i = 0; i < 20; ++i) CHECK(x[i] == (i < size ? Tanh(Fill(before[i]))[0] : before[i]));
+    ForLanes<float>(
+        size, [&](int64_t j, auto at) { at.Store(x.data() + j, Tanh(at.Load(x.data() + j))); });
+    for (int64_t i = 0; i < 20; ++i)
+      CHECK(x[i] == (i < size ? Tanh(Fill(before[i]))[0] : before[i]));
   }
 }
 

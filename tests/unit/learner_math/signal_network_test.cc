@@ -1,6 +1,5 @@
-#include "tests/golden/signal_fixture.h"
-
 #include "learner/signals/success_signal.h"
+#include "tests/golden/signal_fixture.h"
 
 namespace mentor::testing {
 namespace {
@@ -8,8 +7,19 @@ namespace {
 using torch::Tensor;
 
 constexpr int64_t kLifetimes = 7, kSteps = 60;
-const NetworkSizes kSmall{.observation_size = 3, .action_size = 2, .enc1 = 12, .enc2 = 5, .lstm = 9, .heads = 7, .critic = 11};
-const NetworkSizes kFull{.observation_size = 39, .action_size = 4, .enc1 = 124, .enc2 = 28, .lstm = 128, .heads = 128,
+const NetworkSizes kSmall{.observation_size = 3,
+                          .action_size = 2,
+                          .enc1 = 12,
+                          .enc2 = 5,
+                          .lstm = 9,
+                          .heads = 7,
+                          .critic = 11};
+const NetworkSizes kFull{.observation_size = 39,
+                         .action_size = 4,
+                         .enc1 = 124,
+                         .enc2 = 28,
+                         .lstm = 128,
+                         .heads = 128,
                          .critic = 512};
 
 Tensor Normals(uint32_t number, at::IntArrayRef shape) {
@@ -31,11 +41,12 @@ learner::Segment RandomSegment(const NetworkSizes& sizes, int64_t lifetimes, int
 }
 
 // Rows [first, first + count) and steps [begin, begin + length) of a segment.
-learner::Segment Cut(const learner::Segment& all, int64_t first, int64_t count, int64_t begin, int64_t length) {
+learner::Segment Cut(const learner::Segment& all, int64_t first, int64_t count, int64_t begin,
+                     int64_t length) {
   learner::Segment cut;
-  for (auto member : {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
-                      &learner::Segment::shaped_rewards, &learner::Segment::success_signals,
-                      &learner::Segment::prev_done}) {
+  for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
+                      &learner::Segment::log_probs, &learner::Segment::shaped_rewards,
+                      &learner::Segment::success_signals, &learner::Segment::prev_done}) {
     cut.*member = (all.*member).narrow(0, first, count).narrow(1, begin, length);
   }
   return cut;
@@ -47,7 +58,8 @@ Tensor RandomWeights(const learner::SignalNetwork& network) {
 
 std::string Refusal(const v1::SignalSpec& spec) {
   Violations violations;
-  const auto network = learner::MakeSignalNetwork(spec, {.observation_size = 3, .action_size = 2}, &violations);
+  const auto network =
+      learner::MakeSignalNetwork(spec, {.observation_size = 3, .action_size = 2}, &violations);
   CHECK(network == nullptr);
   return std::string(violations.ToStatus().message());
 }
@@ -90,7 +102,8 @@ TEST_CASE("signal network: a lifetime's signals do not depend on who shares its 
   const auto together = network->Run(weights, all, noise, &state);
   for (int64_t l = 0; l < kLifetimes; ++l) {
     auto own = network->InitialState(1, torch::kFloat32);
-    const auto alone = network->Run(weights, Cut(all, l, 1, 0, kSteps), noise.narrow(0, l, 1), &own);
+    const auto alone =
+        network->Run(weights, Cut(all, l, 1, 0, kSteps), noise.narrow(0, l, 1), &own);
     CHECK(alone.signals.equal(together.signals.narrow(0, l, 1)));
     CHECK(alone.log_probs.equal(together.log_probs.narrow(0, l, 1)));
     CHECK(alone.values.equal(together.values.narrow(0, l, 1)));
@@ -118,8 +131,9 @@ TEST_CASE("signal network: training sees the bits of acting, so that rho is 1") 
     CHECK(recurrent[0].equal(state.recurrent[0]));
     CHECK(recurrent[1].equal(state.recurrent[1]));
     // The test would notice a shifted input.
-    const auto shifted = network->Evaluate(weights, network->Features(segment, acted.signals), acted.signals,
-                                           network->InitialState(kLifetimes, torch::kFloat32).recurrent);
+    const auto shifted =
+        network->Evaluate(weights, network->Features(segment, acted.signals), acted.signals,
+                          network->InitialState(kLifetimes, torch::kFloat32).recurrent);
     CHECK_FALSE(shifted.log_probs.equal(acted.log_probs));
   }
 }
@@ -132,8 +146,8 @@ TEST_CASE("signal network: birth") {
   CHECK(weights.equal(network->InitialWeights(1)));
   CHECK_FALSE(weights.equal(network->InitialWeights(2)));
   const auto parts = layout.Split(weights);
-  const std::map<std::string, double> gains = {{"lstm.W_ih", 1}, {"lstm.W_hh", 1},     {"critic.W2", 1},
-                                               {"mean.W3", 0.01}, {"logstd.W2", 0.01}};
+  const std::map<std::string, double> gains = {
+      {"lstm.W_ih", 1}, {"lstm.W_hh", 1}, {"critic.W2", 1}, {"mean.W3", 0.01}, {"logstd.W2", 0.01}};
   for (size_t i = 0; i < parts.size(); ++i) {
     const std::string& name = layout.slices()[i].name;
     INFO(name);
@@ -151,8 +165,9 @@ TEST_CASE("signal network: birth") {
   auto state = network->InitialState(2, torch::kFloat32);
   const auto means = network->Run(weights, segment, Tensor(), &state);
   CHECK(means.signals.abs().max().item<double>() < 0.05);
-  const auto evaluation = network->Evaluate(weights, network->Features(segment, torch::zeros({2, 30})), means.signals,
-                                            network->InitialState(2, torch::kFloat32).recurrent);
+  const auto evaluation =
+      network->Evaluate(weights, network->Features(segment, torch::zeros({2, 30})), means.signals,
+                        network->InitialState(2, torch::kFloat32).recurrent);
   CHECK((evaluation.log_stds - std::log(0.2)).abs().max().item<double>() < 0.05);
 }
 
@@ -174,7 +189,8 @@ TEST_CASE("signal network: a number that is not finite is not hidden") {
   learner::Segment segment = RandomSegment(kSmall, 2, 20);
   segment.observations[1][5][0] = std::nanf("");
   auto state = network->InitialState(2, torch::kFloat32);
-  const auto outputs = network->Run(RandomWeights(*network), segment, torch::zeros({2, 20}), &state);
+  const auto outputs =
+      network->Run(RandomWeights(*network), segment, torch::zeros({2, 20}), &state);
   CHECK(outputs.signals[0].isfinite().all().item<bool>());
   CHECK(outputs.signals[1].narrow(0, 0, 5).isfinite().all().item<bool>());
   CHECK(outputs.signals[1].narrow(0, 5, 15).isnan().all().item<bool>());
@@ -184,7 +200,8 @@ TEST_CASE("signal network: a number that is not finite is not hidden") {
 TEST_CASE("signal network: refused specs") {
   v1::SignalSpec spec;
   spec.set_name("gru");
-  CHECK_THAT(Refusal(spec), Catch::Contains("signal.name") && Catch::Contains("gru") && Catch::Contains("lstm"));
+  CHECK_THAT(Refusal(spec),
+             Catch::Contains("signal.name") && Catch::Contains("gru") && Catch::Contains("lstm"));
   spec = LstmSpec({.enc1 = 0});
   CHECK_THAT(Refusal(spec), Catch::Contains("enc1") && Catch::Contains("0"));
   spec = LstmSpec({.initial_std = -1});
@@ -195,16 +212,20 @@ TEST_CASE("signal network: refused specs") {
 }
 
 TEST_CASE("success signal: an episode goes on from the segment before") {
-  // M = 4; lifetime 0 fails its first episode, lifetime 1 succeeds at its first step and again later.
+  // M = 4; lifetime 0 fails its first episode, lifetime 1 succeeds at its first step and again
+  // later.
   auto state = learner::InitialSuccessState(2);
-  const Tensor first = learner::SuccessSignals(torch::tensor({{0.f, 0.f, 0.f}, {1.f, 0.f, 1.f}}), torch::zeros({2, 3}), 4, &state);
+  const Tensor first = learner::SuccessSignals(torch::tensor({{0.f, 0.f, 0.f}, {1.f, 0.f, 1.f}}),
+                                               torch::zeros({2, 3}), 4, &state);
   CHECK(first.equal(torch::tensor({{0.f, 0.f, 0.f}, {1.f, 0.f, 0.f}})));
   CHECK(state.episode_steps.equal(torch::full({2}, 3, torch::kInt64)));
   CHECK(state.succeeded.equal(torch::tensor({0, 1}, torch::kUInt8)));
-  const Tensor second = learner::SuccessSignals(torch::tensor({{0.f, 0.f, 1.f}, {1.f, 0.f, 0.f}}),
-                                                torch::tensor({{0.f, 1.f, 0.f}, {0.f, 1.f, 0.f}}), 4, &state);
+  const Tensor second =
+      learner::SuccessSignals(torch::tensor({{0.f, 0.f, 1.f}, {1.f, 0.f, 0.f}}),
+                              torch::tensor({{0.f, 1.f, 0.f}, {0.f, 1.f, 0.f}}), 4, &state);
   // Step 3 ends the first episodes; then k = 0, 1 of the second ones. 1 - 0.7 * 1 / 4 = 0.825.
-  CheckNear("signals", second, torch::tensor({{-0.2, 0.0, 0.825}, {0.0, 0.0, 0.0}}, torch::kFloat64), {.rel = 1e-6});
+  CheckNear("signals", second,
+            torch::tensor({{-0.2, 0.0, 0.825}, {0.0, 0.0, 0.0}}, torch::kFloat64), {.rel = 1e-6});
   CHECK(state.episode_steps.equal(torch::full({2}, 2, torch::kInt64)));
   CHECK(state.succeeded.equal(torch::tensor({1, 0}, torch::kUInt8)));
 }

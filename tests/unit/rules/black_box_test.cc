@@ -1,8 +1,7 @@
-#include "tests/golden/signal_fixture.h"
-
 #include <functional>
 
 #include "meta_learner/rules/outer_rule.h"
+#include "tests/golden/signal_fixture.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -13,7 +12,13 @@ using testing::NetworkSizes;
 using torch::Tensor;
 
 constexpr int64_t kLifetimes = 11, kSteps = 20, kIterations = 3, kAll = kSteps * kIterations;
-const NetworkSizes kSizes{.observation_size = 3, .action_size = 2, .enc1 = 12, .enc2 = 4, .lstm = 9, .heads = 7, .critic = 10};
+const NetworkSizes kSizes{.observation_size = 3,
+                          .action_size = 2,
+                          .enc1 = 12,
+                          .enc2 = 4,
+                          .lstm = 9,
+                          .heads = 7,
+                          .critic = 10};
 
 v1::ExperimentSpec Spec(const std::map<std::string, std::string>& options = {}) {
   v1::ExperimentSpec spec;
@@ -23,7 +28,8 @@ v1::ExperimentSpec Spec(const std::map<std::string, std::string>& options = {}) 
   spec.mutable_lifetime()->set_steps_per_iteration(kSteps);
   *spec.mutable_signal() = testing::LstmSpec(kSizes);
   spec.mutable_rule()->set_lifetimes_per_update(kLifetimes);
-  std::map<std::string, std::string> all = {{"k", "8"}, {"epochs", "3"}, {"learning_rate", "3e-3"}, {"target_kl", "0"}};
+  std::map<std::string, std::string> all = {
+      {"k", "8"}, {"epochs", "3"}, {"learning_rate", "3e-3"}, {"target_kl", "0"}};
   for (const auto& [name, value] : options) all[name] = value;
   for (const auto& [name, value] : all) {
     v1::Option* option = spec.mutable_rule()->add_option();
@@ -33,11 +39,14 @@ v1::ExperimentSpec Spec(const std::map<std::string, std::string>& options = {}) 
   return spec;
 }
 
-std::shared_ptr<const learner::SignalNetwork> Network() { return testing::MakeLstm(kSizes); }
+std::shared_ptr<const learner::SignalNetwork> Network() {
+  return testing::MakeLstm(kSizes);
+}
 
 std::unique_ptr<OuterRule> MakeRule(const v1::ExperimentSpec& spec, int num_threads = 2) {
   Violations violations;
-  auto rule = MakeOuterRule({.spec = spec, .network = Network(), .num_threads = num_threads}, &violations);
+  auto rule =
+      MakeOuterRule({.spec = spec, .network = Network(), .num_threads = num_threads}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(rule != nullptr);
   return rule;
@@ -52,14 +61,16 @@ std::string Refusal(const v1::ExperimentSpec& spec) {
 
 Tensor Normals(uint32_t number, at::IntArrayRef shape, uint32_t round) {
   Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = 3, .lifetime = round}.Normals(number, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
+  RandomStream{.seed = 3, .lifetime = round}.Normals(
+      number, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
   return x.to(torch::kFloat32);
 }
 
 // Lifetimes as a learner would have recorded them with these weights.
 LifetimeBatch Collect(const Tensor& weights, uint32_t round = 0) {
   LifetimeBatch batch;
-  for (int64_t l = 0; l < kLifetimes; ++l) batch.environments.push_back(l % 3 == 0 ? "door" : "window");
+  for (int64_t l = 0; l < kLifetimes; ++l)
+    batch.environments.push_back(l % 3 == 0 ? "door" : "window");
   batch.steps_per_iteration = kSteps;
   Segment& steps = batch.steps;
   steps.observations = Normals(0, {kLifetimes, kAll, kSizes.observation_size}, round);
@@ -84,7 +95,9 @@ bool Same(const TensorMap& a, const TensorMap& b) {
   if (a.size() != b.size()) return false;
   for (const auto& [name, tensor] : a) {
     const auto other = b.find(name);
-    if (other == b.end() || tensor.scalar_type() != other->second.scalar_type() || !tensor.equal(other->second)) return false;
+    if (other == b.end() || tensor.scalar_type() != other->second.scalar_type() ||
+        !tensor.equal(other->second))
+      return false;
   }
   return true;
 }
@@ -120,7 +133,8 @@ TEST_CASE("black box: an update trains from the weights that acted") {
   CHECK(report.at("kl") > 0);
   CHECK(report.at("reward_mean/door") > 0.5);
   CHECK(report.at("reward_mean/window") > 0.5);
-  for (const char* name : {"loss", "pg_loss", "value_loss", "entropy", "clip_fraction", "grad_norm", "outer_seconds"}) {
+  for (const char* name : {"loss", "pg_loss", "value_loss", "entropy", "clip_fraction", "grad_norm",
+                           "outer_seconds"}) {
     INFO(name);
     CHECK(std::isfinite(report.at(name)));
   }
@@ -184,25 +198,34 @@ TEST_CASE("black box: a state that does not fit is refused and changes nothing")
     return std::string(status.message());
   };
   CHECK_THAT(refuse([](TensorMap* state) { state->erase("adam.v"); }), Contains("adam.v"));
-  CHECK_THAT(refuse([](TensorMap* state) { (*state)["weights"] = torch::zeros({3}); }), Contains("weights"));
-  CHECK_THAT(refuse([](TensorMap* state) { (*state)["adam.step"] = torch::zeros({}, torch::kFloat32); }), Contains("adam.step"));
+  CHECK_THAT(refuse([](TensorMap* state) { (*state)["weights"] = torch::zeros({3}); }),
+             Contains("weights"));
+  CHECK_THAT(
+      refuse([](TensorMap* state) { (*state)["adam.step"] = torch::zeros({}, torch::kFloat32); }),
+      Contains("adam.step"));
   CHECK_THAT(refuse([](TensorMap* state) {
                Tensor weights = state->at("weights").clone();
                weights[7] = std::nanf("");
                (*state)["weights"] = weights;
              }),
              Contains("weights") && Contains("finite"));
-  CHECK_THAT(refuse([](TensorMap* state) { (*state)["normaliser/door"] = torch::zeros({2}, torch::kFloat64); }),
+  CHECK_THAT(refuse([](TensorMap* state) {
+               (*state)["normaliser/door"] = torch::zeros({2}, torch::kFloat64);
+             }),
              Contains("normaliser/door"));
 }
 
 TEST_CASE("black box: specs whose values do not fit together are refused with the remedy") {
-  CHECK_THAT(Refusal(Spec({{"k", "21"}})), Contains("rule.option.k") && Contains("21") && Contains("at most 20"));
-  CHECK_THAT(Refusal(Spec({{"epochs", "9"}})), Contains("rule.option.epochs") && Contains("9") && Contains("k = 8"));
-  CHECK_THAT(Refusal(Spec({{"num_minibatches", "4"}})),
-             Contains("rule.option.num_minibatches") && Contains("5 pieces") && Contains("at most 3"));
+  CHECK_THAT(Refusal(Spec({{"k", "21"}})),
+             Contains("rule.option.k") && Contains("21") && Contains("at most 20"));
+  CHECK_THAT(Refusal(Spec({{"epochs", "9"}})),
+             Contains("rule.option.epochs") && Contains("9") && Contains("k = 8"));
+  CHECK_THAT(Refusal(Spec({{"num_minibatches", "4"}})), Contains("rule.option.num_minibatches") &&
+                                                            Contains("5 pieces") &&
+                                                            Contains("at most 3"));
   CHECK_THAT(Refusal(Spec({{"starting_n", "2200"}, {"skip_rate", "300"}})),
-             Contains("rule.option.starting_n") && Contains("2200") && Contains("step 0") && Contains("below 60"));
+             Contains("rule.option.starting_n") && Contains("2200") && Contains("step 0") &&
+                 Contains("below 60"));
   CHECK_THAT(Refusal(Spec({{"objective", "sparse"}})), Contains("objective") && Contains("sparse"));
   CHECK_THAT(Refusal(Spec({{"gamma", "1.5"}})), Contains("gamma") && Contains("1.5"));
   CHECK_THAT(Refusal(Spec({{"colour", "red"}})), Contains("colour"));
@@ -211,7 +234,8 @@ TEST_CASE("black box: specs whose values do not fit together are refused with th
   CHECK_THAT(Refusal(spec), Contains("lifetime.iterations") && Contains("at least 2"));
   spec = Spec();
   spec.mutable_rule()->set_name("white_box");
-  CHECK_THAT(Refusal(spec), Contains("rule.name") && Contains("white_box") && Contains("black_box"));
+  CHECK_THAT(Refusal(spec),
+             Contains("rule.name") && Contains("white_box") && Contains("black_box"));
   Violations violations;
   CHECK(MakeOuterRule({.spec = Spec(), .network = nullptr}, &violations) == nullptr);
   CHECK_THAT(std::string(violations.ToStatus().message()), Contains("signal"));
@@ -219,7 +243,8 @@ TEST_CASE("black box: specs whose values do not fit together are refused with th
 
 TEST_CASE("black box: all violations are reported at once") {
   const std::string message = Refusal(Spec({{"k", "30"}, {"epochs", "99"}, {"starting_n", "59"}}));
-  CHECK_THAT(message, Contains("rule.option.k") && Contains("rule.option.epochs") && Contains("rule.option.starting_n"));
+  CHECK_THAT(message, Contains("rule.option.k") && Contains("rule.option.epochs") &&
+                          Contains("rule.option.starting_n"));
 }
 
 TEST_CASE("black box: the paper's numbers are the defaults and fit its lifetimes") {
@@ -230,14 +255,15 @@ TEST_CASE("black box: the paper's numbers are the defaults and fit its lifetimes
 
 TEST_CASE("black box: a number that is not finite is refused by name, lifetime and step") {
   const LifetimeBatch good = Collect(Network()->InitialWeights(5));
-  const std::pair<const char*, Tensor Segment::*> tensors[] = {{"observations", &Segment::observations},
-                                                               {"actions", &Segment::actions},
-                                                               {"log_probs", &Segment::log_probs},
-                                                               {"shaped_rewards", &Segment::shaped_rewards},
-                                                               {"success_signals", &Segment::success_signals},
-                                                               {"signals", &Segment::signals},
-                                                               {"signal_log_probs", &Segment::signal_log_probs},
-                                                               {"signal_values", &Segment::signal_values}};
+  const std::pair<const char*, Tensor Segment::*> tensors[] = {
+      {"observations", &Segment::observations},
+      {"actions", &Segment::actions},
+      {"log_probs", &Segment::log_probs},
+      {"shaped_rewards", &Segment::shaped_rewards},
+      {"success_signals", &Segment::success_signals},
+      {"signals", &Segment::signals},
+      {"signal_log_probs", &Segment::signal_log_probs},
+      {"signal_values", &Segment::signal_values}};
   for (const auto& [name, member] : tensors) {
     for (const float value : {std::nanf(""), INFINITY}) {
       INFO(name);
@@ -259,7 +285,8 @@ TEST_CASE("black box: batches of another shape are refused") {
   const LifetimeBatch good = Collect(Network()->InitialWeights(5));
   LifetimeBatch bad = good;
   bad.steps.signals = good.steps.signals.narrow(1, 0, kAll - 1);
-  CHECK_THAT(MustRefuse(bad, absl::StatusCode::kInvalidArgument), Contains("signals") && Contains("[11, 60]"));
+  CHECK_THAT(MustRefuse(bad, absl::StatusCode::kInvalidArgument),
+             Contains("signals") && Contains("[11, 60]"));
   bad = good;
   bad.steps.signal_values = Tensor();
   CHECK_THAT(MustRefuse(bad, absl::StatusCode::kInvalidArgument), Contains("signal_values"));
@@ -275,13 +302,16 @@ TEST_CASE("black box: batches of another shape are refused") {
 TEST_CASE("black box: inputs that are not those of acting are refused with the number") {
   LifetimeBatch shifted = Collect(Network()->InitialWeights(5));
   shifted.steps.signals = torch::roll(shifted.steps.signals, 1, 1);
-  CHECK_THAT(MustRefuse(shifted, absl::StatusCode::kFailedPrecondition), Contains("max |rho - 1| is"));
+  CHECK_THAT(MustRefuse(shifted, absl::StatusCode::kFailedPrecondition),
+             Contains("max |rho - 1| is"));
   // Weights of another update.
   const LifetimeBatch other = Collect(Network()->InitialWeights(6));
-  CHECK_THAT(MustRefuse(other, absl::StatusCode::kFailedPrecondition), Contains("max |rho - 1| is"));
+  CHECK_THAT(MustRefuse(other, absl::StatusCode::kFailedPrecondition),
+             Contains("max |rho - 1| is"));
 }
 
-TEST_CASE("black box: shaped rewards near zero are refused, the success objective does not need them") {
+TEST_CASE(
+    "black box: shaped rewards near zero are refused, the success objective does not need them") {
   LifetimeBatch batch = Collect(Network()->InitialWeights(5));
   batch.steps.shaped_rewards = 1e-4 * batch.steps.shaped_rewards;
   CHECK_THAT(MustRefuse(batch, absl::StatusCode::kFailedPrecondition), Contains("'door'"));
@@ -299,15 +329,15 @@ TEST_CASE("black box: of the last segment only rewards matter") {
     MustUpdate(rule.get(), changed);
     return rule->signal_weights();
   };
-  const auto replace = [&](Tensor Segment::* member, double value) {
+  const auto replace = [&](Tensor Segment::*member, double value) {
     return [=](Segment* steps) {
       steps->*member = (steps->*member).clone();
       (steps->*member).narrow(1, 2 * kSteps, kSteps).fill_(value);
     };
   };
   const Tensor want = updated([](Segment*) {});
-  for (auto member : {&Segment::observations, &Segment::actions, &Segment::log_probs, &Segment::success_signals,
-                      &Segment::signals, &Segment::signal_log_probs}) {
+  for (auto member : {&Segment::observations, &Segment::actions, &Segment::log_probs,
+                      &Segment::success_signals, &Segment::signals, &Segment::signal_log_probs}) {
     CHECK(updated(replace(member, 3)).equal(want));
   }
   CHECK_FALSE(updated(replace(&Segment::shaped_rewards, 3)).equal(want));
@@ -337,12 +367,26 @@ TEST_CASE("black box: options reach the update") {
   RuleReport base_report, report;
   const Tensor base = run({}, &base_report);
   CHECK(run({}, &report).equal(base));
-  const std::pair<const char*, const char*> changes[] = {
-      {"learning_rate", "1e-3"}, {"adam_beta1", "0.8"},  {"adam_beta2", "0.9"},         {"adam_epsilon", "1e-3"},
-      {"entropy_coef", "0.1"},   {"value_coef", "5"},    {"clip", "0.01"},              {"max_grad_norm", "0.01"},
-      {"epochs", "2"},           {"k", "5"},             {"num_minibatches", "2"},      {"zero_prev_at_cut", "true"},
-      {"objective", "success"},  {"target_mean", "1"},   {"estimator", "bootstrapping"}, {"gamma", "0.5"},
-      {"lambda", "0.1"},         {"starting_n", "23"},   {"num_n_step_estimates", "5"}, {"skip_rate", "4"}};
+  const std::pair<const char*, const char*> changes[] = {{"learning_rate", "1e-3"},
+                                                         {"adam_beta1", "0.8"},
+                                                         {"adam_beta2", "0.9"},
+                                                         {"adam_epsilon", "1e-3"},
+                                                         {"entropy_coef", "0.1"},
+                                                         {"value_coef", "5"},
+                                                         {"clip", "0.01"},
+                                                         {"max_grad_norm", "0.01"},
+                                                         {"epochs", "2"},
+                                                         {"k", "5"},
+                                                         {"num_minibatches", "2"},
+                                                         {"zero_prev_at_cut", "true"},
+                                                         {"objective", "success"},
+                                                         {"target_mean", "1"},
+                                                         {"estimator", "bootstrapping"},
+                                                         {"gamma", "0.5"},
+                                                         {"lambda", "0.1"},
+                                                         {"starting_n", "23"},
+                                                         {"num_n_step_estimates", "5"},
+                                                         {"skip_rate", "4"}};
   for (const auto& [name, value] : changes) {
     INFO(name);
     CHECK_FALSE(run({{name, value}}, &report).equal(base));

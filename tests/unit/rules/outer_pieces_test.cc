@@ -1,5 +1,3 @@
-#include "tests/torch_testing.h"
-
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -8,6 +6,7 @@
 #include "meta_learner/rules/outer_ppo.h"
 #include "meta_learner/rules/reward_normaliser.h"
 #include "meta_learner/rules/tbptt.h"
+#include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -21,8 +20,8 @@ struct BruteForce {
   const std::vector<double>& values;
   std::vector<int64_t> episodes;
 
-  BruteForce(const MetaAdvantageConfig& config, const std::vector<double>& rewards, const std::vector<double>& values,
-             const std::vector<uint8_t>& prev_done)
+  BruteForce(const MetaAdvantageConfig& config, const std::vector<double>& rewards,
+             const std::vector<double>& values, const std::vector<uint8_t>& prev_done)
       : config(config), rewards(rewards), values(values) {
     int64_t e = 0;
     for (uint8_t done : prev_done) episodes.push_back(e += done);
@@ -31,7 +30,8 @@ struct BruteForce {
   double Estimate(int64_t t, int64_t n, int64_t skipped) const {
     const int64_t a = t + skipped;
     double sum = 0;
-    for (int64_t j = a; j < t + n; ++j) sum += std::pow(config.gamma, episodes[j] - episodes[a]) * rewards[j];
+    for (int64_t j = a; j < t + n; ++j)
+      sum += std::pow(config.gamma, episodes[j] - episodes[a]) * rewards[j];
     return sum + std::pow(config.gamma, episodes[t + n] - episodes[a]) * values[t + n] - values[t];
   }
 
@@ -68,8 +68,13 @@ TEST_CASE("meta-advantage: agrees with its definition") {
       for (const double lambda : {0.0, 0.85, 1.0}) {
         for (const int64_t episode : {1, 3, 7}) {
           const int64_t steps = 120;
-          const MetaAdvantageConfig config{.estimator = estimator, .steps_per_iteration = 40, .gamma = gamma,
-                                           .lambda = lambda, .starting_n = 44, .num_estimates = 5, .skip_rate = 6};
+          const MetaAdvantageConfig config{.estimator = estimator,
+                                           .steps_per_iteration = 40,
+                                           .gamma = gamma,
+                                           .lambda = lambda,
+                                           .starting_n = 44,
+                                           .num_estimates = 5,
+                                           .skip_rate = 6};
           std::vector<double> rewards(steps), values(steps);
           std::vector<uint8_t> prev_done(steps);
           stream.Normals(number++, rewards);
@@ -78,10 +83,12 @@ TEST_CASE("meta-advantage: agrees with its definition") {
           const MetaAdvantages got = EstimateMetaAdvantages(config, rewards, values, prev_done);
           const BruteForce brute(config, rewards, values, prev_done);
           for (int64_t t = 0; t < steps; ++t) {
-            INFO("gamma " << gamma << ", lambda " << lambda << ", episodes of " << episode << ", step " << t);
+            INFO("gamma " << gamma << ", lambda " << lambda << ", episodes of " << episode
+                          << ", step " << t);
             const double want = brute.Advantage(t);
             REQUIRE(got.valid[t] == !std::isnan(want));
-            CHECK(Near(got.advantages[t], std::isnan(want) ? 0 : want, {.rel = 1e-10, .abs = 1e-11}));
+            CHECK(
+                Near(got.advantages[t], std::isnan(want) ? 0 : want, {.rel = 1e-10, .abs = 1e-11}));
             CHECK(got.returns[t] == (got.valid[t] ? got.advantages[t] + values[t] : 0));
           }
         }
@@ -91,12 +98,14 @@ TEST_CASE("meta-advantage: agrees with its definition") {
 }
 
 TEST_CASE("meta-advantage: a reward counts for the signals of earlier segments only") {
-  const MetaAdvantageConfig config{.steps_per_iteration = 20, .starting_n = 22, .num_estimates = 1, .skip_rate = 1};
+  const MetaAdvantageConfig config{
+      .steps_per_iteration = 20, .starting_n = 22, .num_estimates = 1, .skip_rate = 1};
   std::vector<double> rewards(60), values(60);
   const std::vector<uint8_t> prev_done(60);
   rewards[25] = 1;  // In the second of three segments.
   const MetaAdvantages got = EstimateMetaAdvantages(config, rewards, values, prev_done);
-  for (int64_t t = 0; t < 40; ++t) CHECK((got.advantages[t] > 0) == (t >= 4 && t < 20));  // t + 22 > 25 from t = 4 on
+  for (int64_t t = 0; t < 40; ++t)
+    CHECK((got.advantages[t] > 0) == (t >= 4 && t < 20));  // t + 22 > 25 from t = 4 on
 }
 
 TEST_CASE("meta-advantage: the first invalid step") {
@@ -104,7 +113,8 @@ TEST_CASE("meta-advantage: the first invalid step") {
   CHECK(FirstInvalidStep(config, 6000, 4000) == -1);
   CHECK(FirstInvalidStep(config, 6000, 6000) == 4000);
   CHECK(FirstInvalidStep(config, 4000, 2000) == -1);
-  config.num_estimates = 4;  // Fallback 1, 301, 601, 901 reaches back to 1100 steps before the end of a segment.
+  config.num_estimates =
+      4;  // Fallback 1, 301, 601, 901 reaches back to 1100 steps before the end of a segment.
   CHECK(FirstInvalidStep(config, 6000, 4000) == -1);
   config.num_estimates = 1;  // Only n = 2200 and n = 1, which fails: from t + 2200 = 6000 on.
   CHECK(FirstInvalidStep(config, 6000, 4000) == 3800);
@@ -125,7 +135,8 @@ TEST_CASE("reward normaliser: a mean near zero or below is an error that names t
 }
 
 TEST_CASE("pieces: cover the steps in order, lengths differ by at most one") {
-  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{4000, 400}, {200, 50}, {23, 5}, {20, 10}, {7, 1}}) {
+  for (const auto& [n, k] :
+       {std::pair<int64_t, int64_t>{4000, 400}, {200, 50}, {23, 5}, {20, 10}, {7, 1}}) {
     for (int64_t d = 1; d <= k; ++d) {
       const auto pieces = SplitIntoPieces(n, k, d);
       REQUIRE(static_cast<int64_t>(pieces.size()) == n / k);
@@ -133,7 +144,8 @@ TEST_CASE("pieces: cover the steps in order, lengths differ by at most one") {
       CHECK(pieces[0].end == d);
       for (size_t i = 1; i < pieces.size(); ++i) {
         CHECK(pieces[i].begin == pieces[i - 1].end);
-        const int64_t length = pieces[i].end - pieces[i].begin, first = pieces[1].end - pieces[1].begin;
+        const int64_t length = pieces[i].end - pieces[i].begin,
+                      first = pieces[1].end - pieces[1].begin;
         CHECK((length == first || length == first - 1));
       }
       CHECK(pieces.back().end == n);

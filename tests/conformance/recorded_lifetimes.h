@@ -1,0 +1,46 @@
+// Random lifetimes with signals that a network really gave: what conformance suites of networks and rules feed in.
+#pragma once
+
+#include "tests/torch_testing.h"
+
+#include "learner/signals/signal_network.h"
+
+namespace mentor::testing {
+
+inline constexpr int64_t kObservationSize = 3, kActionSize = 2;
+
+inline torch::Tensor RandomNormals(at::IntArrayRef shape, uint64_t seed, torch::Dtype dtype = torch::kFloat32) {
+  return torch::randn(shape, at::detail::createCPUGenerator(seed), torch::dtype(torch::kFloat64)).to(dtype);
+}
+
+// Observations, actions, outcomes and episode borders of S lifetimes with T steps, without signals. Episodes have 10 steps.
+inline learner::Segment RandomSegment(int64_t lifetimes, int64_t steps, uint64_t seed) {
+  learner::Segment segment;
+  segment.observations = RandomNormals({lifetimes, steps, kObservationSize}, seed);
+  segment.actions = RandomNormals({lifetimes, steps, kActionSize}, seed + 1);
+  segment.log_probs = -RandomNormals({lifetimes, steps}, seed + 2).abs() - 1;
+  segment.shaped_rewards = RandomNormals({lifetimes, steps}, seed + 3, torch::kFloat64).abs() + 0.5;
+  segment.successes = (RandomNormals({lifetimes, steps}, seed + 4) > 1).to(torch::kFloat32);
+  segment.success_signals = segment.successes * 0.7;
+  segment.prev_done = torch::zeros({lifetimes, steps});
+  for (int64_t t = 10; t < steps; t += 10) segment.prev_done.select(1, t).fill_(1);
+  return segment;
+}
+
+// Steps begin .. begin + length of a segment.
+inline learner::Segment Piece(const learner::Segment& segment, int64_t begin, int64_t length) {
+  learner::Segment piece;
+  for (auto member : {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
+                      &learner::Segment::shaped_rewards, &learner::Segment::successes, &learner::Segment::success_signals,
+                      &learner::Segment::prev_done}) {
+    piece.*member = (segment.*member).narrow(1, begin, length).contiguous();
+  }
+  return piece;
+}
+
+// The signals used one step before.
+inline torch::Tensor Previous(const torch::Tensor& signals) {
+  return torch::cat({torch::zeros({signals.size(0), 1}), signals.narrow(1, 0, signals.size(1) - 1)}, 1);
+}
+
+}  // namespace mentor::testing
