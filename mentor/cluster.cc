@@ -58,11 +58,12 @@ absl::Status Cluster::Start() {
 }
 
 Cluster::~Cluster() {
+  // Clients before their servers, so that nobody misses a peer.
   if (scheduler_ != nullptr) scheduler_->Stop();
-  broker_.Stop();
   if (learner_ != nullptr) learner_->Stop();
-  rollout_.Stop();
   actors_.clear();
+  rollout_.Stop();
+  broker_.Stop();
   if (learner_server_ != nullptr) learner_server_->Shutdown(kShutdownDeadline);
   if (meta_server_ != nullptr) meta_server_->Shutdown(kShutdownDeadline);
 }

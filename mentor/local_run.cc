@@ -80,6 +80,8 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     stopped = Follow(store.get(), options.quiet, &experiment);
   }
+  // What was under way when the signal came may have been committed since.
+  MENTOR_ASSIGN_OR_RETURN(experiment, store->Get(kName));
 
   const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportDataOf(store.get(), experiment));
