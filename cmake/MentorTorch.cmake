@@ -18,7 +18,6 @@ target_link_libraries(mentor_torch INTERFACE -Wl,--push-state,--no-as-needed
 if(MENTOR_CUDA)
   find_package(CUDAToolkit REQUIRED)
   target_link_libraries(mentor_torch INTERFACE CUDA::cudart)
-  target_compile_definitions(mentor_torch INTERFACE MENTOR_CUDA=1)
 endif()
 target_link_options(mentor_torch INTERFACE
   -Wl,-rpath,${torch_root}/lib

@@ -128,7 +128,7 @@ void Learner::Connect() {
     hello = NewHello();
     hello.set_threads(static_cast<uint32_t>(options_.num_threads));
     hello.set_numeric_fingerprint(TorchFingerprint());
-    hello.set_device("cpu");
+    hello.set_device(options_.device.is_cpu() ? "cpu" : DeviceName());
     hello.set_shard_slots(static_cast<uint32_t>(options_.shard_slots));
     stream->Send(std::move(message));
 
@@ -279,7 +279,8 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     return RunShard({.shard = &job->shard,
                      .unit_shard = job->unit_shard,
                      .signal_weights = job->signal_weights,
-                     .pool = pool_.get()},
+                     .pool = pool_.get(),
+                     .device = options_.device},
                     run_units, emit, job->cancel);
   };
   const absl::StatusOr<ShardReport> report = run();

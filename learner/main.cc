@@ -1,4 +1,6 @@
 // mentor-learner: runs shards for a meta-learner, with the help of actors.
+#include <ATen/Context.h>
+
 #include "common/flags.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
@@ -22,6 +24,7 @@ int Main(int argc, char** argv) {
   CommonFlags common;
   rpc::TlsFiles tls;
   std::string meta_learner = "127.0.0.1:50052", listen = "127.0.0.1:50051";
+  std::string device = "cpu";
   int threads = 2, slots = 2;
   app.add_option("--meta_learner", meta_learner, "HOST:PORT of the meta-learner")
       ->capture_default_str();
@@ -30,6 +33,10 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--threads", threads, "Threads for tensor work")
       ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--device", device,
+                 "Where agents learn: cpu, or cuda in a build with MENTOR_CUDA=ON")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
   app.add_option("--slots", slots, "Shards at once: one learns while another simulates")
       ->check(CLI::Range(1, 256))
@@ -44,6 +51,13 @@ int Main(int argc, char** argv) {
   InitLog(common, "learner");
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
 
+  if (device == "cuda" && !at::hasCUDA()) {
+    return Fail(absl::FailedPreconditionError(
+                    "--device cuda: no GPU is usable here; build with the preset cuda on a machine "
+                    "with an NVIDIA driver, or leave --device out"),
+                kExitUsage);
+  }
+
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
   if (!common.metrics_address.empty()) {
     if (const absl::Status status = metrics->Expose(common.metrics_address); !status.ok())
@@ -55,6 +69,7 @@ int Main(int argc, char** argv) {
   auto server = rpc::Server::Start({.address = listen, .tls = tls}, {rollout.service()});
   if (!server.ok()) return Fail(server.status(), kExitUsage);
   learner::Learner learner({.num_threads = threads,
+                            .device = torch::Device(device),
                             .shard_slots = slots,
                             .meta_learner = [&] { return *channel; },
                             .rollout = &rollout},

@@ -35,6 +35,19 @@ std::unique_ptr<SignalNetwork> NetworkOf(const v1::Shard& shard, Violations* vio
                            violations);
 }
 
+// Copies of all tensors on a device; the same tensors when they are there.
+Segment OnDevice(const Segment& segment, torch::Device device) {
+  Segment moved = segment;
+  for (auto member : {&Segment::observations, &Segment::actions, &Segment::log_probs,
+                      &Segment::shaped_rewards, &Segment::success_signals, &Segment::successes,
+                      &Segment::prev_done, &Segment::last_done, &Segment::next_observations,
+                      &Segment::signals, &Segment::signal_log_probs, &Segment::signal_values}) {
+    torch::Tensor& tensor = moved.*member;
+    if (tensor.defined()) tensor = tensor.to(device);
+  }
+  return moved;
+}
+
 class Runner {
  public:
   Runner(const ShardInputs& inputs, const RunUnits& run_units, const EmitSegment& emit,
@@ -66,7 +79,11 @@ class Runner {
     agents_ = NewAgents(InitialTheta(agent_shape_, shard_.spec().agent().initial_std(),
                                      shard_.spec().seed(), phase, numbers_)
                             .to(inputs_.device));
-    if (with_signal) signal_state_ = network_->InitialState(num_agents(), torch::kFloat32);
+    if (with_signal) {
+      signal_state_ = network_->InitialState(num_agents(), torch::kFloat32);
+      for (torch::Tensor& tensor : signal_state_.recurrent) tensor = tensor.to(inputs_.device);
+      signal_state_.previous = signal_state_.previous.to(inputs_.device);
+    }
     Add(&v1::PhaseSeconds::update, &v1::PhaseSeconds::set_update, init_timer.Stop());
 
     const uint32_t iterations = shard_.spec().lifetime().iterations();
@@ -130,8 +147,10 @@ class Runner {
         }
       }
     }
+    if (noise.defined()) noise = noise.to(inputs_.device);
     const SignalOutputs outputs =
-        network_->Run(inputs_.signal_weights, *segment, noise, &signal_state_);
+        network_->Run(inputs_.signal_weights.to(inputs_.device), OnDevice(*segment, inputs_.device),
+                      noise, &signal_state_);
     segment->signals = outputs.signals;
     segment->signal_log_probs = outputs.log_probs;
     segment->signal_values = outputs.values;
