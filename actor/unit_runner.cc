@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <vector>
 
@@ -25,8 +26,9 @@ constexpr uint32_t kUnitStepsMax = 1'000'000;
 constexpr size_t kEnvironmentsMax = 64;
 // A result beyond this does not fit into a message (rpc::StreamOptions).
 constexpr uint64_t kResultBytesMax = 60u << 20;
-// The policy's share of time is measured at every sixteenth step.
-constexpr uint32_t kSampleEvery = 16;
+// A call of the policy takes a microsecond; one that seems to take longer than this was preempted. The monotonic clock is
+// read, since the thread's CPU clock costs more than the call.
+constexpr std::chrono::microseconds kPolicyCallMax{50};
 
 template <typename T>
 void SetTensor(v1::Tensor::DType dtype, std::initializer_list<int64_t> shape,
@@ -139,15 +141,15 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   } else {
     MENTOR_RETURN_IF_ERROR(environment->RestoreState(unit.state(), observation));
   }
-  double policy_seconds = 0;
+  std::chrono::nanoseconds policy_time{0};
+  size_t policy_calls_timed = 0;
   bool done = false;
   for (size_t t = 0; t < steps; ++t) {
     const std::span<float> shown(&observations[t * d], d);
     const std::span<float> action(&actions[t * a], a);
     std::transform(observation.begin(), observation.end(), shown.begin(),
                    [](double x) { return static_cast<float>(x); });
-    const bool timed = t % kSampleEvery == 0;
-    const double before = timed ? ThreadCpuSeconds() : 0;
+    const auto before = std::chrono::steady_clock::now();
     if (unit.deterministic()) {
       policy_.Deterministic(shown, action, &log_probs[t]);
     } else {
@@ -157,9 +159,10 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     // The simulator alone sees the clipped action (ppo.md section 3, reading P2).
     std::transform(action.begin(), action.end(), clipped.begin(),
                    [](float x) { return std::clamp(x, -1.0F, 1.0F); });
-    if (timed)
-      policy_seconds += (ThreadCpuSeconds() - before) *
-                        static_cast<double>(std::min<size_t>(kSampleEvery, steps - t));
+    if (const auto taken = std::chrono::steady_clock::now() - before; taken <= kPolicyCallMax) {
+      policy_time += taken;
+      ++policy_calls_timed;
+    }
 
     MENTOR_ASSIGN_OR_RETURN(const envs::StepOutcome outcome,
                             environment->Step(clipped, observation));
@@ -191,7 +194,10 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   // After the end of an episode there is nothing to carry: the next one begins with its own reset.
   if (unit.return_state() && !done) *result->mutable_final_state() = environment->SaveState();
   result->set_result_hash(ResultHash(trajectory, result->final_state()));
-  result->set_policy_cpu_seconds(policy_seconds);
+  if (policy_calls_timed > 0) {
+    result->set_policy_cpu_seconds(std::chrono::duration<double>(policy_time).count() /
+                                   static_cast<double>(policy_calls_timed) * static_cast<double>(steps));
+  }
   result->set_cpu_seconds(ThreadCpuSeconds() - cpu_start);
   return absl::OkStatus();
 }
