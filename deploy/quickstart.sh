@@ -7,7 +7,7 @@
 #
 # Examples:
 #   deploy/quickstart.sh                  ML1 door-close on a small budget: about 20 minutes in all on 2 cores
-#   deploy/quickstart.sh point_reach      a point that learns to reach: the whole effect in about three minutes
+#   deploy/quickstart.sh point_reach      a point that learns to reach: the whole effect within a minute of training
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

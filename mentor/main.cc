@@ -108,7 +108,7 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", std::string(kBuildVersion));
   app.footer(
       "Examples:\n"
-      "  mentor run deploy/experiments/point_reach.txtpb              three minutes: the whole "
+      "  mentor run deploy/experiments/point_reach.txtpb              one minute: the whole "
       "effect of a learned signal\n"
       "  mentor run SPEC.txtpb --set rule.learning_rate=1e-3 --out runs/fast\n"
       "  mentor hash runs/fast                                        one hash over everything "
