@@ -1,0 +1,210 @@
+// The border between learners and the meta-learner over the in-process transport: who is let in,
+// and what ends a stream.
+#include "meta_learner/shard_broker.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+#include <thread>
+
+#include "common/metrics.h"
+#include "common/protocol.h"
+#include "common/rpc/server.h"
+#include "common/rpc/stream.h"
+#include "common/status.h"
+#include "learner/segment_proto.h"
+#include "mentor/v1/shard_service.grpc.pb.h"
+#include "tests/torch_testing.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+// A learner's end of the stream that says whatever the test wants.
+class RawLearner {
+ public:
+  explicit RawLearner(rpc::Server* server)
+      : stub_(v1::ShardService::NewStub(server->InProcessChannel())),
+        stream_(rpc::ClientStream<v1::RunRequest, v1::RunResponse>::Make({})) {
+    stream_->Start({.on_message =
+                        [this](v1::RunResponse message) {
+                          const std::lock_guard lock(mutex_);
+                          messages_.push_back(std::move(message));
+                          changed_.notify_all();
+                        },
+                    .on_closed =
+                        [this](const absl::Status& status) {
+                          const std::lock_guard lock(mutex_);
+                          end_ = status;
+                          changed_.notify_all();
+                        }},
+                   [&](auto* context, auto* reactor) { stub_->async()->Run(context, reactor); });
+  }
+  ~RawLearner() {
+    stream_->Close(absl::CancelledError("test over"));
+    WaitForEnd();
+  }
+
+  static v1::Hello GoodHello() {
+    v1::Hello hello = NewHello();
+    hello.set_device("cpu");
+    hello.set_numeric_fingerprint("bits");
+    hello.set_shard_slots(1);
+    return hello;
+  }
+  void Say(v1::RunRequest message) { stream_->Send(std::move(message)); }
+  void SayHello(const v1::Hello& hello) {
+    v1::RunRequest message;
+    *message.mutable_hello() = hello;
+    Say(std::move(message));
+  }
+  absl::Status WaitForEnd() {
+    std::unique_lock lock(mutex_);
+    const bool ended =
+        changed_.wait_for(lock, std::chrono::seconds(30), [&] { return end_.has_value(); });
+    return ended ? *end_ : absl::DeadlineExceededError("the stream did not end");
+  }
+  v1::RunResponse WaitFor(v1::RunResponse::MessageCase kind) {
+    std::unique_lock lock(mutex_);
+    v1::RunResponse found;
+    const bool came = changed_.wait_for(lock, std::chrono::seconds(30), [&] {
+      for (const auto& message : messages_) {
+        if (message.message_case() == kind) {
+          found = message;
+          return true;
+        }
+      }
+      return end_.has_value();
+    });
+    REQUIRE(came);
+    REQUIRE(found.message_case() == kind);
+    return found;
+  }
+
+ private:
+  const std::unique_ptr<v1::ShardService::Stub> stub_;
+  const std::shared_ptr<rpc::ClientStream<v1::RunRequest, v1::RunResponse>> stream_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<v1::RunResponse> messages_;
+  std::optional<absl::Status> end_;
+};
+
+struct Fixture {
+  std::unique_ptr<Metrics> metrics = Metrics::Create();
+  ShardBroker broker{{.catalogue_hash = "catalogue",
+                      .actor_fingerprint = "actor bits",
+                      .learner_fingerprint = "bits"},
+                     metrics.get()};
+  std::unique_ptr<rpc::Server> server;
+
+  Fixture() {
+    auto started = rpc::Server::Start({.address = ""}, {broker.service()});
+    REQUIRE(started.ok());
+    server = *std::move(started);
+  }
+  ~Fixture() {
+    broker.Stop();
+    server->Shutdown(std::chrono::seconds(5));
+  }
+};
+
+TEST_CASE("shard broker: a learner is welcomed and told what its actors must have", "[loopback]") {
+  Fixture fixture;
+  RawLearner learner(fixture.server.get());
+  learner.SayHello(RawLearner::GoodHello());
+  const v1::Welcome welcome = learner.WaitFor(v1::RunResponse::kWelcome).welcome();
+  CHECK(welcome.catalogue_hash() == "catalogue");
+  CHECK(welcome.numeric_fingerprint() == "actor bits");
+}
+
+TEST_CASE("shard broker: another version, other bits and a wrong beginning are refused",
+          "[loopback]") {
+  Fixture fixture;
+  {
+    RawLearner learner(fixture.server.get());
+    v1::Hello hello = RawLearner::GoodHello();
+    hello.set_protocol_version(99);
+    hello.set_build("9.9.9");
+    learner.SayHello(hello);
+    const absl::Status end = learner.WaitForEnd();
+    CHECK(end.code() == absl::StatusCode::kFailedPrecondition);
+    CHECK(ReasonOf(end) == "PROTOCOL_VERSION");
+    CHECK(end.message().find("9.9.9") != absl::string_view::npos);
+  }
+  {
+    RawLearner learner(fixture.server.get());
+    v1::Hello hello = RawLearner::GoodHello();
+    hello.set_numeric_fingerprint("other bits");
+    learner.SayHello(hello);
+    CHECK(ReasonOf(learner.WaitForEnd()) == "NUMERIC_MISMATCH");
+  }
+  {
+    RawLearner learner(fixture.server.get());
+    v1::RunRequest message;
+    message.mutable_progress();
+    learner.Say(std::move(message));
+    CHECK(learner.WaitForEnd().code() == absl::StatusCode::kInvalidArgument);
+  }
+  {
+    RawLearner learner(fixture.server.get());
+    v1::Hello hello = RawLearner::GoodHello();
+    hello.set_shard_slots(100000);
+    learner.SayHello(hello);
+    CHECK(learner.WaitForEnd().code() == absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST_CASE(
+    "shard broker: a segment with NaN ends that stream, and the shard goes to another learner",
+    "[loopback]") {
+  Fixture fixture;
+  v1::Shard shard;
+  shard.mutable_spec()->mutable_lifetime()->set_iterations(1);
+  shard.mutable_spec()->mutable_lifetime()->set_steps_per_iteration(4);
+  shard.mutable_shape()->set_observation_size(1);
+  shard.mutable_shape()->set_action_size(1);
+  shard.mutable_shape()->set_episode_steps(4);
+  shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
+  shard.set_outcomes_only(true);
+  shard.add_lifetimes();
+  const std::atomic<bool> cancel = false;
+  absl::StatusOr<std::vector<ShardResult>> results = absl::UnknownError("not run");
+  std::thread run([&] { results = fixture.broker.Run({shard}, {}, cancel, nullptr); });
+
+  const auto answer = [](RawLearner* learner, double reward) {
+    learner->SayHello(RawLearner::GoodHello());
+    const v1::Shard got = learner->WaitFor(v1::RunResponse::kShard).shard();
+    const learner::Segment values{.shaped_rewards = torch::full({1, 4}, reward, torch::kFloat64),
+                                  .success_signals = torch::zeros({1, 4}),
+                                  .successes = torch::zeros({1, 4}),
+                                  .prev_done = torch::zeros({1, 4}),
+                                  .last_done = torch::ones({1})};
+    v1::RunRequest segment, done;
+    segment.mutable_segment()->set_shard_id(got.shard_id());
+    segment.mutable_segment()->set_epoch(got.epoch());
+    learner::AddTensors(values, true, segment.mutable_segment());
+    Sha256 hash;
+    learner::HashSegment(segment.segment(), &hash);
+    done.mutable_shard_done()->set_shard_id(got.shard_id());
+    done.mutable_shard_done()->set_epoch(got.epoch());
+    done.mutable_shard_done()->set_segments_hash(hash.Finish());
+    learner->Say(std::move(segment));
+    learner->Say(std::move(done));
+  };
+  {
+    RawLearner bad(fixture.server.get());
+    answer(&bad, std::numeric_limits<double>::quiet_NaN());
+    const absl::Status end = bad.WaitForEnd();
+    CHECK(end.code() == absl::StatusCode::kInvalidArgument);
+    CHECK(end.message().find("shaped_rewards") != absl::string_view::npos);
+  }
+  RawLearner good(fixture.server.get());
+  answer(&good, 2);
+  run.join();
+  REQUIRE(results.ok());
+  CHECK((*results)[0].segments[0].shaped_rewards[0][3].item<double>() == 2);
+}
+
+}  // namespace
+}  // namespace mentor::meta_learner
