@@ -87,7 +87,7 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   if (error) return absl::UnavailableError(absl::StrFormat("cannot make %s: %s", files.string(), error.message()));
   ReportFiles written;
   written.html = folder / "report.html";
-  written.summary = absl::StrJoin(summary, " ");
+  written.summary = absl::StrJoin(summary, "\n");
   for (const CsvFile& table : drawing.tables) {
     MENTOR_RETURN_IF_ERROR(WriteFile(files / table.name, table.text));
     written.others.push_back(files / table.name);

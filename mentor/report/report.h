@@ -73,7 +73,7 @@ struct ReportOptions {
 struct ReportFiles {
   std::filesystem::path html;
   std::vector<std::filesystem::path> others;
-  std::string summary;  // The page's plain-words paragraph, as plain text.
+  std::string summary;  // The page's first words: plain text, a line for each statement.
 };
 
 // INVALID_ARGUMENT names the row that does not fit. FAILED_PRECONDITION when gnuplot is missing: the CSV files and a

@@ -12,6 +12,11 @@ namespace {
 constexpr double kLeakMargin = 0.03;
 constexpr int kFewLifetimes = 20;
 
+std::string Number(double value) {
+  const std::string text = absl::StrFormat("%.2f", value);
+  return text == "-0.00" ? "0.00" : text;
+}
+
 std::string Segment(int number) { return absl::StrFormat("seg%d", number); }
 
 std::string Count(size_t count, const std::string& noun) {
@@ -152,11 +157,12 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
     return;
   }
   std::string text = absl::StrFormat(
-      "The signal is %s correlated with the shaped reward (Pearson %.2f, Spearman %.2f over %s steps of %s)",
-      Strength(pooled.spearman), pooled.pearson, pooled.spearman, Grouped(pooled.steps), Count(samples.size(), "lifetime"));
+      "The signal is %s correlated with the shaped reward (Pearson %s, Spearman %s over %s steps of %s)",
+      Strength(pooled.spearman), Number(pooled.pearson), Number(pooled.spearman), Grouped(pooled.steps), Count(samples.size(), "lifetime"));
   if (!std::isnan(pooled.change_pearson)) {
-    text += absl::StrFormat(" and %s with the progress that a step makes, the change of the shaped reward (%.2f, %.2f)",
-                            Strength(pooled.change_spearman), pooled.change_pearson, pooled.change_spearman);
+    text += absl::StrFormat(" and %s with the progress that a step makes, the change of the shaped reward (%s, %s)",
+                            Strength(pooled.change_spearman), Number(pooled.change_pearson),
+                            Number(pooled.change_spearman));
   }
   sentences->push_back(text + ".");
 }
@@ -164,11 +170,7 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
 }  // namespace
 
 std::string FormatInterval(const Interval& interval) {
-  const auto number = [](double value) {
-    const std::string text = absl::StrFormat("%.2f", value);
-    return text == "-0.00" ? std::string("0.00") : text;
-  };
-  return absl::StrFormat("%s [%s, %s]", number(interval.mean), number(interval.low), number(interval.high));
+  return absl::StrFormat("%s [%s, %s]", Number(interval.mean), Number(interval.low), Number(interval.high));
 }
 
 std::vector<std::string> Summarise(const ReportData& data, const std::vector<MethodResult>& results,

@@ -1,6 +1,7 @@
 // What every registered outer rule promises, with its default settings on a lifetime of the default length.
 #include "tests/conformance/recorded_lifetimes.h"
 
+#include <cmath>
 #include <limits>
 
 #include "meta_learner/rules/outer_rule.h"
