@@ -77,13 +77,13 @@ class BadInputTest(ClusterTest):
     def test_full_disk_while_a_checkpoint_is_written(self):
         mount = self.folder / "small"
         mount.mkdir()
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], capture_output=True, text=True)
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", mount], capture_output=True, text=True)
         if made.returncode != 0:
             self.skipTest("cannot mount a tmpfs: " + made.stderr)
         self.addCleanup(subprocess.run, ["umount", "-l", mount], check=False)
         filler = mount / "filler"
         run = mount / "run"
-        process = self.start("mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "rule.outer_updates=12")
+        process = self.start("mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "rule.outer_updates=40", "--set", "checkpoint.keep_last=2")
         self.wait_for_checkpoints(run, 2)
         # The run writes meanwhile: whoever comes last finds no room.
         try:
@@ -99,7 +99,7 @@ class BadInputTest(ClusterTest):
         self.assertEqual(process.wait(), 0, process.output())
         # The same bits as a run that never met a full disk.
         other = self.folder / "other"
-        self.run_to_end("mentor", "run", SMOKE, "--out", other, "--quiet", "--set", "rule.outer_updates=12")
+        self.run_to_end("mentor", "run", SMOKE, "--out", other, "--quiet", "--set", "rule.outer_updates=40", "--set", "checkpoint.keep_last=2")
         self.assertEqual(self.hash(run), self.hash(other))
 
 

@@ -10,7 +10,7 @@ import unittest
 from harness import SPECS, ClusterTest
 
 SMOKE = SPECS / "smoke.txtpb"
-UPDATES = 12
+UPDATES = 80  # A few seconds, so that kills meet a run that is not over.
 OVERRIDES = ("--set", f"rule.outer_updates={UPDATES}")
 
 
@@ -40,7 +40,7 @@ class RandomKillsTest(ClusterTest):
         self.mentorctl(meta_address, "create", "-f", SMOKE, "--id", "smoke", *OVERRIDES)
         kills = 0
         while kills < 6:
-            time.sleep(rng.uniform(0.05, 0.8))
+            time.sleep(rng.uniform(0.05, 0.6))
             done = self.checkpoints(state)
             if done and int(done[-1].stem) == UPDATES:
                 break
