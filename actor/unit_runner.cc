@@ -10,6 +10,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/failpoint.h"
 #include "common/cpu_time.h"
 #include "common/result_hash.h"
 #include "common/rng.h"
@@ -149,6 +150,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     const std::span<float> action(&actions[t * a], a);
     std::transform(observation.begin(), observation.end(), shown.begin(),
                    [](double x) { return static_cast<float>(x); });
+    if (const auto error = MENTOR_FAILPOINT("actor.unit.step")) return absl::InternalError(*error);
     const auto before = std::chrono::steady_clock::now();
     if (unit.deterministic()) {
       policy_.Deterministic(shown, action, &log_probs[t]);

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/protocol.h"
 #include "common/rpc/credentials.h"
@@ -39,6 +40,14 @@ inline void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
   app->add_option("--log_format", flags->log_format, "Logs on stderr: json or text")
       ->check(CLI::IsMember({"json", "text"}))
       ->capture_default_str();
+  app->add_flag_callback(
+         "--list_failpoints",
+         [] {
+           for (const std::string& name : failpoint::Names()) std::printf("%s\n", name.c_str());
+           throw CLI::Success();
+         },
+         "Print the places where MENTOR_FAILPOINTS can make this program fail, and exit")
+      ->group("Tests");
   app->set_version_flag("--version", std::string(kBuildVersion));
 }
 
