@@ -1,9 +1,11 @@
-// Benchmark cart_places: eight places for meta-training, eight others for tests. The example of docs/adding.md.
+// Benchmark cart_places: eight places for meta-training, eight others for tests. The example of
+// docs/adding.md.
+#include "envs/benchmark.h"
+
 #include <memory>
 #include <vector>
 
 #include "common/check.h"
-#include "envs/benchmark.h"
 
 namespace mentor::envs {
 namespace {
@@ -16,14 +18,17 @@ class CartPlaces : public Benchmark {
       : info_(std::move(info)), train_{Places(0.1, options)}, test_{Places(0.15, options)} {}
 
   const EnvironmentInfo& info() const override { return info_; }
-  const std::vector<TaskSet>& Tasks(Split split) const override { return split == Split::kTrain ? train_ : test_; }
+  const std::vector<TaskSet>& Tasks(Split split) const override {
+    return split == Split::kTrain ? train_ : test_;
+  }
   v1::EnvironmentTask Draw(Split, int, const RandomStream&, uint32_t) const override {
     MENTOR_CHECK(false && "its lists are never empty");
     return {};
   }
 
  private:
-  // first, first + 0.1, ... on both sides of 0. A task carries the settings of its environment to the actors.
+  // first, first + 0.1, ... on both sides of 0. A task carries the settings of its environment to
+  // the actors.
   static TaskSet Places(double first, const Options& options) {
     TaskSet set{.environment = "cart", .tasks = {}};
     for (int i = 0; i < 8; ++i) {
@@ -42,7 +47,8 @@ class CartPlaces : public Benchmark {
 const RegisterBenchmark kRegister({
     .name = "cart_places",
     .summary = "cart with eight places for meta-training and eight others for tests.",
-    .make = [](const v1::BenchmarkSpec& spec, Violations* violations) -> std::unique_ptr<Benchmark> {
+    .make = [](const v1::BenchmarkSpec& spec,
+               Violations* violations) -> std::unique_ptr<Benchmark> {
       const auto cart = MakeEnvironment("cart", spec.option(), "option");
       if (!cart.ok()) {
         violations->Add("benchmark", std::string(cart.status().message()));

@@ -1,6 +1,8 @@
 // cart: drive a cart on a line to a place and stay there. The example of docs/adding.md.
 //
 // A task's parameter is the place. An episode depends on the place and on the noise of its reset.
+#include "envs/environment.h"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -8,7 +10,6 @@
 #include <vector>
 
 #include "common/check.h"
-#include "envs/environment.h"
 #include "envs/state_codec.h"
 
 namespace mentor::envs {
@@ -35,7 +36,8 @@ class Cart : public Environment {
   absl::Status SetTask(const v1::EnvironmentTask& task) override {
     MENTOR_RETURN_IF_ERROR(CheckTaskName(task, info_));
     if (task.parameters_size() != 1 || !(std::abs(task.parameters(0)) <= 10)) {
-      return absl::InvalidArgumentError("task.parameters of cart: give one number, the place, within 10 of 0");
+      return absl::InvalidArgumentError(
+          "task.parameters of cart: give one number, the place, within 10 of 0");
     }
     place_ = task.parameters(0);
     has_task_ = true;
@@ -43,7 +45,8 @@ class Cart : public Environment {
     return absl::OkStatus();
   }
 
-  absl::Status Reset(const RandomStream& random, uint32_t episode, std::span<double> observation) override {
+  absl::Status Reset(const RandomStream& random, uint32_t episode,
+                     std::span<double> observation) override {
     MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
     if (!has_task_) return absl::FailedPreconditionError("cart: Reset before SetTask");
     random.Normals(episode, std::span(&position_, 1));
@@ -54,7 +57,8 @@ class Cart : public Environment {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<StepOutcome> Step(std::span<const float> action, std::span<double> observation) override {
+  absl::StatusOr<StepOutcome> Step(std::span<const float> action,
+                                   std::span<double> observation) override {
     MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
     MENTOR_RETURN_IF_ERROR(CheckStep(info_, steps_, action));
     velocity_ += kStepSeconds * force_ * std::clamp(static_cast<double>(action[0]), -1.0, 1.0);
@@ -71,7 +75,8 @@ class Cart : public Environment {
   // numbers := place position velocity steps
   std::string SaveState() const override {
     MENTOR_CHECK(steps_ >= 0);
-    return EncodeState(kName, std::array{place_, position_, velocity_, static_cast<double>(steps_)});
+    return EncodeState(kName,
+                       std::array{place_, position_, velocity_, static_cast<double>(steps_)});
   }
 
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
@@ -79,8 +84,10 @@ class Cart : public Environment {
     if (!has_task_) return absl::FailedPreconditionError("cart: RestoreState before SetTask");
     std::vector<double> numbers;
     MENTOR_RETURN_IF_ERROR(DecodeState(kName, state, 4, 4, &numbers));
-    if (numbers[0] != place_) return absl::InvalidArgumentError("state of cart: belongs to another place");
-    if (!(numbers[3] >= 0 && numbers[3] <= info_.episode_steps && numbers[3] == std::floor(numbers[3]))) {
+    if (numbers[0] != place_)
+      return absl::InvalidArgumentError("state of cart: belongs to another place");
+    if (!(numbers[3] >= 0 && numbers[3] <= info_.episode_steps &&
+          numbers[3] == std::floor(numbers[3]))) {
       return absl::InvalidArgumentError("state of cart: its number of steps is beyond the episode");
     }
     position_ = numbers[1];
@@ -111,8 +118,16 @@ class Cart : public Environment {
 const RegisterEnvironment kRegister({
     .name = kName,
     .summary = kSummary,
-    .options = {{.name = "force", .default_value = "4", .min = 0.1, .max = 100, .help = "Acceleration by an action of 1, in m/s2."},
-                {.name = "episode_steps", .kind = OptionInfo::Kind::kInteger, .default_value = "20", .min = 1, .max = 10000,
+    .options = {{.name = "force",
+                 .default_value = "4",
+                 .min = 0.1,
+                 .max = 100,
+                 .help = "Acceleration by an action of 1, in m/s2."},
+                {.name = "episode_steps",
+                 .kind = OptionInfo::Kind::kInteger,
+                 .default_value = "20",
+                 .min = 1,
+                 .max = 10000,
                  .help = "Steps of an episode."}},
     .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<Cart>(options);

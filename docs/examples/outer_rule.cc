@@ -1,15 +1,14 @@
-// reinforce: signals of lifetimes that ended better than the others become more likely, one gradient step for each outer
-// update. The example of docs/adding.md.
-#include <torch/types.h>
+// reinforce: signals of lifetimes that ended better than the others become more likely, one
+// gradient step for each outer update. The example of docs/adding.md.
+#include "meta_learner/rules/outer_rule.h"
 
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <string>
 
 #include <absl/strings/str_cat.h>
-
-#include "meta_learner/rules/outer_rule.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -29,10 +28,13 @@ class Reinforce : public OuterRule {
   absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) override {
     const learner::Segment& steps = batch.steps;
     const int64_t num_lifetimes = steps.signals.size(0), num_steps = steps.signals.size(1);
-    // Signals of the last iteration reach no update, so they are not trained; its rewards say how good the others were.
+    // Signals of the last iteration reach no update, so they are not trained; its rewards say how
+    // good the others were.
     const int64_t trained = num_steps - batch.steps_per_iteration;
-    const Tensor scores = steps.shaped_rewards.narrow(1, trained, batch.steps_per_iteration).mean(1);
-    const Tensor advantages = ((scores - scores.mean()) / (scores.std(/*unbiased=*/false) + 1e-8)).to(torch::kFloat32);
+    const Tensor scores =
+        steps.shaped_rewards.narrow(1, trained, batch.steps_per_iteration).mean(1);
+    const Tensor advantages =
+        ((scores - scores.mean()) / (scores.std(/*unbiased=*/false) + 1e-8)).to(torch::kFloat32);
 
     const Tensor first = torch::zeros({num_lifetimes, 1});
     const Tensor previous = torch::cat({first, steps.signals.narrow(1, 0, num_steps - 1)}, 1);
@@ -44,10 +46,12 @@ class Reinforce : public OuterRule {
     const Tensor loss = -(advantages.unsqueeze(1) * evaluation.log_probs).mean();
     const Tensor gradient = torch::autograd::grad({loss}, {weights})[0];
     if (!gradient.isfinite().all().item<bool>()) {
-      return absl::InternalError(absl::StrCat("reinforce: gradient of outer update ", outer_step, " is not finite"));
+      return absl::InternalError(
+          absl::StrCat("reinforce: gradient of outer update ", outer_step, " is not finite"));
     }
     weights_ = (weights_ - learning_rate_ * gradient).detach();
-    return RuleReport{{"pg_loss", loss.item<double>()}, {"gradient_norm", gradient.norm().item<double>()}};
+    return RuleReport{{"pg_loss", loss.item<double>()},
+                      {"gradient_norm", gradient.norm().item<double>()}};
   }
 
   TensorMap Save() const override { return {{"weights", weights_}}; }
@@ -55,7 +59,8 @@ class Reinforce : public OuterRule {
   absl::Status Load(const TensorMap& state) override {
     const auto found = state.find("weights");
     if (found == state.end() || found->second.numel() != weights_.numel()) {
-      return absl::DataLossError("checkpoint of reinforce: 'weights' is missing or has another size");
+      return absl::DataLossError(
+          "checkpoint of reinforce: 'weights' is missing or has another size");
     }
     weights_ = found->second.clone();
     return absl::OkStatus();
@@ -70,10 +75,17 @@ class Reinforce : public OuterRule {
 const RegisterRule kRegister({
     .name = "reinforce",
     .summary = "Policy gradient on whole lifetimes, one step for each outer update.",
-    .options = {{.name = "learning_rate", .default_value = "1e-2", .min = 0, .max = 10, .help = "Of plain gradient descent."}},
-    .make = [](const RuleContext& context, const OptionValues& options, Violations* violations) -> std::unique_ptr<OuterRule> {
+    .options = {{.name = "learning_rate",
+                 .default_value = "1e-2",
+                 .min = 0,
+                 .max = 10,
+                 .help = "Of plain gradient descent."}},
+    .make = [](const RuleContext& context, const OptionValues& options,
+               Violations* violations) -> std::unique_ptr<OuterRule> {
       if (context.spec.lifetime().iterations() < 2) {
-        violations->Add("lifetime.iterations", "is 1; reinforce needs at least 2, since the signal acts from the first update on");
+        violations->Add(
+            "lifetime.iterations",
+            "is 1; reinforce needs at least 2, since the signal acts from the first update on");
         return nullptr;
       }
       return std::make_unique<Reinforce>(context, options);

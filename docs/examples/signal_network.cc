@@ -1,11 +1,12 @@
-// linear: a signal that is a weighted sum of what happens in a step, without memory. The example of docs/adding.md.
+// linear: a signal that is a weighted sum of what happens in a step, without memory. The example of
+// docs/adding.md.
+#include "learner/signals/signal_network.h"
+
 #include <torch/types.h>
 
 #include <cmath>
 #include <memory>
 #include <numbers>
-
-#include "learner/signals/signal_network.h"
 
 namespace mentor::learner {
 namespace {
@@ -23,13 +24,16 @@ class LinearNetwork : public SignalNetwork {
   const ParamLayout& layout() const override { return layout_; }
 
   // Begins as "no opinion": every mean is 0.
-  Tensor InitialWeights(uint64_t) const override { return torch::zeros({layout_.size()}, torch::kFloat32); }
+  Tensor InitialWeights(uint64_t) const override {
+    return torch::zeros({layout_.size()}, torch::kFloat32);
+  }
 
   SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
     return {.recurrent = {}, .previous = torch::zeros({num_lifetimes}, dtype)};
   }
 
-  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise, SignalState* state) const override {
+  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
+                    SignalState* state) const override {
     const torch::NoGradGuard no_grad;
     const Heads heads = Evaluate(weights, Features(segment, {}));
     SignalOutputs outputs{.signals = heads.means, .log_probs = {}, .values = {}};
@@ -45,14 +49,18 @@ class LinearNetwork : public SignalNetwork {
   // [N, t, D + A + 3]; `previous` is not used.
   Tensor Features(const Segment& segment, const Tensor& previous) const override {
     const Tensor& outcome = input_ == v1::SHAPED ? segment.shaped_rewards : segment.success_signals;
-    const Tensor side = torch::stack({outcome.to(torch::kFloat32), segment.prev_done, torch::ones_like(segment.prev_done)}, -1);
+    const Tensor side = torch::stack(
+        {outcome.to(torch::kFloat32), segment.prev_done, torch::ones_like(segment.prev_done)}, -1);
     return torch::cat({segment.observations, segment.actions, side}, -1);
   }
 
   SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
                             const std::vector<Tensor>& recurrent) const override {
     const Heads heads = Evaluate(weights, features);
-    return {.log_probs = LogDensity(signals, heads), .log_stds = heads.log_stds, .values = heads.values, .final_recurrent = {}};
+    return {.log_probs = LogDensity(signals, heads),
+            .log_stds = heads.log_stds,
+            .values = heads.values,
+            .final_recurrent = {}};
   }
 
  private:
@@ -62,7 +70,8 @@ class LinearNetwork : public SignalNetwork {
   Heads Evaluate(const Tensor& weights, const Tensor& features) const {
     const std::vector<Tensor> slices = layout_.Split(weights);
     const Tensor means = torch::matmul(features, slices[0]);
-    return {means, (slices[2] + log_initial_std_).expand_as(means), torch::matmul(features, slices[1])};
+    return {means, (slices[2] + log_initial_std_).expand_as(means),
+            torch::matmul(features, slices[1])};
   }
   static Tensor LogDensity(const Tensor& signals, const Heads& heads) {
     const Tensor z = (signals - heads.means) * torch::exp(-heads.log_stds);
@@ -78,8 +87,13 @@ class LinearNetwork : public SignalNetwork {
 const RegisterSignal kRegister({
     .name = "linear",
     .summary = "Weighted sum of observation, action and outcome; no memory.",
-    .options = {{.name = "initial_std", .default_value = "0.5", .min = 1e-6, .max = 100, .help = "Standard deviation at birth."}},
-    .make = [](const SignalContext& context, const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
+    .options = {{.name = "initial_std",
+                 .default_value = "0.5",
+                 .min = 1e-6,
+                 .max = 100,
+                 .help = "Standard deviation at birth."}},
+    .make = [](const SignalContext& context,
+               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<LinearNetwork>(context, options);
     },
 });

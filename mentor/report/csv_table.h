@@ -14,7 +14,9 @@ namespace mentor::report {
 
 class CsvTable {
  public:
-  explicit CsvTable(std::vector<std::string> header) : columns_(header.size()) { AddLine(std::move(header)); }
+  explicit CsvTable(std::vector<std::string> header) : columns_(header.size()) {
+    AddLine(std::move(header));
+  }
 
   class Row {
    public:
@@ -26,7 +28,9 @@ class CsvTable {
       cells_.push_back(CsvNumber(value));
       return *this;
     }
-    Row& Mean(const Interval& interval) { return Number(interval.mean).Number(interval.low).Number(interval.high); }
+    Row& Mean(const Interval& interval) {
+      return Number(interval.mean).Number(interval.low).Number(interval.high);
+    }
     Row& Empty(int count) {
       cells_.insert(cells_.end(), static_cast<size_t>(count), "");
       return *this;

@@ -35,10 +35,12 @@ std::optional<std::vector<double>> PhaseSeconds(const TrainingPoint& point) {
              signal = Find(point, "signal_seconds"), update = Find(point, "update_seconds"),
              outer = Find(point, "outer_seconds");
   if (!rollout && !policy && !signal && !update && !outer) return std::nullopt;
-  // The policy's time is estimated from samples: where steps take less than a microsecond it can exceed the whole.
-  const double rollout_seconds = rollout.value_or(0), policy_seconds = std::min(policy.value_or(0), rollout_seconds);
-  return std::vector<double>{rollout_seconds - policy_seconds, policy_seconds, signal.value_or(0), update.value_or(0),
-                             outer.value_or(0)};
+  // The policy's time is estimated from samples: where steps take less than a microsecond it can
+  // exceed the whole.
+  const double rollout_seconds = rollout.value_or(0),
+               policy_seconds = std::min(policy.value_or(0), rollout_seconds);
+  return std::vector<double>{rollout_seconds - policy_seconds, policy_seconds, signal.value_or(0),
+                             update.value_or(0), outer.value_or(0)};
 }
 
 // Steps of point i alone.
@@ -110,32 +112,44 @@ void DrawCost(const std::vector<TrainingPoint>& training, Drawing* drawing) {
                                             last - first < 10 ? "set xtics 1\n" : "");
 
   if (has_speed) {
-    drawing->figures.push_back(
-        {.name = "throughput", .section = "cost", .title = "Throughput",
-         .caption = "Environment steps of an outer update divided by its whole wall time, learning included.",
-         .csv = "cost.csv",
-         .commands = "set ylabel 'environment steps / s'\nset xlabel 'outer updates'\nset lmargin 11\nunset key\n"
-                     "set yrange [0:*]\n" + range +
-                     "plot 'cost.csv' skip 1 using 1:2 with linespoints linecolor rgb '@blue@' linewidth 2 pointtype 7 "
-                     "pointsize 0.5 notitle\n",
-         .height = 300});
+    drawing->figures.push_back({.name = "throughput",
+                                .section = "cost",
+                                .title = "Throughput",
+                                .caption = "Environment steps of an outer update divided by its "
+                                           "whole wall time, learning included.",
+                                .csv = "cost.csv",
+                                .commands = "set ylabel 'environment steps / s'\nset xlabel 'outer "
+                                            "updates'\nset lmargin 11\nunset key\n"
+                                            "set yrange [0:*]\n" +
+                                            range +
+                                            "plot 'cost.csv' skip 1 using 1:2 with linespoints "
+                                            "linecolor rgb '@blue@' linewidth 2 pointtype 7 "
+                                            "pointsize 0.5 notitle\n",
+                                .height = 300});
   }
   if (has_phases) {
-    std::string commands = "set ylabel 'CPU seconds of an outer update'\nset xlabel 'outer updates'\nset lmargin 11\n"
-                           "set yrange [0:*]\nset style fill solid 0.9 noborder\n" + range +
-                           absl::StrFormat("set boxwidth %.2f\nplot \\\n", training.size() > 60 ? 1.0 : 0.85);
+    std::string commands =
+        "set ylabel 'CPU seconds of an outer update'\nset xlabel 'outer updates'\nset lmargin 11\n"
+        "set yrange [0:*]\nset style fill solid 0.9 noborder\n" +
+        range + absl::StrFormat("set boxwidth %.2f\nplot \\\n", training.size() > 60 ? 1.0 : 0.85);
     // The highest pile first, so that lower ones cover it.
     const size_t phases = std::size(kPhases);
     for (size_t p = phases; p-- > 0;) {
       std::string sum = "$3";
       for (size_t q = 1; q <= p; ++q) sum += absl::StrFormat("+$%d", 3 + q);
-      commands += absl::StrFormat("  'cost.csv' skip 1 using 1:(%s) with boxes fillcolor rgb '@%s@' title '%s'%s\n", sum,
-                                  kPhases[p].colour, kPhases[p].name, p > 0 ? ", \\" : "");
+      commands += absl::StrFormat(
+          "  'cost.csv' skip 1 using 1:(%s) with boxes fillcolor rgb '@%s@' title '%s'%s\n", sum,
+          kPhases[p].colour, kPhases[p].name, p > 0 ? ", \\" : "");
     }
-    drawing->figures.push_back({.name = "phases", .section = "cost", .title = "CPU time by phase",
-                                .caption = "CPU seconds of all threads for one outer update. Simulation is the rollout "
-                                           "without policy and noise; inner updates are the agents' PPO.",
-                                .csv = "cost.csv", .commands = commands, .height = 340});
+    drawing->figures.push_back(
+        {.name = "phases",
+         .section = "cost",
+         .title = "CPU time by phase",
+         .caption = "CPU seconds of all threads for one outer update. Simulation is the rollout "
+                    "without policy and noise; inner updates are the agents' PPO.",
+         .csv = "cost.csv",
+         .commands = commands,
+         .height = 340});
   }
 }
 

@@ -37,7 +37,8 @@ std::string SplitWords(const std::string& split) {
 void TabulateLifetimes(const std::vector<EvaluationRow>& rows, Drawing* drawing) {
   size_t episodes = 0;
   for (const EvaluationRow& row : rows) episodes = std::max(episodes, row.episode_success.size());
-  std::vector<std::string> header = {"split", "environment", "method", "lifetime", "goal", "lifetime_episodes"};
+  std::vector<std::string> header = {"split",    "environment", "method",
+                                     "lifetime", "goal",        "lifetime_episodes"};
   for (size_t e = 1; e <= episodes; ++e) header.push_back(absl::StrFormat("success_%d", e));
   for (size_t e = 1; e <= episodes; ++e) header.push_back(absl::StrFormat("return_%d", e));
   CsvTable table(header);
@@ -55,13 +56,21 @@ void TabulateLifetimes(const std::vector<EvaluationRow>& rows, Drawing* drawing)
 }
 
 void TabulateResults(const std::vector<MethodResult>& results, Drawing* drawing) {
-  CsvTable table({"split", "environment", "method", "lifetimes", "goals", "quantity", "mean", "low", "high"});
+  CsvTable table(
+      {"split", "environment", "method", "lifetimes", "goals", "quantity", "mean", "low", "high"});
   for (const MethodResult& result : results) {
     const auto add = [&](const std::string& quantity, const Interval& interval) {
-      table.Add(CsvTable::Row().Text(result.split).Text(result.environment).Text(result.method)
-                    .Number(result.lifetimes).Number(result.goals).Text(quantity).Mean(interval));
+      table.Add(CsvTable::Row()
+                    .Text(result.split)
+                    .Text(result.environment)
+                    .Text(result.method)
+                    .Number(result.lifetimes)
+                    .Number(result.goals)
+                    .Text(quantity)
+                    .Mean(interval));
     };
-    for (size_t s = 0; s < result.segments.size(); ++s) add(absl::StrFormat("seg%d", s), result.segments[s]);
+    for (size_t s = 0; s < result.segments.size(); ++s)
+      add(absl::StrFormat("seg%d", s), result.segments[s]);
     add("last", result.last);
     if (result.det) add("det", *result.det);
     if (result.last_return) add("return", *result.last_return);
@@ -70,18 +79,25 @@ void TabulateResults(const std::vector<MethodResult>& results, Drawing* drawing)
 }
 
 void TabulateComparisons(const std::vector<Comparison>& comparisons, Drawing* drawing) {
-  CsvTable table({"split", "method", "baseline", "quantity", "paired", "difference", "low", "high"});
+  CsvTable table(
+      {"split", "method", "baseline", "quantity", "paired", "difference", "low", "high"});
   for (const Comparison& comparison : comparisons) {
-    table.Add(CsvTable::Row().Text(comparison.split).Text(comparison.method).Text(comparison.baseline)
-                  .Text(absl::StrFormat("seg%d", comparison.segment)).Text(comparison.paired ? "yes" : "no")
+    table.Add(CsvTable::Row()
+                  .Text(comparison.split)
+                  .Text(comparison.method)
+                  .Text(comparison.baseline)
+                  .Text(absl::StrFormat("seg%d", comparison.segment))
+                  .Text(comparison.paired ? "yes" : "no")
                   .Mean(comparison.difference));
   }
   drawing->tables.push_back({"comparisons.csv", table.text()});
 }
 
-std::vector<std::string> MethodHeader(std::vector<std::string> header, const std::vector<const MethodResult*>& methods) {
+std::vector<std::string> MethodHeader(std::vector<std::string> header,
+                                      const std::vector<const MethodResult*>& methods) {
   for (const MethodResult* result : methods) {
-    header.insert(header.end(), {result->method, result->method + " low", result->method + " high"});
+    header.insert(header.end(),
+                  {result->method, result->method + " low", result->method + " high"});
   }
   return header;
 }
@@ -102,7 +118,8 @@ double Highest(const std::vector<const MethodResult*>& methods) {
 }
 
 // seg0, seg1, ..., last, det side by side, with error bars.
-void DrawSegments(const std::string& split, const std::vector<const MethodResult*>& methods, Drawing* drawing) {
+void DrawSegments(const std::string& split, const std::vector<const MethodResult*>& methods,
+                  Drawing* drawing) {
   struct Quantity {
     std::string name;
     const Interval* (*of)(const MethodResult&, size_t);
@@ -118,14 +135,19 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
   for (size_t s = 0; s < segments; ++s) {
     quantities.push_back({absl::StrFormat("seg%d", s),
                           [](const MethodResult& result, size_t index) {
-                            return index < result.segments.size() ? &result.segments[index] : nullptr;
+                            return index < result.segments.size() ? &result.segments[index]
+                                                                  : nullptr;
                           },
                           s});
   }
-  quantities.push_back({"last", [](const MethodResult& result, size_t) -> const Interval* { return &result.last; }, 0});
+  quantities.push_back(
+      {"last", [](const MethodResult& result, size_t) -> const Interval* { return &result.last; },
+       0});
   if (has_det) {
-    quantities.push_back({"det",
-                          [](const MethodResult& result, size_t) { return result.det ? &*result.det : nullptr; }, 0});
+    quantities.push_back(
+        {"det",
+         [](const MethodResult& result, size_t) { return result.det ? &*result.det : nullptr; },
+         0});
   }
 
   CsvTable table(MethodHeader({"place", "quantity"}, methods));
@@ -134,8 +156,10 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
     row.Number(static_cast<double>(q)).Text(quantities[q].name);
     for (const MethodResult* result : methods) {
       const Interval* interval = quantities[q].of(*result, quantities[q].index);
-      if (interval != nullptr) row.Mean(*interval);
-      else row.Empty(3);
+      if (interval != nullptr)
+        row.Mean(*interval);
+      else
+        row.Empty(3);
     }
     table.Add(std::move(row));
   }
@@ -144,22 +168,28 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
   figure.name = "evaluation_" + split;
   figure.section = "evaluation";
   figure.title = "Success rate by part of the lifetime, " + SplitWords(split);
-  figure.caption = "Means over lifetimes with 95 % intervals. seg0: before any learning; seg1, seg2, ...: after one, two, "
-                   "... inner updates; last: last episode of the lifetime; det: afterwards, with deterministic actions.";
+  figure.caption =
+      "Means over lifetimes with 95 % intervals. seg0: before any learning; seg1, seg2, ...: after "
+      "one, two, "
+      "... inner updates; last: last episode of the lifetime; det: afterwards, with deterministic "
+      "actions.";
   figure.csv = figure.name + ".csv";
-  std::string commands = "set ylabel 'success rate'\nset xlabel 'part of the lifetime'\nset xrange [-0.5:" +
-                         absl::StrFormat("%.1f", static_cast<double>(quantities.size()) - 0.5) + "]\n" +
-                         RateRange(Highest(methods)) + "set xtics (";
+  std::string commands =
+      "set ylabel 'success rate'\nset xlabel 'part of the lifetime'\nset xrange [-0.5:" +
+      absl::StrFormat("%.1f", static_cast<double>(quantities.size()) - 0.5) + "]\n" +
+      RateRange(Highest(methods)) + "set xtics (";
   for (size_t q = 0; q < quantities.size(); ++q) {
     commands += absl::StrFormat("%s'%s' %d", q > 0 ? ", " : "", quantities[q].name, q);
   }
   commands += ")\nplot \\\n";
   for (size_t m = 0; m < methods.size(); ++m) {
     const Style style = StyleOf(methods[m]->method, m);
-    const double shift = 0.15 * (static_cast<double>(m) - 0.5 * static_cast<double>(methods.size() - 1));
+    const double shift =
+        0.15 * (static_cast<double>(m) - 0.5 * static_cast<double>(methods.size() - 1));
     const size_t column = 3 + 3 * m;
     commands += absl::StrFormat(
-        "  '%s' skip 1 using ($1%+.3f):%d:%d:%d with yerrorbars linecolor rgb '@%s@' pointtype %d pointsize 1 "
+        "  '%s' skip 1 using ($1%+.3f):%d:%d:%d with yerrorbars linecolor rgb '@%s@' pointtype %d "
+        "pointsize 1 "
         "linewidth 2 title %s%s\n",
         figure.csv, shift, column, column + 1, column + 2, style.colour, style.point,
         GnuplotString(methods[m]->method), m + 1 < methods.size() ? ", \\" : "");
@@ -170,7 +200,8 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
 }
 
 // Success of every episode in order, with bands; borders of segments are the inner updates.
-void DrawEpisodes(const std::string& split, const std::vector<const MethodResult*>& methods, Drawing* drawing) {
+void DrawEpisodes(const std::string& split, const std::vector<const MethodResult*>& methods,
+                  Drawing* drawing) {
   size_t alive = 0, segments = 0, det = 0;
   for (const MethodResult* result : methods) {
     alive = std::max(alive, static_cast<size_t>(result->lifetime_episodes));
@@ -187,8 +218,10 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
       // A method with a shorter lifetime has a gap before its deterministic episodes.
       const size_t own_alive = static_cast<size_t>(result->lifetime_episodes);
       const size_t index = is_det ? own_alive + (e - alive) : e;
-      if ((is_det || e < own_alive) && index < result->episodes.size()) row.Mean(result->episodes[index]);
-      else row.Empty(3);
+      if ((is_det || e < own_alive) && index < result->episodes.size())
+        row.Mean(result->episodes[index]);
+      else
+        row.Empty(3);
     }
     table.Add(std::move(row));
   }
@@ -197,47 +230,58 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
   figure.name = "episodes_" + split;
   figure.section = "evaluation";
   figure.title = "Success by episode of the lifetime, " + SplitWords(split);
-  figure.caption = "Bands are 95 % intervals over lifetimes. Vertical lines are the inner updates, the only places where "
-                   "an agent learns.";
+  figure.caption =
+      "Bands are 95 % intervals over lifetimes. Vertical lines are the inner updates, the only "
+      "places where "
+      "an agent learns.";
   if (det > 0) figure.caption += " The episodes set apart on the right use deterministic actions.";
   figure.csv = figure.name + ".csv";
   const double end = static_cast<double>(alive + det) + (det > 0 ? 1 : 0);
   std::string commands = absl::StrFormat(
-      "set ylabel 'success rate'\nset xlabel 'episode of the lifetime'\nset xrange [0.5:%.1f]\n%s", end + 0.5,
-      RateRange(Highest(methods)));
+      "set ylabel 'success rate'\nset xlabel 'episode of the lifetime'\nset xrange [0.5:%.1f]\n%s",
+      end + 0.5, RateRange(Highest(methods)));
   // Deterministic episodes are set apart, so their places have no numbers.
-  commands += absl::StrFormat("set xtics %d, %d, %d\n", alive > 15 ? 5 : 1, alive > 60 ? 10 : alive > 15 ? 5 : 1, alive);
+  commands += absl::StrFormat("set xtics %d, %d, %d\n", alive > 15 ? 5 : 1,
+                              alive > 60   ? 10
+                              : alive > 15 ? 5
+                                           : 1,
+                              alive);
   for (size_t s = 1; s < segments; ++s) {
     const size_t first = s * alive / segments;
     commands += absl::StrFormat(
-        "set arrow %d from first %.1f, graph 0 to first %.1f, graph 1 nohead back linecolor rgb '@muted@' dashtype 3\n",
+        "set arrow %d from first %.1f, graph 0 to first %.1f, graph 1 nohead back linecolor rgb "
+        "'@muted@' dashtype 3\n",
         s, static_cast<double>(first) + 0.5, static_cast<double>(first) + 0.5);
     if (segments <= 6) {
       commands += absl::StrFormat(
-          "set label %d 'update %d' at first %.1f, graph 0.96 offset 0.5,0 font ',10' textcolor rgb '@muted@'\n", s, s,
-          static_cast<double>(first) + 0.5);
+          "set label %d 'update %d' at first %.1f, graph 0.96 offset 0.5,0 font ',10' textcolor "
+          "rgb '@muted@'\n",
+          s, s, static_cast<double>(first) + 0.5);
     }
   }
   if (det > 0) {
     commands += absl::StrFormat(
-        "set label 99 'deterministic' at first %.1f, graph 0.96 right font ',10' textcolor rgb '@muted@'\n"
-        "set arrow 99 from first %.1f, graph 0 to first %.1f, graph 1 nohead back linecolor rgb '@muted@'\n",
+        "set label 99 'deterministic' at first %.1f, graph 0.96 right font ',10' textcolor rgb "
+        "'@muted@'\n"
+        "set arrow 99 from first %.1f, graph 0 to first %.1f, graph 1 nohead back linecolor rgb "
+        "'@muted@'\n",
         end + 0.4, static_cast<double>(alive) + 1.0, static_cast<double>(alive) + 1.0);
   }
   commands += "plot \\\n";
   for (size_t m = 0; m < methods.size(); ++m) {
     const size_t column = 3 + 3 * m;
     commands += absl::StrFormat(
-        "  '%s' skip 1 using ($1+$2):%d:%d with filledcurves fillcolor rgb '@%s@' notitle, \\\n", figure.csv, column + 1,
-        column + 2, StyleOf(methods[m]->method, m).colour);
+        "  '%s' skip 1 using ($1+$2):%d:%d with filledcurves fillcolor rgb '@%s@' notitle, \\\n",
+        figure.csv, column + 1, column + 2, StyleOf(methods[m]->method, m).colour);
   }
   for (size_t m = 0; m < methods.size(); ++m) {
     const Style style = StyleOf(methods[m]->method, m);
     commands += absl::StrFormat(
-        "  '%s' skip 1 using ($1+$2):%d with linespoints linecolor rgb '@%s@' linewidth 2 dashtype %d pointtype %d "
+        "  '%s' skip 1 using ($1+$2):%d with linespoints linecolor rgb '@%s@' linewidth 2 dashtype "
+        "%d pointtype %d "
         "pointsize 0.7 title %s%s\n",
-        figure.csv, 3 + 3 * m, style.colour, style.dash, style.point, GnuplotString(methods[m]->method),
-        m + 1 < methods.size() ? ", \\" : "");
+        figure.csv, 3 + 3 * m, style.colour, style.dash, style.point,
+        GnuplotString(methods[m]->method), m + 1 < methods.size() ? ", \\" : "");
   }
   figure.commands = commands;
   drawing->tables.push_back({figure.csv, table.text()});
@@ -246,7 +290,8 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
 
 }  // namespace
 
-void DrawEvaluation(const std::vector<EvaluationRow>& rows, const std::vector<MethodResult>& results,
+void DrawEvaluation(const std::vector<EvaluationRow>& rows,
+                    const std::vector<MethodResult>& results,
                     const std::vector<Comparison>& comparisons, Drawing* drawing) {
   if (results.empty()) return;
   TabulateLifetimes(rows, drawing);

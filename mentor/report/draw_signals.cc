@@ -1,4 +1,5 @@
-// What the signal network says: the distribution of its output, and how it goes with the shaped reward.
+// What the signal network says: the distribution of its output, and how it goes with the shaped
+// reward.
 #include <algorithm>
 #include <numeric>
 #include <string>
@@ -31,8 +32,12 @@ struct Series {
     }
   }
   Correlation Correlate(std::string lifetime) const {
-    return {std::move(lifetime), signal.size(), Pearson(signal, shaped), Spearman(signal, shaped),
-            Pearson(signal_of_change, change), Spearman(signal_of_change, change)};
+    return {std::move(lifetime),
+            signal.size(),
+            Pearson(signal, shaped),
+            Spearman(signal, shaped),
+            Pearson(signal_of_change, change),
+            Spearman(signal_of_change, change)};
   }
 };
 Series Pool(const std::vector<SignalSample>& samples) {
@@ -59,38 +64,50 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
   CsvTable steps({"lifetime", "step", "signal", "shaped_reward"});
   for (size_t i = 0; i < samples.size(); ++i) {
     for (size_t t = 0; t < samples[i].signal.size(); ++t) {
-      steps.Add(CsvTable::Row().Number(static_cast<double>(i + 1)).Number(static_cast<double>(t))
-                    .Number(samples[i].signal[t]).Number(samples[i].shaped[t]));
+      steps.Add(CsvTable::Row()
+                    .Number(static_cast<double>(i + 1))
+                    .Number(static_cast<double>(t))
+                    .Number(samples[i].signal[t])
+                    .Number(samples[i].shaped[t]));
     }
   }
   drawing->tables.push_back({"signals.csv", steps.text()});
 
-  CsvTable correlations({"lifetime", "steps", "pearson", "spearman", "pearson_change", "spearman_change"});
+  CsvTable correlations(
+      {"lifetime", "steps", "pearson", "spearman", "pearson_change", "spearman_change"});
   for (const Correlation& correlation : Correlate(samples)) {
-    correlations.Add(CsvTable::Row().Text(correlation.lifetime).Number(static_cast<double>(correlation.steps))
-                         .Number(correlation.pearson).Number(correlation.spearman)
-                         .Number(correlation.change_pearson).Number(correlation.change_spearman));
+    correlations.Add(CsvTable::Row()
+                         .Text(correlation.lifetime)
+                         .Number(static_cast<double>(correlation.steps))
+                         .Number(correlation.pearson)
+                         .Number(correlation.spearman)
+                         .Number(correlation.change_pearson)
+                         .Number(correlation.change_spearman));
   }
   drawing->tables.push_back({"signal_correlation.csv", correlations.text()});
 
   const std::vector<Bin> bins = Histogram(pooled.signal, kHistogramBins);
   CsvTable histogram({"low", "high", "share"});
   for (const Bin& bin : bins) {
-    histogram.Add(CsvTable::Row().Number(bin.low).Number(bin.high)
-                      .Number(static_cast<double>(bin.count) / static_cast<double>(pooled.signal.size())));
+    histogram.Add(CsvTable::Row().Number(bin.low).Number(bin.high).Number(
+        static_cast<double>(bin.count) / static_cast<double>(pooled.signal.size())));
   }
   drawing->tables.push_back({"signal_histogram.csv", histogram.text()});
   const double width = bins.size() > 1 ? bins[0].high - bins[0].low : 0.1;
   drawing->figures.push_back(
-      {.name = "signal_histogram", .section = "signal", .title = "Distribution of the signal",
-       .caption = absl::StrFormat("Every step of %d lifetimes (%d steps): what the network said, as the agents used it.",
-                                  samples.size(), pooled.signal.size()),
+      {.name = "signal_histogram",
+       .section = "signal",
+       .title = "Distribution of the signal",
+       .caption = absl::StrFormat(
+           "Every step of %d lifetimes (%d steps): what the network said, as the agents used it.",
+           samples.size(), pooled.signal.size()),
        .csv = "signal_histogram.csv",
-       .commands = absl::StrFormat(
-           "set ylabel 'share of the steps, %%'\nset xlabel 'signal'\nset yrange [0:*]\nset style fill solid 0.8 noborder\n"
-           "set boxwidth %.6g\nunset key\n"
-           "plot 'signal_histogram.csv' skip 1 using (($1+$2)/2):(100*$3) with boxes fillcolor rgb '@blue@' notitle\n",
-           width * 0.92),
+       .commands = absl::StrFormat("set ylabel 'share of the steps, %%'\nset xlabel 'signal'\nset "
+                                   "yrange [0:*]\nset style fill solid 0.8 noborder\n"
+                                   "set boxwidth %.6g\nunset key\n"
+                                   "plot 'signal_histogram.csv' skip 1 using (($1+$2)/2):(100*$3) "
+                                   "with boxes fillcolor rgb '@blue@' notitle\n",
+                                   width * 0.92),
        .height = 320});
 
   // Every n-th step of all, so that the choice has no randomness.
@@ -103,7 +120,8 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
 
   std::vector<size_t> order(pooled.signal.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return pooled.shaped[a] < pooled.shaped[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return pooled.shaped[a] < pooled.shaped[b]; });
   CsvTable tenths({"shaped_reward", "signal"});
   for (size_t group = 0; group < kGroups; ++group) {
     const size_t begin = group * order.size() / kGroups, end = (group + 1) * order.size() / kGroups;
@@ -118,14 +136,19 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
   }
   drawing->tables.push_back({"signal_tenths.csv", tenths.text()});
   drawing->figures.push_back(
-      {.name = "signal_scatter", .section = "signal", .title = "Signal against task progress",
-       .caption = "Points are single steps; the line joins the means of ten equal groups of steps, ordered by shaped "
+      {.name = "signal_scatter",
+       .section = "signal",
+       .title = "Signal against task progress",
+       .caption = "Points are single steps; the line joins the means of ten equal groups of steps, "
+                  "ordered by shaped "
                   "reward.",
        .csv = "signal_scatter.csv",
        .commands = "set ylabel 'signal'\nset xlabel 'shaped reward of the same step'\n"
-                   "plot 'signal_scatter.csv' skip 1 using 1:2 with points linecolor rgb '@sky@' pointtype 7 "
+                   "plot 'signal_scatter.csv' skip 1 using 1:2 with points linecolor rgb '@sky@' "
+                   "pointtype 7 "
                    "pointsize 0.25 title 'step', \\\n"
-                   "  'signal_tenths.csv' skip 1 using 1:2 with linespoints linecolor rgb '@vermillion@' linewidth 2.5 "
+                   "  'signal_tenths.csv' skip 1 using 1:2 with linespoints linecolor rgb "
+                   "'@vermillion@' linewidth 2.5 "
                    "pointtype 7 pointsize 0.8 title 'mean of a tenth of the steps'\n"});
 }
 

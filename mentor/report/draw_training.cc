@@ -1,5 +1,5 @@
-// Meta-training: success of each segment against outer updates and environment steps, shaped return, the outer rule's
-// own numbers.
+// Meta-training: success of each segment against outer updates and environment steps, shaped
+// return, the outer rule's own numbers.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -22,17 +22,17 @@ std::vector<double> Series(const std::vector<TrainingPoint>& training, const std
   std::vector<double> series;
   for (const TrainingPoint& point : training) {
     const auto found = point.metrics.find(metric);
-    series.push_back(found == point.metrics.end() ? std::numeric_limits<double>::quiet_NaN() : found->second);
+    series.push_back(found == point.metrics.end() ? std::numeric_limits<double>::quiet_NaN()
+                                                  : found->second);
   }
   return series;
 }
 
 bool Has(const std::vector<TrainingPoint>& training, const std::string& metric) {
-  return std::any_of(training.begin(), training.end(),
-                     [&](const TrainingPoint& point) {
-                       const auto found = point.metrics.find(metric);
-                       return found != point.metrics.end() && std::isfinite(found->second);
-                     });
+  return std::any_of(training.begin(), training.end(), [&](const TrainingPoint& point) {
+    const auto found = point.metrics.find(metric);
+    return found != point.metrics.end() && std::isfinite(found->second);
+  });
 }
 
 // seg0, seg1, ... in the order of their numbers.
@@ -41,7 +41,8 @@ std::vector<std::string> SegmentMetrics(const std::vector<TrainingPoint>& traini
   for (const TrainingPoint& point : training) {
     for (const auto& [name, value] : point.metrics) {
       int number = 0;
-      if (!name.starts_with("seg") || !absl::SimpleAtoi(name.substr(3), &number) || number < 0) continue;
+      if (!name.starts_with("seg") || !absl::SimpleAtoi(name.substr(3), &number) || number < 0)
+        continue;
       if (std::isfinite(value)) numbers.insert(number);
     }
   }
@@ -55,7 +56,8 @@ std::vector<std::string> Thinned(const std::vector<std::string>& metrics) {
   constexpr size_t kMost = 5;
   if (metrics.size() <= kMost) return metrics;
   std::vector<std::string> thinned;
-  for (size_t i = 0; i < kMost; ++i) thinned.push_back(metrics[i * (metrics.size() - 1) / (kMost - 1)]);
+  for (size_t i = 0; i < kMost; ++i)
+    thinned.push_back(metrics[i * (metrics.size() - 1) / (kMost - 1)]);
   return thinned;
 }
 
@@ -81,17 +83,20 @@ void TabulateTraining(const std::vector<TrainingPoint>& training, Drawing* drawi
     row.Number(point.outer_update).Number(static_cast<double>(point.env_steps));
     for (const std::string& name : names) {
       const auto found = point.metrics.find(name);
-      if (found == point.metrics.end()) row.Empty(1);
-      else row.Number(found->second);
+      if (found == point.metrics.end())
+        row.Empty(1);
+      else
+        row.Number(found->second);
     }
     table.Add(std::move(row));
   }
   drawing->tables.push_back({"training.csv", table.text()});
 }
 
-// Columns of kCurveFile: update, steps, then for metric i its value (3 + 2 i) and running mean (4 + 2 i).
-void TabulateCurve(const std::vector<TrainingPoint>& training, const std::vector<std::string>& metrics,
-                   Drawing* drawing) {
+// Columns of kCurveFile: update, steps, then for metric i its value (3 + 2 i) and running mean (4 +
+// 2 i).
+void TabulateCurve(const std::vector<TrainingPoint>& training,
+                   const std::vector<std::string>& metrics, Drawing* drawing) {
   std::vector<std::string> header = {"outer_update", "env_steps"};
   std::vector<std::vector<double>> columns;
   for (const std::string& metric : metrics) {
@@ -121,10 +126,11 @@ std::string PlotLines(const std::string& x, const std::vector<Line>& lines, size
   std::string commands = "plot \\\n";
   for (size_t i = 0; i < lines.size(); ++i) {
     commands += absl::StrFormat(
-        "  '%s' skip 1 using %s:%d with points linecolor rgb '@%s@' pointtype 7 pointsize %.1f notitle, \\\n"
+        "  '%s' skip 1 using %s:%d with points linecolor rgb '@%s@' pointtype 7 pointsize %.1f "
+        "notitle, \\\n"
         "  '' skip 1 using %s:%d with lines linecolor rgb '@%s@' linewidth 2.5 title '%s'%s\n",
-        kCurveFile, x, lines[i].column, lines[i].colour, updates < 20 ? 0.7 : 0.3, x, lines[i].column + 1, lines[i].colour, lines[i].title,
-        i + 1 < lines.size() ? ", \\" : "");
+        kCurveFile, x, lines[i].column, lines[i].colour, updates < 20 ? 0.7 : 0.3, x,
+        lines[i].column + 1, lines[i].colour, lines[i].title, i + 1 < lines.size() ? ", \\" : "");
   }
   return commands;
 }
@@ -142,7 +148,8 @@ StepUnit UnitOf(uint64_t most_steps) {
 // A lone point needs room around it; few updates are counted one by one.
 std::string UpdateRange(const std::vector<TrainingPoint>& training) {
   const uint32_t last = training.back().outer_update;
-  return absl::StrFormat("set xrange [0:%d]\n%s", last + (training.size() < 2 ? 1 : 0), last <= 10 ? "set xtics 1\n" : "");
+  return absl::StrFormat("set xrange [0:%d]\n%s", last + (training.size() < 2 ? 1 : 0),
+                         last <= 10 ? "set xtics 1\n" : "");
 }
 
 }  // namespace
@@ -168,7 +175,8 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
   if (metrics.empty()) return;
   TabulateCurve(training, metrics, drawing);
   const auto column_of = [&](const std::string& metric) {
-    return 3 + 2 * static_cast<size_t>(std::find(metrics.begin(), metrics.end(), metric) - metrics.begin());
+    return 3 + 2 * static_cast<size_t>(std::find(metrics.begin(), metrics.end(), metric) -
+                                       metrics.begin());
   };
 
   if (!segments.empty()) {
@@ -180,33 +188,46 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
         if (std::isfinite(rate)) highest = std::max(highest, rate);
       }
     }
-    const std::string range = highest > 0.4 ? "set yrange [0:1]\n"
-                                            : absl::StrFormat("set yrange [0:%.3g]\n", std::max(0.1, 1.1 * highest));
+    const std::string range =
+        highest > 0.4 ? "set yrange [0:1]\n"
+                      : absl::StrFormat("set yrange [0:%.3g]\n", std::max(0.1, 1.1 * highest));
     const std::string caption = absl::StrFormat(
-        "Goals of meta-training, sampled signals. Points are single outer updates, lines the mean of the last %d. seg0 "
+        "Goals of meta-training, sampled signals. Points are single outer updates, lines the mean "
+        "of the last %d. seg0 "
         "cannot change: the signal acts from the first inner update on.",
         kRunningMean);
     drawing->figures.push_back(
-        {.name = "training_by_update", .section = "training", .title = "Meta-training: success by outer update",
-         .caption = caption, .csv = kCurveFile,
-         .commands = "set ylabel 'success rate'\nset xlabel 'outer updates'\n" + range + UpdateRange(training) +
-                     PlotLines("1", lines, training.size())});
+        {.name = "training_by_update",
+         .section = "training",
+         .title = "Meta-training: success by outer update",
+         .caption = caption,
+         .csv = kCurveFile,
+         .commands = "set ylabel 'success rate'\nset xlabel 'outer updates'\n" + range +
+                     UpdateRange(training) + PlotLines("1", lines, training.size())});
     const StepUnit unit = UnitOf(training.back().env_steps);
-    drawing->figures.push_back(
-        {.name = "training_by_steps", .section = "training", .title = "Meta-training: success by environment steps",
-         .caption = "The same curve against the interactions that it took.", .csv = kCurveFile,
-         .commands = "set ylabel 'success rate'\nset xlabel '" + unit.label + "'\n" + range + "set xrange [0:*]\n" +
-                     PlotLines(unit.expression, lines, training.size())});
+    drawing->figures.push_back({.name = "training_by_steps",
+                                .section = "training",
+                                .title = "Meta-training: success by environment steps",
+                                .caption = "The same curve against the interactions that it took.",
+                                .csv = kCurveFile,
+                                .commands = "set ylabel 'success rate'\nset xlabel '" + unit.label +
+                                            "'\n" + range + "set xrange [0:*]\n" +
+                                            PlotLines(unit.expression, lines, training.size())});
   }
   if (Has(training, "shaped_return")) {
     drawing->figures.push_back(
-        {.name = "training_return", .section = "training", .title = "Meta-training: shaped return",
-         .caption = "Sum of the environment's hand-made progress reward over an episode, mean over all episodes of an outer "
+        {.name = "training_return",
+         .section = "training",
+         .title = "Meta-training: shaped return",
+         .caption = "Sum of the environment's hand-made progress reward over an episode, mean over "
+                    "all episodes of an outer "
                     "update.",
          .csv = kCurveFile,
-         .commands = "set ylabel 'shaped return of an episode'\nset xlabel 'outer updates'\nset lmargin 11\n" +
+         .commands = "set ylabel 'shaped return of an episode'\nset xlabel 'outer updates'\nset "
+                     "lmargin 11\n" +
                      UpdateRange(training) +
-                     PlotLines("1", {{"mean shaped return", "green", column_of("shaped_return")}}, training.size()),
+                     PlotLines("1", {{"mean shaped return", "green", column_of("shaped_return")}},
+                               training.size()),
          .height = 320});
   }
   std::vector<Panel> panels;
@@ -214,19 +235,25 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
     if (Has(training, panel.metric)) panels.push_back(panel);
   }
   if (!panels.empty()) {
-    std::string commands = absl::StrFormat("set multiplot layout %d,2\nset lmargin 11\nunset key\nset xlabel 'outer updates'\n%s",
-                                           (panels.size() + 1) / 2, UpdateRange(training));
+    std::string commands = absl::StrFormat(
+        "set multiplot layout %d,2\nset lmargin 11\nunset key\nset xlabel 'outer updates'\n%s",
+        (panels.size() + 1) / 2, UpdateRange(training));
     for (const Panel& panel : panels) {
-      commands += absl::StrFormat("set ylabel '%s'\n", panel.label) +
-                  PlotLines("1", {{panel.metric, "blue", column_of(panel.metric)}}, training.size());
+      commands +=
+          absl::StrFormat("set ylabel '%s'\n", panel.label) +
+          PlotLines("1", {{panel.metric, "blue", column_of(panel.metric)}}, training.size());
     }
     commands += "unset multiplot\n";
-    drawing->figures.push_back({.name = "training_rule", .section = "training", .title = "The outer rule",
-                                .caption = absl::StrFormat("The rule's own numbers at each outer update; lines are the "
-                                                           "mean of the last %d.",
-                                                           kRunningMean),
-                                .csv = kCurveFile, .commands = commands,
-                                .height = 260 * static_cast<int>((panels.size() + 1) / 2)});
+    drawing->figures.push_back(
+        {.name = "training_rule",
+         .section = "training",
+         .title = "The outer rule",
+         .caption = absl::StrFormat("The rule's own numbers at each outer update; lines are the "
+                                    "mean of the last %d.",
+                                    kRunningMean),
+         .csv = kCurveFile,
+         .commands = commands,
+         .height = 260 * static_cast<int>((panels.size() + 1) / 2)});
   }
 }
 

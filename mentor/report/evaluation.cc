@@ -14,55 +14,68 @@ namespace mentor::report {
 namespace {
 
 // One key for all groups: methods share their resamples, so adding a method moves no interval.
-RandomStream BootstrapStream() { return {.seed = 0, .purpose = Purpose::kBootstrap}; }
+RandomStream BootstrapStream() {
+  return {.seed = 0, .purpose = Purpose::kBootstrap};
+}
 
 // Learned signals first; methods that nobody foresaw come last, in order of first appearance.
 int MethodPlace(const std::string& method) {
   const char* known[] = {"learned", "learned (best)", "PPO sparse", "PPO shaped"};
-  return static_cast<int>(std::find(std::begin(known), std::end(known), method) - std::begin(known));
+  return static_cast<int>(std::find(std::begin(known), std::end(known), method) -
+                          std::begin(known));
 }
 
 absl::Status CheckRow(const EvaluationRow& row, size_t index) {
   const auto refuse = [&](const std::string& what) {
-    return absl::InvalidArgumentError(absl::StrFormat("evaluation row %d (method '%s', lifetime %d): %s", index,
-                                                      row.method, row.lifetime, what));
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "evaluation row %d (method '%s', lifetime %d): %s", index, row.method, row.lifetime, what));
   };
   if (row.method.empty()) return refuse("has no method");
   if (row.split != "test" && row.split != "train") {
     return refuse(absl::StrFormat("split is '%s', expected 'test' or 'train'", row.split));
   }
-  if (row.lifetime_episodes < 0 || static_cast<size_t>(row.lifetime_episodes) > row.episode_success.size()) {
-    return refuse(absl::StrFormat("lifetime_episodes is %d, expected 0 to %d, the number of episodes",
-                                  row.lifetime_episodes, row.episode_success.size()));
+  if (row.lifetime_episodes < 0 ||
+      static_cast<size_t>(row.lifetime_episodes) > row.episode_success.size()) {
+    return refuse(
+        absl::StrFormat("lifetime_episodes is %d, expected 0 to %d, the number of episodes",
+                        row.lifetime_episodes, row.episode_success.size()));
   }
   if (!row.episode_return.empty() && row.episode_return.size() != row.episode_success.size()) {
-    return refuse(absl::StrFormat("%d returns for %d episodes", row.episode_return.size(), row.episode_success.size()));
+    return refuse(absl::StrFormat("%d returns for %d episodes", row.episode_return.size(),
+                                  row.episode_success.size()));
   }
   for (const double success : row.episode_success) {
-    if (success != 0 && success != 1) return refuse(absl::StrFormat("success is %g, expected 0 or 1", success));
+    if (success != 0 && success != 1)
+      return refuse(absl::StrFormat("success is %g, expected 0 or 1", success));
   }
   for (const double value : row.episode_return) {
-    if (!std::isfinite(value)) return refuse(absl::StrFormat("return is %g, expected a finite number", value));
+    if (!std::isfinite(value))
+      return refuse(absl::StrFormat("return is %g, expected a finite number", value));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> rows, int iterations) {
+absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> rows,
+                                            int iterations) {
   std::stable_sort(rows.begin(), rows.end(), [](const EvaluationRow* a, const EvaluationRow* b) {
-    return std::tie(a->environment, a->goal, a->lifetime) < std::tie(b->environment, b->goal, b->lifetime);
+    return std::tie(a->environment, a->goal, a->lifetime) <
+           std::tie(b->environment, b->goal, b->lifetime);
   });
   const EvaluationRow& first = *rows[0];
-  const int episodes = static_cast<int>(first.episode_success.size()), alive = first.lifetime_episodes;
+  const int episodes = static_cast<int>(first.episode_success.size()),
+            alive = first.lifetime_episodes;
   const int segments = std::min(iterations, alive);
   // Segment s holds episodes s * alive / segments and up, as in the metrics of meta-training.
   const auto segment_of = [&](int episode) { return ((episode + 1) * segments - 1) / alive; };
   bool has_returns = true;
   for (const EvaluationRow* row : rows) {
-    if (static_cast<int>(row->episode_success.size()) != episodes || row->lifetime_episodes != alive) {
+    if (static_cast<int>(row->episode_success.size()) != episodes ||
+        row->lifetime_episodes != alive) {
       return absl::InvalidArgumentError(absl::StrFormat(
-          "evaluation of '%s', lifetime %d: %d + %d episodes, expected %d + %d as for lifetime %d", row->method,
-          row->lifetime, row->lifetime_episodes, row->episode_success.size() - row->lifetime_episodes, alive,
-          episodes - alive, first.lifetime));
+          "evaluation of '%s', lifetime %d: %d + %d episodes, expected %d + %d as for lifetime %d",
+          row->method, row->lifetime, row->lifetime_episodes,
+          row->episode_success.size() - row->lifetime_episodes, alive, episodes - alive,
+          first.lifetime));
     }
     has_returns = has_returns && !row->episode_return.empty();
   }
@@ -96,7 +109,8 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
     result.segment_rates.push_back(std::move(rates));
     columns.back().push_back(det);
     columns.back().push_back(last_return);
-    columns.back().insert(columns.back().end(), row->episode_success.begin(), row->episode_success.end());
+    columns.back().insert(columns.back().end(), row->episode_success.begin(),
+                          row->episode_success.end());
   }
   result.goals = static_cast<int>(goals.size());
   const std::vector<Interval> intervals = BootstrapMeans(columns, BootstrapStream());
@@ -122,9 +136,11 @@ Interval PairedDifference(const std::vector<double>& a, const std::vector<double
 
 }  // namespace
 
-absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(const std::vector<EvaluationRow>& rows, int iterations) {
+absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
+    const std::vector<EvaluationRow>& rows, int iterations) {
   if (iterations < 1) {
-    return absl::InvalidArgumentError(absl::StrFormat("iterations is %d, expected at least 1", iterations));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("iterations is %d, expected at least 1", iterations));
   }
   struct Group {
     std::string split, method, environment;
@@ -138,7 +154,8 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(const std::vector<
   }
   const auto add = [&](const EvaluationRow& row, const std::string& environment) {
     const auto same = [&](const Group& group) {
-      return group.split == row.split && group.method == row.method && group.environment == environment;
+      return group.split == row.split && group.method == row.method &&
+             group.environment == environment;
     };
     auto found = std::find_if(groups.begin(), groups.end(), same);
     if (found == groups.end()) {
@@ -171,8 +188,12 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(const std::vector<
   return results;
 }
 
-bool IsLearned(const MethodResult& result) { return result.method.starts_with("learned"); }
-bool IsBaseline(const MethodResult& result) { return result.method.starts_with("PPO"); }
+bool IsLearned(const MethodResult& result) {
+  return result.method.starts_with("learned");
+}
+bool IsBaseline(const MethodResult& result) {
+  return result.method.starts_with("PPO");
+}
 
 std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& results) {
   std::vector<Comparison> comparisons;

@@ -1,4 +1,5 @@
-// Turns the lifetimes of an evaluation into success rates with intervals, and compares methods. Pure functions.
+// Turns the lifetimes of an evaluation into success rates with intervals, and compares methods.
+// Pure functions.
 #pragma once
 
 #include <optional>
@@ -12,8 +13,9 @@
 
 namespace mentor::report {
 
-// All lifetimes of one method on one split. Names as in the algorithms' text: seg0, seg1, ... are the success rates of
-// the episodes of each inner iteration, `last` of the lifetime's last episode, `det` of the deterministic ones.
+// All lifetimes of one method on one split. Names as in the algorithms' text: seg0, seg1, ... are
+// the success rates of the episodes of each inner iteration, `last` of the lifetime's last episode,
+// `det` of the deterministic ones.
 struct MethodResult {
   std::string method;
   std::string split;
@@ -46,11 +48,14 @@ struct Comparison {
   Interval difference;
 };
 
-// Results by split (test goals first) and method; those of single environments follow when there are several.
-// Lifetimes in which no episode ended are left out. INVALID_ARGUMENT names the first row that does not fit.
-absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(const std::vector<EvaluationRow>& rows, int iterations);
+// Results by split (test goals first) and method; those of single environments follow when there
+// are several. Lifetimes in which no episode ended are left out. INVALID_ARGUMENT names the first
+// row that does not fit.
+absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
+    const std::vector<EvaluationRow>& rows, int iterations);
 
-// Every learned method against every PPO baseline of its split: the last segment, and segment 0 as the control.
+// Every learned method against every PPO baseline of its split: the last segment, and segment 0 as
+// the control.
 std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& results);
 
 bool IsLearned(const MethodResult& result);

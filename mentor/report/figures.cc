@@ -9,7 +9,8 @@
 namespace mentor::report {
 namespace {
 
-// @NAME@ is a colour of the theme, @file@ the figure's name. Text is never "enhanced": names are shown as they are.
+// @NAME@ is a colour of the theme, @file@ the figure's name. Text is never "enhanced": names are
+// shown as they are.
 constexpr char kPrologue[] = R"(# Draws @file@.svg and @file@.png: gnuplot @file@.gp
 set encoding utf8
 set datafile separator comma
@@ -25,10 +26,11 @@ set lmargin 9
 set bmargin 3.5
 do for [picture in 'svg png'] {
   if (picture eq 'svg') {
-    set terminal svg size @width@,@height@ font 'DejaVu Sans,13' background '@page@' name '@file@' noenhanced
+    set terminal svg size @width@,@height@ font 'DejaVu Sans,13' background '@page@' \
+      name '@file@' noenhanced
   } else {
-    set terminal pngcairo size 2*@width@,2*@height@ font 'DejaVu Sans,10' fontscale 2 linewidth 2 pointscale 2 \
-      background '@page@' noenhanced
+    set terminal pngcairo size 2*@width@,2*@height@ font 'DejaVu Sans,10' fontscale 2 \
+      linewidth 2 pointscale 2 background '@page@' noenhanced
   }
   set output '@file@.'.picture
 )";

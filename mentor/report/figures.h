@@ -1,5 +1,5 @@
-// What the report draws: tables of numbers as CSV and the gnuplot commands that turn them into pictures.
-// Pure functions: files are written by report.cc.
+// What the report draws: tables of numbers as CSV and the gnuplot commands that turn them into
+// pictures. Pure functions: files are written by report.cc.
 #pragma once
 
 #include <string>
@@ -44,13 +44,15 @@ struct PhaseCost {
 struct Correlation {
   std::string lifetime;  // Number, or "pooled".
   size_t steps = 0;
-  double pearson = 0;   // With the shaped reward; NaN when one of both is constant.
+  double pearson = 0;  // With the shaped reward; NaN when one of both is constant.
   double spearman = 0;
-  double change_pearson = 0;  // With the change of the shaped reward by the step; NaN when episodes are unknown.
+  double change_pearson =
+      0;  // With the change of the shaped reward by the step; NaN when episodes are unknown.
   double change_spearman = 0;
 };
 
-void DrawEvaluation(const std::vector<EvaluationRow>& rows, const std::vector<MethodResult>& results,
+void DrawEvaluation(const std::vector<EvaluationRow>& rows,
+                    const std::vector<MethodResult>& results,
                     const std::vector<Comparison>& comparisons, Drawing* drawing);
 void DrawTraining(const ReportData& data, Drawing* drawing);
 void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing);

@@ -1,10 +1,5 @@
 #include "mentor/report/gnuplot.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -12,6 +7,10 @@
 #include <vector>
 
 #include <absl/strings/str_format.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
 
 extern char** environ;
 
@@ -23,7 +22,8 @@ constexpr size_t kLogBytesShown = 2000;
 
 absl::Status Missing(const std::filesystem::path& program) {
   return absl::FailedPreconditionError(absl::StrFormat(
-      "cannot run '%s' to draw the plots: not found; install it (apt-get install gnuplot-nox)", program.string()));
+      "cannot run '%s' to draw the plots: not found; install it (apt-get install gnuplot-nox)",
+      program.string()));
 }
 
 std::string ReadLog(const std::filesystem::path& folder) {
@@ -33,7 +33,8 @@ std::string ReadLog(const std::filesystem::path& folder) {
   return text.str().substr(0, kLogBytesShown);
 }
 
-// Settings of a spawn: working folder, no input, messages to a file, no signal blocked. Frees itself.
+// Settings of a spawn: working folder, no input, messages to a file, no signal blocked. Frees
+// itself.
 class SpawnSettings {
  public:
   explicit SpawnSettings(const std::filesystem::path& folder) : folder_(folder) {
@@ -73,7 +74,8 @@ absl::Status RunGnuplot(const std::filesystem::path& program, const std::filesys
   std::vector<std::string> environment = {"LC_ALL=C.UTF-8"};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view variable = *entry;
-    if (!variable.starts_with("LC_") && !variable.starts_with("LANG=")) environment.emplace_back(variable);
+    if (!variable.starts_with("LC_") && !variable.starts_with("LANG="))
+      environment.emplace_back(variable);
   }
   std::vector<char*> environment_pointers;
   for (std::string& variable : environment) environment_pointers.push_back(variable.data());
@@ -86,26 +88,31 @@ absl::Status RunGnuplot(const std::filesystem::path& program, const std::filesys
   char* arguments[] = {name.data(), option.data(), file.data(), nullptr};
   const SpawnSettings settings(folder);
   pid_t child = 0;
-  const int error = posix_spawnp(&child, name.c_str(), settings.actions(), settings.attributes(), arguments,
-                                 environment_pointers.data());
+  const int error = posix_spawnp(&child, name.c_str(), settings.actions(), settings.attributes(),
+                                 arguments, environment_pointers.data());
   if (error == ENOENT) return Missing(program);
   if (error != 0) {
-    return absl::FailedPreconditionError(absl::StrFormat("cannot run '%s': %s", name, std::strerror(error)));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("cannot run '%s': %s", name, std::strerror(error)));
   }
   int status = 0;
   while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return absl::InternalError(absl::StrFormat("waiting for gnuplot: %s", std::strerror(errno)));
+    if (errno != EINTR)
+      return absl::InternalError(absl::StrFormat("waiting for gnuplot: %s", std::strerror(errno)));
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return Missing(program);
-  return absl::InternalError(absl::StrFormat("gnuplot failed on %s: %s", (folder / script).string(), ReadLog(folder)));
+  return absl::InternalError(
+      absl::StrFormat("gnuplot failed on %s: %s", (folder / script).string(), ReadLog(folder)));
 }
 
 std::string GnuplotString(std::string_view text) {
   std::string quoted = "'";
   for (const char c : text) {
-    if (c == '\'') quoted += "''";
-    else quoted += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    if (c == '\'')
+      quoted += "''";
+    else
+      quoted += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
   }
   return quoted + "'";
 }

@@ -1,4 +1,5 @@
-// Runs gnuplot as a child process on a script file. No shell, no quoting: arguments are passed as they are.
+// Runs gnuplot as a child process on a script file. No shell, no quoting: arguments are passed as
+// they are.
 #pragma once
 
 #include <filesystem>

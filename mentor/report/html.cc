@@ -16,9 +16,12 @@ size_t SequenceLength(std::string_view text) {
   size_t length = 0;
   uint32_t code = 0, least = 0;
   if (byte(0) < 0x80) return 1;
-  if (byte(0) >= 0xC2 && byte(0) < 0xE0) length = 2, code = byte(0) & 0x1F, least = 0x80;
-  else if (byte(0) >= 0xE0 && byte(0) < 0xF0) length = 3, code = byte(0) & 0x0F, least = 0x800;
-  else if (byte(0) >= 0xF0 && byte(0) < 0xF5) length = 4, code = byte(0) & 0x07, least = 0x10000;
+  if (byte(0) >= 0xC2 && byte(0) < 0xE0)
+    length = 2, code = byte(0) & 0x1F, least = 0x80;
+  else if (byte(0) >= 0xE0 && byte(0) < 0xF0)
+    length = 3, code = byte(0) & 0x0F, least = 0x800;
+  else if (byte(0) >= 0xF0 && byte(0) < 0xF5)
+    length = 4, code = byte(0) & 0x07, least = 0x10000;
   if (length == 0 || length > text.size()) return 0;
   for (size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xC0) != 0x80) return 0;
@@ -35,15 +38,24 @@ std::string EscapeHtml(std::string_view text) {
   while (!text.empty()) {
     const size_t length = SequenceLength(text);
     const char c = text[0];
-    if (length == 0) escaped += kReplacement;
-    else if (length > 1) escaped += text.substr(0, length);
-    else if (c == '&') escaped += "&amp;";
-    else if (c == '<') escaped += "&lt;";
-    else if (c == '>') escaped += "&gt;";
-    else if (c == '"') escaped += "&quot;";
-    else if (c == '\'') escaped += "&#39;";
-    else if ((static_cast<uint8_t>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7F) escaped += kReplacement;
-    else escaped += c;
+    if (length == 0)
+      escaped += kReplacement;
+    else if (length > 1)
+      escaped += text.substr(0, length);
+    else if (c == '&')
+      escaped += "&amp;";
+    else if (c == '<')
+      escaped += "&lt;";
+    else if (c == '>')
+      escaped += "&gt;";
+    else if (c == '"')
+      escaped += "&quot;";
+    else if (c == '\'')
+      escaped += "&#39;";
+    else if ((static_cast<uint8_t>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7F)
+      escaped += kReplacement;
+    else
+      escaped += c;
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return escaped;
@@ -59,6 +71,8 @@ std::string CsvField(std::string_view text) {
   return quoted + "\"";
 }
 
-std::string CsvNumber(double value) { return std::isfinite(value) ? absl::StrFormat("%.10g", value) : ""; }
+std::string CsvNumber(double value) {
+  return std::isfinite(value) ? absl::StrFormat("%.10g", value) : "";
+}
 
 }  // namespace mentor::report

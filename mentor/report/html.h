@@ -6,7 +6,8 @@
 
 namespace mentor::report {
 
-// Safe as text and inside a quoted attribute. Bytes that are not UTF-8 and control characters become U+FFFD.
+// Safe as text and inside a quoted attribute. Bytes that are not UTF-8 and control characters
+// become U+FFFD.
 std::string EscapeHtml(std::string_view text);
 
 // RFC 4180: quoted when it must be.

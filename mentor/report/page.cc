@@ -15,10 +15,12 @@ namespace {
 
 constexpr char kCss[] = R"(
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
+body { margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
 main { max-width: 54rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .25rem; }
-h2 { font-size: 1.25rem; margin: 2.75rem 0 .75rem; padding-bottom: .3rem; border-bottom: 1px solid var(--grid); }
+h2 { font-size: 1.25rem; margin: 2.75rem 0 .75rem; padding-bottom: .3rem;
+  border-bottom: 1px solid var(--grid); }
 h3 { font-size: 1rem; margin: 1.75rem 0 .25rem; }
 p, li { max-width: 46rem; }
 .sub, figcaption, .note { color: var(--muted); font-size: .9rem; }
@@ -27,7 +29,8 @@ p, li { max-width: 46rem; }
 .error { border-left: 4px solid var(--vermillion); padding: .4rem 1.1rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--grid); }
+th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--grid); }
 td.n, th.n { text-align: right; padding-left: .6rem; white-space: nowrap; }
 td small { color: var(--muted); display: block; }
 caption { text-align: left; color: var(--muted); padding-bottom: .4rem; white-space: nowrap; }
@@ -38,21 +41,31 @@ figure svg tspan { font-family: inherit; }
 a { color: var(--blue); }
 details { margin: .75rem 0; }
 summary { cursor: pointer; }
-pre { overflow-x: auto; padding: .9rem 1rem; border: 1px solid var(--grid); border-radius: 4px; font-size: .85rem; line-height: 1.45; }
+pre { overflow-x: auto; padding: .9rem 1rem; border: 1px solid var(--grid); border-radius: 4px;
+  font-size: .85rem; line-height: 1.45; }
 code { font-size: .9em; }
 )";
 
-std::string Paragraph(const std::string& text) { return "<p>" + EscapeHtml(text) + "</p>\n"; }
+std::string Paragraph(const std::string& text) {
+  return "<p>" + EscapeHtml(text) + "</p>\n";
+}
 
 std::string Cell(const Interval& interval) {
   const std::string text = FormatInterval(interval);
   const size_t space = text.find(' ');
-  return "<td class=\"n\">" + text.substr(0, space) + "<small>" + text.substr(space + 1) + "</small></td>";
+  return "<td class=\"n\">" + text.substr(0, space) + "<small>" + text.substr(space + 1) +
+         "</small></td>";
 }
-std::string Cell(const std::string& text) { return "<td>" + EscapeHtml(text) + "</td>"; }
-std::string Number(const std::string& text) { return "<td class=\"n\">" + EscapeHtml(text) + "</td>"; }
+std::string Cell(const std::string& text) {
+  return "<td>" + EscapeHtml(text) + "</td>";
+}
+std::string Number(const std::string& text) {
+  return "<td class=\"n\">" + EscapeHtml(text) + "</td>";
+}
 
-const char* SplitWords(const std::string& split) { return split == "test" ? "unseen goals" : "training goals"; }
+const char* SplitWords(const std::string& split) {
+  return split == "test" ? "unseen goals" : "training goals";
+}
 
 std::string ResultTable(const std::vector<MethodResult>& results, bool by_environment) {
   size_t segments = 0;
@@ -77,8 +90,9 @@ std::string ResultTable(const std::vector<MethodResult>& results, bool by_enviro
   for (const MethodResult* result : shown) {
     html += "<tr>";
     if (by_environment) html += Cell(result->environment);
-    html += absl::StrFormat("<td>%s<small>%s, %d lifetimes</small></td>", EscapeHtml(result->method),
-                            SplitWords(result->split), result->lifetimes);
+    html +=
+        absl::StrFormat("<td>%s<small>%s, %d lifetimes</small></td>", EscapeHtml(result->method),
+                        SplitWords(result->split), result->lifetimes);
     for (size_t s = 0; s < segments; ++s) {
       html += s < result->segments.size() ? Cell(result->segments[s]) : Number("-");
     }
@@ -93,48 +107,62 @@ std::string ResultTable(const std::vector<MethodResult>& results, bool by_enviro
 std::string ComparisonTable(const std::vector<Comparison>& comparisons) {
   if (comparisons.empty()) return "";
   std::string html =
-      "<h3>Differences</h3>\n<div class=\"scroll\"><table><thead><tr><th>goals</th><th>comparison</th>"
+      "<h3>Differences</h3>\n<div "
+      "class=\"scroll\"><table><thead><tr><th>goals</th><th>comparison</th>"
       "<th>part</th><th class=\"n\">difference</th><th>reading</th></tr></thead><tbody>\n";
   bool all_paired = true;
   for (const Comparison& comparison : comparisons) {
     const Interval& d = comparison.difference;
     const char* reading = d.low > 0 ? "higher" : d.high < 0 ? "lower" : "not distinguishable";
-    html += "<tr>" + Cell(SplitWords(comparison.split)) + Cell(comparison.method + " - " + comparison.baseline) +
-            Cell(absl::StrFormat("seg%d", comparison.segment)) + Cell(d) + Cell(reading) + "</tr>\n";
+    html += "<tr>" + Cell(SplitWords(comparison.split)) +
+            Cell(comparison.method + " - " + comparison.baseline) +
+            Cell(absl::StrFormat("seg%d", comparison.segment)) + Cell(d) + Cell(reading) +
+            "</tr>\n";
     all_paired = all_paired && comparison.paired;
   }
   html += "</tbody></table></div>\n";
   return html + "<p class=\"note\">" +
-         (all_paired ? "Lifetimes with the same goal and the same random numbers are subtracted one by one."
-                     : "Where two methods lived other lifetimes, the samples are compared as independent ones.") +
+         (all_paired ? "Lifetimes with the same goal and the same random numbers are subtracted "
+                       "one by one."
+                     : "Where two methods lived other lifetimes, the samples are compared as "
+                       "independent ones.") +
          "</p>\n";
 }
 
 std::string CorrelationTable(const std::vector<SignalSample>& samples) {
   if (samples.empty()) return "";
-  const auto number = [](double value) { return std::isnan(value) ? std::string("-") : absl::StrFormat("%.3f", value); };
+  const auto number = [](double value) {
+    return std::isnan(value) ? std::string("-") : absl::StrFormat("%.3f", value);
+  };
   std::string html =
-      "<div class=\"scroll\"><table><caption>Correlation of the signal with the shaped reward</caption><thead><tr>"
-      "<th>lifetime</th><th class=\"n\">steps</th><th class=\"n\">Pearson</th><th class=\"n\">Spearman</th>"
-      "<th class=\"n\">Pearson with its change</th><th class=\"n\">Spearman with its change</th></tr></thead><tbody>\n";
+      "<div class=\"scroll\"><table><caption>Correlation of the signal with the shaped "
+      "reward</caption><thead><tr>"
+      "<th>lifetime</th><th class=\"n\">steps</th><th class=\"n\">Pearson</th><th "
+      "class=\"n\">Spearman</th>"
+      "<th class=\"n\">Pearson with its change</th><th class=\"n\">Spearman with its "
+      "change</th></tr></thead><tbody>\n";
   const std::vector<Correlation> correlations = Correlate(samples);
   // A page shows a few single lifetimes; all are in the CSV file.
   constexpr size_t kShown = 12;
   for (size_t i = 0; i < correlations.size(); ++i) {
     if (i >= kShown && i + 1 < correlations.size()) continue;
     const Correlation& row = correlations[i];
-    html += "<tr>" + Cell(row.lifetime) + Number(absl::StrFormat("%d", row.steps)) + Number(number(row.pearson)) +
-            Number(number(row.spearman)) + Number(number(row.change_pearson)) + Number(number(row.change_spearman)) + "</tr>\n";
+    html += "<tr>" + Cell(row.lifetime) + Number(absl::StrFormat("%d", row.steps)) +
+            Number(number(row.pearson)) + Number(number(row.spearman)) +
+            Number(number(row.change_pearson)) + Number(number(row.change_spearman)) + "</tr>\n";
   }
-  return html + "</tbody></table></div>\n<p class=\"note\">Its change is the shaped reward of a step less that of the step before, within an "
-                "episode: the progress that the step itself made.</p>\n";
+  return html +
+         "</tbody></table></div>\n<p class=\"note\">Its change is the shaped reward of a step less "
+         "that of the step before, within an "
+         "episode: the progress that the step itself made.</p>\n";
 }
 
 std::string CostTable(const std::vector<TrainingPoint>& training) {
   const std::vector<PhaseCost> costs = CostByPhase(training);
   if (costs.empty()) return "";
   std::string html =
-      "<div class=\"scroll\"><table><caption>CPU seconds of one outer update (mean)</caption><thead><tr><th>phase</th>"
+      "<div class=\"scroll\"><table><caption>CPU seconds of one outer update "
+      "(mean)</caption><thead><tr><th>phase</th>"
       "<th class=\"n\">seconds</th><th class=\"n\">share</th></tr></thead><tbody>\n";
   double total = 0;
   for (const PhaseCost& cost : costs) {
@@ -149,12 +177,15 @@ std::string CostTable(const std::vector<TrainingPoint>& training) {
 std::string FigureHtml(const PageParts& parts, const Figure& figure) {
   const auto svg = parts.svgs.find(figure.name);
   const auto link = [&](const std::string& file, const std::string& words) {
-    return absl::StrFormat("<a href=\"%s/%s\">%s</a>", EscapeHtml(parts.files_folder), EscapeHtml(file), words);
+    return absl::StrFormat("<a href=\"%s/%s\">%s</a>", EscapeHtml(parts.files_folder),
+                           EscapeHtml(file), words);
   };
-  std::string html = "<figure id=\"" + figure.name + "\"><h3>" + EscapeHtml(figure.title) + "</h3>\n";
+  std::string html =
+      "<figure id=\"" + figure.name + "\"><h3>" + EscapeHtml(figure.title) + "</h3>\n";
   if (svg != parts.svgs.end()) html += InlineSvg(svg->second, figure.name + "-svg", figure.title);
   html += "<figcaption>" + EscapeHtml(figure.caption) + " ";
-  if (svg != parts.svgs.end()) html += link(figure.name + ".svg", "SVG") + " " + link(figure.name + ".png", "PNG") + " ";
+  if (svg != parts.svgs.end())
+    html += link(figure.name + ".svg", "SVG") + " " + link(figure.name + ".png", "PNG") + " ";
   return html + link(figure.csv, "CSV") + "</figcaption></figure>\n";
 }
 
@@ -167,22 +198,28 @@ std::string Figures(const PageParts& parts, const std::string& section) {
 }
 
 constexpr char kHowToRead[] = R"(<details><summary>How to read this page</summary>
-<p>An <em>agent</em> is a policy that starts from random weights and lives one <em>lifetime</em> on one goal: it collects
-a segment of episodes, learns from it (an <em>inner update</em>), collects the next, and so on. The <em>signal network</em> watches
-the lifetime and gives the agent its reward or its advantage at every step. <em>Meta-training</em> improves that network from
-whole lifetimes, one <em>outer update</em> at a time.</p>
+<p>An <em>agent</em> is a policy that starts from random weights and lives one <em>lifetime</em> on
+one goal: it collects a segment of episodes, learns from it (an <em>inner update</em>), collects the
+next, and so on. The <em>signal network</em> watches the lifetime and gives the agent its reward or
+its advantage at every step. <em>Meta-training</em> improves that network from whole lifetimes, one
+<em>outer update</em> at a time.</p>
 <ul>
-<li><b>seg0, seg1, seg2, ...</b>: share of successful episodes before any learning, after one inner update, after two, ...
-An episode is successful when any of its steps is. seg0 is the control: no method can act on it.</li>
-<li><b>last</b>: the last episode of the lifetime. <b>det</b>: episodes afterwards in which the agent acts without noise.</li>
-<li><b>return</b>: the shaped return, which is the environment's hand-made progress reward summed over an episode of the last segment. It is shown for
-information; at evaluation only PPO shaped learns from it.</li>
-<li><b>Brackets and bands</b> are 95 % bootstrap intervals over lifetimes (2000 resamples, always the same random numbers). An interval
-of no width means that all lifetimes agreed, not that the rate is certain.</li>
-<li><b>learned</b>: the final weights of the signal network, <b>learned (best)</b>: those with the best score on training goals during
-meta-training. In evaluation the network gives its mean, in meta-training a sample.</li>
-<li><b>PPO sparse</b> and <b>PPO shaped</b>: the same agents with the same budget, taught by the success signal or by the shaped
-reward.</li>
+<li><b>seg0, seg1, seg2, ...</b>: share of successful episodes before any learning, after one inner
+update, after two, ... An episode is successful when any of its steps is. seg0 is the control: no
+method can act on it.</li>
+<li><b>last</b>: the last episode of the lifetime. <b>det</b>: episodes afterwards in which the
+agent acts without noise.</li>
+<li><b>return</b>: the shaped return, which is the environment's hand-made progress reward summed
+over an episode of the last segment. It is shown for information; at evaluation only PPO shaped
+learns from it.</li>
+<li><b>Brackets and bands</b> are 95 % bootstrap intervals over lifetimes (2000 resamples, always
+the same random numbers). An interval of no width means that all lifetimes agreed, not that the rate
+is certain.</li>
+<li><b>learned</b>: the final weights of the signal network, <b>learned (best)</b>: those with the
+best score on training goals during meta-training. In evaluation the network gives its mean, in
+meta-training a sample.</li>
+<li><b>PPO sparse</b> and <b>PPO shaped</b>: the same agents with the same budget, taught by the
+success signal or by the shaped reward.</li>
 </ul></details>
 )";
 
@@ -191,11 +228,14 @@ reward.</li>
 std::string MakePage(const PageParts& parts) {
   const ReportData& data = parts.data;
   const std::string title = data.title.empty() ? "Mentor run" : data.title;
-  std::string html = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-                     EscapeHtml(title) + "</title>\n<style>" + ThemeCss() + kCss + "</style></head>\n<body><main>\n<h1>" +
-                     EscapeHtml(title) + "</h1>\n<p class=\"sub\">What meta-training showed in this run: a network that gives agents their " + EscapeHtml(data.signal_role) +
-                     ".</p>\n<div class=\"summary\">\n";
+  std::string html =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
+      EscapeHtml(title) + "</title>\n<style>" + ThemeCss() + kCss +
+      "</style></head>\n<body><main>\n<h1>" + EscapeHtml(title) +
+      "</h1>\n<p class=\"sub\">What meta-training showed in this run: a network that gives agents "
+      "their " +
+      EscapeHtml(data.signal_role) + ".</p>\n<div class=\"summary\">\n";
   for (const std::string& sentence : parts.summary) html += Paragraph(sentence);
   html += "</div>\n";
   if (!parts.plot_error.empty()) {
@@ -207,21 +247,24 @@ std::string MakePage(const PageParts& parts) {
   if (parts.results.empty()) {
     html += "<p>There are no evaluated episodes.</p>\n";
   } else {
-    html += "<p>Success rates with frozen signal weights and fresh agents.</p>\n" + ResultTable(parts.results, false);
+    html += "<p>Success rates with frozen signal weights and fresh agents.</p>\n" +
+            ResultTable(parts.results, false);
     if (std::string table = ResultTable(parts.results, true); !table.empty()) {
       html += "<h3>By environment</h3>\n" + table;
     }
     html += ComparisonTable(parts.comparisons) + Figures(parts, "evaluation");
   }
   html += "<h2>Meta-training</h2>\n";
-  html += data.training.empty() ? "<p>No outer update has been made yet.</p>\n" : Figures(parts, "training");
+  html += data.training.empty() ? "<p>No outer update has been made yet.</p>\n"
+                                : Figures(parts, "training");
   html += "<h2>The signal</h2>\n";
   html += data.signals.empty() ? "<p>No signals have been recorded yet.</p>\n"
                                : Figures(parts, "signal") + CorrelationTable(data.signals);
   html += "<h2>Throughput and cost</h2>\n";
   const double speed = StepsPerSecond(data.training);
   if (speed > 0) {
-    html += absl::StrFormat("<p>%.0f environment steps a second of wall time, learning included.</p>\n", speed);
+    html += absl::StrFormat(
+        "<p>%.0f environment steps a second of wall time, learning included.</p>\n", speed);
   }
   const std::string cost = CostTable(data.training) + Figures(parts, "cost");
   html += cost.empty() ? "<p>No times have been recorded yet.</p>\n" : cost;
@@ -229,11 +272,12 @@ std::string MakePage(const PageParts& parts) {
   html += "<h2>The run</h2>\n";
   if (!data.facts.empty()) {
     html += "<div class=\"scroll\"><table><tbody>\n";
-    for (const auto& [name, value] : data.facts) html += "<tr>" + Cell(name) + Cell(value) + "</tr>\n";
+    for (const auto& [name, value] : data.facts)
+      html += "<tr>" + Cell(name) + Cell(value) + "</tr>\n";
     html += "</tbody></table></div>\n";
   }
-  html += "<details open><summary>Specification, with every default</summary>\n<pre>" + EscapeHtml(data.spec_text) +
-          "</pre></details>\n";
+  html += "<details open><summary>Specification, with every default</summary>\n<pre>" +
+          EscapeHtml(data.spec_text) + "</pre></details>\n";
   if (!parts.drawing.tables.empty()) {
     html += "<details><summary>All numbers as CSV</summary>\n<ul>\n";
     for (const CsvFile& table : parts.drawing.tables) {

@@ -24,14 +24,16 @@ absl::Status CheckSignals(const std::vector<SignalSample>& samples) {
   for (size_t i = 0; i < samples.size(); ++i) {
     const SignalSample& sample = samples[i];
     if (sample.signal.size() != sample.shaped.size()) {
-      return absl::InvalidArgumentError(absl::StrFormat("signal sample %d: %d signals, but %d shaped rewards", i,
-                                                        sample.signal.size(), sample.shaped.size()));
+      return absl::InvalidArgumentError(
+          absl::StrFormat("signal sample %d: %d signals, but %d shaped rewards", i,
+                          sample.signal.size(), sample.shaped.size()));
     }
     for (size_t t = 0; t < sample.signal.size(); ++t) {
       if (std::isfinite(sample.signal[t]) && std::isfinite(sample.shaped[t])) continue;
-      return absl::InvalidArgumentError(absl::StrFormat("signal sample %d, step %d: signal %g, shaped reward %g, expected "
-                                                        "finite numbers",
-                                                        i, t, sample.signal[t], sample.shaped[t]));
+      return absl::InvalidArgumentError(
+          absl::StrFormat("signal sample %d, step %d: signal %g, shaped reward %g, expected "
+                          "finite numbers",
+                          i, t, sample.signal[t], sample.shaped[t]));
     }
   }
   return absl::OkStatus();
@@ -39,12 +41,15 @@ absl::Status CheckSignals(const std::vector<SignalSample>& samples) {
 
 absl::Status CheckTraining(const std::vector<TrainingPoint>& training) {
   for (size_t i = 1; i < training.size(); ++i) {
-    if (training[i].outer_update > training[i - 1].outer_update && training[i].env_steps >= training[i - 1].env_steps) {
+    if (training[i].outer_update > training[i - 1].outer_update &&
+        training[i].env_steps >= training[i - 1].env_steps) {
       continue;
     }
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "training point %d: outer update %d after %d steps follows update %d after %d steps; expected rising numbers", i,
-        training[i].outer_update, training[i].env_steps, training[i - 1].outer_update, training[i - 1].env_steps));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("training point %d: outer update %d after %d steps follows update %d after "
+                        "%d steps; expected rising numbers",
+                        i, training[i].outer_update, training[i].env_steps,
+                        training[i - 1].outer_update, training[i - 1].env_steps));
   }
   return absl::OkStatus();
 }
@@ -53,7 +58,9 @@ absl::Status WriteFile(const std::filesystem::path& path, const std::string& tex
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file << text;
   file.close();
-  if (!file) return absl::UnavailableError(absl::StrFormat("cannot write %s: is the disk full?", path.string()));
+  if (!file)
+    return absl::UnavailableError(
+        absl::StrFormat("cannot write %s: is the disk full?", path.string()));
   return absl::OkStatus();
 }
 
@@ -84,7 +91,9 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   const std::filesystem::path files = folder / kFilesFolder;
   std::error_code error;
   std::filesystem::create_directories(files, error);
-  if (error) return absl::UnavailableError(absl::StrFormat("cannot make %s: %s", files.string(), error.message()));
+  if (error)
+    return absl::UnavailableError(
+        absl::StrFormat("cannot make %s: %s", files.string(), error.message()));
   ReportFiles written;
   written.html = folder / "report.html";
   written.summary = absl::StrJoin(summary, "\n");
@@ -99,7 +108,8 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
     const std::string script = figure.name + ".gp";
     MENTOR_RETURN_IF_ERROR(WriteFile(files / script, Script(figure)));
     written.others.push_back(files / script);
-    if (absl::IsFailedPrecondition(drawn)) continue;  // No gnuplot: the next try would end the same way.
+    if (absl::IsFailedPrecondition(drawn))
+      continue;  // No gnuplot: the next try would end the same way.
     const absl::Status status = RunGnuplot(options.gnuplot, files, script);
     drawn.Update(status);
     if (!status.ok()) continue;
@@ -110,7 +120,8 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   if (!drawn.ok()) parts.plot_error = std::string(drawn.message());
   MENTOR_RETURN_IF_ERROR(WriteFile(written.html, MakePage(parts)));
   if (!drawn.ok()) {
-    return absl::Status(drawn.code(), absl::StrFormat("%s; the numbers are in %s", drawn.message(), files.string()));
+    return absl::Status(drawn.code(), absl::StrFormat("%s; the numbers are in %s", drawn.message(),
+                                                      files.string()));
   }
   return written;
 }

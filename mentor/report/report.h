@@ -1,12 +1,14 @@
-// The report of one run: a self-contained HTML page with plots drawn by gnuplot, and beside it the plots as SVG and PNG
-// and every number as CSV. Reads nothing but its argument; writes only below one folder:
+// The report of one run: a self-contained HTML page with plots drawn by gnuplot, and beside it the
+// plots as SVG and PNG and every number as CSV. Reads nothing but its argument; writes only below
+// one folder:
 //
 //   FOLDER/report.html              the page; opens without a network
 //   FOLDER/report/*.csv             the numbers: training, evaluation, tables, signals, phases
 //   FOLDER/report/*.{gp,svg,png}    one gnuplot script and two pictures for each figure
 //
-// The same data give the same numbers every time: intervals use keyed random numbers. Every part may be missing; the
-// page then says so. Functions without state; threads may share, but not the folder.
+// The same data give the same numbers every time: intervals use keyed random numbers. Every part
+// may be missing; the page then says so. Functions without state; threads may share, but not the
+// folder.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +23,13 @@
 namespace mentor::report {
 
 // One outer update. Names of metrics that the page knows; others only go to training.csv:
-//   seg0, seg1, ...     success rate of the episodes of inner iteration 0, 1, ... (training goals, sampled signals)
+//   seg0, seg1, ...     success rate of the episodes of inner iteration 0, 1, ... on training goals
+//                       with sampled signals
 //   shaped_return       mean shaped return of an episode
-//   pg_loss value_loss entropy kl epochs clip_fraction    of the outer update
-//   rollout_seconds policy_seconds signal_seconds update_seconds outer_seconds    CPU seconds by phase; policy is a
-//                       part of rollout, outer is the outer rule
+//   pg_loss value_loss entropy kl epochs clip_fraction
+//                       of the outer update
+//   rollout_seconds policy_seconds signal_seconds update_seconds outer_seconds
+//                       CPU seconds by phase; policy is a part of rollout, outer is the outer rule
 //   wall_seconds        wall time of the whole outer update
 struct TrainingPoint {
   uint32_t outer_update = 0;  // From 1: updates done after this one.
@@ -38,7 +42,8 @@ struct EvaluationRow {
   std::string method;       // "learned", "learned (best)", "PPO sparse", "PPO shaped"
   std::string split;        // "test" or "train": goals never seen, or goals of meta-training
   std::string environment;  // Optional; more than one gives a table for each.
-  uint32_t lifetime = 0;    // Number in its phase. Equal numbers and goals of two methods are compared in pairs.
+  uint32_t lifetime =
+      0;  // Number in its phase. Equal numbers and goals of two methods are compared in pairs.
   uint32_t goal = 0;
   int lifetime_episodes = 0;            // The first ones; those after them are deterministic.
   std::vector<double> episode_success;  // 0 or 1 for each episode
@@ -58,9 +63,10 @@ struct ReportData {
   // Shown as a table: seed, versions, hash, threads, ...
   std::vector<std::pair<std::string, std::string>> facts;
   std::string signal_role = "reward";  // "reward" or "advantage"; a word for the text.
-  int iterations = 3;                  // Inner iterations of a lifetime: the segments seg0, seg1, ...
-  uint32_t outer_updates_total = 0;    // That the spec asks for.
-  uint32_t outer_updates_paper = 0;    // Of the published experiment on this benchmark; 0: there is none.
+  int iterations = 3;                // Inner iterations of a lifetime: the segments seg0, seg1, ...
+  uint32_t outer_updates_total = 0;  // That the spec asks for.
+  uint32_t outer_updates_paper =
+      0;  // Of the published experiment on this benchmark; 0: there is none.
   std::vector<TrainingPoint> training;
   std::vector<EvaluationRow> evaluation;
   std::vector<SignalSample> signals;
@@ -76,8 +82,9 @@ struct ReportFiles {
   std::string summary;  // The page's first words: plain text, a line for each statement.
 };
 
-// INVALID_ARGUMENT names the row that does not fit. FAILED_PRECONDITION when gnuplot is missing: the CSV files and a
-// page without plots are there all the same. UNAVAILABLE when a file cannot be written.
+// INVALID_ARGUMENT names the row that does not fit. FAILED_PRECONDITION when gnuplot is missing:
+// the CSV files and a page without plots are there all the same. UNAVAILABLE when a file cannot be
+// written.
 absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::filesystem::path& folder,
                                         const ReportOptions& options = {});
 

@@ -39,8 +39,8 @@ double Quantile(std::span<const double> sorted, double q) {
   return sorted[below] + (place - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
 
-std::vector<Interval> BootstrapMeans(const std::vector<std::vector<double>>& rows, const RandomStream& random,
-                                     int resamples) {
+std::vector<Interval> BootstrapMeans(const std::vector<std::vector<double>>& rows,
+                                     const RandomStream& random, int resamples) {
   MENTOR_CHECK(!rows.empty() && resamples > 0 && random.purpose == Purpose::kBootstrap);
   const size_t n = rows.size(), columns = rows[0].size();
   std::vector<double> means(columns, 0.0);
@@ -61,12 +61,13 @@ std::vector<Interval> BootstrapMeans(const std::vector<std::vector<double>>& row
     for (size_t c = 0; c < columns; ++c) resampled[c][r] = sums[c] / static_cast<double>(n);
   }
   std::vector<Interval> intervals;
-  for (size_t c = 0; c < columns; ++c) intervals.push_back(PercentileInterval(means[c], std::move(resampled[c])));
+  for (size_t c = 0; c < columns; ++c)
+    intervals.push_back(PercentileInterval(means[c], std::move(resampled[c])));
   return intervals;
 }
 
-Interval BootstrapDifference(std::span<const double> a, std::span<const double> b, const RandomStream& random,
-                             int resamples) {
+Interval BootstrapDifference(std::span<const double> a, std::span<const double> b,
+                             const RandomStream& random, int resamples) {
   MENTOR_CHECK(!a.empty() && !b.empty() && resamples > 0 && random.purpose == Purpose::kBootstrap);
   RandomStream random_b = random;
   ++random_b.iteration;
@@ -121,7 +122,8 @@ std::vector<double> RunningMean(std::span<const double> x, int window) {
   MENTOR_CHECK(window > 0);
   std::vector<double> means(x.size(), kNotANumber);
   for (size_t i = 0; i < x.size(); ++i) {
-    const size_t begin = i + 1 >= static_cast<size_t>(window) ? i + 1 - static_cast<size_t>(window) : 0;
+    const size_t begin =
+        i + 1 >= static_cast<size_t>(window) ? i + 1 - static_cast<size_t>(window) : 0;
     double sum = 0;
     int count = 0;
     for (size_t j = begin; j <= i; ++j) {
@@ -142,7 +144,8 @@ std::vector<Bin> Histogram(std::span<const double> x, int bins) {
   if (low == high) return {{low, high, x.size()}};
   std::vector<Bin> histogram(bins);
   const double width = (high - low) / bins;
-  for (int b = 0; b < bins; ++b) histogram[b] = {low + b * width, b + 1 == bins ? high : low + (b + 1) * width, 0};
+  for (int b = 0; b < bins; ++b)
+    histogram[b] = {low + b * width, b + 1 == bins ? high : low + (b + 1) * width, 0};
   for (const double value : x) {
     const int bin = static_cast<int>((value - low) / width);
     ++histogram[std::clamp(bin, 0, bins - 1)].count;

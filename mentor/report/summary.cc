@@ -8,7 +8,8 @@
 namespace mentor::report {
 namespace {
 
-// Untrained policies are the same for all methods, so a seg0 above a baseline by more than this is a leak, not chance.
+// Untrained policies are the same for all methods, so a seg0 above a baseline by more than this is
+// a leak, not chance.
 constexpr double kLeakMargin = 0.03;
 constexpr int kFewLifetimes = 20;
 
@@ -17,7 +18,9 @@ std::string Number(double value) {
   return text == "-0.00" ? "0.00" : text;
 }
 
-std::string Segment(int number) { return absl::StrFormat("seg%d", number); }
+std::string Segment(int number) {
+  return absl::StrFormat("seg%d", number);
+}
 
 std::string Count(size_t count, const std::string& noun) {
   return absl::StrFormat("%d %s%s", count, noun, count == 1 ? "" : "s");
@@ -35,10 +38,12 @@ std::string Grouped(uint64_t number) {
 }
 
 std::string Length(const ReportData& data) {
-  if (data.training.empty()) return "No outer update has been made: the signal network is untrained.";
+  if (data.training.empty())
+    return "No outer update has been made: the signal network is untrained.";
   const uint32_t done = data.training.back().outer_update;
   std::string text = "The run made " + Count(done, "outer update");
-  if (data.outer_updates_total > 0) text += absl::StrFormat(" of the %d that its spec asks for", data.outer_updates_total);
+  if (data.outer_updates_total > 0)
+    text += absl::StrFormat(" of the %d that its spec asks for", data.outer_updates_total);
   text += absl::StrFormat(" (%s environment steps)", Grouped(data.training.back().env_steps));
   if (data.outer_updates_paper > 0) {
     text += absl::StrFormat("; the published experiment makes %d, so this is %.2g %% of its length",
@@ -48,7 +53,8 @@ std::string Length(const ReportData& data) {
 }
 
 // Mean of a metric over at most kRunningMean points from `begin` on, and how many there were.
-std::pair<double, int> MeanOf(const std::vector<TrainingPoint>& training, size_t begin, const std::string& metric) {
+std::pair<double, int> MeanOf(const std::vector<TrainingPoint>& training, size_t begin,
+                              const std::string& metric) {
   double sum = 0;
   int count = 0;
   for (size_t i = begin; i < std::min(training.size(), begin + kRunningMean); ++i) {
@@ -67,12 +73,15 @@ std::string Trend(const ReportData& data) {
   const auto [late, late_count] = MeanOf(data.training, data.training.size() - kRunningMean, last);
   if (early_count == 0 || late_count == 0) return "";
   return absl::StrFormat(
-      "On the goals of meta-training, with sampled signals, success in the last segment (%s) went from %.2f in the first "
+      "On the goals of meta-training, with sampled signals, success in the last segment (%s) went "
+      "from %.2f in the first "
       "%d outer updates to %.2f in the last %d.",
       last, early, early_count, late, late_count);
 }
 
-const char* Goals(const std::string& split) { return split == "test" ? "unseen goals" : "training goals"; }
+const char* Goals(const std::string& split) {
+  return split == "test" ? "unseen goals" : "training goals";
+}
 
 std::string Verdict(const Comparison& comparison) {
   const Interval& d = comparison.difference;
@@ -80,38 +89,44 @@ std::string Verdict(const Comparison& comparison) {
   const std::string difference = absl::StrFormat("difference %s", FormatInterval(d));
   if (d.low > 0) return absl::StrFormat("better than %s (%s)", baseline, difference);
   if (d.high < 0) return absl::StrFormat("worse than %s (%s)", baseline, difference);
-  return absl::StrFormat("not yet distinguishable from %s (%s, which includes 0)", baseline, difference);
+  return absl::StrFormat("not yet distinguishable from %s (%s, which includes 0)", baseline,
+                         difference);
 }
 
 void AddEvaluation(const std::string& role, const std::vector<MethodResult>& results,
-                   const std::vector<Comparison>& comparisons, std::vector<std::string>* sentences) {
+                   const std::vector<Comparison>& comparisons,
+                   std::vector<std::string>* sentences) {
   int fewest = 0;
   for (const MethodResult& result : results) {
     if (!IsLearned(result) || result.split != "test" || !result.environment.empty()) continue;
     const int last = static_cast<int>(result.segments.size()) - 1;
-    std::string text = absl::StrFormat("On %s (%s, %s), agents taught by the %s %s succeed in %s of the episodes of %s",
-                                       Goals(result.split), Count(result.goals, "goal"),
-                                       Count(result.lifetimes, "lifetime"),
-                                       result.method == "learned" ? "learned" : result.method, role,
-                                       FormatInterval(result.segments[last]), Segment(last));
+    std::string text = absl::StrFormat(
+        "On %s (%s, %s), agents taught by the %s %s succeed in %s of the episodes of %s",
+        Goals(result.split), Count(result.goals, "goal"), Count(result.lifetimes, "lifetime"),
+        result.method == "learned" ? "learned" : result.method, role,
+        FormatInterval(result.segments[last]), Segment(last));
     std::string verdicts;
     for (const Comparison& comparison : comparisons) {
-      if (comparison.method != result.method || comparison.split != result.split || comparison.segment != last) continue;
+      if (comparison.method != result.method || comparison.split != result.split ||
+          comparison.segment != last)
+        continue;
       verdicts += (verdicts.empty() ? ": " : "; ") + Verdict(comparison);
     }
     sentences->push_back(text + verdicts + ".");
     if (last > 0) {
       const Interval growth = GrowthWithinLifetime(result);
-      const char* words = growth.low > 0    ? "Agents get better within their lifetime"
-                          : growth.high < 0 ? "Agents get worse within their lifetime"
-                                            : "Within a lifetime no improvement can be told from chance";
+      const char* words = growth.low > 0 ? "Agents get better within their lifetime"
+                          : growth.high < 0
+                              ? "Agents get worse within their lifetime"
+                              : "Within a lifetime no improvement can be told from chance";
       sentences->push_back(
           absl::StrFormat("%s: %s - seg0 = %s.", words, Segment(last), FormatInterval(growth)));
     }
     fewest = fewest == 0 ? result.lifetimes : std::min(fewest, result.lifetimes);
   }
   if (fewest > 0 && fewest < kFewLifetimes) {
-    sentences->push_back(absl::StrFormat("With %s, intervals are rough; take them as a hint.", Count(fewest, "lifetime")));
+    sentences->push_back(absl::StrFormat("With %s, intervals are rough; take them as a hint.",
+                                         Count(fewest, "lifetime")));
   }
 }
 
@@ -121,14 +136,18 @@ void AddControl(const std::vector<Comparison>& comparisons, std::vector<std::str
     if (comparison.segment != 0) continue;
     checked = true;
     if (comparison.difference.low <= 0 || comparison.difference.mean <= kLeakMargin) continue;
-    sentences->push_back(absl::StrFormat(
-        "Warning: before any learning (seg0) '%s' exceeds %s on %s by %s. The signal cannot act there, so something leaks: "
-        "weights used again, a visible goal, or a policy that sees the signal.",
-        comparison.method, comparison.baseline, Goals(comparison.split), FormatInterval(comparison.difference)));
+    sentences->push_back(
+        absl::StrFormat("Warning: before any learning (seg0) '%s' exceeds %s on %s by %s. The "
+                        "signal cannot act there, so something leaks: "
+                        "weights used again, a visible goal, or a policy that sees the signal.",
+                        comparison.method, comparison.baseline, Goals(comparison.split),
+                        FormatInterval(comparison.difference)));
     return;
   }
   if (checked) {
-    sentences->push_back("The control holds: before any learning (seg0) no learned signal is ahead of a baseline, as it must be.");
+    sentences->push_back(
+        "The control holds: before any learning (seg0) no learned signal is ahead of a baseline, "
+        "as it must be.");
   }
 }
 
@@ -137,14 +156,19 @@ void AddBaselines(const std::vector<MethodResult>& results, std::vector<std::str
   std::string text;
   for (const MethodResult& result : results) {
     if (!IsBaseline(result) || result.split != "test" || !result.environment.empty()) continue;
-    text += absl::StrFormat("%s%s %s", text.empty() ? "" : ", ", result.method, FormatInterval(result.segments.back()));
+    text += absl::StrFormat("%s%s %s", text.empty() ? "" : ", ", result.method,
+                            FormatInterval(result.segments.back()));
   }
-  if (!text.empty()) sentences->push_back("For comparison, the baselines in the last segment: " + text + ".");
+  if (!text.empty())
+    sentences->push_back("For comparison, the baselines in the last segment: " + text + ".");
 }
 
 std::string Strength(double correlation) {
   const double size = std::abs(correlation);
-  const std::string words = size < 0.1 ? "hardly" : size < 0.3 ? "weakly" : size < 0.6 ? "moderately" : "strongly";
+  const std::string words = size < 0.1   ? "hardly"
+                            : size < 0.3 ? "weakly"
+                            : size < 0.6 ? "moderately"
+                                         : "strongly";
   return size >= 0.1 && correlation < 0 ? words + " negatively" : words;
 }
 
@@ -153,16 +177,20 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
   const Correlation pooled = Correlate(samples).back();
   if (pooled.steps == 0) return;
   if (std::isnan(pooled.pearson)) {
-    sentences->push_back("The signal or the shaped reward is constant, so they have no correlation.");
+    sentences->push_back(
+        "The signal or the shaped reward is constant, so they have no correlation.");
     return;
   }
   std::string text = absl::StrFormat(
-      "The signal is %s correlated with the shaped reward (Pearson %s, Spearman %s over %s steps of %s)",
-      Strength(pooled.spearman), Number(pooled.pearson), Number(pooled.spearman), Grouped(pooled.steps), Count(samples.size(), "lifetime"));
+      "The signal is %s correlated with the shaped reward (Pearson %s, Spearman %s over %s steps "
+      "of %s)",
+      Strength(pooled.spearman), Number(pooled.pearson), Number(pooled.spearman),
+      Grouped(pooled.steps), Count(samples.size(), "lifetime"));
   if (!std::isnan(pooled.change_pearson)) {
-    text += absl::StrFormat(" and %s with the progress that a step makes, the change of the shaped reward (%s, %s)",
-                            Strength(pooled.change_spearman), Number(pooled.change_pearson),
-                            Number(pooled.change_spearman));
+    text += absl::StrFormat(
+        " and %s with the progress that a step makes, the change of the shaped reward (%s, %s)",
+        Strength(pooled.change_spearman), Number(pooled.change_pearson),
+        Number(pooled.change_spearman));
   }
   sentences->push_back(text + ".");
 }
@@ -170,7 +198,8 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
 }  // namespace
 
 std::string FormatInterval(const Interval& interval) {
-  return absl::StrFormat("%s [%s, %s]", Number(interval.mean), Number(interval.low), Number(interval.high));
+  return absl::StrFormat("%s [%s, %s]", Number(interval.mean), Number(interval.low),
+                         Number(interval.high));
 }
 
 std::vector<std::string> Summarise(const ReportData& data, const std::vector<MethodResult>& results,
@@ -180,7 +209,9 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
   if (results.empty() && !data.evaluation.empty()) {
     sentences.push_back("No episode ended within a lifetime, so there are no success rates.");
   } else if (results.empty()) {
-    sentences.push_back("Nothing has been evaluated yet, so nothing can be said about unseen goals or the baselines.");
+    sentences.push_back(
+        "Nothing has been evaluated yet, so nothing can be said about unseen goals or the "
+        "baselines.");
   } else {
     AddEvaluation(data.signal_role, results, comparisons, &sentences);
     AddBaselines(results, &sentences);

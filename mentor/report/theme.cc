@@ -34,11 +34,12 @@ struct Rgb {
 };
 Rgb Parse(std::string_view hex) {
   const long value = std::strtol(std::string(hex.substr(1)).c_str(), nullptr, 16);
-  return {static_cast<int>(value >> 16 & 255), static_cast<int>(value >> 8 & 255), static_cast<int>(value & 255)};
+  return {static_cast<int>(value >> 16 & 255), static_cast<int>(value >> 8 & 255),
+          static_cast<int>(value & 255)};
 }
 
-// Browsers show titles when the pointer rests on a part: those that gnuplot made up (the first one, and NAME_plot_1) go,
-// legends stay.
+// Browsers show titles when the pointer rests on a part: those that gnuplot made up (the first one,
+// and NAME_plot_1) go, legends stay.
 std::string WithoutIdleTitles(std::string_view svg) {
   constexpr std::string_view kOpen = "<title>", kClose = "</title>";
   std::string kept;
@@ -46,7 +47,8 @@ std::string WithoutIdleTitles(std::string_view svg) {
   for (size_t open = svg.find(kOpen); open != std::string_view::npos; open = svg.find(kOpen)) {
     const size_t end = svg.find(kClose, open);
     if (end == std::string_view::npos) break;
-    const bool is_idle = is_first || svg.substr(open, end - open).find("_plot_") != std::string_view::npos;
+    const bool is_idle =
+        is_first || svg.substr(open, end - open).find("_plot_") != std::string_view::npos;
     is_first = false;
     kept += svg.substr(0, is_idle ? open : end + kClose.size());
     svg.remove_prefix(end + kClose.size());
@@ -56,7 +58,9 @@ std::string WithoutIdleTitles(std::string_view svg) {
 
 }  // namespace
 
-std::span<const Colour> Theme() { return kTheme; }
+std::span<const Colour> Theme() {
+  return kTheme;
+}
 
 std::string_view Light(std::string_view name) {
   for (const Colour& colour : kTheme) {
@@ -72,27 +76,35 @@ std::string ThemeCss() {
     light += absl::StrFormat(" --%s: %s;", std::string(colour.name), std::string(colour.light));
     dark += absl::StrFormat(" --%s: %s;", std::string(colour.name), std::string(colour.dark));
   }
-  return absl::StrFormat(":root {%s color-scheme: light dark; }\n@media (prefers-color-scheme: dark) { :root {%s } }\n",
-                         light, dark);
+  return absl::StrFormat(
+      ":root {%s color-scheme: light dark; }\n@media (prefers-color-scheme: dark) { :root {%s } "
+      "}\n",
+      light, dark);
 }
 
 std::string InlineSvg(std::string_view svg, std::string_view id, std::string_view label) {
   const size_t begin = svg.find("<svg"), tag_end = svg.find('>', begin), end = svg.rfind("</svg>");
   const size_t box = svg.find("viewBox=\"", begin);
-  if (tag_end == std::string_view::npos || end == std::string_view::npos || box > tag_end) return "";
+  if (tag_end == std::string_view::npos || end == std::string_view::npos || box > tag_end)
+    return "";
   const std::string view_box(svg.substr(box, svg.find('"', box + 9) + 1 - box));
   std::string body = WithoutIdleTitles(svg.substr(tag_end + 1, end - tag_end - 1));
 
   // gnuplot writes one colour in three ways.
-  std::vector<std::pair<std::string, std::string>> replacements = {
-      {"\"black\"", "\"var(--ink)\""}, {"'black'", "'var(--ink)'"}, {"\"gray\"", "\"var(--grid)\""}};
+  std::vector<std::pair<std::string, std::string>> replacements = {{"\"black\"", "\"var(--ink)\""},
+                                                                   {"'black'", "'var(--ink)'"},
+                                                                   {"\"gray\"", "\"var(--grid)\""}};
   for (const Colour& colour : kTheme) {
     const Rgb rgb = Parse(colour.light);
     const std::string variable = "var(--" + std::string(colour.name) + ")";
-    replacements.emplace_back(absl::StrFormat("rgb(%3d, %3d, %3d)", rgb.red, rgb.green, rgb.blue), variable);
-    replacements.emplace_back(absl::StrFormat("rgb(%d,%d,%d)", rgb.red, rgb.green, rgb.blue), variable);
-    replacements.emplace_back(absl::StrFormat("#%02x%02x%02x", rgb.red, rgb.green, rgb.blue), variable);
-    replacements.emplace_back(absl::StrFormat("#%02X%02X%02X", rgb.red, rgb.green, rgb.blue), variable);
+    replacements.emplace_back(absl::StrFormat("rgb(%3d, %3d, %3d)", rgb.red, rgb.green, rgb.blue),
+                              variable);
+    replacements.emplace_back(absl::StrFormat("rgb(%d,%d,%d)", rgb.red, rgb.green, rgb.blue),
+                              variable);
+    replacements.emplace_back(absl::StrFormat("#%02x%02x%02x", rgb.red, rgb.green, rgb.blue),
+                              variable);
+    replacements.emplace_back(absl::StrFormat("#%02X%02X%02X", rgb.red, rgb.green, rgb.blue),
+                              variable);
   }
   const std::string prefix(id);
   replacements.emplace_back("id='gp", "id='" + prefix + "-gp");
@@ -101,9 +113,10 @@ std::string InlineSvg(std::string_view svg, std::string_view id, std::string_vie
   replacements.emplace_back("id='greybox'", "id='" + prefix + "-greybox'");
   replacements.emplace_back("id=\"gnuplot_canvas\"", "id=\"" + prefix + "-canvas\"");
   body = absl::StrReplaceAll(body, replacements);
-  return absl::StrFormat("<svg %s role=\"img\" aria-label=\"%s\" xmlns=\"http://www.w3.org/2000/svg\" "
-                         "xmlns:xlink=\"http://www.w3.org/1999/xlink\">%s</svg>",
-                         view_box, EscapeHtml(label), body);
+  return absl::StrFormat(
+      "<svg %s role=\"img\" aria-label=\"%s\" xmlns=\"http://www.w3.org/2000/svg\" "
+      "xmlns:xlink=\"http://www.w3.org/1999/xlink\">%s</svg>",
+      view_box, EscapeHtml(label), body);
 }
 
 }  // namespace mentor::report

@@ -1,19 +1,22 @@
-// Random lifetimes with signals that a network really gave: what conformance suites of networks and rules feed in.
+// Random lifetimes with signals that a network really gave: what conformance suites of networks and
+// rules feed in.
 #pragma once
 
-#include "tests/torch_testing.h"
-
 #include "learner/signals/signal_network.h"
+#include "tests/torch_testing.h"
 
 namespace mentor::testing {
 
 inline constexpr int64_t kObservationSize = 3, kActionSize = 2;
 
-inline torch::Tensor RandomNormals(at::IntArrayRef shape, uint64_t seed, torch::Dtype dtype = torch::kFloat32) {
-  return torch::randn(shape, at::detail::createCPUGenerator(seed), torch::dtype(torch::kFloat64)).to(dtype);
+inline torch::Tensor RandomNormals(at::IntArrayRef shape, uint64_t seed,
+                                   torch::Dtype dtype = torch::kFloat32) {
+  return torch::randn(shape, at::detail::createCPUGenerator(seed), torch::dtype(torch::kFloat64))
+      .to(dtype);
 }
 
-// Observations, actions, outcomes and episode borders of S lifetimes with T steps, without signals. Episodes have 10 steps.
+// Observations, actions, outcomes and episode borders of S lifetimes with T steps, without signals.
+// Episodes have 10 steps.
 inline learner::Segment RandomSegment(int64_t lifetimes, int64_t steps, uint64_t seed) {
   learner::Segment segment;
   segment.observations = RandomNormals({lifetimes, steps, kObservationSize}, seed);
@@ -30,9 +33,10 @@ inline learner::Segment RandomSegment(int64_t lifetimes, int64_t steps, uint64_t
 // Steps begin .. begin + length of a segment.
 inline learner::Segment Piece(const learner::Segment& segment, int64_t begin, int64_t length) {
   learner::Segment piece;
-  for (auto member : {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
-                      &learner::Segment::shaped_rewards, &learner::Segment::successes, &learner::Segment::success_signals,
-                      &learner::Segment::prev_done}) {
+  for (auto member :
+       {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
+        &learner::Segment::shaped_rewards, &learner::Segment::successes,
+        &learner::Segment::success_signals, &learner::Segment::prev_done}) {
     piece.*member = (segment.*member).narrow(1, begin, length).contiguous();
   }
   return piece;
@@ -40,7 +44,8 @@ inline learner::Segment Piece(const learner::Segment& segment, int64_t begin, in
 
 // The signals used one step before.
 inline torch::Tensor Previous(const torch::Tensor& signals) {
-  return torch::cat({torch::zeros({signals.size(0), 1}), signals.narrow(1, 0, signals.size(1) - 1)}, 1);
+  return torch::cat({torch::zeros({signals.size(0), 1}), signals.narrow(1, 0, signals.size(1) - 1)},
+                    1);
 }
 
 }  // namespace mentor::testing

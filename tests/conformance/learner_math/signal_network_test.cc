@@ -1,4 +1,5 @@
-// What every registered signal network promises, with its default settings, in both roles and with both inputs.
+// What every registered signal network promises, with its default settings, in both roles and with
+// both inputs.
 #include "tests/conformance/recorded_lifetimes.h"
 
 namespace mentor::learner {
@@ -30,11 +31,16 @@ std::vector<Case> Cases() {
         spec.set_input(input);
         Violations violations;
         auto network = MakeSignalNetwork(spec,
-                                         {.observation_size = kObservationSize, .action_size = kActionSize, .role = role, .input = input},
+                                         {.observation_size = kObservationSize,
+                                          .action_size = kActionSize,
+                                          .role = role,
+                                          .input = input},
                                          &violations);
         INFO(entry->name << ": " << std::string(violations.ToStatus().message()));
         REQUIRE(network != nullptr);
-        cases.push_back({entry->name + ", " + v1::SignalRole_Name(role) + ", " + v1::SignalInput_Name(input), std::move(network)});
+        cases.push_back(
+            {entry->name + ", " + v1::SignalRole_Name(role) + ", " + v1::SignalInput_Name(input),
+             std::move(network)});
       }
     }
   }
@@ -48,11 +54,16 @@ Tensor Weights(const SignalNetwork& network) {
   return initial + 0.05 * RandomNormals(initial.sizes(), 17);
 }
 
-bool SameBits(const Tensor& a, const Tensor& b) { return a.sizes() == b.sizes() && torch::equal(a, b); }
+bool SameBits(const Tensor& a, const Tensor& b) {
+  return a.sizes() == b.sizes() && torch::equal(a, b);
+}
 
-double Gap(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
+double Gap(const Tensor& a, const Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
 
-TEST_CASE("signal networks: initial weights fit the layout, are finite, and belong to the seed", "[conformance]") {
+TEST_CASE("signal networks: initial weights fit the layout, are finite, and belong to the seed",
+          "[conformance]") {
   for (const Case& one : Cases()) {
     INFO(one.name);
     const Tensor weights = one.network->InitialWeights(3);
@@ -63,13 +74,15 @@ TEST_CASE("signal networks: initial weights fit the layout, are finite, and belo
   }
 }
 
-TEST_CASE("signal networks: acting gives finite signals of the right shape, the same bits again", "[conformance]") {
+TEST_CASE("signal networks: acting gives finite signals of the right shape, the same bits again",
+          "[conformance]") {
   const Segment segment = RandomSegment(kLifetimes, kSteps, 40);
   const Tensor noise = RandomNormals({kLifetimes, kSteps}, 50);
   for (const Case& one : Cases()) {
     INFO(one.name);
     const Tensor weights = Weights(*one.network);
-    SignalState state = one.network->InitialState(kLifetimes, torch::kFloat32), again = one.network->InitialState(kLifetimes, torch::kFloat32);
+    SignalState state = one.network->InitialState(kLifetimes, torch::kFloat32),
+                again = one.network->InitialState(kLifetimes, torch::kFloat32);
     const SignalOutputs sampled = one.network->Run(weights, segment, noise, &state);
     for (const Tensor& output : {sampled.signals, sampled.log_probs, sampled.values}) {
       REQUIRE(output.sizes() == at::IntArrayRef{kLifetimes, kSteps});
@@ -89,24 +102,30 @@ TEST_CASE("signal networks: acting gives finite signals of the right shape, the 
   }
 }
 
-TEST_CASE("signal networks: the state carries a lifetime over the border of two segments", "[conformance]") {
+TEST_CASE("signal networks: the state carries a lifetime over the border of two segments",
+          "[conformance]") {
   const Segment segment = RandomSegment(kLifetimes, kSteps, 41);
   const Tensor noise = RandomNormals({kLifetimes, kSteps}, 51);
   for (const Case& one : Cases()) {
     INFO(one.name);
     const Tensor weights = Weights(*one.network);
-    SignalState whole = one.network->InitialState(kLifetimes, torch::kFloat32), parts = one.network->InitialState(kLifetimes, torch::kFloat32);
+    SignalState whole = one.network->InitialState(kLifetimes, torch::kFloat32),
+                parts = one.network->InitialState(kLifetimes, torch::kFloat32);
     const Tensor at_once = one.network->Run(weights, segment, noise, &whole).signals;
     std::vector<Tensor> pieces;
     for (const auto& [begin, length] : {std::pair<int64_t, int64_t>{0, 7}, {7, kSteps - 7}}) {
-      pieces.push_back(one.network->Run(weights, Piece(segment, begin, length), noise.narrow(1, begin, length).contiguous(), &parts).signals);
+      pieces.push_back(one.network
+                           ->Run(weights, Piece(segment, begin, length),
+                                 noise.narrow(1, begin, length).contiguous(), &parts)
+                           .signals);
     }
     CHECK(Gap(torch::cat(pieces, 1), at_once) < 1e-5);
     CHECK(Gap(parts.previous, whole.previous) < 1e-5);
   }
 }
 
-TEST_CASE("signal networks: a lifetime hears nothing of the others, and nothing of its future", "[conformance]") {
+TEST_CASE("signal networks: a lifetime hears nothing of the others, and nothing of its future",
+          "[conformance]") {
   const Segment segment = RandomSegment(kLifetimes, kSteps, 42);
   const Tensor noise = RandomNormals({kLifetimes, kSteps}, 52);
   Segment other = RandomSegment(kLifetimes, kSteps, 42);
@@ -116,16 +135,19 @@ TEST_CASE("signal networks: a lifetime hears nothing of the others, and nothing 
   for (const Case& one : Cases()) {
     INFO(one.name);
     const Tensor weights = Weights(*one.network);
-    SignalState a = one.network->InitialState(kLifetimes, torch::kFloat32), b = one.network->InitialState(kLifetimes, torch::kFloat32);
-    const Tensor change =
-        (one.network->Run(weights, segment, noise, &a).signals - one.network->Run(weights, other, noise, &b).signals).abs();
+    SignalState a = one.network->InitialState(kLifetimes, torch::kFloat32),
+                b = one.network->InitialState(kLifetimes, torch::kFloat32);
+    const Tensor change = (one.network->Run(weights, segment, noise, &a).signals -
+                           one.network->Run(weights, other, noise, &b).signals)
+                              .abs();
     CHECK(change.narrow(0, 0, last).narrow(1, 0, late).max().item<double>() < 1e-5);
     CHECK(change.select(0, last).max().item<double>() > 1e-4);
     CHECK(change.narrow(1, late, kSteps - late).max().item<double>() > 1e-4);
   }
 }
 
-TEST_CASE("signal networks: recorded signals have the density and value that acting recorded", "[conformance]") {
+TEST_CASE("signal networks: recorded signals have the density and value that acting recorded",
+          "[conformance]") {
   const Segment segment = RandomSegment(kLifetimes, kSteps, 43);
   const Tensor noise = RandomNormals({kLifetimes, kSteps}, 53);
   for (const Case& one : Cases()) {
@@ -133,17 +155,18 @@ TEST_CASE("signal networks: recorded signals have the density and value that act
     const Tensor weights = Weights(*one.network);
     SignalState state = one.network->InitialState(kLifetimes, torch::kFloat32);
     const SignalOutputs acted = one.network->Run(weights, segment, noise, &state);
-    const SignalEvaluation evaluation =
-        one.network->Evaluate(weights, one.network->Features(segment, Previous(acted.signals)), acted.signals,
-                              one.network->InitialState(kLifetimes, torch::kFloat32).recurrent);
+    const SignalEvaluation evaluation = one.network->Evaluate(
+        weights, one.network->Features(segment, Previous(acted.signals)), acted.signals,
+        one.network->InitialState(kLifetimes, torch::kFloat32).recurrent);
     CHECK(Gap(evaluation.log_probs, acted.log_probs) < 1e-3);
     CHECK(Gap(evaluation.values, acted.values) < 1e-3);
     REQUIRE(evaluation.final_recurrent.size() == state.recurrent.size());
-    for (size_t i = 0; i < state.recurrent.size(); ++i) CHECK(Gap(evaluation.final_recurrent[i], state.recurrent[i]) < 1e-4);
+    for (size_t i = 0; i < state.recurrent.size(); ++i)
+      CHECK(Gap(evaluation.final_recurrent[i], state.recurrent[i]) < 1e-4);
     // Not vacuous: signals that are shifted by one step have other densities.
-    const SignalEvaluation shifted =
-        one.network->Evaluate(weights, one.network->Features(segment, acted.signals), Previous(acted.signals),
-                              one.network->InitialState(kLifetimes, torch::kFloat32).recurrent);
+    const SignalEvaluation shifted = one.network->Evaluate(
+        weights, one.network->Features(segment, acted.signals), Previous(acted.signals),
+        one.network->InitialState(kLifetimes, torch::kFloat32).recurrent);
     CHECK(Gap(shifted.log_probs, acted.log_probs) > 1e-2);
   }
 }
@@ -154,22 +177,27 @@ TEST_CASE("signal networks: gradients agree with finite differences in double", 
     INFO(one.name);
     const Tensor weights = Weights(*one.network).to(torch::kFloat64);
     const Tensor signals = 0.3 * RandomNormals({kLifetimes, kSteps}, 54, torch::kFloat64);
-    const Tensor features = one.network->Features(segment, Previous(signals.to(torch::kFloat32))).to(torch::kFloat64);
+    const Tensor features =
+        one.network->Features(segment, Previous(signals.to(torch::kFloat32))).to(torch::kFloat64);
     const Tensor of_log_probs = RandomNormals({kLifetimes, kSteps}, 55, torch::kFloat64),
                  of_log_stds = RandomNormals({kLifetimes, kSteps}, 56, torch::kFloat64),
                  of_values = RandomNormals({kLifetimes, kSteps}, 57, torch::kFloat64);
     const auto loss = [&](const Tensor& at) {
-      const SignalEvaluation evaluation =
-          one.network->Evaluate(at, features, signals, one.network->InitialState(kLifetimes, torch::kFloat64).recurrent);
-      return (of_log_probs * evaluation.log_probs + of_log_stds * evaluation.log_stds + of_values * evaluation.values).sum();
+      const SignalEvaluation evaluation = one.network->Evaluate(
+          at, features, signals, one.network->InitialState(kLifetimes, torch::kFloat64).recurrent);
+      return (of_log_probs * evaluation.log_probs + of_log_stds * evaluation.log_stds +
+              of_values * evaluation.values)
+          .sum();
     };
     const Tensor leaf = weights.clone().requires_grad_(true);
     const Tensor gradient = torch::autograd::grad({loss(leaf)}, {leaf})[0];
     CHECK(gradient.norm().item<double>() > 1e-3);
     for (uint64_t seed : {60, 61, 62}) {
-      const Tensor direction = RandomNormals(weights.sizes(), seed, torch::kFloat64) / std::sqrt(static_cast<double>(weights.numel()));
+      const Tensor direction = RandomNormals(weights.sizes(), seed, torch::kFloat64) /
+                               std::sqrt(static_cast<double>(weights.numel()));
       const double h = 1e-5;
-      const double difference = (loss(weights + h * direction) - loss(weights - h * direction)).item<double>() / (2 * h);
+      const double difference =
+          (loss(weights + h * direction) - loss(weights - h * direction)).item<double>() / (2 * h);
       const double slope = (gradient * direction).sum().item<double>();
       INFO("slope " << slope << ", difference " << difference);
       CHECK(std::abs(slope - difference) <= 1e-5 * (1 + std::abs(difference)));

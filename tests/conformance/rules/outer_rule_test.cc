@@ -1,10 +1,11 @@
-// What every registered outer rule promises, with its default settings on a lifetime of the default length.
-#include "tests/conformance/recorded_lifetimes.h"
+// What every registered outer rule promises, with its default settings on a lifetime of the default
+// length.
+#include "meta_learner/rules/outer_rule.h"
 
 #include <cmath>
 #include <limits>
 
-#include "meta_learner/rules/outer_rule.h"
+#include "tests/conformance/recorded_lifetimes.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -39,7 +40,8 @@ v1::ExperimentSpec Spec(const std::string& rule) {
 std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& spec) {
   Violations violations;
   std::shared_ptr<const learner::SignalNetwork> network = learner::MakeSignalNetwork(
-      spec.signal(), {.observation_size = kObservationSize, .action_size = kActionSize}, &violations);
+      spec.signal(), {.observation_size = kObservationSize, .action_size = kActionSize},
+      &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(network != nullptr);
   return network;
@@ -48,7 +50,8 @@ std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& 
 std::unique_ptr<OuterRule> Make(const RuleEntry& entry, int num_threads = 1) {
   const v1::ExperimentSpec spec = Spec(entry.name);
   Violations violations;
-  auto rule = MakeOuterRule({.spec = spec, .network = Network(spec), .num_threads = num_threads}, &violations);
+  auto rule = MakeOuterRule({.spec = spec, .network = Network(spec), .num_threads = num_threads},
+                            &violations);
   INFO(entry.name << ": " << std::string(violations.ToStatus().message()));
   REQUIRE(rule != nullptr);
   return rule;
@@ -63,7 +66,8 @@ LifetimeBatch Batch(const OuterRule& rule, uint64_t seed) {
   const auto network = Network(Spec("none"));
   learner::SignalState state = network->InitialState(kLifetimes, torch::kFloat32);
   const learner::SignalOutputs outputs =
-      network->Run(rule.signal_weights(), batch.steps, RandomNormals({kLifetimes, kIterations * kSteps}, seed + 10), &state);
+      network->Run(rule.signal_weights(), batch.steps,
+                   RandomNormals({kLifetimes, kIterations * kSteps}, seed + 10), &state);
   batch.steps.signals = outputs.signals;
   batch.steps.signal_log_probs = outputs.log_probs;
   batch.steps.signal_values = outputs.values;
@@ -74,7 +78,9 @@ bool SameState(const TensorMap& a, const TensorMap& b) {
   if (a.size() != b.size()) return false;
   for (const auto& [name, tensor] : a) {
     const auto found = b.find(name);
-    if (found == b.end() || tensor.dtype() != found->second.dtype() || !torch::equal(tensor, found->second)) return false;
+    if (found == b.end() || tensor.dtype() != found->second.dtype() ||
+        !torch::equal(tensor, found->second))
+      return false;
   }
   return true;
 }
@@ -155,7 +161,8 @@ TEST_CASE("outer rules: a state without weights of the right size is refused", "
   }
 }
 
-TEST_CASE("outer rules: numbers that are not finite are an error that leaves the state as it was", "[conformance]") {
+TEST_CASE("outer rules: numbers that are not finite are an error that leaves the state as it was",
+          "[conformance]") {
   for (const RuleEntry* entry : OuterRules()) {
     INFO(entry->name);
     const auto rule = Make(*entry);

@@ -1,6 +1,5 @@
-// The examples of docs/adding.md are true: they register themselves, keep the promises of their kinds and run together.
-#include "tests/torch_testing.h"
-
+// The examples of docs/adding.md are true: they register themselves, keep the promises of their
+// kinds and run together.
 #include <fstream>
 #include <sstream>
 
@@ -12,6 +11,7 @@
 #include "mentor/run_report.h"
 #include "meta_learner/experiment_runner.h"
 #include "tests/temp_folder.h"
+#include "tests/torch_testing.h"
 
 namespace mentor {
 namespace {
@@ -24,7 +24,8 @@ std::string SpecOfTheDocument() {
   std::ostringstream text;
   text << file.rdbuf();
   const std::string document = text.str();
-  const size_t title = document.find("## A spec that uses all four"), begin = document.find("```\n", title) + 4;
+  const size_t title = document.find("## A spec that uses all four"),
+               begin = document.find("```\n", title) + 4;
   return document.substr(begin, document.find("```", begin) - begin);
 }
 
@@ -42,7 +43,8 @@ TEST_CASE("adding: the examples are in their catalogues, settings and all", "[ti
   CHECK(violations.ToStatus().ToString() == "OK");
 
   // A wrong setting of each part is refused by name.
-  const auto refusal = [](auto* (v1::ExperimentSpec::*part)(), const char* name, const char* value) {
+  const auto refusal = [](auto* (v1::ExperimentSpec::*part)(), const char* name,
+                          const char* value) {
     v1::ExperimentSpec wrong = Spec();
     v1::Option& option = *(wrong.*part)()->add_option();
     option.set_name(name);
@@ -52,8 +54,10 @@ TEST_CASE("adding: the examples are in their catalogues, settings and all", "[ti
     return std::string(found.ToStatus().message());
   };
   using Catch::Matchers::Contains;
-  CHECK_THAT(refusal(&v1::ExperimentSpec::mutable_benchmark, "force", "1000"), Contains("force: is '1000'"));
-  CHECK_THAT(refusal(&v1::ExperimentSpec::mutable_signal, "initial_std", "-1"), Contains("initial_std: is '-1'"));
+  CHECK_THAT(refusal(&v1::ExperimentSpec::mutable_benchmark, "force", "1000"),
+             Contains("force: is '1000'"));
+  CHECK_THAT(refusal(&v1::ExperimentSpec::mutable_signal, "initial_std", "-1"),
+             Contains("initial_std: is '-1'"));
   CHECK_THAT(refusal(&v1::ExperimentSpec::mutable_rule, "momentum", "0.9"), Contains("momentum"));
 }
 
@@ -64,7 +68,8 @@ TEST_CASE("adding: the example environment goes on from a saved state bit for bi
   const RandomStream random{.seed = 5, .purpose = Purpose::kEnvironmentReset};
   const envs::EnvironmentEntry& entry = *envs::FindEnvironment("cart");
   Violations none;
-  const v1::EnvironmentTask task = entry.draw_task(OptionValues::Parse(entry.options, {}, "", &none), random, 3);
+  const v1::EnvironmentTask task =
+      entry.draw_task(OptionValues::Parse(entry.options, {}, "", &none), random, 3);
   std::vector<double> a(3), b(3);
   REQUIRE((*first)->SetTask(task).ok());
   REQUIRE((*second)->SetTask(task).ok());
@@ -73,7 +78,8 @@ TEST_CASE("adding: the example environment goes on from a saved state bit for bi
     const float action = 0.3f * static_cast<float>(t % 5) - 0.7f;
     REQUIRE((*second)->RestoreState((*first)->SaveState(), b).ok());
     CHECK(a == b);
-    const auto x = (*first)->Step(std::span(&action, 1), a), y = (*second)->Step(std::span(&action, 1), b);
+    const auto x = (*first)->Step(std::span(&action, 1), a),
+               y = (*second)->Step(std::span(&action, 1), b);
     REQUIRE(x.ok());
     REQUIRE(y.ok());
     CHECK(x->reward == y->reward);
@@ -83,9 +89,11 @@ TEST_CASE("adding: the example environment goes on from a saved state bit for bi
   CHECK(absl::IsFailedPrecondition((*first)->Step(std::span(&action, 1), a).status()));
 }
 
-TEST_CASE("adding: the example network gives a recorded signal the density that acting recorded", "[tidy]") {
+TEST_CASE("adding: the example network gives a recorded signal the density that acting recorded",
+          "[tidy]") {
   Violations violations;
-  const auto network = learner::MakeSignalNetwork(Spec().signal(), {.observation_size = 3, .action_size = 1}, &violations);
+  const auto network = learner::MakeSignalNetwork(
+      Spec().signal(), {.observation_size = 3, .action_size = 1}, &violations);
   REQUIRE(network != nullptr);
   torch::manual_seed(1);
   const int64_t lifetimes = 4, steps = 6;
@@ -98,7 +106,8 @@ TEST_CASE("adding: the example network gives a recorded signal the density that 
   const torch::Tensor weights = torch::randn({network->layout().size()}) * 0.1;
   learner::SignalState state = network->InitialState(lifetimes, torch::kFloat32);
   const auto outputs = network->Run(weights, segment, torch::randn({lifetimes, steps}), &state);
-  const auto evaluation = network->Evaluate(weights, network->Features(segment, outputs.signals), outputs.signals, {});
+  const auto evaluation =
+      network->Evaluate(weights, network->Features(segment, outputs.signals), outputs.signals, {});
   CHECK(outputs.signals.std().item<double>() > 0.1);
   CHECK((evaluation.log_probs - outputs.log_probs).abs().max().item<double>() < 1e-5);
 }
@@ -107,8 +116,13 @@ TEST_CASE("adding: four new parts make an experiment with the same hash every ti
   std::string hashes[2];
   for (int i = 0; i < 2; ++i) {
     const TempFolder folder;
-    const auto code = RunLocally({.spec = Spec(), .out = folder.path(), .actors = 1 + i, .threads_per_actor = 1,
-                                  .learner_threads = 2 - i, .metrics_address = "", .quiet = true});
+    const auto code = RunLocally({.spec = Spec(),
+                                  .out = folder.path(),
+                                  .actors = 1 + i,
+                                  .threads_per_actor = 1,
+                                  .learner_threads = 2 - i,
+                                  .metrics_address = "",
+                                  .quiet = true});
     INFO(code.status().ToString());
     REQUIRE(code.ok());
     CHECK(*code == 0);

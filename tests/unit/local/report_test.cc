@@ -30,11 +30,14 @@ std::string Read(const std::filesystem::path& path) {
 
 size_t CountOf(const std::string& text, const std::string& part) {
   size_t count = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size()))
+    ++count;
   return count;
 }
 
-bool Contains(const std::string& text, const std::string& part) { return CountOf(text, part) > 0; }
+bool Contains(const std::string& text, const std::string& part) {
+  return CountOf(text, part) > 0;
+}
 
 // A lifetime of six episodes in three segments, and two deterministic ones.
 EvaluationRow Row(const std::string& method, uint32_t lifetime, std::vector<double> success) {
@@ -50,8 +53,10 @@ EvaluationRow Row(const std::string& method, uint32_t lifetime, std::vector<doub
 }
 
 // Four lifetimes a method; `late` successes among the last two episodes of all lifetimes.
-void AddMethod(const std::string& method, std::vector<std::vector<double>> lifetimes, ReportData* data) {
-  for (uint32_t i = 0; i < lifetimes.size(); ++i) data->evaluation.push_back(Row(method, i, lifetimes[i]));
+void AddMethod(const std::string& method, std::vector<std::vector<double>> lifetimes,
+               ReportData* data) {
+  for (uint32_t i = 0; i < lifetimes.size(); ++i)
+    data->evaluation.push_back(Row(method, i, lifetimes[i]));
 }
 
 ReportData Whole() {
@@ -65,15 +70,33 @@ ReportData Whole() {
     TrainingPoint point;
     point.outer_update = i;
     point.env_steps = 1000 * i;
-    point.metrics = {{"seg0", 0.1},           {"seg1", 0.1 + 0.01 * i},  {"seg2", 0.1 + 0.02 * i}, {"shaped_return", 3.0 + i},
-                     {"entropy", -0.2},       {"kl", 0.001 * i},         {"value_loss", 1.0 / i},  {"epochs", 4},
-                     {"rollout_seconds", 2},  {"policy_seconds", 0.5},   {"signal_seconds", 0.25}, {"update_seconds", 1.5},
-                     {"outer_seconds", 0.75}, {"wall_seconds", 2.0}};
+    point.metrics = {{"seg0", 0.1},
+                     {"seg1", 0.1 + 0.01 * i},
+                     {"seg2", 0.1 + 0.02 * i},
+                     {"shaped_return", 3.0 + i},
+                     {"entropy", -0.2},
+                     {"kl", 0.001 * i},
+                     {"value_loss", 1.0 / i},
+                     {"epochs", 4},
+                     {"rollout_seconds", 2},
+                     {"policy_seconds", 0.5},
+                     {"signal_seconds", 0.25},
+                     {"update_seconds", 1.5},
+                     {"outer_seconds", 0.75},
+                     {"wall_seconds", 2.0}};
     data.training.push_back(point);
   }
-  AddMethod("learned", {{0, 0, 0, 1, 1, 1, 1, 1}, {0, 0, 1, 0, 1, 1, 1, 0}, {1, 0, 0, 0, 1, 0, 1, 1}, {0, 0, 0, 0, 1, 1, 1, 1}},
+  AddMethod("learned",
+            {{0, 0, 0, 1, 1, 1, 1, 1},
+             {0, 0, 1, 0, 1, 1, 1, 0},
+             {1, 0, 0, 0, 1, 0, 1, 1},
+             {0, 0, 0, 0, 1, 1, 1, 1}},
             &data);
-  AddMethod("PPO sparse", {{0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0, 0, 0}, {1, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 1, 0, 0, 0}},
+  AddMethod("PPO sparse",
+            {{0, 0, 0, 0, 0, 0, 0, 0},
+             {0, 0, 0, 0, 0, 0, 0, 0},
+             {1, 0, 0, 0, 0, 0, 0, 0},
+             {0, 0, 0, 0, 1, 0, 0, 0}},
             &data);
   SignalSample sample;
   for (int t = 0; t < 100; ++t) {
@@ -84,7 +107,8 @@ ReportData Whole() {
   return data;
 }
 
-TEST_CASE("evaluation: segments, last and deterministic episodes are what their names say", "[unit]") {
+TEST_CASE("evaluation: segments, last and deterministic episodes are what their names say",
+          "[unit]") {
   ReportData data;
   AddMethod("learned", {{0, 1, 0, 0, 1, 1, 1, 0}, {0, 0, 0, 0, 1, 0, 0, 0}}, &data);
   const auto results = SummariseEvaluation(data.evaluation, /*iterations=*/3);
@@ -99,18 +123,24 @@ TEST_CASE("evaluation: segments, last and deterministic episodes are what their 
   CHECK(result.segments[2].mean == 0.75);  // (2/2 + 1/2) / 2
   CHECK(result.last.mean == 0.5);          // Episode 5: 1 and 0.
   REQUIRE(result.det);
-  CHECK(result.det->mean == 0.25);         // (1/2 + 0) / 2
+  CHECK(result.det->mean == 0.25);  // (1/2 + 0) / 2
   REQUIRE(result.last_return);
   CHECK(result.last_return->mean == 7.5);  // 10 * success
   CHECK(result.episodes.size() == 8);
   CHECK(GrowthWithinLifetime(result).mean == 0.5);  // 0.75 - 0.25
 }
 
-TEST_CASE("evaluation: equal goals and numbers are compared in pairs, whatever the order of rows", "[unit]") {
+TEST_CASE("evaluation: equal goals and numbers are compared in pairs, whatever the order of rows",
+          "[unit]") {
   ReportData data;
-  // Lifetimes differ much, methods differ by one episode in each: pairs see it, independent samples would not.
-  AddMethod("learned", {{0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 1, 1}, {0, 0, 0, 0, 1, 1}}, &data);
-  AddMethod("PPO sparse", {{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 0, 1}}, &data);
+  // Lifetimes differ much, methods differ by one episode in each: pairs see it, independent samples
+  // would not.
+  AddMethod("learned",
+            {{0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 1, 1}, {0, 0, 0, 0, 1, 1}},
+            &data);
+  AddMethod("PPO sparse",
+            {{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 0, 1}},
+            &data);
   std::swap(data.evaluation[4], data.evaluation[7]);
   const auto results = SummariseEvaluation(data.evaluation, 3);
   REQUIRE(results.ok());
@@ -157,8 +187,9 @@ TEST_CASE("evaluation: rows that do not fit are refused by name", "[unit]") {
   row = Row("learned", 3, {0, 0, 0, 0, 1, 1});
   row.split = "validation";
   CHECK(Contains(message({row}), "split is 'validation'"));
-  CHECK(Contains(message({Row("learned", 0, {0, 0, 0, 0, 1, 1}), Row("learned", 1, {0, 0, 0, 0, 1, 1, 1})}),
-                 "lifetime 1: 6 + 1 episodes, expected 6 + 0"));
+  CHECK(Contains(
+      message({Row("learned", 0, {0, 0, 0, 0, 1, 1}), Row("learned", 1, {0, 0, 0, 0, 1, 1, 1})}),
+      "lifetime 1: 6 + 1 episodes, expected 6 + 0"));
 }
 
 TEST_CASE("report: one page with every plot inside and the files beside it", "[unit]") {
@@ -177,9 +208,9 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
   CHECK_FALSE(Contains(page, "<script"));
   CHECK_FALSE(Contains(page, "<link"));
   CHECK_FALSE(Contains(page, "url(http"));
-  for (const char* figure : {"evaluation_test", "episodes_test", "training_by_update", "training_by_steps",
-                             "training_return", "training_rule", "signal_histogram", "signal_scatter", "throughput",
-                             "phases"}) {
+  for (const char* figure : {"evaluation_test", "episodes_test", "training_by_update",
+                             "training_by_steps", "training_return", "training_rule",
+                             "signal_histogram", "signal_scatter", "throughput", "phases"}) {
     INFO(figure);
     CHECK(CountOf(page, "<figure id=\"" + std::string(figure) + "\">") == 1);
     CHECK(CountOf(page, "id=\"" + std::string(figure) + "-svg-canvas\"") == 1);
@@ -244,7 +275,8 @@ TEST_CASE("report: the words follow the intervals", "[unit]") {
     const auto results = SummariseEvaluation(data.evaluation, data.iterations);
     REQUIRE(results.ok());
     std::string text;
-    for (const std::string& sentence : Summarise(data, *results, CompareWithBaselines(*results))) text += sentence + "\n";
+    for (const std::string& sentence : Summarise(data, *results, CompareWithBaselines(*results)))
+      text += sentence + "\n";
     return text;
   };
   ReportData data = Whole();
@@ -263,13 +295,15 @@ TEST_CASE("report: the words follow the intervals", "[unit]") {
   data.evaluation.clear();
   AddMethod("learned", {{1, 1, 0, 0, 0, 0}, {1, 1, 0, 0, 0, 0}}, &data);
   AddMethod("PPO sparse", {{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}}, &data);
-  CHECK(Contains(summary(data), "Warning: before any learning (seg0) 'learned' exceeds PPO sparse"));
+  CHECK(
+      Contains(summary(data), "Warning: before any learning (seg0) 'learned' exceeds PPO sparse"));
   CHECK(Contains(summary(data), "Agents get worse within their lifetime"));
 }
 
 TEST_CASE("report: without gnuplot it says so, and the numbers are there all the same", "[unit]") {
   const TempFolder folder;
-  const auto missing = WriteReport(Whole(), folder.path(), {.gnuplot = folder.path() / "none" / "gnuplot"});
+  const auto missing =
+      WriteReport(Whole(), folder.path(), {.gnuplot = folder.path() / "none" / "gnuplot"});
   CHECK(absl::IsFailedPrecondition(missing.status()));
   CHECK(Contains(std::string(missing.status().message()), "apt-get install gnuplot-nox"));
   CHECK(Contains(Read(folder.path() / "report" / "evaluation.csv"), "PPO sparse"));
@@ -283,14 +317,16 @@ TEST_CASE("report: data that contradict themselves are refused", "[unit]") {
   const TempFolder folder;
   ReportData data = Whole();
   data.training[3].outer_update = 2;
-  CHECK(Contains(std::string(WriteReport(data, folder.path()).status().message()), "training point 3: outer update 2"));
+  CHECK(Contains(std::string(WriteReport(data, folder.path()).status().message()),
+                 "training point 3: outer update 2"));
   data = Whole();
   data.signals[1].shaped.pop_back();
   CHECK(Contains(std::string(WriteReport(data, folder.path()).status().message()),
                  "signal sample 1: 100 signals, but 99 shaped rewards"));
   data = Whole();
   data.signals[0].signal[7] = std::numeric_limits<double>::infinity();
-  CHECK(Contains(std::string(WriteReport(data, folder.path()).status().message()), "signal sample 0, step 7: signal inf"));
+  CHECK(Contains(std::string(WriteReport(data, folder.path()).status().message()),
+                 "signal sample 0, step 7: signal inf"));
 }
 
 TEST_CASE("report: names of methods survive gnuplot and the page", "[unit]") {
@@ -305,7 +341,8 @@ TEST_CASE("report: names of methods survive gnuplot and the page", "[unit]") {
   CHECK(GnuplotString("a'b\nc") == "'a''b c'");
 }
 
-TEST_CASE("report: a signal is compared with the shaped reward and with its change inside episodes", "[unit]") {
+TEST_CASE("report: a signal is compared with the shaped reward and with its change inside episodes",
+          "[unit]") {
   SignalSample sample;
   sample.shaped = {0, 1, 3, 0, 2, 3};  // Two episodes of three steps; changes 1, 2 and 2, 1.
   sample.signal = {7, 1, 2, 9, 2, 1};
@@ -332,7 +369,8 @@ TEST_CASE("report: cost by phase adds up", "[unit]") {
   CHECK(StepsPerSecond(data.training) == 500);  // 1000 steps in 2 s.
   CHECK(CostByPhase({}).empty());
   ReportData quick = Whole();
-  for (TrainingPoint& point : quick.training) point.metrics["policy_seconds"] = 3;  // More than the rollout's 2.
+  for (TrainingPoint& point : quick.training)
+    point.metrics["policy_seconds"] = 3;  // More than the rollout's 2.
   CHECK(CostByPhase(quick.training)[0].seconds == 0);
   CHECK(CostByPhase(quick.training)[1].seconds == 2);
   CHECK(StepsPerSecond({}) == 0);
@@ -340,9 +378,12 @@ TEST_CASE("report: cost by phase adds up", "[unit]") {
 
 TEST_CASE("report: text is escaped for its place", "[unit]") {
   CHECK(EscapeHtml("a<b>&\"'") == "a&lt;b&gt;&amp;&quot;&#39;");
-  CHECK(EscapeHtml("m\xC3\xBC" "de") == "m\xC3\xBC" "de");
-  CHECK(EscapeHtml("\xC3(") == "\xEF\xBF\xBD(");            // Broken sequence.
-  CHECK(EscapeHtml("\xED\xA0\x80").size() == 9);            // A surrogate: three bytes, three marks.
+  CHECK(EscapeHtml("m\xC3\xBC"
+                   "de") ==
+        "m\xC3\xBC"
+        "de");
+  CHECK(EscapeHtml("\xC3(") == "\xEF\xBF\xBD(");  // Broken sequence.
+  CHECK(EscapeHtml("\xED\xA0\x80").size() == 9);  // A surrogate: three bytes, three marks.
   CHECK(EscapeHtml(std::string("\x01\n", 2)) == "\xEF\xBF\xBD\n");
   CHECK(CsvField("plain") == "plain");
   CHECK(CsvField("a,\"b\"") == "\"a,\"\"b\"\"\"");
@@ -351,8 +392,10 @@ TEST_CASE("report: text is escaped for its place", "[unit]") {
 }
 
 TEST_CASE("report: an inlined picture takes its colours from the page", "[unit]") {
-  const std::string svg = "<?xml version=\"1.0\"?>\n<svg width=\"4\" viewBox=\"0 0 4 2\"><g stroke='rgb(  0, 114, 178)' "
-                          "fill=\"black\"><use xlink:href='#gpPt1'/><path id='gpPt1'/></g></svg>\n";
+  const std::string svg =
+      "<?xml version=\"1.0\"?>\n<svg width=\"4\" viewBox=\"0 0 4 2\"><g stroke='rgb(  0, 114, "
+      "178)' "
+      "fill=\"black\"><use xlink:href='#gpPt1'/><path id='gpPt1'/></g></svg>\n";
   const std::string inlined = InlineSvg(svg, "fig", "a \"b\"");
   CHECK(Contains(inlined, "<svg viewBox=\"0 0 4 2\" role=\"img\" aria-label=\"a &quot;b&quot;\""));
   CHECK(Contains(inlined, "stroke='var(--blue)' fill=\"var(--ink)\""));

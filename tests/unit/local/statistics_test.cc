@@ -18,13 +18,15 @@ TEST_CASE("statistics: quantiles interpolate between order statistics", "[unit]"
   const std::vector<double> sorted = {1, 2, 4, 8};
   CHECK(Quantile(sorted, 0) == 1);
   CHECK(Quantile(sorted, 1) == 8);
-  CHECK(Quantile(sorted, 0.5) == 3);          // Half way between 2 and 4.
+  CHECK(Quantile(sorted, 0.5) == 3);                        // Half way between 2 and 4.
   CHECK(Near(Quantile(sorted, 0.9), 6.8, {.rel = 1e-12}));  // Place 2.7: 4 + 0.7 * 4.
   CHECK(Quantile(std::vector<double>{5}, 0.3) == 5);
 }
 
-TEST_CASE("statistics: the bootstrap interval of a rate is near the normal approximation", "[unit]") {
-  // 400 lifetimes, 100 successes: mean 0.25, standard error sqrt(0.25 * 0.75 / 400) = 0.02165; +-1.96 of it is 0.0424.
+TEST_CASE("statistics: the bootstrap interval of a rate is near the normal approximation",
+          "[unit]") {
+  // 400 lifetimes, 100 successes: mean 0.25, standard error sqrt(0.25 * 0.75 / 400) = 0.02165;
+  // +-1.96 of it is 0.0424.
   std::vector<std::vector<double>> rows(400);
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = {i % 4 == 0 ? 1.0 : 0.0, 3.0};
   const auto intervals = BootstrapMeans(rows, kRandom);
@@ -38,7 +40,8 @@ TEST_CASE("statistics: the bootstrap interval of a rate is near the normal appro
 }
 
 TEST_CASE("statistics: the bootstrap covers the true mean about as often as it says", "[unit]") {
-  // 200 samples of 40 fair coins each. Percentile intervals of so small samples cover a little less than 95 %.
+  // 200 samples of 40 fair coins each. Percentile intervals of so small samples cover a little less
+  // than 95 %.
   int covered = 0;
   for (uint32_t sample = 0; sample < 200; ++sample) {
     const RandomStream coins{.seed = 11, .purpose = Purpose::kTest, .lifetime = sample};
@@ -70,7 +73,8 @@ TEST_CASE("statistics: the bootstrap depends on its key alone", "[unit]") {
 }
 
 TEST_CASE("statistics: a difference of independent samples adds both variances", "[unit]") {
-  // a: 0 and 2 in turn, variance 1, n = 100; b: -1 and 1, variance 1, n = 100. Difference 1, standard error sqrt(0.02).
+  // a: 0 and 2 in turn, variance 1, n = 100; b: -1 and 1, variance 1, n = 100. Difference 1,
+  // standard error sqrt(0.02).
   std::vector<double> a, b;
   for (int i = 0; i < 100; ++i) {
     a.push_back(i % 2 == 0 ? 0 : 2);
@@ -83,7 +87,8 @@ TEST_CASE("statistics: a difference of independent samples adds both variances",
 }
 
 TEST_CASE("statistics: correlations of series that are known by hand", "[unit]") {
-  const std::vector<double> x = {1, 2, 3, 4, 5}, line = {3, 5, 7, 9, 11}, cubes = {1, 8, 27, 64, 125};
+  const std::vector<double> x = {1, 2, 3, 4, 5}, line = {3, 5, 7, 9, 11},
+                            cubes = {1, 8, 27, 64, 125};
   const std::vector<double> down = {5, 4, 3, 2, 1}, mixed = {2, 1, 4, 3, 5}, constant(5, 0.1);
   CHECK(Near(Pearson(x, line), 1, {.abs = 1e-15}));
   CHECK(Near(Pearson(x, down), -1, {.abs = 1e-15}));
@@ -100,8 +105,8 @@ TEST_CASE("statistics: ties share their mean rank", "[unit]") {
   const std::vector<double> x = {10, 20, 10, 30, 10};
   CHECK(MidRanks(x) == std::vector<double>{2, 4, 2, 5, 2});
   // Ranks of {1, 2, 2, 3} are 1, 2.5, 2.5, 4; against 1, 2, 3, 4: 4.5 / sqrt(4.5 * 5).
-  CHECK(Near(Spearman(std::vector<double>{1, 2, 2, 3}, std::vector<double>{1, 2, 3, 4}), 4.5 / std::sqrt(22.5),
-             {.abs = 1e-15}));
+  CHECK(Near(Spearman(std::vector<double>{1, 2, 2, 3}, std::vector<double>{1, 2, 3, 4}),
+             4.5 / std::sqrt(22.5), {.abs = 1e-15}));
 }
 
 TEST_CASE("statistics: a running mean begins with what there is and leaves gaps out", "[unit]") {
