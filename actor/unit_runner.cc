@@ -10,8 +10,8 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "common/failpoint.h"
 #include "common/cpu_time.h"
+#include "common/failpoint.h"
 #include "common/result_hash.h"
 #include "common/rng.h"
 
@@ -27,8 +27,8 @@ constexpr uint32_t kUnitStepsMax = 1'000'000;
 constexpr size_t kEnvironmentsMax = 64;
 // A result beyond this does not fit into a message (rpc::StreamOptions).
 constexpr uint64_t kResultBytesMax = 60u << 20;
-// A call of the policy takes a microsecond; one that seems to take longer than this was preempted. The monotonic clock is
-// read, since the thread's CPU clock costs more than the call.
+// A call of the policy takes a microsecond; one that seems to take longer than this was preempted.
+// The monotonic clock is read, since the thread's CPU clock costs more than the call.
 constexpr std::chrono::microseconds kPolicyCallMax{50};
 
 template <typename T>
@@ -81,17 +81,20 @@ v1::Result UnitRunner::Run(const v1::Unit& unit) {
 }
 
 absl::StatusOr<envs::Environment*> UnitRunner::Prepare(const v1::EnvironmentTask& task) {
-  std::string key = task.environment();
-  for (const v1::Option& option : task.options())
-    absl::StrAppend(&key, "\n", option.name(), "=", option.value());
+  // Everything but what SetTask chooses.
+  v1::EnvironmentTask kind;
+  kind.set_environment(task.environment());
+  *kind.mutable_options() = task.options();
+  *kind.mutable_wrappers() = task.wrappers();
+  std::string key = kind.SerializeAsString();
   auto found = environments_.find(key);
   if (found == environments_.end()) {
     if (environments_.size() >= kEnvironmentsMax) environments_.clear();
-    MENTOR_ASSIGN_OR_RETURN(auto environment,
-                            envs::MakeEnvironment(task.environment(), task.options()));
+    MENTOR_ASSIGN_OR_RETURN(auto environment, envs::MakeEnvironment(task));
     found = environments_.emplace(std::move(key), std::move(environment)).first;
+  } else {
+    MENTOR_RETURN_IF_ERROR(found->second->SetTask(task));
   }
-  MENTOR_RETURN_IF_ERROR(found->second->SetTask(task));
   return found->second.get();
 }
 
@@ -134,6 +137,8 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
       next_observation(d);
   std::vector<double> rewards(steps), observation(d), noise(a);
   std::vector<float> clipped(a);
+  const float low = static_cast<float>(info.action_low),
+              high = static_cast<float>(info.action_high);
   std::vector<uint8_t> successes(steps), dones(steps);
 
   uint32_t episode = unit.first_episode();
@@ -160,7 +165,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     }
     // The simulator alone sees the clipped action (ppo.md section 3, reading P2).
     std::transform(action.begin(), action.end(), clipped.begin(),
-                   [](float x) { return std::clamp(x, -1.0F, 1.0F); });
+                   [low, high](float x) { return std::clamp(x, low, high); });
     if (const auto taken = std::chrono::steady_clock::now() - before; taken <= kPolicyCallMax) {
       policy_time += taken;
       ++policy_calls_timed;
@@ -198,7 +203,8 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   result->set_result_hash(ResultHash(trajectory, result->final_state()));
   if (policy_calls_timed > 0) {
     result->set_policy_cpu_seconds(std::chrono::duration<double>(policy_time).count() /
-                                   static_cast<double>(policy_calls_timed) * static_cast<double>(steps));
+                                   static_cast<double>(policy_calls_timed) *
+                                   static_cast<double>(steps));
   }
   result->set_cpu_seconds(ThreadCpuSeconds() - cpu_start);
   return absl::OkStatus();

@@ -23,6 +23,7 @@ enum class Purpose : uint32_t {
   kTasks = 7,             // lifetime = outer update
   kDisplacements = 8,     // lifetime = outer update
   kBootstrap = 9,         // intervals in reports
+  kDomainRandomization = 10,  // once for each lifetime
   kTest = 15,
 };
 

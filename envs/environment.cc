@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/registry.h"
+#include "envs/wrapper.h"
 
 namespace mentor::envs {
 namespace {
@@ -66,16 +67,19 @@ std::string CatalogueHash() {
   std::string text =
       absl::StrCat("mentor environments 1", std::string(1, '\0'), "mujoco ", mj_version());
   const auto add = [&text](const std::string& field) { (text += '\0') += field; };
-  for (const EnvironmentEntry* entry : Catalogue()) {
-    add(entry->name);
-    for (const OptionInfo& option : entry->options) {
+  const auto add_part = [&add](const std::string& name, const OptionTable& options) {
+    add(name);
+    for (const OptionInfo& option : options) {
       add(option.name);
       add(absl::StrCat(static_cast<int>(option.kind)));
       add(option.default_value);
       add(absl::StrFormat("%a %a", option.min, option.max));
       for (const std::string& choice : option.choices) add(choice);
     }
-  }
+  };
+  for (const EnvironmentEntry* entry : Catalogue()) add_part(entry->name, entry->options);
+  add("wrappers");
+  for (const WrapperEntry* entry : Wrappers()) add_part(entry->name, entry->options);
   return Sha256Hex(text);
 }
 
@@ -88,6 +92,19 @@ absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
   const OptionValues values = OptionValues::Parse(entry->options, options, field_path, &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   return entry->make(values);
+}
+
+absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(const v1::EnvironmentTask& task) {
+  MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<Environment> made,
+                          MakeEnvironment(task.environment(), task.options()));
+  MENTOR_ASSIGN_OR_RETURN(made, Wrap(std::move(made), task.wrappers()));
+  MENTOR_RETURN_IF_ERROR(made->SetTask(task));
+  return made;
+}
+
+const std::vector<std::string>& Environment::InfoKeys() const {
+  static const std::vector<std::string> none;
+  return none;
 }
 
 v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& options,

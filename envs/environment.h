@@ -25,6 +25,8 @@ struct EnvironmentInfo {
   int observation_size = 0;  // D
   int action_size = 0;       // A
   int episode_steps = 0;     // M: the episode is truncated after this many steps.
+  // Bounds of each action number. Policies sample beyond them; whoever acts clips first.
+  double action_low = -1, action_high = 1;
   // Every episode has exactly M steps and depends only on task and reset key, so a unit can be one
   // episode.
   bool independent_episodes = true;
@@ -58,6 +60,15 @@ class Environment {
   // Everything that Step needs to go on bit for bit in another process, after SetTask there.
   virtual std::string SaveState() const = 0;
   virtual absl::Status RestoreState(std::string_view state, std::span<double> observation) = 0;
+
+  // Terms of the reward and further values of the last step, in a fixed order.
+  virtual const std::vector<std::string>& InfoKeys() const;
+  virtual std::vector<double> Info() const { return {}; }
+  // The action of a hand-written policy that solves the task, for the state now; false where there
+  // is none. It may look at what the observation hides. action: [A].
+  virtual bool ScriptedAction(std::span<float> action) const { return false; }
+  // What a wrapper (envs/wrapper.h) wraps; itself otherwise.
+  virtual Environment& unwrapped() { return *this; }
 };
 
 // What is registered.
@@ -72,6 +83,9 @@ struct EnvironmentEntry {
                                     uint32_t index)>
       draw_task = {};
   std::string task_help = "parameters: none";  // What the fields of a task mean here.
+  // For `mentor env show`: what the numbers of the observation are, the reward and its terms, what
+  // is drawn at random and when, and where the definition stands.
+  std::string observation_help = {}, reward_help = {}, random_help = {}, source = {};
 };
 
 // The catalogue, ordered by name. Filled before main by RegisterEnvironment; read-only afterwards.
@@ -84,6 +98,8 @@ std::string CatalogueHash();
 absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
     std::string_view name, const google::protobuf::RepeatedPtrField<v1::Option>& options,
     std::string_view field_path = "task.options");
+// The environment of a task, in its wrappers, with the task set.
+absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(const v1::EnvironmentTask& task);
 
 // Task number `index` of the environment's own distribution, without its options. Benchmarks that
 // draw afresh, the conformance suite and benches take their tasks from here.

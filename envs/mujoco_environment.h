@@ -16,9 +16,6 @@ namespace mentor::envs {
 class MuJoCoEnvironment : public Environment {
  public:
   virtual Simulation& simulation() = 0;
-  // Further values of the last step, in a fixed order.
-  virtual const std::vector<std::string>& InfoKeys() const = 0;
-  virtual std::vector<double> Info() const = 0;
 
   // mjSTATE_INTEGRATION of the simulator now.
   std::vector<double> SimulatorState();

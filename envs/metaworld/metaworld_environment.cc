@@ -22,8 +22,8 @@ constexpr double kActionScale = 0.01;  // Metres of mocap motion for an action o
 // What the observation shows of the hand at most.
 constexpr double kHandLow[3] = {-0.525, 0.348, -0.0525};
 constexpr double kHandHigh[3] = {0.525, 1.025, 0.7};
-// Far beyond any table; a vector beyond it is a mistake and only makes the simulator unstable.
-constexpr double kParameterLimit = 10;
+// low + (high - low) * u may round to a little more than high.
+constexpr double kBoxRounding = 1e-9;
 
 constexpr int kEpisodeNumbers = sizeof(Episode) / sizeof(double);
 static_assert(sizeof(Episode) == kEpisodeNumbers * sizeof(double));
@@ -119,9 +119,9 @@ absl::Status MetaWorldEnvironment::SetTask(const v1::EnvironmentTask& task) {
   RandVec v{.size = box.size};
   for (int i = 0; i < box.size; ++i) {
     v.value[i] = task.parameters(i);
-    if (!(std::abs(v.value[i]) <= kParameterLimit)) {
+    if (!(v.value[i] >= box.low[i] - kBoxRounding && v.value[i] <= box.high[i] + kBoxRounding)) {
       return absl::InvalidArgumentError(absl::StrCat("task.parameters[", i, "] of ", info_.name,
-                                                     " is ", v.value[i], "; it is drawn from ",
+                                                     " is ", v.value[i], "; give a number from ",
                                                      box.low[i], " to ", box.high[i]));
     }
   }
@@ -368,6 +368,22 @@ std::vector<double> MetaWorldEnvironment::Info() const {
           o.in_place_reward,
           o.obj_to_target,
           o.reward};
+}
+
+bool MetaWorldEnvironment::ScriptedAction(std::span<float> action) const {
+  if (steps_ < 0 || action.size() != kActionSize) return false;
+  const auto at = [this](int i) { return Vec3{measured_[i], measured_[i + 1], measured_[i + 2]}; };
+  const Sight sight = {.hand = at(0),
+                       .o = at(4),
+                       .o2 = at(11),
+                       .goal = episode_.target,
+                       .g = measured_[3],
+                       .q = {measured_[7], measured_[8], measured_[9], measured_[10]}};
+  const Advice advice = task_->Script(sight);
+  for (int i = 0; i < 3; ++i)
+    action[i] = static_cast<float>(Clip(advice.gain * (advice.to[i] - sight.hand[i]), -1, 1));
+  action[3] = static_cast<float>(Clip(advice.grip, -1, 1));
+  return true;
 }
 
 }  // namespace mentor::envs::metaworld

@@ -37,6 +37,7 @@ class MetaWorldEnvironment : public MuJoCoEnvironment {
   Simulation& simulation() override { return world_.sim(); }
   const std::vector<std::string>& InfoKeys() const override;
   std::vector<double> Info() const override;
+  bool ScriptedAction(std::span<float> action) const override;
 
  private:
   // The half of an observation that is measured now: hand, opening, two objects.

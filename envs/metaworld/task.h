@@ -74,6 +74,20 @@ struct StepView {
   Vec3 tcp, hand0;
 };
 
+// What a scripted policy sees: the observation with its goal shown.
+struct Sight {
+  Vec3 hand, o, o2, goal;
+  double g = 0;  // Gripper opening.
+  Quat q;
+};
+
+// What it does: move the hand by `gain` times the way to `to`, set the fingers' effort.
+struct Advice {
+  Vec3 to;
+  double gain = 10;
+  double grip = 0;  // -1 opens, 1 closes.
+};
+
 // A number of the info, which in some tasks is a condition.
 struct InfoValue {
   double value = 0;
@@ -101,6 +115,8 @@ class Task {
   // Values that the statements call live: read again after each step.
   virtual void Live(const World& world, Episode& episode) const {}
   virtual Outcome Reward(const StepView& s, Episode& e) const = 0;
+  // A policy by hand that solves the task.
+  virtual Advice Script(const Sight& s) const { return {s.hand}; }
 };
 
 // cage(p, R, P, B, Z, E, mode, p0): reward for closing the gripper around a point.

@@ -1,0 +1,46 @@
+#include "envs/wrapper.h"
+
+#include <absl/strings/str_cat.h>
+
+#include "common/check.h"
+#include "common/registry.h"
+
+namespace mentor::envs {
+
+const std::vector<const WrapperEntry*>& Wrappers() {
+  static const auto all = Registry<WrapperEntry>::Instance().All();
+  return all;
+}
+
+absl::StatusOr<std::unique_ptr<Environment>> Wrap(
+    std::unique_ptr<Environment> environment,
+    const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers,
+    std::string_view field_path) {
+  const auto& registry = Registry<WrapperEntry>::Instance();
+  for (int i = 0; i < wrappers.size(); ++i) {
+    const std::string path = absl::StrCat(std::string(field_path), "[", i, "]");
+    const WrapperEntry* entry = registry.Find(wrappers[i].name());
+    if (entry == nullptr) {
+      return absl::NotFoundError(
+          absl::StrCat(path, ".name: ", registry.Unknown("wrapper", wrappers[i].name())));
+    }
+    Violations violations;
+    const OptionValues values =
+        OptionValues::Parse(entry->options, wrappers[i].option(), path + ".option", &violations);
+    MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+    absl::StatusOr<std::unique_ptr<Environment>> wrapped =
+        entry->make(std::move(environment), values);
+    if (!wrapped.ok()) {
+      return absl::Status(wrapped.status().code(),
+                          absl::StrCat(path, " (", entry->name, "): ", wrapped.status().message()));
+    }
+    environment = *std::move(wrapped);
+  }
+  return environment;
+}
+
+RegisterWrapper::RegisterWrapper(WrapperEntry entry) {
+  Registry<WrapperEntry>::Instance().Add(std::move(entry));
+}
+
+}  // namespace mentor::envs

@@ -1,0 +1,83 @@
+// A change to any environment, which a spec asks for by name: more observation, other rewards,
+// other physics. A wrapper is one file in envs/wrappers/ that registers itself; it is an
+// Environment again, and the conformance suite knows it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "common/options.h"
+#include "envs/environment.h"
+
+namespace mentor::envs {
+
+// Forwards everything. A wrapper overrides what it changes; one with a state of its own adds it to
+// SaveState and RestoreState.
+class Wrapper : public Environment {
+ public:
+  explicit Wrapper(std::unique_ptr<Environment> inner)
+      : inner_(std::move(inner)), info_(inner_->info()) {}
+
+  const EnvironmentInfo& info() const override { return info_; }
+  absl::Status SetTask(const v1::EnvironmentTask& task) override { return inner_->SetTask(task); }
+  absl::Status Reset(const RandomStream& random, uint32_t episode,
+                     std::span<double> observation) override {
+    return inner_->Reset(random, episode, observation);
+  }
+  absl::StatusOr<StepOutcome> Step(std::span<const float> action,
+                                   std::span<double> observation) override {
+    return inner_->Step(action, observation);
+  }
+  std::string SaveState() const override { return inner_->SaveState(); }
+  absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
+    return inner_->RestoreState(state, observation);
+  }
+  const std::vector<std::string>& InfoKeys() const override { return inner_->InfoKeys(); }
+  std::vector<double> Info() const override { return inner_->Info(); }
+  bool ScriptedAction(std::span<float> action) const override {
+    return inner_->ScriptedAction(action);
+  }
+  Environment& unwrapped() override { return inner_->unwrapped(); }
+
+ protected:
+  Environment& inner() { return *inner_; }
+  const Environment& inner() const { return *inner_; }
+
+ private:
+  const std::unique_ptr<Environment> inner_;
+
+ protected:
+  EnvironmentInfo info_;  // Of the whole; begins as the inner one's.
+};
+
+struct WrapperEntry {
+  std::string name;
+  std::string summary;
+  OptionTable options;
+  // INVALID_ARGUMENT when the environment cannot be wrapped so.
+  std::function<absl::StatusOr<std::unique_ptr<Environment>>(std::unique_ptr<Environment> inner,
+                                                             const OptionValues&)>
+      make;
+};
+
+// Ordered by name. Filled before main; read-only afterwards.
+const std::vector<const WrapperEntry*>& Wrappers();
+
+// The environment in its wrappers, innermost first. NOT_FOUND names the near matches,
+// INVALID_ARGUMENT lists bad options under `field_path`[i].
+absl::StatusOr<std::unique_ptr<Environment>> Wrap(
+    std::unique_ptr<Environment> environment,
+    const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers,
+    std::string_view field_path = "task.wrappers");
+
+struct RegisterWrapper {
+  explicit RegisterWrapper(WrapperEntry entry);
+};
+
+}  // namespace mentor::envs
