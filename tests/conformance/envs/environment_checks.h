@@ -102,13 +102,17 @@ inline void Append(Trace* trace, const absl::StatusOr<StepOutcome>& outcome,
                          outcome->terminated ? 1.0 : 0.0, outcome->truncated ? 1.0 : 0.0});
 }
 
-// Steps `begin` to `end` of an episode that has begun.
-inline void Continue(Environment& environment, const std::vector<std::vector<float>>& actions,
+// Steps `begin` to `end` of an episode that has begun, or until it ends. Returns where it stands.
+inline size_t Continue(Environment& environment, const std::vector<std::vector<float>>& actions,
                      size_t begin, size_t end, Trace* trace) {
   std::vector<double> observation(environment.info().observation_size);
-  for (size_t t = begin; t < end && trace->error.empty(); ++t) {
-    Append(trace, environment.Step(actions[t], observation), observation);
+  for (size_t t = begin; t < end; ++t) {
+    const absl::StatusOr<StepOutcome> outcome = environment.Step(actions[t], observation);
+    Append(trace, outcome, observation);
+    if (!outcome.ok()) return t;
+    if (outcome->terminated || outcome->truncated) return t + 1;
   }
+  return end;
 }
 
 // One episode of task number `task`, reset stream number `lifetime`, actions number `lifetime`.
