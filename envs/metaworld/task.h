@@ -79,6 +79,10 @@ struct Sight {
   Vec3 hand, o, o2, goal;
   double g = 0;  // Gripper opening.
   Quat q;
+
+  // How far the hand is from p, in the plane of the table and in height.
+  double LevelTo(const Vec3& p) const { return Norm(hand[0] - p[0], hand[1] - p[1]); }
+  double HeightTo(const Vec3& p) const { return std::abs(hand[2] - p[2]); }
 };
 
 // What it does: move the hand by `gain` times the way to `to`, set the fingers' effort.
@@ -115,7 +119,8 @@ class Task {
   // Values that the statements call live: read again after each step.
   virtual void Live(const World& world, Episode& episode) const {}
   virtual Outcome Reward(const StepView& s, Episode& e) const = 0;
-  // A policy by hand that solves the task.
+  // A policy by hand that solves the task. Waypoints, thresholds, gains and efforts are those of
+  // the package's metaworld/policies.
   virtual Advice Script(const Sight& s) const { return {s.hand}; }
 };
 
