@@ -83,6 +83,10 @@ struct Sight {
   // How far the hand is from p, in the plane of the table and in height.
   double LevelTo(const Vec3& p) const { return Norm(hand[0] - p[0], hand[1] - p[1]); }
   double HeightTo(const Vec3& p) const { return std::abs(hand[2] - p[2]); }
+  // Within both.
+  bool Near(const Vec3& p, double level, double height) const {
+    return LevelTo(p) <= level && HeightTo(p) <= height;
+  }
 };
 
 // What it does: move the hand by `gain` times the way to `to`, set the fingers' effort.
@@ -137,6 +141,23 @@ double Cage(const StepView& s, const Episode& e, const Vec3& p, const CageShape&
             const Vec3& p0);
 inline double Cage(const StepView& s, const Episode& e, const Vec3& p, const CageShape& shape) {
   return Cage(s, e, p, shape, e.obj0);
+}
+
+// cageSweep(p, R, X, Z): the same for tasks that sweep or roll the object; the action does not
+// enter. Its margins, like those of CagePick, come from where the pads are now: the reference means
+// their first positions, but keeps views of live simulator memory.
+struct SweepShape {
+  double radius;       // R of the object
+  double grip_margin;  // X
+  double xz_bound;     // Z
+};
+double CageSweep(const StepView& s, const Episode& e, const Vec3& p, const SweepShape& shape);
+// cagePick(p) of pick-place-v3.
+double CagePick(const StepView& s, const Episode& e, const Vec3& p);
+
+// What most infos call grasp_success: the fingers hold the object, `lift` above the height z0.
+inline bool Grasped(const StepView& s, GeomId object, double z0, double lift = 0.02) {
+  return s.g > 0 && s.o[2] - lift > z0 && s.world.Touching(object);
 }
 
 // --- The catalogue of tasks ---

@@ -32,6 +32,11 @@ inline double Norm(double x, double y) {
   return std::sqrt(x * x + y * y);
 }
 
+// The point `height` above p.
+constexpr Vec3 Above(const Vec3& p, double height) {
+  return {{p[0], p[1], p[2] + height}};
+}
+
 struct Quat {
   double value[4] = {0, 0, 0, 0};
   constexpr double operator[](int i) const { return value[i]; }

@@ -79,6 +79,12 @@ class World {
   void SetQpos(int first, const Vec3& values) { SetQpos(first, std::span(values.value)); }
   void SetQpos(int first, double value) { SetQpos(first, std::span(&value, 1)); }
   void ZeroQvel(int begin, int end);
+  // qpos(9, p); qvel0(9, 15); forward(): puts the object that moves freely at p, at rest.
+  void PutObject(const Vec3& p) {
+    SetQpos(9, p);
+    ZeroQvel(9, 15);
+    Forward();
+  }
   void SetBodyPos(BodyId id, const Vec3& position) { sim_.SetBodyPos(id.value, position); }
   void SetSitePos(SiteId id, const Vec3& position) { sim_.SetSitePos(id.value, position); }
   void Forward() { sim_.Forward(); }
