@@ -1,10 +1,10 @@
 // button-press-v3: press a button in a wall.
-#include "envs/metaworld/task.h"
+#include "envs/metaworld/tasks/button.h"
 
 namespace mentor::envs::metaworld {
 namespace {
 
-class ButtonPress : public Task {
+class ButtonPress : public ButtonTask {
  public:
   static constexpr TaskFacts kFacts = {
       .name = "button-press-v3",
@@ -18,43 +18,26 @@ class ButtonPress : public Task {
       .goal_high = {0.5, 1, 0.5},
   };
 
-  explicit ButtonPress(Names& names)
-      : box_(names.Body("box")),
-        button_(names.Body("button")),
-        hole_(names.Site("hole")),
-        button_start_(names.Site("buttonStart")) {}
-
-  Objects Observe(const World& w) const override {
-    return {w.At(button_) + Vec3{0, -0.193, 0}, w.Orientation(button_)};
-  }
+  explicit ButtonPress(Names& names) : ButtonTask(names, /*axis=*/1, /*face=*/{0, -0.193, 0}) {}
 
   void Reset(const RandVec& v, World& w, Episode& e) const override {
-    e.obj0 = v.Head();
-    w.SetBodyPos(box_, e.obj0);
     w.SetQpos(9, 0.0);
     w.ZeroQvel(9, 10);
-    w.Forward();
-    e.target = w.At(hole_);
-    e.press0 = std::abs(e.target[1] - w.At(button_start_)[1]);
+    ButtonTask::Reset(v, w, e);
   }
 
   Outcome Reward(const StepView& s, Episode& e) const override {
-    const double d = Norm(s.o - s.tcp);
-    const double dt = std::abs(e.target[1] - s.o[1]);
-    const double near = T(d, 0.05, Norm(s.o - e.tcp0));
-    const double pressed = T(dt, 0.005, e.press0);
-    return {.reward = 2 * H(s.g, near) + (d <= 0.05 ? 8 * pressed : 0),
-            .success = dt <= 0.02,
-            .near_object = d <= 0.05,
-            .grasp_success = s.g > 0,
-            .grasp_reward = near,
-            .in_place_reward = pressed,
-            .obj_to_target = dt};
+    const Press p(s, e, /*axis=*/1, /*near_bound=*/0.05);
+    return p.Result(s, 2 * H(s.g, p.near) + (p.d <= 0.05 ? 8 * p.pressed : 0), p.dt <= 0.02);
   }
 
- private:
-  const BodyId box_, button_;
-  const SiteId hole_, button_start_;
+  Advice Script(const Sight& s) const override {
+    const Vec3 button = s.o + Vec3{0, 0, -0.07};
+    const bool aligned = std::abs(s.hand[0] - button[0]) <= 0.02 && s.HeightTo(button) <= 0.02;
+    // Step back until aligned, then press.
+    const double y = aligned ? button[1] + 0.02 : s.hand[1] - 0.1;
+    return {.to = {button[0], y, button[2]}, .gain = 25, .grip = 0};
+  }
 };
 
 const RegisterTask<ButtonPress> kRegister;

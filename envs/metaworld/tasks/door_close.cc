@@ -46,6 +46,17 @@ class DoorClose : public Task {
             .obj_to_target = dt};
   }
 
+  Advice Script(const Sight& s) const override {
+    const Vec3 behind = s.o + Vec3{0.05, 0.12, 0.1};
+    // Over the door to its outer side, then push.
+    if (s.hand[0] > behind[0]) {
+      if (s.hand[2] < behind[2] + 0.2) return {{s.hand[0], s.hand[1], behind[2] + 0.25}, 25, 1};
+      return {{behind[0] - 0.02, behind[1], s.hand[2]}, 25, 1};
+    }
+    if (s.HeightTo(behind) > 0.04) return {behind + Vec3{-0.02, 0, 0}, 25, 1};
+    return {s.goal, 25, 1};
+  }
+
  private:
   const BodyId door_;
   const GeomId handle_;

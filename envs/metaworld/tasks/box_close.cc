@@ -1,0 +1,79 @@
+// box-close-v3: take a lid by its handle and put it on a box.
+#include "envs/metaworld/tasks/approach.h"
+
+namespace mentor::envs::metaworld {
+namespace {
+
+class BoxClose : public Task {
+ public:
+  static constexpr TaskFacts kFacts = {
+      .name = "box-close-v3",
+      .summary = "Put the lid on a box (Meta-World).",
+      .xml = "sawyer_xyz/sawyer_box.xml",
+      .hand0 = {0, 0.6f, 0.2f},
+      .mocap_low = {-0.5, 0.4, 0.05},
+      .mocap_high = {0.5, 1, 0.5},
+      .rand_vec = {.size = 6,
+                   .low = {-0.05, 0.5, 0.02, -0.1, 0.7, 0.133},
+                   .high = {0.05, 0.55, 0.02, 0.1, 0.8, 0.133},
+                   .refused_when = "n(v[0:2] - v[3:5]) < 0.25",
+                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.25; }},
+      .goal_low = {-0.1, 0.7, 0.133},
+      .goal_high = {0.1, 0.8, 0.133},
+  };
+
+  explicit BoxClose(Names& names)
+      : lid_(names.Body("top_link")), box_(names.Body("boxbody")), goal_(names.Site("goal")) {}
+
+  Objects Observe(const World& w) const override { return {w.At(lid_), w.Orientation(lid_)}; }
+
+  void Reset(const RandVec& v, World& w, Episode& e) const override {
+    e.obj0 = {v[0], v[1], 0.02f};
+    e.target = v.Tail();
+    w.SetBodyPos(box_, {e.target[0], e.target[1], w.At(box_)[2]});
+    w.Steps(5);
+    w.SetQpos(9, e.obj0);
+    w.ZeroQvel(9, 15);
+    w.Forward();
+    w.SetSitePos(goal_, e.target);
+  }
+
+  Outcome Reward(const StepView& s, Episode& e) const override {
+    const double grasp = (Clip(s.a[3], -1, 1) + 1) / 2;
+    const double upright = Aligned(s.q, {0.707, 0, 0, 0.707}, 0.2);
+    const Vec3 lid = s.o + Vec3{0, 0, 0.02};
+    const double floor = Funnel(Norm(s.hand[0] - lid[0], s.hand[1] - lid[1]), 0.02, 0.04, 0.4);
+    const double above = Above(s, floor, /*margin=*/floor / 2);
+    const double ready = H(above, T(Norm(s.hand - lid), 0.02, 0.5));
+    const double place =
+        0.2 * (lid[2] > 0.04) + 0.8 * T(Norm((e.target - lid) * Vec3{1, 1, 3}), 0.05, 0.25);
+    const bool success = Norm(s.o - e.target) < 0.08;
+    // Also a solved step is worth less when the lid is askew.
+    return {.reward = (success ? 10 : 2 * H(grasp, ready) + 8 * place) * upright,
+            .success = success,
+            .near_object = ready,
+            .grasp_success = grasp >= 0.5,
+            .grasp_reward = grasp,
+            .in_place_reward = place,
+            .obj_to_target = 0};
+  }
+
+  Advice Script(const Sight& s) const override {
+    const Vec3 lid = s.o + Vec3{0, 0, 0.02};
+    const Vec3 box = {s.goal[0], s.goal[1], 0.15};
+    const double grip = s.LevelTo(lid) <= 0.01 && s.HeightTo(lid) <= 0.13 ? 1 : 0.5;
+    if (s.LevelTo(lid) > 0.01) return {{lid[0], lid[1], 0.2}, 25, grip};
+    if (s.HeightTo(lid) > 0.05) return {lid, 25, grip};
+    if (s.HeightTo(box) > 0.04) return {{s.hand[0], s.hand[1], box[2]}, 25, grip};
+    return {box, 25, grip};
+  }
+
+ private:
+  const BodyId lid_, box_;
+  const SiteId goal_;
+};
+
+const RegisterTask<BoxClose> kRegister;
+
+}  // namespace
+}  // namespace mentor::envs::metaworld

@@ -1,0 +1,83 @@
+// disassemble-v3: lift a nut off a peg by its handle.
+#include "envs/metaworld/tasks/approach.h"
+
+namespace mentor::envs::metaworld {
+namespace {
+
+class Disassemble : public Task {
+ public:
+  static constexpr TaskFacts kFacts = {
+      .name = "disassemble-v3",
+      .summary = "Lift a nut off a peg (Meta-World).",
+      .xml = "sawyer_xyz/sawyer_assembly_peg.xml",
+      .hand0 = {0, 0.4f, 0.2f},
+      .mocap_low = {-0.5, 0.4, 0.05},
+      .mocap_high = {0.5, 1, 0.5},
+      .rand_vec = {.size = 6,
+                   .low = {0, 0.6, 0.025, -0.1, 0.6, 0.1699},
+                   .high = {0.1, 0.75, 0.02501, 0.1, 0.75, 0.1701},
+                   .refused_when = "n(v[0:2] - v[3:5]) < 0.1",
+                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.1; }},
+      .goal_low = {-0.1, 0.6, 0.1749},
+      .goal_high = {0.1, 0.75, 0.1751},
+  };
+
+  explicit Disassemble(Names& names)
+      : nut_(names.Body("RoundNut")),
+        peg_(names.Body("peg")),
+        handle_(names.Site("RoundNut-8")),
+        centre_(names.Site("RoundNut")),
+        peg_top_(names.Site("pegTop")) {}
+
+  Objects Observe(const World& w) const override { return {w.At(handle_), w.Orientation(nut_)}; }
+
+  void Reset(const RandVec& v, World& w, Episode& e) const override {
+    e.obj0 = v.Head();
+    e.target = e.obj0 + Vec3{0, 0, 0.15};  // The goal part of v is not used.
+    w.SetBodyPos(peg_, e.obj0 + Vec3{0, 0, 0.03});
+    w.SetSitePos(peg_top_, e.obj0 + Vec3{0, 0, 0.08});
+    w.Forward();
+    w.SetQpos(9, e.obj0);
+    w.ZeroQvel(9, 15);
+    w.Forward();
+  }
+
+  Outcome Reward(const StepView& s, Episode& e) const override {
+    const double upright = Aligned(s.q, {0.707, 0, 0, 0.707}, 0.4);
+    const double grasp = Cage(s, e, GripAlongX(s, 0.01),
+                              {.radius = 0.015,
+                               .pad_margin = 0.02,
+                               .medium_bound = 0.01,
+                               .xz_bound = 0.01,
+                               .effort = 1,
+                               .density = CageShape::kHigh});
+    const Vec3 centre = s.world.At(centre_);
+    const double place =
+        0.1 * (centre[2] > 0.02) + 0.9 * T(Norm(e.target + Vec3{0, 0, 0.1} - centre), 0.02, 0.2);
+    const bool success = s.o[2] > e.target[2];
+    return {.reward = success ? 10 : (2 * grasp + 6 * place) * upright,
+            .success = success,
+            .near_object = upright,
+            .grasp_success = grasp >= 0.5,
+            .grasp_reward = grasp,
+            .in_place_reward = place,
+            .obj_to_target = 0};
+  }
+
+  Advice Script(const Sight& s) const override {
+    const Vec3 handle = s.o + Vec3{-0.02, 0, 0.01};
+    const double grip = s.LevelTo(handle) <= 0.02 && s.HeightTo(handle) <= 0.07 ? 0.8 : 0;
+    if (s.LevelTo(handle) > 0.02) return {handle + Vec3{0, 0, 0.1}, 10, grip};
+    if (s.HeightTo(handle) > 0.03) return {handle, 10, grip};
+    return {s.hand + Vec3{0, 0, 0.1}, 10, grip};
+  }
+
+ private:
+  const BodyId nut_, peg_;
+  const SiteId handle_, centre_, peg_top_;
+};
+
+const RegisterTask<Disassemble> kRegister;
+
+}  // namespace
+}  // namespace mentor::envs::metaworld

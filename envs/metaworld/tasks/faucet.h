@@ -1,0 +1,58 @@
+// What faucet-open and faucet-close share: a lever that is turned to the right or to the left.
+#pragma once
+
+#include "envs/metaworld/task.h"
+
+namespace mentor::envs::metaworld {
+
+class FaucetTask : public Task {
+ public:
+  Objects Observe(const World& w) const override {
+    return {w.At(lever_) + Vec3{0, 0, -0.01}, w.Orientation(base_)};
+  }
+
+  void Reset(const RandVec& v, World& w, Episode& e) const override {
+    e.obj0 = v.Head();
+    w.SetBodyPos(base_, e.obj0);
+    e.target = e.obj0 + Vec3{0.175 * turn_, 0, 0.125};
+    w.SetSitePos(goal_, e.target);
+  }
+
+  Advice Script(const Sight& s) const override {
+    const Vec3 beside = s.o + Vec3{-0.04 * turn_, 0, 0.03};
+    if (s.LevelTo(beside) > 0.04) return {beside + Vec3{0, 0, 0.1}, 25, 1};
+    if (s.HeightTo(beside) > 0.04) return {beside, 25, 1};
+    return {beside + Vec3{0.1 * turn_, 0.05, 0}, 25, 1};
+  }
+
+ protected:
+  // turn: 1 turns to positive x, -1 to negative x.
+  FaucetTask(Names& names, double turn, const char* lever, const char* goal)
+      : turn_(turn),
+        base_(names.Body("faucetBase")),
+        lever_(names.Site(lever)),
+        goal_(names.Site(goal)) {}
+
+  // x: the point of the lever that is to be pushed.
+  static Outcome Turned(const StepView& s, const Episode& e, const Vec3& x) {
+    const double dt = Norm(x - e.target);
+    const double place = T(dt, 0.07, std::abs(Norm(e.obj0 - e.target) - 0.07));
+    const double d = Norm(x - s.tcp);
+    const double grasp = G(d, 0.01, std::abs(Norm(e.obj0 - e.tcp0) - 0.01));
+    const bool success = dt <= 0.07;
+    return {.reward = success ? 10 : 2 * (2 * grasp + 3 * place),
+            .success = success,
+            .near_object = d <= 0.01,
+            .grasp_success = 1,
+            .grasp_reward = grasp,
+            .in_place_reward = place,
+            .obj_to_target = dt};
+  }
+
+ private:
+  const double turn_;
+  const BodyId base_;
+  const SiteId lever_, goal_;
+};
+
+}  // namespace mentor::envs::metaworld

@@ -1,0 +1,79 @@
+// hand-insert-v3: bring a block with the hand into a hole of the table.
+#include "envs/metaworld/task.h"
+
+namespace mentor::envs::metaworld {
+namespace {
+
+class HandInsert : public Task {
+ public:
+  static constexpr TaskFacts kFacts = {
+      .name = "hand-insert-v3",
+      .summary = "Bring a block into a hole of the table (Meta-World).",
+      .xml = "sawyer_xyz/sawyer_table_with_hole.xml",
+      .hand0 = {0, 0.6f, 0.2f},
+      .mocap_low = {-0.5, 0.4, -0.15},
+      .mocap_high = {0.5, 1, 0.5},
+      .rand_vec = {.size = 6,
+                   .low = {-0.1, 0.6, 0.05, -0.04, 0.8, -0.0201},
+                   .high = {0.1, 0.7, 0.05, 0.04, 0.88, -0.0199},
+                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
+                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+      .goal_low = {-0.04, 0.8, -0.0201},
+      .goal_high = {0.04, 0.88, -0.0199},
+  };
+
+  explicit HandInsert(Names& names)
+      : block_(names.Body("obj")), block_geom_(names.Geom("objGeom")), goal_(names.Site("goal")) {}
+
+  Objects Observe(const World& w) const override { return {w.At(block_), w.Orientation(block_)}; }
+
+  void Reset(const RandVec& v, World& w, Episode& e) const override {
+    e.obj0 = {v[0], v[1], 0.05};
+    e.target = v.Tail();
+    w.SetQpos(9, e.obj0);
+    w.ZeroQvel(9, 15);
+    w.Forward();
+    w.SetSitePos(goal_, e.target);
+  }
+
+  Outcome Reward(const StepView& s, Episode& e) const override {
+    const double dt = Norm(s.o - e.target);
+    const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
+    const double d = Norm(s.o - s.tcp);
+    const double grasp = Cage(s, e, s.o,
+                              {.radius = 0.015,
+                               .pad_margin = 0.05,
+                               .medium_bound = 0.01,
+                               .xz_bound = 0.005,
+                               .effort = 1,
+                               .density = CageShape::kHigh});
+    double reward = H(grasp, place) + (d < 0.02 && s.g > 0 ? 1 + 7 * place : 0);
+    if (dt < 0.05) reward = 10;
+    const bool lifted = s.o[2] - 0.02 > e.obj0[2];
+    return {.reward = reward,
+            .success = dt <= 0.05,
+            .near_object = d <= 0.03,
+            .grasp_success = s.g > 0 && lifted && s.world.Touching(block_geom_),
+            .grasp_reward = grasp,
+            .in_place_reward = place,
+            .obj_to_target = dt};
+  }
+
+  Advice Script(const Sight& s) const override {
+    const double grip = s.LevelTo(s.o) <= 0.02 && s.HeightTo(s.o) <= 0.1 ? 0.65 : 0;
+    if (s.LevelTo(s.o) > 0.02) return {s.o + Vec3{0, 0, 0.1}, 10, grip};
+    if (s.HeightTo(s.o) > 0.05) return {s.o + Vec3{0, 0, 0.03}, 10, grip};
+    if (s.LevelTo(s.goal) > 0.04) return {{s.goal[0], s.goal[1], s.hand[2]}, 10, grip};
+    return {s.goal, 10, grip};
+  }
+
+ private:
+  const BodyId block_;
+  const GeomId block_geom_;
+  const SiteId goal_;
+};
+
+const RegisterTask<HandInsert> kRegister;
+
+}  // namespace
+}  // namespace mentor::envs::metaworld
