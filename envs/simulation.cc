@@ -90,14 +90,42 @@ Simulation::Simulation(std::shared_ptr<const mjModel> shared)
     : shared_(std::move(shared)),
       state_size_(mj_stateSize(shared_.get(), mjSTATE_INTEGRATION)),
       mocap_body_(FindIsolatedMocapBody(*shared_)),
-      view_(*shared_),
       body_pos_(shared_->body_pos, shared_->body_pos + 3 * shared_->nbody),
       site_pos_(shared_->site_pos, shared_->site_pos + 3 * shared_->nsite) {
-  view_.body_pos = body_pos_.data();
-  view_.site_pos = site_pos_.data();
+  ResetView();
   writes_.reserve(8);
   data_.reset(mj_makeData(&view_));
   MENTOR_CHECK(data_ != nullptr);
+}
+
+// The view of the shared physics.
+void Simulation::ResetView() {
+  view_ = *shared_;
+  view_.body_pos = body_pos_.data();
+  view_.site_pos = site_pos_.data();
+}
+
+absl::Status Simulation::SetPhysics(const PhysicsFactors& factors) {
+  RestoreModel();
+  ResetView();
+  physics_tag_.clear();
+  if (factors == PhysicsFactors::Nominal(*shared_)) {
+    ResetData();
+    return absl::OkStatus();
+  }
+  if (!physics_) physics_ = std::make_unique<PhysicsArrays>(*shared_);
+  physics_->Apply(*shared_, factors, &view_);
+  const absl::Status status = Guard([this] {
+    ResetData();
+    mj_setConst(&view_, data_.get());
+    ResetData();
+  });
+  if (!status.ok()) {
+    ResetView();
+    return status;
+  }
+  physics_tag_ = factors.Tag();
+  return absl::OkStatus();
 }
 
 void Simulation::SetBodyPos(int body, std::span<const double, 3> position) {

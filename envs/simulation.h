@@ -14,6 +14,8 @@
 #include <absl/status/statusor.h>
 #include <mujoco/mujoco.h>
 
+#include "envs/physics.h"
+
 namespace mentor::envs {
 
 // What MuJoCo's errors are turned into on their way through its C code.
@@ -36,8 +38,9 @@ absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(
 //
 // Tasks write body_pos and site_pos. Those two arrays are this simulation's own: model() is a copy
 // of the shared struct (5 KB) in which two pointers are replaced, so that a simulation costs its
-// mjData (0.2 MB, and of the 14 MB arena what contacts touch), not another model. Such a view must
-// not reach mj_copyModel, mj_saveModel or mj_deleteModel, which know of one buffer only.
+// mjData (0.2 MB, and of the 14 MB arena what contacts touch), not another model; with other
+// physics some more pointers are. Such a view must not reach mj_copyModel, mj_saveModel or
+// mj_deleteModel, which know of one buffer only.
 class Simulation {
  public:
   explicit Simulation(std::shared_ptr<const mjModel> shared);
@@ -59,6 +62,14 @@ class Simulation {
     double position[3];
   };
   const std::vector<Write>& writes() const { return writes_; }
+
+  // Other masses, frictions, dampings and gains than the shared model's, with all constants that
+  // follow from them: those of a model made with these values. Only factors that differ from 1
+  // cost own arrays. Takes all model writes back and resets the data.
+  absl::Status SetPhysics(const PhysicsFactors& factors);
+  // Names the physics: empty for the shared model's, else PhysicsFactors::Tag. Whoever remembers
+  // what a simulation did must have it in the key.
+  const std::string& physics_tag() const { return physics_tag_; }
 
   // n calls of mj_step with unchanged mocap pose and controls. When nothing but mocap poses,
   // controls and time has been written since the last Forward(), the first step takes the parts of
@@ -100,6 +111,7 @@ class Simulation {
 
   void StepAfterForward();
   void Remember(int kind, int id, std::span<const double, 3> position);
+  void ResetView();
   absl::Status Broken(const MuJoCoError& error);
 
   // Fixed after construction.
@@ -110,6 +122,8 @@ class Simulation {
   mjModel view_;
   std::vector<double> body_pos_, site_pos_;
   std::vector<Write> writes_;
+  std::unique_ptr<PhysicsArrays> physics_;  // Null until physics were set.
+  std::string physics_tag_;
   std::unique_ptr<mjData, DataDeleter> data_;
   bool forwarded_ = false;
   bool broken_ = false;

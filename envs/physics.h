@@ -1,0 +1,44 @@
+// Factors on the physics of a MuJoCo model, and the arrays of a model that they change: what domain
+// randomisation (envs/wrappers/domain_randomization.cc) gives to a Simulation.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <mujoco/mujoco.h>
+
+namespace mentor::envs {
+
+// One factor for each body, geom, joint and actuator of a model, in MuJoCo's order. Thread-safe
+// like any value.
+struct PhysicsFactors {
+  std::vector<double> mass;      // [nbody] on mass and inertia: the density of the body's matter.
+  std::vector<double> friction;  // [ngeom] on sliding, torsional and rolling friction.
+  std::vector<double> damping;   // [njnt] on the damping of all degrees of freedom of the joint.
+  std::vector<double> gain;      // [nu] on the force of the actuator: gain and bias parameters.
+
+  // All factors 1.
+  static PhysicsFactors Nominal(const mjModel& model);
+  bool operator==(const PhysicsFactors&) const = default;
+  // Equal tags are equal factors (SHA-256 of their bits, in hexadecimal).
+  std::string Tag() const;
+};
+
+// Own copies of the arrays that factors change, and of those that mj_setConst makes from them:
+// some kilobytes, where a copy of a whole model takes megabytes. Not thread-safe.
+class PhysicsArrays {
+ public:
+  explicit PhysicsArrays(const mjModel& nominal);
+  ~PhysicsArrays();
+
+  // Points `view`, else a copy of `nominal`, to own arrays with the factors in them. mj_setConst
+  // must follow; it then writes to no array of `nominal`.
+  void Apply(const mjModel& nominal, const PhysicsFactors& factors, mjModel* view);
+
+ private:
+  struct Arrays;
+  const std::unique_ptr<Arrays> arrays_;
+};
+
+}  // namespace mentor::envs
