@@ -4,6 +4,12 @@
 
 namespace mentor::envs {
 
+absl::Status MuJoCoEnvironment::ResetTo(std::span<const double>, std::span<const double>,
+                                        std::span<double>) {
+  return absl::UnimplementedError(
+      absl::StrCat(info().name, " begins its episodes where its task says"));
+}
+
 std::vector<double> MuJoCoEnvironment::SimulatorState() {
   std::vector<double> state(simulation().state_size());
   simulation().GetState(state);

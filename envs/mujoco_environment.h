@@ -16,6 +16,12 @@ namespace mentor::envs {
 class MuJoCoEnvironment : public Environment {
  public:
   virtual Simulation& simulation() = 0;
+  // Simulator steps in a step of the environment.
+  virtual int frame_skip() const = 0;
+  // Begins an episode at given positions and velocities. UNIMPLEMENTED where a reset is a function
+  // of the task.
+  virtual absl::Status ResetTo(std::span<const double> positions,
+                               std::span<const double> velocities, std::span<double> observation);
 
   // mjSTATE_INTEGRATION of the simulator now.
   std::vector<double> SimulatorState();

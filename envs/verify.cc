@@ -140,23 +140,31 @@ absl::Status Replay(const Recording& recording, size_t steps, size_t check_every
   return absl::OkStatus();
 }
 
+// Brings the environment to the start of a recording by a reset of its own: that of the task's
+// vector, or, where a reset is noise, to the recorded positions and velocities.
+absl::Status Begin(const Recording& recording, const Json& json, MuJoCoEnvironment& environment,
+                   std::span<double> observation) {
+  v1::EnvironmentTask task;
+  task.set_environment(environment.info().name);
+  if (!recording.Has("rand_vec")) {
+    MENTOR_RETURN_IF_ERROR(environment.SetTask(task));
+    return environment.ResetTo(recording.Get("init_qpos").numbers,
+                               recording.Get("init_qvel").numbers, observation);
+  }
+  for (double number : recording.Get("rand_vec").numbers) task.add_parameters(number);
+  task.set_goal_visible(!json.at("partially_observable").get<bool>());
+  MENTOR_RETURN_IF_ERROR(environment.SetTask(task));
+  return environment.Reset({.purpose = Purpose::kEnvironmentReset}, 0, observation);
+}
+
 // Both replays of one episode. The second one restores the recorded simulator state in data that
 // has been elsewhere.
 absl::Status ReplayEpisode(const Json& json, std::span<const double> numbers, size_t check_every,
                            MuJoCoEnvironment& environment, TaskVerification* result) {
   const Recording recording(json, numbers);
   const size_t steps = json.at("steps").get<size_t>();
-  const EnvironmentInfo& info = environment.info();
-
-  v1::EnvironmentTask task;
-  task.set_environment(info.name);
-  for (double number : recording.Get("rand_vec").numbers) task.add_parameters(number);
-  task.set_goal_visible(!json.at("partially_observable").get<bool>());
-  MENTOR_RETURN_IF_ERROR(environment.SetTask(task));
-
-  const RandomStream random{.purpose = Purpose::kEnvironmentReset};
-  std::vector<double> observation(info.observation_size);
-  MENTOR_RETURN_IF_ERROR(environment.Reset(random, 0, observation));
+  std::vector<double> observation(environment.info().observation_size);
+  MENTOR_RETURN_IF_ERROR(Begin(recording, json, environment, observation));
   const auto init_state = recording.Get("init_state");
   Raise(&result->state, Difference(environment.SimulatorState(), init_state.numbers));
   std::vector<double> positions(recording.Get("init_qpos").numbers.begin(),

@@ -1,5 +1,6 @@
-// Replays recorded episodes of the Python originals against our environments: twice each, from the
-// task's vector and from the recorded simulator state. The format is that of the parity folders:
+// Replays recorded episodes of the Python originals against our environments: twice each, from a
+// reset (Meta-World: of the task's vector; Gymnasium: to the recorded positions and velocities) and
+// from the recorded simulator state. The format is that of the parity folders:
 //
 //   manifest.json  {"tasks": [{"task", "file", "bytes", "sha256", "info_keys", "episodes":
 //   [{"fields": {NAME: {"offset",

@@ -16,7 +16,6 @@
 namespace mentor::envs::metaworld {
 namespace {
 
-constexpr int kSubsteps = 5;
 constexpr int kHandResetSteps = 50;
 constexpr double kActionScale = 0.01;  // Metres of mocap motion for an action of 1.
 // What the observation shows of the hand at most.
@@ -29,7 +28,7 @@ constexpr int kEpisodeNumbers = sizeof(Episode) / sizeof(double);
 static_assert(sizeof(Episode) == kEpisodeNumbers * sizeof(double));
 
 absl::Status Wrong(const TaskEntry& entry, const std::string& what) {
-  return absl::FailedPreconditionError(absl::StrCat("model ", AssetsFolder(), "/", entry.facts.xml,
+  return absl::FailedPreconditionError(absl::StrCat("model ", SceneFile(entry.facts.xml),
                                                     " of ", entry.name, ": ", what,
                                                     "; expected the models of metaworld 3.1.1"));
 }
@@ -167,7 +166,7 @@ void MetaWorldEnvironment::HandReset() {
   for (int i = 0; i < kHandResetSteps; ++i) {
     world_.SetMocap(facts_.hand0);
     world_.SetControls(-1, 1);
-    world_.Steps(kSubsteps);
+    world_.Steps(kFrameSkip);
   }
 }
 
@@ -240,7 +239,7 @@ absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> ac
   const absl::Status status = sim.Guard([&] {
     world_.SetMocap(mocap);
     world_.SetControls(a[3], -a[3]);  // MuJoCo clamps them.
-    world_.Steps(kSubsteps);
+    world_.Steps(kFrameSkip);
     world_.Forward();
   });
   MENTOR_RETURN_IF_ERROR(status);

@@ -20,6 +20,7 @@ namespace mentor::envs::metaworld {
 constexpr int kObservationSize = 39;
 constexpr int kActionSize = 4;
 constexpr int kEpisodeSteps = 500;
+constexpr int kFrameSkip = 5;
 
 class MetaWorldEnvironment : public MuJoCoEnvironment {
  public:
@@ -35,6 +36,7 @@ class MetaWorldEnvironment : public MuJoCoEnvironment {
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override;
 
   Simulation& simulation() override { return world_.sim(); }
+  int frame_skip() const override { return kFrameSkip; }
   const std::vector<std::string>& InfoKeys() const override;
   std::vector<double> Info() const override;
   bool ScriptedAction(std::span<float> action) const override;

@@ -1,7 +1,8 @@
 #include "envs/metaworld/scene.h"
 
 #include <algorithm>
-#include <cstdlib>
+
+#include "envs/assets.h"
 
 namespace mentor::envs::metaworld {
 namespace {
@@ -17,13 +18,12 @@ void PrepareModel(mjModel& model) {
 
 }  // namespace
 
-std::string AssetsFolder() {
-  const char* assets = std::getenv("MENTOR_ASSETS");
-  return assets != nullptr ? std::string(assets) + "/metaworld/assets" : MENTOR_METAWORLD_ASSETS;
+std::string SceneFile(const std::string& xml) {
+  return AssetsFolder("metaworld/assets") + "/" + xml;
 }
 
 absl::StatusOr<std::shared_ptr<const mjModel>> LoadScene(const std::string& xml) {
-  return LoadModel(AssetsFolder() + "/" + xml, PrepareModel);
+  return LoadModel(SceneFile(xml), PrepareModel);
 }
 
 }  // namespace mentor::envs::metaworld

@@ -8,12 +8,10 @@
 
 namespace mentor::envs::metaworld {
 
-// The folder that deploy/install.sh made, or metaworld/assets below MENTOR_ASSETS where that is
-// set.
-std::string AssetsFolder();
+// The file of a scene, for instance "sawyer_xyz/sawyer_push_v3.xml".
+std::string SceneFile(const std::string& xml);
 
-// The shared model of a scene, for instance "sawyer_xyz/sawyer_push_v3.xml". FAILED_PRECONDITION
-// when it does not load.
+// Its shared model. FAILED_PRECONDITION when it does not load.
 absl::StatusOr<std::shared_ptr<const mjModel>> LoadScene(const std::string& xml);
 
 }  // namespace mentor::envs::metaworld

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "common/rng.h"
+#include "envs/assets.h"
 #include "envs/metaworld/scene.h"
 #include "tests/testing.h"
 
@@ -26,7 +27,7 @@ std::vector<double> State(const Simulation& sim) {
 
 TEST_CASE("simulation: reusing a forward pass gives the bits of plain steps in every scene",
           "[unit]") {
-  const std::filesystem::path folder = metaworld::AssetsFolder();
+  const std::filesystem::path folder = AssetsFolder("metaworld/assets");
   int scenes = 0, contacts = 0;
   for (const auto& file : std::filesystem::directory_iterator(folder / "sawyer_xyz")) {
     if (file.path().extension() != ".xml") continue;
