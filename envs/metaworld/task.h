@@ -130,11 +130,11 @@ class Task {
 
 // cage(p, R, P, B, Z, E, mode, p0): reward for closing the gripper around a point.
 struct CageShape {
-  double radius;        // R of the object
-  double pad_margin;    // P
-  double medium_bound;  // B, used by kMedium
-  double xz_bound;      // Z
-  double effort;        // E: desired closing
+  double radius;            // R of the object
+  double pad_margin;        // P
+  double medium_bound = 0;  // B, used by kMedium only
+  double xz_bound;          // Z
+  double effort;            // E: desired closing
   enum Density { kPlain, kHigh, kMedium } density = kPlain;
 };
 double Cage(const StepView& s, const Episode& e, const Vec3& p, const CageShape& shape,

@@ -1,10 +1,10 @@
 // push-v3: push a puck along the table to a goal.
-#include "envs/metaworld/task.h"
+#include "envs/metaworld/tasks/puck.h"
 
 namespace mentor::envs::metaworld {
 namespace {
 
-class Push : public Task {
+class Push : public PuckTask {
  public:
   static constexpr TaskFacts kFacts = {
       .name = "push-v3",
@@ -22,19 +22,11 @@ class Push : public Task {
       .goal_high = {0.1, 0.9, 0.02},
   };
 
-  explicit Push(Names& names)
-      : puck_(names.Body("obj")), puck_geom_(names.Geom("objGeom")), goal_(names.Site("goal")) {}
-
-  Objects Observe(const World& w) const override { return {w.At(puck_), w.R(puck_geom_)}; }
+  using PuckTask::PuckTask;
 
   void Reset(const RandVec& v, World& w, Episode& e) const override {
     const double z = w.At(puck_)[2];  // On the table; the z components of v are not used.
-    e.obj0 = {v[0], v[1], z};
-    e.target = {v[3], v[4], z};
-    w.SetQpos(9, e.obj0);
-    w.ZeroQvel(9, 15);
-    w.Forward();
-    w.SetSitePos(goal_, e.target);
+    Settle(w, e, {v[0], v[1], z}, {v[3], v[4], z});
   }
 
   Outcome Reward(const StepView& s, Episode& e) const override {
@@ -44,26 +36,27 @@ class Push : public Task {
     const double grasp = Cage(s, e, s.o,
                               {.radius = 0.015,
                                .pad_margin = 0.05,
-                               .medium_bound = 0.01,
                                .xz_bound = 0.005,
                                .effort = 1,
                                .density = CageShape::kHigh});
     double reward = d < 0.02 && s.g > 0 ? 4 * grasp + 1 + 5 * place : 2 * grasp;
     if (dt < 0.05) reward = 10;
-    const bool lifted = s.o[2] - 0.02 > e.obj0[2];
     return {.reward = reward,
             .success = dt <= 0.05,
             .near_object = d <= 0.03,
-            .grasp_success = s.g > 0 && lifted && s.world.Touching(puck_geom_),
+            .grasp_success = Grasped(s, e),
             .grasp_reward = grasp,
             .in_place_reward = place,
             .obj_to_target = dt};
   }
 
- private:
-  const BodyId puck_;
-  const GeomId puck_geom_;
-  const SiteId goal_;
+  Advice Script(const Sight& s) const override {
+    const Vec3 puck = s.o + Vec3{-0.005, 0, 0};
+    const double grip = s.Near(s.o, 0.02, 0.1) ? 0.6 : 0;
+    if (s.LevelTo(puck) > 0.02) return {Above(puck, 0.2), 10, grip};
+    if (s.HeightTo(puck) > 0.04) return {Above(puck, 0.03), 10, grip};
+    return {s.goal, 10, grip};
+  }
 };
 
 const RegisterTask<Push> kRegister;

@@ -1,0 +1,80 @@
+// pick-out-of-hole-v3: pick a puck out of a hole and bring it to a goal.
+#include "envs/metaworld/tasks/approach.h"
+
+namespace mentor::envs::metaworld {
+namespace {
+
+class PickOutOfHole : public Task {
+ public:
+  static constexpr TaskFacts kFacts = {
+      .name = "pick-out-of-hole-v3",
+      .summary = "Pick a puck out of a hole and bring it to a goal (Meta-World).",
+      .xml = "sawyer_xyz/sawyer_pick_out_of_hole.xml",
+      .hand0 = {0, 0.6, 0.2},
+      .mocap_low = {-0.5, 0.4, -0.05},
+      .mocap_high = {0.5, 1, 0.5},
+      .rand_vec = {.size = 6,
+                   .low = {0, 0.75, 0.02, -0.1, 0.5, 0.15},
+                   .high = {0, 0.75, 0.02, 0.1, 0.6, 0.3},
+                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
+                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+      .goal_low = {-0.1, 0.5, 0.15},
+      .goal_high = {0.1, 0.6, 0.3},
+  };
+
+  explicit PickOutOfHole(Names& names) : puck_(names.Body("obj")), goal_(names.Site("goal")) {}
+
+  Objects Observe(const World& w) const override { return {w.At(puck_), w.Orientation(puck_)}; }
+
+  void Reset(const RandVec& v, World& w, Episode& e) const override {
+    e.obj0 = v.Head();
+    e.target = v.Tail();
+    w.PutObject(e.obj0);
+    w.SetSitePos(goal_, e.target);
+  }
+
+  Outcome Reward(const StepView& s, Episode& e) const override {
+    const double dt = Norm(s.o - e.target);
+    const double d = Norm(s.o - s.tcp);
+    // A funnel above the hole keeps the fingers off its rim.
+    const double rho = Norm(s.tcp[0] - e.obj0[0], s.tcp[1] - e.obj0[1]);
+    const double floor = Funnel(rho, 0.03, /*slope=*/0.015, /*height=*/0.15);
+    const double above = s.tcp[2] >= floor ? 1 : T(floor - s.tcp[2], 0.01, 0.02);
+    const double grasp = Cage(s, e, s.o,
+                              {.radius = 0.015,
+                               .pad_margin = 0.02,
+                               .xz_bound = 0.03,
+                               .effort = 0.1,
+                               .density = CageShape::kHigh});
+    const double place = T(dt, 0.02, Norm(e.obj0 - e.target));
+    const bool held = d < 0.04 && s.o[2] - 0.02 > e.obj0[2] && s.g >= 0.33;
+    double reward = H(grasp, place);
+    if (held) reward += 1 + 5 * H(place, above);
+    if (dt < 0.05) reward = 10;
+    return {.reward = reward,
+            .success = dt <= 0.07,
+            .near_object = d <= 0.03,
+            .grasp_success = held,
+            .grasp_reward = grasp,
+            .in_place_reward = place,
+            .obj_to_target = dt};
+  }
+
+  Advice Script(const Sight& s) const override {
+    const Vec3 puck = Above(s.o, 0.02);
+    const double grip = s.Near(puck, 0.02, 0.15) ? 0.1 : 0;
+    if (s.LevelTo(puck) > 0.02) return {Above(puck, 0.15), 25, grip};
+    if (s.HeightTo(puck) > 0.01) return {puck, 25, grip};
+    if (s.HeightTo(s.goal) > 0.04) return {{s.hand[0], s.hand[1], s.goal[2]}, 25, grip};
+    return {s.goal, 25, grip};
+  }
+
+ private:
+  const BodyId puck_;
+  const SiteId goal_;
+};
+
+const RegisterTask<PickOutOfHole> kRegister;
+
+}  // namespace
+}  // namespace mentor::envs::metaworld

@@ -1,0 +1,76 @@
+// push-wall-v3: push a puck around a wall to a goal.
+#include "envs/metaworld/tasks/puck.h"
+
+namespace mentor::envs::metaworld {
+namespace {
+
+class PushWall : public PuckTask {
+ public:
+  static constexpr TaskFacts kFacts = {
+      .name = "push-wall-v3",
+      .summary = "Push a puck around a wall to a goal (Meta-World).",
+      .xml = "sawyer_xyz/sawyer_push_wall_v3.xml",
+      .hand0 = {0, 0.6, 0.2},
+      .mocap_low = {-0.5, 0.4, 0.05},
+      .mocap_high = {0.5, 1, 0.5},
+      .rand_vec = {.size = 6,
+                   .low = {-0.05, 0.6, 0.015, -0.05, 0.85, 0.01},
+                   .high = {0.05, 0.65, 0.015, 0.05, 0.9, 0.02},
+                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
+                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+      .goal_low = {-0.05, 0.85, 0.01},
+      .goal_high = {0.05, 0.9, 0.02},
+  };
+
+  using PuckTask::PuckTask;
+
+  Objects Observe(const World& w) const override { return {w.At(puck_geom_), w.R(puck_geom_)}; }
+
+  void Reset(const RandVec& v, World& w, Episode& e) const override {
+    const double z = w.At(puck_geom_)[2];  // The z components of v are not used.
+    Settle(w, e, {v[0], v[1], z}, {v[3], v[4], z});
+  }
+
+  Outcome Reward(const StepView& s, Episode& e) const override {
+    const Vec3 mid = {-0.05, 0.77, s.o[2]}, k = {3, 1, 1};  // Past the wall's end.
+    const double dt = Norm(s.o - e.target);
+    const double d = Norm(s.o - s.tcp);
+    const double p1 = T(Norm((s.o - mid) * k), 0.05, Norm((e.obj0 - mid) * k));
+    const double place = T(dt, 0.05, Norm(e.obj0 - e.target));
+    const double grasp = Cage(s, e, s.o,
+                              {.radius = 0.015,
+                               .pad_margin = 0.05,
+                               .xz_bound = 0.005,
+                               .effort = 1,
+                               .density = CageShape::kHigh});
+    double reward = 2 * grasp;
+    if (d < 0.02 && s.g > 0) reward += s.o[1] > 0.75 ? 5 + 3 * place : 1 + 4 * p1;
+    if (dt < 0.05) reward = 10;
+    return {.reward = reward,
+            .success = dt <= 0.07,
+            .near_object = d <= 0.03,
+            .grasp_success = Grasped(s, e),
+            .grasp_reward = grasp,
+            .in_place_reward = place,
+            .obj_to_target = dt};
+  }
+
+  Advice Script(const Sight& s) const override {
+    const Vec3 puck = s.o + Vec3{-0.005, 0, 0};
+    const double grip = s.Near(s.o, 0.02, 0.1) ? 0.6 : 0;
+    if (s.LevelTo(puck) > 0.02) return {Above(puck, 0.2), 10, grip};
+    if (s.HeightTo(puck) > 0.04) return {Above(puck, 0.03), 10, grip};
+    // Around the wall: aside, then past it.
+    const double x = puck[0], y = puck[1];
+    if (x >= -0.1 && x <= 0.3 && y >= 0.65 && y <= 0.75) return {s.hand + Vec3{-1, 0, 0}, 10, grip};
+    if (((x > -0.15 && x < 0.05) || (x > 0.15 && x < 0.35)) && y >= 0.695 && y <= 0.755) {
+      return {s.hand + Vec3{0, 1, 0}, 10, grip};
+    }
+    return {s.goal, 10, grip};
+  }
+};
+
+const RegisterTask<PushWall> kRegister;
+
+}  // namespace
+}  // namespace mentor::envs::metaworld

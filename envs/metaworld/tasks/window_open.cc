@@ -1,0 +1,40 @@
+// window-open-v3: slide a window open.
+#include "envs/metaworld/tasks/window.h"
+
+namespace mentor::envs::metaworld {
+namespace {
+
+class WindowOpen : public WindowTask {
+ public:
+  static constexpr TaskFacts kFacts = {
+      .name = "window-open-v3",
+      .summary = "Slide a window open (Meta-World).",
+      .xml = "sawyer_xyz/sawyer_window_horizontal.xml",
+      .hand0 = {0, 0.4f, 0.2f},
+      .mocap_low = {-0.5, 0.4, 0.05},
+      .mocap_high = {0.5, 1, 0.5},
+      .rand_vec = {.size = 3, .low = {-0.1, 0.7, 0.16}, .high = {0.1, 0.9, 0.16}},
+      .goal_low = {-0.5, 0.4, 0.05},
+      .goal_high = {0.5, 1, 0.5},
+  };
+
+  explicit WindowOpen(Names& names) : WindowTask(names, "handleOpenStart") {}
+
+  void Reset(const RandVec& v, World& w, Episode& e) const override {
+    Settle(w, e, v.Head(), v.Head() + Vec3{0.2, 0, 0}, 0);
+  }
+
+  Outcome Reward(const StepView& s, Episode& e) const override { return Slid(s, e, e.obj0[0], T); }
+
+  Advice Script(const Sight& s) const override {
+    const Vec3 handle = s.o + Vec3{-0.03, -0.03, -0.08};
+    if (s.LevelTo(handle) > 0.04) return {Above(handle, 0.3), 25, 1};
+    if (s.HeightTo(handle) > 0.02) return {handle, 25, 1};
+    return {handle + Vec3{0.1, 0, 0}, 25, 1};
+  }
+};
+
+const RegisterTask<WindowOpen> kRegister;
+
+}  // namespace
+}  // namespace mentor::envs::metaworld
