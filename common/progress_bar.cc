@@ -34,6 +34,21 @@ std::string Duration(double seconds) {
   return absl::StrFormat("%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
+// "activity  [####------]tail", without the bar when there is no room for it.
+std::string Assemble(std::string_view activity, uint32_t done, uint32_t total,
+                     const std::string& tail, int columns) {
+  std::string line(activity);
+  const int room =
+      columns - static_cast<int>(line.size() + tail.size()) - 4;  // Two spaces and two brackets.
+  const int bar = std::min(room, kBarColumnsMax);
+  if (bar >= 5 && total > 0) {
+    const auto filled = static_cast<size_t>(std::min<uint64_t>(uint64_t{done} * bar / total, bar));
+    line += "  [" + std::string(filled, '#') + std::string(bar - filled, '-') + "]";
+  }
+  line += tail;
+  return line.substr(0, std::max(columns, 0));
+}
+
 }  // namespace
 
 ProgressBar::ProgressBar(std::FILE* out) : out_(out), terminal_(isatty(fileno(out)) == 1) {}
@@ -52,32 +67,43 @@ std::string ProgressBar::Line(const v1::Progress& progress, std::string_view act
   if (progress.seconds_left() >= 0 && std::isfinite(progress.seconds_left()) && done < total) {
     tail += "  " + Duration(progress.seconds_left()) + " left";
   }
-  std::string line(activity.empty() ? "waiting" : activity);
-  const int room =
-      columns - static_cast<int>(line.size() + tail.size()) - 4;  // Two spaces and two brackets.
-  const int bar = std::min(room, kBarColumnsMax);
-  if (bar >= 5 && total > 0) {
-    const auto filled = static_cast<size_t>(std::min<uint64_t>(uint64_t{done} * bar / total, bar));
-    line += "  [" + std::string(filled, '#') + std::string(bar - filled, '-') + "]";
-  }
-  line += tail;
-  return line.substr(0, std::max(columns, 0));
+  return Assemble(activity.empty() ? "waiting" : activity, done, total, tail, columns);
 }
 
 void ProgressBar::Show(const v1::Progress& progress, std::string_view activity) {
+  ShowLine([&](int columns) { return Line(progress, activity, columns); });
+}
+
+void ProgressBar::Show(std::string_view activity, int done, int total, std::string_view unit) {
+  const Clock::time_point now = Clock::now();
+  if (activity_ != activity) {
+    activity_ = activity;
+    began_ = now;
+  }
+  std::string tail = absl::StrFormat("  %d/%d ", done, total) + std::string(unit);
+  const double seconds = std::chrono::duration<double>(now - began_).count();
+  if (done > 0 && done < total && seconds > 1)
+    tail += "  " + Duration(seconds * (total - done) / done) + " left";
+  ShowLine([&](int columns) {
+    return Assemble(activity, static_cast<uint32_t>(done), static_cast<uint32_t>(total), tail,
+                    columns);
+  });
+}
+
+void ProgressBar::ShowLine(const std::function<std::string(int columns)>& line) {
   if (terminal_) {
-    const std::string line = Line(progress, activity, TerminalColumns(out_) - 1);
-    if (line == shown_) return;
-    std::fprintf(out_, "\r%s\x1b[K", line.c_str());  // The rest of an older, longer line goes.
-    shown_ = line;
+    const std::string text = line(TerminalColumns(out_) - 1);
+    if (text == shown_) return;
+    std::fprintf(out_, "\r%s\x1b[K", text.c_str());  // The rest of an older, longer line goes.
+    shown_ = text;
   } else {
     const Clock::time_point now = Clock::now();
     if (printed_ && now - *printed_ < kPlainPeriod) return;
-    const std::string line = Line(progress, activity, kPlainColumns);
-    if (line == shown_) return;
+    const std::string text = line(kPlainColumns);
+    if (text == shown_) return;
     printed_ = now;
-    shown_ = line;
-    std::fprintf(out_, "%s\n", line.c_str());
+    shown_ = text;
+    std::fprintf(out_, "%s\n", text.c_str());
   }
   std::fflush(out_);
 }

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,9 @@ class ProgressBar {
   explicit ProgressBar(std::FILE* out = stderr);
 
   void Show(const v1::Progress& progress, std::string_view activity);
+  // For other work: `done` of `total` things called `unit`, with the time left at the pace since
+  // the activity began.
+  void Show(std::string_view activity, int done, int total, std::string_view unit);
   // Ends the line, so that other output may follow. Show begins a new one.
   void Finish();
 
@@ -28,12 +32,17 @@ class ProgressBar {
  private:
   using Clock = std::chrono::steady_clock;
 
+  // Draws one line; on a terminal, the columns that there are.
+  void ShowLine(const std::function<std::string(int columns)>& line);
+
   // Fixed after construction.
   std::FILE* const out_;
   const bool terminal_;
 
   std::string shown_;  // The line on the terminal, or the last one printed.
   std::optional<Clock::time_point> printed_;
+  std::string activity_;  // Since when it is shown:
+  Clock::time_point began_ = {};
 };
 
 }  // namespace mentor

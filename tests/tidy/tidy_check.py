@@ -23,6 +23,7 @@ CODE_ROOTS = ("common", "envs", "actor", "learner", "meta_learner", "mentor", "t
 ARROWS = {
     "common": [],
     "envs": ["common"],
+    "render": ["common", "envs"],
     "actor": ["common", "envs"],
     "rollout": ["common"],
     "learner_math": ["common"],
@@ -30,10 +31,10 @@ ARROWS = {
     "rules": ["common", "learner_math"],
     "meta_learner": ["common", "envs", "learner_math", "rollout", "learner", "rules"],
     "mentorctl": ["common"],
-    "local": ["common", "envs", "actor", "learner_math", "rollout", "learner", "rules", "meta_learner"],
+    "local": ["common", "envs", "render", "actor", "learner_math", "rollout", "learner", "rules", "meta_learner"],
 }
 # Layers that end in actors, or in tests and sanitizers that do without LibTorch.
-WITHOUT_TORCH = {"common", "envs", "actor", "rollout", "mentorctl"}
+WITHOUT_TORCH = {"common", "envs", "render", "actor", "rollout", "mentorctl"}
 # Test folders that are no layer of their own: tests/<kind>/<name>/.
 TEST_LAYERS = {"border": ["actor", "rollout"]}
 ROLLOUT_STEMS = {"unit_dispatcher", "rollout_server"}
@@ -97,6 +98,8 @@ def layer_of(name):
     stem = pathlib.PurePosixPath(name).stem
     if parts[0] == "mentor":
         return "local"
+    if parts[:2] == ["envs", "render"]:
+        return "render"
     if parts[0] == "learner":
         if parts[1] in ("agents", "signals") or name == "learner/segment.h":
             return "learner_math"

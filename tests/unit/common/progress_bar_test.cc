@@ -59,6 +59,19 @@ TEST_CASE("progress bar: numbers are short", "[unit]") {
   CHECK(tail(3'140'000, 1e300) == "  3.1M steps/s  277777:46:40 left");
 }
 
+TEST_CASE("progress bar: other work is counted in its own units", "[unit]") {
+  std::FILE* file = std::tmpfile();
+  ProgressBar bar(file);
+  bar.Show("drawing", 3, 12, "frames");
+  bar.Finish();
+  std::rewind(file);
+  char text[200] = {};
+  REQUIRE(std::fgets(text, sizeof(text), file) != nullptr);
+  CHECK(std::string(text) ==
+        "drawing  [##########------------------------------]  3/12 frames\n");
+  std::fclose(file);
+}
+
 TEST_CASE("progress bar: a terminal line is redrawn, a file gets plain lines", "[unit]") {
   int master = -1, slave = -1;
   const winsize size = {.ws_row = 24, .ws_col = 41, .ws_xpixel = 0, .ws_ypixel = 0};

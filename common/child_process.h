@@ -1,0 +1,40 @@
+// Another program, run as a child of this one: gnuplot, ffmpeg. The child reads nothing or a
+// descriptor of ours, and has no signal blocked. One thread.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <sys/types.h>
+
+namespace mentor {
+
+class ChildProcess {
+ public:
+  struct Options {
+    std::vector<std::string> command;    // A program, looked up in PATH, and its arguments.
+    std::filesystem::path folder = ".";  // Where it works.
+    int input = -1;                      // What it reads; negative: nothing.
+    int output = -1;                     // Where what it says goes; negative: nowhere.
+  };
+  // NOT_FOUND when there is no such program. Numbers have decimal points whatever the user's
+  // language.
+  static absl::StatusOr<std::unique_ptr<ChildProcess>> Start(const Options& options);
+  // Ends a child that nobody waited for.
+  ~ChildProcess();
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  // Until the child ends. Its exit status; 128 + n when signal n ended it. At most once.
+  absl::StatusOr<int> Wait();
+
+ private:
+  explicit ChildProcess(pid_t id) : id_(id) {}
+  pid_t id_;  // 0: was waited for.
+};
+
+}  // namespace mentor

@@ -1,0 +1,44 @@
+// `mentor env render`: episodes become a picture (.png: a sheet of moments) or a film (.gif, .mp4),
+// side by side where there are several. Equal episodes and settings give equal frames. One thread.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include <absl/status/status.h>
+
+#include "envs/environment.h"
+#include "envs/render/episode.h"
+#include "envs/render/gl_context.h"
+
+namespace mentor::envs {
+
+struct FilmSettings {
+  std::filesystem::path out;
+  int width = 0, height = 0;  // Of one episode, in pixels; 0: what suits the format.
+  std::string camera;         // Empty: the scene's default.
+  double fps = 0;             // Frames a second at most; 0: 40 for .mp4, 20 for .gif.
+  double speed = 1;           // 1: real time.
+  int frames = 12;            // Of each episode in a picture.
+  std::string ffmpeg = "ffmpeg";
+  std::string gl_library = kGlLibrary;
+};
+
+struct Shot {
+  std::unique_ptr<Environment> environment;  // That played the episode.
+  std::string title;
+  Episode episode;
+};
+
+// What can be wrong is said before anything is simulated: the file's name and folder, an
+// environment without a scene, the camera, a program or a library that is not there.
+absl::Status CheckFilm(const FilmSettings& settings, Environment& environment);
+
+// Writes the film of at least one shot, all of one scene. On an error, and when progress stops it,
+// nothing is left.
+absl::Status MakeFilm(const FilmSettings& settings, std::span<const Shot> shots,
+                      const Progress& progress);
+
+}  // namespace mentor::envs

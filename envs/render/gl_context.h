@@ -1,0 +1,34 @@
+// OpenGL in software, without a window, a display or a GPU: Mesa's OSMesa, a library that is loaded
+// when the first picture is drawn, so that nothing else needs it. Current in the thread that made
+// it; used and destroyed there.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+namespace mentor::envs {
+
+constexpr char kGlLibrary[] = "libOSMesa.so.8";
+
+class GlContext {
+ public:
+  // FAILED_PRECONDITION, with the remedy, when there is no such library or it refuses.
+  static absl::StatusOr<std::unique_ptr<GlContext>> Create(const std::string& library = kGlLibrary);
+  ~GlContext();
+  GlContext(const GlContext&) = delete;
+  GlContext& operator=(const GlContext&) = delete;
+
+ private:
+  GlContext() = default;
+
+  void* context_ = nullptr;
+  void (*destroy_)(void*) = nullptr;
+  // OSMesa's own frame buffer. Pictures are drawn into another one of MuJoCo's, of any size.
+  std::vector<uint8_t> pixels_;
+};
+
+}  // namespace mentor::envs
