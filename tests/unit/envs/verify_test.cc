@@ -21,15 +21,15 @@ bool Contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// A folder with the recording of reach-v3, to be spoilt.
+// A folder with the recording of one task, to be spoilt.
 struct Recorded {
-  Recorded() {
-    bytes = *ReadFile(MENTOR_TEST_DATA "/parity/reach-v3.bin", 1 << 30);
+  explicit Recorded(const std::string& task = "reach-v3") : name(task + ".bin") {
+    bytes = *ReadFile(MENTOR_TEST_DATA "/parity/" + name, 1 << 30);
     const Json all = Json::parse(*ReadFile(MENTOR_TEST_DATA "/parity/manifest.json", 1 << 30));
     manifest = all;
     manifest["tasks"] = Json::array();
-    for (const Json& task : all.at("tasks")) {
-      if (task.at("task") == "reach-v3") manifest["tasks"].push_back(task);
+    for (const Json& entry : all.at("tasks")) {
+      if (entry.at("task") == task) manifest["tasks"].push_back(entry);
     }
   }
   Json& Task() { return manifest["tasks"][0]; }
@@ -39,7 +39,7 @@ struct Recorded {
   }
   absl::StatusOr<Verification> Run(const std::vector<std::string>& only = {}) const {
     std::ofstream(folder.path() / "manifest.json") << manifest;
-    std::ofstream(folder.path() / "reach-v3.bin", std::ios::binary) << bytes;
+    std::ofstream(folder.path() / name, std::ios::binary) << bytes;
     return Verify(folder.path().string(), only);
   }
   // The error of the one task.
@@ -55,6 +55,22 @@ struct Recorded {
     return verified->tasks[0].error;
   }
 
+  // Number `index` of a field, to be changed in place.
+  double Get(int episode, const char* field, int index) const {
+    double number;
+    std::memcpy(&number, bytes.data() + Offset(episode, field, index), 8);
+    return number;
+  }
+  void Set(int episode, const char* field, int index, double number) {
+    std::memcpy(bytes.data() + Offset(episode, field, index), &number, 8);
+    Sign();
+  }
+  size_t Offset(int episode, const char* field, int index) const {
+    const Json& fields = manifest.at("tasks").at(0).at("episodes").at(episode).at("fields");
+    return 8 * (fields.at(field).at("offset").get<size_t>() + index);
+  }
+
+  const std::string name;
   TempFolder folder;
   std::string bytes;
   Json manifest;
@@ -101,13 +117,7 @@ TEST_CASE("verify: a number that differs is found, whatever it belongs to", "[un
                         Case{"info", 7 * 60 + 4, 1e-9, &TaskVerification::info}}) {
     INFO(c.field);
     Recorded recorded;
-    const size_t offset =
-        recorded.Task()["episodes"][1]["fields"][c.field]["offset"].get<size_t>() + c.index;
-    double number;
-    std::memcpy(&number, recorded.bytes.data() + 8 * offset, 8);
-    number += c.change;
-    std::memcpy(recorded.bytes.data() + 8 * offset, &number, 8);
-    recorded.Sign();
+    recorded.Set(1, c.field, c.index, recorded.Get(1, c.field, c.index) + c.change);
     const auto verified = recorded.Run();
     REQUIRE(verified.ok());
     CHECK_FALSE(verified->passed);
@@ -117,16 +127,58 @@ TEST_CASE("verify: a number that differs is found, whatever it belongs to", "[un
   // A flag, and a success that the environment does not report.
   for (const auto& [field, index] : {std::pair{"truncated", 10}, std::pair{"info", 0}}) {
     Recorded recorded;
-    const size_t offset =
-        recorded.Task()["episodes"][0]["fields"][field]["offset"].get<size_t>() + index;
-    const double one = 1;
-    std::memcpy(recorded.bytes.data() + 8 * offset, &one, 8);
-    recorded.Sign();
+    recorded.Set(0, field, index, 1);
     const auto verified = recorded.Run();
     REQUIRE(verified.ok());
     CHECK(verified->tasks[0].flags == 2);  // In both replays.
     CHECK_FALSE(verified->passed);
   }
+}
+
+TEST_CASE("verify: recordings that begin at positions and velocities", "[unit]") {
+  // Hopper's third episode ends with step 21 of its 21, its first one goes on.
+  Recorded hopper("Hopper-v5");
+  auto verified = hopper.Run();
+  REQUIRE(verified.ok());
+  INFO(verified->text);
+  CHECK(verified->passed);
+  CHECK(verified->tasks[0].steps == 2 * (100 + 100 + 21));
+
+  hopper.Set(2, "terminated", 20, 0);  // The original had gone on.
+  verified = hopper.Run();
+  REQUIRE(verified.ok());
+  CHECK(verified->tasks[0].flags == 2);
+  hopper.Set(2, "terminated", 20, 1);
+  hopper.Set(2, "terminated", 19, 1);  // The original had ended a step earlier.
+  verified = hopper.Run();
+  REQUIRE(verified.ok());
+  CHECK(verified->tasks[0].flags == 2);
+  hopper.Set(2, "terminated", 19, 0);
+  CHECK(hopper.Run()->passed);
+
+  // Another start, and one of the wrong size.
+  hopper.Set(0, "init_qpos", 2, hopper.Get(0, "init_qpos", 2) + 1e-9);
+  verified = hopper.Run();
+  REQUIRE(verified.ok());
+  CHECK_FALSE(verified->passed);
+  CHECK(verified->tasks[0].state >= 0.9e-9);
+  CHECK(verified->tasks[0].error.empty());
+  hopper.Task()["episodes"][0]["fields"]["init_qvel"]["shape"] = {5};
+  CHECK(Contains(hopper.Error(), "6 positions and 5 velocities for Hopper-v5, expected 6 and 6"));
+
+  // Steps beyond an end are refused.
+  Recorded longer("Hopper-v5");
+  Json& fields = longer.Task()["episodes"][2]["fields"];
+  longer.Task()["episodes"][2]["steps"] = 22;
+  for (auto& field : fields) {
+    if (field["shape"][0] == 21) field["shape"][0] = 22;
+  }
+  CHECK(Contains(longer.Error(), "episode 2: step 22: Hopper-v5: Step after the episode's end"));
+
+  // A task whose resets are its own takes no positions.
+  Recorded reach;
+  reach.Task()["episodes"][0]["fields"].erase("rand_vec");
+  CHECK(Contains(reach.Error(), "task.parameters of reach-v3 has 0 numbers"));
 }
 
 TEST_CASE("verify: files that are cut, altered or inconsistent are named", "[unit]") {
