@@ -86,6 +86,7 @@ struct EnvironmentEntry {
   // For `mentor env show`: what the numbers of the observation are, the reward and its terms, what
   // is drawn at random and when, and where the definition stands.
   std::string observation_help = {}, reward_help = {}, random_help = {}, source = {};
+  std::string suite = "Small";  // Under which `mentor env list` shows it.
 };
 
 // The catalogue, ordered by name. Filled before main by RegisterEnvironment; read-only afterwards.
