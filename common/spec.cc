@@ -32,6 +32,7 @@ using CppType = FieldDescriptor::CppType;
 constexpr size_t kTitleBytesMax = 200;  // display_name
 constexpr size_t kNameBytesMax = 100;   // Names and values of registered parts.
 constexpr int kOptionsMax = 100;        // In one list.
+constexpr int kListMax = 10000;         // Entries of another list, tasks for instance.
 constexpr size_t kViolationsMax = 100;  // A report that somebody reads.
 constexpr size_t kQuoteBytesMax = 60;   // Of a user's text in a message.
 constexpr size_t kMessageBytesMax = 500;
@@ -256,8 +257,9 @@ void CheckRepeated(const Message& message, const FieldDescriptor& field, const s
                    Violations* violations) {
   const Reflection& reflection = *message.GetReflection();
   const int size = reflection.FieldSize(message, &field);
-  if (size > kOptionsMax) {
-    violations->Add(path, absl::StrFormat("has %d entries; give at most %d", size, kOptionsMax));
+  const int size_max = field.message_type() == v1::Option::descriptor() ? kOptionsMax : kListMax;
+  if (size > size_max) {
+    violations->Add(path, absl::StrFormat("has %d entries; give at most %d", size, size_max));
     return;
   }
   for (int i = 0; i < size; ++i) {
@@ -275,7 +277,10 @@ void CheckRepeated(const Message& message, const FieldDescriptor& field, const s
         break;
       }
     } else {
-      MENTOR_CHECK(false);  // spec.proto has no repeated field of another type.
+      MENTOR_CHECK(field.cpp_type() == CppType::CPPTYPE_DOUBLE);  // spec.proto has no other type.
+      const double number = reflection.GetRepeatedDouble(message, &field, i);
+      if (!std::isfinite(number))
+        violations->Add(element, "is " + Number(number) + "; give a finite number");
     }
   }
 }
@@ -451,8 +456,12 @@ std::optional<Target> Resolve(Message* root, const std::string& path, Violations
   for (size_t i = 0; i < names.size(); ++i) {
     const Descriptor& type = *parent->GetDescriptor();
     const bool last = i + 1 == names.size();
-    const FieldDescriptor* field = type.FindFieldByName(names[i]);
     const FieldDescriptor* options = OptionList(type);
+    const size_t bracket = names[i].find('[');
+    const FieldDescriptor* field = type.FindFieldByName(names[i].substr(0, bracket));
+    const bool is_list = field != nullptr && field->is_repeated() && field != options &&
+                         field->cpp_type() == CppType::CPPTYPE_MESSAGE;
+    if (bracket != std::string::npos && !is_list) field = nullptr;
     if (options != nullptr && field == options) {
       if (i + 2 == names.size() && !names.back().empty())
         return Target{parent, nullptr, names.back()};
@@ -477,7 +486,23 @@ std::optional<Target> Resolve(Message* root, const std::string& path, Violations
                            : Quote(names[i]) + " has no parts; end the path there");
       return std::nullopt;
     }
-    parent = parent->GetReflection()->MutableMessage(parent, field);
+    if (!is_list) {
+      parent = parent->GetReflection()->MutableMessage(parent, field);
+      continue;
+    }
+    // An entry of a list that the text has, for instance wrapper[0].
+    const int size = parent->GetReflection()->FieldSize(*parent, field);
+    int index = -1;
+    if (bracket == std::string::npos || names[i].back() != ']' ||
+        !absl::SimpleAtoi(names[i].substr(bracket + 1, names[i].size() - bracket - 2), &index) ||
+        index < 0 || index >= size) {
+      violations->Add("--set " + Quote(path),
+                      absl::StrFormat("'%s' is a list of %d in the spec; name one of them from [0] "
+                                      "on, or write it in the file",
+                                      field->name(), size));
+      return std::nullopt;
+    }
+    parent = parent->GetReflection()->MutableRepeatedMessage(parent, field, index);
   }
   return std::nullopt;
 }
@@ -547,19 +572,23 @@ std::string ExpectedText(const FieldDescriptor& field) {
   }
 }
 
-void SetRepeatedEnum(Message* parent, const FieldDescriptor& field, const std::string& value,
-                     const std::string& path, Violations* violations) {
+// "A,B" replaces a list of enumeration values or numbers.
+void SetList(Message* parent, const FieldDescriptor& field, const std::string& value,
+             const std::string& path, Violations* violations) {
   const Reflection& reflection = *parent->GetReflection();
+  const bool is_enum = field.cpp_type() == CppType::CPPTYPE_ENUM;
   reflection.ClearField(parent, &field);
   if (value.empty()) return;
   for (const std::string& name : std::vector<std::string>(absl::StrSplit(value, ','))) {
-    const auto* number = field.enum_type()->FindValueByName(name);
-    if (number == nullptr) {
+    double number = 0;
+    const auto* choice = is_enum ? field.enum_type()->FindValueByName(name) : nullptr;
+    if (is_enum ? choice == nullptr : !absl::SimpleAtod(name, &number)) {
       violations->Add(
           path, "is " + Quote(name) + "; give " + ExpectedText(field) + ", separated by commas");
       return;
     }
-    reflection.AddEnum(parent, &field, number);
+    is_enum ? reflection.AddEnum(parent, &field, choice)
+            : reflection.AddDouble(parent, &field, number);
   }
 }
 
@@ -575,7 +604,7 @@ void ApplyOverride(const std::string& text, v1::ExperimentSpec* spec, Violations
   if (target->field == nullptr) {
     SetOption(target->parent, target->option_name, value);
   } else if (target->field->is_repeated()) {
-    SetRepeatedEnum(target->parent, *target->field, value, path, violations);
+    SetList(target->parent, *target->field, value, path, violations);
   } else if (!SetScalar(target->parent, *target->field, value)) {
     violations->Add(path, "is " + Quote(value) + "; give " + ExpectedText(*target->field) +
                               DefaultText(*target->field));
@@ -589,8 +618,13 @@ void FillDefaults(Message* message) {
   const Reflection& reflection = *message->GetReflection();
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor* field = type.field(i);
-    if (field->is_repeated()) continue;
-    if (field->cpp_type() == CppType::CPPTYPE_MESSAGE) {
+    const bool is_message = field->cpp_type() == CppType::CPPTYPE_MESSAGE;
+    if (field->is_repeated()) {
+      for (int k = 0; is_message && k < reflection.FieldSize(*message, field); ++k)
+        FillDefaults(reflection.MutableRepeatedMessage(message, field, k));
+      continue;
+    }
+    if (is_message) {
       FillDefaults(reflection.MutableMessage(message, field));
       continue;
     }

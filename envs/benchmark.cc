@@ -16,13 +16,26 @@ std::unique_ptr<Benchmark> MakeBenchmark(const v1::BenchmarkSpec& spec, Violatio
     violations->Add("benchmark.name", registry.Unknown("benchmark", spec.name()));
     return nullptr;
   }
+  bool fits = true;
+  const auto refuse = [&](const std::string& field, const std::string& description) {
+    violations->Add(field, description);
+    fits = false;
+  };
   if (!entry->takes_environment && !spec.environment().empty()) {
-    violations->Add("benchmark.environment", "is '" + spec.environment() + "', but benchmark '" +
-                                                 entry->name +
-                                                 "' has its own environment; remove the field");
-    return nullptr;
+    refuse("benchmark.environment", "is '" + spec.environment() + "', but benchmark '" +
+                                        entry->name +
+                                        "' has its own environments; remove the field");
   }
-  return entry->make(spec, violations);
+  if (entry->takes_environment && spec.environment().empty()) {
+    refuse("benchmark.environment",
+           "is missing; benchmark '" + entry->name + "' needs it, for instance \"reach-v3\"");
+  }
+  if (!entry->takes_task_sets && !spec.task_set().empty()) {
+    refuse("benchmark.task_set",
+           "has entries, but benchmark '" + entry->name +
+               "' has its own tasks; use benchmark \"custom\", or remove them");
+  }
+  return fits ? entry->make(spec, violations) : nullptr;
 }
 
 RegisterBenchmark::RegisterBenchmark(BenchmarkEntry entry) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -22,33 +23,45 @@ enum class Split { kTrain, kTest };
 
 // The tasks of one environment in a split.
 struct TaskSet {
-  std::string environment;                 // Also the name under which rewards are normalised.
-  std::vector<v1::EnvironmentTask> tasks;  // Fixed list; empty when tasks are drawn afresh.
+  std::string name;  // Usually the environment's. Rewards are normalised by it, results go by it.
+  std::vector<v1::EnvironmentTask> tasks;  // Fixed list; empty when tasks are drawn afresh:
+  // a fresh task, number `index` of the stream. random has purpose kTasks. Threads may share it.
+  std::function<v1::EnvironmentTask(const RandomStream& random, uint32_t index)> draw = {};
 };
 
-// Immutable once made; threads may share.
+// Immutable; threads may share.
 class Benchmark {
  public:
-  virtual ~Benchmark() = default;
-  // Sizes shared by all of its environments.
-  virtual const EnvironmentInfo& info() const = 0;
-  virtual const std::vector<TaskSet>& Tasks(Split split) const = 0;
-  // A fresh task of set `set` (only called when its list is empty). random has purpose kTasks.
-  virtual v1::EnvironmentTask Draw(Split split, int set, const RandomStream& random,
-                                   uint32_t index) const = 0;
+  // info: sizes shared by all of its environments. No test sets: there are no tasks but those of
+  // training, which evaluations then take.
+  Benchmark(EnvironmentInfo info, std::vector<TaskSet> train, std::vector<TaskSet> test)
+      : info_(std::move(info)), train_(std::move(train)), test_(std::move(test)) {}
+
+  const EnvironmentInfo& info() const { return info_; }
+  const std::vector<TaskSet>& Tasks(Split split) const {
+    return split == Split::kTrain ? train_ : test_;
+  }
+
+ private:
+  const EnvironmentInfo info_;
+  const std::vector<TaskSet> train_, test_;
 };
 
 struct BenchmarkEntry {
   std::string name;
   std::string summary;
-  bool takes_environment = false;  // spec.benchmark.environment is required (ml1) or refused.
+  OptionTable options = {};  // Its own; `single` takes those of its environment.
+  // Fields of the spec that other benchmarks refuse.
+  bool takes_environment = false;  // spec.benchmark.environment, required.
+  bool takes_task_sets = false;    // spec.benchmark.task_set
   std::function<std::unique_ptr<Benchmark>(const v1::BenchmarkSpec& spec, Violations* violations)>
       make;
 };
 
 const std::vector<const BenchmarkEntry*>& Benchmarks();
 
-// Null, with violations under "benchmark.", when the spec does not fit.
+// Null, with violations under "benchmark.", when the spec does not fit. Where a benchmark or a
+// wrapper has to look at its environments, their models are loaded.
 std::unique_ptr<Benchmark> MakeBenchmark(const v1::BenchmarkSpec& spec, Violations* violations);
 
 struct RegisterBenchmark {

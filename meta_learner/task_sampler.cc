@@ -67,16 +67,16 @@ std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
     const int goals = static_cast<int>(sets[set].tasks.size());
     if (goals == 0) {
       for (int i = 0; i < per_set; ++i) {
-        tasks.push_back({sets[set].environment, i,
-                         benchmark.Draw(envs::Split::kTrain, set, TaskStream(spec, outer_step, set),
-                                        static_cast<uint32_t>(i))});
+        tasks.push_back(
+            {sets[set].name, i,
+             sets[set].draw(TaskStream(spec, outer_step, set), static_cast<uint32_t>(i))});
       }
       continue;
     }
     const std::vector<int> chosen =
         num_sets == 1 ? DrawGoals(per_set, goals, TaskStream(spec, outer_step, set))
                       : WalkGoals(spec, set, goals, int64_t{outer_step} * per_set, per_set);
-    for (int goal : chosen) tasks.push_back({sets[set].environment, goal, sets[set].tasks[goal]});
+    for (int goal : chosen) tasks.push_back({sets[set].name, goal, sets[set].tasks[goal]});
   }
   return tasks;
 }
@@ -94,14 +94,20 @@ std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
     random.phase = split == envs::Split::kTest ? Phase::kTestEvaluation : Phase::kTrainEvaluation;
     for (int goal = 0; goal < goals; ++goal) {
       const v1::EnvironmentTask task =
-          listed == 0 ? benchmark.Draw(split, set, random, static_cast<uint32_t>(goal))
-                      : sets[set].tasks[goal];
+          listed == 0 ? sets[set].draw(random, static_cast<uint32_t>(goal)) : sets[set].tasks[goal];
       for (uint32_t i = 0; i < spec.evaluation().lifetimes_per_goal(); ++i) {
-        tasks.push_back({sets[set].environment, goal, task});
+        tasks.push_back({sets[set].name, goal, task});
       }
     }
   }
   return tasks;
+}
+
+std::vector<envs::Split> EvaluatedSplits(const envs::Benchmark& benchmark,
+                                         const v1::ExperimentSpec& spec) {
+  if (benchmark.Tasks(envs::Split::kTest).empty()) return {envs::Split::kTrain};
+  if (!spec.evaluation().train_goals()) return {envs::Split::kTest};
+  return {envs::Split::kTest, envs::Split::kTrain};
 }
 
 void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
@@ -113,11 +119,15 @@ void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec
         absl::StrFormat("%d does not divide by the benchmark's %d environments; use a multiple",
                         spec.rule().lifetimes_per_update(), sets.size()));
   }
-  if (spec.evaluation().lifetimes_per_goal() > 0 && spec.evaluation().goals() == 0 &&
-      sets[0].tasks.empty()) {
-    violations->Add("evaluation.goals",
-                    "0 means all goals, but this benchmark draws goals without end; give a number, "
-                    "for instance 512");
+  if (spec.evaluation().lifetimes_per_goal() == 0 || spec.evaluation().goals() > 0) return;
+  for (const envs::Split split : EvaluatedSplits(benchmark, spec)) {
+    for (const envs::TaskSet& set : benchmark.Tasks(split)) {
+      if (!set.tasks.empty()) continue;
+      violations->Add("evaluation.goals", "0 means all goals, but this benchmark draws goals of " +
+                                              set.name +
+                                              " without end; give a number, for instance 512");
+      return;
+    }
   }
 }
 

@@ -14,7 +14,7 @@
 namespace mentor::meta_learner {
 
 struct SampledTask {
-  std::string environment;  // Name under which rewards are normalised.
+  std::string environment;  // Name of the task set, under which rewards are normalised.
   int goal = 0;  // Index in the environment's list; for drawn tasks the index of the draw.
   v1::EnvironmentTask task;
 };
@@ -31,6 +31,11 @@ std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
 // goal by goal, lifetimes_per_goal times.
 std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
                                          const v1::ExperimentSpec& spec, envs::Split split);
+
+// Splits of the final evaluation in their order. A benchmark without test tasks is evaluated on
+// those of training, whatever the spec says of them.
+std::vector<envs::Split> EvaluatedSplits(const envs::Benchmark& benchmark,
+                                         const v1::ExperimentSpec& spec);
 
 // Adds violations for lifetimes that do not divide by environments, and evaluations of unlimited
 // goals.

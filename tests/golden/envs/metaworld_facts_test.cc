@@ -1,12 +1,17 @@
-// The facts in the task files, and the goals drawn from them, against the machine-readable copies
-// of the reference's tables in tests/data/parity.
-#include <cstdlib>
+// The facts in the task files against the machine-readable copy of the reference's tables in
+// tests/data/parity.
+#include <cmath>
+#include <cstdio>
 #include <fstream>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
-#include "envs/benchmark.h"
-#include "envs/benchmarks/metaworld_goals.h"
+#include "common/rng.h"
+#include "envs/metaworld/task.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -25,11 +30,41 @@ Numbers List(const metaworld::Vec3& v) {
   return {v[0], v[1], v[2]};
 }
 
+// What the reference refuses, "n(v[0:2]-v[3:5]) < r" or "n(v[0:2]-[x,y]) < r": the start is within
+// r of the goal or of a fixed point.
+struct Refusal {
+  double radius = 0;
+  std::optional<std::pair<double, double>> point;
+
+  explicit Refusal(const std::string& text) {
+    double x = 0, y = 0;
+    if (std::sscanf(text.c_str(), "n(v[0:2]-v[3:5]) < %lf", &radius) == 1) return;
+    REQUIRE(std::sscanf(text.c_str(), "n(v[0:2]-[%lf,%lf]) < %lf", &x, &y, &radius) == 3);
+    point.emplace(x, y);
+  }
+  // A vector whose start lies `distance` to the right of the goal or the point.
+  metaworld::RandVec At(double distance) const {
+    const auto [x, y] = point.value_or(std::pair(0.25, 0.5));
+    return {.value = {x + distance, y, 0, x, y, 0}, .size = 6};
+  }
+  bool operator()(const metaworld::RandVec& v) const {
+    const auto [x, y] = point.value_or(std::pair(v[3], v[4]));
+    return std::hypot(v[0] - x, v[1] - y) < radius;
+  }
+};
+
+std::string WithoutSpaces(std::string text) {
+  std::erase(text, ' ');
+  return text;
+}
+
 TEST_CASE("metaworld: facts of every task are the reference's, to the last bit", "[golden]") {
   const Json tasks = Read("metaworld_tasks.json").at("tasks");
-  for (const metaworld::TaskEntry* entry : Registry<metaworld::TaskEntry>::Instance().All()) {
-    INFO(entry->name);
-    const Json& want = tasks.at(entry->name);
+  REQUIRE(tasks.size() == 50);
+  for (const auto& [name, want] : tasks.items()) {
+    INFO(name);
+    const metaworld::TaskEntry* entry = metaworld::FindTask(name);
+    REQUIRE(entry != nullptr);
     const metaworld::TaskFacts& facts = entry->facts;
     const metaworld::RandVecBox& box = facts.rand_vec;
     CHECK(facts.xml == want.at("xml").get<std::string>());
@@ -42,53 +77,44 @@ TEST_CASE("metaworld: facts of every task are the reference's, to the last bit",
           want.at("rand_low").get<Numbers>());
     CHECK(Numbers(box.high.begin(), box.high.begin() + box.size) ==
           want.at("rand_high").get<Numbers>());
-    CHECK(want.at("reject").is_null() == (*box.refused_when == '\0'));
-  }
-}
-
-TEST_CASE("ml1: goals of seed 0 are the reference's, bit for bit", "[golden]") {
-  const Json goals = Read("metaworld_goals_seed0.json");
-  REQUIRE(goals.at("ml1_test_seed") == 1);
-  for (const auto& [environment, train] : goals.at("benchmarks").at("ML1").at("train").items()) {
-    INFO(environment);
-    v1::BenchmarkSpec spec;
-    spec.set_name("ml1");
-    spec.set_environment(environment);
-    spec.set_goal_seed(0);
-    Violations violations;
-    const std::unique_ptr<Benchmark> ml1 = MakeBenchmark(spec, &violations);
-    REQUIRE(ml1 != nullptr);
-    const Json& test = goals.at("benchmarks").at("ML1").at("test").at(environment);
-    for (const auto& [split, want] :
-         {std::pair(Split::kTrain, train), std::pair(Split::kTest, test)}) {
-      REQUIRE(ml1->Tasks(split).size() == 1);
-      const TaskSet& set = ml1->Tasks(split)[0];
-      CHECK(set.environment == environment);
-      REQUIRE(set.tasks.size() == 50);
-      Numbers got;
-      for (const v1::EnvironmentTask& task : set.tasks) {
-        CHECK(task.environment() == environment);
-        CHECK_FALSE(task.goal_visible());
-        got.insert(got.end(), task.parameters().begin(), task.parameters().end());
-      }
-      CHECK(got == want.get<Numbers>());
+    for (size_t i = box.size; i < box.low.size(); ++i) {
+      CHECK(box.low[i] == 0);
+      CHECK(box.high[i] == 0);
     }
   }
+  CHECK(Registry<metaworld::TaskEntry>::Instance().All().size() == tasks.size());
 }
 
-TEST_CASE("metaworld goals: the generator runs on from one environment to the next", "[golden]") {
-  // ML10 begins with reach-v3 and push-v3; these are the first vectors of its training table for
-  // seed 0.
-  const metaworld::RandVecBox& reach = metaworld::FindTask("reach-v3")->facts.rand_vec;
-  const metaworld::RandVecBox& push = metaworld::FindTask("push-v3")->facts.rand_vec;
-  GoalTable table(0), alone(0);
-  CHECK(table.Next(reach)[0].value == std::array{-0.0124825577474615, 0.689177300078208, 0.02,
-                                                 -0.023311696234844456, 0.8791725038082665,
-                                                 0.1822237299382261});
-  const metaworld::RandVec first = table.Next(push)[0];
-  CHECK(first.value == std::array{0.03427669573403064, 0.6344718127375507, 0.02,
-                                  0.027837379845078503, 0.8399161145254773, 0.014317601276543194});
-  CHECK(first.value != alone.Next(push)[0].value);
+TEST_CASE("metaworld: tasks refuse the vectors that the reference refuses", "[golden]") {
+  const Json tasks = Read("metaworld_tasks.json").at("tasks");
+  const RandomStream random{.seed = 5, .purpose = Purpose::kTest};
+  for (const metaworld::TaskEntry* entry : Registry<metaworld::TaskEntry>::Instance().All()) {
+    INFO(entry->name);
+    const Json& want = tasks.at(entry->name).at("reject");
+    const metaworld::RandVecBox& box = entry->facts.rand_vec;
+    // Vectors from everywhere: in some boxes no start and goal are close.
+    std::vector<metaworld::RandVec> vectors(1000, {.size = box.size});
+    for (uint32_t i = 0; i < vectors.size(); ++i) {
+      for (int k = 0; k < box.size; ++k) vectors[i].value[k] = -0.25 + 1.25 * random.Uniform(i, k);
+    }
+    if (want.is_null()) {
+      CHECK(std::string(box.refused_when).empty());
+      for (const metaworld::RandVec& v : vectors) REQUIRE_FALSE(box.refuses(v));
+      continue;
+    }
+    CHECK(WithoutSpaces(box.refused_when) == WithoutSpaces(want.get<std::string>()));
+    const Refusal refusal(want.get<std::string>());
+    vectors.push_back(refusal.At(refusal.radius - 1e-9));
+    vectors.push_back(refusal.At(refusal.radius + 1e-9));
+    int refused = 0;
+    for (const metaworld::RandVec& v : vectors) {
+      const bool is_refused = box.refuses(v);
+      REQUIRE(is_refused == refusal(v));
+      refused += is_refused;
+    }
+    CHECK(refused > 10);
+    CHECK(refused < 500);
+  }
 }
 
 }  // namespace

@@ -131,6 +131,67 @@ TEST_CASE("spec: all violations at once, each with field, value, bound and remed
   CHECK(lines == expected);
 }
 
+TEST_CASE("spec: lists of groups and of numbers", "[unit]") {
+  const std::string text = R"(
+    benchmark {
+      name: "custom"
+      wrapper { name: "first" }
+      wrapper { name: "second" option { name: "size" value: "1" } }
+      task_set { environment: "a" task { parameters: [1, 2.5] } task { parameters: 3 } }
+      task_set { environment: "b" range { low: -1 high: 1 } }
+    })";
+  // Entries go by number, numbers of a list by commas.
+  const v1::ExperimentSpec spec =
+      Load(text, {"benchmark.wrapper[1].size=2", "benchmark.wrapper[0].name=other",
+                  "benchmark.task_set[0].task[1].parameters=4,-5e-1",
+                  "benchmark.task_set[1].range[0].low=0.25", "benchmark.task_set[1].split=TEST"});
+  const v1::BenchmarkSpec& benchmark = spec.benchmark();
+  CHECK(benchmark.wrapper(0).name() == "other");
+  REQUIRE(benchmark.wrapper(1).option_size() == 1);
+  CHECK(benchmark.wrapper(1).option(0).value() == "2");
+  REQUIRE(benchmark.task_set(0).task(1).parameters_size() == 2);
+  CHECK(benchmark.task_set(0).task(1).parameters(1) == -0.5);
+  CHECK(benchmark.task_set(1).range(0).low() == 0.25);
+  CHECK(benchmark.task_set(1).split() == v1::TEST);
+  // Defaults inside entries are written out too, and belong to the hash as elsewhere.
+  CHECK(WithDefaults(spec).benchmark().task_set(0).has_split());
+  v1::ExperimentSpec written = spec;
+  written.mutable_benchmark()->mutable_task_set(0)->set_split(v1::TRAIN);
+  CHECK(SpecHash(written) == SpecHash(spec));
+  written.mutable_benchmark()->mutable_task_set(0)->set_goal_visible(true);
+  CHECK(SpecHash(written) != SpecHash(spec));
+  CHECK(SpecHash(*LoadSpec(PrintSpec(WithDefaults(spec)))) == SpecHash(spec));
+
+  const auto complaint = [&](const std::string& override_text) {
+    const absl::Status status = LoadSpec(text, {override_text}).status();
+    return std::string(status.message());
+  };
+  CHECK(complaint("benchmark.wrapper.name=x") ==
+        "--set 'benchmark.wrapper.name': 'wrapper' is a list of 2 in the spec; name one of them "
+        "from [0] on, or write it in the file");
+  for (const char* path : {"wrapper[2].name", "wrapper[-1].name", "wrapper[].name",
+                           "wrapper[0.name", "wrapper[x].name"}) {
+    INFO(path);
+    CHECK(complaint("benchmark." + std::string(path) + "=x").find("is a list of 2") !=
+          std::string::npos);
+  }
+  CHECK(complaint("agent[0].epochs=3").find("no field 'agent[0]'") != std::string::npos);
+  CHECK(complaint("agent.epochs[0]=3").find("no field 'epochs[0]'") != std::string::npos);
+  CHECK(complaint("benchmark.wrapper[0]=x").find("is a group of fields") != std::string::npos);
+  CHECK(complaint("benchmark.task_set[0].task[0].parameters=1,x") ==
+        "benchmark.task_set[0].task[0].parameters: is 'x'; give a finite number, separated by "
+        "commas");
+
+  CHECK(TheOnly(Complaints("benchmark { name: 'c' task_set { environment: 'a' task { parameters: "
+                           "[1, inf] } } }")) ==
+        "benchmark.task_set[0].task[0].parameters[1]: is inf; give a finite number");
+  CHECK(TheOnly(Complaints("benchmark { name: 'c' task_set { environment: 'a' range { low: 1 } } "
+                           "}")) == "benchmark.task_set[0].range[0].high: is missing; set it");
+  CHECK(
+      TheOnly(Complaints("benchmark { name: 'c' task_set { environment: 'a' goals: 10001 } }")) ==
+      "benchmark.task_set[0].goals: is 10001; give an integer of at most 10000; the default is 0");
+}
+
 TEST_CASE(
     "spec: parts are checked too, with defaults where fields are wrong, and nothing is said twice",
     "[unit]") {
@@ -304,7 +365,8 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "agent.gamma: is ''; give a finite number from 0 to 1; the default is 0.99",
       "agent.normalize_advantage: is 'yes'; give true or false; the default is true",
       "signal.role: is 'reward'; give one of REWARD, ADVANTAGE; the default is REWARD",
-      "evaluation.baseline: is 'PPO'; give one of PPO_SPARSE, PPO_SHAPED, separated by commas",
+      "evaluation.baseline: is 'PPO'; give one of PPO_SPARSE, PPO_SHAPED, PPO_SPARSE_AND_SHAPED, "
+      "separated by commas",
       "seed: is '18446744073709551616'; give an integer; the default is 1",
       "--set 'rule.': RuleSpec has no field ''; known: name, outer_updates, lifetimes_per_update, "
       "shard_lifetimes, "

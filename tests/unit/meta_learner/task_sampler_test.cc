@@ -10,28 +10,24 @@ namespace mentor::meta_learner {
 namespace {
 
 // `sets` environments with `goals` goals each; 0 goals: drawn afresh.
-class FakeBenchmark : public envs::Benchmark {
- public:
-  FakeBenchmark(int sets, int goals) {
-    for (int set = 0; set < sets; ++set) {
-      envs::TaskSet& tasks = sets_.emplace_back();
-      tasks.environment = "env" + std::to_string(set);
-      for (int goal = 0; goal < goals; ++goal) tasks.tasks.emplace_back().add_parameters(goal);
-    }
+std::vector<envs::TaskSet> Sets(int sets, int goals) {
+  std::vector<envs::TaskSet> made;
+  for (int set = 0; set < sets; ++set) {
+    envs::TaskSet& tasks = made.emplace_back();
+    tasks.name = "env" + std::to_string(set);
+    tasks.draw = [](const RandomStream& random, uint32_t index) {
+      v1::EnvironmentTask task;
+      task.add_parameters(random.Uniform(0, index));
+      return task;
+    };
+    for (int goal = 0; goal < goals; ++goal) tasks.tasks.emplace_back().add_parameters(goal);
   }
-  const envs::EnvironmentInfo& info() const override { return info_; }
-  const std::vector<envs::TaskSet>& Tasks(envs::Split) const override { return sets_; }
-  v1::EnvironmentTask Draw(envs::Split, int set, const RandomStream& random,
-                           uint32_t index) const override {
-    v1::EnvironmentTask task;
-    task.add_parameters(random.Uniform(0, index));
-    return task;
-  }
+  return made;
+}
 
- private:
-  envs::EnvironmentInfo info_;
-  std::vector<envs::TaskSet> sets_;
-};
+envs::Benchmark FakeBenchmark(int sets, int goals) {
+  return {{}, Sets(sets, goals), Sets(sets, goals)};
+}
 
 v1::ExperimentSpec Spec(uint32_t lifetimes) {
   v1::ExperimentSpec spec;
@@ -47,7 +43,7 @@ std::map<std::pair<std::string, int>, int> Count(const std::vector<SampledTask>&
 
 TEST_CASE("task sampler: one environment gets different goals, drawn anew for each update",
           "[unit]") {
-  const FakeBenchmark benchmark(1, 50);
+  const envs::Benchmark benchmark = FakeBenchmark(1, 50);
   const auto first = TrainingTasks(benchmark, Spec(30), 0),
              again = TrainingTasks(benchmark, Spec(30), 0),
              second = TrainingTasks(benchmark, Spec(30), 1);
@@ -69,7 +65,7 @@ TEST_CASE("task sampler: more lifetimes than goals give each goal its share", "[
 
 TEST_CASE("task sampler: several environments share the lifetimes and walk through permutations",
           "[unit]") {
-  const FakeBenchmark benchmark(3, 5);
+  const envs::Benchmark benchmark = FakeBenchmark(3, 5);
   std::map<std::pair<std::string, int>, int> total;
   for (uint32_t step = 0; step < 5;
        ++step) {  // 5 updates x 2 lifetimes = 2 permutations of 5 goals
@@ -90,7 +86,7 @@ TEST_CASE("task sampler: evaluations take every goal, and never the training's d
   const auto tasks = EvaluationTasks(FakeBenchmark(1, 5), spec, envs::Split::kTest);
   REQUIRE(tasks.size() == 6);
   CHECK(tasks[0].goal == tasks[1].goal);
-  const FakeBenchmark drawn(1, 0);
+  const envs::Benchmark drawn = FakeBenchmark(1, 0);
   std::set<double> seen;
   for (const auto& list :
        {TrainingTasks(drawn, spec, 0), EvaluationTasks(drawn, spec, envs::Split::kTest),
@@ -109,6 +105,29 @@ TEST_CASE("task sampler: what cannot be shared out is refused with a remedy", "[
   CheckTasks(FakeBenchmark(1, 0), Spec(10), &endless);
   REQUIRE(endless.list().size() == 1);
   CHECK(endless.list()[0].field == "evaluation.goals");
+}
+
+TEST_CASE("task sampler: a benchmark without test tasks is evaluated on those of training",
+          "[unit]") {
+  using envs::Split;
+  const envs::Benchmark benchmark({}, Sets(2, 5), {});
+  v1::ExperimentSpec spec = Spec(4);
+  CHECK(EvaluatedSplits(benchmark, spec) == std::vector{Split::kTrain});
+  spec.mutable_evaluation()->set_train_goals(false);
+  CHECK(EvaluatedSplits(benchmark, spec) == std::vector{Split::kTrain});
+  CHECK(EvaluatedSplits(FakeBenchmark(2, 5), spec) == std::vector{Split::kTest});
+  spec.mutable_evaluation()->set_train_goals(true);
+  CHECK(EvaluatedSplits(FakeBenchmark(2, 5), spec) == std::vector{Split::kTest, Split::kTrain});
+  // Goals without end in a split that is evaluated, behind one with a list.
+  std::vector<envs::TaskSet> sets = Sets(1, 5), drawn = Sets(2, 0);
+  sets.push_back(drawn[1]);
+  Violations endless, none;
+  CheckTasks(envs::Benchmark({}, Sets(1, 5), sets), spec, &endless);
+  REQUIRE(endless.list().size() == 1);
+  CHECK(endless.list()[0].description.find("env1") != std::string::npos);
+  spec.mutable_evaluation()->set_train_goals(false);
+  CheckTasks(envs::Benchmark({}, drawn, Sets(1, 5)), spec, &none);
+  CHECK(none.empty());
 }
 
 }  // namespace

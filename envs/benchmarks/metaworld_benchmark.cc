@@ -1,0 +1,163 @@
+#include "envs/benchmarks/metaworld_benchmark.h"
+
+#include <string>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/check.h"
+#include "envs/benchmarks/metaworld_goals.h"
+#include "envs/benchmarks/task_sets.h"
+#include "envs/metaworld/metaworld_environment.h"
+
+namespace mentor::envs {
+namespace {
+
+// The benchmark's own change to its environment number `index` of `count`.
+v1::WrapperSpec OneHot(size_t index, size_t count) {
+  v1::WrapperSpec wrapper;
+  wrapper.set_name("one_hot_task");
+  for (const auto& [name, value] : {std::pair("index", index), std::pair("count", count)}) {
+    v1::Option& option = *wrapper.add_option();
+    option.set_name(name);
+    option.set_value(absl::StrCat(value));
+  }
+  return wrapper;
+}
+
+OptionTable Options(const MetaWorldBenchmark& benchmark) {
+  if (!benchmark.multi_task) return {};
+  return {{.name = "one_hot",
+           .kind = OptionInfo::Kind::kFlag,
+           .default_value = benchmark.one_hot_by_default ? "true" : "false",
+           .help = "Observations end with the one-hot number of their environment."}};
+}
+
+std::unique_ptr<Benchmark> Make(const MetaWorldBenchmark& benchmark, const v1::BenchmarkSpec& spec,
+                                Violations* violations) {
+  Violations found;
+  const OptionValues options =
+      OptionValues::Parse(Options(benchmark), spec.option(), "benchmark.option", &found);
+  for (const Violation& violation : found.list())
+    violations->Add(violation.field, violation.description);
+  if (!found.empty()) return nullptr;
+  const bool one_hot = benchmark.multi_task && options.Flag("one_hot");
+
+  const auto make_sets = [&](const std::vector<std::string_view>& environments, uint32_t seed) {
+    GoalTable table(seed);
+    std::vector<TaskSet> sets;
+    for (size_t i = 0; i < environments.size(); ++i) {
+      const metaworld::TaskEntry* entry = metaworld::FindTask(environments[i]);
+      MENTOR_CHECK(entry != nullptr);
+      v1::EnvironmentTask task;
+      task.set_environment(entry->name);
+      task.set_goal_visible(benchmark.multi_task);
+      if (one_hot) *task.add_wrappers() = OneHot(i, environments.size());
+      task.mutable_wrappers()->MergeFrom(spec.wrapper());
+      TaskSet& set = sets.emplace_back(TaskSet{.name = entry->name, .tasks = {}});
+      for (const metaworld::RandVec& v : table.Next(entry->facts.rand_vec)) {
+        set.tasks.push_back(task);
+        set.tasks.back().mutable_parameters()->Add(v.value.begin(), v.value.begin() + v.size);
+      }
+    }
+    return sets;
+  };
+  std::vector<TaskSet> train = make_sets(benchmark.train, spec.goal_seed()),
+                       test =
+                           make_sets(benchmark.test, spec.goal_seed() + benchmark.test_seed_offset);
+
+  // All environments have the same sizes; wrappers are tried on the first one.
+  const metaworld::TaskEntry& first = *metaworld::FindTask(benchmark.train[0]);
+  EnvironmentInfo info{.name = first.name,
+                       .summary = first.facts.summary,
+                       .observation_size = metaworld::kObservationSize,
+                       .action_size = metaworld::kActionSize,
+                       .episode_steps = metaworld::kEpisodeSteps,
+                       .independent_episodes = true};
+  if (one_hot || !spec.wrapper().empty()) {
+    v1::TaskSetSpec set;
+    set.set_environment(first.name);
+    if (one_hot) *set.add_wrapper() = OneHot(0, benchmark.train.size());
+    const auto made = MakeEnvironmentOf(set, "benchmark", spec, violations);
+    if (made == nullptr) return nullptr;
+    info = made->info();
+  }
+  return std::make_unique<Benchmark>(info, std::move(train), std::move(test));
+}
+
+std::unique_ptr<Benchmark> MakeOfOne(MetaWorldBenchmark benchmark, const v1::BenchmarkSpec& spec,
+                                     Violations* violations) {
+  if (metaworld::FindTask(spec.environment()) == nullptr) {
+    violations->Add("benchmark.environment", Registry<metaworld::TaskEntry>::Instance().Unknown(
+                                                 "Meta-World environment", spec.environment()));
+    return nullptr;
+  }
+  benchmark.train = {spec.environment()};
+  if (!benchmark.multi_task) benchmark.test = benchmark.train;
+  return Make(benchmark, spec, violations);
+}
+
+}  // namespace
+
+BenchmarkEntry MetaWorldEntry(std::string name, std::string summary, MetaWorldBenchmark benchmark) {
+  const bool of_one = benchmark.train.empty();
+  return {.name = std::move(name),
+          .summary = std::move(summary),
+          .options = Options(benchmark),
+          .takes_environment = of_one,
+          .make = [of_one, benchmark](const v1::BenchmarkSpec& spec, Violations* violations) {
+            return of_one ? MakeOfOne(benchmark, spec, violations)
+                          : Make(benchmark, spec, violations);
+          }};
+}
+
+const std::vector<std::string_view>& Ml45Train() {
+  static const std::vector<std::string_view> list = {"assembly-v3",
+                                                     "basketball-v3",
+                                                     "button-press-topdown-v3",
+                                                     "button-press-topdown-wall-v3",
+                                                     "button-press-v3",
+                                                     "button-press-wall-v3",
+                                                     "coffee-button-v3",
+                                                     "coffee-pull-v3",
+                                                     "coffee-push-v3",
+                                                     "dial-turn-v3",
+                                                     "disassemble-v3",
+                                                     "door-close-v3",
+                                                     "door-open-v3",
+                                                     "drawer-close-v3",
+                                                     "drawer-open-v3",
+                                                     "faucet-open-v3",
+                                                     "faucet-close-v3",
+                                                     "hammer-v3",
+                                                     "handle-press-side-v3",
+                                                     "handle-press-v3",
+                                                     "handle-pull-side-v3",
+                                                     "handle-pull-v3",
+                                                     "lever-pull-v3",
+                                                     "pick-place-wall-v3",
+                                                     "pick-out-of-hole-v3",
+                                                     "push-back-v3",
+                                                     "pick-place-v3",
+                                                     "plate-slide-v3",
+                                                     "plate-slide-side-v3",
+                                                     "plate-slide-back-v3",
+                                                     "plate-slide-back-side-v3",
+                                                     "peg-insert-side-v3",
+                                                     "peg-unplug-side-v3",
+                                                     "soccer-v3",
+                                                     "stick-push-v3",
+                                                     "stick-pull-v3",
+                                                     "push-wall-v3",
+                                                     "push-v3",
+                                                     "reach-wall-v3",
+                                                     "reach-v3",
+                                                     "shelf-place-v3",
+                                                     "sweep-into-v3",
+                                                     "sweep-v3",
+                                                     "window-open-v3",
+                                                     "window-close-v3"};
+  return list;
+}
+
+}  // namespace mentor::envs

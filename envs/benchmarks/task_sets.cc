@@ -1,0 +1,245 @@
+#include "envs/benchmarks/task_sets.h"
+
+#include <mutex>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_split.h>
+
+#include "envs/wrapper.h"
+
+namespace mentor::envs {
+namespace {
+
+// Ranges of which the environment refuses more are an error: the tasks would be another
+// distribution than the one that was asked for.
+constexpr int kProbes = 1000, kAcceptedMin = 10;
+// Draws with one number at the end of its range, of which one must be accepted.
+constexpr int kEndProbes = 200;
+// Lists of drawn goals come from a key that no outer update has.
+constexpr uint32_t kListLifetime = ~uint32_t{0};
+
+// Violations in a status of envs::Wrap, whose lines begin with their fields.
+void AddLines(const absl::Status& status, Violations* violations) {
+  for (const std::string& line : std::vector<std::string>(absl::StrSplit(status.message(), '\n'))) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(line, absl::MaxSplits(": ", 1));
+    const std::string field = parts.first.substr(0, parts.first.find(' '));
+    violations->Add(field, parts.second);
+  }
+}
+
+// Draws tasks from ranges. Thread-safe: the environment that judges them is guarded.
+class RangeDraw {
+ public:
+  RangeDraw(const v1::TaskSetSpec& set, v1::EnvironmentTask blank,
+            std::unique_ptr<Environment> environment)
+      : ranges_(set.range().begin(), set.range().end()),
+        blank_(std::move(blank)),
+        environment_(std::move(environment)) {}
+
+  // Task number `index`, drawn again while it is refused.
+  v1::EnvironmentTask Draw(const RandomStream& random, uint32_t index) {
+    for (uint32_t attempt = 0;; ++attempt) {
+      const v1::EnvironmentTask task = Candidate(random, index, attempt);
+      if (Judge(task).ok()) return task;
+    }
+  }
+
+  // Whether the ranges are what the environment takes.
+  bool Check(const std::string& path, Violations* violations) {
+    const RandomStream random{.purpose = Purpose::kTasks, .lifetime = kListLifetime};
+    int accepted = 0;
+    absl::Status refusal;
+    for (uint32_t i = 0; i < kProbes; ++i) {
+      const absl::Status status = Judge(Candidate(random, i, 0));
+      status.ok() ? void(++accepted) : void(refusal = status);
+    }
+    if (accepted < kAcceptedMin) {
+      violations->Add(path + ".range",
+                      absl::StrFormat("%d of %d tasks drawn from it are refused, for instance: %s",
+                                      kProbes - accepted, kProbes, refusal.message()));
+      return false;
+    }
+    bool fits = true;
+    for (size_t i = 0; i < ranges_.size(); ++i) {
+      for (const bool is_low : {true, false}) {
+        const double end = is_low ? ranges_[i].low() : ranges_[i].high();
+        absl::Status status = absl::UnknownError("");
+        for (uint32_t k = 0; k < kEndProbes && !status.ok(); ++k) {
+          v1::EnvironmentTask task = Candidate(random, k, 0);
+          task.set_parameters(static_cast<int>(i), end);
+          status = Judge(task);
+        }
+        if (status.ok()) continue;
+        violations->Add(
+            absl::StrFormat("%s.range[%d].%s", path, i, is_low ? "low" : "high"),
+            absl::StrFormat("is %g, where every task is refused: %s", end, status.message()));
+        fits = false;
+      }
+    }
+    return fits;
+  }
+
+ private:
+  v1::EnvironmentTask Candidate(const RandomStream& random, uint32_t index,
+                                uint32_t attempt) const {
+    v1::EnvironmentTask task = blank_;
+    const uint32_t n = static_cast<uint32_t>(ranges_.size());
+    for (uint32_t i = 0; i < n; ++i) {
+      const v1::ParameterRange& range = ranges_[i];
+      task.add_parameters(range.low() +
+                          (range.high() - range.low()) * random.Uniform(index, attempt * n + i));
+    }
+    return task;
+  }
+  absl::Status Judge(const v1::EnvironmentTask& task) {
+    const std::lock_guard lock(mutex_);
+    return environment_->SetTask(task);
+  }
+
+  // Fixed after construction.
+  const std::vector<v1::ParameterRange> ranges_;
+  const v1::EnvironmentTask blank_;  // A task without its parameters.
+  std::mutex mutex_;
+  const std::unique_ptr<Environment> environment_;  // Guarded by mutex_.
+};
+
+// What a set says of its tasks, as far as it can be judged by itself.
+bool CheckSupply(const v1::TaskSetSpec& set, int num_parameters, const std::string& path,
+                 Violations* violations) {
+  const size_t before = violations->list().size();
+  const std::string tasks_of = "tasks of " + set.environment();
+  if (!set.task().empty()) {
+    if (!set.range().empty())
+      violations->Add(path + ".range", "is given beside task; remove one of the two");
+    if (set.goals() > 0)
+      violations->Add(path + ".goals", "is given beside task, whose entries count; remove one");
+    return violations->list().size() == before;
+  }
+  if (!set.range().empty() && set.range_size() != num_parameters) {
+    violations->Add(
+        path + ".range",
+        num_parameters == 0
+            ? absl::StrFormat("has %d entries, but %s have no parameters; remove them",
+                              set.range_size(), tasks_of)
+            : absl::StrFormat("has %d entries; %s have %d parameters: give one range for each",
+                              set.range_size(), tasks_of, num_parameters));
+  }
+  if (set.goals() > 0 && num_parameters == 0) {
+    violations->Add(path + ".goals",
+                    "is " + std::to_string(set.goals()) + ", but " + tasks_of +
+                        " have no parameters: there is one task; remove the field");
+  }
+  for (int i = 0; i < set.range_size(); ++i) {
+    const v1::ParameterRange& range = set.range(i);
+    if (range.low() <= range.high()) continue;
+    violations->Add(
+        absl::StrFormat("%s.range[%d]", path, i),
+        absl::StrFormat("low is %g, above high = %g; exchange them", range.low(), range.high()));
+  }
+  return violations->list().size() == before;
+}
+
+}  // namespace
+
+std::unique_ptr<Environment> MakeEnvironmentOf(const v1::TaskSetSpec& set, const std::string& path,
+                                               const v1::BenchmarkSpec& benchmark,
+                                               Violations* violations) {
+  const EnvironmentEntry* entry = FindEnvironment(set.environment());
+  if (entry == nullptr) {
+    violations->Add(path + ".environment",
+                    std::string(MakeEnvironment(set.environment(), {}).status().message()));
+    return nullptr;
+  }
+  Violations found;
+  const OptionValues options =
+      OptionValues::Parse(entry->options, set.option(), path + ".option", &found);
+  for (const Violation& violation : found.list())
+    violations->Add(violation.field, violation.description);
+  if (!found.empty()) return nullptr;
+  absl::StatusOr<std::unique_ptr<Environment>> made = entry->make(options);
+  if (!made.ok()) {
+    violations->Add(path + (absl::IsInvalidArgument(made.status()) ? ".option" : ".environment"),
+                    std::string(made.status().message()));
+    return nullptr;
+  }
+  for (const auto& [wrappers, field] :
+       {std::pair(&set.wrapper(), path + ".wrapper"),
+        std::pair(&benchmark.wrapper(), std::string("benchmark.wrapper"))}) {
+    made = Wrap(*std::move(made), *wrappers, field);
+    if (made.ok()) continue;
+    AddLines(made.status(), violations);
+    return nullptr;
+  }
+  return *std::move(made);
+}
+
+std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::string& path,
+                                       uint32_t number, const v1::BenchmarkSpec& benchmark,
+                                       Violations* violations) {
+  std::unique_ptr<Environment> environment = MakeEnvironmentOf(set, path, benchmark, violations);
+  if (environment == nullptr) return std::nullopt;
+  const EnvironmentEntry& entry = *FindEnvironment(set.environment());
+  Violations none;
+  const OptionValues options = OptionValues::Parse(entry.options, set.option(), "", &none);
+
+  v1::EnvironmentTask blank;
+  blank.set_environment(set.environment());
+  *blank.mutable_options() = set.option();
+  blank.set_goal_visible(set.goal_visible());
+  *blank.mutable_wrappers() = set.wrapper();
+  blank.mutable_wrappers()->MergeFrom(benchmark.wrapper());
+
+  const int num_parameters = DrawTask(entry, options, {}, 0).parameters_size();
+  if (!CheckSupply(set, num_parameters, path, violations)) return std::nullopt;
+  MadeTaskSet made{.tasks = {.name = set.name().empty() ? set.environment() : set.name(),
+                             .tasks = {},
+                             .draw = {}},
+                   .info = environment->info()};
+
+  std::vector<v1::EnvironmentTask>& tasks = made.tasks.tasks;
+  for (const v1::TaskVector& vector : set.task()) {
+    *tasks.emplace_back(blank).mutable_parameters() = vector.parameters();
+    const absl::Status status = environment->SetTask(tasks.back());
+    if (status.ok()) continue;
+    violations->Add(absl::StrFormat("%s.task[%d]", path, tasks.size() - 1),
+                    std::string(status.message()));
+    return std::nullopt;
+  }
+  if (!tasks.empty()) return made;
+
+  auto own_distribution = [&entry, options, blank](const RandomStream& random, uint32_t index) {
+    v1::EnvironmentTask task = blank;
+    *task.mutable_parameters() = DrawTask(entry, options, random, index).parameters();
+    return task;
+  };
+  // What the environment refuses of the fields that all tasks of the set share.
+  if (const absl::Status status = environment->SetTask(own_distribution({}, 0)); !status.ok()) {
+    violations->Add(path, std::string(status.message()));
+    return std::nullopt;
+  }
+  if (num_parameters == 0) {
+    tasks.push_back(blank);
+    return made;
+  }
+  made.tasks.draw = own_distribution;
+  if (!set.range().empty()) {
+    auto draw = std::make_shared<RangeDraw>(set, blank, std::move(environment));
+    if (!draw->Check(path, violations)) return std::nullopt;
+    made.tasks.draw = [draw](const RandomStream& random, uint32_t index) {
+      return draw->Draw(random, index);
+    };
+  }
+  const RandomStream list{
+      .seed = benchmark.goal_seed(),
+      .purpose = Purpose::kTasks,
+      .phase = set.split() == v1::TRAIN ? Phase::kTraining : Phase::kTestEvaluation,
+      .lifetime = kListLifetime,
+      .iteration = number};
+  for (uint32_t goal = 0; goal < set.goals(); ++goal) tasks.push_back(made.tasks.draw(list, goal));
+  return made;
+}
+
+}  // namespace mentor::envs
