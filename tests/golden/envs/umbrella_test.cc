@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "envs/umbrella_chain.h"
+#include "envs/small/umbrella_chain.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {

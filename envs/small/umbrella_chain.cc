@@ -1,4 +1,4 @@
-#include "envs/umbrella_chain.h"
+#include "envs/small/umbrella_chain.h"
 
 #include "common/check.h"
 

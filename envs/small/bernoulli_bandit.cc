@@ -1,0 +1,118 @@
+// bernoulli_bandit: arms that pay 1 with their own probability (Duan et al. 2016; Wang et al. 2016;
+// acceptance in survey.md). A lifetime is a trial: its task fixes the probabilities.
+//
+// A task's parameters are the probabilities. An episode is one pull; with the option pulls it has
+// more, for learners that carry memory through an episode.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "envs/small/small_environment.h"
+
+namespace mentor::envs {
+namespace {
+
+constexpr char kName[] = "bernoulli_bandit";
+constexpr char kSummary[] = "Arms that pay 1 with unknown probabilities; an episode is one pull.";
+constexpr int kArmsMax = 100;
+
+class BernoulliBandit : public SmallEnvironment {
+ public:
+  explicit BernoulliBandit(const OptionValues& options)
+      : SmallEnvironment(
+            {.info = {.name = kName,
+                      .summary = kSummary,
+                      .observation_size = 1,
+                      .action_size = ChoiceActionSize(static_cast<int>(options.Integer("arms"))),
+                      .episode_steps = static_cast<int>(options.Integer("pulls"))},
+             .parameters = static_cast<int>(options.Integer("arms")),
+             .parameters_are = "the probability of each arm",
+             .low = 0,
+             .high = 1}),
+        arms_(static_cast<int>(options.Integer("arms"))) {}
+
+  const std::vector<std::string>& InfoKeys() const override {
+    static const std::vector<std::string> keys = {"regret"};
+    return keys;
+  }
+  std::vector<double> Info() const override { return {regret_}; }
+
+ protected:
+  void Begin() override { regret_ = 0; }
+
+  StepOutcome Advance(std::span<const float> action) override {
+    const int arm = Chosen(action, arms_);
+    regret_ = parameters()[Best()] - parameters()[arm];
+    // Each arm has its own numbers, so that a pull pays the same whatever was pulled before.
+    const uint32_t draw = static_cast<uint32_t>(steps() - 1) * arms_ + arm;
+    return {.reward = Uniform(draw) < parameters()[arm] ? 1.0 : 0.0, .success = regret_ == 0};
+  }
+
+  void Observe(std::span<double> observation) override { observation[0] = 1; }
+
+  bool Script(std::span<float> action) const override {
+    WriteChoice(Best(), arms_, action);
+    return true;
+  }
+
+ private:
+  int Best() const {
+    return static_cast<int>(std::max_element(parameters().begin(), parameters().end()) -
+                            parameters().begin());
+  }
+
+  const int arms_;
+  double regret_ = 0;
+};
+
+v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,
+                             uint32_t index) {
+  v1::EnvironmentTask task;
+  task.set_environment(kName);
+  const uint32_t arms = static_cast<uint32_t>(options.Integer("arms"));
+  for (uint32_t i = 0; i < arms; ++i) task.add_parameters(random.Uniform(index, i));
+  if (options.Choice("probabilities") == "complementary")
+    task.set_parameters(1, 1 - task.parameters(0));
+  return task;
+}
+
+const RegisterEnvironment kRegister({
+    .name = kName,
+    .summary = kSummary,
+    .options = {{.name = "arms",
+                 .kind = OptionInfo::Kind::kInteger,
+                 .default_value = "2",
+                 .min = 2,
+                 .max = kArmsMax,
+                 .help = "Number of arms (k)."},
+                {.name = "probabilities",
+                 .kind = OptionInfo::Kind::kChoice,
+                 .default_value = "independent",
+                 .choices = {"independent", "complementary"},
+                 .help = "Drawn tasks: each arm uniform in [0, 1], or two arms with p and 1 - p."},
+                {.name = "pulls",
+                 .kind = OptionInfo::Kind::kInteger,
+                 .default_value = "1",
+                 .min = 1,
+                 .max = 100000,
+                 .help = "Pulls in an episode."}},
+    .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
+      if (options.Choice("probabilities") == "complementary" && options.Integer("arms") != 2) {
+        return absl::InvalidArgumentError(
+            "probabilities is complementary, which takes two arms; set arms to 2");
+      }
+      return std::make_unique<BernoulliBandit>(options);
+    },
+    .draw_task = DrawTask,
+    .task_help = "parameters: the probability of each arm",
+    .observation_help = "1 always: a bandit has no state. Two arms: a positive action is arm 1, "
+                        "else arm 0; more: the greatest number's arm",
+    .reward_help = "1 with the arm's probability, else 0; success: a best arm was pulled. Info: "
+                   "regret, the best arm's probability less the pulled one's",
+    .random_help = "each pull: whether it pays; with the task: the probabilities",
+    .source = "Duan et al. 2016; Wang et al. 2016; survey.md",
+});
+
+}  // namespace
+}  // namespace mentor::envs

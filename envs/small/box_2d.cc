@@ -1,0 +1,67 @@
+// box_2d: an empty box without a reward, for rules that find skills (Eysenbach et al. 2018, DIAYN;
+// acceptance in survey.md). Episodes begin in its middle; actions move the point directly.
+#include <algorithm>
+#include <memory>
+
+#include "envs/small/small_environment.h"
+
+namespace mentor::envs {
+namespace {
+
+constexpr char kName[] = "box_2d";
+constexpr char kSummary[] = "Move a point in an empty box, without any reward (DIAYN).";
+
+class Box2d : public SmallEnvironment {
+ public:
+  explicit Box2d(const OptionValues& options)
+      : SmallEnvironment(
+            {.info = {.name = kName,
+                      .summary = kSummary,
+                      .observation_size = 2,
+                      .action_size = 2,
+                      .episode_steps = static_cast<int>(options.Integer("episode_steps"))},
+             .state = 2}),
+        step_(options.Number("step")) {}
+
+ protected:
+  StepOutcome Advance(std::span<const float> action) override {
+    for (int i = 0; i < 2; ++i) {
+      const double moved = step_ * std::clamp(static_cast<double>(action[i]), -1.0, 1.0);
+      state()[i] = std::clamp(state()[i] + moved, -1.0, 1.0);
+    }
+    return {};
+  }
+
+  void Observe(std::span<double> observation) override {
+    std::copy(state().begin(), state().end(), observation.begin());
+  }
+
+ private:
+  const double step_;
+};
+
+const RegisterEnvironment kRegister({
+    .name = kName,
+    .summary = kSummary,
+    .options = {{.name = "step",
+                 .default_value = "0.1",
+                 .min = 1e-6,
+                 .max = 2,
+                 .help = "Distance moved by an action of 1; the box is [-1, 1]^2."},
+                {.name = "episode_steps",
+                 .kind = OptionInfo::Kind::kInteger,
+                 .default_value = "20",
+                 .min = 1,
+                 .max = 100000,
+                 .help = "Steps of an episode."}},
+    .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
+      return std::make_unique<Box2d>(options);
+    },
+    .observation_help = "position (2 numbers)",
+    .reward_help = "0 always; never a success",
+    .random_help = "none: episodes begin in the middle",
+    .source = "Eysenbach et al. 2018; survey.md",
+});
+
+}  // namespace
+}  // namespace mentor::envs
