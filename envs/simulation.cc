@@ -153,6 +153,10 @@ void Simulation::RestoreModel() {
   Touch();
 }
 
+bool Simulation::bodies_moved() const {
+  return !std::equal(body_pos_.begin(), body_pos_.end(), shared_->body_pos);
+}
+
 void Simulation::Steps(int n) {
   for (int i = 0; i < n; ++i) {
     if (forwarded_) {

@@ -62,6 +62,8 @@ class Simulation {
     double position[3];
   };
   const std::vector<Write>& writes() const { return writes_; }
+  // A body is not where the shared model has it.
+  bool bodies_moved() const;
 
   // Other masses, frictions, dampings and gains than the shared model's, with all constants that
   // follow from them: those of a model made with these values. Only factors that differ from 1

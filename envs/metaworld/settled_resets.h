@@ -1,6 +1,8 @@
 // Settled resets of all environments of the process, by (task, rand_vec, goal visible, physics). A
 // reset is 250 simulator steps and a pure function of these four, so a later one may take the saved
-// state of an earlier one: same bits, a thousandth of the time. Bounded; thread-safe.
+// state of an earlier one: same bits, a thousandth of the time. Beside them, under keys of their
+// own, the parts of resets that do not depend on the rand_vec (MetaWorldEnvironment::HandReset).
+// Bounded; thread-safe.
 #pragma once
 
 #include <cstddef>

@@ -125,7 +125,7 @@ class Task {
   virtual Outcome Reward(const StepView& s, Episode& e) const = 0;
   // A policy by hand that solves the task. Waypoints, thresholds, gains and efforts are those of
   // the package's metaworld/policies.
-  virtual Advice Script(const Sight& s) const { return {s.hand}; }
+  virtual Advice Script(const Sight& s) const = 0;
 };
 
 // cage(p, R, P, B, Z, E, mode, p0): reward for closing the gripper around a point.

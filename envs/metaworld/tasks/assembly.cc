@@ -34,9 +34,7 @@ class Assembly : public Task {
   void Reset(const RandVec& v, World& w, Episode& e) const override {
     e.obj0 = v.Head();
     e.target = v.Tail();
-    w.SetQpos(9, e.obj0);
-    w.ZeroQvel(9, 15);
-    w.Forward();
+    w.PutObject(e.obj0);
     w.SetBodyPos(peg_, e.target - Vec3{0, 0, 0.05});
     w.SetSitePos(peg_top_, e.target);
   }

@@ -32,13 +32,12 @@ class Basketball : public Task {
   void Reset(const RandVec& v, World& w, Episode& e) const override {
     e.obj0 = {v[0], v[1], 0.03f};
     w.SetBodyPos(basket_, v.Tail());
-    w.SetQpos(9, e.obj0);
-    w.ZeroQvel(9, 15);
-    w.Forward();
+    w.PutObject(e.obj0);
     w.SetSitePos(goal_, w.At(goal_));
   }
 
-  // The place of a site, which is not quite that of the basket: as in the reference.
+  // The hoop. The reset means to set its site, but MuJoCo takes a site that was loaded at its
+  // body's origin to be there.
   void Live(const World& w, Episode& e) const override { e.target = w.At(goal_); }
 
   Outcome Reward(const StepView& s, Episode& e) const override {

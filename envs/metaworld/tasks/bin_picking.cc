@@ -26,9 +26,7 @@ class BinPicking : public Task {
 
   void Reset(const RandVec& v, World& w, Episode& e) const override {
     e.obj0 = {v[0], v[1], w.At(cube_)[2]};  // The rest of v is not used.
-    w.SetQpos(9, e.obj0);
-    w.ZeroQvel(9, 15);
-    w.Forward();
+    w.PutObject(e.obj0);
   }
 
   void Live(const World& w, Episode& e) const override { e.target = w.At(bin_); }

@@ -32,9 +32,7 @@ class BoxClose : public Task {
     e.target = v.Tail();
     w.SetBodyPos(box_, {e.target[0], e.target[1], w.At(box_)[2]});
     w.Steps(5);
-    w.SetQpos(9, e.obj0);
-    w.ZeroQvel(9, 15);
-    w.Forward();
+    w.PutObject(e.obj0);
     w.SetSitePos(goal_, e.target);
   }
 

@@ -37,9 +37,7 @@ class Disassemble : public Task {
     w.SetBodyPos(peg_, e.obj0 + Vec3{0, 0, 0.03});
     w.SetSitePos(peg_top_, e.obj0 + Vec3{0, 0, 0.08});
     w.Forward();
-    w.SetQpos(9, e.obj0);
-    w.ZeroQvel(9, 15);
-    w.Forward();
+    w.PutObject(e.obj0);
   }
 
   Outcome Reward(const StepView& s, Episode& e) const override {

@@ -33,9 +33,7 @@ class Hammer : public Task {
     w.SetBodyPos(box_, {0.24, 0.85, 0});
     e.target = w.At(goal_);
     e.obj0 = v.Head();
-    w.SetQpos(9, e.obj0);
-    w.ZeroQvel(9, 15);
-    w.Forward();
+    w.PutObject(e.obj0);
   }
 
   Outcome Reward(const StepView& s, Episode& e) const override {

@@ -1,10 +1,10 @@
 // hand-insert-v3: bring a block with the hand into a hole of the table.
-#include "envs/metaworld/task.h"
+#include "envs/metaworld/tasks/puck.h"
 
 namespace mentor::envs::metaworld {
 namespace {
 
-class HandInsert : public Task {
+class HandInsert : public PuckTask {
  public:
   static constexpr TaskFacts kFacts = {
       .name = "hand-insert-v3",
@@ -22,18 +22,12 @@ class HandInsert : public Task {
       .goal_high = {0.04, 0.88, -0.0199},
   };
 
-  explicit HandInsert(Names& names)
-      : block_(names.Body("obj")), block_geom_(names.Geom("objGeom")), goal_(names.Site("goal")) {}
+  using PuckTask::PuckTask;
 
-  Objects Observe(const World& w) const override { return {w.At(block_), w.Orientation(block_)}; }
+  Objects Observe(const World& w) const override { return {w.At(puck_), w.Orientation(puck_)}; }
 
   void Reset(const RandVec& v, World& w, Episode& e) const override {
-    e.obj0 = {v[0], v[1], 0.05};
-    e.target = v.Tail();
-    w.SetQpos(9, e.obj0);
-    w.ZeroQvel(9, 15);
-    w.Forward();
-    w.SetSitePos(goal_, e.target);
+    Settle(w, e, {v[0], v[1], 0.05}, v.Tail());
   }
 
   Outcome Reward(const StepView& s, Episode& e) const override {
@@ -49,11 +43,10 @@ class HandInsert : public Task {
                                .density = CageShape::kHigh});
     double reward = H(grasp, place) + (d < 0.02 && s.g > 0 ? 1 + 7 * place : 0);
     if (dt < 0.05) reward = 10;
-    const bool lifted = s.o[2] - 0.02 > e.obj0[2];
     return {.reward = reward,
             .success = dt <= 0.05,
             .near_object = d <= 0.03,
-            .grasp_success = s.g > 0 && lifted && s.world.Touching(block_geom_),
+            .grasp_success = Grasped(s, e),
             .grasp_reward = grasp,
             .in_place_reward = place,
             .obj_to_target = dt};
@@ -66,11 +59,6 @@ class HandInsert : public Task {
     if (s.LevelTo(s.goal) > 0.04) return {{s.goal[0], s.goal[1], s.hand[2]}, 10, grip};
     return {s.goal, 10, grip};
   }
-
- private:
-  const BodyId block_;
-  const GeomId block_geom_;
-  const SiteId goal_;
 };
 
 const RegisterTask<HandInsert> kRegister;

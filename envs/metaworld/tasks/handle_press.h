@@ -1,23 +1,15 @@
 // What handle-press and handle-press-side share: a handle that is pressed down.
 #pragma once
 
-#include "envs/metaworld/task.h"
+#include "envs/metaworld/tasks/handle.h"
 
 namespace mentor::envs::metaworld {
 
-class HandlePressTask : public Task {
+class HandlePressTask : public HandleTask {
  public:
-  Objects Observe(const World& w) const override {
-    return {w.At(handle_), {}};  // The orientation is not shown.
-  }
-
   void Reset(const RandVec& v, World& w, Episode& e) const override {
     e.obj0 = v.Head();
-    w.SetBodyPos(box_, e.obj0);
-    w.SetQpos(9, -0.001);
-    w.ZeroQvel(9, 10);
-    w.Forward();
-    e.target = w.At(goal_);
+    Settle(v, w, e, -0.001);
     e.handle0 = Observe(w).position;
   }
 
@@ -37,20 +29,13 @@ class HandlePressTask : public Task {
   }
 
  protected:
-  explicit HandlePressTask(Names& names)
-      : box_(names.Body("box")),
-        handle_(names.Site("handleStart")),
-        goal_(names.Site("goalPress")) {}
+  explicit HandlePressTask(Names& names) : HandleTask(names, "handleStart", "goalPress") {}
 
   // Over the point, then down with full speed.
   static Advice PressDown(const Sight& s, const Vec3& point, double grip) {
     const bool over = s.LevelTo(point) <= 0.02;
     return {.to = point + Vec3{0, 0, over ? -0.5 : 0.2}, .gain = 25, .grip = grip};
   }
-
- private:
-  const BodyId box_;
-  const SiteId handle_, goal_;
 };
 
 }  // namespace mentor::envs::metaworld

@@ -1,10 +1,10 @@
 // handle-pull-side-v3: pull a handle up from the side.
-#include "envs/metaworld/tasks/handle_pull.h"
+#include "envs/metaworld/tasks/handle.h"
 
 namespace mentor::envs::metaworld {
 namespace {
 
-class HandlePullSide : public HandlePullTask {
+class HandlePullSide : public HandleTask {
  public:
   static constexpr TaskFacts kFacts = {
       .name = "handle-pull-side-v3",
@@ -18,10 +18,10 @@ class HandlePullSide : public HandlePullTask {
       .goal_high = {0.5, 1, 0.5},
   };
 
-  explicit HandlePullSide(Names& names) : HandlePullTask(names, "handleCenter") {}
+  explicit HandlePullSide(Names& names) : HandleTask(names, "handleCenter", "goalPull") {}
 
   void Reset(const RandVec& v, World& w, Episode& e) const override {
-    Settle(v, w, e);
+    Settle(v, w, e, -0.1);
     e.obj0 = Observe(w).position;
   }
 

@@ -1,10 +1,11 @@
 // pick-out-of-hole-v3: pick a puck out of a hole and bring it to a goal.
 #include "envs/metaworld/tasks/approach.h"
+#include "envs/metaworld/tasks/puck.h"
 
 namespace mentor::envs::metaworld {
 namespace {
 
-class PickOutOfHole : public Task {
+class PickOutOfHole : public PuckTask {
  public:
   static constexpr TaskFacts kFacts = {
       .name = "pick-out-of-hole-v3",
@@ -22,16 +23,9 @@ class PickOutOfHole : public Task {
       .goal_high = {0.1, 0.6, 0.3},
   };
 
-  explicit PickOutOfHole(Names& names) : puck_(names.Body("obj")), goal_(names.Site("goal")) {}
+  using PuckTask::PuckTask;
 
   Objects Observe(const World& w) const override { return {w.At(puck_), w.Orientation(puck_)}; }
-
-  void Reset(const RandVec& v, World& w, Episode& e) const override {
-    e.obj0 = v.Head();
-    e.target = v.Tail();
-    w.PutObject(e.obj0);
-    w.SetSitePos(goal_, e.target);
-  }
 
   Outcome Reward(const StepView& s, Episode& e) const override {
     const double dt = Norm(s.o - e.target);
@@ -68,10 +62,6 @@ class PickOutOfHole : public Task {
     if (s.HeightTo(s.goal) > 0.04) return {{s.hand[0], s.hand[1], s.goal[2]}, 25, grip};
     return {s.goal, 25, grip};
   }
-
- private:
-  const BodyId puck_;
-  const SiteId goal_;
 };
 
 const RegisterTask<PickOutOfHole> kRegister;
