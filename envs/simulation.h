@@ -8,6 +8,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -69,6 +70,8 @@ class Simulation {
   // follow from them: those of a model made with these values. Only factors that differ from 1
   // cost own arrays. Takes all model writes back and resets the data.
   absl::Status SetPhysics(const PhysicsFactors& factors);
+  // For the one who will call it: false when another has claimed it.
+  bool ClaimPhysics() { return !std::exchange(physics_claimed_, true); }
   // Names the physics: empty for the shared model's, else PhysicsFactors::Tag. Whoever remembers
   // what a simulation did must have it in the key.
   const std::string& physics_tag() const { return physics_tag_; }
@@ -126,6 +129,7 @@ class Simulation {
   std::vector<Write> writes_;
   std::unique_ptr<PhysicsArrays> physics_;  // Null until physics were set.
   std::string physics_tag_;
+  bool physics_claimed_ = false;
   std::unique_ptr<mjData, DataDeleter> data_;
   bool forwarded_ = false;
   bool broken_ = false;

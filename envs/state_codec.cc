@@ -31,7 +31,7 @@ std::string EncodeState(std::string_view environment, std::span<const double> nu
 }
 
 absl::Status DecodeState(std::string_view environment, std::string_view state, size_t min_count,
-                         size_t max_count, std::vector<double>* out) {
+                         size_t max_count, std::vector<double>* out, std::string_view* rest) {
   const auto take = [&state](void* to, size_t bytes) {
     if (state.size() < bytes) return false;
     std::memcpy(to, state.data(), bytes);
@@ -54,12 +54,14 @@ absl::Status DecodeState(std::string_view environment, std::string_view state, s
                absl::StrCat("has ", count, " numbers, expected ", min_count,
                             min_count == max_count ? "" : absl::StrCat(" to ", max_count)));
   }
-  if (state.size() != count * sizeof(double)) {
+  if (state.size() < count * sizeof(double) ||
+      (rest == nullptr && state.size() != count * sizeof(double))) {
     return Bad(environment, absl::StrCat("has ", state.size(), " bytes of numbers, expected ",
                                          count * sizeof(double)));
   }
   out->resize(count);
-  take(out->data(), state.size());
+  take(out->data(), count * sizeof(double));
+  if (rest != nullptr) *rest = state;
   for (size_t i = 0; i < out->size(); ++i) {
     if (!std::isfinite((*out)[i]))
       return Bad(environment, absl::StrCat("number ", i, " is not finite"));

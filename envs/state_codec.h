@@ -19,8 +19,11 @@ namespace mentor::envs {
 
 std::string EncodeState(std::string_view environment, std::span<const double> numbers);
 
-// Copies the numbers into `out`. INVALID_ARGUMENT says what differs from what was expected.
+// Copies the numbers into `out`. INVALID_ARGUMENT says what differs from what was expected. With
+// `rest`, other bytes may follow the numbers, and are found there: a wrapper's state is its own
+// numbers and then the state of what it wraps.
 absl::Status DecodeState(std::string_view environment, std::string_view state, size_t min_count,
-                         size_t max_count, std::vector<double>* out);
+                         size_t max_count, std::vector<double>* out,
+                         std::string_view* rest = nullptr);
 
 }  // namespace mentor::envs
