@@ -18,6 +18,8 @@ class MuJoCoEnvironment : public Environment {
   virtual Simulation& simulation() = 0;
   // Simulator steps in a step of the environment.
   virtual int frame_skip() const = 0;
+  // What Step does before them: writes the controls and mocap poses that an action means.
+  virtual void ApplyAction(std::span<const float> action) = 0;
   // Begins an episode at given positions and velocities. UNIMPLEMENTED where a reset is a function
   // of the task.
   virtual absl::Status ResetTo(std::span<const double> positions,

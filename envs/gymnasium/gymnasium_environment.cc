@@ -87,7 +87,8 @@ void AddTask(const TaskFacts& facts, std::shared_ptr<const Task> task) {
        .reward_help = facts.reward_help,
        .random_help = facts.random_help,
        .source = absl::StrCat("gymnasium 1.4.0 (MIT), ", facts.xml,
-                              ", recorded with MuJoCo 3.3.0; Towers et al. 2024")});
+                              ", recorded with MuJoCo 3.3.0; Towers et al. 2024"),
+       .suite = "Gymnasium v5"});
 }
 
 absl::StatusOr<std::unique_ptr<Environment>> GymnasiumEnvironment::Make(
@@ -204,19 +205,23 @@ absl::Status GymnasiumEnvironment::ResetTo(std::span<const double> positions,
   return Begin(observation);
 }
 
+void GymnasiumEnvironment::ApplyAction(std::span<const float> action) {
+  // Widened; MuJoCo clamps where it must.
+  std::copy(action.begin(), action.end(), sim_.data()->ctrl);
+}
+
 absl::StatusOr<StepOutcome> GymnasiumEnvironment::Step(std::span<const float> action,
                                                        std::span<double> observation) {
   MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
   MENTOR_RETURN_IF_ERROR(CheckStep(info_, steps_, action, ended_));
   const int step = steps_;
   steps_ = -1;  // Until all is well: an episode ends with an error.
-  mjData* d = sim_.data();
-  std::copy(action.begin(), action.end(), d->ctrl);  // Widened; MuJoCo clamps where it must.
+  ApplyAction(action);
   // No forward pass afterwards, as in the reference: what the simulator derives is of the step's
   // last internal stage.
   MENTOR_RETURN_IF_ERROR(sim_.Guard([&] {
     sim_.Steps(facts_.frame_skip);
-    if (facts_.contact_forces) mj_rnePostConstraint(sim_.model(), d);
+    if (facts_.contact_forces) mj_rnePostConstraint(sim_.model(), sim_.data());
   }));
   MENTOR_RETURN_IF_ERROR(sim_.CheckWarnings());
 

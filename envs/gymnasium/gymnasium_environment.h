@@ -131,6 +131,7 @@ class GymnasiumEnvironment : public MuJoCoEnvironment {
 
   Simulation& simulation() override { return sim_; }
   int frame_skip() const override { return facts_.frame_skip; }
+  void ApplyAction(std::span<const float> action) override;
   const std::vector<std::string>& InfoKeys() const override { return facts_.info_keys; }
   std::vector<double> Info() const override;
 

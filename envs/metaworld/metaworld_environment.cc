@@ -241,6 +241,17 @@ absl::Status MetaWorldEnvironment::Reset(const RandomStream&, uint32_t,
   return absl::OkStatus();
 }
 
+void MetaWorldEnvironment::ApplyAction(std::span<const float> action) {
+  const double effort = action[3];
+  Vec3 mocap = world_.Mocap();
+  for (int i = 0; i < 3; ++i) {
+    mocap[i] = Clip(mocap[i] + Clip(action[i], -1, 1) * kActionScale, facts_.mocap_low[i],
+                    facts_.mocap_high[i]);
+  }
+  world_.SetMocap(mocap);
+  world_.SetControls(effort, -effort);  // MuJoCo clamps them.
+}
+
 absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> action,
                                                        std::span<double> observation) {
   MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
@@ -248,16 +259,10 @@ absl::StatusOr<StepOutcome> MetaWorldEnvironment::Step(std::span<const float> ac
   // Widened first: all arithmetic is in double.
   const std::array<double, 4> a = {action[0], action[1], action[2], action[3]};
   Simulation& sim = world_.sim();
-  Vec3 mocap = world_.Mocap();
-  for (int i = 0; i < 3; ++i) {
-    mocap[i] = Clip(mocap[i] + Clip(a[i], -1, 1) * kActionScale, facts_.mocap_low[i],
-                    facts_.mocap_high[i]);
-  }
   const int step = steps_;
   steps_ = -1;  // Until all is well: an episode ends with an error.
   const absl::Status status = sim.Guard([&] {
-    world_.SetMocap(mocap);
-    world_.SetControls(a[3], -a[3]);  // MuJoCo clamps them.
+    ApplyAction(action);
     world_.Steps(kFrameSkip);
     world_.Forward();
   });

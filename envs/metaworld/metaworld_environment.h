@@ -37,6 +37,7 @@ class MetaWorldEnvironment : public MuJoCoEnvironment {
 
   Simulation& simulation() override { return world_.sim(); }
   int frame_skip() const override { return kFrameSkip; }
+  void ApplyAction(std::span<const float> action) override;
   const std::vector<std::string>& InfoKeys() const override;
   std::vector<double> Info() const override;
   bool ScriptedAction(std::span<float> action) const override;

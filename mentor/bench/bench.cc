@@ -48,36 +48,41 @@ RegisterBench::RegisterBench(BenchEntry entry) {
   Registry<BenchEntry>::Instance().Add(std::move(entry));
 }
 
+void AddMeasurement(CLI::App* parent, const std::string& name, const BenchEntry* entry,
+                    std::function<int()>* action) {
+  static Settings settings;
+  static bool json = false;
+  CLI::App* command = parent->add_subcommand(name, entry->summary);
+  command->add_flag("--json", json, "Machine-readable");
+  command->add_option("--rounds", settings.rounds, "Interleaved rounds; medians are shown")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command
+      ->add_option("--threads", settings.threads,
+                   "Threads where the measure has a choice; 0: all cores")
+      ->check(CLI::Range(0, 1024));
+  entry->add_flags(command);
+  command->callback([entry, action] {
+    *action = [entry] {
+      if (settings.threads == 0)
+        settings.threads = static_cast<int>(std::thread::hardware_concurrency());
+      const auto figures = entry->run(settings);
+      if (!figures.ok()) return Fail(figures.status());
+      if (json) {
+        PrintJson(entry->name, *figures);
+      } else {
+        PrintTable(entry->name, *figures);
+      }
+      return static_cast<int>(kExitOk);
+    };
+  });
+}
+
 void AddCommand(CLI::App* app, std::function<int()>* action) {
   CLI::App* bench = app->add_subcommand("bench", "Measure speed side by side with its reference");
   bench->require_subcommand(1);
-  static Settings settings;
-  static bool json = false;
-  for (const BenchEntry* entry : Registry<BenchEntry>::Instance().All()) {
-    CLI::App* command = bench->add_subcommand(entry->name, entry->summary);
-    command->add_flag("--json", json, "Machine-readable");
-    command->add_option("--rounds", settings.rounds, "Interleaved rounds; medians are shown")
-        ->check(CLI::Range(1, 1000))
-        ->capture_default_str();
-    command
-        ->add_option("--threads", settings.threads,
-                     "Threads where the measure has a choice; 0: all cores")
-        ->check(CLI::Range(0, 1024));
-    command->callback([entry, action] {
-      *action = [entry] {
-        if (settings.threads == 0)
-          settings.threads = static_cast<int>(std::thread::hardware_concurrency());
-        const auto figures = entry->run(settings);
-        if (!figures.ok()) return Fail(figures.status());
-        if (json) {
-          PrintJson(entry->name, *figures);
-        } else {
-          PrintTable(entry->name, *figures);
-        }
-        return static_cast<int>(kExitOk);
-      };
-    });
-  }
+  for (const BenchEntry* entry : Registry<BenchEntry>::Instance().All())
+    AddMeasurement(bench, entry->name, entry, action);
 }
 
 }  // namespace mentor::bench

@@ -28,12 +28,17 @@ struct BenchEntry {
   std::string name;
   std::string summary;
   std::function<absl::StatusOr<Figures>(const Settings&)> run;
+  // Flags of this measurement alone.
+  std::function<void(CLI::App* command)> add_flags = [](CLI::App*) {};
 };
 
 struct RegisterBench {
   explicit RegisterBench(BenchEntry entry);
 };
 
+// Adds one measurement to a command, under a name of its own.
+void AddMeasurement(CLI::App* parent, const std::string& name, const BenchEntry* entry,
+                    std::function<int()>* action);
 // Adds `bench` to the program; the chosen measurement becomes *action, which returns an exit code.
 void AddCommand(CLI::App* app, std::function<int()>* action);
 
