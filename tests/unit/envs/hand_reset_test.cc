@@ -81,5 +81,20 @@ TEST_CASE("metaworld: a shared hand reset changes no bit", "[unit]") {
   }
 }
 
+TEST_CASE("metaworld: a hand reset is shared among equal physics only", "[unit]") {
+  SettledResets::Instance().Clear();
+  const auto nominal = Make("reach-v3"), heavy = Make("reach-v3");
+  Simulation& simulation = dynamic_cast<MetaWorldEnvironment&>(*heavy).simulation();
+  PhysicsFactors factors = PhysicsFactors::Nominal(*simulation.model());
+  for (double& factor : factors.mass) factor = 1.5;
+  REQUIRE(simulation.SetPhysics(factors).ok());
+  const std::string want = ResetTo(*heavy, 0);
+
+  SettledResets::Instance().Clear();
+  CHECK(ResetTo(*nominal, 0) != want);
+  CHECK(ResetTo(*heavy, 1) != want);
+  CHECK(ResetTo(*heavy, 0) == want);
+}
+
 }  // namespace
 }  // namespace mentor::envs::metaworld
