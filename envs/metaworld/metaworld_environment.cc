@@ -24,12 +24,25 @@ constexpr double kHandHigh[3] = {0.525, 1.025, 0.7};
 // low + (high - low) * u may round to a little more than high.
 constexpr double kBoxRounding = 1e-9;
 
+constexpr char kObservationHelp[] =
+    "18 measured now: hand (x y z), opening of the gripper, then for each of two objects position "
+    "(x y z) and orientation (4), zeros where there is no second one; the same 18 before the last "
+    "step; goal (x y z), zeros unless goal_visible. Hands are clipped to (-0.525, 0.348, -0.0525) "
+    "to (0.525, 1.025, 0.7), the opening lies in [0, 1]";
+constexpr char kRewardHelp[] =
+    "shaped, at most 10 a step, made of the terms in info: near_object and grasp_success are 0 or "
+    "1, grasp_reward and in_place_reward in [0, 1], obj_to_target a distance in metres; success "
+    "does not end an episode. The formula is Reward in the task's file in envs/metaworld/tasks/";
+constexpr char kRandomHelp[] =
+    "in episodes nothing: a reset is a function of the task. Tasks are drawn uniformly from their "
+    "box, again when refused";
+
 constexpr int kEpisodeNumbers = sizeof(Episode) / sizeof(double);
 static_assert(sizeof(Episode) == kEpisodeNumbers * sizeof(double));
 
 absl::Status Wrong(const TaskEntry& entry, const std::string& what) {
-  return absl::FailedPreconditionError(absl::StrCat("model ", SceneFile(entry.facts.xml),
-                                                    " of ", entry.name, ": ", what,
+  return absl::FailedPreconditionError(absl::StrCat("model ", SceneFile(entry.facts.xml), " of ",
+                                                    entry.name, ": ", what,
                                                     "; expected the models of metaworld 3.1.1"));
 }
 
@@ -78,7 +91,13 @@ void AddTask(TaskEntry entry) {
        .make = [kept](const OptionValues&) { return MetaWorldEnvironment::Make(*kept); },
        .draw_task = [kept](const OptionValues&, const RandomStream& random,
                            uint32_t index) { return DrawTask(*kept, random, index); },
-       .task_help = DescribeTask(copy.facts)});
+       .task_help = DescribeTask(copy.facts),
+       .observation_help = kObservationHelp,
+       .reward_help = kRewardHelp,
+       .random_help = kRandomHelp,
+       .source = absl::StrCat("metaworld 3.1.1 (MIT), ", copy.facts.xml,
+                              ", with MuJoCo 3.3.0; Yu et al. 2019"),
+       .suite = "Meta-World v3"});
 }
 
 absl::StatusOr<std::unique_ptr<Environment>> MetaWorldEnvironment::Make(const TaskEntry& entry) {
@@ -220,6 +239,7 @@ std::string MetaWorldEnvironment::TaskKey() const {
   std::string key = info_.name;
   key += goal_visible_ ? '+' : '-';
   key.append(reinterpret_cast<const char*>(v_->value.data()), v_->size * sizeof(double));
+  key += world_.sim().physics_tag();
   return key;
 }
 
