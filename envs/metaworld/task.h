@@ -1,6 +1,7 @@
-// What a Meta-World task consists of: facts, and three functions that read like its specification
-// (metaworld.md section 6). A task is one file in envs/metaworld/tasks/ that registers a class;
-// everything else stands once, in World and MetaWorldEnvironment.
+// What a Meta-World task consists of: facts, three functions that read like its specification
+// (metaworld.md section 6), and a policy by hand. A task is one file in envs/metaworld/tasks/ that
+// registers a class; what some tasks share stands in a header there, what all share in World and
+// MetaWorldEnvironment.
 //
 //   class Reach : public Task { ... };
 //   const RegisterTask<Reach> kRegister;

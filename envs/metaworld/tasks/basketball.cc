@@ -51,7 +51,6 @@ class Basketball : public Task {
                               : Cage(s, e, s.o,
                                      {.radius = 0.025,
                                       .pad_margin = 0.06,
-                                      .medium_bound = 0.01,
                                       .xz_bound = 0.005,
                                       .effort = 1,
                                       .density = CageShape::kHigh});

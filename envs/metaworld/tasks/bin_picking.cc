@@ -44,7 +44,6 @@ class BinPicking : public Task {
     const double grasp = Cage(s, e, s.o,
                               {.radius = 0.015,
                                .pad_margin = 0.05,
-                               .medium_bound = 0.01,
                                .xz_bound = 0.01,
                                .effort = 0.7,
                                .density = CageShape::kHigh});

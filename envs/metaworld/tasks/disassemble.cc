@@ -45,7 +45,6 @@ class Disassemble : public Task {
     const double grasp = Cage(s, e, GripAlongX(s, 0.01),
                               {.radius = 0.015,
                                .pad_margin = 0.02,
-                               .medium_bound = 0.01,
                                .xz_bound = 0.01,
                                .effort = 1,
                                .density = CageShape::kHigh});

@@ -42,7 +42,6 @@ class Hammer : public Task {
     const double grasp = Cage(s, e, GripAlongX(s, 0.07),
                               {.radius = 0.015,
                                .pad_margin = 0.02,
-                               .medium_bound = 0.01,
                                .xz_bound = 0.01,
                                .effort = 1,
                                .density = CageShape::kHigh});

@@ -37,7 +37,6 @@ class HandInsert : public PuckTask {
     const double grasp = Cage(s, e, s.o,
                               {.radius = 0.015,
                                .pad_margin = 0.05,
-                               .medium_bound = 0.01,
                                .xz_bound = 0.005,
                                .effort = 1,
                                .density = CageShape::kHigh});
