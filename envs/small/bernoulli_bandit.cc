@@ -29,24 +29,18 @@ class BernoulliBandit : public SmallEnvironment {
              .parameters = static_cast<int>(options.Integer("arms")),
              .parameters_are = "the probability of each arm",
              .low = 0,
-             .high = 1}),
+             .high = 1,
+             .info_keys = {"regret"}}),
         arms_(static_cast<int>(options.Integer("arms"))) {}
 
-  const std::vector<std::string>& InfoKeys() const override {
-    static const std::vector<std::string> keys = {"regret"};
-    return keys;
-  }
-  std::vector<double> Info() const override { return {regret_}; }
-
  protected:
-  void Begin() override { regret_ = 0; }
-
   StepOutcome Advance(std::span<const float> action) override {
     const int arm = Chosen(action, arms_);
-    regret_ = parameters()[Best()] - parameters()[arm];
+    const double regret = parameters()[Best()] - parameters()[arm];
+    terms()[0] = regret;
     // Each arm has its own numbers, so that a pull pays the same whatever was pulled before.
     const uint32_t draw = static_cast<uint32_t>(steps() - 1) * arms_ + arm;
-    return {.reward = Uniform(draw) < parameters()[arm] ? 1.0 : 0.0, .success = regret_ == 0};
+    return {.reward = Uniform(draw) < parameters()[arm] ? 1.0 : 0.0, .success = regret == 0};
   }
 
   void Observe(std::span<double> observation) override { observation[0] = 1; }
@@ -63,7 +57,6 @@ class BernoulliBandit : public SmallEnvironment {
   }
 
   const int arms_;
-  double regret_ = 0;
 };
 
 v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,

@@ -17,7 +17,10 @@ constexpr size_t kFixed = 9;
 }  // namespace
 
 SmallEnvironment::SmallEnvironment(SmallFacts facts)
-    : facts_(std::move(facts)), parameters_(facts_.parameters), state_(facts_.state) {}
+    : facts_(std::move(facts)),
+      parameters_(facts_.parameters),
+      state_(facts_.state),
+      terms_(facts_.info_keys.size()) {}
 
 absl::Status SmallEnvironment::SetTask(const v1::EnvironmentTask& task) {
   const std::string& name = facts_.info.name;
@@ -61,6 +64,7 @@ absl::Status SmallEnvironment::Reset(const RandomStream& random, uint32_t episod
   steps_ = 0;
   ended_ = false;
   std::fill(state_.begin(), state_.end(), 0.0);
+  std::fill(terms_.begin(), terms_.end(), 0.0);
   Begin();
   Observe(observation);
   return absl::OkStatus();
@@ -130,6 +134,7 @@ absl::Status SmallEnvironment::RestoreState(std::string_view state, std::span<do
              .iteration = static_cast<uint32_t>(n[5])};
   episode_ = static_cast<uint32_t>(n[6]);
   ended_ = n[8] == 1;
+  std::fill(terms_.begin(), terms_.end(), 0.0);
   Observe(observation);
   return absl::OkStatus();
 }

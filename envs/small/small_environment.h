@@ -17,7 +17,8 @@ struct SmallFacts {
   int parameters = 0;               // Numbers of a task's parameters.
   std::string parameters_are = {};  // For errors: "the goal".
   double low = 0, high = 0;         // Range of each parameter.
-  bool may_be_visible = false;      // task.goal_visible may be true.
+  std::vector<std::string> info_keys = {};
+  bool may_be_visible = false;  // task.goal_visible may be true.
 };
 
 class SmallEnvironment : public Environment {
@@ -32,6 +33,8 @@ class SmallEnvironment : public Environment {
                                    std::span<double> observation) final;
   std::string SaveState() const final;
   absl::Status RestoreState(std::string_view state, std::span<double> observation) final;
+  const std::vector<std::string>& InfoKeys() const final { return facts_.info_keys; }
+  std::vector<double> Info() const final { return terms_; }
   bool ScriptedAction(std::span<float> action) const final;
 
  protected:
@@ -51,6 +54,8 @@ class SmallEnvironment : public Environment {
   std::span<const double> parameters() const { return parameters_; }
   std::span<double> state() { return state_; }
   std::span<const double> state() const { return state_; }
+  // Of info_keys, for Advance to fill in; zeros after a reset or a restored state.
+  std::span<double> terms() { return terms_; }
   int steps() const { return steps_; }
   // Words and numbers of this episode, by draw.
   uint32_t Word(uint32_t draw) const { return random_.Block(episode_, draw)[0]; }
@@ -70,6 +75,7 @@ class SmallEnvironment : public Environment {
   int steps_ = -1;  // Negative: not reset.
   bool ended_ = false;
   std::vector<double> state_;
+  std::vector<double> terms_;
 };
 
 // One of n choices as an action: the sign of one number for two (positive is choice 1), else the

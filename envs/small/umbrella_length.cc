@@ -54,31 +54,25 @@ class Umbrella : public SmallEnvironment {
                                    .observation_size = 3 + settings.distractors,
                                    .action_size = 1,
                                    .episode_steps = settings.length},
-                          .state = 2}),
+                          .state = 2,
+                          .info_keys = {"regret"}}),
         settings_(settings),
         chain_(settings_),
         distractors_(settings_.distractors) {}
-
-  const std::vector<std::string>& InfoKeys() const override {
-    static const std::vector<std::string> keys = {"regret"};
-    return keys;
-  }
-  // Against the optimal policy, in units of the final reward.
-  std::vector<double> Info() const override { return {regret_}; }
 
  protected:
   // state := need have
   void Begin() override {
     state()[0] = Coin(0, 0);
     state()[1] = Coin(0, 1);
-    regret_ = 0;
   }
 
   StepOutcome Advance(std::span<const float> action) override {
     chain_.Restore(steps() - 1, static_cast<int>(state()[0]), static_cast<int>(state()[1]));
     const UmbrellaChain::Outcome outcome = chain_.Step(action[0] > 0, Coin(steps(), 0));
     state()[1] = chain_.have();
-    regret_ = outcome.terminated && !outcome.success ? 2 : 0;
+    // Against the optimal policy, in units of the final reward.
+    terms()[0] = outcome.terminated && !outcome.success ? 2 : 0;
     return {.reward = outcome.reward, .success = outcome.success, .terminated = outcome.terminated};
   }
 
@@ -108,7 +102,6 @@ class Umbrella : public SmallEnvironment {
   const UmbrellaChain::Settings settings_;
   UmbrellaChain chain_;           // Scratch: where state() and steps() say.
   std::vector<int> distractors_;  // Scratch.
-  double regret_ = 0;
 };
 
 const RegisterEnvironment kRegister({
