@@ -167,6 +167,9 @@ class Runner {
       case v1::REWARD_SOURCE_SHAPED:
         signal = segment.shaped_rewards;
         break;
+      case v1::REWARD_SOURCE_SPARSE_AND_SHAPED:
+        signal = segment.shaped_rewards + segment.success_signals;  // float64
+        break;
       default:
         signal = segment.signals;
         break;

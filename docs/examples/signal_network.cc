@@ -17,7 +17,8 @@ class LinearNetwork : public SignalNetwork {
  public:
   LinearNetwork(const SignalContext& context, const OptionValues& options)
       : input_(context.input),
-        num_features_(context.observation_size + context.action_size + 3),
+        num_features_(context.observation_size + context.action_size + 2 +
+                      NumOutcomes(context.input)),
         layout_({{"mean.W", {num_features_}}, {"value.W", {num_features_}}, {"logstd", {1}}}),
         log_initial_std_(std::log(options.Number("initial_std"))) {}
 
@@ -46,12 +47,11 @@ class LinearNetwork : public SignalNetwork {
     return outputs;
   }
 
-  // [N, t, D + A + 3]; `previous` is not used.
+  // [N, t, D + A + 3], or 4 with two outcomes; `previous` is not used.
   Tensor Features(const Segment& segment, const Tensor& previous) const override {
-    const Tensor& outcome = input_ == v1::SHAPED ? segment.shaped_rewards : segment.success_signals;
-    const Tensor side = torch::stack(
-        {outcome.to(torch::kFloat32), segment.prev_done, torch::ones_like(segment.prev_done)}, -1);
-    return torch::cat({segment.observations, segment.actions, side}, -1);
+    std::vector<Tensor> side = OutcomeFeatures(segment, input_);
+    side.insert(side.end(), {segment.prev_done, torch::ones_like(segment.prev_done)});
+    return torch::cat({segment.observations, segment.actions, torch::stack(side, -1)}, -1);
   }
 
   SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,

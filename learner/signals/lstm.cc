@@ -128,7 +128,8 @@ class LstmNetwork : public SignalNetwork {
  public:
   LstmNetwork(const SignalContext& context, const OptionValues& options) : input_(context.input) {
     LstmSizes& sizes = plain_.sizes;
-    sizes.features = context.observation_size + context.action_size + LstmSizes::kSide;
+    sizes.side = 3 + NumOutcomes(context.input);
+    sizes.features = context.observation_size + context.action_size + sizes.side;
     sizes.enc1 = options.Integer("enc1");
     sizes.enc2 = options.Integer("enc2");
     sizes.hidden = options.Integer("lstm");
@@ -185,11 +186,11 @@ class LstmNetwork : public SignalNetwork {
   Tensor Features(const Segment& segment, const Tensor& previous) const override {
     const torch::NoGradGuard no_grad;
     const Tensor& obs = segment.observations;
-    const Tensor outcome = input_ == v1::SHAPED ? segment.shaped_rewards.to(obs.scalar_type())
-                                                : 3 * segment.success_signals;
-    const Tensor side = torch::stack(
-        {Density(segment.log_probs), outcome, 2 * segment.prev_done, previous}, /*dim=*/-1);
-    return torch::cat({obs, segment.actions, side.to(obs.scalar_type())}, /*dim=*/-1);
+    std::vector<Tensor> side = {Density(segment.log_probs)};
+    for (const Tensor& outcome : OutcomeFeatures(segment, input_)) side.push_back(outcome);
+    side.insert(side.end(), {2 * segment.prev_done, previous});
+    return torch::cat({obs, segment.actions, torch::stack(side, /*dim=*/-1).to(obs.scalar_type())},
+                      /*dim=*/-1);
   }
 
   SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
@@ -287,10 +288,8 @@ const RegisterSignal kLstm({
     .name = "lstm",
     .summary = "LSTM with two encoders and separate heads (Pappalardo, Ramele and Santos)",
     .options =
-        {Size("enc1", "124",
-              "Units of the first encoder, to which the four side inputs are appended."),
-         Size("enc2", "28",
-              "Units of the second encoder, to which the four side inputs are appended."),
+        {Size("enc1", "124", "Units of the first encoder, to which the side inputs are appended."),
+         Size("enc2", "28", "Units of the second encoder, to which the side inputs are appended."),
          Size("lstm", "128", "Units of the LSTM."),
          Size("heads", "128",
               "Units of each hidden layer of the mean and standard deviation heads."),

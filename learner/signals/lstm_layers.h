@@ -69,8 +69,9 @@ void FinishFirstEncoder(const LstmForwardWeights<T>& weights, const T* enc1, con
     at.Store(code1 + j, MaxWithZero(Fma(at.Load(weights.enc1_previous.data() + j), Fill(previous),
                                         at.Load(enc1 + j))));
   });
-  std::copy_n(side, LstmSizes::kSide - 1, code1 + n);
-  code1[n + LstmSizes::kSide - 1] = previous;
+  const int64_t num_side = weights.sizes.side;
+  std::copy_n(side, num_side - 1, code1 + n);
+  code1[n + num_side - 1] = previous;
 }
 
 // z = [relu(enc2), q] from rows of code1; z lies at the beginning of each row of `joint`.
@@ -82,7 +83,7 @@ void SecondEncoder(const LstmForwardWeights<T>& weights, const T* code1, int64_t
     T* z = joint + r * sizes.joint();
     ForLanes<T>(sizes.enc2,
                 [&](int64_t j, auto at) { at.Store(z + j, MaxWithZero(at.Load(z + j))); });
-    std::copy_n(code1 + r * sizes.code1() + sizes.enc1, LstmSizes::kSide, z + sizes.enc2);
+    std::copy_n(code1 + r * sizes.code1() + sizes.enc1, sizes.side, z + sizes.enc2);
   }
 }
 

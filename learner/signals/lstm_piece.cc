@@ -55,8 +55,7 @@ void LstmPiece<T>::Forward(const LstmForwardWeights<T>& weights, double log_init
       const T* enc1 = scratch_.data() + r * sizes_.enc1;
       ForLanes<T>(sizes_.enc1,
                   [&](int64_t j, auto at) { at.Store(code1 + j, MaxWithZero(at.Load(enc1 + j))); });
-      std::copy_n(x + (r + 1) * sizes_.features - LstmSizes::kSide, LstmSizes::kSide,
-                  code1 + sizes_.enc1);
+      std::copy_n(x + (r + 1) * sizes_.features - sizes_.side, sizes_.side, code1 + sizes_.enc1);
     }
     SecondEncoder(weights, code1_.data() + row * sizes_.code1(), rows, joint_.data() + row * joint);
   }

@@ -22,9 +22,9 @@ struct Weights {
                &critic_b2 = parts[21];
 };
 
-// z from features [..., features].
-Tensor Encode(const Weights& w, const Tensor& features) {
-  const Tensor side = features.narrow(-1, features.size(-1) - LstmSizes::kSide, LstmSizes::kSide);
+// z from features [..., features], whose last `num_side` are the side inputs.
+Tensor Encode(const Weights& w, const Tensor& features, int64_t num_side) {
+  const Tensor side = features.narrow(-1, features.size(-1) - num_side, num_side);
   const Tensor code1 =
       torch::cat({torch::relu(torch::linear(features, w.enc1_w, w.enc1_b)), side}, -1);
   return torch::cat({torch::relu(torch::linear(code1, w.enc2_w, w.enc2_b)), side}, -1);
@@ -69,7 +69,7 @@ SignalOutputs LstmPlain::Run(const Tensor& weights, const Tensor& features, cons
   std::vector<Tensor> signals, log_probs, values;
   for (int64_t t = 0; t < features.size(1); ++t) {
     const Tensor known = features.select(1, t).narrow(-1, 0, sizes.features - 1);
-    Cell(w, Encode(w, torch::cat({known, previous.unsqueeze(-1)}, -1)), &h, &c);
+    Cell(w, Encode(w, torch::cat({known, previous.unsqueeze(-1)}, -1), sizes.side), &h, &c);
     const Tensor mean = Mean(w, h);
     previous = mean;
     if (noise.defined()) {
@@ -95,7 +95,7 @@ SignalEvaluation LstmPlain::Evaluate(const Tensor& weights, const Tensor& featur
                                      const std::vector<Tensor>& recurrent) const {
   const Weights w{layout.Split(weights)};
   Tensor h = recurrent[0], c = recurrent[1];
-  const Tensor z = Encode(w, features);
+  const Tensor z = Encode(w, features, sizes.side);
   std::vector<Tensor> states;
   for (int64_t t = 0; t < features.size(1); ++t) {
     Cell(w, z.select(1, t), &h, &c);

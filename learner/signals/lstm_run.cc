@@ -38,7 +38,7 @@ void RunLstm(const LstmForwardWeights<T>& weights, const LstmRun<T>& run) {
     for (int64_t i = 0; i < chunk; ++i) {
       const int64_t t = begin + i;
       for (int64_t l = 0; l < lifetimes; ++l) {
-        const T* side = run.features + (l * run.steps + t + 1) * features - LstmSizes::kSide;
+        const T* side = run.features + (l * run.steps + t + 1) * features - sizes.side;
         FinishFirstEncoder(weights, enc1.data() + (l * kChunk + i) * sizes.enc1, side,
                            run.previous[l], code1.data() + l * sizes.code1());
       }

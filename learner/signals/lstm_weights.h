@@ -12,19 +12,18 @@
 namespace mentor::learner {
 
 struct LstmSizes {
-  // The last features of a step, which enter three times: density of the action, success, episode
-  // start, previous signal.
-  static constexpr int64_t kSide = 4;
-
-  int64_t features = 0;  // D + A + 4
+  int64_t features = 0;  // D + A + side
+  // The last features of a step, which enter three times: density of the action, outcome (one
+  // number or two), episode start, previous signal.
+  int64_t side = 4;
   int64_t enc1 = 124;
   int64_t enc2 = 28;
   int64_t hidden = 128;  // H
   int64_t heads = 128;   // M
   int64_t critic = 512;  // C
 
-  int64_t code1() const { return enc1 + kSide; }
-  int64_t code2() const { return enc2 + kSide; }      // z
+  int64_t code1() const { return enc1 + side; }
+  int64_t code2() const { return enc2 + side; }       // z
   int64_t joint() const { return code2() + hidden; }  // [z, h]: input of the gates
   int64_t first() const {
     return 2 * heads + critic;

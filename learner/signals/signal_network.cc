@@ -4,6 +4,14 @@
 
 namespace mentor::learner {
 
+std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInput input) {
+  std::vector<torch::Tensor> outcomes;
+  if (input != v1::SHAPED) outcomes.push_back(3 * segment.success_signals);
+  if (input != v1::SUCCESS)
+    outcomes.push_back(segment.shaped_rewards.to(segment.observations.scalar_type()));
+  return outcomes;
+}
+
 const std::vector<const SignalEntry*>& SignalNetworks() {
   static const auto all = Registry<SignalEntry>::Instance().All();
   return all;

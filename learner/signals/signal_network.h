@@ -24,6 +24,14 @@ struct SignalContext {
   v1::SignalInput input = v1::SUCCESS;
 };
 
+// What the network sees of a task's outcome at each step (black_box.md section 4, feature 4), each
+// [S, T] in the dtype of the observations: three times the success signal, the shaped reward, or
+// both in this order.
+std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInput input);
+inline int64_t NumOutcomes(v1::SignalInput input) {
+  return input == v1::SUCCESS_AND_SHAPED ? 2 : 1;
+}
+
 // What the network carries from step to step of S lifetimes. Begins as zeros.
 struct SignalState {
   std::vector<torch::Tensor> recurrent;  // Network's own, each [S, ...].

@@ -32,7 +32,7 @@ struct Network {
     own = learner::MakeSignalNetwork(
         v1::SignalSpec(), {.observation_size = kObservation, .action_size = kAction}, &violations);
     MENTOR_CHECK(own != nullptr);
-    plain.sizes.features = kObservation + kAction + learner::LstmSizes::kSide;
+    plain.sizes.features = kObservation + kAction + learner::LstmSizes().side;
     plain.layout = own->layout();
     weights = own->InitialWeights(1);
   }

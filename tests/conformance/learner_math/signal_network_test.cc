@@ -24,7 +24,7 @@ std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (const SignalEntry* entry : SignalNetworks()) {
     for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE}) {
-      for (const v1::SignalInput input : {v1::SUCCESS, v1::SHAPED}) {
+      for (const v1::SignalInput input : {v1::SUCCESS, v1::SHAPED, v1::SUCCESS_AND_SHAPED}) {
         v1::SignalSpec spec;
         spec.set_name(entry->name);
         spec.set_role(role);

@@ -10,7 +10,7 @@ using learner::LstmSizes;
 using torch::Tensor;
 
 LstmSizes CoreSizes(const NetworkSizes& sizes) {
-  return {.features = sizes.observation_size + sizes.action_size + LstmSizes::kSide,
+  return {.features = sizes.observation_size + sizes.action_size + LstmSizes().side,
           .enc1 = sizes.enc1,
           .enc2 = sizes.enc2,
           .hidden = sizes.lstm,
@@ -39,7 +39,7 @@ Tensor RnnInput(const LstmSizes& sizes, const Tensor& flat, const Tensor& featur
                     enc1.data_ptr<T>(), sizes.enc1);
   for (int64_t r = 0; r < rows; ++r) {
     learner::FinishFirstEncoder(weights, enc1.data_ptr<T>() + r * sizes.enc1,
-                                x.data_ptr<T>() + (r + 1) * sizes.features - LstmSizes::kSide,
+                                x.data_ptr<T>() + (r + 1) * sizes.features - LstmSizes().side,
                                 previous[r].item<T>(), code1.data_ptr<T>() + r * sizes.code1());
   }
   learner::SecondEncoder(weights, code1.data_ptr<T>(), rows, joint.data_ptr<T>());

@@ -182,6 +182,10 @@ TEST_CASE("signal network: the outcome it sees") {
   CHECK(sparse.select(2, outcome + 1).equal(2 * segment.prev_done));
   CHECK(sparse.select(2, outcome + 2).equal(previous));
   CheckNear("density", sparse.select(2, outcome - 1), segment.log_probs.exp(), {.rel = 1e-6});
+  const Tensor both = MakeLstm(kSmall, v1::SUCCESS_AND_SHAPED)->Features(segment, previous);
+  REQUIRE(both.size(2) == sparse.size(2) + 1);
+  CHECK(both.narrow(2, 0, outcome + 1).equal(sparse.narrow(2, 0, outcome + 1)));
+  CHECK(both.narrow(2, outcome + 1, 3).equal(shaped.narrow(2, outcome, 3)));
 }
 
 TEST_CASE("signal network: a number that is not finite is not hidden") {
