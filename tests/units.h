@@ -1,4 +1,5 @@
-// Rollout units for tests: random policies on a cheap environment and on a Meta-World task.
+// Rollout units for tests: random policies on a cheap environment, on a Meta-World task, and where
+// episodes end early.
 #pragma once
 
 #include <cstdint>
@@ -53,6 +54,14 @@ inline v1::Unit MetaWorldUnit(uint32_t agent, uint32_t steps) {
   *unit.mutable_policy() = RandomPolicy(39, 64, 4, agent);
   unit.mutable_task()->set_environment("reach-v3");
   for (const double number : {0.0, 0.6, 0.02, 0.05 - 0.002 * agent, 0.85, 0.15}) unit.mutable_task()->add_parameters(number);
+  return unit;
+}
+
+// InvertedPendulum-v5, whose episodes end when the pole has fallen: after 3 to 100 steps or so.
+inline v1::Unit PendulumUnit(uint32_t agent, uint32_t steps) {
+  v1::Unit unit = NewUnit(agent, steps);
+  *unit.mutable_policy() = RandomPolicy(4, 8, 1, agent);
+  unit.mutable_task()->set_environment("InvertedPendulum-v5");
   return unit;
 }
 

@@ -16,6 +16,7 @@ namespace mentor::actor {
 namespace {
 
 using mentor::testing::MetaWorldUnit;
+using mentor::testing::PendulumUnit;
 using mentor::testing::PointReachUnit;
 
 std::vector<float> Floats(const v1::Tensor& tensor) {
@@ -77,7 +78,8 @@ TEST_CASE("unit runner: the same unit gives the same bits, whatever ran before",
 }
 
 TEST_CASE("unit runner: a unit cut anywhere continues bit for bit", "[unit]") {
-  for (const auto& make : {std::function(PointReachUnit), std::function(MetaWorldUnit)}) {
+  for (const auto& make : {std::function(PointReachUnit), std::function(MetaWorldUnit),
+                           std::function(PendulumUnit)}) {
     const uint32_t steps = 520;
     v1::Unit whole = make(3, steps);
     INFO(whole.task().environment());
@@ -135,6 +137,42 @@ TEST_CASE("unit runner: episodes end inside a unit and begin again at once", "[u
   later.set_steps(5);
   const auto second = Floats(runner.Run(later).trajectory().observations());
   for (size_t i = 0; i < 5 * d; ++i) REQUIRE(second[i] == all[episode * d + i]);
+}
+
+TEST_CASE("unit runner: episodes that end early are followed by the next one's own reset",
+          "[unit]") {
+  UnitRunner runner;
+  const v1::Unit unit = PendulumUnit(0, 1500);
+  const v1::Result result = runner.Run(unit);
+  INFO(result.error());
+  REQUIRE(result.error().empty());
+  const std::string& dones = result.trajectory().dones().data();
+  const auto rewards = result.trajectory().rewards().data();
+  const auto all = Floats(result.trajectory().observations());
+  const size_t d = unit.policy().observation_size();
+  std::vector<size_t> lengths;
+  size_t begin = 0;
+  for (size_t t = 0; t < dones.size(); ++t) {
+    // This environment's reward: 1 while the pole stands, 0 in the step that ends the episode.
+    double reward = 0;
+    std::memcpy(&reward, rewards.data() + t * sizeof(reward), sizeof(reward));
+    REQUIRE(reward == (dones[t] ? 0 : 1));
+    if (!dones[t]) continue;
+    // The observation after the end is that of the reset, keyed by the number of the episode.
+    lengths.push_back(t + 1 - begin);
+    begin = t + 1;
+    if (lengths.size() % 20 != 1 || begin + 2 > dones.size()) continue;
+    v1::Unit later = unit;
+    later.set_first_episode(unit.first_episode() + static_cast<uint32_t>(lengths.size()));
+    later.set_first_step(unit.first_step() + static_cast<uint32_t>(begin));
+    later.set_steps(2);
+    const auto second = Floats(runner.Run(later).trajectory().observations());
+    for (size_t i = 0; i < 2 * d; ++i) REQUIRE(second[i] == all[begin * d + i]);
+  }
+  REQUIRE(lengths.size() > 10);
+  const auto [shortest, longest] = std::minmax_element(lengths.begin(), lengths.end());
+  CHECK(*shortest < *longest);
+  CHECK(*longest < 1000);
 }
 
 TEST_CASE("unit runner: deterministic units act with the mean", "[unit]") {

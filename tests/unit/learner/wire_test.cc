@@ -1,7 +1,10 @@
 // Tensors, segments and units between the processes: sizes and numbers are checked on arrival, and
 // cutting an iteration into units never changes it.
 #include <cmath>
+#include <cstdio>
 #include <limits>
+
+#include <absl/strings/str_cat.h>
 
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
@@ -131,6 +134,124 @@ TEST_CASE("wire: an episode that crosses the border of two iterations goes on", 
     into_episode = (into_episode + 7) % 4;
     CHECK(cursors[0].step == into_episode);
     CHECK(segment->last_done[0].item<float>() == (into_episode == 0 ? 1.0F : 0.0F));
+  }
+}
+
+// An environment whose episodes have 1 to M steps, by lifetime and number of the episode. Success
+// is reported with step 3 of every second episode. Its state says episode and step.
+constexpr uint32_t kEarlyMax = 6;
+uint32_t EpisodeLength(uint32_t lifetime, uint32_t episode) {
+  return 1 + (lifetime + 5 * episode * episode) % kEarlyMax;
+}
+v1::Result EarlyResultOf(const v1::Unit& unit) {
+  uint32_t episode = unit.first_episode(), step = 0;
+  if (!unit.state().empty()) {
+    uint32_t carried = 0;
+    REQUIRE(std::sscanf(unit.state().c_str(), "%u %u", &carried, &step) == 2);
+    REQUIRE(carried == episode);
+  }
+  const uint32_t lifetime = unit.random().lifetime();
+  v1::Result result = ResultOf(unit, 1, 0);
+  torch::Tensor dones = torch::zeros({unit.steps()}, torch::kUInt8), successes = dones.clone(),
+                observations = torch::zeros({unit.steps(), 2});
+  for (int64_t t = 0; t < unit.steps(); ++t) {
+    observations[t][0] = static_cast<double>(episode);
+    observations[t][1] = static_cast<double>(step);
+    successes[t] = static_cast<int64_t>(step == 2 && episode % 2 == 1);
+    if (++step == EpisodeLength(lifetime, episode)) {
+      dones[t] = 1;
+      ++episode;
+      step = 0;
+    }
+  }
+  *result.mutable_trajectory()->mutable_observations() = ToProto(observations);
+  *result.mutable_trajectory()->mutable_dones() = ToProto(dones);
+  *result.mutable_trajectory()->mutable_successes() = ToProto(successes);
+  result.set_final_state(unit.return_state() && step > 0 ? absl::StrCat(episode, " ", step) : "");
+  return result;
+}
+
+// The whole lifetimes of two agents, cut into iterations of `steps`.
+Segment EarlyLifetimes(uint32_t steps, uint32_t iterations) {
+  v1::Shard shard = MakeShard(steps, kEarlyMax, /*independent=*/false);
+  shard.mutable_spec()->mutable_lifetime()->set_iterations(iterations);
+  shard.set_deterministic_episodes(2);
+  const torch::Tensor theta = torch::zeros({2, kPolicySize});
+  std::vector<EpisodeCursor> cursors(2);
+  std::vector<torch::Tensor> parts[4];
+  Segment whole;
+  for (uint32_t iteration = 0; iteration <= iterations; ++iteration) {
+    const bool deterministic = iteration == iterations;
+    const std::vector<EpisodeCursor> before = cursors;
+    const auto units = PlanUnits(shard, 1, iteration, theta, kPolicySize, cursors);
+    REQUIRE(units.size() == 2);
+    std::vector<v1::Result> results;
+    for (const v1::Unit& unit : units) {
+      const EpisodeCursor& cursor = before[unit.id().agent()];
+      CHECK(unit.deterministic() == deterministic);
+      CHECK(unit.steps() == (deterministic ? 2 * kEarlyMax : steps));
+      CHECK(unit.return_state() == !deterministic);
+      // Between episodes there is nothing to carry; deterministic ones begin afresh.
+      CHECK(unit.state().empty() == (deterministic || cursor.step == 0));
+      CHECK(unit.first_episode() == cursor.episode + (deterministic && cursor.step > 0 ? 1 : 0));
+      results.push_back(EarlyResultOf(unit));
+    }
+    const auto segment = AssembleSegment(shard, iteration, units, results, &cursors);
+    REQUIRE(segment.ok());
+    if (deterministic) {
+      CHECK(segment->observations.select(2, 1).select(1, 0).eq(0).all().item<bool>());
+      CHECK(segment->prev_done.select(1, 0).eq(1).all().item<bool>());
+      continue;
+    }
+    const torch::Tensor* tensors[] = {&segment->observations, &segment->prev_done,
+                                      &segment->success_signals, &segment->successes};
+    for (int i = 0; i < 4; ++i) parts[i].push_back(*tensors[i]);
+    whole.last_done = segment->last_done;
+  }
+  whole.observations = torch::cat(parts[0], 1);
+  whole.prev_done = torch::cat(parts[1], 1);
+  whole.success_signals = torch::cat(parts[2], 1);
+  whole.successes = torch::cat(parts[3], 1);
+  return whole;
+}
+
+TEST_CASE("wire: episodes that end early go on over iterations, however long these are", "[unit]") {
+  const Segment want = EarlyLifetimes(60, 1);
+  int early = 0, full = 0;
+  for (int64_t agent = 0; agent < 2; ++agent) {
+    const uint32_t lifetime = agent == 0 ? 5 : 9;
+    uint32_t episode = 0, step = 0;
+    bool succeeded = false;
+    for (int64_t t = 0; t < 60; ++t) {
+      INFO("agent " << agent << ", step " << t);
+      CHECK(want.observations[agent][t][0].item<float>() == static_cast<float>(episode));
+      CHECK(want.observations[agent][t][1].item<float>() == static_cast<float>(step));
+      CHECK(want.prev_done[agent][t].item<float>() == (t > 0 && step == 0 ? 1.0F : 0.0F));
+      // black_box.md section 3, M = 6: the first success, -0.2 only where the limit is reached.
+      const bool success = step == 2 && episode % 2 == 1;
+      const double signal = success                               ? 1 - 0.7 * 2 / 6
+                            : step == kEarlyMax - 1 && !succeeded ? -0.2
+                                                                  : 0;
+      CHECK(want.success_signals[agent][t].item<float>() == Approx(signal));
+      succeeded = succeeded || success;
+      if (++step == EpisodeLength(lifetime, episode)) {
+        step == kEarlyMax ? ++full : ++early;
+        ++episode;
+        step = 0;
+        succeeded = false;
+      }
+    }
+  }
+  CHECK(early > 10);
+  CHECK(full > 0);
+  for (const auto& [steps, iterations] :
+       {std::pair(7u, 8u), std::pair(20u, 3u), std::pair(2u, 30u)}) {
+    INFO(steps << " steps an iteration");
+    const Segment got = EarlyLifetimes(steps, iterations);
+    const int64_t all = steps * iterations;
+    CHECK(got.observations.equal(want.observations.narrow(1, 0, all)));
+    CHECK(got.prev_done.equal(want.prev_done.narrow(1, 0, all)));
+    CHECK(got.success_signals.equal(want.success_signals.narrow(1, 0, all)));
   }
 }
 
