@@ -28,8 +28,8 @@ using PartsCheck = std::function<void(const v1::ExperimentSpec& spec, Violations
 // Protobuf text format, then overrides, then CheckSpec. Every violation is added; the spec is as
 // far as it could be read, without defaults written out.
 //
-// An override is "path.to.field=value". Enums go by name; a list of enums or numbers takes "A,B" and
-// is replaced; entries of other lists go by number: "benchmark.wrapper[0].name=...". Options of
+// An override is "path.to.field=value". Enums go by name; a list of enums or numbers takes "A,B"
+// and is replaced; entries of other lists go by number: "benchmark.wrapper[0].name=...". Options of
 // registered parts go by their own name: "rule.learning_rate=3e-4" or
 // "rule.option.learning_rate=3e-4".
 v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::string>& overrides,

@@ -34,7 +34,7 @@ TEST_CASE("committed specs: registered parts accept every one of them", "[unit]"
     CHECK(spec.ok());
     ++count;
   }
-  CHECK(count >= 7);
+  CHECK(count >= 11);
 }
 
 TEST_CASE("committed specs: those that claim to differ in a few settings differ in these alone",
@@ -49,6 +49,20 @@ TEST_CASE("committed specs: those that claim to differ in a few settings differ 
                                          "evaluation.goals=30", "evaluation.train_goals=false",
                                          "evaluation.best_weights=false"})) ==
         SpecHash(Load("quickstart")));
+  // ML10 leaves the settings of parts out that have their defaults.
+  v1::ExperimentSpec ml10 = Load(
+      "ml1_reward", {"benchmark.name=ml10", "benchmark.goal_seed=2", "rule.outer_updates=1500"});
+  ml10.mutable_benchmark()->clear_environment();
+  ml10.mutable_signal()->clear_option();
+  ml10.mutable_rule()->clear_option();
+  v1::ExperimentSpec written = Load("ml10");
+  REQUIRE(written.rule().option_size() == 1);
+  CHECK(written.rule().option(0).value() == "0.0005");
+  written.mutable_rule()->clear_option();
+  CHECK(SpecHash(ml10) == SpecHash(written));
+  v1::ExperimentSpec randomized = Load("hopper_randomized");
+  randomized.mutable_benchmark()->clear_wrapper();
+  CHECK(SpecHash(randomized) == SpecHash(Load("hopper")));
 }
 
 TEST_CASE("committed specs: the scale of the paper is the default of every field", "[unit]") {
