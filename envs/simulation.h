@@ -67,8 +67,9 @@ class Simulation {
   bool bodies_moved() const;
 
   // Other masses, frictions, dampings and gains than the shared model's, with all constants that
-  // follow from them: those of a model made with these values. Only factors that differ from 1
-  // cost own arrays. Takes all model writes back and resets the data.
+  // follow from them: those of a model made with these values. Costs some kilobytes and 30 to 90
+  // microseconds; with all factors 1 nothing is copied. Takes all model writes back and resets the
+  // data, so a reset or a restored state must follow.
   absl::Status SetPhysics(const PhysicsFactors& factors);
   // For the one who will call it: false when another has claimed it.
   bool ClaimPhysics() { return !std::exchange(physics_claimed_, true); }

@@ -194,6 +194,10 @@ absl::StatusOr<Simulation*> FindSimulation(Environment& environment, const Range
   }
   Simulation& simulation = mujoco->simulation();
   const mjModel& m = *simulation.model();
+  if (m.nflex > 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        environment.info().name, " has flexible bodies, whose physics cannot be randomised"));
+  }
   for (int i = 0; i < m.nu && ranges.Changes(kGain); ++i) {
     if (m.actuator_gaintype[i] <= mjGAIN_AFFINE && m.actuator_biastype[i] <= mjBIAS_AFFINE)
       continue;
