@@ -73,7 +73,8 @@ absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(
     model = mj_loadXML(path.c_str(), nullptr, error, sizeof(error));
   } catch (const std::exception& thrown) {
     return absl::FailedPreconditionError(
-        absl::StrCat("cannot load model ", path, ": ", thrown.what()));
+        absl::StrCat("cannot load model ", path, ": ", thrown.what(),
+                     "; run deploy/install.sh or set MENTOR_ASSETS"));
   }
   if (model == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat(
