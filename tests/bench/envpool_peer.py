@@ -7,7 +7,8 @@ Needs a Python with envpool 1.2.5, which Mentor itself never uses:
 
 Reads lines `NAME STEPS SEED`, answers each with `peer us NUMBER` (microseconds of CPU time of one step,
 resets included) or `peer none REASON`. Counted is the one thread that steps the environments, not
-Python's: 16 of them a batch, so that it hardly ever waits. A step that only resets is no step.
+Python's: 16 of them a batch, so that it hardly ever waits. A step that only resets is no step. EnvPool
+brings a MuJoCo of its own, 3.6.0, so a ratio to it is one of whole products, not of wrappers alone.
 """
 
 import os
