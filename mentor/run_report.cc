@@ -29,7 +29,9 @@ uint32_t PaperUpdates(const v1::ExperimentSpec& spec) {
 int EpisodeSteps(const v1::ExperimentSpec& spec) {
   Violations ignored;
   const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &ignored);
-  return benchmark != nullptr && benchmark->info().independent_episodes ? benchmark->info().episode_steps : 0;
+  return benchmark != nullptr && benchmark->info().independent_episodes
+             ? benchmark->info().episode_steps
+             : 0;
 }
 
 }  // namespace
@@ -81,6 +83,8 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
           .lifetime = lifetime.number(),
           .goal = lifetime.goal(),
           .lifetime_episodes = lifetime.episode_success_size(),
+          .segment_episodes = {lifetime.segment_episodes().begin(),
+                               lifetime.segment_episodes().end()},
           .episode_success = {lifetime.episode_success().begin(), lifetime.episode_success().end()},
           .episode_return = {lifetime.episode_return().begin(), lifetime.episode_return().end()}};
       row.episode_success.insert(row.episode_success.end(),

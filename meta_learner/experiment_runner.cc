@@ -4,6 +4,7 @@
 #include <chrono>
 #include <ctime>
 #include <filesystem>
+#include <limits>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -194,8 +195,7 @@ class Session {
     OuterStep step;
     std::vector<std::string> environments;
     for (const SampledTask& task : tasks) environments.push_back(task.environment);
-    step.results =
-        RoundMetrics(outcomes, environments, static_cast<int>(spec_.lifetime().iterations()));
+    step.results = RoundMetrics(outcomes, environments);
     KeepBest(outcomes);
     step.results["best_score"] = best_score_;
 
@@ -269,9 +269,7 @@ class Session {
     const auto old = scores_.accessor<double, 1>();
     for (int64_t i = 0; i < scores_.size(0); ++i) scores.push_back(old[i]);
     for (const LifetimeOutcome& outcome : outcomes) {
-      const int episodes =
-          static_cast<int>(outcome.episode_success.size() / spec_.lifetime().iterations());
-      scores.push_back(LifetimeScore(outcome, episodes));
+      scores.push_back(LifetimeScore(outcome, outcome.segment_episodes.back()));
     }
     const size_t window = static_cast<size_t>(kScoreRounds) * spec_.rule().lifetimes_per_update();
     if (scores.size() > window)
@@ -293,12 +291,15 @@ class Session {
       if (spec_.evaluation().best_weights())
         methods.push_back({"learned (best)", v1::REWARD_SOURCE_SIGNAL, true});
     }
-    if (split == envs::Split::kTrain) return methods;
+    // Baselines do not know which goals were for training.
+    if (split != EvaluatedSplits(*parts_.benchmark, spec_)[0]) return methods;
     for (int baseline : spec_.evaluation().baseline()) {
       if (baseline == v1::PPO_SPARSE)
         methods.push_back({"PPO sparse", v1::REWARD_SOURCE_SPARSE, false});
       if (baseline == v1::PPO_SHAPED)
         methods.push_back({"PPO shaped", v1::REWARD_SOURCE_SHAPED, false});
+      if (baseline == v1::PPO_SPARSE_AND_SHAPED)
+        methods.push_back({"PPO sparse and shaped", v1::REWARD_SOURCE_SPARSE_AND_SHAPED, false});
     }
     return methods;
   }
@@ -313,8 +314,7 @@ class Session {
   absl::Status Evaluate() {
     if (spec_.evaluation().lifetimes_per_goal() == 0) return absl::OkStatus();
     MENTOR_RETURN_IF_ERROR(MakeFolders(folder_ / "artifacts" / "evaluation"));
-    std::vector<envs::Split> splits = {envs::Split::kTest};
-    if (spec_.evaluation().train_goals()) splits.push_back(envs::Split::kTrain);
+    const std::vector<envs::Split> splits = EvaluatedSplits(*parts_.benchmark, spec_);
     for (envs::Split split : splits) {
       evaluation_total_ += static_cast<uint32_t>(
           EvaluationTasks(*parts_.benchmark, spec_, split).size() * Methods(split).size());
@@ -384,6 +384,12 @@ class Session {
     std::vector<LifetimeOutcome> deterministic(outcomes.size());
     if (result.segments.size() > iterations)
       deterministic = Outcomes({result.segments[iterations]});
+    // Their steps are enough for as many full episodes; where episodes end early there are more.
+    for (LifetimeOutcome& outcome : deterministic) {
+      const size_t asked = spec_.evaluation().deterministic_episodes();
+      outcome.episode_success.resize(std::min(asked, outcome.episode_success.size()));
+      outcome.episode_return.resize(std::min(asked, outcome.episode_return.size()));
+    }
 
     v1::EvaluationShard proto;
     proto.set_method(method.name);
@@ -397,6 +403,8 @@ class Session {
       row.set_goal(static_cast<uint32_t>(tasks[number].goal));
       for (double value : outcomes[i].episode_success) row.add_episode_success(value);
       for (double value : outcomes[i].episode_return) row.add_episode_return(value);
+      for (int episodes : outcomes[i].segment_episodes)
+        row.add_segment_episodes(static_cast<uint32_t>(episodes));
       for (double value : deterministic[i].episode_success) row.add_deterministic_success(value);
       for (double value : deterministic[i].episode_return) row.add_deterministic_return(value);
       if (method.source != v1::REWARD_SOURCE_SIGNAL || number >= kSignalLifetimes) continue;
@@ -476,7 +484,7 @@ class Session {
   uint32_t outer_step_ = 0;
   uint64_t env_steps_ = 0;
   torch::Tensor best_weights_;
-  double best_score_ = 0;
+  double best_score_ = -std::numeric_limits<double>::infinity();  // Returns may be negative.
   torch::Tensor scores_ =
       torch::zeros({0}, torch::kFloat64);  // Of the last lifetimes, oldest first.
 

@@ -34,6 +34,7 @@ std::vector<LifetimeOutcome> Outcomes(const std::vector<learner::Segment>& segme
     if (!begun[s]) return;
     outcomes[s].episode_success.push_back(success[s]);
     outcomes[s].episode_return.push_back(total[s]);
+    ++outcomes[s].segment_episodes.back();
     success[s] = total[s] = 0;
     begun[s] = false;
   };
@@ -43,6 +44,7 @@ std::vector<LifetimeOutcome> Outcomes(const std::vector<learner::Segment>& segme
     const auto prev_done = segment.prev_done.accessor<float, 2>();
     const auto last_done = segment.last_done.accessor<float, 1>();
     for (int64_t s = 0; s < num_lifetimes; ++s) {
+      outcomes[s].segment_episodes.push_back(0);
       for (int64_t t = 0; t < rewards.size(1); ++t) {
         if (prev_done[s][t] != 0) end_episode(s);
         begun[s] = true;
@@ -56,14 +58,16 @@ std::vector<LifetimeOutcome> Outcomes(const std::vector<learner::Segment>& segme
 }
 
 std::map<std::string, double> RoundMetrics(const std::vector<LifetimeOutcome>& outcomes,
-                                           const std::vector<std::string>& environments,
-                                           int num_segments) {
+                                           const std::vector<std::string>& environments) {
   MENTOR_CHECK(outcomes.size() == environments.size() && !outcomes.empty());
   std::map<std::string, std::pair<double, int>>
       sums;  // Ordered: the sums are part of a stored result.
   const bool several =
       std::any_of(environments.begin(), environments.end(),
                   [&](const std::string& name) { return name != environments[0]; });
+  const bool equally_many = std::all_of(outcomes.begin(), outcomes.end(), [&](const auto& outcome) {
+    return outcome.episode_success.size() == outcomes[0].episode_success.size();
+  });
   for (size_t i = 0; i < outcomes.size(); ++i) {
     const auto add = [&](const std::string& name, double value) {
       auto& [sum, count] = sums[name];
@@ -78,12 +82,13 @@ std::map<std::string, double> RoundMetrics(const std::vector<LifetimeOutcome>& o
     const LifetimeOutcome& outcome = outcomes[i];
     const size_t episodes = outcome.episode_success.size();
     if (episodes == 0) continue;
-    for (int segment = 0; segment < num_segments; ++segment) {
-      const size_t begin = episodes * segment / num_segments,
-                   end = episodes * (segment + 1) / num_segments;
+    size_t begin = 0;
+    for (size_t segment = 0; segment < outcome.segment_episodes.size(); ++segment) {
+      const size_t end = begin + static_cast<size_t>(outcome.segment_episodes[segment]);
       if (end > begin) add(absl::StrCat("seg", segment), Mean(outcome.episode_success, begin, end));
+      begin = end;
     }
-    for (size_t episode = 0; episode < episodes; ++episode) {
+    for (size_t episode = 0; equally_many && episode < episodes; ++episode) {
       add(absl::StrCat("success_episode_", episode), outcome.episode_success[episode]);
     }
     add("shaped_return", Mean(outcome.episode_return, 0, episodes));

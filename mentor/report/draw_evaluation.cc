@@ -1,4 +1,4 @@
-// Success by method: the table, the rate of each segment, the rate of each episode.
+// Success (or shaped return) by method: the table, each segment, each episode.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -24,8 +24,9 @@ Style StyleOf(const std::string& method, size_t place) {
   if (method == "learned (best)") return {"purple", 9, 1};
   if (method == "PPO sparse") return {"vermillion", 5, 2};
   if (method == "PPO shaped") return {"green", 11, 4};
-  const Style others[] = {{"orange", 13, 1}, {"sky", 15, 2}, {"grey", 3, 4}};
-  return others[place % 3];
+  if (method == "PPO sparse and shaped") return {"orange", 13, 2};
+  const Style others[] = {{"sky", 15, 2}, {"grey", 3, 4}};
+  return others[place % 2];
 }
 
 std::string SplitWords(const std::string& split) {
@@ -102,10 +103,11 @@ std::vector<std::string> MethodHeader(std::vector<std::string> header,
   return header;
 }
 
-// The whole range when rates are high; otherwise as much as there is to see.
-std::string RateRange(double highest) {
-  if (highest > 0.4) return "set yrange [0:1]\n";
-  return absl::StrFormat("set yrange [0:%.3g]\n", std::max(0.1, 1.1 * highest));
+// For the axis and, with a capital, for titles.
+std::string QuantityWords(const std::vector<const MethodResult*>& methods, bool capital) {
+  if (methods[0]->quantity == Quantity::kReturn)
+    return capital ? "Shaped return" : "shaped return of an episode";
+  return capital ? "Success rate" : "success rate";
 }
 
 double Highest(const std::vector<const MethodResult*>& methods) {
@@ -115,6 +117,15 @@ double Highest(const std::vector<const MethodResult*>& methods) {
     for (const Interval& interval : result->episodes) highest = std::max(highest, interval.high);
   }
   return highest;
+}
+
+// The whole range when rates are high; otherwise as much as there is to see. Returns have no
+// bounds.
+std::string ValueRange(const std::vector<const MethodResult*>& methods) {
+  if (methods[0]->quantity == Quantity::kReturn) return "";
+  const double highest = Highest(methods);
+  if (highest > 0.4) return "set yrange [0:1]\n";
+  return absl::StrFormat("set yrange [0:%.3g]\n", std::max(0.1, 1.1 * highest));
 }
 
 // seg0, seg1, ..., last, det side by side, with error bars.
@@ -167,17 +178,17 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
   Figure figure;
   figure.name = "evaluation_" + split;
   figure.section = "evaluation";
-  figure.title = "Success rate by part of the lifetime, " + SplitWords(split);
+  figure.title = QuantityWords(methods, true) + " by part of the lifetime, " + SplitWords(split);
   figure.caption =
       "Means over lifetimes with 95 % intervals. seg0: before any learning; seg1, seg2, ...: after "
       "one, two, "
       "... inner updates; last: last episode of the lifetime; det: afterwards, with deterministic "
       "actions.";
   figure.csv = figure.name + ".csv";
-  std::string commands =
-      "set ylabel 'success rate'\nset xlabel 'part of the lifetime'\nset xrange [-0.5:" +
-      absl::StrFormat("%.1f", static_cast<double>(quantities.size()) - 0.5) + "]\n" +
-      RateRange(Highest(methods)) + "set xtics (";
+  std::string commands = "set ylabel '" + QuantityWords(methods, false) +
+                         "'\nset xlabel 'part of the lifetime'\nset xrange [-0.5:" +
+                         absl::StrFormat("%.1f", static_cast<double>(quantities.size()) - 0.5) +
+                         "]\n" + ValueRange(methods) + "set xtics (";
   for (size_t q = 0; q < quantities.size(); ++q) {
     commands += absl::StrFormat("%s'%s' %d", q > 0 ? ", " : "", quantities[q].name, q);
   }
@@ -229,7 +240,7 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
   Figure figure;
   figure.name = "episodes_" + split;
   figure.section = "evaluation";
-  figure.title = "Success by episode of the lifetime, " + SplitWords(split);
+  figure.title = QuantityWords(methods, true) + " by episode of the lifetime, " + SplitWords(split);
   figure.caption =
       "Bands are 95 % intervals over lifetimes. Vertical lines are the inner updates, the only "
       "places where "
@@ -238,8 +249,8 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
   figure.csv = figure.name + ".csv";
   const double end = static_cast<double>(alive + det) + (det > 0 ? 1 : 0);
   std::string commands = absl::StrFormat(
-      "set ylabel 'success rate'\nset xlabel 'episode of the lifetime'\nset xrange [0.5:%.1f]\n%s",
-      end + 0.5, RateRange(Highest(methods)));
+      "set ylabel '%s'\nset xlabel 'episode of the lifetime'\nset xrange [0.5:%.1f]\n%s",
+      QuantityWords(methods, false), end + 0.5, ValueRange(methods));
   // Deterministic episodes are set apart, so their places have no numbers.
   commands += absl::StrFormat("set xtics %d, %d, %d\n", alive > 15 ? 5 : 1,
                               alive > 60   ? 10
@@ -304,7 +315,11 @@ void DrawEvaluation(const std::vector<EvaluationRow>& rows,
     }
     if (methods.empty()) continue;
     DrawSegments(split, methods, drawing);
-    DrawEpisodes(split, methods, drawing);
+    // Where episodes end early, equal numbers are not equal parts of a lifetime.
+    const bool equally_many =
+        std::all_of(methods.begin(), methods.end(),
+                    [](const MethodResult* result) { return result->lifetime_episodes > 0; });
+    if (equally_many) DrawEpisodes(split, methods, drawing);
   }
 }
 

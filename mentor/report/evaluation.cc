@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <numeric>
 #include <set>
 #include <tuple>
 
@@ -20,7 +21,8 @@ RandomStream BootstrapStream() {
 
 // Learned signals first; methods that nobody foresaw come last, in order of first appearance.
 int MethodPlace(const std::string& method) {
-  const char* known[] = {"learned", "learned (best)", "PPO sparse", "PPO shaped"};
+  const char* known[] = {"learned", "learned (best)", "PPO sparse", "PPO shaped",
+                         "PPO sparse and shaped"};
   return static_cast<int>(std::find(std::begin(known), std::end(known), method) -
                           std::begin(known));
 }
@@ -44,6 +46,11 @@ absl::Status CheckRow(const EvaluationRow& row, size_t index) {
     return refuse(absl::StrFormat("%d returns for %d episodes", row.episode_return.size(),
                                   row.episode_success.size()));
   }
+  if (!row.segment_episodes.empty() &&
+      std::accumulate(row.segment_episodes.begin(), row.segment_episodes.end(), 0) !=
+          row.lifetime_episodes) {
+    return refuse("episodes of its segments are not those of the lifetime");
+  }
   for (const double success : row.episode_success) {
     if (success != 0 && success != 1)
       return refuse(absl::StrFormat("success is %g, expected 0 or 1", success));
@@ -55,70 +62,101 @@ absl::Status CheckRow(const EvaluationRow& row, size_t index) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> rows,
-                                            int iterations) {
+// Of an episode, what is compared.
+double ValueOf(const EvaluationRow& row, size_t episode, Quantity quantity) {
+  return quantity == Quantity::kSuccess ? row.episode_success[episode]
+                                        : row.episode_return[episode];
+}
+
+// Success, unless nothing ever succeeds although returns are there to compare.
+Quantity QuantityOf(const std::vector<EvaluationRow>& rows) {
+  for (const EvaluationRow& row : rows) {
+    const auto& success = row.episode_success;
+    if (row.episode_return.empty() && !success.empty()) return Quantity::kSuccess;
+    if (std::any_of(success.begin(), success.end(), [](double value) { return value != 0; }))
+      return Quantity::kSuccess;
+  }
+  return rows.empty() ? Quantity::kSuccess : Quantity::kReturn;
+}
+
+// First episodes of the segments of a lifetime, and their end. Without numbers of episodes by
+// segment they are taken to be equally many.
+std::vector<int> SegmentBounds(const EvaluationRow& row, int segments, bool by_iteration) {
+  std::vector<int> bounds = {0};
+  for (int s = 0; s < segments; ++s) {
+    bounds.push_back(by_iteration ? bounds.back() + row.segment_episodes[s]
+                                  : row.lifetime_episodes * (s + 1) / segments);
+  }
+  return bounds;
+}
+
+absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> rows, int iterations,
+                                            Quantity quantity) {
   std::stable_sort(rows.begin(), rows.end(), [](const EvaluationRow* a, const EvaluationRow* b) {
     return std::tie(a->environment, a->goal, a->lifetime) <
            std::tie(b->environment, b->goal, b->lifetime);
   });
   const EvaluationRow& first = *rows[0];
-  const int episodes = static_cast<int>(first.episode_success.size()),
-            alive = first.lifetime_episodes;
-  const int segments = std::min(iterations, alive);
-  // Segment s holds episodes s * alive / segments and up, as in the metrics of meta-training.
-  const auto segment_of = [&](int episode) { return ((episode + 1) * segments - 1) / alive; };
-  bool has_returns = true;
+  const auto det_of = [](const EvaluationRow& row) {
+    return static_cast<int>(row.episode_success.size()) - row.lifetime_episodes;
+  };
+  int alive = first.lifetime_episodes;
+  const int det_episodes = det_of(first);
+  bool equally_many = true, has_returns = true, by_iteration = true;
   for (const EvaluationRow* row : rows) {
-    if (static_cast<int>(row->episode_success.size()) != episodes ||
-        row->lifetime_episodes != alive) {
+    if (det_of(*row) != det_episodes) {
       return absl::InvalidArgumentError(absl::StrFormat(
-          "evaluation of '%s', lifetime %d: %d + %d episodes, expected %d + %d as for lifetime %d",
-          row->method, row->lifetime, row->lifetime_episodes,
-          row->episode_success.size() - row->lifetime_episodes, alive, episodes - alive,
-          first.lifetime));
+          "evaluation of '%s', lifetime %d: %d deterministic episodes, expected %d as for lifetime "
+          "%d",
+          row->method, row->lifetime, det_of(*row), det_episodes, first.lifetime));
     }
+    equally_many = equally_many && row->lifetime_episodes == first.lifetime_episodes;
+    alive = std::min(alive, row->lifetime_episodes);
     has_returns = has_returns && !row->episode_return.empty();
+    by_iteration = by_iteration && static_cast<int>(row->segment_episodes.size()) == iterations &&
+                   std::find(row->segment_episodes.begin(), row->segment_episodes.end(), 0) ==
+                       row->segment_episodes.end();
   }
+  const int segments = by_iteration ? iterations : std::min(iterations, alive);
 
   MethodResult result;
   result.method = first.method;
   result.split = first.split;
+  result.quantity = quantity;
   result.lifetimes = static_cast<int>(rows.size());
-  result.lifetime_episodes = alive;
+  result.lifetime_episodes = equally_many ? alive : 0;
   std::set<std::pair<std::string, uint32_t>> goals;
-  // Columns of the bootstrap: segments, det, return of the last segment, every episode.
+  // Columns of the bootstrap: segments, det, return of the last segment, last, every episode.
   std::vector<std::vector<double>> columns;
   for (const EvaluationRow* row : rows) {
     goals.insert({row->environment, row->goal});
     result.keys.push_back({row->environment, row->goal, row->lifetime});
+    const std::vector<int> bounds = SegmentBounds(*row, segments, by_iteration);
     std::vector<double> rates(segments, 0.0);
-    std::vector<int> counts(segments, 0);
-    double det = 0, last_return = 0;
-    for (int e = 0; e < episodes; ++e) {
-      if (e >= alive) {
-        det += row->episode_success[e] / (episodes - alive);
-        continue;
-      }
-      rates[segment_of(e)] += row->episode_success[e];
-      ++counts[segment_of(e)];
-      if (has_returns && segment_of(e) == segments - 1) last_return += row->episode_return[e];
+    for (int s = 0; s < segments; ++s) {
+      for (int e = bounds[s]; e < bounds[s + 1]; ++e) rates[s] += ValueOf(*row, e, quantity);
+      rates[s] /= bounds[s + 1] - bounds[s];
     }
-    for (int s = 0; s < segments; ++s) rates[s] /= counts[s];
-    last_return /= counts[segments - 1];
+    double last_return = 0, det = 0;
+    for (int e = bounds[segments - 1]; has_returns && e < bounds[segments]; ++e)
+      last_return += row->episode_return[e];
+    last_return /= bounds[segments] - bounds[segments - 1];
+    for (int e = 0; e < det_episodes; ++e)
+      det += ValueOf(*row, row->lifetime_episodes + e, quantity) / det_episodes;
     columns.push_back(rates);
     result.segment_rates.push_back(std::move(rates));
-    columns.back().push_back(det);
-    columns.back().push_back(last_return);
-    columns.back().insert(columns.back().end(), row->episode_success.begin(),
-                          row->episode_success.end());
+    columns.back().insert(columns.back().end(),
+                          {det, last_return, ValueOf(*row, row->lifetime_episodes - 1, quantity)});
+    for (size_t e = 0; equally_many && e < row->episode_success.size(); ++e)
+      columns.back().push_back(ValueOf(*row, e, quantity));
   }
   result.goals = static_cast<int>(goals.size());
   const std::vector<Interval> intervals = BootstrapMeans(columns, BootstrapStream());
   result.segments.assign(intervals.begin(), intervals.begin() + segments);
-  if (episodes > alive) result.det = intervals[segments];
+  if (det_episodes > 0) result.det = intervals[segments];
   if (has_returns) result.last_return = intervals[segments + 1];
-  result.episodes.assign(intervals.begin() + segments + 2, intervals.end());
-  result.last = result.episodes[alive - 1];
+  result.last = intervals[segments + 2];
+  result.episodes.assign(intervals.begin() + segments + 3, intervals.end());
   return result;
 }
 
@@ -179,9 +217,11 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
     };
     return key(a) < key(b);
   });
+  const Quantity quantity = QuantityOf(rows);
   std::vector<MethodResult> results;
   for (Group& group : groups) {
-    MENTOR_ASSIGN_OR_RETURN(MethodResult result, SummariseGroup(std::move(group.rows), iterations));
+    MENTOR_ASSIGN_OR_RETURN(MethodResult result,
+                            SummariseGroup(std::move(group.rows), iterations, quantity));
     result.environment = group.environment;
     results.push_back(std::move(result));
   }

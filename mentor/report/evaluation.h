@@ -13,21 +13,27 @@
 
 namespace mentor::report {
 
+// What is compared: success rates or, where no episode of any method succeeds since the environment
+// knows no success, shaped returns.
+enum class Quantity { kSuccess, kReturn };
+
 // All lifetimes of one method on one split. Names as in the algorithms' text: seg0, seg1, ... are
-// the success rates of the episodes of each inner iteration, `last` of the lifetime's last episode,
-// `det` of the deterministic ones.
+// the success rates (or shaped returns) of the episodes that ended in each inner iteration, `last`
+// of the lifetime's last episode, `det` of the deterministic ones.
 struct MethodResult {
   std::string method;
   std::string split;
   std::string environment;  // Empty: all environments together.
   int lifetimes = 0;
   int goals = 0;
-  int lifetime_episodes = 0;
+  Quantity quantity = Quantity::kSuccess;
+  int lifetime_episodes = 0;  // 0: not the same in all lifetimes, as where episodes end early.
   std::vector<Interval> segments;
   Interval last;
   std::optional<Interval> det;
   std::optional<Interval> last_return;  // Shaped return of an episode of the last segment.
-  std::vector<Interval> episodes;       // Every episode, the deterministic ones last.
+  // Every episode, the deterministic ones last; empty where lifetimes have other numbers of them.
+  std::vector<Interval> episodes;
 
   // One entry for each lifetime, ordered by its key.
   struct Key {
@@ -40,7 +46,7 @@ struct MethodResult {
   std::vector<std::vector<double>> segment_rates;  // [lifetimes][segments]
 };
 
-// mean(a) - mean(b) of the success rate of a segment.
+// mean(a) - mean(b) of the success rate (or shaped return) of a segment.
 struct Comparison {
   std::string method, baseline, split;
   int segment = 0;

@@ -206,20 +206,21 @@ its advantage at every step. <em>Meta-training</em> improves that network from w
 <ul>
 <li><b>seg0, seg1, seg2, ...</b>: share of successful episodes before any learning, after one inner
 update, after two, ... An episode is successful when any of its steps is. seg0 is the control: no
-method can act on it.</li>
+method can act on it. An episode counts where it ends. Environments without success have their
+shaped return in place of the rate.</li>
 <li><b>last</b>: the last episode of the lifetime. <b>det</b>: episodes afterwards in which the
 agent acts without noise.</li>
 <li><b>return</b>: the shaped return, which is the environment's hand-made progress reward summed
 over an episode of the last segment. It is shown for information; at evaluation only PPO shaped
-learns from it.</li>
+and PPO sparse and shaped learn from it.</li>
 <li><b>Brackets and bands</b> are 95 % bootstrap intervals over lifetimes (2000 resamples, always
 the same random numbers). An interval of no width means that all lifetimes agreed, not that the rate
 is certain.</li>
 <li><b>learned</b>: the final weights of the signal network, <b>learned (best)</b>: those with the
 best score on training goals during meta-training. In evaluation the network gives its mean, in
 meta-training a sample.</li>
-<li><b>PPO sparse</b> and <b>PPO shaped</b>: the same agents with the same budget, taught by the
-success signal or by the shaped reward.</li>
+<li><b>PPO sparse</b>, <b>PPO shaped</b>, <b>PPO sparse and shaped</b>: the same agents with the
+same budget, taught by the success signal, by the shaped reward, or by their sum.</li>
 </ul></details>
 )";
 
@@ -247,8 +248,11 @@ std::string MakePage(const PageParts& parts) {
   if (parts.results.empty()) {
     html += "<p>There are no evaluated episodes.</p>\n";
   } else {
-    html += "<p>Success rates with frozen signal weights and fresh agents.</p>\n" +
-            ResultTable(parts.results, false);
+    html += parts.results[0].quantity == Quantity::kSuccess
+                ? "<p>Success rates with frozen signal weights and fresh agents.</p>\n"
+                : "<p>No episode reports success, so the numbers are shaped returns of an episode, "
+                  "with frozen signal weights and fresh agents.</p>\n";
+    html += ResultTable(parts.results, false);
     if (std::string table = ResultTable(parts.results, true); !table.empty()) {
       html += "<h3>By environment</h3>\n" + table;
     }

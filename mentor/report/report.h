@@ -39,13 +39,15 @@ struct TrainingPoint {
 
 // One lifetime of an evaluation.
 struct EvaluationRow {
-  std::string method;       // "learned", "learned (best)", "PPO sparse", "PPO shaped"
+  std::string method;       // "learned", "learned (best)", "PPO sparse", "PPO shaped", ...
   std::string split;        // "test" or "train": goals never seen, or goals of meta-training
   std::string environment;  // Optional; more than one gives a table for each.
   uint32_t lifetime =
       0;  // Number in its phase. Equal numbers and goals of two methods are compared in pairs.
   uint32_t goal = 0;
-  int lifetime_episodes = 0;            // The first ones; those after them are deterministic.
+  int lifetime_episodes = 0;  // The first ones; those after them are deterministic.
+  // How many of them ended in each inner iteration; empty: equally many.
+  std::vector<int> segment_episodes = {};
   std::vector<double> episode_success;  // 0 or 1 for each episode
   std::vector<double> episode_return;   // Shaped return for each episode; may be empty.
 };

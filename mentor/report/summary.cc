@@ -66,17 +66,28 @@ std::pair<double, int> MeanOf(const std::vector<TrainingPoint>& training, size_t
   return {count > 0 ? sum / count : 0, count};
 }
 
+// Whether meta-training saw a success. Environments without success have shaped returns only.
+bool SawSuccess(const std::vector<TrainingPoint>& training) {
+  return std::any_of(training.begin(), training.end(), [](const TrainingPoint& point) {
+    return std::any_of(point.metrics.begin(), point.metrics.end(), [](const auto& metric) {
+      return metric.first.starts_with("seg") && metric.second > 0;
+    });
+  });
+}
+
 std::string Trend(const ReportData& data) {
-  const std::string last = Segment(data.iterations - 1);
+  const bool success = SawSuccess(data.training);
+  const std::string last = success ? Segment(data.iterations - 1) : "shaped_return";
   if (data.training.size() < 2 * kRunningMean) return "";
   const auto [early, early_count] = MeanOf(data.training, 0, last);
   const auto [late, late_count] = MeanOf(data.training, data.training.size() - kRunningMean, last);
   if (early_count == 0 || late_count == 0) return "";
   return absl::StrFormat(
-      "On the goals of meta-training, with sampled signals, success in the last segment (%s) went "
-      "from %.2f in the first "
-      "%d outer updates to %.2f in the last %d.",
-      last, early, early_count, late, late_count);
+      "On the goals of meta-training, with sampled signals, %s went from %.2f in the first %d "
+      "outer "
+      "updates to %.2f in the last %d.",
+      success ? "success in the last segment (" + last + ")" : "the shaped return of an episode",
+      early, early_count, late, late_count);
 }
 
 const char* Goals(const std::string& split) {
@@ -93,15 +104,20 @@ std::string Verdict(const Comparison& comparison) {
                          difference);
 }
 
+// Of the test tasks, which come first; of those for training where a benchmark has no others.
 void AddEvaluation(const std::string& role, const std::vector<MethodResult>& results,
                    const std::vector<Comparison>& comparisons,
                    std::vector<std::string>* sentences) {
   int fewest = 0;
   for (const MethodResult& result : results) {
-    if (!IsLearned(result) || result.split != "test" || !result.environment.empty()) continue;
+    if (!IsLearned(result) || result.split != results[0].split || !result.environment.empty())
+      continue;
     const int last = static_cast<int>(result.segments.size()) - 1;
     std::string text = absl::StrFormat(
-        "On %s (%s, %s), agents taught by the %s %s succeed in %s of the episodes of %s",
+        result.quantity == Quantity::kSuccess
+            ? "On %s (%s, %s), agents taught by the %s %s succeed in %s of the episodes of %s"
+            : "On %s (%s, %s), agents taught by the %s %s have a shaped return of %s in an episode "
+              "of %s",
         Goals(result.split), Count(result.goals, "goal"), Count(result.lifetimes, "lifetime"),
         result.method == "learned" ? "learned" : result.method, role,
         FormatInterval(result.segments[last]), Segment(last));
@@ -130,12 +146,14 @@ void AddEvaluation(const std::string& role, const std::vector<MethodResult>& res
   }
 }
 
-void AddControl(const std::vector<Comparison>& comparisons, std::vector<std::string>* sentences) {
+void AddControl(const std::vector<Comparison>& comparisons, Quantity quantity,
+                std::vector<std::string>* sentences) {
+  const double margin = quantity == Quantity::kSuccess ? kLeakMargin : 0;
   bool checked = false;
   for (const Comparison& comparison : comparisons) {
     if (comparison.segment != 0) continue;
     checked = true;
-    if (comparison.difference.low <= 0 || comparison.difference.mean <= kLeakMargin) continue;
+    if (comparison.difference.low <= 0 || comparison.difference.mean <= margin) continue;
     sentences->push_back(
         absl::StrFormat("Warning: before any learning (seg0) '%s' exceeds %s on %s by %s. The "
                         "signal cannot act there, so something leaks: "
@@ -151,11 +169,12 @@ void AddControl(const std::vector<Comparison>& comparisons, std::vector<std::str
   }
 }
 
-// `untrained` methods have no test row; the baselines still say what the task is like.
+// `untrained` methods have no row; the baselines still say what the task is like.
 void AddBaselines(const std::vector<MethodResult>& results, std::vector<std::string>* sentences) {
   std::string text;
   for (const MethodResult& result : results) {
-    if (!IsBaseline(result) || result.split != "test" || !result.environment.empty()) continue;
+    if (!IsBaseline(result) || result.split != results[0].split || !result.environment.empty())
+      continue;
     text += absl::StrFormat("%s%s %s", text.empty() ? "" : ", ", result.method,
                             FormatInterval(result.segments.back()));
   }
@@ -215,7 +234,7 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
   } else {
     AddEvaluation(data.signal_role, results, comparisons, &sentences);
     AddBaselines(results, &sentences);
-    AddControl(comparisons, &sentences);
+    AddControl(comparisons, results[0].quantity, &sentences);
   }
   AddSignals(data.signals, &sentences);
   return sentences;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 #include <limits>
+#include <numeric>
 #include <sstream>
 #include <string>
 
@@ -189,7 +190,89 @@ TEST_CASE("evaluation: rows that do not fit are refused by name", "[unit]") {
   CHECK(Contains(message({row}), "split is 'validation'"));
   CHECK(Contains(
       message({Row("learned", 0, {0, 0, 0, 0, 1, 1}), Row("learned", 1, {0, 0, 0, 0, 1, 1, 1})}),
-      "lifetime 1: 6 + 1 episodes, expected 6 + 0"));
+      "lifetime 1: 1 deterministic episodes, expected 0 as for lifetime 0"));
+  row = Row("learned", 3, {0, 0, 0, 0, 1, 1});
+  row.segment_episodes = {2, 2, 3};
+  CHECK(Contains(message({row}), "episodes of its segments"));
+}
+
+TEST_CASE("evaluation: where episodes end early, each counts in the segment where it ended",
+          "[unit]") {
+  const auto row = [](uint32_t lifetime, std::vector<double> success, std::vector<int> segments) {
+    EvaluationRow row = Row("learned", lifetime, std::move(success));
+    row.segment_episodes = std::move(segments);
+    row.lifetime_episodes =
+        std::accumulate(row.segment_episodes.begin(), row.segment_episodes.end(), 0);
+    return row;
+  };
+  // Four, two and one episodes, and one, two, two; one deterministic episode each.
+  const std::vector<EvaluationRow> rows = {row(0, {0, 0, 0, 1, 0, 1, 1, 1}, {4, 2, 1}),
+                                           row(1, {1, 0, 0, 1, 0, 0}, {1, 2, 2})};
+  const auto results = SummariseEvaluation(rows, 3);
+  REQUIRE(results.ok());
+  const MethodResult& result = (*results)[0];
+  REQUIRE(result.segments.size() == 3);
+  CHECK(result.segments[0].mean == 0.625);  // (1/4 + 1) / 2
+  CHECK(result.segments[1].mean == 0.25);   // (1/2 + 0) / 2
+  CHECK(result.segments[2].mean == 0.75);   // (1 + 1/2) / 2
+  CHECK(result.last.mean == 0.5);           // 1 and 0
+  REQUIRE(result.det);
+  CHECK(result.det->mean == 0.5);
+  CHECK(result.lifetime_episodes == 0);
+  CHECK(result.episodes.empty());
+
+  const TempFolder folder;
+  ReportData data = Whole();
+  data.evaluation = rows;
+  REQUIRE(WriteReport(data, folder.path()).ok());
+  const std::string page = Read(folder.path() / "report.html");
+  CHECK(Contains(page, "<figure id=\"evaluation_test\">"));
+  CHECK_FALSE(Contains(page, "<figure id=\"episodes_test\">"));
+
+  // A lifetime without an end of an episode in some segment: all lifetimes are cut into equal
+  // parts.
+  const auto equal = SummariseEvaluation({row(0, {0, 0, 0, 1, 1, 1}, {6, 0, 0})}, 3);
+  REQUIRE(equal.ok());
+  CHECK((*equal)[0].segments[1].mean == 0.5);
+}
+
+TEST_CASE("evaluation: where nothing can succeed, shaped returns are compared", "[unit]") {
+  ReportData data = Whole();
+  data.evaluation.clear();
+  while (data.training.size() < 2 * kRunningMean) {  // A trend is told of long runs.
+    data.training.push_back(data.training.back());
+    ++data.training.back().outer_update;
+    data.training.back().env_steps += 1000;
+  }
+  for (TrainingPoint& point : data.training) {
+    for (const char* segment : {"seg0", "seg1", "seg2"}) point.metrics[segment] = 0;
+  }
+  for (uint32_t i = 0; i < 4; ++i) {
+    for (const char* method : {"learned", "PPO shaped"}) {
+      EvaluationRow row = Row(method, i, {0, 0, 0, 0, 0, 0});
+      row.split = "train";  // Of a benchmark without test tasks.
+      row.episode_return = {-5, -5, -4, -4, method[0] == 'l' ? -1.0 : -3.0, -2};
+      data.evaluation.push_back(row);
+    }
+  }
+  const auto results = SummariseEvaluation(data.evaluation, 3);
+  REQUIRE(results.ok());
+  CHECK((*results)[0].quantity == Quantity::kReturn);
+  CHECK((*results)[0].segments[2].mean == -1.5);
+  CHECK((*results)[0].last.mean == -2);
+  const TempFolder folder;
+  const auto written = WriteReport(data, folder.path());
+  INFO(written.status().ToString());
+  REQUIRE(written.ok());
+  CHECK(Contains(written->summary,
+                 "have a shaped return of -1.50 [-1.50, -1.50] in an episode of "
+                 "seg2: better than PPO shaped (difference 1.00"));
+  CHECK(Contains(written->summary, "the shaped return of an episode went from"));
+  CHECK(Contains(Read(written->html), "No episode reports success"));
+  CHECK(Contains(Read(folder.path() / "report" / "evaluation_train.gp"), "shaped return"));
+  // One success anywhere, and rates are compared.
+  data.evaluation[3].episode_success[0] = 1;
+  CHECK((*SummariseEvaluation(data.evaluation, 3))[0].quantity == Quantity::kSuccess);
 }
 
 TEST_CASE("report: one page with every plot inside and the files beside it", "[unit]") {

@@ -23,6 +23,7 @@ TEST_CASE("outcomes: episodes go on over the border of two segments, and only en
   REQUIRE(outcomes.size() == 1);
   CHECK(outcomes[0].episode_return == std::vector<double>{3, 12});
   CHECK(outcomes[0].episode_success == std::vector<double>{1, 1});
+  CHECK(outcomes[0].segment_episodes == std::vector<int>{1, 1});  // b ended in the second.
 }
 
 TEST_CASE("outcomes: an episode that ends with its segment counts once", "[unit]") {
@@ -30,19 +31,36 @@ TEST_CASE("outcomes: an episode that ends with its segment counts once", "[unit]
       Outcomes({MakeSegment({1, 1}, {0, 0}, {0, 0}, 1), MakeSegment({2, 2}, {0, 1}, {1, 0}, 1)});
   CHECK(outcomes[0].episode_return == std::vector<double>{2, 4});
   CHECK(outcomes[0].episode_success == std::vector<double>{0, 1});
+  CHECK(outcomes[0].segment_episodes == std::vector<int>{1, 1});
 }
 
 TEST_CASE("outcomes: metrics of a round, by segment and by environment", "[unit]") {
-  const LifetimeOutcome good{.episode_success = {0, 1, 1, 1}, .episode_return = {1, 2, 3, 4}};
-  const LifetimeOutcome bad{.episode_success = {0, 0, 0, 1}, .episode_return = {0, 0, 0, 0}};
-  const auto metrics = RoundMetrics({good, bad}, {"reach", "push"}, 2);
+  const LifetimeOutcome good{
+      .episode_success = {0, 1, 1, 1}, .episode_return = {1, 2, 3, 4}, .segment_episodes = {2, 2}};
+  const LifetimeOutcome bad{
+      .episode_success = {0, 0, 0, 1}, .episode_return = {0, 0, 0, 0}, .segment_episodes = {2, 2}};
+  const auto metrics = RoundMetrics({good, bad}, {"reach", "push"});
   CHECK(metrics.at("seg0") == 0.25);  // (1/2 + 0) / 2
   CHECK(metrics.at("seg1") == 0.75);
   CHECK(metrics.at("success_episode_3") == 1);
   CHECK(metrics.at("seg0/reach") == 0.5);
   CHECK(metrics.at("shaped_return") == 1.25);  // 2.5 and 0
   CHECK(metrics.at("meta_return/reach") == Approx(1 + 0.9 * 2 + 0.81 * 3 + 0.729 * 4));
-  CHECK(RoundMetrics({good, bad}, {"reach", "reach"}, 2).count("seg0/reach") == 0);
+  CHECK(RoundMetrics({good, bad}, {"reach", "reach"}).count("seg0/reach") == 0);
+}
+
+TEST_CASE("outcomes: episodes that end early belong to the segment in which they ended", "[unit]") {
+  const LifetimeOutcome falls{.episode_success = {0, 0, 0, 0, 0, 1},
+                              .episode_return = {1, 1, 1, 1, 1, 7},
+                              .segment_episodes = {5, 0, 1}};
+  const LifetimeOutcome stands{
+      .episode_success = {1, 1}, .episode_return = {3, 5}, .segment_episodes = {1, 1, 0}};
+  const auto metrics = RoundMetrics({falls, stands}, {"hopper", "hopper"});
+  CHECK(metrics.at("seg0") == 0.5);
+  CHECK(metrics.at("seg1") == 1);  // Of the one lifetime that ended an episode there.
+  CHECK(metrics.at("seg2") == 1);
+  CHECK(metrics.at("shaped_return") == 3);         // 12 / 6 and 8 / 2
+  CHECK(metrics.count("success_episode_0") == 0);  // They are not the same part of the lifetimes.
 }
 
 TEST_CASE("outcomes: the score counts success first and return to break ties", "[unit]") {
