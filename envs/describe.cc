@@ -1,65 +1,342 @@
 #include "envs/describe.h"
 
+#include <map>
+#include <optional>
+#include <vector>
+
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
+#include <absl/strings/str_split.h>
+#include <nlohmann/json.hpp>
 
 #include "common/check.h"
+#include "common/registry.h"
 #include "envs/benchmark.h"
+#include "envs/camera.h"
 #include "envs/environment.h"
+#include "envs/mujoco_environment.h"
+#include "envs/wrapper.h"
 
 namespace mentor::envs {
 namespace {
 
-std::string DescribeOption(const OptionInfo& option) {
-  std::string legal;
-  switch (option.kind) {
-    case OptionInfo::Kind::kNumber:
-    case OptionInfo::Kind::kInteger:
-      legal = absl::StrFormat("%s from %g to %g",
-                              option.kind == OptionInfo::Kind::kNumber ? "number" : "integer",
-                              option.min, option.max);
-      break;
-    case OptionInfo::Kind::kFlag:
-      legal = "true or false";
-      break;
-    case OptionInfo::Kind::kChoice:
-      legal = absl::StrJoin(option.choices, " | ");
-      break;
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kColumns = 100;
+constexpr size_t kNameColumns = 14;
+
+// --- Facts ---
+
+Json OptionsJson(const OptionTable& options) {
+  Json list = Json::array();
+  for (const OptionInfo& option : options) {
+    Json item = {{"name", option.name}, {"default", option.default_value}};
+    switch (option.kind) {
+      case OptionInfo::Kind::kNumber:
+      case OptionInfo::Kind::kInteger:
+        item["kind"] = option.kind == OptionInfo::Kind::kNumber ? "number" : "integer";
+        item["min"] = option.min;
+        item["max"] = option.max;
+        break;
+      case OptionInfo::Kind::kFlag:
+        item["kind"] = "flag";
+        break;
+      case OptionInfo::Kind::kChoice:
+        item["kind"] = "choice";
+        item["choices"] = option.choices;
+        break;
+    }
+    item["help"] = option.help;
+    list.push_back(std::move(item));
   }
-  return absl::StrFormat("  %-16s default %s; %s\n  %-16s %s\n", option.name, option.default_value,
-                         legal, "", option.help);
+  return list;
+}
+
+// Whether there is a hand-written policy shows in an episode.
+absl::StatusOr<bool> IsScripted(const EnvironmentEntry& entry, Environment& environment) {
+  Violations none;
+  const OptionValues options = OptionValues::Parse(entry.options, {}, "", &none);
+  MENTOR_RETURN_IF_ERROR(environment.SetTask(DrawTask(entry, options, {}, 0)));
+  std::vector<double> observation(environment.info().observation_size);
+  MENTOR_RETURN_IF_ERROR(
+      environment.Reset({.purpose = Purpose::kEnvironmentReset}, 0, observation));
+  std::vector<float> action(environment.info().action_size);
+  return environment.ScriptedAction(action);
+}
+
+absl::StatusOr<Json> EnvironmentJson(const EnvironmentEntry& entry) {
+  MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment,
+                          MakeEnvironment(entry.name, {}));
+  MENTOR_ASSIGN_OR_RETURN(const bool scripted, IsScripted(entry, *environment));
+  const EnvironmentInfo& info = environment->info();
+  Json cameras = Json::array();
+  if (auto* scene = dynamic_cast<MuJoCoEnvironment*>(&environment->unwrapped()))
+    cameras = CameraNames(*scene->simulation().model());
+  return Json{
+      {"name", entry.name},
+      {"suite", entry.suite},
+      {"summary", entry.summary},
+      {"source", entry.source},
+      {"observation", {{"size", info.observation_size}, {"numbers", entry.observation_help}}},
+      {"action",
+       {{"size", info.action_size}, {"low", info.action_low}, {"high", info.action_high}}},
+      {"episode", {{"steps", info.episode_steps}, {"independent", info.independent_episodes}}},
+      {"reward", entry.reward_help},
+      {"info", environment->InfoKeys()},
+      {"random", entry.random_help},
+      {"task", entry.task_help},
+      {"scripted_policy", scripted},
+      {"cameras", std::move(cameras)},
+      {"options", OptionsJson(entry.options)}};
+}
+
+// A benchmark that takes an environment is shown with the first one that it takes.
+std::unique_ptr<Benchmark> Example(const BenchmarkEntry& entry, std::string* environment) {
+  v1::BenchmarkSpec spec;
+  spec.set_name(entry.name);
+  Violations violations;
+  if (!entry.takes_environment) return MakeBenchmark(spec, &violations);
+  for (const EnvironmentEntry* candidate : Catalogue()) {
+    spec.set_environment(candidate->name);
+    if (auto made = MakeBenchmark(spec, &violations)) {
+      *environment = candidate->name;
+      return made;
+    }
+  }
+  return nullptr;
+}
+
+Json SetsJson(const std::vector<TaskSet>& sets) {
+  Json list = Json::array();
+  for (const TaskSet& set : sets) {
+    Json item = {{"name", set.name}};
+    if (set.tasks.empty()) {
+      item["goals"] = "drawn";
+    } else {
+      item["environment"] = set.tasks[0].environment();
+      item["goals"] = set.tasks.size();
+    }
+    list.push_back(std::move(item));
+  }
+  return list;
+}
+
+Json BenchmarkJson(const BenchmarkEntry& entry) {
+  Json json = {{"name", entry.name},
+               {"summary", entry.summary},
+               {"takes_environment", entry.takes_environment},
+               {"takes_task_sets", entry.takes_task_sets}};
+  std::string environment;
+  if (const auto made = entry.takes_task_sets ? nullptr : Example(entry, &environment)) {
+    if (entry.takes_environment) json["example_environment"] = environment;
+    json["observation_size"] = made->info().observation_size;
+    json["action_size"] = made->info().action_size;
+    json["episode_steps"] = made->info().episode_steps;
+    json["train"] = SetsJson(made->Tasks(Split::kTrain));
+    json["test"] = SetsJson(made->Tasks(Split::kTest));
+  }
+  json["options"] = OptionsJson(entry.options);
+  return json;
+}
+
+Json WrapperJson(const WrapperEntry& entry) {
+  return {
+      {"name", entry.name}, {"summary", entry.summary}, {"options", OptionsJson(entry.options)}};
+}
+
+template <typename Entry>
+const Entry* Find(const std::vector<const Entry*>& entries, std::string_view name) {
+  for (const Entry* entry : entries) {
+    if (entry->name == name) return entry;
+  }
+  return nullptr;
+}
+
+// --- Text ---
+
+// "  NAME          text", broken between words, lines after the first indented.
+void AddField(std::string_view name, const std::string& text, std::string* page) {
+  std::string head(name);
+  for (const auto paragraph : absl::StrSplit(text, '\n')) {
+    std::string line = absl::StrFormat("  %-*s", kNameColumns, head);
+    head.clear();
+    bool empty = true;
+    for (const auto word : absl::StrSplit(paragraph, ' ', absl::SkipEmpty())) {
+      if (!empty && line.size() + 1 + word.size() > kColumns) {
+        absl::StrAppend(page, line, "\n");
+        line.assign(2 + kNameColumns, ' ');
+        empty = true;
+      }
+      absl::StrAppend(&line, empty ? "" : " ", word);
+      empty = false;
+    }
+    absl::StrAppend(page, line, "\n");
+  }
+}
+
+void AddOptions(const Json& options, std::string* page) {
+  if (options.empty()) AddField("options", "none", page);
+  std::string head = "options";
+  for (const Json& option : options) {
+    const std::string kind = option["kind"];
+    std::string legal = kind == "flag" ? "true or false" : kind;
+    if (kind == "choice") {
+      legal = absl::StrJoin(option["choices"].get<std::vector<std::string>>(), " | ");
+    } else if (kind != "flag") {
+      absl::StrAppendFormat(&legal, " from %g to %g", option["min"].get<double>(),
+                            option["max"].get<double>());
+    }
+    AddField(head,
+             absl::StrCat(option["name"].get<std::string>(), ": default ",
+                          option["default"].get<std::string>(), "; ", legal, "\n",
+                          option["help"].get<std::string>()),
+             page);
+    head.clear();
+  }
+}
+
+// "1 goal", "50 goals"
+std::string Count(int count, const std::string& thing) {
+  return absl::StrCat(count, " ", thing, count == 1 ? "" : "s");
+}
+
+std::string Numbers(const Json& size) {
+  return Count(size, "number");
+}
+
+std::string EnvironmentText(const Json& e) {
+  const auto text = [&](const char* field) { return e[field].get<std::string>(); };
+  const auto names = [&](const char* field) {
+    return absl::StrJoin(e[field].get<std::vector<std::string>>(), ", ");
+  };
+  std::string page =
+      absl::StrCat(text("name"), ", environment (", text("suite"), "): ", text("summary"), "\n");
+  if (!text("source").empty()) AddField("source", text("source"), &page);
+  const Json& observation = e["observation"];
+  const std::string meaning = observation["numbers"];
+  AddField("observation",
+           absl::StrCat(Numbers(observation["size"]), meaning.empty() ? "" : ": ", meaning), &page);
+  AddField("action",
+           absl::StrFormat("%s from %g to %g", Numbers(e["action"]["size"]),
+                           e["action"]["low"].get<double>(), e["action"]["high"].get<double>()),
+           &page);
+  AddField("episode",
+           absl::StrFormat("%d steps%s", e["episode"]["steps"].get<int>(),
+                           e["episode"]["independent"].get<bool>()
+                               ? ", always; units of work may be single episodes"
+                               : " at most; an agent's episodes follow one another"),
+           &page);
+  if (!text("reward").empty()) AddField("reward", text("reward"), &page);
+  if (!e["info"].empty()) AddField("info", names("info"), &page);
+  if (!text("random").empty()) AddField("random", text("random"), &page);
+  AddField("task", text("task"), &page);
+  AddField("policies",
+           e["scripted_policy"].get<bool>() ? "scripted, random, a run's agents"
+                                            : "random, a run's agents; no scripted one",
+           &page);
+  AddField("cameras", e["cameras"].empty() ? "none: there is no scene to draw" : names("cameras"),
+           &page);
+  AddOptions(e["options"], &page);
+  return page;
+}
+
+// "ENVIRONMENT (50 goals), ..."
+std::string SetsText(const Json& sets) {
+  if (sets.empty()) return "none: the training tasks";
+  std::vector<std::string> parts;
+  for (const Json& set : sets) {
+    parts.push_back(
+        absl::StrCat(set["name"].get<std::string>(), " (",
+                     set["goals"].is_string() ? "drawn afresh" : Count(set["goals"], "goal"), ")"));
+  }
+  return absl::StrJoin(parts, ", ");
+}
+
+std::string BenchmarkText(const Json& b) {
+  std::string page = absl::StrCat(b["name"].get<std::string>(),
+                                  ", benchmark: ", b["summary"].get<std::string>(), "\n");
+  if (b["takes_environment"]) {
+    AddField("environment",
+             "benchmark.environment of the spec says which; here as an example " +
+                 b.value("example_environment", std::string("none")),
+             &page);
+  }
+  if (b["takes_task_sets"]) AddField("tasks", "benchmark.task_set of the spec lists them", &page);
+  if (b.contains("train")) {
+    AddField("sizes",
+             absl::StrFormat("observation %s, action %s, episode %d steps",
+                             Numbers(b["observation_size"]), Numbers(b["action_size"]),
+                             b["episode_steps"].get<int>()),
+             &page);
+    AddField("training", SetsText(b["train"]), &page);
+    AddField("test", SetsText(b["test"]), &page);
+  }
+  AddOptions(b["options"], &page);
+  return page;
+}
+
+std::string WrapperText(const Json& w) {
+  std::string page = absl::StrCat(w["name"].get<std::string>(),
+                                  ", wrapper: ", w["summary"].get<std::string>(), "\n");
+  AddOptions(w["options"], &page);
+  return page;
+}
+
+void AddLine(const std::string& name, const std::string& summary, std::string* page) {
+  absl::StrAppendFormat(page, "  %-28s %s\n", name, summary);
 }
 
 }  // namespace
 
-std::string DescribeCatalogue() {
-  std::string text = "Environments (details: mentor env show NAME)\n";
-  for (const EnvironmentEntry* entry : Catalogue())
-    absl::StrAppendFormat(&text, "  %-24s %s\n", entry->name, entry->summary);
+std::string DescribeCatalogue(bool json) {
+  std::map<std::string, std::vector<const EnvironmentEntry*>> suites;
+  for (const EnvironmentEntry* entry : Catalogue()) suites[entry->suite].push_back(entry);
+  if (json) {
+    Json all = {{"catalogue", CatalogueHash()}};
+    for (const EnvironmentEntry* entry : Catalogue()) {
+      all["environments"].push_back(
+          {{"name", entry->name}, {"suite", entry->suite}, {"summary", entry->summary}});
+    }
+    for (const BenchmarkEntry* entry : Benchmarks())
+      all["benchmarks"].push_back({{"name", entry->name}, {"summary", entry->summary}});
+    for (const WrapperEntry* entry : Wrappers())
+      all["wrappers"].push_back({{"name", entry->name}, {"summary", entry->summary}});
+    return all.dump(2) + "\n";
+  }
+  std::string text;
+  for (const auto& [suite, entries] : suites) {
+    absl::StrAppend(&text, "Environments: ", suite, "\n");
+    for (const EnvironmentEntry* entry : entries) AddLine(entry->name, entry->summary, &text);
+  }
   absl::StrAppend(&text, "Benchmarks\n");
-  for (const BenchmarkEntry* entry : Benchmarks())
-    absl::StrAppendFormat(&text, "  %-24s %s\n", entry->name, entry->summary);
-  absl::StrAppend(&text, "Catalogue ", CatalogueHash(), "\n");
+  for (const BenchmarkEntry* entry : Benchmarks()) AddLine(entry->name, entry->summary, &text);
+  absl::StrAppend(&text, "Wrappers\n");
+  for (const WrapperEntry* entry : Wrappers()) AddLine(entry->name, entry->summary, &text);
+  absl::StrAppend(&text, "Catalogue ", CatalogueHash(), "\nDetails: mentor env show NAME\n");
   return text;
 }
 
-absl::StatusOr<std::string> DescribeEnvironment(std::string_view name) {
-  MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment,
-                          MakeEnvironment(name, {}));
-  const EnvironmentEntry& entry = *FindEnvironment(name);
-  const EnvironmentInfo& info = environment->info();
-  std::string text = absl::StrCat(entry.name, ": ", entry.summary, "\n");
-  absl::StrAppendFormat(
-      &text, "observation %d numbers, action %d numbers, episode %d steps (with default options)\n",
-      info.observation_size, info.action_size, info.episode_steps);
-  absl::StrAppend(&text, info.independent_episodes
-                             ? "episodes are independent: a rollout unit can be one episode\n"
-                             : "episodes follow one another in one rollout unit\n");
-  absl::StrAppend(&text, entry.task_help, "\n");
-  absl::StrAppend(&text, entry.options.empty() ? "options: none\n" : "options:\n");
-  for (const OptionInfo& option : entry.options) absl::StrAppend(&text, DescribeOption(option));
-  return text;
+absl::StatusOr<std::string> Describe(std::string_view name, bool json) {
+  Json found;
+  const BenchmarkEntry* benchmark = Find(Benchmarks(), name);
+  const WrapperEntry* wrapper = Find(Wrappers(), name);
+  const EnvironmentEntry* environment = FindEnvironment(name);
+  if (environment == nullptr && benchmark == nullptr && wrapper == nullptr) {
+    // Refuses in the usual words.
+    return MakeEnvironment(name, {}).status();
+  }
+  if (environment != nullptr) {
+    MENTOR_ASSIGN_OR_RETURN(found["environment"], EnvironmentJson(*environment));
+  }
+  if (benchmark != nullptr) found["benchmark"] = BenchmarkJson(*benchmark);
+  if (wrapper != nullptr) found["wrapper"] = WrapperJson(*wrapper);
+  if (json) return found.dump(2) + "\n";
+  std::string page;
+  if (found.contains("environment")) page += EnvironmentText(found["environment"]);
+  if (found.contains("benchmark")) page += BenchmarkText(found["benchmark"]);
+  if (found.contains("wrapper")) page += WrapperText(found["wrapper"]);
+  return page;
 }
 
 }  // namespace mentor::envs

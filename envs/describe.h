@@ -1,5 +1,5 @@
-// What `mentor env list` and `mentor env show NAME` print. Pure but for the environment that
-// DescribeEnvironment makes.
+// What `mentor env list` and `mentor env show NAME` print, for people or as JSON. Nothing here
+// changes a result.
 #pragma once
 
 #include <string>
@@ -9,9 +9,10 @@
 
 namespace mentor::envs {
 
-// Environments and benchmarks, one line each.
-std::string DescribeCatalogue();
-// Sizes, options and the meaning of a task's fields. NOT_FOUND names near matches.
-absl::StatusOr<std::string> DescribeEnvironment(std::string_view name);
+// Environments by suite, benchmarks and wrappers, one line each.
+std::string DescribeCatalogue(bool json = false);
+// Everything that is known of the environment, the benchmark and the wrapper of this name, of those
+// that there are. An environment is made and reset for it. NOT_FOUND names near matches.
+absl::StatusOr<std::string> Describe(std::string_view name, bool json = false);
 
 }  // namespace mentor::envs

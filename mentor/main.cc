@@ -10,10 +10,9 @@
 #include "common/flags.h"
 #include "common/lifecycle.h"
 #include "common/spec.h"
-#include "envs/describe.h"
-#include "envs/verify.h"
 #include "learner/agents/numerics.h"
 #include "mentor/bench/bench.h"
+#include "mentor/env_command.h"
 #include "mentor/local_run.h"
 #include "mentor/report/report.h"
 #include "mentor/run_report.h"
@@ -114,6 +113,7 @@ int Main(int argc, char** argv) {
       "  mentor hash runs/fast                                        one hash over everything "
       "that was learned\n"
       "  mentor env list; mentor env show door-close-v3\n"
+      "  mentor env render door-close-v3 --out door.gif\n"
       "  mentor bench env --json");
   std::function<int()> action;
 
@@ -149,40 +149,7 @@ int Main(int argc, char** argv) {
   report->add_option("--out", report_out, "Folder for report.html; default: the run folder");
   report->callback([&] { action = [&] { return Report(folder, report_out); }; });
 
-  CLI::App* env = app.add_subcommand("env", "Environments: list, show, verify");
-  env->require_subcommand(1);
-  CLI::App* list = env->add_subcommand("list", "List environments and benchmarks");
-  list->callback([&] {
-    action = [] {
-      std::printf("%s", envs::DescribeCatalogue().c_str());
-      return kExitOk;
-    };
-  });
-  std::string name;
-  CLI::App* show = env->add_subcommand("show", "Show spaces, options and source of an environment");
-  show->add_option("NAME", name, "Environment")->required();
-  show->callback([&] {
-    action = [&] {
-      const auto text = envs::DescribeEnvironment(name);
-      if (!text.ok()) return Fail(text.status(), kExitUsage);
-      std::printf("%s", text->c_str());
-      return static_cast<int>(kExitOk);
-    };
-  });
-  std::vector<std::string> tasks;
-  CLI::App* verify =
-      env->add_subcommand("verify", "Replay recorded episodes of the Python originals and compare");
-  verify->add_option("DIR", folder, "Folder with manifest.json")->required();
-  verify->add_option("--task", tasks, "Only these tasks");
-  verify->callback([&] {
-    action = [&] {
-      const auto verified = envs::Verify(folder, tasks);
-      if (!verified.ok()) return Fail(verified.status());
-      std::printf("%s", verified->text.c_str());
-      return static_cast<int>(verified->passed ? kExitOk : kExitFailed);
-    };
-  });
-
+  AddEnvCommand(&app, &action);
   bench::AddCommand(&app, &action);
 
   try {

@@ -19,6 +19,7 @@
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
 #include "meta_learner/outcomes.h"
+#include "meta_learner/shards.h"
 #include "meta_learner/task_sampler.h"
 #include "meta_learner/tensor_sections.h"
 
@@ -38,15 +39,6 @@ double SecondsSince(Clock::time_point start) {
 
 double ProcessCpuSeconds() {
   return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
-}
-
-v1::EnvironmentShape ShapeOf(const envs::Benchmark& benchmark) {
-  v1::EnvironmentShape shape;
-  shape.set_observation_size(static_cast<uint32_t>(benchmark.info().observation_size));
-  shape.set_action_size(static_cast<uint32_t>(benchmark.info().action_size));
-  shape.set_episode_steps(static_cast<uint32_t>(benchmark.info().episode_steps));
-  shape.set_independent_episodes(benchmark.info().independent_episodes);
-  return shape;
 }
 
 // Joins tensors of shards along the lifetimes and of iterations along the steps.
@@ -158,32 +150,13 @@ class Session {
     return options_.store->ReconcileCheckpoints(uid_, steps, infos);
   }
 
-  // Shards of consecutive lifetimes.
-  std::vector<v1::Shard> MakeShards(const std::vector<SampledTask>& tasks, uint32_t first_number,
-                                    Phase phase) {
-    std::vector<v1::Shard> shards;
-    const size_t size = spec_.rule().shard_lifetimes();
-    for (size_t begin = 0; begin < tasks.size(); begin += size) {
-      v1::Shard& shard = shards.emplace_back();
-      shard.set_experiment(name_);
-      *shard.mutable_spec() = spec_;
-      shard.set_phase(static_cast<uint32_t>(phase));
-      *shard.mutable_shape() = ShapeOf(*parts_.benchmark);
-      shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
-      for (size_t i = begin; i < std::min(begin + size, tasks.size()); ++i) {
-        v1::Lifetime& lifetime = *shard.add_lifetimes();
-        lifetime.set_number(first_number + static_cast<uint32_t>(i));
-        *lifetime.mutable_task() = tasks[i].task;
-      }
-    }
-    return shards;
-  }
+  ShardOwner Owner() const { return {name_, spec_, *parts_.benchmark}; }
 
   absl::Status OuterUpdate() {
     const Clock::time_point start = Clock::now();
     const uint32_t lifetimes = spec_.rule().lifetimes_per_update();
     const std::vector<SampledTask> tasks = TrainingTasks(*parts_.benchmark, spec_, outer_step_);
-    std::vector<v1::Shard> shards = MakeShards(tasks, outer_step_ * lifetimes, Phase::kTraining);
+    std::vector<v1::Shard> shards = TrainingShards(Owner(), tasks, outer_step_);
     MENTOR_ASSIGN_OR_RETURN(
         std::vector<ShardResult> results,
         options_.broker->Run(
@@ -330,9 +303,8 @@ class Session {
   absl::Status EvaluateMethod(const Method& method, envs::Split split) {
     const std::string split_name = split == envs::Split::kTest ? "test" : "train";
     const std::vector<SampledTask> tasks = EvaluationTasks(*parts_.benchmark, spec_, split);
-    std::vector<v1::Shard> all =
-        MakeShards(tasks, /*first_number=*/0,
-                   split == envs::Split::kTest ? Phase::kTestEvaluation : Phase::kTrainEvaluation);
+    const std::vector<v1::Shard> all =
+        EvaluationShards(Owner(), tasks, /*first_number=*/0, split, method.source);
     const v1::Tensor weights =
         learner::ToProto(method.best ? best_weights_ : parts_.rule->signal_weights());
     // As many shards at once as make good use of two learners, but few enough that little is lost
@@ -347,12 +319,7 @@ class Session {
           evaluation_skipped_ += static_cast<uint32_t>(all[begin].lifetimes_size());
           continue;
         }
-        v1::Shard shard = all[begin];
-        shard.set_reward_source(method.source);
-        shard.set_signal_mean(true);
-        shard.set_outcomes_only(true);
-        shard.set_deterministic_episodes(spec_.evaluation().deterministic_episodes());
-        shards.push_back(std::move(shard));
+        shards.push_back(all[begin]);
         indices.push_back(begin);
       }
       if (shards.empty()) continue;

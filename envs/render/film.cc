@@ -54,11 +54,12 @@ absl::StatusOr<Picture> Draw(SceneRenderer& renderer, const Shot& shot, size_t i
     sum += moments[i].reward;
     success |= moments[i].success;
   }
-  Caption caption{.lines = {{"step", absl::StrFormat("%d", index)},
-                            {"reward", absl::StrFormat("%.3g", moments[index].reward)},
-                            {"return", absl::StrFormat("%.4g", sum)}},
-                  .title = shot.title};
-  if (success) caption.lines.emplace_back("success", moments[index].success ? "now" : "before");
+  const Caption caption = {
+      .lower_left = absl::StrFormat("%s\nstep %d  reward %.3g  return %.4g", shot.title, index,
+                                    moments[index].reward, sum),
+      .upper_right = moments[index].success ? "success"
+                     : success              ? "success before"
+                                            : ""};
   return renderer.Draw(scene->simulation(), caption);
 }
 

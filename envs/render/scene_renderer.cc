@@ -53,22 +53,17 @@ SceneRenderer::~SceneRenderer() {
 absl::StatusOr<Picture> SceneRenderer::Draw(Simulation& simulation, const Caption& caption) {
   const mjrRect all = {0, 0, options_.width, options_.height};
   Picture upside_down(options_.width, options_.height), picture = upside_down;
-  std::string names, values;
-  for (const auto& [name, value] : caption.lines) {
-    absl::StrAppend(&names, names.empty() ? "" : "\n", name);
-    absl::StrAppend(&values, values.empty() ? "" : "\n", value);
-  }
+  const auto write = [&](int place, const std::string& text) {
+    if (!text.empty()) mjr_overlay(mjFONT_NORMAL, place, all, text.c_str(), nullptr, &context_);
+  };
   MENTOR_RETURN_IF_ERROR(simulation.Guard([&] {
     // An integrator may leave derived positions older than the state.
     mj_forward(simulation.model(), simulation.data());
     mjv_updateScene(simulation.model(), simulation.data(), &visible_, nullptr, &camera_, mjCAT_ALL,
                     &scene_);
     mjr_render(all, &scene_, &context_);
-    if (!names.empty())
-      mjr_overlay(mjFONT_NORMAL, mjGRID_TOPRIGHT, all, names.c_str(), values.c_str(), &context_);
-    if (!caption.title.empty()) {
-      mjr_overlay(mjFONT_NORMAL, mjGRID_BOTTOMLEFT, all, caption.title.c_str(), nullptr, &context_);
-    }
+    write(mjGRID_BOTTOMLEFT, caption.lower_left);
+    write(mjGRID_TOPRIGHT, caption.upper_right);
     mjr_readPixels(upside_down.rgb.data(), nullptr, all, &context_);
   }));
   for (int y = 0; y < picture.height; ++y) {

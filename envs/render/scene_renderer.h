@@ -4,9 +4,6 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
 #include <absl/status/statusor.h>
 
@@ -16,10 +13,9 @@
 
 namespace mentor::envs {
 
-// What is written over a picture.
+// What is written over a picture; lines end with \n. Empty: nothing.
 struct Caption {
-  std::vector<std::pair<std::string, std::string>> lines;  // Names and values, at the upper right.
-  std::string title;                                       // At the lower left.
+  std::string lower_left, upper_right;
 };
 
 class SceneRenderer {

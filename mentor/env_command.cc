@@ -1,0 +1,446 @@
+#include "mentor/env_command.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_split.h>
+
+#include "common/check.h"
+#include "common/flags.h"
+#include "common/lifecycle.h"
+#include "common/progress_bar.h"
+#include "common/registry.h"
+#include "envs/benchmark.h"
+#include "envs/describe.h"
+#include "envs/render/film.h"
+#include "envs/verify.h"
+#include "mentor/bench/bench.h"
+#include "mentor/relive.h"
+
+namespace mentor {
+namespace {
+
+struct RenderFlags {
+  std::string name;
+  std::string policy = "scripted";
+  std::string task;
+  bool goal_visible = false;
+  std::string benchmark;
+  std::string split = "test";
+  int goal = 0;
+  uint64_t seed = 1;
+  std::vector<std::string> options;
+  std::vector<std::string> wrappers;
+  int steps = 0;
+  std::string episode = "both";
+  std::string teacher = "learned";
+  std::string size;
+  bool quiet = false;
+  envs::FilmSettings film;
+};
+
+absl::Status BadFlag(const std::string& flag, const std::string& value, const std::string& remedy) {
+  return absl::InvalidArgumentError(absl::StrCat(flag, " ", value, ": ", remedy));
+}
+
+// "NAME=VALUE"
+absl::StatusOr<v1::Option> ParseOption(const std::string& flag, const std::string& text) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
+  if (parts.first.empty() || parts.second.empty()) return BadFlag(flag, text, "give NAME=VALUE");
+  v1::Option option;
+  option.set_name(parts.first);
+  option.set_value(parts.second);
+  return option;
+}
+
+// "NAME" or "NAME:OPTION=VALUE,OPTION=VALUE"
+absl::StatusOr<v1::WrapperSpec> ParseWrapper(const std::string& text) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits(':', 1));
+  v1::WrapperSpec wrapper;
+  wrapper.set_name(parts.first);
+  for (const auto part : absl::StrSplit(parts.second, ',', absl::SkipEmpty())) {
+    MENTOR_ASSIGN_OR_RETURN(*wrapper.add_option(), ParseOption("--wrapper", std::string(part)));
+  }
+  return wrapper;
+}
+
+// A task of the benchmark in this environment.
+absl::StatusOr<v1::EnvironmentTask> BenchmarkTask(const RenderFlags& flags) {
+  v1::BenchmarkSpec spec;
+  spec.set_name(flags.benchmark);
+  for (const envs::BenchmarkEntry* entry : envs::Benchmarks()) {
+    if (entry->name == flags.benchmark && entry->takes_environment)
+      spec.set_environment(flags.name);
+  }
+  Violations violations;
+  const auto benchmark = envs::MakeBenchmark(spec, &violations);
+  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  const auto split = flags.split == "test" ? envs::Split::kTest : envs::Split::kTrain;
+  for (const envs::TaskSet& set : benchmark->Tasks(split)) {
+    if (set.tasks.empty()) {
+      const v1::EnvironmentTask drawn = set.draw({.seed = flags.seed, .purpose = Purpose::kTasks},
+                                                 static_cast<uint32_t>(flags.goal));
+      if (drawn.environment() == flags.name) return drawn;
+    } else if (set.tasks[0].environment() == flags.name) {
+      if (flags.goal < static_cast<int>(set.tasks.size())) return set.tasks[flags.goal];
+      return BadFlag("--goal", absl::StrCat(flags.goal),
+                     absl::StrCat(flags.benchmark, " has ", set.tasks.size(), " ", flags.split,
+                                  " goals of ", flags.name, ", counted from 0"));
+    }
+  }
+  return absl::NotFoundError(absl::StrCat("benchmark ", flags.benchmark, " has no ", flags.split,
+                                          " goals of ", flags.name, "; mentor env show ",
+                                          flags.benchmark, " lists its environments"));
+}
+
+absl::StatusOr<v1::EnvironmentTask> TaskOf(const RenderFlags& flags) {
+  v1::EnvironmentTask task;
+  task.set_environment(flags.name);
+  for (const std::string& option : flags.options) {
+    MENTOR_ASSIGN_OR_RETURN(*task.add_options(), ParseOption("--option", option));
+  }
+  for (const std::string& wrapper : flags.wrappers) {
+    MENTOR_ASSIGN_OR_RETURN(*task.add_wrappers(), ParseWrapper(wrapper));
+  }
+  task.set_goal_visible(flags.goal_visible);
+  if (!flags.task.empty()) {
+    for (const auto text : absl::StrSplit(flags.task, ',')) {
+      double number = 0;
+      if (!absl::SimpleAtod(text, &number))
+        return BadFlag("--task", flags.task, "give numbers with commas between them");
+      task.add_parameters(number);
+    }
+    return task;
+  }
+  if (!flags.benchmark.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentTask chosen, BenchmarkTask(flags));
+    *task.mutable_parameters() = chosen.parameters();
+    return task;
+  }
+  // Refuses unknown names and options in the usual words.
+  MENTOR_RETURN_IF_ERROR(envs::MakeEnvironment(flags.name, task.options()).status());
+  const envs::EnvironmentEntry& entry = *envs::FindEnvironment(flags.name);
+  Violations none;
+  const auto options = OptionValues::Parse(entry.options, task.options(), "task.options", &none);
+  *task.mutable_parameters() =
+      envs::DrawTask(entry, options, {.seed = flags.seed, .purpose = Purpose::kTasks},
+                     static_cast<uint32_t>(flags.goal))
+          .parameters();
+  return task;
+}
+
+absl::Status ParseSize(const std::string& text, envs::FilmSettings* film) {
+  if (text.empty()) return absl::OkStatus();
+  const std::pair<std::string, std::string> sides = absl::StrSplit(text, absl::MaxSplits('x', 1));
+  if (absl::SimpleAtoi(sides.first, &film->width) && film->width > 0 &&
+      absl::SimpleAtoi(sides.second, &film->height) && film->height > 0) {
+    return absl::OkStatus();
+  }
+  return BadFlag("--size", text, "give WIDTHxHEIGHT in pixels, for instance 640x480");
+}
+
+// Shows a bar, and ends the work when SIGINT or SIGTERM came.
+class Watcher {
+ public:
+  explicit Watcher(bool quiet) : quiet_(quiet) {}
+
+  envs::Progress Of(const std::string& activity, const std::string& unit) {
+    return [this, activity, unit](int done, int total) {
+      if (!quiet_) bar_.Show(activity, done, total, unit);
+      stopped_ = stopped_ || WaitForStopSignal(std::chrono::milliseconds(0)) != 0;
+      return !stopped_;
+    };
+  }
+  void Finish() {
+    if (!quiet_) bar_.Finish();
+  }
+  bool stopped() const { return stopped_; }
+
+ private:
+  const bool quiet_;
+  bool stopped_ = false;
+  ProgressBar bar_;
+};
+
+absl::StatusOr<envs::Shot> PlayShot(const RenderFlags& flags, Watcher* watcher) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentTask task, TaskOf(flags));
+  envs::Shot shot;
+  MENTOR_ASSIGN_OR_RETURN(shot.environment, envs::MakeEnvironment(task));
+  MENTOR_RETURN_IF_ERROR(envs::CheckFilm(flags.film, *shot.environment));
+  const bool scripted = flags.policy == "scripted";
+  const envs::Act act = scripted ? envs::ScriptedPolicy(*shot.environment)
+                                 : envs::RandomPolicy(shot.environment->info(), flags.seed);
+  const RandomStream reset{.seed = flags.seed, .purpose = Purpose::kEnvironmentReset};
+  uint32_t number = 0;
+  if (flags.episode != "both" && !absl::SimpleAtoi(flags.episode, &number)) {
+    return BadFlag("--episode", flags.episode,
+                   "without a run, give the number of the episode whose reset is wanted");
+  }
+  MENTOR_ASSIGN_OR_RETURN(shot.episode,
+                          PlayEpisode(*shot.environment, reset, number, act, flags.steps,
+                                      watcher->Of("simulating", "steps")));
+  shot.title = absl::StrCat(flags.name, ", ", flags.policy, " policy");
+  return shot;
+}
+
+// The episodes of a lifetime that --episode asks for, by their indices.
+absl::StatusOr<std::vector<size_t>> ChooseEpisodes(const std::string& asked,
+                                                   const Lifetime& lifetime) {
+  size_t last = 0, end = 0;  // Of the lifetime itself; deterministic episodes follow.
+  while (end < lifetime.episodes.size() && !lifetime.episodes[end].deterministic) {
+    if (lifetime.episodes[end].complete) last = end;
+    ++end;
+  }
+  size_t index = 0;
+  if (asked == "first") return std::vector<size_t>{0};
+  if (asked == "last") return std::vector<size_t>{last};
+  if (asked == "both") return std::vector<size_t>{0, last};
+  if (asked == "deterministic") {
+    if (end < lifetime.episodes.size()) return std::vector<size_t>{end};
+    return BadFlag("--episode", asked,
+                   "the run's spec sets evaluation.deterministic_episodes to 0");
+  }
+  if (absl::SimpleAtoi(asked, &index) && index < end) return std::vector<size_t>{index};
+  return BadFlag(
+      "--episode", asked,
+      absl::StrFormat("give first, last, both, deterministic, or a number from 0 to %d", end - 1));
+}
+
+absl::StatusOr<std::vector<envs::Shot>> PlayLifetime(const RenderFlags& flags, Watcher* watcher) {
+  if (!flags.task.empty() || !flags.benchmark.empty() || !flags.options.empty() ||
+      !flags.wrappers.empty() || flags.goal_visible || flags.steps > 0) {
+    return BadFlag("--policy", flags.policy,
+                   "a run's spec says what its agents live in; leave out --task, --benchmark, "
+                   "--option, --wrapper, --goal_visible and --steps, and choose with --goal");
+  }
+  // A name or a scene that cannot be drawn is said before a lifetime is lived.
+  MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentTask drawn, TaskOf(flags));
+  MENTOR_ASSIGN_OR_RETURN(const auto trial, envs::MakeEnvironment(drawn));
+  MENTOR_RETURN_IF_ERROR(envs::CheckFilm(flags.film, *trial));
+  MENTOR_ASSIGN_OR_RETURN(
+      const Lifetime lifetime,
+      Relive({.run = flags.policy,
+              .environment = flags.name,
+              .split = flags.split == "test" ? envs::Split::kTest : envs::Split::kTrain,
+              .goal = flags.goal,
+              .teacher = flags.teacher},
+             watcher->Of("living", "steps")));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<size_t> chosen,
+                          ChooseEpisodes(flags.episode, lifetime));
+  const auto lived_episodes =
+      std::count_if(lifetime.episodes.begin(), lifetime.episodes.end(),
+                    [](const LivedEpisode& episode) { return !episode.deterministic; });
+  std::vector<envs::Shot> shots;
+  for (const size_t index : chosen) {
+    const LivedEpisode& lived = lifetime.episodes[index];
+    envs::Shot& shot = shots.emplace_back();
+    MENTOR_ASSIGN_OR_RETURN(shot.environment, envs::MakeEnvironment(lifetime.task));
+    MENTOR_ASSIGN_OR_RETURN(shot.episode, PlayAgain(*shot.environment, lifetime, lived,
+                                                    watcher->Of("simulating", "steps")));
+    shot.title = absl::StrCat(lifetime.name, ", ",
+                              lived.deterministic
+                                  ? "after the lifetime, deterministic"
+                                  : absl::StrFormat("episode %d of %d", index + 1, lived_episodes));
+  }
+  return shots;
+}
+
+absl::Status Render(RenderFlags& flags, Watcher* watcher) {
+  MENTOR_RETURN_IF_ERROR(ParseSize(flags.size, &flags.film));
+  std::vector<envs::Shot> shots;
+  if (flags.policy == "scripted" || flags.policy == "random") {
+    MENTOR_ASSIGN_OR_RETURN(envs::Shot shot, PlayShot(flags, watcher));
+    shots.push_back(std::move(shot));
+  } else {
+    MENTOR_ASSIGN_OR_RETURN(shots, PlayLifetime(flags, watcher));
+  }
+  MENTOR_RETURN_IF_ERROR(envs::MakeFilm(flags.film, shots, watcher->Of("drawing", "frames")));
+  watcher->Finish();
+  for (const envs::Shot& shot : shots) {
+    std::printf("%s: %d steps, return %.6g, %s\n", shot.title.c_str(),
+                static_cast<int>(shot.episode.moments.size()) - 1, shot.episode.reward_sum,
+                shot.episode.success ? "success" : "no success");
+  }
+  std::printf("%s\n", flags.film.out.c_str());
+  return absl::OkStatus();
+}
+
+int RunRender(RenderFlags& flags) {
+  Watcher watcher(flags.quiet);
+  const absl::Status status = Render(flags, &watcher);
+  watcher.Finish();
+  if (status.ok()) return kExitOk;
+  if (watcher.stopped()) {
+    std::fprintf(stderr, "stopped; nothing was written\n");
+    return 130;
+  }
+  const bool usage = absl::IsInvalidArgument(status) || absl::IsNotFound(status);
+  return Fail(status, usage ? kExitUsage : kExitFailed);
+}
+
+void AddList(CLI::App* env, std::function<int()>* action) {
+  const auto json = std::make_shared<bool>(false);
+  CLI::App* list = env->add_subcommand("list", "List environments, benchmarks and wrappers");
+  list->add_flag("--json", *json, "Machine-readable");
+  list->callback([action, json] {
+    *action = [json] {
+      std::printf("%s", envs::DescribeCatalogue(*json).c_str());
+      return static_cast<int>(kExitOk);
+    };
+  });
+}
+
+void AddShow(CLI::App* env, std::function<int()>* action) {
+  struct Flags {
+    std::string name;
+    bool json = false;
+  };
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* show =
+      env->add_subcommand("show", "Show spaces, rewards, random draws, tasks, options and source");
+  show->add_option("NAME", flags->name, "Environment, benchmark or wrapper")->required();
+  show->add_flag("--json", flags->json, "Machine-readable");
+  show->callback([action, flags] {
+    *action = [flags] {
+      const auto text = envs::Describe(flags->name, flags->json);
+      if (!text.ok()) return Fail(text.status(), kExitUsage);
+      std::printf("%s", text->c_str());
+      return static_cast<int>(kExitOk);
+    };
+  });
+}
+
+void AddVerify(CLI::App* env, std::function<int()>* action) {
+  struct Flags {
+    std::string folder;
+    std::vector<std::string> tasks;
+  };
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* verify =
+      env->add_subcommand("verify", "Replay recorded episodes of the Python originals and compare");
+  verify->add_option("DIR", flags->folder, "Folder with manifest.json")->required();
+  verify->add_option("--task", flags->tasks, "Only these tasks");
+  verify->callback([action, flags] {
+    *action = [flags] {
+      const auto verified = envs::Verify(flags->folder, flags->tasks);
+      if (!verified.ok()) return Fail(verified.status());
+      std::printf("%s", verified->text.c_str());
+      return static_cast<int>(verified->passed ? kExitOk : kExitFailed);
+    };
+  });
+}
+
+void AddRender(CLI::App* env, std::function<int()>* action) {
+  const auto shared = std::make_shared<RenderFlags>();
+  RenderFlags& flags = *shared;
+  CLI::App* render =
+      env->add_subcommand("render", "Draw an episode: pictures (.png) or a film (.gif, .mp4)");
+  render->footer(
+      "Examples:\n"
+      "  mentor env render push-v3 --out push.png                    twelve moments on one sheet\n"
+      "  mentor env render Hopper-v5 --policy random --out hopper.gif\n"
+      "  mentor env render door-close-v3 --policy runs/door --out door.mp4\n"
+      "                          an agent at the start and at the end of its lifetime, side by "
+      "side");
+  render->add_option("NAME", flags.name, "Environment")->required();
+  render->add_option("--out", flags.film.out, "FILE.png, FILE.gif or FILE.mp4")->required();
+  render
+      ->add_option("--policy", flags.policy,
+                   "scripted, random, or a run: its folder or one of its checkpoints")
+      ->capture_default_str();
+
+  render->add_option("--task", flags.task, "The task's parameters: numbers with commas between")
+      ->group("Task");
+  render
+      ->add_option("--goal", flags.goal,
+                   "Number of the task among those of --seed, of "
+                   "--benchmark or of the run")
+      ->check(CLI::NonNegativeNumber)
+      ->group("Task")
+      ->capture_default_str();
+  render
+      ->add_option("--benchmark", flags.benchmark,
+                   "Take the goal of this benchmark, for "
+                   "instance ml1")
+      ->group("Task");
+  render->add_option("--split", flags.split, "Goals of a benchmark or run: test or train")
+      ->check(CLI::IsMember({"test", "train"}))
+      ->group("Task")
+      ->capture_default_str();
+  render->add_option("--seed", flags.seed, "Of tasks, resets and random actions")
+      ->group("Task")
+      ->capture_default_str();
+  render->add_flag("--goal_visible", flags.goal_visible, "Observations show the goal")
+      ->group("Task");
+  render->add_option("--option", flags.options, "NAME=VALUE: a setting of the environment")
+      ->allow_extra_args(false)
+      ->group("Task");
+  render
+      ->add_option("--wrapper", flags.wrappers,
+                   "NAME or NAME:OPTION=VALUE,...: a change to the environment, innermost first")
+      ->allow_extra_args(false)
+      ->group("Task");
+  render->add_option("--steps", flags.steps, "End after this many steps; 0: with the episode")
+      ->check(CLI::NonNegativeNumber)
+      ->group("Task")
+      ->capture_default_str();
+
+  render
+      ->add_option("--episode", flags.episode,
+                   "Of a run's lifetime: first, last, both, deterministic or a number; else the "
+                   "number of the reset")
+      ->group("Run")
+      ->capture_default_str();
+  render
+      ->add_option("--teacher", flags.teacher,
+                   "What taught the agent: learned or best (signal network), sparse, shaped or "
+                   "sparse_and_shaped (reward)")
+      ->check(CLI::IsMember({"learned", "best", "sparse", "shaped", "sparse_and_shaped"}))
+      ->group("Run")
+      ->capture_default_str();
+
+  render
+      ->add_option("--size", flags.size,
+                   "WIDTHxHEIGHT of one picture; default 480x360, 320x240 "
+                   "on a sheet")
+      ->group("Film");
+  render->add_option("--camera", flags.film.camera, "A camera of the scene, or free")
+      ->group("Film");
+  render->add_option("--fps", flags.film.fps, "Frames a second at most; default 40, GIF 20")
+      ->check(CLI::Range(0.1, 240.0))
+      ->group("Film");
+  render->add_option("--speed", flags.film.speed, "1 is real time, 0.5 slow motion")
+      ->check(CLI::Range(0.01, 100.0))
+      ->group("Film")
+      ->capture_default_str();
+  render
+      ->add_option("--frames", flags.film.frames,
+                   "Pictures on the sheet of a .png; 1: the end of the episode")
+      ->check(CLI::Range(1, 100))
+      ->group("Film")
+      ->capture_default_str();
+  render->add_flag("--quiet", flags.quiet, "No progress bar");
+  render->callback([action, shared] { *action = [shared] { return RunRender(*shared); }; });
+}
+
+}  // namespace
+
+void AddEnvCommand(CLI::App* app, std::function<int()>* action) {
+  CLI::App* env = app->add_subcommand("env", "Environments: list, show, render, verify, bench");
+  env->require_subcommand(1);
+  AddList(env, action);
+  AddShow(env, action);
+  AddRender(env, action);
+  AddVerify(env, action);
+  if (const auto* bench = Registry<bench::BenchEntry>::Instance().Find("env"))
+    bench::AddMeasurement(env, "bench", bench, action);
+}
+
+}  // namespace mentor
