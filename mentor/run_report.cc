@@ -74,6 +74,9 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   MENTOR_ASSIGN_OR_RETURN(const auto shards,
                           meta_learner::ReadEvaluation(store->ExperimentFolder(experiment.uid())));
   const int episode_steps = EpisodeSteps(spec);
+  // Signals are shown on tasks for tests, where there are some.
+  const bool has_test = std::any_of(shards.begin(), shards.end(),
+                                    [](const auto& shard) { return shard.split() == "test"; });
   for (const v1::EvaluationShard& shard : shards) {
     for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
       report::EvaluationRow row{
@@ -93,7 +96,8 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
       row.episode_return.insert(row.episode_return.end(), lifetime.deterministic_return().begin(),
                                 lifetime.deterministic_return().end());
       data.evaluation.push_back(std::move(row));
-      if (shard.split() == "test" && shard.method() == "learned" && lifetime.signal_size() > 0) {
+      if (shard.split() == (has_test ? "test" : "train") && shard.method() == "learned" &&
+          lifetime.signal_size() > 0) {
         data.signals.push_back({.signal = {lifetime.signal().begin(), lifetime.signal().end()},
                                 .shaped = {lifetime.shaped().begin(), lifetime.shaped().end()},
                                 .episode_steps = episode_steps});

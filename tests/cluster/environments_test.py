@@ -1,5 +1,5 @@
-"""Environments whose episodes end early have one unit for each agent and iteration, and its state travels: the same
-hash in one process, in several, and when they are killed. And ML10 with all its environments, at a tiny size."""
+"""Whole runs on other environments than point_reach. Where episodes end early, an agent's iteration is one unit and the
+state travels: the same hash in one process, in several, and when they are killed. And benchmarks of Meta-World."""
 
 import csv
 import functools
@@ -80,7 +80,7 @@ class EarlyEndsTest(ClusterTest):
         self.assertIn("shaped return", page)
 
 
-class Ml10Test(ClusterTest):
+class MetaWorldBenchmarksTest(ClusterTest):
     def test_ten_environments_in_one_update(self):
         run = self.folder / "run"
         self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "benchmark.name=ml10",
@@ -102,6 +102,20 @@ class Ml10Test(ClusterTest):
         for environment in train:
             self.assertIn(f"shaped_return/{environment}", training)
         self.assertIn("By environment", (run / "report.html").read_text())
+
+    def test_without_test_tasks_those_of_training_are_evaluated(self):
+        run = self.folder / "run"
+        self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "benchmark.name=mt1",
+                        "--set", "benchmark.environment=reach-v3", "--set", "lifetime.steps_per_iteration=500",
+                        "--set", "rule.outer_updates=1", "--set", "evaluation.goals=1",
+                        "--set", "evaluation.train_goals=false")
+        with open(run / "report" / "evaluation_lifetimes.csv", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual({row["split"] for row in rows}, {"train"})
+        self.assertEqual({row["method"] for row in rows}, {"learned", "learned (best)", "PPO sparse", "PPO shaped"})
+        page = (run / "report.html").read_text()
+        self.assertIn("On training goals", page)
+        self.assertIn('id="signal_histogram"', page)
 
 
 if __name__ == "__main__":
