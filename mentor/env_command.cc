@@ -408,7 +408,7 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
 
   render
       ->add_option("--size", flags.size,
-                   "WIDTHxHEIGHT of one picture; default 480x360, 320x240 "
+                   "WIDTHxHEIGHT of one picture; default 480x360, 320x240 in a GIF and "
                    "on a sheet")
       ->group("Film");
   render->add_option("--camera", flags.film.camera, "A camera of the scene, or free")

@@ -26,12 +26,14 @@ struct Size {
 };
 
 Size PanelSize(const FilmSettings& settings, FilmFormat format) {
-  const bool sheet = format == FilmFormat::kPng && settings.frames > 1;
+  // A GIF has no compression to speak of.
+  const bool small =
+      format == FilmFormat::kGif || (format == FilmFormat::kPng && settings.frames > 1);
   return {settings.width > 0 ? settings.width
-          : sheet            ? 320
+          : small            ? 320
                              : 480,
           settings.height > 0 ? settings.height
-          : sheet             ? 240
+          : small             ? 240
                               : 360};
 }
 
