@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/hash.h"
+#include "common/log.h"
 #include "envs/environment.h"
 
 namespace mentor::envs {
@@ -71,6 +72,10 @@ const std::string& NumericFingerprint() {
     Digest digest;
     AddLibm(&digest);
     if (const absl::Status status = AddRollout(&digest); !status.ok()) {
+      MENTOR_LOG(kWarning,
+                 "the environments' models cannot be used: no process that has them will work with "
+                 "this one",
+                 {{"why", status}});
       digest.Add("no rollout");
     }
     return digest.Finish();
