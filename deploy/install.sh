@@ -39,11 +39,16 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# Models that were cut, changed or removed are installed again.
+assets_are_whole() {
+  (cd .deps/wheels && sha256sum --quiet --check ../../deploy/assets.sha256) >/dev/null 2>&1
+}
+
 # Wheels are used for their C++ headers, libraries and data, so one fixed Python tag serves any Python here.
 install_wheels() {
   local list=$1 stamp
   stamp=".deps/$(basename "$list").sha256"
-  if sha256sum --quiet --check "$stamp" >/dev/null 2>&1; then return; fi
+  if sha256sum --quiet --check "$stamp" >/dev/null 2>&1 && assets_are_whole; then return; fi
   echo "Installing wheels of $list into .deps/wheels"
   mkdir -p .deps/wheels
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \

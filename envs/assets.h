@@ -1,14 +1,21 @@
-// Where the models that come with others' packages lie. Pure but for the environment variable
-// MENTOR_ASSETS.
+// The models that come with others' packages: where they lie, and whether they are the ones that
+// our numbers belong to. Thread-safe; depends on the environment variable MENTOR_ASSETS.
 #pragma once
 
 #include <string>
 #include <string_view>
+
+#include <absl/status/statusor.h>
 
 namespace mentor::envs {
 
 // `folder`, for instance "metaworld/assets", among the wheels that deploy/install.sh put there, or
 // below MENTOR_ASSETS where that is set.
 std::string AssetsFolder(std::string_view folder);
+
+// The path of a model in such a folder, once it and every file that it names (includes, meshes,
+// textures) have the digests of deploy/assets.sha256: a model with other bytes may load and give
+// other numbers. FAILED_PRECONDITION names the file that is missing or has changed.
+absl::StatusOr<std::string> ModelFile(std::string_view folder, const std::string& xml);
 
 }  // namespace mentor::envs

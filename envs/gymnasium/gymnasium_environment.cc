@@ -93,8 +93,8 @@ void AddTask(const TaskFacts& facts, std::shared_ptr<const Task> task) {
 
 absl::StatusOr<std::unique_ptr<Environment>> GymnasiumEnvironment::Make(
     const TaskFacts& facts, std::shared_ptr<const Task> task) {
-  const std::string path =
-      absl::StrCat(AssetsFolder("gymnasium/envs/mujoco/assets"), "/", facts.xml);
+  MENTOR_ASSIGN_OR_RETURN(const std::string path,
+                          ModelFile("gymnasium/envs/mujoco/assets", facts.xml));
   MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const mjModel> model, LoadModel(path, [](mjModel&) {}));
   const TaskFacts::Sizes sizes = {model->nq, model->nv, model->nu, model->nbody, model->nsite};
   if (sizes != facts.sizes) {

@@ -41,8 +41,8 @@ constexpr int kEpisodeNumbers = sizeof(Episode) / sizeof(double);
 static_assert(sizeof(Episode) == kEpisodeNumbers * sizeof(double));
 
 absl::Status Wrong(const TaskEntry& entry, const std::string& what) {
-  return absl::FailedPreconditionError(absl::StrCat("model ", SceneFile(entry.facts.xml), " of ",
-                                                    entry.name, ": ", what,
+  return absl::FailedPreconditionError(absl::StrCat("model ", entry.facts.xml, " of ", entry.name,
+                                                    ": ", what,
                                                     "; expected the models of metaworld 3.1.1"));
 }
 

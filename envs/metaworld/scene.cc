@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/check.h"
 #include "envs/assets.h"
 
 namespace mentor::envs::metaworld {
@@ -18,12 +19,9 @@ void PrepareModel(mjModel& model) {
 
 }  // namespace
 
-std::string SceneFile(const std::string& xml) {
-  return AssetsFolder("metaworld/assets") + "/" + xml;
-}
-
 absl::StatusOr<std::shared_ptr<const mjModel>> LoadScene(const std::string& xml) {
-  return LoadModel(SceneFile(xml), PrepareModel);
+  MENTOR_ASSIGN_OR_RETURN(const std::string path, ModelFile("metaworld/assets", xml));
+  return LoadModel(path, PrepareModel);
 }
 
 }  // namespace mentor::envs::metaworld

@@ -8,10 +8,8 @@
 
 namespace mentor::envs::metaworld {
 
-// The file of a scene, for instance "sawyer_xyz/sawyer_push_v3.xml".
-std::string SceneFile(const std::string& xml);
-
-// Its shared model. FAILED_PRECONDITION when it does not load.
+// The shared model of a scene, for instance "sawyer_xyz/sawyer_push_v3.xml". FAILED_PRECONDITION
+// when it does not load, or its files are not those of the package.
 absl::StatusOr<std::shared_ptr<const mjModel>> LoadScene(const std::string& xml);
 
 }  // namespace mentor::envs::metaworld
