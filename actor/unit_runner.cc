@@ -137,8 +137,6 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
       next_observation(d);
   std::vector<double> rewards(steps), observation(d), noise(a);
   std::vector<float> clipped(a);
-  const float low = static_cast<float>(info.action_low),
-              high = static_cast<float>(info.action_high);
   std::vector<uint8_t> successes(steps), dones(steps);
 
   uint32_t episode = unit.first_episode();
@@ -163,9 +161,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
       action_noise.Normals(unit.first_step() + static_cast<uint32_t>(t), noise);
       policy_.Sample(shown, noise, action, &log_probs[t]);
     }
-    // The simulator alone sees the clipped action (ppo.md section 3, reading P2).
-    std::transform(action.begin(), action.end(), clipped.begin(),
-                   [low, high](float x) { return std::clamp(x, low, high); });
+    envs::ClipAction(info, action, clipped);  // The simulator alone sees it so.
     if (const auto taken = std::chrono::steady_clock::now() - before; taken <= kPolicyCallMax) {
       policy_time += taken;
       ++policy_calls_timed;

@@ -150,6 +150,14 @@ absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const f
   return absl::OkStatus();
 }
 
+void ClipAction(const EnvironmentInfo& info, std::span<const float> action,
+                std::span<float> clipped) {
+  const float low = static_cast<float>(info.action_low),
+              high = static_cast<float>(info.action_high);
+  std::transform(action.begin(), action.end(), clipped.begin(),
+                 [low, high](float x) { return std::clamp(x, low, high); });
+}
+
 RegisterEnvironment::RegisterEnvironment(EnvironmentEntry entry) {
   Registry<EnvironmentEntry>::Instance().Add(std::move(entry));
 }

@@ -117,6 +117,11 @@ absl::Status CheckObservation(const EnvironmentInfo& info, std::span<const doubl
 absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const float> action,
                        bool ended = false);
 
+// What a simulator sees of a policy's sample: each number clipped to the environment's bounds
+// (ppo.md section 3, reading P2). clipped: [A].
+void ClipAction(const EnvironmentInfo& info, std::span<const float> action,
+                std::span<float> clipped);
+
 struct RegisterEnvironment {
   explicit RegisterEnvironment(EnvironmentEntry entry);
 };

@@ -207,13 +207,8 @@ absl::StatusOr<envs::Episode> PlayAgain(envs::Environment& environment, const Li
   const size_t action_size = info.action_size;
   size_t step = 0;
   const envs::Act act = [&](std::span<const double>, std::span<float> action) {
-    // The simulator alone sees the clipped action (actor/unit_runner.cc).
-    for (size_t i = 0; i < action_size; ++i) {
-      action[i] =
-          std::clamp(lived.actions[step * action_size + i], static_cast<float>(info.action_low),
-                     static_cast<float>(info.action_high));
-    }
-    ++step;
+    envs::ClipAction(info, std::span(lived.actions).subspan(step++ * action_size, action_size),
+                     action);
     return absl::OkStatus();
   };
   MENTOR_ASSIGN_OR_RETURN(envs::Episode episode,

@@ -35,12 +35,10 @@ OptionTable Options(const MetaWorldBenchmark& benchmark) {
 
 std::unique_ptr<Benchmark> Make(const MetaWorldBenchmark& benchmark, const v1::BenchmarkSpec& spec,
                                 Violations* violations) {
-  Violations found;
+  const size_t before = violations->list().size();
   const OptionValues options =
-      OptionValues::Parse(Options(benchmark), spec.option(), "benchmark.option", &found);
-  for (const Violation& violation : found.list())
-    violations->Add(violation.field, violation.description);
-  if (!found.empty()) return nullptr;
+      OptionValues::Parse(Options(benchmark), spec.option(), "benchmark.option", violations);
+  if (violations->list().size() != before) return nullptr;
   const bool one_hot = benchmark.multi_task && options.Flag("one_hot");
 
   const auto make_sets = [&](const std::vector<std::string_view>& environments, uint32_t seed) {

@@ -153,12 +153,10 @@ std::unique_ptr<Environment> MakeEnvironmentOf(const v1::TaskSetSpec& set, const
                     std::string(MakeEnvironment(set.environment(), {}).status().message()));
     return nullptr;
   }
-  Violations found;
+  const size_t before = violations->list().size();
   const OptionValues options =
-      OptionValues::Parse(entry->options, set.option(), path + ".option", &found);
-  for (const Violation& violation : found.list())
-    violations->Add(violation.field, violation.description);
-  if (!found.empty()) return nullptr;
+      OptionValues::Parse(entry->options, set.option(), path + ".option", violations);
+  if (violations->list().size() != before) return nullptr;
   absl::StatusOr<std::unique_ptr<Environment>> made = entry->make(options);
   if (!made.ok()) {
     violations->Add(path + (absl::IsInvalidArgument(made.status()) ? ".option" : ".environment"),

@@ -71,7 +71,8 @@ std::string DescribeTask(const TaskFacts& facts) {
   };
   std::string text = absl::StrCat("parameters: rand_vec, ", box.size, " numbers, drawn from ",
                                   list(box.low, box.size), " to ", list(box.high, box.size));
-  if (*box.refused_when) absl::StrAppend(&text, "; refused when ", box.refused_when);
+  if (const std::string when = box.refused_when(); !when.empty())
+    absl::StrAppend(&text, "; refused when ", when);
   absl::StrAppend(
       &text, "\ngoal_visible: the last three numbers of the observation are the goal, clipped to ",
       list(facts.goal_low, 3), " to ", list(facts.goal_high, 3), "; zeros otherwise");
@@ -146,7 +147,7 @@ absl::Status MetaWorldEnvironment::SetTask(const v1::EnvironmentTask& task) {
   if (box.refuses(v)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "task.parameters of ", info_.name, " are (", absl::StrJoin(task.parameters(), ", "),
-        "), refused because ", box.refused_when, "; draw another vector"));
+        "), refused because ", box.refused_when(), "; draw another vector"));
   }
   v_ = v;
   goal_visible_ = task.goal_visible();

@@ -2,7 +2,16 @@
 
 #include <cmath>
 
+#include <absl/strings/str_format.h>
+
 namespace mentor::envs::metaworld {
+
+std::string RandVecBox::refused_when() const {
+  if (start_goal_min == 0) return "";
+  const std::string goal =
+      fixed_goal ? absl::StrFormat("[%g,%g]", (*fixed_goal)[0], (*fixed_goal)[1]) : "v[3:5]";
+  return absl::StrFormat("n(v[0:2] - %s) < %g", goal, start_goal_min);
+}
 namespace {
 
 // cy of cageSweep and cagePick: both pads beside p, no nearer than `low` and no farther than

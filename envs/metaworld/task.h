@@ -9,7 +9,9 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 
 #include "common/registry.h"
 #include "envs/metaworld/reward_functions.h"
@@ -25,16 +27,21 @@ struct RandVec {
   double operator[](int i) const { return value[i]; }
   Vec3 Head() const { return {{value[0], value[1], value[2]}}; }  // v[0:3]
   Vec3 Tail() const { return {{value[3], value[4], value[5]}}; }  // v[3:6]
-  // n(v[0:2] - v[3:5]), on which most refusals depend.
-  double StartGoalDistance() const { return Norm(value[0] - value[3], value[1] - value[4]); }
 };
 
-// Where v is drawn from and which draws are refused.
+// Where v is drawn from. Draws whose start v[0:2] is nearer to the goal than start_goal_min are
+// refused; the goal is v[3:5], or a fixed point.
 struct RandVecBox {
   int size = 0;
   std::array<double, 6> low{}, high{};
-  const char* refused_when = "";  // For people.
-  bool (*refuses)(const RandVec& v) = [](const RandVec&) { return false; };
+  double start_goal_min = 0;  // 0: nothing is refused.
+  std::optional<std::array<double, 2>> fixed_goal = {};
+
+  bool refuses(const RandVec& v) const {
+    const auto [x, y] = fixed_goal.value_or(std::array{v[3], v[4]});
+    return Norm(v[0] - x, v[1] - y) < start_goal_min;
+  }
+  std::string refused_when() const;  // For people; empty when nothing is refused.
 };
 
 struct TaskFacts {

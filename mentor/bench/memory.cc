@@ -49,7 +49,7 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   const int threads = std::max(settings.threads, 2);
   std::vector<const envs::EnvironmentEntry*> entries;
   for (const envs::EnvironmentEntry* entry : envs::Catalogue()) {
-    if (entry->name.ends_with("-v3")) entries.push_back(entry);
+    if (entry->suite == "Meta-World v3") entries.push_back(entry);
   }
   const double before = ResidentMegabytes();
   double after = 0;

@@ -28,7 +28,7 @@ inline double Funnel(double rho, double radius, double slope, double height) {
 }
 
 // 1 at or above a height; below it falls, to 0.1 at `margin`.
-inline double Above(const StepView& s, double height, double margin) {
+inline double HandAbove(const StepView& s, double height, double margin) {
   return s.hand[2] >= height ? 1 : T(height - s.hand[2], 0.01, margin);
 }
 

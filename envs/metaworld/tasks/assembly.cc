@@ -1,10 +1,10 @@
 // assembly-v3: pick up a nut by its handle and put it on a peg.
-#include "envs/metaworld/tasks/approach.h"
+#include "envs/metaworld/tasks/nut.h"
 
 namespace mentor::envs::metaworld {
 namespace {
 
-class Assembly : public Task {
+class Assembly : public NutTask {
  public:
   static constexpr TaskFacts kFacts = {
       .name = "assembly-v3",
@@ -16,20 +16,12 @@ class Assembly : public Task {
       .rand_vec = {.size = 6,
                    .low = {0, 0.6, 0.02, -0.1, 0.75, 0.1},
                    .high = {0, 0.6, 0.02, 0.1, 0.85, 0.1},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.1",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.1; }},
+                   .start_goal_min = 0.1},
       .goal_low = {-0.1, 0.75, 0.1},
       .goal_high = {0.1, 0.85, 0.1},
   };
 
-  explicit Assembly(Names& names)
-      : nut_(names.Body("RoundNut")),
-        peg_(names.Body("peg")),
-        handle_(names.Site("RoundNut-8")),
-        centre_(names.Site("RoundNut")),
-        peg_top_(names.Site("pegTop")) {}
-
-  Objects Observe(const World& w) const override { return {w.At(handle_), w.Orientation(nut_)}; }
+  using NutTask::NutTask;
 
   void Reset(const RandVec& v, World& w, Episode& e) const override {
     e.obj0 = v.Head();
@@ -70,17 +62,13 @@ class Assembly : public Task {
   Advice Script(const Sight& s) const override {
     const Vec3 handle = s.o + Vec3{-0.02, 0, 0};
     const Vec3 over_peg = s.goal + Vec3{0.12, 0, 0.14};
-    const double grip = s.LevelTo(handle) <= 0.02 && s.HeightTo(handle) <= 0.12 ? 0.6 : 0;
-    if (s.LevelTo(handle) > 0.02) return {handle + Vec3{0, 0, 0.1}, 10, grip};
-    if (s.LevelTo(over_peg) <= 0.02) return {over_peg + Vec3{0, 0, -0.2}, 10, grip};
-    if (s.HeightTo(handle) > 0.05) return {handle + Vec3{0, 0, 0.03}, 10, grip};
+    const double grip = s.Near(handle, 0.02, 0.12) ? 0.6 : 0;
+    if (s.LevelTo(handle) > 0.02) return {Above(handle, 0.1), 10, grip};
+    if (s.LevelTo(over_peg) <= 0.02) return {Above(over_peg, -0.2), 10, grip};
+    if (s.HeightTo(handle) > 0.05) return {Above(handle, 0.03), 10, grip};
     if (s.HeightTo(over_peg) > 0.04) return {{s.hand[0], s.hand[1], over_peg[2]}, 10, grip};
     return {over_peg, 10, grip};
   }
-
- private:
-  const BodyId nut_, peg_;
-  const SiteId handle_, centre_, peg_top_;
 };
 
 const RegisterTask<Assembly> kRegister;

@@ -16,8 +16,7 @@ class Basketball : public Task {
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.0299, -0.1, 0.85, 0},
                    .high = {0.1, 0.7, 0.0301, 0.1, 0.9000001, 0},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+                   .start_goal_min = 0.15},
       .goal_low = {-0.1, 0.767, 0.2499},
       .goal_high = {0.1, 0.8170001, 0.2501},
   };
@@ -66,10 +65,10 @@ class Basketball : public Task {
   }
 
   Advice Script(const Sight& s) const override {
-    const Vec3 ball = s.o + Vec3{0, 0, 0.01};
+    const Vec3 ball = Above(s.o, 0.01);
     const Vec3 hoop = {s.goal[0], 0.875, 0.35};
-    const double grip = s.LevelTo(s.o) <= 0.04 && s.HeightTo(s.o) <= 0.15 ? 0.6 : -1;
-    if (s.LevelTo(ball) > 0.04) return {ball + Vec3{0, 0, 0.3}, 25, grip};
+    const double grip = s.Near(s.o, 0.04, 0.15) ? 0.6 : -1;
+    if (s.LevelTo(ball) > 0.04) return {Above(ball, 0.3), 25, grip};
     if (s.HeightTo(ball) > 0.025) return {ball, 25, grip};
     if (std::abs(ball[2] - hoop[2]) > 0.025) return {{s.hand[0], s.hand[1], hoop[2]}, 25, grip};
     return {hoop, 25, grip};

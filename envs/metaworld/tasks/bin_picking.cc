@@ -40,7 +40,7 @@ class BinPicking : public Task {
       return Funnel(Norm(s.hand[0] - p[0], s.hand[1] - p[1]), 0.03, 0.02, 0.2);
     };
     const double floor = std::min(floor_around(e.obj0), floor_around(e.target));
-    const double above = Above(s, floor, /*margin=*/0.05);
+    const double above = HandAbove(s, floor, /*margin=*/0.05);
     const double grasp = Cage(s, e, s.o,
                               {.radius = 0.015,
                                .pad_margin = 0.05,
@@ -65,11 +65,11 @@ class BinPicking : public Task {
     // cube there when they close.
     const Vec3 cube = {s.o[0], Clip(s.o[1], 0.675, 0.725), s.o[2] + 0.03};
     const Vec3 bin = {0.12, 0.7, 0.02};
-    const double grip = s.LevelTo(cube) <= 0.02 && s.HeightTo(cube) <= 0.02 ? 0.6 : -1;
-    if (s.LevelTo(cube) > 0.02) return {cube + Vec3{0, 0, 0.15}, 25, grip};
+    const double grip = s.Near(cube, 0.02, 0.02) ? 0.6 : -1;
+    if (s.LevelTo(cube) > 0.02) return {Above(cube, 0.15), 25, grip};
     if (s.HeightTo(cube) > 0.01) return {cube, 25, grip};
     if (s.LevelTo(bin) <= 0.02) return {bin, 25, grip};
-    if (s.hand[2] < 0.15) return {s.hand + Vec3{0, 0, 0.1}, 25, grip};
+    if (s.hand[2] < 0.15) return {Above(s.hand, 0.1), 25, grip};
     return {{bin[0], bin[1], 0.18}, 25, grip};
   }
 

@@ -16,8 +16,7 @@ class BoxClose : public Task {
       .rand_vec = {.size = 6,
                    .low = {-0.05, 0.5, 0.02, -0.1, 0.7, 0.133},
                    .high = {0.05, 0.55, 0.02, 0.1, 0.8, 0.133},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.25",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.25; }},
+                   .start_goal_min = 0.25},
       .goal_low = {-0.1, 0.7, 0.133},
       .goal_high = {0.1, 0.8, 0.133},
   };
@@ -39,9 +38,9 @@ class BoxClose : public Task {
   Outcome Reward(const StepView& s, Episode& e) const override {
     const double grasp = (Clip(s.a[3], -1, 1) + 1) / 2;
     const double upright = Aligned(s.q, {0.707, 0, 0, 0.707}, 0.2);
-    const Vec3 lid = s.o + Vec3{0, 0, 0.02};
+    const Vec3 lid = Above(s.o, 0.02);
     const double floor = Funnel(Norm(s.hand[0] - lid[0], s.hand[1] - lid[1]), 0.02, 0.04, 0.4);
-    const double above = Above(s, floor, /*margin=*/floor / 2);
+    const double above = HandAbove(s, floor, /*margin=*/floor / 2);
     const double ready = H(above, T(Norm(s.hand - lid), 0.02, 0.5));
     const double place =
         0.2 * (lid[2] > 0.04) + 0.8 * T(Norm((e.target - lid) * Vec3{1, 1, 3}), 0.05, 0.25);
@@ -57,9 +56,9 @@ class BoxClose : public Task {
   }
 
   Advice Script(const Sight& s) const override {
-    const Vec3 lid = s.o + Vec3{0, 0, 0.02};
+    const Vec3 lid = Above(s.o, 0.02);
     const Vec3 box = {s.goal[0], s.goal[1], 0.15};
-    const double grip = s.LevelTo(lid) <= 0.01 && s.HeightTo(lid) <= 0.13 ? 1 : 0.5;
+    const double grip = s.Near(lid, 0.01, 0.13) ? 1 : 0.5;
     if (s.LevelTo(lid) > 0.01) return {{lid[0], lid[1], 0.2}, 25, grip};
     if (s.HeightTo(lid) > 0.05) return {lid, 25, grip};
     if (s.HeightTo(box) > 0.04) return {{s.hand[0], s.hand[1], box[2]}, 25, grip};

@@ -32,7 +32,7 @@ class ButtonPress : public ButtonTask {
   }
 
   Advice Script(const Sight& s) const override {
-    const Vec3 button = s.o + Vec3{0, 0, -0.07};
+    const Vec3 button = Above(s.o, -0.07);
     const bool aligned = std::abs(s.hand[0] - button[0]) <= 0.02 && s.HeightTo(button) <= 0.02;
     // Step back until aligned, then press.
     const double y = aligned ? button[1] + 0.02 : s.hand[1] - 0.1;

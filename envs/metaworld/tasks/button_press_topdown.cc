@@ -28,7 +28,7 @@ class ButtonPressTopdown : public ButtonTask {
   }
 
   Advice Script(const Sight& s) const override {
-    const Vec3 above = s.o + Vec3{0, 0, 0.1};
+    const Vec3 above = Above(s.o, 0.1);
     return {.to = s.LevelTo(s.o) > 0.04 ? above : s.o, .gain = 25, .grip = 1};
   }
 };

@@ -28,7 +28,7 @@ class ButtonPressTopdownWall : public ButtonTask {
 
   Advice Script(const Sight& s) const override {
     const Vec3 button = s.o + Vec3{0, -0.06, 0};
-    const Vec3 above = button + Vec3{0, 0, 0.1};
+    const Vec3 above = Above(button, 0.1);
     return {.to = s.LevelTo(button) > 0.04 ? above : button, .gain = 25, .grip = -1};
   }
 };

@@ -34,7 +34,7 @@ class ButtonPressWall : public ButtonTask {
   }
 
   Advice Script(const Sight& s) const override {
-    const Vec3 button = s.o + Vec3{0, 0, 0.04};
+    const Vec3 button = Above(s.o, 0.04);
     // Over the wall with closed fingers, down on the other side, then press with open ones.
     if (std::abs(s.hand[0] - button[0]) > 0.02)
       return {.to = {button[0], s.hand[1], 0.3}, .gain = 15, .grip = 1};

@@ -39,7 +39,7 @@ class CoffeeButton : public Task {
   }
 
   Advice Script(const Sight& s) const override {
-    const Vec3 button = s.o + Vec3{0, 0, -0.07};
+    const Vec3 button = Above(s.o, -0.07);
     const bool aligned = Norm(s.hand[0] - button[0], s.hand[2] - button[2]) <= 0.02;
     const double y = aligned ? button[1] + 0.2 : s.hand[1];
     return {.to = {button[0], y, button[2]}, .gain = 10, .grip = -1};

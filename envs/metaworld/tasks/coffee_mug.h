@@ -55,7 +55,7 @@ class CoffeeMug : public Task {
   // Effort of the fingers: they close when they are around the mug.
   static double Grip(const Sight& s, double effort) {
     const Vec3 mug = s.o + Vec3{0.01, 0, 0.05};
-    return s.LevelTo(mug) <= 0.06 && s.HeightTo(mug) <= 0.1 ? effort : -1;
+    return s.Near(mug, 0.06, 0.1) ? effort : -1;
   }
 
  private:

@@ -16,8 +16,7 @@ class CoffeePush : public CoffeeMug {
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.55, -0.001, -0.05, 0.7, -0.001},
                    .high = {0.1, 0.65, 0.001, 0.05, 0.75, 0.001},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+                   .start_goal_min = 0.15},
       .goal_low = {-0.05, 0.7, -0.001},
       .goal_high = {0.05, 0.75, 0.001},
   };
@@ -31,7 +30,7 @@ class CoffeePush : public CoffeeMug {
   Advice Script(const Sight& s) const override {
     const Vec3 mug = s.o + Vec3{0.01, 0, 0.05};
     const double grip = Grip(s, 0.5);
-    if (s.LevelTo(mug) > 0.06) return {mug + Vec3{0, 0, 0.2}, 10, grip};
+    if (s.LevelTo(mug) > 0.06) return {Above(mug, 0.2), 10, grip};
     if (s.HeightTo(mug) > 0.02) return {mug, 10, grip};
     return {{s.goal[0], s.goal[1], 0.1}, 10, grip};
   }

@@ -1,10 +1,10 @@
 // disassemble-v3: lift a nut off a peg by its handle.
-#include "envs/metaworld/tasks/approach.h"
+#include "envs/metaworld/tasks/nut.h"
 
 namespace mentor::envs::metaworld {
 namespace {
 
-class Disassemble : public Task {
+class Disassemble : public NutTask {
  public:
   static constexpr TaskFacts kFacts = {
       .name = "disassemble-v3",
@@ -16,26 +16,18 @@ class Disassemble : public Task {
       .rand_vec = {.size = 6,
                    .low = {0, 0.6, 0.025, -0.1, 0.6, 0.1699},
                    .high = {0.1, 0.75, 0.02501, 0.1, 0.75, 0.1701},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.1",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.1; }},
+                   .start_goal_min = 0.1},
       .goal_low = {-0.1, 0.6, 0.1749},
       .goal_high = {0.1, 0.75, 0.1751},
   };
 
-  explicit Disassemble(Names& names)
-      : nut_(names.Body("RoundNut")),
-        peg_(names.Body("peg")),
-        handle_(names.Site("RoundNut-8")),
-        centre_(names.Site("RoundNut")),
-        peg_top_(names.Site("pegTop")) {}
-
-  Objects Observe(const World& w) const override { return {w.At(handle_), w.Orientation(nut_)}; }
+  using NutTask::NutTask;
 
   void Reset(const RandVec& v, World& w, Episode& e) const override {
     e.obj0 = v.Head();
-    e.target = e.obj0 + Vec3{0, 0, 0.15};  // The goal part of v is not used.
-    w.SetBodyPos(peg_, e.obj0 + Vec3{0, 0, 0.03});
-    w.SetSitePos(peg_top_, e.obj0 + Vec3{0, 0, 0.08});
+    e.target = Above(e.obj0, 0.15);  // The goal part of v is not used.
+    w.SetBodyPos(peg_, Above(e.obj0, 0.03));
+    w.SetSitePos(peg_top_, Above(e.obj0, 0.08));
     w.Forward();
     w.PutObject(e.obj0);
   }
@@ -50,7 +42,7 @@ class Disassemble : public Task {
                                .density = CageShape::kHigh});
     const Vec3 centre = s.world.At(centre_);
     const double place =
-        0.1 * (centre[2] > 0.02) + 0.9 * T(Norm(e.target + Vec3{0, 0, 0.1} - centre), 0.02, 0.2);
+        0.1 * (centre[2] > 0.02) + 0.9 * T(Norm(Above(e.target, 0.1) - centre), 0.02, 0.2);
     const bool success = s.o[2] > e.target[2];
     return {.reward = success ? 10 : (2 * grasp + 6 * place) * upright,
             .success = success,
@@ -63,15 +55,11 @@ class Disassemble : public Task {
 
   Advice Script(const Sight& s) const override {
     const Vec3 handle = s.o + Vec3{-0.02, 0, 0.01};
-    const double grip = s.LevelTo(handle) <= 0.02 && s.HeightTo(handle) <= 0.07 ? 0.8 : 0;
-    if (s.LevelTo(handle) > 0.02) return {handle + Vec3{0, 0, 0.1}, 10, grip};
+    const double grip = s.Near(handle, 0.02, 0.07) ? 0.8 : 0;
+    if (s.LevelTo(handle) > 0.02) return {Above(handle, 0.1), 10, grip};
     if (s.HeightTo(handle) > 0.03) return {handle, 10, grip};
-    return {s.hand + Vec3{0, 0, 0.1}, 10, grip};
+    return {Above(s.hand, 0.1), 10, grip};
   }
-
- private:
-  const BodyId nut_, peg_;
-  const SiteId handle_, centre_, peg_top_;
 };
 
 const RegisterTask<Disassemble> kRegister;

@@ -1,10 +1,10 @@
 // door-lock-v3: lock a door by turning its bolt downwards.
-#include "envs/metaworld/task.h"
+#include "envs/metaworld/tasks/door_bolt.h"
 
 namespace mentor::envs::metaworld {
 namespace {
 
-class DoorLock : public Task {
+class DoorLock : public DoorBoltTask {
  public:
   static constexpr TaskFacts kFacts = {
       .name = "door-lock-v3",
@@ -18,15 +18,7 @@ class DoorLock : public Task {
       .goal_high = {0.5, 1, 0.5},
   };
 
-  explicit DoorLock(Names& names)
-      : door_(names.Body("door")),
-        door_link_(names.Body("door_link")),
-        lock_link_(names.Body("lock_link")),
-        lock_(names.Site("lockStartLock")) {}
-
-  Objects Observe(const World& w) const override {
-    return {w.At(lock_), w.Orientation(door_link_)};
-  }
+  explicit DoorLock(Names& names) : DoorBoltTask(names, "lockStartLock") {}
 
   void Reset(const RandVec& v, World& w, Episode& e) const override {
     w.SetBodyPos(door_, v.Head());
@@ -53,15 +45,11 @@ class DoorLock : public Task {
     const Vec3 lock = s.o + Vec3{-0.02, -0.02, 0};
     if (s.LevelTo(lock) > 0.02) {
       if (s.hand[2] < 0.25) return {s.hand + Vec3{0, -0.1, 0.1}, 25, -1};
-      return {lock + Vec3{0, 0, 0.3}, 25, -1};
+      return {Above(lock, 0.3), 25, -1};
     }
     if (s.HeightTo(lock) > 0.02) return {lock, 25, -1};
     return {lock + Vec3{-0.1, 0, -0.1}, 25, -1};
   }
-
- private:
-  const BodyId door_, door_link_, lock_link_;
-  const SiteId lock_;
 };
 
 const RegisterTask<DoorLock> kRegister;

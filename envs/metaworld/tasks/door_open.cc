@@ -43,7 +43,7 @@ class DoorOpen : public Task {
     // The hand comes from above and hooks behind the handle.
     const Vec3 door = s.o + Vec3{-0.05, 0, 0};
     const double floor = Funnel(Norm(s.hand[0] - door[0], s.hand[1] - door[1]), 0.12, 0.04, 0.4);
-    const double above = Above(s, floor, /*margin=*/floor / 2);
+    const double above = HandAbove(s, floor, /*margin=*/floor / 2);
     const double ready = H(above, T(Norm(s.hand - door - Vec3{0.05, 0.03, -0.01}), 0.06, 0.5));
     const double place = 0.2 * (angle < -kPi / 90) + 0.8 * T(2 * kPi / 3 + angle, 0.5, kPi / 3);
     const bool success = std::abs(s.o[0] - e.target[0]) <= 0.08;

@@ -1,10 +1,10 @@
 // door-unlock-v3: unlock a door by turning its bolt to the side.
-#include "envs/metaworld/task.h"
+#include "envs/metaworld/tasks/door_bolt.h"
 
 namespace mentor::envs::metaworld {
 namespace {
 
-class DoorUnlock : public Task {
+class DoorUnlock : public DoorBoltTask {
  public:
   static constexpr TaskFacts kFacts = {
       .name = "door-unlock-v3",
@@ -18,15 +18,7 @@ class DoorUnlock : public Task {
       .goal_high = {0.2, 0.7, 0.2111},
   };
 
-  explicit DoorUnlock(Names& names)
-      : door_(names.Body("door")),
-        door_link_(names.Body("door_link")),
-        lock_link_(names.Body("lock_link")),
-        lock_(names.Site("lockStartUnlock")) {}
-
-  Objects Observe(const World& w) const override {
-    return {w.At(lock_), w.Orientation(door_link_)};
-  }
+  explicit DoorUnlock(Names& names) : DoorBoltTask(names, "lockStartUnlock") {}
 
   void Reset(const RandVec& v, World& w, Episode& e) const override {
     w.SetBodyPos(door_, v.Head());
@@ -61,10 +53,6 @@ class DoorUnlock : public Task {
     if (s.hand[2] > 0.15) return {s.hand + Vec3{0, -0.1, -0.1}, 25, 1};
     return {lock, 25, 1};
   }
-
- private:
-  const BodyId door_, door_link_, lock_link_;
-  const SiteId lock_;
 };
 
 const RegisterTask<DoorUnlock> kRegister;

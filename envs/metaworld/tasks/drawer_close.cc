@@ -53,7 +53,7 @@ class DrawerClose : public Task {
   }
 
   Advice Script(const Sight& s) const override {
-    const Vec3 handle = s.o + Vec3{0, 0, -0.02};
+    const Vec3 handle = Above(s.o, -0.02);
     // In front of the handle, above it if need be, then down and in.
     if (s.hand[1] > handle[1]) {
       if (s.hand[2] < handle[2] + 0.23) return {{s.hand[0], s.hand[1], handle[2] + 0.5}, 25, 1};

@@ -51,8 +51,8 @@ class DrawerOpen : public Task {
   }
 
   Advice Script(const Sight& s) const override {
-    const Vec3 handle = s.o + Vec3{0, 0, -0.02};
-    if (s.LevelTo(handle) > 0.06) return {handle + Vec3{0, 0, 0.3}, 4, -1};
+    const Vec3 handle = Above(s.o, -0.02);
+    if (s.LevelTo(handle) > 0.06) return {Above(handle, 0.3), 4, -1};
     if (s.HeightTo(handle) > 0.04) return {handle, 4, -1};
     return {handle + Vec3{0, -0.06, 0}, 50, -1};  // Pull hard.
   }

@@ -20,7 +20,7 @@ class FaucetTask : public Task {
 
   Advice Script(const Sight& s) const override {
     const Vec3 beside = s.o + Vec3{-0.04 * turn_, 0, 0.03};
-    if (s.LevelTo(beside) > 0.04) return {beside + Vec3{0, 0, 0.1}, 25, 1};
+    if (s.LevelTo(beside) > 0.04) return {Above(beside, 0.1), 25, 1};
     if (s.HeightTo(beside) > 0.04) return {beside, 25, 1};
     return {beside + Vec3{0.1 * turn_, 0.05, 0}, 25, 1};
   }

@@ -61,9 +61,9 @@ class Hammer : public Task {
   Advice Script(const Sight& s) const override {
     const Vec3 handle = s.o + Vec3{-0.04, 0, -0.01};
     const Vec3 nail = Vec3{0.24, 0.71, 0.11} + Vec3{-0.19, 0, 0.05};  // Where the hand hits it.
-    const double grip = s.LevelTo(handle) <= 0.04 && s.HeightTo(handle) <= 0.1 ? 0.8 : 0;
-    if (s.LevelTo(handle) > 0.04) return {handle + Vec3{0, 0, 0.1}, 10, grip};
-    if (s.HeightTo(handle) > 0.05 && handle[2] < 0.03) return {handle + Vec3{0, 0, 0.03}, 10, grip};
+    const double grip = s.Near(handle, 0.04, 0.1) ? 0.8 : 0;
+    if (s.LevelTo(handle) > 0.04) return {Above(handle, 0.1), 10, grip};
+    if (s.HeightTo(handle) > 0.05 && handle[2] < 0.03) return {Above(handle, 0.03), 10, grip};
     if (Norm(s.hand[0] - nail[0], s.hand[2] - nail[2]) > 0.02)
       return {{nail[0], s.hand[1], nail[2]}, 10, grip};
     return {nail, 10, grip};

@@ -16,8 +16,7 @@ class HandInsert : public PuckTask {
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.05, -0.04, 0.8, -0.0201},
                    .high = {0.1, 0.7, 0.05, 0.04, 0.88, -0.0199},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+                   .start_goal_min = 0.15},
       .goal_low = {-0.04, 0.8, -0.0201},
       .goal_high = {0.04, 0.88, -0.0199},
   };
@@ -52,9 +51,9 @@ class HandInsert : public PuckTask {
   }
 
   Advice Script(const Sight& s) const override {
-    const double grip = s.LevelTo(s.o) <= 0.02 && s.HeightTo(s.o) <= 0.1 ? 0.65 : 0;
-    if (s.LevelTo(s.o) > 0.02) return {s.o + Vec3{0, 0, 0.1}, 10, grip};
-    if (s.HeightTo(s.o) > 0.05) return {s.o + Vec3{0, 0, 0.03}, 10, grip};
+    const double grip = s.Near(s.o, 0.02, 0.1) ? 0.65 : 0;
+    if (s.LevelTo(s.o) > 0.02) return {Above(s.o, 0.1), 10, grip};
+    if (s.HeightTo(s.o) > 0.05) return {Above(s.o, 0.03), 10, grip};
     if (s.LevelTo(s.goal) > 0.04) return {{s.goal[0], s.goal[1], s.hand[2]}, 10, grip};
     return {s.goal, 10, grip};
   }

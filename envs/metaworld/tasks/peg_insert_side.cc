@@ -16,8 +16,7 @@ class PegInsertSide : public Task {
       .rand_vec = {.size = 6,
                    .low = {0, 0.5, 0.02, -0.35, 0.4, -0.001},
                    .high = {0.2, 0.7, 0.02, -0.25, 0.7, 0.001},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.1",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.1; }},
+                   .start_goal_min = 0.1},
       .goal_low = {-0.35 + 0.03, 0.4, -0.001 + 0.13},
       .goal_high = {-0.22, 0.7, 0.131},
   };

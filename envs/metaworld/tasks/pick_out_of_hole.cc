@@ -17,8 +17,7 @@ class PickOutOfHole : public PuckTask {
       .rand_vec = {.size = 6,
                    .low = {0, 0.75, 0.02, -0.1, 0.5, 0.15},
                    .high = {0, 0.75, 0.02, 0.1, 0.6, 0.3},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+                   .start_goal_min = 0.15},
       .goal_low = {-0.1, 0.5, 0.15},
       .goal_high = {0.1, 0.6, 0.3},
   };

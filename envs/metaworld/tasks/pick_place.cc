@@ -16,8 +16,7 @@ class PickPlace : public PuckTask {
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.02, -0.1, 0.8, 0.05},
                    .high = {0.1, 0.7, 0.02, 0.1, 0.9, 0.3},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+                   .start_goal_min = 0.15},
       .goal_low = {-0.1, 0.8, 0.05},
       .goal_high = {0.1, 0.9, 0.3},
   };

@@ -16,8 +16,7 @@ class PushBack : public PuckTask {
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.8, 0.02, -0.1, 0.6, 0.0199},
                    .high = {0.1, 0.85, 0.02, 0.1, 0.7, 0.0201},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+                   .start_goal_min = 0.15},
       .goal_low = {-0.1, 0.6, 0.0199},
       .goal_high = {0.1, 0.7, 0.0201},
   };

@@ -16,8 +16,7 @@ class ReachWall : public ReachTask {
       .rand_vec = {.size = 6,
                    .low = {-0.05, 0.6, 0.015, -0.05, 0.85, 0.05},
                    .high = {0.05, 0.65, 0.015, 0.05, 0.9, 0.3},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+                   .start_goal_min = 0.15},
       .goal_low = {-0.05, 0.85, 0.05},
       .goal_high = {0.05, 0.9, 0.3},
   };

@@ -16,8 +16,7 @@ class ShelfPlace : public PuckTask {
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.5, 0.019, -0.1, 0.8, 0.299},
                    .high = {0.1, 0.6, 0.021, 0.1, 0.9, 0.301},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.1",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.1; }},
+                   .start_goal_min = 0.1},
       .goal_low = {-0.1, 0.8, 0.299},
       .goal_high = {0.1, 0.9, 0.301},
   };

@@ -16,8 +16,7 @@ class Soccer : public Task {
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.03, -0.1, 0.8, 0},
                    .high = {0.1, 0.7, 0.03, 0.1, 0.9, 0},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.15",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.15; }},
+                   .start_goal_min = 0.15},
       .goal_low = {-0.1, 0.8, 0},
       .goal_high = {0.1, 0.9, 0},
   };

@@ -16,8 +16,7 @@ class StickPull : public StickTask {
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.55, 0, 0.35, 0.45, 0.0199},
                    .high = {0, 0.65, 0.001, 0.45, 0.55, 0.0201},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.1",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.1; }},
+                   .start_goal_min = 0.1},
       .goal_low = {0.35, 0.45, 0.0199},
       .goal_high = {0.45, 0.55, 0.0201},
   };

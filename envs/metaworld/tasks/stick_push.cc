@@ -16,8 +16,7 @@ class StickPush : public StickTask {
       .rand_vec = {.size = 6,
                    .low = {-0.08, 0.58, 0, 0.399, 0.55, 0.1319},
                    .high = {-0.03, 0.62, 0.001, 0.401, 0.6, 0.1321},
-                   .refused_when = "n(v[0:2] - v[3:5]) < 0.1",
-                   .refuses = [](const RandVec& v) { return v.StartGoalDistance() < 0.1; }},
+                   .start_goal_min = 0.1},
       .goal_low = {0.399, 0.55, 0.1319},
       .goal_high = {0.401, 0.6, 0.1321},
   };

@@ -16,8 +16,8 @@ class SweepInto : public SweepTask {
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.02, -0.001, 0.8399, 0.0199},
                    .high = {0.1, 0.7, 0.02, 0.001, 0.8401, 0.0201},
-                   .refused_when = "n(v[0:2] - [0,0.84]) < 0.15",
-                   .refuses = [](const RandVec& v) { return Norm(v[0], v[1] - 0.84) < 0.15; }},
+                   .start_goal_min = 0.15,
+                   .fixed_goal = {{0, 0.84}}},
       .goal_low = {-0.001, 0.8399, 0.0199},
       .goal_high = {0.001, 0.8401, 0.0201},
   };
