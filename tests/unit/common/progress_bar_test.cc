@@ -1,5 +1,6 @@
 #include "common/progress_bar.h"
 
+#include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -67,8 +68,7 @@ TEST_CASE("progress bar: other work is counted in its own units", "[unit]") {
   std::rewind(file);
   char text[200] = {};
   REQUIRE(std::fgets(text, sizeof(text), file) != nullptr);
-  CHECK(std::string(text) ==
-        "drawing  [##########------------------------------]  3/12 frames\n");
+  CHECK(std::string(text) == "drawing  [##########------------------------------]  3/12 frames\n");
   std::fclose(file);
 }
 
@@ -83,16 +83,20 @@ TEST_CASE("progress bar: a terminal line is redrawn, a file gets plain lines", "
     bar.Show(At(1, 2), "x");  // The same: not drawn again.
     bar.Show(At(2, 2), "x");
     bar.Finish();
-    std::fclose(out);
-    // A terminal hands over what was written in pieces; after its last writer is gone, it fails.
+    const std::string expected =
+        "\rx  [###########-----------]  1/2 updates\x1b[K\rx  [######################]  2/2 "
+        "updates\x1b[K\r\n";
+    // A terminal hands over in pieces what was written.
     std::string drawn;
-    char text[400];
-    for (ssize_t length; (length = read(master, text, sizeof(text))) > 0;) {
+    pollfd readable = {.fd = master, .events = POLLIN, .revents = 0};
+    while (drawn.size() < expected.size() && poll(&readable, 1, 10000) > 0) {
+      char text[400];
+      const ssize_t length = read(master, text, sizeof(text));
+      if (length <= 0) break;
       drawn.append(text, length);
     }
-    CHECK(drawn ==
-          "\rx  [###########-----------]  1/2 updates\x1b[K\rx  [######################]  2/2 "
-          "updates\x1b[K\r\n");
+    CHECK(drawn == expected);
+    std::fclose(out);
     close(master);
   }
   char* text = nullptr;
