@@ -47,9 +47,9 @@ struct RandVecBox {
 struct TaskFacts {
   const char* name = "";
   const char* summary = "";
-  const char* xml = "";  // Below the assets folder.
-  Vec3 hand0;            // Where a reset brings the hand.
-  Vec3 mocap_low, mocap_high;
+  const char* xml = "";                                            // Below the assets folder.
+  Vec3 hand0;                                                      // Where a reset brings the hand.
+  Vec3 mocap_low = {-0.5, 0.4, 0.05}, mocap_high = {0.5, 1, 0.5};  // The hand's box.
   RandVecBox rand_vec;
   Vec3 goal_low, goal_high;  // Clips the goal in observations, never the one in rewards.
 };

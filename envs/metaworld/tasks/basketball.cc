@@ -11,8 +11,6 @@ class Basketball : public Task {
       .summary = "Put a ball into a basket (Meta-World).",
       .xml = "sawyer_xyz/sawyer_basketball.xml",
       .hand0 = {0, 0.6f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.0299, -0.1, 0.85, 0},
                    .high = {0.1, 0.7, 0.0301, 0.1, 0.9000001, 0},

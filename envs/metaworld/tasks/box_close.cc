@@ -11,8 +11,6 @@ class BoxClose : public Task {
       .summary = "Put the lid on a box (Meta-World).",
       .xml = "sawyer_xyz/sawyer_box.xml",
       .hand0 = {0, 0.6f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.05, 0.5, 0.02, -0.1, 0.7, 0.133},
                    .high = {0.05, 0.55, 0.02, 0.1, 0.8, 0.133},

@@ -11,8 +11,6 @@ class ButtonPress : public ButtonTask {
       .summary = "Press a button that faces the robot (Meta-World).",
       .xml = "sawyer_xyz/sawyer_button_press.xml",
       .hand0 = {0, 0.4f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.1, 0.85, 0.115}, .high = {0.1, 0.9, 0.115}},
       .goal_low = {-0.5, 0.4, 0.05},
       .goal_high = {0.5, 1, 0.5},

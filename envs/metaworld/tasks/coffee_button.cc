@@ -11,8 +11,6 @@ class CoffeeButton : public Task {
       .summary = "Press the button of a coffee machine (Meta-World).",
       .xml = "sawyer_xyz/sawyer_coffee.xml",
       .hand0 = {0, 0.4, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.1, 0.8, -0.001}, .high = {0.1, 0.9, 0.001}},
       .goal_low = {-0.101, 0.6100000000000001, 0.298},
       .goal_high = {0.101, 0.71, 0.302},

@@ -11,8 +11,6 @@ class CoffeePull : public CoffeeMug {
       .summary = "Pull a mug from a coffee machine (Meta-World).",
       .xml = "sawyer_xyz/sawyer_coffee.xml",
       .hand0 = {0, 0.4, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.05, 0.7, -0.001, -0.1, 0.55, -0.001},
                    .high = {0.05, 0.75, 0.001, 0.1, 0.65, 0.001},

@@ -11,8 +11,6 @@ class DialTurn : public Task {
       .summary = "Turn a dial by 180 degrees (Meta-World).",
       .xml = "sawyer_xyz/sawyer_dial.xml",
       .hand0 = {0, 0.6f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.1, 0.7, 0}, .high = {0.1, 0.8, 0}},
       .goal_low = {-0.1, 0.73, 0.0299},
       .goal_high = {0.1, 0.83, 0.0301},

@@ -11,8 +11,6 @@ class Disassemble : public NutTask {
       .summary = "Lift a nut off a peg (Meta-World).",
       .xml = "sawyer_xyz/sawyer_assembly_peg.xml",
       .hand0 = {0, 0.4f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {0, 0.6, 0.025, -0.1, 0.6, 0.1699},
                    .high = {0.1, 0.75, 0.02501, 0.1, 0.75, 0.1701},

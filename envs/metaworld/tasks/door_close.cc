@@ -11,8 +11,6 @@ class DoorClose : public Task {
       .summary = "Close a door with a revolving joint (Meta-World).",
       .xml = "sawyer_xyz/sawyer_door_pull.xml",
       .hand0 = {-0.5, 0.6f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {0, 0.85, 0.15}, .high = {0.1, 0.95, 0.15}},
       .goal_low = {0.2, 0.65, 0.1499},
       .goal_high = {0.3, 0.75, 0.1501},

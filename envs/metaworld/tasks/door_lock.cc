@@ -12,7 +12,6 @@ class DoorLock : public DoorBoltTask {
       .xml = "sawyer_xyz/sawyer_door_lock.xml",
       .hand0 = {0, 0.6f, 0.2f},
       .mocap_low = {-0.5, 0.4, -0.15},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.1, 0.8, 0.15}, .high = {0.1, 0.85, 0.15}},
       .goal_low = {-0.5, 0.4, -0.15},
       .goal_high = {0.5, 1, 0.5},

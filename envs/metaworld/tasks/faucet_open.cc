@@ -12,7 +12,6 @@ class FaucetOpen : public FaucetTask {
       .xml = "sawyer_xyz/sawyer_faucet.xml",
       .hand0 = {0, 0.4, 0.2},
       .mocap_low = {-0.5, 0.4, -0.15},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.05, 0.8, 0}, .high = {0.05, 0.85, 0}},
       .goal_low = {-0.5, 0.4, -0.15},
       .goal_high = {0.5, 1, 0.5},

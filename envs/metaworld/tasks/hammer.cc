@@ -11,8 +11,6 @@ class Hammer : public Task {
       .summary = "Drive a nail into a box with a hammer (Meta-World).",
       .xml = "sawyer_xyz/sawyer_hammer.xml",
       .hand0 = {0, 0.4, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.1, 0.4, 0}, .high = {0.1, 0.5, 0}},
       .goal_low = {0.2399, 0.7399, 0.109},
       .goal_high = {0.2401, 0.7401, 0.111},

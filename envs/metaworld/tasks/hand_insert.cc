@@ -12,7 +12,6 @@ class HandInsert : public PuckTask {
       .xml = "sawyer_xyz/sawyer_table_with_hole.xml",
       .hand0 = {0, 0.6f, 0.2f},
       .mocap_low = {-0.5, 0.4, -0.15},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.05, -0.04, 0.8, -0.0201},
                    .high = {0.1, 0.7, 0.05, 0.04, 0.88, -0.0199},

@@ -11,8 +11,6 @@ class HandlePull : public HandleTask {
       .summary = "Pull a handle up (Meta-World).",
       .xml = "sawyer_xyz/sawyer_handle_press.xml",
       .hand0 = {0, 0.6, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.1, 0.8, -0.001}, .high = {0.1, 0.9, 0.001}},
       .goal_low = {-0.1, 0.55, 0.04},
       .goal_high = {0.1, 0.7, 0.18},

@@ -11,8 +11,6 @@ class HandlePullSide : public HandleTask {
       .summary = "Pull a handle up from the side (Meta-World).",
       .xml = "sawyer_xyz/sawyer_handle_press_sideways.xml",
       .hand0 = {0, 0.6, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.35, 0.65, 0}, .high = {-0.25, 0.75, 0}},
       .goal_low = {-0.5, 0.4, 0.05},
       .goal_high = {0.5, 1, 0.5},

@@ -11,8 +11,6 @@ class PegInsertSide : public Task {
       .summary = "Insert a peg sideways into a box (Meta-World).",
       .xml = "sawyer_xyz/sawyer_peg_insertion_side.xml",
       .hand0 = {0, 0.6, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {0, 0.5, 0.02, -0.35, 0.4, -0.001},
                    .high = {0.2, 0.7, 0.02, -0.25, 0.7, 0.001},

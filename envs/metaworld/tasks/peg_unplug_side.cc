@@ -11,8 +11,6 @@ class PegUnplugSide : public Task {
       .summary = "Pull a plug sideways out of its socket (Meta-World).",
       .xml = "sawyer_xyz/sawyer_peg_unplug_side.xml",
       .hand0 = {0, 0.6, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.25, 0.6, -0.001}, .high = {-0.15, 0.8, 0.001}},
       .goal_low = {-0.25 + 0.194, 0.6, 0.13},
       .goal_high = {-0.15 + 0.194, 0.8, 0.132},

@@ -13,7 +13,6 @@ class PickOutOfHole : public PuckTask {
       .xml = "sawyer_xyz/sawyer_pick_out_of_hole.xml",
       .hand0 = {0, 0.6, 0.2},
       .mocap_low = {-0.5, 0.4, -0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {0, 0.75, 0.02, -0.1, 0.5, 0.15},
                    .high = {0, 0.75, 0.02, 0.1, 0.6, 0.3},

@@ -11,8 +11,6 @@ class PickPlace : public PuckTask {
       .summary = "Pick up a puck and place it at a goal in the air (Meta-World).",
       .xml = "sawyer_xyz/sawyer_pick_place_v3.xml",
       .hand0 = {0, 0.6, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.02, -0.1, 0.8, 0.05},
                    .high = {0.1, 0.7, 0.02, 0.1, 0.9, 0.3},

@@ -11,8 +11,6 @@ class PlateSlideBack : public PlateSlideTask {
       .summary = "Draw a plate out of a cabinet (Meta-World).",
       .xml = "sawyer_xyz/sawyer_plate_slide.xml",
       .hand0 = {0, 0.6f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {0, 0.85, 0, -0.1, 0.6, 0.015},
                    .high = {0, 0.85, 0, 0.1, 0.6, 0.015}},

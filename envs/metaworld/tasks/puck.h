@@ -26,6 +26,12 @@ class PuckTask : public Task {
     w.SetSitePos(goal_, target);
   }
 
+  // Start and goal at the height that the puck has now; the z components of v are not used.
+  void SettleOnTable(World& w, Episode& e, const RandVec& v) const {
+    const double z = Observe(w).position[2];
+    Settle(w, e, {v[0], v[1], z}, {v[3], v[4], z});
+  }
+
   bool Grasped(const StepView& s, const Episode& e) const {
     return metaworld::Grasped(s, puck_geom_, e.obj0[2]);
   }

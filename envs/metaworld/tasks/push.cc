@@ -11,8 +11,6 @@ class Push : public PuckTask {
       .summary = "Push a puck along the table to a goal (Meta-World).",
       .xml = "sawyer_xyz/sawyer_push_v3.xml",
       .hand0 = {0, 0.6, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.02, -0.1, 0.8, 0.01},
                    .high = {0.1, 0.7, 0.02, 0.1, 0.9, 0.02},
@@ -23,10 +21,7 @@ class Push : public PuckTask {
 
   using PuckTask::PuckTask;
 
-  void Reset(const RandVec& v, World& w, Episode& e) const override {
-    const double z = w.At(puck_)[2];  // On the table; the z components of v are not used.
-    Settle(w, e, {v[0], v[1], z}, {v[3], v[4], z});
-  }
+  void Reset(const RandVec& v, World& w, Episode& e) const override { SettleOnTable(w, e, v); }
 
   Outcome Reward(const StepView& s, Episode& e) const override {
     const double dt = Norm(s.o - e.target);

@@ -11,8 +11,6 @@ class PushBack : public PuckTask {
       .summary = "Pull a puck along the table back to a goal (Meta-World).",
       .xml = "sawyer_xyz/sawyer_push_back_v3.xml",
       .hand0 = {0, 0.6f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.8, 0.02, -0.1, 0.6, 0.0199},
                    .high = {0.1, 0.85, 0.02, 0.1, 0.7, 0.0201},
@@ -25,10 +23,7 @@ class PushBack : public PuckTask {
 
   Objects Observe(const World& w) const override { return {w.At(puck_geom_), w.R(puck_geom_)}; }
 
-  void Reset(const RandVec& v, World& w, Episode& e) const override {
-    const double z = w.At(puck_geom_)[2];  // The z components of v are not used.
-    Settle(w, e, {v[0], v[1], z}, {v[3], v[4], z});
-  }
+  void Reset(const RandVec& v, World& w, Episode& e) const override { SettleOnTable(w, e, v); }
 
   Outcome Reward(const StepView& s, Episode& e) const override {
     const double dt = Norm(s.o - e.target);

@@ -11,8 +11,6 @@ class PushWall : public PuckTask {
       .summary = "Push a puck around a wall to a goal (Meta-World).",
       .xml = "sawyer_xyz/sawyer_push_wall_v3.xml",
       .hand0 = {0, 0.6, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.05, 0.6, 0.015, -0.05, 0.85, 0.01},
                    .high = {0.05, 0.65, 0.015, 0.05, 0.9, 0.02},
@@ -25,10 +23,7 @@ class PushWall : public PuckTask {
 
   Objects Observe(const World& w) const override { return {w.At(puck_geom_), w.R(puck_geom_)}; }
 
-  void Reset(const RandVec& v, World& w, Episode& e) const override {
-    const double z = w.At(puck_geom_)[2];  // The z components of v are not used.
-    Settle(w, e, {v[0], v[1], z}, {v[3], v[4], z});
-  }
+  void Reset(const RandVec& v, World& w, Episode& e) const override { SettleOnTable(w, e, v); }
 
   Outcome Reward(const StepView& s, Episode& e) const override {
     const Vec3 mid = {-0.05, 0.77, s.o[2]}, k = {3, 1, 1};  // Past the wall's end.

@@ -11,8 +11,6 @@ class ShelfPlace : public PuckTask {
       .summary = "Pick up a block and place it on a shelf (Meta-World).",
       .xml = "sawyer_xyz/sawyer_shelf_placing.xml",
       .hand0 = {0, 0.6f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.5, 0.019, -0.1, 0.8, 0.299},
                    .high = {0.1, 0.6, 0.021, 0.1, 0.9, 0.301},

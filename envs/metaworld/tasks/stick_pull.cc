@@ -12,7 +12,6 @@ class StickPull : public StickTask {
       .xml = "sawyer_xyz/sawyer_stick_obj.xml",
       .hand0 = {0, 0.6, 0.2},
       .mocap_low = {-0.5, 0.35, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.55, 0, 0.35, 0.45, 0.0199},
                    .high = {0, 0.65, 0.001, 0.45, 0.55, 0.0201},

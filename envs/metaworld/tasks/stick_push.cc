@@ -11,8 +11,6 @@ class StickPush : public StickTask {
       .summary = "Take a stick and push a container with it (Meta-World).",
       .xml = "sawyer_xyz/sawyer_stick_obj.xml",
       .hand0 = {0, 0.6, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.08, 0.58, 0, 0.399, 0.55, 0.1319},
                    .high = {-0.03, 0.62, 0.001, 0.401, 0.6, 0.1321},

@@ -11,8 +11,6 @@ class Sweep : public SweepTask {
       .summary = "Sweep a cube off the table (Meta-World).",
       .xml = "sawyer_xyz/sawyer_sweep_v3.xml",
       .hand0 = {0, 0.6, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.1, 0.6, 0.02}, .high = {0.1, 0.7, 0.02}},
       .goal_low = {0.49, 0.6, 0},
       .goal_high = {0.51, 0.7, 0.02},

@@ -11,8 +11,6 @@ class SweepInto : public SweepTask {
       .summary = "Sweep a cube into a hole in the table (Meta-World).",
       .xml = "sawyer_xyz/sawyer_table_with_hole.xml",
       .hand0 = {0, 0.6, 0.2},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 6,
                    .low = {-0.1, 0.6, 0.02, -0.001, 0.8399, 0.0199},
                    .high = {0.1, 0.7, 0.02, 0.001, 0.8401, 0.0201},

@@ -11,8 +11,6 @@ class WindowClose : public WindowTask {
       .summary = "Slide a window shut (Meta-World).",
       .xml = "sawyer_xyz/sawyer_window_horizontal.xml",
       .hand0 = {0, 0.4f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {0, 0.75, 0.2}, .high = {0, 0.9, 0.2}},
       .goal_low = {-0.5, 0.4, 0.05},
       .goal_high = {0.5, 1, 0.5},

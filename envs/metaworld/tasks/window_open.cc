@@ -11,8 +11,6 @@ class WindowOpen : public WindowTask {
       .summary = "Slide a window open (Meta-World).",
       .xml = "sawyer_xyz/sawyer_window_horizontal.xml",
       .hand0 = {0, 0.4f, 0.2f},
-      .mocap_low = {-0.5, 0.4, 0.05},
-      .mocap_high = {0.5, 1, 0.5},
       .rand_vec = {.size = 3, .low = {-0.1, 0.7, 0.16}, .high = {0.1, 0.9, 0.16}},
       .goal_low = {-0.5, 0.4, 0.05},
       .goal_high = {0.5, 1, 0.5},
