@@ -3,7 +3,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
-#include <future>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -11,11 +10,10 @@
 #include <unistd.h>
 
 #include "actor/actor.h"
-#include "actor/unit_runner.h"
 #include "common/lifecycle.h"
 #include "common/rpc/channel.h"
-#include "common/rpc/server.h"
 #include "learner/rollout_server.h"
+#include "tests/learner_side.h"
 #include "tests/mailbox.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -24,8 +22,9 @@
 namespace mentor {
 namespace {
 
-using mentor::testing::kPatience;
+using mentor::testing::LearnerSide;
 using mentor::testing::PointReachUnit;
+using mentor::testing::Run;
 using mentor::testing::Signal;
 using mentor::testing::TempFolder;
 
@@ -87,72 +86,11 @@ class ActorProcess {
   pid_t pid_ = 0;
 };
 
-struct LearnerSide {
-  explicit LearnerSide(learner::RolloutServer::Options options)
-      : metrics(Metrics::Create()), rollout(std::move(options), metrics.get()) {
-    auto started = rpc::Server::Start({}, {rollout.service()});
-    REQUIRE(started.ok());
-    server = *std::move(started);
-  }
-  ~LearnerSide() {
-    rollout.Stop();
-    server->Shutdown(std::chrono::milliseconds(1000));
-  }
-  double Value(const std::string& series) const {
-    const std::string text = "\n" + metrics->Text();
-    const size_t at = text.find("\n" + series + " ");
-    REQUIRE(at != std::string::npos);
-    return std::stod(text.substr(at + series.size() + 2));
-  }
-
-  std::unique_ptr<Metrics> metrics;
-  learner::RolloutServer rollout;
-  std::unique_ptr<rpc::Server> server;
-};
-
 std::vector<v1::Unit> Units(uint32_t count, uint32_t steps) {
   std::vector<v1::Unit> units;
   for (uint32_t i = 0; i < count; ++i) units.push_back(PointReachUnit(i, steps + i));
   return units;
 }
-
-std::string Payload(v1::Result result) {
-  result.clear_cpu_seconds();
-  result.clear_policy_cpu_seconds();
-  result.clear_attempt();
-  return result.SerializeAsString();
-}
-
-// Runs the units; a test that fails does not wait for them.
-class Run {
- public:
-  Run(LearnerSide& learner, const std::vector<v1::Unit>& units)
-      : learner_(&learner), units_(units), future_(std::async(std::launch::async, [this] {
-          return learner_->rollout.RunUnits(units_, kGoOn);
-        })) {}
-  ~Run() {
-    if (future_.valid()) learner_->rollout.Stop();
-  }
-  void CheckEqualToDirect() {
-    REQUIRE(future_.wait_for(kPatience) == std::future_status::ready);
-    const auto results = future_.get();
-    INFO(results.status());
-    REQUIRE(results.ok());
-    REQUIRE(results->size() == units_.size());
-    actor::UnitRunner direct;
-    for (size_t i = 0; i < units_.size(); ++i) {
-      INFO("unit " << i);
-      CHECK((Payload((*results)[i]) == Payload(direct.Run(units_[i]))));
-    }
-    CHECK(learner_->Value("mentor_rollout_divergence_total") == 0);
-  }
-
- private:
-  inline static const std::atomic<bool> kGoOn{false};
-  LearnerSide* const learner_;
-  const std::vector<v1::Unit> units_;
-  std::future<absl::StatusOr<std::vector<v1::Result>>> future_;
-};
 
 std::string Read(const std::string& path) {
   std::ifstream file(path);
@@ -166,7 +104,7 @@ TEST_CASE("fault: an actor is killed at each of its failpoints", "[fault]") {
     INFO(point);
     const TempFolder folder;
     const std::string log = folder.path() / "log";
-    LearnerSide learner({});
+    LearnerSide learner;
     Run run(learner, Units(40, 120));
     ActorProcess doomed(learner.server->address(), std::string(point) + "=" + std::to_string(hit) + ":kill", log);
     const int status = doomed.Wait();
@@ -196,7 +134,7 @@ TEST_CASE("fault: a stopped actor is noticed, its units go to another one, and i
 }
 
 TEST_CASE("fault: SIGTERM drains an actor: it says good-bye and ends with 0", "[fault]") {
-  LearnerSide learner({});
+  LearnerSide learner;
   ActorProcess leaving(learner.server->address(), "", "");
   Run run(learner, Units(200, 5000));
   Signal().WaitUntil([&] { return learner.Value("mentor_rollout_results_total{outcome=\"used\"}") >= 3; });
@@ -241,7 +179,7 @@ TEST_CASE("fault: a unit that is lost on the way lags and goes to another actor"
 TEST_CASE("fault: a damaged long result ends the stream, and the unit is done again", "[fault]") {
   const TempFolder folder;
   const std::string log = folder.path() / "log";
-  LearnerSide learner({});
+  LearnerSide learner;
   ActorProcess actor(learner.server->address(), "rpc.chunk.corrupt=2:error(x)", log);
   Run run(learner, Units(3, 60'000));  // Over 2 MB each.
   run.CheckEqualToDirect();
@@ -252,7 +190,7 @@ TEST_CASE("fault: a damaged long result ends the stream, and the unit is done ag
 TEST_CASE("fault: a unit that fails once is done again", "[fault]") {
   const TempFolder folder;
   const std::string log = folder.path() / "log";
-  LearnerSide learner({});
+  LearnerSide learner;
   ActorProcess actor(learner.server->address(), "actor.unit.step=50:error(a cosmic ray)", log);
   Run run(learner, Units(5, 100));
   run.CheckEqualToDirect();

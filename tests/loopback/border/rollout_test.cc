@@ -20,6 +20,7 @@
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
 #include "learner/rollout_server.h"
+#include "tests/learner_side.h"
 #include "tests/mailbox.h"
 #include "tests/testing.h"
 #include "tests/units.h"
@@ -28,42 +29,16 @@ namespace mentor {
 namespace {
 
 using learner::RolloutServer;
+using mentor::testing::CheckEqual;
+using mentor::testing::Direct;
+using mentor::testing::kGoOn;
 using mentor::testing::kPatience;
+using mentor::testing::LearnerSide;
 using mentor::testing::MetaWorldUnit;
 using mentor::testing::PointReachUnit;
+using mentor::testing::Run;
 using mentor::testing::Signal;
 using std::chrono::milliseconds;
-
-// The learner's side: server and dispatcher.
-struct LearnerSide {
-  explicit LearnerSide(RolloutServer::Options options = {}, const std::string& address = "127.0.0.1:0")
-      : metrics(Metrics::Create()), rollout(std::move(options), metrics.get()) {
-    auto started = rpc::Server::Start({.address = address}, {rollout.service()});
-    INFO(started.status());
-    REQUIRE(started.ok());
-    server = *std::move(started);
-  }
-  ~LearnerSide() { Stop(); }
-  void Stop() {
-    rollout.Stop();
-    server->Shutdown(milliseconds(2000));
-  }
-  std::shared_ptr<grpc::Channel> Tcp() const {
-    auto channel = rpc::MakeChannel({.address = server->address()});
-    REQUIRE(channel.ok());
-    return *channel;
-  }
-  double Value(const std::string& series) const {
-    const std::string text = "\n" + metrics->Text();
-    const size_t at = text.find("\n" + series + " ");
-    REQUIRE(at != std::string::npos);
-    return std::stod(text.substr(at + series.size() + 2));
-  }
-
-  std::unique_ptr<Metrics> metrics;
-  RolloutServer rollout;
-  std::unique_ptr<rpc::Server> server;
-};
 
 std::unique_ptr<actor::Actor> StartActor(std::function<std::shared_ptr<grpc::Channel>()> channel, int threads, Metrics* metrics) {
   return std::make_unique<actor::Actor>(
@@ -80,54 +55,6 @@ std::vector<v1::Unit> SomeUnits(uint64_t shard, uint32_t point_reach, uint32_t m
   }
   return units;
 }
-
-std::string Payload(v1::Result result) {
-  result.clear_cpu_seconds();
-  result.clear_policy_cpu_seconds();
-  result.clear_attempt();
-  return result.SerializeAsString();
-}
-
-std::vector<std::string> Direct(const std::vector<v1::Unit>& units) {
-  actor::UnitRunner runner;
-  std::vector<std::string> payloads;
-  for (const v1::Unit& unit : units) payloads.push_back(Payload(runner.Run(unit)));
-  return payloads;
-}
-
-void CheckEqual(const absl::StatusOr<std::vector<v1::Result>>& results, const std::vector<std::string>& want) {
-  INFO(results.status());
-  REQUIRE(results.ok());
-  REQUIRE(results->size() == want.size());
-  for (size_t i = 0; i < want.size(); ++i) {
-    INFO("unit " << i);
-    CHECK((Payload((*results)[i]) == want[i]));
-  }
-}
-
-const std::atomic<bool> kGoOn{false};
-
-// RunUnits in a thread of its own. A test that fails does not wait for it.
-class Run {
- public:
-  Run(LearnerSide& learner, std::vector<v1::Unit> units, const std::atomic<bool>& cancel = kGoOn)
-      : rollout_(&learner.rollout),
-        future_(std::async(std::launch::async, [rollout = rollout_, units = std::move(units), &cancel] {
-          return rollout->RunUnits(units, cancel);
-        })) {}
-  ~Run() {
-    if (future_.valid()) rollout_->Stop();
-  }
-  bool is_over() const { return future_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
-  absl::StatusOr<std::vector<v1::Result>> Get() {
-    REQUIRE(future_.wait_for(kPatience) == std::future_status::ready);
-    return future_.get();
-  }
-
- private:
-  RolloutServer* const rollout_;
-  std::future<absl::StatusOr<std::vector<v1::Result>>> future_;
-};
 
 TEST_CASE("rollout: units come back in order and equal to a direct run, whatever the fleet", "[loopback]") {
   const bool tcp = GENERATE(true, false);

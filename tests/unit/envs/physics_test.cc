@@ -8,22 +8,20 @@
 #include <mujoco/mjxmacro.h>
 
 #include "common/rng.h"
-#include "envs/metaworld/scene.h"
 #include "envs/simulation.h"
+#include "tests/simulations.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
 namespace {
 
+using mentor::testing::RunAlike;
+using mentor::testing::Scene;
+using mentor::testing::State;
+
 const char* const kScenes[] = {"sawyer_xyz/sawyer_push_v3.xml", "sawyer_xyz/sawyer_door_pull.xml",
                                "sawyer_xyz/sawyer_coffee.xml", "sawyer_xyz/sawyer_stick_obj.xml"};
-
-std::shared_ptr<const mjModel> Scene(const std::string& xml) {
-  auto model = metaworld::LoadScene(xml);
-  INFO(model.status().ToString());
-  REQUIRE(model.ok());
-  return *model;
-}
+constexpr uint32_t kSteps = 120;
 
 PhysicsFactors Draw(const mjModel& model, uint32_t number) {
   PhysicsFactors factors = PhysicsFactors::Nominal(model);
@@ -75,38 +73,6 @@ std::vector<std::string> Differences(const mjModel* a, const mjModel* b) {
   return names;
 }
 
-std::vector<double> State(const Simulation& sim) {
-  std::vector<double> state(sim.state_size());
-  sim.GetState(state);
-  return state;
-}
-
-// The hand goes down to the table and about; true when all simulations have the same bits at all
-// times. The last one computes everything in each step.
-bool RunAlike(std::vector<Simulation*> sims, int* contacts) {
-  const RandomStream random{.seed = 1};
-  std::array<double, 3> mocap = {0, 0.6, 0.2};
-  for (Simulation* sim : sims) sim->Forward();
-  for (uint32_t t = 0; t < 120; ++t) {
-    for (Simulation* sim : sims) {
-      mjData* d = sim->data();
-      std::copy(mocap.begin(), mocap.end(), d->mocap_pos);
-      constexpr double kOrientation[4] = {1, 0, 1, 0};
-      std::copy_n(kOrientation, 4, d->mocap_quat);
-      d->ctrl[0] = 2 * random.Uniform(t, 9) - 1;
-      d->ctrl[1] = -d->ctrl[0];
-      if (sim == sims.back()) sim->Touch();
-      sim->Steps(5);
-      sim->Forward();
-      if (State(*sim) != State(*sims.front())) return false;
-    }
-    *contacts += sims.front()->data()->ncon;
-    for (uint32_t i = 0; i < 3; ++i)
-      mocap[i] += 0.02 * (random.Uniform(t, i) - (i == 2 && t < 60 ? 0.7 : 0.5));
-  }
-  return true;
-}
-
 TEST_CASE("physics: a view with factors is the whole model with these values, bit for bit",
           "[unit]") {
   for (const char* scene : kScenes) {
@@ -141,13 +107,14 @@ TEST_CASE("physics: a view with factors is the whole model with these values, bi
     REQUIRE(touched.SetPhysics(factors).ok());
     CHECK(randomised.reuses_forward());
     reference.ResetData();
+    plain.ResetData();
+    for (Simulation* sim : {&randomised, &reference, &touched, &plain}) sim->Forward();
     int contacts = 0;
-    CHECK(RunAlike({&randomised, &reference, &touched}, &contacts));
+    CHECK(RunAlike({&randomised, &reference, &touched}, kSteps, &contacts));
     CHECK(contacts > 0);
     CHECK(State(randomised) != [&] {
-      plain.ResetData();
       int ignored = 0;
-      RunAlike({&plain}, &ignored);
+      RunAlike({&plain}, kSteps, &ignored);
       return State(plain);
     }());
   }
@@ -162,8 +129,9 @@ TEST_CASE("physics: factors of 1 are the shared model, also after others", "[uni
   CHECK(Differences(sim.model(), shared.get()) == std::vector<std::string>{});
   CHECK(sim.model()->body_mass == shared->body_mass);
   plain.ResetData();
+  for (Simulation* one : {&sim, &plain}) one->Forward();
   int contacts = 0;
-  CHECK(RunAlike({&sim, &plain}, &contacts));
+  CHECK(RunAlike({&sim, &plain}, kSteps, &contacts));
   CHECK(contacts > 0);
 
   // mj_setConst gives back the constants of the compiled model: a factor of exactly 1 on a body

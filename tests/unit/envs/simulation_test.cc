@@ -4,26 +4,17 @@
 #include <cmath>
 #include <filesystem>
 
-#include "common/rng.h"
 #include "envs/assets.h"
 #include "envs/metaworld/scene.h"
+#include "tests/simulations.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
 namespace {
 
-std::shared_ptr<const mjModel> Scene(const std::string& xml = "sawyer_xyz/sawyer_push_v3.xml") {
-  auto model = metaworld::LoadScene(xml);
-  INFO(model.status().ToString());
-  REQUIRE(model.ok());
-  return *model;
-}
-
-std::vector<double> State(const Simulation& sim) {
-  std::vector<double> state(sim.state_size());
-  sim.GetState(state);
-  return state;
-}
+using mentor::testing::RunAlike;
+using mentor::testing::Scene;
+using mentor::testing::State;
 
 TEST_CASE("simulation: reusing a forward pass gives the bits of plain steps in every scene",
           "[unit]") {
@@ -35,28 +26,7 @@ TEST_CASE("simulation: reusing a forward pass gives the bits of plain steps in e
     const auto model = Scene("sawyer_xyz/" + file.path().filename().string());
     Simulation reusing(model), plain(model);
     CHECK(reusing.reuses_forward());
-    const RandomStream random{.seed = 1};
-    std::array<double, 3> mocap = {0, 0.6, 0.2};
-    bool equal = true;
-    for (uint32_t t = 0; t < 150; ++t) {
-      for (Simulation* sim : {&reusing, &plain}) {
-        mjData* d = sim->data();
-        std::copy(mocap.begin(), mocap.end(), d->mocap_pos);
-        constexpr double kOrientation[4] = {1, 0, 1, 0};
-        std::copy_n(kOrientation, 4, d->mocap_quat);
-        d->ctrl[0] = 2 * random.Uniform(t, 9) - 1;
-        d->ctrl[1] = -d->ctrl[0];
-        if (sim == &plain) sim->Touch();  // Computes everything.
-        sim->Steps(5);
-        sim->Forward();
-      }
-      equal = equal && State(reusing) == State(plain);
-      contacts += plain.data()->ncon;
-      // Down to the table, then about.
-      for (uint32_t i = 0; i < 3; ++i)
-        mocap[i] += 0.02 * (random.Uniform(t, i) - (i == 2 && t < 60 ? 0.7 : 0.5));
-    }
-    CHECK(equal);
+    CHECK(RunAlike({&reusing, &plain}, 150, &contacts));
     ++scenes;
   }
   CHECK(scenes >= 36);

@@ -8,23 +8,16 @@
 
 #include "envs/environment.h"
 #include "envs/small/small_environment.h"
+#include "tests/environments.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
 namespace {
 
+using mentor::testing::Act;
 using mentor::testing::Near;
-using Settings = std::vector<std::pair<std::string, std::string>>;
-
-google::protobuf::RepeatedPtrField<v1::Option> Options(const Settings& settings) {
-  google::protobuf::RepeatedPtrField<v1::Option> options;
-  for (const auto& [name, value] : settings) {
-    v1::Option* option = options.Add();
-    option->set_name(name);
-    option->set_value(value);
-  }
-  return options;
-}
+using mentor::testing::Options;
+using mentor::testing::Settings;
 
 v1::EnvironmentTask Task(const std::string& name, const std::vector<double>& parameters) {
   v1::EnvironmentTask task;
@@ -64,14 +57,6 @@ std::string Complaint(const std::string& name, const Settings& settings,
 
 RandomStream Key(uint32_t lifetime = 0) {
   return {.seed = 3, .purpose = Purpose::kEnvironmentReset, .lifetime = lifetime};
-}
-
-StepOutcome Act(Environment& environment, const std::vector<float>& action,
-                std::vector<double>* observation) {
-  const auto outcome = environment.Step(action, *observation);
-  INFO(outcome.status().ToString());
-  REQUIRE(outcome.ok());
-  return *outcome;
 }
 
 TEST_CASE("choices: the sign of one number for two, the greatest for more", "[unit]") {

@@ -9,22 +9,16 @@
 #include "envs/metaworld/settled_resets.h"
 #include "envs/mujoco_environment.h"
 #include "envs/wrapper.h"
+#include "tests/environments.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
 namespace {
 
+using mentor::testing::Act;
 using mentor::testing::Near;
-using Settings = std::vector<std::pair<std::string, std::string>>;
-
-template <typename T>
-void Set(const Settings& settings, T* options) {
-  for (const auto& [name, value] : settings) {
-    v1::Option* option = options->Add();
-    option->set_name(name);
-    option->set_value(value);
-  }
-}
+using mentor::testing::Options;
+using mentor::testing::Settings;
 
 struct Wrapping {
   std::string name;
@@ -36,8 +30,7 @@ v1::EnvironmentTask Task(const std::string& environment, const std::vector<Wrapp
                          const Settings& settings = {}) {
   const EnvironmentEntry* entry = FindEnvironment(environment);
   REQUIRE(entry != nullptr);
-  google::protobuf::RepeatedPtrField<v1::Option> options;
-  Set(settings, &options);
+  const auto options = Options(settings);
   Violations violations;
   const OptionValues values = OptionValues::Parse(entry->options, options, "", &violations);
   v1::EnvironmentTask task = DrawTask(*entry, values, {.seed = 1, .purpose = Purpose::kTasks}, 0);
@@ -45,7 +38,7 @@ v1::EnvironmentTask Task(const std::string& environment, const std::vector<Wrapp
   for (const Wrapping& wrapping : wrappers) {
     v1::WrapperSpec* spec = task.add_wrappers();
     spec->set_name(wrapping.name);
-    Set(wrapping.settings, spec->mutable_option());
+    *spec->mutable_option() = Options(wrapping.settings);
   }
   return task;
 }
@@ -73,14 +66,6 @@ std::vector<double> Begin(Environment& environment, const RandomStream& key, uin
   INFO(status.ToString());
   REQUIRE(status.ok());
   return o;
-}
-
-StepOutcome Act(Environment& environment, const std::vector<float>& action,
-                std::vector<double>* observation) {
-  const auto outcome = environment.Step(action, *observation);
-  INFO(outcome.status().ToString());
-  REQUIRE(outcome.ok());
-  return *outcome;
 }
 
 // Observations and rewards of an episode of at most `steps` steps, actions from a fixed stream.

@@ -1,0 +1,20 @@
+// What a metrics page says, for tests.
+#pragma once
+
+#include <string>
+
+#include "common/metrics.h"
+#include "tests/testing.h"
+
+namespace mentor::testing {
+
+// The value of a series, its labels included: `mentor_rollout_reissued_total{reason="lagging"}`.
+inline double MetricValue(const Metrics& metrics, const std::string& series) {
+  const std::string text = "\n" + metrics.Text();
+  const size_t at = text.find("\n" + series + " ");
+  INFO(series);
+  REQUIRE(at != std::string::npos);
+  return std::stod(text.substr(at + series.size() + 2));
+}
+
+}  // namespace mentor::testing
