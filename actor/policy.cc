@@ -1,5 +1,6 @@
 #include "actor/policy.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -25,7 +26,10 @@ absl::Status Policy::Load(const v1::PolicyWeights& weights) {
     return absl::InvalidArgumentError(absl::StrFormat("policy: sizes %d, %d, %d; each must be 1 to %d", observation, action, hidden, kSizeMax));
   }
   const size_t h = hidden, d = observation, a = action;
-  const size_t count = h * d + h + h * h + h + a * h + a + a;
+  if (weights.network() != v1::POLICY_NETWORK_MLP) {
+    return absl::InvalidArgumentError(absl::StrFormat("policy: network %d is not known", weights.network()));
+  }
+  const size_t count = h * d + h + h * h + h + a * h + a + (weights.discrete() ? 0 : a);
   if (weights.weights().size() != count * sizeof(float)) {
     return absl::InvalidArgumentError(absl::StrFormat("policy: weights have %d bytes, sizes %d-%d-%d need %d", weights.weights().size(),
                                                       observation, hidden, action, count * sizeof(float)));
@@ -39,6 +43,7 @@ absl::Status Policy::Load(const v1::PolicyWeights& weights) {
   const Eigen::Index padded = (hidden + kLanes - 1) / kLanes * kLanes;
   observation_size_ = static_cast<int>(observation);
   action_size_ = static_cast<int>(action);
+  discrete_ = weights.discrete();
   const float* next = values.data();
   const auto take_matrix = [&](Eigen::MatrixXf* target, size_t rows, size_t columns, Eigen::Index padded_rows, Eigen::Index padded_columns) {
     target->setZero(padded_rows, padded_columns);
@@ -56,9 +61,10 @@ absl::Status Policy::Load(const v1::PolicyWeights& weights) {
   take_vector(&b2_, h, padded);
   take_matrix(&w3_, a, h, a, padded);
   take_vector(&b3_, a, a);
-  take_vector(&log_std_, a, a);
-  std_.resize(a);
-  for (size_t i = 0; i < a; ++i) std_[i] = static_cast<float>(exact::Exp(log_std_[i]));
+  const size_t stds = discrete_ ? 0 : a;
+  take_vector(&log_std_, stds, stds);
+  std_.resize(stds);
+  for (size_t i = 0; i < stds; ++i) std_[i] = static_cast<float>(exact::Exp(log_std_[i]));
   hidden1_.resize(padded);
   hidden2_.resize(padded);
   mean_.resize(a);
@@ -91,6 +97,7 @@ float Policy::LogProb(std::span<const float> action, std::span<const float> mean
 }
 
 void Policy::Sample(std::span<const float> observation, std::span<const double> noise, std::span<float> action, float* log_prob) {
+  MENTOR_CHECK(!discrete_);
   Mean(observation, action);
   for (int i = 0; i < action_size_; ++i) {
     action[i] = static_cast<float>(static_cast<double>(mean_[i]) + static_cast<double>(std_[i]) * noise[i]);
@@ -98,8 +105,36 @@ void Policy::Sample(std::span<const float> observation, std::span<const double> 
   *log_prob = LogProb(action, {mean_.data(), static_cast<size_t>(action_size_)});
 }
 
+double Policy::LogOfSumOfExp() const {
+  const double greatest = mean_.maxCoeff();
+  double sum = 0;
+  for (int i = 0; i < action_size_; ++i) sum += exact::Exp(mean_[i] - greatest);
+  return greatest + exact::Log(sum);
+}
+
+float Policy::WriteChoice(int choice, std::span<float> action) const {
+  for (int i = 0; i < action_size_; ++i) action[i] = i == choice ? 1.0f : 0.0f;
+  return static_cast<float>(mean_[choice] - LogOfSumOfExp());
+}
+
+void Policy::Choose(std::span<const float> observation, double uniform, std::span<float> action, float* log_prob) {
+  MENTOR_CHECK(discrete_);
+  Mean(observation, action);
+  const double log_sum = LogOfSumOfExp();
+  int choice = 0;
+  double cumulated = exact::Exp(mean_[0] - log_sum);
+  // Rounding may leave the sum below 1: then the last choice.
+  while (choice + 1 < action_size_ && cumulated < uniform) cumulated += exact::Exp(mean_[++choice] - log_sum);
+  *log_prob = WriteChoice(choice, action);
+}
+
 void Policy::Deterministic(std::span<const float> observation, std::span<float> action, float* log_prob) {
   Mean(observation, action);
+  if (discrete_) {
+    const float* greatest = std::max_element(mean_.data(), mean_.data() + action_size_);
+    *log_prob = WriteChoice(static_cast<int>(greatest - mean_.data()), action);
+    return;
+  }
   *log_prob = LogProb(action, {mean_.data(), static_cast<size_t>(action_size_)});
 }
 

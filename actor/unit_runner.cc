@@ -112,6 +112,12 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
         info.action_size));
   }
 
+  if (policy_.discrete() != info.discrete_actions) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "the policy's actions are %s, the environment's are not",
+        policy_.discrete() ? "choices" : "continuous"));
+  }
+
   const uint64_t step_bytes =
       sizeof(float) * static_cast<uint64_t>(info.observation_size + info.action_size + 1) +
       sizeof(double) + 2;
@@ -157,6 +163,9 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     const auto before = std::chrono::steady_clock::now();
     if (unit.deterministic()) {
       policy_.Deterministic(shown, action, &log_probs[t]);
+    } else if (policy_.discrete()) {
+      const uint32_t step = unit.first_step() + static_cast<uint32_t>(t);
+      policy_.Choose(shown, action_noise.Uniform(step, /*draw=*/0), action, &log_probs[t]);
     } else {
       action_noise.Normals(unit.first_step() + static_cast<uint32_t>(t), noise);
       policy_.Sample(shown, noise, action, &log_probs[t]);

@@ -27,6 +27,9 @@ struct EnvironmentInfo {
   int episode_steps = 0;     // M: the episode is truncated after this many steps.
   // Bounds of each action number. Policies sample beyond them; whoever acts clips first.
   double action_low = -1, action_high = 1;
+  // Actions are one of A choices: the greatest of the A numbers, the first of equals. Policies give
+  // one-hot vectors.
+  bool discrete_actions = false;
   // Every episode has exactly M steps and depends only on task and reset key, so a unit can be one
   // episode.
   bool independent_episodes = true;

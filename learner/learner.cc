@@ -43,7 +43,7 @@ struct Learner::Connection {
 struct Learner::Job {
   v1::Shard shard;
   uint64_t unit_shard = 0;
-  torch::Tensor signal_weights;
+  torch::Tensor meta_parameters;
   std::shared_ptr<Connection> connection;
   std::atomic<bool> cancel = false;
   // Guarded by the learner's mutex_.
@@ -180,7 +180,7 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       job->connection = connection;
       const std::lock_guard lock(mutex_);
       const auto weights = connection->signal_weights.find(job->shard.signal_version());
-      if (weights != connection->signal_weights.end()) job->signal_weights = weights->second;
+      if (weights != connection->signal_weights.end()) job->meta_parameters = weights->second;
       job->unit_shard = next_unit_shard_++;
       queue_.push_back(std::move(job));
       changed_.notify_all();
@@ -190,7 +190,8 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       const std::lock_guard lock(mutex_);
       for (auto& [id, job] : running_) {
         if (job->connection == connection && job->shard.shard_id() == message.ack().shard_id()) {
-          job->acknowledged = std::max(job->acknowledged, message.ack().iteration() + 1);
+          job->acknowledged = std::max(
+              job->acknowledged, message.ack().iteration() + 1 - job->shard.first_iteration());
         }
       }
       changed_.notify_all();
@@ -273,12 +274,12 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
 
   const auto run = [&]() -> absl::StatusOr<ShardReport> {
     MENTOR_RETURN_IF_ERROR(CheckShard(job->shard));
-    if (job->shard.reward_source() == v1::REWARD_SOURCE_SIGNAL && !job->signal_weights.defined()) {
-      return absl::InvalidArgumentError("the shard came before its signal weights");
+    if (job->shard.reward_source() == v1::REWARD_SOURCE_SIGNAL && !job->meta_parameters.defined()) {
+      return absl::InvalidArgumentError("the shard came before its meta-parameters");
     }
     return RunShard({.shard = &job->shard,
                      .unit_shard = job->unit_shard,
-                     .signal_weights = job->signal_weights,
+                     .meta_parameters = job->meta_parameters,
                      .pool = pool_.get(),
                      .device = options_.device},
                     run_units, emit, job->cancel);
@@ -294,6 +295,10 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     done.set_segments_hash(hash.Finish());
     *done.mutable_seconds() = report->seconds;
     done.set_nonfinite_updates(report->nonfinite_updates);
+    if (job->shard.return_snapshot()) *done.mutable_snapshot() = report->snapshot;
+    if (report->outer_gradient.defined())
+      *done.mutable_outer_gradient() = ToProto(report->outer_gradient);
+    for (const auto& [name, value] : report->statistics) (*done.mutable_statistics())[name] = value;
     shards_.Increment();
     nonfinite_.Increment(static_cast<double>(report->nonfinite_updates));
     signal_seconds_.Observe(report->seconds.signal());

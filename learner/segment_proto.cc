@@ -19,36 +19,26 @@ struct Field {
   torch::Tensor Segment::*member;
   enum class Shape { kSteps, kObservations, kActions, kAgents, kAgentObservations } shape;
   bool outcome;        // Sent for evaluations too.
-  bool from_signal;    // Only there when a signal network ran.
-  bool from_sampling;  // Only there when signals were sampled.
+  bool optional;       // Not every inner loop has it.
   bool float64 = false;
 };
 
 constexpr std::array<Field, 12> kFields = {{
-    {"observations", &Segment::observations, Field::Shape::kObservations, false, false, false},
-    {"actions", &Segment::actions, Field::Shape::kActions, false, false, false},
-    {"log_probs", &Segment::log_probs, Field::Shape::kSteps, false, false, false},
-    {"shaped_rewards", &Segment::shaped_rewards, Field::Shape::kSteps, true, false, false,
+    {"observations", &Segment::observations, Field::Shape::kObservations, false, false},
+    {"actions", &Segment::actions, Field::Shape::kActions, false, false},
+    {"log_probs", &Segment::log_probs, Field::Shape::kSteps, false, false},
+    {"shaped_rewards", &Segment::shaped_rewards, Field::Shape::kSteps, true, false,
      /*float64=*/true},
-    {"success_signals", &Segment::success_signals, Field::Shape::kSteps, true, false, false},
-    {"successes", &Segment::successes, Field::Shape::kSteps, true, false, false},
-    {"prev_done", &Segment::prev_done, Field::Shape::kSteps, true, false, false},
-    {"last_done", &Segment::last_done, Field::Shape::kAgents, true, false, false},
+    {"success_signals", &Segment::success_signals, Field::Shape::kSteps, true, false},
+    {"successes", &Segment::successes, Field::Shape::kSteps, true, false},
+    {"prev_done", &Segment::prev_done, Field::Shape::kSteps, true, false},
+    {"last_done", &Segment::last_done, Field::Shape::kAgents, true, false},
     {"next_observations", &Segment::next_observations, Field::Shape::kAgentObservations, false,
-     false, false},
-    {"signals", &Segment::signals, Field::Shape::kSteps, true, true, false},
-    {"signal_log_probs", &Segment::signal_log_probs, Field::Shape::kSteps, false, true, true},
-    {"signal_values", &Segment::signal_values, Field::Shape::kSteps, false, true, true},
+     false},
+    {"signals", &Segment::signals, Field::Shape::kSteps, true, true},
+    {"signal_log_probs", &Segment::signal_log_probs, Field::Shape::kSteps, false, true},
+    {"signal_values", &Segment::signal_values, Field::Shape::kSteps, false, true},
 }};
-
-bool IsExpected(const Field& field, const v1::Shard& shard, uint32_t iteration) {
-  const bool deterministic = iteration >= shard.spec().lifetime().iterations();
-  if (shard.outcomes_only() && !field.outcome) return false;
-  if (field.from_signal && (shard.reward_source() != v1::REWARD_SOURCE_SIGNAL || deterministic))
-    return false;
-  if (field.from_sampling && shard.signal_mean()) return false;
-  return true;
-}
 
 std::vector<int64_t> ShapeOf(const Field& field, const v1::Shard& shard, uint32_t iteration) {
   const int64_t agents = shard.lifetimes_size(), steps = StepsOfIteration(shard, iteration);
@@ -73,12 +63,12 @@ std::vector<int64_t> ShapeOf(const Field& field, const v1::Shard& shard, uint32_
 
 int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration) {
   if (iteration < shard.spec().lifetime().iterations())
-    return shard.spec().lifetime().steps_per_iteration();
+    return int64_t{shard.collections()} * shard.spec().lifetime().steps_per_iteration();
   return int64_t{shard.deterministic_episodes()} * shard.shape().episode_steps();
 }
 
 uint32_t IterationsOf(const v1::Shard& shard) {
-  return shard.spec().lifetime().iterations() + (shard.deterministic_episodes() > 0 ? 1 : 0);
+  return shard.iterations() + (shard.deterministic_episodes() > 0 ? 1 : 0);
 }
 
 void AddTensors(const Segment& segment, bool outcomes_only, v1::Segment* proto) {
@@ -102,10 +92,11 @@ void HashSegment(const v1::Segment& segment, Sha256* hash) {
 }
 
 absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Shard& shard) {
-  if (proto.iteration() >= IterationsOf(shard)) {
+  const uint32_t end = shard.first_iteration() + IterationsOf(shard);
+  if (proto.iteration() < shard.first_iteration() || proto.iteration() >= end) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("shard %d: segment of iteration %d, it has only %d", shard.shard_id(),
-                        proto.iteration(), IterationsOf(shard)));
+        absl::StrFormat("shard %d: segment of iteration %d, it has only %d to %d", shard.shard_id(),
+                        proto.iteration(), shard.first_iteration(), end - 1));
   }
   std::map<std::string, const v1::Tensor*> tensors;
   for (const v1::NamedTensor& named : proto.tensors()) {
@@ -116,10 +107,11 @@ absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Sha
   }
   Segment segment;
   for (const Field& field : kFields) {
-    if (!IsExpected(field, shard, proto.iteration())) continue;
+    if (shard.outcomes_only() && !field.outcome) continue;
     const std::string what = absl::StrFormat("shard %d, iteration %d: %s", shard.shard_id(),
                                              proto.iteration(), field.name);
     const auto found = tensors.find(field.name);
+    if (found == tensors.end() && field.optional) continue;
     if (found == tensors.end()) return absl::InvalidArgumentError(what + " is missing");
     MENTOR_ASSIGN_OR_RETURN(
         segment.*field.member,

@@ -15,14 +15,16 @@ namespace mentor::learner {
 void AddTensors(const Segment& segment, bool outcomes_only, v1::Segment* proto);
 
 // The segment of iteration `proto.iteration()` of `shard`, every shape checked and every element
-// finite. Tensors that the shard did not ask for stay undefined; a missing one is INVALID_ARGUMENT.
+// finite. Tensors that the shard did not ask for, and those that its inner loop does not have, stay
+// undefined; another that is missing is INVALID_ARGUMENT.
 absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Shard& shard);
 
 // Adds a segment to the hash of a shard's segments: iteration, then name, dtype, shape and bytes of
 // each tensor.
 void HashSegment(const v1::Segment& segment, Sha256* hash);
 
-// Steps of an iteration of this shard: T, or all deterministic episodes for the one after the last.
+// Steps of an iteration of this shard: T of each collection, or all deterministic episodes for the
+// one after the last.
 int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration);
 // Iterations that a shard sends, the deterministic episodes counted as one more.
 uint32_t IterationsOf(const v1::Shard& shard);

@@ -6,47 +6,14 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "common/cpu_time.h"
-#include "common/rng.h"
 #include "common/spec.h"
-#include "learner/agents/ppo.h"
+#include "learner/inner_loops/inner_loop.h"
 #include "learner/segment_proto.h"
-#include "learner/signals/signal_network.h"
+#include "learner/snapshot_proto.h"
 #include "learner/unit_plan.h"
 
 namespace mentor::learner {
 namespace {
-
-// CPU time of this thread and of what pools did for it, between construction and Stop.
-class CpuTimer {
- public:
-  double Stop() const { return ThreadCpuSeconds() + WorkerPool::CallerCpuSeconds() - start_; }
-
- private:
-  const double start_ = ThreadCpuSeconds() + WorkerPool::CallerCpuSeconds();
-};
-
-std::unique_ptr<SignalNetwork> NetworkOf(const v1::Shard& shard, Violations* violations) {
-  return MakeSignalNetwork(shard.spec().signal(),
-                           {.observation_size = shard.shape().observation_size(),
-                            .action_size = shard.shape().action_size(),
-                            .role = shard.spec().signal().role(),
-                            .input = shard.spec().signal().input()},
-                           violations);
-}
-
-// Copies of all tensors on a device; the same tensors when they are there.
-Segment OnDevice(const Segment& segment, torch::Device device) {
-  Segment moved = segment;
-  for (auto member : {&Segment::observations, &Segment::actions, &Segment::log_probs,
-                      &Segment::shaped_rewards, &Segment::success_signals, &Segment::successes,
-                      &Segment::prev_done, &Segment::last_done, &Segment::next_observations,
-                      &Segment::signals, &Segment::signal_log_probs, &Segment::signal_values}) {
-    torch::Tensor& tensor = moved.*member;
-    if (tensor.defined()) tensor = tensor.to(device);
-  }
-  return moved;
-}
 
 class Runner {
  public:
@@ -56,134 +23,79 @@ class Runner {
         shard_(*inputs.shard),
         run_units_(run_units),
         emit_(emit),
-        cancel_(cancel) {}
+        cancel_(cancel),
+        cursors_(FirstCursors(shard_.lifetimes_size())) {}
 
   absl::StatusOr<ShardReport> Run() {
     const auto start = std::chrono::steady_clock::now();
-    const bool with_signal = shard_.reward_source() == v1::REWARD_SOURCE_SIGNAL;
     Violations violations;
-    if (with_signal) network_ = NetworkOf(shard_, &violations);
+    const std::unique_ptr<InnerLoop> loop = MakeInnerLoop(
+        shard_, inputs_.meta_parameters, inputs_.pool, inputs_.device, &violations);
     MENTOR_RETURN_IF_ERROR(violations.ToStatus());
-    agent_shape_ = {.observation_size = shard_.shape().observation_size(),
-                    .action_size = shard_.shape().action_size(),
-                    .hidden_units = shard_.spec().agent().hidden_units(),
-                    .critic = !with_signal || shard_.spec().signal().role() == v1::REWARD};
-    AgentShape actor_only = agent_shape_;
-    actor_only.critic = false;
-    actor_size_ = AgentLayout(actor_only).size();
-    for (const v1::Lifetime& lifetime : shard_.lifetimes()) numbers_.push_back(lifetime.number());
-    cursors_.resize(numbers_.size());
-
-    CpuTimer init_timer;
-    const Phase phase = static_cast<Phase>(shard_.phase());
-    agents_ = NewAgents(InitialTheta(agent_shape_, shard_.spec().agent().initial_std(),
-                                     shard_.spec().seed(), phase, numbers_)
-                            .to(inputs_.device));
-    if (with_signal) {
-      signal_state_ = network_->InitialState(num_agents(), torch::kFloat32);
-      for (torch::Tensor& tensor : signal_state_.recurrent) tensor = tensor.to(inputs_.device);
-      signal_state_.previous = signal_state_.previous.to(inputs_.device);
+    if (shard_.has_snapshot()) {
+      MENTOR_ASSIGN_OR_RETURN(const TensorMap state, ReadSnapshot(shard_.snapshot(), &cursors_));
+      MENTOR_RETURN_IF_ERROR(loop->Load(state));
+    } else {
+      loop->Begin();
     }
-    Add(&v1::PhaseSeconds::update, &v1::PhaseSeconds::set_update, init_timer.Stop());
 
-    const uint32_t iterations = shard_.spec().lifetime().iterations();
-    for (uint32_t iteration = 0; iteration < IterationsOf(shard_); ++iteration) {
-      MENTOR_ASSIGN_OR_RETURN(Segment segment, Collect(iteration));
-      if (with_signal && iteration < iterations) RunSignal(iteration, &segment);
-      if (iteration + 1 < iterations) MENTOR_RETURN_IF_ERROR(UpdateAgents(iteration, segment));
-      v1::Segment proto;
-      proto.set_shard_id(shard_.shard_id());
-      proto.set_epoch(shard_.epoch());
-      proto.set_iteration(iteration);
-      AddTensors(segment, shard_.outcomes_only(), &proto);
-      if (cancel_) return absl::CancelledError("shard dropped");
-      MENTOR_RETURN_IF_ERROR(emit_(proto));
+    LoopReport report;
+    const uint32_t end = shard_.first_iteration() + shard_.iterations();
+    for (uint32_t iteration = shard_.first_iteration(); iteration < end; ++iteration) {
+      uint32_t collection = iteration * shard_.collections();
+      const Collect collect = [&](std::vector<v1::PolicyWeights> policies) {
+        MENTOR_CHECK(collection < (iteration + 1) * shard_.collections());
+        return CollectSegment({.number = collection++,
+                               .steps = shard_.spec().lifetime().steps_per_iteration(),
+                               .policies = std::move(policies)});
+      };
+      MENTOR_ASSIGN_OR_RETURN(const Segment segment, loop->Iterate(iteration, collect, &report));
+      MENTOR_RETURN_IF_ERROR(Emit(iteration, segment));
     }
+    if (shard_.return_snapshot()) report_.snapshot = MakeSnapshot(end, cursors_, loop->Save());
+    if (shard_.deterministic_episodes() > 0) {
+      MENTOR_ASSIGN_OR_RETURN(
+          const Segment segment,
+          CollectSegment({.number = end * shard_.collections(),
+                          .steps = static_cast<uint32_t>(StepsOfIteration(shard_, end)),
+                          .deterministic = true,
+                          .policies = loop->Policies()}));
+      MENTOR_RETURN_IF_ERROR(Emit(end, segment));
+    }
+    report_.outer_gradient = report.outer_gradient;
+    report_.statistics = std::move(report.statistics);
+    report_.nonfinite_updates = report.nonfinite_updates;
+    report_.seconds.set_signal(report.signal_seconds);
+    report_.seconds.set_update(report.update_seconds);
     report_.seconds.set_wall(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    return report_;
+    return std::move(report_);
   }
 
  private:
-  int64_t num_agents() const { return static_cast<int64_t>(numbers_.size()); }
-
-  void Add(double (v1::PhaseSeconds::*get)() const, void (v1::PhaseSeconds::*set)(double),
-           double seconds) {
-    (report_.seconds.*set)((report_.seconds.*get)() + seconds);
-  }
-
-  absl::StatusOr<Segment> Collect(uint32_t iteration) {
-    std::vector<v1::Unit> units =
-        PlanUnits(shard_, inputs_.unit_shard, iteration, agents_.theta, actor_size_, cursors_);
+  absl::StatusOr<Segment> CollectSegment(const CollectionPlan& plan) {
+    std::vector<v1::Unit> units = PlanUnits(shard_, inputs_.unit_shard, plan, cursors_);
     const auto start = std::chrono::steady_clock::now();
     MENTOR_ASSIGN_OR_RETURN(std::vector<v1::Result> results, run_units_(units, cancel_));
-    Add(&v1::PhaseSeconds::stalled, &v1::PhaseSeconds::set_stalled,
+    v1::PhaseSeconds& seconds = report_.seconds;
+    seconds.set_stalled(
+        seconds.stalled() +
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     for (const v1::Result& result : results) {
-      Add(&v1::PhaseSeconds::rollout, &v1::PhaseSeconds::set_rollout, result.cpu_seconds());
-      Add(&v1::PhaseSeconds::policy, &v1::PhaseSeconds::set_policy, result.policy_cpu_seconds());
+      seconds.set_rollout(seconds.rollout() + result.cpu_seconds());
+      seconds.set_policy(seconds.policy() + result.policy_cpu_seconds());
     }
-    return AssembleSegment(shard_, iteration, units, std::move(results), &cursors_);
+    return AssembleSegment(shard_, plan, units, std::move(results), &cursors_);
   }
 
-  // After the segment is complete and before the update that uses the signals (black_box.md section
-  // 5).
-  void RunSignal(uint32_t iteration, Segment* segment) {
-    const CpuTimer timer;
-    const int64_t steps = shard_.spec().lifetime().steps_per_iteration();
-    torch::Tensor noise;
-    if (!shard_.signal_mean()) {
-      noise = torch::empty({num_agents(), steps});
-      auto values = noise.accessor<float, 2>();
-      for (int64_t s = 0; s < num_agents(); ++s) {
-        const RandomStream random{.seed = shard_.spec().seed(),
-                                  .purpose = Purpose::kSignalNoise,
-                                  .phase = static_cast<Phase>(shard_.phase()),
-                                  .lifetime = numbers_[s]};
-        for (int64_t t = 0; t < steps; ++t) {
-          double normal = 0;
-          random.Normals(static_cast<uint32_t>(iteration * steps + t), std::span(&normal, 1));
-          values[s][t] = static_cast<float>(normal);
-        }
-      }
-    }
-    if (noise.defined()) noise = noise.to(inputs_.device);
-    const SignalOutputs outputs =
-        network_->Run(inputs_.signal_weights.to(inputs_.device), OnDevice(*segment, inputs_.device),
-                      noise, &signal_state_);
-    segment->signals = outputs.signals;
-    segment->signal_log_probs = outputs.log_probs;
-    segment->signal_values = outputs.values;
-    Add(&v1::PhaseSeconds::signal, &v1::PhaseSeconds::set_signal, timer.Stop());
-  }
-
-  absl::Status UpdateAgents(uint32_t iteration, const Segment& segment) {
-    const CpuTimer timer;
-    torch::Tensor signal;
-    switch (shard_.reward_source()) {
-      case v1::REWARD_SOURCE_SPARSE:
-        signal = segment.success_signals;
-        break;
-      case v1::REWARD_SOURCE_SHAPED:
-        signal = segment.shaped_rewards;
-        break;
-      case v1::REWARD_SOURCE_SPARSE_AND_SHAPED:
-        signal = segment.shaped_rewards + segment.success_signals;  // float64
-        break;
-      default:
-        signal = segment.signals;
-        break;
-    }
-    const PpoConfig config = PpoConfigFromSpec(shard_.spec().agent(), iteration + 1,
-                                               shard_.spec().lifetime().iterations() - 1);
-    const MinibatchOrder order =
-        KeyedOrder(shard_.spec().seed(), static_cast<Phase>(shard_.phase()), iteration, numbers_);
-    MENTOR_ASSIGN_OR_RETURN(UpdateResult result, PpoUpdate(agent_shape_, agents_, segment, signal,
-                                                           config, order, {.pool = inputs_.pool}));
-    agents_ = std::move(result.agents);
-    report_.nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
-    Add(&v1::PhaseSeconds::update, &v1::PhaseSeconds::set_update, timer.Stop());
-    return absl::OkStatus();
+  absl::Status Emit(uint32_t iteration, const Segment& segment) {
+    v1::Segment proto;
+    proto.set_shard_id(shard_.shard_id());
+    proto.set_epoch(shard_.epoch());
+    proto.set_iteration(iteration);
+    AddTensors(segment, shard_.outcomes_only(), &proto);
+    if (cancel_) return absl::CancelledError("shard dropped");
+    return emit_(proto);
   }
 
   const ShardInputs& inputs_;
@@ -192,14 +104,7 @@ class Runner {
   const EmitSegment& emit_;
   const std::atomic<bool>& cancel_;
 
-  std::unique_ptr<SignalNetwork> network_;
-  AgentShape agent_shape_;
-  int64_t actor_size_ = 0;
-  std::vector<uint32_t> numbers_;  // Of the lifetimes.
-
-  AgentBatch agents_;
-  SignalState signal_state_;
-  std::vector<EpisodeCursor> cursors_;
+  std::vector<v1::EpisodeCursor> cursors_;
   ShardReport report_;
 };
 
@@ -222,8 +127,34 @@ absl::Status CheckShard(const v1::Shard& shard) {
   }
   if (shard.reward_source() == v1::REWARD_SOURCE_UNSPECIFIED)
     violations.Add("shard.reward_source", "is missing");
-  if (violations.empty() && shard.reward_source() == v1::REWARD_SOURCE_SIGNAL)
-    NetworkOf(shard, &violations);
+  const uint64_t iterations = shard.spec().lifetime().iterations();
+  const uint64_t end = uint64_t{shard.first_iteration()} + shard.iterations();
+  if (shard.iterations() < 1 || end > iterations) {
+    violations.Add("shard.iterations", absl::StrFormat("%d from %d; lifetimes have %d",
+                                                       shard.iterations(), shard.first_iteration(),
+                                                       iterations));
+  }
+  if (shard.collections() < 1 || shard.collections() > 16)
+    violations.Add("shard.collections", absl::StrFormat("is %d; 1 to 16 are allowed", shard.collections()));
+  if (shard.deterministic_episodes() > 0 && end != iterations) {
+    violations.Add("shard.deterministic_episodes",
+                   "asked for before the last iteration of the lifetimes");
+  }
+  if ((shard.first_iteration() > 0) != shard.has_snapshot()) {
+    violations.Add("shard.snapshot", shard.has_snapshot()
+                                         ? "is not wanted at the first iteration"
+                                         : "is missing: the shard goes on with running lifetimes");
+  } else if (shard.has_snapshot() &&
+             (shard.snapshot().cursors_size() != shard.lifetimes_size() ||
+              shard.snapshot().iterations() != shard.first_iteration())) {
+    violations.Add("shard.snapshot",
+                   absl::StrFormat("has %d lifetimes after %d iterations; %d after %d are expected",
+                                   shard.snapshot().cursors_size(), shard.snapshot().iterations(),
+                                   shard.lifetimes_size(), shard.first_iteration()));
+  }
+  if (violations.empty()) {
+    MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, torch::kCPU, &violations);
+  }
   return violations.ToStatus();
 }
 

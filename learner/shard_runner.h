@@ -1,11 +1,13 @@
-// Runs one shard: the whole lives of S agents. Everything it sends is a function of the shard and
-// the signal weights, whatever actors do. One object per running shard, used by one thread.
+// Runs one shard: some inner iterations, or the whole lives, of S agents. Everything it sends is a function of the shard and
+// the meta-parameters, whatever actors do. One object per running shard, used by one thread.
 #pragma once
 
 #include <torch/types.h>
 
 #include <atomic>
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -27,12 +29,15 @@ using EmitSegment = std::function<absl::Status(const v1::Segment& segment)>;
 struct ShardReport {
   v1::PhaseSeconds seconds;
   uint64_t nonfinite_updates = 0;
+  v1::Snapshot snapshot;         // When the shard asked for it.
+  torch::Tensor outer_gradient;  // [Q] float64; undefined when its inner loop has none.
+  std::map<std::string, double> statistics;
 };
 
 struct ShardInputs {
   const v1::Shard* shard = nullptr;  // Checked by CheckShard.
   uint64_t unit_shard = 0;           // First part of unit ids, unique in this process.
-  torch::Tensor signal_weights;      // [P]; undefined without a signal network
+  torch::Tensor meta_parameters;     // [Q]; undefined for baselines
   WorkerPool* pool = nullptr;
   torch::Device device = torch::kCPU;
 };

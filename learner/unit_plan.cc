@@ -16,20 +16,16 @@ namespace {
 // Episodes shorter than this share a unit: a unit costs a message each way.
 constexpr uint32_t kUnitStepsMin = 400;
 
-bool IsDeterministic(const v1::Shard& shard, uint32_t iteration) {
-  return iteration >= shard.spec().lifetime().iterations();
-}
-
-// First steps of the parts of an iteration, relative to its beginning, and its end.
-std::vector<uint32_t> PartBounds(const v1::Shard& shard, uint32_t iteration,
+// First steps of the parts of an agent's collection, relative to its beginning, and its end.
+std::vector<uint32_t> PartBounds(const v1::Shard& shard, uint32_t steps, uint32_t policy_steps,
                                  uint32_t steps_into_episode) {
-  const uint32_t steps = static_cast<uint32_t>(StepsOfIteration(shard, iteration));
   std::vector<uint32_t> bounds = {0};
   if (shard.shape().independent_episodes()) {
     const uint32_t episode_steps = shard.shape().episode_steps();
     for (uint32_t border = episode_steps - steps_into_episode; border < steps;
          border += episode_steps) {
-      if (border - bounds.back() >= kUnitStepsMin) bounds.push_back(border);
+      if (border % policy_steps == 0 || border - bounds.back() >= kUnitStepsMin)
+        bounds.push_back(border);
     }
   }
   bounds.push_back(steps);
@@ -38,60 +34,65 @@ std::vector<uint32_t> PartBounds(const v1::Shard& shard, uint32_t iteration,
 
 }  // namespace
 
-std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard, uint32_t iteration,
-                                const torch::Tensor& theta, int64_t actor_size,
-                                const std::vector<EpisodeCursor>& cursors) {
-  const bool deterministic = IsDeterministic(shard, iteration);
+std::vector<v1::EpisodeCursor> FirstCursors(int64_t num_agents) {
+  return std::vector<v1::EpisodeCursor>(num_agents);
+}
+
+std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
+                                const CollectionPlan& plan,
+                                const std::vector<v1::EpisodeCursor>& cursors) {
   const uint32_t episode_steps = shard.shape().episode_steps();
-  const torch::Tensor policies = theta.narrow(1, 0, actor_size).to(torch::kCPU).contiguous();
+  const size_t policies = plan.policies.size() / shard.lifetimes_size();
+  MENTOR_CHECK(policies >= 1 && plan.policies.size() == policies * shard.lifetimes_size() &&
+               plan.steps % policies == 0);
+  const uint32_t policy_steps = plan.steps / static_cast<uint32_t>(policies);
   std::vector<v1::Unit> units;
   for (int agent = 0; agent < shard.lifetimes_size(); ++agent) {
-    const EpisodeCursor& cursor = cursors[agent];
+    const v1::EpisodeCursor& cursor = cursors[agent];
     // Deterministic episodes begin afresh.
-    const uint32_t into_episode = deterministic ? 0 : cursor.step;
-    const uint32_t first_episode = cursor.episode + (deterministic && cursor.step > 0 ? 1 : 0);
-    const std::vector<uint32_t> bounds = PartBounds(shard, iteration, into_episode);
+    const uint32_t into_episode = plan.deterministic ? 0 : cursor.step();
+    const uint32_t first_episode =
+        cursor.episode() + (plan.deterministic && cursor.step() > 0 ? 1 : 0);
+    const std::vector<uint32_t> bounds =
+        PartBounds(shard, plan.steps, policy_steps, into_episode);
     for (uint32_t part = 0; part + 1 < bounds.size(); ++part) {
+      const size_t policy = agent * policies + bounds[part] / policy_steps;
+      MENTOR_CHECK((bounds[part + 1] - 1) / policy_steps == bounds[part] / policy_steps);
       v1::Unit unit;
       unit.mutable_id()->set_shard(unit_shard);
-      unit.mutable_id()->set_iteration(iteration);
+      unit.mutable_id()->set_iteration(plan.number);
       unit.mutable_id()->set_agent(static_cast<uint32_t>(agent));
       unit.mutable_id()->set_part(part);
       unit.set_attempt(1);
-      v1::PolicyWeights& policy = *unit.mutable_policy();
-      policy.set_observation_size(shard.shape().observation_size());
-      policy.set_action_size(shard.shape().action_size());
-      policy.set_hidden_units(shard.spec().agent().hidden_units());
-      policy.set_weights(policies[agent].data_ptr(),
-                         static_cast<size_t>(actor_size) * sizeof(float));
+      *unit.mutable_policy() = plan.policies[policy];
       *unit.mutable_task() = shard.lifetimes(agent).task();
       unit.mutable_random()->set_seed(shard.spec().seed());
       unit.mutable_random()->set_lifetime(shard.lifetimes(agent).number());
-      unit.mutable_random()->set_iteration(iteration);
+      unit.mutable_random()->set_iteration(plan.number);
       unit.mutable_random()->set_phase(shard.phase());
-      unit.set_first_step(iteration * shard.spec().lifetime().steps_per_iteration() + bounds[part]);
+      unit.set_first_step(plan.number * shard.spec().lifetime().steps_per_iteration() +
+                          bounds[part]);
       unit.set_steps(bounds[part + 1] - bounds[part]);
       // Parts begin at borders of episodes of M steps, so this counts the episodes before the part.
       unit.set_first_episode(first_episode + (into_episode + bounds[part]) / episode_steps);
-      if (part == 0 && !deterministic) unit.set_state(cursor.state);
-      unit.set_deterministic(deterministic);
-      unit.set_return_state(part + 2 == bounds.size() && !deterministic);
+      if (part == 0 && !plan.deterministic) unit.set_state(cursor.state());
+      unit.set_deterministic(plan.deterministic);
+      unit.set_return_state(part + 2 == bounds.size() && !plan.deterministic);
       units.push_back(std::move(unit));
     }
   }
   return units;
 }
 
-absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, uint32_t iteration,
+absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const CollectionPlan& plan,
                                         const std::vector<v1::Unit>& units,
                                         std::vector<v1::Result> results,
-                                        std::vector<EpisodeCursor>* cursors) {
+                                        std::vector<v1::EpisodeCursor>* cursors) {
   MENTOR_CHECK(units.size() == results.size());
   const int64_t num_agents = shard.lifetimes_size();
-  const int64_t num_steps = StepsOfIteration(shard, iteration);
+  const int64_t num_steps = plan.steps;
   const int64_t observation_size = shard.shape().observation_size(),
                 action_size = shard.shape().action_size();
-  const bool deterministic = IsDeterministic(shard, iteration);
 
   Segment segment;
   segment.observations = torch::empty({num_agents, num_steps, observation_size});
@@ -137,7 +138,7 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, uint32_t iterati
     MENTOR_RETURN_IF_ERROR(copy(segment.next_observations[agent], trajectory.next_observation(),
                                 torch::kFloat32, {observation_size}));
     filled[agent] = begin + steps;
-    if (unit.return_state()) (*cursors)[agent].state = std::move(*results[i].mutable_final_state());
+    if (unit.return_state()) (*cursors)[agent].set_state(std::move(*results[i].mutable_final_state()));
   }
 
   const auto done = dones.accessor<float, 2>();
@@ -145,27 +146,34 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, uint32_t iterati
   SuccessState success = InitialSuccessState(num_agents);
   for (int64_t agent = 0; agent < num_agents; ++agent) {
     MENTOR_CHECK(filled[agent] == num_steps);
-    EpisodeCursor& cursor = (*cursors)[agent];
-    if (deterministic)
-      cursor = {.episode = cursor.episode + (cursor.step > 0 ? 1 : 0), .prev_done = true};
-    for (int64_t t = 0; t < num_steps; ++t) {
-      prev_done[agent][t] = (t == 0 ? cursor.prev_done : done[agent][t - 1] != 0) ? 1.0F : 0.0F;
+    v1::EpisodeCursor& cursor = (*cursors)[agent];
+    if (plan.deterministic) {
+      if (cursor.step() > 0) cursor.set_episode(cursor.episode() + 1);
+      cursor.set_step(0);
+      cursor.set_success(false);
+      cursor.set_prev_done(true);
+      cursor.clear_state();
     }
-    success.episode_steps[agent] = static_cast<int64_t>(cursor.step);
-    success.succeeded[agent] = static_cast<int64_t>(cursor.success);
+    for (int64_t t = 0; t < num_steps; ++t) {
+      prev_done[agent][t] = (t == 0 ? cursor.prev_done() : done[agent][t - 1] != 0) ? 1.0F : 0.0F;
+    }
+    success.episode_steps[agent] = static_cast<int64_t>(cursor.step());
+    success.succeeded[agent] = static_cast<int64_t>(cursor.success());
   }
   segment.success_signals =
       SuccessSignals(segment.successes, segment.prev_done, shard.shape().episode_steps(), &success);
   for (int64_t agent = 0; agent < num_agents; ++agent) {
-    EpisodeCursor& cursor = (*cursors)[agent];
-    for (int64_t t = 0; t < num_steps; ++t) cursor.episode += done[agent][t] != 0 ? 1 : 0;
-    cursor.prev_done = done[agent][num_steps - 1] != 0;
-    cursor.step =
-        cursor.prev_done ? 0 : static_cast<uint32_t>(success.episode_steps[agent].item<int64_t>());
-    cursor.success = !cursor.prev_done && success.succeeded[agent].item<int64_t>() != 0;
+    v1::EpisodeCursor& cursor = (*cursors)[agent];
+    for (int64_t t = 0; t < num_steps; ++t)
+      cursor.set_episode(cursor.episode() + (done[agent][t] != 0 ? 1 : 0));
+    const bool ended = done[agent][num_steps - 1] != 0;
+    cursor.set_prev_done(ended);
+    cursor.set_step(
+        ended ? 0 : static_cast<uint32_t>(success.episode_steps[agent].item<int64_t>()));
+    cursor.set_success(!ended && success.succeeded[agent].item<int64_t>() != 0);
     // A fresh episode begins with its reset, on any actor.
-    if (cursor.prev_done) cursor.state.clear();
-    segment.last_done[agent] = cursor.prev_done ? 1.0F : 0.0F;
+    if (ended) cursor.clear_state();
+    segment.last_done[agent] = ended ? 1.0F : 0.0F;
   }
   return segment;
 }

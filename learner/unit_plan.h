@@ -1,4 +1,4 @@
-// Cuts one inner iteration of a shard's agents into rollout units and puts their results together
+// Cuts one collection of a shard's agents into rollout units and puts their results together
 // again. The cut never changes a number: episodes that depend on nothing before them may be
 // simulated side by side. Pure functions.
 #pragma once
@@ -17,27 +17,28 @@
 
 namespace mentor::learner {
 
-// Where an agent's environment stands between two iterations.
-struct EpisodeCursor {
-  uint32_t episode = 0;    // Number of the running (or next) episode of the lifetime.
-  uint32_t step = 0;       // Steps already made in it.
-  bool success = false;    // Success already seen in it.
-  bool prev_done = false;  // The last step ended an episode.
-  std::string state;       // Of the environment; empty when the next step begins an episode.
+// A collection: every agent acts for some steps.
+struct CollectionPlan {
+  uint32_t number = 0;  // Of the lifetime, from 0; key of the noise and first part of step numbers.
+  uint32_t steps = 0;   // Of each agent.
+  bool deterministic = false;  // Whole episodes from fresh resets, with mean actions.
+  // One for each agent, or n for each (agent-major), which act for steps / n one after the other.
+  std::vector<v1::PolicyWeights> policies;
 };
 
-// Units of one iteration in the order agent, part. theta: [S, P] float32; actor_size: numbers of
-// theta that are the policy. iteration >= spec.lifetime.iterations: the deterministic episodes
-// after the lifetime.
-std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard, uint32_t iteration,
-                                const torch::Tensor& theta, int64_t actor_size,
-                                const std::vector<EpisodeCursor>& cursors);
+// Cursors before the first step of S lifetimes.
+std::vector<v1::EpisodeCursor> FirstCursors(int64_t num_agents);
+
+// Units of one collection in the order agent, part.
+std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
+                                const CollectionPlan& plan,
+                                const std::vector<v1::EpisodeCursor>& cursors);
 
 // The segment that the results of these units make, and the cursors after it. Results are in the
 // order of the units.
-absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, uint32_t iteration,
+absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const CollectionPlan& plan,
                                         const std::vector<v1::Unit>& units,
                                         std::vector<v1::Result> results,
-                                        std::vector<EpisodeCursor>* cursors);
+                                        std::vector<v1::EpisodeCursor>* cursors);
 
 }  // namespace mentor::learner

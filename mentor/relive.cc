@@ -97,7 +97,7 @@ absl::StatusOr<Run> ReadRun(const std::filesystem::path& path) {
   MENTOR_ASSIGN_OR_RETURN(const auto own,
                           meta_learner::TensorsOfSections(checkpoint.sections, "experiment/"));
   run.best_weights =
-      own.contains("best_weights") ? own.at("best_weights") : run.parts.rule->signal_weights();
+      own.contains("best_weights") ? own.at("best_weights") : run.parts.rule->meta_parameters();
   run.outer_step = checkpoint.outer_step;
   return run;
 }
@@ -193,9 +193,9 @@ absl::StatusOr<Lifetime> Relive(const ReliveOptions& options, const envs::Progre
   const std::atomic<bool> never = false;
   const torch::Tensor weights = teacher.source != v1::REWARD_SOURCE_SIGNAL ? torch::Tensor()
                                 : options.teacher == "best"                ? run.best_weights
-                                                            : run.parts.rule->signal_weights();
+                                                            : run.parts.rule->meta_parameters();
   MENTOR_RETURN_IF_ERROR(learner::RunShard(
-                             {.shard = &shard, .signal_weights = weights}, run_units,
+                             {.shard = &shard, .meta_parameters = weights}, run_units,
                              [](const v1::Segment&) { return absl::OkStatus(); }, never)
                              .status());
   return lifetime;

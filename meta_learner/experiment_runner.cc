@@ -16,6 +16,7 @@
 #include "common/rng.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "learner/inner_loops/inner_loop.h"
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
 #include "meta_learner/outcomes.h"
@@ -30,6 +31,8 @@ namespace {
 constexpr uint32_t kSignalLifetimes = 8;
 // Rounds whose lifetimes make the score of the best weights (60 lifetimes of 30 a round).
 constexpr int64_t kScoreRounds = 2;
+// Sections of a checkpoint with the snapshots of running lifetimes.
+constexpr char kLives[] = "lives/";
 
 using Clock = std::chrono::steady_clock;
 
@@ -41,31 +44,31 @@ double ProcessCpuSeconds() {
   return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
 }
 
-// Joins tensors of shards along the lifetimes and of iterations along the steps.
-torch::Tensor Join(const std::vector<ShardResult>& shards,
-                   torch::Tensor learner::Segment::*member) {
-  std::vector<torch::Tensor> lifetimes;
-  for (const ShardResult& shard : shards) {
-    std::vector<torch::Tensor> steps;
-    for (const learner::Segment& segment : shard.segments) steps.push_back(segment.*member);
-    lifetimes.push_back(torch::cat(steps, 1));
-  }
-  return torch::cat(lifetimes, 0);
-}
-
-LifetimeBatch MakeBatch(const std::vector<ShardResult>& shards,
+LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,
                         const std::vector<SampledTask>& tasks, int64_t steps) {
   LifetimeBatch batch;
   for (const SampledTask& task : tasks) batch.environments.push_back(task.environment);
   batch.steps_per_iteration = steps;
-  for (auto member :
-       {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
-        &learner::Segment::shaped_rewards, &learner::Segment::success_signals,
-        &learner::Segment::successes, &learner::Segment::prev_done, &learner::Segment::signals,
-        &learner::Segment::signal_log_probs, &learner::Segment::signal_values}) {
-    batch.steps.*member = Join(shards, member);
+  std::vector<learner::Segment> lives;
+  for (const ShardResult& result : results) {
+    lives.push_back(learner::Join(result.segments));
+    batch.shards.push_back({.lifetimes = lives.back().successes.size(0),
+                            .gradient = result.outer_gradient});
   }
+  batch.steps = learner::Stack(lives);
   return batch;
+}
+
+// Means over all lifetimes of what the inner loops say.
+void AddStatistics(const std::vector<ShardResult>& results, RuleReport* metrics) {
+  double lifetimes = 0;
+  RuleReport sums;
+  for (const ShardResult& result : results) {
+    const auto weight = static_cast<double>(result.segments[0].successes.size(0));
+    lifetimes += weight;
+    for (const auto& [name, value] : result.statistics) sums[name] += weight * value;
+  }
+  for (const auto& [name, sum] : sums) (*metrics)[name] = sum / lifetimes;
 }
 
 std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& shards) {
@@ -77,10 +80,11 @@ std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& shards
   return all;
 }
 
+// Who teaches the agents of an evaluation.
 struct Method {
   std::string name;
   v1::RewardSource source;
-  bool best = false;
+  torch::Tensor parameters = {};  // Meta-parameters; undefined for baselines that have none.
 };
 
 // One experiment at work.
@@ -115,7 +119,7 @@ class Session {
           kWarning, "checkpoint is not whole; it was moved away and an older one is used",
           {{"experiment", name_}, {"file", corrupt.path.string()}, {"reason", corrupt.reason}});
     }
-    best_weights_ = parts_.rule->signal_weights().clone();
+    initial_parameters_ = best_weights_ = parts_.rule->meta_parameters().clone();
     if (!scan.newest) {
       if (!scan.corrupt.empty()) {
         MENTOR_LOG(kWarning, "no whole checkpoint is left; beginning again from the seed",
@@ -137,6 +141,13 @@ class Session {
     scores_ = own.at("scores");
     env_steps_ = static_cast<uint64_t>(own.at("env_steps").item<int64_t>());
     outer_step_ = scan.newest->outer_step;
+    for (const auto& [section, bytes] : scan.newest->sections) {
+      if (!section.starts_with(kLives)) continue;
+      if (!lives_.emplace_back().ParseFromString(bytes)) {
+        return absl::DataLossError(absl::StrFormat("%s: section %s is damaged",
+                                                   scan.newest_info.path.string(), section));
+      }
+    }
     MENTOR_LOG(kInfo, "going on from a checkpoint",
                {{"experiment", name_},
                 {"outer_step", absl::StrCat(outer_step_)},
@@ -154,13 +165,34 @@ class Session {
 
   absl::Status OuterUpdate() {
     const Clock::time_point start = Clock::now();
-    const uint32_t lifetimes = spec_.rule().lifetimes_per_update();
-    const std::vector<SampledTask> tasks = TrainingTasks(*parts_.benchmark, spec_, outer_step_);
-    std::vector<v1::Shard> shards = TrainingShards(Owner(), tasks, outer_step_);
+    // Of rules with decisions inside a lifetime an outer update is one inner iteration; agents live
+    // on from the last update's snapshots, and new ones begin when they have had their life.
+    const bool decisions = parts_.rule->needs().decisions_inside_lifetime;
+    const uint32_t iterations = spec_.lifetime().iterations();
+    const uint32_t generation = decisions ? outer_step_ / iterations : outer_step_;
+    const uint32_t iteration = decisions ? outer_step_ % iterations : 0;
+    const bool last = !decisions || iteration + 1 == iterations;
+    const std::vector<SampledTask> tasks = TrainingTasks(*parts_.benchmark, spec_, generation);
+    std::vector<v1::Shard> shards = TrainingShards(Owner(), tasks, generation);
+    if (iteration > 0 && lives_.size() != shards.size()) {
+      return absl::DataLossError(absl::StrFormat("the checkpoint has %d running shards, expected %d",
+                                                 lives_.size(), shards.size()));
+    }
+    for (size_t i = 0; i < shards.size(); ++i) {
+      v1::Shard& shard = shards[i];
+      shard.set_outcomes_only(!parts_.rule->needs().segments);
+      if (!decisions) continue;
+      shard.set_first_iteration(iteration);
+      shard.set_iterations(1);
+      shard.set_return_snapshot(!last);
+      if (iteration > 0) *shard.mutable_snapshot() = lives_[i];
+    }
+    const uint64_t steps =
+        uint64_t{shards[0].iterations()} * learner::StepsOfIteration(shards[0], 0);
     MENTOR_ASSIGN_OR_RETURN(
         std::vector<ShardResult> results,
         options_.broker->Run(
-            std::move(shards), learner::ToProto(parts_.rule->signal_weights()), cancel_,
+            std::move(shards), learner::ToProto(parts_.rule->meta_parameters()), cancel_,
             [&](const BrokerProgress& progress) { ReportProgress("meta-training", progress); }));
     const double collect_seconds = SecondsSince(start);
 
@@ -169,8 +201,10 @@ class Session {
     std::vector<std::string> environments;
     for (const SampledTask& task : tasks) environments.push_back(task.environment);
     step.results = RoundMetrics(outcomes, environments);
-    KeepBest(outcomes);
-    step.results["best_score"] = best_score_;
+    if (decisions) NameIteration(generation, iteration, &step.results);
+    AddStatistics(results, &step.results);
+    if (last) KeepBest(outcomes);
+    if (std::isfinite(best_score_)) step.results["best_score"] = best_score_;
 
     SetProgress("outer update", {});
     const double cpu_before = ProcessCpuSeconds();
@@ -199,8 +233,12 @@ class Session {
     }
     step.results["nonfinite_updates"] = nonfinite;
 
+    lives_.clear();
+    if (!last) {
+      for (ShardResult& result : results) lives_.push_back(std::move(result.snapshot));
+    }
     ++outer_step_;
-    env_steps_ += uint64_t{lifetimes} * StepsPerLifetime();
+    env_steps_ += tasks.size() * steps;
     step.results["env_steps"] = static_cast<double>(env_steps_);
     step.step = outer_step_;
     if (outer_step_ % spec_.checkpoint().every() == 0 ||
@@ -219,6 +257,16 @@ class Session {
     return SyncCheckpointIndex({});
   }
 
+  // The round is one inner iteration of a generation, not a whole life.
+  static void NameIteration(uint32_t generation, uint32_t iteration, RuleReport* metrics) {
+    RuleReport named = {{"generation", generation}, {"iteration", iteration}};
+    for (const auto& [name, value] : *metrics) {
+      if (name.starts_with("success_episode_")) continue;
+      named[absl::StrReplaceAll(name, {{"seg0", "success"}})] = value;
+    }
+    *metrics = std::move(named);
+  }
+
   absl::StatusOr<CheckpointInfo> WriteState() {
     Checkpoint checkpoint{.experiment_uid = uid_,
                           .outer_step = outer_step_,
@@ -232,6 +280,8 @@ class Session {
          {"scores", scores_},
          {"env_steps", torch::full({}, static_cast<int64_t>(env_steps_), torch::kInt64)}},
         "experiment/", &checkpoint.sections);
+    for (size_t i = 0; i < lives_.size(); ++i)
+      checkpoint.sections[absl::StrFormat("%s%05d", kLives, i)] = lives_[i].SerializeAsString();
     return WriteCheckpoint(options_.store->CheckpointFolder(uid_), checkpoint);
   }
 
@@ -253,26 +303,29 @@ class Session {
     const double mean = sum / static_cast<double>(scores.size());
     if (mean > best_score_) {
       best_score_ = mean;
-      best_weights_ = parts_.rule->signal_weights().clone();
+      best_weights_ = parts_.rule->meta_parameters().clone();
     }
   }
 
   std::vector<Method> Methods(envs::Split split) const {
     std::vector<Method> methods;
     if (spec_.rule().outer_updates() > 0) {
-      methods.push_back({"learned", v1::REWARD_SOURCE_SIGNAL, false});
+      methods.push_back(
+          {"learned", v1::REWARD_SOURCE_SIGNAL, parts_.rule->meta_parameters()});
       if (spec_.evaluation().best_weights())
-        methods.push_back({"learned (best)", v1::REWARD_SOURCE_SIGNAL, true});
+        methods.push_back({"learned (best)", v1::REWARD_SOURCE_SIGNAL, best_weights_});
     }
     // Baselines do not know which goals were for training.
     if (split != EvaluatedSplits(*parts_.benchmark, spec_)[0]) return methods;
     for (int baseline : spec_.evaluation().baseline()) {
       if (baseline == v1::PPO_SPARSE)
-        methods.push_back({"PPO sparse", v1::REWARD_SOURCE_SPARSE, false});
+        methods.push_back({"PPO sparse", v1::REWARD_SOURCE_SPARSE});
       if (baseline == v1::PPO_SHAPED)
-        methods.push_back({"PPO shaped", v1::REWARD_SOURCE_SHAPED, false});
+        methods.push_back({"PPO shaped", v1::REWARD_SOURCE_SHAPED});
       if (baseline == v1::PPO_SPARSE_AND_SHAPED)
-        methods.push_back({"PPO sparse and shaped", v1::REWARD_SOURCE_SPARSE_AND_SHAPED, false});
+        methods.push_back({"PPO sparse and shaped", v1::REWARD_SOURCE_SPARSE_AND_SHAPED});
+      if (baseline == v1::RANDOM_SIGNAL)
+        methods.push_back({"random signal", v1::REWARD_SOURCE_SIGNAL, initial_parameters_});
     }
     return methods;
   }
@@ -305,8 +358,8 @@ class Session {
     const std::vector<SampledTask> tasks = EvaluationTasks(*parts_.benchmark, spec_, split);
     const std::vector<v1::Shard> all =
         EvaluationShards(Owner(), tasks, /*first_number=*/0, split, method.source);
-    const v1::Tensor weights =
-        learner::ToProto(method.best ? best_weights_ : parts_.rule->signal_weights());
+    v1::Tensor weights;
+    if (method.parameters.defined()) weights = learner::ToProto(method.parameters);
     // As many shards at once as make good use of two learners, but few enough that little is lost
     // when interrupted.
     constexpr size_t kShardsAtOnce = 4;
@@ -388,10 +441,6 @@ class Session {
                                proto.SerializeAsString());
   }
 
-  uint64_t StepsPerLifetime() const {
-    return uint64_t{spec_.lifetime().iterations()} * spec_.lifetime().steps_per_iteration();
-  }
-
   v1::Progress CurrentProgress(const BrokerProgress& shards) {
     v1::Progress progress;
     progress.set_outer_updates(outer_step_);
@@ -451,7 +500,9 @@ class Session {
   uint32_t outer_step_ = 0;
   uint64_t env_steps_ = 0;
   torch::Tensor best_weights_;
+  torch::Tensor initial_parameters_;  // Of the rule before its first update.
   double best_score_ = -std::numeric_limits<double>::infinity();  // Returns may be negative.
+  std::vector<v1::Snapshot> lives_;  // Of the running shards, between two of their iterations.
   torch::Tensor scores_ =
       torch::zeros({0}, torch::kFloat64);  // Of the last lifetimes, oldest first.
 
@@ -468,10 +519,27 @@ class Session {
 
 }  // namespace
 
+namespace {
+
+// What the rule's inner loop says of the spec.
+void CheckInnerLoop(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
+                    Violations* violations) {
+  v1::Shard shard;
+  *shard.mutable_spec() = spec;
+  shard.add_lifetimes();
+  *shard.mutable_shape() = ShapeOf(benchmark);
+  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
+  *shard.mutable_inner_loop() = InnerLoopOf(spec.rule());
+  learner::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, torch::kCPU, violations);
+}
+
+}  // namespace
+
 ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations) {
   ExperimentParts parts;
   parts.benchmark = envs::MakeBenchmark(spec.benchmark(), violations);
   // A part that cannot be made does not hide what is wrong with the others.
+  v1::EnvironmentShape shape;
   learner::SignalContext context{.observation_size = 1,
                                  .action_size = 1,
                                  .role = spec.signal().role(),
@@ -480,6 +548,7 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
     CheckTasks(*parts.benchmark, spec, violations);
     context.observation_size = parts.benchmark->info().observation_size;
     context.action_size = parts.benchmark->info().action_size;
+    shape = ShapeOf(*parts.benchmark);
   }
   parts.network = learner::MakeSignalNetwork(spec.signal(), context, violations);
   std::shared_ptr<const learner::SignalNetwork> taught = parts.network;
@@ -488,7 +557,10 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
     taught = learner::MakeSignalNetwork(v1::SignalSpec(), context, &named_already);
   }
   parts.rule =
-      MakeOuterRule({.spec = spec, .network = taught, .num_threads = num_threads}, violations);
+      MakeOuterRule({.spec = spec, .shape = shape, .network = taught, .num_threads = num_threads},
+                    violations);
+  if (parts.rule != nullptr && parts.network != nullptr && parts.benchmark != nullptr)
+    CheckInnerLoop(*parts.benchmark, spec, violations);
   return parts;
 }
 

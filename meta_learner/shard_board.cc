@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "learner/segment_proto.h"
+#include "learner/tensor_proto.h"
 
 namespace mentor::meta_learner {
 
@@ -82,10 +83,11 @@ absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment
     const std::lock_guard lock(mutex_);
     const Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
     if (job == nullptr) return absl::OkStatus();
-    if (segment.iteration() != job->result.segments.size()) {
+    const uint64_t expected = job->shard.first_iteration() + job->result.segments.size();
+    if (segment.iteration() != expected) {
       return absl::InvalidArgumentError(
           absl::StrFormat("shard %d: segment of iteration %d, expected %d", segment.shard_id(),
-                          segment.iteration(), job->result.segments.size()));
+                          segment.iteration(), expected));
     }
     shard = job->shard;
   }
@@ -130,6 +132,22 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "shard %d: its segments do not have the hash it was sent with", done.shard_id()));
   }
+  if (job->shard.return_snapshot() &&
+      done.snapshot().cursors_size() != job->shard.lifetimes_size()) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "shard %d: its snapshot has %d lifetimes, expected %d", done.shard_id(),
+        done.snapshot().cursors_size(), job->shard.lifetimes_size()));
+  }
+  if (done.has_outer_gradient()) {
+    MENTOR_ASSIGN_OR_RETURN(
+        job->result.outer_gradient,
+        learner::FromProto(done.outer_gradient(),
+                           absl::StrFormat("shard %d: outer gradient", done.shard_id()),
+                           torch::kFloat64,
+                           {job->call->weights.shape().begin(), job->call->weights.shape().end()}));
+  }
+  job->result.snapshot = done.snapshot();
+  job->result.statistics = {done.statistics().begin(), done.statistics().end()};
   job->result.seconds = done.seconds();
   job->result.nonfinite_updates = done.nonfinite_updates();
   learners_.at(learner).shards.erase(done.shard_id());
@@ -142,7 +160,7 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
 void ShardBoard::FinishLocked(Job* job) {
   job->learner.reset();
   job->done = true;
-  job->env_steps = uint64_t{job->shard.spec().lifetime().iterations()} *
+  job->env_steps = uint64_t{job->shard.iterations()} * job->shard.collections() *
                    job->shard.spec().lifetime().steps_per_iteration() *
                    static_cast<uint64_t>(job->shard.lifetimes_size());
   --job->call->open;

@@ -31,6 +31,9 @@ struct ShardResult {
   std::vector<learner::Segment> segments;  // By iteration, shapes checked against the shard.
   v1::PhaseSeconds seconds;
   uint64_t nonfinite_updates = 0;
+  v1::Snapshot snapshot;         // When the shard asked for it.
+  torch::Tensor outer_gradient;  // [Q] float64; undefined when its inner loop has none.
+  std::map<std::string, double> statistics;
 };
 
 struct BrokerProgress {
@@ -92,7 +95,7 @@ class ShardBoard {
     uint32_t slots = 0;
     Send send;
     std::set<uint64_t> shards;
-    uint64_t version = 0;  // Of the signal weights sent last.
+    uint64_t version = 0;  // Of the meta-parameters sent last.
     uint32_t actors = 0;
   };
 

@@ -31,7 +31,7 @@ class ShardBroker {
 
   grpc::Service* service();
 
-  // Runs all shards with these signal weights ([P] float32) and returns their results in order.
+  // Runs all shards with these meta-parameters ([Q] float32) and returns their results in order.
   // Gives ids, epochs and the version of the weights itself. Blocks; about once a second it calls
   // on_progress (when set) from this thread. CANCELLED when *cancel becomes true (see Wake);
   // INTERNAL when a shard fails again and again. Several calls may run at once.

@@ -20,11 +20,16 @@ struct ShardOwner {
   const envs::Benchmark& benchmark;
 };
 
-// Shards of the lifetimes of an outer update.
-std::vector<v1::Shard> TrainingShards(const ShardOwner& owner,
-                                      const std::vector<SampledTask>& tasks, uint32_t outer_step);
+v1::EnvironmentShape ShapeOf(const envs::Benchmark& benchmark);
 
-// Shards of lifetimes first_number, first_number + 1, ... of an evaluation, taught by `source`.
+// Shards of a generation of lifetimes: their whole lives, taught by the outer rule. What remains to
+// be set for single inner iterations is where they begin and what they go on from.
+std::vector<v1::Shard> TrainingShards(const ShardOwner& owner,
+                                      const std::vector<SampledTask>& tasks, uint32_t generation);
+
+// Shards of lifetimes first_number, first_number + 1, ... of an evaluation. From
+// REWARD_SOURCE_SIGNAL they live as in training, but with frozen meta-parameters; from others they
+// are those of the PPO baselines.
 std::vector<v1::Shard> EvaluationShards(const ShardOwner& owner,
                                         const std::vector<SampledTask>& tasks,
                                         uint32_t first_number, envs::Split split,

@@ -13,6 +13,7 @@ namespace mentor::testing {
 inline v1::PolicyWeights RandomPolicy(uint32_t d, uint32_t h, uint32_t a, uint32_t number) {
   v1::PolicyWeights weights;
   weights.set_observation_size(d);
+  weights.set_network(v1::POLICY_NETWORK_MLP);
   weights.set_hidden_units(h);
   weights.set_action_size(a);
   std::vector<double> normals(h * d + h + h * h + h + a * h + a + a);

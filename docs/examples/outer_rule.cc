@@ -23,7 +23,7 @@ class Reinforce : public OuterRule {
         weights_(network_->InitialWeights(context.spec.seed())) {}
 
   RuleNeeds needs() const override { return {}; }
-  Tensor signal_weights() const override { return weights_; }
+  Tensor meta_parameters() const override { return weights_; }
 
   absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) override {
     const learner::Segment& steps = batch.steps;

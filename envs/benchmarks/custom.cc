@@ -61,6 +61,13 @@ std::unique_ptr<Benchmark> MakeCustom(const v1::BenchmarkSpec& spec, Violations*
                                 set.environment(), made->info.*member, what,
                                 spec.task_set(first).environment(), first, (*info).*member));
     }
+    if (made->info.discrete_actions != info->discrete_actions) {
+      violations->Add(path, absl::StrFormat("%s has %s actions, %s of task_set[%d] has not; the "
+                                            "environments of a benchmark share their kind",
+                                            set.environment(),
+                                            made->info.discrete_actions ? "discrete" : "continuous",
+                                            spec.task_set(first).environment(), first));
+    }
     info->independent_episodes = info->independent_episodes && made->info.independent_episodes;
     sets[set.split() == v1::TEST].push_back(std::move(made->tasks));
   }

@@ -24,8 +24,9 @@ class BernoulliBandit : public SmallEnvironment {
             {.info = {.name = kName,
                       .summary = kSummary,
                       .observation_size = 1,
-                      .action_size = ChoiceActionSize(static_cast<int>(options.Integer("arms"))),
-                      .episode_steps = static_cast<int>(options.Integer("pulls"))},
+                      .action_size = static_cast<int>(options.Integer("arms")),
+                      .episode_steps = static_cast<int>(options.Integer("pulls")),
+                      .discrete_actions = true},
              .parameters = static_cast<int>(options.Integer("arms")),
              .parameters_are = "the probability of each arm",
              .low = 0,
@@ -35,7 +36,7 @@ class BernoulliBandit : public SmallEnvironment {
 
  protected:
   StepOutcome Advance(std::span<const float> action) override {
-    const int arm = Chosen(action, arms_);
+    const int arm = Chosen(action);
     const double regret = parameters()[Best()] - parameters()[arm];
     terms()[0] = regret;
     // Each arm has its own numbers, so that a pull pays the same whatever was pulled before.
@@ -46,7 +47,7 @@ class BernoulliBandit : public SmallEnvironment {
   void Observe(std::span<double> observation) override { observation[0] = 1; }
 
   bool Script(std::span<float> action) const override {
-    WriteChoice(Best(), arms_, action);
+    WriteChoice(Best(), action);
     return true;
   }
 
@@ -99,8 +100,7 @@ const RegisterEnvironment kRegister({
     },
     .draw_task = DrawTask,
     .task_help = "parameters: the probability of each arm",
-    .observation_help = "1 always: a bandit has no state. Two arms: a positive action is arm 1, "
-                        "else arm 0; more: the greatest number's arm",
+    .observation_help = "1 always: a bandit has no state",
     .reward_help = "1 with the arm's probability, else 0; success: a best arm was pulled. Info: "
                    "regret, the best arm's probability less the pulled one's",
     .random_help = "each pull: whether it pays; with the task: the probabilities",

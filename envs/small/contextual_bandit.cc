@@ -39,8 +39,9 @@ class ContextualBandit : public SmallEnvironment {
       : SmallEnvironment({.info = {.name = kName,
                                    .summary = kSummary,
                                    .observation_size = shape.bits,
-                                   .action_size = ChoiceActionSize(shape.arms),
-                                   .episode_steps = shape.pulls},
+                                   .action_size = shape.arms,
+                                   .episode_steps = shape.pulls,
+                                   .discrete_actions = true},
                           .state = 1,
                           .parameters = 2 * shape.contexts,
                           .parameters_are = "barcode and best arm of each context",
@@ -85,7 +86,7 @@ class ContextualBandit : public SmallEnvironment {
   }
 
   StepOutcome Advance(std::span<const float> action) override {
-    const int arm = Chosen(action, shape_.arms);
+    const int arm = Chosen(action);
     const bool right = arm == Best();
     const uint32_t draw = static_cast<uint32_t>((steps() - 1) * shape_.arms + arm);
     return {.reward = Uniform(draw) < (right ? kBest : kOther) ? 1.0 : 0.0,
@@ -102,7 +103,7 @@ class ContextualBandit : public SmallEnvironment {
   }
 
   bool Script(std::span<float> action) const override {
-    WriteChoice(Best(), shape_.arms, action);
+    WriteChoice(Best(), action);
     return true;
   }
 
@@ -173,8 +174,7 @@ const RegisterEnvironment kRegister({
     .draw_task = DrawTask,
     .task_help = "parameters: for each context its barcode (an integer below 2^bits, each its own) "
                  "and its best arm",
-    .observation_help = "the bits of the context's barcode, lowest first. Two arms: a positive "
-                        "action is arm 1, else arm 0; more: the greatest number's arm",
+    .observation_help = "the bits of the context's barcode, lowest first",
     .reward_help = "1 with probability 0.9 (best arm) or 0.1 (others), else 0; success: the first "
                    "pull of the episode is the best arm",
     .random_help = "each round of episodes: the order of the contexts; each pull: whether it pays; "

@@ -36,6 +36,7 @@ class Maze : public SmallEnvironment {
                               : 2,
                       .action_size = kDirections,
                       .episode_steps = static_cast<int>(options.Integer("episode_steps")),
+                      .discrete_actions = true,
                       .independent_episodes = false},
              .state = 1,
              .parameters = 1,
@@ -74,7 +75,7 @@ class Maze : public SmallEnvironment {
 
   // state := cell
   StepOutcome Advance(std::span<const float> action) override {
-    const int to = Neighbour(Cell(), Chosen(action, kDirections));
+    const int to = Neighbour(Cell(), Chosen(action));
     if (to >= 0 && !walls_[to]) state()[0] = to;
     const bool there = Cell() == Cells() - 1;
     return {.reward = step_reward_ + (there ? 1 : 0), .success = there, .terminated = there};
@@ -102,7 +103,7 @@ class Maze : public SmallEnvironment {
     for (int k = 0; k < kDirections; ++k) {
       const int to = Neighbour(Cell(), k);
       if (to < 0 || to_goal_[to] != to_goal_[Cell()] - 1) continue;
-      WriteChoice(k, kDirections, action);
+      WriteChoice(k, action);
       return true;
     }
     return false;

@@ -144,22 +144,13 @@ bool SmallEnvironment::ScriptedAction(std::span<float> action) const {
   return Script(action);
 }
 
-int ChoiceActionSize(int n) {
-  return n == 2 ? 1 : n;
-}
-
-int Chosen(std::span<const float> action, int n) {
-  if (n == 2) return action[0] > 0 ? 1 : 0;
+int Chosen(std::span<const float> action) {
   return static_cast<int>(std::max_element(action.begin(), action.end()) - action.begin());
 }
 
-void WriteChoice(int choice, int n, std::span<float> action) {
-  std::fill(action.begin(), action.end(), -1.0f);
-  if (n == 2) {
-    action[0] = choice == 1 ? 1.0f : -1.0f;
-  } else {
-    action[choice] = 1;
-  }
+void WriteChoice(int choice, std::span<float> action) {
+  std::fill(action.begin(), action.end(), 0.0f);
+  action[choice] = 1;
 }
 
 float Towards(double difference, double unit) {

@@ -78,11 +78,10 @@ class SmallEnvironment : public Environment {
   std::vector<double> terms_;
 };
 
-// One of n choices as an action: the sign of one number for two (positive is choice 1), else the
-// greatest of n numbers, the first of equals.
-int ChoiceActionSize(int n);
-int Chosen(std::span<const float> action, int n);
-void WriteChoice(int choice, int n, std::span<float> action);
+// The choice that an action [n] is: the greatest of its numbers, the first of equals.
+int Chosen(std::span<const float> action);
+// One-hot.
+void WriteChoice(int choice, std::span<float> action);
 
 // A step of a script towards something at distance `difference` when an action of 1 moves by
 // `unit`.

@@ -1,9 +1,7 @@
 // umbrella_length: temporal credit over a chain of known length (umbrella_chain.h) as an
 // Environment.
 //
-// The chain has two actions, this interface has real ones: a positive number takes the umbrella,
-// zero or a negative one leaves it. With a Gaussian policy the choice is then a coin with
-// probability Phi(mean / std).
+// Choice 0 leaves the umbrella, choice 1 takes it.
 //
 // bsuite's form is preset bsuite, distractors 20 and length 1 to 10, 12, 14, 17, 20, 25, 30, 40, ..
 // 100. Its score is the share of these lengths at which the mean regret of 10000 episodes is below
@@ -52,8 +50,9 @@ class Umbrella : public SmallEnvironment {
       : SmallEnvironment({.info = {.name = kName,
                                    .summary = kSummary,
                                    .observation_size = 3 + settings.distractors,
-                                   .action_size = 1,
-                                   .episode_steps = settings.length},
+                                   .action_size = 2,
+                                   .episode_steps = settings.length,
+                                   .discrete_actions = true},
                           .state = 2,
                           .info_keys = {"regret"}}),
         settings_(settings),
@@ -69,7 +68,7 @@ class Umbrella : public SmallEnvironment {
 
   StepOutcome Advance(std::span<const float> action) override {
     chain_.Restore(steps() - 1, static_cast<int>(state()[0]), static_cast<int>(state()[1]));
-    const UmbrellaChain::Outcome outcome = chain_.Step(action[0] > 0, Coin(steps(), 0));
+    const UmbrellaChain::Outcome outcome = chain_.Step(Chosen(action) == 1, Coin(steps(), 0));
     state()[1] = chain_.have();
     // Against the optimal policy, in units of the final reward.
     terms()[0] = outcome.terminated && !outcome.success ? 2 : 0;
@@ -87,7 +86,7 @@ class Umbrella : public SmallEnvironment {
   }
 
   bool Script(std::span<float> action) const override {
-    action[0] = state()[0] == 1 ? 1.0f : -1.0f;
+    WriteChoice(state()[0] == 1 ? 1 : 0, action);
     return true;
   }
 

@@ -16,9 +16,14 @@ torch::Tensor ClipScale(const torch::Tensor& grad_norm, const PpoConfig& config)
   return (*config.max_grad_norm / (grad_norm + 1e-6)).clamp_max(1);
 }
 
-AgentBatch AdamStep(const AgentBatch& agents, const torch::Tensor& grad, const PpoConfig& config) {
-  AgentBatch next;
+AgentBatch OptimizerStep(const AgentBatch& agents, const torch::Tensor& grad,
+                         const PpoConfig& config) {
+  AgentBatch next = agents;
   next.adam_steps = agents.adam_steps + 1;
+  if (!config.adam) {
+    next.theta = agents.theta - config.learning_rate * grad;
+    return next;
+  }
   next.adam_m = config.adam_beta1 * agents.adam_m + (1 - config.adam_beta1) * grad;
   next.adam_v = config.adam_beta2 * agents.adam_v + (1 - config.adam_beta2) * grad.square();
   const torch::Tensor k = next.adam_steps.to(torch::kFloat64).unsqueeze(1);

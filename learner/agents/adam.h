@@ -1,4 +1,4 @@
-// Gradient clipping and Adam of S stacked agents as pure differentiable functions (ppo.md section
+// Gradient clipping, Adam and gradient descent of S stacked agents as pure differentiable functions (ppo.md section
 // 6). Generic in dtype and device; threads may share.
 #pragma once
 
@@ -15,7 +15,7 @@ torch::Tensor GradNorm(const torch::Tensor& grad);
 // min(1, max_grad_norm / (norm + 1e-6)) per agent [S]; ones without clipping.
 torch::Tensor ClipScale(const torch::Tensor& grad_norm, const PpoConfig& config);
 
-// One step with the clipped gradient [S, P].
-AgentBatch AdamStep(const AgentBatch& agents, const torch::Tensor& grad, const PpoConfig& config);
+// One step with the clipped gradient [S, P], of Adam or, with !config.adam, plain gradient descent.
+AgentBatch OptimizerStep(const AgentBatch& agents, const torch::Tensor& grad, const PpoConfig& config);
 
 }  // namespace mentor::learner

@@ -22,8 +22,8 @@ void AddNetwork(const std::string& name, int64_t in, int64_t hidden, int64_t out
   tensors->push_back({name + ".b3", {out}});
 }
 
-double Gain(const std::string& name) {
-  if (name == "actor.W3") return 0.01;
+double Gain(const AgentShape& shape, const std::string& name) {
+  if (name == "actor.W3") return shape.output_gain;
   if (name == "critic.W3") return 1.0;
   return std::sqrt(2.0);
 }
@@ -33,7 +33,7 @@ double Gain(const std::string& name) {
 ParamLayout AgentLayout(const AgentShape& shape) {
   std::vector<std::pair<std::string, std::vector<int64_t>>> tensors;
   AddNetwork("actor", shape.observation_size, shape.hidden_units, shape.action_size, &tensors);
-  tensors.push_back({"logstd", {shape.action_size}});
+  if (!shape.discrete) tensors.push_back({"logstd", {shape.action_size}});
   if (shape.critic) AddNetwork("critic", shape.observation_size, shape.hidden_units, 1, &tensors);
   return ParamLayout(std::move(tensors));
 }
@@ -52,7 +52,7 @@ torch::Tensor InitialTheta(const AgentShape& shape, double initial_std, uint64_t
       if (slice.name == "logstd") {
         part.fill_(exact::Log(initial_std));
       } else if (slice.shape.size() == 2) {
-        part.copy_(Orthogonal(slice.shape[0], slice.shape[1], Gain(slice.name), stream,
+        part.copy_(Orthogonal(slice.shape[0], slice.shape[1], Gain(shape, slice.name), stream,
                               static_cast<uint32_t>(i))
                        .flatten());
       }

@@ -1,8 +1,8 @@
 // The networks of one agent: sizes, names of their parameters and initial weights (ppo.md section
 // 2). Immutable values and pure functions; threads may share.
 //
-//   policy mean : D -> H -> tanh -> H -> tanh -> A
-//   log std     : A free numbers
+//   policy mean : D -> H -> tanh -> H -> tanh -> A     discrete: logits of A choices
+//   log std     : A free numbers                       continuous only
 //   value       : D -> H -> tanh -> H -> tanh -> 1     with a critic only
 #pragma once
 
@@ -21,9 +21,11 @@ struct AgentShape {
   int64_t action_size = 0;       // A
   int64_t hidden_units = 64;     // H
   bool critic = true;            // False in the role advantage, which has no value network.
+  bool discrete = false;         // Actions are one of A choices, one-hot.
+  double output_gain = 0.01;     // Of a new policy's last layer.
 };
 
-// actor.W1 b1 W2 b2 W3 b3, logstd, then critic.W1 b1 W2 b2 W3 b3. Weights are [out, in].
+// actor.W1 b1 W2 b2 W3 b3, logstd (continuous), then critic.W1 b1 W2 b2 W3 b3. Weights are [out, in].
 ParamLayout AgentLayout(const AgentShape& shape);
 
 // [S, P] float32: agents of these lifetime numbers. Tensor number = its index in the layout.

@@ -18,8 +18,13 @@ torch::Tensor Affine(const torch::Tensor& inputs, const torch::Tensor& weights,
 
 AgentNetworks SplitAgents(const ParamLayout& layout, const torch::Tensor& theta) {
   const std::vector<torch::Tensor> p = layout.Split(theta);
-  AgentNetworks networks{{p[0], p[1], p[2], p[3], p[4], p[5]}, p[6], {}};
-  if (p.size() > 7) networks.value = {p[7], p[8], p[9], p[10], p[11], p[12]};
+  AgentNetworks networks{{p[0], p[1], p[2], p[3], p[4], p[5]}, {}, {}};
+  size_t next = 6;
+  if (next < p.size() && layout.slices()[next].name == "logstd") networks.log_std = p[next++];
+  if (next < p.size()) {
+    networks.value = {p[next],     p[next + 1], p[next + 2],
+                      p[next + 3], p[next + 4], p[next + 5]};
+  }
   return networks;
 }
 
@@ -29,14 +34,19 @@ torch::Tensor Forward(const Mlp& mlp, const torch::Tensor& inputs) {
   return Affine(second, mlp.w3, mlp.b3);
 }
 
-torch::Tensor LogProb(const torch::Tensor& mean, const torch::Tensor& log_std,
+torch::Tensor LogProb(const torch::Tensor& output, const torch::Tensor& log_std,
                       const torch::Tensor& actions) {
+  if (!log_std.defined()) return (output.log_softmax(-1) * actions).sum(-1);
   const torch::Tensor log_std_row = log_std.unsqueeze(1);
-  const torch::Tensor z = (actions - mean) / log_std_row.exp();
+  const torch::Tensor z = (actions - output) / log_std_row.exp();
   return (-0.5 * z.square() - log_std_row - kHalfLog2Pi).sum(-1);
 }
 
-torch::Tensor Entropy(const torch::Tensor& log_std) {
+torch::Tensor Entropy(const torch::Tensor& output, const torch::Tensor& log_std) {
+  if (!log_std.defined()) {
+    const torch::Tensor log_probs = output.log_softmax(-1);
+    return -(log_probs.exp() * log_probs).sum(-1).sum(1) / static_cast<double>(output.size(1));
+  }
   return (log_std + (0.5 + kHalfLog2Pi)).sum(-1);
 }
 

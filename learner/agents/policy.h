@@ -15,7 +15,7 @@ struct Mlp {
 
 struct AgentNetworks {
   Mlp policy;
-  torch::Tensor log_std;  // [S, A]
+  torch::Tensor log_std;  // [S, A]; undefined for discrete actions.
   Mlp value;              // Undefined tensors without a critic.
 };
 
@@ -25,11 +25,12 @@ AgentNetworks SplitAgents(const ParamLayout& layout, const torch::Tensor& theta)
 // inputs [S, B, in] -> [S, B, out].
 torch::Tensor Forward(const Mlp& mlp, const torch::Tensor& inputs);
 
-// Log-density of unclipped actions [S, B, A] -> [S, B].
-torch::Tensor LogProb(const torch::Tensor& mean, const torch::Tensor& log_std,
+// Log-density of actions [S, B, A] -> [S, B]: unclipped ones of the Gaussian with this mean and
+// log std, or, with log_std undefined, one-hot choices among these logits.
+torch::Tensor LogProb(const torch::Tensor& output, const torch::Tensor& log_std,
                       const torch::Tensor& actions);
 
-// Entropy of the action distribution, independent of the observation: [S].
-torch::Tensor Entropy(const torch::Tensor& log_std);
+// Entropy of the action distribution, mean over the rows of output [S, B, A]: [S].
+torch::Tensor Entropy(const torch::Tensor& output, const torch::Tensor& log_std);
 
 }  // namespace mentor::learner

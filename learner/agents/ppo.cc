@@ -222,7 +222,7 @@ class TensorEngine : public Engine {
     nonfinite_ = nonfinite_.logical_or(running_.logical_and(finite.logical_not()));
     running_ = running_.logical_and(finite);
     const AgentBatch next =
-        AdamStep(agents_, grad * ClipScale(norm, config_).unsqueeze(1), config_);
+        OptimizerStep(agents_, grad * ClipScale(norm, config_).unsqueeze(1), config_);
     agents_ = Choose(running_, next, agents_);
   }
 
@@ -310,6 +310,11 @@ absl::Status CheckShape(const char* name, const torch::Tensor& x,
   return absl::OkStatus();
 }
 
+// The kernels are for Gaussian policies and Adam.
+bool HaveKernels(const AgentShape& shape, const PpoConfig& config) {
+  return !shape.discrete && config.adam;
+}
+
 absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const Segment& segment,
                         const torch::Tensor& signal, const PpoConfig& config,
                         GradientSource gradient) {
@@ -339,6 +344,10 @@ absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const
   if (gradient == GradientSource::kKernels && !agents.theta.is_cpu()) {
     return absl::InvalidArgumentError(
         "theta: the kernels are for the CPU; use GradientSource::kAutograd");
+  }
+  if (gradient == GradientSource::kKernels && !HaveKernels(shape, config)) {
+    return absl::InvalidArgumentError(
+        "the kernels are for continuous actions and Adam; use GradientSource::kAutograd");
   }
   return CheckMinibatches(config.minibatches, config.normalize_advantage, t);
 }
@@ -375,8 +384,9 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
                                            const PpoOptions& options) {
   const torch::Device device = agents.theta.device();
   const torch::Dtype dtype = agents.theta.scalar_type();
-  const bool kernels = options.gradient == GradientSource::kKernels ||
-                       (options.gradient == GradientSource::kDefault && device.is_cpu());
+  const bool kernels =
+      options.gradient == GradientSource::kKernels ||
+      (options.gradient == GradientSource::kDefault && device.is_cpu() && HaveKernels(shape, config));
   const auto convert = [&](const torch::Tensor& x) {
     return x.detach().to(device, dtype).contiguous();
   };

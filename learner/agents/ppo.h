@@ -21,8 +21,9 @@ namespace mentor::learner {
 
 // Where loss and gradient of a minibatch come from; the update around them is the same.
 enum class GradientSource {
-  kDefault,   // kKernels on the CPU, kAutograd elsewhere.
-  kKernels,   // Hand-written forward and backward (ppo_kernels.h), one agent at a time. CPU only.
+  kDefault,   // kKernels where they can be used, kAutograd elsewhere.
+  kKernels,   // Hand-written forward and backward (ppo_kernels.h), one agent at a time. CPU,
+              // continuous actions and Adam only.
   kAutograd,  // PpoLoss of all agents at once through LibTorch. Any device.
 };
 

@@ -18,6 +18,7 @@ PpoConfig PpoConfigFromSpec(const v1::AgentSpec& spec, int64_t update, int64_t n
   config.value_coef = spec.value_coef();
   config.entropy_coef = spec.entropy_coef();
   config.max_grad_norm = spec.max_grad_norm();
+  config.adam = spec.optimizer() == v1::ADAM;
   config.learning_rate = spec.learning_rate();
   if (spec.anneal_learning_rate()) {
     config.learning_rate *= 1 - static_cast<double>(update - 1) / static_cast<double>(num_updates);

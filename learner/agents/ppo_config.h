@@ -21,6 +21,7 @@ struct PpoConfig {
   double value_coef = 0.5;
   double entropy_coef = 0.0;
   std::optional<double> max_grad_norm = 0.5;  // Unset: no clipping.
+  bool adam = true;                           // Else plain gradient descent.
   double learning_rate = 3e-4;                // Of this update, after annealing.
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;

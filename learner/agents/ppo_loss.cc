@@ -32,7 +32,7 @@ LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const M
   terms.policy_loss =
       Mean(torch::maximum(-terms.advantages * terms.ratio,
                           -terms.advantages * terms.ratio.clamp(1 - config.clip, 1 + config.clip)));
-  terms.entropy = Entropy(networks.log_std);
+  terms.entropy = Entropy(terms.mean, networks.log_std);
   terms.approx_kl = Mean((terms.ratio - 1) - log_ratio);
   terms.clip_fraction = Mean(((terms.ratio - 1).abs() > config.clip).to(theta.scalar_type()));
   terms.loss = terms.policy_loss - config.entropy_coef * terms.entropy;

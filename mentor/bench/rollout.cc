@@ -20,6 +20,7 @@
 #include "common/spec.h"
 #include "envs/benchmark.h"
 #include "learner/agents/agent_shape.h"
+#include "learner/agents/policy_weights.h"
 #include "learner/rollout_server.h"
 #include "learner/unit_plan.h"
 #include "mentor/bench/bench.h"
@@ -88,8 +89,11 @@ std::vector<v1::Unit> MakeUnits(const envs::Benchmark& benchmark, const v1::Expe
                                   .critic = false};
   const torch::Tensor theta =
       learner::InitialTheta(shape, 1.0, spec.seed(), Phase::kTraining, numbers);
-  return learner::PlanUnits(shard, shard_number, /*iteration=*/0, theta, theta.size(1),
-                            std::vector<learner::EpisodeCursor>(kAgents));
+  return learner::PlanUnits(shard, shard_number,
+                            {.number = 0,
+                             .steps = spec.lifetime().steps_per_iteration(),
+                             .policies = learner::ToPolicyWeights(shape, theta)},
+                            learner::FirstCursors(kAgents));
 }
 
 double Median(std::vector<double> values) {

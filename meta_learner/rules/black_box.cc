@@ -216,7 +216,7 @@ class BlackBox : public OuterRule {
   }
 
   RuleNeeds needs() const override { return {}; }
-  Tensor signal_weights() const override { return weights_; }
+  Tensor meta_parameters() const override { return weights_; }
 
   absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) override {
     try {
@@ -242,25 +242,8 @@ class BlackBox : public OuterRule {
   }
 
   absl::Status Load(const TensorMap& state) override {
-    const auto read = [&](const std::string& name, at::IntArrayRef shape,
-                          torch::Dtype dtype) -> absl::StatusOr<Tensor> {
-      const auto found = state.find(name);
-      if (found == state.end()) {
-        return absl::DataLossError(absl::StrFormat("state of the rule has no '%s'", name));
-      }
-      const Tensor& x = found->second;
-      if (!x.defined() || x.sizes() != shape || x.scalar_type() != dtype) {
-        return absl::InvalidArgumentError(absl::StrFormat(
-            "'%s' in the state of the rule is %s %s, expected %s %s: it belongs to another signal "
-            "network",
-            name, x.defined() ? c10::toString(x.scalar_type()) : "undefined",
-            x.defined() ? c10::str(x.sizes()) : "", c10::toString(dtype), c10::str(shape)));
-      }
-      if (x.is_floating_point() && !x.isfinite().all().item<bool>()) {
-        return absl::DataLossError(
-            absl::StrFormat("'%s' in the state of the rule is not finite", name));
-      }
-      return x.clone();
+    const auto read = [&](const std::string& name, at::IntArrayRef shape, torch::Dtype dtype) {
+      return learner::ReadTensor(state, name, shape, dtype, "the rule");
     };
     const auto flat = weights_.sizes();
     MENTOR_ASSIGN_OR_RETURN(Tensor weights, read("weights", flat, torch::kFloat32));

@@ -1,12 +1,37 @@
 #include "meta_learner/rules/outer_rule.h"
 
+#include "common/check.h"
 #include "common/registry.h"
+#include "learner/inner_loops/inner_loop.h"
 
 namespace mentor::meta_learner {
 
 const std::vector<const RuleEntry*>& OuterRules() {
   static const auto all = Registry<RuleEntry>::Instance().All();
   return all;
+}
+
+OptionTable AllOptions(const RuleEntry& entry) {
+  OptionTable all = entry.options;
+  const learner::InnerLoopEntry* loop = learner::FindInnerLoop(entry.inner_loop);
+  MENTOR_CHECK(loop != nullptr);
+  all.insert(all.end(), loop->options.begin(), loop->options.end());
+  return all;
+}
+
+v1::InnerLoopSpec InnerLoopOf(const v1::RuleSpec& spec) {
+  const RuleEntry* rule = Registry<RuleEntry>::Instance().Find(spec.name());
+  MENTOR_CHECK(rule != nullptr);
+  const learner::InnerLoopEntry* loop = learner::FindInnerLoop(rule->inner_loop);
+  MENTOR_CHECK(loop != nullptr);
+  v1::InnerLoopSpec inner_loop;
+  inner_loop.set_name(loop->name);
+  for (const v1::Option& option : spec.option()) {
+    for (const OptionInfo& known : loop->options) {
+      if (known.name == option.name()) *inner_loop.add_option() = option;
+    }
+  }
+  return inner_loop;
 }
 
 std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations* violations) {
@@ -18,7 +43,7 @@ std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations*
   }
   Violations own;
   const OptionValues options =
-      OptionValues::Parse(entry->options, context.spec.rule().option(), "rule.option", &own);
+      OptionValues::Parse(AllOptions(*entry), context.spec.rule().option(), "rule.option", &own);
   std::unique_ptr<OuterRule> rule = own.empty() ? entry->make(context, options, &own) : nullptr;
   for (const Violation& violation : own.list())
     violations->Add(violation.field, violation.description);

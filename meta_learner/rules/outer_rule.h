@@ -1,5 +1,6 @@
-// An outer rule: how whole lifetimes change the signal network. One file that implements OuterRule
-// and registers a factory. Rules know tensors only: no network, no files.
+// An outer rule: how lifetimes change the meta-parameters, which are the weights of the signal
+// network or whatever else is meta-learned. One file that implements OuterRule and registers a
+// factory. Rules know tensors only: no network, no files.
 #pragma once
 
 #include <torch/types.h>
@@ -16,40 +17,54 @@
 #include "common/options.h"
 #include "learner/segment.h"
 #include "learner/signals/signal_network.h"
+#include "learner/inner_loops/tensor_map.h"
+#include "mentor/v1/shard_service.pb.h"
 #include "mentor/v1/spec.pb.h"
 
 namespace mentor::meta_learner {
 
 // What a rule needs of the services.
 struct RuleNeeds {
+  // The meta-parameters are the weights of the spec's signal network.
   bool signal_network = true;
-  // Signal weights change while agents live: a decision after each inner iteration.
+  // An outer update is one inner iteration of agents that live on, not their whole lives.
   bool decisions_inside_lifetime = false;
   // Differentiates through the agents' updates.
   bool second_order = false;
+  // The agents' policies see meta-parameters.
+  bool conditioned_policy = false;
+  // All that was collected (LifetimeBatch::steps); otherwise outcomes and gradients are enough.
+  bool segments = true;
+};
+
+// What the inner loop of one shard gives.
+struct ShardGradient {
+  int64_t lifetimes = 0;
+  torch::Tensor gradient;  // [Q] float64, summed over the lifetimes; undefined when there is none.
 };
 
 // All lifetimes of one outer update in the order of their numbers. N lifetimes, L steps.
 struct LifetimeBatch {
   std::vector<std::string> environments;  // [N]: names for normalisers
   int64_t steps_per_iteration = 0;        // T
-  learner::Segment
-      steps;  // All segments joined: [N, L, ...]; last_done and next_observations undefined
+  // All segments joined: [N, L, ...]; last_done [N] and next_observations [N, D] of the last. With
+  // !needs().segments only what an evaluation needs.
+  learner::Segment steps;
+  std::vector<ShardGradient> shards;  // In the order of their lifetimes.
 };
 
 // Numbers for the metrics of an outer update, by name: "loss", "kl", ...
 using RuleReport = std::map<std::string, double>;
 
-// Named tensors of a checkpoint.
-using TensorMap = std::map<std::string, torch::Tensor>;
+using learner::TensorMap;
 
 // Not thread-safe; owned by one experiment.
 class OuterRule {
  public:
   virtual ~OuterRule() = default;
   virtual RuleNeeds needs() const = 0;
-  // Weights of the signal network now, [P] float32.
-  virtual torch::Tensor signal_weights() const = 0;
+  // The meta-parameters now, [Q] float32.
+  virtual torch::Tensor meta_parameters() const = 0;
   // One outer update. An error leaves the state as it was.
   virtual absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) = 0;
   // Everything that the next updates depend on: weights, optimizer, normalisers.
@@ -59,6 +74,7 @@ class OuterRule {
 
 struct RuleContext {
   v1::ExperimentSpec spec;
+  v1::EnvironmentShape shape = {};
   std::shared_ptr<const learner::SignalNetwork> network;
   int num_threads = 1;  // Never changes a bit of the result.
 };
@@ -66,13 +82,18 @@ struct RuleContext {
 struct RuleEntry {
   std::string name;
   std::string summary;
-  OptionTable options;
+  std::string inner_loop = "ppo";  // How its agents live; the loop's options are options of the rule.
+  OptionTable options;             // Its own.
   // Null with violations under "rule." when spec and rule do not fit.
   std::function<std::unique_ptr<OuterRule>(const RuleContext&, const OptionValues&, Violations*)>
       make;
 };
 
 const std::vector<const RuleEntry*>& OuterRules();
+// Its own and those of its inner loop.
+OptionTable AllOptions(const RuleEntry& entry);
+// The inner loop of the spec's rule with the settings that the spec gives it. The rule must exist.
+v1::InnerLoopSpec InnerLoopOf(const v1::RuleSpec& spec);
 std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations* violations);
 
 struct RegisterRule {

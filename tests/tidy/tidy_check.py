@@ -101,7 +101,7 @@ def layer_of(name):
     if parts[:2] == ["envs", "render"]:
         return "render"
     if parts[0] == "learner":
-        if parts[1] in ("agents", "signals") or name == "learner/segment.h":
+        if parts[1] in ("agents", "signals", "inner_loops") or name == "learner/segment.h":
             return "learner_math"
         return "rollout" if stem in ROLLOUT_STEMS else "learner"
     if parts[0] == "meta_learner":

@@ -66,7 +66,7 @@ LifetimeBatch Batch(const OuterRule& rule, uint64_t seed) {
   const auto network = Network(Spec("none"));
   learner::SignalState state = network->InitialState(kLifetimes, torch::kFloat32);
   const learner::SignalOutputs outputs =
-      network->Run(rule.signal_weights(), batch.steps,
+      network->Run(rule.meta_parameters(), batch.steps,
                    RandomNormals({kLifetimes, kIterations * kSteps}, seed + 10), &state);
   batch.steps.signals = outputs.signals;
   batch.steps.signal_log_probs = outputs.log_probs;
@@ -96,7 +96,7 @@ TEST_CASE("outer rules: an update changes the weights and gives finite numbers",
   for (const RuleEntry* entry : OuterRules()) {
     INFO(entry->name);
     const auto rule = Make(*entry);
-    const Tensor before = rule->signal_weights().clone();
+    const Tensor before = rule->meta_parameters().clone();
     CHECK(before.dtype() == torch::kFloat32);
     const auto report = rule->Update(Batch(*rule, 100), 0);
     INFO(report.status().ToString());
@@ -105,7 +105,7 @@ TEST_CASE("outer rules: an update changes the weights and gives finite numbers",
       INFO(name);
       CHECK(std::isfinite(value));
     }
-    const Tensor after = rule->signal_weights();
+    const Tensor after = rule->meta_parameters();
     REQUIRE(after.sizes() == before.sizes());
     CHECK(after.isfinite().all().item<bool>());
     CHECK_FALSE(after.requires_grad());
@@ -124,7 +124,7 @@ TEST_CASE("outer rules: the same bits on one thread and on three", "[conformance
       REQUIRE(three->Update(batch, step).ok());
     }
     CHECK(SameState(one->Save(), three->Save()));
-    CHECK(torch::equal(one->signal_weights(), three->signal_weights()));
+    CHECK(torch::equal(one->meta_parameters(), three->meta_parameters()));
   }
 }
 
@@ -139,7 +139,7 @@ TEST_CASE("outer rules: a saved state goes on as if nothing had happened", "[con
     REQUIRE(whole->Update(batch, 1).ok());
     REQUIRE(resumed->Update(batch, 1).ok());
     CHECK(SameState(whole->Save(), resumed->Save()));
-    CHECK(torch::equal(whole->signal_weights(), resumed->signal_weights()));
+    CHECK(torch::equal(whole->meta_parameters(), resumed->meta_parameters()));
   }
 }
 
@@ -148,7 +148,7 @@ TEST_CASE("outer rules: a state without weights of the right size is refused", "
     INFO(entry->name);
     const auto rule = Make(*entry);
     CHECK_FALSE(rule->Load({}).ok());
-    const int64_t num_weights = rule->signal_weights().numel();
+    const int64_t num_weights = rule->meta_parameters().numel();
     for (const auto& [name, tensor] : rule->Save()) {
       if (tensor.numel() != num_weights) continue;
       INFO(name);

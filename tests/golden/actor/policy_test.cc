@@ -46,6 +46,7 @@ TEST_CASE("policy: mean, action, log-density and clipping as in the golden file"
       v1::PolicyWeights weights;
       weights.set_observation_size(static_cast<uint32_t>(d));
       weights.set_action_size(static_cast<uint32_t>(a));
+      weights.set_network(v1::POLICY_NETWORK_MLP);
       weights.set_hidden_units(test.at("H"));
       for (const char* name : {"actor.W1", "actor.b1", "actor.W2", "actor.b2", "actor.W3", "actor.b3", "logstd"}) {
         const auto values = Slice(test.at("params").at(name), s);

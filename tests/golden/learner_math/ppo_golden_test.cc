@@ -173,7 +173,7 @@ TEST_CASE("golden: policy_forward", "[golden]") {
       expected.Check("env_action", action.clamp(-1, 1), kForward);
       expected.Check("deterministic_env_action", mean.clamp(-1, 1), kForward);
       expected.Check("logp", LogProb(mean, networks.log_std, action), kForward);
-      expected.Check("entropy", Entropy(networks.log_std), kForward);
+      expected.Check("entropy", Entropy(mean, networks.log_std), kForward);
       if (networks.value.w1.defined()) {
         expected.Check("value", Forward(networks.value, observations).squeeze(-1), kForward);
       }
@@ -227,7 +227,7 @@ TEST_CASE("golden: ppo_minibatch through LibTorch", "[golden]") {
           Flat(layout, json.at("adam_v"), dtype),
           torch::full({theta.size(0)}, json.at("adam_steps_before").get<int64_t>(), torch::kInt64)};
       const AgentBatch after =
-          AdamStep(before, grad * ClipScale(norm, config).unsqueeze(1), config);
+          OptimizerStep(before, grad * ClipScale(norm, config).unsqueeze(1), config);
       expected.CheckParameters("params_after", layout, after.theta, kGradient);
       expected.CheckParameters("adam_m_after", layout, after.adam_m, kGradient);
       expected.CheckParameters("adam_v_after", layout, after.adam_v, kGradient);

@@ -80,7 +80,7 @@ class WrappedRule final : public meta_learner::OuterRule {
       : inner_(std::move(inner)), late_(std::move(late)), flip_(flip) {}
 
   meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
-  Tensor signal_weights() const override { return inner_->signal_weights(); }
+  Tensor meta_parameters() const override { return inner_->meta_parameters(); }
   meta_learner::TensorMap Save() const override { return inner_->Save(); }
   absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
 
@@ -91,7 +91,7 @@ class WrappedRule final : public meta_learner::OuterRule {
       Tensor& x = changed.steps.*member;
       x = Late(x, torch::zeros_like(x.narrow(1, 0, 1)));
     }
-    const Tensor before = inner_->signal_weights().clone();
+    const Tensor before = inner_->meta_parameters().clone();
     auto report = inner_->Update(changed, outer_step);
     if (report.ok() && flip_) {
       meta_learner::TensorMap state = inner_->Save();
@@ -131,7 +131,7 @@ class OwnScaleRule final : public meta_learner::OuterRule {
   }
 
   meta_learner::RuleNeeds needs() const override { return {}; }
-  Tensor signal_weights() const override { return weights_; }
+  Tensor meta_parameters() const override { return weights_; }
   meta_learner::TensorMap Save() const override { return {{"weights", weights_.clone()}}; }
   absl::Status Load(const meta_learner::TensorMap&) override {
     return absl::UnimplementedError("not for resuming");

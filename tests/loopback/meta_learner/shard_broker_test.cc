@@ -167,6 +167,8 @@ TEST_CASE(
   shard.mutable_shape()->set_episode_steps(4);
   shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
   shard.set_outcomes_only(true);
+  shard.set_iterations(1);
+  shard.set_collections(1);
   shard.add_lifetimes();
   const std::atomic<bool> cancel = false;
   absl::StatusOr<std::vector<ShardResult>> results = absl::UnknownError("not run");

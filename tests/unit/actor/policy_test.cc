@@ -17,6 +17,7 @@ namespace {
 v1::PolicyWeights RandomWeights(uint32_t d, uint32_t h, uint32_t a) {
   v1::PolicyWeights weights;
   weights.set_observation_size(d);
+  weights.set_network(v1::POLICY_NETWORK_MLP);
   weights.set_hidden_units(h);
   weights.set_action_size(a);
   const RandomStream random{.seed = 5, .purpose = Purpose::kTest};

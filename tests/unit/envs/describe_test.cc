@@ -57,7 +57,7 @@ TEST_CASE("describe: a page tells spaces, reward, chance, task, policies, camera
 
   const Json json = Json::parse(Describe("Hopper-v5", /*json=*/true).value())["environment"];
   CHECK(json["observation"]["size"] == 11);
-  CHECK(json["action"] == Json::parse(R"({"size": 3, "low": -1, "high": 1})"));
+  CHECK(json["action"] == Json::parse(R"({"size": 3, "low": -1, "high": 1, "discrete": false})"));
   CHECK(json["episode"] == Json::parse(R"({"steps": 1000, "independent": false})"));
   CHECK(json["scripted_policy"] == false);
   CHECK(json["cameras"] == Json::parse(R"(["track", "free"])"));

@@ -59,18 +59,14 @@ RandomStream Key(uint32_t lifetime = 0) {
   return {.seed = 3, .purpose = Purpose::kEnvironmentReset, .lifetime = lifetime};
 }
 
-TEST_CASE("choices: the sign of one number for two, the greatest for more", "[unit]") {
-  CHECK(ChoiceActionSize(2) == 1);
-  CHECK(ChoiceActionSize(3) == 3);
-  CHECK(Chosen(std::array{1e-6f}, 2) == 1);
-  CHECK(Chosen(std::array{0.0f}, 2) == 0);
-  CHECK(Chosen(std::array{-1.0f}, 2) == 0);
-  CHECK(Chosen(std::array{-1.0f, 0.5f, 0.5f}, 3) == 1);
+TEST_CASE("choices: the greatest number, the first of equals", "[unit]") {
+  CHECK(Chosen(std::array{-1.0f, 0.5f, 0.5f}) == 1);
+  CHECK(Chosen(std::array{0.0f, 0.0f}) == 0);
   for (int n : {2, 3, 7}) {
     for (int choice = 0; choice < n; ++choice) {
-      std::vector<float> action(ChoiceActionSize(n));
-      WriteChoice(choice, n, action);
-      CHECK(Chosen(action, n) == choice);
+      std::vector<float> action(n);
+      WriteChoice(choice, action);
+      CHECK(Chosen(action) == choice);
     }
   }
 }

@@ -25,11 +25,22 @@ v1::Shard MakeShard(uint32_t steps, uint32_t episode_steps, bool independent) {
   shard.mutable_shape()->set_episode_steps(episode_steps);
   shard.mutable_shape()->set_independent_episodes(independent);
   shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
+  shard.set_collections(1);
+  shard.set_iterations(3);
   for (uint32_t number : {5u, 9u}) shard.add_lifetimes()->set_number(number);
   return shard;
 }
 
-constexpr int64_t kPolicySize = 2 * 2 + 2 + 2 * 2 + 2 + 1 * 2 + 1 + 1;
+// Iteration `number` of a shard, with n policies for each of its two agents.
+CollectionPlan Plan(const v1::Shard& shard, uint32_t number, int n = 1) {
+  CollectionPlan plan{.number = number,
+                      .steps = static_cast<uint32_t>(StepsOfIteration(shard, number)),
+                      .deterministic = number >= shard.spec().lifetime().iterations(),
+                      .policies = std::vector<v1::PolicyWeights>(2 * n)};
+  for (size_t i = 0; i < plan.policies.size(); ++i)
+    plan.policies[i].set_weights(std::string(i + 1, 'w'));
+  return plan;
+}
 
 // A result whose observations count the lifetime's steps and whose episodes have M steps.
 v1::Result ResultOf(const v1::Unit& unit, uint32_t episode_steps, uint32_t into_episode) {
@@ -91,38 +102,48 @@ TEST_CASE("wire: numbers that are not finite are refused", "[unit]") {
 }
 
 TEST_CASE("wire: long independent episodes become units of their own, short ones share", "[unit]") {
-  const torch::Tensor theta = torch::zeros({2, kPolicySize + 3});
-  const auto long_units = PlanUnits(MakeShard(2000, 500, true), 1, 1, theta, kPolicySize,
-                                    std::vector<EpisodeCursor>(2, {.episode = 4}));
+  std::vector<v1::EpisodeCursor> later(2);
+  for (v1::EpisodeCursor& cursor : later) cursor.set_episode(4);
+  const v1::Shard long_shard = MakeShard(2000, 500, true);
+  const auto long_units = PlanUnits(long_shard, 1, Plan(long_shard, 1), later);
   REQUIRE(long_units.size() == 8);
   CHECK(long_units[1].first_step() == 2500);  // Iteration 1 begins at 2000.
   CHECK(long_units[1].first_episode() == 5);
   CHECK(long_units[5].random().lifetime() == 9);
-  CHECK(long_units[0].policy().weights().size() == kPolicySize * sizeof(float));
-  const auto short_units =
-      PlanUnits(MakeShard(1000, 10, true), 1, 0, theta, kPolicySize, std::vector<EpisodeCursor>(2));
+  CHECK(long_units[0].policy().weights() == "w");
+  CHECK(long_units[7].policy().weights() == "ww");
+  const v1::Shard short_shard = MakeShard(1000, 10, true);
+  const auto short_units = PlanUnits(short_shard, 1, Plan(short_shard, 0), FirstCursors(2));
   REQUIRE(short_units.size() == 6);
   CHECK(short_units[1].first_step() == 400);
   CHECK(short_units[2].steps() == 200);
-  const auto dependent = PlanUnits(MakeShard(2000, 500, false), 1, 0, theta, kPolicySize,
-                                   std::vector<EpisodeCursor>(2));
-  CHECK(dependent.size() == 2);
+  const v1::Shard dependent = MakeShard(2000, 500, false);
+  CHECK(PlanUnits(dependent, 1, Plan(dependent, 0), FirstCursors(2)).size() == 2);
+}
+
+TEST_CASE("wire: several policies of an agent act one after the other", "[unit]") {
+  const v1::Shard shard = MakeShard(1000, 10, true);
+  const auto units = PlanUnits(shard, 1, Plan(shard, 0, /*n=*/5), FirstCursors(2));
+  for (const v1::Unit& unit : units) {
+    const uint32_t policy = unit.id().agent() * 5 + unit.first_step() / 200;
+    CHECK(unit.policy().weights().size() == policy + 1);
+    CHECK((unit.first_step() + unit.steps() - 1) / 200 == unit.first_step() / 200);
+  }
 }
 
 TEST_CASE("wire: an episode that crosses the border of two iterations goes on", "[unit]") {
   // T = 7, M = 4: episodes end after steps 3, 7, 11, 15, 19 of the lifetime.
   const v1::Shard shard = MakeShard(7, 4, true);
-  const torch::Tensor theta = torch::zeros({2, kPolicySize});
-  std::vector<EpisodeCursor> cursors(2);
+  std::vector<v1::EpisodeCursor> cursors = FirstCursors(2);
   uint32_t into_episode = 0;
   for (uint32_t iteration = 0; iteration < 3; ++iteration) {
-    const auto units = PlanUnits(shard, 1, iteration, theta, kPolicySize, cursors);
+    const auto units = PlanUnits(shard, 1, Plan(shard, iteration), cursors);
     REQUIRE(units.size() == 2);
     CHECK(units[0].state() == (into_episode == 0 ? "" : "state"));
     CHECK(units[0].first_episode() == iteration * 7 / 4);
     std::vector<v1::Result> results;
     for (const auto& unit : units) results.push_back(ResultOf(unit, 4, into_episode));
-    const auto segment = AssembleSegment(shard, iteration, units, results, &cursors);
+    const auto segment = AssembleSegment(shard, Plan(shard, iteration), units, results, &cursors);
     REQUIRE(segment.ok());
     for (int64_t t = 0; t < 7; ++t) {
       const int64_t step = iteration * 7 + t;
@@ -132,7 +153,7 @@ TEST_CASE("wire: an episode that crosses the border of two iterations goes on", 
       CHECK(segment->success_signals[0][t].item<float>() == Approx(step % 4 == 1 ? 0.825 : 0.0));
     }
     into_episode = (into_episode + 7) % 4;
-    CHECK(cursors[0].step == into_episode);
+    CHECK(cursors[0].step() == into_episode);
     CHECK(segment->last_done[0].item<float>() == (into_episode == 0 ? 1.0F : 0.0F));
   }
 }
@@ -176,27 +197,26 @@ Segment EarlyLifetimes(uint32_t steps, uint32_t iterations) {
   v1::Shard shard = MakeShard(steps, kEarlyMax, /*independent=*/false);
   shard.mutable_spec()->mutable_lifetime()->set_iterations(iterations);
   shard.set_deterministic_episodes(2);
-  const torch::Tensor theta = torch::zeros({2, kPolicySize});
-  std::vector<EpisodeCursor> cursors(2);
+  std::vector<v1::EpisodeCursor> cursors = FirstCursors(2);
   std::vector<torch::Tensor> parts[4];
   Segment whole;
   for (uint32_t iteration = 0; iteration <= iterations; ++iteration) {
     const bool deterministic = iteration == iterations;
-    const std::vector<EpisodeCursor> before = cursors;
-    const auto units = PlanUnits(shard, 1, iteration, theta, kPolicySize, cursors);
+    const std::vector<v1::EpisodeCursor> before = cursors;
+    const auto units = PlanUnits(shard, 1, Plan(shard, iteration), cursors);
     REQUIRE(units.size() == 2);
     std::vector<v1::Result> results;
     for (const v1::Unit& unit : units) {
-      const EpisodeCursor& cursor = before[unit.id().agent()];
+      const v1::EpisodeCursor& cursor = before[unit.id().agent()];
       CHECK(unit.deterministic() == deterministic);
       CHECK(unit.steps() == (deterministic ? 2 * kEarlyMax : steps));
       CHECK(unit.return_state() == !deterministic);
       // Between episodes there is nothing to carry; deterministic ones begin afresh.
-      CHECK(unit.state().empty() == (deterministic || cursor.step == 0));
-      CHECK(unit.first_episode() == cursor.episode + (deterministic && cursor.step > 0 ? 1 : 0));
+      CHECK(unit.state().empty() == (deterministic || cursor.step() == 0));
+      CHECK(unit.first_episode() == cursor.episode() + (deterministic && cursor.step() > 0 ? 1 : 0));
       results.push_back(EarlyResultOf(unit));
     }
-    const auto segment = AssembleSegment(shard, iteration, units, results, &cursors);
+    const auto segment = AssembleSegment(shard, Plan(shard, iteration), units, results, &cursors);
     REQUIRE(segment.ok());
     if (deterministic) {
       CHECK(segment->observations.select(2, 1).select(1, 0).eq(0).all().item<bool>());
@@ -258,11 +278,11 @@ TEST_CASE("wire: episodes that end early go on over iterations, however long the
 TEST_CASE("wire: a segment comes back, and one that does not fit its shard names the tensor",
           "[unit]") {
   const v1::Shard shard = MakeShard(7, 7, true);
-  std::vector<EpisodeCursor> cursors(2);
-  const auto units = PlanUnits(shard, 1, 0, torch::zeros({2, kPolicySize}), kPolicySize, cursors);
+  std::vector<v1::EpisodeCursor> cursors = FirstCursors(2);
+  const auto units = PlanUnits(shard, 1, Plan(shard, 0), cursors);
   std::vector<v1::Result> results;
   for (const auto& unit : units) results.push_back(ResultOf(unit, 7, 0));
-  const auto segment = AssembleSegment(shard, 0, units, results, &cursors);
+  const auto segment = AssembleSegment(shard, Plan(shard, 0), units, results, &cursors);
   REQUIRE(segment.ok());
   v1::Segment proto;
   AddTensors(*segment, /*outcomes_only=*/false, &proto);

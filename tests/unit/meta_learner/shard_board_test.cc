@@ -24,6 +24,8 @@ v1::Shard MakeShard() {
   shard.mutable_shape()->set_episode_steps(kSteps);
   shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
   shard.set_outcomes_only(true);
+  shard.set_iterations(1);
+  shard.set_collections(1);
   shard.add_lifetimes();
   return shard;
 }

@@ -124,7 +124,7 @@ std::string MustRefuse(const LifetimeBatch& batch, absl::StatusCode code,
 
 TEST_CASE("black box: an update trains from the weights that acted") {
   const auto rule = MakeRule(Spec());
-  const Tensor before = rule->signal_weights();
+  const Tensor before = rule->meta_parameters();
   CHECK(before.equal(Network()->InitialWeights(5)));
   const RuleReport report = MustUpdate(rule.get(), Collect(before));
   CHECK(report.at("rho_error") == 0);
@@ -138,8 +138,8 @@ TEST_CASE("black box: an update trains from the weights that acted") {
     INFO(name);
     CHECK(std::isfinite(report.at(name)));
   }
-  CHECK_FALSE(rule->signal_weights().equal(before));
-  CHECK(rule->signal_weights().isfinite().all().item<bool>());
+  CHECK_FALSE(rule->meta_parameters().equal(before));
+  CHECK(rule->meta_parameters().isfinite().all().item<bool>());
   // Weights handed out earlier stay as they were.
   CHECK(before.equal(Network()->InitialWeights(5)));
 }
@@ -150,7 +150,7 @@ TEST_CASE("black box: the number of threads changes no bit") {
   for (const int threads : {1, 2, 3}) {
     const auto rule = MakeRule(Spec(), threads);
     for (uint32_t step = 0; step < 2; ++step) {
-      RuleReport report = MustUpdate(rule.get(), Collect(rule->signal_weights(), step), step);
+      RuleReport report = MustUpdate(rule.get(), Collect(rule->meta_parameters(), step), step);
       report.erase("outer_seconds");
       if (threads == 1 && step == 1) first_report = report;
       if (threads > 1 && step == 1) CHECK(report == first_report);
@@ -162,11 +162,11 @@ TEST_CASE("black box: the number of threads changes no bit") {
 
 TEST_CASE("black box: a rule that was saved and loaded goes on with the same bits") {
   const auto rule = MakeRule(Spec());
-  MustUpdate(rule.get(), Collect(rule->signal_weights(), 0), 0);
+  MustUpdate(rule.get(), Collect(rule->meta_parameters(), 0), 0);
   const auto resumed = MakeRule(Spec());
   REQUIRE(resumed->Load(rule->Save()).ok());
   CHECK(Same(rule->Save(), resumed->Save()));
-  const LifetimeBatch batch = Collect(rule->signal_weights(), 1);
+  const LifetimeBatch batch = Collect(rule->meta_parameters(), 1);
   MustUpdate(rule.get(), batch, 1);
   MustUpdate(resumed.get(), batch, 1);
   CHECK(Same(rule->Save(), resumed->Save()));
@@ -175,19 +175,19 @@ TEST_CASE("black box: a rule that was saved and loaded goes on with the same bit
   for (const char* part : {"adam.m", "adam.v", "adam.step", "normaliser/door"}) {
     INFO(part);
     const auto source = MakeRule(Spec());
-    MustUpdate(source.get(), Collect(source->signal_weights(), 0), 0);
+    MustUpdate(source.get(), Collect(source->meta_parameters(), 0), 0);
     TensorMap state = source->Save();
     state[part] = state.at(part) + 1;
     const auto other = MakeRule(Spec());
     REQUIRE(other->Load(state).ok());
     MustUpdate(other.get(), batch, 1);
-    CHECK_FALSE(other->signal_weights().equal(rule->signal_weights()));
+    CHECK_FALSE(other->meta_parameters().equal(rule->meta_parameters()));
   }
 }
 
 TEST_CASE("black box: a state that does not fit is refused and changes nothing") {
   const auto rule = MakeRule(Spec());
-  MustUpdate(rule.get(), Collect(rule->signal_weights()));
+  MustUpdate(rule.get(), Collect(rule->meta_parameters()));
   const TensorMap good = rule->Save();
   const auto refuse = [&](const std::function<void(TensorMap*)>& spoil) {
     TensorMap state = good;
@@ -327,7 +327,7 @@ TEST_CASE("black box: of the last segment only rewards matter") {
     change(&changed.steps);
     const auto rule = MakeRule(Spec());
     MustUpdate(rule.get(), changed);
-    return rule->signal_weights();
+    return rule->meta_parameters();
   };
   const auto replace = [&](Tensor Segment::*member, double value) {
     return [=](Segment* steps) {
@@ -345,7 +345,7 @@ TEST_CASE("black box: of the last segment only rewards matter") {
 
 TEST_CASE("black box: the normaliser remembers every lifetime") {
   const auto rule = MakeRule(Spec({{"learning_rate", "0"}}));
-  const Tensor weights = rule->signal_weights();
+  const Tensor weights = rule->meta_parameters();
   double sum = 0;
   for (uint32_t step = 0; step < 3; ++step) {
     LifetimeBatch batch = Collect(weights, step);
@@ -354,7 +354,7 @@ TEST_CASE("black box: the normaliser remembers every lifetime") {
     const RuleReport report = MustUpdate(rule.get(), batch, step);
     CHECK(testing::Near(report.at("reward_mean/door"), sum / (step + 1), {.rel = 1e-12}));
   }
-  CHECK(rule->signal_weights().equal(weights));
+  CHECK(rule->meta_parameters().equal(weights));
 }
 
 TEST_CASE("black box: options reach the update") {
@@ -362,7 +362,7 @@ TEST_CASE("black box: options reach the update") {
   const auto run = [&](const std::map<std::string, std::string>& options, RuleReport* report) {
     const auto rule = MakeRule(Spec(options));
     *report = MustUpdate(rule.get(), batch);
-    return rule->signal_weights();
+    return rule->meta_parameters();
   };
   RuleReport base_report, report;
   const Tensor base = run({}, &base_report);

@@ -1,0 +1,16 @@
+// The policies of stacked agents as actors get them. Pure.
+#pragma once
+
+#include <torch/types.h>
+
+#include <vector>
+
+#include "learner/agents/agent_shape.h"
+#include "mentor/v1/rollout_service.pb.h"
+
+namespace mentor::learner {
+
+// The policy part of each row of theta [S, P], any dtype and device.
+std::vector<v1::PolicyWeights> ToPolicyWeights(const AgentShape& shape, const torch::Tensor& theta);
+
+}  // namespace mentor::learner

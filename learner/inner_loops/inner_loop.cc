@@ -1,0 +1,117 @@
+#include "learner/inner_loops/inner_loop.h"
+
+#include "common/registry.h"
+
+namespace mentor::learner {
+
+std::vector<uint32_t> InnerLoopContext::lifetime_numbers() const {
+  std::vector<uint32_t> numbers;
+  for (const v1::Lifetime& lifetime : shard->lifetimes()) numbers.push_back(lifetime.number());
+  return numbers;
+}
+
+RandomStream InnerLoopContext::Random(Purpose purpose, int64_t agent, uint32_t iteration) const {
+  return {.seed = shard->spec().seed(),
+          .purpose = purpose,
+          .phase = static_cast<Phase>(shard->phase()),
+          .lifetime = shard->lifetimes(static_cast<int>(agent)).number(),
+          .iteration = iteration};
+}
+
+const std::vector<const InnerLoopEntry*>& InnerLoops() {
+  static const auto all = Registry<InnerLoopEntry>::Instance().All();
+  return all;
+}
+
+const InnerLoopEntry* FindInnerLoop(std::string_view name) {
+  return Registry<InnerLoopEntry>::Instance().Find(name);
+}
+
+std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,
+                                         WorkerPool* pool, torch::Device device,
+                                         Violations* violations) {
+  const InnerLoopEntry* entry = FindInnerLoop(shard.inner_loop().name());
+  if (entry == nullptr) {
+    violations->Add(
+        "shard.inner_loop.name",
+        Registry<InnerLoopEntry>::Instance().Unknown("inner loop", shard.inner_loop().name()));
+    return nullptr;
+  }
+  Violations own;
+  InnerLoopContext context{.shard = &shard,
+                           .options = OptionValues::Parse(entry->options, shard.inner_loop().option(),
+                                                          "shard.inner_loop.option", &own),
+                           .network = nullptr,
+                           .meta_parameters = std::move(meta_parameters),
+                           .pool = pool,
+                           .device = device};
+  if (shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) {
+    context.network = MakeSignalNetwork(shard.spec().signal(),
+                                        {.observation_size = shard.shape().observation_size(),
+                                         .action_size = shard.shape().action_size(),
+                                         .role = shard.spec().signal().role(),
+                                         .input = shard.spec().signal().input()},
+                                        &own);
+  }
+  std::unique_ptr<InnerLoop> loop;
+  if (own.empty()) loop = entry->make(context, &own);
+  for (const Violation& violation : own.list())
+    violations->Add(violation.field, violation.description);
+  return own.empty() ? std::move(loop) : nullptr;
+}
+
+namespace {
+
+constexpr torch::Tensor Segment::*kStepTensors[] = {
+    &Segment::observations,    &Segment::actions,   &Segment::log_probs,
+    &Segment::shaped_rewards,  &Segment::success_signals, &Segment::successes,
+    &Segment::prev_done,       &Segment::signals,   &Segment::signal_log_probs,
+    &Segment::signal_values};
+constexpr torch::Tensor Segment::*kLastTensors[] = {&Segment::last_done,
+                                                    &Segment::next_observations};
+
+}  // namespace
+
+Segment OnDevice(const Segment& segment, torch::Device device) {
+  Segment moved = segment;
+  const auto move = [&](torch::Tensor& tensor) {
+    if (tensor.defined()) tensor = tensor.to(device);
+  };
+  for (auto member : kStepTensors) move(moved.*member);
+  for (auto member : kLastTensors) move(moved.*member);
+  return moved;
+}
+
+namespace {
+
+// Undefined unless all have it.
+torch::Tensor Cat(const std::vector<Segment>& segments, torch::Tensor Segment::*member,
+                  int64_t axis) {
+  std::vector<torch::Tensor> parts;
+  for (const Segment& segment : segments) {
+    if (!(segment.*member).defined()) return {};
+    parts.push_back(segment.*member);
+  }
+  return torch::cat(parts, axis);
+}
+
+}  // namespace
+
+Segment Join(const std::vector<Segment>& segments) {
+  Segment joined = segments.back();
+  for (auto member : kStepTensors) joined.*member = Cat(segments, member, 1);
+  return joined;
+}
+
+Segment Stack(const std::vector<Segment>& segments) {
+  Segment stacked;
+  for (auto member : kStepTensors) stacked.*member = Cat(segments, member, 0);
+  for (auto member : kLastTensors) stacked.*member = Cat(segments, member, 0);
+  return stacked;
+}
+
+RegisterInnerLoop::RegisterInnerLoop(InnerLoopEntry entry) {
+  Registry<InnerLoopEntry>::Instance().Add(std::move(entry));
+}
+
+}  // namespace mentor::learner

@@ -1,0 +1,106 @@
+// An inner loop: how the agents of a shard live and learn, and what their lives tell the outer rule.
+// One file that implements InnerLoop and registers a factory. Loops know tensors only: no network,
+// no files. Everything they do is a function of shard, meta-parameters and collected steps.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "common/options.h"
+#include "learner/agents/worker_pool.h"
+#include "learner/segment.h"
+#include "learner/signals/signal_network.h"
+#include "learner/inner_loops/tensor_map.h"
+#include "mentor/v1/shard_service.pb.h"
+
+namespace mentor::learner {
+
+// Lets every agent act for T steps and returns what happened. policies: one for each agent, or n
+// for each (agent-major), which then act for T / n steps one after the other; the borders must be
+// ends of episodes.
+using Collect =
+    std::function<absl::StatusOr<Segment>(std::vector<v1::PolicyWeights> policies)>;
+
+struct InnerLoopContext {
+  const v1::Shard* shard = nullptr;  // Checked by CheckShard; outlives the loop.
+  OptionValues options;              // Of the loop's own table.
+  // Of the shard's spec; null for baselines and for rules without a signal network.
+  std::shared_ptr<const SignalNetwork> network;
+  torch::Tensor meta_parameters;  // [Q] float32 on the CPU; undefined for baselines.
+  WorkerPool* pool = nullptr;     // Null: everything on the calling thread.
+  torch::Device device = torch::kCPU;
+
+  int64_t num_agents() const { return shard->lifetimes_size(); }  // S
+  int64_t steps() const { return shard->spec().lifetime().steps_per_iteration(); }  // T
+  std::vector<uint32_t> lifetime_numbers() const;
+  // Stream of one agent's random numbers.
+  RandomStream Random(Purpose purpose, int64_t agent, uint32_t iteration) const;
+};
+
+// What a shard adds up besides its segments.
+struct LoopReport {
+  // What the outer rule gets: a gradient or displacement of the meta-parameters, summed over the
+  // agents in their order: [Q] float64. Undefined when the loop has none, or nothing to teach.
+  torch::Tensor outer_gradient;
+  std::map<std::string, double> statistics;  // Means over agents, for metrics.
+  uint64_t nonfinite_updates = 0;            // Agent updates that were skipped.
+  double signal_seconds = 0;                 // CPU time of the signal network,
+  double update_seconds = 0;                 // and of updates.
+};
+
+// Not thread-safe; used by one thread.
+class InnerLoop {
+ public:
+  virtual ~InnerLoop() = default;
+  // New agents. Called once, unless Load is.
+  virtual void Begin() = 0;
+  // Lives through inner iteration `iteration`: collects as often as the entry says, and learns.
+  // Returns all that was collected, joined along the steps, with the signals that were given.
+  virtual absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                          LoopReport* report) = 0;
+  // The agents' policies now, one for each.
+  virtual std::vector<v1::PolicyWeights> Policies() const = 0;
+  // Everything that the next iterations depend on.
+  virtual TensorMap Save() const = 0;
+  virtual absl::Status Load(const TensorMap& state) = 0;
+};
+
+struct InnerLoopEntry {
+  std::string name;
+  std::string summary;
+  // Settings, given as options of the rule that uses the loop.
+  OptionTable options;
+  int collections = 1;  // Of T steps, in each inner iteration.
+  // Null with violations under "rule." when it does not fit the shard's spec.
+  std::function<std::unique_ptr<InnerLoop>(const InnerLoopContext&, Violations*)> make;
+};
+
+const std::vector<const InnerLoopEntry*>& InnerLoops();
+const InnerLoopEntry* FindInnerLoop(std::string_view name);  // Null when unknown.
+// For the shard's loop, with its options and network; null with violations when it does not fit.
+std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,
+                                         WorkerPool* pool, torch::Device device,
+                                         Violations* violations);
+
+// Copies of all tensors on a device; the same tensors when they are there.
+Segment OnDevice(const Segment& segment, torch::Device device);
+// Along the steps; last_done and next_observations are those of the last.
+Segment Join(const std::vector<Segment>& segments);
+
+// Along the lifetimes.
+Segment Stack(const std::vector<Segment>& segments);
+
+struct RegisterInnerLoop {
+  explicit RegisterInnerLoop(InnerLoopEntry entry);
+};
+
+}  // namespace mentor::learner

@@ -1,0 +1,134 @@
+// The inner PPO of the paper (ppo.md): collect T steps, then one update from the signal network's
+// rewards or advantages, or from the environment's own rewards (the baselines). No update after the
+// last iteration. One outer rule sees the signals and the outcomes, nothing else.
+#include <utility>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "learner/agents/policy_weights.h"
+#include "learner/agents/ppo.h"
+#include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/shared.h"
+
+namespace mentor::learner {
+namespace {
+
+class Ppo : public InnerLoop {
+ public:
+  explicit Ppo(InnerLoopContext context)
+      : context_(std::move(context)),
+        shape_(ShapeOfAgents(*context_.shard)),
+        weights_(context_.meta_parameters.defined() ? context_.meta_parameters.to(context_.device)
+                                                    : torch::Tensor()) {}
+
+  void Begin() override {
+    agents_ = FreshAgents(context_, shape_);
+    if (context_.network == nullptr) return;
+    signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
+    for (torch::Tensor& tensor : signal_.recurrent) tensor = tensor.to(context_.device);
+    signal_.previous = signal_.previous.to(context_.device);
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    if (context_.network != nullptr) {
+      const CpuTimer timer;
+      RunSignal(iteration, &segment);
+      report->signal_seconds += timer.Seconds();
+    }
+    const CpuTimer timer;
+    if (iteration + 1 < context_.shard->spec().lifetime().iterations())
+      MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
+    report->update_seconds += timer.Seconds();
+    return segment;
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    return ToPolicyWeights(shape_, agents_.theta);
+  }
+
+  TensorMap Save() const override {
+    TensorMap state;
+    SaveAgents(agents_, &state);
+    for (size_t i = 0; i < signal_.recurrent.size(); ++i)
+      state[absl::StrFormat("signal.recurrent.%d", i)] = signal_.recurrent[i].cpu();
+    if (signal_.previous.defined()) state["signal.previous"] = signal_.previous.cpu();
+    return state;
+  }
+
+  absl::Status Load(const TensorMap& state) override {
+    Begin();
+    MENTOR_RETURN_IF_ERROR(LoadAgents(state, &agents_));
+    for (size_t i = 0; i < signal_.recurrent.size(); ++i) {
+      MENTOR_RETURN_IF_ERROR(
+          LoadInto(state, absl::StrFormat("signal.recurrent.%d", i), &signal_.recurrent[i]));
+    }
+    if (signal_.previous.defined())
+      MENTOR_RETURN_IF_ERROR(LoadInto(state, "signal.previous", &signal_.previous));
+    return absl::OkStatus();
+  }
+
+ private:
+  // After the segment is complete and before the update that uses the signals (black_box.md section
+  // 5).
+  void RunSignal(uint32_t iteration, Segment* segment) {
+    torch::Tensor noise;
+    if (context_.shard->outer_learning()) noise = SignalNoise(iteration).to(context_.device);
+    const SignalOutputs outputs =
+        context_.network->Run(weights_, OnDevice(*segment, context_.device), noise, &signal_);
+    segment->signals = outputs.signals;
+    segment->signal_log_probs = outputs.log_probs;
+    segment->signal_values = outputs.values;
+  }
+
+  torch::Tensor SignalNoise(uint32_t iteration) const {
+    const int64_t agents = context_.num_agents(), steps = context_.steps();
+    torch::Tensor noise = torch::empty({agents, steps});
+    auto values = noise.accessor<float, 2>();
+    for (int64_t s = 0; s < agents; ++s) {
+      const RandomStream random = context_.Random(Purpose::kSignalNoise, s, /*iteration=*/0);
+      for (int64_t t = 0; t < steps; ++t) {
+        double normal = 0;
+        random.Normals(static_cast<uint32_t>(iteration * steps + t), std::span(&normal, 1));
+        values[s][t] = static_cast<float>(normal);
+      }
+    }
+    return noise;
+  }
+
+  absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    const torch::Tensor signal = context_.network != nullptr
+                                     ? segment.signals
+                                     : BaselineRewards(segment, context_.shard->reward_source());
+    const PpoConfig config =
+        PpoConfigFromSpec(spec.agent(), iteration + 1, spec.lifetime().iterations() - 1);
+    const MinibatchOrder order =
+        KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
+                   context_.lifetime_numbers());
+    MENTOR_ASSIGN_OR_RETURN(UpdateResult result, PpoUpdate(shape_, agents_, segment, signal, config,
+                                                           order, {.pool = context_.pool}));
+    agents_ = std::move(result.agents);
+    report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
+    return absl::OkStatus();
+  }
+
+  const InnerLoopContext context_;
+  const AgentShape shape_;
+  const torch::Tensor weights_;
+  AgentBatch agents_;
+  SignalState signal_;
+};
+
+const RegisterInnerLoop kPpo({
+    .name = "ppo",
+    .summary = "PPO updates between inner iterations, from a fixed signal or reward",
+    .options = {},
+    .make = [](const InnerLoopContext& context,
+               Violations*) -> std::unique_ptr<InnerLoop> { return std::make_unique<Ppo>(context); },
+});
+
+}  // namespace
+}  // namespace mentor::learner

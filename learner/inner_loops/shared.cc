@@ -1,0 +1,68 @@
+#include "learner/inner_loops/shared.h"
+
+#include "common/check.h"
+#include "common/cpu_time.h"
+#include "learner/agents/worker_pool.h"
+
+namespace mentor::learner {
+namespace {
+
+double Now() { return ThreadCpuSeconds() + WorkerPool::CallerCpuSeconds(); }
+
+}  // namespace
+
+CpuTimer::CpuTimer() : start_(Now()) {}
+double CpuTimer::Seconds() const { return Now() - start_; }
+
+AgentShape ShapeOfAgents(const v1::Shard& shard) {
+  return {.observation_size = shard.shape().observation_size(),
+          .action_size = shard.shape().action_size(),
+          .hidden_units = shard.spec().agent().hidden_units(),
+          .critic = shard.reward_source() != v1::REWARD_SOURCE_SIGNAL ||
+                    shard.spec().signal().role() == v1::REWARD,
+          .discrete = shard.shape().discrete_actions(),
+          .output_gain = shard.spec().agent().output_gain()};
+}
+
+AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape) {
+  const v1::ExperimentSpec& spec = context.shard->spec();
+  return NewAgents(InitialTheta(shape, spec.agent().initial_std(), spec.seed(),
+                                static_cast<Phase>(context.shard->phase()),
+                                context.lifetime_numbers())
+                       .to(context.device));
+}
+
+torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source) {
+  switch (source) {
+    case v1::REWARD_SOURCE_SPARSE:
+      return segment.success_signals;
+    case v1::REWARD_SOURCE_SPARSE_AND_SHAPED:
+      return segment.shaped_rewards + segment.success_signals;  // float64
+    default:
+      return segment.shaped_rewards;
+  }
+}
+
+void SaveAgents(const AgentBatch& agents, TensorMap* state) {
+  (*state)["agents.theta"] = agents.theta.cpu();
+  (*state)["agents.adam_m"] = agents.adam_m.cpu();
+  (*state)["agents.adam_v"] = agents.adam_v.cpu();
+  (*state)["agents.adam_steps"] = agents.adam_steps.cpu();
+}
+
+absl::Status LoadAgents(const TensorMap& state, AgentBatch* agents) {
+  MENTOR_RETURN_IF_ERROR(LoadInto(state, "agents.theta", &agents->theta));
+  MENTOR_RETURN_IF_ERROR(LoadInto(state, "agents.adam_m", &agents->adam_m));
+  MENTOR_RETURN_IF_ERROR(LoadInto(state, "agents.adam_v", &agents->adam_v));
+  return LoadInto(state, "agents.adam_steps", &agents->adam_steps);
+}
+
+absl::Status LoadInto(const TensorMap& state, const std::string& name, torch::Tensor* tensor) {
+  MENTOR_ASSIGN_OR_RETURN(
+      torch::Tensor loaded,
+      ReadTensor(state, name, tensor->sizes(), tensor->scalar_type(), "the inner loop"));
+  *tensor = loaded.to(tensor->device());
+  return absl::OkStatus();
+}
+
+}  // namespace mentor::learner

@@ -1,0 +1,39 @@
+// What inner loops share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <string>
+
+#include <absl/status/status.h>
+
+#include "learner/agents/agent_batch.h"
+#include "learner/agents/agent_shape.h"
+#include "learner/inner_loops/inner_loop.h"
+
+namespace mentor::learner {
+
+// CPU time of this thread, and of what pools did for it, since construction.
+class CpuTimer {
+ public:
+  CpuTimer();
+  double Seconds() const;
+
+ private:
+  const double start_;
+};
+
+// Of the agents of a shard's spec; with a critic unless the signal is their advantage.
+AgentShape ShapeOfAgents(const v1::Shard& shard);
+// New agents of the shard's lifetimes, on the context's device.
+AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
+// [S, T] float64: what a baseline's reward source gives.
+torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source);
+
+// Into and out of snapshots, under "agents.". Loading keeps shapes, dtypes and device.
+void SaveAgents(const AgentBatch& agents, TensorMap* state);
+absl::Status LoadAgents(const TensorMap& state, AgentBatch* agents);
+// Replaces *tensor by the one of this name and of its shape and dtype.
+absl::Status LoadInto(const TensorMap& state, const std::string& name, torch::Tensor* tensor);
+
+}  // namespace mentor::learner
