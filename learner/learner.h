@@ -33,9 +33,9 @@ namespace mentor::learner {
 class Learner {
  public:
   struct Options {
-    int num_threads = 1;  // For tensor work.
+    int num_threads = 1;                 // For tensor work.
     torch::Device device = torch::kCPU;  // Of signal network and PPO.
-    int shard_slots = 2;  // Shards at once: one learns while another simulates.
+    int shard_slots = 2;                 // Shards at once: one learns while another simulates.
     std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
     RolloutServer* rollout = nullptr;  // Outlives the learner.
   };

@@ -38,7 +38,8 @@ bool AllFinite(const std::string& bytes) {
 absl::Status CheckTensor(const char* name, const v1::Tensor& tensor, v1::Tensor::DType dtype,
                          std::initializer_list<int64_t> shape) {
   if (tensor.dtype() != dtype) {
-    return absl::InvalidArgumentError(absl::StrFormat("%s: type %s, expected %s", name, v1::Tensor::DType_Name(tensor.dtype()),
+    return absl::InvalidArgumentError(absl::StrFormat("%s: type %s, expected %s", name,
+                                                      v1::Tensor::DType_Name(tensor.dtype()),
                                                       v1::Tensor::DType_Name(dtype)));
   }
   if (!std::equal(tensor.shape().begin(), tensor.shape().end(), shape.begin(), shape.end())) {
@@ -48,27 +49,35 @@ absl::Status CheckTensor(const char* name, const v1::Tensor& tensor, v1::Tensor:
       return text.empty() ? "[]" : text + "]";
     };
     // A peer may send any number of axes.
-    if (tensor.shape_size() > 8) return absl::InvalidArgumentError(absl::StrFormat("%s: %d axes", name, tensor.shape_size()));
-    return absl::InvalidArgumentError(absl::StrFormat("%s: shape %s, expected %s", name, text(tensor.shape()), text(shape)));
+    if (tensor.shape_size() > 8)
+      return absl::InvalidArgumentError(absl::StrFormat("%s: %d axes", name, tensor.shape_size()));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: shape %s, expected %s", name, text(tensor.shape()), text(shape)));
   }
-  size_t bytes = dtype == v1::Tensor::DTYPE_FLOAT64 ? 8 : dtype == v1::Tensor::DTYPE_FLOAT32 ? 4 : 1;
+  size_t bytes = dtype == v1::Tensor::DTYPE_FLOAT64   ? 8
+                 : dtype == v1::Tensor::DTYPE_FLOAT32 ? 4
+                                                      : 1;
   for (const int64_t size : shape) bytes *= static_cast<size_t>(size);
   if (tensor.data().size() != bytes) {
-    return absl::InvalidArgumentError(absl::StrFormat("%s: %u bytes, expected %u", name, tensor.data().size(), bytes));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: %u bytes, expected %u", name, tensor.data().size(), bytes));
   }
   bool good = true;
   if (dtype == v1::Tensor::DTYPE_FLOAT64) good = AllFinite<double>(tensor.data());
   if (dtype == v1::Tensor::DTYPE_FLOAT32) good = AllFinite<float>(tensor.data());
   if (!good) return absl::InvalidArgumentError(absl::StrFormat("%s: a number is not finite", name));
   if (dtype == v1::Tensor::DTYPE_UINT8) {
-    good = std::all_of(tensor.data().begin(), tensor.data().end(), [](char flag) { return flag == 0 || flag == 1; });
-    if (!good) return absl::InvalidArgumentError(absl::StrFormat("%s: a flag is neither 0 nor 1", name));
+    good = std::all_of(tensor.data().begin(), tensor.data().end(),
+                       [](char flag) { return flag == 0 || flag == 1; });
+    if (!good)
+      return absl::InvalidArgumentError(absl::StrFormat("%s: a flag is neither 0 nor 1", name));
   }
   return absl::OkStatus();
 }
 
 absl::Status Violation(const absl::Status& status) {
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, std::string(status.message()));
+  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                   std::string(status.message()));
 }
 absl::Status Violation(std::string_view message) {
   return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, message);
@@ -82,7 +91,9 @@ v1::WorkResponse CancelMessage(const UnitKey& key) {
 
 UnitDispatcher::Options WithClock(UnitDispatcher::Options options) {
   if (!options.now) {
-    options.now = [] { return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()); };
+    options.now = [] {
+      return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch());
+    };
   }
   return options;
 }
@@ -90,29 +101,36 @@ UnitDispatcher::Options WithClock(UnitDispatcher::Options options) {
 }  // namespace
 
 absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result) {
-  const int64_t n = unit.steps(), d = unit.policy().observation_size(), a = unit.policy().action_size();
+  const int64_t n = unit.steps(), d = unit.policy().observation_size(),
+                a = unit.policy().action_size();
   const v1::Trajectory& t = result.trajectory();
-  MENTOR_RETURN_IF_ERROR(CheckTensor("observations", t.observations(), v1::Tensor::DTYPE_FLOAT32, {n, d}));
+  MENTOR_RETURN_IF_ERROR(
+      CheckTensor("observations", t.observations(), v1::Tensor::DTYPE_FLOAT32, {n, d}));
   MENTOR_RETURN_IF_ERROR(CheckTensor("actions", t.actions(), v1::Tensor::DTYPE_FLOAT32, {n, a}));
   MENTOR_RETURN_IF_ERROR(CheckTensor("log_probs", t.log_probs(), v1::Tensor::DTYPE_FLOAT32, {n}));
   MENTOR_RETURN_IF_ERROR(CheckTensor("rewards", t.rewards(), v1::Tensor::DTYPE_FLOAT64, {n}));
   MENTOR_RETURN_IF_ERROR(CheckTensor("successes", t.successes(), v1::Tensor::DTYPE_UINT8, {n}));
   MENTOR_RETURN_IF_ERROR(CheckTensor("dones", t.dones(), v1::Tensor::DTYPE_UINT8, {n}));
-  MENTOR_RETURN_IF_ERROR(CheckTensor("next_observation", t.next_observation(), v1::Tensor::DTYPE_FLOAT32, {d}));
+  MENTOR_RETURN_IF_ERROR(
+      CheckTensor("next_observation", t.next_observation(), v1::Tensor::DTYPE_FLOAT32, {d}));
   const std::string& state = result.final_state();
   if (state.size() > kStateBytesMax) {
-    return absl::InvalidArgumentError(absl::StrFormat("final_state: %u bytes, at most %u are allowed", state.size(), kStateBytesMax));
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "final_state: %u bytes, at most %u are allowed", state.size(), kStateBytesMax));
   }
-  if (!unit.return_state() && !state.empty()) return absl::InvalidArgumentError("final_state: nobody asked for it");
+  if (!unit.return_state() && !state.empty())
+    return absl::InvalidArgumentError("final_state: nobody asked for it");
   // Behind the end of an episode there is nothing to carry on.
   if (unit.return_state() && state.empty() && n > 0 && t.dones().data().back() == 0) {
     return absl::InvalidArgumentError("final_state: is missing");
   }
   for (const double seconds : {result.cpu_seconds(), result.policy_cpu_seconds()}) {
-    if (!(seconds >= 0 && seconds < 1e9)) return absl::InvalidArgumentError("cpu_seconds: not a time");
+    if (!(seconds >= 0 && seconds < 1e9))
+      return absl::InvalidArgumentError("cpu_seconds: not a time");
   }
   if (ResultHash(t, state) != result.result_hash()) {
-    return absl::InvalidArgumentError("result_hash: is not that of the trajectory and the final state");
+    return absl::InvalidArgumentError(
+        "result_hash: is not that of the trajectory and the final state");
   }
   return absl::OkStatus();
 }
@@ -132,7 +150,8 @@ struct RolloutServer::Session {
 class RolloutServer::Service : public v1::RolloutService::CallbackService {
  public:
   explicit Service(RolloutServer* server) : server_(server) {}
-  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(grpc::CallbackServerContext* context) override {
+  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(
+      grpc::CallbackServerContext* context) override {
     return server_->Open(context);
   }
 
@@ -142,31 +161,44 @@ class RolloutServer::Service : public v1::RolloutService::CallbackService {
 
 struct RolloutServer::Instruments {
   explicit Instruments(Metrics* metrics) {
-    const auto counters = [&](const char* name, const char* help, const char* label, std::initializer_list<const char*> values) {
+    const auto counters = [&](const char* name, const char* help, const char* label,
+                              std::initializer_list<const char*> values) {
       std::map<std::string, prometheus::Counter*> family;
-      for (const char* value : values) family[value] = &metrics->Counter(name, help, {{label, value}});
+      for (const char* value : values)
+        family[value] = &metrics->Counter(name, help, {{label, value}});
       return family;
     };
     results = counters("mentor_rollout_results_total", "Results by what became of them.", "outcome",
                        {"used", "duplicate", "late", "error", "rejected"});
-    rejected = counters("mentor_rollout_rejected_total", "Streams ended for a broken rule.", "reason",
-                        {"hello", "mismatch", "credit", "unexpected", "result", "message"});
-    reissued = counters("mentor_rollout_reissued_total", "Units given out again.", "reason", {"lost", "leaving", "lagging", "error"});
-    deaths = counters("mentor_rollout_peer_deaths_total", "Actors lost.", "cause", {"heartbeat", "closed", "violation"});
-    divergence = &metrics->Counter("mentor_rollout_divergence_total", "Results that differ from the first one of their unit: exactness is broken.");
+    rejected =
+        counters("mentor_rollout_rejected_total", "Streams ended for a broken rule.", "reason",
+                 {"hello", "mismatch", "credit", "unexpected", "result", "message"});
+    reissued = counters("mentor_rollout_reissued_total", "Units given out again.", "reason",
+                        {"lost", "leaving", "lagging", "error"});
+    deaths = counters("mentor_rollout_peer_deaths_total", "Actors lost.", "cause",
+                      {"heartbeat", "closed", "violation"});
+    divergence = &metrics->Counter(
+        "mentor_rollout_divergence_total",
+        "Results that differ from the first one of their unit: exactness is broken.");
     outstanding = &metrics->Gauge("mentor_rollout_units_outstanding", "Units that actors hold.");
     ready = &metrics->Gauge("mentor_rollout_units_ready", "Units that wait for an actor.");
     backlog = &metrics->Gauge("mentor_rollout_unit_backlog", "Units that are not done.");
     peers = &metrics->Gauge("mentor_rollout_peers", "Connected actors.");
-    turnaround = &metrics->Histogram("mentor_rollout_unit_turnaround_seconds", "From sending a unit to its first result.", UnitBuckets());
-    stream.round_trip_seconds = &metrics->Histogram("mentor_rollout_peer_rtt_seconds", "Round trip of heartbeats.", RpcBuckets());
+    turnaround = &metrics->Histogram("mentor_rollout_unit_turnaround_seconds",
+                                     "From sending a unit to its first result.", UnitBuckets());
+    stream.round_trip_seconds = &metrics->Histogram("mentor_rollout_peer_rtt_seconds",
+                                                    "Round trip of heartbeats.", RpcBuckets());
     const auto messages = [&](const char* name, const char* help, const char* direction) {
-      return &metrics->Counter(name, help, {{"method", "RolloutService/Work"}, {"direction", direction}});
+      return &metrics->Counter(name, help,
+                               {{"method", "RolloutService/Work"}, {"direction", direction}});
     };
     stream.messages_sent = messages("mentor_grpc_messages_total", "Messages on streams.", "sent");
-    stream.messages_received = messages("mentor_grpc_messages_total", "Messages on streams.", "received");
-    stream.bytes_sent = messages("mentor_grpc_message_bytes_total", "Bytes of messages on streams.", "sent");
-    stream.bytes_received = messages("mentor_grpc_message_bytes_total", "Bytes of messages on streams.", "received");
+    stream.messages_received =
+        messages("mentor_grpc_messages_total", "Messages on streams.", "received");
+    stream.bytes_sent =
+        messages("mentor_grpc_message_bytes_total", "Bytes of messages on streams.", "sent");
+    stream.bytes_received =
+        messages("mentor_grpc_message_bytes_total", "Bytes of messages on streams.", "received");
   }
 
   std::map<std::string, prometheus::Counter*> results, rejected, reissued, deaths;
@@ -197,7 +229,9 @@ RolloutServer::~RolloutServer() {
   changed_.wait(lock, [&] { return sessions_.empty() && running_.empty(); });
 }
 
-grpc::Service* RolloutServer::service() { return service_.get(); }
+grpc::Service* RolloutServer::service() {
+  return service_.get();
+}
 
 void RolloutServer::Stop() {
   std::vector<std::shared_ptr<WorkStream>> streams;
@@ -209,7 +243,8 @@ void RolloutServer::Stop() {
     lag_changed_.notify_all();
   }
   for (const auto& stream : streams) {
-    stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping"));
+    stream->Close(
+        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping"));
   }
 }
 
@@ -245,7 +280,8 @@ uint64_t RolloutServer::StepsDone(uint64_t shard) const {
   return steps == steps_done_.end() ? 0 : steps->second;
 }
 
-void RolloutServer::Expect(const std::string& catalogue_hash, const std::string& numeric_fingerprint) {
+void RolloutServer::Expect(const std::string& catalogue_hash,
+                           const std::string& numeric_fingerprint) {
   std::vector<std::pair<std::shared_ptr<Session>, absl::Status>> wrong;
   {
     std::lock_guard lock(mutex_);
@@ -253,7 +289,8 @@ void RolloutServer::Expect(const std::string& catalogue_hash, const std::string&
     if (!numeric_fingerprint.empty()) numeric_fingerprint_ = numeric_fingerprint;
     for (const auto& [id, session] : sessions_) {
       if (!session->welcomed) continue;
-      if (absl::Status status = CheckFleet(session->hello); !status.ok()) wrong.emplace_back(session, std::move(status));
+      if (absl::Status status = CheckFleet(session->hello); !status.ok())
+        wrong.emplace_back(session, std::move(status));
     }
   }
   for (const auto& [session, status] : wrong) Reject(session, "mismatch", status);
@@ -261,7 +298,8 @@ void RolloutServer::Expect(const std::string& catalogue_hash, const std::string&
 
 // --- Streams. Handlers run on gRPC's threads: nothing here waits.
 
-grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* RolloutServer::Open(grpc::CallbackServerContext* context) {
+grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* RolloutServer::Open(
+    grpc::CallbackServerContext* context) {
   rpc::StreamOptions stream_options = options_.stream;
   stream_options.metrics = instruments_->stream;
   auto session = std::make_shared<Session>();
@@ -276,15 +314,19 @@ grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* RolloutServer::Open(
     stopping = stopping_;
   }
   // The handlers are destroyed at the end of the stream, and with them the session.
-  stream->Start({.on_message = [this, session](v1::WorkRequest message) { OnMessage(session, std::move(message)); },
-                 .on_closed = [this, session](const absl::Status& status) { OnClosed(session, status); }});
+  stream->Start(
+      {.on_message = [this,
+                      session](v1::WorkRequest message) { OnMessage(session, std::move(message)); },
+       .on_closed = [this, session](const absl::Status& status) { OnClosed(session, status); }});
   if (stopping) {
-    stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping"));
+    stream->Close(
+        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping"));
   }
   return stream->reactor();
 }
 
-void RolloutServer::Reject(const std::shared_ptr<Session>& session, const std::string& reason, const absl::Status& status) {
+void RolloutServer::Reject(const std::shared_ptr<Session>& session, const std::string& reason,
+                           const absl::Status& status) {
   std::string peer;
   {
     std::lock_guard lock(mutex_);
@@ -292,7 +334,8 @@ void RolloutServer::Reject(const std::shared_ptr<Session>& session, const std::s
     peer = session->hello.peer_uid();
   }
   instruments_->rejected.at(reason)->Increment();
-  MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "actor rejected", {{"peer", peer}, {"why", status}});
+  MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "actor rejected",
+                   {{"peer", peer}, {"why", status}});
   session->stream->Close(status);
 }
 
@@ -328,32 +371,40 @@ void RolloutServer::OnMessage(const std::shared_ptr<Session>& session, v1::WorkR
       return Dispatch();
     }
     default:
-      return Reject(session, "message", Violation("an empty message, or one that this version does not know"));
+      return Reject(session, "message",
+                    Violation("an empty message, or one that this version does not know"));
   }
 }
 
 absl::Status RolloutServer::CheckFleet(const v1::Hello& hello) const {
   if (!catalogue_hash_.empty() && hello.catalogue_hash() != catalogue_hash_) {
     return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kCatalogueMismatch,
-                     absl::StrFormat("the actor's catalogue of environments is %s (build %s), expected %s: run one build everywhere",
+                     absl::StrFormat("the actor's catalogue of environments is %s (build %s), "
+                                     "expected %s: run one build everywhere",
                                      hello.catalogue_hash(), hello.build(), catalogue_hash_),
                      {{"expected", catalogue_hash_}, {"got", hello.catalogue_hash()}});
   }
   if (!numeric_fingerprint_.empty() && hello.numeric_fingerprint() != numeric_fingerprint_) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
-                     absl::StrFormat("the actor's numeric fingerprint is %s (build %s), expected %s: its last bits differ, since "
-                                     "its processor, libm, MuJoCo or build is another one",
-                                     hello.numeric_fingerprint(), hello.build(), numeric_fingerprint_),
-                     {{"expected", numeric_fingerprint_}, {"got", hello.numeric_fingerprint()}});
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+        absl::StrFormat("the actor's numeric fingerprint is %s (build %s), expected %s: its last "
+                        "bits differ, since "
+                        "its processor, libm, MuJoCo or build is another one",
+                        hello.numeric_fingerprint(), hello.build(), numeric_fingerprint_),
+        {{"expected", numeric_fingerprint_}, {"got", hello.numeric_fingerprint()}});
   }
   return absl::OkStatus();
 }
 
 void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::Hello& hello) {
-  if (const absl::Status status = CheckProtocolVersion(hello); !status.ok()) return Reject(session, "mismatch", status);
-  if (hello.peer_uid().empty() || hello.peer_uid().size() > kPeerUidBytesMax || hello.threads() == 0 ||
-      hello.catalogue_hash().empty() || hello.numeric_fingerprint().empty()) {
-    return Reject(session, "hello", Violation("hello: peer_uid, threads, catalogue_hash and numeric_fingerprint are required"));
+  if (const absl::Status status = CheckProtocolVersion(hello); !status.ok())
+    return Reject(session, "mismatch", status);
+  if (hello.peer_uid().empty() || hello.peer_uid().size() > kPeerUidBytesMax ||
+      hello.threads() == 0 || hello.catalogue_hash().empty() ||
+      hello.numeric_fingerprint().empty()) {
+    return Reject(
+        session, "hello",
+        Violation("hello: peer_uid, threads, catalogue_hash and numeric_fingerprint are required"));
   }
   absl::Status status;
   bool twice;
@@ -375,7 +426,10 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
   if (twice) return Reject(session, "hello", Violation("hello came twice"));
   if (!status.ok()) return Reject(session, "mismatch", status);
   MENTOR_LOG(kInfo, "actor connected",
-             {{"peer", hello.peer_uid()}, {"host", hello.host()}, {"threads", hello.threads()}, {"build", hello.build()}});
+             {{"peer", hello.peer_uid()},
+              {"host", hello.host()},
+              {"threads", hello.threads()},
+              {"build", hello.build()}});
   v1::WorkResponse message;
   v1::Welcome* welcome = message.mutable_welcome();
   welcome->set_server_uid(server_uid_);
@@ -395,14 +449,16 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
   }
   if (unit == nullptr) {
     instruments_->results.at("rejected")->Increment();
-    return Reject(session, "unexpected", Violation("a result of " + ToString(key) + ", which this actor does not hold"));
+    return Reject(session, "unexpected",
+                  Violation("a result of " + ToString(key) + ", which this actor does not hold"));
   }
   // Without the lock: reading and hashing hundreds of kilobytes takes its time.
   if (result.error().empty()) {
     if (const absl::Status status = ValidateResult(*unit, result); !status.ok()) {
       instruments_->results.at("rejected")->Increment();
-      return Reject(session, "result", Violation(absl::InvalidArgumentError("result of " + ToString(key) + ": " +
-                                                                            std::string(status.message()))));
+      return Reject(session, "result",
+                    Violation(absl::InvalidArgumentError("result of " + ToString(key) + ": " +
+                                                         std::string(status.message()))));
     }
   } else {
     if (result.error().size() > kErrorBytesMax) result.mutable_error()->resize(kErrorBytesMax);
@@ -416,7 +472,8 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
       instruments_->results.at("used")->Increment();  // Before the caller of RunUnits goes on.
       steps_done_[key.shard] += unit->steps();
       if (steps_done_.size() > kShardsRemembered) steps_done_.erase(steps_done_.begin());
-      instruments_->turnaround->Observe(std::chrono::duration<double>(dispatcher_.last_turnaround()).count());
+      instruments_->turnaround->Observe(
+          std::chrono::duration<double>(dispatcher_.last_turnaround()).count());
     }
     if (dispatcher_.Settled(key.shard)) changed_.notify_all();
   }
@@ -425,7 +482,9 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
       break;
     case UnitDispatcher::Outcome::kDivergent:
       instruments_->divergence->Increment();
-      MENTOR_LOG(kError, "two results of one unit differ: exactness is broken, look for an actor of another build or a faulty machine",
+      MENTOR_LOG(kError,
+                 "two results of one unit differ: exactness is broken, look for an actor of "
+                 "another build or a faulty machine",
                  {{"unit", ToString(key)}});
       [[fallthrough]];
     case UnitDispatcher::Outcome::kDuplicate:
@@ -437,7 +496,8 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
       break;
     case UnitDispatcher::Outcome::kError:
       instruments_->results.at("error")->Increment();
-      MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "a unit failed at an actor", {{"unit", ToString(key)}, {"why", error}});
+      MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "a unit failed at an actor",
+                       {{"unit", ToString(key)}, {"why", error}});
       break;
     case UnitDispatcher::Outcome::kUnexpected:
       break;  // Only when the stream ended in between.
@@ -455,12 +515,15 @@ void RolloutServer::OnClosed(const std::shared_ptr<Session>& session, const absl
     dispatcher_.RemoveActor(session->id);
     SetGauges();
     if (welcomed && !expected) {
-      const char* cause = session->rejected ? "violation" : ReasonOf(status) == ReasonName(Reason::kPeerSilent) ? "heartbeat" : "closed";
+      const char* cause = session->rejected                                     ? "violation"
+                          : ReasonOf(status) == ReasonName(Reason::kPeerSilent) ? "heartbeat"
+                                                                                : "closed";
       instruments_->deaths.at(cause)->Increment();
     }
   }
   if (welcomed) {
-    MENTOR_LOG(kInfo, expected ? "actor left" : "actor lost", {{"peer", session->hello.peer_uid()}, {"why", status}});
+    MENTOR_LOG(kInfo, expected ? "actor left" : "actor lost",
+               {{"peer", session->hello.peer_uid()}, {"why", status}});
   }
   Dispatch();
   // The destructor waits for this: nothing of the server after the lock.
@@ -474,13 +537,16 @@ void RolloutServer::SetGauges() {
   instruments_->ready->Set(static_cast<double>(ready));
   instruments_->outstanding->Set(static_cast<double>(outstanding));
   instruments_->backlog->Set(static_cast<double>(ready + outstanding));
-  instruments_->peers->Set(static_cast<double>(std::count_if(
-      sessions_.begin(), sessions_.end(), [](const auto& entry) { return entry.second->welcomed; })));
+  instruments_->peers->Set(
+      static_cast<double>(std::count_if(sessions_.begin(), sessions_.end(),
+                                        [](const auto& entry) { return entry.second->welcomed; })));
   const UnitDispatcher::Reissued& now = dispatcher_.reissued();
   UnitDispatcher::Reissued& before = instruments_->reissued_so_far;
   instruments_->reissued.at("lost")->Increment(static_cast<double>(now.lost - before.lost));
-  instruments_->reissued.at("leaving")->Increment(static_cast<double>(now.leaving - before.leaving));
-  instruments_->reissued.at("lagging")->Increment(static_cast<double>(now.lagging - before.lagging));
+  instruments_->reissued.at("leaving")->Increment(
+      static_cast<double>(now.leaving - before.leaving));
+  instruments_->reissued.at("lagging")->Increment(
+      static_cast<double>(now.lagging - before.lagging));
   instruments_->reissued.at("error")->Increment(static_cast<double>(now.error - before.error));
   before = now;
 }
@@ -502,7 +568,8 @@ void RolloutServer::Dispatch() {
     *message.mutable_unit() = *assignment.unit;
     message.mutable_unit()->set_attempt(assignment.attempt);
     MENTOR_FAILPOINT("learner.unit.before_send");
-    stream->Send(std::move(message));  // To a stream that has just ended: OnClosed gives the unit to another one.
+    stream->Send(std::move(
+        message));  // To a stream that has just ended: OnClosed gives the unit to another one.
   }
 }
 
@@ -527,22 +594,27 @@ void RolloutServer::WatchLag() {
 
 // --- The caller's side.
 
-absl::StatusOr<std::vector<v1::Result>> RolloutServer::RunUnits(std::vector<v1::Unit> units, const std::atomic<bool>& cancel) {
+absl::StatusOr<std::vector<v1::Result>> RolloutServer::RunUnits(std::vector<v1::Unit> units,
+                                                                const std::atomic<bool>& cancel) {
   if (units.empty()) return std::vector<v1::Result>();
   const uint64_t shard = units.front().id().shard();
   {
     std::lock_guard lock(mutex_);
-    if (stopping_) return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping");
+    if (stopping_)
+      return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
+                       "the learner is stopping");
     if (cancel) return absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
     MENTOR_RETURN_IF_ERROR(dispatcher_.Add(shard, std::move(units)));
     running_.insert(shard);
   }
   Dispatch();
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return stopping_ || cancelled_.contains(shard) || dispatcher_.Settled(shard); });
+  changed_.wait(
+      lock, [&] { return stopping_ || cancelled_.contains(shard) || dispatcher_.Settled(shard); });
   absl::StatusOr<std::vector<v1::Result>> results;
   if (stopping_) {
-    results = MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping");
+    results =
+        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping");
   } else if (cancelled_.contains(shard)) {
     results = absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
   } else {

@@ -1,10 +1,11 @@
-// The learner's side of the border to actors: RolloutService on streams, the checks of everything that arrives, and a
-// blocking call that turns units into results. Owned by the learner's main. Thread-safe.
+// The learner's side of the border to actors: RolloutService on streams, the checks of everything
+// that arrives, and a blocking call that turns units into results. Owned by the learner's main.
+// Thread-safe.
 //
 //   RolloutServer rollout({}, metrics.get());
 //   auto server = rpc::Server::Start(options, {rollout.service()});
-//   auto results = rollout.RunUnits(units, cancel);   // From any thread, for several shards at once.
-//   rollout.Stop();                                   // Before server->Shutdown.
+//   auto results = rollout.RunUnits(units, cancel);   // From any thread, for several shards at
+//   once. rollout.Stop();                                   // Before server->Shutdown.
 #pragma once
 
 #include <atomic>
@@ -29,8 +30,8 @@
 
 namespace mentor::learner {
 
-// Everything about a result that can be checked against its unit: sizes, types, finite numbers, flags, hash.
-// INVALID_ARGUMENT names the field. Pure; a fuzz target.
+// Everything about a result that can be checked against its unit: sizes, types, finite numbers,
+// flags, hash. INVALID_ARGUMENT names the field. Pure; a fuzz target.
 absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result);
 
 class RolloutServer {
@@ -47,11 +48,14 @@ class RolloutServer {
 
   grpc::Service* service();
 
-  // Simulates units of one shard (the same id.shard in all) and returns their results in the same order. Blocks until
-  // then, without actors for ever. CANCELLED when Cancel is called for the shard or *cancel was true at the start;
-  // UNAVAILABLE after Stop; the unit's message when it failed on three tries.
-  absl::StatusOr<std::vector<v1::Result>> RunUnits(std::vector<v1::Unit> units, const std::atomic<bool>& cancel);
-  // Ends RunUnits of this shard, if one runs, and tells actors to drop its units. Set the flag `cancel` first.
+  // Simulates units of one shard (the same id.shard in all) and returns their results in the same
+  // order. Blocks until then, without actors for ever. CANCELLED when Cancel is called for the
+  // shard or *cancel was true at the start; UNAVAILABLE after Stop; the unit's message when it
+  // failed on three tries.
+  absl::StatusOr<std::vector<v1::Result>> RunUnits(std::vector<v1::Unit> units,
+                                                   const std::atomic<bool>& cancel);
+  // Ends RunUnits of this shard, if one runs, and tells actors to drop its units. Set the flag
+  // `cancel` first.
   void Cancel(uint64_t shard);
 
   // What actors must report from now on; empty: as before. Connected actors that differ are ended.
@@ -74,16 +78,18 @@ class RolloutServer {
   struct Session;
   using WorkStream = rpc::ServerStream<v1::WorkResponse, v1::WorkRequest>;
 
-  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Open(grpc::CallbackServerContext* context);
+  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Open(
+      grpc::CallbackServerContext* context);
   void OnMessage(const std::shared_ptr<Session>& session, v1::WorkRequest message);
   void OnClosed(const std::shared_ptr<Session>& session, const absl::Status& status);
   void OnHello(const std::shared_ptr<Session>& session, const v1::Hello& hello);
   void OnResult(const std::shared_ptr<Session>& session, v1::Result result);
   // Ends one stream for a broken rule and counts it.
-  void Reject(const std::shared_ptr<Session>& session, const std::string& reason, const absl::Status& status);
+  void Reject(const std::shared_ptr<Session>& session, const std::string& reason,
+              const absl::Status& status);
   // Sends what the dispatcher gives out. Without the lock.
   void Dispatch();
-  void SetGauges();  // With the lock.
+  void SetGauges();                                       // With the lock.
   absl::Status CheckFleet(const v1::Hello& hello) const;  // With the lock.
   void WatchLag();
 

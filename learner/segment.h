@@ -19,6 +19,10 @@ struct Segment {
   torch::Tensor last_done;          // [S]: the same after the last step
   torch::Tensor next_observations;  // [S, D]: after the last step
 
+  // On the learner only: what the agents' value network said when the segment was collected.
+  torch::Tensor values;       // [S, T]
+  torch::Tensor last_values;  // [S]: of next_observations
+
   // From the signal network, when there is one.
   torch::Tensor signals;           // [S, T]: y_t as used
   torch::Tensor signal_log_probs;  // [S, T]: undefined when the mean was used

@@ -18,8 +18,8 @@ struct Field {
   const char* name;
   torch::Tensor Segment::*member;
   enum class Shape { kSteps, kObservations, kActions, kAgents, kAgentObservations } shape;
-  bool outcome;        // Sent for evaluations too.
-  bool optional;       // Not every inner loop has it.
+  bool outcome;   // Sent for evaluations too.
+  bool optional;  // Not every inner loop has it.
   bool float64 = false;
 };
 

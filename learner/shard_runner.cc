@@ -29,8 +29,8 @@ class Runner {
   absl::StatusOr<ShardReport> Run() {
     const auto start = std::chrono::steady_clock::now();
     Violations violations;
-    const std::unique_ptr<InnerLoop> loop = MakeInnerLoop(
-        shard_, inputs_.meta_parameters, inputs_.pool, inputs_.device, &violations);
+    const std::unique_ptr<InnerLoop> loop =
+        MakeInnerLoop(shard_, inputs_.meta_parameters, inputs_.pool, inputs_.device, &violations);
     MENTOR_RETURN_IF_ERROR(violations.ToStatus());
     if (shard_.has_snapshot()) {
       MENTOR_ASSIGN_OR_RETURN(const TensorMap state, ReadSnapshot(shard_.snapshot(), &cursors_));
@@ -130,12 +130,13 @@ absl::Status CheckShard(const v1::Shard& shard) {
   const uint64_t iterations = shard.spec().lifetime().iterations();
   const uint64_t end = uint64_t{shard.first_iteration()} + shard.iterations();
   if (shard.iterations() < 1 || end > iterations) {
-    violations.Add("shard.iterations", absl::StrFormat("%d from %d; lifetimes have %d",
-                                                       shard.iterations(), shard.first_iteration(),
-                                                       iterations));
+    violations.Add("shard.iterations",
+                   absl::StrFormat("%d from %d; lifetimes have %d", shard.iterations(),
+                                   shard.first_iteration(), iterations));
   }
   if (shard.collections() < 1 || shard.collections() > 16)
-    violations.Add("shard.collections", absl::StrFormat("is %d; 1 to 16 are allowed", shard.collections()));
+    violations.Add("shard.collections",
+                   absl::StrFormat("is %d; 1 to 16 are allowed", shard.collections()));
   if (shard.deterministic_episodes() > 0 && end != iterations) {
     violations.Add("shard.deterministic_episodes",
                    "asked for before the last iteration of the lifetimes");
@@ -144,9 +145,8 @@ absl::Status CheckShard(const v1::Shard& shard) {
     violations.Add("shard.snapshot", shard.has_snapshot()
                                          ? "is not wanted at the first iteration"
                                          : "is missing: the shard goes on with running lifetimes");
-  } else if (shard.has_snapshot() &&
-             (shard.snapshot().cursors_size() != shard.lifetimes_size() ||
-              shard.snapshot().iterations() != shard.first_iteration())) {
+  } else if (shard.has_snapshot() && (shard.snapshot().cursors_size() != shard.lifetimes_size() ||
+                                      shard.snapshot().iterations() != shard.first_iteration())) {
     violations.Add("shard.snapshot",
                    absl::StrFormat("has %d lifetimes after %d iterations; %d after %d are expected",
                                    shard.snapshot().cursors_size(), shard.snapshot().iterations(),

@@ -1,5 +1,6 @@
-// Runs one shard: some inner iterations, or the whole lives, of S agents. Everything it sends is a function of the shard and
-// the meta-parameters, whatever actors do. One object per running shard, used by one thread.
+// Runs one shard: some inner iterations, or the whole lives, of S agents. Everything it sends is a
+// function of the shard and the meta-parameters, whatever actors do. One object per running shard,
+// used by one thread.
 #pragma once
 
 #include <torch/types.h>

@@ -16,7 +16,9 @@ constexpr size_t kHashes = 4096;
 
 }  // namespace
 
-UnitKey ToKey(const v1::UnitId& id) { return {id.shard(), id.iteration(), id.agent(), id.part()}; }
+UnitKey ToKey(const v1::UnitId& id) {
+  return {id.shard(), id.iteration(), id.agent(), id.part()};
+}
 
 v1::UnitId ToProto(const UnitKey& key) {
   v1::UnitId id;
@@ -31,7 +33,9 @@ std::string ToString(const UnitKey& key) {
   return absl::StrFormat("unit %u/%u/%u/%u", key.shard, key.iteration, key.agent, key.part);
 }
 
-UnitDispatcher::UnitDispatcher(Options options) : options_(std::move(options)) { MENTOR_CHECK(options_.now); }
+UnitDispatcher::UnitDispatcher(Options options) : options_(std::move(options)) {
+  MENTOR_CHECK(options_.now);
+}
 
 absl::Status UnitDispatcher::Add(uint64_t number, std::vector<v1::Unit> units) {
   if (shards_.contains(number)) {
@@ -41,7 +45,8 @@ absl::Status UnitDispatcher::Add(uint64_t number, std::vector<v1::Unit> units) {
   for (v1::Unit& unit : units) {
     const UnitKey key = ToKey(unit.id());
     if (key.shard != number) {
-      return absl::InvalidArgumentError(absl::StrFormat("%s is not of shard %u", ToString(key), number));
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s is not of shard %u", ToString(key), number));
     }
     Entry entry;
     entry.index = shard.queue.size();
@@ -87,7 +92,9 @@ bool UnitDispatcher::Settled(uint64_t number) const {
   return shard == shards_.end() || shard->second.missing == 0 || !shard->second.failure.ok();
 }
 
-void UnitDispatcher::AddActor(ActorId actor) { MENTOR_CHECK(actors_.emplace(actor, Actor()).second); }
+void UnitDispatcher::AddActor(ActorId actor) {
+  MENTOR_CHECK(actors_.emplace(actor, Actor()).second);
+}
 
 void UnitDispatcher::SetCredit(ActorId id, Actor* actor, uint32_t credit) {
   with_credit_.erase({actor->credit, id});
@@ -99,9 +106,10 @@ absl::Status UnitDispatcher::Offer(ActorId id, uint32_t units) {
   Actor& actor = actors_.at(id);
   const uint64_t total = actor.held.size() + actor.credit + uint64_t{units};
   if (units == 0 || total > options_.credit_max) {
-    return MakeError(absl::StatusCode::kInvalidArgument, Reason::kCreditExceeded,
-                     absl::StrFormat("a credit of %u units makes %u with those out; 1 to %u are allowed", units, total,
-                                     options_.credit_max));
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, Reason::kCreditExceeded,
+        absl::StrFormat("a credit of %u units makes %u with those out; 1 to %u are allowed", units,
+                        total, options_.credit_max));
   }
   SetCredit(id, &actor, actor.credit + units);
   return absl::OkStatus();
@@ -150,14 +158,16 @@ bool UnitDispatcher::Requeue(const UnitKey& key) {
   return true;
 }
 
-void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id, std::vector<Assignment>* assignments) {
+void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id,
+                          std::vector<Assignment>* assignments) {
   Actor& actor = actors_.at(id);
   SetCredit(id, &actor, actor.credit - 1);
   const auto now = options_.now();
   actor.held[key] = {.unit = entry->unit, .sent = now};
   entry->holders.insert(id);
   if (out_.insert_or_assign(key, now).second) ++out_count_;
-  assignments->push_back({.actor = id, .key = key, .attempt = ++entry->attempts, .unit = entry->unit});
+  assignments->push_back(
+      {.actor = id, .key = key, .attempt = ++entry->attempts, .unit = entry->unit});
 }
 
 std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
@@ -256,15 +266,16 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   if (!result.error().empty()) {
     if (++entry->errors >= options_.errors_max && shard.failure.ok()) {
       shard.failure = MakeError(absl::StatusCode::kInternal, Reason::kUnitFailed,
-                                absl::StrFormat("%s failed %d times; the last time: %s", ToString(key), entry->errors,
-                                                result.error()));
+                                absl::StrFormat("%s failed %d times; the last time: %s",
+                                                ToString(key), entry->errors, result.error()));
     }
     // Another holder may still bring a result.
     if (entry->holders.empty() && Requeue(key)) ++reissued_.error;
     return Outcome::kError;
   }
   if (entry->ready) {
-    // It waits in the queue again since its actor is leaving; the queue skips units that are no longer ready.
+    // It waits in the queue again since its actor is leaving; the queue skips units that are no
+    // longer ready.
     entry->ready = false;
     --ready_count_;
   } else if (out_.erase(key) > 0) {

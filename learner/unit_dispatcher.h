@@ -1,8 +1,10 @@
-// Hands rollout units to actors and takes each unit's first result; later copies are compared, counted and dropped. Pure
-// policy: no clock of its own, no I/O, no gRPC. Owned by the rollout server, whose lock guards it.
+// Hands rollout units to actors and takes each unit's first result; later copies are compared,
+// counted and dropped. Pure policy: no clock of its own, no I/O, no gRPC. Owned by the rollout
+// server, whose lock guards it.
 //
-// A unit is ready (in its shard's queue), out (held by one actor or more) or done. It goes back to the head of the queue when
-// the last actor that holds it is lost, and is given to one more actor when it is out for too long.
+// A unit is ready (in its shard's queue), out (held by one actor or more) or done. It goes back to
+// the head of the queue when the last actor that holds it is lost, and is given to one more actor
+// when it is out for too long.
 #pragma once
 
 #include <chrono>
@@ -43,7 +45,8 @@ enum class ActorId : uint64_t {};
 class UnitDispatcher {
  public:
   struct Options {
-    // A unit that is out for longer than max(lag_min, lag_factor x median turnaround) goes to one more actor.
+    // A unit that is out for longer than max(lag_min, lag_factor x median turnaround) goes to one
+    // more actor.
     std::chrono::nanoseconds lag_min = std::chrono::seconds(5);
     double lag_factor = 4;
     // A unit that fails so often fails its shard.
@@ -78,13 +81,13 @@ class UnitDispatcher {
 
   explicit UnitDispatcher(Options options);
 
-  // Work of one shard, in order. Lower shard numbers are served first. FAILED_PRECONDITION while the shard has work;
-  // INVALID_ARGUMENT for a repeated id or an id of another shard.
+  // Work of one shard, in order. Lower shard numbers are served first. FAILED_PRECONDITION while
+  // the shard has work; INVALID_ARGUMENT for a repeated id or an id of another shard.
   absl::Status Add(uint64_t shard, std::vector<v1::Unit> units);
   // Forgets the shard; returns who holds its units, so that they can be told.
   std::vector<std::pair<ActorId, UnitKey>> Cancel(uint64_t shard);
-  // The results in the order of Add once all are there: then the shard is forgotten. Or the error that ended it: then Cancel
-  // it. Nothing while units are missing.
+  // The results in the order of Add once all are there: then the shard is forgotten. Or the error
+  // that ended it: then Cancel it. Nothing while units are missing.
   std::optional<absl::StatusOr<std::vector<v1::Result>>> Take(uint64_t shard);
   // True when Take has an answer, or the shard is not known.
   bool Settled(uint64_t shard) const;
@@ -97,12 +100,15 @@ class UnitDispatcher {
   // Its units go back to the head of their queues.
   void RemoveActor(ActorId actor);
 
-  // Gives ready units, then lagging ones, to actors with credit: the one with the most credit first.
+  // Gives ready units, then lagging ones, to actors with credit: the one with the most credit
+  // first.
   std::vector<Assignment> Assign();
-  // When the next unit will begin to lag; nothing when none will. Units that lag already wait for the next Offer.
+  // When the next unit will begin to lag; nothing when none will. Units that lag already wait for
+  // the next Offer.
   std::optional<std::chrono::nanoseconds> NextLag() const;
 
-  // The unit as it was given to this actor; null when the actor does not hold it. For the checks before Accept.
+  // The unit as it was given to this actor; null when the actor does not hold it. For the checks
+  // before Accept.
   std::shared_ptr<const v1::Unit> Held(ActorId actor, const UnitKey& key) const;
   Outcome Accept(ActorId actor, v1::Result result);
 
@@ -152,9 +158,10 @@ class UnitDispatcher {
   std::map<uint64_t, Shard> shards_;
   std::map<ActorId, Actor> actors_;
   std::set<std::pair<uint32_t, ActorId>> with_credit_;  // Actors that may get work.
-  std::map<UnitKey, std::chrono::nanoseconds> out_;     // Units that are out, with the time of the last sending.
-  std::deque<std::chrono::nanoseconds> turnarounds_;    // The last ones.
-  std::map<UnitKey, std::string> hashes_;               // Of results used lately, to compare late copies with.
+  std::map<UnitKey, std::chrono::nanoseconds>
+      out_;  // Units that are out, with the time of the last sending.
+  std::deque<std::chrono::nanoseconds> turnarounds_;  // The last ones.
+  std::map<UnitKey, std::string> hashes_;  // Of results used lately, to compare late copies with.
   std::deque<UnitKey> hashes_order_;
   size_t ready_count_ = 0;
   size_t out_count_ = 0;

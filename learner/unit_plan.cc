@@ -53,8 +53,7 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
     const uint32_t into_episode = plan.deterministic ? 0 : cursor.step();
     const uint32_t first_episode =
         cursor.episode() + (plan.deterministic && cursor.step() > 0 ? 1 : 0);
-    const std::vector<uint32_t> bounds =
-        PartBounds(shard, plan.steps, policy_steps, into_episode);
+    const std::vector<uint32_t> bounds = PartBounds(shard, plan.steps, policy_steps, into_episode);
     for (uint32_t part = 0; part + 1 < bounds.size(); ++part) {
       const size_t policy = agent * policies + bounds[part] / policy_steps;
       MENTOR_CHECK((bounds[part + 1] - 1) / policy_steps == bounds[part] / policy_steps);
@@ -138,7 +137,8 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const Collection
     MENTOR_RETURN_IF_ERROR(copy(segment.next_observations[agent], trajectory.next_observation(),
                                 torch::kFloat32, {observation_size}));
     filled[agent] = begin + steps;
-    if (unit.return_state()) (*cursors)[agent].set_state(std::move(*results[i].mutable_final_state()));
+    if (unit.return_state())
+      (*cursors)[agent].set_state(std::move(*results[i].mutable_final_state()));
   }
 
   const auto done = dones.accessor<float, 2>();
@@ -168,8 +168,8 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const Collection
       cursor.set_episode(cursor.episode() + (done[agent][t] != 0 ? 1 : 0));
     const bool ended = done[agent][num_steps - 1] != 0;
     cursor.set_prev_done(ended);
-    cursor.set_step(
-        ended ? 0 : static_cast<uint32_t>(success.episode_steps[agent].item<int64_t>()));
+    cursor.set_step(ended ? 0
+                          : static_cast<uint32_t>(success.episode_steps[agent].item<int64_t>()));
     cursor.set_success(!ended && success.succeeded[agent].item<int64_t>() != 0);
     // A fresh episode begins with its reset, on any actor.
     if (ended) cursor.clear_state();

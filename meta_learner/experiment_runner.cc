@@ -52,8 +52,8 @@ LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,
   std::vector<learner::Segment> lives;
   for (const ShardResult& result : results) {
     lives.push_back(learner::Join(result.segments));
-    batch.shards.push_back({.lifetimes = lives.back().successes.size(0),
-                            .gradient = result.outer_gradient});
+    batch.shards.push_back(
+        {.lifetimes = lives.back().successes.size(0), .gradient = result.outer_gradient});
   }
   batch.steps = learner::Stack(lives);
   return batch;
@@ -144,8 +144,8 @@ class Session {
     for (const auto& [section, bytes] : scan.newest->sections) {
       if (!section.starts_with(kLives)) continue;
       if (!lives_.emplace_back().ParseFromString(bytes)) {
-        return absl::DataLossError(absl::StrFormat("%s: section %s is damaged",
-                                                   scan.newest_info.path.string(), section));
+        return absl::DataLossError(
+            absl::StrFormat("%s: section %s is damaged", scan.newest_info.path.string(), section));
       }
     }
     MENTOR_LOG(kInfo, "going on from a checkpoint",
@@ -175,8 +175,8 @@ class Session {
     const std::vector<SampledTask> tasks = TrainingTasks(*parts_.benchmark, spec_, generation);
     std::vector<v1::Shard> shards = TrainingShards(Owner(), tasks, generation);
     if (iteration > 0 && lives_.size() != shards.size()) {
-      return absl::DataLossError(absl::StrFormat("the checkpoint has %d running shards, expected %d",
-                                                 lives_.size(), shards.size()));
+      return absl::DataLossError(absl::StrFormat(
+          "the checkpoint has %d running shards, expected %d", lives_.size(), shards.size()));
     }
     for (size_t i = 0; i < shards.size(); ++i) {
       v1::Shard& shard = shards[i];
@@ -310,18 +310,15 @@ class Session {
   std::vector<Method> Methods(envs::Split split) const {
     std::vector<Method> methods;
     if (spec_.rule().outer_updates() > 0) {
-      methods.push_back(
-          {"learned", v1::REWARD_SOURCE_SIGNAL, parts_.rule->meta_parameters()});
+      methods.push_back({"learned", v1::REWARD_SOURCE_SIGNAL, parts_.rule->meta_parameters()});
       if (spec_.evaluation().best_weights())
         methods.push_back({"learned (best)", v1::REWARD_SOURCE_SIGNAL, best_weights_});
     }
     // Baselines do not know which goals were for training.
     if (split != EvaluatedSplits(*parts_.benchmark, spec_)[0]) return methods;
     for (int baseline : spec_.evaluation().baseline()) {
-      if (baseline == v1::PPO_SPARSE)
-        methods.push_back({"PPO sparse", v1::REWARD_SOURCE_SPARSE});
-      if (baseline == v1::PPO_SHAPED)
-        methods.push_back({"PPO shaped", v1::REWARD_SOURCE_SHAPED});
+      if (baseline == v1::PPO_SPARSE) methods.push_back({"PPO sparse", v1::REWARD_SOURCE_SPARSE});
+      if (baseline == v1::PPO_SHAPED) methods.push_back({"PPO shaped", v1::REWARD_SOURCE_SHAPED});
       if (baseline == v1::PPO_SPARSE_AND_SHAPED)
         methods.push_back({"PPO sparse and shaped", v1::REWARD_SOURCE_SPARSE_AND_SHAPED});
       if (baseline == v1::RANDOM_SIGNAL)
@@ -548,6 +545,7 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
     CheckTasks(*parts.benchmark, spec, violations);
     context.observation_size = parts.benchmark->info().observation_size;
     context.action_size = parts.benchmark->info().action_size;
+    context.episode_steps = parts.benchmark->info().episode_steps;
     shape = ShapeOf(*parts.benchmark);
   }
   parts.network = learner::MakeSignalNetwork(spec.signal(), context, violations);
@@ -556,9 +554,8 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
     Violations named_already;
     taught = learner::MakeSignalNetwork(v1::SignalSpec(), context, &named_already);
   }
-  parts.rule =
-      MakeOuterRule({.spec = spec, .shape = shape, .network = taught, .num_threads = num_threads},
-                    violations);
+  parts.rule = MakeOuterRule(
+      {.spec = spec, .shape = shape, .network = taught, .num_threads = num_threads}, violations);
   if (parts.rule != nullptr && parts.network != nullptr && parts.benchmark != nullptr)
     CheckInnerLoop(*parts.benchmark, spec, violations);
   return parts;

@@ -134,9 +134,9 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
   }
   if (job->shard.return_snapshot() &&
       done.snapshot().cursors_size() != job->shard.lifetimes_size()) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "shard %d: its snapshot has %d lifetimes, expected %d", done.shard_id(),
-        done.snapshot().cursors_size(), job->shard.lifetimes_size()));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("shard %d: its snapshot has %d lifetimes, expected %d", done.shard_id(),
+                        done.snapshot().cursors_size(), job->shard.lifetimes_size()));
   }
   if (done.has_outer_gradient()) {
     MENTOR_ASSIGN_OR_RETURN(

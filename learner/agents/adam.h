@@ -1,5 +1,5 @@
-// Gradient clipping, Adam and gradient descent of S stacked agents as pure differentiable functions (ppo.md section
-// 6). Generic in dtype and device; threads may share.
+// Gradient clipping, Adam and gradient descent of S stacked agents as pure differentiable functions
+// (ppo.md section 6). Generic in dtype and device; threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -16,6 +16,7 @@ torch::Tensor GradNorm(const torch::Tensor& grad);
 torch::Tensor ClipScale(const torch::Tensor& grad_norm, const PpoConfig& config);
 
 // One step with the clipped gradient [S, P], of Adam or, with !config.adam, plain gradient descent.
-AgentBatch OptimizerStep(const AgentBatch& agents, const torch::Tensor& grad, const PpoConfig& config);
+AgentBatch OptimizerStep(const AgentBatch& agents, const torch::Tensor& grad,
+                         const PpoConfig& config);
 
 }  // namespace mentor::learner

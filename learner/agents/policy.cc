@@ -22,8 +22,7 @@ AgentNetworks SplitAgents(const ParamLayout& layout, const torch::Tensor& theta)
   size_t next = 6;
   if (next < p.size() && layout.slices()[next].name == "logstd") networks.log_std = p[next++];
   if (next < p.size()) {
-    networks.value = {p[next],     p[next + 1], p[next + 2],
-                      p[next + 3], p[next + 4], p[next + 5]};
+    networks.value = {p[next], p[next + 1], p[next + 2], p[next + 3], p[next + 4], p[next + 5]};
   }
   return networks;
 }

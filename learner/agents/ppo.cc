@@ -384,9 +384,9 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
                                            const PpoOptions& options) {
   const torch::Device device = agents.theta.device();
   const torch::Dtype dtype = agents.theta.scalar_type();
-  const bool kernels =
-      options.gradient == GradientSource::kKernels ||
-      (options.gradient == GradientSource::kDefault && device.is_cpu() && HaveKernels(shape, config));
+  const bool kernels = options.gradient == GradientSource::kKernels ||
+                       (options.gradient == GradientSource::kDefault && device.is_cpu() &&
+                        HaveKernels(shape, config));
   const auto convert = [&](const torch::Tensor& x) {
     return x.detach().to(device, dtype).contiguous();
   };

@@ -32,25 +32,26 @@ std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor m
                                          Violations* violations) {
   const InnerLoopEntry* entry = FindInnerLoop(shard.inner_loop().name());
   if (entry == nullptr) {
-    violations->Add(
-        "shard.inner_loop.name",
-        Registry<InnerLoopEntry>::Instance().Unknown("inner loop", shard.inner_loop().name()));
+    violations->Add("shard.inner_loop.name", Registry<InnerLoopEntry>::Instance().Unknown(
+                                                 "inner loop", shard.inner_loop().name()));
     return nullptr;
   }
   Violations own;
-  InnerLoopContext context{.shard = &shard,
-                           .options = OptionValues::Parse(entry->options, shard.inner_loop().option(),
-                                                          "shard.inner_loop.option", &own),
-                           .network = nullptr,
-                           .meta_parameters = std::move(meta_parameters),
-                           .pool = pool,
-                           .device = device};
+  InnerLoopContext context{
+      .shard = &shard,
+      .options = OptionValues::Parse(entry->options, shard.inner_loop().option(),
+                                     "shard.inner_loop.option", &own),
+      .network = nullptr,
+      .meta_parameters = std::move(meta_parameters),
+      .pool = pool,
+      .device = device};
   if (shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) {
     context.network = MakeSignalNetwork(shard.spec().signal(),
                                         {.observation_size = shard.shape().observation_size(),
                                          .action_size = shard.shape().action_size(),
                                          .role = shard.spec().signal().role(),
-                                         .input = shard.spec().signal().input()},
+                                         .input = shard.spec().signal().input(),
+                                         .episode_steps = shard.shape().episode_steps()},
                                         &own);
   }
   std::unique_ptr<InnerLoop> loop;
@@ -63,12 +64,12 @@ std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor m
 namespace {
 
 constexpr torch::Tensor Segment::*kStepTensors[] = {
-    &Segment::observations,    &Segment::actions,   &Segment::log_probs,
-    &Segment::shaped_rewards,  &Segment::success_signals, &Segment::successes,
-    &Segment::prev_done,       &Segment::signals,   &Segment::signal_log_probs,
-    &Segment::signal_values};
-constexpr torch::Tensor Segment::*kLastTensors[] = {&Segment::last_done,
-                                                    &Segment::next_observations};
+    &Segment::observations,     &Segment::actions,         &Segment::log_probs,
+    &Segment::shaped_rewards,   &Segment::success_signals, &Segment::successes,
+    &Segment::prev_done,        &Segment::values,          &Segment::signals,
+    &Segment::signal_log_probs, &Segment::signal_values};
+constexpr torch::Tensor Segment::*kLastTensors[] = {
+    &Segment::last_done, &Segment::next_observations, &Segment::last_values};
 
 }  // namespace
 

@@ -1,6 +1,7 @@
-// An inner loop: how the agents of a shard live and learn, and what their lives tell the outer rule.
-// One file that implements InnerLoop and registers a factory. Loops know tensors only: no network,
-// no files. Everything they do is a function of shard, meta-parameters and collected steps.
+// An inner loop: how the agents of a shard live and learn, and what their lives tell the outer
+// rule. One file that implements InnerLoop and registers a factory. Loops know tensors only: no
+// network, no files. Everything they do is a function of shard, meta-parameters and collected
+// steps.
 #pragma once
 
 #include <torch/types.h>
@@ -17,9 +18,9 @@
 
 #include "common/options.h"
 #include "learner/agents/worker_pool.h"
+#include "learner/inner_loops/tensor_map.h"
 #include "learner/segment.h"
 #include "learner/signals/signal_network.h"
-#include "learner/inner_loops/tensor_map.h"
 #include "mentor/v1/shard_service.pb.h"
 
 namespace mentor::learner {
@@ -27,8 +28,7 @@ namespace mentor::learner {
 // Lets every agent act for T steps and returns what happened. policies: one for each agent, or n
 // for each (agent-major), which then act for T / n steps one after the other; the borders must be
 // ends of episodes.
-using Collect =
-    std::function<absl::StatusOr<Segment>(std::vector<v1::PolicyWeights> policies)>;
+using Collect = std::function<absl::StatusOr<Segment>(std::vector<v1::PolicyWeights> policies)>;
 
 struct InnerLoopContext {
   const v1::Shard* shard = nullptr;  // Checked by CheckShard; outlives the loop.
@@ -39,7 +39,7 @@ struct InnerLoopContext {
   WorkerPool* pool = nullptr;     // Null: everything on the calling thread.
   torch::Device device = torch::kCPU;
 
-  int64_t num_agents() const { return shard->lifetimes_size(); }  // S
+  int64_t num_agents() const { return shard->lifetimes_size(); }                    // S
   int64_t steps() const { return shard->spec().lifetime().steps_per_iteration(); }  // T
   std::vector<uint32_t> lifetime_numbers() const;
   // Stream of one agent's random numbers.

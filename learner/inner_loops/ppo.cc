@@ -1,13 +1,14 @@
 // The inner PPO of the paper (ppo.md): collect T steps, then one update from the signal network's
 // rewards or advantages, or from the environment's own rewards (the baselines). No update after the
 // last iteration. One outer rule sees the signals and the outcomes, nothing else.
+#include "learner/agents/ppo.h"
+
 #include <utility>
 
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
 #include "learner/agents/policy_weights.h"
-#include "learner/agents/ppo.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/inner_loops/shared.h"
 
@@ -126,8 +127,9 @@ const RegisterInnerLoop kPpo({
     .name = "ppo",
     .summary = "PPO updates between inner iterations, from a fixed signal or reward",
     .options = {},
-    .make = [](const InnerLoopContext& context,
-               Violations*) -> std::unique_ptr<InnerLoop> { return std::make_unique<Ppo>(context); },
+    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
+      return std::make_unique<Ppo>(context);
+    },
 });
 
 }  // namespace

@@ -7,12 +7,16 @@
 namespace mentor::learner {
 namespace {
 
-double Now() { return ThreadCpuSeconds() + WorkerPool::CallerCpuSeconds(); }
+double Now() {
+  return ThreadCpuSeconds() + WorkerPool::CallerCpuSeconds();
+}
 
 }  // namespace
 
 CpuTimer::CpuTimer() : start_(Now()) {}
-double CpuTimer::Seconds() const { return Now() - start_; }
+double CpuTimer::Seconds() const {
+  return Now() - start_;
+}
 
 AgentShape ShapeOfAgents(const v1::Shard& shard) {
   return {.observation_size = shard.shape().observation_size(),

@@ -13,8 +13,8 @@ namespace mentor::learner {
 
 using TensorMap = std::map<std::string, torch::Tensor>;
 
-// The tensor of this name, cloned. DATA_LOSS when it is missing or not finite, INVALID_ARGUMENT when
-// shape or dtype are others; `whose` ("the rule") names the owner.
+// The tensor of this name, cloned. DATA_LOSS when it is missing or not finite, INVALID_ARGUMENT
+// when shape or dtype are others; `whose` ("the rule") names the owner.
 absl::StatusOr<torch::Tensor> ReadTensor(const TensorMap& state, const std::string& name,
                                          at::IntArrayRef shape, torch::Dtype dtype,
                                          std::string_view whose);

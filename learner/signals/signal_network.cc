@@ -1,5 +1,6 @@
 #include "learner/signals/signal_network.h"
 
+#include "common/check.h"
 #include "common/registry.h"
 
 namespace mentor::learner {
@@ -10,6 +11,23 @@ std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInp
   if (input != v1::SUCCESS)
     outcomes.push_back(segment.shaped_rewards.to(segment.observations.scalar_type()));
   return outcomes;
+}
+
+torch::Tensor SignalNetwork::Signals(const torch::Tensor&, const Segment&, SignalState*) const {
+  MENTOR_CHECK(false);  // Not is_differentiable().
+  return {};
+}
+
+torch::Tensor SignalNetwork::Features(const Segment&, const torch::Tensor&) const {
+  MENTOR_CHECK(false);  // Not has_density().
+  return {};
+}
+
+SignalEvaluation SignalNetwork::Evaluate(const torch::Tensor&, const torch::Tensor&,
+                                         const torch::Tensor&,
+                                         const std::vector<torch::Tensor>&) const {
+  MENTOR_CHECK(false);  // Not has_density().
+  return {};
 }
 
 const std::vector<const SignalEntry*>& SignalNetworks() {

@@ -22,6 +22,7 @@ struct SignalContext {
   int64_t action_size = 0;       // A
   v1::SignalRole role = v1::REWARD;
   v1::SignalInput input = v1::SUCCESS;
+  int64_t episode_steps = 0;  // M
 };
 
 // What the network sees of a task's outcome at each step (black_box.md section 4, feature 4), each
@@ -52,10 +53,16 @@ struct SignalEvaluation {
   std::vector<torch::Tensor> final_recurrent;
 };
 
-// Immutable: weights are an argument [P], so one object serves all threads.
+// Immutable: weights are an argument [P], so one object serves all threads. What it can do beside
+// Run, it declares: rules refuse a network that cannot do what they need.
 class SignalNetwork {
  public:
   virtual ~SignalNetwork() = default;
+  // Signals can be sampled and have a density and a value: Run takes noise, Features and Evaluate
+  // work. Black-box rules need it.
+  virtual bool has_density() const { return true; }
+  // Signals are a differentiable function of the weights: Signals works. Gradient rules need it.
+  virtual bool is_differentiable() const { return false; }
   virtual const ParamLayout& layout() const = 0;
   // [P] float32 from keyed normals (purpose kSignalWeights).
   virtual torch::Tensor InitialWeights(uint64_t seed) const = 0;
@@ -66,14 +73,19 @@ class SignalNetwork {
   virtual SignalOutputs Run(const torch::Tensor& weights, const Segment& segment,
                             const torch::Tensor& noise, SignalState* state) const = 0;
 
+  // Mean signals [S, T] of one segment with their graph back to `weights` (any floating dtype),
+  // from *state, which is advanced without a graph.
+  virtual torch::Tensor Signals(const torch::Tensor& weights, const Segment& segment,
+                                SignalState* state) const;
+
   // The network's input [N, t, features] for a recorded piece; `previous` is [N, t]: the signal
   // used one step before.
-  virtual torch::Tensor Features(const Segment& segment, const torch::Tensor& previous) const = 0;
+  virtual torch::Tensor Features(const Segment& segment, const torch::Tensor& previous) const;
   // Runs a piece with recorded inputs and signals, differentiable in `weights`, from detached
   // `recurrent`.
   virtual SignalEvaluation Evaluate(const torch::Tensor& weights, const torch::Tensor& features,
                                     const torch::Tensor& signals,
-                                    const std::vector<torch::Tensor>& recurrent) const = 0;
+                                    const std::vector<torch::Tensor>& recurrent) const;
 };
 
 struct SignalEntry {

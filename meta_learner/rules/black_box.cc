@@ -203,7 +203,9 @@ absl::Status CheckTensor(const char* name, const Tensor& x, int64_t lifetimes, i
 }
 
 // Of this thread, and of pools on its behalf.
-double CpuSeconds() { return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds(); }
+double CpuSeconds() {
+  return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();
+}
 
 class BlackBox : public OuterRule {
  public:
@@ -423,6 +425,11 @@ const RegisterRule kBlackBox({
       if (!context.network)
         violations->Add("signal",
                         "is missing; the black-box rule trains a signal network, so name one");
+      else if (!context.network->has_density())
+        violations->Add("signal.name",
+                        absl::StrCat("is '", context.spec.signal().name(),
+                                     "', whose signals have no density; the black-box rule samples "
+                                     "them: take lstm, or a rule by gradient"));
       if (!violations->empty()) return nullptr;
       return std::make_unique<BlackBox>(context, std::move(config));
     },

@@ -15,9 +15,9 @@
 #include <absl/status/statusor.h>
 
 #include "common/options.h"
+#include "learner/inner_loops/tensor_map.h"
 #include "learner/segment.h"
 #include "learner/signals/signal_network.h"
-#include "learner/inner_loops/tensor_map.h"
 #include "mentor/v1/shard_service.pb.h"
 #include "mentor/v1/spec.pb.h"
 
@@ -82,8 +82,9 @@ struct RuleContext {
 struct RuleEntry {
   std::string name;
   std::string summary;
-  std::string inner_loop = "ppo";  // How its agents live; the loop's options are options of the rule.
-  OptionTable options;             // Its own.
+  std::string inner_loop =
+      "ppo";            // How its agents live; the loop's options are options of the rule.
+  OptionTable options;  // Its own.
   // Null with violations under "rule." when spec and rule do not fit.
   std::function<std::unique_ptr<OuterRule>(const RuleContext&, const OptionValues&, Violations*)>
       make;

@@ -213,7 +213,8 @@ Segment EarlyLifetimes(uint32_t steps, uint32_t iterations) {
       CHECK(unit.return_state() == !deterministic);
       // Between episodes there is nothing to carry; deterministic ones begin afresh.
       CHECK(unit.state().empty() == (deterministic || cursor.step() == 0));
-      CHECK(unit.first_episode() == cursor.episode() + (deterministic && cursor.step() > 0 ? 1 : 0));
+      CHECK(unit.first_episode() ==
+            cursor.episode() + (deterministic && cursor.step() > 0 ? 1 : 0));
       results.push_back(EarlyResultOf(unit));
     }
     const auto segment = AssembleSegment(shard, Plan(shard, iteration), units, results, &cursors);
