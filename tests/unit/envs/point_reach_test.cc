@@ -142,7 +142,7 @@ TEST_CASE("point_reach: options and tasks that contradict each other are refused
   CHECK(hidden->SetTask(task).code() == absl::StatusCode::kInvalidArgument);
 }
 
-TEST_CASE("umbrella_length: the sign of the action chooses, episodes differ in their coins",
+TEST_CASE("umbrella_length: the greater number chooses, episodes differ in their coins",
           "[unit]") {
   auto made = MakeEnvironment("umbrella_length", {});
   REQUIRE(made.ok());
@@ -162,9 +162,9 @@ TEST_CASE("umbrella_length: the sign of the action chooses, episodes differ in t
     CHECK(o[2] == 1);
     const bool right = episode % 2 == 0;
     for (int t = 1; t <= 20; ++t) {
-      // Only the first action counts; zero leaves the umbrella.
-      const float action = t > 1 ? 3.0f : (need == right ? 1e-6f : 0.0f);
-      const auto outcome = environment.Step(std::array{action}, o);
+      // Only the first action counts; of equal numbers the first leaves the umbrella.
+      const float take = t > 1 ? 3.0f : (need == right ? 1e-6f : 0.0f);
+      const auto outcome = environment.Step(std::array{0.0f, take}, o);
       REQUIRE(outcome.ok());
       REQUIRE(outcome->terminated == (t == 20));
       REQUIRE_FALSE(outcome->truncated);

@@ -77,10 +77,10 @@ TEST_CASE("umbrella_length: presets set both rewards, and refuse others beside t
     const auto environment = Make("umbrella_length", settings, Task("umbrella_length", {}));
     std::vector<double> o(environment->info().observation_size);
     REQUIRE(environment->Reset(Key(), 0, o).ok());
-    const float wrong = o[0] == 1 ? -1.0f : 1.0f;
+    const float wrong = o[0] == 1 ? 0.0f : 1.0f;
     double noise = 0;
     for (int t = 1;; ++t) {
-      const StepOutcome outcome = Act(*environment, {wrong}, &o);
+      const StepOutcome outcome = Act(*environment, {1 - wrong, wrong}, &o);
       // The regret is counted where bsuite counts it.
       CHECK(environment->Info() == std::vector<double>{outcome.terminated ? 2.0 : 0.0});
       if (outcome.terminated) return std::array{-outcome.reward, noise};
@@ -103,9 +103,9 @@ TEST_CASE("umbrella_length: presets set both rewards, and refuse others beside t
   REQUIRE(environment->Reset(Key(), 0, o).ok());
   std::vector<double> countdown = {o[2]};
   double coins = 0;
-  std::vector<float> take(1);
+  std::vector<float> take(2);
   REQUIRE(environment->ScriptedAction(take));
-  CHECK(take[0] == (o[0] == 1 ? 1 : -1));
+  CHECK(Chosen(take) == (o[0] == 1 ? 1 : 0));
   StepOutcome outcome;
   for (int t = 0; t < 4; ++t) {
     outcome = Act(*environment, take, &o);
@@ -225,7 +225,7 @@ TEST_CASE("bernoulli_bandit: arms pay at their rates, regret and success by hand
     for (uint32_t episode = 0; episode < n; ++episode) {
       REQUIRE(two->Reset(Key(), episode, o).ok());
       CHECK(o[0] == 1);
-      const StepOutcome outcome = Act(*two, {arm == 1 ? 0.1f : -0.1f}, &o);
+      const StepOutcome outcome = Act(*two, {0.0f, arm == 1 ? 0.1f : -0.1f}, &o);
       CHECK((outcome.reward == 0 || outcome.reward == 1));
       CHECK(outcome.truncated);  // An episode is a pull.
       CHECK(outcome.success == (arm == 1));
@@ -278,13 +278,13 @@ TEST_CASE("contextual_bandit: contexts come back, each once in a round, under th
       for (int i = 0; i < 10; ++i) code += o[i] * std::ldexp(1, i);
       REQUIRE(best.count(code) == 1);
       if (lifetime == 0) rounds[episode / 10].push_back(code);
-      std::vector<float> script(1);
+      std::vector<float> script(2);
       REQUIRE(environment->ScriptedAction(script));
-      CHECK((script[0] > 0) == (best[code] == 1));
+      CHECK(Chosen(script) == best[code]);
       for (int pull = 0; pull < 10; ++pull) {
         // The best arm at even pulls.
-        const float sign = pull % 2 == 0 ? 1.0f : -1.0f;
-        const StepOutcome outcome = Act(*environment, {sign * script[0]}, &o);
+        const int arm = pull % 2 == 0 ? 0 : 1;
+        const StepOutcome outcome = Act(*environment, {script[arm], script[1 - arm]}, &o);
         CHECK(outcome.success == (pull == 0));
         (pull % 2 == 0 ? paid_best : paid_other) += outcome.reward;
       }
