@@ -14,16 +14,17 @@ namespace mentor {
 
 // What a number is for. Values are part of every result: never renumber.
 enum class Purpose : uint32_t {
-  kAgentWeights = 1,      // step = tensor number
-  kEnvironmentReset = 2,  // step = episode number of the lifetime
-  kActionNoise = 3,       // step = step of the lifetime
-  kMinibatchOrder = 4,    // step = epoch
-  kSignalNoise = 5,       // step = step of the lifetime
-  kSignalWeights = 6,     // step = tensor number
-  kTasks = 7,             // lifetime = outer update
-  kDisplacements = 8,     // lifetime = outer update
-  kBootstrap = 9,         // intervals in reports
+  kAgentWeights = 1,          // step = tensor number
+  kEnvironmentReset = 2,      // step = episode number of the lifetime
+  kActionNoise = 3,           // step = step of the lifetime
+  kMinibatchOrder = 4,        // step = epoch
+  kSignalNoise = 5,           // step = step of the lifetime
+  kSignalWeights = 6,         // step = tensor number
+  kTasks = 7,                 // lifetime = outer update
+  kDisplacements = 8,         // lifetime = outer update
+  kBootstrap = 9,             // intervals in reports
   kDomainRandomization = 10,  // once for each lifetime
+  kPerturbation = 11,         // lifetime = half the lifetime's number; evolution strategies
   kTest = 15,
 };
 

@@ -18,6 +18,11 @@ torch::Tensor SignalNetwork::Signals(const torch::Tensor&, const Segment&, Signa
   return {};
 }
 
+std::vector<AttentionMap> SignalNetwork::Explain(const torch::Tensor&, const Segment&,
+                                                 const SignalState&) const {
+  return {};
+}
+
 torch::Tensor SignalNetwork::Features(const Segment&, const torch::Tensor&) const {
   MENTOR_CHECK(false);  // Not has_density().
   return {};
@@ -47,6 +52,7 @@ std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec,
   Violations own;
   const OptionValues options =
       OptionValues::Parse(entry->options, spec.option(), "signal.option", &own);
+  if (own.empty() && entry->check) entry->check(context, options, &own);
   if (own.empty()) return entry->make(context, options);
   for (const Violation& violation : own.list())
     violations->Add(violation.field, violation.description);

@@ -53,6 +53,14 @@ struct SignalEvaluation {
   std::vector<torch::Tensor> final_recurrent;
 };
 
+// What a network attended to in one episode of a segment.
+struct AttentionMap {
+  std::string name;        // Of the layer, for instance "block 0, head 1".
+  int64_t lifetime = 0;    // Which of the segment's,
+  int64_t first_step = 0;  // and where in the segment the episode, or its part inside, begins.
+  torch::Tensor weights;   // [t, t]: row i is step i's attention to the steps; rows sum to 1.
+};
+
 // Immutable: weights are an argument [P], so one object serves all threads. What it can do beside
 // Run, it declares: rules refuse a network that cannot do what they need.
 class SignalNetwork {
@@ -63,6 +71,8 @@ class SignalNetwork {
   virtual bool has_density() const { return true; }
   // Signals are a differentiable function of the weights: Signals works. Gradient rules need it.
   virtual bool is_differentiable() const { return false; }
+  // Reads Segment::values and last_values: the agents need a critic whatever the signal's role is.
+  virtual bool needs_values() const { return false; }
   virtual const ParamLayout& layout() const = 0;
   // [P] float32 from keyed normals (purpose kSignalWeights).
   virtual torch::Tensor InitialWeights(uint64_t seed) const = 0;
@@ -77,6 +87,11 @@ class SignalNetwork {
   // from *state, which is advanced without a graph.
   virtual torch::Tensor Signals(const torch::Tensor& weights, const Segment& segment,
                                 SignalState* state) const;
+
+  // For people: where the network looked while it gave the signals of a segment, which begins in
+  // `state`. Nothing by default.
+  virtual std::vector<AttentionMap> Explain(const torch::Tensor& weights, const Segment& segment,
+                                            const SignalState& state) const;
 
   // The network's input [N, t, features] for a recorded piece; `previous` is [N, t]: the signal
   // used one step before.
@@ -93,6 +108,8 @@ struct SignalEntry {
   std::string summary;
   OptionTable options;
   std::function<std::unique_ptr<SignalNetwork>(const SignalContext&, const OptionValues&)> make;
+  // What no single option shows, as violations under "signal."; called before make. Null: nothing.
+  std::function<void(const SignalContext&, const OptionValues&, Violations*)> check = nullptr;
 };
 
 const std::vector<const SignalEntry*>& SignalNetworks();
