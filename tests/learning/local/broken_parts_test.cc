@@ -73,6 +73,81 @@ class LateNetwork final : public learner::SignalNetwork {
   const Members members_;
 };
 
+// Forgets at every start of an episode, in acting and in training alike. All lifetimes of a batch
+// begin their episodes at the same steps.
+class ForgetfulNetwork final : public learner::SignalNetwork {
+ public:
+  ForgetfulNetwork(std::unique_ptr<SignalNetwork> inner, int64_t done_feature)
+      : inner_(std::move(inner)), done_feature_(done_feature) {}
+
+  const learner::ParamLayout& layout() const override { return inner_->layout(); }
+  Tensor InitialWeights(uint64_t seed) const override { return inner_->InitialWeights(seed); }
+  learner::SignalState InitialState(int64_t n, torch::Dtype dtype) const override {
+    return inner_->InitialState(n, dtype);
+  }
+
+  learner::SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
+                             learner::SignalState* state) const override {
+    std::vector<Tensor> parts[3];
+    for (const auto& [begin, end] : Episodes(segment.prev_done)) {
+      if (segment.prev_done[0][begin].item<float>() != 0) Forget(&state->recurrent);
+      Segment episode;
+      for (auto member : kInputs) episode.*member = (segment.*member).narrow(1, begin, end - begin);
+      episode.shaped_rewards = segment.shaped_rewards.narrow(1, begin, end - begin);
+      const auto part = inner_->Run(
+          weights, episode, noise.defined() ? noise.narrow(1, begin, end - begin) : noise, state);
+      parts[0].push_back(part.signals);
+      if (!noise.defined()) continue;
+      parts[1].push_back(part.log_probs);
+      parts[2].push_back(part.values);
+    }
+    const auto join = [](const std::vector<Tensor>& x) {
+      return x.empty() ? Tensor() : torch::cat(x, 1);
+    };
+    return {join(parts[0]), join(parts[1]), join(parts[2])};
+  }
+
+  Tensor Features(const Segment& segment, const Tensor& previous) const override {
+    return inner_->Features(segment, previous);
+  }
+
+  learner::SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features,
+                                     const Tensor& signals,
+                                     const std::vector<Tensor>& recurrent) const override {
+    std::vector<Tensor> parts[3], state = recurrent;
+    const Tensor starts = features.select(2, done_feature_);
+    for (const auto& [begin, end] : Episodes(starts)) {
+      if (starts[0][begin].item<float>() != 0) Forget(&state);
+      const auto part = inner_->Evaluate(weights, features.narrow(1, begin, end - begin),
+                                         signals.narrow(1, begin, end - begin), state);
+      parts[0].push_back(part.log_probs);
+      parts[1].push_back(part.log_stds);
+      parts[2].push_back(part.values);
+      state = part.final_recurrent;
+    }
+    return {torch::cat(parts[0], 1), torch::cat(parts[1], 1), torch::cat(parts[2], 1), state};
+  }
+
+ private:
+  static void Forget(std::vector<Tensor>* recurrent) {
+    for (Tensor& tensor : *recurrent) tensor = torch::zeros_like(tensor);
+  }
+  // First and last step of the episodes, or parts of them, of starts [N, t].
+  static std::vector<std::pair<int64_t, int64_t>> Episodes(const Tensor& starts) {
+    std::vector<std::pair<int64_t, int64_t>> episodes;
+    int64_t begin = 0;
+    for (int64_t t = 1; t <= starts.size(1); ++t) {
+      if (t < starts.size(1) && starts[0][t].item<float>() == 0) continue;
+      episodes.emplace_back(begin, t);
+      begin = t;
+    }
+    return episodes;
+  }
+
+  const std::unique_ptr<SignalNetwork> inner_;
+  const int64_t done_feature_;
+};
+
 // The real rule, fed with something else or turned around.
 class WrappedRule final : public meta_learner::OuterRule {
  public:
@@ -219,6 +294,16 @@ void RegisterBrokenParts() {
   static const bool once = [] {
     RegisterLateNetwork("lstm_late_action", kAction);
     RegisterLateNetwork("lstm_late_inputs", kInputs);
+    const auto* lstm = Registry<learner::SignalEntry>::Instance().Find("lstm");
+    learner::RegisterSignal(
+        {.name = "lstm_forgetful",
+         .summary = "broken on purpose",
+         .options = lstm->options,
+         .make = [lstm](const learner::SignalContext& context, const OptionValues& options) {
+           // black_box.md section 4: after observation, action, density and success signal.
+           return std::make_unique<ForgetfulNetwork>(
+               lstm->make(context, options), context.observation_size + context.action_size + 2);
+         }});
     RegisterWrappedRule("black_box_late_action", kAction, false);
     RegisterWrappedRule("black_box_late_inputs", kInputs, false);
     RegisterWrappedRule("black_box_flipped", {}, true);

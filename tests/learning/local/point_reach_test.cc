@@ -124,6 +124,37 @@ TEST_CASE("learning: a learned reward beats the baselines on point_reach", "[lea
   CHECK(std::abs(success.at("PPO shaped").back() - 0.13) <= 0.04);
 }
 
+// Tier M shows the goal at the end of an episode only, so a signal must remember; tier H never, so
+// it must infer (results.md section 7).
+const std::vector<std::string> kTierM = {"benchmark.dimension=1",     "benchmark.view=revealed",
+                                         "benchmark.dt=0.2",          "benchmark.rho=0.2",
+                                         "benchmark.episode_steps=5", "rule.outer_updates=60"};
+const std::vector<std::string> kTierH = {"benchmark.dimension=1",     "benchmark.view=hidden",
+                                         "benchmark.dt=0.25",         "benchmark.rho=0.3",
+                                         "benchmark.episode_steps=5", "rule.outer_updates=100"};
+constexpr double kAdvantageThresholdM = 0.60, kRewardThresholdM = 0.45, kAdvantageThresholdH = 0.72;
+
+double LearnTier(const std::string& spec_file, const std::vector<std::string>& tier,
+                 const std::vector<std::string>& variant = {}) {
+  std::vector<std::string> overrides = With(tier);
+  overrides.insert(overrides.end(), variant.begin(), variant.end());
+  return Learn(spec_file, overrides).at("learned").back();
+}
+
+TEST_CASE("learning: tier M, a learned advantage remembers the goal", "[learning]") {
+  CHECK(LearnTier("point_reach.txtpb", kTierM) >= kAdvantageThresholdM);
+}
+TEST_CASE("learning: tier M, a learned reward remembers the goal", "[learning]") {
+  CHECK(LearnTier("point_reach_reward.txtpb", kTierM) >= kRewardThresholdM);
+}
+TEST_CASE("learning: tier M, broken advantage, forgets at each episode", "[learning]") {
+  CHECK(LearnTier("point_reach.txtpb", kTierM, {"signal.name=lstm_forgetful"}) <
+        kAdvantageThresholdM - kBrokenMargin);
+}
+TEST_CASE("learning: tier H, a learned advantage infers the goal", "[learning]") {
+  CHECK(LearnTier("point_reach.txtpb", kTierH) >= kAdvantageThresholdH);
+}
+
 const std::map<std::string, std::vector<std::string>> kBroken = {
     {"zero outer gradient", {"rule.learning_rate=0"}},
     {"flipped outer gradient", {"rule.name=black_box_flipped"}},
