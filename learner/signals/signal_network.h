@@ -71,6 +71,9 @@ class SignalNetwork {
   virtual bool has_density() const { return true; }
   // Signals are a differentiable function of the weights: Signals works. Gradient rules need it.
   virtual bool is_differentiable() const { return false; }
+  // How many of the last weights a conditioned policy sees: eta of response_gradient.md section 2.
+  // 0: there is no such part.
+  virtual int64_t conditioning_size() const { return 0; }
   // Reads Segment::values and last_values: the agents need a critic whatever the signal's role is.
   virtual bool needs_values() const { return false; }
   virtual const ParamLayout& layout() const = 0;
