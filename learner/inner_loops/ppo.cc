@@ -8,6 +8,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "learner/agents/observation_normaliser.h"
 #include "learner/agents/policy_weights.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/inner_loops/shared.h"
@@ -21,7 +22,8 @@ class Ppo : public InnerLoop {
       : context_(std::move(context)),
         shape_(ShapeOfAgents(*context_.shard)),
         weights_(context_.meta_parameters.defined() ? context_.meta_parameters.to(context_.device)
-                                                    : torch::Tensor()) {}
+                                                    : torch::Tensor()),
+        normaliser_(NormaliserOf(context_)) {}
 
   void Begin() override {
     agents_ = FreshAgents(context_, shape_);
@@ -42,17 +44,19 @@ class Ppo : public InnerLoop {
     const CpuTimer timer;
     if (iteration + 1 < context_.shard->spec().lifetime().iterations())
       MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
+    normaliser_.Add(segment.observations);
     report->update_seconds += timer.Seconds();
     return segment;
   }
 
   std::vector<v1::PolicyWeights> Policies() const override {
-    return ToPolicyWeights(shape_, agents_.theta);
+    return ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
   }
 
   TensorMap Save() const override {
     TensorMap state;
     SaveAgents(agents_, &state);
+    SaveNormaliser(normaliser_, &state);
     for (size_t i = 0; i < signal_.recurrent.size(); ++i)
       state[absl::StrFormat("signal.recurrent.%d", i)] = signal_.recurrent[i].cpu();
     if (signal_.previous.defined()) state["signal.previous"] = signal_.previous.cpu();
@@ -62,6 +66,7 @@ class Ppo : public InnerLoop {
   absl::Status Load(const TensorMap& state) override {
     Begin();
     MENTOR_RETURN_IF_ERROR(LoadAgents(state, &agents_));
+    MENTOR_RETURN_IF_ERROR(LoadNormaliser(state, &normaliser_));
     for (size_t i = 0; i < signal_.recurrent.size(); ++i) {
       MENTOR_RETURN_IF_ERROR(
           LoadInto(state, absl::StrFormat("signal.recurrent.%d", i), &signal_.recurrent[i]));
@@ -109,8 +114,9 @@ class Ppo : public InnerLoop {
     const MinibatchOrder order =
         KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
                    context_.lifetime_numbers());
-    MENTOR_ASSIGN_OR_RETURN(UpdateResult result, PpoUpdate(shape_, agents_, segment, signal, config,
-                                                           order, {.pool = context_.pool}));
+    MENTOR_ASSIGN_OR_RETURN(UpdateResult result,
+                            PpoUpdate(shape_, agents_, normaliser_.Normalise(segment), signal,
+                                      config, order, {.pool = context_.pool}));
     agents_ = std::move(result.agents);
     report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
     return absl::OkStatus();
@@ -119,6 +125,7 @@ class Ppo : public InnerLoop {
   const InnerLoopContext context_;
   const AgentShape shape_;
   const torch::Tensor weights_;
+  ObservationNormaliser normaliser_;
   AgentBatch agents_;
   SignalState signal_;
 };

@@ -36,6 +36,11 @@ AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape)
                        .to(context.device));
 }
 
+ObservationNormaliser NormaliserOf(const InnerLoopContext& context) {
+  return {context.shard->spec().agent().normalize_observations(), context.num_agents(),
+          context.shard->shape().observation_size()};
+}
+
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source) {
   switch (source) {
     case v1::REWARD_SOURCE_SPARSE:
@@ -59,6 +64,15 @@ absl::Status LoadAgents(const TensorMap& state, AgentBatch* agents) {
   MENTOR_RETURN_IF_ERROR(LoadInto(state, "agents.adam_m", &agents->adam_m));
   MENTOR_RETURN_IF_ERROR(LoadInto(state, "agents.adam_v", &agents->adam_v));
   return LoadInto(state, "agents.adam_steps", &agents->adam_steps);
+}
+
+void SaveNormaliser(const ObservationNormaliser& normaliser, TensorMap* state) {
+  if (normaliser.state().numel() > 0) (*state)["observations"] = normaliser.state();
+}
+
+absl::Status LoadNormaliser(const TensorMap& state, ObservationNormaliser* normaliser) {
+  if (normaliser->state().numel() == 0) return absl::OkStatus();
+  return LoadInto(state, "observations", normaliser->mutable_state());
 }
 
 absl::Status LoadInto(const TensorMap& state, const std::string& name, torch::Tensor* tensor) {

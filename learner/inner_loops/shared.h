@@ -9,6 +9,7 @@
 
 #include "learner/agents/agent_batch.h"
 #include "learner/agents/agent_shape.h"
+#include "learner/agents/observation_normaliser.h"
 #include "learner/inner_loops/inner_loop.h"
 
 namespace mentor::learner {
@@ -27,12 +28,17 @@ class CpuTimer {
 AgentShape ShapeOfAgents(const v1::Shard& shard);
 // New agents of the shard's lifetimes, on the context's device.
 AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
+// As the spec says.
+ObservationNormaliser NormaliserOf(const InnerLoopContext& context);
 // [S, T] float64: what a baseline's reward source gives.
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source);
 
 // Into and out of snapshots, under "agents.". Loading keeps shapes, dtypes and device.
 void SaveAgents(const AgentBatch& agents, TensorMap* state);
 absl::Status LoadAgents(const TensorMap& state, AgentBatch* agents);
+// Nothing when it is disabled.
+void SaveNormaliser(const ObservationNormaliser& normaliser, TensorMap* state);
+absl::Status LoadNormaliser(const TensorMap& state, ObservationNormaliser* normaliser);
 // Replaces *tensor by the one of this name and of its shape and dtype.
 absl::Status LoadInto(const TensorMap& state, const std::string& name, torch::Tensor* tensor);
 
