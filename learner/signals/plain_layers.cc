@@ -1,0 +1,70 @@
+#include "learner/signals/plain_layers.h"
+
+#include "common/check.h"
+#include "learner/agents/orthogonal.h"
+#include "learner/signals/lstm_layers.h"
+
+namespace mentor::learner {
+
+using torch::Tensor;
+
+Tensor OrthogonalWeights(const ParamLayout& layout, uint64_t seed,
+                         const std::function<double(const std::string&)>& gain) {
+  const RandomStream stream{.seed = seed, .purpose = Purpose::kSignalWeights};
+  Tensor weights = torch::zeros({layout.size()}, torch::kFloat32);
+  for (size_t i = 0; i < layout.slices().size(); ++i) {
+    const ParamSlice& slice = layout.slices()[i];
+    if (slice.shape.size() < 2) continue;
+    weights.narrow(0, slice.offset, slice.size)
+        .copy_(Orthogonal(slice.shape[0], slice.shape[1], gain(slice.name), stream,
+                          static_cast<uint32_t>(i))
+                   .reshape({-1}));
+  }
+  return weights;
+}
+
+Tensor LogDensity(const Tensor& y, const Tensor& mean, const Tensor& log_std) {
+  return -0.5 * ((y - mean) / log_std.exp()).square() - log_std - kHalfLogTwoPi;
+}
+
+Tensor EpisodeSteps(const Tensor& prev_done, Tensor* steps) {
+  const Tensor starts = prev_done.to(torch::kCPU, torch::kFloat32).contiguous();
+  Tensor carried = steps->to(torch::kCPU, torch::kFloat64, /*non_blocking=*/false, /*copy=*/true);
+  MENTOR_CHECK(starts.dim() == 2 && carried.numel() == starts.size(0));
+  Tensor result = torch::empty(starts.sizes(), torch::kFloat64);
+  const float* start = starts.const_data_ptr<float>();
+  double* next = carried.mutable_data_ptr<double>();
+  double* to = result.mutable_data_ptr<double>();
+  const int64_t length = starts.size(1);
+  for (int64_t s = 0; s < starts.size(0); ++s) {
+    for (int64_t t = s * length; t < (s + 1) * length; ++t) {
+      if (start[t] != 0) next[s] = 0;
+      to[t] = next[s]++;
+    }
+  }
+  *steps = carried.to(steps->options());
+  return result.to(prev_done.device());
+}
+
+OptionInfo UnitsOption(std::string name, std::string value, int64_t min, std::string help) {
+  return {std::move(name),
+          OptionInfo::Kind::kInteger,
+          std::move(value),
+          static_cast<double>(min),
+          4096,
+          {},
+          std::move(help)};
+}
+
+OptionInfo FlagOption(std::string name, bool value, std::string help) {
+  return {std::move(name), OptionInfo::Kind::kFlag, value ? "true" : "false", 0, 0, {},
+          std::move(help)};
+}
+
+OptionInfo NumberOption(std::string name, std::string value, double min, double max,
+                        std::string help) {
+  return {std::move(name), OptionInfo::Kind::kNumber, std::move(value), min, max, {},
+          std::move(help)};
+}
+
+}  // namespace mentor::learner
