@@ -1,0 +1,119 @@
+#include "learner/agents/response_terms.h"
+
+#include <torch/autograd.h>
+
+#include "common/check.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+Tensor Mean(const Tensor& x) {
+  return x.sum(1) / static_cast<double>(x.size(1));
+}
+
+Tensor Leaf(const Tensor& x) {
+  return x.detach().clone().requires_grad_(true);
+}
+
+// Zeros where y does not depend on x.
+std::vector<Tensor> Gradients(const Tensor& y, const std::vector<Tensor>& x) {
+  std::vector<Tensor> gradients =
+      torch::autograd::grad({y}, x, /*grad_outputs=*/{}, /*retain_graph=*/std::nullopt,
+                            /*create_graph=*/false, /*allow_unused=*/true);
+  for (size_t i = 0; i < x.size(); ++i)
+    if (!gradients[i].defined()) gradients[i] = torch::zeros_like(x[i]);
+  return gradients;
+}
+
+// With a graph back to theta, eta and advantages, which require gradients.
+Tensor StepWithGraph(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
+                     const Tensor& advantages, const PolicyStep& step) {
+  const Tensor used = step.standardise ? Standardised(advantages) : advantages;
+  // Sums over agents: each agent's objective depends on its own theta alone.
+  const Tensor objective =
+      ClippedSurrogate(log_probs(theta, eta), step.log_probs, used, {.range = step.clip})
+          .objective.sum();
+  const Tensor gradient = torch::autograd::grad({objective}, {theta}, {}, /*retain_graph=*/true,
+                                                /*create_graph=*/true)[0];
+  return theta + step.length * gradient;
+}
+
+}  // namespace
+
+Surrogate ClippedSurrogate(const Tensor& log_probs, const Tensor& denominator,
+                           const Tensor& advantages, const Clipping& clipping) {
+  Surrogate surrogate;
+  const Tensor ratio = (log_probs - denominator).exp();
+  const Tensor clipped = ratio.clamp(1 - clipping.range, 1 + clipping.range) * advantages;
+  surrogate.objective =
+      Mean(clipping.clip_only ? clipped : torch::minimum(ratio * advantages, clipped));
+  surrogate.ratio = ratio.detach();
+  const Tensor low = surrogate.ratio<1 - clipping.range, high = surrogate.ratio> 1 + clipping.range;
+  const Tensor stopped = clipping.clip_only
+                             ? low.logical_or(high)
+                             : low.logical_and(advantages.detach() < 0)
+                                   .logical_or(high.logical_and(advantages.detach() > 0));
+  surrogate.active = 1 - Mean(stopped.to(ratio.scalar_type()));
+  return surrogate;
+}
+
+Tensor Standardised(const Tensor& advantages) {
+  const auto n = static_cast<double>(advantages.size(1));
+  const Tensor centred = advantages - advantages.sum(1, /*keepdim=*/true) / n;
+  const Tensor std = (centred.square().sum(1, /*keepdim=*/true) / (n - 1)).sqrt();
+  return centred / (std + 1e-8);
+}
+
+DirectGradient ThroughPolicy(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
+                             const Tensor& denominator, const Tensor& advantages,
+                             const Clipping& clipping) {
+  const torch::AutoGradMode with_gradients(true);
+  const Tensor theta_leaf = Leaf(theta), eta_leaf = Leaf(eta);
+  Surrogate surrogate =
+      ClippedSurrogate(log_probs(theta_leaf, eta_leaf), denominator, advantages, clipping);
+  const std::vector<Tensor> gradients =
+      Gradients(surrogate.objective.sum(), {eta_leaf, theta_leaf});
+  surrogate.objective = surrogate.objective.detach();
+  return {.eta = gradients[0], .theta = gradients[1], .surrogate = surrogate};
+}
+
+Tensor AfterPolicyStep(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
+                       const PolicyStep& step) {
+  const torch::AutoGradMode with_gradients(true);
+  return StepWithGraph(log_probs, Leaf(theta), eta, step.advantages, step).detach();
+}
+
+StepGradient ThroughPolicyStep(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,
+                               const PolicyStep& step, const Tensor& u) {
+  const torch::AutoGradMode with_gradients(true);
+  const Tensor eta_leaf = Leaf(eta), advantages = Leaf(step.advantages);
+  const Tensor after = StepWithGraph(log_probs, Leaf(theta), eta_leaf, advantages, step);
+  const std::vector<Tensor> gradients =
+      Gradients((u.detach() * after).sum(), {eta_leaf, advantages});
+  return {.eta = gradients[0], .advantages = gradients[1]};
+}
+
+Tensor RewardGradient(const Tensor& advantages, const Tensor& prev_done, double gamma,
+                      double lambda) {
+  const int64_t num_agents = advantages.size(0), steps = advantages.size(1);
+  MENTOR_CHECK(prev_done.sizes() == advantages.sizes());
+  const Tensor from = advantages.detach().to(torch::kCPU, torch::kFloat64).contiguous();
+  const Tensor done = prev_done.to(torch::kCPU, torch::kFloat64).contiguous();
+  Tensor rewards = torch::empty({num_agents, steps}, torch::kFloat64);
+  for (int64_t s = 0; s < num_agents; ++s) {
+    const double* begins = done.const_data_ptr<double>() + s * steps;
+    const double* gradient = from.const_data_ptr<double>() + s * steps;
+    double* to = rewards.mutable_data_ptr<double>() + s * steps;
+    // A reward is in the advantages of its own step and of the earlier ones of its episode.
+    double sum = 0;
+    for (int64_t t = 0; t < steps; ++t) {
+      sum = gradient[t] + (begins[t] != 0 ? 0 : gamma * lambda * sum);
+      to[t] = sum;
+    }
+  }
+  return rewards.to(advantages.options().requires_grad(false));
+}
+
+}  // namespace mentor::learner
