@@ -9,6 +9,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_replace.h>
+#include <sys/resource.h>
 
 #include "common/check.h"
 #include "common/file.h"
@@ -19,6 +20,7 @@
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
+#include "meta_learner/evaluation.h"
 #include "meta_learner/outcomes.h"
 #include "meta_learner/shards.h"
 #include "meta_learner/task_sampler.h"
@@ -27,8 +29,6 @@
 namespace mentor::meta_learner {
 namespace {
 
-// Lifetimes of an evaluation whose signals are kept, for the report's distribution and correlation.
-constexpr uint32_t kSignalLifetimes = 8;
 // Rounds whose lifetimes make the score of the best weights (60 lifetimes of 30 a round).
 constexpr int64_t kScoreRounds = 2;
 // Sections of a checkpoint with the snapshots of running lifetimes.
@@ -80,12 +80,12 @@ std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& shards
   return all;
 }
 
-// Who teaches the agents of an evaluation.
-struct Method {
-  std::string name;
-  v1::RewardSource source;
-  torch::Tensor parameters = {};  // Meta-parameters; undefined for baselines that have none.
-};
+// The greatest memory that this process has held.
+double PeakMemoryBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024;
+}
 
 // One experiment at work.
 class Session {
@@ -246,6 +246,7 @@ class Session {
       MENTOR_ASSIGN_OR_RETURN(step.checkpoint, WriteState());
     }
     step.timings["wall_seconds"] = SecondsSince(start);
+    step.timings["peak_memory_bytes"] = PeakMemoryBytes();
     seconds_per_update_ = SecondsSince(start);
     step.progress = CurrentProgress({});
     MENTOR_RETURN_IF_ERROR(options_.store->RecordOuterStep(uid_, step));
@@ -307,142 +308,51 @@ class Session {
     }
   }
 
-  std::vector<Method> Methods(envs::Split split) const {
-    std::vector<Method> methods;
+  std::vector<Teacher> Teachers(envs::Split split) const {
+    std::vector<Teacher> teachers;
     if (spec_.rule().outer_updates() > 0) {
-      methods.push_back({"learned", v1::REWARD_SOURCE_SIGNAL, parts_.rule->meta_parameters()});
+      teachers.push_back({"learned", v1::REWARD_SOURCE_SIGNAL, parts_.rule->meta_parameters()});
       if (spec_.evaluation().best_weights())
-        methods.push_back({"learned (best)", v1::REWARD_SOURCE_SIGNAL, best_weights_});
+        teachers.push_back({"learned (best)", v1::REWARD_SOURCE_SIGNAL, best_weights_});
     }
     // Baselines do not know which goals were for training.
-    if (split != EvaluatedSplits(*parts_.benchmark, spec_)[0]) return methods;
-    for (int baseline : spec_.evaluation().baseline()) {
-      if (baseline == v1::PPO_SPARSE) methods.push_back({"PPO sparse", v1::REWARD_SOURCE_SPARSE});
-      if (baseline == v1::PPO_SHAPED) methods.push_back({"PPO shaped", v1::REWARD_SOURCE_SHAPED});
-      if (baseline == v1::PPO_SPARSE_AND_SHAPED)
-        methods.push_back({"PPO sparse and shaped", v1::REWARD_SOURCE_SPARSE_AND_SHAPED});
-      if (baseline == v1::RANDOM_SIGNAL)
-        methods.push_back({"random signal", v1::REWARD_SOURCE_SIGNAL, initial_parameters_});
-    }
-    return methods;
-  }
-
-  std::filesystem::path EvaluationFile(const std::string& method, const std::string& split,
-                                       size_t index) const {
-    const std::string plain = absl::StrReplaceAll(method, {{" ", "_"}, {"(", ""}, {")", ""}});
-    return folder_ / "artifacts" / "evaluation" /
-           absl::StrFormat("%s-%s-%05d.binpb", split, plain, index);
+    if (split != EvaluatedSplits(*parts_.benchmark, spec_)[0]) return teachers;
+    for (Teacher& baseline : BaselineTeachers(spec_.evaluation(), initial_parameters_))
+      teachers.push_back(std::move(baseline));
+    return teachers;
   }
 
   absl::Status Evaluate() {
     if (spec_.evaluation().lifetimes_per_goal() == 0) return absl::OkStatus();
-    MENTOR_RETURN_IF_ERROR(MakeFolders(folder_ / "artifacts" / "evaluation"));
-    const std::vector<envs::Split> splits = EvaluatedSplits(*parts_.benchmark, spec_);
-    for (envs::Split split : splits) {
-      evaluation_total_ += static_cast<uint32_t>(
-          EvaluationTasks(*parts_.benchmark, spec_, split).size() * Methods(split).size());
+    const std::filesystem::path folder = EvaluationFolder(folder_);
+    MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+    std::vector<EvaluationJob> jobs;
+    for (envs::Split split : EvaluatedSplits(*parts_.benchmark, spec_)) {
+      for (Teacher& teacher : Teachers(split)) {
+        jobs.push_back({.owner = Owner(),
+                        .teacher = std::move(teacher),
+                        .split = split,
+                        .folder = folder,
+                        .outer_step = outer_step_});
+        evaluation_total_ += NumLifetimes(jobs.back());
+      }
     }
     evaluation_start_ = Clock::now();
-    for (envs::Split split : splits) {
-      for (const Method& method : Methods(split))
-        MENTOR_RETURN_IF_ERROR(EvaluateMethod(method, split));
+    for (const EvaluationJob& job : jobs) {
+      const std::string activity =
+          absl::StrFormat("evaluating %s on %s goals", job.teacher.method, SplitName(job.split));
+      MENTOR_RETURN_IF_ERROR(RunEvaluation(
+          job, options_.broker, cancel_, &evaluated_,
+          [&](const BrokerProgress& progress) { ReportProgress(activity, progress); }));
     }
     return absl::OkStatus();
-  }
-
-  absl::Status EvaluateMethod(const Method& method, envs::Split split) {
-    const std::string split_name = split == envs::Split::kTest ? "test" : "train";
-    const std::vector<SampledTask> tasks = EvaluationTasks(*parts_.benchmark, spec_, split);
-    const std::vector<v1::Shard> all =
-        EvaluationShards(Owner(), tasks, /*first_number=*/0, split, method.source);
-    v1::Tensor weights;
-    if (method.parameters.defined()) weights = learner::ToProto(method.parameters);
-    // As many shards at once as make good use of two learners, but few enough that little is lost
-    // when interrupted.
-    constexpr size_t kShardsAtOnce = 4;
-    for (size_t begin = 0; begin < all.size();) {
-      std::vector<size_t> indices;
-      std::vector<v1::Shard> shards;
-      for (; begin < all.size() && shards.size() < kShardsAtOnce; ++begin) {
-        if (std::filesystem::exists(EvaluationFile(method.name, split_name, begin))) {
-          evaluation_done_ += static_cast<uint32_t>(all[begin].lifetimes_size());
-          evaluation_skipped_ += static_cast<uint32_t>(all[begin].lifetimes_size());
-          continue;
-        }
-        shards.push_back(all[begin]);
-        indices.push_back(begin);
-      }
-      if (shards.empty()) continue;
-      const std::vector<v1::Shard> asked = shards;
-      MENTOR_ASSIGN_OR_RETURN(
-          std::vector<ShardResult> results,
-          options_.broker->Run(
-              std::move(shards), weights, cancel_, [&](const BrokerProgress& progress) {
-                ReportProgress(
-                    absl::StrFormat("evaluating %s on %s goals", method.name, split_name),
-                    progress);
-              }));
-      for (size_t i = 0; i < results.size(); ++i) {
-        MENTOR_RETURN_IF_ERROR(
-            SaveEvaluation(method, split_name, indices[i], asked[i], tasks, results[i]));
-        evaluation_done_ += static_cast<uint32_t>(asked[i].lifetimes_size());
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status SaveEvaluation(const Method& method, const std::string& split, size_t index,
-                              const v1::Shard& shard, const std::vector<SampledTask>& tasks,
-                              const ShardResult& result) {
-    const uint32_t iterations = spec_.lifetime().iterations();
-    const std::vector<learner::Segment> lifetime(result.segments.begin(),
-                                                 result.segments.begin() + iterations);
-    const std::vector<LifetimeOutcome> outcomes = Outcomes(lifetime);
-    std::vector<LifetimeOutcome> deterministic(outcomes.size());
-    if (result.segments.size() > iterations)
-      deterministic = Outcomes({result.segments[iterations]});
-    // Their steps are enough for as many full episodes; where episodes end early there are more.
-    for (LifetimeOutcome& outcome : deterministic) {
-      const size_t asked = spec_.evaluation().deterministic_episodes();
-      outcome.episode_success.resize(std::min(asked, outcome.episode_success.size()));
-      outcome.episode_return.resize(std::min(asked, outcome.episode_return.size()));
-    }
-
-    v1::EvaluationShard proto;
-    proto.set_method(method.name);
-    proto.set_split(split);
-    proto.set_index(static_cast<uint32_t>(index));
-    for (int i = 0; i < shard.lifetimes_size(); ++i) {
-      v1::EvaluatedLifetime& row = *proto.add_lifetimes();
-      const uint32_t number = shard.lifetimes(i).number();
-      row.set_number(number);
-      row.set_environment(tasks[number].environment);
-      row.set_goal(static_cast<uint32_t>(tasks[number].goal));
-      for (double value : outcomes[i].episode_success) row.add_episode_success(value);
-      for (double value : outcomes[i].episode_return) row.add_episode_return(value);
-      for (int episodes : outcomes[i].segment_episodes)
-        row.add_segment_episodes(static_cast<uint32_t>(episodes));
-      for (double value : deterministic[i].episode_success) row.add_deterministic_success(value);
-      for (double value : deterministic[i].episode_return) row.add_deterministic_return(value);
-      if (method.source != v1::REWARD_SOURCE_SIGNAL || number >= kSignalLifetimes) continue;
-      for (const learner::Segment& segment : lifetime) {
-        const auto signal = segment.signals.accessor<float, 2>();
-        const auto shaped = segment.shaped_rewards.accessor<double, 2>();
-        for (int64_t t = 0; t < signal.size(1); ++t) {
-          row.add_signal(signal[i][t]);
-          row.add_shaped(static_cast<float>(shaped[i][t]));
-        }
-      }
-    }
-    return WriteFileAtomically(EvaluationFile(method.name, split, index),
-                               proto.SerializeAsString());
   }
 
   v1::Progress CurrentProgress(const BrokerProgress& shards) {
     v1::Progress progress;
     progress.set_outer_updates(outer_step_);
     progress.set_outer_updates_total(spec_.rule().outer_updates());
-    progress.set_evaluation_lifetimes(evaluation_done_);
+    progress.set_evaluation_lifetimes(evaluated_.done);
     progress.set_evaluation_lifetimes_total(evaluation_total_);
     progress.set_env_steps(env_steps_ + shards.env_steps);
     // Rate over the last seconds: steps of the running shards since the report before.
@@ -463,9 +373,9 @@ class Session {
   double SecondsLeft() const {
     const uint32_t updates_left = spec_.rule().outer_updates() - outer_step_;
     if (updates_left > 0) return seconds_per_update_ > 0 ? updates_left * seconds_per_update_ : -1;
-    const uint32_t fresh = evaluation_done_ - evaluation_skipped_;
+    const uint32_t fresh = evaluated_.done - evaluated_.skipped;
     if (evaluation_total_ == 0 || fresh == 0) return -1;
-    return SecondsSince(evaluation_start_) / fresh * (evaluation_total_ - evaluation_done_);
+    return SecondsSince(evaluation_start_) / fresh * (evaluation_total_ - evaluated_.done);
   }
 
   // While shards are at work.
@@ -505,8 +415,7 @@ class Session {
 
   // For people only.
   uint32_t evaluation_total_ = 0;
-  uint32_t evaluation_done_ = 0;
-  uint32_t evaluation_skipped_ = 0;  // Done by an earlier process.
+  EvaluationCount evaluated_;
   Clock::time_point evaluation_start_ = Clock::now();
   Clock::time_point last_report_ = Clock::now();
   uint64_t last_steps_ = 0;
@@ -588,23 +497,7 @@ absl::Status ExperimentRunner::Run(const v1::Experiment& experiment,
 
 absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(
     const std::filesystem::path& experiment_folder) {
-  std::vector<v1::EvaluationShard> shards;
-  const std::filesystem::path folder = experiment_folder / "artifacts" / "evaluation";
-  std::error_code error;
-  std::vector<std::filesystem::path> files;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->path().extension() == ".binpb") files.push_back(entry->path());
-  }
-  std::sort(files.begin(), files.end());
-  for (const auto& file : files) {
-    MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file, uint64_t{1} << 30));
-    if (!shards.emplace_back().ParseFromString(bytes)) {
-      return absl::DataLossError(file.string() +
-                                 " is not an evaluation; remove it and run the experiment again");
-    }
-  }
-  return shards;
+  return ReadShards(EvaluationFolder(experiment_folder));
 }
 
 }  // namespace mentor::meta_learner
