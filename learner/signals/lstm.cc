@@ -10,11 +10,11 @@
 
 #include "common/check.h"
 #include "common/exact_math.h"
-#include "learner/agents/orthogonal.h"
 #include "learner/signals/lstm_piece.h"
 #include "learner/signals/lstm_plain.h"
 #include "learner/signals/lstm_run.h"
 #include "learner/signals/lstm_weights.h"
+#include "learner/signals/plain_layers.h"
 #include "learner/signals/signal_network.h"
 
 namespace mentor::learner {
@@ -140,25 +140,15 @@ class LstmNetwork : public SignalNetwork {
     log_initial_std_ = exact::Log(plain_.initial_std);
   }
 
+  bool is_differentiable() const override { return true; }
   const ParamLayout& layout() const override { return plain_.layout; }
 
   Tensor InitialWeights(uint64_t seed) const override {
-    const RandomStream stream{.seed = seed, .purpose = Purpose::kSignalWeights};
-    const auto gain = [](const std::string& name) {
+    return OrthogonalWeights(layout(), seed, [](const std::string& name) {
       if (name.starts_with("lstm.") || name == "critic.W2") return 1.0;
       if (name == "mean.W3" || name == "logstd.W2") return 0.01;
       return std::sqrt(2.0);
-    };
-    Tensor weights = torch::zeros({layout().size()}, torch::kFloat32);
-    for (size_t i = 0; i < layout().slices().size(); ++i) {
-      const ParamSlice& slice = layout().slices()[i];
-      if (slice.shape.size() < 2) continue;  // Biases stay 0.
-      weights.narrow(0, slice.offset, slice.size)
-          .copy_(Orthogonal(slice.shape[0], slice.shape[1], gain(slice.name), stream,
-                            static_cast<uint32_t>(i))
-                     .reshape({-1}));
-    }
-    return weights;
+    });
   }
 
   SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
@@ -181,6 +171,14 @@ class LstmNetwork : public SignalNetwork {
     }
     return weights.scalar_type() == torch::kFloat64 ? RunOf<double>(weights, features, noise, state)
                                                     : RunOf<float>(weights, features, noise, state);
+  }
+
+  // Through all steps of the segment; the own kernels have no such gradient.
+  Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {
+    for (Tensor& x : state->recurrent) x = x.to(weights.options());
+    state->previous = state->previous.to(weights.options());
+    const Tensor features = Features(segment, torch::zeros_like(segment.log_probs));
+    return plain_.Run(weights, features.to(weights.options()), /*noise=*/{}, state).signals;
   }
 
   Tensor Features(const Segment& segment, const Tensor& previous) const override {

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "common/exact_math.h"
-#include "learner/signals/lstm_layers.h"
+#include "learner/signals/plain_layers.h"
 
 namespace mentor::learner {
 namespace {
@@ -54,15 +54,10 @@ Tensor Value(const Weights& w, const Tensor& h) {
   return torch::linear(x, w.critic_w2, w.critic_b2).squeeze(-1);
 }
 
-Tensor LogDensity(const Tensor& y, const Tensor& mean, const Tensor& log_std) {
-  return -0.5 * ((y - mean) / log_std.exp()).square() - log_std - kHalfLogTwoPi;
-}
-
 }  // namespace
 
 SignalOutputs LstmPlain::Run(const Tensor& weights, const Tensor& features, const Tensor& noise,
                              SignalState* state) const {
-  const torch::NoGradGuard no_grad;
   const Weights w{layout.Split(weights)};
   const double log_initial_std = exact::Log(initial_std);
   Tensor h = state->recurrent[0], c = state->recurrent[1], previous = state->previous;
@@ -80,7 +75,7 @@ SignalOutputs LstmPlain::Run(const Tensor& weights, const Tensor& features, cons
     }
     signals.push_back(previous);
   }
-  *state = {{h, c}, previous};
+  *state = {{h.detach(), c.detach()}, previous.detach()};
   SignalOutputs outputs;
   outputs.signals = torch::stack(signals, 1);
   if (noise.defined()) {

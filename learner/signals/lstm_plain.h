@@ -17,7 +17,8 @@ struct LstmPlain {
   ParamLayout layout;
   double initial_std = 0.2;
 
-  // features [S, T, features] with 0 as previous signal. As SignalNetwork::Run, step by step.
+  // features [S, T, features] with 0 as previous signal. As SignalNetwork::Run, step by step, but
+  // with the graph back to the weights if they want one.
   SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features,
                     const torch::Tensor& noise, SignalState* state) const;
   // As SignalNetwork::Evaluate.

@@ -1,0 +1,60 @@
+// The layers of the attention signal network (meta_gradient.md section 7) in plain LibTorch,
+// differentiable to any order. Attention stays within an episode and never makes a [T, T] map of
+// short episodes: they are gathered into [episodes, longest episode]. Pure; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <optional>
+#include <vector>
+
+#include "learner/agents/param_layout.h"
+
+namespace mentor::learner {
+
+struct AttentionSizes {
+  struct Block {
+    bool attends = true;               // Otherwise an MLP of every step by itself,
+    std::vector<int64_t> hidden = {};  // with these hidden layers.
+  };
+  int64_t inputs = 0;                   // F
+  std::vector<int64_t> encoder_hidden;  // Of ReLU units; the last layer is linear.
+  int64_t width = 32;                   // d
+  int64_t heads = 1;                    // Each has width / heads columns.
+  std::vector<Block> blocks;
+  // Of ReLU units; none at all: the network's output is the only feature itself.
+  std::optional<std::vector<int64_t>> head_hidden;
+  bool residual_mlp = true;  // LayerNorm(h + mlp(h)); otherwise mlp(h), as published.
+  bool bounded = true;       // tanh of the output.
+
+  ParamLayout Layout() const;
+};
+
+// The episodes of a segment [S, T], or their parts inside it.
+struct Episodes {
+  struct Place {
+    int64_t lifetime, first_step, length;
+  };
+  explicit Episodes(const torch::Tensor& prev_done);
+
+  std::vector<Place> places;  // [E]: by lifetime, then by time.
+  int64_t longest = 0;        // L
+  torch::Tensor steps;        // [E L] int64: index in [S T] of each step; 0 where there is none.
+  torch::Tensor padded;       // [E, 1, 1, L] bool: where there is none.
+  torch::Tensor back;         // [S T] int64: index in [E L] of each step.
+};
+
+struct AttentionOutputs {
+  torch::Tensor embedding;          // [S, T, d]: after the encoder,
+  torch::Tensor features;           // [S, T, d]: after the last block.
+  torch::Tensor signals;            // [S, T]
+  std::vector<torch::Tensor> maps;  // [E, heads, L, L] of each attention block; columns of padding
+                                    // are 0.
+};
+
+// weights: layout.Split of [P]. x: [S, T, F] of their dtype.
+AttentionOutputs RunAttention(const AttentionSizes& sizes,
+                              const std::vector<torch::Tensor>& weights, const torch::Tensor& x,
+                              const Episodes& episodes);
+
+}  // namespace mentor::learner

@@ -1,0 +1,137 @@
+// The meta-gradient of gamma and lambda (Xu, van Hasselt and Silver 2018; meta_gradient.md section
+// 11) as a signal: the meta-parameters are two logits, the signal is the generalised advantage of
+// the task's reward with gamma = sigmoid(x1) and lambda = sigmoid(x2).
+#include <torch/types.h>
+
+#include <cmath>
+#include <memory>
+
+#include "common/check.h"
+#include "learner/signals/plain_layers.h"
+#include "learner/signals/signal_network.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+// A [S, T] and its partial derivatives at fixed values, float64 on the CPU.
+struct AdvantageWithSlopes {
+  Tensor advantages, by_gamma, by_lambda;
+};
+
+Tensor OnCpu(const Tensor& x) {
+  return x.detach().to(torch::kCPU, torch::kFloat64).contiguous();
+}
+
+AdvantageWithSlopes Scan(const Tensor& rewards_st, const Segment& segment, double gamma,
+                         double lambda) {
+  const Tensor r = OnCpu(rewards_st), v = OnCpu(segment.values), start = OnCpu(segment.prev_done);
+  const Tensor last_v = OnCpu(segment.last_values), last_done = OnCpu(segment.last_done);
+  const int64_t lifetimes = r.size(0), steps = r.size(1);
+  MENTOR_CHECK(v.sizes() == r.sizes() && last_v.numel() == lifetimes);
+  AdvantageWithSlopes all{torch::empty_like(r), torch::empty_like(r), torch::empty_like(r)};
+  for (int64_t s = 0; s < lifetimes; ++s) {
+    const double* value = v.const_data_ptr<double>() + s * steps;
+    const double* reward = r.const_data_ptr<double>() + s * steps;
+    const double* begins = start.const_data_ptr<double>() + s * steps;
+    double* advantage = all.advantages.mutable_data_ptr<double>() + s * steps;
+    double* by_gamma = all.by_gamma.mutable_data_ptr<double>() + s * steps;
+    double* by_lambda = all.by_lambda.mutable_data_ptr<double>() + s * steps;
+    double a = 0, da_dgamma = 0, da_dlambda = 0;
+    double next_value = last_v.const_data_ptr<double>()[s];
+    double goes_on = 1 - last_done.const_data_ptr<double>()[s];
+    for (int64_t t = steps - 1; t >= 0; --t) {
+      // In this order: the slopes need A_{t+1}.
+      da_dgamma = goes_on * (next_value + lambda * a + gamma * lambda * da_dgamma);
+      da_dlambda = goes_on * (gamma * a + gamma * lambda * da_dlambda);
+      a = reward[t] + gamma * goes_on * next_value - value[t] + gamma * lambda * goes_on * a;
+      advantage[t] = a;
+      by_gamma[t] = da_dgamma;
+      by_lambda[t] = da_dlambda;
+      next_value = value[t];
+      goes_on = 1 - begins[t];
+    }
+  }
+  return all;
+}
+
+class DiscountNetwork : public SignalNetwork {
+ public:
+  DiscountNetwork(const SignalContext& context, const OptionValues& options)
+      : input_(context.input),
+        initial_{Logit(options.Number("gamma")), Logit(options.Number("lambda"))},
+        layout_({{"logit_gamma", {1}}, {"logit_lambda", {1}}}) {}
+
+  bool has_density() const override { return false; }
+  bool is_differentiable() const override { return true; }
+  bool needs_values() const override { return true; }
+  const ParamLayout& layout() const override { return layout_; }
+
+  // The same for every seed.
+  Tensor InitialWeights(uint64_t) const override {
+    return torch::tensor({initial_[0], initial_[1]}, torch::kFloat64).to(torch::kFloat32);
+  }
+
+  SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
+    return {{}, torch::zeros({num_lifetimes}, dtype)};
+  }
+
+  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
+                    SignalState* state) const override {
+    MENTOR_CHECK(!noise.defined());
+    const torch::NoGradGuard no_grad;
+    return {.signals = Signals(weights, segment, state), .log_probs = {}, .values = {}};
+  }
+
+  Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {
+    MENTOR_CHECK(segment.values.defined() && segment.last_values.defined());
+    const Tensor bounded = torch::sigmoid(weights.to(torch::kFloat64));
+    const Tensor gamma = bounded[0], lambda = bounded[1];
+    const AdvantageWithSlopes at =
+        Scan(Rewards(segment), segment, gamma.item<double>(), lambda.item<double>());
+    // The number is A; to first order in the weights it is A too.
+    const auto here = [&](const Tensor& x) { return x.to(weights.device()); };
+    const Tensor signals = (here(at.advantages) + here(at.by_gamma) * (gamma - gamma.detach()) +
+                            here(at.by_lambda) * (lambda - lambda.detach()))
+                               .to(weights.scalar_type());
+    state->previous = signals.detach().select(1, -1).clone();
+    return signals;
+  }
+
+ private:
+  static double Logit(double p) { return std::log(p / (1 - p)); }
+
+  // The task's reward.
+  Tensor Rewards(const Segment& segment) const {
+    if (input_ == v1::SUCCESS) return segment.success_signals.to(torch::kFloat64);
+    if (input_ == v1::SHAPED) return segment.shaped_rewards.to(torch::kFloat64);
+    return segment.shaped_rewards.to(torch::kFloat64) + segment.success_signals.to(torch::kFloat64);
+  }
+
+  const v1::SignalInput input_;
+  const double initial_[2];
+  const ParamLayout layout_;
+};
+
+const RegisterSignal kDiscount({
+    .name = "discount",
+    .summary = "Learned gamma and lambda: the advantage of the task's reward under them (Xu, van "
+               "Hasselt and Silver)",
+    .options = {NumberOption("gamma", "0.99", 1e-6, 1 - 1e-6, "Gamma at birth."),
+                NumberOption("lambda", "0.95", 1e-6, 1 - 1e-6, "Lambda at birth.")},
+    .make = [](const SignalContext& context,
+               const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
+      return std::make_unique<DiscountNetwork>(context, options);
+    },
+    .check =
+        [](const SignalContext& context, const OptionValues&, Violations* violations) {
+          if (context.role != v1::ADVANTAGE)
+            violations->Add("signal.role",
+                            "is REWARD; gamma and lambda make an advantage of the task's reward: "
+                            "give role ADVANTAGE, and name that reward by signal.input");
+        },
+});
+
+}  // namespace
+}  // namespace mentor::learner
