@@ -14,6 +14,7 @@
 #include "common/failpoint.h"
 #include "common/result_hash.h"
 #include "common/rng.h"
+#include "common/success_signal.h"
 
 namespace mentor::actor {
 namespace {
@@ -27,9 +28,10 @@ constexpr uint32_t kUnitStepsMax = 1'000'000;
 constexpr size_t kEnvironmentsMax = 64;
 // A result beyond this does not fit into a message (rpc::StreamOptions).
 constexpr uint64_t kResultBytesMax = 60u << 20;
-// A call of the policy takes a microsecond; one that seems to take longer than this was preempted.
-// The monotonic clock is read, since the thread's CPU clock costs more than the call.
-constexpr std::chrono::microseconds kPolicyCallMax{50};
+// A call of the policy takes a microsecond, of a recurrent one some tens; one that seems to take
+// longer than this was preempted. The monotonic clock is read, since the thread's CPU clock costs
+// more than the call.
+constexpr std::chrono::microseconds kPolicyCallMax{50}, kRecurrentCallMax{1000};
 
 template <typename T>
 void SetTensor(v1::Tensor::DType dtype, std::initializer_list<int64_t> shape,
@@ -54,6 +56,11 @@ absl::Status CheckUnit(const v1::Unit& unit) {
   }
   if (unit.first_step() > UINT32_MAX - unit.steps())
     return absl::InvalidArgumentError("unit: steps beyond the counters' 32 bits");
+  if (unit.policy().network() == v1::POLICY_NETWORK_RECURRENT &&
+      (unit.first_step() > 0 || !unit.state().empty())) {
+    return absl::InvalidArgumentError(
+        "unit: a recurrent policy remembers its lifetime, so its unit begins at step 0");
+  }
   return absl::OkStatus();
 }
 
@@ -113,9 +120,9 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   }
 
   if (policy_.discrete() != info.discrete_actions) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "the policy's actions are %s, the environment's are not",
-        policy_.discrete() ? "choices" : "continuous"));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("the policy's actions are %s, the environment's are not",
+                        policy_.discrete() ? "choices" : "continuous"));
   }
 
   const uint64_t step_bytes =
@@ -151,8 +158,11 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   } else {
     MENTOR_RETURN_IF_ERROR(environment->RestoreState(unit.state(), observation));
   }
+  const auto call_max =
+      unit.policy().network() == v1::POLICY_NETWORK_RECURRENT ? kRecurrentCallMax : kPolicyCallMax;
   std::chrono::nanoseconds policy_time{0};
   size_t policy_calls_timed = 0;
+  SuccessSignal success;
   bool done = false;
   for (size_t t = 0; t < steps; ++t) {
     const std::span<float> shown(&observations[t * d], d);
@@ -171,7 +181,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
       policy_.Sample(shown, noise, action, &log_probs[t]);
     }
     envs::ClipAction(info, action, clipped);  // The simulator alone sees it so.
-    if (const auto taken = std::chrono::steady_clock::now() - before; taken <= kPolicyCallMax) {
+    if (const auto taken = std::chrono::steady_clock::now() - before; taken <= call_max) {
       policy_time += taken;
       ++policy_calls_timed;
     }
@@ -183,9 +193,16 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
           absl::StrFormat("step %d gave a number that is not finite", unit.first_step() + t));
     }
     rewards[t] = outcome.reward;
+    if (!std::isfinite(log_probs[t])) {
+      return absl::InternalError(absl::StrFormat(
+          "step %d: the policy gave a number that is not finite", unit.first_step() + t));
+    }
     successes[t] = outcome.success ? 1 : 0;
+    const double signal =
+        success.Step(/*starts_episode=*/done, outcome.success, info.episode_steps);
     done = outcome.terminated || outcome.truncated;
     dones[t] = done ? 1 : 0;
+    policy_.Remember(action, static_cast<float>(signal), done);
     if (done) MENTOR_RETURN_IF_ERROR(environment->Reset(reset, ++episode, observation));
   }
   std::transform(observation.begin(), observation.end(), next_observation.begin(),

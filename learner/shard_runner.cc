@@ -47,6 +47,7 @@ class Runner {
         MENTOR_CHECK(collection < (iteration + 1) * shard_.collections());
         return CollectSegment({.number = collection++,
                                .steps = shard_.spec().lifetime().steps_per_iteration(),
+                               .mean_actions = loop->acts_with_means(),
                                .policies = std::move(policies)});
       };
       MENTOR_ASSIGN_OR_RETURN(const Segment segment, loop->Iterate(iteration, collect, &report));

@@ -17,10 +17,11 @@ namespace {
 constexpr uint32_t kUnitStepsMin = 400;
 
 // First steps of the parts of an agent's collection, relative to its beginning, and its end.
-std::vector<uint32_t> PartBounds(const v1::Shard& shard, uint32_t steps, uint32_t policy_steps,
+std::vector<uint32_t> PartBounds(const v1::Shard& shard, const v1::PolicyWeights& policy,
+                                 uint32_t steps, uint32_t policy_steps,
                                  uint32_t steps_into_episode) {
   std::vector<uint32_t> bounds = {0};
-  if (shard.shape().independent_episodes()) {
+  if (shard.shape().independent_episodes() && policy.network() != v1::POLICY_NETWORK_RECURRENT) {
     const uint32_t episode_steps = shard.shape().episode_steps();
     for (uint32_t border = episode_steps - steps_into_episode; border < steps;
          border += episode_steps) {
@@ -53,7 +54,8 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
     const uint32_t into_episode = plan.deterministic ? 0 : cursor.step();
     const uint32_t first_episode =
         cursor.episode() + (plan.deterministic && cursor.step() > 0 ? 1 : 0);
-    const std::vector<uint32_t> bounds = PartBounds(shard, plan.steps, policy_steps, into_episode);
+    const std::vector<uint32_t> bounds =
+        PartBounds(shard, plan.policies[agent * policies], plan.steps, policy_steps, into_episode);
     for (uint32_t part = 0; part + 1 < bounds.size(); ++part) {
       const size_t policy = agent * policies + bounds[part] / policy_steps;
       MENTOR_CHECK((bounds[part + 1] - 1) / policy_steps == bounds[part] / policy_steps);
@@ -75,7 +77,7 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
       // Parts begin at borders of episodes of M steps, so this counts the episodes before the part.
       unit.set_first_episode(first_episode + (into_episode + bounds[part]) / episode_steps);
       if (part == 0 && !plan.deterministic) unit.set_state(cursor.state());
-      unit.set_deterministic(plan.deterministic);
+      unit.set_deterministic(plan.deterministic || plan.mean_actions);
       unit.set_return_state(part + 2 == bounds.size() && !plan.deterministic);
       units.push_back(std::move(unit));
     }

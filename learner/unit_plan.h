@@ -21,6 +21,7 @@ namespace mentor::learner {
 struct CollectionPlan {
   uint32_t number = 0;  // Of the lifetime, from 0; key of the noise and first part of step numbers.
   uint32_t steps = 0;   // Of each agent.
+  bool mean_actions = false;   // Without noise.
   bool deterministic = false;  // Whole episodes from fresh resets, with mean actions.
   // One for each agent, or n for each (agent-major), which act for steps / n one after the other.
   std::vector<v1::PolicyWeights> policies;
@@ -29,7 +30,8 @@ struct CollectionPlan {
 // Cursors before the first step of S lifetimes.
 std::vector<v1::EpisodeCursor> FirstCursors(int64_t num_agents);
 
-// Units of one collection in the order agent, part.
+// Units of one collection in the order agent, part. A recurrent policy remembers, so its collection
+// is one unit.
 std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
                                 const CollectionPlan& plan,
                                 const std::vector<v1::EpisodeCursor>& cursors);

@@ -69,6 +69,8 @@ class InnerLoop {
                                           LoopReport* report) = 0;
   // The agents' policies now, one for each.
   virtual std::vector<v1::PolicyWeights> Policies() const = 0;
+  // Whether agents act without noise, also in inner iterations.
+  virtual bool acts_with_means() const { return false; }
   // Everything that the next iterations depend on.
   virtual TensorMap Save() const = 0;
   virtual absl::Status Load(const TensorMap& state) = 0;

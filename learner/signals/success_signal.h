@@ -1,12 +1,10 @@
-// The sparse success signal (black_box.md section 3): what an agent without a shaped reward has,
-// and what the signal network sees of the task's outcome. Pure functions; threads may share.
+// The success signal (common/success_signal.h) of stacked lifetimes, a segment at a time. Pure
+// functions; threads may share.
 #pragma once
 
 #include <torch/types.h>
 
 #include <cstdint>
-#include <span>
-#include <vector>
 
 namespace mentor::learner {
 
@@ -26,10 +24,5 @@ SuccessState InitialSuccessState(int64_t num_lifetimes);
 //   max_episode_steps M: the last step of an episode is its M-th
 torch::Tensor SuccessSignals(const torch::Tensor& successes, const torch::Tensor& prev_done,
                              int64_t max_episode_steps, SuccessState* state);
-
-// One lifetime, in double. `episode_steps` and `succeeded` are one lifetime's state.
-void SuccessSignal(std::span<const uint8_t> successes, std::span<const uint8_t> prev_done,
-                   int64_t max_episode_steps, int64_t* episode_steps, bool* succeeded,
-                   std::span<double> signals);
 
 }  // namespace mentor::learner
