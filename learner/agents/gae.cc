@@ -48,4 +48,20 @@ Advantages Gae(const torch::Tensor& rewards, const torch::Tensor& values,
   return {advantages, returns};
 }
 
+torch::Tensor GaeAdjoint(const torch::Tensor& advantages_grad, const torch::Tensor& prev_done,
+                         double gamma, double lambda) {
+  MENTOR_CHECK(prev_done.sizes() == advantages_grad.sizes());
+  const int64_t num_agents = advantages_grad.size(0), steps = advantages_grad.size(1);
+  const torch::Tensor g = Double(advantages_grad), d = Double(prev_done);
+  torch::Tensor rewards_grad = torch::empty({num_agents, steps}, torch::kFloat64);
+  for (int64_t s = 0; s < num_agents; ++s) {
+    const double* in = g.const_data_ptr<double>() + s * steps;
+    const double* done = d.const_data_ptr<double>() + s * steps;
+    double* out = rewards_grad.data_ptr<double>() + s * steps;
+    for (int64_t t = 0; t < steps; ++t)
+      out[t] = in[t] + (t > 0 && done[t] == 0 ? gamma * lambda * out[t - 1] : 0);
+  }
+  return rewards_grad;
+}
+
 }  // namespace mentor::learner

@@ -17,4 +17,9 @@ Advantages Gae(const torch::Tensor& rewards, const torch::Tensor& values,
                const torch::Tensor& prev_done, const torch::Tensor& last_done,
                const torch::Tensor& last_values, double gamma, double lambda);
 
+// Advantages are linear in the rewards: from the gradient of anything with respect to the
+// advantages [S, T], the one with respect to the rewards [S, T] float64, on the CPU.
+torch::Tensor GaeAdjoint(const torch::Tensor& advantages_grad, const torch::Tensor& prev_done,
+                         double gamma, double lambda);
+
 }  // namespace mentor::learner
