@@ -2,8 +2,6 @@
 
 #include <torch/autograd.h>
 
-#include "common/check.h"
-
 namespace mentor::learner {
 namespace {
 
@@ -93,27 +91,6 @@ StepGradient ThroughPolicyStep(const LogProbs& log_probs, const Tensor& theta, c
   const std::vector<Tensor> gradients =
       Gradients((u.detach() * after).sum(), {eta_leaf, advantages});
   return {.eta = gradients[0], .advantages = gradients[1]};
-}
-
-Tensor RewardGradient(const Tensor& advantages, const Tensor& prev_done, double gamma,
-                      double lambda) {
-  const int64_t num_agents = advantages.size(0), steps = advantages.size(1);
-  MENTOR_CHECK(prev_done.sizes() == advantages.sizes());
-  const Tensor from = advantages.detach().to(torch::kCPU, torch::kFloat64).contiguous();
-  const Tensor done = prev_done.to(torch::kCPU, torch::kFloat64).contiguous();
-  Tensor rewards = torch::empty({num_agents, steps}, torch::kFloat64);
-  for (int64_t s = 0; s < num_agents; ++s) {
-    const double* begins = done.const_data_ptr<double>() + s * steps;
-    const double* gradient = from.const_data_ptr<double>() + s * steps;
-    double* to = rewards.mutable_data_ptr<double>() + s * steps;
-    // A reward is in the advantages of its own step and of the earlier ones of its episode.
-    double sum = 0;
-    for (int64_t t = 0; t < steps; ++t) {
-      sum = gradient[t] + (begins[t] != 0 ? 0 : gamma * lambda * sum);
-      to[t] = sum;
-    }
-  }
-  return rewards.to(advantages.options().requires_grad(false));
 }
 
 }  // namespace mentor::learner

@@ -56,17 +56,12 @@ torch::Tensor AfterPolicyStep(const LogProbs& log_probs, const torch::Tensor& th
                               const torch::Tensor& eta, const PolicyStep& step);
 struct StepGradient {
   torch::Tensor eta;         // [Qe]: term 12, summed over the agents.
-  torch::Tensor advantages;  // [S, B]: to be carried on to the reward, for term 13.
+  torch::Tensor advantages;  // [S, B]: to be carried on to the reward (GaeAdjoint), for term 13.
 };
 // Of u^T theta1 with theta1 = AfterPolicyStep. The ratio, not its logarithm, is differentiated
 // twice, which keeps the products of scores that the printed equations lack (reading N2).
 StepGradient ThroughPolicyStep(const LogProbs& log_probs, const torch::Tensor& theta,
                                const torch::Tensor& eta, const PolicyStep& step,
                                const torch::Tensor& u);
-
-// From a gradient of GAE advantages [S, T] to that of the rewards, values held (the transpose of
-// Gae, gae.h): [S, T] in the dtype of `advantages`.
-torch::Tensor RewardGradient(const torch::Tensor& advantages, const torch::Tensor& prev_done,
-                             double gamma, double lambda);
 
 }  // namespace mentor::learner

@@ -1,0 +1,687 @@
+// Agents whose policy is conditioned on eta, the last weights of the signal network
+// (response_gradient.md). An inner iteration is two rounds, each on its own collection:
+//
+//   policy round      theta += Adam(grad_theta mean min(rho A_in, clip(rho) A_in)),
+//                     rewards c_ex r_ex + c_in r_in, eta fixed (perturbed, if asked for)
+//   validation round  eta += Adam(grad_eta mean min(rho A_ex, clip(rho) A_ex)), rewards r_ex,
+//                     theta fixed
+//
+// Terms 12 and 13, through one plain step of the policy round, are added when they have a weight.
+// With frozen meta-parameters there is nothing to validate: both collections are policy rounds.
+#include <torch/autograd.h>
+#include <torch/types.h>
+
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "learner/agents/adam.h"
+#include "learner/agents/conditioned_policy.h"
+#include "learner/agents/differentiable_update.h"
+#include "learner/agents/gae.h"
+#include "learner/agents/minibatch_order.h"
+#include "learner/agents/ppo_config.h"
+#include "learner/agents/response_terms.h"
+#include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/shared.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+// Tensor numbers of the value networks' initial weights; the policy's begin at 0.
+constexpr uint32_t kInnerValueTensors = 100, kTaskValueTensors = 200;
+// Relative size of the change of eta whose effect on the policy is reported.
+constexpr double kReportedPerturbation = 0.1;
+
+struct Config {
+  double c_in = 1, c_ex = 1;
+  double w11 = 1, w12 = 0, w13 = 0;
+  bool shaped_objective = true;
+  bool round_k = true;  // Denominator of the validation round.
+  Clipping clipping;
+  double policy_step = 0.1;  // Of terms 12 and 13.
+  double map_std = 0.3;
+  int64_t warmup = 0;
+  double perturbation = 0;
+  int64_t parts = 1;  // E
+  bool antithetic = true;
+  bool local = true;  // The learner takes the steps of eta, and reports where they led.
+  int64_t epochs = 4, minibatches = 8;
+  PpoConfig outer, value;
+
+  bool through_step() const { return w12 != 0 || w13 != 0; }
+};
+
+Config ReadConfig(const v1::AgentSpec& agent, const OptionValues& options) {
+  Config config{.c_in = options.Number("c_in"),
+                .c_ex = options.Number("c_ex"),
+                .w11 = options.Number("w11"),
+                .w12 = options.Number("w12"),
+                .w13 = options.Number("w13"),
+                .shaped_objective = options.Choice("objective") == "shaped",
+                .round_k = options.Choice("denominator") == "round_k",
+                .clipping = {.range = agent.clip(), .clip_only = options.Flag("clip_only")},
+                .policy_step = options.Number("policy_step"),
+                .map_std = options.Number("map_std"),
+                .warmup = options.Integer("warmup"),
+                .perturbation = options.Number("perturbation"),
+                .parts = options.Integer("perturbed_parts"),
+                .antithetic = options.Flag("antithetic"),
+                .local = options.Choice("outer_steps") == "local",
+                .epochs = options.Integer("validation_epochs"),
+                .minibatches = options.Integer("validation_minibatches"),
+                .outer = {},
+                .value = {}};
+  config.outer.learning_rate = options.Number("learning_rate");
+  config.outer.max_grad_norm = options.Number("max_grad_norm");
+  config.value.learning_rate = options.Number("value_learning_rate");
+  config.value.max_grad_norm = std::nullopt;
+  return config;
+}
+
+// A collection as the agents see it. S agents, T steps, on the loop's device.
+struct Round {
+  Segment segment;      // Raw observations.
+  Tensor observations;  // [S, T, D]: as the policy sees them.
+  Tensor noise;         // [S, E, Qe]: added to eta in E equal parts of the steps.
+  Tensor task_rewards;  // [S, T] float64
+};
+
+// Rows [S, B] of x [S, T, ...].
+Tensor Rows(const Tensor& x, const Tensor& rows) {
+  if (x.dim() == 2) return x.gather(1, rows);
+  return x.gather(1, rows.unsqueeze(-1).expand({-1, -1, x.size(-1)}));
+}
+
+Tensor Leaf(const Tensor& x) {
+  return x.detach().clone().requires_grad_(true);
+}
+
+double Mean(const Tensor& x) {
+  return x.to(torch::kFloat64).mean().item<double>();
+}
+
+class ResponseGradient : public InnerLoop {
+ public:
+  explicit ResponseGradient(InnerLoopContext context)
+      : context_(std::move(context)),
+        config_(ReadConfig(spec().agent(), context_.options)),
+        shape_(ShapeOfAgents(*context_.shard)),
+        eta_size_(context_.network->conditioning_size()),
+        layout_(ConditionedLayout(shape_, eta_size_)),
+        value_layout_(ValueLayout(shape_)),
+        normaliser_(NormaliserOf(context_)) {}
+
+  void Begin() override {
+    policy_ = Fresh(layout_, 0);
+    inner_value_ = Fresh(value_layout_, kInnerValueTensors);
+    task_value_ = Fresh(value_layout_, kTaskValueTensors);
+    outer_ = NewAgents(context_.meta_parameters.to(context_.device).unsqueeze(0));
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    const bool learning = context_.shard->outer_learning();
+    const bool perturbed = learning && config_.perturbation > 0;
+    const Tensor none = torch::zeros({num_agents(), 1, eta_size_}, phi().options());
+    const Tensor theta_k = policy_.theta;
+
+    const Tensor noise = perturbed ? Noise(iteration, config_.parts, config_.perturbation) : none;
+    MENTOR_ASSIGN_OR_RETURN(Segment first_segment, collect(PoliciesWith(noise)));
+    Round first = See(&first_segment, noise, report);
+    const Tensor values = Values(inner_value_, first);  // Those that the policy round uses.
+    PolicyRound(iteration, 0, first, report);
+
+    MENTOR_ASSIGN_OR_RETURN(Segment second_segment, collect(Policies()));
+    Round second = See(&second_segment, none, report);
+    if (learning) {
+      const CpuTimer timer;
+      ReportRounds(first, second, theta_k, report);
+      Validate(iteration, first, values, second, theta_k, report);
+      report->update_seconds += timer.Seconds();
+    } else if (iteration + 1 < spec().lifetime().iterations()) {
+      PolicyRound(iteration, 1, second, report);
+    }
+    normaliser_.Add(first_segment.observations);
+    normaliser_.Add(second_segment.observations);
+    return Join({first_segment, second_segment});
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    return PoliciesWith(torch::zeros({num_agents(), 1, eta_size_}, phi().options()));
+  }
+
+  TensorMap Save() const override {
+    TensorMap state;
+    for (const auto& [name, batch] : Batches()) {
+      state[name + ".theta"] = batch->theta.cpu();
+      state[name + ".adam_m"] = batch->adam_m.cpu();
+      state[name + ".adam_v"] = batch->adam_v.cpu();
+      state[name + ".adam_steps"] = batch->adam_steps.cpu();
+    }
+    SaveNormaliser(normaliser_, &state);
+    return state;
+  }
+
+  absl::Status Load(const TensorMap& state) override {
+    Begin();
+    const Tensor current = outer_.theta;
+    for (const auto& [name, batch] : Batches()) {
+      auto* agents = const_cast<AgentBatch*>(batch);
+      MENTOR_RETURN_IF_ERROR(LoadInto(state, name + ".theta", &agents->theta));
+      MENTOR_RETURN_IF_ERROR(LoadInto(state, name + ".adam_m", &agents->adam_m));
+      MENTOR_RETURN_IF_ERROR(LoadInto(state, name + ".adam_v", &agents->adam_v));
+      MENTOR_RETURN_IF_ERROR(LoadInto(state, name + ".adam_steps", &agents->adam_steps));
+    }
+    outer_.theta = current;  // The meta-learner's word counts.
+    return LoadNormaliser(state, &normaliser_);
+  }
+
+ private:
+  const v1::ExperimentSpec& spec() const { return context_.shard->spec(); }
+  int64_t num_agents() const { return context_.num_agents(); }
+  Tensor phi() const { return outer_.theta[0]; }  // [Q]
+  int64_t body_size() const { return outer_.theta.size(1) - eta_size_; }
+  Tensor EtaOf(const Tensor& phi) const { return phi.narrow(0, body_size(), eta_size_); }
+
+  std::vector<std::pair<std::string, const AgentBatch*>> Batches() const {
+    return {{"policy", &policy_},
+            {"inner_value", &inner_value_},
+            {"task_value", &task_value_},
+            {"outer", &outer_}};
+  }
+
+  AgentBatch Fresh(const ParamLayout& layout, uint32_t first_tensor) const {
+    std::vector<Tensor> rows;
+    for (int64_t s = 0; s < num_agents(); ++s) {
+      rows.push_back(InitialParameters(
+          layout, shape_, spec().agent().initial_std(), config_.map_std,
+          context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0), first_tensor));
+    }
+    return NewAgents(torch::stack(rows).to(context_.device));
+  }
+
+  // Perturbations [S, parts, Qe] of eta: relative to the root mean square of each of its tensors.
+  Tensor Noise(uint32_t iteration, int64_t parts, double size) const {
+    std::vector<double> scale;
+    const Tensor weights = phi().cpu().to(torch::kFloat64);
+    for (const ParamSlice& slice : context_.network->layout().slices()) {
+      if (slice.offset < body_size()) continue;
+      const Tensor part = weights.narrow(0, slice.offset, slice.size);
+      scale.insert(scale.end(), static_cast<size_t>(slice.size),
+                   size * part.square().mean().sqrt().item<double>());
+    }
+    Tensor noise = torch::empty({num_agents(), parts, eta_size_}, torch::kFloat32);
+    float* to = noise.mutable_data_ptr<float>();
+    std::vector<double> normals(scale.size());
+    for (int64_t s = 0; s < num_agents(); ++s) {
+      const RandomStream random = context_.Random(Purpose::kResponseNoise, s, iteration);
+      for (int64_t part = 0; part < parts; ++part) {
+        const bool mirrored = config_.antithetic && part % 2 == 1;
+        random.Normals(static_cast<uint32_t>(mirrored ? part - 1 : part), normals);
+        for (size_t q = 0; q < scale.size(); ++q)
+          *to++ = static_cast<float>((mirrored ? -1 : 1) * scale[q] * normals[q]);
+      }
+    }
+    return noise.to(context_.device);
+  }
+
+  // One policy for each agent and row of the noise.
+  std::vector<v1::PolicyWeights> PoliciesWith(const Tensor& noise) const {
+    // Gain and offset do not see observations, so the same ones the learner uses.
+    const ConditionedPolicy policy =
+        SplitConditioned(layout_, normaliser_.Fold(shape_, policy_.theta));
+    return ToPolicyWeights(shape_, policy, Fold(policy, EtaOf(phi()) + noise));
+  }
+
+  // Gives the segment its signals.
+  Round See(Segment* segment, const Tensor& noise, LoopReport* report) const {
+    const CpuTimer timer;
+    Round round;
+    round.segment = OnDevice(*segment, context_.device);
+    round.observations = normaliser_.Normalise(round.segment.observations);
+    round.noise = noise;
+    round.task_rewards =
+        config_.shaped_objective
+            ? round.segment.shaped_rewards
+            : round.segment.success_signals.to(round.segment.shaped_rewards.options());
+    round.segment.signals = SignalsOf(phi(), round);
+    segment->signals = round.segment.signals.cpu();
+    report->signal_seconds += timer.Seconds();
+    return round;
+  }
+
+  // [S, T], with a graph back to phi.
+  Tensor SignalsOf(const Tensor& phi, const Round& round) const {
+    SignalState state = context_.network->InitialState(num_agents(), torch::kFloat32);
+    const int64_t parts = round.noise.size(1), steps = context_.steps() / parts;
+    if (parts == 1) return context_.network->Signals(phi, round.segment, &state);
+    std::vector<Tensor> agents;
+    for (int64_t s = 0; s < num_agents(); ++s) {
+      std::vector<Tensor> of_parts;
+      for (int64_t part = 0; part < parts; ++part) {
+        const Tensor weights =
+            torch::cat({phi.narrow(0, 0, body_size()), EtaOf(phi) + round.noise[s][part]});
+        Segment piece;
+        const auto cut = [&](const Tensor& x) {
+          return x.narrow(0, s, 1).narrow(1, part * steps, steps);
+        };
+        // All that a network without memory sees.
+        piece.observations = cut(round.segment.observations);
+        piece.actions = cut(round.segment.actions);
+        of_parts.push_back(context_.network->Signals(weights, piece, &state));
+      }
+      agents.push_back(torch::cat(of_parts, 1));
+    }
+    return torch::cat(agents, 0);
+  }
+
+  struct Outputs {
+    Tensor output, log_std, log_probs;
+  };
+  // Rows [S, B] of a round, or, with rows undefined, all of it.
+  Outputs Act(const Tensor& theta, const Tensor& eta, const Round& round,
+              const Tensor& rows = {}) const {
+    const ConditionedPolicy policy = SplitConditioned(layout_, theta);
+    Modulation modulation = Fold(policy, eta + round.noise);
+    if (const int64_t parts = round.noise.size(1); parts > 1) {
+      // Each row's own, as a product with ones and zeros: exact, and its gradient is a fixed sum.
+      const Tensor steps = rows.defined()
+                               ? rows
+                               : torch::arange(context_.steps(), eta.options().dtype(torch::kInt64))
+                                     .expand({num_agents(), context_.steps()});
+      const Tensor part = steps.floor_divide(context_.steps() / parts);
+      const Tensor chosen = part.unsqueeze(-1)
+                                .eq(torch::arange(parts, part.options()).reshape({1, 1, parts}))
+                                .to(theta.scalar_type());
+      modulation = {torch::bmm(chosen, modulation.gain), torch::bmm(chosen, modulation.offset)};
+    }
+    const auto of = [&](const Tensor& x) { return rows.defined() ? Rows(x, rows) : x; };
+    const Tensor output = Forward(policy, modulation, of(round.observations));
+    return {output, policy.log_std, LogProb(output, policy.log_std, of(round.segment.actions))};
+  }
+
+  LogProbs Density(const Round& round, const Tensor& rows = {}) const {
+    return [this, &round, rows](const Tensor& theta, const Tensor& eta) {
+      return Act(theta, eta, round, rows).log_probs;
+    };
+  }
+
+  Tensor ValuesOf(const AgentBatch& value, const Tensor& observations) const {
+    return Forward(SplitValue(value_layout_, value.theta), observations).squeeze(-1);
+  }
+  // [S, T + 1]: of all observations and the one after the last step.
+  Tensor Values(const AgentBatch& value, const Round& round) const {
+    return ValuesOf(
+        value, torch::cat({round.observations,
+                           normaliser_.Normalise(round.segment.next_observations.unsqueeze(1))},
+                          1));
+  }
+
+  // values [S, T + 1].
+  Advantages AdvantagesOf(const Round& round, const Tensor& rewards, const Tensor& values) const {
+    const int64_t steps = context_.steps();
+    Advantages advantages =
+        Gae(rewards, values.narrow(1, 0, steps), round.segment.prev_done, round.segment.last_done,
+            values.select(1, steps), spec().agent().gamma(), spec().agent().gae_lambda());
+    advantages.advantages = advantages.advantages.to(values.options());
+    advantages.returns = advantages.returns.to(values.options());
+    return advantages;
+  }
+  Tensor InnerRewards(const Round& round, const Tensor& signals) const {
+    return config_.c_ex * round.task_rewards + config_.c_in * signals.to(torch::kFloat64);
+  }
+  Tensor AsUsed(const Tensor& advantages) const {
+    return spec().agent().normalize_advantage() ? Standardised(advantages) : advantages;
+  }
+
+  std::vector<Tensor> Minibatches(uint32_t iteration, uint32_t round, int64_t epochs,
+                                  int64_t minibatches) const {
+    return DrawMinibatches(KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()),
+                                      2 * iteration + round, context_.lifetime_numbers()),
+                           num_agents(), context_.steps(), epochs, minibatches, context_.device);
+  }
+
+  // One step down the gradient [S, P], clipped.
+  static void Descend(const Tensor& gradient, const PpoConfig& config, AgentBatch* agents) {
+    const Tensor scale = ClipScale(GradNorm(gradient), config).unsqueeze(1);
+    *agents = OptimizerStep(*agents, gradient * scale, config);
+  }
+
+  void ValueStep(const PpoConfig& config, const Tensor& observations, const Tensor& returns,
+                 AgentBatch* value) const {
+    const torch::AutoGradMode with_gradients(true);
+    AgentBatch at = *value;
+    at.theta = Leaf(value->theta);
+    const Tensor loss = 0.5 * (ValuesOf(at, observations) - returns).square().sum() /
+                        static_cast<double>(returns.size(1));
+    const Tensor gradient = torch::autograd::grad({loss}, {at.theta})[0];
+    const torch::NoGradGuard no_grad;
+    Descend(gradient, config, value);
+  }
+
+  // Equation 23. `number`: the round's number in its iteration.
+  void PolicyRound(uint32_t iteration, uint32_t number, const Round& round, LoopReport* report) {
+    const CpuTimer timer;
+    const v1::AgentSpec& agent = spec().agent();
+    const PpoConfig config =
+        PpoConfigFromSpec(agent, iteration + 1, spec().lifetime().iterations());
+    const Advantages estimate = AdvantagesOf(round, InnerRewards(round, round.segment.signals),
+                                             Values(inner_value_, round));
+    const Tensor advantages = AsUsed(estimate.advantages), eta = EtaOf(phi());
+    const AgentBatch policy_before = policy_, value_before = inner_value_;
+    for (const Tensor& rows : Minibatches(iteration, number, config.epochs, config.minibatches)) {
+      Tensor gradient;
+      {
+        const torch::AutoGradMode with_gradients(true);
+        const Tensor theta = Leaf(policy_.theta);
+        const Outputs outputs = Act(theta, eta, round, rows);
+        Tensor objective = ClippedSurrogate(outputs.log_probs, Rows(round.segment.log_probs, rows),
+                                            Rows(advantages, rows), {.range = config.clip})
+                               .objective;
+        if (config.entropy_coef != 0)
+          objective = objective + config.entropy_coef * Entropy(outputs.output, outputs.log_std);
+        gradient = torch::autograd::grad({-objective.sum()}, {theta})[0];
+      }
+      Descend(gradient, config, &policy_);
+      ValueStep(config_.value, Rows(round.observations, rows), Rows(estimate.returns, rows),
+                &inner_value_);
+    }
+    const Tensor finite =
+        policy_.theta.isfinite().all(1).logical_and(inner_value_.theta.isfinite().all(1));
+    report->nonfinite_updates += static_cast<uint64_t>(num_agents() - finite.sum().item<int64_t>());
+    policy_ = Chosen(finite, policy_, policy_before);
+    inner_value_ = Chosen(finite, inner_value_, value_before);
+    report->update_seconds += timer.Seconds();
+  }
+
+  // Agents of `a` where chosen [S], else of `b`.
+  static AgentBatch Chosen(const Tensor& chosen, const AgentBatch& a, const AgentBatch& b) {
+    const Tensor column = chosen.unsqueeze(1);
+    return {torch::where(column, a.theta, b.theta), torch::where(column, a.adam_m, b.adam_m),
+            torch::where(column, a.adam_v, b.adam_v),
+            torch::where(chosen, a.adam_steps, b.adam_steps)};
+  }
+
+  // Equation 24: what the round says of phi, or where it led. values: those of the policy round.
+  void Validate(uint32_t iteration, const Round& first, const Tensor& values, const Round& second,
+                const Tensor& theta_k, LoopReport* report) {
+    const Tensor denominator =
+        config_.round_k ? Act(theta_k, EtaOf(phi()), second).log_probs : second.segment.log_probs;
+    const Advantages estimate =
+        AdvantagesOf(second, second.task_rewards, Values(task_value_, second));
+    const Tensor advantages = AsUsed(estimate.advantages);
+    const AgentBatch value_before = task_value_;
+    const v1::AgentSpec& agent = spec().agent();
+    for (const Tensor& rows : Minibatches(iteration, 1, agent.epochs(), agent.minibatches())) {
+      ValueStep(config_.value, Rows(second.observations, rows), Rows(estimate.returns, rows),
+                &task_value_);
+    }
+    task_value_ = Chosen(task_value_.theta.isfinite().all(1), task_value_, value_before);
+    if (iteration < config_.warmup) return;
+
+    if (!config_.local) {
+      const Tensor gradient = OuterGradient(first, values, second, {}, theta_k, denominator,
+                                            advantages, /*first_step=*/true, report);
+      if (gradient.isfinite().all().item<bool>()) {
+        report->outer_gradient = gradient.cpu().to(torch::kFloat64);
+      } else {
+        ++report->nonfinite_updates;
+      }
+      return;
+    }
+    const AgentBatch before = outer_;
+    bool first_step = true;
+    for (const Tensor& rows : Minibatches(iteration, 1, config_.epochs, config_.minibatches)) {
+      const Tensor gradient = OuterGradient(first, values, second, rows, theta_k, denominator,
+                                            advantages, first_step, report) /
+                              static_cast<double>(num_agents());
+      Descend(gradient.unsqueeze(0), config_.outer, &outer_);
+      first_step = false;
+    }
+    if (!outer_.theta.isfinite().all().item<bool>()) {
+      ++report->nonfinite_updates;
+      outer_ = before;
+    }
+    const auto exact = [](const AgentBatch& batch) {
+      return batch.theta[0].cpu().to(torch::kFloat64);
+    };
+    report->outer_gradient = exact(outer_) - exact(before);
+    report->statistics["eta_displacement"] = EtaOf(report->outer_gradient).norm().item<double>();
+    report->statistics["kl_validation_round"] = Mean(
+        Divergence(second.segment.log_probs, Act(policy_.theta, EtaOf(phi()), second).log_probs));
+  }
+
+  // Gradient [Q] of the outer loss, which is what the task return lacks: summed over the agents.
+  Tensor OuterGradient(const Round& first, const Tensor& values, const Round& second,
+                       const Tensor& rows, const Tensor& theta_k, const Tensor& denominator,
+                       const Tensor& advantages, bool first_step, LoopReport* report) const {
+    const auto of = [&](const Tensor& x) { return rows.defined() ? Rows(x, rows) : x; };
+    const Tensor eta = EtaOf(phi());
+    const DirectGradient direct = ThroughPolicy(Density(second, rows), policy_.theta, eta,
+                                                of(denominator), of(advantages), config_.clipping);
+    Tensor gradient = torch::zeros_like(phi());
+    EtaOf(gradient).sub_(config_.w11 * direct.eta);
+    if (first_step) {
+      report->statistics["active_fraction"] = Mean(direct.surrogate.active);
+      report->statistics["term11_norm"] = direct.eta.norm().item<double>();
+    }
+    if (!config_.through_step()) return gradient;
+
+    Tensor leaf, signals;
+    {
+      const torch::AutoGradMode with_gradients(true);
+      leaf = Leaf(phi());
+      signals = SignalsOf(leaf, first);
+    }
+    const PolicyStep step{
+        .log_probs = first.segment.log_probs,
+        .advantages = AdvantagesOf(first, InnerRewards(first, signals.detach()), values).advantages,
+        .standardise = spec().agent().normalize_advantage(),
+        .length = config_.policy_step,
+        .clip = spec().agent().clip()};
+    const StepGradient through =
+        ThroughPolicyStep(Density(first), theta_k, eta, step, direct.theta);
+    const Tensor of_rewards = GaeAdjoint(through.advantages, first.segment.prev_done,
+                                         spec().agent().gamma(), spec().agent().gae_lambda());
+    const Tensor term13 = torch::autograd::grad(
+        {signals}, {leaf},
+        {config_.c_in * of_rewards.to(signals.options().requires_grad(false))})[0];
+    EtaOf(gradient).sub_(config_.w12 * through.eta);
+    gradient.sub_(config_.w13 * term13);
+    if (first_step) {
+      report->statistics["term12_norm"] = through.eta.norm().item<double>();
+      report->statistics["term13_norm"] = term13.norm().item<double>();
+    }
+    return gradient;
+  }
+
+  // Estimate of KL(old, new) from actions of the old policy: [S].
+  static Tensor Divergence(const Tensor& old_log_probs, const Tensor& new_log_probs) {
+    const Tensor log_ratio = new_log_probs - old_log_probs;
+    return (log_ratio.exp() - 1 - log_ratio).mean(1);
+  }
+
+  void ReportRounds(const Round& first, const Round& second, const Tensor& theta_k,
+                    LoopReport* report) const {
+    std::map<std::string, double>& numbers = report->statistics;
+    const Tensor eta = EtaOf(phi());
+    numbers["policy_round_return"] = MeanReturn(first.segment);
+    numbers["validation_return"] = MeanReturn(second.segment);
+    numbers["signal_mean"] = Mean(first.segment.signals);
+    numbers["signal_std"] = Mean(first.segment.signals.std(1));
+    numbers["kl_policy_round"] =
+        Mean(Divergence(first.segment.log_probs, Act(policy_.theta, eta, first).log_probs));
+    // Actors and learner must agree on the policy (section 9, 7).
+    numbers["rho_error"] = Mean(
+        ((Act(theta_k, eta, first).log_probs - first.segment.log_probs).exp() - 1).abs().amax(1));
+    // How far the mean action (or logit) moves with eta.
+    Round moved = second;
+    moved.noise = Noise(static_cast<uint32_t>(0), 1, kReportedPerturbation);
+    numbers["response"] = Mean(
+        (Act(policy_.theta, eta, moved).output - Act(policy_.theta, eta, second).output).abs());
+  }
+
+  // Of the shaped reward; mean over agents.
+  static double MeanReturn(const Segment& segment) {
+    const Tensor ends =
+        segment.prev_done.narrow(1, 1, segment.prev_done.size(1) - 1).sum(1) + segment.last_done;
+    return Mean(segment.shaped_rewards.sum(1) / ends.clamp_min(1).to(torch::kFloat64));
+  }
+
+  // Fixed after construction.
+  const InnerLoopContext context_;
+  const Config config_;
+  const AgentShape shape_;
+  const int64_t eta_size_;  // Qe
+  const ParamLayout layout_, value_layout_;
+  // Between iterations.
+  ObservationNormaliser normaliser_;
+  AgentBatch policy_;                    // theta [S, P]
+  AgentBatch inner_value_, task_value_;  // [S, Pv]: two, or A_ex had the wrong baseline.
+  AgentBatch outer_;                     // phi as the only row, and Adam's state for it.
+};
+
+OptionTable Options() {
+  using Kind = OptionInfo::Kind;
+  const auto number = [](std::string name, std::string value, double min, double max,
+                         std::string help) {
+    return OptionInfo{std::move(name), Kind::kNumber, std::move(value), min, max, {},
+                      std::move(help)};
+  };
+  const auto integer = [](std::string name, std::string value, double min, double max,
+                          std::string help) {
+    return OptionInfo{std::move(name), Kind::kInteger, std::move(value), min, max, {},
+                      std::move(help)};
+  };
+  const auto flag = [](std::string name, bool value, std::string help) {
+    return OptionInfo{std::move(name), Kind::kFlag, value ? "true" : "false", 0, 0, {},
+                      std::move(help)};
+  };
+  const auto choice = [](std::string name, std::vector<std::string> choices, std::string help) {
+    std::string value = choices.front();
+    return OptionInfo{std::move(name),    Kind::kChoice,  std::move(value), 0, 0,
+                      std::move(choices), std::move(help)};
+  };
+  return {
+      number("c_in", "1", 0, 1000, "Weight of the learned reward in the policy round."),
+      number("c_ex", "1", 0, 1000,
+             "Weight of the task reward in the policy round; the manuscript has 0."),
+      choice("objective", {"shaped", "success"},
+             "The task reward: the shaped reward or the sparse success signal."),
+      number("w11", "1", 0, 1000, "Weight of the direct term, equation 17."),
+      number("w12", "0", 0, 1000,
+             "Weight of the term through the conditioned policy step (second order)."),
+      number("w13", "0", 0, 1000,
+             "Weight of the term through the learned reward, which alone is LIRPG (second order); "
+             "above 0 all of the signal network learns."),
+      number("policy_step", "0.1", 1e-9, 1e6,
+             "Length alpha of the plain policy step of terms 12 and 13."),
+      choice("denominator", {"round_k", "behaviour"},
+             "Policy in the denominator of the validation round's ratio: that before the policy "
+             "round, or that which collected."),
+      flag("clip_only", false, "clip(rho) A without the minimum with rho A, as printed."),
+      number("map_std", "0.3", 0, 100,
+             "Standard deviation of the initial maps from eta to gain and offset."),
+      integer("validation_epochs", "4", 1, 10000, "Passes over the validation collection."),
+      integer("validation_minibatches", "8", 1, 100000, "Minibatches of each."),
+      number("learning_rate", "3e-3", 0, 10,
+             "Learning rate of Adam for eta (and the body, with w13)."),
+      number("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest norm of their gradient."),
+      number("value_learning_rate", "1e-3", 0, 10,
+             "Learning rate of Adam for both value networks."),
+      integer("warmup", "0", 0, 1000000, "Iterations of a lifetime before the first step of eta."),
+      number("perturbation", "0", 0, 10,
+             "Standard deviation of the noise on eta in the policy round, relative to the root "
+             "mean square of each tensor; the manuscript has 0, STN 0.1."),
+      integer("perturbed_parts", "8", 1, 4096,
+              "Equal parts of a collection, each with its own noise."),
+      flag("antithetic", true, "Parts in pairs with opposite noise."),
+      choice("outer_steps", {"local", "one"},
+             "Where steps of eta are taken: several by the learner (one shard), or one by the "
+             "meta-learner along the mean gradient."),
+  };
+}
+
+void Check(const InnerLoopContext& context, Violations* violations) {
+  const v1::ExperimentSpec& spec = context.shard->spec();
+  const v1::EnvironmentShape& shape = context.shard->shape();
+  const Config config = ReadConfig(spec.agent(), context.options);
+  const auto add = [&](const char* field, const std::string& what) {
+    violations->Add(field, what);
+  };
+  if (context.network == nullptr || context.network->conditioning_size() == 0) {
+    add("signal.name",
+        absl::StrFormat("is '%s', which has no weights that a policy can be conditioned on; the "
+                        "response-gradient rule needs 'bottleneck'",
+                        spec.signal().name()));
+  }
+  if (spec.signal().role() != v1::REWARD) {
+    add("signal.role", "is not REWARD; the response-gradient rule learns a reward, so set REWARD");
+  }
+  if (spec.agent().hidden_units() < 2) {
+    add("agent.hidden_units",
+        "is 1; the normalisation over the units of a layer makes a single one constant: give at "
+        "least 2");
+  }
+  if (spec.agent().has_target_kl())
+    add("agent.target_kl",
+        "is set; the rounds of the response-gradient rule do not stop early: leave it out");
+  if (spec.agent().clip_value_loss())
+    add("agent.clip_value_loss",
+        "is true; the value networks of the response-gradient rule are not clipped: leave it out");
+  if (config.w11 == 0 && config.w12 == 0 && config.w13 == 0)
+    add("rule.option.w11",
+        "is 0 as are w12 and w13: nothing would be learned; give one of them a weight");
+  const int64_t steps = context.steps();
+  if (steps < 2 * config.minibatches || steps < 2 * int64_t{spec.agent().minibatches()}) {
+    add("rule.option.validation_minibatches",
+        absl::StrFormat(
+            "is %d, and agent.minibatches %d, of %d steps; a minibatch needs at least 2 steps",
+            config.minibatches, spec.agent().minibatches(), steps));
+  }
+  if (config.local && spec.rule().lifetimes_per_update() > spec.rule().shard_lifetimes()) {
+    add("rule.option.outer_steps",
+        absl::StrFormat("is 'local', but %d lifetimes in shards of %d are several shards, which "
+                        "cannot take steps together: set 'one', or shard_lifetimes to %d",
+                        spec.rule().lifetimes_per_update(), spec.rule().shard_lifetimes(),
+                        spec.rule().lifetimes_per_update()));
+  }
+  if (config.perturbation == 0) return;
+  if (!shape.independent_episodes() ||
+      steps % (config.parts * int64_t{shape.episode_steps()}) != 0) {
+    add("rule.option.perturbation",
+        absl::StrFormat(
+            "is %g; each of the %d parts of a collection of %d steps must be whole episodes of "
+            "fixed length (%d steps): change perturbed_parts or lifetime.steps_per_iteration, or "
+            "take an environment whose episodes do not end early",
+            config.perturbation, config.parts, steps, shape.episode_steps()));
+  }
+  if (config.antithetic && config.parts % 2 != 0)
+    add("rule.option.perturbed_parts",
+        absl::StrFormat(
+            "is %d; antithetic parts come in pairs: give an even number, or antithetic false",
+            config.parts));
+}
+
+const RegisterInnerLoop kResponseGradient({
+    .name = "response_gradient",
+    .summary = "Policy and validation rounds of policies conditioned on the signal network",
+    .options = Options(),
+    .collections = 2,
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      Check(context, violations);
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<ResponseGradient>(context);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::learner
