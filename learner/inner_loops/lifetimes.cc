@@ -1,0 +1,25 @@
+#include "learner/inner_loops/lifetimes.h"
+
+namespace mentor::learner {
+
+using torch::Tensor;
+
+Segment SomeLifetimes(const Segment& segment, int64_t first, int64_t count) {
+  Segment some;
+  for (Tensor Segment::*member :
+       {&Segment::observations, &Segment::actions, &Segment::log_probs, &Segment::shaped_rewards,
+        &Segment::success_signals, &Segment::successes, &Segment::prev_done, &Segment::last_done,
+        &Segment::next_observations, &Segment::values, &Segment::last_values}) {
+    if ((segment.*member).defined()) some.*member = (segment.*member).narrow(0, first, count);
+  }
+  return some;
+}
+
+SignalState SomeLifetimes(const SignalState& state, int64_t first, int64_t count) {
+  SignalState some;
+  for (const Tensor& x : state.recurrent) some.recurrent.push_back(x.narrow(0, first, count));
+  if (state.previous.defined()) some.previous = state.previous.narrow(0, first, count);
+  return some;
+}
+
+}  // namespace mentor::learner

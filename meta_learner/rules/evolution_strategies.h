@@ -1,0 +1,38 @@
+// Mathematics of the evolution strategies rule (survey.md, "Evolution"; Salimans et al. 2017). Pure
+// functions; every sum is in the order of the lifetimes.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "meta_learner/rules/outer_ppo.h"
+
+namespace mentor::meta_learner {
+
+struct EvolutionConfig {
+  double sigma = 0.05;          // Standard deviation of the perturbations.
+  double weight_decay = 0.005;  // Times the weights, added to the gradient.
+  // Its Adam; gradients are not clipped.
+  OuterPpoConfig adam = {.learning_rate = 0.01,
+                         .adam_epsilon = 1e-8,
+                         .max_grad_norm = 1e30,
+                         .target_kl = std::nullopt};
+};
+
+// [F] float64 in [-0.5, 0.5]: place of each fitness [F] among those of its group, equal ones having
+// equal places. 0 for one that is alone.
+torch::Tensor CentredRanks(const torch::Tensor& fitness, const std::vector<std::string>& groups);
+
+// g = 1/(F sigma) sum_i rank_i sign_i eps_i: [size] float64. Lifetime i of F has the number
+// first_lifetime + i (learner/inner_loops/perturbation.h); both are even.
+torch::Tensor EvolutionGradient(const torch::Tensor& ranks, double sigma, uint64_t seed,
+                                uint32_t first_lifetime, int64_t size);
+
+// One step of Adam up g, with weight decay; weights [Q] and *adam change in place.
+void EvolutionStep(const EvolutionConfig& config, const torch::Tensor& gradient,
+                   torch::Tensor weights, AdamState* adam);
+
+}  // namespace mentor::meta_learner
