@@ -1,8 +1,6 @@
 // The inner PPO of the paper (ppo.md): collect T steps, then one update from the signal network's
 // rewards or advantages, or from the environment's own rewards (the baselines). No update after the
 // last iteration. One outer rule sees the signals and the outcomes, nothing else.
-#include "learner/agents/ppo.h"
-
 #include <utility>
 
 #include <absl/strings/str_format.h>
@@ -105,21 +103,12 @@ class Ppo : public InnerLoop {
   }
 
   absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {
-    const v1::ExperimentSpec& spec = context_.shard->spec();
     const torch::Tensor signal = context_.network != nullptr
                                      ? segment.signals
                                      : BaselineRewards(segment, context_.shard->reward_source());
-    const PpoConfig config =
-        PpoConfigFromSpec(spec.agent(), iteration + 1, spec.lifetime().iterations() - 1);
-    const MinibatchOrder order =
-        KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
-                   context_.lifetime_numbers());
-    MENTOR_ASSIGN_OR_RETURN(UpdateResult result,
-                            PpoUpdate(shape_, agents_, normaliser_.Normalise(segment), signal,
-                                      config, order, {.pool = context_.pool}));
-    agents_ = std::move(result.agents);
-    report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
-    return absl::OkStatus();
+    return UpdateByPpo(context_, shape_, iteration,
+                       /*num_updates=*/context_.shard->spec().lifetime().iterations() - 1,
+                       normaliser_.Normalise(segment), signal, &agents_, report);
   }
 
   const InnerLoopContext context_;

@@ -1,7 +1,10 @@
 #include "learner/inner_loops/shared.h"
 
+#include <utility>
+
 #include "common/check.h"
 #include "common/cpu_time.h"
+#include "learner/agents/ppo.h"
 #include "learner/agents/worker_pool.h"
 
 namespace mentor::learner {
@@ -18,14 +21,20 @@ double CpuTimer::Seconds() const {
   return Now() - start_;
 }
 
+AgentShape ShapeOfAgents(const v1::AgentSpec& spec, const v1::EnvironmentShape& environment) {
+  return {.observation_size = environment.observation_size(),
+          .action_size = environment.action_size(),
+          .hidden_units = spec.hidden_units(),
+          .critic = true,
+          .discrete = environment.discrete_actions(),
+          .output_gain = spec.output_gain()};
+}
+
 AgentShape ShapeOfAgents(const v1::Shard& shard) {
-  return {.observation_size = shard.shape().observation_size(),
-          .action_size = shard.shape().action_size(),
-          .hidden_units = shard.spec().agent().hidden_units(),
-          .critic = shard.reward_source() != v1::REWARD_SOURCE_SIGNAL ||
-                    shard.spec().signal().role() == v1::REWARD,
-          .discrete = shard.shape().discrete_actions(),
-          .output_gain = shard.spec().agent().output_gain()};
+  AgentShape shape = ShapeOfAgents(shard.spec().agent(), shard.shape());
+  shape.critic = shard.reward_source() != v1::REWARD_SOURCE_SIGNAL ||
+                 shard.spec().signal().role() == v1::REWARD;
+  return shape;
 }
 
 AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape) {
@@ -50,6 +59,22 @@ torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source) {
     default:
       return segment.shaped_rewards;
   }
+}
+
+absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shape,
+                         uint32_t iteration, int64_t num_updates, const Segment& segment,
+                         const torch::Tensor& signal, AgentBatch* agents, LoopReport* report) {
+  const v1::ExperimentSpec& spec = context.shard->spec();
+  const MinibatchOrder order = KeyedOrder(spec.seed(), static_cast<Phase>(context.shard->phase()),
+                                          iteration, context.lifetime_numbers());
+  MENTOR_ASSIGN_OR_RETURN(
+      UpdateResult result,
+      PpoUpdate(shape, *agents, segment, signal,
+                PpoConfigFromSpec(spec.agent(), /*update=*/iteration + 1, num_updates), order,
+                {.pool = context.pool}));
+  *agents = std::move(result.agents);
+  report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
+  return absl::OkStatus();
 }
 
 void SaveAgents(const AgentBatch& agents, TensorMap* state) {

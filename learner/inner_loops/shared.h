@@ -24,7 +24,9 @@ class CpuTimer {
   const double start_;
 };
 
-// Of the agents of a shard's spec; with a critic unless the signal is their advantage.
+// Of agents of this spec, with a critic.
+AgentShape ShapeOfAgents(const v1::AgentSpec& spec, const v1::EnvironmentShape& environment);
+// Of the agents of a shard; with a critic unless the signal is their advantage.
 AgentShape ShapeOfAgents(const v1::Shard& shard);
 // New agents of the shard's lifetimes, on the context's device.
 AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
@@ -32,6 +34,12 @@ AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape)
 ObservationNormaliser NormaliserOf(const InnerLoopContext& context);
 // [S, T] float64: what a baseline's reward source gives.
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source);
+
+// One PPO update after inner iteration `iteration`, from these rewards or advantages [S, T]; an
+// annealed learning rate falls over `num_updates` such updates.
+absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shape,
+                         uint32_t iteration, int64_t num_updates, const Segment& segment,
+                         const torch::Tensor& signal, AgentBatch* agents, LoopReport* report);
 
 // Into and out of snapshots, under "agents.". Loading keeps shapes, dtypes and device.
 void SaveAgents(const AgentBatch& agents, TensorMap* state);

@@ -14,7 +14,7 @@
 #include "common/cpu_time.h"
 #include "learner/agents/worker_pool.h"
 #include "meta_learner/rules/meta_advantage.h"
-#include "meta_learner/rules/outer_ppo.h"
+#include "meta_learner/rules/outer_ppo_rule.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/rules/reward_normaliser.h"
 
@@ -27,6 +27,7 @@ struct BlackBoxConfig {
   OuterPpoConfig ppo;
   MetaAdvantageConfig advantage;
   int64_t epochs = 12;
+  bool zero_prev_at_cut = false;  // Reading B1.
   bool shaped_objective = true;
   double target_mean = 1e-4;
   // Of the experiment.
@@ -41,60 +42,66 @@ struct BlackBoxConfig {
 
 using Kind = OptionInfo::Kind;
 
-OptionInfo Number(std::string name, std::string value, double min, double max, std::string help) {
-  return {std::move(name), Kind::kNumber, std::move(value), min, max, {}, std::move(help)};
-}
-OptionInfo Integer(std::string name, std::string value, double min, double max, std::string help) {
-  return {std::move(name), Kind::kInteger, std::move(value), min, max, {}, std::move(help)};
-}
-OptionInfo Choice(std::string name, std::vector<std::string> choices, std::string help) {
-  std::string value = choices.front();
-  return {std::move(name),    Kind::kChoice,  std::move(value), 0, 0,
-          std::move(choices), std::move(help)};
-}
-
 OptionTable Options() {
-  return {
-      Number("learning_rate", "5e-5", 0, 10, "Learning rate of Adam."),
-      Number("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
-      Number("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
-      Number("adam_epsilon", "1e-5", 1e-30, 1, "Adam's epsilon, added after bias correction."),
-      Number("clip", "0.2", 1e-9, 1, "Clip range of the ratio of densities."),
-      Number("entropy_coef", "0.003", 0, 1000,
-             "Weight of the entropy bonus (0.0005 for ML10 and the advantage role)."),
-      Number("value_coef", "0.5", 0, 1000,
-             "Weight of the value loss, itself half the mean squared error."),
-      Number("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest gradient norm over all weights."),
-      Number("target_kl", "0.01", 0, 1e30,
-             "An outer update stops after an epoch with a greater mean KL; 0: never."),
-      Integer("epochs", "12", 1, 100000,
-              "Greatest number of passes over the lifetimes in one outer update."),
-      Integer("k", "400", 1, 1e9,
-              "Steps of a piece of truncated backpropagation through time, about."),
-      Integer("num_minibatches", "0", 0, 1e9,
-              "Optimizer steps of an epoch; 0: one for each piece."),
-      {"zero_prev_at_cut",
-       Kind::kFlag,
-       "false",
-       0,
-       0,
-       {},
-       "Feed 0 instead of the previous signal at the first step of each piece, as the authors' "
-       "code does."},
-      Choice("objective", {"shaped", "success"},
-             "What the signal network maximises: the normalised shaped reward or the sparse "
-             "success signal."),
-      Number("target_mean", "1e-4", 1e-30, 1e30, "Mean of the normalised shaped reward."),
-      Choice("estimator", {"skipping", "bootstrapping", "mc", "mc_skipping", "gae"},
-             "Meta-advantage; those with skipping leave out the rewards before the next update."),
-      Number("gamma", "0.9", 0, 1,
-             "Discount of the meta-advantage per episode (estimator gae: per step)."),
-      Number("lambda", "0.85", 0, 1, "Weight of an n-step estimate relative to the one before."),
-      Integer("starting_n", "0", 0, 1e9,
-              "Smallest n of the n-step estimates; 0: 1.1 steps_per_iteration."),
-      Integer("num_n_step_estimates", "6", 1, 10000, "Number of n-step estimates."),
-      Integer("skip_rate", "0", 0, 1e9, "Distance between their n; 0: 0.15 steps_per_iteration."),
-  };
+  OptionTable options = OuterPpoOptions(
+      {.learning_rate = "5e-5",
+       .entropy_coef = "0.003",
+       .target_kl = "0.01",
+       .epochs = "12",
+       .entropy_help = "Weight of the entropy bonus (0.0005 for ML10 and the advantage role)."});
+  options.insert(
+      options.end(),
+      {{.name = "zero_prev_at_cut",
+        .kind = Kind::kFlag,
+        .default_value = "false",
+        .help = "Feed 0 instead of the previous signal at the first step of each piece, as the "
+                "authors' code does."},
+       {.name = "objective",
+        .kind = Kind::kChoice,
+        .default_value = "shaped",
+        .choices = {"shaped", "success"},
+        .help = "What the signal network maximises: the normalised shaped reward or the sparse "
+                "success signal."},
+       {.name = "target_mean",
+        .default_value = "1e-4",
+        .min = 1e-30,
+        .max = 1e30,
+        .help = "Mean of the normalised shaped reward."},
+       {.name = "estimator",
+        .kind = Kind::kChoice,
+        .default_value = "skipping",
+        .choices = {"skipping", "bootstrapping", "mc", "mc_skipping", "gae"},
+        .help = "Meta-advantage; those with skipping leave out the rewards before the next "
+                "update."},
+       {.name = "gamma",
+        .default_value = "0.9",
+        .min = 0,
+        .max = 1,
+        .help = "Discount of the meta-advantage per episode (estimator gae: per step)."},
+       {.name = "lambda",
+        .default_value = "0.85",
+        .min = 0,
+        .max = 1,
+        .help = "Weight of an n-step estimate relative to the one before."},
+       {.name = "starting_n",
+        .kind = Kind::kInteger,
+        .default_value = "0",
+        .min = 0,
+        .max = 1e9,
+        .help = "Smallest n of the n-step estimates; 0: 1.1 steps_per_iteration."},
+       {.name = "num_n_step_estimates",
+        .kind = Kind::kInteger,
+        .default_value = "6",
+        .min = 1,
+        .max = 10000,
+        .help = "Number of n-step estimates."},
+       {.name = "skip_rate",
+        .kind = Kind::kInteger,
+        .default_value = "0",
+        .min = 0,
+        .max = 1e9,
+        .help = "Distance between their n; 0: 0.15 steps_per_iteration."}});
+  return options;
 }
 
 BlackBoxConfig ReadConfig(const v1::ExperimentSpec& spec, const OptionValues& options) {
@@ -106,20 +113,8 @@ BlackBoxConfig ReadConfig(const v1::ExperimentSpec& spec, const OptionValues& op
   config.epochs = options.Integer("epochs");
   config.shaped_objective = options.Choice("objective") == "shaped";
   config.target_mean = options.Number("target_mean");
-  config.ppo = {.learning_rate = options.Number("learning_rate"),
-                .adam_beta1 = options.Number("adam_beta1"),
-                .adam_beta2 = options.Number("adam_beta2"),
-                .adam_epsilon = options.Number("adam_epsilon"),
-                .clip = options.Number("clip"),
-                .entropy_coef = options.Number("entropy_coef"),
-                .value_coef = options.Number("value_coef"),
-                .max_grad_norm = options.Number("max_grad_norm"),
-                .target_kl = std::nullopt,
-                .k = options.Integer("k"),
-                .num_minibatches = options.Integer("num_minibatches"),
-                .zero_prev_at_cut = options.Flag("zero_prev_at_cut")};
-  if (const double target_kl = options.Number("target_kl"); target_kl > 0)
-    config.ppo.target_kl = target_kl;
+  config.ppo = ReadOuterPpo(options);
+  config.zero_prev_at_cut = options.Flag("zero_prev_at_cut");
   const auto share = [&](const char* name, double of_segment) {
     const int64_t value = options.Integer(name);
     if (value > 0) return value;
@@ -146,28 +141,8 @@ void CheckConfig(const BlackBoxConfig& config, Violations* violations) {
                                     config.iterations));
     return;
   }
-  const int64_t trained = config.trained_steps(), k = config.ppo.k;
-  if (trained < 2 * k) {
-    violations->Add("rule.option.k",
-                    absl::StrFormat("is %d; the %d trained steps of a lifetime (all but the last "
-                                    "iteration) must hold two pieces, "
-                                    "so k is at most %d; lower k or lengthen the lifetime",
-                                    k, trained, trained / 2));
-  } else if (config.ppo.num_minibatches > 0 && config.ppo.num_minibatches + 2 > trained / k) {
-    violations->Add("rule.option.num_minibatches",
-                    absl::StrFormat("is %d; an epoch has %d pieces, so at most %d minibatches are "
-                                    "possible; lower it, or k, or "
-                                    "give 0 for one optimizer step each piece",
-                                    config.ppo.num_minibatches, trained / k,
-                                    std::max<int64_t>(0, trained / k - 2)));
-  }
-  if (config.epochs > k) {
-    violations->Add(
-        "rule.option.epochs",
-        absl::StrFormat(
-            "is %d; each epoch has its own displacement from 1 to k = %d; lower epochs or raise k",
-            config.epochs, k));
-  }
+  const int64_t trained = config.trained_steps();
+  CheckPieces(config.ppo, config.epochs, trained, "all but the last iteration", violations);
   const int64_t invalid = FirstInvalidStep(config.advantage, config.lifetime_steps(), trained);
   if (invalid >= 0) {
     violations->Add(
@@ -181,25 +156,6 @@ void CheckConfig(const BlackBoxConfig& config, Violations* violations) {
                         config.advantage.num_estimates, invalid, trained, config.lifetime_steps(),
                         config.steps_per_iteration - invalid % config.steps_per_iteration));
   }
-}
-
-// INVALID_ARGUMENT naming the tensor, and the lifetime and step of the first number that is not
-// finite.
-absl::Status CheckTensor(const char* name, const Tensor& x, int64_t lifetimes, int64_t steps,
-                         int64_t axes) {
-  if (!x.defined())
-    return absl::InvalidArgumentError(absl::StrFormat("lifetimes have no %s", name));
-  if (x.dim() != axes || x.size(0) != lifetimes || x.size(1) != steps) {
-    return absl::InvalidArgumentError(absl::StrFormat("%s has shape %s, expected [%d, %d%s]", name,
-                                                      c10::str(x.sizes()), lifetimes, steps,
-                                                      axes == 3 ? ", ..." : ""));
-  }
-  const Tensor finite = x.isfinite();
-  if (finite.all().item<bool>()) return absl::OkStatus();
-  const Tensor at = finite.reshape({lifetimes * steps, -1}).all(1).logical_not().nonzero()[0];
-  const int64_t row = at.item<int64_t>();
-  return absl::InvalidArgumentError(absl::StrFormat("%s of lifetime %d is not finite at step %d",
-                                                    name, row / steps, row % steps));
 }
 
 // Of this thread, and of pools on its behalf.
@@ -231,49 +187,22 @@ class BlackBox : public OuterRule {
   TensorMap Save() const override {
     TensorMap state;
     state["weights"] = weights_.clone();
-    state["adam.m"] = adam_.m.clone();
-    state["adam.v"] = adam_.v.clone();
-    state["adam.step"] = torch::full({}, adam_.step, torch::kInt64);
-    for (const auto& [environment, statistics] : normaliser_.statistics()) {
-      Tensor numbers = torch::empty({2}, torch::kFloat64);
-      numbers[0] = statistics.sum;
-      numbers[1] = static_cast<double>(statistics.count);
-      state[absl::StrCat(kNormaliser, environment)] = numbers;
-    }
+    SaveAdam(adam_, &state);
+    normaliser_.Save(&state);
     return state;
   }
 
   absl::Status Load(const TensorMap& state) override {
-    const auto read = [&](const std::string& name, at::IntArrayRef shape, torch::Dtype dtype) {
-      return learner::ReadTensor(state, name, shape, dtype, "the rule");
-    };
-    const auto flat = weights_.sizes();
-    MENTOR_ASSIGN_OR_RETURN(Tensor weights, read("weights", flat, torch::kFloat32));
-    AdamState adam;
-    MENTOR_ASSIGN_OR_RETURN(adam.m, read("adam.m", flat, torch::kFloat32));
-    MENTOR_ASSIGN_OR_RETURN(adam.v, read("adam.v", flat, torch::kFloat32));
-    MENTOR_ASSIGN_OR_RETURN(const Tensor step, read("adam.step", {}, torch::kInt64));
-    adam.step = step.item<int64_t>();
-    if (adam.step < 0)
-      return absl::DataLossError("'adam.step' in the state of the rule is negative");
-    std::map<std::string, RewardNormaliser::Statistics> statistics;
-    for (const auto& [name, unused] : state) {
-      if (!name.starts_with(kNormaliser)) continue;
-      MENTOR_ASSIGN_OR_RETURN(const Tensor numbers, read(name, {2}, torch::kFloat64));
-      const auto count = static_cast<int64_t>(numbers[1].item<double>());
-      if (count < 1)
-        return absl::DataLossError(absl::StrFormat("'%s' counts %d lifetimes", name, count));
-      statistics[name.substr(std::string(kNormaliser).size())] = {numbers[0].item<double>(), count};
-    }
+    MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
+                                                                torch::kFloat32, "the rule"));
+    MENTOR_ASSIGN_OR_RETURN(AdamState adam, LoadAdam(state, weights_.sizes()));
+    MENTOR_RETURN_IF_ERROR(normaliser_.Load(state));
     weights_ = std::move(weights);
     adam_ = std::move(adam);
-    normaliser_.set_statistics(std::move(statistics));
     return absl::OkStatus();
   }
 
  private:
-  static constexpr char kNormaliser[] = "normaliser/";
-
   absl::Status CheckBatch(const LifetimeBatch& batch) const {
     const int64_t lifetimes = config_.lifetimes, steps = config_.lifetime_steps();
     if (static_cast<int64_t>(batch.environments.size()) != lifetimes ||
@@ -297,12 +226,7 @@ class BlackBox : public OuterRule {
     for (const auto& [name, tensor] : scalars) {
       MENTOR_RETURN_IF_ERROR(CheckTensor(name, *tensor, lifetimes, steps, 2));
     }
-    if (!(x.prev_done.eq(0) | x.prev_done.eq(1)).all().item<bool>() ||
-        x.prev_done.select(1, 0).ne(0).any().item<bool>()) {
-      return absl::InvalidArgumentError(
-          "prev_done must be 0 or 1, and 0 at the first step of a lifetime");
-    }
-    return absl::OkStatus();
+    return CheckPrevDone(x.prev_done);
   }
 
   // Advantages and returns [N, n], not standardised.
@@ -359,8 +283,9 @@ class BlackBox : public OuterRule {
     }
     // Returns come from the raw advantages.
     const auto [advantages, returns] = MetaAdvantagesOf(batch, normaliser);
-    const OuterPpoBatch ppo_batch = MakeOuterPpoBatch(*network_, TrainedSteps(batch.steps),
-                                                      StandardiseAdvantages(advantages), returns);
+    const OuterPpoBatch ppo_batch =
+        MakeOuterPpoBatch(*network_, TrainedSteps(batch.steps), StandardiseAdvantages(advantages),
+                          returns, config_.zero_prev_at_cut);
     MENTOR_RETURN_IF_ERROR(
         CheckTensor("input of the signal network (the density of an action may be too great)",
                     ppo_batch.features, config_.lifetimes, config_.trained_steps(), 3));
@@ -378,22 +303,7 @@ class BlackBox : public OuterRule {
     normaliser_ = std::move(normaliser);
 
     RuleReport report;
-    const std::vector<PieceReport>& last = result.epochs.back();
-    const auto mean = [&](double PieceReport::*member) {
-      double sum = 0;
-      for (const PieceReport& piece : last) sum += piece.*member;
-      return sum / static_cast<double>(last.size());
-    };
-    report["loss"] = mean(&PieceReport::loss);
-    report["pg_loss"] = mean(&PieceReport::pg_loss);
-    report["value_loss"] = mean(&PieceReport::value_loss);
-    report["entropy"] = mean(&PieceReport::entropy);
-    report["kl"] = mean(&PieceReport::kl);
-    report["clip_fraction"] = mean(&PieceReport::clip_fraction);
-    report["grad_norm"] = mean(&PieceReport::grad_norm);
-    report["rho_error"] = result.epochs.front().front().rho_error;
-    report["epochs"] = static_cast<double>(result.epochs.size());
-    report["optimizer_steps"] = static_cast<double>(result.optimizer_steps);
+    AddReport(result, &report);
     report["advantage_mean"] = advantages.mean().item<double>();
     report["advantage_std"] = advantages.std().item<double>();
     for (const auto& [environment, statistics] : normaliser_.statistics()) {

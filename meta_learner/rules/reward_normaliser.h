@@ -11,6 +11,8 @@
 
 #include <absl/status/status.h>
 
+#include "learner/inner_loops/tensor_map.h"
+
 namespace mentor::meta_learner {
 
 class RewardNormaliser {
@@ -31,9 +33,10 @@ class RewardNormaliser {
 
   double Mean(const std::string& environment) const;
   const std::map<std::string, Statistics>& statistics() const { return statistics_; }
-  void set_statistics(std::map<std::string, Statistics> statistics) {
-    statistics_ = std::move(statistics);
-  }
+
+  // Into and out of a rule's state, under "normaliser/ENVIRONMENT". An error changes nothing.
+  void Save(learner::TensorMap* state) const;
+  absl::Status Load(const learner::TensorMap& state);
 
  private:
   std::map<std::string, Statistics> statistics_;  // Ordered: its order reaches checkpoints.

@@ -1,0 +1,181 @@
+// The agents of MAML (black_box.md section 13): all begin with the meta-learned policy, make one
+// step of the plain policy gradient after each of the first K inner iterations, and act with the
+// adapted policy in the others. The rule gets everything they lived through.
+#include "learner/inner_loops/adaptation.h"
+
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "learner/agents/worker_pool.h"
+#include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/shared.h"
+
+namespace mentor::learner {
+
+OptionTable AdaptationOptions() {
+  using Kind = OptionInfo::Kind;
+  return {{.name = "adaptation_steps",
+           .kind = Kind::kInteger,
+           .default_value = "2",
+           .min = 1,
+           .max = 1000,
+           .help = "Inner iterations with a gradient step after them; the others act with the "
+                   "adapted policy."},
+          {.name = "adaptation_rate",
+           .default_value = "0.07",
+           .min = 0,
+           .max = 1000,
+           .help = "Learning rate of an adaptation step, plain gradient descent."},
+          {.name = "adaptation_reward",
+           .kind = Kind::kChoice,
+           .default_value = "success",
+           .choices = {"success", "shaped"},
+           .help = "What agents adapt to: the sparse success signal or the raw shaped reward."},
+          {.name = "gamma",
+           .default_value = "0.995",
+           .min = 0,
+           .max = 1,
+           .help = "Discount per step, of adaptation and of the meta-objective."},
+          {.name = "hidden_units",
+           .kind = Kind::kInteger,
+           .default_value = "128",
+           .min = 1,
+           .max = 4096,
+           .help = "Units of each hidden layer of the policy; `agent` describes the baselines."}};
+}
+
+AdaptationConfig ReadAdaptation(const OptionValues& options, const v1::EnvironmentShape& shape) {
+  return {.policy = {.observation_size = shape.observation_size(),
+                     .action_size = shape.action_size(),
+                     .hidden_units = options.Integer("hidden_units"),
+                     .discrete = shape.discrete_actions()},
+          .steps = options.Integer("adaptation_steps"),
+          .learning_rate = options.Number("adaptation_rate"),
+          .gamma = options.Number("gamma"),
+          .shaped = options.Choice("adaptation_reward") == "shaped"};
+}
+
+void CheckAdaptation(const AdaptationConfig& config, const v1::ExperimentSpec& spec,
+                     Violations* violations) {
+  const int64_t iterations = spec.lifetime().iterations();
+  if (iterations > config.steps) return;
+  violations->Add(
+      "rule.option.adaptation_steps",
+      absl::StrFormat("is %d; a lifetime has %d iterations, and at least one after the adaptation "
+                      "must show what it was good for; lower it or raise lifetime.iterations",
+                      config.steps, iterations));
+}
+
+torch::Tensor AdaptationRewards(const AdaptationConfig& config, const Segment& segment) {
+  return config.shaped ? segment.shaped_rewards : segment.success_signals;
+}
+
+PolicyGradientData AdaptationData(const AdaptationConfig& config, const Segment& segment,
+                                  int64_t agent, int64_t begin, int64_t num_steps,
+                                  double mean_reward) {
+  // Copies, so that learner and meta-learner work on numbers that lie alike in memory.
+  const auto steps = [&](const torch::Tensor& x) {
+    return x[agent].narrow(0, begin, num_steps).clone();
+  };
+  const torch::Tensor observations = steps(segment.observations);
+  return {.observations = observations,
+          .actions = steps(segment.actions),
+          .advantages = MonteCarloAdvantages(steps(AdaptationRewards(config, segment)),
+                                             steps(segment.prev_done), config.gamma, mean_reward)
+                            .advantages.to(observations.scalar_type()),
+          .old_log_probs = {}};
+}
+
+torch::Tensor Adapt(const AdaptationConfig& config, const StateStdPolicy& policy,
+                    const torch::Tensor& weights, const PolicyGradientData& data) {
+  torch::Tensor adapted = GradientStep(policy, weights, data, config.learning_rate);
+  return adapted.isfinite().all().item<bool>() ? adapted : weights;
+}
+
+namespace {
+
+class Adaptation : public InnerLoop {
+ public:
+  Adaptation(InnerLoopContext context, const AdaptationConfig& config)
+      : context_(std::move(context)), config_(config), policy_(config.policy) {}
+
+  void Begin() override {
+    const int64_t size = policy_.layout().size();
+    // On the CPU, as in the meta-learner: one small gradient for each agent.
+    const torch::Tensor meta_parameters = context_.meta_parameters.cpu();
+    mean_reward_ = meta_parameters[size].item<double>();
+    weights_.assign(context_.num_agents(), meta_parameters.narrow(0, 0, size).clone());
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    segment.signals = AdaptationRewards(config_, segment).to(torch::kFloat32);
+    if (iteration >= config_.steps) return segment;
+    const CpuTimer timer;
+    std::vector<double> lengths(weights_.size());
+    MENTOR_RETURN_IF_ERROR(ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) {
+      const torch::Tensor adapted =
+          Adapt(config_, policy_, weights_[s],
+                AdaptationData(config_, segment, s, 0, context_.steps(), mean_reward_));
+      lengths[s] = (adapted - weights_[s]).norm().item<double>();
+      weights_[s] = adapted;
+      return absl::OkStatus();
+    }));
+    double sum = 0;
+    for (double length : lengths) sum += length;
+    report->statistics[absl::StrFormat("adaptation_length_%d", iteration)] =
+        sum / static_cast<double>(lengths.size());
+    report->update_seconds += timer.Seconds();
+    return segment;
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    std::vector<v1::PolicyWeights> policies;
+    for (const torch::Tensor& weights : weights_) policies.push_back(policy_.ToProto(weights));
+    return policies;
+  }
+
+  TensorMap Save() const override { return {{"agents.weights", torch::stack(weights_)}}; }
+
+  absl::Status Load(const TensorMap& state) override {
+    Begin();
+    torch::Tensor weights = torch::stack(weights_);
+    MENTOR_RETURN_IF_ERROR(LoadInto(state, "agents.weights", &weights));
+    for (size_t s = 0; s < weights_.size(); ++s)
+      weights_[s] = weights[static_cast<int64_t>(s)].clone();
+    return absl::OkStatus();
+  }
+
+ private:
+  const InnerLoopContext context_;
+  const AdaptationConfig config_;
+  const StateStdPolicy policy_;
+  double mean_reward_ = 0;              // m
+  std::vector<torch::Tensor> weights_;  // [P] of each agent; replaced, never written to
+};
+
+const RegisterInnerLoop kAdaptation({
+    .name = "adaptation",
+    .summary = "Plain policy gradient steps from meta-learned initial weights (MAML)",
+    .options = AdaptationOptions(),
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      const AdaptationConfig config = ReadAdaptation(context.options, context.shard->shape());
+      CheckAdaptation(config, context.shard->spec(), violations);
+      if (const int64_t size = StateStdPolicy(config.policy).layout().size() + 1;
+          context.meta_parameters.defined() && context.meta_parameters.numel() != size) {
+        violations->Add("shard.signal_version",
+                        absl::StrFormat("has %d meta-parameters; policy and mean reward are %d",
+                                        context.meta_parameters.numel(), size));
+      }
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<Adaptation>(context, config);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::learner
