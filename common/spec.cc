@@ -317,12 +317,6 @@ void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
             minibatches, steps / minibatches, steps, std::max(1u, steps / 2)));
   }
   const v1::RuleSpec& rule = spec.rule();
-  if (rule.outer_updates() > 0 && spec.lifetime().iterations() == 1) {
-    violations->Add("lifetime.iterations",
-                    "is 1, so no agent is ever updated and there is nothing to learn from; give at "
-                    "least 2, or set "
-                    "rule.outer_updates to 0");
-  }
   if (rule.shard_lifetimes() > 0 && rule.lifetimes_per_update() % rule.shard_lifetimes() != 0) {
     violations->Add(
         "rule.shard_lifetimes",

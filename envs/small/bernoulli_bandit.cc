@@ -20,19 +20,19 @@ constexpr int kArmsMax = 100;
 class BernoulliBandit : public SmallEnvironment {
  public:
   explicit BernoulliBandit(const OptionValues& options)
-      : SmallEnvironment(
-            {.info = {.name = kName,
-                      .summary = kSummary,
-                      .observation_size = 1,
-                      .action_size = static_cast<int>(options.Integer("arms")),
-                      .episode_steps = static_cast<int>(options.Integer("pulls")),
-                      .discrete_actions = true},
-             .parameters = static_cast<int>(options.Integer("arms")),
-             .parameters_are = "the probability of each arm",
-             .low = 0,
-             .high = 1,
-             .info_keys = {"regret"}}),
-        arms_(static_cast<int>(options.Integer("arms"))) {}
+      : SmallEnvironment({.info = {.name = kName,
+                                   .summary = kSummary,
+                                   .observation_size = 1,
+                                   .action_size = static_cast<int>(options.Integer("arms")),
+                                   .episode_steps = static_cast<int>(options.Integer("pulls")),
+                                   .discrete_actions = true},
+                          .parameters = static_cast<int>(options.Integer("arms")),
+                          .parameters_are = "the probability of each arm",
+                          .low = 0,
+                          .high = 1,
+                          .info_keys = {"regret"}}),
+        arms_(static_cast<int>(options.Integer("arms"))),
+        success_is_pay_(options.Choice("success") == "pay") {}
 
  protected:
   StepOutcome Advance(std::span<const float> action) override {
@@ -41,7 +41,8 @@ class BernoulliBandit : public SmallEnvironment {
     terms()[0] = regret;
     // Each arm has its own numbers, so that a pull pays the same whatever was pulled before.
     const uint32_t draw = static_cast<uint32_t>(steps() - 1) * arms_ + arm;
-    return {.reward = Uniform(draw) < parameters()[arm] ? 1.0 : 0.0, .success = regret == 0};
+    const bool pays = Uniform(draw) < parameters()[arm];
+    return {.reward = pays ? 1.0 : 0.0, .success = success_is_pay_ ? pays : regret == 0};
   }
 
   void Observe(std::span<double> observation) override { observation[0] = 1; }
@@ -58,6 +59,7 @@ class BernoulliBandit : public SmallEnvironment {
   }
 
   const int arms_;
+  const bool success_is_pay_;
 };
 
 v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& random,
@@ -85,6 +87,12 @@ const RegisterEnvironment kRegister({
                  .default_value = "independent",
                  .choices = {"independent", "complementary"},
                  .help = "Drawn tasks: each arm uniform in [0, 1], or two arms with p and 1 - p."},
+                {.name = "success",
+                 .kind = OptionInfo::Kind::kChoice,
+                 .default_value = "best_arm",
+                 .choices = {"best_arm", "pay"},
+                 .help = "When a pull is a success: when no arm is better, which a learner that "
+                         "sees the success signal must not be told, or when it pays."},
                 {.name = "pulls",
                  .kind = OptionInfo::Kind::kInteger,
                  .default_value = "1",
@@ -101,8 +109,10 @@ const RegisterEnvironment kRegister({
     .draw_task = DrawTask,
     .task_help = "parameters: the probability of each arm",
     .observation_help = "1 always: a bandit has no state",
-    .reward_help = "1 with the arm's probability, else 0; success: a best arm was pulled. Info: "
-                   "regret, the best arm's probability less the pulled one's",
+    .reward_help =
+        "1 with the arm's probability, else 0; success: a best arm was pulled, or, by the "
+        "option success, the pull paid. Info: "
+        "regret, the best arm's probability less the pulled one's",
     .random_help = "each pull: whether it pays; with the task: the probabilities",
     .source = "Duan et al. 2016; Wang et al. 2016; survey.md",
 });

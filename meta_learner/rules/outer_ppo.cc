@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <numeric>
+#include <utility>
 
 #include <absl/strings/str_format.h>
 
@@ -59,24 +59,17 @@ double Power(double base, int64_t exponent) {
 }
 
 // The recorded inputs of a piece.
-Tensor PieceFeatures(const learner::SignalNetwork& network, const OuterPpoConfig& config,
-                     const OuterPpoBatch& batch, const Piece& piece, int64_t first, int64_t count) {
-  const Tensor features =
-      batch.features.narrow(0, first, count).narrow(1, piece.begin, piece.end - piece.begin);
-  if (!config.zero_prev_at_cut) return features;
-  learner::Segment cut;
-  for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
-                      &learner::Segment::log_probs, &learner::Segment::shaped_rewards,
-                      &learner::Segment::success_signals, &learner::Segment::prev_done}) {
-    const Tensor& whole = batch.steps.*member;
-    if (whole.defined()) cut.*member = whole.narrow(0, first, count).narrow(1, piece.begin, 1);
-  }
-  const Tensor begin =
-      network.Features(cut, torch::zeros_like(cut.log_probs)).to(features.scalar_type());
-  return torch::cat({begin, features.narrow(1, 1, features.size(1) - 1)}, 1);
+Tensor PieceFeatures(const OuterPpoBatch& batch, const Piece& piece, int64_t first, int64_t count) {
+  const auto steps = [&](const Tensor& x, int64_t begin, int64_t end) {
+    return x.narrow(0, first, count).narrow(1, begin, end - begin);
+  };
+  if (!batch.cut_features.defined()) return steps(batch.features, piece.begin, piece.end);
+  return torch::cat({steps(batch.cut_features, piece.begin, piece.begin + 1),
+                     steps(batch.features, piece.begin + 1, piece.end)},
+                    1);
 }
 
-GroupResult EvaluateGroup(const learner::SignalNetwork& network, const OuterPpoConfig& config,
+GroupResult EvaluateGroup(const TrainedNetwork& network, const OuterPpoConfig& config,
                           const OuterPpoBatch& batch, const Piece& piece, const Tensor& weights,
                           const std::vector<Tensor>& recurrent, int64_t first, int64_t count) {
   const at::AutoGradMode gradients(true);
@@ -86,18 +79,16 @@ GroupResult EvaluateGroup(const learner::SignalNetwork& network, const OuterPpoC
   std::vector<Tensor> entering;
   for (const Tensor& x : recurrent) entering.push_back(x.narrow(0, first, count));
   const Tensor leaf = weights.detach().requires_grad_(true);
-  learner::SignalEvaluation evaluation =
-      network.Evaluate(leaf, PieceFeatures(network, config, batch, piece, first, count),
-                       part(batch.steps.signals), entering);
+  PieceEvaluation evaluation = network.evaluate(leaf, PieceFeatures(batch, piece, first, count),
+                                                part(batch.outputs), entering);
 
   const Tensor advantages = ToDouble(part(batch.advantages));
-  const Tensor log_rho =
-      ToDouble(evaluation.log_probs) - ToDouble(part(batch.steps.signal_log_probs));
+  const Tensor log_rho = ToDouble(evaluation.log_probs) - ToDouble(part(batch.log_probs));
   const Tensor rho = log_rho.exp();
   const Tensor pg =
       torch::max(-advantages * rho, -advantages * rho.clamp(1 - config.clip, 1 + config.clip))
           .sum();
-  const Tensor entropy = (ToDouble(evaluation.log_stds) + kEntropyOfUnitNormal).sum();
+  const Tensor entropy = evaluation.entropies.sum();
   const Tensor value =
       0.5 * (ToDouble(evaluation.values) - ToDouble(part(batch.returns))).square().sum();
   const auto numbers = static_cast<double>(batch.advantages.size(0) * (piece.end - piece.begin));
@@ -128,14 +119,35 @@ absl::Status CheckFirstPiece(const OuterPpoConfig& config, const PieceReport& re
 
 }  // namespace
 
-OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network, learner::Segment steps,
-                                Tensor advantages, Tensor returns) {
+TrainedNetwork::TrainedNetwork(const learner::SignalNetwork& network)
+    : initial_recurrent([&network](int64_t num_lifetimes, torch::Dtype dtype) {
+        return network.InitialState(num_lifetimes, dtype).recurrent;
+      }),
+      evaluate([&network](const Tensor& weights, const Tensor& features, const Tensor& signals,
+                          const std::vector<Tensor>& recurrent) -> PieceEvaluation {
+        learner::SignalEvaluation evaluation =
+            network.Evaluate(weights, features, signals, recurrent);
+        return {.log_probs = evaluation.log_probs,
+                .entropies = ToDouble(evaluation.log_stds) + kEntropyOfUnitNormal,
+                .values = evaluation.values,
+                .final_recurrent = std::move(evaluation.final_recurrent)};
+      }) {}
+
+OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
+                                const learner::Segment& steps, Tensor advantages, Tensor returns,
+                                bool zero_prev_at_cut) {
   const Tensor& signals = steps.signals;
   const Tensor previous = torch::cat(
       {torch::zeros_like(signals.narrow(1, 0, 1)), signals.narrow(1, 0, signals.size(1) - 1)},
       /*dim=*/1);
-  Tensor features = network.Features(steps, previous);
-  return {std::move(steps), std::move(features), std::move(advantages), std::move(returns)};
+  OuterPpoBatch batch{.features = network.Features(steps, previous),
+                      .cut_features = {},
+                      .outputs = signals,
+                      .log_probs = steps.signal_log_probs,
+                      .advantages = std::move(advantages),
+                      .returns = std::move(returns)};
+  if (zero_prev_at_cut) batch.cut_features = network.Features(steps, torch::zeros_like(signals));
+  return batch;
 }
 
 Tensor StandardiseAdvantages(const Tensor& advantages) {
@@ -164,7 +176,7 @@ std::vector<int64_t> DrawDisplacements(const RandomStream& stream, int64_t k, in
   return numbers;
 }
 
-absl::StatusOr<PieceResult> EvaluatePiece(const learner::SignalNetwork& network,
+absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
                                           const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                           const Piece& piece, const Tensor& weights,
                                           const std::vector<Tensor>& recurrent,
@@ -224,7 +236,7 @@ void ClipAndStep(const OuterPpoConfig& config, const Tensor& gradient, Tensor we
   weights.sub_(rate * adam->m / (adam->v.sqrt() / root + config.adam_epsilon));
 }
 
-absl::StatusOr<OuterPpoResult> RunOuterPpo(const learner::SignalNetwork& network,
+absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                            std::span<const int64_t> displacements, Tensor weights,
                                            AdamState* adam, learner::WorkerPool* pool) {
@@ -235,8 +247,7 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const learner::SignalNetwork& network
     const std::vector<int64_t> boundaries =
         StepBoundaries(static_cast<int64_t>(pieces.size()), config.num_minibatches);
     // Detached at every cut; computed with the weights of earlier steps of the epoch.
-    std::vector<Tensor> recurrent =
-        network.InitialState(lifetimes, weights.scalar_type()).recurrent;
+    std::vector<Tensor> recurrent = network.initial_recurrent(lifetimes, weights.scalar_type());
     for (Tensor& x : recurrent) x = x.to(weights.device());
     Tensor gradient;
     std::vector<PieceReport>& reports = result.epochs.emplace_back();

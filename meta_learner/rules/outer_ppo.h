@@ -1,5 +1,6 @@
-// PPO of the signal network over whole lifetimes, by truncated backpropagation through time
-// (black_box.md section 8). Functions of tensors; nothing is kept. Lifetimes are cut into groups of
+// PPO of a recurrent network over whole lifetimes, by truncated backpropagation through time
+// (black_box.md section 8): of a signal network, whose actions are signals, or of a recurrent
+// policy (section 12). Functions of tensors; nothing is kept. Lifetimes are cut into groups of
 // fixed size whose gradients are computed side by side and added in order, so the number of threads
 // never changes a bit.
 #pragma once
@@ -7,6 +8,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -36,22 +38,50 @@ struct OuterPpoConfig {
   double max_grad_norm = 0.5;
   std::optional<double> target_kl = 0.01;  // Unset: never stops early.
   int64_t k = 400;
-  int64_t num_minibatches = 0;    // 0: one optimizer step for each piece (reading B19).
-  bool zero_prev_at_cut = false;  // The reference's input shift at cuts (reading B1).
+  int64_t num_minibatches = 0;  // 0: one optimizer step for each piece (reading B19).
   double rho_error_max =
       1e-3;  // Bound of max |rho - 1| before the first optimizer step (reading B16).
 };
 
-// N lifetimes, the first n = L - T steps of each.
+// Differentiable quantities of a piece of recorded lifetimes, each [N, t].
+struct PieceEvaluation {
+  torch::Tensor log_probs;  // Of the recorded outputs.
+  torch::Tensor entropies;  // float64
+  torch::Tensor values;
+  std::vector<torch::Tensor> final_recurrent;  // Detached.
+};
+
+// What is trained, as functions without state that all threads may call.
+struct TrainedNetwork {
+  // Before the first step of N lifetimes.
+  std::function<std::vector<torch::Tensor>(int64_t num_lifetimes, torch::Dtype)> initial_recurrent;
+  // Runs a piece with recorded features [N, t, features] and outputs, differentiable in the weights
+  // [P], from detached `recurrent`.
+  std::function<PieceEvaluation(const torch::Tensor& weights, const torch::Tensor& features,
+                                const torch::Tensor& outputs,
+                                const std::vector<torch::Tensor>& recurrent)>
+      evaluate;
+
+  TrainedNetwork() = default;
+  // A signal network; it outlives this.
+  TrainedNetwork(const learner::SignalNetwork& network);  // NOLINT: its only meaning here.
+};
+
+// The trained steps of N lifetimes: the first n = L - T of a signal network, all n = L of a policy.
 struct OuterPpoBatch {
-  learner::Segment steps;    // [N, n, ...], with recorded signals and their log-densities
-  torch::Tensor features;    // [N, n, features]: with the true previous signals
+  torch::Tensor features;  // [N, n, features]: inputs as they were
+  torch::Tensor
+      cut_features;          // The same with 0 as previous output, at cuts; undefined: not wanted.
+  torch::Tensor outputs;     // [N, n] signals or [N, n, A] actions
+  torch::Tensor log_probs;   // [N, n]: their log-densities when they were made
   torch::Tensor advantages;  // [N, n]: standardised
   torch::Tensor returns;     // [N, n]: targets of the value head
 };
 
-OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network, learner::Segment steps,
-                                torch::Tensor advantages, torch::Tensor returns);
+// Of a signal network. zero_prev_at_cut: the reference's input shift at cuts (reading B1).
+OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
+                                const learner::Segment& steps, torch::Tensor advantages,
+                                torch::Tensor returns, bool zero_prev_at_cut = false);
 
 struct AdamState {
   torch::Tensor m;   // [P]
@@ -91,7 +121,7 @@ std::vector<int64_t> DrawDisplacements(const RandomStream& stream, int64_t k, in
 
 // Loss and gradient of one piece at the given weights [P]; `recurrent` enters the piece. A null
 // pool: on this thread.
-absl::StatusOr<PieceResult> EvaluatePiece(const learner::SignalNetwork& network,
+absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
                                           const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                           const Piece& piece, const torch::Tensor& weights,
                                           const std::vector<torch::Tensor>& recurrent,
@@ -105,7 +135,7 @@ void ClipAndStep(const OuterPpoConfig& config, const torch::Tensor& gradient, to
 // At most one epoch for each displacement; weights and *adam change in place. An error leaves both
 // in an undefined state: FAILED_PRECONDITION when the first piece's ratios are not 1 within
 // rho_error_max, INTERNAL when a loss or gradient is not finite.
-absl::StatusOr<OuterPpoResult> RunOuterPpo(const learner::SignalNetwork& network,
+absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                            std::span<const int64_t> displacements,
                                            torch::Tensor weights, AdamState* adam,

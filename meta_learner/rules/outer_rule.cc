@@ -45,6 +45,12 @@ std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations*
   const OptionValues options =
       OptionValues::Parse(AllOptions(*entry), context.spec.rule().option(), "rule.option", &own);
   std::unique_ptr<OuterRule> rule = own.empty() ? entry->make(context, options, &own) : nullptr;
+  if (rule != nullptr && rule->needs().inner_updates && context.spec.rule().outer_updates() > 0 &&
+      context.spec.lifetime().iterations() == 1) {
+    own.Add("lifetime.iterations",
+            "is 1, so no agent is ever updated and there is nothing to learn from; give at least "
+            "2, or set rule.outer_updates to 0");
+  }
   for (const Violation& violation : own.list())
     violations->Add(violation.field, violation.description);
   return own.empty() ? std::move(rule) : nullptr;

@@ -35,6 +35,8 @@ struct RuleNeeds {
   bool conditioned_policy = false;
   // All that was collected (LifetimeBatch::steps); otherwise outcomes and gradients are enough.
   bool segments = true;
+  // Agents learn within their lifetimes, which takes two inner iterations or more.
+  bool inner_updates = true;
 };
 
 // What the inner loop of one shard gives.

@@ -34,7 +34,6 @@ Case ReadCase(const Json& test, torch::Dtype dtype) {
               .target_kl = std::nullopt,
               .k = config.at("k"),
               .num_minibatches = config.value("num_minibatches", 0),
-              .zero_prev_at_cut = config.at("zero_prev_at_cut"),
               .rho_error_max = std::numeric_limits<double>::infinity()};
   if (!config.at("target_kl").is_null()) c.config.target_kl = config.at("target_kl").get<double>();
   const int64_t n = config.at("n");
@@ -47,7 +46,8 @@ Case ReadCase(const Json& test, torch::Dtype dtype) {
   }
   const Tensor advantages = ToTensor(test.at("inputs").at("meta_adv_raw"), dtype).narrow(1, 0, n);
   const Tensor returns = ToTensor(test.at("inputs").at("meta_ret"), dtype).narrow(1, 0, n);
-  c.batch = MakeOuterPpoBatch(*c.network, steps, StandardiseAdvantages(advantages), returns);
+  c.batch = MakeOuterPpoBatch(*c.network, steps, StandardiseAdvantages(advantages), returns,
+                              config.at("zero_prev_at_cut"));
   c.weights = GoldenFlat(c.network->layout(), test.at("weights"), dtype);
   c.lifetimes = test.at("S");
   return c;

@@ -32,14 +32,14 @@ TEST_CASE("grad: outer PPO loss of a piece") {
   steps.signals = acted.signals;
   // Densities of a somewhat different network: some ratios are clipped, and not all.
   steps.signal_log_probs = acted.log_probs + 0.2 * Normals(7, {kLifetimes, kSteps});
-  const OuterPpoBatch batch =
-      MakeOuterPpoBatch(*network, steps, StandardiseAdvantages(Normals(8, {kLifetimes, kSteps})),
-                        Normals(9, {kLifetimes, kSteps}));
   const std::vector<Tensor> recurrent = {0.3 * Normals(10, {kLifetimes, 6}),
                                          0.3 * Normals(11, {kLifetimes, 6})};
   learner::WorkerPool pool(2);
   for (const bool zero_prev_at_cut : {false, true}) {
-    const OuterPpoConfig config{.entropy_coef = 0.1, .zero_prev_at_cut = zero_prev_at_cut};
+    const OuterPpoConfig config{.entropy_coef = 0.1};
+    const OuterPpoBatch batch =
+        MakeOuterPpoBatch(*network, steps, StandardiseAdvantages(Normals(8, {kLifetimes, kSteps})),
+                          Normals(9, {kLifetimes, kSteps}), zero_prev_at_cut);
     const Piece piece{2, 8};
     const auto evaluate = [&](const Tensor& at) {
       auto result = EvaluatePiece(*network, config, batch, piece, at, recurrent, &pool);

@@ -122,9 +122,6 @@ TEST_CASE("spec: all violations at once, each with field, value, bound and remed
       "agent.minibatches: is 16, which leaves 1 of lifetime.steps_per_iteration = 20 steps in a "
       "minibatch; give at most "
       "10, so that a minibatch has 2 steps or more",
-      "lifetime.iterations: is 1, so no agent is ever updated and there is nothing to learn from; "
-      "give at least 2, or "
-      "set rule.outer_updates to 0",
       "rule.shard_lifetimes: is 4, which does not divide rule.lifetimes_per_update = 10; give a "
       "divisor of it",
   };

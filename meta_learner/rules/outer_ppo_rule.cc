@@ -1,0 +1,153 @@
+#include "meta_learner/rules/outer_ppo_rule.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+OptionInfo Number(std::string name, std::string value, double min, double max, std::string help) {
+  return {std::move(name), OptionInfo::Kind::kNumber, std::move(value), min, max, {},
+          std::move(help)};
+}
+OptionInfo Integer(std::string name, std::string value, double min, double max, std::string help) {
+  return {std::move(name), OptionInfo::Kind::kInteger, std::move(value), min, max, {},
+          std::move(help)};
+}
+
+}  // namespace
+
+OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
+  return {
+      Number("learning_rate", defaults.learning_rate, 0, 10, "Learning rate of Adam."),
+      Number("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
+      Number("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
+      Number("adam_epsilon", "1e-5", 1e-30, 1, "Adam's epsilon, added after bias correction."),
+      Number("clip", "0.2", 1e-9, 1, "Clip range of the ratio of densities."),
+      Number("entropy_coef", defaults.entropy_coef, 0, 1000, defaults.entropy_help),
+      Number("value_coef", "0.5", 0, 1000,
+             "Weight of the value loss, itself half the mean squared error."),
+      Number("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest gradient norm over all weights."),
+      Number("target_kl", defaults.target_kl, 0, 1e30,
+             "An outer update stops after an epoch with a greater mean KL; 0: never."),
+      Integer("epochs", defaults.epochs, 1, 100000,
+              "Greatest number of passes over the lifetimes in one outer update."),
+      Integer("k", "400", 1, 1e9,
+              "Steps of a piece of truncated backpropagation through time, about."),
+      Integer("num_minibatches", "0", 0, 1e9,
+              "Optimizer steps of an epoch; 0: one for each piece."),
+  };
+}
+
+OuterPpoConfig ReadOuterPpo(const OptionValues& options) {
+  OuterPpoConfig config{.learning_rate = options.Number("learning_rate"),
+                        .adam_beta1 = options.Number("adam_beta1"),
+                        .adam_beta2 = options.Number("adam_beta2"),
+                        .adam_epsilon = options.Number("adam_epsilon"),
+                        .clip = options.Number("clip"),
+                        .entropy_coef = options.Number("entropy_coef"),
+                        .value_coef = options.Number("value_coef"),
+                        .max_grad_norm = options.Number("max_grad_norm"),
+                        .target_kl = std::nullopt,
+                        .k = options.Integer("k"),
+                        .num_minibatches = options.Integer("num_minibatches")};
+  if (const double target_kl = options.Number("target_kl"); target_kl > 0)
+    config.target_kl = target_kl;
+  return config;
+}
+
+void CheckPieces(const OuterPpoConfig& config, int64_t epochs, int64_t steps,
+                 const std::string& what, Violations* violations) {
+  const int64_t k = config.k;
+  if (steps < 2 * k) {
+    violations->Add("rule.option.k",
+                    absl::StrFormat("is %d; the %d trained steps of a lifetime (%s) must hold two "
+                                    "pieces, so k is at most %d; lower k or lengthen the lifetime",
+                                    k, steps, what, steps / 2));
+  } else if (config.num_minibatches > 0 && config.num_minibatches + 2 > steps / k) {
+    violations->Add(
+        "rule.option.num_minibatches",
+        absl::StrFormat("is %d; an epoch has %d pieces, so at most %d minibatches are "
+                        "possible; lower it, or k, or "
+                        "give 0 for one optimizer step each piece",
+                        config.num_minibatches, steps / k, std::max<int64_t>(0, steps / k - 2)));
+  }
+  if (epochs > k) {
+    violations->Add(
+        "rule.option.epochs",
+        absl::StrFormat(
+            "is %d; each epoch has its own displacement from 1 to k = %d; lower epochs or raise k",
+            epochs, k));
+  }
+}
+
+void SaveAdam(const AdamState& adam, learner::TensorMap* state) {
+  (*state)["adam.m"] = adam.m.clone();
+  (*state)["adam.v"] = adam.v.clone();
+  (*state)["adam.step"] = torch::full({}, adam.step, torch::kInt64);
+}
+
+absl::StatusOr<AdamState> LoadAdam(const learner::TensorMap& state, at::IntArrayRef shape) {
+  const auto read = [&](const std::string& name, at::IntArrayRef axes, torch::Dtype dtype) {
+    return learner::ReadTensor(state, name, axes, dtype, "the rule");
+  };
+  AdamState adam;
+  MENTOR_ASSIGN_OR_RETURN(adam.m, read("adam.m", shape, torch::kFloat32));
+  MENTOR_ASSIGN_OR_RETURN(adam.v, read("adam.v", shape, torch::kFloat32));
+  MENTOR_ASSIGN_OR_RETURN(const Tensor step, read("adam.step", {}, torch::kInt64));
+  adam.step = step.item<int64_t>();
+  if (adam.step < 0) return absl::DataLossError("'adam.step' in the state of the rule is negative");
+  return adam;
+}
+
+void AddReport(const OuterPpoResult& result, RuleReport* report) {
+  const std::vector<PieceReport>& last = result.epochs.back();
+  const auto mean = [&](double PieceReport::*member) {
+    double sum = 0;
+    for (const PieceReport& piece : last) sum += piece.*member;
+    return sum / static_cast<double>(last.size());
+  };
+  (*report)["loss"] = mean(&PieceReport::loss);
+  (*report)["pg_loss"] = mean(&PieceReport::pg_loss);
+  (*report)["value_loss"] = mean(&PieceReport::value_loss);
+  (*report)["entropy"] = mean(&PieceReport::entropy);
+  (*report)["kl"] = mean(&PieceReport::kl);
+  (*report)["clip_fraction"] = mean(&PieceReport::clip_fraction);
+  (*report)["grad_norm"] = mean(&PieceReport::grad_norm);
+  (*report)["rho_error"] = result.epochs.front().front().rho_error;
+  (*report)["epochs"] = static_cast<double>(result.epochs.size());
+  (*report)["optimizer_steps"] = static_cast<double>(result.optimizer_steps);
+}
+
+absl::Status CheckTensor(const char* name, const Tensor& x, int64_t lifetimes, int64_t steps,
+                         int64_t axes) {
+  if (!x.defined())
+    return absl::InvalidArgumentError(absl::StrFormat("lifetimes have no %s", name));
+  if (x.dim() != axes || x.size(0) != lifetimes || x.size(1) != steps) {
+    return absl::InvalidArgumentError(absl::StrFormat("%s has shape %s, expected [%d, %d%s]", name,
+                                                      c10::str(x.sizes()), lifetimes, steps,
+                                                      axes == 3 ? ", ..." : ""));
+  }
+  const Tensor finite = x.isfinite();
+  if (finite.all().item<bool>()) return absl::OkStatus();
+  const Tensor at = finite.reshape({lifetimes * steps, -1}).all(1).logical_not().nonzero()[0];
+  const int64_t row = at.item<int64_t>();
+  return absl::InvalidArgumentError(absl::StrFormat("%s of lifetime %d is not finite at step %d",
+                                                    name, row / steps, row % steps));
+}
+
+absl::Status CheckPrevDone(const Tensor& prev_done) {
+  if ((prev_done.eq(0) | prev_done.eq(1)).all().item<bool>() &&
+      !prev_done.select(1, 0).ne(0).any().item<bool>()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "prev_done must be 0 or 1, and 0 at the first step of a lifetime");
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,11 @@
+// The policy of RL^2 as outer PPO trains it (black_box.md section 12). Pure.
+#pragma once
+
+#include "learner/agents/recurrent_policy.h"
+#include "meta_learner/rules/outer_ppo.h"
+
+namespace mentor::meta_learner {
+
+TrainedNetwork TrainedPolicy(const learner::RecurrentPolicy& policy);
+
+}  // namespace mentor::meta_learner
