@@ -1,0 +1,623 @@
+// Agents that learn from task reward and signal, and the gradient of what they then achieve with
+// respect to the signal's weights (meta_gradient.md: LIRPG, SAIR, MetaIRN, and gamma and lambda).
+//
+//   r = c_ex r_ex + c_in signal(phi)     (role ADVANTAGE: A = signal(phi))
+//   theta' = U(theta, GAE(r)),  J = extrinsic PPO loss of theta',  dJ/dphi back through U
+//
+// Outer data `same`: J on the segment of the update. `fresh`: on the next one, which theta'
+// collected; what U depended on is kept until then, as part of the snapshot.
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "learner/agents/critic.h"
+#include "learner/agents/differentiable_update.h"
+#include "learner/agents/gae.h"
+#include "learner/agents/outer_objective.h"
+#include "learner/agents/policy.h"
+#include "learner/agents/policy_weights.h"
+#include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/shared.h"
+
+namespace mentor::learner {
+namespace {
+
+using torch::Tensor;
+
+// Agents whose graphs are built together. Part of the arithmetic of sums.
+constexpr int64_t kGroupAgents = 8;
+
+struct LoopConfig {
+  bool success = false;  // The extrinsic reward is the sparse success signal.
+  double reward_scale = 1;
+  double c_ex = 1;
+  double c_in = 0.5;
+  double gamma_out = 0.99;
+  double lambda_out = 0.95;
+  OuterConfig outer;
+  UpdateConfig update;
+  UpdateImplementation implementation = UpdateImplementation::kAuto;
+  bool fresh = false;            // Outer data.
+  bool separate_critic = false;  // Of the mixed reward: not in theta, not in U.
+  PpoConfig critic;              // Adam of the critics outside U.
+};
+
+LoopConfig ReadConfig(const OptionValues& options, const v1::AgentSpec& agent) {
+  LoopConfig config;
+  config.success = options.Choice("extrinsic") == "success";
+  config.reward_scale = options.Number("reward_scale");
+  config.c_ex = options.Number("c_ex");
+  config.c_in = options.Number("c_in");
+  config.gamma_out = options.Number("gamma_out");
+  config.lambda_out = options.Number("lambda_out");
+  config.outer.clip = options.Number("clip_out");
+  config.update.policy_gradient = options.Choice("inner_loss") == "a2c";
+  if (config.update.policy_gradient) config.outer.form = OuterConfig::Form::kRatio;
+  config.update.stop_second_moment = options.Choice("second_moment") == "stop";
+  config.update.stop_clip = options.Choice("clip_grad") == "stop";
+  config.update.first_order = options.Choice("order") == "first";
+  config.update.last_n = options.Integer("last_n");
+  const std::string& implementation = options.Choice("implementation");
+  if (implementation == "unrolled") config.implementation = UpdateImplementation::kUnrolled;
+  if (implementation == "replay") config.implementation = UpdateImplementation::kReplay;
+  config.fresh = options.Choice("outer_data") == "fresh";
+  config.separate_critic = options.Choice("critic") == "separate";
+  config.critic.learning_rate = options.Number("critic_learning_rate");
+  config.critic.epochs = options.Integer("critic_epochs");
+  config.critic.minibatches = options.Integer("critic_minibatches");
+  config.critic.max_grad_norm = agent.max_grad_norm();
+  config.critic.normalize_advantage = false;
+  return config;
+}
+
+// Lifetimes first .. first + count of a segment as networks see it.
+constexpr Tensor Segment::*kSeen[] = {
+    &Segment::observations,      &Segment::actions,    &Segment::log_probs,
+    &Segment::prev_done,         &Segment::successes,  &Segment::success_signals,
+    &Segment::shaped_rewards,    &Segment::values,     &Segment::last_done,
+    &Segment::next_observations, &Segment::last_values};
+
+Segment Lifetimes(const Segment& segment, int64_t first, int64_t count) {
+  Segment some;
+  for (auto member : kSeen) {
+    if ((segment.*member).defined()) some.*member = (segment.*member).narrow(0, first, count);
+  }
+  return some;
+}
+
+SignalState Lifetimes(const SignalState& state, int64_t first, int64_t count) {
+  SignalState some;
+  for (const Tensor& x : state.recurrent) some.recurrent.push_back(x.narrow(0, first, count));
+  if (state.previous.defined()) some.previous = state.previous.narrow(0, first, count);
+  return some;
+}
+
+// An update with everything that it and its signals depended on.
+struct Lesson {
+  UpdateInputs inputs;
+  Segment seen;       // What the network saw,
+  SignalState state;  // from where it went,
+  Tensor weights;     // [Q]: and its weights.
+};
+
+class MetaGradient : public InnerLoop {
+ public:
+  MetaGradient(InnerLoopContext context, LoopConfig config)
+      : context_(std::move(context)),
+        config_(std::move(config)),
+        is_reward_(context_.shard->spec().signal().role() == v1::REWARD),
+        inside_(is_reward_ && !config_.separate_critic),
+        shape_(Shape(inside_)),
+        weights_(context_.meta_parameters.defined() ? context_.meta_parameters.to(context_.device)
+                                                    : Tensor()),
+        normaliser_(NormaliserOf(context_)) {}
+
+  void Begin() override {
+    const AgentShape whole = Shape(/*critic=*/true);
+    const Tensor theta = FreshAgents(context_, whole).theta;
+    const int64_t value = CriticSize(whole), policy = theta.size(1) - value;
+    const Tensor critic = theta.narrow(1, policy, value).clone();
+    agents_ = NewAgents(inside_ ? theta : theta.narrow(1, 0, policy).clone());
+    extrinsic_critic_ = NewAgents(critic);
+    if (!inside_) critic_ = NewAgents(critic);
+    signal_ = OnDevice(context_.network->InitialState(context_.num_agents(), torch::kFloat32));
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment collected, collect(Policies()));
+    const CpuTimer timer;
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    const bool teaches = context_.shard->outer_learning();
+
+    // The segment as the network sees it, with the critic's values, and as agents see it.
+    Segment seen = learner::OnDevice(collected, context_.device);
+    const Segment normal = normaliser_.Normalise(seen);
+    const Tensor next = normal.next_observations.unsqueeze(1);
+    seen.shaped_rewards = seen.shaped_rewards * config_.reward_scale;
+    seen.values = Values(normal.observations);
+    seen.last_values = Values(next).squeeze(1);
+    const Tensor extrinsic = config_.success
+                                 ? seen.success_signals.to(torch::kFloat64) * config_.reward_scale
+                                 : seen.shaped_rewards;
+    const AgentShape whole = Shape(/*critic=*/true);
+    const Advantages outer =
+        Gae(extrinsic, CriticValues(whole, extrinsic_critic_.theta, normal.observations),
+            seen.prev_done, seen.last_done,
+            CriticValues(whole, extrinsic_critic_.theta, next).squeeze(1), config_.gamma_out,
+            config_.lambda_out);
+    const OuterRows rows{
+        normal.observations, normal.actions, normal.log_probs, ToFloat(outer.advantages), {}};
+
+    if (teaches && config_.fresh && iteration > 0) {
+      lesson_.inputs.minibatches = Minibatches(iteration - 1, Config(iteration - 1).ppo, 0);
+      MENTOR_RETURN_IF_ERROR(
+          Teach(Config(iteration - 1), lesson_, rows, report, /*after=*/nullptr));
+    }
+
+    Lesson lesson{.inputs = {}, .seen = seen, .state = signal_, .weights = weights_};
+    const CpuTimer signal_timer;
+    const Tensor signals = context_.network->Signals(weights_, seen, &signal_).detach();
+    report->signal_seconds += signal_timer.Seconds();
+    // Advantages, and targets of the critic.
+    Tensor advantages = signals, returns = signals + seen.values;
+    if (is_reward_) {
+      const Advantages mixed =
+          Gae(config_.c_ex * extrinsic.cpu() + config_.c_in * signals.to(torch::kFloat64).cpu(),
+              seen.values, seen.prev_done, seen.last_done, seen.last_values, spec.agent().gamma(),
+              spec.agent().gae_lambda());
+      advantages = ToFloat(mixed.advantages);
+      returns = ToFloat(mixed.returns);
+    }
+
+    const UpdateConfig config = Config(iteration);
+    lesson.inputs = {.agents = agents_,
+                     .observations = normal.observations,
+                     .actions = normal.actions,
+                     .log_probs = normal.log_probs,
+                     .values = inside_ ? seen.values : Tensor(),
+                     .advantages = advantages,
+                     .minibatches = Minibatches(iteration, config.ppo, 0)};
+    // Frozen, the last iteration only collects, as everywhere.
+    if (teaches || iteration + 1 < spec.lifetime().iterations()) {
+      UpdateOutputs after;
+      if (teaches && !config_.fresh) {
+        MENTOR_RETURN_IF_ERROR(Teach(config, lesson, rows, report, &after));
+      } else {
+        MENTOR_RETURN_IF_ERROR(Update(config, lesson.inputs, &after));
+      }
+      Adopt(after, report);
+      const std::vector<Tensor> minibatches =
+          Minibatches(iteration, config_.critic, spec.agent().epochs());
+      extrinsic_critic_ = FitCritic(whole, config_.critic, extrinsic_critic_, normal.observations,
+                                    ToFloat(outer.returns), minibatches);
+      if (!inside_) {
+        critic_ =
+            FitCritic(whole, config_.critic, critic_, normal.observations, returns, minibatches);
+      }
+    }
+    lesson_ = std::move(lesson);
+    normaliser_.Add(collected.observations);
+
+    collected.signals = signals.cpu();
+    Describe(collected, report);
+    report->update_seconds += timer.Seconds() - report->signal_seconds;
+    return collected;
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    return ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
+  }
+
+  TensorMap Save() const override {
+    TensorMap state;
+    SaveAgents(agents_, &state);
+    SaveNormaliser(normaliser_, &state);
+    for (const auto& [name, tensor] : const_cast<MetaGradient*>(this)->Kept())
+      state[name] = tensor->cpu();
+    return state;
+  }
+
+  absl::Status Load(const TensorMap& state) override {
+    Begin();
+    MENTOR_RETURN_IF_ERROR(LoadAgents(state, &agents_));
+    MENTOR_RETURN_IF_ERROR(LoadNormaliser(state, &normaliser_));
+    if (KeepsLesson()) lesson_ = EmptyLesson();
+    for (const auto& [name, tensor] : Kept()) MENTOR_RETURN_IF_ERROR(LoadInto(state, name, tensor));
+    return absl::OkStatus();
+  }
+
+ private:
+  AgentShape Shape(bool critic) const {
+    AgentShape shape = ShapeOfAgents(*context_.shard);
+    shape.critic = critic;
+    return shape;
+  }
+
+  Tensor ToFloat(const Tensor& x) const { return x.to(context_.device, torch::kFloat32); }
+
+  SignalState OnDevice(SignalState state) const {
+    for (Tensor& tensor : state.recurrent) tensor = tensor.to(context_.device);
+    if (state.previous.defined()) state.previous = state.previous.to(context_.device);
+    return state;
+  }
+
+  UpdateConfig Config(uint32_t iteration) const {
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    UpdateConfig config = config_.update;
+    config.ppo = PpoConfigFromSpec(spec.agent(), iteration + 1, spec.lifetime().iterations());
+    return config;
+  }
+
+  // Of the mixed reward, by the weights that collected the segment: [S, N].
+  Tensor Values(const Tensor& observations) const {
+    const AgentShape whole = Shape(/*critic=*/true);
+    const int64_t value = CriticSize(whole);
+    return CriticValues(
+        whole,
+        inside_ ? agents_.theta.narrow(1, agents_.theta.size(1) - value, value) : critic_.theta,
+        observations);
+  }
+
+  // Permutations first_epoch, first_epoch + 1, ... of an iteration.
+  std::vector<Tensor> Minibatches(uint32_t iteration, const PpoConfig& config,
+                                  int64_t first_epoch) const {
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    const MinibatchOrder order =
+        KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
+                   context_.lifetime_numbers());
+    const auto shifted = [&](int64_t agent, int64_t epoch, std::span<int64_t> out) {
+      order(agent, first_epoch + epoch, out);
+    };
+    return DrawMinibatches(shifted, context_.num_agents(), context_.steps(), config.epochs,
+                           config.minibatches, context_.device);
+  }
+
+  // Calls work(group, first agent, number of agents) side by side.
+  absl::Status ForGroups(
+      const std::function<void(int64_t group, int64_t first, int64_t count)>& work) const {
+    const int64_t agents = context_.num_agents();
+    return ParallelFor(context_.pool, NumGroups(), [&](int64_t group) {
+      const int64_t first = group * agents / NumGroups();
+      work(group, first, (group + 1) * agents / NumGroups() - first);
+      return absl::OkStatus();
+    });
+  }
+  int64_t NumGroups() const { return (context_.num_agents() + kGroupAgents - 1) / kGroupAgents; }
+
+  // Of [count, ...] parts.
+  static Tensor Joined(const std::vector<Tensor>& parts) { return torch::cat(parts, 0); }
+  template <typename T>
+  static Tensor Joined(const std::vector<T>& parts, const std::function<Tensor(const T&)>& of) {
+    std::vector<Tensor> tensors;
+    for (const T& part : parts) tensors.push_back(of(part));
+    return Joined(tensors);
+  }
+  static UpdateOutputs Joined(const std::vector<UpdateOutputs>& parts) {
+    const auto agents = [&](Tensor AgentBatch::*member) {
+      return Joined<UpdateOutputs>(parts, [&](const auto& x) { return x.agents.*member; });
+    };
+    const auto trace = [&](Tensor UpdateTrace::*member) {
+      return Joined<UpdateOutputs>(parts, [&](const auto& x) { return x.trace.*member; });
+    };
+    return {{agents(&AgentBatch::theta), agents(&AgentBatch::adam_m), agents(&AgentBatch::adam_v),
+             agents(&AgentBatch::adam_steps)},
+            {trace(&UpdateTrace::loss), trace(&UpdateTrace::policy_loss),
+             trace(&UpdateTrace::value_loss), trace(&UpdateTrace::entropy),
+             trace(&UpdateTrace::approx_kl), trace(&UpdateTrace::clip_fraction),
+             trace(&UpdateTrace::grad_norm)}};
+  }
+
+  absl::Status Update(const UpdateConfig& config, const UpdateInputs& inputs,
+                      UpdateOutputs* after) const {
+    std::vector<UpdateOutputs> parts(NumGroups());
+    MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
+      parts[group] = RunUpdate(shape_, config, inputs.Agents(first, count));
+    }));
+    *after = Joined(parts);
+    return absl::OkStatus();
+  }
+
+  // The outer gradient of a lesson's update, and the update itself in *after unless that is null.
+  absl::Status Teach(const UpdateConfig& config, const Lesson& lesson, const OuterRows& rows,
+                     LoopReport* report, UpdateOutputs* after) const {
+    const ParamLayout layout = AgentLayout(shape_);
+    struct Part {
+      UpdateGradient update;
+      Tensor clip_fraction;  // [count]
+      Tensor weights;        // [Q] float64
+    };
+    std::vector<Part> parts(NumGroups());
+    MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
+      Part& part = parts[group];
+      const OuterRows own = rows.Agents(first, count);
+      part.update = DifferentiateUpdate(
+          shape_, config, lesson.inputs.Agents(first, count),
+          [&](const Tensor& theta) {
+            return OuterLoss(layout, theta, own, config_.outer, &part.clip_fraction);
+          },
+          config_.implementation);
+      part.weights =
+          WeightsGradient(lesson, first, count, part.update).to(torch::kCPU, torch::kFloat64);
+    }));
+    Tensor gradient = torch::zeros({weights_.numel()}, torch::kFloat64);
+    for (const Part& part : parts) gradient += part.weights;
+    report->outer_gradient =
+        report->outer_gradient.defined() ? report->outer_gradient + gradient : gradient;
+    const auto statistic = [&](const char* name, const std::function<Tensor(const Part&)>& of) {
+      report->statistics[name] = Joined<Part>(parts, of).to(torch::kFloat64).mean().item<double>();
+    };
+    statistic("outer_loss", [](const Part& part) { return part.update.outer_loss; });
+    statistic("outer_clip_fraction", [](const Part& part) { return part.clip_fraction; });
+    statistic("outer_theta_norm",
+              [](const Part& part) { return part.update.outer_theta.norm(2, 1); });
+    if (after != nullptr) {
+      std::vector<UpdateOutputs> outputs;
+      for (const Part& part : parts) outputs.push_back(part.update.after);
+      *after = Joined(outputs);
+    }
+    return absl::OkStatus();
+  }
+
+  // From the gradient of a group's advantages to that of the signal's weights. Agents whose numbers
+  // are not finite have no part.
+  Tensor WeightsGradient(const Lesson& lesson, int64_t first, int64_t count,
+                         const UpdateGradient& update) const {
+    const Tensor finite = IsFinite(update.after.agents)
+                              .logical_and(update.advantages.isfinite().all(1))
+                              .logical_and(update.outer_loss.isfinite());
+    Tensor grad =
+        torch::where(finite.unsqueeze(1), update.advantages, torch::zeros_like(update.advantages));
+    const Segment seen = Lifetimes(lesson.seen, first, count);
+    if (is_reward_) {
+      const v1::AgentSpec& agent = context_.shard->spec().agent();
+      grad = config_.c_in *
+             ToFloat(GaeAdjoint(grad, seen.prev_done, agent.gamma(), agent.gae_lambda()));
+    }
+    const at::AutoGradMode gradients(true);
+    const Tensor weights = lesson.weights.detach().requires_grad_(true);
+    SignalState state = Lifetimes(lesson.state, first, count);
+    const Tensor signals = context_.network->Signals(weights, seen, &state);
+    return torch::autograd::grad({(signals * grad).sum()}, {weights})[0];
+  }
+
+  static Tensor IsFinite(const AgentBatch& x) {
+    return x.theta.isfinite()
+        .all(1)
+        .logical_and(x.adam_m.isfinite().all(1))
+        .logical_and(x.adam_v.isfinite().all(1));
+  }
+
+  // Agents whose update is not finite stay as they were.
+  void Adopt(const UpdateOutputs& after, LoopReport* report) {
+    const Tensor finite = IsFinite(after.agents), rows = finite.unsqueeze(1);
+    agents_ = {torch::where(rows, after.agents.theta, agents_.theta),
+               torch::where(rows, after.agents.adam_m, agents_.adam_m),
+               torch::where(rows, after.agents.adam_v, agents_.adam_v),
+               torch::where(finite, after.agents.adam_steps, agents_.adam_steps)};
+    report->nonfinite_updates += finite.logical_not().sum().item<int64_t>();
+    const auto statistic = [&](const char* name, const Tensor& x) {
+      report->statistics[name] = x.to(torch::kFloat64).mean().item<double>();
+    };
+    statistic("inner_kl", after.trace.approx_kl.select(1, -1));
+    statistic("inner_clip_fraction", after.trace.clip_fraction.select(1, -1));
+    statistic("entropy", after.trace.entropy.select(1, 0));
+    statistic("inner_grad_norm", after.trace.grad_norm);
+    statistic("value_loss", after.trace.value_loss.select(1, 0));
+  }
+
+  // What tells whether agents still see new episodes (meta_gradient.md section 9, failures 1, 2).
+  static void Describe(const Segment& segment, LoopReport* report) {
+    const auto rewards = segment.shaped_rewards.accessor<double, 2>();
+    const auto begins = segment.prev_done.accessor<float, 2>();
+    const auto ends = segment.last_done.accessor<float, 1>();
+    std::vector<double> totals, lengths;
+    for (int64_t s = 0; s < rewards.size(0); ++s) {
+      double total = 0, length = 0;
+      const auto finish = [&] {
+        totals.push_back(total);
+        lengths.push_back(length);
+        total = length = 0;
+      };
+      for (int64_t t = 0; t < rewards.size(1); ++t) {
+        if (begins[s][t] != 0 && length > 0) finish();
+        total += rewards[s][t];
+        ++length;
+      }
+      if (ends[s] != 0) finish();
+    }
+    const auto describe = [&](const std::string& name, const Tensor& x) {
+      if (x.numel() == 0) return;
+      report->statistics[name + "_mean"] = x.mean().item<double>();
+      report->statistics[name + "_sd"] = x.std(/*unbiased=*/false).item<double>();
+    };
+    describe("signal", segment.signals.to(torch::kFloat64));
+    describe("episode_return", torch::tensor(totals, torch::kFloat64));
+    describe("episode_length", torch::tensor(lengths, torch::kFloat64));
+  }
+
+  bool KeepsLesson() const { return config_.fresh && context_.shard->outer_learning(); }
+
+  // Of the right shapes, to be filled.
+  Lesson EmptyLesson() const {
+    const int64_t s = context_.num_agents(), t = context_.steps(), d = shape_.observation_size;
+    const auto floats = torch::TensorOptions(torch::kFloat32).device(context_.device);
+    Lesson lesson;
+    Segment& seen = lesson.seen;
+    seen.observations = torch::zeros({s, t, d}, floats);
+    seen.actions = torch::zeros({s, t, shape_.action_size}, floats);
+    seen.shaped_rewards = torch::zeros({s, t}, floats.dtype(torch::kFloat64));
+    for (auto member : {&Segment::log_probs, &Segment::success_signals, &Segment::successes,
+                        &Segment::prev_done, &Segment::values})
+      seen.*member = torch::zeros({s, t}, floats);
+    seen.last_done = torch::zeros({s}, floats);
+    seen.last_values = torch::zeros({s}, floats);
+    seen.next_observations = torch::zeros({s, d}, floats);
+    lesson.inputs = {.agents = NewAgents(torch::zeros_like(agents_.theta)),
+                     .observations = seen.observations.clone(),
+                     .actions = seen.actions.clone(),
+                     .log_probs = seen.log_probs.clone(),
+                     .values = inside_ ? seen.values.clone() : Tensor(),
+                     .advantages = seen.values.clone(),
+                     .minibatches = {}};
+    lesson.state = OnDevice(context_.network->InitialState(s, torch::kFloat32));
+    lesson.weights = torch::zeros_like(weights_);
+    return lesson;
+  }
+
+  // State beside agents and normaliser.
+  std::vector<std::pair<std::string, Tensor*>> Kept() {
+    std::vector<std::pair<std::string, Tensor*>> kept;
+    const auto add = [&](const std::string& name, Tensor* tensor) {
+      if (tensor->defined()) kept.emplace_back(name, tensor);
+    };
+    const auto add_batch = [&](const std::string& name, AgentBatch* batch) {
+      add(name + ".theta", &batch->theta);
+      add(name + ".adam_m", &batch->adam_m);
+      add(name + ".adam_v", &batch->adam_v);
+      add(name + ".adam_steps", &batch->adam_steps);
+    };
+    const auto add_state = [&](const std::string& name, SignalState* state) {
+      for (size_t i = 0; i < state->recurrent.size(); ++i)
+        add(absl::StrCat(name, ".recurrent.", i), &state->recurrent[i]);
+      add(name + ".previous", &state->previous);
+    };
+    add_batch("extrinsic_critic", &extrinsic_critic_);
+    add_batch("critic", &critic_);
+    add_state("signal", &signal_);
+    if (!KeepsLesson()) return kept;
+    UpdateInputs& inputs = lesson_.inputs;
+    add_batch("lesson.agents", &inputs.agents);
+    add("lesson.observations", &inputs.observations);
+    add("lesson.advantages", &inputs.advantages);
+    int number = 0;
+    for (auto member : kSeen) add(absl::StrCat("lesson.seen.", number++), &(lesson_.seen.*member));
+    add("lesson.actions", &inputs.actions);
+    add("lesson.log_probs", &inputs.log_probs);
+    add("lesson.values", &inputs.values);
+    add_state("lesson.signal", &lesson_.state);
+    add("lesson.weights", &lesson_.weights);
+    return kept;
+  }
+
+  const InnerLoopContext context_;
+  const LoopConfig config_;
+  const bool is_reward_;
+  const bool inside_;       // The critic of the mixed reward is part of theta, and of U.
+  const AgentShape shape_;  // Of theta.
+  const Tensor weights_;
+  ObservationNormaliser normaliser_;
+  AgentBatch agents_;
+  AgentBatch extrinsic_critic_;  // psi
+  AgentBatch critic_;            // Of the mixed reward, unless inside_.
+  SignalState signal_;
+  Lesson lesson_;  // The last one; state with outer data `fresh` only.
+};
+
+using Kind = OptionInfo::Kind;
+
+OptionInfo Number(std::string name, std::string value, double min, double max, std::string help) {
+  return {std::move(name), Kind::kNumber, std::move(value), min, max, {}, std::move(help)};
+}
+OptionInfo Integer(std::string name, std::string value, double min, double max, std::string help) {
+  return {std::move(name), Kind::kInteger, std::move(value), min, max, {}, std::move(help)};
+}
+OptionInfo Choice(std::string name, std::vector<std::string> choices, std::string help) {
+  std::string value = choices.front();
+  return {std::move(name),    Kind::kChoice,  std::move(value), 0, 0,
+          std::move(choices), std::move(help)};
+}
+
+OptionTable Options() {
+  return {
+      Choice("extrinsic", {"shaped", "success"},
+             "The task's own reward r_ex: the environment's, or the sparse success signal."),
+      Number("reward_scale", "1", 0, 1e30, "Factor on r_ex, for agents, critics and network."),
+      Number("c_ex", "1", 0, 1e30, "Weight of r_ex in the agents' reward."),
+      Number("c_in", "0.5", 0, 1e30, "Weight of the signal in the agents' reward."),
+      Number("gamma_out", "0.99", 0, 1, "Discount of the outer objective."),
+      Number("lambda_out", "0.95", 0, 1, "Lambda of the outer objective's advantages."),
+      Number("clip_out", "0.2", 1e-9, 10, "Clip range of the outer objective's ratio."),
+      Choice("inner_loss", {"ppo", "a2c"},
+             "Policy loss of the agents: the clipped ratio, or -A ln pi (with an outer objective "
+             "without clipping)."),
+      Choice("second_moment", {"stop", "through"},
+             "Whether Adam's second moment is a constant for differentiation."),
+      Choice("clip_grad", {"through", "stop"},
+             "Whether the factor of gradient clipping is differentiated."),
+      Choice("order", {"second", "first"},
+             "Derivatives of the agents' gradients: all, or none with respect to their weights."),
+      Integer("last_n", "0", 0, 1e9,
+              "Only the last n optimizer steps of an update are differentiated; 0: all."),
+      Choice("implementation", {"auto", "unrolled", "replay"},
+             "The graph of all optimizer steps at once, or one step's after the other (memory of "
+             "one step); auto: replay beyond 4 steps."),
+      Choice("outer_data", {"same", "fresh"},
+             "The outer objective's segment: that of the update, or the next one."),
+      Choice("critic", {"inside", "separate"},
+             "The agents' critic: updated and differentiated with the policy, or outside of it "
+             "like the extrinsic one (always, in the role ADVANTAGE)."),
+      Number("critic_learning_rate", "1e-3", 0, 10, "Adam's, of critics outside the update."),
+      Integer("critic_epochs", "4", 1, 10000, "Their passes over a segment."),
+      Integer("critic_minibatches", "4", 1, 100000, "Their minibatches in each pass."),
+  };
+}
+
+void CheckConfig(const InnerLoopContext& context, const LoopConfig& config,
+                 Violations* violations) {
+  const v1::ExperimentSpec& spec = context.shard->spec();
+  if (!context.network->is_differentiable()) {
+    violations->Add("signal.name",
+                    absl::StrFormat("%s has no gradient with respect to its weights, which the "
+                                    "rule needs; use mlp or attention",
+                                    spec.signal().name()));
+  }
+  if (spec.agent().has_target_kl()) {
+    violations->Add("agent.target_kl",
+                    "an update that stops early cannot be differentiated; remove it");
+  }
+  const int64_t steps = context.steps();
+  const auto fits =
+      CheckMinibatches(spec.agent().minibatches(), spec.agent().normalize_advantage(), steps);
+  if (!fits.ok()) violations->Add("agent.minibatches", std::string(fits.message()));
+  if (config.critic.minibatches > steps) {
+    violations->Add("rule.option.critic_minibatches",
+                    absl::StrFormat("is %d for %d steps; use at most as many",
+                                    config.critic.minibatches, steps));
+  }
+  const int64_t updates = static_cast<int64_t>(spec.agent().epochs()) * spec.agent().minibatches();
+  if (config.update.last_n > updates) {
+    violations->Add("rule.option.last_n",
+                    absl::StrFormat("is %d; an update has %d optimizer steps; use at most these, "
+                                    "or 0 for all",
+                                    config.update.last_n, updates));
+  }
+  if (config.fresh && spec.lifetime().iterations() < 2) {
+    violations->Add("lifetime.iterations",
+                    "is 1; with outer_data fresh the gradient of an update comes with the next "
+                    "iteration; use at least 2, or outer_data same");
+  }
+}
+
+const RegisterInnerLoop kMetaGradient({
+    .name = "meta_gradient",
+    .summary = "Updates from task reward and signal, differentiated with respect to the signal",
+    .options = Options(),
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      if (context.network == nullptr) return nullptr;
+      LoopConfig config = ReadConfig(context.options, context.shard->spec().agent());
+      CheckConfig(context, config, violations);
+      return std::make_unique<MetaGradient>(context, std::move(config));
+    },
+});
+
+}  // namespace
+}  // namespace mentor::learner

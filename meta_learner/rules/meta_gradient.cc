@@ -1,0 +1,135 @@
+// Meta-gradient rules: LIRPG (Zheng, Oh and Singh 2018), SAIR (Jiang et al. 2021), MetaIRN (Link et
+// al. 2025) and the meta-gradient of gamma and lambda (Xu, van Hasselt and Silver 2018) are one
+// rule with different signal networks: `mlp`, `attention` and `discount` (meta_gradient.md section
+// 2).
+//
+// After every inner iteration the learners send the gradient of the agents' extrinsic performance
+// with respect to the signal's weights, through the agents' own updates
+// (learner/inner_loops/meta_gradient.cc). What remains is one step of Adam on its mean over the
+// agents.
+#include <torch/types.h>
+
+#include <utility>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "meta_learner/rules/outer_ppo.h"
+#include "meta_learner/rules/outer_rule.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+class MetaGradient : public OuterRule {
+ public:
+  MetaGradient(const RuleContext& context, const OptionValues& options)
+      : second_order_(options.Choice("order") == "second"),
+        lifetimes_(context.spec.rule().lifetimes_per_update()),
+        weights_(context.network->InitialWeights(context.spec.seed())),
+        adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {
+    step_.learning_rate = options.Number("learning_rate");
+    step_.adam_beta1 = options.Number("adam_beta1");
+    step_.adam_beta2 = options.Number("adam_beta2");
+    step_.adam_epsilon = options.Number("adam_epsilon");
+    step_.max_grad_norm = options.Number("max_grad_norm");
+  }
+
+  RuleNeeds needs() const override {
+    return {.decisions_inside_lifetime = true, .second_order = second_order_, .segments = false};
+  }
+  Tensor meta_parameters() const override { return weights_; }
+
+  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t) override {
+    // In the order of the lifetimes, in double.
+    Tensor sum = torch::zeros_like(weights_, torch::kFloat64);
+    int64_t lifetimes = 0, missing = 0;
+    for (const ShardGradient& shard : batch.shards) {
+      lifetimes += shard.lifetimes;
+      if (!shard.gradient.defined()) {
+        ++missing;
+        continue;
+      }
+      if (shard.gradient.sizes() != weights_.sizes()) {
+        return absl::InvalidArgumentError(
+            absl::StrFormat("the gradient of %d lifetimes has shape %s, expected [%d]",
+                            shard.lifetimes, c10::str(shard.gradient.sizes()), weights_.numel()));
+      }
+      sum += shard.gradient;
+    }
+    if (lifetimes != lifetimes_) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("the outer update has %d lifetimes, expected %d", lifetimes, lifetimes_));
+    }
+    // With fresh outer data the first iteration of new agents has nothing to say.
+    if (missing == static_cast<int64_t>(batch.shards.size())) return RuleReport{};
+    if (missing > 0)
+      return absl::InvalidArgumentError("some shards of the outer update have no gradient");
+    const Tensor mean = sum / static_cast<double>(lifetimes);
+    if (!mean.isfinite().all().item<bool>())
+      return absl::InvalidArgumentError("the outer gradient is not finite");
+
+    const Tensor before = weights_;
+    weights_ = weights_.clone();
+    ClipAndStep(step_, mean.to(torch::kFloat32), weights_, &adam_);
+    return RuleReport{{"outer_grad_norm", mean.norm().item<double>()},
+                      {"outer_step_norm", (weights_ - before).norm().item<double>()}};
+  }
+
+  TensorMap Save() const override {
+    return {{"weights", weights_.clone()},
+            {"adam.m", adam_.m.clone()},
+            {"adam.v", adam_.v.clone()},
+            {"adam.step", torch::full({}, adam_.step, torch::kInt64)}};
+  }
+
+  absl::Status Load(const TensorMap& state) override {
+    const auto read = [&](const char* name, at::IntArrayRef shape, torch::Dtype dtype) {
+      return learner::ReadTensor(state, name, shape, dtype, "the rule");
+    };
+    const auto flat = weights_.sizes();
+    MENTOR_ASSIGN_OR_RETURN(Tensor weights, read("weights", flat, torch::kFloat32));
+    AdamState adam;
+    MENTOR_ASSIGN_OR_RETURN(adam.m, read("adam.m", flat, torch::kFloat32));
+    MENTOR_ASSIGN_OR_RETURN(adam.v, read("adam.v", flat, torch::kFloat32));
+    MENTOR_ASSIGN_OR_RETURN(const Tensor step, read("adam.step", {}, torch::kInt64));
+    adam.step = step.item<int64_t>();
+    if (adam.step < 0)
+      return absl::DataLossError("'adam.step' in the state of the rule is negative");
+    weights_ = std::move(weights);
+    adam_ = std::move(adam);
+    return absl::OkStatus();
+  }
+
+ private:
+  // Fixed after construction.
+  const bool second_order_;
+  const int64_t lifetimes_;
+  OuterPpoConfig step_;  // Its Adam and its clipping.
+  // Changed by Update and Load.
+  Tensor weights_;  // [Q] float32; replaced, never written to
+  AdamState adam_;
+};
+
+OptionInfo Number(std::string name, std::string value, double min, double max, std::string help) {
+  return {std::move(name), OptionInfo::Kind::kNumber, std::move(value), min, max, {},
+          std::move(help)};
+}
+
+const RegisterRule kMetaGradient({
+    .name = "meta_gradient",
+    .summary = "Gradient through the agents' updates: LIRPG, SAIR, MetaIRN, gamma and lambda",
+    .inner_loop = "meta_gradient",
+    .options = {Number("learning_rate", "1e-3", 0, 100, "Learning rate of Adam."),
+                Number("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
+                Number("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
+                Number("adam_epsilon", "1e-5", 1e-30, 1, "Added after bias correction."),
+                Number("max_grad_norm", "0.5", 1e-30, 1e30,
+                       "Greatest norm of the outer gradient, the mean over the agents.")},
+    .make = [](const RuleContext& context, const OptionValues& options, Violations*)
+        -> std::unique_ptr<OuterRule> { return std::make_unique<MetaGradient>(context, options); },
+});
+
+}  // namespace
+}  // namespace mentor::meta_learner
