@@ -54,7 +54,8 @@ inline v1::Unit MetaWorldUnit(uint32_t agent, uint32_t steps) {
   v1::Unit unit = NewUnit(agent, steps);
   *unit.mutable_policy() = RandomPolicy(39, 64, 4, agent);
   unit.mutable_task()->set_environment("reach-v3");
-  for (const double number : {0.0, 0.6, 0.02, 0.05 - 0.002 * agent, 0.85, 0.15}) unit.mutable_task()->add_parameters(number);
+  for (const double number : {0.0, 0.6, 0.02, 0.05 - 0.002 * agent, 0.85, 0.15})
+    unit.mutable_task()->add_parameters(number);
   return unit;
 }
 
@@ -64,6 +65,31 @@ inline v1::Unit PendulumUnit(uint32_t agent, uint32_t steps) {
   *unit.mutable_policy() = RandomPolicy(4, 8, 1, agent);
   unit.mutable_task()->set_environment("InvertedPendulum-v5");
   return unit;
+}
+
+// A recurrent policy (black_box.md section 12) of small sizes.
+inline v1::PolicyWeights RandomRecurrentPolicy(uint32_t d, uint32_t a, bool discrete,
+                                               uint32_t encoder1, uint32_t encoder2, uint32_t lstm,
+                                               uint32_t heads) {
+  v1::PolicyWeights weights;
+  weights.set_network(v1::POLICY_NETWORK_RECURRENT);
+  weights.set_observation_size(d);
+  weights.set_action_size(a);
+  weights.set_discrete(discrete);
+  weights.mutable_recurrent()->set_encoder1(encoder1);
+  weights.mutable_recurrent()->set_encoder2(encoder2);
+  weights.mutable_recurrent()->set_lstm(lstm);
+  weights.mutable_recurrent()->set_heads(heads);
+  const uint32_t head = heads * lstm + heads + a * heads + a;
+  std::vector<double> normals(encoder1 * (d + a + 2) + encoder1 + encoder2 * (encoder1 + 2) +
+                              encoder2 + 4 * lstm * (encoder2 + 2 + lstm + 2) + head +
+                              heads * heads + heads + (discrete ? 0 : head));
+  RandomStream{.seed = 78, .purpose = Purpose::kTest}.Normals(0, normals);
+  for (const double normal : normals) {
+    const float value = static_cast<float>(0.3 * normal);
+    weights.mutable_weights()->append(reinterpret_cast<const char*>(&value), sizeof(value));
+  }
+  return weights;
 }
 
 }  // namespace mentor::testing

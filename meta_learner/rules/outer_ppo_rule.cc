@@ -6,6 +6,8 @@
 
 #include <absl/strings/str_format.h>
 
+#include "common/check.h"
+
 namespace mentor::meta_learner {
 namespace {
 

@@ -10,6 +10,7 @@
 
 #include "common/rng.h"
 #include "tests/testing.h"
+#include "tests/units.h"
 
 namespace mentor::actor {
 namespace {
@@ -269,29 +270,12 @@ TEST_CASE("policy: a std that depends on the observation, one for all actions", 
   }
 }
 
-v1::PolicyWeights RandomRecurrent(uint32_t d, uint32_t a, bool discrete, uint32_t e1, uint32_t e2,
-                                  uint32_t lstm, uint32_t heads) {
-  v1::PolicyWeights weights;
-  weights.set_network(v1::POLICY_NETWORK_RECURRENT);
-  weights.set_observation_size(d);
-  weights.set_action_size(a);
-  weights.set_discrete(discrete);
-  weights.mutable_recurrent()->set_encoder1(e1);
-  weights.mutable_recurrent()->set_encoder2(e2);
-  weights.mutable_recurrent()->set_lstm(lstm);
-  weights.mutable_recurrent()->set_heads(heads);
-  const uint32_t head = heads * lstm + heads + a * heads + a;
-  AppendNormals(e1 * (d + a + 2) + e1 + e2 * (e1 + 2) + e2 + 4 * lstm * (e2 + 2 + lstm + 2) + head +
-                    heads * heads + heads + (discrete ? 0 : head),
-                &weights);
-  return weights;
-}
-
 TEST_CASE("policy: a recurrent policy remembers its steps and what came of them", "[unit]") {
   for (const bool discrete : {false, true}) {
     for (const auto& [lstm, heads] : {std::tuple{16u, 8u}, {5u, 11u}}) {
       const uint32_t d = 3, a = 2;
-      const v1::PolicyWeights weights = RandomRecurrent(d, a, discrete, 6, 4, lstm, heads);
+      const v1::PolicyWeights weights =
+          mentor::testing::RandomRecurrentPolicy(d, a, discrete, 6, 4, lstm, heads);
       Policy policy;
       REQUIRE(policy.Load(weights).ok());
       for (int lifetime = 0; lifetime < 2; ++lifetime) {
@@ -314,10 +298,10 @@ TEST_CASE("policy: a recurrent policy remembers its steps and what came of them"
       }
     }
   }
-  v1::PolicyWeights weights = RandomRecurrent(3, 2, false, 6, 4, 5, 3);
+  v1::PolicyWeights weights = mentor::testing::RandomRecurrentPolicy(3, 2, false, 6, 4, 5, 3);
   weights.mutable_weights()->pop_back();
   CHECK_FALSE(Policy().Load(weights).ok());
-  weights = RandomRecurrent(3, 2, false, 6, 4, 5, 3);
+  weights = mentor::testing::RandomRecurrentPolicy(3, 2, false, 6, 4, 5, 3);
   weights.mutable_recurrent()->set_lstm(0);
   CHECK(Policy().Load(weights).message() ==
         "policy: sizes 3, 6, 4, 0, 3, 2; each must be 1 to 65536");

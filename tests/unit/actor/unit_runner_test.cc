@@ -9,6 +9,7 @@
 
 #include "common/result_hash.h"
 #include "common/rng.h"
+#include "common/success_signal.h"
 #include "tests/testing.h"
 #include "tests/units.h"
 
@@ -48,7 +49,8 @@ TEST_CASE("unit runner: a result has the sizes of its unit and its own hash", "[
   REQUIRE(result.error().empty());
   const v1::Trajectory& t = result.trajectory();
   const int64_t d = unit.policy().observation_size(), a = unit.policy().action_size();
-  CHECK((t.observations().shape_size() == 2 && t.observations().shape(0) == 70 && t.observations().shape(1) == d));
+  CHECK((t.observations().shape_size() == 2 && t.observations().shape(0) == 70 &&
+         t.observations().shape(1) == d));
   CHECK(t.observations().data().size() == static_cast<size_t>(70 * d) * 4);
   CHECK(t.actions().data().size() == static_cast<size_t>(70 * a) * 4);
   CHECK(t.log_probs().data().size() == 70 * 4);
@@ -67,7 +69,8 @@ TEST_CASE("unit runner: the same unit gives the same bits, whatever ran before",
   const v1::Unit unit = PointReachUnit(1, 120);
   UnitRunner fresh, used;
   const std::string want = Payload(fresh.Run(unit));
-  for (uint32_t agent = 0; agent < 4; ++agent) static_cast<void>(used.Run(PointReachUnit(agent, 37)));
+  for (uint32_t agent = 0; agent < 4; ++agent)
+    static_cast<void>(used.Run(PointReachUnit(agent, 37)));
   v1::Unit broken = PointReachUnit(2, 10);
   broken.mutable_task()->set_environment("no such thing");
   CHECK_FALSE(used.Run(broken).error().empty());
@@ -78,8 +81,8 @@ TEST_CASE("unit runner: the same unit gives the same bits, whatever ran before",
 }
 
 TEST_CASE("unit runner: a unit cut anywhere continues bit for bit", "[unit]") {
-  for (const auto& make : {std::function(PointReachUnit), std::function(MetaWorldUnit),
-                           std::function(PendulumUnit)}) {
+  for (const auto& make :
+       {std::function(PointReachUnit), std::function(MetaWorldUnit), std::function(PendulumUnit)}) {
     const uint32_t steps = 520;
     v1::Unit whole = make(3, steps);
     INFO(whole.task().environment());
@@ -98,7 +101,8 @@ TEST_CASE("unit runner: a unit cut anywhere continues bit for bit", "[unit]") {
       second.set_first_step(whole.first_step() + cut);
       second.set_steps(steps - cut);
       second.set_state(head.final_state());
-      for (const char done : head.trajectory().dones().data()) second.set_first_episode(second.first_episode() + done);
+      for (const char done : head.trajectory().dones().data())
+        second.set_first_episode(second.first_episode() + done);
       REQUIRE((head.final_state().empty() == (head.trajectory().dones().data().back() == 1)));
       UnitRunner elsewhere;
       const v1::Result tail = elsewhere.Run(second);
@@ -106,13 +110,20 @@ TEST_CASE("unit runner: a unit cut anywhere continues bit for bit", "[unit]") {
       const auto joined = [&](auto member) {
         return (head.trajectory().*member)().data() + (tail.trajectory().*member)().data();
       };
-      CHECK(FirstDifference(joined(&v1::Trajectory::observations), want.trajectory().observations().data()) == -1);
-      CHECK(FirstDifference(joined(&v1::Trajectory::actions), want.trajectory().actions().data()) == -1);
-      CHECK(FirstDifference(joined(&v1::Trajectory::log_probs), want.trajectory().log_probs().data()) == -1);
-      CHECK(FirstDifference(joined(&v1::Trajectory::rewards), want.trajectory().rewards().data()) == -1);
-      CHECK(FirstDifference(joined(&v1::Trajectory::successes), want.trajectory().successes().data()) == -1);
-      CHECK(FirstDifference(joined(&v1::Trajectory::dones), want.trajectory().dones().data()) == -1);
-      CHECK(FirstDifference(tail.trajectory().next_observation().data(), want.trajectory().next_observation().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::observations),
+                            want.trajectory().observations().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::actions), want.trajectory().actions().data()) ==
+            -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::log_probs),
+                            want.trajectory().log_probs().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::rewards), want.trajectory().rewards().data()) ==
+            -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::successes),
+                            want.trajectory().successes().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::dones), want.trajectory().dones().data()) ==
+            -1);
+      CHECK(FirstDifference(tail.trajectory().next_observation().data(),
+                            want.trajectory().next_observation().data()) == -1);
     }
   }
 }
@@ -183,7 +194,8 @@ TEST_CASE("unit runner: deterministic units act with the mean", "[unit]") {
   REQUIRE(result.error().empty());
   Policy policy;
   REQUIRE(policy.Load(unit.policy()).ok());
-  const auto observations = Floats(result.trajectory().observations()), actions = Floats(result.trajectory().actions());
+  const auto observations = Floats(result.trajectory().observations()),
+             actions = Floats(result.trajectory().actions());
   const size_t d = unit.policy().observation_size(), a = unit.policy().action_size();
   std::vector<float> mean(a);
   for (size_t t = 0; t < 20; ++t) {
@@ -198,9 +210,13 @@ TEST_CASE("unit runner: noise is keyed by the step of the lifetime", "[unit]") {
   const v1::Result result = runner.Run(unit);
   Policy policy;
   REQUIRE(policy.Load(unit.policy()).ok());
-  const RandomStream noise{.seed = unit.random().seed(), .purpose = Purpose::kActionNoise, .phase = Phase::kTraining,
-                           .lifetime = unit.random().lifetime(), .iteration = unit.random().iteration()};
-  const auto observations = Floats(result.trajectory().observations()), actions = Floats(result.trajectory().actions());
+  const RandomStream noise{.seed = unit.random().seed(),
+                           .purpose = Purpose::kActionNoise,
+                           .phase = Phase::kTraining,
+                           .lifetime = unit.random().lifetime(),
+                           .iteration = unit.random().iteration()};
+  const auto observations = Floats(result.trajectory().observations()),
+             actions = Floats(result.trajectory().actions());
   const size_t d = unit.policy().observation_size(), a = unit.policy().action_size();
   std::vector<float> action(a);
   std::vector<double> e(a);
@@ -223,14 +239,17 @@ TEST_CASE("unit runner: bad units give an error that names what is wrong", "[uni
       {"steps", [](v1::Unit* u) { u->set_first_step(0xfffffffau); }},
       {"weights", [](v1::Unit* u) { u->mutable_policy()->clear_weights(); }},
       {"weights", [](v1::Unit* u) { u->mutable_policy()->mutable_weights()->append("x"); }},
-      {"finite", [](v1::Unit* u) {
+      {"finite",
+       [](v1::Unit* u) {
          const float nan = std::numeric_limits<float>::quiet_NaN();
          std::memcpy(u->mutable_policy()->mutable_weights()->data(), &nan, sizeof(nan));
        }},
       {"sizes", [](v1::Unit* u) { u->mutable_policy()->set_hidden_units(0); }},
-      {"observations", [](v1::Unit* u) { *u->mutable_policy() = mentor::testing::RandomPolicy(7, 8, 2, 1); }},
+      {"observations",
+       [](v1::Unit* u) { *u->mutable_policy() = mentor::testing::RandomPolicy(7, 8, 2, 1); }},
       {"no such thing", [](v1::Unit* u) { u->mutable_task()->set_environment("no such thing"); }},
-      {"no_option", [](v1::Unit* u) {
+      {"no_option",
+       [](v1::Unit* u) {
          auto* option = u->mutable_task()->add_options();
          option->set_name("no_option");
          option->set_value("1");
@@ -285,6 +304,65 @@ TEST_CASE("result hash: covers every field, and nothing else", "[unit]") {
   CHECK(changed(&v1::Trajectory::mutable_next_observation));
   CHECK(ResultHash(good, result.final_state() + "x") != want);
   CHECK(ResultHash(good, "") != want);
+}
+
+// The whole lifetime in one unit; the policy is told the action as sampled, the success signal of
+// the step, and the ends of episodes, over which its memory lives on.
+TEST_CASE("unit runner: a recurrent policy is told what came of its steps", "[unit]") {
+  for (const bool discrete : {false, true}) {
+    v1::Unit unit = discrete ? mentor::testing::NewUnit(0, 120) : PointReachUnit(0, 120);
+    if (discrete) {
+      unit.mutable_task()->set_environment("bernoulli_bandit");
+      unit.mutable_task()->add_parameters(0.3);
+      unit.mutable_task()->add_parameters(0.6);
+    }
+    const uint32_t d = discrete ? 1 : 4, a = 2;
+    *unit.mutable_policy() = mentor::testing::RandomRecurrentPolicy(d, a, discrete, 6, 5, 7, 4);
+    unit.set_first_step(0);
+    unit.set_first_episode(0);
+    for (const bool deterministic : {false, true}) {
+      unit.set_deterministic(deterministic);
+      UnitRunner runner;
+      const v1::Result result = runner.Run(unit);
+      INFO(result.error());
+      REQUIRE(result.error().empty());
+      CHECK(Payload(runner.Run(unit)) == Payload(result));
+      const v1::Trajectory& t = result.trajectory();
+      const auto observations = Floats(t.observations()), actions = Floats(t.actions()),
+                 log_probs = Floats(t.log_probs());
+      Policy policy;
+      REQUIRE(policy.Load(unit.policy()).ok());
+      SuccessSignal success;
+      const RandomStream noise{.seed = 42,
+                               .purpose = Purpose::kActionNoise,
+                               .phase = Phase::kTraining,
+                               .lifetime = 0,
+                               .iteration = 1};
+      const int64_t episode_steps = discrete ? 1 : 10;
+      bool done = false;
+      for (uint32_t step = 0; step < 120; ++step) {
+        const std::span observation(&observations[step * d], d);
+        std::vector<float> action(a);
+        std::vector<double> normals(a);
+        float log_prob = 0;
+        if (deterministic) {
+          policy.Deterministic(observation, action, &log_prob);
+        } else if (discrete) {
+          policy.Choose(observation, noise.Uniform(step, 0), action, &log_prob);
+        } else {
+          noise.Normals(step, normals);
+          policy.Sample(observation, normals, action, &log_prob);
+        }
+        REQUIRE(log_prob == log_probs[step]);
+        REQUIRE(std::equal(action.begin(), action.end(), &actions[step * a]));
+        const double signal = success.Step(done, t.successes().data()[step] != 0, episode_steps);
+        done = t.dones().data()[step] != 0;
+        policy.Remember(action, static_cast<float>(signal), done);
+      }
+    }
+    unit.set_first_step(3);
+    CHECK_FALSE(UnitRunner().Run(unit).error().empty());
+  }
 }
 
 }  // namespace

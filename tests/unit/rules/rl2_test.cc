@@ -1,0 +1,198 @@
+#include <functional>
+#include <map>
+
+#include "learner/agents/recurrent_policy.h"
+#include "meta_learner/rules/outer_rule.h"
+#include "tests/golden.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using Catch::Contains;
+using torch::Tensor;
+
+constexpr int64_t kLifetimes = 7, kSteps = 30;
+
+v1::ExperimentSpec Spec(const std::map<std::string, std::string>& options = {}) {
+  v1::ExperimentSpec spec;
+  spec.set_seed(5);
+  spec.mutable_benchmark()->set_name("none");
+  spec.mutable_lifetime()->set_iterations(1);
+  spec.mutable_lifetime()->set_steps_per_iteration(kSteps);
+  spec.mutable_agent()->set_initial_std(0.5);
+  spec.mutable_rule()->set_name("rl2");
+  spec.mutable_rule()->set_outer_updates(10);
+  spec.mutable_rule()->set_lifetimes_per_update(kLifetimes);
+  std::map<std::string, std::string> all = {
+      {"k", "8"},         {"epochs", "3"},     {"learning_rate", "3e-3"}, {"encoder1", "6"},
+      {"encoder2", "4"},  {"lstm_units", "9"}, {"head_units", "5"},       {"critic_units", "7"},
+      {"target_kl", "0"}, {"target_mean", "1"}};
+  for (const auto& [name, value] : options) all[name] = value;
+  for (const auto& [name, value] : all) {
+    v1::Option* option = spec.mutable_rule()->add_option();
+    option->set_name(name);
+    option->set_value(value);
+  }
+  return spec;
+}
+
+v1::EnvironmentShape Shape(bool discrete) {
+  v1::EnvironmentShape shape;
+  shape.set_observation_size(3);
+  shape.set_action_size(2);
+  shape.set_episode_steps(10);
+  shape.set_discrete_actions(discrete);
+  return shape;
+}
+
+learner::RecurrentPolicy Policy(bool discrete) {
+  return {.observation_size = 3,
+          .action_size = 2,
+          .discrete = discrete,
+          .encoder1 = 6,
+          .encoder2 = 4,
+          .lstm = 9,
+          .heads = 5,
+          .critic = 7};
+}
+
+std::unique_ptr<OuterRule> MakeRule(const v1::ExperimentSpec& spec, bool discrete = false,
+                                    int num_threads = 2) {
+  Violations violations;
+  auto rule = MakeOuterRule(
+      {.spec = spec, .shape = Shape(discrete), .network = nullptr, .num_threads = num_threads},
+      &violations);
+  INFO(std::string(violations.ToStatus().message()));
+  REQUIRE(rule != nullptr);
+  return rule;
+}
+
+std::string Refusal(const v1::ExperimentSpec& spec) {
+  Violations violations;
+  CHECK(MakeOuterRule({.spec = spec, .shape = Shape(false), .network = nullptr}, &violations) ==
+        nullptr);
+  return std::string(violations.ToStatus().message());
+}
+
+Tensor Normals(uint32_t number, at::IntArrayRef shape, uint32_t round) {
+  Tensor x = torch::empty(shape, torch::kFloat64);
+  RandomStream{.seed = 3, .lifetime = round}.Normals(
+      number, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
+  return x.to(torch::kFloat32);
+}
+
+// Lifetimes with any actions, and the densities and values that these weights give them.
+LifetimeBatch Collect(const Tensor& weights, bool discrete, uint32_t round = 0) {
+  LifetimeBatch batch;
+  batch.environments.assign(kLifetimes, "door");
+  batch.steps_per_iteration = kSteps;
+  learner::Segment& steps = batch.steps;
+  steps.observations = Normals(0, {kLifetimes, kSteps, 3}, round);
+  steps.actions = Normals(1, {kLifetimes, kSteps, 2}, round);
+  if (discrete) steps.actions = torch::one_hot(steps.actions.argmax(-1), 2).to(torch::kFloat32);
+  // The first action pays: what the policy should learn.
+  steps.shaped_rewards = steps.actions.select(2, 0).to(torch::kFloat64).clamp(-1, 1) + 1.5;
+  steps.success_signals = Normals(2, {kLifetimes, kSteps}, round).gt(1).to(torch::kFloat32);
+  steps.prev_done = torch::zeros({kLifetimes, kSteps});
+  for (int64_t t = 10; t < kSteps; t += 10) steps.prev_done.select(1, t).fill_(1);
+  const learner::RecurrentPolicy policy = Policy(discrete);
+  const torch::NoGradGuard no_grad;
+  const auto outputs = policy.Forward(weights, learner::RecurrentFeatures(steps),
+                                      policy.InitialState(kLifetimes, torch::kFloat32));
+  steps.log_probs = learner::RecurrentLogProb(outputs, steps.actions);
+  steps.signal_values = outputs.values.contiguous();
+  return batch;
+}
+
+bool Same(const TensorMap& a, const TensorMap& b) {
+  if (a.size() != b.size()) return false;
+  for (const auto& [name, tensor] : a) {
+    if (!b.contains(name) || !tensor.equal(b.at(name))) return false;
+  }
+  return true;
+}
+
+TEST_CASE("rl2: an update makes what paid likelier, the same bits with any number of threads",
+          "[unit]") {
+  for (const bool discrete : {false, true}) {
+    INFO((discrete ? "discrete" : "continuous"));
+    const v1::ExperimentSpec spec = Spec();
+    const auto rule = MakeRule(spec, discrete, 1), other = MakeRule(spec, discrete, 3);
+    CHECK_FALSE(rule->needs().signal_network);
+    const LifetimeBatch batch = Collect(rule->meta_parameters(), discrete);
+    const auto report = rule->Update(batch, 0);
+    INFO(std::string(report.status().message()));
+    REQUIRE(report.ok());
+    CHECK(report->at("epochs") == 3);
+    CHECK(report->at("rho_error") < 1e-4);
+    REQUIRE(other->Update(batch, 0).ok());
+    CHECK(Same(rule->Save(), other->Save()));
+
+    const LifetimeBatch after = Collect(rule->meta_parameters(), discrete);
+    const Tensor reward = batch.steps.shaped_rewards - batch.steps.shaped_rewards.mean();
+    const Tensor change = (after.steps.log_probs - batch.steps.log_probs).to(torch::kFloat64);
+    CHECK((reward * change).mean().item<double>() > 0);
+  }
+}
+
+TEST_CASE("rl2: state goes through a checkpoint", "[unit]") {
+  const v1::ExperimentSpec spec = Spec();
+  const auto whole = MakeRule(spec), first = MakeRule(spec), second = MakeRule(spec);
+  for (uint32_t step = 0; step < 3; ++step) {
+    REQUIRE(whole->Update(Collect(whole->meta_parameters(), false, step), step).ok());
+  }
+  REQUIRE(first->Update(Collect(first->meta_parameters(), false, 0), 0).ok());
+  REQUIRE(second->Load(first->Save()).ok());
+  for (uint32_t step = 1; step < 3; ++step) {
+    REQUIRE(second->Update(Collect(second->meta_parameters(), false, step), step).ok());
+  }
+  CHECK(Same(whole->Save(), second->Save()));
+}
+
+TEST_CASE("rl2: lifetimes that another policy lived are refused, and change nothing", "[unit]") {
+  const auto rule = MakeRule(Spec());
+  const TensorMap before = rule->Save();
+  LifetimeBatch batch = Collect(rule->meta_parameters(), false);
+  batch.steps.actions = batch.steps.actions.roll(1, 1);  // Actions of step t - 1.
+  CHECK_THAT(std::string(rule->Update(batch, 0).status().message()),
+             Contains("the network that is trained is not the one that acted"));
+  batch = Collect(rule->meta_parameters(), false);
+  batch.steps.log_probs[2][3] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(rule->Update(batch, 0).status().message() ==
+        "log_probs of lifetime 2 is not finite at step 3");
+  batch = Collect(rule->meta_parameters(), false);
+  batch.steps.signal_values = Tensor();
+  CHECK(rule->Update(batch, 0).status().message() == "lifetimes have no signal_values");
+  CHECK(Same(rule->Save(), before));
+}
+
+TEST_CASE("rl2: combinations without sense are refused with their remedy", "[unit]") {
+  v1::ExperimentSpec spec = Spec();
+  spec.mutable_lifetime()->set_iterations(3);
+  CHECK_THAT(Refusal(spec), Contains("lifetime.iterations: is 3") && Contains("set it to 1"));
+  spec = Spec();
+  spec.mutable_evaluation()->set_deterministic_episodes(4);
+  CHECK_THAT(Refusal(spec),
+             Contains("evaluation.deterministic_episodes: is 4") && Contains("set it to 0"));
+  spec = Spec();
+  spec.mutable_evaluation()->add_baseline(v1::PPO_SPARSE);
+  CHECK_THAT(Refusal(spec), Contains("evaluation.baseline: has PPO"));
+  CHECK_THAT(Refusal(Spec({{"k", "16"}})), Contains("rule.option.k: is 16") &&
+                                               Contains("30 trained steps") &&
+                                               Contains("k is at most 15"));
+  CHECK_THAT(Refusal(Spec({{"epochs", "9"}})), Contains("rule.option.epochs"));
+}
+
+TEST_CASE("rl2: a new policy has the asked std, and small actions", "[unit]") {
+  const auto rule = MakeRule(Spec());
+  const learner::RecurrentPolicy policy = Policy(false);
+  const torch::NoGradGuard no_grad;
+  const auto outputs =
+      policy.Forward(rule->meta_parameters(), Normals(0, {2, 5, policy.features()}, 0),
+                     policy.InitialState(2, torch::kFloat32));
+  CHECK(outputs.mean.abs().max().item<double>() < 0.05);
+  CHECK((outputs.log_std.exp() - 0.5).abs().max().item<double>() < 0.05);
+}
+
+}  // namespace
+}  // namespace mentor::meta_learner
