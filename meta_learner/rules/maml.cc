@@ -1,0 +1,339 @@
+// MAML (Finn et al. 2017) with the settings of black_box.md section 13: the meta-parameters are the
+// initial weights of a policy that a few policy-gradient steps adapt to a task, on the success
+// signal. The outer step is TRPO on what the adapted policies lived through; first order by
+// default (reading B20).
+#include <torch/types.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "learner/inner_loops/adaptation.h"
+#include "meta_learner/rules/maml_objective.h"
+#include "meta_learner/rules/outer_rule.h"
+#include "meta_learner/rules/reward_normaliser.h"
+#include "meta_learner/rules/trpo.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+enum class Objective { kShaped, kRaw, kSuccess };
+
+struct MamlConfig {
+  learner::AdaptationConfig adaptation;
+  TrpoConfig trpo;
+  bool first_order = true;
+  Objective objective = Objective::kShaped;
+  double target_mean = 0.1;
+  int64_t mean_lifetimes = 60;
+  // Acting and training policy must agree: greatest |rho - 1| at the adapted weights.
+  double rho_error_max = 1e-2;
+  // Of the experiment.
+  int64_t lifetimes = 30;  // N
+  int64_t iterations = 4;
+  int64_t steps_per_iteration = 2000;  // T
+  uint64_t seed = 1;
+
+  int64_t lifetime_steps() const { return iterations * steps_per_iteration; }          // L
+  int64_t adaptation_steps() const { return adaptation.steps * steps_per_iteration; }  // K T
+};
+
+OptionTable Options() {
+  using Kind = OptionInfo::Kind;
+  return {{.name = "first_order",
+           .kind = Kind::kFlag,
+           .default_value = "true",
+           .help = "Take the adaptation's derivative for the identity; false: differentiate "
+                   "through it."},
+          {.name = "objective",
+           .kind = Kind::kChoice,
+           .default_value = "shaped",
+           .choices = {"shaped", "raw", "success"},
+           .help = "What adapted policies maximise: the shaped reward normalised to target_mean, "
+                   "the shaped reward as it is (which may be negative), or the success signal."},
+          {.name = "target_mean",
+           .default_value = "0.1",
+           .min = 1e-30,
+           .max = 1e30,
+           .help = "Mean of the normalised shaped reward, and baseline reward of the objective."},
+          {.name = "mean_lifetimes",
+           .kind = Kind::kInteger,
+           .default_value = "60",
+           .min = 1,
+           .max = 1e6,
+           .help = "Lifetimes whose mean adaptation reward is the baseline of the next ones."},
+          {.name = "max_kl",
+           .default_value = "0.001",
+           .min = 1e-30,
+           .max = 1e30,
+           .help = "Bound of the mean KL divergence of an outer step."},
+          {.name = "damping",
+           .default_value = "0.01",
+           .min = 0,
+           .max = 1e30,
+           .help = "Added to the diagonal of the KL divergence's Hessian."},
+          {.name = "cg_steps",
+           .kind = Kind::kInteger,
+           .default_value = "10",
+           .min = 1,
+           .max = 10000,
+           .help = "Conjugate gradient steps of an outer step."},
+          {.name = "line_search_start",
+           .default_value = "3",
+           .min = 0,
+           .max = 1e30,
+           .help = "First candidate, in steps of length max_kl; 0: the weights never change."},
+          {.name = "line_search_factor",
+           .default_value = "0.6",
+           .min = 1e-9,
+           .max = 0.999999,
+           .help = "From one candidate to the next."},
+          {.name = "line_search_tries",
+           .kind = Kind::kInteger,
+           .default_value = "10",
+           .min = 1,
+           .max = 1000,
+           .help = "Candidates; when none is better, the weights stay."}};
+}
+
+MamlConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
+  const v1::ExperimentSpec& spec = context.spec;
+  MamlConfig config;
+  config.adaptation = learner::ReadAdaptation(options, context.shape);
+  config.trpo = {.max_kl = options.Number("max_kl"),
+                 .damping = options.Number("damping"),
+                 .cg_steps = options.Integer("cg_steps"),
+                 .line_search_start = options.Number("line_search_start"),
+                 .line_search_factor = options.Number("line_search_factor"),
+                 .line_search_tries = options.Integer("line_search_tries")};
+  config.first_order = options.Flag("first_order");
+  const std::string& objective = options.Choice("objective");
+  config.objective = objective == "shaped" ? Objective::kShaped
+                     : objective == "raw"  ? Objective::kRaw
+                                           : Objective::kSuccess;
+  config.target_mean = options.Number("target_mean");
+  config.mean_lifetimes = options.Integer("mean_lifetimes");
+  config.lifetimes = spec.rule().lifetimes_per_update();
+  config.iterations = spec.lifetime().iterations();
+  config.steps_per_iteration = spec.lifetime().steps_per_iteration();
+  config.seed = spec.seed();
+  return config;
+}
+
+class Maml : public OuterRule {
+ public:
+  Maml(const MamlConfig& config, int num_threads)
+      : config_(config), policy_(config.adaptation.policy), pool_(std::max(1, num_threads)) {
+    weights_ = policy_.InitialWeights({.seed = config_.seed, .purpose = Purpose::kAgentWeights});
+    recent_ = torch::zeros({0}, torch::kFloat64);
+  }
+
+  RuleNeeds needs() const override { return {.signal_network = false}; }
+
+  // Weights and the mean adaptation reward (learner/inner_loops/adaptation.h).
+  Tensor meta_parameters() const override {
+    return torch::cat({weights_, torch::full({1}, MeanReward(), torch::kFloat32)});
+  }
+
+  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t /*outer_step*/) override {
+    try {
+      return UpdateOrThrow(batch);
+    } catch (const c10::Error& error) {
+      return absl::InternalError(error.what_without_backtrace());
+    }
+  }
+
+  TensorMap Save() const override {
+    TensorMap state = {{"weights", weights_.clone()}, {"recent_rewards", recent_.clone()}};
+    normaliser_.Save(&state);
+    return state;
+  }
+
+  absl::Status Load(const TensorMap& state) override {
+    MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
+                                                                torch::kFloat32, "the rule"));
+    const auto found = state.find("recent_rewards");
+    const int64_t count = found != state.end() && found->second.dim() == 1
+                              ? std::min(found->second.numel(), config_.mean_lifetimes)
+                              : 0;
+    MENTOR_ASSIGN_OR_RETURN(Tensor recent, learner::ReadTensor(state, "recent_rewards", {count},
+                                                               torch::kFloat64, "the rule"));
+    MENTOR_RETURN_IF_ERROR(normaliser_.Load(state));
+    weights_ = std::move(weights);
+    recent_ = std::move(recent);
+    return absl::OkStatus();
+  }
+
+ private:
+  double MeanReward() const { return recent_.numel() > 0 ? recent_.mean().item<double>() : 0; }
+
+  absl::Status CheckBatch(const LifetimeBatch& batch) const {
+    const int64_t lifetimes = config_.lifetimes, steps = config_.lifetime_steps();
+    if (static_cast<int64_t>(batch.environments.size()) != lifetimes) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "the outer update has %d lifetimes, expected %d", batch.environments.size(), lifetimes));
+    }
+    const learner::Segment& x = batch.steps;
+    const std::pair<const char*, const Tensor*> tensors[] = {
+        {"observations", &x.observations},
+        {"actions", &x.actions},
+        {"log_probs", &x.log_probs},
+        {"shaped_rewards", &x.shaped_rewards},
+        {"success_signals", &x.success_signals},
+        {"prev_done", &x.prev_done}};
+    for (const auto& [name, tensor] : tensors) {
+      if (!tensor->defined() || tensor->dim() < 2 || tensor->size(0) != lifetimes ||
+          tensor->size(1) != steps || !tensor->isfinite().all().item<bool>()) {
+        return absl::InvalidArgumentError(
+            absl::StrFormat("%s of the lifetimes are not finite numbers of %d lifetimes with %d "
+                            "steps",
+                            name, lifetimes, steps));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // What lifetime i maximises, [L] float64, and the reward of its baseline.
+  std::pair<Tensor, double> ObjectiveOf(const LifetimeBatch& batch, int64_t i,
+                                        const RewardNormaliser& normaliser) const {
+    const std::string& environment = batch.environments[i];
+    switch (config_.objective) {
+      case Objective::kShaped:
+        return {
+            normaliser.Normalise(environment, batch.steps.shaped_rewards[i], config_.target_mean),
+            config_.target_mean};
+      case Objective::kRaw:
+        return {batch.steps.shaped_rewards[i], normaliser.Mean(environment)};
+      case Objective::kSuccess:
+        break;
+    }
+    return {batch.steps.success_signals[i].to(torch::kFloat64), MeanReward()};
+  }
+
+  MamlLifetime LifetimeOf(const LifetimeBatch& batch, int64_t i,
+                          const RewardNormaliser& normaliser) const {
+    MamlLifetime lifetime;
+    const int64_t steps = config_.steps_per_iteration, begin = config_.adaptation_steps();
+    // As the agents knew it.
+    const double mean_reward = static_cast<float>(MeanReward());
+    for (int64_t k = 0; k < config_.adaptation.steps; ++k) {
+      lifetime.adaptation.push_back(learner::AdaptationData(config_.adaptation, batch.steps, i,
+                                                            k * steps, steps, mean_reward));
+    }
+    const auto adapted = [&](const Tensor& x) {
+      return x.narrow(0, begin, config_.lifetime_steps() - begin).clone();
+    };
+    const auto [rewards, baseline] = ObjectiveOf(batch, i, normaliser);
+    lifetime.meta = {.observations = adapted(batch.steps.observations[i]),
+                     .actions = adapted(batch.steps.actions[i]),
+                     .advantages = learner::MonteCarloAdvantages(adapted(rewards),
+                                                                 adapted(batch.steps.prev_done[i]),
+                                                                 config_.adaptation.gamma, baseline)
+                                       .advantages.to(torch::kFloat32),
+                     .old_log_probs = {}};
+    return lifetime;
+  }
+
+  // The adaptation made here is the one that the agents made: their actors saw the same densities.
+  absl::StatusOr<double> RhoError(const MamlObjective& objective,
+                                  const LifetimeBatch& batch) const {
+    double worst = 0;
+    const int64_t begin = config_.adaptation_steps();
+    for (int64_t i = 0; i < config_.lifetimes; ++i) {
+      const Tensor acted =
+          batch.steps.log_probs[i].narrow(0, begin, config_.lifetime_steps() - begin);
+      const double error = ((objective.log_probs(i) - acted).exp() - 1).abs().max().item<double>();
+      worst = std::max(worst, error);
+      if (error <= config_.rho_error_max) continue;
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "lifetime %d did not act with the policy that its adaptation gives here: densities "
+          "differ by %g, at most %g is rounding",
+          i, error, config_.rho_error_max));
+    }
+    return worst;
+  }
+
+  absl::StatusOr<RuleReport> UpdateOrThrow(const LifetimeBatch& batch) {
+    MENTOR_RETURN_IF_ERROR(CheckBatch(batch));
+    RewardNormaliser normaliser = normaliser_;
+    for (int64_t i = 0; i < config_.lifetimes; ++i)
+      normaliser.Add(batch.environments[i], batch.steps.shaped_rewards[i]);
+    if (config_.objective == Objective::kShaped) MENTOR_RETURN_IF_ERROR(normaliser.Check());
+
+    std::vector<MamlLifetime> lifetimes;
+    for (int64_t i = 0; i < config_.lifetimes; ++i)
+      lifetimes.push_back(LifetimeOf(batch, i, normaliser));
+    MamlObjective objective(config_.adaptation, config_.first_order, weights_, std::move(lifetimes),
+                            &pool_);
+    MENTOR_RETURN_IF_ERROR(objective.Prepare());
+    RuleReport report;
+    MENTOR_ASSIGN_OR_RETURN(report["rho_error"], RhoError(objective, batch));
+
+    TrpoProblem problem;
+    MENTOR_ASSIGN_OR_RETURN(problem.gradient, objective.Gradient());
+    MENTOR_ASSIGN_OR_RETURN(const TrpoValue here,
+                            objective.Evaluate(torch::zeros_like(problem.gradient)));
+    problem.loss = here.loss;
+    problem.hessian_vector = [&](const Tensor& v) { return objective.HessianVector(v); };
+    problem.evaluate = [&](const Tensor& d) { return objective.Evaluate(d); };
+    if (!problem.gradient.isfinite().all().item<bool>())
+      return absl::InternalError("the outer gradient is not finite");
+    MENTOR_ASSIGN_OR_RETURN(const TrpoResult result, RunTrpo(config_.trpo, problem));
+
+    const double alpha = result.alpha.value_or(0);
+    const Tensor weights = (weights_.to(torch::kFloat64) - alpha * result.step).to(torch::kFloat32);
+    if (!weights.isfinite().all().item<bool>())
+      return absl::InternalError("the weights after the outer step are not finite");
+    report["grad_norm"] = problem.gradient.norm().item<double>();
+    report["step_length"] = alpha * result.step.norm().item<double>();
+    report["alpha"] = alpha;
+    report["line_search_tries"] = static_cast<double>(result.tries.size());
+    report["surrogate"] = result.alpha ? result.tries.back().value.loss : problem.loss;
+    report["kl"] = result.alpha ? result.tries.back().value.kl : 0;
+    report["mean_adaptation_reward"] = MeanReward();
+    for (const auto& [environment, statistics] : normaliser.statistics())
+      report[absl::StrCat("reward_mean/", environment)] = normaliser.Mean(environment);
+
+    const Tensor means =
+        AdaptationRewards(config_.adaptation, batch.steps).to(torch::kFloat64).mean(/*dim=*/1);
+    const Tensor all = torch::cat({recent_, means});
+    const int64_t kept = std::min(all.numel(), config_.mean_lifetimes);
+    weights_ = weights;
+    recent_ = all.narrow(0, all.numel() - kept, kept).clone();
+    normaliser_ = std::move(normaliser);
+    return report;
+  }
+
+  // Fixed after construction.
+  const MamlConfig config_;
+  const learner::StateStdPolicy policy_;
+  // Changed by Update and Load, as a whole or not at all.
+  Tensor weights_;  // [P] float32; replaced, never written to
+  Tensor recent_;   // [up to mean_lifetimes] float64: adaptation rewards of lifetimes, oldest first
+  RewardNormaliser normaliser_;
+  // Last, so that it stops first.
+  learner::WorkerPool pool_;
+};
+
+const RegisterRule kMaml({
+    .name = "maml",
+    .summary = "Initial policy weights that a few policy-gradient steps adapt (Finn et al.)",
+    .inner_loop = "adaptation",
+    .options = Options(),
+    .make = [](const RuleContext& context, const OptionValues& options,
+               Violations* violations) -> std::unique_ptr<OuterRule> {
+      const MamlConfig config = ReadConfig(context, options);
+      learner::CheckAdaptation(config.adaptation, context.spec, violations);
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<Maml>(config, context.num_threads);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::meta_learner

@@ -1,0 +1,73 @@
+// What MAML's outer step needs of the lifetimes (black_box.md section 13, reading B20): the loss of
+// the adapted policies as a function of a displacement d of the initial weights,
+//
+//   loss(d) = mean over lifetimes of -mean_t(rho_t A_t),   rho = p(U_i(weights + d)) /
+//   p(U_i(weights))
+//
+// with its gradient, and the KL divergence of the adapted policies with its Hessian, at d = 0. U_i
+// is lifetime i's adaptation. First order puts U_i(weights) + d for U_i(weights + d): nothing is
+// differentiated through the adaptation, and candidates of a line search do not adapt again. Second
+// order differentiates, and adapts again by the recorded steps, weighted by the ratio of their
+// densities (survey.md).
+//
+// Generic in dtype; sums over lifetimes are in float64, in their order. Memory: graphs of one
+// lifetime for each thread; second order holds its K adaptation steps too. Not thread-safe.
+#pragma once
+
+#include <torch/types.h>
+
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "learner/agents/state_std_policy.h"
+#include "learner/agents/vanilla_policy_gradient.h"
+#include "learner/agents/worker_pool.h"
+#include "learner/inner_loops/adaptation.h"
+#include "meta_learner/rules/trpo.h"
+
+namespace mentor::meta_learner {
+
+struct MamlLifetime {
+  std::vector<learner::PolicyGradientData> adaptation;  // K steps; old_log_probs are not read
+  learner::PolicyGradientData
+      meta;  // What the adapted policy lived through; old_log_probs likewise
+};
+
+class MamlObjective {
+ public:
+  // weights [P] are the initial ones. A null pool: on the calling thread.
+  MamlObjective(const learner::AdaptationConfig& config, bool first_order, torch::Tensor weights,
+                std::vector<MamlLifetime> lifetimes, learner::WorkerPool* pool);
+
+  // Adapts everybody. Before anything else.
+  absl::Status Prepare();
+  // Of lifetime i: its adapted weights, and what their policy says of the actions that it took.
+  const torch::Tensor& adapted(int64_t i) const { return prepared_[i].adapted; }
+  const torch::Tensor& log_probs(int64_t i) const { return lifetimes_[i].meta.old_log_probs; }
+
+  absl::StatusOr<torch::Tensor> Gradient() const;  // [P] float64
+  absl::StatusOr<torch::Tensor> HessianVector(const torch::Tensor& v) const;
+  absl::StatusOr<TrpoValue> Evaluate(const torch::Tensor& displacement) const;
+
+ private:
+  struct Prepared {
+    torch::Tensor adapted;              // [P]
+    learner::ActionDistribution acted;  // Of the adapted policy, at its observations.
+  };
+  torch::Tensor Adapted(int64_t i, const torch::Tensor& displacement) const;
+  torch::Tensor Displacement(const torch::Tensor& d) const;  // In the dtype of the weights, a leaf.
+  int64_t size() const { return static_cast<int64_t>(lifetimes_.size()); }
+
+  // Fixed after construction; lifetimes get their old_log_probs in Prepare.
+  const learner::AdaptationConfig config_;
+  const learner::StateStdPolicy policy_;
+  const bool first_order_;
+  const torch::Tensor weights_;
+  std::vector<MamlLifetime> lifetimes_;
+  learner::WorkerPool* const pool_;
+  // Set by Prepare.
+  std::vector<Prepared> prepared_;
+};
+
+}  // namespace mentor::meta_learner

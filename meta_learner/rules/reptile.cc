@@ -1,0 +1,125 @@
+// Reptile (Nichol, Achiam and Schulman 2018): the meta-parameters are the initial weights of agents
+// and move towards the weights that learning agents end with,
+//
+//   phi <- phi + eps mean_i (W_i - phi),   eps falls linearly over the outer updates.
+//
+// No second derivatives, no split into adaptation and test: what the agents do is plain PPO
+// (learner/inner_loops/displacement.cc). Source: survey.md.
+#include <torch/types.h>
+
+#include <utility>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "learner/agents/agent_shape.h"
+#include "learner/inner_loops/shared.h"
+#include "meta_learner/rules/outer_rule.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+class Reptile : public OuterRule {
+ public:
+  Reptile(const RuleContext& context, const OptionValues& options)
+      : first_rate_(options.Number("outer_rate")),
+        last_rate_(options.Number("final_outer_rate")),
+        updates_(context.spec.rule().outer_updates()),
+        lifetimes_(context.spec.rule().lifetimes_per_update()) {
+    const v1::AgentSpec& agent = context.spec.agent();
+    const uint32_t first_lifetime = 0;
+    weights_ =
+        learner::InitialTheta(learner::ShapeOfAgents(agent, context.shape), agent.initial_std(),
+                              context.spec.seed(), Phase::kTraining, {&first_lifetime, 1})
+            .squeeze(0);
+  }
+
+  RuleNeeds needs() const override { return {.signal_network = false, .segments = false}; }
+  Tensor meta_parameters() const override { return weights_; }
+
+  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) override {
+    Tensor sum = torch::zeros_like(weights_, torch::kFloat64);
+    int64_t lifetimes = 0;
+    for (const ShardGradient& shard : batch.shards) {
+      if (!shard.gradient.defined() || shard.gradient.sizes() != weights_.sizes()) {
+        return absl::InvalidArgumentError(
+            absl::StrFormat("the displacement of %d lifetimes after %d others is missing or not of "
+                            "%d weights",
+                            shard.lifetimes, lifetimes, weights_.numel()));
+      }
+      sum += shard.gradient.to(torch::kFloat64);
+      lifetimes += shard.lifetimes;
+    }
+    if (lifetimes != lifetimes_) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("the outer update has %d lifetimes, expected %d", lifetimes, lifetimes_));
+    }
+    const Tensor mean = sum / static_cast<double>(lifetimes);
+    const double rate = RateOf(outer_step);
+    const Tensor weights = (weights_.to(torch::kFloat64) + rate * mean).to(torch::kFloat32);
+    if (!weights.isfinite().all().item<bool>())
+      return absl::InvalidArgumentError("the agents' displacements are not finite");
+    weights_ = weights;
+    return RuleReport{{"outer_rate", rate}, {"mean_displacement", mean.norm().item<double>()}};
+  }
+
+  TensorMap Save() const override { return {{"weights", weights_.clone()}}; }
+
+  absl::Status Load(const TensorMap& state) override {
+    MENTOR_ASSIGN_OR_RETURN(weights_, learner::ReadTensor(state, "weights", weights_.sizes(),
+                                                          torch::kFloat32, "the rule"));
+    return absl::OkStatus();
+  }
+
+ private:
+  double RateOf(uint32_t outer_step) const {
+    return first_rate_ + (last_rate_ - first_rate_) * outer_step / updates_;
+  }
+
+  // Fixed after construction.
+  const double first_rate_, last_rate_;  // eps before the first and after the last update.
+  const double updates_;
+  const int64_t lifetimes_;
+  // Changed by Update and Load.
+  Tensor weights_;  // [P] float32; replaced, never written to
+};
+
+void Check(const v1::ExperimentSpec& spec, Violations* violations) {
+  if (spec.lifetime().iterations() < 2) {
+    violations->Add("lifetime.iterations",
+                    "is 1; an evaluated agent learns after all iterations but the last, so "
+                    "nothing of the learned weights would show; give at least 2");
+  }
+  if (spec.agent().normalize_observations()) {
+    violations->Add("agent.normalize_observations",
+                    "is true; the learned weights would meet raw observations first and "
+                    "normalised ones later; give false");
+  }
+}
+
+const RegisterRule kReptile({
+    .name = "reptile",
+    .summary = "Initial weights of agents, moved to where learning ends (Nichol et al.)",
+    .inner_loop = "displacement",
+    .options = {{.name = "outer_rate",
+                 .default_value = "1",
+                 .min = 0,
+                 .max = 10,
+                 .help = "Share of the mean displacement taken by the first outer update."},
+                {.name = "final_outer_rate",
+                 .default_value = "0",
+                 .min = 0,
+                 .max = 10,
+                 .help = "What that falls to, linearly, after the last outer update."}},
+    .make = [](const RuleContext& context, const OptionValues& options,
+               Violations* violations) -> std::unique_ptr<OuterRule> {
+      Check(context.spec, violations);
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<Reptile>(context, options);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::meta_learner
