@@ -20,6 +20,7 @@ v1::ExperimentSpec Spec(const std::map<std::string, std::string>& options = {}) 
   spec.mutable_lifetime()->set_iterations(1);
   spec.mutable_lifetime()->set_steps_per_iteration(kSteps);
   spec.mutable_agent()->set_initial_std(0.5);
+  spec.mutable_evaluation()->set_deterministic_episodes(0);
   spec.mutable_rule()->set_name("rl2");
   spec.mutable_rule()->set_outer_updates(10);
   spec.mutable_rule()->set_lifetimes_per_update(kLifetimes);
