@@ -248,7 +248,8 @@ const RegisterRule kRl2({
                Violations* violations) -> std::unique_ptr<OuterRule> {
       const Rl2Config config = ReadConfig(context.spec, options);
       CheckConfig(context.spec, config, violations);
-      if (!violations->empty()) return nullptr;
+      // Without a benchmark, which is refused elsewhere, nothing has a size.
+      if (!violations->empty() || context.shape.action_size() == 0) return nullptr;
       return std::make_unique<Rl2>(learner::ReadRecurrentPolicy(options, context.shape), config,
                                    context.num_threads);
     },
