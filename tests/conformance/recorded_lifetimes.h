@@ -27,17 +27,31 @@ inline learner::Segment RandomSegment(int64_t lifetimes, int64_t steps, uint64_t
   segment.success_signals = segment.successes * 0.7;
   segment.prev_done = torch::zeros({lifetimes, steps});
   for (int64_t t = 10; t < steps; t += 10) segment.prev_done.select(1, t).fill_(1);
+  segment.last_done = torch::zeros({lifetimes});
+  segment.next_observations = RandomNormals({lifetimes, kObservationSize}, seed + 5);
+  segment.values = RandomNormals({lifetimes, steps}, seed + 6);
+  segment.last_values = RandomNormals({lifetimes}, seed + 7);
   return segment;
 }
 
 // Steps begin .. begin + length of a segment.
 inline learner::Segment Piece(const learner::Segment& segment, int64_t begin, int64_t length) {
   learner::Segment piece;
-  for (auto member :
-       {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
-        &learner::Segment::shaped_rewards, &learner::Segment::successes,
-        &learner::Segment::success_signals, &learner::Segment::prev_done}) {
+  for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
+                      &learner::Segment::log_probs, &learner::Segment::shaped_rewards,
+                      &learner::Segment::successes, &learner::Segment::success_signals,
+                      &learner::Segment::prev_done, &learner::Segment::values}) {
     piece.*member = (segment.*member).narrow(1, begin, length).contiguous();
+  }
+  const int64_t end = begin + length;
+  if (end == segment.prev_done.size(1)) {
+    piece.last_done = segment.last_done;
+    piece.next_observations = segment.next_observations;
+    piece.last_values = segment.last_values;
+  } else {
+    piece.last_done = segment.prev_done.select(1, end).clone();
+    piece.next_observations = segment.observations.select(1, end).clone();
+    piece.last_values = segment.values.select(1, end).clone();
   }
   return piece;
 }
