@@ -5,8 +5,8 @@
 
 #include <absl/strings/str_format.h>
 
-#include "learner/agents/recurrent_policy.h"
 #include "common/check.h"
+#include "learner/agents/recurrent_policy.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/inner_loops/shared.h"
 
