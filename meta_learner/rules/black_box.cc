@@ -336,10 +336,11 @@ const RegisterRule kBlackBox({
         violations->Add("signal",
                         "is missing; the black-box rule trains a signal network, so name one");
       else if (!context.network->has_density())
-        violations->Add("signal.name",
-                        absl::StrCat("is '", context.spec.signal().name(),
-                                     "', whose signals have no density; the black-box rule samples "
-                                     "them: take lstm, or a rule by gradient"));
+        violations->Add(
+            "signal.name",
+            absl::StrCat("is '", context.spec.signal().name(),
+                         "', whose signals have no density; the black-box rule samples "
+                         "them: take lstm, mlp with option density, or a rule by gradient"));
       if (!violations->empty()) return nullptr;
       return std::make_unique<BlackBox>(context, std::move(config));
     },
