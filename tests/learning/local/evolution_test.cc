@@ -122,7 +122,7 @@ TEST_CASE("evolution strategies: the same bits whoever collects and learns", "[l
   std::vector<std::string> hashes;
   for (const int workers : {1, 3}) {
     const testing::TempFolder folder;
-    REQUIRE(RunLocally({.spec = Spec({"rule.outer_updates=3", "rule.lifetimes_per_update=10",
+    REQUIRE(RunLocally({.spec = Spec({"rule.outer_updates=3", "rule.lifetimes_per_update=12",
                                       "rule.shard_lifetimes=3", "evaluation.lifetimes_per_goal=0"}),
                         .out = folder.path(),
                         .actors = workers,
