@@ -7,10 +7,10 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <absl/strings/str_split.h>
 #include <nlohmann/json.hpp>
 
 #include "common/check.h"
+#include "common/option_page.h"
 #include "common/registry.h"
 #include "envs/benchmark.h"
 #include "envs/camera.h"
@@ -23,35 +23,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kColumns = 100;
-constexpr size_t kNameColumns = 14;
-
 // --- Facts ---
-
-Json OptionsJson(const OptionTable& options) {
-  Json list = Json::array();
-  for (const OptionInfo& option : options) {
-    Json item = {{"name", option.name}, {"default", option.default_value}};
-    switch (option.kind) {
-      case OptionInfo::Kind::kNumber:
-      case OptionInfo::Kind::kInteger:
-        item["kind"] = option.kind == OptionInfo::Kind::kNumber ? "number" : "integer";
-        item["min"] = option.min;
-        item["max"] = option.max;
-        break;
-      case OptionInfo::Kind::kFlag:
-        item["kind"] = "flag";
-        break;
-      case OptionInfo::Kind::kChoice:
-        item["kind"] = "choice";
-        item["choices"] = option.choices;
-        break;
-    }
-    item["help"] = option.help;
-    list.push_back(std::move(item));
-  }
-  return list;
-}
 
 // Whether there is a hand-written policy shows in an episode.
 absl::StatusOr<bool> IsScripted(const EnvironmentEntry& entry, Environment& environment) {
@@ -158,47 +130,6 @@ const Entry* Find(const std::vector<const Entry*>& entries, std::string_view nam
 
 // --- Text ---
 
-// "  NAME          text", broken between words, lines after the first indented.
-void AddField(std::string_view name, const std::string& text, std::string* page) {
-  std::string head(name);
-  for (const auto paragraph : absl::StrSplit(text, '\n')) {
-    std::string line = absl::StrFormat("  %-*s", kNameColumns, head);
-    head.clear();
-    bool empty = true;
-    for (const auto word : absl::StrSplit(paragraph, ' ', absl::SkipEmpty())) {
-      if (!empty && line.size() + 1 + word.size() > kColumns) {
-        absl::StrAppend(page, line, "\n");
-        line.assign(2 + kNameColumns, ' ');
-        empty = true;
-      }
-      absl::StrAppend(&line, empty ? "" : " ", word);
-      empty = false;
-    }
-    absl::StrAppend(page, line, "\n");
-  }
-}
-
-void AddOptions(const Json& options, std::string* page) {
-  if (options.empty()) AddField("options", "none", page);
-  std::string head = "options";
-  for (const Json& option : options) {
-    const std::string kind = option["kind"];
-    std::string legal = kind == "flag" ? "true or false" : kind;
-    if (kind == "choice") {
-      legal = absl::StrJoin(option["choices"].get<std::vector<std::string>>(), " | ");
-    } else if (kind != "flag") {
-      absl::StrAppendFormat(&legal, " from %g to %g", option["min"].get<double>(),
-                            option["max"].get<double>());
-    }
-    AddField(head,
-             absl::StrCat(option["name"].get<std::string>(), ": default ",
-                          option["default"].get<std::string>(), "; ", legal, "\n",
-                          option["help"].get<std::string>()),
-             page);
-    head.clear();
-  }
-}
-
 // "1 goal", "50 goals"
 std::string Count(int count, const std::string& thing) {
   return absl::StrCat(count, " ", thing, count == 1 ? "" : "s");
@@ -286,10 +217,6 @@ std::string WrapperText(const Json& w) {
   return page;
 }
 
-void AddLine(const std::string& name, const std::string& summary, std::string* page) {
-  absl::StrAppendFormat(page, "  %-28s %s\n", name, summary);
-}
-
 }  // namespace
 
 std::string DescribeCatalogue(bool json) {
@@ -310,12 +237,12 @@ std::string DescribeCatalogue(bool json) {
   std::string text;
   for (const auto& [suite, entries] : suites) {
     absl::StrAppend(&text, "Environments: ", suite, "\n");
-    for (const EnvironmentEntry* entry : entries) AddLine(entry->name, entry->summary, &text);
+    for (const EnvironmentEntry* entry : entries) AddListLine(entry->name, entry->summary, &text);
   }
   absl::StrAppend(&text, "Benchmarks\n");
-  for (const BenchmarkEntry* entry : Benchmarks()) AddLine(entry->name, entry->summary, &text);
+  for (const BenchmarkEntry* entry : Benchmarks()) AddListLine(entry->name, entry->summary, &text);
   absl::StrAppend(&text, "Wrappers\n");
-  for (const WrapperEntry* entry : Wrappers()) AddLine(entry->name, entry->summary, &text);
+  for (const WrapperEntry* entry : Wrappers()) AddListLine(entry->name, entry->summary, &text);
   absl::StrAppend(&text, "Catalogue ", CatalogueHash(), "\nDetails: mentor env show NAME\n");
   return text;
 }

@@ -47,6 +47,7 @@ absl::Status Cluster::Start() {
                               .channel = [this] { return learner_server_->InProcessChannel(); }},
         metrics_));
   }
+  if (store_ == nullptr) return absl::OkStatus();
   scheduler_ = std::make_unique<meta_learner::Scheduler>(
       meta_learner::ExperimentRunner::Options{.store = store_,
                                               .broker = &broker_,

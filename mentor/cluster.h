@@ -29,7 +29,8 @@ class Cluster {
     int threads_per_actor = 1;
     int learner_threads = 1;  // Of learner and meta-learner.
   };
-  // Store and metrics outlive the cluster.
+  // Store and metrics outlive the cluster. Without a store there are no experiments: callers run
+  // shards through broker().
   Cluster(const Options& options, meta_learner::ExperimentStore* store, Metrics* metrics);
   ~Cluster();
 
@@ -37,6 +38,7 @@ class Cluster {
   absl::Status Start();
   // Something was queued.
   void Wake() { scheduler_->Wake(); }
+  meta_learner::ShardBroker* broker() { return &broker_; }
 
  private:
   const Options options_;

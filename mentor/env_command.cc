@@ -399,10 +399,11 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
       ->group("Run")
       ->capture_default_str();
   render
-      ->add_option("--teacher", flags.teacher,
-                   "What taught the agent: learned or best (signal network), sparse, shaped or "
-                   "sparse_and_shaped (reward)")
-      ->check(CLI::IsMember({"learned", "best", "sparse", "shaped", "sparse_and_shaped"}))
+      ->add_option(
+          "--teacher", flags.teacher,
+          "What taught the agent: learned, best or random (signal network), sparse, shaped or "
+          "sparse_and_shaped (reward)")
+      ->check(CLI::IsMember({"learned", "best", "random", "sparse", "shaped", "sparse_and_shaped"}))
       ->group("Run")
       ->capture_default_str();
 

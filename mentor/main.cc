@@ -1,5 +1,5 @@
-// mentor: everything on one machine: run experiments, hash and report runs, look at environments,
-// measure.
+// mentor: everything on one machine: run experiments, evaluate, compare and hash runs, look at
+// environments, outer rules and signal networks, measure.
 #include <cstdio>
 #include <functional>
 #include <thread>
@@ -13,8 +13,9 @@
 #include "learner/agents/numerics.h"
 #include "mentor/bench/bench.h"
 #include "mentor/env_command.h"
+#include "mentor/evaluate_command.h"
 #include "mentor/local_run.h"
-#include "mentor/report/report.h"
+#include "mentor/rule_command.h"
 #include "mentor/run_report.h"
 #include "meta_learner/experiment_runner.h"
 
@@ -77,28 +78,6 @@ int Hash(const std::string& folder) {
   return kExitOk;
 }
 
-int Report(const std::string& folder, const std::string& out) {
-  const auto run = FindRun(folder);
-  if (!run.ok()) return Fail(run.status());
-  const auto store = meta_learner::OpenStore(run->state);
-  if (!store.ok()) return Fail(store.status());
-  const auto experiments = (*store)->InStates(
-      {v1::Experiment::STATE_QUEUED, v1::Experiment::STATE_RUNNING, v1::Experiment::STATE_PAUSED,
-       v1::Experiment::STATE_CANCELLING, v1::Experiment::STATE_CANCELLED,
-       v1::Experiment::STATE_SUCCEEDED, v1::Experiment::STATE_FAILED});
-  if (!experiments.ok()) return Fail(experiments.status());
-  for (const v1::Experiment& experiment : *experiments) {
-    if ((*store)->ExperimentFolder(experiment.uid()) != run->experiment) continue;
-    const auto data = ReportDataOf(store->get(), experiment);
-    if (!data.ok()) return Fail(data.status());
-    const auto files = report::WriteReport(*data, out.empty() ? folder : out);
-    if (!files.ok()) return Fail(files.status());
-    std::printf("%s\n%s\n", files->summary.c_str(), files->html.c_str());
-    return kExitOk;
-  }
-  return Fail(absl::NotFoundError(run->experiment.string() + " is not in its store"));
-}
-
 int Main(int argc, char** argv) {
   CLI::App app(
       "Meta-learns training signals: intrinsic rewards and advantages that teach "
@@ -112,6 +91,8 @@ int Main(int argc, char** argv) {
       "  mentor run SPEC.txtpb --set rule.learning_rate=1e-3 --out runs/fast\n"
       "  mentor hash runs/fast                                        one hash over everything "
       "that was learned\n"
+      "  mentor evaluate runs/fast --seeds 5; mentor report runs/fast runs/slow --out comparison\n"
+      "  mentor rule list; mentor signal show lstm\n"
       "  mentor env list; mentor env show door-close-v3\n"
       "  mentor env render door-close-v3 --out door.gif\n"
       "  mentor bench env --json");
@@ -138,18 +119,16 @@ int Main(int argc, char** argv) {
   AddCommonFlags(run, &run_flags.common);
   run->callback([&] { action = [&] { return Run(run_flags); }; });
 
-  std::string folder, report_out;
+  std::string folder;
   CLI::App* hash = app.add_subcommand(
       "hash", "Print one hash over signal network, optimizer and normalisers of a run");
   hash->add_option("RUN", folder, "Run folder")->required();
   hash->callback([&] { action = [&] { return Hash(folder); }; });
 
-  CLI::App* report = app.add_subcommand("report", "Draw the report of a run again");
-  report->add_option("RUN", folder, "Run folder")->required();
-  report->add_option("--out", report_out, "Folder for report.html; default: the run folder");
-  report->callback([&] { action = [&] { return Report(folder, report_out); }; });
-
+  AddEvaluateCommand(&app, &action);
+  AddReportCommand(&app, &action);
   AddEnvCommand(&app, &action);
+  AddRuleCommands(&app, &action);
   bench::AddCommand(&app, &action);
 
   try {

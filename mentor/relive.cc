@@ -12,16 +12,10 @@
 
 #include "actor/unit_runner.h"
 #include "common/check.h"
-#include "common/file.h"
-#include "common/spec.h"
 #include "learner/segment_proto.h"
-#include "learner/shard_runner.h"
-#include "mentor/run_report.h"
-#include "meta_learner/checkpoint.h"
-#include "meta_learner/experiment_runner.h"
+#include "mentor/trained_run.h"
 #include "meta_learner/shards.h"
 #include "meta_learner/task_sampler.h"
-#include "meta_learner/tensor_sections.h"
 
 namespace mentor {
 namespace {
@@ -42,6 +36,7 @@ struct Teacher {
 constexpr Teacher kTeachers[] = {
     {"learned", v1::REWARD_SOURCE_SIGNAL, "learned"},
     {"best", v1::REWARD_SOURCE_SIGNAL, "learned (best)"},
+    {"random", v1::REWARD_SOURCE_SIGNAL, "random signal"},
     {"sparse", v1::REWARD_SOURCE_SPARSE, "PPO sparse"},
     {"shaped", v1::REWARD_SOURCE_SHAPED, "PPO shaped"},
     {"sparse_and_shaped", v1::REWARD_SOURCE_SPARSE_AND_SHAPED, "PPO sparse and shaped"}};
@@ -54,52 +49,6 @@ absl::StatusOr<Teacher> FindTeacher(const std::string& option) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("unknown teacher '", option, "'; known: ", absl::StrJoin(known, ", ")));
-}
-
-struct Run {
-  v1::ExperimentSpec spec;  // With defaults.
-  meta_learner::ExperimentParts parts;
-  torch::Tensor best_weights;
-  uint32_t outer_step = 0;
-};
-
-// Spec and checkpoint of a run. Reads only.
-absl::StatusOr<Run> ReadRun(const std::filesystem::path& path) {
-  const bool is_checkpoint = path.extension() == ".ckpt";
-  MENTOR_ASSIGN_OR_RETURN(
-      const RunFolder folder,
-      FindRun(is_checkpoint ? std::filesystem::absolute(path).parent_path().parent_path() : path));
-  std::filesystem::path file = path;
-  if (!is_checkpoint) {
-    MENTOR_ASSIGN_OR_RETURN(const RunHash newest, HashRun(folder.experiment));
-    file = newest.checkpoint;
-  }
-  const std::filesystem::path spec_file = folder.experiment / "spec.txtpb";
-  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(spec_file, kSpecBytesMax));
-  Violations violations;
-  Run run;
-  run.spec = WithDefaults(ParseSpec(text, {}, &violations, meta_learner::CheckParts));
-  if (!violations.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        spec_file.string(), " is not a spec of this build: ", violations.ToStatus().ToString()));
-  }
-  run.parts = meta_learner::MakeParts(run.spec, /*num_threads=*/1, &violations);
-  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
-  MENTOR_ASSIGN_OR_RETURN(const meta_learner::Checkpoint checkpoint,
-                          meta_learner::ReadCheckpoint(file));
-  if (checkpoint.spec_hash != SpecHash(run.spec)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(file.string(), " belongs to another spec than ", spec_file.string()));
-  }
-  MENTOR_ASSIGN_OR_RETURN(const auto rule,
-                          meta_learner::TensorsOfSections(checkpoint.sections, "rule/"));
-  MENTOR_RETURN_IF_ERROR(run.parts.rule->Load(rule));
-  MENTOR_ASSIGN_OR_RETURN(const auto own,
-                          meta_learner::TensorsOfSections(checkpoint.sections, "experiment/"));
-  run.best_weights =
-      own.contains("best_weights") ? own.at("best_weights") : run.parts.rule->meta_parameters();
-  run.outer_step = checkpoint.outer_step;
-  return run;
 }
 
 // The first lifetime on a goal of the evaluation.
@@ -150,7 +99,13 @@ void AddSteps(const v1::Unit& unit, const v1::Trajectory& trajectory,
 
 absl::StatusOr<Lifetime> Relive(const ReliveOptions& options, const envs::Progress& progress) {
   MENTOR_ASSIGN_OR_RETURN(const Teacher teacher, FindTeacher(options.teacher));
-  MENTOR_ASSIGN_OR_RETURN(const Run run, ReadRun(options.run));
+  MENTOR_ASSIGN_OR_RETURN(const TrainedRun run, ReadRun(options.run));
+  const bool learned = options.teacher == "learned" || options.teacher == "best";
+  if (learned && run.state_hash.empty()) {
+    return absl::FailedPreconditionError(
+        "the run has learned nothing to teach with: its spec sets rule.outer_updates to 0; choose "
+        "the teacher random, sparse or shaped, or run the spec with more outer updates");
+  }
   const std::vector<meta_learner::SampledTask> tasks =
       meta_learner::EvaluationTasks(*run.parts.benchmark, run.spec, options.split);
   if (tasks.empty()) {
@@ -168,13 +123,30 @@ absl::StatusOr<Lifetime> Relive(const ReliveOptions& options, const envs::Progre
                     .purpose = Purpose::kEnvironmentReset,
                     .phase = static_cast<Phase>(shard.phase()),
                     .lifetime = lifetime.number};
-  lifetime.name = teacher.source == v1::REWARD_SOURCE_SIGNAL
-                      ? absl::StrFormat("%s, outer update %d", teacher.name, run.outer_step)
-                      : teacher.name;
+  lifetime.name =
+      learned ? absl::StrFormat("%s, outer update %d", teacher.name, run.outer_step) : teacher.name;
 
   int64_t steps = 0, steps_done = 0;
   for (uint32_t i = 0; i < learner::IterationsOf(shard); ++i)
     steps += learner::StepsOfIteration(shard, i);
+  const torch::Tensor parameters = teacher.source != v1::REWARD_SOURCE_SIGNAL ? torch::Tensor()
+                                   : options.teacher == "best"                ? run.best_parameters
+                                   : options.teacher == "random"
+                                       ? run.initial_parameters
+                                       : run.parts.rule->meta_parameters();
+  const auto on_unit = [&](const v1::Unit& unit, const v1::Trajectory& trajectory) {
+    AddSteps(unit, trajectory, &lifetime.episodes);
+    steps_done += unit.steps();
+    return progress(static_cast<int>(steps_done), static_cast<int>(steps));
+  };
+  MENTOR_RETURN_IF_ERROR(
+      LiveShard(shard, parameters, on_unit, [](const v1::Segment&) { return absl::OkStatus(); }));
+  return lifetime;
+}
+
+absl::Status LiveShard(const v1::Shard& shard, const torch::Tensor& meta_parameters,
+                       const std::function<bool(const v1::Unit&, const v1::Trajectory&)>& on_unit,
+                       const learner::EmitSegment& emit) {
   actor::UnitRunner runner;
   const learner::RunUnits run_units =
       [&](std::vector<v1::Unit> units,
@@ -183,22 +155,14 @@ absl::StatusOr<Lifetime> Relive(const ReliveOptions& options, const envs::Progre
     for (const v1::Unit& unit : units) {
       results.push_back(runner.Run(unit));
       if (!results.back().error().empty()) return absl::InternalError(results.back().error());
-      AddSteps(unit, results.back().trajectory(), &lifetime.episodes);
-      steps_done += unit.steps();
-      if (!progress(static_cast<int>(steps_done), static_cast<int>(steps)))
-        return absl::CancelledError("stopped");
+      if (!on_unit(unit, results.back().trajectory())) return absl::CancelledError("stopped");
     }
     return results;
   };
   const std::atomic<bool> never = false;
-  const torch::Tensor weights = teacher.source != v1::REWARD_SOURCE_SIGNAL ? torch::Tensor()
-                                : options.teacher == "best"                ? run.best_weights
-                                                            : run.parts.rule->meta_parameters();
-  MENTOR_RETURN_IF_ERROR(learner::RunShard(
-                             {.shard = &shard, .meta_parameters = weights}, run_units,
-                             [](const v1::Segment&) { return absl::OkStatus(); }, never)
-                             .status());
-  return lifetime;
+  return learner::RunShard({.shard = &shard, .meta_parameters = meta_parameters}, run_units, emit,
+                           never)
+      .status();
 }
 
 absl::StatusOr<envs::Episode> PlayAgain(envs::Environment& environment, const Lifetime& lifetime,

@@ -3,7 +3,10 @@
 // evaluation, the same keys of chance.
 #pragma once
 
+#include <torch/types.h>
+
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,6 +15,7 @@
 #include "common/rng.h"
 #include "envs/benchmark.h"
 #include "envs/render/episode.h"
+#include "learner/shard_runner.h"
 #include "mentor/v1/rollout_service.pb.h"
 
 namespace mentor {
@@ -21,12 +25,12 @@ struct ReliveOptions {
   std::string environment;    // One of the benchmark's.
   envs::Split split = envs::Split::kTest;
   int goal = 0;                     // Index among the goals that the evaluation has of it.
-  std::string teacher = "learned";  // Also best, sparse, shaped, sparse_and_shaped.
+  std::string teacher = "learned";  // Also best, random, sparse, shaped, ...
 };
 
 struct LivedEpisode {
-  uint32_t number = 0;         // In its lifetime.
-  bool deterministic = false;  // One of those after the lifetime, without noise.
+  uint32_t number = 0;              // In its lifetime.
+  bool deterministic = false;       // One of those after the lifetime, without noise.
   std::vector<float> actions = {};  // [steps, A], unclipped.
   std::vector<double> rewards = {};
   bool success = false;
@@ -43,6 +47,12 @@ struct Lifetime {
 
 // NOT_FOUND or INVALID_ARGUMENT say what the run does not have.
 absl::StatusOr<Lifetime> Relive(const ReliveOptions& options, const envs::Progress& progress);
+
+// Lives a shard with these meta-parameters in this thread; undefined for baselines that have none.
+// on_unit sees what the agents did, unit by unit; false ends it (CANCELLED).
+absl::Status LiveShard(const v1::Shard& shard, const torch::Tensor& meta_parameters,
+                       const std::function<bool(const v1::Unit&, const v1::Trajectory&)>& on_unit,
+                       const learner::EmitSegment& emit);
 
 // Plays the actions of an episode again. INTERNAL when anything comes out differently.
 absl::StatusOr<envs::Episode> PlayAgain(envs::Environment& environment, const Lifetime& lifetime,

@@ -12,23 +12,6 @@
 namespace mentor::report {
 namespace {
 
-struct Style {
-  std::string colour;
-  int point = 7;
-  int dash = 1;
-};
-
-// A method looks the same in every figure and every report.
-Style StyleOf(const std::string& method, size_t place) {
-  if (method == "learned") return {"blue", 7, 1};
-  if (method == "learned (best)") return {"purple", 9, 1};
-  if (method == "PPO sparse") return {"vermillion", 5, 2};
-  if (method == "PPO shaped") return {"green", 11, 4};
-  if (method == "PPO sparse and shaped") return {"orange", 13, 2};
-  const Style others[] = {{"sky", 15, 2}, {"grey", 3, 4}};
-  return others[place % 2];
-}
-
 std::string SplitWords(const std::string& split) {
   if (split == "test") return "goals never seen in meta-training";
   if (split == "train") return "goals of meta-training";
@@ -38,15 +21,16 @@ std::string SplitWords(const std::string& split) {
 void TabulateLifetimes(const std::vector<EvaluationRow>& rows, Drawing* drawing) {
   size_t episodes = 0;
   for (const EvaluationRow& row : rows) episodes = std::max(episodes, row.episode_success.size());
-  std::vector<std::string> header = {"split",    "environment", "method",
-                                     "lifetime", "goal",        "lifetime_episodes"};
+  std::vector<std::string> header = {"split", "environment", "method",           "lifetime",
+                                     "goal",  "seed",        "lifetime_episodes"};
   for (size_t e = 1; e <= episodes; ++e) header.push_back(absl::StrFormat("success_%d", e));
   for (size_t e = 1; e <= episodes; ++e) header.push_back(absl::StrFormat("return_%d", e));
   CsvTable table(header);
   for (const EvaluationRow& row : rows) {
     CsvTable::Row cells;
     cells.Text(row.split).Text(row.environment).Text(row.method);
-    cells.Number(row.lifetime).Number(row.goal).Number(row.lifetime_episodes);
+    cells.Number(row.lifetime).Number(row.goal).Text(absl::StrFormat("%d", row.seed));
+    cells.Number(row.lifetime_episodes);
     for (const auto* values : {&row.episode_success, &row.episode_return}) {
       for (const double value : *values) cells.Number(value);
       cells.Empty(static_cast<int>(episodes - values->size()));
@@ -176,7 +160,7 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
   }
 
   Figure figure;
-  figure.name = "evaluation_" + split;
+  figure.name = "evaluation_" + FileName(split);
   figure.section = "evaluation";
   figure.title = QuantityWords(methods, true) + " by part of the lifetime, " + SplitWords(split);
   figure.caption =
@@ -238,7 +222,7 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
   }
 
   Figure figure;
-  figure.name = "episodes_" + split;
+  figure.name = "episodes_" + FileName(split);
   figure.section = "evaluation";
   figure.title = QuantityWords(methods, true) + " by episode of the lifetime, " + SplitWords(split);
   figure.caption =
@@ -308,7 +292,12 @@ void DrawEvaluation(const std::vector<EvaluationRow>& rows,
   TabulateLifetimes(rows, drawing);
   TabulateResults(results, drawing);
   TabulateComparisons(comparisons, drawing);
-  for (const char* split : {"test", "train"}) {
+  std::vector<std::string> splits;  // In the order of the results.
+  for (const MethodResult& result : results) {
+    if (std::find(splits.begin(), splits.end(), result.split) == splits.end())
+      splits.push_back(result.split);
+  }
+  for (const std::string& split : splits) {
     std::vector<const MethodResult*> methods;
     for (const MethodResult& result : results) {
       if (result.split == split && result.environment.empty()) methods.push_back(&result);

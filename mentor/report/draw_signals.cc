@@ -46,7 +46,123 @@ Series Pool(const std::vector<SignalSample>& samples) {
   return pooled;
 }
 
+// Mean and spread of the signal by the age of the agent.
+void DrawAge(const std::vector<SignalSample>& samples, Drawing* drawing) {
+  int iterations = 0;
+  for (const SignalSample& sample : samples) iterations = std::max(iterations, sample.iterations);
+  CsvTable table({"iteration", "mean", "low_tenth", "high_tenth"});
+  int rows = 0;
+  for (int i = 0; i < iterations; ++i) {
+    std::vector<double> signals;
+    for (const SignalSample& sample : samples) {
+      if (i >= sample.iterations) continue;
+      const size_t size = sample.signal.size(), parts = static_cast<size_t>(sample.iterations);
+      signals.insert(signals.end(), sample.signal.begin() + i * size / parts,
+                     sample.signal.begin() + (i + 1) * size / parts);
+    }
+    if (signals.empty()) continue;
+    const double mean =
+        std::accumulate(signals.begin(), signals.end(), 0.0) / static_cast<double>(signals.size());
+    std::sort(signals.begin(), signals.end());
+    table.Add(CsvTable::Row()
+                  .Number(i)
+                  .Number(mean)
+                  .Number(Quantile(signals, 0.1))
+                  .Number(Quantile(signals, 0.9)));
+    ++rows;
+  }
+  if (rows < 2) return;
+  drawing->tables.push_back({"signal_age.csv", table.text()});
+  drawing->figures.push_back(
+      {.name = "signal_age",
+       .section = "signal",
+       .title = "The signal by the age of the agent",
+       .caption = "Mean over all steps of an inner iteration; the band holds the middle 80 % of "
+                  "the steps.",
+       .csv = "signal_age.csv",
+       .commands = absl::StrFormat(
+           "set ylabel 'signal'\nset xlabel 'inner iteration of the life'\nunset "
+           "key\nset xrange [-0.2:%.1f]\n%s"
+           "plot 'signal_age.csv' skip 1 using 1:3:4 with filledcurves fillcolor "
+           "rgb '@blue@' notitle, \\\n"
+           "  '' skip 1 using 1:2 with linespoints linecolor rgb '@blue@' linewidth "
+           "2 pointtype 7 pointsize 0.7 notitle\n",
+           iterations - 0.8, iterations <= 12 ? "set xtics 1\n" : ""),
+       .height = 320});
+}
+
+// Signal and shaped reward of the first and the last episode of one lifetime, step by step.
+void DrawEpisode(const SignalSample& sample, Drawing* drawing) {
+  const size_t length = static_cast<size_t>(sample.episode_steps);
+  if (length < 2 || sample.signal.size() < 2 * length) return;
+  const size_t last = (sample.signal.size() / length - 1) * length;
+  CsvTable table({"step", "first signal", "first shaped", "last signal", "last shaped"});
+  for (size_t t = 0; t < length; ++t) {
+    table.Add(CsvTable::Row()
+                  .Number(static_cast<double>(t))
+                  .Number(sample.signal[t])
+                  .Number(sample.shaped[t])
+                  .Number(sample.signal[last + t])
+                  .Number(sample.shaped[last + t]));
+  }
+  drawing->tables.push_back({"signal_episode.csv", table.text()});
+  std::string commands =
+      "set multiplot layout 1,2\nset lmargin 8\nset rmargin 8\nset tmargin 3.5\nset xlabel "
+      "'step of the episode'\nset ytics nomirror\nset y2tics nomirror textcolor rgb '@ink@'\n";
+  for (const int part : {0, 1}) {
+    commands += absl::StrFormat(
+        "set title '%s episode of the life'\n"
+        "plot 'signal_episode.csv' skip 1 using 1:%d with lines linecolor rgb '@blue@' linewidth 2 "
+        "title 'signal', \\\n"
+        "  '' skip 1 using 1:%d axes x1y2 with lines linecolor rgb '@green@' linewidth 2 dashtype "
+        "4 title 'shaped reward (right)'\n",
+        part == 0 ? "first" : "last", 2 + 2 * part, 3 + 2 * part);
+  }
+  drawing->figures.push_back(
+      {.name = "signal_episode",
+       .section = "signal",
+       .title = "The signal along an episode, next to the task's progress",
+       .caption = "One agent of the evaluation: its first episode and its last one. The shaped "
+                  "reward is the environment's hand-made measure of progress.",
+       .csv = "signal_episode.csv",
+       .commands = commands + "unset multiplot\n",
+       .height = 340});
+}
+
 }  // namespace
+
+void DrawMaps(const std::vector<MapSample>& maps, Drawing* drawing) {
+  constexpr size_t kShown = 4;
+  std::string previous;
+  size_t shown = 0;
+  for (const MapSample& map : maps) {
+    if (map.name != previous) shown = 0;
+    previous = map.name;
+    if (shown++ >= kShown || map.rows < 1 || map.columns < 1) continue;
+    CsvTable table({"column", "row", "value"});
+    for (int r = 0; r < map.rows; ++r) {
+      for (int c = 0; c < map.columns; ++c)
+        table.Add(CsvTable::Row().Number(c).Number(r).Number(map.values[r * map.columns + c]));
+    }
+    const std::string name =
+        absl::StrFormat("map_%s_%d_%d", FileName(map.name), map.lifetime, map.iteration);
+    drawing->tables.push_back({name + ".csv", table.text()});
+    drawing->figures.push_back(
+        {.name = name,
+         .section = "signal",
+         .title = absl::StrFormat("%s, lifetime %d, inner iteration %d", map.name, map.lifetime,
+                                  map.iteration),
+         .caption = "Darker is more. Rows are steps that ask, columns steps that are looked at.",
+         .csv = name + ".csv",
+         .commands = absl::StrFormat(
+             "set xlabel 'step looked at'\nset ylabel 'step that asks'\nunset key\nunset grid\n"
+             "set palette defined (0 '@page@', 1 '@blue@')\nset cbtics textcolor rgb '@ink@'\n"
+             "set xrange [-0.5:%.1f]\nset yrange [%.1f:-0.5]\n"
+             "plot '%s.csv' skip 1 using 1:2:3 with image notitle\n",
+             map.columns - 0.5, map.rows - 0.5, name),
+         .height = 420});
+  }
+}
 
 std::vector<Correlation> Correlate(const std::vector<SignalSample>& samples) {
   std::vector<Correlation> correlations;
@@ -86,6 +202,8 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
   }
   drawing->tables.push_back({"signal_correlation.csv", correlations.text()});
 
+  DrawEpisode(samples[0], drawing);
+  DrawAge(samples, drawing);
   const std::vector<Bin> bins = Histogram(pooled.signal, kHistogramBins);
   CsvTable histogram({"low", "high", "share"});
   for (const Bin& bin : bins) {

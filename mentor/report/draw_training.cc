@@ -12,6 +12,7 @@
 
 #include "mentor/report/csv_table.h"
 #include "mentor/report/figures.h"
+#include "mentor/report/gnuplot.h"
 
 namespace mentor::report {
 namespace {
@@ -152,7 +153,128 @@ std::string UpdateRange(const std::vector<TrainingPoint>& training) {
                          last <= 10 ? "set xtics 1\n" : "");
 }
 
+// Learning curves of agents by inner iteration, of the first, some and the last generations.
+void DrawLives(const std::vector<TrainingPoint>& training, Drawing* drawing) {
+  const std::vector<LifeCurve> lives = LifeCurves(training);
+  if (lives.empty()) return;
+  constexpr size_t kMost = 4;
+  std::vector<const LifeCurve*> shown;
+  for (size_t i = 0; i < std::min(kMost, lives.size()); ++i) {
+    const size_t place = lives.size() <= kMost ? i : i * (lives.size() - 1) / (kMost - 1);
+    shown.push_back(&lives[place]);
+  }
+  CsvTable table({"generation", "iteration", "value"});
+  for (const LifeCurve& life : lives) {
+    for (size_t i = 0; i < life.values.size(); ++i) {
+      table.Add(CsvTable::Row()
+                    .Number(life.generation)
+                    .Number(life.iterations[i])
+                    .Number(life.values[i]));
+    }
+  }
+  drawing->tables.push_back({"training_lives.csv", table.text()});
+  std::string commands = std::string("set ylabel '") +
+                         (lives[0].success ? "success rate" : "shaped return of an episode") +
+                         "'\nset xlabel 'inner iteration of a life'\n" +
+                         (lives[0].success ? "set yrange [0:1]\n" : "") + "plot \\\n";
+  const char* colours[] = {"grey", "sky", "purple", "blue"};
+  for (size_t i = 0; i < shown.size(); ++i) {
+    const char* colour = i + 1 == shown.size() ? "blue" : colours[i];
+    commands += absl::StrFormat(
+        "  'training_lives.csv' skip 1 using ($1==%d?$2:1/0):3 with linespoints linecolor rgb "
+        "'@%s@' linewidth 2 pointtype 7 pointsize 0.5 title 'generation %d'%s\n",
+        shown[i]->generation, colour, shown[i]->generation, i + 1 < shown.size() ? ", \\" : "");
+  }
+  drawing->figures.push_back(
+      {.name = "training_lives",
+       .section = "training",
+       .title = "Meta-training: learning curves of agents",
+       .caption = "How well agents of one generation do along their lives, while the signal is "
+                  "meta-learned. Generation 0 had an untrained signal at first.",
+       .csv = "training_lives.csv",
+       .commands = commands,
+       .height = 340});
+}
+
+// Whatever else a rule and its agents say of themselves, for instance how a policy responds to the
+// signal's parameters.
+void DrawStatistics(const std::vector<TrainingPoint>& training,
+                    const std::vector<std::string>& drawn, Drawing* drawing) {
+  constexpr size_t kMost = 15, kColumns = 3;
+  std::set<std::string> names;
+  for (const TrainingPoint& point : training) {
+    for (const auto& [name, value] : point.metrics) {
+      const bool known = std::find(drawn.begin(), drawn.end(), name) != drawn.end() ||
+                         name.starts_with("seg") || name.starts_with("success") ||
+                         name.ends_with("_seconds") || name.ends_with("_bytes") ||
+                         name == "generation" || name == "iteration" || name == "meta_return" ||
+                         name == "nonfinite_updates" || name.find('/') != std::string::npos;
+      if (!known && std::isfinite(value)) names.insert(name);
+    }
+  }
+  std::vector<std::string> shown(names.begin(), names.end());
+  if (shown.size() > kMost) shown.resize(kMost);
+  if (shown.empty()) return;
+  std::vector<std::string> header = {"outer_update"};
+  std::vector<std::vector<double>> columns;
+  for (const std::string& name : shown) {
+    header.push_back(CsvField(name));
+    columns.push_back(Series(training, name));
+  }
+  CsvTable table(header);
+  for (size_t i = 0; i < training.size(); ++i) {
+    CsvTable::Row row;
+    row.Number(training[i].outer_update);
+    for (const auto& column : columns) row.Number(column[i]);
+    table.Add(std::move(row));
+  }
+  drawing->tables.push_back({"training_statistics.csv", table.text()});
+  const size_t rows = (shown.size() + kColumns - 1) / kColumns;
+  std::string commands = absl::StrFormat("set multiplot layout %d,%d\nset lmargin 9\nunset key\n%s",
+                                         rows, kColumns, UpdateRange(training));
+  for (size_t i = 0; i < shown.size(); ++i) {
+    commands += absl::StrFormat(
+        "set title %s\nplot 'training_statistics.csv' skip 1 using 1:%d with lines linecolor rgb "
+        "'@blue@' linewidth 1.5 notitle\n",
+        GnuplotString(shown[i]), i + 2);
+  }
+  drawing->figures.push_back(
+      {.name = "training_statistics",
+       .section = "training",
+       .title = "Other numbers of the rule and its agents",
+       .caption = "By outer update, as the rule reports them; all are in training.csv.",
+       .csv = "training_statistics.csv",
+       .commands = commands + "unset multiplot\n",
+       .height = 210 * static_cast<int>(rows)});
+}
+
 }  // namespace
+
+std::vector<LifeCurve> LifeCurves(const std::vector<TrainingPoint>& training) {
+  bool success = false;
+  for (const TrainingPoint& point : training) {
+    const auto found = point.metrics.find("success");
+    success = success || (found != point.metrics.end() && found->second > 0);
+  }
+  std::vector<LifeCurve> lives;
+  size_t longest = 0;
+  for (const TrainingPoint& point : training) {
+    const auto generation = point.metrics.find("generation"),
+               iteration = point.metrics.find("iteration"),
+               value = point.metrics.find(success ? "success" : "shaped_return");
+    if (generation == point.metrics.end() || iteration == point.metrics.end() ||
+        value == point.metrics.end() || !std::isfinite(value->second))
+      continue;
+    const int number = static_cast<int>(generation->second);
+    if (lives.empty() || lives.back().generation != number)
+      lives.push_back({.generation = number, .success = success});
+    lives.back().iterations.push_back(static_cast<int>(iteration->second));
+    lives.back().values.push_back(value->second);
+    longest = std::max(longest, lives.back().values.size());
+  }
+  std::erase_if(lives, [&](const LifeCurve& life) { return life.values.size() < longest; });
+  return lives;
+}
 
 void DrawTraining(const ReportData& data, Drawing* drawing) {
   const std::vector<TrainingPoint>& training = data.training;
@@ -168,11 +290,16 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
   const Panel kPanels[] = {{"entropy", "entropy, nats"},
                            {"kl", "KL divergence, nats"},
                            {"value_loss", "value loss"},
-                           {"epochs", "epochs run"}};
-  for (const char* metric : {"shaped_return", "entropy", "kl", "value_loss", "epochs"}) {
+                           {"epochs", "epochs run"},
+                           {"grad_norm", "norm of the outer gradient"},
+                           {"grad_variance", "variance of the outer gradient"}};
+  const bool by_iteration = Has(training, "success");
+  if (by_iteration) metrics.push_back("success");
+  for (const char* metric :
+       {"shaped_return", "entropy", "kl", "value_loss", "epochs", "grad_norm", "grad_variance"}) {
     if (Has(training, metric)) metrics.push_back(metric);
   }
-  if (metrics.empty()) return;
+  if (metrics.empty()) return DrawStatistics(training, {}, drawing);
   TabulateCurve(training, metrics, drawing);
   const auto column_of = [&](const std::string& metric) {
     return 3 + 2 * static_cast<size_t>(std::find(metrics.begin(), metrics.end(), metric) -
@@ -214,6 +341,25 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
                                             "'\n" + range + "set xrange [0:*]\n" +
                                             PlotLines(unit.expression, lines, training.size())});
   }
+  if (by_iteration) {
+    const StepUnit unit = UnitOf(training.back().env_steps);
+    drawing->figures.push_back(
+        {.name = "training_by_steps",
+         .section = "training",
+         .title = "Meta-training: success by environment steps",
+         .caption = absl::StrFormat("Each outer update is one inner iteration of agents that live "
+                                    "on; after a lifetime new "
+                                    "agents begin, and the curve falls. Points are single outer "
+                                    "updates, the line the mean "
+                                    "of the last %d.",
+                                    kRunningMean),
+         .csv = kCurveFile,
+         .commands = "set ylabel 'success rate'\nset xlabel '" + unit.label +
+                     "'\nset yrange [0:1]\nset xrange [0:*]\n" +
+                     PlotLines(unit.expression, {{"success", "blue", column_of("success")}},
+                               training.size())});
+  }
+  DrawLives(training, drawing);
   if (Has(training, "shaped_return")) {
     drawing->figures.push_back(
         {.name = "training_return",
@@ -255,6 +401,7 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
          .commands = commands,
          .height = 260 * static_cast<int>((panels.size() + 1) / 2)});
   }
+  DrawStatistics(training, metrics, drawing);
 }
 
 }  // namespace mentor::report

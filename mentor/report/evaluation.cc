@@ -21,10 +21,15 @@ RandomStream BootstrapStream() {
 
 // Learned signals first; methods that nobody foresaw come last, in order of first appearance.
 int MethodPlace(const std::string& method) {
-  const char* known[] = {"learned", "learned (best)", "PPO sparse", "PPO shaped",
-                         "PPO sparse and shaped"};
+  const char* known[] = {"learned",    "learned (best)",        "PPO sparse",
+                         "PPO shaped", "PPO sparse and shaped", "random signal"};
   return static_cast<int>(std::find(std::begin(known), std::end(known), method) -
                           std::begin(known));
+}
+
+// Unseen goals first, then those of meta-training, then other tasks by name.
+int SplitPlace(const std::string& split) {
+  return split == "test" ? 0 : split == "train" ? 1 : 2;
 }
 
 absl::Status CheckRow(const EvaluationRow& row, size_t index) {
@@ -33,9 +38,7 @@ absl::Status CheckRow(const EvaluationRow& row, size_t index) {
         "evaluation row %d (method '%s', lifetime %d): %s", index, row.method, row.lifetime, what));
   };
   if (row.method.empty()) return refuse("has no method");
-  if (row.split != "test" && row.split != "train") {
-    return refuse(absl::StrFormat("split is '%s', expected 'test' or 'train'", row.split));
-  }
+  if (row.split.empty()) return refuse("does not say which tasks");
   if (row.lifetime_episodes < 0 ||
       static_cast<size_t>(row.lifetime_episodes) > row.episode_success.size()) {
     return refuse(
@@ -93,8 +96,8 @@ std::vector<int> SegmentBounds(const EvaluationRow& row, int segments, bool by_i
 absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> rows, int iterations,
                                             Quantity quantity) {
   std::stable_sort(rows.begin(), rows.end(), [](const EvaluationRow* a, const EvaluationRow* b) {
-    return std::tie(a->environment, a->goal, a->lifetime) <
-           std::tie(b->environment, b->goal, b->lifetime);
+    return std::tie(a->environment, a->goal, a->lifetime, a->seed) <
+           std::tie(b->environment, b->goal, b->lifetime, b->seed);
   });
   const EvaluationRow& first = *rows[0];
   const auto det_of = [](const EvaluationRow& row) {
@@ -130,7 +133,7 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
   std::vector<std::vector<double>> columns;
   for (const EvaluationRow* row : rows) {
     goals.insert({row->environment, row->goal});
-    result.keys.push_back({row->environment, row->goal, row->lifetime});
+    result.keys.push_back({row->environment, row->goal, row->lifetime, row->seed});
     const std::vector<int> bounds = SegmentBounds(*row, segments, by_iteration);
     std::vector<double> rates(segments, 0.0);
     for (int s = 0; s < segments; ++s) {
@@ -213,7 +216,8 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
   }
   std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) {
     const auto key = [](const Group& group) {
-      return std::make_tuple(group.environment, group.split, MethodPlace(group.method));
+      return std::make_tuple(group.environment, SplitPlace(group.split), group.split,
+                             MethodPlace(group.method));
     };
     return key(a) < key(b);
   });
@@ -232,7 +236,7 @@ bool IsLearned(const MethodResult& result) {
   return result.method.starts_with("learned");
 }
 bool IsBaseline(const MethodResult& result) {
-  return result.method.starts_with("PPO");
+  return result.method.starts_with("PPO") || result.method == "random signal";
 }
 
 std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& results) {

@@ -40,6 +40,7 @@ struct MethodResult {
     std::string environment;
     uint32_t goal = 0;
     uint32_t lifetime = 0;
+    uint64_t seed = 0;
     auto operator<=>(const Key&) const = default;
   };
   std::vector<Key> keys;
@@ -60,7 +61,7 @@ struct Comparison {
 absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
     const std::vector<EvaluationRow>& rows, int iterations);
 
-// Every learned method against every PPO baseline of its split: the last segment, and segment 0 as
+// Every learned method against every baseline of its split: the last segment, and segment 0 as
 // the control.
 std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& results);
 

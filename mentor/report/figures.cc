@@ -1,5 +1,8 @@
 #include "mentor/report/figures.h"
 
+#include <iterator>
+
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_replace.h>
 
@@ -36,6 +39,29 @@ do for [picture in 'svg png'] {
 )";
 
 }  // namespace
+
+Style StyleOf(const std::string& method, size_t place) {
+  if (method == "learned") return {"blue", 7, 1};
+  if (method == "learned (best)") return {"purple", 9, 1};
+  if (method == "PPO sparse") return {"vermillion", 5, 2};
+  if (method == "PPO shaped") return {"green", 11, 4};
+  if (method == "PPO sparse and shaped") return {"brown", 13, 2};
+  if (method == "random signal") return {"grey", 3, 4};
+  const Style others[] = {{"blue", 7, 1},  {"purple", 9, 1}, {"orange", 13, 1}, {"sky", 15, 1},
+                          {"olive", 4, 1}, {"ink", 6, 1},    {"brown", 2, 1}};
+  const size_t count = std::size(others);
+  Style style = others[place % count];
+  style.dash = 1 + 2 * static_cast<int>(place / count % 2);
+  return style;
+}
+
+std::string FileName(const std::string& name) {
+  std::string plain = name;
+  for (char& c : plain) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '-') c = '_';
+  }
+  return plain;
+}
 
 std::string Script(const Figure& figure) {
   std::vector<std::pair<std::string, std::string>> replacements = {

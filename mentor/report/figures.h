@@ -26,6 +26,18 @@ struct Figure {
   int height = 380;      // Pixels; the width is kFigureWidth.
 };
 
+// How a method is drawn: the same in every figure and every report.
+struct Style {
+  std::string colour;  // Of the theme.
+  int point = 7;
+  int dash = 1;
+};
+// place: for methods that are not known by name.
+Style StyleOf(const std::string& method, size_t place);
+
+// A name as a part of a file's: letters, digits and '-'; others become '_'.
+std::string FileName(const std::string& name);
+
 inline constexpr int kFigureWidth = 760;
 inline constexpr int kRunningMean = 10;  // Outer updates.
 
@@ -40,6 +52,18 @@ struct PhaseCost {
   double seconds = 0;
   double share = 0;  // Of all CPU seconds.
 };
+
+// Success (or, where nothing succeeds, shaped return) of the agents of one generation by inner
+// iteration, from the metrics of a rule with decisions inside a lifetime.
+struct LifeCurve {
+  int generation = 0;
+  bool success = false;
+  std::vector<int> iterations;
+  std::vector<double> values;
+};
+// By generation. Generations that were cut short are left out when a whole one follows or comes
+// before.
+std::vector<LifeCurve> LifeCurves(const std::vector<TrainingPoint>& training);
 
 struct Correlation {
   std::string lifetime;  // Number, or "pooled".
@@ -56,6 +80,7 @@ void DrawEvaluation(const std::vector<EvaluationRow>& rows,
                     const std::vector<Comparison>& comparisons, Drawing* drawing);
 void DrawTraining(const ReportData& data, Drawing* drawing);
 void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing);
+void DrawMaps(const std::vector<MapSample>& maps, Drawing* drawing);
 void DrawCost(const std::vector<TrainingPoint>& training, Drawing* drawing);
 
 std::vector<PhaseCost> CostByPhase(const std::vector<TrainingPoint>& training);

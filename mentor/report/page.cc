@@ -63,8 +63,8 @@ std::string Number(const std::string& text) {
   return "<td class=\"n\">" + EscapeHtml(text) + "</td>";
 }
 
-const char* SplitWords(const std::string& split) {
-  return split == "test" ? "unseen goals" : "training goals";
+std::string SplitWords(const std::string& split) {
+  return split == "test" ? "unseen goals" : split == "train" ? "training goals" : split;
 }
 
 std::string ResultTable(const std::vector<MethodResult>& results, bool by_environment) {
@@ -174,25 +174,37 @@ std::string CostTable(const std::vector<TrainingPoint>& training) {
          "</tr></tbody></table></div>\n";
 }
 
-std::string FigureHtml(const PageParts& parts, const Figure& figure) {
-  const auto svg = parts.svgs.find(figure.name);
+}  // namespace
+
+std::string PageHead(const std::string& title) {
+  return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
+         EscapeHtml(title) + "</title>\n<style>" + ThemeCss() + kCss +
+         "</style></head>\n<body><main>\n<h1>" + EscapeHtml(title) + "</h1>\n";
+}
+
+std::string FigureHtml(const Figure& figure, const std::map<std::string, std::string>& svgs,
+                       const std::string& files_folder) {
+  const auto svg = svgs.find(figure.name);
   const auto link = [&](const std::string& file, const std::string& words) {
-    return absl::StrFormat("<a href=\"%s/%s\">%s</a>", EscapeHtml(parts.files_folder),
-                           EscapeHtml(file), words);
+    return absl::StrFormat("<a href=\"%s/%s\">%s</a>", EscapeHtml(files_folder), EscapeHtml(file),
+                           words);
   };
   std::string html =
       "<figure id=\"" + figure.name + "\"><h3>" + EscapeHtml(figure.title) + "</h3>\n";
-  if (svg != parts.svgs.end()) html += InlineSvg(svg->second, figure.name + "-svg", figure.title);
+  if (svg != svgs.end()) html += InlineSvg(svg->second, figure.name + "-svg", figure.title);
   html += "<figcaption>" + EscapeHtml(figure.caption) + " ";
-  if (svg != parts.svgs.end())
+  if (svg != svgs.end())
     html += link(figure.name + ".svg", "SVG") + " " + link(figure.name + ".png", "PNG") + " ";
   return html + link(figure.csv, "CSV") + "</figcaption></figure>\n";
 }
 
+namespace {
+
 std::string Figures(const PageParts& parts, const std::string& section) {
   std::string html;
   for (const Figure& figure : parts.drawing.figures) {
-    if (figure.section == section) html += FigureHtml(parts, figure);
+    if (figure.section == section) html += FigureHtml(figure, parts.svgs, parts.files_folder);
   }
   return html;
 }
@@ -220,7 +232,8 @@ is certain.</li>
 best score on training goals during meta-training. In evaluation the network gives its mean, in
 meta-training a sample.</li>
 <li><b>PPO sparse</b>, <b>PPO shaped</b>, <b>PPO sparse and shaped</b>: the same agents with the
-same budget, taught by the success signal, by the shaped reward, or by their sum.</li>
+same budget, taught by the success signal, by the shaped reward, or by their sum.
+<b>random signal</b>: the signal network as it was before meta-training.</li>
 </ul></details>
 )";
 
@@ -229,13 +242,9 @@ same budget, taught by the success signal, by the shaped reward, or by their sum
 std::string MakePage(const PageParts& parts) {
   const ReportData& data = parts.data;
   const std::string title = data.title.empty() ? "Mentor run" : data.title;
-  std::string html =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-      EscapeHtml(title) + "</title>\n<style>" + ThemeCss() + kCss +
-      "</style></head>\n<body><main>\n<h1>" + EscapeHtml(title) +
-      "</h1>\n<p class=\"sub\">What meta-training showed in this run: a network that gives agents "
-      "their " +
+  std::string html = PageHead(title);
+  html +=
+      "<p class=\"sub\">What meta-training showed in this run: a network that gives agents their " +
       EscapeHtml(data.signal_role) + ".</p>\n<div class=\"summary\">\n";
   for (const std::string& sentence : parts.summary) html += Paragraph(sentence);
   html += "</div>\n";
@@ -262,8 +271,8 @@ std::string MakePage(const PageParts& parts) {
   html += data.training.empty() ? "<p>No outer update has been made yet.</p>\n"
                                 : Figures(parts, "training");
   html += "<h2>The signal</h2>\n";
-  html += data.signals.empty() ? "<p>No signals have been recorded yet.</p>\n"
-                               : Figures(parts, "signal") + CorrelationTable(data.signals);
+  if (data.signals.empty()) html += "<p>No signals have been recorded yet.</p>\n";
+  html += Figures(parts, "signal") + CorrelationTable(data.signals);
   html += "<h2>Throughput and cost</h2>\n";
   const double speed = StepsPerSecond(data.training);
   if (speed > 0) {

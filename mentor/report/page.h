@@ -24,4 +24,10 @@ struct PageParts {
 
 std::string MakePage(const PageParts& parts);
 
+// Shared by the pages of a run and of a comparison.
+// Until the title inside <main>.
+std::string PageHead(const std::string& title);
+std::string FigureHtml(const Figure& figure, const std::map<std::string, std::string>& svgs,
+                       const std::string& files_folder);
+
 }  // namespace mentor::report

@@ -1,9 +1,6 @@
 #include "mentor/report/report.h"
 
 #include <cmath>
-#include <fstream>
-#include <sstream>
-#include <system_error>
 
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
@@ -11,9 +8,9 @@
 #include "common/check.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
-#include "mentor/report/gnuplot.h"
 #include "mentor/report/page.h"
 #include "mentor/report/summary.h"
+#include "mentor/report/write.h"
 
 namespace mentor::report {
 namespace {
@@ -54,24 +51,6 @@ absl::Status CheckTraining(const std::vector<TrainingPoint>& training) {
   return absl::OkStatus();
 }
 
-absl::Status WriteFile(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file)
-    return absl::UnavailableError(
-        absl::StrFormat("cannot write %s: is the disk full?", path.string()));
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) return absl::InternalError(absl::StrFormat("gnuplot left no %s", path.string()));
-  return text.str();
-}
-
 }  // namespace
 
 absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::filesystem::path& folder,
@@ -86,44 +65,24 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   DrawEvaluation(data.evaluation, results, comparisons, &drawing);
   DrawTraining(data, &drawing);
   DrawSignals(data.signals, &drawing);
+  DrawMaps(data.maps, &drawing);
   DrawCost(data.training, &drawing);
 
   const std::filesystem::path files = folder / kFilesFolder;
-  std::error_code error;
-  std::filesystem::create_directories(files, error);
-  if (error)
-    return absl::UnavailableError(
-        absl::StrFormat("cannot make %s: %s", files.string(), error.message()));
-  ReportFiles written;
-  written.html = folder / "report.html";
-  written.summary = absl::StrJoin(summary, "\n");
-  for (const CsvFile& table : drawing.tables) {
-    MENTOR_RETURN_IF_ERROR(WriteFile(files / table.name, table.text));
-    written.others.push_back(files / table.name);
+  MENTOR_ASSIGN_OR_RETURN(WrittenDrawing written, WriteDrawing(drawing, files, options.gnuplot));
+  const ReportFiles report{.html = folder / "report.html",
+                           .others = std::move(written.files),
+                           .summary = absl::StrJoin(summary, "\n")};
+  PageParts parts{data, summary,     results, comparisons, drawing, std::move(written.svgs),
+                  {},   kFilesFolder};
+  if (!written.drawn.ok()) parts.plot_error = std::string(written.drawn.message());
+  MENTOR_RETURN_IF_ERROR(WriteText(report.html, MakePage(parts)));
+  if (!written.drawn.ok()) {
+    return absl::Status(
+        written.drawn.code(),
+        absl::StrFormat("%s; the numbers are in %s", written.drawn.message(), files.string()));
   }
-
-  PageParts parts{data, summary, results, comparisons, drawing, {}, {}, kFilesFolder};
-  absl::Status drawn;  // The first error.
-  for (const Figure& figure : drawing.figures) {
-    const std::string script = figure.name + ".gp";
-    MENTOR_RETURN_IF_ERROR(WriteFile(files / script, Script(figure)));
-    written.others.push_back(files / script);
-    if (absl::IsFailedPrecondition(drawn))
-      continue;  // No gnuplot: the next try would end the same way.
-    const absl::Status status = RunGnuplot(options.gnuplot, files, script);
-    drawn.Update(status);
-    if (!status.ok()) continue;
-    MENTOR_ASSIGN_OR_RETURN(parts.svgs[figure.name], ReadFile(files / (figure.name + ".svg")));
-    written.others.push_back(files / (figure.name + ".svg"));
-    written.others.push_back(files / (figure.name + ".png"));
-  }
-  if (!drawn.ok()) parts.plot_error = std::string(drawn.message());
-  MENTOR_RETURN_IF_ERROR(WriteFile(written.html, MakePage(parts)));
-  if (!drawn.ok()) {
-    return absl::Status(drawn.code(), absl::StrFormat("%s; the numbers are in %s", drawn.message(),
-                                                      files.string()));
-  }
-  return written;
+  return report;
 }
 
 }  // namespace mentor::report

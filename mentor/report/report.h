@@ -25,12 +25,18 @@ namespace mentor::report {
 // One outer update. Names of metrics that the page knows; others only go to training.csv:
 //   seg0, seg1, ...     success rate of the episodes of inner iteration 0, 1, ... on training goals
 //                       with sampled signals
+//   generation iteration success
+//                       of rules with decisions inside a lifetime, whose update is one inner
+//                       iteration: which one of which agents, and their success rate in it
 //   shaped_return       mean shaped return of an episode
 //   pg_loss value_loss entropy kl epochs clip_fraction
 //                       of the outer update
+//   grad_norm grad_variance
+//                       of the outer gradient: its norm, and its variance over shards or lifetimes
 //   rollout_seconds policy_seconds signal_seconds update_seconds outer_seconds
 //                       CPU seconds by phase; policy is a part of rollout, outer is the outer rule
 //   wall_seconds        wall time of the whole outer update
+//   peak_memory_bytes   greatest memory of the process so far
 struct TrainingPoint {
   uint32_t outer_update = 0;  // From 1: updates done after this one.
   uint64_t env_steps = 0;     // Environment steps of meta-training so far, this update's included.
@@ -40,7 +46,8 @@ struct TrainingPoint {
 // One lifetime of an evaluation.
 struct EvaluationRow {
   std::string method;       // "learned", "learned (best)", "PPO sparse", "PPO shaped", ...
-  std::string split;        // "test" or "train": goals never seen, or goals of meta-training
+  std::string split;        // "test" or "train": goals never seen, or goals of meta-training;
+                            // otherwise a name of the tasks
   std::string environment;  // Optional; more than one gives a table for each.
   uint32_t lifetime =
       0;  // Number in its phase. Equal numbers and goals of two methods are compared in pairs.
@@ -50,6 +57,7 @@ struct EvaluationRow {
   std::vector<int> segment_episodes = {};
   std::vector<double> episode_success;  // 0 or 1 for each episode
   std::vector<double> episode_return;   // Shaped return for each episode; may be empty.
+  uint64_t seed = 0;                    // Of the agents' randomness.
 };
 
 // The signal network along one lifetime.
@@ -57,6 +65,28 @@ struct SignalSample {
   std::vector<double> signal;  // For each step, as the agent used it.
   std::vector<double> shaped;  // The environment's shaped reward of the same steps.
   int episode_steps = 0;       // Steps of each episode; 0: unknown.
+  int iterations = 0;          // Inner iterations, all of equal length; 0: unknown.
+};
+
+// A picture of what a signal network does in one episode, for instance its attention.
+struct MapSample {
+  std::string name;
+  uint32_t lifetime = 0;
+  uint32_t iteration = 0;  // Of the agent's life.
+  int rows = 0, columns = 0;
+  std::vector<double> values;  // [rows * columns]
+};
+
+// What a comparison of runs must know beside the numbers.
+struct Identity {
+  std::string method;    // Equal for runs of one spec that differ in their seed only.
+  std::string protocol;  // Equal where tasks, lifetimes and agents are: baselines are the same.
+  std::string rule;      // Names of registered parts.
+  std::string signal;
+  uint64_t seed = 0;
+  std::string state_hash;            // Of the newest checkpoint; may be empty.
+  int baseline_iteration_steps = 0;  // Environment steps of an inner iteration of one agent,
+  int iteration_steps = 0;           // and of one that the rule teaches.
 };
 
 struct ReportData {
@@ -69,9 +99,12 @@ struct ReportData {
   uint32_t outer_updates_total = 0;  // That the spec asks for.
   uint32_t outer_updates_paper =
       0;  // Of the published experiment on this benchmark; 0: there is none.
+  bool measures_nothing = false;  // The spec asks neither for outer updates nor for baselines.
   std::vector<TrainingPoint> training;
   std::vector<EvaluationRow> evaluation;
   std::vector<SignalSample> signals;
+  std::vector<MapSample> maps;
+  Identity identity;
 };
 
 struct ReportOptions {

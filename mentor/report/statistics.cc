@@ -79,6 +79,130 @@ Interval BootstrapDifference(std::span<const double> a, std::span<const double> 
   return PercentileInterval(Mean(a) - Mean(b), std::move(differences));
 }
 
+namespace {
+
+std::vector<double> Sorted(std::span<const double> x) {
+  std::vector<double> sorted(x.begin(), x.end());
+  std::sort(sorted.begin(), sorted.end());
+  return sorted;
+}
+
+std::vector<double> Flat(const PooledScores& scores) {
+  std::vector<double> all;
+  for (const auto& stratum : scores) all.insert(all.end(), stratum.begin(), stratum.end());
+  return all;
+}
+
+}  // namespace
+
+double InterquartileMean(std::span<const double> x) {
+  MENTOR_CHECK(!x.empty());
+  const std::vector<double> sorted = Sorted(x);
+  const size_t cut = sorted.size() / 4;
+  return Mean(std::span(sorted).subspan(cut, sorted.size() - 2 * cut));
+}
+
+double Median(std::span<const double> x) {
+  return Quantile(Sorted(x), 0.5);
+}
+
+PooledScores Pool(const Scores& scores) {
+  PooledScores pooled;
+  for (const auto& stratum : scores) {
+    pooled.emplace_back();
+    for (const auto& cluster : stratum)
+      pooled.back().insert(pooled.back().end(), cluster.begin(), cluster.end());
+  }
+  return pooled;
+}
+
+PooledScores Resample(const Scores& scores, const RandomStream& random, uint32_t resample) {
+  MENTOR_CHECK(random.purpose == Purpose::kBootstrap);
+  PooledScores drawn;
+  uint32_t draw = 0;
+  for (const auto& stratum : scores) {
+    drawn.emplace_back();
+    for (size_t c = 0; c < stratum.size(); ++c) {
+      // A choice of one needs no draw.
+      const auto& cluster = stratum.size() == 1
+                                ? stratum[0]
+                                : stratum[random.Below(stratum.size(), resample, draw++)];
+      for (size_t i = 0; i < cluster.size(); ++i) {
+        drawn.back().push_back(cluster.size() == 1
+                                   ? cluster[0]
+                                   : cluster[random.Below(cluster.size(), resample, draw++)]);
+      }
+    }
+  }
+  return drawn;
+}
+
+std::vector<Interval> BootstrapStratified(const Scores& scores, const Statistic& statistic,
+                                          const RandomStream& random, int resamples) {
+  MENTOR_CHECK(!scores.empty() && resamples > 0);
+  const std::vector<double> values = statistic(Pool(scores));
+  std::vector<std::vector<double>> resampled(values.size(), std::vector<double>(resamples));
+  for (int r = 0; r < resamples; ++r) {
+    const std::vector<double> drawn = statistic(Resample(scores, random, static_cast<uint32_t>(r)));
+    for (size_t i = 0; i < values.size(); ++i) resampled[i][r] = drawn[i];
+  }
+  std::vector<Interval> intervals;
+  for (size_t i = 0; i < values.size(); ++i)
+    intervals.push_back(PercentileInterval(values[i], std::move(resampled[i])));
+  return intervals;
+}
+
+double InterquartileMean(const PooledScores& scores) {
+  return InterquartileMean(Flat(scores));
+}
+
+double Mean(const PooledScores& scores) {
+  return Mean(Flat(scores));
+}
+
+std::vector<double> PerformanceProfile(const PooledScores& scores,
+                                       std::span<const double> thresholds) {
+  std::vector<double> shares(thresholds.size(), 0.0);
+  for (const auto& stratum : scores) {
+    const std::vector<double> sorted = Sorted(stratum);
+    for (size_t i = 0; i < thresholds.size(); ++i) {
+      const auto above =
+          sorted.end() - std::upper_bound(sorted.begin(), sorted.end(), thresholds[i]);
+      shares[i] += static_cast<double>(above) / static_cast<double>(sorted.size());
+    }
+  }
+  for (double& share : shares) share /= static_cast<double>(scores.size());
+  return shares;
+}
+
+double ProbabilityOfImprovement(const PooledScores& a, const PooledScores& b) {
+  MENTOR_CHECK(a.size() == b.size() && !a.empty());
+  double sum = 0;
+  for (size_t s = 0; s < a.size(); ++s) {
+    const std::vector<double> sorted = Sorted(b[s]);
+    double wins = 0;
+    for (const double x : a[s]) {
+      const auto [begin, end] = std::equal_range(sorted.begin(), sorted.end(), x);
+      wins += static_cast<double>(begin - sorted.begin()) + 0.5 * static_cast<double>(end - begin);
+    }
+    sum += wins / (static_cast<double>(a[s].size()) * static_cast<double>(b[s].size()));
+  }
+  return sum / static_cast<double>(a.size());
+}
+
+Interval BootstrapImprovement(const Scores& a, const Scores& b, const RandomStream& random,
+                              int resamples) {
+  RandomStream random_b = random;
+  ++random_b.iteration;
+  std::vector<double> resampled;
+  for (int r = 0; r < resamples; ++r) {
+    const auto step = static_cast<uint32_t>(r);
+    resampled.push_back(
+        ProbabilityOfImprovement(Resample(a, random, step), Resample(b, random_b, step)));
+  }
+  return PercentileInterval(ProbabilityOfImprovement(Pool(a), Pool(b)), std::move(resampled));
+}
+
 double Pearson(std::span<const double> x, std::span<const double> y) {
   MENTOR_CHECK(x.size() == y.size());
   if (x.size() < 2) return kNotANumber;

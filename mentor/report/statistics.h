@@ -1,8 +1,10 @@
-// Statistics of the report: means with bootstrap intervals, correlations, running means,
+// Statistics of the report: means with bootstrap intervals, interquartile means, performance
+// profiles and probabilities of improvement (Agarwal et al. 2021), correlations, running means,
 // histograms. Pure functions.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -35,6 +37,49 @@ std::vector<Interval> BootstrapMeans(const std::vector<std::vector<double>>& row
 // `random`.
 Interval BootstrapDifference(std::span<const double> a, std::span<const double> b,
                              const RandomStream& random, int resamples = kBootstrapResamples);
+
+// --- Scores of several runs on several tasks (Agarwal et al. 2021, "Deep reinforcement learning at
+// the edge of the statistical precipice", and their library rliable) ---
+
+// Mean of the middle half: floor(n / 4) of the least and as many of the greatest are left out.
+// Not empty.
+double InterquartileMean(std::span<const double> x);
+double Median(std::span<const double> x);
+
+// Runs of one method: scores[stratum][cluster][run]. A stratum is an environment. Runs of a cluster
+// share something that another cluster has not, here the meta-seed; without such a thing each
+// cluster has one run. Nothing is empty.
+using Scores = std::vector<std::vector<std::vector<double>>>;
+// By stratum, clusters one after the other.
+using PooledScores = std::vector<std::vector<double>>;
+PooledScores Pool(const Scores& scores);
+
+// Stratified bootstrap: in each stratum clusters are drawn with replacement, and within each drawn
+// cluster its runs; with one run in each cluster that is rliable's resample of the runs of a task.
+// random has purpose kBootstrap: step = resample, draws are counted through the resample.
+PooledScores Resample(const Scores& scores, const RandomStream& random, uint32_t resample);
+
+// Percentile intervals of a statistic of the pooled scores; all its numbers come from the same
+// resamples.
+using Statistic = std::function<std::vector<double>(const PooledScores&)>;
+std::vector<Interval> BootstrapStratified(const Scores& scores, const Statistic& statistic,
+                                          const RandomStream& random,
+                                          int resamples = kBootstrapResamples);
+
+// Of all scores of all strata.
+double InterquartileMean(const PooledScores& scores);
+double Mean(const PooledScores& scores);
+
+// Share of runs with a score above each threshold, mean over the strata. thresholds rise.
+std::vector<double> PerformanceProfile(const PooledScores& scores,
+                                       std::span<const double> thresholds);
+
+// Probability that a run of a has a higher score than one of b (ties count half, as in Mann and
+// Whitney's U), mean over the strata, which are the same for both.
+double ProbabilityOfImprovement(const PooledScores& a, const PooledScores& b);
+// b uses iteration + 1 of `random`.
+Interval BootstrapImprovement(const Scores& a, const Scores& b, const RandomStream& random,
+                              int resamples = kBootstrapResamples);
 
 // Correlations of equally long series. NaN when a series is constant or shorter than two.
 double Pearson(std::span<const double> x, std::span<const double> y);

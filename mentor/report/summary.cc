@@ -70,13 +70,36 @@ std::pair<double, int> MeanOf(const std::vector<TrainingPoint>& training, size_t
 bool SawSuccess(const std::vector<TrainingPoint>& training) {
   return std::any_of(training.begin(), training.end(), [](const TrainingPoint& point) {
     return std::any_of(point.metrics.begin(), point.metrics.end(), [](const auto& metric) {
-      return metric.first.starts_with("seg") && metric.second > 0;
+      return (metric.first.starts_with("seg") || metric.first == "success") && metric.second > 0;
     });
   });
 }
 
+// First and last agents that lived to the end of their lifetime.
+std::string GenerationTrend(const ReportData& data) {
+  const std::vector<LifeCurve> lives = LifeCurves(data.training);
+  if (lives.empty()) return "";
+  const auto last = [](const LifeCurve& life) { return life.values.back(); };
+  const std::string quantity = lives[0].success ? "success" : "the shaped return of an episode";
+  if (lives.size() < 2) {
+    return absl::StrFormat(
+        "During meta-training, %s of the first agents went from %.2f in their first inner "
+        "iteration to %.2f in iteration %d.",
+        quantity, lives[0].values.front(), last(lives[0]), lives[0].iterations.back());
+  }
+  return absl::StrFormat(
+      "During meta-training, %s in the last inner iteration of a lifetime was %.2f for the first "
+      "agents (generation %d) and %.2f for the last ones (generation %d).",
+      quantity, last(lives.front()), lives.front().generation, last(lives.back()),
+      lives.back().generation);
+}
+
 std::string Trend(const ReportData& data) {
   const bool success = SawSuccess(data.training);
+  // An update of a rule with decisions inside a lifetime is one inner iteration of agents of any
+  // age: no trend over updates.
+  if (!data.training.empty() && data.training.front().metrics.contains("generation"))
+    return GenerationTrend(data);
   const std::string last = success ? Segment(data.iterations - 1) : "shaped_return";
   if (data.training.size() < 2 * kRunningMean) return "";
   const auto [early, early_count] = MeanOf(data.training, 0, last);
@@ -90,8 +113,8 @@ std::string Trend(const ReportData& data) {
       early, early_count, late, late_count);
 }
 
-const char* Goals(const std::string& split) {
-  return split == "test" ? "unseen goals" : "training goals";
+std::string Goals(const std::string& split) {
+  return split == "test" ? "unseen goals" : split == "train" ? "training goals" : split;
 }
 
 std::string Verdict(const Comparison& comparison) {
@@ -225,7 +248,12 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
                                    const std::vector<Comparison>& comparisons) {
   std::vector<std::string> sentences = {Length(data)};
   if (std::string trend = Trend(data); !trend.empty()) sentences.push_back(std::move(trend));
-  if (results.empty() && !data.evaluation.empty()) {
+  if (data.measures_nothing) {
+    sentences.push_back(
+        "The spec asks for no outer updates and no baselines, so there is nothing to measure: set "
+        "evaluation.baseline to [PPO_SPARSE, PPO_SHAPED, RANDOM_SIGNAL], or rule.outer_updates to "
+        "more than 0.");
+  } else if (results.empty() && !data.evaluation.empty()) {
     sentences.push_back("No episode ended within a lifetime, so there are no success rates.");
   } else if (results.empty()) {
     sentences.push_back(

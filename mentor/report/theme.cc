@@ -15,7 +15,7 @@
 namespace mentor::report {
 namespace {
 
-constexpr std::array<Colour, 11> kTheme = {{
+constexpr std::array<Colour, 13> kTheme = {{
     {"page", "#ffffff", "#14181d"},
     {"ink", "#1f2933", "#e4e8ec"},
     {"muted", "#66727f", "#9aa6b2"},
@@ -27,6 +27,8 @@ constexpr std::array<Colour, 11> kTheme = {{
     {"vermillion", "#d55e00", "#f08a45"},
     {"green", "#009e73", "#38c49b"},
     {"orange", "#e69f00", "#f0b840"},
+    {"brown", "#8c564b", "#b98376"},
+    {"olive", "#8a8d1e", "#bdc04c"},
 }};
 
 struct Rgb {

@@ -104,6 +104,8 @@ ReportData Whole() {
     sample.signal.push_back(0.01 * t);
     sample.shaped.push_back(0.02 * t + 0.1 * std::sin(t));
   }
+  sample.episode_steps = 10;
+  sample.iterations = 2;
   data.signals = {sample, sample};
   return data;
 }
@@ -186,8 +188,8 @@ TEST_CASE("evaluation: rows that do not fit are refused by name", "[unit]") {
   row = Row("learned", 3, {0, 0, 0, 0, 0.5, 1});
   CHECK(Contains(message({row}), "success is 0.5, expected 0 or 1"));
   row = Row("learned", 3, {0, 0, 0, 0, 1, 1});
-  row.split = "validation";
-  CHECK(Contains(message({row}), "split is 'validation'"));
+  row.split = "";
+  CHECK(Contains(message({row}), "does not say which tasks"));
   CHECK(Contains(
       message({Row("learned", 0, {0, 0, 0, 0, 1, 1}), Row("learned", 1, {0, 0, 0, 0, 1, 1, 1})}),
       "lifetime 1: 1 deterministic episodes, expected 0 as for lifetime 0"));
@@ -291,15 +293,16 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
   CHECK_FALSE(Contains(page, "<script"));
   CHECK_FALSE(Contains(page, "<link"));
   CHECK_FALSE(Contains(page, "url(http"));
-  for (const char* figure : {"evaluation_test", "episodes_test", "training_by_update",
-                             "training_by_steps", "training_return", "training_rule",
-                             "signal_histogram", "signal_scatter", "throughput", "phases"}) {
+  for (const char* figure :
+       {"evaluation_test", "episodes_test", "training_by_update", "training_by_steps",
+        "training_return", "training_rule", "signal_episode", "signal_age", "signal_histogram",
+        "signal_scatter", "throughput", "phases"}) {
     INFO(figure);
     CHECK(CountOf(page, "<figure id=\"" + std::string(figure) + "\">") == 1);
     CHECK(CountOf(page, "id=\"" + std::string(figure) + "-svg-canvas\"") == 1);
     CHECK(Read(folder.path() / "report" / (std::string(figure) + ".png")).substr(1, 3) == "PNG");
   }
-  CHECK(CountOf(page, "<svg ") == 10);
+  CHECK(CountOf(page, "<svg ") == 12);
   // All colours of the plots follow the reader's setting.
   CHECK_FALSE(Contains(page, "rgb("));
   // Text of users is text.
@@ -438,6 +441,52 @@ TEST_CASE("report: a signal is compared with the shaped reward and with its chan
   CHECK(correlations[0].pearson < 0);
   sample.episode_steps = 0;
   CHECK(std::isnan(Correlate({sample})[0].change_pearson));
+}
+
+TEST_CASE("report: rules that decide inside a lifetime have learning curves by generation",
+          "[unit]") {
+  ReportData data;
+  data.spec_text = "seed: 1";
+  for (int update = 0; update < 11; ++update) {  // Three whole generations of three, one cut short.
+    TrainingPoint point;
+    point.outer_update = update + 1;
+    point.env_steps = 100 * (update + 1);
+    point.metrics = {{"generation", update / 3},
+                     {"iteration", update % 3},
+                     {"success", update % 3 == 2 ? 0.25 * (update / 3) : 0.0},
+                     {"shaped_return", 1},
+                     {"grad_variance", 0.5}};
+    data.training.push_back(point);
+  }
+  const auto lives = LifeCurves(data.training);
+  REQUIRE(lives.size() == 3);
+  CHECK(lives[2].generation == 2);
+  CHECK(lives[2].iterations == std::vector<int>{0, 1, 2});
+  CHECK(lives[2].values == std::vector<double>{0, 0, 0.5});
+  CHECK(LifeCurves(Whole().training).empty());
+  const TempFolder folder;
+  const auto written = WriteReport(data, folder.path());
+  INFO(written.status().ToString());
+  REQUIRE(written.ok());
+  CHECK(Contains(written->summary,
+                 "was 0.00 for the first agents (generation 0) and 0.50 for the last ones "
+                 "(generation 2)"));
+  const std::string page = Read(written->html);
+  CHECK(Contains(page, "training_lives-svg"));
+  CHECK(Contains(page, "training_rule-svg"));
+}
+
+TEST_CASE("report: attention maps, and runs that measure nothing", "[unit]") {
+  const TempFolder folder;
+  ReportData data;
+  data.measures_nothing = true;
+  data.maps = {{.name = "block 0, head 0", .rows = 2, .columns = 2, .values = {1, 0, 0.25, 0.75}}};
+  const auto written = WriteReport(data, folder.path());
+  INFO(written.status().ToString());
+  REQUIRE(written.ok());
+  CHECK(Contains(written->summary, "set evaluation.baseline to [PPO_SPARSE"));
+  CHECK(Contains(Read(written->html), "map_block_0__head_0_0_0-svg"));
+  CHECK(Contains(Read(folder.path() / "report" / "map_block_0__head_0_0_0.csv"), "\n1,1,0.75\n"));
 }
 
 TEST_CASE("report: cost by phase adds up", "[unit]") {

@@ -129,5 +129,95 @@ TEST_CASE("statistics: a histogram counts every value once", "[unit]") {
   CHECK(Histogram(std::vector<double>{}, 10).empty());
 }
 
+// Numbers of rliable's definitions, worked out by hand.
+TEST_CASE("statistics: the interquartile mean leaves a quarter out at each end", "[unit]") {
+  // scipy.stats.trim_mean(x, 0.25): floor(n / 4) values go at each end.
+  CHECK(InterquartileMean(std::vector<double>{7, 0, 6, 1, 5, 2, 4, 3}) == 3.5);  // 2 3 4 5
+  CHECK(InterquartileMean(std::vector<double>{100, 1, 2, 3, -50}) == 2);         // 1 2 3
+  CHECK(Near(InterquartileMean(std::vector<double>{0, 0, 1}), 1.0 / 3, {.abs = 1e-15}));
+  CHECK(InterquartileMean(std::vector<double>{5}) == 5);
+  // Over all strata together: of 0 0 0 1 1 1 2 9 the middle 0 1 1 1.
+  CHECK(InterquartileMean(PooledScores{{0, 0, 1, 1}, {9, 2, 0, 1}}) == 0.75);
+  CHECK(Median(std::vector<double>{4, 1, 3, 2}) == 2.5);
+}
+
+TEST_CASE("statistics: a stratified resample draws clusters, and runs within them", "[unit]") {
+  const Scores plain = {{{1}, {2}, {3}}, {{4}, {5}}};  // Clusters of one run each: rliable's.
+  const auto below = [](uint64_t n, uint32_t resample, uint32_t draw) {
+    return kRandom.Below(n, resample, draw);
+  };
+  const Scores nested = {{{1, 2}, {3, 4, 5}}};
+  const Scores single = {{{1, 2, 3}}};  // One meta-seed: its runs are drawn.
+  for (uint32_t r = 0; r < 20; ++r) {
+    PooledScores expected(2);
+    for (uint32_t i = 0; i < 3; ++i) expected[0].push_back(plain[0][below(3, r, i)][0]);
+    for (uint32_t i = 0; i < 2; ++i) expected[1].push_back(plain[1][below(2, r, 3 + i)][0]);
+    CHECK(Resample(plain, kRandom, r) == expected);
+
+    std::vector<double> within;
+    uint32_t draw = 0;
+    for (int cluster = 0; cluster < 2; ++cluster) {
+      const auto& runs = nested[0][below(2, r, draw++)];
+      for (size_t i = 0; i < runs.size(); ++i)
+        within.push_back(runs[below(runs.size(), r, draw++)]);
+    }
+    CHECK(Resample(nested, kRandom, r) == PooledScores{within});
+
+    std::vector<double> own;
+    for (uint32_t i = 0; i < 3; ++i) own.push_back(single[0][0][below(3, r, i)]);
+    CHECK(Resample(single, kRandom, r) == PooledScores{own});
+  }
+  CHECK(Pool(nested) == PooledScores{{1, 2, 3, 4, 5}});
+}
+
+TEST_CASE("statistics: stratified bootstrap intervals are quantiles of the resamples", "[unit]") {
+  // Three runs 1, 2, 3: the mean of a resample is 1 with probability 1/27 > 2.5 %, so the interval
+  // ends there; the same above.
+  const auto mean = [](const PooledScores& s) {
+    return std::vector<double>{Mean(s), InterquartileMean(s)};
+  };
+  const auto intervals = BootstrapStratified({{{1}, {2}, {3}}}, mean, kRandom);
+  CHECK(intervals[0].mean == 2);
+  CHECK(intervals[0].low == 1);
+  CHECK(intervals[0].high == 3);
+  // By hand from the same draws.
+  const Scores scores = {{{0.1}, {0.4}, {0.35}, {0.8}}, {{0.9, 0.2}, {0.5, 0.6}}};
+  std::vector<double> resampled;
+  for (uint32_t r = 0; r < 2000; ++r)
+    resampled.push_back(InterquartileMean(Resample(scores, kRandom, r)));
+  std::sort(resampled.begin(), resampled.end());
+  const Interval iqm = BootstrapStratified(scores, mean, kRandom)[1];
+  CHECK(iqm.mean == InterquartileMean(Pool(scores)));
+  CHECK(iqm.low == Quantile(resampled, 0.025));
+  CHECK(iqm.high == Quantile(resampled, 0.975));
+  // Meta-seeds that differ move the interval, however many agents each has taught.
+  const std::vector<double> zeros(50, 0.0), ones(50, 1.0);
+  const Interval wide = BootstrapStratified({{zeros, ones}}, mean, kRandom)[0];
+  CHECK(wide.low == 0);
+  CHECK(wide.high == 1);
+}
+
+TEST_CASE("statistics: performance profiles and probabilities of improvement", "[unit]") {
+  const std::vector<double> thresholds = {0, 0.5, 0.9};
+  // Above 0, 0.5, 0.9: 2/3, 1/3, 1/3 of the first stratum, all of the second.
+  const auto profile = PerformanceProfile({{0, 0.5, 1}, {1, 1}}, thresholds);
+  CHECK(Near(profile[0], (2.0 / 3 + 1) / 2, {.abs = 1e-15}));
+  CHECK(Near(profile[1], (1.0 / 3 + 1) / 2, {.abs = 1e-15}));
+  CHECK(profile[2] == profile[1]);
+
+  // 1 ties 1 and loses to 3, 2 beats 1 and loses to 3: (0.5 + 0 + 1 + 0) / 4.
+  CHECK(ProbabilityOfImprovement({{1, 2}}, {{1, 3}}) == 0.375);
+  CHECK(ProbabilityOfImprovement({{1, 3}}, {{1, 2}}) == 0.625);
+  CHECK(ProbabilityOfImprovement({{1, 2}, {5}}, {{1, 3}, {4}}) == 0.6875);  // Mean with 1.
+  const Interval certain = BootstrapImprovement({{{2}, {3}}}, {{{0}, {1}}}, kRandom);
+  CHECK(certain.low == 1);
+  CHECK(certain.mean == 1);
+  const Interval even =
+      BootstrapImprovement({{{1}, {2}, {3}, {4}}}, {{{1}, {2}, {3}, {4}}}, kRandom);
+  CHECK(even.mean == 0.5);
+  CHECK(even.low < 0.3);
+  CHECK(even.high > 0.7);
+}
+
 }  // namespace
 }  // namespace mentor::report

@@ -1,0 +1,162 @@
+#include "mentor/evaluate_command.h"
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/check.h"
+#include "common/flags.h"
+#include "mentor/evaluate.h"
+#include "mentor/report/comparison.h"
+#include "mentor/report/report.h"
+#include "mentor/run_report.h"
+
+namespace mentor {
+namespace {
+
+struct ReportFlags {
+  std::vector<std::string> runs;
+  std::string out;
+  std::string unit = "auto";
+  std::string title;
+};
+
+absl::Status WriteOne(const std::string& run, const std::string& out) {
+  MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportOf(run));
+  MENTOR_ASSIGN_OR_RETURN(const report::ReportFiles files,
+                          report::WriteReport(data, out.empty() ? run : out));
+  std::printf("%s\n%s\n", files.summary.c_str(), files.html.c_str());
+  return absl::OkStatus();
+}
+
+absl::Status WriteComparison(const ReportFlags& flags) {
+  report::ComparisonData data{.title = flags.title, .runs = {}};
+  data.unit = flags.unit == "seed"       ? report::Unit::kSeed
+              : flags.unit == "lifetime" ? report::Unit::kLifetime
+                                         : report::Unit::kAuto;
+  for (const std::string& run : flags.runs) {
+    MENTOR_ASSIGN_OR_RETURN(report::ReportData one, ReportOf(run));
+    data.runs.push_back({.name = run, .data = std::move(one)});
+  }
+  MENTOR_ASSIGN_OR_RETURN(
+      const report::ReportFiles files,
+      report::WriteComparison(data, flags.out.empty() ? "comparison" : flags.out));
+  std::printf("%s\n%s\n", files.summary.c_str(), files.html.c_str());
+  return absl::OkStatus();
+}
+
+struct EvaluateFlags {
+  EvaluateOptions options;
+  std::vector<std::string> runs;
+  std::string seeds = "3";
+  std::string baselines = "ppo_sparse,ppo_shaped,random_signal";
+  std::string out;
+};
+
+int RunEvaluate(EvaluateFlags& flags) {
+  const auto seeds = ParseSeeds(flags.seeds);
+  if (!seeds.ok()) return Fail(seeds.status(), kExitUsage);
+  const auto baselines = ParseBaselines(flags.baselines);
+  if (!baselines.ok()) return Fail(baselines.status(), kExitUsage);
+  flags.options.seeds = *seeds;
+  flags.options.baselines = *baselines;
+  flags.options.runs.assign(flags.runs.begin(), flags.runs.end());
+  const auto code = Evaluate(flags.options);
+  if (!code.ok()) {
+    const bool usage = absl::IsInvalidArgument(code.status()) || absl::IsNotFound(code.status());
+    return Fail(code.status(), usage ? kExitUsage : kExitFailed);
+  }
+  if (*code != kExitOk || flags.out.empty()) return *code;
+  const absl::Status status = flags.runs.size() == 1
+                                  ? WriteOne(flags.runs[0], flags.out)
+                                  : WriteComparison({.runs = flags.runs, .out = flags.out});
+  return status.ok() ? kExitOk : Fail(status);
+}
+
+}  // namespace
+
+void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
+  const auto shared = std::make_shared<EvaluateFlags>();
+  EvaluateFlags& flags = *shared;
+  flags.options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  CLI::App* evaluate = app->add_subcommand(
+      "evaluate",
+      "Teach new agents with what runs have learned; Ctrl-C stops, the same command goes on");
+  evaluate->footer(
+      "Examples:\n"
+      "  mentor evaluate runs/a runs/b --seeds 5 --out comparison\n"
+      "  mentor evaluate runs/door --tasks ml1:door-open-v3 --lifetimes 2\n"
+      "Results are kept in the runs' folders (evaluations/NAME/seed-N) and are part of\n"
+      "`mentor report`. Under one seed all runs teach the same newborn agents: equal weights,\n"
+      "equal goals and equal random numbers.");
+  evaluate->add_option("RUN", flags.runs, "Run folders, or checkpoints of them")->required();
+  evaluate
+      ->add_option("--tasks", flags.options.tasks,
+                   "test or train: the run's own goals; or another benchmark: NAME, "
+                   "NAME:ENVIRONMENT (with /train for its training goals), or a file with a "
+                   "benchmark in text format. Default: the run's test goals")
+      ->group("Protocol");
+  evaluate
+      ->add_option("--seeds", flags.seeds,
+                   "Seeds of the agents' randomness: 1,2,3, or 4-6, or how many")
+      ->group("Protocol")
+      ->capture_default_str();
+  evaluate
+      ->add_option("--lifetimes", flags.options.lifetimes,
+                   "Lifetimes on each goal; default: the spec's")
+      ->check(CLI::Range(1, 10000))
+      ->group("Protocol");
+  evaluate
+      ->add_option("--goals", flags.options.goals,
+                   "Goals of each environment, the first ones; default: the spec's")
+      ->check(CLI::Range(1, 100000))
+      ->group("Protocol");
+  evaluate
+      ->add_option("--baselines", flags.baselines,
+                   "ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, random_signal, or none")
+      ->group("Protocol")
+      ->capture_default_str();
+  evaluate->add_option("--name", flags.options.name,
+                       "Name of the evaluation; default: TASKS-uUPDATES");
+  evaluate->add_option("--out", flags.out, "Write the report to this folder as well");
+  evaluate->add_option("--actors", flags.options.actors, "Actors")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  evaluate->add_option("--threads", flags.options.threads, "Threads of each actor and the learner")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  evaluate->add_flag("--quiet", flags.options.quiet, "No progress bar");
+  evaluate->callback([action, shared] { *action = [shared] { return RunEvaluate(*shared); }; });
+}
+
+void AddReportCommand(CLI::App* app, std::function<int()>* action) {
+  const auto flags = std::make_shared<ReportFlags>();
+  CLI::App* report =
+      app->add_subcommand("report", "Draw the report of a run again, or compare several runs");
+  report->footer(
+      "Examples:\n"
+      "  mentor report runs/a                           runs/a/report.html\n"
+      "  mentor report runs/a-* runs/b-* --out paper    paper/comparison.html and its tables\n"
+      "Runs whose specs differ in nothing but the seed are meta-seeds of one method.");
+  report->add_option("RUN", flags->runs, "Run folders")->required();
+  report->add_option("--out", flags->out,
+                     "Folder to write to; default: the run's folder, of several runs ./comparison");
+  report->add_option("--title", flags->title, "Title of a comparison");
+  report
+      ->add_option("--unit", flags->unit,
+                   "What one score of a comparison is: an agent's lifetime, or the mean of a "
+                   "meta-seed and seed of agents; auto: seed where all methods have three")
+      ->check(CLI::IsMember({"auto", "seed", "lifetime"}))
+      ->capture_default_str();
+  report->callback([action, flags] {
+    *action = [flags] {
+      const absl::Status status =
+          flags->runs.size() == 1 ? WriteOne(flags->runs[0], flags->out) : WriteComparison(*flags);
+      return status.ok() ? static_cast<int>(kExitOk) : Fail(status);
+    };
+  });
+}
+
+}  // namespace mentor

@@ -1,0 +1,382 @@
+// The tables of a comparison and what they say in words.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include "mentor/report/comparison.h"
+#include "mentor/report/summary.h"
+
+namespace mentor::report {
+namespace {
+
+using Kind = Table::Cell::Kind;
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr size_t kPartsShown = 6;
+
+Interval MeanInterval(const Scores& scores) {
+  if (scores.empty()) return {kNone, kNone, kNone};
+  return BootstrapStratified(
+      scores, [](const PooledScores& s) { return std::vector<double>{Mean(s)}; },
+      BootstrapStream())[0];
+}
+
+size_t Count(const Scores& scores) {
+  size_t count = 0;
+  for (const auto& stratum : Pool(scores)) count += stratum.size();
+  return count;
+}
+
+size_t MetaSeeds(const Contender& contender) {
+  std::set<size_t> clusters;
+  for (const Contender::Row& row : contender.rows) clusters.insert(row.cluster);
+  return clusters.size();
+}
+
+Table::Cell Whole(double value) {
+  return Table::Number(value, absl::StrFormat("%.0f", value));
+}
+
+std::string UnitWords(const Standing& standing) {
+  return standing.unit == Unit::kSeed ? "a meta-seed and seed of agents" : "an agent's lifetime";
+}
+
+std::string SplitTitle(const Standing& standing) {
+  const std::string quantity =
+      standing.quantity == Quantity::kSuccess ? "success rate" : "shaped return";
+  const std::string where = standing.split == "test"    ? "unseen goals"
+                            : standing.split == "train" ? "training goals"
+                                                        : standing.split;
+  return quantity + ", " + where;
+}
+
+struct Aggregate {
+  Interval iqm, mean, median;
+};
+Aggregate AggregateOf(const Scores& scores) {
+  const auto intervals = BootstrapStratified(
+      scores,
+      [](const PooledScores& s) {
+        std::vector<double> all;
+        for (const auto& stratum : s) all.insert(all.end(), stratum.begin(), stratum.end());
+        return std::vector<double>{InterquartileMean(s), Mean(s), Median(all)};
+      },
+      BootstrapStream());
+  return {intervals[0], intervals[1], intervals[2]};
+}
+
+Table ScoreTable(const Standing& standing) {
+  Table table("scores_" + FileName(standing.split),
+              absl::StrFormat("Scores in the last inner iteration: %s; a score is %s",
+                              SplitTitle(standing), UnitWords(standing)),
+              {{"method"},
+               {"meta-seeds", Kind::kNumber},
+               {"scores", Kind::kNumber},
+               {"lifetimes", Kind::kNumber},
+               {"IQM", Kind::kInterval},
+               {"mean", Kind::kInterval},
+               {"median", Kind::kInterval}});
+  for (const Contender& contender : standing.contenders) {
+    const Scores scores = ScoresOf(standing, contender);
+    if (scores.empty()) continue;
+    const Aggregate aggregate = AggregateOf(scores);
+    table.Add({Table::Text(contender.name),
+               contender.learned ? Whole(static_cast<double>(MetaSeeds(contender))) : Table::None(),
+               Whole(static_cast<double>(Count(scores))),
+               Whole(static_cast<double>(contender.rows.size())), Table::Value(aggregate.iqm),
+               Table::Value(aggregate.mean), Table::Value(aggregate.median)});
+  }
+  return table;
+}
+
+// seg0, ..., last, det, return: means.
+Table PartTable(const Standing& standing) {
+  int longest = 1;
+  for (const Contender& contender : standing.contenders)
+    for (const auto& means : contender.iterations)
+      longest = std::max(longest, static_cast<int>(means.size()));
+  std::vector<int> parts;
+  const size_t shown = std::min<size_t>(kPartsShown, static_cast<size_t>(longest));
+  for (size_t i = 0; i < shown; ++i)
+    parts.push_back(shown < 2 ? 0 : static_cast<int>(i * (longest - 1) / (shown - 1)));
+  std::vector<Table::Column> columns = {{"method"}};
+  for (const int part : parts) columns.push_back({absl::StrFormat("seg%d", part), Kind::kInterval});
+  for (const char* name : {"last", "det", "return"}) columns.push_back({name, Kind::kInterval});
+  Table table("parts_" + FileName(standing.split),
+              "Means by part of the life: " + SplitTitle(standing), columns);
+  for (const Contender& contender : standing.contenders) {
+    std::vector<Table::Cell> row = {Table::Text(contender.name)};
+    for (const int part : parts) {
+      row.push_back(Table::Value(MeanInterval(ScoresOf(standing, contender, [&](size_t i) {
+        const auto& means = contender.iterations[i];
+        return part < static_cast<int>(means.size()) ? means[part] : kNone;
+      }))));
+    }
+    const auto values = [&](size_t i) -> const std::vector<double>& {
+      const EvaluationRow& one = *contender.rows[i].row;
+      return standing.quantity == Quantity::kSuccess ? one.episode_success : one.episode_return;
+    };
+    row.push_back(Table::Value(MeanInterval(ScoresOf(standing, contender, [&](size_t i) {
+      return values(i)[contender.rows[i].row->lifetime_episodes - 1];
+    }))));
+    row.push_back(Table::Value(MeanInterval(ScoresOf(standing, contender, [&](size_t i) {
+      double sum = 0;
+      const size_t begin = static_cast<size_t>(contender.rows[i].row->lifetime_episodes);
+      for (size_t e = begin; e < values(i).size(); ++e) sum += values(i)[e];
+      return values(i).size() > begin ? sum / static_cast<double>(values(i).size() - begin) : kNone;
+    }))));
+    row.push_back(Table::Value(MeanInterval(ScoresOf(standing, contender, [&](size_t i) {
+      const EvaluationRow& one = *contender.rows[i].row;
+      if (one.episode_return.empty()) return kNone;
+      const int end = one.lifetime_episodes;
+      const int own = one.segment_episodes.empty() ? std::max(1, end / contender.rows[i].iterations)
+                                                   : std::max(1, one.segment_episodes.back());
+      double sum = 0;
+      for (int e = std::max(0, end - own); e < end; ++e) sum += one.episode_return[e];
+      return sum / std::min(own, end);
+    }))));
+    table.Add(std::move(row));
+  }
+  return table;
+}
+
+Table EnvironmentTable(const Standing& standing) {
+  Table table("environments_" + FileName(standing.split),
+              "By environment: " + SplitTitle(standing) + " in the last inner iteration",
+              {{"environment"}, {"method"}, {"IQM", Kind::kInterval}, {"mean", Kind::kInterval}});
+  if (standing.environments.size() < 2) return table;
+  for (const std::string& environment : standing.environments) {
+    Standing one{.split = standing.split,
+                 .quantity = standing.quantity,
+                 .unit = standing.unit,
+                 .environments = {environment},
+                 .contenders = {}};
+    for (const Contender& contender : standing.contenders) {
+      const Scores scores = ScoresOf(one, contender);
+      if (scores.empty()) continue;
+      const Aggregate aggregate = AggregateOf(scores);
+      table.Add({Table::Text(environment), Table::Text(contender.name), Table::Value(aggregate.iqm),
+                 Table::Value(aggregate.mean)});
+    }
+  }
+  return table;
+}
+
+Table ImprovementTable(const Standing& standing) {
+  Table table("improvement_" + FileName(standing.split),
+              "Probability that a score of one method is higher than one of another: " +
+                  SplitTitle(standing),
+              {{"method"}, {"against"}, {"probability", Kind::kInterval}, {"reading"}});
+  for (size_t a = 0; a < standing.contenders.size(); ++a) {
+    const Contender& x = standing.contenders[a];
+    if (!x.learned) continue;
+    for (size_t b = 0; b < standing.contenders.size(); ++b) {
+      const Contender& y = standing.contenders[b];
+      // Two learned ones stand once; best weights are compared with best weights.
+      if (a == b || (y.learned && (b < a || x.best != y.best))) continue;
+      const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, y);
+      if (own.empty() || other.empty()) continue;
+      const Interval p = BootstrapImprovement(own, other, BootstrapStream());
+      table.Add({Table::Text(x.name), Table::Text(y.name), Table::Value(p),
+                 Table::Text(p.low > 0.5    ? "better"
+                             : p.high < 0.5 ? "worse"
+                                            : "not distinguishable")});
+    }
+  }
+  return table;
+}
+
+double MeanMetric(const ReportData& data, const std::string& metric) {
+  double sum = 0;
+  int count = 0;
+  for (const TrainingPoint& point : data.training) {
+    const auto found = point.metrics.find(metric);
+    if (found == point.metrics.end() || !std::isfinite(found->second)) continue;
+    sum += found->second;
+    ++count;
+  }
+  return count > 0 ? sum / count : kNone;
+}
+
+double Greatest(const ReportData& data, const std::string& metric) {
+  double greatest = kNone;
+  for (const TrainingPoint& point : data.training) {
+    const auto found = point.metrics.find(metric);
+    if (found != point.metrics.end() && !(found->second <= greatest)) greatest = found->second;
+  }
+  return greatest;
+}
+
+// Mean over the runs of a group that have the number.
+double OverRuns(const Group& group, const std::function<double(const ReportData&)>& number) {
+  double sum = 0;
+  int count = 0;
+  for (const ComparedRun* run : group.runs) {
+    const double value = number(run->data);
+    if (!std::isfinite(value)) continue;
+    sum += value;
+    ++count;
+  }
+  return count > 0 ? sum / count : kNone;
+}
+
+Table CostTable(const std::vector<Group>& groups) {
+  Table table("cost",
+              "What meta-training cost: means over the runs of a method; CPU seconds are of "
+              "one outer update",
+              {{"method"},
+               {"rule"},
+               {"runs", Kind::kNumber},
+               {"outer updates", Kind::kNumber},
+               {"env steps", Kind::kNumber},
+               {"wall s", Kind::kNumber},
+               {"wall s / update", Kind::kNumber},
+               {"env steps / s", Kind::kNumber},
+               {"simulation", Kind::kNumber},
+               {"policy", Kind::kNumber},
+               {"signal", Kind::kNumber},
+               {"inner updates", Kind::kNumber},
+               {"outer rule", Kind::kNumber},
+               {"peak MiB", Kind::kNumber},
+               {"gradient norm", Kind::kNumber},
+               {"gradient variance", Kind::kNumber}});
+  const auto number = [](double value) {
+    return Table::Number(value, absl::StrFormat("%.3g", value));
+  };
+  for (const Group& group : groups) {
+    const auto mean = [&](const std::string& metric) {
+      return OverRuns(group, [&](const ReportData& data) { return MeanMetric(data, metric); });
+    };
+    const auto last = [&](auto member) {
+      return OverRuns(group, [&](const ReportData& data) {
+        return data.training.empty() ? 0.0 : static_cast<double>(data.training.back().*member);
+      });
+    };
+    const double wall = OverRuns(group, [](const ReportData& data) {
+      return MeanMetric(data, "wall_seconds") * static_cast<double>(data.training.size());
+    });
+    const double steps = last(&TrainingPoint::env_steps);
+    const double rollout = mean("rollout_seconds"), policy = mean("policy_seconds");
+    table.Add(
+        {Table::Text(group.name), Table::Text(group.runs[0]->data.identity.rule),
+         Whole(static_cast<double>(group.runs.size())), Whole(last(&TrainingPoint::outer_update)),
+         Whole(steps), number(wall), number(mean("wall_seconds")), number(steps / wall),
+         number(std::isfinite(policy) ? std::max(0.0, rollout - policy) : rollout), number(policy), number(mean("signal_seconds")),
+         number(mean("update_seconds")), number(mean("outer_seconds")),
+         Whole(OverRuns(group,
+                        [](const ReportData& data) {
+                          return Greatest(data, "peak_memory_bytes") / (1 << 20);
+                        })),
+         number(mean("grad_norm")), number(mean("grad_variance"))});
+  }
+  return table;
+}
+
+Table RunTable(const std::vector<Group>& groups) {
+  Table table("runs", "The runs",
+              {{"method"}, {"run"}, {"meta-seed"}, {"outer updates", Kind::kNumber}, {"hash"}});
+  for (const Group& group : groups) {
+    for (const ComparedRun* run : group.runs) {
+      const ReportData& data = run->data;
+      table.Add(
+          {Table::Text(group.name), Table::Text(run->name),
+           Table::Text(absl::StrFormat("%d", data.identity.seed)),
+           Whole(data.training.empty() ? 0 : data.training.back().outer_update),
+           Table::Text(data.identity.state_hash.empty() ? "-"
+                                                        : data.identity.state_hash.substr(0, 16))});
+    }
+  }
+  return table;
+}
+
+std::string Several(size_t count, const std::string& noun) {
+  return absl::StrFormat("%d %s%s", count, noun, count == 1 ? "" : "s");
+}
+
+// The standing in words: in the order of the interquartile means, and who beats the baselines.
+void Say(const Standing& standing, std::vector<std::string>* summary) {
+  std::vector<std::pair<double, std::string>> order;
+  for (const Contender& contender : standing.contenders) {
+    const Scores scores = ScoresOf(standing, contender);
+    if (scores.empty() || contender.best) continue;
+    const Interval iqm = AggregateOf(scores).iqm;
+    order.emplace_back(-iqm.mean, contender.name + " " + FormatInterval(iqm));
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::string> words;
+  for (const auto& [value, text] : order) words.push_back(text);
+  summary->push_back(
+      absl::StrFormat("Interquartile mean of the %s in the last inner iteration: %s.",
+                      SplitTitle(standing), absl::StrJoin(words, ", ")));
+  for (const Contender& x : standing.contenders) {
+    if (!x.learned || x.best) continue;
+    std::vector<std::string> better, worse, unclear;
+    for (const Contender& y : standing.contenders) {
+      if (y.learned) continue;
+      const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, y);
+      if (own.empty() || other.empty()) continue;
+      const Interval p = BootstrapImprovement(own, other, BootstrapStream());
+      auto& list = p.low > 0.5 ? better : p.high < 0.5 ? worse : unclear;
+      list.push_back(absl::StrFormat("%s (%.2f)", y.name, p.mean));
+    }
+    std::string text;
+    const auto add = [&](const char* verb, const std::vector<std::string>& names) {
+      if (!names.empty())
+        absl::StrAppend(&text, text.empty() ? " " : "; ", verb, " ", absl::StrJoin(names, ", "));
+    };
+    add("is probably better than", better);
+    add("is probably worse than", worse);
+    add("cannot be told from", unclear);
+    if (!text.empty()) summary->push_back("By probability of improvement, " + x.name + text + ".");
+  }
+}
+
+}  // namespace
+
+ComparisonTables Tabulate(const std::vector<Group>& groups,
+                          const std::vector<Standing>& standings) {
+  ComparisonTables result;
+  size_t runs = 0;
+  std::set<std::string> protocols;
+  for (const Group& group : groups) {
+    runs += group.runs.size();
+    protocols.insert(group.runs[0]->data.identity.protocol);
+  }
+  result.summary.push_back(Several(runs, "run") + " of " + Several(groups.size(), "method") + ".");
+  if (protocols.size() > 1) {
+    result.summary.push_back(
+        "Take care: the methods differ in tasks, lifetimes or agents, so their budgets are not "
+        "equal and each has its own baselines.");
+  }
+  for (const Standing& standing : standings) {
+    result.tables.push_back(ScoreTable(standing));
+    result.tables.push_back(PartTable(standing));
+    result.tables.push_back(EnvironmentTable(standing));
+    result.tables.push_back(ImprovementTable(standing));
+  }
+  result.tables.push_back(CostTable(groups));
+  result.tables.push_back(RunTable(groups));
+  if (standings.empty()) {
+    result.summary.push_back("No run has been evaluated yet: mentor evaluate RUN...");
+    return result;
+  }
+  Say(standings[0], &result.summary);
+  if (standings[0].unit == Unit::kLifetime) {
+    bool several = false;
+    for (const Group& group : groups) several = several || group.runs.size() > 1;
+    if (!several) {
+      result.summary.push_back(
+          "Each method has one meta-seed: intervals tell of agents, not of meta-training, which "
+          "another seed may turn out otherwise.");
+    }
+  }
+  return result;
+}
+
+}  // namespace mentor::report

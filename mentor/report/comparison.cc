@@ -1,0 +1,403 @@
+#include "mentor/report/comparison.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include "common/check.h"
+#include "mentor/report/html.h"
+#include "mentor/report/page.h"
+#include "mentor/report/summary.h"
+#include "mentor/report/write.h"
+
+namespace mentor::report {
+namespace {
+
+constexpr char kFilesFolder[] = "comparison";
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr size_t kSeedsForUnit = 3;
+
+bool IsBaselineName(const std::string& method) {
+  return method.starts_with("PPO") || method == "random signal";
+}
+
+int SplitPlace(const std::string& split) {
+  return split == "test" ? 0 : split == "train" ? 1 : 2;
+}
+
+// Of each inner iteration, the mean over the episodes that ended in it.
+std::vector<double> IterationMeans(const EvaluationRow& row, int iterations, Quantity quantity) {
+  std::vector<double> means(iterations, kNone);
+  const auto& values = quantity == Quantity::kSuccess ? row.episode_success : row.episode_return;
+  const bool counted = static_cast<int>(row.segment_episodes.size()) == iterations;
+  int begin = 0;
+  for (int i = 0; i < iterations; ++i) {
+    const int end =
+        counted ? begin + row.segment_episodes[i] : row.lifetime_episodes * (i + 1) / iterations;
+    double sum = 0;
+    for (int e = begin; e < end; ++e) sum += values[e];
+    if (end > begin) means[i] = sum / (end - begin);
+    begin = end;
+  }
+  return means;
+}
+
+// Value after an iteration: of the last one before it in which an episode ended.
+double ValueAt(const std::vector<double>& means, int iteration) {
+  const int last = static_cast<int>(means.size()) - 1;
+  for (int i = iteration < 0 ? last : std::min(iteration, last); i >= 0; --i) {
+    if (std::isfinite(means[i])) return means[i];
+  }
+  return kNone;
+}
+
+absl::Status Check(const ComparisonData& data) {
+  if (data.runs.empty()) return absl::InvalidArgumentError("there are no runs to compare");
+  for (const ComparedRun& run : data.runs) {
+    const auto results = SummariseEvaluation(run.data.evaluation, run.data.iterations);
+    if (!results.ok()) {
+      return absl::Status(results.status().code(),
+                          absl::StrCat(run.name, ": ", std::string(results.status().message())));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Rows of one method of one split, as one contender.
+struct Builder {
+  Contender contender;
+  // Lives that are there already: the same seed, environment, goal and number are the same life.
+  std::set<std::tuple<uint64_t, std::string, uint32_t, uint32_t, size_t>> known;
+
+  void Add(const EvaluationRow& row, size_t cluster, int iterations) {
+    if (row.lifetime_episodes == 0) return;
+    const size_t own = contender.learned || contender.name.starts_with("random") ? cluster : 0;
+    if (!known.insert({row.seed, row.environment, row.goal, row.lifetime, own}).second) return;
+    contender.rows.push_back({.cluster = own, .row = &row, .iterations = iterations});
+  }
+};
+
+bool AnySuccess(const std::vector<Group>& groups) {
+  for (const Group& group : groups) {
+    for (const ComparedRun* run : group.runs) {
+      for (const EvaluationRow& row : run->data.evaluation) {
+        if (row.episode_return.empty()) return true;
+        for (const double success : row.episode_success) {
+          if (success != 0) return true;
+        }
+      }
+    }
+  }
+  return false;
+}
+
+Standing MakeStanding(const std::vector<Group>& groups, const std::string& split, Unit unit) {
+  Standing standing{.split = split,
+                    .quantity = AnySuccess(groups) ? Quantity::kSuccess : Quantity::kReturn};
+  std::set<std::string> protocols;
+  for (const Group& group : groups) protocols.insert(group.runs[0]->data.identity.protocol);
+  std::vector<Builder> learned, best, baselines;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const Group& group = groups[g];
+    const Identity& identity = group.runs[0]->data.identity;
+    const Style style = StyleOf("", g);
+    learned.push_back({.contender = {.name = group.name,
+                                     .learned = true,
+                                     .style = style,
+                                     .iteration_steps = identity.iteration_steps}});
+    best.push_back({.contender = {.name = group.name + " (best)",
+                                  .learned = true,
+                                  .best = true,
+                                  .style = style,
+                                  .iteration_steps = identity.iteration_steps}});
+    for (size_t cluster = 0; cluster < group.runs.size(); ++cluster) {
+      const ReportData& run = group.runs[cluster]->data;
+      for (const EvaluationRow& row : run.evaluation) {
+        if (row.split != split) continue;
+        if (row.method == "learned") {
+          learned.back().Add(row, cluster, run.iterations);
+        } else if (row.method == "learned (best)") {
+          best.back().Add(row, cluster, run.iterations);
+        } else if (IsBaselineName(row.method)) {
+          // A random signal is one of the method's own; PPO is the same for equal protocols.
+          const bool random = row.method == "random signal";
+          const bool shared = random ? groups.size() == 1 : protocols.size() == 1;
+          const std::string name =
+              shared ? row.method : absl::StrFormat("%s (%s)", row.method, group.name);
+          auto found = std::find_if(baselines.begin(), baselines.end(),
+                                    [&](const Builder& b) { return b.contender.name == name; });
+          if (found == baselines.end()) {
+            found = baselines.insert(
+                baselines.end(),
+                Builder{.contender = {.name = name,
+                                      .style = StyleOf(row.method, 0),
+                                      .iteration_steps = random
+                                                             ? identity.iteration_steps
+                                                             : identity.baseline_iteration_steps}});
+          }
+          found->Add(row, cluster, run.iterations);
+        }
+      }
+    }
+  }
+  const auto place = [](const std::string& name) {
+    const char* known[] = {"PPO sparse and", "PPO sparse", "PPO shaped", "random"};
+    return std::find_if(std::begin(known), std::end(known),
+                        [&](const char* begin) { return name.starts_with(begin); }) -
+           std::begin(known);
+  };
+  std::stable_sort(baselines.begin(), baselines.end(), [&](const Builder& a, const Builder& b) {
+    return place(a.contender.name) < place(b.contender.name);
+  });
+  for (auto* builders : {&learned, &best, &baselines}) {
+    for (Builder& builder : *builders) {
+      if (!builder.contender.rows.empty())
+        standing.contenders.push_back(std::move(builder.contender));
+    }
+  }
+  // Strata: environments that all have.
+  std::map<std::string, size_t> counts;
+  for (Contender& contender : standing.contenders) {
+    std::set<std::string> own;
+    for (const Contender::Row& row : contender.rows) own.insert(row.row->environment);
+    for (const std::string& environment : own) ++counts[environment];
+  }
+  for (const auto& [environment, count] : counts) {
+    if (count == standing.contenders.size()) standing.environments.push_back(environment);
+  }
+  for (Contender& contender : standing.contenders) {
+    for (const Contender::Row& row : contender.rows)
+      contender.iterations.push_back(IterationMeans(*row.row, row.iterations, standing.quantity));
+  }
+  standing.unit = unit;
+  if (unit == Unit::kAuto) {
+    standing.unit = Unit::kSeed;
+    for (const Contender& contender : standing.contenders) {
+      std::map<std::string, std::set<std::pair<size_t, uint64_t>>> seeds;
+      for (const Contender::Row& row : contender.rows)
+        seeds[row.row->environment].insert({row.cluster, row.row->seed});
+      for (const auto& [environment, own] : seeds) {
+        if (own.size() < kSeedsForUnit) standing.unit = Unit::kLifetime;
+      }
+    }
+  }
+  return standing;
+}
+
+}  // namespace
+
+std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs) {
+  std::vector<Group> groups;
+  std::vector<std::string> keys;
+  for (const ComparedRun& run : runs) {
+    const std::string& key = run.data.identity.method;
+    const size_t place =
+        static_cast<size_t>(std::find(keys.begin(), keys.end(), key) - keys.begin());
+    if (place == keys.size()) {
+      keys.push_back(key);
+      groups.push_back({.name = run.data.title, .runs = {}});
+    }
+    groups[place].runs.push_back(&run);
+  }
+  // Equal titles: by rule, then by number.
+  const auto tell_apart = [&](const std::function<std::string(const Group&, int)>& suffix) {
+    std::map<std::string, int> counts, seen;
+    for (const Group& group : groups) ++counts[group.name];
+    for (Group& group : groups) {
+      const std::string name = group.name;
+      if (counts[name] > 1) group.name += suffix(group, ++seen[name]);
+    }
+  };
+  tell_apart([](const Group& group, int) {
+    const ReportData& data = group.runs[0]->data;
+    return absl::StrFormat(" [%s %s %s]", data.identity.rule, data.identity.signal,
+                           data.signal_role);
+  });
+  tell_apart([](const Group&, int number) { return absl::StrFormat(" #%d", number); });
+  return groups;
+}
+
+std::vector<Standing> Standings(const std::vector<Group>& groups, Unit unit) {
+  std::vector<std::string> splits;
+  for (const Group& group : groups) {
+    for (const ComparedRun* run : group.runs) {
+      for (const EvaluationRow& row : run->data.evaluation) {
+        if (std::find(splits.begin(), splits.end(), row.split) == splits.end())
+          splits.push_back(row.split);
+      }
+    }
+  }
+  std::stable_sort(splits.begin(), splits.end(), [](const auto& a, const auto& b) {
+    return std::tuple(SplitPlace(a), a) < std::tuple(SplitPlace(b), b);
+  });
+  std::vector<Standing> standings;
+  for (const std::string& split : splits) {
+    Standing standing = MakeStanding(groups, split, unit);
+    if (!standing.contenders.empty() && !standing.environments.empty())
+      standings.push_back(std::move(standing));
+  }
+  return standings;
+}
+
+Scores ScoresOf(const Standing& standing, const Contender& contender, int iteration) {
+  return ScoresOf(standing, contender,
+                  [&](size_t row) { return ValueAt(contender.iterations[row], iteration); });
+}
+
+Scores ScoresOf(const Standing& standing, const Contender& contender,
+                const std::function<double(size_t row)>& value_of) {
+  Scores scores;
+  for (const std::string& environment : standing.environments) {
+    // By meta-seed, then by seed of agents.
+    std::map<size_t, std::map<uint64_t, std::vector<double>>> values;
+    for (size_t i = 0; i < contender.rows.size(); ++i) {
+      const Contender::Row& row = contender.rows[i];
+      const double value = value_of(i);
+      if (row.row->environment == environment && std::isfinite(value))
+        values[row.cluster][row.row->seed].push_back(value);
+    }
+    auto& stratum = scores.emplace_back();
+    for (const auto& [cluster, seeds] : values) {
+      auto& own = stratum.emplace_back();
+      for (const auto& [seed, lives] : seeds) {
+        if (standing.unit == Unit::kLifetime) {
+          own.insert(own.end(), lives.begin(), lives.end());
+        } else {
+          own.push_back(Mean(PooledScores{lives}));
+        }
+      }
+    }
+    if (stratum.empty()) return {};
+  }
+  return scores;
+}
+
+namespace {
+
+std::string MakeComparisonPage(const std::string& title, const std::vector<Group>& groups,
+                               const std::vector<Standing>& standings,
+                               const ComparisonTables& tables, const Drawing& drawing,
+                               const WrittenDrawing& written) {
+  std::string html = PageHead(title);
+  html +=
+      "<p class=\"sub\">Runs under one protocol: fresh agents, taught by what each run has "
+      "learned, with equal budgets.</p>\n<div class=\"summary\">\n";
+  for (const std::string& sentence : tables.summary)
+    html += "<p>" + EscapeHtml(sentence) + "</p>\n";
+  html += "</div>\n";
+  if (!written.drawn.ok()) {
+    html += "<p class=\"error\">Plots are missing: " +
+            EscapeHtml(std::string(written.drawn.message())) + "</p>\n";
+  }
+  html += R"(<details><summary>How to read this page</summary>
+<ul>
+<li><b>score</b>: the success rate (where nothing succeeds, the shaped return) in the last inner
+iteration of an agent's life. <b>IQM</b>: the interquartile mean, the mean of the middle half of all
+scores; it is less moved by outliers than the mean and less noisy than the median.</li>
+<li><b>Intervals</b> are 95 % percentile bootstrap intervals, stratified by environment (2000
+resamples, always the same random numbers). Scores of one meta-seed are drawn together.</li>
+<li><b>Performance profile</b>: the share of scores above each value; a curve that lies higher is
+better everywhere it does.</li>
+<li><b>Probability of improvement</b>: how likely a score of one method is higher than one of
+another; ties count half. 0.5 is no difference.</li>
+<li><b>seg0</b> is before any learning: no method can act on it. <b>last</b>: the last episode of
+the life. <b>det</b>: afterwards, without noise.</li>
+<li><b>(best)</b>: the weights with the best score during meta-training, not the final ones.</li>
+</ul>
+<p>Agarwal, Schwarzer, Castro, Courville and Bellemare (2021), Deep reinforcement learning at the
+edge of the statistical precipice.</p></details>
+)";
+  const auto add_tables = [&](const std::string& prefix) {
+    for (const Table& table : tables.tables) {
+      if (!table.name().starts_with(prefix) || table.empty()) continue;
+      html +=
+          table.Html() + absl::StrFormat("<p class=\"note\"><a href=\"%s/%s.csv\">CSV</a></p>\n",
+                                         kFilesFolder, EscapeHtml(table.name()));
+    }
+  };
+  const auto add_figures = [&](const std::string& section) {
+    for (const Figure& figure : drawing.figures) {
+      if (figure.section == section) html += FigureHtml(figure, written.svgs, kFilesFolder);
+    }
+  };
+  for (const Standing& standing : standings) {
+    const std::string split = FileName(standing.split);
+    html += "<h2>Evaluation: " +
+            EscapeHtml(standing.split == "test"    ? "goals never seen in meta-training"
+                       : standing.split == "train" ? "goals of meta-training"
+                                                   : standing.split) +
+            "</h2>\n";
+    add_tables("scores_" + split);
+    add_figures("evaluation_" + split);
+    add_tables("parts_" + split);
+    add_tables("environments_" + split);
+    add_tables("improvement_" + split);
+  }
+  if (standings.empty()) html += "<h2>Evaluation</h2>\n<p>No run has been evaluated yet.</p>\n";
+  html += "<h2>Meta-training</h2>\n";
+  add_figures("training");
+  html += "<h2>Cost</h2>\n";
+  add_tables("cost");
+  add_figures("cost");
+  html += "<h2>The runs</h2>\n";
+  add_tables("runs");
+  for (const Group& group : groups) {
+    html += "<details><summary>Specification of " + EscapeHtml(group.name) + "</summary>\n<pre>" +
+            EscapeHtml(group.runs[0]->data.spec_text) + "</pre></details>\n";
+  }
+  html += absl::StrFormat(
+      "<p class=\"note\">All tables as <a href=\"%s/tables.md\">Markdown</a>."
+      "</p>\n",
+      kFilesFolder);
+  return html + "</main></body></html>\n";
+}
+
+}  // namespace
+
+absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
+                                            const std::filesystem::path& folder,
+                                            const ReportOptions& options) {
+  MENTOR_RETURN_IF_ERROR(Check(data));
+  const std::vector<Group> groups = GroupRuns(data.runs);
+  const std::vector<Standing> standings = Standings(groups, data.unit);
+  const ComparisonTables tables = Tabulate(groups, standings);
+  Drawing drawing;
+  DrawComparison(groups, standings, &drawing);
+  std::string title = data.title;
+  if (title.empty()) {
+    std::vector<std::string> names;
+    for (const Group& group : groups) names.push_back(group.name);
+    title = names.size() <= 3 ? absl::StrJoin(names, " / ")
+                              : absl::StrFormat("Comparison of %d methods", names.size());
+  }
+  std::string markdown = "# " + title + "\n\n";
+  for (const std::string& sentence : tables.summary) markdown += sentence + "\n";
+  for (const Table& table : tables.tables) {
+    if (table.empty()) continue;
+    drawing.tables.push_back({table.name() + ".csv", table.Csv()});
+    markdown += "\n" + table.Markdown();
+  }
+  drawing.tables.push_back({"tables.md", markdown});
+  const std::filesystem::path files = folder / kFilesFolder;
+  MENTOR_ASSIGN_OR_RETURN(WrittenDrawing written, WriteDrawing(drawing, files, options.gnuplot));
+  ReportFiles report{.html = folder / "comparison.html",
+                     .others = written.files,
+                     .summary = absl::StrJoin(tables.summary, "\n")};
+  MENTOR_RETURN_IF_ERROR(WriteText(
+      report.html, MakeComparisonPage(title, groups, standings, tables, drawing, written)));
+  if (!written.drawn.ok()) {
+    return absl::Status(
+        written.drawn.code(),
+        absl::StrFormat("%s; the numbers are in %s", written.drawn.message(), files.string()));
+  }
+  return report;
+}
+
+}  // namespace mentor::report

@@ -1,0 +1,105 @@
+// The comparison of several runs: one self-contained page, its figures as SVG and PNG, its tables
+// as CSV and Markdown.
+//
+//   FOLDER/comparison.html
+//   FOLDER/comparison/tables.md *.csv *.gp *.svg *.png
+//
+// Runs whose specs differ in the seed only are meta-seeds of one method. A score is what Agarwal et
+// al. (2021) call a run on a task: the success rate (or, where nothing succeeds, the shaped return)
+// of agents in the last inner iteration of their lives in one environment. See Unit. Intervals are
+// stratified by environment; seeds of agents under one meta-seed are drawn together, since they
+// share its signal. Functions without state.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "mentor/report/evaluation.h"
+#include "mentor/report/figures.h"
+#include "mentor/report/report.h"
+#include "mentor/report/statistics.h"
+#include "mentor/report/table.h"
+
+namespace mentor::report {
+
+// What one score is: an agent's lifetime, or the mean of all lifetimes of one meta-seed and one
+// seed of agents. kAuto: the latter when every contender has three of them.
+enum class Unit { kAuto, kSeed, kLifetime };
+
+struct ComparedRun {
+  std::string name;  // As the user named it.
+  ReportData data;
+};
+
+struct ComparisonData {
+  std::string title;  // Empty: made from the methods.
+  std::vector<ComparedRun> runs;
+  Unit unit = Unit::kAuto;
+};
+
+// INVALID_ARGUMENT names what does not fit; otherwise as WriteReport.
+absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
+                                            const std::filesystem::path& folder,
+                                            const ReportOptions& options = {});
+
+// --- Its parts, for tests ---
+
+// Runs that are meta-seeds of one method.
+struct Group {
+  std::string name;
+  std::vector<const ComparedRun*> runs;
+};
+// In the order of the runs. Methods of one title are told apart.
+std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs);
+
+// What stands in one line of a comparison: a method's final or best weights, or a baseline.
+// Baselines that are the same for several methods stand once.
+struct Contender {
+  std::string name;
+  bool learned = false;
+  bool best = false;  // The best weights, not the final ones.
+  Style style;
+  int iteration_steps = 0;  // Environment steps of an inner iteration.
+  struct Row {
+    size_t cluster = 0;  // Meta-seed.
+    const EvaluationRow* row = nullptr;
+    int iterations = 1;
+  };
+  std::vector<Row> rows;
+  // By inner iteration, the mean over the episodes that ended there; NaN: none did. [rows][I]
+  std::vector<std::vector<double>> iterations;
+};
+struct Standing {
+  std::string split;
+  Quantity quantity = Quantity::kSuccess;
+  Unit unit = Unit::kLifetime;
+  std::vector<std::string> environments;  // That all contenders have: the strata.
+  std::vector<Contender> contenders;
+};
+// One for each split that has contenders; test goals first.
+std::vector<Standing> Standings(const std::vector<Group>& groups, Unit unit);
+
+// Scores of a contender after inner iteration `iteration`; -1: the last.
+Scores ScoresOf(const Standing& standing, const Contender& contender, int iteration = -1);
+// The same of another number of each row, by its index; NaN: the row has none. Empty when an
+// environment has no number.
+Scores ScoresOf(const Standing& standing, const Contender& contender,
+                const std::function<double(size_t row)>& value);
+
+// One key for all: contenders share their resamples, so adding one moves no interval.
+inline RandomStream BootstrapStream() {
+  return {.seed = 0, .purpose = Purpose::kBootstrap};
+}
+
+struct ComparisonTables {
+  std::vector<Table> tables;
+  std::vector<std::string> summary;
+};
+ComparisonTables Tabulate(const std::vector<Group>& groups, const std::vector<Standing>& standings);
+void DrawComparison(const std::vector<Group>& groups, const std::vector<Standing>& standings,
+                    Drawing* drawing);
+
+}  // namespace mentor::report

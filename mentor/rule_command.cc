@@ -1,0 +1,209 @@
+#include "mentor/rule_command.h"
+
+#include <cstdio>
+#include <memory>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+#include <nlohmann/json.hpp>
+
+#include "common/check.h"
+#include "common/flags.h"
+#include "common/option_page.h"
+#include "common/registry.h"
+#include "common/spec.h"
+#include "learner/inner_loops/inner_loop.h"
+#include "learner/signals/signal_network.h"
+#include "meta_learner/experiment_runner.h"
+#include "meta_learner/rules/outer_rule.h"
+
+namespace mentor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What the rule says of itself, and the signal networks and roles that go with it, found by making
+// it on a small benchmark.
+void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
+  (*rule)["signals"] = Json::array();
+  for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
+    for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE}) {
+      v1::ExperimentSpec spec;
+      spec.mutable_benchmark()->set_name("point_reach");
+      spec.mutable_rule()->set_name(entry.name);
+      spec.mutable_signal()->set_name(signal->name);
+      spec.mutable_signal()->set_role(role);
+      spec.mutable_evaluation()->set_lifetimes_per_goal(0);
+      Violations violations;
+      const auto parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
+      if (parts.rule == nullptr || !violations.empty()) continue;
+      const meta_learner::RuleNeeds needs = parts.rule->needs();
+      (*rule)["needs"] = {{"signal_network", needs.signal_network},
+                          {"decisions_inside_lifetime", needs.decisions_inside_lifetime},
+                          {"second_order", needs.second_order},
+                          {"conditioned_policy", needs.conditioned_policy},
+                          {"all_steps", needs.segments}};
+      if (!needs.signal_network) return;
+      (*rule)["signals"].push_back({{"name", signal->name}, {"role", v1::SignalRole_Name(role)}});
+    }
+  }
+}
+
+Json RuleJson(const meta_learner::RuleEntry& entry) {
+  const learner::InnerLoopEntry* loop = learner::FindInnerLoop(entry.inner_loop);
+  MENTOR_CHECK(loop != nullptr);
+  Json rule = {
+      {"name", entry.name},
+      {"summary", entry.summary},
+      {"inner_loop",
+       {{"name", loop->name}, {"summary", loop->summary}, {"collections", loop->collections}}}};
+  AddNeeds(entry, &rule);
+  rule["options"] = OptionsJson(entry.options);
+  rule["inner_loop_options"] = OptionsJson(loop->options);
+  return rule;
+}
+
+std::string RuleText(const Json& rule) {
+  std::string page = absl::StrCat(rule["name"].get<std::string>(),
+                                  ", outer rule: ", rule["summary"].get<std::string>(), "\n");
+  const Json& loop = rule["inner_loop"];
+  const int collections = loop["collections"];
+  AddField("inner loop",
+           absl::StrCat(loop["name"].get<std::string>(), ": ", loop["summary"].get<std::string>(),
+                        collections > 1 ? absl::StrCat("; collects ", collections,
+                                                       " times in each inner iteration")
+                                        : ""),
+           &page);
+  if (rule.contains("needs")) {
+    const Json& needs = rule["needs"];
+    std::vector<std::string> words;
+    if (needs["decisions_inside_lifetime"]) {
+      words.emplace_back("an outer update after each inner iteration of agents that live on");
+    } else {
+      words.emplace_back("an outer update after whole lifetimes");
+    }
+    if (needs["second_order"]) words.emplace_back("derivatives through the agents' updates");
+    if (needs["conditioned_policy"]) words.emplace_back("policies that see meta-parameters");
+    if (needs["all_steps"]) words.emplace_back("all steps at the meta-learner");
+    AddField("needs", absl::StrJoin(words, "; "), &page);
+    std::vector<std::string> signals;
+    for (const Json& signal : rule["signals"]) {
+      signals.push_back(absl::StrCat(signal["name"].get<std::string>(), " (",
+                                     signal["role"].get<std::string>(), ")"));
+    }
+    AddField("signals",
+             needs["signal_network"] ? absl::StrJoin(signals, ", ")
+                                     : "none: it learns something else than a signal network",
+             &page);
+  }
+  AddField("in a spec",
+           absl::StrCat("rule { name: \"", rule["name"].get<std::string>(),
+                        "\" option { name: \"...\" value: \"...\" } }, or --set rule.NAME=VALUE"),
+           &page);
+  AddOptions(rule["options"], &page);
+  if (!rule["inner_loop_options"].empty()) {
+    AddField("", "of the inner loop, set in the same way:", &page);
+    AddOptions(rule["inner_loop_options"], &page);
+  }
+  return page;
+}
+
+// What a network of one observation and one action says of itself.
+Json SignalJson(const learner::SignalEntry& entry) {
+  Json json = {{"name", entry.name}, {"summary", entry.summary}};
+  Violations none;
+  const OptionValues options = OptionValues::Parse(entry.options, {}, "", &none);
+  const auto network =
+      entry.make({.observation_size = 4, .action_size = 2, .episode_steps = 10}, options);
+  json["density"] = network->has_density();
+  json["differentiable"] = network->is_differentiable();
+  json["options"] = OptionsJson(entry.options);
+  return json;
+}
+
+std::string SignalText(const Json& signal) {
+  std::string page = absl::StrCat(signal["name"].get<std::string>(),
+                                  ", signal network: ", signal["summary"].get<std::string>(), "\n");
+  std::vector<std::string> can;
+  if (signal["density"]) can.emplace_back("be sampled (black-box rules)");
+  if (signal["differentiable"]) can.emplace_back("be differentiated (rules by gradient)");
+  AddField("its signals",
+           can.empty() ? "say no more than Run does" : "can " + absl::StrJoin(can, "; can "),
+           &page);
+  AddField("in a spec",
+           absl::StrCat("signal { name: \"", signal["name"].get<std::string>(),
+                        "\" option { name: \"...\" value: \"...\" } }, or --set signal.NAME=VALUE"),
+           &page);
+  AddOptions(signal["options"], &page);
+  return page;
+}
+
+template <typename Entry>
+std::string List(const std::vector<const Entry*>& entries, const std::string& title,
+                 const std::string& kind, bool json) {
+  Json all = Json::array();
+  std::string text = title + "\n";
+  for (const Entry* entry : entries) {
+    all.push_back({{"name", entry->name}, {"summary", entry->summary}});
+    AddListLine(entry->name, entry->summary, &text);
+  }
+  return json ? all.dump(2) + "\n" : text + "Details: mentor " + kind + " show NAME\n";
+}
+
+}  // namespace
+
+std::string DescribeParts(const std::string& kind, bool json) {
+  return kind == "rule" ? List(meta_learner::OuterRules(), "Outer rules", kind, json)
+                        : List(learner::SignalNetworks(), "Signal networks", kind, json);
+}
+
+absl::StatusOr<std::string> DescribePart(const std::string& kind, const std::string& name,
+                                         bool json) {
+  if (kind == "rule") {
+    const auto& registry = Registry<meta_learner::RuleEntry>::Instance();
+    const auto* entry = registry.Find(name);
+    if (entry == nullptr) return absl::NotFoundError(registry.Unknown("outer rule", name));
+    const Json rule = RuleJson(*entry);
+    return json ? rule.dump(2) + "\n" : RuleText(rule);
+  }
+  const auto& registry = Registry<learner::SignalEntry>::Instance();
+  const auto* entry = registry.Find(name);
+  if (entry == nullptr) return absl::NotFoundError(registry.Unknown("signal network", name));
+  const Json signal = SignalJson(*entry);
+  return json ? signal.dump(2) + "\n" : SignalText(signal);
+}
+
+void AddRuleCommands(CLI::App* app, std::function<int()>* action) {
+  struct Flags {
+    std::string name;
+    bool json = false;
+  };
+  for (const std::string kind : {"rule", "signal"}) {
+    CLI::App* command = app->add_subcommand(
+        kind, kind == "rule" ? "Outer rules: list, show" : "Signal networks: list, show");
+    command->require_subcommand(1);
+    const auto flags = std::make_shared<Flags>();
+    CLI::App* list = command->add_subcommand("list", "One line for each");
+    list->add_flag("--json", flags->json, "Machine-readable");
+    list->callback([action, flags, kind] {
+      *action = [flags, kind] {
+        std::printf("%s", DescribeParts(kind, flags->json).c_str());
+        return static_cast<int>(kExitOk);
+      };
+    });
+    CLI::App* show = command->add_subcommand(
+        "show", kind == "rule" ? "Inner loop and all settings" : "What it can do and all settings");
+    show->add_option("NAME", flags->name, "Registered name")->required();
+    show->add_flag("--json", flags->json, "Machine-readable");
+    show->callback([action, flags, kind] {
+      *action = [flags, kind] {
+        const auto text = DescribePart(kind, flags->name, flags->json);
+        if (!text.ok()) return Fail(text.status(), kExitUsage);
+        std::printf("%s", text->c_str());
+        return static_cast<int>(kExitOk);
+      };
+    });
+  }
+}
+
+}  // namespace mentor

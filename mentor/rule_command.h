@@ -1,0 +1,21 @@
+// `mentor rule list|show` and `mentor signal list|show`: what outer rules and signal networks there
+// are, what they need, and their settings.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <absl/status/statusor.h>
+
+namespace mentor {
+
+// `kind`: "rule" or "signal".
+std::string DescribeParts(const std::string& kind, bool json);
+// NOT_FOUND names those that there are.
+absl::StatusOr<std::string> DescribePart(const std::string& kind, const std::string& name,
+                                         bool json);
+
+void AddRuleCommands(CLI::App* app, std::function<int()>* action);
+
+}  // namespace mentor

@@ -1,0 +1,285 @@
+// Two tiny runs from spec to comparison: run, evaluate with more seeds and other tasks, report.
+#include "mentor/evaluate.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <absl/strings/match.h>
+
+#include "common/file.h"
+#include "common/spec.h"
+#include "learner/agents/numerics.h"
+#include "mentor/evaluate_command.h"
+#include "mentor/local_run.h"
+#include "mentor/rule_command.h"
+#include "mentor/run_report.h"
+#include "mentor/trained_run.h"
+#include "meta_learner/evaluation.h"
+#include "meta_learner/experiment_runner.h"
+#include "tests/temp_folder.h"
+#include "tests/torch_testing.h"
+
+namespace mentor {
+namespace {
+
+using meta_learner::ReadShards;
+
+constexpr char kSpec[] = R"(
+  display_name: "tiny reward"
+  seed: 5
+  benchmark { name: "point_reach" }
+  lifetime { iterations: 3 steps_per_iteration: 40 }
+  agent { hidden_units: 8 epochs: 2 minibatches: 2 }
+  signal {
+    option { name: "enc1" value: "8" }
+    option { name: "enc2" value: "8" }
+    option { name: "lstm" value: "8" }
+    option { name: "heads" value: "8" }
+    option { name: "critic" value: "8" }
+  }
+  rule { outer_updates: 2 lifetimes_per_update: 4 shard_lifetimes: 2 option { name: "k" value: "20" } }
+  evaluation {
+    lifetimes_per_goal: 1 goals: 4 deterministic_episodes: 1 train_goals: false
+    baseline: [PPO_SPARSE, RANDOM_SIGNAL]
+  }
+)";
+
+bool Contains(const std::string& text, const std::string& part) {
+  return absl::StrContains(text, part);
+}
+
+std::string Read(const std::filesystem::path& path) {
+  const auto text = ReadFile(path, 1 << 26);
+  INFO(text.status());
+  REQUIRE(text.ok());
+  return *text;
+}
+
+// Folders of two finished runs of two methods: the roles of the signal.
+struct Runs {
+  testing::TempFolder folder;
+  std::string reward = (folder.path() / "reward").string();
+  std::string advantage = (folder.path() / "advantage").string();
+};
+const Runs& TwoRuns() {
+  static const Runs runs;
+  static const bool done = [] {
+    REQUIRE(learner::FixNumerics().ok());
+    for (const bool reward : {true, false}) {
+      std::vector<std::string> overrides;
+      if (!reward) overrides = {"signal.role=ADVANTAGE", "display_name=tiny advantage"};
+      const auto spec = LoadSpec(kSpec, overrides, meta_learner::CheckParts);
+      INFO(spec.status());
+      REQUIRE(spec.ok());
+      REQUIRE(
+          RunLocally({.spec = *spec, .out = reward ? runs.reward : runs.advantage, .quiet = true})
+              .value_or(1) == 0);
+    }
+    return true;
+  }();
+  REQUIRE(done);
+  return runs;
+}
+
+// Runs `mentor ARGUMENTS`.
+int Mentor(std::vector<std::string> arguments) {
+  CLI::App app;
+  std::function<int()> action;
+  AddEvaluateCommand(&app, &action);
+  AddReportCommand(&app, &action);
+  AddRuleCommands(&app, &action);
+  std::reverse(arguments.begin(), arguments.end());
+  try {
+    app.parse(std::move(arguments));
+  } catch (const CLI::ParseError&) {
+    return 2;
+  }
+  return action();
+}
+
+std::filesystem::path Experiment(const std::string& run) {
+  const auto found = FindRun(run);
+  REQUIRE(found.ok());
+  return found->experiment;
+}
+
+TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
+  const Runs& runs = TwoRuns();
+  const std::string out = (runs.folder.path() / "both").string();
+  REQUIRE(Mentor({"evaluate", runs.reward, runs.advantage, "--seeds", "4-6", "--baselines",
+                  "ppo_sparse,random_signal", "--threads", "2", "--quiet", "--out", out}) == 0);
+
+  // Under the run's own seed the agents are those of the evaluation at its end, bit for bit; under
+  // another they are others.
+  for (const std::string& run : {runs.reward, runs.advantage}) {
+    const auto own = ReadShards(meta_learner::EvaluationFolder(Experiment(run)));
+    const auto again = ReadShards(Experiment(run) / "evaluations" / "test-u2" / "seed-5");
+    const auto other = ReadShards(Experiment(run) / "evaluations" / "test-u2" / "seed-6");
+    REQUIRE((own.ok() && again.ok() && other.ok()));
+    REQUIRE(own->size() == 8);  // Four teachers, two shards each.
+    REQUIRE(again->size() == own->size());
+    bool differs = false;
+    for (size_t i = 0; i < own->size(); ++i) {
+      INFO((*own)[i].method());
+      CHECK((*again)[i].tasks() == "test");
+      CHECK((*again)[i].outer_step() == 2);
+      for (int l = 0; l < (*own)[i].lifetimes_size(); ++l) {
+        CHECK((*own)[i].lifetimes(l).SerializeAsString() ==
+              (*again)[i].lifetimes(l).SerializeAsString());
+        differs = differs || (*own)[i].lifetimes(l).episode_return(0) !=
+                                 (*other)[i].lifetimes(l).episode_return(0);
+      }
+    }
+    CHECK(differs);
+  }
+  // Under one seed all runs teach the same newborn agents: the sparse baseline is the same.
+  const auto file = [&](const std::string& run) {
+    return Read(Experiment(run) / "evaluations" / "test-u2" / "seed-4" /
+                "test-PPO_sparse-00001.binpb");
+  };
+  CHECK(file(runs.reward) == file(runs.advantage));
+
+  const std::filesystem::path files = std::filesystem::path(out) / "comparison";
+  const std::string scores = Read(files / "scores_test.csv");
+  CHECK(
+      Contains(scores, "\ntiny reward,1,3,12,"));  // 3 seeds of 4 lifetimes; the own one is seed 5.
+  CHECK(Contains(scores, "\ntiny advantage (best),1,3,12,"));
+  CHECK(Contains(scores, "\nPPO sparse,,3,12,"));  // Once for both.
+  CHECK(Contains(scores, "\nrandom signal (tiny reward),,3,12,"));
+  const std::string markdown = Read(files / "tables.md");
+  CHECK(Contains(markdown, "| method | meta-seeds | scores |"));
+  const std::string page = Read(std::filesystem::path(out) / "comparison.html");
+  for (const char* figure : {"interquartile_means_test", "profiles_test", "sample_efficiency_test",
+                             "improvement_test", "training_by_steps", "training_by_wall"}) {
+    INFO(figure);
+    CHECK(Contains(page, std::string(figure) + "-svg"));
+  }
+  const std::string cost = Read(files / "cost.csv");
+  CHECK(Contains(cost, "\ntiny reward,black_box,1,2,960,"));  // 2 x 4 x 120 steps
+}
+
+TEST_CASE("evaluate: what is there is kept, what is missing is made again alike", "[loopback]") {
+  const Runs& runs = TwoRuns();
+  const std::vector<std::string> command = {"evaluate",    runs.reward, "--name",  "again",
+                                            "--seeds",     "1,2",       "--goals", "3",
+                                            "--baselines", "none",      "--quiet"};
+  REQUIRE(Mentor(command) == 0);
+  const auto folder = Experiment(runs.reward) / "evaluations" / "again";
+  const auto lost = folder / "seed-2" / "test-learned-00001.binpb",
+             kept = folder / "seed-1" / "test-learned-00000.binpb";
+  const std::string before = Read(lost);
+  const auto time = std::filesystem::last_write_time(kept);
+  std::filesystem::remove(lost);
+  REQUIRE(Mentor(command) == 0);
+  CHECK(Read(lost) == before);
+  CHECK(std::filesystem::last_write_time(kept) == time);
+  // The same name for another protocol.
+  std::vector<std::string> other = command;
+  other[7] = "2";
+  CHECK(Mentor(other) == 1);
+  const auto refused =
+      Evaluate({.runs = {runs.reward}, .goals = 2, .name = "again", .quiet = true});
+  CHECK(Contains(std::string(refused.status().message()), "give this one a name with --name"));
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("evaluate: other tasks of the same shape, and what does not fit", "[loopback]") {
+  const Runs& runs = TwoRuns();
+  const testing::TempFolder folder;
+  const auto message = [&](EvaluateOptions options) {
+    options.runs = {runs.reward};
+    options.quiet = true;
+    const auto code = Evaluate(options);
+    REQUIRE_FALSE(code.ok());
+    return std::string(code.status().message());
+  };
+  CHECK(Contains(message({.tasks = "single:InvertedPendulum-v5"}),
+                 "it has observations of 4 numbers and actions of 1, but"));
+  CHECK(Contains(message({.tasks = "nothing"}), "nothing"));
+  CHECK(Contains(message({.tasks = "ml1:nowhere-v3"}), "nowhere-v3"));
+  REQUIRE(WriteFileAtomically(folder.path() / "bad.txtpb", "nonsense").ok());
+  CHECK(Contains(message({.tasks = (folder.path() / "bad.txtpb").string()}), "is no benchmark"));
+
+  REQUIRE(WriteFileAtomically(folder.path() / "far.txtpb",
+                              "name: \"point_reach\" option { name: \"rho\" value: \"0.3\" }")
+              .ok());
+  REQUIRE(Mentor({"evaluate", runs.reward, "--tasks", (folder.path() / "far.txtpb").string(),
+                  "--seeds", "1", "--baselines", "none", "--quiet"}) == 0);
+  const auto data = ReportOf(runs.reward);
+  REQUIRE(data.ok());
+  const auto far = std::count_if(data->evaluation.begin(), data->evaluation.end(),
+                                 [](const auto& row) { return row.split == "far"; });
+  CHECK(far == 8);  // Final and best weights on four goals.
+  // The report of the run shows them beside its own goals.
+  REQUIRE(Mentor({"report", runs.reward, "--out", folder.path().string()}) == 0);
+  const std::string page = Read(folder.path() / "report.html");
+  CHECK(Contains(page, "evaluation_test-svg"));
+  CHECK(Contains(page, "evaluation_far-svg"));
+  CHECK(Contains(page, "random signal"));
+  std::filesystem::remove_all(Experiment(runs.reward) / "evaluations" / "far-u2");
+}
+
+TEST_CASE("evaluate: flags", "[loopback]") {
+  CHECK(*ParseSeeds("3") == std::vector<uint64_t>{1, 2, 3});
+  CHECK(*ParseSeeds("7,2") == std::vector<uint64_t>{7, 2});
+  CHECK(*ParseSeeds("4-6,9") == std::vector<uint64_t>{4, 5, 6, 9});
+  for (const char* bad : {"", "a", "1,1", "5-3", "1-2-3", "0-99999", "-1"})
+    CHECK_FALSE(ParseSeeds(bad).ok());
+  CHECK(ParseBaselines("none")->empty());
+  CHECK(*ParseBaselines("ppo_sparse,RANDOM_SIGNAL") ==
+        std::vector<v1::Baseline>{v1::PPO_SPARSE, v1::RANDOM_SIGNAL});
+  CHECK(Contains(std::string(ParseBaselines("sparse").status().message()), "known: ppo_sparse"));
+  const auto tasks = ParseTasks("ml1:button-press-v3/train");
+  REQUIRE(tasks.ok());
+  CHECK(tasks->benchmark.name() == "ml1");
+  CHECK(tasks->benchmark.environment() == "button-press-v3");
+  CHECK(tasks->train);
+  CHECK(Mentor({"evaluate", "/nonexistent"}) == 2);
+  CHECK(Mentor({"report", "/nonexistent", "/nowhere"}) == 1);
+}
+
+TEST_CASE("evaluate: a run that learns nothing has its baselines, or says what to do",
+          "[loopback]") {
+  const testing::TempFolder folder;
+  const auto spec = LoadSpec(kSpec, {"rule.outer_updates=0"}, meta_learner::CheckParts);
+  REQUIRE(spec.ok());
+  REQUIRE(RunLocally({.spec = *spec, .out = folder.path(), .quiet = true}).value_or(1) == 0);
+  CHECK(Mentor({"evaluate", folder.path().string(), "--seeds", "1", "--baselines", "ppo_sparse",
+                "--quiet"}) == 0);
+  const auto refused = Evaluate({.runs = {folder.path()}, .baselines = {}, .quiet = true});
+  CHECK(Contains(std::string(refused.status().message()), "nothing to evaluate without"));
+  CHECK(Mentor({"report", folder.path().string(), TwoRuns().reward, "--out",
+                folder.path().string()}) == 0);
+
+  const testing::TempFolder idle;
+  v1::ExperimentSpec nothing = *spec;
+  nothing.mutable_evaluation()->clear_baseline();
+  REQUIRE(RunLocally({.spec = nothing, .out = idle.path(), .quiet = true}).value_or(1) == 0);
+  CHECK(Contains(Read(idle.path() / "report.html"), "set evaluation.baseline to [PPO_SPARSE"));
+}
+
+TEST_CASE("rule and signal: list and show", "[loopback]") {
+  CHECK(Contains(DescribeParts("rule", false), "black_box"));
+  CHECK(Contains(DescribeParts("signal", true), "\"name\": \"lstm\""));
+  const auto rule = DescribePart("rule", "black_box", false);
+  REQUIRE(rule.ok());
+  CHECK(Contains(*rule, "inner loop    ppo"));
+  CHECK(Contains(*rule, "learning_rate: default "));
+  CHECK(Contains(*rule, "after whole lifetimes"));
+  CHECK(Contains(*rule, "lstm (REWARD)"));
+  CHECK(Contains(*DescribePart("rule", "black_box", true), "\"inner_loop_options\""));
+  const auto signal = DescribePart("signal", "lstm", false);
+  REQUIRE(signal.ok());
+  CHECK(Contains(*signal, "be sampled"));
+  CHECK(Contains(*DescribePart("signal", "lstm", true), "\"density\": true"));
+  CHECK(Contains(std::string(DescribePart("rule", "nothing", false).status().message()),
+                 "known: black_box"));
+  CHECK(Mentor({"rule", "list"}) == 0);
+  CHECK(Mentor({"signal", "show", "nothing"}) == 2);
+}
+
+}  // namespace
+}  // namespace mentor

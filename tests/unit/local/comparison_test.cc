@@ -1,0 +1,201 @@
+#include "mentor/report/comparison.h"
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "tests/temp_folder.h"
+#include "tests/testing.h"
+
+namespace mentor::report {
+namespace {
+
+using mentor::testing::Near;
+using mentor::testing::TempFolder;
+
+std::string Read(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+bool Contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// Two inner iterations of two episodes; only the last two succeed, or none.
+EvaluationRow Row(const std::string& method, uint64_t seed, uint32_t lifetime,
+                  std::vector<double> success, const std::string& environment = "reach") {
+  EvaluationRow row;
+  row.method = method;
+  row.split = "test";
+  row.environment = environment;
+  row.lifetime = lifetime;
+  row.goal = lifetime;
+  row.seed = seed;
+  row.lifetime_episodes = 4;
+  row.segment_episodes = {2, 2};
+  row.episode_return = {1, 2, 3, 4};
+  row.episode_success = std::move(success);
+  return row;
+}
+
+ComparedRun Run(const std::string& title, uint64_t seed, double late) {
+  ComparedRun run{.name = title + "-" + std::to_string(seed), .data = {}};
+  run.data.title = title;
+  run.data.iterations = 2;
+  run.data.spec_text = "seed: " + std::to_string(seed);
+  run.data.identity.method = title;
+  run.data.identity.protocol = "one";
+  run.data.identity.rule = "black_box";
+  run.data.identity.seed = seed;
+  run.data.identity.state_hash = "0123456789abcdef0123";
+  run.data.identity.iteration_steps = 100;
+  run.data.identity.baseline_iteration_steps = 50;
+  for (uint32_t i = 1; i <= 3; ++i) {
+    TrainingPoint point;
+    point.outer_update = i;
+    point.env_steps = 1000 * i;
+    point.metrics = {{"seg0", 0.0},          {"seg1", 0.1 * i},
+                     {"wall_seconds", 2.0},  {"rollout_seconds", 1.0},
+                     {"grad_norm", 0.5},     {"peak_memory_bytes", 1 << 20},
+                     {"outer_seconds", 0.25}};
+    run.data.training.push_back(point);
+  }
+  for (const uint64_t agents : {1, 2, 3}) {
+    for (const uint32_t lifetime : {0u, 1u}) {
+      run.data.evaluation.push_back(Row("learned", agents, lifetime, {0, 0, 1, late}));
+      run.data.evaluation.push_back(Row("PPO sparse", agents, lifetime, {0, 0, 0, 0}));
+      run.data.evaluation.push_back(Row("random signal", agents, lifetime, {0, 0, 0, 1}));
+    }
+  }
+  return run;
+}
+
+TEST_CASE("comparison: runs that differ in the seed are one method; baselines stand once",
+          "[unit]") {
+  const std::vector<ComparedRun> runs = {Run("reward", 1, 1), Run("advantage", 1, 0),
+                                         Run("reward", 2, 0)};
+  const auto groups = GroupRuns(runs);
+  REQUIRE(groups.size() == 2);
+  CHECK(groups[0].name == "reward");
+  REQUIRE(groups[0].runs.size() == 2);
+  CHECK(groups[0].runs[1]->name == "reward-2");
+  const auto standings = Standings(groups, Unit::kAuto);
+  REQUIRE(standings.size() == 1);
+  const Standing& standing = standings[0];
+  CHECK(standing.unit == Unit::kSeed);  // Three seeds of agents and more.
+  REQUIRE(standing.contenders.size() == 5);
+  CHECK(standing.contenders[0].name == "reward");
+  CHECK(standing.contenders[0].rows.size() == 12);
+  CHECK(standing.contenders[2].name == "PPO sparse");
+  // The same agents in all runs: 3 seeds x 2 lifetimes once.
+  CHECK(standing.contenders[2].rows.size() == 6);
+  CHECK(standing.contenders[2].iteration_steps == 50);
+  CHECK(standing.contenders[3].name == "random signal (reward)");
+  CHECK(standing.contenders[3].rows.size() == 12);  // Another signal for each meta-seed.
+
+  // By meta-seed, then by seed of agents.
+  CHECK(ScoresOf(standing, standing.contenders[0]) == Scores{{{1, 1, 1}, {0.5, 0.5, 0.5}}});
+  CHECK(ScoresOf(standing, standing.contenders[0], 0) == Scores{{{0, 0, 0}, {0, 0, 0}}});
+  CHECK(ScoresOf(standing, standing.contenders[1]) == Scores{{{0.5, 0.5, 0.5}}});
+  CHECK(ScoresOf(Standings(groups, Unit::kLifetime)[0], standing.contenders[1]) ==
+        Scores{{std::vector<double>(6, 0.5)}});
+
+  // Other tasks or agents: each method has its own baselines.
+  std::vector<ComparedRun> others = runs;
+  others[1].data.identity.protocol = "two";
+  const auto apart = Standings(GroupRuns(others), Unit::kAuto);
+  CHECK(apart[0].contenders[2].name == "PPO sparse (reward)");
+  CHECK(apart[0].contenders[3].name == "PPO sparse (advantage)");
+}
+
+TEST_CASE("comparison: strata are the environments that all methods have", "[unit]") {
+  std::vector<ComparedRun> runs = {Run("reward", 1, 1), Run("advantage", 1, 0)};
+  for (const char* method : {"learned", "PPO sparse", "random signal"})
+    runs[0].data.evaluation.push_back(Row(method, 1, 0, {0, 0, 1, 1}, "push"));
+  auto standing = Standings(GroupRuns(runs), Unit::kLifetime)[0];
+  CHECK(standing.environments == std::vector<std::string>{"reach"});
+  for (const char* method : {"learned", "PPO sparse", "random signal"})
+    runs[1].data.evaluation.push_back(Row(method, 1, 0, {0, 0, 1, 0}, "push"));
+  standing = Standings(GroupRuns(runs), Unit::kLifetime)[0];
+  CHECK(standing.environments == std::vector<std::string>{"push", "reach"});
+  CHECK(ScoresOf(standing, standing.contenders[0])[0] == std::vector<std::vector<double>>{{1}});
+}
+
+TEST_CASE("comparison: equal titles are told apart", "[unit]") {
+  std::vector<ComparedRun> runs = {Run("a", 1, 1), Run("a", 1, 0), Run("a", 1, 0)};
+  runs[1].data.identity.method = "other";
+  runs[1].data.identity.rule = "maml";
+  runs[2].data.identity.method = "third";
+  runs[2].data.identity.rule = "maml";
+  const auto groups = GroupRuns(runs);
+  REQUIRE(groups.size() == 3);
+  CHECK(groups[0].name == "a [black_box  reward]");
+  CHECK(groups[1].name == "a [maml  reward] #1");
+  CHECK(groups[2].name == "a [maml  reward] #2");
+}
+
+TEST_CASE("comparison: page, tables and figures", "[unit]") {
+  const TempFolder folder;
+  const ComparisonData data{
+      .title = "",
+      .runs = {Run("reward <b>", 1, 1), Run("reward <b>", 2, 1), Run("advantage", 1, 0)}};
+  const auto written = WriteComparison(data, folder.path());
+  INFO(written.status().ToString());
+  REQUIRE(written.ok());
+  const std::string page = Read(written->html);
+  CHECK_FALSE(Contains(page, "src="));
+  CHECK_FALSE(Contains(page, "<script"));
+  CHECK_FALSE(Contains(page, "<b> / "));
+  for (const char* figure :
+       {"interquartile_means_test", "profiles_test", "sample_efficiency_test", "improvement_test",
+        "training_by_steps", "training_by_wall", "gradient_norm"}) {
+    INFO(figure);
+    CHECK(Contains(page, "<figure id=\"" + std::string(figure) + "\">"));
+    CHECK(Contains(page, std::string(figure) + "-svg"));
+    CHECK(Read(folder.path() / "comparison" / (std::string(figure) + ".png")).substr(1, 3) ==
+          "PNG");
+  }
+  const auto csv = [&](const std::string& name) {
+    return Read(folder.path() / "comparison" / (name + ".csv"));
+  };
+  CHECK(Contains(csv("scores_test"), "\nreward <b>,2,6,12,1,1,1,1,1,1,1,1,1\n"));
+  CHECK(Contains(csv("scores_test"), "\nadvantage,1,3,6,0.5,0.5,0.5,"));
+  CHECK(Contains(csv("scores_test"), "\nPPO sparse,,3,6,0,0,0,"));
+  CHECK(Contains(csv("improvement_test"), "\nreward <b>,advantage,1,1,1,better\n"));
+  CHECK(Contains(csv("parts_test"), "\nadvantage,0,0,0,0.5,0.5,0.5,0,0,0,,,,3.5,3.5,3.5\n"));
+  CHECK(Contains(csv("cost"), "\nadvantage,black_box,1,3,3000,6,2,500,1,,,,0.25,1,0.5,\n"));
+  CHECK(Contains(csv("runs"), "\nadvantage,advantage-1,1,3,0123456789abcdef\n"));
+  CHECK(Contains(csv("sample_efficiency_test"), "\nreward <b>,200,1,1,1\n"));
+  const std::string markdown = Read(folder.path() / "comparison" / "tables.md");
+  CHECK(Contains(markdown, "| advantage | 1 | 3 | 6 | 0.50 [0.50, 0.50] |"));
+  CHECK(Contains(written->summary, "3 runs of 2 methods."));
+  CHECK(Contains(written->summary, "reward <b> 1.00 [1.00, 1.00], advantage 0.50 [0.50, 0.50]"));
+  CHECK(Contains(written->summary, "reward <b> is probably better than PPO sparse (1.00)"));
+  // The same data, the same bytes.
+  const TempFolder other;
+  REQUIRE(WriteComparison(data, other.path()).ok());
+  CHECK(Read(other.path() / "comparison.html") == page);
+}
+
+TEST_CASE("comparison: parts may be missing, wrong rows are named", "[unit]") {
+  const TempFolder folder;
+  ComparisonData data{.title = "t", .runs = {Run("a", 1, 1), Run("b", 1, 1)}};
+  for (ComparedRun& run : data.runs) run.data.evaluation.clear();
+  data.runs[1].data.training.clear();
+  const auto written = WriteComparison(data, folder.path());
+  INFO(written.status().ToString());
+  REQUIRE(written.ok());
+  CHECK(Contains(written->summary, "No run has been evaluated yet: mentor evaluate"));
+  CHECK(Contains(Read(written->html), "No run has been evaluated yet."));
+  data.runs[0] = Run("a", 1, 1);
+  data.runs[0].data.evaluation[0].episode_success[0] = 0.5;
+  CHECK(Contains(std::string(WriteComparison(data, folder.path()).status().message()),
+                 "a-1: evaluation row 0"));
+  CHECK(absl::IsInvalidArgument(WriteComparison({}, folder.path()).status()));
+}
+
+}  // namespace
+}  // namespace mentor::report
