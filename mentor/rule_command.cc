@@ -31,11 +31,18 @@ void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
       v1::ExperimentSpec spec;
       spec.mutable_benchmark()->set_name("point_reach");
       spec.mutable_rule()->set_name(entry.name);
+      spec.mutable_rule()->set_lifetimes_per_update(30);
+      spec.mutable_rule()->set_shard_lifetimes(30);
       spec.mutable_signal()->set_name(signal->name);
       spec.mutable_signal()->set_role(role);
       spec.mutable_evaluation()->set_lifetimes_per_goal(0);
       Violations violations;
-      const auto parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
+      auto parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
+      if (!violations.empty()) {  // Some rules know no updates within a lifetime.
+        violations = {};
+        spec.mutable_lifetime()->set_iterations(1);
+        parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
+      }
       if (parts.rule == nullptr || !violations.empty()) continue;
       const meta_learner::RuleNeeds needs = parts.rule->needs();
       (*rule)["needs"] = {{"signal_network", needs.signal_network},

@@ -178,7 +178,7 @@ Table ImprovementTable(const Standing& standing) {
     for (size_t b = 0; b < standing.contenders.size(); ++b) {
       const Contender& y = standing.contenders[b];
       // Two learned ones stand once; best weights are compared with best weights.
-      if (a == b || (y.learned && (b < a || x.best != y.best))) continue;
+      if (a == b || (y.learned && b < a) || !Comparable(x, y)) continue;
       const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, y);
       if (own.empty() || other.empty()) continue;
       const Interval p = BootstrapImprovement(own, other, BootstrapStream());
@@ -262,17 +262,18 @@ Table CostTable(const std::vector<Group>& groups) {
     });
     const double steps = last(&TrainingPoint::env_steps);
     const double rollout = mean("rollout_seconds"), policy = mean("policy_seconds");
-    table.Add(
-        {Table::Text(group.name), Table::Text(group.runs[0]->data.identity.rule),
-         Whole(static_cast<double>(group.runs.size())), Whole(last(&TrainingPoint::outer_update)),
-         Whole(steps), number(wall), number(mean("wall_seconds")), number(steps / wall),
-         number(std::isfinite(policy) ? std::max(0.0, rollout - policy) : rollout), number(policy), number(mean("signal_seconds")),
-         number(mean("update_seconds")), number(mean("outer_seconds")),
-         Whole(OverRuns(group,
-                        [](const ReportData& data) {
-                          return Greatest(data, "peak_memory_bytes") / (1 << 20);
-                        })),
-         number(mean("grad_norm")), number(mean("grad_variance"))});
+    table.Add({Table::Text(group.name), Table::Text(group.runs[0]->data.identity.rule),
+               Whole(static_cast<double>(group.runs.size())),
+               Whole(last(&TrainingPoint::outer_update)), Whole(steps), number(wall),
+               number(mean("wall_seconds")), number(steps / wall),
+               number(std::isfinite(policy) ? std::max(0.0, rollout - policy) : rollout),
+               number(policy), number(mean("signal_seconds")), number(mean("update_seconds")),
+               number(mean("outer_seconds")),
+               Whole(OverRuns(group,
+                              [](const ReportData& data) {
+                                return Greatest(data, "peak_memory_bytes") / (1 << 20);
+                              })),
+               number(mean("grad_norm")), number(mean("grad_variance"))});
   }
   return table;
 }
@@ -318,7 +319,7 @@ void Say(const Standing& standing, std::vector<std::string>* summary) {
     if (!x.learned || x.best) continue;
     std::vector<std::string> better, worse, unclear;
     for (const Contender& y : standing.contenders) {
-      if (y.learned) continue;
+      if (y.learned || !Comparable(x, y)) continue;
       const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, y);
       if (own.empty() || other.empty()) continue;
       const Interval p = BootstrapImprovement(own, other, BootstrapStream());

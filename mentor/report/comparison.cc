@@ -109,10 +109,12 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
     const Identity& identity = group.runs[0]->data.identity;
     const Style style = StyleOf("", g);
     learned.push_back({.contender = {.name = group.name,
+                                     .group = group.name,
                                      .learned = true,
                                      .style = style,
                                      .iteration_steps = identity.iteration_steps}});
     best.push_back({.contender = {.name = group.name + " (best)",
+                                  .group = group.name,
                                   .learned = true,
                                   .best = true,
                                   .style = style,
@@ -137,6 +139,7 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
             found = baselines.insert(
                 baselines.end(),
                 Builder{.contender = {.name = name,
+                                      .group = shared ? "" : group.name,
                                       .style = StyleOf(row.method, 0),
                                       .iteration_steps = random
                                                              ? identity.iteration_steps

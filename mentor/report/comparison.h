@@ -59,6 +59,7 @@ std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs);
 // Baselines that are the same for several methods stand once.
 struct Contender {
   std::string name;
+  std::string group;  // That it belongs to; empty: a baseline of all.
   bool learned = false;
   bool best = false;  // The best weights, not the final ones.
   Style style;
@@ -92,6 +93,11 @@ Scores ScoresOf(const Standing& standing, const Contender& contender,
 // One key for all: contenders share their resamples, so adding one moves no interval.
 inline RandomStream BootstrapStream() {
   return {.seed = 0, .purpose = Purpose::kBootstrap};
+}
+
+// Whether a learned contender is compared with another one, or with a baseline of its own.
+inline bool Comparable(const Contender& x, const Contender& y) {
+  return y.learned ? x.best == y.best : y.group.empty() || y.group == x.group;
 }
 
 struct ComparisonTables {

@@ -94,11 +94,11 @@ void DrawBars(Figure figure, const std::vector<std::string>& columns, const std:
     widest = std::max(widest, bars[i].name.size());
   }
   figure.csv = figure.name + ".csv";
-  const double left = std::min(0.45, 0.03 + 0.0105 * static_cast<double>(widest));
+  const double left = std::min(0.65, 0.03 + 0.0112 * static_cast<double>(widest));
   const double width = (0.98 - left) / static_cast<double>(columns.size());
   figure.commands = absl::StrFormat(
       "set multiplot\nunset key\nset grid xtics noytics linecolor rgb '@grid@'\nset yrange "
-      "[%.1f:0.6]\nset bmargin at screen 0.2\nset tmargin at screen 0.97\n%s",
+      "[%.1f:0.6]\nset xtics font ',10'\nset bmargin at screen 0.2\nset tmargin at screen 0.97\n%s",
       0.4 - static_cast<double>(bars.size()), commands);
   for (size_t c = 0; c < columns.size(); ++c) {
     figure.commands += absl::StrFormat(
@@ -205,6 +205,10 @@ void DrawEfficiency(const Standing& standing, Drawing* drawing) {
       curve.places.push_back({static_cast<double>(i + 1) * contender->iteration_steps, iqm});
     }
   }
+  double highest = 0;
+  for (const Curve& curve : curves) {
+    for (const Place& place : curve.places) highest = std::max(highest, place.y.high);
+  }
   const std::string split = FileName(standing.split);
   DrawCurves({.name = "sample_efficiency_" + split,
               .section = "evaluation_" + split,
@@ -215,7 +219,10 @@ void DrawEfficiency(const Standing& standing, Drawing* drawing) {
              curves,
              "set ylabel 'interquartile mean of the " + QuantityWords(standing) +
                  "'\nset xlabel 'environment steps of the life'\nset xrange [0:*]\n" +
-                 (standing.quantity == Quantity::kSuccess ? "set yrange [0:1]\n" : ""),
+                 (standing.quantity == Quantity::kReturn ? ""
+                  : highest > 0.4
+                      ? "set yrange [0:1]\n"
+                      : absl::StrFormat("set yrange [0:%.3g]\n", std::max(0.1, 1.1 * highest))),
              true, drawing);
 }
 
@@ -225,7 +232,7 @@ void DrawImprovement(const Standing& standing, Drawing* drawing) {
   for (size_t a = 0; a < shown.size(); ++a) {
     if (!shown[a]->learned) continue;
     for (size_t b = 0; b < shown.size(); ++b) {
-      if (a == b || (shown[b]->learned && b < a)) continue;
+      if (a == b || (shown[b]->learned && b < a) || !Comparable(*shown[a], *shown[b])) continue;
       bars.push_back({shown[a]->name + " > " + shown[b]->name,
                       shown[a]->style,
                       {BootstrapImprovement(ScoresOf(standing, *shown[a]),
@@ -235,7 +242,7 @@ void DrawImprovement(const Standing& standing, Drawing* drawing) {
   if (bars.empty()) return;
   const std::string split = FileName(standing.split);
   DrawBars(
-      {.name = "improvement_" + split,
+      {.name = "probability_of_improvement_" + split,
        .section = "evaluation_" + split,
        .title = "Probability of improvement",
        .caption = "That a score of the first is higher than one of the second; 0.5 is no "

@@ -1,6 +1,7 @@
 #include "mentor/report/write.h"
 
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <system_error>
 
@@ -42,7 +43,9 @@ absl::StatusOr<WrittenDrawing> WriteDrawing(const Drawing& drawing,
         absl::StrFormat("cannot make %s: %s", folder.string(), error.message()));
   }
   WrittenDrawing written;
+  std::set<std::string> names;
   for (const CsvFile& table : drawing.tables) {
+    MENTOR_CHECK(names.insert(table.name).second);  // Else one would hide another.
     MENTOR_RETURN_IF_ERROR(WriteText(folder / table.name, table.text));
     written.files.push_back(folder / table.name);
   }

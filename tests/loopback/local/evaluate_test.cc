@@ -152,8 +152,9 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
   const std::string markdown = Read(files / "tables.md");
   CHECK(Contains(markdown, "| method | meta-seeds | scores |"));
   const std::string page = Read(std::filesystem::path(out) / "comparison.html");
-  for (const char* figure : {"interquartile_means_test", "profiles_test", "sample_efficiency_test",
-                             "improvement_test", "training_by_steps", "training_by_wall"}) {
+  for (const char* figure :
+       {"interquartile_means_test", "profiles_test", "sample_efficiency_test",
+        "probability_of_improvement_test", "training_by_steps", "training_by_wall"}) {
     INFO(figure);
     CHECK(Contains(page, std::string(figure) + "-svg"));
   }
@@ -271,6 +272,7 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
   CHECK(Contains(*rule, "after whole lifetimes"));
   CHECK(Contains(*rule, "lstm (REWARD)"));
   CHECK(Contains(*DescribePart("rule", "black_box", true), "\"inner_loop_options\""));
+  CHECK(Contains(*DescribePart("rule", "evolution_strategies", false), "\n  needs "));
   const auto signal = DescribePart("signal", "lstm", false);
   REQUIRE(signal.ok());
   CHECK(Contains(*signal, "be sampled"));

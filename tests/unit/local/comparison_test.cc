@@ -149,9 +149,9 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   CHECK_FALSE(Contains(page, "src="));
   CHECK_FALSE(Contains(page, "<script"));
   CHECK_FALSE(Contains(page, "<b> / "));
-  for (const char* figure :
-       {"interquartile_means_test", "profiles_test", "sample_efficiency_test", "improvement_test",
-        "training_by_steps", "training_by_wall", "gradient_norm"}) {
+  for (const char* figure : {"interquartile_means_test", "profiles_test", "sample_efficiency_test",
+                             "probability_of_improvement_test", "training_by_steps",
+                             "training_by_wall", "gradient_norm"}) {
     INFO(figure);
     CHECK(Contains(page, "<figure id=\"" + std::string(figure) + "\">"));
     CHECK(Contains(page, std::string(figure) + "-svg"));
