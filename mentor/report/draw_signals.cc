@@ -107,11 +107,11 @@ void DrawEpisode(const SignalSample& sample, Drawing* drawing) {
   }
   drawing->tables.push_back({"signal_episode.csv", table.text()});
   std::string commands =
-      "set multiplot layout 1,2\nset lmargin 8\nset rmargin 8\nset tmargin 3.5\nset xlabel "
-      "'step of the episode'\nset ytics nomirror\nset y2tics nomirror textcolor rgb '@ink@'\n";
+      "set multiplot layout 1,2\nset lmargin 8\nset rmargin 8\nset tmargin 3.5\nset ytics "
+      "nomirror\nset y2tics nomirror textcolor rgb '@ink@'\n";
   for (const int part : {0, 1}) {
     commands += absl::StrFormat(
-        "set title '%s episode of the life'\n"
+        "set xlabel 'step of the %s episode'\n"
         "plot 'signal_episode.csv' skip 1 using 1:%d with lines linecolor rgb '@blue@' linewidth 2 "
         "title 'signal', \\\n"
         "  '' skip 1 using 1:%d axes x1y2 with lines linecolor rgb '@green@' linewidth 2 dashtype "
