@@ -66,8 +66,6 @@ v1::ExperimentSpec Spec(const std::string& rule) {
     spec.mutable_lifetime()->set_iterations(1);
     spec.mutable_evaluation()->set_deterministic_episodes(0);
   }
-  // A recurrent policy lives without updates.
-  if (rule == "rl2") spec.mutable_lifetime()->set_iterations(1);
   if (rule == "response_gradient") {
     spec.mutable_signal()->set_name("bottleneck");
     // From any number of shards.
