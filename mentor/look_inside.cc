@@ -14,7 +14,7 @@
 namespace mentor {
 namespace {
 
-// Of each inner iteration; a network with several layers has a map for each.
+// Of each inner iteration, for the layers of a network.
 constexpr size_t kMaps = 2;
 
 void AddMap(const learner::AttentionMap& map, uint32_t iteration, v1::SignalMaps* maps) {
@@ -54,8 +54,11 @@ absl::StatusOr<v1::SignalMaps> LookInside(const TrainedRun& run, const v1::Exper
                             learner::SegmentFromProto(proto, shard));
     if (proto.iteration() == 0 || proto.iteration() == last) {
       const auto explained = network.Explain(parameters, segment, state);
-      for (size_t i = 0; i < std::min(kMaps, explained.size()); ++i)
-        AddMap(explained[i], proto.iteration(), &maps);
+      for (size_t i = 0; i < std::min(kMaps, explained.size()); ++i) {
+        // Of the first episode.
+        if (explained[i].first_step == explained[0].first_step)
+          AddMap(explained[i], proto.iteration(), &maps);
+      }
       if (explained.empty()) return absl::CancelledError("nothing to show");
     }
     network.Run(parameters, segment, /*noise=*/{}, &state);

@@ -172,6 +172,12 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   data.iterations = static_cast<int>(spec.lifetime().iterations());
   data.outer_updates_total = spec.rule().outer_updates();
   data.outer_updates_paper = PaperUpdates(spec);
+  Violations ignored;
+  const auto parts = meta_learner::MakeParts(spec, /*num_threads=*/1, &ignored);
+  if (parts.rule != nullptr) {
+    const meta_learner::RuleNeeds needs = parts.rule->needs();
+    data.seg0_is_control = needs.signal_network && !needs.conditioned_policy;
+  }
   data.measures_nothing =
       spec.rule().outer_updates() == 0 &&
       (spec.evaluation().baseline().empty() || spec.evaluation().lifetimes_per_goal() == 0);

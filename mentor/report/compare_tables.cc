@@ -364,7 +364,15 @@ ComparisonTables Tabulate(const std::vector<Group>& groups,
   result.tables.push_back(CostTable(groups));
   result.tables.push_back(RunTable(groups));
   if (standings.empty()) {
-    result.summary.push_back("No run has been evaluated yet: mentor evaluate RUN...");
+    bool evaluated = false;
+    for (const Group& group : groups) {
+      for (const ComparedRun* run : group.runs)
+        evaluated = evaluated || !run->data.evaluation.empty();
+    }
+    result.summary.push_back(
+        evaluated ? "The methods have been evaluated in no common environment, so their scores do "
+                    "not compare: mentor evaluate RUN... --tasks ..."
+                  : "No run has been evaluated yet: mentor evaluate RUN...");
     return result;
   }
   Say(standings[0], &result.summary);

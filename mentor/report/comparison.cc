@@ -310,7 +310,8 @@ resamples, always the same random numbers). Scores of one meta-seed are drawn to
 better everywhere it does.</li>
 <li><b>Probability of improvement</b>: how likely a score of one method is higher than one of
 another; ties count half. 0.5 is no difference.</li>
-<li><b>seg0</b> is before any learning: no method can act on it. <b>last</b>: the last episode of
+<li><b>seg0</b> is before any learning: no signal can act on it; rules that learn the
+agents' first policy do. <b>last</b>: the last episode of
 the life. <b>det</b>: afterwards, without noise.</li>
 <li><b>(best)</b>: the weights with the best score during meta-training, not the final ones.</li>
 </ul>
@@ -343,7 +344,7 @@ edge of the statistical precipice.</p></details>
     add_tables("environments_" + split);
     add_tables("improvement_" + split);
   }
-  if (standings.empty()) html += "<h2>Evaluation</h2>\n<p>No run has been evaluated yet.</p>\n";
+  if (standings.empty()) html += "<h2>Evaluation</h2>\n<p>There are no scores to compare.</p>\n";
   html += "<h2>Meta-training</h2>\n";
   add_figures("training");
   html += "<h2>Cost</h2>\n";

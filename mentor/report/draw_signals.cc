@@ -135,6 +135,7 @@ void DrawMaps(const std::vector<MapSample>& maps, Drawing* drawing) {
   constexpr size_t kShown = 4;
   std::string previous;
   size_t shown = 0;
+  int number = 0;
   for (const MapSample& map : maps) {
     if (map.name != previous) shown = 0;
     previous = map.name;
@@ -144,8 +145,7 @@ void DrawMaps(const std::vector<MapSample>& maps, Drawing* drawing) {
       for (int c = 0; c < map.columns; ++c)
         table.Add(CsvTable::Row().Number(c).Number(r).Number(map.values[r * map.columns + c]));
     }
-    const std::string name =
-        absl::StrFormat("map_%s_%d_%d", FileName(map.name), map.lifetime, map.iteration);
+    const std::string name = absl::StrFormat("map_%d", number++);
     drawing->tables.push_back({name + ".csv", table.text()});
     drawing->figures.push_back(
         {.name = name,

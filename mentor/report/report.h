@@ -99,6 +99,9 @@ struct ReportData {
   uint32_t outer_updates_total = 0;  // That the spec asks for.
   uint32_t outer_updates_paper =
       0;  // Of the published experiment on this benchmark; 0: there is none.
+  // Agents begin alike whoever teaches them, so seg0 shows leaks. Not so where a rule learns the
+  // agents' first policy or what it sees.
+  bool seg0_is_control = true;
   bool measures_nothing = false;  // The spec asks neither for outer updates nor for baselines.
   std::vector<TrainingPoint> training;
   std::vector<EvaluationRow> evaluation;

@@ -262,7 +262,7 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
   } else {
     AddEvaluation(data.signal_role, results, comparisons, &sentences);
     AddBaselines(results, &sentences);
-    AddControl(comparisons, results[0].quantity, &sentences);
+    if (data.seg0_is_control) AddControl(comparisons, results[0].quantity, &sentences);
   }
   AddSignals(data.signals, &sentences);
   return sentences;

@@ -189,7 +189,11 @@ TEST_CASE("comparison: parts may be missing, wrong rows are named", "[unit]") {
   INFO(written.status().ToString());
   REQUIRE(written.ok());
   CHECK(Contains(written->summary, "No run has been evaluated yet: mentor evaluate"));
-  CHECK(Contains(Read(written->html), "No run has been evaluated yet."));
+  CHECK(Contains(Read(written->html), "There are no scores to compare."));
+  data.runs[0] = Run("a", 1, 1);
+  data.runs[1] = Run("b", 1, 1);
+  for (EvaluationRow& row : data.runs[1].data.evaluation) row.environment = "push";
+  CHECK(Contains(WriteComparison(data, folder.path())->summary, "in no common environment"));
   data.runs[0] = Run("a", 1, 1);
   data.runs[0].data.evaluation[0].episode_success[0] = 0.5;
   CHECK(Contains(std::string(WriteComparison(data, folder.path()).status().message()),

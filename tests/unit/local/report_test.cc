@@ -485,8 +485,8 @@ TEST_CASE("report: attention maps, and runs that measure nothing", "[unit]") {
   INFO(written.status().ToString());
   REQUIRE(written.ok());
   CHECK(Contains(written->summary, "set evaluation.baseline to [PPO_SPARSE"));
-  CHECK(Contains(Read(written->html), "map_block_0__head_0_0_0-svg"));
-  CHECK(Contains(Read(folder.path() / "report" / "map_block_0__head_0_0_0.csv"), "\n1,1,0.75\n"));
+  CHECK(Contains(Read(written->html), "map_0-svg"));
+  CHECK(Contains(Read(folder.path() / "report" / "map_0.csv"), "\n1,1,0.75\n"));
 }
 
 TEST_CASE("report: cost by phase adds up", "[unit]") {
