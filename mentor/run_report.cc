@@ -203,6 +203,9 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
         point.env_steps = static_cast<uint64_t>(value);
       } else {
         point.metrics[metric] = value;
+        // Inner loops that compute the outer gradient tell it from the agents' own.
+        if (metric == "outer_grad_norm" || metric == "outer_grad_variance")
+          point.metrics[metric.substr(6)] = value;
       }
     }
   }

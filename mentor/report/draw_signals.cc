@@ -155,7 +155,8 @@ void DrawMaps(const std::vector<MapSample>& maps, Drawing* drawing) {
          .caption = "Darker is more. Rows are steps that ask, columns steps that are looked at.",
          .csv = name + ".csv",
          .commands = absl::StrFormat(
-             "set xlabel 'step looked at'\nset ylabel 'step that asks'\nunset key\nunset grid\n"
+             "set style fill solid 1 noborder\nset xlabel 'step looked at'\nset ylabel 'step that "
+             "asks'\nunset key\nunset grid\n"
              "set palette defined (0 '@page@', 1 '@blue@')\nset cbtics textcolor rgb '@ink@'\n"
              "set xrange [-0.5:%.1f]\nset yrange [%.1f:-0.5]\n"
              "plot '%s.csv' skip 1 using 1:2:3 with image notitle\n",
