@@ -88,6 +88,10 @@ const RegisterRule kRegister({
             "is 1; reinforce needs at least 2, since the signal acts from the first update on");
         return nullptr;
       }
+      if (!context.network->has_density()) {
+        violations->Add("signal.name", "has no density, which reinforce needs; take lstm");
+        return nullptr;
+      }
       return std::make_unique<Reinforce>(context, options);
     },
 });

@@ -58,6 +58,9 @@ std::string Read(const std::filesystem::path& path) {
   return *text;
 }
 
+// Before anything else uses LibTorch.
+const absl::Status fixed = learner::FixNumerics();
+
 // Folders of two finished runs of two methods: the roles of the signal.
 struct Runs {
   testing::TempFolder folder;
@@ -67,7 +70,7 @@ struct Runs {
 const Runs& TwoRuns() {
   static const Runs runs;
   static const bool done = [] {
-    REQUIRE(learner::FixNumerics().ok());
+    REQUIRE(fixed.ok());
     for (const bool reward : {true, false}) {
       std::vector<std::string> overrides;
       if (!reward) overrides = {"signal.role=ADVANTAGE", "display_name=tiny advantage"};

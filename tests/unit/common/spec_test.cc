@@ -363,6 +363,7 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "agent.normalize_advantage: is 'yes'; give true or false; the default is true",
       "signal.role: is 'reward'; give one of REWARD, ADVANTAGE; the default is REWARD",
       "evaluation.baseline: is 'PPO'; give one of PPO_SPARSE, PPO_SHAPED, PPO_SPARSE_AND_SHAPED, "
+      "RANDOM_SIGNAL, "
       "separated by commas",
       "seed: is '18446744073709551616'; give an integer; the default is 1",
       "--set 'rule.': RuleSpec has no field ''; known: name, outer_updates, lifetimes_per_update, "
