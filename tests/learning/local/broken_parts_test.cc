@@ -73,8 +73,8 @@ class LateNetwork final : public learner::SignalNetwork {
   const Members members_;
 };
 
-// Forgets at every start of an episode, in acting and in training alike. All lifetimes of a batch
-// begin their episodes at the same steps.
+// Forgets at every start of an episode, in acting and in training alike: its memory, and its last
+// output, which is a memory too. All lifetimes of a batch begin their episodes at the same steps.
 class ForgetfulNetwork final : public learner::SignalNetwork {
  public:
   ForgetfulNetwork(std::unique_ptr<SignalNetwork> inner, int64_t done_feature)
@@ -90,7 +90,10 @@ class ForgetfulNetwork final : public learner::SignalNetwork {
                              learner::SignalState* state) const override {
     std::vector<Tensor> parts[3];
     for (const auto& [begin, end] : Episodes(segment.prev_done)) {
-      if (segment.prev_done[0][begin].item<float>() != 0) Forget(&state->recurrent);
+      if (segment.prev_done[0][begin].item<float>() != 0) {
+        Forget(&state->recurrent);
+        state->previous = torch::zeros_like(state->previous);
+      }
       Segment episode;
       for (auto member : kInputs) episode.*member = (segment.*member).narrow(1, begin, end - begin);
       episode.shaped_rewards = segment.shaped_rewards.narrow(1, begin, end - begin);
@@ -108,7 +111,7 @@ class ForgetfulNetwork final : public learner::SignalNetwork {
   }
 
   Tensor Features(const Segment& segment, const Tensor& previous) const override {
-    return inner_->Features(segment, previous);
+    return inner_->Features(segment, previous * (1 - segment.prev_done));
   }
 
   learner::SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features,
