@@ -151,11 +151,11 @@ class ForgetfulNetwork final : public learner::SignalNetwork {
   const int64_t done_feature_;
 };
 
-// The real rule, fed with something else or turned around.
-class WrappedRule final : public meta_learner::OuterRule {
+// The real rule, fed with late inputs.
+class LateRule final : public meta_learner::OuterRule {
  public:
-  WrappedRule(std::unique_ptr<OuterRule> inner, Members late, bool flip)
-      : inner_(std::move(inner)), late_(std::move(late)), flip_(flip) {}
+  LateRule(std::unique_ptr<OuterRule> inner, Members late)
+      : inner_(std::move(inner)), late_(std::move(late)) {}
 
   meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
   Tensor meta_parameters() const override { return inner_->meta_parameters(); }
@@ -169,20 +169,12 @@ class WrappedRule final : public meta_learner::OuterRule {
       Tensor& x = changed.steps.*member;
       x = Late(x, torch::zeros_like(x.narrow(1, 0, 1)));
     }
-    const Tensor before = inner_->meta_parameters().clone();
-    auto report = inner_->Update(changed, outer_step);
-    if (report.ok() && flip_) {
-      meta_learner::TensorMap state = inner_->Save();
-      state["weights"] = 2 * before - state.at("weights");
-      MENTOR_RETURN_IF_ERROR(inner_->Load(state));
-    }
-    return report;
+    return inner_->Update(changed, outer_step);
   }
 
  private:
   const std::unique_ptr<OuterRule> inner_;
   const Members late_;
-  const bool flip_;
 };
 
 // The rule's own pieces put together with another standardisation.
@@ -278,16 +270,16 @@ void RegisterLateNetwork(const char* name, const Members& members) {
        }});
 }
 
-void RegisterWrappedRule(const char* name, const Members& late, bool flip) {
+void RegisterLateRule(const char* name, const Members& late) {
   const meta_learner::RuleEntry* rule =
       Registry<meta_learner::RuleEntry>::Instance().Find("black_box");
   meta_learner::RegisterRule(
       {.name = name,
        .summary = "broken on purpose",
        .options = rule->options,
-       .make = [rule, late, flip](const meta_learner::RuleContext& context,
-                                  const OptionValues& options, Violations* violations) {
-         return std::make_unique<WrappedRule>(rule->make(context, options, violations), late, flip);
+       .make = [rule, late](const meta_learner::RuleContext& context, const OptionValues& options,
+                            Violations* violations) {
+         return std::make_unique<LateRule>(rule->make(context, options, violations), late);
        }});
 }
 
@@ -307,9 +299,8 @@ void RegisterBrokenParts() {
            return std::make_unique<ForgetfulNetwork>(
                lstm->make(context, options), context.observation_size + context.action_size + 2);
          }});
-    RegisterWrappedRule("black_box_late_action", kAction, false);
-    RegisterWrappedRule("black_box_late_inputs", kInputs, false);
-    RegisterWrappedRule("black_box_flipped", {}, true);
+    RegisterLateRule("black_box_late_action", kAction);
+    RegisterLateRule("black_box_late_inputs", kInputs);
     const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("black_box");
     meta_learner::RegisterRule(
         {.name = "black_box_own_scale",

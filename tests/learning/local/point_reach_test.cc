@@ -1,22 +1,11 @@
 // The calibrated learning test (results.md section 7, tier V) through the real services in one
 // process, and the broken variants that it must detect. Thresholds and bounds are those of that
 // section.
-#include <chrono>
 #include <map>
 #include <string>
-#include <thread>
-#include <utility>
 #include <vector>
 
-#include "common/file.h"
-#include "common/metrics.h"
-#include "common/spec.h"
-#include "learner/agents/numerics.h"
-#include "mentor/cluster.h"
-#include "meta_learner/experiment_runner.h"
-#include "meta_learner/store.h"
-#include "tests/learning/local/broken_parts.h"
-#include "tests/temp_folder.h"
+#include "tests/learning/local/learning.h"
 #include "tests/torch_testing.h"
 
 namespace mentor {
@@ -31,60 +20,7 @@ constexpr double kBrokenMargin = 0.05;
 using Success = std::map<std::string, std::vector<double>>;
 
 Success Learn(const std::string& spec_file, const std::vector<std::string>& overrides) {
-  static const absl::Status numerics = learner::FixNumerics();
-  REQUIRE(numerics.ok());
-  testing::RegisterBrokenParts();
-  const auto text = ReadFile(std::string(MENTOR_SPEC_DIR) + "/" + spec_file, kSpecBytesMax);
-  REQUIRE(text.ok());
-  const auto spec = LoadSpec(*text, overrides);
-  INFO(spec.status());
-  REQUIRE(spec.ok());
-
-  testing::TempFolder folder;
-  const auto store = meta_learner::OpenStore(folder.path());
-  REQUIRE(store.ok());
-  auto experiment =
-      (*store)->Create({.spec = *spec, .id = "learning", .request_id = "", .request_hash = ""});
-  REQUIRE(experiment.ok());
-  const auto metrics = Metrics::Create();
-  {
-    Cluster cluster({.actors = 1, .threads_per_actor = 2, .learner_threads = 2}, store->get(),
-                    metrics.get());
-    REQUIRE(cluster.Start().ok());
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(14);
-    while (!meta_learner::IsFinal(experiment->state())) {
-      REQUIRE(std::chrono::steady_clock::now() < deadline);
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
-      experiment = (*store)->Get(experiment->name());
-      REQUIRE(experiment.ok());
-    }
-  }
-  INFO(experiment->error());
-  REQUIRE(experiment->state() == v1::Experiment::STATE_SUCCEEDED);
-
-  const auto shards = meta_learner::ReadEvaluation((*store)->ExperimentFolder(experiment->uid()));
-  REQUIRE(shards.ok());
-  const int iterations = static_cast<int>(spec->lifetime().iterations());
-  std::map<std::string, std::vector<std::pair<double, int>>> sums;
-  for (const v1::EvaluationShard& shard : *shards) {
-    if (shard.split() != "test") continue;
-    auto& own = sums[shard.method()];
-    own.resize(iterations);
-    for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
-      for (int i = 0; i < lifetime.episode_success_size(); ++i) {
-        auto& [sum, count] = own[i * iterations / lifetime.episode_success_size()];
-        sum += lifetime.episode_success(i);
-        ++count;
-      }
-    }
-  }
-  Success success;
-  for (const auto& [method, segments] : sums) {
-    for (const auto& [sum, count] : segments) success[method].push_back(sum / count);
-    WARN(spec_file << ", " << method << ": seg0 " << success[method][0] << ", seg2 "
-                   << success[method].back());
-  }
-  return success;
+  return testing::Run(spec_file, overrides).Successes();
 }
 
 // Only the learned network on fresh goals.
