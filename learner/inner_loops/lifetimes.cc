@@ -6,10 +6,7 @@ using torch::Tensor;
 
 Segment SomeLifetimes(const Segment& segment, int64_t first, int64_t count) {
   Segment some;
-  for (Tensor Segment::*member :
-       {&Segment::observations, &Segment::actions, &Segment::log_probs, &Segment::shaped_rewards,
-        &Segment::success_signals, &Segment::successes, &Segment::prev_done, &Segment::last_done,
-        &Segment::next_observations, &Segment::values, &Segment::last_values}) {
+  for (Tensor Segment::*member : kSeen) {
     if ((segment.*member).defined()) some.*member = (segment.*member).narrow(0, first, count);
   }
   return some;

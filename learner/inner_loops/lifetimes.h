@@ -6,7 +6,14 @@
 
 namespace mentor::learner {
 
-// Lifetimes first .. first + count of a segment: what actors and agents' critics made of them.
+// What actors and agents' critics made of each lifetime: all that a signal network may see.
+inline constexpr torch::Tensor Segment::*kSeen[] = {
+    &Segment::observations,      &Segment::actions,    &Segment::log_probs,
+    &Segment::prev_done,         &Segment::successes,  &Segment::success_signals,
+    &Segment::shaped_rewards,    &Segment::values,     &Segment::last_done,
+    &Segment::next_observations, &Segment::last_values};
+
+// Lifetimes first .. first + count of a segment: what is seen of them.
 Segment SomeLifetimes(const Segment& segment, int64_t first, int64_t count);
 SignalState SomeLifetimes(const SignalState& state, int64_t first, int64_t count);
 

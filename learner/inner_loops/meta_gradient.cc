@@ -24,6 +24,7 @@
 #include "learner/agents/policy.h"
 #include "learner/agents/policy_weights.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/lifetimes.h"
 #include "learner/inner_loops/shared.h"
 
 namespace mentor::learner {
@@ -75,28 +76,6 @@ LoopConfig ReadConfig(const OptionValues& options, const v1::AgentSpec& agent) {
   config.critic.max_grad_norm = agent.max_grad_norm();
   config.critic.normalize_advantage = false;
   return config;
-}
-
-// Lifetimes first .. first + count of a segment as networks see it.
-constexpr Tensor Segment::*kSeen[] = {
-    &Segment::observations,      &Segment::actions,    &Segment::log_probs,
-    &Segment::prev_done,         &Segment::successes,  &Segment::success_signals,
-    &Segment::shaped_rewards,    &Segment::values,     &Segment::last_done,
-    &Segment::next_observations, &Segment::last_values};
-
-Segment Lifetimes(const Segment& segment, int64_t first, int64_t count) {
-  Segment some;
-  for (auto member : kSeen) {
-    if ((segment.*member).defined()) some.*member = (segment.*member).narrow(0, first, count);
-  }
-  return some;
-}
-
-SignalState Lifetimes(const SignalState& state, int64_t first, int64_t count) {
-  SignalState some;
-  for (const Tensor& x : state.recurrent) some.recurrent.push_back(x.narrow(0, first, count));
-  if (state.previous.defined()) some.previous = state.previous.narrow(0, first, count);
-  return some;
 }
 
 // An update with everything that it and its signals depended on.
@@ -375,7 +354,7 @@ class MetaGradient : public InnerLoop {
                               .logical_and(update.outer_loss.isfinite());
     Tensor grad =
         torch::where(finite.unsqueeze(1), update.advantages, torch::zeros_like(update.advantages));
-    const Segment seen = Lifetimes(lesson.seen, first, count);
+    const Segment seen = SomeLifetimes(lesson.seen, first, count);
     if (is_reward_) {
       const v1::AgentSpec& agent = context_.shard->spec().agent();
       grad = config_.c_in *
@@ -383,7 +362,7 @@ class MetaGradient : public InnerLoop {
     }
     const at::AutoGradMode gradients(true);
     const Tensor weights = lesson.weights.detach().requires_grad_(true);
-    SignalState state = Lifetimes(lesson.state, first, count);
+    SignalState state = SomeLifetimes(lesson.state, first, count);
     const Tensor signals = context_.network->Signals(weights, seen, &state);
     return torch::autograd::grad({(signals * grad).sum()}, {weights})[0];
   }

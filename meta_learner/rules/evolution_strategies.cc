@@ -15,6 +15,7 @@
 
 #include "common/check.h"
 #include "learner/inner_loops/perturbation.h"
+#include "meta_learner/rules/outer_ppo_rule.h"
 #include "meta_learner/rules/outer_rule.h"
 
 namespace mentor::meta_learner {
@@ -113,27 +114,16 @@ class EvolutionStrategies : public OuterRule {
   }
 
   TensorMap Save() const override {
-    return {{"weights", weights_.clone()},
-            {"adam.m", adam_.m.clone()},
-            {"adam.v", adam_.v.clone()},
-            {"adam.step", torch::full({}, adam_.step, torch::kInt64)}};
+    TensorMap state = {{"weights", weights_.clone()}};
+    SaveAdam(adam_, &state);
+    return state;
   }
 
   absl::Status Load(const TensorMap& state) override {
-    const auto read = [&](const char* name, at::IntArrayRef shape, torch::Dtype dtype) {
-      return learner::ReadTensor(state, name, shape, dtype, "the rule");
-    };
-    const auto flat = weights_.sizes();
-    MENTOR_ASSIGN_OR_RETURN(Tensor weights, read("weights", flat, torch::kFloat32));
-    AdamState adam;
-    MENTOR_ASSIGN_OR_RETURN(adam.m, read("adam.m", flat, torch::kFloat32));
-    MENTOR_ASSIGN_OR_RETURN(adam.v, read("adam.v", flat, torch::kFloat32));
-    MENTOR_ASSIGN_OR_RETURN(const Tensor step, read("adam.step", {}, torch::kInt64));
-    adam.step = step.item<int64_t>();
-    if (adam.step < 0)
-      return absl::DataLossError("'adam.step' in the state of the rule is negative");
+    MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
+                                                                torch::kFloat32, "the rule"));
+    MENTOR_ASSIGN_OR_RETURN(adam_, LoadAdam(state, weights_.sizes()));
     weights_ = std::move(weights);
-    adam_ = std::move(adam);
     return absl::OkStatus();
   }
 

@@ -14,7 +14,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "meta_learner/rules/outer_ppo.h"
+#include "meta_learner/rules/outer_ppo_rule.h"
 #include "meta_learner/rules/outer_rule.h"
 
 namespace mentor::meta_learner {
@@ -42,33 +42,10 @@ class MetaGradient : public OuterRule {
   Tensor meta_parameters() const override { return weights_; }
 
   absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t) override {
-    // In the order of the lifetimes, in double.
-    Tensor sum = torch::zeros_like(weights_, torch::kFloat64);
-    int64_t lifetimes = 0, missing = 0;
-    for (const ShardGradient& shard : batch.shards) {
-      lifetimes += shard.lifetimes;
-      if (!shard.gradient.defined()) {
-        ++missing;
-        continue;
-      }
-      if (shard.gradient.sizes() != weights_.sizes()) {
-        return absl::InvalidArgumentError(
-            absl::StrFormat("the gradient of %d lifetimes has shape %s, expected [%d]",
-                            shard.lifetimes, c10::str(shard.gradient.sizes()), weights_.numel()));
-      }
-      sum += shard.gradient;
-    }
-    if (lifetimes != lifetimes_) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("the outer update has %d lifetimes, expected %d", lifetimes, lifetimes_));
-    }
+    MENTOR_ASSIGN_OR_RETURN(const Tensor sum, SumGradients(batch, lifetimes_, weights_.numel()));
     // With fresh outer data the first iteration of new agents has nothing to say.
-    if (missing == static_cast<int64_t>(batch.shards.size())) return RuleReport{};
-    if (missing > 0)
-      return absl::InvalidArgumentError("some shards of the outer update have no gradient");
-    const Tensor mean = sum / static_cast<double>(lifetimes);
-    if (!mean.isfinite().all().item<bool>())
-      return absl::InvalidArgumentError("the outer gradient is not finite");
+    if (!sum.defined()) return RuleReport{};
+    const Tensor mean = sum / static_cast<double>(lifetimes_);
 
     const Tensor before = weights_;
     weights_ = weights_.clone();
@@ -78,27 +55,16 @@ class MetaGradient : public OuterRule {
   }
 
   TensorMap Save() const override {
-    return {{"weights", weights_.clone()},
-            {"adam.m", adam_.m.clone()},
-            {"adam.v", adam_.v.clone()},
-            {"adam.step", torch::full({}, adam_.step, torch::kInt64)}};
+    TensorMap state = {{"weights", weights_.clone()}};
+    SaveAdam(adam_, &state);
+    return state;
   }
 
   absl::Status Load(const TensorMap& state) override {
-    const auto read = [&](const char* name, at::IntArrayRef shape, torch::Dtype dtype) {
-      return learner::ReadTensor(state, name, shape, dtype, "the rule");
-    };
-    const auto flat = weights_.sizes();
-    MENTOR_ASSIGN_OR_RETURN(Tensor weights, read("weights", flat, torch::kFloat32));
-    AdamState adam;
-    MENTOR_ASSIGN_OR_RETURN(adam.m, read("adam.m", flat, torch::kFloat32));
-    MENTOR_ASSIGN_OR_RETURN(adam.v, read("adam.v", flat, torch::kFloat32));
-    MENTOR_ASSIGN_OR_RETURN(const Tensor step, read("adam.step", {}, torch::kInt64));
-    adam.step = step.item<int64_t>();
-    if (adam.step < 0)
-      return absl::DataLossError("'adam.step' in the state of the rule is negative");
+    MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
+                                                                torch::kFloat32, "the rule"));
+    MENTOR_ASSIGN_OR_RETURN(adam_, LoadAdam(state, weights_.sizes()));
     weights_ = std::move(weights);
-    adam_ = std::move(adam);
     return absl::OkStatus();
   }
 

@@ -1,5 +1,7 @@
 #include "meta_learner/rules/outer_rule.h"
 
+#include <absl/strings/str_format.h>
+
 #include "common/check.h"
 #include "common/registry.h"
 #include "learner/inner_loops/inner_loop.h"
@@ -9,6 +11,36 @@ namespace mentor::meta_learner {
 const std::vector<const RuleEntry*>& OuterRules() {
   static const auto all = Registry<RuleEntry>::Instance().All();
   return all;
+}
+
+absl::StatusOr<torch::Tensor> SumGradients(const LifetimeBatch& batch, int64_t lifetimes,
+                                           int64_t size) {
+  torch::Tensor sum = torch::zeros({size}, torch::kFloat64);
+  int64_t count = 0;
+  size_t missing = 0;
+  for (const ShardGradient& shard : batch.shards) {
+    count += shard.lifetimes;
+    if (!shard.gradient.defined()) {
+      ++missing;
+      continue;
+    }
+    if (shard.gradient.sizes() != sum.sizes()) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("the gradient of %d lifetimes has shape %s, expected [%d]",
+                          shard.lifetimes, c10::str(shard.gradient.sizes()), size));
+    }
+    sum += shard.gradient.to(torch::kFloat64);
+  }
+  if (count != lifetimes) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("the outer update has %d lifetimes, expected %d", count, lifetimes));
+  }
+  if (missing == batch.shards.size()) return torch::Tensor();
+  if (missing > 0)
+    return absl::InvalidArgumentError("some shards of the outer update have no gradient");
+  if (!sum.isfinite().all().item<bool>())
+    return absl::InvalidArgumentError("the outer gradient is not finite");
+  return sum;
 }
 
 OptionTable AllOptions(const RuleEntry& entry) {

@@ -55,6 +55,12 @@ struct LifetimeBatch {
   std::vector<ShardGradient> shards;  // In the order of their lifetimes.
 };
 
+// Sum of the shards' gradients, in the order of the lifetimes and in double: [size] float64,
+// undefined when no shard has one. INVALID_ARGUMENT when some have none, when a number is not
+// finite, or when there are not `lifetimes` of them and `size` numbers in each.
+absl::StatusOr<torch::Tensor> SumGradients(const LifetimeBatch& batch, int64_t lifetimes,
+                                           int64_t size);
+
 // Numbers for the metrics of an outer update, by name: "loss", "kl", ...
 using RuleReport = std::map<std::string, double>;
 

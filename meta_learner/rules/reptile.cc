@@ -40,23 +40,9 @@ class Reptile : public OuterRule {
   Tensor meta_parameters() const override { return weights_; }
 
   absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) override {
-    Tensor sum = torch::zeros_like(weights_, torch::kFloat64);
-    int64_t lifetimes = 0;
-    for (const ShardGradient& shard : batch.shards) {
-      if (!shard.gradient.defined() || shard.gradient.sizes() != weights_.sizes()) {
-        return absl::InvalidArgumentError(
-            absl::StrFormat("the displacement of %d lifetimes after %d others is missing or not of "
-                            "%d weights",
-                            shard.lifetimes, lifetimes, weights_.numel()));
-      }
-      sum += shard.gradient.to(torch::kFloat64);
-      lifetimes += shard.lifetimes;
-    }
-    if (lifetimes != lifetimes_) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("the outer update has %d lifetimes, expected %d", lifetimes, lifetimes_));
-    }
-    const Tensor mean = sum / static_cast<double>(lifetimes);
+    MENTOR_ASSIGN_OR_RETURN(const Tensor sum, SumGradients(batch, lifetimes_, weights_.numel()));
+    if (!sum.defined()) return absl::InvalidArgumentError("the agents' displacements are missing");
+    const Tensor mean = sum / static_cast<double>(lifetimes_);
     const double rate = RateOf(outer_step);
     const Tensor weights = (weights_.to(torch::kFloat64) + rate * mean).to(torch::kFloat32);
     if (!weights.isfinite().all().item<bool>())

@@ -38,33 +38,19 @@ class ResponseGradient : public OuterRule {
   Tensor meta_parameters() const override { return state_.theta[0]; }
 
   absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t) override {
-    Tensor sum = torch::zeros_like(meta_parameters(), torch::kFloat64);
-    int64_t lifetimes = 0;
-    bool taught = false;
-    for (const ShardGradient& shard : batch.shards) {
-      lifetimes += shard.lifetimes;
-      if (!shard.gradient.defined()) continue;  // Warm-up.
-      if (shard.gradient.sizes() != sum.sizes()) {
-        return absl::InvalidArgumentError(absl::StrFormat(
-            "an outer gradient has %d numbers, expected %d", shard.gradient.numel(), sum.numel()));
-      }
-      sum += shard.gradient.to(torch::kFloat64);
-      taught = true;
-    }
-    if (lifetimes != lifetimes_ || (local_ && batch.shards.size() != 1)) {
+    if (local_ && batch.shards.size() != 1) {
       return absl::InvalidArgumentError(
-          absl::StrFormat("the outer update has %d lifetimes in %d shards, expected %d in %s",
-                          lifetimes, batch.shards.size(), lifetimes_, local_ ? "one" : "any"));
+          absl::StrFormat("the outer update has %d shards, expected one", batch.shards.size()));
     }
-    if (!taught) return RuleReport{};
-    if (!sum.isfinite().all().item<bool>())
-      return absl::InvalidArgumentError("the outer gradient is not finite");
+    MENTOR_ASSIGN_OR_RETURN(const Tensor sum,
+                            SumGradients(batch, lifetimes_, meta_parameters().numel()));
+    if (!sum.defined()) return RuleReport{};  // Warm-up.
     if (local_) {
       // The learner took the steps; this is where they led.
       state_.theta = (state_.theta.to(torch::kFloat64) + sum.unsqueeze(0)).to(torch::kFloat32);
       return RuleReport{{"outer_step_norm", sum.norm().item<double>()}};
     }
-    const Tensor mean = (sum / static_cast<double>(lifetimes)).to(torch::kFloat32).unsqueeze(0);
+    const Tensor mean = (sum / static_cast<double>(lifetimes_)).to(torch::kFloat32).unsqueeze(0);
     const Tensor norm = learner::GradNorm(mean);
     state_ =
         learner::OptimizerStep(state_, mean * learner::ClipScale(norm, adam_).unsqueeze(1), adam_);
