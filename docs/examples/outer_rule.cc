@@ -25,7 +25,20 @@ class Reinforce : public OuterRule {
   RuleNeeds needs() const override { return {}; }
   Tensor meta_parameters() const override { return weights_; }
 
-  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) override {
+  TensorMap Save() const override { return {{"weights", weights_}}; }
+
+  absl::Status Load(const TensorMap& state) override {
+    const auto found = state.find("weights");
+    if (found == state.end() || found->second.numel() != weights_.numel()) {
+      return absl::DataLossError(
+          "checkpoint of reinforce: 'weights' is missing or has another size");
+    }
+    weights_ = found->second.clone();
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
     const learner::Segment& steps = batch.steps;
     const int64_t num_lifetimes = steps.signals.size(0), num_steps = steps.signals.size(1);
     // Signals of the last iteration reach no update, so they are not trained; its rewards say how
@@ -54,19 +67,6 @@ class Reinforce : public OuterRule {
                       {"gradient_norm", gradient.norm().item<double>()}};
   }
 
-  TensorMap Save() const override { return {{"weights", weights_}}; }
-
-  absl::Status Load(const TensorMap& state) override {
-    const auto found = state.find("weights");
-    if (found == state.end() || found->second.numel() != weights_.numel()) {
-      return absl::DataLossError(
-          "checkpoint of reinforce: 'weights' is missing or has another size");
-    }
-    weights_ = found->second.clone();
-    return absl::OkStatus();
-  }
-
- private:
   const std::shared_ptr<const learner::SignalNetwork> network_;
   const double learning_rate_;
   Tensor weights_;  // [P]

@@ -26,7 +26,6 @@ using torch::Tensor;
 struct BlackBoxConfig {
   OuterPpoConfig ppo;
   MetaAdvantageConfig advantage;
-  int64_t epochs = 12;
   bool zero_prev_at_cut = false;  // Reading B1.
   bool shaped_objective = true;
   double target_mean = 1e-4;
@@ -34,7 +33,6 @@ struct BlackBoxConfig {
   int64_t lifetimes = 30;
   int64_t iterations = 3;
   int64_t steps_per_iteration = 2000;  // T
-  uint64_t seed = 1;
 
   int64_t lifetime_steps() const { return iterations * steps_per_iteration; }       // L
   int64_t trained_steps() const { return lifetime_steps() - steps_per_iteration; }  // n
@@ -109,8 +107,6 @@ BlackBoxConfig ReadConfig(const v1::ExperimentSpec& spec, const OptionValues& op
   config.lifetimes = spec.rule().lifetimes_per_update();
   config.iterations = spec.lifetime().iterations();
   config.steps_per_iteration = spec.lifetime().steps_per_iteration();
-  config.seed = spec.seed();
-  config.epochs = options.Integer("epochs");
   config.shaped_objective = options.Choice("objective") == "shaped";
   config.target_mean = options.Number("target_mean");
   config.ppo = ReadOuterPpo(options);
@@ -142,7 +138,7 @@ void CheckConfig(const BlackBoxConfig& config, Violations* violations) {
     return;
   }
   const int64_t trained = config.trained_steps();
-  CheckPieces(config.ppo, config.epochs, trained, "all but the last iteration", violations);
+  CheckPieces(config.ppo, trained, "all but the last iteration", violations);
   const int64_t invalid = FirstInvalidStep(config.advantage, config.lifetime_steps(), trained);
   if (invalid >= 0) {
     violations->Add(
@@ -165,40 +161,27 @@ double CpuSeconds() {
 
 class BlackBox : public OuterRule {
  public:
-  BlackBox(const RuleContext& context, BlackBoxConfig config)
+  BlackBox(const RuleContext& context, const OptionValues& options, BlackBoxConfig config)
       : config_(std::move(config)),
         network_(context.network),
-        pool_(std::max(1, context.num_threads)) {
-    weights_ = network_->InitialWeights(config_.seed);
-    adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
-  }
+        trainer_(options, context.spec.seed(), network_->InitialWeights(context.spec.seed()),
+                 context.num_threads) {}
 
   RuleNeeds needs() const override { return {}; }
-  Tensor meta_parameters() const override { return weights_; }
-
-  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) override {
-    try {
-      return UpdateOrThrow(batch, outer_step);
-    } catch (const c10::Error& error) {
-      return absl::InternalError(error.what_without_backtrace());
-    }
-  }
+  Tensor meta_parameters() const override { return trainer_.weights(); }
 
   TensorMap Save() const override {
     TensorMap state;
-    state["weights"] = weights_.clone();
-    SaveAdam(adam_, &state);
+    trainer_.Save(&state);
     normaliser_.Save(&state);
     return state;
   }
 
   absl::Status Load(const TensorMap& state) override {
-    MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
-                                                                torch::kFloat32, "the rule"));
-    MENTOR_ASSIGN_OR_RETURN(AdamState adam, LoadAdam(state, weights_.sizes()));
-    MENTOR_RETURN_IF_ERROR(normaliser_.Load(state));
-    weights_ = std::move(weights);
-    adam_ = std::move(adam);
+    RewardNormaliser normaliser = normaliser_;
+    MENTOR_RETURN_IF_ERROR(normaliser.Load(state));
+    MENTOR_RETURN_IF_ERROR(trainer_.Load(state));
+    normaliser_ = std::move(normaliser);
     return absl::OkStatus();
   }
 
@@ -272,7 +255,7 @@ class BlackBox : public OuterRule {
     return trained;
   }
 
-  absl::StatusOr<RuleReport> UpdateOrThrow(const LifetimeBatch& batch, uint32_t outer_step) {
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
     const double cpu_begin = CpuSeconds();
     MENTOR_RETURN_IF_ERROR(CheckBatch(batch));
     RewardNormaliser normaliser = normaliser_;
@@ -281,31 +264,15 @@ class BlackBox : public OuterRule {
         normaliser.Add(batch.environments[l], batch.steps.shaped_rewards[l]);
       MENTOR_RETURN_IF_ERROR(normaliser.Check());
     }
-    // Returns come from the raw advantages.
     const auto [advantages, returns] = MetaAdvantagesOf(batch, normaliser);
-    const OuterPpoBatch ppo_batch =
-        MakeOuterPpoBatch(*network_, TrainedSteps(batch.steps), StandardiseAdvantages(advantages),
-                          returns, config_.zero_prev_at_cut);
+    OuterPpoBatch ppo_batch = MakeOuterPpoBatch(*network_, TrainedSteps(batch.steps), advantages,
+                                                returns, config_.zero_prev_at_cut);
     MENTOR_RETURN_IF_ERROR(
         CheckTensor("input of the signal network (the density of an action may be too great)",
                     ppo_batch.features, config_.lifetimes, config_.trained_steps(), 3));
-
-    const RandomStream stream{
-        .seed = config_.seed, .purpose = Purpose::kDisplacements, .lifetime = outer_step};
-    Tensor weights = weights_.clone();
-    AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
-    MENTOR_ASSIGN_OR_RETURN(const OuterPpoResult result,
-                            RunOuterPpo(*network_, config_.ppo, ppo_batch,
-                                        DrawDisplacements(stream, config_.ppo.k, config_.epochs),
-                                        weights, &adam, &pool_));
-    weights_ = std::move(weights);
-    adam_ = std::move(adam);
+    MENTOR_ASSIGN_OR_RETURN(RuleReport report,
+                            trainer_.Update(*network_, std::move(ppo_batch), outer_step));
     normaliser_ = std::move(normaliser);
-
-    RuleReport report;
-    AddReport(result, &report);
-    report["advantage_mean"] = advantages.mean().item<double>();
-    report["advantage_std"] = advantages.std().item<double>();
     for (const auto& [environment, statistics] : normaliser_.statistics()) {
       report[absl::StrCat("reward_mean/", environment)] = normaliser_.Mean(environment);
     }
@@ -317,11 +284,8 @@ class BlackBox : public OuterRule {
   const BlackBoxConfig config_;
   const std::shared_ptr<const learner::SignalNetwork> network_;
   // Changed by Update and Load, as a whole or not at all.
-  Tensor weights_;  // [P] float32; replaced, never written to
-  AdamState adam_;
+  OuterPpoTrainer trainer_;
   RewardNormaliser normaliser_;
-  // Last, so that it stops first.
-  learner::WorkerPool pool_;
 };
 
 const RegisterRule kBlackBox({
@@ -342,7 +306,7 @@ const RegisterRule kBlackBox({
                          "', whose signals have no density; the black-box rule samples "
                          "them: take lstm, mlp with option density, or a rule by gradient"));
       if (!violations->empty()) return nullptr;
-      return std::make_unique<BlackBox>(context, std::move(config));
+      return std::make_unique<BlackBox>(context, options, std::move(config));
     },
 });
 

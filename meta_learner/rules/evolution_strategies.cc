@@ -10,6 +10,7 @@
 #include <map>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 #include <absl/strings/str_format.h>
 
@@ -93,26 +94,6 @@ class EvolutionStrategies : public OuterRule {
   RuleNeeds needs() const override { return {.segments = false}; }
   Tensor meta_parameters() const override { return weights_; }
 
-  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) override {
-    MENTOR_ASSIGN_OR_RETURN(const Tensor fitness, FitnessOf(batch));
-    const Tensor gradient =
-        EvolutionGradient(CentredRanks(fitness, batch.environments), config_.sigma, seed_,
-                          outer_step * static_cast<uint32_t>(lifetimes_), weights_.numel());
-    Tensor weights = weights_.clone();
-    AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
-    EvolutionStep(config_, gradient, weights, &adam);
-    if (!weights.isfinite().all().item<bool>())
-      return absl::InternalError("the weights after the outer update are not finite");
-    RuleReport report = {{"fitness_mean", fitness.mean().item<double>()},
-                         {"fitness_std", fitness.std().item<double>()},
-                         {"grad_norm", gradient.norm().item<double>()},
-                         {"step_norm", (weights - weights_).norm().item<double>()},
-                         {"weights_norm", weights.norm().item<double>()}};
-    weights_ = std::move(weights);
-    adam_ = std::move(adam);
-    return report;
-  }
-
   TensorMap Save() const override {
     TensorMap state = {{"weights", weights_.clone()}};
     SaveAdam(adam_, &state);
@@ -128,6 +109,34 @@ class EvolutionStrategies : public OuterRule {
   }
 
  private:
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
+    MENTOR_ASSIGN_OR_RETURN(const Tensor fitness, FitnessOf(batch));
+    const Tensor ranks = CentredRanks(fitness, batch.environments);
+    // Pairs of opposite perturbations in eight parts or fewer.
+    const int64_t size = 2 * ((lifetimes_ / 2 + 7) / 8);
+    std::vector<ShardGradient> parts;
+    for (int64_t begin = 0; begin < lifetimes_; begin += size) {
+      const int64_t count = std::min(size, lifetimes_ - begin);
+      const auto first = static_cast<uint32_t>(outer_step * lifetimes_ + begin);
+      parts.push_back({count, static_cast<double>(count) *
+                                  EvolutionGradient(ranks.narrow(0, begin, count), config_.sigma,
+                                                    seed_, first, weights_.numel())});
+    }
+    RuleReport report = {{"fitness_mean", fitness.mean().item<double>()},
+                         {"fitness_std", fitness.std().item<double>()}};
+    const Tensor gradient = ReportGradient(parts, &report);
+    Tensor weights = weights_.clone();
+    AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
+    EvolutionStep(config_, gradient, weights, &adam);
+    if (!weights.isfinite().all().item<bool>())
+      return absl::InternalError("the weights after the outer update are not finite");
+    report["step_norm"] = (weights - weights_).norm().item<double>();
+    report["weights_norm"] = weights.norm().item<double>();
+    weights_ = std::move(weights);
+    adam_ = std::move(adam);
+    return report;
+  }
+
   // [F] float64: what a lifetime achieved in its last inner iteration, after all its updates.
   absl::StatusOr<Tensor> FitnessOf(const LifetimeBatch& batch) const {
     const Tensor& outcomes = success_ ? batch.steps.success_signals : batch.steps.shaped_rewards;

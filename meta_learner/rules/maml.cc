@@ -141,14 +141,6 @@ class Maml : public OuterRule {
     return torch::cat({weights_, torch::full({1}, MeanReward(), torch::kFloat32)});
   }
 
-  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t /*outer_step*/) override {
-    try {
-      return UpdateOrThrow(batch);
-    } catch (const c10::Error& error) {
-      return absl::InternalError(error.what_without_backtrace());
-    }
-  }
-
   TensorMap Save() const override {
     TensorMap state = {{"weights", weights_.clone()}, {"recent_rewards", recent_.clone()}};
     normaliser_.Save(&state);
@@ -259,7 +251,7 @@ class Maml : public OuterRule {
     return worst;
   }
 
-  absl::StatusOr<RuleReport> UpdateOrThrow(const LifetimeBatch& batch) {
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t) override {
     MENTOR_RETURN_IF_ERROR(CheckBatch(batch));
     RewardNormaliser normaliser = normaliser_;
     for (int64_t i = 0; i < config_.lifetimes; ++i)

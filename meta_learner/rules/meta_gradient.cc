@@ -41,19 +41,6 @@ class MetaGradient : public OuterRule {
   }
   Tensor meta_parameters() const override { return weights_; }
 
-  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t) override {
-    MENTOR_ASSIGN_OR_RETURN(const Tensor sum, SumGradients(batch, lifetimes_, weights_.numel()));
-    // With fresh outer data the first iteration of new agents has nothing to say.
-    if (!sum.defined()) return RuleReport{};
-    const Tensor mean = sum / static_cast<double>(lifetimes_);
-
-    const Tensor before = weights_;
-    weights_ = weights_.clone();
-    ClipAndStep(step_, mean.to(torch::kFloat32), weights_, &adam_);
-    return RuleReport{{"outer_grad_norm", mean.norm().item<double>()},
-                      {"outer_step_norm", (weights_ - before).norm().item<double>()}};
-  }
-
   TensorMap Save() const override {
     TensorMap state = {{"weights", weights_.clone()}};
     SaveAdam(adam_, &state);
@@ -69,6 +56,20 @@ class MetaGradient : public OuterRule {
   }
 
  private:
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t) override {
+    MENTOR_ASSIGN_OR_RETURN(const Tensor sum, SumGradients(batch, lifetimes_, weights_.numel()));
+    // With fresh outer data the first iteration of new agents has nothing to say.
+    if (!sum.defined()) return RuleReport{};
+    const Tensor mean = sum / static_cast<double>(lifetimes_);
+
+    const Tensor before = weights_;
+    weights_ = weights_.clone();
+    ClipAndStep(step_, mean.to(torch::kFloat32), weights_, &adam_);
+    RuleReport report = {{"outer_step_norm", (weights_ - before).norm().item<double>()}};
+    ReportGradient(batch.shards, &report);
+    return report;
+  }
+
   // Fixed after construction.
   const bool second_order_;
   const int64_t lifetimes_;

@@ -194,9 +194,11 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
 
   const auto numbers = static_cast<double>(lifetimes * (piece.end - piece.begin));
   PieceResult result;
+  result.group_lifetimes = group;
   PieceReport& report = result.report;
   report.piece = piece;
   for (const GroupResult& sums : groups) {
+    result.group_gradients.push_back(sums.gradient);
     if (result.gradient.defined()) {
       result.gradient.add_(sums.gradient);
     } else {

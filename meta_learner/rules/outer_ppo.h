@@ -37,6 +37,7 @@ struct OuterPpoConfig {
   double value_coef = 0.5;
   double max_grad_norm = 0.5;
   std::optional<double> target_kl = 0.01;  // Unset: never stops early.
+  int64_t epochs = 12;                     // At most.
   int64_t k = 400;
   int64_t num_minibatches = 0;  // 0: one optimizer step for each piece (reading B19).
   double rho_error_max =
@@ -105,6 +106,8 @@ struct PieceReport {
 struct PieceResult {
   PieceReport report;
   torch::Tensor gradient;                      // [P], before clipping
+  std::vector<torch::Tensor> group_gradients;  // Its summands [P], of groups of lifetimes
+  int64_t group_lifetimes = 0;                 // In each but the last, which may have fewer.
   std::vector<torch::Tensor> final_recurrent;  // Each [N, ...]: enters the next piece.
 };
 

@@ -7,6 +7,8 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/rng.h"
+#include "meta_learner/rules/tbptt.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -20,6 +22,53 @@ OptionInfo Number(std::string name, std::string value, double min, double max, s
 OptionInfo Integer(std::string name, std::string value, double min, double max, std::string help) {
   return {std::move(name), OptionInfo::Kind::kInteger, std::move(value), min, max, {},
           std::move(help)};
+}
+
+// Means over the pieces of the last epoch, and how far the update went.
+void AddReport(const OuterPpoResult& result, RuleReport* report) {
+  const std::vector<PieceReport>& last = result.epochs.back();
+  const auto mean = [&](double PieceReport::*member) {
+    double sum = 0;
+    for (const PieceReport& piece : last) sum += piece.*member;
+    return sum / static_cast<double>(last.size());
+  };
+  (*report)["loss"] = mean(&PieceReport::loss);
+  (*report)["pg_loss"] = mean(&PieceReport::pg_loss);
+  (*report)["value_loss"] = mean(&PieceReport::value_loss);
+  (*report)["entropy"] = mean(&PieceReport::entropy);
+  (*report)["kl"] = mean(&PieceReport::kl);
+  (*report)["clip_fraction"] = mean(&PieceReport::clip_fraction);
+  (*report)["grad_norm"] = mean(&PieceReport::grad_norm);
+  (*report)["rho_error"] = result.epochs.front().front().rho_error;
+  (*report)["epochs"] = static_cast<double>(result.epochs.size());
+  (*report)["optimizer_steps"] = static_cast<double>(result.optimizer_steps);
+}
+
+// The gradient of the policy loss alone at the weights [P] that acted, pieces added: of each group
+// of lifetimes, as a sum over them.
+absl::StatusOr<std::vector<ShardGradient>> PolicyGradients(const TrainedNetwork& network,
+                                                           OuterPpoConfig config,
+                                                           const OuterPpoBatch& batch,
+                                                           const Tensor& weights,
+                                                           learner::WorkerPool* pool) {
+  config.entropy_coef = config.value_coef = 0;
+  const int64_t lifetimes = batch.advantages.size(0);
+  std::vector<Tensor> recurrent = network.initial_recurrent(lifetimes, weights.scalar_type());
+  std::vector<ShardGradient> groups;
+  for (const Piece& piece : SplitIntoPieces(batch.advantages.size(1), config.k, config.k)) {
+    MENTOR_ASSIGN_OR_RETURN(PieceResult now,
+                            EvaluatePiece(network, config, batch, piece, weights, recurrent, pool));
+    recurrent = std::move(now.final_recurrent);
+    groups.resize(now.group_gradients.size());
+    for (size_t i = 0; i < groups.size(); ++i) {
+      const int64_t first = static_cast<int64_t>(i) * now.group_lifetimes;
+      groups[i].lifetimes = std::min(now.group_lifetimes, lifetimes - first);
+      // A summand of the mean over all lifetimes.
+      const Tensor sum = now.group_gradients[i].to(torch::kFloat64) * lifetimes;
+      groups[i].gradient = groups[i].gradient.defined() ? groups[i].gradient + sum : sum;
+    }
+  }
+  return groups;
 }
 
 }  // namespace
@@ -43,6 +92,11 @@ OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
               "Steps of a piece of truncated backpropagation through time, about."),
       Integer("num_minibatches", "0", 0, 1e9,
               "Optimizer steps of an epoch; 0: one for each piece."),
+      {.name = "gradient_variance",
+       .kind = OptionInfo::Kind::kFlag,
+       .default_value = "false",
+       .help = "Report the variance of the outer gradient, which takes one more pass over the "
+               "lifetimes."},
   };
 }
 
@@ -56,6 +110,7 @@ OuterPpoConfig ReadOuterPpo(const OptionValues& options) {
                         .value_coef = options.Number("value_coef"),
                         .max_grad_norm = options.Number("max_grad_norm"),
                         .target_kl = std::nullopt,
+                        .epochs = options.Integer("epochs"),
                         .k = options.Integer("k"),
                         .num_minibatches = options.Integer("num_minibatches")};
   if (const double target_kl = options.Number("target_kl"); target_kl > 0)
@@ -63,8 +118,8 @@ OuterPpoConfig ReadOuterPpo(const OptionValues& options) {
   return config;
 }
 
-void CheckPieces(const OuterPpoConfig& config, int64_t epochs, int64_t steps,
-                 const std::string& what, Violations* violations) {
+void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string& what,
+                 Violations* violations) {
   const int64_t k = config.k;
   if (steps < 2 * k) {
     violations->Add("rule.option.k",
@@ -79,12 +134,12 @@ void CheckPieces(const OuterPpoConfig& config, int64_t epochs, int64_t steps,
                         "give 0 for one optimizer step each piece",
                         config.num_minibatches, steps / k, std::max<int64_t>(0, steps / k - 2)));
   }
-  if (epochs > k) {
+  if (config.epochs > k) {
     violations->Add(
         "rule.option.epochs",
         absl::StrFormat(
             "is %d; each epoch has its own displacement from 1 to k = %d; lower epochs or raise k",
-            epochs, k));
+            config.epochs, k));
   }
 }
 
@@ -107,23 +162,50 @@ absl::StatusOr<AdamState> LoadAdam(const learner::TensorMap& state, at::IntArray
   return adam;
 }
 
-void AddReport(const OuterPpoResult& result, RuleReport* report) {
-  const std::vector<PieceReport>& last = result.epochs.back();
-  const auto mean = [&](double PieceReport::*member) {
-    double sum = 0;
-    for (const PieceReport& piece : last) sum += piece.*member;
-    return sum / static_cast<double>(last.size());
-  };
-  (*report)["loss"] = mean(&PieceReport::loss);
-  (*report)["pg_loss"] = mean(&PieceReport::pg_loss);
-  (*report)["value_loss"] = mean(&PieceReport::value_loss);
-  (*report)["entropy"] = mean(&PieceReport::entropy);
-  (*report)["kl"] = mean(&PieceReport::kl);
-  (*report)["clip_fraction"] = mean(&PieceReport::clip_fraction);
-  (*report)["grad_norm"] = mean(&PieceReport::grad_norm);
-  (*report)["rho_error"] = result.epochs.front().front().rho_error;
-  (*report)["epochs"] = static_cast<double>(result.epochs.size());
-  (*report)["optimizer_steps"] = static_cast<double>(result.optimizer_steps);
+OuterPpoTrainer::OuterPpoTrainer(const OptionValues& options, uint64_t seed, Tensor weights,
+                                 int num_threads)
+    : config_(ReadOuterPpo(options)),
+      gradient_variance_(options.Flag("gradient_variance")),
+      seed_(seed),
+      weights_(std::move(weights)),
+      adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0},
+      pool_(std::max(1, num_threads)) {}
+
+absl::StatusOr<RuleReport> OuterPpoTrainer::Update(const TrainedNetwork& network,
+                                                   OuterPpoBatch batch, uint32_t outer_step) {
+  RuleReport report = {{"advantage_mean", batch.advantages.mean().item<double>()},
+                       {"advantage_std", batch.advantages.std().item<double>()}};
+  batch.advantages = StandardiseAdvantages(batch.advantages);
+  if (gradient_variance_) {
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<ShardGradient> parts,
+                            PolicyGradients(network, config_, batch, weights_, &pool_));
+    ReportGradient(parts, &report);
+  }
+  const RandomStream stream{
+      .seed = seed_, .purpose = Purpose::kDisplacements, .lifetime = outer_step};
+  Tensor weights = weights_.clone();
+  AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
+  MENTOR_ASSIGN_OR_RETURN(
+      const OuterPpoResult result,
+      RunOuterPpo(network, config_, batch, DrawDisplacements(stream, config_.k, config_.epochs),
+                  weights, &adam, &pool_));
+  weights_ = std::move(weights);
+  adam_ = std::move(adam);
+  AddReport(result, &report);
+  return report;
+}
+
+void OuterPpoTrainer::Save(learner::TensorMap* state) const {
+  (*state)["weights"] = weights_.clone();
+  SaveAdam(adam_, state);
+}
+
+absl::Status OuterPpoTrainer::Load(const learner::TensorMap& state) {
+  MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
+                                                              torch::kFloat32, "the rule"));
+  MENTOR_ASSIGN_OR_RETURN(adam_, LoadAdam(state, weights_.sizes()));
+  weights_ = std::move(weights);
+  return absl::OkStatus();
 }
 
 absl::Status CheckTensor(const char* name, const Tensor& x, int64_t lifetimes, int64_t steps,

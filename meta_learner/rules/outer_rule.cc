@@ -43,6 +43,40 @@ absl::StatusOr<torch::Tensor> SumGradients(const LifetimeBatch& batch, int64_t l
   return sum;
 }
 
+torch::Tensor ReportGradient(const std::vector<ShardGradient>& parts, RuleReport* report) {
+  torch::Tensor sum;
+  int64_t lifetimes = 0;
+  for (const ShardGradient& part : parts) {
+    const torch::Tensor gradient = part.gradient.to(torch::kFloat64);
+    sum = sum.defined() ? sum + gradient : gradient;
+    lifetimes += part.lifetimes;
+  }
+  const torch::Tensor mean = sum / static_cast<double>(lifetimes);
+  const double norm = mean.norm().item<double>();
+  (*report)["outer_grad_norm"] = norm;
+  if (parts.size() < 2) return mean;
+  // n_j |g_j - g|^2 of a part's mean g_j has the variance of one lifetime as its expectation, times
+  // one for all parts but one.
+  double variance = 0;
+  for (const ShardGradient& part : parts) {
+    const auto count = static_cast<double>(part.lifetimes);
+    const torch::Tensor off = part.gradient.to(torch::kFloat64) / count - mean;
+    variance += count * off.square().sum().item<double>();
+  }
+  variance /= static_cast<double>(parts.size() - 1) * static_cast<double>(lifetimes);
+  (*report)["outer_grad_variance"] = variance;
+  if (norm > 0) (*report)["outer_grad_noise"] = variance / (norm * norm);
+  return mean;
+}
+
+absl::StatusOr<RuleReport> OuterRule::Update(const LifetimeBatch& batch, uint32_t outer_step) {
+  try {
+    return DoUpdate(batch, outer_step);
+  } catch (const c10::Error& error) {
+    return absl::InternalError(error.what_without_backtrace());
+  }
+}
+
 OptionTable AllOptions(const RuleEntry& entry) {
   OptionTable all = entry.options;
   const learner::InnerLoopEntry* loop = learner::FindInnerLoop(entry.inner_loop);

@@ -64,6 +64,14 @@ absl::StatusOr<torch::Tensor> SumGradients(const LifetimeBatch& batch, int64_t l
 // Numbers for the metrics of an outer update, by name: "loss", "kl", ...
 using RuleReport = std::map<std::string, double>;
 
+// Reports and returns the outer gradient [Q] float64, the mean of independent gradients of
+// lifetimes, of which sums over parts of them are known: outer_grad_norm, and from two parts on
+// outer_grad_variance, the trace of its covariance estimated without bias from how the parts
+// differ, and outer_grad_noise, that variance as a share of the squared norm (the noise scale of
+// McCandlish et al. 2018 over the number of lifetimes, up to what the signal itself adds to the
+// norm).
+torch::Tensor ReportGradient(const std::vector<ShardGradient>& parts, RuleReport* report);
+
 using learner::TensorMap;
 
 // Not thread-safe; owned by one experiment.
@@ -73,11 +81,14 @@ class OuterRule {
   virtual RuleNeeds needs() const = 0;
   // The meta-parameters now, [Q] float32.
   virtual torch::Tensor meta_parameters() const = 0;
-  // One outer update. An error leaves the state as it was.
-  virtual absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) = 0;
+  // One outer update. An error leaves the state as it was; what LibTorch throws becomes INTERNAL.
+  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step);
   // Everything that the next updates depend on: weights, optimizer, normalisers.
   virtual TensorMap Save() const = 0;
   virtual absl::Status Load(const TensorMap& state) = 0;
+
+ private:
+  virtual absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) = 0;
 };
 
 struct RuleContext {

@@ -39,7 +39,16 @@ class Reptile : public OuterRule {
   RuleNeeds needs() const override { return {.signal_network = false, .segments = false}; }
   Tensor meta_parameters() const override { return weights_; }
 
-  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) override {
+  TensorMap Save() const override { return {{"weights", weights_.clone()}}; }
+
+  absl::Status Load(const TensorMap& state) override {
+    MENTOR_ASSIGN_OR_RETURN(weights_, learner::ReadTensor(state, "weights", weights_.sizes(),
+                                                          torch::kFloat32, "the rule"));
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
     MENTOR_ASSIGN_OR_RETURN(const Tensor sum, SumGradients(batch, lifetimes_, weights_.numel()));
     if (!sum.defined()) return absl::InvalidArgumentError("the agents' displacements are missing");
     const Tensor mean = sum / static_cast<double>(lifetimes_);
@@ -51,15 +60,6 @@ class Reptile : public OuterRule {
     return RuleReport{{"outer_rate", rate}, {"mean_displacement", mean.norm().item<double>()}};
   }
 
-  TensorMap Save() const override { return {{"weights", weights_.clone()}}; }
-
-  absl::Status Load(const TensorMap& state) override {
-    MENTOR_ASSIGN_OR_RETURN(weights_, learner::ReadTensor(state, "weights", weights_.sizes(),
-                                                          torch::kFloat32, "the rule"));
-    return absl::OkStatus();
-  }
-
- private:
   double RateOf(uint32_t outer_step) const {
     return first_rate_ + (last_rate_ - first_rate_) * outer_step / updates_;
   }

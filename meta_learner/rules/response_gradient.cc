@@ -37,26 +37,6 @@ class ResponseGradient : public OuterRule {
   }
   Tensor meta_parameters() const override { return state_.theta[0]; }
 
-  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t) override {
-    if (local_ && batch.shards.size() != 1) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("the outer update has %d shards, expected one", batch.shards.size()));
-    }
-    MENTOR_ASSIGN_OR_RETURN(const Tensor sum,
-                            SumGradients(batch, lifetimes_, meta_parameters().numel()));
-    if (!sum.defined()) return RuleReport{};  // Warm-up.
-    if (local_) {
-      // The learner took the steps; this is where they led.
-      state_.theta = (state_.theta.to(torch::kFloat64) + sum.unsqueeze(0)).to(torch::kFloat32);
-      return RuleReport{{"outer_step_norm", sum.norm().item<double>()}};
-    }
-    const Tensor mean = (sum / static_cast<double>(lifetimes_)).to(torch::kFloat32).unsqueeze(0);
-    const Tensor norm = learner::GradNorm(mean);
-    state_ =
-        learner::OptimizerStep(state_, mean * learner::ClipScale(norm, adam_).unsqueeze(1), adam_);
-    return RuleReport{{"grad_norm", norm.item<double>()}};
-  }
-
   TensorMap Save() const override {
     return {{"weights", state_.theta[0].clone()},
             {"adam.m", state_.adam_m[0].clone()},
@@ -80,6 +60,28 @@ class ResponseGradient : public OuterRule {
   }
 
  private:
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t) override {
+    if (local_ && batch.shards.size() != 1) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("the outer update has %d shards, expected one", batch.shards.size()));
+    }
+    MENTOR_ASSIGN_OR_RETURN(const Tensor sum,
+                            SumGradients(batch, lifetimes_, meta_parameters().numel()));
+    if (!sum.defined()) return RuleReport{};  // Warm-up.
+    if (local_) {
+      // The learner took the steps; this is where they led.
+      state_.theta = (state_.theta.to(torch::kFloat64) + sum.unsqueeze(0)).to(torch::kFloat32);
+      return RuleReport{{"outer_step_norm", sum.norm().item<double>()}};
+    }
+    const Tensor mean = (sum / static_cast<double>(lifetimes_)).to(torch::kFloat32).unsqueeze(0);
+    const Tensor norm = learner::GradNorm(mean);
+    state_ =
+        learner::OptimizerStep(state_, mean * learner::ClipScale(norm, adam_).unsqueeze(1), adam_);
+    RuleReport report;
+    ReportGradient(batch.shards, &report);
+    return report;
+  }
+
   // Fixed after construction.
   const bool local_, second_order_;
   const int64_t lifetimes_;

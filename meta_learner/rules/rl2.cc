@@ -28,14 +28,12 @@ using torch::Tensor;
 struct Rl2Config {
   OuterPpoConfig ppo;
   MetaAdvantageConfig advantage;
-  int64_t epochs = 10;
   bool shaped_objective = true;
   double target_mean = 0.1;
   double initial_std = 1;
   // Of the experiment.
   int64_t lifetimes = 30;         // N
   int64_t lifetime_steps = 4500;  // L
-  uint64_t seed = 1;
 };
 
 OptionTable Options() {
@@ -73,48 +71,37 @@ Rl2Config ReadConfig(const v1::ExperimentSpec& spec, const OptionValues& options
           .advantage = {.estimator = MetaEstimator::kGae,
                         .gamma = options.Number("gamma"),
                         .lambda = options.Number("lambda")},
-          .epochs = options.Integer("epochs"),
           .shaped_objective = options.Choice("objective") == "shaped",
           .target_mean = options.Number("target_mean"),
           .initial_std = spec.agent().initial_std(),
           .lifetimes = spec.rule().lifetimes_per_update(),
-          .lifetime_steps = spec.lifetime().steps_per_iteration(),
-          .seed = spec.seed()};
+          .lifetime_steps = spec.lifetime().steps_per_iteration()};
 }
 
 class Rl2 : public OuterRule {
  public:
-  Rl2(const learner::RecurrentPolicy& policy, const Rl2Config& config, int num_threads)
-      : config_(config), policy_(policy), pool_(std::max(1, num_threads)) {
-    weights_ = policy_.InitialWeights(config_.initial_std, config_.seed);
-    adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
-  }
+  Rl2(const RuleContext& context, const OptionValues& options, const Rl2Config& config)
+      : config_(config),
+        policy_(learner::ReadRecurrentPolicy(options, context.shape)),
+        trainer_(options, context.spec.seed(),
+                 policy_.InitialWeights(config_.initial_std, context.spec.seed()),
+                 context.num_threads) {}
 
   RuleNeeds needs() const override { return {.signal_network = false, .inner_updates = false}; }
-  Tensor meta_parameters() const override { return weights_; }
-
-  absl::StatusOr<RuleReport> Update(const LifetimeBatch& batch, uint32_t outer_step) override {
-    try {
-      return UpdateOrThrow(batch, outer_step);
-    } catch (const c10::Error& error) {
-      return absl::InternalError(error.what_without_backtrace());
-    }
-  }
+  Tensor meta_parameters() const override { return trainer_.weights(); }
 
   TensorMap Save() const override {
-    TensorMap state = {{"weights", weights_.clone()}};
-    SaveAdam(adam_, &state);
+    TensorMap state;
+    trainer_.Save(&state);
     normaliser_.Save(&state);
     return state;
   }
 
   absl::Status Load(const TensorMap& state) override {
-    MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
-                                                                torch::kFloat32, "the rule"));
-    MENTOR_ASSIGN_OR_RETURN(AdamState adam, LoadAdam(state, weights_.sizes()));
-    MENTOR_RETURN_IF_ERROR(normaliser_.Load(state));
-    weights_ = std::move(weights);
-    adam_ = std::move(adam);
+    RewardNormaliser normaliser = normaliser_;
+    MENTOR_RETURN_IF_ERROR(normaliser.Load(state));
+    MENTOR_RETURN_IF_ERROR(trainer_.Load(state));
+    normaliser_ = std::move(normaliser);
     return absl::OkStatus();
   }
 
@@ -163,7 +150,7 @@ class Rl2 : public OuterRule {
     return {advantages, returns};
   }
 
-  absl::StatusOr<RuleReport> UpdateOrThrow(const LifetimeBatch& batch, uint32_t outer_step) {
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override {
     const double cpu_begin = ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();
     MENTOR_RETURN_IF_ERROR(CheckBatch(batch));
     RewardNormaliser normaliser = normaliser_;
@@ -173,28 +160,15 @@ class Rl2 : public OuterRule {
       MENTOR_RETURN_IF_ERROR(normaliser.Check());
     }
     const auto [advantages, returns] = AdvantagesOf(batch, normaliser);
-    const OuterPpoBatch ppo_batch{.features = learner::RecurrentFeatures(batch.steps),
-                                  .cut_features = {},
-                                  .outputs = batch.steps.actions,
-                                  .log_probs = batch.steps.log_probs,
-                                  .advantages = StandardiseAdvantages(advantages),
-                                  .returns = returns};
-    const RandomStream stream{
-        .seed = config_.seed, .purpose = Purpose::kDisplacements, .lifetime = outer_step};
-    Tensor weights = weights_.clone();
-    AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
-    MENTOR_ASSIGN_OR_RETURN(const OuterPpoResult result,
-                            RunOuterPpo(TrainedPolicy(policy_), config_.ppo, ppo_batch,
-                                        DrawDisplacements(stream, config_.ppo.k, config_.epochs),
-                                        weights, &adam, &pool_));
-    weights_ = std::move(weights);
-    adam_ = std::move(adam);
+    OuterPpoBatch ppo_batch{.features = learner::RecurrentFeatures(batch.steps),
+                            .cut_features = {},
+                            .outputs = batch.steps.actions,
+                            .log_probs = batch.steps.log_probs,
+                            .advantages = advantages,
+                            .returns = returns};
+    MENTOR_ASSIGN_OR_RETURN(RuleReport report, trainer_.Update(TrainedPolicy(policy_),
+                                                               std::move(ppo_batch), outer_step));
     normaliser_ = std::move(normaliser);
-
-    RuleReport report;
-    AddReport(result, &report);
-    report["advantage_mean"] = advantages.mean().item<double>();
-    report["advantage_std"] = advantages.std().item<double>();
     for (const auto& [environment, statistics] : normaliser_.statistics())
       report[absl::StrCat("reward_mean/", environment)] = normaliser_.Mean(environment);
     report["outer_seconds"] =
@@ -206,11 +180,8 @@ class Rl2 : public OuterRule {
   const Rl2Config config_;
   const learner::RecurrentPolicy policy_;
   // Changed by Update and Load, as a whole or not at all.
-  Tensor weights_;  // [Q] float32; replaced, never written to
-  AdamState adam_;
+  OuterPpoTrainer trainer_;
   RewardNormaliser normaliser_;
-  // Last, so that it stops first.
-  learner::WorkerPool pool_;
 };
 
 // What no single option shows.
@@ -236,7 +207,7 @@ void CheckConfig(const v1::ExperimentSpec& spec, const Rl2Config& config, Violat
                     "out, or compare with another experiment");
     break;
   }
-  CheckPieces(config.ppo, config.epochs, config.lifetime_steps, "all of them", violations);
+  CheckPieces(config.ppo, config.lifetime_steps, "all of them", violations);
 }
 
 const RegisterRule kRl2({
@@ -250,8 +221,7 @@ const RegisterRule kRl2({
       CheckConfig(context.spec, config, violations);
       // Without a benchmark, which is refused elsewhere, nothing has a size.
       if (!violations->empty() || context.shape.action_size() == 0) return nullptr;
-      return std::make_unique<Rl2>(learner::ReadRecurrentPolicy(options, context.shape), config,
-                                   context.num_threads);
+      return std::make_unique<Rl2>(context, options, config);
     },
 });
 

@@ -122,6 +122,30 @@ std::string MustRefuse(const LifetimeBatch& batch, absl::StatusCode code,
 
 }  // namespace
 
+TEST_CASE("black_box: the gradient's variance is measured on request and changes nothing") {
+  const auto quiet = MakeRule(Spec()), measured = MakeRule(Spec({{"gradient_variance", "true"}}));
+  const LifetimeBatch batch = Collect(quiet->meta_parameters());
+  CHECK(MustUpdate(quiet.get(), batch).count("outer_grad_variance") == 0);
+  const RuleReport report = MustUpdate(measured.get(), batch);
+  CHECK(Same(quiet->Save(), measured->Save()));
+  CHECK(report.at("outer_grad_variance") > 0);
+  CHECK(report.at("outer_grad_norm") > 0);
+
+  // Lifetimes that do not differ have gradients that do not.
+  LifetimeBatch same = Collect(MakeRule(Spec())->meta_parameters());
+  const Tensor first = torch::zeros({kLifetimes}, torch::kInt64);
+  for (auto member :
+       {&Segment::observations, &Segment::actions, &Segment::log_probs, &Segment::shaped_rewards,
+        &Segment::successes, &Segment::success_signals, &Segment::prev_done, &Segment::signals,
+        &Segment::signal_log_probs, &Segment::signal_values}) {
+    same.steps.*member = (same.steps.*member).index_select(0, first);
+  }
+  same.environments.assign(kLifetimes, "door");
+  const RuleReport alike = MustUpdate(MakeRule(Spec({{"gradient_variance", "true"}})).get(), same);
+  CHECK(alike.at("outer_grad_norm") > 0.001);
+  CHECK(alike.at("outer_grad_noise") < 1e-8);
+}
+
 TEST_CASE("black box: an update trains from the weights that acted") {
   const auto rule = MakeRule(Spec());
   const Tensor before = rule->meta_parameters();
