@@ -162,8 +162,8 @@ class LateRule final : public meta_learner::OuterRule {
   meta_learner::TensorMap Save() const override { return inner_->Save(); }
   absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
 
-  absl::StatusOr<meta_learner::RuleReport> Update(const meta_learner::LifetimeBatch& batch,
-                                                  uint32_t outer_step) override {
+  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
+                                                    uint32_t outer_step) override {
     meta_learner::LifetimeBatch changed = batch;
     for (Tensor Segment::*member : late_) {
       Tensor& x = changed.steps.*member;
@@ -207,8 +207,8 @@ class OwnScaleRule final : public meta_learner::OuterRule {
     return absl::UnimplementedError("not for resuming");
   }
 
-  absl::StatusOr<meta_learner::RuleReport> Update(const meta_learner::LifetimeBatch& batch,
-                                                  uint32_t outer_step) override {
+  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
+                                                    uint32_t outer_step) override {
     const int64_t lifetimes = batch.steps.log_probs.size(0), length = batch.steps.log_probs.size(1);
     for (int64_t l = 0; l < lifetimes; ++l)
       normaliser_.Add(batch.environments[l], batch.steps.shaped_rewards[l]);

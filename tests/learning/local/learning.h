@@ -2,10 +2,14 @@
 // came of it, and rules that are broken on purpose.
 #pragma once
 
+#include <torch/types.h>
+
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "learner/signals/signal_network.h"
 #include "mentor/v1/evaluation.pb.h"
 #include "mentor/v1/spec.pb.h"
 
@@ -19,6 +23,8 @@ struct Learned {
   std::vector<v1::EvaluationShard> evaluation;
   std::map<std::string, std::vector<double>> metrics;  // Of the outer updates, by name.
   std::string hash;
+  torch::Tensor meta_parameters;                          // [Q]: after the last outer update
+  std::shared_ptr<const learner::SignalNetwork> network;  // Null: the rule has none.
 
   // Means of an episode by inner iteration, on unseen goals, by method.
   std::map<std::string, std::vector<double>> Successes() const;

@@ -10,6 +10,7 @@
 #include "learner/agents/numerics.h"
 #include "mentor/local_run.h"
 #include "mentor/run_report.h"
+#include "mentor/trained_run.h"
 #include "meta_learner/experiment_runner.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store.h"
@@ -33,8 +34,8 @@ class FlippedRule final : public OuterRule {
   meta_learner::TensorMap Save() const override { return inner_->Save(); }
   absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
 
-  absl::StatusOr<meta_learner::RuleReport> Update(const meta_learner::LifetimeBatch& batch,
-                                                  uint32_t outer_step) override {
+  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
+                                                    uint32_t outer_step) override {
     const torch::Tensor before = inner_->Save().at("weights");
     auto report = inner_->Update(batch, outer_step);
     if (!report.ok()) return report;
@@ -142,6 +143,10 @@ Learned Run(const v1::ExperimentSpec& spec, int workers) {
   REQUIRE(hash.ok());
   CHECK(hash->outer_step == spec.rule().outer_updates());
   learned.hash = hash->state_hash;
+  const auto trained = ReadRun(folder.path());
+  REQUIRE(trained.ok());
+  learned.meta_parameters = trained->parts.rule->meta_parameters();
+  learned.network = trained->parts.network;
   return learned;
 }
 

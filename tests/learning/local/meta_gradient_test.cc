@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "common/rng.h"
 #include "tests/learning/local/learning.h"
 #include "tests/torch_testing.h"
 
@@ -25,11 +26,49 @@ double Success(const testing::Learned& learned) {
   return learned.Last("success", kRounds);
 }
 
+// The signal at the first step of many episodes of two steps, on the average: with the right first
+// action less with the wrong one, both forced.
+double CreditOfFirstAction(const testing::Learned& learned) {
+  constexpr int64_t kEpisodes = 256;
+  const auto coin = [](uint32_t number) {
+    std::vector<double> normals(kEpisodes);
+    RandomStream{.seed = 11}.Normals(number, normals);
+    return torch::tensor(normals).gt(0).to(torch::kFloat32);
+  };
+  double credit = 0;
+  for (const bool right : {true, false}) {
+    const torch::Tensor need = coin(0), action = right ? need : 1 - need, later = coin(1);
+    learner::Segment episodes;
+    // need, have and the countdown; before the first step `have` is a coin.
+    episodes.observations =
+        torch::stack({torch::stack({need, coin(2), torch::ones({kEpisodes})}, 1),
+                      torch::stack({need, action, torch::full({kEpisodes}, 0.5)}, 1)},
+                     1);
+    const torch::Tensor taken = torch::stack({action, later}, 1);
+    episodes.actions = torch::stack({1 - taken, taken}, 2);
+    // As agents see them: a tenth of the noise of 0.1 and of the last reward of 10.
+    episodes.shaped_rewards =
+        torch::stack({0.01 * (2 * coin(3) - 1), torch::full({kEpisodes}, right ? 1.0 : -1.0)}, 1)
+            .to(torch::kFloat64);
+    episodes.prev_done = torch::zeros({kEpisodes, 2});
+    episodes.last_done = torch::ones({kEpisodes});
+    auto state = learned.network->InitialState(kEpisodes, torch::kFloat32);
+    const torch::Tensor signals =
+        learned.network->Run(learned.meta_parameters, episodes, {}, &state).signals;
+    credit += (right ? 1 : -1) * signals.select(1, 0).mean().item<double>();
+  }
+  return credit;
+}
+
 constexpr double kSolved = 0.9, kChance = 0.7;
 
 TEST_CASE("learning: a signal learned by meta-gradient teaches the blind agent", "[learning]") {
   const testing::Learned learned = Learn({});
   CHECK(Success(learned) >= kSolved);
+  // The credit lies on the first step.
+  const double credit = CreditOfFirstAction(learned);
+  WARN("credit of the first action: " << credit);
+  CHECK(credit > 0.05);
   // Within the bounds for a gradient, and a signal that says something.
   CHECK(learned.Last("outer_clip_fraction", kRounds) < 0.3);
   CHECK(learned.Last("signal_sd", kRounds) > 1e-3);
