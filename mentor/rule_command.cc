@@ -41,6 +41,8 @@ void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
       if (!violations.empty()) {  // Some rules know no updates within a lifetime.
         violations = {};
         spec.mutable_lifetime()->set_iterations(1);
+        spec.mutable_evaluation()->set_deterministic_episodes(0);
+        spec.mutable_evaluation()->add_baseline(v1::RANDOM_SIGNAL);
         parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
       }
       if (parts.rule == nullptr || !violations.empty()) continue;

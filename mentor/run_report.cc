@@ -177,6 +177,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   if (parts.rule != nullptr) {
     const meta_learner::RuleNeeds needs = parts.rule->needs();
     data.seg0_is_control = needs.signal_network && !needs.conditioned_policy;
+    if (!needs.signal_network) data.signal_role.clear();
   }
   data.measures_nothing =
       spec.rule().outer_updates() == 0 &&

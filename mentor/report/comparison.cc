@@ -220,6 +220,7 @@ std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs) {
   };
   tell_apart([](const Group& group, int) {
     const ReportData& data = group.runs[0]->data;
+    if (data.signal_role.empty()) return absl::StrFormat(" [%s]", data.identity.rule);
     return absl::StrFormat(" [%s %s %s]", data.identity.rule, data.identity.signal,
                            data.signal_role);
   });

@@ -243,9 +243,11 @@ std::string MakePage(const PageParts& parts) {
   const ReportData& data = parts.data;
   const std::string title = data.title.empty() ? "Mentor run" : data.title;
   std::string html = PageHead(title);
-  html +=
-      "<p class=\"sub\">What meta-training showed in this run: a network that gives agents their " +
-      EscapeHtml(data.signal_role) + ".</p>\n<div class=\"summary\">\n";
+  html += "<p class=\"sub\">What meta-training showed in this run: " +
+          EscapeHtml(data.signal_role.empty()
+                         ? absl::StrCat("what ", data.identity.rule, " gives agents to begin with")
+                         : "a network that gives agents their " + data.signal_role) +
+          ".</p>\n<div class=\"summary\">\n";
   for (const std::string& sentence : parts.summary) html += Paragraph(sentence);
   html += "</div>\n";
   if (!parts.plot_error.empty()) {

@@ -94,7 +94,8 @@ struct ReportData {
   std::string spec_text;  // Text format, every default written out.
   // Shown as a table: seed, versions, hash, threads, ...
   std::vector<std::pair<std::string, std::string>> facts;
-  std::string signal_role = "reward";  // "reward" or "advantage"; a word for the text.
+  // "reward" or "advantage"; a word for the text. Empty: no signal is learned.
+  std::string signal_role = "reward";
   int iterations = 3;                // Inner iterations of a lifetime: the segments seg0, seg1, ...
   uint32_t outer_updates_total = 0;  // That the spec asks for.
   uint32_t outer_updates_paper =

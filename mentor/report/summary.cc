@@ -138,11 +138,10 @@ void AddEvaluation(const std::string& role, const std::vector<MethodResult>& res
     const int last = static_cast<int>(result.segments.size()) - 1;
     std::string text = absl::StrFormat(
         result.quantity == Quantity::kSuccess
-            ? "On %s (%s, %s), agents taught by the %s %s succeed in %s of the episodes of %s"
-            : "On %s (%s, %s), agents taught by the %s %s have a shaped return of %s in an episode "
-              "of %s",
+            ? "On %s (%s, %s), agents %s the %s %s succeed in %s of the episodes of %s"
+            : "On %s (%s, %s), agents %s the %s %s have a shaped return of %s in an episode of %s",
         Goals(result.split), Count(result.goals, "goal"), Count(result.lifetimes, "lifetime"),
-        result.method == "learned" ? "learned" : result.method, role,
+        role.empty() ? "with" : "taught by", result.method, role.empty() ? "meta-parameters" : role,
         FormatInterval(result.segments[last]), Segment(last));
     std::string verdicts;
     for (const Comparison& comparison : comparisons) {

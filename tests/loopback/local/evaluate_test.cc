@@ -19,6 +19,7 @@
 #include "mentor/trained_run.h"
 #include "meta_learner/evaluation.h"
 #include "meta_learner/experiment_runner.h"
+#include "meta_learner/rules/outer_rule.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
@@ -275,7 +276,10 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
   CHECK(Contains(*rule, "after whole lifetimes"));
   CHECK(Contains(*rule, "lstm (REWARD)"));
   CHECK(Contains(*DescribePart("rule", "black_box", true), "\"inner_loop_options\""));
-  CHECK(Contains(*DescribePart("rule", "evolution_strategies", false), "\n  needs "));
+  for (const meta_learner::RuleEntry* entry : meta_learner::OuterRules()) {
+    INFO(entry->name);
+    CHECK(Contains(*DescribePart("rule", entry->name, false), "\n  needs "));
+  }
   const auto signal = DescribePart("signal", "lstm", false);
   REQUIRE(signal.ok());
   CHECK(Contains(*signal, "be sampled"));
