@@ -228,7 +228,8 @@ double OverRuns(const Group& group, const std::function<double(const ReportData&
 Table CostTable(const std::vector<Group>& groups) {
   Table table("cost",
               "What meta-training cost: means over the runs of a method; CPU seconds are of "
-              "one outer update",
+              "one outer update, gradient noise is the variance of the outer gradient as a share "
+              "of its squared norm",
               {{"method"},
                {"rule"},
                {"runs", Kind::kNumber},
@@ -244,7 +245,8 @@ Table CostTable(const std::vector<Group>& groups) {
                {"outer rule", Kind::kNumber},
                {"peak MiB", Kind::kNumber},
                {"gradient norm", Kind::kNumber},
-               {"gradient variance", Kind::kNumber}});
+               {"gradient variance", Kind::kNumber},
+               {"gradient noise", Kind::kNumber}});
   const auto number = [](double value) {
     return Table::Number(value, absl::StrFormat("%.3g", value));
   };
@@ -273,7 +275,8 @@ Table CostTable(const std::vector<Group>& groups) {
                               [](const ReportData& data) {
                                 return Greatest(data, "peak_memory_bytes") / (1 << 20);
                               })),
-               number(mean("grad_norm")), number(mean("grad_variance"))});
+               number(mean("grad_norm")), number(mean("grad_variance")),
+               number(mean("outer_grad_noise"))});
   }
   return table;
 }
