@@ -4,9 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/cpu_time.h"
 #include "common/rng.h"
 #include "meta_learner/rules/tbptt.h"
 
@@ -22,6 +24,11 @@ OptionInfo Number(std::string name, std::string value, double min, double max, s
 OptionInfo Integer(std::string name, std::string value, double min, double max, std::string help) {
   return {std::move(name), OptionInfo::Kind::kInteger, std::move(value), min, max, {},
           std::move(help)};
+}
+
+// Of this thread, and of pools on its behalf.
+double CpuSeconds() {
+  return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();
 }
 
 // Means over the pieces of the last epoch, and how far the update went.
@@ -97,6 +104,15 @@ OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
        .default_value = "false",
        .help = "Report the variance of the outer gradient, which takes one more pass over the "
                "lifetimes."},
+      {.name = "objective",
+       .kind = OptionInfo::Kind::kChoice,
+       .default_value = "shaped",
+       .choices = {"shaped", "success"},
+       .help = absl::StrCat("What ", defaults.trained,
+                            " maximises: the normalised shaped reward or the sparse success "
+                            "signal.")},
+      Number("target_mean", defaults.target_mean, 1e-30, 1e30,
+             "Mean of the normalised shaped reward."),
   };
 }
 
@@ -162,50 +178,126 @@ absl::StatusOr<AdamState> LoadAdam(const learner::TensorMap& state, at::IntArray
   return adam;
 }
 
-OuterPpoTrainer::OuterPpoTrainer(const OptionValues& options, uint64_t seed, Tensor weights,
-                                 int num_threads)
-    : config_(ReadOuterPpo(options)),
+OuterPpoRule::OuterPpoRule(const RuleContext& context, const OptionValues& options,
+                           const OuterPpoRuleConfig& config, Tensor weights)
+    : ppo_(ReadOuterPpo(options)),
+      config_(config),
+      shaped_objective_(options.Choice("objective") == "shaped"),
+      target_mean_(options.Number("target_mean")),
       gradient_variance_(options.Flag("gradient_variance")),
-      seed_(seed),
+      seed_(context.spec.seed()),
       weights_(std::move(weights)),
       adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0},
-      pool_(std::max(1, num_threads)) {}
+      pool_(std::max(1, context.num_threads)) {}
 
-absl::StatusOr<RuleReport> OuterPpoTrainer::Update(const TrainedNetwork& network,
-                                                   OuterPpoBatch batch, uint32_t outer_step) {
-  RuleReport report = {{"advantage_mean", batch.advantages.mean().item<double>()},
-                       {"advantage_std", batch.advantages.std().item<double>()}};
-  batch.advantages = StandardiseAdvantages(batch.advantages);
+TensorMap OuterPpoRule::Save() const {
+  TensorMap state = {{"weights", weights_.clone()}};
+  SaveAdam(adam_, &state);
+  normaliser_.Save(&state);
+  return state;
+}
+
+absl::Status OuterPpoRule::Load(const TensorMap& state) {
+  MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
+                                                              torch::kFloat32, "the rule"));
+  MENTOR_ASSIGN_OR_RETURN(AdamState adam, LoadAdam(state, weights_.sizes()));
+  MENTOR_RETURN_IF_ERROR(normaliser_.Load(state));
+  weights_ = std::move(weights);
+  adam_ = std::move(adam);
+  return absl::OkStatus();
+}
+
+absl::Status OuterPpoRule::CheckBatch(const LifetimeBatch& batch) const {
+  const int64_t lifetimes = config_.lifetimes, steps = config_.lifetime_steps;
+  if (static_cast<int64_t>(batch.environments.size()) != lifetimes) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "the outer update has %d lifetimes, expected %d", batch.environments.size(), lifetimes));
+  }
+  const learner::Segment& x = batch.steps;
+  MENTOR_RETURN_IF_ERROR(CheckTensor("observations", x.observations, lifetimes, steps, 3));
+  MENTOR_RETURN_IF_ERROR(CheckTensor("actions", x.actions, lifetimes, steps, 3));
+  std::vector<std::pair<const char*, const Tensor*>> scalars = {
+      {"log_probs", &x.log_probs},
+      {"shaped_rewards", &x.shaped_rewards},
+      {"success_signals", &x.success_signals},
+      {"prev_done", &x.prev_done},
+      {"signal_values", &x.signal_values}};
+  if (config_.sampled_signals) {
+    scalars.emplace_back("signals", &x.signals);
+    scalars.emplace_back("signal_log_probs", &x.signal_log_probs);
+  }
+  for (const auto& [name, tensor] : scalars)
+    MENTOR_RETURN_IF_ERROR(CheckTensor(name, *tensor, lifetimes, steps, 2));
+  return CheckPrevDone(x.prev_done);
+}
+
+// Advantages and returns [N, n] float64, not standardised.
+std::pair<Tensor, Tensor> OuterPpoRule::AdvantagesOf(const LifetimeBatch& batch,
+                                                     const RewardNormaliser& normaliser) const {
+  const int64_t trained = config_.trained_steps;
+  const auto length = static_cast<size_t>(config_.lifetime_steps);
+  Tensor advantages = torch::empty({config_.lifetimes, trained}, torch::kFloat64),
+         returns = torch::empty_like(advantages);
+  for (int64_t l = 0; l < config_.lifetimes; ++l) {
+    const Tensor rewards =
+        (shaped_objective_ ? normaliser.Normalise(batch.environments[l],
+                                                  batch.steps.shaped_rewards[l], target_mean_)
+                           : batch.steps.success_signals[l].to(torch::kFloat64))
+            .contiguous();
+    const Tensor values = batch.steps.signal_values[l].to(torch::kFloat64).contiguous();
+    const Tensor prev_done = batch.steps.prev_done[l].to(torch::kUInt8).contiguous();
+    const MetaAdvantages estimate = EstimateMetaAdvantages(
+        config_.advantage, {rewards.const_data_ptr<double>(), length},
+        {values.const_data_ptr<double>(), length}, {prev_done.const_data_ptr<uint8_t>(), length});
+    // Steps without an estimate are cut off before anything is reduced.
+    MENTOR_CHECK(std::all_of(estimate.valid.begin(), estimate.valid.begin() + trained,
+                             [](uint8_t v) { return v; }));
+    std::copy_n(estimate.advantages.begin(), trained, advantages[l].mutable_data_ptr<double>());
+    std::copy_n(estimate.returns.begin(), trained, returns[l].mutable_data_ptr<double>());
+  }
+  return {advantages, returns};
+}
+
+absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) {
+  const double cpu_begin = CpuSeconds();
+  MENTOR_RETURN_IF_ERROR(CheckBatch(batch));
+  RewardNormaliser normaliser = normaliser_;
+  if (shaped_objective_) {
+    for (int64_t l = 0; l < config_.lifetimes; ++l)
+      normaliser.Add(batch.environments[l], batch.steps.shaped_rewards[l]);
+    MENTOR_RETURN_IF_ERROR(normaliser.Check());
+  }
+  // Returns come from the raw advantages.
+  const auto [advantages, returns] = AdvantagesOf(batch, normaliser);
+  RuleReport report = {{"advantage_mean", advantages.mean().item<double>()},
+                       {"advantage_std", advantages.std().item<double>()}};
+  const OuterPpoBatch recorded = Recorded(batch.steps, StandardiseAdvantages(advantages), returns);
+  MENTOR_RETURN_IF_ERROR(
+      CheckTensor("input of the trained network (the density of an action may be too great)",
+                  recorded.features, config_.lifetimes, config_.trained_steps, 3));
+  const TrainedNetwork trained = network();
   if (gradient_variance_) {
     MENTOR_ASSIGN_OR_RETURN(const std::vector<ShardGradient> parts,
-                            PolicyGradients(network, config_, batch, weights_, &pool_));
+                            PolicyGradients(trained, ppo_, recorded, weights_, &pool_));
     ReportGradient(parts, &report);
   }
+
   const RandomStream stream{
       .seed = seed_, .purpose = Purpose::kDisplacements, .lifetime = outer_step};
   Tensor weights = weights_.clone();
   AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
   MENTOR_ASSIGN_OR_RETURN(
       const OuterPpoResult result,
-      RunOuterPpo(network, config_, batch, DrawDisplacements(stream, config_.k, config_.epochs),
-                  weights, &adam, &pool_));
+      RunOuterPpo(trained, ppo_, recorded, DrawDisplacements(stream, ppo_.k, ppo_.epochs), weights,
+                  &adam, &pool_));
   weights_ = std::move(weights);
   adam_ = std::move(adam);
+  normaliser_ = std::move(normaliser);
   AddReport(result, &report);
+  for (const auto& [environment, statistics] : normaliser_.statistics())
+    report[absl::StrCat("reward_mean/", environment)] = normaliser_.Mean(environment);
+  report["outer_seconds"] = CpuSeconds() - cpu_begin;
   return report;
-}
-
-void OuterPpoTrainer::Save(learner::TensorMap* state) const {
-  (*state)["weights"] = weights_.clone();
-  SaveAdam(adam_, state);
-}
-
-absl::Status OuterPpoTrainer::Load(const learner::TensorMap& state) {
-  MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
-                                                              torch::kFloat32, "the rule"));
-  MENTOR_ASSIGN_OR_RETURN(adam_, LoadAdam(state, weights_.sizes()));
-  weights_ = std::move(weights);
-  return absl::OkStatus();
 }
 
 absl::Status CheckTensor(const char* name, const Tensor& x, int64_t lifetimes, int64_t steps,

@@ -1,11 +1,12 @@
-// What rules that train by outer PPO share: its settings, its part of a checkpoint, its metrics and
-// the checks of recorded lifetimes. Pure functions.
+// What rules that train by outer PPO share: settings, checks of recorded lifetimes, advantages,
+// checkpoints and metrics.
 #pragma once
 
 #include <torch/types.h>
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -13,19 +14,23 @@
 #include "common/options.h"
 #include "learner/agents/worker_pool.h"
 #include "learner/inner_loops/tensor_map.h"
+#include "meta_learner/rules/meta_advantage.h"
 #include "meta_learner/rules/outer_ppo.h"
 #include "meta_learner/rules/outer_rule.h"
+#include "meta_learner/rules/reward_normaliser.h"
 
 namespace mentor::meta_learner {
 
 // Defaults that differ from rule to rule, as text, and what they say.
 struct OuterPpoDefaults {
-  std::string learning_rate, entropy_coef, target_kl, epochs;
+  std::string learning_rate, entropy_coef, target_kl, epochs, target_mean;
   std::string entropy_help;
+  std::string trained;  // "the signal network"
 };
 
 // learning_rate, adam_beta1, adam_beta2, adam_epsilon, clip, entropy_coef, value_coef,
-// max_grad_norm, target_kl, epochs, k, num_minibatches and gradient_variance.
+// max_grad_norm, target_kl, epochs, k, num_minibatches, gradient_variance, objective and
+// target_mean.
 OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults);
 OuterPpoConfig ReadOuterPpo(const OptionValues& options);
 
@@ -38,33 +43,49 @@ void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string&
 void SaveAdam(const AdamState& adam, learner::TensorMap* state);
 absl::StatusOr<AdamState> LoadAdam(const learner::TensorMap& state, at::IntArrayRef shape);
 
-// What such a rule is beside its advantages: weights, Adam, settings and threads.
-class OuterPpoTrainer {
+// What tells one such rule from another, beside its network.
+struct OuterPpoRuleConfig {
+  MetaAdvantageConfig advantage;
+  int64_t lifetimes = 30;        // N
+  int64_t lifetime_steps = 0;    // L
+  int64_t trained_steps = 0;     // n: the first of them, which have advantages
+  bool sampled_signals = false;  // The batch has signals and their densities.
+};
+
+// A rule that trains a recurrent network, for which every lifetime is one episode, by PPO on the
+// normalised shaped reward or on the success signal (options objective and target_mean).
+class OuterPpoRule : public OuterRule {
  public:
-  OuterPpoTrainer(const OptionValues& options, uint64_t seed, torch::Tensor weights,
-                  int num_threads);
+  torch::Tensor meta_parameters() const override { return weights_; }
+  TensorMap Save() const override;
+  absl::Status Load(const TensorMap& state) override;
 
-  const torch::Tensor& weights() const { return weights_; }  // [P] float32
-
-  // One outer update. batch.advantages [N, n] are raw; returns must come from them too. Reports
-  // means over the pieces of the last epoch, how far the update went and, with the option
-  // gradient_variance, what ReportGradient says of the policy loss at the weights that acted. An
-  // error leaves everything as it was.
-  absl::StatusOr<RuleReport> Update(const TrainedNetwork& network, OuterPpoBatch batch,
-                                    uint32_t outer_step);
-
-  // Under "weights" and "adam.".
-  void Save(learner::TensorMap* state) const;
-  absl::Status Load(const learner::TensorMap& state);
+ protected:
+  OuterPpoRule(const RuleContext& context, const OptionValues& options,
+               const OuterPpoRuleConfig& config, torch::Tensor weights);
 
  private:
+  virtual TrainedNetwork network() const = 0;
+  // What the network saw and gave in the trained steps; advantages and returns [N, n] are raw.
+  virtual OuterPpoBatch Recorded(const learner::Segment& steps, torch::Tensor advantages,
+                                 torch::Tensor returns) const = 0;
+
+  absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override;
+  absl::Status CheckBatch(const LifetimeBatch& batch) const;
+  std::pair<torch::Tensor, torch::Tensor> AdvantagesOf(const LifetimeBatch& batch,
+                                                       const RewardNormaliser& normaliser) const;
+
   // Fixed after construction.
-  const OuterPpoConfig config_;
+  const OuterPpoConfig ppo_;
+  const OuterPpoRuleConfig config_;
+  const bool shaped_objective_;
+  const double target_mean_;
   const bool gradient_variance_;
   const uint64_t seed_;
   // Changed by Update and Load, as a whole or not at all.
   torch::Tensor weights_;  // [P] float32; replaced, never written to
   AdamState adam_;
+  RewardNormaliser normaliser_;
   // Last, so that it stops first.
   learner::WorkerPool pool_;
 };
