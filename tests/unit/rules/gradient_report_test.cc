@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include <catch2/catch.hpp>
+#include "tests/torch_testing.h"
 
 #include "common/rng.h"
 #include "meta_learner/rules/outer_rule.h"
