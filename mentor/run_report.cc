@@ -10,6 +10,8 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
 
 #include "common/check.h"
 #include "common/file.h"
@@ -44,6 +46,34 @@ int EpisodeSteps(const v1::ExperimentSpec& spec) {
              : 0;
 }
 
+// A message's fields that are set, under their paths; options under the path of what they belong
+// to.
+void AddSettings(const google::protobuf::Message& message, const std::string& path,
+                 std::map<std::string, std::string>* settings) {
+  const auto* reflection = message.GetReflection();
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const auto* field : fields) {
+    const std::string name = absl::StrCat(path, path.empty() ? "" : ".", field->name());
+    const int count = field->is_repeated() ? reflection->FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      const std::string here = field->is_repeated() ? absl::StrFormat("%s[%d]", name, i) : name;
+      if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) {
+        google::protobuf::TextFormat::PrintFieldValueToString(
+            message, field, field->is_repeated() ? i : -1, &(*settings)[here]);
+        continue;
+      }
+      const auto& part = field->is_repeated() ? reflection->GetRepeatedMessage(message, field, i)
+                                              : reflection->GetMessage(message, field);
+      if (const auto* option = dynamic_cast<const v1::Option*>(&part)) {
+        (*settings)[absl::StrCat(path, ".", option->name())] = option->value();
+      } else {
+        AddSettings(part, here, settings);
+      }
+    }
+  }
+}
+
 // What the runs of one method have in common, and what all comparable runs have.
 report::Identity IdentityOf(const v1::ExperimentSpec& spec) {
   report::Identity identity;
@@ -56,6 +86,7 @@ report::Identity IdentityOf(const v1::ExperimentSpec& spec) {
   method.clear_checkpoint();
   method.clear_seed();
   identity.method = CanonicalText(method);
+  AddSettings(method, "", &identity.settings);
   method.clear_rule();
   method.clear_signal();
   method.clear_evaluation();

@@ -194,6 +194,37 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
   return standing;
 }
 
+// "rule.learning_rate 1e-3" by method, for groups that share their title and whose specs differ in
+// three settings or fewer.
+std::map<std::string, std::string> DifferencesOfEqualTitles(const std::vector<Group>& groups) {
+  constexpr size_t kMost = 3;
+  std::map<std::string, std::vector<const Identity*>> by_title;
+  for (const Group& group : groups) by_title[group.name].push_back(&group.runs[0]->data.identity);
+  std::map<std::string, std::string> differences;
+  for (const auto& [title, methods] : by_title) {
+    const auto value = [](const Identity* method, const std::string& name) {
+      const auto found = method->settings.find(name);
+      return found == method->settings.end() ? "default" : found->second;
+    };
+    std::set<std::string> names;
+    for (const Identity* method : methods) {
+      for (const auto& [name, text] : method->settings) {
+        if (std::any_of(methods.begin(), methods.end(),
+                        [&](const Identity* other) { return value(other, name) != text; }))
+          names.insert(name);
+      }
+    }
+    if (names.empty() || names.size() > kMost) continue;
+    for (const Identity* method : methods) {
+      std::vector<std::string> parts;
+      for (const std::string& name : names)
+        parts.push_back(absl::StrCat(name, " ", value(method, name)));
+      differences[method->method] = absl::StrJoin(parts, ", ");
+    }
+  }
+  return differences;
+}
+
 }  // namespace
 
 std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs) {
@@ -209,7 +240,7 @@ std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs) {
     }
     groups[place].runs.push_back(&run);
   }
-  // Equal titles: by rule, then by number.
+  // Equal titles: by the settings in which they differ, if they are few, by rule, then by number.
   const auto tell_apart = [&](const std::function<std::string(const Group&, int)>& suffix) {
     std::map<std::string, int> counts, seen;
     for (const Group& group : groups) ++counts[group.name];
@@ -218,8 +249,11 @@ std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs) {
       if (counts[name] > 1) group.name += suffix(group, ++seen[name]);
     }
   };
-  tell_apart([](const Group& group, int) {
+  const std::map<std::string, std::string> differences = DifferencesOfEqualTitles(groups);
+  tell_apart([&](const Group& group, int) {
     const ReportData& data = group.runs[0]->data;
+    const auto found = differences.find(data.identity.method);
+    if (found != differences.end()) return absl::StrFormat(" [%s]", found->second);
     if (data.signal_role.empty()) return absl::StrFormat(" [%s]", data.identity.rule);
     return absl::StrFormat(" [%s %s %s]", data.identity.rule, data.identity.signal,
                            data.signal_role);

@@ -83,6 +83,7 @@ struct Identity {
   std::string protocol;  // Equal where tasks, lifetimes and agents are: baselines are the same.
   std::string rule;      // Names of registered parts.
   std::string signal;
+  std::map<std::string, std::string> settings;  // Of the spec, by name as in --set; no defaults.
   uint64_t seed = 0;
   std::string state_hash;            // Of the newest checkpoint; may be empty.
   int baseline_iteration_steps = 0;  // Environment steps of an inner iteration of one agent,

@@ -21,11 +21,14 @@
 #include "meta_learner/experiment_runner.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/temp_folder.h"
+#include "tests/text.h"
 #include "tests/torch_testing.h"
 
 namespace mentor {
 namespace {
 
+using mentor::testing::Contains;
+using mentor::testing::ReadText;
 using meta_learner::ReadShards;
 
 constexpr char kSpec[] = R"(
@@ -47,17 +50,6 @@ constexpr char kSpec[] = R"(
     baseline: [PPO_SPARSE, RANDOM_SIGNAL]
   }
 )";
-
-bool Contains(const std::string& text, const std::string& part) {
-  return absl::StrContains(text, part);
-}
-
-std::string Read(const std::filesystem::path& path) {
-  const auto text = ReadFile(path, 1 << 26);
-  INFO(text.status());
-  REQUIRE(text.ok());
-  return *text;
-}
 
 // Before anything else uses LibTorch.
 const absl::Status fixed = learner::FixNumerics();
@@ -141,28 +133,28 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
   }
   // Under one seed all runs teach the same newborn agents: the sparse baseline is the same.
   const auto file = [&](const std::string& run) {
-    return Read(Experiment(run) / "evaluations" / "test-u2" / "seed-4" /
-                "test-PPO_sparse-00001.binpb");
+    return ReadText(Experiment(run) / "evaluations" / "test-u2" / "seed-4" /
+                    "test-PPO_sparse-00001.binpb");
   };
   CHECK(file(runs.reward) == file(runs.advantage));
 
   const std::filesystem::path files = std::filesystem::path(out) / "comparison";
-  const std::string scores = Read(files / "scores_test.csv");
+  const std::string scores = ReadText(files / "scores_test.csv");
   CHECK(
       Contains(scores, "\ntiny reward,1,3,12,"));  // 3 seeds of 4 lifetimes; the own one is seed 5.
   CHECK(Contains(scores, "\ntiny advantage (best),1,3,12,"));
   CHECK(Contains(scores, "\nPPO sparse,,3,12,"));  // Once for both.
   CHECK(Contains(scores, "\nrandom signal (tiny reward),,3,12,"));
-  const std::string markdown = Read(files / "tables.md");
+  const std::string markdown = ReadText(files / "tables.md");
   CHECK(Contains(markdown, "| method | meta-seeds | scores |"));
-  const std::string page = Read(std::filesystem::path(out) / "comparison.html");
+  const std::string page = ReadText(std::filesystem::path(out) / "comparison.html");
   for (const char* figure :
        {"interquartile_means_test", "profiles_test", "sample_efficiency_test",
         "probability_of_improvement_test", "training_by_steps", "training_by_wall"}) {
     INFO(figure);
     CHECK(Contains(page, std::string(figure) + "-svg"));
   }
-  const std::string cost = Read(files / "cost.csv");
+  const std::string cost = ReadText(files / "cost.csv");
   CHECK(Contains(cost, "\ntiny reward,black_box,1,2,960,"));  // 2 x 4 x 120 steps
 }
 
@@ -175,11 +167,11 @@ TEST_CASE("evaluate: what is there is kept, what is missing is made again alike"
   const auto folder = Experiment(runs.reward) / "evaluations" / "again";
   const auto lost = folder / "seed-2" / "test-learned-00001.binpb",
              kept = folder / "seed-1" / "test-learned-00000.binpb";
-  const std::string before = Read(lost);
+  const std::string before = ReadText(lost);
   const auto time = std::filesystem::last_write_time(kept);
   std::filesystem::remove(lost);
   REQUIRE(Mentor(command) == 0);
-  CHECK(Read(lost) == before);
+  CHECK(ReadText(lost) == before);
   CHECK(std::filesystem::last_write_time(kept) == time);
   // The same name for another protocol.
   std::vector<std::string> other = command;
@@ -220,7 +212,7 @@ TEST_CASE("evaluate: other tasks of the same shape, and what does not fit", "[lo
   CHECK(far == 8);  // Final and best weights on four goals.
   // The report of the run shows them beside its own goals.
   REQUIRE(Mentor({"report", runs.reward, "--out", folder.path().string()}) == 0);
-  const std::string page = Read(folder.path() / "report.html");
+  const std::string page = ReadText(folder.path() / "report.html");
   CHECK(Contains(page, "evaluation_test-svg"));
   CHECK(Contains(page, "evaluation_far-svg"));
   CHECK(Contains(page, "random signal"));
@@ -263,7 +255,7 @@ TEST_CASE("evaluate: a run that learns nothing has its baselines, or says what t
   v1::ExperimentSpec nothing = *spec;
   nothing.mutable_evaluation()->clear_baseline();
   REQUIRE(RunLocally({.spec = nothing, .out = idle.path(), .quiet = true}).value_or(1) == 0);
-  CHECK(Contains(Read(idle.path() / "report.html"), "set evaluation.baseline to [PPO_SPARSE"));
+  CHECK(Contains(ReadText(idle.path() / "report.html"), "set evaluation.baseline to [PPO_SPARSE"));
 }
 
 TEST_CASE("rule and signal: list and show", "[loopback]") {

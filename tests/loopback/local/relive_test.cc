@@ -17,10 +17,13 @@
 #include "meta_learner/checkpoint.h"
 #include "meta_learner/experiment_runner.h"
 #include "tests/temp_folder.h"
+#include "tests/text.h"
 #include "tests/torch_testing.h"
 
 namespace mentor {
 namespace {
+
+using mentor::testing::Contains;
 
 constexpr char kEnvironment[] = "InvertedPendulum-v5";  // Episodes end early.
 constexpr char kSpec[] = R"(
@@ -62,10 +65,6 @@ const std::filesystem::path& RunOnce() {
 std::string Message(const absl::StatusOr<Lifetime>& lifetime) {
   CHECK_FALSE(lifetime.ok());
   return std::string(lifetime.status().message());
-}
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 TEST_CASE("relive: episodes and returns are those of the evaluation", "[loopback]") {

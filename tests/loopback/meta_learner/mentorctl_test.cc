@@ -14,6 +14,7 @@
 #include "meta_learner/experiment_service.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 using namespace mentor;
 using namespace mentor::meta_learner;
@@ -21,6 +22,8 @@ using mentor::testing::TempFolder;
 using S = v1::Experiment;
 
 namespace {
+
+using mentor::testing::Contains;
 
 struct Outcome {
   int code = -1;
@@ -132,10 +135,6 @@ class Fixture {
   std::unique_ptr<ExperimentService> service_;
   std::unique_ptr<rpc::Server> server_;
 };
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != text.npos;
-}
 
 }  // namespace
 

@@ -7,13 +7,12 @@
 
 #include "envs/benchmark.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor::envs {
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+using mentor::testing::Contains;
 
 v1::BenchmarkSpec Spec(const std::string& text) {
   v1::BenchmarkSpec spec;

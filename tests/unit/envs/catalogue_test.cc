@@ -3,13 +3,12 @@
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor::envs {
 namespace {
 
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+using mentor::testing::Contains;
 
 TEST_CASE("catalogue: sorted, with near matches for wrong names", "[unit]") {
   const auto& all = Catalogue();

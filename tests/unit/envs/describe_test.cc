@@ -9,15 +9,13 @@
 #include "envs/environment.h"
 #include "envs/wrapper.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor::envs {
 namespace {
 
 using Json = nlohmann::json;
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+using mentor::testing::Contains;
 
 TEST_CASE("describe: the list has everything that is registered, by suite", "[unit]") {
   const std::string list = DescribeCatalogue();

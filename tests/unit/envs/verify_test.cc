@@ -10,16 +10,14 @@
 #include "common/hash.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor::envs {
 namespace {
 
 using Json = nlohmann::json;
+using mentor::testing::Contains;
 using mentor::testing::TempFolder;
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // A folder with the recording of one task, to be spoilt.
 struct Recorded {

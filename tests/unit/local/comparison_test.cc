@@ -6,23 +6,15 @@
 
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor::report {
 namespace {
 
+using mentor::testing::Contains;
 using mentor::testing::Near;
+using mentor::testing::ReadText;
 using mentor::testing::TempFolder;
-
-std::string Read(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // Two inner iterations of two episodes; only the last two succeed, or none.
 EvaluationRow Row(const std::string& method, uint64_t seed, uint32_t lifetime,
@@ -135,6 +127,15 @@ TEST_CASE("comparison: equal titles are told apart", "[unit]") {
   CHECK(groups[0].name == "a [black_box  reward]");
   CHECK(groups[1].name == "a [maml  reward] #1");
   CHECK(groups[2].name == "a [maml  reward] #2");
+
+  // By their settings, where these differ in few.
+  runs[0].data.identity.settings = {{"rule.lambda", "0.9"}, {"agent.gamma", "1"}};
+  runs[1].data.identity.settings = {{"rule.lambda", "0.8"}, {"agent.gamma", "1"}};
+  runs[2].data.identity.settings = {{"agent.gamma", "1"}};
+  const auto by_settings = GroupRuns(runs);
+  CHECK(by_settings[0].name == "a [rule.lambda 0.9]");
+  CHECK(by_settings[1].name == "a [rule.lambda 0.8]");
+  CHECK(by_settings[2].name == "a [rule.lambda default]");
 }
 
 TEST_CASE("comparison: page, tables and figures", "[unit]") {
@@ -145,7 +146,7 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   const auto written = WriteComparison(data, folder.path());
   INFO(written.status().ToString());
   REQUIRE(written.ok());
-  const std::string page = Read(written->html);
+  const std::string page = ReadText(written->html);
   CHECK_FALSE(Contains(page, "src="));
   CHECK_FALSE(Contains(page, "<script"));
   CHECK_FALSE(Contains(page, "<b> / "));
@@ -155,21 +156,21 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
     INFO(figure);
     CHECK(Contains(page, "<figure id=\"" + std::string(figure) + "\">"));
     CHECK(Contains(page, std::string(figure) + "-svg"));
-    CHECK(Read(folder.path() / "comparison" / (std::string(figure) + ".png")).substr(1, 3) ==
+    CHECK(ReadText(folder.path() / "comparison" / (std::string(figure) + ".png")).substr(1, 3) ==
           "PNG");
   }
   const auto csv = [&](const std::string& name) {
-    return Read(folder.path() / "comparison" / (name + ".csv"));
+    return ReadText(folder.path() / "comparison" / (name + ".csv"));
   };
   CHECK(Contains(csv("scores_test"), "\nreward <b>,2,6,12,1,1,1,1,1,1,1,1,1\n"));
   CHECK(Contains(csv("scores_test"), "\nadvantage,1,3,6,0.5,0.5,0.5,"));
   CHECK(Contains(csv("scores_test"), "\nPPO sparse,,3,6,0,0,0,"));
   CHECK(Contains(csv("improvement_test"), "\nreward <b>,advantage,1,1,1,better\n"));
   CHECK(Contains(csv("parts_test"), "\nadvantage,0,0,0,0.5,0.5,0.5,0,0,0,,,,3.5,3.5,3.5\n"));
-  CHECK(Contains(csv("cost"), "\nadvantage,black_box,1,3,3000,6,2,500,1,,,,0.25,1,0.5,\n"));
+  CHECK(Contains(csv("cost"), "\nadvantage,black_box,1,3,3000,6,2,500,1,,,,0.25,1,0.5,,\n"));
   CHECK(Contains(csv("runs"), "\nadvantage,advantage-1,1,3,0123456789abcdef\n"));
   CHECK(Contains(csv("sample_efficiency_test"), "\nreward <b>,200,1,1,1\n"));
-  const std::string markdown = Read(folder.path() / "comparison" / "tables.md");
+  const std::string markdown = ReadText(folder.path() / "comparison" / "tables.md");
   CHECK(Contains(markdown, "| advantage | 1 | 3 | 6 | 0.50 [0.50, 0.50] |"));
   CHECK(Contains(written->summary, "3 runs of 2 methods."));
   CHECK(Contains(written->summary, "reward <b> 1.00 [1.00, 1.00], advantage 0.50 [0.50, 0.50]"));
@@ -177,7 +178,7 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   // The same data, the same bytes.
   const TempFolder other;
   REQUIRE(WriteComparison(data, other.path()).ok());
-  CHECK(Read(other.path() / "comparison.html") == page);
+  CHECK(ReadText(other.path() / "comparison.html") == page);
 }
 
 TEST_CASE("comparison: parts may be missing, wrong rows are named", "[unit]") {
@@ -189,7 +190,7 @@ TEST_CASE("comparison: parts may be missing, wrong rows are named", "[unit]") {
   INFO(written.status().ToString());
   REQUIRE(written.ok());
   CHECK(Contains(written->summary, "No run has been evaluated yet: mentor evaluate"));
-  CHECK(Contains(Read(written->html), "There are no scores to compare."));
+  CHECK(Contains(ReadText(written->html), "There are no scores to compare."));
   data.runs[0] = Run("a", 1, 1);
   data.runs[1] = Run("b", 1, 1);
   for (EvaluationRow& row : data.runs[1].data.evaluation) row.environment = "push";

@@ -15,29 +15,21 @@
 #include "mentor/report/theme.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor::report {
 namespace {
 
+using mentor::testing::Contains;
 using mentor::testing::Near;
+using mentor::testing::ReadText;
 using mentor::testing::TempFolder;
-
-std::string Read(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 size_t CountOf(const std::string& text, const std::string& part) {
   size_t count = 0;
   for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size()))
     ++count;
   return count;
-}
-
-bool Contains(const std::string& text, const std::string& part) {
-  return CountOf(text, part) > 0;
 }
 
 // A lifetime of six episodes in three segments, and two deterministic ones.
@@ -227,7 +219,7 @@ TEST_CASE("evaluation: where episodes end early, each counts in the segment wher
   ReportData data = Whole();
   data.evaluation = rows;
   REQUIRE(WriteReport(data, folder.path()).ok());
-  const std::string page = Read(folder.path() / "report.html");
+  const std::string page = ReadText(folder.path() / "report.html");
   CHECK(Contains(page, "<figure id=\"evaluation_test\">"));
   CHECK_FALSE(Contains(page, "<figure id=\"episodes_test\">"));
 
@@ -270,8 +262,8 @@ TEST_CASE("evaluation: where nothing can succeed, shaped returns are compared", 
                  "have a shaped return of -1.50 [-1.50, -1.50] in an episode of "
                  "seg2: better than PPO shaped (difference 1.00"));
   CHECK(Contains(written->summary, "the shaped return of an episode went from"));
-  CHECK(Contains(Read(written->html), "No episode reports success"));
-  CHECK(Contains(Read(folder.path() / "report" / "evaluation_train.gp"), "shaped return"));
+  CHECK(Contains(ReadText(written->html), "No episode reports success"));
+  CHECK(Contains(ReadText(folder.path() / "report" / "evaluation_train.gp"), "shaped return"));
   // One success anywhere, and rates are compared.
   data.evaluation[3].episode_success[0] = 1;
   CHECK((*SummariseEvaluation(data.evaluation, 3))[0].quantity == Quantity::kSuccess);
@@ -283,7 +275,7 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
   const auto written = WriteReport(data, folder.path());
   INFO(written.status().ToString());
   REQUIRE(written.ok());
-  const std::string page = Read(written->html);
+  const std::string page = ReadText(written->html);
   for (const auto& file : written->others) {
     INFO(file);
     CHECK(std::filesystem::file_size(file) > 0);
@@ -300,7 +292,8 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
     INFO(figure);
     CHECK(CountOf(page, "<figure id=\"" + std::string(figure) + "\">") == 1);
     CHECK(CountOf(page, "id=\"" + std::string(figure) + "-svg-canvas\"") == 1);
-    CHECK(Read(folder.path() / "report" / (std::string(figure) + ".png")).substr(1, 3) == "PNG");
+    CHECK(ReadText(folder.path() / "report" / (std::string(figure) + ".png")).substr(1, 3) ==
+          "PNG");
   }
   CHECK(CountOf(page, "<svg ") == 12);
   // All colours of the plots follow the reader's setting.
@@ -313,23 +306,23 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
   CHECK(Contains(written->summary, "1.6 % of its length"));
 
   // 4 lifetimes: seg2 of "learned" is 7 of 8 episodes, of "PPO sparse" 1 of 8.
-  const std::string table = Read(folder.path() / "report" / "evaluation.csv");
+  const std::string table = ReadText(folder.path() / "report" / "evaluation.csv");
   CHECK(Contains(table, "test,,learned,4,2,seg2,0.875,"));
   CHECK(Contains(table, "test,,PPO sparse,4,2,seg2,0.125,"));
   CHECK(table.find(",learned,") < table.find(",PPO sparse,"));
-  CHECK(Contains(Read(folder.path() / "report" / "training.csv"), "\n3,3000,"));
+  CHECK(Contains(ReadText(folder.path() / "report" / "training.csv"), "\n3,3000,"));
 
   // The same data, the same bytes.
   const TempFolder other;
   REQUIRE(WriteReport(data, other.path()).ok());
-  CHECK(Read(other.path() / "report.html") == page);
+  CHECK(ReadText(other.path() / "report.html") == page);
 }
 
 TEST_CASE("report: every part may be missing", "[unit]") {
   const TempFolder folder;
   ReportData data;
   REQUIRE(WriteReport(data, folder.path()).ok());
-  std::string page = Read(folder.path() / "report.html");
+  std::string page = ReadText(folder.path() / "report.html");
   CHECK(Contains(page, "Nothing has been evaluated yet"));
   data.evaluation = {Row("learned", 0, {})};
   data.evaluation[0].lifetime_episodes = 0;
@@ -349,11 +342,11 @@ TEST_CASE("report: every part may be missing", "[unit]") {
   const auto written = WriteReport(data, folder.path());
   INFO(written.status().ToString());
   REQUIRE(written.ok());
-  page = Read(folder.path() / "report.html");
+  page = ReadText(folder.path() / "report.html");
   CHECK(Contains(page, "training_by_update-svg"));
   CHECK(Contains(page, "signal_histogram-svg"));
   CHECK(Contains(written->summary, "is constant"));
-  CHECK(Contains(Read(folder.path() / "report" / "training.csv"), "\"x,\"\"y\"\"\""));
+  CHECK(Contains(ReadText(folder.path() / "report" / "training.csv"), "\"x,\"\"y\"\"\""));
 }
 
 TEST_CASE("report: the words follow the intervals", "[unit]") {
@@ -392,8 +385,8 @@ TEST_CASE("report: without gnuplot it says so, and the numbers are there all the
       WriteReport(Whole(), folder.path(), {.gnuplot = folder.path() / "none" / "gnuplot"});
   CHECK(absl::IsFailedPrecondition(missing.status()));
   CHECK(Contains(std::string(missing.status().message()), "apt-get install gnuplot-nox"));
-  CHECK(Contains(Read(folder.path() / "report" / "evaluation.csv"), "PPO sparse"));
-  CHECK(Contains(Read(folder.path() / "report.html"), "Plots are missing"));
+  CHECK(Contains(ReadText(folder.path() / "report" / "evaluation.csv"), "PPO sparse"));
+  CHECK(Contains(ReadText(folder.path() / "report.html"), "Plots are missing"));
 
   const auto failing = WriteReport(Whole(), folder.path(), {.gnuplot = "false"});
   CHECK(absl::IsInternal(failing.status()));
@@ -422,7 +415,7 @@ TEST_CASE("report: names of methods survive gnuplot and the page", "[unit]") {
   const auto written = WriteReport(data, folder.path());
   INFO(written.status().ToString());
   REQUIRE(written.ok());
-  const std::string svg = Read(folder.path() / "report" / "evaluation_test.svg");
+  const std::string svg = ReadText(folder.path() / "report" / "evaluation_test.svg");
   CHECK(Contains(svg, "learned 'a' &lt;b> &amp; $x \\n _1 ^2 {c}"));
   CHECK(GnuplotString("a'b\nc") == "'a''b c'");
 }
@@ -471,7 +464,7 @@ TEST_CASE("report: rules that decide inside a lifetime have learning curves by g
   CHECK(Contains(written->summary,
                  "was 0.00 for the first agents (generation 0) and 0.50 for the last ones "
                  "(generation 2)"));
-  const std::string page = Read(written->html);
+  const std::string page = ReadText(written->html);
   CHECK(Contains(page, "training_lives-svg"));
   CHECK(Contains(page, "training_rule-svg"));
 }
@@ -485,8 +478,8 @@ TEST_CASE("report: attention maps, and runs that measure nothing", "[unit]") {
   INFO(written.status().ToString());
   REQUIRE(written.ok());
   CHECK(Contains(written->summary, "set evaluation.baseline to [PPO_SPARSE"));
-  CHECK(Contains(Read(written->html), "map_0-svg"));
-  CHECK(Contains(Read(folder.path() / "report" / "map_0.csv"), "\n1,1,0.75\n"));
+  CHECK(Contains(ReadText(written->html), "map_0-svg"));
+  CHECK(Contains(ReadText(folder.path() / "report" / "map_0.csv"), "\n1,1,0.75\n"));
 }
 
 TEST_CASE("report: cost by phase adds up", "[unit]") {

@@ -14,15 +14,14 @@
 #include "envs/render/film_file.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 namespace mentor::envs {
 namespace {
 
-constexpr int kWidth = 96, kHeight = 64;
+using mentor::testing::Contains;
 
-bool Contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+constexpr int kWidth = 96, kHeight = 64;
 
 bool GoOn(int, int) {
   return true;

@@ -1,9 +1,9 @@
 #include <cmath>
 
-#include "tests/torch_testing.h"
 
 #include "common/rng.h"
 #include "meta_learner/rules/outer_rule.h"
+#include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
 namespace {
