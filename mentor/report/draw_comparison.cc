@@ -357,7 +357,7 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
                        "of rules that decide inside a lifetime. "
                      : "")},
         curves,
-        absl::StrFormat("set ylabel '%s'\nset xlabel '%s'\nset xrange [0:*]\n%s",
+        absl::StrFormat("set ylabel '%s'\nset xlabel '%s'\nset xrange [0:*]\nset rmargin 5\n%s",
                         success ? "success rate" : "shaped return of an episode",
                         by_wall ? "seconds of wall time" : "environment steps of meta-training",
                         success ? "set yrange [0:1]\n" : ""),
