@@ -33,6 +33,8 @@ double Finite(double value, double otherwise) {
   return std::isfinite(value) ? value : otherwise;
 }
 
+constexpr size_t kShortName = 24;  // Two of these fit side by side.
+
 // A figure of curves with bands.
 void DrawCurves(Figure figure, std::vector<Curve> curves, const std::string& commands, bool points,
                 Drawing* drawing) {
@@ -63,9 +65,14 @@ void DrawCurves(Figure figure, std::vector<Curve> curves, const std::string& com
         points ? absl::StrFormat("pointtype %d pointsize 0.7 ", curves[i].style.point) : "",
         GnuplotString(curves[i].name), i + 1 < curves.size() ? ", \\" : "");
   }
-  // Names of methods are long: one below the other.
-  figure.commands = "set key above left vertical maxrows 4\n" + figure.commands;
-  figure.height += 16 * static_cast<int>(std::min<size_t>(4, curves.size()));
+  // One below the other; in columns where names are short.
+  size_t rows = std::min<size_t>(4, curves.size());
+  for (const Curve& curve : curves) {
+    if (curve.name.size() > kShortName) rows = curves.size();
+  }
+  figure.commands =
+      absl::StrFormat("set key above left vertical maxrows %d\n", rows) + figure.commands;
+  figure.height += 16 * static_cast<int>(rows);
   drawing->tables.push_back({figure.csv, table.text()});
   drawing->figures.push_back(std::move(figure));
 }
@@ -279,12 +286,19 @@ bool SawSuccess(const std::vector<Group>& groups) {
 struct TrainingSeries {
   std::vector<double> steps, wall, values;  // Running means of the values.
 };
+// Of agents that live on from update to update only what they are at the end of their lives, where
+// there are several generations: that is what whole lifetimes show too.
 TrainingSeries SeriesOf(const ReportData& data, const std::string& metric) {
   TrainingSeries series;
+  const size_t generations = LifeCurves(data.training).size();
   double wall = 0;
   for (const TrainingPoint& point : data.training) {
-    const auto value = point.metrics.find(metric), time = point.metrics.find("wall_seconds");
+    const auto value = point.metrics.find(metric), time = point.metrics.find("wall_seconds"),
+               iteration = point.metrics.find("iteration");
     wall += time == point.metrics.end() ? kNone : Finite(time->second, kNone);
+    if (generations > 1 && iteration != point.metrics.end() &&
+        static_cast<int>(iteration->second) != data.iterations - 1)
+      continue;
     series.steps.push_back(static_cast<double>(point.env_steps));
     series.wall.push_back(wall);
     series.values.push_back(value == point.metrics.end() ? kNone : value->second);
@@ -353,8 +367,8 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
              "mean "
              "and its 95 %% interval. %sBaselines stand at their mean score of the evaluation.",
              kRunningMean,
-             success ? "Success in the last inner iteration of whole lives, or in the current one "
-                       "of rules that decide inside a lifetime. "
+             success ? "Success in the last inner iteration of a life; of agents that live only "
+                       "once, in the current one. "
                      : "")},
         curves,
         absl::StrFormat("set ylabel '%s'\nset xlabel '%s'\nset xrange [0:*]\nset rmargin 5\n%s",
