@@ -203,8 +203,10 @@ class OwnScaleRule final : public meta_learner::OuterRule {
   meta_learner::RuleNeeds needs() const override { return {}; }
   Tensor meta_parameters() const override { return weights_; }
   meta_learner::TensorMap Save() const override { return {{"weights", weights_.clone()}}; }
-  absl::Status Load(const meta_learner::TensorMap&) override {
-    return absl::UnimplementedError("not for resuming");
+  // Enough to look at what was learned, not to go on.
+  absl::Status Load(const meta_learner::TensorMap& state) override {
+    weights_ = state.at("weights");
+    return absl::OkStatus();
   }
 
   absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
