@@ -94,18 +94,9 @@ class EvolutionStrategies : public OuterRule {
   RuleNeeds needs() const override { return {.segments = false}; }
   Tensor meta_parameters() const override { return weights_; }
 
-  TensorMap Save() const override {
-    TensorMap state = {{"weights", weights_.clone()}};
-    SaveAdam(adam_, &state);
-    return state;
-  }
-
+  TensorMap Save() const override { return SaveTrained(weights_, adam_); }
   absl::Status Load(const TensorMap& state) override {
-    MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
-                                                                torch::kFloat32, "the rule"));
-    MENTOR_ASSIGN_OR_RETURN(adam_, LoadAdam(state, weights_.sizes()));
-    weights_ = std::move(weights);
-    return absl::OkStatus();
+    return LoadTrained(state, &weights_, &adam_);
   }
 
  private:

@@ -11,8 +11,6 @@
 
 #include <utility>
 
-#include <absl/strings/str_format.h>
-
 #include "common/check.h"
 #include "meta_learner/rules/outer_ppo_rule.h"
 #include "meta_learner/rules/outer_rule.h"
@@ -41,18 +39,9 @@ class MetaGradient : public OuterRule {
   }
   Tensor meta_parameters() const override { return weights_; }
 
-  TensorMap Save() const override {
-    TensorMap state = {{"weights", weights_.clone()}};
-    SaveAdam(adam_, &state);
-    return state;
-  }
-
+  TensorMap Save() const override { return SaveTrained(weights_, adam_); }
   absl::Status Load(const TensorMap& state) override {
-    MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
-                                                                torch::kFloat32, "the rule"));
-    MENTOR_ASSIGN_OR_RETURN(adam_, LoadAdam(state, weights_.sizes()));
-    weights_ = std::move(weights);
-    return absl::OkStatus();
+    return LoadTrained(state, &weights_, &adam_);
   }
 
  private:
@@ -60,13 +49,12 @@ class MetaGradient : public OuterRule {
     MENTOR_ASSIGN_OR_RETURN(const Tensor sum, SumGradients(batch, lifetimes_, weights_.numel()));
     // With fresh outer data the first iteration of new agents has nothing to say.
     if (!sum.defined()) return RuleReport{};
-    const Tensor mean = sum / static_cast<double>(lifetimes_);
-
+    RuleReport report;
+    const Tensor mean = ReportGradient(batch.shards, &report);
     const Tensor before = weights_;
     weights_ = weights_.clone();
     ClipAndStep(step_, mean.to(torch::kFloat32), weights_, &adam_);
-    RuleReport report = {{"outer_step_norm", (weights_ - before).norm().item<double>()}};
-    ReportGradient(batch.shards, &report);
+    report["outer_step_norm"] = (weights_ - before).norm().item<double>();
     return report;
   }
 

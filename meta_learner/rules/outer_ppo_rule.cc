@@ -159,23 +159,29 @@ void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string&
   }
 }
 
-void SaveAdam(const AdamState& adam, learner::TensorMap* state) {
-  (*state)["adam.m"] = adam.m.clone();
-  (*state)["adam.v"] = adam.v.clone();
-  (*state)["adam.step"] = torch::full({}, adam.step, torch::kInt64);
+TensorMap SaveTrained(const Tensor& weights, const AdamState& adam) {
+  return {{"weights", weights.clone()},
+          {"adam.m", adam.m.clone()},
+          {"adam.v", adam.v.clone()},
+          {"adam.step", torch::full({}, adam.step, torch::kInt64)}};
 }
 
-absl::StatusOr<AdamState> LoadAdam(const learner::TensorMap& state, at::IntArrayRef shape) {
+absl::Status LoadTrained(const TensorMap& state, Tensor* weights, AdamState* adam) {
   const auto read = [&](const std::string& name, at::IntArrayRef axes, torch::Dtype dtype) {
     return learner::ReadTensor(state, name, axes, dtype, "the rule");
   };
-  AdamState adam;
-  MENTOR_ASSIGN_OR_RETURN(adam.m, read("adam.m", shape, torch::kFloat32));
-  MENTOR_ASSIGN_OR_RETURN(adam.v, read("adam.v", shape, torch::kFloat32));
+  AdamState loaded;
+  MENTOR_ASSIGN_OR_RETURN(Tensor loaded_weights,
+                          read("weights", weights->sizes(), torch::kFloat32));
+  MENTOR_ASSIGN_OR_RETURN(loaded.m, read("adam.m", weights->sizes(), torch::kFloat32));
+  MENTOR_ASSIGN_OR_RETURN(loaded.v, read("adam.v", weights->sizes(), torch::kFloat32));
   MENTOR_ASSIGN_OR_RETURN(const Tensor step, read("adam.step", {}, torch::kInt64));
-  adam.step = step.item<int64_t>();
-  if (adam.step < 0) return absl::DataLossError("'adam.step' in the state of the rule is negative");
-  return adam;
+  loaded.step = step.item<int64_t>();
+  if (loaded.step < 0)
+    return absl::DataLossError("'adam.step' in the state of the rule is negative");
+  *weights = std::move(loaded_weights);
+  *adam = std::move(loaded);
+  return absl::OkStatus();
 }
 
 OuterPpoRule::OuterPpoRule(const RuleContext& context, const OptionValues& options,
@@ -191,19 +197,16 @@ OuterPpoRule::OuterPpoRule(const RuleContext& context, const OptionValues& optio
       pool_(std::max(1, context.num_threads)) {}
 
 TensorMap OuterPpoRule::Save() const {
-  TensorMap state = {{"weights", weights_.clone()}};
-  SaveAdam(adam_, &state);
+  TensorMap state = SaveTrained(weights_, adam_);
   normaliser_.Save(&state);
   return state;
 }
 
 absl::Status OuterPpoRule::Load(const TensorMap& state) {
-  MENTOR_ASSIGN_OR_RETURN(Tensor weights, learner::ReadTensor(state, "weights", weights_.sizes(),
-                                                              torch::kFloat32, "the rule"));
-  MENTOR_ASSIGN_OR_RETURN(AdamState adam, LoadAdam(state, weights_.sizes()));
-  MENTOR_RETURN_IF_ERROR(normaliser_.Load(state));
-  weights_ = std::move(weights);
-  adam_ = std::move(adam);
+  RewardNormaliser normaliser;
+  MENTOR_RETURN_IF_ERROR(normaliser.Load(state));
+  MENTOR_RETURN_IF_ERROR(LoadTrained(state, &weights_, &adam_));
+  normaliser_ = std::move(normaliser);
   return absl::OkStatus();
 }
 

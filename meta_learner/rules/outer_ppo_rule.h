@@ -39,9 +39,10 @@ OuterPpoConfig ReadOuterPpo(const OptionValues& options);
 void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string& what,
                  Violations* violations);
 
-// Into and out of a rule's state, under "adam.".
-void SaveAdam(const AdamState& adam, learner::TensorMap* state);
-absl::StatusOr<AdamState> LoadAdam(const learner::TensorMap& state, at::IntArrayRef shape);
+// Weights and their Adam, into and out of a rule's state under "weights" and "adam.". An error
+// changes nothing; *weights gives the shape.
+TensorMap SaveTrained(const torch::Tensor& weights, const AdamState& adam);
+absl::Status LoadTrained(const TensorMap& state, torch::Tensor* weights, AdamState* adam);
 
 // What tells one such rule from another, beside its network.
 struct OuterPpoRuleConfig {

@@ -9,8 +9,6 @@
 
 #include <utility>
 
-#include <absl/strings/str_format.h>
-
 #include "common/check.h"
 #include "learner/agents/agent_shape.h"
 #include "learner/inner_loops/shared.h"

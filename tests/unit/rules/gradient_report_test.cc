@@ -1,6 +1,5 @@
 #include <cmath>
 
-
 #include "common/rng.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/torch_testing.h"
