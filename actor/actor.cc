@@ -191,7 +191,10 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       connection->stream->Send(CreditMessage(1));
       return;
     }
-    default: return;  // Drain: the stream's end says the same.
+    case v1::WorkResponse::kDrain:
+      if (options_.on_drain) options_.on_drain();
+      return;
+    default: return;  // Of a newer version.
   }
 }
 

@@ -27,6 +27,7 @@ class Actor {
     int threads = 1;
     std::function<std::shared_ptr<grpc::Channel>()> channel;  // To the learner; called for each connection.
     std::chrono::milliseconds drain_deadline{10'000};
+    std::function<void()> on_drain = {};  // The learner wants it to leave: whoever owns it calls Stop. From any thread.
   };
   // Begins to connect. Metrics outlive the actor.
   Actor(Options options, Metrics* metrics);

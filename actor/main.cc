@@ -33,7 +33,7 @@ int Main(int argc, char** argv) {
   }
   const auto channel = rpc::MakeChannel({.address = learner, .tls = tls});
   if (!channel.ok()) return Fail(channel.status(), kExitUsage);
-  actor::Actor actor({.threads = threads, .channel = [&] { return *channel; }}, metrics.get());
+  actor::Actor actor({.threads = threads, .channel = [&] { return *channel; }, .on_drain = RequestStop}, metrics.get());
   WaitForStopSignal();
   actor.Stop();
   return kExitOk;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <mutex>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -24,6 +25,8 @@ struct State {
   Options options;  // Fixed once Init has returned.
   std::shared_ptr<spdlog::logger> sink;
   std::array<std::atomic<uint64_t>, 4> counts{};
+  std::mutex observer_mutex;
+  Observer observer;  // Guarded by observer_mutex.
   State() : sink(std::make_shared<spdlog::logger>("mentor", std::make_shared<spdlog::sinks::stderr_sink_mt>())) {
     sink->set_pattern("%v");
     sink->set_level(spdlog::level::trace);
@@ -102,6 +105,12 @@ absl::Status ParseFormat(std::string_view text, Format* format) {
   return absl::OkStatus();
 }
 
+void SetObserver(Observer observer) {
+  State& state = TheState();
+  const std::lock_guard lock(state.observer_mutex);
+  state.observer = std::move(observer);
+}
+
 std::array<uint64_t, 4> Counts() {
   std::array<uint64_t, 4> counts{};
   for (size_t i = 0; i < counts.size(); ++i) counts[i] = TheState().counts[i].load(std::memory_order_relaxed);
@@ -132,6 +141,13 @@ void Write(Severity severity, const char* file, int line, std::string_view messa
   const std::string text =
       FormatLine(state.options.format, time, severity, state.options.logger, file, line, message, fields);
   state.sink->log(spdlog::level::info, spdlog::string_view_t(text.data(), text.size()));
+  for (const Field& field : fields) {
+    if (field.key() != "experiment" || field.json().size() < 2) continue;
+    const std::lock_guard lock(state.observer_mutex);
+    if (!state.observer) return;
+    const std::string_view name = std::string_view(field.json()).substr(1, field.json().size() - 2);
+    state.observer(name, FormatLine(Format::kJson, time, severity, state.options.logger, file, line, message, fields));
+  }
 }
 
 bool Due(std::atomic<int64_t>* next_ns, std::chrono::nanoseconds period) {

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -34,6 +35,11 @@ void Init(const Options& options);
 absl::Status ParseFormat(std::string_view text, Format* format);
 // Lines written so far, by severity.
 std::array<uint64_t, 4> Counts();
+
+// Hears every line that has a field "experiment": its value, and the line as JSON. Called from any thread, so it must be
+// quick, and must not log. Null: nobody does.
+using Observer = std::function<void(std::string_view experiment, const std::string& json_line)>;
+void SetObserver(Observer observer);
 
 // A key with its value, already as JSON.
 class Field {

@@ -135,6 +135,7 @@ std::vector<double> RpcBuckets() {
 }
 std::vector<double> UnitBuckets() { return Doubling(.01, 14); }
 std::vector<double> WriteBuckets() { return Doubling(.05, 12); }
+std::vector<double> QueueBuckets() { return {1, 5, 15, 60, 300, 900, 3600, 14400}; }
 
 Metrics::Metrics()
     : registry_(std::make_shared<prometheus::Registry>()), process_(std::make_shared<ProcessCollector>()) {}

@@ -29,6 +29,7 @@ using Labels = std::map<std::string, std::string>;
 std::vector<double> RpcBuckets();    // 1 ms to 10 s.
 std::vector<double> UnitBuckets();   // .01 x 2^k up to 82 s: units, updates.
 std::vector<double> WriteBuckets();  // .05 x 2^k up to 102 s: checkpoints.
+std::vector<double> QueueBuckets();  // 1 s to 4 h: jobs in a queue.
 
 class Metrics {
  public:

@@ -19,9 +19,9 @@ constexpr auto kNames = std::to_array<std::string_view>({
     "NUMERIC_MISMATCH",   "CREDIT_EXCEEDED",  "DRAINING",           "PEER_SILENT",        "QUEUE_FULL",
     "MESSAGE_TOO_LONG",   "UNIT_FAILED",      "REQUEST_ID_REUSED",  "PAGE_TOKEN_MISMATCH", "WATCH_COMPACTED",
     "ETAG_MISMATCH",      "ILLEGAL_TRANSITION", "NOT_FOUND",        "ALREADY_EXISTS",     "DISK_FULL",
-    "DATA_LOSS",          "IN_USE",           "TOO_NEW",
+    "DATA_LOSS",          "IN_USE",           "TOO_NEW",            "DEADLINE_PASSED",    "QUOTA_EXCEEDED",
 });
-static_assert(kNames.size() == static_cast<size_t>(Reason::kTooNew) + 1);
+static_assert(kNames.size() == static_cast<size_t>(Reason::kQuotaExceeded) + 1);
 
 std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
   const auto payload = status.GetPayload(kErrorInfoUrl);
@@ -58,6 +58,31 @@ absl::Status ToStatus(const Violations& violations) {
     field->set_description(violation.description);
   }
   status.SetPayload(kBadRequestUrl, absl::Cord(details.SerializeAsString()));
+  return status;
+}
+
+google::rpc::Status StatusToProto(const absl::Status& status) {
+  google::rpc::Status proto;
+  proto.set_code(static_cast<int>(status.code()));
+  proto.set_message(std::string(status.message()));
+  // Payloads come in any order.
+  std::map<std::pair<bool, std::string>, std::string> payloads;
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
+    const std::string name(url);
+    payloads[{name != kErrorInfoUrl, name}] = std::string(payload);
+  });
+  for (auto& [key, payload] : payloads) {
+    google::protobuf::Any& any = *proto.add_details();
+    any.set_type_url(key.second);
+    any.set_value(std::move(payload));
+  }
+  return proto;
+}
+
+absl::Status StatusFromProto(const google::rpc::Status& proto) {
+  if (proto.code() == 0) return absl::OkStatus();
+  absl::Status status(static_cast<absl::StatusCode>(proto.code()), proto.message());
+  for (const auto& any : proto.details()) status.SetPayload(any.type_url(), absl::Cord(any.value()));
   return status;
 }
 

@@ -10,6 +10,7 @@
 #include <absl/status/status.h>
 
 #include "common/violations.h"
+#include "google/rpc/status.pb.h"
 
 namespace mentor {
 
@@ -38,6 +39,8 @@ enum class Reason {
   kDataLoss,              // Stored bytes are not what was written.
   kInUse,                 // Another process holds the folder.
   kTooNew,                // A newer program wrote it.
+  kDeadlinePassed,        // The experiment's own deadline.
+  kQuotaExceeded,         // The owner has as much as is allowed.
 };
 
 // "CATALOGUE_MISMATCH".
@@ -48,6 +51,10 @@ absl::Status MakeError(absl::StatusCode code, Reason reason, std::string_view me
                        const std::map<std::string, std::string>& metadata = {});
 // OK when there are none; else INVALID_ARGUMENT INVALID_FIELD with every violation as a field of BadRequest.
 absl::Status ToStatus(const Violations& violations);
+
+// With the message and every payload as a detail, the reason first; and back.
+google::rpc::Status StatusToProto(const absl::Status& status);
+absl::Status StatusFromProto(const google::rpc::Status& proto);
 
 // The reason's name; empty when the status has none.
 std::string ReasonOf(const absl::Status& status);

@@ -29,12 +29,16 @@ constexpr size_t kVersionsMax = 16;
 constexpr size_t kMessageBytesMax = size_t{512} << 20;
 constexpr std::chrono::milliseconds kRefusedWait{10'000};
 
+// Progress is reported every second, the fleet every second time.
+constexpr int kLooksPerFleetReport = 2;
+
 }  // namespace
 
 // One stream to the meta-learner and what came over it.
 struct Learner::Connection {
   std::shared_ptr<ShardStream> stream;
   // Guarded by the learner's mutex_.
+  bool welcomed = false;
   bool closed = false;
   absl::Status end;
   std::map<uint64_t, torch::Tensor> signal_weights;  // By version.
@@ -157,6 +161,10 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
     case v1::RunResponse::kWelcome:
       reconnector_.Connected();
       MENTOR_LOG(kInfo, "connected to the meta-learner");
+      {
+        const std::lock_guard lock(mutex_);
+        connection->welcomed = true;
+      }
       options_.rollout->Expect(message.welcome().catalogue_hash(),
                                message.welcome().numeric_fingerprint());
       return;
@@ -211,9 +219,24 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       changed_.notify_all();
       return;
     }
+    case v1::RunResponse::kDrainActor:
+      options_.rollout->Drain(message.drain_actor().name());
+      return;
+    case v1::RunResponse::kDrain: {
+      const std::lock_guard lock(mutex_);
+      draining_ = true;
+      LeaveWhenDrained();
+      return;
+    }
     default:
-      return;  // Drain: the stream's end says the same.
+      return;  // Of a newer version.
   }
+}
+
+void Learner::LeaveWhenDrained() {
+  if (!draining_ || !queue_.empty() || !running_.empty()) return;
+  MENTOR_LOG(kInfo, "drained");
+  if (options_.on_drained) options_.on_drained();
 }
 
 void Learner::Work() {
@@ -230,6 +253,7 @@ void Learner::Work() {
     CountPhase(/*learning=*/-1, /*simulating=*/0);
     lock.lock();
     running_.erase(job->unit_shard);
+    LeaveWhenDrained();
   }
 }
 
@@ -316,11 +340,21 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
 
 void Learner::ReportProgress() {
   std::unique_lock lock(mutex_);
+  int looks = 0;
   while (!stopping_) {
     changed_.wait_for(lock, std::chrono::seconds(1), [&] { return stopping_; });
     if (stopping_) return;
     const std::map<uint64_t, std::shared_ptr<Job>> running = running_;
+    const std::shared_ptr<Connection> connection =
+        connection_ != nullptr && connection_->welcomed ? connection_ : nullptr;
     lock.unlock();
+    if (connection != nullptr && ++looks % kLooksPerFleetReport == 0) {
+      v1::RunRequest message;
+      for (v1::Peer& peer : options_.rollout->Peers())
+        *message.mutable_fleet()->add_actors() = std::move(peer);
+      message.mutable_fleet();
+      connection->stream->Send(std::move(message));
+    }
     for (const auto& [unit_shard, job] : running) {
       v1::RunRequest message;
       message.mutable_progress()->set_shard_id(job->shard.shard_id());

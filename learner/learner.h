@@ -38,6 +38,8 @@ class Learner {
     int shard_slots = 2;                 // Shards at once: one learns while another simulates.
     std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
     RolloutServer* rollout = nullptr;  // Outlives the learner.
+    // The meta-learner wants it to leave, and what it held is done. From any thread.
+    std::function<void()> on_drained = {};
   };
   Learner(Options options, Metrics* metrics);
   ~Learner();
@@ -55,6 +57,8 @@ class Learner {
   void Work();
   void RunJob(const std::shared_ptr<Job>& job);
   void ReportProgress();
+  // With mutex_ held.
+  void LeaveWhenDrained();
   // A running shard goes from learning to simulating or back; keeps the books on how much learning
   // is hidden.
   void CountPhase(int learning, int simulating);
@@ -82,6 +86,7 @@ class Learner {
   int num_learning_ = 0;    // Shards that compute.
   int num_simulating_ = 0;  // Shards that wait for actors.
   std::chrono::steady_clock::time_point phase_since_;
+  bool draining_ = false;
   bool stopping_ = false;
   // Last, so that they stop first.
   std::vector<std::thread> threads_;

@@ -72,7 +72,8 @@ int Main(int argc, char** argv) {
                             .device = torch::Device(device),
                             .shard_slots = slots,
                             .meta_learner = [&] { return *channel; },
-                            .rollout = &rollout},
+                            .rollout = &rollout,
+                            .on_drained = RequestStop},
                            metrics.get());
   (*server)->SetReady(true);
   // For scripts: where it listens, once it does.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <absl/strings/str_format.h>
+#include <google/protobuf/util/time_util.h>
 
 #include "common/check.h"
 #include "common/failpoint.h"
@@ -145,6 +146,9 @@ struct RolloutServer::Session {
   bool welcomed = false;
   bool leaving = false;
   bool rejected = false;
+  google::protobuf::Timestamp connect_time = google::protobuf::util::TimeUtil::GetCurrentTime();
+  uint64_t units = 0;      // Whose results were used.
+  uint64_t new_steps = 0;  // Of those, since the last Peers.
 };
 
 class RolloutServer::Service : public v1::RolloutService::CallbackService {
@@ -376,6 +380,50 @@ void RolloutServer::OnMessage(const std::shared_ptr<Session>& session, v1::WorkR
   }
 }
 
+std::vector<v1::Peer> RolloutServer::Peers() {
+  using google::protobuf::util::TimeUtil;
+  std::vector<v1::Peer> peers;
+  std::lock_guard lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds =
+      std::max(1e-3, std::chrono::duration<double>(now - peers_since_).count());
+  peers_since_ = now;
+  for (auto& [id, session] : sessions_) {
+    if (!session->welcomed) continue;
+    v1::Peer& peer = peers.emplace_back();
+    const v1::Hello& hello = session->hello;
+    peer.set_name("actors/" + hello.peer_uid());
+    peer.set_host(hello.host());
+    peer.set_build(hello.build());
+    peer.set_threads(hello.threads());
+    peer.set_catalogue_hash(hello.catalogue_hash());
+    peer.set_draining(session->leaving);
+    peer.set_units(session->units);
+    peer.set_work(static_cast<uint32_t>(dispatcher_.NumHeld(id)));
+    peer.set_env_steps_per_second(static_cast<double>(std::exchange(session->new_steps, 0)) /
+                                  seconds);
+    *peer.mutable_connect_time() = session->connect_time;
+    if (const auto round_trip = session->stream->RoundTrip())
+      *peer.mutable_round_trip() = TimeUtil::NanosecondsToDuration(round_trip->count());
+  }
+  return peers;
+}
+
+bool RolloutServer::Drain(const std::string& name) {
+  std::shared_ptr<WorkStream> stream;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [id, session] : sessions_) {
+      if (session->welcomed && "actors/" + session->hello.peer_uid() == name)
+        stream = session->stream;
+    }
+  }
+  if (stream == nullptr) return false;
+  v1::WorkResponse message;
+  message.mutable_drain();
+  return stream->Send(std::move(message));
+}
+
 absl::Status RolloutServer::CheckFleet(const v1::Hello& hello) const {
   if (!catalogue_hash_.empty() && hello.catalogue_hash() != catalogue_hash_) {
     return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kCatalogueMismatch,
@@ -471,6 +519,8 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
     if (outcome == UnitDispatcher::Outcome::kUsed) {
       instruments_->results.at("used")->Increment();  // Before the caller of RunUnits goes on.
       steps_done_[key.shard] += unit->steps();
+      ++session->units;
+      session->new_steps += unit->steps();
       if (steps_done_.size() > kShardsRemembered) steps_done_.erase(steps_done_.begin());
       instruments_->turnaround->Observe(
           std::chrono::duration<double>(dispatcher_.last_turnaround()).count());

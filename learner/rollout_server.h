@@ -26,6 +26,7 @@
 #include "common/metrics.h"
 #include "common/rpc/stream.h"
 #include "learner/unit_dispatcher.h"
+#include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
 
 namespace mentor::learner {
@@ -66,6 +67,10 @@ class RolloutServer {
   // Connected actors and their threads.
   int actors() const;
   int actor_threads() const;
+  // Everyone who is connected; rates are over the time since the call before.
+  std::vector<v1::Peer> Peers();
+  // "actors/{uid}" finishes what it holds and leaves. False: nobody has that name.
+  bool Drain(const std::string& name);
   // What this fleet reports; empty before the first actor, unless configured.
   std::string catalogue_hash() const;
   std::string numeric_fingerprint() const;
@@ -113,6 +118,7 @@ class RolloutServer {
   std::string catalogue_hash_;
   std::string numeric_fingerprint_;
   uint64_t next_actor_ = 1;
+  std::chrono::steady_clock::time_point peers_since_;  // The last Peers.
   bool watch_is_idle_ = false;  // No unit was out when the lag watch went to sleep.
   bool stopping_ = false;
 

@@ -111,6 +111,11 @@ class UnitDispatcher {
   // before Accept.
   std::shared_ptr<const v1::Unit> Held(ActorId actor, const UnitKey& key) const;
   Outcome Accept(ActorId actor, v1::Result result);
+  // Units that the actor holds.
+  size_t NumHeld(ActorId actor) const {
+    const auto found = actors_.find(actor);
+    return found == actors_.end() ? 0 : found->second.held.size();
+  }
 
   Counts counts() const { return {ready_count_, out_count_}; }
   const Reissued& reissued() const { return reissued_; }

@@ -48,13 +48,15 @@ absl::Status Cluster::Start() {
         metrics_));
   }
   if (store_ == nullptr) return absl::OkStatus();
+  disk_ = std::make_unique<meta_learner::DiskGuard>(store_->folder(), /*reserve_bytes=*/0, metrics_);
   scheduler_ = std::make_unique<meta_learner::Scheduler>(
       meta_learner::ExperimentRunner::Options{.store = store_,
                                               .broker = &broker_,
                                               .build = std::string(kBuildVersion),
                                               .fingerprint = ExperimentFingerprint(),
-                                              .num_threads = options_.learner_threads},
-      /*running_max=*/1);
+                                              .num_threads = options_.learner_threads,
+                                              .metrics = metrics_},
+      meta_learner::Scheduler::Options{.running_max = 1, .disk = disk_.get()}, metrics_);
   return absl::OkStatus();
 }
 

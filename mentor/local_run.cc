@@ -16,7 +16,7 @@
 #include "mentor/cluster.h"
 #include "mentor/report/report.h"
 #include "mentor/run_report.h"
-#include "meta_learner/store.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor {
 namespace {
@@ -30,7 +30,7 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store
                                             const LocalRunOptions& options) {
   auto existing = store->Get(kName);
   if (absl::IsNotFound(existing.status()))
-    return store->Create({.spec = options.spec, .id = "run", .request_id = "", .request_hash = ""});
+    return store->Create(meta_learner::WithSpec(options.spec, "run"));
   MENTOR_RETURN_IF_ERROR(existing.status());
   if (SpecHash(existing->spec()) != SpecHash(options.spec)) {
     return absl::FailedPreconditionError(absl::StrFormat(
@@ -90,7 +90,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
     std::printf("Stopped after outer update %d. The same command goes on from there.\n",
                 experiment.progress().outer_updates());
   } else if (experiment.state() == v1::Experiment::STATE_FAILED) {
-    std::fprintf(stderr, "error: the experiment failed: %s\n", experiment.error().c_str());
+    std::fprintf(stderr, "error: the experiment failed: %s\n", experiment.error().message().c_str());
   } else if (files.ok()) {
     std::printf("%s\n", files->summary.c_str());
   }

@@ -180,10 +180,7 @@ absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder)
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(run.state));
   MENTOR_ASSIGN_OR_RETURN(
       const auto experiments,
-      store->InStates({v1::Experiment::STATE_QUEUED, v1::Experiment::STATE_RUNNING,
-                       v1::Experiment::STATE_PAUSED, v1::Experiment::STATE_CANCELLING,
-                       v1::Experiment::STATE_CANCELLED, v1::Experiment::STATE_SUCCEEDED,
-                       v1::Experiment::STATE_FAILED}));
+      store->InStates(meta_learner::AllStates()));
   for (const v1::Experiment& experiment : experiments) {
     std::error_code error;
     if (std::filesystem::equivalent(store->ExperimentFolder(experiment.uid()), run.experiment,

@@ -9,7 +9,7 @@
 
 #include "mentor/report/report.h"
 #include "mentor/v1/evaluation.pb.h"
-#include "meta_learner/store.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor {
 

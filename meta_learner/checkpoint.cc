@@ -287,11 +287,14 @@ absl::StatusOr<std::vector<uint32_t>> ListCheckpoints(const std::filesystem::pat
 }
 
 absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir,
-                                                        uint32_t keep_last) {
+                                                        const CheckpointRetention& retention) {
+  const uint32_t keep_last = retention.keep_last;
   std::vector<uint32_t> removed;
   MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps, ListCheckpoints(dir));
   if (keep_last == 0 || steps.size() <= keep_last) return removed;
   for (size_t i = 0; i + keep_last < steps.size(); ++i) {
+    if (retention.pinned.contains(steps[i])) continue;
+    if (retention.keep_every > 0 && steps[i] % retention.keep_every == 0) continue;
     const std::filesystem::path path = dir / CheckpointFileName(steps[i]);
     if (const auto error = MENTOR_FAILPOINT("store.retention.unlink"))
       return absl::UnavailableError(*error);

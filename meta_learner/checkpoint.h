@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,8 +72,15 @@ absl::StatusOr<CheckpointScan> FindNewestWhole(
 // Steps with a file, in increasing order, unread.
 absl::StatusOr<std::vector<uint32_t>> ListCheckpoints(const std::filesystem::path& dir);
 
-// Removes all but the newest `keep_last` files (0 keeps all); the answer is the steps removed.
+// Which checkpoints stay, beside the newest one.
+struct CheckpointRetention {
+  uint32_t keep_last = 0;            // The newest ones; 0: all.
+  uint32_t keep_every = 0;           // Those of every so many outer updates; 0: none.
+  std::set<uint32_t> pinned = {};  // Steps.
+};
+
+// Removes the files of all others; the answer is the steps removed.
 absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir,
-                                                        uint32_t keep_last);
+                                                        const CheckpointRetention& retention);
 
 }  // namespace mentor::meta_learner

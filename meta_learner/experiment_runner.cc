@@ -17,6 +17,7 @@
 #include "common/rng.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "learner/agents/worker_pool.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
@@ -27,7 +28,39 @@
 #include "meta_learner/tensor_sections.h"
 
 namespace mentor::meta_learner {
+
+struct ExperimentRunner::Instruments {
+  explicit Instruments(Metrics* metrics)
+      : checkpoint_write_seconds(metrics->Histogram("mentor_checkpoint_write_seconds",
+                                                    "Writing and syncing a checkpoint.",
+                                                    WriteBuckets())),
+        checkpoint_bytes(
+            metrics->Gauge("mentor_checkpoint_bytes", "Size of the last checkpoint.")),
+        checkpoint_last(metrics->Gauge("mentor_checkpoint_last_timestamp_seconds",
+                                       "When the last checkpoint was written.")),
+        checkpoint_corrupt(metrics->Counter("mentor_checkpoint_corrupt_total",
+                                            "Checkpoints that were not whole when read.")) {
+    for (const RuleEntry* rule : OuterRules()) {
+      outer_updates[rule->name] = &metrics->Counter("mentor_meta_outer_updates_total",
+                                                    "Outer updates.", {{"rule", rule->name}});
+      outer_update_seconds[rule->name] =
+          &metrics->Histogram("mentor_meta_outer_update_seconds",
+                              "Wall time of the outer rule's update, without collection.",
+                              UnitBuckets(), {{"rule", rule->name}});
+    }
+  }
+
+  prometheus::Histogram& checkpoint_write_seconds;
+  prometheus::Gauge& checkpoint_bytes;
+  prometheus::Gauge& checkpoint_last;
+  prometheus::Counter& checkpoint_corrupt;
+  std::map<std::string, prometheus::Counter*> outer_updates;
+  std::map<std::string, prometheus::Histogram*> outer_update_seconds;
+};
+
 namespace {
+
+constexpr std::string_view kOuterReturn = "mentor_meta_outer_return";
 
 // Rounds whose lifetimes make the score of the best weights (60 lifetimes of 30 a round).
 constexpr int64_t kScoreRounds = 2;
@@ -90,20 +123,30 @@ double PeakMemoryBytes() {
 // One experiment at work.
 class Session {
  public:
-  Session(const ExperimentRunner::Options& options, const v1::Experiment& experiment,
-          const std::atomic<bool>& cancel)
+  Session(const ExperimentRunner::Options& options, ExperimentRunner::Instruments* instruments,
+          const v1::Experiment& experiment, const std::atomic<bool>& cancel)
       : options_(options),
+        instruments_(instruments),
         name_(experiment.name()),
         uid_(experiment.uid()),
         spec_(WithDefaults(experiment.spec())),
         folder_(options.store->ExperimentFolder(uid_)),
         cancel_(cancel) {}
 
+  ~Session() {
+    if (outer_return_ != nullptr)
+      options_.metrics->RemoveGauge(std::string(kOuterReturn), outer_return_);
+  }
+
   absl::Status Run() {
+    MENTOR_RETURN_IF_ERROR(options_.store->PrepareFolder(uid_));
     Violations violations;
     parts_ = MakeParts(spec_, options_.num_threads, &violations);
     MENTOR_RETURN_IF_ERROR(violations.ToStatus());
     MENTOR_RETURN_IF_ERROR(KeepFingerprint(folder_, options_.fingerprint));
+    outer_return_ = &options_.metrics->Gauge(
+        std::string(kOuterReturn), "Mean return of the agents of the last outer update.",
+        {{"experiment", name_.substr(name_.find('/') + 1)}});
     MENTOR_RETURN_IF_ERROR(Resume());
     while (outer_step_ < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
     return Evaluate();
@@ -115,6 +158,7 @@ class Session {
     MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
     MENTOR_ASSIGN_OR_RETURN(CheckpointScan scan, FindNewestWhole(folder, uid_, SpecHash(spec_)));
     for (const CorruptCheckpoint& corrupt : scan.corrupt) {
+      instruments_->checkpoint_corrupt.Increment();
       MENTOR_LOG(
           kWarning, "checkpoint is not whole; it was moved away and an older one is used",
           {{"experiment", name_}, {"file", corrupt.path.string()}, {"reason", corrupt.reason}});
@@ -209,10 +253,17 @@ class Session {
     SetProgress("outer update", {});
     const double cpu_before = ProcessCpuSeconds();
     const Clock::time_point update_start = Clock::now();
-    MENTOR_ASSIGN_OR_RETURN(
-        RuleReport report,
-        parts_.rule->Update(MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()),
-                            outer_step_));
+    const auto update = [&] {
+      const learner::InterruptScope interrupt(&cancel_);
+      return parts_.rule->Update(
+          MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()), outer_step_);
+    };
+    MENTOR_ASSIGN_OR_RETURN(RuleReport report, update());
+    instruments_->outer_updates.at(spec_.rule().name())->Increment();
+    instruments_->outer_update_seconds.at(spec_.rule().name())
+        ->Observe(SecondsSince(update_start));
+    if (const auto mean = step.results.find("shaped_return"); mean != step.results.end())
+      outer_return_->Set(mean->second);
     // A rule names times with "_seconds": they differ from run to run, so they are kept apart from
     // results.
     for (const auto& [metric, value] : report) {
@@ -249,12 +300,28 @@ class Session {
     step.timings["peak_memory_bytes"] = PeakMemoryBytes();
     seconds_per_update_ = SecondsSince(start);
     step.progress = CurrentProgress({});
+    step.served_env_steps = options_.broker->TakeServed(name_);
     MENTOR_RETURN_IF_ERROR(options_.store->RecordOuterStep(uid_, step));
     SetProgress("meta-training", {});
-    if (!step.checkpoint || spec_.checkpoint().keep_last() == 0) return absl::OkStatus();
+    return step.checkpoint ? Retain() : absl::OkStatus();
+  }
+
+  // What the user wants now: retention and pins may change while the experiment runs.
+  absl::Status Retain() {
+    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, options_.store->Get(name_));
+    const v1::Retention& wanted = experiment.retention();
+    CheckpointRetention retention{
+        .keep_last =
+            wanted.keep_last() > 0 ? wanted.keep_last() : spec_.checkpoint().keep_last(),
+        .keep_every = wanted.keep_every()};
+    if (retention.keep_last == 0) return absl::OkStatus();
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows,
+                            options_.store->Checkpoints(uid_));
+    for (const CheckpointRow& row : rows) {
+      if (row.pinned) retention.pinned.insert(row.outer_step);
+    }
     MENTOR_RETURN_IF_ERROR(
-        RetainCheckpoints(options_.store->CheckpointFolder(uid_), spec_.checkpoint().keep_last())
-            .status());
+        RetainCheckpoints(options_.store->CheckpointFolder(uid_), retention).status());
     return SyncCheckpointIndex({});
   }
 
@@ -283,7 +350,14 @@ class Session {
         "experiment/", &checkpoint.sections);
     for (size_t i = 0; i < lives_.size(); ++i)
       checkpoint.sections[absl::StrFormat("%s%05d", kLives, i)] = lives_[i].SerializeAsString();
-    return WriteCheckpoint(options_.store->CheckpointFolder(uid_), checkpoint);
+    const Clock::time_point start = Clock::now();
+    auto info = WriteCheckpoint(options_.store->CheckpointFolder(uid_), checkpoint);
+    if (info.ok()) {
+      instruments_->checkpoint_write_seconds.Observe(SecondsSince(start));
+      instruments_->checkpoint_bytes.Set(static_cast<double>(info->size_bytes));
+      instruments_->checkpoint_last.SetToCurrentTime();
+    }
+    return info;
   }
 
   // Before the update of this round, so the lifetimes belong to the weights that are kept
@@ -396,12 +470,14 @@ class Session {
 
   // Fixed after construction.
   const ExperimentRunner::Options& options_;
+  ExperimentRunner::Instruments* const instruments_;
   const std::string name_;
   const std::string uid_;
   const v1::ExperimentSpec spec_;
   const std::filesystem::path folder_;
   const std::atomic<bool>& cancel_;
   ExperimentParts parts_;
+  prometheus::Gauge* outer_return_ = nullptr;
 
   // State of the checkpoint, beside the rule's own.
   uint32_t outer_step_ = 0;
@@ -474,6 +550,41 @@ void CheckParts(const v1::ExperimentSpec& spec, Violations* violations) {
   MakeParts(WithDefaults(spec), /*num_threads=*/1, violations);
 }
 
+void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
+                     const Checkpoint& checkpoint, Violations* violations) {
+  if (spec.rule().outer_updates() < checkpoint.outer_step) {
+    violations->Add("rule.outer_updates",
+                    absl::StrFormat("is %d, but the checkpoint has %d already; give at least that",
+                                    spec.rule().outer_updates(), checkpoint.outer_step));
+  }
+  const bool running_lives =
+      std::any_of(checkpoint.sections.begin(), checkpoint.sections.end(),
+                  [](const auto& section) { return section.first.starts_with(kLives); });
+  if (running_lives) {
+    // Agents in the middle of their lives cannot become others.
+    const auto of_lives = [](v1::ExperimentSpec of) {
+      of.mutable_rule()->clear_outer_updates();
+      of.clear_evaluation();
+      return SpecHash(of);
+    };
+    if (of_lives(source) != of_lives(spec)) {
+      violations->Add("spec_overrides",
+                      "change more than rule.outer_updates and evaluation, but in this checkpoint "
+                      "agents are in the middle of their lives; take the checkpoint after a whole "
+                      "generation (a multiple of lifetime.iterations)");
+    }
+  }
+  const ExperimentParts parts = MakeParts(spec, /*num_threads=*/1, violations);
+  if (!violations->empty()) return;
+  auto rule = TensorsOfSections(checkpoint.sections, "rule/");
+  const absl::Status loaded = rule.ok() ? parts.rule->Load(*rule) : rule.status();
+  if (!loaded.ok()) {
+    violations->Add("spec_overrides",
+                    absl::StrCat("make a rule or network that the checkpoint does not fit: ",
+                                 loaded.message()));
+  }
+}
+
 absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
                              const std::string& fingerprint) {
   const std::filesystem::path file = experiment_folder / "fingerprint";
@@ -490,9 +601,15 @@ absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
           *written, fingerprint));
 }
 
+ExperimentRunner::ExperimentRunner(Options options)
+    : options_(std::move(options)),
+      instruments_(std::make_unique<Instruments>(options_.metrics)) {}
+
+ExperimentRunner::~ExperimentRunner() = default;
+
 absl::Status ExperimentRunner::Run(const v1::Experiment& experiment,
                                    const std::atomic<bool>& cancel) {
-  return Session(options_, experiment, cancel).Run();
+  return Session(options_, instruments_.get(), experiment, cancel).Run();
 }
 
 absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(

@@ -7,10 +7,11 @@
 #include "envs/fingerprint.h"
 #include "learner/agents/numerics.h"
 #include "learner/torch_fingerprint.h"
-#include "meta_learner/experiment_service.h"
-#include "meta_learner/scheduler.h"
+#include "meta_learner/control/experiment_service.h"
+#include "meta_learner/scheduling/disk_guard.h"
+#include "meta_learner/scheduling/scheduler.h"
 #include "meta_learner/shard_broker.h"
-#include "meta_learner/store.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -24,8 +25,12 @@ int Main(int argc, char** argv) {
   app.footer("Example:\n  mentor-meta-learner --state state --listen 127.0.0.1:50052 --threads 2");
   CommonFlags common;
   rpc::TlsFiles tls;
-  std::string state = "state", listen = "127.0.0.1:50052";
-  int threads = 2, running_max = 4;
+  std::string state = "state", listen = "127.0.0.1:50052", database;
+  int threads = 2;
+  uint64_t reserve_mb = 64;
+  double storage_per_owner_gb = 0;
+  Scheduler::Options scheduling;
+  ExperimentService::Options control;
   app.add_option("--state", state, "Folder of everything it remembers")->capture_default_str();
   app.add_option("--listen", listen,
                  "HOST:PORT for learners and users; port 0 takes a free one, which is printed")
@@ -33,8 +38,41 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "Threads for outer updates")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_option("--max_running", running_max, "Experiments at once; the rest waits")
+  app.add_option("--database", database,
+                 "PostgreSQL instead of the SQLite file in the state folder: "
+                 "postgresql://USER@HOST/DATABASE; the password comes from PGPASSFILE or "
+                 "PGPASSWORD");
+  app.add_option("--disk_reserve_mb", reserve_mb,
+                 "Room kept free for the last words on a full disk, MiB")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--max_running", scheduling.running_max, "Experiments at once; the rest waits")
       ->check(CLI::Range(1, 64))
+      ->group("Queue")
+      ->capture_default_str();
+  app.add_option("--max_queued", control.queued_max, "Experiments in the queue")
+      ->check(CLI::Range(1, 1'000'000))
+      ->group("Queue")
+      ->capture_default_str();
+  app.add_option("--low_share", scheduling.low_share,
+                 "Share of turns that LOW experiments get while others wait too")
+      ->check(CLI::Range(0.0, 1.0))
+      ->group("Queue")
+      ->capture_default_str();
+  app.add_option("--max_running_per_owner", scheduling.running_per_owner_max,
+                 "Experiments of one owner at once; 0: no limit")
+      ->check(CLI::Range(0, 64))
+      ->group("Queue")
+      ->capture_default_str();
+  app.add_option("--max_queued_per_owner", control.per_owner.queued,
+                 "Experiments of one owner in the queue; 0: no limit")
+      ->check(CLI::Range(0, 1'000'000))
+      ->group("Queue")
+      ->capture_default_str();
+  app.add_option("--max_storage_per_owner_gb", storage_per_owner_gb,
+                 "Checkpoints of one owner beyond which nothing new is taken; 0: no limit")
+      ->check(CLI::Range(0.0, 1e9))
+      ->group("Queue")
       ->capture_default_str();
   AddTlsFlags(&app, &tls);
   AddCommonFlags(&app, &common);
@@ -52,7 +90,7 @@ int Main(int argc, char** argv) {
       return Fail(status);
   }
   OpenError open_error = OpenError::kNone;
-  const auto store = OpenStore(state, &open_error);
+  const auto store = OpenStore(StoreOptions{.folder = state, .database = database}, &open_error);
   if (!store.ok()) {
     return Fail(store.status(), open_error == OpenError::kInUse    ? kExitInUse
                                 : open_error == OpenError::kTooNew ? kExitTooNew
@@ -62,18 +100,26 @@ int Main(int argc, char** argv) {
                       .actor_fingerprint = envs::NumericFingerprint(),
                       .learner_fingerprint = learner::TorchFingerprint()},
                      metrics.get());
+  DiskGuard disk(state, reserve_mb << 20, metrics.get());
+  scheduling.disk = &disk;
   Scheduler scheduler({.store = store->get(),
                        .broker = &broker,
                        .build = std::string(kBuildVersion),
                        .fingerprint = envs::NumericFingerprint() + learner::TorchFingerprint(),
-                       .num_threads = threads},
-                      running_max);
-  ExperimentService experiments(
-      {.store = store->get(),
-       .check_spec = CheckParts,
-       .wake = [&] { scheduler.Wake(); },
-       .cancel = [&](const std::string& name) { scheduler.Cancel(name); }},
-      metrics.get());
+                       .num_threads = threads,
+                       .metrics = metrics.get()},
+                      scheduling, metrics.get());
+  control.store = store->get();
+  control.check_spec = CheckParts;
+  control.check_checkpoint = CheckCheckpoint;
+  control.check_room = [&] { return disk.Check(); };
+  control.wake = [&] { scheduler.Wake(); };
+  control.look = [&](const v1::Experiment& experiment) { scheduler.Look(experiment); };
+  control.shards = [&](const std::string& experiment) { return broker.Shards(experiment); };
+  control.peers = [&] { return broker.Peers(); };
+  control.drain = [&](const std::string& peer) { return broker.Drain(peer); };
+  control.per_owner.checkpoint_bytes = static_cast<int64_t>(storage_per_owner_gb * 1e9);
+  ExperimentService experiments(control, metrics.get());
   auto server = rpc::Server::Start({.address = listen, .tls = tls},
                                    {broker.service(), experiments.service()});
   if (!server.ok()) return Fail(server.status(), kExitUsage);

@@ -10,11 +10,23 @@
 #include "learner/tensor_proto.h"
 
 namespace mentor::meta_learner {
+namespace {
+
+uint64_t StepsOf(const v1::Shard& shard) {
+  return uint64_t{shard.iterations()} * shard.collections() *
+         shard.spec().lifetime().steps_per_iteration() *
+         static_cast<uint64_t>(shard.lifetimes_size());
+}
+
+}  // namespace
 
 ShardBoard::LearnerId ShardBoard::AddLearner(uint32_t slots, Send send) {
   const std::lock_guard lock(mutex_);
   const LearnerId id = next_learner_++;
-  learners_[id] = {.slots = slots, .send = std::move(send), .shards = {}};
+  Learner& learner = learners_[id];
+  learner.slots = slots;
+  learner.send = std::move(send);
+  learner.rate_since = std::chrono::steady_clock::now();
   AssignLocked();
   changed_.notify_all();
   return id;
@@ -39,32 +51,106 @@ void ShardBoard::ReturnLocked(Job* job) {
   job->learner.reset();
   job->env_steps = 0;
   job->result = {};
-  waiting_.push_front(job->shard.shard_id());
+  waiting_[job->shard.experiment()].push_front(job->shard.shard_id());
 }
 
 void ShardBoard::AssignLocked() {
   for (auto& [id, learner] : learners_) {
-    while (!waiting_.empty() && learner.shards.size() < learner.slots) {
-      Job& job = *jobs_.at(waiting_.front());
-      waiting_.pop_front();
-      job.learner = id;
-      job.shard.set_epoch(next_epoch_++);
-      job.hash = std::make_unique<Sha256>();
-      learner.shards.insert(job.shard.shard_id());
-      // A failed send is followed by RemoveLearner, which gives the shard to another one.
-      if (job.shard.reward_source() == v1::REWARD_SOURCE_SIGNAL &&
-          learner.version != job.call->version) {
-        v1::RunResponse weights;
-        weights.mutable_signal_weights()->set_version(job.call->version);
-        *weights.mutable_signal_weights()->mutable_weights() = job.call->weights;
-        learner.send(std::move(weights));
-        learner.version = job.call->version;
-      }
-      v1::RunResponse message;
-      *message.mutable_shard() = job.shard;
-      learner.send(std::move(message));
+    while (!learner.draining && learner.shards.size() < learner.slots) {
+      std::set<std::string> ready;
+      for (const auto& [experiment, shards] : waiting_) ready.insert(experiment);
+      const std::optional<std::string> next = queue_.Next(ready);
+      if (!next) return;
+      std::deque<uint64_t>& line = waiting_.at(*next);
+      const uint64_t shard_id = line.front();
+      line.pop_front();
+      if (line.empty()) waiting_.erase(*next);
+      AssignToLocked(id, &learner, shard_id);
     }
   }
+}
+
+void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id) {
+  Job& job = *jobs_.at(shard_id);
+  const uint64_t steps = StepsOf(job.shard);
+  queue_.Charge(job.shard.experiment(), static_cast<double>(steps));
+  served_[job.shard.experiment()] += steps;
+  job.learner = id;
+  job.shard.set_epoch(next_epoch_++);
+  job.hash = std::make_unique<Sha256>();
+  learner->shards.insert(shard_id);
+  // A failed send is followed by RemoveLearner, which gives the shard to another one.
+  if (job.shard.reward_source() == v1::REWARD_SOURCE_SIGNAL &&
+      learner->version != job.call->version) {
+    v1::RunResponse weights;
+    weights.mutable_signal_weights()->set_version(job.call->version);
+    *weights.mutable_signal_weights()->mutable_weights() = job.call->weights;
+    learner->send(std::move(weights));
+    learner->version = job.call->version;
+  }
+  v1::RunResponse message;
+  *message.mutable_shard() = job.shard;
+  learner->send(std::move(message));
+}
+
+bool ShardBoard::DrainLearner(LearnerId id) {
+  const std::lock_guard lock(mutex_);
+  const auto learner = learners_.find(id);
+  if (learner == learners_.end()) return false;
+  learner->second.draining = true;
+  learner->second.send([] {
+    v1::RunResponse message;
+    message.mutable_drain();
+    return message;
+  }());
+  return true;
+}
+
+void ShardBoard::SetShare(const std::string& experiment, const Share& share) {
+  const std::lock_guard lock(mutex_);
+  queue_.SetShare(experiment, share);
+}
+
+void ShardBoard::RemoveShare(const std::string& experiment) {
+  const std::lock_guard lock(mutex_);
+  queue_.Remove(experiment);
+  served_.erase(experiment);
+}
+
+uint64_t ShardBoard::TakeServed(const std::string& experiment) {
+  const std::lock_guard lock(mutex_);
+  const auto served = served_.find(experiment);
+  return served == served_.end() ? 0 : std::exchange(served->second, 0);
+}
+
+std::vector<ShardBoard::ShardState> ShardBoard::Shards(const std::string& experiment) const {
+  std::vector<ShardState> states;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, job] : jobs_) {
+    if (job->done || (!experiment.empty() && job->shard.experiment() != experiment)) continue;
+    ShardState& state = states.emplace_back();
+    state.learner = job->learner;
+    v1::ShardInfo& info = state.info;
+    info.set_name(absl::StrFormat("%s/shards/%d", job->shard.experiment(), id));
+    info.set_state(job->learner ? v1::ShardInfo::STATE_RUNNING : v1::ShardInfo::STATE_WAITING);
+    info.set_lifetimes(static_cast<uint32_t>(job->shard.lifetimes_size()));
+    info.set_iterations_done(static_cast<uint32_t>(job->result.segments.size()));
+    info.set_iterations_total(static_cast<uint32_t>(learner::IterationsOf(job->shard)));
+    info.set_env_steps(job->env_steps);
+    info.set_env_steps_total(StepsOf(job->shard));
+  }
+  return states;
+}
+
+std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners() const {
+  std::map<LearnerId, LearnerState> states;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, learner] : learners_) {
+    states[id] = {.shards = static_cast<uint32_t>(learner.shards.size()),
+                  .env_steps_per_second = learner.env_steps_per_second,
+                  .draining = learner.draining};
+  }
+  return states;
 }
 
 ShardBoard::Job* ShardBoard::FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch) {
@@ -112,7 +198,7 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
   if (job == nullptr) return absl::OkStatus();
   if (!done.error().empty()) {
     learners_.at(learner).shards.erase(done.shard_id());
-    if (++job->errors >= attempts_max_) {
+    if (++job->errors >= options_.attempts_max) {
       job->call->status = absl::InternalError(absl::StrFormat(
           "a shard failed %d times, the last time with: %s", job->errors, done.error()));
       FinishLocked(job);
@@ -151,6 +237,7 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
   job->result.seconds = done.seconds();
   job->result.nonfinite_updates = done.nonfinite_updates();
   learners_.at(learner).shards.erase(done.shard_id());
+  CountStepsLocked(&learners_.at(learner), StepsOf(job->shard) - job->env_steps);
   FinishLocked(job);
   AssignLocked();
   changed_.notify_all();
@@ -160,9 +247,7 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
 void ShardBoard::FinishLocked(Job* job) {
   job->learner.reset();
   job->done = true;
-  job->env_steps = uint64_t{job->shard.iterations()} * job->shard.collections() *
-                   job->shard.spec().lifetime().steps_per_iteration() *
-                   static_cast<uint64_t>(job->shard.lifetimes_size());
+  job->env_steps = StepsOf(job->shard);
   --job->call->open;
 }
 
@@ -173,8 +258,20 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
   found->second.actors = progress.actors();
   const auto job = jobs_.find(progress.shard_id());
   if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {
+    CountStepsLocked(&found->second,
+                     progress.env_steps() - std::min(progress.env_steps(), job->second->env_steps));
     job->second->env_steps = progress.env_steps();
   }
+}
+
+void ShardBoard::CountStepsLocked(Learner* learner, uint64_t steps) {
+  learner->new_steps += steps;
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds = std::chrono::duration<double>(now - learner->rate_since).count();
+  if (seconds < 2) return;
+  learner->env_steps_per_second = static_cast<double>(learner->new_steps) / seconds;
+  learner->new_steps = 0;
+  learner->rate_since = now;
 }
 
 BrokerProgress ShardBoard::ProgressLocked(const Call* call) const {
@@ -203,7 +300,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     shard.set_signal_version(call.version);
     job->shard = std::move(shard);
     job->call = &call;
-    waiting_.push_back(next_shard_);
+    waiting_[job->shard.experiment()].push_back(next_shard_);
     ids.push_back(next_shard_);
     jobs_[next_shard_++] = std::move(job);
   }
@@ -231,7 +328,10 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
       learner.send(std::move(message));
       learner.shards.erase(id);
     }
-    waiting_.erase(std::remove(waiting_.begin(), waiting_.end(), id), waiting_.end());
+    if (const auto line = waiting_.find(job.shard.experiment()); line != waiting_.end()) {
+      std::erase(line->second, id);
+      if (line->second.empty()) waiting_.erase(line);
+    }
     results.push_back(std::move(job.result));
     jobs_.erase(id);
   }

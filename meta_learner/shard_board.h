@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -22,7 +23,9 @@
 
 #include "common/hash.h"
 #include "learner/segment.h"
+#include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/shard_service.pb.h"
+#include "meta_learner/scheduling/fair_queue.h"
 
 namespace mentor::meta_learner {
 
@@ -48,18 +51,29 @@ class ShardBoard {
   using Send = std::function<bool(v1::RunResponse)>;  // False when the learner is gone.
   using OnProgress = std::function<void(const BrokerProgress&)>;
 
-  // attempts_max: of a shard that reports errors.
-  explicit ShardBoard(int attempts_max) : attempts_max_(attempts_max) {}
+  struct Options {
+    int attempts_max = 3;  // Of a shard that reports errors.
+    FairQueue::Options fairness = {};
+  };
+  explicit ShardBoard(const Options& options) : options_(options), queue_(options.fairness) {}
 
   // A learner with room for `slots` shards.
   LearnerId AddLearner(uint32_t slots, Send send);
-  // Its shards go back to the head of the queue.
+  // Its shards go back to the head of their experiment's line.
   void RemoveLearner(LearnerId learner);
+  // It gets no more shards. False: no such learner.
+  bool DrainLearner(LearnerId learner);
   // Messages of a learner in their order. An error is the learner's fault and ends its stream;
   // messages about shards that it has lost are no fault.
   absl::Status OnSegment(LearnerId learner, const v1::Segment& segment);
   absl::Status OnDone(LearnerId learner, const v1::ShardDone& done);
   void OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress);
+
+  // What an experiment is entitled to, from its next shard on; and that it has ended.
+  void SetShare(const std::string& experiment, const Share& share);
+  void RemoveShare(const std::string& experiment);
+  // Environment steps given out for an experiment since the call before.
+  uint64_t TakeServed(const std::string& experiment);
 
   // See ShardBroker::Run.
   absl::StatusOr<std::vector<ShardResult>> Run(std::vector<v1::Shard> shards,
@@ -67,6 +81,19 @@ class ShardBoard {
                                                const std::atomic<bool>& cancel,
                                                const OnProgress& on_progress);
   void Wake();
+
+  // Shards at work and waiting, by number; of one experiment, or of all ("").
+  struct ShardState {
+    v1::ShardInfo info;
+    std::optional<LearnerId> learner;
+  };
+  std::vector<ShardState> Shards(const std::string& experiment) const;
+  struct LearnerState {
+    uint32_t shards = 0;
+    double env_steps_per_second = 0;
+    bool draining = false;
+  };
+  std::map<LearnerId, LearnerState> Learners() const;
 
   struct Counts {
     uint64_t reassigned = 0;  // Shards given to another learner.
@@ -97,21 +124,30 @@ class ShardBoard {
     std::set<uint64_t> shards;
     uint64_t version = 0;  // Of the meta-parameters sent last.
     uint32_t actors = 0;
+    bool draining = false;
+    // Steps of its shards since the rate was last computed, and when that was.
+    uint64_t new_steps = 0;
+    std::chrono::steady_clock::time_point rate_since;
+    double env_steps_per_second = 0;
   };
 
   void AssignLocked();
+  void AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id);
   void ReturnLocked(Job* job);
+  void CountStepsLocked(Learner* learner, uint64_t steps);
   void FinishLocked(Job* job);
   // The job when this learner holds this epoch of it.
   Job* FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch);
   BrokerProgress ProgressLocked(const Call* call) const;
 
-  const int attempts_max_;
+  const Options options_;
   // Guarded by mutex_.
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<uint64_t, std::unique_ptr<Job>> jobs_;
-  std::deque<uint64_t> waiting_;
+  FairQueue queue_;
+  std::map<std::string, std::deque<uint64_t>> waiting_;  // By experiment; none is empty.
+  std::map<std::string, uint64_t> served_;               // Since TakeServed.
   std::map<LearnerId, Learner> learners_;
   uint64_t next_shard_ = 1;
   uint64_t next_version_ = 1;

@@ -10,6 +10,7 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <google/protobuf/util/time_util.h>
 
 #include "common/log.h"
 #include "common/protocol.h"
@@ -26,6 +27,10 @@ using ShardServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
 
 // A segment of 128 lifetimes with 2000 steps of Meta-World is about 50 MB.
 constexpr size_t kMessageBytesMax = size_t{512} << 20;
+// Of one learner.
+constexpr int kActorsMax = 10'000;
+
+using google::protobuf::util::TimeUtil;
 
 }  // namespace
 
@@ -74,6 +79,56 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     return stream->reactor();
   }
 
+  std::vector<v1::Peer> Peers() const {
+    const auto states = board_->Learners();
+    std::vector<v1::Peer> peers;
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, learner] : connected_) {
+      v1::Peer& peer = peers.emplace_back(learner.info);
+      if (const auto state = states.find(id); state != states.end()) {
+        peer.set_work(state->second.shards);
+        peer.set_env_steps_per_second(state->second.env_steps_per_second);
+        peer.set_draining(state->second.draining);
+      }
+      if (const auto round_trip = learner.stream->RoundTrip())
+        *peer.mutable_round_trip() = TimeUtil::NanosecondsToDuration(round_trip->count());
+      for (const v1::Peer& actor : learner.actors) {
+        peers.push_back(actor);
+        peers.back().set_learner(learner.info.name());
+      }
+    }
+    return peers;
+  }
+
+  std::string LearnerName(ShardBoard::LearnerId id) const {
+    const std::lock_guard lock(mutex_);
+    const auto learner = connected_.find(id);
+    return learner == connected_.end() ? "" : learner->second.info.name();
+  }
+
+  absl::Status Drain(const std::string& name) {
+    std::optional<ShardBoard::LearnerId> learner;
+    {
+      const std::lock_guard lock(mutex_);
+      for (auto& [id, connected] : connected_) {
+        if (connected.info.name() == name) learner = id;
+        for (const v1::Peer& actor : connected.actors) {
+          if (actor.name() != name) continue;
+          v1::RunResponse message;
+          message.mutable_drain_actor()->set_name(name);
+          connected.stream->Send(std::move(message));
+          return absl::OkStatus();
+        }
+      }
+    }
+    if (learner && board_->DrainLearner(*learner)) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                     absl::StrFormat("nobody called '%s' is connected; ListPeers names those who "
+                                     "are",
+                                     name.substr(0, 100)),
+                     {{"name", name.substr(0, 100)}});
+  }
+
   void Stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -90,6 +145,12 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     std::optional<ShardBoard::LearnerId> learner;
     std::string name;
     bool broken = false;
+  };
+  // A learner after its hello, for whoever looks at the fleet.
+  struct Connected {
+    v1::Peer info;
+    std::shared_ptr<ShardStream> stream;
+    std::vector<v1::Peer> actors;
   };
   struct Event {
     std::shared_ptr<Peer> peer;
@@ -125,6 +186,10 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
       if (peer.learner) {
         board_->RemoveLearner(*peer.learner);
         learners_.Decrement();
+        {
+          const std::lock_guard lock(mutex_);
+          connected_.erase(*peer.learner);
+        }
         MENTOR_LOG(kInfo, "learner gone", {{"learner", peer.name}, {"why", event.end}});
       }
       peer.stream.reset();
@@ -150,10 +215,26 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
       case v1::RunRequest::kProgress:
         board_->OnProgressMessage(*peer->learner, message.progress());
         return absl::OkStatus();
+      case v1::RunRequest::kFleet:
+        return AcceptFleet(*peer->learner, *message.mutable_fleet());
       default:
         return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
-                         "expected a segment, a shard's end or progress");
+                         "expected a segment, a shard's end, progress or the fleet");
     }
+  }
+
+  absl::Status AcceptFleet(ShardBoard::LearnerId learner, v1::FleetReport& fleet) {
+    if (fleet.actors_size() > kActorsMax) {
+      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                       absl::StrFormat("the fleet has %d actors, at most %d are allowed",
+                                       fleet.actors_size(), kActorsMax));
+    }
+    const std::lock_guard lock(mutex_);
+    const auto connected = connected_.find(learner);
+    if (connected == connected_.end()) return absl::OkStatus();
+    connected->second.actors.assign(std::make_move_iterator(fleet.mutable_actors()->begin()),
+                                    std::make_move_iterator(fleet.mutable_actors()->end()));
+    return absl::OkStatus();
   }
 
   absl::Status AcceptHello(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {
@@ -190,6 +271,18 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
           return stream->Send(std::move(response));
         });
     learners_.Increment();
+    Connected connected{.info = {}, .stream = peer->stream, .actors = {}};
+    connected.info.set_name("learners/" + hello.peer_uid());
+    connected.info.set_host(hello.host());
+    connected.info.set_build(hello.build());
+    connected.info.set_threads(hello.threads());
+    connected.info.set_shard_slots(hello.shard_slots());
+    connected.info.set_catalogue_hash(hello.catalogue_hash());
+    *connected.info.mutable_connect_time() = TimeUtil::GetCurrentTime();
+    {
+      const std::lock_guard lock(mutex_);
+      connected_[*peer->learner] = std::move(connected);
+    }
     MENTOR_LOG(
         kInfo, "learner connected",
         {{"learner", peer->name}, {"device", hello.device()}, {"slots", hello.shard_slots()}});
@@ -204,8 +297,9 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   prometheus::Counter& segments_;
   prometheus::Counter& rejected_;
   // Guarded by mutex_.
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::map<ShardBoard::LearnerId, Connected> connected_;
   std::deque<Event> events_;
   std::map<const Peer*, std::shared_ptr<Peer>> open_;
   bool stopping_ = false;
@@ -214,7 +308,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
 };
 
 ShardBroker::ShardBroker(Options options, Metrics* metrics)
-    : board_(std::make_shared<ShardBoard>(options.attempts_max)),
+    : board_(std::make_shared<ShardBoard>(options.board)),
       service_(std::make_unique<Service>(std::move(options), board_, metrics)) {}
 
 ShardBroker::~ShardBroker() = default;
@@ -227,6 +321,35 @@ absl::StatusOr<std::vector<ShardResult>> ShardBroker::Run(
     std::vector<v1::Shard> shards, const v1::Tensor& weights, const std::atomic<bool>& cancel,
     const ShardBoard::OnProgress& on_progress) {
   return board_->Run(std::move(shards), weights, cancel, on_progress);
+}
+
+void ShardBroker::SetShare(const std::string& experiment, const Share& share) {
+  board_->SetShare(experiment, share);
+}
+
+void ShardBroker::RemoveShare(const std::string& experiment) {
+  board_->RemoveShare(experiment);
+}
+
+uint64_t ShardBroker::TakeServed(const std::string& experiment) {
+  return board_->TakeServed(experiment);
+}
+
+std::vector<v1::ShardInfo> ShardBroker::Shards(const std::string& experiment) const {
+  std::vector<v1::ShardInfo> shards;
+  for (ShardBoard::ShardState& state : board_->Shards(experiment)) {
+    if (state.learner) state.info.set_learner(service_->LearnerName(*state.learner));
+    shards.push_back(std::move(state.info));
+  }
+  return shards;
+}
+
+std::vector<v1::Peer> ShardBroker::Peers() const {
+  return service_->Peers();
+}
+
+absl::Status ShardBroker::Drain(const std::string& peer) {
+  return service_->Drain(peer);
 }
 
 void ShardBroker::Wake() {

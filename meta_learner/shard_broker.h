@@ -24,7 +24,7 @@ class ShardBroker {
     std::string catalogue_hash;       // Actors must have the same.
     std::string actor_fingerprint;    // Actors must have the same.
     std::string learner_fingerprint;  // Learners on the CPU must have the same.
-    int attempts_max = 3;             // Of a shard that reports errors.
+    ShardBoard::Options board = {};
   };
   ShardBroker(Options options, Metrics* metrics);
   ~ShardBroker();  // After the server that serves service() has shut down.
@@ -39,6 +39,18 @@ class ShardBroker {
                                                const v1::Tensor& weights,
                                                const std::atomic<bool>& cancel,
                                                const ShardBoard::OnProgress& on_progress);
+  // See ShardBoard.
+  void SetShare(const std::string& experiment, const Share& share);
+  void RemoveShare(const std::string& experiment);
+  uint64_t TakeServed(const std::string& experiment);
+  std::vector<v1::ShardInfo> Shards(const std::string& experiment) const;
+
+  // Learners that are connected, each followed by its actors as it reported them last.
+  std::vector<v1::Peer> Peers() const;
+  // "learners/{uid}" or "actors/{uid}": it finishes what it holds and leaves. NOT_FOUND when nobody
+  // has that name.
+  absl::Status Drain(const std::string& peer);
+
   // Makes Run look at its cancel flag now.
   void Wake();
   // Ends all streams of learners; later ones are refused as draining.

@@ -16,8 +16,11 @@ namespace {
 
 thread_local bool on_pool_thread = false;
 thread_local double caller_cpu_seconds = 0;
+thread_local const std::atomic<bool>* caller_interrupt = nullptr;
 
-absl::Status RunTask(const std::function<absl::Status(int64_t)>& task, int64_t i) {
+absl::Status RunTask(const std::function<absl::Status(int64_t)>& task, int64_t i,
+                     const std::atomic<bool>* interrupt) {
+  if (interrupt != nullptr && *interrupt) return absl::CancelledError("interrupted");
   const c10::AutoGradMode gradients_off(false);
   try {
     return task(i);
@@ -31,10 +34,11 @@ absl::Status RunTask(const std::function<absl::Status(int64_t)>& task, int64_t i
 }  // namespace
 
 // One ParallelFor under way. Lives on the caller's stack; guarded by the pool's mutex but for the
-// first two.
+// first three.
 struct WorkerPool::Job {
   const int64_t n;
   const std::function<absl::Status(int64_t)>& task;
+  const std::atomic<bool>* const interrupt;
   int64_t next = 0;
   int64_t done = 0;
   double cpu_seconds = 0;
@@ -72,7 +76,7 @@ void WorkerPool::Run() {
     if (job->next < job->n) jobs_.push_back(job);
     lock.unlock();
     const double cpu_before = ThreadCpuSeconds();
-    absl::Status status = RunTask(job->task, i);
+    absl::Status status = RunTask(job->task, i, job->interrupt);
     const double cpu_seconds = ThreadCpuSeconds() - cpu_before;
     lock.lock();
     job->cpu_seconds += cpu_seconds;
@@ -93,13 +97,26 @@ int64_t WorkerPool::num_waiting() {
 absl::Status WorkerPool::ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task) {
   if (n <= 0) return absl::OkStatus();
   if (on_pool_thread) return learner::ParallelFor(nullptr, n, task);
-  Job job{.n = n, .task = task, .failure = {}, .all_done = {}};
+  Job job{.n = n,
+          .task = task,
+          .interrupt = caller_interrupt,
+          .failure = {},
+          .all_done = {}};
   std::unique_lock lock(mutex_);
   jobs_.push_back(&job);
   work_.notify_all();
   job.all_done.wait(lock, [&job] { return job.done == job.n; });
   caller_cpu_seconds += job.cpu_seconds;
   return job.failure;
+}
+
+InterruptScope::InterruptScope(const std::atomic<bool>* interrupt) {
+  MENTOR_CHECK(caller_interrupt == nullptr);
+  caller_interrupt = interrupt;
+}
+
+InterruptScope::~InterruptScope() {
+  caller_interrupt = nullptr;
 }
 
 double WorkerPool::CallerCpuSeconds() {
@@ -110,7 +127,7 @@ absl::Status ParallelFor(WorkerPool* pool, int64_t n,
                          const std::function<absl::Status(int64_t)>& task) {
   if (pool != nullptr) return pool->ParallelFor(n, task);
   absl::Status first;
-  for (int64_t i = 0; i < n; ++i) first.Update(RunTask(task, i));
+  for (int64_t i = 0; i < n; ++i) first.Update(RunTask(task, i, caller_interrupt));
   return first;
 }
 

@@ -9,6 +9,7 @@
 //   });
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -51,6 +52,16 @@ class WorkerPool {
   bool stopping_ = false;
   // Last, so that they stop first.
   std::vector<std::thread> threads_;
+};
+
+// While it lives, ParallelFor calls of this thread begin no more tasks once *interrupt is true, and
+// answer CANCELLED. For long work that its owner may no longer want.
+class InterruptScope {
+ public:
+  explicit InterruptScope(const std::atomic<bool>* interrupt);
+  ~InterruptScope();
+  InterruptScope(const InterruptScope&) = delete;
+  InterruptScope& operator=(const InterruptScope&) = delete;
 };
 
 // The same loop on the calling thread when pool is null.

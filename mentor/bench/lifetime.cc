@@ -9,9 +9,10 @@
 #include "common/check.h"
 #include "common/metrics.h"
 #include "common/spec.h"
+#include "common/status.h"
 #include "mentor/bench/bench.h"
 #include "mentor/cluster.h"
-#include "meta_learner/store.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor::bench {
 namespace {
@@ -46,7 +47,7 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(folder));
   MENTOR_ASSIGN_OR_RETURN(
       v1::Experiment experiment,
-      store->Create({.spec = spec, .id = "bench", .request_id = "", .request_hash = ""}));
+      store->Create(meta_learner::WithSpec(spec, "bench")));
   const auto metrics = Metrics::Create();
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   const double cpu_before = ProcessCpuSeconds();
@@ -61,7 +62,7 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   }
   const double cpu = ProcessCpuSeconds() - cpu_before;
   if (experiment.state() != v1::Experiment::STATE_SUCCEEDED)
-    return absl::InternalError(experiment.error());
+    return StatusFromProto(experiment.error());
 
   MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
   const double updates = spec.rule().outer_updates();

@@ -64,7 +64,7 @@ TEST_CASE("checkpoint child", "[.child]") {
     REQUIRE(WriteCheckpoint(dir, AtStep(step)).ok());
     std::ofstream(std::filesystem::path(dir).parent_path() / "acknowledged", std::ios::app)
         << step << "\n";
-    REQUIRE(RetainCheckpoints(dir, 2).ok());
+    REQUIRE(RetainCheckpoints(dir, {.keep_last = 2}).ok());
   }
 }
 

@@ -7,7 +7,7 @@
 #include "common/file.h"
 #include "common/spec.h"
 #include "common/status.h"
-#include "meta_learner/store.h"
+#include "meta_learner/store/store.h"
 #include "tests/child_process.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"

@@ -13,7 +13,7 @@
 #include "mentor/trained_run.h"
 #include "meta_learner/experiment_runner.h"
 #include "meta_learner/rules/outer_rule.h"
-#include "meta_learner/store.h"
+#include "meta_learner/store/store.h"
 #include "tests/learning/local/broken_parts.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"

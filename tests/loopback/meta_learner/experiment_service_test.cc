@@ -1,4 +1,4 @@
-#include "meta_learner/experiment_service.h"
+#include "meta_learner/control/experiment_service.h"
 
 #include <atomic>
 #include <condition_variable>

@@ -11,7 +11,7 @@
 #include "common/file.h"
 #include "common/rpc/server.h"
 #include "common/spec.h"
-#include "meta_learner/experiment_service.h"
+#include "meta_learner/control/experiment_service.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"

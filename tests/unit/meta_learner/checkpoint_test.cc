@@ -255,8 +255,8 @@ TEST_CASE("checkpoint: a scan of an older step, of an empty folder and of none",
 TEST_CASE("checkpoint: retention keeps the newest", "[unit]") {
   const TempFolder folder;
   for (const uint32_t step : {5u, 10u, 15u, 99999999u}) Write(folder.path(), step);
-  CHECK(RetainCheckpoints(folder.path(), 0)->empty());
-  CHECK(*RetainCheckpoints(folder.path(), 2) == std::vector<uint32_t>{5, 10});
-  CHECK(RetainCheckpoints(folder.path(), 2)->empty());
+  CHECK(RetainCheckpoints(folder.path(), {.keep_last = 0})->empty());
+  CHECK(*RetainCheckpoints(folder.path(), {.keep_last = 2}) == std::vector<uint32_t>{5, 10});
+  CHECK(RetainCheckpoints(folder.path(), {.keep_last = 2})->empty());
   CHECK(*ListCheckpoints(folder.path()) == std::vector<uint32_t>{15, 99999999});
 }

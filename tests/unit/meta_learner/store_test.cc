@@ -1,4 +1,4 @@
-#include "meta_learner/store.h"
+#include "meta_learner/store/store.h"
 
 #include <algorithm>
 #include <atomic>
@@ -13,7 +13,7 @@
 #include "common/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
-#include "meta_learner/sqlite.h"
+#include "meta_learner/store/sqlite.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 

@@ -1,4 +1,4 @@
-#include "meta_learner/executor.h"
+#include "meta_learner/control/executor.h"
 
 #include <limits>
 #include <utility>

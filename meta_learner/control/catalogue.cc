@@ -1,0 +1,137 @@
+#include "meta_learner/control/catalogue.h"
+
+#include <algorithm>
+#include <set>
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include "common/check.h"
+#include "common/options.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "envs/benchmark.h"
+#include "envs/environment.h"
+#include "envs/wrapper.h"
+#include "learner/signals/signal_network.h"
+#include "meta_learner/rules/outer_rule.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+constexpr int kPageSizeDefault = 50, kPageSizeMax = 1000;
+
+std::string HelpOf(const OptionInfo& option) {
+  std::string help = option.help;
+  if (!option.choices.empty()) {
+    help += " (one of " + absl::StrJoin(option.choices, ", ") + ")";
+  } else if (option.kind == OptionInfo::Kind::kNumber ||
+             option.kind == OptionInfo::Kind::kInteger) {
+    if (option.min > -1e299 && option.max < 1e299) {
+      help += absl::StrFormat(" (%g to %g)", option.min, option.max);
+    } else if (option.min > -1e299) {
+      help += absl::StrFormat(" (at least %g)", option.min);
+    } else if (option.max < 1e299) {
+      help += absl::StrFormat(" (at most %g)", option.max);
+    }
+  }
+  return help;
+}
+
+void AddEntry(const std::string& kind, const std::string& name, const std::string& summary,
+              const OptionTable& options, v1::ListCatalogueResponse* response) {
+  v1::CatalogueEntry& entry = *response->add_entries();
+  entry.set_kind(kind);
+  entry.set_name(name);
+  entry.set_help(summary);
+  for (const OptionInfo& option : options) {
+    v1::CatalogueEntry::Setting& setting = *entry.add_settings();
+    setting.set_name(option.name);
+    setting.set_default_value(option.default_value);
+    setting.set_help(HelpOf(option));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueRequest& request) {
+  static const std::set<std::string> kinds = {"benchmark", "environment", "rule", "signal",
+                                              "wrapper"};
+  if (!request.kind().empty() && !kinds.contains(request.kind())) {
+    Violations violations;
+    violations.Add("kind", absl::StrFormat("is '%s'; give one of %s, or leave it out",
+                                           request.kind().substr(0, 60),
+                                           absl::StrJoin(kinds, ", ")));
+    return ToStatus(violations);
+  }
+  v1::ListCatalogueResponse response;
+  const auto wanted = [&](std::string_view kind) {
+    return request.kind().empty() || request.kind() == kind;
+  };
+  if (wanted("benchmark")) {
+    for (const envs::BenchmarkEntry* entry : envs::Benchmarks())
+      AddEntry("benchmark", entry->name, entry->summary, entry->options, &response);
+  }
+  if (wanted("environment")) {
+    for (const envs::EnvironmentEntry* entry : envs::Catalogue())
+      AddEntry("environment", entry->name, entry->summary, entry->options, &response);
+  }
+  if (wanted("rule")) {
+    for (const RuleEntry* entry : OuterRules())
+      AddEntry("rule", entry->name, entry->summary, AllOptions(*entry), &response);
+  }
+  if (wanted("signal")) {
+    for (const learner::SignalEntry* entry : learner::SignalNetworks())
+      AddEntry("signal", entry->name, entry->summary, entry->options, &response);
+  }
+  if (wanted("wrapper")) {
+    for (const envs::WrapperEntry* entry : envs::Wrappers())
+      AddEntry("wrapper", entry->name, entry->summary, entry->options, &response);
+  }
+  return response;
+}
+
+absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& request) {
+  Violations violations;
+  if (request.page_size() < 0) {
+    violations.Add("page_size", absl::StrFormat("is %d; give 0 for the default, or a positive "
+                                                "number",
+                                                request.page_size()));
+  }
+  uint32_t first = 0;
+  if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &first))
+    violations.Add("page_token", "is not one of this server's");
+  v1::ExperimentSpec spec;
+  *spec.mutable_benchmark() = request.benchmark();
+  const v1::ExperimentSpec merged = WithDefaults(spec);
+  const auto benchmark = envs::MakeBenchmark(merged.benchmark(), &violations);
+  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
+  std::vector<v1::TaskInfo> tasks;
+  for (const envs::Split split : {envs::Split::kTrain, envs::Split::kTest}) {
+    for (const envs::TaskSet& set : benchmark->Tasks(split)) {
+      const auto add = [&](const std::string& environment) -> v1::TaskInfo& {
+        v1::TaskInfo& task = tasks.emplace_back();
+        task.set_name(absl::StrFormat("benchmarks/%s/tasks/%d", merged.benchmark().name(),
+                                      tasks.size() - 1));
+        task.set_environment(environment);
+        task.set_split(split == envs::Split::kTrain ? "train" : "test");
+        return task;
+      };
+      if (set.tasks.empty()) add(set.name);
+      for (const v1::EnvironmentTask& listed : set.tasks)
+        *add(listed.environment()).mutable_parameters() = listed.parameters();
+    }
+  }
+  v1::ListTasksResponse response;
+  response.set_total_size(static_cast<int>(tasks.size()));
+  const size_t size = static_cast<size_t>(
+      std::min(request.page_size() == 0 ? kPageSizeDefault : request.page_size(), kPageSizeMax));
+  size_t at = first;
+  for (; at < tasks.size() && at < first + size; ++at)
+    *response.add_tasks() = std::move(tasks[at]);
+  if (at < tasks.size()) response.set_next_page_token(absl::StrFormat("%d", at));
+  return response;
+}
+
+}  // namespace mentor::meta_learner

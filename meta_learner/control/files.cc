@@ -1,0 +1,136 @@
+#include "meta_learner/control/files.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <map>
+#include <memory>
+
+#include <absl/strings/str_format.h>
+#include <fcntl.h>
+#include <google/protobuf/util/time_util.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/status.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+constexpr size_t kPieceBytes = 1 << 20;
+constexpr size_t kArtifactsMax = 10'000;
+
+std::string MediaType(const std::filesystem::path& path) {
+  static const std::map<std::string, std::string> types = {
+      {".txtpb", "text/plain"},       {".txt", "text/plain"},       {".csv", "text/csv"},
+      {".json", "application/json"},  {".html", "text/html"},       {".svg", "image/svg+xml"},
+      {".jsonl", "application/jsonl"}, {".png", "image/png"},        {".mp4", "video/mp4"},
+      {".gif", "image/gif"}};
+  const auto type = types.find(path.extension());
+  return type == types.end() ? "application/octet-stream" : type->second;
+}
+
+// An open file that is read and hashed from its beginning; the part before the offset is hashed
+// too, so that the last message vouches for the whole.
+class Reader {
+ public:
+  Reader(int descriptor, uint64_t offset) : descriptor_(descriptor), offset_(offset) {}
+  ~Reader() { close(descriptor_); }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  absl::StatusOr<Produced> Next(v1::DownloadResponse* response) {
+    while (true) {
+      std::string data(kPieceBytes, '\0');
+      ssize_t got;
+      do {
+        got = pread(descriptor_, data.data(), data.size(), static_cast<off_t>(at_));
+      } while (got < 0 && errno == EINTR);
+      if (got < 0) return FileError("cannot read", "the file", errno);
+      if (got == 0) {
+        response->set_offset(at_);
+        response->set_size_bytes(at_);
+        response->set_sha256(ToHex(hash_.Finish()));
+        return Produced::kLast;
+      }
+      data.resize(static_cast<size_t>(got));
+      hash_.Update(data);
+      const uint64_t begin = at_;
+      at_ += data.size();
+      if (at_ <= offset_) continue;  // Asked for is what comes later.
+      if (begin < offset_) data.erase(0, offset_ - begin);
+      response->set_offset(std::max(begin, offset_));
+      response->set_crc32c(Crc32c(data));
+      response->set_data(std::move(data));
+      return Produced::kMessage;
+    }
+  }
+
+ private:
+  const int descriptor_;
+  const uint64_t offset_;
+  uint64_t at_ = 0;
+  Sha256 hash_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(const std::filesystem::path& folder,
+                                                        const std::string& experiment) {
+  using google::protobuf::util::TimeUtil;
+  std::map<std::string, v1::Artifact> artifacts;
+  std::error_code error;
+  auto entry = std::filesystem::recursive_directory_iterator(folder, error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator();
+       entry.increment(error)) {
+    const std::string name = entry->path().lexically_relative(folder);
+    if (name == "checkpoints") {
+      entry.disable_recursion_pending();
+      continue;
+    }
+    struct stat info {};
+    if (IsTemporaryName(entry->path().filename().string()) ||
+        lstat(entry->path().c_str(), &info) != 0 || !S_ISREG(info.st_mode))
+      continue;
+    v1::Artifact& artifact = artifacts[name];
+    artifact.set_name(experiment + "/artifacts/" + name);
+    artifact.set_media_type(MediaType(entry->path()));
+    artifact.set_size_bytes(static_cast<uint64_t>(info.st_size));
+    *artifact.mutable_update_time() = TimeUtil::TimeTToTimestamp(info.st_mtime);
+    if (artifacts.size() >= kArtifactsMax) break;
+  }
+  if (error && error != std::errc::no_such_file_or_directory)
+    return FileError("cannot list", folder, error.value());
+  std::vector<v1::Artifact> list;
+  for (auto& [name, artifact] : artifacts) list.push_back(std::move(artifact));
+  return list;
+}
+
+absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
+    const std::filesystem::path& file, uint64_t offset) {
+  const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0 && errno == ENOENT) {
+    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                     absl::StrFormat("there is no file %s any more; list again",
+                                     file.filename().string()));
+  }
+  if (descriptor < 0) return FileError("cannot open", file.filename(), errno);
+  auto reader = std::make_shared<Reader>(descriptor, offset);
+  struct stat info {};
+  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                     absl::StrFormat("%s is no file", file.filename().string()));
+  }
+  if (offset > static_cast<uint64_t>(info.st_size)) {
+    Violations violations;
+    violations.Add("offset", absl::StrFormat("is %d, but the file has %d bytes; begin again at 0",
+                                             offset, info.st_size));
+    return ToStatus(violations);
+  }
+  return [reader](v1::DownloadResponse* response) { return reader->Next(response); };
+}
+
+}  // namespace mentor::meta_learner

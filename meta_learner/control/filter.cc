@@ -1,0 +1,261 @@
+#include "meta_learner/control/filter.h"
+
+#include <cctype>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/match.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+#include <google/protobuf/util/time_util.h>
+
+#include "common/check.h"
+#include "common/status.h"
+#include "meta_learner/store/state.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using S = v1::Experiment;
+using google::protobuf::util::TimeUtil;
+
+constexpr size_t kBytesMax = 4096;
+constexpr size_t kTermsMax = 32;
+
+// What a field is compared as. Times are nanoseconds; 0: not there yet.
+using Value = std::variant<std::string, double, int64_t>;
+enum class Kind { kText, kWord, kNumber, kTime };
+struct Field {
+  Kind kind;
+  std::function<Value(const S&)> of;
+};
+
+std::string WithoutPrefix(std::string_view name, std::string_view prefix) {
+  return std::string(name.starts_with(prefix) ? name.substr(prefix.size()) : name);
+}
+
+Value Time(bool has, const google::protobuf::Timestamp& time) {
+  return has ? TimeUtil::TimestampToNanoseconds(time) : int64_t{0};
+}
+
+const std::map<std::string, Field, std::less<>>& Fields() {
+  static const std::map<std::string, Field, std::less<>> fields = {
+      {"name", {Kind::kText, [](const S& e) { return WithoutPrefix(e.name(), "experiments/"); }}},
+      {"state", {Kind::kWord, [](const S& e) { return std::string(StateText(e.state())); }}},
+      {"owner", {Kind::kText, [](const S& e) { return e.owner(); }}},
+      {"priority",
+       {Kind::kWord,
+        [](const S& e) {
+          return WithoutPrefix(v1::Priority_Name(e.priority()), "PRIORITY_");
+        }}},
+      {"display_name", {Kind::kText, [](const S& e) { return e.display_name(); }}},
+      {"rule", {Kind::kText, [](const S& e) { return e.spec().rule().name(); }}},
+      {"benchmark", {Kind::kText, [](const S& e) { return e.spec().benchmark().name(); }}},
+      {"environment",
+       {Kind::kText, [](const S& e) { return e.spec().benchmark().environment(); }}},
+      {"signal", {Kind::kText, [](const S& e) { return e.spec().signal().name(); }}},
+      {"seed",
+       {Kind::kNumber, [](const S& e) { return static_cast<double>(e.spec().seed()); }}},
+      {"weight", {Kind::kNumber, [](const S& e) { return static_cast<double>(e.weight()); }}},
+      {"create_time",
+       {Kind::kTime, [](const S& e) { return Time(e.has_create_time(), e.create_time()); }}},
+      {"update_time",
+       {Kind::kTime, [](const S& e) { return Time(e.has_update_time(), e.update_time()); }}},
+      {"start_time",
+       {Kind::kTime, [](const S& e) { return Time(e.has_start_time(), e.start_time()); }}},
+      {"end_time", {Kind::kTime, [](const S& e) { return Time(e.has_end_time(), e.end_time()); }}},
+  };
+  return fields;
+}
+
+struct Term {
+  Field field;
+  std::string op;
+  Value value;
+};
+
+bool Holds(const Term& term, const S& experiment) {
+  const Value found = term.field.of(experiment);
+  if (term.op == ":")
+    return absl::StrContains(absl::AsciiStrToLower(std::get<std::string>(found)),
+                             absl::AsciiStrToLower(std::get<std::string>(term.value)));
+  // A time that is not there yet is neither before nor after anything.
+  if (term.field.kind == Kind::kTime && std::get<int64_t>(found) == 0) return term.op == "!=";
+  if (term.op == "=") return found == term.value;
+  if (term.op == "!=") return found != term.value;
+  if (term.op == "<") return found < term.value;
+  if (term.op == "<=") return found <= term.value;
+  if (term.op == ">") return found > term.value;
+  return found >= term.value;
+}
+
+class Parser {
+ public:
+  explicit Parser(std::string_view text) : text_(text) {}
+
+  absl::StatusOr<std::vector<Term>> Parse() {
+    std::vector<Term> terms;
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(Term term, ParseTerm());
+      terms.push_back(std::move(term));
+      if (terms.size() > kTermsMax)
+        return Error(absl::StrFormat("has more than %d conditions", kTermsMax));
+      SkipSpace();
+      if (at_ == text_.size()) return terms;
+      const size_t word_at = at_;
+      if (Word() != "AND") {
+        at_ = word_at;
+        return Error("expected AND between two conditions");
+      }
+    }
+  }
+
+ private:
+  absl::Status Error(const std::string& what) const {
+    Violations violations;
+    violations.Add("filter", absl::StrFormat("%s, at character %d", what, at_ + 1));
+    return ToStatus(violations);
+  }
+
+  void SkipSpace() {
+    while (at_ < text_.size() && absl::ascii_isspace(static_cast<unsigned char>(text_[at_])))
+      ++at_;
+  }
+
+  std::string Word() {
+    const size_t begin = at_;
+    while (at_ < text_.size() &&
+           (absl::ascii_isalnum(static_cast<unsigned char>(text_[at_])) ||
+            std::string_view("_-./").find(text_[at_]) != std::string_view::npos))
+      ++at_;
+    return std::string(text_.substr(begin, at_ - begin));
+  }
+
+  // Quoted, or up to the next space.
+  absl::StatusOr<std::string> ValueText() {
+    std::string value;
+    if (at_ < text_.size() && text_[at_] == '"') {
+      for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_) {
+        if (text_[at_] == '\\' && at_ + 1 < text_.size()) ++at_;
+        value += text_[at_];
+      }
+      if (at_ == text_.size()) return Error("a quoted value has no end");
+      ++at_;
+      return value;
+    }
+    while (at_ < text_.size() && !absl::ascii_isspace(static_cast<unsigned char>(text_[at_])))
+      value += text_[at_++];
+    if (value.empty()) return Error("a value is missing; give \"\" for an empty one");
+    return value;
+  }
+
+  absl::StatusOr<Field> ParseField() {
+    const size_t begin = at_;
+    const std::string name = Word();
+    if (name.starts_with("labels.") && name.size() > std::string_view("labels.").size()) {
+      return Field{Kind::kText, [key = name.substr(std::string_view("labels.").size())](
+                                    const S& e) -> Value {
+                     const auto label = e.labels().find(key);
+                     return label == e.labels().end() ? std::string() : label->second;
+                   }};
+    }
+    const auto field = Fields().find(name);
+    if (field != Fields().end()) return field->second;
+    at_ = begin;
+    return Error(absl::StrFormat(
+        "'%s' is no field; there are %s and labels.KEY", name.substr(0, 60),
+        absl::StrJoin(Fields(), ", ",
+                      [](std::string* out, const auto& entry) { out->append(entry.first); })));
+  }
+
+  absl::StatusOr<Term> ParseTerm() {
+    SkipSpace();
+    Term term;
+    MENTOR_ASSIGN_OR_RETURN(term.field, ParseField());
+    SkipSpace();
+    for (const char* op : {"!=", "<=", ">=", "=", "<", ">", ":"}) {
+      if (text_.substr(at_).starts_with(op)) {
+        term.op = op;
+        break;
+      }
+    }
+    if (term.op.empty()) return Error("expected one of = != < <= > >= and :");
+    if (term.op == ":" && term.field.kind != Kind::kText)
+      return Error("':' looks into texts only; compare with = here");
+    at_ += term.op.size();
+    SkipSpace();
+    const size_t value_at = at_;
+    MENTOR_ASSIGN_OR_RETURN(const std::string text, ValueText());
+    const absl::StatusOr<Value> value = ToValue(term.field.kind, text);
+    if (!value.ok()) {
+      at_ = value_at;
+      return Error(std::string(value.status().message()));
+    }
+    term.value = *value;
+    return term;
+  }
+
+  static absl::StatusOr<Value> ToValue(Kind kind, const std::string& text) {
+    switch (kind) {
+      case Kind::kText:
+        return text;
+      case Kind::kWord: {
+        // Enums go by name, with or without their prefix.
+        std::string word = absl::AsciiStrToUpper(text);
+        for (const char* prefix : {"STATE_", "PRIORITY_"}) word = WithoutPrefix(word, prefix);
+        v1::Experiment::State state;
+        v1::Priority priority;
+        if (v1::Experiment::State_Parse("STATE_" + word, &state) ||
+            v1::Priority_Parse("PRIORITY_" + word, &priority))
+          return word;
+        return absl::InvalidArgumentError(absl::StrFormat(
+            "'%s' is no value of this field; for instance RUNNING, or HIGH", text.substr(0, 60)));
+      }
+      case Kind::kNumber: {
+        double number = 0;
+        if (absl::SimpleAtod(text, &number) && std::isfinite(number)) return number;
+        return absl::InvalidArgumentError(
+            absl::StrFormat("'%s' is no number", text.substr(0, 60)));
+      }
+      case Kind::kTime: {
+        google::protobuf::Timestamp time;
+        if (TimeUtil::FromString(text, &time)) return TimeUtil::TimestampToNanoseconds(time);
+        return absl::InvalidArgumentError(absl::StrFormat(
+            "'%s' is no time; give one such as 2026-01-31T12:00:00Z", text.substr(0, 60)));
+      }
+    }
+    return absl::InternalError("no such kind");
+  }
+
+  const std::string_view text_;
+  size_t at_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<ExperimentFilter> ParseFilter(std::string_view text) {
+  if (absl::StripAsciiWhitespace(absl::string_view(text.data(), text.size())).empty())
+    return ExperimentFilter();
+  if (text.size() > kBytesMax) {
+    Violations violations;
+    violations.Add("filter", absl::StrFormat("has %d bytes, at most %d are allowed", text.size(),
+                                             kBytesMax));
+    return ToStatus(violations);
+  }
+  MENTOR_ASSIGN_OR_RETURN(std::vector<Term> terms, Parser(text).Parse());
+  return [terms = std::move(terms)](const v1::Experiment& experiment) {
+    for (const Term& term : terms) {
+      if (!Holds(term, experiment)) return false;
+    }
+    return true;
+  };
+}
+
+}  // namespace mentor::meta_learner

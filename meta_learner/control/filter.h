@@ -1,0 +1,20 @@
+// The filter of ListExperiments: `field op value` joined by AND. Pure functions; threads may share.
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+#include <absl/status/statusor.h>
+
+#include "mentor/v1/experiment.pb.h"
+
+namespace mentor::meta_learner {
+
+using ExperimentFilter = std::function<bool(const v1::Experiment&)>;
+
+// Null for an empty text. INVALID_ARGUMENT with a violation of "filter" that says where and what.
+//
+//   state=RUNNING AND labels.team="a" AND create_time>2026-01-01T00:00:00Z
+absl::StatusOr<ExperimentFilter> ParseFilter(std::string_view text);
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,44 @@
+// What the meta-learner logs about an experiment is kept in the experiment's folder, for its users:
+// log.jsonl, one JSON object a line, and log.1.jsonl before it. Thread-safe.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include <absl/status/statusor.h>
+
+#include "mentor/v1/experiment_service.pb.h"
+#include "meta_learner/control/streams.h"
+#include "meta_learner/store/store.h"
+
+namespace mentor::meta_learner {
+
+// Listens to the process's log while it lives; one at a time.
+class ExperimentLogs {
+ public:
+  explicit ExperimentLogs(ExperimentStore* store);
+  ~ExperimentLogs();
+
+ private:
+  void Work();
+  void Append(const std::string& experiment, const std::string& line);
+
+  ExperimentStore* const store_;
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::pair<std::string, std::string>> lines_;  // Experiment, line.
+  bool stopping_ = false;
+  // Last, so that it stops first.
+  std::thread thread_;
+};
+
+// The lines that are kept, and with `follow` those that come until the experiment ends.
+absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(
+    ExperimentStore* store, const v1::WatchLogsRequest& request);
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,19 @@
+// Metrics of an experiment for users. Pure functions; threads may share.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "mentor/v1/experiment_service.pb.h"
+#include "meta_learner/store/store.h"
+
+namespace mentor::meta_learner {
+
+// At most max_points (at least 2) for each series: neighbours are merged into mean, least, greatest
+// and count. Values that are no numbers are left out.
+v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points,
+                                     uint32_t max_points);
+
+v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points);
+
+}  // namespace mentor::meta_learner

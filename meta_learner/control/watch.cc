@@ -1,0 +1,253 @@
+#include "meta_learner/control/watch.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <deque>
+#include <map>
+#include <set>
+#include <vector>
+
+#include <absl/strings/escaping.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+#include <absl/strings/str_split.h>
+
+#include "common/check.h"
+#include "common/failpoint.h"
+#include "common/hash.h"
+#include "common/status.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kBookmarkEvery = std::chrono::seconds(10);
+constexpr int kEventsAtOnce = 100;
+// A watcher that was up to date and falls so far behind is ended; it may resume.
+constexpr int64_t kLagMax = 1000;
+constexpr int kNamesMax = 100;
+
+std::string HashOfNames(const std::vector<std::string>& names) {
+  const std::set<std::string> sorted(names.begin(), names.end());
+  return Sha256Hex(absl::StrJoin(sorted, "\n")).substr(0, 16);
+}
+
+// -> the revision.
+absl::StatusOr<int64_t> ReadResumeToken(const ExperimentStore& store, std::string_view token,
+                                        const std::vector<std::string>& names) {
+  std::string text;
+  int64_t revision = 0;
+  if (token.size() < 1000 && absl::WebSafeBase64Unescape(std::string(token), &text) &&
+      text.size() > 8 && text.substr(0, 8) == absl::StrFormat("%08x", Crc32c(text.substr(8)))) {
+    const std::vector<std::string> parts = absl::StrSplit(text.substr(8), ' ');
+    if (parts.size() == 3 && absl::SimpleAtoi(parts[1], &revision) && revision >= 0) {
+      if (parts[0] != store.store_uid()) {
+        return MakeError(absl::StatusCode::kOutOfRange, Reason::kWatchCompacted,
+                         "the resume_token belongs to another store: list again, the answer has a "
+                         "new token");
+      }
+      if (parts[2] == HashOfNames(names)) return revision;
+    }
+  }
+  Violations violations;
+  violations.Add("resume_token",
+                 "is not one of this server's for these names; leave it out to begin anew");
+  return ToStatus(violations);
+}
+
+class ExperimentWatch {
+ public:
+  ExperimentWatch(ExperimentStore* store, const v1::WatchExperimentsRequest& request,
+                  std::optional<int64_t> revision, prometheus::Histogram* lag_events)
+      : store_(store),
+        names_(request.names().begin(), request.names().end()),
+        selected_(names_.begin(), names_.end()),
+        progress_(request.progress()),
+        lag_events_(lag_events),
+        revision_(revision.value_or(0)),
+        dumped_(revision.has_value()) {}
+
+  absl::StatusOr<Produced> Next(v1::WatchExperimentsResponse* response) {
+    if (const auto error = MENTOR_FAILPOINT("api.watch.send")) return absl::UnavailableError(*error);
+    MENTOR_ASSIGN_OR_RETURN(const bool any, Say(response));
+    if (!any) return Produced::kNothing;
+    last_message_ = Clock::now();
+    return Produced::kMessage;
+  }
+
+ private:
+  absl::StatusOr<bool> Say(v1::WatchExperimentsResponse* response) {
+    if (!dumped_) {
+      MENTOR_ASSIGN_OR_RETURN(ExperimentStore::Snapshot snapshot, store_->ReadSnapshot(selected_));
+      revision_ = snapshot.revision;
+      std::move(snapshot.experiments.begin(), snapshot.experiments.end(),
+                std::back_inserter(dump_));
+      dumped_ = bookmark_due_ = true;
+    }
+    if (!dump_.empty()) {
+      // Without a token: who breaks off in the middle begins anew.
+      response->set_event(v1::WatchExperimentsResponse::EVENT_CREATED);
+      *response->mutable_experiment() = std::move(dump_.front());
+      dump_.pop_front();
+      return true;
+    }
+    if (std::exchange(bookmark_due_, false)) return Bookmark(response);
+    MENTOR_ASSIGN_OR_RETURN(const bool changed, SayChange(response));
+    if (changed) return true;
+    caught_up_ = true;
+    if (Clock::now() - last_message_ >= kBookmarkEvery) return Bookmark(response);
+    if (progress_) return SayProgress(response);
+    return false;
+  }
+
+  bool Bookmark(v1::WatchExperimentsResponse* response) {
+    response->set_event(v1::WatchExperimentsResponse::EVENT_BOOKMARK);
+    response->set_resume_token(MakeResumeToken(*store_, revision_, names_));
+    return true;
+  }
+
+  absl::StatusOr<bool> SayChange(v1::WatchExperimentsResponse* response) {
+    while (true) {
+      if (events_.empty()) {
+        MENTOR_ASSIGN_OR_RETURN(std::vector<StoreEvent> events,
+                                store_->Events(revision_, kEventsAtOnce));
+        if (events.empty()) return false;
+        if (events.size() == static_cast<size_t>(kEventsAtOnce)) {
+          MENTOR_ASSIGN_OR_RETURN(const int64_t newest, store_->Revision());
+          if (caught_up_ && newest - revision_ > kLagMax) {
+            return MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+                             absl::StrFormat("the watch is %d changes behind; resume it with the "
+                                             "last token, and read faster",
+                                             newest - revision_));
+          }
+        }
+        if (caught_up_) lag_events_->Observe(static_cast<double>(events.size()));
+        std::move(events.begin(), events.end(), std::back_inserter(events_));
+      }
+      StoreEvent event = std::move(events_.front());
+      events_.pop_front();
+      revision_ = event.revision;
+      if (!selected_.empty() && !selected_.contains(event.experiment.name())) continue;
+      response->set_event(static_cast<v1::WatchExperimentsResponse::Event>(event.kind));
+      *response->mutable_experiment() = std::move(event.experiment);
+      response->set_resume_token(MakeResumeToken(*store_, revision_, names_));
+      return true;
+    }
+  }
+
+  // Of one experiment at work whose live state is another than what was sent last.
+  absl::StatusOr<bool> SayProgress(v1::WatchExperimentsResponse* response) {
+    MENTOR_ASSIGN_OR_RETURN(
+        std::vector<v1::Experiment> at_work,
+        store_->InStates({v1::Experiment::STATE_RUNNING, v1::Experiment::STATE_PAUSING,
+                          v1::Experiment::STATE_CANCELLING}));
+    std::map<std::string, std::string> sent;
+    v1::Experiment* news = nullptr;
+    for (v1::Experiment& experiment : at_work) {
+      if (!selected_.empty() && !selected_.contains(experiment.name())) continue;
+      std::string live = experiment.activity() + experiment.progress().SerializeAsString();
+      const auto before = sent_.find(experiment.name());
+      if (news == nullptr && (before == sent_.end() || before->second != live)) {
+        news = &experiment;
+      } else if (before != sent_.end()) {
+        live = before->second;
+      } else {
+        continue;
+      }
+      sent[experiment.name()] = std::move(live);
+    }
+    sent_ = std::move(sent);
+    if (news == nullptr) return false;
+    response->set_event(v1::WatchExperimentsResponse::EVENT_PROGRESS);
+    *response->mutable_experiment() = std::move(*news);
+    return true;
+  }
+
+  ExperimentStore* const store_;
+  const std::vector<std::string> names_;
+  const std::set<std::string> selected_;  // Empty: all.
+  const bool progress_;
+  prometheus::Histogram* const lag_events_;
+  int64_t revision_;
+  bool dumped_;
+  bool bookmark_due_ = false;
+  bool caught_up_ = false;
+  std::deque<v1::Experiment> dump_;
+  std::deque<StoreEvent> events_;
+  std::map<std::string, std::string> sent_;  // Live state by name.
+  Clock::time_point last_message_ = Clock::now();
+};
+
+}  // namespace
+
+std::string MakeResumeToken(const ExperimentStore& store, int64_t revision,
+                            const std::vector<std::string>& names) {
+  const std::string text =
+      absl::StrFormat("%s %d %s", store.store_uid(), revision, HashOfNames(names));
+  return absl::WebSafeBase64Escape(absl::StrFormat("%08x%s", Crc32c(text), text));
+}
+
+absl::StatusOr<PullStream<v1::WatchExperimentsResponse>::Produce> WatchExperiments(
+    ExperimentStore* store, const v1::WatchExperimentsRequest& request,
+    prometheus::Histogram* lag_events) {
+  const std::vector<std::string> names(request.names().begin(), request.names().end());
+  if (request.names_size() > kNamesMax) {
+    Violations violations;
+    violations.Add("names", absl::StrFormat("are %d, at most %d are allowed; leave them out to "
+                                            "watch all",
+                                            request.names_size(), kNamesMax));
+    return ToStatus(violations);
+  }
+  std::optional<int64_t> revision;
+  if (!request.resume_token().empty()) {
+    MENTOR_ASSIGN_OR_RETURN(revision, ReadResumeToken(*store, request.resume_token(), names));
+  } else {
+    for (const std::string& name : names) MENTOR_RETURN_IF_ERROR(store->Get(name).status());
+  }
+  auto watch = std::make_shared<ExperimentWatch>(store, request, revision, lag_events);
+  return [watch](v1::WatchExperimentsResponse* response) { return watch->Next(response); };
+}
+
+PullStream<v1::WatchMetricsResponse>::Produce WatchMetrics(
+    ExperimentStore* store, const v1::WatchMetricsRequest& request) {
+  struct State {
+    uint32_t from;               // The step to read from.
+    std::set<std::string> sent;  // Of that step.
+    std::map<uint32_t, v1::WatchMetricsResponse> ready;
+    bool ended = false;
+  };
+  auto state = std::make_shared<State>(
+      State{.from = request.after_step() + 1, .sent = {}, .ready = {}});
+  const std::set<std::string> metrics(request.metrics().begin(), request.metrics().end());
+  return [store, state, metrics, name = request.name()](
+             v1::WatchMetricsResponse* response) -> absl::StatusOr<Produced> {
+    if (state->ready.empty() && !state->ended) {
+      // The state before the points: those of the end are then among them.
+      MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(name));
+      state->ended = IsFinal(experiment.state());
+      MENTOR_ASSIGN_OR_RETURN(const auto points,
+                              store->Points(experiment.uid(), metrics, state->from));
+      for (const auto& [metric, series] : points) {
+        for (const auto& [step, value] : series) {
+          // A step may get more points later, for instance of an evaluation.
+          if (!std::isfinite(value) || (step == state->from && state->sent.contains(metric)))
+            continue;
+          (*state->ready[step].mutable_values())[metric] = value;
+        }
+      }
+    }
+    if (state->ready.empty()) return state->ended ? Produced::kEnd : Produced::kNothing;
+    auto first = state->ready.extract(state->ready.begin());
+    if (first.key() != state->from) state->sent.clear();
+    state->from = first.key();
+    for (const auto& [metric, value] : first.mapped().values()) state->sent.insert(metric);
+    *response = std::move(first.mapped());
+    response->set_step(first.key());
+    return Produced::kMessage;
+  };
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,98 @@
+#include "meta_learner/scheduling/disk_guard.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <absl/strings/str_format.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+// Without a reserve, so much more than what was wanted must be free.
+constexpr uint64_t kSlackBytes = 1 << 20;
+
+}  // namespace
+
+DiskGuard::DiskGuard(std::filesystem::path folder, uint64_t reserve_bytes, Metrics* metrics)
+    : folder_(std::move(folder)),
+      reserve_bytes_(reserve_bytes),
+      free_bytes_(metrics->Gauge("mentor_store_free_bytes",
+                                 "Room on the disk of the state folder.")),
+      full_total_(metrics->Counter("mentor_store_disk_full_total",
+                                   "Times that a write found the disk full.")) {
+  Look();
+}
+
+uint64_t DiskGuard::FreeBytes() const {
+  struct statvfs info {};
+  if (statvfs(folder_.c_str(), &info) != 0) return 0;
+  return uint64_t{info.f_bavail} * info.f_frsize;
+}
+
+absl::Status DiskGuard::MakeReserve() {
+  if (reserve_bytes_ == 0) return absl::OkStatus();
+  const std::filesystem::path file = folder_ / "reserve";
+  const int descriptor = open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (descriptor < 0) return FileError("cannot create", file, errno);
+  struct stat info {};
+  const bool there = fstat(descriptor, &info) == 0 &&
+                     static_cast<uint64_t>(info.st_size) == reserve_bytes_ &&
+                     static_cast<uint64_t>(info.st_blocks) * 512 >= reserve_bytes_;
+  const int error =
+      there ? 0 : posix_fallocate(descriptor, 0, static_cast<off_t>(reserve_bytes_));
+  close(descriptor);
+  if (error == 0) return absl::OkStatus();
+  unlink(file.c_str());  // Half a reserve only takes room.
+  return FileError("cannot reserve room in", file, error);
+}
+
+void DiskGuard::Look() {
+  const std::lock_guard lock(mutex_);
+  if (!full_) {
+    if (const absl::Status made = MakeReserve(); !made.ok()) {
+      MENTOR_LOG_EVERY(std::chrono::minutes(1), kWarning,
+                       "no room for the reserve of the state folder", {{"why", made}});
+    }
+  }
+  free_bytes_.Set(static_cast<double>(FreeBytes()));
+}
+
+void DiskGuard::Full(uint64_t wanted_bytes) {
+  const std::lock_guard lock(mutex_);
+  wanted_bytes_ = std::max(wanted_bytes_, wanted_bytes);
+  full_total_.Increment();
+  if (full_.exchange(true)) return;
+  if (reserve_bytes_ > 0) unlink((folder_ / "reserve").c_str());
+  MENTOR_LOG(kError, "the disk is full: experiments pause until there is room",
+             {{"folder", folder_.string()}, {"free_bytes", FreeBytes()}});
+}
+
+bool DiskGuard::TryRecover() {
+  const std::lock_guard lock(mutex_);
+  if (!full_) return true;
+  const uint64_t free = FreeBytes();
+  free_bytes_.Set(static_cast<double>(free));
+  if (free < 2 * reserve_bytes_ + 2 * wanted_bytes_ + kSlackBytes) return false;
+  if (!MakeReserve().ok()) return false;
+  full_ = false;
+  wanted_bytes_ = 0;
+  MENTOR_LOG(kInfo, "the disk has room again", {{"free_bytes", free}});
+  return true;
+}
+
+absl::Status DiskGuard::Check() const {
+  if (!full_) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
+                   "the disk of the state folder is full; delete experiments or free space, then "
+                   "try again");
+}
+
+}  // namespace mentor::meta_learner

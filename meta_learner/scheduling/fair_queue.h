@@ -1,0 +1,63 @@
+// Whose work goes next: strict between classes but for a small share of the lowest, then fair
+// between owners, then between the experiments of an owner by weight (stride scheduling: whoever
+// was served least per weight). Knows no clock. Not thread-safe.
+//
+//   FairQueue queue({.low_share = 0.05});
+//   queue.SetShare("experiments/a", {.owner = "ada", .weight = 2});
+//   const auto next = queue.Next({"experiments/a", "experiments/b"});
+//   queue.Charge(*next, /*cost=*/env_steps);
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "mentor/v1/experiment.pb.h"
+
+namespace mentor::meta_learner {
+
+// What an experiment is entitled to.
+struct Share {
+  std::string owner = {};
+  v1::Priority priority = v1::PRIORITY_NORMAL;
+  uint32_t weight = 1;
+};
+
+class FairQueue {
+ public:
+  struct Options {
+    // Of turns, while something of a higher class waits too.
+    double low_share = 0.05;
+  };
+  explicit FairQueue(const Options& options) : options_(options) {}
+
+  // A newcomer begins level with the least served of those that are there. Changes hold from the
+  // next turn on.
+  void SetShare(const std::string& name, const Share& share);
+  void Remove(const std::string& name);
+
+  // Of those that are ready; nothing when none is. Names without a share have the default one.
+  std::optional<std::string> Next(const std::set<std::string>& ready);
+  // What the turn costs, known beforehand.
+  void Charge(const std::string& name, double cost);
+
+ private:
+  struct Client {
+    Share share;
+    double served = 0;  // Cost per weight, from where it began.
+  };
+
+  Client& ClientOf(const std::string& name);
+  void LimitCredit(const std::set<std::string>& ready, v1::Priority turn);
+
+  const Options options_;
+  std::map<std::string, Client> clients_;
+  // By class and owner, of owners that have somebody here.
+  std::map<std::pair<v1::Priority, std::string>, double> owners_served_;
+  double largest_cost_ = 0;
+  double low_credit_ = 0;  // Turns that the lowest class is owed.
+};
+
+}  // namespace mentor::meta_learner

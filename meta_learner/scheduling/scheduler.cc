@@ -1,0 +1,451 @@
+#include "meta_learner/scheduling/scheduler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+
+#include <absl/strings/str_format.h>
+#include <google/protobuf/util/time_util.h>
+
+#include "common/log.h"
+#include "common/status.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using S = v1::Experiment;
+using google::protobuf::util::TimeUtil;
+
+// Room that a checkpoint may want when none has been written yet.
+constexpr uint64_t kFirstCheckpointBytes = 4 << 20;
+// What watchers can resume from (service.md section 1.2).
+constexpr int64_t kEventsKept = 100'000;
+constexpr int64_t kEventsKeptNs = int64_t{7} * 24 * 3600 * 1'000'000'000;
+constexpr int kLooksPerCompaction = 60;
+// A retry waits at most so many times the first wait.
+constexpr int kRetryDoublingsMax = 6;
+
+int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+absl::Status PastDeadlineError(const v1::Experiment& experiment) {
+  return MakeError(absl::StatusCode::kDeadlineExceeded, Reason::kDeadlinePassed,
+                   absl::StrFormat("the deadline %s has passed",
+                                   TimeUtil::ToString(experiment.deadline())));
+}
+
+// Whether another try may end otherwise.
+bool MayHelpToRetry(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kDataLoss:
+      return false;
+    default:
+      return true;
+  }
+}
+
+}  // namespace
+
+Scheduler::Scheduler(ExperimentRunner::Options runner, Options options, Metrics* metrics)
+    : runner_options_(runner),
+      options_(options),
+      runner_(runner),
+      preemptions_(metrics->Counter("mentor_experiment_preemptions_total",
+                                    "Experiments that gave their place to a higher class.")),
+      retries_(metrics->Counter("mentor_experiment_retries_total",
+                                "Failed experiments that were queued again.")),
+      failures_(metrics->Counter("mentor_experiment_failures_total",
+                                 "Experiments that became FAILED.")) {
+  for (const auto& [priority, name] :
+       {std::pair(v1::PRIORITY_LOW, "low"), std::pair(v1::PRIORITY_NORMAL, "normal"),
+        std::pair(v1::PRIORITY_HIGH, "high")}) {
+    queue_wait_[priority] =
+        &metrics->Histogram("mentor_experiment_queue_wait_seconds",
+                            "From creation to the first run.", QueueBuckets(),
+                            {{"priority", name}});
+  }
+  for (int i = 0; i < options_.running_max; ++i) threads_.emplace_back([this] { Work(); });
+  threads_.emplace_back([this] { Housekeep(); });
+}
+
+Scheduler::~Scheduler() {
+  Stop();
+}
+
+void Scheduler::Wake() {
+  const std::lock_guard lock(mutex_);
+  ++wakes_;
+  changed_.notify_all();
+}
+
+void Scheduler::Interrupt(Job* job, Stopped why) {
+  Stopped none = Stopped::kNot;
+  job->why.compare_exchange_strong(none, why);
+  job->cancel = true;
+}
+
+void Scheduler::Look(const v1::Experiment& experiment) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = jobs_.find(experiment.name()); found != jobs_.end()) {
+      found->second->priority = experiment.priority();
+      if (experiment.state() == S::STATE_PAUSING || experiment.state() == S::STATE_CANCELLING)
+        Interrupt(found->second.get(), Stopped::kByUser);
+      runner_options_.broker->SetShare(experiment.name(), {.owner = experiment.owner(),
+                                                           .priority = experiment.priority(),
+                                                           .weight = experiment.weight()});
+    }
+    ++wakes_;
+    changed_.notify_all();
+  }
+  runner_options_.broker->Wake();
+}
+
+void Scheduler::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    for (auto& [name, job] : jobs_) job->cancel = true;
+    changed_.notify_all();
+  }
+  runner_options_.broker->Wake();
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+// ---- Which one is next.
+
+const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads) {
+  std::map<std::string, int> running;
+  for (const auto& [name, job] : jobs_) ++running[job->owner];
+  std::vector<const QueueHead*> eligible;
+  v1::Priority highest = v1::PRIORITY_UNSPECIFIED;
+  bool low = false;
+  for (const QueueHead& head : heads) {
+    if (options_.running_per_owner_max > 0 &&
+        running[head.owner] >= options_.running_per_owner_max)
+      continue;
+    if (jobs_.contains(head.name)) continue;  // On its way out of another state.
+    eligible.push_back(&head);
+    highest = std::max(highest, head.priority);
+    low = low || head.priority == v1::PRIORITY_LOW;
+  }
+  if (eligible.empty()) return nullptr;
+  v1::Priority turn = highest;
+  if (low && highest != v1::PRIORITY_LOW && options_.low_share > 0) {
+    low_credit_ += options_.low_share;
+    if (low_credit_ >= 1 - 1e-9) {
+      low_credit_ -= 1;
+      turn = v1::PRIORITY_LOW;
+    }
+  }
+  const QueueHead* best = nullptr;
+  for (const QueueHead* head : eligible) {
+    if (head->priority != turn) continue;
+    if (best == nullptr || std::tuple(running[head->owner], head->number) <
+                               std::tuple(running[best->owner], best->number))
+      best = head;
+  }
+  return best;
+}
+
+void Scheduler::PreemptFor(const std::vector<QueueHead>& heads) {
+  if (num_idle_ > 0) return;
+  v1::Priority waiting = v1::PRIORITY_UNSPECIFIED;
+  for (const QueueHead& head : heads) waiting = std::max(waiting, head.priority);
+  // One at a time: whoever is on its way out makes room first. The lowest class goes, of that the
+  // one that came last.
+  Job* victim = nullptr;
+  for (const auto& [name, job] : jobs_) {
+    if (job->cancel) return;
+    if (job->owed || job->priority >= waiting) continue;
+    if (victim == nullptr || job->priority < victim->priority ||
+        (job->priority == victim->priority && job->since > victim->since))
+      victim = job.get();
+  }
+  if (victim != nullptr) Interrupt(victim, Stopped::kPreempted);
+}
+
+std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
+  std::unique_lock lock(mutex_);
+  ++num_idle_;
+  const auto take = [&](const v1::Experiment& experiment) {
+    *job = jobs_[experiment.name()] = std::make_shared<Job>();
+    (*job)->owner = experiment.owner();
+    (*job)->priority = experiment.priority();
+    (*job)->since = Clock::now();
+    --num_idle_;
+  };
+  while (!stopping_) {
+    const uint64_t seen = wakes_;
+    std::set<std::string> except;
+    auto until = Clock::now() + std::chrono::seconds(30);
+    for (auto retry = not_before_.begin(); retry != not_before_.end();) {
+      if (retry->second <= Clock::now()) {
+        retry = not_before_.erase(retry);
+        continue;
+      }
+      except.insert(retry->first);
+      until = std::min(until, retry->second);
+      ++retry;
+    }
+    lock.unlock();
+    auto at_work = runner_options_.store->InStates(
+        {S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING});
+    auto heads = runner_options_.store->QueueHeads(except);
+    if (!at_work.ok() || !heads.ok()) {
+      MENTOR_LOG_EVERY(std::chrono::seconds(10), kError, "the store cannot be read",
+                       {{"why", at_work.ok() ? heads.status() : at_work.status()}});
+      until = std::min(until, Clock::now() + std::chrono::seconds(1));
+    }
+    lock.lock();
+    if (stopping_) break;
+    if (at_work.ok()) {
+      for (v1::Experiment& experiment : *at_work) {
+        if (jobs_.contains(experiment.name())) continue;
+        if (left_.contains(experiment.name()) && experiment.state() == S::STATE_RUNNING) continue;
+        take(experiment);
+        return std::move(experiment);
+      }
+    }
+    // A head may have been taken by another thread since it was read: then the look is repeated.
+    if (heads.ok() && seen == wakes_) {
+      if (const QueueHead* head = Choose(*heads); head != nullptr) {
+        v1::Experiment experiment;
+        experiment.set_name(head->name);
+        experiment.set_owner(head->owner);
+        experiment.set_priority(head->priority);
+        experiment.set_state(S::STATE_QUEUED);
+        take(experiment);
+        (*job)->owed = std::any_of(heads->begin(), heads->end(), [&](const QueueHead& other) {
+          return other.priority > head->priority;
+        });
+        ++wakes_;  // The heads are others now.
+        changed_.notify_all();
+        return experiment;
+      }
+    }
+    changed_.wait_until(lock, until, [&] { return stopping_ || wakes_ != seen; });
+  }
+  --num_idle_;
+  return std::nullopt;
+}
+
+// ---- One experiment.
+
+void Scheduler::Work() {
+  std::shared_ptr<Job> job;
+  while (std::optional<v1::Experiment> experiment = Next(&job)) {
+    const bool ended = RunToEnd(*experiment, *job);
+    const std::lock_guard lock(mutex_);
+    jobs_.erase(experiment->name());
+    if (!ended) left_.insert(experiment->name());
+    ++wakes_;
+    changed_.notify_all();
+  }
+}
+
+bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
+  const std::string& name = waiting.name();
+  auto experiment = waiting.state() == S::STATE_QUEUED
+                        ? runner_options_.store->Transition(name, {S::STATE_QUEUED},
+                                                            S::STATE_RUNNING)
+                        : runner_options_.store->Get(name);
+  if (!experiment.ok()) return true;  // Paused, cancelled or deleted in the meantime.
+  if (experiment->state() == S::STATE_PAUSING || experiment->state() == S::STATE_CANCELLING) {
+    End(*experiment, job, absl::CancelledError("stopped while no process ran it"));
+    return true;
+  }
+  if (waiting.state() == S::STATE_QUEUED && experiment->retries() == 0 &&
+      experiment->preemptions() == 0) {
+    queue_wait_.at(experiment->priority())
+        ->Observe(std::max(0.0, static_cast<double>(TimeUtil::DurationToMilliseconds(
+                                    experiment->start_time() - experiment->create_time())) /
+                                    1000));
+  }
+  MENTOR_LOG(kInfo, "experiment begins",
+             {{"experiment", name}, {"owner", experiment->owner()}});
+  runner_options_.broker->SetShare(name, {.owner = experiment->owner(),
+                                          .priority = experiment->priority(),
+                                          .weight = experiment->weight()});
+  const absl::Status status = runner_.Run(*experiment, job.cancel);
+  if (ReasonOf(status) == ReasonName(Reason::kNumericMismatch) && !job.cancel) {
+    MENTOR_LOG(kError, "experiment belongs to another kind of machine",
+               {{"experiment", name}, {"why", status}});
+    runner_options_.store
+        ->SetProgress(name, std::string(status.message()), experiment->progress())
+        .IgnoreError();
+    runner_options_.broker->RemoveShare(name);
+    return false;
+  }
+  End(*experiment, job, status);
+  runner_options_.broker->RemoveShare(name);
+  return true;
+}
+
+void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl::Status& status) {
+  const std::string& name = experiment.name();
+  const uint64_t served = runner_options_.broker->TakeServed(name);
+  const bool interrupted = absl::IsCancelled(status) && job.cancel;
+  const bool disk_full = absl::IsResourceExhausted(status) && !job.cancel;
+  if (disk_full) {
+    uint64_t wanted = kFirstCheckpointBytes;
+    if (const auto rows = runner_options_.store->Checkpoints(experiment.uid());
+        rows.ok() && !rows->empty())
+      wanted = rows->back().size_bytes;
+    options_.disk->Full(wanted);
+  }
+  const auto moved = runner_options_.store->Change(name, "", [&](v1::Experiment* now) {
+    now->set_served_env_steps(now->served_env_steps() + served);
+    const auto fail = [&](const absl::Status& why) {
+      now->set_state(S::STATE_FAILED);
+      *now->mutable_error() = StatusToProto(why);
+    };
+    if (status.ok()) {
+      now->set_state(S::STATE_SUCCEEDED);
+    } else if (now->state() == S::STATE_CANCELLING && (absl::IsCancelled(status) || disk_full)) {
+      now->set_state(S::STATE_CANCELLED);
+    } else if (now->state() == S::STATE_PAUSING && (absl::IsCancelled(status) || disk_full)) {
+      now->set_state(S::STATE_PAUSED);
+    } else if (disk_full) {
+      now->set_state(S::STATE_PAUSED);
+      now->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
+    } else if (interrupted) {
+      switch (job.why.load()) {
+        case Stopped::kPreempted:
+          now->set_state(S::STATE_QUEUED);
+          now->set_preemptions(now->preemptions() + 1);
+          break;
+        case Stopped::kDeadline:
+          fail(PastDeadlineError(*now));
+          break;
+        default:
+          break;  // This process stops: it stays RUNNING and goes on after the next start.
+      }
+    } else if (now->state() == S::STATE_RUNNING && now->retries() < now->retries_max() &&
+               MayHelpToRetry(status)) {
+      now->set_state(S::STATE_QUEUED);
+      now->set_retries(now->retries() + 1);
+      *now->mutable_error() = StatusToProto(status);
+    } else {
+      fail(status);
+    }
+    return absl::OkStatus();
+  });
+  if (!moved.ok()) {
+    MENTOR_LOG(kError,
+               "an experiment's end could not be written; it is tried again after the next start",
+               {{"experiment", name}, {"why", moved.status()}});
+    return;
+  }
+  if (status.ok()) {
+    MENTOR_LOG(kInfo, "experiment succeeded", {{"experiment", name}});
+  } else if (moved->state() == S::STATE_FAILED) {
+    failures_.Increment();
+    MENTOR_LOG(kError, "experiment failed",
+               {{"experiment", name}, {"why", StatusFromProto(moved->error())}});
+  } else if (moved->state() == S::STATE_QUEUED && interrupted) {
+    preemptions_.Increment();
+    MENTOR_LOG(kInfo, "experiment gave its place to a higher class", {{"experiment", name}});
+  } else if (moved->state() == S::STATE_QUEUED) {
+    retries_.Increment();
+    const auto wait = options_.retry_wait *
+                      (1 << std::min<uint32_t>(moved->retries() - 1, kRetryDoublingsMax));
+    MENTOR_LOG(kWarning, "experiment failed and is tried again",
+               {{"experiment", name},
+                {"retry", moved->retries()},
+                {"of", moved->retries_max()},
+                {"wait_ms", wait.count()},
+                {"why", status}});
+    const std::lock_guard lock(mutex_);
+    not_before_[name] = Clock::now() + wait;
+  } else {
+    MENTOR_LOG(kInfo, "experiment stands still",
+               {{"experiment", name}, {"state", std::string(StateText(moved->state()))}});
+  }
+}
+
+// ---- Housekeeping.
+
+void Scheduler::Housekeep() {
+  std::unique_lock lock(mutex_);
+  int looks = 0;
+  while (!stopping_) {
+    const uint64_t seen = wakes_;
+    lock.unlock();
+    EndPastDeadline();
+    DeleteExpired();
+    options_.disk->Look();
+    // Also what an earlier process left paused.
+    if (looks == 0 || options_.disk->full()) ResumeAfterFullDisk();
+    if (looks++ % kLooksPerCompaction == 0) {
+      const absl::Status compacted =
+          runner_options_.store->CompactEvents(kEventsKept, kEventsKeptNs);
+      if (!compacted.ok())
+        MENTOR_LOG(kWarning, "old changes could not be dropped", {{"why", compacted}});
+    }
+    const auto heads = runner_options_.store->QueueHeads({});
+    lock.lock();
+    if (heads.ok() && !stopping_) PreemptFor(*heads);
+    lock.unlock();
+    runner_options_.broker->Wake();
+    lock.lock();
+    changed_.wait_for(lock, options_.look_every, [&] { return stopping_ || wakes_ != seen; });
+  }
+}
+
+void Scheduler::EndPastDeadline() {
+  const auto late = runner_options_.store->PastDeadline(NowNs());
+  if (!late.ok()) return;
+  for (const v1::Experiment& experiment : *late) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto found = jobs_.find(experiment.name()); found != jobs_.end()) {
+        Interrupt(found->second.get(), Stopped::kDeadline);
+        continue;
+      }
+    }
+    if (experiment.state() == S::STATE_CANCELLING || experiment.state() == S::STATE_PAUSING)
+      continue;  // Somebody is about to take it.
+    const auto ended = runner_options_.store->Transition(
+        experiment.name(), {experiment.state()}, S::STATE_FAILED, PastDeadlineError(experiment));
+    if (!ended.ok()) continue;  // It has moved: the next look sees where it is.
+    failures_.Increment();
+    MENTOR_LOG(kError, "experiment failed",
+               {{"experiment", experiment.name()}, {"why", PastDeadlineError(experiment)}});
+  }
+}
+
+void Scheduler::DeleteExpired() {
+  const auto expired = runner_options_.store->Expired(NowNs());
+  if (!expired.ok()) return;
+  for (const v1::Experiment& experiment : *expired) {
+    const absl::Status deleted = runner_options_.store->Delete(experiment.name(), "");
+    MENTOR_LOG(kInfo, "experiment has expired and is deleted",
+               {{"experiment", experiment.name()}, {"status", deleted}});
+  }
+}
+
+void Scheduler::ResumeAfterFullDisk() {
+  if (!options_.disk->TryRecover()) return;
+  const auto paused = runner_options_.store->InStates({S::STATE_PAUSED});
+  if (!paused.ok()) return;
+  for (const v1::Experiment& experiment : *paused) {
+    if (experiment.pause_reason() != S::PAUSE_REASON_DISK_FULL) continue;
+    runner_options_.store
+        ->Transition(experiment.name(), {S::STATE_PAUSED}, S::STATE_QUEUED)
+        .status()
+        .IgnoreError();
+  }
+  Wake();
+}
+
+}  // namespace mentor::meta_learner

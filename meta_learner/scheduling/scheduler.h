@@ -1,0 +1,103 @@
+// Runs queued experiments, a bounded number at a time, and goes on with those that an earlier
+// process left at work. Higher classes first, then whoever's owner has least at work; a higher
+// class takes the place of a lower one. Also ends what is past its deadline, deletes what has
+// expired, and waits out a full disk. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/metrics.h"
+#include "meta_learner/experiment_runner.h"
+#include "meta_learner/scheduling/disk_guard.h"
+
+namespace mentor::meta_learner {
+
+class Scheduler {
+ public:
+  struct Options {
+    int running_max = 4;  // Experiments at once.
+    // Experiments of one owner at once; 0: as many as there are places.
+    int running_per_owner_max = 0;
+    // Of admissions while something of a higher class waits too.
+    double low_share = 0.05;
+    // Before the first retry of a failed experiment; doubled for each further one.
+    std::chrono::milliseconds retry_wait{10'000};
+    // How often deadlines, expiry and the disk are looked at.
+    std::chrono::milliseconds look_every{1'000};
+    DiskGuard* disk = nullptr;  // Outlives the scheduler.
+  };
+  Scheduler(ExperimentRunner::Options runner, Options options, Metrics* metrics);
+  ~Scheduler();
+
+  // Something was created or resumed, or its settings changed.
+  void Wake();
+  // This experiment is PAUSING or CANCELLING, or its settings changed: whoever runs it looks at
+  // once.
+  void Look(const v1::Experiment& experiment);
+  // Stops the running ones at their last checkpoint; they stay RUNNING and go on after the next
+  // start.
+  void Stop();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  enum class Stopped { kNot, kByUser, kPreempted, kDeadline };
+  struct Job {
+    std::atomic<bool> cancel = false;
+    std::atomic<Stopped> why = Stopped::kNot;
+    // Guarded by mutex_.
+    std::string owner;
+    v1::Priority priority = v1::PRIORITY_NORMAL;
+    bool owed = false;  // Has its place by the share of the lowest class: keeps it.
+    Clock::time_point since;
+  };
+
+  void Work();
+  void Housekeep();
+  // The next experiment; nothing when stopping.
+  std::optional<v1::Experiment> Next(std::shared_ptr<Job>* job);
+  // Among the heads of the queue; null when none may run now. With mutex_.
+  const QueueHead* Choose(const std::vector<QueueHead>& heads);
+  // Makes room for a waiting head of a higher class. With mutex_.
+  void PreemptFor(const std::vector<QueueHead>& heads);
+  static void Interrupt(Job* job, Stopped why);
+  // False when the experiment is not for this process: it stays as it is and is not tried again.
+  bool RunToEnd(const v1::Experiment& experiment, const Job& job);
+  void End(const v1::Experiment& experiment, const Job& job, const absl::Status& status);
+  void EndPastDeadline();
+  void DeleteExpired();
+  void ResumeAfterFullDisk();
+
+  // Fixed after construction.
+  const ExperimentRunner::Options runner_options_;
+  const Options options_;
+  ExperimentRunner runner_;
+  std::map<v1::Priority, prometheus::Histogram*> queue_wait_;
+  prometheus::Counter& preemptions_;
+  prometheus::Counter& retries_;
+  prometheus::Counter& failures_;
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<std::string, std::shared_ptr<Job>> jobs_;
+  std::set<std::string> left_;                         // Not for this process.
+  std::map<std::string, Clock::time_point> not_before_;  // Of retries.
+  double low_credit_ = 0;
+  int num_idle_ = 0;  // Threads in Next.
+  bool stopping_ = false;
+  uint64_t wakes_ = 0;
+  // Last, so that they stop first.
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,28 @@
+#include "meta_learner/store/database.h"
+
+#include "common/check.h"
+
+namespace mentor::meta_learner::sql {
+
+absl::Status Query::Run() {
+  const auto row = Step();
+  MENTOR_CHECK(!row.ok() || !*row);
+  return row.status();
+}
+
+absl::StatusOr<std::unique_ptr<Transaction>> Transaction::Begin(Database* database) {
+  MENTOR_RETURN_IF_ERROR(database->Begin());
+  return std::unique_ptr<Transaction>(new Transaction(database));
+}
+
+absl::StatusOr<std::unique_ptr<Transaction>> Transaction::BeginRead(Database* database) {
+  MENTOR_RETURN_IF_ERROR(database->BeginRead());
+  return std::unique_ptr<Transaction>(new Transaction(database));
+}
+
+Transaction::~Transaction() {
+  // Databases roll back by themselves after some errors.
+  if (database_->in_transaction()) database_->Execute("ROLLBACK").IgnoreError();
+}
+
+}  // namespace mentor::meta_learner::sql

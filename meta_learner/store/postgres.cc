@@ -1,0 +1,293 @@
+#include "meta_learner/store/postgres.h"
+
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/strip.h>
+#include <postgresql/libpq-fe.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace mentor::meta_learner::sql {
+namespace {
+
+// Key of the advisory lock: "mentor" in ASCII.
+constexpr int64_t kLockKey = 0x6d656e746f72;
+
+// Types of PostgreSQL's catalogue (pg_type.dat).
+constexpr Oid kBytes = 17, kInteger = 20, kText = 25, kDouble = 701;
+
+using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
+
+// `?` outside of quotes becomes $1, $2, ...
+std::string WithNumbers(const std::string& sql) {
+  std::string text;
+  bool quoted = false;
+  int number = 0;
+  for (const char c : sql) {
+    if (c == '\'') quoted = !quoted;
+    if (c == '?' && !quoted) {
+      absl::StrAppend(&text, "$", ++number);
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
+class PostgresDatabase : public Database {
+ public:
+  PostgresDatabase(PGconn* connection, bool read_only)
+      : connection_(connection), read_only_(read_only) {}
+  ~PostgresDatabase() override { PQfinish(connection_); }
+
+  // After the connection was made, or made again.
+  absl::Status Prepare();
+
+  absl::Status Execute(const std::string& sql) override;
+  absl::Status Begin() override {
+    MENTOR_RETURN_IF_ERROR(ConnectAgain());
+    return Execute("BEGIN");
+  }
+  absl::Status BeginRead() override {
+    MENTOR_RETURN_IF_ERROR(ConnectAgain());
+    return Execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+  }
+  bool in_transaction() const override {
+    const PGTransactionStatusType status = PQtransactionStatus(connection_);
+    return status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+  }
+  absl::StatusOr<int> SchemaVersion() override;
+  absl::Status SetSchemaVersion(int version) override {
+    return Execute(absl::StrCat(
+        "CREATE TABLE IF NOT EXISTS schema_version(version BIGINT NOT NULL); "
+        "DELETE FROM schema_version; INSERT INTO schema_version(version) VALUES(",
+        version, ")"));
+  }
+  const Dialect& dialect() const override {
+    static constexpr Dialect kDialect = {.serial = "BIGSERIAL PRIMARY KEY",
+                                         .integer = "BIGINT",
+                                         .real = "DOUBLE PRECISION",
+                                         .text = "TEXT COLLATE \"C\"",
+                                         .blob = "BYTEA",
+                                         .empty_blob = "''",
+                                         .without_rowid = ""};
+    return kDialect;
+  }
+  std::string name() const override {
+    const auto text = [](const char* part) { return part == nullptr ? "" : std::string(part); };
+    return absl::StrFormat("the PostgreSQL database '%s' at %s:%s", text(PQdb(connection_)),
+                           text(PQhost(connection_)), text(PQport(connection_)));
+  }
+
+  // Outside of a transaction: a connection that was lost is made again.
+  absl::Status ConnectAgain();
+  absl::Status Error(const PGresult* result) const;
+
+ protected:
+  std::unique_ptr<Statement> Prepare(const std::string& sql) override;
+
+ private:
+  friend class PostgresStatement;
+  PGconn* const connection_;
+  const bool read_only_;
+};
+
+class PostgresStatement : public Statement {
+ public:
+  PostgresStatement(PostgresDatabase* database, std::string sql)
+      : database_(database), sql_(std::move(sql)) {}
+
+  void BindInteger(int64_t value) override { Bind(kInteger, absl::StrCat(value), false); }
+  void BindDouble(double value) override {
+    if (std::isnan(value)) {
+      Bind(kDouble, std::nullopt, false);
+    } else {
+      Bind(kDouble, absl::StrFormat("%.17g", value), false);
+    }
+  }
+  void BindText(std::string_view text) override {
+    // Text of PostgreSQL holds no zero byte; nothing of ours does.
+    Bind(kText, std::string(text.substr(0, text.find('\0'))), false);
+  }
+  void BindBlob(std::string_view bytes) override { Bind(kBytes, std::string(bytes), true); }
+
+  absl::StatusOr<bool> Step() override {
+    if (result_ == nullptr) {
+      if (!database_->in_transaction()) MENTOR_RETURN_IF_ERROR(database_->ConnectAgain());
+      std::vector<const char*> values;
+      std::vector<int> lengths;
+      for (const auto& value : values_) {
+        values.push_back(value ? value->data() : nullptr);
+        lengths.push_back(value ? static_cast<int>(value->size()) : 0);
+      }
+      result_.reset(PQexecParams(database_->connection_, sql_.c_str(),
+                                 static_cast<int>(values.size()), types_.data(), values.data(),
+                                 lengths.data(), formats_.data(), /*resultFormat=*/0));
+      const ExecStatusType status = PQresultStatus(result_.get());
+      if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+        return database_->Error(result_.get());
+    }
+    return ++row_ < PQntuples(result_.get());
+  }
+
+  int64_t Integer(int column) const override {
+    int64_t value = 0;
+    if (!absl::SimpleAtoi(View(column), &value)) return 0;
+    return value;
+  }
+  double Double(int column) const override {
+    double value = 0;
+    if (PQgetisnull(result_.get(), row_, column) != 0 ||
+        !absl::SimpleAtod(View(column), &value))
+      return std::numeric_limits<double>::quiet_NaN();
+    return value;
+  }
+  std::string Text(int column) const override {
+    if (PQftype(result_.get(), column) != kBytes) return std::string(View(column));
+    size_t length = 0;
+    const std::unique_ptr<unsigned char, decltype(&PQfreemem)> bytes(
+        PQunescapeBytea(
+            reinterpret_cast<const unsigned char*>(PQgetvalue(result_.get(), row_, column)),
+            &length),
+        PQfreemem);
+    MENTOR_CHECK(bytes != nullptr);  // Only without memory.
+    return {reinterpret_cast<const char*>(bytes.get()), length};
+  }
+
+ private:
+  void Bind(Oid type, std::optional<std::string> value, bool binary) {
+    types_.push_back(type);
+    values_.push_back(std::move(value));
+    formats_.push_back(binary ? 1 : 0);
+  }
+  absl::string_view View(int column) const {
+    return {PQgetvalue(result_.get(), row_, column),
+            static_cast<size_t>(PQgetlength(result_.get(), row_, column))};
+  }
+
+  PostgresDatabase* const database_;
+  const std::string sql_;
+  std::vector<Oid> types_;
+  std::vector<std::optional<std::string>> values_;
+  std::vector<int> formats_;
+  Result result_{nullptr, PQclear};
+  int row_ = -1;
+};
+
+absl::Status PostgresDatabase::Error(const PGresult* result) const {
+  const char* state = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const std::string code = state == nullptr ? "" : state;
+  std::string said = result == nullptr ? PQerrorMessage(connection_) : PQresultErrorMessage(result);
+  said.erase(said.find_last_not_of(" \n") + 1);
+  const std::string what = absl::StrFormat("cannot use %s: %s", name(), said);
+  if (code.starts_with("53")) {  // Insufficient resources.
+    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull,
+                     what + "; give the database server room, then try again");
+  }
+  if (PQstatus(connection_) != CONNECTION_OK || code.starts_with("08") || code.starts_with("57")) {
+    return absl::UnavailableError(what + "; is the database server running?");
+  }
+  if (code == "40001" || code == "40P01") return absl::UnavailableError(what);
+  if (code == "42501" || code.starts_with("28")) {
+    return absl::FailedPreconditionError(what +
+                                         "; give this user the rights of the database's owner");
+  }
+  return absl::InternalError(what);
+}
+
+absl::Status PostgresDatabase::Execute(const std::string& sql) {
+  const Result result(PQexec(connection_, sql.c_str()), PQclear);
+  const ExecStatusType status = PQresultStatus(result.get());
+  if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY) {
+    // A transaction in error answers COMMIT with a rollback, and OK.
+    if (sql == "COMMIT" && std::string_view(PQcmdStatus(result.get())) == "ROLLBACK")
+      return absl::InternalError(name() + ": a transaction in error was rolled back");
+    return absl::OkStatus();
+  }
+  return Error(result.get());
+}
+
+absl::Status PostgresDatabase::Prepare() {
+  MENTOR_RETURN_IF_ERROR(Execute("SET client_min_messages = warning; SET bytea_output = 'hex'"));
+  if (read_only_) return Execute("SET default_transaction_read_only = on");
+  MENTOR_RETURN_IF_ERROR(Execute("SET synchronous_commit = on"));
+  auto lock = Query("SELECT CASE WHEN pg_try_advisory_lock(?) THEN 1 ELSE 0 END");
+  MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
+  if (lock.Integer(0) == 0) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+                     name() + " is in use by another meta-learner; stop that one, or give this one "
+                              "a database of its own");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PostgresDatabase::ConnectAgain() {
+  if (PQstatus(connection_) == CONNECTION_OK) return absl::OkStatus();
+  MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "the database is away; connecting again");
+  PQreset(connection_);
+  if (PQstatus(connection_) != CONNECTION_OK) return Error(nullptr);
+  return Prepare();
+}
+
+std::unique_ptr<Statement> PostgresDatabase::Prepare(const std::string& sql) {
+  return std::make_unique<PostgresStatement>(this, WithNumbers(sql));
+}
+
+absl::StatusOr<int> PostgresDatabase::SchemaVersion() {
+  auto exists = Query("SELECT CASE WHEN to_regclass('schema_version') IS NULL THEN 0 ELSE 1 END");
+  MENTOR_RETURN_IF_ERROR(exists.Step().status());
+  if (exists.Integer(0) == 0) return 0;
+  auto version = Query("SELECT version FROM schema_version");
+  MENTOR_ASSIGN_OR_RETURN(const bool found, version.Step());
+  return found ? static_cast<int>(version.Integer(0)) : 0;
+}
+
+}  // namespace
+
+bool IsPostgresAddress(std::string_view address) {
+  return address.starts_with("postgresql://") || address.starts_with("postgres://");
+}
+
+absl::StatusOr<std::unique_ptr<Database>> OpenPostgres(const std::string& address,
+                                                       bool read_only) {
+  char* error = nullptr;
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(
+      PQconninfoParse(address.c_str(), &error), PQconninfoFree);
+  if (parsed == nullptr) {
+    std::string why = error == nullptr ? "out of memory" : error;
+    PQfreemem(error);
+    why.erase(why.find_last_not_of(" \n") + 1);
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "the address of the database is not one: %s; expected postgresql://USER@HOST:PORT/DATABASE",
+        why));
+  }
+  for (const PQconninfoOption* option = parsed.get(); option->keyword != nullptr; ++option) {
+    if (std::string_view(option->keyword) == "password" && option->val != nullptr) {
+      return absl::InvalidArgumentError(
+          "the address of the database has a password in it, which everybody on this machine can "
+          "read; leave it out and put it into the file that PGPASSFILE names, or into PGPASSWORD");
+    }
+  }
+  // Later words win, so the address overrides these defaults.
+  const char* const words[] = {"connect_timeout",  "tcp_user_timeout", "keepalives_idle",
+                               "application_name", "dbname",           nullptr};
+  const char* const values[] = {"10", "10000", "10", "mentor-meta-learner", address.c_str(),
+                                nullptr};
+  PGconn* connection = PQconnectdbParams(words, values, /*expand_dbname=*/1);
+  MENTOR_CHECK(connection != nullptr);  // Only without memory.
+  auto database = std::make_unique<PostgresDatabase>(connection, read_only);
+  if (PQstatus(connection) != CONNECTION_OK) return database->Error(nullptr);
+  MENTOR_RETURN_IF_ERROR(database->Prepare());
+  return database;
+}
+
+}  // namespace mentor::meta_learner::sql

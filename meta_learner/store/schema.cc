@@ -1,0 +1,153 @@
+#include "meta_learner/store/schema.h"
+
+#include <string>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_replace.h>
+
+#include "common/check.h"
+#include "common/failpoint.h"
+#include "common/status.h"
+#include "common/uuid.h"
+
+namespace mentor::meta_learner::sql {
+namespace {
+
+// One entry a version: entry i leads from version i to i + 1. Entries are never changed, only
+// added. Words in braces are those of the dialect.
+constexpr std::string_view kMigrations[] = {
+    R"sql(
+CREATE TABLE meta(
+  key {text} PRIMARY KEY,
+  value {text} NOT NULL) {without_rowid};
+CREATE TABLE experiments(
+  number {serial},                             -- Order of creation.
+  uid {text} NOT NULL UNIQUE,
+  id {text} NOT NULL UNIQUE,
+  submitted_spec {blob} NOT NULL,              -- mentor.v1.ExperimentSpec
+  spec {blob} NOT NULL,                        -- The same with every default.
+  spec_hash {text} NOT NULL,
+  state {integer} NOT NULL,                    -- mentor.v1.Experiment.State
+  error {text} NOT NULL DEFAULT '',            -- Version 1 only; since then in details.
+  progress {blob} NOT NULL DEFAULT {empty_blob},  -- mentor.v1.Progress
+  create_time {integer} NOT NULL,              -- Nanoseconds of Unix time, here and below.
+  update_time {integer} NOT NULL,
+  start_time {integer} NOT NULL DEFAULT 0,     -- 0: not yet.
+  end_time {integer} NOT NULL DEFAULT 0,
+  revision {integer} NOT NULL);                -- Of the store, when the row last changed.
+CREATE INDEX experiments_by_state ON experiments(state, number);
+CREATE TABLE requests(
+  request_id {text} PRIMARY KEY,
+  body_hash {text} NOT NULL,
+  response {blob} NOT NULL,                    -- mentor.v1.Experiment as it was answered.
+  expire_time {integer} NOT NULL) {without_rowid};
+CREATE INDEX requests_by_expire_time ON requests(expire_time);
+CREATE TABLE checkpoints(
+  uid {text} NOT NULL REFERENCES experiments(uid) ON DELETE CASCADE,
+  outer_step {integer} NOT NULL,
+  size_bytes {integer} NOT NULL,
+  sha256 {text} NOT NULL,
+  state_hash {text} NOT NULL,
+  create_time {integer} NOT NULL,
+  PRIMARY KEY(uid, outer_step)) {without_rowid};
+CREATE TABLE points(
+  uid {text} NOT NULL REFERENCES experiments(uid) ON DELETE CASCADE,
+  metric {text} NOT NULL,
+  step {integer} NOT NULL,
+  value {real},                                -- NULL: not a number.
+  PRIMARY KEY(uid, metric, step)) {without_rowid};
+)sql",
+    R"sql(
+ALTER TABLE experiments ADD COLUMN owner {text} NOT NULL DEFAULT 'local';
+ALTER TABLE experiments ADD COLUMN priority {integer} NOT NULL DEFAULT 2;     -- mentor.v1.Priority
+ALTER TABLE experiments ADD COLUMN deadline {integer} NOT NULL DEFAULT 0;     -- 0: none.
+ALTER TABLE experiments ADD COLUMN expire_time {integer} NOT NULL DEFAULT 0;  -- 0: never.
+ALTER TABLE experiments ADD COLUMN served_env_steps {integer} NOT NULL DEFAULT 0;
+-- mentor.v1.Experiment: the fields that have no column.
+ALTER TABLE experiments ADD COLUMN details {blob} NOT NULL DEFAULT {empty_blob};
+CREATE INDEX experiments_in_queue ON experiments(state, priority, owner, number);
+CREATE INDEX experiments_by_deadline ON experiments(deadline);
+CREATE INDEX experiments_by_expire_time ON experiments(expire_time);
+ALTER TABLE checkpoints ADD COLUMN pinned {integer} NOT NULL DEFAULT 0;
+CREATE TABLE events(
+  revision {integer} PRIMARY KEY,
+  uid {text} NOT NULL,
+  kind {integer} NOT NULL,                     -- StoreEvent.Kind
+  time {integer} NOT NULL,
+  experiment {blob} NOT NULL);                 -- After the change, without the spec unless deleted.
+CREATE TABLE deletions(
+  uid {text} PRIMARY KEY) {without_rowid};     -- Whose files are still to be removed.
+)sql"};
+constexpr int kSchemaVersion = static_cast<int>(std::size(kMigrations));
+
+std::string InDialect(std::string_view sql, const Dialect& dialect) {
+  return absl::StrReplaceAll(absl::string_view(sql.data(), sql.size()),
+                             {{"{serial}", dialect.serial.data()},
+                              {"{integer}", dialect.integer.data()},
+                              {"{real}", dialect.real.data()},
+                              {"{text}", dialect.text.data()},
+                              {"{blob}", dialect.blob.data()},
+                              {"{empty_blob}", dialect.empty_blob.data()},
+                              {"{without_rowid}", dialect.without_rowid.data()}});
+}
+
+}  // namespace
+
+int SchemaVersionKnown() {
+  return kSchemaVersion;
+}
+
+absl::Status Migrate(Database* database, const std::filesystem::path& folder) {
+  MENTOR_ASSIGN_OR_RETURN(const int found, database->SchemaVersion());
+  if (found > kSchemaVersion) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+        absl::StrFormat("%s is of version %d, this program knows %d: use the newer program, or "
+                        "another folder or database",
+                        database->name(), found, kSchemaVersion));
+  }
+  const auto file = folder / "mentor.db";
+  if (found > 0 && found < kSchemaVersion && database->name() == file.string()) {
+    const auto copy = folder / absl::StrFormat("mentor.db.v%d", found);
+    std::filesystem::remove(copy);
+    MENTOR_RETURN_IF_ERROR(database->Query("VACUUM INTO ?").Bind(copy.string()).Run());
+  }
+  for (int version = found; version < kSchemaVersion; ++version) {
+    MENTOR_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database));
+    MENTOR_RETURN_IF_ERROR(
+        database->Execute(InDialect(kMigrations[version], database->dialect())));
+    if (version == 0) {
+      MENTOR_RETURN_IF_ERROR(database->Query("INSERT INTO meta(key, value) VALUES('store_uid', ?)")
+                                 .Bind(NewUuid())
+                                 .Run());
+      MENTOR_RETURN_IF_ERROR(
+          database->Execute("INSERT INTO meta(key, value) VALUES('revision', '0')"));
+    }
+    if (const auto error = MENTOR_FAILPOINT("store.migrate.step"))
+      return absl::UnavailableError("failpoint: " + *error);
+    MENTOR_RETURN_IF_ERROR(database->SetSchemaVersion(version + 1));
+    MENTOR_RETURN_IF_ERROR(transaction->Commit());
+  }
+  return absl::OkStatus();
+}
+
+const std::vector<Table>& Tables() {
+  static const std::vector<Table> tables = {
+      {"meta", "key, value", "tt"},
+      {"experiments",
+       "number, uid, id, submitted_spec, spec, spec_hash, state, error, progress, create_time, "
+       "update_time, start_time, end_time, revision, owner, priority, deadline, expire_time, "
+       "served_env_steps, details",
+       "ittbbtitbiiiiitiiiib"},
+      {"requests", "request_id, body_hash, response, expire_time", "ttbi"},
+      {"checkpoints", "uid, outer_step, size_bytes, sha256, state_hash, create_time, pinned",
+       "tiittii"},
+      {"points", "uid, metric, step, value", "ttir"},
+      {"events", "revision, uid, kind, time, experiment", "itiib"},
+      {"deletions", "uid", "t"},
+  };
+  return tables;
+}
+
+}  // namespace mentor::meta_learner::sql

@@ -1,0 +1,75 @@
+#include "meta_learner/store/state.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace mentor::meta_learner {
+namespace {
+
+using S = v1::Experiment;
+
+//   from        to            by
+//   -           QUEUED        Create, Clone
+//   QUEUED      RUNNING       scheduler
+//   QUEUED      PAUSED        user
+//   QUEUED      CANCELLED     user
+//   QUEUED      FAILED        its deadline
+//   RUNNING     PAUSING       user
+//   RUNNING     PAUSED        no room on the disk
+//   RUNNING     CANCELLING    user
+//   RUNNING     QUEUED        a higher class takes its place, or it failed and is tried again
+//   RUNNING     SUCCEEDED     all work done
+//   RUNNING     FAILED        an error that time does not cure, or its deadline
+//   PAUSING     PAUSED        scheduler
+//   PAUSING     CANCELLING    user
+//   PAUSING     SUCCEEDED     the work was done before the pause arrived
+//   PAUSING     FAILED        it failed before the pause arrived
+//   PAUSED      QUEUED        user, or room on the disk
+//   PAUSED      CANCELLED     user
+//   PAUSED      FAILED        its deadline
+//   CANCELLING  CANCELLED     scheduler
+//   CANCELLING  SUCCEEDED     the work was done before the cancellation arrived
+//   CANCELLING  FAILED        it failed before the cancellation arrived
+constexpr std::array<std::pair<State, State>, 20> kTransitions = {{
+    {S::STATE_QUEUED, S::STATE_RUNNING},       {S::STATE_QUEUED, S::STATE_PAUSED},
+    {S::STATE_QUEUED, S::STATE_CANCELLED},     {S::STATE_QUEUED, S::STATE_FAILED},
+    {S::STATE_RUNNING, S::STATE_PAUSING},      {S::STATE_RUNNING, S::STATE_CANCELLING},
+    {S::STATE_RUNNING, S::STATE_QUEUED},       {S::STATE_RUNNING, S::STATE_SUCCEEDED},
+    {S::STATE_RUNNING, S::STATE_FAILED},       {S::STATE_PAUSING, S::STATE_PAUSED},
+    {S::STATE_PAUSING, S::STATE_CANCELLING},   {S::STATE_PAUSING, S::STATE_SUCCEEDED},
+    {S::STATE_PAUSING, S::STATE_FAILED},       {S::STATE_PAUSED, S::STATE_QUEUED},
+    {S::STATE_PAUSED, S::STATE_CANCELLED},     {S::STATE_PAUSED, S::STATE_FAILED},
+    {S::STATE_CANCELLING, S::STATE_CANCELLED}, {S::STATE_CANCELLING, S::STATE_SUCCEEDED},
+    {S::STATE_CANCELLING, S::STATE_FAILED},    {S::STATE_RUNNING, S::STATE_PAUSED},
+}};
+
+}  // namespace
+
+bool IsFinal(State state) {
+  return state == S::STATE_CANCELLED || state == S::STATE_SUCCEEDED || state == S::STATE_FAILED;
+}
+
+bool IsAtWork(State state) {
+  return state == S::STATE_RUNNING || state == S::STATE_PAUSING || state == S::STATE_CANCELLING;
+}
+
+bool IsLegalTransition(State from, State to) {
+  return std::find(kTransitions.begin(), kTransitions.end(), std::pair(from, to)) !=
+         kTransitions.end();
+}
+
+const std::set<State>& AllStates() {
+  static const std::set<State> states = {
+      S::STATE_QUEUED,     S::STATE_RUNNING,   S::STATE_PAUSED,    S::STATE_PAUSING,
+      S::STATE_CANCELLING, S::STATE_CANCELLED, S::STATE_SUCCEEDED, S::STATE_FAILED};
+  return states;
+}
+
+std::string_view StateText(State state) {
+  const std::string& name = v1::Experiment_State_Name(state);
+  return name.empty() ? "UNKNOWN"
+                      : std::string_view(name).substr(std::string_view("STATE_").size());
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,253 @@
+// What the meta-learner remembers: experiments, answered requests, changes, metrics, and an index
+// of checkpoints. A change that was answered with OK survives kill -9. One process owns a state
+// folder. Thread-safe.
+//
+//   STATE/                  mode 0700
+//     LOCK                  flock: one process at a time
+//     FORMAT                "mentor-state 1"
+//     mentor.db -wal -shm   SQLite, unless the database is elsewhere (Options.database)
+//     reserve               room for the last words on a full disk (meta_learner/disk_guard.h)
+//     experiments/UID/      made by Create; from its first run on:
+//       spec.txtpb          as submitted
+//       merged.txtpb        with every default
+//       checkpoints/        meta_learner/checkpoint.h
+//       log.jsonl           what was logged about it
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "mentor/v1/experiment.pb.h"
+#include "meta_learner/checkpoint.h"
+#include "meta_learner/store/state.h"
+
+namespace mentor::meta_learner {
+
+// The name of whom no credentials name.
+inline constexpr std::string_view kLocalOwner = "local";
+
+struct NewExperiment {
+  // spec, as submitted and already checked, and what a user may set beside it. The store keeps the
+  // spec with every default written out.
+  v1::Experiment experiment;
+  // Empty: the store makes one.
+  std::string id = {};
+  std::string owner = std::string(kLocalOwner);
+  // Empty: not idempotent.
+  std::string request_id = {};
+  // Of the request without its id: another one under the same id is refused.
+  std::string request_hash = {};
+  // Puts files into the experiment's folder (uid, spec hash), before anybody knows of it.
+  std::function<absl::Status(const std::string& uid, const std::filesystem::path& folder)>
+      fill_folder = {};
+};
+
+// One with nothing but a spec.
+inline NewExperiment WithSpec(const v1::ExperimentSpec& spec, const std::string& id = "") {
+  NewExperiment experiment{.experiment = {}, .id = id};
+  *experiment.experiment.mutable_spec() = spec;
+  return experiment;
+}
+
+struct ListQuery {
+  int page_size = 0;  // 0: 50; capped at 1000.
+  std::string page_token = {};
+  std::function<bool(const v1::Experiment&)> matches = {};  // None: all.
+  std::string order_by = {};                                // As of ListExperiments.
+  std::string key = {};  // Of filter and order: a page token of another key is refused.
+};
+
+struct ExperimentPage {
+  std::vector<v1::Experiment> experiments;
+  std::string next_page_token;  // Empty on the last page.
+  int64_t total_size = 0;
+  int64_t revision = 0;  // Of the store when this was read.
+};
+
+// What one outer update leaves behind.
+struct OuterStep {
+  // Outer updates done.
+  uint32_t step = 0;
+  // The same in every replay; a difference is counted and logged.
+  std::map<std::string, double> results = {};
+  // Seconds and rates: may differ.
+  std::map<std::string, double> timings = {};
+  // Written and synced before.
+  std::optional<CheckpointInfo> checkpoint = {};
+  v1::Progress progress = {};
+  uint64_t served_env_steps = 0;  // Made for it since the step before.
+};
+
+using Series = std::vector<std::pair<uint32_t, double>>;  // (step, value) by step.
+
+struct CheckpointRow : CheckpointInfo {
+  int64_t create_time_ns = 0;  // Unix time.
+  bool pinned = false;
+};
+
+// One change of one experiment.
+struct StoreEvent {
+  enum class Kind { kCreated = 1, kUpdated = 2, kDeleted = 3 };
+  int64_t revision = 0;
+  Kind kind = Kind::kUpdated;
+  v1::Experiment experiment;  // After the change.
+};
+
+// The head of one line of the queue.
+struct QueueHead {
+  v1::Priority priority = v1::PRIORITY_NORMAL;
+  std::string owner;
+  std::string name;
+  int64_t number = 0;  // Order of creation.
+};
+
+// What one owner has.
+struct OwnerUsage {
+  int64_t queued = 0;  // QUEUED.
+  int64_t running = 0;
+  int64_t checkpoint_bytes = 0;
+};
+
+class ExperimentStore {
+ public:
+  virtual ~ExperimentStore() = default;
+
+  // ---- Experiments. Names are "experiments/{id}". Answers carry activity and progress as last
+  // set.
+
+  // QUEUED. A known request_id with the same hash gets its first answer again.
+  virtual absl::StatusOr<v1::Experiment> Create(const NewExperiment& experiment) = 0;
+  // The answer that Create would repeat; nothing when the request is new.
+  virtual absl::StatusOr<std::optional<v1::Experiment>> Answered(
+      const NewExperiment& experiment) = 0;
+  virtual absl::StatusOr<v1::Experiment> Get(std::string_view name) = 0;
+  virtual absl::StatusOr<ExperimentPage> List(const ListQuery& query) = 0;
+  // Oldest first.
+  virtual absl::StatusOr<std::vector<v1::Experiment>> InStates(const std::set<State>& states) = 0;
+  virtual absl::StatusOr<std::map<State, int64_t>> CountByState() = 0;
+
+  // One transaction: `edit` changes what a user may set, the state (along a legal arrow), error,
+  // pause_reason, retries, preemptions and served_env_steps; its error is the answer and changes
+  // nothing. Sets times. An edit that changes nothing writes nothing. A set etag must be the
+  // current one, else ABORTED ETAG_MISMATCH.
+  using Edit = std::function<absl::Status(v1::Experiment*)>;
+  virtual absl::StatusOr<v1::Experiment> Change(std::string_view name, std::string_view etag,
+                                                const Edit& edit) = 0;
+  // Change of the state alone, from one of `from`, else FAILED_PRECONDITION ILLEGAL_TRANSITION with
+  // the state it is in. `error` is kept for FAILED and QUEUED and cleared otherwise.
+  absl::StatusOr<v1::Experiment> Transition(std::string_view name, const std::set<State>& from,
+                                            State to, const absl::Status& error = {});
+  // Removes an experiment in a final state, then its files.
+  virtual absl::Status Delete(std::string_view name, std::string_view etag) = 0;
+  // Removes files of deletions that were interrupted.
+  virtual absl::Status FinishDeletions() = 0;
+
+  // Makes the folders and writes the specs of an experiment that is about to run.
+  virtual absl::Status PrepareFolder(std::string_view uid) = 0;
+  // Shown and watched, written with the next change that is durable.
+  virtual absl::Status SetProgress(std::string_view name, std::string_view activity,
+                                   const v1::Progress& progress) = 0;
+
+  // ---- The queue.
+
+  // Of each class and owner the oldest one that is QUEUED, oldest first; `except` holds names that
+  // wait for something else.
+  virtual absl::StatusOr<std::vector<QueueHead>> QueueHeads(
+      const std::set<std::string>& except = {}) = 0;
+  virtual absl::StatusOr<std::map<std::string, OwnerUsage>> Usage() = 0;
+  // Not ended, with a deadline before `now_ns` (Unix time).
+  virtual absl::StatusOr<std::vector<v1::Experiment>> PastDeadline(int64_t now_ns) = 0;
+  // Ended, with an expire_time before `now_ns`.
+  virtual absl::StatusOr<std::vector<v1::Experiment>> Expired(int64_t now_ns) = 0;
+
+  // ---- Changes.
+
+  struct Snapshot {
+    int64_t revision = 0;
+    std::vector<v1::Experiment> experiments;  // By name.
+  };
+  // All experiments, or those named, at one moment.
+  virtual absl::StatusOr<Snapshot> ReadSnapshot(const std::set<std::string>& names) = 0;
+  // Changes after a revision, in order. OUT_OF_RANGE WATCH_COMPACTED when they are not kept any
+  // more, or the revision is not of this store.
+  virtual absl::StatusOr<std::vector<StoreEvent>> Events(int64_t after_revision, int limit) = 0;
+  virtual absl::StatusOr<int64_t> Revision() = 0;
+  // Drops all but the newest events, and those older than an age.
+  virtual absl::Status CompactEvents(int64_t keep, int64_t older_than_ns) = 0;
+  // Of this store: tokens of another one are refused.
+  virtual const std::string& store_uid() const = 0;
+
+  // ---- What an experiment produces.
+
+  // One transaction: points, checkpoint row, progress. Only for experiments at work.
+  virtual absl::Status RecordOuterStep(std::string_view uid, const OuterStep& step) = 0;
+  // Points outside of outer updates, for instance of an evaluation. Same rules of replay.
+  virtual absl::Status RecordPoints(std::string_view uid, uint32_t step,
+                                    const std::map<std::string, double>& results,
+                                    const std::map<std::string, double>& timings) = 0;
+  // By name, of steps in [step_min, step_max]; no names: all metrics.
+  virtual absl::StatusOr<std::map<std::string, Series>> Points(
+      std::string_view uid, const std::set<std::string>& metrics = {}, uint32_t step_min = 0,
+      uint32_t step_max = UINT32_MAX) = 0;
+
+  // Rows of checkpoints, by step. Paths are those of this state folder.
+  virtual absl::StatusOr<std::vector<CheckpointRow>> Checkpoints(std::string_view uid) = 0;
+  virtual absl::StatusOr<CheckpointRow> PinCheckpoint(std::string_view uid, uint32_t step,
+                                                      bool pinned) = 0;
+  // The index after a scan or retention: rows of other steps go, `infos` are added.
+  virtual absl::Status ReconcileCheckpoints(std::string_view uid,
+                                            const std::vector<uint32_t>& steps_present,
+                                            const std::vector<CheckpointInfo>& infos) = 0;
+
+  // Calls back after each change, from the thread that made it and without locks; the callback must
+  // be quick. It is not called any more once the subscription is gone.
+  struct Notice {
+    std::string name;
+    bool durable = true;  // False: progress alone.
+  };
+  class Subscription {
+   public:
+    virtual ~Subscription() = default;
+  };
+  using ChangeCallback = std::function<void(const Notice& notice)>;
+  virtual std::unique_ptr<Subscription> Subscribe(ChangeCallback callback) = 0;
+
+  virtual std::filesystem::path ExperimentFolder(std::string_view uid) const = 0;
+  std::filesystem::path CheckpointFolder(std::string_view uid) const {
+    return ExperimentFolder(uid) / "checkpoints";
+  }
+  virtual const std::filesystem::path& folder() const = 0;
+
+  // Results that a replay computed differently: exactness is broken when this is not 0.
+  virtual uint64_t replay_mismatches() const = 0;
+  // Called with the seconds of each transaction that wrote, its sync included.
+  virtual void OnCommit(std::function<void(double seconds)> callback) = 0;
+};
+
+// Opens or creates the state folder; one that holds something else is refused. FAILED_PRECONDITION
+// IN_USE when another process uses it, TOO_NEW when a newer program wrote it; `error` tells which,
+// for exit codes.
+enum class OpenError { kNone, kInUse, kTooNew, kOther };
+struct StoreOptions {
+  std::filesystem::path folder;
+  // "postgresql://..." (store/postgres.h); empty: SQLite in the folder.
+  std::string database = {};
+};
+absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(const StoreOptions& options,
+                                                           OpenError* error = nullptr);
+absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(
+    const std::filesystem::path& state_folder, OpenError* error = nullptr);
+
+}  // namespace mentor::meta_learner
