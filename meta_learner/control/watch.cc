@@ -148,6 +148,7 @@ class ExperimentWatch {
     v1::Experiment* news = nullptr;
     for (v1::Experiment& experiment : at_work) {
       if (!selected_.empty() && !selected_.contains(experiment.name())) continue;
+      if (experiment.activity().empty()) continue;  // Nothing has been said yet.
       std::string live = experiment.activity() + experiment.progress().SerializeAsString();
       const auto before = sent_.find(experiment.name());
       if (news == nullptr && (before == sent_.end() || before->second != live)) {

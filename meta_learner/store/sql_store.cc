@@ -627,6 +627,7 @@ absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
 }
 
 absl::StatusOr<std::vector<v1::Experiment>> SqlStore::InStates(const std::set<State>& states) {
+  if (states.empty()) return std::vector<v1::Experiment>();
   const std::string list = absl::StrJoin(
       states, ", ", [](std::string* out, State state) { out->append(std::to_string(state)); });
   const std::lock_guard lock(reader_mutex_);
@@ -689,8 +690,8 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
     if (Bytes(experiment) == Bytes(before)) return before;
     const State from = before.state(), to = experiment.state();
     MENTOR_CHECK(from == to || IsLegalTransition(from, to));
-    const bool keeps_error =
-        to == S::STATE_FAILED || to == S::STATE_QUEUED || to == S::STATE_CANCELLED;
+    const bool keeps_error = to == S::STATE_FAILED || to == S::STATE_QUEUED ||
+                             to == S::STATE_CANCELLING || to == S::STATE_CANCELLED;
     if (from != to && !keeps_error) experiment.clear_error();
     if (to != S::STATE_PAUSED && to != S::STATE_PAUSING) experiment.clear_pause_reason();
     const int64_t now_ns = NowNs();

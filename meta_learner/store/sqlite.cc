@@ -70,6 +70,7 @@ class SqliteStatement : public Statement {
   SqliteStatement(SqliteDatabase* database, sqlite3_stmt* statement, int rc)
       : database_(database), statement_(statement), rc_(rc) {}
   ~SqliteStatement() override {
+    if (statement_ == nullptr) return;  // It could not be compiled.
     // So that the connection may use it again.
     sqlite3_reset(statement_);
     sqlite3_clear_bindings(statement_);

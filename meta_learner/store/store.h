@@ -146,7 +146,7 @@ class ExperimentStore {
   virtual absl::StatusOr<v1::Experiment> Change(std::string_view name, std::string_view etag,
                                                 const Edit& edit) = 0;
   // Change of the state alone, from one of `from`, else FAILED_PRECONDITION ILLEGAL_TRANSITION with
-  // the state it is in. `error` is kept for FAILED and QUEUED and cleared otherwise.
+  // the state it is in. `error` is kept on the way to FAILED, QUEUED and CANCELLED.
   absl::StatusOr<v1::Experiment> Transition(std::string_view name, const std::set<State>& from,
                                             State to, const absl::Status& error = {});
   // Removes an experiment in a final state, then its files.

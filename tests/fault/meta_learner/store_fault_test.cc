@@ -21,10 +21,11 @@ using S = v1::Experiment;
 namespace {
 
 NewExperiment Request(int number) {
-  return {.spec = *LoadSpec("benchmark { name: 'point_reach' }"),
-          .id = "e" + std::to_string(number),
-          .request_id = "request-" + std::to_string(number),
-          .request_hash = "h"};
+  NewExperiment request = WithSpec(*LoadSpec("benchmark { name: 'point_reach' }"),
+                                   "e" + std::to_string(number));
+  request.request_id = "request-" + std::to_string(number);
+  request.request_hash = "h";
+  return request;
 }
 
 // Steps of experiment 1, each with a point and a row of a checkpoint.
@@ -48,6 +49,7 @@ TEST_CASE("store child", "[.child]") {
   if ((*store)->Get("experiments/e1")->state() == S::STATE_QUEUED) {
     REQUIRE((*store)->Transition("experiments/e1", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   }
+  REQUIRE((*store)->PrepareFolder(uid).ok());
   answered << "run 1" << std::endl;
   for (uint32_t step = 1; step <= kSteps; ++step) {
     OuterStep outer{.step = step, .results = {{"seg2", 0.1 * step}}};
@@ -95,7 +97,7 @@ TEST_CASE("store: killed at any point, what was answered is there and nothing is
       auto store = OpenStore(folder.path() / "state");
       INFO(store.status().ToString());
       REQUIRE(store.ok());
-      const auto page = (*store)->List(0, "");
+      const auto page = (*store)->List({});
       CHECK(page->experiments.size() >= created);
       CHECK(page->experiments.size() <= created + 1);
       if (!page->experiments.empty()) {
@@ -113,7 +115,7 @@ TEST_CASE("store: killed at any point, what was answered is there and nothing is
     // results.
     CHECK(RunChild("store child", {{"MENTOR_TEST_FOLDER", folder.path()}}) == 0);
     auto store = OpenStore(folder.path() / "state");
-    CHECK((*store)->List(0, "")->experiments.size() == 3);
+    CHECK((*store)->List({})->experiments.size() == 3);
     CHECK((*store)->Points((*store)->Get("experiments/e1")->uid())->at("seg2").size() == kSteps);
   }
 }
@@ -148,7 +150,7 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
   CHECK(ReasonOf(status) == "DISK_FULL");
   CHECK(std::string(status.message()).find("free space on this file system, then try again") !=
         std::string::npos);
-  const auto count = [&] { return static_cast<int>(store->List(1000, "")->experiments.size()); };
+  const auto count = [&] { return static_cast<int>(store->List({.page_size = 1000})->experiments.size()); };
   CHECK(count() == created);
   CHECK(store->Get("experiments/e1").ok());
 

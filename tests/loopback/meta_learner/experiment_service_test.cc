@@ -1,10 +1,17 @@
 #include "meta_learner/control/experiment_service.h"
 
 #include <atomic>
+#include <cmath>
 #include <condition_variable>
+#include <filesystem>
+#include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/log.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
 #include "common/spec.h"
@@ -28,7 +35,13 @@ constexpr std::chrono::seconds kPatience{20};
 // folder.
 class Fixture {
  public:
-  explicit Fixture(size_t watches_max = 256) : watches_max_(watches_max) { Start(); }
+  struct Limits {
+    size_t streams_max = 256;
+    int64_t queued_max = 10'000;
+    Quotas per_owner = {};
+  };
+  Fixture() : Fixture(Limits()) {}
+  explicit Fixture(const Limits& limits) : limits_(limits) { Start(); }
   ~Fixture() { Stop(); }
 
   void Start() {
@@ -46,8 +59,13 @@ class Fixture {
                                          }
                                        },
                                    .wake = [this] { ++wakes_; },
-                                   .cancel = [this](const std::string& name) { cancelled_ = name; },
-                                   .watches_max = watches_max_},
+                                   .look =
+                                       [this](const v1::Experiment& experiment) {
+                                         looked_at_ = experiment.name();
+                                       },
+                                   .queued_max = limits_.queued_max,
+                                   .per_owner = limits_.per_owner,
+                                   .streams_per_caller_max = limits_.streams_max},
         metrics_.get());
     auto server = rpc::Server::Start({}, {service_->service()});
     REQUIRE(server.ok());
@@ -64,14 +82,43 @@ class Fixture {
     store_.reset();
   }
 
-  absl::StatusOr<v1::Experiment> Create(const v1::CreateExperimentRequest& request) {
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(grpc::Status (v1::ExperimentService::Stub::*method)(
+                                    grpc::ClientContext*, const Request&, Response*),
+                                const Request& request) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kPatience);
-    v1::Experiment response;
-    const absl::Status status =
-        rpc::FromGrpc(stub_->CreateExperiment(&context, request, &response));
+    Response response;
+    const absl::Status status = rpc::FromGrpc((stub_.get()->*method)(&context, request, &response));
     if (!status.ok()) return status;
     return response;
+  }
+  // Calls a method whose request names an experiment.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> CallOn(grpc::Status (v1::ExperimentService::Stub::*method)(
+                                      grpc::ClientContext*, const Request&, Response*),
+                                  const std::string& name, const std::string& etag = "") {
+    Request request;
+    request.set_name(name);
+    if constexpr (requires { request.set_etag(etag); }) request.set_etag(etag);
+    return Call(method, request);
+  }
+  // Everything that a stream says until it ends.
+  template <typename Request, typename Response>
+  absl::Status Read(std::unique_ptr<grpc::ClientReader<Response>> (
+                        v1::ExperimentService::Stub::*method)(grpc::ClientContext*, const Request&),
+                    const Request& request, std::vector<Response>* responses) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    const auto reader = (stub_.get()->*method)(&context, request);
+    Response response;
+    while (reader->Read(&response)) responses->push_back(response);
+    return rpc::FromGrpc(reader->Finish());
+  }
+
+  using Stub = v1::ExperimentService::Stub;
+  absl::StatusOr<v1::Experiment> Create(const v1::CreateExperimentRequest& request) {
+    return Call(&Stub::CreateExperiment, request);
   }
   absl::StatusOr<v1::Experiment> Create(const std::string& id) {
     v1::CreateExperimentRequest request;
@@ -80,37 +127,44 @@ class Fixture {
     return Create(request);
   }
   absl::StatusOr<v1::Experiment> Get(const std::string& name) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kPatience);
-    v1::GetExperimentRequest request;
-    request.set_name(name);
-    v1::Experiment response;
-    const absl::Status status = rpc::FromGrpc(stub_->GetExperiment(&context, request, &response));
-    if (!status.ok()) return status;
-    return response;
+    return CallOn<v1::GetExperimentRequest>(&Stub::GetExperiment, name);
   }
   absl::StatusOr<v1::Experiment> Cancel(const std::string& name) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kPatience);
-    v1::CancelExperimentRequest request;
+    return CallOn<v1::CancelExperimentRequest>(&Stub::CancelExperiment, name);
+  }
+  absl::StatusOr<v1::Experiment> Pause(const std::string& name) {
+    return CallOn<v1::PauseExperimentRequest>(&Stub::PauseExperiment, name);
+  }
+  absl::StatusOr<v1::Experiment> Resume(const std::string& name) {
+    return CallOn<v1::ResumeExperimentRequest>(&Stub::ResumeExperiment, name);
+  }
+  absl::Status Delete(const std::string& name, bool force = false) {
+    v1::DeleteExperimentRequest request;
     request.set_name(name);
-    v1::Experiment response;
-    const absl::Status status =
-        rpc::FromGrpc(stub_->CancelExperiment(&context, request, &response));
-    if (!status.ok()) return status;
-    return response;
+    request.set_force(force);
+    return Call(&Stub::DeleteExperiment, request).status();
   }
   absl::StatusOr<v1::ListExperimentsResponse> List(int page_size,
                                                    const std::string& page_token = "") {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kPatience);
     v1::ListExperimentsRequest request;
     request.set_page_size(page_size);
     request.set_page_token(page_token);
-    v1::ListExperimentsResponse response;
-    const absl::Status status = rpc::FromGrpc(stub_->ListExperiments(&context, request, &response));
-    if (!status.ok()) return status;
-    return response;
+    return Call(&Stub::ListExperiments, request);
+  }
+  // A new experiment in this state.
+  std::string CreateIn(State state) {
+    const std::string name = Create("in-" + std::to_string(++created_))->name();
+    const auto step = [&](State from, State to) {
+      REQUIRE(store()->Transition(name, {from}, to).ok());
+    };
+    if (state == S::STATE_QUEUED) return name;
+    if (state == S::STATE_PAUSED || state == S::STATE_CANCELLED) {
+      step(S::STATE_QUEUED, state);
+      return name;
+    }
+    step(S::STATE_QUEUED, S::STATE_RUNNING);
+    if (state != S::STATE_RUNNING) step(S::STATE_RUNNING, state);
+    return name;
   }
 
   v1::ExperimentService::Stub* stub() { return stub_.get(); }
@@ -118,13 +172,14 @@ class Fixture {
   ExperimentService* service() { return service_.get(); }
   Metrics* metrics() { return metrics_.get(); }
   int wakes() const { return wakes_; }
-  const std::string& cancelled() const { return cancelled_; }
+  const std::string& looked_at() const { return looked_at_; }
 
  private:
-  const size_t watches_max_;
+  const Limits limits_;
+  int created_ = 0;
   const TempFolder folder_;
   std::atomic<int> wakes_ = 0;
-  std::string cancelled_;  // Read after the call that wrote it has returned.
+  std::string looked_at_;  // Read after the call that wrote it has returned.
   std::unique_ptr<ExperimentStore> store_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<ExperimentService> service_;
@@ -135,16 +190,16 @@ class Fixture {
 // A watch read by a thread of its own, so that a test can wait for what arrives.
 class Watcher {
  public:
-  Watcher(v1::ExperimentService::Stub* stub, const std::string& name) {
+  using Event = v1::WatchExperimentsResponse;
+
+  Watcher(v1::ExperimentService::Stub* stub, const v1::WatchExperimentsRequest& request) {
     context_.set_deadline(std::chrono::system_clock::now() + kPatience);
-    v1::WatchExperimentRequest request;
-    request.set_name(name);
-    reader_ = stub->WatchExperiment(&context_, request);
+    reader_ = stub->WatchExperiments(&context_, request);
     thread_ = std::thread([this] {
-      v1::WatchExperimentResponse response;
+      Event response;
       while (reader_->Read(&response)) {
         const std::lock_guard lock(mutex_);
-        received_.push_back(response.experiment());
+        received_.push_back(response);
         changed_.notify_all();
       }
       const absl::Status status = rpc::FromGrpc(reader_->Finish());
@@ -153,9 +208,18 @@ class Watcher {
       changed_.notify_all();
     });
   }
+  Watcher(v1::ExperimentService::Stub* stub, const std::string& name)
+      : Watcher(stub, RequestOf(name)) {}
   ~Watcher() {
     context_.TryCancel();
     thread_.join();
+  }
+
+  static v1::WatchExperimentsRequest RequestOf(const std::string& name, bool progress = false) {
+    v1::WatchExperimentsRequest request;
+    if (!name.empty()) request.add_names(name);
+    request.set_progress(progress);
+    return request;
   }
 
   // Waits until one that was received satisfies the condition.
@@ -167,7 +231,7 @@ class Watcher {
     });
   }
   bool WaitForState(State state) {
-    return WaitFor([&](const v1::Experiment& experiment) { return experiment.state() == state; });
+    return WaitFor([&](const Event& event) { return event.experiment().state() == state; });
   }
   absl::Status WaitForEnd() {
     std::unique_lock lock(mutex_);
@@ -175,18 +239,25 @@ class Watcher {
       return absl::UnknownError("no end");
     return *status_;
   }
-  std::vector<v1::Experiment> received() {
+  std::vector<Event> received() {
     const std::lock_guard lock(mutex_);
     return received_;
+  }
+  std::string last_token() {
+    const std::lock_guard lock(mutex_);
+    for (auto event = received_.rbegin(); event != received_.rend(); ++event) {
+      if (!event->resume_token().empty()) return event->resume_token();
+    }
+    return "";
   }
   void Cancel() { context_.TryCancel(); }
 
  private:
   grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReader<v1::WatchExperimentResponse>> reader_;
+  std::unique_ptr<grpc::ClientReader<Event>> reader_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<v1::Experiment> received_;
+  std::vector<Event> received_;
   std::optional<absl::Status> status_;
   std::thread thread_;
 };
@@ -316,106 +387,350 @@ TEST_CASE("experiment service: a repeated request is answered as before, also by
   CHECK(ReasonOf(fixture.Create(request).status()) == "REQUEST_ID_REUSED");
 }
 
-TEST_CASE("experiment service: cancel from every state", "[loopback]") {
+TEST_CASE("experiment service: every verb from every state", "[loopback]") {
   Fixture fixture;
-  ExperimentStore* store = fixture.store();
-  CHECK(ReasonOf(fixture.Cancel("experiments/none").status()) == "NOT_FOUND");
-
-  REQUIRE(fixture.Create("queued").ok());
-  CHECK(fixture.Cancel("experiments/queued")->state() == S::STATE_CANCELLED);
-  const auto once = fixture.Get("experiments/queued");
-  CHECK(fixture.Cancel("experiments/queued")->SerializeAsString() ==
-        once->SerializeAsString());  // Changes nothing.
-
-  REQUIRE(fixture.Create("paused").ok());
-  REQUIRE(store->Transition("experiments/paused", {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
-  CHECK(fixture.Cancel("experiments/paused")->state() == S::STATE_CANCELLED);
-  CHECK(fixture.cancelled().empty());
-
-  REQUIRE(fixture.Create("running").ok());
-  REQUIRE(store->Transition("experiments/running", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  CHECK(fixture.Cancel("experiments/running")->state() == S::STATE_CANCELLING);
-  CHECK(fixture.cancelled() == "experiments/running");
-  CHECK(fixture.Cancel("experiments/running")->state() == S::STATE_CANCELLING);
-
-  for (const State final : {S::STATE_SUCCEEDED, S::STATE_FAILED}) {
-    const std::string id = "final" + std::to_string(final), name = "experiments/" + id;
-    REQUIRE(fixture.Create(id).ok());
-    REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-    REQUIRE(store->Transition(name, {S::STATE_RUNNING}, final).ok());
-    const absl::Status refused = fixture.Cancel(name).status();
-    CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
-    CHECK(ReasonOf(refused) == "ILLEGAL_TRANSITION");
-    CHECK(MetadataOf(refused, "state") == std::string(StateText(final)));
+  constexpr State kRefused = S::STATE_UNSPECIFIED;
+  struct Row {
+    State from;
+    State pause, resume, cancel;
+    bool may_delete;
+  };
+  const std::vector<Row> table = {
+      {S::STATE_QUEUED, S::STATE_PAUSED, S::STATE_QUEUED, S::STATE_CANCELLED, false},
+      {S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_RUNNING, S::STATE_CANCELLING, false},
+      {S::STATE_PAUSING, S::STATE_PAUSING, kRefused, S::STATE_CANCELLING, false},
+      {S::STATE_PAUSED, S::STATE_PAUSED, S::STATE_QUEUED, S::STATE_CANCELLED, false},
+      {S::STATE_CANCELLING, kRefused, kRefused, S::STATE_CANCELLING, false},
+      {S::STATE_CANCELLED, kRefused, kRefused, S::STATE_CANCELLED, true},
+      {S::STATE_SUCCEEDED, kRefused, kRefused, kRefused, true},
+      {S::STATE_FAILED, kRefused, kRefused, kRefused, true},
+  };
+  REQUIRE(table.size() == AllStates().size());
+  for (const Row& row : table) {
+    const auto check = [&](const char* verb, State expected, auto call) {
+      const std::string name = fixture.CreateIn(row.from);
+      INFO(verb << " " << StateText(row.from));
+      const absl::StatusOr<v1::Experiment> answer = call(name);
+      if (expected == kRefused) {
+        CHECK(answer.status().code() == absl::StatusCode::kFailedPrecondition);
+        CHECK(ReasonOf(answer.status()) == "ILLEGAL_TRANSITION");
+        CHECK(MetadataOf(answer.status(), "state") == std::string(StateText(row.from)));
+        CHECK(MetadataOf(answer.status(), "verb") == verb);
+        CHECK(fixture.Get(name)->state() == row.from);
+        return;
+      }
+      REQUIRE(answer.ok());
+      CHECK(answer->state() == expected);
+      // Repeating changes nothing.
+      CHECK(call(name)->SerializeAsString() == answer->SerializeAsString());
+    };
+    check("pause", row.pause, [&](const std::string& name) { return fixture.Pause(name); });
+    check("resume", row.resume, [&](const std::string& name) { return fixture.Resume(name); });
+    check("cancel", row.cancel, [&](const std::string& name) { return fixture.Cancel(name); });
+    const std::string name = fixture.CreateIn(row.from);
+    const absl::Status deleted = fixture.Delete(name);
+    CHECK(deleted.ok() == row.may_delete);
+    CHECK(fixture.Get(name).ok() != row.may_delete);
+    if (!row.may_delete) CHECK(ReasonOf(deleted) == "ILLEGAL_TRANSITION");
   }
+  for (const auto& status :
+       {fixture.Pause("experiments/none").status(), fixture.Resume("experiments/none").status(),
+        fixture.Cancel("experiments/none").status(), fixture.Delete("experiments/none")})
+    CHECK(ReasonOf(status) == "NOT_FOUND");
+  const std::string running = fixture.CreateIn(S::STATE_RUNNING);
+  REQUIRE(fixture.Pause(running).ok());
+  CHECK(fixture.looked_at() == running);
+  CHECK(fixture.Get(running)->pause_reason() == S::PAUSE_REASON_USER);
 }
 
-TEST_CASE("experiment service: a watch sees every phase and ends with the final state",
+TEST_CASE("experiment service: an etag that is not the current one changes nothing", "[loopback]") {
+  Fixture fixture;
+  const v1::Experiment made = *fixture.Create("one");
+  const auto on = [&](const std::string& etag) {
+    return fixture.CallOn<v1::PauseExperimentRequest>(&Fixture::Stub::PauseExperiment, made.name(),
+                                                      etag);
+  };
+  CHECK(ReasonOf(on("W/other").status()) == "ETAG_MISMATCH");
+  CHECK(on("W/other").status().code() == absl::StatusCode::kAborted);
+  CHECK(fixture.Get(made.name())->etag() == made.etag());
+  CHECK(on(made.etag())->state() == S::STATE_PAUSED);
+}
+
+TEST_CASE("experiment service: a cancellation has its reason", "[loopback]") {
+  Fixture fixture;
+  v1::CancelExperimentRequest request;
+  request.set_name(fixture.CreateIn(S::STATE_RUNNING));
+  request.set_reason("a better seed");
+  const auto cancelled = fixture.Call(&Fixture::Stub::CancelExperiment, request);
+  CHECK(cancelled->error().message() == "a better seed");
+  request.set_reason(std::string(2000, 'x'));
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CancelExperiment, request).status()) ==
+        "INVALID_FIELD");
+}
+
+TEST_CASE("experiment service: deletion by force waits for the end", "[loopback]") {
+  Fixture fixture;
+  const std::string queued = fixture.CreateIn(S::STATE_QUEUED);
+  CHECK(fixture.Delete(queued, /*force=*/true).ok());
+  CHECK(ReasonOf(fixture.Get(queued).status()) == "NOT_FOUND");
+  v1::DeleteExperimentRequest request;
+  request.set_name(queued);
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::DeleteExperiment, request).status()) == "NOT_FOUND");
+  request.set_allow_missing(true);
+  CHECK(fixture.Call(&Fixture::Stub::DeleteExperiment, request).ok());
+
+  const std::string running = fixture.CreateIn(S::STATE_RUNNING);
+  absl::Status status = absl::UnknownError("not answered");
+  std::thread caller([&] { status = fixture.Delete(running, /*force=*/true); });
+  // What the scheduler does: it ends, and it has expired at once.
+  Watcher watcher(fixture.stub(), running);
+  CHECK(watcher.WaitForState(S::STATE_CANCELLING));
+  REQUIRE(
+      fixture.store()->Transition(running, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
+  const auto expired = fixture.store()->Expired(INT64_MAX);
+  REQUIRE(expired->size() == 1);
+  REQUIRE(fixture.store()->Delete(running, "").ok());
+  caller.join();
+  CHECK(status.ok());
+  CHECK(watcher.WaitFor([](const Watcher::Event& event) {
+    return event.event() == v1::WatchExperimentsResponse::EVENT_DELETED;
+  }));
+}
+
+TEST_CASE("experiment service: update changes what the mask names and nothing else",
+          "[loopback]") {
+  Fixture fixture;
+  const v1::Experiment made = *fixture.Create("one");
+  v1::UpdateExperimentRequest request;
+  request.mutable_experiment()->set_name(made.name());
+  request.mutable_experiment()->set_priority(v1::PRIORITY_HIGH);
+  request.mutable_experiment()->set_weight(5);
+  (*request.mutable_experiment()->mutable_labels())["team"] = "a";
+  request.mutable_update_mask()->add_paths("priority");
+  request.mutable_update_mask()->add_paths("labels");
+  const auto update = [&] { return fixture.Call(&Fixture::Stub::UpdateExperiment, request); };
+  auto changed = update();
+  REQUIRE(changed.ok());
+  CHECK(changed->priority() == v1::PRIORITY_HIGH);
+  CHECK(changed->labels().at("team") == "a");
+  CHECK(changed->weight() == 1);
+  CHECK(fixture.looked_at() == made.name());
+  request.mutable_experiment()->set_etag(made.etag());
+  CHECK(ReasonOf(update().status()) == "ETAG_MISMATCH");
+  request.mutable_experiment()->set_etag(changed->etag());
+  request.mutable_update_mask()->add_paths("weight");
+  CHECK(update()->weight() == 5);
+  request.mutable_experiment()->clear_etag();
+
+  request.mutable_update_mask()->add_paths("spec");
+  CHECK(BadRequestOf(update().status()).field_violations(0).field() == "update_mask");
+  request.mutable_update_mask()->clear_paths();
+  CHECK(BadRequestOf(update().status()).field_violations(0).field() == "update_mask");
+  request.mutable_update_mask()->add_paths("weight");
+  request.mutable_experiment()->set_weight(101);
+  request.mutable_experiment()->set_retries_max(1000);
+  request.mutable_experiment()->set_display_name(std::string(300, 'x'));
+  (*request.mutable_experiment()->mutable_labels())["No Key"] = "b";
+  request.mutable_experiment()->mutable_retention()->mutable_ttl()->set_seconds(-1);
+  request.mutable_experiment()->mutable_deadline()->set_seconds(-1);
+  std::set<std::string> fields;
+  const google::rpc::BadRequest details = BadRequestOf(update().status());
+  for (const auto& violation : details.field_violations()) fields.insert(violation.field());
+  CHECK(fields == std::set<std::string>{"experiment.weight", "experiment.retries_max",
+                                        "experiment.display_name", "experiment.labels.No Key",
+                                        "experiment.retention.ttl", "experiment.deadline"});
+  CHECK(fixture.Get(made.name())->weight() == 5);
+}
+
+TEST_CASE("experiment service: filters and orders of lists", "[loopback]") {
+  Fixture fixture;
+  for (const char* id : {"b", "a", "c"}) REQUIRE(fixture.Create(id).ok());
+  REQUIRE(fixture.Cancel("experiments/b").ok());
+  v1::ListExperimentsRequest request;
+  request.set_filter("state=QUEUED AND benchmark=point_reach");
+  request.set_order_by("create_time desc");
+  request.set_page_size(1);
+  const auto list = [&] { return fixture.Call(&Fixture::Stub::ListExperiments, request); };
+  const auto first = list();
+  REQUIRE(first->experiments_size() == 1);
+  CHECK(first->experiments(0).name() == "experiments/c");
+  CHECK(first->total_size() == 2);
+  request.set_page_token(first->next_page_token());
+  CHECK(list()->experiments(0).name() == "experiments/a");
+  CHECK(list()->next_page_token().empty());
+  request.set_filter("state=RUNNING");
+  CHECK(ReasonOf(list().status()) == "PAGE_TOKEN_MISMATCH");
+  request.clear_page_token();
+  CHECK(list()->total_size() == 0);
+  request.set_filter("state=SLEEPING");
+  CHECK(BadRequestOf(list().status()).field_violations(0).field() == "filter");
+}
+
+TEST_CASE("experiment service: the queue has an end, for all and for one owner", "[loopback]") {
+  Fixture all({.queued_max = 2});
+  REQUIRE(all.Create("a").ok());
+  v1::CreateExperimentRequest request;
+  request.set_request_id(NewUuid());
+  *request.mutable_experiment()->mutable_spec() = *LoadSpec("benchmark { name: 'point_reach' }");
+  const auto second = all.Create(request);
+  REQUIRE(second.ok());
+  CHECK(ReasonOf(all.Create("c").status()) == "QUEUE_FULL");
+  CHECK(all.Create("c").status().code() == absl::StatusCode::kResourceExhausted);
+  CHECK(all.Create(request)->name() == second->name());  // A repeated request has its answer.
+  REQUIRE(all.Cancel("experiments/a").ok());
+  CHECK(all.Create("c").ok());
+  Fixture one({.per_owner = {.queued = 1}});
+  REQUIRE(one.Create("a").ok());
+  CHECK(ReasonOf(one.Create("b").status()) == "QUOTA_EXCEEDED");
+}
+
+TEST_CASE("experiment service: a watch tells what is there, then every change once, in order",
           "[loopback]") {
   Fixture fixture;
   ExperimentStore* store = fixture.store();
   const std::string name = fixture.Create("one")->name();
-  REQUIRE(fixture.Create("another").ok());
-  Watcher watcher(fixture.stub(), name);
-  REQUIRE(watcher.WaitForState(S::STATE_QUEUED));
+  Watcher watcher(fixture.stub(), "");
+  using E = v1::WatchExperimentsResponse;
+  REQUIRE(watcher.WaitFor([](const E& event) { return event.event() == E::EVENT_BOOKMARK; }));
+  REQUIRE(fixture.Create("two").ok());
   REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->RecordOuterStep(store->Get(name)->uid(), {.step = 1}).ok());
+  REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  REQUIRE(fixture.Delete(name).ok());
+  REQUIRE(watcher.WaitFor([](const E& event) { return event.event() == E::EVENT_DELETED; }));
+  const auto describe = [](const std::vector<E>& events) {
+    std::vector<std::string> told;
+    for (const E& event : events) {
+      told.push_back(E::Event_Name(event.event()).substr(6) + " " + event.experiment().name() +
+                     " " + std::string(StateText(event.experiment().state())));
+    }
+    return told;
+  };
+  CHECK(describe(watcher.received()) ==
+        std::vector<std::string>{
+            "CREATED experiments/one QUEUED", "BOOKMARK  UNSPECIFIED",
+            "CREATED experiments/two QUEUED", "UPDATED experiments/one RUNNING",
+            "UPDATED experiments/one RUNNING", "UPDATED experiments/one SUCCEEDED",
+            "DELETED experiments/one SUCCEEDED"});
+  // From any token on, exactly what came after it.
+  const std::vector<E> all = watcher.received();
+  for (size_t i = 1; i < all.size(); ++i) {
+    v1::WatchExperimentsRequest request;
+    request.set_resume_token(all[i].resume_token());
+    Watcher resumed(fixture.stub(), request);
+    if (i + 1 < all.size()) {
+      REQUIRE(
+          resumed.WaitFor([](const E& event) { return event.event() == E::EVENT_DELETED; }));
+    }
+    const std::vector<std::string> rest = describe(resumed.received());
+    const std::vector<std::string> expected = describe({all.begin() + i + 1, all.end()});
+    CHECK(rest == expected);
+  }
+  // The list's token, too, also in the next process.
+  const std::string token = fixture.List(10)->resume_token();
+  fixture.Stop();
+  fixture.Start();
+  REQUIRE(fixture.Create("three").ok());
+  v1::WatchExperimentsRequest request;
+  request.set_resume_token(token);
+  Watcher resumed(fixture.stub(), request);
+  REQUIRE(resumed.WaitForState(S::STATE_QUEUED));
+  CHECK(describe(resumed.received()) ==
+        std::vector<std::string>{"CREATED experiments/three QUEUED"});
+}
+
+TEST_CASE("experiment service: bad tokens and names of a watch", "[loopback]") {
+  Fixture fixture;
+  REQUIRE(fixture.Create("one").ok());
+  const std::string token = fixture.List(10)->resume_token();
+  const auto end = [&](const std::vector<std::string>& names, const std::string& resume) {
+    v1::WatchExperimentsRequest request;
+    for (const std::string& name : names) request.add_names(name);
+    request.set_resume_token(resume);
+    return ReasonOf(Watcher(fixture.stub(), request).WaitForEnd());
+  };
+  CHECK(end({"experiments/none"}, "") == "NOT_FOUND");
+  CHECK(end({}, "x") == "INVALID_FIELD");
+  CHECK(end({"experiments/one"}, token) == "INVALID_FIELD");  // Of other names.
+  CHECK(end(std::vector<std::string>(101, "experiments/one"), "") == "INVALID_FIELD");
+  REQUIRE(fixture.Cancel("experiments/one").ok());
+  REQUIRE(fixture.Delete("experiments/one").ok());
+  REQUIRE(fixture.store()->CompactEvents(1, INT64_MAX / 2).ok());
+  CHECK(end({}, token) == "WATCH_COMPACTED");
+  Fixture other;
+  REQUIRE(other.Create("one").ok());
+  CHECK(end({}, other.List(10)->resume_token()) == "WATCH_COMPACTED");
+}
+
+TEST_CASE("experiment service: progress comes without a token, when it is asked for",
+          "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  Watcher quiet(fixture.stub(), name);
+  Watcher watcher(fixture.stub(), Watcher::RequestOf(name, /*progress=*/true));
   REQUIRE(watcher.WaitForState(S::STATE_RUNNING));
   v1::Progress progress;
-  progress.set_outer_updates(3);
-  REQUIRE(store->SetProgress(name, "meta-training", progress).ok());
-  REQUIRE(watcher.WaitFor([](const v1::Experiment& experiment) {
-    return experiment.activity() == "meta-training" && experiment.progress().outer_updates() == 3;
+  for (int steps = 1; steps <= 100; ++steps) {
+    progress.set_env_steps(static_cast<uint64_t>(steps));
+    REQUIRE(fixture.store()->SetProgress(name, "meta-training", progress).ok());
+  }
+  using E = v1::WatchExperimentsResponse;
+  REQUIRE(watcher.WaitFor([](const E& event) {
+    return event.event() == E::EVENT_PROGRESS && event.experiment().progress().env_steps() == 100;
   }));
-  REQUIRE(store->Transition("experiments/another", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_FAILED, "why").ok());
-  CHECK(watcher.WaitForEnd().ok());
-  const auto received = watcher.received();
-  CHECK(received.back().state() == S::STATE_FAILED);
-  CHECK(received.back().error() == "why");
-  for (const auto& experiment : received) CHECK(experiment.name() == name);
+  uint64_t before = 0;
+  for (const E& event : watcher.received()) {
+    if (event.event() != E::EVENT_PROGRESS) continue;
+    CHECK(event.resume_token().empty());
+    CHECK(event.experiment().activity() == "meta-training");
+    CHECK(event.experiment().progress().env_steps() > before);  // Never back, never twice.
+    before = event.experiment().progress().env_steps();
+  }
+  for (const E& event : quiet.received()) CHECK(event.event() != E::EVENT_PROGRESS);
 }
 
-TEST_CASE(
-    "experiment service: a watch of a final experiment says so and ends; of none, it is refused",
-    "[loopback]") {
-  Fixture fixture;
-  const std::string name = fixture.Create("one")->name();
-  REQUIRE(fixture.Cancel(name).ok());
-  Watcher watcher(fixture.stub(), name);
-  CHECK(watcher.WaitForEnd().ok());
-  CHECK(watcher.received().size() == 1);
-  Watcher none(fixture.stub(), "experiments/none");
-  CHECK(ReasonOf(none.WaitForEnd()) == "NOT_FOUND");
-}
-
-TEST_CASE("experiment service: under a storm of changes every watcher gets the last one",
+TEST_CASE("experiment service: a watcher that is cut off again and again misses nothing",
           "[loopback]") {
   Fixture fixture;
-  ExperimentStore* store = fixture.store();
-  const std::string name = fixture.Create("one")->name();
-  REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  std::vector<std::unique_ptr<Watcher>> watchers;
-  for (int i = 0; i < 8; ++i) watchers.push_back(std::make_unique<Watcher>(fixture.stub(), name));
-  v1::Progress progress;
-  for (int step = 1; step <= 500; ++step) {
-    progress.set_env_steps(step);
-    REQUIRE(store->SetProgress(name, "meta-training", progress).ok());
-    if (step % 50 == 0) watchers[step / 50 % 4]->Cancel();  // Some go away in the middle of it.
-  }
-  REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
-  for (int i = 4; i < 8; ++i) {
-    CHECK(watchers[i]->WaitForEnd().ok());
-    const auto received = watchers[i]->received();
-    CHECK(received.back().state() == S::STATE_SUCCEEDED);
-    for (size_t k = 1; k < received.size(); ++k) {
-      CHECK(received[k].progress().env_steps() >=
-            received[k - 1].progress().env_steps());  // Never back.
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  const std::string uid = fixture.store()->Get(name)->uid();
+  constexpr uint32_t kSteps = 400;
+  std::thread changes([&] {
+    for (uint32_t step = 1; step <= kSteps; ++step) {
+      OuterStep outer{.step = step};
+      outer.progress.set_outer_updates(step);
+      REQUIRE(fixture.store()->RecordOuterStep(uid, outer).ok());
     }
+  });
+  std::vector<uint32_t> seen;
+  std::string token;
+  for (int round = 0; seen.empty() || seen.back() < kSteps; ++round) {
+    REQUIRE(round < 10'000);
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    v1::WatchExperimentsRequest request = Watcher::RequestOf(name);
+    request.set_resume_token(token);
+    const auto reader = fixture.stub()->WatchExperiments(&context, request);
+    v1::WatchExperimentsResponse event;
+    for (int i = 0; i <= round % 7 && reader->Read(&event); ++i) {
+      if (event.resume_token().empty()) continue;  // What was there when the stream began.
+      token = event.resume_token();
+      if (event.event() == v1::WatchExperimentsResponse::EVENT_BOOKMARK) continue;
+      seen.push_back(event.experiment().progress().outer_updates());
+    }
+    context.TryCancel();
+    while (reader->Read(&event)) {
+    }
+    reader->Finish();
   }
+  changes.join();
+  // From the first that was told on, each exactly once.
+  for (size_t i = 1; i < seen.size(); ++i) CHECK(seen[i] == seen[i - 1] + 1);
 }
 
-TEST_CASE("experiment service: watches are limited, and one that ends makes room", "[loopback]") {
-  Fixture fixture(/*watches_max=*/1);
+TEST_CASE("experiment service: streams are limited by caller, and one that ends makes room",
+          "[loopback]") {
+  Fixture fixture({.streams_max = 1});
   const std::string name = fixture.Create("one")->name();
   {
     Watcher first(fixture.stub(), name);
@@ -424,14 +739,13 @@ TEST_CASE("experiment service: watches are limited, and one that ends makes room
     const absl::Status refused = second.WaitForEnd();
     CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
     CHECK(ReasonOf(refused) == "QUEUE_FULL");
-    REQUIRE(fixture.Cancel(name).ok());
-    CHECK(first.WaitForEnd().ok());
   }
   // The server forgets the first one in its own time.
   for (int attempt = 0;; ++attempt) {
-    Watcher third(fixture.stub(), name);
-    const absl::Status status = third.WaitForEnd();
-    if (status.ok()) break;
+    v1::WatchLogsRequest request;
+    request.set_name(name);
+    std::vector<v1::WatchLogsResponse> lines;
+    if (fixture.Read(&Fixture::Stub::WatchLogs, request, &lines).ok()) break;
     REQUIRE(attempt < 10000);
   }
 }
@@ -450,6 +764,269 @@ TEST_CASE("experiment service: stopping ends watches and refuses calls with DRAI
   CHECK(ReasonOf(fixture.Create("two").status()) == "DRAINING");
   Watcher late(fixture.stub(), name);
   CHECK(ReasonOf(late.WaitForEnd()) == "DRAINING");
+}
+
+TEST_CASE("experiment service: metrics, whole, merged, and as they come", "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  const std::string uid = fixture.store()->Get(name)->uid();
+  const auto record = [&](uint32_t step) {
+    REQUIRE(fixture.store()
+                ->RecordOuterStep(uid, {.step = step,
+                                        .results = {{"loss", 1.0 / step}, {"odd", std::nan("")}},
+                                        .timings = {{"wall_seconds", 2.0}}})
+                .ok());
+  };
+  for (uint32_t step = 1; step <= 10; ++step) record(step);
+  v1::QueryMetricsRequest request;
+  request.set_name(name);
+  request.add_metrics("loss");
+  auto answer = fixture.Call(&Fixture::Stub::QueryMetrics, request);
+  REQUIRE(answer->series_size() == 1);
+  CHECK(answer->series(0).steps_size() == 10);
+  CHECK(answer->series(0).mean(1) == 0.5);
+  request.set_max_points(5);
+  answer = fixture.Call(&Fixture::Stub::QueryMetrics, request);
+  REQUIRE(answer->series(0).steps_size() == 5);
+  CHECK(answer->series(0).mean(0) == 0.75);
+  CHECK(answer->series(0).min(0) == 0.5);
+  CHECK(answer->series(0).max(0) == 1);
+  CHECK(answer->series(0).count(4) == 2);
+  CHECK(answer->series(0).steps(4) == 9);
+  request.set_step_min(3);
+  request.set_step_max(4);
+  CHECK(fixture.Call(&Fixture::Stub::QueryMetrics, request)->series(0).steps_size() == 2);
+  request.set_step_max(2);
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::QueryMetrics, request).status()) == "INVALID_FIELD");
+  request.set_step_max(0);
+  request.set_max_points(10'001);
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::QueryMetrics, request).status()) == "INVALID_FIELD");
+
+  const auto known = fixture.CallOn<v1::ListMetricsRequest>(&Fixture::Stub::ListMetrics, name);
+  REQUIRE(known->descriptors_size() == 3);
+  CHECK(known->descriptors(0).name() == "loss");
+  CHECK(known->descriptors(0).last() == 0.1);
+  CHECK(known->descriptors(0).last_step() == 10);
+  CHECK(known->descriptors(2).unit() == "s");
+
+  v1::WatchMetricsRequest watch;
+  watch.set_name(name);
+  watch.add_metrics("loss");
+  watch.set_after_step(8);
+  std::vector<v1::WatchMetricsResponse> points;
+  absl::Status status;
+  std::thread reader(
+      [&] { status = fixture.Read(&Fixture::Stub::WatchMetrics, watch, &points); });
+  record(11);
+  REQUIRE(fixture.store()->RecordPoints(uid, 11, {{"late", 1}}, {}).ok());
+  REQUIRE(fixture.store()->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  reader.join();
+  CHECK(status.ok());
+  REQUIRE(points.size() == 3);
+  for (uint32_t i = 0; i < 3; ++i) {
+    CHECK(points[i].step() == 9 + i);
+    CHECK(points[i].values().at("loss") == 1.0 / (9 + i));
+    CHECK(points[i].values_size() == 1);
+  }
+}
+
+TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and downloaded",
+          "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  const std::string uid = fixture.store()->Get(name)->uid();
+  REQUIRE(fixture.store()->PrepareFolder(uid).ok());
+  const std::string bytes(3'000'000, 'w');
+  for (uint32_t step : {1u, 2u}) {
+    const auto info = WriteCheckpoint(fixture.store()->CheckpointFolder(uid),
+                                      {.experiment_uid = uid,
+                                       .outer_step = step,
+                                       .spec_hash = "s",
+                                       .build = "b",
+                                       .sections = {{"weights", bytes}}});
+    REQUIRE(info.ok());
+    REQUIRE(fixture.store()->RecordOuterStep(uid, {.step = step, .checkpoint = *info}).ok());
+  }
+  v1::ListCheckpointsRequest list;
+  list.set_parent(name);
+  list.set_page_size(1);
+  const auto first = fixture.Call(&Fixture::Stub::ListCheckpoints, list);
+  REQUIRE(first->checkpoints_size() == 1);
+  CHECK(first->checkpoints(0).name() == name + "/checkpoints/00000001");
+  list.set_page_token(first->next_page_token());
+  const auto second = fixture.Call(&Fixture::Stub::ListCheckpoints, list);
+  CHECK(second->checkpoints(0).outer_step() == 2);
+  CHECK(second->next_page_token().empty());
+  list.set_page_token("x");
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::ListCheckpoints, list).status()) ==
+        "PAGE_TOKEN_MISMATCH");
+
+  v1::UpdateCheckpointRequest update;
+  *update.mutable_checkpoint() = first->checkpoints(0);
+  update.mutable_checkpoint()->set_pinned(true);
+  update.mutable_update_mask()->add_paths("pinned");
+  CHECK(fixture.Call(&Fixture::Stub::UpdateCheckpoint, update)->pinned());
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::UpdateCheckpoint, update).status()) ==
+        "ETAG_MISMATCH");
+  CHECK(fixture
+            .CallOn<v1::GetCheckpointRequest>(&Fixture::Stub::GetCheckpoint,
+                                              name + "/checkpoints/00000001")
+            ->pinned());
+
+  const std::string file =
+      *ReadFile(fixture.store()->CheckpointFolder(uid) / "00000001.ckpt", 10'000'000);
+  const auto download = [&](const std::string& what, uint64_t offset, auto method) {
+    v1::DownloadRequest request;
+    request.set_name(what);
+    request.set_offset(offset);
+    std::vector<v1::DownloadResponse> pieces;
+    const absl::Status status = fixture.Read(method, request, &pieces);
+    if (!status.ok()) return ReasonOf(status);
+    std::string got;
+    for (const auto& piece : pieces) {
+      CHECK(piece.data().size() <= 1 << 20);
+      CHECK(piece.offset() == offset + got.size());
+      if (!piece.data().empty()) CHECK(piece.crc32c() == Crc32c(piece.data()));
+      got += piece.data();
+    }
+    CHECK(pieces.back().size_bytes() == offset + got.size());
+    return got + "|" + pieces.back().sha256();
+  };
+  const std::string whole = "|" + Sha256Hex(file);
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{5}, uint64_t{2'500'000}, file.size()}) {
+    CHECK((download(name + "/checkpoints/00000001", offset, &Fixture::Stub::DownloadCheckpoint) ==
+           file.substr(offset) + whole));
+  }
+  CHECK(download(name + "/checkpoints/00000001", file.size() + 1,
+                 &Fixture::Stub::DownloadCheckpoint) == "INVALID_FIELD");
+  CHECK(download(name + "/checkpoints/00000009", 0, &Fixture::Stub::DownloadCheckpoint) ==
+        "NOT_FOUND");
+  CHECK(download(name + "/checkpoints/x", 0, &Fixture::Stub::DownloadCheckpoint) ==
+        "INVALID_FIELD");
+
+  v1::ListArtifactsRequest artifacts;
+  artifacts.set_parent(name);
+  const auto listed = fixture.Call(&Fixture::Stub::ListArtifacts, artifacts);
+  REQUIRE(listed->artifacts_size() == 2);
+  CHECK(listed->artifacts(1).name() == name + "/artifacts/spec.txtpb");
+  CHECK(listed->artifacts(1).media_type() == "text/plain");
+  const std::string spec = *ReadFile(fixture.store()->ExperimentFolder(uid) / "spec.txtpb", 10000);
+  CHECK(download(name + "/artifacts/spec.txtpb", 0, &Fixture::Stub::DownloadArtifact) ==
+        spec + "|" + Sha256Hex(spec));
+  for (const char* outside : {"/artifacts/../../FORMAT", "/artifacts//etc/passwd", "/artifacts/"})
+    CHECK(download(name + outside, 0, &Fixture::Stub::DownloadArtifact) == "INVALID_FIELD");
+  std::filesystem::create_symlink("/etc/passwd",
+                                  fixture.store()->ExperimentFolder(uid) / "link.txt");
+  CHECK(download(name + "/artifacts/link.txt", 0, &Fixture::Stub::DownloadArtifact) == "NOT_FOUND");
+  CHECK(download(name + "/artifacts/checkpoints/00000001.ckpt", 0,
+                 &Fixture::Stub::DownloadArtifact) == "NOT_FOUND");
+}
+
+TEST_CASE("experiment service: a clone begins from a checkpoint with another spec", "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  const std::string uid = fixture.store()->Get(name)->uid();
+  const auto info = WriteCheckpoint(fixture.store()->CheckpointFolder(uid),
+                                    {.experiment_uid = uid,
+                                     .outer_step = 3,
+                                     .spec_hash = "s",
+                                     .build = "b",
+                                     .sections = {{"weights", "w"}}});
+  REQUIRE(fixture.store()->RecordOuterStep(uid, {.step = 3, .checkpoint = *info}).ok());
+  v1::CloneExperimentRequest request;
+  request.set_source_checkpoint(name + "/checkpoints/00000003");
+  request.set_experiment_id("clone");
+  request.add_spec_overrides("rule.outer_updates=77");
+  request.set_request_id(NewUuid());
+  const auto clone = fixture.Call(&Fixture::Stub::CloneExperiment, request);
+  INFO(clone.status().ToString());
+  REQUIRE(clone.ok());
+  CHECK(clone->name() == "experiments/clone");
+  CHECK(clone->source_checkpoint() == request.source_checkpoint());
+  CHECK(clone->spec().rule().outer_updates() == 77);
+  const auto scan = FindNewestWhole(fixture.store()->CheckpointFolder(clone->uid()), clone->uid(),
+                                    SpecHash(clone->spec()));
+  REQUIRE(scan->newest);
+  CHECK(scan->newest->sections.at("weights") == "w");
+  CHECK(fixture.Call(&Fixture::Stub::CloneExperiment, request)->uid() == clone->uid());
+
+  request.set_request_id("");
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CloneExperiment, request).status()) ==
+        "ALREADY_EXISTS");
+  request.add_spec_overrides("agent.gamma=2");
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CloneExperiment, request).status()) ==
+        "INVALID_FIELD");
+  request.set_source_checkpoint(name + "/checkpoints/00000004");
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CloneExperiment, request).status()) == "NOT_FOUND");
+  request.set_source_checkpoint(name);
+  CHECK(BadRequestOf(fixture.Call(&Fixture::Stub::CloneExperiment, request).status())
+            .field_violations(0)
+            .field() == "source_checkpoint");
+}
+
+TEST_CASE("experiment service: what was logged about an experiment is kept and followed",
+          "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  MENTOR_LOG(kInfo, "first", {{"experiment", name}, {"number", 1}});
+  MENTOR_LOG(kInfo, "of another", {{"experiment", "experiments/other"}});
+  v1::WatchLogsRequest request;
+  request.set_name(name);
+  request.set_follow(true);
+  std::vector<v1::WatchLogsResponse> lines;
+  absl::Status status;
+  std::thread reader([&] { status = fixture.Read(&Fixture::Stub::WatchLogs, request, &lines); });
+  MENTOR_LOG(kWarning, "second", {{"experiment", name}});
+  // Until it is on disk: the stream ends with the experiment, not with the last line.
+  std::vector<v1::WatchLogsResponse> now;
+  v1::WatchLogsRequest tail;
+  tail.set_name(name);
+  tail.set_tail(1);
+  for (int attempt = 0; now.empty() || now.back().message() != "second"; ++attempt) {
+    REQUIRE(attempt < 100'000);
+    now.clear();
+    REQUIRE(fixture.Read(&Fixture::Stub::WatchLogs, tail, &now).ok());
+  }
+  CHECK(now.size() == 1);
+  CHECK(now[0].severity() == "warning");
+  REQUIRE(fixture.store()->Transition(name, {S::STATE_RUNNING}, S::STATE_FAILED).ok());
+  reader.join();
+  CHECK(status.ok());
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].message() == "first");
+  CHECK(lines[0].fields().at("number") == "1");
+  CHECK(lines[0].has_time());
+  CHECK(lines[1].message() == "second");
+}
+
+TEST_CASE("experiment service: the catalogue, tasks, and a fleet that is not there", "[loopback]") {
+  Fixture fixture;
+  const auto all = fixture.Call(&Fixture::Stub::ListCatalogue, v1::ListCatalogueRequest());
+  std::map<std::string, int> kinds;
+  for (const auto& entry : all->entries()) ++kinds[entry.kind()];
+  CHECK(kinds.size() == 5);
+  CHECK(kinds.at("rule") >= 7);
+  v1::ListCatalogueRequest some;
+  some.set_kind("signal");
+  const auto signals = fixture.Call(&Fixture::Stub::ListCatalogue, some);
+  CHECK(signals->entries_size() == kinds.at("signal"));
+  some.set_kind("colour");
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::ListCatalogue, some).status()) == "INVALID_FIELD");
+
+  v1::ListTasksRequest tasks;
+  tasks.mutable_benchmark()->set_name("point_reach");
+  const auto listed = fixture.Call(&Fixture::Stub::ListTasks, tasks);
+  INFO(listed.status().ToString());
+  REQUIRE(listed.ok());
+  CHECK(listed->total_size() >= 1);
+  CHECK(listed->tasks(0).split() == "train");
+  tasks.mutable_benchmark()->set_name("nowhere");
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::ListTasks, tasks).status()) == "INVALID_FIELD");
+
+  CHECK(fixture.Call(&Fixture::Stub::ListPeers, v1::ListPeersRequest())->peers_size() == 0);
+  CHECK(fixture.Call(&Fixture::Stub::ListShards, v1::ListShardsRequest())->shards_size() == 0);
+  CHECK(absl::IsUnimplemented(
+      fixture.CallOn<v1::DrainPeerRequest>(&Fixture::Stub::DrainPeer, "actors/x").status()));
 }
 
 TEST_CASE("experiment service: experiments are counted by state", "[loopback]") {

@@ -142,7 +142,7 @@ double RewardOf(const ShardResult& result) {
 
 TEST_CASE("shard board: results come back in the order of the shards, whoever is faster",
           "[unit]") {
-  ShardBoard board(3);
+  ShardBoard board({.attempts_max = 3});
   Running run(&board, 2);
   FakeLearner first(&board, 1), second(&board, 1);  // first: shard a, second: shard b
   const v1::Shard a = first.WaitForShard(0), b = second.WaitForShard(0);
@@ -157,7 +157,7 @@ TEST_CASE("shard board: results come back in the order of the shards, whoever is
 
 TEST_CASE("shard board: a learner that vanishes loses its shard, and what it still says is refused",
           "[unit]") {
-  ShardBoard board(3);
+  ShardBoard board({.attempts_max = 3});
   Running run(&board, 1);
   FakeLearner lost(&board, 1);
   const v1::Shard before = lost.WaitForShard(0);  // lost: shard 1, epoch e
@@ -176,7 +176,7 @@ TEST_CASE("shard board: a learner that vanishes loses its shard, and what it sti
 }
 
 TEST_CASE("shard board: work waits until a learner comes", "[unit]") {
-  ShardBoard board(3);
+  ShardBoard board({.attempts_max = 3});
   Running run(&board, 1);
   FakeLearner late(&board, 4);
   CHECK(late.Answer(late.WaitForShard(0), 3).ok());
@@ -187,7 +187,7 @@ TEST_CASE(
     "shard board: a wrong hash, an unexpected iteration and a missing segment are the learner's "
     "fault",
     "[unit]") {
-  ShardBoard board(3);
+  ShardBoard board({.attempts_max = 3});
   Running run(&board, 1);
   FakeLearner learner(&board, 1);
   const v1::Shard shard = learner.WaitForShard(0);
@@ -206,7 +206,7 @@ TEST_CASE(
 
 TEST_CASE("shard board: a shard that fails again and again ends the run with its message",
           "[unit]") {
-  ShardBoard board(/*attempts_max=*/3);
+  ShardBoard board({.attempts_max = 3});
   Running run(&board, 1);
   FakeLearner learner(&board, 1);
   for (size_t attempt = 0; attempt < 3; ++attempt)
@@ -219,7 +219,7 @@ TEST_CASE("shard board: a shard that fails again and again ends the run with its
 TEST_CASE(
     "shard board: a cancelled run drops what is at work and takes what waits out of the queue",
     "[unit]") {
-  ShardBoard board(3);
+  ShardBoard board({.attempts_max = 3});
   Running run(&board, 3);
   FakeLearner learner(&board, 1);
   const v1::Shard shard = learner.WaitForShard(0);

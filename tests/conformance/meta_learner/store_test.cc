@@ -1,0 +1,746 @@
+// What every store promises, whichever database is behind it.
+#include "meta_learner/store/store.h"
+
+#include <atomic>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <thread>
+
+#include <google/protobuf/util/time_util.h>
+
+#include "common/spec.h"
+#include "common/status.h"
+#include "common/uuid.h"
+#include "tests/postgres.h"
+#include "tests/temp_folder.h"
+#include "tests/testing.h"
+
+using namespace mentor;
+using namespace mentor::meta_learner;
+using mentor::testing::PostgresServer;
+using mentor::testing::TempFolder;
+using google::protobuf::util::TimeUtil;
+using S = v1::Experiment;
+
+namespace {
+
+// A state folder and its database, opened again and again.
+class Backend {
+ public:
+  explicit Backend(std::string database) : database_(std::move(database)) {}
+
+  std::unique_ptr<ExperimentStore> Open() {
+    auto store = OpenStore(StoreOptions{.folder = folder_.path(), .database = database_});
+    INFO(store.status().ToString());
+    REQUIRE(store.ok());
+    return *std::move(store);
+  }
+  const std::string& database() const { return database_; }
+
+ private:
+  const TempFolder folder_;
+  const std::string database_;
+};
+
+struct Case {
+  std::string name;
+  std::function<void(Backend& backend)> run;
+};
+
+std::vector<Case>& Cases() {
+  static std::vector<Case> cases;
+  return cases;
+}
+
+struct RegisterCase {
+  RegisterCase(const std::string& name, std::function<void(Backend&)> run) {
+    Cases().push_back({name, std::move(run)});
+  }
+};
+
+#define STORE_CASE_AT(name, line) STORE_CASE_LINE(name, line)
+#define STORE_CASE_LINE(name, line)                        \
+  void Case##line(Backend& backend);                       \
+  const RegisterCase register_case_##line(name, Case##line); \
+  void Case##line([[maybe_unused]] Backend& backend)
+#define STORE_CASE(name) STORE_CASE_AT(name, __LINE__)
+
+NewExperiment Small(const std::string& id = "") {
+  return WithSpec(*LoadSpec("benchmark { name: 'point_reach' } rule { outer_updates: 5 }"), id);
+}
+
+v1::Experiment Create(ExperimentStore* store, const std::string& id) {
+  const auto experiment = store->Create(Small(id));
+  INFO(experiment.status().ToString());
+  REQUIRE(experiment.ok());
+  return *experiment;
+}
+
+// Leads an experiment from QUEUED to a state.
+void Lead(ExperimentStore* store, const std::string& name, State to) {
+  const auto step = [&](State from, State next) {
+    REQUIRE(store->Transition(name, {from}, next).ok());
+  };
+  switch (to) {
+    case S::STATE_QUEUED:
+      return;
+    case S::STATE_RUNNING:
+    case S::STATE_PAUSED:
+      return step(S::STATE_QUEUED, to);
+    case S::STATE_PAUSING:
+    case S::STATE_CANCELLING:
+    case S::STATE_SUCCEEDED:
+    case S::STATE_FAILED:
+      step(S::STATE_QUEUED, S::STATE_RUNNING);
+      return step(S::STATE_RUNNING, to);
+    case S::STATE_CANCELLED:
+      return step(S::STATE_QUEUED, to);
+    default:
+      FAIL("no such state");
+  }
+}
+
+std::vector<std::string> Names(const std::vector<v1::Experiment>& experiments) {
+  std::vector<std::string> names;
+  for (const v1::Experiment& experiment : experiments)
+    names.push_back(experiment.name().substr(std::string_view("experiments/").size()));
+  return names;
+}
+
+using Strings = std::vector<std::string>;
+
+STORE_CASE("a created experiment has every field, and is still there after opening again") {
+  auto store = backend.Open();
+  const v1::Experiment made = Create(store.get(), "one");
+  CHECK(made.name() == "experiments/one");
+  CHECK(IsUuid(made.uid()));
+  CHECK(made.state() == S::STATE_QUEUED);
+  CHECK(made.spec().rule().outer_updates() == 5);
+  CHECK(made.spec().agent().has_epochs());  // Every default is visible.
+  CHECK(made.progress().outer_updates_total() == 5);
+  CHECK(made.progress().seconds_left() < 0);
+  CHECK(made.has_create_time());
+  CHECK_FALSE(made.has_start_time());
+  CHECK_FALSE(made.has_end_time());
+  CHECK(made.etag().rfind("W/", 0) == 0);
+  store.reset();
+  store = backend.Open();
+  CHECK(store->Get("experiments/one")->SerializeAsString() == made.SerializeAsString());
+}
+
+STORE_CASE("ids are made when missing, unique when given") {
+  const auto store = backend.Open();
+  const v1::Experiment first = *store->Create(Small()), second = *store->Create(Small());
+  CHECK(first.name() == "experiments/exp-" + UuidBase32(first.uid(), 10));
+  CHECK(first.name() != second.name());
+  Create(store.get(), "one");
+  const auto again = store->Create(Small("one"));
+  CHECK(again.status().code() == absl::StatusCode::kAlreadyExists);
+  CHECK(ReasonOf(again.status()) == "ALREADY_EXISTS");
+  CHECK(MetadataOf(again.status(), "name") == "experiments/one");
+}
+
+STORE_CASE("a repeated request gets its first answer, also after opening again") {
+  auto store = backend.Open();
+  NewExperiment request = Small("one");
+  request.request_id = NewUuid();
+  request.request_hash = "h1";
+  const v1::Experiment first = *store->Create(request);
+  REQUIRE(store->Transition(first.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
+  CHECK(store->Create(request)->SerializeAsString() ==
+        first.SerializeAsString());  // Although it has changed.
+  store.reset();
+  store = backend.Open();
+  CHECK(store->Create(request)->SerializeAsString() == first.SerializeAsString());
+  NewExperiment other = request;
+  other.request_hash = "h2";
+  const auto refused = store->Create(other);
+  CHECK(refused.status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(ReasonOf(refused.status()) == "REQUEST_ID_REUSED");
+  CHECK(store->List({})->experiments.size() == 1);
+}
+
+STORE_CASE("unknown names") {
+  const auto store = backend.Open();
+  for (const char* name : {"experiments/none", "one", "experiments/", "", "experiments/a/b"}) {
+    const auto missing = store->Get(name);
+    CHECK(missing.status().code() == absl::StatusCode::kNotFound);
+    CHECK(ReasonOf(missing.status()) == "NOT_FOUND");
+    CHECK(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).status().code() ==
+          absl::StatusCode::kNotFound);
+  }
+  CHECK(store->RecordOuterStep("none", {}).code() == absl::StatusCode::kNotFound);
+}
+
+STORE_CASE("pages hold each experiment once, by name") {
+  const auto store = backend.Open();
+  CHECK(store->List({})->experiments.empty());
+  for (const char* id : {"d", "a", "c", "b", "e"}) Create(store.get(), id);
+  std::vector<std::string> names;
+  std::string token;
+  int pages = 0;
+  do {
+    const auto page = store->List({.page_size = 2, .page_token = token});
+    REQUIRE(page.ok());
+    for (const auto& experiment : page->experiments) names.push_back(experiment.name());
+    token = page->next_page_token;
+    // One that sorts before the pages to come, one after all: neither disturbs.
+    if (++pages == 1) Create(store.get(), "aa");
+  } while (!token.empty());
+  CHECK(pages == 3);
+  CHECK(names == std::vector<std::string>{"experiments/a", "experiments/b", "experiments/c",
+                                          "experiments/d", "experiments/e"});
+  CHECK(store->List({.page_size = 6})->next_page_token.empty());
+  CHECK(store->List({.page_size = -1}).status().code() == absl::StatusCode::kInvalidArgument);
+  for (const std::string& bad : std::vector<std::string>{"x", "!!", "YQ", std::string(5000, 'a')}) {
+    CHECK(ReasonOf(store->List({.page_size = 2, .page_token = bad}).status()) == "PAGE_TOKEN_MISMATCH");
+  }
+}
+
+STORE_CASE("every pair of states, legal or refused") {
+  const auto store = backend.Open();
+  int number = 0, legal = 0;
+  for (const State from : AllStates()) {
+    for (const State to : AllStates()) {
+      if (!IsLegalTransition(from, to)) continue;
+      const std::string name = Create(store.get(), "e" + std::to_string(++number)).name();
+      Lead(store.get(), name, from);
+      INFO(StateText(from) << " to " << StateText(to));
+      const auto moved = store->Transition(name, {from}, to, absl::InternalError("why"));
+      REQUIRE(moved.ok());
+      ++legal;
+      CHECK(moved->state() == to);
+      CHECK(moved->SerializeAsString() == store->Get(name)->SerializeAsString());
+      CHECK(moved->has_end_time() == IsFinal(to));
+      const bool keeps = to == S::STATE_FAILED || to == S::STATE_QUEUED ||
+                         to == S::STATE_CANCELLING || to == S::STATE_CANCELLED;
+      CHECK(moved->error().message() == (keeps ? "why" : ""));
+    }
+  }
+  CHECK(legal == 20);
+  // From another state than the one named: refused with both, and nothing changes.
+  for (const State in : AllStates()) {
+    const std::string name = Create(store.get(), "f" + std::to_string(++number)).name();
+    Lead(store.get(), name, in);
+    const State from = in == S::STATE_RUNNING ? S::STATE_QUEUED : S::STATE_RUNNING;
+    const State to = in == S::STATE_RUNNING ? S::STATE_RUNNING : S::STATE_SUCCEEDED;
+    const std::string before = store->Get(name)->SerializeAsString();
+    const auto refused = store->Transition(name, {from}, to);
+    CHECK(refused.status().code() == absl::StatusCode::kFailedPrecondition);
+    CHECK(ReasonOf(refused.status()) == "ILLEGAL_TRANSITION");
+    CHECK(MetadataOf(refused.status(), "state") == std::string(StateText(in)));
+    CHECK(store->Get(name)->SerializeAsString() == before);
+  }
+}
+
+STORE_CASE("final states have no way out") {
+  for (const State from : AllStates()) {
+    for (const State to : AllStates()) {
+      if (IsFinal(from)) CHECK_FALSE(IsLegalTransition(from, to));
+    }
+  }
+}
+
+STORE_CASE("the start time is that of the first run") {
+  const auto store = backend.Open();
+  const std::string name = Create(store.get(), "one").name();
+  const auto first = store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING);
+  REQUIRE(first->has_start_time());
+  REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
+  REQUIRE(store->Transition(name, {S::STATE_PAUSED}, S::STATE_QUEUED).ok());
+  const auto second = store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING);
+  CHECK(second->start_time().SerializeAsString() == first->start_time().SerializeAsString());
+  CHECK_FALSE(second->has_error());
+  CHECK(second->etag() != first->etag());
+}
+
+STORE_CASE("the queue is in order of creation") {
+  const auto store = backend.Open();
+  for (const char* id : {"c", "a", "b", "d"}) Create(store.get(), id);
+  REQUIRE(store->Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->Transition("experiments/d", {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
+  const auto queued = store->InStates({S::STATE_QUEUED});
+  REQUIRE(queued->size() == 2);
+  CHECK((*queued)[0].name() == "experiments/c");
+  CHECK((*queued)[1].name() == "experiments/b");
+  CHECK(store->InStates({S::STATE_QUEUED, S::STATE_RUNNING})->size() == 3);
+  CHECK(store->InStates({})->empty());
+  CHECK(*store->CountByState() == std::map<State, int64_t>{{S::STATE_QUEUED, 2},
+                                                           {S::STATE_RUNNING, 1},
+                                                           {S::STATE_CANCELLED, 1}});
+}
+
+STORE_CASE("an outer step leaves points, checkpoint and progress together") {
+  auto store = backend.Open();
+  const v1::Experiment experiment = Create(store.get(), "one");
+  const std::string uid = experiment.uid();
+  OuterStep step{
+      .step = 1, .results = {{"seg2", 0.25}, {"odd", std::nan("")}}, .timings = {{"wall", 1.5}}};
+  CHECK(ReasonOf(store->RecordOuterStep(uid, step)) == "ILLEGAL_TRANSITION");  // Still QUEUED.
+  REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  step.checkpoint = CheckpointInfo{
+      .path = "", .outer_step = 1, .size_bytes = 10, .sha256 = "s", .state_hash = "h"};
+  step.progress.set_outer_updates(1);
+  REQUIRE(store->RecordOuterStep(uid, step).ok());
+  step.step = 2;
+  step.results = {{"seg2", -0.0}};
+  step.checkpoint.reset();
+  step.progress.set_outer_updates(2);
+  REQUIRE(store->RecordOuterStep(uid, step).ok());
+  CHECK(store->Get(experiment.name())->progress().outer_updates() == 2);
+
+  store.reset();
+  store = backend.Open();
+  CHECK(store->Get(experiment.name())->progress().outer_updates() == 2);
+  const auto points = store->Points(uid);
+  REQUIRE(points->size() == 3);
+  CHECK(points->at("seg2") == Series{{1, 0.25}, {2, 0.0}});
+  CHECK(std::isnan(points->at("odd")[0].second));
+  CHECK(points->at("wall").size() == 2);
+  const auto checkpoints = store->Checkpoints(uid);
+  REQUIRE(checkpoints->size() == 1);
+  CHECK((*checkpoints)[0].outer_step == 1);
+  CHECK((*checkpoints)[0].state_hash == "h");
+  CHECK((*checkpoints)[0].path == store->CheckpointFolder(uid) / "00000001.ckpt");
+
+  REQUIRE(store->Transition(experiment.name(), {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  CHECK(ReasonOf(store->RecordOuterStep(uid, step)) == "ILLEGAL_TRANSITION");
+  CHECK(ReasonOf(store->RecordPoints(uid, 3, {{"late", 1}}, {})) == "ILLEGAL_TRANSITION");
+  CHECK(store->Points(uid)->size() == 3);
+}
+
+STORE_CASE("a replay with other results is counted, other timings are not") {
+  const auto store = backend.Open();
+  const v1::Experiment experiment = Create(store.get(), "one");
+  REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  OuterStep step{
+      .step = 1,
+      .results = {{"a", 0.1}, {"b", std::nan("")}, {"c", std::numeric_limits<double>::infinity()}},
+      .timings = {{"wall", 1}}};
+  REQUIRE(store->RecordOuterStep(experiment.uid(), step).ok());
+  step.timings["wall"] = 2;
+  step.results["new"] = 7;
+  REQUIRE(store->RecordOuterStep(experiment.uid(), step).ok());
+  CHECK(store->replay_mismatches() == 0);
+  step.results["a"] = std::nextafter(0.1, 1);
+  REQUIRE(store->RecordOuterStep(experiment.uid(), step).ok());
+  CHECK(store->replay_mismatches() == 1);
+  CHECK(store->Points(experiment.uid())->at("wall") == Series{{1, 2}});
+  REQUIRE(store->RecordPoints(experiment.uid(), 1, {{"b", 0}}, {}).ok());
+  CHECK(store->replay_mismatches() == 2);
+}
+
+STORE_CASE("the index of checkpoints follows the folder") {
+  const auto store = backend.Open();
+  const v1::Experiment experiment = Create(store.get(), "one");
+  const auto info = [](uint32_t step) {
+    return CheckpointInfo{
+        .path = "", .outer_step = step, .size_bytes = 1, .sha256 = "s", .state_hash = "h"};
+  };
+  const auto steps = [&] {
+    std::vector<uint32_t> found;
+    const auto rows = store->Checkpoints(experiment.uid());
+    for (const CheckpointInfo& row : *rows) found.push_back(row.outer_step);
+    return found;
+  };
+  REQUIRE(
+      store->ReconcileCheckpoints(experiment.uid(), {1, 2, 3}, {info(1), info(2), info(3)}).ok());
+  CHECK(steps() == std::vector<uint32_t>{1, 2, 3});
+  REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {2, 3, 4}, {info(4)})
+              .ok());  // 1 is gone, 4 had no row.
+  CHECK(steps() == std::vector<uint32_t>{2, 3, 4});
+  REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {}, {}).ok());
+  CHECK(steps().empty());
+}
+
+STORE_CASE("progress is seen at once, kept by the next durable change, and gone in the end") {
+  auto store = backend.Open();
+  const std::string name = Create(store.get(), "one").name();
+  v1::Progress progress;
+  progress.set_env_steps(77);
+  REQUIRE(store->SetProgress(name, "meta-training", progress).ok());
+  CHECK(store->Get(name)->activity().empty());  // QUEUED: nothing goes on.
+  REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->SetProgress(name, "meta-training", progress).ok());
+  CHECK(store->Get(name)->activity() == "meta-training");
+  CHECK(store->Get(name)->progress().env_steps() == 77);
+  CHECK(store->List({})->experiments[0].activity() == "meta-training");
+  REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  CHECK(store->Get(name)->activity().empty());
+  store.reset();
+  store = backend.Open();
+  CHECK(store->Get(name)->progress().env_steps() == 77);
+  CHECK(store->SetProgress("experiments/none", "x", progress).code() ==
+        absl::StatusCode::kNotFound);
+}
+
+STORE_CASE("subscribers hear of each change and may read, until they are gone") {
+  const auto store = backend.Open();
+  std::vector<std::string> heard;
+  auto subscription = store->Subscribe([&](const ExperimentStore::Notice& notice) {
+    heard.push_back(notice.name + " " + std::string(StateText(store->Get(notice.name)->state())) +
+                    (notice.durable ? "" : " live"));
+  });
+  const v1::Experiment experiment = Create(store.get(), "one");
+  REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->SetProgress(experiment.name(), "x", {}).ok());
+  REQUIRE(store->RecordOuterStep(experiment.uid(), {.step = 1}).ok());
+  CHECK_FALSE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING)
+                  .ok());  // No change.
+  CHECK(heard == std::vector<std::string>{"experiments/one QUEUED", "experiments/one RUNNING",
+                                          "experiments/one RUNNING live", "experiments/one RUNNING"});
+  subscription.reset();
+  REQUIRE(store->Transition(experiment.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
+  CHECK(heard.size() == 4);
+}
+
+STORE_CASE("threads that race for one transition, one wins") {
+  const auto store = backend.Open();
+  for (int round = 0; round < 10; ++round) {
+    const std::string name = Create(store.get(), "r" + std::to_string(round)).name();
+    std::atomic<int> won = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&, i] {
+        const State to = i % 2 == 0 ? S::STATE_RUNNING : S::STATE_CANCELLED;
+        if (store->Transition(name, {S::STATE_QUEUED}, to).ok()) ++won;
+        store->List({}).IgnoreError();
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    CHECK(won == 1);
+  }
+}
+
+STORE_CASE("concurrent creates with one request id make one experiment") {
+  const auto store = backend.Open();
+  NewExperiment request = Small();
+  request.request_id = NewUuid();
+  request.request_hash = "h";
+  std::vector<std::string> names(8);
+  std::vector<std::thread> threads;
+  for (auto& name : names) threads.emplace_back([&] { name = store->Create(request)->name(); });
+  for (auto& thread : threads) thread.join();
+  for (const auto& name : names) CHECK(name == names[0]);
+  CHECK(store->List({})->experiments.size() == 1);
+}
+
+STORE_CASE("an edit changes what a user may set, once, and keeps it") {
+  auto store = backend.Open();
+  const v1::Experiment made = Create(store.get(), "one");
+  const auto changed = store->Change("experiments/one", made.etag(), [](v1::Experiment* edited) {
+    edited->set_display_name("A title");
+    (*edited->mutable_labels())["team"] = "a";
+    edited->set_priority(v1::PRIORITY_HIGH);
+    edited->set_weight(7);
+    edited->mutable_retention()->set_keep_last(2);
+    edited->set_retries_max(3);
+    *edited->mutable_deadline() = TimeUtil::SecondsToTimestamp(4'000'000'000);
+    return absl::OkStatus();
+  });
+  REQUIRE(changed.ok());
+  CHECK(changed->etag() != made.etag());
+  CHECK(changed->SerializeAsString() == store->Get(made.name())->SerializeAsString());
+  store.reset();
+  store = backend.Open();
+  const auto read = store->Get(made.name());
+  CHECK(read->display_name() == "A title");
+  CHECK(read->labels().at("team") == "a");
+  CHECK(read->priority() == v1::PRIORITY_HIGH);
+  CHECK(read->weight() == 7);
+  CHECK(read->retention().keep_last() == 2);
+  CHECK(read->retries_max() == 3);
+  CHECK(read->deadline().seconds() == 4'000'000'000);
+  // Nothing changed: no revision.
+  const int64_t revision = *store->Revision();
+  CHECK(store->Change(made.name(), "", [](v1::Experiment*) { return absl::OkStatus(); })->etag() ==
+        read->etag());
+  CHECK(*store->Revision() == revision);
+  // An old etag, and an edit that says no.
+  const auto late = store->Change(made.name(), made.etag(), [](v1::Experiment* edited) {
+    edited->set_weight(9);
+    return absl::OkStatus();
+  });
+  CHECK(ReasonOf(late.status()) == "ETAG_MISMATCH");
+  CHECK(MetadataOf(late.status(), "found") == read->etag());
+  CHECK(store
+            ->Change(made.name(), "",
+                     [](v1::Experiment* edited) {
+                       edited->set_weight(9);
+                       return absl::UnavailableError("no");
+                     })
+            .status()
+            .message() == "no");
+  CHECK(store->Get(made.name())->weight() == 7);
+}
+
+STORE_CASE("lists are filtered and ordered, with the number of all that match") {
+  const auto store = backend.Open();
+  for (const char* id : {"c", "a", "d", "b"}) Create(store.get(), id);
+  for (const char* id : {"a", "d"})
+    Lead(store.get(), std::string("experiments/") + id, S::STATE_RUNNING);
+  const auto queued = [](const v1::Experiment& experiment) {
+    return experiment.state() == S::STATE_QUEUED;
+  };
+  auto page = store->List({.page_size = 1, .matches = queued, .key = "q"});
+  CHECK(Names(page->experiments) == Strings{"b"});
+  CHECK(page->total_size == 2);
+  CHECK(page->revision == *store->Revision());
+  page = store->List(
+      {.page_size = 1, .page_token = page->next_page_token, .matches = queued, .key = "q"});
+  CHECK(Names(page->experiments) == Strings{"c"});
+  CHECK(page->next_page_token.empty());
+  CHECK(store->List({})->total_size == 4);
+
+  const auto all = [&](const std::string& order) {
+    Strings names;
+    std::string token;
+    do {
+      const auto part = store->List(
+          {.page_size = 3, .page_token = token, .order_by = order, .key = order});
+      REQUIRE(part.ok());
+      CHECK(part->total_size == 4);
+      for (const std::string& name : Names(part->experiments)) names.push_back(name);
+      token = part->next_page_token;
+    } while (!token.empty());
+    return names;
+  };
+  CHECK(all("create_time") == Strings{"c", "a", "d", "b"});
+  CHECK(all("create_time desc") == Strings{"b", "d", "a", "c"});
+  CHECK(all("name desc") == Strings{"d", "c", "b", "a"});
+  CHECK(all("state") == Strings{"b", "c", "a", "d"});
+  CHECK(all("update_time desc")[0] == "d");
+  CHECK(ReasonOf(store->List({.order_by = "colour"}).status()) == "INVALID_FIELD");
+  const auto first = store->List({.page_size = 1, .key = "x"});
+  CHECK(ReasonOf(
+            store->List({.page_token = first->next_page_token, .key = "y"}).status()) ==
+        "PAGE_TOKEN_MISMATCH");
+}
+
+STORE_CASE("the heads of the queue: the oldest of each class and owner") {
+  const auto store = backend.Open();
+  const auto add = [&](const std::string& id, const std::string& owner, v1::Priority priority) {
+    NewExperiment experiment = Small(id);
+    experiment.owner = owner;
+    experiment.experiment.set_priority(priority);
+    REQUIRE(store->Create(experiment).ok());
+  };
+  add("a1", "ada", v1::PRIORITY_UNSPECIFIED);
+  add("a2", "ada", v1::PRIORITY_NORMAL);
+  add("b1", "bob", v1::PRIORITY_NORMAL);
+  add("a3", "ada", v1::PRIORITY_HIGH);
+  const auto heads = [&](const std::set<std::string>& except = {}) {
+    Strings names;
+    const auto found = store->QueueHeads(except);
+    for (const QueueHead& head : *found)
+      names.push_back(head.owner + " " + head.name + " " + std::to_string(head.priority));
+    return names;
+  };
+  CHECK(heads() == Strings{"ada experiments/a1 2", "bob experiments/b1 2", "ada experiments/a3 3"});
+  CHECK(heads({"experiments/a1", "experiments/a3"}) ==
+        Strings{"ada experiments/a2 2", "bob experiments/b1 2"});
+  Lead(store.get(), "experiments/a1", S::STATE_RUNNING);
+  CHECK(heads() == Strings{"ada experiments/a2 2", "bob experiments/b1 2", "ada experiments/a3 3"});
+  // Back in the queue it has its old place.
+  REQUIRE(store->Transition("experiments/a1", {S::STATE_RUNNING}, S::STATE_QUEUED).ok());
+  CHECK(heads()[0] == "ada experiments/a1 2");
+
+  const v1::Experiment b1 = *store->Get("experiments/b1");
+  Lead(store.get(), b1.name(), S::STATE_RUNNING);
+  REQUIRE(store
+              ->RecordOuterStep(b1.uid(), {.step = 1,
+                                           .checkpoint = CheckpointInfo{.path = "",
+                                                                        .outer_step = 1,
+                                                                        .size_bytes = 10,
+                                                                        .sha256 = "s",
+                                                                        .state_hash = "h"},
+                                           .served_env_steps = 500})
+              .ok());
+  const auto usage = store->Usage();
+  CHECK(usage->at("ada").queued == 3);
+  CHECK(usage->at("ada").checkpoint_bytes == 0);
+  CHECK(usage->at("bob").running == 1);
+  CHECK(usage->at("bob").checkpoint_bytes == 10);
+  CHECK(store->Get(b1.name())->served_env_steps() == 500);
+}
+
+STORE_CASE("deadlines and expiry are found, ends set the time of expiry") {
+  const auto store = backend.Open();
+  const v1::Experiment one = Create(store.get(), "one"), two = Create(store.get(), "two");
+  REQUIRE(store
+              ->Change(one.name(), "",
+                       [](v1::Experiment* edited) {
+                         *edited->mutable_deadline() = TimeUtil::SecondsToTimestamp(1000);
+                         edited->mutable_retention()->mutable_ttl()->set_seconds(60);
+                         return absl::OkStatus();
+                       })
+              .ok());
+  constexpr int64_t kSecond = 1'000'000'000;
+  CHECK(store->PastDeadline(999 * kSecond)->empty());
+  CHECK(Names(*store->PastDeadline(1001 * kSecond)) == Strings{"one"});
+  REQUIRE(store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_FAILED).ok());
+  CHECK(store->PastDeadline(1001 * kSecond)->empty());
+  const auto ended = store->Get(one.name());
+  CHECK(TimeUtil::DurationToSeconds(ended->expire_time() - ended->end_time()) == 60);
+  const int64_t expiry = TimeUtil::TimestampToNanoseconds(ended->expire_time());
+  CHECK(store->Expired(expiry - 1)->empty());
+  CHECK(Names(*store->Expired(expiry)) == Strings{"one"});
+  CHECK_FALSE(store->Get(two.name())->has_expire_time());
+}
+
+STORE_CASE("a deletion takes everything, and the name may be used again") {
+  auto store = backend.Open();
+  const v1::Experiment one = Create(store.get(), "one");
+  CHECK(ReasonOf(store->Delete(one.name(), "")) == "ILLEGAL_TRANSITION");
+  Lead(store.get(), one.name(), S::STATE_RUNNING);
+  REQUIRE(store->PrepareFolder(one.uid()).ok());
+  REQUIRE(store->RecordOuterStep(one.uid(), {.step = 1, .results = {{"a", 1}}}).ok());
+  REQUIRE(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  CHECK(std::filesystem::exists(store->ExperimentFolder(one.uid()) / "spec.txtpb"));
+  CHECK(ReasonOf(store->Delete(one.name(), one.etag())) == "ETAG_MISMATCH");
+  REQUIRE(store->Delete(one.name(), "").ok());
+  CHECK(absl::IsNotFound(store->Get(one.name()).status()));
+  CHECK(absl::IsNotFound(store->Delete(one.name(), "")));
+  CHECK(store->Points(one.uid())->empty());
+  CHECK_FALSE(std::filesystem::exists(store->ExperimentFolder(one.uid())));
+  CHECK(Create(store.get(), "one").uid() != one.uid());
+  store.reset();
+  CHECK(backend.Open()->List({})->total_size == 1);
+}
+
+STORE_CASE("every change is one revision, in order, also after opening again") {
+  auto store = backend.Open();
+  const v1::Experiment one = Create(store.get(), "one");
+  const auto start = store->ReadSnapshot({});
+  CHECK(Names(start->experiments) == Strings{"one"});
+  CHECK(start->revision == *store->Revision());
+  CHECK(store->Events(start->revision, 10)->empty());
+  Lead(store.get(), one.name(), S::STATE_RUNNING);
+  REQUIRE(store->SetProgress(one.name(), "live only", {}).ok());
+  REQUIRE(store->RecordOuterStep(one.uid(), {.step = 1}).ok());
+  Create(store.get(), "two");
+  REQUIRE(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
+  REQUIRE(store->Delete(one.name(), "").ok());
+  store.reset();
+  store = backend.Open();
+  const auto events = store->Events(0, 100);
+  REQUIRE(events->size() == 6);
+  Strings told;
+  for (size_t i = 0; i < events->size(); ++i) {
+    const StoreEvent& event = (*events)[i];
+    CHECK(event.revision == static_cast<int64_t>(i) + 1);
+    CHECK(event.experiment.activity().empty());
+    told.push_back(event.experiment.name().substr(12) + " " +
+                   std::to_string(static_cast<int>(event.kind)) + " " +
+                   std::string(StateText(event.experiment.state())));
+  }
+  CHECK(told == Strings{"one 1 QUEUED", "one 2 RUNNING", "one 2 RUNNING", "two 1 QUEUED",
+                        "one 2 FAILED", "one 3 FAILED"});
+  // Specs are there as long as the experiment is, and with its deletion.
+  CHECK((*events)[3].experiment.spec().rule().outer_updates() == 5);
+  CHECK((*events)[5].experiment.spec().rule().outer_updates() == 5);
+  CHECK((*events)[3].experiment.SerializeAsString() ==
+        store->Get("experiments/two")->SerializeAsString());
+  CHECK(store->Events(4, 1)->at(0).revision == 5);
+  CHECK(absl::IsNotFound(store->ReadSnapshot({"experiments/one"}).status()));
+  CHECK(Names(store->ReadSnapshot({"experiments/two"})->experiments) == Strings{"two"});
+
+  // What is compacted cannot be continued from.
+  REQUIRE(store->CompactEvents(/*keep=*/2, /*older_than_ns=*/int64_t{3600} * 1'000'000'000).ok());
+  CHECK(ReasonOf(store->Events(3, 10).status()) == "WATCH_COMPACTED");
+  CHECK(store->Events(4, 10)->size() == 2);
+  CHECK(ReasonOf(store->Events(7, 10).status()) == "WATCH_COMPACTED");  // Not of this store.
+  REQUIRE(store->CompactEvents(2, /*older_than_ns=*/-int64_t{3600} * 1'000'000'000).ok());
+  CHECK(ReasonOf(store->Events(5, 10).status()) == "WATCH_COMPACTED");
+  CHECK(store->Events(6, 10)->empty());
+}
+
+STORE_CASE("checkpoints are pinned, points are read in parts") {
+  const auto store = backend.Open();
+  const v1::Experiment one = Create(store.get(), "one");
+  Lead(store.get(), one.name(), S::STATE_RUNNING);
+  for (uint32_t step = 1; step <= 4; ++step) {
+    REQUIRE(store
+                ->RecordOuterStep(one.uid(), {.step = step,
+                                              .results = {{"a", step}, {"b", -1.0 * step}},
+                                              .checkpoint = CheckpointInfo{.path = "",
+                                                                           .outer_step = step,
+                                                                           .size_bytes = 1,
+                                                                           .sha256 = "s",
+                                                                           .state_hash = "h"}})
+                .ok());
+  }
+  CHECK(store->PinCheckpoint(one.uid(), 2, true)->pinned);
+  CHECK(absl::IsNotFound(store->PinCheckpoint(one.uid(), 9, true).status()));
+  const auto rows = store->Checkpoints(one.uid());
+  REQUIRE(rows->size() == 4);
+  CHECK((*rows)[1].pinned);
+  CHECK_FALSE((*rows)[2].pinned);
+  CHECK((*rows)[0].create_time_ns > 0);
+  // The same step written again, as after a crash, stays pinned.
+  REQUIRE(store->ReconcileCheckpoints(one.uid(), {1, 2, 3, 4}, {(*rows)[1]}).ok());
+  CHECK(store->Checkpoints(one.uid())->at(1).pinned);
+  const auto points = store->Points(one.uid(), {"b"}, 2, 3);
+  REQUIRE(points->size() == 1);
+  CHECK(points->at("b") == Series{{2, -2.0}, {3, -3.0}});
+}
+
+}  // namespace
+
+TEST_CASE("store conformance: SQLite", "[conformance]") {
+  for (const Case& each : Cases()) {
+    DYNAMIC_SECTION(each.name) {
+      Backend backend("");
+      each.run(backend);
+    }
+  }
+}
+
+TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
+  static const std::unique_ptr<PostgresServer> server = PostgresServer::Start();
+  if (server == nullptr) {
+    WARN("skipped: PostgreSQL is not installed");
+    return;
+  }
+  for (const Case& each : Cases()) {
+    DYNAMIC_SECTION(each.name) {
+      Backend backend(server->NewDatabase());
+      each.run(backend);
+    }
+  }
+  SECTION("a database has one owner") {
+    Backend backend(server->NewDatabase());
+    const auto store = backend.Open();
+    const TempFolder other;
+    OpenError error = OpenError::kNone;
+    const auto second = OpenStore({.folder = other.path(), .database = backend.database()}, &error);
+    CHECK(error == OpenError::kInUse);
+    CHECK(std::string(second.status().message()).find("in use by another meta-learner") !=
+          std::string::npos);
+  }
+  SECTION("a server that goes away is UNAVAILABLE, and used again when it is back") {
+    Backend backend(server->NewDatabase());
+    const auto store = backend.Open();
+    const v1::Experiment one = Create(store.get(), "one");
+    server->Stop();
+    CHECK(absl::IsUnavailable(store->Get(one.name()).status()));
+    CHECK(absl::IsUnavailable(
+        store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).status()));
+    server->Restart();
+    CHECK(store->Get(one.name())->state() == S::STATE_QUEUED);
+    CHECK(store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  }
+  SECTION("addresses that cannot be used say why") {
+    const TempFolder folder;
+    const auto open = [&](const std::string& address) {
+      return std::string(
+          OpenStore({.folder = folder.path(), .database = address}).status().message());
+    };
+    CHECK(open("postgresql://mentor:secret@/x").find("PGPASSFILE") != std::string::npos);
+    CHECK(open("postgresql://mentor:secret@/x").find("secret") == std::string::npos);
+    CHECK(open("postgresql://x?y=z").find("postgresql://USER@HOST:PORT/DATABASE") !=
+          std::string::npos);
+    CHECK(open(server->Address("nowhere")).find("nowhere") != std::string::npos);
+  }
+}
