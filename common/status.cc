@@ -11,6 +11,7 @@ namespace mentor {
 namespace {
 
 constexpr char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
+constexpr char kRetryInfoUrl[] = "type.googleapis.com/google.rpc.RetryInfo";
 constexpr char kBadRequestUrl[] = "type.googleapis.com/google.rpc.BadRequest";
 
 // In the order of the enum.
@@ -20,8 +21,9 @@ constexpr auto kNames = std::to_array<std::string_view>({
     "MESSAGE_TOO_LONG",   "UNIT_FAILED",      "REQUEST_ID_REUSED",  "PAGE_TOKEN_MISMATCH", "WATCH_COMPACTED",
     "ETAG_MISMATCH",      "ILLEGAL_TRANSITION", "NOT_FOUND",        "ALREADY_EXISTS",     "DISK_FULL",
     "DATA_LOSS",          "IN_USE",           "TOO_NEW",            "DEADLINE_PASSED",    "QUOTA_EXCEEDED",
+    "RATE_LIMITED",       "TOO_MANY_STREAMS",
 });
-static_assert(kNames.size() == static_cast<size_t>(Reason::kQuotaExceeded) + 1);
+static_assert(kNames.size() == static_cast<size_t>(Reason::kTooManyStreams) + 1);
 
 std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
   const auto payload = status.GetPayload(kErrorInfoUrl);
@@ -84,6 +86,21 @@ absl::Status StatusFromProto(const google::rpc::Status& proto) {
   absl::Status status(static_cast<absl::StatusCode>(proto.code()), proto.message());
   for (const auto& any : proto.details()) status.SetPayload(any.type_url(), absl::Cord(any.value()));
   return status;
+}
+
+absl::Status WithRetryDelay(absl::Status status, std::chrono::milliseconds delay) {
+  google::rpc::RetryInfo info;
+  info.mutable_retry_delay()->set_seconds(delay.count() / 1000);
+  info.mutable_retry_delay()->set_nanos(static_cast<int>(delay.count() % 1000) * 1'000'000);
+  status.SetPayload(kRetryInfoUrl, absl::Cord(info.SerializeAsString()));
+  return status;
+}
+
+std::optional<std::chrono::milliseconds> RetryDelayOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(kRetryInfoUrl);
+  google::rpc::RetryInfo info;
+  if (!payload || !info.ParseFromString(std::string(*payload))) return std::nullopt;
+  return std::chrono::milliseconds(info.retry_delay().seconds() * 1000 + info.retry_delay().nanos() / 1'000'000);
 }
 
 std::string ReasonOf(const absl::Status& status) {

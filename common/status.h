@@ -2,6 +2,7 @@
 // people. They travel as google.rpc.ErrorInfo and BadRequest (common/rpc/status.h). Pure functions; threads may share.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
@@ -41,6 +42,8 @@ enum class Reason {
   kTooNew,                // A newer program wrote it.
   kDeadlinePassed,        // The experiment's own deadline.
   kQuotaExceeded,         // The owner has as much as is allowed.
+  kRateLimited,           // This caller calls too often.
+  kTooManyStreams,        // The server has as many streams as it takes.
 };
 
 // "CATALOGUE_MISMATCH".
@@ -55,6 +58,10 @@ absl::Status ToStatus(const Violations& violations);
 // With the message and every payload as a detail, the reason first; and back.
 google::rpc::Status StatusToProto(const absl::Status& status);
 absl::Status StatusFromProto(const google::rpc::Status& proto);
+// The same status with advice when to try again (google.rpc.RetryInfo).
+absl::Status WithRetryDelay(absl::Status status, std::chrono::milliseconds delay);
+// That advice, if there is one.
+std::optional<std::chrono::milliseconds> RetryDelayOf(const absl::Status& status);
 
 // The reason's name; empty when the status has none.
 std::string ReasonOf(const absl::Status& status);

@@ -5,22 +5,65 @@
 #include <random>
 
 #include <grpcpp/create_channel.h>
+#include <grpcpp/support/client_interceptor.h>
 
 #include "common/check.h"
+#include "common/log.h"
 #include "common/rpc/callback_threads.h"
 #include "common/rpc/server.h"
 
 namespace mentor::rpc {
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options) {
+namespace {
+
+// Sends the token with each call where credentials of a channel cannot: over plain text.
+class TokenInterceptor final : public grpc::experimental::Interceptor {
+ public:
+  explicit TokenInterceptor(std::shared_ptr<TokenFile> token) : token_(std::move(token)) {}
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::PRE_SEND_INITIAL_METADATA)) {
+      methods->GetSendInitialMetadata()->emplace("authorization",
+                                                 "Bearer " + token_->Get().Reveal());
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::shared_ptr<TokenFile> token_;
+};
+
+class TokenInterceptorFactory final : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit TokenInterceptorFactory(std::shared_ptr<TokenFile> token) : token_(std::move(token)) {}
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo*) override {
+    return new TokenInterceptor(token_);
+  }
+
+ private:
+  const std::shared_ptr<TokenFile> token_;
+};
+
+absl::StatusOr<std::shared_ptr<TokenFile>> OpenToken(const ChannelOptions& options) {
+  if (options.token_file.empty()) return std::shared_ptr<TokenFile>();
+  return TokenFile::Open(options.token_file);
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(const ChannelOptions& options,
+                                                             const TlsTexts& tls,
+                                                             const std::shared_ptr<TokenFile>& token) {
   if (options.address.find(':') == std::string::npos) {
     return absl::InvalidArgumentError("address '" + options.address + "': expected HOST:PORT");
   }
-  MENTOR_ASSIGN_OR_RETURN(auto credentials, MakeChannelCredentials(options.address, options.tls));
+  bool token_apart = false;
+  MENTOR_ASSIGN_OR_RETURN(auto credentials, MakeChannelCredentials(options.address, tls, token,
+                                                                   options.allow_insecure, &token_apart));
   KeepCallbackThreads();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
@@ -30,7 +73,51 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions&
   // Channels of one process to one address do not share a connection by accident.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   if (!options.tls_server_name.empty()) arguments.SetSslTargetNameOverride(options.tls_server_name);
-  return grpc::CreateCustomChannel(options.address, credentials, arguments);
+  if (!token_apart) return grpc::CreateCustomChannel(options.address, credentials, arguments);
+  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(std::make_unique<TokenInterceptorFactory>(token));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(options.address, credentials, arguments,
+                                                                 std::move(interceptors));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options) {
+  MENTOR_ASSIGN_OR_RETURN(const auto token, OpenToken(options));
+  MENTOR_ASSIGN_OR_RETURN(const TlsTexts tls, ReadTls(options.tls));
+  return MakeChannelOf(options, tls, token);
+}
+
+absl::StatusOr<std::unique_ptr<ChannelSource>> ChannelSource::Make(const ChannelOptions& options) {
+  MENTOR_ASSIGN_OR_RETURN(auto token, OpenToken(options));
+  std::shared_ptr<TlsReloader> tls;
+  std::shared_ptr<const TlsTexts> texts = std::make_shared<const TlsTexts>();
+  if (!options.tls.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(tls, TlsReloader::Make(options.tls, options.metrics));
+    uint64_t version = 0;
+    texts = tls->texts(&version);
+  }
+  MENTOR_ASSIGN_OR_RETURN(auto channel, MakeChannelOf(options, *texts, token));
+  return std::unique_ptr<ChannelSource>(
+      new ChannelSource(options, std::move(token), std::move(tls), std::move(channel)));
+}
+
+ChannelSource::ChannelSource(ChannelOptions options, std::shared_ptr<TokenFile> token,
+                             std::shared_ptr<TlsReloader> tls, std::shared_ptr<grpc::Channel> channel)
+    : options_(std::move(options)), token_(std::move(token)), tls_(std::move(tls)), channel_(std::move(channel)) {}
+
+std::shared_ptr<grpc::Channel> ChannelSource::Get() {
+  std::lock_guard lock(mutex_);
+  if (tls_ == nullptr || !tls_->Reload()) return channel_;
+  uint64_t version = 0;
+  const auto texts = tls_->texts(&version);
+  auto channel = MakeChannelOf(options_, *texts, token_);
+  if (channel.ok()) {
+    channel_ = *std::move(channel);
+  } else {
+    MENTOR_LOG(kError, "no channel with the new certificates", {{"error", channel.status()}});
+  }
+  return channel_;
 }
 
 std::chrono::milliseconds Backoff::Delay(int attempt, double uniform) const {

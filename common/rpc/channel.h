@@ -20,9 +20,37 @@ struct ChannelOptions {
   TlsFiles tls = {};
   // The name in the server's certificate when it differs from the host. Tests only.
   std::string tls_server_name = {};
+  // File of the token that goes with each call; empty: none. Read again when it changes.
+  std::string token_file = {};
+  // Plain text beyond loopback.
+  bool allow_insecure = false;
+  Metrics* metrics = nullptr;  // May be null.
 };
 
+// INVALID_ARGUMENT names the flag or file that is wrong, and the remedy.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options);
+
+// A channel for whoever connects again and again: when certificate files have changed since the
+// last time, a new one. Streams on the old one go on. Thread-safe.
+class ChannelSource {
+ public:
+  static absl::StatusOr<std::unique_ptr<ChannelSource>> Make(const ChannelOptions& options);
+  // Reads the files (small, local); what is broken is logged, and the old channel comes back.
+  std::shared_ptr<grpc::Channel> Get();
+
+ private:
+  ChannelSource(ChannelOptions options, std::shared_ptr<TokenFile> token,
+                std::shared_ptr<TlsReloader> tls, std::shared_ptr<grpc::Channel> channel);
+
+  // Fixed after construction; null without a token, without TLS.
+  const ChannelOptions options_;
+  const std::shared_ptr<TokenFile> token_;
+  const std::shared_ptr<TlsReloader> tls_;
+
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
 
 // How long to wait before attempt n. Pure.
 struct Backoff {

@@ -1,7 +1,10 @@
-// Who may talk to whom: on loopback both ends prove that they are on this machine ("local" credentials); anywhere else
-// TLS from files is required. There is no insecure mode. Pure functions; threads may share.
+// Who may talk to whom. On loopback both ends prove that they are on this machine ("local"
+// credentials); anywhere else TLS from files is required, unless someone says explicitly that the
+// network protects itself. Files are read again while a server runs. Pure functions; threads may
+// share.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -10,27 +13,40 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
 
+#include "common/metrics.h"
+#include "common/rpc/certificates.h"
+#include "common/rpc/secret_file.h"
+
 namespace mentor::rpc {
 
-// Paths of PEM files.
-struct TlsFiles {
-  // At a server: its certificate and key, required. At a client: its own for mutual TLS, optional.
-  std::string certificate = {};
-  std::string key = {};
-  // At a server: the authority of client certificates; set, it demands one from every client (mutual TLS).
-  // At a client: the authority of the server's certificate, required.
-  std::string authority = {};
-
-  bool empty() const { return certificate.empty() && key.empty() && authority.empty(); }
-};
-
-// True for "localhost:1", "127.0.0.2:1", "[::1]:1", "unix:..."; false for names, "0.0.0.0:1", "[::]:1".
+// True for "localhost:1", "127.0.0.2:1", "[::1]:1", "unix:..."; false for names, "0.0.0.0:1",
+// "[::]:1".
 bool IsLoopback(std::string_view address);
 
-// INVALID_ARGUMENT names the file or flag that is wrong, and the remedy.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(std::string_view address,
-                                                                               const TlsFiles& tls);
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(std::string_view address,
-                                                                                 const TlsFiles& tls);
+struct ServerSecurity {
+  TlsFiles tls = {};
+  // File of tokens (auth.h); empty: none is asked for.
+  std::string tokens = {};
+  // File of roles by common names of certificates.
+  std::string roles = {};
+  // False: tls.authority is for this process's own connections, and clients show no certificate.
+  bool client_certificates = true;
+  // Beyond loopback without TLS, or with nobody authenticated.
+  bool allow_insecure = false;
+  Metrics* metrics = nullptr;  // May be null.
+  // How often the files are looked at.
+  std::chrono::milliseconds reload_period{1000};
+};
+
+// INVALID_ARGUMENT names the file or flag that is wrong, and the remedy. The object looks after the
+// reloading: keep it as long as the server.
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
+    std::string_view address, const ServerSecurity& security);
+
+// `token` may be null. Over plain text (allow_insecure) channel credentials carry no token: then
+// `token_apart` is set, and the channel must add it (channel.cc).
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(
+    std::string_view address, const TlsTexts& tls, std::shared_ptr<TokenFile> token,
+    bool allow_insecure, bool* token_apart);
 
 }  // namespace mentor::rpc

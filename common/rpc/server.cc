@@ -1,9 +1,11 @@
 #include "common/rpc/server.h"
 
 #include <mutex>
+#include <utility>
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
@@ -12,24 +14,81 @@
 
 namespace mentor::rpc {
 
+namespace {
+
+// gRPC's library gives reflection to every server of a program that links it.
+class WithoutReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins, [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+  }
+};
+
+absl::Status CheckAddress(const std::string& address) {
+  if (address.rfind(':') != std::string::npos) return absl::OkStatus();
+  return absl::InvalidArgumentError("address '" + address + "': expected HOST:PORT");
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                       const std::vector<grpc::Service*>& services) {
-  static std::once_flag plugins;
-  std::call_once(plugins, [] {
+  std::shared_ptr<grpc::ServerCredentials> credentials;
+  if (!options.address.empty()) {
+    MENTOR_RETURN_IF_ERROR(CheckAddress(options.address));
+    MENTOR_ASSIGN_OR_RETURN(credentials,
+                            MakeServerCredentials(options.address, {.tls = options.tls,
+                                                                    .tokens = options.tokens,
+                                                                    .roles = options.roles,
+                                                                    .client_certificates = options.client_certificates,
+                                                                    .allow_insecure = options.allow_insecure,
+                                                                    .metrics = options.metrics,
+                                                                    .reload_period = options.reload_period}));
+  }
+  return Start(options, std::move(credentials), services);
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::StartAdmin(const std::string& address,
+                                                           std::vector<std::string> health_names) {
+  MENTOR_RETURN_IF_ERROR(CheckAddress(address));
+  return Start({.address = address,
+                .streams_per_connection_max = 16,
+                .reflection = false,
+                .connections_max = 128,
+                .memory_bytes_max = 16 << 20,
+                .health_names = std::move(health_names)},
+               grpc::InsecureServerCredentials(), {});
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
+                                                      std::shared_ptr<grpc::ServerCredentials> credentials,
+                                                      const std::vector<grpc::Service*>& services) {
+  static std::once_flag health;
+  std::call_once(health, [] {
     grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();  // Once more does no harm; links it.
   });
   KeepCallbackThreads();
   std::unique_ptr<Server> server(new Server);
+  server->health_names_ = options.health_names;
+  server->credentials_ = credentials;
   grpc::ServerBuilder builder;
-  int port = 0;
-  if (!options.address.empty()) {
-    if (options.address.rfind(':') == std::string::npos) {
-      return absl::InvalidArgumentError("address '" + options.address + "': expected HOST:PORT");
-    }
-    MENTOR_ASSIGN_OR_RETURN(auto credentials, MakeServerCredentials(options.address, options.tls));
-    builder.AddListeningPort(options.address, std::move(credentials), &port);
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> handle;
+  if (credentials != nullptr) {
+    MENTOR_ASSIGN_OR_RETURN(server->acceptor_,
+                            Acceptor::Listen({.address = options.address,
+                                              .connections_max = options.connections_max,
+                                              .metrics = options.metrics}));
+    handle = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, std::move(credentials));
   }
+  if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
+  // A server of health alone has nothing else that keeps its queues going.
+  if (services.empty()) builder.RegisterCallbackGenericService(&server->nothing_);
+  grpc::ResourceQuota quota("mentor");
+  quota.Resize(options.memory_bytes_max);
+  builder.SetResourceQuota(quota);
   for (grpc::Service* service : services) builder.RegisterService(service);
   builder.SetMaxReceiveMessageSize(kMessageBytesMax);
   builder.SetMaxSendMessageSize(kMessageBytesMax);
@@ -39,20 +98,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kPingIntervalMinMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
-  // Two processes that listen on one port would share its connections silently.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleConnectionMs);
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || (!options.address.empty() && port == 0)) {
-    return absl::UnavailableError("cannot listen on '" + options.address +
-                                  "': the address is taken or not of this machine; choose another one");
-  }
-  server->port_ = port;
-  if (!options.address.empty()) {
-    server->address_ = options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(port);
+  if (server->server_ == nullptr) return absl::InternalError("gRPC cannot start a server");
+  if (server->acceptor_ != nullptr) {
+    server->port_ = server->acceptor_->port();
+    server->address_ = options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(server->port_);
   }
   server->SetReady(false);
   server->SetLive(true);
+  // From here on strangers talk to it.
+  if (server->acceptor_ != nullptr) server->acceptor_->Start(std::move(handle));
   return server;
 }
 
@@ -62,6 +120,7 @@ void Server::SetReady(bool ready) {
   if (grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService()) {
     health->SetServingStatus("", ready);
     health->SetServingStatus("readiness", ready);
+    for (const std::string& name : health_names_) health->SetServingStatus(name, ready);
   }
 }
 
@@ -81,6 +140,7 @@ std::shared_ptr<grpc::Channel> Server::InProcessChannel() {
 void Server::Shutdown(std::chrono::milliseconds deadline) {
   if (server_ == nullptr) return;
   SetReady(false);
+  if (acceptor_ != nullptr) acceptor_->Stop();
   const gpr_timespec end =
       gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(deadline.count(), GPR_TIMESPAN));
   server_->Shutdown(end);

@@ -8,8 +8,10 @@
 #include <vector>
 
 #include <absl/status/statusor.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/server.h>
 
+#include "common/rpc/acceptor.h"
 #include "common/rpc/credentials.h"
 
 namespace mentor::rpc {
@@ -18,6 +20,9 @@ namespace mentor::rpc {
 inline constexpr int kMessageBytesMax = 8 << 20;
 inline constexpr int kKeepaliveTimeMs = 10'000;
 inline constexpr int kKeepaliveTimeoutMs = 5'000;
+inline constexpr int kMetadataBytesMax = 64 << 10;
+// Connections that never call, or have stopped to, do not stay.
+inline constexpr int kIdleConnectionMs = 60'000;
 // A client may ping this often; below kKeepaliveTimeMs, else it is told off with too_many_pings.
 inline constexpr int kPingIntervalMinMs = 5'000;
 
@@ -27,6 +32,19 @@ struct ServerOptions {
   TlsFiles tls = {};
   int streams_per_connection_max = 64;
   bool reflection = true;
+  // As in ServerSecurity (credentials.h).
+  std::string tokens = {};
+  std::string roles = {};
+  bool client_certificates = true;
+  bool allow_insecure = false;
+  Metrics* metrics = nullptr;  // May be null.
+  std::chrono::milliseconds reload_period{1000};
+  // Connections at once (acceptor.h).
+  int connections_max = 4096;
+  // What gRPC may hold for all connections together: bytes on their way in and out.
+  size_t memory_bytes_max = size_t{512} << 20;
+  // Names under which health tells the same as "readiness": those of the services.
+  std::vector<std::string> health_names = {};
 };
 
 class Server {
@@ -34,6 +52,10 @@ class Server {
   // The services outlive the server. Health "readiness" and "" say NOT_SERVING until SetReady; "liveness" says SERVING.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        const std::vector<grpc::Service*>& services);
+  // The admin port: health and nothing else, in plain text, on any address: probes of an
+  // orchestrator have no credentials, and whether a process is ready is no secret.
+  static absl::StatusOr<std::unique_ptr<Server>> StartAdmin(const std::string& address,
+                                                            std::vector<std::string> health_names);
   ~Server();  // Shuts down at once when nobody has.
 
   // HOST:PORT with the real port; empty without one.
@@ -51,11 +73,18 @@ class Server {
 
  private:
   Server() = default;
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const ServerOptions& options, std::shared_ptr<grpc::ServerCredentials> credentials,
+      const std::vector<grpc::Service*>& services);
 
   // Fixed after Start.
   std::string address_;
   int port_ = 0;
+  std::vector<std::string> health_names_;
+  std::shared_ptr<grpc::ServerCredentials> credentials_;  // They look after their files.
+  grpc::CallbackGenericService nothing_;                  // Answers UNIMPLEMENTED.
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Acceptor> acceptor_;
 };
 
 }  // namespace mentor::rpc

@@ -46,7 +46,9 @@
 #include "common/failpoint.h"
 #include "common/rpc/callback_threads.h"
 #include "common/rpc/chunks.h"
+#include "common/rpc/known_peers.h"
 #include "common/rpc/status.h"
+#include "common/rpc/stream_limit.h"
 #include "common/status.h"
 #include "mentor/v1/stream.pb.h"
 
@@ -196,12 +198,17 @@ class ServerStream final : public Stream<Out, In>, private grpc::ServerBidiReact
   static std::shared_ptr<ServerStream> Make(grpc::CallbackServerContext* context, const StreamOptions& options) {
     return std::shared_ptr<ServerStream>(new ServerStream(context, options));
   }
-  void Start(Handlers handlers) { this->Begin(std::move(handlers)); }
+  void Start(Handlers handlers) {
+    this->Begin(std::move(handlers));
+    if (absl::Status status = slot_.status(); !status.ok()) this->Close(std::move(status));
+  }
   grpc::ServerBidiReactor<In, Out>* reactor() { return this; }
 
  private:
   ServerStream(grpc::CallbackServerContext* context, const StreamOptions& options)
-      : Stream<Out, In>(options), context_(context) {}
+      : Stream<Out, In>(options), context_(context) {
+    KnownPeers::Add(context->peer());
+  }
 
   void TransportRead(In* message) override { this->StartRead(message); }
   void TransportWrite(const Out* message) override { this->StartWrite(message); }
@@ -217,6 +224,7 @@ class ServerStream final : public Stream<Out, In>, private grpc::ServerBidiReact
   void OnDone() override { this->Done(absl::OkStatus()); }
 
   grpc::CallbackServerContext* const context_;
+  const StreamSlot slot_;
 };
 
 // The end at the client.

@@ -1,19 +1,14 @@
 // Servers and channels: credentials, health, addresses, shutdown.
 #include "common/rpc/server.h"
 
-#include <cstdlib>
-#include <fstream>
 #include <future>
-#include <sstream>
-
-#include <grpcpp/generic/generic_stub.h>
 
 #include "common/rpc/channel.h"
+#include "common/rpc/health.h"
 #include "common/rpc/status.h"
 #include "common/rpc/stream.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
 #include "tests/mailbox.h"
-#include "tests/temp_folder.h"
 #include "tests/testing.h"
 
 namespace mentor::rpc {
@@ -21,7 +16,6 @@ namespace {
 
 using mentor::testing::kPatience;
 using mentor::testing::Mailbox;
-using mentor::testing::TempFolder;
 using std::chrono::milliseconds;
 
 // Answers every message with a unit of the same attempt.
@@ -58,80 +52,6 @@ absl::Status Echo(const std::shared_ptr<grpc::Channel>& channel) {
   return answers->Pop();
 }
 
-// Certificates made by openssl: an authority, a server's pair for localhost, a client's pair, and a stranger's.
-struct Certificates {
-  Certificates() {
-    const std::string d = folder.path().string() + "/";
-    const auto run = [](const std::string& command) {
-      INFO(command);
-      REQUIRE(std::system((command + " >/dev/null 2>&1").c_str()) == 0);
-    };
-    const std::string key = " -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes ";
-    for (const char* name : {"ca", "other"}) {
-      run("openssl req -x509" + key + "-keyout " + d + name + ".key -out " + d + name + ".crt -days 2 -subj /CN=" + name +
-          " -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign");
-    }
-    const auto leaf = [&](const std::string& name, const std::string& authority, const std::string& extensions) {
-      std::ofstream(d + name + ".ext") << extensions;
-      run("openssl req -new" + key + "-keyout " + d + name + ".key -out " + d + name + ".csr -subj /CN=" + name);
-      run("openssl x509 -req -in " + d + name + ".csr -CA " + d + authority + ".crt -CAkey " + d + authority +
-          ".key -CAcreateserial -out " + d + name + ".crt -days 2 -extfile " + d + name + ".ext");
-    };
-    leaf("server", "ca", "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n");
-    leaf("actor", "ca", "extendedKeyUsage=clientAuth\n");
-    leaf("stranger", "other", "extendedKeyUsage=clientAuth\n");
-  }
-  std::string operator()(const std::string& name) const { return (folder.path() / name).string(); }
-  TempFolder folder;
-};
-
-TEST_CASE("tls: only peers with the right certificates talk", "[loopback]") {
-  const Certificates files;
-  EchoService service;
-  const bool mutual = GENERATE(false, true);
-  INFO("mutual TLS " << mutual);
-  auto server = Server::Start({.tls = {.certificate = files("server.crt"), .key = files("server.key"),
-                                       .authority = mutual ? files("ca.crt") : ""}},
-                              {&service});
-  INFO(server.status());
-  REQUIRE(server.ok());
-  const auto try_with = [&](const TlsFiles& tls) {
-    auto channel = MakeChannel({.address = (*server)->address(), .tls = tls});
-    INFO(channel.status());
-    REQUIRE(channel.ok());
-    return Echo(*channel);
-  };
-  // No certificate of its own.
-  CHECK(try_with({.authority = files("ca.crt")}).ok() == !mutual);
-  // The right one.
-  CHECK(try_with({.certificate = files("actor.crt"), .key = files("actor.key"), .authority = files("ca.crt")}).ok());
-  // One of another authority.
-  CHECK(try_with({.certificate = files("stranger.crt"), .key = files("stranger.key"), .authority = files("ca.crt")}).ok() == !mutual);
-  // A server that the client does not trust.
-  CHECK_FALSE(try_with({.certificate = files("actor.crt"), .key = files("actor.key"), .authority = files("other.crt")}).ok());
-  // No TLS at all.
-  CHECK_FALSE(try_with({}).ok());
-}
-
-TEST_CASE("tls: files that cannot work are refused at the start, by name", "[loopback]") {
-  const Certificates files;
-  const auto message = [](const TlsFiles& tls) {
-    return std::string(MakeServerCredentials("127.0.0.1:0", tls).status().message());
-  };
-  const auto has = [](const std::string& text, const std::string& part) {
-    INFO(text);
-    CHECK(text.find(part) != std::string::npos);
-  };
-  has(message({.certificate = files("server.crt")}), "--tls_key");
-  has(message({.certificate = files("none.crt"), .key = files("server.key")}), "none.crt");
-  has(message({.certificate = files("server.key"), .key = files("server.key")}), "no PEM certificate");
-  has(message({.certificate = files("server.crt"), .key = files("server.crt")}), "no PEM key");
-  has(message({.certificate = files("server.crt"), .key = files("actor.key")}), "does not belong");
-  has(message({.certificate = files("server.crt"), .key = files("server.key"), .authority = files("none")}), "--tls_ca");
-  has(std::string(MakeChannelCredentials("127.0.0.1:1", {.certificate = files("actor.crt"), .key = files("actor.key")}).status().message()),
-      "--tls_ca");
-}
-
 TEST_CASE("server: no plain text beyond loopback", "[loopback]") {
   EchoService service;
   for (const char* address : {"0.0.0.0:0", "[::]:0", "example.org:0", "127.example.org:0"}) {
@@ -141,6 +61,9 @@ TEST_CASE("server: no plain text beyond loopback", "[loopback]") {
     CHECK(std::string(server.status().message()).find("--tls_cert") != std::string::npos);
     CHECK(MakeChannel({.address = std::string(address)}).status().code() == absl::StatusCode::kInvalidArgument);
   }
+  // Said explicitly, it is possible.
+  CHECK(Server::Start({.address = "0.0.0.0:0", .allow_insecure = true}, {&service}).ok());
+  CHECK(MakeChannel({.address = "0.0.0.0:0", .allow_insecure = true}).ok());
   for (const char* address : {"localhost:1", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1", "dns:///localhost:1", "ipv4:127.0.0.1:1"}) {
     INFO(address);
     CHECK(IsLoopback(address));
@@ -161,42 +84,37 @@ TEST_CASE("server: a port that is taken is an error, not a share", "[loopback]")
   CHECK(Echo(*channel).ok());
 }
 
-// grpc.health.v1.Health/Check without its generated code: field 1 of the request is the name, field 1 of the answer the state.
-int Health(const std::shared_ptr<grpc::Channel>& channel, const std::string& name) {
-  grpc::GenericStub stub(channel);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
-  grpc::Slice slice(name.empty() ? "" : std::string("\x0a") + static_cast<char>(name.size()) + name);
-  grpc::ByteBuffer request(&slice, 1), response;
-  std::promise<grpc::Status> done;
-  stub.UnaryCall(&context, "/grpc.health.v1.Health/Check", {}, &request, &response, [&](grpc::Status status) { done.set_value(status); });
-  const grpc::Status status = done.get_future().get();
-  if (!status.ok()) return -static_cast<int>(status.error_code());
-  std::vector<grpc::Slice> slices;
-  REQUIRE(response.Dump(&slices).ok());
-  std::string bytes;
-  for (const auto& part : slices) bytes.append(reinterpret_cast<const char*>(part.begin()), part.size());
-  return bytes.size() == 2 && bytes[0] == 0x08 ? bytes[1] : 0;
+// The word or the error's code.
+std::string HealthOf(const std::shared_ptr<grpc::Channel>& channel, const std::string& name) {
+  const auto health = AskHealth(channel, name, kPatience);
+  if (!health.ok()) return absl::StatusCodeToString(health.status().code());
+  return *health == Health::kServing ? "SERVING" : "NOT_SERVING";
 }
 
-TEST_CASE("server: health follows readiness", "[loopback]") {
-  constexpr int kServing = 1, kNotServing = 2;
+TEST_CASE("server: health follows readiness, on the admin port too", "[loopback]") {
   EchoService service;
-  auto server = Server::Start({}, {&service});
+  const bool admin = GENERATE(false, true);
+  INFO("admin port " << admin);
+  auto server = admin ? Server::StartAdmin("127.0.0.1:0", {"mentor.v1.RolloutService"})
+                      : Server::Start({.health_names = {"mentor.v1.RolloutService"}}, {&service});
   REQUIRE(server.ok());
   auto channel = MakeChannel({.address = (*server)->address()});
   REQUIRE(channel.ok());
-  CHECK(Health(*channel, "") == kNotServing);
-  CHECK(Health(*channel, "readiness") == kNotServing);
-  CHECK(Health(*channel, "liveness") == kServing);
+  const auto all = [&](const std::string& word) {
+    for (const char* name : {"", "readiness", "mentor.v1.RolloutService"}) {
+      INFO(name);
+      CHECK(HealthOf(*channel, name) == word);
+    }
+  };
+  all("NOT_SERVING");
+  CHECK(HealthOf(*channel, "liveness") == "SERVING");
   (*server)->SetReady(true);
-  CHECK(Health(*channel, "") == kServing);
-  CHECK(Health(*channel, "readiness") == kServing);
+  all("SERVING");
   (*server)->SetReady(false);
-  CHECK(Health(*channel, "readiness") == kNotServing);
+  all("NOT_SERVING");
   (*server)->SetLive(false);
-  CHECK(Health(*channel, "liveness") == kNotServing);
-  CHECK(Health(*channel, "unknown") == -static_cast<int>(grpc::StatusCode::NOT_FOUND));
+  CHECK(HealthOf(*channel, "liveness") == "NOT_SERVING");
+  CHECK(HealthOf(*channel, "unknown") == "NOT_FOUND");
 }
 
 TEST_CASE("server: a channel finds a server that comes back", "[loopback]") {

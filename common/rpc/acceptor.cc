@@ -1,0 +1,281 @@
+#include "common/rpc/acceptor.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <absl/strings/str_cat.h>
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "common/rpc/known_peers.h"
+
+namespace mentor::rpc {
+namespace {
+
+constexpr int kBacklog = 1024;
+// How often connections of strangers are looked at.
+constexpr int kSweepMs = 100;
+// What the process itself needs: files, logs, its own connections.
+constexpr rlim_t kOwnDescriptors = 256;
+
+size_t BoundedByDescriptors(int wanted) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return static_cast<size_t>(wanted);
+  const rlim_t own = std::min(kOwnDescriptors, limit.rlim_cur / 2);
+  // Two for each: a stranger's connection has a copy.
+  const rlim_t possible = (limit.rlim_cur - own) / 2;
+  return static_cast<size_t>(std::min<rlim_t>(static_cast<rlim_t>(wanted), possible));
+}
+
+// As gRPC's context.peer() writes it.
+std::string PeerOf(const sockaddr_storage& address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text));
+    return absl::StrCat("ipv4:", text, ":", ntohs(v4.sin_port));
+  }
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+  if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+    inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text, sizeof(text));
+    return absl::StrCat("ipv4:", text, ":", ntohs(v6.sin6_port));
+  }
+  inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text));
+  return absl::StrCat("ipv6:%5B", text, "%5D:", ntohs(v6.sin6_port));
+}
+
+uint64_t BytesReceived(int socket) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return 0;
+  return info.tcpi_bytes_received;
+}
+
+int PortOf(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  return ntohs(address.ss_family == AF_INET6
+                   ? reinterpret_cast<const sockaddr_in6*>(&address)->sin6_port
+                   : reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
+}
+
+void SetPort(sockaddr* address, int port) {
+  if (address->sa_family == AF_INET6) {
+    reinterpret_cast<sockaddr_in6*>(address)->sin6_port = htons(static_cast<uint16_t>(port));
+  } else {
+    reinterpret_cast<sockaddr_in*>(address)->sin_port = htons(static_cast<uint16_t>(port));
+  }
+}
+
+// A listening socket, or -1 with errno.
+int ListenOn(const addrinfo& info) {
+  const int listener =
+      socket(info.ai_family, info.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, info.ai_protocol);
+  if (listener < 0) return -1;
+  const int on = 1, off = 0;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  // [::] takes IPv4 as well, as gRPC would.
+  if (info.ai_family == AF_INET6) {
+    setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  }
+  if (bind(listener, info.ai_addr, info.ai_addrlen) == 0 && listen(listener, kBacklog) == 0) {
+    return listener;
+  }
+  const int error = errno;
+  close(listener);
+  errno = error;
+  return -1;
+}
+
+}  // namespace
+
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& options) {
+  const size_t colon = options.address.rfind(':');
+  MENTOR_CHECK(colon != std::string::npos);
+  std::string host = options.address.substr(0, colon);
+  if (host.size() > 1 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  const std::string port = options.address.substr(colon + 1);
+  const auto refused = [&](const std::string& why) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot listen on '", options.address, "': ", why,
+                     "; the address is taken or not of this machine; choose another one"));
+  };
+  if (port.empty() || port.find_first_not_of("0123456789") != std::string::npos ||
+      port.size() > 5 || std::stoi(port) > 65535) {
+    return absl::InvalidArgumentError("address '" + options.address +
+                                      "': the port must be a number from 0 to 65535");
+  }
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0) {
+    return refused(gai_strerror(error));
+  }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, freeaddrinfo);
+  std::unique_ptr<Acceptor> acceptor(new Acceptor);
+  std::string why = "no address";
+  for (const addrinfo* info = addresses.get(); info != nullptr; info = info->ai_next) {
+    if (info->ai_family != AF_INET && info->ai_family != AF_INET6) continue;
+    if (acceptor->port_ != 0) SetPort(info->ai_addr, acceptor->port_);
+    const int listener = ListenOn(*info);
+    if (listener < 0) {
+      why = std::strerror(errno);
+      // A name may have an address of a family that this machine does without; a taken port is
+      // an error all the same.
+      if (errno == EADDRINUSE) return refused(why);
+      continue;
+    }
+    acceptor->listeners_.push_back(listener);
+    acceptor->port_ = PortOf(listener);
+  }
+  if (acceptor->listeners_.empty()) return refused(why);
+  acceptor->connections_max_ = BoundedByDescriptors(options.connections_max);
+  acceptor->unknown_bytes_max_ = options.unknown_bytes_max;
+  acceptor->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  acceptor->reserve_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (acceptor->wake_ < 0 || acceptor->reserve_ < 0) return refused(std::strerror(errno));
+  if (options.metrics != nullptr) {
+    acceptor->refused_ = &options.metrics->Counter(
+        "mentor_rpc_connections_refused_total",
+        "Connections closed at once, since there are too many or no descriptors are left.");
+    acceptor->ended_ = &options.metrics->Counter(
+        "mentor_rpc_strangers_ended_total",
+        "Connections ended since much came over them, but no call that was let in.");
+  }
+  return acceptor;
+}
+
+Acceptor::~Acceptor() {
+  Stop();
+  if (wake_ >= 0) close(wake_);
+  if (reserve_ >= 0) close(reserve_);
+}
+
+void Acceptor::Start(std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> server) {
+  server_ = std::move(server);
+  thread_ = std::jthread([this](std::stop_token stop) { Run(stop); });
+}
+
+void Acceptor::Stop() {
+  if (thread_.joinable()) {
+    thread_.request_stop();
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof(one));
+    thread_.join();
+  }
+  while (!connections_.empty()) Forget(connections_.size() - 1);
+  for (const int listener : listeners_) close(listener);
+  listeners_.clear();
+}
+
+void Acceptor::Run(std::stop_token stop) {
+  std::vector<pollfd> waits;
+  for (const int listener : listeners_) waits.push_back({listener, POLLIN, 0});
+  waits.push_back({wake_, POLLIN, 0});
+  while (!stop.stop_requested()) {
+    const bool strangers =
+        std::any_of(connections_.begin(), connections_.end(),
+                    [](const Connection& connection) { return connection.own >= 0; });
+    const int ready = poll(waits.data(), waits.size(), strangers ? kSweepMs : -1);
+    if (strangers) Sweep();
+    if (ready <= 0) continue;
+    for (const pollfd& wait : waits) {
+      if (wait.fd != wake_ && wait.revents != 0) Take(wait.fd);
+    }
+  }
+}
+
+void Acceptor::Take(int listener) {
+  const auto refuse = [&](int connection, const char* why) {
+    if (connection >= 0) close(connection);
+    if (refused_ != nullptr) refused_->Increment();
+    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a connection is refused",
+                     {{"why", why}, {"connections", connections_.size()}});
+  };
+  sockaddr_storage address{};
+  socklen_t address_size = sizeof(address);
+  int connection = accept4(listener, reinterpret_cast<sockaddr*>(&address), &address_size,
+                           SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (connection < 0) {
+    if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
+    // Left in the queue it would wake us again and again: take it with the reserve, and close it.
+    if (reserve_ >= 0) close(reserve_);
+    connection = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    refuse(connection, "no descriptors are left");
+    reserve_ = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return;
+  }
+  if (connections_.size() >= connections_max_) Sweep();
+  if (connections_.size() >= connections_max_) {
+    return refuse(connection, "too many at once");
+  }
+  struct stat info {};
+  const int on = 1;
+  if (fstat(connection, &info) != 0 ||
+      setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) {
+    return refuse(connection, "broken");
+  }
+  const int own = fcntl(connection, F_DUPFD_CLOEXEC, 0);
+  if (own < 0) return refuse(connection, "no descriptors are left");
+  std::string peer = PeerOf(address);
+  // What was known under this address is over: it cannot have two connections.
+  for (size_t i = connections_.size(); i-- > 0;) {
+    if (connections_[i].peer == peer) Forget(i);
+  }
+  connections_.push_back({connection, info.st_ino, std::move(peer), own});
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+  parameters.listener_fd = listener;
+  parameters.fd = connection;
+  server_->HandleNewConnection(&parameters);
+}
+
+void Acceptor::Forget(size_t index) {
+  Connection& connection = connections_[index];
+  if (connection.own >= 0) close(connection.own);
+  KnownPeers::Remove(connection.peer);
+  connections_.erase(connections_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+void Acceptor::Sweep() {
+  for (size_t i = connections_.size(); i-- > 0;) {
+    Connection& connection = connections_[i];
+    struct stat info {};
+    if (fstat(connection.descriptor, &info) != 0 || info.st_ino != connection.inode) {
+      Forget(i);
+    } else if (connection.own >= 0 && KnownPeers::Has(connection.peer)) {
+      close(std::exchange(connection.own, -1));
+    } else if (connection.own >= 0 && BytesReceived(connection.own) > unknown_bytes_max_) {
+      shutdown(connection.own, SHUT_RDWR);
+      if (ended_ != nullptr) ended_->Increment();
+      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
+                       "a connection is ended: much came over it, but no call that was let in",
+                       {{"peer", connection.peer}});
+      Forget(i);
+    }
+  }
+}
+
+}  // namespace mentor::rpc

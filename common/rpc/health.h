@@ -1,0 +1,20 @@
+// The client's side of grpc.health.v1.Health/Check. Pure functions; threads may share.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string_view>
+
+#include <absl/status/statusor.h>
+#include <grpcpp/channel.h>
+
+namespace mentor::rpc {
+
+enum class Health { kServing, kNotServing };
+
+// NOT_FOUND for a name that the server does not know, UNAVAILABLE or DEADLINE_EXCEEDED without an
+// answer. Blocks.
+absl::StatusOr<Health> AskHealth(const std::shared_ptr<grpc::Channel>& channel,
+                                 std::string_view service, std::chrono::milliseconds limit);
+
+}  // namespace mentor::rpc

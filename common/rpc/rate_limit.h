@@ -1,0 +1,47 @@
+// A bucket of tokens for each caller: a burst at once, then so many calls a second. Thread-safe.
+//
+//   if (absl::Status status = limiter.Admit(CallerOf(*context).name); !status.ok()) return status;
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include <absl/status/status.h>
+
+namespace mentor::rpc {
+
+class RateLimiter {
+ public:
+  using Clock = std::chrono::steady_clock;
+  struct Options {
+    double calls_per_second = 100;  // 0: no limit.
+    double burst = 200;
+    // Above this many callers the ones with full buckets are forgotten: they lose nothing by it.
+    size_t callers_max = 4096;
+  };
+  explicit RateLimiter(const Options& options) : options_(options) {}
+
+  // OK, or RESOURCE_EXHAUSTED RATE_LIMITED with the time after which a call would be taken. Refused
+  // calls cost the caller nothing.
+  absl::Status Admit(std::string_view caller, Clock::time_point now = Clock::now());
+
+ private:
+  struct Bucket {
+    double level;
+    Clock::time_point at;
+  };
+  double LevelAt(const Bucket& bucket, Clock::time_point now) const;
+
+  // Fixed after construction.
+  const Options options_;
+
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::map<std::string, Bucket, std::less<>> buckets_;
+};
+
+}  // namespace mentor::rpc

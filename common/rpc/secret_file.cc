@@ -1,0 +1,117 @@
+#include "common/rpc/secret_file.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/log.h"
+
+namespace mentor::rpc {
+namespace {
+
+struct Descriptor {
+  ~Descriptor() {
+    if (value >= 0) close(value);
+  }
+  int value = -1;
+};
+
+absl::StatusOr<std::string> ReadFileOfMode(std::string_view flag, const std::string& path,
+                                           bool secret) {
+  const std::string name = absl::StrCat(std::string(flag), ": '", path, "'");
+  const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  struct stat info {};
+  if (file.value < 0 || fstat(file.value, &info) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot read ", name, ": ", std::strerror(errno)));
+  }
+  if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(name + " is no regular file");
+  const bool trusted_owner = info.st_uid == 0 || info.st_uid == geteuid();
+  const mode_t forbidden = !secret ? 0022 : trusted_owner ? 0037 : 0077;
+  if ((info.st_mode & forbidden) != 0) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s has mode %04o: others could %s it; say: chmod %s %s", name, info.st_mode & 07777u,
+        secret ? "read or change" : "change", secret ? "600" : "644", path));
+  }
+  if (static_cast<uint64_t>(info.st_size) > kSecretFileBytesMax) {
+    return absl::InvalidArgumentError(absl::StrFormat("%s has %d bytes, the limit is %d", name,
+                                                      info.st_size, kSecretFileBytesMax));
+  }
+  std::string text(static_cast<size_t>(info.st_size) + 1, '\0');
+  size_t size = 0;
+  for (;;) {
+    const ssize_t got = read(file.value, text.data() + size, text.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cannot read ", name, ": ", std::strerror(errno)));
+    }
+    if (got == 0) break;
+    size += static_cast<size_t>(got);
+    if (size == text.size()) {
+      return absl::InvalidArgumentError(name + " grows while it is read");
+    }
+  }
+  text.resize(size);
+  return text;
+}
+
+absl::StatusOr<Secret> ReadToken(const std::string& path) {
+  MENTOR_ASSIGN_OR_RETURN(std::string text, ReadSecretFile("--token_file", path));
+  const size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string::npos) {
+    return absl::InvalidArgumentError("--token_file: '" + path +
+                                      "' is empty; write the token into it");
+  }
+  const std::string token = text.substr(begin, text.find_last_not_of(" \t\r\n") + 1 - begin);
+  OPENSSL_cleanse(text.data(), text.size());
+  for (const char c : token) {
+    if (c <= ' ' || c > '~') {
+      return absl::InvalidArgumentError(
+          "--token_file: '" + path +
+          "' must hold one token in printable characters and nothing else");
+    }
+  }
+  return Secret(token);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadSecretFile(std::string_view flag, const std::string& path) {
+  return ReadFileOfMode(flag, path, /*secret=*/true);
+}
+
+absl::StatusOr<std::string> ReadGuardedFile(std::string_view flag, const std::string& path) {
+  return ReadFileOfMode(flag, path, /*secret=*/false);
+}
+
+absl::StatusOr<std::shared_ptr<TokenFile>> TokenFile::Open(const std::string& path) {
+  MENTOR_ASSIGN_OR_RETURN(Secret token, ReadToken(path));
+  return std::shared_ptr<TokenFile>(new TokenFile(path, std::move(token)));
+}
+
+TokenFile::TokenFile(std::string path, Secret token)
+    : path_(std::move(path)), token_(std::move(token)), looked_(std::chrono::steady_clock::now()) {}
+
+Secret TokenFile::Get() {
+  std::lock_guard lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  if (now - looked_ < kPeriod) return token_;
+  looked_ = now;
+  const auto token = ReadToken(path_);
+  if (token.ok()) {
+    token_ = *token;
+  } else {
+    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "the token cannot be read again",
+                     {{"error", token.status()}});
+  }
+  return token_;
+}
+
+}  // namespace mentor::rpc

@@ -1,0 +1,48 @@
+// Small files that only their owner may read: tokens and tables of tokens. Threads may share.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include <absl/status/statusor.h>
+
+#include "common/secret.h"
+
+namespace mentor::rpc {
+
+inline constexpr uint64_t kSecretFileBytesMax = 1 << 20;
+
+// The whole file. Others may not read it: modes up to 0600, or up to 0640 for the group of a file
+// that belongs to root or to us (Kubernetes mounts secrets so). INVALID_ARGUMENT begins with `flag`
+// and ends with the remedy.
+absl::StatusOr<std::string> ReadSecretFile(std::string_view flag, const std::string& path);
+
+// The same for what others may read but not change.
+absl::StatusOr<std::string> ReadGuardedFile(std::string_view flag, const std::string& path);
+
+// A client's token, read again when its file changes. A file that breaks later keeps the token it
+// had. Thread-safe.
+class TokenFile {
+ public:
+  static absl::StatusOr<std::shared_ptr<TokenFile>> Open(const std::string& path);
+
+  // Looks at the file at most once a period.
+  Secret Get();
+
+ private:
+  TokenFile(std::string path, Secret token);
+
+  static constexpr std::chrono::milliseconds kPeriod{1000};
+  // Fixed after construction.
+  const std::string path_;
+
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  Secret token_;
+  std::chrono::steady_clock::time_point looked_;
+};
+
+}  // namespace mentor::rpc
