@@ -13,12 +13,12 @@ int Main(int argc, char** argv) {
   CLI::App app("Simulates environments for a learner. Stateless: start and stop as many as you like, at any time.");
   app.footer("Example:\n  mentor-actor --learner 127.0.0.1:50051 --threads 2");
   CommonFlags common;
-  rpc::TlsFiles tls;
+  SecurityFlags security;
   std::string learner = "127.0.0.1:50051";
   int threads = 2;
   app.add_option("--learner", learner, "HOST:PORT of the learner")->capture_default_str();
   app.add_option("--threads", threads, "Worker threads, each with simulators of its own")->check(CLI::Range(1, 1024))->capture_default_str();
-  AddTlsFlags(&app, &tls);
+  AddSecurityFlags(&app, &security, Side::kClient);
   AddCommonFlags(&app, &common);
   try {
     app.parse(argc, argv);
@@ -28,13 +28,13 @@ int Main(int argc, char** argv) {
   InitLog(common, "actor");
 
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
-  if (!common.metrics_address.empty()) {
-    if (const absl::Status status = metrics->Expose(common.metrics_address); !status.ok()) return Fail(status);
-  }
-  const auto channel = rpc::MakeChannel({.address = learner, .tls = tls});
-  if (!channel.ok()) return Fail(channel.status(), kExitUsage);
-  actor::Actor actor({.threads = threads, .channel = [&] { return *channel; }, .on_drain = RequestStop}, metrics.get());
-  WaitForStopSignal();
+  if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok()) return Fail(status);
+  const auto process = Process::Start(common.ProcessOptions({}));
+  if (!process.ok()) return Fail(process.status(), kExitUsage);
+  const auto channels = rpc::ChannelSource::Make(security.Channel(learner, metrics.get()));
+  if (!channels.ok()) return Fail(channels.status(), kExitUsage);
+  actor::Actor actor({.threads = threads, .channel = [&] { return (*channels)->Get(); }, .on_drain = RequestStop}, metrics.get());
+  (*process)->Run();
   actor.Stop();
   return kExitOk;
 }

@@ -63,7 +63,23 @@ std::string_view BaseName(const char* file) {
   return slash ? slash + 1 : file;
 }
 
+// gRPC writes a line for each handshake that a stranger spoils: so many a second at most.
+constexpr uint64_t kGrpcLinesPerSecond = 10;
+
 void GrpcLog(gpr_log_func_args* args) {
+  static std::atomic<int64_t> second{0};
+  static std::atomic<uint64_t> lines{0};
+  const int64_t now = std::chrono::duration_cast<std::chrono::seconds>(
+                          std::chrono::steady_clock::now().time_since_epoch())
+                          .count();
+  if (second.exchange(now) != now) {
+    const uint64_t before = lines.exchange(0);
+    if (before > kGrpcLinesPerSecond) {
+      Write(Severity::kWarning, __FILE__, __LINE__, "lines of gRPC were left out",
+            {{"lines", before - kGrpcLinesPerSecond}, {"source", "grpc"}});
+    }
+  }
+  if (lines.fetch_add(1) >= kGrpcLinesPerSecond) return;
   const Severity severity = args->severity == GPR_LOG_SEVERITY_ERROR  ? Severity::kWarning
                             : args->severity == GPR_LOG_SEVERITY_INFO ? Severity::kInfo
                                                                       : Severity::kDebug;

@@ -177,7 +177,9 @@ prometheus::Histogram& Metrics::Histogram(const std::string& name, const std::st
 
 absl::Status Metrics::Expose(const std::string& address) {
   try {
-    exposer_ = std::make_unique<prometheus::Exposer>(address, /*num_threads=*/2);
+    // A peer that sends nothing, or slowly, has a thread for the time of a request at most.
+    exposer_ = std::make_unique<prometheus::Exposer>(std::vector<std::string>{
+        "listening_ports", address, "num_threads", "4", "request_timeout_ms", "2000"});
     exposer_->RegisterCollectable(registry_);
     exposer_->RegisterCollectable(process_);
     port_ = exposer_->GetListeningPorts().at(0);

@@ -22,7 +22,7 @@ int Main(int argc, char** argv) {
       "Example:\n  mentor-learner --meta_learner 127.0.0.1:50052 --listen 127.0.0.1:50051 "
       "--threads 2");
   CommonFlags common;
-  rpc::TlsFiles tls;
+  SecurityFlags security;
   std::string meta_learner = "127.0.0.1:50052", listen = "127.0.0.1:50051";
   std::string device = "cpu";
   int threads = 2, slots = 2;
@@ -41,7 +41,7 @@ int Main(int argc, char** argv) {
   app.add_option("--slots", slots, "Shards at once: one learns while another simulates")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  AddTlsFlags(&app, &tls);
+  AddSecurityFlags(&app, &security, Side::kBoth);
   AddCommonFlags(&app, &common);
   try {
     app.parse(argc, argv);
@@ -59,29 +59,31 @@ int Main(int argc, char** argv) {
   }
 
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
-  if (!common.metrics_address.empty()) {
-    if (const absl::Status status = metrics->Expose(common.metrics_address); !status.ok())
-      return Fail(status);
-  }
-  const auto channel = rpc::MakeChannel({.address = meta_learner, .tls = tls});
-  if (!channel.ok()) return Fail(channel.status(), kExitUsage);
+  if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok())
+    return Fail(status);
+  const std::vector<std::string> services = {"mentor.v1.RolloutService"};
+  const auto process = Process::Start(common.ProcessOptions(services));
+  if (!process.ok()) return Fail(process.status(), kExitUsage);
+  const auto channels = rpc::ChannelSource::Make(security.Channel(meta_learner, metrics.get()));
+  if (!channels.ok()) return Fail(channels.status(), kExitUsage);
   learner::RolloutServer rollout({}, metrics.get());
-  auto server = rpc::Server::Start({.address = listen, .tls = tls}, {rollout.service()});
+  rpc::ServerOptions server_options = security.Server(listen, metrics.get());
+  server_options.health_names = services;
+  auto server = rpc::Server::Start(server_options, {rollout.service()});
   if (!server.ok()) return Fail(server.status(), kExitUsage);
   learner::Learner learner({.num_threads = threads,
                             .device = torch::Device(device),
                             .shard_slots = slots,
-                            .meta_learner = [&] { return *channel; },
+                            .meta_learner = [&] { return (*channels)->Get(); },
                             .rollout = &rollout,
                             .on_drained = RequestStop},
                            metrics.get());
-  (*server)->SetReady(true);
+  (*process)->Follow(server->get());
   // For scripts: where it listens, once it does.
   std::printf("listening on %s\n", (*server)->address().c_str());
   std::fflush(stdout);
 
-  WaitForStopSignal();
-  (*server)->SetReady(false);
+  (*process)->Run();
   learner.Stop();
   rollout.Stop();
   (*server)->Shutdown(kShutdownDeadline);

@@ -24,7 +24,7 @@ int Main(int argc, char** argv) {
       "survives kill -9.");
   app.footer("Example:\n  mentor-meta-learner --state state --listen 127.0.0.1:50052 --threads 2");
   CommonFlags common;
-  rpc::TlsFiles tls;
+  SecurityFlags security;
   std::string state = "state", listen = "127.0.0.1:50052", database;
   int threads = 2;
   uint64_t reserve_mb = 64;
@@ -74,7 +74,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 1e9))
       ->group("Queue")
       ->capture_default_str();
-  AddTlsFlags(&app, &tls);
+  AddSecurityFlags(&app, &security, Side::kServer);
   AddCommonFlags(&app, &common);
   try {
     app.parse(argc, argv);
@@ -85,10 +85,12 @@ int Main(int argc, char** argv) {
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
 
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
-  if (!common.metrics_address.empty()) {
-    if (const absl::Status status = metrics->Expose(common.metrics_address); !status.ok())
-      return Fail(status);
-  }
+  if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok())
+    return Fail(status);
+  const std::vector<std::string> services = {"mentor.v1.ExperimentService",
+                                             "mentor.v1.ShardService"};
+  const auto process = Process::Start(common.ProcessOptions(services));
+  if (!process.ok()) return Fail(process.status(), kExitUsage);
   OpenError open_error = OpenError::kNone;
   const auto store = OpenStore(StoreOptions{.folder = state, .database = database}, &open_error);
   if (!store.ok()) {
@@ -120,16 +122,16 @@ int Main(int argc, char** argv) {
   control.drain = [&](const std::string& peer) { return broker.Drain(peer); };
   control.per_owner.checkpoint_bytes = static_cast<int64_t>(storage_per_owner_gb * 1e9);
   ExperimentService experiments(control, metrics.get());
-  auto server = rpc::Server::Start({.address = listen, .tls = tls},
-                                   {broker.service(), experiments.service()});
+  rpc::ServerOptions server_options = security.Server(listen, metrics.get());
+  server_options.health_names = services;
+  auto server = rpc::Server::Start(server_options, {broker.service(), experiments.service()});
   if (!server.ok()) return Fail(server.status(), kExitUsage);
-  (*server)->SetReady(true);
+  (*process)->Follow(server->get());
   // For scripts: where it listens, once it does.
   std::printf("listening on %s\n", (*server)->address().c_str());
   std::fflush(stdout);
 
-  WaitForStopSignal();
-  (*server)->SetReady(false);
+  (*process)->Run();
   scheduler.Stop();
   experiments.Stop();
   broker.Stop();

@@ -1,0 +1,57 @@
+// mentor-probe: asks a process's admin port for its health. For containers without other tools.
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <grpcpp/channel.h>
+#include <grpcpp/create_channel.h>
+
+#include "common/protocol.h"
+#include "common/rpc/health.h"
+
+namespace mentor {
+namespace {
+
+int Main(int argc, char** argv) {
+  CLI::App app(
+      "Asks the admin port of a Mentor process for its health. Exit codes: 0 serving, 1 not "
+      "serving or no answer, 2 usage.");
+  app.footer("Example:\n  mentor-probe --address 127.0.0.1:9090 --service readiness");
+  std::string address, service = "readiness";
+  double timeout_s = 2;
+  app.add_option("--address", address, "HOST:PORT of the admin port")->required();
+  app.add_option("--service", service,
+                 "liveness, readiness or the name of a service, for example "
+                 "mentor.v1.ExperimentService")
+      ->capture_default_str();
+  app.add_option("--timeout", timeout_s, "Seconds to wait for the answer")
+      ->check(CLI::Range(0.01, 600.0))
+      ->capture_default_str();
+  app.set_version_flag("--version", std::string(kBuildVersion));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (address.rfind(':') == std::string::npos) {
+    std::fprintf(stderr, "error: --address '%s': expected HOST:PORT\n", address.c_str());
+    return 2;
+  }
+  const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  const auto health = rpc::AskHealth(
+      channel, service, std::chrono::milliseconds(static_cast<int64_t>(timeout_s * 1000)));
+  if (!health.ok()) {
+    std::fprintf(stderr, "error: %s\n", std::string(health.status().message()).c_str());
+    return 1;
+  }
+  std::printf("%s\n", *health == rpc::Health::kServing ? "SERVING" : "NOT_SERVING");
+  return *health == rpc::Health::kServing ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace mentor
+
+int main(int argc, char** argv) {
+  return mentor::Main(argc, argv);
+}
