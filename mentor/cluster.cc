@@ -49,14 +49,22 @@ absl::Status Cluster::Start() {
   }
   if (store_ == nullptr) return absl::OkStatus();
   disk_ = std::make_unique<meta_learner::DiskGuard>(store_->folder(), /*reserve_bytes=*/0, metrics_);
-  scheduler_ = std::make_unique<meta_learner::Scheduler>(
+  runner_ = std::make_unique<meta_learner::ExperimentRunner>(
       meta_learner::ExperimentRunner::Options{.store = store_,
                                               .broker = &broker_,
                                               .build = std::string(kBuildVersion),
                                               .fingerprint = ExperimentFingerprint(),
                                               .num_threads = options_.learner_threads,
-                                              .metrics = metrics_},
-      meta_learner::Scheduler::Options{.running_max = 1, .disk = disk_.get()}, metrics_);
+                                              .metrics = metrics_});
+  scheduler_ = std::make_unique<meta_learner::Scheduler>(
+      meta_learner::Scheduler::Options{
+          .store = store_,
+          .broker = &broker_,
+          .disk = disk_.get(),
+          .run = [this](const v1::Experiment& experiment,
+                        const std::atomic<bool>& cancel) { return runner_->Run(experiment, cancel); },
+          .running_max = 1},
+      metrics_);
   return absl::OkStatus();
 }
 

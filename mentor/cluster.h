@@ -13,6 +13,7 @@
 #include "common/rpc/server.h"
 #include "learner/learner.h"
 #include "learner/rollout_server.h"
+#include "meta_learner/experiment_runner.h"
 #include "meta_learner/scheduling/scheduler.h"
 #include "meta_learner/shard_broker.h"
 #include "meta_learner/store/store.h"
@@ -52,6 +53,7 @@ class Cluster {
   std::unique_ptr<learner::Learner> learner_;
   std::vector<std::unique_ptr<actor::Actor>> actors_;
   std::unique_ptr<meta_learner::DiskGuard> disk_;
+  std::unique_ptr<meta_learner::ExperimentRunner> runner_;
   std::unique_ptr<meta_learner::Scheduler> scheduler_;
 };
 

@@ -8,6 +8,7 @@
 #include "learner/agents/numerics.h"
 #include "learner/torch_fingerprint.h"
 #include "meta_learner/control/experiment_service.h"
+#include "meta_learner/experiment_runner.h"
 #include "meta_learner/scheduling/disk_guard.h"
 #include "meta_learner/scheduling/scheduler.h"
 #include "meta_learner/shard_broker.h"
@@ -103,14 +104,19 @@ int Main(int argc, char** argv) {
                       .learner_fingerprint = learner::TorchFingerprint()},
                      metrics.get());
   DiskGuard disk(state, reserve_mb << 20, metrics.get());
+  ExperimentRunner runner({.store = store->get(),
+                           .broker = &broker,
+                           .build = std::string(kBuildVersion),
+                           .fingerprint = envs::NumericFingerprint() + learner::TorchFingerprint(),
+                           .num_threads = threads,
+                           .metrics = metrics.get()});
+  scheduling.store = store->get();
+  scheduling.broker = &broker;
   scheduling.disk = &disk;
-  Scheduler scheduler({.store = store->get(),
-                       .broker = &broker,
-                       .build = std::string(kBuildVersion),
-                       .fingerprint = envs::NumericFingerprint() + learner::TorchFingerprint(),
-                       .num_threads = threads,
-                       .metrics = metrics.get()},
-                      scheduling, metrics.get());
+  scheduling.run = [&](const v1::Experiment& experiment, const std::atomic<bool>& cancel) {
+    return runner.Run(experiment, cancel);
+  };
+  Scheduler scheduler(scheduling, metrics.get());
   control.store = store->get();
   control.check_spec = CheckParts;
   control.check_checkpoint = CheckCheckpoint;

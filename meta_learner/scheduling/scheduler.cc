@@ -53,10 +53,8 @@ bool MayHelpToRetry(const absl::Status& status) {
 
 }  // namespace
 
-Scheduler::Scheduler(ExperimentRunner::Options runner, Options options, Metrics* metrics)
-    : runner_options_(runner),
-      options_(options),
-      runner_(runner),
+Scheduler::Scheduler(Options options, Metrics* metrics)
+    : options_(std::move(options)),
       preemptions_(metrics->Counter("mentor_experiment_preemptions_total",
                                     "Experiments that gave their place to a higher class.")),
       retries_(metrics->Counter("mentor_experiment_retries_total",
@@ -98,14 +96,14 @@ void Scheduler::Look(const v1::Experiment& experiment) {
       found->second->priority = experiment.priority();
       if (experiment.state() == S::STATE_PAUSING || experiment.state() == S::STATE_CANCELLING)
         Interrupt(found->second.get(), Stopped::kByUser);
-      runner_options_.broker->SetShare(experiment.name(), {.owner = experiment.owner(),
+      options_.broker->SetShare(experiment.name(), {.owner = experiment.owner(),
                                                            .priority = experiment.priority(),
                                                            .weight = experiment.weight()});
     }
     ++wakes_;
     changed_.notify_all();
   }
-  runner_options_.broker->Wake();
+  options_.broker->Wake();
 }
 
 void Scheduler::Stop() {
@@ -115,7 +113,7 @@ void Scheduler::Stop() {
     for (auto& [name, job] : jobs_) job->cancel = true;
     changed_.notify_all();
   }
-  runner_options_.broker->Wake();
+  options_.broker->Wake();
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
@@ -123,7 +121,7 @@ void Scheduler::Stop() {
 
 // ---- Which one is next.
 
-const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads) {
+const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads, bool* owed) {
   std::map<std::string, int> running;
   for (const auto& [name, job] : jobs_) ++running[job->owner];
   std::vector<const QueueHead*> eligible;
@@ -133,7 +131,6 @@ const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads) {
     if (options_.running_per_owner_max > 0 &&
         running[head.owner] >= options_.running_per_owner_max)
       continue;
-    if (jobs_.contains(head.name)) continue;  // On its way out of another state.
     eligible.push_back(&head);
     highest = std::max(highest, head.priority);
     low = low || head.priority == v1::PRIORITY_LOW;
@@ -145,6 +142,7 @@ const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads) {
     if (low_credit_ >= 1 - 1e-9) {
       low_credit_ -= 1;
       turn = v1::PRIORITY_LOW;
+      *owed = true;
     }
   }
   const QueueHead* best = nullptr;
@@ -197,10 +195,11 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
       until = std::min(until, retry->second);
       ++retry;
     }
+    for (const auto& [name, other] : jobs_) except.insert(name);
     lock.unlock();
-    auto at_work = runner_options_.store->InStates(
+    auto at_work = options_.store->InStates(
         {S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING});
-    auto heads = runner_options_.store->QueueHeads(except);
+    auto heads = options_.store->QueueHeads(except);
     if (!at_work.ok() || !heads.ok()) {
       MENTOR_LOG_EVERY(std::chrono::seconds(10), kError, "the store cannot be read",
                        {{"why", at_work.ok() ? heads.status() : at_work.status()}});
@@ -208,7 +207,9 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     }
     lock.lock();
     if (stopping_) break;
-    if (at_work.ok()) {
+    // What was read may be old news: another thread may have taken or ended it since. Then the look
+    // is repeated.
+    if (at_work.ok() && seen == wakes_) {
       for (v1::Experiment& experiment : *at_work) {
         if (jobs_.contains(experiment.name())) continue;
         if (left_.contains(experiment.name()) && experiment.state() == S::STATE_RUNNING) continue;
@@ -216,18 +217,16 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
         return std::move(experiment);
       }
     }
-    // A head may have been taken by another thread since it was read: then the look is repeated.
     if (heads.ok() && seen == wakes_) {
-      if (const QueueHead* head = Choose(*heads); head != nullptr) {
+      bool owed = false;
+      if (const QueueHead* head = Choose(*heads, &owed); head != nullptr) {
         v1::Experiment experiment;
         experiment.set_name(head->name);
         experiment.set_owner(head->owner);
         experiment.set_priority(head->priority);
         experiment.set_state(S::STATE_QUEUED);
         take(experiment);
-        (*job)->owed = std::any_of(heads->begin(), heads->end(), [&](const QueueHead& other) {
-          return other.priority > head->priority;
-        });
+        (*job)->owed = owed;
         ++wakes_;  // The heads are others now.
         changed_.notify_all();
         return experiment;
@@ -256,10 +255,11 @@ void Scheduler::Work() {
 bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
   const std::string& name = waiting.name();
   auto experiment = waiting.state() == S::STATE_QUEUED
-                        ? runner_options_.store->Transition(name, {S::STATE_QUEUED},
+                        ? options_.store->Transition(name, {S::STATE_QUEUED},
                                                             S::STATE_RUNNING)
-                        : runner_options_.store->Get(name);
-  if (!experiment.ok()) return true;  // Paused, cancelled or deleted in the meantime.
+                        : options_.store->Get(name);
+  // Paused, cancelled or deleted in the meantime.
+  if (!experiment.ok() || !IsAtWork(experiment->state())) return true;
   if (experiment->state() == S::STATE_PAUSING || experiment->state() == S::STATE_CANCELLING) {
     End(*experiment, job, absl::CancelledError("stopped while no process ran it"));
     return true;
@@ -273,37 +273,37 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
   }
   MENTOR_LOG(kInfo, "experiment begins",
              {{"experiment", name}, {"owner", experiment->owner()}});
-  runner_options_.broker->SetShare(name, {.owner = experiment->owner(),
+  options_.broker->SetShare(name, {.owner = experiment->owner(),
                                           .priority = experiment->priority(),
                                           .weight = experiment->weight()});
-  const absl::Status status = runner_.Run(*experiment, job.cancel);
+  const absl::Status status = options_.run(*experiment, job.cancel);
   if (ReasonOf(status) == ReasonName(Reason::kNumericMismatch) && !job.cancel) {
     MENTOR_LOG(kError, "experiment belongs to another kind of machine",
                {{"experiment", name}, {"why", status}});
-    runner_options_.store
+    options_.store
         ->SetProgress(name, std::string(status.message()), experiment->progress())
         .IgnoreError();
-    runner_options_.broker->RemoveShare(name);
+    options_.broker->RemoveShare(name);
     return false;
   }
   End(*experiment, job, status);
-  runner_options_.broker->RemoveShare(name);
+  options_.broker->RemoveShare(name);
   return true;
 }
 
 void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl::Status& status) {
   const std::string& name = experiment.name();
-  const uint64_t served = runner_options_.broker->TakeServed(name);
+  const uint64_t served = options_.broker->TakeServed(name);
   const bool interrupted = absl::IsCancelled(status) && job.cancel;
   const bool disk_full = absl::IsResourceExhausted(status) && !job.cancel;
   if (disk_full) {
     uint64_t wanted = kFirstCheckpointBytes;
-    if (const auto rows = runner_options_.store->Checkpoints(experiment.uid());
+    if (const auto rows = options_.store->Checkpoints(experiment.uid());
         rows.ok() && !rows->empty())
       wanted = rows->back().size_bytes;
     options_.disk->Full(wanted);
   }
-  const auto moved = runner_options_.store->Change(name, "", [&](v1::Experiment* now) {
+  const auto moved = options_.store->Change(name, "", [&](v1::Experiment* now) {
     now->set_served_env_steps(now->served_env_steps() + served);
     const auto fail = [&](const absl::Status& why) {
       now->set_state(S::STATE_FAILED);
@@ -388,22 +388,22 @@ void Scheduler::Housekeep() {
     if (looks == 0 || options_.disk->full()) ResumeAfterFullDisk();
     if (looks++ % kLooksPerCompaction == 0) {
       const absl::Status compacted =
-          runner_options_.store->CompactEvents(kEventsKept, kEventsKeptNs);
+          options_.store->CompactEvents(kEventsKept, kEventsKeptNs);
       if (!compacted.ok())
         MENTOR_LOG(kWarning, "old changes could not be dropped", {{"why", compacted}});
     }
-    const auto heads = runner_options_.store->QueueHeads({});
+    const auto heads = options_.store->QueueHeads({});
     lock.lock();
     if (heads.ok() && !stopping_) PreemptFor(*heads);
     lock.unlock();
-    runner_options_.broker->Wake();
+    options_.broker->Wake();
     lock.lock();
     changed_.wait_for(lock, options_.look_every, [&] { return stopping_ || wakes_ != seen; });
   }
 }
 
 void Scheduler::EndPastDeadline() {
-  const auto late = runner_options_.store->PastDeadline(NowNs());
+  const auto late = options_.store->PastDeadline(NowNs());
   if (!late.ok()) return;
   for (const v1::Experiment& experiment : *late) {
     {
@@ -415,7 +415,7 @@ void Scheduler::EndPastDeadline() {
     }
     if (experiment.state() == S::STATE_CANCELLING || experiment.state() == S::STATE_PAUSING)
       continue;  // Somebody is about to take it.
-    const auto ended = runner_options_.store->Transition(
+    const auto ended = options_.store->Transition(
         experiment.name(), {experiment.state()}, S::STATE_FAILED, PastDeadlineError(experiment));
     if (!ended.ok()) continue;  // It has moved: the next look sees where it is.
     failures_.Increment();
@@ -425,10 +425,10 @@ void Scheduler::EndPastDeadline() {
 }
 
 void Scheduler::DeleteExpired() {
-  const auto expired = runner_options_.store->Expired(NowNs());
+  const auto expired = options_.store->Expired(NowNs());
   if (!expired.ok()) return;
   for (const v1::Experiment& experiment : *expired) {
-    const absl::Status deleted = runner_options_.store->Delete(experiment.name(), "");
+    const absl::Status deleted = options_.store->Delete(experiment.name(), "");
     MENTOR_LOG(kInfo, "experiment has expired and is deleted",
                {{"experiment", experiment.name()}, {"status", deleted}});
   }
@@ -436,11 +436,11 @@ void Scheduler::DeleteExpired() {
 
 void Scheduler::ResumeAfterFullDisk() {
   if (!options_.disk->TryRecover()) return;
-  const auto paused = runner_options_.store->InStates({S::STATE_PAUSED});
+  const auto paused = options_.store->InStates({S::STATE_PAUSED});
   if (!paused.ok()) return;
   for (const v1::Experiment& experiment : *paused) {
     if (experiment.pause_reason() != S::PAUSE_REASON_DISK_FULL) continue;
-    runner_options_.store
+    options_.store
         ->Transition(experiment.name(), {S::STATE_PAUSED}, S::STATE_QUEUED)
         .status()
         .IgnoreError();

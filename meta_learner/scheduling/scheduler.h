@@ -18,14 +18,23 @@
 #include <vector>
 
 #include "common/metrics.h"
-#include "meta_learner/experiment_runner.h"
 #include "meta_learner/scheduling/disk_guard.h"
+#include "meta_learner/shard_broker.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 
 class Scheduler {
  public:
+  // Runs one experiment: OK when it is complete, CANCELLED when *cancel became true.
+  using Run = std::function<absl::Status(const v1::Experiment& experiment,
+                                         const std::atomic<bool>& cancel)>;
   struct Options {
+    // These outlive the scheduler.
+    ExperimentStore* store = nullptr;
+    ShardBroker* broker = nullptr;
+    DiskGuard* disk = nullptr;
+    Run run = {};
     int running_max = 4;  // Experiments at once.
     // Experiments of one owner at once; 0: as many as there are places.
     int running_per_owner_max = 0;
@@ -35,9 +44,8 @@ class Scheduler {
     std::chrono::milliseconds retry_wait{10'000};
     // How often deadlines, expiry and the disk are looked at.
     std::chrono::milliseconds look_every{1'000};
-    DiskGuard* disk = nullptr;  // Outlives the scheduler.
   };
-  Scheduler(ExperimentRunner::Options runner, Options options, Metrics* metrics);
+  Scheduler(Options options, Metrics* metrics);
   ~Scheduler();
 
   // Something was created or resumed, or its settings changed.
@@ -66,8 +74,9 @@ class Scheduler {
   void Housekeep();
   // The next experiment; nothing when stopping.
   std::optional<v1::Experiment> Next(std::shared_ptr<Job>* job);
-  // Among the heads of the queue; null when none may run now. With mutex_.
-  const QueueHead* Choose(const std::vector<QueueHead>& heads);
+  // Among the heads of the queue; null when none may run now. *owed: chosen by the share of the
+  // lowest class. With mutex_.
+  const QueueHead* Choose(const std::vector<QueueHead>& heads, bool* owed);
   // Makes room for a waiting head of a higher class. With mutex_.
   void PreemptFor(const std::vector<QueueHead>& heads);
   static void Interrupt(Job* job, Stopped why);
@@ -79,9 +88,7 @@ class Scheduler {
   void ResumeAfterFullDisk();
 
   // Fixed after construction.
-  const ExperimentRunner::Options runner_options_;
   const Options options_;
-  ExperimentRunner runner_;
   std::map<v1::Priority, prometheus::Histogram*> queue_wait_;
   prometheus::Counter& preemptions_;
   prometheus::Counter& retries_;

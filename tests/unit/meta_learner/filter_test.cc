@@ -1,0 +1,83 @@
+#include "meta_learner/control/filter.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include "common/status.h"
+#include "tests/testing.h"
+#include "tests/text.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+v1::Experiment Example() {
+  v1::Experiment experiment;
+  experiment.set_name("experiments/door-1");
+  experiment.set_state(v1::Experiment::STATE_RUNNING);
+  experiment.set_owner("ada");
+  experiment.set_priority(v1::PRIORITY_HIGH);
+  experiment.set_display_name("Door close, reward");
+  experiment.mutable_spec()->mutable_rule()->set_name("black_box");
+  experiment.mutable_spec()->mutable_benchmark()->set_name("ml1");
+  experiment.mutable_spec()->mutable_benchmark()->set_environment("door-close-v3");
+  experiment.mutable_spec()->set_seed(7);
+  experiment.set_weight(2);
+  (*experiment.mutable_labels())["team"] = "robots and \"friends\"";
+  google::protobuf::util::TimeUtil::FromString("2026-03-01T12:00:00Z",
+                                               experiment.mutable_create_time());
+  return experiment;
+}
+
+bool Matches(const std::string& text) {
+  const auto filter = ParseFilter(text);
+  INFO(text << ": " << filter.status().ToString());
+  REQUIRE(filter.ok());
+  return (*filter)(Example());
+}
+
+TEST_CASE("filter: fields of every kind", "[unit]") {
+  for (const char* text :
+       {"state=RUNNING", "state = running", "state=STATE_RUNNING", "state!=QUEUED", "owner=ada",
+        "owner=\"ada\"", "name=door-1", "name:OOR", "display_name:\"door close\"",
+        "priority=HIGH", "rule=black_box", "benchmark=ml1", "environment:door", "seed=7", "seed>6.5",
+        "seed<=7", "weight>=2", "create_time>2026-01-01T00:00:00Z",
+        "create_time<=2026-03-01T12:00:00Z", "labels.team=\"robots and \\\"friends\\\"\"",
+        "labels.none=\"\"", "labels.team:robots", "end_time!=2026-01-01T00:00:00Z",
+        "state=RUNNING AND owner=ada AND seed=7"}) {
+    CHECK(Matches(text));
+  }
+  for (const char* text :
+       {"state=QUEUED", "owner=bob", "seed!=7", "seed>7", "create_time>2026-03-01T12:00:00Z",
+        "labels.team=robots", "labels.none:x", "end_time<2030-01-01T00:00:00Z",
+        "end_time>=2000-01-01T00:00:00Z", "state=RUNNING AND owner=bob"}) {
+    CHECK_FALSE(Matches(text));
+  }
+  CHECK(*ParseFilter("") == nullptr);
+  CHECK(*ParseFilter("  ") == nullptr);
+}
+
+TEST_CASE("filter: what is wrong is named, with its place", "[unit]") {
+  const std::vector<std::pair<std::string, std::string>> wrong = {
+      {"colour=red", "'colour' is no field; there are benchmark, create_time"},
+      {"state", "expected one of ="},
+      {"state=", "a value is missing"},
+      {"state=ASLEEP", "'ASLEEP' is no value of this field"},
+      {"seed=many", "'many' is no number"},
+      {"seed=inf", "'inf' is no number"},
+      {"create_time>yesterday", "'yesterday' is no time; give one such as 2026"},
+      {"state:RUN", "':' looks into texts only"},
+      {"owner=\"ada", "a quoted value has no end"},
+      {"owner=ada OR owner=bob", "expected AND between two conditions, at character 11"},
+      {"owner=ada AND", "'' is no field"},
+      {std::string(5000, 'x'), "has 5000 bytes, at most 4096"},
+  };
+  for (const auto& [text, message] : wrong) {
+    const auto filter = ParseFilter(text);
+    INFO(text.substr(0, 50) << ": " << filter.status().ToString());
+    CHECK(ReasonOf(filter.status()) == "INVALID_FIELD");
+    CHECK(mentor::testing::Contains(std::string(filter.status().message()), "filter: "));
+    CHECK(mentor::testing::Contains(std::string(filter.status().message()), message));
+  }
+}
+
+}  // namespace
+}  // namespace mentor::meta_learner

@@ -1,0 +1,327 @@
+// The scheduler over a real store, with runs that a test begins, ends and fails at will.
+#include "meta_learner/scheduling/scheduler.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include <google/protobuf/util/time_util.h>
+
+#include "common/spec.h"
+#include "common/status.h"
+#include "tests/temp_folder.h"
+#include "tests/testing.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+using S = v1::Experiment;
+using Strings = std::vector<std::string>;
+using mentor::testing::TempFolder;
+
+constexpr auto kPatience = std::chrono::seconds(30);
+
+class Fixture {
+ public:
+  explicit Fixture(Scheduler::Options options = {}) : options_(std::move(options)) {
+    options_.look_every = std::chrono::milliseconds(20);
+    options_.retry_wait = std::chrono::milliseconds(10);
+    auto opened = OpenStore(folder_.path());
+    REQUIRE(opened.ok());
+    store_ = *std::move(opened);
+    subscription_ = store_->Subscribe([this](const ExperimentStore::Notice&) {
+      const std::lock_guard lock(mutex_);
+      changed_.notify_all();
+    });
+  }
+  ~Fixture() { Stop(); }
+
+  void Start() {
+    options_.store = store_.get();
+    options_.broker = &broker_;
+    options_.disk = &disk_;
+    options_.run = [this](const v1::Experiment& experiment, const std::atomic<bool>& cancel) {
+      return Run(experiment.name(), cancel);
+    };
+    scheduler_ = std::make_unique<Scheduler>(options_, metrics_.get());
+  }
+  void Stop() {
+    if (scheduler_ == nullptr) return;
+    scheduler_->Stop();
+    scheduler_.reset();
+  }
+
+  void Create(const std::string& id, v1::Priority priority = v1::PRIORITY_NORMAL,
+              const std::string& owner = "ada",
+              const std::function<void(v1::Experiment*)>& edit = nullptr) {
+    NewExperiment experiment = WithSpec(*LoadSpec("benchmark { name: 'point_reach' }"), id);
+    experiment.owner = owner;
+    experiment.experiment.set_priority(priority);
+    if (edit) edit(&experiment.experiment);
+    REQUIRE(store_->Create(experiment).ok());
+    if (scheduler_ != nullptr) scheduler_->Wake();
+  }
+  void Move(const std::string& id, State from, State to) {
+    const auto moved = store_->Transition("experiments/" + id, {from}, to);
+    REQUIRE(moved.ok());
+    scheduler_->Look(*moved);
+  }
+  v1::Experiment Get(const std::string& id) { return *store_->Get("experiments/" + id); }
+
+  // How the run of an experiment ends when it is next asked: at once, in this way.
+  void End(const std::string& id, const absl::Status& status = absl::OkStatus()) {
+    const std::lock_guard lock(mutex_);
+    ends_["experiments/" + id].push_back(status);
+    changed_.notify_all();
+  }
+  template <typename Condition>
+  bool WaitFor(Condition condition) {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    std::unique_lock lock(mutex_);
+    while (true) {
+      lock.unlock();
+      const bool holds = condition();
+      lock.lock();
+      if (holds) return true;
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      changed_.wait_for(lock, std::chrono::milliseconds(20));
+    }
+  }
+  bool WaitForState(const std::string& id, State state) {
+    return WaitFor([&] { return Get(id).state() == state; });
+  }
+  bool WaitForRunning(const Strings& ids) {
+    return WaitFor([&] { return running() == ids; });
+  }
+  Strings running() {
+    const std::lock_guard lock(mutex_);
+    return {running_.begin(), running_.end()};
+  }
+  Strings begun() {
+    const std::lock_guard lock(mutex_);
+    return begun_;
+  }
+  ExperimentStore* store() { return store_.get(); }
+  DiskGuard* disk() { return &disk_; }
+
+ private:
+  absl::Status Run(const std::string& name, const std::atomic<bool>& cancel) {
+    const std::string id = name.substr(std::string_view("experiments/").size());
+    std::unique_lock lock(mutex_);
+    running_.insert(id);
+    begun_.push_back(id);
+    changed_.notify_all();
+    absl::Status end = absl::CancelledError("stopped");
+    while (!cancel) {
+      if (std::vector<absl::Status>& ends = ends_[name]; !ends.empty()) {
+        end = ends.front();
+        ends.erase(ends.begin());
+        break;
+      }
+      changed_.wait_for(lock, std::chrono::milliseconds(5));
+    }
+    running_.erase(id);
+    changed_.notify_all();
+    return end;
+  }
+
+  Scheduler::Options options_;
+  const TempFolder folder_;
+  const std::unique_ptr<Metrics> metrics_ = Metrics::Create();
+  ShardBroker broker_{{}, metrics_.get()};
+  DiskGuard disk_{folder_.path(), 0, metrics_.get()};
+  std::unique_ptr<ExperimentStore> store_;
+  std::unique_ptr<ExperimentStore::Subscription> subscription_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<std::string> running_;
+  Strings begun_;
+  std::map<std::string, std::vector<absl::Status>> ends_;
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+TEST_CASE("scheduler: so many at once, higher classes first, then in order", "[unit]") {
+  Fixture fixture({.running_max = 2});
+  fixture.Create("n1");
+  fixture.Create("n2");
+  fixture.Create("l1", v1::PRIORITY_LOW);
+  fixture.Create("h1", v1::PRIORITY_HIGH);
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"h1", "n1"}));
+  CHECK(fixture.Get("h1").has_start_time());
+  fixture.End("h1");
+  REQUIRE(fixture.WaitForRunning({"n1", "n2"}));
+  CHECK(fixture.Get("h1").state() == S::STATE_SUCCEEDED);
+  fixture.End("n1");
+  fixture.End("n2");
+  REQUIRE(fixture.WaitForRunning({"l1"}));
+  fixture.End("l1");
+  REQUIRE(fixture.WaitForState("l1", S::STATE_SUCCEEDED));
+}
+
+TEST_CASE("scheduler: the owner with least at work goes first, and none beyond its limit",
+          "[unit]") {
+  Fixture fixture({.running_max = 3, .running_per_owner_max = 2});
+  for (const char* id : {"a1", "a2", "a3", "a4"}) fixture.Create(id);
+  fixture.Create("b1", v1::PRIORITY_NORMAL, "bob");
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"a1", "a2", "b1"}));
+  CHECK(fixture.begun()[1] == "b1");
+  fixture.End("b1");
+  REQUIRE(fixture.WaitForState("b1", S::STATE_SUCCEEDED));
+  fixture.Create("c1", v1::PRIORITY_NORMAL, "cem");  // a3 is older, but ada has two.
+  REQUIRE(fixture.WaitForRunning({"a1", "a2", "c1"}));
+  fixture.End("a1");
+  REQUIRE(fixture.WaitForRunning({"a2", "a3", "c1"}));
+}
+
+TEST_CASE("scheduler: pause, resume and cancel are effective at once", "[unit]") {
+  Fixture fixture({.running_max = 1});
+  fixture.Create("a");
+  fixture.Create("b");
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"a"}));
+  fixture.Move("a", S::STATE_RUNNING, S::STATE_PAUSING);
+  REQUIRE(fixture.WaitForState("a", S::STATE_PAUSED));
+  REQUIRE(fixture.WaitForRunning({"b"}));
+  fixture.Move("a", S::STATE_PAUSED, S::STATE_QUEUED);
+  fixture.Move("b", S::STATE_RUNNING, S::STATE_CANCELLING);
+  REQUIRE(fixture.WaitForState("b", S::STATE_CANCELLED));
+  REQUIRE(fixture.WaitForRunning({"a"}));
+  CHECK(fixture.Get("a").preemptions() == 0);
+  // The work was done before the pause arrived.
+  fixture.End("a");
+  REQUIRE(fixture.WaitForState("a", S::STATE_SUCCEEDED));
+}
+
+TEST_CASE("scheduler: a higher class takes the place of the lowest, which goes on later",
+          "[unit]") {
+  Fixture fixture({.running_max = 2, .low_share = 0});
+  fixture.Create("low", v1::PRIORITY_LOW);
+  fixture.Create("normal");
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"low", "normal"}));
+  fixture.Create("high", v1::PRIORITY_HIGH);
+  REQUIRE(fixture.WaitForRunning({"high", "normal"}));
+  CHECK(fixture.Get("low").state() == S::STATE_QUEUED);
+  CHECK(fixture.Get("low").preemptions() == 1);
+  fixture.Create("high2", v1::PRIORITY_HIGH);
+  REQUIRE(fixture.WaitForRunning({"high", "high2"}));
+  fixture.Create("high3", v1::PRIORITY_HIGH);  // Its own class has to be waited for.
+  fixture.End("high");
+  REQUIRE(fixture.WaitForRunning({"high2", "high3"}));
+  fixture.End("high2");
+  fixture.End("high3");
+  REQUIRE(fixture.WaitForRunning({"low", "normal"}));
+}
+
+TEST_CASE("scheduler: the lowest class gets its share of places, and keeps it", "[unit]") {
+  Fixture fixture({.running_max = 1, .low_share = 0.25});
+  fixture.Create("low", v1::PRIORITY_LOW);
+  for (int i = 0; i < 8; ++i) {
+    fixture.Create("n" + std::to_string(i));
+    fixture.End("n" + std::to_string(i));
+  }
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"low"}));
+  CHECK(fixture.begun() == Strings{"n0", "n1", "n2", "low"});
+  fixture.End("low");
+  REQUIRE(fixture.WaitForState("n7", S::STATE_SUCCEEDED));
+  CHECK(fixture.Get("low").preemptions() == 0);
+}
+
+TEST_CASE("scheduler: what failed is tried again so often, and errors of the spec never",
+          "[unit]") {
+  Fixture fixture;
+  const auto two_retries = [](v1::Experiment* experiment) { experiment->set_retries_max(2); };
+  fixture.Create("a", v1::PRIORITY_NORMAL, "ada", two_retries);
+  fixture.Create("b", v1::PRIORITY_NORMAL, "ada", two_retries);
+  fixture.Create("c", v1::PRIORITY_NORMAL, "ada", two_retries);
+  for (int i = 0; i < 3; ++i) fixture.End("a", absl::InternalError("try " + std::to_string(i)));
+  fixture.End("b", absl::InvalidArgumentError("no such rule"));
+  fixture.End("c", absl::InternalError("once"));
+  fixture.End("c");
+  fixture.Start();
+  REQUIRE(fixture.WaitForState("a", S::STATE_FAILED));
+  CHECK(fixture.Get("a").retries() == 2);
+  CHECK(fixture.Get("a").error().message() == "try 2");
+  REQUIRE(fixture.WaitForState("b", S::STATE_FAILED));
+  CHECK(fixture.Get("b").retries() == 0);
+  REQUIRE(fixture.WaitForState("c", S::STATE_SUCCEEDED));
+  CHECK(fixture.Get("c").retries() == 1);
+  CHECK_FALSE(fixture.Get("c").has_error());
+}
+
+TEST_CASE("scheduler: deadlines end what runs and what waits; expiry deletes", "[unit]") {
+  Fixture fixture({.running_max = 1});
+  const auto past = [](v1::Experiment* experiment) {
+    *experiment->mutable_deadline() = TimeUtil::SecondsToTimestamp(1000);
+  };
+  fixture.Create("running");
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"running"}));
+  fixture.Create("queued", v1::PRIORITY_NORMAL, "ada", past);
+  REQUIRE(fixture.WaitForState("queued", S::STATE_FAILED));
+  const absl::Status error = StatusFromProto(fixture.Get("queued").error());
+  CHECK(ReasonOf(error) == "DEADLINE_PASSED");
+  REQUIRE(fixture.store()
+              ->Change("experiments/running", "",
+                       [&](v1::Experiment* experiment) {
+                         past(experiment);
+                         return absl::OkStatus();
+                       })
+              .ok());
+  REQUIRE(fixture.WaitForState("running", S::STATE_FAILED));
+  CHECK(ReasonOf(StatusFromProto(fixture.Get("running").error())) == "DEADLINE_PASSED");
+
+  fixture.Create("short", v1::PRIORITY_NORMAL, "ada", [](v1::Experiment* experiment) {
+    experiment->mutable_retention()->mutable_ttl()->set_nanos(1);
+  });
+  fixture.End("short");
+  REQUIRE(fixture.WaitFor(
+      [&] { return absl::IsNotFound(fixture.store()->Get("experiments/short").status()); }));
+}
+
+TEST_CASE("scheduler: a full disk pauses, room resumes", "[unit]") {
+  Fixture fixture({.running_max = 1});
+  fixture.Create("a");
+  fixture.End("a", MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, "no room"));
+  fixture.Start();
+  // There is room, so it resumes by itself.
+  REQUIRE(fixture.WaitFor([&] { return fixture.begun() == Strings{"a", "a"}; }));
+  CHECK(fixture.Get("a").state() == S::STATE_RUNNING);
+  CHECK_FALSE(fixture.disk()->full());
+  // What a user pauses stays paused.
+  fixture.Move("a", S::STATE_RUNNING, S::STATE_PAUSING);
+  REQUIRE(fixture.WaitForState("a", S::STATE_PAUSED));
+  fixture.disk()->Full(1);
+  REQUIRE(fixture.WaitFor([&] { return !fixture.disk()->full(); }));
+  CHECK(fixture.Get("a").state() == S::STATE_PAUSED);
+}
+
+TEST_CASE("scheduler: what a process left at work is gone on with, or ended as was asked",
+          "[unit]") {
+  Fixture fixture;
+  for (const char* id : {"running", "pausing", "cancelling"}) fixture.Create(id);
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"cancelling", "pausing", "running"}));
+  fixture.Stop();
+  for (const char* id : {"running", "pausing", "cancelling"})
+    CHECK(fixture.Get(id).state() == S::STATE_RUNNING);
+  // As if the process had died right after it had answered.
+  REQUIRE(fixture.store()
+              ->Transition("experiments/pausing", {S::STATE_RUNNING}, S::STATE_PAUSING)
+              .ok());
+  REQUIRE(fixture.store()
+              ->Transition("experiments/cancelling", {S::STATE_RUNNING}, S::STATE_CANCELLING)
+              .ok());
+  fixture.Start();
+  REQUIRE(fixture.WaitForState("pausing", S::STATE_PAUSED));
+  REQUIRE(fixture.WaitForState("cancelling", S::STATE_CANCELLED));
+  REQUIRE(fixture.WaitForRunning({"running"}));
+}
+
+}  // namespace
+}  // namespace mentor::meta_learner
