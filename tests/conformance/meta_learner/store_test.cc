@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <fstream>
 #include <functional>
 #include <limits>
 #include <thread>
@@ -12,6 +13,7 @@
 #include "common/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
+#include "meta_learner/store/backup.h"
 #include "tests/postgres.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -28,7 +30,9 @@ namespace {
 // A state folder and its database, opened again and again.
 class Backend {
  public:
-  explicit Backend(std::string database) : database_(std::move(database)) {}
+  // The address of a database, and how to make another one like it; empty: SQLite.
+  explicit Backend(std::string database, std::function<std::string()> fresh = nullptr)
+      : database_(std::move(database)), fresh_(std::move(fresh)) {}
 
   std::unique_ptr<ExperimentStore> Open() {
     auto store = OpenStore(StoreOptions{.folder = folder_.path(), .database = database_});
@@ -37,10 +41,12 @@ class Backend {
     return *std::move(store);
   }
   const std::string& database() const { return database_; }
+  std::string fresh() const { return fresh_ ? fresh_() : ""; }
 
  private:
   const TempFolder folder_;
   const std::string database_;
+  const std::function<std::string()> fresh_;
 };
 
 struct Case {
@@ -686,6 +692,69 @@ STORE_CASE("checkpoints are pinned, points are read in parts") {
   CHECK(points->at("b") == Series{{2, -2.0}, {3, -3.0}});
 }
 
+STORE_CASE("a backup is taken while the store works, and restored whole") {
+  auto store = backend.Open();
+  const v1::Experiment one = Create(store.get(), "one");
+  Create(store.get(), "two");
+  Lead(store.get(), one.name(), S::STATE_RUNNING);
+  REQUIRE(store->PrepareFolder(one.uid()).ok());
+  for (uint32_t step : {1u, 2u}) {
+    const auto info = WriteCheckpoint(store->CheckpointFolder(one.uid()),
+                                      {.experiment_uid = one.uid(),
+                                       .outer_step = step,
+                                       .spec_hash = "s",
+                                       .build = "b",
+                                       .sections = {{"weights", std::string(1000, 'w')}}});
+    REQUIRE(store
+                ->RecordOuterStep(one.uid(), {.step = step,
+                                              .results = {{"a", 0.1}, {"odd", std::nan("")}},
+                                              .checkpoint = *info})
+                .ok());
+  }
+  const TempFolder folder;
+  const StoreOptions source{.folder = store->folder(), .database = backend.database()};
+  const auto made = BackUp(source, folder.path() / "backup");
+  INFO(made.status().ToString());
+  REQUIRE(made.ok());
+  CHECK(made->experiments == 2);
+  CHECK(made->files == 2 + 2 + 1);  // Specs, checkpoints, database.
+  CHECK(absl::IsFailedPrecondition(BackUp(source, folder.path() / "backup").status()));
+  const std::string before = store->Get(one.name())->SerializeAsString();
+  REQUIRE(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());  // After it.
+  const std::string uid = store->store_uid();
+  store.reset();
+
+  // Into a folder, and from a copy of that into this database's like.
+  const StoreOptions restored{.folder = folder.path() / "state", .database = backend.fresh()};
+  const auto back = Restore(folder.path() / "backup", restored);
+  INFO(back.status().ToString());
+  REQUIRE(back.ok());
+  CHECK(back->experiments == 2);
+  auto again = OpenStore(restored);
+  REQUIRE(again.ok());
+  CHECK((*again)->Get(one.name())->SerializeAsString() == before);
+  CHECK((*again)->store_uid() != uid);
+  CHECK((*again)->Points(one.uid())->at("a").size() == 2);
+  const auto scan = FindNewestWhole((*again)->CheckpointFolder(one.uid()), one.uid(), "s");
+  CHECK(scan->newest->outer_step == 2);
+  CHECK((*again)->Create(Small("three")).ok());  // Numbers go on.
+  CHECK(Names((*again)->List({.order_by = "create_time", .key = "x"})->experiments) ==
+        Strings{"one", "two", "three"});
+  CHECK(absl::IsFailedPrecondition(Restore(folder.path() / "backup", restored).status()));
+
+  // One byte of one file.
+  const auto file = folder.path() / "backup/experiments" / one.uid() / "spec.txtpb";
+  std::ofstream(file, std::ios::app) << " ";
+  const auto damaged = Restore(folder.path() / "backup", {.folder = folder.path() / "other"});
+  CHECK(absl::IsDataLoss(damaged.status()));
+  CHECK(std::string(damaged.status().message()).find("spec.txtpb") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "other"));
+  CHECK(absl::IsFailedPrecondition(
+      Restore(folder.path() / "none", {.folder = folder.path() / "other"}).status()));
+  CHECK(absl::IsFailedPrecondition(
+      BackUp({.folder = folder.path() / "none"}, folder.path() / "b2").status()));
+}
+
 }  // namespace
 
 TEST_CASE("store conformance: SQLite", "[conformance]") {
@@ -705,7 +774,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
   }
   for (const Case& each : Cases()) {
     DYNAMIC_SECTION(each.name) {
-      Backend backend(server->NewDatabase());
+      Backend backend(server->NewDatabase(), [] { return server->NewDatabase(); });
       each.run(backend);
     }
   }

@@ -1,0 +1,294 @@
+#include "meta_learner/store/backup.h"
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+#include <absl/strings/str_split.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/status.h"
+#include "common/uuid.h"
+#include "meta_learner/store/postgres.h"
+#include "meta_learner/store/schema.h"
+#include "meta_learner/store/sqlite.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using sql::Database;
+using sql::Table;
+
+constexpr std::string_view kFormat = "mentor-backup 1\n";
+constexpr uint64_t kManifestBytesMax = uint64_t{1} << 30;
+
+absl::StatusOr<std::unique_ptr<Database>> OpenDatabase(const StoreOptions& options,
+                                                       bool read_only) {
+  return options.database.empty() ? sql::OpenSqlite(options.folder / "mentor.db", read_only)
+                                  : sql::OpenPostgres(options.database, read_only);
+}
+
+absl::Status CopyTable(const Table& table, Database* from, Database* to) {
+  const std::string columns(table.columns);
+  const std::vector<std::string> names = absl::StrSplit(columns, ", ");
+  auto row = from->Query(absl::StrCat("SELECT ", columns, " FROM ", std::string(table.name), " ORDER BY ",
+                                      names[0]));
+  const std::string insert = absl::StrCat(
+      "INSERT INTO ", std::string(table.name), "(", columns, ") VALUES(",
+      absl::StrJoin(std::vector<std::string>(table.types.size(), "?"), ", "), ")");
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return absl::OkStatus();
+    auto copy = to->Query(insert);
+    for (int i = 0; i < static_cast<int>(table.types.size()); ++i) {
+      switch (table.types[static_cast<size_t>(i)]) {
+        case 'i':
+          copy.Bind(row.Integer(i));
+          break;
+        case 'r':
+          copy.Bind(row.Double(i));
+          break;
+        case 't':
+          copy.Bind(row.Text(i));
+          break;
+        default:
+          copy.BindBlob(row.Text(i));
+      }
+    }
+    MENTOR_RETURN_IF_ERROR(copy.Run());
+  }
+}
+
+// All rows, within transactions of both.
+absl::Status CopyRows(Database* from, Database* to) {
+  MENTOR_RETURN_IF_ERROR(to->Execute("DELETE FROM meta"));
+  for (const Table& table : sql::Tables()) MENTOR_RETURN_IF_ERROR(CopyTable(table, from, to));
+  return absl::OkStatus();
+}
+
+absl::Status RequireEmpty(const std::filesystem::path& folder, std::string_view what) {
+  std::error_code error;
+  if (std::filesystem::exists(folder, error) && !std::filesystem::is_empty(folder, error)) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "%s is not empty: choose a new folder for the %s", folder.string(), what));
+  }
+  return MakeFolders(folder);
+}
+
+// Copies a file, and says what it copied. NOT_FOUND when it has gone.
+absl::StatusOr<std::string> CopyFile(const std::filesystem::path& from,
+                                     const std::filesystem::path& to, BackupSummary* summary) {
+  // Checkpoints are some megabytes; the largest one of all fits into memory where it was written.
+  MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(from, UINT64_MAX / 2));
+  MENTOR_RETURN_IF_ERROR(MakeFolders(to.parent_path()));
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(to, bytes));
+  ++summary->files;
+  summary->bytes += bytes.size();
+  return Sha256Hex(bytes);
+}
+
+// Files of one experiment besides checkpoints.
+std::vector<std::filesystem::path> OtherFiles(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  std::error_code error;
+  auto entry = std::filesystem::recursive_directory_iterator(folder, error);
+  for (; !error && entry != std::filesystem::recursive_directory_iterator();
+       entry.increment(error)) {
+    if (entry->path() == folder / "checkpoints") {
+      entry.disable_recursion_pending();
+    } else if (entry->is_regular_file(error) && !entry->is_symlink(error) &&
+               !IsTemporaryName(entry->path().filename().string())) {
+      files.push_back(entry->path().lexically_relative(folder));
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+using Manifest = std::map<std::string, std::string>;  // SHA-256 by name.
+
+// What the folder of one experiment adds. Its newest checkpoint must be among what is copied.
+absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesystem::path& to,
+                            const std::string& prefix, Manifest* manifest,
+                            BackupSummary* summary) {
+  for (const std::filesystem::path& file : OtherFiles(from)) {
+    const auto hash = CopyFile(from / file, to / file, summary);
+    if (absl::IsNotFound(hash.status())) continue;  // Rotated or removed in the meantime.
+    MENTOR_RETURN_IF_ERROR(hash.status());
+    (*manifest)[prefix + file.string()] = *hash;
+  }
+  // Retention may remove old ones while they are copied; new ones may come. A second look takes
+  // those, so that the newest of the moment is there in any case.
+  std::set<uint32_t> done;
+  for (int look = 0; look < 2; ++look) {
+    const auto steps = ListCheckpoints(from / "checkpoints");
+    if (absl::IsNotFound(steps.status())) return absl::OkStatus();
+    MENTOR_RETURN_IF_ERROR(steps.status());
+    for (auto step = steps->rbegin(); step != steps->rend(); ++step) {
+      if (!done.insert(*step).second) continue;
+      const std::filesystem::path name =
+          std::filesystem::path("checkpoints") / CheckpointFileName(*step);
+      const auto hash = CopyFile(from / name, to / name, summary);
+      if (absl::IsNotFound(hash.status())) continue;
+      MENTOR_RETURN_IF_ERROR(hash.status());
+      MENTOR_RETURN_IF_ERROR(ReadCheckpoint(to / name).status());
+      (*manifest)[prefix + name.string()] = *hash;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> Uids(Database* database) {
+  std::vector<std::string> uids;
+  auto row = database->Query("SELECT uid FROM experiments ORDER BY number");
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return uids;
+    uids.push_back(row.Text(0));
+  }
+}
+
+absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder) {
+  const auto format = ReadFile(folder / "FORMAT", 1000);
+  if (!format.ok() || *format != kFormat) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s holds no whole backup: it has no FORMAT that says 'mentor-backup 1'",
+                        folder.string()));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder / "MANIFEST", kManifestBytesMax));
+  Manifest manifest;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    // As sha256sum writes and checks it.
+    if (line.size() < 67 || line.substr(64, 2) != "  ")
+      return absl::DataLossError((folder / "MANIFEST").string() + " has a line that is damaged");
+    manifest[line.substr(66)] = line.substr(0, 64);
+  }
+  for (const auto& [name, expected] : manifest) {
+    if (std::filesystem::path(name).is_absolute() || name.find("..") != name.npos)
+      return absl::DataLossError("MANIFEST names a file outside of the backup: " + name);
+    MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(folder / name, UINT64_MAX / 2));
+    if (Sha256Hex(bytes) != expected) {
+      return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                       absl::StrFormat("%s is not what was written: its SHA-256 differs from the "
+                                       "manifest; use another backup",
+                                       (folder / name).string()));
+    }
+  }
+  return manifest;
+}
+
+}  // namespace
+
+absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
+                                     const std::filesystem::path& folder) {
+  BackupSummary summary;
+  const auto format = ReadFile(source.folder / "FORMAT", 1000);
+  if (!format.ok()) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "%s is no state folder of a meta-learner: it has no FORMAT", source.folder.string()));
+  }
+  MENTOR_RETURN_IF_ERROR(RequireEmpty(folder, "backup"));
+  MENTOR_ASSIGN_OR_RETURN(const auto from, OpenDatabase(source, /*read_only=*/true));
+  MENTOR_ASSIGN_OR_RETURN(const int version, from->SchemaVersion());
+  if (version != sql::SchemaVersionKnown()) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "%s is of schema version %d, this program knows %d: start its meta-learner once with this "
+        "program, or use the program that wrote it",
+        from->name(), version, sql::SchemaVersionKnown()));
+  }
+  std::vector<std::string> uids;
+  {
+    MENTOR_ASSIGN_OR_RETURN(const auto to,
+                            sql::OpenSqlite(folder / "mentor.db", /*read_only=*/false));
+    MENTOR_RETURN_IF_ERROR(sql::Migrate(to.get(), folder));
+    {
+      MENTOR_ASSIGN_OR_RETURN(const auto reading, sql::Transaction::BeginRead(from.get()));
+      MENTOR_ASSIGN_OR_RETURN(const auto writing, sql::Transaction::Begin(to.get()));
+      MENTOR_RETURN_IF_ERROR(CopyRows(from.get(), to.get()));
+      MENTOR_RETURN_IF_ERROR(writing->Commit());
+    }
+    MENTOR_ASSIGN_OR_RETURN(uids, Uids(to.get()));
+    // One file, without a log beside it.
+    auto mode = to->Query("PRAGMA journal_mode=DELETE");
+    MENTOR_RETURN_IF_ERROR(mode.Step().status());
+  }
+  Manifest manifest;
+  for (const std::string& uid : uids) {
+    const std::string prefix = "experiments/" + uid + "/";
+    MENTOR_RETURN_IF_ERROR(
+        CopyExperiment(source.folder / prefix, folder / prefix, prefix, &manifest, &summary));
+    ++summary.experiments;
+  }
+  MENTOR_ASSIGN_OR_RETURN(const std::string database,
+                          ReadFile(folder / "mentor.db", UINT64_MAX / 2));
+  manifest["mentor.db"] = Sha256Hex(database);
+  ++summary.files;
+  summary.bytes += database.size();
+  std::string text;
+  for (const auto& [name, hash] : manifest) absl::StrAppend(&text, hash, "  ", name, "\n");
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "MANIFEST", text));
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "FORMAT", kFormat));
+  return summary;
+}
+
+absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
+                                      const StoreOptions& target) {
+  MENTOR_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(folder));
+  MENTOR_RETURN_IF_ERROR(RequireEmpty(target.folder, "state"));
+  BackupSummary summary;
+  // A copy, since opening a database writes beside it.
+  const std::filesystem::path copy = target.folder / "backup.db";
+  std::error_code error;
+  std::filesystem::copy_file(folder / "mentor.db", copy, error);
+  if (error) return FileError("cannot copy", folder / "mentor.db", error.value());
+  {
+    MENTOR_ASSIGN_OR_RETURN(const auto from, sql::OpenSqlite(copy, /*read_only=*/false));
+    MENTOR_RETURN_IF_ERROR(sql::Migrate(from.get(), target.folder));
+    MENTOR_ASSIGN_OR_RETURN(const auto to, OpenDatabase(target, /*read_only=*/false));
+    MENTOR_RETURN_IF_ERROR(sql::Migrate(to.get(), target.folder));
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> there, Uids(to.get()));
+    if (!there.empty()) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "%s has %d experiments already: restore into an empty database", to->name(),
+          there.size()));
+    }
+    MENTOR_ASSIGN_OR_RETURN(const auto reading, sql::Transaction::BeginRead(from.get()));
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, sql::Transaction::Begin(to.get()));
+    MENTOR_RETURN_IF_ERROR(CopyRows(from.get(), to.get()));
+    // Another store from now on: what is watched by the old one's tokens may differ.
+    MENTOR_RETURN_IF_ERROR(
+        to->Query("UPDATE meta SET value = ? WHERE key = 'store_uid'").Bind(NewUuid()).Run());
+    if (!target.database.empty()) {
+      // Rows came with their numbers, so the sequence has to be told.
+      auto next = to->Query(
+          "SELECT setval(pg_get_serial_sequence('experiments', 'number'), "
+          "(SELECT COALESCE(MAX(number), 0) + 1 FROM experiments), false)");
+      MENTOR_RETURN_IF_ERROR(next.Step().status());
+    }
+    MENTOR_RETURN_IF_ERROR(writing->Commit());
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> uids, Uids(to.get()));
+    summary.experiments = static_cast<int64_t>(uids.size());
+  }
+  for (const char* name : {"backup.db", "backup.db-wal", "backup.db-shm"})
+    std::filesystem::remove(target.folder / name, error);
+  for (const auto& [name, hash] : manifest) {
+    if (name == "mentor.db") continue;
+    MENTOR_ASSIGN_OR_RETURN(const std::string copied,
+                            CopyFile(folder / name, target.folder / name, &summary));
+    if (copied != hash) return absl::DataLossError(name + " changed while it was restored");
+  }
+  MENTOR_RETURN_IF_ERROR(MakeFolders(target.folder / "experiments"));
+  // Last: without it the folder is no state.
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(target.folder / "FORMAT", "mentor-state 1\n"));
+  return summary;
+}
+
+}  // namespace mentor::meta_learner
