@@ -39,6 +39,8 @@ class Cluster {
   absl::Status Start();
   // Something was queued.
   void Wake() { scheduler_->Wake(); }
+  // It is PAUSING or CANCELLING, or its settings changed.
+  void Look(const v1::Experiment& experiment) { scheduler_->Look(experiment); }
   meta_learner::ShardBroker* broker() { return &broker_; }
 
  private:

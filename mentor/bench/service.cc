@@ -1,0 +1,438 @@
+// The service under load (goals.md, rows `service`): how fast experiments are taken, how fast a
+// pause is effective with a thousand in the queue, what watchers hear and cost, and how many units
+// a second one learner gives to and takes from 1 to 1000 actors that need no time.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "actor/unit_runner.h"
+#include "common/check.h"
+#include "common/metrics.h"
+#include "common/protocol.h"
+#include "common/rpc/server.h"
+#include "common/rpc/stream.h"
+#include "common/spec.h"
+#include "learner/rollout_server.h"
+#include "mentor/bench/bench.h"
+#include "mentor/cluster.h"
+#include "mentor/v1/experiment_service.grpc.pb.h"
+#include "meta_learner/control/experiment_service.h"
+
+namespace mentor::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using S = v1::Experiment;
+using Stub = v1::ExperimentService::Stub;
+
+int queued = 1000;
+int actors_max = 1000;
+
+constexpr int kClients = 8;
+constexpr int kWatchers = 500;
+constexpr int kCycles = 10;
+constexpr int kUnitSteps = 125;
+constexpr double kSecondsPerFleet = 3;
+constexpr auto kPatience = std::chrono::seconds(60);
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double ResidentBytes() {
+  std::ifstream file("/proc/self/status");
+  for (std::string word; file >> word;) {
+    if (double kilobytes = 0; word == "VmRSS:" && file >> kilobytes) return kilobytes * 1024;
+  }
+  return 0;
+}
+
+double Quantile(std::vector<double> values, double quantile) {
+  std::sort(values.begin(), values.end());
+  return values[std::min(values.size() - 1,
+                         static_cast<size_t>(quantile * static_cast<double>(values.size())))];
+}
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = std::filesystem::temp_directory_path() / "mentor-bench-XXXXXX";
+    if (mkdtemp(name.data()) != nullptr) path_ = name;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+template <typename Request, typename Response>
+absl::StatusOr<Response> Call(Stub* stub,
+                              grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                           Response*),
+                              const Request& request) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  Response response;
+  const grpc::Status status = (stub->*method)(&context, request, &response);
+  if (!status.ok()) return rpc::FromGrpc(status);
+  return response;
+}
+
+// Waits until an experiment is in a state; the seconds that took.
+absl::StatusOr<double> WaitForState(Stub* stub, const std::string& name, S::State state) {
+  const auto start = Clock::now();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  v1::WatchExperimentsRequest request;
+  request.add_names(name);
+  const auto reader = stub->WatchExperiments(&context, request);
+  v1::WatchExperimentsResponse event;
+  bool reached = false;
+  while (!reached && reader->Read(&event)) reached = event.experiment().state() == state;
+  const double seconds = SecondsSince(start);
+  context.TryCancel();
+  while (reader->Read(&event)) {
+  }
+  reader->Finish();
+  if (!reached) return absl::DeadlineExceededError("an experiment did not get into its state");
+  return seconds;
+}
+
+// The control API over a store on disk, with a real fleet of one actor behind it.
+absl::Status MeasureControl(Figures* figures) {
+  const TemporaryFolder folder;
+  const auto metrics = Metrics::Create();
+  MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(folder.path() / "state"));
+  Cluster cluster({}, store.get(), metrics.get());
+  MENTOR_RETURN_IF_ERROR(cluster.Start());
+  meta_learner::ExperimentService service(
+      {.store = store.get(),
+       .check_spec = meta_learner::CheckParts,
+       .wake = [&] { cluster.Wake(); },
+       .look = [&](const v1::Experiment& experiment) { cluster.Look(experiment); },
+       .queued_max = 1'000'000,
+       .streams_per_caller_max = 4096},
+      metrics.get());
+  MENTOR_ASSIGN_OR_RETURN(const auto server, rpc::Server::Start({}, {service.service()}));
+  std::vector<std::unique_ptr<Stub>> stubs;
+  for (int i = 0; i < kClients; ++i) {
+    MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = server->address()}));
+    stubs.push_back(v1::ExperimentService::NewStub(channel));
+  }
+  v1::CreateExperimentRequest request;
+  MENTOR_ASSIGN_OR_RETURN(
+      *request.mutable_experiment()->mutable_spec(),
+      LoadSpec("benchmark { name: 'point_reach' } lifetime { steps_per_iteration: 500 } "
+               "rule { outer_updates: 1000000 } evaluation { lifetimes_per_goal: 0 }"));
+  // The first one takes the only place, so that the others stay in the queue.
+  request.mutable_experiment()->set_priority(v1::PRIORITY_HIGH);
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment first,
+                          Call(stubs[0].get(), &Stub::CreateExperiment, request));
+  MENTOR_RETURN_IF_ERROR(
+      WaitForState(stubs[0].get(), first.name(), S::STATE_RUNNING).status());
+  request.mutable_experiment()->set_priority(v1::PRIORITY_NORMAL);
+
+  // One after another, then from several clients at once.
+  std::vector<double> latencies;
+  const auto begin = Clock::now();
+  for (int i = 0; i < queued; ++i) {
+    const auto start = Clock::now();
+    MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::CreateExperiment, request).status());
+    latencies.push_back(SecondsSince(start));
+  }
+  (*figures)["submit_one_client_per_second"] = {queued / SecondsSince(begin), "1/s",
+                                                "must 50, goal 500"};
+  (*figures)["submit_p50"] = {Quantile(latencies, 0.5) * 1e3, "ms", ""};
+  (*figures)["submit_p99"] = {Quantile(latencies, 0.99) * 1e3, "ms", "must 50, goal 10"};
+  const double memory_before = ResidentBytes();
+  std::atomic<int> failed = 0;
+  const auto concurrent = Clock::now();
+  {
+    std::vector<std::jthread> clients;
+    for (const auto& stub : stubs) {
+      clients.emplace_back([&] {
+        for (int i = 0; i < queued / kClients; ++i) {
+          if (!Call(stub.get(), &Stub::CreateExperiment, request).ok()) ++failed;
+        }
+      });
+    }
+  }
+  if (failed > 0) return absl::InternalError(absl::StrCat(failed.load(), " submissions failed"));
+  (*figures)["submit_8_clients_per_second"] = {
+      queued / kClients * kClients / SecondsSince(concurrent), "1/s", "must 50, goal 500"};
+  (*figures)["memory_per_queued_experiment"] = {
+      (ResidentBytes() - memory_before) / queued, "bytes", ""};
+
+  std::vector<double> listing;
+  for (int i = 0; i < 20; ++i) {
+    const auto start = Clock::now();
+    v1::ListExperimentsRequest list;
+    list.set_filter("state=RUNNING");
+    MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::ListExperiments, list).status());
+    listing.push_back(SecondsSince(start));
+  }
+  (*figures)["filtered_list_of_all_p50"] = {Quantile(listing, 0.5) * 1e3, "ms", ""};
+
+  // Pause and cancel of an experiment that learns, with the queue full.
+  std::vector<double> pauses;
+  for (int i = 0; i < kCycles; ++i) {
+    v1::PauseExperimentRequest pause;
+    pause.set_name(first.name());
+    const auto start = Clock::now();
+    MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::PauseExperiment, pause).status());
+    MENTOR_RETURN_IF_ERROR(
+        WaitForState(stubs[0].get(), first.name(), S::STATE_PAUSED).status());
+    pauses.push_back(SecondsSince(start));
+    v1::ResumeExperimentRequest resume;
+    resume.set_name(first.name());
+    MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::ResumeExperiment, resume).status());
+    MENTOR_RETURN_IF_ERROR(
+        WaitForState(stubs[0].get(), first.name(), S::STATE_RUNNING).status());
+    std::this_thread::yield();
+  }
+  (*figures)["pause_effective_max"] = {*std::max_element(pauses.begin(), pauses.end()), "s",
+                                       "must 2, goal 1"};
+  v1::CancelExperimentRequest cancel;
+  cancel.set_name(first.name());
+  const auto cancelled = Clock::now();
+  MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::CancelExperiment, cancel).status());
+  MENTOR_RETURN_IF_ERROR(
+      WaitForState(stubs[0].get(), first.name(), S::STATE_CANCELLED).status());
+  (*figures)["cancel_effective"] = {SecondsSince(cancelled), "s", "must 2, goal 1"};
+
+  // Watchers: what a change costs to be heard, and what an idle stream costs in memory.
+  const double before_watchers = ResidentBytes();
+  const std::string watched = "experiments/watched";
+  request.set_experiment_id("watched");
+  MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::CreateExperiment, request).status());
+  struct Heard {
+    std::mutex mutex;
+    std::condition_variable changed;
+    int ready = 0, heard = 0;
+    uint32_t weight = 0;
+  } heard;
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::jthread> watchers;
+  for (int i = 0; i < kWatchers; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    // A connection holds 64 streams.
+    if (i % 60 == 0) {
+      MENTOR_ASSIGN_OR_RETURN(const auto channel,
+                              rpc::MakeChannel({.address = server->address()}));
+      stubs.push_back(v1::ExperimentService::NewStub(channel));
+    }
+    watchers.emplace_back([&heard, &watched, stub = stubs.back().get(),
+                           context = contexts.back().get()] {
+      v1::WatchExperimentsRequest watch;
+      watch.add_names(watched);
+      const auto reader = stub->WatchExperiments(context, watch);
+      v1::WatchExperimentsResponse event;
+      while (reader->Read(&event)) {
+        const std::lock_guard lock(heard.mutex);
+        if (event.event() == v1::WatchExperimentsResponse::EVENT_BOOKMARK) ++heard.ready;
+        if (event.event() == v1::WatchExperimentsResponse::EVENT_UPDATED &&
+            event.experiment().weight() == heard.weight)
+          ++heard.heard;
+        heard.changed.notify_all();
+      }
+      reader->Finish();
+    });
+  }
+  const auto wait = [&](auto condition) {
+    std::unique_lock lock(heard.mutex);
+    return heard.changed.wait_for(lock, kPatience, condition);
+  };
+  const bool all = wait([&] { return heard.ready >= kWatchers; });
+  (*figures)["streams_held"] = {static_cast<double>(heard.ready), "streams", ""};
+  // Both ends are in this process, the clients' threads too.
+  (*figures)["memory_per_stream_both_ends"] = {
+      (ResidentBytes() - before_watchers) / kWatchers, "bytes", ""};
+  std::vector<double> latency_first, latency_all;
+  for (uint32_t weight = 2; all && weight < 22; ++weight) {
+    {
+      const std::lock_guard lock(heard.mutex);
+      heard.heard = 0;
+      heard.weight = weight;
+    }
+    v1::UpdateExperimentRequest update;
+    update.mutable_experiment()->set_name(watched);
+    update.mutable_experiment()->set_weight(weight);
+    update.mutable_update_mask()->add_paths("weight");
+    const auto start = Clock::now();
+    MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::UpdateExperiment, update).status());
+    if (!wait([&] { return heard.heard >= 1; })) break;
+    latency_first.push_back(SecondsSince(start));
+    if (!wait([&] { return heard.heard >= kWatchers; })) break;
+    latency_all.push_back(SecondsSince(start));
+  }
+  for (auto& context : contexts) context->TryCancel();
+  watchers.clear();
+  if (latency_all.empty()) return absl::DeadlineExceededError("watchers did not hear a change");
+  (*figures)["watch_latency_first_p50"] = {Quantile(latency_first, 0.5) * 1e3, "ms", ""};
+  (*figures)["watch_latency_all_500_p99"] = {Quantile(latency_all, 0.99) * 1e3, "ms", ""};
+  service.Stop();
+  server->Shutdown(std::chrono::seconds(5));
+  return absl::OkStatus();
+}
+
+// An actor that has every answer ready: it costs the learner what a real one does, and no time.
+class SimulatedActor {
+ public:
+  using Stream = rpc::ClientStream<v1::WorkRequest, v1::WorkResponse>;
+
+  SimulatedActor(const std::shared_ptr<grpc::Channel>& channel, const v1::Result& answer)
+      : stub_(v1::RolloutService::NewStub(channel)), answer_(answer) {
+    stream_ = Stream::Make({});
+    stream_->Start(
+        {.on_message = [this](v1::WorkResponse message) { OnMessage(message); },
+         .on_closed =
+             [this](const absl::Status&) {
+               const std::lock_guard lock(mutex_);
+               closed_ = true;
+               changed_.notify_all();
+             }},
+        [&](auto* context, auto* reactor) { stub_->async()->Work(context, reactor); });
+    v1::WorkRequest hello;
+    *hello.mutable_hello() = NewHello();
+    hello.mutable_hello()->set_threads(1);
+    hello.mutable_hello()->set_catalogue_hash("simulated");
+    hello.mutable_hello()->set_numeric_fingerprint("simulated");
+    stream_->Send(std::move(hello));
+  }
+  ~SimulatedActor() {
+    stream_->Close(absl::CancelledError("done"));
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return closed_; });
+  }
+
+ private:
+  void OnMessage(const v1::WorkResponse& message) {
+    if (message.has_welcome()) Credit(2);
+    if (!message.has_unit()) return;
+    v1::WorkRequest result;
+    *result.mutable_result() = answer_;
+    *result.mutable_result()->mutable_id() = message.unit().id();
+    result.mutable_result()->set_attempt(message.unit().attempt());
+    stream_->Send(std::move(result));
+    Credit(1);
+  }
+  void Credit(uint32_t units) {
+    v1::WorkRequest credit;
+    credit.mutable_credit()->set_units(units);
+    stream_->Send(std::move(credit));
+  }
+
+  const std::unique_ptr<v1::RolloutService::Stub> stub_;
+  const v1::Result& answer_;
+  std::shared_ptr<Stream> stream_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool closed_ = false;
+};
+
+v1::Unit MakeUnit(uint64_t shard, uint32_t agent) {
+  v1::Unit unit;
+  unit.mutable_id()->set_shard(shard);
+  unit.mutable_id()->set_agent(agent);
+  unit.set_attempt(1);
+  unit.set_steps(kUnitSteps);
+  unit.mutable_random()->set_seed(1);
+  unit.mutable_task()->set_environment("point_reach");
+  unit.mutable_task()->add_parameters(0.7);
+  unit.mutable_task()->add_parameters(0.1);
+  // 4-64-64-2 with a log-std for each action.
+  v1::PolicyWeights& policy = *unit.mutable_policy();
+  policy.set_observation_size(4);
+  policy.set_action_size(2);
+  policy.set_hidden_units(64);
+  policy.set_network(v1::POLICY_NETWORK_MLP);
+  policy.mutable_weights()->assign((64 * 4 + 64 + 64 * 64 + 64 + 2 * 64 + 2 + 2) * sizeof(float),
+                                   '\0');
+  return unit;
+}
+
+absl::Status MeasureFleets(Figures* figures) {
+  actor::UnitRunner runner;
+  const v1::Result answer = runner.Run(MakeUnit(1, 0));
+  if (!answer.error().empty()) return absl::InternalError(answer.error());
+  uint64_t shard = 0;
+  double one_actor = 0;
+  for (int fleet = 1; fleet <= actors_max; fleet *= 10) {
+    const double memory_before = ResidentBytes();
+    const auto metrics = Metrics::Create();
+    learner::RolloutServer rollout({}, metrics.get());
+    MENTOR_ASSIGN_OR_RETURN(const auto server, rpc::Server::Start({}, {rollout.service()}));
+    std::vector<std::shared_ptr<grpc::Channel>> channels;
+    std::vector<std::unique_ptr<SimulatedActor>> actors;
+    for (int i = 0; i < fleet; ++i) {
+      if (i % 60 == 0) {
+        MENTOR_ASSIGN_OR_RETURN(channels.emplace_back(),
+                                rpc::MakeChannel({.address = server->address()}));
+      }
+      actors.push_back(std::make_unique<SimulatedActor>(channels.back(), answer));
+    }
+    const std::atomic<bool> cancel = false;
+    double units = 0, seconds = 0;
+    // The first round waits for everyone to connect.
+    for (int round = 0; round == 0 || seconds < kSecondsPerFleet; ++round) {
+      std::vector<v1::Unit> work;
+      ++shard;
+      for (uint32_t i = 0; i < 2000; ++i) work.push_back(MakeUnit(shard, i));
+      const auto start = Clock::now();
+      MENTOR_RETURN_IF_ERROR(rollout.RunUnits(std::move(work), cancel).status());
+      if (round == 0) continue;
+      seconds += SecondsSince(start);
+      units += 2000;
+    }
+    const double rate = units / seconds;
+    if (fleet == 1) one_actor = rate;
+    const std::string suffix = absl::StrFormat("_%04d_actors", fleet);
+    (*figures)["units_per_second" + suffix] = {rate, "1/s", fleet == 1 ? "" : "must: no collapse"};
+    if (fleet > 1) (*figures)["units_over_one_actor" + suffix] = {rate / one_actor, "ratio", ""};
+    if (fleet >= 100) {
+      (*figures)["memory_per_actor_both_ends" + suffix] = {
+          (ResidentBytes() - memory_before) / fleet, "bytes", ""};
+    }
+    actors.clear();
+    rollout.Stop();
+    server->Shutdown(std::chrono::seconds(5));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Figures> Run(const Settings&) {
+  Figures figures;
+  MENTOR_RETURN_IF_ERROR(MeasureFleets(&figures));
+  MENTOR_RETURN_IF_ERROR(MeasureControl(&figures));
+  return figures;
+}
+
+const RegisterBench registration(
+    {.name = "service",
+     .summary = "Submissions, pauses, watchers and simulated fleets of the whole service",
+     .run = Run,
+     .add_flags = [](CLI::App* command) {
+       command->add_option("--queued", queued, "Experiments in the queue")
+           ->check(CLI::Range(8, 100'000))
+           ->capture_default_str();
+       command->add_option("--actors", actors_max, "Largest simulated fleet: 1, 10, 100, 1000")
+           ->check(CLI::Range(1, 10'000))
+           ->capture_default_str();
+     }});
+
+}  // namespace
+}  // namespace mentor::bench
