@@ -8,10 +8,12 @@
 #include "learner/agents/numerics.h"
 #include "learner/torch_fingerprint.h"
 #include "meta_learner/control/experiment_service.h"
+#include "meta_learner/control/spec_checks.h"
 #include "meta_learner/experiment_runner.h"
 #include "meta_learner/scheduling/disk_guard.h"
 #include "meta_learner/scheduling/scheduler.h"
 #include "meta_learner/shard_broker.h"
+#include "meta_learner/store/backup.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
@@ -23,7 +25,11 @@ int Main(int argc, char** argv) {
   CLI::App app(
       "Owns experiments: queue, outer rule, checkpoints, results, control API. Its state folder "
       "survives kill -9.");
-  app.footer("Example:\n  mentor-meta-learner --state state --listen 127.0.0.1:50052 --threads 2");
+  app.footer(
+      "Examples:\n"
+      "  mentor-meta-learner --state state --listen 127.0.0.1:50052 --threads 2\n"
+      "  mentor-meta-learner --state state backup --out backups/monday   # while it works\n"
+      "  mentor-meta-learner --state new restore --from backups/monday");
   CommonFlags common;
   SecurityFlags security;
   std::string state = "state", listen = "127.0.0.1:50052", database;
@@ -75,6 +81,15 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(0.0, 1e9))
       ->group("Queue")
       ->capture_default_str();
+  std::string backup_to, restore_from;
+  CLI::App* backup = app.add_subcommand(
+      "backup", "Copy the state, also of a meta-learner at work, into a new folder");
+  backup->add_option("--out", backup_to, "New folder of the backup")->required();
+  CLI::App* restore = app.add_subcommand(
+      "restore", "Fill a new state folder (--state, --database) from a backup, after checking it");
+  restore->add_option("--from", restore_from, "Folder of the backup")->required();
+  rpc::RateLimiter::Options rate;
+  AddRateLimitFlags(&app, &rate);
   AddSecurityFlags(&app, &security, Side::kServer);
   AddCommonFlags(&app, &common);
   try {
@@ -83,6 +98,16 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
   InitLog(common, "meta-learner");
+  if (backup->parsed() || restore->parsed()) {
+    const StoreOptions options{.folder = state, .database = database};
+    const auto summary =
+        backup->parsed() ? BackUp(options, backup_to) : Restore(restore_from, options);
+    if (!summary.ok()) return Fail(summary.status());
+    std::printf("%d experiments, %d files, %.1f MB: every hash is right\n",
+                static_cast<int>(summary->experiments), static_cast<int>(summary->files),
+                static_cast<double>(summary->bytes) / 1e6);
+    return kExitOk;
+  }
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
 
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
@@ -118,7 +143,8 @@ int Main(int argc, char** argv) {
   };
   Scheduler scheduler(scheduling, metrics.get());
   control.store = store->get();
-  control.check_spec = CheckParts;
+  control.rate = rate;
+  control.check_spec = RememberValid(CheckParts);
   control.check_checkpoint = CheckCheckpoint;
   control.check_room = [&] { return disk.Check(); };
   control.wake = [&] { scheduler.Wake(); };

@@ -27,6 +27,7 @@
 #include "mentor/cluster.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
 #include "meta_learner/control/experiment_service.h"
+#include "meta_learner/control/spec_checks.h"
 
 namespace mentor::bench {
 namespace {
@@ -121,7 +122,7 @@ absl::Status MeasureControl(Figures* figures) {
   MENTOR_RETURN_IF_ERROR(cluster.Start());
   meta_learner::ExperimentService service(
       {.store = store.get(),
-       .check_spec = meta_learner::CheckParts,
+       .check_spec = meta_learner::RememberValid(meta_learner::CheckParts),
        .wake = [&] { cluster.Wake(); },
        .look = [&](const v1::Experiment& experiment) { cluster.Look(experiment); },
        .queued_max = 1'000'000,

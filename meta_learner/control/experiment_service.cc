@@ -19,6 +19,8 @@
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/hash.h"
+#include "common/rpc/auth.h"
+#include "common/rpc/rate_limit.h"
 #include "common/rpc/status.h"
 #include "common/spec.h"
 #include "common/status.h"
@@ -46,6 +48,8 @@ constexpr int kThreads = 2;
 constexpr size_t kViolationBytesMax = 1500;
 constexpr size_t kReasonBytesMax = 1000;
 constexpr uint32_t kPointsDefault = 1000, kPointsMax = 10'000;
+// What callers are told where waiting helps: for a line that moves, and for one that stands.
+constexpr auto kRetrySoon = std::chrono::seconds(1), kRetryLater = std::chrono::seconds(30);
 // Streams look at their clocks so often.
 constexpr auto kTick = std::chrono::seconds(1);
 
@@ -66,8 +70,9 @@ absl::Status ShortStatus(const Violations& violations) {
 }
 
 absl::Status Draining() {
-  return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
-                   "the meta-learner is stopping; try again soon");
+  return WithRetryDelay(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
+                                  "the meta-learner is stopping; try again soon"),
+                        kRetrySoon);
 }
 
 absl::Status IllegalTransition(const v1::Experiment& experiment, std::string_view verb) {
@@ -141,6 +146,7 @@ class ExperimentService::Impl {
                                            RpcBuckets())),
         streams_(std::make_shared<StreamRegistry>(options_.streams_max,
                                                   options_.streams_per_caller_max)),
+        limiter_(options_.rate),
         executor_(kThreads, options_.calls_waiting_max),
         logs_(options_.store),
         handlers_(this) {
@@ -160,11 +166,7 @@ class ExperimentService::Impl {
   void Stop();
 
  private:
-  // Who calls. Handlers copy what they need of a call before they leave gRPC's thread.
-  struct Caller {
-    std::string name = std::string(kLocalOwner);
-  };
-  static Caller CallerOf(const grpc::CallbackServerContext*) { return {}; }
+  using Caller = rpc::Caller;
 
   template <typename Request, typename Response>
   using Method = absl::StatusOr<Response> (Impl::*)(const Request&, const Caller&);
@@ -173,20 +175,32 @@ class ExperimentService::Impl {
   grpc::ServerUnaryReactor* Call(grpc::CallbackServerContext* context, const Request* request,
                                  Response* response, Method<Request, Response> method) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    const bool posted =
-        executor_.Post([this, reactor, request, response, method, caller = CallerOf(context)] {
-          absl::StatusOr<Response> answer = (this->*method)(*request, caller);
-          if (answer.ok()) *response = *std::move(answer);
-          reactor->Finish(rpc::ToGrpc(answer.status()));
-        });
-    if (!posted) reactor->Finish(rpc::ToGrpc(WhyNotPosted()));
+    Post(context, reactor, [this, reactor, request, response, method](const Caller& caller) {
+      absl::StatusOr<Response> answer = (this->*method)(*request, caller);
+      if (answer.ok()) *response = *std::move(answer);
+      reactor->Finish(rpc::ToGrpc(answer.status()));
+    });
     return reactor;
+  }
+  // The work of a call, unless its caller makes too many or the line is full: then its end.
+  void Post(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
+            std::function<void(const Caller&)> work) {
+    Caller caller = rpc::CallerOf(*context);
+    if (const absl::Status admitted = limiter_.Admit(caller.name); !admitted.ok()) {
+      reactor->Finish(rpc::ToGrpc(admitted));
+      return;
+    }
+    const bool posted = executor_.Post(
+        [work = std::move(work), caller = std::move(caller)] { work(caller); });
+    if (!posted) reactor->Finish(rpc::ToGrpc(WhyNotPosted()));
   }
   absl::Status WhyNotPosted() {
     if (stopping_) return Draining();
-    return MakeError(
-        absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-        absl::StrFormat("%d calls wait already; try again soon", options_.calls_waiting_max));
+    return WithRetryDelay(
+        MakeError(
+            absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+            absl::StrFormat("%d calls wait already; try again soon", options_.calls_waiting_max)),
+        kRetrySoon);
   }
 
   // `open` looks into the store, so it runs as the first piece of work of the stream.
@@ -195,11 +209,13 @@ class ExperimentService::Impl {
   template <typename Response>
   grpc::ServerWriteReactor<Response>* Stream(grpc::CallbackServerContext* context,
                                              Open<Response> open) {
+    const Caller caller = rpc::CallerOf(*context);
     auto* reactor = PullStream<Response>::Start(
-        streams_, &executor_, CallerOf(context).name,
-        [open = std::move(open), produce = typename PullStream<Response>::Produce()](
+        streams_, &executor_, caller.name,
+        [admitted = limiter_.Admit(caller.name), open = std::move(open), produce = typename PullStream<Response>::Produce()](
             Response* response) mutable -> absl::StatusOr<Produced> {
           if (!produce) {
+            MENTOR_RETURN_IF_ERROR(admitted);
             MENTOR_ASSIGN_OR_RETURN(produce, open());
           }
           return produce(response);
@@ -351,6 +367,7 @@ class ExperimentService::Impl {
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> gauges_due_ = false;  // An update is in line.
   const std::shared_ptr<StreamRegistry> streams_;
+  rpc::RateLimiter limiter_;
   Executor executor_;
   ExperimentLogs logs_;
   Handlers handlers_;
@@ -389,10 +406,12 @@ absl::Status ExperimentService::Impl::CheckRoom(const std::string& owner) {
   MENTOR_ASSIGN_OR_RETURN(const auto counts, options_.store->CountByState());
   const auto queued = counts.find(S::STATE_QUEUED);
   if (queued != counts.end() && queued->second >= options_.queued_max) {
-    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                     absl::StrFormat("%d experiments are in the queue already, at most %d are "
-                                     "allowed; try again when some have ended",
-                                     queued->second, options_.queued_max));
+    return WithRetryDelay(
+        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+                  absl::StrFormat("%d experiments are in the queue already, at most %d are "
+                                  "allowed; try again when some have ended",
+                                  queued->second, options_.queued_max)),
+        kRetryLater);
   }
   if (options_.per_owner.queued == 0 && options_.per_owner.checkpoint_bytes == 0)
     return absl::OkStatus();
@@ -400,8 +419,10 @@ absl::Status ExperimentService::Impl::CheckRoom(const std::string& owner) {
   const auto own = usage.find(owner);
   if (own == usage.end()) return absl::OkStatus();
   const auto refuse = [&](const std::string& what) {
-    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
-                     absl::StrFormat("'%s' has %s", owner, what), {{"owner", owner}});
+    return WithRetryDelay(
+        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+                  absl::StrFormat("'%s' has %s", owner, what), {{"owner", owner}}),
+        kRetryLater);
   };
   if (options_.per_owner.queued > 0 && own->second.queued >= options_.per_owner.queued) {
     return refuse(absl::StrFormat("%d experiments in the queue, at most %d are allowed; wait, or "
@@ -740,7 +761,7 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::CancelExperiment(
 grpc::ServerUnaryReactor* ExperimentService::Impl::StartDelete(
     grpc::CallbackServerContext* context, const v1::DeleteExperimentRequest& request) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const bool posted = executor_.Post([this, reactor, request] {
+  Post(context, reactor, [this, reactor, request](const Caller&) {
     const auto before = options_.store->Get(request.name());
     absl::Status status = Delete(request);
     if (absl::IsUnavailable(status) && ReasonOf(status).empty() && before.ok()) {
@@ -754,7 +775,6 @@ grpc::ServerUnaryReactor* ExperimentService::Impl::StartDelete(
     }
     reactor->Finish(rpc::ToGrpc(status));
   });
-  if (!posted) reactor->Finish(rpc::ToGrpc(WhyNotPosted()));
   return reactor;
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/metrics.h"
+#include "common/rpc/rate_limit.h"
 #include "common/violations.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/spec.pb.h"
@@ -53,6 +54,7 @@ class ExperimentService {
     std::function<absl::Status(const std::string& peer)> drain = {};
     int64_t queued_max = 10'000;
     Quotas per_owner = {};
+    rpc::RateLimiter::Options rate = {.calls_per_second = 0};  // Of one caller; 0: no limit.
     size_t calls_waiting_max = 1000;
     size_t streams_max = 4096;
     size_t streams_per_caller_max = 16;

@@ -1,5 +1,7 @@
 #include "meta_learner/control/streams.h"
 
+#include <chrono>
+
 #include <absl/strings/str_format.h>
 
 #include "common/status.h"
@@ -10,8 +12,9 @@ absl::Status StreamRegistry::Add(const std::shared_ptr<AnyStream>& stream,
                                  const std::string& caller) {
   const std::lock_guard lock(mutex_);
   const auto refuse = [](const std::string& what) {
-    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                     what + "; end one of them, or try again later");
+    return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+                                    what + "; end one of them, or try again later"),
+                          std::chrono::seconds(5));
   };
   absl::Status status = stopped_;
   if (status.ok() && streams_.size() >= streams_max_)

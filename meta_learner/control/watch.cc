@@ -118,10 +118,12 @@ class ExperimentWatch {
         if (events.size() == static_cast<size_t>(kEventsAtOnce)) {
           MENTOR_ASSIGN_OR_RETURN(const int64_t newest, store_->Revision());
           if (caught_up_ && newest - revision_ > kLagMax) {
-            return MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                             absl::StrFormat("the watch is %d changes behind; resume it with the "
-                                             "last token, and read faster",
-                                             newest - revision_));
+            return WithRetryDelay(
+                MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+                          absl::StrFormat("the watch is %d changes behind; resume it with the last "
+                                          "token, and read faster",
+                                          newest - revision_)),
+                std::chrono::seconds(1));
           }
         }
         if (caught_up_) lag_events_->Observe(static_cast<double>(events.size()));
