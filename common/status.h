@@ -18,32 +18,58 @@ namespace mentor {
 // Every reason there is. The names are part of the interface: add, never rename.
 enum class Reason {
   kUnspecified,
-  kInvalidField,          // INVALID_ARGUMENT with field violations.
-  kProtocolVersion,       // Peers of different wire versions.
-  kProtocolViolation,     // A peer broke a rule of a stream.
-  kCatalogueMismatch,     // Actor and learner know different environments.
-  kNumericMismatch,       // Actor and learner differ in the last bits.
-  kCreditExceeded,        // A peer sent more than it was asked for.
-  kDraining,              // The process is stopping; another one may serve.
-  kPeerSilent,            // No heartbeat in time.
-  kQueueFull,             // A bounded queue has no room.
-  kMessageTooLong,        // A message exceeds its limit.
-  kUnitFailed,            // A rollout unit reported an error again and again.
-  kRequestIdReused,       // Same request_id, other request.
-  kPageTokenMismatch,     // The page token belongs to another query.
-  kWatchCompacted,        // The resume token is too old: list again.
-  kEtagMismatch,          // The resource changed in between.
-  kIllegalTransition,     // The state does not allow the verb.
+  // INVALID_ARGUMENT. Fields of the request are wrong; BadRequest names each of them, with the remedy.
+  kInvalidField,
+  // FAILED_PRECONDITION. Peers of different wire versions; run one build everywhere.
+  kProtocolVersion,
+  // INVALID_ARGUMENT. A peer broke a rule of a stream; report it, with the builds of both ends.
+  kProtocolViolation,
+  // FAILED_PRECONDITION. Actor and learner know different environments; run one build everywhere.
+  kCatalogueMismatch,
+  // FAILED_PRECONDITION. Arithmetic differs in its last bits; use machines of one kind, and one build.
+  kNumericMismatch,
+  // INVALID_ARGUMENT. A peer sent more than it was asked for; report it, with the builds of both ends.
+  kCreditExceeded,
+  // UNAVAILABLE. The process is stopping; try again after the RetryInfo, another one may serve.
+  kDraining,
+  // UNAVAILABLE. No heartbeat in time; look at the peer and the network.
+  kPeerSilent,
+  // RESOURCE_EXHAUSTED. A bounded queue has no room; try again after the RetryInfo.
+  kQueueFull,
+  // RESOURCE_EXHAUSTED. A message exceeds its limit; make it shorter.
+  kMessageTooLong,
+  // INTERNAL. A rollout unit reported an error again and again; read the message.
+  kUnitFailed,
+  // INVALID_ARGUMENT. The request_id belongs to another request; take a new one for each.
+  kRequestIdReused,
+  // INVALID_ARGUMENT. The page token belongs to another query; begin with the first page.
+  kPageTokenMismatch,
+  // OUT_OF_RANGE. The changes after the resume token are not kept any more; list again, the answer has a token.
+  kWatchCompacted,
+  // ABORTED. The resource changed in between; read it again, then repeat.
+  kEtagMismatch,
+  // FAILED_PRECONDITION. The state does not allow the verb; metadata has both.
+  kIllegalTransition,
+  // NOT_FOUND. There is nothing of that name; the list method names what there is.
   kNotFound,
+  // ALREADY_EXISTS. The name is taken; choose another one, or leave it out.
   kAlreadyExists,
+  // RESOURCE_EXHAUSTED. The disk of the state is full; free space, experiments go on by themselves.
   kDiskFull,
-  kDataLoss,              // Stored bytes are not what was written.
-  kInUse,                 // Another process holds the folder.
-  kTooNew,                // A newer program wrote it.
-  kDeadlinePassed,        // The experiment's own deadline.
-  kQuotaExceeded,         // The owner has as much as is allowed.
-  kRateLimited,           // This caller calls too often.
-  kTooManyStreams,        // The server has as many streams as it takes.
+  // DATA_LOSS. Stored bytes are not what was written; restore the state from a backup.
+  kDataLoss,
+  // FAILED_PRECONDITION. Another process holds the state; stop it, or use a state of its own.
+  kInUse,
+  // FAILED_PRECONDITION. A newer program wrote the state; use the newer program.
+  kTooNew,
+  // DEADLINE_EXCEEDED. The experiment did not end before its own deadline; clone it from its last checkpoint.
+  kDeadlinePassed,
+  // RESOURCE_EXHAUSTED. The owner has as much as is allowed; wait, or delete something.
+  kQuotaExceeded,
+  // RESOURCE_EXHAUSTED. This caller calls too often; try again after the RetryInfo.
+  kRateLimited,
+  // RESOURCE_EXHAUSTED. The server has as many streams as it takes; try again after the RetryInfo.
+  kTooManyStreams,
 };
 
 // "CATALOGUE_MISMATCH".

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Writes the reference pages that come from the sources: docs/api.md from the comments of the protos, docs/errors.md from
+common/status.h.
+
+Usage: docs/generate.py [--check]
+  --check   write nothing; exit status 1 when a page is not what would be written
+
+Example: docs/generate.py && git diff docs/api.md
+
+Standard library only.
+"""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PROTO = ROOT / "proto" / "mentor" / "v1"
+# The table in meta_learner/store/state.cc, which the tests walk.
+STATES = re.compile(r"^//   (\S+)\s+(\S+)\s+(\S.*)$")
+
+
+def comment_before(lines, index):
+    """The sentence above a declaration."""
+    words = []
+    while index > 0 and lines[index - 1].strip().startswith("//"):
+        index -= 1
+        words.insert(0, lines[index].strip()[2:].strip())
+    return " ".join(words)
+
+
+def cell(text):
+    return text.replace("|", "\\|")
+
+
+class Declarations:
+    """Services, messages and enums of a proto file, in their order, with their comments."""
+
+    def __init__(self, name):
+        self.lines = (PROTO / name).read_text(encoding="utf-8").splitlines()
+        self.methods, self.messages, self.enums = [], [], []
+        scope = []
+        for index, line in enumerate(self.lines):
+            text = line.strip()
+            if text.startswith("//"):
+                continue
+            method = re.match(r"rpc (\w+)\((stream )?([\w.]+)\) returns \((stream )?([\w.]+)\)", text)
+            opened = re.match(r"(message|enum|service|extend|oneof) ([\w.]+) \{", text)
+            field = re.match(
+                r"(?:repeated |optional )?(map<[^>]+>|[\w.]+) (\w+) = (\d+)\s*(?:\[(.*)\])?;", text)
+            value = re.match(r"(\w+) = (\d+);", text)
+            if method:
+                role = re.search(r"ROLE_(\w+)", " ".join(self.lines[index:index + 2]))
+                self.methods.append({
+                    "name": method[1], "request": method[3], "response": method[5], "stream": bool(method[4]),
+                    "role": role[1].lower() if role else "", "comment": comment_before(self.lines, index)})
+                scope.append(None)
+                if text.endswith(";"):
+                    scope.pop()
+                continue
+            if opened:
+                item = {"name": ".".join([s["name"] for s in scope if s and opened[1] != "oneof"][-1:] + [opened[2]]),
+                        "comment": comment_before(self.lines, index), "rows": []}
+                if opened[1] == "message":
+                    self.messages.append(item)
+                elif opened[1] == "enum":
+                    self.enums.append(item)
+                scope.append(item if opened[1] in ("message", "enum") else (scope[-1] if scope else None))
+                if text.endswith("{}"):
+                    scope.pop()
+                continue
+            if text.startswith("}"):
+                if scope:
+                    scope.pop()
+                continue
+            if scope and scope[-1] and field:
+                repeated = "repeated " if text.startswith("repeated ") else ""
+                default = re.search(r"default = ([^,\]]+)", field[4] or "")
+                limits = re.search(r"range\) = \{([^}]*)\}", field[4] or "")
+                scope[-1]["rows"].append((field[2], repeated + field[1], comment_before(self.lines, index),
+                                          default[1] if default else "", limits[1] if limits else ""))
+            elif scope and scope[-1] and value:
+                scope[-1]["rows"].append((value[1], value[2], comment_before(self.lines, index), "", ""))
+
+
+def table(header, rows):
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + "---|" * len(header)
+    for row in rows:
+        yield "| " + " | ".join(cell(part) for part in row) + " |"
+    yield ""
+
+
+def state_table():
+    for line in (ROOT / "meta_learner" / "store" / "state.cc").read_text(encoding="utf-8").splitlines():
+        row = STATES.match(line)
+        if row and row[1] != "from":
+            yield row[1], row[2], row[3]
+
+
+def api_page():
+    service = Declarations("experiment_service.proto")
+    yield "# Control API"
+    yield ""
+    yield "For those who call the meta-learner from programs: `mentor.v1.ExperimentService`, gRPC. Written by `docs/generate.py` from the"
+    yield "comments of [proto/mentor/v1](../proto/mentor/v1). Every error is a `google.rpc.Status` with an `ErrorInfo`; [errors.md](errors.md)"
+    yield "lists the reasons. Any gRPC client can explore a running service by reflection."
+    yield ""
+    yield "## Methods"
+    yield ""
+    yield from table(("method", "answer", "role", "what"), (
+        (f"[{m['name']}](#{m['request'].lower()})", ("stream of " if m["stream"] else "") + f"`{m['response']}`", m["role"],
+         m["comment"]) for m in service.methods))
+    yield "## States of an experiment"
+    yield ""
+    yield "Every other pair is refused with `FAILED_PRECONDITION` `ILLEGAL_TRANSITION`. SUCCEEDED, FAILED and CANCELLED are final."
+    yield ""
+    yield from table(("from", "to", "by"), state_table())
+    for title, name in (("Requests and responses", "experiment_service.proto"), ("Resources", "experiment.proto"),
+                        ("Roles", "access.proto"), ("The spec of an experiment", "spec.proto")):
+        declared = Declarations(name)
+        yield f"## {title}"
+        yield ""
+        for message in declared.messages:
+            yield f"### {message['name']}"
+            yield ""
+            yield message["comment"]
+            yield ""
+            if not message["rows"]:
+                continue
+            if any(row[3] or row[4] for row in message["rows"]):
+                yield from table(("field", "type", "what", "default", "legal"),
+                                 ((f"`{n}`", t, c, d, l) for n, t, c, d, l in message["rows"]))
+            else:
+                yield from table(("field", "type", "what"), ((f"`{n}`", t, c) for n, t, c, d, l in message["rows"]))
+        for enum in declared.enums:
+            yield f"### {enum['name']}"
+            yield ""
+            yield enum["comment"]
+            yield ""
+            yield from table(("value", "what"), ((f"`{row[0]}`", row[2]) for row in enum["rows"]))
+
+
+def errors_page():
+    text = (ROOT / "common" / "status.h").read_text(encoding="utf-8")
+    body = text[text.index("enum class Reason {"):]
+    body = body[:body.index("};")]
+    yield "# Reasons of errors"
+    yield ""
+    yield "For those who handle errors in programs: the `reason` of `google.rpc.ErrorInfo` (domain `mentor`) in the details of every error."
+    yield "Written by `docs/generate.py` from [common/status.h](../common/status.h). `BadRequest` names wrong fields, `RetryInfo` says when it"
+    yield "helps to try again. Refusals of credentials (`UNAUTHENTICATED`, `PERMISSION_DENIED`) carry a sentence and no details."
+    yield ""
+    rows, lines = [], body.splitlines()
+    for index, line in enumerate(lines):
+        name = re.match(r"\s+k(\w+),", line)
+        if not name or name[1] == "Unspecified":
+            continue
+        words = comment_before(lines, index)
+        code, _, rest = words.partition(". ")
+        meaning, _, remedy = rest.rstrip(".").partition("; ")
+        reason = re.sub(r"(?<!^)([A-Z])", r"_\1", name[1]).upper()
+        rows.append((f"`{reason}`", f"`{code}`", meaning, remedy))
+    yield from table(("reason", "code", "meaning", "what to do"), rows)
+
+
+PAGES = {"api.md": api_page, "errors.md": errors_page}
+
+
+def main():
+    arguments = sys.argv[1:]
+    if arguments not in ([], ["--check"]):
+        print(__doc__)
+        return 0 if arguments in (["--help"], ["-h"]) else 2
+    stale = []
+    for name, page in PAGES.items():
+        text = "\n".join(page()).rstrip("\n") + "\n"
+        path = ROOT / "docs" / name
+        if arguments:
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                stale.append(name)
+        else:
+            path.write_text(text, encoding="utf-8")
+    for name in stale:
+        print(f"docs/{name} is not what its source says: run docs/generate.py")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
