@@ -107,7 +107,7 @@ def layer_of(name):
     if parts[0] == "meta_learner":
         if parts[1] == "rules":
             return "rules"
-        return "mentorctl" if stem == "mentorctl" else "meta_learner"
+        return "mentorctl" if parts[1] == "mentorctl" else "meta_learner"
     return parts[0] if parts[0] in ARROWS else None
 
 
@@ -282,7 +282,7 @@ PLANTED = [
     ("learner/agents/c.cc", '#include "learner/learner.h"\n', "against the arrows"),
     ("learner/d.cc", '#include "envs/environment.h"\n', "against the arrows"),
     ("meta_learner/e.cc", "#include <mujoco/mujoco.h>\n", "and nowhere else"),
-    ("meta_learner/mentorctl.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
+    ("meta_learner/mentorctl/client.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
     ("meta_learner/rules/f.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
     ("tests/unit/actor/g_test.cc", '#include "learner/learner.h"\n', "against the arrows"),
     ("common/h.h", "#pragma once\n", "begins with a comment"),

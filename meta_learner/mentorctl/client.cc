@@ -1,0 +1,109 @@
+#include "meta_learner/mentorctl/client.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include <absl/strings/cord.h>
+#include <grpcpp/security/auth_context.h>
+
+#include "common/check.h"
+#include "common/hash.h"
+#include "common/rpc/channel.h"
+#include "common/uuid.h"
+#include "google/rpc/error_details.pb.h"
+
+namespace mentor::ctl {
+namespace {
+
+constexpr rpc::Backoff kBackoff = {.first = std::chrono::milliseconds(100),
+                                   .longest = std::chrono::milliseconds(2000)};
+
+}  // namespace
+
+std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status, int attempt,
+                                                    double uniform) {
+  const bool unavailable = status.code() == absl::StatusCode::kUnavailable;
+  if (!unavailable && status.code() != absl::StatusCode::kResourceExhausted) return std::nullopt;
+  google::rpc::RetryInfo info;
+  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.RetryInfo");
+  if (payload && info.ParseFromString(std::string(*payload))) {
+    // Callers that were told the same span do not all come back at once.
+    const double told_ms =
+        static_cast<double>(info.retry_delay().seconds()) * 1000 + info.retry_delay().nanos() / 1e6;
+    return std::chrono::milliseconds(
+        static_cast<int64_t>(std::clamp(told_ms, 0.0, 3.6e6) * (1 + 0.1 * uniform)) + 1);
+  }
+  if (!unavailable) return std::nullopt;
+  return kBackoff.Delay(attempt, uniform);
+}
+
+Client::Client(Options options)
+    : options_(std::move(options)), random_(Crc32c(NewUuid()) | uint64_t{1} << 40) {}
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Make(Options options) {
+  MENTOR_ASSIGN_OR_RETURN(const auto channel,
+                          rpc::MakeChannel({.address = options.server, .tls = options.tls}));
+  std::unique_ptr<Client> client(new Client(std::move(options)));
+  client->stub_ = v1::ExperimentService::NewStub(channel);
+  return client;
+}
+
+std::chrono::milliseconds Client::timeout() const {
+  return std::chrono::milliseconds(
+      static_cast<int64_t>(std::min(options_.timeout_s, 86400.0) * 1000));
+}
+
+std::chrono::system_clock::time_point Client::Deadline() const {
+  return std::chrono::system_clock::now() + timeout();
+}
+
+// Spreads attempts; nothing of a result depends on it.
+double Client::Uniform() {
+  random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+  return (static_cast<double>(random_ >> 40) + 0.5) / static_cast<double>(1 << 24);
+}
+
+bool Client::interrupted() {
+  const std::lock_guard lock(mutex_);
+  return interrupted_;
+}
+
+void Client::Interrupt() {
+  const std::lock_guard lock(mutex_);
+  interrupted_ = true;
+  if (context_ != nullptr) context_->TryCancel();
+  changed_.notify_all();
+}
+
+bool Client::Wait(std::chrono::milliseconds span) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, span, [&] { return interrupted_; });
+  return !interrupted_;
+}
+
+bool Client::Begin(grpc::ClientContext* context) {
+  if (!options_.token.empty()) context->AddMetadata("authorization", "Bearer " + options_.token);
+  const std::lock_guard lock(mutex_);
+  if (!interrupted_) context_ = context;
+  return !interrupted_;
+}
+
+void Client::End(const grpc::ClientContext& context, const std::string& request,
+                 const absl::Status& status, std::chrono::steady_clock::time_point began) {
+  {
+    const std::lock_guard lock(mutex_);
+    context_ = nullptr;
+  }
+  if (const auto auth = context.auth_context(); auth != nullptr) {
+    const auto pem = auth->FindPropertyValues("x509_pem_cert");
+    if (!pem.empty()) server_certificate_ = std::string(pem[0].data(), pem[0].size());
+  }
+  if (options_.verbose) {
+    const double ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
+    std::fprintf(stderr, "%s at %s: %s in %.1f ms\n", request.c_str(), options_.server.c_str(),
+                 std::string(absl::StatusCodeToString(status.code())).c_str(), ms);
+  }
+}
+
+}  // namespace mentor::ctl

@@ -1,0 +1,80 @@
+// The tree of verbs and what a verb is given when it runs. Each file *_verbs.cc adds its own; the
+// completion and the manual page are made by walking the tree. One thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "meta_learner/mentorctl/client.h"
+#include "meta_learner/mentorctl/output.h"
+#include "meta_learner/mentorctl/settings.h"
+
+namespace mentor::ctl {
+
+struct Session {
+  const Settings& settings;
+  const Output& output;
+  Client* client;  // Null for verbs that talk to no server.
+};
+using Verb = std::function<int(Session&)>;
+
+// Groups of verbs in --help.
+inline constexpr char kExperimentGroup[] = "Experiments";
+inline constexpr char kResultGroup[] = "Results";
+inline constexpr char kFleetGroup[] = "Fleet";
+inline constexpr char kClientGroup[] = "This program";
+
+class Commands {
+ public:
+  Commands();
+
+  // `help` is one line; `examples` are lines without indentation. The verb is run when it is the
+  // one that was typed.
+  CLI::App* Add(const std::string& group, const std::string& name, const std::string& help,
+                const std::string& examples, Verb verb);
+  // The same for a verb that needs no server.
+  CLI::App* AddLocal(const std::string& group, const std::string& name, const std::string& help,
+                     const std::string& examples, Verb verb);
+  // A noun that has verbs of its own: config, certs, token, export.
+  CLI::App* AddNoun(const std::string& group, const std::string& name, const std::string& help,
+                    const std::string& examples);
+  CLI::App* AddUnder(CLI::App* noun, const std::string& name, const std::string& help,
+                     const std::string& examples, Verb verb, bool local);
+
+  CLI::App& root() { return root_; }
+  const GlobalFlags& flags() const { return flags_; }
+  // What was typed; null before the parse.
+  const Verb& verb() const { return verb_; }
+  bool local() const { return local_; }
+
+ private:
+  CLI::App root_;
+  GlobalFlags flags_;
+  Verb verb_;
+  bool local_ = false;
+};
+
+// An option that may be repeated, one value each time.
+CLI::Option* Repeatable(CLI::Option* option);
+
+void AddCreateVerbs(Commands* commands);      // create, apply, validate, clone
+void AddExperimentVerbs(Commands* commands);  // get, list, update, pause, resume, cancel, delete
+void AddWatchVerbs(Commands* commands);       // watch, wait, logs
+void AddTopVerb(Commands* commands);          // top
+void AddMetricsVerbs(Commands* commands);     // metrics, plot, export tensorboard
+void AddFileVerbs(Commands* commands);        // checkpoints, download, artifacts
+void AddFleetVerbs(Commands* commands);       // peers, drain, shards, tasks, catalogue
+void AddConfigVerbs(Commands* commands);      // config, version
+void AddCompletionVerbs(Commands* commands);  // completion, __complete, __man
+void AddDoctorVerb(Commands* commands);       // doctor
+
+// All of them.
+std::unique_ptr<Commands> MakeCommands();
+
+// The program: returns the exit code.
+int Main(int argc, char** argv);
+
+}  // namespace mentor::ctl
