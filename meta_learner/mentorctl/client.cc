@@ -71,7 +71,7 @@ bool Client::interrupted() {
 void Client::Interrupt() {
   const std::lock_guard lock(mutex_);
   interrupted_ = true;
-  if (context_ != nullptr) context_->TryCancel();
+  for (grpc::ClientContext* context : contexts_) context->TryCancel();
   changed_.notify_all();
 }
 
@@ -84,7 +84,7 @@ bool Client::Wait(std::chrono::milliseconds span) {
 bool Client::Begin(grpc::ClientContext* context) {
   if (!options_.token.empty()) context->AddMetadata("authorization", "Bearer " + options_.token);
   const std::lock_guard lock(mutex_);
-  if (!interrupted_) context_ = context;
+  if (!interrupted_) contexts_.push_back(context);
   return !interrupted_;
 }
 
@@ -92,7 +92,7 @@ void Client::End(const grpc::ClientContext& context, const std::string& request,
                  const absl::Status& status, std::chrono::steady_clock::time_point began) {
   {
     const std::lock_guard lock(mutex_);
-    context_ = nullptr;
+    contexts_.pop_back();
   }
   if (const auto auth = context.auth_context(); auth != nullptr) {
     const auto pem = auth->FindPropertyValues("x509_pem_cert");
@@ -101,7 +101,8 @@ void Client::End(const grpc::ClientContext& context, const std::string& request,
   if (options_.verbose) {
     const double ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
-    std::fprintf(stderr, "%s at %s: %s in %.1f ms\n", request.c_str(), options_.server.c_str(),
+    const std::string call = request.substr(0, request.rfind("Request"));
+    std::fprintf(stderr, "%s at %s: %s in %.1f ms\n", call.c_str(), options_.server.c_str(),
                  std::string(absl::StatusCodeToString(status.code())).c_str(), ms);
   }
 }

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -123,7 +124,7 @@ class Client {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool interrupted_ = false;
-  grpc::ClientContext* context_ = nullptr;  // Of the call under way.
+  std::vector<grpc::ClientContext*> contexts_;  // Of calls under way, one inside the other.
 };
 
 }  // namespace mentor::ctl

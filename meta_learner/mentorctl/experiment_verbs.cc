@@ -1,5 +1,6 @@
 // get, list, update, pause, resume, cancel, delete.
 #include <map>
+#include <optional>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -162,7 +163,6 @@ int WatchList(Session& session, const std::string& filter, const std::string& to
               std::map<std::string, std::string> shown) {
   using Event = v1::WatchExperimentsResponse;
   const Output& output = session.output;
-  std::vector<std::pair<Event, bool>> changed;
   absl::Status failed;
   const auto show = [&](const Event& event) {
     const v1::Experiment& experiment = event.experiment();
@@ -180,44 +180,42 @@ int WatchList(Session& session, const std::string& filter, const std::string& to
     }
     std::fflush(stdout);
   };
+  // The present state when the filter selects it; nothing when it does not.
+  const auto select = [&](Event event) -> absl::StatusOr<std::optional<Event>> {
+    if (filter.empty()) return event;
+    v1::ListExperimentsRequest request;
+    request.set_filter(filter + " AND name=" + Quoted(event.experiment().name()));
+    const auto page = session.client->Call(&Stub::ListExperiments, request);
+    if (!page.ok()) return page.status();
+    if (page->experiments().empty()) return std::nullopt;
+    *event.mutable_experiment() = page->experiments(0);
+    return event;
+  };
+  const auto on_event = [&](const Event& event) {
+    if (!event.has_experiment() || event.event() == Event::EVENT_PROGRESS) return true;
+    const std::string& name = event.experiment().name();
+    const auto before = shown.find(name);
+    // The present state comes again after a token that was too old.
+    if (before != shown.end() && before->second == event.experiment().etag()) return true;
+    absl::StatusOr<std::optional<Event>> selected = std::nullopt;
+    if (event.event() != Event::EVENT_DELETED) selected = select(event);
+    if (!selected.ok()) {
+      failed = selected.status();
+      return false;
+    }
+    if (!*selected) {
+      // It is gone, or left what is watched: its last line says in which state.
+      if (shown.erase(name) > 0) show(event);
+      return true;
+    }
+    const std::string& etag = (*selected)->experiment().etag();
+    if (shown[name] != etag) show(**selected);
+    shown[name] = etag;
+    return true;
+  };
   const absl::Status status = Watch(
-      session.client, {.names = {},
-                       .resume_token = token,
-                       .on_event =
-                           [&](const Event& event) {
-                             if (!event.has_experiment() || event.event() == Event::EVENT_PROGRESS)
-                               return true;
-                             const v1::Experiment& experiment = event.experiment();
-                             const std::string& name = experiment.name();
-                             const bool known = shown.contains(name);
-                             if (event.event() == Event::EVENT_DELETED) {
-                               shown.erase(name);
-                               if (known) show(event);
-                               return true;
-                             }
-                             // The present state comes again after a token that was too old.
-                             if (known && shown[name] == experiment.etag()) return true;
-                             if (!filter.empty()) {
-                               v1::ListExperimentsRequest request;
-                               request.set_filter(filter + " AND name=" + Quoted(name));
-                               const auto page =
-                                   session.client->Call(&Stub::ListExperiments, request);
-                               if (!page.ok()) {
-                                 failed = page.status();
-                                 return false;
-                               }
-                               if (page->experiments().empty()) {
-                                 shown.erase(name);
-                                 // It left what is watched: its last line says in which state.
-                                 if (known) show(event);
-                                 return true;
-                               }
-                             }
-                             shown[name] = experiment.etag();
-                             show(event);
-                             return true;
-                           },
-                       .on_lost = NoteLost(&output)});
+      session.client,
+      {.names = {}, .resume_token = token, .on_event = on_event, .on_lost = NoteLost(&output)});
   if (!failed.ok()) return output.Fail(failed);
   if (absl::IsCancelled(status)) return kInterrupted;
   return output.Fail(status);

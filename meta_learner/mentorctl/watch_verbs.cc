@@ -202,32 +202,60 @@ void PrintLog(const Output& output, const v1::WatchLogsResponse& line) {
   std::fflush(stdout);
 }
 
-// A stream that broke is asked for again from its begin; lines that were shown are left out: those
-// before the time of the last one, and as many of that time as there were.
+// Finds the place where a broken stream ended in one that begins again: lines have a time and a
+// text, and more may have the same.
+class LogPlace {
+ public:
+  // A new stream begins.
+  void Begin() {
+    skipping_ = last_ != absl::InfinitePast();
+    equal_ = 0;
+  }
+  // True for a line that was not shown yet.
+  bool IsNew(const v1::WatchLogsResponse& line) {
+    const absl::Time time = FromProto(line.time());
+    const std::string text = line.SerializeAsString();
+    if (skipping_) {
+      if (time < last_) return false;
+      if (time == last_) {
+        // Up to the last line that was shown; those before it may have been cut by --tail.
+        if (text == last_text_ && ++equal_ == last_equal_) skipping_ = false;
+        return false;
+      }
+      skipping_ = false;
+    }
+    last_equal_ = time == last_ && text == last_text_ ? last_equal_ + 1 : 1;
+    last_ = time;
+    last_text_ = text;
+    return true;
+  }
+  bool shown() const { return last_ != absl::InfinitePast(); }
+
+ private:
+  absl::Time last_ = absl::InfinitePast();
+  std::string last_text_;
+  int last_equal_ = 0;  // Lines that were shown like the last one, one after another.
+  bool skipping_ = false;
+  int equal_ = 0;  // The same in the new stream.
+};
+
 int Logs(Session& session, const LogFlags& flags) {
   const Output& output = session.output;
   v1::WatchLogsRequest request;
   request.set_name(FullName(flags.name));
   request.set_tail(flags.tail);
   request.set_follow(flags.follow);
-  absl::Time last = absl::InfinitePast();
-  int of_last = 0;
+  LogPlace place;
   bool lost = false;
   const auto on_lost = NoteLost(&output);
   const absl::Time give_up = absl::Now() + absl::FromChrono(session.client->timeout());
   for (int attempt = 0;; ++attempt) {
-    int same = 0;
-    absl::Status status = session.client->Stream<v1::WatchLogsRequest, v1::WatchLogsResponse>(
+    place.Begin();
+    const absl::Status status = session.client->Stream<v1::WatchLogsRequest, v1::WatchLogsResponse>(
         &Stub::WatchLogs, request, [&](const v1::WatchLogsResponse& line) {
           attempt = 0;
           lost = false;
-          const absl::Time time = FromProto(line.time());
-          if (time < last) return true;
-          if (time == last && ++same <= of_last) return true;
-          if (time > last) of_last = 0;
-          last = time;
-          same = ++of_last;
-          PrintLog(output, line);
+          if (place.IsNew(line)) PrintLog(output, line);
           return true;
         });
     if (status.ok()) return kOk;  // With --follow: the experiment has ended.
@@ -237,7 +265,7 @@ int Logs(Session& session, const LogFlags& flags) {
     if (flags.follow && !lost) on_lost(status);
     lost = true;
     // What came meanwhile may be more than the tail.
-    if (last != absl::InfinitePast()) request.set_tail(0);
+    if (place.shown()) request.set_tail(0);
     if (!session.client->Wait(*pause)) return kInterrupted;
   }
 }
