@@ -16,13 +16,6 @@
 namespace mentor::ctl {
 namespace {
 
-constexpr char kExitCodes[] = R"(Exit codes:
-  0 done, 1 failed, 2 usage or invalid request, 3 not found, 4 credentials or role,
-  5 conflict or wrong state, 6 unavailable or too late, 7 the wait ended in another state,
-  130 interrupted
-
-'mentorctl VERB --help' says more about a verb.)";
-
 constexpr char kRootExamples[] =
     "mentorctl create -f deploy/experiments/smoke.txtpb --set seed=2 --wait\n"
     "mentorctl list --state running\n"
@@ -85,7 +78,11 @@ CLI::Option* Repeatable(CLI::Option* option) {
 
 Commands::Commands()
     : root_("Submits, watches and controls experiments on a mentor-meta-learner.", "mentorctl") {
-  root_.footer(Footer(kRootExamples) + "\n\n" + kExitCodes);
+  std::string footer = Footer(kRootExamples) + "\n\nExit codes:";
+  for (const auto& [code, meaning] : kExitMeanings) {
+    absl::StrAppend(&footer, "\n  ", code, code < 10 ? "    " : "  ", std::string(meaning));
+  }
+  root_.footer(footer + "\n\n'mentorctl VERB --help' says more about a verb.");
   root_.set_version_flag("--version", "mentorctl " + std::string(kBuildVersion));
   root_.require_subcommand(1);
   root_.fallthrough();

@@ -5,6 +5,7 @@
 #include <map>
 #include <vector>
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
@@ -42,9 +43,13 @@ std::string WordsOfType(const std::string& type) {
 }
 
 std::string TypeOf(const CLI::Option& option) {
-  // A check adds its own words behind the name: "KIND:{...}".
+  // A check adds its own words behind the name: "KIND:{...}", "NUMBER:INT in [1 - 100]".
   const std::string type = option.get_type_name();
-  return type.substr(0, type.find(':'));
+  size_t end = type.size();
+  for (const char* check : {":{", ":INT ", ":UINT ", ":FLOAT "}) {
+    end = std::min(end, type.find(check));
+  }
+  return type.substr(0, end);
 }
 
 // One place of the tree: what may stand there.
@@ -308,7 +313,7 @@ std::string FishScript(const std::vector<Node>& nodes) {
 
 // ---- The manual.
 
-// "  -f, --file FILE" and the description below it, in the form that help2man takes for an option.
+// "  -f, --file=FILE  description", the form that help2man takes for an option.
 std::string ManualFlag(const CLI::Option& option) {
   std::vector<std::string> spellings;
   for (const std::string& name : option.get_snames()) spellings.push_back("-" + name);
@@ -316,10 +321,20 @@ std::string ManualFlag(const CLI::Option& option) {
   std::string line = "  " + absl::StrJoin(spellings, ", ");
   const bool takes_value = option.get_expected_max() > 0 && option.get_type_size() != 0;
   if (takes_value && !TypeOf(option).empty()) absl::StrAppend(&line, "=", TypeOf(option));
-  std::string help = option.get_description();
-  if (!option.get_default_str().empty())
-    absl::StrAppend(&help, "; default ", option.get_default_str());
-  return line + "\n         " + help + "\n";
+  absl::StrAppend(&line, "  ", option.get_description());
+  const std::string& otherwise = option.get_default_str();
+  if (!otherwise.empty()) absl::StrAppend(&line, "; default ", otherwise);
+  return line + "\n";
+}
+
+// "Examples:" and lines with a margin become commands behind a prompt, which help2man leaves alone.
+std::string ManualExamples(const CLI::App& command) {
+  std::string text;
+  for (const absl::string_view line : absl::StrSplit(command.get_footer(), '\n')) {
+    if (line.empty()) break;
+    if (absl::StartsWith(line, "  ")) absl::StrAppend(&text, "  $ ", line.substr(2), "\n");
+  }
+  return text;
 }
 
 std::string UsageOf(const CLI::App& command, const std::string& path) {
@@ -341,17 +356,19 @@ void AddManual(const CLI::App& command, const std::string& path, std::string* te
       AddManual(*below, own, text);
       continue;
     }
-    absl::StrAppend(text, "\n*", UsageOf(*below, own), "*\n\n  ", below->get_description(),
-                    ".\n\n");
+    absl::StrAppend(text, "\n*", own, "*\n\nmentorctl ", UsageOf(*below, own), "\n\n",
+                    below->get_description(), ".\n\n");
     for (const CLI::Option* option : below->get_options()) {
-      if (option->get_positional()) {
-        absl::StrAppend(text, "  ", absl::AsciiStrToUpper(option->get_name(true)), "\n         ",
-                        option->get_description(), "\n");
-      } else if (option != below->get_help_ptr()) {
+      if (!option->get_positional() && option != below->get_help_ptr()) {
         absl::StrAppend(text, ManualFlag(*option));
       }
     }
-    absl::StrAppend(text, "\n", below->get_footer(), "\n");
+    for (const CLI::Option* option : below->get_options()) {
+      if (!option->get_positional()) continue;
+      absl::StrAppend(text, "\n", absl::AsciiStrToUpper(option->get_name(true)), ": ",
+                      option->get_description(), ".\n");
+    }
+    absl::StrAppend(text, "\n", ManualExamples(*below), "\n");
   }
 }
 
@@ -384,7 +401,11 @@ std::string ManualText(const CLI::App& root) {
                                   root.get_description(), "\n\nOptions:\n");
   for (const CLI::Option* option : root.get_options()) absl::StrAppend(&text, ManualFlag(*option));
   AddManual(root, "", &text);
-  absl::StrAppend(&text, "\n", root.get_footer(), "\n");
+  absl::StrAppend(&text, "\n*Exit status*\n\n");
+  for (const auto& [code, meaning] : kExitMeanings) {
+    absl::StrAppend(&text, "  ", code, "  ", std::string(meaning), "\n");
+  }
+  absl::StrAppend(&text, "\nExamples:\n", ManualExamples(root));
   return text;
 }
 

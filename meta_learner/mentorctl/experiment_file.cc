@@ -141,11 +141,13 @@ std::vector<std::string> SpecDifferences(const v1::ExperimentSpec& from,
   std::string report;
   MessageDifferencer differencer;
   differencer.ReportDifferencesToString(&report);
-  // Not part of what the result depends on.
-  for (const char* name : {"display_name", "checkpoint"}) {
-    differencer.IgnoreField(v1::ExperimentSpec::descriptor()->FindFieldByName(name));
+  // Without what the result does not depend on.
+  v1::ExperimentSpec specs[] = {WithDefaults(from), WithDefaults(to)};
+  for (v1::ExperimentSpec& spec : specs) {
+    spec.clear_display_name();
+    spec.clear_checkpoint();
   }
-  differencer.Compare(WithDefaults(from), WithDefaults(to));
+  differencer.Compare(specs[0], specs[1]);
   std::vector<std::string> lines;
   size_t rest = 0;
   for (const absl::string_view line : absl::StrSplit(report, '\n', absl::SkipEmpty())) {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -25,6 +26,18 @@ enum Exit : int {
   kInterrupted = 130,
 };
 int ExitCodeOf(const absl::Status& status);
+// What they mean, for people.
+inline constexpr std::pair<Exit, std::string_view> kExitMeanings[] = {
+    {kOk, "done"},
+    {kFailed, "failed"},
+    {kUsage, "usage or invalid request"},
+    {kNotFound, "not found"},
+    {kCredentials, "credentials or role"},
+    {kConflict, "conflict or wrong state"},
+    {kUnavailable, "unavailable or too late"},
+    {kOtherState, "the wait ended in another state"},
+    {kInterrupted, "interrupted"},
+};
 
 enum class Format { kTable, kJson, kYaml, kName };
 
