@@ -106,16 +106,16 @@ std::vector<Finding> CheckFleet(const std::vector<v1::Peer>& peers, const std::s
   std::map<std::string, std::vector<std::string>> builds, catalogues;
   std::vector<std::string> learners, actors, idle, far, draining;
   for (const v1::Peer& peer : peers) {
-    (IsLearner(peer) ? learners : actors).push_back(peer.name());
-    builds[peer.build()].push_back(peer.name());
-    if (!peer.catalogue_hash().empty()) catalogues[peer.catalogue_hash()].push_back(peer.name());
-    if (peer.has_round_trip() && FromProto(peer.round_trip()) > kFarAway)
-      far.push_back(peer.name());
-    if (peer.draining()) draining.push_back(peer.name());
+    const std::string name = ShortPeer(peer.name());
+    (IsLearner(peer) ? learners : actors).push_back(name);
+    builds[peer.build()].push_back(name);
+    if (!peer.catalogue_hash().empty()) catalogues[peer.catalogue_hash()].push_back(name);
+    if (peer.has_round_trip() && FromProto(peer.round_trip()) > kFarAway) far.push_back(name);
+    if (peer.draining()) draining.push_back(name);
     if (IsLearner(peer) && std::none_of(peers.begin(), peers.end(), [&](const v1::Peer& other) {
           return other.learner() == peer.name();
         })) {
-      idle.push_back(peer.name());
+      idle.push_back(name);
     }
   }
   const auto add = [&](Grade grade, const char* subject, const std::string& what,

@@ -135,8 +135,10 @@ absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
       lost = false;
       give_up = absl::Now() + absl::FromChrono(client->timeout());
     }
-    // The part is longer than the file: it is of another one.
-    const bool too_long = status.code() == absl::StatusCode::kOutOfRange;
+    // The part is longer than the file: it is of another one. Whatever else is wrong with the request
+    // is so from the begin too.
+    const bool too_long =
+        resumed && (absl::IsInvalidArgument(status) || absl::IsOutOfRange(status));
     if (status.ok() && !end.sha256.empty()) {
       if (part.size() == end.size_bytes && part.Hash() == end.sha256) {
         MENTOR_RETURN_IF_ERROR(part.Rename(download.path));

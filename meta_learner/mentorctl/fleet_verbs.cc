@@ -25,7 +25,8 @@ int Peers(Session& session) {
     const bool learner = absl::StartsWith(peer.name(), "learners/");
     listing.Add(
         peer, peer.name(),
-        {peer.name(), peer.host(), peer.build(), learner ? "-" : absl::StrCat(peer.threads()),
+        {ShortPeer(peer.name()), peer.host(), peer.build(),
+         learner ? "-" : absl::StrCat(peer.threads()),
          learner ? absl::StrFormat("%d/%d shards", peer.work(), peer.shard_slots())
                  : absl::StrFormat("%d units", peer.work()),
          Count(peer.env_steps_per_second()),
@@ -33,27 +34,46 @@ int Peers(Session& session) {
              ? absl::StrFormat("%.1f ms", absl::ToDoubleMilliseconds(FromProto(peer.round_trip())))
              : "-",
          Ago(FromProto(peer.connect_time()), now),
-         peer.learner().empty() ? "-" : LastPart(peer.learner()),
+         peer.learner().empty() ? "-" : LastPart(ShortPeer(peer.learner())),
          peer.draining() ? Cell("draining", Style::kWarning) : Cell("")});
   }
   listing.End();
   return kOk;
 }
 
+// The full name of the only peer that begins so: people type what the table shows.
+absl::StatusOr<std::string> PeerOf(Client* client, const std::string& given) {
+  if (!absl::StartsWith(given, "actors/") && !absl::StartsWith(given, "learners/")) {
+    return absl::InvalidArgumentError(
+        "peer '" + given + "': give actors/NAME or learners/NAME, as 'peers' shows them");
+  }
+  const auto answer = client->Call(&Stub::ListPeers, v1::ListPeersRequest());
+  if (!answer.ok()) return answer.status();
+  std::vector<std::string> found;
+  for (const v1::Peer& peer : answer->peers()) {
+    if (peer.name() == given) return given;
+    if (absl::StartsWith(peer.name(), given)) found.push_back(peer.name());
+  }
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, "there is no peer " + given);
+  }
+  return absl::InvalidArgumentError("peer '" + given + "' may be " + absl::StrJoin(found, " or ") +
+                                    ": give more of its name");
+}
+
 int Drain(Session& session, const std::vector<std::string>& names) {
-  return ForEach(session, names, [&](const std::string& name) -> int {
-    if (!absl::StartsWith(name, "actors/") && !absl::StartsWith(name, "learners/")) {
-      return session.output.Fail(absl::InvalidArgumentError(
-          "peer '" + name + "': give actors/NAME or learners/NAME, as 'peers' shows them"));
-    }
+  return ForEach(session, names, [&](const std::string& given) -> int {
+    const auto name = PeerOf(session.client, given);
+    if (!name.ok()) return session.output.Fail(name.status(), "'mentorctl peers' shows them");
     v1::DrainPeerRequest request;
-    request.set_name(name);
+    request.set_name(*name);
     const auto empty = session.client->Call(&Stub::DrainPeer, request);
     if (!empty.ok()) return session.output.Fail(empty.status(), "'mentorctl peers' shows them");
     v1::Peer peer;
-    peer.set_name(name);
+    peer.set_name(*name);
     peer.set_draining(true);
-    session.output.Done(peer, name, name + " finishes what it holds and takes no more");
+    session.output.Done(peer, *name, *name + " finishes what it holds and takes no more");
     return kOk;
   });
 }
@@ -67,13 +87,13 @@ int Shards(Session& session, const std::string& name) {
                   {"SHARD", "STATE", "LEARNER", "LIFETIMES", "ITERATIONS", "STEPS"});
   for (const v1::ShardInfo& shard : answer->shards()) {
     const std::string state = shard.state() == v1::ShardInfo::STATE_RUNNING ? "RUNNING" : "WAITING";
-    listing.Add(
-        shard, shard.name(),
-        {ShortName(shard.name()), Cell(state, StyleOfState(state)),
-         shard.learner().empty() ? "-" : LastPart(shard.learner()), absl::StrCat(shard.lifetimes()),
-         absl::StrFormat("%d/%d", shard.iterations_done(), shard.iterations_total()),
-         absl::StrFormat("%s/%s", Count(static_cast<double>(shard.env_steps())),
-                         Count(static_cast<double>(shard.env_steps_total())))});
+    listing.Add(shard, shard.name(),
+                {ShortName(shard.name()), Cell(state, StyleOfState(state)),
+                 shard.learner().empty() ? "-" : LastPart(ShortPeer(shard.learner())),
+                 absl::StrCat(shard.lifetimes()),
+                 absl::StrFormat("%d/%d", shard.iterations_done(), shard.iterations_total()),
+                 absl::StrFormat("%s/%s", Count(static_cast<double>(shard.env_steps())),
+                                 Count(static_cast<double>(shard.env_steps_total())))});
   }
   listing.End();
   return kOk;
@@ -188,7 +208,8 @@ void AddFleetVerbs(Commands* commands) {
         kFleetGroup, "drain", "Let actors or learners finish what they hold, and give them no more",
         "mentorctl drain actors/a1b2c3\nmentorctl drain learners/d4e5f6",
         [=](Session& session) { return Drain(session, *names); });
-    command->add_option("names", *names, "actors/NAME or learners/NAME")
+    command
+        ->add_option("names", *names, "actors/NAME or learners/NAME; the begin of a name will do")
         ->type_name("PEER")
         ->required();
   }

@@ -181,7 +181,7 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
   std::vector<Row> peers = {
       {"PEER", "HOST", "THREADS", "WORK", "STEPS/S", "ROUND TRIP", "UP", "NOTE"}};
   for (const v1::Peer& peer : picture.peers) {
-    peers.push_back({(IsLearner(peer) ? "" : "  ") + peer.name(), peer.host(),
+    peers.push_back({(IsLearner(peer) ? "" : "  ") + ShortPeer(peer.name()), peer.host(),
                      IsLearner(peer) ? "-" : absl::StrFormat("%d", peer.threads()), WorkOf(peer),
                      Count(peer.env_steps_per_second()), RoundTrip(peer),
                      Span(absl::ToDoubleSeconds(picture.now - FromProto(peer.connect_time()))),
@@ -280,7 +280,8 @@ int Top(Session& session, double seconds) {
                       : "lost the server (" + std::string(status.message()) + "); trying again";
     }
   }
-  return fatal.ok() ? kOk : session.output.Fail(fatal);
+  if (!fatal.ok()) return session.output.Fail(fatal);
+  return session.client->interrupted() ? kInterrupted : kOk;
 }
 
 }  // namespace

@@ -11,6 +11,8 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 
+#include "common/uuid.h"
+
 namespace mentor::ctl {
 namespace {
 
@@ -43,6 +45,11 @@ std::string ShortName(std::string_view name) {
 std::string LastPart(std::string_view name) {
   const size_t slash = name.rfind('/');
   return std::string(slash == name.npos ? name : name.substr(slash + 1));
+}
+
+std::string ShortPeer(std::string_view name) {
+  const std::string id = LastPart(name);
+  return std::string(name.substr(0, name.size() - (IsUuid(id) ? id.size() - 8 : 0)));
 }
 
 absl::StatusOr<std::string> CheckpointName(std::string_view name) {

@@ -26,6 +26,8 @@ std::string FullName(std::string_view name);
 std::string ShortName(std::string_view name);
 // "experiments/first/checkpoints/00000042" from that, or from "first/checkpoints/42".
 absl::StatusOr<std::string> CheckpointName(std::string_view name);
+// "actors/25e027aa" from "actors/" and a UUID; other names as they are. For people.
+std::string ShortPeer(std::string_view name);
 // The last part of a resource name.
 std::string LastPart(std::string_view name);
 

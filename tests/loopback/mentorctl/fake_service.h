@@ -611,7 +611,11 @@ class FakeService final : public v1::ExperimentService::Service {
                               "there is no " + request.name()));
     }
     const std::string& bytes = found->second;
-    if (request.offset() > bytes.size()) return ToGrpc(absl::OutOfRangeError("behind the end"));
+    if (request.offset() > bytes.size()) {
+      Violations violations;
+      violations.Add("offset", "is behind the end; begin again at 0");
+      return ToGrpc(ToStatus(violations));
+    }
     constexpr size_t kPiece = 1000;
     for (size_t at = request.offset(); at < bytes.size(); at += kPiece) {
       if (break_after_ > 0 && at >= break_after_) {

@@ -296,6 +296,8 @@ TEST_CASE("mentorctl: peers, drain, shards, tasks, catalogue", "[loopback]") {
   const Outcome peers = fixture.Run({"peers"});
   CHECK(Contains(peers.out, "learners/l1  host-a"));
   CHECK(Contains(peers.out, "16 units    41.2k    1.5 ms      10"));
+  CHECK(fixture.Run({"drain", "actors/"}).out ==
+        "actors/a1 finishes what it holds and takes no more\n");
   CHECK(fixture.Run({"drain", "actors/a1"}).code == 0);
   CHECK(Contains(fixture.Run({"peers"}).out, "l1       draining\n"));
   CHECK(fixture.Run({"drain", "actors/a2"}).code == 3);

@@ -16,6 +16,8 @@ TEST_CASE("values: names with and without their collection", "[unit]") {
     CHECK(absl::IsInvalidArgument(CheckpointName(bad).status()));
   }
   CHECK(LastPart("a/b/c") == "c");
+  CHECK(ShortPeer("actors/25e027aa-24ca-4636-aea2-053ff4707a65") == "actors/25e027aa");
+  CHECK(ShortPeer("actors/mine") == "actors/mine");
 }
 
 TEST_CASE("values: spans and times", "[unit]") {

@@ -1,0 +1,168 @@
+"""The command line against a real meta-learner, learner and actor."""
+
+import hashlib
+import json
+import os
+import pathlib
+import pty
+import select
+import signal
+import subprocess
+import time
+
+from harness import BIN, SIGINT, SIGTERM, SPECS, ClusterTest
+
+SMOKE = SPECS / "smoke.txtpb"
+ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
+
+
+class MentorctlTest(ClusterTest):
+    def cluster(self, work=True):
+        _, address = self.start_meta_learner(self.folder / "state")
+        if work:
+            _, learner = self.start_learner(address)
+            self.start_actor(learner, 2)
+        return address
+
+    def test_an_experiment_from_create_to_delete(self):
+        address = self.cluster()
+
+        def ctl(*arguments, code=0):
+            return self.mentorctl(address, *arguments, code=code)
+        ctl("create", "-f", SMOKE, "--id", "one", "--label", "team=a", "--priority", "high", "--wait")
+        ctl("wait", "one", "--within", "60s")
+        self.assertEqual(ctl("list", "--label", "team=a", "--state", "succeeded", "--output", "name"), "experiments/one")
+        self.assertEqual(ctl("list", "--filter", 'priority=LOW', "--output", "name"), "")
+        ctl("update", "one", "--label", "team-", "--title", "a new title")
+        one = self.get(address, "one")
+        self.assertNotIn("labels", one)
+        self.assertEqual(one["displayName"], "a new title")
+        self.assertEqual(one["priority"], "PRIORITY_HIGH")
+        ctl("pause", "one", code=5)
+        ctl("list", "--filter", "bogus=1", code=2)
+        self.assertIn("experiment succeeded", ctl("logs", "one"))
+
+        updates = one["progress"]["outerUpdates"]
+        table = ctl("metrics", "one", "meta_return", "--csv").splitlines()
+        self.assertEqual(table[0], "step,meta_return")
+        self.assertEqual([int(line.split(",")[0]) for line in table[1:]], list(range(1, updates + 1)))
+        ctl("export", "tensorboard", "one", "--out", self.folder / "tensorboard")
+        self.assertTrue(list((self.folder / "tensorboard").glob("events.out.tfevents.*.one")))
+
+        checkpoints = [json.loads(line) for line in ctl("checkpoints", "one", "--output", "json").splitlines()]
+        newest = checkpoints[-1]
+        file = self.folder / "newest.ckpt"
+        # A part from an earlier download, cut anywhere, does not change what comes out.
+        said = ctl("download", "one", "--out", file)
+        whole = file.read_bytes()
+        self.assertEqual(whole, self.checkpoints(self.folder / "state")[-1].read_bytes())
+        self.assertIn(hashlib.sha256(whole).hexdigest(), said)
+        part = pathlib.Path(f"{file}.part")
+        part.write_bytes(whole[:1000])
+        self.assertIn("goes on at byte 1000", ctl("download", "one", "--out", file, "--force"))
+        self.assertEqual(file.read_bytes(), whole)
+        part.write_bytes(b"something else" * 10000)
+        ctl("download", "one", "--out", file, "--force")
+        self.assertEqual(file.read_bytes(), whole)
+        ctl("checkpoints", "one", "--pin", newest["outerStep"])
+        self.assertTrue(json.loads(ctl("checkpoints", "one", "--output", "json").splitlines()[-1])["pinned"])
+        ctl("download", "one/artifacts/spec.txtpb", "--out", self.folder / "spec.txtpb")
+
+        # What was submitted can be submitted again, and is known again.
+        (self.folder / "one.txtpb").write_text(ctl("get", "one", "--spec"))
+        self.assertEqual(ctl("apply", "-f", self.folder / "one.txtpb"), "experiments/one unchanged")
+        self.assertIn("another spec", ctl("apply", "-f", self.folder / "one.txtpb", "--set", "seed=99", code=5))
+
+        more = f"rule.outer_updates={updates + 2}"
+        ctl("clone", "one", "--id", "two", "--set", more, "--wait")
+        two = self.get(address, "two")
+        self.assertEqual(two["sourceCheckpoint"], newest["name"])
+        self.assertEqual(two["progress"]["outerUpdates"], updates + 2)
+        ctl("delete", "one", "two")
+        ctl("get", "one", code=3)
+        self.assertIn("good  server: ", ctl("doctor"))
+
+    def test_pause_resume_cancel_and_the_fleet(self):
+        address = self.cluster(work=False)
+
+        def ctl(*arguments, code=0):
+            return self.mentorctl(address, *arguments, code=code)
+        ctl("create", "-f", SMOKE, "--id", "one")
+        ctl("wait", "one", "--for=RUNNING", "--within", "60s")
+        ctl("pause", "one")
+        ctl("wait", "one", "--for=PAUSED", "--within", "60s")
+        self.assertIn("mentorctl resume", ctl("top", "--once"))
+        ctl("resume", "one")
+        ctl("wait", "one", "--for=RUNNING", "--within", "60s")
+        ctl("delete", "one", code=5)
+        ctl("cancel", "one", "--reason", "a test")
+        ctl("wait", "one", "--within", "60s", code=7)
+        doctor = ctl("doctor", code=1)
+        self.assertIn("bad  learners: none is connected", doctor)
+
+        learner, learner_address = self.start_learner(address)
+        self.start_actor(learner_address, 2)
+        self.wait_until(lambda: "actors/" in ctl("peers"), "an actor")
+        ctl("doctor")
+        name = ctl("peers", "--output", "name").splitlines()[0]
+        ctl("drain", name[:len("learners/") + 8])
+        self.wait_until(lambda: "draining" in ctl("peers") or name not in ctl("peers", "--output", "name"), "a drained learner")
+
+    def test_watch_over_kill_9_of_the_server(self):
+        state = self.folder / "state"
+        meta_learner, address = self.start_meta_learner(state)
+        self.mentorctl(address, "create", "-f", SMOKE, "--id", "one")
+        watch = self.start("mentorctl", "--server", address, "watch", "one", "--output", "json")
+        watch.wait_for('"name":"experiments/one"')
+        meta_learner.kill()
+        watch.wait_for("lost the server")
+        self.start_meta_learner(state, address.rsplit(":", 1)[1])
+        _, learner = self.start_learner(address)
+        self.start_actor(learner, 2)
+        self.assertEqual(watch.wait(), 0)
+        self.assertIn("STATE_SUCCEEDED", watch.output())
+
+    def top(self, address):
+        """mentorctl top on a terminal of its own: the process and the terminal's other end."""
+        main, child_end = pty.openpty()
+        process = subprocess.Popen([BIN / "mentorctl", "--server", address, "top"], stdin=child_end, stdout=child_end,
+                                   stderr=child_end, env={**os.environ, "TERM": "xterm"})
+        os.close(child_end)
+
+        def clean():
+            if process.poll() is None:
+                process.kill()
+            process.wait(10)
+            os.close(main)
+        self.addCleanup(clean)
+        return process, main
+
+    def read_until(self, main, pattern, deadline_s=30):
+        """What came until the pattern, or until the other side is closed."""
+        text, end = b"", time.monotonic() + deadline_s
+        while pattern not in text:
+            left = end - time.monotonic()
+            self.assertGreater(left, 0, text)
+            if select.select([main], [], [], left)[0]:
+                try:
+                    text += os.read(main, 65536)
+                except OSError:  # Closed.
+                    break
+        self.assertIn(pattern, text)
+        return text
+
+    def test_top_gives_the_terminal_back(self):
+        address = self.cluster(work=False)
+        self.mentorctl(address, "create", "-f", SMOKE, "--id", "one")
+        for end, code in ((b"q", 0), (SIGINT, 130), (SIGTERM, 130), (signal.SIGHUP, 130)):
+            process, main = self.top(address)
+            shown = self.read_until(main, b"EXPERIMENT")
+            self.assertIn(ENTER, shown)
+            self.read_until(main, b"one ")
+            self.read_until(main, b"\x1b[H")  # A second picture.
+            if isinstance(end, bytes):
+                os.write(main, end)
+            else:
+                process.send_signal(end)
+            self.read_until(main, LEAVE)
+            self.assertEqual(process.wait(10), code)
