@@ -170,6 +170,18 @@ _mentorctl() {
     case "$word" in
 )sh";
 
+// What zsh lacks of bash's completion.
+constexpr char kZshHead[] = R"sh(# zsh completion of mentorctl; made by 'mentorctl completion zsh'.
+# Use it now: source <(mentorctl completion zsh)
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
+autoload -Uz bashcompinit && bashcompinit
+(( $+functions[mapfile] )) || mapfile() {  # -t NAME
+  emulate -L zsh
+  local text="$(cat)"
+  if [[ -n $text ]]; then set -A "$2" "${(@f)text}"; else set -A "$2"; fi
+}
+)sh";
+
 constexpr char kBashTail[] = R"(
 complete -F _mentorctl mentorctl
 )";
@@ -382,14 +394,7 @@ std::string CompletionScript(const CLI::App& root, Shell shell) {
       return std::string(kBashHead) + BashFunctions(nodes) + kBashTail;
     case Shell::kZsh:
       // zsh runs bash completions.
-      return "#compdef mentorctl\n# zsh completion of mentorctl; made by 'mentorctl completion "
-             "zsh'.\n"
-             "# Use it now: source <(mentorctl completion zsh)\n"
-             "autoload -Uz compinit && compinit -u\nautoload -U +X bashcompinit && bashcompinit\n"
-             "mapfile() { local -a lines; lines=(\"${(@f)$(cat)}\"); "
-             "[[ ${#lines} -eq 1 && -z $lines[1] ]] && lines=(); eval "
-             "\"$2=(\\\"\\${lines[@]}\\\")\"; }\n" +
-             std::string(kBashHead) + BashFunctions(nodes) + kBashTail;
+      return kZshHead + std::string(kBashHead) + BashFunctions(nodes) + kBashTail;
     case Shell::kFish:
       break;
   }
