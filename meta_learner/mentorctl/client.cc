@@ -42,7 +42,9 @@ Client::Client(Options options)
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Make(Options options) {
   MENTOR_ASSIGN_OR_RETURN(const auto channel,
-                          rpc::MakeChannel({.address = options.server, .tls = options.tls}));
+                          rpc::MakeChannel({.address = options.server,
+                                            .tls = options.tls,
+                                            .allow_insecure = options.allow_insecure}));
   std::unique_ptr<Client> client(new Client(std::move(options)));
   client->stub_ = v1::ExperimentService::NewStub(channel);
   return client;
@@ -82,7 +84,10 @@ bool Client::Wait(std::chrono::milliseconds span) {
 }
 
 bool Client::Begin(grpc::ClientContext* context) {
-  if (!options_.token.empty()) context->AddMetadata("authorization", "Bearer " + options_.token);
+  // Not by the channel, which takes tokens from files only.
+  if (!options_.token.empty()) {
+    context->AddMetadata("authorization", "Bearer " + options_.token.Reveal());
+  }
   const std::lock_guard lock(mutex_);
   if (!interrupted_) contexts_.push_back(context);
   return !interrupted_;

@@ -19,6 +19,7 @@
 
 #include "common/rpc/credentials.h"
 #include "common/rpc/status.h"
+#include "common/secret.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
 
 namespace mentor::ctl {
@@ -36,7 +37,8 @@ class Client {
   struct Options {
     std::string server;
     rpc::TlsFiles tls;
-    std::string token;
+    Secret token;
+    bool allow_insecure = false;
     double timeout_s = 10;
     bool verbose = false;  // A line on stderr for each call.
     // Called when a call has to wait for the server, with what it said.

@@ -102,6 +102,11 @@ Commands::Commands()
                   "Seconds that a call may take (MENTOR_TIMEOUT); default 10. Waiting for an "
                   "experiment has no limit")
       ->type_name("SECONDS");
+  root_
+      .add_flag("--allow_insecure", flags_.allow_insecure,
+                "Plain text beyond this machine, where the network protects itself "
+                "(MENTOR_ALLOW_INSECURE)")
+      ->group("Credentials");
   root_.add_flag("-q,--quiet", flags_.quiet, "No progress and no sentences for people");
   root_.add_flag("--no_color", flags_.no_color, "Tables without colours (NO_COLOR)");
   root_.add_flag("-v,--verbose", flags_.verbose, "A line on stderr for each call");
@@ -157,6 +162,7 @@ std::unique_ptr<Commands> MakeCommands() {
   AddFleetVerbs(commands.get());
   AddDoctorVerb(commands.get());
   AddConfigVerbs(commands.get());
+  AddAccessVerbs(commands.get());
   AddCompletionVerbs(commands.get());
   return commands;
 }
@@ -199,6 +205,7 @@ int Main(int argc, char** argv) {
       {.server = settings->server(),
        .tls = settings->tls(),
        .token = *token,
+       .allow_insecure = settings->allow_insecure(),
        .timeout_s = settings->timeout_s(),
        .verbose = commands->flags().verbose,
        .on_retry = [&output](const absl::Status& status) {

@@ -70,6 +70,7 @@ void AddFleetVerbs(Commands* commands);       // peers, drain, shards, tasks, ca
 void AddConfigVerbs(Commands* commands);      // config, version
 void AddCompletionVerbs(Commands* commands);  // completion, __complete, __man
 void AddDoctorVerb(Commands* commands);       // doctor
+void AddAccessVerbs(Commands* commands);      // certs init, token new
 
 // All of them.
 std::unique_ptr<Commands> MakeCommands();

@@ -429,6 +429,7 @@ int CompleteNames(Session& session, const std::string& kind, const std::string& 
   const auto client = Client::Make({.server = session.settings.server(),
                                     .tls = session.settings.tls(),
                                     .token = *token,
+                                    .allow_insecure = session.settings.allow_insecure(),
                                     .timeout_s = 1});
   if (!client.ok()) return kOk;
   const auto print = [&](const std::string& name) {

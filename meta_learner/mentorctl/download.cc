@@ -135,8 +135,8 @@ absl::StatusOr<Downloaded> Fetch(Client* client, const Download& download) {
       lost = false;
       give_up = absl::Now() + absl::FromChrono(client->timeout());
     }
-    // The part is longer than the file: it is of another one. Whatever else is wrong with the request
-    // is so from the begin too.
+    // The part is longer than the file: it is of another one. Whatever else is wrong with the
+    // request is so from the begin too.
     const bool too_long =
         resumed && (absl::IsInvalidArgument(status) || absl::IsOutOfRange(status));
     if (status.ok() && !end.sha256.empty()) {

@@ -12,13 +12,13 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "common/rpc/secret_file.h"
 #include "meta_learner/mentorctl/values.h"
 
 namespace mentor::ctl {
 namespace {
 
 constexpr uint64_t kConfigBytesMax = 1 << 20;
-constexpr uint64_t kTokenBytesMax = 4096;
 constexpr char kDefaultServer[] = "127.0.0.1:50052";
 
 // The first error of a text, with its place.
@@ -198,10 +198,24 @@ absl::StatusOr<Settings> Settings::Resolve(const GlobalFlags& flags,
   // A token itself comes from the environment alone: command lines are seen by everybody.
   const auto token = environment("MENTOR_TOKEN");
   if (token && !flags.token_file) {
-    settings.token_ = *token;
+    settings.token_ = Secret(*token);
     settings.all_.push_back({"token", "<redacted>", "MENTOR_TOKEN"});
   } else {
     add("token_file", flags.token_file, path(context.token_file()), "", "");
+  }
+  if (flags.allow_insecure) {
+    settings.all_.push_back({"allow_insecure", "yes", "--allow_insecure"});
+  } else if (const auto variable = environment("MENTOR_ALLOW_INSECURE")) {
+    if (*variable != "1" && *variable != "0") {
+      return absl::InvalidArgumentError("MENTOR_ALLOW_INSECURE is '" + *variable +
+                                        "'; give 1 or 0");
+    }
+    settings.all_.push_back(
+        {"allow_insecure", *variable == "1" ? "yes" : "no", "MENTOR_ALLOW_INSECURE"});
+  } else if (context.allow_insecure()) {
+    settings.all_.push_back({"allow_insecure", "yes", "context " + context.name()});
+  } else {
+    settings.all_.push_back({"allow_insecure", "no", "default"});
   }
   add("output", flags.output, "", config.output(), "table");
   add("timeout", flags.timeout ? std::optional(Number(*flags.timeout)) : std::nullopt, "",
@@ -261,19 +275,16 @@ rpc::TlsFiles Settings::tls() const {
           .authority = ValueOf("tls_ca")};
 }
 
-absl::StatusOr<std::string> Settings::Token() const {
+absl::StatusOr<Secret> Settings::Token() const {
   const Setting* file = Find("token_file");
   if (file == nullptr) return token_;
-  if (file->value.empty()) return std::string();
-  auto text = ReadFile(file->value, kTokenBytesMax);
-  if (!text.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file->source, ": ", std::string(text.status().message())));
-  }
-  std::string token(absl::StripAsciiWhitespace(*text));
+  if (file->value.empty()) return Secret();
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, rpc::ReadSecretFile(file->source, file->value));
+  Secret token(std::string(absl::StripAsciiWhitespace(text)));
+  const std::string& word = token.Reveal();
   const bool printable =
-      std::all_of(token.begin(), token.end(), [](char c) { return absl::ascii_isgraph(c); });
-  if (token.empty() || !printable) {
+      std::all_of(word.begin(), word.end(), [](char c) { return absl::ascii_isgraph(c); });
+  if (word.empty() || !printable) {
     return absl::InvalidArgumentError(absl::StrCat(file->source, ": '", file->value,
                                                    "' holds no token: give a file with one line"));
   }

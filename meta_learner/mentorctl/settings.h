@@ -12,6 +12,7 @@
 #include <absl/status/statusor.h>
 
 #include "common/rpc/credentials.h"
+#include "common/secret.h"
 #include "mentor/v1/client_config.pb.h"
 #include "meta_learner/mentorctl/output.h"
 
@@ -21,6 +22,7 @@ namespace mentor::ctl {
 struct GlobalFlags {
   std::optional<std::string> server, config, context, output, tls_ca, tls_cert, tls_key, token_file;
   std::optional<double> timeout;
+  bool allow_insecure = false;
   bool no_color = false;
   bool quiet = false;
   bool verbose = false;
@@ -43,10 +45,12 @@ class Settings {
   std::string server() const { return ValueOf("server"); }
   double timeout_s() const;
   Format format() const;
+  bool allow_insecure() const { return ValueOf("allow_insecure") == "yes"; }
   bool color() const { return ValueOf("color") == "yes"; }
   rpc::TlsFiles tls() const;
-  // The token itself; empty without one. Reads the file; FAILED_PRECONDITION when it cannot.
-  absl::StatusOr<std::string> Token() const;
+  // The token itself; empty without one. INVALID_ARGUMENT when its file cannot be read, or others
+  // may read it.
+  absl::StatusOr<Secret> Token() const;
 
   const std::filesystem::path& config_path() const { return config_path_; }
   bool config_exists() const { return config_exists_; }
@@ -66,7 +70,7 @@ class Settings {
   bool config_exists_ = false;
   v1::ClientConfig config_;
   std::vector<Setting> all_;
-  std::string token_;  // From MENTOR_TOKEN.
+  Secret token_;  // From MENTOR_TOKEN.
   std::vector<std::string> warnings_;
 };
 

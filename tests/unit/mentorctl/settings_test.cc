@@ -111,14 +111,16 @@ TEST_CASE("settings: a token comes from a file or the environment", "[unit]") {
   Fixture fixture;
   CHECK(fixture.Resolve()->Token()->empty());
   fixture.variables["MENTOR_TOKEN"] = "secret";
-  CHECK(*fixture.Resolve()->Token() == "secret");
+  CHECK(fixture.Resolve()->Token()->Reveal() == "secret");
   CHECK(fixture.Of("token") == "<redacted> from MENTOR_TOKEN");
   const auto path = (fixture.folder() / "token").string();
   std::ofstream(path) << "  other\n";
   std::filesystem::permissions(path, std::filesystem::perms::owner_read);
   fixture.flags.token_file = path;
-  CHECK(*fixture.Resolve()->Token() == "other");
-  std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  CHECK(fixture.Resolve()->Token()->Reveal() == "other");
+  std::filesystem::permissions(path, std::filesystem::perms(0604));
+  CHECK(absl::IsInvalidArgument(fixture.Resolve()->Token().status()));  // Others may read it.
+  std::filesystem::permissions(path, std::filesystem::perms(0600));
   std::ofstream(path) << "two words";
   CHECK(Contains(fixture.Resolve()->Token().status().ToString(), "holds no token"));
 }
