@@ -116,5 +116,32 @@ TEST_CASE("worker pool: several shards at once get their own results", "[unit]")
   CHECK(right);
 }
 
+TEST_CASE("worker pool: interrupted work begins no more tasks, that of others goes on", "[unit]") {
+  WorkerPool pool(2);
+  std::atomic<bool> interrupt = false;
+  std::atomic<int> done = 0, others = 0;
+  {
+    const InterruptScope scope(&interrupt);
+    CHECK(pool.ParallelFor(10, [&](int64_t) { return absl::OkStatus(); }).ok());
+    std::thread other([&] {
+      static_cast<void>(pool.ParallelFor(1000, [&](int64_t) {
+        ++others;
+        return absl::OkStatus();
+      }));
+    });
+    const absl::Status status = pool.ParallelFor(1000, [&](int64_t) {
+      if (++done == 5) interrupt = true;
+      return absl::OkStatus();
+    });
+    other.join();
+    CHECK(status.code() == absl::StatusCode::kCancelled);
+    CHECK(done <= 6);  // The other thread may have been in the middle of one.
+    CHECK(others == 1000);
+    CHECK(ParallelFor(nullptr, 3, [](int64_t) { return absl::OkStatus(); }).code() ==
+          absl::StatusCode::kCancelled);
+  }
+  CHECK(pool.ParallelFor(10, [&](int64_t) { return absl::OkStatus(); }).ok());
+}
+
 }  // namespace
 }  // namespace mentor::learner
