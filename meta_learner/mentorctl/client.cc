@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 
-#include <absl/strings/cord.h>
 #include <grpcpp/security/auth_context.h>
 
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/rpc/channel.h"
+#include "common/status.h"
 #include "common/uuid.h"
-#include "google/rpc/error_details.pb.h"
 
 namespace mentor::ctl {
 namespace {
@@ -24,14 +23,10 @@ std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status, 
                                                     double uniform) {
   const bool unavailable = status.code() == absl::StatusCode::kUnavailable;
   if (!unavailable && status.code() != absl::StatusCode::kResourceExhausted) return std::nullopt;
-  google::rpc::RetryInfo info;
-  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.RetryInfo");
-  if (payload && info.ParseFromString(std::string(*payload))) {
+  if (const auto told = RetryDelayOf(status)) {
     // Callers that were told the same span do not all come back at once.
-    const double told_ms =
-        static_cast<double>(info.retry_delay().seconds()) * 1000 + info.retry_delay().nanos() / 1e6;
-    return std::chrono::milliseconds(
-        static_cast<int64_t>(std::clamp(told_ms, 0.0, 3.6e6) * (1 + 0.1 * uniform)) + 1);
+    const double told_ms = std::clamp(static_cast<double>(told->count()), 0.0, 3.6e6);
+    return std::chrono::milliseconds(static_cast<int64_t>(told_ms * (1 + 0.1 * uniform)) + 1);
   }
   if (!unavailable) return std::nullopt;
   return kBackoff.Delay(attempt, uniform);

@@ -96,16 +96,18 @@ int SetContext(Session& session, const std::string& name, const GlobalFlags& fla
     context->set_name(name);
     if (config.current_context().empty()) config.set_current_context(name);
   }
-  const bool nothing =
-      !flags.server && !flags.tls_ca && !flags.tls_cert && !flags.tls_key && !flags.token_file;
+  const bool nothing = !flags.server && !flags.tls_ca && !flags.tls_cert && !flags.tls_key &&
+                       !flags.token_file && !flags.allow_insecure;
   if (nothing) {
     return session.output.Fail(absl::InvalidArgumentError(
-        "nothing to set: give --server, --tls_ca, --tls_cert, --tls_key or --token_file"));
+        "nothing to set: give --server, --tls_ca, --tls_cert, --tls_key, --token_file or "
+        "--allow_insecure"));
   }
   const auto absolute = [](const std::string& path) {
     return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
   };
   if (flags.server) context->set_server(*flags.server);
+  if (flags.allow_insecure) context->set_allow_insecure(true);
   if (flags.tls_ca) context->set_tls_ca(absolute(*flags.tls_ca));
   if (flags.tls_cert) context->set_tls_cert(absolute(*flags.tls_cert));
   if (flags.tls_key) context->set_tls_key(absolute(*flags.tls_key));
