@@ -22,6 +22,8 @@ constexpr uint64_t kFirstCheckpointBytes = 4 << 20;
 constexpr int64_t kEventsKept = 100'000;
 constexpr int64_t kEventsKeptNs = int64_t{7} * 24 * 3600 * 1'000'000'000;
 constexpr int kLooksPerCompaction = 60;
+// Before a store that could not be written is tried again.
+constexpr auto kStoreWait = std::chrono::seconds(1);
 // A retry waits at most so many times the first wait.
 constexpr int kRetryDoublingsMax = 6;
 
@@ -209,15 +211,17 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     if (stopping_) break;
     // What was read may be old news: another thread may have taken or ended it since. Then the look
     // is repeated.
-    if (at_work.ok() && seen == wakes_) {
+    // On a full disk nothing can be begun or ended: whoever finds room again wakes this thread.
+    const bool stands = options_.disk->full() || seen != wakes_;
+    if (at_work.ok() && !stands) {
       for (v1::Experiment& experiment : *at_work) {
-        if (jobs_.contains(experiment.name())) continue;
+        if (except.contains(experiment.name())) continue;
         if (left_.contains(experiment.name()) && experiment.state() == S::STATE_RUNNING) continue;
         take(experiment);
         return std::move(experiment);
       }
     }
-    if (heads.ok() && seen == wakes_) {
+    if (heads.ok() && !stands) {
       bool owed = false;
       if (const QueueHead* head = Choose(*heads, &owed); head != nullptr) {
         v1::Experiment experiment;
@@ -342,8 +346,11 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
   });
   if (!moved.ok()) {
     MENTOR_LOG(kError,
-               "an experiment's end could not be written; it is tried again after the next start",
+               "what became of an experiment could not be written; it goes on from its last "
+               "checkpoint",
                {{"experiment", name}, {"why", moved.status()}});
+    const std::lock_guard lock(mutex_);
+    not_before_[name] = Clock::now() + kStoreWait;
     return;
   }
   if (status.ok()) {

@@ -92,7 +92,7 @@ class BadInputTest(ClusterTest):
                     pass
         except OSError as error:
             self.assertEqual(error.errno, errno.ENOSPC)
-        process.wait_for(r"no room for a checkpoint|No space left", 120)
+        process.wait_for(r"the disk is full: experiments pause", 120)
         whole = self.checkpoints(run)
         self.assertGreaterEqual(len(whole), 2)
         filler.unlink()
