@@ -2,17 +2,19 @@
 # Installs what Mentor needs to build, run and be tested on Debian 12: packages from apt.txt, wheels from
 # requirements*.txt into .deps/. Safe to run again: what is already there is left alone.
 #
-# Usage: deploy/install.sh [--cuda] [--help]
-#   --cuda   also install the wheels that LibTorch needs on a GPU (about 3 GB)
+# Usage: deploy/install.sh [--cuda] [--containers] [--help]
+#   --cuda         also install the wheels that LibTorch needs on a GPU (about 3 GB)
+#   --containers   also install what tests/containers/ needs: Docker and the parts of a Kubernetes node
 #
 # Example: deploy/install.sh && cmake --preset dev && cmake --build --preset dev
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cuda=0
+cuda=0 containers=0
 for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 ;;
+    --containers) containers=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -29,7 +31,7 @@ as_root() {
 
 install_packages() {
   local wanted missing=()
-  mapfile -t wanted < <(grep -v '^#' deploy/apt.txt)
+  mapfile -t wanted < <(grep -v '^#' "$1")
   for package in "${wanted[@]}"; do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
   done
@@ -46,13 +48,13 @@ assets_are_whole() {
 
 # Wheels are used for their C++ headers, libraries and data, so one fixed Python tag serves any Python here.
 install_wheels() {
-  local list=$1 stamp
+  local list=$1 target=.deps/${2-wheels} stamp
   stamp=".deps/$(basename "$list").sha256"
   if sha256sum --quiet --check "$stamp" >/dev/null 2>&1 && assets_are_whole; then return; fi
-  echo "Installing wheels of $list into .deps/wheels"
-  mkdir -p .deps/wheels
+  echo "Installing wheels of $list into $target"
+  mkdir -p "$target"
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-    --target .deps/wheels --upgrade --no-deps --require-hashes --only-binary=:all: --no-compile \
+    --target "$target" --upgrade --no-deps --require-hashes --only-binary=:all: --no-compile \
     --implementation cp --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
     --platform manylinux_2_25_x86_64 --platform manylinux_2_18_x86_64 --platform manylinux_2_17_x86_64 \
     --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64 \
@@ -60,6 +62,10 @@ install_wheels() {
   sha256sum "$list" > "$stamp"
 }
 
-install_packages
+install_packages deploy/apt.txt
 install_wheels deploy/requirements.txt
 if [ "$cuda" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi
+if [ "$containers" -eq 1 ]; then
+  install_packages deploy/apt-containers.txt
+  install_wheels deploy/requirements-containers.txt containers
+fi

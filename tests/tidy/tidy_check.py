@@ -60,7 +60,8 @@ BANNED = [
 TORCH_UMBRELLA = re.compile(r"#include <torch/torch\.h>")
 MACHINE_PATH = re.compile(r"(?<![\w.$}*])/(home|root|work|Users|mnt|srv)/\w")
 REGISTRY_HOST = re.compile(
-    r"\b(pypi\.org|pythonhosted\.org|deb\.debian\.org|security\.debian\.org|ghcr\.io|gcr\.io|quay\.io|docker\.io"
+    r"\b(pypi\.org|pythonhosted\.org|deb\.debian\.org|security\.debian\.org|ghcr\.io|gcr\.io|quay\.io"
+    r"|[\w-]+\.docker\.io|docker\.io(?=/)"  # docker.io alone is Debian's package.
     r"|registry\.npmjs\.org|crates\.io|proxy\.golang\.org|conda\.anaconda\.org|download\.pytorch\.org)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

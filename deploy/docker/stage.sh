@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Collects from a build folder what images hold, as a folder that is a Docker build context:
+#   out/bin      the programs, without debug information; they find libraries beside themselves
+#   out/torch, out/mujoco, out/assets    parts of /usr/local/lib/mentor, laid out like the wheels
+#   out/state    an empty folder with the mode of a state volume
+#   deploy/docker/                       Dockerfile and list of packages
+#
+# Usage: deploy/docker/stage.sh BUILD CONTEXT [--wheels DIR] [--help]
+#   BUILD          a folder of cmake, for example build; one of the preset cuda adds CUDA's libraries
+#   CONTEXT        folder to make; an old one is replaced
+#   --wheels DIR   where deploy/install.sh put the wheels (default: what BUILD was configured with)
+#
+# Example: deploy/docker/stage.sh build build/images
+#          docker build -f deploy/docker/Dockerfile --build-arg BINARIES=prebuilt --target actor -t mentor-actor:dev build/images
+set -euo pipefail
+
+fail() { echo "stage.sh: $1" >&2; exit "${2:-1}"; }
+wheels='' positional=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    --wheels) [ $# -ge 2 ] || fail "--wheels needs a folder" 2; wheels=$2; shift 2 ;;
+    -*) fail "unknown argument '$1'; see --help" 2 ;;
+    *) positional+=("$1"); shift ;;
+  esac
+done
+[ ${#positional[@]} -eq 2 ] || fail "needs BUILD and CONTEXT; see --help" 2
+build=${positional[0]} context=${positional[1]}
+root=$(realpath "$(dirname "$0")/../..")
+cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
+[ -f "$build/CMakeCache.txt" ] || fail "$build is no build folder: run cmake --preset release first"
+[ -n "$wheels" ] || wheels=$(cached MENTOR_WHEELS)
+[ -d "$wheels/torch/lib" ] || fail "$wheels holds no wheels: run deploy/install.sh, or name the folder with --wheels"
+command -v patchelf >/dev/null || fail "patchelf is missing: apt-get install patchelf"
+cuda=$(cached MENTOR_CUDA)
+
+programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner mentor-probe)
+for program in "${programs[@]}"; do
+  [ -x "$build/bin/$program" ] || fail "$build/bin/$program is missing: cmake --build $build --target ${programs[*]}"
+done
+
+rm -rf "$context/out" "$context/deploy"
+mkdir -p "$context"/out/{bin,torch,mujoco,assets,state} "$context/deploy/docker"
+out=$(realpath "$context/out")
+chmod 0700 "$out/state"
+cp "$root"/deploy/docker/{Dockerfile,runtime.txt,rootfs.sh} "$context/deploy/docker/"
+
+for program in "${programs[@]}"; do
+  install -s -m 755 "$build/bin/$program" "$out/bin/"
+  if readelf -d "$out/bin/$program" | grep -q -E 'R(UN)?PATH'; then
+    # shellcheck disable=SC2016  # for the dynamic linker
+    patchelf --set-rpath '$ORIGIN/../lib/mentor/torch/lib:$ORIGIN/../lib/mentor/mujoco' "$out/bin/$program"
+  fi
+done
+
+# Copies files below the wheels, named by patterns, to a part of out/, under the same paths.
+take() {
+  local part=$1
+  shift
+  # shellcheck disable=SC2048,SC2086  # patterns
+  (cd "$wheels" && tar --create --dereference --owner=0 --group=0 --exclude='*.a' --exclude=libtorch_python.so \
+    --exclude=RECORD --exclude=WHEEL --exclude=entry_points.txt --exclude=top_level.txt $*) |
+    tar --extract --directory "$out/$part"
+}
+# The licences are in the dist-info folders.
+take mujoco 'mujoco/libmujoco.so.*' 'mujoco-*.dist-info'
+mapfile -t assets < <(awk '{print $2}' "$root/deploy/assets.sha256")
+take assets "${assets[@]}" 'metaworld-*.dist-info' 'gymnasium-*.dist-info'
+# On the CPU LibTorch loads two of CUDA's libraries, with CUDA all of them.
+if [ "$cuda" = ON ]; then
+  take torch 'torch/lib/*.so*' 'torch-*.dist-info' 'nvidia/*/lib' 'nvidia_*.dist-info'
+else
+  take torch torch/lib/{libc10.so,libtorch_cpu.so,libgomp.so.1} 'torch-*.dist-info' \
+    nvidia/cu13/lib/{libcudart,libcupti}.so.13 'nvidia_cuda_runtime-*.dist-info' 'nvidia_cuda_cupti-*.dist-info'
+fi
+du -sh "$out"/*

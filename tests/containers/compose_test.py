@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""deploy/compose/compose.yaml on a real Docker daemon: an experiment to its end with every role killed once, the hash
+of a single process, all targets scraped, a clean stop.
+
+Usage: compose_test.py [-v] [TEST...]
+Environment: MENTOR_BUILD, a build folder (default: build); MENTOR_DOCKER_DIR, where the daemon keeps its data
+(default: build/docker); MENTOR_COMPOSE, the command (default: docker-compose). Needs root and the packages of
+deploy/apt-containers.txt."""
+
+import json
+import os
+import pathlib
+import shlex
+import time
+import unittest
+
+from containers import BUILD, ROOT, VERSION, ContainerTest, run, wait_until
+
+SPEC = ROOT / "deploy/experiments/smoke.txtpb"
+UPDATES = 800  # Long enough that kills meet a run that is not over.
+OVERRIDES = ("--set", f"rule.outer_updates={UPDATES}")
+ACTORS = 2
+KILLED_AT = {"actor": 50, "learner": 150, "meta-learner": 300}  # Outer updates.
+PORT = "50152"
+
+
+class ComposeTest(ContainerTest):
+    @classmethod
+    def compose(cls, *arguments, deadline_s=120, code=0):
+        command = shlex.split(os.environ.get("MENTOR_COMPOSE", "docker-compose"))
+        return run(*command, "-p", "mentor-test", "-f", ROOT / "deploy/compose/compose.yaml", *arguments, deadline_s=deadline_s,
+                   code=code, env={
+                       **cls.environment(), "MENTOR_VERSION": VERSION, "MENTOR_SECRETS": str(cls.secrets), "MENTOR_PORT": PORT,
+                       "MENTOR_ACTOR_THREADS": "1", "PROMETHEUS_PORT": "50190", "PROMETHEUS_IMAGE": "mentor-prometheus:12"})
+
+    def containers(self, service):
+        return self.compose("ps", "-q", service).split()
+
+    def container(self, service):
+        return self.containers(service)[0]
+
+    def running(self, service):
+        return [self.inspect(name)["State"]["Running"] for name in self.containers(service)]
+
+    def healthy(self, service, count):
+        states = [self.inspect(name)["State"]["Health"]["Status"] for name in self.containers(service)]
+        return states == ["healthy"] * count
+
+    def ctl(self, *arguments, code=0):
+        """From the operator's side of the published port."""
+        return self.in_network(BUILD / "bin/mentorctl", "--server", f"localhost:{PORT}", *self.operator_flags(), *arguments, code=code)
+
+    def experiment(self):
+        return json.loads(self.ctl("get", "first", "--output", "json"))
+
+    def updates(self):
+        return int(self.experiment().get("progress", {}).get("outerUpdates", 0))
+
+    def query(self, expression):
+        """The value of an instant query; None without a series."""
+        out = self.docker("exec", self.container("prometheus"), "/usr/bin/promtool", "query", "instant", "http://127.0.0.1:9090",
+                          expression, code=None)
+        lines = [line for line in out.splitlines() if "=>" in line]
+        return float(lines[0].split("=>")[1].split()[0]) if lines else None
+
+    def test_experiment_survives_kills(self):
+        want = self.reference_hash(SPEC, *OVERRIDES)
+        self.addCleanup(self.compose, "down", "--volumes", "--remove-orphans", "-t", "5")
+        self.compose("config", "-q")
+        start = time.monotonic()
+        self.compose("up", "-d", "--scale", f"actor={ACTORS}", deadline_s=180)
+        print(f"  up: {time.monotonic() - start:.1f} s", flush=True)
+        for service, count in (("meta-learner", 1), ("learner", 1), ("actor", ACTORS)):
+            wait_until(lambda: self.healthy(service, count), f"{service} healthy", 60)
+
+        # Before any experiment: Prometheus sees every process.
+        wait_until(lambda: self.query("sum(up)") == 2 + ACTORS, "all targets up", 90)
+        wait_until(lambda: self.query('sum(up{job="actor"})') == ACTORS, "all actors scraped", 30)
+
+        start = time.monotonic()
+        self.compose("run", "--rm", "ctl", "create", "-f", "/experiments/smoke.txtpb", "--id", "first", *OVERRIDES)
+        for service, update in KILLED_AT.items():
+            wait_until(lambda: self.updates() >= update, f"outer update {update}", 120)
+            victim = self.container(service)
+            self.assertEqual(self.experiment()["state"], "STATE_RUNNING", "the run ended before all were killed")
+            before = self.inspect(victim)["RestartCount"]
+            self.kill(victim)
+            wait_until(lambda: self.inspect(victim)["RestartCount"] > before and self.inspect(victim)["State"]["Running"],
+                       f"{service} killed and started again", 30)
+            wait_until(lambda: self.reachable(), "the control API answers", 60)
+        wait_until(self.succeeded, "SUCCEEDED", 300)
+        print(f"  experiment: {time.monotonic() - start:.1f} s", flush=True)
+        got = self.docker("exec", self.container("meta-learner"), "/usr/local/bin/mentor", "hash", "/var/lib/mentor/state").strip()
+        self.assertEqual(got, want)
+
+        # SIGTERM is enough: every role leaves by itself, with 0.
+        names = {service: self.containers(service) for service in ("meta-learner", "learner", "actor")}
+        start = time.monotonic()
+        self.compose("stop", deadline_s=120)
+        print(f"  stop: {time.monotonic() - start:.1f} s", flush=True)
+        for service, containers in names.items():
+            for name in containers:
+                self.assertEqual(self.inspect(name)["State"]["ExitCode"], 0, service)
+
+    def reachable(self):
+        try:
+            self.ctl("get", "first", "--output", "json")
+            return True
+        except AssertionError:
+            return False
+
+    def succeeded(self):
+        state = self.experiment()["state"]
+        self.assertNotIn(state, {"STATE_FAILED", "STATE_CANCELLED"}, self.ctl("get", "first"))
+        return state == "STATE_SUCCEEDED"
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""deploy/k8s/ offline: every overlay against the schemas of several Kubernetes releases and our policy; the checks
+themselves against planted mistakes.
+
+Usage: manifests_test.py [-v] [TEST...]
+Needs kubectl from 1.22 on and deploy/install.sh --containers."""
+
+import copy
+import unittest
+
+try:
+    import manifests
+except unittest.SkipTest as reason:
+    manifests = None
+    skipped = str(reason)
+
+
+def setUpModule():
+    if manifests is None:
+        raise unittest.SkipTest(skipped)
+
+
+def get(items, name):
+    return next(item for item in items if manifests.who(item) == name)
+
+
+class ManifestsTest(unittest.TestCase):
+    def test_overlays(self):
+        overlays = sorted(path.name for path in manifests.OVERLAYS.iterdir())
+        self.assertEqual(overlays, ["cpu", "dev", "gpu", "secure"])
+        for overlay in overlays:
+            items = manifests.render(overlay)
+            for release in manifests.RELEASES:
+                with self.subTest(overlay=overlay, release=release):
+                    self.assertEqual(manifests.schema_errors(items, release), [])
+            with self.subTest(overlay=overlay):
+                self.assertEqual(manifests.policy_errors(items), [])
+
+    def test_what_overlays_change(self):
+        def learner(overlay):
+            return get(manifests.render(overlay), "StatefulSet/learner")["spec"]["template"]["spec"]["containers"][0]
+
+        def flags(overlay, name):
+            return get(manifests.render(overlay), name)["spec"]["template"]["spec"]["containers"][0]["args"]
+
+        self.assertEqual(learner("gpu")["resources"]["limits"]["nvidia.com/gpu"], "1")
+        self.assertIn("--device=cuda", learner("gpu")["args"])
+        self.assertNotIn("--device=cuda", learner("cpu")["args"])
+        self.assertIn("--tls_ca=/run/secrets/mentor/ca.crt", flags("secure", "StatefulSet/meta-learner"))
+        self.assertNotIn("--tls_ca=/run/secrets/mentor/ca.crt", flags("cpu", "StatefulSet/meta-learner"))
+        self.assertNotIn("HorizontalPodAutoscaler", {item["kind"] for item in manifests.render("dev")})
+
+    def test_mistakes_are_found(self):
+        """Each entry: what to do to the objects of the overlay cpu, and a word of the complaint."""
+        def container(items, name="Deployment/actor"):
+            return get(items, name)["spec"]["template"]["spec"]["containers"][0]
+
+        mistakes = [
+            (lambda items: get(items, "Deployment/actor").update(kind="Deploymnet"), "there is no"),
+            (lambda items: container(items).update(imagePullPolicie="Always"), "imagePullPolicie"),
+            (lambda items: container(items).pop("image"), "not pinned"),
+            (lambda items: container(items).update(image="mentor-actor"), "not pinned"),
+            (lambda items: container(items)["securityContext"].pop("readOnlyRootFilesystem"), "locked down"),
+            (lambda items: container(items)["readinessProbe"]["grpc"].update(port=8082), "asks no port"),
+            (lambda items: container(items)["volumeMounts"][0].update(name="secret"), "mounts no volume"),
+            (lambda items: container(items).pop("resources"), "no requests"),
+            (lambda items: get(items, "Deployment/actor")["spec"].update(replicas=2), "replicas"),
+            (lambda items: get(items, "Deployment/actor")["spec"]["template"]["spec"].pop("securityContext"), "root"),
+            (lambda items: get(items, "Deployment/actor")["spec"]["template"]["spec"].update(terminationGracePeriodSeconds=30), "grace"),
+            (lambda items: get(items, "HorizontalPodAutoscaler/actor")["spec"]["scaleTargetRef"].update(name="actors"), "scales nothing"),
+            (lambda items: get(items, "Service/learner")["spec"]["selector"].update(x="y"), "selects no pod"),
+            (lambda items: get(items, "StatefulSet/learner")["spec"].update(serviceName="learners"), "service is missing"),
+            (lambda items: get(items, "NetworkPolicy/actor")["spec"]["egress"][0]["ports"][0].update(port=50053), "no such port"),
+            (lambda items: items.append({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "data": {"a": "YQ=="}}), "secret"),
+        ]
+        whole = manifests.render("cpu")
+        for change, word in mistakes:
+            with self.subTest(word):
+                items = copy.deepcopy(whole)
+                change(items)
+                # A schema may refuse before our own rules can read it.
+                errors = manifests.schema_errors(items, manifests.RELEASES[0]) or manifests.policy_errors(items)
+                self.assertTrue(any(word in error for error in errors), errors)
+
+    def test_lowered(self):
+        items = manifests.lower(manifests.render("cpu"))
+        kinds = {item["kind"]: item["apiVersion"] for item in items}
+        self.assertEqual(kinds["PodDisruptionBudget"], "policy/v1beta1")
+        self.assertEqual(kinds["HorizontalPodAutoscaler"], "autoscaling/v2beta2")
+        self.assertNotIn("PodMonitor", kinds)
+        text = manifests.dump(items)
+        self.assertNotIn("grpc: {", text)
+        self.assertIn("--service=readiness", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
