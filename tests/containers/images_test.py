@@ -56,6 +56,7 @@ class ImagesTest(ContainerTest):
                 self.assertEqual(config["User"], "10001:10001")
                 self.assertEqual(config["StopSignal"], "SIGTERM")
                 self.assertEqual(len(config["Entrypoint"]), 1)
+                self.assertFalse(config.get("Volumes"), "would lie over a volume that is mounted further up")
                 self.assertIn("org.opencontainers.image.version", config["Labels"])
 
     def test_sizes(self):

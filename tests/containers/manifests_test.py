@@ -48,6 +48,8 @@ class ManifestsTest(unittest.TestCase):
         self.assertNotIn("--device=cuda", learner("cpu")["args"])
         self.assertIn("--tls_ca=/run/secrets/mentor/ca.crt", flags("secure", "StatefulSet/meta-learner"))
         self.assertNotIn("--tls_ca=/run/secrets/mentor/ca.crt", flags("cpu", "StatefulSet/meta-learner"))
+        self.assertNotIn("--no_client_certificates", flags("secure", "StatefulSet/learner"))
+        self.assertIn("--no_client_certificates", flags("cpu", "StatefulSet/learner"))
         self.assertNotIn("HorizontalPodAutoscaler", {item["kind"] for item in manifests.render("dev")})
 
     def test_mistakes_are_found(self):
