@@ -9,12 +9,11 @@ MENTOR_DOCKER_DIR as in compose_test.py. Needs root, deploy/install.sh --contain
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import time
 import unittest
 
-from containers import BUILD, DOCKER_DIR, ROOT, VERSION, ContainerTest, missing_tools, run, wait_until
+from containers import BUILD, DOCKER_DIR, ROOT, VERSION, ContainerTest, missing_tools, wait_until
 
 try:
     import manifests
