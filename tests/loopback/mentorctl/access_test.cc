@@ -107,4 +107,9 @@ TEST_CASE("mentorctl: plain text beyond this machine must be asked for", "[loopb
   CHECK(run({"list", "--server", "lab.invalid:1"}).code == 2);
   CHECK(run({"list", "--server", "lab.invalid:1", "--allow-insecure", "--timeout", "0.5"}).code ==
         6);
+  REQUIRE(
+      run({"config", "set-context", "lab", "--server", "lab.invalid:1", "--allow-insecure"}).code ==
+      0);
+  CHECK(run({"list", "--timeout", "0.5"}).code == 6);
+  CHECK(Contains(run({"config", "view"}).out, "allow_insecure  yes "));
 }
