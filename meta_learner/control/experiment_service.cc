@@ -949,7 +949,7 @@ ExperimentService::Impl::DownloadArtifact(const v1::DownloadRequest& request) {
                                      request.name().substr(0, 200)),
                      {{"name", request.name().substr(0, 200)}});
   }
-  return Download(folder / parsed->second, request.offset());
+  return Download(ArtifactPath(folder, parsed->second), request.offset());
 }
 
 // ---- Changes and time.

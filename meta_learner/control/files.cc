@@ -33,6 +33,13 @@ std::string MediaType(const std::filesystem::path& path) {
   return type == types.end() ? "application/octet-stream" : type->second;
 }
 
+// Evaluations have a folder of their own, "artifacts/", which the resource's name says already.
+constexpr std::string_view kOwnFolder = "artifacts/";
+
+std::string ShownName(const std::string& relative) {
+  return relative.starts_with(kOwnFolder) ? relative.substr(kOwnFolder.size()) : relative;
+}
+
 // An open file that is read and hashed from its beginning; the part before the offset is hashed
 // too, so that the last message vouches for the whole.
 class Reader {
@@ -95,8 +102,9 @@ absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(const std::filesystem::p
     if (IsTemporaryName(entry->path().filename().string()) ||
         lstat(entry->path().c_str(), &info) != 0 || !S_ISREG(info.st_mode))
       continue;
-    v1::Artifact& artifact = artifacts[name];
-    artifact.set_name(experiment + "/artifacts/" + name);
+    const std::string shown = ShownName(name);
+    v1::Artifact& artifact = artifacts[shown];
+    artifact.set_name(experiment + "/artifacts/" + shown);
     artifact.set_media_type(MediaType(entry->path()));
     artifact.set_size_bytes(static_cast<uint64_t>(info.st_size));
     *artifact.mutable_update_time() = TimeUtil::TimeTToTimestamp(info.st_mtime);
@@ -107,6 +115,12 @@ absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(const std::filesystem::p
   std::vector<v1::Artifact> list;
   for (auto& [name, artifact] : artifacts) list.push_back(std::move(artifact));
   return list;
+}
+
+std::filesystem::path ArtifactPath(const std::filesystem::path& folder, const std::string& name) {
+  const std::filesystem::path own = folder / kOwnFolder / name;
+  std::error_code error;
+  return std::filesystem::exists(own, error) ? own : folder / name;
 }
 
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(

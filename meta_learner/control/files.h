@@ -16,6 +16,9 @@ namespace mentor::meta_learner {
 absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(const std::filesystem::path& folder,
                                                         const std::string& experiment);
 
+// Where a listed artifact lies.
+std::filesystem::path ArtifactPath(const std::filesystem::path& folder, const std::string& name);
+
 // Pieces of at most 1 MiB from `offset` on, then the hash of the whole. OUT_OF_RANGE when the file
 // is shorter than the offset.
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <condition_variable>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <set>
@@ -904,12 +905,19 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
   CHECK(download(name + "/checkpoints/x", 0, &Fixture::Stub::DownloadCheckpoint) ==
         "INVALID_FIELD");
 
+  const auto evaluation =
+      fixture.store()->ExperimentFolder(uid) / "artifacts/evaluation";
+  std::filesystem::create_directories(evaluation);
+  std::ofstream(evaluation / "table.csv") << "a,b";
   v1::ListArtifactsRequest artifacts;
   artifacts.set_parent(name);
   const auto listed = fixture.Call(&Fixture::Stub::ListArtifacts, artifacts);
-  REQUIRE(listed->artifacts_size() == 2);
-  CHECK(listed->artifacts(1).name() == name + "/artifacts/spec.txtpb");
-  CHECK(listed->artifacts(1).media_type() == "text/plain");
+  REQUIRE(listed->artifacts_size() == 3);
+  CHECK(listed->artifacts(0).name() == name + "/artifacts/evaluation/table.csv");
+  CHECK(listed->artifacts(2).name() == name + "/artifacts/spec.txtpb");
+  CHECK(listed->artifacts(2).media_type() == "text/plain");
+  CHECK(download(name + "/artifacts/evaluation/table.csv", 0, &Fixture::Stub::DownloadArtifact) ==
+        "a,b|" + Sha256Hex("a,b"));
   const std::string spec = *ReadFile(fixture.store()->ExperimentFolder(uid) / "spec.txtpb", 10000);
   CHECK(download(name + "/artifacts/spec.txtpb", 0, &Fixture::Stub::DownloadArtifact) ==
         spec + "|" + Sha256Hex(spec));
