@@ -48,7 +48,8 @@ absl::Status Cluster::Start() {
         metrics_));
   }
   if (store_ == nullptr) return absl::OkStatus();
-  disk_ = std::make_unique<meta_learner::DiskGuard>(store_->folder(), /*reserve_bytes=*/0, metrics_);
+  disk_ =
+      std::make_unique<meta_learner::DiskGuard>(store_->folder(), /*reserve_bytes=*/0, metrics_);
   runner_ = std::make_unique<meta_learner::ExperimentRunner>(
       meta_learner::ExperimentRunner::Options{.store = store_,
                                               .broker = &broker_,
@@ -61,8 +62,9 @@ absl::Status Cluster::Start() {
           .store = store_,
           .broker = &broker_,
           .disk = disk_.get(),
-          .run = [this](const v1::Experiment& experiment,
-                        const std::atomic<bool>& cancel) { return runner_->Run(experiment, cancel); },
+          .run = [this](
+                     const v1::Experiment& experiment,
+                     const std::atomic<bool>& cancel) { return runner_->Run(experiment, cancel); },
           .running_max = 1},
       metrics_);
   return absl::OkStatus();

@@ -90,7 +90,8 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
     std::printf("Stopped after outer update %d. The same command goes on from there.\n",
                 experiment.progress().outer_updates());
   } else if (experiment.state() == v1::Experiment::STATE_FAILED) {
-    std::fprintf(stderr, "error: the experiment failed: %s\n", experiment.error().message().c_str());
+    std::fprintf(stderr, "error: the experiment failed: %s\n",
+                 experiment.error().message().c_str());
   } else if (files.ok()) {
     std::printf("%s\n", files->summary.c_str());
   }

@@ -178,9 +178,7 @@ std::vector<std::filesystem::path> EvaluationFolders(const std::filesystem::path
 absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder) {
   MENTOR_ASSIGN_OR_RETURN(const RunFolder run, FindRun(folder));
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(run.state));
-  MENTOR_ASSIGN_OR_RETURN(
-      const auto experiments,
-      store->InStates(meta_learner::AllStates()));
+  MENTOR_ASSIGN_OR_RETURN(const auto experiments, store->InStates(meta_learner::AllStates()));
   for (const v1::Experiment& experiment : experiments) {
     std::error_code error;
     if (std::filesystem::equivalent(store->ExperimentFolder(experiment.uid()), run.experiment,

@@ -34,8 +34,7 @@ struct ExperimentRunner::Instruments {
       : checkpoint_write_seconds(metrics->Histogram("mentor_checkpoint_write_seconds",
                                                     "Writing and syncing a checkpoint.",
                                                     WriteBuckets())),
-        checkpoint_bytes(
-            metrics->Gauge("mentor_checkpoint_bytes", "Size of the last checkpoint.")),
+        checkpoint_bytes(metrics->Gauge("mentor_checkpoint_bytes", "Size of the last checkpoint.")),
         checkpoint_last(metrics->Gauge("mentor_checkpoint_last_timestamp_seconds",
                                        "When the last checkpoint was written.")),
         checkpoint_corrupt(metrics->Counter("mentor_checkpoint_corrupt_total",
@@ -144,9 +143,9 @@ class Session {
     parts_ = MakeParts(spec_, options_.num_threads, &violations);
     MENTOR_RETURN_IF_ERROR(violations.ToStatus());
     MENTOR_RETURN_IF_ERROR(KeepFingerprint(folder_, options_.fingerprint));
-    outer_return_ = &options_.metrics->Gauge(
-        std::string(kOuterReturn), "Mean return of the agents of the last outer update.",
-        {{"experiment", name_.substr(name_.find('/') + 1)}});
+    outer_return_ = &options_.metrics->Gauge(std::string(kOuterReturn),
+                                             "Mean return of the agents of the last outer update.",
+                                             {{"experiment", name_.substr(name_.find('/') + 1)}});
     MENTOR_RETURN_IF_ERROR(Resume());
     while (outer_step_ < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
     return Evaluate();
@@ -255,13 +254,12 @@ class Session {
     const Clock::time_point update_start = Clock::now();
     const auto update = [&] {
       const learner::InterruptScope interrupt(&cancel_);
-      return parts_.rule->Update(
-          MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()), outer_step_);
+      return parts_.rule->Update(MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()),
+                                 outer_step_);
     };
     MENTOR_ASSIGN_OR_RETURN(RuleReport report, update());
     instruments_->outer_updates.at(spec_.rule().name())->Increment();
-    instruments_->outer_update_seconds.at(spec_.rule().name())
-        ->Observe(SecondsSince(update_start));
+    instruments_->outer_update_seconds.at(spec_.rule().name())->Observe(SecondsSince(update_start));
     if (const auto mean = step.results.find("shaped_return"); mean != step.results.end())
       outer_return_->Set(mean->second);
     // A rule names times with "_seconds": they differ from run to run, so they are kept apart from
@@ -311,8 +309,7 @@ class Session {
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, options_.store->Get(name_));
     const v1::Retention& wanted = experiment.retention();
     CheckpointRetention retention{
-        .keep_last =
-            wanted.keep_last() > 0 ? wanted.keep_last() : spec_.checkpoint().keep_last(),
+        .keep_last = wanted.keep_last() > 0 ? wanted.keep_last() : spec_.checkpoint().keep_last(),
         .keep_every = wanted.keep_every()};
     if (retention.keep_last == 0) return absl::OkStatus();
     MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows,
@@ -602,8 +599,7 @@ absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,
 }
 
 ExperimentRunner::ExperimentRunner(Options options)
-    : options_(std::move(options)),
-      instruments_(std::make_unique<Instruments>(options_.metrics)) {}
+    : options_(std::move(options)), instruments_(std::make_unique<Instruments>(options_.metrics)) {}
 
 ExperimentRunner::~ExperimentRunner() = default;
 

@@ -1,6 +1,6 @@
-// A PostgreSQL server of a test's own: in a temporary folder, on a socket there, stopped at the end.
-// Debian's package `postgresql` has the programs; the server refuses to run as root, so there it
-// runs as nobody.
+// A PostgreSQL server of a test's own: in a temporary folder, on a socket there, stopped at the
+// end. Debian's package `postgresql` has the programs; the server refuses to run as root, so there
+// it runs as nobody.
 #pragma once
 
 #include <chrono>
@@ -39,9 +39,9 @@ class PostgresServer {
   // Also when it runs: connections break.
   void Restart() {
     Stop();
-    auto child = ChildProcess::Start(
-        {.command = AsUser({programs_ / "postgres", "-D", data(), "-k", socket_folder(), "-c",
-                            "listen_addresses="})});
+    auto child =
+        ChildProcess::Start({.command = AsUser({programs_ / "postgres", "-D", data(), "-k",
+                                                socket_folder(), "-c", "listen_addresses="})});
     if (!child.ok()) throw std::runtime_error(std::string(child.status().message()));
     child_ = *std::move(child);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);

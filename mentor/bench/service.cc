@@ -143,8 +143,7 @@ absl::Status MeasureControl(Figures* figures) {
   request.mutable_experiment()->set_priority(v1::PRIORITY_HIGH);
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment first,
                           Call(stubs[0].get(), &Stub::CreateExperiment, request));
-  MENTOR_RETURN_IF_ERROR(
-      WaitForState(stubs[0].get(), first.name(), S::STATE_RUNNING).status());
+  MENTOR_RETURN_IF_ERROR(WaitForState(stubs[0].get(), first.name(), S::STATE_RUNNING).status());
   request.mutable_experiment()->set_priority(v1::PRIORITY_NORMAL);
 
   // One after another, then from several clients at once.
@@ -175,8 +174,8 @@ absl::Status MeasureControl(Figures* figures) {
   if (failed > 0) return absl::InternalError(absl::StrCat(failed.load(), " submissions failed"));
   (*figures)["submit_8_clients_per_second"] = {
       queued / kClients * kClients / SecondsSince(concurrent), "1/s", "must 50, goal 500"};
-  (*figures)["memory_per_queued_experiment"] = {
-      (ResidentBytes() - memory_before) / queued, "bytes", ""};
+  (*figures)["memory_per_queued_experiment"] = {(ResidentBytes() - memory_before) / queued, "bytes",
+                                                ""};
 
   std::vector<double> listing;
   for (int i = 0; i < 20; ++i) {
@@ -195,14 +194,12 @@ absl::Status MeasureControl(Figures* figures) {
     pause.set_name(first.name());
     const auto start = Clock::now();
     MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::PauseExperiment, pause).status());
-    MENTOR_RETURN_IF_ERROR(
-        WaitForState(stubs[0].get(), first.name(), S::STATE_PAUSED).status());
+    MENTOR_RETURN_IF_ERROR(WaitForState(stubs[0].get(), first.name(), S::STATE_PAUSED).status());
     pauses.push_back(SecondsSince(start));
     v1::ResumeExperimentRequest resume;
     resume.set_name(first.name());
     MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::ResumeExperiment, resume).status());
-    MENTOR_RETURN_IF_ERROR(
-        WaitForState(stubs[0].get(), first.name(), S::STATE_RUNNING).status());
+    MENTOR_RETURN_IF_ERROR(WaitForState(stubs[0].get(), first.name(), S::STATE_RUNNING).status());
     std::this_thread::yield();
   }
   (*figures)["pause_effective_max"] = {*std::max_element(pauses.begin(), pauses.end()), "s",
@@ -211,8 +208,7 @@ absl::Status MeasureControl(Figures* figures) {
   cancel.set_name(first.name());
   const auto cancelled = Clock::now();
   MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::CancelExperiment, cancel).status());
-  MENTOR_RETURN_IF_ERROR(
-      WaitForState(stubs[0].get(), first.name(), S::STATE_CANCELLED).status());
+  MENTOR_RETURN_IF_ERROR(WaitForState(stubs[0].get(), first.name(), S::STATE_CANCELLED).status());
   (*figures)["cancel_effective"] = {SecondsSince(cancelled), "s", "must 2, goal 1"};
 
   // Watchers: what a change costs to be heard, and what an idle stream costs in memory.
@@ -232,26 +228,25 @@ absl::Status MeasureControl(Figures* figures) {
     contexts.push_back(std::make_unique<grpc::ClientContext>());
     // A connection holds 64 streams.
     if (i % 60 == 0) {
-      MENTOR_ASSIGN_OR_RETURN(const auto channel,
-                              rpc::MakeChannel({.address = server->address()}));
+      MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = server->address()}));
       stubs.push_back(v1::ExperimentService::NewStub(channel));
     }
-    watchers.emplace_back([&heard, &watched, stub = stubs.back().get(),
-                           context = contexts.back().get()] {
-      v1::WatchExperimentsRequest watch;
-      watch.add_names(watched);
-      const auto reader = stub->WatchExperiments(context, watch);
-      v1::WatchExperimentsResponse event;
-      while (reader->Read(&event)) {
-        const std::lock_guard lock(heard.mutex);
-        if (event.event() == v1::WatchExperimentsResponse::EVENT_BOOKMARK) ++heard.ready;
-        if (event.event() == v1::WatchExperimentsResponse::EVENT_UPDATED &&
-            event.experiment().weight() == heard.weight)
-          ++heard.heard;
-        heard.changed.notify_all();
-      }
-      reader->Finish();
-    });
+    watchers.emplace_back(
+        [&heard, &watched, stub = stubs.back().get(), context = contexts.back().get()] {
+          v1::WatchExperimentsRequest watch;
+          watch.add_names(watched);
+          const auto reader = stub->WatchExperiments(context, watch);
+          v1::WatchExperimentsResponse event;
+          while (reader->Read(&event)) {
+            const std::lock_guard lock(heard.mutex);
+            if (event.event() == v1::WatchExperimentsResponse::EVENT_BOOKMARK) ++heard.ready;
+            if (event.event() == v1::WatchExperimentsResponse::EVENT_UPDATED &&
+                event.experiment().weight() == heard.weight)
+              ++heard.heard;
+            heard.changed.notify_all();
+          }
+          reader->Finish();
+        });
   }
   const auto wait = [&](auto condition) {
     std::unique_lock lock(heard.mutex);
@@ -260,8 +255,8 @@ absl::Status MeasureControl(Figures* figures) {
   const bool all = wait([&] { return heard.ready >= kWatchers; });
   (*figures)["streams_held"] = {static_cast<double>(heard.ready), "streams", ""};
   // Both ends are in this process, the clients' threads too.
-  (*figures)["memory_per_stream_both_ends"] = {
-      (ResidentBytes() - before_watchers) / kWatchers, "bytes", ""};
+  (*figures)["memory_per_stream_both_ends"] = {(ResidentBytes() - before_watchers) / kWatchers,
+                                               "bytes", ""};
   std::vector<double> latency_first, latency_all;
   for (uint32_t weight = 2; all && weight < 22; ++weight) {
     {
@@ -298,15 +293,14 @@ class SimulatedActor {
   SimulatedActor(const std::shared_ptr<grpc::Channel>& channel, const v1::Result& answer)
       : stub_(v1::RolloutService::NewStub(channel)), answer_(answer) {
     stream_ = Stream::Make({});
-    stream_->Start(
-        {.on_message = [this](v1::WorkResponse message) { OnMessage(message); },
-         .on_closed =
-             [this](const absl::Status&) {
-               const std::lock_guard lock(mutex_);
-               closed_ = true;
-               changed_.notify_all();
-             }},
-        [&](auto* context, auto* reactor) { stub_->async()->Work(context, reactor); });
+    stream_->Start({.on_message = [this](v1::WorkResponse message) { OnMessage(message); },
+                    .on_closed =
+                        [this](const absl::Status&) {
+                          const std::lock_guard lock(mutex_);
+                          closed_ = true;
+                          changed_.notify_all();
+                        }},
+                   [&](auto* context, auto* reactor) { stub_->async()->Work(context, reactor); });
     v1::WorkRequest hello;
     *hello.mutable_hello() = NewHello();
     hello.mutable_hello()->set_threads(1);

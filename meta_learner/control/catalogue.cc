@@ -60,9 +60,9 @@ absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueR
                                               "wrapper"};
   if (!request.kind().empty() && !kinds.contains(request.kind())) {
     Violations violations;
-    violations.Add("kind", absl::StrFormat("is '%s'; give one of %s, or leave it out",
-                                           request.kind().substr(0, 60),
-                                           absl::StrJoin(kinds, ", ")));
+    violations.Add("kind",
+                   absl::StrFormat("is '%s'; give one of %s, or leave it out",
+                                   request.kind().substr(0, 60), absl::StrJoin(kinds, ", ")));
     return ToStatus(violations);
   }
   v1::ListCatalogueResponse response;
@@ -112,8 +112,8 @@ absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& requ
     for (const envs::TaskSet& set : benchmark->Tasks(split)) {
       const auto add = [&](const std::string& environment) -> v1::TaskInfo& {
         v1::TaskInfo& task = tasks.emplace_back();
-        task.set_name(absl::StrFormat("benchmarks/%s/tasks/%d", merged.benchmark().name(),
-                                      tasks.size() - 1));
+        task.set_name(
+            absl::StrFormat("benchmarks/%s/tasks/%d", merged.benchmark().name(), tasks.size() - 1));
         task.set_environment(environment);
         task.set_split(split == envs::Split::kTrain ? "train" : "test");
         return task;
@@ -128,8 +128,7 @@ absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& requ
   const size_t size = static_cast<size_t>(
       std::min(request.page_size() == 0 ? kPageSizeDefault : request.page_size(), kPageSizeMax));
   size_t at = first;
-  for (; at < tasks.size() && at < first + size; ++at)
-    *response.add_tasks() = std::move(tasks[at]);
+  for (; at < tasks.size() && at < first + size; ++at) *response.add_tasks() = std::move(tasks[at]);
   if (at < tasks.size()) response.set_next_page_token(absl::StrFormat("%d", at));
   return response;
 }

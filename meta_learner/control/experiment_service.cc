@@ -85,9 +85,9 @@ absl::Status IllegalTransition(const v1::Experiment& experiment, std::string_vie
 
 absl::Status BadName(std::string_view field, std::string_view name, std::string_view form) {
   Violations violations;
-  violations.Add(std::string(field), absl::StrFormat("is '%s'; give %s",
-                                                     std::string(name.substr(0, 100)),
-                                                     std::string(form)));
+  violations.Add(
+      std::string(field),
+      absl::StrFormat("is '%s'; give %s", std::string(name.substr(0, 100)), std::string(form)));
   return ToStatus(violations);
 }
 
@@ -135,9 +135,9 @@ class ExperimentService::Impl {
   Impl(Options options, Metrics* metrics)
       : options_(std::move(options)),
         streams_open_(metrics->Gauge("mentor_watch_streams", "Streams to users.")),
-        lag_events_(metrics->Histogram(
-            "mentor_watch_lag_events", "Changes that a watcher had to catch up with at once.",
-            {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000})),
+        lag_events_(metrics->Histogram("mentor_watch_lag_events",
+                                       "Changes that a watcher had to catch up with at once.",
+                                       {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000})),
         replay_mismatches_(
             metrics->Counter("mentor_store_replay_mismatch_total",
                              "Results that a replayed outer step computed differently.")),
@@ -190,17 +190,16 @@ class ExperimentService::Impl {
       reactor->Finish(rpc::ToGrpc(admitted));
       return;
     }
-    const bool posted = executor_.Post(
-        [work = std::move(work), caller = std::move(caller)] { work(caller); });
+    const bool posted =
+        executor_.Post([work = std::move(work), caller = std::move(caller)] { work(caller); });
     if (!posted) reactor->Finish(rpc::ToGrpc(WhyNotPosted()));
   }
   absl::Status WhyNotPosted() {
     if (stopping_) return Draining();
-    return WithRetryDelay(
-        MakeError(
-            absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-            absl::StrFormat("%d calls wait already; try again soon", options_.calls_waiting_max)),
-        kRetrySoon);
+    return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+                                    absl::StrFormat("%d calls wait already; try again soon",
+                                                    options_.calls_waiting_max)),
+                          kRetrySoon);
   }
 
   // `open` looks into the store, so it runs as the first piece of work of the stream.
@@ -210,32 +209,32 @@ class ExperimentService::Impl {
   grpc::ServerWriteReactor<Response>* Stream(grpc::CallbackServerContext* context,
                                              Open<Response> open) {
     const Caller caller = rpc::CallerOf(*context);
-    auto* reactor = PullStream<Response>::Start(
-        streams_, &executor_, caller.name,
-        [admitted = limiter_.Admit(caller.name), open = std::move(open), produce = typename PullStream<Response>::Produce()](
-            Response* response) mutable -> absl::StatusOr<Produced> {
-          if (!produce) {
-            MENTOR_RETURN_IF_ERROR(admitted);
-            MENTOR_ASSIGN_OR_RETURN(produce, open());
-          }
-          return produce(response);
-        });
+    auto* reactor =
+        PullStream<Response>::Start(streams_, &executor_, caller.name,
+                                    [admitted = limiter_.Admit(caller.name), open = std::move(open),
+                                     produce = typename PullStream<Response>::Produce()](
+                                        Response* response) mutable -> absl::StatusOr<Produced> {
+                                      if (!produce) {
+                                        MENTOR_RETURN_IF_ERROR(admitted);
+                                        MENTOR_ASSIGN_OR_RETURN(produce, open());
+                                      }
+                                      return produce(response);
+                                    });
     return reactor;
   }
 
   class Handlers;
   // gRPC's side: every call becomes a task, every stream a producer.
-#define MENTOR_UNARY(method, Request, Response)                                   \
-  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context,          \
-                                   const Request* request, Response* response)    \
-      override {                                                                  \
-    return impl_->Call(context, request, response, &Impl::method);                \
+#define MENTOR_UNARY(method, Request, Response)                                                  \
+  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context, const Request* request, \
+                                   Response* response) override {                                \
+    return impl_->Call(context, request, response, &Impl::method);                               \
   }
-#define MENTOR_STREAM(method, Request, Response)                                          \
-  grpc::ServerWriteReactor<Response>* method(grpc::CallbackServerContext* context,        \
-                                             const Request* request) override {           \
-    return impl_->Stream<Response>(                                                       \
-        context, [impl = impl_, request = *request] { return impl->method(request); });   \
+#define MENTOR_STREAM(method, Request, Response)                                        \
+  grpc::ServerWriteReactor<Response>* method(grpc::CallbackServerContext* context,      \
+                                             const Request* request) override {         \
+    return impl_->Stream<Response>(                                                     \
+        context, [impl = impl_, request = *request] { return impl->method(request); }); \
   }
   class Handlers : public v1::ExperimentService::CallbackService {
    public:
@@ -425,16 +424,17 @@ absl::Status ExperimentService::Impl::CheckRoom(const std::string& owner) {
         kRetryLater);
   };
   if (options_.per_owner.queued > 0 && own->second.queued >= options_.per_owner.queued) {
-    return refuse(absl::StrFormat("%d experiments in the queue, at most %d are allowed; wait, or "
-                                  "cancel some",
-                                  own->second.queued, options_.per_owner.queued));
+    return refuse(
+        absl::StrFormat("%d experiments in the queue, at most %d are allowed; wait, or "
+                        "cancel some",
+                        own->second.queued, options_.per_owner.queued));
   }
   if (options_.per_owner.checkpoint_bytes > 0 &&
       own->second.checkpoint_bytes >= options_.per_owner.checkpoint_bytes) {
-    return refuse(absl::StrFormat("%d bytes of checkpoints, %d are allowed; delete experiments, or "
-                                  "shorten their retention",
-                                  own->second.checkpoint_bytes,
-                                  options_.per_owner.checkpoint_bytes));
+    return refuse(
+        absl::StrFormat("%d bytes of checkpoints, %d are allowed; delete experiments, or "
+                        "shorten their retention",
+                        own->second.checkpoint_bytes, options_.per_owner.checkpoint_bytes));
   }
   return absl::OkStatus();
 }
@@ -573,8 +573,8 @@ absl::StatusOr<v1::QueryMetricsResponse> ExperimentService::Impl::QueryMetrics(
     const v1::QueryMetricsRequest& request, const Caller&) {
   Violations violations;
   if (request.max_points() > kPointsMax) {
-    violations.Add("max_points", absl::StrFormat("is %d; give at most %d", request.max_points(),
-                                                 kPointsMax));
+    violations.Add("max_points",
+                   absl::StrFormat("is %d; give at most %d", request.max_points(), kPointsMax));
   }
   if (request.step_max() != 0 && request.step_max() < request.step_min()) {
     violations.Add("step_max", absl::StrFormat("is %d, less than step_min %d", request.step_max(),
@@ -627,9 +627,8 @@ absl::StatusOr<Empty> ExperimentService::Impl::DrainPeer(const v1::DrainPeerRequ
 
 absl::StatusOr<v1::Experiment> ExperimentService::Impl::UpdateExperiment(
     const v1::UpdateExperimentRequest& request, const Caller&) {
-  static const std::set<std::string> settable = {"display_name", "labels",   "priority",
-                                                 "weight",       "retention", "deadline",
-                                                 "retries_max"};
+  static const std::set<std::string> settable = {"display_name", "labels",   "priority",   "weight",
+                                                 "retention",    "deadline", "retries_max"};
   Violations violations;
   std::set<std::string> paths;
   for (const std::string& path : request.update_mask().paths()) {
@@ -638,10 +637,10 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::UpdateExperiment(
     } else if (settable.contains(path)) {
       paths.insert(path);
     } else {
-      violations.Add("update_mask", absl::StrFormat("has '%s', which never changes; give some of "
-                                                    "%s",
-                                                    path.substr(0, 100),
-                                                    absl::StrJoin(settable, ", ")));
+      violations.Add("update_mask",
+                     absl::StrFormat("has '%s', which never changes; give some of "
+                                     "%s",
+                                     path.substr(0, 100), absl::StrJoin(settable, ", ")));
     }
   }
   if (request.update_mask().paths().empty())
@@ -678,25 +677,26 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::PauseExperiment(
     const v1::PauseExperimentRequest& request, const Caller&) {
   if (const auto error = MENTOR_FAILPOINT("api.pause.before_state"))
     return absl::UnavailableError(*error);
-  auto changed = options_.store->Change(
-      request.name(), request.etag(), [](v1::Experiment* experiment) -> absl::Status {
-        switch (experiment->state()) {
-          case S::STATE_QUEUED:
-            experiment->set_state(S::STATE_PAUSED);
-            break;
-          case S::STATE_RUNNING:
-            experiment->set_state(S::STATE_PAUSING);
-            break;
-          case S::STATE_PAUSING:
-          case S::STATE_PAUSED:
-            break;
-          default:
-            return IllegalTransition(*experiment, "pause");
-        }
-        // Also of one that waits for room on the disk: it waits for its user now.
-        experiment->set_pause_reason(S::PAUSE_REASON_USER);
-        return absl::OkStatus();
-      });
+  auto changed = options_.store->Change(request.name(), request.etag(),
+                                        [](v1::Experiment* experiment) -> absl::Status {
+                                          switch (experiment->state()) {
+                                            case S::STATE_QUEUED:
+                                              experiment->set_state(S::STATE_PAUSED);
+                                              break;
+                                            case S::STATE_RUNNING:
+                                              experiment->set_state(S::STATE_PAUSING);
+                                              break;
+                                            case S::STATE_PAUSING:
+                                            case S::STATE_PAUSED:
+                                              break;
+                                            default:
+                                              return IllegalTransition(*experiment, "pause");
+                                          }
+                                          // Also of one that waits for room on the disk: it waits
+                                          // for its user now.
+                                          experiment->set_pause_reason(S::PAUSE_REASON_USER);
+                                          return absl::OkStatus();
+                                        });
   if (changed.ok() && options_.look) options_.look(*changed);
   return changed;
 }
@@ -705,19 +705,19 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::ResumeExperiment(
     const v1::ResumeExperimentRequest& request, const Caller&) {
   if (const auto error = MENTOR_FAILPOINT("api.resume.before_state"))
     return absl::UnavailableError(*error);
-  auto changed = options_.store->Change(
-      request.name(), request.etag(), [](v1::Experiment* experiment) -> absl::Status {
-        switch (experiment->state()) {
-          case S::STATE_PAUSED:
-            experiment->set_state(S::STATE_QUEUED);
-            return absl::OkStatus();
-          case S::STATE_QUEUED:
-          case S::STATE_RUNNING:
-            return absl::OkStatus();
-          default:
-            return IllegalTransition(*experiment, "resume");
-        }
-      });
+  auto changed = options_.store->Change(request.name(), request.etag(),
+                                        [](v1::Experiment* experiment) -> absl::Status {
+                                          switch (experiment->state()) {
+                                            case S::STATE_PAUSED:
+                                              experiment->set_state(S::STATE_QUEUED);
+                                              return absl::OkStatus();
+                                            case S::STATE_QUEUED:
+                                            case S::STATE_RUNNING:
+                                              return absl::OkStatus();
+                                            default:
+                                              return IllegalTransition(*experiment, "resume");
+                                          }
+                                        });
   if (changed.ok() && options_.wake) options_.wake();
   return changed;
 }
@@ -832,8 +832,8 @@ void ExperimentService::Impl::FinishDeletes() {
 
 // ---- Files.
 
-absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>>
-ExperimentService::Impl::FindCheckpoint(const std::string& name, const char* field) {
+absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> ExperimentService::Impl::FindCheckpoint(
+    const std::string& name, const char* field) {
   const auto parsed = ParseCheckpointName(name);
   if (!parsed)
     return BadName(field, name, "experiments/{experiment}/checkpoints/{outer update, 8 digits}");
@@ -843,10 +843,10 @@ ExperimentService::Impl::FindCheckpoint(const std::string& name, const char* fie
   for (const CheckpointRow& row : rows) {
     if (row.outer_step == parsed->second) return std::pair(std::move(experiment), row);
   }
-  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                   absl::StrFormat("there is no %s; ListCheckpoints names those that there are",
-                                   name),
-                   {{"name", name}});
+  return MakeError(
+      absl::StatusCode::kNotFound, Reason::kNotFound,
+      absl::StrFormat("there is no %s; ListCheckpoints names those that there are", name),
+      {{"name", name}});
 }
 
 absl::StatusOr<v1::ListCheckpointsResponse> ExperimentService::Impl::ListCheckpoints(
@@ -902,10 +902,10 @@ absl::StatusOr<v1::Checkpoint> ExperimentService::Impl::UpdateCheckpoint(
   MENTOR_ASSIGN_OR_RETURN(const auto found, FindCheckpoint(wanted.name(), "checkpoint.name"));
   const v1::Checkpoint before = ToResource(found.first.name(), found.second);
   if (!wanted.etag().empty() && wanted.etag() != before.etag()) {
-    return MakeError(absl::StatusCode::kAborted, Reason::kEtagMismatch,
-                     absl::StrFormat("%s has changed in between; read it again, then repeat",
-                                     before.name()),
-                     {{"expected", wanted.etag().substr(0, 100)}, {"found", before.etag()}});
+    return MakeError(
+        absl::StatusCode::kAborted, Reason::kEtagMismatch,
+        absl::StrFormat("%s has changed in between; read it again, then repeat", before.name()),
+        {{"expected", wanted.etag().substr(0, 100)}, {"found", before.etag()}});
   }
   MENTOR_ASSIGN_OR_RETURN(
       const CheckpointRow row,
@@ -931,8 +931,8 @@ absl::StatusOr<v1::ListArtifactsResponse> ExperimentService::Impl::ListArtifacts
   return response;
 }
 
-absl::StatusOr<PullStream<v1::DownloadResponse>::Produce>
-ExperimentService::Impl::DownloadArtifact(const v1::DownloadRequest& request) {
+absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> ExperimentService::Impl::DownloadArtifact(
+    const v1::DownloadRequest& request) {
   const auto parsed = ParseArtifactName(request.name());
   if (!parsed) return BadName("name", request.name(), "experiments/{experiment}/artifacts/{path}");
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, options_.store->Get(parsed->first));

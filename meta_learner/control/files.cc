@@ -24,11 +24,16 @@ constexpr size_t kPieceBytes = 1 << 20;
 constexpr size_t kArtifactsMax = 10'000;
 
 std::string MediaType(const std::filesystem::path& path) {
-  static const std::map<std::string, std::string> types = {
-      {".txtpb", "text/plain"},       {".txt", "text/plain"},       {".csv", "text/csv"},
-      {".json", "application/json"},  {".html", "text/html"},       {".svg", "image/svg+xml"},
-      {".jsonl", "application/jsonl"}, {".png", "image/png"},        {".mp4", "video/mp4"},
-      {".gif", "image/gif"}};
+  static const std::map<std::string, std::string> types = {{".txtpb", "text/plain"},
+                                                           {".txt", "text/plain"},
+                                                           {".csv", "text/csv"},
+                                                           {".json", "application/json"},
+                                                           {".html", "text/html"},
+                                                           {".svg", "image/svg+xml"},
+                                                           {".jsonl", "application/jsonl"},
+                                                           {".png", "image/png"},
+                                                           {".mp4", "video/mp4"},
+                                                           {".gif", "image/gif"}};
   const auto type = types.find(path.extension());
   return type == types.end() ? "application/octet-stream" : type->second;
 }
@@ -127,9 +132,9 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
     const std::filesystem::path& file, uint64_t offset) {
   const int descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (descriptor < 0 && errno == ENOENT) {
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                     absl::StrFormat("there is no file %s any more; list again",
-                                     file.filename().string()));
+    return MakeError(
+        absl::StatusCode::kNotFound, Reason::kNotFound,
+        absl::StrFormat("there is no file %s any more; list again", file.filename().string()));
   }
   if (descriptor < 0) return FileError("cannot open", file.filename(), errno);
   auto reader = std::make_shared<Reader>(descriptor, offset);

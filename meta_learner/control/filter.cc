@@ -52,17 +52,13 @@ const std::map<std::string, Field, std::less<>>& Fields() {
       {"owner", {Kind::kText, [](const S& e) { return e.owner(); }}},
       {"priority",
        {Kind::kWord,
-        [](const S& e) {
-          return WithoutPrefix(v1::Priority_Name(e.priority()), "PRIORITY_");
-        }}},
+        [](const S& e) { return WithoutPrefix(v1::Priority_Name(e.priority()), "PRIORITY_"); }}},
       {"display_name", {Kind::kText, [](const S& e) { return e.display_name(); }}},
       {"rule", {Kind::kText, [](const S& e) { return e.spec().rule().name(); }}},
       {"benchmark", {Kind::kText, [](const S& e) { return e.spec().benchmark().name(); }}},
-      {"environment",
-       {Kind::kText, [](const S& e) { return e.spec().benchmark().environment(); }}},
+      {"environment", {Kind::kText, [](const S& e) { return e.spec().benchmark().environment(); }}},
       {"signal", {Kind::kText, [](const S& e) { return e.spec().signal().name(); }}},
-      {"seed",
-       {Kind::kNumber, [](const S& e) { return static_cast<double>(e.spec().seed()); }}},
+      {"seed", {Kind::kNumber, [](const S& e) { return static_cast<double>(e.spec().seed()); }}},
       {"weight", {Kind::kNumber, [](const S& e) { return static_cast<double>(e.weight()); }}},
       {"create_time",
        {Kind::kTime, [](const S& e) { return Time(e.has_create_time(), e.create_time()); }}},
@@ -125,8 +121,7 @@ class Parser {
   }
 
   void SkipSpace() {
-    while (at_ < text_.size() && absl::ascii_isspace(static_cast<unsigned char>(text_[at_])))
-      ++at_;
+    while (at_ < text_.size() && absl::ascii_isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
   }
 
   std::string Word() {
@@ -160,8 +155,8 @@ class Parser {
     const size_t begin = at_;
     const std::string name = Word();
     if (name.starts_with("labels.") && name.size() > std::string_view("labels.").size()) {
-      return Field{Kind::kText, [key = name.substr(std::string_view("labels.").size())](
-                                    const S& e) -> Value {
+      return Field{Kind::kText,
+                   [key = name.substr(std::string_view("labels.").size())](const S& e) -> Value {
                      const auto label = e.labels().find(key);
                      return label == e.labels().end() ? std::string() : label->second;
                    }};
@@ -221,8 +216,7 @@ class Parser {
       case Kind::kNumber: {
         double number = 0;
         if (absl::SimpleAtod(text, &number) && std::isfinite(number)) return number;
-        return absl::InvalidArgumentError(
-            absl::StrFormat("'%s' is no number", text.substr(0, 60)));
+        return absl::InvalidArgumentError(absl::StrFormat("'%s' is no number", text.substr(0, 60)));
       }
       case Kind::kTime: {
         google::protobuf::Timestamp time;
@@ -245,8 +239,8 @@ absl::StatusOr<ExperimentFilter> ParseFilter(std::string_view text) {
     return ExperimentFilter();
   if (text.size() > kBytesMax) {
     Violations violations;
-    violations.Add("filter", absl::StrFormat("has %d bytes, at most %d are allowed", text.size(),
-                                             kBytesMax));
+    violations.Add("filter",
+                   absl::StrFormat("has %d bytes, at most %d are allowed", text.size(), kBytesMax));
     return ToStatus(violations);
   }
   MENTOR_ASSIGN_OR_RETURN(std::vector<Term> terms, Parser(text).Parse());

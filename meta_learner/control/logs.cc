@@ -117,8 +117,8 @@ absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(
   if (request.tail() > 0 && state->ready.size() > request.tail())
     state->ready.erase(state->ready.begin(), state->ready.end() - request.tail());
   return [store, state, folder, name = request.name(), follow = request.follow(),
-          at = error ? uintmax_t{0} : seen](
-             v1::WatchLogsResponse* response) mutable -> absl::StatusOr<Produced> {
+          at = error ? uintmax_t{0}
+                     : seen](v1::WatchLogsResponse* response) mutable -> absl::StatusOr<Produced> {
     if (state->ready.empty() && follow && !state->ended) {
       // The state before the lines: those of the end are then among them.
       const auto now = store->Get(name);
@@ -133,8 +133,7 @@ absl::StatusOr<PullStream<v1::WatchLogsResponse>::Produce> WatchLogs(
         state->ready.push_back(std::move(line));
       }
     }
-    if (state->ready.empty())
-      return follow && !state->ended ? Produced::kNothing : Produced::kEnd;
+    if (state->ready.empty()) return follow && !state->ended ? Produced::kNothing : Produced::kEnd;
     *response = ParseLine(state->ready.front());
     state->ready.pop_front();
     return Produced::kMessage;

@@ -41,8 +41,8 @@ void CheckLabels(const v1::Experiment& experiment, const std::string& prefix,
     const std::string field = prefix + "labels." + key.substr(0, kLabelKeyMax);
     bool legal = !key.empty() && key.size() <= kLabelKeyMax && IsLower(key[0]);
     for (const char c : key)
-      legal = legal && (IsLower(c) || IsDigit(c) || std::string_view("-_./").find(c) !=
-                                                        std::string_view::npos);
+      legal = legal && (IsLower(c) || IsDigit(c) ||
+                        std::string_view("-_./").find(c) != std::string_view::npos);
     if (!legal) {
       violations->Add(field, absl::StrFormat("is no key: a letter, then letters, digits, - _ . "
                                              "and /, all lower case, at most %d",

@@ -1,5 +1,5 @@
-// The check of a spec makes its parts, which takes tens of milliseconds; sweeps submit the same spec
-// with many seeds. So specs that were found valid are remembered. Thread-safe.
+// The check of a spec makes its parts, which takes tens of milliseconds; sweeps submit the same
+// spec with many seeds. So specs that were found valid are remembered. Thread-safe.
 #pragma once
 
 #include <functional>

@@ -151,8 +151,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
 
   // With mutex_ held, as those below.
   void PostLocked() {
-    const bool posted =
-        executor_->PostAlways([self = this->shared_from_this()] { self->Run(); });
+    const bool posted = executor_->PostAlways([self = this->shared_from_this()] { self->Run(); });
     if (!posted) EndLocked(grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping"));
   }
   void EndLocked(const grpc::Status& status) {

@@ -71,7 +71,8 @@ class ExperimentWatch {
         dumped_(revision.has_value()) {}
 
   absl::StatusOr<Produced> Next(v1::WatchExperimentsResponse* response) {
-    if (const auto error = MENTOR_FAILPOINT("api.watch.send")) return absl::UnavailableError(*error);
+    if (const auto error = MENTOR_FAILPOINT("api.watch.send"))
+      return absl::UnavailableError(*error);
     MENTOR_ASSIGN_OR_RETURN(const bool any, Say(response));
     if (!any) return Produced::kNothing;
     last_message_ = Clock::now();
@@ -214,19 +215,19 @@ absl::StatusOr<PullStream<v1::WatchExperimentsResponse>::Produce> WatchExperimen
   return [watch](v1::WatchExperimentsResponse* response) { return watch->Next(response); };
 }
 
-PullStream<v1::WatchMetricsResponse>::Produce WatchMetrics(
-    ExperimentStore* store, const v1::WatchMetricsRequest& request) {
+PullStream<v1::WatchMetricsResponse>::Produce WatchMetrics(ExperimentStore* store,
+                                                           const v1::WatchMetricsRequest& request) {
   struct State {
     uint32_t from;               // The step to read from.
     std::set<std::string> sent;  // Of that step.
     std::map<uint32_t, v1::WatchMetricsResponse> ready;
     bool ended = false;
   };
-  auto state = std::make_shared<State>(
-      State{.from = request.after_step() + 1, .sent = {}, .ready = {}});
+  auto state =
+      std::make_shared<State>(State{.from = request.after_step() + 1, .sent = {}, .ready = {}});
   const std::set<std::string> metrics(request.metrics().begin(), request.metrics().end());
-  return [store, state, metrics, name = request.name()](
-             v1::WatchMetricsResponse* response) -> absl::StatusOr<Produced> {
+  return [store, state, metrics,
+          name = request.name()](v1::WatchMetricsResponse* response) -> absl::StatusOr<Produced> {
     if (state->ready.empty() && !state->ended) {
       // The state before the points: those of the end are then among them.
       MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(name));

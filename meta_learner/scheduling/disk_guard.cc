@@ -24,8 +24,8 @@ constexpr uint64_t kSlackBytes = 1 << 20;
 DiskGuard::DiskGuard(std::filesystem::path folder, uint64_t reserve_bytes, Metrics* metrics)
     : folder_(std::move(folder)),
       reserve_bytes_(reserve_bytes),
-      free_bytes_(metrics->Gauge("mentor_store_free_bytes",
-                                 "Room on the disk of the state folder.")),
+      free_bytes_(
+          metrics->Gauge("mentor_store_free_bytes", "Room on the disk of the state folder.")),
       full_total_(metrics->Counter("mentor_store_disk_full_total",
                                    "Times that a write found the disk full.")) {
   Look();
@@ -46,8 +46,7 @@ absl::Status DiskGuard::MakeReserve() {
   const bool there = fstat(descriptor, &info) == 0 &&
                      static_cast<uint64_t>(info.st_size) == reserve_bytes_ &&
                      static_cast<uint64_t>(info.st_blocks) * 512 >= reserve_bytes_;
-  const int error =
-      there ? 0 : posix_fallocate(descriptor, 0, static_cast<off_t>(reserve_bytes_));
+  const int error = there ? 0 : posix_fallocate(descriptor, 0, static_cast<off_t>(reserve_bytes_));
   close(descriptor);
   if (error == 0) return absl::OkStatus();
   unlink(file.c_str());  // Half a reserve only takes room.

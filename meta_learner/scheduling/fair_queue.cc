@@ -15,8 +15,8 @@ constexpr double kCreditTurns = 16;
 void FairQueue::SetShare(const std::string& name, const Share& share) {
   const auto known = clients_.find(name);
   if (known != clients_.end()) {
-    const bool moves = known->second.share.owner != share.owner ||
-                       known->second.share.priority != share.priority;
+    const bool moves =
+        known->second.share.owner != share.owner || known->second.share.priority != share.priority;
     if (!moves) {
       known->second.share = share;
       return;
@@ -33,8 +33,7 @@ void FairQueue::SetShare(const std::string& name, const Share& share) {
   for (const auto& [key, served] : owners_served_) {
     if (key.first == share.priority) least_owner = std::min(least_owner, served);
   }
-  owners_served_.try_emplace({share.priority, share.owner},
-                             least_owner == kNone ? 0 : least_owner);
+  owners_served_.try_emplace({share.priority, share.owner}, least_owner == kNone ? 0 : least_owner);
   clients_[name] = {.share = share, .served = least == kNone ? 0 : least};
 }
 

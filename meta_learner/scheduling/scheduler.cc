@@ -34,9 +34,9 @@ int64_t NowNs() {
 }
 
 absl::Status PastDeadlineError(const v1::Experiment& experiment) {
-  return MakeError(absl::StatusCode::kDeadlineExceeded, Reason::kDeadlinePassed,
-                   absl::StrFormat("the deadline %s has passed",
-                                   TimeUtil::ToString(experiment.deadline())));
+  return MakeError(
+      absl::StatusCode::kDeadlineExceeded, Reason::kDeadlinePassed,
+      absl::StrFormat("the deadline %s has passed", TimeUtil::ToString(experiment.deadline())));
 }
 
 // Whether another try may end otherwise.
@@ -61,15 +61,14 @@ Scheduler::Scheduler(Options options, Metrics* metrics)
                                     "Experiments that gave their place to a higher class.")),
       retries_(metrics->Counter("mentor_experiment_retries_total",
                                 "Failed experiments that were queued again.")),
-      failures_(metrics->Counter("mentor_experiment_failures_total",
-                                 "Experiments that became FAILED.")) {
+      failures_(
+          metrics->Counter("mentor_experiment_failures_total", "Experiments that became FAILED.")) {
   for (const auto& [priority, name] :
        {std::pair(v1::PRIORITY_LOW, "low"), std::pair(v1::PRIORITY_NORMAL, "normal"),
         std::pair(v1::PRIORITY_HIGH, "high")}) {
-    queue_wait_[priority] =
-        &metrics->Histogram("mentor_experiment_queue_wait_seconds",
-                            "From creation to the first run.", QueueBuckets(),
-                            {{"priority", name}});
+    queue_wait_[priority] = &metrics->Histogram("mentor_experiment_queue_wait_seconds",
+                                                "From creation to the first run.", QueueBuckets(),
+                                                {{"priority", name}});
   }
   for (int i = 0; i < options_.running_max; ++i) threads_.emplace_back([this] { Work(); });
   threads_.emplace_back([this] { Housekeep(); });
@@ -99,8 +98,8 @@ void Scheduler::Look(const v1::Experiment& experiment) {
       if (experiment.state() == S::STATE_PAUSING || experiment.state() == S::STATE_CANCELLING)
         Interrupt(found->second.get(), Stopped::kByUser);
       options_.broker->SetShare(experiment.name(), {.owner = experiment.owner(),
-                                                           .priority = experiment.priority(),
-                                                           .weight = experiment.weight()});
+                                                    .priority = experiment.priority(),
+                                                    .weight = experiment.weight()});
     }
     ++wakes_;
     changed_.notify_all();
@@ -130,8 +129,7 @@ const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads, bool* ow
   v1::Priority highest = v1::PRIORITY_UNSPECIFIED;
   bool low = false;
   for (const QueueHead& head : heads) {
-    if (options_.running_per_owner_max > 0 &&
-        running[head.owner] >= options_.running_per_owner_max)
+    if (options_.running_per_owner_max > 0 && running[head.owner] >= options_.running_per_owner_max)
       continue;
     eligible.push_back(&head);
     highest = std::max(highest, head.priority);
@@ -199,8 +197,8 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     }
     for (const auto& [name, other] : jobs_) except.insert(name);
     lock.unlock();
-    auto at_work = options_.store->InStates(
-        {S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING});
+    auto at_work =
+        options_.store->InStates({S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING});
     auto heads = options_.store->QueueHeads(except);
     if (!at_work.ok() || !heads.ok()) {
       MENTOR_LOG_EVERY(std::chrono::seconds(10), kError, "the store cannot be read",
@@ -259,8 +257,7 @@ void Scheduler::Work() {
 bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
   const std::string& name = waiting.name();
   auto experiment = waiting.state() == S::STATE_QUEUED
-                        ? options_.store->Transition(name, {S::STATE_QUEUED},
-                                                            S::STATE_RUNNING)
+                        ? options_.store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING)
                         : options_.store->Get(name);
   // Paused, cancelled or deleted in the meantime.
   if (!experiment.ok() || !IsAtWork(experiment->state())) return true;
@@ -275,17 +272,15 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
                                     experiment->start_time() - experiment->create_time())) /
                                     1000));
   }
-  MENTOR_LOG(kInfo, "experiment begins",
-             {{"experiment", name}, {"owner", experiment->owner()}});
+  MENTOR_LOG(kInfo, "experiment begins", {{"experiment", name}, {"owner", experiment->owner()}});
   options_.broker->SetShare(name, {.owner = experiment->owner(),
-                                          .priority = experiment->priority(),
-                                          .weight = experiment->weight()});
+                                   .priority = experiment->priority(),
+                                   .weight = experiment->weight()});
   const absl::Status status = options_.run(*experiment, job.cancel);
   if (ReasonOf(status) == ReasonName(Reason::kNumericMismatch) && !job.cancel) {
     MENTOR_LOG(kError, "experiment belongs to another kind of machine",
                {{"experiment", name}, {"why", status}});
-    options_.store
-        ->SetProgress(name, std::string(status.message()), experiment->progress())
+    options_.store->SetProgress(name, std::string(status.message()), experiment->progress())
         .IgnoreError();
     options_.broker->RemoveShare(name);
     return false;
@@ -364,8 +359,8 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
     MENTOR_LOG(kInfo, "experiment gave its place to a higher class", {{"experiment", name}});
   } else if (moved->state() == S::STATE_QUEUED) {
     retries_.Increment();
-    const auto wait = options_.retry_wait *
-                      (1 << std::min<uint32_t>(moved->retries() - 1, kRetryDoublingsMax));
+    const auto wait =
+        options_.retry_wait * (1 << std::min<uint32_t>(moved->retries() - 1, kRetryDoublingsMax));
     MENTOR_LOG(kWarning, "experiment failed and is tried again",
                {{"experiment", name},
                 {"retry", moved->retries()},
@@ -394,8 +389,7 @@ void Scheduler::Housekeep() {
     // Also what an earlier process left paused.
     if (looks == 0 || options_.disk->full()) ResumeAfterFullDisk();
     if (looks++ % kLooksPerCompaction == 0) {
-      const absl::Status compacted =
-          options_.store->CompactEvents(kEventsKept, kEventsKeptNs);
+      const absl::Status compacted = options_.store->CompactEvents(kEventsKept, kEventsKeptNs);
       if (!compacted.ok())
         MENTOR_LOG(kWarning, "old changes could not be dropped", {{"why", compacted}});
     }
@@ -422,8 +416,8 @@ void Scheduler::EndPastDeadline() {
     }
     if (experiment.state() == S::STATE_CANCELLING || experiment.state() == S::STATE_PAUSING)
       continue;  // Somebody is about to take it.
-    const auto ended = options_.store->Transition(
-        experiment.name(), {experiment.state()}, S::STATE_FAILED, PastDeadlineError(experiment));
+    const auto ended = options_.store->Transition(experiment.name(), {experiment.state()},
+                                                  S::STATE_FAILED, PastDeadlineError(experiment));
     if (!ended.ok()) continue;  // It has moved: the next look sees where it is.
     failures_.Increment();
     MENTOR_LOG(kError, "experiment failed",
@@ -447,8 +441,7 @@ void Scheduler::ResumeAfterFullDisk() {
   if (!paused.ok()) return;
   for (const v1::Experiment& experiment : *paused) {
     if (experiment.pause_reason() != S::PAUSE_REASON_DISK_FULL) continue;
-    options_.store
-        ->Transition(experiment.name(), {S::STATE_PAUSED}, S::STATE_QUEUED)
+    options_.store->Transition(experiment.name(), {S::STATE_PAUSED}, S::STATE_QUEUED)
         .status()
         .IgnoreError();
   }

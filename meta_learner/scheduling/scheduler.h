@@ -97,7 +97,7 @@ class Scheduler {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, std::shared_ptr<Job>> jobs_;
-  std::set<std::string> left_;                         // Not for this process.
+  std::set<std::string> left_;                           // Not for this process.
   std::map<std::string, Clock::time_point> not_before_;  // Of retries, and of ends to write.
   double low_credit_ = 0;
   int num_idle_ = 0;  // Threads in Next.

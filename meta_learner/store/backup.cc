@@ -38,11 +38,11 @@ absl::StatusOr<std::unique_ptr<Database>> OpenDatabase(const StoreOptions& optio
 absl::Status CopyTable(const Table& table, Database* from, Database* to) {
   const std::string columns(table.columns);
   const std::vector<std::string> names = absl::StrSplit(columns, ", ");
-  auto row = from->Query(absl::StrCat("SELECT ", columns, " FROM ", std::string(table.name), " ORDER BY ",
-                                      names[0]));
-  const std::string insert = absl::StrCat(
-      "INSERT INTO ", std::string(table.name), "(", columns, ") VALUES(",
-      absl::StrJoin(std::vector<std::string>(table.types.size(), "?"), ", "), ")");
+  auto row = from->Query(
+      absl::StrCat("SELECT ", columns, " FROM ", std::string(table.name), " ORDER BY ", names[0]));
+  const std::string insert =
+      absl::StrCat("INSERT INTO ", std::string(table.name), "(", columns, ") VALUES(",
+                   absl::StrJoin(std::vector<std::string>(table.types.size(), "?"), ", "), ")");
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return absl::OkStatus();
@@ -76,8 +76,8 @@ absl::Status CopyRows(Database* from, Database* to) {
 absl::Status RequireEmpty(const std::filesystem::path& folder, std::string_view what) {
   std::error_code error;
   if (std::filesystem::exists(folder, error) && !std::filesystem::is_empty(folder, error)) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "%s is not empty: choose a new folder for the %s", folder.string(), what));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s is not empty: choose a new folder for the %s", folder.string(), what));
   }
   return MakeFolders(folder);
 }
@@ -116,8 +116,7 @@ using Manifest = std::map<std::string, std::string>;  // SHA-256 by name.
 
 // What the folder of one experiment adds. Its newest checkpoint must be among what is copied.
 absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesystem::path& to,
-                            const std::string& prefix, Manifest* manifest,
-                            BackupSummary* summary) {
+                            const std::string& prefix, Manifest* manifest, BackupSummary* summary) {
   for (const std::filesystem::path& file : OtherFiles(from)) {
     const auto hash = CopyFile(from / file, to / file, summary);
     if (absl::IsNotFound(hash.status())) continue;  // Rotated or removed in the meantime.
@@ -158,9 +157,8 @@ absl::StatusOr<std::vector<std::string>> Uids(Database* database) {
 absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder) {
   const auto format = ReadFile(folder / "FORMAT", 1000);
   if (!format.ok() || *format != kFormat) {
-    return absl::FailedPreconditionError(
-        absl::StrFormat("%s holds no whole backup: it has no FORMAT that says 'mentor-backup 1'",
-                        folder.string()));
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "%s holds no whole backup: it has no FORMAT that says 'mentor-backup 1'", folder.string()));
   }
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder / "MANIFEST", kManifestBytesMax));
   Manifest manifest;
@@ -256,9 +254,9 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
     MENTOR_RETURN_IF_ERROR(sql::Migrate(to.get(), target.folder));
     MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> there, Uids(to.get()));
     if (!there.empty()) {
-      return absl::FailedPreconditionError(absl::StrFormat(
-          "%s has %d experiments already: restore into an empty database", to->name(),
-          there.size()));
+      return absl::FailedPreconditionError(
+          absl::StrFormat("%s has %d experiments already: restore into an empty database",
+                          to->name(), there.size()));
     }
     MENTOR_ASSIGN_OR_RETURN(const auto reading, sql::Transaction::BeginRead(from.get()));
     MENTOR_ASSIGN_OR_RETURN(const auto writing, sql::Transaction::Begin(to.get()));

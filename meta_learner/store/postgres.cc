@@ -67,10 +67,10 @@ class PostgresDatabase : public Database {
   }
   absl::StatusOr<int> SchemaVersion() override;
   absl::Status SetSchemaVersion(int version) override {
-    return Execute(absl::StrCat(
-        "CREATE TABLE IF NOT EXISTS schema_version(version BIGINT NOT NULL); "
-        "DELETE FROM schema_version; INSERT INTO schema_version(version) VALUES(",
-        version, ")"));
+    return Execute(
+        absl::StrCat("CREATE TABLE IF NOT EXISTS schema_version(version BIGINT NOT NULL); "
+                     "DELETE FROM schema_version; INSERT INTO schema_version(version) VALUES(",
+                     version, ")"));
   }
   const Dialect& dialect() const override {
     static constexpr Dialect kDialect = {.serial = "BIGSERIAL PRIMARY KEY",
@@ -146,8 +146,7 @@ class PostgresStatement : public Statement {
   }
   double Double(int column) const override {
     double value = 0;
-    if (PQgetisnull(result_.get(), row_, column) != 0 ||
-        !absl::SimpleAtod(View(column), &value))
+    if (PQgetisnull(result_.get(), row_, column) != 0 || !absl::SimpleAtod(View(column), &value))
       return std::numeric_limits<double>::quiet_NaN();
     return value;
   }
@@ -224,8 +223,9 @@ absl::Status PostgresDatabase::Prepare() {
   MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
   if (lock.Integer(0) == 0) {
     return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
-                     name() + " is in use by another meta-learner; stop that one, or give this one "
-                              "a database of its own");
+                     name() +
+                         " is in use by another meta-learner; stop that one, or give this one "
+                         "a database of its own");
   }
   return absl::OkStatus();
 }
@@ -257,8 +257,7 @@ bool IsPostgresAddress(std::string_view address) {
   return address.starts_with("postgresql://") || address.starts_with("postgres://");
 }
 
-absl::StatusOr<std::unique_ptr<Database>> OpenPostgres(const std::string& address,
-                                                       bool read_only) {
+absl::StatusOr<std::unique_ptr<Database>> OpenPostgres(const std::string& address, bool read_only) {
   char* error = nullptr;
   const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(
       PQconninfoParse(address.c_str(), &error), PQconninfoFree);
@@ -280,7 +279,7 @@ absl::StatusOr<std::unique_ptr<Database>> OpenPostgres(const std::string& addres
   // Later words win, so the address overrides these defaults.
   const char* const words[] = {"connect_timeout",  "tcp_user_timeout", "keepalives_idle",
                                "application_name", "dbname",           nullptr};
-  const char* const values[] = {"10", "10000", "10", "mentor-meta-learner", address.c_str(),
+  const char* const values[] = {"10",   "10000", "10", "mentor-meta-learner", address.c_str(),
                                 nullptr};
   PGconn* connection = PQconnectdbParams(words, values, /*expand_dbname=*/1);
   MENTOR_CHECK(connection != nullptr);  // Only without memory.

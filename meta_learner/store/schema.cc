@@ -115,8 +115,7 @@ absl::Status Migrate(Database* database, const std::filesystem::path& folder) {
   }
   for (int version = found; version < kSchemaVersion; ++version) {
     MENTOR_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database));
-    MENTOR_RETURN_IF_ERROR(
-        database->Execute(InDialect(kMigrations[version], database->dialect())));
+    MENTOR_RETURN_IF_ERROR(database->Execute(InDialect(kMigrations[version], database->dialect())));
     if (version == 0) {
       MENTOR_RETURN_IF_ERROR(database->Query("INSERT INTO meta(key, value) VALUES('store_uid', ?)")
                                  .Bind(NewUuid())

@@ -219,8 +219,7 @@ class SqlStore : public ExperimentStore {
   absl::Status Start();
 
   absl::StatusOr<v1::Experiment> Create(const NewExperiment& experiment) override;
-  absl::StatusOr<std::optional<v1::Experiment>> Answered(
-      const NewExperiment& experiment) override {
+  absl::StatusOr<std::optional<v1::Experiment>> Answered(const NewExperiment& experiment) override {
     const std::lock_guard lock(writer_mutex_);
     return AnsweredBefore(experiment, NowNs());
   }
@@ -283,8 +282,7 @@ class SqlStore : public ExperimentStore {
    public:
     static absl::StatusOr<std::unique_ptr<Writing>> Begin(SqlStore* store) {
       std::unique_ptr<Writing> writing(new Writing(store));
-      MENTOR_ASSIGN_OR_RETURN(writing->transaction_,
-                              sql::Transaction::Begin(store->writer_.get()));
+      MENTOR_ASSIGN_OR_RETURN(writing->transaction_, sql::Transaction::Begin(store->writer_.get()));
       return writing;
     }
     absl::Status Commit() {
@@ -503,9 +501,8 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
     v1::Progress progress;
     progress.set_outer_updates_total(spec.rule().outer_updates());
     progress.set_seconds_left(-1);
-    const v1::Priority priority = settings.priority() == v1::PRIORITY_UNSPECIFIED
-                                      ? v1::PRIORITY_NORMAL
-                                      : settings.priority();
+    const v1::Priority priority =
+        settings.priority() == v1::PRIORITY_UNSPECIFIED ? v1::PRIORITY_NORMAL : settings.priority();
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
     MENTOR_RETURN_IF_ERROR(
         writer_
@@ -528,8 +525,7 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
             .BindBlob(Bytes(DetailsOf(settings)))
             .Run());
     MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
-    MENTOR_RETURN_IF_ERROR(
-        WriteEvent(StoreEvent::Kind::kCreated, revision, now_ns, experiment));
+    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kCreated, revision, now_ns, experiment));
     if (!submitted.request_id.empty()) {
       MENTOR_RETURN_IF_ERROR(
           writer_->Query("DELETE FROM requests WHERE expire_time <= ?").Bind(now_ns).Run());
@@ -566,12 +562,10 @@ absl::StatusOr<ExperimentPage> SqlStore::ListByName(const ListQuery& query, int 
   }
   auto row = reader_->Query(
       absl::StrFormat("SELECT %s FROM experiments WHERE id > ? ORDER BY id LIMIT ?", kColumns));
-  MENTOR_ASSIGN_OR_RETURN(page.experiments,
-                          ReadAll(&row.Bind(after).Bind(int64_t{page_size} + 1)));
+  MENTOR_ASSIGN_OR_RETURN(page.experiments, ReadAll(&row.Bind(after).Bind(int64_t{page_size} + 1)));
   if (static_cast<int>(page.experiments.size()) > page_size) {
     page.experiments.pop_back();
-    page.next_page_token =
-        MakePageToken(query.key, *IdOfName(page.experiments.back().name()));
+    page.next_page_token = MakePageToken(query.key, *IdOfName(page.experiments.back().name()));
   }
   return page;
 }
@@ -680,10 +674,10 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
     MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment before, GetWith(writer_.get(), id));
     if (!etag.empty() && etag != before.etag()) {
-      return MakeError(absl::StatusCode::kAborted, Reason::kEtagMismatch,
-                       absl::StrFormat("%s has changed in between; read it again, then repeat",
-                                       before.name()),
-                       {{"expected", std::string(etag.substr(0, 100))}, {"found", before.etag()}});
+      return MakeError(
+          absl::StatusCode::kAborted, Reason::kEtagMismatch,
+          absl::StrFormat("%s has changed in between; read it again, then repeat", before.name()),
+          {{"expected", std::string(etag.substr(0, 100))}, {"found", before.etag()}});
     }
     experiment = before;
     MENTOR_RETURN_IF_ERROR(edit(&experiment));
@@ -724,8 +718,7 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
       live_.erase(id);
     }
     MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
-    MENTOR_RETURN_IF_ERROR(
-        WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
+    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
     MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.transition.before_commit")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
   }
@@ -740,27 +733,24 @@ absl::Status SqlStore::Delete(std::string_view name, std::string_view etag) {
     MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
     MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
     if (!etag.empty() && etag != experiment.etag()) {
-      return MakeError(absl::StatusCode::kAborted, Reason::kEtagMismatch,
-                       absl::StrFormat("%s has changed in between; read it again, then repeat",
-                                       experiment.name()),
-                       {{"expected", std::string(etag.substr(0, 100))},
-                        {"found", experiment.etag()}});
+      return MakeError(
+          absl::StatusCode::kAborted, Reason::kEtagMismatch,
+          absl::StrFormat("%s has changed in between; read it again, then repeat",
+                          experiment.name()),
+          {{"expected", std::string(etag.substr(0, 100))}, {"found", experiment.etag()}});
     }
     if (!IsFinal(experiment.state())) {
-      return MakeError(
-          absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
-          absl::StrFormat("%s is %s; cancel it first, or delete it with force", experiment.name(),
-                          StateText(experiment.state())),
-          {{"state", std::string(StateText(experiment.state()))}, {"verb", "delete"}});
+      return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+                       absl::StrFormat("%s is %s; cancel it first, or delete it with force",
+                                       experiment.name(), StateText(experiment.state())),
+                       {{"state", std::string(StateText(experiment.state()))}, {"verb", "delete"}});
     }
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
-    MENTOR_RETURN_IF_ERROR(writer_->Query("INSERT INTO deletions(uid) VALUES(?)")
-                               .Bind(experiment.uid())
-                               .Run());
+    MENTOR_RETURN_IF_ERROR(
+        writer_->Query("INSERT INTO deletions(uid) VALUES(?)").Bind(experiment.uid()).Run());
     MENTOR_RETURN_IF_ERROR(
         writer_->Query("DELETE FROM experiments WHERE uid = ?").Bind(experiment.uid()).Run());
-    MENTOR_RETURN_IF_ERROR(
-        WriteEvent(StoreEvent::Kind::kDeleted, revision, NowNs(), experiment));
+    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kDeleted, revision, NowNs(), experiment));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
   }
   hub_->Notify({.name = experiment.name()});
@@ -978,8 +968,7 @@ absl::StatusOr<std::string> SqlStore::RequireAtWork(std::string_view uid) {
 }
 
 absl::Status SqlStore::WritePoints(std::string_view uid, uint32_t step,
-                                      const std::map<std::string, double>& points,
-                                      bool reproducible) {
+                                   const std::map<std::string, double>& points, bool reproducible) {
   for (const auto& [metric, value] : points) {
     if (reproducible) {
       auto old =
@@ -998,7 +987,8 @@ absl::Status SqlStore::WritePoints(std::string_view uid, uint32_t step,
       }
     }
     MENTOR_RETURN_IF_ERROR(
-        writer_->Query("INSERT INTO points(uid, metric, step, value) VALUES(?, ?, ?, ?) ON "
+        writer_
+            ->Query("INSERT INTO points(uid, metric, step, value) VALUES(?, ?, ?, ?) ON "
                     "CONFLICT(uid, metric, step) DO UPDATE SET value = excluded.value")
             .Bind(uid)
             .Bind(metric)
@@ -1037,9 +1027,8 @@ absl::Status SqlStore::RecordOuterStep(std::string_view uid, const OuterStep& st
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
     MENTOR_RETURN_IF_ERROR(
         writer_
-            ->Query(
-                "UPDATE experiments SET progress = ?, update_time = ?, revision = ?, "
-                "served_env_steps = served_env_steps + ? WHERE uid = ?")
+            ->Query("UPDATE experiments SET progress = ?, update_time = ?, revision = ?, "
+                    "served_env_steps = served_env_steps + ? WHERE uid = ?")
             .BindBlob(step.progress.SerializeAsString())
             .Bind(now_ns)
             .Bind(revision)
@@ -1051,8 +1040,7 @@ absl::Status SqlStore::RecordOuterStep(std::string_view uid, const OuterStep& st
       live_[id].progress = step.progress;
     }
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, GetWith(writer_.get(), id));
-    MENTOR_RETURN_IF_ERROR(
-        WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
+    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
     MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.commit.in_db")));
     MENTOR_RETURN_IF_ERROR(writing->Commit());
   }
@@ -1071,9 +1059,10 @@ absl::Status SqlStore::RecordPoints(std::string_view uid, uint32_t step,
   return writing->Commit();
 }
 
-absl::StatusOr<std::map<std::string, Series>> SqlStore::Points(
-    std::string_view uid, const std::set<std::string>& metrics, uint32_t step_min,
-    uint32_t step_max) {
+absl::StatusOr<std::map<std::string, Series>> SqlStore::Points(std::string_view uid,
+                                                               const std::set<std::string>& metrics,
+                                                               uint32_t step_min,
+                                                               uint32_t step_max) {
   std::map<std::string, Series> points;
   const std::lock_guard lock(reader_mutex_);
   auto row = reader_->Query(
@@ -1131,8 +1120,8 @@ absl::StatusOr<CheckpointRow> SqlStore::PinCheckpoint(std::string_view uid, uint
 }
 
 absl::Status SqlStore::ReconcileCheckpoints(std::string_view uid,
-                                               const std::vector<uint32_t>& steps_present,
-                                               const std::vector<CheckpointInfo>& infos) {
+                                            const std::vector<uint32_t>& steps_present,
+                                            const std::vector<CheckpointInfo>& infos) {
   const std::set<uint32_t> present(steps_present.begin(), steps_present.end());
   MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
   std::vector<uint32_t> gone;
@@ -1203,8 +1192,8 @@ absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const StoreOptions& option
   MENTOR_ASSIGN_OR_RETURN(auto writer, open(/*read_only=*/false));
   MENTOR_RETURN_IF_ERROR(sql::Migrate(writer.get(), folder));
   MENTOR_ASSIGN_OR_RETURN(auto reader, open(/*read_only=*/true));
-  auto store = std::make_unique<SqlStore>(folder, std::move(lock), std::move(writer),
-                                          std::move(reader));
+  auto store =
+      std::make_unique<SqlStore>(folder, std::move(lock), std::move(writer), std::move(reader));
   MENTOR_RETURN_IF_ERROR(store->Start());
   return store;
 }
@@ -1219,12 +1208,12 @@ absl::StatusOr<v1::Experiment> ExperimentStore::Transition(std::string_view name
     if (!from.contains(experiment->state())) {
       const std::string allowed = absl::StrJoin(
           from, ", ", [](std::string* out, State state) { out->append(StateText(state)); });
-      return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
-                       absl::StrFormat("%s is %s; it can become %s only from %s",
-                                       experiment->name(), StateText(experiment->state()),
-                                       StateText(to), allowed),
-                       {{"state", std::string(StateText(experiment->state()))},
-                        {"verb", std::string(StateText(to))}});
+      return MakeError(
+          absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+          absl::StrFormat("%s is %s; it can become %s only from %s", experiment->name(),
+                          StateText(experiment->state()), StateText(to), allowed),
+          {{"state", std::string(StateText(experiment->state()))},
+           {"verb", std::string(StateText(to))}});
     }
     experiment->set_state(to);
     if (!error.ok()) *experiment->mutable_error() = StatusToProto(error);

@@ -20,9 +20,9 @@
 
 using namespace mentor;
 using namespace mentor::meta_learner;
+using google::protobuf::util::TimeUtil;
 using mentor::testing::PostgresServer;
 using mentor::testing::TempFolder;
-using google::protobuf::util::TimeUtil;
 using S = v1::Experiment;
 
 namespace {
@@ -66,8 +66,8 @@ struct RegisterCase {
 };
 
 #define STORE_CASE_AT(name, line) STORE_CASE_LINE(name, line)
-#define STORE_CASE_LINE(name, line)                        \
-  void Case##line(Backend& backend);                       \
+#define STORE_CASE_LINE(name, line)                          \
+  void Case##line(Backend& backend);                         \
   const RegisterCase register_case_##line(name, Case##line); \
   void Case##line([[maybe_unused]] Backend& backend)
 #define STORE_CASE(name) STORE_CASE_AT(name, __LINE__)
@@ -200,7 +200,8 @@ STORE_CASE("pages hold each experiment once, by name") {
   CHECK(store->List({.page_size = 6})->next_page_token.empty());
   CHECK(store->List({.page_size = -1}).status().code() == absl::StatusCode::kInvalidArgument);
   for (const std::string& bad : std::vector<std::string>{"x", "!!", "YQ", std::string(5000, 'a')}) {
-    CHECK(ReasonOf(store->List({.page_size = 2, .page_token = bad}).status()) == "PAGE_TOKEN_MISMATCH");
+    CHECK(ReasonOf(store->List({.page_size = 2, .page_token = bad}).status()) ==
+          "PAGE_TOKEN_MISMATCH");
   }
 }
 
@@ -395,7 +396,8 @@ STORE_CASE("subscribers hear of each change and may read, until they are gone") 
   CHECK_FALSE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING)
                   .ok());  // No change.
   CHECK(heard == std::vector<std::string>{"experiments/one QUEUED", "experiments/one RUNNING",
-                                          "experiments/one RUNNING live", "experiments/one RUNNING"});
+                                          "experiments/one RUNNING live",
+                                          "experiments/one RUNNING"});
   subscription.reset();
   REQUIRE(store->Transition(experiment.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
   CHECK(heard.size() == 4);
@@ -503,8 +505,8 @@ STORE_CASE("lists are filtered and ordered, with the number of all that match") 
     Strings names;
     std::string token;
     do {
-      const auto part = store->List(
-          {.page_size = 3, .page_token = token, .order_by = order, .key = order});
+      const auto part =
+          store->List({.page_size = 3, .page_token = token, .order_by = order, .key = order});
       REQUIRE(part.ok());
       CHECK(part->total_size == 4);
       for (const std::string& name : Names(part->experiments)) names.push_back(name);
@@ -519,8 +521,7 @@ STORE_CASE("lists are filtered and ordered, with the number of all that match") 
   CHECK(all("update_time desc")[0] == "d");
   CHECK(ReasonOf(store->List({.order_by = "colour"}).status()) == "INVALID_FIELD");
   const auto first = store->List({.page_size = 1, .key = "x"});
-  CHECK(ReasonOf(
-            store->List({.page_token = first->next_page_token, .key = "y"}).status()) ==
+  CHECK(ReasonOf(store->List({.page_token = first->next_page_token, .key = "y"}).status()) ==
         "PAGE_TOKEN_MISMATCH");
 }
 

@@ -1,5 +1,6 @@
-// The wire never breaks: whatever a released version said is still understood. tests/data/proto/v1.binpb
-// holds the descriptors of that version; after additions it may be written again:
+// The wire never breaks: whatever a released version said is still understood.
+// tests/data/proto/v1.binpb holds the descriptors of that version; after additions it may be
+// written again:
 //
 //   cd proto && protoc -I . --descriptor_set_out=../tests/data/proto/v1.binpb mentor/v1/*.proto
 #include <fstream>

@@ -51,22 +51,19 @@ class Fixture {
     store_ = *std::move(opened);
     metrics_ = Metrics::Create();
     service_ = std::make_unique<ExperimentService>(
-        ExperimentService::Options{.store = store_.get(),
-                                   .check_spec =
-                                       [](const v1::ExperimentSpec& spec, Violations* violations) {
-                                         if (spec.benchmark().name() != "point_reach") {
-                                           violations->Add("benchmark.name",
-                                                           "is unknown; give point_reach");
-                                         }
-                                       },
-                                   .wake = [this] { ++wakes_; },
-                                   .look =
-                                       [this](const v1::Experiment& experiment) {
-                                         looked_at_ = experiment.name();
-                                       },
-                                   .queued_max = limits_.queued_max,
-                                   .per_owner = limits_.per_owner,
-                                   .streams_per_caller_max = limits_.streams_max},
+        ExperimentService::Options{
+            .store = store_.get(),
+            .check_spec =
+                [](const v1::ExperimentSpec& spec, Violations* violations) {
+                  if (spec.benchmark().name() != "point_reach") {
+                    violations->Add("benchmark.name", "is unknown; give point_reach");
+                  }
+                },
+            .wake = [this] { ++wakes_; },
+            .look = [this](const v1::Experiment& experiment) { looked_at_ = experiment.name(); },
+            .queued_max = limits_.queued_max,
+            .per_owner = limits_.per_owner,
+            .streams_per_caller_max = limits_.streams_max},
         metrics_.get());
     auto server = rpc::Server::Start({}, {service_->service()});
     REQUIRE(server.ok());
@@ -486,8 +483,7 @@ TEST_CASE("experiment service: deletion by force waits for the end", "[loopback]
   // What the scheduler does: it ends, and it has expired at once.
   Watcher watcher(fixture.stub(), running);
   CHECK(watcher.WaitForState(S::STATE_CANCELLING));
-  REQUIRE(
-      fixture.store()->Transition(running, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
+  REQUIRE(fixture.store()->Transition(running, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
   const auto expired = fixture.store()->Expired(INT64_MAX);
   REQUIRE(expired->size() == 1);
   REQUIRE(fixture.store()->Delete(running, "").ok());
@@ -498,8 +494,7 @@ TEST_CASE("experiment service: deletion by force waits for the end", "[loopback]
   }));
 }
 
-TEST_CASE("experiment service: update changes what the mask names and nothing else",
-          "[loopback]") {
+TEST_CASE("experiment service: update changes what the mask names and nothing else", "[loopback]") {
   Fixture fixture;
   const v1::Experiment made = *fixture.Create("one");
   v1::UpdateExperimentRequest request;
@@ -620,8 +615,7 @@ TEST_CASE("experiment service: a watch tells what is there, then every change on
     request.set_resume_token(all[i].resume_token());
     Watcher resumed(fixture.stub(), request);
     if (i + 1 < all.size()) {
-      REQUIRE(
-          resumed.WaitFor([](const E& event) { return event.event() == E::EVENT_DELETED; }));
+      REQUIRE(resumed.WaitFor([](const E& event) { return event.event() == E::EVENT_DELETED; }));
     }
     const std::vector<std::string> rest = describe(resumed.received());
     const std::vector<std::string> expected = describe({all.begin() + i + 1, all.end()});
@@ -816,8 +810,7 @@ TEST_CASE("experiment service: metrics, whole, merged, and as they come", "[loop
   watch.set_after_step(8);
   std::vector<v1::WatchMetricsResponse> points;
   absl::Status status;
-  std::thread reader(
-      [&] { status = fixture.Read(&Fixture::Stub::WatchMetrics, watch, &points); });
+  std::thread reader([&] { status = fixture.Read(&Fixture::Stub::WatchMetrics, watch, &points); });
   record(11);
   REQUIRE(fixture.store()->RecordPoints(uid, 11, {{"late", 1}}, {}).ok());
   REQUIRE(fixture.store()->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
@@ -839,12 +832,12 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
   REQUIRE(fixture.store()->PrepareFolder(uid).ok());
   const std::string bytes(3'000'000, 'w');
   for (uint32_t step : {1u, 2u}) {
-    const auto info = WriteCheckpoint(fixture.store()->CheckpointFolder(uid),
-                                      {.experiment_uid = uid,
-                                       .outer_step = step,
-                                       .spec_hash = "s",
-                                       .build = "b",
-                                       .sections = {{"weights", bytes}}});
+    const auto info =
+        WriteCheckpoint(fixture.store()->CheckpointFolder(uid), {.experiment_uid = uid,
+                                                                 .outer_step = step,
+                                                                 .spec_hash = "s",
+                                                                 .build = "b",
+                                                                 .sections = {{"weights", bytes}}});
     REQUIRE(info.ok());
     REQUIRE(fixture.store()->RecordOuterStep(uid, {.step = step, .checkpoint = *info}).ok());
   }
@@ -905,8 +898,7 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
   CHECK(download(name + "/checkpoints/x", 0, &Fixture::Stub::DownloadCheckpoint) ==
         "INVALID_FIELD");
 
-  const auto evaluation =
-      fixture.store()->ExperimentFolder(uid) / "artifacts/evaluation";
+  const auto evaluation = fixture.store()->ExperimentFolder(uid) / "artifacts/evaluation";
   std::filesystem::create_directories(evaluation);
   std::ofstream(evaluation / "table.csv") << "a,b";
   v1::ListArtifactsRequest artifacts;
@@ -934,12 +926,12 @@ TEST_CASE("experiment service: a clone begins from a checkpoint with another spe
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
   const std::string uid = fixture.store()->Get(name)->uid();
-  const auto info = WriteCheckpoint(fixture.store()->CheckpointFolder(uid),
-                                    {.experiment_uid = uid,
-                                     .outer_step = 3,
-                                     .spec_hash = "s",
-                                     .build = "b",
-                                     .sections = {{"weights", "w"}}});
+  const auto info =
+      WriteCheckpoint(fixture.store()->CheckpointFolder(uid), {.experiment_uid = uid,
+                                                               .outer_step = 3,
+                                                               .spec_hash = "s",
+                                                               .build = "b",
+                                                               .sections = {{"weights", "w"}}});
   REQUIRE(fixture.store()->RecordOuterStep(uid, {.step = 3, .checkpoint = *info}).ok());
   v1::CloneExperimentRequest request;
   request.set_source_checkpoint(name + "/checkpoints/00000003");

@@ -157,7 +157,8 @@ TEST_CASE("fair queue: in any history the wait of whoever is ready has a bound",
         INFO("seed " << seed << ", turn " << turn << ", " << other);
         // At most 16 saved turns of each of five others at four times the cost and weight, and
         // twenty times as long in the lowest class.
-        REQUIRE(client.waited <= (client.share.priority == v1::PRIORITY_LOW ? 20 * 6 * 20 : 6 * 64));
+        REQUIRE(client.waited <=
+                (client.share.priority == v1::PRIORITY_LOW ? 20 * 6 * 20 : 6 * 64));
       }
     }
   }

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include "common/rng.h"
 #include "common/status.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -35,14 +36,30 @@ bool Matches(const std::string& text) {
 }
 
 TEST_CASE("filter: fields of every kind", "[unit]") {
-  for (const char* text :
-       {"state=RUNNING", "state = running", "state=STATE_RUNNING", "state!=QUEUED", "owner=ada",
-        "owner=\"ada\"", "name=door-1", "name:OOR", "display_name:\"door close\"",
-        "priority=HIGH", "rule=black_box", "benchmark=ml1", "environment:door", "seed=7", "seed>6.5",
-        "seed<=7", "weight>=2", "create_time>2026-01-01T00:00:00Z",
-        "create_time<=2026-03-01T12:00:00Z", "labels.team=\"robots and \\\"friends\\\"\"",
-        "labels.none=\"\"", "labels.team:robots", "end_time!=2026-01-01T00:00:00Z",
-        "state=RUNNING AND owner=ada AND seed=7"}) {
+  for (const char* text : {"state=RUNNING",
+                           "state = running",
+                           "state=STATE_RUNNING",
+                           "state!=QUEUED",
+                           "owner=ada",
+                           "owner=\"ada\"",
+                           "name=door-1",
+                           "name:OOR",
+                           "display_name:\"door close\"",
+                           "priority=HIGH",
+                           "rule=black_box",
+                           "benchmark=ml1",
+                           "environment:door",
+                           "seed=7",
+                           "seed>6.5",
+                           "seed<=7",
+                           "weight>=2",
+                           "create_time>2026-01-01T00:00:00Z",
+                           "create_time<=2026-03-01T12:00:00Z",
+                           "labels.team=\"robots and \\\"friends\\\"\"",
+                           "labels.none=\"\"",
+                           "labels.team:robots",
+                           "end_time!=2026-01-01T00:00:00Z",
+                           "state=RUNNING AND owner=ada AND seed=7"}) {
     CHECK(Matches(text));
   }
   for (const char* text :
@@ -77,6 +94,50 @@ TEST_CASE("filter: what is wrong is named, with its place", "[unit]") {
     CHECK(mentor::testing::Contains(std::string(filter.status().message()), "filter: "));
     CHECK(mentor::testing::Contains(std::string(filter.status().message()), message));
   }
+}
+
+TEST_CASE("filter: any text is parsed or refused, and what is parsed can be asked", "[unit]") {
+  const std::vector<std::string> pieces = {"state",
+                                           "seed",
+                                           "labels.",
+                                           "labels.a",
+                                           "create_time",
+                                           "=",
+                                           "!=",
+                                           "<=",
+                                           ">",
+                                           ":",
+                                           "AND",
+                                           " ",
+                                           "\"",
+                                           "\\",
+                                           "RUNNING",
+                                           "7",
+                                           "1e999",
+                                           "nan",
+                                           "2026-01-01T00:00:00Z",
+                                           "x",
+                                           "\x00\xff",
+                                           "(",
+                                           "\n",
+                                           "owner",
+                                           "and"};
+  const v1::Experiment experiment = Example();
+  int parsed = 0;
+  for (uint32_t round = 0; round < 20'000; ++round) {
+    const RandomStream random{.seed = 5, .lifetime = round};
+    std::string text;
+    const uint64_t length = random.Below(9, 0, 0);
+    for (uint32_t i = 0; i < length; ++i) text += pieces[random.Below(pieces.size(), 1, i)];
+    const auto filter = ParseFilter(text);
+    if (filter.ok()) {
+      ++parsed;
+      if (*filter != nullptr) static_cast<void>((*filter)(experiment));
+    } else {
+      REQUIRE(ReasonOf(filter.status()) == "INVALID_FIELD");
+    }
+  }
+  CHECK(parsed > 500);
 }
 
 }  // namespace
