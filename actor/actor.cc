@@ -19,6 +19,7 @@ constexpr uint32_t kUnitsPerThread = 2;
 // After a refusal that only a person can cure (another version, other last bits).
 constexpr std::chrono::milliseconds kRefusedWait{60'000};
 constexpr std::chrono::milliseconds kCloseDeadline{5'000};
+constexpr std::chrono::milliseconds kIdleSlice{1'000};
 
 v1::WorkRequest CreditMessage(uint32_t units) {
   v1::WorkRequest message;
@@ -45,8 +46,12 @@ struct Actor::Instruments {
         unit_seconds(metrics->Histogram("mentor_actor_unit_seconds", "Wall time of a unit.", UnitBuckets())),
         step_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "step"}})),
         policy_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "policy"}})),
+        encode_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "encode"}})),
         idle_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "idle"}})),
-        connected(metrics->Gauge("mentor_actor_connected", "1 while the learner gives work.")) {}
+        connected(metrics->Gauge("mentor_actor_connected", "1 while the learner gives work.")),
+        queue_items(metrics->Gauge("mentor_queue_items", "Items that wait.", {{"queue", "units"}})),
+        queue_capacity(metrics->Gauge("mentor_queue_capacity_items", "Items that may wait.", {{"queue", "units"}})),
+        queue_wait(metrics->Histogram("mentor_queue_wait_seconds", "From arrival to the start of work.", UnitBuckets(), {{"queue", "units"}})) {}
 
   prometheus::Counter& env_steps;
   prometheus::Counter& units_ok;
@@ -55,12 +60,17 @@ struct Actor::Instruments {
   prometheus::Histogram& unit_seconds;
   prometheus::Counter& step_seconds;
   prometheus::Counter& policy_seconds;
+  prometheus::Counter& encode_seconds;
   prometheus::Counter& idle_seconds;
   prometheus::Gauge& connected;
+  prometheus::Gauge& queue_items;
+  prometheus::Gauge& queue_capacity;
+  prometheus::Histogram& queue_wait;
 };
 
 Actor::Actor(Options options, Metrics* metrics)
     : options_(std::move(options)), instruments_(std::make_unique<Instruments>(metrics)) {
+  instruments_->queue_capacity.Set(static_cast<double>(kUnitsPerThread) * options_.threads);
   connector_ = std::thread([this] { Connect(); });
   for (int i = 0; i < options_.threads; ++i) workers_.emplace_back([this] { Work(); });
 }
@@ -76,6 +86,7 @@ void Actor::Stop() {
     // What waits is no work of ours any more.
     instruments_->units_cancelled.Increment(static_cast<double>(queue_.size()));
     queue_.clear();
+    instruments_->queue_items.Set(0);
     connection = connection_;
     if (connection != nullptr) {
       v1::WorkRequest leaving;
@@ -131,6 +142,7 @@ void Actor::Connect() {
     connection_ = nullptr;
     // Units of a lost stream are the learner's to give again; those at work end unheard.
     std::erase_if(queue_, [&](const Task& task) { return task.connection == connection; });
+    instruments_->queue_items.Set(static_cast<double>(queue_.size()));
     if (draining_) return;
     const absl::Status end = connection->end;
     lock.unlock();
@@ -164,7 +176,8 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
         return;
       }
       --connection->credit;
-      queue_.push_back({std::move(*message.mutable_unit()), connection});
+      queue_.push_back({std::move(*message.mutable_unit()), connection, std::chrono::steady_clock::now()});
+      instruments_->queue_items.Set(static_cast<double>(queue_.size()));
       changed_.notify_all();
       return;
     }
@@ -181,6 +194,7 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
         if (task == queue_.end()) return;  // At work: its result is dropped over there.
         answer.mutable_result()->set_attempt(task->unit.attempt());
         queue_.erase(task);
+        instruments_->queue_items.Set(static_cast<double>(queue_.size()));
         ++connection->credit;
       }
       instruments_->units_cancelled.Increment();
@@ -202,16 +216,24 @@ void Actor::Work() {
   UnitRunner runner;
   std::unique_lock lock(mutex_);
   while (true) {
-    const auto idle_since = std::chrono::steady_clock::now();
-    changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    // In slices, so that a thread without work is seen to be idle.
+    auto idle_since = std::chrono::steady_clock::now();
+    const auto count_idle = [&] {
+      const auto now = std::chrono::steady_clock::now();
+      instruments_->idle_seconds.Increment(std::chrono::duration<double>(now - idle_since).count());
+      idle_since = now;
+    };
+    while (!changed_.wait_for(lock, kIdleSlice, [&] { return stopping_ || !queue_.empty(); })) count_idle();
     if (stopping_) return;
+    count_idle();
     const Task task = std::move(queue_.front());
     queue_.pop_front();
+    instruments_->queue_items.Set(static_cast<double>(queue_.size()));
     ++running_;
     lock.unlock();
 
     const auto start = std::chrono::steady_clock::now();
-    instruments_->idle_seconds.Increment(std::chrono::duration<double>(start - idle_since).count());
+    instruments_->queue_wait.Observe(std::chrono::duration<double>(start - task.received).count());
     v1::WorkRequest message;
     *message.mutable_result() = runner.Run(task.unit);
     const v1::Result& result = message.result();
@@ -220,7 +242,9 @@ void Actor::Work() {
       instruments_->units_ok.Increment();
       instruments_->env_steps.Increment(task.unit.steps());
       instruments_->policy_seconds.Increment(result.policy_cpu_seconds());
-      instruments_->step_seconds.Increment(std::max(0.0, result.cpu_seconds() - result.policy_cpu_seconds()));
+      instruments_->encode_seconds.Increment(runner.encode_seconds());
+      instruments_->step_seconds.Increment(
+          std::max(0.0, result.cpu_seconds() - result.policy_cpu_seconds() - runner.encode_seconds()));
     } else {
       instruments_->units_error.Increment();
       MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a unit failed", {{"why", result.error()}});

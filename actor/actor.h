@@ -42,6 +42,7 @@ class Actor {
   struct Task {
     v1::Unit unit;
     std::shared_ptr<Connection> connection;
+    std::chrono::steady_clock::time_point received;
   };
   struct Instruments;
 

@@ -5,6 +5,7 @@
 #include "common/flags.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
+#include "envs/fingerprint.h"
 
 namespace mentor {
 namespace {
@@ -27,7 +28,7 @@ int Main(int argc, char** argv) {
   }
   InitLog(common, "actor");
 
-  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
+  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}, {"mujoco", envs::MujocoVersion()}}});
   if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok()) return Fail(status);
   const auto process = Process::Start(common.ProcessOptions({}));
   if (!process.ok()) return Fail(process.status(), kExitUsage);

@@ -75,6 +75,7 @@ v1::Result UnitRunner::Run(const v1::Unit& unit) {
   v1::Result result;
   *result.mutable_id() = unit.id();
   result.set_attempt(unit.attempt());
+  encode_seconds_ = 0;
   const absl::Status status = RunInto(unit, &result);
   if (!status.ok()) {
     result.Clear();
@@ -208,6 +209,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   std::transform(observation.begin(), observation.end(), next_observation.begin(),
                  [](double x) { return static_cast<float>(x); });
 
+  const double encode_start = ThreadCpuSeconds();
   v1::Trajectory& trajectory = *result->mutable_trajectory();
   const int64_t n = static_cast<int64_t>(steps);
   SetTensor(v1::Tensor::DTYPE_FLOAT32, {n, info.observation_size}, observations,
@@ -228,7 +230,9 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
                                    static_cast<double>(policy_calls_timed) *
                                    static_cast<double>(steps));
   }
-  result->set_cpu_seconds(ThreadCpuSeconds() - cpu_start);
+  const double cpu_end = ThreadCpuSeconds();
+  encode_seconds_ = cpu_end - encode_start;
+  result->set_cpu_seconds(cpu_end - cpu_start);
   return absl::OkStatus();
 }
 

@@ -18,6 +18,8 @@ class UnitRunner {
  public:
   // A unit that is wrong or fails gives a result with `error` set; never a crash, and no state is left behind.
   v1::Result Run(const v1::Unit& unit);
+  // CPU time that the last unit's result took to be written into its message.
+  double encode_seconds() const { return encode_seconds_; }
 
  private:
   absl::Status RunInto(const v1::Unit& unit, v1::Result* result);
@@ -25,6 +27,7 @@ class UnitRunner {
   absl::StatusOr<envs::Environment*> Prepare(const v1::EnvironmentTask& task);
 
   Policy policy_;
+  double encode_seconds_ = 0;
   std::map<std::string, std::unique_ptr<envs::Environment>> environments_;
 };
 

@@ -4,6 +4,8 @@
 #include <string_view>
 #include <vector>
 
+#include <mujoco/mujoco.h>
+
 #include "common/hash.h"
 #include "common/log.h"
 #include "envs/environment.h"
@@ -81,6 +83,10 @@ const std::string& NumericFingerprint() {
     return digest.Finish();
   }();
   return fingerprint;
+}
+
+std::string MujocoVersion() {
+  return mj_versionString();
 }
 
 }  // namespace mentor::envs

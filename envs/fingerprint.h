@@ -12,4 +12,7 @@ namespace mentor::envs {
 // by being another one; the log says why.
 const std::string& NumericFingerprint();
 
+// Of the MuJoCo library that runs, for example "3.3.0".
+std::string MujocoVersion();
+
 }  // namespace mentor::envs

@@ -60,17 +60,30 @@ Learner::Learner(Options options, Metrics* metrics)
       shards_(metrics->Counter("mentor_learner_shards_total", "Shards run to their end.")),
       nonfinite_(metrics->Counter("mentor_learner_nonfinite_updates_total",
                                   "Agent updates skipped because a loss was not finite.")),
-      signal_seconds_(metrics->Histogram("mentor_learner_signal_seconds",
-                                         "CPU time of the signal network, a shard.",
-                                         UnitBuckets())),
+      updates_(metrics->Counter("mentor_learner_updates_total",
+                                "Updates of agents: one agent, one inner iteration.")),
+      signal_seconds_(metrics->Histogram("mentor_learner_update_seconds",
+                                         "CPU time of learning, a shard, by phase.", UnitBuckets(),
+                                         {{"phase", "signal"}})),
       update_seconds_(metrics->Histogram("mentor_learner_update_seconds",
-                                         "CPU time of the PPO updates, a shard.", UnitBuckets())),
+                                         "CPU time of learning, a shard, by phase.", UnitBuckets(),
+                                         {{"phase", "ppo"}})),
       last_update_(metrics->Gauge("mentor_learner_last_update_timestamp_seconds",
-                                  "When a shard was last completed.")),
+                                  "When an inner iteration was last completed; before the first "
+                                  "one, when the learner started.")),
       learning_seconds_(metrics->Counter("mentor_learner_learning_seconds_total",
                                          "Wall time with a shard at work on signals and updates.")),
       hidden_seconds_(metrics->Counter("mentor_learner_hidden_seconds_total",
-                                       "Of that, with another shard simulating meanwhile.")) {
+                                       "Of that, with another shard simulating meanwhile.")),
+      waiting_seconds_(metrics->Counter("mentor_learner_waiting_seconds_total",
+                                        "Wall time in which all shards at work wait for actors.")),
+      idle_seconds_(
+          metrics->Counter("mentor_learner_idle_seconds_total", "Wall time without any shard.")),
+      queue_items_(metrics->Gauge("mentor_queue_items", "Items that wait.", {{"queue", "shards"}})),
+      queue_capacity_(metrics->Gauge("mentor_queue_capacity_items", "Items that may wait.",
+                                     {{"queue", "shards"}})) {
+  last_update_.SetToCurrentTime();
+  queue_capacity_.Set(options_.shard_slots);
   threads_.emplace_back([this] { Connect(); });
   threads_.emplace_back([this] { ReportProgress(); });
   for (int i = 0; i < options_.shard_slots; ++i) threads_.emplace_back([this] { Work(); });
@@ -263,6 +276,9 @@ void Learner::CountPhase(int learning, int simulating) {
   const double seconds = std::chrono::duration<double>(now - phase_since_).count();
   if (num_learning_ > 0) learning_seconds_.Increment(seconds);
   if (num_learning_ > 0 && num_simulating_ > 0) hidden_seconds_.Increment(seconds);
+  if (num_learning_ == 0)
+    (num_simulating_ > 0 ? waiting_seconds_ : idle_seconds_).Increment(seconds);
+  queue_items_.Set(static_cast<double>(queue_.size()));
   phase_since_ = now;
   num_learning_ += learning;
   num_simulating_ += simulating;
@@ -282,6 +298,8 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     }
     HashSegment(segment, &hash);
     ++sent;
+    updates_.Increment(static_cast<double>(job->shard.lifetimes_size()));
+    last_update_.SetToCurrentTime();
     MENTOR_FAILPOINT("learner.segment.before_send");
     v1::RunRequest message;
     *message.mutable_segment() = segment;
@@ -327,6 +345,8 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     nonfinite_.Increment(static_cast<double>(report->nonfinite_updates));
     signal_seconds_.Observe(report->seconds.signal());
     update_seconds_.Observe(report->seconds.update());
+    // A rule that wants no segments has one iteration a shard.
+    if (sent == 0) updates_.Increment(static_cast<double>(job->shard.lifetimes_size()));
     last_update_.SetToCurrentTime();
   } else {
     MENTOR_LOG(kError, "shard failed",
@@ -348,6 +368,7 @@ void Learner::ReportProgress() {
     const std::shared_ptr<Connection> connection =
         connection_ != nullptr && connection_->welcomed ? connection_ : nullptr;
     lock.unlock();
+    CountPhase(/*learning=*/0, /*simulating=*/0);  // A long phase is seen while it lasts.
     if (connection != nullptr && ++looks % kLooksPerFleetReport == 0) {
       v1::RunRequest message;
       for (v1::Peer& peer : options_.rollout->Peers())

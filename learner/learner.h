@@ -70,11 +70,16 @@ class Learner {
   const std::shared_ptr<WorkerPool> pool_;
   prometheus::Counter& shards_;
   prometheus::Counter& nonfinite_;
+  prometheus::Counter& updates_;
   prometheus::Histogram& signal_seconds_;
   prometheus::Histogram& update_seconds_;
   prometheus::Gauge& last_update_;
   prometheus::Counter& learning_seconds_;
   prometheus::Counter& hidden_seconds_;
+  prometheus::Counter& waiting_seconds_;
+  prometheus::Counter& idle_seconds_;
+  prometheus::Gauge& queue_items_;
+  prometheus::Gauge& queue_capacity_;
   rpc::Reconnector reconnector_;  // Thread-safe.
   // Guarded by mutex_.
   std::mutex mutex_;
@@ -85,7 +90,7 @@ class Learner {
   uint64_t next_unit_shard_ = 1;
   int num_learning_ = 0;    // Shards that compute.
   int num_simulating_ = 0;  // Shards that wait for actors.
-  std::chrono::steady_clock::time_point phase_since_;
+  std::chrono::steady_clock::time_point phase_since_ = std::chrono::steady_clock::now();
   bool draining_ = false;
   bool stopping_ = false;
   // Last, so that they stop first.

@@ -1,5 +1,6 @@
 // mentor-learner: runs shards for a meta-learner, with the help of actors.
 #include <ATen/Context.h>
+#include <torch/version.h>
 
 #include "common/flags.h"
 #include "common/lifecycle.h"
@@ -58,7 +59,8 @@ int Main(int argc, char** argv) {
                 kExitUsage);
   }
 
-  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
+  auto metrics = Metrics::Create(
+      {.build_info = {{"version", std::string(kBuildVersion)}, {"torch", TORCH_VERSION}}});
   if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok())
     return Fail(status);
   const std::vector<std::string> services = {"mentor.v1.RolloutService"};

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/protocol.h"
 #include "common/result_hash.h"
+#include "common/rpc/call_metrics.h"
 #include "common/status.h"
 #include "common/uuid.h"
 
@@ -190,19 +191,9 @@ struct RolloutServer::Instruments {
     peers = &metrics->Gauge("mentor_rollout_peers", "Connected actors.");
     turnaround = &metrics->Histogram("mentor_rollout_unit_turnaround_seconds",
                                      "From sending a unit to its first result.", UnitBuckets());
+    stream = rpc::MakeStreamMetrics(metrics, "RolloutService/Work");
     stream.round_trip_seconds = &metrics->Histogram("mentor_rollout_peer_rtt_seconds",
                                                     "Round trip of heartbeats.", RpcBuckets());
-    const auto messages = [&](const char* name, const char* help, const char* direction) {
-      return &metrics->Counter(name, help,
-                               {{"method", "RolloutService/Work"}, {"direction", direction}});
-    };
-    stream.messages_sent = messages("mentor_grpc_messages_total", "Messages on streams.", "sent");
-    stream.messages_received =
-        messages("mentor_grpc_messages_total", "Messages on streams.", "received");
-    stream.bytes_sent =
-        messages("mentor_grpc_message_bytes_total", "Bytes of messages on streams.", "sent");
-    stream.bytes_received =
-        messages("mentor_grpc_message_bytes_total", "Bytes of messages on streams.", "received");
   }
 
   std::map<std::string, prometheus::Counter*> results, rejected, reissued, deaths;

@@ -1,4 +1,6 @@
 // mentor-meta-learner: owns experiments, their outer rules and checkpoints, and the control API.
+#include <torch/version.h>
+
 #include "common/flags.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
@@ -110,7 +112,9 @@ int Main(int argc, char** argv) {
   }
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
 
-  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
+  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)},
+                                                 {"torch", TORCH_VERSION},
+                                                 {"mujoco", envs::MujocoVersion()}}});
   if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok())
     return Fail(status);
   const std::vector<std::string> services = {"mentor.v1.ExperimentService",

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/protocol.h"
+#include "common/rpc/call_metrics.h"
 #include "common/rpc/stream.h"
 #include "common/status.h"
 #include "common/uuid.h"
@@ -46,6 +47,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         rejected_(
             metrics->Counter("mentor_meta_learner_streams_rejected_total",
                              "Streams of learners ended for breaking a rule or not fitting.")),
+        stream_metrics_(rpc::MakeStreamMetrics(metrics, "ShardService/Run")),
         ingest_([this] { Ingest(); }) {}
 
   ~Service() override {
@@ -59,7 +61,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
 
   grpc::ServerBidiReactor<v1::RunRequest, v1::RunResponse>* Run(
       grpc::CallbackServerContext* context) override {
-    auto stream = ShardServerStream::Make(context, {.message_bytes_max = kMessageBytesMax});
+    auto stream = ShardServerStream::Make(
+        context, {.message_bytes_max = kMessageBytesMax, .metrics = stream_metrics_});
     auto peer = std::make_shared<Peer>();
     peer->stream = stream;
     // Reactions only put messages in line: their work takes milliseconds.
@@ -296,6 +299,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   prometheus::Gauge& learners_;
   prometheus::Counter& segments_;
   prometheus::Counter& rejected_;
+  const rpc::StreamMetrics stream_metrics_;
   // Guarded by mutex_.
   mutable std::mutex mutex_;
   std::condition_variable changed_;

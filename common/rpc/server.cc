@@ -10,6 +10,7 @@
 #include <grpcpp/server_builder.h>
 
 #include "common/check.h"
+#include "common/rpc/call_metrics.h"
 #include "common/rpc/callback_threads.h"
 
 namespace mentor::rpc {
@@ -86,6 +87,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   // A server of health alone has nothing else that keeps its queues going.
   if (services.empty()) builder.RegisterCallbackGenericService(&server->nothing_);
+  if (options.metrics != nullptr) {
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> creators;
+    creators.push_back(MakeCallMetrics(options.metrics, options.health_names));
+    builder.experimental().SetInterceptorCreators(std::move(creators));
+  }
   grpc::ResourceQuota quota("mentor");
   quota.Resize(options.memory_bytes_max);
   builder.SetResourceQuota(quota);

@@ -27,7 +27,9 @@ DiskGuard::DiskGuard(std::filesystem::path folder, uint64_t reserve_bytes, Metri
       free_bytes_(
           metrics->Gauge("mentor_store_free_bytes", "Room on the disk of the state folder.")),
       full_total_(metrics->Counter("mentor_store_disk_full_total",
-                                   "Times that a write found the disk full.")) {
+                                   "Times that a write found the disk full.")),
+      full_gauge_(
+          metrics->Gauge("mentor_store_full", "1 while experiments are paused for want of room.")) {
   Look();
 }
 
@@ -68,6 +70,7 @@ void DiskGuard::Full(uint64_t wanted_bytes) {
   const std::lock_guard lock(mutex_);
   wanted_bytes_ = std::max(wanted_bytes_, wanted_bytes);
   full_total_.Increment();
+  full_gauge_.Set(1);
   if (full_.exchange(true)) return;
   if (reserve_bytes_ > 0) unlink((folder_ / "reserve").c_str());
   MENTOR_LOG(kError, "the disk is full: experiments pause until there is room",
@@ -82,6 +85,7 @@ bool DiskGuard::TryRecover() {
   if (free < 2 * reserve_bytes_ + 2 * wanted_bytes_ + kSlackBytes) return false;
   if (!MakeReserve().ok()) return false;
   full_ = false;
+  full_gauge_.Set(0);
   wanted_bytes_ = 0;
   MENTOR_LOG(kInfo, "the disk has room again", {{"free_bytes", free}});
   return true;

@@ -38,6 +38,7 @@ class DiskGuard {
   const uint64_t reserve_bytes_;
   prometheus::Gauge& free_bytes_;
   prometheus::Counter& full_total_;
+  prometheus::Gauge& full_gauge_;
   std::atomic<bool> full_ = false;
   // Guarded by mutex_.
   std::mutex mutex_;

@@ -9,6 +9,7 @@
 #include "common/rpc/stream.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
 #include "tests/mailbox.h"
+#include "tests/metrics.h"
 #include "tests/testing.h"
 
 namespace mentor::rpc {
@@ -115,6 +116,50 @@ TEST_CASE("server: health follows readiness, on the admin port too", "[loopback]
   (*server)->SetLive(false);
   CHECK(HealthOf(*channel, "liveness") == "NOT_SERVING");
   CHECK(HealthOf(*channel, "unknown") == "NOT_FOUND");
+}
+
+TEST_CASE("server: calls are counted by method and status", "[loopback]") {
+  using mentor::testing::MetricValue;
+  EchoService service;
+  const auto metrics = Metrics::Create();
+  auto server = Server::Start({.metrics = metrics.get(), .health_names = {"mentor.v1.RolloutService"}}, {&service});
+  REQUIRE(server.ok());
+  const std::string work = R"({method="RolloutService/Work"})";
+  const auto handled = [&](const std::string& code, const std::string& method) {
+    return MetricValue(*metrics, "mentor_grpc_server_handled_total{code=\"" + code + "\",method=\"" + method + "\"}");
+  };
+  // Known from the start.
+  CHECK(MetricValue(*metrics, "mentor_grpc_server_started_total" + work) == 0);
+  CHECK(handled("OK", "RolloutService/Work") == 0);
+  auto channel = MakeChannel({.address = (*server)->address()});
+  REQUIRE(channel.ok());
+  CHECK(Echo(*channel).ok());
+  CHECK(MetricValue(*metrics, "mentor_grpc_server_started_total" + work) == 1);
+  CHECK(handled("OK", "RolloutService/Work") == 1);
+  CHECK(MetricValue(*metrics, "mentor_grpc_server_handling_seconds_count" + work) == 1);
+  CHECK(MetricValue(*metrics, "mentor_grpc_server_streams" + work) == 0);
+  // Services of the library too, by their full names; no method that a caller has made up.
+  CHECK(HealthOf(*channel, "unknown") == "NOT_FOUND");
+  CHECK(handled("NOT_FOUND", "grpc.health.v1.Health/Check") == 1);
+  {
+    // An open stream, and one that is given up.
+    const auto stub = v1::RolloutService::NewStub(*channel);
+    grpc::ClientContext context;
+    auto stream = stub->Work(&context);
+    v1::WorkRequest message;
+    message.mutable_result()->set_attempt(7);
+    REQUIRE(stream->Write(message));
+    v1::WorkResponse answer;
+    do {
+      REQUIRE(stream->Read(&answer));
+    } while (!answer.has_unit());
+    CHECK(MetricValue(*metrics, "mentor_grpc_server_streams" + work) == 1);
+    context.TryCancel();
+    CHECK(stream->Finish().error_code() == grpc::CANCELLED);
+  }
+  (*server)->Shutdown(kPatience);
+  CHECK(MetricValue(*metrics, "mentor_grpc_server_streams" + work) == 0);
+  CHECK(MetricValue(*metrics, "mentor_grpc_server_handling_seconds_count" + work) == 2);
 }
 
 TEST_CASE("server: a channel finds a server that comes back", "[loopback]") {
