@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes the reference pages that come from the sources: docs/api.md from the comments of the protos, docs/errors.md from
-common/status.h.
+common/status.h, docs/metrics.md from tests/data/metrics.txt, which a test compares with the pages of a live run.
 
 Usage: docs/generate.py [--check]
   --check   write nothing; exit status 1 when a page is not what would be written
@@ -164,7 +164,30 @@ def errors_page():
     yield from table(("reason", "code", "meaning", "what to do"), rows)
 
 
-PAGES = {"api.md": api_page, "errors.md": errors_page}
+def metrics_page():
+    yield "# Metrics"
+    yield ""
+    yield "For those who write queries, rules and dashboards: every metric of the three processes. Written by `docs/generate.py` from"
+    yield "[tests/data/metrics.txt](../tests/data/metrics.txt), which a test compares with the metrics pages of a live run over TLS."
+    yield "[monitoring.md](monitoring.md) says how to use them. Units are the last word of a name; times are seconds, `_total` counts since the start"
+    yield "of the process. A histogram `x` has the series `x_bucket`, `x_sum` and `x_count`. Without certificates there is no"
+    yield "`mentor_tls_...`, without tokens or certificates no `mentor_auth_...`, without armed failpoints no `mentor_failpoint_hits_total`."
+    yield ""
+    groups = {}
+    for line in (ROOT / "tests" / "data" / "metrics.txt").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            name, *rest = line.split(" | ", 4)
+            words = name.split("_")
+            groups.setdefault(words[1] if words[0] == "mentor" else words[0], []).append((name, *rest))
+    for group, rows in groups.items():
+        yield f"## {group}"
+        yield ""
+        yield from table(("metric", "type", "labels", "of", "meaning"),
+                         [(f"`{name}`", kind, "" if labels == "-" else f"`{labels}`", roles, words)
+                          for name, kind, labels, roles, words in rows])
+
+
+PAGES = {"api.md": api_page, "errors.md": errors_page, "metrics.md": metrics_page}
 
 
 def main():

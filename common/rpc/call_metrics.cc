@@ -1,6 +1,8 @@
 #include "common/rpc/call_metrics.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -18,6 +20,10 @@ using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
 constexpr std::string_view kOwnPackage = "mentor.v1.";
+// Of gRPC's library, which does not link their protos.
+constexpr std::string_view kLibraryMethods[] = {
+    "grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"};
 // What a method's first appearance shows with 0: success, and what is the server's fault.
 constexpr grpc::StatusCode kShownCodes[] = {
     grpc::OK,        grpc::UNKNOWN,           grpc::INTERNAL,     grpc::UNAVAILABLE,
@@ -121,7 +127,8 @@ class CallMetrics final : public grpc::experimental::ServerInterceptorFactoryInt
     std::string dotted = name;
     if (const size_t slash = dotted.find('/'); slash != std::string::npos) dotted[slash] = '.';
     const auto* pool = google::protobuf::DescriptorPool::generated_pool();
-    if (pool->FindMethodByName(dotted) == nullptr) {
+    const auto* library = std::find(std::begin(kLibraryMethods), std::end(kLibraryMethods), name);
+    if (library == std::end(kLibraryMethods) && pool->FindMethodByName(dotted) == nullptr) {
       // Not kept under its path: strangers could make up any number of them.
       if (other_ == nullptr) other_ = std::make_unique<Calls>(metrics_, "other");
       return other_.get();

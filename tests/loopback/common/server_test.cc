@@ -140,6 +140,7 @@ TEST_CASE("server: calls are counted by method and status", "[loopback]") {
   CHECK(MetricValue(*metrics, "mentor_grpc_server_streams" + work) == 0);
   // Services of the library too, by their full names; no method that a caller has made up.
   CHECK(HealthOf(*channel, "unknown") == "NOT_FOUND");
+  INFO(metrics->Text());
   CHECK(handled("NOT_FOUND", "grpc.health.v1.Health/Check") == 1);
   {
     // An open stream, and one that is given up.
