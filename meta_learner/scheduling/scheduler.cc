@@ -181,6 +181,8 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     (*job)->priority = experiment.priority();
     (*job)->since = Clock::now();
     --num_idle_;
+    ++wakes_;  // What other threads have read is old news now.
+    changed_.notify_all();
   };
   while (!stopping_) {
     const uint64_t seen = wakes_;
@@ -213,7 +215,7 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     const bool stands = options_.disk->full() || seen != wakes_;
     if (at_work.ok() && !stands) {
       for (v1::Experiment& experiment : *at_work) {
-        if (except.contains(experiment.name())) continue;
+        if (except.contains(experiment.name()) || jobs_.contains(experiment.name())) continue;
         if (left_.contains(experiment.name()) && experiment.state() == S::STATE_RUNNING) continue;
         take(experiment);
         return std::move(experiment);
@@ -229,8 +231,6 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
         experiment.set_state(S::STATE_QUEUED);
         take(experiment);
         (*job)->owed = owed;
-        ++wakes_;  // The heads are others now.
-        changed_.notify_all();
         return experiment;
       }
     }
