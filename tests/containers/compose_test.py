@@ -106,7 +106,7 @@ class ComposeTest(ContainerTest):
             wait_until(lambda: self.inspect(victim)["RestartCount"] > before and self.inspect(victim)["State"]["Running"],
                        f"{service} killed and started again", 30)
             wait_until(lambda: self.reachable(), "the control API answers", 60)
-        wait_until(self.succeeded, "SUCCEEDED", 300)
+        wait_until(self.succeeded, "SUCCEEDED", 600)
         print(f"  experiment: {time.monotonic() - start:.1f} s", flush=True)
         got = self.docker("exec", self.container("meta-learner"), "/usr/local/bin/mentor", "hash", "/var/lib/mentor/state").strip()
         self.assertEqual(got, want)

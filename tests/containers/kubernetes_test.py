@@ -197,7 +197,7 @@ class KubernetesTest(ContainerTest):
         print(f"  actors rolled: {time.monotonic() - start_roll:.1f} s", flush=True)
         self.assertGreater(self.updates(), reached)
 
-        wait_until(self.succeeded, "SUCCEEDED", 400)
+        wait_until(self.succeeded, "SUCCEEDED", 900)
         print(f"  experiment: {time.monotonic() - start:.1f} s", flush=True)
         got = self.docker("exec", self.docker("ps", "--quiet", "--filter", "name=k8s_meta-learner_").strip(), "/usr/local/bin/mentor", "hash",
                           "/var/lib/mentor/state").strip()
