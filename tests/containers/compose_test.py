@@ -21,35 +21,17 @@ OVERRIDES = ("--set", f"rule.outer_updates={UPDATES}")
 ACTORS = 2
 KILLED_AT = {"actor": 50, "learner": 150, "meta-learner": 300}  # Outer updates.
 PORT = "50152"
-# While the repository has no configuration of its own.
-PROMETHEUS_CONFIG = """\
-global: {scrape_interval: 2s, scrape_timeout: 2s}
-scrape_configs:
-  - {job_name: meta-learner, static_configs: [{targets: ["meta-learner:9464"]}]}
-  - {job_name: learner, dns_sd_configs: [{names: [learner], type: A, port: 9464, refresh_interval: 2s}]}
-  - {job_name: actor, dns_sd_configs: [{names: [actor], type: A, port: 9464, refresh_interval: 2s}]}
-"""
+PROMETHEUS_PORT = "50190"
 
 
 class ComposeTest(ContainerTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.prometheus = ROOT / "deploy/prometheus"
-        if not (cls.prometheus / "prometheus.yml").exists():
-            cls.prometheus = cls.folder / "prometheus"
-            cls.prometheus.mkdir()
-            (cls.prometheus / "prometheus.yml").write_text(PROMETHEUS_CONFIG)
-            cls.folder.chmod(0o755)  # Prometheus is another user.
-
     @classmethod
     def compose(cls, *arguments, deadline_s=120, code=0):
         command = shlex.split(os.environ.get("MENTOR_COMPOSE", "docker-compose"))
         return run(*command, "-p", "mentor-test", "-f", ROOT / "deploy/compose/compose.yaml", *arguments, deadline_s=deadline_s,
                    code=code, env={
                        **cls.environment(), "MENTOR_VERSION": VERSION, "MENTOR_SECRETS": str(cls.secrets), "MENTOR_PORT": PORT,
-                       "MENTOR_ACTOR_THREADS": "1", "PROMETHEUS_PORT": "50190", "PROMETHEUS_CONFIG": str(cls.prometheus),
-                       "PROMETHEUS_IMAGE": "mentor-prometheus:12"})
+                       "MENTOR_ACTOR_THREADS": "1", "PROMETHEUS_PORT": PROMETHEUS_PORT, "PROMETHEUS_IMAGE": "mentor-prometheus:12"})
 
     def containers(self, service):
         return self.compose("ps", "-q", service).split()
@@ -94,6 +76,9 @@ class ComposeTest(ContainerTest):
         # Before any experiment: Prometheus sees every process.
         wait_until(lambda: self.query("sum(up)") == 2 + ACTORS, "all targets up", 90)
         wait_until(lambda: self.query('sum(up{job="actor"})') == ACTORS, "all actors scraped", 30)
+        wait_until(lambda: self.query('count(ALERTS{alertname="MentorWatchdog"})') == 1, "alerts are evaluated", 60)
+        page = self.in_network("curl", "--fail", "--silent", f"http://127.0.0.1:{PROMETHEUS_PORT}/consoles/mentor.html")
+        self.assertIn("Mentor", page)
 
         start = time.monotonic()
         self.compose("run", "--rm", "ctl", "create", "-f", "/experiments/smoke.txtpb", "--id", "first", *OVERRIDES)
