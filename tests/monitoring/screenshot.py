@@ -14,8 +14,8 @@ from expressions import ROOT
 
 PICTURE = ROOT / "docs" / "images" / "console.png"
 SIZE = (1200, 900)
-# What the charts show, and how long the run may take to fill them.
-RANGE_S, PATIENCE_S = 300, 400
+# What the charts show, and how long the run is.
+RANGE_S = 180
 UPDATES = 300
 
 
@@ -39,10 +39,9 @@ class Screenshot(fleet.Fleet):
         self.create("point_reach.txtpb", "point-reach-a", "--set", f"rule.outer_updates={UPDATES}")
         self.create("point_reach.txtpb", "point-reach-b", "--set", f"rule.outer_updates={UPDATES}", "--set", "seed=4")
         for number in range(4):
-            self.create("point_reach.txtpb", f"waiting-{number}", "--priority", "low")
+            self.create("point_reach.txtpb", f"later-{number}", "--priority", "low")
         begin = time.monotonic()
-        while time.monotonic() < begin + RANGE_S and self.updates() < 2 * 40:
-            time.sleep(1)
+        time.sleep(RANGE_S)  # The charts fill.
         self.assertGreaterEqual(self.updates(), 20, "too slow to show that it learns")
 
         page = self.chromium("--dump-dom")
@@ -52,7 +51,8 @@ class Screenshot(fleet.Fleet):
         self.assertIn(f"drawn {charts} of {charts} charts", text)
         for word in ("processes up", "4 / 4", "point-reach-a", "black_box", "Is it learning", "What broke", "p99"):
             self.assertIn(word, text)
-        self.assertNotIn("no data", text)
+        for wrong in ("no data", "e+", "NaN", "undefined"):
+            self.assertNotIn(wrong, text)
         self.assertGreater(page.count("<polyline"), charts)
         self.chromium(f"--screenshot={PICTURE}")
         head = PICTURE.read_bytes()[:24]
