@@ -143,15 +143,22 @@ class Session {
     parts_ = MakeParts(spec_, options_.num_threads, &violations);
     MENTOR_RETURN_IF_ERROR(violations.ToStatus());
     MENTOR_RETURN_IF_ERROR(KeepFingerprint(folder_, options_.fingerprint));
-    outer_return_ = &options_.metrics->Gauge(std::string(kOuterReturn),
-                                             "Mean return of the agents of the last outer update.",
-                                             {{"experiment", name_.substr(name_.find('/') + 1)}});
     MENTOR_RETURN_IF_ERROR(Resume());
     while (outer_step_ < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
     return Evaluate();
   }
 
  private:
+  // The series begins with the first value: a 0 before it would look like a return.
+  void ShowReturn(double mean) {
+    if (outer_return_ == nullptr) {
+      outer_return_ = &options_.metrics->Gauge(
+          std::string(kOuterReturn), "Mean return of the agents of the last outer update.",
+          {{"experiment", name_.substr(name_.find('/') + 1)}});
+    }
+    outer_return_->Set(mean);
+  }
+
   absl::Status Resume() {
     const auto folder = options_.store->CheckpointFolder(uid_);
     MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
@@ -261,7 +268,7 @@ class Session {
     instruments_->outer_updates.at(spec_.rule().name())->Increment();
     instruments_->outer_update_seconds.at(spec_.rule().name())->Observe(SecondsSince(update_start));
     if (const auto mean = step.results.find("shaped_return"); mean != step.results.end())
-      outer_return_->Set(mean->second);
+      ShowReturn(mean->second);
     // A rule names times with "_seconds": they differ from run to run, so they are kept apart from
     // results.
     for (const auto& [metric, value] : report) {
