@@ -348,6 +348,7 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
     not_before_[name] = Clock::now() + kStoreWait;
     return;
   }
+  if (disk_full) may_be_paused_ = true;
   if (status.ok()) {
     MENTOR_LOG(kInfo, "experiment succeeded", {{"experiment", name}});
   } else if (moved->state() == S::STATE_FAILED) {
@@ -386,8 +387,7 @@ void Scheduler::Housekeep() {
     EndPastDeadline();
     DeleteExpired();
     options_.disk->Look();
-    // Also what an earlier process left paused.
-    if (looks == 0 || options_.disk->full()) ResumeAfterFullDisk();
+    if (may_be_paused_ || options_.disk->full()) ResumeAfterFullDisk();
     if (looks++ % kLooksPerCompaction == 0) {
       const absl::Status compacted = options_.store->CompactEvents(kEventsKept, kEventsKeptNs);
       if (!compacted.ok())
@@ -395,7 +395,8 @@ void Scheduler::Housekeep() {
     }
     const auto heads = options_.store->QueueHeads({});
     lock.lock();
-    if (heads.ok() && !stopping_) PreemptFor(*heads);
+    // Heads that somebody has taken since would push out one more.
+    if (heads.ok() && !stopping_ && wakes_ == seen) PreemptFor(*heads);
     lock.unlock();
     options_.broker->Wake();
     lock.lock();
@@ -437,6 +438,7 @@ void Scheduler::DeleteExpired() {
 
 void Scheduler::ResumeAfterFullDisk() {
   if (!options_.disk->TryRecover()) return;
+  may_be_paused_ = false;  // Before the look: who pauses now is seen by the next one.
   const auto paused = options_.store->InStates({S::STATE_PAUSED});
   if (!paused.ok()) return;
   for (const v1::Experiment& experiment : *paused) {

@@ -93,6 +93,8 @@ class Scheduler {
   prometheus::Counter& preemptions_;
   prometheus::Counter& retries_;
   prometheus::Counter& failures_;
+  // Something may be PAUSED for a full disk, also by an earlier process.
+  std::atomic<bool> may_be_paused_ = true;
   // Guarded by mutex_.
   std::mutex mutex_;
   std::condition_variable changed_;

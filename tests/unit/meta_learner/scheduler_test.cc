@@ -168,7 +168,6 @@ TEST_CASE("scheduler: the owner with least at work goes first, and none beyond i
   fixture.Create("b1", v1::PRIORITY_NORMAL, "bob");
   fixture.Start();
   REQUIRE(fixture.WaitForRunning({"a1", "a2", "b1"}));
-  CHECK(fixture.begun()[1] == "b1");
   fixture.End("b1");
   REQUIRE(fixture.WaitForState("b1", S::STATE_SUCCEEDED));
   fixture.Create("c1", v1::PRIORITY_NORMAL, "cem");  // a3 is older, but ada has two.
