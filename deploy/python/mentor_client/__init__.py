@@ -1,0 +1,24 @@
+"""Client of Mentor's meta-learner: submit, watch, change and read experiments.
+
+    with Client("127.0.0.1:50052") as client:
+        experiment = client.create("point_reach.txtpb")
+        experiment.wait()
+        print(experiment.metrics(["meta_return"])["meta_return"].mean)
+
+`Client` says what can be done, `Experiment` is one of them, every failure is a `MentorError`. The messages of the wire are
+in `mentor_client.v1`: `experiment_pb2`, `experiment_service_pb2`, `spec_pb2`.
+"""
+
+from .client import Client, WatchEvent
+from .errors import ExperimentEnded, MentorError, MentorTimeout, Violation
+from .experiment import Experiment
+from .metrics import Metrics, MetricPoints, Series
+from .specs import apply_overrides, load_spec
+from .v1.experiment_pb2 import Checkpoint, Progress
+from .v1.spec_pb2 import ExperimentSpec
+
+__version__ = "0.1.0"
+__all__ = [
+    "Checkpoint", "Client", "Experiment", "ExperimentEnded", "ExperimentSpec", "MentorError", "MentorTimeout", "MetricPoints",
+    "Metrics", "Progress", "Series", "Violation", "WatchEvent", "apply_overrides", "load_spec",
+]

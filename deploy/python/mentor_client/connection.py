@@ -1,0 +1,210 @@
+"""The connection to a meta-learner: credentials, the token, deadlines, repeated calls. Threads may share it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+import random
+import threading
+import time
+from typing import Any, Callable, Iterator, List, Optional, Tuple
+
+import grpc
+
+from .errors import MentorError, MentorTimeout, from_call, usage
+from .v1 import experiment_service_pb2_grpc
+
+log = logging.getLogger("mentor_client")
+# As meta_learner's own clients have them (common/rpc/server.h); a server refuses those that ping more often.
+_OPTIONS = [
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_receive_message_length", 8 << 20),
+    ("grpc.max_send_message_length", 8 << 20),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 10_000),  # An attempt, handshake and all, may take this long.
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_retries", 0),  # Repeated here, with the same request_id.
+]
+_BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.1, 2.0
+_ATTEMPT_S = 10.0
+
+
+def is_loopback(server: str) -> bool:
+    """Whether an address is of this machine, whatever a resolver says."""
+    if server.startswith(("unix:", "unix-abstract:")):
+        return True
+    for scheme in ("dns:///", "dns:", "ipv4:", "ipv6:"):
+        if server.startswith(scheme):
+            server = server[len(scheme):]
+            break
+    host = server[1:server.find("]")] if server.startswith("[") else server.rpartition(":")[0]
+    return host in ("localhost", "::1") or (host.startswith("127.") and set(host) <= set("0123456789."))
+
+
+class Token:
+    """A token, or a file with one that is read again when it changes."""
+
+    def __init__(self, token: Optional[str], path: Optional[str]):
+        self._path = pathlib.Path(path) if path else None
+        self._token = token.strip() if token else None
+        self._mark: Any = None
+        self._lock = threading.Lock()
+        if self._path:
+            try:
+                self._look()
+            except OSError as error:
+                raise usage("token_file", f"cannot be read: {error}") from None
+            if not self._token:
+                raise usage("token_file", f"{self._path} is empty; `mentorctl token new ROLE NAME --out FILE` makes a token")
+
+    def _look(self) -> None:
+        assert self._path
+        stat = self._path.stat()
+        mark = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        if mark != self._mark:
+            self._token = self._path.read_text(encoding="utf-8").strip() or self._token
+            self._mark = mark
+
+    def metadata(self) -> List[Tuple[str, str]]:
+        with self._lock:
+            if self._path:
+                try:
+                    self._look()
+                except OSError:  # On its way to be replaced: the old one is still right.
+                    pass
+            return [("authorization", f"Bearer {self._token}")] if self._token else []
+
+    def __repr__(self) -> str:
+        return "Token(...)"
+
+
+def _pem(field: str, path: Optional[str]) -> Optional[bytes]:
+    if path is None:
+        return None
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise usage(field, f"cannot be read: {error}") from None
+
+
+def open_channel(server: str, ca: Optional[str], cert: Optional[str], key: Optional[str], allow_insecure: bool) -> grpc.Channel:
+    if ":" not in server:
+        raise usage("server", f"is '{server}'; give HOST:PORT")
+    if (cert is None) != (key is None):
+        raise usage("cert" if cert is None else "key", "is missing: a certificate and its key go together")
+    if ca is not None:
+        tls = grpc.ssl_channel_credentials(_pem("ca", ca), _pem("key", key), _pem("cert", cert))
+        return grpc.secure_channel(server, tls, _OPTIONS)
+    if cert is not None:
+        raise usage("ca", "is missing: name the authority of the server's certificate too")
+    if is_loopback(server):
+        return grpc.secure_channel(server, grpc.local_channel_credentials(), _OPTIONS)
+    if allow_insecure:
+        return grpc.insecure_channel(server, _OPTIONS)
+    raise usage("ca", f"is missing: {server} is not of this machine, so its certificate must be checked; or say "
+                      "allow_insecure=True where the network protects itself (docs/security.md)")
+
+
+def wait_before(error: MentorError, attempt: int) -> Optional[float]:
+    """Seconds before another attempt; None when none would help."""
+    spread = random.random()
+    if error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED) and error.retry_delay is not None:
+        # Callers that were told the same span do not all come back at once.
+        return min(error.retry_delay, 3600.0) * (1 + 0.1 * spread) + 0.001
+    if error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * 2 ** min(attempt, 10)) * (0.5 + 0.5 * spread)
+    return None
+
+
+class Connection:
+    def __init__(self, channel: grpc.Channel, token: Token, timeout: float, patience: float):
+        self.stub = experiment_service_pb2_grpc.ExperimentServiceStub(channel)
+        self.timeout = timeout
+        self.patience = patience
+        self._channel = channel
+        self._token = token
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def call(self, method: str, request: Any, timeout: Optional[float] = None, gone_is_done: bool = False) -> Any:
+        """One call, repeated while that may help, until the timeout (seconds). `gone_is_done`: NOT_FOUND after an
+        attempt whose answer was lost means that this attempt did it; the answer is None."""
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        lost, attempt = False, 0
+        while True:
+            left = max(0.001, deadline - time.monotonic())
+            try:
+                return getattr(self.stub, method)(request, timeout=min(left, max(_ATTEMPT_S, left / 3)),
+                                                  metadata=self._token.metadata())
+            except grpc.RpcError as failure:
+                error = from_call(failure)
+            if gone_is_done and lost and error.code == grpc.StatusCode.NOT_FOUND:
+                return None
+            pause = wait_before(error, attempt)
+            if pause is None or time.monotonic() + pause >= deadline:
+                raise error from None
+            lost |= error.code != grpc.StatusCode.RESOURCE_EXHAUSTED
+            attempt += 1
+            log.debug("%s: %s; again in %.2f s", method, error, pause)
+            time.sleep(pause)
+
+    def stream(self, method: str, request: Any, deadline: Optional[float] = None) -> Iterator[Any]:
+        """One stream until it ends; abandoning the iterator cancels it. `deadline` is of time.monotonic()."""
+        left = None if deadline is None else max(0.001, deadline - time.monotonic())
+        call = getattr(self.stub, method)(request, timeout=left, metadata=self._token.metadata())
+        try:
+            yield from call
+        except grpc.RpcError as failure:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise MentorTimeout(f"{method}: the time is over") from None
+            raise from_call(failure) from None
+        finally:
+            call.cancel()
+
+    def resumed(self, begin: Callable[[], Iterator[Any]], deadline: Optional[float],
+                again: Callable[[MentorError], bool] = lambda error: False, ends: bool = False) -> Iterator[Any]:
+        """Messages of a stream that is begun again by `begin` whenever it breaks: until the deadline, and for at most
+        `patience` seconds without a message. `again` says whether an error that does not pass is one to begin anew for.
+        `ends`: the server ends the stream when all is said."""
+        attempt, contact = 0, time.monotonic()
+        while True:
+            messages = begin()
+            try:
+                for message in messages:
+                    attempt, contact = 0, time.monotonic()
+                    yield message
+                    contact = time.monotonic()  # The caller may have taken its time.
+                if ends:
+                    return
+                error = MentorError(grpc.StatusCode.UNAVAILABLE, "the server ended the stream")
+            except MentorTimeout:
+                raise
+            except MentorError as failure:
+                error = failure
+            finally:
+                messages.close()  # type: ignore[attr-defined]
+            if again(error):
+                continue
+            pause = wait_before(error, attempt)
+            if pause is None:
+                if error.code != grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    raise error
+                pause = _BACKOFF_MAX_S
+            now = time.monotonic()
+            if deadline is not None and now + pause >= deadline:
+                raise MentorTimeout(f"the time is over; the server could not be reached: {error.message}")
+            if now + pause - contact >= self.patience:
+                raise error
+            if attempt == 0:
+                log.warning("lost the server (%s); trying again", error.message)
+            attempt += 1
+            time.sleep(pause)
+
+
+def from_environment(value: Optional[str], variable: str, default: Optional[str] = None) -> Optional[str]:
+    return value if value is not None else os.environ.get(variable) or default

@@ -1,0 +1,168 @@
+"""Specs from files, text and overrides. Ranges and names of parts are checked by the server."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any, Iterable, Tuple, Union
+
+from google.protobuf import text_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from .errors import usage
+from .v1.experiment_pb2 import Experiment as ExperimentProto
+from .v1.spec_pb2 import ExperimentSpec
+
+SpecLike = Union[ExperimentSpec, ExperimentProto, str, "os.PathLike[str]"]
+_SETTABLE = ("name", "spec", "display_name", "labels", "priority", "weight", "retention", "deadline", "retries_max")
+_OPTION = "mentor.v1.Option"
+
+
+def load_spec(spec: SpecLike, overrides: Iterable[str] = ()) -> ExperimentSpec:
+    """A spec from a message, from a file, or from text (a string with a line break or a brace), with overrides."""
+    return load_experiment(spec, overrides).spec
+
+
+def load_experiment(spec: SpecLike, overrides: Iterable[str] = ()) -> ExperimentProto:
+    """The same with everything else that a file may say about an experiment (docs/mentorctl.md)."""
+    if isinstance(spec, ExperimentSpec):
+        experiment = ExperimentProto(spec=spec)
+    elif isinstance(spec, ExperimentProto):
+        experiment = ExperimentProto()
+        experiment.CopyFrom(spec)
+    else:
+        experiment = _parse(*_read(spec))
+    apply_overrides(experiment.spec, overrides)
+    return experiment
+
+
+def _read(spec: "Union[str, os.PathLike[str]]") -> Tuple[str, str]:
+    if isinstance(spec, str) and ("\n" in spec or "{" in spec):
+        return "spec", spec
+    try:
+        return os.fspath(spec), pathlib.Path(spec).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise usage("spec", f"cannot be read: {error}; give a file, text, or an ExperimentSpec") from None
+
+
+def _parse(source: str, text: str) -> ExperimentProto:
+    experiment = ExperimentProto()
+    try:
+        text_format.Parse(text, experiment.spec)
+        return experiment
+    except text_format.ParseError as error:
+        as_spec = error
+    # An experiment around a spec, if it has the field.
+    around = ExperimentProto()
+    try:
+        text_format.Parse(text, around, allow_unknown_field=True)
+        if around.HasField("spec"):
+            around.Clear()
+            text_format.Parse(text, around)
+    except text_format.ParseError as error:
+        if around.HasField("spec"):
+            raise usage("spec", f"of {source} is no experiment in protobuf text format: {error}") from None
+    if not around.HasField("spec"):
+        raise usage("spec", f"of {source} is no spec in protobuf text format: {as_spec}") from None
+    for field, _ in around.ListFields():
+        if field.name not in _SETTABLE:
+            raise usage(field.name, f"in {source} is said by the server; leave it out")
+    return around
+
+
+def apply_overrides(spec: ExperimentSpec, overrides: Iterable[str]) -> None:
+    """Changes a spec in place. An override is "path.to.field=value", as `mentorctl create --set` has it: enumerations go
+    by name, lists of them take "A,B", entries of other lists go by number ("benchmark.wrapper[0].name=..."), options of
+    registered parts by their own name ("rule.learning_rate=3e-4")."""
+    if isinstance(overrides, str):
+        overrides = [overrides]
+    for override in overrides:
+        path, equals, value = override.partition("=")
+        if not equals or not path:
+            raise usage("overrides", f"'{override}' is not of the form path.to.field=value")
+        _set(spec, path, value)
+
+
+def _set(message: Message, path: str, value: str) -> None:
+    names = path.split(".")
+    for index, name in enumerate(names):
+        fields = message.DESCRIPTOR.fields_by_name
+        last = index + 1 == len(names)
+        stem, bracket, number = name.partition("[")
+        options = fields.get("option")
+        if options is not None and (options.message_type is None or options.message_type.full_name != _OPTION):
+            options = None
+        field = fields.get(stem)
+        repeated = field is not None and _is_repeated(field)
+        is_list = repeated and field is not options and field.message_type is not None
+        if bracket and not is_list:
+            field = None
+        if field is not None and field is options:
+            if index + 2 == len(names) and names[-1]:
+                return _set_option(message, names[-1], value)
+            raise usage(path, f"names a list of options; name one of them, for instance {path}.learning_rate=3e-4")
+        if field is None:
+            if options is not None and last and name:
+                return _set_option(message, name, value)
+            raise usage(path, f"leads nowhere: {message.DESCRIPTOR.name} has no field '{name}'; it has {', '.join(fields.keys())}")
+        if field.message_type is None:
+            if not last:
+                raise usage(path, f"is too long: '{name}' has no parts; end the path there")
+            return _set_value(message, field, path, value)
+        if last:
+            raise usage(path, "is a group of fields; name one of them, for instance "
+                              f"{path}.{field.message_type.fields[0].name}={value or '...'}")
+        if is_list:
+            entries = getattr(message, stem)
+            if not (number.endswith("]") and number[:-1].isdigit() and int(number[:-1]) < len(entries)):
+                raise usage(path, f"needs a number: '{stem}' is a list of {len(entries)} in the spec; name one of them from [0] on")
+            message = entries[int(number[:-1])]
+        else:
+            message = getattr(message, stem)
+            message.SetInParent()
+
+
+def _is_repeated(field: FieldDescriptor) -> bool:
+    # `label` is on its way out of protobuf, `is_repeated` came with 6.
+    return bool(field.is_repeated) if hasattr(field, "is_repeated") else field.label == FieldDescriptor.LABEL_REPEATED
+
+
+def _set_option(message: Any, name: str, value: str) -> None:
+    for option in message.option:
+        if option.name == name:
+            option.value = value
+            return
+    message.option.add(name=name, value=value)
+
+
+def _set_value(message: Message, field: FieldDescriptor, path: str, value: str) -> None:
+    if _is_repeated(field):
+        values = [_value_of(field, path, word) for word in value.split(",")] if value else []
+        message.ClearField(field.name)
+        getattr(message, field.name).extend(values)
+        return
+    try:
+        setattr(message, field.name, _value_of(field, path, value))
+    except (ValueError, TypeError) as error:
+        raise usage(path, f"is '{value}': {error}") from None
+
+
+def _value_of(field: FieldDescriptor, path: str, value: str) -> Any:
+    if field.enum_type is not None:
+        choices: Descriptor = field.enum_type.values_by_name
+        if value not in choices:
+            names = [name for name, choice in choices.items() if choice.number != 0]
+            raise usage(path, f"is '{value}'; give one of {', '.join(names)}")
+        return choices[value].number
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return value
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        if value not in ("true", "false"):
+            raise usage(path, f"is '{value}'; give true or false")
+        return value == "true"
+    whole = field.cpp_type not in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
+    try:
+        return int(value) if whole else float(value)
+    except ValueError:
+        raise usage(path, f"is '{value}'; give a {'whole number' if whole else 'number'}") from None

@@ -1,0 +1,53 @@
+"""Generates the stubs into the package; all else is in pyproject.toml. Nothing is written beside the sources, but for an
+editable installation, which has its stubs there."""
+
+import atexit
+import pathlib
+import shutil
+import sys
+import tempfile
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import generate  # noqa: E402
+
+SCRATCH = pathlib.Path(tempfile.mkdtemp(prefix="mentor-client-"))
+atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
+MISSING = ""
+try:
+    OLDEST = generate.generate(SCRATCH / "stubs")
+except SystemExit as missing:
+    # `setup.py sdist` and the first questions of pip come before the generator is installed.
+    OLDEST, MISSING = {"protobuf": "3.20.2", "grpcio": "1.51"}, str(missing)
+
+
+class BuildWithStubs(build_py):
+    def run(self):
+        super().run()
+        stubs = SCRATCH / "stubs"
+        if not stubs.exists() or not any(stubs.iterdir()):
+            raise SystemExit(MISSING)
+        target = HERE if getattr(self, "editable_mode", False) else pathlib.Path(self.build_lib)
+        shutil.copytree(stubs, target, dirs_exist_ok=True)
+
+
+class SdistWithProtos(sdist):
+    def make_release_tree(self, base_dir, files):
+        super().make_release_tree(base_dir, files)
+        for source in generate.SOURCES:
+            target = pathlib.Path(base_dir, "proto", source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(generate.protos() / source, target)
+        for name in ("generate.py", "build_backend.py"):
+            shutil.copyfile(HERE / name, pathlib.Path(base_dir, name))
+
+
+setup(
+    cmdclass={"build_py": BuildWithStubs, "sdist": SdistWithProtos},
+    install_requires=[f"{name}>={version}" for name, version in OLDEST.items()],
+    options={"build": {"build_base": str(SCRATCH / "build")}, "egg_info": {"egg_base": str(SCRATCH)}},
+)
