@@ -155,36 +155,50 @@ class Client:
         deadline = None if timeout is None else time.monotonic() + timeout
         request = wire.WatchExperimentsRequest(names=wanted, progress=progress, resume_token=resume_token)
         known: Set[str] = set(wanted)  # What must come in the present state, else it is gone.
-        seen: Optional[Set[str]] = None if resume_token else set()  # What has come of it; None: the present state is over.
+        anew = False
+        while True:
+            try:
+                yield from self._watch(request, known, deadline, bookmarks)
+            except MentorError as error:
+                if error.code == grpc.StatusCode.OUT_OF_RANGE and request.resume_token:
+                    request.resume_token = ""
+                    anew = True
+                    continue
+                gone = error.metadata.get("name", "")
+                if error.code != grpc.StatusCode.NOT_FOUND or not anew or gone not in wanted:
+                    raise
+                wanted.remove(gone)
+                if gone in known:
+                    known.discard(gone)
+                    yield self._gone(gone)
+                if not wanted:
+                    return
+                del request.names[:]
+                request.names.extend(wanted)
+
+    def _watch(self, request: wire.WatchExperimentsRequest, known: Set[str], deadline: Optional[float],
+               bookmarks: bool) -> "Generator[WatchEvent, None, None]":
+        """One watch; keeps the token in `request` and the names of what there is in `known`."""
+        seen: Optional[Set[str]] = None  # What has come of the present state; None: it is over.
 
         def begin() -> Iterator[Any]:
             nonlocal seen
-            if not request.resume_token:
-                seen = set()
+            seen = None if request.resume_token else set()
             return self._connection.stream("WatchExperiments", request, deadline)
 
-        def compacted(error: MentorError) -> bool:
-            if error.code != grpc.StatusCode.OUT_OF_RANGE or not request.resume_token:
-                return False
-            request.resume_token = ""
-            return True
-
-        messages = self._connection.resumed(begin, deadline, compacted)
+        messages = self._connection.resumed(begin, deadline)
         try:
             for message in messages:
                 kind = wire.WatchExperimentsResponse.Event.Name(message.event)[len("EVENT_"):]
                 if message.HasField("experiment"):
                     name = message.experiment.name
-                    if kind == "DELETED":
-                        known.discard(name)
-                    elif not wanted:
-                        known.add(name)
+                    (known.discard if kind == "DELETED" else known.add)(name)
                     if seen is not None:
                         seen.add(name)
                 elif seen is not None:
                     for name in sorted(known - seen):
                         known.discard(name)
-                        yield WatchEvent("DELETED", self._experiment(experiment_pb2.Experiment(name=name)), "")
+                        yield self._gone(name)
                     seen = None
                 # Before the caller sees it: what was seen does not come again.
                 if message.resume_token:
@@ -194,7 +208,10 @@ class Client:
                 experiment = self._experiment(message.experiment) if message.HasField("experiment") else None
                 yield WatchEvent(kind, experiment, message.resume_token)
         finally:
-            messages.close()  # type: ignore[attr-defined]
+            messages.close()
+
+    def _gone(self, name: str) -> WatchEvent:
+        return WatchEvent("DELETED", self._experiment(experiment_pb2.Experiment(name=name)), "")
 
     # Changing.
 
@@ -300,7 +317,8 @@ class Client:
         """Keeps a checkpoint (its full name) whatever the retention says, or no longer."""
         request = wire.UpdateCheckpointRequest(checkpoint=experiment_pb2.Checkpoint(name=checkpoint, pinned=pinned))
         request.update_mask.paths.append("pinned")
-        return self._connection.call("UpdateCheckpoint", request)
+        answer: experiment_pb2.Checkpoint = self._connection.call("UpdateCheckpoint", request)
+        return answer
 
     def artifacts(self, name: Name) -> List[experiment_pb2.Artifact]:
         """Files that the experiment has produced."""
@@ -324,8 +342,7 @@ class Client:
              timeout: Optional[float] = None) -> Iterator[wire.WatchLogsResponse]:
         """What the meta-learner logged about an experiment: all lines, or the last `tail`. `follow`: stay until it ends."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        if timeout is None and not follow:
-            deadline = time.monotonic() + self._connection.timeout
+        patience = self._connection.patience if follow else self._connection.timeout
         request = wire.WatchLogsRequest(name=_name(name), tail=tail, follow=follow)
         last, count = None, 0  # The last line, and how many came that are equal to it.
         skip = 0
@@ -337,7 +354,7 @@ class Client:
                 request.tail = 0  # What came meanwhile may be more than the tail.
             return self._connection.stream("WatchLogs", request, deadline)
 
-        for line in self._connection.resumed(begin, deadline, ends=True):
+        for line in self._connection.resumed(begin, deadline, patience, ends=True):
             if skip and last is not None:
                 time_of, time_of_last = ((one.time.seconds, one.time.nanos) for one in (line, last))
                 if time_of <= time_of_last:
@@ -427,7 +444,7 @@ def _fill(experiment: experiment_pb2.Experiment, changes: Mapping[str, Any]) -> 
         name = "PRIORITY_" + str(given["priority"]).upper().replace("PRIORITY_", "")
         if name not in experiment_pb2.Priority.keys():
             raise usage("priority", f"is {given['priority']!r}; give LOW, NORMAL or HIGH")
-        experiment.priority = experiment_pb2.Priority.Value(name)
+        experiment.priority = getattr(experiment_pb2, name)
     if "ttl" in given:
         span = given["ttl"]
         experiment.retention.ttl.FromTimedelta(span if isinstance(span, datetime.timedelta) else datetime.timedelta(seconds=span))

@@ -8,7 +8,7 @@ import pathlib
 import random
 import threading
 import time
-from typing import Any, Callable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 
 import grpc
 
@@ -111,25 +111,31 @@ def open_channel(server: str, ca: Optional[str], cert: Optional[str], key: Optio
 
 def wait_before(error: MentorError, attempt: int) -> Optional[float]:
     """Seconds before another attempt; None when none would help."""
-    spread = random.random()
+    spread: float = random.random()
     if error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED) and error.retry_delay is not None:
         # Callers that were told the same span do not all come back at once.
         return min(error.retry_delay, 3600.0) * (1 + 0.1 * spread) + 0.001
     if error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * 2 ** min(attempt, 10)) * (0.5 + 0.5 * spread)
+        return min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * float(2 ** min(attempt, 10))) * (0.5 + 0.5 * spread)
     return None
 
 
 class Connection:
     def __init__(self, channel: grpc.Channel, token: Token, timeout: float, patience: float):
-        self.stub = experiment_service_pb2_grpc.ExperimentServiceStub(channel)
+        self.stub: Any = experiment_service_pb2_grpc.ExperimentServiceStub(channel)  # type: ignore[no-untyped-call]
         self.timeout = timeout
         self.patience = patience
         self._channel = channel
+        self._closed = False
         self._token = token
 
     def close(self) -> None:
+        self._closed = True
         self._channel.close()
+
+    def _ended(self) -> MentorError:
+        """gRPC has a ValueError for calls on a channel that was closed."""
+        return MentorError(grpc.StatusCode.CANCELLED, "the client is closed" if self._closed else "the call is not possible")
 
     def call(self, method: str, request: Any, timeout: Optional[float] = None, gone_is_done: bool = False) -> Any:
         """One call, repeated while that may help, until the timeout (seconds). `gone_is_done`: NOT_FOUND after an
@@ -143,6 +149,8 @@ class Connection:
                                                   metadata=self._token.metadata())
             except grpc.RpcError as failure:
                 error = from_call(failure)
+            except ValueError:
+                raise self._ended() from None
             if gone_is_done and lost and error.code == grpc.StatusCode.NOT_FOUND:
                 return None
             pause = wait_before(error, attempt)
@@ -156,7 +164,10 @@ class Connection:
     def stream(self, method: str, request: Any, deadline: Optional[float] = None) -> Iterator[Any]:
         """One stream until it ends; abandoning the iterator cancels it. `deadline` is of time.monotonic()."""
         left = None if deadline is None else max(0.001, deadline - time.monotonic())
-        call = getattr(self.stub, method)(request, timeout=left, metadata=self._token.metadata())
+        try:
+            call = getattr(self.stub, method)(request, timeout=left, metadata=self._token.metadata())
+        except ValueError:
+            raise self._ended() from None
         try:
             yield from call
         except grpc.RpcError as failure:
@@ -166,11 +177,11 @@ class Connection:
         finally:
             call.cancel()
 
-    def resumed(self, begin: Callable[[], Iterator[Any]], deadline: Optional[float],
-                again: Callable[[MentorError], bool] = lambda error: False, ends: bool = False) -> Iterator[Any]:
+    def resumed(self, begin: Callable[[], Iterator[Any]], deadline: Optional[float], patience: Optional[float] = None,
+                ends: bool = False) -> "Generator[Any, None, None]":
         """Messages of a stream that is begun again by `begin` whenever it breaks: until the deadline, and for at most
-        `patience` seconds without a message. `again` says whether an error that does not pass is one to begin anew for.
-        `ends`: the server ends the stream when all is said."""
+        `patience` seconds without a message. `ends`: the server ends the stream when all is said."""
+        patience = self.patience if patience is None else patience
         attempt, contact = 0, time.monotonic()
         while True:
             messages = begin()
@@ -188,8 +199,6 @@ class Connection:
                 error = failure
             finally:
                 messages.close()  # type: ignore[attr-defined]
-            if again(error):
-                continue
             pause = wait_before(error, attempt)
             if pause is None:
                 if error.code != grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -198,7 +207,7 @@ class Connection:
             now = time.monotonic()
             if deadline is not None and now + pause >= deadline:
                 raise MentorTimeout(f"the time is over; the server could not be reached: {error.message}")
-            if now + pause - contact >= self.patience:
+            if now + pause - contact >= patience:
                 raise error
             if attempt == 0:
                 log.warning("lost the server (%s); trying again", error.message)

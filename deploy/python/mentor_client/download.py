@@ -16,7 +16,7 @@ from .errors import MentorError
 from .v1 import experiment_service_pb2 as wire
 
 try:  # Finds a broken piece when it comes; without it the SHA-256 at the end finds it.
-    from google_crc32c import value as _crc32c
+    from google_crc32c import value as _crc32c  # type: ignore[import-not-found, unused-ignore]
 except ImportError:
     _crc32c = None
 

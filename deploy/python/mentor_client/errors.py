@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Type
 
 import grpc
 
@@ -51,8 +51,8 @@ class MentorError(Exception):
         return _rebuild, (type(self), self.__dict__, self.args)
 
 
-def _rebuild(kind: type, state: Dict[str, Any], arguments: Any) -> MentorError:
-    error: MentorError = kind.__new__(kind)
+def _rebuild(kind: Type[MentorError], state: Dict[str, Any], arguments: Any) -> MentorError:
+    error = kind.__new__(kind)
     error.__dict__.update(state)
     error.args = arguments
     return error
@@ -102,7 +102,8 @@ def from_status(status: status_pb2.Status) -> MentorError:
 def from_call(error: grpc.RpcError) -> MentorError:
     """The error of a call, from its code, its sentence and grpc-status-details-bin."""
     status = status_pb2.Status()
-    for key, value in (error.trailing_metadata() or ()):
+    trailer: Any = error.trailing_metadata()
+    for key, value in trailer or ():
         if key == "grpc-status-details-bin":
             try:
                 status.ParseFromString(value)

@@ -7,7 +7,7 @@ import pathlib
 from typing import Any, Iterable, Tuple, Union
 
 from google.protobuf import text_format
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from .errors import usage
@@ -93,7 +93,7 @@ def _set(message: Message, path: str, value: str) -> None:
         options = fields.get("option")
         if options is not None and (options.message_type is None or options.message_type.full_name != _OPTION):
             options = None
-        field = fields.get(stem)
+        field: Any = fields.get(stem)
         repeated = field is not None and _is_repeated(field)
         is_list = repeated and field is not options and field.message_type is not None
         if bracket and not is_list:
@@ -123,7 +123,7 @@ def _set(message: Message, path: str, value: str) -> None:
             message.SetInParent()
 
 
-def _is_repeated(field: FieldDescriptor) -> bool:
+def _is_repeated(field: Any) -> bool:
     # `label` is on its way out of protobuf, `is_repeated` came with 6.
     return bool(field.is_repeated) if hasattr(field, "is_repeated") else field.label == FieldDescriptor.LABEL_REPEATED
 
@@ -136,7 +136,7 @@ def _set_option(message: Any, name: str, value: str) -> None:
     message.option.add(name=name, value=value)
 
 
-def _set_value(message: Message, field: FieldDescriptor, path: str, value: str) -> None:
+def _set_value(message: Message, field: Any, path: str, value: str) -> None:
     if _is_repeated(field):
         values = [_value_of(field, path, word) for word in value.split(",")] if value else []
         message.ClearField(field.name)
@@ -148,9 +148,9 @@ def _set_value(message: Message, field: FieldDescriptor, path: str, value: str) 
         raise usage(path, f"is '{value}': {error}") from None
 
 
-def _value_of(field: FieldDescriptor, path: str, value: str) -> Any:
+def _value_of(field: Any, path: str, value: str) -> Any:
     if field.enum_type is not None:
-        choices: Descriptor = field.enum_type.values_by_name
+        choices = field.enum_type.values_by_name
         if value not in choices:
             names = [name for name, choice in choices.items() if choice.number != 0]
             raise usage(path, f"is '{value}'; give one of {', '.join(names)}")
