@@ -29,7 +29,7 @@ constexpr size_t kVersionsMax = 16;
 constexpr size_t kMessageBytesMax = size_t{512} << 20;
 constexpr std::chrono::milliseconds kRefusedWait{10'000};
 
-// Progress is reported every second, the fleet every second time.
+// Progress is reported every second; the fleet every second time, and as soon as it changed.
 constexpr int kLooksPerFleetReport = 2;
 
 }  // namespace
@@ -361,6 +361,8 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
 void Learner::ReportProgress() {
   std::unique_lock lock(mutex_);
   int looks = 0;
+  std::shared_ptr<Connection> told;  // Where the fleet was reported last,
+  int actors = 0;                    // with how many actors.
   while (!stopping_) {
     changed_.wait_for(lock, std::chrono::seconds(1), [&] { return stopping_; });
     if (stopping_) return;
@@ -369,7 +371,10 @@ void Learner::ReportProgress() {
         connection_ != nullptr && connection_->welcomed ? connection_ : nullptr;
     lock.unlock();
     CountPhase(/*learning=*/0, /*simulating=*/0);  // A long phase is seen while it lasts.
-    if (connection != nullptr && ++looks % kLooksPerFleetReport == 0) {
+    const bool changed = connection != told || options_.rollout->actors() != actors;
+    if (connection != nullptr && (changed || ++looks % kLooksPerFleetReport == 0)) {
+      told = connection;
+      actors = options_.rollout->actors();
       v1::RunRequest message;
       for (v1::Peer& peer : options_.rollout->Peers())
         *message.mutable_fleet()->add_actors() = std::move(peer);

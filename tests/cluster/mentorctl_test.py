@@ -80,6 +80,7 @@ class MentorctlTest(ClusterTest):
         self.assertEqual(two["progress"]["outerUpdates"], updates + 2)
         ctl("delete", "one", "two")
         ctl("get", "one", code=3)
+        self.wait_until(lambda: "actors/" in ctl("peers"), "the fleet's report")
         self.assertIn("good  server: ", ctl("doctor"))
 
     def test_pause_resume_cancel_and_the_fleet(self):
