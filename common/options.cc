@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -67,6 +68,39 @@ std::string Complaint(const OptionInfo& info, const std::string& text) {
 }
 
 }  // namespace
+
+OptionInfo NumberOption(std::string name, std::string value, double min, double max,
+                        std::string help) {
+  return {.name = std::move(name),
+          .kind = OptionInfo::Kind::kNumber,
+          .default_value = std::move(value),
+          .min = min,
+          .max = max,
+          .help = std::move(help)};
+}
+
+OptionInfo IntegerOption(std::string name, std::string value, double min, double max,
+                         std::string help) {
+  OptionInfo info = NumberOption(std::move(name), std::move(value), min, max, std::move(help));
+  info.kind = OptionInfo::Kind::kInteger;
+  return info;
+}
+
+OptionInfo FlagOption(std::string name, bool value, std::string help) {
+  return {.name = std::move(name),
+          .kind = OptionInfo::Kind::kFlag,
+          .default_value = value ? "true" : "false",
+          .help = std::move(help)};
+}
+
+OptionInfo ChoiceOption(std::string name, std::vector<std::string> choices, std::string help) {
+  std::string value = choices.front();
+  return {.name = std::move(name),
+          .kind = OptionInfo::Kind::kChoice,
+          .default_value = std::move(value),
+          .choices = std::move(choices),
+          .help = std::move(help)};
+}
 
 OptionValues OptionValues::Parse(const OptionTable& table,
                                  const google::protobuf::RepeatedPtrField<v1::Option>& options,

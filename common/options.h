@@ -28,6 +28,14 @@ struct OptionInfo {
 
 using OptionTable = std::vector<OptionInfo>;
 
+// Entries of tables, in short. A choice's default is its first.
+OptionInfo NumberOption(std::string name, std::string value, double min, double max,
+                        std::string help);
+OptionInfo IntegerOption(std::string name, std::string value, double min, double max,
+                         std::string help);
+OptionInfo FlagOption(std::string name, bool value, std::string help);
+OptionInfo ChoiceOption(std::string name, std::vector<std::string> choices, std::string help);
+
 // Values after defaults. Reading a name that the table does not declare is our bug (MENTOR_CHECK).
 class OptionValues {
  public:

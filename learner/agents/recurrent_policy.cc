@@ -139,12 +139,7 @@ v1::PolicyWeights RecurrentPolicy::ToPolicyWeights(const Tensor& weights) const 
 
 OptionTable RecurrentPolicyOptions() {
   const auto size = [](const char* name, const char* value, const char* help) {
-    return OptionInfo{.name = name,
-                      .kind = OptionInfo::Kind::kInteger,
-                      .default_value = value,
-                      .min = 1,
-                      .max = kSizeMax,
-                      .help = help};
+    return IntegerOption(name, value, 1, kSizeMax, help);
   };
   return {size("encoder1", "126", "Units of the policy's first layer."),
           size("encoder2", "30", "Units of the policy's second layer."),

@@ -500,52 +500,43 @@ class MetaGradient : public InnerLoop {
   Lesson lesson_;  // The last one; state with outer data `fresh` only.
 };
 
-using Kind = OptionInfo::Kind;
-
-OptionInfo Number(std::string name, std::string value, double min, double max, std::string help) {
-  return {std::move(name), Kind::kNumber, std::move(value), min, max, {}, std::move(help)};
-}
-OptionInfo Integer(std::string name, std::string value, double min, double max, std::string help) {
-  return {std::move(name), Kind::kInteger, std::move(value), min, max, {}, std::move(help)};
-}
-OptionInfo Choice(std::string name, std::vector<std::string> choices, std::string help) {
-  std::string value = choices.front();
-  return {std::move(name),    Kind::kChoice,  std::move(value), 0, 0,
-          std::move(choices), std::move(help)};
-}
-
 OptionTable Options() {
   return {
-      Choice("extrinsic", {"shaped", "success"},
-             "The task's own reward r_ex: the environment's, or the sparse success signal."),
-      Number("reward_scale", "1", 0, 1e30, "Factor on r_ex, for agents, critics and network."),
-      Number("c_ex", "1", 0, 1e30, "Weight of r_ex in the agents' reward."),
-      Number("c_in", "0.5", 0, 1e30, "Weight of the signal in the agents' reward."),
-      Number("gamma_out", "0.99", 0, 1, "Discount of the outer objective."),
-      Number("lambda_out", "0.95", 0, 1, "Lambda of the outer objective's advantages."),
-      Number("clip_out", "0.2", 1e-9, 10, "Clip range of the outer objective's ratio."),
-      Choice("inner_loss", {"ppo", "a2c"},
-             "Policy loss of the agents: the clipped ratio, or -A ln pi (with an outer objective "
-             "without clipping)."),
-      Choice("second_moment", {"stop", "through"},
-             "Whether Adam's second moment is a constant for differentiation."),
-      Choice("clip_grad", {"through", "stop"},
-             "Whether the factor of gradient clipping is differentiated."),
-      Choice("order", {"second", "first"},
-             "Derivatives of the agents' gradients: all, or none with respect to their weights."),
-      Integer("last_n", "0", 0, 1e9,
-              "Only the last n optimizer steps of an update are differentiated; 0: all."),
-      Choice("implementation", {"auto", "unrolled", "replay"},
-             "The graph of all optimizer steps at once, or one step's after the other (memory of "
-             "one step); auto: replay beyond 4 steps."),
-      Choice("outer_data", {"same", "fresh"},
-             "The outer objective's segment: that of the update, or the next one."),
-      Choice("critic", {"inside", "separate"},
-             "The agents' critic: updated and differentiated with the policy, or outside of it "
-             "like the extrinsic one (always, in the role ADVANTAGE)."),
-      Number("critic_learning_rate", "1e-3", 0, 10, "Adam's, of critics outside the update."),
-      Integer("critic_epochs", "4", 1, 10000, "Their passes over a segment."),
-      Integer("critic_minibatches", "4", 1, 100000, "Their minibatches in each pass."),
+      ChoiceOption("extrinsic", {"shaped", "success"},
+                   "The task's own reward r_ex: the environment's, or the sparse success signal."),
+      NumberOption("reward_scale", "1", 0, 1e30,
+                   "Factor on r_ex, for agents, critics and network."),
+      NumberOption("c_ex", "1", 0, 1e30, "Weight of r_ex in the agents' reward."),
+      NumberOption("c_in", "0.5", 0, 1e30, "Weight of the signal in the agents' reward."),
+      NumberOption("gamma_out", "0.99", 0, 1, "Discount of the outer objective."),
+      NumberOption("lambda_out", "0.95", 0, 1, "Lambda of the outer objective's advantages."),
+      NumberOption("clip_out", "0.2", 1e-9, 10, "Clip range of the outer objective's ratio."),
+      ChoiceOption(
+          "inner_loss", {"ppo", "a2c"},
+          "Policy loss of the agents: the clipped ratio, or -A ln pi (with an outer objective "
+          "without clipping)."),
+      ChoiceOption("second_moment", {"stop", "through"},
+                   "Whether Adam's second moment is a constant for differentiation."),
+      ChoiceOption("clip_grad", {"through", "stop"},
+                   "Whether the factor of gradient clipping is differentiated."),
+      ChoiceOption(
+          "order", {"second", "first"},
+          "Derivatives of the agents' gradients: all, or none with respect to their weights."),
+      IntegerOption("last_n", "0", 0, 1e9,
+                    "Only the last n optimizer steps of an update are differentiated; 0: all."),
+      ChoiceOption(
+          "implementation", {"auto", "unrolled", "replay"},
+          "The graph of all optimizer steps at once, or one step's after the other (memory of "
+          "one step); auto: replay beyond 4 steps."),
+      ChoiceOption("outer_data", {"same", "fresh"},
+                   "The outer objective's segment: that of the update, or the next one."),
+      ChoiceOption(
+          "critic", {"inside", "separate"},
+          "The agents' critic: updated and differentiated with the policy, or outside of it "
+          "like the extrinsic one (always, in the role ADVANTAGE)."),
+      NumberOption("critic_learning_rate", "1e-3", 0, 10, "Adam's, of critics outside the update."),
+      IntegerOption("critic_epochs", "4", 1, 10000, "Their passes over a segment."),
+      IntegerOption("critic_minibatches", "4", 1, 100000, "Their minibatches in each pass."),
   };
 }
 

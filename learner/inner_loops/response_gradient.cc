@@ -549,63 +549,48 @@ class ResponseGradient : public InnerLoop {
 };
 
 OptionTable Options() {
-  using Kind = OptionInfo::Kind;
-  const auto number = [](std::string name, std::string value, double min, double max,
-                         std::string help) {
-    return OptionInfo{std::move(name), Kind::kNumber, std::move(value), min, max, {},
-                      std::move(help)};
-  };
-  const auto integer = [](std::string name, std::string value, double min, double max,
-                          std::string help) {
-    return OptionInfo{std::move(name), Kind::kInteger, std::move(value), min, max, {},
-                      std::move(help)};
-  };
-  const auto flag = [](std::string name, bool value, std::string help) {
-    return OptionInfo{std::move(name), Kind::kFlag, value ? "true" : "false", 0, 0, {},
-                      std::move(help)};
-  };
-  const auto choice = [](std::string name, std::vector<std::string> choices, std::string help) {
-    std::string value = choices.front();
-    return OptionInfo{std::move(name),    Kind::kChoice,  std::move(value), 0, 0,
-                      std::move(choices), std::move(help)};
-  };
   return {
-      number("c_in", "1", 0, 1000, "Weight of the learned reward in the policy round."),
-      number("c_ex", "1", 0, 1000,
-             "Weight of the task reward in the policy round; the manuscript has 0."),
-      choice("objective", {"shaped", "success"},
-             "The task reward: the shaped reward or the sparse success signal."),
-      number("w11", "1", 0, 1000, "Weight of the direct term, equation 17."),
-      number("w12", "0", 0, 1000,
-             "Weight of the term through the conditioned policy step (second order)."),
-      number("w13", "0", 0, 1000,
-             "Weight of the term through the learned reward, which alone is LIRPG (second order); "
-             "above 0 all of the signal network learns."),
-      number("policy_step", "0.1", 1e-9, 1e6,
-             "Length alpha of the plain policy step of terms 12 and 13."),
-      choice("denominator", {"round_k", "behaviour"},
-             "Policy in the denominator of the validation round's ratio: that before the policy "
-             "round, or that which collected."),
-      flag("clip_only", false, "clip(rho) A without the minimum with rho A, as printed."),
-      number("map_std", "0.3", 0, 100,
-             "Standard deviation of the initial maps from eta to gain and offset."),
-      integer("validation_epochs", "4", 1, 10000, "Passes over the validation collection."),
-      integer("validation_minibatches", "8", 1, 100000, "Minibatches of each."),
-      number("learning_rate", "3e-3", 0, 10,
-             "Learning rate of Adam for eta (and the body, with w13)."),
-      number("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest norm of their gradient."),
-      number("value_learning_rate", "1e-3", 0, 10,
-             "Learning rate of Adam for both value networks."),
-      integer("warmup", "0", 0, 1000000, "Iterations of a lifetime before the first step of eta."),
-      number("perturbation", "0", 0, 10,
-             "Standard deviation of the noise on eta in the policy round, relative to the root "
-             "mean square of each tensor; the manuscript has 0, STN 0.1."),
-      integer("perturbed_parts", "8", 1, 4096,
-              "Equal parts of a collection, each with its own noise."),
-      flag("antithetic", true, "Parts in pairs with opposite noise."),
-      choice("outer_steps", {"local", "one"},
-             "Where steps of eta are taken: several by the learner (one shard), or one by the "
-             "meta-learner along the mean gradient."),
+      NumberOption("c_in", "1", 0, 1000, "Weight of the learned reward in the policy round."),
+      NumberOption("c_ex", "1", 0, 1000,
+                   "Weight of the task reward in the policy round; the manuscript has 0."),
+      ChoiceOption("objective", {"shaped", "success"},
+                   "The task reward: the shaped reward or the sparse success signal."),
+      NumberOption("w11", "1", 0, 1000, "Weight of the direct term, equation 17."),
+      NumberOption("w12", "0", 0, 1000,
+                   "Weight of the term through the conditioned policy step (second order)."),
+      NumberOption(
+          "w13", "0", 0, 1000,
+          "Weight of the term through the learned reward, which alone is LIRPG (second order); "
+          "above 0 all of the signal network learns."),
+      NumberOption("policy_step", "0.1", 1e-9, 1e6,
+                   "Length alpha of the plain policy step of terms 12 and 13."),
+      ChoiceOption(
+          "denominator", {"round_k", "behaviour"},
+          "Policy in the denominator of the validation round's ratio: that before the policy "
+          "round, or that which collected."),
+      FlagOption("clip_only", false, "clip(rho) A without the minimum with rho A, as printed."),
+      NumberOption("map_std", "0.3", 0, 100,
+                   "Standard deviation of the initial maps from eta to gain and offset."),
+      IntegerOption("validation_epochs", "4", 1, 10000, "Passes over the validation collection."),
+      IntegerOption("validation_minibatches", "8", 1, 100000, "Minibatches of each."),
+      NumberOption("learning_rate", "3e-3", 0, 10,
+                   "Learning rate of Adam for eta (and the body, with w13)."),
+      NumberOption("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest norm of their gradient."),
+      NumberOption("value_learning_rate", "1e-3", 0, 10,
+                   "Learning rate of Adam for both value networks."),
+      IntegerOption("warmup", "0", 0, 1000000,
+                    "Iterations of a lifetime before the first step of eta."),
+      NumberOption(
+          "perturbation", "0", 0, 10,
+          "Standard deviation of the noise on eta in the policy round, relative to the root "
+          "mean square of each tensor; the manuscript has 0, STN 0.1."),
+      IntegerOption("perturbed_parts", "8", 1, 4096,
+                    "Equal parts of a collection, each with its own noise."),
+      FlagOption("antithetic", true, "Parts in pairs with opposite noise."),
+      ChoiceOption(
+          "outer_steps", {"local", "one"},
+          "Where steps of eta are taken: several by the learner (one shard), or one by the "
+          "meta-learner along the mean gradient."),
   };
 }
 

@@ -47,24 +47,8 @@ Tensor EpisodeSteps(const Tensor& prev_done, Tensor* steps) {
 }
 
 OptionInfo UnitsOption(std::string name, std::string value, int64_t min, std::string help) {
-  return {std::move(name),
-          OptionInfo::Kind::kInteger,
-          std::move(value),
-          static_cast<double>(min),
-          4096,
-          {},
-          std::move(help)};
-}
-
-OptionInfo FlagOption(std::string name, bool value, std::string help) {
-  return {std::move(name), OptionInfo::Kind::kFlag, value ? "true" : "false", 0, 0, {},
-          std::move(help)};
-}
-
-OptionInfo NumberOption(std::string name, std::string value, double min, double max,
-                        std::string help) {
-  return {std::move(name), OptionInfo::Kind::kNumber, std::move(value), min, max, {},
-          std::move(help)};
+  return IntegerOption(std::move(name), std::move(value), static_cast<double>(min), 4096,
+                       std::move(help));
 }
 
 }  // namespace mentor::learner

@@ -26,10 +26,7 @@ torch::Tensor LogDensity(const torch::Tensor& y, const torch::Tensor& mean,
 // prev_done overrules where an episode begins.
 torch::Tensor EpisodeSteps(const torch::Tensor& prev_done, torch::Tensor* steps);
 
-// Entries of option tables.
+// A layer's size in a table of options.
 OptionInfo UnitsOption(std::string name, std::string value, int64_t min, std::string help);
-OptionInfo FlagOption(std::string name, bool value, std::string help);
-OptionInfo NumberOption(std::string name, std::string value, double min, double max,
-                        std::string help);
 
 }  // namespace mentor::learner

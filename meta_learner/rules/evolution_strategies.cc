@@ -71,8 +71,6 @@ void EvolutionStep(const EvolutionConfig& config, const Tensor& gradient, Tensor
 
 namespace {
 
-using Kind = OptionInfo::Kind;
-
 class EvolutionStrategies : public OuterRule {
  public:
   EvolutionStrategies(const RuleContext& context, const OptionValues& options)
@@ -183,28 +181,22 @@ void Check(const RuleContext& context, Violations* violations) {
   }
 }
 
-OptionInfo Number(std::string name, std::string value, double min, double max, std::string help) {
-  return {std::move(name), Kind::kNumber, std::move(value), min, max, {}, std::move(help)};
-}
-
 const RegisterRule kEvolutionStrategies({
     .name = "evolution_strategies",
     .summary = "Perturbed signal networks, ranked by what their agents achieve (Salimans et al.)",
     .inner_loop = "perturbed_ppo",
-    .options = {Number("learning_rate", "0.01", 0, 10, "Learning rate of Adam."),
-                Number("weight_decay", "0.005", 0, 10, "Times the weights, added to the gradient."),
-                Number("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
-                Number("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
-                Number("adam_epsilon", "1e-8", 1e-30, 1,
-                       "Adam's epsilon, added after bias correction."),
-                {"fitness",
-                 Kind::kChoice,
-                 "shaped",
-                 0,
-                 0,
-                 {"shaped", "success"},
-                 "What ranks a lifetime among those on the same environment: the sum of shaped "
-                 "rewards or of success signals in its last inner iteration."}},
+    .options = {NumberOption("learning_rate", "0.01", 0, 10, "Learning rate of Adam."),
+                NumberOption("weight_decay", "0.005", 0, 10,
+                             "Times the weights, added to the gradient."),
+                NumberOption("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
+                NumberOption("adam_beta2", "0.999", 0, 0.99999999,
+                             "Decay of Adam's second moment."),
+                NumberOption("adam_epsilon", "1e-8", 1e-30, 1,
+                             "Adam's epsilon, added after bias correction."),
+                ChoiceOption(
+                    "fitness", {"shaped", "success"},
+                    "What ranks a lifetime among those on the same environment: the sum of shaped "
+                    "rewards or of success signals in its last inner iteration.")},
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       Check(context, violations);

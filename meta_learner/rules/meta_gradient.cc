@@ -67,21 +67,17 @@ class MetaGradient : public OuterRule {
   AdamState adam_;
 };
 
-OptionInfo Number(std::string name, std::string value, double min, double max, std::string help) {
-  return {std::move(name), OptionInfo::Kind::kNumber, std::move(value), min, max, {},
-          std::move(help)};
-}
-
 const RegisterRule kMetaGradient({
     .name = "meta_gradient",
     .summary = "Gradient through the agents' updates: LIRPG, SAIR, MetaIRN, gamma and lambda",
     .inner_loop = "meta_gradient",
-    .options = {Number("learning_rate", "1e-3", 0, 100, "Learning rate of Adam."),
-                Number("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
-                Number("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
-                Number("adam_epsilon", "1e-5", 1e-30, 1, "Added after bias correction."),
-                Number("max_grad_norm", "0.5", 1e-30, 1e30,
-                       "Greatest norm of the outer gradient, the mean over the agents.")},
+    .options = {NumberOption("learning_rate", "1e-3", 0, 100, "Learning rate of Adam."),
+                NumberOption("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
+                NumberOption("adam_beta2", "0.999", 0, 0.99999999,
+                             "Decay of Adam's second moment."),
+                NumberOption("adam_epsilon", "1e-5", 1e-30, 1, "Added after bias correction."),
+                NumberOption("max_grad_norm", "0.5", 1e-30, 1e30,
+                             "Greatest norm of the outer gradient, the mean over the agents.")},
     .make = [](const RuleContext& context, const OptionValues& options, Violations*)
         -> std::unique_ptr<OuterRule> { return std::make_unique<MetaGradient>(context, options); },
 });

@@ -17,15 +17,6 @@ namespace {
 
 using torch::Tensor;
 
-OptionInfo Number(std::string name, std::string value, double min, double max, std::string help) {
-  return {std::move(name), OptionInfo::Kind::kNumber, std::move(value), min, max, {},
-          std::move(help)};
-}
-OptionInfo Integer(std::string name, std::string value, double min, double max, std::string help) {
-  return {std::move(name), OptionInfo::Kind::kInteger, std::move(value), min, max, {},
-          std::move(help)};
-}
-
 // Of this thread, and of pools on its behalf.
 double CpuSeconds() {
   return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();
@@ -82,37 +73,33 @@ absl::StatusOr<std::vector<ShardGradient>> PolicyGradients(const TrainedNetwork&
 
 OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
   return {
-      Number("learning_rate", defaults.learning_rate, 0, 10, "Learning rate of Adam."),
-      Number("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
-      Number("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
-      Number("adam_epsilon", "1e-5", 1e-30, 1, "Adam's epsilon, added after bias correction."),
-      Number("clip", "0.2", 1e-9, 1, "Clip range of the ratio of densities."),
-      Number("entropy_coef", defaults.entropy_coef, 0, 1000, defaults.entropy_help),
-      Number("value_coef", "0.5", 0, 1000,
-             "Weight of the value loss, itself half the mean squared error."),
-      Number("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest gradient norm over all weights."),
-      Number("target_kl", defaults.target_kl, 0, 1e30,
-             "An outer update stops after an epoch with a greater mean KL; 0: never."),
-      Integer("epochs", defaults.epochs, 1, 100000,
-              "Greatest number of passes over the lifetimes in one outer update."),
-      Integer("k", "400", 1, 1e9,
-              "Steps of a piece of truncated backpropagation through time, about."),
-      Integer("num_minibatches", "0", 0, 1e9,
-              "Optimizer steps of an epoch; 0: one for each piece."),
-      {.name = "gradient_variance",
-       .kind = OptionInfo::Kind::kFlag,
-       .default_value = "false",
-       .help = "Report the variance of the outer gradient, which takes one more pass over the "
-               "lifetimes."},
-      {.name = "objective",
-       .kind = OptionInfo::Kind::kChoice,
-       .default_value = "shaped",
-       .choices = {"shaped", "success"},
-       .help = absl::StrCat("What ", defaults.trained,
-                            " maximises: the normalised shaped reward or the sparse success "
-                            "signal.")},
-      Number("target_mean", defaults.target_mean, 1e-30, 1e30,
-             "Mean of the normalised shaped reward."),
+      NumberOption("learning_rate", defaults.learning_rate, 0, 10, "Learning rate of Adam."),
+      NumberOption("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
+      NumberOption("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
+      NumberOption("adam_epsilon", "1e-5", 1e-30, 1,
+                   "Adam's epsilon, added after bias correction."),
+      NumberOption("clip", "0.2", 1e-9, 1, "Clip range of the ratio of densities."),
+      NumberOption("entropy_coef", defaults.entropy_coef, 0, 1000, defaults.entropy_help),
+      NumberOption("value_coef", "0.5", 0, 1000,
+                   "Weight of the value loss, itself half the mean squared error."),
+      NumberOption("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest gradient norm over all weights."),
+      NumberOption("target_kl", defaults.target_kl, 0, 1e30,
+                   "An outer update stops after an epoch with a greater mean KL; 0: never."),
+      IntegerOption("epochs", defaults.epochs, 1, 100000,
+                    "Greatest number of passes over the lifetimes in one outer update."),
+      IntegerOption("k", "400", 1, 1e9,
+                    "Steps of a piece of truncated backpropagation through time, about."),
+      IntegerOption("num_minibatches", "0", 0, 1e9,
+                    "Optimizer steps of an epoch; 0: one for each piece."),
+      FlagOption("gradient_variance", false,
+                 "Report the variance of the outer gradient, which takes one more pass over the "
+                 "lifetimes."),
+      ChoiceOption("objective", {"shaped", "success"},
+                   absl::StrCat("What ", defaults.trained,
+                                " maximises: the normalised shaped reward or the sparse success "
+                                "signal.")),
+      NumberOption("target_mean", defaults.target_mean, 1e-30, 1e30,
+                   "Mean of the normalised shaped reward."),
   };
 }
 
