@@ -1,0 +1,30 @@
+# Tests written in Python with unittest: each `def test_...` is one test of ctest.
+#
+#   mentor_python_tests(PREFIX fault/cluster LABEL fault TIMEOUT 600 [PYTHON python3] FILES a_test.py)
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+function(mentor_python_tests)
+  cmake_parse_arguments(arg "" "PREFIX;LABEL;TIMEOUT;PYTHON" "FILES" ${ARGN})
+  if(NOT arg_PYTHON)
+    set(arg_PYTHON ${Python3_EXECUTABLE})
+  endif()
+  foreach(file IN LISTS arg_FILES)
+    get_filename_component(module ${file} NAME_WE)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    file(STRINGS ${file} lines REGEX "^(class [A-Za-z]+|    def test_[a-z0-9_]+)")
+    set(class)
+    foreach(line IN LISTS lines)
+      if(line MATCHES "^class ([A-Za-z]+)")
+        set(class ${CMAKE_MATCH_1})
+      elseif(line MATCHES "def (test_[a-z0-9_]+)")
+        set(name "${arg_PREFIX}: ${module} ${CMAKE_MATCH_1}")
+        add_test(NAME ${name} COMMAND ${arg_PYTHON} -m unittest -v ${module}.${class}.${CMAKE_MATCH_1}
+          WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+        # Skipped only when unittest says so at a good end.
+        set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
+          SKIP_REGULAR_EXPRESSION "OK \\(skipped"
+          ENVIRONMENT "MENTOR_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};MENTOR_INSTALLED_ASSETS=${MENTOR_WHEELS};PYTHONDONTWRITEBYTECODE=1")
+      endif()
+    endforeach()
+  endforeach()
+endfunction()
