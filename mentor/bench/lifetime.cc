@@ -1,7 +1,5 @@
 // One outer update of ML1 at paper scale through the whole system, CPU seconds by phase (goals.md,
 // row `lifetime`).
-#include <cstdlib>
-#include <filesystem>
 #include <thread>
 
 #include <sys/resource.h>
@@ -10,6 +8,7 @@
 #include "common/metrics.h"
 #include "common/spec.h"
 #include "common/status.h"
+#include "common/temporary_folder.h"
 #include "mentor/bench/bench.h"
 #include "mentor/cluster.h"
 #include "meta_learner/store/store.h"
@@ -36,18 +35,12 @@ double ProcessCpuSeconds() {
 }
 
 absl::StatusOr<Figures> Run(const Settings& settings) {
-  char folder[] = "/tmp/mentor-bench-XXXXXX";
-  if (mkdtemp(folder) == nullptr) return absl::UnavailableError("no temporary folder below /tmp");
-  struct Remove {
-    const char* folder;
-    ~Remove() { std::filesystem::remove_all(folder); }
-  } remove{folder};
+  MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-bench"));
 
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, LoadSpec(kSpec));
-  MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(folder));
-  MENTOR_ASSIGN_OR_RETURN(
-      v1::Experiment experiment,
-      store->Create(meta_learner::WithSpec(spec, "bench")));
+  MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(folder.path()));
+  MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment,
+                          store->Create(meta_learner::WithSpec(spec, "bench")));
   const auto metrics = Metrics::Create();
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   const double cpu_before = ProcessCpuSeconds();

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -18,6 +16,7 @@
 #include "common/metrics.h"
 #include "common/rpc/server.h"
 #include "common/spec.h"
+#include "common/temporary_folder.h"
 #include "envs/benchmark.h"
 #include "learner/agents/agent_shape.h"
 #include "learner/agents/policy_weights.h"
@@ -108,15 +107,9 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
 
-  char folder[] = "/tmp/mentor-bench-XXXXXX";
-  if (mkdtemp(folder) == nullptr) return absl::UnavailableError("no temporary folder below /tmp");
-  struct Remove {
-    const char* folder;
-    ~Remove() { std::filesystem::remove_all(folder); }
-  } remove{folder};
-  MENTOR_RETURN_IF_ERROR(MakeCertificate(folder));
-  const std::string certificate = absl::StrCat(folder, "/cert.pem"),
-                    key = absl::StrCat(folder, "/key.pem");
+  MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-bench"));
+  MENTOR_RETURN_IF_ERROR(MakeCertificate(folder.path()));
+  const std::string certificate = folder.path() / "cert.pem", key = folder.path() / "key.pem";
 
   const auto metrics = Metrics::Create();
   learner::RolloutServer rollout({}, metrics.get());

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <string>
@@ -22,6 +21,7 @@
 #include "common/rpc/server.h"
 #include "common/rpc/stream.h"
 #include "common/spec.h"
+#include "common/temporary_folder.h"
 #include "learner/rollout_server.h"
 #include "mentor/bench/bench.h"
 #include "mentor/cluster.h"
@@ -64,22 +64,6 @@ double Quantile(std::vector<double> values, double quantile) {
                          static_cast<size_t>(quantile * static_cast<double>(values.size())))];
 }
 
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = std::filesystem::temp_directory_path() / "mentor-bench-XXXXXX";
-    if (mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
 template <typename Request, typename Response>
 absl::StatusOr<Response> Call(Stub* stub,
                               grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
@@ -115,7 +99,7 @@ absl::StatusOr<double> WaitForState(Stub* stub, const std::string& name, S::Stat
 
 // The control API over a store on disk, with a real fleet of one actor behind it.
 absl::Status MeasureControl(Figures* figures) {
-  const TemporaryFolder folder;
+  MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-bench"));
   const auto metrics = Metrics::Create();
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(folder.path() / "state"));
   Cluster cluster({}, store.get(), metrics.get());

@@ -14,6 +14,7 @@
 #include "common/child_process.h"
 #include "common/file.h"
 #include "common/status.h"
+#include "common/temporary_folder.h"
 #include "meta_learner/mentorctl/commands.h"
 #include "meta_learner/mentorctl/event_file.h"
 #include "meta_learner/mentorctl/experiment_flags.h"
@@ -239,25 +240,6 @@ struct PlotFlags {
   int height = 0;
 };
 
-// A temporary folder, removed at the end.
-class Scratch {
- public:
-  Scratch() {
-    std::string name = (std::filesystem::temp_directory_path() / "mentorctl-XXXXXX").string();
-    if (mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
 // Its output goes to a file of ours, so that an error's text is known and nothing half drawn shows.
 absl::Status RunGnuplot(const std::filesystem::path& folder, const std::string& script) {
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "plot.gp", script));
@@ -318,16 +300,13 @@ int Plot(Session& session, const PlotFlags& flags) {
                                            " yet");
   }
   if (!status.ok()) return output.Fail(status);
-  const Scratch scratch;
-  if (scratch.path().empty()) {
-    return output.Fail(absl::FailedPreconditionError(
-        "cannot make a temporary folder: set TMPDIR to a folder that may be written"));
-  }
+  const auto scratch = TemporaryFolder::Create("mentorctl");
+  if (!scratch.ok()) return output.Fail(scratch.status());
   const std::string picture = "picture";
-  status = RunGnuplot(scratch.path(),
+  status = RunGnuplot(scratch->path(),
                       PlotScript(*answer, ShortName(flags.query.name), *terminal, picture));
   if (!status.ok()) return output.Fail(status);
-  const auto bytes = ReadFile(scratch.path() / picture, 64 << 20);
+  const auto bytes = ReadFile(scratch->path() / picture, 64 << 20);
   if (!bytes.ok()) return output.Fail(bytes.status());
   if (flags.out.empty()) {
     std::fwrite(bytes->data(), 1, bytes->size(), stdout);
