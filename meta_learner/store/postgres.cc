@@ -1,8 +1,10 @@
 #include "meta_learner/store/postgres.h"
 
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,6 +23,8 @@ namespace {
 
 // Key of the advisory lock: "mentor" in ASCII.
 constexpr int64_t kLockKey = 0x6d656e746f72;
+constexpr auto kLockPatience = std::chrono::seconds(5);
+constexpr auto kLockPause = std::chrono::milliseconds(50);
 
 // Types of PostgreSQL's catalogue (pg_type.dat).
 constexpr Oid kBytes = 17, kInteger = 20, kText = 25, kDouble = 701;
@@ -219,15 +223,19 @@ absl::Status PostgresDatabase::Prepare() {
   MENTOR_RETURN_IF_ERROR(Execute("SET client_min_messages = warning; SET bytea_output = 'hex'"));
   if (read_only_) return Execute("SET default_transaction_read_only = on");
   MENTOR_RETURN_IF_ERROR(Execute("SET synchronous_commit = on"));
-  auto lock = Query("SELECT CASE WHEN pg_try_advisory_lock(?) THEN 1 ELSE 0 END");
-  MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
-  if (lock.Integer(0) == 0) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
-                     name() +
-                         " is in use by another meta-learner; stop that one, or give this one "
-                         "a database of its own");
+  // A predecessor's lock goes with its session, which the server ends a moment after the process.
+  const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
+  while (true) {
+    auto lock = Query("SELECT CASE WHEN pg_try_advisory_lock(?) THEN 1 ELSE 0 END");
+    MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
+    if (lock.Integer(0) != 0) return absl::OkStatus();
+    if (std::chrono::steady_clock::now() >= deadline) break;
+    std::this_thread::sleep_for(kLockPause);
   }
-  return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+                   name() +
+                       " is in use by another meta-learner; stop that one, or give this one a "
+                       "database of its own");
 }
 
 absl::Status PostgresDatabase::ConnectAgain() {
