@@ -130,7 +130,8 @@ int Main(int argc, char** argv) {
   }
   ShardBroker broker({.catalogue_hash = envs::CatalogueHash(),
                       .actor_fingerprint = envs::NumericFingerprint(),
-                      .learner_fingerprint = learner::TorchFingerprint()},
+                      .learner_fingerprint = learner::TorchFingerprint(),
+                      .board = {.fairness = {.low_share = scheduling.low_share}}},
                      metrics.get());
   DiskGuard disk(state, reserve_mb << 20, metrics.get());
   ExperimentRunner runner({.store = store->get(),

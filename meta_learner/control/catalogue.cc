@@ -16,11 +16,10 @@
 #include "envs/wrapper.h"
 #include "learner/signals/signal_network.h"
 #include "meta_learner/rules/outer_rule.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 namespace {
-
-constexpr int kPageSizeDefault = 50, kPageSizeMax = 1000;
 
 std::string HelpOf(const OptionInfo& option) {
   std::string help = option.help;
@@ -93,12 +92,8 @@ absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueR
 }
 
 absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& request) {
+  MENTOR_ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
   Violations violations;
-  if (request.page_size() < 0) {
-    violations.Add("page_size", absl::StrFormat("is %d; give 0 for the default, or a positive "
-                                                "number",
-                                                request.page_size()));
-  }
   uint32_t first = 0;
   if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &first))
     violations.Add("page_token", "is not one of this server's");
@@ -125,10 +120,9 @@ absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& requ
   }
   v1::ListTasksResponse response;
   response.set_total_size(static_cast<int>(tasks.size()));
-  const size_t size = static_cast<size_t>(
-      std::min(request.page_size() == 0 ? kPageSizeDefault : request.page_size(), kPageSizeMax));
   size_t at = first;
-  for (; at < tasks.size() && at < first + size; ++at) *response.add_tasks() = std::move(tasks[at]);
+  for (; at < tasks.size() && at < first + static_cast<size_t>(page_size); ++at)
+    *response.add_tasks() = std::move(tasks[at]);
   if (at < tasks.size()) response.set_next_page_token(absl::StrFormat("%d", at));
   return response;
 }

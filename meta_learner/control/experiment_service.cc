@@ -83,6 +83,22 @@ absl::Status IllegalTransition(const v1::Experiment& experiment, std::string_vie
       {{"state", std::string(StateText(experiment.state()))}, {"verb", std::string(verb)}});
 }
 
+// The state on the way to CANCELLED; false of one that is there, on its way, or ended otherwise.
+bool Cancel(v1::Experiment* experiment) {
+  switch (experiment->state()) {
+    case S::STATE_QUEUED:
+    case S::STATE_PAUSED:
+      experiment->set_state(S::STATE_CANCELLED);
+      return true;
+    case S::STATE_RUNNING:
+    case S::STATE_PAUSING:
+      experiment->set_state(S::STATE_CANCELLING);
+      return true;
+    default:
+      return false;
+  }
+}
+
 absl::Status BadName(std::string_view field, std::string_view name, std::string_view form) {
   Violations violations;
   violations.Add(
@@ -342,6 +358,9 @@ class ExperimentService::Impl {
   // OK: gone. UNAVAILABLE without a reason: on its way.
   absl::Status Delete(const v1::DeleteExperimentRequest& request);
 
+  // In the store; then whoever runs it looks.
+  absl::StatusOr<v1::Experiment> Change(const std::string& name, const std::string& etag,
+                                        const ExperimentStore::Edit& edit);
   absl::Status CheckRoom(const std::string& owner);
   absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> FindCheckpoint(const std::string& name,
                                                                           const char* field);
@@ -648,27 +667,31 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::UpdateExperiment(
   const v1::Experiment& wanted = request.experiment();
   CheckSettings(wanted, "experiment.", &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
-  auto changed =
-      options_.store->Change(wanted.name(), wanted.etag(), [&](v1::Experiment* experiment) {
-        if (paths.contains("display_name")) experiment->set_display_name(wanted.display_name());
-        if (paths.contains("labels")) *experiment->mutable_labels() = wanted.labels();
-        if (paths.contains("priority")) {
-          experiment->set_priority(wanted.priority() == v1::PRIORITY_UNSPECIFIED
-                                       ? v1::PRIORITY_NORMAL
-                                       : wanted.priority());
-        }
-        if (paths.contains("weight")) experiment->set_weight(std::max(1u, wanted.weight()));
-        if (paths.contains("retention")) *experiment->mutable_retention() = wanted.retention();
-        if (paths.contains("retries_max")) experiment->set_retries_max(wanted.retries_max());
-        if (paths.contains("deadline")) {
-          if (wanted.has_deadline()) {
-            *experiment->mutable_deadline() = wanted.deadline();
-          } else {
-            experiment->clear_deadline();
-          }
-        }
-        return absl::OkStatus();
-      });
+  return Change(wanted.name(), wanted.etag(), [&](v1::Experiment* experiment) {
+    if (paths.contains("display_name")) experiment->set_display_name(wanted.display_name());
+    if (paths.contains("labels")) *experiment->mutable_labels() = wanted.labels();
+    if (paths.contains("priority")) {
+      experiment->set_priority(wanted.priority() == v1::PRIORITY_UNSPECIFIED ? v1::PRIORITY_NORMAL
+                                                                             : wanted.priority());
+    }
+    if (paths.contains("weight")) experiment->set_weight(std::max(1u, wanted.weight()));
+    if (paths.contains("retention")) *experiment->mutable_retention() = wanted.retention();
+    if (paths.contains("retries_max")) experiment->set_retries_max(wanted.retries_max());
+    if (paths.contains("deadline")) {
+      if (wanted.has_deadline()) {
+        *experiment->mutable_deadline() = wanted.deadline();
+      } else {
+        experiment->clear_deadline();
+      }
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<v1::Experiment> ExperimentService::Impl::Change(const std::string& name,
+                                                               const std::string& etag,
+                                                               const ExperimentStore::Edit& edit) {
+  auto changed = options_.store->Change(name, etag, edit);
   if (changed.ok() && options_.look) options_.look(*changed);
   return changed;
 }
@@ -677,49 +700,42 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::PauseExperiment(
     const v1::PauseExperimentRequest& request, const Caller&) {
   if (const auto error = MENTOR_FAILPOINT("api.pause.before_state"))
     return absl::UnavailableError(*error);
-  auto changed = options_.store->Change(request.name(), request.etag(),
-                                        [](v1::Experiment* experiment) -> absl::Status {
-                                          switch (experiment->state()) {
-                                            case S::STATE_QUEUED:
-                                              experiment->set_state(S::STATE_PAUSED);
-                                              break;
-                                            case S::STATE_RUNNING:
-                                              experiment->set_state(S::STATE_PAUSING);
-                                              break;
-                                            case S::STATE_PAUSING:
-                                            case S::STATE_PAUSED:
-                                              break;
-                                            default:
-                                              return IllegalTransition(*experiment, "pause");
-                                          }
-                                          // Also of one that waits for room on the disk: it waits
-                                          // for its user now.
-                                          experiment->set_pause_reason(S::PAUSE_REASON_USER);
-                                          return absl::OkStatus();
-                                        });
-  if (changed.ok() && options_.look) options_.look(*changed);
-  return changed;
+  return Change(request.name(), request.etag(), [](v1::Experiment* experiment) -> absl::Status {
+    switch (experiment->state()) {
+      case S::STATE_QUEUED:
+        experiment->set_state(S::STATE_PAUSED);
+        break;
+      case S::STATE_RUNNING:
+        experiment->set_state(S::STATE_PAUSING);
+        break;
+      case S::STATE_PAUSING:
+      case S::STATE_PAUSED:
+        break;
+      default:
+        return IllegalTransition(*experiment, "pause");
+    }
+    // Also of one that waits for room on the disk: it waits for its user now.
+    experiment->set_pause_reason(S::PAUSE_REASON_USER);
+    return absl::OkStatus();
+  });
 }
 
 absl::StatusOr<v1::Experiment> ExperimentService::Impl::ResumeExperiment(
     const v1::ResumeExperimentRequest& request, const Caller&) {
   if (const auto error = MENTOR_FAILPOINT("api.resume.before_state"))
     return absl::UnavailableError(*error);
-  auto changed = options_.store->Change(request.name(), request.etag(),
-                                        [](v1::Experiment* experiment) -> absl::Status {
-                                          switch (experiment->state()) {
-                                            case S::STATE_PAUSED:
-                                              experiment->set_state(S::STATE_QUEUED);
-                                              return absl::OkStatus();
-                                            case S::STATE_QUEUED:
-                                            case S::STATE_RUNNING:
-                                              return absl::OkStatus();
-                                            default:
-                                              return IllegalTransition(*experiment, "resume");
-                                          }
-                                        });
-  if (changed.ok() && options_.wake) options_.wake();
-  return changed;
+  return Change(request.name(), request.etag(), [](v1::Experiment* experiment) -> absl::Status {
+    switch (experiment->state()) {
+      case S::STATE_PAUSED:
+        experiment->set_state(S::STATE_QUEUED);
+        return absl::OkStatus();
+      case S::STATE_QUEUED:
+      case S::STATE_RUNNING:
+        return absl::OkStatus();
+      default:
+        return IllegalTransition(*experiment, "resume");
+    }
+  });
 }
 
 absl::StatusOr<v1::Experiment> ExperimentService::Impl::CancelExperiment(
@@ -730,32 +746,17 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::CancelExperiment(
   }
   if (const auto error = MENTOR_FAILPOINT("api.cancel.before_state"))
     return absl::UnavailableError(*error);
-  auto changed = options_.store->Change(
-      request.name(), request.etag(), [&](v1::Experiment* experiment) -> absl::Status {
-        switch (experiment->state()) {
-          case S::STATE_QUEUED:
-          case S::STATE_PAUSED:
-            experiment->set_state(S::STATE_CANCELLED);
-            break;
-          case S::STATE_RUNNING:
-          case S::STATE_PAUSING:
-            experiment->set_state(S::STATE_CANCELLING);
-            break;
-          case S::STATE_CANCELLING:
-          case S::STATE_CANCELLED:
-            return absl::OkStatus();
-          default:
-            return IllegalTransition(*experiment, "cancel");
-        }
-        if (!request.reason().empty()) {
-          *experiment->mutable_error() = StatusToProto(absl::CancelledError(request.reason()));
-        } else {
-          experiment->clear_error();
-        }
-        return absl::OkStatus();
-      });
-  if (changed.ok() && options_.look) options_.look(*changed);
-  return changed;
+  return Change(request.name(), request.etag(), [&](v1::Experiment* experiment) -> absl::Status {
+    if (Cancel(experiment)) {
+      experiment->clear_error();
+      if (!request.reason().empty())
+        *experiment->mutable_error() = StatusToProto(absl::CancelledError(request.reason()));
+      return absl::OkStatus();
+    }
+    const bool cancelled =
+        experiment->state() == S::STATE_CANCELLING || experiment->state() == S::STATE_CANCELLED;
+    return cancelled ? absl::OkStatus() : IllegalTransition(*experiment, "cancel");
+  });
 }
 
 grpc::ServerUnaryReactor* ExperimentService::Impl::StartDelete(
@@ -780,32 +781,17 @@ grpc::ServerUnaryReactor* ExperimentService::Impl::StartDelete(
 
 absl::Status ExperimentService::Impl::Delete(const v1::DeleteExperimentRequest& request) {
   if (request.force()) {
-    const auto cancelled = options_.store->Change(
-        request.name(), request.etag(), [](v1::Experiment* experiment) -> absl::Status {
-          switch (experiment->state()) {
-            case S::STATE_QUEUED:
-            case S::STATE_PAUSED:
-              experiment->set_state(S::STATE_CANCELLED);
-              break;
-            case S::STATE_RUNNING:
-            case S::STATE_PAUSING:
-              experiment->set_state(S::STATE_CANCELLING);
-              [[fallthrough]];
-            case S::STATE_CANCELLING:
-              // Whoever ends it sees to the rest, also after a restart.
-              experiment->mutable_retention()->mutable_ttl()->set_nanos(1);
-              break;
-            default:
-              break;
-          }
+    const auto cancelled =
+        Change(request.name(), request.etag(), [](v1::Experiment* experiment) -> absl::Status {
+          Cancel(experiment);
+          // Whoever ends it sees to the rest, also after a restart.
+          if (experiment->state() == S::STATE_CANCELLING)
+            experiment->mutable_retention()->mutable_ttl()->set_nanos(1);
           return absl::OkStatus();
         });
     if (absl::IsNotFound(cancelled.status()) && request.allow_missing()) return absl::OkStatus();
     MENTOR_RETURN_IF_ERROR(cancelled.status());
-    if (cancelled->state() == S::STATE_CANCELLING) {
-      if (options_.look) options_.look(*cancelled);
-      return absl::UnavailableError("on its way");
-    }
+    if (cancelled->state() == S::STATE_CANCELLING) return absl::UnavailableError("on its way");
   }
   const absl::Status status =
       options_.store->Delete(request.name(), request.force() ? "" : request.etag());
@@ -851,28 +837,21 @@ absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> ExperimentService::Impl
 
 absl::StatusOr<v1::ListCheckpointsResponse> ExperimentService::Impl::ListCheckpoints(
     const v1::ListCheckpointsRequest& request, const Caller&) {
-  Violations violations;
-  if (request.page_size() < 0) {
-    violations.Add("page_size", absl::StrFormat("is %d; give 0 for the default, or a positive "
-                                                "number",
-                                                request.page_size()));
-  }
+  MENTOR_ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
   const auto after = ParseCheckpointName(request.page_token());
   if (!request.page_token().empty() && (!after || after->first != request.parent())) {
     return MakeError(absl::StatusCode::kInvalidArgument, Reason::kPageTokenMismatch,
                      "page_token belongs to another experiment; leave it out to begin with the "
                      "first page");
   }
-  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, options_.store->Get(request.parent()));
   MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows,
                           options_.store->Checkpoints(experiment.uid()));
-  const int size = std::min(request.page_size() == 0 ? 50 : request.page_size(), 1000);
   v1::ListCheckpointsResponse response;
   for (const CheckpointRow& row : rows) {
     if (after && row.outer_step <= after->second) continue;
-    if (response.checkpoints_size() == size) {
-      response.set_next_page_token(response.checkpoints(size - 1).name());
+    if (response.checkpoints_size() == page_size) {
+      response.set_next_page_token(response.checkpoints(page_size - 1).name());
       break;
     }
     *response.add_checkpoints() = ToResource(experiment.name(), row);
@@ -901,12 +880,7 @@ absl::StatusOr<v1::Checkpoint> ExperimentService::Impl::UpdateCheckpoint(
   const v1::Checkpoint& wanted = request.checkpoint();
   MENTOR_ASSIGN_OR_RETURN(const auto found, FindCheckpoint(wanted.name(), "checkpoint.name"));
   const v1::Checkpoint before = ToResource(found.first.name(), found.second);
-  if (!wanted.etag().empty() && wanted.etag() != before.etag()) {
-    return MakeError(
-        absl::StatusCode::kAborted, Reason::kEtagMismatch,
-        absl::StrFormat("%s has changed in between; read it again, then repeat", before.name()),
-        {{"expected", wanted.etag().substr(0, 100)}, {"found", before.etag()}});
-  }
+  MENTOR_RETURN_IF_ERROR(CheckEtag(before.name(), wanted.etag(), before.etag()));
   MENTOR_ASSIGN_OR_RETURN(
       const CheckpointRow row,
       options_.store->PinCheckpoint(found.first.uid(), found.second.outer_step, wanted.pinned()));

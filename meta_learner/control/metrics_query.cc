@@ -40,7 +40,7 @@ v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points
     v1::MetricSeries& out = *response.add_series();
     out.set_metric(metric);
     // Groups of equal size, as far as that goes, in the order of the steps.
-    const size_t groups = std::min<size_t>(series.size(), std::max(2u, max_points));
+    const size_t groups = std::min<size_t>(series.size(), std::max(1u, max_points));
     for (size_t group = 0; group < groups; ++group) {
       const size_t begin = group * series.size() / groups;
       const size_t end = (group + 1) * series.size() / groups;

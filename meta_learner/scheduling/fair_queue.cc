@@ -12,6 +12,13 @@ constexpr double kCreditTurns = 16;
 
 }  // namespace
 
+bool LowTurns::Take() {
+  credit_ += share_;
+  if (credit_ < 1 - 1e-9) return false;
+  credit_ -= 1;
+  return true;
+}
+
 void FairQueue::SetShare(const std::string& name, const Share& share) {
   const auto known = clients_.find(name);
   if (known != clients_.end()) {
@@ -62,14 +69,8 @@ std::optional<std::string> FairQueue::Next(const std::set<std::string>& ready) {
     lowest = std::min(lowest, priority);
   }
   v1::Priority turn = highest;
-  if (lowest == v1::PRIORITY_LOW && highest != v1::PRIORITY_LOW && options_.low_share > 0) {
-    // Of every 1 / low_share turns one is owed.
-    low_credit_ += options_.low_share;
-    if (low_credit_ >= 1 - 1e-9) {
-      low_credit_ -= 1;
-      turn = v1::PRIORITY_LOW;
-    }
-  }
+  if (lowest == v1::PRIORITY_LOW && highest != v1::PRIORITY_LOW && low_turns_.Take())
+    turn = v1::PRIORITY_LOW;
   LimitCredit(ready, turn);
   // The least served owner, then the least served of its experiments; names decide ties, so that
   // equal histories go on alike.

@@ -25,13 +25,25 @@ struct Share {
   uint32_t weight = 1;
 };
 
+// The lowest class waits behind all others, but for one turn in 1 / share.
+class LowTurns {
+ public:
+  explicit LowTurns(double share) : share_(share) {}
+  // Of a turn that both a higher class and the lowest wait for: true when it is the lowest's.
+  bool Take();
+
+ private:
+  const double share_;
+  double credit_ = 0;  // Turns that are owed.
+};
+
 class FairQueue {
  public:
   struct Options {
     // Of turns, while something of a higher class waits too.
     double low_share = 0.05;
   };
-  explicit FairQueue(const Options& options) : options_(options) {}
+  explicit FairQueue(const Options& options) : low_turns_(options.low_share) {}
 
   // A newcomer begins level with the least served of those that are there. Changes hold from the
   // next turn on.
@@ -52,12 +64,11 @@ class FairQueue {
   Client& ClientOf(const std::string& name);
   void LimitCredit(const std::set<std::string>& ready, v1::Priority turn);
 
-  const Options options_;
+  LowTurns low_turns_;
   std::map<std::string, Client> clients_;
   // By class and owner, of owners that have somebody here.
   std::map<std::pair<v1::Priority, std::string>, double> owners_served_;
   double largest_cost_ = 0;
-  double low_credit_ = 0;  // Turns that the lowest class is owed.
 };
 
 }  // namespace mentor::meta_learner

@@ -62,7 +62,8 @@ Scheduler::Scheduler(Options options, Metrics* metrics)
       retries_(metrics->Counter("mentor_experiment_retries_total",
                                 "Failed experiments that were queued again.")),
       failures_(
-          metrics->Counter("mentor_experiment_failures_total", "Experiments that became FAILED.")) {
+          metrics->Counter("mentor_experiment_failures_total", "Experiments that became FAILED.")),
+      low_turns_(options_.low_share) {
   for (const auto& [priority, name] :
        {std::pair(v1::PRIORITY_LOW, "low"), std::pair(v1::PRIORITY_NORMAL, "normal"),
         std::pair(v1::PRIORITY_HIGH, "high")}) {
@@ -137,13 +138,9 @@ const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads, bool* ow
   }
   if (eligible.empty()) return nullptr;
   v1::Priority turn = highest;
-  if (low && highest != v1::PRIORITY_LOW && options_.low_share > 0) {
-    low_credit_ += options_.low_share;
-    if (low_credit_ >= 1 - 1e-9) {
-      low_credit_ -= 1;
-      turn = v1::PRIORITY_LOW;
-      *owed = true;
-    }
+  if (low && highest != v1::PRIORITY_LOW && low_turns_.Take()) {
+    turn = v1::PRIORITY_LOW;
+    *owed = true;
   }
   const QueueHead* best = nullptr;
   for (const QueueHead* head : eligible) {

@@ -19,6 +19,7 @@
 
 #include "common/metrics.h"
 #include "meta_learner/scheduling/disk_guard.h"
+#include "meta_learner/scheduling/fair_queue.h"
 #include "meta_learner/shard_broker.h"
 #include "meta_learner/store/store.h"
 
@@ -101,7 +102,7 @@ class Scheduler {
   std::map<std::string, std::shared_ptr<Job>> jobs_;
   std::set<std::string> left_;                           // Not for this process.
   std::map<std::string, Clock::time_point> not_before_;  // Of retries, and of ends to write.
-  double low_credit_ = 0;
+  LowTurns low_turns_;
   int num_idle_ = 0;  // Threads in Next.
   bool stopping_ = false;
   uint64_t wakes_ = 0;

@@ -31,8 +31,6 @@ namespace {
 using S = v1::Experiment;
 using google::protobuf::util::TimeUtil;
 
-constexpr int kPageSizeDefault = 50;
-constexpr int kPageSizeMax = 1000;
 constexpr int64_t kRequestKeptNs = int64_t{24} * 3600 * 1'000'000'000;
 constexpr std::string_view kFormat = "mentor-state 1\n";
 
@@ -571,15 +569,7 @@ absl::StatusOr<ExperimentPage> SqlStore::ListByName(const ListQuery& query, int 
 }
 
 absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
-  Violations violations;
-  if (query.page_size < 0) {
-    violations.Add("page_size", absl::StrFormat("is %d; give 0 for the default, or a positive "
-                                                "number",
-                                                query.page_size));
-    return ToStatus(violations);
-  }
-  const int page_size =
-      std::min(query.page_size == 0 ? kPageSizeDefault : query.page_size, kPageSizeMax);
+  MENTOR_ASSIGN_OR_RETURN(const int page_size, PageSize(query.page_size));
   std::string order = query.order_by.empty() ? "name" : query.order_by;
   const bool descending = order.ends_with(" desc");
   if (descending) order.resize(order.size() - std::string_view(" desc").size());
@@ -673,12 +663,7 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
   {
     MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment before, GetWith(writer_.get(), id));
-    if (!etag.empty() && etag != before.etag()) {
-      return MakeError(
-          absl::StatusCode::kAborted, Reason::kEtagMismatch,
-          absl::StrFormat("%s has changed in between; read it again, then repeat", before.name()),
-          {{"expected", std::string(etag.substr(0, 100))}, {"found", before.etag()}});
-    }
+    MENTOR_RETURN_IF_ERROR(CheckEtag(before.name(), etag, before.etag()));
     experiment = before;
     MENTOR_RETURN_IF_ERROR(edit(&experiment));
     if (Bytes(experiment) == Bytes(before)) return before;
@@ -732,13 +717,7 @@ absl::Status SqlStore::Delete(std::string_view name, std::string_view etag) {
   {
     MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
     MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
-    if (!etag.empty() && etag != experiment.etag()) {
-      return MakeError(
-          absl::StatusCode::kAborted, Reason::kEtagMismatch,
-          absl::StrFormat("%s has changed in between; read it again, then repeat",
-                          experiment.name()),
-          {{"expected", std::string(etag.substr(0, 100))}, {"found", experiment.etag()}});
-    }
+    MENTOR_RETURN_IF_ERROR(CheckEtag(experiment.name(), etag, experiment.etag()));
     if (!IsFinal(experiment.state())) {
       return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
                        absl::StrFormat("%s is %s; cancel it first, or delete it with force",
@@ -1199,6 +1178,23 @@ absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const StoreOptions& option
 }
 
 }  // namespace
+
+absl::StatusOr<int> PageSize(int asked) {
+  constexpr int kDefault = 50, kMax = 1000;
+  if (asked >= 0) return std::min(asked == 0 ? kDefault : asked, kMax);
+  Violations violations;
+  violations.Add("page_size",
+                 absl::StrFormat("is %d; give 0 for the default, or a positive number", asked));
+  return ToStatus(violations);
+}
+
+absl::Status CheckEtag(std::string_view name, std::string_view expected, std::string_view found) {
+  if (expected.empty() || expected == found) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kAborted, Reason::kEtagMismatch,
+      absl::StrFormat("%s has changed in between; read it again, then repeat", name),
+      {{"expected", std::string(expected.substr(0, 100))}, {"found", std::string(found)}});
+}
 
 absl::StatusOr<v1::Experiment> ExperimentStore::Transition(std::string_view name,
                                                            const std::set<State>& from, State to,

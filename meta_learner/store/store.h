@@ -61,8 +61,14 @@ inline NewExperiment WithSpec(const v1::ExperimentSpec& spec, const std::string&
   return experiment;
 }
 
+// Of a page: what was asked for, 50 for 0, at most 1000. Negative is INVALID_ARGUMENT.
+absl::StatusOr<int> PageSize(int asked);
+
+// ABORTED unless nothing is expected or what is expected is there.
+absl::Status CheckEtag(std::string_view name, std::string_view expected, std::string_view found);
+
 struct ListQuery {
-  int page_size = 0;  // 0: 50; capped at 1000.
+  int page_size = 0;  // As asked for.
   std::string page_token = {};
   std::function<bool(const v1::Experiment&)> matches = {};  // None: all.
   std::string order_by = {};                                // As of ListExperiments.
