@@ -14,6 +14,7 @@
 #include "mentor/bench/bench.h"
 #include "mentor/env_command.h"
 #include "mentor/evaluate_command.h"
+#include "mentor/fetch.h"
 #include "mentor/local_run.h"
 #include "mentor/rule_command.h"
 #include "mentor/run_report.h"
@@ -92,6 +93,7 @@ int Main(int argc, char** argv) {
       "  mentor hash runs/fast                                        one hash over everything "
       "that was learned\n"
       "  mentor evaluate runs/fast --seeds 5; mentor report runs/fast runs/slow --out comparison\n"
+      "  mentor fetch reach-1; mentor report runs/reach-1             an experiment of a service\n"
       "  mentor rule list; mentor signal show lstm\n"
       "  mentor env list; mentor env show door-close-v3\n"
       "  mentor env render door-close-v3 --out door.gif\n"
@@ -127,6 +129,7 @@ int Main(int argc, char** argv) {
 
   AddEvaluateCommand(&app, &action);
   AddReportCommand(&app, &action);
+  AddFetchCommand(&app, &action);
   AddEnvCommand(&app, &action);
   AddRuleCommands(&app, &action);
   bench::AddCommand(&app, &action);

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "common/check.h"
 #include "common/protocol.h"
 #include "meta_learner/mentorctl/screen.h"
 
@@ -36,11 +37,6 @@ std::string WithUnderscores(const std::string& argument) {
   return spelled;
 }
 
-std::optional<std::string> FromEnvironment(const std::string& name) {
-  const char* value = std::getenv(name.c_str());
-  return value == nullptr || *value == '\0' ? std::nullopt : std::optional<std::string>(value);
-}
-
 sigset_t StopSignals() {
   sigset_t set;
   sigemptyset(&set);
@@ -48,8 +44,64 @@ sigset_t StopSignals() {
   return set;
 }
 
-// The first signal ends what the client waits for. What has not ended by itself two seconds later,
-// or at the second signal, ends then.
+int TerminalColumns() {
+  winsize size;
+  if (isatty(STDOUT_FILENO) != 1) return 0;
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+std::optional<std::string> FromEnvironment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr || *value == '\0' ? std::nullopt : std::optional<std::string>(value);
+}
+
+void AddConnectionFlags(CLI::App* app, GlobalFlags* flags) {
+  const auto text = [&](const std::string& name, std::optional<std::string>* value,
+                        const std::string& type, const std::string& help) {
+    return app->add_option("--" + name, *value, help)->type_name(type);
+  };
+  text("server", &flags->server, "HOST:PORT",
+       "The meta-learner (MENTOR_SERVER); default 127.0.0.1:50052");
+  text("context", &flags->context, "CONTEXT", "A server of the config file (MENTOR_CONTEXT)");
+  text("config", &flags->config, "FILE",
+       "Config file (MENTOR_CONFIG); default ~/.config/mentor/config.txtpb");
+  app->add_option("--timeout", flags->timeout,
+                  "Seconds that a call may take (MENTOR_TIMEOUT); default 10. Waiting for an "
+                  "experiment has no limit")
+      ->type_name("SECONDS");
+  app->add_flag("--allow_insecure", flags->allow_insecure,
+                "Plain text beyond this machine, where the network protects itself "
+                "(MENTOR_ALLOW_INSECURE)")
+      ->group("Credentials");
+  text("tls_ca", &flags->tls_ca, "FILE",
+       "Authority that the server's certificate must come from, PEM (MENTOR_TLS_CA)")
+      ->group("Credentials");
+  text("tls_cert", &flags->tls_cert, "FILE", "Own certificate, PEM (MENTOR_TLS_CERT)")
+      ->group("Credentials");
+  text("tls_key", &flags->tls_key, "FILE", "Key of the own certificate, PEM (MENTOR_TLS_KEY)")
+      ->group("Credentials");
+  text("token_file", &flags->token_file, "FILE",
+       "File with the token (MENTOR_TOKEN_FILE); MENTOR_TOKEN holds the token itself")
+      ->group("Credentials");
+}
+
+absl::StatusOr<std::unique_ptr<Client>> Connect(const Settings& settings, bool verbose,
+                                                std::function<void(const std::string&)> note) {
+  MENTOR_ASSIGN_OR_RETURN(Secret token, settings.Token());
+  return Client::Make(
+      {.server = settings.server(),
+       .tls = settings.tls(),
+       .token = std::move(token),
+       .allow_insecure = settings.allow_insecure(),
+       .timeout_s = settings.timeout_s(),
+       .verbose = verbose,
+       .on_retry = [note = std::move(note)](const absl::Status& status) {
+         note(absl::StrCat("waiting for the server (", std::string(status.message()), ")"));
+       }});
+}
+
 void InterruptOnSignal(const std::shared_ptr<Client>& client) {
   std::thread([client] {
     const sigset_t set = StopSignals();
@@ -63,14 +115,6 @@ void InterruptOnSignal(const std::shared_ptr<Client>& client) {
     _exit(128 + signal);
   }).detach();
 }
-
-int TerminalColumns() {
-  winsize size;
-  if (isatty(STDOUT_FILENO) != 1) return 0;
-  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
-}  // namespace
 
 CLI::Option* Repeatable(CLI::Option* option) {
   return option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -86,40 +130,15 @@ Commands::Commands()
   root_.set_version_flag("--version", "mentorctl " + std::string(kBuildVersion));
   root_.require_subcommand(1);
   root_.fallthrough();
-  const auto text = [&](const std::string& name, std::optional<std::string>* value,
-                        const std::string& type, const std::string& help) {
-    return root_.add_option("--" + name, *value, help)->type_name(type);
-  };
-  text("server", &flags_.server, "HOST:PORT",
-       "The meta-learner (MENTOR_SERVER); default 127.0.0.1:50052");
-  text("context", &flags_.context, "CONTEXT", "A server of the config file (MENTOR_CONTEXT)");
-  text("config", &flags_.config, "FILE",
-       "Config file (MENTOR_CONFIG); default ~/.config/mentor/config.txtpb");
-  text("output", &flags_.output, "FORMAT",
-       "table for people; json, one object a line, yaml or name for programs (MENTOR_OUTPUT)");
+  AddConnectionFlags(&root_, &flags_);
   root_
-      .add_option("--timeout", flags_.timeout,
-                  "Seconds that a call may take (MENTOR_TIMEOUT); default 10. Waiting for an "
-                  "experiment has no limit")
-      ->type_name("SECONDS");
-  root_
-      .add_flag("--allow_insecure", flags_.allow_insecure,
-                "Plain text beyond this machine, where the network protects itself "
-                "(MENTOR_ALLOW_INSECURE)")
-      ->group("Credentials");
+      .add_option("--output", flags_.output,
+                  "table for people; json, one object a line, yaml or name for programs "
+                  "(MENTOR_OUTPUT)")
+      ->type_name("FORMAT");
   root_.add_flag("-q,--quiet", flags_.quiet, "No progress and no sentences for people");
   root_.add_flag("--no_color", flags_.no_color, "Tables without colours (NO_COLOR)");
   root_.add_flag("-v,--verbose", flags_.verbose, "A line on stderr for each call");
-  text("tls_ca", &flags_.tls_ca, "FILE",
-       "Authority that the server's certificate must come from, PEM (MENTOR_TLS_CA)")
-      ->group("Credentials");
-  text("tls_cert", &flags_.tls_cert, "FILE", "Own certificate, PEM (MENTOR_TLS_CERT)")
-      ->group("Credentials");
-  text("tls_key", &flags_.tls_key, "FILE", "Key of the own certificate, PEM (MENTOR_TLS_KEY)")
-      ->group("Credentials");
-  text("token_file", &flags_.token_file, "FILE",
-       "File with the token (MENTOR_TOKEN_FILE); MENTOR_TOKEN holds the token itself")
-      ->group("Credentials");
 }
 
 CLI::App* Commands::AddUnder(CLI::App* noun, const std::string& name, const std::string& help,
@@ -199,18 +218,8 @@ int Main(int argc, char** argv) {
     pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
     return commands->verb()(session);
   }
-  auto token = settings->Token();
-  if (!token.ok()) return output.Fail(token.status());
-  auto made = Client::Make(
-      {.server = settings->server(),
-       .tls = settings->tls(),
-       .token = *token,
-       .allow_insecure = settings->allow_insecure(),
-       .timeout_s = settings->timeout_s(),
-       .verbose = commands->flags().verbose,
-       .on_retry = [&output](const absl::Status& status) {
-         output.Note(absl::StrCat("waiting for the server (", std::string(status.message()), ")"));
-       }});
+  auto made = Connect(*settings, commands->flags().verbose,
+                      [&output](const std::string& sentence) { output.Note(sentence); });
   if (!made.ok()) return output.Fail(made.status());
   const std::shared_ptr<Client> client = *std::move(made);
   InterruptOnSignal(client);

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -56,6 +57,18 @@ class Commands {
   Verb verb_;
   bool local_ = false;
 };
+
+// The flags that say where the server is and who we are.
+void AddConnectionFlags(CLI::App* app, GlobalFlags* flags);
+// A variable of this process; nullopt when it is not set, or empty.
+std::optional<std::string> FromEnvironment(const std::string& name);
+// `note` gets a sentence for people when a call has to wait for the server.
+absl::StatusOr<std::unique_ptr<Client>> Connect(const Settings& settings, bool verbose,
+                                                std::function<void(const std::string&)> note);
+
+// The first signal ends what the client waits for. What has not ended by itself two seconds later,
+// or at the second signal, ends then. Stop signals must be blocked in all threads.
+void InterruptOnSignal(const std::shared_ptr<Client>& client);
 
 // An option that may be repeated, one value each time.
 CLI::Option* Repeatable(CLI::Option* option);

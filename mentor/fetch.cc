@@ -1,0 +1,342 @@
+#include "mentor/fetch.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "common/failpoint.h"
+#include "common/file.h"
+#include "common/progress_bar.h"
+#include "common/spec.h"
+#include "common/status.h"
+#include "common/uuid.h"
+#include "mentor/run_report.h"
+#include "meta_learner/checkpoint.h"
+#include "meta_learner/control/names.h"
+#include "meta_learner/evaluation.h"
+#include "meta_learner/experiment_runner.h"
+#include "meta_learner/mentorctl/commands.h"
+#include "meta_learner/mentorctl/download.h"
+#include "meta_learner/mentorctl/experiment_flags.h"
+#include "meta_learner/mentorctl/values.h"
+#include "meta_learner/store/store.h"
+
+namespace mentor {
+namespace {
+
+using S = v1::Experiment;
+using ctl::Stub;
+using meta_learner::State;
+
+// Outer updates whose points are asked for at once: answers stay small, and no points are merged.
+constexpr uint32_t kStepsAtOnce = 1000;
+constexpr uint32_t kPointsAtOnce = kStepsAtOnce;
+
+struct FetchFlags {
+  ctl::GlobalFlags connection;
+  std::string name;
+  std::string out;
+  bool all_checkpoints = false;
+  bool replace = false;
+  bool quiet = false;
+};
+
+// What belongs to an experiment, beside its row.
+struct Contents {
+  std::vector<std::filesystem::path> checkpoints;
+  std::map<std::string, std::filesystem::path> artifacts;    // By path.
+  std::map<uint32_t, std::map<std::string, double>> points;  // By outer update and metric.
+};
+
+class Fetching {
+ public:
+  Fetching(ctl::Client* client, const FetchFlags& flags) : client_(client), flags_(flags) {}
+
+  absl::Status Run() {
+    const std::filesystem::path out =
+        flags_.out.empty() ? std::filesystem::path("runs") / ctl::ShortName(flags_.name)
+                           : std::filesystem::path(flags_.out);
+    MENTOR_RETURN_IF_ERROR(CheckPlace(out));
+    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, Get());
+    // What has come stays there when the connection is lost or the program is ended.
+    const std::filesystem::path parts = out.string() + ".part";
+    const std::filesystem::path files = parts / experiment.uid(), state = parts / "state";
+    MENTOR_RETURN_IF_ERROR(MakeFolders(files / "checkpoints"));
+    Contents contents;
+    MENTOR_RETURN_IF_ERROR(GetCheckpoints(experiment, files / "checkpoints", &contents));
+    MENTOR_RETURN_IF_ERROR(GetArtifacts(experiment, files, &contents));
+    MENTOR_RETURN_IF_ERROR(GetPoints(experiment, &contents));
+    bar_.Finish();
+    std::error_code error;
+    std::filesystem::remove_all(state, error);
+    MENTOR_RETURN_IF_ERROR(MakeRun(experiment, contents, state));
+    if (flags_.replace) std::filesystem::remove_all(out, error);
+    if (const auto failed = MENTOR_FAILPOINT("fetch.before_rename"))
+      return absl::InternalError(*failed);
+    std::filesystem::rename(state, out, error);
+    if (error) return FileError("writing", out, error.value());
+    std::filesystem::remove_all(parts, error);
+    Say(experiment, contents, out);
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status CheckPlace(const std::filesystem::path& out) {
+    std::error_code error;
+    if (!std::filesystem::exists(out, error)) return absl::OkStatus();
+    if (!flags_.replace) {
+      return absl::AlreadyExistsError(
+          out.string() + " is there already; --replace writes over it, --out names another folder");
+    }
+    // Only an older copy of the same experiment is ever removed.
+    MENTOR_ASSIGN_OR_RETURN(const RunFolder run, FindRun(out));
+    MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(run.state));
+    if (store->Get(ctl::FullName(flags_.name)).ok()) return absl::OkStatus();
+    return absl::AlreadyExistsError(out.string() +
+                                    " holds another run; --out names another folder");
+  }
+
+  absl::StatusOr<v1::Experiment> Get() {
+    v1::GetExperimentRequest request;
+    request.set_name(ctl::FullName(flags_.name));
+    MENTOR_ASSIGN_OR_RETURN(
+        const v1::Experiment experiment,
+        (client_->Call<v1::GetExperimentRequest, v1::Experiment>(&Stub::GetExperiment, request)));
+    Violations violations;
+    CheckSpec(experiment.spec(), &violations, meta_learner::CheckParts);
+    if (!violations.empty() || !meta_learner::IsExperimentId(ctl::ShortName(experiment.name())) ||
+        !IsUuid(experiment.uid())) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "this build does not understand the experiment; take the server's version, which "
+          "'mentorctl version' shows: ",
+          violations.ToStatus().ToString()));
+    }
+    return experiment;
+  }
+
+  absl::Status Fetch(const std::string& name, const std::filesystem::path& path) {
+    if (const auto error = MENTOR_FAILPOINT("fetch.file")) return absl::InternalError(*error);
+    const std::string shown = ctl::ShortName(name);
+    return ctl::Fetch(client_, {.name = name,
+                                .path = path,
+                                .on_progress =
+                                    [&](uint64_t done, uint64_t total) {
+                                      if (flags_.quiet || total == 0) return;
+                                      bar_.Show(shown, static_cast<int>(done >> 10),
+                                                static_cast<int>((total + 1023) >> 10), "KiB");
+                                    }})
+        .status();
+  }
+
+  absl::Status GetCheckpoints(const v1::Experiment& experiment, const std::filesystem::path& folder,
+                              Contents* contents) {
+    std::vector<v1::Checkpoint> wanted;
+    if (flags_.all_checkpoints) {
+      v1::ListCheckpointsRequest request;
+      request.set_parent(experiment.name());
+      MENTOR_RETURN_IF_ERROR(
+          ctl::ListAll(client_, request, [&](const v1::ListCheckpointsResponse& page) {
+            wanted.insert(wanted.end(), page.checkpoints().begin(), page.checkpoints().end());
+            return true;
+          }));
+    } else {
+      const auto newest = ctl::NewestCheckpoint(client_, experiment.name());
+      if (!newest.ok() && !absl::IsNotFound(newest.status())) return newest.status();
+      if (newest.ok()) wanted.push_back(*newest);
+    }
+    for (const v1::Checkpoint& checkpoint : wanted) {
+      const std::filesystem::path path =
+          folder / meta_learner::CheckpointFileName(checkpoint.outer_step());
+      meta_learner::CheckpointInfo info;
+      const bool here = meta_learner::ReadCheckpoint(path, &info).ok() &&
+                        info.state_hash == checkpoint.state_hash();
+      if (!here) MENTOR_RETURN_IF_ERROR(Fetch(checkpoint.name(), path));
+      contents->checkpoints.push_back(path);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status GetArtifacts(const v1::Experiment& experiment, const std::filesystem::path& folder,
+                            Contents* contents) {
+    v1::ListArtifactsRequest request;
+    request.set_parent(experiment.name());
+    MENTOR_ASSIGN_OR_RETURN(const v1::ListArtifactsResponse list,
+                            (client_->Call<v1::ListArtifactsRequest, v1::ListArtifactsResponse>(
+                                &Stub::ListArtifacts, request)));
+    for (const v1::Artifact& artifact : list.artifacts()) {
+      const auto parsed = meta_learner::ParseArtifactName(artifact.name());
+      if (!parsed || parsed->first != experiment.name())
+        return absl::InternalError("the server names an artifact '" + artifact.name() + "'");
+      const std::filesystem::path path = folder / "artifacts" / parsed->second;
+      MENTOR_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
+      MENTOR_RETURN_IF_ERROR(Fetch(artifact.name(), path));
+      contents->artifacts[parsed->second] = path;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status GetPoints(const v1::Experiment& experiment, Contents* contents) {
+    const uint32_t last = experiment.progress().outer_updates();
+    for (uint32_t begin = 0; begin <= last; begin += kStepsAtOnce) {
+      v1::QueryMetricsRequest request;
+      request.set_name(experiment.name());
+      request.set_step_min(begin);
+      request.set_step_max(std::min(last, begin + kStepsAtOnce - 1));
+      request.set_max_points(kPointsAtOnce);
+      MENTOR_ASSIGN_OR_RETURN(const v1::QueryMetricsResponse answer,
+                              (client_->Call<v1::QueryMetricsRequest, v1::QueryMetricsResponse>(
+                                  &Stub::QueryMetrics, request)));
+      for (const v1::MetricSeries& series : answer.series()) {
+        if (series.steps_size() != series.mean_size())
+          return absl::InternalError("the server's answer has points without steps");
+        for (int i = 0; i < series.steps_size(); ++i)
+          contents->points[series.steps(i)][series.metric()] = series.mean(i);
+      }
+      if (!flags_.quiet)
+        bar_.Show("metrics", static_cast<int>(std::min(last, begin + kStepsAtOnce)),
+                  static_cast<int>(last), "updates");
+    }
+    return absl::OkStatus();
+  }
+
+  // A state folder with this experiment alone.
+  absl::Status MakeRun(const v1::Experiment& from, const Contents& contents,
+                       const std::filesystem::path& state) {
+    MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(state));
+    std::vector<uint32_t> steps;
+    std::vector<meta_learner::CheckpointInfo> infos;
+    v1::Experiment settings = from;
+    settings.clear_deadline();
+    settings.clear_retention();
+    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
+                            store->Create({.experiment = settings,
+                                           .id = ctl::ShortName(from.name()),
+                                           .owner = from.owner(),
+                                           .fill_folder = [&](const std::string& uid,
+                                                              const std::filesystem::path& folder) {
+                                             return Fill(contents, uid, folder, &steps, &infos);
+                                           }}));
+    const std::string& name = experiment.name();
+    if (from.state() == S::STATE_CANCELLED && from.progress().outer_updates() == 0)
+      return store->Transition(name, {S::STATE_QUEUED}, S::STATE_CANCELLED).status();
+    MENTOR_RETURN_IF_ERROR(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).status());
+    MENTOR_RETURN_IF_ERROR(store->PrepareFolder(experiment.uid()));
+    MENTOR_RETURN_IF_ERROR(store->ReconcileCheckpoints(experiment.uid(), steps, infos));
+    for (const auto& [step, values] : contents.points)
+      MENTOR_RETURN_IF_ERROR(store->RecordPoints(experiment.uid(), step, values, {}));
+    if (from.state() == S::STATE_CANCELLED)
+      MENTOR_RETURN_IF_ERROR(
+          store->Transition(name, {S::STATE_RUNNING}, S::STATE_CANCELLING).status());
+    // What is not at its end waits here: nobody works on it.
+    const State end = meta_learner::IsFinal(from.state()) ? from.state() : S::STATE_PAUSED;
+    return store
+        ->Change(name, "",
+                 [&](v1::Experiment* here) {
+                   here->set_state(end);
+                   *here->mutable_progress() = from.progress();
+                   if (from.has_error()) *here->mutable_error() = from.error();
+                   return absl::OkStatus();
+                 })
+        .status();
+  }
+
+  static absl::Status Fill(const Contents& contents, const std::string& uid,
+                           const std::filesystem::path& folder, std::vector<uint32_t>* steps,
+                           std::vector<meta_learner::CheckpointInfo>* infos) {
+    for (const std::filesystem::path& path : contents.checkpoints) {
+      MENTOR_ASSIGN_OR_RETURN(meta_learner::Checkpoint checkpoint,
+                              meta_learner::ReadCheckpoint(path));
+      checkpoint.experiment_uid = uid;
+      MENTOR_ASSIGN_OR_RETURN(infos->emplace_back(),
+                              meta_learner::WriteCheckpoint(folder / "checkpoints", checkpoint));
+      steps->push_back(checkpoint.outer_step);
+    }
+    const std::filesystem::path evaluation = meta_learner::EvaluationFolder(folder);
+    for (const auto& [name, path] : contents.artifacts) {
+      const bool evaluated = *std::filesystem::path(name).begin() == evaluation.filename();
+      const std::filesystem::path to = (evaluated ? evaluation.parent_path() : folder) / name;
+      MENTOR_RETURN_IF_ERROR(MakeFolders(to.parent_path()));
+      std::error_code error;
+      std::filesystem::copy_file(path, to, error);
+      if (error) return FileError("writing", to, error.value());
+    }
+    return absl::OkStatus();
+  }
+
+  static void Say(const v1::Experiment& experiment, const Contents& contents,
+                  const std::filesystem::path& out) {
+    std::set<std::string> metrics;
+    for (const auto& [step, values] : contents.points) {
+      for (const auto& [metric, value] : values) metrics.insert(metric);
+    }
+    std::printf("%s: %s, outer update %d of %d; metrics: %zu, checkpoints: %zu, files: %zu\n",
+                experiment.name().c_str(),
+                std::string(meta_learner::StateText(experiment.state())).c_str(),
+                experiment.progress().outer_updates(), experiment.progress().outer_updates_total(),
+                metrics.size(), contents.checkpoints.size(), contents.artifacts.size());
+    std::printf("Run folder   %s\n", out.c_str());
+    if (const auto hash = HashRun(out); hash.ok())
+      std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
+                  hash->outer_step);
+    std::printf("Next         mentor report %s\n", out.c_str());
+  }
+
+  ctl::Client* const client_;
+  const FetchFlags& flags_;
+  ProgressBar bar_;
+};
+
+int RunFetch(const FetchFlags& flags) {
+  const auto settings = ctl::Settings::Resolve(flags.connection, ctl::FromEnvironment);
+  if (!settings.ok()) return ctl::Output({}).Fail(settings.status());
+  const ctl::Output output({.quiet = flags.quiet, .server = settings->server()});
+  for (const std::string& warning : settings->warnings()) output.Note("warning: " + warning);
+  auto made = ctl::Connect(*settings, /*verbose=*/false,
+                           [&](const std::string& sentence) { output.Note(sentence); });
+  if (!made.ok()) return output.Fail(made.status());
+  const std::shared_ptr<ctl::Client> client = *std::move(made);
+  ctl::InterruptOnSignal(client);
+  const absl::Status status = Fetching(client.get(), flags).Run();
+  if (status.ok()) return ctl::kOk;
+  if (client->interrupted()) {
+    output.Note("interrupted; the same command goes on from here");
+    return ctl::kInterrupted;
+  }
+  return output.Fail(status);
+}
+
+}  // namespace
+
+void AddFetchCommand(CLI::App* app, std::function<int()>* action) {
+  const auto flags = std::make_shared<FetchFlags>();
+  CLI::App* fetch = app->add_subcommand(
+      "fetch", "Fetch an experiment of a service as a run folder, for report, evaluate and hash");
+  fetch->add_option("EXPERIMENT", flags->name, "Name of the experiment")->required();
+  fetch->add_option("--out", flags->out, "Run folder to write; default: runs/EXPERIMENT");
+  fetch->add_flag("--all_checkpoints", flags->all_checkpoints,
+                  "Every checkpoint; default: the newest");
+  fetch->add_flag("--replace", flags->replace, "Write over an older copy");
+  fetch->add_flag("--quiet", flags->quiet, "No progress bar");
+  ctl::AddConnectionFlags(fetch, &flags->connection);
+  fetch->footer(
+      "Examples:\n"
+      "  mentor fetch reach-1                                     into runs/reach-1\n"
+      "  mentor fetch reach-1 --context lab --out runs/a          a server of mentorctl's config "
+      "file\n"
+      "  mentor report runs/reach-1\n"
+      "An experiment that is still at work can be fetched too; it is PAUSED here. Server and "
+      "credentials are\nfound as mentorctl finds them.");
+  fetch->callback([flags, action] { *action = [flags] { return RunFetch(*flags); }; });
+}
+
+}  // namespace mentor

@@ -1,0 +1,89 @@
+"""An experiment of a service as a run folder on this machine: what can be done with a run can be done with it."""
+
+import csv
+
+from harness import SIGINT, SPECS, ClusterTest
+
+SMOKE = SPECS / "smoke.txtpb"
+
+
+class FetchTest(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        _, self.address = self.start_meta_learner(self.folder / "state")
+
+    def work(self):
+        _, learner = self.start_learner(self.address)
+        self.start_actor(learner, 2)
+
+    def fetch(self, name, out, *arguments, code=0):
+        return self.run_to_end("mentor", "fetch", name, "--server", self.address, "--out", out, "--quiet", *arguments, code=code)
+
+    def test_a_fetched_run_is_the_run(self):
+        self.work()
+        self.mentorctl(self.address, "create", "-f", SMOKE, "--id", "one", "--wait")
+        here, there = self.folder / "here", self.folder / "there"
+        self.assertIn("SUCCEEDED, outer update 4 of 4", self.fetch("one", there))
+        self.run_to_end("mentor", "run", SMOKE, "--out", here, "--quiet")
+        self.assertEqual(self.hash(there), self.hash(here))
+        self.run_to_end("mentor", "report", there)
+        evaluation = (here / "report" / "evaluation.csv").read_bytes()
+        self.assertEqual((there / "report" / "evaluation.csv").read_bytes(), evaluation)
+        self.assertEqual(self.curve(there), self.curve(here))
+        # New agents are taught by it, and both stand in one table.
+        more = ["--tasks", "train", "--seeds", "1", "--lifetimes", "1", "--baselines", "none", "--quiet"]
+        self.run_to_end("mentor", "evaluate", there, *more)
+        self.run_to_end("mentor", "report", here, there, "--out", self.folder / "both")
+        self.assertTrue((self.folder / "both" / "comparison.html").exists())
+
+        # An older copy is not lost by accident, nor is what is no copy of it.
+        self.assertIn("--replace", self.fetch("one", there, code=5))
+        self.assertIn("holds another run", self.fetch("one", here, "--replace", code=5))
+        self.fetch("one", self.folder, "--replace", code=3)
+        self.fetch("one", there, "--replace", "--all_checkpoints")
+        self.assertEqual(len(self.checkpoints(there)), len(self.checkpoints(self.folder / "state")))
+        self.assertEqual(self.hash(there), self.hash(here))
+        self.assertEqual(list(self.folder.glob("*.part")), [])
+        self.assertIn("no experiment", self.fetch("two", self.folder / "two", code=3))
+        self.assertFalse((self.folder / "two").exists())
+
+    def curve(self, run):
+        """What does not depend on time, by outer update."""
+        with open(run / "report" / "training.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual(len(rows), 4)
+        return [{name: value for name, value in row.items() if not name.endswith(("_seconds", "_bytes"))} for row in rows]
+
+    def test_what_is_at_work_or_never_began(self):
+        self.mentorctl(self.address, "create", "-f", SMOKE, "--id", "young", "--set", "rule.outer_updates=100000")
+        self.assertRegex(self.fetch("young", self.folder / "young"), "(QUEUED|RUNNING), outer update 0 of 100000")
+        self.work()
+        self.wait_for_checkpoints(self.folder / "state", 2)
+        self.assertIn("RUNNING", self.fetch("young", self.folder / "at_work"))
+        self.hash(self.folder / "at_work")
+        self.run_to_end("mentor", "report", self.folder / "at_work")
+        self.mentorctl(self.address, "cancel", "young")
+        self.mentorctl(self.address, "wait", "young", code=7)
+        self.assertIn("CANCELLED", self.fetch("young", self.folder / "ended"))
+        self.run_to_end("mentor", "report", self.folder / "ended")
+
+    def test_killed_anywhere_it_goes_on(self):
+        self.work()
+        self.mentorctl(self.address, "create", "-f", SMOKE, "--id", "one", "--wait")
+        out = self.folder / "out"
+        for point in ("fetch.file=1:kill", "fetch.file=9:kill", "fetch.before_rename=1:kill"):
+            with self.subTest(point=point):
+                process = self.start("mentor", "fetch", "one", "--server", self.address, "--out", out,
+                                     env={"MENTOR_FAILPOINTS": point})
+                self.assertEqual(process.wait(), -9, process.output())
+                self.assertFalse(out.exists(), "half a run")
+        self.fetch("one", out)
+        self.run_to_end("mentor", "report", out)
+        self.assertEqual([path.name for path in self.folder.iterdir() if path.name.startswith("out")], ["out"])
+
+    def test_a_signal_ends_it(self):
+        process = self.start("mentor", "fetch", "one", "--server", "127.0.0.1:1", "--timeout", "60", "--out", self.folder / "out")
+        process.wait_for("waiting for the server")
+        process.signal(SIGINT)
+        self.assertEqual(process.wait(), 130, process.output())
+        self.assertIn("the same command goes on", process.output())
