@@ -1,10 +1,8 @@
 #include "meta_learner/store/postgres.h"
 
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,8 +21,6 @@ namespace {
 
 // Key of the advisory lock: "mentor" in ASCII.
 constexpr int64_t kLockKey = 0x6d656e746f72;
-constexpr auto kLockPatience = std::chrono::seconds(5);
-constexpr auto kLockPause = std::chrono::milliseconds(50);
 
 // Types of PostgreSQL's catalogue (pg_type.dat).
 constexpr Oid kBytes = 17, kInteger = 20, kText = 25, kDouble = 701;
@@ -200,6 +196,12 @@ absl::Status PostgresDatabase::Error(const PGresult* result) const {
     return absl::UnavailableError(what + "; is the database server running?");
   }
   if (code == "40001" || code == "40P01") return absl::UnavailableError(what);
+  if (code == "55P03") {  // A lock that does not come free: only ours is waited for.
+    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+                     name() +
+                         " is in use by another meta-learner; stop that one, or give this one a "
+                         "database of its own");
+  }
   if (code == "42501" || code.starts_with("28")) {
     return absl::FailedPreconditionError(what +
                                          "; give this user the rights of the database's owner");
@@ -224,18 +226,9 @@ absl::Status PostgresDatabase::Prepare() {
   if (read_only_) return Execute("SET default_transaction_read_only = on");
   MENTOR_RETURN_IF_ERROR(Execute("SET synchronous_commit = on"));
   // A predecessor's lock goes with its session, which the server ends a moment after the process.
-  const auto deadline = std::chrono::steady_clock::now() + kLockPatience;
-  while (true) {
-    auto lock = Query("SELECT CASE WHEN pg_try_advisory_lock(?) THEN 1 ELSE 0 END");
-    MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
-    if (lock.Integer(0) != 0) return absl::OkStatus();
-    if (std::chrono::steady_clock::now() >= deadline) break;
-    std::this_thread::sleep_for(kLockPause);
-  }
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
-                   name() +
-                       " is in use by another meta-learner; stop that one, or give this one a "
-                       "database of its own");
+  MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = '5s'"));
+  MENTOR_RETURN_IF_ERROR(Query("SELECT pg_advisory_lock(?)").Bind(kLockKey).Step().status());
+  return Execute("SET lock_timeout = 0");
 }
 
 absl::Status PostgresDatabase::ConnectAgain() {

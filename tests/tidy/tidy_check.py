@@ -31,7 +31,8 @@ ARROWS = {
     "rules": ["common", "learner_math"],
     "meta_learner": ["common", "envs", "learner_math", "rollout", "learner", "rules"],
     "mentorctl": ["common"],
-    "local": ["common", "envs", "render", "actor", "learner_math", "rollout", "learner", "rules", "meta_learner"],
+    "local": ["common", "envs", "render", "actor", "learner_math", "rollout", "learner", "rules", "meta_learner",
+              "mentorctl"],
 }
 # Layers that end in actors, or in tests and sanitizers that do without LibTorch.
 WITHOUT_TORCH = {"common", "envs", "render", "actor", "rollout", "mentorctl"}
