@@ -454,6 +454,7 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
       status = CheckFleet(hello);
       if (status.ok()) {
         session->welcomed = true;
+        instruments_->peers->Increment();
         // The first actor sets what the others must be equal to.
         if (catalogue_hash_.empty()) catalogue_hash_ = hello.catalogue_hash();
         if (numeric_fingerprint_.empty()) numeric_fingerprint_ = hello.numeric_fingerprint();
@@ -552,6 +553,7 @@ void RolloutServer::OnClosed(const std::shared_ptr<Session>& session, const absl
     welcomed = session->welcomed;
     expected = (session->leaving && status.ok()) || stopping_;
     session->welcomed = false;
+    if (welcomed) instruments_->peers->Decrement();
     dispatcher_.RemoveActor(session->id);
     SetGauges();
     if (welcomed && !expected) {
@@ -577,9 +579,6 @@ void RolloutServer::SetGauges() {
   instruments_->ready->Set(static_cast<double>(ready));
   instruments_->outstanding->Set(static_cast<double>(outstanding));
   instruments_->backlog->Set(static_cast<double>(ready + outstanding));
-  instruments_->peers->Set(
-      static_cast<double>(std::count_if(sessions_.begin(), sessions_.end(),
-                                        [](const auto& entry) { return entry.second->welcomed; })));
   const UnitDispatcher::Reissued& now = dispatcher_.reissued();
   UnitDispatcher::Reissued& before = instruments_->reissued_so_far;
   instruments_->reissued.at("lost")->Increment(static_cast<double>(now.lost - before.lost));

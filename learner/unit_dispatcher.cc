@@ -70,7 +70,7 @@ std::vector<std::pair<ActorId, UnitKey>> UnitDispatcher::Cancel(uint64_t number)
   for (const auto& [key, entry] : shard->second.entries) {
     if (entry.done) continue;
     if (entry.ready) --ready_count_;
-    if (out_.erase(key) > 0) --out_count_;
+    RemoveOut(key);
     for (const ActorId actor : entry.holders) holders.emplace_back(actor, key);
   }
   shards_.erase(shard);
@@ -100,6 +100,19 @@ void UnitDispatcher::SetCredit(ActorId id, Actor* actor, uint32_t credit) {
   with_credit_.erase({actor->credit, id});
   actor->credit = credit;
   if (credit > 0 && !actor->leaving) with_credit_.insert({credit, id});
+}
+
+void UnitDispatcher::SetOut(const UnitKey& key, std::chrono::nanoseconds sent) {
+  RemoveOut(key);
+  out_.emplace(key, sent);
+  out_since_.emplace(sent, key);
+}
+
+void UnitDispatcher::RemoveOut(const UnitKey& key) {
+  const auto out = out_.find(key);
+  if (out == out_.end()) return;
+  out_since_.erase({out->second, key});
+  out_.erase(out);
 }
 
 absl::Status UnitDispatcher::Offer(ActorId id, uint32_t units) {
@@ -151,7 +164,7 @@ UnitDispatcher::Entry* UnitDispatcher::Find(const UnitKey& key) {
 bool UnitDispatcher::Requeue(const UnitKey& key) {
   Entry* entry = Find(key);
   if (entry == nullptr || entry->ready || entry->done) return false;
-  if (out_.erase(key) > 0) --out_count_;
+  RemoveOut(key);
   entry->ready = true;
   ++ready_count_;
   shards_.at(key.shard).queue.push_front(key);
@@ -165,7 +178,7 @@ void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id,
   const auto now = options_.now();
   actor.held[key] = {.unit = entry->unit, .sent = now};
   entry->holders.insert(id);
-  if (out_.insert_or_assign(key, now).second) ++out_count_;
+  SetOut(key, now);
   assignments->push_back(
       {.actor = id, .key = key, .attempt = ++entry->attempts, .unit = entry->unit});
 }
@@ -197,8 +210,9 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
   // Nothing waits: idle actors take what lags.
   const auto lagging_since = options_.now() - Lag();
   std::vector<UnitKey> lagging;
-  for (const auto& [key, sent] : out_) {
-    if (sent <= lagging_since) lagging.push_back(key);
+  for (const auto& [sent, key] : out_since_) {
+    if (sent > lagging_since) break;
+    lagging.push_back(key);
   }
   for (const UnitKey& key : lagging) {
     Entry* entry = Find(key);
@@ -221,12 +235,11 @@ std::chrono::nanoseconds UnitDispatcher::Lag() const {
 }
 
 std::optional<std::chrono::nanoseconds> UnitDispatcher::NextLag() const {
-  std::optional<std::chrono::nanoseconds> next;
   const auto lag = Lag(), now = options_.now();
-  for (const auto& [key, sent] : out_) {
-    if (sent + lag > now && (!next || sent + lag < *next)) next = sent + lag;
+  for (const auto& [sent, key] : out_since_) {
+    if (sent + lag > now) return sent + lag;
   }
-  return next;
+  return std::nullopt;
 }
 
 std::shared_ptr<const v1::Unit> UnitDispatcher::Held(ActorId id, const UnitKey& key) const {
@@ -278,8 +291,8 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
     // longer ready.
     entry->ready = false;
     --ready_count_;
-  } else if (out_.erase(key) > 0) {
-    --out_count_;
+  } else {
+    RemoveOut(key);
   }
   entry->done = true;
   turnarounds_.push_back(turnaround);

@@ -117,7 +117,7 @@ class UnitDispatcher {
     return found == actors_.end() ? 0 : found->second.held.size();
   }
 
-  Counts counts() const { return {ready_count_, out_count_}; }
+  Counts counts() const { return {ready_count_, out_.size()}; }
   const Reissued& reissued() const { return reissued_; }
   // Of the last used result.
   std::chrono::nanoseconds last_turnaround() const { return last_turnaround_; }
@@ -154,6 +154,8 @@ class UnitDispatcher {
   // Back to the head of the queue, unless it is ready or done already.
   bool Requeue(const UnitKey& key);
   void SetCredit(ActorId id, Actor* actor, uint32_t credit);
+  void SetOut(const UnitKey& key, std::chrono::nanoseconds sent);
+  void RemoveOut(const UnitKey& key);  // Also one that is not out.
   void Remember(const UnitKey& key, std::string hash);
   std::chrono::nanoseconds Lag() const;
 
@@ -163,13 +165,13 @@ class UnitDispatcher {
   std::map<uint64_t, Shard> shards_;
   std::map<ActorId, Actor> actors_;
   std::set<std::pair<uint32_t, ActorId>> with_credit_;  // Actors that may get work.
-  std::map<UnitKey, std::chrono::nanoseconds>
-      out_;  // Units that are out, with the time of the last sending.
+  // Units that are out, with the time of the last sending; and the same, the oldest first.
+  std::map<UnitKey, std::chrono::nanoseconds> out_;
+  std::set<std::pair<std::chrono::nanoseconds, UnitKey>> out_since_;
   std::deque<std::chrono::nanoseconds> turnarounds_;  // The last ones.
   std::map<UnitKey, std::string> hashes_;  // Of results used lately, to compare late copies with.
   std::deque<UnitKey> hashes_order_;
   size_t ready_count_ = 0;
-  size_t out_count_ = 0;
   Reissued reissued_;
   std::chrono::nanoseconds last_turnaround_{0};
 };

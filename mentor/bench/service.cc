@@ -13,6 +13,7 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <malloc.h>
 
 #include "actor/unit_runner.h"
 #include "common/check.h"
@@ -50,7 +51,9 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// What is held; not what the allocator keeps for later.
 double ResidentBytes() {
+  malloc_trim(0);
   std::ifstream file("/proc/self/status");
   for (std::string word; file >> word;) {
     if (double kilobytes = 0; word == "VmRSS:" && file >> kilobytes) return kilobytes * 1024;
