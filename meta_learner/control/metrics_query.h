@@ -9,7 +9,7 @@
 
 namespace mentor::meta_learner {
 
-// At most max_points (at least 2) for each series: neighbours are merged into mean, least, greatest
+// At most max_points for each series: neighbours are merged into mean, least, greatest
 // and count. Values that are no numbers are left out.
 v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points,
                                      uint32_t max_points);
