@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -66,10 +67,14 @@ class Fetching {
     const std::filesystem::path out =
         flags_.out.empty() ? std::filesystem::path("runs") / ctl::ShortName(flags_.name)
                            : std::filesystem::path(flags_.out);
-    MENTOR_RETURN_IF_ERROR(CheckPlace(out));
+    const std::filesystem::path parts = out.string() + ".part", before = parts / "before";
+    std::error_code error;
+    // Left by a death between the two renames at the end.
+    if (!std::filesystem::exists(out, error) && std::filesystem::exists(before, error))
+      std::filesystem::rename(before, out, error);
+    MENTOR_ASSIGN_OR_RETURN(const std::optional<RunFolder> older, FindOlder(out));
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, Get());
     // What has come stays there when the connection is lost or the program is ended.
-    const std::filesystem::path parts = out.string() + ".part";
     const std::filesystem::path files = parts / experiment.uid(), state = parts / "state";
     MENTOR_RETURN_IF_ERROR(MakeFolders(files / "checkpoints"));
     Contents contents;
@@ -77,11 +82,23 @@ class Fetching {
     MENTOR_RETURN_IF_ERROR(GetArtifacts(experiment, files, &contents));
     MENTOR_RETURN_IF_ERROR(GetPoints(experiment, &contents));
     bar_.Finish();
-    std::error_code error;
     std::filesystem::remove_all(state, error);
     MENTOR_RETURN_IF_ERROR(MakeRun(experiment, contents, state));
-    if (flags_.replace) std::filesystem::remove_all(out, error);
     if (const auto failed = MENTOR_FAILPOINT("fetch.before_rename"))
+      return absl::InternalError(*failed);
+    if (older) {
+      // What was evaluated here is nowhere else.
+      MENTOR_ASSIGN_OR_RETURN(const RunFolder fresh, FindRun(state));
+      std::filesystem::copy(EvaluationsFolder(older->experiment),
+                            EvaluationsFolder(fresh.experiment),
+                            std::filesystem::copy_options::recursive, error);
+      if (error && error != std::errc::no_such_file_or_directory)
+        return FileError("writing", EvaluationsFolder(fresh.experiment), error.value());
+      std::filesystem::remove_all(before, error);
+      std::filesystem::rename(out, before, error);
+      if (error) return FileError("writing", out, error.value());
+    }
+    if (const auto failed = MENTOR_FAILPOINT("fetch.between_renames"))
       return absl::InternalError(*failed);
     std::filesystem::rename(state, out, error);
     if (error) return FileError("writing", out, error.value());
@@ -91,17 +108,17 @@ class Fetching {
   }
 
  private:
-  absl::Status CheckPlace(const std::filesystem::path& out) {
+  // An older copy of the same experiment; only that is ever replaced.
+  absl::StatusOr<std::optional<RunFolder>> FindOlder(const std::filesystem::path& out) {
     std::error_code error;
-    if (!std::filesystem::exists(out, error)) return absl::OkStatus();
+    if (!std::filesystem::exists(out, error)) return std::nullopt;
     if (!flags_.replace) {
       return absl::AlreadyExistsError(
           out.string() + " is there already; --replace writes over it, --out names another folder");
     }
-    // Only an older copy of the same experiment is ever removed.
     MENTOR_ASSIGN_OR_RETURN(const RunFolder run, FindRun(out));
     MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(run.state));
-    if (store->Get(ctl::FullName(flags_.name)).ok()) return absl::OkStatus();
+    if (store->Get(ctl::FullName(flags_.name)).ok()) return run;
     return absl::AlreadyExistsError(out.string() +
                                     " holds another run; --out names another folder");
   }
@@ -325,7 +342,8 @@ void AddFetchCommand(CLI::App* app, std::function<int()>* action) {
   fetch->add_option("--out", flags->out, "Run folder to write; default: runs/EXPERIMENT");
   fetch->add_flag("--all_checkpoints", flags->all_checkpoints,
                   "Every checkpoint; default: the newest");
-  fetch->add_flag("--replace", flags->replace, "Write over an older copy");
+  fetch->add_flag("--replace", flags->replace,
+                  "Write over an older copy; what 'mentor evaluate' added to it stays");
   fetch->add_flag("--quiet", flags->quiet, "No progress bar");
   ctl::AddConnectionFlags(fetch, &flags->connection);
   fetch->footer(

@@ -40,7 +40,10 @@ class FetchTest(ClusterTest):
         self.assertIn("--replace", self.fetch("one", there, code=5))
         self.assertIn("holds another run", self.fetch("one", here, "--replace", code=5))
         self.fetch("one", self.folder, "--replace", code=3)
+        evaluated = {path.name: path.read_bytes() for path in there.glob("experiments/*/evaluations/*/*/*")}
+        self.assertTrue(evaluated)
         self.fetch("one", there, "--replace", "--all_checkpoints")
+        self.assertEqual({path.name: path.read_bytes() for path in there.glob("experiments/*/evaluations/*/*/*")}, evaluated)
         self.assertEqual(len(self.checkpoints(there)), len(self.checkpoints(self.folder / "state")))
         self.assertEqual(self.hash(there), self.hash(here))
         self.assertEqual(list(self.folder.glob("*.part")), [])
@@ -79,6 +82,14 @@ class FetchTest(ClusterTest):
                 self.assertFalse(out.exists(), "half a run")
         self.fetch("one", out)
         self.run_to_end("mentor", "report", out)
+        # Killed while it takes the place of an older copy: that one comes back.
+        (next(out.glob("experiments/*")) / "evaluations" / "mine").mkdir(parents=True)
+        process = self.start("mentor", "fetch", "one", "--server", self.address, "--out", out, "--replace",
+                             env={"MENTOR_FAILPOINTS": "fetch.between_renames=1:kill"})
+        self.assertEqual(process.wait(), -9, process.output())
+        self.fetch("one", out, code=5)
+        self.fetch("one", out, "--replace")
+        self.assertTrue(list(out.glob("experiments/*/evaluations/mine")))
         self.assertEqual([path.name for path in self.folder.iterdir() if path.name.startswith("out")], ["out"])
 
     def test_a_signal_ends_it(self):
