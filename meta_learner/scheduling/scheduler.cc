@@ -152,6 +152,12 @@ const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads, bool* ow
   return best;
 }
 
+std::set<std::string> Scheduler::TakenNames() const {
+  std::set<std::string> names;
+  for (const auto& [name, job] : jobs_) names.insert(name);
+  return names;
+}
+
 void Scheduler::PreemptFor(const std::vector<QueueHead>& heads) {
   if (num_idle_ > 0) return;
   v1::Priority waiting = v1::PRIORITY_UNSPECIFIED;
@@ -194,7 +200,7 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
       until = std::min(until, retry->second);
       ++retry;
     }
-    for (const auto& [name, other] : jobs_) except.insert(name);
+    except.merge(TakenNames());
     lock.unlock();
     auto at_work =
         options_.store->InStates({S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING});
@@ -380,6 +386,8 @@ void Scheduler::Housekeep() {
   int looks = 0;
   while (!stopping_) {
     const uint64_t seen = wakes_;
+    // What a thread has just taken may still be QUEUED in the store: it needs no other's place.
+    const std::set<std::string> taken = TakenNames();
     lock.unlock();
     EndPastDeadline();
     DeleteExpired();
@@ -390,9 +398,9 @@ void Scheduler::Housekeep() {
       if (!compacted.ok())
         MENTOR_LOG(kWarning, "old changes could not be dropped", {{"why", compacted}});
     }
-    const auto heads = options_.store->QueueHeads({});
+    const auto heads = options_.store->QueueHeads(taken);
     lock.lock();
-    // Heads that somebody has taken since would push out one more.
+    // Those that were taken since neither.
     if (heads.ok() && !stopping_ && wakes_ == seen) PreemptFor(*heads);
     lock.unlock();
     options_.broker->Wake();

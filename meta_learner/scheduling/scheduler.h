@@ -78,6 +78,8 @@ class Scheduler {
   // Among the heads of the queue; null when none may run now. *owed: chosen by the share of the
   // lowest class. With mutex_.
   const QueueHead* Choose(const std::vector<QueueHead>& heads, bool* owed);
+  // Of jobs_. With mutex_.
+  std::set<std::string> TakenNames() const;
   // Makes room for a waiting head of a higher class. With mutex_.
   void PreemptFor(const std::vector<QueueHead>& heads);
   static void Interrupt(Job* job, Stopped why);

@@ -8,6 +8,7 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include "common/failpoint.h"
 #include "common/spec.h"
 #include "common/status.h"
 #include "tests/temp_folder.h"
@@ -214,6 +215,21 @@ TEST_CASE("scheduler: a higher class takes the place of the lowest, which goes o
   fixture.End("high2");
   fixture.End("high3");
   REQUIRE(fixture.WaitForRunning({"low", "normal"}));
+}
+
+TEST_CASE("scheduler: what is being taken pushes nobody out", "[unit]") {
+  Fixture fixture({.running_max = 2, .low_share = 0});
+  fixture.Create("low", v1::PRIORITY_LOW);
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"low"}));
+  // For a while it is QUEUED in the store, although its place is there.
+  REQUIRE(failpoint::Arm("store.transition.before_commit=*:sleep(100)").ok());
+  fixture.Create("normal");
+  const bool began = fixture.WaitForRunning({"low", "normal"});
+  REQUIRE(failpoint::Arm("").ok());
+  REQUIRE(began);
+  CHECK(fixture.begun().size() == 2);
+  CHECK(fixture.Get("low").preemptions() == 0);
 }
 
 TEST_CASE("scheduler: the lowest class gets its share of places, and keeps it", "[unit]") {
