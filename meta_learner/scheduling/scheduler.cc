@@ -159,7 +159,7 @@ std::set<std::string> Scheduler::TakenNames() const {
 }
 
 void Scheduler::PreemptFor(const std::vector<QueueHead>& heads) {
-  if (num_idle_ > 0) return;
+  if (static_cast<int>(jobs_.size()) < options_.running_max) return;
   v1::Priority waiting = v1::PRIORITY_UNSPECIFIED;
   for (const QueueHead& head : heads) waiting = std::max(waiting, head.priority);
   // One at a time: whoever is on its way out makes room first. The lowest class goes, of that the
@@ -177,13 +177,11 @@ void Scheduler::PreemptFor(const std::vector<QueueHead>& heads) {
 
 std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
   std::unique_lock lock(mutex_);
-  ++num_idle_;
   const auto take = [&](const v1::Experiment& experiment) {
     *job = jobs_[experiment.name()] = std::make_shared<Job>();
     (*job)->owner = experiment.owner();
     (*job)->priority = experiment.priority();
     (*job)->since = Clock::now();
-    --num_idle_;
     ++wakes_;  // What other threads have read is old news now.
     changed_.notify_all();
   };
@@ -239,7 +237,6 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     }
     changed_.wait_until(lock, until, [&] { return stopping_ || wakes_ != seen; });
   }
-  --num_idle_;
   return std::nullopt;
 }
 

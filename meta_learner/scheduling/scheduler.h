@@ -101,11 +101,10 @@ class Scheduler {
   // Guarded by mutex_.
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::string, std::shared_ptr<Job>> jobs_;
+  std::map<std::string, std::shared_ptr<Job>> jobs_;     // One for each thread that works.
   std::set<std::string> left_;                           // Not for this process.
   std::map<std::string, Clock::time_point> not_before_;  // Of retries, and of ends to write.
   LowTurns low_turns_;
-  int num_idle_ = 0;  // Threads in Next.
   bool stopping_ = false;
   uint64_t wakes_ = 0;
   // Last, so that they stop first.
