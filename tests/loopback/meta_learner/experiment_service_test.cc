@@ -788,6 +788,11 @@ TEST_CASE("experiment service: metrics, whole, merged, and as they come", "[loop
   CHECK(answer->series(0).max(0) == 1);
   CHECK(answer->series(0).count(4) == 2);
   CHECK(answer->series(0).steps(4) == 9);
+  request.set_max_points(1);
+  answer = fixture.Call(&Fixture::Stub::QueryMetrics, request);
+  REQUIRE(answer->series(0).steps_size() == 1);
+  CHECK(answer->series(0).count(0) == 10);
+  request.set_max_points(5);
   request.set_step_min(3);
   request.set_step_max(4);
   CHECK(fixture.Call(&Fixture::Stub::QueryMetrics, request)->series(0).steps_size() == 2);
