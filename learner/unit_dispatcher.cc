@@ -67,10 +67,10 @@ std::vector<std::pair<ActorId, UnitKey>> UnitDispatcher::Cancel(uint64_t number)
   std::vector<std::pair<ActorId, UnitKey>> holders;
   const auto shard = shards_.find(number);
   if (shard == shards_.end()) return holders;
-  for (const auto& [key, entry] : shard->second.entries) {
+  for (auto& [key, entry] : shard->second.entries) {
     if (entry.done) continue;
     if (entry.ready) --ready_count_;
-    RemoveOut(key);
+    SetOut(key, &entry, std::nullopt);
     for (const ActorId actor : entry.holders) holders.emplace_back(actor, key);
   }
   shards_.erase(shard);
@@ -102,17 +102,11 @@ void UnitDispatcher::SetCredit(ActorId id, Actor* actor, uint32_t credit) {
   if (credit > 0 && !actor->leaving) with_credit_.insert({credit, id});
 }
 
-void UnitDispatcher::SetOut(const UnitKey& key, std::chrono::nanoseconds sent) {
-  RemoveOut(key);
-  out_.emplace(key, sent);
-  out_since_.emplace(sent, key);
-}
-
-void UnitDispatcher::RemoveOut(const UnitKey& key) {
-  const auto out = out_.find(key);
-  if (out == out_.end()) return;
-  out_since_.erase({out->second, key});
-  out_.erase(out);
+void UnitDispatcher::SetOut(const UnitKey& key, Entry* entry,
+                            std::optional<std::chrono::nanoseconds> sent) {
+  if (entry->sent) out_.erase({*entry->sent, key});
+  entry->sent = sent;
+  if (sent) out_.emplace(*sent, key);
 }
 
 absl::Status UnitDispatcher::Offer(ActorId id, uint32_t units) {
@@ -164,7 +158,7 @@ UnitDispatcher::Entry* UnitDispatcher::Find(const UnitKey& key) {
 bool UnitDispatcher::Requeue(const UnitKey& key) {
   Entry* entry = Find(key);
   if (entry == nullptr || entry->ready || entry->done) return false;
-  RemoveOut(key);
+  SetOut(key, entry, std::nullopt);
   entry->ready = true;
   ++ready_count_;
   shards_.at(key.shard).queue.push_front(key);
@@ -178,7 +172,7 @@ void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id,
   const auto now = options_.now();
   actor.held[key] = {.unit = entry->unit, .sent = now};
   entry->holders.insert(id);
-  SetOut(key, now);
+  SetOut(key, entry, now);
   assignments->push_back(
       {.actor = id, .key = key, .attempt = ++entry->attempts, .unit = entry->unit});
 }
@@ -210,7 +204,7 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
   // Nothing waits: idle actors take what lags.
   const auto lagging_since = options_.now() - Lag();
   std::vector<UnitKey> lagging;
-  for (const auto& [sent, key] : out_since_) {
+  for (const auto& [sent, key] : out_) {
     if (sent > lagging_since) break;
     lagging.push_back(key);
   }
@@ -236,7 +230,7 @@ std::chrono::nanoseconds UnitDispatcher::Lag() const {
 
 std::optional<std::chrono::nanoseconds> UnitDispatcher::NextLag() const {
   const auto lag = Lag(), now = options_.now();
-  for (const auto& [sent, key] : out_since_) {
+  for (const auto& [sent, key] : out_) {
     if (sent + lag > now) return sent + lag;
   }
   return std::nullopt;
@@ -292,7 +286,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
     entry->ready = false;
     --ready_count_;
   } else {
-    RemoveOut(key);
+    SetOut(key, entry, std::nullopt);
   }
   entry->done = true;
   turnarounds_.push_back(turnaround);

@@ -131,6 +131,7 @@ class UnitDispatcher {
     uint32_t attempts = 0;
     int errors = 0;
     std::set<ActorId> holders;
+    std::optional<std::chrono::nanoseconds> sent = {};  // The last time, while it is out.
   };
   struct Shard {
     std::map<UnitKey, Entry> entries;
@@ -154,8 +155,8 @@ class UnitDispatcher {
   // Back to the head of the queue, unless it is ready or done already.
   bool Requeue(const UnitKey& key);
   void SetCredit(ActorId id, Actor* actor, uint32_t credit);
-  void SetOut(const UnitKey& key, std::chrono::nanoseconds sent);
-  void RemoveOut(const UnitKey& key);  // Also one that is not out.
+  // Without a time: no longer out, if it was.
+  void SetOut(const UnitKey& key, Entry* entry, std::optional<std::chrono::nanoseconds> sent);
   void Remember(const UnitKey& key, std::string hash);
   std::chrono::nanoseconds Lag() const;
 
@@ -165,9 +166,8 @@ class UnitDispatcher {
   std::map<uint64_t, Shard> shards_;
   std::map<ActorId, Actor> actors_;
   std::set<std::pair<uint32_t, ActorId>> with_credit_;  // Actors that may get work.
-  // Units that are out, with the time of the last sending; and the same, the oldest first.
-  std::map<UnitKey, std::chrono::nanoseconds> out_;
-  std::set<std::pair<std::chrono::nanoseconds, UnitKey>> out_since_;
+  // Units that are out, by the time of the last sending.
+  std::set<std::pair<std::chrono::nanoseconds, UnitKey>> out_;
   std::deque<std::chrono::nanoseconds> turnarounds_;  // The last ones.
   std::map<UnitKey, std::string> hashes_;  // Of results used lately, to compare late copies with.
   std::deque<UnitKey> hashes_order_;
