@@ -362,7 +362,7 @@ void Learner::ReportProgress() {
   std::unique_lock lock(mutex_);
   int looks = 0;
   std::shared_ptr<Connection> told;  // Where the fleet was reported last,
-  int actors = 0;                    // with how many actors.
+  int told_actors = 0;               // with how many actors.
   while (!stopping_) {
     changed_.wait_for(lock, std::chrono::seconds(1), [&] { return stopping_; });
     if (stopping_) return;
@@ -371,10 +371,11 @@ void Learner::ReportProgress() {
         connection_ != nullptr && connection_->welcomed ? connection_ : nullptr;
     lock.unlock();
     CountPhase(/*learning=*/0, /*simulating=*/0);  // A long phase is seen while it lasts.
-    const bool changed = connection != told || options_.rollout->actors() != actors;
+    const int actors = options_.rollout->actors();
+    const bool changed = connection != told || actors != told_actors;
     if (connection != nullptr && (changed || ++looks % kLooksPerFleetReport == 0)) {
       told = connection;
-      actors = options_.rollout->actors();
+      told_actors = actors;
       v1::RunRequest message;
       for (v1::Peer& peer : options_.rollout->Peers())
         *message.mutable_fleet()->add_actors() = std::move(peer);
@@ -385,7 +386,7 @@ void Learner::ReportProgress() {
       v1::RunRequest message;
       message.mutable_progress()->set_shard_id(job->shard.shard_id());
       message.mutable_progress()->set_env_steps(options_.rollout->StepsDone(unit_shard));
-      message.mutable_progress()->set_actors(static_cast<uint32_t>(options_.rollout->actors()));
+      message.mutable_progress()->set_actors(static_cast<uint32_t>(actors));
       job->connection->stream->Send(std::move(message));
     }
     lock.lock();
