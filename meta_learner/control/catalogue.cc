@@ -92,8 +92,8 @@ absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueR
 }
 
 absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& request) {
-  MENTOR_ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
   Violations violations;
+  const int page_size = PageSize(request.page_size(), &violations);
   uint32_t first = 0;
   if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &first))
     violations.Add("page_token", "is not one of this server's");

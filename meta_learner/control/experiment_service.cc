@@ -837,13 +837,15 @@ absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> ExperimentService::Impl
 
 absl::StatusOr<v1::ListCheckpointsResponse> ExperimentService::Impl::ListCheckpoints(
     const v1::ListCheckpointsRequest& request, const Caller&) {
-  MENTOR_ASSIGN_OR_RETURN(const int page_size, PageSize(request.page_size()));
+  Violations violations;
+  const int page_size = PageSize(request.page_size(), &violations);
   const auto after = ParseCheckpointName(request.page_token());
   if (!request.page_token().empty() && (!after || after->first != request.parent())) {
     return MakeError(absl::StatusCode::kInvalidArgument, Reason::kPageTokenMismatch,
                      "page_token belongs to another experiment; leave it out to begin with the "
                      "first page");
   }
+  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, options_.store->Get(request.parent()));
   MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows,
                           options_.store->Checkpoints(experiment.uid()));

@@ -569,7 +569,9 @@ absl::StatusOr<ExperimentPage> SqlStore::ListByName(const ListQuery& query, int 
 }
 
 absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
-  MENTOR_ASSIGN_OR_RETURN(const int page_size, PageSize(query.page_size));
+  Violations violations;
+  const int page_size = PageSize(query.page_size, &violations);
+  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   std::string order = query.order_by.empty() ? "name" : query.order_by;
   const bool descending = order.ends_with(" desc");
   if (descending) order.resize(order.size() - std::string_view(" desc").size());
@@ -1179,13 +1181,13 @@ absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const StoreOptions& option
 
 }  // namespace
 
-absl::StatusOr<int> PageSize(int asked) {
+int PageSize(int asked, Violations* violations) {
   constexpr int kDefault = 50, kMax = 1000;
-  if (asked >= 0) return std::min(asked == 0 ? kDefault : asked, kMax);
-  Violations violations;
-  violations.Add("page_size",
-                 absl::StrFormat("is %d; give 0 for the default, or a positive number", asked));
-  return ToStatus(violations);
+  if (asked < 0) {
+    violations->Add("page_size",
+                    absl::StrFormat("is %d; give 0 for the default, or a positive number", asked));
+  }
+  return asked <= 0 ? kDefault : std::min(asked, kMax);
 }
 
 absl::Status CheckEtag(std::string_view name, std::string_view expected, std::string_view found) {
