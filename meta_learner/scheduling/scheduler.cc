@@ -216,7 +216,7 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     const bool stands = options_.disk->full() || seen != wakes_;
     if (at_work.ok() && !stands) {
       for (v1::Experiment& experiment : *at_work) {
-        if (except.contains(experiment.name()) || jobs_.contains(experiment.name())) continue;
+        if (except.contains(experiment.name())) continue;
         if (left_.contains(experiment.name()) && experiment.state() == S::STATE_RUNNING) continue;
         take(experiment);
         return std::move(experiment);
