@@ -137,12 +137,8 @@ class Client:
         """Experiments, a page at a time as they are asked for. `filter`: conditions joined by AND, for instance
         'state=RUNNING AND labels.team="a"'; `order_by`: name, create_time, update_time, state or priority, with " desc"."""
         request = wire.ListExperimentsRequest(filter=filter, order_by=order_by, page_size=page_size)
-        while True:
-            page = self._connection.call("ListExperiments", request)
+        for page in self._pages("ListExperiments", request):
             yield from map(self._experiment, page.experiments)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     def watch(self, names: Union[Name, Iterable[Name]] = (), *, progress: bool = False, bookmarks: bool = False,
               resume_token: str = "", timeout: Optional[float] = None) -> "Generator[WatchEvent, None, None]":
@@ -292,12 +288,8 @@ class Client:
     def checkpoints(self, name: Name) -> Iterator[experiment_pb2.Checkpoint]:
         """By outer update."""
         request = wire.ListCheckpointsRequest(parent=_name(name))
-        while True:
-            page = self._connection.call("ListCheckpoints", request)
+        for page in self._pages("ListCheckpoints", request):
             yield from page.checkpoints
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     def checkpoint_name(self, name: Name, checkpoint: Union[int, str, None] = None) -> str:
         """The full name of a checkpoint, given by its outer update, or None for the newest."""
@@ -389,14 +381,19 @@ class Client:
         if isinstance(benchmark, str):
             benchmark = BenchmarkSpec(name=benchmark)
         request = wire.ListTasksRequest(benchmark=benchmark)
-        while True:
-            page = self._connection.call("ListTasks", request)
+        for page in self._pages("ListTasks", request):
             yield from page.tasks
+
+    # Inside.
+
+    def _pages(self, method: str, request: Any) -> Iterator[Any]:
+        """The answers of a List method, from this request's page to the last."""
+        while True:
+            page = self._connection.call(method, request)
+            yield page
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
-
-    # Inside.
 
     def _experiment(self, proto: experiment_pb2.Experiment) -> Experiment:
         return Experiment(self, proto)
