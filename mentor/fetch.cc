@@ -41,7 +41,6 @@ using meta_learner::State;
 
 // Outer updates whose points are asked for at once: answers stay small, and no points are merged.
 constexpr uint32_t kStepsAtOnce = 1000;
-constexpr uint32_t kPointsAtOnce = kStepsAtOnce;
 
 struct FetchFlags {
   ctl::GlobalFlags connection;
@@ -209,7 +208,7 @@ class Fetching {
       request.set_name(experiment.name());
       request.set_step_min(begin);
       request.set_step_max(std::min(last, begin + kStepsAtOnce - 1));
-      request.set_max_points(kPointsAtOnce);
+      request.set_max_points(kStepsAtOnce);
       MENTOR_ASSIGN_OR_RETURN(const v1::QueryMetricsResponse answer,
                               (client_->Call<v1::QueryMetricsRequest, v1::QueryMetricsResponse>(
                                   &Stub::QueryMetrics, request)));
