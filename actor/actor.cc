@@ -40,18 +40,29 @@ struct Actor::Connection {
 struct Actor::Instruments {
   explicit Instruments(Metrics* metrics)
       : env_steps(metrics->Counter("mentor_actor_env_steps_total", "Environment steps.")),
-        units_ok(metrics->Counter("mentor_actor_units_total", "Units by outcome.", {{"outcome", "ok"}})),
-        units_error(metrics->Counter("mentor_actor_units_total", "Units by outcome.", {{"outcome", "error"}})),
-        units_cancelled(metrics->Counter("mentor_actor_units_total", "Units by outcome.", {{"outcome", "cancelled"}})),
-        unit_seconds(metrics->Histogram("mentor_actor_unit_seconds", "Wall time of a unit.", UnitBuckets())),
-        step_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "step"}})),
-        policy_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "policy"}})),
-        encode_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "encode"}})),
-        idle_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total", "Time of worker threads by state.", {{"state", "idle"}})),
+        units_ok(
+            metrics->Counter("mentor_actor_units_total", "Units by outcome.", {{"outcome", "ok"}})),
+        units_error(metrics->Counter("mentor_actor_units_total", "Units by outcome.",
+                                     {{"outcome", "error"}})),
+        units_cancelled(metrics->Counter("mentor_actor_units_total", "Units by outcome.",
+                                         {{"outcome", "cancelled"}})),
+        unit_seconds(
+            metrics->Histogram("mentor_actor_unit_seconds", "Wall time of a unit.", UnitBuckets())),
+        step_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total",
+                                      "Time of worker threads by state.", {{"state", "step"}})),
+        policy_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total",
+                                        "Time of worker threads by state.", {{"state", "policy"}})),
+        encode_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total",
+                                        "Time of worker threads by state.", {{"state", "encode"}})),
+        idle_seconds(metrics->Counter("mentor_actor_thread_state_seconds_total",
+                                      "Time of worker threads by state.", {{"state", "idle"}})),
         connected(metrics->Gauge("mentor_actor_connected", "1 while the learner gives work.")),
         queue_items(metrics->Gauge("mentor_queue_items", "Items that wait.", {{"queue", "units"}})),
-        queue_capacity(metrics->Gauge("mentor_queue_capacity_items", "Items that may wait.", {{"queue", "units"}})),
-        queue_wait(metrics->Histogram("mentor_queue_wait_seconds", "From arrival to the start of work.", UnitBuckets(), {{"queue", "units"}})) {}
+        queue_capacity(metrics->Gauge("mentor_queue_capacity_items", "Items that may wait.",
+                                      {{"queue", "units"}})),
+        queue_wait(metrics->Histogram("mentor_queue_wait_seconds",
+                                      "From arrival to the start of work.", UnitBuckets(),
+                                      {{"queue", "units"}})) {}
 
   prometheus::Counter& env_steps;
   prometheus::Counter& units_ok;
@@ -75,15 +86,17 @@ Actor::Actor(Options options, Metrics* metrics)
   for (int i = 0; i < options_.threads; ++i) workers_.emplace_back([this] { Work(); });
 }
 
-Actor::~Actor() { Stop(); }
+Actor::~Actor() {
+  Stop();
+}
 
 void Actor::Stop() {
   std::shared_ptr<Connection> connection;
   {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (stopping_) return;
     draining_ = true;
-    // What waits is no work of ours any more.
+    // What still waits is not our work any more.
     instruments_->units_cancelled.Increment(static_cast<double>(queue_.size()));
     queue_.clear();
     instruments_->queue_items.Set(0);
@@ -93,9 +106,10 @@ void Actor::Stop() {
       leaving.mutable_leaving();
       connection->stream->Send(std::move(leaving));
     }
-    changed_.wait_for(lock, options_.drain_deadline, [&] { return running_ == 0; });
+    changed_.WaitFor(lock, options_.drain_deadline,
+                     [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; });
     stopping_ = true;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   reconnector_.Stop();
   if (connection != nullptr) connection->stream->Close(absl::OkStatus());
@@ -110,7 +124,7 @@ void Actor::Connect() {
     auto stream = rpc::ClientStream<v1::WorkRequest, v1::WorkResponse>::Make({});
     connection->stream = stream;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (draining_) return;
       connection_ = connection;
     }
@@ -118,15 +132,17 @@ void Actor::Connect() {
     // The reconnector is patient enough; the channel's own patience would come on top of it.
     grpc::experimental::ChannelResetConnectionBackoff(channel.get());
     const auto stub = v1::RolloutService::NewStub(channel);
-    stream->Start({.on_message = [this, connection](v1::WorkResponse message) { OnMessage(connection, std::move(message)); },
-                   .on_closed =
-                       [this, connection](const absl::Status& status) {
-                         const std::lock_guard lock(mutex_);
-                         connection->closed = true;
-                         connection->end = status;
-                         changed_.notify_all();
-                       }},
-                  [&](auto* context, auto* reactor) { stub->async()->Work(context, reactor); });
+    stream->Start(
+        {.on_message = [this, connection](
+                           v1::WorkResponse message) { OnMessage(connection, std::move(message)); },
+         .on_closed =
+             [this, connection](const absl::Status& status) {
+               const MutexLock lock(mutex_);
+               connection->closed = true;
+               connection->end = status;
+               changed_.NotifyAll();
+             }},
+        [&](auto* context, auto* reactor) { stub->async()->Work(context, reactor); });
     v1::WorkRequest message;
     v1::Hello& hello = *message.mutable_hello();
     hello = NewHello();
@@ -135,9 +151,11 @@ void Actor::Connect() {
     hello.set_numeric_fingerprint(envs::NumericFingerprint());
     stream->Send(std::move(message));
 
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return connection->closed || stopping_; });
-    if (stopping_) changed_.wait_for(lock, kCloseDeadline * 2, [&] { return connection->closed; });
+    MutexLock lock(mutex_);
+    while (!connection->closed && !stopping_) changed_.Wait(lock);
+    if (stopping_)
+      changed_.WaitFor(lock, kCloseDeadline * 2,
+                       [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return connection->closed; });
     instruments_->connected.Set(0);
     connection_ = nullptr;
     // Units of a lost stream are the learner's to give again; those at work end unheard.
@@ -145,9 +163,11 @@ void Actor::Connect() {
     instruments_->queue_items.Set(static_cast<double>(queue_.size()));
     if (draining_) return;
     const absl::Status end = connection->end;
-    lock.unlock();
-    at_least = end.code() == absl::StatusCode::kFailedPrecondition ? kRefusedWait : std::chrono::milliseconds(0);
-    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no learner; connecting again", {{"why", end}});
+    lock.Unlock();
+    at_least = end.code() == absl::StatusCode::kFailedPrecondition ? kRefusedWait
+                                                                   : std::chrono::milliseconds(0);
+    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no learner; connecting again",
+                     {{"why", end}});
   }
 }
 
@@ -159,7 +179,7 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       MENTOR_LOG(kInfo, "connected to a learner", {{"learner", message.welcome().server_uid()}});
       const uint32_t units = kUnitsPerThread * static_cast<uint32_t>(options_.threads);
       {
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         connection->credit += units;
       }
       connection->stream->Send(CreditMessage(units));
@@ -167,29 +187,31 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
     }
     case v1::WorkResponse::kUnit: {
       MENTOR_FAILPOINT("actor.unit.received");
-      std::unique_lock lock(mutex_);
+      MutexLock lock(mutex_);
       if (draining_) return;
       if (connection->credit == 0) {
-        lock.unlock();
-        connection->stream->Close(MakeError(absl::StatusCode::kInvalidArgument, Reason::kCreditExceeded,
+        lock.Unlock();
+        connection->stream->Close(MakeError(absl::StatusCode::kInvalidArgument,
+                                            Reason::kCreditExceeded,
                                             "the learner sent more units than it was asked for"));
         return;
       }
       --connection->credit;
-      queue_.push_back({std::move(*message.mutable_unit()), connection, std::chrono::steady_clock::now()});
+      queue_.push_back(
+          {std::move(*message.mutable_unit()), connection, std::chrono::steady_clock::now()});
       instruments_->queue_items.Set(static_cast<double>(queue_.size()));
-      changed_.notify_all();
+      changed_.NotifyAll();
       return;
     }
     case v1::WorkResponse::kCancelUnit: {
       const v1::UnitId& id = message.cancel_unit().id();
       v1::WorkRequest answer;
       {
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         const auto task = std::find_if(queue_.begin(), queue_.end(), [&](const Task& task) {
           return task.connection == connection && task.unit.id().shard() == id.shard() &&
-                 task.unit.id().iteration() == id.iteration() && task.unit.id().agent() == id.agent() &&
-                 task.unit.id().part() == id.part();
+                 task.unit.id().iteration() == id.iteration() &&
+                 task.unit.id().agent() == id.agent() && task.unit.id().part() == id.part();
         });
         if (task == queue_.end()) return;  // At work: its result is dropped over there.
         answer.mutable_result()->set_attempt(task->unit.attempt());
@@ -208,13 +230,14 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
     case v1::WorkResponse::kDrain:
       if (options_.on_drain) options_.on_drain();
       return;
-    default: return;  // Of a newer version.
+    default:
+      return;  // From a newer version.
   }
 }
 
 void Actor::Work() {
   UnitRunner runner;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
     // In slices, so that a thread without work is seen to be idle.
     auto idle_since = std::chrono::steady_clock::now();
@@ -223,44 +246,49 @@ void Actor::Work() {
       instruments_->idle_seconds.Increment(std::chrono::duration<double>(now - idle_since).count());
       idle_since = now;
     };
-    while (!changed_.wait_for(lock, kIdleSlice, [&] { return stopping_ || !queue_.empty(); })) count_idle();
+    while (!changed_.WaitFor(lock, kIdleSlice, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return stopping_ || !queue_.empty();
+    }))
+      count_idle();
     if (stopping_) return;
     count_idle();
     const Task task = std::move(queue_.front());
     queue_.pop_front();
     instruments_->queue_items.Set(static_cast<double>(queue_.size()));
     ++running_;
-    lock.unlock();
+    lock.Unlock();
 
     const auto start = std::chrono::steady_clock::now();
     instruments_->queue_wait.Observe(std::chrono::duration<double>(start - task.received).count());
     v1::WorkRequest message;
     *message.mutable_result() = runner.Run(task.unit);
     const v1::Result& result = message.result();
-    instruments_->unit_seconds.Observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    instruments_->unit_seconds.Observe(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     if (result.error().empty()) {
       instruments_->units_ok.Increment();
       instruments_->env_steps.Increment(task.unit.steps());
       instruments_->policy_seconds.Increment(result.policy_cpu_seconds());
       instruments_->encode_seconds.Increment(runner.encode_seconds());
-      instruments_->step_seconds.Increment(
-          std::max(0.0, result.cpu_seconds() - result.policy_cpu_seconds() - runner.encode_seconds()));
+      instruments_->step_seconds.Increment(std::max(
+          0.0, result.cpu_seconds() - result.policy_cpu_seconds() - runner.encode_seconds()));
     } else {
       instruments_->units_error.Increment();
-      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a unit failed", {{"why", result.error()}});
+      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a unit failed",
+                       {{"why", result.error()}});
     }
     MENTOR_FAILPOINT("actor.result.before_send");
     {
-      const std::lock_guard guard(mutex_);
+      const MutexLock guard(mutex_);
       ++task.connection->credit;
     }
     task.connection->stream->Send(std::move(message));
     task.connection->stream->Send(CreditMessage(1));
     MENTOR_FAILPOINT("actor.result.after_send");
 
-    lock.lock();
+    lock.Lock();
     --running_;
-    if (running_ == 0) changed_.notify_all();
+    if (running_ == 0) changed_.NotifyAll();
   }
 }
 

@@ -1,13 +1,11 @@
-// An actor: worker threads that run units, and a stream to a learner that gives them. Keeps no state beyond the units in
-// hand; survives a learner that goes away. Thread-safe.
+// An actor: worker threads that run units, and a stream to a learner that gives them. Keeps no
+// state beyond the units in hand; survives a learner that goes away. Thread-safe.
 #pragma once
 
-#include <condition_variable>
 #include <chrono>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +13,7 @@
 #include <grpcpp/channel.h>
 
 #include "common/metrics.h"
+#include "common/mutex.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/stream.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
@@ -25,9 +24,11 @@ class Actor {
  public:
   struct Options {
     int threads = 1;
-    std::function<std::shared_ptr<grpc::Channel>()> channel;  // To the learner; called for each connection.
+    // To the learner; called for each connection.
+    std::function<std::shared_ptr<grpc::Channel>()> channel;
     std::chrono::milliseconds drain_deadline{10'000};
-    std::function<void()> on_drain = {};  // The learner wants it to leave: whoever owns it calls Stop. From any thread.
+    // Called when the learner wants it to leave; its owner then calls Stop. From any thread.
+    std::function<void()> on_drain = {};
   };
   // Begins to connect. Metrics outlive the actor.
   Actor(Options options, Metrics* metrics);
@@ -55,13 +56,13 @@ class Actor {
   const std::unique_ptr<Instruments> instruments_;
   rpc::Reconnector reconnector_;
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Task> queue_;
-  int running_ = 0;
-  std::shared_ptr<Connection> connection_;
-  bool draining_ = false;
-  bool stopping_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  std::deque<Task> queue_ ABSL_GUARDED_BY(mutex_);
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Last, so that they stop first.
   std::thread connector_;
   std::vector<std::thread> workers_;

@@ -2,23 +2,27 @@
 #include <thread>
 
 #include "actor/actor.h"
-#include "common/flags.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
+#include "common/process/flags.h"
 #include "envs/fingerprint.h"
 
 namespace mentor {
 namespace {
 
 int Main(int argc, char** argv) {
-  CLI::App app("Simulates environments for a learner. Stateless: start and stop as many as you like, at any time.");
+  CLI::App app(
+      "Simulates environments for a learner. Stateless: start and stop as many as you like, at any "
+      "time.");
   app.footer("Example:\n  mentor-actor --learner 127.0.0.1:50051 --threads 2");
   CommonFlags common;
   SecurityFlags security;
   std::string learner = "127.0.0.1:50051";
   int threads = 2;
   app.add_option("--learner", learner, "HOST:PORT of the learner")->capture_default_str();
-  app.add_option("--threads", threads, "Worker threads, each with simulators of its own")->check(CLI::Range(1, 1024))->capture_default_str();
+  app.add_option("--threads", threads, "Worker threads, each with simulators of its own")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   AddSecurityFlags(&app, &security, Side::kClient);
   AddCommonFlags(&app, &common);
   try {
@@ -28,13 +32,17 @@ int Main(int argc, char** argv) {
   }
   InitLog(common, "actor");
 
-  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}, {"mujoco", envs::MujocoVersion()}}});
-  if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok()) return Fail(status);
+  auto metrics = Metrics::Create(
+      {.build_info = {{"version", std::string(kBuildVersion)}, {"mujoco", envs::MujocoVersion()}}});
+  if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok())
+    return Fail(status);
   const auto process = Process::Start(common.ProcessOptions({}));
   if (!process.ok()) return Fail(process.status(), kExitUsage);
   const auto channels = rpc::ChannelSource::Make(security.Channel(learner, metrics.get()));
   if (!channels.ok()) return Fail(channels.status(), kExitUsage);
-  actor::Actor actor({.threads = threads, .channel = [&] { return (*channels)->Get(); }, .on_drain = RequestStop}, metrics.get());
+  actor::Actor actor(
+      {.threads = threads, .channel = [&] { return (*channels)->Get(); }, .on_drain = RequestStop},
+      metrics.get());
   (*process)->Run();
   actor.Stop();
   return kExitOk;

@@ -1,5 +1,6 @@
 // A policy as an actor evaluates it: one of the networks of policy_network.h, and what is made of
-// its output: samples, choices, densities (ppo.md sections 2 and 3). One object for each thread.
+// its output: samples, choices, densities (docs/algorithms/ppo.md#acting). One object for each
+// thread.
 #pragma once
 
 #include <memory>

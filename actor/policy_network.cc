@@ -90,7 +90,7 @@ void FillLogStd(float log_std, PolicyOutput* output) {
 struct Sizes {
   Index d = 0, h = 0, a = 0;
   bool discrete = false;
-  Index e1 = 0, e2 = 0, lstm = 0, heads = 0;  // Of recurrent networks.
+  Index e1 = 0, e2 = 0, lstm = 0, heads = 0;  // Recurrent networks only.
 };
 
 // W1, b1, W2, b2, W3, b3 and logstd: mean = W3 tanh(W2 tanh(W1 o + b1) + b2) + b3.
@@ -118,8 +118,10 @@ struct Mlp : PolicyNetwork {
   }
 };
 
-// Conditional layer normalisation (response_gradient.md section 2): with a = W2 h1 + b2, the second
-// hidden layer is tanh(gain z + offset), z = (a - mean(a)) / sqrt(var(a) + 1e-5), biased variance.
+// Conditional layer normalisation
+// (docs/algorithms/response_gradient.md#conditional-layer-normalisation): with a = W2 h1 + b2, the
+// second hidden layer is tanh(gain z + offset), z = (a - mean(a)) / sqrt(var(a) + 1e-5), biased
+// variance.
 struct LayerNorm : Mlp {
   Index units;
   VectorXf gain, offset;
@@ -157,8 +159,8 @@ struct LayerNorm : Mlp {
   }
 };
 
-// MAML's (black_box.md section 13): beside the mean, log std = S2 tanh(S1 o + c1) + c2, one number
-// for all actions.
+// MAML's (docs/algorithms/initial_weights.md#maml): beside the mean, log std = S2 tanh(S1 o + c1) +
+// c2, one number for all actions.
 struct StateStd : Mlp {
   Affine std1, std2;
   VectorXf std_hidden, std_out;
@@ -184,12 +186,13 @@ struct StateStd : Mlp {
   }
 };
 
-// RL^2's (black_box.md section 12). Input x = [o, last action, q] with the side inputs q = [success
-// signal, end of the episode] of the last step, all 0 at the beginning of a lifetime:
+// RL^2's (docs/algorithms/recurrent_policy.md#the-network). Input x = [o, last action, q] with the
+// side inputs q = [success signal, end of the episode] of the last step, all 0 at the beginning of
+// a lifetime:
 //   code1 = [relu(enc1 x), q], z = [relu(enc2 code1), q], h = LSTM(z),
 //   mean = three layers, log std = two layers, tanh between them.
 // The gates i, f, g, o are four padded blocks.
-struct Recurrent : PolicyNetwork {
+struct Recurrent final : PolicyNetwork {
   static constexpr Index kSide = 2;
 
   const Sizes n;

@@ -33,12 +33,32 @@ constexpr uint64_t kResultBytesMax = 60u << 20;
 // more than the call.
 constexpr std::chrono::microseconds kPolicyCallMax{50}, kRecurrentCallMax{1000};
 
+// A tensor of the trajectory that is written row by row, in the message itself.
 template <typename T>
-void SetTensor(v1::Tensor::DType dtype, std::initializer_list<int64_t> shape,
-               const std::vector<T>& values, v1::Tensor* tensor) {
-  tensor->set_dtype(dtype);
-  for (int64_t axis : shape) tensor->add_shape(axis);
-  tensor->set_data(values.data(), values.size() * sizeof(T));
+class Rows {
+ public:
+  Rows(v1::Tensor::DType dtype, std::initializer_list<int64_t> shape, v1::Tensor* tensor)
+      : data_(tensor->mutable_data()) {
+    tensor->set_dtype(dtype);
+    size_t numbers = 1;
+    for (int64_t axis : shape) {
+      tensor->add_shape(axis);
+      numbers *= static_cast<size_t>(axis);
+    }
+    data_->reserve(numbers * sizeof(T));
+  }
+  void Add(std::span<const T> row) {
+    data_->append(reinterpret_cast<const char*>(row.data()), row.size_bytes());
+  }
+  void Add(T number) { Add(std::span<const T>(&number, 1)); }
+
+ private:
+  std::string* const data_;
+};
+
+void ToFloats(std::span<const double> from, std::span<float> to) {
+  std::transform(from.begin(), from.end(), to.begin(),
+                 [](double x) { return static_cast<float>(x); });
 }
 
 absl::Status CheckUnit(const v1::Unit& unit) {
@@ -128,8 +148,13 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
 
   const uint64_t step_bytes =
       sizeof(float) * static_cast<uint64_t>(info.observation_size + info.action_size + 1) +
-      sizeof(double) + 2;
-  if (unit.steps() * step_bytes > kResultBytesMax) {
+      sizeof(double) + 3;
+  const uint64_t final_bytes =
+      unit.return_final_observations()
+          ? (unit.steps() / static_cast<uint64_t>(info.episode_steps) + 1) * sizeof(float) *
+                static_cast<uint64_t>(info.observation_size)
+          : 0;
+  if (unit.steps() * step_bytes + final_bytes > kResultBytesMax) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "unit: %d steps of %d bytes are more than a result may have (%d bytes); cut it into parts",
         unit.steps(), step_bytes, kResultBytesMax));
@@ -147,11 +172,19 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
                                   .iteration = unit.random().iteration()};
   const size_t steps = unit.steps(), d = static_cast<size_t>(info.observation_size),
                a = static_cast<size_t>(info.action_size);
-  std::vector<float> observations(steps * d), actions(steps * a), log_probs(steps),
-      next_observation(d);
-  std::vector<double> rewards(steps), observation(d), noise(a);
-  std::vector<float> clipped(a);
-  std::vector<uint8_t> successes(steps), dones(steps);
+  v1::Trajectory& trajectory = *result->mutable_trajectory();
+  const int64_t n = unit.steps();
+  using v1::Tensor;
+  Rows<float> observations(Tensor::DTYPE_FLOAT32, {n, info.observation_size},
+                           trajectory.mutable_observations());
+  Rows<float> actions(Tensor::DTYPE_FLOAT32, {n, info.action_size}, trajectory.mutable_actions());
+  Rows<float> log_probs(Tensor::DTYPE_FLOAT32, {n}, trajectory.mutable_log_probs());
+  Rows<double> rewards(Tensor::DTYPE_FLOAT64, {n}, trajectory.mutable_rewards());
+  Rows<uint8_t> successes(Tensor::DTYPE_UINT8, {n}, trajectory.mutable_successes());
+  Rows<uint8_t> terminations(Tensor::DTYPE_UINT8, {n}, trajectory.mutable_terminations());
+  Rows<uint8_t> truncations(Tensor::DTYPE_UINT8, {n}, trajectory.mutable_truncations());
+  std::vector<float> shown(d), action(a), clipped(a), final_observations;
+  std::vector<double> observation(d), noise(a);
 
   uint32_t episode = unit.first_episode();
   if (unit.state().empty()) {
@@ -166,20 +199,18 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   SuccessSignal success;
   bool done = false;
   for (size_t t = 0; t < steps; ++t) {
-    const std::span<float> shown(&observations[t * d], d);
-    const std::span<float> action(&actions[t * a], a);
-    std::transform(observation.begin(), observation.end(), shown.begin(),
-                   [](double x) { return static_cast<float>(x); });
+    ToFloats(observation, shown);
+    float log_prob = 0;
     if (const auto error = MENTOR_FAILPOINT("actor.unit.step")) return absl::InternalError(*error);
     const auto before = std::chrono::steady_clock::now();
     if (unit.deterministic()) {
-      policy_.Deterministic(shown, action, &log_probs[t]);
+      policy_.Deterministic(shown, action, &log_prob);
     } else if (policy_.discrete()) {
       const uint32_t step = unit.first_step() + static_cast<uint32_t>(t);
-      policy_.Choose(shown, action_noise.Uniform(step, /*draw=*/0), action, &log_probs[t]);
+      policy_.Choose(shown, action_noise.Uniform(step, /*draw=*/0), action, &log_prob);
     } else {
       action_noise.Normals(unit.first_step() + static_cast<uint32_t>(t), noise);
-      policy_.Sample(shown, noise, action, &log_probs[t]);
+      policy_.Sample(shown, noise, action, &log_prob);
     }
     envs::ClipAction(info, action, clipped);  // The simulator alone sees it so.
     if (const auto taken = std::chrono::steady_clock::now() - before; taken <= call_max) {
@@ -193,35 +224,38 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
       return absl::InternalError(
           absl::StrFormat("step %d gave a number that is not finite", unit.first_step() + t));
     }
-    rewards[t] = outcome.reward;
-    if (!std::isfinite(log_probs[t])) {
+    if (!std::isfinite(log_prob)) {
       return absl::InternalError(absl::StrFormat(
           "step %d: the policy gave a number that is not finite", unit.first_step() + t));
     }
-    successes[t] = outcome.success ? 1 : 0;
     const double signal =
         success.Step(/*starts_episode=*/done, outcome.success, info.episode_steps);
     done = outcome.terminated || outcome.truncated;
-    dones[t] = done ? 1 : 0;
+    // A task that ends in the very step of the limit was not cut short.
+    const bool cut = outcome.truncated && !outcome.terminated;
+    observations.Add(shown);
+    actions.Add(action);
+    log_probs.Add(log_prob);
+    rewards.Add(outcome.reward);
+    successes.Add(outcome.success ? 1 : 0);
+    terminations.Add(outcome.terminated ? 1 : 0);
+    truncations.Add(cut ? 1 : 0);
+    if (cut && unit.return_final_observations())
+      final_observations.insert(final_observations.end(), observation.begin(), observation.end());
     policy_.Remember(action, static_cast<float>(signal), done);
     if (done) MENTOR_RETURN_IF_ERROR(environment->Reset(reset, ++episode, observation));
   }
-  std::transform(observation.begin(), observation.end(), next_observation.begin(),
-                 [](double x) { return static_cast<float>(x); });
 
   const double encode_start = ThreadCpuSeconds();
-  v1::Trajectory& trajectory = *result->mutable_trajectory();
-  const int64_t n = static_cast<int64_t>(steps);
-  SetTensor(v1::Tensor::DTYPE_FLOAT32, {n, info.observation_size}, observations,
-            trajectory.mutable_observations());
-  SetTensor(v1::Tensor::DTYPE_FLOAT32, {n, info.action_size}, actions,
-            trajectory.mutable_actions());
-  SetTensor(v1::Tensor::DTYPE_FLOAT32, {n}, log_probs, trajectory.mutable_log_probs());
-  SetTensor(v1::Tensor::DTYPE_FLOAT64, {n}, rewards, trajectory.mutable_rewards());
-  SetTensor(v1::Tensor::DTYPE_UINT8, {n}, successes, trajectory.mutable_successes());
-  SetTensor(v1::Tensor::DTYPE_UINT8, {n}, dones, trajectory.mutable_dones());
-  SetTensor(v1::Tensor::DTYPE_FLOAT32, {info.observation_size}, next_observation,
-            trajectory.mutable_next_observation());
+  ToFloats(observation, shown);
+  Rows<float>(Tensor::DTYPE_FLOAT32, {info.observation_size}, trajectory.mutable_next_observation())
+      .Add(shown);
+  if (unit.return_final_observations()) {
+    Rows<float>(Tensor::DTYPE_FLOAT32,
+                {static_cast<int64_t>(final_observations.size() / d), info.observation_size},
+                trajectory.mutable_final_observations())
+        .Add(final_observations);
+  }
   // After the end of an episode there is nothing to carry: the next one begins with its own reset.
   if (unit.return_state() && !done) *result->mutable_final_state() = environment->SaveState();
   result->set_result_hash(ResultHash(trajectory, result->final_state()));

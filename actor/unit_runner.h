@@ -1,5 +1,5 @@
-// Runs rollout units: a pure function from Unit to Result, with simulators kept warm between calls. One object for each
-// worker thread; not thread-safe.
+// Runs rollout units: a pure function from Unit to Result, with simulators kept warm between calls.
+// One object for each worker thread; not thread-safe.
 #pragma once
 
 #include <map>
@@ -16,7 +16,8 @@ namespace mentor::actor {
 
 class UnitRunner {
  public:
-  // A unit that is wrong or fails gives a result with `error` set; never a crash, and no state is left behind.
+  // A unit that is wrong or fails gives a result with `error` set; never a crash, and no state is
+  // left behind.
   v1::Result Run(const v1::Unit& unit);
   // CPU time that the last unit's result took to be written into its message.
   double encode_seconds() const { return encode_seconds_; }

@@ -1,4 +1,5 @@
-# Every third-party library as one imported target. Nothing is downloaded here: deploy/install.sh has done it.
+# Every third-party library as one imported target. Nothing is downloaded here: deploy/install.sh
+# has done it.
 if(NOT EXISTS ${MENTOR_WHEELS}/torch)
   message(FATAL_ERROR "${MENTOR_WHEELS}/torch is missing: run deploy/install.sh first")
 endif()
@@ -8,7 +9,6 @@ find_package(Protobuf 3.21 REQUIRED)
 find_package(gRPC CONFIG REQUIRED)
 find_package(absl CONFIG REQUIRED)
 find_package(prometheus-cpp CONFIG REQUIRED)
-find_package(spdlog CONFIG REQUIRED)
 find_package(SQLite3 REQUIRED)
 set(PostgreSQL_ADDITIONAL_VERSIONS 15 14 16 17)
 find_package(PostgreSQL REQUIRED)

@@ -1,5 +1,6 @@
-# mentor::torch: the LibTorch inside the PyPI wheel, on machines with or without a CUDA toolkit.
-# The wheel bundles protobuf 3.13 headers: a folder with one link to the system's google/ goes before them.
+# mentor::torch: the LibTorch inside the PyPI wheel, on machines with or without a CUDA toolkit. The
+# wheel bundles protobuf 3.13 headers: a folder with one link to the system's google/ goes before
+# them.
 set(torch_root ${MENTOR_WHEELS}/torch)
 file(STRINGS ${torch_root}/version.py torch_version_line REGEX "^__version__")
 string(REGEX REPLACE ".*'([^']+)'.*" "\\1" MENTOR_TORCH_VERSION "${torch_version_line}")
@@ -13,7 +14,8 @@ target_include_directories(mentor_torch SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/pro
 target_link_directories(mentor_torch INTERFACE ${torch_root}/lib)
 # libtorch.so pulls in every CUDA library, so only the CUDA build names it.
 target_link_libraries(mentor_torch INTERFACE -Wl,--push-state,--no-as-needed
-  $<$<BOOL:${MENTOR_CUDA}>:torch> $<$<BOOL:${MENTOR_CUDA}>:torch_cuda> $<$<BOOL:${MENTOR_CUDA}>:c10_cuda>
+  $<$<BOOL:${MENTOR_CUDA}>:torch> $<$<BOOL:${MENTOR_CUDA}>:torch_cuda>
+  $<$<BOOL:${MENTOR_CUDA}>:c10_cuda>
   torch_cpu c10 -Wl,--pop-state)
 if(MENTOR_CUDA)
   find_package(CUDAToolkit REQUIRED)

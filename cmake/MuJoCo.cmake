@@ -1,9 +1,11 @@
-# mentor::mujoco: headers and shared library of the MuJoCo wheel. Its file has a version in the name only.
+# mentor::mujoco: headers and shared library of the MuJoCo wheel. Its file has a version in the name
+# only.
 set(mujoco_root ${MENTOR_WHEELS}/mujoco)
 file(GLOB mujoco_library ${mujoco_root}/libmujoco.so.*)
 list(LENGTH mujoco_library mujoco_count)
 if(NOT mujoco_count EQUAL 1)
-  message(FATAL_ERROR "expected one libmujoco.so.* in ${mujoco_root}, found ${mujoco_count}: run deploy/install.sh")
+  message(FATAL_ERROR "expected one libmujoco.so.* in ${mujoco_root}, found ${mujoco_count}: "
+    "run deploy/install.sh")
 endif()
 string(REGEX REPLACE ".*libmujoco\\.so\\." "" MENTOR_MUJOCO_VERSION "${mujoco_library}")
 add_library(mentor_mujoco SHARED IMPORTED GLOBAL)

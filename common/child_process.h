@@ -29,7 +29,8 @@ class ChildProcess {
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
-  // Until the child ends. Its exit status; 128 + n when signal n ended it. At most once.
+  // Waits until the child ends. Returns its exit status; 128 + n when signal n ended it. At most
+  // once.
   absl::StatusOr<int> Wait();
 
  private:

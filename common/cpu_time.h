@@ -5,7 +5,7 @@
 
 namespace mentor {
 
-// Of the calling thread so far, in seconds.
+// What the calling thread has used so far, in seconds.
 inline double ThreadCpuSeconds() {
   timespec time;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);

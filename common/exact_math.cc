@@ -120,6 +120,14 @@ double Tanh(double x) {
   return std::copysign(m / (m + 2), x);
 }
 
+double Power(double base, int64_t exponent) {
+  double power = 1;
+  for (; exponent > 0; exponent /= 2, base *= base) {
+    if (exponent % 2 != 0) power *= base;
+  }
+  return power;
+}
+
 double NormalQuantile(double p) {
   constexpr double kA[] = {3.3871328727963666080e0,  1.3314166789178437745e+2,
                            1.9715909503065514427e+3, 1.3731693765509461125e+4,

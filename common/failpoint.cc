@@ -8,12 +8,12 @@
 #include <set>
 #include <thread>
 
+#include <absl/strings/str_cat.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <absl/strings/str_cat.h>
-
 #include "common/check.h"
+#include "common/mutex.h"
 
 namespace mentor::failpoint {
 namespace internal {
@@ -23,11 +23,11 @@ std::atomic<bool> armed{false};
 namespace {
 
 struct State {
-  std::mutex mutex;
+  Mutex mutex;
   // Guarded by mutex.
-  std::set<std::string> names;
-  std::map<std::string, Rule> rules;
-  std::map<std::string, uint64_t> hits;
+  std::set<std::string> names ABSL_GUARDED_BY(mutex);
+  std::map<std::string, Rule> rules ABSL_GUARDED_BY(mutex);
+  std::map<std::string, uint64_t> hits ABSL_GUARDED_BY(mutex);
 };
 
 State& TheState() {
@@ -50,8 +50,8 @@ std::optional<uint64_t> ParseNumber(std::string_view text) {
 }
 
 absl::Status Bad(std::string_view one, std::string_view why) {
-  return absl::InvalidArgumentError("MENTOR_FAILPOINTS: '" + std::string(one) + "': " + std::string(why) +
-                                    "; expected name=WHEN:ACTION");
+  return absl::InvalidArgumentError("MENTOR_FAILPOINTS: '" + std::string(one) +
+                                    "': " + std::string(why) + "; expected name=WHEN:ACTION");
 }
 
 bool ParseWhen(std::string_view text, Rule* rule) {
@@ -60,7 +60,8 @@ bool ParseWhen(std::string_view text, Rule* rule) {
     return true;
   }
   if (const size_t percent = text.find('%'); percent != text.npos) {
-    const auto chance = ParseNumber(text.substr(0, percent)), seed = ParseNumber(text.substr(percent + 1));
+    const auto chance = ParseNumber(text.substr(0, percent)),
+               seed = ParseNumber(text.substr(percent + 1));
     if (!chance || !seed || *chance > 100) return false;
     rule->when = Rule::When::kPercent;
     rule->number = *chance;
@@ -90,7 +91,8 @@ bool ParseAction(std::string_view text, Rule* rule) {
   }
   const size_t open = text.find('(');
   if (open == text.npos || !text.ends_with(')')) return false;
-  const std::string_view verb = text.substr(0, open), argument = text.substr(open + 1, text.size() - open - 2);
+  const std::string_view verb = text.substr(0, open),
+                         argument = text.substr(open + 1, text.size() - open - 2);
   if (verb == "error") {
     rule->action = Rule::Action::kError;
     rule->error = argument;
@@ -121,7 +123,8 @@ void LogHit(const char* name, uint64_t hit, const Rule& rule) {
   close(file);
 }
 
-// Armed before the first point can be hit, so that processes without a word in main can be tested too.
+// Armed before the first point can be hit, so that processes without a word in main can be tested
+// too.
 [[maybe_unused]] const bool armed_by_environment = [] {
   if (std::getenv("MENTOR_FAILPOINTS") != nullptr) armed = true;
   return true;
@@ -152,7 +155,8 @@ absl::StatusOr<std::map<std::string, Rule>> Parse(std::string_view text) {
     text.remove_prefix(std::min(end + 1, text.size()));
     if (one.empty()) continue;
     const size_t equals = one.find('='), colon = one.find(':', equals == one.npos ? 0 : equals);
-    if (equals == one.npos || equals == 0 || colon == one.npos) return Bad(one, "no name, '=' or ':'");
+    if (equals == one.npos || equals == 0 || colon == one.npos)
+      return Bad(one, "no name, '=' or ':'");
     Rule rule;
     if (!ParseWhen(one.substr(equals + 1, colon - equals - 1), &rule)) {
       return Bad(one, "WHEN is N, N+, * or P%SEED with N from 1 and P up to 100");
@@ -160,14 +164,15 @@ absl::StatusOr<std::map<std::string, Rule>> Parse(std::string_view text) {
     if (!ParseAction(one.substr(colon + 1), &rule)) {
       return Bad(one, "ACTION is kill, stop, exit(0..255), sleep(MS) or error(TEXT)");
     }
-    if (!rules.emplace(std::string(one.substr(0, equals)), std::move(rule)).second) return Bad(one, "named twice");
+    if (!rules.emplace(std::string(one.substr(0, equals)), std::move(rule)).second)
+      return Bad(one, "named twice");
   }
   return rules;
 }
 
 bool Register(const char* name) {
   State& state = TheState();
-  std::lock_guard lock(state.mutex);
+  MutexLock lock(state.mutex);
   state.names.insert(name);
   return true;
 }
@@ -181,7 +186,7 @@ std::optional<std::string> HitArmed(const char* name) {
   Rule rule;
   uint64_t hit = 0;
   {
-    std::lock_guard lock(state.mutex);
+    MutexLock lock(state.mutex);
     const auto found = state.rules.find(name);
     if (found == state.rules.end()) return std::nullopt;
     hit = ++state.hits[name];
@@ -221,7 +226,7 @@ absl::Status Arm(std::string_view text) {
   auto rules = internal::Parse(text);
   if (!rules.ok()) return rules.status();
   internal::State& state = internal::TheState();
-  std::lock_guard lock(state.mutex);
+  MutexLock lock(state.mutex);
   for (const auto& [name, rule] : *rules) {
     if (state.names.contains(name)) continue;
     return absl::InvalidArgumentError("MENTOR_FAILPOINTS: unknown point '" + name +
@@ -235,13 +240,13 @@ absl::Status Arm(std::string_view text) {
 
 std::vector<std::string> Names() {
   internal::State& state = internal::TheState();
-  std::lock_guard lock(state.mutex);
+  MutexLock lock(state.mutex);
   return {state.names.begin(), state.names.end()};
 }
 
 std::map<std::string, uint64_t> Hits() {
   internal::State& state = internal::TheState();
-  std::lock_guard lock(state.mutex);
+  MutexLock lock(state.mutex);
   return state.hits;
 }
 

@@ -1,7 +1,8 @@
-// Named places where a test can make a process fail. Compiled in always; an unarmed one costs a relaxed load.
+// Named places where a test can make a process fail. Compiled in always; an unarmed one costs a
+// relaxed load.
 //
 //   MENTOR_FAILPOINTS='name=WHEN:ACTION;...'
-//     WHEN    N (the N-th hit) | N+ (from the N-th on) | * | P%SEED (P percent of the hits, repeatable)
+//     WHEN    N (the N-th hit) | N+ (from the N-th on) | * | P%SEED (P percent, repeatable)
 //     ACTION  kill | stop | exit(CODE) | sleep(MS) | error(TEXT)
 //   MENTOR_FAILPOINT_LOG=file: one line "name hit action" a hit, written before the action.
 //
@@ -28,7 +29,8 @@
 
 namespace mentor::failpoint {
 
-// Arms what MENTOR_FAILPOINTS says. Call it first in main and exit with 2 on INVALID_ARGUMENT: a typo or an unknown name.
+// Arms what MENTOR_FAILPOINTS says. Call it first in main and exit with 2 on INVALID_ARGUMENT: a
+// typo or an unknown name.
 absl::Status ArmFromEnvironment();
 // The same for a text; replaces what was armed before. For tests in one process; empty disarms.
 absl::Status Arm(std::string_view text);
@@ -63,16 +65,20 @@ std::optional<std::string> HitArmed(const char* name);
 template <size_t N>
 struct Name {
   char text[N];
-  consteval Name(const char (&literal)[N]) { std::copy_n(literal, N, text); }  // NOLINT: implicit by design
+  consteval Name(const char (&literal)[N]) {
+    std::copy_n(literal, N, text);
+  }  // NOLINT: implicit by design
 };
 
-// One class for each name, so that its static member registers the name before main wherever a point is compiled in.
+// One class for each name, so that its static member registers the name before main wherever a
+// point is compiled in.
 template <Name name>
 struct Point {
   static inline const bool registered = Register(name.text);
   static std::optional<std::string> Hit() {
     static_cast<void>(&registered);
-    if (!armed.load(std::memory_order_relaxed)) [[likely]] return std::nullopt;
+    if (!armed.load(std::memory_order_relaxed)) [[likely]]
+      return std::nullopt;
     return HitArmed(name.text);
   }
 };

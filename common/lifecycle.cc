@@ -51,8 +51,8 @@ int WaitForStopSignal(std::chrono::milliseconds limit) {
   const sigset_t set = StopSignals();
   const auto deadline = std::chrono::steady_clock::now() + limit;
   for (;;) {
-    const auto left = std::max<std::chrono::nanoseconds>(deadline - std::chrono::steady_clock::now(),
-                                                         std::chrono::nanoseconds(0));
+    const auto left = std::max<std::chrono::nanoseconds>(
+        deadline - std::chrono::steady_clock::now(), std::chrono::nanoseconds(0));
     const timespec wait = {.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000),
                            .tv_nsec = static_cast<long>(left.count() % 1'000'000'000)};
     const int signal = sigtimedwait(&set, nullptr, &wait);
@@ -64,6 +64,8 @@ int WaitForStopSignal(std::chrono::milliseconds limit) {
   }
 }
 
-void RequestStop() { kill(getpid(), SIGTERM); }
+void RequestStop() {
+  kill(getpid(), SIGTERM);
+}
 
 }  // namespace mentor

@@ -1,9 +1,11 @@
-// Start and stop of a process: SIGTERM and SIGINT are blocked before any thread exists and waited for in main.
+// Start and stop of a process: SIGTERM and SIGINT are blocked before any thread exists and waited
+// for in main.
 //
 //   int main() {
 //     BlockStopSignals();                       // First of all.
 //     ...start...
-//     const int signal = WaitForStopSignal();   // From here on a second signal exits at once with 128 + n.
+//     const int signal = WaitForStopSignal();
+//     // From here on a second signal exits at once with 128 + n.
 //     ...drain...
 //   }
 #pragma once
@@ -12,7 +14,8 @@
 
 namespace mentor {
 
-// For the calling thread and all threads that it starts later; also ignores SIGPIPE. Call it before any thread exists.
+// For the calling thread and all threads that it starts later; also ignores SIGPIPE. Call it before
+// any thread exists.
 void BlockStopSignals();
 // Returns the signal's number. Main thread only.
 int WaitForStopSignal();

@@ -2,18 +2,17 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
-#include <memory>
-#include <mutex>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/time/clock.h>
 #include <absl/time/time.h>
 #include <grpc/support/log.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <nlohmann/json.hpp>
 
+#include "common/mutex.h"
 #include "common/status.h"
 
 namespace mentor::log {
@@ -23,14 +22,9 @@ constexpr std::array<std::string_view, 4> kSeverityNames = {"debug", "info", "wa
 
 struct State {
   Options options;  // Fixed once Init has returned.
-  std::shared_ptr<spdlog::logger> sink;
   std::array<std::atomic<uint64_t>, 4> counts{};
-  std::mutex observer_mutex;
-  Observer observer;  // Guarded by observer_mutex.
-  State() : sink(std::make_shared<spdlog::logger>("mentor", std::make_shared<spdlog::sinks::stderr_sink_mt>())) {
-    sink->set_pattern("%v");
-    sink->set_level(spdlog::level::trace);
-  }
+  Mutex observer_mutex;
+  Observer observer ABSL_GUARDED_BY(observer_mutex);
 };
 
 State& TheState() {
@@ -38,24 +32,10 @@ State& TheState() {
   return *state;
 }
 
+// A JSON string. Bytes that are not UTF-8 become U+FFFD, so that every line can be read.
 std::string Quoted(std::string_view text) {
-  std::string json = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      json += '\\';
-      json += c;
-    } else if (c == '\n') {
-      json += "\\n";
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      json += absl::StrFormat("\\u%04x", c);
-    } else if (static_cast<unsigned char>(c) >= 0x7f) {
-      json += absl::StrFormat("\\u%04x", static_cast<unsigned char>(c));  // Bytes of any encoding: the line stays JSON.
-    } else {
-      json += c;
-    }
-  }
-  json += '"';
-  return json;
+  return nlohmann::json(text).dump(/*indent=*/-1, /*indent_char=*/' ', /*ensure_ascii=*/false,
+                                   nlohmann::json::error_handler_t::replace);
 }
 
 std::string_view BaseName(const char* file) {
@@ -86,15 +66,20 @@ void GrpcLog(gpr_log_func_args* args) {
   Write(severity, args->file, args->line, args->message, {{"source", "grpc"}});
 }
 
-absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
+absl::string_view ToAbsl(std::string_view text) {
+  return {text.data(), text.size()};
+}
 
 }  // namespace
 
 Field::Field(std::string_view key, std::string_view value) : key_(key), json_(Quoted(value)) {}
 
 Field::Field(std::string_view key, const absl::Status& value) : key_(key) {
-  std::string text = value.ok() ? "OK" : absl::StrCat(absl::StatusCodeToString(value.code()), ": ", value.message());
-  if (const std::string reason = ReasonOf(value); !reason.empty()) absl::StrAppend(&text, " [", reason, "]");
+  std::string text =
+      value.ok() ? "OK"
+                 : absl::StrCat(absl::StatusCodeToString(value.code()), ": ", value.message());
+  if (const std::string reason = ReasonOf(value); !reason.empty())
+    absl::StrAppend(&text, " [", reason, "]");
   json_ = Quoted(text);
 }
 
@@ -116,53 +101,65 @@ absl::Status ParseFormat(std::string_view text, Format* format) {
   } else if (text == "text") {
     *format = Format::kText;
   } else {
-    return absl::InvalidArgumentError("log format '" + std::string(text) + "': expected json or text");
+    return absl::InvalidArgumentError("log format '" + std::string(text) +
+                                      "': expected json or text");
   }
   return absl::OkStatus();
 }
 
 void SetObserver(Observer observer) {
   State& state = TheState();
-  const std::lock_guard lock(state.observer_mutex);
+  const MutexLock lock(state.observer_mutex);
   state.observer = std::move(observer);
 }
 
 std::array<uint64_t, 4> Counts() {
   std::array<uint64_t, 4> counts{};
-  for (size_t i = 0; i < counts.size(); ++i) counts[i] = TheState().counts[i].load(std::memory_order_relaxed);
+  for (size_t i = 0; i < counts.size(); ++i)
+    counts[i] = TheState().counts[i].load(std::memory_order_relaxed);
   return counts;
 }
 
-std::string FormatLine(Format format, std::string_view time, Severity severity, std::string_view logger, const char* file,
-                       int line, std::string_view message, std::initializer_list<Field> fields) {
+std::string FormatLine(Format format, std::string_view time, Severity severity,
+                       std::string_view logger, const char* file, int line,
+                       std::string_view message, std::initializer_list<Field> fields) {
   const std::string_view name = kSeverityNames[static_cast<size_t>(severity)];
   std::string text;
   if (format == Format::kJson) {
-    absl::StrAppend(&text, "{\"ts\":\"", ToAbsl(time), "\",\"severity\":\"", ToAbsl(name), "\",\"msg\":", Quoted(message),
-                    ",\"logger\":", Quoted(logger), ",\"file\":", Quoted(absl::StrCat(ToAbsl(BaseName(file)), ":", line)));
-    for (const Field& field : fields) absl::StrAppend(&text, ",", Quoted(field.key()), ":", field.json());
+    absl::StrAppend(&text, "{\"ts\":\"", ToAbsl(time), "\",\"severity\":\"", ToAbsl(name),
+                    "\",\"msg\":", Quoted(message), ",\"logger\":", Quoted(logger),
+                    ",\"file\":", Quoted(absl::StrCat(ToAbsl(BaseName(file)), ":", line)));
+    for (const Field& field : fields)
+      absl::StrAppend(&text, ",", Quoted(field.key()), ":", field.json());
     text += '}';
   } else {
     absl::StrAppendFormat(&text, "%s %-7s %s", ToAbsl(time), ToAbsl(name), ToAbsl(message));
-    for (const Field& field : fields) absl::StrAppend(&text, " ", ToAbsl(field.key()), "=", field.json());
+    for (const Field& field : fields)
+      absl::StrAppend(&text, " ", ToAbsl(field.key()), "=", field.json());
   }
   return text;
 }
 
-void Write(Severity severity, const char* file, int line, std::string_view message, std::initializer_list<Field> fields) {
+void Write(Severity severity, const char* file, int line, std::string_view message,
+           std::initializer_list<Field> fields) {
   State& state = TheState();
   if (severity < state.options.least) return;
   state.counts[static_cast<size_t>(severity)].fetch_add(1, std::memory_order_relaxed);
-  const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
-  const std::string text =
-      FormatLine(state.options.format, time, severity, state.options.logger, file, line, message, fields);
-  state.sink->log(spdlog::level::info, spdlog::string_view_t(text.data(), text.size()));
+  const std::string time =
+      absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
+  const std::string text = FormatLine(state.options.format, time, severity, state.options.logger,
+                                      file, line, message, fields) +
+                           "\n";
+  // One call, so that lines of several threads do not mix: POSIX locks the stream for each call,
+  // and stderr, which has no buffer, writes the line at once.
+  std::fwrite(text.data(), 1, text.size(), stderr);
   for (const Field& field : fields) {
     if (field.key() != "experiment" || field.json().size() < 2) continue;
-    const std::lock_guard lock(state.observer_mutex);
+    const MutexLock lock(state.observer_mutex);
     if (!state.observer) return;
     const std::string_view name = std::string_view(field.json()).substr(1, field.json().size() - 2);
-    state.observer(name, FormatLine(Format::kJson, time, severity, state.options.logger, file, line, message, fields));
+    state.observer(name, FormatLine(Format::kJson, time, severity, state.options.logger, file, line,
+                                    message, fields));
   }
 }
 
@@ -171,7 +168,8 @@ bool Due(std::atomic<int64_t>* next_ns, std::chrono::nanoseconds period) {
                           std::chrono::steady_clock::now().time_since_epoch())
                           .count();
   int64_t next = next_ns->load(std::memory_order_relaxed);
-  return now >= next && next_ns->compare_exchange_strong(next, now + period.count(), std::memory_order_relaxed);
+  return now >= next &&
+         next_ns->compare_exchange_strong(next, now + period.count(), std::memory_order_relaxed);
 }
 
 }  // namespace mentor::log

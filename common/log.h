@@ -1,9 +1,11 @@
-// Logs: one JSON object a line on stderr (or text for people), thin over spdlog. Thread-safe.
+// Logs: one JSON object a line on stderr (or text for people). Thread-safe.
 //
 //   MENTOR_LOG(kInfo, "actor connected", {{"peer", uid}, {"threads", 4}});
-//   MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no actor");   // At most once in ten seconds from this place.
+//   // At most once in ten seconds from this place:
+//   MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no actor");
 //
-// Info: at most once in some seconds per place. Warning: handled, but look. Error: work was lost or refused.
+// Info: at most once in some seconds per place. Warning: handled, but look. Error: work was lost or
+// refused.
 #pragma once
 
 #include <array>
@@ -29,15 +31,16 @@ struct Options {
   std::string logger;  // Name of the process, for instance "actor".
 };
 
-// Call once in main, before threads. Also routes gRPC's own messages here. Without it: JSON from kInfo on.
+// Call once in main, before threads. Also routes gRPC's own messages here. Without it: JSON from
+// kInfo on.
 void Init(const Options& options);
 // For the flag --log_format: "json" or "text".
 absl::Status ParseFormat(std::string_view text, Format* format);
 // Lines written so far, by severity.
 std::array<uint64_t, 4> Counts();
 
-// Hears every line that has a field "experiment": its value, and the line as JSON. Called from any thread, so it must be
-// quick, and must not log. Null: nobody does.
+// Hears every line that has a field "experiment": its value, and the line as JSON. Called from any
+// thread, so it must be quick, and must not log. Null: nobody does.
 using Observer = std::function<void(std::string_view experiment, const std::string& json_line)>;
 void SetObserver(Observer observer);
 
@@ -47,13 +50,15 @@ class Field {
   Field(std::string_view key, std::string_view value);
   Field(std::string_view key, const char* value) : Field(key, std::string_view(value)) {}
   Field(std::string_view key, const std::string& value) : Field(key, std::string_view(value)) {}
-  Field(std::string_view key, absl::string_view value) : Field(key, std::string_view(value.data(), value.size())) {}
+  Field(std::string_view key, absl::string_view value)
+      : Field(key, std::string_view(value.data(), value.size())) {}
   Field(std::string_view key, const absl::Status& value);  // "CODE: message [REASON]"
   Field(std::string_view key, bool value) : key_(key), json_(value ? "true" : "false") {}
   Field(std::string_view key, double value);
   template <typename Integer>
-    requires(std::is_integral_v<Integer> && !std::is_same_v<Integer, bool>)
-  Field(std::string_view key, Integer value) : key_(key), json_(std::to_string(value)) {}
+  requires(std::is_integral_v<Integer> && !std::is_same_v<Integer, bool>)
+      Field(std::string_view key, Integer value)
+      : key_(key), json_(std::to_string(value)) {}
 
   std::string_view key() const { return key_; }
   const std::string& json() const { return json_; }
@@ -67,8 +72,9 @@ class Field {
 void Write(Severity severity, const char* file, int line, std::string_view message,
            std::initializer_list<Field> fields = {});
 // The line without its end, for tests.
-std::string FormatLine(Format format, std::string_view time, Severity severity, std::string_view logger, const char* file,
-                       int line, std::string_view message, std::initializer_list<Field> fields);
+std::string FormatLine(Format format, std::string_view time, Severity severity,
+                       std::string_view logger, const char* file, int line,
+                       std::string_view message, std::initializer_list<Field> fields);
 // True at most once a period for one `next_ns`.
 bool Due(std::atomic<int64_t>* next_ns, std::chrono::nanoseconds period);
 
@@ -77,8 +83,8 @@ bool Due(std::atomic<int64_t>* next_ns, std::chrono::nanoseconds period);
 #define MENTOR_LOG(severity, ...) \
   ::mentor::log::Write(::mentor::log::Severity::severity, __FILE__, __LINE__, __VA_ARGS__)
 
-#define MENTOR_LOG_EVERY(period, severity, ...)                                              \
-  do {                                                                                       \
-    static std::atomic<int64_t> mentor_log_next_ns{0};                                       \
-    if (::mentor::log::Due(&mentor_log_next_ns, period)) MENTOR_LOG(severity, __VA_ARGS__);  \
+#define MENTOR_LOG_EVERY(period, severity, ...)                                             \
+  do {                                                                                      \
+    static std::atomic<int64_t> mentor_log_next_ns{0};                                      \
+    if (::mentor::log::Due(&mentor_log_next_ns, period)) MENTOR_LOG(severity, __VA_ARGS__); \
   } while (false)

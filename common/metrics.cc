@@ -39,7 +39,8 @@ class ProcessCollector : public prometheus::Collectable {
  public:
   std::vector<MetricFamily> Collect() const override {
     std::vector<MetricFamily> families;
-    const double page = static_cast<double>(sysconf(_SC_PAGESIZE)), ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
+    const double page = static_cast<double>(sysconf(_SC_PAGESIZE)),
+                 ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
     // Fields after the command's closing parenthesis: 1 state, 20 starttime, 21 vsize, 22 rss.
     std::ifstream stat_file("/proc/self/stat");
     std::stringstream stat_text;
@@ -50,23 +51,26 @@ class ProcessCollector : public prometheus::Collectable {
     for (std::string word; fields >> word;) field.push_back(word);
     if (field.size() > 22) {
       const auto number = [&](int i) { return std::strtod(field[i].c_str(), nullptr); };
-      families.push_back(One("process_start_time_seconds", "Start, in seconds since the epoch.", MetricType::Gauge,
-                             BootTime() + number(20) / ticks));
+      families.push_back(One("process_start_time_seconds", "Start, in seconds since the epoch.",
+                             MetricType::Gauge, BootTime() + number(20) / ticks));
       families.push_back(
           One("process_virtual_memory_bytes", "Virtual memory.", MetricType::Gauge, number(21)));
-      families.push_back(
-          One("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge, number(22) * page));
+      families.push_back(One("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
+                             number(22) * page));
     }
     timespec cpu{};
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-    families.push_back(One("process_cpu_seconds_total", "User and system CPU time.", MetricType::Counter,
-                           static_cast<double>(cpu.tv_sec) + 1e-9 * static_cast<double>(cpu.tv_nsec)));
+    families.push_back(
+        One("process_cpu_seconds_total", "User and system CPU time.", MetricType::Counter,
+            static_cast<double>(cpu.tv_sec) + 1e-9 * static_cast<double>(cpu.tv_nsec)));
     std::error_code error;
     double open_fds = 0;
-    for (std::filesystem::directory_iterator entry("/proc/self/fd", error), end; !error && entry != end; entry.increment(error)) {
+    for (std::filesystem::directory_iterator entry("/proc/self/fd", error), end;
+         !error && entry != end; entry.increment(error)) {
       ++open_fds;
     }
-    families.push_back(One("process_open_fds", "Open file descriptors.", MetricType::Gauge, open_fds));
+    families.push_back(
+        One("process_open_fds", "Open file descriptors.", MetricType::Gauge, open_fds));
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
     families.push_back(One("process_max_fds", "Limit of open file descriptors.", MetricType::Gauge,
@@ -133,12 +137,19 @@ auto& Checked(const std::string& name, Function function) {
 std::vector<double> RpcBuckets() {
   return {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
 }
-std::vector<double> UnitBuckets() { return Doubling(.01, 14); }
-std::vector<double> WriteBuckets() { return Doubling(.05, 12); }
-std::vector<double> QueueBuckets() { return {1, 5, 15, 60, 300, 900, 3600, 14400}; }
+std::vector<double> UnitBuckets() {
+  return Doubling(.01, 14);
+}
+std::vector<double> WriteBuckets() {
+  return Doubling(.05, 12);
+}
+std::vector<double> QueueBuckets() {
+  return {1, 5, 15, 60, 300, 900, 3600, 14400};
+}
 
 Metrics::Metrics()
-    : registry_(std::make_shared<prometheus::Registry>()), process_(std::make_shared<ProcessCollector>()) {}
+    : registry_(std::make_shared<prometheus::Registry>()),
+      process_(std::make_shared<ProcessCollector>()) {}
 
 std::unique_ptr<Metrics> Metrics::Create(const Options& options) {
   std::unique_ptr<Metrics> metrics(new Metrics);
@@ -146,32 +157,39 @@ std::unique_ptr<Metrics> Metrics::Create(const Options& options) {
   return metrics;
 }
 
-prometheus::Counter& Metrics::Counter(const std::string& name, const std::string& help, const Labels& labels) {
+prometheus::Counter& Metrics::Counter(const std::string& name, const std::string& help,
+                                      const Labels& labels) {
   return Checked(name, [&]() -> prometheus::Counter& {
     return prometheus::BuildCounter().Name(name).Help(help).Register(*registry_).Add(labels);
   });
 }
 
-prometheus::Gauge& Metrics::Gauge(const std::string& name, const std::string& help, const Labels& labels) {
+prometheus::Gauge& Metrics::Gauge(const std::string& name, const std::string& help,
+                                  const Labels& labels) {
   return Checked(name, [&]() -> prometheus::Gauge& {
     auto& family = prometheus::BuildGauge().Name(name).Help(help).Register(*registry_);
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     gauges_[name] = &family;
     return family.Add(labels);
   });
 }
 
 void Metrics::RemoveGauge(const std::string& name, prometheus::Gauge* gauge) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto family = gauges_.find(name);
   MENTOR_CHECK(family != gauges_.end());
   family->second->Remove(gauge);
 }
 
 prometheus::Histogram& Metrics::Histogram(const std::string& name, const std::string& help,
-                                          const std::vector<double>& buckets, const Labels& labels) {
+                                          const std::vector<double>& buckets,
+                                          const Labels& labels) {
   return Checked(name, [&]() -> prometheus::Histogram& {
-    return prometheus::BuildHistogram().Name(name).Help(help).Register(*registry_).Add(labels, buckets);
+    return prometheus::BuildHistogram()
+        .Name(name)
+        .Help(help)
+        .Register(*registry_)
+        .Add(labels, buckets);
   });
 }
 

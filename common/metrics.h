@@ -1,14 +1,15 @@
-// The process's metrics: a Prometheus registry, the standard process_* values and the page /metrics. One for each process,
-// made in main and passed down; thread-safe. Components ask for their metrics once, in their constructor, and keep the
-// references, so that the hot path never looks up a label.
+// The process's metrics: a Prometheus registry, the standard process_* values and the page
+// /metrics. One for each process, made in main and passed down; thread-safe. Components ask for
+// their metrics once, in their constructor, and keep the references, so that the hot path never
+// looks up a label.
 //
-//   auto metrics = Metrics::Create({.labels = {{"version", kVersion}}});
-//   prometheus::Counter& steps = metrics->Counter("mentor_actor_env_steps_total", "Environment steps.");
+//   auto metrics = Metrics::Create({.build_info = {{"version", kVersion}}});
+//   prometheus::Counter& steps = metrics->Counter(
+//       "mentor_actor_env_steps_total", "Environment steps.");
 #pragma once
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,8 @@
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
+
+#include "common/mutex.h"
 
 namespace mentor {
 
@@ -39,12 +42,14 @@ class Metrics {
   static std::unique_ptr<Metrics> Create(const Options& options);
   static std::unique_ptr<Metrics> Create() { return Create(Options()); }
 
-  // The same name and labels give the same metric. A bad name or another type under a known name is our bug and ends
-  // the process.
-  prometheus::Counter& Counter(const std::string& name, const std::string& help, const Labels& labels = {});
-  prometheus::Gauge& Gauge(const std::string& name, const std::string& help, const Labels& labels = {});
-  prometheus::Histogram& Histogram(const std::string& name, const std::string& help, const std::vector<double>& buckets,
-                                   const Labels& labels = {});
+  // The same name and labels give the same metric. A bad name or another type under a known name is
+  // our bug and ends the process.
+  prometheus::Counter& Counter(const std::string& name, const std::string& help,
+                               const Labels& labels = {});
+  prometheus::Gauge& Gauge(const std::string& name, const std::string& help,
+                           const Labels& labels = {});
+  prometheus::Histogram& Histogram(const std::string& name, const std::string& help,
+                                   const std::vector<double>& buckets, const Labels& labels = {});
   // For series that end with the thing they describe (an experiment): removes what Gauge returned.
   void RemoveGauge(const std::string& name, prometheus::Gauge* gauge);
 
@@ -65,8 +70,8 @@ class Metrics {
   const std::shared_ptr<prometheus::Collectable> process_;
 
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::map<std::string, prometheus::Family<prometheus::Gauge>*> gauges_;
+  Mutex mutex_;
+  std::map<std::string, prometheus::Family<prometheus::Gauge>*> gauges_ ABSL_GUARDED_BY(mutex_);
 
   // Written by Expose.
   int port_ = 0;

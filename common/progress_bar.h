@@ -32,7 +32,7 @@ class ProgressBar {
  private:
   using Clock = std::chrono::steady_clock;
 
-  // Draws one line; on a terminal, the columns that there are.
+  // Draws one line, on a terminal at most as wide as the terminal.
   void ShowLine(const std::function<std::string(int columns)>& line);
 
   // Fixed after construction.

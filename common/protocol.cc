@@ -8,6 +8,8 @@
 
 namespace mentor {
 
+constinit const std::string_view kBuildVersion = MENTOR_VERSION;
+
 v1::Hello NewHello() {
   v1::Hello hello;
   hello.set_protocol_version(kProtocolVersion);

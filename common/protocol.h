@@ -11,9 +11,9 @@
 namespace mentor {
 
 // Version of the wire. Raised with every change that an older peer would misread.
-inline constexpr uint32_t kProtocolVersion = 1;
-// Version of the programs.
-inline constexpr std::string_view kBuildVersion = "0.1.0";
+inline constexpr uint32_t kProtocolVersion = 2;
+// Version of the programs: project(VERSION) of CMakeLists.txt.
+extern const std::string_view kBuildVersion;
 
 // Protocol version, build, a new uid for this process and the host's name; the caller adds the
 // rest.

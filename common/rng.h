@@ -25,7 +25,7 @@ enum class Purpose : uint32_t {
   kBootstrap = 9,             // intervals in reports
   kDomainRandomization = 10,  // once for each lifetime
   kPerturbation = 11,         // lifetime = half the lifetime's number; evolution strategies
-  kResponseNoise = 12,        // step = part of a collection; response_gradient.md section 5
+  kResponseNoise = 12,        // step = part of a collection; rule response_gradient
   kTest = 15,
 };
 

@@ -16,12 +16,33 @@ constexpr char kBadRequestUrl[] = "type.googleapis.com/google.rpc.BadRequest";
 
 // In the order of the enum.
 constexpr auto kNames = std::to_array<std::string_view>({
-    "UNSPECIFIED",        "INVALID_FIELD",    "PROTOCOL_VERSION",   "PROTOCOL_VIOLATION", "CATALOGUE_MISMATCH",
-    "NUMERIC_MISMATCH",   "CREDIT_EXCEEDED",  "DRAINING",           "PEER_SILENT",        "QUEUE_FULL",
-    "MESSAGE_TOO_LONG",   "UNIT_FAILED",      "REQUEST_ID_REUSED",  "PAGE_TOKEN_MISMATCH", "WATCH_COMPACTED",
-    "ETAG_MISMATCH",      "ILLEGAL_TRANSITION", "NOT_FOUND",        "ALREADY_EXISTS",     "DISK_FULL",
-    "DATA_LOSS",          "IN_USE",           "TOO_NEW",            "DEADLINE_PASSED",    "QUOTA_EXCEEDED",
-    "RATE_LIMITED",       "TOO_MANY_STREAMS",
+    "UNSPECIFIED",
+    "INVALID_FIELD",
+    "PROTOCOL_VERSION",
+    "PROTOCOL_VIOLATION",
+    "CATALOGUE_MISMATCH",
+    "NUMERIC_MISMATCH",
+    "CREDIT_EXCEEDED",
+    "DRAINING",
+    "PEER_SILENT",
+    "QUEUE_FULL",
+    "MESSAGE_TOO_LONG",
+    "UNIT_FAILED",
+    "REQUEST_ID_REUSED",
+    "PAGE_TOKEN_MISMATCH",
+    "WATCH_COMPACTED",
+    "ETAG_MISMATCH",
+    "ILLEGAL_TRANSITION",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "DISK_FULL",
+    "DATA_LOSS",
+    "IN_USE",
+    "TOO_NEW",
+    "DEADLINE_PASSED",
+    "QUOTA_EXCEEDED",
+    "RATE_LIMITED",
+    "TOO_MANY_STREAMS",
 });
 static_assert(kNames.size() == static_cast<size_t>(Reason::kTooManyStreams) + 1);
 
@@ -34,7 +55,9 @@ std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
 
 }  // namespace
 
-std::string_view ReasonName(Reason reason) { return kNames[static_cast<size_t>(reason)]; }
+std::string_view ReasonName(Reason reason) {
+  return kNames[static_cast<size_t>(reason)];
+}
 
 absl::Status MakeError(absl::StatusCode code, Reason reason, std::string_view message,
                        const std::map<std::string, std::string>& metadata) {
@@ -84,7 +107,8 @@ google::rpc::Status StatusToProto(const absl::Status& status) {
 absl::Status StatusFromProto(const google::rpc::Status& proto) {
   if (proto.code() == 0) return absl::OkStatus();
   absl::Status status(static_cast<absl::StatusCode>(proto.code()), proto.message());
-  for (const auto& any : proto.details()) status.SetPayload(any.type_url(), absl::Cord(any.value()));
+  for (const auto& any : proto.details())
+    status.SetPayload(any.type_url(), absl::Cord(any.value()));
   return status;
 }
 
@@ -100,7 +124,8 @@ std::optional<std::chrono::milliseconds> RetryDelayOf(const absl::Status& status
   const auto payload = status.GetPayload(kRetryInfoUrl);
   google::rpc::RetryInfo info;
   if (!payload || !info.ParseFromString(std::string(*payload))) return std::nullopt;
-  return std::chrono::milliseconds(info.retry_delay().seconds() * 1000 + info.retry_delay().nanos() / 1'000'000);
+  return std::chrono::milliseconds(info.retry_delay().seconds() * 1000 +
+                                   info.retry_delay().nanos() / 1'000'000);
 }
 
 std::string ReasonOf(const absl::Status& status) {

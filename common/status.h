@@ -1,5 +1,6 @@
-// Reasons of errors: an absl::Status of ours can carry one upper-case word and facts for programs, beside the sentence for
-// people. They travel as google.rpc.ErrorInfo and BadRequest (common/rpc/status.h). Pure functions; threads may share.
+// Reasons of errors: an absl::Status of ours can carry one upper-case word and facts for programs,
+// beside the sentence for people. They travel as google.rpc.ErrorInfo and BadRequest
+// (common/rpc/status.h). Pure functions; threads may share.
 #pragma once
 
 #include <chrono>
@@ -18,7 +19,8 @@ namespace mentor {
 // Every reason there is. The names are part of the interface: add, never rename.
 enum class Reason {
   kUnspecified,
-  // INVALID_ARGUMENT. Fields of the request are wrong; BadRequest names each of them, with the remedy.
+  // INVALID_ARGUMENT. Fields of the request are wrong; BadRequest names each of them, with the
+  // remedy.
   kInvalidField,
   // FAILED_PRECONDITION. Peers of different wire versions; run one build everywhere.
   kProtocolVersion,
@@ -26,9 +28,11 @@ enum class Reason {
   kProtocolViolation,
   // FAILED_PRECONDITION. Actor and learner know different environments; run one build everywhere.
   kCatalogueMismatch,
-  // FAILED_PRECONDITION. Arithmetic differs in its last bits; use machines of one kind, and one build.
+  // FAILED_PRECONDITION. Arithmetic differs in its last bits; use machines of one kind, and one
+  // build.
   kNumericMismatch,
-  // INVALID_ARGUMENT. A peer sent more than it was asked for; report it, with the builds of both ends.
+  // INVALID_ARGUMENT. A peer sent more than it was asked for; report it, with the builds of both
+  // ends.
   kCreditExceeded,
   // UNAVAILABLE. The process is stopping; try again after the RetryInfo, another one may serve.
   kDraining,
@@ -44,7 +48,8 @@ enum class Reason {
   kRequestIdReused,
   // INVALID_ARGUMENT. The page token belongs to another query; begin with the first page.
   kPageTokenMismatch,
-  // OUT_OF_RANGE. The changes after the resume token are not kept any more; list again, the answer has a token.
+  // OUT_OF_RANGE. The changes after the resume token are not kept any more; list again, the answer
+  // has a token.
   kWatchCompacted,
   // ABORTED. The resource changed in between; read it again, then repeat.
   kEtagMismatch,
@@ -62,7 +67,8 @@ enum class Reason {
   kInUse,
   // FAILED_PRECONDITION. A newer program wrote the state; use the newer program.
   kTooNew,
-  // DEADLINE_EXCEEDED. The experiment did not end before its own deadline; clone it from its last checkpoint.
+  // DEADLINE_EXCEEDED. The experiment did not end before its own deadline; clone it from its last
+  // checkpoint.
   kDeadlinePassed,
   // RESOURCE_EXHAUSTED. The owner has as much as is allowed; wait, or delete something.
   kQuotaExceeded,
@@ -78,7 +84,8 @@ std::string_view ReasonName(Reason reason);
 // A status with reason and facts, which survive the way over the wire.
 absl::Status MakeError(absl::StatusCode code, Reason reason, std::string_view message,
                        const std::map<std::string, std::string>& metadata = {});
-// OK when there are none; else INVALID_ARGUMENT INVALID_FIELD with every violation as a field of BadRequest.
+// OK when there are none; else INVALID_ARGUMENT INVALID_FIELD with every violation as a field of
+// BadRequest.
 absl::Status ToStatus(const Violations& violations);
 
 // With the message and every payload as a detail, the reason first; and back.

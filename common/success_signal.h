@@ -1,6 +1,7 @@
-// The sparse success signal of one lifetime, step by step (black_box.md section 3): what an agent
-// without a shaped reward has, and what meta-learned networks see of the task's outcome. The one
-// definition, for actors and learners. A plain value; threads may share copies.
+// The sparse success signal of one lifetime, step by step
+// (docs/algorithms/black_box.md#success-signal): what an agent without a shaped reward has, and
+// what meta-learned networks see of the task's outcome. The one definition, for actors and
+// learners. A plain value; threads may share copies.
 #pragma once
 
 #include <cstdint>

@@ -10,8 +10,8 @@ namespace mentor {
 
 class TemporaryFolder {
  public:
-  // Below the system's folder for such; its name begins with `prefix`. UNAVAILABLE where none can
-  // be made.
+  // In the system's folder for temporary files; its name begins with `prefix`. UNAVAILABLE where
+  // none can be made.
   static absl::StatusOr<TemporaryFolder> Create(std::string_view prefix);
   TemporaryFolder(TemporaryFolder&& other) noexcept;
   TemporaryFolder& operator=(TemporaryFolder&& other) = delete;

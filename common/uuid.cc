@@ -16,7 +16,7 @@ std::string NewUuid() {
   bytes[6] = static_cast<char>((bytes[6] & 0x0f) | 0x40);  // Version 4, RFC 4122 section 4.4.
   bytes[8] = static_cast<char>((bytes[8] & 0x3f) | 0x80);
   std::string text = ToHex(bytes);
-  for (const int dash : {8, 13, 18, 23}) text.insert(dash, "-");
+  for (const int dash : {8, 13, 18, 23}) text.insert(dash, 1, '-');
   return text;
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what Mentor needs to build, run and be tested on Debian 12: packages from apt.txt, wheels from
-# requirements*.txt into .deps/. Safe to run again: what is already there is left alone.
+# Installs what Mentor needs to build, run and be tested on Debian 12: packages from apt.txt, wheels
+# from requirements*.txt into .deps/. Safe to run again: what is already there is left alone.
 #
 # Usage: deploy/install.sh [--cuda] [--containers] [--help]
 #   --cuda         also install the wheels that LibTorch needs on a GPU (about 3 GB)
-#   --containers   also install what tests/containers/ needs: Docker and the parts of a Kubernetes node
+#   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node
 #
 # Example: deploy/install.sh && cmake --preset dev && cmake --build --preset dev
 set -euo pipefail
@@ -33,12 +33,14 @@ install_packages() {
   local wanted missing=()
   mapfile -t wanted < <(grep -v '^#' "$1")
   for package in "${wanted[@]}"; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+      missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return
   echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
   as_root apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    "${missing[@]}" >/dev/null
 }
 
 # Models that were cut, changed or removed are installed again.
@@ -46,7 +48,8 @@ assets_are_whole() {
   (cd .deps/wheels && sha256sum --quiet --check ../../deploy/assets.sha256) >/dev/null 2>&1
 }
 
-# Wheels are used for their C++ headers, libraries and data, so one fixed Python tag serves any Python here.
+# Wheels are used for their C++ headers, libraries and data, so one fixed Python tag serves any
+# Python here.
 install_wheels() {
   local list=$1 target=.deps/${2-wheels} stamp
   stamp=".deps/$(basename "$list").sha256"
@@ -55,8 +58,10 @@ install_wheels() {
   mkdir -p "$target"
   python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
     --target "$target" --upgrade --no-deps --require-hashes --only-binary=:all: --no-compile \
-    --implementation cp --python-version 3.11 --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
-    --platform manylinux_2_25_x86_64 --platform manylinux_2_18_x86_64 --platform manylinux_2_17_x86_64 \
+    --implementation cp --python-version 3.11 \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
+    --platform manylinux_2_25_x86_64 --platform manylinux_2_18_x86_64 \
+    --platform manylinux_2_17_x86_64 \
     --platform manylinux2014_x86_64 --platform manylinux2010_x86_64 --platform manylinux1_x86_64 \
     -r "$list"
   sha256sum "$list" > "$stamp"

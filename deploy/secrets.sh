@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes what the roles need to trust each other when they run in containers: an authority, a certificate for
-# each role and a token for each client. One folder for each role, so that a container gets its own and no more.
+# Makes what the roles need to trust each other when they run in containers: an authority, a
+# certificate for each role and a token for each client. One folder for each role, so that a
+# container gets its own and no more.
 #
 # Usage: deploy/secrets.sh DIR [--host NAME]... [--days N] [--renew] [--help]
 #   DIR           folder to make: ca/ meta-learner/ learner/ actor/ operator/ viewer/ grafana/
@@ -8,13 +9,14 @@
 #   --days N      how long certificates of roles are good (default 365; the authority: ten years)
 #   --renew       new certificates from the same authority; tokens stay, nothing needs a restart
 #
-# A role's folder holds tls.crt, tls.key, ca.crt; a client's also token; a server's also tokens, its clients'
-# names, roles and hashes. Files belong to user 10001 when root runs this, as the images need it.
-# Keep ca/ away from the machines that run Mentor.
+# A role's folder holds tls.crt, tls.key, ca.crt; a client's also token; a server's also tokens, its
+# clients' names, roles and hashes. Files belong to user 10001 when root runs this, as the images
+# need it. Keep ca/ away from the machines that run Mentor.
 #
 # Examples:
 #   sudo deploy/secrets.sh deploy/compose/secrets --host lab7.example.org
-#   deploy/secrets.sh secrets && kubectl create secret generic mentor-actor --from-file secrets/actor
+#   deploy/secrets.sh secrets
+#   kubectl create secret generic mentor-actor --from-file secrets/actor
 set -euo pipefail
 
 fail() { echo "secrets.sh: $1" >&2; exit "${2:-1}"; }
@@ -23,15 +25,21 @@ while [ $# -gt 0 ]; do
   case "$1" in
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --host) [ $# -ge 2 ] || fail "--host needs a name" 2; hosts+=("$2"); shift 2 ;;
-    --days) [[ "${2-}" =~ ^[1-9][0-9]{0,3}$ ]] || fail "--days needs a number from 1 to 9999" 2; days=$2; shift 2 ;;
+    --days)
+      [[ "${2-}" =~ ^[1-9][0-9]{0,3}$ ]] || fail "--days needs a number from 1 to 9999" 2
+      days=$2; shift 2 ;;
     --renew) renew=1; shift ;;
     -*) fail "unknown argument '$1'; see --help" 2 ;;
     *) [ -z "$dir" ] || fail "one folder only; see --help" 2; dir=$1; shift ;;
   esac
 done
 [ -n "$dir" ] || fail "needs a folder; see --help" 2
-if [ $renew = 0 ] && [ -e "$dir/ca/ca.key" ]; then fail "$dir has an authority already: --renew makes new certificates from it"; fi
-if [ $renew = 1 ] && [ ! -e "$dir/ca/ca.key" ]; then fail "$dir/ca/ca.key is missing: nothing to renew from"; fi
+if [ $renew = 0 ] && [ -e "$dir/ca/ca.key" ]; then
+  fail "$dir has an authority already: --renew makes new certificates from it"
+fi
+if [ $renew = 1 ] && [ ! -e "$dir/ca/ca.key" ]; then
+  fail "$dir/ca/ca.key is missing: nothing to renew from"
+fi
 command -v openssl >/dev/null || fail "openssl is missing: apt-get install openssl"
 umask 077
 mkdir -p "$dir"
@@ -42,7 +50,8 @@ quietly() { local out; out=$("$@" 2>&1) || { echo "$out" >&2; fail "openssl fail
 
 # Names a server is reached at: Compose's, a Kubernetes Service's and its pods', this machine.
 names() {
-  local name list="DNS:$1,DNS:$1.mentor,DNS:$1.mentor.svc,DNS:*.$1,DNS:*.$1.mentor.svc,DNS:localhost,IP:127.0.0.1"
+  local name list="DNS:$1,DNS:$1.mentor,DNS:$1.mentor.svc,DNS:*.$1,DNS:*.$1.mentor.svc"
+  list+=",DNS:localhost,IP:127.0.0.1"
   shift
   for name in "$@"; do
     if [[ $name =~ ^[0-9.]+$|: ]]; then list+=",IP:$name"; else list+=",DNS:$name"; fi
@@ -53,9 +62,11 @@ names() {
 certificate() {
   local role=$1 names=$2 usage=$3
   mkdir -p "$role"
-  quietly openssl req -new "${key[@]}" -keyout "$role/tls.key.new" -out "$role/csr" -subj "/CN=$role"
-  quietly openssl x509 -req -in "$role/csr" -CA ca/ca.crt -CAkey ca/ca.key -CAcreateserial -out "$role/tls.crt.new" -days "$days" \
-    -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=%s\nkeyUsage=critical,digitalSignature\n' "$names" "$usage")
+  quietly openssl req -new "${key[@]}" -keyout "$role/tls.key.new" -out "$role/csr" \
+    -subj "/CN=$role"
+  quietly openssl x509 -req -in "$role/csr" -CA ca/ca.crt -CAkey ca/ca.key -CAcreateserial \
+    -out "$role/tls.crt.new" -days "$days" -extfile <(printf '%s\n' "subjectAltName=$names" \
+      "extendedKeyUsage=$usage" keyUsage=critical,digitalSignature)
   rm "$role/csr"
   # Whole files only: a process may read at any time.
   mv "$role/tls.key.new" "$role/tls.key"
@@ -72,12 +83,15 @@ token() {
 
 if [ $renew = 0 ]; then
   mkdir -p ca
-  quietly openssl req -x509 "${key[@]}" -keyout ca/ca.key -out ca/ca.crt -days 3650 -subj /CN=mentor-ca \
+  quietly openssl req -x509 "${key[@]}" -keyout ca/ca.key -out ca/ca.crt -days 3650 \
+    -subj /CN=mentor-ca \
     -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
 fi
 certificate meta-learner "$(names meta-learner ${hosts[@]+"${hosts[@]}"})" serverAuth
 certificate learner "$(names learner),URI:spiffe://mentor/role/learner" serverAuth,clientAuth
-for role in actor operator viewer; do certificate "$role" "URI:spiffe://mentor/role/$role" clientAuth; done
+for role in actor operator viewer; do
+  certificate "$role" "URI:spiffe://mentor/role/$role" clientAuth
+done
 if [ $renew = 0 ]; then
   for role in learner operator viewer; do token "$role" meta-learner; done
   token actor learner
@@ -89,5 +103,6 @@ if [ "$(id -u)" -eq 0 ]; then
   chown -R 10001:10001 meta-learner learner actor operator viewer
   chown -R 472 grafana   # The user of Grafana's image.
 else
-  echo "secrets.sh: for Compose, give the files to the images' user: sudo chown -R 10001 meta-learner learner actor operator viewer" >&2
+  echo "secrets.sh: for Compose, give the files to the images' user:" \
+    "sudo chown -R 10001 meta-learner learner actor operator viewer" >&2
 fi

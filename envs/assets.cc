@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
-#include <mutex>
 #include <set>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/mutex.h"
 
 namespace mentor::envs {
 
@@ -93,10 +93,10 @@ std::string AssetsFolder(std::string_view folder) {
 }
 
 absl::StatusOr<std::string> ModelFile(std::string_view folder, const std::string& xml) {
-  static std::mutex mutex;
-  static std::set<std::string> good;
+  static Mutex mutex;
+  static std::set<std::string> good ABSL_GUARDED_BY(mutex);
   const std::string root = AssetsFolder(folder), path = absl::StrCat(root, "/", xml);
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   if (good.count(path) == 0) {
     MENTOR_RETURN_IF_ERROR(CheckAssets(root, std::string(folder), xml));
     good.insert(path);

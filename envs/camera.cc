@@ -14,7 +14,7 @@ constexpr char kFree[] = "free";
 constexpr char kTable[] = "table";
 // Cameras that follow what moves, in Gymnasium's models.
 constexpr char kTrack[] = "track";
-// Of the free view: in diagonals of what is looked at, and in degrees.
+// The free view: its distance in diagonals of what is looked at, its elevation in degrees.
 constexpr double kFreeDistance = 1.3;
 constexpr double kFreeElevation = -35;
 

@@ -11,8 +11,8 @@ namespace mentor::envs {
 
 // Environments by suite, benchmarks and wrappers, one line each.
 std::string DescribeCatalogue(bool json = false);
-// Everything that is known of the environment, the benchmark and the wrapper of this name, of those
-// that there are. An environment is made and reset for it. NOT_FOUND names near matches.
+// Everything that is known of the environment, benchmark or wrapper of this name. An environment is
+// made and reset for it. NOT_FOUND names near matches.
 absl::StatusOr<std::string> Describe(std::string_view name, bool json = false);
 
 }  // namespace mentor::envs

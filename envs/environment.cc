@@ -10,6 +10,7 @@
 #include <mujoco/mujoco.h>
 
 #include "common/check.h"
+#include "common/edit_distance.h"
 #include "common/hash.h"
 #include "common/registry.h"
 #include "envs/wrapper.h"
@@ -17,31 +18,14 @@
 namespace mentor::envs {
 namespace {
 
-// Levenshtein's distance.
-int EditDistance(std::string_view a, std::string_view b) {
-  std::vector<int> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 0; i < a.size(); ++i) {
-    int diagonal = row[0];
-    row[0] = static_cast<int>(i) + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const int substituted = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({substituted, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
-}
-
 // "unknown environment 'x'; did you mean a, b?", the whole list where nothing is near.
 std::string UnknownEnvironment(std::string_view name) {
-  std::vector<std::pair<int, std::string>> near;
+  std::vector<std::pair<size_t, std::string>> near;
   for (const EnvironmentEntry* entry : Catalogue()) {
     // "push" and "push-v2" are both near "push-v3".
-    const int distance = std::min(EditDistance(name, entry->name),
-                                  EditDistance(std::string(name) + "-v3", entry->name));
-    if (distance <= std::max<int>(2, static_cast<int>(name.size()) / 3))
-      near.emplace_back(distance, entry->name);
+    const size_t distance = std::min(EditDistance(name, entry->name),
+                                     EditDistance(std::string(name) + "-v3", entry->name));
+    if (distance <= std::max<size_t>(2, name.size() / 3)) near.emplace_back(distance, entry->name);
   }
   if (near.empty()) return Registry<EnvironmentEntry>::Instance().Unknown("environment", name);
   std::sort(near.begin(), near.end());

@@ -39,7 +39,7 @@ struct StepOutcome {
   double reward = 0;        // Shaped reward.
   bool success = false;     // Reported after this step.
   bool terminated = false;  // The task ended.
-  bool truncated = false;   // Step M of the episode.
+  bool truncated = false;   // Step M of the episode; the task may have ended with it.
 };
 
 // One simulator with one task. Not thread-safe: one per worker thread. Models are shared behind it,
@@ -113,7 +113,7 @@ v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& 
 // Checks that every environment makes in the same words.
 // INVALID_ARGUMENT when the task names another environment.
 absl::Status CheckTaskName(const v1::EnvironmentTask& task, const EnvironmentInfo& info);
-// INVALID_ARGUMENT when the span has not D numbers.
+// INVALID_ARGUMENT when the span does not have D numbers.
 absl::Status CheckObservation(const EnvironmentInfo& info, std::span<const double> observation);
 // FAILED_PRECONDITION before the first reset (steps < 0) and beyond the end (steps >= M, or
 // `ended`); INVALID_ARGUMENT for an action of wrong length or with a number that is not finite.
@@ -121,7 +121,7 @@ absl::Status CheckStep(const EnvironmentInfo& info, int steps, std::span<const f
                        bool ended = false);
 
 // What a simulator sees of a policy's sample: each number clipped to the environment's bounds
-// (ppo.md section 3, reading P2). clipped: [A].
+// (docs/algorithms/ppo.md#reading-unclipped-density). clipped: [A].
 void ClipAction(const EnvironmentInfo& info, std::span<const float> action,
                 std::span<float> clipped);
 

@@ -1,5 +1,6 @@
 // What environments on MuJoCo offer beyond Environment, so that recorded episodes can be replayed
-// against them (envs/verify.h) and their speed compared with bare simulation (envs/bench.h).
+// against them (envs/verify.h) and their speed compared with bare simulation
+// (mentor/bench/environment_rounds.h).
 #pragma once
 
 #include <span>

@@ -78,8 +78,8 @@ void PhysicsArrays::Apply(const mjModel& nominal, const PhysicsFactors& factors,
   for (int i = 0; i < ngeom; ++i) scale(view->geom_friction + 3 * i, 3, factors.friction[i]);
   for (int i = 0; i < nv; ++i)
     scale(view->dof_damping + i, 1, factors.damping[nominal.dof_jntid[i]]);
-  // Of fixed and affine actuators the first three numbers are constant, position and velocity term:
-  // scaling both sides leaves the set point of a position servo where it is.
+  // The first three numbers of fixed and affine actuators are the constant, the position and the
+  // velocity term. Scaling both sides leaves the set point of a position servo where it is.
   for (int i = 0; i < nu; ++i) {
     scale(view->actuator_gainprm + mjNGAIN * i, 3, factors.gain[i]);
     scale(view->actuator_biasprm + mjNBIAS * i, 3, factors.gain[i]);

@@ -4,12 +4,12 @@
 #include <cstring>
 #include <exception>
 #include <map>
-#include <mutex>
 #include <stdexcept>
 
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
+#include "common/mutex.h"
 
 namespace mentor::envs {
 namespace {
@@ -56,8 +56,8 @@ void InstallMuJoCoHandlers() {
 
 absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(
     const std::string& path, const std::function<void(mjModel&)>& prepare) {
-  static std::mutex mutex;
-  static std::map<std::string, std::shared_ptr<const mjModel>> models;
+  static Mutex mutex;
+  static std::map<std::string, std::shared_ptr<const mjModel>> models ABSL_GUARDED_BY(mutex);
 
   InstallMuJoCoHandlers();
   if (mj_version() != mjVERSION_HEADER) {
@@ -65,7 +65,7 @@ absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(
                                                       mj_version(), ", this program was built for ",
                                                       mjVERSION_HEADER));
   }
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   if (const auto found = models.find(path); found != models.end()) return found->second;
   char error[1000] = "";
   mjModel* model = nullptr;

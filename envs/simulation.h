@@ -71,7 +71,7 @@ class Simulation {
   // microseconds; with all factors 1 nothing is copied. Takes all model writes back and resets the
   // data, so a reset or a restored state must follow.
   absl::Status SetPhysics(const PhysicsFactors& factors);
-  // For the one who will call it: false when another has claimed it.
+  // One caller of SetPhysics may claim it: false when another has.
   bool ClaimPhysics() { return !std::exchange(physics_claimed_, true); }
   // Names the physics: empty for the shared model's, else PhysicsFactors::Tag. Whoever remembers
   // what a simulation did must have it in the key.

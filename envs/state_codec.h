@@ -1,7 +1,8 @@
 // Bytes of saved environment states. Pure; threads may share.
 //
-//   state := magic name_length:u32 name count:u64 number:f64 * count      (little-endian; magic =
-//   "MENVST01")
+//   state := magic name_length:u32 name count:u64 number:f64 * count
+//
+// Little-endian; magic is "MENVST01".
 //
 // All environments write doubles only, so a state is checked in one place: that it belongs to the
 // environment, has the length that the environment expects and is finite.

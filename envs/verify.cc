@@ -23,14 +23,14 @@
 namespace mentor::envs {
 namespace {
 
-using Json = nlohmann::json;
+using RecordJson = nlohmann::json;
 
 static_assert(std::endian::native == std::endian::little);
 constexpr double kStateTolerance = 1e-12;
 constexpr double kObservationTolerance = 1e-12;
 constexpr double kRewardTolerance = 1e-10;
 constexpr double kInfoTolerance = 1e-10;
-constexpr uint64_t kFileBytesMax = uint64_t{1} << 30;
+constexpr uint64_t kEpisodesBytesMax = uint64_t{1} << 30;
 
 // Greatest absolute difference; infinite where one is not a number or the lengths differ.
 double Difference(std::span<const double> got, std::span<const double> want) {
@@ -51,12 +51,12 @@ void Raise(double* greatest, double value) {
 // One recorded episode: named fields in the numbers of a file.
 class Recording {
  public:
-  Recording(const Json& episode, std::span<const double> numbers)
+  Recording(const RecordJson& episode, std::span<const double> numbers)
       : episode_(episode), numbers_(numbers) {}
 
   bool Has(const char* name) const { return episode_.at("fields").contains(name); }
 
-  // The field as rows of a matrix; a vector has one row. Throws Json::exception or
+  // The field as rows of a matrix; a vector has one row. Throws RecordJson::exception or
   // std::out_of_range.
   struct Field {
     std::span<const double> numbers;
@@ -64,7 +64,7 @@ class Recording {
     std::span<const double> Row(size_t i) const { return numbers.subspan(i * columns, columns); }
   };
   Field Get(const char* name) const {
-    const Json& field = episode_.at("fields").at(name);
+    const RecordJson& field = episode_.at("fields").at(name);
     const uint64_t offset = field.at("offset").get<uint64_t>();
     const auto shape = field.at("shape").get<std::vector<uint64_t>>();
     uint64_t size = 1;
@@ -95,7 +95,7 @@ class Recording {
   }
 
  private:
-  const Json& episode_;
+  const RecordJson& episode_;
   const std::span<const double> numbers_;
 };
 
@@ -142,8 +142,8 @@ absl::Status Replay(const Recording& recording, size_t steps, size_t check_every
 
 // Brings the environment to the start of a recording by a reset of its own: that of the task's
 // vector, or, where a reset is noise, to the recorded positions and velocities.
-absl::Status Begin(const Recording& recording, const Json& json, MuJoCoEnvironment& environment,
-                   std::span<double> observation) {
+absl::Status Begin(const Recording& recording, const RecordJson& json,
+                   MuJoCoEnvironment& environment, std::span<double> observation) {
   v1::EnvironmentTask task;
   task.set_environment(environment.info().name);
   if (!recording.Has("rand_vec")) {
@@ -159,8 +159,9 @@ absl::Status Begin(const Recording& recording, const Json& json, MuJoCoEnvironme
 
 // Both replays of one episode. The second one restores the recorded simulator state in data that
 // has been elsewhere.
-absl::Status ReplayEpisode(const Json& json, std::span<const double> numbers, size_t check_every,
-                           MuJoCoEnvironment& environment, TaskVerification* result) {
+absl::Status ReplayEpisode(const RecordJson& json, std::span<const double> numbers,
+                           size_t check_every, MuJoCoEnvironment& environment,
+                           TaskVerification* result) {
   const Recording recording(json, numbers);
   const size_t steps = json.at("steps").get<size_t>();
   std::vector<double> observation(environment.info().observation_size);
@@ -181,13 +182,13 @@ absl::Status ReplayEpisode(const Json& json, std::span<const double> numbers, si
   return Replay(recording, steps, check_every, environment, result);
 }
 
-absl::Status VerifyTask(const std::filesystem::path& folder, const Json& json, size_t check_every,
-                        TaskVerification* result) {
+absl::Status VerifyTask(const std::filesystem::path& folder, const RecordJson& json,
+                        size_t check_every, TaskVerification* result) {
   const std::string name = json.at("file").get<std::string>();
   if (std::filesystem::path(name).filename() != name) {
     return absl::InvalidArgumentError(absl::StrCat("file name '", name, "' leaves the folder"));
   }
-  MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(folder / name, kFileBytesMax));
+  MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(folder / name, kEpisodesBytesMax));
   if (const uint64_t expected = json.at("bytes").get<uint64_t>(); bytes.size() != expected) {
     return absl::DataLossError(absl::StrCat(name, " has ", bytes.size(),
                                             " bytes, the manifest says ", expected,
@@ -199,19 +200,20 @@ absl::Status VerifyTask(const std::filesystem::path& folder, const Json& json, s
                                             ": it is corrupt; copy it again"));
   }
   if (bytes.size() % sizeof(double) != 0)
-    return absl::DataLossError(absl::StrCat(name, " is no sequence of float64"));
+    return absl::DataLossError(
+        absl::StrCat(name, " has a length that is not a multiple of 8, the size of a float64"));
   std::vector<double> numbers(bytes.size() / sizeof(double));
   std::memcpy(numbers.data(), bytes.data(), bytes.size());
 
   MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> made,
                           MakeEnvironment(result->task, {}));
   auto* environment = dynamic_cast<MuJoCoEnvironment*>(made.get());
-  if (environment == nullptr) return absl::UnimplementedError("is no MuJoCo environment");
+  if (environment == nullptr) return absl::UnimplementedError("is not a MuJoCo environment");
   if (json.at("info_keys").get<std::vector<std::string>>() != environment->InfoKeys()) {
     return absl::InvalidArgumentError(absl::StrCat("info_keys of the manifest are not ours: ",
                                                    absl::StrJoin(environment->InfoKeys(), ", ")));
   }
-  for (const Json& episode : json.at("episodes")) {
+  for (const RecordJson& episode : json.at("episodes")) {
     const absl::Status status = ReplayEpisode(episode, numbers, check_every, *environment, result);
     if (!status.ok()) {
       return absl::Status(status.code(),
@@ -255,16 +257,16 @@ std::string Table(const Verification& verification) {
 absl::StatusOr<Verification> Verify(const std::string& folder,
                                     const std::vector<std::string>& only_tasks) {
   const std::filesystem::path path = std::filesystem::path(folder) / "manifest.json";
-  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kFileBytesMax));
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kEpisodesBytesMax));
   Verification verification;
   try {
-    const Json manifest = Json::parse(text);
+    const RecordJson manifest = RecordJson::parse(text);
     if (manifest.at("format").get<int>() != 1) {
       return absl::InvalidArgumentError(absl::StrCat(path.string(), ": format is not 1"));
     }
     const size_t check_every = manifest.at("check_every").get<size_t>();
     std::vector<std::string> missing = only_tasks;
-    for (const Json& json : manifest.at("tasks")) {
+    for (const RecordJson& json : manifest.at("tasks")) {
       TaskVerification task{.task = json.at("task").get<std::string>()};
       if (!only_tasks.empty()) {
         if (std::find(only_tasks.begin(), only_tasks.end(), task.task) == only_tasks.end())
@@ -278,7 +280,7 @@ absl::StatusOr<Verification> Verify(const std::string& folder,
       try {
         task.error = std::string(VerifyTask(folder, json, check_every, &task).message());
       } catch (const std::exception&
-                   wrong) {  // Of the JSON library, or a field that does not fit its file.
+                   wrong) {  // From the JSON library, or a field that does not fit its file.
         task.error = wrong.what();
       }
       task.passed = task.error.empty() && task.state <= kStateTolerance &&
@@ -290,7 +292,7 @@ absl::StatusOr<Verification> Verify(const std::string& folder,
       return absl::NotFoundError(
           absl::StrCat(path.string(), " has no task ", absl::StrJoin(missing, ", ")));
     }
-  } catch (const Json::exception& wrong) {
+  } catch (const RecordJson::exception& wrong) {
     return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", wrong.what()));
   }
   verification.passed = !verification.tasks.empty();

@@ -2,9 +2,10 @@
 // reset (Meta-World: of the task's vector; Gymnasium: to the recorded positions and velocities) and
 // from the recorded simulator state. The format is that of the parity folders:
 //
-//   manifest.json  {"tasks": [{"task", "file", "bytes", "sha256", "info_keys", "episodes":
-//   [{"fields": {NAME: {"offset",
-//                  "shape"}}, "partially_observable", "steps"}]}], "check_every"}
+//   manifest.json  {"tasks": [{"task", "file", "bytes", "sha256", "info_keys",
+//                              "episodes": [{"fields": {NAME: {"offset", "shape"}},
+//                                            "partially_observable", "steps"}]}],
+//                   "check_every"}
 //   FILE           little-endian float64, offsets counted in numbers
 #pragma once
 
@@ -38,7 +39,7 @@ struct Verification {
 
 // Agreed tolerances (the folder's README): states and observations 1e-12, rewards and info 1e-10,
 // flags equal. only_tasks: these tasks and no others; all when empty. An error when the manifest
-// does not read or a task of only_tasks is not in it.
+// cannot be read or lacks a task of only_tasks.
 absl::StatusOr<Verification> Verify(const std::string& folder,
                                     const std::vector<std::string>& only_tasks = {});
 

@@ -1,6 +1,6 @@
 // A change to any environment, which a spec asks for by name: more observation, other rewards,
 // other physics. A wrapper is one file in envs/wrappers/ that registers itself; it is an
-// Environment again, and the conformance suite knows it.
+// Environment again, and the conformance suite tries it in several.
 #pragma once
 
 #include <functional>
@@ -53,13 +53,16 @@ class Wrapper : public Environment {
   const std::unique_ptr<Environment> inner_;
 
  protected:
-  EnvironmentInfo info_;  // Of the whole; begins as the inner one's.
+  EnvironmentInfo info_;  // What the whole is like; begins as the inner one's.
 };
 
 struct WrapperEntry {
   std::string name;
   std::string summary;
   OptionTable options;
+  // Settings that make it do something, each a list of names and values: the conformance suite
+  // tries them all. None: it does with its defaults.
+  std::vector<std::vector<std::pair<std::string, std::string>>> examples = {};
   // INVALID_ARGUMENT when the environment cannot be wrapped so.
   std::function<absl::StatusOr<std::unique_ptr<Environment>>(std::unique_ptr<Environment> inner,
                                                              const OptionValues&)>

@@ -54,8 +54,16 @@ struct Learner::Job {
   uint32_t acknowledged = 0;  // Segments.
 };
 
+Learner::Options Learner::WithFingerprint(Options options) {
+  const torch::Device device = options.device;
+  if (options.device_name.empty())
+    options.device_name = device.is_cpu() ? "cpu" : DeviceName(device);
+  if (options.fingerprint.empty()) options.fingerprint = TorchFingerprint(device);
+  return options;
+}
+
 Learner::Learner(Options options, Metrics* metrics)
-    : options_(std::move(options)),
+    : options_(WithFingerprint(std::move(options))),
       pool_(std::make_shared<WorkerPool>(options_.num_threads)),
       shards_(metrics->Counter("mentor_learner_shards_total", "Shards run to their end.")),
       nonfinite_(metrics->Counter("mentor_learner_nonfinite_updates_total",
@@ -74,7 +82,7 @@ Learner::Learner(Options options, Metrics* metrics)
       learning_seconds_(metrics->Counter("mentor_learner_learning_seconds_total",
                                          "Wall time with a shard at work on signals and updates.")),
       hidden_seconds_(metrics->Counter("mentor_learner_hidden_seconds_total",
-                                       "Of that, with another shard simulating meanwhile.")),
+                                       "Learning time during which another shard was simulating.")),
       waiting_seconds_(metrics->Counter("mentor_learner_waiting_seconds_total",
                                         "Wall time in which all shards at work wait for actors.")),
       idle_seconds_(
@@ -96,12 +104,12 @@ Learner::~Learner() {
 void Learner::Stop() {
   std::shared_ptr<Connection> connection;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
     connection = connection_;
     queue_.clear();
     for (auto& [id, job] : running_) CancelLocked(job.get());
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   reconnector_.Stop();
   if (connection != nullptr)
@@ -124,7 +132,7 @@ void Learner::Connect() {
         {.message_bytes_max = kMessageBytesMax});
     connection->stream = stream;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (stopping_) return;
       connection_ = connection;
     }
@@ -134,23 +142,23 @@ void Learner::Connect() {
                            v1::RunResponse message) { OnMessage(connection, std::move(message)); },
          .on_closed =
              [this, connection](const absl::Status& status) {
-               const std::lock_guard lock(mutex_);
+               const MutexLock lock(mutex_);
                connection->closed = true;
                connection->end = status;
-               changed_.notify_all();
+               changed_.NotifyAll();
              }},
         [&](auto* context, auto* reactor) { stub->async()->Run(context, reactor); });
     v1::RunRequest message;
     v1::Hello& hello = *message.mutable_hello();
     hello = NewHello();
     hello.set_threads(static_cast<uint32_t>(options_.num_threads));
-    hello.set_numeric_fingerprint(TorchFingerprint());
-    hello.set_device(options_.device.is_cpu() ? "cpu" : DeviceName());
+    hello.set_numeric_fingerprint(options_.fingerprint);
+    hello.set_device(options_.device_name);
     hello.set_shard_slots(static_cast<uint32_t>(options_.shard_slots));
     stream->Send(std::move(message));
 
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return connection->closed; });
+    MutexLock lock(mutex_);
+    while (!connection->closed) changed_.Wait(lock);
     const absl::Status end = connection->end;
     // Shards of a lost stream are the meta-learner's to give again.
     std::erase_if(queue_, [&](const auto& job) { return job->connection == connection; });
@@ -159,8 +167,8 @@ void Learner::Connect() {
     }
     if (connection_ == connection) connection_ = nullptr;
     const bool stopping = stopping_;
-    changed_.notify_all();
-    lock.unlock();
+    changed_.NotifyAll();
+    lock.Unlock();
     if (stopping) return;
     at_least = end.code() == absl::StatusCode::kFailedPrecondition ? kRefusedWait
                                                                    : std::chrono::milliseconds(0);
@@ -175,7 +183,7 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       reconnector_.Connected();
       MENTOR_LOG(kInfo, "connected to the meta-learner");
       {
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         connection->welcomed = true;
       }
       options_.rollout->Expect(message.welcome().catalogue_hash(),
@@ -188,7 +196,7 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
         connection->stream->Close(weights.status());
         return;
       }
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       connection->signal_weights[message.signal_weights().version()] = *std::move(weights);
       if (connection->signal_weights.size() > kVersionsMax) {
         connection->signal_weights.erase(connection->signal_weights.begin());
@@ -199,27 +207,27 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       auto job = std::make_shared<Job>();
       job->shard = std::move(*message.mutable_shard());
       job->connection = connection;
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       const auto weights = connection->signal_weights.find(job->shard.signal_version());
       if (weights != connection->signal_weights.end()) job->meta_parameters = weights->second;
       job->unit_shard = next_unit_shard_++;
       queue_.push_back(std::move(job));
-      changed_.notify_all();
+      changed_.NotifyAll();
       return;
     }
     case v1::RunResponse::kAck: {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       for (auto& [id, job] : running_) {
         if (job->connection == connection && job->shard.shard_id() == message.ack().shard_id()) {
           job->acknowledged = std::max(
               job->acknowledged, message.ack().iteration() + 1 - job->shard.first_iteration());
         }
       }
-      changed_.notify_all();
+      changed_.NotifyAll();
       return;
     }
     case v1::RunResponse::kDropShard: {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       const auto is_dropped = [&](const Job& job) {
         return job.connection == connection &&
                job.shard.shard_id() == message.drop_shard().shard_id() &&
@@ -229,20 +237,20 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       for (auto& [id, job] : running_) {
         if (is_dropped(*job)) CancelLocked(job.get());
       }
-      changed_.notify_all();
+      changed_.NotifyAll();
       return;
     }
     case v1::RunResponse::kDrainActor:
       options_.rollout->Drain(message.drain_actor().name());
       return;
     case v1::RunResponse::kDrain: {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       draining_ = true;
       LeaveWhenDrained();
       return;
     }
     default:
-      return;  // Of a newer version.
+      return;  // From a newer version.
   }
 }
 
@@ -253,25 +261,25 @@ void Learner::LeaveWhenDrained() {
 }
 
 void Learner::Work() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    while (!stopping_ && queue_.empty()) changed_.Wait(lock);
     if (stopping_) return;
     const std::shared_ptr<Job> job = queue_.front();
     queue_.pop_front();
     running_[job->unit_shard] = job;
-    lock.unlock();
+    lock.Unlock();
     CountPhase(/*learning=*/+1, /*simulating=*/0);
     RunJob(job);
     CountPhase(/*learning=*/-1, /*simulating=*/0);
-    lock.lock();
+    lock.Lock();
     running_.erase(job->unit_shard);
     LeaveWhenDrained();
   }
 }
 
 void Learner::CountPhase(int learning, int simulating) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
   const double seconds = std::chrono::duration<double>(now - phase_since_).count();
   if (num_learning_ > 0) learning_seconds_.Increment(seconds);
@@ -287,12 +295,12 @@ void Learner::CountPhase(int learning, int simulating) {
 void Learner::RunJob(const std::shared_ptr<Job>& job) {
   Sha256 hash;
   uint32_t sent = 0;
-  const EmitSegment emit = [&](const v1::Segment& segment) -> absl::Status {
+  const EmitSegment emit = [&](v1::Segment segment) -> absl::Status {
     {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] {
-        return job->cancel || job->connection->closed || sent < job->acknowledged + kWindow;
-      });
+      MutexLock lock(mutex_);
+      while (!job->cancel && !job->connection->closed && sent >= job->acknowledged + kWindow) {
+        changed_.Wait(lock);
+      }
       if (job->cancel || job->connection->closed)
         return absl::CancelledError("the shard was dropped");
     }
@@ -302,7 +310,7 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     last_update_.SetToCurrentTime();
     MENTOR_FAILPOINT("learner.segment.before_send");
     v1::RunRequest message;
-    *message.mutable_segment() = segment;
+    *message.mutable_segment() = std::move(segment);
     if (!job->connection->stream->Send(std::move(message)))
       return absl::CancelledError("the stream has ended");
     return absl::OkStatus();
@@ -326,7 +334,7 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
                      .device = options_.device},
                     run_units, emit, job->cancel);
   };
-  const absl::StatusOr<ShardReport> report = run();
+  absl::StatusOr<ShardReport> report = run();
   if (job->cancel) return;
 
   v1::RunRequest message;
@@ -337,7 +345,7 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     done.set_segments_hash(hash.Finish());
     *done.mutable_seconds() = report->seconds;
     done.set_nonfinite_updates(report->nonfinite_updates);
-    if (job->shard.return_snapshot()) *done.mutable_snapshot() = report->snapshot;
+    if (job->shard.return_snapshot()) *done.mutable_snapshot() = std::move(report->snapshot);
     if (report->outer_gradient.defined())
       *done.mutable_outer_gradient() = ToProto(report->outer_gradient);
     for (const auto& [name, value] : report->statistics) (*done.mutable_statistics())[name] = value;
@@ -359,17 +367,18 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
 }
 
 void Learner::ReportProgress() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   int looks = 0;
   std::shared_ptr<Connection> told;  // Where the fleet was reported last,
   int told_actors = 0;               // with how many actors.
   while (!stopping_) {
-    changed_.wait_for(lock, std::chrono::seconds(1), [&] { return stopping_; });
+    changed_.WaitFor(lock, std::chrono::seconds(1),
+                     [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
     if (stopping_) return;
     const std::map<uint64_t, std::shared_ptr<Job>> running = running_;
     const std::shared_ptr<Connection> connection =
         connection_ != nullptr && connection_->welcomed ? connection_ : nullptr;
-    lock.unlock();
+    lock.Unlock();
     CountPhase(/*learning=*/0, /*simulating=*/0);  // A long phase is seen while it lasts.
     const int actors = options_.rollout->actors();
     const bool changed = connection != told || actors != told_actors;
@@ -389,7 +398,7 @@ void Learner::ReportProgress() {
       message.mutable_progress()->set_actors(static_cast<uint32_t>(actors));
       job->connection->stream->Send(std::move(message));
     }
-    lock.lock();
+    lock.Lock();
   }
 }
 

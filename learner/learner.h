@@ -1,20 +1,18 @@
 // The learner's process around its parts: a stream to the meta-learner, threads that run its
 // shards, and the rollout server that gives their units to actors. Keeps nothing that it cannot
-// compute again: when the stream ends, its shards end too, and the meta-learner gives them to
-// whoever connects. Thread-safe.
+// compute again: when the stream ends, its shards end too, and the meta-learner gives them to any
+// learner that is connected. Thread-safe.
 #pragma once
 
 #include <torch/types.h>
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,10 +20,11 @@
 #include <grpcpp/channel.h>
 
 #include "common/metrics.h"
+#include "common/mutex.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/stream.h"
 #include "learner/agents/worker_pool.h"
-#include "learner/rollout_server.h"
+#include "learner/rollout/rollout_server.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
 
 namespace mentor::learner {
@@ -34,11 +33,14 @@ class Learner {
  public:
   struct Options {
     int num_threads = 1;                 // For tensor work.
-    torch::Device device = torch::kCPU;  // Of signal network and PPO.
+    torch::Device device = torch::kCPU;  // Where signal network and PPO run.
     int shard_slots = 2;                 // Shards at once: one learns while another simulates.
     std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
     RolloutServer* rollout = nullptr;  // Outlives the learner.
-    // The meta-learner wants it to leave, and what it held is done. From any thread.
+    // What it says that it computes with: a device and the hash of its results. Empty: `device` and
+    // what that computes. Tests say other things.
+    std::string device_name = {}, fingerprint = {};
+    // Called when the meta-learner wants it to leave and what it held is done. From any thread.
     std::function<void()> on_drained = {};
   };
   Learner(Options options, Metrics* metrics);
@@ -52,18 +54,19 @@ class Learner {
   struct Job;
   struct Connection;
 
+  // With what is empty filled in.
+  static Options WithFingerprint(Options options);
   void Connect();
   void OnMessage(const std::shared_ptr<Connection>& connection, v1::RunResponse message);
   void Work();
   void RunJob(const std::shared_ptr<Job>& job);
   void ReportProgress();
-  // With mutex_ held.
-  void LeaveWhenDrained();
-  // A running shard goes from learning to simulating or back; keeps the books on how much learning
-  // is hidden.
+  void LeaveWhenDrained() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A running shard goes from learning to simulating or back. Counts how much learning is hidden
+  // behind simulation.
   void CountPhase(int learning, int simulating);
-  // With mutex_ held; the rollout server's lock comes after it.
-  void CancelLocked(Job* job);
+  // The rollout server's lock comes after ours.
+  void CancelLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Fixed after construction.
   const Options options_;
@@ -82,17 +85,18 @@ class Learner {
   prometheus::Gauge& queue_capacity_;
   rpc::Reconnector reconnector_;  // Thread-safe.
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::shared_ptr<Connection> connection_;
-  std::deque<std::shared_ptr<Job>> queue_;
-  std::map<uint64_t, std::shared_ptr<Job>> running_;  // By unit_shard.
-  uint64_t next_unit_shard_ = 1;
-  int num_learning_ = 0;    // Shards that compute.
-  int num_simulating_ = 0;  // Shards that wait for actors.
-  std::chrono::steady_clock::time_point phase_since_ = std::chrono::steady_clock::now();
-  bool draining_ = false;
-  bool stopping_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<Job>> queue_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::shared_ptr<Job>> running_ ABSL_GUARDED_BY(mutex_);  // By unit_shard.
+  uint64_t next_unit_shard_ ABSL_GUARDED_BY(mutex_) = 1;
+  int num_learning_ ABSL_GUARDED_BY(mutex_) = 0;    // Shards that compute.
+  int num_simulating_ ABSL_GUARDED_BY(mutex_) = 0;  // Shards that wait for actors.
+  std::chrono::steady_clock::time_point phase_since_ ABSL_GUARDED_BY(mutex_) =
+      std::chrono::steady_clock::now();
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Last, so that they stop first.
   std::vector<std::thread> threads_;
 };

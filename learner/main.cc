@@ -2,9 +2,9 @@
 #include <ATen/Context.h>
 #include <torch/version.h>
 
-#include "common/flags.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
+#include "common/process/flags.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "learner/agents/numerics.h"

@@ -1,11 +1,11 @@
-// Segments on the wire: tensors by the field names of learner/segment.h, and their check on
+// Segments on the wire: tensors by the table of learner/agents/segment.h, and their check on
 // arrival. Pure.
 #pragma once
 
 #include <absl/status/statusor.h>
 
 #include "common/hash.h"
-#include "learner/segment.h"
+#include "learner/agents/segment.h"
 #include "mentor/v1/shard_service.pb.h"
 
 namespace mentor::learner {
@@ -22,11 +22,5 @@ absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Sha
 // Adds a segment to the hash of a shard's segments: iteration, then name, dtype, shape and bytes of
 // each tensor.
 void HashSegment(const v1::Segment& segment, Sha256* hash);
-
-// Steps of an iteration of this shard: T of each collection, or all deterministic episodes for the
-// one after the last.
-int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration);
-// Iterations that a shard sends, the deterministic episodes counted as one more.
-uint32_t IterationsOf(const v1::Shard& shard);
 
 }  // namespace mentor::learner

@@ -6,7 +6,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/segment_proto.h"
 #include "learner/snapshot_proto.h"
@@ -63,6 +63,9 @@ class Runner {
                           .policies = loop->Policies()}));
       MENTOR_RETURN_IF_ERROR(Emit(end, segment));
     }
+    const std::string& loop_name = shard_.inner_loop().name();
+    MENTOR_RETURN_IF_ERROR(CheckDeclared(FindInnerLoop(loop_name)->metrics, report.statistics,
+                                         "inner loop '" + loop_name + "'"));
     report_.outer_gradient = report.outer_gradient;
     report_.statistics = std::move(report.statistics);
     report_.nonfinite_updates = report.nonfinite_updates;
@@ -96,7 +99,7 @@ class Runner {
     proto.set_iteration(iteration);
     AddTensors(segment, shard_.outcomes_only(), &proto);
     if (cancel_) return absl::CancelledError("shard dropped");
-    return emit_(proto);
+    return emit_(std::move(proto));
   }
 
   const ShardInputs& inputs_;

@@ -14,8 +14,8 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "learner/agents/segment.h"
 #include "learner/agents/worker_pool.h"
-#include "learner/segment.h"
 #include "mentor/v1/shard_service.pb.h"
 
 namespace mentor::learner {
@@ -25,7 +25,7 @@ namespace mentor::learner {
 using RunUnits = std::function<absl::StatusOr<std::vector<v1::Result>>(
     std::vector<v1::Unit> units, const std::atomic<bool>& cancel)>;
 // Takes a finished segment; blocks while the receiver is behind.
-using EmitSegment = std::function<absl::Status(const v1::Segment& segment)>;
+using EmitSegment = std::function<absl::Status(v1::Segment segment)>;
 
 struct ShardReport {
   v1::PhaseSeconds seconds;

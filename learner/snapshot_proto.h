@@ -14,7 +14,7 @@ v1::Snapshot MakeSnapshot(uint32_t iterations, const std::vector<v1::EpisodeCurs
                           const TensorMap& state);
 
 // The state of the inner loop; the cursors into *cursors. INVALID_ARGUMENT names a tensor that is
-// twice there or malformed.
+// malformed or there twice.
 absl::StatusOr<TensorMap> ReadSnapshot(const v1::Snapshot& snapshot,
                                        std::vector<v1::EpisodeCursor>* cursors);
 

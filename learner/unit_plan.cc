@@ -6,15 +6,19 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "learner/segment_proto.h"
 #include "learner/signals/success_signal.h"
-#include "learner/tensor_proto.h"
 
 namespace mentor::learner {
 namespace {
 
 // Episodes shorter than this share a unit: a unit costs a message each way.
 constexpr uint32_t kUnitStepsMin = 400;
+
+// Whether the last observations of truncated episodes are wanted: nobody learns from deterministic
+// episodes.
+bool Bootstraps(const v1::Shard& shard, const CollectionPlan& plan) {
+  return shard.spec().agent().bootstrap_on_truncation() && !plan.deterministic;
+}
 
 // First steps of the parts of an agent's collection, relative to its beginning, and its end.
 std::vector<uint32_t> PartBounds(const v1::Shard& shard, const v1::PolicyWeights& policy,
@@ -31,6 +35,45 @@ std::vector<uint32_t> PartBounds(const v1::Shard& shard, const v1::PolicyWeights
   }
   bounds.push_back(steps);
   return bounds;
+}
+
+// Into *tensor, which is contiguous; flags become floats. The rollout server has checked types,
+// shapes and numbers (ValidateResult), so only what would spoil memory is looked at: false when the
+// sizes differ.
+bool CopyInto(const v1::Tensor& proto, torch::Tensor* tensor) {
+  const std::string& bytes = proto.data();
+  if (proto.dtype() == v1::Tensor::DTYPE_UINT8) {
+    if (bytes.size() != static_cast<size_t>(tensor->numel())) return false;
+    std::copy(bytes.begin(), bytes.end(), tensor->mutable_data_ptr<float>());
+    return true;
+  }
+  if (bytes.size() != tensor->nbytes()) return false;
+  if (!bytes.empty()) std::memcpy(tensor->mutable_data_ptr(), bytes.data(), bytes.size());
+  return true;
+}
+
+absl::Status Misfit(const v1::Shard& shard, const v1::Unit& unit, const char* name,
+                    const v1::Tensor& got, const torch::Tensor& want) {
+  return absl::InvalidArgumentError(
+      absl::StrFormat("shard %d, agent %d: %s has %d bytes for %d numbers", shard.shard_id(),
+                      unit.id().agent(), name, got.data().size(), want.numel()));
+}
+
+int64_t TruncationsOf(const v1::Trajectory& trajectory) {
+  const std::string& flags = trajectory.truncations().data();
+  return std::count(flags.begin(), flags.end(), 1);
+}
+
+// Room for the truncations of one agent. Episodes of M steps leave it a function of T alone, so
+// that nothing depends on who shares the shard.
+int64_t GreatestTruncations(const v1::Shard& shard, const CollectionPlan& plan,
+                            const std::vector<v1::Unit>& units,
+                            const std::vector<v1::Result>& results) {
+  std::vector<int64_t> counts(shard.lifetimes_size(), 0);
+  for (size_t i = 0; i < units.size(); ++i)
+    counts[units[i].id().agent()] += TruncationsOf(results[i].trajectory());
+  return std::max(int64_t{plan.steps / shard.shape().episode_steps() + 1},
+                  *std::max_element(counts.begin(), counts.end()));
 }
 
 }  // namespace
@@ -79,6 +122,7 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
       if (part == 0 && !plan.deterministic) unit.set_state(cursor.state());
       unit.set_deterministic(plan.deterministic || plan.mean_actions);
       unit.set_return_state(part + 2 == bounds.size() && !plan.deterministic);
+      unit.set_return_final_observations(Bootstraps(shard, plan));
       units.push_back(std::move(unit));
     }
   }
@@ -95,49 +139,52 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const Collection
   const int64_t observation_size = shard.shape().observation_size(),
                 action_size = shard.shape().action_size();
 
-  Segment segment;
-  segment.observations = torch::empty({num_agents, num_steps, observation_size});
-  segment.actions = torch::empty({num_agents, num_steps, action_size});
-  segment.log_probs = torch::empty({num_agents, num_steps});
-  segment.shaped_rewards = torch::empty({num_agents, num_steps}, torch::kFloat64);
-  segment.successes = torch::empty({num_agents, num_steps});
-  segment.success_signals = torch::empty({num_agents, num_steps});
-  segment.prev_done = torch::empty({num_agents, num_steps});
-  segment.last_done = torch::empty({num_agents});
-  segment.next_observations = torch::empty({num_agents, observation_size});
+  const bool bootstraps = Bootstraps(shard, plan);
+  int64_t truncations = 0;
+  if (bootstraps) truncations = GreatestTruncations(shard, plan, units, results);
+  Segment segment = ZeroSegment({num_agents, num_steps, observation_size, action_size, truncations},
+                                torch::TensorOptions(), [&](const SegmentField& field) {
+                                  return field.source == SegmentField::Source::kActor &&
+                                         (bootstraps || !field.with_truncations);
+                                });
 
-  std::vector<int64_t> filled(num_agents, 0);
-  torch::Tensor dones = torch::empty({num_agents, num_steps});
+  std::vector<int64_t> filled(num_agents, 0), cut(num_agents, 0);
+  torch::Tensor dones = torch::empty({num_agents, num_steps}),
+                truncated = bootstraps ? segment.truncated : torch::empty_like(dones);
   for (size_t i = 0; i < units.size(); ++i) {
     const v1::Unit& unit = units[i];
     const v1::Trajectory& trajectory = results[i].trajectory();
     const int64_t agent = unit.id().agent(), steps = unit.steps(), begin = filled[agent];
     MENTOR_CHECK(begin + steps <= num_steps);
-    const std::string what = absl::StrFormat("shard %d, agent %d", shard.shard_id(), agent);
-    // The rollout server has checked every result; this reads the same checks at no cost worth
-    // naming.
-    const auto copy = [&](const torch::Tensor& target, const v1::Tensor& source, torch::Dtype dtype,
-                          const std::vector<int64_t>& shape) -> absl::Status {
-      MENTOR_ASSIGN_OR_RETURN(torch::Tensor tensor, FromProto(source, what, dtype, shape));
-      target.copy_(tensor);
-      return absl::OkStatus();
-    };
     const auto rows = [&](const torch::Tensor& tensor) {
       return tensor[agent].narrow(0, begin, steps);
     };
-    MENTOR_RETURN_IF_ERROR(copy(rows(segment.observations), trajectory.observations(),
-                                torch::kFloat32, {steps, observation_size}));
-    MENTOR_RETURN_IF_ERROR(
-        copy(rows(segment.actions), trajectory.actions(), torch::kFloat32, {steps, action_size}));
-    MENTOR_RETURN_IF_ERROR(
-        copy(rows(segment.log_probs), trajectory.log_probs(), torch::kFloat32, {steps}));
-    MENTOR_RETURN_IF_ERROR(
-        copy(rows(segment.shaped_rewards), trajectory.rewards(), torch::kFloat64, {steps}));
-    MENTOR_RETURN_IF_ERROR(
-        copy(rows(segment.successes), trajectory.successes(), torch::kUInt8, {steps}));
-    MENTOR_RETURN_IF_ERROR(copy(rows(dones), trajectory.dones(), torch::kUInt8, {steps}));
-    MENTOR_RETURN_IF_ERROR(copy(segment.next_observations[agent], trajectory.next_observation(),
-                                torch::kFloat32, {observation_size}));
+    struct {
+      const char* name;
+      const v1::Tensor& from;
+      torch::Tensor to;
+    } parts[] = {
+        {"observations", trajectory.observations(), rows(segment.observations)},
+        {"actions", trajectory.actions(), rows(segment.actions)},
+        {"log_probs", trajectory.log_probs(), rows(segment.log_probs)},
+        {"rewards", trajectory.rewards(), rows(segment.shaped_rewards)},
+        {"successes", trajectory.successes(), rows(segment.successes)},
+        {"terminations", trajectory.terminations(), rows(dones)},
+        {"truncations", trajectory.truncations(), rows(truncated)},
+        {"next_observation", trajectory.next_observation(), segment.next_observations[agent]},
+    };
+    for (auto& [name, from, to] : parts) {
+      if (!CopyInto(from, &to)) return Misfit(shard, unit, name, from, to);
+    }
+    rows(dones).add_(rows(truncated));
+    if (bootstraps) {
+      const int64_t count = TruncationsOf(trajectory);
+      torch::Tensor to = segment.final_observations[agent].narrow(0, cut[agent], count);
+      if (!CopyInto(trajectory.final_observations(), &to))
+        return Misfit(shard, unit, "final_observations", trajectory.final_observations(), to);
+      cut[agent] += count;
+    }
+    results[i].clear_trajectory();  // Its memory, while the others are copied.
     filled[agent] = begin + steps;
     if (unit.return_state())
       (*cursors)[agent].set_state(std::move(*results[i].mutable_final_state()));
@@ -155,7 +202,11 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const Collection
       cursor.set_success(false);
       cursor.set_prev_done(true);
       cursor.clear_state();
+      cursor.clear_shaped_return();
     }
+    segment.open_steps[agent] = static_cast<float>(cursor.step());
+    segment.open_returns[agent] = cursor.shaped_return();
+    segment.open_successes[agent] = cursor.success() ? 1.0F : 0.0F;
     for (int64_t t = 0; t < num_steps; ++t) {
       prev_done[agent][t] = (t == 0 ? cursor.prev_done() : done[agent][t - 1] != 0) ? 1.0F : 0.0F;
     }
@@ -164,17 +215,26 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const Collection
   }
   segment.success_signals =
       SuccessSignals(segment.successes, segment.prev_done, shard.shape().episode_steps(), &success);
+  const auto rewards = segment.shaped_rewards.accessor<double, 2>();
   for (int64_t agent = 0; agent < num_agents; ++agent) {
     v1::EpisodeCursor& cursor = (*cursors)[agent];
-    for (int64_t t = 0; t < num_steps; ++t)
+    double shaped_return = cursor.shaped_return();
+    for (int64_t t = 0; t < num_steps; ++t) {
       cursor.set_episode(cursor.episode() + (done[agent][t] != 0 ? 1 : 0));
+      if (prev_done[agent][t] != 0) shaped_return = 0;
+      shaped_return += rewards[agent][t];
+    }
     const bool ended = done[agent][num_steps - 1] != 0;
     cursor.set_prev_done(ended);
     cursor.set_step(ended ? 0
                           : static_cast<uint32_t>(success.episode_steps[agent].item<int64_t>()));
     cursor.set_success(!ended && success.succeeded[agent].item<int64_t>() != 0);
+    cursor.set_shaped_return(shaped_return);
     // A fresh episode begins with its reset, on any actor.
-    if (ended) cursor.clear_state();
+    if (ended) {
+      cursor.clear_state();
+      cursor.clear_shaped_return();
+    }
     segment.last_done[agent] = ended ? 1.0F : 0.0F;
   }
   return segment;

@@ -11,7 +11,7 @@
 
 #include <absl/status/statusor.h>
 
-#include "learner/segment.h"
+#include "learner/agents/segment.h"
 #include "mentor/v1/rollout_service.pb.h"
 #include "mentor/v1/shard_service.pb.h"
 
@@ -19,8 +19,8 @@ namespace mentor::learner {
 
 // A collection: every agent acts for some steps.
 struct CollectionPlan {
-  uint32_t number = 0;  // Of the lifetime, from 0; key of the noise and first part of step numbers.
-  uint32_t steps = 0;   // Of each agent.
+  uint32_t number = 0;  // Within the lifetime, from 0; part of the noise's key and of step numbers.
+  uint32_t steps = 0;   // For each agent.
   bool mean_actions = false;   // Without noise.
   bool deterministic = false;  // Whole episodes from fresh resets, with mean actions.
   // One for each agent, or n for each (agent-major), which act for steps / n one after the other.

@@ -13,8 +13,9 @@
 #include <absl/strings/str_split.h>
 
 #include "common/check.h"
-#include "common/flags.h"
+#include "common/evaluation_method.h"
 #include "common/lifecycle.h"
+#include "common/process/flags.h"
 #include "common/progress_bar.h"
 #include "common/registry.h"
 #include "envs/benchmark.h"
@@ -22,7 +23,7 @@
 #include "envs/render/film.h"
 #include "envs/verify.h"
 #include "mentor/bench/bench.h"
-#include "mentor/relive.h"
+#include "mentor/local/relive.h"
 
 namespace mentor {
 namespace {
@@ -193,7 +194,7 @@ absl::StatusOr<envs::Shot> PlayShot(const RenderFlags& flags, Watcher* watcher) 
 // The episodes of a lifetime that --episode asks for, by their indices.
 absl::StatusOr<std::vector<size_t>> ChooseEpisodes(const std::string& asked,
                                                    const Lifetime& lifetime) {
-  size_t last = 0, end = 0;  // Of the lifetime itself; deterministic episodes follow.
+  size_t last = 0, end = 0;  // In the lifetime itself; deterministic episodes follow.
   while (end < lifetime.episodes.size() && !lifetime.episodes[end].deterministic) {
     if (lifetime.episodes[end].complete) last = end;
     ++end;
@@ -394,16 +395,18 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
 
   render
       ->add_option("--episode", flags.episode,
-                   "Of a run's lifetime: first, last, both, deterministic or a number; else the "
-                   "number of the reset")
+                   "Episode of a run's lifetime: first, last, both, deterministic or a number; "
+                   "else the number of the reset")
       ->group("Run")
       ->capture_default_str();
+  std::vector<std::string> teachers;
+  for (const EvaluationMethodInfo& info : EvaluationMethods()) teachers.emplace_back(info.option);
   render
       ->add_option(
           "--teacher", flags.teacher,
           "What taught the agent: learned, best or random (signal network), sparse, shaped or "
           "sparse_and_shaped (reward)")
-      ->check(CLI::IsMember({"learned", "best", "random", "sparse", "shaped", "sparse_and_shaped"}))
+      ->check(CLI::IsMember(teachers))
       ->group("Run")
       ->capture_default_str();
 

@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "common/check.h"
-#include "common/flags.h"
-#include "mentor/evaluate.h"
+#include "common/process/flags.h"
+#include "mentor/local/evaluate.h"
+#include "mentor/local/run_report.h"
 #include "mentor/report/comparison.h"
 #include "mentor/report/report.h"
-#include "mentor/run_report.h"
 
 namespace mentor {
 namespace {
@@ -20,7 +20,7 @@ struct ReportFlags {
   std::vector<std::string> runs;
   std::string out;
   std::string unit = "auto";
-  std::string title;
+  std::string title = {};
 };
 
 absl::Status WriteOne(const std::string& run, const std::string& out) {

@@ -18,18 +18,19 @@
 #include "common/failpoint.h"
 #include "common/file.h"
 #include "common/progress_bar.h"
-#include "common/spec.h"
+#include "common/resources/names.h"
+#include "common/resources/states.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
-#include "mentor/run_report.h"
-#include "meta_learner/checkpoint.h"
-#include "meta_learner/control/names.h"
-#include "meta_learner/evaluation.h"
-#include "meta_learner/experiment_runner.h"
-#include "meta_learner/mentorctl/commands.h"
-#include "meta_learner/mentorctl/download.h"
-#include "meta_learner/mentorctl/experiment_flags.h"
-#include "meta_learner/mentorctl/values.h"
+#include "mentor/ctl/commands.h"
+#include "mentor/ctl/download.h"
+#include "mentor/ctl/experiment_flags.h"
+#include "mentor/ctl/values.h"
+#include "mentor/local/run_report.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/parts.h"
+#include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor {
@@ -130,7 +131,7 @@ class Fetching {
         (client_->Call<v1::GetExperimentRequest, v1::Experiment>(&Stub::GetExperiment, request)));
     Violations violations;
     CheckSpec(experiment.spec(), &violations, meta_learner::CheckParts);
-    if (!violations.empty() || !meta_learner::IsExperimentId(ctl::ShortName(experiment.name())) ||
+    if (!violations.empty() || !IsExperimentId(ctl::ShortName(experiment.name())) ||
         !IsUuid(experiment.uid())) {
       return absl::FailedPreconditionError(absl::StrCat(
           "this build does not understand the experiment; take the server's version, which "
@@ -190,7 +191,7 @@ class Fetching {
                             (client_->Call<v1::ListArtifactsRequest, v1::ListArtifactsResponse>(
                                 &Stub::ListArtifacts, request)));
     for (const v1::Artifact& artifact : list.artifacts()) {
-      const auto parsed = meta_learner::ParseArtifactName(artifact.name());
+      const auto parsed = ParseArtifactName(artifact.name());
       if (!parsed || parsed->first != experiment.name())
         return absl::InternalError("the server names an artifact '" + artifact.name() + "'");
       const std::filesystem::path path = folder / "artifacts" / parsed->second;
@@ -253,8 +254,8 @@ class Fetching {
     if (from.state() == S::STATE_CANCELLED)
       MENTOR_RETURN_IF_ERROR(
           store->Transition(name, {S::STATE_RUNNING}, S::STATE_CANCELLING).status());
-    // What is not at its end waits here: nobody works on it.
-    const State end = meta_learner::IsFinal(from.state()) ? from.state() : S::STATE_PAUSED;
+    // An experiment that has not ended is PAUSED in the copy, where nothing works on it.
+    const State end = IsFinal(from.state()) ? from.state() : S::STATE_PAUSED;
     return store
         ->Change(name, "",
                  [&](v1::Experiment* here) {
@@ -296,8 +297,7 @@ class Fetching {
       for (const auto& [metric, value] : values) metrics.insert(metric);
     }
     std::printf("%s: %s, outer update %d of %d; metrics: %zu, checkpoints: %zu, files: %zu\n",
-                experiment.name().c_str(),
-                std::string(meta_learner::StateText(experiment.state())).c_str(),
+                experiment.name().c_str(), StateText(experiment.state()).c_str(),
                 experiment.progress().outer_updates(), experiment.progress().outer_updates_total(),
                 metrics.size(), contents.checkpoints.size(), contents.artifacts.size());
     std::printf("Run folder   %s\n", out.c_str());

@@ -7,18 +7,18 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/file.h"
-#include "common/flags.h"
 #include "common/lifecycle.h"
-#include "common/spec.h"
+#include "common/process/flags.h"
+#include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
 #include "mentor/bench/bench.h"
 #include "mentor/env_command.h"
 #include "mentor/evaluate_command.h"
 #include "mentor/fetch.h"
-#include "mentor/local_run.h"
+#include "mentor/local/local_run.h"
+#include "mentor/local/run_report.h"
 #include "mentor/rule_command.h"
-#include "mentor/run_report.h"
-#include "meta_learner/experiment_runner.h"
+#include "meta_learner/experiment/parts.h"
 
 namespace mentor {
 namespace {

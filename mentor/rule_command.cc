@@ -8,13 +8,13 @@
 #include <nlohmann/json.hpp>
 
 #include "common/check.h"
-#include "common/flags.h"
 #include "common/option_page.h"
+#include "common/process/flags.h"
 #include "common/registry.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/signals/signal_network.h"
-#include "meta_learner/experiment_runner.h"
+#include "meta_learner/experiment/parts.h"
 #include "meta_learner/rules/outer_rule.h"
 
 namespace mentor {
@@ -30,24 +30,19 @@ void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
     for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE}) {
       v1::ExperimentSpec spec;
       spec.mutable_benchmark()->set_name("point_reach");
-      spec.mutable_rule()->set_name(entry.name);
+      meta_learner::AddExample(entry, &spec);
       spec.mutable_rule()->set_lifetimes_per_update(30);
       spec.mutable_rule()->set_shard_lifetimes(30);
       spec.mutable_signal()->set_name(signal->name);
       spec.mutable_signal()->set_role(role);
       spec.mutable_evaluation()->set_lifetimes_per_goal(0);
       Violations violations;
-      auto parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
-      if (!violations.empty()) {  // Some rules know no updates within a lifetime.
-        violations = {};
-        spec.mutable_lifetime()->set_iterations(1);
-        spec.mutable_evaluation()->set_deterministic_episodes(0);
-        spec.mutable_evaluation()->add_baseline(v1::RANDOM_SIGNAL);
-        parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
-      }
+      const auto parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
       if (parts.rule == nullptr || !violations.empty()) continue;
       const meta_learner::RuleNeeds needs = parts.rule->needs();
       (*rule)["needs"] = {{"signal_network", needs.signal_network},
+                          {"signal_density", needs.signal_density},
+                          {"signal_gradient", needs.signal_gradient},
                           {"decisions_inside_lifetime", needs.decisions_inside_lifetime},
                           {"second_order", needs.second_order},
                           {"conditioned_policy", needs.conditioned_policy},
@@ -56,6 +51,13 @@ void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
       (*rule)["signals"].push_back({{"name", signal->name}, {"role", v1::SignalRole_Name(role)}});
     }
   }
+}
+
+Json MetricsJson(const MetricTable& metrics) {
+  Json list = Json::array();
+  for (const MetricInfo& metric : metrics)
+    list.push_back({{"name", metric.name}, {"unit", metric.unit}, {"help", metric.help}});
+  return list;
 }
 
 Json RuleJson(const meta_learner::RuleEntry& entry) {
@@ -67,8 +69,11 @@ Json RuleJson(const meta_learner::RuleEntry& entry) {
       {"inner_loop",
        {{"name", loop->name}, {"summary", loop->summary}, {"collections", loop->collections}}}};
   AddNeeds(entry, &rule);
+  rule["example"] = entry.example;
   rule["options"] = OptionsJson(entry.options);
   rule["inner_loop_options"] = OptionsJson(loop->options);
+  rule["metrics"] = MetricsJson(entry.metrics);
+  rule["inner_loop_metrics"] = MetricsJson(loop->metrics);
   return rule;
 }
 
@@ -91,6 +96,8 @@ std::string RuleText(const Json& rule) {
     } else {
       words.emplace_back("an outer update after whole lifetimes");
     }
+    if (needs["signal_density"]) words.emplace_back("signals with a density");
+    if (needs["signal_gradient"]) words.emplace_back("a differentiable signal network");
     if (needs["second_order"]) words.emplace_back("derivatives through the agents' updates");
     if (needs["conditioned_policy"]) words.emplace_back("policies that see meta-parameters");
     if (needs["all_steps"]) words.emplace_back("all steps at the meta-learner");
@@ -109,10 +116,23 @@ std::string RuleText(const Json& rule) {
            absl::StrCat("rule { name: \"", rule["name"].get<std::string>(),
                         "\" option { name: \"...\" value: \"...\" } }, or --set rule.NAME=VALUE"),
            &page);
+  if (const std::string example = rule["example"]; !example.empty())
+    AddField("together with", example, &page);
   AddOptions(rule["options"], &page);
   if (!rule["inner_loop_options"].empty()) {
     AddField("", "of the inner loop, set in the same way:", &page);
     AddOptions(rule["inner_loop_options"], &page);
+  }
+  std::string head = "metrics";
+  for (const char* list : {"metrics", "inner_loop_metrics"}) {
+    for (const Json& metric : rule[list]) {
+      const std::string unit = metric["unit"];
+      AddField(head,
+               absl::StrCat(metric["name"].get<std::string>(), unit == "1" ? "" : ", in " + unit,
+                            ": ", metric["help"].get<std::string>()),
+               &page);
+      head.clear();
+    }
   }
   return page;
 }

@@ -12,7 +12,7 @@ namespace mentor {
 
 // `kind`: "rule" or "signal".
 std::string DescribeParts(const std::string& kind, bool json);
-// NOT_FOUND names those that there are.
+// NOT_FOUND names those that exist.
 absl::StatusOr<std::string> DescribePart(const std::string& kind, const std::string& name,
                                          bool json);
 

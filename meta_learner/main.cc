@@ -1,20 +1,13 @@
 // mentor-meta-learner: owns experiments, their outer rules and checkpoints, and the control API.
 #include <torch/version.h>
 
-#include "common/flags.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
+#include "common/process/flags.h"
 #include "common/rpc/server.h"
-#include "envs/environment.h"
 #include "envs/fingerprint.h"
 #include "learner/agents/numerics.h"
-#include "learner/torch_fingerprint.h"
-#include "meta_learner/control/experiment_service.h"
-#include "meta_learner/control/spec_checks.h"
-#include "meta_learner/experiment_runner.h"
-#include "meta_learner/scheduling/disk_guard.h"
-#include "meta_learner/scheduling/scheduler.h"
-#include "meta_learner/shard_broker.h"
+#include "meta_learner/meta_learner.h"
 #include "meta_learner/store/backup.h"
 #include "meta_learner/store/store.h"
 
@@ -117,9 +110,7 @@ int Main(int argc, char** argv) {
                                                  {"mujoco", envs::MujocoVersion()}}});
   if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok())
     return Fail(status);
-  const std::vector<std::string> services = {"mentor.v1.ExperimentService",
-                                             "mentor.v1.ShardService"};
-  const auto process = Process::Start(common.ProcessOptions(services));
+  const auto process = Process::Start(common.ProcessOptions(MetaLearner::ServiceNames()));
   if (!process.ok()) return Fail(process.status(), kExitUsage);
   OpenError open_error = OpenError::kNone;
   const auto store = OpenStore(StoreOptions{.folder = state, .database = database}, &open_error);
@@ -128,40 +119,17 @@ int Main(int argc, char** argv) {
                                 : open_error == OpenError::kTooNew ? kExitTooNew
                                                                    : kExitFailed);
   }
-  ShardBroker broker({.catalogue_hash = envs::CatalogueHash(),
-                      .actor_fingerprint = envs::NumericFingerprint(),
-                      .learner_fingerprint = learner::TorchFingerprint(),
-                      .board = {.fairness = {.low_share = scheduling.low_share}}},
-                     metrics.get());
-  DiskGuard disk(state, reserve_mb << 20, metrics.get());
-  ExperimentRunner runner({.store = store->get(),
-                           .broker = &broker,
-                           .build = std::string(kBuildVersion),
-                           .fingerprint = envs::NumericFingerprint() + learner::TorchFingerprint(),
-                           .num_threads = threads,
-                           .metrics = metrics.get()});
-  scheduling.store = store->get();
-  scheduling.broker = &broker;
-  scheduling.disk = &disk;
-  scheduling.run = [&](const v1::Experiment& experiment, const std::atomic<bool>& cancel) {
-    return runner.Run(experiment, cancel);
-  };
-  Scheduler scheduler(scheduling, metrics.get());
-  control.store = store->get();
   control.rate = rate;
-  control.check_spec = RememberValid(CheckParts);
-  control.check_checkpoint = CheckCheckpoint;
-  control.check_room = [&] { return disk.Check(); };
-  control.wake = [&] { scheduler.Wake(); };
-  control.look = [&](const v1::Experiment& experiment) { scheduler.Look(experiment); };
-  control.shards = [&](const std::string& experiment) { return broker.Shards(experiment); };
-  control.peers = [&] { return broker.Peers(); };
-  control.drain = [&](const std::string& peer) { return broker.Drain(peer); };
   control.per_owner.checkpoint_bytes = static_cast<int64_t>(storage_per_owner_gb * 1e9);
-  ExperimentService experiments(control, metrics.get());
+  MetaLearner meta_learner({.store = store->get(),
+                            .num_threads = threads,
+                            .disk_reserve_bytes = reserve_mb << 20,
+                            .scheduling = scheduling,
+                            .control = control},
+                           metrics.get());
   rpc::ServerOptions server_options = security.Server(listen, metrics.get());
-  server_options.health_names = services;
-  auto server = rpc::Server::Start(server_options, {broker.service(), experiments.service()});
+  server_options.health_names = MetaLearner::ServiceNames();
+  auto server = rpc::Server::Start(server_options, meta_learner.services());
   if (!server.ok()) return Fail(server.status(), kExitUsage);
   (*process)->Follow(server->get());
   // For scripts: where it listens, once it does.
@@ -169,9 +137,7 @@ int Main(int argc, char** argv) {
   std::fflush(stdout);
 
   (*process)->Run();
-  scheduler.Stop();
-  experiments.Stop();
-  broker.Stop();
+  meta_learner.Stop();
   (*server)->Shutdown(kShutdownDeadline);
   return kExitOk;
 }

@@ -12,7 +12,7 @@
 #include "actor/unit_runner.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
-#include "learner/rollout_server.h"
+#include "learner/rollout/rollout_server.h"
 #include "tests/mailbox.h"
 #include "tests/metrics.h"
 #include "tests/testing.h"

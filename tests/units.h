@@ -67,7 +67,7 @@ inline v1::Unit PendulumUnit(uint32_t agent, uint32_t steps) {
   return unit;
 }
 
-// A recurrent policy (black_box.md section 12) of small sizes.
+// A recurrent policy (docs/algorithms/recurrent_policy.md#the-network) of small sizes.
 inline v1::PolicyWeights RandomRecurrentPolicy(uint32_t d, uint32_t a, bool discrete,
                                                uint32_t encoder1, uint32_t encoder2, uint32_t lstm,
                                                uint32_t heads) {

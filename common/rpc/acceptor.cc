@@ -143,8 +143,8 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& option
     const int listener = ListenOn(*info);
     if (listener < 0) {
       why = std::strerror(errno);
-      // A name may have an address of a family that this machine does without; a taken port is
-      // an error all the same.
+      // A name may also have an address of a family that this machine lacks: that is skipped. A
+      // taken port is an error.
       if (errno == EADDRINUSE) return refused(why);
       continue;
     }
@@ -163,7 +163,7 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& option
         "Connections closed at once, since there are too many or no descriptors are left.");
     acceptor->ended_ = &options.metrics->Counter(
         "mentor_rpc_strangers_ended_total",
-        "Connections ended since much came over them, but no call that was let in.");
+        "Connections ended because they brought many bytes and no call that was let in.");
   }
   return acceptor;
 }

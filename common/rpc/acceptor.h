@@ -26,11 +26,11 @@ class Acceptor {
  public:
   struct Options {
     std::string address;  // HOST:PORT with a name, 1.2.3.4, [::1] or [::]; port 0 takes a free one.
-    // At once; further ones are closed. Never so many that fewer than 256 descriptors, or half of
-    // them, stay for the rest of the process.
+    // Connections at once; further ones are closed. Never so many that fewer than 256 descriptors,
+    // or half of them, stay for the rest of the process.
     int connections_max = 4096;
-    // What may come over a connection before a call on it is let in. gRPC 1.51 keeps metadata
-    // without a limit of its own, whoever sends it.
+    // Bytes that may come over a connection before a call on it is let in. gRPC 1.51 itself sets no
+    // limit to the metadata that it keeps.
     uint64_t unknown_bytes_max = 16 << 20;
     Metrics* metrics = nullptr;  // May be null.
   };

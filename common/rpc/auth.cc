@@ -85,8 +85,9 @@ absl::Status LineError(std::string_view source, int line, std::string_view what)
 }
 
 // Live access controls of this process, for CallerOf. In a server there is one.
-std::mutex controls_mutex;
-std::vector<std::weak_ptr<AccessControl>>& Controls() {
+Mutex controls_mutex;
+std::vector<std::weak_ptr<AccessControl>>& Controls()
+    ABSL_EXCLUSIVE_LOCKS_REQUIRED(controls_mutex) {
   static auto* const controls = new std::vector<std::weak_ptr<AccessControl>>;
   return *controls;
 }
@@ -146,7 +147,7 @@ absl::StatusOr<v1::Role> ParseRole(std::string_view name) {
     if (name == RoleName(role)) return role;
   }
   return absl::InvalidArgumentError("'" + std::string(name) +
-                                    "' is no role; there are viewer, operator, actor, learner");
+                                    "' is not a role; there are viewer, operator, actor, learner");
 }
 
 bool Includes(v1::Role held, v1::Role required) {
@@ -264,8 +265,11 @@ absl::StatusOr<std::shared_ptr<AccessControl>> AccessControl::Make(const Options
   std::shared_ptr<AccessControl> control(new AccessControl(options));
   auto tables = std::make_shared<Tables>();
   MENTOR_RETURN_IF_ERROR(control->Read(tables.get()));
-  control->tables_ = std::move(tables);
-  std::lock_guard lock(controls_mutex);
+  {
+    const MutexLock lock(control->mutex_);
+    control->tables_ = std::move(tables);
+  }
+  MutexLock lock(controls_mutex);
   std::erase_if(Controls(), [](const auto& weak) { return weak.expired(); });
   Controls().push_back(control);
   return control;
@@ -303,12 +307,12 @@ void AccessControl::Reload() {
   }
   seen_error_.clear();
   reported_error_.clear();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   tables_ = std::move(tables);
 }
 
 std::shared_ptr<const AccessControl::Tables> AccessControl::tables() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return tables_;
 }
 
@@ -411,7 +415,7 @@ Caller CallerOf(const grpc::ServerContextBase& context) {
   }
   std::vector<std::shared_ptr<AccessControl>> controls;
   {
-    std::lock_guard lock(controls_mutex);
+    MutexLock lock(controls_mutex);
     for (const auto& weak : Controls()) {
       if (auto control = weak.lock()) controls.push_back(std::move(control));
     }

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +20,7 @@
 #include <grpcpp/server_context.h>
 
 #include "common/metrics.h"
+#include "common/mutex.h"
 #include "common/secret.h"
 #include "mentor/v1/access.pb.h"
 
@@ -30,11 +30,11 @@ namespace mentor::rpc {
 std::string RoleName(v1::Role role);
 // INVALID_ARGUMENT lists the roles.
 absl::StatusOr<v1::Role> ParseRole(std::string_view name);
-// Whether who holds one role may call a method that takes another.
+// Whether a caller with one role may call a method that requires another.
 bool Includes(v1::Role held, v1::Role required);
 // What a method takes, by its path "/mentor.v1.ExperimentService/GetExperiment". Nothing for
-// methods that are not ours or do not exist; ROLE_UNSPECIFIED, which nobody has, for one of ours
-// that does not say.
+// methods that are not ours or do not exist; ROLE_UNSPECIFIED, which no caller has, for a method of
+// ours that names none.
 std::optional<v1::Role> RequiredRole(std::string_view path);
 
 // A caller whose credentials were accepted.
@@ -42,7 +42,8 @@ struct Caller {
   // The token's name, else the certificate's common name; "local" on this machine and
   // "anonymous" elsewhere where a server asks for no credentials.
   std::string name;
-  // Of token and certificate the narrower; ROLE_UNSPECIFIED when they have nothing in common.
+  // The narrower one of the token's and the certificate's; ROLE_UNSPECIFIED when they have nothing
+  // in common.
   v1::Role role = v1::ROLE_UNSPECIFIED;
   // The server asks for no credentials: every method is open.
   bool everything = false;
@@ -146,8 +147,8 @@ class AccessControl {
   prometheus::Counter* reload_failures_ = nullptr;
 
   // Guarded by mutex_.
-  mutable std::mutex mutex_;
-  std::shared_ptr<const Tables> tables_;
+  mutable Mutex mutex_;
+  std::shared_ptr<const Tables> tables_ ABSL_GUARDED_BY(mutex_);
 
   // Used by Reload alone, one at a time: what the last look found, and what was said of it.
   std::string seen_error_, reported_error_;

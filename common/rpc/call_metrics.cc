@@ -4,13 +4,14 @@
 #include <chrono>
 #include <iterator>
 #include <map>
-#include <mutex>
 #include <string_view>
 #include <utility>
 
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/descriptor.h>
+
+#include "common/mutex.h"
 
 namespace mentor::rpc {
 namespace {
@@ -20,7 +21,7 @@ using grpc::experimental::InterceptorBatchMethods;
 using grpc::experimental::ServerRpcInfo;
 
 constexpr std::string_view kOwnPackage = "mentor.v1.";
-// Of gRPC's library, which does not link their protos.
+// Methods of gRPC's own library, which does not link their protos.
 constexpr std::string_view kLibraryMethods[] = {
     "grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"};
@@ -29,7 +30,7 @@ constexpr grpc::StatusCode kShownCodes[] = {
     grpc::OK,        grpc::UNKNOWN,           grpc::INTERNAL,     grpc::UNAVAILABLE,
     grpc::DATA_LOSS, grpc::DEADLINE_EXCEEDED, grpc::UNIMPLEMENTED};
 
-// Of one method.
+// Counts the calls of one method.
 class Calls {
  public:
   Calls(Metrics* metrics, std::string method)
@@ -38,7 +39,7 @@ class Calls {
         started_(metrics->Counter("mentor_grpc_server_started_total", "Calls begun.",
                                   {{"method", method_}})),
         seconds_(metrics->Histogram("mentor_grpc_server_handling_seconds",
-                                    "From the begin of a call to its status; streams included.",
+                                    "From the beginning of a call to its status; streams included.",
                                     RpcBuckets(), {{"method", method_}})),
         streams_(
             metrics->Gauge("mentor_grpc_server_streams", "Streams open.", {{"method", method_}})) {
@@ -70,7 +71,7 @@ class Calls {
   prometheus::Gauge& streams_;
 };
 
-// Of one call. gRPC runs the hooks of a call one after another.
+// Watches one call. gRPC runs the hooks of a call one after another.
 class CallWatch final : public grpc::experimental::Interceptor {
  public:
   CallWatch(Calls* calls, bool stream) : calls_(calls), stream_(stream) { calls_->Begin(stream_); }
@@ -120,7 +121,7 @@ class CallMetrics final : public grpc::experimental::ServerInterceptorFactoryInt
  private:
   // "/package.Service/Method".
   Calls* Of(const std::string& path) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = calls_.find(path);
     if (found != calls_.end()) return found->second.get();
     std::string name = path.substr(path.empty() ? 0 : 1);
@@ -139,9 +140,9 @@ class CallMetrics final : public grpc::experimental::ServerInterceptorFactoryInt
 
   Metrics* const metrics_;
   // Guarded by mutex_; what the pointers show looks after its own locking.
-  std::mutex mutex_;
-  std::map<std::string, std::unique_ptr<Calls>> calls_;
-  std::unique_ptr<Calls> other_;
+  Mutex mutex_;
+  std::map<std::string, std::unique_ptr<Calls>> calls_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Calls> other_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace

@@ -180,7 +180,7 @@ absl::StatusOr<std::shared_ptr<TlsReloader>> TlsReloader::Make(const TlsFiles& f
 
 bool TlsReloader::Reload() {
   auto texts = ReadTls(files_);
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (!texts.ok()) {
     // Said once, and only when a second look finds the same: key and certificate may be on their
     // way, one after the other.
@@ -203,7 +203,7 @@ bool TlsReloader::Reload() {
 }
 
 std::shared_ptr<const TlsTexts> TlsReloader::texts(uint64_t* version) const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   *version = version_;
   return texts_;
 }
@@ -215,7 +215,7 @@ struct Pair {
   Key key;
 };
 
-// What a certificate is to be.
+// What a certificate shall say.
 struct Wish {
   std::string common_name;
   std::string alternative_names = {};  // As OpenSSL's configuration writes them; may be empty.

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +13,7 @@
 #include <absl/status/statusor.h>
 
 #include "common/metrics.h"
+#include "common/mutex.h"
 #include "common/secret.h"
 
 namespace mentor::rpc {
@@ -69,10 +69,11 @@ class TlsReloader {
   prometheus::Counter* failures_ = nullptr;
 
   // Guarded by mutex_.
-  mutable std::mutex mutex_;
-  std::shared_ptr<const TlsTexts> texts_;
-  uint64_t version_ = 1;
-  std::string seen_error_, reported_error_;
+  mutable Mutex mutex_;
+  std::shared_ptr<const TlsTexts> texts_ ABSL_GUARDED_BY(mutex_);
+  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::string seen_error_ ABSL_GUARDED_BY(mutex_);
+  std::string reported_error_ ABSL_GUARDED_BY(mutex_);
 };
 
 // For `mentorctl certs init`: an authority and a pair for each role in a folder, for small clusters
@@ -86,7 +87,7 @@ class TlsReloader {
 struct CertificateRequest {
   // DNS names and IP addresses of the servers, beside localhost, 127.0.0.1 and ::1.
   std::vector<std::string> names = {};
-  int days = 365;  // Of the pairs.
+  int days = 365;  // Validity of the pairs.
   int authority_days = 3650;
 };
 // The paths that were written. Errors name the path or the field.

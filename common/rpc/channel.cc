@@ -50,15 +50,15 @@ absl::StatusOr<std::shared_ptr<TokenFile>> OpenToken(const ChannelOptions& optio
   return TokenFile::Open(options.token_file);
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(const ChannelOptions& options,
-                                                             const TlsTexts& tls,
-                                                             const std::shared_ptr<TokenFile>& token) {
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
+    const ChannelOptions& options, const TlsTexts& tls, const std::shared_ptr<TokenFile>& token) {
   if (options.address.find(':') == std::string::npos) {
     return absl::InvalidArgumentError("address '" + options.address + "': expected HOST:PORT");
   }
   bool token_apart = false;
-  MENTOR_ASSIGN_OR_RETURN(auto credentials, MakeChannelCredentials(options.address, tls, token,
-                                                                   options.allow_insecure, &token_apart));
+  MENTOR_ASSIGN_OR_RETURN(
+      auto credentials,
+      MakeChannelCredentials(options.address, tls, token, options.allow_insecure, &token_apart));
   KeepCallbackThreads();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
@@ -68,7 +68,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(const ChannelOption
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 1'000);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000);  // An attempt, handshake and all, may take this long.
+  // An attempt, handshake and all, may take this long.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 20'000);
   // Channels of one process to one address do not share a connection by accident.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -76,8 +77,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(const ChannelOption
   if (!token_apart) return grpc::CreateCustomChannel(options.address, credentials, arguments);
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(std::make_unique<TokenInterceptorFactory>(token));
-  return grpc::experimental::CreateCustomChannelWithInterceptors(options.address, credentials, arguments,
-                                                                 std::move(interceptors));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      options.address, credentials, arguments, std::move(interceptors));
 }
 
 }  // namespace
@@ -103,11 +104,15 @@ absl::StatusOr<std::unique_ptr<ChannelSource>> ChannelSource::Make(const Channel
 }
 
 ChannelSource::ChannelSource(ChannelOptions options, std::shared_ptr<TokenFile> token,
-                             std::shared_ptr<TlsReloader> tls, std::shared_ptr<grpc::Channel> channel)
-    : options_(std::move(options)), token_(std::move(token)), tls_(std::move(tls)), channel_(std::move(channel)) {}
+                             std::shared_ptr<TlsReloader> tls,
+                             std::shared_ptr<grpc::Channel> channel)
+    : options_(std::move(options)),
+      token_(std::move(token)),
+      tls_(std::move(tls)),
+      channel_(std::move(channel)) {}
 
 std::shared_ptr<grpc::Channel> ChannelSource::Get() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (tls_ == nullptr || !tls_->Reload()) return channel_;
   uint64_t version = 0;
   const auto texts = tls_->texts(&version);
@@ -121,15 +126,17 @@ std::shared_ptr<grpc::Channel> ChannelSource::Get() {
 }
 
 std::chrono::milliseconds Backoff::Delay(int attempt, double uniform) const {
-  const double bound = std::min(static_cast<double>(longest.count()),
-                                static_cast<double>(first.count()) * std::pow(factor, std::min(attempt, 60)));
+  const double bound =
+      std::min(static_cast<double>(longest.count()),
+               static_cast<double>(first.count()) * std::pow(factor, std::min(attempt, 60)));
   return std::chrono::milliseconds(static_cast<int64_t>(std::ceil(bound * uniform)));
 }
 
-Reconnector::Reconnector(const Backoff& backoff) : backoff_(backoff), random_(std::random_device()()) {}
+Reconnector::Reconnector(const Backoff& backoff)
+    : backoff_(backoff), random_(std::random_device()()) {}
 
 bool Reconnector::Wait(std::chrono::milliseconds at_least) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   if (std::exchange(first_, false)) return !stopped_;
   const auto now = std::chrono::steady_clock::now();
   if (std::exchange(connected_, false) && now - connected_at_ >= backoff_.healthy) attempt_ = 0;
@@ -137,20 +144,21 @@ bool Reconnector::Wait(std::chrono::milliseconds at_least) {
   random_ = random_ * 6364136223846793005u + 1442695040888963407u;
   const double uniform = (static_cast<double>(random_ >> 40) + 0.5) / static_cast<double>(1 << 24);
   const auto delay = std::max(at_least, backoff_.Delay(attempt_++, uniform));
-  changed_.wait_until(lock, now + delay, [&] { return stopped_; });
+  changed_.WaitUntil(lock, now + delay,
+                     [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_; });
   return !stopped_;
 }
 
 void Reconnector::Connected() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   connected_ = true;
   connected_at_ = std::chrono::steady_clock::now();
 }
 
 void Reconnector::Stop() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   stopped_ = true;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 }  // namespace mentor::rpc

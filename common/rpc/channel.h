@@ -2,15 +2,14 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include <absl/status/statusor.h>
 #include <grpcpp/channel.h>
 
+#include "common/mutex.h"
 #include "common/rpc/credentials.h"
 
 namespace mentor::rpc {
@@ -30,7 +29,7 @@ struct ChannelOptions {
 // INVALID_ARGUMENT names the flag or file that is wrong, and the remedy.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions& options);
 
-// A channel for whoever connects again and again: when certificate files have changed since the
+// A channel for code that connects again and again: when certificate files have changed since the
 // last time, a new one. Streams on the old one go on. Thread-safe.
 class ChannelSource {
  public:
@@ -48,8 +47,8 @@ class ChannelSource {
   const std::shared_ptr<TlsReloader> tls_;
 
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::shared_ptr<grpc::Channel> channel_;
+  Mutex mutex_;
+  std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
 };
 
 // How long to wait before attempt n. Pure.
@@ -60,7 +59,8 @@ struct Backoff {
   // A connection that lasted this long was a good one: the next wait is the first again.
   std::chrono::milliseconds healthy{30000};
 
-  // Full jitter: uniform in (0, min(longest, first * factor^attempt)); attempt counts from 0, uniform is in (0, 1).
+  // Full jitter: uniform in (0, min(longest, first * factor^attempt)); attempt counts from 0,
+  // uniform is in (0, 1).
   std::chrono::milliseconds Delay(int attempt, double uniform) const;
 };
 
@@ -83,14 +83,14 @@ class Reconnector {
   const Backoff backoff_;
 
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;
-  bool first_ = true;
-  int attempt_ = 0;
-  std::chrono::steady_clock::time_point connected_at_;
-  bool connected_ = false;
-  uint64_t random_;
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  bool first_ ABSL_GUARDED_BY(mutex_) = true;
+  int attempt_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::chrono::steady_clock::time_point connected_at_ ABSL_GUARDED_BY(mutex_);
+  bool connected_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t random_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mentor::rpc

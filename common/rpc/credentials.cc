@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <map>
 #include <thread>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/rpc/auth.h"
+#include "common/wait.h"
 
 namespace mentor::rpc {
 namespace {
@@ -101,11 +101,9 @@ class Credentials final : public grpc::ServerCredentials {
     };
     grpc_server_credentials_set_auth_metadata_processor(
         core_, {.process = state_->control ? CheckCall : +pass, .destroy = destroy, .state = held});
+    // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks): core calls destroy.
     reloader_ = std::jthread([this, reload_period](std::stop_token stop) {
-      std::unique_lock lock(mutex_);
-      while (!changed_.wait_for(lock, stop, reload_period, [&] { return stop.stop_requested(); })) {
-        state_->Reload();
-      }
+      while (!StopRequestedWithin(stop, reload_period)) state_->Reload();
     });
   }
   ~Credentials() override {
@@ -123,8 +121,6 @@ class Credentials final : public grpc::ServerCredentials {
 
   grpc_server_credentials* const core_;
   const std::shared_ptr<ServerState> state_;
-  std::mutex mutex_;
-  std::condition_variable_any changed_;
   std::jthread reloader_;
 };
 
@@ -134,7 +130,7 @@ absl::Status CheckFlags(std::string_view address, const ServerSecurity& security
   const bool mutual = tls && security.client_certificates && !security.tls.authority.empty();
   if (!tls && !security.tls.authority.empty() && security.client_certificates) {
     return absl::InvalidArgumentError(
-        "--tls_cert and --tls_key are missing: --tls_ca alone is no TLS for a server");
+        "--tls_cert and --tls_key are missing: --tls_ca alone does not give a server TLS");
   }
   if (!security.roles.empty() && !mutual) {
     return absl::InvalidArgumentError(

@@ -31,7 +31,7 @@ struct ServerSecurity {
   std::string roles = {};
   // False: tls.authority is for this process's own connections, and clients show no certificate.
   bool client_certificates = true;
-  // Beyond loopback without TLS, or with nobody authenticated.
+  // Serve beyond loopback without TLS, or without asking callers for credentials.
   bool allow_insecure = false;
   Metrics* metrics = nullptr;  // May be null.
   // How often the files are looked at.

@@ -1,11 +1,13 @@
 // Connections over which a call has come that was let in, by the peer's address as gRPC writes it
-// ("ipv4:127.0.0.1:1234"). The acceptor asks: who is not known may send little. Thread-safe.
+// ("ipv4:127.0.0.1:1234"). The acceptor asks: a connection that is not known may send little.
+// Thread-safe.
 #pragma once
 
-#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
+
+#include "common/mutex.h"
 
 namespace mentor::rpc {
 
@@ -13,23 +15,23 @@ class KnownPeers {
  public:
   static void Add(std::string_view peer) {
     if (!peer.starts_with("ipv4:") && !peer.starts_with("ipv6:")) return;
-    std::lock_guard lock(mutex_);
-    // Bounded all the same where nobody asks.
+    MutexLock lock(mutex_);
+    // Bounded, also where nobody asks.
     if (peers_.size() < kPeersMax) peers_.emplace(peer);
   }
   static bool Has(std::string_view peer) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     return peers_.contains(peer);
   }
   static void Remove(std::string_view peer) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (const auto found = peers_.find(peer); found != peers_.end()) peers_.erase(found);
   }
 
  private:
   static constexpr size_t kPeersMax = 65'536;
-  inline static std::mutex mutex_;
-  inline static std::set<std::string, std::less<>> peers_;  // Guarded by mutex_.
+  inline static Mutex mutex_;
+  inline static std::set<std::string, std::less<>> peers_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mentor::rpc

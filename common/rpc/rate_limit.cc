@@ -16,7 +16,7 @@ double RateLimiter::LevelAt(const Bucket& bucket, Clock::time_point now) const {
 
 absl::Status RateLimiter::Admit(std::string_view caller, Clock::time_point now) {
   if (options_.calls_per_second <= 0) return absl::OkStatus();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   auto found = buckets_.find(caller);
   if (found == buckets_.end()) {
     if (buckets_.size() >= options_.callers_max) {

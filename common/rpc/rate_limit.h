@@ -6,11 +6,12 @@
 #include <chrono>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 #include <string_view>
 
 #include <absl/status/status.h>
+
+#include "common/mutex.h"
 
 namespace mentor::rpc {
 
@@ -40,8 +41,8 @@ class RateLimiter {
   const Options options_;
 
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::map<std::string, Bucket, std::less<>> buckets_;
+  Mutex mutex_;
+  std::map<std::string, Bucket, std::less<>> buckets_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mentor::rpc

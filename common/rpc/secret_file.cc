@@ -31,7 +31,7 @@ absl::StatusOr<std::string> ReadFileOfMode(std::string_view flag, const std::str
     return absl::InvalidArgumentError(
         absl::StrCat("cannot read ", name, ": ", std::strerror(errno)));
   }
-  if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(name + " is no regular file");
+  if (!S_ISREG(info.st_mode)) return absl::InvalidArgumentError(name + " is not a regular file");
   const bool trusted_owner = info.st_uid == 0 || info.st_uid == geteuid();
   const mode_t forbidden = !secret ? 0022 : trusted_owner ? 0037 : 0077;
   if ((info.st_mode & forbidden) != 0) {
@@ -92,15 +92,15 @@ absl::StatusOr<std::string> ReadGuardedFile(std::string_view flag, const std::st
 }
 
 absl::StatusOr<std::shared_ptr<TokenFile>> TokenFile::Open(const std::string& path) {
-  MENTOR_ASSIGN_OR_RETURN(Secret token, ReadToken(path));
-  return std::shared_ptr<TokenFile>(new TokenFile(path, std::move(token)));
+  MENTOR_ASSIGN_OR_RETURN(const Secret token, ReadToken(path));
+  return std::shared_ptr<TokenFile>(new TokenFile(path, token));
 }
 
-TokenFile::TokenFile(std::string path, Secret token)
-    : path_(std::move(path)), token_(std::move(token)), looked_(std::chrono::steady_clock::now()) {}
+TokenFile::TokenFile(std::string path, const Secret& token)
+    : path_(std::move(path)), token_(token), looked_(std::chrono::steady_clock::now()) {}
 
 Secret TokenFile::Get() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
   if (now - looked_ < kPeriod) return token_;
   looked_ = now;

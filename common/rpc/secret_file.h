@@ -3,12 +3,12 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
 #include <absl/status/statusor.h>
 
+#include "common/mutex.h"
 #include "common/secret.h"
 
 namespace mentor::rpc {
@@ -33,16 +33,16 @@ class TokenFile {
   Secret Get();
 
  private:
-  TokenFile(std::string path, Secret token);
+  TokenFile(std::string path, const Secret& token);
 
   static constexpr std::chrono::milliseconds kPeriod{1000};
   // Fixed after construction.
   const std::string path_;
 
   // Guarded by mutex_.
-  std::mutex mutex_;
-  Secret token_;
-  std::chrono::steady_clock::time_point looked_;
+  Mutex mutex_;
+  Secret token_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point looked_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mentor::rpc

@@ -22,7 +22,8 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
  public:
   void UpdateArguments(grpc::ChannelArguments*) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    std::erase_if(*plugins, [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+    std::erase_if(*plugins,
+                  [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
   }
 };
 
@@ -38,14 +39,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   std::shared_ptr<grpc::ServerCredentials> credentials;
   if (!options.address.empty()) {
     MENTOR_RETURN_IF_ERROR(CheckAddress(options.address));
-    MENTOR_ASSIGN_OR_RETURN(credentials,
-                            MakeServerCredentials(options.address, {.tls = options.tls,
-                                                                    .tokens = options.tokens,
-                                                                    .roles = options.roles,
-                                                                    .client_certificates = options.client_certificates,
-                                                                    .allow_insecure = options.allow_insecure,
-                                                                    .metrics = options.metrics,
-                                                                    .reload_period = options.reload_period}));
+    MENTOR_ASSIGN_OR_RETURN(
+        credentials,
+        MakeServerCredentials(options.address, {.tls = options.tls,
+                                                .tokens = options.tokens,
+                                                .roles = options.roles,
+                                                .client_certificates = options.client_certificates,
+                                                .allow_insecure = options.allow_insecure,
+                                                .metrics = options.metrics,
+                                                .reload_period = options.reload_period}));
   }
   return Start(options, std::move(credentials), services);
 }
@@ -62,13 +64,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::StartAdmin(const std::string& ad
                grpc::InsecureServerCredentials(), {});
 }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
-                                                      std::shared_ptr<grpc::ServerCredentials> credentials,
-                                                      const std::vector<grpc::Service*>& services) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(
+    const ServerOptions& options, std::shared_ptr<grpc::ServerCredentials> credentials,
+    const std::vector<grpc::Service*>& services) {
   static std::once_flag health;
   std::call_once(health, [] {
     grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();  // Once more does no harm; links it.
+    // Once more does no harm; links it.
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   });
   KeepCallbackThreads();
   std::unique_ptr<Server> server(new Server);
@@ -82,7 +85,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                                               .connections_max = options.connections_max,
                                               .metrics = options.metrics}));
     handle = builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, std::move(credentials));
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        std::move(credentials));
   }
   if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   // A server of health alone has nothing else that keeps its queues going.
@@ -103,7 +107,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kPingIntervalMinMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kPingIntervalMinMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleConnectionMs);
@@ -111,7 +116,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (server->server_ == nullptr) return absl::InternalError("gRPC cannot start a server");
   if (server->acceptor_ != nullptr) {
     server->port_ = server->acceptor_->port();
-    server->address_ = options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(server->port_);
+    server->address_ =
+        options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(server->port_);
   }
   server->SetReady(false);
   server->SetLive(true);
@@ -120,7 +126,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   return server;
 }
 
-Server::~Server() { Shutdown(std::chrono::milliseconds(0)); }
+Server::~Server() {
+  Shutdown(std::chrono::milliseconds(0));
+}
 
 void Server::SetReady(bool ready) {
   if (grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService()) {
@@ -147,8 +155,8 @@ void Server::Shutdown(std::chrono::milliseconds deadline) {
   if (server_ == nullptr) return;
   SetReady(false);
   if (acceptor_ != nullptr) acceptor_->Stop();
-  const gpr_timespec end =
-      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(deadline.count(), GPR_TIMESPAN));
+  const gpr_timespec end = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                        gpr_time_from_millis(deadline.count(), GPR_TIMESPAN));
   server_->Shutdown(end);
   server_->Wait();
 }

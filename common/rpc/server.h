@@ -1,5 +1,5 @@
-// A gRPC server with this project's settings: credentials, limits, keepalive, health, reflection, an end with a deadline.
-// Owned by main or a test. Thread-safe after Start.
+// A gRPC server with this project's settings: credentials, limits, keepalive, health, reflection,
+// an end with a deadline. Owned by main or a test. Thread-safe after Start.
 #pragma once
 
 #include <chrono>
@@ -16,14 +16,15 @@
 
 namespace mentor::rpc {
 
-// Settings that server and channel must agree on (service.md 1.8).
+// Settings that server and channel must agree on (docs/architecture.md#transport).
 inline constexpr int kMessageBytesMax = 8 << 20;
 inline constexpr int kKeepaliveTimeMs = 10'000;
 inline constexpr int kKeepaliveTimeoutMs = 5'000;
 inline constexpr int kMetadataBytesMax = 64 << 10;
 // Connections that never call, or have stopped to, do not stay.
 inline constexpr int kIdleConnectionMs = 60'000;
-// A client may ping this often; below kKeepaliveTimeMs, else it is told off with too_many_pings.
+// A client may ping this often. Less than kKeepaliveTimeMs: a client that pings more often than a
+// server allows is disconnected with too_many_pings.
 inline constexpr int kPingIntervalMinMs = 5'000;
 
 struct ServerOptions {
@@ -43,20 +44,21 @@ struct ServerOptions {
   int connections_max = 4096;
   // What gRPC may hold for all connections together: bytes on their way in and out.
   size_t memory_bytes_max = size_t{512} << 20;
-  // Names under which health tells the same as "readiness": those of the services.
+  // Names of services, for which health answers the same as for "readiness".
   std::vector<std::string> health_names = {};
 };
 
 class Server {
  public:
-  // The services outlive the server. Health "readiness" and "" say NOT_SERVING until SetReady; "liveness" says SERVING.
+  // The services outlive the server. Health "readiness" and "" say NOT_SERVING until SetReady;
+  // "liveness" says SERVING.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        const std::vector<grpc::Service*>& services);
   // The admin port: health and nothing else, in plain text, on any address: probes of an
   // orchestrator have no credentials, and whether a process is ready is no secret.
   static absl::StatusOr<std::unique_ptr<Server>> StartAdmin(const std::string& address,
                                                             std::vector<std::string> health_names);
-  ~Server();  // Shuts down at once when nobody has.
+  ~Server();  // Shuts down at once unless Shutdown was called.
 
   // HOST:PORT with the real port; empty without one.
   const std::string& address() const { return address_; }
@@ -67,8 +69,8 @@ class Server {
   // For clients of this process; needs no port.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
-  // Not ready, no new calls, and calls that go on after the deadline are cancelled. Waits for the end. Idempotent.
-  // Streams never end by themselves: their owners close them first.
+  // Not ready, no new calls, and calls that go on after the deadline are cancelled. Waits for the
+  // end. Idempotent. Streams never end by themselves: their owners close them first.
   void Shutdown(std::chrono::milliseconds deadline);
 
  private:

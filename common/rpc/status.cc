@@ -16,7 +16,8 @@ constexpr size_t kMessageBytesMax = 2048;
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  const auto code = static_cast<grpc::StatusCode>(status.code());  // The numbers are the same by definition.
+  const auto code =
+      static_cast<grpc::StatusCode>(status.code());  // The numbers are the same by definition.
   std::string message(status.message());
   if (message.size() > kMessageBytesMax) message = message.substr(0, kMessageBytesMax - 3) + "...";
   google::rpc::Status all = StatusToProto(status), details;
@@ -24,7 +25,8 @@ grpc::Status ToGrpc(const absl::Status& status) {
   details.set_message(message.substr(0, 512));
   // The reason is short and comes first, so that it is never the one without room.
   for (auto& any : *all.mutable_details()) {
-    if (details.ByteSizeLong() + any.ByteSizeLong() + 8 <= kDetailsBytesMax) *details.add_details() = std::move(any);
+    if (details.ByteSizeLong() + any.ByteSizeLong() + 8 <= kDetailsBytesMax)
+      *details.add_details() = std::move(any);
   }
   return grpc::Status(code, message, details.details_size() > 0 ? details.SerializeAsString() : "");
 }

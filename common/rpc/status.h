@@ -1,5 +1,5 @@
-// absl::Status <-> grpc::Status, the only place that makes one from the other. Payloads (common/status.h) travel as
-// google.rpc.Status in the details. Pure functions; threads may share.
+// absl::Status <-> grpc::Status, the only place that makes one from the other. Payloads
+// (common/status.h) travel as google.rpc.Status in the details. Pure functions; threads may share.
 #pragma once
 
 #include <absl/status/status.h>

@@ -1,15 +1,19 @@
-// One bidirectional stream, the same for both of its ends and for every service whose messages have the members
-// `heartbeat` and `chunk` (stream.proto). It owns what is easy to get wrong with gRPC's callback API: at most one write in
-// flight, one Finish with no write in flight, reading until the end, life until OnDone. On top of that:
+// One bidirectional stream, the same for both of its ends and for every service whose messages have
+// the members `heartbeat` and `chunk` (stream.proto). It owns what is easy to get wrong with gRPC's
+// callback API: at most one write in flight, one Finish with no write in flight, reading until the
+// end, life until OnDone. On top of that:
 //
-//   outbox     Send puts a message in line and never blocks. The line is bounded in items and bytes; a peer that does not
-//              take what it asked for is ended with RESOURCE_EXHAUSTED. Back-pressure is the business of credit above.
+//   outbox     Send puts a message in line and never blocks. The line is bounded in items and
+//              bytes; a peer that does not take what it asked for is ended with
+//              RESOURCE_EXHAUSTED. Back-pressure is the business of credit above.
 //   chunks     Messages above chunk_bytes travel in pieces; heartbeats may come between them.
-//   heartbeat  Sent once per interval; a peer that is silent for dead_after is ended with UNAVAILABLE PEER_SILENT.
+//   heartbeat  Sent once per interval; a peer that is silent for dead_after is ended with
+//              UNAVAILABLE PEER_SILENT.
 //
-// Events come from gRPC's threads, one at a time for one stream, with no lock held: on_message for each message in order,
-// then on_closed exactly once, then the handlers are destroyed (so they may hold the stream). Handlers must not block.
-// Send and Close are thread-safe and may be called from handlers. The stream keeps itself alive until on_closed.
+// Events come from gRPC's threads, one at a time for one stream, with no lock held: on_message for
+// each message in order, then on_closed exactly once, then the handlers are destroyed (so they may
+// hold the stream). Handlers must not block. Send and Close are thread-safe and may be called from
+// handlers. The stream keeps itself alive until on_closed.
 //
 // Server: in the callback service's method
 //   auto stream = rpc::ServerStream<v1::WorkResponse, v1::WorkRequest>::Make(context, options);
@@ -17,7 +21,9 @@
 //   return stream->reactor();
 // Client:
 //   auto stream = rpc::ClientStream<v1::WorkRequest, v1::WorkResponse>::Make(options);
-//   stream->Start(handlers, [&](auto* context, auto* reactor) { stub->async()->Work(context, reactor); });
+//   stream->Start(handlers, [&](auto* context, auto* reactor) {
+//     stub->async()->Work(context, reactor);
+//   });
 #pragma once
 
 #include <atomic>
@@ -26,7 +32,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -44,6 +49,7 @@
 
 #include "common/check.h"
 #include "common/failpoint.h"
+#include "common/mutex.h"
 #include "common/rpc/callback_threads.h"
 #include "common/rpc/chunks.h"
 #include "common/rpc/known_peers.h"
@@ -74,7 +80,7 @@ struct StreamOptions {
   size_t message_bytes_max = 64u << 20;
   size_t outbox_items_max = 8192;
   size_t outbox_bytes_max = 256u << 20;
-  StreamMetrics metrics;
+  StreamMetrics metrics = {};
 };
 
 template <typename Out, typename In>
@@ -91,8 +97,9 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
 
   // False when the stream is closing or closed, or the outbox overflows (which closes it).
   bool Send(Out message);
-  // OK: sends what is in line, then ends the stream. An error: drops what is in line and ends it at once; at a server the
-  // peer gets this status. on_closed follows with this status. Of several calls the first error counts.
+  // OK: sends what is in line, then ends the stream. An error: drops what is in line and ends it at
+  // once; at a server the peer gets this status. on_closed follows with this status. Of several
+  // calls the first error counts.
   void Close(absl::Status status);
 
   // Items and bytes in line.
@@ -103,19 +110,21 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
  protected:
   explicit Stream(const StreamOptions& options)
       : options_(options),
-        reassembler_({.chunk_bytes_max = options.chunk_bytes, .message_bytes_max = options.message_bytes_max}) {}
+        reassembler_({.chunk_bytes_max = options.chunk_bytes,
+                      .message_bytes_max = options.message_bytes_max}) {}
 
   // What the two ends do differently. Called with the mutex held.
-  virtual void TransportRead(In* message) = 0;
-  virtual void TransportWrite(const Out* message) = 0;
+  virtual void TransportRead(In* message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
+  virtual void TransportWrite(const Out* message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
   // No more writes: Finish at a server, half-close at a client. Once, with no write in flight.
-  virtual void TransportEnd(const absl::Status& status) = 0;
-  virtual void TransportCancel() = 0;
+  virtual void TransportEnd(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
+  virtual void TransportCancel() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
   // After the last read.
-  virtual void TransportReadsOver() = 0;
+  virtual void TransportReadsOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
   // The call is over: give back what belongs to it, before on_closed.
-  virtual void TransportDone() = 0;
-  // True where the end of the peer's messages asks for the end of ours, and TransportEnd ends the call.
+  virtual void TransportDone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) = 0;
+  // True where the end of the peer's messages asks for the end of ours, and TransportEnd ends the
+  // call.
   virtual bool is_server() const = 0;
 
   // Reactions.
@@ -126,7 +135,7 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
   void Done(const absl::Status& transport_status);
 
   // Guards everything below but what ReadDone alone uses. Every reaction takes it.
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -134,7 +143,7 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
     kNew,
     kOpen,
     kFlushing,  // Close(OK): the outbox goes out first.
-    kAborting,  // Close(error), a broken rule or a dead peer: ends as soon as no write is in flight.
+    kAborting,  // Close(error), a broken rule or a dead peer: ends once no write is in flight.
     kEnded,     // TransportEnd was called, or the call is known to be dead at a client.
     kDone,
   };
@@ -142,12 +151,12 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
   using Item = std::variant<Out, std::string>;
 
   // With mutex_ held.
-  void CloseLocked(Phase phase, absl::Status status);
-  void SetPhase(Phase phase);  // Forward only.
-  void Drop();                 // What is in line.
-  void Pump();
-  void Write(size_t bytes);
-  void SetAlarm();
+  void CloseLocked(Phase phase, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SetPhase(Phase phase) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // Forward only.
+  void Drop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);                 // What is in line.
+  void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Write(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SetAlarm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void Tick();
   // Nothing when the message is not for the handler; an error when it breaks a rule.
@@ -164,28 +173,28 @@ class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
   Reassembler reassembler_;
 
   // Guarded by mutex_.
-  Phase phase_ = Phase::kNew;
-  std::shared_ptr<Handlers> handlers_;
-  std::shared_ptr<Stream> self_;  // From Begin to Done.
-  std::deque<std::pair<Item, size_t>> outbox_;
-  size_t outbox_bytes_ = 0;
-  std::optional<Splitter> splitter_;  // The long message under way.
-  uint64_t long_messages_ = 0;
-  Out writing_;
-  bool write_in_flight_ = false;
-  bool cancelled_ = false;         // The transport says that the call is broken.
-  bool cancelled_by_us_ = false;
-  std::optional<absl::Status> reason_;  // Why this end closed the stream.
-  bool heartbeat_due_ = false;
-  uint64_t heartbeats_ = 0;
-  int64_t echo_time_ns_ = 0;
-  Clock::time_point echo_received_;
-  std::optional<std::chrono::nanoseconds> round_trip_;
-  Clock::time_point last_received_;
-  Clock::time_point last_tick_;
-  Clock::time_point closing_since_;
-  std::optional<Clock::time_point> reassembling_since_;
-  std::unique_ptr<grpc::Alarm> alarm_;
+  Phase phase_ ABSL_GUARDED_BY(mutex_) = Phase::kNew;
+  std::shared_ptr<Handlers> handlers_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<Stream> self_ ABSL_GUARDED_BY(mutex_);  // From Begin to Done.
+  std::deque<std::pair<Item, size_t>> outbox_ ABSL_GUARDED_BY(mutex_);
+  size_t outbox_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::optional<Splitter> splitter_ ABSL_GUARDED_BY(mutex_);  // The long message under way.
+  uint64_t long_messages_ ABSL_GUARDED_BY(mutex_) = 0;
+  Out writing_ ABSL_GUARDED_BY(mutex_);
+  bool write_in_flight_ ABSL_GUARDED_BY(mutex_) = false;
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;  // The transport says that the call is broken.
+  bool cancelled_by_us_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<absl::Status> reason_ ABSL_GUARDED_BY(mutex_);  // Why this end closed the stream.
+  bool heartbeat_due_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t heartbeats_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t echo_time_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  Clock::time_point echo_received_ ABSL_GUARDED_BY(mutex_);
+  std::optional<std::chrono::nanoseconds> round_trip_ ABSL_GUARDED_BY(mutex_);
+  Clock::time_point last_received_ ABSL_GUARDED_BY(mutex_);
+  Clock::time_point last_tick_ ABSL_GUARDED_BY(mutex_);
+  Clock::time_point closing_since_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Clock::time_point> reassembling_since_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mutex_);
 };
 
 // The end at the server. Made by the service's method, kept by the call itself.
@@ -195,7 +204,8 @@ class ServerStream final : public Stream<Out, In>, private grpc::ServerBidiReact
   using typename Stream<Out, In>::Handlers;
 
   // context is the call's; it outlives the stream's events.
-  static std::shared_ptr<ServerStream> Make(grpc::CallbackServerContext* context, const StreamOptions& options) {
+  static std::shared_ptr<ServerStream> Make(grpc::CallbackServerContext* context,
+                                            const StreamOptions& options) {
     return std::shared_ptr<ServerStream>(new ServerStream(context, options));
   }
   void Start(Handlers handlers) {
@@ -290,13 +300,15 @@ bool Stream<Out, In>::Send(Out message) {
   } else {
     item = std::move(message);
   }
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (phase_ != Phase::kOpen) return false;
-  if (outbox_.size() >= options_.outbox_items_max || outbox_bytes_ + bytes > options_.outbox_bytes_max) {
-    CloseLocked(Phase::kAborting,
-                MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                          "the peer does not take its messages: " + std::to_string(outbox_.size()) + " messages and " +
-                              std::to_string(outbox_bytes_) + " bytes are in line"));
+  if (outbox_.size() >= options_.outbox_items_max ||
+      outbox_bytes_ + bytes > options_.outbox_bytes_max) {
+    CloseLocked(
+        Phase::kAborting,
+        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+                  "the peer does not take its messages: " + std::to_string(outbox_.size()) +
+                      " messages and " + std::to_string(outbox_bytes_) + " bytes are in line"));
     return false;
   }
   outbox_.emplace_back(std::move(item), bytes);
@@ -307,26 +319,26 @@ bool Stream<Out, In>::Send(Out message) {
 
 template <typename Out, typename In>
 void Stream<Out, In>::Close(absl::Status status) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   const Phase phase = status.ok() ? Phase::kFlushing : Phase::kAborting;
   CloseLocked(phase, std::move(status));
 }
 
 template <typename Out, typename In>
 std::pair<size_t, size_t> Stream<Out, In>::Queued() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return {outbox_.size(), outbox_bytes_};
 }
 
 template <typename Out, typename In>
 std::optional<std::chrono::nanoseconds> Stream<Out, In>::RoundTrip() const {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return round_trip_;
 }
 
 template <typename Out, typename In>
 void Stream<Out, In>::Begin(Handlers handlers) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   MENTOR_CHECK(phase_ == Phase::kNew);
   phase_ = Phase::kOpen;
   handlers_ = std::make_shared<Handlers>(std::move(handlers));
@@ -347,8 +359,8 @@ void Stream<Out, In>::CloseLocked(Phase phase, absl::Status status) {
   SetPhase(phase);
   if (phase == Phase::kAborting) {
     Drop();
-    // A client's write in flight would wait for a peer that may be stuck; a server waits for it (close_within at most), so
-    // that the peer gets the status.
+    // A client's write in flight would wait for a peer that may be stuck; a server waits for it
+    // (close_within at most), so that the peer gets the status.
     if (!is_server()) TransportCancel();
   }
   Pump();
@@ -400,14 +412,16 @@ void Stream<Out, In>::Pump() {
       writing_ = std::move(*message);
       return Write(bytes);
     }
-    splitter_.emplace(std::get<std::string>(std::move(item)), ++long_messages_, options_.chunk_bytes);
+    splitter_.emplace(std::get<std::string>(std::move(item)), ++long_messages_,
+                      options_.chunk_bytes);
   }
   if (splitter_) {
     MENTOR_FAILPOINT("rpc.chunk.send");
     v1::Chunk* chunk = writing_.mutable_chunk();
     splitter_->Next(chunk);
     if (splitter_->done()) splitter_.reset();
-    if (MENTOR_FAILPOINT("rpc.chunk.corrupt")) (*chunk->mutable_data())[chunk->data().size() / 2] ^= 1;
+    if (MENTOR_FAILPOINT("rpc.chunk.corrupt"))
+      (*chunk->mutable_data())[chunk->data().size() / 2] ^= 1;
     return Write(chunk->data().size());
   }
   if (phase_ == Phase::kFlushing) {
@@ -426,7 +440,7 @@ void Stream<Out, In>::Write(size_t bytes) {
 
 template <typename Out, typename In>
 void Stream<Out, In>::WriteDone(bool ok) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   write_in_flight_ = false;
   if (!ok) {
     // The call is dead; what it died of comes with the end.
@@ -443,7 +457,7 @@ absl::StatusOr<std::optional<In>> Stream<Out, In>::Receive() {
   Count(options_.metrics.messages_received, 1);
   if (reading_.has_heartbeat()) {
     const v1::Heartbeat& heartbeat = reading_.heartbeat();
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     last_received_ = echo_received_ = now;
     echo_time_ns_ = heartbeat.send_time_ns();
     if (heartbeat.echo_time_ns() != 0 && heartbeat.echo_delay_ns() >= 0) {
@@ -461,7 +475,7 @@ absl::StatusOr<std::optional<In>> Stream<Out, In>::Receive() {
     return std::optional<In>();
   }
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     last_received_ = now;
   }
   if (!reading_.has_chunk()) {
@@ -475,11 +489,12 @@ absl::StatusOr<std::optional<In>> Stream<Out, In>::Receive() {
   Count(options_.metrics.bytes_received, static_cast<double>(reading_.chunk().data().size()));
   auto bytes = reassembler_.Add(reading_.chunk());
   if (!bytes.ok()) {
-    const Reason reason = absl::IsResourceExhausted(bytes.status()) ? Reason::kMessageTooLong : Reason::kProtocolViolation;
+    const Reason reason = absl::IsResourceExhausted(bytes.status()) ? Reason::kMessageTooLong
+                                                                    : Reason::kProtocolViolation;
     return MakeError(bytes.status().code(), reason, std::string(bytes.status().message()));
   }
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!reassembler_.pending()) {
       reassembling_since_.reset();
     } else if (!reassembling_since_) {
@@ -490,7 +505,7 @@ absl::StatusOr<std::optional<In>> Stream<Out, In>::Receive() {
   In message;
   if (!message.ParseFromString(**bytes) || message.has_chunk() || message.has_heartbeat()) {
     return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
-                     "the chunks of a message, put together, are no message of this stream");
+                     "the chunks, put together, do not parse as a message of this stream");
   }
   return std::optional<In>(std::move(message));
 }
@@ -499,10 +514,11 @@ template <typename Out, typename In>
 void Stream<Out, In>::ReadDone(bool ok) {
   std::shared_ptr<Handlers> handlers;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (!ok) {
       if (is_server()) {
-        // The client has said all it wanted to say (or is gone, then Cancelled follows): so does this end.
+        // The client has said all it wanted to say (or is gone, then Cancelled follows): so does
+        // this end.
         CloseLocked(Phase::kFlushing, absl::OkStatus());
       } else {
         SetPhase(Phase::kEnded);
@@ -510,7 +526,8 @@ void Stream<Out, In>::ReadDone(bool ok) {
       TransportReadsOver();
       return;
     }
-    if (phase_ == Phase::kOpen || phase_ == Phase::kFlushing || (phase_ == Phase::kEnded && !is_server())) {
+    if (phase_ == Phase::kOpen || phase_ == Phase::kFlushing ||
+        (phase_ == Phase::kEnded && !is_server())) {
       handlers = handlers_;
     }
     if (reason_ && !reason_->ok()) handlers = nullptr;
@@ -521,8 +538,9 @@ void Stream<Out, In>::ReadDone(bool ok) {
   } else if (message->has_value() && handlers && !MENTOR_FAILPOINT("rpc.read.drop")) {
     handlers->on_message(**std::move(message));
   }
-  std::lock_guard lock(mutex_);
-  // After Finish a server must not read again; a client reads to the end, which a cancelled call brings at once.
+  MutexLock lock(mutex_);
+  // After Finish a server must not read again; a client reads to the end, which a cancelled call
+  // brings at once.
   if (is_server() && phase_ >= Phase::kEnded) return;
   reading_.Clear();
   TransportRead(&reading_);
@@ -530,7 +548,7 @@ void Stream<Out, In>::ReadDone(bool ok) {
 
 template <typename Out, typename In>
 void Stream<Out, In>::Cancelled() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   cancelled_ = true;
   Drop();
   SetPhase(Phase::kAborting);
@@ -544,7 +562,7 @@ void Stream<Out, In>::Done(const absl::Status& transport_status) {
   std::unique_ptr<grpc::Alarm> alarm;
   absl::Status status;
   {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     phase_ = Phase::kDone;
     handlers = std::move(handlers_);
     self = std::move(self_);
@@ -556,8 +574,9 @@ void Stream<Out, In>::Done(const absl::Status& transport_status) {
     } else if (!transport_status.ok()) {
       status = transport_status;
     } else if (cancelled_) {
-      status = cancelled_by_us_ ? absl::DeadlineExceededError("the peer did not let the stream end in time")
-                                : absl::UnavailableError("the connection to the peer is lost");
+      status = cancelled_by_us_
+                   ? absl::DeadlineExceededError("the peer did not let the stream end in time")
+                   : absl::UnavailableError("the connection to the peer is lost");
     }
   }
   alarm.reset();
@@ -568,10 +587,11 @@ void Stream<Out, In>::Done(const absl::Status& transport_status) {
 
 template <typename Out, typename In>
 void Stream<Out, In>::SetAlarm() {
-  // A new alarm each time: the old one may be running this very call. The clock is the monotonic one.
+  // A new alarm each time: the old one may be running this very call. The clock is the monotonic
+  // one.
   alarm_ = std::make_unique<grpc::Alarm>();
-  const gpr_timespec deadline =
-      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(options_.heartbeat.count(), GPR_TIMESPAN));
+  const gpr_timespec deadline = gpr_time_add(
+      gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(options_.heartbeat.count(), GPR_TIMESPAN));
   alarm_->Set(deadline, [weak = this->weak_from_this()](bool expired) {
     if (!expired) return;
     if (const auto stream = weak.lock()) stream->Tick();
@@ -580,25 +600,28 @@ void Stream<Out, In>::SetAlarm() {
 
 template <typename Out, typename In>
 void Stream<Out, In>::Tick() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (phase_ == Phase::kNew || phase_ == Phase::kDone) return;
   const auto now = Clock::now();
-  // A late tick means that this process stood still, so the peer's silence proves nothing: its clock starts again.
+  // A late tick means that this process stood still, so the peer's silence proves nothing: its
+  // clock starts again.
   if (now - last_tick_ > options_.heartbeat + options_.dead_after / 2) last_received_ = now;
   last_tick_ = now;
   if (phase_ == Phase::kOpen || phase_ == Phase::kFlushing) {
     if (now - last_received_ > options_.dead_after) {
-      CloseLocked(Phase::kAborting,
-                  MakeError(absl::StatusCode::kUnavailable, Reason::kPeerSilent,
-                            absl::StrCat("the peer has been silent for ", options_.dead_after.count(), " ms")));
+      CloseLocked(Phase::kAborting, MakeError(absl::StatusCode::kUnavailable, Reason::kPeerSilent,
+                                              absl::StrCat("the peer has been silent for ",
+                                                           options_.dead_after.count(), " ms")));
       TransportCancel();  // A dead peer takes no status.
     } else if (reassembling_since_ && now - *reassembling_since_ > options_.reassemble_within) {
       CloseLocked(Phase::kAborting,
                   MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
-                            absl::StrCat("a long message is not complete after ", options_.reassemble_within.count(), " ms")));
+                            absl::StrCat("a long message is not complete after ",
+                                         options_.reassemble_within.count(), " ms")));
     }
   }
-  if (phase_ >= Phase::kFlushing && now - closing_since_ > options_.close_within && !cancelled_by_us_) {
+  if (phase_ >= Phase::kFlushing && now - closing_since_ > options_.close_within &&
+      !cancelled_by_us_) {
     cancelled_ = cancelled_by_us_ = true;
     TransportCancel();
   }

@@ -1,4 +1,4 @@
-// At most so many streams of all servers of this process at once. Thread-safe.
+// A limit to the streams of all servers of this process together. Thread-safe.
 #pragma once
 
 #include <atomic>

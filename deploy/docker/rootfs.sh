@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the file tree that images start from: the files of some Debian packages, a user 10001, no shell and no
-# package manager. Their newest versions come from the sources that apt has. Needs Debian 12; root only to
-# chown the result, which tar and COPY do without.
+# Makes the file tree that images start from: the files of some Debian packages, a user 10001, no
+# shell and no package manager. Their newest versions come from the sources that apt has. Needs
+# Debian 12; root only to chown the result, which tar and COPY do without.
 #
 # Usage: deploy/docker/rootfs.sh DIR [LIST | --packages "NAME NAME..."] [--help]
 #   DIR    folder to make; must not exist
@@ -25,15 +25,18 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # As on a merged Debian: packages that say /lib write to /usr/lib.
-mkdir -p "$root"/{etc,tmp,run,proc,sys,dev,usr/bin,usr/sbin,usr/lib,usr/lib64,var/lib/dpkg/status.d,var/lib/mentor}
+mkdir -p "$root"/{etc,tmp,run,proc,sys,dev,usr/{bin,sbin,lib,lib64},var/lib/{dpkg/status.d,mentor}}
 for folder in bin sbin lib lib64; do ln -s "usr/$folder" "$root/$folder"; done
 chmod 1777 "$root/tmp"
 # APT::Sandbox::User: the download folder belongs to us, not to _apt.
 (cd "$work" && xargs apt-get -o APT::Sandbox::User=root download -qq <<<"$packages" >/dev/null)
 for package in "$work"/*.deb; do
-  dpkg-deb --fsys-tarfile "$package" | tar --extract --directory "$root" --keep-directory-symlink --no-same-owner \
-    --exclude='./usr/share/man' --exclude='./usr/share/lintian' --exclude='./usr/share/locale' --exclude='./usr/share/info' \
-    --exclude='./usr/lib/x86_64-linux-gnu/gconv' --exclude='./usr/share/doc/*/examples' --exclude='./usr/share/grpc'
+  dpkg-deb --fsys-tarfile "$package" |
+    tar --extract --directory "$root" --keep-directory-symlink --no-same-owner \
+      --exclude='./usr/share/man' --exclude='./usr/share/lintian' \
+      --exclude='./usr/share/locale' --exclude='./usr/share/info' \
+      --exclude='./usr/lib/x86_64-linux-gnu/gconv' --exclude='./usr/share/doc/*/examples' \
+      --exclude='./usr/share/grpc'
   # Scanners read here what is installed.
   dpkg-deb --field "$package" >"$root/var/lib/dpkg/status.d/$(dpkg-deb --field "$package" Package)"
 done

@@ -6,12 +6,13 @@
 #   deploy/docker/                       Dockerfile and list of packages
 #
 # Usage: deploy/docker/stage.sh BUILD CONTEXT [--wheels DIR] [--help]
-#   BUILD          a folder of cmake, for example build; one of the preset cuda adds CUDA's libraries
+#   BUILD          a folder of cmake, for example build; that of preset cuda adds CUDA's libraries
 #   CONTEXT        folder to make; an old one is replaced
 #   --wheels DIR   where deploy/install.sh put the wheels (default: what BUILD was configured with)
 #
 # Example: deploy/docker/stage.sh build build/images
-#          docker build -f deploy/docker/Dockerfile --build-arg BINARIES=prebuilt --target actor -t mentor-actor:dev build/images
+#          docker build -f deploy/docker/Dockerfile --build-arg BINARIES=prebuilt --target actor \
+#            -t mentor-actor:dev build/images
 set -euo pipefail
 
 fail() { echo "stage.sh: $1" >&2; exit "${2:-1}"; }
@@ -28,15 +29,19 @@ done
 build=${positional[0]} context=${positional[1]}
 root=$(realpath "$(dirname "$0")/../..")
 cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
-[ -f "$build/CMakeCache.txt" ] || fail "$build is no build folder: run cmake --preset release first"
+if [ ! -f "$build/CMakeCache.txt" ]; then
+  fail "$build is not a build folder: run cmake --preset release first"
+fi
 [ -n "$wheels" ] || wheels=$(cached MENTOR_WHEELS)
-[ -d "$wheels/torch/lib" ] || fail "$wheels holds no wheels: run deploy/install.sh, or name the folder with --wheels"
+[ -d "$wheels/torch/lib" ] ||
+  fail "$wheels holds no wheels: run deploy/install.sh, or name the folder with --wheels"
 command -v patchelf >/dev/null || fail "patchelf is missing: apt-get install patchelf"
 cuda=$(cached MENTOR_CUDA)
 
 programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner mentor-probe)
 for program in "${programs[@]}"; do
-  [ -x "$build/bin/$program" ] || fail "$build/bin/$program is missing: cmake --build $build --target ${programs[*]}"
+  [ -x "$build/bin/$program" ] ||
+    fail "$build/bin/$program is missing: cmake --build $build --target ${programs[*]}"
 done
 
 rm -rf "$context/out" "$context/deploy"
@@ -49,7 +54,8 @@ for program in "${programs[@]}"; do
   install -s -m 755 "$build/bin/$program" "$out/bin/"
   if readelf -d "$out/bin/$program" | grep -q -E 'R(UN)?PATH'; then
     # shellcheck disable=SC2016  # for the dynamic linker
-    patchelf --set-rpath '$ORIGIN/../lib/mentor/torch/lib:$ORIGIN/../lib/mentor/mujoco' "$out/bin/$program"
+    patchelf --set-rpath '$ORIGIN/../lib/mentor/torch/lib:$ORIGIN/../lib/mentor/mujoco' \
+      "$out/bin/$program"
   fi
 done
 
@@ -58,7 +64,8 @@ take() {
   local part=$1
   shift
   # shellcheck disable=SC2048,SC2086  # patterns
-  (cd "$wheels" && tar --create --dereference --owner=0 --group=0 --exclude='*.a' --exclude=libtorch_python.so \
+  (cd "$wheels" && tar --create --dereference --owner=0 --group=0 \
+    --exclude='*.a' --exclude=libtorch_python.so \
     --exclude=RECORD --exclude=WHEEL --exclude=entry_points.txt --exclude=top_level.txt $*) |
     tar --extract --directory "$out/$part"
 }
@@ -71,6 +78,7 @@ if [ "$cuda" = ON ]; then
   take torch 'torch/lib/*.so*' 'torch-*.dist-info' 'nvidia/*/lib' 'nvidia_*.dist-info'
 else
   take torch torch/lib/{libc10.so,libtorch_cpu.so,libgomp.so.1} 'torch-*.dist-info' \
-    nvidia/cu13/lib/{libcudart,libcupti}.so.13 'nvidia_cuda_runtime-*.dist-info' 'nvidia_cuda_cupti-*.dist-info'
+    nvidia/cu13/lib/{libcudart,libcupti}.so.13 \
+    'nvidia_cuda_runtime-*.dist-info' 'nvidia_cuda_cupti-*.dist-info'
 fi
 du -sh "$out"/*

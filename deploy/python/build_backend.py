@@ -1,9 +1,14 @@
-"""Build backend: setuptools, and grpcio-tools only where protoc and gRPC's plugin are not installed."""
+"""Build backend: setuptools, and grpcio-tools only where protoc and gRPC's plugin are not
+installed."""
 
-from setuptools.build_meta import *  # noqa: F401,F403
 from setuptools import build_meta
 
 import generate
+
+
+def __getattr__(name):
+    """Hooks that are not below are those of setuptools, whichever its version has."""
+    return getattr(build_meta, name)
 
 
 def _generators():

@@ -1,5 +1,5 @@
-"""Generates the stubs into the package; all else is in pyproject.toml. Nothing is written beside the sources, but for an
-editable installation, which has its stubs there."""
+"""Generates the stubs into the package; all else is in pyproject.toml. Nothing is written beside
+the sources, but for an editable installation, which has its stubs there."""
 
 import atexit
 import pathlib
@@ -49,5 +49,8 @@ class SdistWithProtos(sdist):
 setup(
     cmdclass={"build_py": BuildWithStubs, "sdist": SdistWithProtos},
     install_requires=[f"{name}>={version}" for name, version in OLDEST.items()],
-    options={"build": {"build_base": str(SCRATCH / "build")}, "egg_info": {"egg_base": str(SCRATCH)}},
+    options={
+        "build": {"build_base": str(SCRATCH / "build")},
+        "egg_info": {"egg_base": str(SCRATCH)},
+    },
 )

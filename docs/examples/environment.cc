@@ -18,7 +18,7 @@ namespace {
 constexpr char kName[] = "cart";
 constexpr char kSummary[] = "Drive a cart on a line to a place and stay there.";
 constexpr double kStepSeconds = 0.1;
-constexpr double kResetStd = 0.05;  // Of the position, in metres.
+constexpr double kResetStd = 0.05;  // Deviation of the first position, in metres.
 
 class Cart : public Environment {
  public:

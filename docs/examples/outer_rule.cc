@@ -22,7 +22,7 @@ class Reinforce : public OuterRule {
         learning_rate_(options.Number("learning_rate")),
         weights_(network_->InitialWeights(context.spec.seed())) {}
 
-  RuleNeeds needs() const override { return {}; }
+  RuleNeeds needs() const override { return {.signal_density = true}; }
   Tensor meta_parameters() const override { return weights_; }
 
   TensorMap Save() const override { return {{"weights", weights_}}; }
@@ -75,11 +75,19 @@ class Reinforce : public OuterRule {
 const RegisterRule kRegister({
     .name = "reinforce",
     .summary = "Policy gradient on whole lifetimes, one step for each outer update.",
+    .inner_loop = "slow_ppo",  // The default is ppo.
     .options = {{.name = "learning_rate",
                  .default_value = "1e-2",
                  .min = 0,
                  .max = 10,
                  .help = "Of plain gradient descent."}},
+    .metrics = {{.name = "pg_loss",
+                 .help = "Mean of -advantage times log-density; its gradient is the step.",
+                 .label = "policy loss",
+                 .panel = MetricInfo::Panel::kOwn},
+                {.name = "gradient_norm",
+                 .help = "Norm of the step over the learning rate.",
+                 .log_scale = true}},
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       if (context.spec.lifetime().iterations() < 2) {

@@ -1,5 +1,5 @@
 // What Meta-World's benchmarks share: lists of environments with 50 goals each, drawn as the Python
-// package draws them for every seed (metaworld.md section 3). Functions without state.
+// package draws them for every seed (docs/metaworld.md#goals). Functions without state.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ namespace mentor::envs {
 struct MetaWorldBenchmark {
   // Environments in the order of their goals; none: the spec names the one of both splits.
   std::vector<std::string_view> train = {}, test = {};
-  // Of a split's goals: this more than spec.goal_seed. Each split has its own generator.
+  // The seed of the test goals is spec.goal_seed plus this. Each split has its own generator.
   uint32_t test_seed_offset = 0;
   // Multi-task: goals are shown, and the option one_hot appends the environment's number.
   bool multi_task = false;

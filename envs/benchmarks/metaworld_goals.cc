@@ -21,7 +21,7 @@ metaworld::RandVec GoalTable::Draw(const metaworld::RandVecBox& box) {
 std::vector<metaworld::RandVec> GoalTable::Next(const metaworld::RandVecBox& box) {
   std::vector<metaworld::RandVec> goals;
   for (int i = 0; i < kGoalsPerEnvironment; ++i) {
-    Draw(box);  // Of the reset's first pass, which the second overwrites.
+    Draw(box);  // For the reset's first pass, which the second overwrites.
     goals.push_back(Draw(box));
   }
   return goals;

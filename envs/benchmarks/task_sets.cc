@@ -1,12 +1,12 @@
 #include "envs/benchmarks/task_sets.h"
 
-#include <mutex>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 
+#include "common/mutex.h"
 #include "envs/wrapper.h"
 
 namespace mentor::envs {
@@ -95,15 +95,15 @@ class RangeDraw {
     return task;
   }
   absl::Status Judge(const v1::EnvironmentTask& task) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return environment_->SetTask(task);
   }
 
   // Fixed after construction.
   const std::vector<v1::ParameterRange> ranges_;
   const v1::EnvironmentTask blank_;  // A task without its parameters.
-  std::mutex mutex_;
-  const std::unique_ptr<Environment> environment_;  // Guarded by mutex_.
+  Mutex mutex_;
+  const std::unique_ptr<Environment> environment_ ABSL_PT_GUARDED_BY(mutex_);
 };
 
 // What a set says of its tasks, as far as it can be judged by itself.

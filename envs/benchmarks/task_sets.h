@@ -19,11 +19,12 @@ std::unique_ptr<Environment> MakeEnvironmentOf(const v1::TaskSetSpec& set, const
 
 struct MadeTaskSet {
   TaskSet tasks;
-  EnvironmentInfo info;  // Of the environment in its wrappers.
+  EnvironmentInfo info;  // The environment in its wrappers.
 };
 
 // A set with every task checked by its environment. `number` distinguishes the sets of a benchmark:
-// equal ranges have other goals in each. Nothing, with violations as above, when a task is refused.
+// equal ranges give different goals in each. Nothing, with violations as above, when a task is
+// refused.
 std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::string& path,
                                        uint32_t number, const v1::BenchmarkSpec& benchmark,
                                        Violations* violations);

@@ -1,9 +1,9 @@
 // Gymnasium's MuJoCo tasks, version 5, as Environments: reset, step, info, save and restore, which
 // all eleven share. What distinguishes a task is one file in envs/gymnasium/tasks/ that reads like
-// its row in the tables (gym_locomotion.md) and registers a class:
+// its row in the tables (docs/gymnasium.md) and registers a class:
 //
 //   class Hopper : public Task { ... };
-//   const RegisterTask<Hopper> kRegister;
+//   const RegisterTask<Hopper> kRegisterHopper;
 //
 // Environments are not thread-safe; models and tasks are shared, read-only.
 #pragma once
@@ -25,7 +25,7 @@ struct TaskFacts {
   struct Sizes {
     int nq = 0, nv = 0, nu = 0, nbody = 0, nsite = 0;
     bool operator==(const Sizes&) const = default;
-  } sizes;  // Of the model.
+  } sizes;  // What the model must have.
   int frame_skip = 0;
   double control = 1;  // Actions lie within [-control, control].
   int observation_size = 0;
@@ -68,7 +68,7 @@ struct View {
   std::span<const double> q, w, u;  // Positions, velocities, action.
   std::span<const int> body_ids;
   double dt;          // Seconds of a step.
-  Position velocity;  // Of the task's position over the last step.
+  Position velocity;  // Speed of the task's position over the last step.
 
   const double* Body(int i) const { return d.xpos + 3 * body_ids[i]; }
   // A derived array of nbody rows from row `first` on.
@@ -107,7 +107,7 @@ class Task {
   virtual Outcome Reward(const View& s) const = 0;
 };
 
-// Of a reward or an end.
+// Pieces of rewards and ends.
 double SquaredNorm(std::span<const double> numbers);
 double Norm(double x, double y);
 bool AllWithin(std::span<const double> numbers, double limit);  // Strictly; false for NaN.

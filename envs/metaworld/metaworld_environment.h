@@ -1,6 +1,6 @@
 // Meta-World v3 as an Environment: the mocap arm, the step, the double reset pass, the 39 numbers
-// of the observation. Everything of metaworld.md sections 1 and 2 that all fifty tasks share. Not
-// thread-safe; models and settled resets are shared among all instances of the process.
+// of the observation. Everything of docs/metaworld.md that all fifty tasks share. Not thread-safe;
+// models and settled resets are shared among all instances of the process.
 //
 // A task's parameters are its rand_vec. Resets use no random numbers: they are functions of (task,
 // rand_vec).

@@ -8,7 +8,7 @@ SettledResets& SettledResets::Instance() {
 }
 
 std::shared_ptr<const std::string> SettledResets::Find(const std::string& key) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = entries_.find(key);
   if (found == entries_.end()) return nullptr;
   auto used = by_use_.extract(found->second.last_use);
@@ -18,7 +18,7 @@ std::shared_ptr<const std::string> SettledResets::Find(const std::string& key) {
 }
 
 void SettledResets::Add(const std::string& key, std::string state) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto [entry, added] = entries_.try_emplace(key);
   if (!added) return;  // Another thread was first, with the same bytes.
   entry->second = {std::make_shared<const std::string>(std::move(state)), ++uses_};
@@ -29,13 +29,13 @@ void SettledResets::Add(const std::string& key, std::string state) {
 }
 
 void SettledResets::Clear() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   entries_.clear();
   by_use_.clear();
 }
 
 size_t SettledResets::size() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return entries_.size();
 }
 

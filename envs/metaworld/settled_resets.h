@@ -9,8 +9,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
+
+#include "common/mutex.h"
 
 namespace mentor::envs::metaworld {
 
@@ -32,11 +33,12 @@ class SettledResets {
     uint64_t last_use = 0;
   };
   const size_t entries_max_;
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   // Guarded by mutex_.
-  std::map<std::string, Entry> entries_;
-  std::map<uint64_t, std::string> by_use_;  // The first is the one used longest ago.
-  uint64_t uses_ = 0;
+  std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::string> by_use_
+      ABSL_GUARDED_BY(mutex_);  // The first is the one used longest ago.
+  uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace mentor::envs::metaworld

@@ -1,10 +1,10 @@
 // What a Meta-World task consists of: facts, three functions that read like its specification
-// (metaworld.md section 6), and a policy by hand. A task is one file in envs/metaworld/tasks/ that
-// registers a class; what some tasks share stands in a header there, what all share in World and
-// MetaWorldEnvironment.
+// (docs/metaworld.md#task-statements), and a policy by hand. A task is one file in
+// envs/metaworld/tasks/ that registers a class; what some tasks share stands in a header there,
+// what all share in World and MetaWorldEnvironment.
 //
 //   class Reach : public Task { ... };
-//   const RegisterTask<Reach> kRegister;
+//   const RegisterTask<Reach> kRegisterReach;
 #pragma once
 
 #include <array>
@@ -66,7 +66,7 @@ struct Objects {
 // Doubles only: a saved state holds the struct as it is.
 struct Episode {
   Vec3 tcp0, obj0, target;
-  // Of single tasks.
+  // Only some tasks use these.
   Vec3 push0, handle0, lever0, head0, stick0;
   double press0 = 0;
   double first = -1;  // Distance at the episode's first step; negative: not seen yet.

@@ -57,7 +57,8 @@ class World {
   Vec3 ModelAt(SiteId id) const { return Read(sim_.model()->site_pos, id.value); }
   // Orientation as MuJoCo keeps it: w, x, y, z.
   Quat Orientation(BodyId id) const;
-  // R(...) of the statements: x, y, z, w made from the rotation matrix (metaworld.md section 2).
+  // R(...) of the statements: x, y, z, w made from the rotation matrix
+  // (docs/metaworld.md#the-observation).
   Quat R(BodyId id) const { return FromMatrix(data().xmat + 9 * id.value); }
   Quat R(SiteId id) const { return FromMatrix(data().site_xmat + 9 * id.value); }
   Quat R(GeomId id) const { return FromMatrix(data().geom_xmat + 9 * id.value); }

@@ -18,7 +18,7 @@ namespace mentor::envs {
 struct Moment {
   std::vector<double> simulator;  // mjSTATE_INTEGRATION; empty where there is no MuJoCo.
   double seconds = 0;             // Since the reset.
-  double reward = 0;              // Of the step that led here.
+  double reward = 0;              // Reward of the step that led here.
   bool success = false;           // Reported after it.
 };
 

@@ -17,11 +17,11 @@ namespace mentor::envs {
 
 struct FilmSettings {
   std::filesystem::path out;
-  int width = 0, height = 0;  // Of one episode, in pixels; 0: what suits the format.
+  int width = 0, height = 0;  // Size of one episode, in pixels; 0: what suits the format.
   std::string camera;         // Empty: the scene's default.
   double fps = 0;             // Frames a second at most; 0: 40 for .mp4, 20 for .gif.
   double speed = 1;           // 1: real time.
-  int frames = 12;            // Of each episode in a picture.
+  int frames = 12;            // Moments of each episode in a picture.
   std::string ffmpeg = "ffmpeg";
   std::string gl_library = kGlLibrary;
 };
@@ -32,8 +32,8 @@ struct Shot {
   Episode episode;
 };
 
-// What can be wrong is said before anything is simulated: the file's name and folder, an
-// environment without a scene, the camera, a program or a library that is not there.
+// Says before anything is simulated what is wrong: the file's name and folder, an environment
+// without a scene, the camera, a program or a library that is not there.
 absl::Status CheckFilm(const FilmSettings& settings, Environment& environment);
 
 // Writes the film of at least one shot, all of one scene. On an error, and when progress stops it,

@@ -25,7 +25,7 @@ absl::Status CheckEncoder(const std::string& ffmpeg);
 
 class FilmFile {
  public:
-  // A picture is a film of one frame, whose fps counts for nothing.
+  // A picture is a film of one frame; its fps has no effect.
   static absl::StatusOr<std::unique_ptr<FilmFile>> Create(const std::filesystem::path& path,
                                                           int width, int height, double fps,
                                                           const std::string& ffmpeg);

@@ -6,7 +6,7 @@
 namespace mentor::envs {
 namespace {
 
-// Of GL/gl.h and GL/osmesa.h.
+// From GL/gl.h and GL/osmesa.h.
 constexpr unsigned kRgba = 0x1908;
 constexpr unsigned kUnsignedByte = 0x1401;
 constexpr int kSize = 16;
@@ -28,7 +28,7 @@ absl::StatusOr<std::unique_ptr<GlContext>> GlContext::Create(const std::string& 
   const auto destroy = reinterpret_cast<void (*)(void*)>(dlsym(handle, "OSMesaDestroyContext"));
   if (create == nullptr || make_current == nullptr || destroy == nullptr) {
     return absl::FailedPreconditionError(
-        absl::StrCat(library, " is no OSMesa library; install libosmesa6 of Debian 12"));
+        absl::StrCat(library, " is not an OSMesa library; install libosmesa6 of Debian 12"));
   }
   std::unique_ptr<GlContext> made(new GlContext);
   made->destroy_ = destroy;

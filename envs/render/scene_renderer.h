@@ -21,7 +21,7 @@ struct Caption {
 class SceneRenderer {
  public:
   struct Options {
-    int width = 480, height = 360;  // Of a picture, in pixels.
+    int width = 480, height = 360;  // Size of a picture, in pixels.
     std::string camera;             // Empty: the scene's default (envs/camera.h).
     std::string library = kGlLibrary;
   };

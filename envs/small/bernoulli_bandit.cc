@@ -1,5 +1,6 @@
 // bernoulli_bandit: arms that pay 1 with their own probability (Duan et al. 2016; Wang et al. 2016;
-// acceptance in survey.md). A lifetime is a trial: its task fixes the probabilities.
+// acceptance: docs/algorithms/small_environments.md#bandits). A lifetime is a trial: its task fixes
+// the probabilities.
 //
 // A task's parameters are the probabilities. An episode is one pull; with the option pulls it has
 // more, for learners that carry memory through an episode.
@@ -91,8 +92,8 @@ const RegisterEnvironment kRegister({
                  .kind = OptionInfo::Kind::kChoice,
                  .default_value = "best_arm",
                  .choices = {"best_arm", "pay"},
-                 .help = "When a pull is a success: when no arm is better, which a learner that "
-                         "sees the success signal must not be told, or when it pays."},
+                 .help = "When a pull is a success: best_arm, when no arm is better (not for "
+                         "learners that see the success signal); pay, when it pays."},
                 {.name = "pulls",
                  .kind = OptionInfo::Kind::kInteger,
                  .default_value = "1",
@@ -114,7 +115,7 @@ const RegisterEnvironment kRegister({
         "option success, the pull paid. Info: "
         "regret, the best arm's probability less the pulled one's",
     .random_help = "each pull: whether it pays; with the task: the probabilities",
-    .source = "Duan et al. 2016; Wang et al. 2016; survey.md",
+    .source = "Duan et al. 2016; Wang et al. 2016",
 });
 
 }  // namespace

@@ -1,5 +1,6 @@
 // box_2d: an empty box without a reward, for rules that find skills (Eysenbach et al. 2018, DIAYN;
-// acceptance in survey.md). Episodes begin in its middle; actions move the point directly.
+// acceptance: docs/algorithms/small_environments.md#box). Episodes begin in its middle; actions
+// move the point directly.
 #include <algorithm>
 #include <memory>
 
@@ -60,7 +61,7 @@ const RegisterEnvironment kRegister({
     .observation_help = "position (2 numbers)",
     .reward_help = "0 always; never a success",
     .random_help = "none: episodes begin in the middle",
-    .source = "Eysenbach et al. 2018; survey.md",
+    .source = "Eysenbach et al. 2018 (DIAYN)",
 });
 
 }  // namespace

@@ -1,5 +1,6 @@
-// contextual_bandit: bandits that come back under their barcode (Ritter et al. 2018; acceptance in
-// survey.md). Who remembers which arm paid under a barcode pulls it at once when it is shown again.
+// contextual_bandit: bandits that come back under their barcode (Ritter et al. 2018; acceptance:
+// docs/algorithms/small_environments.md#bandits). Who remembers which arm paid under a barcode
+// pulls it at once when it is shown again.
 //
 // A task is a list of contexts: barcode and best arm of each. An episode is one occurrence of a
 // context, some pulls long; every context occurs once in each round of episodes, in an order drawn
@@ -179,7 +180,7 @@ const RegisterEnvironment kRegister({
                    "pull of the episode is the best arm",
     .random_help = "each round of episodes: the order of the contexts; each pull: whether it pays; "
                    "with the task: barcodes and best arms",
-    .source = "Ritter et al. 2018; survey.md",
+    .source = "Ritter et al. 2018",
 });
 
 }  // namespace

@@ -1,5 +1,6 @@
 // maze: walk through a small maze of cells to its goal; deterministic, for episodic control
-// (Blundell et al. 2016, Pritzel et al. 2017; acceptance in survey.md).
+// (Blundell et al. 2016, Pritzel et al. 2017; acceptance:
+// docs/algorithms/small_environments.md#maze).
 //
 // A task's parameter is the number of the maze. Its walls are drawn cell by cell; a drawing whose
 // goal cannot be reached is thrown away. The start is the first cell, the goal the last. The number
@@ -135,7 +136,7 @@ class Maze : public SmallEnvironment {
   const int size_;
   const double density_, step_reward_;
   const bool pixels_;
-  // Of the task.
+  // What the task's number says.
   std::vector<bool> walls_;
   std::vector<int> to_goal_;
 };
@@ -187,7 +188,7 @@ const RegisterEnvironment kRegister({
         "or left; into a wall stays",
     .reward_help = "step_reward, and 1 besides at the goal, which ends the episode with success",
     .random_help = "none; the walls follow from the number of the maze",
-    .source = "survey.md (MFEC, NEC)",
+    .source = "Blundell et al. 2016 (MFEC); Pritzel et al. 2017 (NEC)",
 });
 
 }  // namespace

@@ -1,5 +1,6 @@
 // point_mass: the small problem on which the response-gradient rules were measured
-// (response_gradient.md section 8b), and a stand-in for EPG's hopper with random goals (survey.md).
+// (docs/algorithms/small_environments.md#point-mass), and a stand-in for EPG's hopper with random
+// goals.
 //
 // The goal is (0.5, -0.3) as in the measurements, or, with goal drawn, a task's parameters.
 // The horizon belongs to the problem, so the last step terminates: nothing is bootstrapped there.
@@ -13,8 +14,7 @@ namespace mentor::envs {
 namespace {
 
 constexpr char kName[] = "point_mass";
-constexpr char kSummary[] =
-    "Move a point in a box to a goal, reward -distance (response_gradient.md section 8b).";
+constexpr char kSummary[] = "Move a point in a box to a goal, reward -distance.";
 constexpr double kStep = 0.1;  // Motion by an action of 1.
 constexpr double kWall = 1.5;  // Positions are clamped here.
 constexpr double kStart = 1;   // Starts, and drawn goals, are uniform in [-1, 1]^2.
@@ -101,7 +101,8 @@ const RegisterEnvironment kRegister({
     .reward_help = "-distance to the goal after the step; success within 0.1. The last step "
                    "terminates",
     .random_help = "each episode: the start, uniform in [-1, 1]^2",
-    .source = "response_gradient.md section 8b; survey.md (EPG)",
+    .source =
+        "the measurements of rule response_gradient; drawn goals: Houthooft et al. 2018 (EPG)",
 });
 
 }  // namespace

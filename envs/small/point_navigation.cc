@@ -1,6 +1,7 @@
 // point_navigation: 2-D navigation to a goal that the observation hides. Goals in a square with a
 // dense reward are MAML's (Finn et al. 2017, section 5.3); goals on a half circle with a reward
-// near them alone are MAESN's (Gupta et al. 2018). Acceptance: survey.md.
+// near them alone are MAESN's (Gupta et al. 2018). Acceptance:
+// docs/algorithms/small_environments.md#point-navigation.
 //
 // A task's parameters are the goal. Episodes begin at the origin and have no chance in them.
 #include <algorithm>
@@ -136,7 +137,7 @@ const RegisterEnvironment kRegister({
     .reward_help = "dense: -distance^2; sparse: 1 - distance within 0.2 of the goal, else 0; "
                    "success within 0.2",
     .random_help = "none: episodes begin at the origin; with the task: the goal",
-    .source = "Finn et al. 2017, section 5.3; Gupta et al. 2018; survey.md",
+    .source = "Finn et al. 2017, section 5.3 (MAML); Gupta et al. 2018 (MAESN)",
 });
 
 }  // namespace

@@ -1,6 +1,6 @@
 // point_reach: a point that is moved towards a goal. The environment of the calibrated learning
-// test (results.md section 7): small enough that a whole meta-training fits into minutes, with the
-// three difficulties of the large tasks as views of the goal.
+// test (docs/algorithms/small_environments.md#point-reach): small enough that a whole meta-training
+// fits into minutes, with the three difficulties of the large tasks as views of the goal.
 //
 // A task's parameters are the goal. An episode depends on the goal and on the noise of its reset.
 #include <algorithm>
@@ -13,10 +13,9 @@ namespace mentor::envs {
 namespace {
 
 constexpr char kName[] = "point_reach";
-constexpr char kSummary[] =
-    "Move a point to a goal; views of the goal from visible to hidden (results.md section 7).";
+constexpr char kSummary[] = "Move a point to a goal; views of the goal from visible to hidden.";
 constexpr int kDimensionMax = 2;
-constexpr double kGoalDistance = 0.7;  // Of the goal from the origin.
+constexpr double kGoalDistance = 0.7;  // From the origin to the goal.
 constexpr double kResetStd = 0.05;
 constexpr double kRewardReach = 1.4;  // The shaped reward is 0 at this distance from the goal.
 
@@ -143,7 +142,7 @@ const RegisterEnvironment kRegister({
     .reward_help = "max(0, 1.4 - distance to the goal) / 0.7; success when the distance is below "
                    "rho",
     .random_help = "each reset: the position, normal with deviation 0.05; with the task: the goal",
-    .source = "the calibrated learning test (results.md section 7)",
+    .source = "the calibrated learning tests, docs/algorithms/small_environments.md",
 });
 
 }  // namespace

@@ -11,7 +11,8 @@
 namespace mentor::envs {
 namespace {
 
-// Of a saved state: seed in two halves, purpose, phase, lifetime, iteration, episode, steps, ended.
+// A saved state begins with: seed in two halves, purpose, phase, lifetime, iteration, episode,
+// steps, ended.
 constexpr size_t kFixed = 9;
 
 }  // namespace

@@ -46,7 +46,7 @@ class SmallEnvironment : public Environment {
   // Changes state(); steps() counts this step already. The base fills in `truncated`.
   virtual StepOutcome Advance(std::span<const float> action) = 0;
   virtual void Observe(std::span<double> observation) = 0;
-  // Whether a restored state() can be: the base has seen that its numbers are finite.
+  // Whether a restored state() is possible; the base has checked that its numbers are finite.
   virtual bool IsLegal() const { return true; }
   // The hand-written policy.
   virtual bool Script(std::span<float> action) const { return false; }
@@ -54,7 +54,7 @@ class SmallEnvironment : public Environment {
   std::span<const double> parameters() const { return parameters_; }
   std::span<double> state() { return state_; }
   std::span<const double> state() const { return state_; }
-  // Of info_keys, for Advance to fill in; zeros after a reset or a restored state.
+  // Values of info_keys, for Advance to fill in; zeros after a reset or a restored state.
   std::span<double> terms() { return terms_; }
   int steps() const { return steps_; }
   // Words and numbers of this episode, by draw.

@@ -25,7 +25,8 @@ constexpr char kSummary[] =
     "Umbrella Length (bsuite): the first action decides the last reward; noise between.";
 constexpr double kFinalReward = 10, kNoiseReward = 0.1;  // Defaults; also those of preset paper.
 
-// Final and noise reward of a preset (meta_gradient.md section 9). Preset own takes the options'.
+// Final and noise reward of a preset (docs/algorithms/meta_gradient.md#umbrella-length). Preset own
+// takes the options'.
 absl::StatusOr<UmbrellaChain::Settings> Settings(const OptionValues& options) {
   UmbrellaChain::Settings settings = {
       .length = static_cast<int>(options.Integer("length")),
@@ -148,7 +149,7 @@ const RegisterEnvironment kRegister({
         "episode; bsuite's score is the share of its lengths 1-10, 12, 14, 17, 20, 25, "
         "30, 40 .. 100 with a mean below 0.5 over 10000 episodes",
     .random_help = "each episode: need, have; each step: the sign of the noise, the distractors",
-    .source = "Osband et al. 2020 (bsuite), Link et al. 2025 (MetaIRN); meta_gradient.md section 9",
+    .source = "Osband et al. 2020 (bsuite), Link et al. 2025 (MetaIRN)",
 });
 
 }  // namespace

@@ -1,13 +1,15 @@
 // domain_randomization: each lifetime has its own physics and control latency (Tobin et al. 2017,
-// Peng et al. 2018; survey.md). Drawn by the key of the lifetime alone, so all episodes of a
-// lifetime share them, on whichever actor they run.
+// Peng et al. 2018; docs/algorithms/small_environments.md). Drawn by the key of the lifetime alone,
+// so all episodes of a lifetime share them, on whichever actor they run.
 //
 // Each body, geom, joint and actuator has a factor of its own (envs/physics.h): mass (with
-// inertia), friction, damping, gain. A range from 1 to 1 leaves its kind as it is, and with all
-// ranges so there is no MuJoCo needed: latency alone works on every environment.
+// inertia), friction, damping, gain. A range from 1 to 1 leaves its kind as it is. With all
+// ranges so, MuJoCo is not needed: latency alone works on every environment.
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -145,7 +147,7 @@ class DomainRandomization : public Wrapper {
   }
 
  private:
-  // Of this lifetime, in control steps.
+  // How late actions act in this lifetime, in control steps.
   size_t Latency() const {
     return ranges_.latency_min +
            lifetime_.Below(ranges_.latency_max - ranges_.latency_min + 1, kLatency, 0);
@@ -246,10 +248,24 @@ OptionTable Options() {
   return table;
 }
 
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+const Settings kPhysics = {{"mass_low", "0.7"},    {"mass_high", "1.5"},   {"friction_low", "0.5"},
+                           {"friction_high", "2"}, {"damping_low", "0.5"}, {"damping_high", "2"},
+                           {"gain_low", "0.8"},    {"gain_high", "1.2"}};
+
+Settings With(Settings settings, const Settings& more) {
+  settings.insert(settings.end(), more.begin(), more.end());
+  return settings;
+}
+
 const RegisterWrapper kRegister({
     .name = kName,
     .summary = "Other masses, friction, damping, gains and control latency for each lifetime.",
     .options = Options(),
+    .examples = {{{"latency_min", "1"}, {"latency_max", "4"}},
+                 kPhysics,
+                 With(kPhysics, {{"distribution", "log_uniform"}, {"latency_max", "2"}})},
     .make = [](std::unique_ptr<Environment> inner,
                const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       MENTOR_ASSIGN_OR_RETURN(const Ranges ranges, ReadRanges(options));

@@ -28,7 +28,7 @@ class EpisodeWrapper : public Wrapper {
   // After a step that went well: may change state() and the outcome.
   virtual void After(std::span<const float> action, StepOutcome* outcome) {}
   virtual void Append(std::span<double> extra) const {}
-  // Whether restored numbers can be: the base has seen that they are finite.
+  // Whether these restored numbers are possible; the base has checked that they are finite.
   virtual bool IsLegal(std::span<const double> state) const { return true; }
 
   std::span<double> state() { return state_; }

@@ -1,6 +1,6 @@
 // one_hot_task: the number of the task in its benchmark, as a one-hot vector behind the
 // observation. Multi-task benchmarks (MT10, MT50) give each environment its own number
-// (metaworld.md section 2).
+// (docs/metaworld.md#the-observation).
 #include <algorithm>
 
 #include <absl/strings/str_cat.h>
@@ -42,6 +42,7 @@ const RegisterWrapper kRegister({
                  .min = 1,
                  .max = 1000,
                  .help = "Number of tasks: numbers appended."}},
+    .examples = {{{"index", "2"}, {"count", "5"}}},
     .make = [](std::unique_ptr<Environment> inner,
                const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       const int index = static_cast<int>(options.Integer("index"));

@@ -1,6 +1,6 @@
 // reward_delay: rewards are summed and paid every n steps and at the episode's end, as in the
-// delayed-reward tasks of LIRPG (Zheng et al. 2018; meta_gradient.md section 8). Success is
-// reported as it comes.
+// delayed-reward tasks of LIRPG (Zheng et al. 2018; docs/algorithms/meta_gradient.md#experiments).
+// Success is reported as it comes.
 #include <cmath>
 
 #include "envs/wrappers/episode_wrapper.h"
@@ -44,6 +44,7 @@ const RegisterWrapper kRegister({
                  .min = 1,
                  .max = 1000000,
                  .help = "Steps between payments, counted from the reset."}},
+    .examples = {{{"steps", "3"}}},
     .make = [](std::unique_ptr<Environment> inner,
                const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<RewardDelay>(std::move(inner),

@@ -1,6 +1,7 @@
 // sparse_reward: the success signal in place of the shaped reward, or a mix of both: 1 for each
-// step that reports success, else 0. (The success signal of black_box.md section 3, which counts
-// the steps of an episode, is formed by the learner.)
+// step that reports success, else 0. (The success signal of
+// docs/algorithms/black_box.md#success-signal, which counts the steps of an episode, is formed by
+// the learner.)
 #include "common/check.h"
 #include "envs/wrapper.h"
 
@@ -36,6 +37,7 @@ const RegisterWrapper kRegister({
                  .min = -1e6,
                  .max = 1e6,
                  .help = "Reward of a step that reports success, besides."}},
+    .examples = {{{"shaped", "0.5"}}},
     .make = [](std::unique_ptr<Environment> inner,
                const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
       return std::make_unique<SparseReward>(std::move(inner), options.Number("shaped"),

@@ -1,5 +1,5 @@
 // Gradient clipping, Adam and gradient descent of S stacked agents as pure differentiable functions
-// (ppo.md section 6). Generic in dtype and device; threads may share.
+// (docs/algorithms/ppo.md#the-update). Generic in dtype and device; threads may share.
 #pragma once
 
 #include <torch/types.h>

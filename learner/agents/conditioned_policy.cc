@@ -13,13 +13,8 @@ namespace {
 
 using torch::Tensor;
 
-// The printed form has none (reading N12).
+// The printed form has none (docs/algorithms/response_gradient.md#reading-variance-epsilon).
 constexpr double kVarianceEpsilon = 1e-5;
-
-// inputs [S, B, in], weights [S, out, in], bias [S, out].
-Tensor Affine(const Tensor& inputs, const Tensor& weights, const Tensor& bias) {
-  return torch::baddbmm(bias.unsqueeze(1), inputs, weights.transpose(1, 2));
-}
 
 Tensor Normalised(const Tensor& a) {
   const auto units = static_cast<double>(a.size(-1));
@@ -28,28 +23,11 @@ Tensor Normalised(const Tensor& a) {
   return centred / (variance + kVarianceEpsilon).sqrt();
 }
 
-std::vector<std::pair<std::string, std::vector<int64_t>>> ThreeLayers(const std::string& name,
-                                                                      const AgentShape& shape,
-                                                                      int64_t out) {
-  const int64_t hidden = shape.hidden_units;
-  return {{name + ".W1", {hidden, shape.observation_size}},
-          {name + ".b1", {hidden}},
-          {name + ".W2", {hidden, hidden}},
-          {name + ".b2", {hidden}},
-          {name + ".W3", {out, hidden}},
-          {name + ".b3", {out}}};
-}
-
-double Gain(const std::string& name, const AgentShape& shape) {
-  if (name == "actor.W3") return shape.output_gain;
-  return name == "critic.W3" ? 1.0 : std::sqrt(2.0);
-}
-
 }  // namespace
 
 ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size) {
-  auto tensors = ThreeLayers("actor", shape, shape.action_size);
   const int64_t hidden = shape.hidden_units;
+  NamedShapes tensors = ThreeLayers("actor", shape.observation_size, hidden, shape.action_size);
   tensors.insert(tensors.end(), {{"cln.Wg", {hidden, eta_size}},
                                  {"cln.bg", {hidden}},
                                  {"cln.Wb", {hidden, eta_size}},
@@ -59,7 +37,7 @@ ParamLayout ConditionedLayout(const AgentShape& shape, int64_t eta_size) {
 }
 
 ParamLayout ValueLayout(const AgentShape& shape) {
-  return ParamLayout(ThreeLayers("critic", shape, 1));
+  return ParamLayout(ThreeLayers("critic", shape.observation_size, shape.hidden_units, 1));
 }
 
 Tensor InitialParameters(const ParamLayout& layout, const AgentShape& shape, double initial_std,
@@ -79,8 +57,9 @@ Tensor InitialParameters(const ParamLayout& layout, const AgentShape& shape, dou
       float* to = part.mutable_data_ptr<float>();
       for (double normal : normals) *to++ = static_cast<float>(map_std * normal);
     } else if (slice.shape.size() == 2) {
-      part.copy_(Orthogonal(slice.shape[0], slice.shape[1], Gain(slice.name, shape), stream, number)
-                     .flatten());
+      part.copy_(
+          Orthogonal(slice.shape[0], slice.shape[1], InitialGain(shape, slice.name), stream, number)
+              .flatten());
     }
   }
   return parameters;

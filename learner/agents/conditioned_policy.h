@@ -1,6 +1,7 @@
 // A policy that is conditioned on weights eta of the signal network by conditional layer
-// normalisation (response_gradient.md section 2). Functions of (theta, eta, input), generic in
-// dtype and device, differentiable to any order. Pure; threads may share.
+// normalisation (docs/algorithms/response_gradient.md#conditional-layer-normalisation). Functions
+// of (theta, eta, input), generic in dtype and device, differentiable to any order. Pure; threads
+// may share.
 //
 //   h1 = tanh(W1 obs + b1)    a = W2 h1 + b2    z = (a - mean(a)) / sqrt(var(a) + 1e-5)
 //   gain = Wg eta + bg        offset = Wb eta + bb        output = W3 tanh(gain z + offset) + b3
@@ -53,8 +54,8 @@ Mlp SplitValue(const ParamLayout& layout, const torch::Tensor& theta);
 // eta [S, E, Qe].
 Modulation Fold(const ConditionedPolicy& policy, const torch::Tensor& eta);
 
-// Of rows [S, B, D] whose row b has the gain and offset modulation[s, b]; with E = 1 all rows have
-// the same. [S, B, A].
+// Means or logits [S, B, A] for observations [S, B, D]. Gain and offset of row b are
+// modulation[s, b]; with E = 1 all rows have the same.
 torch::Tensor Forward(const ConditionedPolicy& policy, const Modulation& modulation,
                       const torch::Tensor& observations);
 

@@ -8,29 +8,12 @@
 
 #include "common/check.h"
 #include "learner/agents/ppo_loss.h"
+#include "learner/agents/row_statistics.h"
 
 namespace mentor::learner {
 namespace {
 
 using torch::Tensor;
-
-Tensor Mean(const Tensor& x) {
-  return x.sum(1) / static_cast<double>(x.size(1));
-}
-
-// The square root with derivative 0 at 0, where the true one is infinite.
-Tensor SafeSqrt(const Tensor& x) {
-  const Tensor positive = x > 0;
-  return torch::where(positive, torch::where(positive, x, torch::ones_like(x)).sqrt(),
-                      torch::zeros_like(x));
-}
-
-Tensor Standardised(const Tensor& advantages, const UpdateConfig& config) {
-  const auto n = static_cast<double>(advantages.size(1) - config.advantage_ddof);
-  const Tensor centred = advantages - Mean(advantages).unsqueeze(1);
-  const Tensor std = SafeSqrt(centred.square().sum(1) / n);
-  return centred / (std.unsqueeze(1) + config.ppo.advantage_epsilon);
-}
 
 Tensor Rows(const Tensor& x, const Tensor& rows) {
   if (!x.defined()) return x;
@@ -48,7 +31,10 @@ Tensor Loss(const ParamLayout& layout, const UpdateConfig& config, const UpdateI
   Minibatch batch{Rows(inputs.observations, rows),
                   Rows(inputs.actions, rows),
                   Rows(inputs.log_probs, rows),
-                  config.ppo.normalize_advantage ? Standardised(advantage, config) : advantage,
+                  config.ppo.normalize_advantage
+                      ? Standardised(advantage, {.ddof = config.advantage_ddof,
+                                                 .epsilon = config.ppo.advantage_epsilon})
+                      : advantage,
                   value.defined() ? advantage + value : Tensor(),
                   value};
   *terms = PpoLoss(layout, theta, batch, ppo);

@@ -1,6 +1,7 @@
 // The update of S stacked agents as a function U(agents, advantages) -> agents whose result can be
-// differentiated, any number of optimizer steps deep (meta_gradient.md sections 3 to 6). Pure
-// functions, generic in dtype and device; threads may share.
+// differentiated, any number of optimizer steps deep
+// (docs/algorithms/meta_gradient.md#the-update-as-a-function). Pure functions, generic in dtype and
+// device; threads may share.
 //
 // U is K = epochs x minibatches steps of gradient descent, Adam or RMSProp on a PPO loss. Whatever
 // teaches the agents reaches U through the advantages alone: rewards enter them linearly (gae.h),
@@ -39,7 +40,7 @@ struct UpdateConfig {
   int64_t advantage_ddof = 1;  // Standard deviation with B - ddof.
 
   // What is a constant for differentiation. Through the second moment, a step from a zero state is
-  // a sign, whose derivative nearly vanishes (section 5, trap 1).
+  // a sign, whose derivative nearly vanishes (docs/algorithms/meta_gradient.md#numerical-traps, 1).
   bool stop_second_moment = true;
   bool stop_clip = false;    // The clipping factor.
   bool first_order = false;  // Gradients are taken at detached parameters: no Hessians (no_path).
@@ -76,7 +77,7 @@ std::vector<torch::Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t 
                                            int64_t steps, int64_t epochs, int64_t minibatches,
                                            torch::Device device);
 
-// Of each step before it was made: [S, K].
+// Numbers [S, K] of each step, before it was made.
 struct UpdateTrace {
   torch::Tensor loss, policy_loss, value_loss, entropy, approx_kl, clip_fraction, grad_norm;
 };

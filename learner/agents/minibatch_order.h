@@ -1,6 +1,6 @@
-// Permutations of a segment's steps for the epochs of an update, from counters (ppo.md section 8):
-// element i of epoch e has the 64-bit key Bits(e, i), and the steps are sorted by (key, i). Pure;
-// threads may share.
+// Permutations of a segment's steps for the epochs of an update, from counters
+// (docs/algorithms/ppo.md#random-numbers): element i of epoch e has the 64-bit key Bits(e, i), and
+// the steps are sorted by (key, i). Pure; threads may share.
 #pragma once
 
 #include <cstdint>

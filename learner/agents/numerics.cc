@@ -50,12 +50,16 @@ absl::Status FixNumerics() {
   return absl::OkStatus();
 }
 
-std::string DeviceName() {
+std::string DeviceName(c10::Device device) {
 #ifdef MENTOR_CUDA
-  if (at::hasCUDA() && at::cuda::device_count() > 0)
-    return at::cuda::getCurrentDeviceProperties()->name;
+  if (device.is_cuda()) {
+    const auto* properties = device.has_index() ? at::cuda::getDeviceProperties(device.index())
+                                                : at::cuda::getCurrentDeviceProperties();
+    return absl::StrCat(properties->name, " (compute ", properties->major, ".", properties->minor,
+                        ")");
+  }
 #endif
-  return "cpu avx2";
+  return device.is_cpu() ? "cpu avx2" : device.str();
 }
 
 }  // namespace mentor::learner

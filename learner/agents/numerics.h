@@ -1,6 +1,8 @@
 // Fixes what decides LibTorch's last bits: kernel choice by CPU, threads, deterministic algorithms
-// (design.md section 4).
+// (docs/exactness.md#the-means).
 #pragma once
+
+#include <c10/core/Device.h>
 
 #include <string>
 
@@ -13,7 +15,8 @@ namespace mentor::learner {
 // must share.
 absl::Status FixNumerics();
 
-// For logs and fingerprints: "cpu avx2", or the name of the GPU.
-std::string DeviceName();
+// For logs and fingerprints: "cpu avx2", or a GPU's name and compute capability, "NVIDIA H200
+// (compute 9.0)".
+std::string DeviceName(c10::Device device = c10::kCPU);
 
 }  // namespace mentor::learner

@@ -39,6 +39,8 @@ Segment ObservationNormaliser::Normalise(const Segment& segment) const {
   Segment seen = segment;
   seen.observations = Normalise(segment.observations);
   seen.next_observations = Normalise(segment.next_observations);
+  if (segment.final_observations.defined())
+    seen.final_observations = Normalise(segment.final_observations);
   return seen;
 }
 

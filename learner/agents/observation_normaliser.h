@@ -6,7 +6,7 @@
 #include <torch/types.h>
 
 #include "learner/agents/agent_shape.h"
-#include "learner/segment.h"
+#include "learner/agents/segment.h"
 
 namespace mentor::learner {
 

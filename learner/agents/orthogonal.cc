@@ -44,4 +44,16 @@ torch::Tensor Orthogonal(int64_t out, int64_t in, double gain, const RandomStrea
   return weights;
 }
 
+void FillMatrices(const ParamLayout& layout, const RandomStream& stream,
+                  const std::function<double(const std::string& name)>& gain, torch::Tensor flat) {
+  for (size_t i = 0; i < layout.slices().size(); ++i) {
+    const ParamSlice& slice = layout.slices()[i];
+    if (slice.shape.size() != 2) continue;
+    flat.narrow(0, slice.offset, slice.size)
+        .copy_(Orthogonal(slice.shape[0], slice.shape[1], gain(slice.name), stream,
+                          static_cast<uint32_t>(i))
+                   .flatten());
+  }
+}
+
 }  // namespace mentor::learner

@@ -1,21 +1,9 @@
 #include "learner/agents/outer_objective.h"
 
 #include "learner/agents/policy.h"
+#include "learner/agents/row_statistics.h"
 
 namespace mentor::learner {
-namespace {
-
-torch::Tensor Mean(const torch::Tensor& x) {
-  return x.sum(1) / static_cast<double>(x.size(1));
-}
-
-torch::Tensor Standardised(const torch::Tensor& x, int64_t ddof) {
-  const torch::Tensor centred = x - Mean(x).unsqueeze(1);
-  const torch::Tensor variance = centred.square().sum(1) / static_cast<double>(x.size(1) - ddof);
-  return centred / (variance.sqrt().unsqueeze(1) + 1e-8);
-}
-
-}  // namespace
 
 OuterRows OuterRows::Agents(int64_t first, int64_t count) const {
   const auto part = [&](const torch::Tensor& x) {
@@ -26,17 +14,27 @@ OuterRows OuterRows::Agents(int64_t first, int64_t count) const {
 
 torch::Tensor OuterLoss(const ParamLayout& layout, const torch::Tensor& theta,
                         const OuterRows& rows, const OuterConfig& config,
-                        torch::Tensor* clip_fraction) {
+                        OuterStatistics* statistics) {
   const AgentNetworks networks = SplitAgents(layout, theta);
   const torch::Tensor log_probs =
       LogProb(Forward(networks.policy, rows.observations), networks.log_std, rows.actions);
   const torch::Tensor advantages =
-      (config.normalize_advantage ? Standardised(rows.advantages, config.advantage_ddof)
-                                  : rows.advantages)
+      (config.normalize_advantage
+           ? Standardised(rows.advantages,
+                          {.ddof = config.advantage_ddof, .std_floor = config.advantage_std_floor})
+           : rows.advantages)
           .detach();
   const torch::Tensor ratio = (log_probs - rows.log_probs).exp();
-  if (clip_fraction != nullptr)
-    *clip_fraction = Mean(((ratio - 1).abs() > config.clip).to(theta.scalar_type())).detach();
+  if (statistics != nullptr) {
+    const torch::Dtype dtype = theta.scalar_type();
+    const torch::Tensor std =
+        StandardDeviation(rows.advantages.detach(), config.advantage_ddof).to(dtype);
+    *statistics = {.clip_fraction = Mean(((ratio - 1).abs() > config.clip).to(dtype)).detach(),
+                   .advantage_std = std,
+                   .advantage_floored = config.normalize_advantage
+                                            ? (std < config.advantage_std_floor).to(dtype)
+                                            : torch::zeros_like(std)};
+  }
   torch::Tensor loss;
   switch (config.form) {
     case OuterConfig::Form::kClippedRatio:

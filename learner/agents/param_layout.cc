@@ -4,7 +4,13 @@
 
 namespace mentor::learner {
 
-ParamLayout::ParamLayout(std::vector<std::pair<std::string, std::vector<int64_t>>> tensors) {
+NamedShapes ThreeLayers(const std::string& name, int64_t in, int64_t hidden, int64_t out) {
+  return {{name + ".W1", {hidden, in}},     {name + ".b1", {hidden}},
+          {name + ".W2", {hidden, hidden}}, {name + ".b2", {hidden}},
+          {name + ".W3", {out, hidden}},    {name + ".b3", {out}}};
+}
+
+ParamLayout::ParamLayout(NamedShapes tensors) {
   for (auto& [name, shape] : tensors) {
     int64_t size = 1;
     for (int64_t axis : shape) size *= axis;
@@ -19,6 +25,11 @@ int64_t ParamLayout::IndexOf(std::string_view name) const {
   }
   MENTOR_CHECK(!"no parameter of this name");
   return -1;
+}
+
+torch::Tensor ParamLayout::Part(std::string_view name, const torch::Tensor& flat) const {
+  const ParamSlice& slice = slices_[IndexOf(name)];
+  return flat.narrow(0, slice.offset, slice.size);
 }
 
 std::vector<torch::Tensor> ParamLayout::Split(const torch::Tensor& theta) const {

@@ -5,9 +5,16 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace mentor::learner {
+
+// Names and shapes in the order of the tensor.
+using NamedShapes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
+
+// NAME.W1, NAME.b1, ... NAME.b3: in -> hidden -> hidden -> out.
+NamedShapes ThreeLayers(const std::string& name, int64_t in, int64_t hidden, int64_t out);
 
 struct ParamSlice {
   std::string name;            // For instance "actor.W1".
@@ -19,11 +26,14 @@ struct ParamSlice {
 class ParamLayout {
  public:
   ParamLayout() = default;
-  explicit ParamLayout(std::vector<std::pair<std::string, std::vector<int64_t>>> tensors);
+  explicit ParamLayout(NamedShapes tensors);
 
   int64_t size() const { return size_; }  // P
   const std::vector<ParamSlice>& slices() const { return slices_; }
   int64_t IndexOf(std::string_view name) const;  // MENTOR_CHECKs that the name exists.
+
+  // The named slice of flat parameters [P], as a flat view.
+  torch::Tensor Part(std::string_view name, const torch::Tensor& flat) const;
 
   // Views of theta [S, P] as [S, shape...], or of [P] as [shape...], in order; one split, so that
   // backward is one cat.

@@ -1,20 +1,13 @@
 #include "learner/agents/policy.h"
 
-#include <cmath>
-#include <numbers>
+#include "common/exact_math.h"
 
 namespace mentor::learner {
-namespace {
 
-const double kHalfLog2Pi = 0.5 * std::log(2 * std::numbers::pi);
-
-// inputs [S, B, in], weights [S, out, in], bias [S, out].
 torch::Tensor Affine(const torch::Tensor& inputs, const torch::Tensor& weights,
                      const torch::Tensor& bias) {
   return torch::baddbmm(bias.unsqueeze(1), inputs, weights.transpose(1, 2));
 }
-
-}  // namespace
 
 AgentNetworks SplitAgents(const ParamLayout& layout, const torch::Tensor& theta) {
   const std::vector<torch::Tensor> p = layout.Split(theta);
@@ -38,7 +31,7 @@ torch::Tensor LogProb(const torch::Tensor& output, const torch::Tensor& log_std,
   if (!log_std.defined()) return (output.log_softmax(-1) * actions).sum(-1);
   const torch::Tensor log_std_row = log_std.unsqueeze(1);
   const torch::Tensor z = (actions - output) / log_std_row.exp();
-  return (-0.5 * z.square() - log_std_row - kHalfLog2Pi).sum(-1);
+  return (-0.5 * z.square() - log_std_row - exact::kHalfLogTwoPi).sum(-1);
 }
 
 torch::Tensor Entropy(const torch::Tensor& output, const torch::Tensor& log_std) {
@@ -46,7 +39,7 @@ torch::Tensor Entropy(const torch::Tensor& output, const torch::Tensor& log_std)
     const torch::Tensor log_probs = output.log_softmax(-1);
     return -(log_probs.exp() * log_probs).sum(-1).sum(1) / static_cast<double>(output.size(1));
   }
-  return (log_std + (0.5 + kHalfLog2Pi)).sum(-1);
+  return (log_std + (0.5 + exact::kHalfLogTwoPi)).sum(-1);
 }
 
 }  // namespace mentor::learner

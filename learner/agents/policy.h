@@ -1,5 +1,6 @@
-// Policy and value of S stacked agents as functions of (parameters, input): ppo.md sections 2
-// and 3. Differentiable to any order, generic in dtype and device. Pure; threads may share.
+// Policy and value of S stacked agents as functions of (parameters, input):
+// docs/algorithms/ppo.md#networks. Differentiable to any order, generic in dtype and device. Pure;
+// threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -21,6 +22,10 @@ struct AgentNetworks {
 
 // Views of theta [S, P].
 AgentNetworks SplitAgents(const ParamLayout& layout, const torch::Tensor& theta);
+
+// inputs [S, B, in], weights [S, out, in], bias [S, out] -> [S, B, out].
+torch::Tensor Affine(const torch::Tensor& inputs, const torch::Tensor& weights,
+                     const torch::Tensor& bias);
 
 // inputs [S, B, in] -> [S, B, out].
 torch::Tensor Forward(const Mlp& mlp, const torch::Tensor& inputs);

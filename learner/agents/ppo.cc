@@ -48,7 +48,7 @@ class Engine {
   virtual bool EndEpoch() = 0;
 };
 
-// The update of ppo.md section 6, for whatever engine.
+// The update (docs/algorithms/ppo.md#the-update), for whatever engine.
 void RunEpochs(const PpoConfig& config, int64_t steps, Engine* engine) {
   const int64_t size = steps / config.minibatches;
   int64_t step = 0;
@@ -336,6 +336,15 @@ absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const
     MENTOR_RETURN_IF_ERROR(CheckShape("last_done", segment.last_done, {s}));
     MENTOR_RETURN_IF_ERROR(
         CheckShape("next_observations", segment.next_observations, {s, shape.observation_size}));
+    if (config.bootstrap_on_truncation) {
+      MENTOR_RETURN_IF_ERROR(CheckShape("truncated", segment.truncated, {s, t}));
+      const torch::Tensor& last = segment.final_observations;
+      const int64_t count = segment.truncated.ne(0).sum(1).max().item<int64_t>();
+      MENTOR_RETURN_IF_ERROR(
+          CheckShape("final_observations", last,
+                     {s, last.defined() && last.dim() == 3 ? std::max(last.size(1), count) : count,
+                      shape.observation_size}));
+    }
   }
   const torch::Dtype dtype = agents.theta.scalar_type();
   if (dtype != torch::kFloat32 && dtype != torch::kFloat64) {
@@ -406,8 +415,16 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
                                   convert(segment.next_observations).unsqueeze(1), options.pool,
                                   &last));
     result.last_values = last.squeeze(1);
+    Truncations truncations;
+    if (config.bootstrap_on_truncation) {
+      torch::Tensor of_final;
+      MENTOR_RETURN_IF_ERROR(Values(kernels, shape, config, theta,
+                                    convert(segment.final_observations), options.pool, &of_final));
+      result.final_values = AtTruncations(of_final, segment.truncated);
+      truncations = {segment.truncated, result.final_values};
+    }
     const Advantages gae = Gae(signal, data.values, segment.prev_done, segment.last_done,
-                               result.last_values, config.gamma, config.gae_lambda);
+                               result.last_values, config.gamma, config.gae_lambda, truncations);
     data.advantages = convert(gae.advantages);
     data.returns = convert(gae.returns);
     result.values = data.values;

@@ -1,6 +1,6 @@
-// One PPO update of all agents of a shard (ppo.md section 6). A pure function: the same input gives
-// the same bits on any number of threads, and on the CPU an agent's bits do not depend on which
-// other agents share the batch.
+// One PPO update of all agents of a shard (docs/algorithms/ppo.md#the-update). A pure function: the
+// same input gives the same bits on any number of threads, and on the CPU an agent's bits do not
+// depend on which other agents share the batch.
 #pragma once
 
 #include <torch/types.h>
@@ -14,8 +14,8 @@
 #include "learner/agents/agent_shape.h"
 #include "learner/agents/minibatch_order.h"
 #include "learner/agents/ppo_config.h"
+#include "learner/agents/segment.h"
 #include "learner/agents/worker_pool.h"
-#include "learner/segment.h"
 
 namespace mentor::learner {
 
@@ -42,8 +42,8 @@ struct AgentReport {
   double clip_fraction = 0;
   double grad_norm = 0;  // Before clipping.
   int64_t optimizer_steps = 0;
-  bool nonfinite =
-      false;  // Loss or gradient was not finite: the agent stays as it was before the update.
+  // Loss or gradient was not finite: the agent stays as it was before the update.
+  bool nonfinite = false;
 };
 
 // Columns of UpdateResult::trace.
@@ -65,6 +65,7 @@ struct UpdateResult {
   torch::Tensor trace;  // [S, steps, kNumTraceColumns] float64; NaN after an early stop
   // What the update aimed at, with a critic: [S, T] and, for last_values, [S]; dtype of theta.
   torch::Tensor values, last_values, advantages, returns;
+  torch::Tensor final_values;  // [S, T], with bootstrap_on_truncation.
 };
 
 // signal [S, T]: rewards when shape.critic, else advantages. Tensors of the segment and the signal

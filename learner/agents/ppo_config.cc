@@ -28,6 +28,7 @@ PpoConfig PpoConfigFromSpec(const v1::AgentSpec& spec, int64_t update, int64_t n
   config.adam_epsilon = spec.adam_epsilon();
   config.normalize_advantage = spec.normalize_advantage();
   config.clip_value_loss = spec.clip_value_loss();
+  config.bootstrap_on_truncation = spec.bootstrap_on_truncation();
   if (spec.has_target_kl()) config.target_kl = spec.target_kl();
   return config;
 }

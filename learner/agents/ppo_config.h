@@ -1,4 +1,4 @@
-// Constants of one PPO update (ppo.md sections 1 and 6). A value; threads may share.
+// Constants of one PPO update (docs/algorithms/ppo.md#defaults). A value; threads may share.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct PpoConfig {
   double entropy_coef = 0.0;
   std::optional<double> max_grad_norm = 0.5;  // Unset: no clipping.
   bool adam = true;                           // Else plain gradient descent.
-  double learning_rate = 3e-4;                // Of this update, after annealing.
+  double learning_rate = 3e-4;                // In this update, after annealing.
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.999;
   double adam_epsilon = 1e-5;
@@ -30,6 +30,7 @@ struct PpoConfig {
   double advantage_epsilon = 1e-8;
   bool clip_value_loss = false;
   std::optional<double> target_kl = std::nullopt;  // Unset: an update never stops early.
+  bool bootstrap_on_truncation = false;            // Needs Segment::truncated.
 };
 
 // update counts from 1 to num_updates = inner iterations - 1; it matters for annealing only.

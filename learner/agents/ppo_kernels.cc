@@ -5,12 +5,10 @@
 
 #include "common/check.h"
 #include "common/exact_math.h"
-#include "learner/agents/matrix_kernels.h"
+#include "learner/kernels/matrix_kernels.h"
 
 namespace mentor::learner {
 namespace {
-
-constexpr double kHalfLog2Pi = 0.91893853320467274178;
 
 int64_t RoundUp(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -29,15 +27,6 @@ Matrix<const T> CopyRows(int64_t rows, int64_t columns, Matrix<const T> from, Ma
   for (int64_t m = 0; m < rows; ++m)
     std::copy_n(from.data + m * from.stride, columns, to.data + m * to.stride);
   return {to.data, to.stride};
-}
-
-// x^n for n >= 0, by squaring: libm's pow is not the same everywhere.
-double Power(double x, int64_t n) {
-  double result = 1;
-  for (; n > 0; n >>= 1, x *= x) {
-    if (n & 1) result *= x;
-  }
-  return result;
 }
 
 }  // namespace
@@ -194,8 +183,8 @@ MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>&
   const int64_t log_std = policy_->b3 + a;
   double log_prob_offset = 0;
   for (int64_t j = 0; j < a; ++j) {
-    log_prob_offset -= theta[log_std + j] + kHalfLog2Pi;
-    result.entropy += theta[log_std + j] + 0.5 + kHalfLog2Pi;
+    log_prob_offset -= theta[log_std + j] + exact::kHalfLogTwoPi;
+    result.entropy += theta[log_std + j] + 0.5 + exact::kHalfLogTwoPi;
     inverse_std_[j] = exact::Exp(-static_cast<double>(theta[log_std + j]));
     dlog_std_[j] = 0;
   }
@@ -293,8 +282,8 @@ void AdamStepInPlace(const PpoConfig& config, int64_t step, double scale, std::s
   const T beta1 = static_cast<T>(config.adam_beta1), beta2 = static_cast<T>(config.adam_beta2);
   const T fresh1 = static_cast<T>(1 - config.adam_beta1),
           fresh2 = static_cast<T>(1 - config.adam_beta2);
-  const T rate = static_cast<T>(config.learning_rate / (1 - Power(config.adam_beta1, step)));
-  const T root = static_cast<T>(1 / std::sqrt(1 - Power(config.adam_beta2, step)));
+  const T rate = static_cast<T>(config.learning_rate / (1 - exact::Power(config.adam_beta1, step)));
+  const T root = static_cast<T>(1 / std::sqrt(1 - exact::Power(config.adam_beta2, step)));
   const T epsilon = static_cast<T>(config.adam_epsilon), factor = static_cast<T>(scale);
   const int64_t size = static_cast<int64_t>(grad.size());
   int64_t i = 0;

@@ -1,7 +1,7 @@
 // Loss and gradient of one agent's minibatch, and the optimizer's step, written out for the CPU
-// (ppo.md section 6). The same mathematics as ppo_loss.h and adam.h, which the tests compare,
-// without LibTorch: no library decides the bits, so they are the same on every CPU of the
-// instruction set. float for production, double for tests.
+// (docs/algorithms/ppo.md#the-update). The same mathematics as ppo_loss.h and adam.h, which the
+// tests compare, without LibTorch: no library decides the bits, so they are the same on every CPU
+// of the instruction set. float for production, double for tests.
 #pragma once
 
 #include <cstdint>

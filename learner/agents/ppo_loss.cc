@@ -1,19 +1,21 @@
 #include "learner/agents/ppo_loss.h"
 
 #include "learner/agents/policy.h"
+#include "learner/agents/row_statistics.h"
 
 namespace mentor::learner {
 namespace {
 
-torch::Tensor Standardised(const torch::Tensor& advantages, double epsilon) {
-  const double n = static_cast<double>(advantages.size(1));
-  const torch::Tensor centred = advantages - advantages.sum(1).unsqueeze(1) / n;
-  const torch::Tensor std = (centred.square().sum(1) / (n - 1)).sqrt();
-  return centred / (std.unsqueeze(1) + epsilon);
-}
-
-torch::Tensor Mean(const torch::Tensor& x) {
-  return x.sum(1) / static_cast<double>(x.size(1));
+// Densities in double, as the kernels have them: a KL of 1e-5 is the last digits of log-densities
+// in float32.
+torch::Tensor KlOf(const torch::Tensor& mean, const torch::Tensor& log_std,
+                   const Minibatch& batch) {
+  const auto exact = [](const torch::Tensor& x) {
+    return x.defined() ? x.detach().to(torch::kFloat64) : x;
+  };
+  return ApproxKl(LogProb(exact(mean), exact(log_std), exact(batch.actions)) -
+                  exact(batch.log_probs))
+      .to(mean.scalar_type());
 }
 
 }  // namespace
@@ -27,13 +29,13 @@ LossTerms PpoLoss(const ParamLayout& layout, const torch::Tensor& theta, const M
   const torch::Tensor log_ratio = terms.log_probs - batch.log_probs;
   terms.ratio = log_ratio.exp();
   terms.advantages = config.normalize_advantage
-                         ? Standardised(batch.advantages, config.advantage_epsilon)
+                         ? Standardised(batch.advantages, {.epsilon = config.advantage_epsilon})
                          : batch.advantages;
   terms.policy_loss =
       Mean(torch::maximum(-terms.advantages * terms.ratio,
                           -terms.advantages * terms.ratio.clamp(1 - config.clip, 1 + config.clip)));
   terms.entropy = Entropy(terms.mean, networks.log_std);
-  terms.approx_kl = Mean((terms.ratio - 1) - log_ratio);
+  terms.approx_kl = KlOf(terms.mean, networks.log_std, batch);
   terms.clip_fraction = Mean(((terms.ratio - 1).abs() > config.clip).to(theta.scalar_type()));
   terms.loss = terms.policy_loss - config.entropy_coef * terms.entropy;
   if (networks.value.w1.defined()) {

@@ -1,5 +1,5 @@
-// The loss of one minibatch of S stacked agents as a pure differentiable function of theta (ppo.md
-// section 6). Generic in dtype and device; threads may share.
+// The loss of one minibatch of S stacked agents as a pure differentiable function of theta
+// (docs/algorithms/ppo.md#the-update). Generic in dtype and device; threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -27,9 +27,9 @@ struct LossTerms {
   torch::Tensor values;       // [S, B]; undefined without a critic
   torch::Tensor entropy;      // [S]
   torch::Tensor policy_loss;  // [S]
-  torch::Tensor
-      value_loss;  // [S]: with its factor 0.5, without value_coef; undefined without a critic
-  torch::Tensor approx_kl;      // [S]: mean of (ratio - 1) - ln ratio
+  // [S]: with its factor 0.5, without value_coef; undefined without a critic.
+  torch::Tensor value_loss;
+  torch::Tensor approx_kl;      // [S]: see ApproxKl; without a graph
   torch::Tensor clip_fraction;  // [S]
   torch::Tensor loss;           // [S]
 };

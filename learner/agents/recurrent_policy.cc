@@ -6,16 +6,15 @@
 #include "common/check.h"
 #include "common/exact_math.h"
 #include "common/rng.h"
-#include "learner/agents/lstm_sequence.h"
 #include "learner/agents/orthogonal.h"
 #include "learner/agents/policy.h"
+#include "learner/kernels/lstm_sequence.h"
 
 namespace mentor::learner {
 namespace {
 
 using torch::Tensor;
 
-constexpr double kHalfLog2Pi = 0.91893853320467274178;
 constexpr int64_t kSizeMax = 4096;
 
 // The named slices of flat weights.
@@ -39,21 +38,20 @@ double Gain(const std::string& name) {
 }  // namespace
 
 ParamLayout RecurrentPolicy::Layout() const {
-  std::vector<std::pair<std::string, std::vector<int64_t>>> tensors = {
-      {"enc1.W", {encoder1, features()}},
-      {"enc1.b", {encoder1}},
-      {"enc2.W", {encoder2, encoder1 + kSide}},
-      {"enc2.b", {encoder2}},
-      {"lstm.W_ih", {4 * lstm, encoder2 + kSide}},
-      {"lstm.W_hh", {4 * lstm, lstm}},
-      {"lstm.b_ih", {4 * lstm}},
-      {"lstm.b_hh", {4 * lstm}},
-      {"mean.W1", {heads, lstm}},
-      {"mean.b1", {heads}},
-      {"mean.W2", {heads, heads}},
-      {"mean.b2", {heads}},
-      {"mean.W3", {action_size, heads}},
-      {"mean.b3", {action_size}}};
+  NamedShapes tensors = {{"enc1.W", {encoder1, features()}},
+                         {"enc1.b", {encoder1}},
+                         {"enc2.W", {encoder2, encoder1 + kSide}},
+                         {"enc2.b", {encoder2}},
+                         {"lstm.W_ih", {4 * lstm, encoder2 + kSide}},
+                         {"lstm.W_hh", {4 * lstm, lstm}},
+                         {"lstm.b_ih", {4 * lstm}},
+                         {"lstm.b_hh", {4 * lstm}},
+                         {"mean.W1", {heads, lstm}},
+                         {"mean.b1", {heads}},
+                         {"mean.W2", {heads, heads}},
+                         {"mean.b2", {heads}},
+                         {"mean.W3", {action_size, heads}},
+                         {"mean.b3", {action_size}}};
   if (!discrete) {
     tensors.insert(tensors.end(), {{"logstd.W1", {heads, lstm}},
                                    {"logstd.b1", {heads}},
@@ -72,17 +70,8 @@ Tensor RecurrentPolicy::InitialWeights(double initial_std, uint64_t seed) const 
   const ParamLayout layout = Layout();
   Tensor weights = torch::zeros({layout.size()});
   const RandomStream stream{.seed = seed, .purpose = Purpose::kAgentWeights};
-  for (size_t i = 0; i < layout.slices().size(); ++i) {
-    const ParamSlice& slice = layout.slices()[i];
-    Tensor part = weights.narrow(0, slice.offset, slice.size);
-    if (slice.name == "logstd.b2") {
-      part.fill_(exact::Log(initial_std));
-    } else if (slice.shape.size() == 2) {
-      part.copy_(Orthogonal(slice.shape[0], slice.shape[1], Gain(slice.name), stream,
-                            static_cast<uint32_t>(i))
-                     .flatten());
-    }
-  }
+  FillMatrices(layout, stream, Gain, weights);
+  if (!discrete) layout.Part("logstd.b2", weights).fill_(exact::Log(initial_std));
   return weights;
 }
 
@@ -174,7 +163,7 @@ Tensor RecurrentFeatures(const Segment& lifetimes) {
 Tensor RecurrentLogProb(const RecurrentOutputs& outputs, const Tensor& actions) {
   if (!outputs.log_std.defined()) return LogProb(outputs.mean, {}, actions);
   const Tensor z = (actions - outputs.mean) / outputs.log_std.exp();
-  return (-0.5 * z.square() - outputs.log_std - kHalfLog2Pi).sum(-1);
+  return (-0.5 * z.square() - outputs.log_std - exact::kHalfLogTwoPi).sum(-1);
 }
 
 Tensor RecurrentEntropy(const RecurrentOutputs& outputs) {
@@ -182,7 +171,7 @@ Tensor RecurrentEntropy(const RecurrentOutputs& outputs) {
     const Tensor log_probs = outputs.mean.log_softmax(-1);
     return -(log_probs.exp() * log_probs).sum(-1);
   }
-  return (outputs.log_std + (0.5 + kHalfLog2Pi)).sum(-1);
+  return (outputs.log_std + (0.5 + exact::kHalfLogTwoPi)).sum(-1);
 }
 
 }  // namespace mentor::learner

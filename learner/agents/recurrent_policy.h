@@ -1,6 +1,7 @@
-// The recurrent policy of RL^2 (Duan et al. 2016) as black_box.md section 12 has it: one network
-// for all agents, whose state lives through a whole lifetime. Functions of (weights [Q], input),
-// generic in dtype, on the CPU, differentiable once in the weights. Pure; threads may share.
+// The recurrent policy of RL^2 (Duan et al. 2016) as docs/algorithms/recurrent_policy.md has it:
+// one network for all agents, whose state lives through a whole lifetime. Functions of (weights
+// [Q], input), generic in dtype, on the CPU, differentiable once in the weights. Pure; threads may
+// share.
 //
 //   q_t   = success signal and end of episode of step t-1
 //   x_t   = o_t, a_{t-1} as sampled, q_t           all of t-1 is 0 at the first step of a lifetime
@@ -18,7 +19,7 @@
 
 #include "common/options.h"
 #include "learner/agents/param_layout.h"
-#include "learner/segment.h"
+#include "learner/agents/segment.h"
 #include "mentor/v1/rollout_service.pb.h"
 #include "mentor/v1/shard_service.pb.h"
 
@@ -44,8 +45,9 @@ struct RecurrentPolicy {
   // enc1.W b, enc2.W b, lstm.W_ih W_hh b_ih b_hh, mean.W1 b1 W2 b2 W3 b3, logstd.W1 b1 W2 b2
   // (continuous only), critic.W1 b1 W2 b2. Actors get all but the critic.
   ParamLayout Layout() const;
-  // [Q] float32: orthogonal, gains as black_box.md section 2 has them for the same layers, 0.01 for
-  // the last layers of mean and logstd; biases 0 but for logstd's last, ln initial_std.
+  // [Q] float32: orthogonal, gains as docs/algorithms/black_box.md#the-network has them for the
+  // same layers, 0.01 for the last layers of mean and logstd; biases 0 but for logstd's last, ln
+  // initial_std.
   torch::Tensor InitialWeights(double initial_std, uint64_t seed) const;
   // h and c of N lifetimes before their first step.
   std::vector<torch::Tensor> InitialState(int64_t num_lifetimes, torch::Dtype dtype) const;
@@ -64,7 +66,7 @@ RecurrentPolicy ReadRecurrentPolicy(const OptionValues& options, const v1::Envir
 // Inputs [N, L, features] of recorded lifetimes, from their first step on.
 torch::Tensor RecurrentFeatures(const Segment& lifetimes);
 
-// Of each step [N, t]: log-density of actions [N, t, A], and entropy, both summed over A.
+// Log-density of actions [N, t, A], and entropy, for each step [N, t]; both are summed over A.
 torch::Tensor RecurrentLogProb(const RecurrentOutputs& outputs, const torch::Tensor& actions);
 torch::Tensor RecurrentEntropy(const RecurrentOutputs& outputs);
 

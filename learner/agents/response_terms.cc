@@ -2,14 +2,12 @@
 
 #include <torch/autograd.h>
 
+#include "learner/agents/row_statistics.h"
+
 namespace mentor::learner {
 namespace {
 
 using torch::Tensor;
-
-Tensor Mean(const Tensor& x) {
-  return x.sum(1) / static_cast<double>(x.size(1));
-}
 
 Tensor Leaf(const Tensor& x) {
   return x.detach().clone().requires_grad_(true);
@@ -55,13 +53,6 @@ Surrogate ClippedSurrogate(const Tensor& log_probs, const Tensor& denominator,
                                    .logical_or(high.logical_and(advantages.detach() > 0));
   surrogate.active = 1 - Mean(stopped.to(ratio.scalar_type()));
   return surrogate;
-}
-
-Tensor Standardised(const Tensor& advantages) {
-  const auto n = static_cast<double>(advantages.size(1));
-  const Tensor centred = advantages - advantages.sum(1, /*keepdim=*/true) / n;
-  const Tensor std = (centred.square().sum(1, /*keepdim=*/true) / (n - 1)).sqrt();
-  return centred / (std + 1e-8);
 }
 
 DirectGradient ThroughPolicy(const LogProbs& log_probs, const Tensor& theta, const Tensor& eta,

@@ -1,8 +1,9 @@
-// How the weights eta of the signal network move the task return (response_gradient.md section 3):
-// directly, by conditioning the policy (term 11, which is equation 17), and through one policy step
-// that eta conditioned (term 12) or whose reward it gave (term 13). Earlier rounds (term 14) are
-// cut off. Functions of a log-density, so that any policy will do; generic in dtype and device.
-// Gradients are of quantities to be maximised. Pure; threads may share.
+// How the weights eta of the signal network move the task return
+// (docs/algorithms/response_gradient.md#terms-of-the-gradient): directly, by conditioning the
+// policy (term 11, which is equation 17), and through one policy step that eta conditioned (term
+// 12) or whose reward it gave (term 13). Earlier rounds (term 14) are cut off. Functions of a
+// log-density, so that any policy will do; generic in dtype and device. Gradients are of quantities
+// to be maximised. Pure; threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -16,7 +17,8 @@ using LogProbs = std::function<torch::Tensor(const torch::Tensor& theta, const t
 
 struct Clipping {
   double range = 0.2;
-  // mean clip(rho) A as printed, without the minimum with rho A (reading N5).
+  // mean clip(rho) A as printed, without the minimum with rho A
+  // (docs/algorithms/response_gradient.md#reading-clip-with-minimum).
   bool clip_only = false;
 };
 
@@ -29,10 +31,7 @@ struct Surrogate {
 Surrogate ClippedSurrogate(const torch::Tensor& log_probs, const torch::Tensor& denominator,
                            const torch::Tensor& advantages, const Clipping& clipping);
 
-// (x - mean) / (std + 1e-8) over each agent's rows [S, B], with B - 1 in the std.
-torch::Tensor Standardised(const torch::Tensor& advantages);
-
-// Of the validation round.
+// What the validation round says.
 struct DirectGradient {
   torch::Tensor eta;    // [Qe]: term 11, summed over the agents.
   torch::Tensor theta;  // [S, P]: u, what the task return wants of the policy's weights.
@@ -58,8 +57,9 @@ struct StepGradient {
   torch::Tensor eta;         // [Qe]: term 12, summed over the agents.
   torch::Tensor advantages;  // [S, B]: to be carried on to the reward (GaeAdjoint), for term 13.
 };
-// Of u^T theta1 with theta1 = AfterPolicyStep. The ratio, not its logarithm, is differentiated
-// twice, which keeps the products of scores that the printed equations lack (reading N2).
+// The gradient of u^T theta1 with theta1 = AfterPolicyStep. The ratio, not its logarithm, is
+// differentiated twice, which keeps the products of scores that the printed equations lack
+// (docs/algorithms/response_gradient.md#reading-product-of-scores).
 StepGradient ThroughPolicyStep(const LogProbs& log_probs, const torch::Tensor& theta,
                                const torch::Tensor& eta, const PolicyStep& step,
                                const torch::Tensor& u);

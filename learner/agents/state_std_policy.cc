@@ -15,9 +15,7 @@ constexpr double kOutputGain = 0.01;
 
 ParamLayout Layout(const StateStdPolicy::Shape& shape) {
   const int64_t d = shape.observation_size, h = shape.hidden_units, a = shape.action_size;
-  std::vector<std::pair<std::string, std::vector<int64_t>>> tensors = {
-      {"actor.W1", {h, d}}, {"actor.b1", {h}},    {"actor.W2", {h, h}},
-      {"actor.b2", {h}},    {"actor.W3", {a, h}}, {"actor.b3", {a}}};
+  NamedShapes tensors = ThreeLayers("actor", d, h, a);
   if (!shape.discrete) {
     tensors.insert(
         tensors.end(),
@@ -26,39 +24,28 @@ ParamLayout Layout(const StateStdPolicy::Shape& shape) {
   return ParamLayout(std::move(tensors));
 }
 
-// inputs [B, in], weights [out, in], bias [out].
-torch::Tensor Affine(const torch::Tensor& inputs, const torch::Tensor& weights,
-                     const torch::Tensor& bias) {
-  return torch::addmm(bias, inputs, weights.t());
-}
-
 }  // namespace
 
 StateStdPolicy::StateStdPolicy(const Shape& shape) : shape_(shape), layout_(Layout(shape)) {}
 
 torch::Tensor StateStdPolicy::InitialWeights(const RandomStream& stream) const {
   torch::Tensor weights = torch::zeros({layout_.size()}, torch::kFloat32);
-  for (size_t i = 0; i < layout_.slices().size(); ++i) {
-    const ParamSlice& slice = layout_.slices()[i];
-    if (slice.shape.size() != 2) continue;
-    const bool output = slice.name == "actor.W3" || slice.name == "logstd.W2";
-    weights.narrow(0, slice.offset, slice.size)
-        .copy_(Orthogonal(slice.shape[0], slice.shape[1], output ? kOutputGain : std::sqrt(2.0),
-                          stream, static_cast<uint32_t>(i))
-                   .flatten());
-  }
+  const auto gain = [](const std::string& name) {
+    return name == "actor.W3" || name == "logstd.W2" ? kOutputGain : std::sqrt(2.0);
+  };
+  FillMatrices(layout_, stream, gain, weights);
   return weights;
 }
 
 ActionDistribution StateStdPolicy::Forward(const torch::Tensor& weights,
                                            const torch::Tensor& observations) const {
   const std::vector<torch::Tensor> p = layout_.Split(weights);
-  const torch::Tensor first = Affine(observations, p[0], p[1]).tanh();
-  const torch::Tensor second = Affine(first, p[2], p[3]).tanh();
-  ActionDistribution distribution{Affine(second, p[4], p[5]), {}};
+  const torch::Tensor first = torch::linear(observations, p[0], p[1]).tanh();
+  const torch::Tensor second = torch::linear(first, p[2], p[3]).tanh();
+  ActionDistribution distribution{torch::linear(second, p[4], p[5]), {}};
   if (!shape_.discrete) {
-    const torch::Tensor hidden = Affine(observations, p[6], p[7]).tanh();
-    distribution.log_std = Affine(hidden, p[8], p[9]);
+    const torch::Tensor hidden = torch::linear(observations, p[6], p[7]).tanh();
+    distribution.log_std = torch::linear(hidden, p[8], p[9]);
   }
   return distribution;
 }

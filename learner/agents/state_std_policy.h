@@ -1,6 +1,6 @@
-// The policy that MAML learns (black_box.md section 13): its std depends on the observation. Of one
-// agent, as a function of (weights, observations): differentiable to any order, generic in dtype.
-// Immutable; threads may share.
+// The policy that MAML learns (docs/algorithms/initial_weights.md#maml): its std depends on the
+// observation. A function of one agent's (weights, observations): differentiable to any order,
+// generic in dtype. Immutable; threads may share.
 //
 //   mean    : D -> H -> tanh -> H -> tanh -> A     discrete: logits of A choices
 //   log std : D -> H -> tanh -> 1                  continuous only: one number for all of an action

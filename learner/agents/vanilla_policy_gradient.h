@@ -1,5 +1,6 @@
-// The plain policy gradient with Monte Carlo returns: what adapts an agent of MAML (black_box.md
-// section 13). Of one agent; T steps. Pure functions, generic in dtype; threads may share.
+// The plain policy gradient with Monte Carlo returns: what adapts an agent of MAML
+// (docs/algorithms/initial_weights.md#maml). For one agent and T steps. Pure functions, generic in
+// dtype; threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -28,7 +29,7 @@ struct PolicyGradientData {
 
 // -mean(log p(a|o) A), or -mean(rho A) with rho = p / old p: at the weights that acted both have
 // the same gradient, but only the ratio's second derivative knows that the data depend on the
-// weights (survey.md, MAML).
+// weights (docs/algorithms/initial_weights.md#reading-ratio-in-the-adaptation).
 torch::Tensor PolicyGradientLoss(const StateStdPolicy& policy, const torch::Tensor& weights,
                                  const PolicyGradientData& data);
 

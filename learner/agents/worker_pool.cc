@@ -44,7 +44,7 @@ struct WorkerPool::Job {
   double cpu_seconds = 0;
   int64_t failed_index = std::numeric_limits<int64_t>::max();
   absl::Status failure = absl::OkStatus();
-  std::condition_variable all_done = {};
+  CondVar all_done = {};
 };
 
 WorkerPool::WorkerPool(int num_threads) {
@@ -55,57 +55,53 @@ WorkerPool::WorkerPool(int num_threads) {
 
 WorkerPool::~WorkerPool() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     MENTOR_CHECK(jobs_.empty());
     stopping_ = true;
   }
-  work_.notify_all();
+  work_.NotifyAll();
   for (std::thread& thread : threads_) thread.join();
 }
 
 void WorkerPool::Run() {
   on_pool_thread = true;
   at::set_num_threads(1);  // Concerns this thread alone.
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    work_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    while (!stopping_ && jobs_.empty()) work_.Wait(lock);
     if (jobs_.empty()) return;
     Job* job = jobs_.front();
     jobs_.pop_front();
     const int64_t i = job->next++;
     if (job->next < job->n) jobs_.push_back(job);
-    lock.unlock();
+    lock.Unlock();
     const double cpu_before = ThreadCpuSeconds();
     absl::Status status = RunTask(job->task, i, job->interrupt);
     const double cpu_seconds = ThreadCpuSeconds() - cpu_before;
-    lock.lock();
+    lock.Lock();
     job->cpu_seconds += cpu_seconds;
     if (!status.ok() && i < job->failed_index) {
       job->failed_index = i;
       job->failure = std::move(status);
     }
     // Under the lock: the caller destroys the job as soon as it sees the last task done.
-    if (++job->done == job->n) job->all_done.notify_one();
+    if (++job->done == job->n) job->all_done.NotifyOne();
   }
 }
 
 int64_t WorkerPool::num_waiting() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return static_cast<int64_t>(jobs_.size());
 }
 
 absl::Status WorkerPool::ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task) {
   if (n <= 0) return absl::OkStatus();
   if (on_pool_thread) return learner::ParallelFor(nullptr, n, task);
-  Job job{.n = n,
-          .task = task,
-          .interrupt = caller_interrupt,
-          .failure = {},
-          .all_done = {}};
-  std::unique_lock lock(mutex_);
+  Job job{.n = n, .task = task, .interrupt = caller_interrupt, .failure = {}, .all_done = {}};
+  MutexLock lock(mutex_);
   jobs_.push_back(&job);
-  work_.notify_all();
-  job.all_done.wait(lock, [&job] { return job.done == job.n; });
+  work_.NotifyAll();
+  while (job.done != job.n) job.all_done.Wait(lock);
   caller_cpu_seconds += job.cpu_seconds;
   return job.failure;
 }

@@ -10,15 +10,15 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 #include <absl/status/status.h>
+
+#include "common/mutex.h"
 
 namespace mentor::learner {
 
@@ -35,7 +35,7 @@ class WorkerPool {
 
   // Runs task(0) ... task(n-1) with gradients off and returns when all of them are done. The status
   // is that of the failed task with the least index; a task that throws has failed with INTERNAL.
-  // Called from a task of a pool it runs on that thread, one after another.
+  // Called from a task of a pool, it runs its own tasks on that thread, one after another.
   absl::Status ParallelFor(int64_t n, const std::function<absl::Status(int64_t)>& task);
 
   // CPU time that pools have spent on tasks of the calling thread so far. For reports.
@@ -46,10 +46,11 @@ class WorkerPool {
   void Run();
 
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable work_;
-  std::deque<Job*> jobs_;  // With tasks that nobody has begun; the front is next.
-  bool stopping_ = false;
+  Mutex mutex_;
+  CondVar work_;
+  std::deque<Job*> jobs_
+      ABSL_GUARDED_BY(mutex_);  // With tasks that nobody has begun; the front is next.
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Last, so that they stop first.
   std::vector<std::thread> threads_;
 };

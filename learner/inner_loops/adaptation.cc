@@ -1,6 +1,6 @@
-// The agents of MAML (black_box.md section 13): all begin with the meta-learned policy, make one
-// step of the plain policy gradient after each of the first K inner iterations, and act with the
-// adapted policy in the others. The rule gets everything they lived through.
+// The agents of MAML (docs/algorithms/initial_weights.md#maml): all begin with the meta-learned
+// policy, make one step of the plain policy gradient after each of the first K inner iterations,
+// and act with the adapted policy in the others. The rule gets everything they lived through.
 #include "learner/inner_loops/adaptation.h"
 
 #include <utility>
@@ -16,35 +16,18 @@
 namespace mentor::learner {
 
 OptionTable AdaptationOptions() {
-  using Kind = OptionInfo::Kind;
-  return {{.name = "adaptation_steps",
-           .kind = Kind::kInteger,
-           .default_value = "2",
-           .min = 1,
-           .max = 1000,
-           .help = "Inner iterations with a gradient step after them; the others act with the "
-                   "adapted policy."},
-          {.name = "adaptation_rate",
-           .default_value = "0.07",
-           .min = 0,
-           .max = 1000,
-           .help = "Learning rate of an adaptation step, plain gradient descent."},
-          {.name = "adaptation_reward",
-           .kind = Kind::kChoice,
-           .default_value = "success",
-           .choices = {"success", "shaped"},
-           .help = "What agents adapt to: the sparse success signal or the raw shaped reward."},
-          {.name = "gamma",
-           .default_value = "0.995",
-           .min = 0,
-           .max = 1,
-           .help = "Discount per step, of adaptation and of the meta-objective."},
-          {.name = "hidden_units",
-           .kind = Kind::kInteger,
-           .default_value = "128",
-           .min = 1,
-           .max = 4096,
-           .help = "Units of each hidden layer of the policy; `agent` describes the baselines."}};
+  return {
+      IntegerOption("adaptation_steps", "2", 1, 1000,
+                    "Inner iterations with a gradient step after them; the others act with the "
+                    "adapted policy."),
+      NumberOption("adaptation_rate", "0.07", 0, 1000,
+                   "Learning rate of an adaptation step, plain gradient descent."),
+      ChoiceOption("adaptation_reward", {"success", "shaped"},
+                   "What agents adapt to: the sparse success signal or the raw shaped reward."),
+      NumberOption("gamma", "0.995", 0, 1,
+                   "Discount per step, of adaptation and of the meta-objective."),
+      IntegerOption("hidden_units", "128", 1, 4096,
+                    "Units of each hidden layer of the policy; `agent` describes the baselines.")};
 }
 
 AdaptationConfig ReadAdaptation(const OptionValues& options, const v1::EnvironmentShape& shape) {
@@ -64,8 +47,8 @@ void CheckAdaptation(const AdaptationConfig& config, const v1::ExperimentSpec& s
   if (iterations > config.steps) return;
   violations->Add(
       "rule.option.adaptation_steps",
-      absl::StrFormat("is %d; a lifetime has %d iterations, and at least one after the adaptation "
-                      "must show what it was good for; lower it or raise lifetime.iterations",
+      absl::StrFormat("is %d; a lifetime has %d iterations, and at least one must follow the "
+                      "adaptation, to show its effect; lower it or raise lifetime.iterations",
                       config.steps, iterations));
 }
 
@@ -162,6 +145,9 @@ const RegisterInnerLoop kAdaptation({
     .name = "adaptation",
     .summary = "Plain policy gradient steps from meta-learned initial weights (MAML)",
     .options = AdaptationOptions(),
+    .metrics = {{.name = "adaptation_length_*",
+                 .help = "Distance between the weights before and after that adaptation step, mean "
+                         "over agents."}},
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {
       const AdaptationConfig config = ReadAdaptation(context.options, context.shard->shape());

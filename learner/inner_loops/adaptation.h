@@ -1,5 +1,6 @@
-// How MAML's agents learn (black_box.md section 13), for the inner loop "adaptation" and for its
-// outer rule, which adapts the same agents again. Pure functions; threads may share.
+// How MAML's agents learn (docs/algorithms/initial_weights.md#maml), for the inner loop
+// "adaptation" and for its outer rule, which adapts the same agents again. Pure functions; threads
+// may share.
 //
 // The meta-parameters are [P + 1] numbers: the weights of the policy that every agent begins with,
 // then the mean adaptation reward m of the last lifetimes, which the agents' baseline needs and the
@@ -11,8 +12,8 @@
 #include <cstdint>
 
 #include "common/options.h"
+#include "learner/agents/segment.h"
 #include "learner/agents/vanilla_policy_gradient.h"
-#include "learner/segment.h"
 #include "mentor/v1/shard_service.pb.h"
 
 namespace mentor::learner {
@@ -20,7 +21,7 @@ namespace mentor::learner {
 struct AdaptationConfig {
   StateStdPolicy::Shape policy;
   int64_t steps = 2;            // K: iterations with a step after them.
-  double learning_rate = 0.07;  // Of plain gradient descent.
+  double learning_rate = 0.07;  // Step size of plain gradient descent.
   double gamma = 0.995;
   bool shaped = false;  // Learns from the shaped reward; otherwise from the success signal.
 };

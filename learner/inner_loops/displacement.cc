@@ -2,9 +2,9 @@
 // value network and learn by the inner PPO from an extrinsic reward. The rule gets how far they
 // came: the sum over agents of (last weights - first weights).
 //
-// When the rule learns, an update follows every inner iteration, the last one too: an iteration
-// whose steps teach nobody would be lost. Frozen weights are measured as every method is: the last
-// iteration only acts.
+// When the rule learns, an update follows every inner iteration, the last one too: otherwise its
+// steps would teach nothing. Frozen weights are measured as in every method: the last iteration
+// only acts.
 #include <utility>
 
 #include <absl/strings/str_format.h>
@@ -82,12 +82,11 @@ class Displacement : public InnerLoop {
 const RegisterInnerLoop kDisplacement({
     .name = "displacement",
     .summary = "PPO updates from meta-learned initial weights on an extrinsic reward (Reptile)",
-    .options = {{.name = "reward",
-                 .kind = OptionInfo::Kind::kChoice,
-                 .default_value = "success",
-                 .choices = {"success", "shaped"},
-                 .help = "What agents learn from: the sparse success signal or the raw shaped "
-                         "reward."}},
+    .options = {ChoiceOption("reward", {"success", "shaped"},
+                             "What agents learn from: the sparse success signal or the raw shaped "
+                             "reward.")},
+    .metrics = {{.name = "displacement",
+                 .help = "Distance of an agent's last weights from its first, mean over agents."}},
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {
       const v1::RewardSource reward = context.options.Choice("reward") == "shaped"

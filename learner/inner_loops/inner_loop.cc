@@ -61,56 +61,6 @@ std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor m
   return own.empty() ? std::move(loop) : nullptr;
 }
 
-namespace {
-
-constexpr torch::Tensor Segment::*kStepTensors[] = {
-    &Segment::observations,     &Segment::actions,         &Segment::log_probs,
-    &Segment::shaped_rewards,   &Segment::success_signals, &Segment::successes,
-    &Segment::prev_done,        &Segment::values,          &Segment::signals,
-    &Segment::signal_log_probs, &Segment::signal_values};
-constexpr torch::Tensor Segment::*kLastTensors[] = {
-    &Segment::last_done, &Segment::next_observations, &Segment::last_values};
-
-}  // namespace
-
-Segment OnDevice(const Segment& segment, torch::Device device) {
-  Segment moved = segment;
-  const auto move = [&](torch::Tensor& tensor) {
-    if (tensor.defined()) tensor = tensor.to(device);
-  };
-  for (auto member : kStepTensors) move(moved.*member);
-  for (auto member : kLastTensors) move(moved.*member);
-  return moved;
-}
-
-namespace {
-
-// Undefined unless all have it.
-torch::Tensor Cat(const std::vector<Segment>& segments, torch::Tensor Segment::*member,
-                  int64_t axis) {
-  std::vector<torch::Tensor> parts;
-  for (const Segment& segment : segments) {
-    if (!(segment.*member).defined()) return {};
-    parts.push_back(segment.*member);
-  }
-  return torch::cat(parts, axis);
-}
-
-}  // namespace
-
-Segment Join(const std::vector<Segment>& segments) {
-  Segment joined = segments.back();
-  for (auto member : kStepTensors) joined.*member = Cat(segments, member, 1);
-  return joined;
-}
-
-Segment Stack(const std::vector<Segment>& segments) {
-  Segment stacked;
-  for (auto member : kStepTensors) stacked.*member = Cat(segments, member, 0);
-  for (auto member : kLastTensors) stacked.*member = Cat(segments, member, 0);
-  return stacked;
-}
-
 RegisterInnerLoop::RegisterInnerLoop(InnerLoopEntry entry) {
   Registry<InnerLoopEntry>::Instance().Add(std::move(entry));
 }

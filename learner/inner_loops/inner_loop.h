@@ -16,10 +16,11 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "common/metric_info.h"
 #include "common/options.h"
+#include "learner/agents/segment.h"
 #include "learner/agents/worker_pool.h"
 #include "learner/inner_loops/tensor_map.h"
-#include "learner/segment.h"
 #include "learner/signals/signal_network.h"
 #include "mentor/v1/shard_service.pb.h"
 
@@ -32,8 +33,8 @@ using Collect = std::function<absl::StatusOr<Segment>(std::vector<v1::PolicyWeig
 
 struct InnerLoopContext {
   const v1::Shard* shard = nullptr;  // Checked by CheckShard; outlives the loop.
-  OptionValues options;              // Of the loop's own table.
-  // Of the shard's spec; null for baselines and for rules without a signal network.
+  OptionValues options;              // Values for the loop's own table.
+  // As the shard's spec says; null for baselines and for rules without a signal network.
   std::shared_ptr<const SignalNetwork> network;
   torch::Tensor meta_parameters;  // [Q] float32 on the CPU; undefined for baselines.
   WorkerPool* pool = nullptr;     // Null: everything on the calling thread.
@@ -51,10 +52,11 @@ struct LoopReport {
   // What the outer rule gets: a gradient or displacement of the meta-parameters, summed over the
   // agents in their order: [Q] float64. Undefined when the loop has none, or nothing to teach.
   torch::Tensor outer_gradient;
-  std::map<std::string, double> statistics;  // Means over agents, for metrics.
-  uint64_t nonfinite_updates = 0;            // Agent updates that were skipped.
-  double signal_seconds = 0;                 // CPU time of the signal network,
-  double update_seconds = 0;                 // and of updates.
+  // Means over agents, for metrics; the entry declares them.
+  std::map<std::string, double> statistics;
+  uint64_t nonfinite_updates = 0;  // Agent updates that were skipped.
+  double signal_seconds = 0;       // CPU time of the signal network,
+  double update_seconds = 0;       // and of updates.
 };
 
 // Not thread-safe; used by one thread.
@@ -81,7 +83,9 @@ struct InnerLoopEntry {
   std::string summary;
   // Settings, given as options of the rule that uses the loop.
   OptionTable options;
-  int collections = 1;  // Of T steps, in each inner iteration.
+  // Of its statistics. A learner refuses to send others.
+  MetricTable metrics = {};
+  int collections = 1;  // How many, of T steps each, in an inner iteration.
   // Null with violations under "rule." when it does not fit the shard's spec.
   std::function<std::unique_ptr<InnerLoop>(const InnerLoopContext&, Violations*)> make;
 };
@@ -92,14 +96,6 @@ const InnerLoopEntry* FindInnerLoop(std::string_view name);  // Null when unknow
 std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,
                                          WorkerPool* pool, torch::Device device,
                                          Violations* violations);
-
-// Copies of all tensors on a device; the same tensors when they are there.
-Segment OnDevice(const Segment& segment, torch::Device device);
-// Along the steps; last_done and next_observations are those of the last.
-Segment Join(const std::vector<Segment>& segments);
-
-// Along the lifetimes.
-Segment Stack(const std::vector<Segment>& segments);
 
 struct RegisterInnerLoop {
   explicit RegisterInnerLoop(InnerLoopEntry entry);

@@ -4,14 +4,6 @@ namespace mentor::learner {
 
 using torch::Tensor;
 
-Segment SomeLifetimes(const Segment& segment, int64_t first, int64_t count) {
-  Segment some;
-  for (Tensor Segment::*member : kSeen) {
-    if ((segment.*member).defined()) some.*member = (segment.*member).narrow(0, first, count);
-  }
-  return some;
-}
-
 SignalState SomeLifetimes(const SignalState& state, int64_t first, int64_t count) {
   SignalState some;
   for (const Tensor& x : state.recurrent) some.recurrent.push_back(x.narrow(0, first, count));

@@ -1,5 +1,6 @@
 // Agents that learn from task reward and signal, and the gradient of what they then achieve with
-// respect to the signal's weights (meta_gradient.md: LIRPG, SAIR, MetaIRN, and gamma and lambda).
+// respect to the signal's weights (docs/algorithms/meta_gradient.md: LIRPG, SAIR, MetaIRN, and
+// gamma and lambda).
 //
 //   r = c_ex r_ex + c_in signal(phi)     (role ADVANTAGE: A = signal(phi))
 //   theta' = U(theta, GAE(r)),  J = extrinsic PPO loss of theta',  dJ/dphi back through U
@@ -19,6 +20,7 @@
 #include "common/check.h"
 #include "learner/agents/critic.h"
 #include "learner/agents/differentiable_update.h"
+#include "learner/agents/episodes.h"
 #include "learner/agents/gae.h"
 #include "learner/agents/outer_objective.h"
 #include "learner/agents/policy.h"
@@ -46,7 +48,7 @@ struct LoopConfig {
   UpdateConfig update;
   UpdateImplementation implementation = UpdateImplementation::kAuto;
   bool fresh = false;            // Outer data.
-  bool separate_critic = false;  // Of the mixed reward: not in theta, not in U.
+  bool separate_critic = false;  // The critic of the mixed reward is in neither theta nor U.
   PpoConfig critic;              // Adam of the critics outside U.
 };
 
@@ -59,6 +61,7 @@ LoopConfig ReadConfig(const OptionValues& options, const v1::AgentSpec& agent) {
   config.gamma_out = options.Number("gamma_out");
   config.lambda_out = options.Number("lambda_out");
   config.outer.clip = options.Number("clip_out");
+  config.outer.advantage_std_floor = options.Number("advantage_std_floor");
   config.update.policy_gradient = options.Choice("inner_loss") == "a2c";
   if (config.update.policy_gradient) config.outer.form = OuterConfig::Form::kRatio;
   config.update.stop_second_moment = options.Choice("second_moment") == "stop";
@@ -127,11 +130,20 @@ class MetaGradient : public InnerLoop {
                                  ? seen.success_signals.to(torch::kFloat64) * config_.reward_scale
                                  : seen.shaped_rewards;
     const AgentShape whole = Shape(/*critic=*/true);
+    Truncations truncations, outer_truncations;
+    if (seen.truncated.defined()) {
+      seen.final_values = AtTruncations(Values(normal.final_observations), seen.truncated);
+      truncations = {seen.truncated, seen.final_values};
+      outer_truncations = {
+          seen.truncated,
+          AtTruncations(CriticValues(whole, extrinsic_critic_.theta, normal.final_observations),
+                        seen.truncated)};
+    }
     const Advantages outer =
         Gae(extrinsic, CriticValues(whole, extrinsic_critic_.theta, normal.observations),
             seen.prev_done, seen.last_done,
             CriticValues(whole, extrinsic_critic_.theta, next).squeeze(1), config_.gamma_out,
-            config_.lambda_out);
+            config_.lambda_out, outer_truncations);
     const OuterRows rows{
         normal.observations, normal.actions, normal.log_probs, ToFloat(outer.advantages), {}};
 
@@ -151,7 +163,7 @@ class MetaGradient : public InnerLoop {
       const Advantages mixed =
           Gae(config_.c_ex * extrinsic.cpu() + config_.c_in * signals.to(torch::kFloat64).cpu(),
               seen.values, seen.prev_done, seen.last_done, seen.last_values, spec.agent().gamma(),
-              spec.agent().gae_lambda());
+              spec.agent().gae_lambda(), truncations);
       advantages = ToFloat(mixed.advantages);
       returns = ToFloat(mixed.returns);
     }
@@ -235,7 +247,7 @@ class MetaGradient : public InnerLoop {
     return config;
   }
 
-  // Of the mixed reward, by the weights that collected the segment: [S, N].
+  // Values [S, N] of the mixed reward, by the weights that collected the segment.
   Tensor Values(const Tensor& observations) const {
     const AgentShape whole = Shape(/*critic=*/true);
     const int64_t value = CriticSize(whole);
@@ -271,7 +283,7 @@ class MetaGradient : public InnerLoop {
   }
   int64_t NumGroups() const { return (context_.num_agents() + kGroupAgents - 1) / kGroupAgents; }
 
-  // Of [count, ...] parts.
+  // Parts [count, ...] of groups as one tensor.
   static Tensor Joined(const std::vector<Tensor>& parts) { return torch::cat(parts, 0); }
   template <typename T>
   static Tensor Joined(const std::vector<T>& parts, const std::function<Tensor(const T&)>& of) {
@@ -310,8 +322,8 @@ class MetaGradient : public InnerLoop {
     const ParamLayout layout = AgentLayout(shape_);
     struct Part {
       UpdateGradient update;
-      Tensor clip_fraction;  // [count]
-      Tensor weights;        // [Q] float64
+      OuterStatistics outer;
+      Tensor weights;  // [Q] float64
     };
     std::vector<Part> parts(NumGroups());
     MENTOR_RETURN_IF_ERROR(ForGroups([&](int64_t group, int64_t first, int64_t count) {
@@ -320,7 +332,7 @@ class MetaGradient : public InnerLoop {
       part.update = DifferentiateUpdate(
           shape_, config, lesson.inputs.Agents(first, count),
           [&](const Tensor& theta) {
-            return OuterLoss(layout, theta, own, config_.outer, &part.clip_fraction);
+            return OuterLoss(layout, theta, own, config_.outer, &part.outer);
           },
           config_.implementation);
       part.weights =
@@ -334,7 +346,10 @@ class MetaGradient : public InnerLoop {
       report->statistics[name] = Joined<Part>(parts, of).to(torch::kFloat64).mean().item<double>();
     };
     statistic("outer_loss", [](const Part& part) { return part.update.outer_loss; });
-    statistic("outer_clip_fraction", [](const Part& part) { return part.clip_fraction; });
+    statistic("outer_clip_fraction", [](const Part& part) { return part.outer.clip_fraction; });
+    statistic("outer_advantage_std", [](const Part& part) { return part.outer.advantage_std; });
+    statistic("outer_advantage_floored",
+              [](const Part& part) { return part.outer.advantage_floored; });
     statistic("outer_theta_norm",
               [](const Part& part) { return part.update.outer_theta.norm(2, 1); });
     if (after != nullptr) {
@@ -392,25 +407,15 @@ class MetaGradient : public InnerLoop {
     statistic("value_loss", after.trace.value_loss.select(1, 0));
   }
 
-  // What tells whether agents still see new episodes (meta_gradient.md section 9, failures 1, 2).
+  // What tells whether agents still see new episodes
+  // (docs/algorithms/meta_gradient.md#why-the-published-runs-failed, 1 and 2).
   static void Describe(const Segment& segment, LoopReport* report) {
-    const auto rewards = segment.shaped_rewards.accessor<double, 2>();
-    const auto begins = segment.prev_done.accessor<float, 2>();
-    const auto ends = segment.last_done.accessor<float, 1>();
-    std::vector<double> totals, lengths;
-    for (int64_t s = 0; s < rewards.size(0); ++s) {
-      double total = 0, length = 0;
-      const auto finish = [&] {
-        totals.push_back(total);
-        lengths.push_back(length);
-        total = length = 0;
-      };
-      for (int64_t t = 0; t < rewards.size(1); ++t) {
-        if (begins[s][t] != 0 && length > 0) finish();
-        total += rewards[s][t];
-        ++length;
+    std::vector<double> returns, lengths;
+    for (const auto& episodes : EndedEpisodes(segment)) {
+      for (const EndedEpisode& episode : episodes) {
+        returns.push_back(episode.shaped_return);
+        lengths.push_back(static_cast<double>(episode.steps));
       }
-      if (ends[s] != 0) finish();
     }
     const auto describe = [&](const std::string& name, const Tensor& x) {
       if (x.numel() == 0) return;
@@ -418,27 +423,24 @@ class MetaGradient : public InnerLoop {
       report->statistics[name + "_sd"] = x.std(/*unbiased=*/false).item<double>();
     };
     describe("signal", segment.signals.to(torch::kFloat64));
-    describe("episode_return", torch::tensor(totals, torch::kFloat64));
+    describe("episode_return", torch::tensor(returns, torch::kFloat64));
     describe("episode_length", torch::tensor(lengths, torch::kFloat64));
   }
 
   bool KeepsLesson() const { return config_.fresh && context_.shard->outer_learning(); }
 
-  // Of the right shapes, to be filled.
+  // Tensors of the right shapes, to be filled.
   Lesson EmptyLesson() const {
     const int64_t s = context_.num_agents(), t = context_.steps(), d = shape_.observation_size;
     const auto floats = torch::TensorOptions(torch::kFloat32).device(context_.device);
+    const bool bootstraps = context_.shard->spec().agent().bootstrap_on_truncation();
     Lesson lesson;
-    Segment& seen = lesson.seen;
-    seen.observations = torch::zeros({s, t, d}, floats);
-    seen.actions = torch::zeros({s, t, shape_.action_size}, floats);
-    seen.shaped_rewards = torch::zeros({s, t}, floats.dtype(torch::kFloat64));
-    for (auto member : {&Segment::log_probs, &Segment::success_signals, &Segment::successes,
-                        &Segment::prev_done, &Segment::values})
-      seen.*member = torch::zeros({s, t}, floats);
-    seen.last_done = torch::zeros({s}, floats);
-    seen.last_values = torch::zeros({s}, floats);
-    seen.next_observations = torch::zeros({s, d}, floats);
+    lesson.seen =
+        ZeroSegment({.agents = s, .steps = t, .observation = d, .action = shape_.action_size},
+                    floats, [&](const SegmentField& field) {
+                      return field.seen >= 0 && (!field.with_truncations || bootstraps);
+                    });
+    const Segment& seen = lesson.seen;
     lesson.inputs = {.agents = NewAgents(torch::zeros_like(agents_.theta)),
                      .observations = seen.observations.clone(),
                      .actions = seen.actions.clone(),
@@ -476,8 +478,10 @@ class MetaGradient : public InnerLoop {
     add_batch("lesson.agents", &inputs.agents);
     add("lesson.observations", &inputs.observations);
     add("lesson.advantages", &inputs.advantages);
-    int number = 0;
-    for (auto member : kSeen) add(absl::StrCat("lesson.seen.", number++), &(lesson_.seen.*member));
+    for (const SegmentField& field : SegmentFields()) {
+      if (field.seen >= 0)  // Tensors that are not there are left out.
+        add(absl::StrCat("lesson.seen.", field.seen), &(lesson_.seen.*field.member));
+    }
     add("lesson.actions", &inputs.actions);
     add("lesson.log_probs", &inputs.log_probs);
     add("lesson.values", &inputs.values);
@@ -490,12 +494,12 @@ class MetaGradient : public InnerLoop {
   const LoopConfig config_;
   const bool is_reward_;
   const bool inside_;       // The critic of the mixed reward is part of theta, and of U.
-  const AgentShape shape_;  // Of theta.
+  const AgentShape shape_;  // The networks in theta.
   const Tensor weights_;
   ObservationNormaliser normaliser_;
   AgentBatch agents_;
   AgentBatch extrinsic_critic_;  // psi
-  AgentBatch critic_;            // Of the mixed reward, unless inside_.
+  AgentBatch critic_;            // For the mixed reward, unless inside_.
   SignalState signal_;
   Lesson lesson_;  // The last one; state with outer data `fresh` only.
 };
@@ -511,6 +515,10 @@ OptionTable Options() {
       NumberOption("gamma_out", "0.99", 0, 1, "Discount of the outer objective."),
       NumberOption("lambda_out", "0.95", 0, 1, "Lambda of the outer objective's advantages."),
       NumberOption("clip_out", "0.2", 1e-9, 10, "Clip range of the outer objective's ratio."),
+      NumberOption("advantage_std_floor", "0", 0, 1e30,
+                   "The outer objective's advantages are divided by their standard deviation, but "
+                   "by no less than this (in units of r_ex times reward_scale), so that a segment "
+                   "in which nothing happened moves little; 0: by whatever it is."),
       ChoiceOption(
           "inner_loss", {"ppo", "a2c"},
           "Policy loss of the agents: the clipped ratio, or -A ln pi (with an outer objective "
@@ -576,10 +584,51 @@ void CheckConfig(const InnerLoopContext& context, const LoopConfig& config,
   }
 }
 
+MetricTable Metrics() {
+  using Panel = MetricInfo::Panel;
+  return {
+      {.name = "outer_loss", .help = "Outer loss of the updated agents."},
+      {.name = "outer_clip_fraction", .help = "Share of steps whose ratio the outer loss clips."},
+      {.name = "outer_advantage_std",
+       .help = "Standard deviation of the outer advantages, before standardisation.",
+       .log_scale = true},
+      {.name = "outer_advantage_floored",
+       .help = "Share of agents whose deviation is below advantage_std_floor."},
+      {.name = "outer_theta_norm",
+       .help = "Norm of the outer loss's gradient with respect to an agent's updated weights.",
+       .log_scale = true},
+      {.name = "inner_kl",
+       .unit = "nat",
+       .help = "Divergence of an agent's policy from that before its update, in the last step."},
+      {.name = "inner_clip_fraction",
+       .help = "Share of steps whose ratio the agents' loss clips, in the last step."},
+      {.name = "inner_grad_norm",
+       .help = "Norm of the gradient of the agents' loss before clipping, mean over the steps.",
+       .log_scale = true},
+      {.name = "entropy",
+       .unit = "nat",
+       .help = "Entropy of the agents' policies before their update.",
+       .label = "entropy of the agents",
+       .panel = Panel::kOwn},
+      {.name = "value_loss",
+       .help = "Value loss of the agents before their update.",
+       .label = "value loss of the agents",
+       .panel = Panel::kOwn},
+      {.name = "signal_mean", .help = "Mean of the signals."},
+      {.name = "signal_sd", .help = "Their standard deviation."},
+      {.name = "episode_return_mean",
+       .help = "Mean shaped return of the episodes that ended in this inner iteration."},
+      {.name = "episode_return_sd", .help = "Their standard deviation."},
+      {.name = "episode_length_mean", .help = "Mean length of these episodes, in steps."},
+      {.name = "episode_length_sd", .help = "Their standard deviation."},
+  };
+}
+
 const RegisterInnerLoop kMetaGradient({
     .name = "meta_gradient",
     .summary = "Updates from task reward and signal, differentiated with respect to the signal",
     .options = Options(),
+    .metrics = Metrics(),
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {
       if (context.network == nullptr) return nullptr;

@@ -1,5 +1,5 @@
-// How evolution strategies try other weights: each pair of lifetimes has one perturbation, added
-// for the first and subtracted for the second. It is computed from counters where it is needed, by
+// How evolution strategies vary the weights: each pair of lifetimes has one perturbation, added for
+// the first and subtracted for the second. It is computed from counters where it is needed, by
 // learners and by the outer rule, so only the seed travels. Pure functions.
 #pragma once
 

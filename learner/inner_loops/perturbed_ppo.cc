@@ -1,7 +1,7 @@
 // The inner PPO (ppo.cc), but each agent is taught by a signal network of its own: the
-// meta-parameters plus or minus sigma times a perturbation (survey.md, "Evolution"). Signals are
-// means: perturbed weights take the place of perturbed signals. Frozen meta-parameters are used as
-// they are.
+// meta-parameters plus or minus sigma times a perturbation
+// (docs/algorithms/evolution_strategies.md). Signals are means: perturbed weights take the place of
+// perturbed signals. Frozen meta-parameters are used as they are.
 #include <torch/types.h>
 
 #include <memory>
@@ -75,12 +75,8 @@ class PerturbedNetwork : public SignalNetwork {
 const RegisterInnerLoop kPerturbedPpo({
     .name = "perturbed_ppo",
     .summary = "PPO as in ppo, each agent taught by its own perturbed signal network",
-    .options = {{.name = "sigma",
-                 .kind = OptionInfo::Kind::kNumber,
-                 .default_value = "0.05",
-                 .min = 1e-6,
-                 .max = 100,
-                 .help = "Standard deviation of the perturbations of the weights."}},
+    .options = {NumberOption("sigma", "0.05", 1e-6, 100,
+                             "Standard deviation of the perturbations of the weights.")},
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {
       const InnerLoopEntry* ppo = FindInnerLoop("ppo");

@@ -1,6 +1,6 @@
-// The inner PPO of the paper (ppo.md): collect T steps, then one update from the signal network's
-// rewards or advantages, or from the environment's own rewards (the baselines). No update after the
-// last iteration. One outer rule sees the signals and the outcomes, nothing else.
+// The inner PPO of the paper (docs/algorithms/ppo.md): collect T steps, then one update from the
+// signal network's rewards or advantages, or from the environment's own rewards (the baselines). No
+// update after the last iteration. One outer rule sees the signals and the outcomes, nothing else.
 #include <utility>
 
 #include <absl/strings/str_format.h>
@@ -75,31 +75,17 @@ class Ppo : public InnerLoop {
   }
 
  private:
-  // After the segment is complete and before the update that uses the signals (black_box.md section
-  // 5).
+  // After the segment is complete and before the update that uses the signals
+  // (docs/algorithms/black_box.md#when-the-network-runs).
   void RunSignal(uint32_t iteration, Segment* segment) {
     torch::Tensor noise;
-    if (context_.shard->outer_learning()) noise = SignalNoise(iteration).to(context_.device);
+    if (context_.shard->outer_learning())
+      noise = SignalNoise(context_, iteration).to(context_.device);
     const SignalOutputs outputs =
         context_.network->Run(weights_, OnDevice(*segment, context_.device), noise, &signal_);
     segment->signals = outputs.signals;
     segment->signal_log_probs = outputs.log_probs;
     segment->signal_values = outputs.values;
-  }
-
-  torch::Tensor SignalNoise(uint32_t iteration) const {
-    const int64_t agents = context_.num_agents(), steps = context_.steps();
-    torch::Tensor noise = torch::empty({agents, steps});
-    auto values = noise.accessor<float, 2>();
-    for (int64_t s = 0; s < agents; ++s) {
-      const RandomStream random = context_.Random(Purpose::kSignalNoise, s, /*iteration=*/0);
-      for (int64_t t = 0; t < steps; ++t) {
-        double normal = 0;
-        random.Normals(static_cast<uint32_t>(iteration * steps + t), std::span(&normal, 1));
-        values[s][t] = static_cast<float>(normal);
-      }
-    }
-    return noise;
   }
 
   absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {

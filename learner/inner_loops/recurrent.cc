@@ -1,5 +1,6 @@
-// RL^2 (black_box.md section 12): the meta-parameters are a recurrent policy that acts for a whole
-// lifetime and never changes within it. Learning from experience is what its memory does.
+// RL^2 (docs/algorithms/recurrent_policy.md#the-network): the meta-parameters are a recurrent
+// policy that acts for a whole lifetime and never changes within it. Learning from experience is
+// what its memory does.
 #include <algorithm>
 #include <utility>
 
@@ -13,8 +14,8 @@
 namespace mentor::learner {
 namespace {
 
-// Lifetimes and steps whose values are computed at once: their memory is bounded, and the order of
-// sums is no function of threads.
+// Lifetimes and steps whose values are computed at once: this bounds memory, and the order of sums
+// does not depend on the number of threads.
 constexpr int64_t kGroup = 16, kPiece = 512;
 
 class Recurrent : public InnerLoop {

@@ -1,5 +1,6 @@
 // Agents whose policy is conditioned on eta, the last weights of the signal network
-// (response_gradient.md). An inner iteration is two rounds, each on its own collection:
+// (docs/algorithms/response_gradient.md). An inner iteration is two rounds, each on its own
+// collection:
 //
 //   policy round      theta += Adam(grad_theta mean min(rho A_in, clip(rho) A_in)),
 //                     rewards c_ex r_ex + c_in r_in, eta fixed (perturbed, if asked for)
@@ -22,10 +23,12 @@
 #include "learner/agents/adam.h"
 #include "learner/agents/conditioned_policy.h"
 #include "learner/agents/differentiable_update.h"
+#include "learner/agents/episodes.h"
 #include "learner/agents/gae.h"
 #include "learner/agents/minibatch_order.h"
 #include "learner/agents/ppo_config.h"
 #include "learner/agents/response_terms.h"
+#include "learner/agents/row_statistics.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/inner_loops/shared.h"
 
@@ -45,7 +48,7 @@ struct Config {
   bool shaped_objective = true;
   bool round_k = true;  // Denominator of the validation round.
   Clipping clipping;
-  double policy_step = 0.1;  // Of terms 12 and 13.
+  double policy_step = 0.1;  // alpha of terms 12 and 13.
   double map_std = 0.3;
   int64_t warmup = 0;
   double perturbation = 0;
@@ -103,7 +106,7 @@ Tensor Leaf(const Tensor& x) {
   return x.detach().clone().requires_grad_(true);
 }
 
-double Mean(const Tensor& x) {
+double MeanOf(const Tensor& x) {
   return x.to(torch::kFloat64).mean().item<double>();
 }
 
@@ -316,20 +319,28 @@ class ResponseGradient : public InnerLoop {
   Tensor ValuesOf(const AgentBatch& value, const Tensor& observations) const {
     return Forward(SplitValue(value_layout_, value.theta), observations).squeeze(-1);
   }
-  // [S, T + 1]: of all observations and the one after the last step.
+  // [S, T + 1 + K]: of all observations, the one after the last step, and the last ones of
+  // truncated episodes where these are wanted (else K = 0).
   Tensor Values(const AgentBatch& value, const Round& round) const {
-    return ValuesOf(
-        value, torch::cat({round.observations,
-                           normaliser_.Normalise(round.segment.next_observations.unsqueeze(1))},
-                          1));
+    std::vector<Tensor> all = {round.observations,
+                               normaliser_.Normalise(round.segment.next_observations.unsqueeze(1))};
+    if (round.segment.truncated.defined())
+      all.push_back(normaliser_.Normalise(round.segment.final_observations));
+    return ValuesOf(value, torch::cat(all, 1));
   }
 
-  // values [S, T + 1].
+  // values: as Values gives them.
   Advantages AdvantagesOf(const Round& round, const Tensor& rewards, const Tensor& values) const {
     const int64_t steps = context_.steps();
-    Advantages advantages =
-        Gae(rewards, values.narrow(1, 0, steps), round.segment.prev_done, round.segment.last_done,
-            values.select(1, steps), spec().agent().gamma(), spec().agent().gae_lambda());
+    Truncations truncations;
+    if (round.segment.truncated.defined()) {
+      truncations = {round.segment.truncated,
+                     AtTruncations(values.narrow(1, steps + 1, values.size(1) - steps - 1),
+                                   round.segment.truncated)};
+    }
+    Advantages advantages = Gae(rewards, values.narrow(1, 0, steps), round.segment.prev_done,
+                                round.segment.last_done, values.select(1, steps),
+                                spec().agent().gamma(), spec().agent().gae_lambda(), truncations);
     advantages.advantages = advantages.advantages.to(values.options());
     advantages.returns = advantages.returns.to(values.options());
     return advantages;
@@ -454,7 +465,7 @@ class ResponseGradient : public InnerLoop {
     };
     report->outer_gradient = exact(outer_) - exact(before);
     report->statistics["eta_displacement"] = EtaOf(report->outer_gradient).norm().item<double>();
-    report->statistics["kl_validation_round"] = Mean(
+    report->statistics["kl_validation_round"] = MeanOf(
         Divergence(second.segment.log_probs, Act(policy_.theta, EtaOf(phi()), second).log_probs));
   }
 
@@ -469,7 +480,7 @@ class ResponseGradient : public InnerLoop {
     Tensor gradient = torch::zeros_like(phi());
     EtaOf(gradient).sub_(config_.w11 * direct.eta);
     if (first_step) {
-      report->statistics["active_fraction"] = Mean(direct.surrogate.active);
+      report->statistics["active_fraction"] = MeanOf(direct.surrogate.active);
       report->statistics["term11_norm"] = direct.eta.norm().item<double>();
     }
     if (!config_.through_step()) return gradient;
@@ -504,35 +515,42 @@ class ResponseGradient : public InnerLoop {
 
   // Estimate of KL(old, new) from actions of the old policy: [S].
   static Tensor Divergence(const Tensor& old_log_probs, const Tensor& new_log_probs) {
-    const Tensor log_ratio = new_log_probs - old_log_probs;
-    return (log_ratio.exp() - 1 - log_ratio).mean(1);
+    return ApproxKl(new_log_probs.to(torch::kFloat64) - old_log_probs.to(torch::kFloat64));
   }
 
   void ReportRounds(const Round& first, const Round& second, const Tensor& theta_k,
                     LoopReport* report) const {
     std::map<std::string, double>& numbers = report->statistics;
     const Tensor eta = EtaOf(phi());
-    numbers["policy_round_return"] = MeanReturn(first.segment);
-    numbers["validation_return"] = MeanReturn(second.segment);
-    numbers["signal_mean"] = Mean(first.segment.signals);
-    numbers["signal_std"] = Mean(first.segment.signals.std(1));
+    ReportReturn("policy_round_return", first.segment, report);
+    ReportReturn("validation_return", second.segment, report);
+    numbers["signal_mean"] = MeanOf(first.segment.signals);
+    numbers["signal_std"] = MeanOf(first.segment.signals.std(1));
     numbers["kl_policy_round"] =
-        Mean(Divergence(first.segment.log_probs, Act(policy_.theta, eta, first).log_probs));
-    // Actors and learner must agree on the policy (section 9, 7).
-    numbers["rho_error"] = Mean(
+        MeanOf(Divergence(first.segment.log_probs, Act(policy_.theta, eta, first).log_probs));
+    // Actors and learner must agree on the policy (docs/algorithms/response_gradient.md#pitfalls,
+    // 7).
+    numbers["rho_error"] = MeanOf(
         ((Act(theta_k, eta, first).log_probs - first.segment.log_probs).exp() - 1).abs().amax(1));
     // How far the mean action (or logit) moves with eta.
     Round moved = second;
     moved.noise = Noise(static_cast<uint32_t>(0), 1, kReportedPerturbation);
-    numbers["response"] = Mean(
+    numbers["response"] = MeanOf(
         (Act(policy_.theta, eta, moved).output - Act(policy_.theta, eta, second).output).abs());
   }
 
-  // Of the shaped reward; mean over agents.
-  static double MeanReturn(const Segment& segment) {
-    const Tensor ends =
-        segment.prev_done.narrow(1, 1, segment.prev_done.size(1) - 1).sum(1) + segment.last_done;
-    return Mean(segment.shaped_rewards.sum(1) / ends.clamp_min(1).to(torch::kFloat64));
+  // Shaped return of the episodes that ended in a round; mean over the agents that have one.
+  static void ReportReturn(const char* name, const Segment& segment, LoopReport* report) {
+    double sum = 0;
+    int64_t agents = 0;
+    for (const auto& episodes : EndedEpisodes(OnDevice(segment, torch::kCPU))) {
+      if (episodes.empty()) continue;
+      double total = 0;
+      for (const EndedEpisode& episode : episodes) total += episode.shaped_return;
+      sum += total / static_cast<double>(episodes.size());
+      ++agents;
+    }
+    if (agents > 0) report->statistics[name] = sum / static_cast<double>(agents);
   }
 
   // Fixed after construction.
@@ -591,6 +609,36 @@ OptionTable Options() {
           "outer_steps", {"local", "one"},
           "Where steps of eta are taken: several by the learner (one shard), or one by the "
           "meta-learner along the mean gradient."),
+  };
+}
+
+MetricTable Metrics() {
+  return {
+      {.name = "policy_round_return", .help = "Shaped return of an episode of the policy round."},
+      {.name = "validation_return", .help = "Shaped return of an episode of the validation round."},
+      {.name = "signal_mean", .help = "Mean of the signals of the policy round."},
+      {.name = "signal_std", .help = "Their standard deviation along the steps of an agent."},
+      {.name = "kl_policy_round",
+       .unit = "nat",
+       .help = "Divergence of the policies from those before the policy round."},
+      {.name = "kl_validation_round",
+       .unit = "nat",
+       .help = "Divergence of the policies by the steps of eta (outer_steps local)."},
+      {.name = "rho_error",
+       .help = "Greatest difference from 1 of the density ratio of learner and actor."},
+      {.name = "response",
+       .help = "How far the mean action (or logit) moves with a perturbation of eta."},
+      {.name = "eta_displacement",
+       .help = "How far eta moved (outer_steps local).",
+       .log_scale = true},
+      {.name = "active_fraction", .help = "Share of steps that the outer loss does not clip."},
+      {.name = "term11_norm", .help = "Norm of the direct term.", .log_scale = true},
+      {.name = "term12_norm",
+       .help = "Norm of the term through the conditioned policy step (w12 above 0).",
+       .log_scale = true},
+      {.name = "term13_norm",
+       .help = "Norm of the term through the learned reward (w13 above 0).",
+       .log_scale = true},
   };
 }
 
@@ -659,6 +707,7 @@ const RegisterInnerLoop kResponseGradient({
     .name = "response_gradient",
     .summary = "Policy and validation rounds of policies conditioned on the signal network",
     .options = Options(),
+    .metrics = Metrics(),
     .collections = 2,
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {

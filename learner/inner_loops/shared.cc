@@ -61,6 +61,21 @@ torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source) {
   }
 }
 
+torch::Tensor SignalNoise(const InnerLoopContext& context, uint32_t iteration) {
+  const int64_t agents = context.num_agents(), steps = context.steps();
+  torch::Tensor noise = torch::empty({agents, steps});
+  auto values = noise.accessor<float, 2>();
+  for (int64_t s = 0; s < agents; ++s) {
+    const RandomStream random = context.Random(Purpose::kSignalNoise, s, /*iteration=*/0);
+    for (int64_t t = 0; t < steps; ++t) {
+      double normal = 0;
+      random.Normals(static_cast<uint32_t>(iteration * steps + t), std::span(&normal, 1));
+      values[s][t] = static_cast<float>(normal);
+    }
+  }
+  return noise;
+}
+
 absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shape,
                          uint32_t iteration, int64_t num_updates, const Segment& segment,
                          const torch::Tensor& signal, AgentBatch* agents, LoopReport* report) {

@@ -24,16 +24,20 @@ class CpuTimer {
   const double start_;
 };
 
-// Of agents of this spec, with a critic.
+// Networks of agents of this spec, with a critic.
 AgentShape ShapeOfAgents(const v1::AgentSpec& spec, const v1::EnvironmentShape& environment);
-// Of the agents of a shard; with a critic unless the signal is their advantage.
+// Networks of a shard's agents, with a critic unless the signal is their advantage.
 AgentShape ShapeOfAgents(const v1::Shard& shard);
 // New agents of the shard's lifetimes, on the context's device.
 AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
-// As the spec says.
+// The normaliser that the spec asks for.
 ObservationNormaliser NormaliserOf(const InnerLoopContext& context);
 // [S, T] float64: what a baseline's reward source gives.
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source);
+
+// [S, T] float32: standard normals for the signals of one inner iteration, each keyed by its agent
+// and step.
+torch::Tensor SignalNoise(const InnerLoopContext& context, uint32_t iteration);
 
 // One PPO update after inner iteration `iteration`, from these rewards or advantages [S, T]; an
 // annealed learning rate falls over `num_updates` such updates.
@@ -44,10 +48,10 @@ absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shap
 // Into and out of snapshots, under "agents.". Loading keeps shapes, dtypes and device.
 void SaveAgents(const AgentBatch& agents, TensorMap* state);
 absl::Status LoadAgents(const TensorMap& state, AgentBatch* agents);
-// Nothing when it is disabled.
+// Saves nothing when it is disabled.
 void SaveNormaliser(const ObservationNormaliser& normaliser, TensorMap* state);
 absl::Status LoadNormaliser(const TensorMap& state, ObservationNormaliser* normaliser);
-// Replaces *tensor by the one of this name and of its shape and dtype.
+// Replaces *tensor by the tensor of this name, which must have its shape and dtype.
 absl::Status LoadInto(const TensorMap& state, const std::string& name, torch::Tensor* tensor);
 
 }  // namespace mentor::learner

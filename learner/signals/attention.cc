@@ -1,6 +1,6 @@
 // The signal of SAIR (Jiang, Tian, Yang and Peng 2021) and MetaIRN (Link, Heidmann and
-// Liebig-Schultz 2025; meta_gradient.md section 7): every step of an episode attends to all steps
-// of it, later ones too, as far as they lie inside the segment.
+// Liebig-Schultz 2025; docs/algorithms/meta_gradient.md#signal-networks): every step of an episode
+// attends to all steps of it, later ones too, as far as they lie inside the segment.
 #include <torch/types.h>
 
 #include <algorithm>
@@ -10,7 +10,6 @@
 
 #include <absl/strings/str_format.h>
 
-#include "common/check.h"
 #include "learner/signals/attention_layers.h"
 #include "learner/signals/plain_layers.h"
 #include "learner/signals/signal_network.h"
@@ -84,7 +83,7 @@ class AttentionNetwork : public SignalNetwork {
     const std::string encoder_end = absl::StrFormat("enc.W%d", sizes_.encoder_hidden.size() + 1);
     Tensor weights = OrthogonalWeights(layout_, seed, [&](const std::string& name) {
       if (name == output_name_) return output_gain_;
-      // Of layers that ReLU follows: all but the encoder's last one and those of the attention.
+      // sqrt(2) where ReLU follows: all but the encoder's last layer and those of the attention.
       return name == encoder_end || name.ends_with(".W") ? 1.0 : std::sqrt(2.0);
     });
     for (const ParamSlice& slice : layout_.slices()) {
@@ -98,13 +97,6 @@ class AttentionNetwork : public SignalNetwork {
     return {{torch::zeros({num_lifetimes}, dtype),
              torch::zeros({num_lifetimes, 3, NumOutcomes(input_)}, dtype)},
             torch::zeros({num_lifetimes}, dtype)};
-  }
-
-  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
-                    SignalState* state) const override {
-    MENTOR_CHECK(!noise.defined());
-    const torch::NoGradGuard no_grad;
-    return {.signals = Signals(weights, segment, state), .log_probs = {}, .values = {}};
   }
 
   Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {
@@ -190,7 +182,7 @@ const RegisterSignal kAttention({
          UnitsOption("encoder_hidden", "32", 0,
                      "Units of the encoder's hidden layer; 0: it has none."),
          UnitsOption("heads", "1", 1, "Attention heads; they divide the width."),
-         {"blocks", OptionInfo::Kind::kInteger, "1", 1, 16, {}, "Attention blocks."},
+         IntegerOption("blocks", "1", 1, 16, "Attention blocks."),
          UnitsOption("mlp_hidden", "0", 0,
                      "Units of the hidden layer of an MLP block after each attention block; 0: "
                      "there are no MLP blocks."),

@@ -49,7 +49,7 @@ class Reader {
 }  // namespace
 
 ParamLayout AttentionSizes::Layout() const {
-  std::vector<std::pair<std::string, std::vector<int64_t>>> parameters;
+  NamedShapes parameters;
   const auto linear = [&](const std::string& weight, const std::string& bias, int64_t out,
                           int64_t in) {
     parameters.push_back({weight, {out, in}});
@@ -127,7 +127,8 @@ AttentionOutputs RunAttention(const AttentionSizes& sizes, const std::vector<Ten
       h = sizes.residual_mlp ? reader.LayerNorm(h + y) : y;
       continue;
     }
-    // No fused kernel: those have no double backward (trap 8).
+    // No fused kernel: those have no double backward
+    // (docs/algorithms/meta_gradient.md#numerical-traps, 8).
     const Tensor gathered = h.index_select(0, episodes.steps);  // [E L, d]
     const auto heads_of = [&](const Tensor& y) {                // [E heads, L, d / heads]
       return y.reshape({num_episodes, episodes.longest, heads, columns})

@@ -1,6 +1,7 @@
-// The layers of the attention signal network (meta_gradient.md section 7) in plain LibTorch,
-// differentiable to any order. Attention stays within an episode and never makes a [T, T] map of
-// short episodes: they are gathered into [episodes, longest episode]. Pure; threads may share.
+// The layers of the attention signal network (docs/algorithms/meta_gradient.md#signal-networks) in
+// plain LibTorch, differentiable to any order. Attention stays within an episode and never makes a
+// [T, T] map where episodes are short: they are gathered into [episodes, longest episode]. Pure;
+// threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -18,11 +19,11 @@ struct AttentionSizes {
     std::vector<int64_t> hidden = {};  // with these hidden layers.
   };
   int64_t inputs = 0;                   // F
-  std::vector<int64_t> encoder_hidden;  // Of ReLU units; the last layer is linear.
+  std::vector<int64_t> encoder_hidden;  // Layers of ReLU units; the last layer is linear.
   int64_t width = 32;                   // d
   int64_t heads = 1;                    // Each has width / heads columns.
   std::vector<Block> blocks;
-  // Of ReLU units; none at all: the network's output is the only feature itself.
+  // Layers of ReLU units; unset: the network's output is the only feature itself.
   std::optional<std::vector<int64_t>> head_hidden;
   bool residual_mlp = true;  // LayerNorm(h + mlp(h)); otherwise mlp(h), as published.
   bool bounded = true;       // tanh of the output.
@@ -45,11 +46,11 @@ struct Episodes {
 };
 
 struct AttentionOutputs {
-  torch::Tensor embedding;          // [S, T, d]: after the encoder,
-  torch::Tensor features;           // [S, T, d]: after the last block.
-  torch::Tensor signals;            // [S, T]
-  std::vector<torch::Tensor> maps;  // [E, heads, L, L] of each attention block; columns of padding
-                                    // are 0.
+  torch::Tensor embedding;  // [S, T, d]: after the encoder,
+  torch::Tensor features;   // [S, T, d]: after the last block.
+  torch::Tensor signals;    // [S, T]
+  // [E, heads, L, L] of each attention block; columns of padding are 0.
+  std::vector<torch::Tensor> maps;
 };
 
 // weights: layout.Split of [P]. x: [S, T, F] of their dtype.

@@ -1,6 +1,7 @@
-// The intrinsic reward of the response-gradient rule (response_gradient.md section 2): a function
-// of one step's observation and action, tanh layers, then a narrow layer without activation. The
-// policy is conditioned on the weights of the narrow layer and of the output: eta, the last ones.
+// The intrinsic reward of the response-gradient rule
+// (docs/algorithms/response_gradient.md#conditional-layer-normalisation): a function of one step's
+// observation and action, tanh layers, then a narrow layer without activation. The policy is
+// conditioned on the weights of the narrow layer and of the output: eta, the last ones.
 #include <torch/types.h>
 
 #include <cmath>
@@ -11,7 +12,6 @@
 
 #include <absl/strings/str_cat.h>
 
-#include "common/check.h"
 #include "learner/signals/plain_layers.h"
 #include "learner/signals/signal_network.h"
 
@@ -25,7 +25,7 @@ class BottleneckNetwork : public SignalNetwork {
   BottleneckNetwork(const SignalContext& context, const OptionValues& options)
       : layers_(options.Integer("layers")), output_gain_(options.Number("output_gain")) {
     const int64_t hidden = options.Integer("hidden"), narrow = options.Integer("bottleneck");
-    std::vector<std::pair<std::string, std::vector<int64_t>>> parameters;
+    NamedShapes parameters;
     for (int64_t i = 1; i <= layers_; ++i) {
       const int64_t inputs = i == 1 ? context.observation_size + context.action_size : hidden;
       parameters.push_back({absl::StrCat("body.W", i), {hidden, inputs}});
@@ -49,17 +49,6 @@ class BottleneckNetwork : public SignalNetwork {
       if (name == "out.W") return output_gain_;
       return name == "bot.W" ? 1.0 : std::sqrt(2.0);
     });
-  }
-
-  SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
-    return {{}, torch::zeros({num_lifetimes}, dtype)};
-  }
-
-  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
-                    SignalState* state) const override {
-    MENTOR_CHECK(!noise.defined());
-    const torch::NoGradGuard no_grad;
-    return {.signals = Signals(weights, segment, state), .log_probs = {}, .values = {}};
   }
 
   Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {
@@ -87,7 +76,7 @@ const RegisterSignal kBottleneck({
     .summary = "A step's observation and action through a narrow layer that policies can be "
                "conditioned on (Zhang, Stadie and Ba: STN)",
     .options = {UnitsOption("hidden", "64", 1, "Units of each hidden layer."),
-                {"layers", OptionInfo::Kind::kInteger, "2", 1, 8, {}, "Hidden layers."},
+                IntegerOption("layers", "2", 1, 8, "Hidden layers."),
                 UnitsOption("bottleneck", "4", 1, "Units of the narrow layer."),
                 NumberOption("output_gain", "1", 0, 100, "Gain of the output layer at birth.")},
     .make = [](const SignalContext& context,

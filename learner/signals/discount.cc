@@ -1,6 +1,7 @@
-// The meta-gradient of gamma and lambda (Xu, van Hasselt and Silver 2018; meta_gradient.md section
-// 11) as a signal: the meta-parameters are two logits, the signal is the generalised advantage of
-// the task's reward with gamma = sigmoid(x1) and lambda = sigmoid(x2).
+// The meta-gradient of gamma and lambda (Xu, van Hasselt and Silver 2018;
+// docs/algorithms/meta_gradient.md#signal-networks) as a signal: the meta-parameters are two
+// logits, the signal is the generalised advantage of the task's reward with gamma = sigmoid(x1) and
+// lambda = sigmoid(x2).
 #include <torch/types.h>
 
 #include <cmath>
@@ -28,6 +29,12 @@ AdvantageWithSlopes Scan(const Tensor& rewards_st, const Segment& segment, doubl
                          double lambda) {
   const Tensor r = OnCpu(rewards_st), v = OnCpu(segment.values), start = OnCpu(segment.prev_done);
   const Tensor last_v = OnCpu(segment.last_values), last_done = OnCpu(segment.last_done);
+  Tensor cut, final_v;
+  if (segment.truncated.defined()) {
+    MENTOR_CHECK(segment.final_values.defined());
+    cut = OnCpu(segment.truncated);
+    final_v = OnCpu(segment.final_values);
+  }
   const int64_t lifetimes = r.size(0), steps = r.size(1);
   MENTOR_CHECK(v.sizes() == r.sizes() && last_v.numel() == lifetimes);
   AdvantageWithSlopes all{torch::empty_like(r), torch::empty_like(r), torch::empty_like(r)};
@@ -42,6 +49,17 @@ AdvantageWithSlopes Scan(const Tensor& rewards_st, const Segment& segment, doubl
     double next_value = last_v.const_data_ptr<double>()[s];
     double goes_on = 1 - last_done.const_data_ptr<double>()[s];
     for (int64_t t = steps - 1; t >= 0; --t) {
+      if (cut.defined() && cut.const_data_ptr<double>()[s * steps + t] != 0) {
+        // A limit cut the episode short: one value of what would have followed, and no chain.
+        const double final_value = final_v.const_data_ptr<double>()[s * steps + t];
+        a = reward[t] + gamma * final_value - value[t];
+        advantage[t] = a;
+        by_gamma[t] = da_dgamma = final_value;
+        by_lambda[t] = da_dlambda = 0;
+        next_value = value[t];
+        goes_on = 1 - begins[t];
+        continue;
+      }
       // In this order: the slopes need A_{t+1}.
       da_dgamma = goes_on * (next_value + lambda * a + gamma * lambda * da_dgamma);
       da_dlambda = goes_on * (gamma * a + gamma * lambda * da_dlambda);
@@ -71,17 +89,6 @@ class DiscountNetwork : public SignalNetwork {
   // The same for every seed.
   Tensor InitialWeights(uint64_t) const override {
     return torch::tensor({initial_[0], initial_[1]}, torch::kFloat64).to(torch::kFloat32);
-  }
-
-  SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
-    return {{}, torch::zeros({num_lifetimes}, dtype)};
-  }
-
-  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
-                    SignalState* state) const override {
-    MENTOR_CHECK(!noise.defined());
-    const torch::NoGradGuard no_grad;
-    return {.signals = Signals(weights, segment, state), .log_probs = {}, .values = {}};
   }
 
   Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {

@@ -1,19 +1,19 @@
-// The signal network of Pappalardo, Ramele and Santos (black_box.md sections 2, 4 and 5): two
-// encoders, one LSTM, heads for the mean, the logarithm of the standard deviation and the value. On
-// the CPU by own kernels (lstm_run, lstm_piece), elsewhere in plain LibTorch.
+// The signal network of Pappalardo, Ramele and Santos (docs/algorithms/black_box.md#the-network):
+// two encoders, one LSTM, heads for the mean, the logarithm of the standard deviation and the
+// value. On the CPU by own kernels (lstm_run, lstm_piece), elsewhere in plain LibTorch.
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
 #include <cmath>
 #include <memory>
-#include <mutex>
 
 #include "common/check.h"
 #include "common/exact_math.h"
+#include "common/mutex.h"
+#include "learner/kernels/lstm_weights.h"
 #include "learner/signals/lstm_piece.h"
 #include "learner/signals/lstm_plain.h"
 #include "learner/signals/lstm_run.h"
-#include "learner/signals/lstm_weights.h"
 #include "learner/signals/plain_layers.h"
 #include "learner/signals/signal_network.h"
 
@@ -27,20 +27,20 @@ template <typename T>
 class PiecePool {
  public:
   std::unique_ptr<LstmPiece<T>> Take() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (free_.empty()) return std::make_unique<LstmPiece<T>>();
     auto piece = std::move(free_.back());
     free_.pop_back();
     return piece;
   }
   void Return(std::unique_ptr<LstmPiece<T>> piece) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     free_.push_back(std::move(piece));
   }
 
  private:
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<LstmPiece<T>>> free_;
+  Mutex mutex_;
+  std::vector<std::unique_ptr<LstmPiece<T>>> free_ ABSL_GUARDED_BY(mutex_);
 };
 
 // A piece between its forward and its backward pass, held by the graph.
@@ -272,34 +272,21 @@ class LstmNetwork : public SignalNetwork {
   const std::shared_ptr<PiecePool<double>> pool_f64_ = std::make_shared<PiecePool<double>>();
 };
 
-OptionInfo Size(std::string name, std::string default_value, std::string help) {
-  return {.name = std::move(name),
-          .kind = OptionInfo::Kind::kInteger,
-          .default_value = std::move(default_value),
-          .min = 1,
-          .max = 4096,
-          .choices = {},
-          .help = std::move(help)};
-}
-
 const RegisterSignal kLstm({
     .name = "lstm",
     .summary = "LSTM with two encoders and separate heads (Pappalardo, Ramele and Santos)",
     .options =
-        {Size("enc1", "124", "Units of the first encoder, to which the side inputs are appended."),
-         Size("enc2", "28", "Units of the second encoder, to which the side inputs are appended."),
-         Size("lstm", "128", "Units of the LSTM."),
-         Size("heads", "128",
-              "Units of each hidden layer of the mean and standard deviation heads."),
-         Size("critic", "512", "Units of the value head's hidden layer."),
-         {.name = "initial_std",
-          .kind = OptionInfo::Kind::kNumber,
-          .default_value = "0.2",
-          .min = 1e-6,
-          .max = 1e3,
-          .choices = {},
-          .help =
-              "Standard deviation at birth: 0.2 suits the reward role, 1.0 the advantage role."}},
+        {UnitsOption("enc1", "124", 1,
+                     "Units of the first encoder, to which the side inputs are appended."),
+         UnitsOption("enc2", "28", 1,
+                     "Units of the second encoder, to which the side inputs are appended."),
+         UnitsOption("lstm", "128", 1, "Units of the LSTM."),
+         UnitsOption("heads", "128", 1,
+                     "Units of each hidden layer of the mean and standard deviation heads."),
+         UnitsOption("critic", "512", 1, "Units of the value head's hidden layer."),
+         NumberOption(
+             "initial_std", "0.2", 1e-6, 1e3,
+             "Standard deviation at birth: 0.2 suits the reward role, 1.0 the advantage role.")},
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<LstmNetwork>(context, options);

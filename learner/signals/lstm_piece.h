@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "learner/signals/lstm_weights.h"
+#include "learner/kernels/lstm_weights.h"
 
 namespace mentor::learner {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "learner/agents/param_layout.h"
-#include "learner/signals/lstm_weights.h"
+#include "learner/kernels/lstm_weights.h"
 #include "learner/signals/signal_network.h"
 
 namespace mentor::learner {

@@ -1,6 +1,6 @@
 #include "learner/signals/lstm_run.h"
 
-#include "learner/signals/lstm_layers.h"
+#include "learner/kernels/lstm_layers.h"
 
 namespace mentor::learner {
 namespace {

@@ -1,10 +1,10 @@
 // The LSTM signal network along a segment, lock-step over lifetimes, without gradients
-// (black_box.md section 5, "When to compute it"). Pure; threads may share.
+// (docs/algorithms/black_box.md#when-the-network-runs). Pure; threads may share.
 #pragma once
 
 #include <cstdint>
 
-#include "learner/signals/lstm_weights.h"
+#include "learner/kernels/lstm_weights.h"
 
 namespace mentor::learner {
 

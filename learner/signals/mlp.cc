@@ -1,7 +1,7 @@
-// The intrinsic reward of LIRPG (Zheng, Oh and Singh 2018; meta_gradient.md section 7): a function
-// of one step's observation and action, two tanh layers, without memory. With option `density` its
-// output is the mean of a normal distribution and it has a critic, so that black-box rules can
-// train it too.
+// The intrinsic reward of LIRPG (Zheng, Oh and Singh 2018;
+// docs/algorithms/meta_gradient.md#signal-networks): a function of one step's observation and
+// action, two tanh layers, without memory. With option `density` its output is the mean of a normal
+// distribution and it has a critic, so that black-box rules can train it too.
 #include <torch/types.h>
 
 #include <cmath>
@@ -45,18 +45,10 @@ class MlpNetwork : public SignalNetwork {
     const int64_t inputs = context.observation_size + context.action_size +
                            (config.sees_outcome ? NumOutcomes(context.input) : 0) +
                            (config.sees_time ? 1 : 0);
-    std::vector<std::pair<std::string, std::vector<int64_t>>> parameters;
-    const auto add = [&](const std::string& prefix) {
-      parameters.insert(parameters.end(), {{prefix + ".W1", {config.hidden, inputs}},
-                                           {prefix + ".b1", {config.hidden}},
-                                           {prefix + ".W2", {config.hidden, config.hidden}},
-                                           {prefix + ".b2", {config.hidden}},
-                                           {prefix + ".W3", {1, config.hidden}},
-                                           {prefix + ".b3", {1}}});
-    };
-    add("sig");
+    NamedShapes parameters = ThreeLayers("sig", inputs, config.hidden, 1);
     if (config.density) {
-      add("critic");
+      const NamedShapes critic = ThreeLayers("critic", inputs, config.hidden, 1);
+      parameters.insert(parameters.end(), critic.begin(), critic.end());
       parameters.push_back({"log_std", {1}});
     }
     layout_ = ParamLayout(std::move(parameters));

@@ -1,8 +1,8 @@
 #include "learner/signals/plain_layers.h"
 
 #include "common/check.h"
+#include "common/exact_math.h"
 #include "learner/agents/orthogonal.h"
-#include "learner/signals/lstm_layers.h"
 
 namespace mentor::learner {
 
@@ -12,19 +12,12 @@ Tensor OrthogonalWeights(const ParamLayout& layout, uint64_t seed,
                          const std::function<double(const std::string&)>& gain) {
   const RandomStream stream{.seed = seed, .purpose = Purpose::kSignalWeights};
   Tensor weights = torch::zeros({layout.size()}, torch::kFloat32);
-  for (size_t i = 0; i < layout.slices().size(); ++i) {
-    const ParamSlice& slice = layout.slices()[i];
-    if (slice.shape.size() < 2) continue;
-    weights.narrow(0, slice.offset, slice.size)
-        .copy_(Orthogonal(slice.shape[0], slice.shape[1], gain(slice.name), stream,
-                          static_cast<uint32_t>(i))
-                   .reshape({-1}));
-  }
+  FillMatrices(layout, stream, gain, weights);
   return weights;
 }
 
 Tensor LogDensity(const Tensor& y, const Tensor& mean, const Tensor& log_std) {
-  return -0.5 * ((y - mean) / log_std.exp()).square() - log_std - kHalfLogTwoPi;
+  return -0.5 * ((y - mean) / log_std.exp()).square() - log_std - exact::kHalfLogTwoPi;
 }
 
 Tensor EpisodeSteps(const Tensor& prev_done, Tensor* steps) {

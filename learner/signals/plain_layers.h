@@ -17,7 +17,7 @@ namespace mentor::learner {
 torch::Tensor OrthogonalWeights(const ParamLayout& layout, uint64_t seed,
                                 const std::function<double(const std::string&)>& gain);
 
-// Of a normal distribution; any shapes that broadcast.
+// Log-density of a normal distribution; any shapes that broadcast.
 torch::Tensor LogDensity(const torch::Tensor& y, const torch::Tensor& mean,
                          const torch::Tensor& log_std);
 

@@ -13,6 +13,17 @@ std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInp
   return outcomes;
 }
 
+SignalState SignalNetwork::InitialState(int64_t num_lifetimes, torch::Dtype dtype) const {
+  return {{}, torch::zeros({num_lifetimes}, dtype)};
+}
+
+SignalOutputs SignalNetwork::Run(const torch::Tensor& weights, const Segment& segment,
+                                 const torch::Tensor& noise, SignalState* state) const {
+  MENTOR_CHECK(!noise.defined());
+  const torch::NoGradGuard no_grad;
+  return {.signals = Signals(weights, segment, state), .log_probs = {}, .values = {}};
+}
+
 torch::Tensor SignalNetwork::Signals(const torch::Tensor&, const Segment&, SignalState*) const {
   MENTOR_CHECK(false);  // Not is_differentiable().
   return {};

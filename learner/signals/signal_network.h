@@ -12,7 +12,7 @@
 #include "common/options.h"
 #include "common/rng.h"
 #include "learner/agents/param_layout.h"
-#include "learner/segment.h"
+#include "learner/agents/segment.h"
 #include "mentor/v1/spec.pb.h"
 
 namespace mentor::learner {
@@ -25,9 +25,9 @@ struct SignalContext {
   int64_t episode_steps = 0;  // M
 };
 
-// What the network sees of a task's outcome at each step (black_box.md section 4, feature 4), each
-// [S, T] in the dtype of the observations: three times the success signal, the shaped reward, or
-// both in this order.
+// What the network sees of a task's outcome at each step (docs/algorithms/black_box.md#inputs,
+// feature 4), each [S, T] in the dtype of the observations: three times the success signal, the
+// shaped reward, or both in this order.
 std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInput input);
 inline int64_t NumOutcomes(v1::SignalInput input) {
   return input == v1::SUCCESS_AND_SHAPED ? 2 : 1;
@@ -55,7 +55,7 @@ struct SignalEvaluation {
 
 // What a network attended to in one episode of a segment.
 struct AttentionMap {
-  std::string name;        // Of the layer, for instance "block 0, head 1".
+  std::string name;        // The layer, for instance "block 0, head 1".
   int64_t lifetime = 0;    // Which of the segment's,
   int64_t first_step = 0;  // and where in the segment the episode, or its part inside, begins.
   torch::Tensor weights;   // [t, t]: row i is step i's attention to the steps; rows sum to 1.
@@ -71,20 +71,22 @@ class SignalNetwork {
   virtual bool has_density() const { return true; }
   // Signals are a differentiable function of the weights: Signals works. Gradient rules need it.
   virtual bool is_differentiable() const { return false; }
-  // How many of the last weights a conditioned policy sees: eta of response_gradient.md section 2.
-  // 0: there is no such part.
+  // How many of the last weights a conditioned policy sees: eta of
+  // docs/algorithms/response_gradient.md#conditional-layer-normalisation. 0: there is no such part.
   virtual int64_t conditioning_size() const { return 0; }
   // Reads Segment::values and last_values: the agents need a critic whatever the signal's role is.
   virtual bool needs_values() const { return false; }
   virtual const ParamLayout& layout() const = 0;
   // [P] float32 from keyed normals (purpose kSignalWeights).
   virtual torch::Tensor InitialWeights(uint64_t seed) const = 0;
-  virtual SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const = 0;
+  // By default that of a network without memory.
+  virtual SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const;
 
   // Runs along one segment, lock-step over S lifetimes, without gradients, and advances *state.
-  // noise: [S, T] standard normals for sampled signals; undefined for means.
+  // noise: [S, T] standard normals for sampled signals; undefined for means. By default that of a
+  // network without density: its Signals.
   virtual SignalOutputs Run(const torch::Tensor& weights, const Segment& segment,
-                            const torch::Tensor& noise, SignalState* state) const = 0;
+                            const torch::Tensor& noise, SignalState* state) const;
 
   // Mean signals [S, T] of one segment with their graph back to `weights` (any floating dtype),
   // from *state, which is advanced without a graph.

@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "common/flags.h"
+#include "common/process/flags.h"
 #include "common/registry.h"
 
 namespace mentor::bench {

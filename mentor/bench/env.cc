@@ -1,5 +1,5 @@
-// Environments against the bare simulator (goals.md, rows `env`) and, where one is named, against
-// another implementation in the same run.
+// Environments against the bare simulator (docs/performance.md, `env`) and, where one is named,
+// against another implementation in the same run.
 #include <cstdio>
 #include <memory>
 
@@ -10,8 +10,8 @@
 
 #include "common/check.h"
 #include "common/child_process.h"
-#include "envs/bench.h"
 #include "mentor/bench/bench.h"
+#include "mentor/bench/environment_rounds.h"
 
 namespace mentor::bench {
 namespace {
@@ -71,7 +71,7 @@ class Peer {
 };
 
 absl::StatusOr<Figures> Run(const Settings& settings) {
-  envs::BenchSettings bench_settings{.rounds = settings.rounds, .only = only};
+  BenchSettings bench_settings{.rounds = settings.rounds, .only = only};
   std::unique_ptr<Peer> peer;
   if (!peer_command.empty()) {
     MENTOR_ASSIGN_OR_RETURN(peer, Peer::Start(peer_command));
@@ -79,10 +79,9 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
       return peer->StepUs(environment, steps, seed);
     };
   }
-  MENTOR_ASSIGN_OR_RETURN(const envs::EnvironmentBench bench,
-                          envs::BenchEnvironments(bench_settings));
+  MENTOR_ASSIGN_OR_RETURN(const EnvironmentBench bench, BenchEnvironments(bench_settings));
   Figures figures;
-  for (const envs::SceneBench& scene : bench.scenes) {
+  for (const SceneBench& scene : bench.scenes) {
     const std::string& name = scene.environment;
     figures["step/" + name] = {scene.step_ratio, "ratio", ""};
     figures["with_resets/" + name] = {scene.with_resets_ratio, "ratio", ""};
@@ -97,7 +96,7 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
       figures["ahead_of_peer/" + name] = {scene.ahead_of_peer_ratio, "ratio", "goal above 1"};
     }
   }
-  for (const envs::SuiteBench& suite : bench.suites) {
+  for (const SuiteBench& suite : bench.suites) {
     const bool gymnasium = suite.suite.starts_with("Gymnasium");
     const std::string name = suite.suite + ": ";
     figures[name + "step"] = {suite.step_ratio, "ratio",

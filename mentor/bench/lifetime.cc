@@ -1,23 +1,24 @@
-// One outer update of ML1 at paper scale through the whole system, CPU seconds by phase (goals.md,
-// row `lifetime`).
+// One outer update of ML1 at paper scale through the whole system, CPU seconds by phase
+// (docs/performance.md, `lifetime`).
 #include <thread>
 
 #include <sys/resource.h>
 
 #include "common/check.h"
 #include "common/metrics.h"
-#include "common/spec.h"
+#include "common/resources/states.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/temporary_folder.h"
 #include "mentor/bench/bench.h"
-#include "mentor/cluster.h"
+#include "mentor/local/cluster.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor::bench {
 namespace {
 
 // The authors' Python code, CPU seconds of one outer update of 30 lifetimes on an idle 2-core
-// machine (goals.md).
+// machine (docs/performance.md).
 constexpr double kReferenceCpuSeconds = 343;
 constexpr char kSpec[] = R"(
   benchmark { name: "ml1" environment: "door-close-v3" }
@@ -48,7 +49,7 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
     Cluster cluster({.actors = 1, .threads_per_actor = cores, .learner_threads = cores},
                     store.get(), metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
-    while (!meta_learner::IsFinal(experiment.state())) {
+    while (!IsFinal(experiment.state())) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
       MENTOR_ASSIGN_OR_RETURN(experiment, store->Get(experiment.name()));
     }

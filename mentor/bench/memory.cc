@@ -1,5 +1,5 @@
-// Memory of an actor that works on every Meta-World environment (goals.md, size). Each thread keeps
-// its own simulators, as actors do; the models behind them are shared.
+// Memory of an actor that works on every Meta-World environment (docs/performance.md). Each thread
+// keeps its own simulators, as actors do; the models behind them are shared.
 #include <algorithm>
 #include <barrier>
 #include <fstream>

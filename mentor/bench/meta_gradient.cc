@@ -1,5 +1,5 @@
-// What an update costs when it is differentiated (results_meta_gradient.md section 4, row `perf`):
-// 16 optimizer steps of 30 agents on minibatches of 512 steps, by both implementations, beside the
+// What an update costs when it is differentiated (docs/performance.md, row `meta_gradient`): 16
+// optimizer steps of 30 agents on minibatches of 512 steps, by both implementations, beside the
 // same steps that are not differentiated.
 #include <torch/types.h>
 
@@ -75,7 +75,7 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
       learner::InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes));
   inputs.observations = Numbers({kAgents, kSteps, kObservation}, 0);
   inputs.actions = Numbers({kAgents, kSteps, kAction}, 1);
-  // Of unit normals about zero, which is what the first policies are.
+  // Densities of unit normals about zero, which is what the first policies are.
   inputs.log_probs = -0.5 * inputs.actions.square().sum(-1) - 0.9189385 * kAction;
   inputs.values = Numbers({kAgents, kSteps}, 3);
   inputs.advantages = Numbers({kAgents, kSteps}, 4);

@@ -1,13 +1,13 @@
-// The inner PPO step against a LibTorch eager loop (goals.md, row `ppo`).
-#include "learner/agents/bench.h"
+// The inner PPO step against a LibTorch eager loop (docs/performance.md, `ppo`).
 #include "mentor/bench/bench.h"
+#include "mentor/bench/ppo_rounds.h"
 
 namespace mentor::bench {
 namespace {
 
 absl::StatusOr<Figures> Run(const Settings& settings) {
   Figures figures;
-  for (const auto& [name, value] : learner::BenchPpo({.rounds = settings.rounds})) {
+  for (const auto& [name, value] : BenchPpo({.rounds = settings.rounds})) {
     const bool is_time = name.ends_with("_ms");
     figures[name] = {value, is_time ? "ms" : "ratio", is_time ? "" : "must 1.0, goal 2.0"};
   }

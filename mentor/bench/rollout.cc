@@ -1,6 +1,5 @@
 // Environment steps a second through a learner and one actor over loopback TLS, beside the same
-// units in process without gRPC (goals.md, rows `rollout`).
-#include <algorithm>
+// units in process without gRPC (docs/performance.md, `rollout`).
 #include <atomic>
 #include <chrono>
 #include <string>
@@ -15,14 +14,15 @@
 #include "common/check.h"
 #include "common/metrics.h"
 #include "common/rpc/server.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "common/temporary_folder.h"
 #include "envs/benchmark.h"
 #include "learner/agents/agent_shape.h"
 #include "learner/agents/policy_weights.h"
-#include "learner/rollout_server.h"
+#include "learner/rollout/rollout_server.h"
 #include "learner/unit_plan.h"
 #include "mentor/bench/bench.h"
+#include "mentor/report/statistics.h"
 
 namespace mentor::bench {
 namespace {
@@ -95,11 +95,6 @@ std::vector<v1::Unit> MakeUnits(const envs::Benchmark& benchmark, const v1::Expe
                             learner::FirstCursors(kAgents));
 }
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 absl::StatusOr<Figures> Run(const Settings& settings) {
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec,
                           LoadSpec("benchmark { name: \"ml1\" environment: \"door-close-v3\" }"));
@@ -153,11 +148,11 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   server->Shutdown(std::chrono::seconds(5));
 
   Figures figures;
-  figures["in_process"] = {Median(direct_rate), "steps/s", ""};
-  figures["loopback_tls"] = {Median(remote_rate), "steps/s", ""};
-  figures["loopback_tls_over_in_process"] = {Median(remote_rate) / Median(direct_rate), "ratio",
-                                             "must 0.85, goal 0.95"};
-  figures["policy_share_of_unit"] = {Median(policy_share), "ratio", "must 0.10, goal 0.05"};
+  figures["in_process"] = {report::Median(direct_rate), "steps/s", ""};
+  figures["loopback_tls"] = {report::Median(remote_rate), "steps/s", ""};
+  figures["loopback_tls_over_in_process"] = {
+      report::Median(remote_rate) / report::Median(direct_rate), "ratio", "must 0.85, goal 0.95"};
+  figures["policy_share_of_unit"] = {report::Median(policy_share), "ratio", "must 0.10, goal 0.05"};
   return figures;
 }
 

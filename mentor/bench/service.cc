@@ -1,12 +1,10 @@
-// The service under load (goals.md, rows `service`): how fast experiments are taken, how fast a
-// pause is effective with a thousand in the queue, what watchers hear and cost, and how many units
-// a second one learner gives to and takes from 1 to 1000 actors that need no time.
+// The service under load (docs/performance.md, `service`): how fast experiments are taken, how fast
+// a pause is effective with a thousand in the queue, what watchers hear and cost, and how many
+// units a second one learner gives to and takes from 1 to 1000 actors that need no time.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <fstream>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,17 +16,16 @@
 #include "actor/unit_runner.h"
 #include "common/check.h"
 #include "common/metrics.h"
+#include "common/mutex.h"
 #include "common/protocol.h"
 #include "common/rpc/server.h"
 #include "common/rpc/stream.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "common/temporary_folder.h"
-#include "learner/rollout_server.h"
+#include "learner/rollout/rollout_server.h"
 #include "mentor/bench/bench.h"
-#include "mentor/cluster.h"
+#include "mentor/local/cluster.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
-#include "meta_learner/control/experiment_service.h"
-#include "meta_learner/control/spec_checks.h"
 
 namespace mentor::bench {
 namespace {
@@ -105,20 +102,15 @@ absl::Status MeasureControl(Figures* figures) {
   MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-bench"));
   const auto metrics = Metrics::Create();
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(folder.path() / "state"));
-  Cluster cluster({}, store.get(), metrics.get());
+  Cluster cluster(
+      {.listen = "127.0.0.1:0",
+       .control = meta_learner::ExperimentService::Options{.queued_max = 1'000'000,
+                                                           .streams_per_caller_max = 4096}},
+      store.get(), metrics.get());
   MENTOR_RETURN_IF_ERROR(cluster.Start());
-  meta_learner::ExperimentService service(
-      {.store = store.get(),
-       .check_spec = meta_learner::RememberValid(meta_learner::CheckParts),
-       .wake = [&] { cluster.Wake(); },
-       .look = [&](const v1::Experiment& experiment) { cluster.Look(experiment); },
-       .queued_max = 1'000'000,
-       .streams_per_caller_max = 4096},
-      metrics.get());
-  MENTOR_ASSIGN_OR_RETURN(const auto server, rpc::Server::Start({}, {service.service()}));
   std::vector<std::unique_ptr<Stub>> stubs;
   for (int i = 0; i < kClients; ++i) {
-    MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = server->address()}));
+    MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = cluster.address()}));
     stubs.push_back(v1::ExperimentService::NewStub(channel));
   }
   v1::CreateExperimentRequest request;
@@ -204,10 +196,11 @@ absl::Status MeasureControl(Figures* figures) {
   request.set_experiment_id("watched");
   MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::CreateExperiment, request).status());
   struct Heard {
-    std::mutex mutex;
-    std::condition_variable changed;
-    int ready = 0, heard = 0;
-    uint32_t weight = 0;
+    Mutex mutex;
+    CondVar changed;
+    int ready ABSL_GUARDED_BY(mutex) = 0;
+    int heard ABSL_GUARDED_BY(mutex) = 0;
+    uint32_t weight ABSL_GUARDED_BY(mutex) = 0;
   } heard;
   std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
   std::vector<std::jthread> watchers;
@@ -215,7 +208,7 @@ absl::Status MeasureControl(Figures* figures) {
     contexts.push_back(std::make_unique<grpc::ClientContext>());
     // A connection holds 64 streams.
     if (i % 60 == 0) {
-      MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = server->address()}));
+      MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = cluster.address()}));
       stubs.push_back(v1::ExperimentService::NewStub(channel));
     }
     watchers.emplace_back(
@@ -225,29 +218,34 @@ absl::Status MeasureControl(Figures* figures) {
           const auto reader = stub->WatchExperiments(context, watch);
           v1::WatchExperimentsResponse event;
           while (reader->Read(&event)) {
-            const std::lock_guard lock(heard.mutex);
+            const MutexLock lock(heard.mutex);
             if (event.event() == v1::WatchExperimentsResponse::EVENT_BOOKMARK) ++heard.ready;
             if (event.event() == v1::WatchExperimentsResponse::EVENT_UPDATED &&
                 event.experiment().weight() == heard.weight)
               ++heard.heard;
-            heard.changed.notify_all();
+            heard.changed.NotifyAll();
           }
           reader->Finish();
         });
   }
   const auto wait = [&](auto condition) {
-    std::unique_lock lock(heard.mutex);
-    return heard.changed.wait_for(lock, kPatience, condition);
+    MutexLock lock(heard.mutex);
+    return heard.changed.WaitFor(lock, kPatience, condition);
   };
-  const bool all = wait([&] { return heard.ready >= kWatchers; });
-  (*figures)["streams_held"] = {static_cast<double>(heard.ready), "streams", ""};
+  const bool all = wait([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(heard.mutex) {
+    (*figures)["streams_held"] = {static_cast<double>(heard.ready), "streams", ""};
+    return heard.ready >= kWatchers;
+  });
   // Both ends are in this process, the clients' threads too.
   (*figures)["memory_per_stream_both_ends"] = {(ResidentBytes() - before_watchers) / kWatchers,
                                                "bytes", ""};
+  const auto num_heard = [&heard](int n) {
+    return [&heard, n]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(heard.mutex) { return heard.heard >= n; };
+  };
   std::vector<double> latency_first, latency_all;
   for (uint32_t weight = 2; all && weight < 22; ++weight) {
     {
-      const std::lock_guard lock(heard.mutex);
+      const MutexLock lock(heard.mutex);
       heard.heard = 0;
       heard.weight = weight;
     }
@@ -257,9 +255,9 @@ absl::Status MeasureControl(Figures* figures) {
     update.mutable_update_mask()->add_paths("weight");
     const auto start = Clock::now();
     MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::UpdateExperiment, update).status());
-    if (!wait([&] { return heard.heard >= 1; })) break;
+    if (!wait(num_heard(1))) break;
     latency_first.push_back(SecondsSince(start));
-    if (!wait([&] { return heard.heard >= kWatchers; })) break;
+    if (!wait(num_heard(kWatchers))) break;
     latency_all.push_back(SecondsSince(start));
   }
   for (auto& context : contexts) context->TryCancel();
@@ -267,8 +265,6 @@ absl::Status MeasureControl(Figures* figures) {
   if (latency_all.empty()) return absl::DeadlineExceededError("watchers did not hear a change");
   (*figures)["watch_latency_first_p50"] = {Quantile(latency_first, 0.5) * 1e3, "ms", ""};
   (*figures)["watch_latency_all_500_p99"] = {Quantile(latency_all, 0.99) * 1e3, "ms", ""};
-  service.Stop();
-  server->Shutdown(std::chrono::seconds(5));
   return absl::OkStatus();
 }
 
@@ -283,9 +279,9 @@ class SimulatedActor {
     stream_->Start({.on_message = [this](v1::WorkResponse message) { OnMessage(message); },
                     .on_closed =
                         [this](const absl::Status&) {
-                          const std::lock_guard lock(mutex_);
+                          const MutexLock lock(mutex_);
                           closed_ = true;
-                          changed_.notify_all();
+                          changed_.NotifyAll();
                         }},
                    [&](auto* context, auto* reactor) { stub_->async()->Work(context, reactor); });
     v1::WorkRequest hello;
@@ -297,8 +293,8 @@ class SimulatedActor {
   }
   ~SimulatedActor() {
     stream_->Close(absl::CancelledError("done"));
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return closed_; });
+    MutexLock lock(mutex_);
+    while (!closed_) changed_.Wait(lock);
   }
 
  private:
@@ -321,9 +317,9 @@ class SimulatedActor {
   const std::unique_ptr<v1::RolloutService::Stub> stub_;
   const v1::Result& answer_;
   std::shared_ptr<Stream> stream_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool closed_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 v1::Unit MakeUnit(uint64_t shard, uint32_t agent) {

@@ -1,13 +1,13 @@
-// The signal network along lifetimes, and the outer update's epoch (goals.md, row `signal` and the
-// outer part of `lifetime`).
+// The signal network along lifetimes, and the outer update's epoch (docs/performance.md, `signal`
+// and the outer part of `lifetime`).
 #include "mentor/bench/bench.h"
-#include "meta_learner/rules/bench.h"
+#include "mentor/bench/outer_rounds.h"
 
 namespace mentor::bench {
 namespace {
 
 absl::StatusOr<Figures> Run(const Settings& settings) {
-  const meta_learner::BenchRulesOptions options{.rounds = settings.rounds};
+  const BenchRulesOptions options{.rounds = settings.rounds};
   Figures figures;
   const auto add = [&](const std::string& part, const std::map<std::string, double>& numbers) {
     for (const auto& [name, value] : numbers) {
@@ -18,8 +18,8 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
       figures[part + "/" + name] = {value, unit, ""};
     }
   };
-  add("signal", meta_learner::BenchSignal(options));
-  add("outer_ppo", meta_learner::BenchOuterPpo(options));
+  add("signal", BenchSignal(options));
+  add("outer_ppo", BenchOuterPpo(options));
   return figures;
 }
 

@@ -85,11 +85,12 @@ Table ScoreTable(const Standing& standing) {
     const Scores scores = ScoresOf(standing, contender);
     if (scores.empty()) continue;
     const Aggregate aggregate = AggregateOf(scores);
-    table.Add({Table::Text(contender.name),
-               contender.learned ? Whole(static_cast<double>(MetaSeeds(contender))) : Table::None(),
-               Whole(static_cast<double>(Count(scores))),
-               Whole(static_cast<double>(contender.rows.size())), Table::Value(aggregate.iqm),
-               Table::Value(aggregate.mean), Table::Value(aggregate.median)});
+    table.Add(
+        {Table::Text(contender.name),
+         contender.learned() ? Whole(static_cast<double>(MetaSeeds(contender))) : Table::None(),
+         Whole(static_cast<double>(Count(scores))),
+         Whole(static_cast<double>(contender.rows.size())), Table::Value(aggregate.iqm),
+         Table::Value(aggregate.mean), Table::Value(aggregate.median)});
   }
   return table;
 }
@@ -174,11 +175,11 @@ Table ImprovementTable(const Standing& standing) {
               {{"method"}, {"against"}, {"probability", Kind::kInterval}, {"reading"}});
   for (size_t a = 0; a < standing.contenders.size(); ++a) {
     const Contender& x = standing.contenders[a];
-    if (!x.learned) continue;
+    if (!x.learned()) continue;
     for (size_t b = 0; b < standing.contenders.size(); ++b) {
       const Contender& y = standing.contenders[b];
       // Two learned ones stand once; best weights are compared with best weights.
-      if (a == b || (y.learned && b < a) || !Comparable(x, y)) continue;
+      if (a == b || (y.learned() && b < a) || !Comparable(x, y)) continue;
       const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, y);
       if (own.empty() || other.empty()) continue;
       const Interval p = BootstrapImprovement(own, other, BootstrapStream());
@@ -307,7 +308,7 @@ void Say(const Standing& standing, std::vector<std::string>* summary) {
   std::vector<std::pair<double, std::string>> order;
   for (const Contender& contender : standing.contenders) {
     const Scores scores = ScoresOf(standing, contender);
-    if (scores.empty() || contender.best) continue;
+    if (scores.empty() || contender.best()) continue;
     const Interval iqm = AggregateOf(scores).iqm;
     order.emplace_back(-iqm.mean, contender.name + " " + FormatInterval(iqm));
   }
@@ -319,10 +320,10 @@ void Say(const Standing& standing, std::vector<std::string>* summary) {
       absl::StrFormat("Interquartile mean of the %s in the last inner iteration: %s.",
                       SplitTitle(standing), absl::StrJoin(words, ", ")));
   for (const Contender& x : standing.contenders) {
-    if (!x.learned || x.best) continue;
+    if (!x.learned() || x.best()) continue;
     std::vector<std::string> better, worse, unclear;
     for (const Contender& y : standing.contenders) {
-      if (y.learned || !Comparable(x, y)) continue;
+      if (y.learned() || !Comparable(x, y)) continue;
       const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, y);
       if (own.empty() || other.empty()) continue;
       const Interval p = BootstrapImprovement(own, other, BootstrapStream());

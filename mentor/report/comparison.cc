@@ -24,15 +24,11 @@ constexpr char kFilesFolder[] = "comparison";
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr size_t kSeedsForUnit = 3;
 
-bool IsBaselineName(const std::string& method) {
-  return method.starts_with("PPO") || method == "random signal";
-}
-
 int SplitPlace(const std::string& split) {
   return split == "test" ? 0 : split == "train" ? 1 : 2;
 }
 
-// Of each inner iteration, the mean over the episodes that ended in it.
+// For each inner iteration the mean over the episodes that ended in it.
 std::vector<double> IterationMeans(const EvaluationRow& row, int iterations, Quantity quantity) {
   std::vector<double> means(iterations, kNone);
   const auto& values = quantity == Quantity::kSuccess ? row.episode_success : row.episode_return;
@@ -74,11 +70,14 @@ absl::Status Check(const ComparisonData& data) {
 struct Builder {
   Contender contender;
   // Lives that are there already: the same seed, environment, goal and number are the same life.
-  std::set<std::tuple<uint64_t, std::string, uint32_t, uint32_t, size_t>> known;
+  std::set<std::tuple<uint64_t, std::string, uint32_t, uint32_t, size_t>> known = {};
 
   void Add(const EvaluationRow& row, size_t cluster, int iterations) {
     if (row.lifetime_episodes == 0) return;
-    const size_t own = contender.learned || contender.name.starts_with("random") ? cluster : 0;
+    // PPO does not know of meta-seeds.
+    const bool of_seed =
+        contender.learned() || contender.method == v1::EVALUATION_METHOD_RANDOM_SIGNAL;
+    const size_t own = of_seed ? cluster : 0;
     if (!known.insert({row.seed, row.environment, row.goal, row.lifetime, own}).second) return;
     contender.rows.push_back({.cluster = own, .row = &row, .iterations = iterations});
   }
@@ -107,32 +106,32 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
   for (size_t g = 0; g < groups.size(); ++g) {
     const Group& group = groups[g];
     const Identity& identity = group.runs[0]->data.identity;
-    const Style style = StyleOf("", g);
+    const Style style = StyleOf(g);
     learned.push_back({.contender = {.name = group.name,
                                      .group = group.name,
-                                     .learned = true,
+                                     .method = v1::EVALUATION_METHOD_LEARNED,
                                      .style = style,
                                      .iteration_steps = identity.iteration_steps}});
     best.push_back({.contender = {.name = group.name + " (best)",
                                   .group = group.name,
-                                  .learned = true,
-                                  .best = true,
+                                  .method = v1::EVALUATION_METHOD_LEARNED_BEST,
                                   .style = style,
                                   .iteration_steps = identity.iteration_steps}});
     for (size_t cluster = 0; cluster < group.runs.size(); ++cluster) {
       const ReportData& run = group.runs[cluster]->data;
       for (const EvaluationRow& row : run.evaluation) {
         if (row.split != split) continue;
-        if (row.method == "learned") {
+        if (row.method == v1::EVALUATION_METHOD_LEARNED) {
           learned.back().Add(row, cluster, run.iterations);
-        } else if (row.method == "learned (best)") {
+        } else if (row.method == v1::EVALUATION_METHOD_LEARNED_BEST) {
           best.back().Add(row, cluster, run.iterations);
-        } else if (IsBaselineName(row.method)) {
+        } else {
           // A random signal is one of the method's own; PPO is the same for equal protocols.
-          const bool random = row.method == "random signal";
+          const bool random = row.method == v1::EVALUATION_METHOD_RANDOM_SIGNAL;
           const bool shared = random ? groups.size() == 1 : protocols.size() == 1;
-          const std::string name =
-              shared ? row.method : absl::StrFormat("%s (%s)", row.method, group.name);
+          const std::string name = shared
+                                       ? NameOf(row.method)
+                                       : absl::StrFormat("%s (%s)", NameOf(row.method), group.name);
           auto found = std::find_if(baselines.begin(), baselines.end(),
                                     [&](const Builder& b) { return b.contender.name == name; });
           if (found == baselines.end()) {
@@ -140,7 +139,8 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
                 baselines.end(),
                 Builder{.contender = {.name = name,
                                       .group = shared ? "" : group.name,
-                                      .style = StyleOf(row.method, 0),
+                                      .method = row.method,
+                                      .style = StyleOf(row.method),
                                       .iteration_steps = random
                                                              ? identity.iteration_steps
                                                              : identity.baseline_iteration_steps}});
@@ -150,14 +150,8 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
       }
     }
   }
-  const auto place = [](const std::string& name) {
-    const char* known[] = {"PPO sparse and", "PPO sparse", "PPO shaped", "random"};
-    return std::find_if(std::begin(known), std::end(known),
-                        [&](const char* begin) { return name.starts_with(begin); }) -
-           std::begin(known);
-  };
-  std::stable_sort(baselines.begin(), baselines.end(), [&](const Builder& a, const Builder& b) {
-    return place(a.contender.name) < place(b.contender.name);
+  std::stable_sort(baselines.begin(), baselines.end(), [](const Builder& a, const Builder& b) {
+    return PlaceOf(a.contender.method) < PlaceOf(b.contender.method);
   });
   for (auto* builders : {&learned, &best, &baselines}) {
     for (Builder& builder : *builders) {
@@ -344,7 +338,7 @@ resamples, always the same random numbers). Scores of one meta-seed are drawn to
 <li><b>Performance profile</b>: the share of scores above each value; a curve that lies higher is
 better everywhere it does.</li>
 <li><b>Probability of improvement</b>: how likely a score of one method is higher than one of
-another; ties count half. 0.5 is no difference.</li>
+another; ties count half. 0.5 means no difference.</li>
 <li><b>seg0</b> is before any learning: no signal can act on it; rules that learn the
 agents' first policy do. <b>last</b>: the last episode of
 the life. <b>det</b>: afterwards, without noise.</li>

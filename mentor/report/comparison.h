@@ -17,6 +17,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "common/evaluation_method.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/report.h"
@@ -60,8 +61,7 @@ std::vector<Group> GroupRuns(const std::vector<ComparedRun>& runs);
 struct Contender {
   std::string name;
   std::string group;  // That it belongs to; empty: a baseline of all.
-  bool learned = false;
-  bool best = false;  // The best weights, not the final ones.
+  v1::EvaluationMethod method = v1::EVALUATION_METHOD_LEARNED;
   Style style;
   int iteration_steps = 0;  // Environment steps of an inner iteration.
   struct Row {
@@ -69,16 +69,19 @@ struct Contender {
     const EvaluationRow* row = nullptr;
     int iterations = 1;
   };
-  std::vector<Row> rows;
+  std::vector<Row> rows = {};
   // By inner iteration, the mean over the episodes that ended there; NaN: none did. [rows][I]
-  std::vector<std::vector<double>> iterations;
+  std::vector<std::vector<double>> iterations = {};
+
+  bool learned() const { return IsLearned(method); }
+  bool best() const { return method == v1::EVALUATION_METHOD_LEARNED_BEST; }
 };
 struct Standing {
   std::string split;
   Quantity quantity = Quantity::kSuccess;
   Unit unit = Unit::kLifetime;
-  std::vector<std::string> environments;  // That all contenders have: the strata.
-  std::vector<Contender> contenders;
+  std::vector<std::string> environments = {};  // That all contenders have: the strata.
+  std::vector<Contender> contenders = {};
 };
 // One for each split that has contenders; test goals first.
 std::vector<Standing> Standings(const std::vector<Group>& groups, Unit unit);
@@ -97,7 +100,7 @@ inline RandomStream BootstrapStream() {
 
 // Whether a learned contender is compared with another one, or with a baseline of its own.
 inline bool Comparable(const Contender& x, const Contender& y) {
-  return y.learned ? x.best == y.best : y.group.empty() || y.group == x.group;
+  return y.learned() ? x.best() == y.best() : y.group.empty() || y.group == x.group;
 }
 
 struct ComparisonTables {

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
@@ -135,7 +137,7 @@ std::string QuantityWords(const Standing& standing) {
 std::vector<const Contender*> Shown(const Standing& standing) {
   std::vector<const Contender*> shown;
   for (const Contender& contender : standing.contenders) {
-    if (!contender.best && !ScoresOf(standing, contender).empty()) shown.push_back(&contender);
+    if (!contender.best() && !ScoresOf(standing, contender).empty()) shown.push_back(&contender);
   }
   return shown;
 }
@@ -237,9 +239,9 @@ void DrawImprovement(const Standing& standing, Drawing* drawing) {
   std::vector<Bar> bars;
   const auto shown = Shown(standing);
   for (size_t a = 0; a < shown.size(); ++a) {
-    if (!shown[a]->learned) continue;
+    if (!shown[a]->learned()) continue;
     for (size_t b = 0; b < shown.size(); ++b) {
-      if (a == b || (shown[b]->learned && b < a) || !Comparable(*shown[a], *shown[b])) continue;
+      if (a == b || (shown[b]->learned() && b < a) || !Comparable(*shown[a], *shown[b])) continue;
       bars.push_back({shown[a]->name + " > " + shown[b]->name,
                       shown[a]->style,
                       {BootstrapImprovement(ScoresOf(standing, *shown[a]),
@@ -252,7 +254,7 @@ void DrawImprovement(const Standing& standing, Drawing* drawing) {
       {.name = "probability_of_improvement_" + split,
        .section = "evaluation_" + split,
        .title = "Probability of improvement",
-       .caption = "That a score of the first is higher than one of the second; 0.5 is no "
+       .caption = "That a score of the first is higher than one of the second; 0.5 means no "
                   "difference."},
       {"P(X > Y)"}, bars,
       "set xrange [0:1]\nset arrow 1 from first 0.5, graph 0 to first 0.5, graph 1 nohead back "
@@ -286,8 +288,8 @@ bool SawSuccess(const std::vector<Group>& groups) {
 struct TrainingSeries {
   std::vector<double> steps, wall, values;  // Running means of the values.
 };
-// Of agents that live on from update to update only what they are at the end of their lives, where
-// there are several generations: that is what whole lifetimes show too.
+// Agents that live on from update to update show what they are at the end of their lives only,
+// where there are several generations: that is what whole lifetimes show too.
 TrainingSeries SeriesOf(const ReportData& data, const std::string& metric) {
   TrainingSeries series;
   const size_t generations = LifeCurves(data.training).size();
@@ -310,7 +312,7 @@ TrainingSeries SeriesOf(const ReportData& data, const std::string& metric) {
 // Mean over the meta-seeds at each outer update that all have made, with an interval when there are
 // several.
 Curve TrainingCurve(const Group& group, const std::string& metric, bool by_wall, size_t place) {
-  Curve curve{group.name, StyleOf("", place), {}};
+  Curve curve{group.name, StyleOf(place), {}};
   std::vector<TrainingSeries> all;
   size_t updates = std::numeric_limits<size_t>::max();
   for (const ComparedRun* run : group.runs) {
@@ -350,7 +352,7 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
     // Baselines do not meta-train: lines at their evaluation.
     for (const Contender* contender :
          standings.empty() ? std::vector<const Contender*>() : Shown(standings[0])) {
-      if (contender->learned) continue;
+      if (contender->learned()) continue;
       const bool comparable = (standings[0].quantity == Quantity::kSuccess) == success;
       if (!comparable) continue;
       const double mean = Mean(Pool(ScoresOf(standings[0], *contender)));
@@ -384,9 +386,8 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
       const auto curves = LifeCurves(groups[g].runs[0]->data.training);
       if (curves.empty() || (!last && curves.size() < 2)) continue;
       const LifeCurve& life = last ? curves.back() : curves.front();
-      Curve curve{absl::StrFormat("%s, generation %d", groups[g].name, life.generation),
-                  StyleOf("", g),
-                  {}};
+      Curve curve{
+          absl::StrFormat("%s, generation %d", groups[g].name, life.generation), StyleOf(g), {}};
       curve.style.dash = last ? 1 : 3;
       for (size_t i = 0; i < life.values.size(); ++i) {
         const double value = life.values[i];
@@ -407,28 +408,42 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
              true, drawing);
 }
 
-// Norm and variance of the outer gradient, where rules say them.
-void DrawGradients(const std::vector<Group>& groups, Drawing* drawing) {
-  for (const char* metric : {"grad_norm", "grad_variance"}) {
+// Metrics whose declarations say that runs are compared by them, in the order of their names.
+std::map<std::string, MetricInfo> ComparedMetrics(const std::vector<Group>& groups) {
+  std::map<std::string, MetricInfo> compared;
+  for (const Group& group : groups) {
+    for (const MetricInfo& metric : group.runs[0]->data.metrics) {
+      if (metric.panel == MetricInfo::Panel::kCompared) compared.emplace(metric.name, metric);
+    }
+  }
+  return compared;
+}
+
+void DrawMetrics(const std::vector<Group>& groups, Drawing* drawing) {
+  for (const auto& [name, metric] : ComparedMetrics(groups)) {
     std::vector<Curve> curves;
     for (size_t g = 0; g < groups.size(); ++g) {
-      Curve curve = TrainingCurve(groups[g], metric, false, g);
-      std::erase_if(curve.places, [](const Place& place) { return place.y.mean <= 0; });
-      for (Place& place : curve.places) place.y.low = std::max(place.y.low, 1e-300);
+      Curve curve = TrainingCurve(groups[g], name, false, g);
+      if (metric.log_scale) {
+        std::erase_if(curve.places, [](const Place& place) { return place.y.mean <= 0; });
+        for (Place& place : curve.places) place.y.low = std::max(place.y.low, 1e-300);
+      }
       if (!curve.places.empty()) curves.push_back(std::move(curve));
     }
     if (curves.empty()) continue;
-    const std::string what = metric == std::string("grad_norm") ? "norm" : "variance";
-    DrawCurves({.name = std::string("gradient_") + what,
+    std::string title = metric.label.empty() ? name : metric.label;
+    title[0] = absl::ascii_toupper(title[0]);
+    DrawCurves({.name = "metric_" + name,
                 .section = "cost",
-                .title = "Outer gradient: " + what,
-                .caption = absl::StrFormat("As the rules report it; mean of the last %d outer "
-                                           "updates. Rules scale their gradients differently.",
-                                           kRunningMean)},
+                .title = title,
+                .caption = absl::StrFormat("%s Mean of the last %d outer updates. Rules differ in "
+                                           "scale.",
+                                           metric.help, kRunningMean)},
                curves,
-               "set ylabel '" + what +
-                   " of the outer gradient'\nset xlabel 'environment steps of meta-training'\nset "
-                   "logscale y\nset format y '%.0e'\nset xrange [0:*]\n",
+               absl::StrFormat("set ylabel %s\nset xlabel 'environment steps of meta-training'\n"
+                               "%sset xrange [0:*]\n",
+                               GnuplotString(metric.Axis()),
+                               metric.log_scale ? "set logscale y\nset format y '%.0e'\n" : ""),
                false, drawing);
   }
 }
@@ -444,7 +459,7 @@ void DrawComparison(const std::vector<Group>& groups, const std::vector<Standing
     DrawImprovement(standing, drawing);
   }
   DrawMetaTraining(groups, standings, drawing);
-  DrawGradients(groups, drawing);
+  DrawMetrics(groups, drawing);
 }
 
 }  // namespace mentor::report

@@ -5,6 +5,7 @@
 
 #include <absl/strings/str_format.h>
 
+#include "common/evaluation_method.h"
 #include "mentor/report/csv_table.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/gnuplot.h"
@@ -28,7 +29,7 @@ void TabulateLifetimes(const std::vector<EvaluationRow>& rows, Drawing* drawing)
   CsvTable table(header);
   for (const EvaluationRow& row : rows) {
     CsvTable::Row cells;
-    cells.Text(row.split).Text(row.environment).Text(row.method);
+    cells.Text(row.split).Text(row.environment).Text(NameOf(row.method));
     cells.Number(row.lifetime).Number(row.goal).Text(absl::StrFormat("%d", row.seed));
     cells.Number(row.lifetime_episodes);
     for (const auto* values : {&row.episode_success, &row.episode_return}) {
@@ -48,7 +49,7 @@ void TabulateResults(const std::vector<MethodResult>& results, Drawing* drawing)
       table.Add(CsvTable::Row()
                     .Text(result.split)
                     .Text(result.environment)
-                    .Text(result.method)
+                    .Text(NameOf(result.method))
                     .Number(result.lifetimes)
                     .Number(result.goals)
                     .Text(quantity)
@@ -69,8 +70,8 @@ void TabulateComparisons(const std::vector<Comparison>& comparisons, Drawing* dr
   for (const Comparison& comparison : comparisons) {
     table.Add(CsvTable::Row()
                   .Text(comparison.split)
-                  .Text(comparison.method)
-                  .Text(comparison.baseline)
+                  .Text(NameOf(comparison.method))
+                  .Text(NameOf(comparison.baseline))
                   .Text(absl::StrFormat("seg%d", comparison.segment))
                   .Text(comparison.paired ? "yes" : "no")
                   .Mean(comparison.difference));
@@ -81,8 +82,8 @@ void TabulateComparisons(const std::vector<Comparison>& comparisons, Drawing* dr
 std::vector<std::string> MethodHeader(std::vector<std::string> header,
                                       const std::vector<const MethodResult*>& methods) {
   for (const MethodResult* result : methods) {
-    header.insert(header.end(),
-                  {result->method, result->method + " low", result->method + " high"});
+    header.insert(header.end(), {NameOf(result->method), NameOf(result->method) + " low",
+                                 NameOf(result->method) + " high"});
   }
   return header;
 }
@@ -178,7 +179,7 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
   }
   commands += ")\nplot \\\n";
   for (size_t m = 0; m < methods.size(); ++m) {
-    const Style style = StyleOf(methods[m]->method, m);
+    const Style style = StyleOf(methods[m]->method);
     const double shift =
         0.15 * (static_cast<double>(m) - 0.5 * static_cast<double>(methods.size() - 1));
     const size_t column = 3 + 3 * m;
@@ -187,7 +188,7 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
         "pointsize 1 "
         "linewidth 2 title %s%s\n",
         figure.csv, shift, column, column + 1, column + 2, style.colour, style.point,
-        GnuplotString(methods[m]->method), m + 1 < methods.size() ? ", \\" : "");
+        GnuplotString(NameOf(methods[m]->method)), m + 1 < methods.size() ? ", \\" : "");
   }
   figure.commands = commands;
   drawing->tables.push_back({figure.csv, table.text()});
@@ -267,16 +268,16 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
     const size_t column = 3 + 3 * m;
     commands += absl::StrFormat(
         "  '%s' skip 1 using ($1+$2):%d:%d with filledcurves fillcolor rgb '@%s@' notitle, \\\n",
-        figure.csv, column + 1, column + 2, StyleOf(methods[m]->method, m).colour);
+        figure.csv, column + 1, column + 2, StyleOf(methods[m]->method).colour);
   }
   for (size_t m = 0; m < methods.size(); ++m) {
-    const Style style = StyleOf(methods[m]->method, m);
+    const Style style = StyleOf(methods[m]->method);
     commands += absl::StrFormat(
         "  '%s' skip 1 using ($1+$2):%d with linespoints linecolor rgb '@%s@' linewidth 2 dashtype "
         "%d pointtype %d "
         "pointsize 0.7 title %s%s\n",
         figure.csv, 3 + 3 * m, style.colour, style.dash, style.point,
-        GnuplotString(methods[m]->method), m + 1 < methods.size() ? ", \\" : "");
+        GnuplotString(NameOf(methods[m]->method)), m + 1 < methods.size() ? ", \\" : "");
   }
   figure.commands = commands;
   drawing->tables.push_back({figure.csv, table.text()});

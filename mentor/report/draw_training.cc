@@ -119,7 +119,7 @@ void TabulateCurve(const std::vector<TrainingPoint>& training,
 struct Line {
   std::string title;
   std::string colour;
-  size_t column = 0;  // Of the value; the running mean is the next one.
+  size_t column = 0;  // Where the value stands; the running mean is the next one.
 };
 
 // Points for each update, faint when they are many, and a line for the running mean.
@@ -196,30 +196,55 @@ void DrawLives(const std::vector<TrainingPoint>& training, Drawing* drawing) {
        .height = 340});
 }
 
-// Whatever else a rule and its agents say of themselves, for instance how a policy responds to the
-// signal's parameters.
-void DrawStatistics(const std::vector<TrainingPoint>& training,
-                    const std::vector<std::string>& drawn, Drawing* drawing) {
-  constexpr size_t kMost = 15, kColumns = 3;
-  std::set<std::string> names;
-  for (const TrainingPoint& point : training) {
+using Panel = MetricInfo::Panel;
+
+// Metrics of a panel that the run has, in the order of their declarations. Those that nobody
+// declares, as of other builds, are small ones and come last.
+std::vector<MetricInfo> MetricsOf(const ReportData& data, const std::set<Panel>& panels) {
+  std::set<std::string> reported;
+  for (const TrainingPoint& point : data.training) {
     for (const auto& [name, value] : point.metrics) {
-      const bool known = std::find(drawn.begin(), drawn.end(), name) != drawn.end() ||
-                         name.starts_with("seg") || name.starts_with("success") ||
-                         name.ends_with("_seconds") || name.ends_with("_bytes") ||
-                         name == "generation" || name == "iteration" || name == "meta_return" ||
-                         name == "nonfinite_updates" || name.find('/') != std::string::npos;
-      if (!known && std::isfinite(value)) names.insert(name);
+      if (std::isfinite(value)) reported.insert(name);
     }
   }
-  std::vector<std::string> shown(names.begin(), names.end());
+  std::vector<std::pair<size_t, MetricInfo>> found;
+  for (const std::string& name : reported) {
+    const MetricInfo* declared = FindMetric(data.metrics, name);
+    MetricInfo info = declared == nullptr ? MetricInfo() : *declared;
+    if (!panels.contains(info.panel)) continue;
+    info.name = name;
+    found.emplace_back(declared == nullptr ? data.metrics.size() : declared - data.metrics.data(),
+                       std::move(info));
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<MetricInfo> metrics;
+  for (auto& [place, info] : found) metrics.push_back(std::move(info));
+  return metrics;
+}
+
+// A logarithmic axis where it is wanted and every value has a place on it.
+std::string ScaleOf(const MetricInfo& metric, const std::vector<TrainingPoint>& training) {
+  const std::vector<double> values = Series(training, metric.name);
+  const bool log = metric.log_scale && std::none_of(values.begin(), values.end(), [](double value) {
+                     return std::isfinite(value) && value <= 0;
+                   });
+  return log ? "set logscale y\nset format y '%.0e'\n" : "unset logscale y\nset format y '% h'\n";
+}
+
+// Whatever else a rule and its agents say of themselves, for instance how a policy responds to the
+// signal's parameters.
+void DrawStatistics(const ReportData& data, Drawing* drawing) {
+  constexpr size_t kMost = 15, kColumns = 3;
+  const std::vector<TrainingPoint>& training = data.training;
+  std::vector<MetricInfo> shown = MetricsOf(data, {Panel::kSmall});
   if (shown.size() > kMost) shown.resize(kMost);
   if (shown.empty()) return;
   std::vector<std::string> header = {"outer_update"};
   std::vector<std::vector<double>> columns;
-  for (const std::string& name : shown) {
-    header.push_back(CsvField(name));
-    columns.push_back(Series(training, name));
+  for (const MetricInfo& metric : shown) {
+    header.push_back(CsvField(metric.name));
+    columns.push_back(Series(training, metric.name));
   }
   CsvTable table(header);
   for (size_t i = 0; i < training.size(); ++i) {
@@ -234,9 +259,9 @@ void DrawStatistics(const std::vector<TrainingPoint>& training,
                                          rows, kColumns, UpdateRange(training));
   for (size_t i = 0; i < shown.size(); ++i) {
     commands += absl::StrFormat(
-        "set title %s\nplot 'training_statistics.csv' skip 1 using 1:%d with lines linecolor rgb "
+        "set title %s\n%splot 'training_statistics.csv' skip 1 using 1:%d with lines linecolor rgb "
         "'@blue@' linewidth 1.5 notitle\n",
-        GnuplotString(shown[i]), i + 2);
+        GnuplotString(shown[i].Axis()), ScaleOf(shown[i], training), i + 2);
   }
   drawing->figures.push_back(
       {.name = "training_statistics",
@@ -283,23 +308,12 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
 
   const std::vector<std::string> segments = Thinned(SegmentMetrics(training));
   std::vector<std::string> metrics = segments;
-  struct Panel {
-    const char* metric;
-    const char* label;
-  };
-  const Panel kPanels[] = {{"entropy", "entropy, nats"},
-                           {"kl", "KL divergence, nats"},
-                           {"value_loss", "value loss"},
-                           {"epochs", "epochs run"},
-                           {"grad_norm", "norm of the outer gradient"},
-                           {"grad_variance", "variance of the outer gradient"}};
+  const std::vector<MetricInfo> panels = MetricsOf(data, {Panel::kOwn, Panel::kCompared});
   const bool by_iteration = Has(training, "success");
   if (by_iteration) metrics.push_back("success");
-  for (const char* metric :
-       {"shaped_return", "entropy", "kl", "value_loss", "epochs", "grad_norm", "grad_variance"}) {
-    if (Has(training, metric)) metrics.push_back(metric);
-  }
-  if (metrics.empty()) return DrawStatistics(training, {}, drawing);
+  if (Has(training, "shaped_return")) metrics.push_back("shaped_return");
+  for (const MetricInfo& panel : panels) metrics.push_back(panel.name);
+  if (metrics.empty()) return DrawStatistics(data, drawing);
   TabulateCurve(training, metrics, drawing);
   const auto column_of = [&](const std::string& metric) {
     return 3 + 2 * static_cast<size_t>(std::find(metrics.begin(), metrics.end(), metric) -
@@ -376,18 +390,14 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
                                training.size()),
          .height = 320});
   }
-  std::vector<Panel> panels;
-  for (const Panel& panel : kPanels) {
-    if (Has(training, panel.metric)) panels.push_back(panel);
-  }
   if (!panels.empty()) {
     std::string commands = absl::StrFormat(
         "set multiplot layout %d,2\nset lmargin 11\nunset key\nset xlabel 'outer updates'\n%s",
         (panels.size() + 1) / 2, UpdateRange(training));
-    for (const Panel& panel : panels) {
-      commands +=
-          absl::StrFormat("set ylabel '%s'\n", panel.label) +
-          PlotLines("1", {{panel.metric, "blue", column_of(panel.metric)}}, training.size());
+    for (const MetricInfo& panel : panels) {
+      commands += absl::StrFormat("set ylabel %s\n", GnuplotString(panel.Axis())) +
+                  ScaleOf(panel, training) +
+                  PlotLines("1", {{panel.name, "blue", column_of(panel.name)}}, training.size());
     }
     commands += "unset multiplot\n";
     drawing->figures.push_back(
@@ -401,7 +411,7 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
          .commands = commands,
          .height = 260 * static_cast<int>((panels.size() + 1) / 2)});
   }
-  DrawStatistics(training, metrics, drawing);
+  DrawStatistics(data, drawing);
 }
 
 }  // namespace mentor::report

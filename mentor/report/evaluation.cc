@@ -10,6 +10,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/evaluation_method.h"
 
 namespace mentor::report {
 namespace {
@@ -19,25 +20,18 @@ RandomStream BootstrapStream() {
   return {.seed = 0, .purpose = Purpose::kBootstrap};
 }
 
-// Learned signals first; methods that nobody foresaw come last, in order of first appearance.
-int MethodPlace(const std::string& method) {
-  const char* known[] = {"learned",    "learned (best)",        "PPO sparse",
-                         "PPO shaped", "PPO sparse and shaped", "random signal"};
-  return static_cast<int>(std::find(std::begin(known), std::end(known), method) -
-                          std::begin(known));
-}
-
 // Unseen goals first, then those of meta-training, then other tasks by name.
 int SplitPlace(const std::string& split) {
   return split == "test" ? 0 : split == "train" ? 1 : 2;
 }
 
 absl::Status CheckRow(const EvaluationRow& row, size_t index) {
+  if (row.method == v1::EVALUATION_METHOD_UNSPECIFIED)
+    return absl::InvalidArgumentError(absl::StrFormat("evaluation row %d: has no method", index));
   const auto refuse = [&](const std::string& what) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "evaluation row %d (method '%s', lifetime %d): %s", index, row.method, row.lifetime, what));
+        "evaluation row %d (%s, lifetime %d): %s", index, NameOf(row.method), row.lifetime, what));
   };
-  if (row.method.empty()) return refuse("has no method");
   if (row.split.empty()) return refuse("does not say which tasks");
   if (row.lifetime_episodes < 0 ||
       static_cast<size_t>(row.lifetime_episodes) > row.episode_success.size()) {
@@ -65,7 +59,7 @@ absl::Status CheckRow(const EvaluationRow& row, size_t index) {
   return absl::OkStatus();
 }
 
-// Of an episode, what is compared.
+// What is compared of an episode.
 double ValueOf(const EvaluationRow& row, size_t episode, Quantity quantity) {
   return quantity == Quantity::kSuccess ? row.episode_success[episode]
                                         : row.episode_return[episode];
@@ -109,9 +103,9 @@ absl::StatusOr<MethodResult> SummariseGroup(std::vector<const EvaluationRow*> ro
   for (const EvaluationRow* row : rows) {
     if (det_of(*row) != det_episodes) {
       return absl::InvalidArgumentError(absl::StrFormat(
-          "evaluation of '%s', lifetime %d: %d deterministic episodes, expected %d as for lifetime "
+          "evaluation of %s, lifetime %d: %d deterministic episodes, expected %d as for lifetime "
           "%d",
-          row->method, row->lifetime, det_of(*row), det_episodes, first.lifetime));
+          NameOf(row->method), row->lifetime, det_of(*row), det_episodes, first.lifetime));
     }
     equally_many = equally_many && row->lifetime_episodes == first.lifetime_episodes;
     alive = std::min(alive, row->lifetime_episodes);
@@ -184,7 +178,9 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
         absl::StrFormat("iterations is %d, expected at least 1", iterations));
   }
   struct Group {
-    std::string split, method, environment;
+    std::string split;
+    v1::EvaluationMethod method;
+    std::string environment;
     std::vector<const EvaluationRow*> rows;
   };
   std::vector<Group> groups;
@@ -217,7 +213,7 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
   std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) {
     const auto key = [](const Group& group) {
       return std::make_tuple(group.environment, SplitPlace(group.split), group.split,
-                             MethodPlace(group.method));
+                             PlaceOf(group.method));
     };
     return key(a) < key(b);
   });
@@ -232,18 +228,13 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
   return results;
 }
 
-bool IsLearned(const MethodResult& result) {
-  return result.method.starts_with("learned");
-}
-bool IsBaseline(const MethodResult& result) {
-  return result.method.starts_with("PPO") || result.method == "random signal";
-}
-
 std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& results) {
   std::vector<Comparison> comparisons;
   for (const MethodResult& learned : results) {
     for (const MethodResult& baseline : results) {
-      if (!IsLearned(learned) || !IsBaseline(baseline) || learned.split != baseline.split) continue;
+      if (!IsLearned(learned.method) || IsLearned(baseline.method) ||
+          learned.split != baseline.split)
+        continue;
       if (!learned.environment.empty() || !baseline.environment.empty()) continue;
       if (learned.segments.size() != baseline.segments.size()) continue;
       const int last = static_cast<int>(learned.segments.size()) - 1;

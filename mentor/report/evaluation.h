@@ -17,11 +17,11 @@ namespace mentor::report {
 // knows no success, shaped returns.
 enum class Quantity { kSuccess, kReturn };
 
-// All lifetimes of one method on one split. Names as in the algorithms' text: seg0, seg1, ... are
-// the success rates (or shaped returns) of the episodes that ended in each inner iteration, `last`
-// of the lifetime's last episode, `det` of the deterministic ones.
+// All lifetimes of one method on one split. Names as in docs/algorithms/black_box.md#evaluation:
+// seg0, seg1, ... are the success rates (or shaped returns) of the episodes that ended in each
+// inner iteration, `last` of the lifetime's last episode, `det` of the deterministic ones.
 struct MethodResult {
-  std::string method;
+  v1::EvaluationMethod method = v1::EVALUATION_METHOD_UNSPECIFIED;
   std::string split;
   std::string environment;  // Empty: all environments together.
   int lifetimes = 0;
@@ -49,7 +49,9 @@ struct MethodResult {
 
 // mean(a) - mean(b) of the success rate (or shaped return) of a segment.
 struct Comparison {
-  std::string method, baseline, split;
+  v1::EvaluationMethod method = v1::EVALUATION_METHOD_UNSPECIFIED;
+  v1::EvaluationMethod baseline = v1::EVALUATION_METHOD_UNSPECIFIED;
+  std::string split;
   int segment = 0;
   bool paired = false;  // Lifetimes with equal goals and numbers were subtracted one by one.
   Interval difference;
@@ -64,9 +66,6 @@ absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
 // Every learned method against every baseline of its split: the last segment, and segment 0 as
 // the control.
 std::vector<Comparison> CompareWithBaselines(const std::vector<MethodResult>& results);
-
-bool IsLearned(const MethodResult& result);
-bool IsBaseline(const MethodResult& result);
 
 // By how much success grew within a lifetime: last segment - segment 0, lifetime by lifetime.
 Interval GrowthWithinLifetime(const MethodResult& result);

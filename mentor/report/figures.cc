@@ -6,6 +6,7 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_replace.h>
 
+#include "common/check.h"
 #include "mentor/report/gnuplot.h"
 #include "mentor/report/theme.h"
 
@@ -40,13 +41,27 @@ do for [picture in 'svg png'] {
 
 }  // namespace
 
-Style StyleOf(const std::string& method, size_t place) {
-  if (method == "learned") return {"blue", 7, 1};
-  if (method == "learned (best)") return {"purple", 9, 1};
-  if (method == "PPO sparse") return {"vermillion", 5, 2};
-  if (method == "PPO shaped") return {"green", 11, 4};
-  if (method == "PPO sparse and shaped") return {"brown", 13, 2};
-  if (method == "random signal") return {"grey", 3, 4};
+Style StyleOf(v1::EvaluationMethod method) {
+  switch (method) {
+    case v1::EVALUATION_METHOD_LEARNED:
+      return {"blue", 7, 1};
+    case v1::EVALUATION_METHOD_LEARNED_BEST:
+      return {"purple", 9, 1};
+    case v1::EVALUATION_METHOD_PPO_SPARSE:
+      return {"vermillion", 5, 2};
+    case v1::EVALUATION_METHOD_PPO_SHAPED:
+      return {"green", 11, 4};
+    case v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED:
+      return {"brown", 13, 2};
+    case v1::EVALUATION_METHOD_RANDOM_SIGNAL:
+      return {"grey", 3, 4};
+    default:
+      MENTOR_CHECK(false);
+      return {};
+  }
+}
+
+Style StyleOf(size_t place) {
   const Style others[] = {{"blue", 7, 1},  {"purple", 9, 1}, {"orange", 13, 1}, {"sky", 15, 1},
                           {"olive", 4, 1}, {"ink", 6, 1},    {"brown", 2, 1}};
   const size_t count = std::size(others);

@@ -17,23 +17,25 @@ struct CsvFile {
 };
 
 struct Figure {
-  std::string name;      // Of its files, without ending.
-  std::string section;   // "evaluation", "training", "signal" or "cost"
-  std::string title;     // Plain text.
-  std::string caption;   // Plain text.
-  std::string csv;       // Name of the file that it draws.
-  std::string commands;  // gnuplot; files by name only.
-  int height = 380;      // Pixels; the width is kFigureWidth.
+  std::string name;           // Name of its files, without ending.
+  std::string section;        // "evaluation", "training", "signal" or "cost"
+  std::string title;          // Plain text.
+  std::string caption;        // Plain text.
+  std::string csv = {};       // Name of the file that it draws.
+  std::string commands = {};  // gnuplot; files by name only.
+  int height = 380;           // Pixels; the width is kFigureWidth.
 };
 
 // How a method is drawn: the same in every figure and every report.
 struct Style {
-  std::string colour;  // Of the theme.
+  std::string colour;  // A colour of the theme.
   int point = 7;
   int dash = 1;
 };
 // place: for methods that are not known by name.
-Style StyleOf(const std::string& method, size_t place);
+Style StyleOf(v1::EvaluationMethod method);
+// Of the place-th of several methods of a comparison.
+Style StyleOf(size_t place);
 
 // A name as a part of a file's: letters, digits and '-'; others become '_'.
 std::string FileName(const std::string& name);
@@ -50,7 +52,7 @@ struct Drawing {
 struct PhaseCost {
   std::string phase;
   double seconds = 0;
-  double share = 0;  // Of all CPU seconds.
+  double share = 0;  // Its share of all CPU seconds.
 };
 
 // Success (or, where nothing succeeds, shaped return) of the agents of one generation by inner
@@ -58,8 +60,8 @@ struct PhaseCost {
 struct LifeCurve {
   int generation = 0;
   bool success = false;
-  std::vector<int> iterations;
-  std::vector<double> values;
+  std::vector<int> iterations = {};
+  std::vector<double> values = {};
 };
 // By generation. Generations that were cut short are left out when a whole one follows or comes
 // before.
@@ -70,8 +72,8 @@ struct Correlation {
   size_t steps = 0;
   double pearson = 0;  // With the shaped reward; NaN when one of both is constant.
   double spearman = 0;
-  double change_pearson =
-      0;  // With the change of the shaped reward by the step; NaN when episodes are unknown.
+  // With the change of the shaped reward by the step; NaN when episodes are unknown.
+  double change_pearson = 0;
   double change_spearman = 0;
 };
 

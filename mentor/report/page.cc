@@ -6,6 +6,7 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "common/evaluation_method.h"
 #include "mentor/report/html.h"
 #include "mentor/report/summary.h"
 #include "mentor/report/theme.h"
@@ -90,9 +91,9 @@ std::string ResultTable(const std::vector<MethodResult>& results, bool by_enviro
   for (const MethodResult* result : shown) {
     html += "<tr>";
     if (by_environment) html += Cell(result->environment);
-    html +=
-        absl::StrFormat("<td>%s<small>%s, %d lifetimes</small></td>", EscapeHtml(result->method),
-                        SplitWords(result->split), result->lifetimes);
+    html += absl::StrFormat("<td>%s<small>%s, %d lifetimes</small></td>",
+                            EscapeHtml(NameOf(result->method)), SplitWords(result->split),
+                            result->lifetimes);
     for (size_t s = 0; s < segments; ++s) {
       html += s < result->segments.size() ? Cell(result->segments[s]) : Number("-");
     }
@@ -115,7 +116,7 @@ std::string ComparisonTable(const std::vector<Comparison>& comparisons) {
     const Interval& d = comparison.difference;
     const char* reading = d.low > 0 ? "higher" : d.high < 0 ? "lower" : "not distinguishable";
     html += "<tr>" + Cell(SplitWords(comparison.split)) +
-            Cell(comparison.method + " - " + comparison.baseline) +
+            Cell(NameOf(comparison.method) + " - " + NameOf(comparison.baseline)) +
             Cell(absl::StrFormat("seg%d", comparison.segment)) + Cell(d) + Cell(reading) +
             "</tr>\n";
     all_paired = all_paired && comparison.paired;

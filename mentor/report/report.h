@@ -20,19 +20,19 @@
 
 #include <absl/status/statusor.h>
 
+#include "common/metric_info.h"
+#include "mentor/v1/evaluation.pb.h"
+
 namespace mentor::report {
 
-// One outer update. Names of metrics that the page knows; others only go to training.csv:
+// One outer update. What the page makes of metrics stands in ReportData::metrics; beside that it
+// knows these names:
 //   seg0, seg1, ...     success rate of the episodes of inner iteration 0, 1, ... on training goals
 //                       with sampled signals
 //   generation iteration success
 //                       of rules with decisions inside a lifetime, whose update is one inner
 //                       iteration: which one of which agents, and their success rate in it
 //   shaped_return       mean shaped return of an episode
-//   pg_loss value_loss entropy kl epochs clip_fraction
-//                       of the outer update
-//   grad_norm grad_variance
-//                       of the outer gradient: its norm, and its variance over shards or lifetimes
 //   rollout_seconds policy_seconds signal_seconds update_seconds outer_seconds
 //                       CPU seconds by phase; policy is a part of rollout, outer is the outer rule
 //   wall_seconds        wall time of the whole outer update
@@ -45,19 +45,19 @@ struct TrainingPoint {
 
 // One lifetime of an evaluation.
 struct EvaluationRow {
-  std::string method;       // "learned", "learned (best)", "PPO sparse", "PPO shaped", ...
+  v1::EvaluationMethod method = v1::EVALUATION_METHOD_UNSPECIFIED;
   std::string split;        // "test" or "train": goals never seen, or goals of meta-training;
                             // otherwise a name of the tasks
   std::string environment;  // Optional; more than one gives a table for each.
-  uint32_t lifetime =
-      0;  // Number in its phase. Equal numbers and goals of two methods are compared in pairs.
+  // Number in its phase. Equal numbers and goals of two methods are compared in pairs.
+  uint32_t lifetime = 0;
   uint32_t goal = 0;
   int lifetime_episodes = 0;  // The first ones; those after them are deterministic.
   // How many of them ended in each inner iteration; empty: equally many.
   std::vector<int> segment_episodes = {};
   std::vector<double> episode_success;  // 0 or 1 for each episode
   std::vector<double> episode_return;   // Shaped return for each episode; may be empty.
-  uint64_t seed = 0;                    // Of the agents' randomness.
+  uint64_t seed = 0;                    // Seed of the agents' randomness.
 };
 
 // The signal network along one lifetime.
@@ -72,7 +72,7 @@ struct SignalSample {
 struct MapSample {
   std::string name;
   uint32_t lifetime = 0;
-  uint32_t iteration = 0;  // Of the agent's life.
+  uint32_t iteration = 0;  // In the agent's life.
   int rows = 0, columns = 0;
   std::vector<double> values;  // [rows * columns]
 };
@@ -83,15 +83,16 @@ struct Identity {
   std::string protocol;  // Equal where tasks, lifetimes and agents are: baselines are the same.
   std::string rule;      // Names of registered parts.
   std::string signal;
-  std::map<std::string, std::string> settings;  // Of the spec, by name as in --set; no defaults.
+  // What the spec sets, by name as in --set; no defaults.
+  std::map<std::string, std::string> settings;
   uint64_t seed = 0;
-  std::string state_hash;            // Of the newest checkpoint; may be empty.
+  std::string state_hash;            // Hash of the newest checkpoint; may be empty.
   int baseline_iteration_steps = 0;  // Environment steps of an inner iteration of one agent,
   int iteration_steps = 0;           // and of one that the rule teaches.
 };
 
 struct ReportData {
-  std::string title;      // Of the experiment.
+  std::string title;      // The experiment's.
   std::string spec_text;  // Text format, every default written out.
   // Shown as a table: seed, versions, hash, threads, ...
   std::vector<std::pair<std::string, std::string>> facts;
@@ -99,12 +100,12 @@ struct ReportData {
   std::string signal_role = "reward";
   int iterations = 3;                // Inner iterations of a lifetime: the segments seg0, seg1, ...
   uint32_t outer_updates_total = 0;  // That the spec asks for.
-  uint32_t outer_updates_paper =
-      0;  // Of the published experiment on this benchmark; 0: there is none.
+  uint32_t outer_updates_paper = 0;  // Published for this benchmark; 0: nothing is.
   // Agents begin alike whoever teaches them, so seg0 shows leaks. Not so where a rule learns the
   // agents' first policy or what it sees.
   bool seg0_is_control = true;
   bool measures_nothing = false;  // The spec asks neither for outer updates nor for baselines.
+  MetricTable metrics;            // What the run's parts say of them; others are drawn small.
   std::vector<TrainingPoint> training;
   std::vector<EvaluationRow> evaluation;
   std::vector<SignalSample> signals;

@@ -66,7 +66,7 @@ std::vector<Interval> BootstrapStratified(const Scores& scores, const Statistic&
                                           const RandomStream& random,
                                           int resamples = kBootstrapResamples);
 
-// Of all scores of all strata.
+// The interquartile mean of all scores of all strata.
 double InterquartileMean(const PooledScores& scores);
 double Mean(const PooledScores& scores);
 

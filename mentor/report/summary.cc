@@ -5,6 +5,8 @@
 
 #include <absl/strings/str_format.h>
 
+#include "common/evaluation_method.h"
+
 namespace mentor::report {
 namespace {
 
@@ -119,7 +121,7 @@ std::string Goals(const std::string& split) {
 
 std::string Verdict(const Comparison& comparison) {
   const Interval& d = comparison.difference;
-  const std::string baseline = comparison.baseline;
+  const std::string baseline = NameOf(comparison.baseline);
   const std::string difference = absl::StrFormat("difference %s", FormatInterval(d));
   if (d.low > 0) return absl::StrFormat("better than %s (%s)", baseline, difference);
   if (d.high < 0) return absl::StrFormat("worse than %s (%s)", baseline, difference);
@@ -127,13 +129,14 @@ std::string Verdict(const Comparison& comparison) {
                          difference);
 }
 
-// Of the test tasks, which come first; of those for training where a benchmark has no others.
+// On the test tasks, which come first; on those for training where a benchmark has no others.
 void AddEvaluation(const std::string& role, const std::vector<MethodResult>& results,
                    const std::vector<Comparison>& comparisons,
                    std::vector<std::string>* sentences) {
   int fewest = 0;
   for (const MethodResult& result : results) {
-    if (!IsLearned(result) || result.split != results[0].split || !result.environment.empty())
+    if (!IsLearned(result.method) || result.split != results[0].split ||
+        !result.environment.empty())
       continue;
     const int last = static_cast<int>(result.segments.size()) - 1;
     std::string text = absl::StrFormat(
@@ -141,8 +144,9 @@ void AddEvaluation(const std::string& role, const std::vector<MethodResult>& res
             ? "On %s (%s, %s), agents %s the %s %s succeed in %s of the episodes of %s"
             : "On %s (%s, %s), agents %s the %s %s have a shaped return of %s in an episode of %s",
         Goals(result.split), Count(result.goals, "goal"), Count(result.lifetimes, "lifetime"),
-        role.empty() ? "with" : "taught by", result.method, role.empty() ? "meta-parameters" : role,
-        FormatInterval(result.segments[last]), Segment(last));
+        role.empty() ? "with" : "taught by", NameOf(result.method),
+        role.empty() ? "meta-parameters" : role, FormatInterval(result.segments[last]),
+        Segment(last));
     std::string verdicts;
     for (const Comparison& comparison : comparisons) {
       if (comparison.method != result.method || comparison.split != result.split ||
@@ -180,8 +184,8 @@ void AddControl(const std::vector<Comparison>& comparisons, Quantity quantity,
         absl::StrFormat("Warning: before any learning (seg0) '%s' exceeds %s on %s by %s. The "
                         "signal cannot act there, so something leaks: "
                         "weights used again, a visible goal, or a policy that sees the signal.",
-                        comparison.method, comparison.baseline, Goals(comparison.split),
-                        FormatInterval(comparison.difference)));
+                        NameOf(comparison.method), NameOf(comparison.baseline),
+                        Goals(comparison.split), FormatInterval(comparison.difference)));
     return;
   }
   if (checked) {
@@ -195,9 +199,9 @@ void AddControl(const std::vector<Comparison>& comparisons, Quantity quantity,
 void AddBaselines(const std::vector<MethodResult>& results, std::vector<std::string>* sentences) {
   std::string text;
   for (const MethodResult& result : results) {
-    if (!IsBaseline(result) || result.split != results[0].split || !result.environment.empty())
+    if (IsLearned(result.method) || result.split != results[0].split || !result.environment.empty())
       continue;
-    text += absl::StrFormat("%s%s %s", text.empty() ? "" : ", ", result.method,
+    text += absl::StrFormat("%s%s %s", text.empty() ? "" : ", ", NameOf(result.method),
                             FormatInterval(result.segments.back()));
   }
   if (!text.empty())

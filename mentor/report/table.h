@@ -32,7 +32,7 @@ class Table {
 
   void Add(std::vector<Cell> row);  // As many as there are columns.
 
-  const std::string& name() const { return name_; }    // Of its file, without ending.
+  const std::string& name() const { return name_; }    // Name of its file, without ending.
   const std::string& title() const { return title_; }  // Plain text.
   bool empty() const { return rows_.empty(); }
   std::string Html() const;

@@ -10,7 +10,7 @@
 namespace mentor::report {
 
 struct Colour {
-  std::string_view name;   // Of the CSS variable, without "--".
+  std::string_view name;   // Name of the CSS variable, without "--".
   std::string_view light;  // "#rrggbb"; no two are equal, since inlining replaces by value.
   std::string_view dark;
 };

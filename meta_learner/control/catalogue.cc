@@ -9,7 +9,7 @@
 
 #include "common/check.h"
 #include "common/options.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "envs/benchmark.h"
 #include "envs/environment.h"

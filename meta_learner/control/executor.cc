@@ -22,35 +22,35 @@ bool Executor::PostAlways(std::function<void()> task) {
 }
 
 bool Executor::Add(std::function<void()> task, size_t items_max) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (stopping_ || tasks_.size() >= items_max) return false;
   tasks_.push_back(std::move(task));
-  changed_.notify_one();
+  changed_.NotifyOne();
   return true;
 }
 
 void Executor::Stop() {
   std::vector<std::thread> threads;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
     threads.swap(threads_);
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   for (std::thread& thread : threads) thread.join();
 }
 
 void Executor::Work() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [&] { return stopping_ || !tasks_.empty(); });
+    while (!stopping_ && tasks_.empty()) changed_.Wait(lock);
     if (tasks_.empty()) return;
     std::function<void()> task = std::move(tasks_.front());
     tasks_.pop_front();
-    lock.unlock();
+    lock.Unlock();
     task();
     task = nullptr;  // What it holds may take the mutex when it goes.
-    lock.lock();
+    lock.Lock();
   }
 }
 

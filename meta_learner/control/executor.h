@@ -2,12 +2,12 @@
 // so that gRPC's threads never wait for a disk. Owned by a service. Thread-safe.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
+
+#include "common/mutex.h"
 
 namespace mentor::meta_learner {
 
@@ -18,7 +18,7 @@ class Executor {
 
   // False when the line is full or Stop was called: the task will not run.
   bool Post(std::function<void()> task);
-  // For tasks whose number is bounded by other means: the line's limit does not count.
+  // For tasks whose number is bounded by other means: the limit of the line does not apply.
   bool PostAlways(std::function<void()> task);
   // Runs what is in line, takes no more, waits for the end. Not from a task.
   void Stop();
@@ -30,10 +30,10 @@ class Executor {
   // Fixed after construction.
   const size_t items_max_;
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> tasks_;
-  bool stopping_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Last, so that they stop first. Joined by the first Stop.
   std::vector<std::thread> threads_;
 };

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <filesystem>
 #include <map>
-#include <mutex>
 #include <set>
 #include <thread>
 #include <utility>
@@ -19,10 +17,14 @@
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/hash.h"
+#include "common/mutex.h"
+#include "common/resources/names.h"
+#include "common/resources/states.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/rate_limit.h"
 #include "common/rpc/status.h"
-#include "common/spec.h"
+#include "common/spec/canonical.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
@@ -32,9 +34,10 @@
 #include "meta_learner/control/filter.h"
 #include "meta_learner/control/logs.h"
 #include "meta_learner/control/metrics_query.h"
-#include "meta_learner/control/names.h"
+#include "meta_learner/control/settings.h"
 #include "meta_learner/control/streams.h"
 #include "meta_learner/control/watch.h"
+#include "meta_learner/rules/experiment_metrics.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -44,13 +47,13 @@ using google::protobuf::Empty;
 using google::protobuf::util::TimeUtil;
 
 constexpr int kThreads = 2;
-// Of violations in one answer: trailers of HTTP/2 are short.
+// Length of the violations in one answer: trailers of HTTP/2 are short.
 constexpr size_t kViolationBytesMax = 1500;
 constexpr size_t kReasonBytesMax = 1000;
 constexpr uint32_t kPointsDefault = 1000, kPointsMax = 10'000;
 // What callers are told where waiting helps: for a line that moves, and for one that stands.
 constexpr auto kRetrySoon = std::chrono::seconds(1), kRetryLater = std::chrono::seconds(30);
-// Streams look at their clocks so often.
+// How often streams look at their clocks.
 constexpr auto kTick = std::chrono::seconds(1);
 
 // As many violations as an answer carries, and how many more there are.
@@ -76,11 +79,10 @@ absl::Status Draining() {
 }
 
 absl::Status IllegalTransition(const v1::Experiment& experiment, std::string_view verb) {
-  return MakeError(
-      absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
-      absl::StrFormat("%s is %s; there is nothing to %s", experiment.name(),
-                      StateText(experiment.state()), verb),
-      {{"state", std::string(StateText(experiment.state()))}, {"verb", std::string(verb)}});
+  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+                   absl::StrFormat("%s is %s; there is nothing to %s", experiment.name(),
+                                   StateText(experiment.state()), verb),
+                   {{"state", StateText(experiment.state())}, {"verb", std::string(verb)}});
 }
 
 // The state on the way to CANCELLED; false of one that is there, on its way, or ended otherwise.
@@ -167,8 +169,8 @@ class ExperimentService::Impl {
         logs_(options_.store),
         handlers_(this) {
     for (const State state : AllStates()) {
-      by_state_[state] = &metrics->Gauge("mentor_experiments", "Experiments.",
-                                         {{"state", std::string(StateText(state))}});
+      by_state_[state] =
+          &metrics->Gauge("mentor_experiments", "Experiments.", {{"state", StateText(state)}});
     }
     options_.store->OnCommit([this](double seconds) { commit_seconds_.Observe(seconds); });
     subscription_ = options_.store->Subscribe(
@@ -193,7 +195,7 @@ class ExperimentService::Impl {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     Post(context, reactor, [this, reactor, request, response, method](const Caller& caller) {
       absl::StatusOr<Response> answer = (this->*method)(*request, caller);
-      if (answer.ok()) *response = *std::move(answer);
+      if (answer.ok()) *response = std::move(*answer);
       reactor->Finish(rpc::ToGrpc(answer.status()));
     });
     return reactor;
@@ -358,7 +360,7 @@ class ExperimentService::Impl {
   // OK: gone. UNAVAILABLE without a reason: on its way.
   absl::Status Delete(const v1::DeleteExperimentRequest& request);
 
-  // In the store; then whoever runs it looks.
+  // Changes the store, then wakes what runs the experiment.
   absl::StatusOr<v1::Experiment> Change(const std::string& name, const std::string& etag,
                                         const ExperimentStore::Edit& edit);
   absl::Status CheckRoom(const std::string& owner);
@@ -389,12 +391,12 @@ class ExperimentService::Impl {
   Executor executor_;
   ExperimentLogs logs_;
   Handlers handlers_;
-  std::mutex create_mutex_;  // Held from a look at quotas to the row that uses them.
+  Mutex create_mutex_;  // Held from a look at quotas to the row that uses them.
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::unique_ptr<ExperimentStore::Subscription> subscription_;
-  std::vector<PendingDelete> deletes_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::unique_ptr<ExperimentStore::Subscription> subscription_ ABSL_GUARDED_BY(mutex_);
+  std::vector<PendingDelete> deletes_ ABSL_GUARDED_BY(mutex_);
   // Last, so that it stops first.
   std::thread ticker_;
 };
@@ -402,17 +404,17 @@ class ExperimentService::Impl {
 void ExperimentService::Impl::Stop() {
   std::unique_ptr<ExperimentStore::Subscription> subscription;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stopping_.exchange(true)) return;
     subscription = std::move(subscription_);
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   subscription.reset();
   options_.store->OnCommit(nullptr);
   ticker_.join();
   streams_->Stop(Draining());
   executor_.Stop();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   for (PendingDelete& pending : deletes_) pending.reactor->Finish(rpc::ToGrpc(Draining()));
   deletes_.clear();
 }
@@ -481,7 +483,7 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::CreateExperiment(
 
   if (request.validate_only()) {
     if (!request.experiment_id().empty()) {
-      const std::string name = "experiments/" + request.experiment_id();
+      const std::string name = ExperimentName(request.experiment_id());
       if (options_.store->Get(name).ok()) {
         return MakeError(
             absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
@@ -503,7 +505,7 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::CreateExperiment(
                                 .request_hash = HashOfRequest(request, caller.name)};
   absl::StatusOr<v1::Experiment> experiment;
   {
-    const std::lock_guard lock(create_mutex_);
+    const MutexLock lock(create_mutex_);
     const absl::Status room = CheckRoom(caller.name);
     // A repeated request has its answer, room or not.
     if (!room.ok() && request.request_id().empty()) return room;
@@ -550,7 +552,7 @@ absl::StatusOr<v1::Experiment> ExperimentService::Impl::CloneExperiment(
   fresh.set_source_checkpoint(request.source_checkpoint());
   absl::StatusOr<v1::Experiment> clone;
   {
-    const std::lock_guard lock(create_mutex_);
+    const MutexLock lock(create_mutex_);
     MENTOR_RETURN_IF_ERROR(CheckRoom(caller.name));
     clone = options_.store->Create(
         {.experiment = fresh,
@@ -613,7 +615,7 @@ absl::StatusOr<v1::ListMetricsResponse> ExperimentService::Impl::ListMetrics(
     const v1::ListMetricsRequest& request, const Caller&) {
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, options_.store->Get(request.name()));
   MENTOR_ASSIGN_OR_RETURN(const auto points, options_.store->Points(experiment.uid()));
-  return DescribeMetrics(points);
+  return DescribeMetrics(points, AllMetrics(WithDefaults(experiment.spec()).rule().name()));
 }
 
 absl::StatusOr<v1::ListShardsResponse> ExperimentService::Impl::ListShards(
@@ -767,7 +769,7 @@ grpc::ServerUnaryReactor* ExperimentService::Impl::StartDelete(
     absl::Status status = Delete(request);
     if (absl::IsUnavailable(status) && ReasonOf(status).empty() && before.ok()) {
       // It is being stopped; the answer follows when it is gone.
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (!stopping_) {
         deletes_.push_back({reactor, request.name(), before->uid()});
         return;
@@ -793,7 +795,7 @@ absl::Status ExperimentService::Impl::Delete(const v1::DeleteExperimentRequest& 
     MENTOR_RETURN_IF_ERROR(cancelled.status());
     if (cancelled->state() == S::STATE_CANCELLING) return absl::UnavailableError("on its way");
   }
-  const absl::Status status =
+  absl::Status status =
       options_.store->Delete(request.name(), request.force() ? "" : request.etag());
   if (absl::IsNotFound(status) && request.allow_missing()) return absl::OkStatus();
   return status;
@@ -802,7 +804,7 @@ absl::Status ExperimentService::Impl::Delete(const v1::DeleteExperimentRequest& 
 void ExperimentService::Impl::FinishDeletes() {
   std::vector<PendingDelete> pending;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     pending.swap(deletes_);
   }
   for (PendingDelete& waiting : pending) {
@@ -811,7 +813,7 @@ void ExperimentService::Impl::FinishDeletes() {
       waiting.reactor->Finish(grpc::Status::OK);
       continue;
     }
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     deletes_.push_back(std::move(waiting));
   }
 }
@@ -829,10 +831,9 @@ absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> ExperimentService::Impl
   for (const CheckpointRow& row : rows) {
     if (row.outer_step == parsed->second) return std::pair(std::move(experiment), row);
   }
-  return MakeError(
-      absl::StatusCode::kNotFound, Reason::kNotFound,
-      absl::StrFormat("there is no %s; ListCheckpoints names those that there are", name),
-      {{"name", name}});
+  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                   absl::StrFormat("there is no %s; ListCheckpoints names those that exist", name),
+                   {{"name", name}});
 }
 
 absl::StatusOr<v1::ListCheckpointsResponse> ExperimentService::Impl::ListCheckpoints(
@@ -921,7 +922,7 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> ExperimentService::Imp
                   [&](const v1::Artifact& artifact) { return artifact.name() == request.name(); });
   if (!known) {
     return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                     absl::StrFormat("there is no %s; ListArtifacts names those that there are",
+                     absl::StrFormat("there is no %s; ListArtifacts names those that exist",
                                      request.name().substr(0, 200)),
                      {{"name", request.name().substr(0, 200)}});
   }
@@ -941,14 +942,15 @@ void ExperimentService::Impl::Changed(const ExperimentStore::Notice& notice) {
 }
 
 void ExperimentService::Impl::Tick() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stopping_) {
-    changed_.wait_for(lock, kTick, [&] { return stopping_.load(); });
+    changed_.WaitFor(lock, kTick,
+                     [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_.load(); });
     if (stopping_) return;
-    lock.unlock();
+    lock.Unlock();
     streams_->PokeAll();
     streams_open_.Set(static_cast<double>(streams_->size()));
-    lock.lock();
+    lock.Lock();
   }
 }
 
@@ -959,7 +961,7 @@ void ExperimentService::Impl::UpdateGauges() {
     const auto count = counts->find(state);
     gauge->Set(count == counts->end() ? 0 : static_cast<double>(count->second));
   }
-  const std::lock_guard lock(mutex_);  // Two updates at once would count a mismatch twice.
+  const MutexLock lock(mutex_);  // Two updates at once would count a mismatch twice.
   replay_mismatches_.Increment(static_cast<double>(options_.store->replay_mismatches()) -
                                replay_mismatches_.Value());
 }

@@ -17,7 +17,7 @@
 #include "common/violations.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/spec.pb.h"
-#include "meta_learner/checkpoint.h"
+#include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/store.h"
 
 namespace grpc {
@@ -46,15 +46,14 @@ class ExperimentService {
     std::function<absl::Status()> check_room = {};
     // Something was created.
     std::function<void()> wake = {};
-    // This experiment is PAUSING or CANCELLING, or its settings changed: whoever runs it looks
-    // soon.
+    // This experiment is PAUSING or CANCELLING, or its settings changed: what runs it looks soon.
     std::function<void(const v1::Experiment& experiment)> look = {};
     std::function<std::vector<v1::ShardInfo>(const std::string& experiment)> shards = {};
     std::function<std::vector<v1::Peer>()> peers = {};
     std::function<absl::Status(const std::string& peer)> drain = {};
     int64_t queued_max = 10'000;
     Quotas per_owner = {};
-    rpc::RateLimiter::Options rate = {.calls_per_second = 0};  // Of one caller; 0: no limit.
+    rpc::RateLimiter::Options rate = {.calls_per_second = 0};  // For each caller; 0: no limit.
     size_t calls_waiting_max = 1000;
     size_t streams_max = 4096;
     size_t streams_per_caller_max = 16;

@@ -15,6 +15,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/resources/names.h"
 #include "common/status.h"
 
 namespace mentor::meta_learner {
@@ -109,7 +110,7 @@ absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(const std::filesystem::p
       continue;
     const std::string shown = ShownName(name);
     v1::Artifact& artifact = artifacts[shown];
-    artifact.set_name(experiment + "/artifacts/" + shown);
+    artifact.set_name(ArtifactName(experiment, shown));
     artifact.set_media_type(MediaType(entry->path()));
     artifact.set_size_bytes(static_cast<uint64_t>(info.st_size));
     *artifact.mutable_update_time() = TimeUtil::TimeTToTimestamp(info.st_mtime);
@@ -118,6 +119,7 @@ absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(const std::filesystem::p
   if (error && error != std::errc::no_such_file_or_directory)
     return FileError("cannot list", folder, error.value());
   std::vector<v1::Artifact> list;
+  list.reserve(artifacts.size());
   for (auto& [name, artifact] : artifacts) list.push_back(std::move(artifact));
   return list;
 }
@@ -141,7 +143,7 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
   struct stat info {};
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
     return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                     absl::StrFormat("%s is no file", file.filename().string()));
+                     absl::StrFormat("%s is not a file", file.filename().string()));
   }
   if (offset > static_cast<uint64_t>(info.st_size)) {
     Violations violations;

@@ -17,8 +17,9 @@
 #include <google/protobuf/util/time_util.h>
 
 #include "common/check.h"
+#include "common/resources/names.h"
+#include "common/resources/states.h"
 #include "common/status.h"
-#include "meta_learner/store/state.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -37,22 +38,16 @@ struct Field {
   std::function<Value(const S&)> of;
 };
 
-std::string WithoutPrefix(std::string_view name, std::string_view prefix) {
-  return std::string(name.starts_with(prefix) ? name.substr(prefix.size()) : name);
-}
-
 Value Time(bool has, const google::protobuf::Timestamp& time) {
   return has ? TimeUtil::TimestampToNanoseconds(time) : int64_t{0};
 }
 
 const std::map<std::string, Field, std::less<>>& Fields() {
   static const std::map<std::string, Field, std::less<>> fields = {
-      {"name", {Kind::kText, [](const S& e) { return WithoutPrefix(e.name(), "experiments/"); }}},
-      {"state", {Kind::kWord, [](const S& e) { return std::string(StateText(e.state())); }}},
+      {"name", {Kind::kText, [](const S& e) { return ExperimentIdOf(e.name()).value_or(""); }}},
+      {"state", {Kind::kWord, [](const S& e) { return StateText(e.state()); }}},
       {"owner", {Kind::kText, [](const S& e) { return e.owner(); }}},
-      {"priority",
-       {Kind::kWord,
-        [](const S& e) { return WithoutPrefix(v1::Priority_Name(e.priority()), "PRIORITY_"); }}},
+      {"priority", {Kind::kWord, [](const S& e) { return PriorityText(e.priority()); }}},
       {"display_name", {Kind::kText, [](const S& e) { return e.display_name(); }}},
       {"rule", {Kind::kText, [](const S& e) { return e.spec().rule().name(); }}},
       {"benchmark", {Kind::kText, [](const S& e) { return e.spec().benchmark().name(); }}},
@@ -165,7 +160,7 @@ class Parser {
     if (field != Fields().end()) return field->second;
     at_ = begin;
     return Error(absl::StrFormat(
-        "'%s' is no field; there are %s and labels.KEY", name.substr(0, 60),
+        "'%s' is not a field; there are %s and labels.KEY", name.substr(0, 60),
         absl::StrJoin(Fields(), ", ",
                       [](std::string* out, const auto& entry) { out->append(entry.first); })));
   }
@@ -203,26 +198,23 @@ class Parser {
         return text;
       case Kind::kWord: {
         // Enums go by name, with or without their prefix.
-        std::string word = absl::AsciiStrToUpper(text);
-        for (const char* prefix : {"STATE_", "PRIORITY_"}) word = WithoutPrefix(word, prefix);
-        v1::Experiment::State state;
-        v1::Priority priority;
-        if (v1::Experiment::State_Parse("STATE_" + word, &state) ||
-            v1::Priority_Parse("PRIORITY_" + word, &priority))
-          return word;
-        return absl::InvalidArgumentError(absl::StrFormat(
-            "'%s' is no value of this field; for instance RUNNING, or HIGH", text.substr(0, 60)));
+        if (const auto state = ParseState(text)) return StateText(*state);
+        if (const auto priority = ParsePriority(text)) return PriorityText(*priority);
+        return absl::InvalidArgumentError(
+            absl::StrFormat("'%s' is not a value of this field; give one such as RUNNING or HIGH",
+                            text.substr(0, 60)));
       }
       case Kind::kNumber: {
         double number = 0;
         if (absl::SimpleAtod(text, &number) && std::isfinite(number)) return number;
-        return absl::InvalidArgumentError(absl::StrFormat("'%s' is no number", text.substr(0, 60)));
+        return absl::InvalidArgumentError(
+            absl::StrFormat("'%s' is not a number", text.substr(0, 60)));
       }
       case Kind::kTime: {
         google::protobuf::Timestamp time;
         if (TimeUtil::FromString(text, &time)) return TimeUtil::TimestampToNanoseconds(time);
         return absl::InvalidArgumentError(absl::StrFormat(
-            "'%s' is no time; give one such as 2026-01-31T12:00:00Z", text.substr(0, 60)));
+            "'%s' is not a time; give one such as 2026-01-31T12:00:00Z", text.substr(0, 60)));
       }
     }
     return absl::InternalError("no such kind");

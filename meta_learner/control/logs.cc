@@ -59,33 +59,33 @@ std::vector<std::string> Lines(const std::filesystem::path& file) {
 ExperimentLogs::ExperimentLogs(ExperimentStore* store)
     : store_(store), thread_([this] { Work(); }) {
   log::SetObserver([this](std::string_view experiment, const std::string& line) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (lines_.size() >= kLinesWaitingMax) return;  // The process's log has it.
     lines_.emplace_back(experiment, line);
-    changed_.notify_one();
+    changed_.NotifyOne();
   });
 }
 
 ExperimentLogs::~ExperimentLogs() {
   log::SetObserver(nullptr);
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
-    changed_.notify_one();
+    changed_.NotifyOne();
   }
   thread_.join();
 }
 
 void ExperimentLogs::Work() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [&] { return stopping_ || !lines_.empty(); });
+    while (!stopping_ && lines_.empty()) changed_.Wait(lock);
     if (lines_.empty()) return;
     const auto [experiment, line] = std::move(lines_.front());
     lines_.pop_front();
-    lock.unlock();
+    lock.Unlock();
     Append(experiment, line);
-    lock.lock();
+    lock.Lock();
   }
 }
 
@@ -96,7 +96,7 @@ void ExperimentLogs::Append(const std::string& experiment, const std::string& li
   std::error_code error;
   if (std::filesystem::file_size(Newest(folder), error) > kFileBytesMax && !error)
     std::filesystem::rename(Newest(folder), Older(folder), error);
-  // A line that is lost with the machine, or on a full disk, is no result.
+  // A line may be lost with the machine or on a full disk: it is not a result.
   std::ofstream(Newest(folder), std::ios::app) << line + "\n";
 }
 

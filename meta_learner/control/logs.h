@@ -2,15 +2,14 @@
 // log.jsonl, one JSON object a line, and log.1.jsonl before it. Thread-safe.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include <absl/status/statusor.h>
 
+#include "common/mutex.h"
 #include "mentor/v1/experiment_service.pb.h"
 #include "meta_learner/control/streams.h"
 #include "meta_learner/store/store.h"
@@ -29,10 +28,11 @@ class ExperimentLogs {
 
   ExperimentStore* const store_;
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::pair<std::string, std::string>> lines_;  // Experiment, line.
-  bool stopping_ = false;
+  Mutex mutex_;
+  CondVar changed_;
+  std::deque<std::pair<std::string, std::string>> lines_
+      ABSL_GUARDED_BY(mutex_);  // Experiment, line.
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Last, so that it stops first.
   std::thread thread_;
 };

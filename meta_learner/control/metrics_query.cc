@@ -6,30 +6,6 @@
 #include <vector>
 
 namespace mentor::meta_learner {
-namespace {
-
-struct Described {
-  std::string_view name, unit, help;
-};
-
-// What is known of metrics that every experiment has. Rules and environments add their own.
-constexpr Described kDescribed[] = {
-    {"seg0", "1", "Success rate of the episodes that ended in the first inner iteration."},
-    {"shaped_return", "1", "Mean sum of shaped rewards of an episode."},
-    {"meta_return", "1", "Mean of what the outer rule maximises."},
-    {"best_score", "1", "Score of the best weights so far."},
-    {"env_steps", "1", "Environment steps so far."},
-    {"nonfinite_updates", "1", "Agent updates skipped because a loss was not finite."},
-    {"loss", "1", "Loss of the outer update."},
-    {"kl", "nat", "Divergence of the outer update."},
-    {"outer_grad_norm", "1", "Norm of the outer gradient."},
-    {"outer_grad_variance", "1", "Trace of the covariance of the outer gradient."},
-    {"outer_grad_noise", "1", "That variance as a share of the squared norm."},
-    {"peak_memory_bytes", "bytes", "Greatest memory that the meta-learner has held."},
-};
-
-}  // namespace
-
 v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points,
                                      uint32_t max_points) {
   v1::QueryMetricsResponse response;
@@ -60,17 +36,15 @@ v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points
   return response;
 }
 
-v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points) {
+v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points,
+                                        const MetricTable& declared) {
   v1::ListMetricsResponse response;
   for (const auto& [metric, series] : points) {
     v1::MetricDescriptor& descriptor = *response.add_descriptors();
     descriptor.set_name(metric);
-    descriptor.set_unit(metric.ends_with("_seconds") ? "s" : "1");
-    for (const Described& known : kDescribed) {
-      if (metric != known.name) continue;
-      descriptor.set_unit(std::string(known.unit));
-      descriptor.set_help(std::string(known.help));
-    }
+    const MetricInfo* info = FindMetric(declared, metric);
+    descriptor.set_unit(info == nullptr ? "1" : info->unit);
+    if (info != nullptr) descriptor.set_help(info->help);
     if (series.empty()) continue;
     descriptor.set_last(series.back().second);
     descriptor.set_last_step(series.back().first);

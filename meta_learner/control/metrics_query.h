@@ -4,16 +4,19 @@
 #include <map>
 #include <string>
 
+#include "common/metric_info.h"
 #include "mentor/v1/experiment_service.pb.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 
-// At most max_points for each series: neighbours are merged into mean, least, greatest
-// and count. Values that are no numbers are left out.
+// At most max_points for each series: neighbours are merged into mean, least, greatest and count.
+// Values that are not finite are left out.
 v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points,
                                      uint32_t max_points);
 
-v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points);
+// Of metrics that are not declared, as those of other builds, no more than the numbers is known.
+v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points,
+                                        const MetricTable& declared);
 
 }  // namespace mentor::meta_learner

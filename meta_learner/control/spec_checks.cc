@@ -1,12 +1,12 @@
 #include "meta_learner/control/spec_checks.h"
 
 #include <deque>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
 
-#include "common/spec.h"
+#include "common/mutex.h"
+#include "common/spec/spec.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -14,9 +14,9 @@ namespace {
 constexpr size_t kRemembered = 1024;
 
 struct Memory {
-  std::mutex mutex;
-  std::set<std::string> valid;
-  std::deque<std::string> order;  // Oldest first.
+  Mutex mutex;
+  std::set<std::string> valid ABSL_GUARDED_BY(mutex);
+  std::deque<std::string> order ABSL_GUARDED_BY(mutex);  // Oldest first.
 };
 
 }  // namespace
@@ -28,7 +28,7 @@ SpecCheck RememberValid(SpecCheck check) {
     key.clear_seed();
     const std::string hash = SpecHash(key);
     {
-      const std::lock_guard lock(memory->mutex);
+      const MutexLock lock(memory->mutex);
       if (memory->valid.contains(hash)) return;
     }
     Violations found;
@@ -36,7 +36,7 @@ SpecCheck RememberValid(SpecCheck check) {
     for (const Violation& violation : found.list())
       violations->Add(violation.field, violation.description);
     if (!found.empty()) return;
-    const std::lock_guard lock(memory->mutex);
+    const MutexLock lock(memory->mutex);
     if (!memory->valid.insert(hash).second) return;
     memory->order.push_back(hash);
     if (memory->order.size() <= kRemembered) return;

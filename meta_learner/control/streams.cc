@@ -10,7 +10,7 @@ namespace mentor::meta_learner {
 
 absl::Status StreamRegistry::Add(const std::shared_ptr<AnyStream>& stream,
                                  const std::string& caller) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto refuse = [](const std::string& what) {
     return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
                                     what + "; end one of them, or try again later"),
@@ -29,7 +29,7 @@ absl::Status StreamRegistry::Add(const std::shared_ptr<AnyStream>& stream,
 
 void StreamRegistry::Remove(const AnyStream* stream) {
   std::shared_ptr<AnyStream> last;  // Goes without the lock.
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = streams_.find(stream);
   if (found == streams_.end()) return;
   if (--by_caller_[found->second.second] == 0) by_caller_.erase(found->second.second);
@@ -40,7 +40,7 @@ void StreamRegistry::Remove(const AnyStream* stream) {
 void StreamRegistry::PokeAll() {
   std::vector<std::shared_ptr<AnyStream>> streams;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [key, entry] : streams_) streams.push_back(entry.first);
   }
   for (const auto& stream : streams) stream->Poke();
@@ -49,7 +49,7 @@ void StreamRegistry::PokeAll() {
 void StreamRegistry::Stop(const absl::Status& status) {
   std::vector<std::shared_ptr<AnyStream>> streams;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopped_ = status;
     for (const auto& [key, entry] : streams_) streams.push_back(entry.first);
   }
@@ -57,7 +57,7 @@ void StreamRegistry::Stop(const absl::Status& status) {
 }
 
 size_t StreamRegistry::size() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return streams_.size();
 }
 

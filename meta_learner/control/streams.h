@@ -6,7 +6,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -17,6 +16,7 @@
 #include <absl/status/statusor.h>
 #include <grpcpp/support/server_callback.h>
 
+#include "common/mutex.h"
 #include "common/rpc/status.h"
 #include "meta_learner/control/executor.h"
 
@@ -44,21 +44,22 @@ class StreamRegistry {
   StreamRegistry(size_t streams_max, size_t per_caller_max)
       : streams_max_(streams_max), per_caller_max_(per_caller_max) {}
 
-  // Keeps the stream. An error: it has no place, or Stop was called; it is kept all the same until
-  // Remove, since its end has to be said.
+  // Keeps the stream. An error when there is no place for it, or Stop was called. It is kept until
+  // Remove even then, since its end has to be sent.
   absl::Status Add(const std::shared_ptr<AnyStream>& stream, const std::string& caller);
   void Remove(const AnyStream* stream);
   void PokeAll();
-  // Ends all with this status, and those that come later.
+  // Ends all streams with this status, and those that are added later.
   void Stop(const absl::Status& status);
   size_t size() const;
 
  private:
   const size_t streams_max_, per_caller_max_;
-  mutable std::mutex mutex_;
-  std::map<const AnyStream*, std::pair<std::shared_ptr<AnyStream>, std::string>> streams_;
-  std::map<std::string, size_t> by_caller_;
-  absl::Status stopped_;
+  mutable Mutex mutex_;
+  std::map<const AnyStream*, std::pair<std::shared_ptr<AnyStream>, std::string>> streams_
+      ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, size_t> by_caller_ ABSL_GUARDED_BY(mutex_);
+  absl::Status stopped_ ABSL_GUARDED_BY(mutex_);
 };
 
 template <typename Response>
@@ -69,7 +70,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   // Called on the executor, one call at a time.
   using Produce = std::function<absl::StatusOr<Produced>(Response*)>;
 
-  // Opens a stream and begins to produce. Until the registry's Stop the executor must be there.
+  // Opens a stream and begins to produce. The executor must live until the registry's Stop.
   static grpc::ServerWriteReactor<Response>* Start(std::shared_ptr<StreamRegistry> registry,
                                                    Executor* executor, const std::string& caller,
                                                    Produce produce) {
@@ -84,7 +85,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   }
 
   void Poke() override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (end_) return;
     if (busy_) {
       again_ = true;
@@ -95,12 +96,12 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   }
 
   void End(const absl::Status& status) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     EndLocked(rpc::ToGrpc(status));
   }
 
   void OnWriteDone(bool ok) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     writing_ = false;
     if (!ok && !end_) end_ = grpc::Status::CANCELLED;
     if (end_) {
@@ -110,13 +111,13 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
     }
   }
   void OnCancel() override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     EndLocked(grpc::Status::CANCELLED);
   }
   void OnDone() override {
     std::shared_ptr<PullStream> self;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       self = this->shared_from_this();
     }
     registry_->Remove(this);
@@ -129,7 +130,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   void Run() {
     Response response;
     const absl::StatusOr<Produced> produced = produce_(&response);
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (end_) return;
     if (!produced.ok() || *produced == Produced::kEnd) {
       EndLocked(rpc::ToGrpc(produced.status()));
@@ -149,12 +150,11 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
     this->StartWrite(&response_);
   }
 
-  // With mutex_ held, as those below.
-  void PostLocked() {
+  void PostLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const bool posted = executor_->PostAlways([self = this->shared_from_this()] { self->Run(); });
     if (!posted) EndLocked(grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopping"));
   }
-  void EndLocked(const grpc::Status& status) {
+  void EndLocked(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (end_) return;
     end_ = status;
     if (!writing_) this->Finish(*end_);
@@ -165,12 +165,14 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   Executor* const executor_;
   const Produce produce_;
   // Guarded by mutex_.
-  std::mutex mutex_;
-  bool busy_ = false;   // A Run is in line or at work, or its message on its way.
-  bool again_ = false;  // Poked meanwhile.
-  bool writing_ = false;
-  std::optional<grpc::Status> end_;  // Set: nothing follows but the message being written.
-  Response response_;
+  Mutex mutex_;
+  bool busy_ ABSL_GUARDED_BY(mutex_) =
+      false;  // A Run is in line or at work, or its message on its way.
+  bool again_ ABSL_GUARDED_BY(mutex_) = false;  // Poked meanwhile.
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<grpc::Status> end_
+      ABSL_GUARDED_BY(mutex_);  // Set: nothing follows but the message being written.
+  Response response_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mentor::meta_learner

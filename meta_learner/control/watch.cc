@@ -141,7 +141,7 @@ class ExperimentWatch {
     }
   }
 
-  // Of one experiment at work whose live state is another than what was sent last.
+  // Sends one experiment at work whose live state has changed since it was sent last.
   absl::StatusOr<bool> SayProgress(v1::WatchExperimentsResponse* response) {
     MENTOR_ASSIGN_OR_RETURN(
         std::vector<v1::Experiment> at_work,
@@ -219,7 +219,7 @@ PullStream<v1::WatchMetricsResponse>::Produce WatchMetrics(ExperimentStore* stor
                                                            const v1::WatchMetricsRequest& request) {
   struct State {
     uint32_t from;               // The step to read from.
-    std::set<std::string> sent;  // Of that step.
+    std::set<std::string> sent;  // What was sent of that step.
     std::map<uint32_t, v1::WatchMetricsResponse> ready;
     bool ended = false;
   };

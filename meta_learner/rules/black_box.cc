@@ -1,6 +1,7 @@
 // The black-box outer rule of Pappalardo, Ramele and Santos: the signal network is a policy whose
-// environment is the learning agent, trained by PPO over whole lifetimes (black_box.md sections 6
-// to 9 and 11). First order only: nothing is differentiated through the agent's updates.
+// environment is the learning agent, trained by PPO over whole lifetimes
+// (docs/algorithms/black_box.md). First order only: nothing is differentiated through the agent's
+// updates.
 #include <torch/types.h>
 
 #include <algorithm>
@@ -20,8 +21,6 @@ namespace {
 
 using torch::Tensor;
 
-using Kind = OptionInfo::Kind;
-
 OptionTable Options() {
   OptionTable options = OuterPpoOptions(
       {.learning_rate = "5e-5",
@@ -33,45 +32,21 @@ OptionTable Options() {
        .trained = "the signal network"});
   options.insert(
       options.end(),
-      {{.name = "zero_prev_at_cut",
-        .kind = Kind::kFlag,
-        .default_value = "false",
-        .help = "Feed 0 instead of the previous signal at the first step of each piece, as the "
-                "authors' code does."},
-       {.name = "estimator",
-        .kind = Kind::kChoice,
-        .default_value = "skipping",
-        .choices = {"skipping", "bootstrapping", "mc", "mc_skipping", "gae"},
-        .help = "Meta-advantage; those with skipping leave out the rewards before the next "
-                "update."},
-       {.name = "gamma",
-        .default_value = "0.9",
-        .min = 0,
-        .max = 1,
-        .help = "Discount of the meta-advantage per episode (estimator gae: per step)."},
-       {.name = "lambda",
-        .default_value = "0.85",
-        .min = 0,
-        .max = 1,
-        .help = "Weight of an n-step estimate relative to the one before."},
-       {.name = "starting_n",
-        .kind = Kind::kInteger,
-        .default_value = "0",
-        .min = 0,
-        .max = 1e9,
-        .help = "Smallest n of the n-step estimates; 0: 1.1 steps_per_iteration."},
-       {.name = "num_n_step_estimates",
-        .kind = Kind::kInteger,
-        .default_value = "6",
-        .min = 1,
-        .max = 10000,
-        .help = "Number of n-step estimates."},
-       {.name = "skip_rate",
-        .kind = Kind::kInteger,
-        .default_value = "0",
-        .min = 0,
-        .max = 1e9,
-        .help = "Distance between their n; 0: 0.15 steps_per_iteration."}});
+      {FlagOption("zero_prev_at_cut", false,
+                  "Feed 0 instead of the previous signal at the first step of each piece, as the "
+                  "authors' code does."),
+       ChoiceOption("estimator", {"skipping", "bootstrapping", "mc", "mc_skipping", "gae"},
+                    "Meta-advantage; those with skipping leave out the rewards before the next "
+                    "update."),
+       NumberOption("gamma", "0.9", 0, 1,
+                    "Discount of the meta-advantage per episode (estimator gae: per step)."),
+       NumberOption("lambda", "0.85", 0, 1,
+                    "Weight of an n-step estimate relative to the one before."),
+       IntegerOption("starting_n", "0", 0, 1e9,
+                     "Smallest n of the n-step estimates; 0: 1.1 steps_per_iteration."),
+       IntegerOption("num_n_step_estimates", "6", 1, 10000, "Number of n-step estimates."),
+       IntegerOption("skip_rate", "0", 0, 1e9,
+                     "Distance between their n; 0: 0.15 steps_per_iteration.")});
   return options;
 }
 
@@ -135,7 +110,7 @@ class BlackBox final : public OuterPpoRule {
         trained_steps_(config.trained_steps),
         zero_prev_at_cut_(options.Flag("zero_prev_at_cut")) {}
 
-  RuleNeeds needs() const override { return {}; }
+  RuleNeeds needs() const override { return {.signal_density = true}; }
 
  private:
   TrainedNetwork network() const override { return *network_; }
@@ -155,13 +130,14 @@ class BlackBox final : public OuterPpoRule {
 
   const std::shared_ptr<const learner::SignalNetwork> network_;
   const int64_t trained_steps_;
-  const bool zero_prev_at_cut_;  // Reading B1.
+  const bool zero_prev_at_cut_;  // docs/algorithms/black_box.md#reading-previous-signal-at-cuts.
 };
 
 const RegisterRule kBlackBox({
     .name = "black_box",
     .summary = "PPO over whole lifetimes, first order (Pappalardo, Ramele and Santos)",
     .options = Options(),
+    .metrics = OuterPpoMetrics(),
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       const OuterPpoRuleConfig config = ReadConfig(context.spec, options);

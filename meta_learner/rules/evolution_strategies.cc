@@ -1,5 +1,6 @@
-// Evolution strategies on the signal network (Salimans et al. 2017; survey.md, "Evolution"): each
-// lifetime is taught by weights phi + sigma eps_i, or phi - sigma eps_i in every second one, and
+// Evolution strategies on the signal network (Salimans et al. 2017;
+// docs/algorithms/evolution_strategies.md): each lifetime is taught by weights phi + sigma eps_i,
+// or phi - sigma eps_i in every second one, and
 //
 //   g = 1/(F sigma) sum_i rank(fitness_i) (+-eps_i),   phi <- Adam(phi, -g + decay phi).
 //
@@ -181,6 +182,16 @@ void Check(const RuleContext& context, Violations* violations) {
   }
 }
 
+MetricTable Metrics() {
+  MetricTable metrics = GradientMetrics();
+  metrics.insert(metrics.end(),
+                 {{.name = "fitness_mean", .help = "Mean fitness of the lifetimes."},
+                  {.name = "fitness_std", .help = "Its standard deviation."},
+                  {.name = "step_norm", .help = "How far the weights moved.", .log_scale = true},
+                  {.name = "weights_norm", .help = "Norm of the weights after the step."}});
+  return metrics;
+}
+
 const RegisterRule kEvolutionStrategies({
     .name = "evolution_strategies",
     .summary = "Perturbed signal networks, ranked by what their agents achieve (Salimans et al.)",
@@ -197,6 +208,7 @@ const RegisterRule kEvolutionStrategies({
                     "fitness", {"shaped", "success"},
                     "What ranks a lifetime among those on the same environment: the sum of shaped "
                     "rewards or of success signals in its last inner iteration.")},
+    .metrics = Metrics(),
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       Check(context, violations);

@@ -1,5 +1,5 @@
-// Mathematics of the evolution strategies rule (survey.md, "Evolution"; Salimans et al. 2017). Pure
-// functions; every sum is in the order of the lifetimes.
+// Mathematics of the evolution strategies rule (docs/algorithms/evolution_strategies.md; Salimans
+// et al. 2017). Pure functions; every sum is in the order of the lifetimes.
 #pragma once
 
 #include <torch/types.h>

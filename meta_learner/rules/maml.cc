@@ -1,7 +1,7 @@
-// MAML (Finn et al. 2017) with the settings of black_box.md section 13: the meta-parameters are the
-// initial weights of a policy that a few policy-gradient steps adapt to a task, on the success
-// signal. The outer step is TRPO on what the adapted policies lived through; first order by
-// default (reading B20).
+// MAML (Finn et al. 2017) with the settings of docs/algorithms/initial_weights.md#maml: the
+// meta-parameters are the initial weights of a policy that a few policy-gradient steps adapt to a
+// task, on the success signal. The outer step is TRPO on what the adapted policies lived through;
+// first order by default (docs/algorithms/initial_weights.md#reading-first-order).
 #include <torch/types.h>
 
 #include <algorithm>
@@ -34,7 +34,7 @@ struct MamlConfig {
   int64_t mean_lifetimes = 60;
   // Acting and training policy must agree: greatest |rho - 1| at the adapted weights.
   double rho_error_max = 1e-2;
-  // Of the experiment.
+  // From the experiment's spec.
   int64_t lifetimes = 30;  // N
   int64_t iterations = 4;
   int64_t steps_per_iteration = 2000;  // T
@@ -45,61 +45,27 @@ struct MamlConfig {
 };
 
 OptionTable Options() {
-  using Kind = OptionInfo::Kind;
-  return {{.name = "first_order",
-           .kind = Kind::kFlag,
-           .default_value = "true",
-           .help = "Take the adaptation's derivative for the identity; false: differentiate "
-                   "through it."},
-          {.name = "objective",
-           .kind = Kind::kChoice,
-           .default_value = "shaped",
-           .choices = {"shaped", "raw", "success"},
-           .help = "What adapted policies maximise: the shaped reward normalised to target_mean, "
-                   "the shaped reward as it is (which may be negative), or the success signal."},
-          {.name = "target_mean",
-           .default_value = "0.1",
-           .min = 1e-30,
-           .max = 1e30,
-           .help = "Mean of the normalised shaped reward, and baseline reward of the objective."},
-          {.name = "mean_lifetimes",
-           .kind = Kind::kInteger,
-           .default_value = "60",
-           .min = 1,
-           .max = 1e6,
-           .help = "Lifetimes whose mean adaptation reward is the baseline of the next ones."},
-          {.name = "max_kl",
-           .default_value = "0.001",
-           .min = 1e-30,
-           .max = 1e30,
-           .help = "Bound of the mean KL divergence of an outer step."},
-          {.name = "damping",
-           .default_value = "0.01",
-           .min = 0,
-           .max = 1e30,
-           .help = "Added to the diagonal of the KL divergence's Hessian."},
-          {.name = "cg_steps",
-           .kind = Kind::kInteger,
-           .default_value = "10",
-           .min = 1,
-           .max = 10000,
-           .help = "Conjugate gradient steps of an outer step."},
-          {.name = "line_search_start",
-           .default_value = "3",
-           .min = 0,
-           .max = 1e30,
-           .help = "First candidate, in steps of length max_kl; 0: the weights never change."},
-          {.name = "line_search_factor",
-           .default_value = "0.6",
-           .min = 1e-9,
-           .max = 0.999999,
-           .help = "From one candidate to the next."},
-          {.name = "line_search_tries",
-           .kind = Kind::kInteger,
-           .default_value = "10",
-           .min = 1,
-           .max = 1000,
-           .help = "Candidates; when none is better, the weights stay."}};
+  return {
+      FlagOption("first_order", true,
+                 "Treat the adaptation's derivative as the identity; false: "
+                 "differentiate through it."),
+      ChoiceOption("objective", {"shaped", "raw", "success"},
+                   "What adapted policies maximise: the shaped reward normalised to target_mean, "
+                   "the shaped reward as it is (which may be negative), or the success signal."),
+      NumberOption("target_mean", "0.1", 1e-30, 1e30,
+                   "Mean of the normalised shaped reward, and baseline reward of the objective."),
+      IntegerOption("mean_lifetimes", "60", 1, 1e6,
+                    "Lifetimes whose mean adaptation reward is the baseline of the next ones."),
+      NumberOption("max_kl", "0.001", 1e-30, 1e30,
+                   "Bound of the mean KL divergence of an outer step."),
+      NumberOption("damping", "0.01", 0, 1e30,
+                   "Added to the diagonal of the KL divergence's Hessian."),
+      IntegerOption("cg_steps", "10", 1, 10000, "Conjugate gradient steps of an outer step."),
+      NumberOption("line_search_start", "3", 0, 1e30,
+                   "First candidate, in steps of length max_kl; 0: the weights never change."),
+      NumberOption("line_search_factor", "0.6", 1e-9, 0.999999, "From one candidate to the next."),
+      IntegerOption("line_search_tries", "10", 1, 1000,
+                    "Candidates; when none is better, the weights stay.")};
 }
 
 MamlConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
@@ -171,21 +137,17 @@ class Maml : public OuterRule {
       return absl::InvalidArgumentError(absl::StrFormat(
           "the outer update has %d lifetimes, expected %d", batch.environments.size(), lifetimes));
     }
-    const learner::Segment& x = batch.steps;
-    const std::pair<const char*, const Tensor*> tensors[] = {
-        {"observations", &x.observations},
-        {"actions", &x.actions},
-        {"log_probs", &x.log_probs},
-        {"shaped_rewards", &x.shaped_rewards},
-        {"success_signals", &x.success_signals},
-        {"prev_done", &x.prev_done}};
-    for (const auto& [name, tensor] : tensors) {
-      if (!tensor->defined() || tensor->dim() < 2 || tensor->size(0) != lifetimes ||
-          tensor->size(1) != steps || !tensor->isfinite().all().item<bool>()) {
+    for (const learner::SegmentMember member :
+         {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
+          &learner::Segment::shaped_rewards, &learner::Segment::success_signals,
+          &learner::Segment::prev_done}) {
+      const Tensor& tensor = batch.steps.*member;
+      if (!tensor.defined() || tensor.dim() < 2 || tensor.size(0) != lifetimes ||
+          tensor.size(1) != steps || !tensor.isfinite().all().item<bool>()) {
         return absl::InvalidArgumentError(
             absl::StrFormat("%s of the lifetimes are not finite numbers of %d lifetimes with %d "
                             "steps",
-                            name, lifetimes, steps));
+                            learner::FieldOf(member).name, lifetimes, steps));
       }
     }
     return absl::OkStatus();
@@ -282,7 +244,7 @@ class Maml : public OuterRule {
     const Tensor weights = (weights_.to(torch::kFloat64) - alpha * result.step).to(torch::kFloat32);
     if (!weights.isfinite().all().item<bool>())
       return absl::InternalError("the weights after the outer step are not finite");
-    report["grad_norm"] = problem.gradient.norm().item<double>();
+    report["outer_grad_norm"] = problem.gradient.norm().item<double>();
     report["step_length"] = alpha * result.step.norm().item<double>();
     report["alpha"] = alpha;
     report["line_search_tries"] = static_cast<double>(result.tries.size());
@@ -313,11 +275,36 @@ class Maml : public OuterRule {
   learner::WorkerPool pool_;
 };
 
+MetricTable Metrics() {
+  using Panel = MetricInfo::Panel;
+  MetricTable metrics = {
+      {.name = "step_length", .help = "Length of the step taken; 0 when none was."},
+      {.name = "alpha", .help = "What the line search left of the trust region's step."},
+      {.name = "line_search_tries", .help = "Steps tried."},
+      {.name = "surrogate", .help = "Outer loss after the step."},
+      {.name = "kl",
+       .unit = "nat",
+       .help = "Divergence of the adapted policies after the step from those before.",
+       .label = "KL divergence",
+       .panel = Panel::kOwn},
+      {.name = "rho_error",
+       .help = "Greatest difference from 1 of the density ratio of meta-learner and actor."},
+      {.name = "mean_adaptation_reward",
+       .help = "Mean reward a step of recent lifetimes, the baseline of adaptation."},
+      {.name = "reward_mean/*",
+       .help = "Running mean of the shaped reward of one environment.",
+       .panel = Panel::kNone}};
+  // Its norm; the parts of the gradient are not known.
+  metrics.push_back(GradientMetrics()[0]);
+  return metrics;
+}
+
 const RegisterRule kMaml({
     .name = "maml",
     .summary = "Initial policy weights that a few policy-gradient steps adapt (Finn et al.)",
     .inner_loop = "adaptation",
     .options = Options(),
+    .metrics = Metrics(),
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       const MamlConfig config = ReadConfig(context, options);

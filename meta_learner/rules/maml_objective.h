@@ -1,5 +1,6 @@
-// What MAML's outer step needs of the lifetimes (black_box.md section 13, reading B20): the loss of
-// the adapted policies as a function of a displacement d of the initial weights,
+// What MAML's outer step needs of the lifetimes
+// (docs/algorithms/initial_weights.md#reading-first-order): the loss of the adapted policies as a
+// function of a displacement d of the initial weights,
 //
 //   loss(d) = mean over lifetimes of -mean_t(rho_t A_t),   rho = p(U_i(weights + d)) /
 //   p(U_i(weights))
@@ -8,7 +9,7 @@
 // is lifetime i's adaptation. First order puts U_i(weights) + d for U_i(weights + d): nothing is
 // differentiated through the adaptation, and candidates of a line search do not adapt again. Second
 // order differentiates, and adapts again by the recorded steps, weighted by the ratio of their
-// densities (survey.md).
+// densities (docs/algorithms/initial_weights.md#reading-ratio-in-the-adaptation).
 //
 // Generic in dtype; sums over lifetimes are in float64, in their order. Memory: graphs of one
 // lifetime for each thread; second order holds its K adaptation steps too. Not thread-safe.
@@ -30,8 +31,8 @@ namespace mentor::meta_learner {
 
 struct MamlLifetime {
   std::vector<learner::PolicyGradientData> adaptation;  // K steps; old_log_probs are not read
-  learner::PolicyGradientData
-      meta;  // What the adapted policy lived through; old_log_probs likewise
+  // What the adapted policy lived through; old_log_probs likewise.
+  learner::PolicyGradientData meta;
 };
 
 class MamlObjective {
@@ -42,7 +43,7 @@ class MamlObjective {
 
   // Adapts everybody. Before anything else.
   absl::Status Prepare();
-  // Of lifetime i: its adapted weights, and what their policy says of the actions that it took.
+  // Adapted weights of lifetime i, and what their policy says of the actions that it took.
   const torch::Tensor& adapted(int64_t i) const { return prepared_[i].adapted; }
   const torch::Tensor& log_probs(int64_t i) const { return lifetimes_[i].meta.old_log_probs; }
 
@@ -53,7 +54,7 @@ class MamlObjective {
  private:
   struct Prepared {
     torch::Tensor adapted;              // [P]
-    learner::ActionDistribution acted;  // Of the adapted policy, at its observations.
+    learner::ActionDistribution acted;  // What the adapted policy gives at its observations.
   };
   torch::Tensor Adapted(int64_t i, const torch::Tensor& displacement) const;
   torch::Tensor Displacement(const torch::Tensor& d) const;  // In the dtype of the weights, a leaf.

@@ -1,5 +1,6 @@
-// Advantages of the signal network's outputs over one lifetime (black_box.md section 7).
-// Discounting is per episode. Pure functions in double; threads may share.
+// Advantages of the signal network's outputs over one lifetime
+// (docs/algorithms/black_box.md#meta-advantage). Discounting is per episode. Pure functions in
+// double; threads may share.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // Meta-gradient rules: LIRPG (Zheng, Oh and Singh 2018), SAIR (Jiang et al. 2021), MetaIRN (Link et
 // al. 2025) and the meta-gradient of gamma and lambda (Xu, van Hasselt and Silver 2018) are one
-// rule with different signal networks: `mlp`, `attention` and `discount` (meta_gradient.md section
-// 2).
+// rule with different signal networks: `mlp`, `attention` and `discount`
+// (docs/algorithms/meta_gradient.md).
 //
 // After every inner iteration the learners send the gradient of the agents' extrinsic performance
 // with respect to the signal's weights, through the agents' own updates
@@ -35,7 +35,10 @@ class MetaGradient : public OuterRule {
   }
 
   RuleNeeds needs() const override {
-    return {.decisions_inside_lifetime = true, .second_order = second_order_, .segments = false};
+    return {.signal_gradient = true,
+            .decisions_inside_lifetime = true,
+            .second_order = second_order_,
+            .segments = false};
   }
   Tensor meta_parameters() const override { return weights_; }
 
@@ -67,6 +70,14 @@ class MetaGradient : public OuterRule {
   AdamState adam_;
 };
 
+MetricTable Metrics() {
+  MetricTable metrics = GradientMetrics();
+  metrics.push_back({.name = "outer_step_norm",
+                     .help = "How far the weights of the signal network moved.",
+                     .log_scale = true});
+  return metrics;
+}
+
 const RegisterRule kMetaGradient({
     .name = "meta_gradient",
     .summary = "Gradient through the agents' updates: LIRPG, SAIR, MetaIRN, gamma and lambda",
@@ -78,6 +89,7 @@ const RegisterRule kMetaGradient({
                 NumberOption("adam_epsilon", "1e-5", 1e-30, 1, "Added after bias correction."),
                 NumberOption("max_grad_norm", "0.5", 1e-30, 1e30,
                              "Greatest norm of the outer gradient, the mean over the agents.")},
+    .metrics = Metrics(),
     .make = [](const RuleContext& context, const OptionValues& options, Violations*)
         -> std::unique_ptr<OuterRule> { return std::make_unique<MetaGradient>(context, options); },
 });

@@ -10,6 +10,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/exact_math.h"
 #include "learner/agents/worker_pool.h"
 
 namespace mentor::meta_learner {
@@ -47,15 +48,6 @@ double Norm(const Tensor& x) {
   double sum = 0;
   for (int64_t i = 0; i < values.numel(); ++i) sum += value[i] * value[i];
   return std::sqrt(sum);
-}
-
-// base^exponent by squaring: the same bits everywhere, unlike the library's.
-double Power(double base, int64_t exponent) {
-  double power = 1;
-  for (; exponent > 0; exponent /= 2, base *= base) {
-    if (exponent % 2) power *= base;
-  }
-  return power;
 }
 
 // The recorded inputs of a piece.
@@ -150,7 +142,7 @@ OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
   return batch;
 }
 
-Tensor StandardiseAdvantages(const Tensor& advantages) {
+Tensor StandardiseAdvantages(const Tensor& advantages, double std_floor) {
   const Tensor x = ToDouble(advantages).contiguous();
   const double* value = x.const_data_ptr<double>();
   const int64_t count = x.numel();
@@ -159,7 +151,8 @@ Tensor StandardiseAdvantages(const Tensor& advantages) {
   for (int64_t i = 0; i < count; ++i) mean += value[i];
   mean /= static_cast<double>(count);
   for (int64_t i = 0; i < count; ++i) squares += (value[i] - mean) * (value[i] - mean);
-  return (x - mean) / (std::sqrt(squares / static_cast<double>(count - 1)) + 1e-8);
+  const double std = std::sqrt(squares / static_cast<double>(count - 1));
+  return (x - mean) / (std::max(std, std_floor) + 1e-8);
 }
 
 std::vector<int64_t> DrawDisplacements(const RandomStream& stream, int64_t k, int64_t count) {
@@ -233,8 +226,8 @@ void ClipAndStep(const OuterPpoConfig& config, const Tensor& gradient, Tensor we
   ++adam->step;
   adam->m = config.adam_beta1 * adam->m + (1 - config.adam_beta1) * clipped;
   adam->v = config.adam_beta2 * adam->v + (1 - config.adam_beta2) * clipped.square();
-  const double rate = config.learning_rate / (1 - Power(config.adam_beta1, adam->step));
-  const double root = std::sqrt(1 - Power(config.adam_beta2, adam->step));
+  const double rate = config.learning_rate / (1 - exact::Power(config.adam_beta1, adam->step));
+  const double root = std::sqrt(1 - exact::Power(config.adam_beta2, adam->step));
   weights.sub_(rate * adam->m / (adam->v.sqrt() / root + config.adam_epsilon));
 }
 

@@ -1,8 +1,8 @@
 // PPO of a recurrent network over whole lifetimes, by truncated backpropagation through time
-// (black_box.md section 8): of a signal network, whose actions are signals, or of a recurrent
-// policy (section 12). Functions of tensors; nothing is kept. Lifetimes are cut into groups of
-// fixed size whose gradients are computed side by side and added in order, so the number of threads
-// never changes a bit.
+// (docs/algorithms/black_box.md#outer-update): of a signal network, whose actions are signals, or
+// of a recurrent policy (docs/algorithms/recurrent_policy.md#training). Functions of tensors;
+// nothing is kept. Lifetimes are cut into groups of fixed size whose gradients are computed side by
+// side and added in order, so the number of threads never changes a bit.
 #pragma once
 
 #include <torch/types.h>
@@ -17,7 +17,7 @@
 #include <absl/status/statusor.h>
 
 #include "common/rng.h"
-#include "learner/segment.h"
+#include "learner/agents/segment.h"
 #include "learner/signals/signal_network.h"
 #include "meta_learner/rules/tbptt.h"
 
@@ -39,14 +39,17 @@ struct OuterPpoConfig {
   std::optional<double> target_kl = 0.01;  // Unset: never stops early.
   int64_t epochs = 12;                     // At most.
   int64_t k = 400;
-  int64_t num_minibatches = 0;  // 0: one optimizer step for each piece (reading B19).
-  double rho_error_max =
-      1e-3;  // Bound of max |rho - 1| before the first optimizer step (reading B16).
+  // 0: one optimizer step for each piece
+  // (docs/algorithms/black_box.md#reading-minibatch-count-zero).
+  int64_t num_minibatches = 0;
+  // Bound of max |rho - 1| before the first optimizer step
+  // (docs/algorithms/black_box.md#reading-ratio-of-one).
+  double rho_error_max = 1e-3;
 };
 
 // Differentiable quantities of a piece of recorded lifetimes, each [N, t].
 struct PieceEvaluation {
-  torch::Tensor log_probs;  // Of the recorded outputs.
+  torch::Tensor log_probs;  // The recorded outputs' densities.
   torch::Tensor entropies;  // float64
   torch::Tensor values;
   std::vector<torch::Tensor> final_recurrent;  // Detached.
@@ -71,15 +74,16 @@ struct TrainedNetwork {
 // The trained steps of N lifetimes: the first n = L - T of a signal network, all n = L of a policy.
 struct OuterPpoBatch {
   torch::Tensor features;  // [N, n, features]: inputs as they were
-  torch::Tensor
-      cut_features;          // The same with 0 as previous output, at cuts; undefined: not wanted.
+  // The same with 0 as previous output, at cuts; undefined when not wanted.
+  torch::Tensor cut_features;
   torch::Tensor outputs;     // [N, n] signals or [N, n, A] actions
   torch::Tensor log_probs;   // [N, n]: their log-densities when they were made
   torch::Tensor advantages;  // [N, n]: standardised
   torch::Tensor returns;     // [N, n]: targets of the value head
 };
 
-// Of a signal network. zero_prev_at_cut: the reference's input shift at cuts (reading B1).
+// The batch of a signal network. zero_prev_at_cut: the reference's input shift at cuts
+// (docs/algorithms/black_box.md#reading-previous-signal-at-cuts).
 OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
                                 const learner::Segment& steps, torch::Tensor advantages,
                                 torch::Tensor returns, bool zero_prev_at_cut = false);
@@ -116,8 +120,9 @@ struct OuterPpoResult {
   int64_t optimizer_steps = 0;
 };
 
-// (x - mean) / (std + 1e-8) over all numbers, std unbiased, in double (reading B12).
-torch::Tensor StandardiseAdvantages(const torch::Tensor& advantages);
+// (x - mean) / (max(std, std_floor) + 1e-8) over all numbers, std unbiased, in double
+// (docs/algorithms/black_box.md#reading-sums-in-double).
+torch::Tensor StandardiseAdvantages(const torch::Tensor& advantages, double std_floor = 0);
 
 // `count` different integers of 1..k, in the order of their epochs.
 std::vector<int64_t> DrawDisplacements(const RandomStream& stream, int64_t k, int64_t count);

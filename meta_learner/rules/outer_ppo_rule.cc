@@ -8,7 +8,6 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "common/cpu_time.h"
 #include "common/rng.h"
 #include "meta_learner/rules/tbptt.h"
 
@@ -16,11 +15,6 @@ namespace mentor::meta_learner {
 namespace {
 
 using torch::Tensor;
-
-// Of this thread, and of pools on its behalf.
-double CpuSeconds() {
-  return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();
-}
 
 // Means over the pieces of the last epoch, and how far the update went.
 void AddReport(const OuterPpoResult& result, RuleReport* report) {
@@ -88,7 +82,7 @@ OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
       IntegerOption("epochs", defaults.epochs, 1, 100000,
                     "Greatest number of passes over the lifetimes in one outer update."),
       IntegerOption("k", "400", 1, 1e9,
-                    "Steps of a piece of truncated backpropagation through time, about."),
+                    "About how many steps a piece of truncated backpropagation through time has."),
       IntegerOption("num_minibatches", "0", 0, 1e9,
                     "Optimizer steps of an epoch; 0: one for each piece."),
       FlagOption("gradient_variance", false,
@@ -100,7 +94,56 @@ OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
                                 "signal.")),
       NumberOption("target_mean", defaults.target_mean, 1e-30, 1e30,
                    "Mean of the normalised shaped reward."),
+      NumberOption("advantage_std_floor", "0", 0, 1e30,
+                   "Advantages are divided by their standard deviation, but by no less than this "
+                   "(in units of the objective's reward), so that lifetimes in which nothing "
+                   "happened move little; 0: by whatever it is."),
   };
+}
+
+MetricTable OuterPpoMetrics() {
+  using Panel = MetricInfo::Panel;
+  MetricTable metrics = {
+      {.name = "advantage_mean", .help = "Mean of the meta-advantages, before standardisation."},
+      {.name = "advantage_std", .help = "Their standard deviation."},
+      {.name = "advantage_floored", .help = "1 where that is below advantage_std_floor, else 0."},
+      {.name = "loss", .help = "Outer loss: policy, entropy and value; mean over the last epoch."},
+      {.name = "pg_loss", .help = "Its policy term."},
+      {.name = "value_loss",
+       .help = "Its value term: half the mean squared error.",
+       .label = "value loss",
+       .panel = Panel::kOwn},
+      {.name = "entropy",
+       .unit = "nat",
+       .help = "Entropy of what is trained, mean over the last epoch.",
+       .label = "entropy",
+       .panel = Panel::kOwn},
+      {.name = "kl",
+       .unit = "nat",
+       .help = "Divergence from what acted, mean over the last epoch.",
+       .label = "KL divergence",
+       .panel = Panel::kOwn},
+      {.name = "clip_fraction", .help = "Share of steps whose ratio is clipped."},
+      {.name = "grad_norm",
+       .help = "Norm of the gradient of the outer loss before clipping, mean over the pieces of "
+               "the last epoch. Not that of the outer gradient, outer_grad_norm.",
+       .label = "norm of the loss's gradient",
+       .panel = Panel::kCompared,
+       .log_scale = true},
+      {.name = "rho_error",
+       .help = "Greatest difference from 1 of the density ratio before the first step."},
+      {.name = "epochs",
+       .help = "Epochs until target_kl was reached, or all of them.",
+       .label = "epochs run",
+       .panel = Panel::kOwn},
+      {.name = "optimizer_steps", .help = "Optimizer steps of the update."},
+      {.name = "reward_mean/*",
+       .help = "Running mean of the shaped reward of one environment.",
+       .panel = Panel::kNone}};
+  // With option gradient_variance.
+  const MetricTable gradient = GradientMetrics();
+  metrics.insert(metrics.end(), gradient.begin(), gradient.end());
+  return metrics;
 }
 
 OuterPpoConfig ReadOuterPpo(const OptionValues& options) {
@@ -177,6 +220,7 @@ OuterPpoRule::OuterPpoRule(const RuleContext& context, const OptionValues& optio
       config_(config),
       shaped_objective_(options.Choice("objective") == "shaped"),
       target_mean_(options.Number("target_mean")),
+      advantage_std_floor_(options.Number("advantage_std_floor")),
       gradient_variance_(options.Flag("gradient_variance")),
       seed_(context.spec.seed()),
       weights_(std::move(weights)),
@@ -203,22 +247,19 @@ absl::Status OuterPpoRule::CheckBatch(const LifetimeBatch& batch) const {
     return absl::InvalidArgumentError(absl::StrFormat(
         "the outer update has %d lifetimes, expected %d", batch.environments.size(), lifetimes));
   }
-  const learner::Segment& x = batch.steps;
-  MENTOR_RETURN_IF_ERROR(CheckTensor("observations", x.observations, lifetimes, steps, 3));
-  MENTOR_RETURN_IF_ERROR(CheckTensor("actions", x.actions, lifetimes, steps, 3));
-  std::vector<std::pair<const char*, const Tensor*>> scalars = {
-      {"log_probs", &x.log_probs},
-      {"shaped_rewards", &x.shaped_rewards},
-      {"success_signals", &x.success_signals},
-      {"prev_done", &x.prev_done},
-      {"signal_values", &x.signal_values}};
-  if (config_.sampled_signals) {
-    scalars.emplace_back("signals", &x.signals);
-    scalars.emplace_back("signal_log_probs", &x.signal_log_probs);
+  using learner::Segment;
+  std::vector<learner::SegmentMember> members = {
+      &Segment::observations,   &Segment::actions,         &Segment::log_probs,
+      &Segment::shaped_rewards, &Segment::success_signals, &Segment::prev_done,
+      &Segment::signal_values};
+  if (config_.sampled_signals)
+    members.insert(members.end(), {&Segment::signals, &Segment::signal_log_probs});
+  for (const learner::SegmentMember member : members) {
+    const learner::SegmentField& field = learner::FieldOf(member);
+    MENTOR_RETURN_IF_ERROR(CheckTensor(field.name, batch.steps.*member, lifetimes, steps,
+                                       static_cast<int64_t>(ShapeOf(field, {}).size())));
   }
-  for (const auto& [name, tensor] : scalars)
-    MENTOR_RETURN_IF_ERROR(CheckTensor(name, *tensor, lifetimes, steps, 2));
-  return CheckPrevDone(x.prev_done);
+  return CheckPrevDone(batch.steps.prev_done);
 }
 
 // Advantages and returns [N, n] float64, not standardised.
@@ -249,7 +290,6 @@ std::pair<Tensor, Tensor> OuterPpoRule::AdvantagesOf(const LifetimeBatch& batch,
 }
 
 absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) {
-  const double cpu_begin = CpuSeconds();
   MENTOR_RETURN_IF_ERROR(CheckBatch(batch));
   RewardNormaliser normaliser = normaliser_;
   if (shaped_objective_) {
@@ -259,9 +299,12 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
   }
   // Returns come from the raw advantages.
   const auto [advantages, returns] = AdvantagesOf(batch, normaliser);
+  const double std = advantages.std().item<double>();
   RuleReport report = {{"advantage_mean", advantages.mean().item<double>()},
-                       {"advantage_std", advantages.std().item<double>()}};
-  const OuterPpoBatch recorded = Recorded(batch.steps, StandardiseAdvantages(advantages), returns);
+                       {"advantage_std", std},
+                       {"advantage_floored", std < advantage_std_floor_ ? 1 : 0}};
+  const OuterPpoBatch recorded =
+      Recorded(batch.steps, StandardiseAdvantages(advantages, advantage_std_floor_), returns);
   MENTOR_RETURN_IF_ERROR(
       CheckTensor("input of the trained network (the density of an action may be too great)",
                   recorded.features, config_.lifetimes, config_.trained_steps, 3));
@@ -286,7 +329,6 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
   AddReport(result, &report);
   for (const auto& [environment, statistics] : normaliser_.statistics())
     report[absl::StrCat("reward_mean/", environment)] = normaliser_.Mean(environment);
-  report["outer_seconds"] = CpuSeconds() - cpu_begin;
   return report;
 }
 

@@ -29,10 +29,12 @@ struct OuterPpoDefaults {
 };
 
 // learning_rate, adam_beta1, adam_beta2, adam_epsilon, clip, entropy_coef, value_coef,
-// max_grad_norm, target_kl, epochs, k, num_minibatches, gradient_variance, objective and
-// target_mean.
+// max_grad_norm, target_kl, epochs, k, num_minibatches, gradient_variance, objective,
+// target_mean and advantage_std_floor.
 OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults);
 OuterPpoConfig ReadOuterPpo(const OptionValues& options);
+// What OuterPpoRule reports.
+MetricTable OuterPpoMetrics();
 
 // Whether `steps` trained steps of a lifetime can be cut into pieces, and `epochs` have
 // displacements enough. what: "all but the last iteration".
@@ -80,7 +82,7 @@ class OuterPpoRule : public OuterRule {
   const OuterPpoConfig ppo_;
   const OuterPpoRuleConfig config_;
   const bool shaped_objective_;
-  const double target_mean_;
+  const double target_mean_, advantage_std_floor_;
   const bool gradient_variance_;
   const uint64_t seed_;
   // Changed by Update and Load, as a whole or not at all.

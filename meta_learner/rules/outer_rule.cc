@@ -1,6 +1,7 @@
 #include "meta_learner/rules/outer_rule.h"
 
 #include <absl/strings/str_format.h>
+#include <google/protobuf/text_format.h>
 
 #include "common/check.h"
 #include "common/registry.h"
@@ -13,9 +14,23 @@ const std::vector<const RuleEntry*>& OuterRules() {
   return all;
 }
 
+namespace {
+
+// In order and in double, of the parts that have a gradient; undefined when none has.
+torch::Tensor Sum(const std::vector<ShardGradient>& parts) {
+  torch::Tensor sum;
+  for (const ShardGradient& part : parts) {
+    if (!part.gradient.defined()) continue;
+    const torch::Tensor gradient = part.gradient.to(torch::kFloat64);
+    sum = sum.defined() ? sum + gradient : gradient;
+  }
+  return sum;
+}
+
+}  // namespace
+
 absl::StatusOr<torch::Tensor> SumGradients(const LifetimeBatch& batch, int64_t lifetimes,
                                            int64_t size) {
-  torch::Tensor sum = torch::zeros({size}, torch::kFloat64);
   int64_t count = 0;
   size_t missing = 0;
   for (const ShardGradient& shard : batch.shards) {
@@ -24,12 +39,11 @@ absl::StatusOr<torch::Tensor> SumGradients(const LifetimeBatch& batch, int64_t l
       ++missing;
       continue;
     }
-    if (shard.gradient.sizes() != sum.sizes()) {
+    if (shard.gradient.sizes() != at::IntArrayRef{size}) {
       return absl::InvalidArgumentError(
           absl::StrFormat("the gradient of %d lifetimes has shape %s, expected [%d]",
                           shard.lifetimes, c10::str(shard.gradient.sizes()), size));
     }
-    sum += shard.gradient.to(torch::kFloat64);
   }
   if (count != lifetimes) {
     return absl::InvalidArgumentError(
@@ -38,20 +52,16 @@ absl::StatusOr<torch::Tensor> SumGradients(const LifetimeBatch& batch, int64_t l
   if (missing == batch.shards.size()) return torch::Tensor();
   if (missing > 0)
     return absl::InvalidArgumentError("some shards of the outer update have no gradient");
+  torch::Tensor sum = Sum(batch.shards);
   if (!sum.isfinite().all().item<bool>())
     return absl::InvalidArgumentError("the outer gradient is not finite");
   return sum;
 }
 
 torch::Tensor ReportGradient(const std::vector<ShardGradient>& parts, RuleReport* report) {
-  torch::Tensor sum;
   int64_t lifetimes = 0;
-  for (const ShardGradient& part : parts) {
-    const torch::Tensor gradient = part.gradient.to(torch::kFloat64);
-    sum = sum.defined() ? sum + gradient : gradient;
-    lifetimes += part.lifetimes;
-  }
-  const torch::Tensor mean = sum / static_cast<double>(lifetimes);
+  for (const ShardGradient& part : parts) lifetimes += part.lifetimes;
+  const torch::Tensor mean = Sum(parts) / static_cast<double>(lifetimes);
   const double norm = mean.norm().item<double>();
   (*report)["outer_grad_norm"] = norm;
   if (parts.size() < 2) return mean;
@@ -69,6 +79,23 @@ torch::Tensor ReportGradient(const std::vector<ShardGradient>& parts, RuleReport
   return mean;
 }
 
+MetricTable GradientMetrics() {
+  using Panel = MetricInfo::Panel;
+  return {{.name = "outer_grad_norm",
+           .help = "Norm of the outer gradient, the mean over lifetimes.",
+           .label = "norm of the outer gradient",
+           .panel = Panel::kCompared,
+           .log_scale = true},
+          {.name = "outer_grad_variance",
+           .help = "Trace of the covariance of that mean, estimated from how its parts differ.",
+           .label = "variance of the outer gradient",
+           .panel = Panel::kCompared,
+           .log_scale = true},
+          {.name = "outer_grad_noise",
+           .help = "That variance as a share of the squared norm.",
+           .log_scale = true}};
+}
+
 absl::StatusOr<RuleReport> OuterRule::Update(const LifetimeBatch& batch, uint32_t outer_step) {
   try {
     return DoUpdate(batch, outer_step);
@@ -83,6 +110,14 @@ OptionTable AllOptions(const RuleEntry& entry) {
   MENTOR_CHECK(loop != nullptr);
   all.insert(all.end(), loop->options.begin(), loop->options.end());
   return all;
+}
+
+void AddExample(const RuleEntry& entry, v1::ExperimentSpec* spec) {
+  google::protobuf::TextFormat::Parser parser;
+  v1::ExperimentSpec example;
+  MENTOR_CHECK(parser.ParseFromString(entry.example, &example));
+  spec->MergeFrom(example);
+  spec->mutable_rule()->set_name(entry.name);
 }
 
 v1::InnerLoopSpec InnerLoopOf(const v1::RuleSpec& spec) {

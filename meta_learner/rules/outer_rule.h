@@ -1,5 +1,5 @@
 // An outer rule: how lifetimes change the meta-parameters, which are the weights of the signal
-// network or whatever else is meta-learned. One file that implements OuterRule and registers a
+// network, or whatever else is meta-learned. One file that implements OuterRule and registers a
 // factory. Rules know tensors only: no network, no files.
 #pragma once
 
@@ -14,9 +14,10 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "common/metric_info.h"
 #include "common/options.h"
+#include "learner/agents/segment.h"
 #include "learner/inner_loops/tensor_map.h"
-#include "learner/segment.h"
 #include "learner/signals/signal_network.h"
 #include "mentor/v1/shard_service.pb.h"
 #include "mentor/v1/spec.pb.h"
@@ -27,6 +28,9 @@ namespace mentor::meta_learner {
 struct RuleNeeds {
   // The meta-parameters are the weights of the spec's signal network.
   bool signal_network = true;
+  // It must say the density of its signals, or their gradient with respect to its weights.
+  bool signal_density = false;
+  bool signal_gradient = false;
   // An outer update is one inner iteration of agents that live on, not their whole lives.
   bool decisions_inside_lifetime = false;
   // Differentiates through the agents' updates.
@@ -61,7 +65,7 @@ struct LifetimeBatch {
 absl::StatusOr<torch::Tensor> SumGradients(const LifetimeBatch& batch, int64_t lifetimes,
                                            int64_t size);
 
-// Numbers for the metrics of an outer update, by name: "loss", "kl", ...
+// Metrics of an outer update, by name: "loss", "kl", ... The rule's entry declares them.
 using RuleReport = std::map<std::string, double>;
 
 // Reports and returns the outer gradient [Q] float64, the mean of independent gradients of
@@ -71,6 +75,8 @@ using RuleReport = std::map<std::string, double>;
 // McCandlish et al. 2018 over the number of lifetimes, up to what the signal itself adds to the
 // norm).
 torch::Tensor ReportGradient(const std::vector<ShardGradient>& parts, RuleReport* report);
+// What it reports; part of the table of each rule that calls it.
+MetricTable GradientMetrics();
 
 using learner::TensorMap;
 
@@ -94,16 +100,21 @@ class OuterRule {
 struct RuleContext {
   v1::ExperimentSpec spec;
   v1::EnvironmentShape shape = {};
-  std::shared_ptr<const learner::SignalNetwork> network;
+  std::shared_ptr<const learner::SignalNetwork> network = nullptr;
   int num_threads = 1;  // Never changes a bit of the result.
 };
 
 struct RuleEntry {
   std::string name;
   std::string summary;
-  std::string inner_loop =
-      "ppo";            // How its agents live; the loop's options are options of the rule.
+  // How its agents live; the loop's options are options of the rule.
+  std::string inner_loop = "ppo";
   OptionTable options;  // Its own.
+  // Of its reports, without those of its inner loop. An update that reports others fails.
+  MetricTable metrics = {};
+  // What a spec must say for this rule where the defaults do not fit, as text:
+  // "signal { name: 'bottleneck' }".
+  std::string example = {};
   // Null with violations under "rule." when spec and rule do not fit.
   std::function<std::unique_ptr<OuterRule>(const RuleContext&, const OptionValues&, Violations*)>
       make;
@@ -112,6 +123,8 @@ struct RuleEntry {
 const std::vector<const RuleEntry*>& OuterRules();
 // Its own and those of its inner loop.
 OptionTable AllOptions(const RuleEntry& entry);
+// Adds the rule's name and its example to a spec.
+void AddExample(const RuleEntry& entry, v1::ExperimentSpec* spec);
 // The inner loop of the spec's rule with the settings that the spec gives it. The rule must exist.
 v1::InnerLoopSpec InnerLoopOf(const v1::RuleSpec& spec);
 std::unique_ptr<OuterRule> MakeOuterRule(const RuleContext& context, Violations* violations);

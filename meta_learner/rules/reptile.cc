@@ -4,7 +4,7 @@
 //   phi <- phi + eps mean_i (W_i - phi),   eps falls linearly over the outer updates.
 //
 // No second derivatives, no split into adaptation and test: what the agents do is plain PPO
-// (learner/inner_loops/displacement.cc). Source: survey.md.
+// (learner/inner_loops/displacement.cc). docs/algorithms/initial_weights.md#reptile.
 #include <torch/types.h>
 
 #include <utility>
@@ -87,16 +87,13 @@ const RegisterRule kReptile({
     .name = "reptile",
     .summary = "Initial weights of agents, moved to where learning ends (Nichol et al.)",
     .inner_loop = "displacement",
-    .options = {{.name = "outer_rate",
-                 .default_value = "1",
-                 .min = 0,
-                 .max = 10,
-                 .help = "Share of the mean displacement taken by the first outer update."},
-                {.name = "final_outer_rate",
-                 .default_value = "0",
-                 .min = 0,
-                 .max = 10,
-                 .help = "What that falls to, linearly, after the last outer update."}},
+    .options = {NumberOption("outer_rate", "1", 0, 10,
+                             "Share of the mean displacement taken by the first outer update."),
+                NumberOption("final_outer_rate", "0", 0, 10,
+                             "What that falls to, linearly, after the last outer update.")},
+    .metrics = {{.name = "outer_rate", .help = "Share of the mean displacement taken."},
+                {.name = "mean_displacement",
+                 .help = "Norm of the mean over agents of how far their weights went."}},
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       Check(context.spec, violations);

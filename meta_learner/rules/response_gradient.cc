@@ -1,8 +1,9 @@
 // Response gradients with conditional layer normalisation (Zhang, Stadie and Ba; STN of MacKay et
-// al.; response_gradient.md): the agents' policies see eta, the last weights of the signal network,
-// so the task return is differentiated with respect to eta directly, without going through the
-// agents' learning. What is computed where: learner/inner_loops/response_gradient.cc; here the
-// shards' answers become a step. An outer update is one inner iteration of agents that live on.
+// al.; docs/algorithms/response_gradient.md): the agents' policies see eta, the last weights of the
+// signal network, so the task return is differentiated with respect to eta directly, without going
+// through the agents' learning. What is computed where: learner/inner_loops/response_gradient.cc;
+// here the shards' answers become a step. An outer update is one inner iteration of agents that
+// live on.
 #include <torch/types.h>
 
 #include <utility>
@@ -90,12 +91,24 @@ class ResponseGradient : public OuterRule {
   learner::AgentBatch state_;
 };
 
+MetricTable Metrics() {
+  MetricTable metrics = GradientMetrics();  // With outer_steps one.
+  metrics.push_back({.name = "outer_step_norm",
+                     .help = "How far the weights moved (outer_steps local).",
+                     .log_scale = true});
+  return metrics;
+}
+
 const RegisterRule kResponseGradient({
     .name = "response_gradient",
     .summary = "The task return's gradient through policies conditioned on the signal network "
                "(Zhang, Stadie and Ba: STN)",
     .inner_loop = "response_gradient",
     .options = {},
+    .metrics = Metrics(),
+    // Steps by the learner need a single shard.
+    .example = "signal { name: 'bottleneck' } "
+               "rule { option { name: 'outer_steps' value: 'one' } }",
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       if (context.network == nullptr) {

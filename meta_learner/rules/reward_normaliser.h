@@ -1,6 +1,7 @@
-// Brings shaped rewards of different environments to one scale (black_box.md section 6): a running
-// mean over every lifetime ever collected, one for each environment name, in double. Owned by a
-// rule; part of its checkpoint. Not thread-safe.
+// Brings shaped rewards of different environments to one scale
+// (docs/algorithms/black_box.md#reward-normalisation): a running mean over every lifetime ever
+// collected, one for each environment name, in double. Owned by a rule; part of its checkpoint. Not
+// thread-safe.
 #pragma once
 
 #include <torch/types.h>
@@ -27,8 +28,9 @@ class RewardNormaliser {
   // rewards / (Z / N + 1e-7) * target_mean, in double. The environment has been added.
   torch::Tensor Normalise(const std::string& environment, const torch::Tensor& rewards,
                           double target_mean) const;
-  // FAILED_PRECONDITION when an environment's mean is below 1e-3 (reading B11): its rewards would
-  // blow up or change their sign.
+  // FAILED_PRECONDITION when an environment's mean is below 1e-3
+  // (docs/algorithms/black_box.md#reading-positive-mean-reward): its rewards would blow up or
+  // change their sign.
   absl::Status Check() const;
 
   double Mean(const std::string& environment) const;

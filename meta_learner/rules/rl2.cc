@@ -1,6 +1,6 @@
-// RL^2 (Duan et al. 2016; Wang et al. 2016), the baseline of black_box.md section 12: a recurrent
-// policy that is meta-learned by PPO over whole lifetimes. Nothing is learned inside a lifetime but
-// by the policy's memory, so there is no signal network and no inner update.
+// RL^2 (Duan et al. 2016; Wang et al. 2016), the baseline of docs/algorithms/recurrent_policy.md: a
+// recurrent policy that is meta-learned by PPO over whole lifetimes. Nothing is learned inside a
+// lifetime but by the policy's memory, so there is no signal network and no inner update.
 #include "meta_learner/rules/rl2.h"
 
 #include <torch/types.h>
@@ -29,14 +29,10 @@ OptionTable Options() {
                        .target_mean = "0.1",
                        .entropy_help = "Weight of the entropy bonus (0 for ML10).",
                        .trained = "the policy"});
-  options.insert(
-      options.end(),
-      {{.name = "gamma", .default_value = "0.995", .min = 0, .max = 1, .help = "Discount a step."},
-       {.name = "lambda",
-        .default_value = "0.95",
-        .min = 0,
-        .max = 1,
-        .help = "Of generalised advantage estimation over the lifetime."}});
+  options.insert(options.end(),
+                 {NumberOption("gamma", "0.995", 0, 1, "Discount a step."),
+                  NumberOption("lambda", "0.95", 0, 1,
+                               "Of generalised advantage estimation over the lifetime.")});
   return options;
 }
 
@@ -105,6 +101,9 @@ const RegisterRule kRl2({
     .summary = "RL^2: a recurrent policy, by PPO over whole lifetimes (Duan et al.; Wang et al.)",
     .inner_loop = "recurrent",
     .options = Options(),
+    .metrics = OuterPpoMetrics(),
+    .example = "lifetime { iterations: 1 } "
+               "evaluation { deterministic_episodes: 0 baseline: RANDOM_SIGNAL }",
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       Check(context.spec, options, violations);

@@ -1,4 +1,5 @@
-// The policy of RL^2 as outer PPO trains it (black_box.md section 12). Pure.
+// The policy of RL^2 as outer PPO trains it (docs/algorithms/recurrent_policy.md#the-network).
+// Pure.
 #pragma once
 
 #include "learner/agents/recurrent_policy.h"

@@ -1,5 +1,5 @@
-// Pieces of truncated backpropagation through time (black_box.md section 8). Pure; threads may
-// share.
+// Pieces of truncated backpropagation through time (docs/algorithms/black_box.md#outer-update).
+// Pure; threads may share.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // A step of trust region policy optimisation (Schulman et al. 2015) as MAML's outer rule makes it
-// (black_box.md section 13): conjugate gradient, then a line search. Vectors are [P] float64. Pure
-// but for what the problem's functions do.
+// (docs/algorithms/initial_weights.md#maml): conjugate gradient, then a line search. Vectors are
+// [P] float64. Pure but for what the problem's functions do.
 #pragma once
 
 #include <torch/types.h>
@@ -30,7 +30,7 @@ struct TrpoValue {
 };
 
 struct TrpoProblem {
-  torch::Tensor gradient;  // Of the loss, here.
+  torch::Tensor gradient;  // The loss's, here.
   double loss = 0;         // Here.
   // Hessian of the KL divergence, here, times a vector.
   std::function<absl::StatusOr<torch::Tensor>(const torch::Tensor&)> hessian_vector;
@@ -47,8 +47,8 @@ struct TrpoResult {
   torch::Tensor direction;  // x of (H + damping) x = gradient
   torch::Tensor step;       // x scaled to a quadratic KL of max_kl; zeros without a gradient
   std::vector<TrpoTry> tries;
-  // Of the first try that lowers the loss within max_kl; the displacement is -alpha step. Unset:
-  // there was none, so nothing moves.
+  // The greatest one tried that lowers the loss within max_kl; the displacement is -alpha step.
+  // Unset: there was none, so nothing moves.
   std::optional<double> alpha;
 };
 

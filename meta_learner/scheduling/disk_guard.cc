@@ -56,7 +56,7 @@ absl::Status DiskGuard::MakeReserve() {
 }
 
 void DiskGuard::Look() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!full_) {
     if (const absl::Status made = MakeReserve(); !made.ok()) {
       MENTOR_LOG_EVERY(std::chrono::minutes(1), kWarning,
@@ -67,7 +67,7 @@ void DiskGuard::Look() {
 }
 
 void DiskGuard::Full(uint64_t wanted_bytes) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   wanted_bytes_ = std::max(wanted_bytes_, wanted_bytes);
   full_total_.Increment();
   full_gauge_.Set(1);
@@ -78,7 +78,7 @@ void DiskGuard::Full(uint64_t wanted_bytes) {
 }
 
 bool DiskGuard::TryRecover() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!full_) return true;
   const uint64_t free = FreeBytes();
   free_bytes_.Set(static_cast<double>(free));

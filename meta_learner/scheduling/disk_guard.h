@@ -1,15 +1,15 @@
 // Watches the room on the disk of a state folder. A reserve file is kept there and given back when
-// the disk is full, since a full disk lets a database not even delete. Thread-safe.
+// the disk is full, since on a full disk a database cannot even delete. Thread-safe.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
-#include <mutex>
 
 #include <absl/status/status.h>
 
 #include "common/metrics.h"
+#include "common/mutex.h"
 
 namespace mentor::meta_learner {
 
@@ -41,8 +41,8 @@ class DiskGuard {
   prometheus::Gauge& full_gauge_;
   std::atomic<bool> full_ = false;
   // Guarded by mutex_.
-  std::mutex mutex_;
-  uint64_t wanted_bytes_ = 0;
+  Mutex mutex_;
+  uint64_t wanted_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace mentor::meta_learner

@@ -18,7 +18,7 @@ using google::protobuf::util::TimeUtil;
 
 // Room that a checkpoint may want when none has been written yet.
 constexpr uint64_t kFirstCheckpointBytes = 4 << 20;
-// What watchers can resume from (service.md section 1.2).
+// What watchers can resume from (docs/architecture.md#transport).
 constexpr int64_t kEventsKept = 100'000;
 constexpr int64_t kEventsKeptNs = int64_t{7} * 24 * 3600 * 1'000'000'000;
 constexpr int kLooksPerCompaction = 60;
@@ -80,9 +80,9 @@ Scheduler::~Scheduler() {
 }
 
 void Scheduler::Wake() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ++wakes_;
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void Scheduler::Interrupt(Job* job, Stopped why) {
@@ -93,7 +93,7 @@ void Scheduler::Interrupt(Job* job, Stopped why) {
 
 void Scheduler::Look(const v1::Experiment& experiment) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (const auto found = jobs_.find(experiment.name()); found != jobs_.end()) {
       found->second->priority = experiment.priority();
       if (experiment.state() == S::STATE_PAUSING || experiment.state() == S::STATE_CANCELLING)
@@ -103,17 +103,17 @@ void Scheduler::Look(const v1::Experiment& experiment) {
                                                     .weight = experiment.weight()});
     }
     ++wakes_;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   options_.broker->Wake();
 }
 
 void Scheduler::Stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
     for (auto& [name, job] : jobs_) job->cancel = true;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   options_.broker->Wake();
   for (std::thread& thread : threads_) {
@@ -162,8 +162,8 @@ void Scheduler::PreemptFor(const std::vector<QueueHead>& heads) {
   if (static_cast<int>(jobs_.size()) < options_.running_max) return;
   v1::Priority waiting = v1::PRIORITY_UNSPECIFIED;
   for (const QueueHead& head : heads) waiting = std::max(waiting, head.priority);
-  // One at a time: whoever is on its way out makes room first. The lowest class goes, of that the
-  // one that came last.
+  // One at a time: while one is on its way out, no other is chosen. The lowest class goes first,
+  // and in it the one that came last.
   Job* victim = nullptr;
   for (const auto& [name, job] : jobs_) {
     if (job->cancel) return;
@@ -176,14 +176,14 @@ void Scheduler::PreemptFor(const std::vector<QueueHead>& heads) {
 }
 
 std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
-  std::unique_lock lock(mutex_);
-  const auto take = [&](const v1::Experiment& experiment) {
+  MutexLock lock(mutex_);
+  const auto take = [&](const v1::Experiment& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     *job = jobs_[experiment.name()] = std::make_shared<Job>();
     (*job)->owner = experiment.owner();
     (*job)->priority = experiment.priority();
     (*job)->since = Clock::now();
     ++wakes_;  // What other threads have read is old news now.
-    changed_.notify_all();
+    changed_.NotifyAll();
   };
   while (!stopping_) {
     const uint64_t seen = wakes_;
@@ -199,7 +199,7 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
       ++retry;
     }
     except.merge(TakenNames());
-    lock.unlock();
+    lock.Unlock();
     auto at_work =
         options_.store->InStates({S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING});
     auto heads = options_.store->QueueHeads(except);
@@ -208,11 +208,11 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
                        {{"why", at_work.ok() ? heads.status() : at_work.status()}});
       until = std::min(until, Clock::now() + std::chrono::seconds(1));
     }
-    lock.lock();
+    lock.Lock();
     if (stopping_) break;
-    // What was read may be old news: another thread may have taken or ended it since. Then the look
-    // is repeated.
-    // On a full disk nothing can be begun or ended: whoever finds room again wakes this thread.
+    // What was read may be out of date: another thread may have taken or ended it since. Then look
+    // again. On a full disk nothing can be begun or ended; this thread is woken when there is room
+    // again.
     const bool stands = options_.disk->full() || seen != wakes_;
     if (at_work.ok() && !stands) {
       for (v1::Experiment& experiment : *at_work) {
@@ -235,7 +235,9 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
         return experiment;
       }
     }
-    changed_.wait_until(lock, until, [&] { return stopping_ || wakes_ != seen; });
+    changed_.WaitUntil(lock, until, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return stopping_ || wakes_ != seen;
+    });
   }
   return std::nullopt;
 }
@@ -246,11 +248,11 @@ void Scheduler::Work() {
   std::shared_ptr<Job> job;
   while (std::optional<v1::Experiment> experiment = Next(&job)) {
     const bool ended = RunToEnd(*experiment, *job);
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     jobs_.erase(experiment->name());
     if (!ended) left_.insert(experiment->name());
     ++wakes_;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
 }
 
@@ -344,7 +346,7 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
                "what became of an experiment could not be written; it goes on from its last "
                "checkpoint",
                {{"experiment", name}, {"why", moved.status()}});
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     not_before_[name] = Clock::now() + kStoreWait;
     return;
   }
@@ -368,10 +370,10 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
                 {"of", moved->retries_max()},
                 {"wait_ms", wait.count()},
                 {"why", status}});
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     not_before_[name] = Clock::now() + wait;
   } else {
-    MENTOR_LOG(kInfo, "experiment stands still",
+    MENTOR_LOG(kInfo, "experiment interrupted",
                {{"experiment", name}, {"state", std::string(StateText(moved->state()))}});
   }
 }
@@ -379,13 +381,13 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
 // ---- Housekeeping.
 
 void Scheduler::Housekeep() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   int looks = 0;
   while (!stopping_) {
     const uint64_t seen = wakes_;
     // What a thread has just taken may still be QUEUED in the store: it needs no other's place.
     const std::set<std::string> taken = TakenNames();
-    lock.unlock();
+    lock.Unlock();
     EndPastDeadline();
     DeleteExpired();
     options_.disk->Look();
@@ -396,13 +398,15 @@ void Scheduler::Housekeep() {
         MENTOR_LOG(kWarning, "old changes could not be dropped", {{"why", compacted}});
     }
     const auto heads = options_.store->QueueHeads(taken);
-    lock.lock();
+    lock.Lock();
     // Those that were taken since neither.
     if (heads.ok() && !stopping_ && wakes_ == seen) PreemptFor(*heads);
-    lock.unlock();
+    lock.Unlock();
     options_.broker->Wake();
-    lock.lock();
-    changed_.wait_for(lock, options_.look_every, [&] { return stopping_ || wakes_ != seen; });
+    lock.Lock();
+    changed_.WaitFor(lock, options_.look_every, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return stopping_ || wakes_ != seen;
+    });
   }
 }
 
@@ -411,7 +415,7 @@ void Scheduler::EndPastDeadline() {
   if (!late.ok()) return;
   for (const v1::Experiment& experiment : *late) {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (const auto found = jobs_.find(experiment.name()); found != jobs_.end()) {
         Interrupt(found->second.get(), Stopped::kDeadline);
         continue;

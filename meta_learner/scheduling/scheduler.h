@@ -1,16 +1,14 @@
 // Runs queued experiments, a bounded number at a time, and goes on with those that an earlier
-// process left at work. Higher classes first, then whoever's owner has least at work; a higher
+// process left at work. Higher classes first, then the owner with the fewest at work; a higher
 // class takes the place of a lower one. Also ends what is past its deadline, deletes what has
 // expired, and waits out a full disk. Thread-safe.
 #pragma once
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,9 +16,10 @@
 #include <vector>
 
 #include "common/metrics.h"
+#include "common/mutex.h"
+#include "meta_learner/fleet/fair_queue.h"
+#include "meta_learner/fleet/shard_broker.h"
 #include "meta_learner/scheduling/disk_guard.h"
-#include "meta_learner/scheduling/fair_queue.h"
-#include "meta_learner/shard_broker.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
@@ -39,7 +38,7 @@ class Scheduler {
     int running_max = 4;  // Experiments at once.
     // Experiments of one owner at once; 0: as many as there are places.
     int running_per_owner_max = 0;
-    // Of admissions while something of a higher class waits too.
+    // The lowest class's share of admissions while something of a higher class waits too.
     double low_share = 0.05;
     // Before the first retry of a failed experiment; doubled for each further one.
     std::chrono::milliseconds retry_wait{10'000};
@@ -51,8 +50,7 @@ class Scheduler {
 
   // Something was created or resumed, or its settings changed.
   void Wake();
-  // This experiment is PAUSING or CANCELLING, or its settings changed: whoever runs it looks at
-  // once.
+  // This experiment is PAUSING or CANCELLING, or its settings changed: what runs it looks at once.
   void Look(const v1::Experiment& experiment);
   // Stops the running ones at their last checkpoint; they stay RUNNING and go on after the next
   // start.
@@ -64,10 +62,10 @@ class Scheduler {
   struct Job {
     std::atomic<bool> cancel = false;
     std::atomic<Stopped> why = Stopped::kNot;
-    // Guarded by mutex_.
+    // Guarded by the scheduler's mutex_.
     std::string owner;
     v1::Priority priority = v1::PRIORITY_NORMAL;
-    bool owed = false;  // Has its place by the share of the lowest class: keeps it.
+    bool owed = false;  // It has its place by the share of the lowest class, and keeps it.
     Clock::time_point since;
   };
 
@@ -76,12 +74,13 @@ class Scheduler {
   // The next experiment; nothing when stopping.
   std::optional<v1::Experiment> Next(std::shared_ptr<Job>* job);
   // Among the heads of the queue; null when none may run now. *owed: chosen by the share of the
-  // lowest class. With mutex_.
-  const QueueHead* Choose(const std::vector<QueueHead>& heads, bool* owed);
-  // Of jobs_. With mutex_.
-  std::set<std::string> TakenNames() const;
-  // Makes room for a waiting head of a higher class. With mutex_.
-  void PreemptFor(const std::vector<QueueHead>& heads);
+  // lowest class.
+  const QueueHead* Choose(const std::vector<QueueHead>& heads, bool* owed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Names of jobs_ that are taken.
+  std::set<std::string> TakenNames() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes room for a waiting head of a higher class.
+  void PreemptFor(const std::vector<QueueHead>& heads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void Interrupt(Job* job, Stopped why);
   // False when the experiment is not for this process: it stays as it is and is not tried again.
   bool RunToEnd(const v1::Experiment& experiment, const Job& job);
@@ -99,14 +98,16 @@ class Scheduler {
   // Something may be PAUSED for a full disk, also by an earlier process.
   std::atomic<bool> may_be_paused_ = true;
   // Guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<std::string, std::shared_ptr<Job>> jobs_;     // One for each thread that works.
-  std::set<std::string> left_;                           // Not for this process.
-  std::map<std::string, Clock::time_point> not_before_;  // Of retries, and of ends to write.
-  LowTurns low_turns_;
-  bool stopping_ = false;
-  uint64_t wakes_ = 0;
+  Mutex mutex_;
+  CondVar changed_;
+  std::map<std::string, std::shared_ptr<Job>> jobs_
+      ABSL_GUARDED_BY(mutex_);                          // One for each thread that works.
+  std::set<std::string> left_ ABSL_GUARDED_BY(mutex_);  // Not for this process.
+  std::map<std::string, Clock::time_point> not_before_
+      ABSL_GUARDED_BY(mutex_);  // When to retry, or to write an end again.
+  LowTurns low_turns_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t wakes_ ABSL_GUARDED_BY(mutex_) = 0;
   // Last, so that they stop first.
   std::vector<std::thread> threads_;
 };

@@ -191,7 +191,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
   const auto format = ReadFile(source.folder / "FORMAT", 1000);
   if (!format.ok()) {
     return absl::FailedPreconditionError(absl::StrFormat(
-        "%s is no state folder of a meta-learner: it has no FORMAT", source.folder.string()));
+        "%s is not a state folder of a meta-learner: it has no FORMAT", source.folder.string()));
   }
   MENTOR_RETURN_IF_ERROR(RequireEmpty(folder, "backup"));
   MENTOR_ASSIGN_OR_RETURN(const auto from, OpenDatabase(source, /*read_only=*/true));
@@ -284,7 +284,7 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
     if (copied != hash) return absl::DataLossError(name + " changed while it was restored");
   }
   MENTOR_RETURN_IF_ERROR(MakeFolders(target.folder / "experiments"));
-  // Last: without it the folder is no state.
+  // Last, since only this file makes the folder a state.
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(target.folder / "FORMAT", "mentor-state 1\n"));
   return summary;
 }

@@ -91,7 +91,7 @@ class Database {
   absl::Status Commit() { return Execute("COMMIT"); }
   virtual bool in_transaction() const = 0;
 
-  // Of the schema; 0 in a new database.
+  // Version of the schema; 0 in a new database.
   virtual absl::StatusOr<int> SchemaVersion() = 0;
   // Within a transaction.
   virtual absl::Status SetSchemaVersion(int version) = 0;

@@ -3,7 +3,6 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
-#include <mutex>
 #include <tuple>
 
 #include <absl/strings/escaping.h>
@@ -17,7 +16,8 @@
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/log.h"
-#include "common/spec.h"
+#include "common/mutex.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/postgres.h"
@@ -57,8 +57,7 @@ absl::Status NoSuchExperiment(std::string_view name) {
   const std::string shown(name.substr(0, 100));
   return MakeError(
       absl::StatusCode::kNotFound, Reason::kNotFound,
-      absl::StrFormat("there is no experiment '%s'; ListExperiments names those that there are",
-                      shown),
+      absl::StrFormat("there is no experiment '%s'; ListExperiments names those that exist", shown),
       {{"name", shown}});
 }
 
@@ -113,7 +112,7 @@ absl::StatusOr<std::function<std::string(const v1::Experiment&)>> KeyOfOrder(
   Violations violations;
   violations.Add("order_by",
                  absl::StrFormat("is '%s'; give one of name, create_time, update_time, state, "
-                                 "priority, with ' desc' behind it to turn it round",
+                                 "priority, with ' desc' behind it to reverse the order",
                                  std::string(field.substr(0, 100))));
   return ToStatus(violations);
 }
@@ -124,9 +123,8 @@ class Hub : public std::enable_shared_from_this<Hub> {
   using Callback = ExperimentStore::ChangeCallback;
 
   std::unique_ptr<ExperimentStore::Subscription> Add(Callback callback) {
-    auto entry = std::make_shared<Entry>();
-    entry->callback = std::move(callback);
-    const std::lock_guard lock(mutex_);
+    const auto entry = std::make_shared<Entry>(std::move(callback));
+    const MutexLock lock(mutex_);
     entries_.push_back(entry);
     return std::make_unique<Handle>(weak_from_this(), entry);
   }
@@ -134,19 +132,20 @@ class Hub : public std::enable_shared_from_this<Hub> {
   void Notify(const ExperimentStore::Notice& notice) {
     std::vector<std::shared_ptr<Entry>> entries;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       entries = entries_;
     }
     for (const auto& entry : entries) {
-      const std::lock_guard lock(entry->mutex);
+      const MutexLock lock(entry->mutex);
       if (entry->callback) entry->callback(notice);
     }
   }
 
  private:
   struct Entry {
-    std::mutex mutex;
-    Callback callback;  // Guarded by mutex; null once the subscription is gone.
+    explicit Entry(Callback callback) : callback(std::move(callback)) {}
+    Mutex mutex;
+    Callback callback ABSL_GUARDED_BY(mutex);  // Null once the subscription is gone.
   };
   class Handle : public ExperimentStore::Subscription {
    public:
@@ -154,11 +153,11 @@ class Hub : public std::enable_shared_from_this<Hub> {
         : hub_(std::move(hub)), entry_(std::move(entry)) {}
     ~Handle() override {
       {
-        const std::lock_guard lock(entry_->mutex);
+        const MutexLock lock(entry_->mutex);
         entry_->callback = nullptr;
       }
       if (const auto hub = hub_.lock()) {
-        const std::lock_guard lock(hub->mutex_);
+        const MutexLock lock(hub->mutex_);
         std::erase(hub->entries_, entry_);
       }
     }
@@ -168,8 +167,8 @@ class Hub : public std::enable_shared_from_this<Hub> {
     const std::shared_ptr<Entry> entry_;
   };
 
-  std::mutex mutex_;
-  std::vector<std::shared_ptr<Entry>> entries_;  // Guarded by mutex_.
+  Mutex mutex_;
+  std::vector<std::shared_ptr<Entry>> entries_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Fields of the resource that have no column.
@@ -218,7 +217,7 @@ class SqlStore : public ExperimentStore {
 
   absl::StatusOr<v1::Experiment> Create(const NewExperiment& experiment) override;
   absl::StatusOr<std::optional<v1::Experiment>> Answered(const NewExperiment& experiment) override {
-    const std::lock_guard lock(writer_mutex_);
+    const MutexLock lock(writer_mutex_);
     return AnsweredBefore(experiment, NowNs());
   }
   absl::StatusOr<v1::Experiment> Get(std::string_view name) override;
@@ -264,7 +263,7 @@ class SqlStore : public ExperimentStore {
   const std::filesystem::path& folder() const override { return folder_; }
   uint64_t replay_mismatches() const override { return replay_mismatches_; }
   void OnCommit(std::function<void(double)> callback) override {
-    const std::lock_guard lock(writer_mutex_);
+    const MutexLock lock(writer_mutex_);
     on_commit_ = std::move(callback);
   }
 
@@ -275,30 +274,33 @@ class SqlStore : public ExperimentStore {
     v1::Progress progress;
   };
 
-  // The writer's lock with a transaction.
+  // A transaction of the writer, whose lock outlives it.
   class Writing {
    public:
-    static absl::StatusOr<std::unique_ptr<Writing>> Begin(SqlStore* store) {
-      std::unique_ptr<Writing> writing(new Writing(store));
-      MENTOR_ASSIGN_OR_RETURN(writing->transaction_, sql::Transaction::Begin(store->writer_.get()));
-      return writing;
-    }
+    Writing(std::unique_ptr<sql::Transaction> transaction,
+            std::chrono::steady_clock::time_point start,
+            const std::function<void(double)>& on_commit)
+        : transaction_(std::move(transaction)), start_(start), on_commit_(on_commit) {}
     absl::Status Commit() {
-      const absl::Status status = transaction_->Commit();
-      if (store_->on_commit_) {
-        store_->on_commit_(
+      absl::Status status = transaction_->Commit();
+      if (on_commit_) {
+        on_commit_(
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
       }
       return status;
     }
 
    private:
-    explicit Writing(SqlStore* store) : store_(store), lock_(store->writer_mutex_) {}
-    SqlStore* const store_;
-    const std::lock_guard<std::mutex> lock_;
-    const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-    std::unique_ptr<sql::Transaction> transaction_;
+    const std::unique_ptr<sql::Transaction> transaction_;
+    const std::chrono::steady_clock::time_point start_;
+    const std::function<void(double)>& on_commit_;
   };
+  absl::StatusOr<std::unique_ptr<Writing>> BeginWriting()
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_) {
+    const auto start = std::chrono::steady_clock::now();
+    MENTOR_ASSIGN_OR_RETURN(auto transaction, sql::Transaction::Begin(writer_.get()));
+    return std::make_unique<Writing>(std::move(transaction), start, on_commit_);
+  }
 
   // The experiment of a row of kColumns; with what is only in memory.
   absl::StatusOr<v1::Experiment> FromRow(const sql::Query& row);
@@ -307,18 +309,24 @@ class SqlStore : public ExperimentStore {
   absl::StatusOr<std::vector<v1::Experiment>> ReadAll(sql::Query* row);
   static absl::StatusOr<int64_t> RevisionOf(sql::Database* database);
   absl::StatusOr<ExperimentPage> ListByName(const ListQuery& query, int page_size,
-                                            const std::string& after);
+                                            const std::string& after)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(reader_mutex_);
   // Within a transaction.
-  absl::StatusOr<int64_t> NextRevision();
+  absl::StatusOr<int64_t> NextRevision() ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(const NewExperiment& experiment,
-                                                               int64_t now_ns);
+                                                               int64_t now_ns)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   absl::Status WriteEvent(StoreEvent::Kind kind, int64_t revision, int64_t now_ns,
-                          const v1::Experiment& experiment);
+                          const v1::Experiment& experiment)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   absl::Status WritePoints(std::string_view uid, uint32_t step,
-                           const std::map<std::string, double>& points, bool reproducible);
-  absl::Status WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info);
+                           const std::map<std::string, double>& points, bool reproducible)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
+  absl::Status WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   // The id of an experiment that may change; FAILED_PRECONDITION in a final state.
-  absl::StatusOr<std::string> RequireAtWork(std::string_view uid);
+  absl::StatusOr<std::string> RequireAtWork(std::string_view uid)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   absl::Status RemoveFiles(std::string_view uid);
   std::optional<Live> LiveOf(const std::string& id);
 
@@ -329,18 +337,19 @@ class SqlStore : public ExperimentStore {
   std::string store_uid_;
   std::atomic<uint64_t> replay_mismatches_ = 0;
   // Held for a whole transaction, its sync included. Never taken while one of the others is held.
-  std::mutex writer_mutex_;
-  const std::unique_ptr<sql::Database> writer_;
-  std::function<void(double)> on_commit_;
+  Mutex writer_mutex_;
+  const std::unique_ptr<sql::Database> writer_ ABSL_PT_GUARDED_BY(writer_mutex_);
+  std::function<void(double)> on_commit_ ABSL_GUARDED_BY(writer_mutex_);
   // Readers do not wait for syncs.
-  std::mutex reader_mutex_;
-  const std::unique_ptr<sql::Database> reader_;
-  std::mutex live_mutex_;
-  std::map<std::string, Live> live_;  // Guarded by live_mutex_. By id.
+  Mutex reader_mutex_;
+  const std::unique_ptr<sql::Database> reader_ ABSL_PT_GUARDED_BY(reader_mutex_);
+  Mutex live_mutex_;
+  std::map<std::string, Live> live_ ABSL_GUARDED_BY(live_mutex_);  // By id.
 };
 
 absl::Status SqlStore::Start() {
   {
+    const MutexLock lock(reader_mutex_);
     auto row = reader_->Query("SELECT value FROM meta WHERE key = 'store_uid'");
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return absl::DataLossError(reader_->name() + ": the store has no identity");
@@ -350,7 +359,7 @@ absl::Status SqlStore::Start() {
 }
 
 std::optional<SqlStore::Live> SqlStore::LiveOf(const std::string& id) {
-  const std::lock_guard lock(live_mutex_);
+  const MutexLock lock(live_mutex_);
   const auto live = live_.find(id);
   if (live == live_.end()) return std::nullopt;
   return live->second;
@@ -472,7 +481,8 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
   const v1::ExperimentSpec spec = WithDefaults(submitted.experiment.spec());
   v1::Experiment experiment;
   {
-    MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
+    const MutexLock lock(writer_mutex_);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
     const int64_t now_ns = NowNs();
     MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
                             AnsweredBefore(submitted, now_ns));
@@ -546,7 +556,7 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
 
 absl::StatusOr<v1::Experiment> SqlStore::Get(std::string_view name) {
   MENTOR_ASSIGN_OR_RETURN(const std::string id, RequireId(name));
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   return GetWith(reader_.get(), id);
 }
 
@@ -577,7 +587,7 @@ absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
   if (descending) order.resize(order.size() - std::string_view(" desc").size());
   MENTOR_ASSIGN_OR_RETURN(const auto key_of, KeyOfOrder(order));
   MENTOR_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(query.page_token, query.key));
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   MENTOR_ASSIGN_OR_RETURN(const auto transaction, sql::Transaction::BeginRead(reader_.get()));
   MENTOR_ASSIGN_OR_RETURN(const int64_t revision, RevisionOf(reader_.get()));
   ExperimentPage page;
@@ -616,7 +626,7 @@ absl::StatusOr<std::vector<v1::Experiment>> SqlStore::InStates(const std::set<St
   if (states.empty()) return std::vector<v1::Experiment>();
   const std::string list = absl::StrJoin(
       states, ", ", [](std::string* out, State state) { out->append(std::to_string(state)); });
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   auto row = reader_->Query(absl::StrFormat(
       "SELECT %s FROM experiments WHERE state IN (%s) ORDER BY number", kColumns, list));
   return ReadAll(&row);
@@ -624,7 +634,7 @@ absl::StatusOr<std::vector<v1::Experiment>> SqlStore::InStates(const std::set<St
 
 absl::StatusOr<std::map<State, int64_t>> SqlStore::CountByState() {
   std::map<State, int64_t> counts;
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   auto row = reader_->Query("SELECT state, count(*) FROM experiments GROUP BY state");
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
@@ -636,7 +646,7 @@ absl::StatusOr<std::map<State, int64_t>> SqlStore::CountByState() {
 absl::Status SqlStore::PrepareFolder(std::string_view uid) {
   std::string submitted, merged;
   {
-    const std::lock_guard lock(reader_mutex_);
+    const MutexLock lock(reader_mutex_);
     auto row = reader_->Query("SELECT submitted_spec, spec FROM experiments WHERE uid = ?");
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Step());
     if (!found) return NoSuchExperiment(uid);
@@ -663,7 +673,8 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
   MENTOR_ASSIGN_OR_RETURN(const std::string id, RequireId(name));
   v1::Experiment experiment;
   {
-    MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
+    const MutexLock lock(writer_mutex_);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment before, GetWith(writer_.get(), id));
     MENTOR_RETURN_IF_ERROR(CheckEtag(before.name(), etag, before.etag()));
     experiment = before;
@@ -701,7 +712,7 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
             .Bind(id)
             .Run());
     if (!IsAtWork(to)) {
-      const std::lock_guard live_lock(live_mutex_);
+      const MutexLock live_lock(live_mutex_);
       live_.erase(id);
     }
     MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
@@ -717,7 +728,8 @@ absl::Status SqlStore::Delete(std::string_view name, std::string_view etag) {
   MENTOR_ASSIGN_OR_RETURN(const std::string id, RequireId(name));
   v1::Experiment experiment;
   {
-    MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
+    const MutexLock lock(writer_mutex_);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
     MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
     MENTOR_RETURN_IF_ERROR(CheckEtag(experiment.name(), etag, experiment.etag()));
     if (!IsFinal(experiment.state())) {
@@ -747,7 +759,8 @@ absl::Status SqlStore::RemoveFiles(std::string_view uid) {
   std::error_code error;
   std::filesystem::remove_all(ExperimentFolder(uid), error);
   if (error) return FileError("cannot remove", ExperimentFolder(uid), error.value());
-  MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
+  const MutexLock lock(writer_mutex_);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
   MENTOR_RETURN_IF_ERROR(writer_->Query("DELETE FROM deletions WHERE uid = ?").Bind(uid).Run());
   return writing->Commit();
 }
@@ -755,7 +768,7 @@ absl::Status SqlStore::RemoveFiles(std::string_view uid) {
 absl::Status SqlStore::FinishDeletions() {
   std::vector<std::string> uids;
   {
-    const std::lock_guard lock(reader_mutex_);
+    const MutexLock lock(reader_mutex_);
     auto row = reader_->Query("SELECT uid FROM deletions ORDER BY uid");
     while (true) {
       MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
@@ -775,7 +788,7 @@ absl::Status SqlStore::SetProgress(std::string_view name, std::string_view activ
     if (!IsAtWork(experiment.state())) return absl::OkStatus();  // Said too late.
   }
   {
-    const std::lock_guard lock(live_mutex_);
+    const MutexLock lock(live_mutex_);
     live_[id] = {std::string(activity), progress};
   }
   hub_->Notify({.name = std::string(name), .durable = false});
@@ -789,7 +802,7 @@ absl::StatusOr<std::vector<QueueHead>> SqlStore::QueueHeads(const std::set<std::
   for (size_t i = 0; i < except.size(); ++i) condition += i == 0 ? "?" : ", ?";
   if (!condition.empty()) condition = " AND id NOT IN (" + condition + ")";
   std::vector<QueueHead> heads;
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   auto row = reader_->Query(
       "SELECT x.priority, x.owner, x.id, x.number FROM experiments x JOIN (SELECT MIN(number) AS "
       "head FROM experiments WHERE state = ?" +
@@ -808,7 +821,7 @@ absl::StatusOr<std::vector<QueueHead>> SqlStore::QueueHeads(const std::set<std::
 
 absl::StatusOr<std::map<std::string, OwnerUsage>> SqlStore::Usage() {
   std::map<std::string, OwnerUsage> usage;
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   {
     auto row =
         reader_->Query("SELECT owner, state, count(*) FROM experiments GROUP BY owner, state");
@@ -831,7 +844,7 @@ absl::StatusOr<std::map<std::string, OwnerUsage>> SqlStore::Usage() {
 }
 
 absl::StatusOr<std::vector<v1::Experiment>> SqlStore::PastDeadline(int64_t now_ns) {
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   auto row = reader_->Query(absl::StrFormat(
       "SELECT %s FROM experiments WHERE deadline > 0 AND deadline <= ? AND state NOT IN (%d, %d, "
       "%d) ORDER BY number",
@@ -840,7 +853,7 @@ absl::StatusOr<std::vector<v1::Experiment>> SqlStore::PastDeadline(int64_t now_n
 }
 
 absl::StatusOr<std::vector<v1::Experiment>> SqlStore::Expired(int64_t now_ns) {
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   auto row = reader_->Query(absl::StrFormat(
       "SELECT %s FROM experiments WHERE expire_time > 0 AND expire_time <= ? ORDER BY number",
       kColumns));
@@ -852,7 +865,7 @@ absl::StatusOr<std::vector<v1::Experiment>> SqlStore::Expired(int64_t now_ns) {
 absl::StatusOr<ExperimentStore::Snapshot> SqlStore::ReadSnapshot(
     const std::set<std::string>& names) {
   Snapshot snapshot;
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   MENTOR_ASSIGN_OR_RETURN(const auto transaction, sql::Transaction::BeginRead(reader_.get()));
   MENTOR_ASSIGN_OR_RETURN(snapshot.revision, RevisionOf(reader_.get()));
   if (names.empty()) {
@@ -870,7 +883,7 @@ absl::StatusOr<ExperimentStore::Snapshot> SqlStore::ReadSnapshot(
 
 absl::StatusOr<std::vector<StoreEvent>> SqlStore::Events(int64_t after_revision, int limit) {
   std::vector<StoreEvent> events;
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   MENTOR_ASSIGN_OR_RETURN(const auto transaction, sql::Transaction::BeginRead(reader_.get()));
   MENTOR_ASSIGN_OR_RETURN(const int64_t revision, RevisionOf(reader_.get()));
   int64_t compacted = 0;
@@ -904,12 +917,13 @@ absl::StatusOr<std::vector<StoreEvent>> SqlStore::Events(int64_t after_revision,
 }
 
 absl::StatusOr<int64_t> SqlStore::Revision() {
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   return RevisionOf(reader_.get());
 }
 
 absl::Status SqlStore::CompactEvents(int64_t keep, int64_t older_than_ns) {
-  MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
+  const MutexLock lock(writer_mutex_);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
   MENTOR_ASSIGN_OR_RETURN(const int64_t revision, RevisionOf(writer_.get()));
   int64_t last_gone = std::max<int64_t>(0, revision - keep);
   {
@@ -999,7 +1013,8 @@ absl::Status SqlStore::RecordOuterStep(std::string_view uid, const OuterStep& st
   MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.commit.before_db")));
   std::string id;
   {
-    MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
+    const MutexLock lock(writer_mutex_);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
     MENTOR_ASSIGN_OR_RETURN(id, RequireAtWork(uid));
     MENTOR_RETURN_IF_ERROR(WritePoints(uid, step.step, step.results, /*reproducible=*/true));
     MENTOR_RETURN_IF_ERROR(WritePoints(uid, step.step, step.timings, /*reproducible=*/false));
@@ -1017,7 +1032,7 @@ absl::Status SqlStore::RecordOuterStep(std::string_view uid, const OuterStep& st
             .Bind(uid)
             .Run());
     {
-      const std::lock_guard live_lock(live_mutex_);
+      const MutexLock live_lock(live_mutex_);
       live_[id].progress = step.progress;
     }
     MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, GetWith(writer_.get(), id));
@@ -1033,7 +1048,8 @@ absl::Status SqlStore::RecordOuterStep(std::string_view uid, const OuterStep& st
 absl::Status SqlStore::RecordPoints(std::string_view uid, uint32_t step,
                                     const std::map<std::string, double>& results,
                                     const std::map<std::string, double>& timings) {
-  MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
+  const MutexLock lock(writer_mutex_);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
   MENTOR_RETURN_IF_ERROR(RequireAtWork(uid).status());
   MENTOR_RETURN_IF_ERROR(WritePoints(uid, step, results, /*reproducible=*/true));
   MENTOR_RETURN_IF_ERROR(WritePoints(uid, step, timings, /*reproducible=*/false));
@@ -1045,7 +1061,7 @@ absl::StatusOr<std::map<std::string, Series>> SqlStore::Points(std::string_view 
                                                                uint32_t step_min,
                                                                uint32_t step_max) {
   std::map<std::string, Series> points;
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   auto row = reader_->Query(
       "SELECT metric, step, value FROM points WHERE uid = ? AND step >= ? AND step <= ? ORDER BY "
       "metric, step");
@@ -1061,7 +1077,7 @@ absl::StatusOr<std::map<std::string, Series>> SqlStore::Points(std::string_view 
 
 absl::StatusOr<std::vector<CheckpointRow>> SqlStore::Checkpoints(std::string_view uid) {
   std::vector<CheckpointRow> rows;
-  const std::lock_guard lock(reader_mutex_);
+  const MutexLock lock(reader_mutex_);
   auto row = reader_->Query(
       "SELECT outer_step, size_bytes, sha256, state_hash, create_time, pinned FROM checkpoints "
       "WHERE uid = ? ORDER BY outer_step");
@@ -1083,7 +1099,8 @@ absl::StatusOr<std::vector<CheckpointRow>> SqlStore::Checkpoints(std::string_vie
 absl::StatusOr<CheckpointRow> SqlStore::PinCheckpoint(std::string_view uid, uint32_t step,
                                                       bool pinned) {
   {
-    MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
+    const MutexLock lock(writer_mutex_);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
     MENTOR_RETURN_IF_ERROR(
         writer_->Query("UPDATE checkpoints SET pinned = ? WHERE uid = ? AND outer_step = ?")
             .Bind(int64_t{pinned})
@@ -1104,7 +1121,8 @@ absl::Status SqlStore::ReconcileCheckpoints(std::string_view uid,
                                             const std::vector<uint32_t>& steps_present,
                                             const std::vector<CheckpointInfo>& infos) {
   const std::set<uint32_t> present(steps_present.begin(), steps_present.end());
-  MENTOR_ASSIGN_OR_RETURN(const auto writing, Writing::Begin(this));
+  const MutexLock lock(writer_mutex_);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
   std::vector<uint32_t> gone;
   {
     auto row = writer_->Query("SELECT outer_step FROM checkpoints WHERE uid = ?");
@@ -1152,7 +1170,7 @@ absl::Status CheckFormat(const std::filesystem::path& folder) {
     const std::string name = entry.path().filename();
     if (name == "LOCK" || IsTemporaryName(name)) continue;
     return absl::FailedPreconditionError(absl::StrFormat(
-        "%s is not empty (it has %s) and is no state folder: choose a new or empty one",
+        "%s is not empty (it has %s) and is not a state folder: choose a new or empty one",
         folder.string(), name));
   }
   return WriteFileAtomically(file, kFormat);

@@ -46,30 +46,9 @@ constexpr std::array<std::pair<State, State>, 20> kTransitions = {{
 
 }  // namespace
 
-bool IsFinal(State state) {
-  return state == S::STATE_CANCELLED || state == S::STATE_SUCCEEDED || state == S::STATE_FAILED;
-}
-
-bool IsAtWork(State state) {
-  return state == S::STATE_RUNNING || state == S::STATE_PAUSING || state == S::STATE_CANCELLING;
-}
-
 bool IsLegalTransition(State from, State to) {
   return std::find(kTransitions.begin(), kTransitions.end(), std::pair(from, to)) !=
          kTransitions.end();
-}
-
-const std::set<State>& AllStates() {
-  static const std::set<State> states = {
-      S::STATE_QUEUED,     S::STATE_RUNNING,   S::STATE_PAUSED,    S::STATE_PAUSING,
-      S::STATE_CANCELLING, S::STATE_CANCELLED, S::STATE_SUCCEEDED, S::STATE_FAILED};
-  return states;
-}
-
-std::string_view StateText(State state) {
-  const std::string& name = v1::Experiment_State_Name(state);
-  return name.empty() ? "UNKNOWN"
-                      : std::string_view(name).substr(std::string_view("STATE_").size());
 }
 
 }  // namespace mentor::meta_learner

@@ -1,22 +1,14 @@
-// The state machine of an experiment. Pure functions; threads may share.
+// The state machine of an experiment; names of states are in common/resources/states.h. Pure;
+// threads may share.
 #pragma once
 
-#include <set>
-#include <string_view>
-
-#include "mentor/v1/experiment.pb.h"
+#include "common/resources/states.h"
 
 namespace mentor::meta_learner {
 
-using State = v1::Experiment::State;
+using State = ExperimentState;
 
-// True for CANCELLED, SUCCEEDED and FAILED.
-bool IsFinal(State state);
-// True for RUNNING, PAUSING and CANCELLING: somebody may work on it, and results are kept.
-bool IsAtWork(State state);
 // The arrows of the state machine; the table stands in the .cc.
 bool IsLegalTransition(State from, State to);
-const std::set<State>& AllStates();
-std::string_view StateText(State state);  // "RUNNING"
 
 }  // namespace mentor::meta_learner

@@ -6,11 +6,11 @@
 //     LOCK                  flock: one process at a time
 //     FORMAT                "mentor-state 1"
 //     mentor.db -wal -shm   SQLite, unless the database is elsewhere (Options.database)
-//     reserve               room for the last words on a full disk (meta_learner/disk_guard.h)
+//     reserve               room for the last words on a full disk (scheduling/disk_guard.h)
 //     experiments/UID/      made by Create; from its first run on:
 //       spec.txtpb          as submitted
 //       merged.txtpb        with every default
-//       checkpoints/        meta_learner/checkpoint.h
+//       checkpoints/        meta_learner/store/checkpoint.h
 //       log.jsonl           what was logged about it
 #pragma once
 
@@ -31,12 +31,12 @@
 
 #include "common/violations.h"
 #include "mentor/v1/experiment.pb.h"
-#include "meta_learner/checkpoint.h"
+#include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/state.h"
 
 namespace mentor::meta_learner {
 
-// The name of whom no credentials name.
+// The owner of what is created without credentials.
 inline constexpr std::string_view kLocalOwner = "local";
 
 struct NewExperiment {
@@ -48,21 +48,21 @@ struct NewExperiment {
   std::string owner = std::string(kLocalOwner);
   // Empty: not idempotent.
   std::string request_id = {};
-  // Of the request without its id: another one under the same id is refused.
+  // Hash of the request without its id: another one under the same id is refused.
   std::string request_hash = {};
   // Puts files into the experiment's folder (uid, spec hash), before anybody knows of it.
   std::function<absl::Status(const std::string& uid, const std::filesystem::path& folder)>
       fill_folder = {};
 };
 
-// One with nothing but a spec.
+// A new experiment with nothing but a spec.
 inline NewExperiment WithSpec(const v1::ExperimentSpec& spec, const std::string& id = "") {
   NewExperiment experiment{.experiment = {}, .id = id};
   *experiment.experiment.mutable_spec() = spec;
   return experiment;
 }
 
-// Of a page: what was asked for, 50 for 0, at most 1000. Negative is a violation.
+// Rows of a page: what was asked for, 50 for 0, at most 1000. Negative is a violation.
 int PageSize(int asked, Violations* violations);
 
 // ABORTED unless nothing is expected or what is expected is there.
@@ -72,15 +72,15 @@ struct ListQuery {
   int page_size = 0;  // As asked for.
   std::string page_token = {};
   std::function<bool(const v1::Experiment&)> matches = {};  // None: all.
-  std::string order_by = {};                                // As of ListExperiments.
-  std::string key = {};  // Of filter and order: a page token of another key is refused.
+  std::string order_by = {};                                // As in ListExperiments.
+  std::string key = {};  // Hash of filter and order: a page token with another one is refused.
 };
 
 struct ExperimentPage {
   std::vector<v1::Experiment> experiments;
   std::string next_page_token;  // Empty on the last page.
   int64_t total_size = 0;
-  int64_t revision = 0;  // Of the store when this was read.
+  int64_t revision = 0;  // The store's, when this was read.
 };
 
 // What one outer update leaves behind.
@@ -163,14 +163,14 @@ class ExperimentStore {
 
   // Makes the folders and writes the specs of an experiment that is about to run.
   virtual absl::Status PrepareFolder(std::string_view uid) = 0;
-  // Shown and watched, written with the next change that is durable.
+  // Readers and watchers see it at once; it is written with the next durable change.
   virtual absl::Status SetProgress(std::string_view name, std::string_view activity,
                                    const v1::Progress& progress) = 0;
 
   // ---- The queue.
 
-  // Of each class and owner the oldest one that is QUEUED, oldest first; `except` holds names that
-  // wait for something else.
+  // The oldest QUEUED one of each class and owner, oldest first; `except` holds names that wait for
+  // something else.
   virtual absl::StatusOr<std::vector<QueueHead>> QueueHeads(
       const std::set<std::string>& except = {}) = 0;
   virtual absl::StatusOr<std::map<std::string, OwnerUsage>> Usage() = 0;
@@ -193,7 +193,7 @@ class ExperimentStore {
   virtual absl::StatusOr<int64_t> Revision() = 0;
   // Drops all but the newest events, and those older than an age.
   virtual absl::Status CompactEvents(int64_t keep, int64_t older_than_ns) = 0;
-  // Of this store: tokens of another one are refused.
+  // Identity of this store: tokens of another one are refused.
   virtual const std::string& store_uid() const = 0;
 
   // ---- What an experiment produces.
@@ -218,8 +218,8 @@ class ExperimentStore {
                                             const std::vector<uint32_t>& steps_present,
                                             const std::vector<CheckpointInfo>& infos) = 0;
 
-  // Calls back after each change, from the thread that made it and without locks; the callback must
-  // be quick. It is not called any more once the subscription is gone.
+  // Calls back after each change, in the thread that made it and without locks, so the callback
+  // must be quick. It is never called once the subscription is gone.
   struct Notice {
     std::string name;
     bool durable = true;  // False: progress alone.

@@ -5,10 +5,11 @@ Needs a Python with envpool 1.2.5, which Mentor itself never uses:
   python3 -m venv /tmp/envpool && /tmp/envpool/bin/pip install envpool==1.2.5
   mentor bench env --peer '/tmp/envpool/bin/python tests/bench/envpool_peer.py'
 
-Reads lines `NAME STEPS SEED`, answers each with `peer us NUMBER` (microseconds of CPU time of one step,
-resets included) or `peer none REASON`. Counted is the one thread that steps the environments, not
-Python's: 16 of them a batch, so that it hardly ever waits. A step that only resets is no step. EnvPool
-brings a MuJoCo of its own, 3.6.0, so a ratio to it is one of whole products, not of wrappers alone.
+Reads lines `NAME STEPS SEED`, answers each with `peer us NUMBER` (microseconds of CPU time of one
+step, resets included) or `peer none REASON`. Counted is the one thread that steps the environments,
+not Python's: 16 of them a batch, so that it hardly ever waits. A step that only resets is no step.
+EnvPool brings a MuJoCo of its own, 3.6.0, so a ratio to it is one of whole products, not of
+wrappers alone.
 """
 
 import os
@@ -45,7 +46,9 @@ def actions(space, batches, rng):
     """The distribution of `mentor bench env`: a drift for 25 steps and noise of half the range."""
     low, high = np.asarray(space.low), np.asarray(space.high)
     shape = (batches, ENVIRONMENTS, low.shape[-1])
-    drift = rng.uniform(-1, 1, size=((batches + 24) // 25,) + shape[1:]).repeat(25, axis=0)[:batches]
+    drift = rng.uniform(-1, 1, size=((batches + 24) // 25,) + shape[1:]).repeat(25, axis=0)[
+        :batches
+    ]
     unit = drift + rng.uniform(-0.5, 0.5, size=shape)
     return ((low + high) / 2 + (high - low) / 2 * unit).astype(space.dtype)
 
@@ -61,8 +64,12 @@ class Peer:
         self.environment = None
         before = threads()
         self.environment = envpool.make_gymnasium(
-            public_name(name), num_envs=ENVIRONMENTS, batch_size=ENVIRONMENTS, num_threads=1,
-            seed=seed)
+            public_name(name),
+            num_envs=ENVIRONMENTS,
+            batch_size=ENVIRONMENTS,
+            num_threads=1,
+            seed=seed,
+        )
         self.environment.reset()
         self.threads = threads() - before
         self.done = np.zeros(ENVIRONMENTS, bool)

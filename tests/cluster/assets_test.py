@@ -1,4 +1,5 @@
-"""An actor without its models, or with a broken one: the experiment says what is missing, the actor lives on."""
+"""An actor without its models, or with a broken one: the experiment says what is missing, the actor
+lives on."""
 
 import os
 import pathlib
@@ -15,7 +16,8 @@ class AssetsTest(ClusterTest):
     def spec(self, name, environment):
         """Lifetimes of 40 steps."""
         path = self.folder / f"{name}.txtpb"
-        path.write_text(f"""
+        path.write_text(
+            f"""
             benchmark {{ name: "ml1" environment: "{environment}" }}
             lifetime {{ iterations: 2 steps_per_iteration: 20 }}
             agent {{ hidden_units: 4 epochs: 1 minibatches: 1 }}
@@ -23,8 +25,12 @@ class AssetsTest(ClusterTest):
                 outer_updates: 1 lifetimes_per_update: 1 shard_lifetimes: 1
                 option {{ name: "k" value: "10" }} option {{ name: "epochs" value: "1" }}
             }}
-            evaluation {{ lifetimes_per_goal: 1 goals: 1 deterministic_episodes: 0 train_goals: false best_weights: false }}
-        """)
+            evaluation {{
+                lifetimes_per_goal: 1 goals: 1 deterministic_episodes: 0
+                train_goals: false best_weights: false
+            }}
+        """
+        )
         return path
 
     def cluster(self, assets):
@@ -71,7 +77,7 @@ class AssetsTest(ClusterTest):
         scene = assets / SCENE
         text = scene.read_text()
         scene.unlink()
-        scene.write_text(text[:len(text) // 2])
+        scene.write_text(text[: len(text) // 2])
         control, actor = self.cluster(assets)
         self.fails(control, actor, "ml1", self.spec("ml1", "door-close-v3"), "sawyer_door_pull.xml")
 

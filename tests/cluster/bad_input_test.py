@@ -1,4 +1,5 @@
-"""Bad input through the real binaries: a clear error that names the field and the remedy, and nothing is lost."""
+"""Bad input through the real binaries: a clear error that names the field and the remedy, and
+nothing is lost."""
 
 import errno
 import os
@@ -19,10 +20,28 @@ class BadInputTest(ClusterTest):
         return output
 
     def test_every_violation_at_once(self):
-        output = self.refused("--set", "agent.clip=-1", "--set", "agent.gamma=2", "--set", "lifetime.iterations=0",
-                              "--set", "benchmark.name=nowhere", "--set", "signal.lstm=-3", "--set", "rule.epochs=0")
-        for field, value in (("agent.clip", "-1"), ("agent.gamma", "2"), ("lifetime.iterations", "0"),
-                             ("benchmark.name", "nowhere"), ("signal.*lstm", "-3"), ("rule.*epochs", "0")):
+        output = self.refused(
+            "--set",
+            "agent.clip=-1",
+            "--set",
+            "agent.gamma=2",
+            "--set",
+            "lifetime.iterations=0",
+            "--set",
+            "benchmark.name=nowhere",
+            "--set",
+            "signal.lstm=-3",
+            "--set",
+            "rule.epochs=0",
+        )
+        for field, value in (
+            ("agent.clip", "-1"),
+            ("agent.gamma", "2"),
+            ("lifetime.iterations", "0"),
+            ("benchmark.name", "nowhere"),
+            ("signal.*lstm", "-3"),
+            ("rule.*epochs", "0"),
+        ):
             self.assertRegex(output, rf"{field}.*{value}")
 
     def test_malformed_spec_names_line_and_column(self):
@@ -47,13 +66,15 @@ class BadInputTest(ClusterTest):
         run = self.folder / "run"
         self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet")
         before = self.hash(run)
-        output = self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "seed=2", code=1)
+        output = self.run_to_end(
+            "mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "seed=2", code=1
+        )
         self.assertIn("--out", output)
         self.assertEqual(self.hash(run), before)
 
     def test_no_run_no_hash(self):
         output = self.run_to_end("mentor", "hash", self.folder, code=1)
-        self.assertIn("is no run", output)
+        self.assertIn("is not a run", output)
 
     def test_control_api_refuses_a_bad_spec_and_an_unknown_name(self):
         _, address = self.start_meta_learner(self.folder / "state")
@@ -66,24 +87,43 @@ class BadInputTest(ClusterTest):
     def test_second_process_on_one_state_folder(self):
         state = self.folder / "state"
         self.start_meta_learner(state)
-        output = self.run_to_end("mentor-meta-learner", "--state", state, "--listen", "127.0.0.1:0", code=4)
+        output = self.run_to_end(
+            "mentor-meta-learner", "--state", state, "--listen", "127.0.0.1:0", code=4
+        )
         self.assertIn("in use", output)
 
     def test_address_beyond_loopback_without_tls(self):
-        output = self.run_to_end("mentor-meta-learner", "--state", self.folder / "state", "--listen", "0.0.0.0:0", code=2)
+        output = self.run_to_end(
+            "mentor-meta-learner", "--state", self.folder / "state", "--listen", "0.0.0.0:0", code=2
+        )
         self.assertIn("TLS", output)
 
     @unittest.skipUnless(os.geteuid() == 0, "mounting a small file system needs root")
     def test_full_disk_while_a_checkpoint_is_written(self):
         mount = self.folder / "small"
         mount.mkdir()
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", mount], capture_output=True, text=True)
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", mount],
+            capture_output=True,
+            text=True,
+        )
         if made.returncode != 0:
             self.skipTest("cannot mount a tmpfs: " + made.stderr)
         self.addCleanup(subprocess.run, ["umount", "-l", mount], check=False)
         filler = mount / "filler"
         run = mount / "run"
-        process = self.start("mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "rule.outer_updates=40", "--set", "checkpoint.keep_last=2")
+        process = self.start(
+            "mentor",
+            "run",
+            SMOKE,
+            "--out",
+            run,
+            "--quiet",
+            "--set",
+            "rule.outer_updates=40",
+            "--set",
+            "checkpoint.keep_last=2",
+        )
         self.wait_for_checkpoints(run, 2)
         # The run writes meanwhile: whoever comes last finds no room.
         try:
@@ -99,7 +139,18 @@ class BadInputTest(ClusterTest):
         self.assertEqual(process.wait(), 0, process.output())
         # The same bits as a run that never met a full disk.
         other = self.folder / "other"
-        self.run_to_end("mentor", "run", SMOKE, "--out", other, "--quiet", "--set", "rule.outer_updates=40", "--set", "checkpoint.keep_last=2")
+        self.run_to_end(
+            "mentor",
+            "run",
+            SMOKE,
+            "--out",
+            other,
+            "--quiet",
+            "--set",
+            "rule.outer_updates=40",
+            "--set",
+            "checkpoint.keep_last=2",
+        )
         self.assertEqual(self.hash(run), self.hash(other))
 
 

@@ -1,5 +1,5 @@
-"""Rules with decisions inside a lifetime: killed in the middle of a generation of agents, a run goes on from where
-these agents stood, and ends with the same hash."""
+"""Rules with decisions inside a lifetime: killed in the middle of a generation of agents, a run
+goes on from where these agents stood, and ends with the same hash."""
 
 import pathlib
 import shutil
@@ -11,22 +11,57 @@ from harness import SPECS, ClusterTest
 BLIND = SPECS / "umbrella_blind.txtpb"
 UPDATES = 60
 # Three generations of 25 iterations, ten of the last; two shards; short episodes.
-SMALL = ("--set", "benchmark.length=2", "--set", "lifetime.steps_per_iteration=64", "--set", "lifetime.iterations=25",
-         "--set", f"rule.outer_updates={UPDATES}", "--set", "rule.lifetimes_per_update=2", "--set", "checkpoint.every=1",
-         "--set", "checkpoint.keep_last=0")
+SMALL = (
+    "--set",
+    "benchmark.length=2",
+    "--set",
+    "lifetime.steps_per_iteration=64",
+    "--set",
+    "lifetime.iterations=25",
+    "--set",
+    f"rule.outer_updates={UPDATES}",
+    "--set",
+    "rule.lifetimes_per_update=2",
+    "--set",
+    "checkpoint.every=1",
+    "--set",
+    "checkpoint.keep_last=0",
+)
 
 
 class DecisionsTest(ClusterTest):
     def run_whole(self, name, *settings):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        self.run_to_end("mentor", "run", BLIND, *SMALL, *settings, "--out", folder / name, "--threads", "1", "--quiet")
+        self.run_to_end(
+            "mentor",
+            "run",
+            BLIND,
+            *SMALL,
+            *settings,
+            "--out",
+            folder / name,
+            "--threads",
+            "1",
+            "--quiet",
+        )
         return self.hash(folder / name)
 
     def check_killed(self, *settings):
         want = self.run_whole("whole", *settings)
         run = self.folder / "run"
-        arguments = ("mentor", "run", BLIND, *SMALL, *settings, "--out", run, "--actors", "2", "--quiet")
+        arguments = (
+            "mentor",
+            "run",
+            BLIND,
+            *SMALL,
+            *settings,
+            "--out",
+            run,
+            "--actors",
+            "2",
+            "--quiet",
+        )
         process = self.start(*arguments)
         self.wait_for_checkpoints(run, 5)
         process.kill()
@@ -38,7 +73,18 @@ class DecisionsTest(ClusterTest):
         for newer in self.checkpoints(copy)[3:]:
             newer.unlink()
         for folder in (run, copy):
-            self.run_to_end("mentor", "run", BLIND, *SMALL, *settings, "--out", folder, "--actors", "2", "--quiet")
+            self.run_to_end(
+                "mentor",
+                "run",
+                BLIND,
+                *SMALL,
+                *settings,
+                "--out",
+                folder,
+                "--actors",
+                "2",
+                "--quiet",
+            )
             self.assertEqual(self.hash(folder), want)
 
     def test_killed_inside_a_generation(self):

@@ -1,4 +1,5 @@
-"""The same spec and seed give the same hash, whatever happens on the way (docs/architecture.md, exactness)."""
+"""The same spec and seed give the same hash, whatever happens on the way (docs/architecture.md,
+exactness)."""
 
 import functools
 import pathlib
@@ -16,11 +17,14 @@ LONGER = ("--set", f"rule.outer_updates={UPDATES}")
 
 @functools.cache
 def undisturbed_hash():
-    """Of one run in one process, one actor with one thread. Computed once for all tests of this process."""
+    """Of one run in one process, one actor with one thread. Computed once for all tests of this
+    process."""
     case = ClusterTest()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
     try:
-        case.run_to_end("mentor", "run", SMOKE, *LONGER, "--out", folder / "run", "--threads", "1", "--quiet")
+        case.run_to_end(
+            "mentor", "run", SMOKE, *LONGER, "--out", folder / "run", "--threads", "1", "--quiet"
+        )
         return case.hash(folder / "run")
     finally:
         case.doCleanups()
@@ -34,17 +38,32 @@ class ExactnessTest(ClusterTest):
     def test_actors_and_threads(self):
         for actors, threads in ((2, 2), (3, 1), (1, 3)):
             run = self.folder / f"run-{actors}-{threads}"
-            self.run_to_end("mentor", "run", SMOKE, *LONGER, "--out", run, "--actors", actors, "--threads", threads, "--quiet")
+            self.run_to_end(
+                "mentor",
+                "run",
+                SMOKE,
+                *LONGER,
+                "--out",
+                run,
+                "--actors",
+                actors,
+                "--threads",
+                threads,
+                "--quiet",
+            )
             self.check(run)
 
     def test_another_seed_gives_another_hash(self):
         run = self.folder / "run"
-        self.run_to_end("mentor", "run", SMOKE, *LONGER, "--out", run, "--set", "seed=4711", "--quiet")
+        self.run_to_end(
+            "mentor", "run", SMOKE, *LONGER, "--out", run, "--set", "seed=4711", "--quiet"
+        )
         self.assertNotEqual(self.hash(run), undisturbed_hash())
 
     def test_separate_processes_started_in_reverse_order(self):
         state = self.folder / "state"
-        # Ports are found by starting once; then the actor starts first and waits for its learner, and so on.
+        # Ports are found by starting once; then the actor starts first and waits for its learner,
+        # and so on.
         meta_learner, meta_address = self.start_meta_learner(state)
         learner, learner_address = self.start_learner(meta_address)
         meta_learner.kill()
@@ -121,7 +140,17 @@ class ExactnessTest(ClusterTest):
     def interrupted(self):
         """A run killed before its last outer update, with all its checkpoints."""
         run = self.folder / "run"
-        process = self.start("mentor", "run", SMOKE, *LONGER, "--out", run, "--quiet", "--set", "checkpoint.keep_last=0")
+        process = self.start(
+            "mentor",
+            "run",
+            SMOKE,
+            *LONGER,
+            "--out",
+            run,
+            "--quiet",
+            "--set",
+            "checkpoint.keep_last=0",
+        )
         self.wait_for_checkpoints(run, 3)
         process.kill()
         self.check_unfinished(run)
@@ -136,7 +165,17 @@ class ExactnessTest(ClusterTest):
             shutil.copytree(run, copy)
             for newer in self.checkpoints(copy)[keep:]:
                 newer.unlink()
-            self.run_to_end("mentor", "run", SMOKE, *LONGER, "--out", copy, "--quiet", "--set", "checkpoint.keep_last=0")
+            self.run_to_end(
+                "mentor",
+                "run",
+                SMOKE,
+                *LONGER,
+                "--out",
+                copy,
+                "--quiet",
+                "--set",
+                "checkpoint.keep_last=0",
+            )
             self.check(copy)
 
     def test_corrupt_checkpoint_is_named_and_the_one_before_it_is_used(self):
@@ -145,7 +184,17 @@ class ExactnessTest(ClusterTest):
         data = bytearray(newest.read_bytes())
         data[len(data) // 2] ^= 1
         newest.write_bytes(data)
-        output = self.run_to_end("mentor", "run", SMOKE, *LONGER, "--out", run, "--quiet", "--set", "checkpoint.keep_last=0")
+        output = self.run_to_end(
+            "mentor",
+            "run",
+            SMOKE,
+            *LONGER,
+            "--out",
+            run,
+            "--quiet",
+            "--set",
+            "checkpoint.keep_last=0",
+        )
         self.assertIn(newest.name, output)
         self.assertIn("an older one is used", output)
         self.assertTrue((newest.parent / "corrupt").exists())

@@ -1,4 +1,5 @@
-"""An experiment of a service as a run folder on this machine: what can be done with a run can be done with it."""
+"""An experiment of a service as a run folder on this machine: what can be done with a run can be
+done with it."""
 
 import csv
 
@@ -17,7 +18,18 @@ class FetchTest(ClusterTest):
         self.start_actor(learner, 2)
 
     def fetch(self, name, out, *arguments, code=0):
-        return self.run_to_end("mentor", "fetch", name, "--server", self.address, "--out", out, "--quiet", *arguments, code=code)
+        return self.run_to_end(
+            "mentor",
+            "fetch",
+            name,
+            "--server",
+            self.address,
+            "--out",
+            out,
+            "--quiet",
+            *arguments,
+            code=code
+        )
 
     def test_a_fetched_run_is_the_run(self):
         self.work()
@@ -31,7 +43,17 @@ class FetchTest(ClusterTest):
         self.assertEqual((there / "report" / "evaluation.csv").read_bytes(), evaluation)
         self.assertEqual(self.curve(there), self.curve(here))
         # New agents are taught by it, and both stand in one table.
-        more = ["--tasks", "train", "--seeds", "1", "--lifetimes", "1", "--baselines", "none", "--quiet"]
+        more = [
+            "--tasks",
+            "train",
+            "--seeds",
+            "1",
+            "--lifetimes",
+            "1",
+            "--baselines",
+            "none",
+            "--quiet",
+        ]
         self.run_to_end("mentor", "evaluate", there, *more)
         self.run_to_end("mentor", "report", here, there, "--out", self.folder / "both")
         self.assertTrue((self.folder / "both" / "comparison.html").exists())
@@ -40,10 +62,18 @@ class FetchTest(ClusterTest):
         self.assertIn("--replace", self.fetch("one", there, code=5))
         self.assertIn("holds another run", self.fetch("one", here, "--replace", code=5))
         self.fetch("one", self.folder, "--replace", code=3)
-        evaluated = {path.name: path.read_bytes() for path in there.glob("experiments/*/evaluations/*/*/*")}
+        evaluated = {
+            path.name: path.read_bytes() for path in there.glob("experiments/*/evaluations/*/*/*")
+        }
         self.assertTrue(evaluated)
         self.fetch("one", there, "--replace", "--all_checkpoints")
-        self.assertEqual({path.name: path.read_bytes() for path in there.glob("experiments/*/evaluations/*/*/*")}, evaluated)
+        self.assertEqual(
+            {
+                path.name: path.read_bytes()
+                for path in there.glob("experiments/*/evaluations/*/*/*")
+            },
+            evaluated,
+        )
         self.assertEqual(len(self.checkpoints(there)), len(self.checkpoints(self.folder / "state")))
         self.assertEqual(self.hash(there), self.hash(here))
         self.assertEqual(list(self.folder.glob("*.part")), [])
@@ -55,11 +85,29 @@ class FetchTest(ClusterTest):
         with open(run / "report" / "training.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         self.assertEqual(len(rows), 4)
-        return [{name: value for name, value in row.items() if not name.endswith(("_seconds", "_bytes"))} for row in rows]
+        return [
+            {
+                name: value
+                for name, value in row.items()
+                if not name.endswith(("_seconds", "_bytes"))
+            }
+            for row in rows
+        ]
 
     def test_what_is_at_work_or_never_began(self):
-        self.mentorctl(self.address, "create", "-f", SMOKE, "--id", "young", "--set", "rule.outer_updates=100000")
-        self.assertRegex(self.fetch("young", self.folder / "young"), "(QUEUED|RUNNING), outer update 0 of 100000")
+        self.mentorctl(
+            self.address,
+            "create",
+            "-f",
+            SMOKE,
+            "--id",
+            "young",
+            "--set",
+            "rule.outer_updates=100000",
+        )
+        self.assertRegex(
+            self.fetch("young", self.folder / "young"), "(QUEUED|RUNNING), outer update 0 of 100000"
+        )
         self.work()
         self.wait_for_checkpoints(self.folder / "state", 2)
         self.assertIn("RUNNING", self.fetch("young", self.folder / "at_work"))
@@ -76,24 +124,53 @@ class FetchTest(ClusterTest):
         out = self.folder / "out"
         for point in ("fetch.file=1:kill", "fetch.file=9:kill", "fetch.before_rename=1:kill"):
             with self.subTest(point=point):
-                process = self.start("mentor", "fetch", "one", "--server", self.address, "--out", out,
-                                     env={"MENTOR_FAILPOINTS": point})
+                process = self.start(
+                    "mentor",
+                    "fetch",
+                    "one",
+                    "--server",
+                    self.address,
+                    "--out",
+                    out,
+                    env={"MENTOR_FAILPOINTS": point},
+                )
                 self.assertEqual(process.wait(), -9, process.output())
                 self.assertFalse(out.exists(), "half a run")
         self.fetch("one", out)
         self.run_to_end("mentor", "report", out)
         # Killed while it takes the place of an older copy: that one comes back.
         (next(out.glob("experiments/*")) / "evaluations" / "mine").mkdir(parents=True)
-        process = self.start("mentor", "fetch", "one", "--server", self.address, "--out", out, "--replace",
-                             env={"MENTOR_FAILPOINTS": "fetch.between_renames=1:kill"})
+        process = self.start(
+            "mentor",
+            "fetch",
+            "one",
+            "--server",
+            self.address,
+            "--out",
+            out,
+            "--replace",
+            env={"MENTOR_FAILPOINTS": "fetch.between_renames=1:kill"},
+        )
         self.assertEqual(process.wait(), -9, process.output())
         self.fetch("one", out, code=5)
         self.fetch("one", out, "--replace")
         self.assertTrue(list(out.glob("experiments/*/evaluations/mine")))
-        self.assertEqual([path.name for path in self.folder.iterdir() if path.name.startswith("out")], ["out"])
+        self.assertEqual(
+            [path.name for path in self.folder.iterdir() if path.name.startswith("out")], ["out"]
+        )
 
     def test_a_signal_ends_it(self):
-        process = self.start("mentor", "fetch", "one", "--server", "127.0.0.1:1", "--timeout", "60", "--out", self.folder / "out")
+        process = self.start(
+            "mentor",
+            "fetch",
+            "one",
+            "--server",
+            "127.0.0.1:1",
+            "--timeout",
+            "60",
+            "--out",
+            self.folder / "out",
+        )
         process.wait_for("waiting for the server")
         process.signal(SIGINT)
         self.assertEqual(process.wait(), 130, process.output())

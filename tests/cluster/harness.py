@@ -1,4 +1,5 @@
-"""Runs Mentor's real binaries for tests: free ports, deadlines on every wait, everything stopped and removed at the end."""
+"""Runs Mentor's real binaries for tests: free ports, deadlines on every wait, everything stopped
+and removed at the end."""
 
 import json
 import os
@@ -26,8 +27,13 @@ class Process:
         self.lines = []
         self._changed = threading.Condition()
         self.child = subprocess.Popen(
-            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, **(env or {})}, cwd=ROOT)
+            self.command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(env or {})},
+            cwd=ROOT,
+        )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -46,24 +52,30 @@ class Process:
 
     def wait_for(self, pattern, deadline_s=60):
         """The first match in the output."""
+
         def match():
             for line in self.lines:
                 found = line is not None and re.search(pattern, line)
                 if found:
                     return found
             return None
+
         with self._changed:
             self._changed.wait_for(lambda: match() or None in self.lines, deadline_s)
             found = match()
         if not found:
-            raise AssertionError(f"{self.command[0]} did not say '{pattern}' in {deadline_s} s:\n{self.output()}")
+            raise AssertionError(
+                f"{self.command[0]} did not say '{pattern}' in {deadline_s} s:\n{self.output()}"
+            )
         return found
 
     def wait(self, deadline_s=DEADLINE_S):
         try:
             code = self.child.wait(deadline_s)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.command} runs after {deadline_s} s:\n{self.output()}") from None
+            raise AssertionError(
+                f"{self.command} runs after {deadline_s} s:\n{self.output()}"
+            ) from None
         self._reader.join(10)
         return code
 
@@ -73,7 +85,9 @@ class Process:
     def kill(self):
         """kill -9; it must still have been running."""
         if self.child.poll() is not None:
-            raise AssertionError(f"{self.command} had ended before it could be killed:\n{self.output()}")
+            raise AssertionError(
+                f"{self.command} had ended before it could be killed:\n{self.output()}"
+            )
         self.child.kill()
         self.child.wait(10)
 
@@ -120,25 +134,47 @@ class ClusterTest(unittest.TestCase):
             time.sleep(0.02)
 
     def wait_for_checkpoints(self, run, count):
-        self.wait_until(lambda: len(self.checkpoints(run)) >= count, f"{count} checkpoints in {run}")
+        self.wait_until(
+            lambda: len(self.checkpoints(run)) >= count, f"{count} checkpoints in {run}"
+        )
 
     # Separate processes. Each start says where it listens.
 
     def start_meta_learner(self, state, port=0, *arguments, env=None):
-        process = self.start("mentor-meta-learner", "--state", state, "--listen", f"127.0.0.1:{port}", *arguments, env=env)
+        process = self.start(
+            "mentor-meta-learner",
+            "--state",
+            state,
+            "--listen",
+            f"127.0.0.1:{port}",
+            *arguments,
+            env=env,
+        )
         address = process.wait_for(r"listening on (\S+)").group(1)
         return process, address
 
     def start_learner(self, meta_learner, port=0, *arguments, env=None):
-        process = self.start("mentor-learner", "--meta_learner", meta_learner, "--listen", f"127.0.0.1:{port}", *arguments, env=env)
+        process = self.start(
+            "mentor-learner",
+            "--meta_learner",
+            meta_learner,
+            "--listen",
+            f"127.0.0.1:{port}",
+            *arguments,
+            env=env,
+        )
         address = process.wait_for(r"listening on (\S+)").group(1)
         return process, address
 
     def start_actor(self, learner, threads=1, *arguments, env=None):
-        return self.start("mentor-actor", "--learner", learner, "--threads", threads, *arguments, env=env)
+        return self.start(
+            "mentor-actor", "--learner", learner, "--threads", threads, *arguments, env=env
+        )
 
     def mentorctl(self, server, *arguments, code=0, deadline_s=DEADLINE_S):
-        return self.run_to_end("mentorctl", "--server", server, *arguments, code=code, deadline_s=deadline_s)
+        return self.run_to_end(
+            "mentorctl", "--server", server, *arguments, code=code, deadline_s=deadline_s
+        )
 
     def get(self, server, name):
         return json.loads(self.mentorctl(server, "get", name, "--output", "json"))
@@ -146,8 +182,13 @@ class ClusterTest(unittest.TestCase):
     def wait_for_state(self, server, name, state, deadline_s=DEADLINE_S):
         def reached():
             now = self.get(server, name)["state"]
-            self.assertNotIn(now, {"STATE_FAILED", "STATE_CANCELLED"} - {state}, self.mentorctl(server, "get", name))
+            self.assertNotIn(
+                now,
+                {"STATE_FAILED", "STATE_CANCELLED"} - {state},
+                self.mentorctl(server, "get", name),
+            )
             return now == state
+
         self.wait_until(reached, f"{name} in {state}", deadline_s)
 
 

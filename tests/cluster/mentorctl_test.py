@@ -29,10 +29,25 @@ class MentorctlTest(ClusterTest):
 
         def ctl(*arguments, code=0):
             return self.mentorctl(address, *arguments, code=code)
-        ctl("create", "-f", SMOKE, "--id", "one", "--label", "team=a", "--priority", "high", "--wait")
+
+        ctl(
+            "create",
+            "-f",
+            SMOKE,
+            "--id",
+            "one",
+            "--label",
+            "team=a",
+            "--priority",
+            "high",
+            "--wait",
+        )
         ctl("wait", "one", "--within", "60s")
-        self.assertEqual(ctl("list", "--label", "team=a", "--state", "succeeded", "--output", "name"), "experiments/one")
-        self.assertEqual(ctl("list", "--filter", 'priority=LOW', "--output", "name"), "")
+        self.assertEqual(
+            ctl("list", "--label", "team=a", "--state", "succeeded", "--output", "name"),
+            "experiments/one",
+        )
+        self.assertEqual(ctl("list", "--filter", "priority=LOW", "--output", "name"), "")
         ctl("update", "one", "--label", "team-", "--title", "a new title")
         one = self.get(address, "one")
         self.assertNotIn("labels", one)
@@ -45,11 +60,15 @@ class MentorctlTest(ClusterTest):
         updates = one["progress"]["outerUpdates"]
         table = ctl("metrics", "one", "meta_return", "--csv").splitlines()
         self.assertEqual(table[0], "step,meta_return")
-        self.assertEqual([int(line.split(",")[0]) for line in table[1:]], list(range(1, updates + 1)))
+        self.assertEqual(
+            [int(line.split(",")[0]) for line in table[1:]], list(range(1, updates + 1))
+        )
         ctl("export", "tensorboard", "one", "--out", self.folder / "tensorboard")
         self.assertTrue(list((self.folder / "tensorboard").glob("events.out.tfevents.*.one")))
 
-        checkpoints = [json.loads(line) for line in ctl("checkpoints", "one", "--output", "json").splitlines()]
+        checkpoints = [
+            json.loads(line) for line in ctl("checkpoints", "one", "--output", "json").splitlines()
+        ]
         newest = checkpoints[-1]
         file = self.folder / "newest.ckpt"
         # A part from an earlier download, cut anywhere, does not change what comes out.
@@ -65,13 +84,18 @@ class MentorctlTest(ClusterTest):
         ctl("download", "one", "--out", file, "--force")
         self.assertEqual(file.read_bytes(), whole)
         ctl("checkpoints", "one", "--pin", newest["outerStep"])
-        self.assertTrue(json.loads(ctl("checkpoints", "one", "--output", "json").splitlines()[-1])["pinned"])
+        self.assertTrue(
+            json.loads(ctl("checkpoints", "one", "--output", "json").splitlines()[-1])["pinned"]
+        )
         ctl("download", "one/artifacts/spec.txtpb", "--out", self.folder / "spec.txtpb")
 
         # What was submitted can be submitted again, and is known again.
         (self.folder / "one.txtpb").write_text(ctl("get", "one", "--spec"))
         self.assertEqual(ctl("apply", "-f", self.folder / "one.txtpb"), "experiments/one unchanged")
-        self.assertIn("another spec", ctl("apply", "-f", self.folder / "one.txtpb", "--set", "seed=99", code=5))
+        self.assertIn(
+            "another spec",
+            ctl("apply", "-f", self.folder / "one.txtpb", "--set", "seed=99", code=5),
+        )
 
         more = f"rule.outer_updates={updates + 2}"
         ctl("clone", "one", "--id", "two", "--set", more, "--wait")
@@ -88,6 +112,7 @@ class MentorctlTest(ClusterTest):
 
         def ctl(*arguments, code=0):
             return self.mentorctl(address, *arguments, code=code)
+
         ctl("create", "-f", SMOKE, "--id", "one")
         ctl("wait", "one", "--for=RUNNING", "--within", "60s")
         ctl("pause", "one")
@@ -106,8 +131,11 @@ class MentorctlTest(ClusterTest):
         self.wait_until(lambda: "actors/" in ctl("peers"), "an actor")
         ctl("doctor")
         name = ctl("peers", "--output", "name").splitlines()[0]
-        ctl("drain", name[:len("learners/") + 8])
-        self.wait_until(lambda: "draining" in ctl("peers") or name not in ctl("peers", "--output", "name"), "a drained learner")
+        ctl("drain", name[: len("learners/") + 8])
+        self.wait_until(
+            lambda: "draining" in ctl("peers") or name not in ctl("peers", "--output", "name"),
+            "a drained learner",
+        )
 
     def test_watch_over_kill_9_of_the_server(self):
         state = self.folder / "state"
@@ -126,8 +154,13 @@ class MentorctlTest(ClusterTest):
     def top(self, address):
         """mentorctl top on a terminal of its own: the process and the terminal's other end."""
         main, child_end = pty.openpty()
-        process = subprocess.Popen([BIN / "mentorctl", "--server", address, "top"], stdin=child_end, stdout=child_end,
-                                   stderr=child_end, env={**os.environ, "TERM": "xterm"})
+        process = subprocess.Popen(
+            [BIN / "mentorctl", "--server", address, "top"],
+            stdin=child_end,
+            stdout=child_end,
+            stderr=child_end,
+            env={**os.environ, "TERM": "xterm"},
+        )
         os.close(child_end)
 
         def clean():
@@ -135,6 +168,7 @@ class MentorctlTest(ClusterTest):
                 process.kill()
             process.wait(10)
             os.close(main)
+
         self.addCleanup(clean)
         return process, main
 

@@ -1,5 +1,5 @@
-"""Peers for tests of the ports: credentials made with openssl, and a gRPC client of raw bytes that can also say what no
-proper client would. Standard library only."""
+"""Peers for tests of the ports: credentials made with openssl, and a gRPC client of raw bytes that
+can also say what no proper client would. Standard library only."""
 
 import hashlib
 import os
@@ -16,15 +16,28 @@ ROLES = ("viewer", "operator", "actor", "learner")
 
 
 class Credentials:
-    """A folder with two authorities, pairs for servers and for each role, and a token for each role."""
+    """A folder with two authorities, pairs for servers and for each role, and a token for each
+    role."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(mode=0o700)
         for authority in ("ca", "other"):
-            self._openssl("req", "-x509", *self._new_key(authority), "-out", self / f"{authority}.crt", "-days", "2",
-                          "-subj", f"/CN={authority}", "-addext", "basicConstraints=critical,CA:TRUE",
-                          "-addext", "keyUsage=critical,keyCertSign")
+            self._openssl(
+                "req",
+                "-x509",
+                *self._new_key(authority),
+                "-out",
+                self / f"{authority}.crt",
+                "-days",
+                "2",
+                "-subj",
+                f"/CN={authority}",
+                "-addext",
+                "basicConstraints=critical,CA:TRUE",
+                "-addext",
+                "keyUsage=critical,keyCertSign",
+            )
         self.make("server", "DNS:localhost,IP:127.0.0.1")
         self.make("learner", "DNS:localhost,IP:127.0.0.1,URI:spiffe://mentor/role/learner")
         for role in ("viewer", "operator", "actor"):
@@ -32,7 +45,10 @@ class Credentials:
         self.make("expired", "URI:spiffe://mentor/role/operator", days=-1)
         self.make("stranger", "URI:spiffe://mentor/role/operator", authority="other")
         self.tokens = {role: "canary_" + secrets.token_hex(24) for role in ROLES}
-        lines = [f"{role} {role}-token {hashlib.sha256(token.encode()).hexdigest()}" for role, token in self.tokens.items()]
+        lines = [
+            f"{role} {role}-token {hashlib.sha256(token.encode()).hexdigest()}"
+            for role, token in self.tokens.items()
+        ]
         self.write("tokens", "\n".join(lines) + "\n")
         for role, token in self.tokens.items():
             self.write(f"{role}.token", token + "\n")
@@ -47,13 +63,37 @@ class Credentials:
 
     def make(self, name, names, authority="ca", days=2):
         self.write("ext", f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n")
-        self._openssl("req", "-new", *self._new_key(name), "-out", self / "csr", "-subj", f"/CN={name}")
-        self._openssl("x509", "-req", "-in", self / "csr", "-CA", self / f"{authority}.crt", "-CAkey", self / f"{authority}.key",
-                      "-CAcreateserial", "-out", self / f"{name}.crt", "-days", str(days), "-extfile", self / "ext")
+        self._openssl(
+            "req", "-new", *self._new_key(name), "-out", self / "csr", "-subj", f"/CN={name}"
+        )
+        self._openssl(
+            "x509",
+            "-req",
+            "-in",
+            self / "csr",
+            "-CA",
+            self / f"{authority}.crt",
+            "-CAkey",
+            self / f"{authority}.key",
+            "-CAcreateserial",
+            "-out",
+            self / f"{name}.crt",
+            "-days",
+            str(days),
+            "-extfile",
+            self / "ext",
+        )
 
     def tls(self, name):
         """Flags of a process with this pair."""
-        return ["--tls_cert", self / f"{name}.crt", "--tls_key", self / f"{name}.key", "--tls_ca", self / "ca.crt"]
+        return [
+            "--tls_cert",
+            self / f"{name}.crt",
+            "--tls_key",
+            self / f"{name}.key",
+            "--tls_ca",
+            self / "ca.crt",
+        ]
 
     def context(self, name=None):
         """Of a client with this pair, or without one."""
@@ -64,11 +104,21 @@ class Credentials:
         return context
 
     def _new_key(self, name):
-        return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", self / f"{name}.key"]
+        return [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-keyout",
+            self / f"{name}.key",
+        ]
 
     @staticmethod
     def _openssl(*arguments):
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            ["openssl", *arguments], check=True, capture_output=True, stdin=subprocess.DEVNULL
+        )
 
 
 def connect(address, context=None, timeout=10):
@@ -85,12 +135,25 @@ def connect(address, context=None, timeout=10):
 
 # HTTP/2 by hand (RFC 9113) with headers as literals (RFC 7541).
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
+    0,
+    1,
+    3,
+    4,
+    6,
+    7,
+    8,
+    9,
+)
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 
 
 def frame(kind, flags, stream, payload=b"", length=None):
-    return struct.pack(">I", len(payload) if length is None else length)[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+    return (
+        struct.pack(">I", len(payload) if length is None else length)[1:]
+        + struct.pack(">BBI", kind, flags, stream)
+        + payload
+    )
 
 
 def text(value):
@@ -109,8 +172,14 @@ def text(value):
 
 
 def headers(path, token=None, extra=()):
-    fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost"),
-              ("content-type", "application/grpc"), ("te", "trailers")]
+    fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "localhost"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ]
     if token is not None:
         fields.append(("authorization", f"Bearer {token}"))
     return b"".join(b"\0" + text(name) + text(value) for name, value in (*fields, *extra))
@@ -119,10 +188,12 @@ def headers(path, token=None, extra=()):
 def opening(path, token=None, extra=()):
     """Everything up to the message of a call."""
     block = headers(path, token, extra)
-    parts = [block[i:i + 16384] for i in range(0, len(block), 16384)]
+    parts = [block[i : i + 16384] for i in range(0, len(block), 16384)]
     out = PREFACE + frame(SETTINGS, 0, 0)
     for i, part in enumerate(parts):
-        out += frame(HEADERS if i == 0 else CONTINUATION, END_HEADERS if i == len(parts) - 1 else 0, 1, part)
+        out += frame(
+            HEADERS if i == 0 else CONTINUATION, END_HEADERS if i == len(parts) - 1 else 0, 1, part
+        )
     return out
 
 
@@ -151,12 +222,14 @@ def read_status(sock):
         elif kind == PING and not flags & ACK:
             sock.sendall(frame(PING, ACK, 0, payload))
         elif kind == HEADERS:
+
             def field(name):
                 at = payload.find(name)
                 if at < 0:
                     return None
                 length = payload[at + len(name)]
-                return payload[at + len(name) + 1:at + len(name) + 1 + length].decode()
+                return payload[at + len(name) + 1 : at + len(name) + 1 + length].decode()
+
             status = field(b"grpc-status")
             if status is not None:
                 return int(status), field(b"grpc-message") or ""
@@ -167,22 +240,27 @@ def read_status(sock):
 
 
 def call(address, path, token=None, context=None, message=b"", length=None, extra=(), timeout=10):
-    """One call with one message; its status and message. Gone, OSError or ssl.SSLError when there is none."""
+    """One call with one message; its status and message. Gone, OSError or ssl.SSLError when there
+    is none."""
     with connect(address, context, timeout) as sock:
         declared = len(message) if length is None else length
         body = b"\0" + struct.pack(">I", declared) + message
-        sock.sendall(opening(path, token, extra) + frame(DATA, END_STREAM if length is None else 0, 1, body))
+        sock.sendall(
+            opening(path, token, extra) + frame(DATA, END_STREAM if length is None else 0, 1, body)
+        )
         return read_status(sock)
 
 
 def readable(sock, seconds):
     """TLS may hold bytes that select does not see."""
-    return (isinstance(sock, ssl.SSLSocket) and sock.pending()) or select.select([sock], [], [], seconds)[0]
+    return (isinstance(sock, ssl.SSLSocket) and sock.pending()) or select.select(
+        [sock], [], [], seconds
+    )[0]
 
 
 def flood(address, path, token, context, length, look, seconds=30):
-    """Sends a message of `length` bytes as fast as the server's windows let it, until the server ends it; calls look() now
-    and then. The bytes that went out, and the status if there was one."""
+    """Sends a message of `length` bytes as fast as the server's windows let it, until the server
+    ends it; calls look() now and then. The bytes that went out, and the status if there was one."""
     with connect(address, context, 5) as sock:
         sock.sendall(opening(path, token))
         connection, stream, initial, sent = 65535, 65535, 65535, 0
@@ -193,10 +271,18 @@ def flood(address, path, token, context, length, look, seconds=30):
                 payload = pending + b"x" * (min(16384, length + 5 - sent) - len(pending))
                 pending = b""
                 try:
-                    sock.sendall(frame(DATA, 0 if sent + len(payload) < length + 5 else END_STREAM, 1, payload))
+                    sock.sendall(
+                        frame(
+                            DATA, 0 if sent + len(payload) < length + 5 else END_STREAM, 1, payload
+                        )
+                    )
                 except OSError:
                     return sent, None
-                connection, stream, sent = connection - len(payload), stream - len(payload), sent + len(payload)
+                connection, stream, sent = (
+                    connection - len(payload),
+                    stream - len(payload),
+                    sent + len(payload),
+                )
                 if sent % (1 << 20) == 0:
                     look()
             if not readable(sock, 1):
@@ -215,18 +301,20 @@ def flood(address, path, token, context, length, look, seconds=30):
                     stream += int.from_bytes(payload, "big")
             elif kind == SETTINGS and not flags & ACK:
                 for i in range(0, len(payload), 6):
-                    if payload[i:i + 2] == b"\0\4":
-                        new = int.from_bytes(payload[i + 2:i + 6], "big")
+                    if payload[i : i + 2] == b"\0\4":
+                        new = int.from_bytes(payload[i + 2 : i + 6], "big")
                         stream, initial = stream + new - initial, new
                 sock.sendall(frame(SETTINGS, ACK, 0))
             elif kind == PING and not flags & ACK:
                 sock.sendall(frame(PING, ACK, 0, payload))
             elif kind == HEADERS and b"grpc-status" in payload:
                 at = payload.find(b"grpc-status") + len(b"grpc-status")
-                return sent, int(payload[at + 1:at + 1 + payload[at]])
+                return sent, int(payload[at + 1 : at + 1 + payload[at]])
             elif kind in (RST_STREAM, GOAWAY):
                 return sent, None
-        raise AssertionError(f"the server took {sent >> 20} MiB of a message in {seconds} s and did not end it")
+        raise AssertionError(
+            f"the server took {sent >> 20} MiB of a message in {seconds} s and did not end it"
+        )
 
 
 def resident_bytes(pid):

@@ -1,4 +1,5 @@
-"""kill -9 of random processes at random moments, seeded: the hash must be that of an undisturbed run.
+"""kill -9 of random processes at random moments, seeded: the hash must be that of an undisturbed
+run.
 
 MENTOR_FAULT_TRIALS sets the number of trials (default 2), MENTOR_FAULT_SEED the first seed."""
 
@@ -34,8 +35,12 @@ class RandomKillsTest(ClusterTest):
         for i in range(rng.randint(1, 3)):
             processes[f"actor-{i}"] = self.start_actor(learner_address, rng.randint(1, 3))
         starts = {
-            "meta-learner": lambda: self.start_meta_learner(state, meta_address.rsplit(":", 1)[1])[0],
-            "learner": lambda: self.start_learner(meta_address, learner_address.rsplit(":", 1)[1])[0],
+            "meta-learner": lambda: self.start_meta_learner(state, meta_address.rsplit(":", 1)[1])[
+                0
+            ],
+            "learner": lambda: self.start_learner(meta_address, learner_address.rsplit(":", 1)[1])[
+                0
+            ],
         }
         self.mentorctl(meta_address, "create", "-f", SMOKE, "--id", "smoke", *OVERRIDES)
         kills = 0

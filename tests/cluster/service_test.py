@@ -1,4 +1,5 @@
-"""A service with its users: three of them, five experiments, over TLS with tokens, while every process is killed in turn."""
+"""A service with its users: three of them, five experiments, over TLS with tokens, while every
+process is killed in turn."""
 
 import hashlib
 import json
@@ -10,7 +11,7 @@ from harness import SPECS, ClusterTest
 SMOKE = SPECS / "smoke.txtpb"
 UPDATES = 30
 LONGER = ("--set", f"rule.outer_updates={UPDATES}")
-# Of proto/mentor/v1/experiment.proto; meta_learner/store/state.cc has the same table.
+# From proto/mentor/v1/experiment.proto; meta_learner/store/state.cc has the same table.
 ARROWS = {
     "QUEUED": {"RUNNING", "PAUSED", "CANCELLED", "FAILED"},
     "RUNNING": {"PAUSING", "PAUSED", "CANCELLING", "QUEUED", "SUCCEEDED", "FAILED"},
@@ -38,24 +39,55 @@ class ServiceTest(ClusterTest):
 
     def start_meta(self, port=0):
         c = self.credentials
-        return self.start_meta_learner(self.state, port, "--tls_cert", c / "server.crt", "--tls_key", c / "server.key",
-                                       "--tokens", c / "tokens", "--max_running", 2, "--disk_reserve_mb", 1)
+        return self.start_meta_learner(
+            self.state,
+            port,
+            "--tls_cert",
+            c / "server.crt",
+            "--tls_key",
+            c / "server.key",
+            "--tokens",
+            c / "tokens",
+            "--max_running",
+            2,
+            "--disk_reserve_mb",
+            1,
+        )
 
     def start_a_learner(self, port=0):
         c = self.credentials
-        return self.start_learner(self.address, port, *c.tls("learner"), "--no_client_certificates", "--tokens", c / "tokens",
-                                  "--token_file", c / "learner.token")
+        return self.start_learner(
+            self.address,
+            port,
+            *c.tls("learner"),
+            "--no_client_certificates",
+            "--tokens",
+            c / "tokens",
+            "--token_file",
+            c / "learner.token",
+        )
 
     def start_an_actor(self):
         c = self.credentials
-        return self.start_actor(self.learner_address, 1, "--tls_ca", c / "ca.crt", "--token_file", c / "actor.token")
+        return self.start_actor(
+            self.learner_address, 1, "--tls_ca", c / "ca.crt", "--token_file", c / "actor.token"
+        )
 
     def as_user(self, user):
         c = self.credentials
-        return ["--server", self.address, "--tls_ca", c / "ca.crt", "--token_file", c / f"{user}.token"]
+        return [
+            "--server",
+            self.address,
+            "--tls_ca",
+            c / "ca.crt",
+            "--token_file",
+            c / f"{user}.token",
+        ]
 
     def ctl(self, user, *arguments, code=0):
-        return self.run_to_end("mentorctl", *self.as_user(user), "--timeout", 60, *arguments, code=code)
+        return self.run_to_end(
+            "mentorctl", *self.as_user(user), "--timeout", 60, *arguments, code=code
+        )
 
     def look(self, name):
         return json.loads(self.ctl("viewer", "get", name, "--output", "json"))
@@ -64,23 +96,31 @@ class ServiceTest(ClusterTest):
         self.wait_until(lambda: state_of(self.look(name)) in states, f"{name} in {states}")
 
     def create(self, user, name, seed, *arguments):
-        self.ctl(user, "create", "-f", SMOKE, *LONGER, "--set", f"seed={seed}", "--id", name, *arguments)
+        self.ctl(
+            user, "create", "-f", SMOKE, *LONGER, "--set", f"seed={seed}", "--id", name, *arguments
+        )
 
     def undisturbed_hash(self, seed):
         run = self.folder / f"undisturbed-{seed}"
-        self.run_to_end("mentor", "run", SMOKE, *LONGER, "--set", f"seed={seed}", "--out", run, "--quiet")
+        self.run_to_end(
+            "mentor", "run", SMOKE, *LONGER, "--set", f"seed={seed}", "--out", run, "--quiet"
+        )
         return self.hash(run)
 
     def test_three_users_five_experiments_and_every_process_killed(self):
         meta, self.address = self.start_meta()
         learner, self.learner_address = self.start_a_learner()
         actors = [self.start_an_actor() for _ in range(2)]
-        history = self.start("mentorctl", *self.as_user("viewer"), "list", "--watch", "--output", "json")
+        history = self.start(
+            "mentorctl", *self.as_user("viewer"), "list", "--watch", "--output", "json"
+        )
 
         self.create("ada", "a1", 1)
         self.create("ada", "a2", 2, "--priority", "low")
         self.create("cem", "c1", 3)
-        self.wait_until(lambda: self.look("a1")["progress"].get("outerUpdates", 0) >= 1, "a first update")
+        self.wait_until(
+            lambda: self.look("a1")["progress"].get("outerUpdates", 0) >= 1, "a first update"
+        )
         actors[0].kill()
         self.start_an_actor()
 
@@ -107,12 +147,20 @@ class ServiceTest(ClusterTest):
         self.ctl("cem", "resume", "c1")
         actors[1].kill()
 
-        for name, owner, seed in (("a1", "ada", 1), ("a2", "ada", 2), ("b1", "bob", 4), ("c1", "cem", 3)):
+        for name, owner, seed in (
+            ("a1", "ada", 1),
+            ("a2", "ada", 2),
+            ("b1", "bob", 4),
+            ("c1", "cem", 3),
+        ):
             self.wait_for(name, "SUCCEEDED")
             experiment = self.look(name)
             self.assertEqual(experiment["owner"], owner)
             self.assertEqual(experiment["progress"]["outerUpdates"], UPDATES)
-            newest = [json.loads(line) for line in self.ctl("viewer", "checkpoints", name, "--output", "json").splitlines()][-1]
+            newest = [
+                json.loads(line)
+                for line in self.ctl("viewer", "checkpoints", name, "--output", "json").splitlines()
+            ][-1]
             self.assertEqual(newest["outerStep"], UPDATES)
             self.assertEqual(newest["stateHash"], self.undisturbed_hash(seed), name)
         self.assertEqual(self.look("b2")["owner"], "bob")
@@ -120,7 +168,13 @@ class ServiceTest(ClusterTest):
 
     def check_history(self, history):
         """One stream saw everything, across the restart: no state is skipped, none comes twice."""
-        wanted = {"a1": "SUCCEEDED", "a2": "SUCCEEDED", "b1": "SUCCEEDED", "b2": "CANCELLED", "c1": "SUCCEEDED"}
+        wanted = {
+            "a1": "SUCCEEDED",
+            "a2": "SUCCEEDED",
+            "b1": "SUCCEEDED",
+            "b2": "CANCELLED",
+            "c1": "SUCCEEDED",
+        }
 
         def seen():
             states = {}
@@ -132,10 +186,18 @@ class ServiceTest(ClusterTest):
                     continue
                 experiment = event["experiment"]
                 states.setdefault(experiment["name"].removeprefix("experiments/"), []).append(
-                    (int(experiment["progress"].get("outerUpdates", 0)), state_of(experiment), experiment["etag"]))
+                    (
+                        int(experiment["progress"].get("outerUpdates", 0)),
+                        state_of(experiment),
+                        experiment["etag"],
+                    )
+                )
             return states
 
-        self.wait_until(lambda: {name: events[-1][1] for name, events in seen().items()} == wanted, "the end in the history")
+        self.wait_until(
+            lambda: {name: events[-1][1] for name, events in seen().items()} == wanted,
+            "the end in the history",
+        )
         for name, events in seen().items():
             etags = [etag for _, _, etag in events]
             self.assertEqual(len(etags), len(set(etags)), f"{name}: an event came twice")
@@ -144,9 +206,12 @@ class ServiceTest(ClusterTest):
                 self.assertGreaterEqual(after, before, f"{name} went back")
             updates = [update for update, _, _ in events]
             if wanted[name] == "SUCCEEDED":
-                self.assertEqual(sorted(set(updates)), list(range(UPDATES + 1)), f"{name}: an update is missing")
+                self.assertEqual(
+                    sorted(set(updates)), list(range(UPDATES + 1)), f"{name}: an update is missing"
+                )
 
 
 if __name__ == "__main__":
     import unittest
+
     unittest.main()

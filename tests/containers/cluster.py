@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""A real one-node Kubernetes 1.20 for tests, from Debian alone: its etcd, API server, controllers, scheduler and kubelet built
-from Debian's source package, on the Docker daemon of docker.sh and in its namespaces.
+"""A real one-node Kubernetes 1.20 for tests, from Debian alone: its etcd, API server, controllers,
+scheduler and kubelet built from Debian's source package, on the Docker daemon of docker.sh and in
+its namespaces.
 
-Usage: cluster.py build KUBE            once: half an hour on two cores, 2.5 GB of disk; 345 MB remain
+Usage: cluster.py build KUBE            once: half an hour on two cores, 2.5 GB of disk; 345 MB
+                                        remain
        cluster.py up DOCKER KUBE        DOCKER: the folder of docker.sh, which must be up
        cluster.py kubectl DOCKER KUBE ARGUMENTS...
        cluster.py down DOCKER KUBE      stop it and forget its objects
 
-Real: admission, scheduling, probes, restarts, grace periods, volumes, evictions, rolling updates, addresses of headless
-services. Not there: several nodes, enforced network policies, service addresses (kube-proxy), admission of service accounts.
-Names are answered by a small server in this file, from the endpoints of the services, since Debian has no CoreDNS.
-Manifests must be lowered to 1.20 first (manifests.py). Needs root, deploy/install.sh --containers and kubectl."""
+Real: admission, scheduling, probes, restarts, grace periods, volumes, evictions, rolling updates,
+addresses of headless services. Not there: several nodes, enforced network policies, service
+addresses (kube-proxy), admission of service accounts. Names are answered by a small server in this
+file, from the endpoints of the services, since Debian has no CoreDNS. Manifests must be lowered to
+1.20 first (manifests.py). Needs root, deploy/install.sh --containers and kubectl."""
 
 import json
 import os
@@ -38,18 +41,52 @@ def build(kube):
         return
     for folder in ("apt/lists/partial", "apt/cache/archives/partial", "src"):
         (kube / folder).mkdir(parents=True, exist_ok=True)
-    sites = subprocess.run(["apt-get", "indextargets", "--format", "$(RELEASE) $(SITE)"], stdout=subprocess.PIPE, text=True, check=True)
-    site = next(line.split()[1] for line in sites.stdout.splitlines() if line.startswith("bookworm "))
+    sites = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(RELEASE) $(SITE)"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    site = next(
+        line.split()[1] for line in sites.stdout.splitlines() if line.startswith("bookworm ")
+    )
     (kube / "apt/sources.list").write_text(f"deb-src [trusted=yes] {site} bookworm main\n")
-    apt = ["apt-get", "-q", "-o", f"Dir::Etc::sourcelist={kube}/apt/sources.list", "-o", "Dir::Etc::sourceparts=-", "-o",
-           f"Dir::State::lists={kube}/apt/lists", "-o", f"Dir::Cache={kube}/apt/cache", "-o", "APT::Sandbox::User=root"]
+    apt = [
+        "apt-get",
+        "-q",
+        "-o",
+        f"Dir::Etc::sourcelist={kube}/apt/sources.list",
+        "-o",
+        "Dir::Etc::sourceparts=-",
+        "-o",
+        f"Dir::State::lists={kube}/apt/lists",
+        "-o",
+        f"Dir::Cache={kube}/apt/cache",
+        "-o",
+        "APT::Sandbox::User=root",
+    ]
     subprocess.run([*apt, "update"], check=True)
     subprocess.run([*apt, "source", "--download-only", "kubernetes"], cwd=kube / "src", check=True)
-    subprocess.run(["tar", "xzf", str(next((kube / "src").glob("kubernetes_*.orig.tar.gz")))], cwd=kube / "src", check=True)
+    subprocess.run(
+        ["tar", "xzf", str(next((kube / "src").glob("kubernetes_*.orig.tar.gz")))],
+        cwd=kube / "src",
+        check=True,
+    )
     source = next((kube / "src").glob("kubernetes-*/"))
-    subprocess.run(["nice", "make", "WHAT=" + " ".join(f"cmd/{name}" for name in BINARIES)], cwd=source, check=True, env={
-        **os.environ, "KUBE_GIT_VERSION": "v1.20.2", "KUBE_GIT_MAJOR": "1", "KUBE_GIT_MINOR": "20", "KUBE_GIT_COMMIT": "0",
-        "KUBE_GIT_TREE_STATE": "clean", "GOCACHE": str(kube / "gocache")})
+    subprocess.run(
+        ["nice", "make", "WHAT=" + " ".join(f"cmd/{name}" for name in BINARIES)],
+        cwd=source,
+        check=True,
+        env={
+            **os.environ,
+            "KUBE_GIT_VERSION": "v1.20.2",
+            "KUBE_GIT_MAJOR": "1",
+            "KUBE_GIT_MINOR": "20",
+            "KUBE_GIT_COMMIT": "0",
+            "KUBE_GIT_TREE_STATE": "clean",
+            "GOCACHE": str(kube / "gocache"),
+        },
+    )
     for name in BINARIES:
         shutil.copy2(next((source / "_output/local/bin").glob(f"linux/*/{name}")), kube / name)
     for folder in ("src", "gocache", "apt"):
@@ -62,21 +99,47 @@ class Cluster:
         self.run_dir = self.kube / "run"
         pid = (self.docker_dir / "docker.pid").read_text().strip()
         self.inside = ["nsenter", "--target", pid, "--net", "--mount"]
-        self.environment = {**os.environ, "DOCKER_HOST": f"unix://{self.docker_dir}/docker.sock", "DOCKER_BUILDKIT": "1"}
+        self.environment = {
+            **os.environ,
+            "DOCKER_HOST": f"unix://{self.docker_dir}/docker.sock",
+            "DOCKER_BUILDKIT": "1",
+        }
 
     def start(self, name, *command):
         """In the daemon's namespaces; goes on when this program ends."""
         with open(self.run_dir / f"{name}.log", "w", encoding="utf-8") as log:
-            child = subprocess.Popen([*self.inside, *map(str, command)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                     start_new_session=True, env=self.environment)
+            child = subprocess.Popen(
+                [*self.inside, *map(str, command)],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=self.environment,
+            )
         (self.run_dir / f"{name}.pid").write_text(str(child.pid))
 
     def kubectl(self, *arguments, stdin=None, code=0, deadline_s=120):
-        command = [*self.inside, "kubectl", "--kubeconfig", str(self.run_dir / "kubeconfig"), *map(str, arguments)]
-        done = subprocess.run(command, input=stdin, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=deadline_s,
-                              check=False)
+        command = [
+            *self.inside,
+            "kubectl",
+            "--kubeconfig",
+            str(self.run_dir / "kubeconfig"),
+            *map(str, arguments),
+        ]
+        done = subprocess.run(
+            command,
+            input=stdin,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=deadline_s,
+            check=False,
+        )
         if code is not None and done.returncode != code:
-            raise AssertionError(f"kubectl {' '.join(map(str, arguments))}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+            raise AssertionError(
+                f"kubectl {' '.join(map(str, arguments))}: "
+                f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
         return done.stdout
 
     def get(self, *arguments):
@@ -96,37 +159,133 @@ class Cluster:
         self.run_dir.mkdir(mode=0o700)
         run, kube = self.run_dir, self.kube
         token = secrets.token_hex(16)
-        subprocess.run(["openssl", "genrsa", "-out", run / "sa.key", "2048"], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            ["openssl", "genrsa", "-out", run / "sa.key", "2048"],
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
         (run / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
         self.make_pause_image()
-        self.start("etcd", "etcd", "--data-dir", run / "etcd", "--listen-client-urls", ETCD, "--advertise-client-urls", ETCD,
-                   "--listen-peer-urls", PEER, "--initial-advertise-peer-urls", PEER, "--initial-cluster", f"default={PEER}")
-        self.start("kube-apiserver", kube / "kube-apiserver", f"--etcd-servers={ETCD}", "--bind-address=127.0.0.1",
-                   "--advertise-address=127.0.0.1", f"--secure-port={PORT}", f"--cert-dir={run}/certs",
-                   f"--service-account-key-file={run}/sa.key", f"--service-account-signing-key-file={run}/sa.key",
-                   "--service-account-issuer=mentor", f"--token-auth-file={run}/tokens.csv", "--authorization-mode=RBAC",
-                   "--service-cluster-ip-range=10.96.0.0/16", "--disable-admission-plugins=ServiceAccount",
-                   "--kubelet-preferred-address-types=InternalIP")
-        (run / "kubeconfig").write_text(json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {"server": f"https://127.0.0.1:{PORT}", "certificate-authority": f"{run}/certs/apiserver.crt"}}],
-            "users": [{"name": "u", "user": {"token": token}}]}))
-        self.wait(lambda: self.kubectl("get", "--raw", "/readyz", code=None) == "ok", "the API server is ready", 60)
-        self.start("kube-controller-manager", kube / "kube-controller-manager", f"--kubeconfig={run}/kubeconfig",
-                   "--bind-address=127.0.0.1", "--port=0", "--leader-elect=false", f"--service-account-private-key-file={run}/sa.key")
-        self.start("kube-scheduler", kube / "kube-scheduler", f"--kubeconfig={run}/kubeconfig", "--bind-address=127.0.0.1", "--port=0",
-                   "--leader-elect=false")
-        bridge = subprocess.run([*self.inside, "ip", "-4", "-json", "addr", "show", "docker0"], stdout=subprocess.PIPE, text=True, check=True)
+        self.start(
+            "etcd",
+            "etcd",
+            "--data-dir",
+            run / "etcd",
+            "--listen-client-urls",
+            ETCD,
+            "--advertise-client-urls",
+            ETCD,
+            "--listen-peer-urls",
+            PEER,
+            "--initial-advertise-peer-urls",
+            PEER,
+            "--initial-cluster",
+            f"default={PEER}",
+        )
+        self.start(
+            "kube-apiserver",
+            kube / "kube-apiserver",
+            f"--etcd-servers={ETCD}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={PORT}",
+            f"--cert-dir={run}/certs",
+            f"--service-account-key-file={run}/sa.key",
+            f"--service-account-signing-key-file={run}/sa.key",
+            "--service-account-issuer=mentor",
+            f"--token-auth-file={run}/tokens.csv",
+            "--authorization-mode=RBAC",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--disable-admission-plugins=ServiceAccount",
+            "--kubelet-preferred-address-types=InternalIP",
+        )
+        (run / "kubeconfig").write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "x",
+                    "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+                    "clusters": [
+                        {
+                            "name": "c",
+                            "cluster": {
+                                "server": f"https://127.0.0.1:{PORT}",
+                                "certificate-authority": f"{run}/certs/apiserver.crt",
+                            },
+                        }
+                    ],
+                    "users": [{"name": "u", "user": {"token": token}}],
+                }
+            )
+        )
+        self.wait(
+            lambda: self.kubectl("get", "--raw", "/readyz", code=None) == "ok",
+            "the API server is ready",
+            60,
+        )
+        self.start(
+            "kube-controller-manager",
+            kube / "kube-controller-manager",
+            f"--kubeconfig={run}/kubeconfig",
+            "--bind-address=127.0.0.1",
+            "--port=0",
+            "--leader-elect=false",
+            f"--service-account-private-key-file={run}/sa.key",
+        )
+        self.start(
+            "kube-scheduler",
+            kube / "kube-scheduler",
+            f"--kubeconfig={run}/kubeconfig",
+            "--bind-address=127.0.0.1",
+            "--port=0",
+            "--leader-elect=false",
+        )
+        bridge = subprocess.run(
+            [*self.inside, "ip", "-4", "-json", "addr", "show", "docker0"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
         address = json.loads(bridge.stdout)[0]["addr_info"][0]["local"]
-        self.start("names", sys.executable, HERE / "cluster.py", "names", self.docker_dir, self.kube, address)
-        self.start("kubelet", kube / "kubelet", f"--kubeconfig={run}/kubeconfig", "--container-runtime=docker",
-                   f"--docker-endpoint=unix://{self.docker_dir}/docker.sock", "--pod-infra-container-image=mentor-pause:1",
-                   "--cgroup-driver=cgroupfs", "--cgroups-per-qos=false", "--enforce-node-allocatable=", "--fail-swap-on=false",
-                   f"--root-dir={run}/kubelet", f"--cert-dir={run}/kubelet/pki", "--hostname-override=node1", f"--node-ip={address}",
-                   f"--address={address}", "--healthz-port=0", "--read-only-port=0", "--resolv-conf=", f"--cluster-dns={address}",
-                   f"--cluster-domain={DOMAIN}", "--image-gc-high-threshold=100", "--eviction-hard=", "--authorization-mode=AlwaysAllow",
-                   "--anonymous-auth=true")
-        self.wait(lambda: " Ready" in self.kubectl("get", "nodes", code=None), "the node is ready", 90)
+        self.start(
+            "names",
+            sys.executable,
+            HERE / "cluster.py",
+            "names",
+            self.docker_dir,
+            self.kube,
+            address,
+        )
+        self.start(
+            "kubelet",
+            kube / "kubelet",
+            f"--kubeconfig={run}/kubeconfig",
+            "--container-runtime=docker",
+            f"--docker-endpoint=unix://{self.docker_dir}/docker.sock",
+            "--pod-infra-container-image=mentor-pause:1",
+            "--cgroup-driver=cgroupfs",
+            "--cgroups-per-qos=false",
+            "--enforce-node-allocatable=",
+            "--fail-swap-on=false",
+            f"--root-dir={run}/kubelet",
+            f"--cert-dir={run}/kubelet/pki",
+            "--hostname-override=node1",
+            f"--node-ip={address}",
+            f"--address={address}",
+            "--healthz-port=0",
+            "--read-only-port=0",
+            "--resolv-conf=",
+            f"--cluster-dns={address}",
+            f"--cluster-domain={DOMAIN}",
+            "--image-gc-high-threshold=100",
+            "--eviction-hard=",
+            "--authorization-mode=AlwaysAllow",
+            "--anonymous-auth=true",
+        )
+        self.wait(
+            lambda: " Ready" in self.kubectl("get", "nodes", code=None), "the node is ready", 90
+        )
 
     def make_pause_image(self):
         """Holds a pod's namespaces and collects its orphans."""
@@ -134,32 +293,67 @@ class Cluster:
         folder.mkdir()
         (folder / "pause.c").write_text(
             "#include <signal.h>\n#include <stdlib.h>\n#include <sys/wait.h>\n#include <unistd.h>\n"
-            "static void End(int n) { _exit(0); }\nstatic void Reap(int n) { while (waitpid(-1, 0, WNOHANG) > 0) {} }\n"
-            "int main(void) { signal(SIGTERM, End); signal(SIGINT, End); signal(SIGCHLD, Reap); for (;;) pause(); }\n")
-        subprocess.run(["gcc", "-static", "-O1", "-o", folder / "pause", folder / "pause.c"], check=True)
-        (folder / "Dockerfile").write_text('FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT ["/pause"]\n')
-        subprocess.run(["/usr/bin/docker", "build", "--quiet", "--tag", "mentor-pause:1", folder], check=True, env=self.environment,
-                       stdout=subprocess.DEVNULL)
+            "static void End(int n) { _exit(0); }\nstatic void Reap(int n) { while (waitpid(-1, 0, "
+            "WNOHANG) > 0) {} }\n"
+            "int main(void) { signal(SIGTERM, End); signal(SIGINT, End); signal(SIGCHLD, Reap); "
+            "for (;;) pause(); }\n"
+        )
+        subprocess.run(
+            ["gcc", "-static", "-O1", "-o", folder / "pause", folder / "pause.c"], check=True
+        )
+        (folder / "Dockerfile").write_text(
+            'FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT ["/pause"]\n'
+        )
+        subprocess.run(
+            ["/usr/bin/docker", "build", "--quiet", "--tag", "mentor-pause:1", folder],
+            check=True,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+        )
 
     def down(self):
-        for name in ("kubelet", "names", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"):
+        for name in (
+            "kubelet",
+            "names",
+            "kube-scheduler",
+            "kube-controller-manager",
+            "kube-apiserver",
+            "etcd",
+        ):
             try:
                 os.killpg(int((self.run_dir / f"{name}.pid").read_text()), signal.SIGTERM)
             except (FileNotFoundError, ProcessLookupError):
                 pass
-        names = subprocess.run(["/usr/bin/docker", "ps", "--all", "--quiet", "--filter", "name=k8s_"], stdout=subprocess.PIPE, text=True,
-                               env=self.environment, check=True).stdout.split()
+        names = subprocess.run(
+            ["/usr/bin/docker", "ps", "--all", "--quiet", "--filter", "name=k8s_"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            check=True,
+        ).stdout.split()
         if names:
-            subprocess.run(["/usr/bin/docker", "rm", "--force", *names], stdout=subprocess.DEVNULL, env=self.environment, check=True)
+            subprocess.run(
+                ["/usr/bin/docker", "rm", "--force", *names],
+                stdout=subprocess.DEVNULL,
+                env=self.environment,
+                check=True,
+            )
         for _ in range(20):  # Secrets and memory volumes are mounts.
-            mounts = subprocess.run([*self.inside, "sh", "-c", f"grep -o ' {self.run_dir}/kubelet[^ ]*' /proc/mounts"],
-                                    stdout=subprocess.PIPE, text=True, check=False).stdout.split()
+            mounts = subprocess.run(
+                [*self.inside, "sh", "-c", f"grep -o ' {self.run_dir}/kubelet[^ ]*' /proc/mounts"],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=False,
+            ).stdout.split()
             if not mounts:
                 break
-            subprocess.run([*self.inside, "umount", "--lazy", *mounts], check=False, stderr=subprocess.DEVNULL)
+            subprocess.run(
+                [*self.inside, "umount", "--lazy", *mounts], check=False, stderr=subprocess.DEVNULL
+            )
         shutil.rmtree(self.run_dir, ignore_errors=True)
 
-    # Names of headless services, as the cluster's DNS would answer: addresses of ready pods, none for others.
+    # Names of headless services, as the cluster's DNS would answer: addresses of ready pods, none
+    # for others.
 
     def endpoints(self, name):
         """Addresses of NAME.NAMESPACE.svc.DOMAIN; None when there is no such service."""
@@ -167,10 +361,25 @@ class Cluster:
         parts = name.removesuffix(suffix).split(".") if name.endswith(suffix) else []
         if len(parts) != 2:
             return None
-        text = self.kubectl("get", "endpoints", parts[0], "-n", parts[1], "-o", "json", "--ignore-not-found", code=None, deadline_s=10)
+        text = self.kubectl(
+            "get",
+            "endpoints",
+            parts[0],
+            "-n",
+            parts[1],
+            "-o",
+            "json",
+            "--ignore-not-found",
+            code=None,
+            deadline_s=10,
+        )
         if not text:
             return None
-        return [address["ip"] for subset in json.loads(text).get("subsets", []) for address in subset.get("addresses", [])]
+        return [
+            address["ip"]
+            for subset in json.loads(text).get("subsets", [])
+            for address in subset.get("addresses", [])
+        ]
 
     def serve_names(self, address):
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -179,21 +388,23 @@ class Cluster:
             query, peer = server.recvfrom(512)
             try:
                 server.sendto(self.answer(query), peer)
-            except Exception as error:  # pylint: disable=broad-except  # One bad query is not the end of the server.
+            except Exception as error:  # One bad query is not the end of the server.
                 print(f"names: {error!r}", flush=True)
 
     def answer(self, query):
         labels, at = [], 12
         while query[at]:
-            labels.append(query[at + 1:at + 1 + query[at]].decode("ascii").lower())
+            labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii").lower())
             at += 1 + query[at]
-        kind = struct.unpack(">H", query[at + 1:at + 3])[0]
+        kind = struct.unpack(">H", query[at + 1 : at + 3])[0]
         found = self.endpoints(".".join(labels))
         addresses = found if found and kind == 1 else []
         code = 3 if found is None else 0  # NXDOMAIN.
         head = query[:2] + struct.pack(">HHHHH", 0x8580 | code, 1, len(addresses), 0, 0)
-        records = b"".join(struct.pack(">HHHIH", 0xC00C, 1, 1, 5, 4) + socket.inet_aton(ip) for ip in addresses)
-        return head + query[12:at + 5] + records
+        records = b"".join(
+            struct.pack(">HHHIH", 0xC00C, 1, 1, 5, 4) + socket.inet_aton(ip) for ip in addresses
+        )
+        return head + query[12 : at + 5] + records
 
 
 def main(arguments):
@@ -206,7 +417,13 @@ def main(arguments):
     elif verb in ("up", "down", "kubectl", "names") and len(rest) >= 2:
         cluster = Cluster(*rest[:2])
         if verb == "kubectl":
-            command = [*cluster.inside, "kubectl", "--kubeconfig", str(cluster.run_dir / "kubeconfig"), *rest[2:]]
+            command = [
+                *cluster.inside,
+                "kubectl",
+                "--kubeconfig",
+                str(cluster.run_dir / "kubeconfig"),
+                *rest[2:],
+            ]
             os.execvp(command[0], command)
         elif verb == "names":
             cluster.inside = []  # It is there already.

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""deploy/compose/compose.yaml on a real Docker daemon: an experiment to its end with every role killed once, the hash
-of a single process, all targets scraped, a clean stop.
+"""deploy/compose/compose.yaml on a real Docker daemon: an experiment to its end with every role
+killed once, the hash of a single process, all targets scraped, a clean stop.
 
 Usage: compose_test.py [-v] [TEST...]
-Environment: MENTOR_BUILD, a build folder (default: build); MENTOR_DOCKER_DIR, where the daemon keeps its data
-(default: build/docker); MENTOR_COMPOSE, the command (default: docker-compose). Needs root and the packages of
-deploy/apt-containers.txt."""
+Environment: MENTOR_BUILD, a build folder (default: build); MENTOR_DOCKER_DIR, where the daemon
+keeps its data (default: build/docker); MENTOR_COMPOSE, the command (default: docker-compose). Needs
+root and the packages of deploy/apt-containers.txt."""
 
 import json
 import os
@@ -28,10 +28,25 @@ class ComposeTest(ContainerTest):
     @classmethod
     def compose(cls, *arguments, deadline_s=120, code=0):
         command = shlex.split(os.environ.get("MENTOR_COMPOSE", "docker-compose"))
-        return run(*command, "-p", "mentor-test", "-f", ROOT / "deploy/compose/compose.yaml", *arguments, deadline_s=deadline_s,
-                   code=code, env={
-                       **cls.environment(), "MENTOR_VERSION": VERSION, "MENTOR_SECRETS": str(cls.secrets), "MENTOR_PORT": PORT,
-                       "MENTOR_ACTOR_THREADS": "1", "PROMETHEUS_PORT": PROMETHEUS_PORT, "PROMETHEUS_IMAGE": "mentor-prometheus:12"})
+        return run(
+            *command,
+            "-p",
+            "mentor-test",
+            "-f",
+            ROOT / "deploy/compose/compose.yaml",
+            *arguments,
+            deadline_s=deadline_s,
+            code=code,
+            env={
+                **cls.environment(),
+                "MENTOR_VERSION": VERSION,
+                "MENTOR_SECRETS": str(cls.secrets),
+                "MENTOR_PORT": PORT,
+                "MENTOR_ACTOR_THREADS": "1",
+                "PROMETHEUS_PORT": PROMETHEUS_PORT,
+                "PROMETHEUS_IMAGE": "mentor-prometheus:12",
+            },
+        )
 
     def containers(self, service):
         return self.compose("ps", "-q", service).split()
@@ -43,12 +58,21 @@ class ComposeTest(ContainerTest):
         return [self.inspect(name)["State"]["Running"] for name in self.containers(service)]
 
     def healthy(self, service, count):
-        states = [self.inspect(name)["State"]["Health"]["Status"] for name in self.containers(service)]
+        states = [
+            self.inspect(name)["State"]["Health"]["Status"] for name in self.containers(service)
+        ]
         return states == ["healthy"] * count
 
     def ctl(self, *arguments, code=0):
         """From the operator's side of the published port."""
-        return self.in_network(BUILD / "bin/mentorctl", "--server", f"localhost:{PORT}", *self.operator_flags(), *arguments, code=code)
+        return self.in_network(
+            BUILD / "bin/mentorctl",
+            "--server",
+            f"localhost:{PORT}",
+            *self.operator_flags(),
+            *arguments,
+            code=code,
+        )
 
     def experiment(self):
         return json.loads(self.ctl("get", "first", "--output", "json"))
@@ -58,8 +82,16 @@ class ComposeTest(ContainerTest):
 
     def query(self, expression):
         """The value of an instant query; None without a series."""
-        out = self.docker("exec", self.container("prometheus"), "/usr/bin/promtool", "query", "instant", "http://127.0.0.1:9090",
-                          expression, code=None)
+        out = self.docker(
+            "exec",
+            self.container("prometheus"),
+            "/usr/bin/promtool",
+            "query",
+            "instant",
+            "http://127.0.0.1:9090",
+            expression,
+            code=None,
+        )
         lines = [line for line in out.splitlines() if "=>" in line]
         return float(lines[0].split("=>")[1].split()[0]) if lines else None
 
@@ -76,28 +108,58 @@ class ComposeTest(ContainerTest):
         # Before any experiment: Prometheus sees every process.
         wait_until(lambda: self.query("sum(up)") == 2 + ACTORS, "all targets up", 90)
         wait_until(lambda: self.query('sum(up{job="actor"})') == ACTORS, "all actors scraped", 30)
-        wait_until(lambda: self.query('count(ALERTS{alertname="MentorWatchdog"})') == 1, "alerts are evaluated", 60)
-        page = self.in_network("curl", "--fail", "--silent", f"http://127.0.0.1:{PROMETHEUS_PORT}/consoles/mentor.html")
+        wait_until(
+            lambda: self.query('count(ALERTS{alertname="MentorWatchdog"})') == 1,
+            "alerts are evaluated",
+            60,
+        )
+        page = self.in_network(
+            "curl", "--fail", "--silent", f"http://127.0.0.1:{PROMETHEUS_PORT}/consoles/mentor.html"
+        )
         self.assertIn("Mentor", page)
 
         start = time.monotonic()
-        self.compose("run", "--rm", "ctl", "create", "-f", "/experiments/smoke.txtpb", "--id", "first", *OVERRIDES)
+        self.compose(
+            "run",
+            "--rm",
+            "ctl",
+            "create",
+            "-f",
+            "/experiments/smoke.txtpb",
+            "--id",
+            "first",
+            *OVERRIDES,
+        )
         for service, update in KILLED_AT.items():
             wait_until(lambda: self.updates() >= update, f"outer update {update}", 120)
             victim = self.container(service)
-            self.assertEqual(self.experiment()["state"], "STATE_RUNNING", "the run ended before all were killed")
+            self.assertEqual(
+                self.experiment()["state"], "STATE_RUNNING", "the run ended before all were killed"
+            )
             before = self.inspect(victim)["RestartCount"]
             self.kill(victim)
-            wait_until(lambda: self.inspect(victim)["RestartCount"] > before and self.inspect(victim)["State"]["Running"],
-                       f"{service} killed and started again", 30)
+            wait_until(
+                lambda: self.inspect(victim)["RestartCount"] > before
+                and self.inspect(victim)["State"]["Running"],
+                f"{service} killed and started again",
+                30,
+            )
             wait_until(lambda: self.reachable(), "the control API answers", 60)
         wait_until(self.succeeded, "SUCCEEDED", 600)
         print(f"  experiment: {time.monotonic() - start:.1f} s", flush=True)
-        got = self.docker("exec", self.container("meta-learner"), "/usr/local/bin/mentor", "hash", "/var/lib/mentor/state").strip()
+        got = self.docker(
+            "exec",
+            self.container("meta-learner"),
+            "/usr/local/bin/mentor",
+            "hash",
+            "/var/lib/mentor/state",
+        ).strip()
         self.assertEqual(got, want)
 
         # SIGTERM is enough: every role leaves by itself, with 0.
-        names = {service: self.containers(service) for service in ("meta-learner", "learner", "actor")}
+        names = {
+            service: self.containers(service) for service in ("meta-learner", "learner", "actor")
+        }
         start = time.monotonic()
         self.compose("stop", deadline_s=120)
         print(f"  stop: {time.monotonic() - start:.1f} s", flush=True)

@@ -1,7 +1,8 @@
-"""Shared by the tests of this folder: a Docker daemon of their own, the images, certificates, a reference run.
+"""Shared by the tests of this folder: a Docker daemon of their own, the images, certificates, a
+reference run.
 
-Every wait has a deadline. What a test starts is removed at its end; the daemon and the images stay in the folder
-MENTOR_DOCKER_DIR for the next run (`docker.sh down DIR` stops it)."""
+Every wait has a deadline. What a test starts is removed at its end; the daemon and the images stay
+in the folder MENTOR_DOCKER_DIR for the next run (`docker.sh down DIR` stops it)."""
 
 import json
 import os
@@ -18,8 +19,14 @@ BUILD = pathlib.Path(os.environ.get("MENTOR_BUILD", ROOT / "build"))
 DOCKER_DIR = pathlib.Path(os.environ.get("MENTOR_DOCKER_DIR", ROOT / "build" / "docker"))
 ROLES = ("meta-learner", "learner", "actor", "ctl")
 VERSION = "test"
-TOOLS = {"/usr/sbin/dockerd": "docker.io", "/usr/bin/docker": "docker.io", "docker-compose": "docker-compose",
-         "patchelf": "patchelf", "openssl": "openssl", "nsenter": "util-linux"}
+TOOLS = {
+    "/usr/sbin/dockerd": "docker.io",
+    "/usr/bin/docker": "docker.io",
+    "docker-compose": "docker-compose",
+    "patchelf": "patchelf",
+    "openssl": "openssl",
+    "nsenter": "util-linux",
+}
 
 
 def missing_tools(tools):
@@ -30,12 +37,25 @@ def run(*command, env=None, deadline_s=120, code=0, stdin=None):
     """stdout of a command that must end with `code` in time."""
     command = [str(word) for word in command]
     try:
-        done = subprocess.run(command, env={**os.environ, **(env or {})}, input=stdin, text=True, timeout=deadline_s,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            command,
+            env={**os.environ, **(env or {})},
+            input=stdin,
+            text=True,
+            timeout=deadline_s,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
     except subprocess.TimeoutExpired as error:
-        raise AssertionError(f"{' '.join(command)} runs after {deadline_s} s:\n{error.stdout}\n{error.stderr}") from None
+        raise AssertionError(
+            f"{' '.join(command)} runs after {deadline_s} s:\n{error.stdout}\n{error.stderr}"
+        ) from None
     if code is not None and done.returncode != code:
-        raise AssertionError(f"{' '.join(command)} ended with {done.returncode}, expected {code}:\n{done.stdout}\n{done.stderr}")
+        raise AssertionError(
+            f"{' '.join(command)} ended with {done.returncode}, expected "
+            f"{code}:\n{done.stdout}\n{done.stderr}"
+        )
     return done.stdout
 
 
@@ -72,9 +92,22 @@ class ContainerTest(unittest.TestCase):
         start = time.monotonic()
         run(ROOT / "deploy/docker/stage.sh", BUILD, cls.folder / "context")
         for role in ROLES:
-            cls.docker("build", "--quiet", "--file", ROOT / "deploy/docker/Dockerfile", "--build-arg", "BASE=mentor-base:12",
-                       "--build-arg", "BINARIES=prebuilt", "--target", role, "--tag", f"mentor-{role}:{VERSION}",
-                       cls.folder / "context", deadline_s=300)
+            cls.docker(
+                "build",
+                "--quiet",
+                "--file",
+                ROOT / "deploy/docker/Dockerfile",
+                "--build-arg",
+                "BASE=mentor-base:12",
+                "--build-arg",
+                "BINARIES=prebuilt",
+                "--target",
+                role,
+                "--tag",
+                f"mentor-{role}:{VERSION}",
+                cls.folder / "context",
+                deadline_s=300,
+            )
         shutil.rmtree(cls.folder / "context")
         print(f"  images: {time.monotonic() - start:.1f} s", flush=True)
         cls.secrets = cls.folder / "secrets"
@@ -86,13 +119,27 @@ class ContainerTest(unittest.TestCase):
 
     @classmethod
     def docker(cls, *arguments, deadline_s=120, code=0, stdin=None):
-        return run("/usr/bin/docker", *arguments, env=cls.environment(), deadline_s=deadline_s, code=code, stdin=stdin)
+        return run(
+            "/usr/bin/docker",
+            *arguments,
+            env=cls.environment(),
+            deadline_s=deadline_s,
+            code=code,
+            stdin=stdin,
+        )
 
     @classmethod
     def in_network(cls, *command, deadline_s=120, code=0, env=None):
         """Runs where the daemon's published ports are."""
-        return run(HERE / "docker.sh", "run", DOCKER_DIR, *command, deadline_s=deadline_s, code=code,
-                   env={**cls.environment(), **(env or {})})
+        return run(
+            HERE / "docker.sh",
+            "run",
+            DOCKER_DIR,
+            *command,
+            deadline_s=deadline_s,
+            code=code,
+            env={**cls.environment(), **(env or {})},
+        )
 
     @classmethod
     def inspect(cls, container):
@@ -117,5 +164,13 @@ class ContainerTest(unittest.TestCase):
     def operator_flags(cls):
         """For mentorctl outside of the cluster."""
         folder = cls.secrets / "operator"
-        return ("--tls_cert", folder / "tls.crt", "--tls_key", folder / "tls.key", "--tls_ca", folder / "ca.crt",
-                "--token_file", folder / "token")
+        return (
+            "--tls_cert",
+            folder / "tls.crt",
+            "--tls_key",
+            folder / "tls.key",
+            "--tls_ca",
+            folder / "ca.crt",
+            "--token_file",
+            folder / "token",
+        )

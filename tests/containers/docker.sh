@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A Docker daemon for tests, on its own: own data, own socket, own network and mount namespace. Containers
-# reach each other and nothing else, and the host's packet filter stays as it is.
+# A Docker daemon for tests, on its own: own data, own socket, own network and mount namespace.
+# Containers reach each other and nothing else, and the host's packet filter stays as it is.
 #
 # Usage: tests/containers/docker.sh up DIR | down DIR | run DIR COMMAND...  [--help]
 #   up     start the daemon; make the images mentor-base:12 (what deploy/docker/rootfs.sh
@@ -8,8 +8,9 @@
 #   run    run a command with DOCKER_HOST set, in the daemon's network (published ports are there)
 #   down   stop the daemon and its containers; DIR keeps the images and may be deleted afterwards
 #
-# Needs root and the packages of deploy/apt-containers.txt. DOCKER_NETWORK=host leaves the daemon in the
-# host's network, for builds that install packages.
+# Needs root and the packages of deploy/apt-containers.txt. DOCKER_NETWORK=host leaves the daemon in
+# the host's network, for builds that install packages.
+#
 # Example: tests/containers/docker.sh up /tmp/d && tests/containers/docker.sh run /tmp/d docker ps
 set -euo pipefail
 root=$(realpath "$(dirname "$0")/../..")
@@ -32,7 +33,8 @@ make_base() {
   if $docker image inspect "$image" >/dev/null 2>&1; then return; fi
   "$root/deploy/docker/rootfs.sh" "$dir/rootfs" "$@"
   install -d -m 1777 "$dir/rootfs/prometheus"
-  tar --create --owner=0 --group=0 --directory "$dir/rootfs" . | $docker import - "$image" >/dev/null
+  tar --create --owner=0 --group=0 --directory "$dir/rootfs" . |
+    $docker import - "$image" >/dev/null
   rm -rf "$dir/rootfs"
 }
 
@@ -40,7 +42,8 @@ up() {
   mkdir -p "$dir"
   if ! $docker info >/dev/null 2>&1; then
     rm -f "$dir/docker.pid" "$dir/docker.sock"
-    # Root without CAP_SYS_RESOURCE cannot lower oom_score_adj, which a kubelet asks for: take it as 0.
+    # Root without CAP_SYS_RESOURCE cannot lower oom_score_adj, which a kubelet asks for: take it as
+    # 0.
     cat >"$dir/runc-adj" <<'R'
 #!/bin/bash
 for ((i = 1; i < $#; ++i)); do
@@ -83,6 +86,7 @@ down() {
 }
 
 case $verb in
-  run) PATH=/usr/bin:$PATH exec nsenter --target "$(cat "$dir/docker.pid")" --net --wd="$PWD" "$@" ;;
+  run)
+    PATH=/usr/bin:$PATH exec nsenter --target "$(cat "$dir/docker.pid")" --net --wd="$PWD" "$@" ;;
   *) $verb ;;
 esac

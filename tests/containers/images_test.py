@@ -2,8 +2,8 @@
 """The images by themselves: they start, hold what they should and no more, and are small.
 
 Usage: images_test.py [-v] [TEST...]
-Environment: MENTOR_BUILD, a build folder (default: build); MENTOR_DOCKER_DIR, where the daemon keeps its data
-(default: build/docker). Needs root and the packages of deploy/apt-containers.txt."""
+Environment: MENTOR_BUILD, a build folder (default: build); MENTOR_DOCKER_DIR, where the daemon
+keeps its data (default: build/docker). Needs root and the packages of deploy/apt-containers.txt."""
 
 import json
 import re
@@ -12,8 +12,12 @@ import unittest
 
 from containers import ROLES, VERSION, ContainerTest
 
-PROGRAMS = {"meta-learner": {"mentor", "mentor-meta-learner", "mentor-probe"}, "learner": {"mentor-learner", "mentor-probe"},
-            "actor": {"mentor-actor", "mentor-probe"}, "ctl": {"mentorctl", "mentor-probe"}}
+PROGRAMS = {
+    "meta-learner": {"mentor", "mentor-meta-learner", "mentor-probe"},
+    "learner": {"mentor-learner", "mentor-probe"},
+    "actor": {"mentor-actor", "mentor-probe"},
+    "ctl": {"mentorctl", "mentor-probe"},
+}
 ACTOR_BYTES_MAX = 150e6
 
 
@@ -32,8 +36,17 @@ class ImagesTest(ContainerTest):
         for role in ROLES:
             for program in sorted(PROGRAMS[role]):
                 with self.subTest(role=role, program=program):
-                    out = self.docker("run", "--rm", "--read-only", "--network=none", "--cap-drop=ALL", "--entrypoint",
-                                      f"/usr/local/bin/{program}", f"mentor-{role}:{VERSION}", "--version")
+                    out = self.docker(
+                        "run",
+                        "--rm",
+                        "--read-only",
+                        "--network=none",
+                        "--cap-drop=ALL",
+                        "--entrypoint",
+                        f"/usr/local/bin/{program}",
+                        f"mentor-{role}:{VERSION}",
+                        "--version",
+                    )
                     self.assertRegex(out, r"\d+\.\d+\.\d+")
 
     def test_contents(self):
@@ -41,26 +54,62 @@ class ImagesTest(ContainerTest):
             with self.subTest(role=role):
                 members = self.files(role)
                 names = {member.name for member in members}
-                self.assertEqual({name.rpartition("/")[2] for name in names if name.startswith("usr/local/bin/")}, PROGRAMS[role])
-                self.assertEqual([name for name in names if re.search(r"(^|/)(ba|da)?sh$|bin/(apt|dpkg|perl|busybox)$", name)], [], "a shell")
+                self.assertEqual(
+                    {
+                        name.rpartition("/")[2]
+                        for name in names
+                        if name.startswith("usr/local/bin/")
+                    },
+                    PROGRAMS[role],
+                )
+                self.assertEqual(
+                    [
+                        name
+                        for name in names
+                        if re.search(r"(^|/)(ba|da)?sh$|bin/(apt|dpkg|perl|busybox)$", name)
+                    ],
+                    [],
+                    "a shell",
+                )
                 torch = any("libtorch" in name for name in names)
                 self.assertEqual(torch, role in ("meta-learner", "learner"))
-                self.assertEqual(any("libmujoco" in name for name in names), role in ("meta-learner", "actor"))
-                self.assertEqual([member.name for member in members if member.mode & 0o6000 and not member.isdir()], [], "setuid")
-                self.assertEqual([name for name in names if name.endswith((".key", ".pem", "token"))], [], "secrets")
+                self.assertEqual(
+                    any("libmujoco" in name for name in names), role in ("meta-learner", "actor")
+                )
+                self.assertEqual(
+                    [
+                        member.name
+                        for member in members
+                        if member.mode & 0o6000 and not member.isdir()
+                    ],
+                    [],
+                    "setuid",
+                )
+                self.assertEqual(
+                    [name for name in names if name.endswith((".key", ".pem", "token"))],
+                    [],
+                    "secrets",
+                )
 
     def test_configuration(self):
         for role in ROLES:
             with self.subTest(role=role):
-                config = json.loads(self.docker("image", "inspect", f"mentor-{role}:{VERSION}"))[0]["Config"]
+                config = json.loads(self.docker("image", "inspect", f"mentor-{role}:{VERSION}"))[0][
+                    "Config"
+                ]
                 self.assertEqual(config["User"], "10001:10001")
                 self.assertEqual(config["StopSignal"], "SIGTERM")
                 self.assertEqual(len(config["Entrypoint"]), 1)
-                self.assertFalse(config.get("Volumes"), "would lie over a volume that is mounted further up")
+                self.assertFalse(
+                    config.get("Volumes"), "would lie over a volume that is mounted further up"
+                )
                 self.assertIn("org.opencontainers.image.version", config["Labels"])
 
     def test_sizes(self):
-        size = {role: json.loads(self.docker("image", "inspect", f"mentor-{role}:{VERSION}"))[0]["Size"] for role in ROLES}
+        size = {
+            role: json.loads(self.docker("image", "inspect", f"mentor-{role}:{VERSION}"))[0]["Size"]
+            for role in ROLES
+        }
         print("  " + ", ".join(f"{role} {bytes / 1e6:.0f} MB" for role, bytes in size.items()))
         self.assertLess(size["actor"], ACTOR_BYTES_MAX)
 

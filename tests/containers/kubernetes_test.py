@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""deploy/k8s/ on a real API server and a real node (cluster.py): every overlay accepted, then the overlay dev runs an
-experiment to its end while its pods are deleted, evicted, killed and replaced; the hash is that of a single process.
+"""deploy/k8s/ on a real API server and a real node (cluster.py): every overlay accepted, then the
+overlay dev runs an experiment to its end while its pods are deleted, evicted, killed and replaced;
+the hash is that of a single process.
 
 Usage: kubernetes_test.py [-v] [TEST...]
-Environment: MENTOR_KUBE_DIR, where `cluster.py build` put Kubernetes (default: build/kubernetes); MENTOR_BUILD and
-MENTOR_DOCKER_DIR as in compose_test.py. Needs root, deploy/install.sh --containers and kubectl."""
+Environment: MENTOR_KUBE_DIR, where `cluster.py build` put Kubernetes (default: build/kubernetes);
+MENTOR_BUILD and MENTOR_DOCKER_DIR as in compose_test.py. Needs root, deploy/install.sh --containers
+and kubectl."""
 
 import json
 import os
@@ -27,7 +29,11 @@ SPEC = ROOT / "deploy/experiments/smoke.txtpb"
 UPDATES = 2500
 OVERRIDES = ("--set", f"rule.outer_updates={UPDATES}")
 PORT = 50252
-SECRETS = {"meta-learner": "mentor-meta-learner", "learner": "mentor-learner", "actor": "mentor-actor"}
+SECRETS = {
+    "meta-learner": "mentor-meta-learner",
+    "learner": "mentor-learner",
+    "actor": "mentor-actor",
+}
 
 
 def setUpModule():
@@ -38,11 +44,20 @@ def setUpModule():
 class KubernetesTest(ContainerTest):
     @classmethod
     def setUpClass(cls):
-        missing = missing_tools({"etcd": "etcd-server", "kubectl": "kubectl", "gcc": "build-essential", "socat": "socat"})
+        missing = missing_tools(
+            {
+                "etcd": "etcd-server",
+                "kubectl": "kubectl",
+                "gcc": "build-essential",
+                "socat": "socat",
+            }
+        )
         if missing:
             raise unittest.SkipTest(f"not installed: {' '.join(missing)}")
         if not (KUBE_DIR / "kubelet").exists():
-            raise unittest.SkipTest(f"no Kubernetes in {KUBE_DIR}: tests/containers/cluster.py build {KUBE_DIR}")
+            raise unittest.SkipTest(
+                f"no Kubernetes in {KUBE_DIR}: tests/containers/cluster.py build {KUBE_DIR}"
+            )
         super().setUpClass()
         cls.cluster = cluster.Cluster(DOCKER_DIR, KUBE_DIR)
         cls.addClassCleanup(cls.cluster.down)
@@ -65,8 +80,12 @@ class KubernetesTest(ContainerTest):
         pods = self.pods(component)
         return len(pods) == count and all(
             "deletionTimestamp" not in pod["metadata"]
-            and any(state["type"] == "Ready" and state["status"] == "True" for state in pod["status"].get("conditions", []))
-            for pod in pods)
+            and any(
+                state["type"] == "Ready" and state["status"] == "True"
+                for state in pod["status"].get("conditions", [])
+            )
+            for pod in pods
+        )
 
     def uid(self, component):
         return self.pods(component)[0]["metadata"]["uid"]
@@ -75,18 +94,40 @@ class KubernetesTest(ContainerTest):
         return self.ready(component, 1) and self.uid(component) != uid
 
     def ctl(self, *arguments, code=0):
-        return self.in_network(BUILD / "bin/mentorctl", "--server", f"localhost:{PORT}", *self.operator_flags(), *arguments, code=code)
+        return self.in_network(
+            BUILD / "bin/mentorctl",
+            "--server",
+            f"localhost:{PORT}",
+            *self.operator_flags(),
+            *arguments,
+            code=code,
+        )
 
     def forward(self):
-        """As an operator reaches the control API; ends with the pod, so each start of the pod needs a new one."""
+        """As an operator reaches the control API; ends with the pod, so each start of the pod needs
+        a new one."""
         log = open(self.folder / "port-forward.log", "w+", encoding="utf-8")
         self.addCleanup(log.close)
-        child = subprocess.Popen([*self.cluster.inside, "kubectl", "--kubeconfig", str(self.cluster.run_dir / "kubeconfig"), "-n", "mentor",
-                                  "port-forward", "pod/meta-learner-0", f"{PORT}:50052"], stdout=log, stderr=log)
+        child = subprocess.Popen(
+            [
+                *self.cluster.inside,
+                "kubectl",
+                "--kubeconfig",
+                str(self.cluster.run_dir / "kubeconfig"),
+                "-n",
+                "mentor",
+                "port-forward",
+                "pod/meta-learner-0",
+                f"{PORT}:50052",
+            ],
+            stdout=log,
+            stderr=log,
+        )
 
         def stop():
             child.terminate()
             child.wait(20)
+
         self.addCleanup(stop)
         try:
             wait_until(self.answers, "the control API answers", 60)
@@ -108,7 +149,9 @@ class KubernetesTest(ContainerTest):
 
     def updates(self):
         experiment = self.experiment()
-        self.assertEqual(experiment["state"], "STATE_RUNNING", "the run ended before its pods were disturbed")
+        self.assertEqual(
+            experiment["state"], "STATE_RUNNING", "the run ended before its pods were disturbed"
+        )
         return int(experiment.get("progress", {}).get("outerUpdates", 0))
 
     def succeeded(self):
@@ -122,21 +165,29 @@ class KubernetesTest(ContainerTest):
             with self.subTest(overlay=overlay):
                 items = manifests.lower(manifests.render(overlay))
                 for item in items:  # A namespace of its own for each; nothing may run.
-                    item["metadata"]["namespace" if item["kind"] != "Namespace" else "name"] = f"try-{overlay}"
+                    item["metadata"][
+                        "namespace" if item["kind"] != "Namespace" else "name"
+                    ] = f"try-{overlay}"
                     if item["kind"] in ("StatefulSet", "Deployment"):
                         item["spec"]["replicas"] = 0
                     if item["kind"] == "HorizontalPodAutoscaler":
                         item["spec"]["scaleTargetRef"]["name"] = "none"
 
                 def generations():
-                    objects = self.cluster.get("deploy,sts,pdb,hpa,netpol,svc", "-n", f"try-{overlay}")["items"]
-                    return {manifests.who(item): item["metadata"].get("generation") for item in objects}
+                    objects = self.cluster.get(
+                        "deploy,sts,pdb,hpa,netpol,svc", "-n", f"try-{overlay}"
+                    )["items"]
+                    return {
+                        manifests.who(item): item["metadata"].get("generation") for item in objects
+                    }
 
                 self.apply(items)
                 first = generations()
                 self.apply(items)
                 self.assertEqual(generations(), first)
-                self.assertEqual(len(first), len([item for item in items if item["kind"] != "Namespace"]))
+                self.assertEqual(
+                    len(first), len([item for item in items if item["kind"] != "Namespace"])
+                )
                 self.cluster.kubectl("delete", "namespace", f"try-{overlay}", "--timeout=60s")
 
     def test_experiment_survives_operations(self):
@@ -150,12 +201,29 @@ class KubernetesTest(ContainerTest):
                 container = manifests.pod(item)["spec"]["containers"][0]
                 container["image"] = container["image"].rpartition(":")[0] + f":{VERSION}"
         self.apply([item for item in items if item["kind"] == "Namespace"])
-        self.addCleanup(self.cluster.kubectl, "delete", "namespace", "mentor", "--timeout=90s", "--ignore-not-found")
+        self.addCleanup(
+            self.cluster.kubectl,
+            "delete",
+            "namespace",
+            "mentor",
+            "--timeout=90s",
+            "--ignore-not-found",
+        )
         for role, name in SECRETS.items():
             self.kubectl("create", "secret", "generic", name, f"--from-file={self.secrets / role}")
-        volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "state"}, "spec": {
-            "capacity": {"storage": "20Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": str(state)}}}
-        self.addCleanup(self.cluster.kubectl, "delete", "pv", "state", "--ignore-not-found", "--wait=false")
+        volume = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": "state"},
+            "spec": {
+                "capacity": {"storage": "20Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "hostPath": {"path": str(state)},
+            },
+        }
+        self.addCleanup(
+            self.cluster.kubectl, "delete", "pv", "state", "--ignore-not-found", "--wait=false"
+        )
         start = time.monotonic()
         self.apply([volume, *items])
         for component, count in (("meta-learner", 1), ("learner", 1), ("actor", 2)):
@@ -166,19 +234,41 @@ class KubernetesTest(ContainerTest):
         start = time.monotonic()
         self.ctl("create", "-f", SPEC, "--id", "first", *OVERRIDES)
         wait_until(lambda: self.updates() >= 20, "20 outer updates", 120)
-        self.assertTrue(list(state.glob("state/experiments/*/checkpoints/*.ckpt")), "the state is not on the volume")
+        self.assertTrue(
+            list(state.glob("state/experiments/*/checkpoints/*.ckpt")),
+            "the state is not on the volume",
+        )
 
         # A crash of an actor: the kubelet starts it again.
         victim = self.docker("ps", "--quiet", "--filter", "name=k8s_actor_").split()[0]
         self.kill(victim)
-        wait_until(lambda: sum(pod["status"]["containerStatuses"][0]["restartCount"] for pod in self.pods("actor")) == 1
-                   and self.ready("actor", 2), "actor killed and started again", 60)
+        wait_until(
+            lambda: sum(
+                pod["status"]["containerStatuses"][0]["restartCount"] for pod in self.pods("actor")
+            )
+            == 1
+            and self.ready("actor", 2),
+            "actor killed and started again",
+            60,
+        )
 
         # Its node is drained: the learner is evicted, which its budget allows, and starts again.
         before = self.uid("learner")
         self.assertGreater(self.updates(), 0)
-        self.cluster.kubectl("create", "--raw", "/api/v1/namespaces/mentor/pods/learner-0/eviction", "-f", "-", stdin=json.dumps(
-            {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "learner-0", "namespace": "mentor"}}))
+        self.cluster.kubectl(
+            "create",
+            "--raw",
+            "/api/v1/namespaces/mentor/pods/learner-0/eviction",
+            "-f",
+            "-",
+            stdin=json.dumps(
+                {
+                    "apiVersion": "policy/v1beta1",
+                    "kind": "Eviction",
+                    "metadata": {"name": "learner-0", "namespace": "mentor"},
+                }
+            ),
+        )
         wait_until(lambda: self.replaced("learner", before), "learner evicted and replaced", 120)
 
         # The meta-learner's pod is deleted; its successor has the volume.
@@ -186,7 +276,9 @@ class KubernetesTest(ContainerTest):
         reached = self.updates()
         stop_forward()
         self.kubectl("delete", "pod", "meta-learner-0", "--wait=false")
-        wait_until(lambda: self.replaced("meta-learner", before), "meta-learner deleted and replaced", 120)
+        wait_until(
+            lambda: self.replaced("meta-learner", before), "meta-learner deleted and replaced", 120
+        )
         self.forward()
         self.assertGreaterEqual(self.updates(), reached)
 
@@ -199,8 +291,13 @@ class KubernetesTest(ContainerTest):
 
         wait_until(self.succeeded, "SUCCEEDED", 900)
         print(f"  experiment: {time.monotonic() - start:.1f} s", flush=True)
-        got = self.docker("exec", self.docker("ps", "--quiet", "--filter", "name=k8s_meta-learner_").strip(), "/usr/local/bin/mentor", "hash",
-                          "/var/lib/mentor/state").strip()
+        got = self.docker(
+            "exec",
+            self.docker("ps", "--quiet", "--filter", "name=k8s_meta-learner_").strip(),
+            "/usr/local/bin/mentor",
+            "hash",
+            "/var/lib/mentor/state",
+        ).strip()
         self.assertEqual(got, want)
         start = time.monotonic()
         self.cluster.kubectl("delete", "namespace", "mentor", "--timeout=90s")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""deploy/k8s/ offline: every overlay against the schemas of several Kubernetes releases and our policy; the checks
-themselves against planted mistakes.
+"""deploy/k8s/ offline: every overlay against the schemas of several Kubernetes releases and our
+policy; the checks themselves against planted mistakes.
 
 Usage: manifests_test.py [-v] [TEST...]
 Needs kubectl from 1.22 on and deploy/install.sh --containers."""
@@ -38,22 +38,33 @@ class ManifestsTest(unittest.TestCase):
 
     def test_what_overlays_change(self):
         def learner(overlay):
-            return get(manifests.render(overlay), "StatefulSet/learner")["spec"]["template"]["spec"]["containers"][0]
+            return get(manifests.render(overlay), "StatefulSet/learner")["spec"]["template"][
+                "spec"
+            ]["containers"][0]
 
         def flags(overlay, name):
-            return get(manifests.render(overlay), name)["spec"]["template"]["spec"]["containers"][0]["args"]
+            return get(manifests.render(overlay), name)["spec"]["template"]["spec"]["containers"][
+                0
+            ]["args"]
 
         self.assertEqual(learner("gpu")["resources"]["limits"]["nvidia.com/gpu"], "1")
         self.assertIn("--device=cuda", learner("gpu")["args"])
         self.assertNotIn("--device=cuda", learner("cpu")["args"])
-        self.assertIn("--tls_ca=/run/secrets/mentor/ca.crt", flags("secure", "StatefulSet/meta-learner"))
-        self.assertNotIn("--tls_ca=/run/secrets/mentor/ca.crt", flags("cpu", "StatefulSet/meta-learner"))
+        self.assertIn(
+            "--tls_ca=/run/secrets/mentor/ca.crt", flags("secure", "StatefulSet/meta-learner")
+        )
+        self.assertNotIn(
+            "--tls_ca=/run/secrets/mentor/ca.crt", flags("cpu", "StatefulSet/meta-learner")
+        )
         self.assertNotIn("--no_client_certificates", flags("secure", "StatefulSet/learner"))
         self.assertIn("--no_client_certificates", flags("cpu", "StatefulSet/learner"))
-        self.assertNotIn("HorizontalPodAutoscaler", {item["kind"] for item in manifests.render("dev")})
+        self.assertNotIn(
+            "HorizontalPodAutoscaler", {item["kind"] for item in manifests.render("dev")}
+        )
 
     def test_mistakes_are_found(self):
         """Each entry: what to do to the objects of the overlay cpu, and a word of the complaint."""
+
         def container(items, name="Deployment/actor"):
             return get(items, name)["spec"]["template"]["spec"]["containers"][0]
 
@@ -62,18 +73,65 @@ class ManifestsTest(unittest.TestCase):
             (lambda items: container(items).update(imagePullPolicie="Always"), "imagePullPolicie"),
             (lambda items: container(items).pop("image"), "not pinned"),
             (lambda items: container(items).update(image="mentor-actor"), "not pinned"),
-            (lambda items: container(items)["securityContext"].pop("readOnlyRootFilesystem"), "locked down"),
-            (lambda items: container(items)["readinessProbe"]["grpc"].update(port=8082), "asks no port"),
-            (lambda items: container(items)["volumeMounts"][0].update(name="secret"), "mounts no volume"),
+            (
+                lambda items: container(items)["securityContext"].pop("readOnlyRootFilesystem"),
+                "locked down",
+            ),
+            (
+                lambda items: container(items)["readinessProbe"]["grpc"].update(port=8082),
+                "asks no port",
+            ),
+            (
+                lambda items: container(items)["volumeMounts"][0].update(name="secret"),
+                "mounts no volume",
+            ),
             (lambda items: container(items).pop("resources"), "no requests"),
             (lambda items: get(items, "Deployment/actor")["spec"].update(replicas=2), "replicas"),
-            (lambda items: get(items, "Deployment/actor")["spec"]["template"]["spec"].pop("securityContext"), "root"),
-            (lambda items: get(items, "Deployment/actor")["spec"]["template"]["spec"].update(terminationGracePeriodSeconds=30), "grace"),
-            (lambda items: get(items, "HorizontalPodAutoscaler/actor")["spec"]["scaleTargetRef"].update(name="actors"), "scales nothing"),
-            (lambda items: get(items, "Service/learner")["spec"]["selector"].update(x="y"), "selects no pod"),
-            (lambda items: get(items, "StatefulSet/learner")["spec"].update(serviceName="learners"), "service is missing"),
-            (lambda items: get(items, "NetworkPolicy/actor")["spec"]["egress"][0]["ports"][0].update(port=50053), "no such port"),
-            (lambda items: items.append({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "data": {"a": "YQ=="}}), "secret"),
+            (
+                lambda items: get(items, "Deployment/actor")["spec"]["template"]["spec"].pop(
+                    "securityContext"
+                ),
+                "root",
+            ),
+            (
+                lambda items: get(items, "Deployment/actor")["spec"]["template"]["spec"].update(
+                    terminationGracePeriodSeconds=30
+                ),
+                "grace",
+            ),
+            (
+                lambda items: get(items, "HorizontalPodAutoscaler/actor")["spec"][
+                    "scaleTargetRef"
+                ].update(name="actors"),
+                "scales nothing",
+            ),
+            (
+                lambda items: get(items, "Service/learner")["spec"]["selector"].update(x="y"),
+                "selects no pod",
+            ),
+            (
+                lambda items: get(items, "StatefulSet/learner")["spec"].update(
+                    serviceName="learners"
+                ),
+                "service is missing",
+            ),
+            (
+                lambda items: get(items, "NetworkPolicy/actor")["spec"]["egress"][0]["ports"][
+                    0
+                ].update(port=50053),
+                "no such port",
+            ),
+            (
+                lambda items: items.append(
+                    {
+                        "apiVersion": "v1",
+                        "kind": "Secret",
+                        "metadata": {"name": "x"},
+                        "data": {"a": "YQ=="},
+                    }
+                ),
+                "secret",
+            ),
         ]
         whole = manifests.render("cpu")
         for change, word in mistakes:
@@ -81,7 +139,9 @@ class ManifestsTest(unittest.TestCase):
                 items = copy.deepcopy(whole)
                 change(items)
                 # A schema may refuse before our own rules can read it.
-                errors = manifests.schema_errors(items, manifests.RELEASES[0]) or manifests.policy_errors(items)
+                errors = manifests.schema_errors(
+                    items, manifests.RELEASES[0]
+                ) or manifests.policy_errors(items)
                 self.assertTrue(any(word in error for error in errors), errors)
 
     def test_lowered(self):

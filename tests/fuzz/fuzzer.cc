@@ -1,8 +1,7 @@
 // clang's libFuzzer on one target: MENTOR_FUZZ_TARGET names it.
 //
-//   MENTOR_FUZZ_TARGET=filter build-fuzz/bin/mentor-fuzz -max_len=4096 -rss_limit_mb=2048
-//   -timeout=10 \
-//     -max_total_time=30 tests/fuzz/corpus/filter
+//   MENTOR_FUZZ_TARGET=filter build-fuzz/bin/mentor-fuzz -artifact_prefix=build-fuzz/
+//     -max_len=4096 -rss_limit_mb=2048 -timeout=10 -max_total_time=30 tests/fuzz/corpus/filter
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -13,17 +13,17 @@
 #include "common/failpoint.h"
 #include "common/options.h"
 #include "common/protocol.h"
+#include "common/resources/names.h"
 #include "common/result_hash.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/chunks.h"
-#include "common/spec.h"
-#include "learner/rollout_server.h"
+#include "common/spec/spec.h"
+#include "learner/rollout/rollout_server.h"
+#include "mentor/ctl/settings.h"
+#include "mentor/ctl/values.h"
 #include "mentor/v1/rollout_service.pb.h"
-#include "meta_learner/checkpoint.h"
 #include "meta_learner/control/filter.h"
-#include "meta_learner/control/names.h"
-#include "meta_learner/mentorctl/settings.h"
-#include "meta_learner/mentorctl/values.h"
+#include "meta_learner/store/checkpoint.h"
 
 namespace mentor::fuzz {
 namespace {
@@ -109,13 +109,13 @@ const Register kValues("values", [](std::string_view bytes) {
       Answer(ctl::ParseWhen("--deadline", bytes, absl::FromUnixSeconds(1'800'000'000)).status()),
       Answer(ctl::ParseLabel("--label", bytes).status()),
       Answer(ctl::ParseState("--state", bytes).status()),
-      Answer(ctl::CheckpointName(bytes).status())};
+      Answer(ctl::FullCheckpointName(bytes).status())};
   return std::count(std::begin(taken), std::end(taken), true) > 0;
 });
 
 const Register kNames("names", [](std::string_view bytes) {
-  const auto artifact = meta_learner::ParseArtifactName(bytes);
-  if (!artifact) return meta_learner::ParseCheckpointName(bytes).has_value();
+  const auto artifact = ParseArtifactName(bytes);
+  if (!artifact) return ParseCheckpointName(bytes).has_value();
   const std::filesystem::path path = artifact->second;
   MENTOR_CHECK(path.is_relative() && !path.empty());
   for (const std::filesystem::path& part : path) MENTOR_CHECK(part != ".." && part != ".");

@@ -5,6 +5,7 @@
 
 #include "learner/signals/signal_network.h"
 #include "tests/golden.h"
+#include "tests/specs.h"
 
 namespace mentor::testing {
 
@@ -16,17 +17,12 @@ struct NetworkSizes {
 
 inline v1::SignalSpec LstmSpec(const NetworkSizes& sizes) {
   v1::SignalSpec spec;
-  const auto set = [&](const std::string& name, const std::string& value) {
-    v1::Option* option = spec.add_option();
-    option->set_name(name);
-    option->set_value(value);
-  };
-  set("enc1", absl::StrCat(sizes.enc1));
-  set("enc2", absl::StrCat(sizes.enc2));
-  set("lstm", absl::StrCat(sizes.lstm));
-  set("heads", absl::StrCat(sizes.heads));
-  set("critic", absl::StrCat(sizes.critic));
-  set("initial_std", absl::StrCat(sizes.initial_std));
+  SetOption(&spec, "enc1", absl::StrCat(sizes.enc1));
+  SetOption(&spec, "enc2", absl::StrCat(sizes.enc2));
+  SetOption(&spec, "lstm", absl::StrCat(sizes.lstm));
+  SetOption(&spec, "heads", absl::StrCat(sizes.heads));
+  SetOption(&spec, "critic", absl::StrCat(sizes.critic));
+  SetOption(&spec, "initial_std", absl::StrCat(sizes.initial_std));
   return spec;
 }
 
@@ -82,7 +78,8 @@ inline learner::Segment GoldenSegment(const Json& inputs, torch::Dtype dtype) {
   return segment;
 }
 
-// Relative to the greatest number of the tensor, for float32 (ppo.md section 11).
+// Relative to the greatest number of the tensor, for float32
+// (tests/data/golden/README.md#tolerances).
 inline Tolerance Float32Tolerance(const torch::Tensor& want, double relative) {
   return {.rel = relative, .abs = want.numel() ? relative * want.abs().max().item<double>() : 0};
 }

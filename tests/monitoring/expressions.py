@@ -1,4 +1,5 @@
-"""What the files of deploy/ ask Prometheus for, and what a metrics page holds. Standard library only."""
+"""What the files of deploy/ ask Prometheus for, and what a metrics page holds. Standard library
+only."""
 
 import dataclasses
 import json
@@ -9,10 +10,23 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 GRAFANA = ROOT / "deploy" / "grafana"
 GOLDEN = ROOT / "tests" / "data" / "metrics.txt"
-# Of Prometheus itself.
+# Metrics of Prometheus itself.
 FOREIGN = {"up", "ALERTS", "ALERTS_FOR_STATE"}
 # Words of PromQL that stand where a name could.
-WORDS = {"by", "without", "on", "ignoring", "and", "or", "unless", "bool", "offset", "group_left", "group_right", "le"}
+WORDS = {
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "and",
+    "or",
+    "unless",
+    "bool",
+    "offset",
+    "group_left",
+    "group_right",
+    "le",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +42,8 @@ def scalar(text):
 
 
 def rules(name):
-    """Rules of a file as dictionaries. Reads the subset of YAML that our rule files keep to: a list of flat entries, blocks
-    with `|`, two nested maps."""
+    """Rules of a file as dictionaries. Reads the subset of YAML that our rule files keep to: a list
+    of flat entries, blocks with `|`, two nested maps."""
     found, block = [], None
     for line in (PROMETHEUS / name).read_text(encoding="utf-8").splitlines():
         if block is not None and (line.startswith(" " * 10) or not line.strip()):
@@ -51,7 +65,9 @@ def rules(name):
 
 def console():
     page = (PROMETHEUS / "consoles" / "mentor.html").read_text(encoding="utf-8")
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1]
+    )
 
 
 def of_console():
@@ -92,7 +108,9 @@ def of_grafana():
         for variable in dashboard["templating"]["list"]:
             if variable["type"] == "query":
                 asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"])
-                yield Expression(f"{name} variable {variable['name']}", f"count by ({asked[2]}) ({asked[1]})")
+                yield Expression(
+                    f"{name} variable {variable['name']}", f"count by ({asked[2]}) ({asked[1]})"
+                )
         for panel in panels(dashboard):
             for target in panel.get("targets", []):
                 text = target["expr"].replace("$__rate_interval", "1m").replace("$__range", "5m")
@@ -111,7 +129,11 @@ def names(text):
     text = re.sub(r"\{[^}]*\}", "", text)
     text = re.sub(r"\b(by|without|on|ignoring)\s*\([^)]*\)", " ", text)
     text = re.sub(r"\[[^\]]*\]", " ", text)
-    return {word for word in re.findall(r"[A-Za-z_:][\w:]*(?!\s*\(|[\w:])", text) if word not in WORDS and len(word) > 1}
+    return {
+        word
+        for word in re.findall(r"[A-Za-z_:][\w:]*(?!\s*\(|[\w:])", text)
+        if word not in WORDS and len(word) > 1
+    }
 
 
 @dataclasses.dataclass
@@ -146,11 +168,23 @@ def add_page(text, role, metrics):
 
 
 def golden_text(metrics):
-    lines = ["# Every metric of the three processes: name | type | labels | processes | help.",
-             "# Written by tests/monitoring/monitoring_test.py --write from a live run; docs/generate.py makes docs/metrics.md of it."]
+    lines = [
+        "# Every metric of the three processes: name | type | labels | processes | help.",
+        "# Written by tests/monitoring/monitoring_test.py --write from a live run; "
+        "docs/generate.py makes docs/metrics.md of it.",
+    ]
     for name, metric in sorted(metrics.items()):
-        lines.append(" | ".join([name, metric.type, ", ".join(sorted(metric.labels)) or "-", ", ".join(sorted(metric.roles)),
-                                 metric.help]))
+        lines.append(
+            " | ".join(
+                [
+                    name,
+                    metric.type,
+                    ", ".join(sorted(metric.labels)) or "-",
+                    ", ".join(sorted(metric.roles)),
+                    metric.help,
+                ]
+            )
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -160,13 +194,20 @@ def golden():
         if line.startswith("#"):
             continue
         name, kind, labels, roles, words = line.split(" | ", 4)
-        metrics[name] = Metric(kind, words, set() if labels == "-" else set(labels.split(", ")), set(roles.split(", ")))
+        metrics[name] = Metric(
+            kind, words, set() if labels == "-" else set(labels.split(", ")), set(roles.split(", "))
+        )
     return metrics
 
 
 def series_names():
-    """Names that a query may use: metrics, the parts of histograms, results of rules, Prometheus' own."""
+    """Names that a query may use: metrics, the parts of histograms, results of rules, Prometheus'
+    own."""
     found = set(FOREIGN) | {rule["record"] for rule in rules("rules.yml")}
     for name, metric in golden().items():
-        found |= {name + part for part in ("_bucket", "_sum", "_count")} if metric.type == "histogram" else {name}
+        found |= (
+            {name + part for part in ("_bucket", "_sum", "_count")}
+            if metric.type == "histogram"
+            else {name}
+        )
     return found

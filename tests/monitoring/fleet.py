@@ -1,4 +1,5 @@
-"""A real service with everything that has metrics switched on, and a real Prometheus that scrapes it each second."""
+"""A real service with everything that has metrics switched on, and a real Prometheus that scrapes
+it each second."""
 
 import json
 import pathlib
@@ -41,23 +42,64 @@ class Fleet(ClusterTest):
         c = self.credentials = peers.Credentials(self.folder / "credentials")
         metrics = ("--metrics", "127.0.0.1:0")
         meta, self.server = self.start_meta_learner(
-            self.folder / "state", 0, *metrics, "--tls_cert", c / "server.crt", "--tls_key", c / "server.key",
-            "--tokens", c / "tokens", "--disk_reserve_mb", 1)
+            self.folder / "state",
+            0,
+            *metrics,
+            "--tls_cert",
+            c / "server.crt",
+            "--tls_key",
+            c / "server.key",
+            "--tokens",
+            c / "tokens",
+            "--disk_reserve_mb",
+            1,
+        )
         learner, address = self.start_learner(
-            self.server, 0, *metrics, *c.tls("learner"), "--no_client_certificates", "--tokens", c / "tokens",
-            "--token_file", c / "learner.token", *learner_flags)
+            self.server,
+            0,
+            *metrics,
+            *c.tls("learner"),
+            "--no_client_certificates",
+            "--tokens",
+            c / "tokens",
+            "--token_file",
+            c / "learner.token",
+            *learner_flags,
+        )
         # A failpoint that does nothing, so that the metric of armed ones is seen.
         armed = {"MENTOR_FAILPOINTS": "actor.unit.received=1:sleep(0)"}
-        actors = [self.start_actor(address, 1, *metrics, "--tls_ca", c / "ca.crt", "--token_file", c / "actor.token", env=armed)
-                  for _ in range(2)]
+        actors = [
+            self.start_actor(
+                address,
+                1,
+                *metrics,
+                "--tls_ca",
+                c / "ca.crt",
+                "--token_file",
+                c / "actor.token",
+                env=armed,
+            )
+            for _ in range(2)
+        ]
         self.pages = {"meta-learner": [meta], "learner": [learner], "actor": actors}
-        self.pages = {role: [process.wait_for(r"metrics on (\S+)").group(1) for process in processes]
-                      for role, processes in self.pages.items()}
+        self.pages = {
+            role: [process.wait_for(r"metrics on (\S+)").group(1) for process in processes]
+            for role, processes in self.pages.items()
+        }
 
     def ctl(self, user, *arguments, code=0):
         c = self.credentials
-        return self.run_to_end("mentorctl", "--server", self.server, "--tls_ca", c / "ca.crt", "--token_file", c / f"{user}.token",
-                               *arguments, code=code)
+        return self.run_to_end(
+            "mentorctl",
+            "--server",
+            self.server,
+            "--tls_ca",
+            c / "ca.crt",
+            "--token_file",
+            c / f"{user}.token",
+            *arguments,
+            code=code,
+        )
 
     def create(self, spec, name, *arguments):
         self.ctl("operator", "create", "-f", SPECS / spec, "--id", name, *arguments)
@@ -70,12 +112,15 @@ class Fleet(ClusterTest):
         folder = self.folder / "prometheus"
         shutil.copytree(PROMETHEUS, folder)
         text = (folder / "prometheus.yml").read_text()
-        text = re.sub(r"(scrape_interval|scrape_timeout|evaluation_interval): \d+s", r"\1: 1s", text)
+        text = re.sub(
+            r"(scrape_interval|scrape_timeout|evaluation_interval): \d+s", r"\1: 1s", text
+        )
         jobs = re.findall(r"job_name: (\S+)", text)
         self.assertEqual(sorted(jobs), sorted(self.pages), "the jobs of prometheus.yml")
-        text = text[:text.index("scrape_configs:")] + "scrape_configs:\n"
+        text = text[: text.index("scrape_configs:")] + "scrape_configs:\n"
         for job in jobs:
-            text += f"  - job_name: {job}\n    static_configs:\n      - targets: {json.dumps(self.pages[job])}\n"
+            targets = json.dumps(self.pages[job])
+            text += f"  - job_name: {job}\n    static_configs:\n      - targets: {targets}\n"
         (folder / "prometheus.yml").write_text(text)
         # It cannot say which free port it took; the port may be gone in between, so try again.
         for _ in range(5):
@@ -83,9 +128,14 @@ class Fleet(ClusterTest):
                 free.bind(("127.0.0.1", 0))
                 port = free.getsockname()[1]
             self.prometheus = f"http://127.0.0.1:{port}"
-            process = Process(shutil.which("prometheus"), f"--config.file={folder}/prometheus.yml",
-                              f"--storage.tsdb.path={folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}",
-                              f"--web.console.templates={folder}/consoles", "--log.level=warn")
+            process = Process(
+                shutil.which("prometheus"),
+                f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/tsdb",
+                f"--web.listen-address=127.0.0.1:{port}",
+                f"--web.console.templates={folder}/consoles",
+                "--log.level=warn",
+            )
             self.addCleanup(process.close)
             if self._ready(process):
                 return

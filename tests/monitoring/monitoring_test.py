@@ -2,7 +2,8 @@
 """Metrics, rules, alerts and dashboards against a real run and the real Prometheus.
 
 Usage: monitoring_test.py [--write]
-  --write   start a fleet and write tests/data/metrics.txt from its metrics pages; then run docs/generate.py
+  --write   start a fleet and write tests/data/metrics.txt from its metrics pages; then run
+            docs/generate.py
 """
 
 import pathlib
@@ -22,8 +23,15 @@ PATIENCE_S = 60
 
 
 def promtool(*arguments, text=None):
-    done = subprocess.run(["promtool", *map(str, arguments)], input=text, text=True, capture_output=True, timeout=200,
-                          cwd=PROMETHEUS, check=False)
+    done = subprocess.run(
+        ["promtool", *map(str, arguments)],
+        input=text,
+        text=True,
+        capture_output=True,
+        timeout=200,
+        cwd=PROMETHEUS,
+        check=False,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -32,8 +40,11 @@ class FilesTest(unittest.TestCase):
 
     def test_promtool_takes_configuration_rules_and_their_tests(self):
         fleet.need("promtool")
-        for command in (["check", "config", "prometheus.yml"], ["check", "rules", "rules.yml", "alerts.yml"],
-                        ["test", "rules", "rules_test.yml"]):
+        for command in (
+            ["check", "config", "prometheus.yml"],
+            ["check", "rules", "rules.yml", "alerts.yml"],
+            ["test", "rules", "rules_test.yml"],
+        ):
             code, output = promtool(*command)
             self.assertEqual(code, 0, f"promtool {command}:\n{output}")
 
@@ -69,7 +80,11 @@ class FilesTest(unittest.TestCase):
         for page in [*RUNBOOKS.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
             text = page.read_text(encoding="utf-8")
             # Spelled out, not begun (`mentor_checkpoint_*`) or ended.
-            for name in set(re.findall(r"(?<![\w:*])mentor_[a-z_]+(?:_total|_seconds|_bytes|_items)\b(?!\*)", text)):
+            for name in set(
+                re.findall(
+                    r"(?<![\w:*])mentor_[a-z_]+(?:_total|_seconds|_bytes|_items)\b(?!\*)", text
+                )
+            ):
                 self.assertIn(name, spelled, page.name)
 
     def test_grafana_dashboards_keep_their_rules(self):
@@ -92,11 +107,22 @@ class FilesTest(unittest.TestCase):
         self.assertEqual(len(uids), 2)
 
     def test_the_reader_of_expressions_finds_what_it_should(self):
-        self.assertEqual(expressions.names('sum by (job) (rate(a_total{x="b_c"}[1m])) / on () group_left d:e:f > 0 or vector(1)'),
-                         {"a_total", "d:e:f"})
+        self.assertEqual(
+            expressions.names(
+                'sum by (job) (rate(a_total{x="b_c"}[1m])) / on () group_left d:e:f > 0 or '
+                "vector(1)"
+            ),
+            {"a_total", "d:e:f"},
+        )
         metrics = {}
-        expressions.add_page('# HELP h Help.\n# TYPE h histogram\nh_count{m="1"} 2\nh_bucket{m="1",le="+Inf"} 2\n', "actor", metrics)
-        self.assertEqual(expressions.golden_text(metrics).splitlines()[-1], "h | histogram | m | actor | Help.")
+        expressions.add_page(
+            '# HELP h Help.\n# TYPE h histogram\nh_count{m="1"} 2\nh_bucket{m="1",le="+Inf"} 2\n',
+            "actor",
+            metrics,
+        )
+        self.assertEqual(
+            expressions.golden_text(metrics).splitlines()[-1], "h | histogram | m | actor | Help."
+        )
 
 
 class LiveTest(fleet.Fleet):
@@ -112,9 +138,17 @@ class LiveTest(fleet.Fleet):
     def start_work(self):
         self.start_fleet()
         self.create("smoke.txtpb", "watched", "--set", "rule.outer_updates=5000")
-        self.wait_until(lambda: "mentor_meta_outer_return{" in self.page(self.pages["meta-learner"][0]), "an outer update")
-        self.wait_until(lambda: all("mentor_failpoint_hits_total{" in self.page(address) for address in self.pages["actor"]),
-                        "a unit at each actor")
+        self.wait_until(
+            lambda: "mentor_meta_outer_return{" in self.page(self.pages["meta-learner"][0]),
+            "an outer update",
+        )
+        self.wait_until(
+            lambda: all(
+                "mentor_failpoint_hits_total{" in self.page(address)
+                for address in self.pages["actor"]
+            ),
+            "a unit at each actor",
+        )
 
     def test_pages_are_the_golden_list_and_every_expression_has_data(self):
         fleet.need("prometheus", "promtool")
@@ -128,8 +162,12 @@ class LiveTest(fleet.Fleet):
                 code, output = promtool("check", "metrics", text=self.page(address))
                 self.assertEqual(code, 0, f"{role}:\n{output}")
         live, golden = self.collect(), expressions.golden()
-        self.assertEqual(expressions.golden_text(live), expressions.golden_text(golden),
-                         "the pages changed: if it is meant, tests/monitoring/monitoring_test.py --write && docs/generate.py")
+        self.assertEqual(
+            expressions.golden_text(live),
+            expressions.golden_text(golden),
+            "the pages changed: if it is meant, tests/monitoring/monitoring_test.py --write && "
+            "docs/generate.py",
+        )
 
         self.ctl("viewer", "get", "no-such-experiment", code=3)
 
@@ -147,7 +185,9 @@ class LiveTest(fleet.Fleet):
         self.assertEqual(firing, {"MentorWatchdog"})
         self.assertEqual(float(self.ask("sum(up)")[0]["value"][1]), 4)
         calls = self.page(self.pages["meta-learner"][0])
-        self.assertRegex(calls, r'handled_total\{code="NOT_FOUND",method="ExperimentService/GetExperiment"\} 1\b')
+        self.assertRegex(
+            calls, r'handled_total\{code="NOT_FOUND",method="ExperimentService/GetExperiment"\} 1\b'
+        )
         self.assertRegex(calls, r'mentor_grpc_server_streams\{method="ShardService/Run"\} 1\b')
         page = fleet.get(self.prometheus + "/consoles/mentor.html")
         self.assertNotIn("{{", page)
@@ -165,6 +205,7 @@ def write():
         def runTest(self):
             self.start_work()
             expressions.GOLDEN.write_text(expressions.golden_text(self.collect()), encoding="utf-8")
+
     return 0 if unittest.TextTestRunner().run(Writer()).wasSuccessful() else 1
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Draws docs/images/console.png: the console page of a real Prometheus that watches a real run which learns.
-# Slow (minutes) and not part of the tests; needs prometheus and chromium (Debian packages).
+# Draws docs/images/console.png: the console page of a real Prometheus that watches a real run which
+# learns. Slow (minutes) and not part of the tests; needs prometheus and chromium (Debian packages).
 #
 # Usage: tests/monitoring/screenshot.sh [--help]
 #   MENTOR_BIN_DIR   the programs (build/bin)
@@ -14,6 +14,9 @@ case "${1:-}" in
 esac
 cd "$(dirname "$0")"
 for tool in prometheus chromium python3; do
-  command -v "$tool" >/dev/null || { echo "screenshot.sh: $tool is not installed: apt-get install $tool" >&2; exit 1; }
+  command -v "$tool" >/dev/null || {
+    echo "screenshot.sh: $tool is not installed: apt-get install $tool" >&2
+    exit 1
+  }
 done
 exec python3 screenshot.py

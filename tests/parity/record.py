@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Records episodes of the Python originals for `mentor env verify`.
 
-Needs metaworld==3.1.1, gymnasium==1.4.0, mujoco==3.3.0, numpy and packaging, which Mentor itself does not install:
+Needs metaworld==3.1.1, gymnasium==1.4.0, mujoco==3.3.0, numpy and packaging, which Mentor itself
+does not install:
 
-    python3 -m venv /tmp/reference && /tmp/reference/bin/pip install metaworld==3.1.1 gymnasium==1.4.0 mujoco==3.3.0 packaging
-    /tmp/reference/bin/python tests/parity/record.py --seed 7 --out /tmp/episodes
-    mentor env verify /tmp/episodes
+    python3 -m venv /tmp/reference && /tmp/reference/bin/pip install metaworld==3.1.1
+    gymnasium==1.4.0 mujoco==3.3.0 packaging /tmp/reference/bin/python tests/parity/record.py --seed
+    7 --out /tmp/episodes mentor env verify /tmp/episodes
 
 The format is that of tests/data/parity/manifest.json.
 """
@@ -22,10 +23,28 @@ import numpy as np
 from metaworld.policies import ENV_POLICY_MAP
 
 CHECK_EVERY = 20
-METAWORLD_INFO = ["success", "near_object", "grasp_success", "grasp_reward", "in_place_reward", "obj_to_target",
-                  "unscaled_reward"]
-GYMNASIUM = ["Hopper", "HalfCheetah", "Walker2d", "Ant", "Humanoid", "HumanoidStandup", "Swimmer", "Reacher", "Pusher",
-             "InvertedPendulum", "InvertedDoublePendulum"]
+METAWORLD_INFO = [
+    "success",
+    "near_object",
+    "grasp_success",
+    "grasp_reward",
+    "in_place_reward",
+    "obj_to_target",
+    "unscaled_reward",
+]
+GYMNASIUM = [
+    "Hopper",
+    "HalfCheetah",
+    "Walker2d",
+    "Ant",
+    "Humanoid",
+    "HumanoidStandup",
+    "Swimmer",
+    "Reacher",
+    "Pusher",
+    "InvertedPendulum",
+    "InvertedDoublePendulum",
+]
 GYMNASIUM_INFO_LEFT_OUT = {"tendon_length", "tendon_velocity"}
 
 
@@ -59,14 +78,26 @@ def simulator_state(env):
 
 def roll(env, observation, choose, steps, info_of):
     base = env.unwrapped
-    fields = {"init_state": simulator_state(base), "init_qpos": base.data.qpos.copy(),
-              "init_qvel": base.data.qvel.copy(), "init_obs": observation}
-    rows = {name: [] for name in ("action", "obs", "reward", "terminated", "truncated", "info", "check")}
+    fields = {
+        "init_state": simulator_state(base),
+        "init_qpos": base.data.qpos.copy(),
+        "init_qvel": base.data.qvel.copy(),
+        "init_obs": observation,
+    }
+    rows = {
+        name: [] for name in ("action", "obs", "reward", "terminated", "truncated", "info", "check")
+    }
     for step in range(steps):
         action = np.asarray(choose(step, observation), dtype=np.float32).astype(np.float64)
         observation, reward, terminated, truncated, info = env.step(action)
-        for name, value in (("action", action), ("obs", observation), ("reward", reward), ("terminated", terminated),
-                            ("truncated", truncated), ("info", info_of(info))):
+        for name, value in (
+            ("action", action),
+            ("obs", observation),
+            ("reward", reward),
+            ("terminated", terminated),
+            ("truncated", truncated),
+            ("info", info_of(info)),
+        ):
             rows[name].append(np.array(value, dtype=np.float64))
         if (step + 1) % CHECK_EVERY == 0:
             rows["check"].append(np.concatenate([base.data.qpos, base.data.qvel]))
@@ -114,11 +145,19 @@ def record_metaworld(name, seed, episodes, file):
                 return told
             return told + 0.5 * free if step % 200 < 140 else free
 
-        fields, steps = roll(env, observation, choose, 500, lambda info: [float(info[key]) for key in METAWORLD_INFO])
+        fields, steps = roll(
+            env, observation, choose, 500, lambda info: [float(info[key]) for key in METAWORLD_INFO]
+        )
         success = np.array(fields["info"])[:, 0] > 0
-        entries.append({"kind": ["smooth", "scripted", "mixed"][number % 3], "partially_observable": hidden,
-                        "steps": steps, "successes": int(success.sum()),
-                        "fields": file.add({"rand_vec": data["rand_vec"]} | fields)})
+        entries.append(
+            {
+                "kind": ["smooth", "scripted", "mixed"][number % 3],
+                "partially_observable": hidden,
+                "steps": steps,
+                "successes": int(success.sum()),
+                "fields": file.add({"rand_vec": data["rand_vec"]} | fields),
+            }
+        )
         env.close()
     return METAWORLD_INFO, entries, env.model
 
@@ -132,17 +171,35 @@ def record_gymnasium(name, seed, episodes, file):
         scale = float(rng.choice([0.1, 0.5, 1.0])) * float(env.action_space.high[0])
         if keys is None:
             _, _, _, _, info = env.step(np.zeros(env.action_space.shape))
-            keys = [key for key in info if key not in GYMNASIUM_INFO_LEFT_OUT and np.ndim(info[key]) == 0]
+            keys = [
+                key
+                for key in info
+                if key not in GYMNASIUM_INFO_LEFT_OUT and np.ndim(info[key]) == 0
+            ]
             observation, _ = env.reset(seed=int(rng.integers(1 << 30)))
-        fields, steps = roll(env, observation, smooth(rng, env.action_space.shape[0], scale), 1000,
-                             lambda info: [float(info[key]) for key in keys])
-        entries.append({"kind": "smooth", "action_scale": scale, "steps": steps,
-                        "ended": bool(fields["terminated"][-1]), "fields": file.add(fields)})
+        fields, steps = roll(
+            env,
+            observation,
+            smooth(rng, env.action_space.shape[0], scale),
+            1000,
+            lambda info: [float(info[key]) for key in keys],
+        )
+        entries.append(
+            {
+                "kind": "smooth",
+                "action_scale": scale,
+                "steps": steps,
+                "ended": bool(fields["terminated"][-1]),
+                "fields": file.add(fields),
+            }
+        )
     return keys, entries, env.unwrapped.model
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, default=1, help="seed of goals, noise and actions")
     parser.add_argument("--episodes", type=int, default=3, help="episodes of each task")
@@ -150,21 +207,48 @@ def main():
     flags = parser.parse_args()
     flags.out.mkdir(parents=True, exist_ok=True)
     tasks = []
-    for suite, names, record in (("metaworld", list(metaworld.ALL_V3_ENVIRONMENTS), record_metaworld),
-                                 ("gymnasium", [name + "-v5" for name in GYMNASIUM], record_gymnasium)):
+    for suite, names, record in (
+        ("metaworld", list(metaworld.ALL_V3_ENVIRONMENTS), record_metaworld),
+        ("gymnasium", [name + "-v5" for name in GYMNASIUM], record_gymnasium),
+    ):
         for name in names:
             if flags.task and name not in flags.task:
                 continue
             file = File()
             keys, episodes, model = record(name, flags.seed, flags.episodes, file)
-            tasks.append({"task": name, "suite": suite, "nq": model.nq, "nv": model.nv, "info_keys": keys,
-                          **file.write(flags.out / f"{name}.bin"), "episodes": episodes})
-            print(name, [(e["kind"], e["steps"], e.get("successes", e.get("ended"))) for e in episodes], flush=True)
-    (flags.out / "manifest.json").write_text(json.dumps({
-        "format": 1, "dtype": "float64 little-endian", "state_flags": "mjSTATE_INTEGRATION", "check_every": CHECK_EVERY,
-        "versions": {"mujoco": mujoco.__version__, "metaworld": "3.1.1", "gymnasium": gymnasium.__version__,
-                     "numpy": np.__version__},
-        "tasks": tasks}))
+            tasks.append(
+                {
+                    "task": name,
+                    "suite": suite,
+                    "nq": model.nq,
+                    "nv": model.nv,
+                    "info_keys": keys,
+                    **file.write(flags.out / f"{name}.bin"),
+                    "episodes": episodes,
+                }
+            )
+            print(
+                name,
+                [(e["kind"], e["steps"], e.get("successes", e.get("ended"))) for e in episodes],
+                flush=True,
+            )
+    (flags.out / "manifest.json").write_text(
+        json.dumps(
+            {
+                "format": 1,
+                "dtype": "float64 little-endian",
+                "state_flags": "mjSTATE_INTEGRATION",
+                "check_every": CHECK_EVERY,
+                "versions": {
+                    "mujoco": mujoco.__version__,
+                    "metaworld": "3.1.1",
+                    "gymnasium": gymnasium.__version__,
+                    "numpy": np.__version__,
+                },
+                "tasks": tasks,
+            }
+        )
+    )
 
 
 main()

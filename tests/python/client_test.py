@@ -1,11 +1,11 @@
-"""The Python client and a real service: everything it can do, and what it does when the server dies, is replaced, is busy,
-hangs, or refuses."""
+"""The Python client and a real service: everything it can do, and what it does when the server
+dies, is replaced, is busy, hangs, or refuses."""
 
 import base64
 import collections
 import csv
 import datetime
-import hashlib
+import json
 import os
 import pathlib
 import signal
@@ -15,12 +15,13 @@ import threading
 import time
 
 import package
-from package import ROOT, SOURCE
+from package import SOURCE
 
 import peers
 from harness import DEADLINE_S, SPECS, ClusterTest
 
 SMOKE = SPECS / "smoke.txtpb"
+DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 ENDLESS = ["rule.outer_updates=1000000", "checkpoint.every=1000"]
 
 
@@ -65,9 +66,16 @@ class Watcher:
             raise AssertionError(f"not in {deadline_s} s: {what}; {self.error}; {self.events}")
 
     def wait_for_event(self, kind, id=None, state=None, deadline_s=60):
-        self.wait_for(lambda events: any(
-            event.kind == kind and (id is None or event.experiment.id == id) and (state is None or event.experiment.state == state)
-            for event in events), f"{kind} {id} {state}", deadline_s)
+        self.wait_for(
+            lambda events: any(
+                event.kind == kind
+                and (id is None or event.experiment.id == id)
+                and (state is None or event.experiment.state == state)
+                for event in events
+            ),
+            f"{kind} {id} {state}",
+            deadline_s,
+        )
 
 
 class ClientTest(ClusterTest):
@@ -87,7 +95,14 @@ class ClientTest(ClusterTest):
         return meta, address
 
     def restart(self, address, *arguments, state=None, env=None):
-        return self.start_meta_learner(state or self.state, address.rsplit(":", 1)[1], "--disk_reserve_mb", 1, *arguments, env=env)[0]
+        return self.start_meta_learner(
+            state or self.state,
+            address.rsplit(":", 1)[1],
+            "--disk_reserve_mb",
+            1,
+            *arguments,
+            env=env,
+        )[0]
 
     def refused(self, code, reason, call, *arguments, **options):
         with self.assertRaises(MentorError) as caught:
@@ -102,12 +117,27 @@ class ClientTest(ClusterTest):
     def test_tour(self):
         _, address = self.start_service()
         client = self.client(address)
-        experiment = client.create(SMOKE, id="first", overrides=ENDLESS, labels={"team": "a"}, priority="high", keep_last=7,
-                                   ttl=datetime.timedelta(days=30), retries_max=2, display_name="The first")
-        self.assertEqual((experiment.name, experiment.state, experiment.owner), ("experiments/first", "QUEUED", "local"))
+        experiment = client.create(
+            SMOKE,
+            id="first",
+            overrides=ENDLESS,
+            labels={"team": "a"},
+            priority="high",
+            keep_last=7,
+            ttl=datetime.timedelta(days=30),
+            retries_max=2,
+            display_name="The first",
+        )
+        self.assertEqual(
+            (experiment.name, experiment.state, experiment.owner),
+            ("experiments/first", "QUEUED", "local"),
+        )
         self.assertEqual(experiment.spec.rule.outer_updates, 1000000)
         self.assertEqual((experiment.labels, experiment.display_name), ({"team": "a"}, "The first"))
-        self.assertEqual((experiment.proto.retention.keep_last, experiment.proto.retention.ttl.seconds), (7, 30 * 86400))
+        self.assertEqual(
+            (experiment.proto.retention.keep_last, experiment.proto.retention.ttl.seconds),
+            (7, 30 * 86400),
+        )
 
         progress = []
         experiment.wait("running", timeout=60, on_progress=lambda now: progress.append(now.state))
@@ -130,16 +160,26 @@ class ClientTest(ClusterTest):
         half = merged.count[0]
         self.assertEqual((merged.steps, sum(merged.count)), ([1, half + 1], len(series.steps)))
         self.assertAlmostEqual(merged.mean[0], sum(series.mean[:half]) / half, places=6)
-        self.assertEqual((merged.min[1], merged.max[1]), (min(series.mean[half:]), max(series.mean[half:])))
+        self.assertEqual(
+            (merged.min[1], merged.max[1]), (min(series.mean[half:]), max(series.mean[half:]))
+        )
         self.assertIn("meta_return", [one.name for one in client.metric_names("first")])
         rest = client.watch_metrics("first", after_step=2, timeout=60)
         self.assertEqual(next(rest).step, 3)
         rest.close()
 
-        experiment.update(labels={"team": "b", "stage": "x"}, weight=3, keep_every=5, priority="LOW")
-        self.assertEqual((experiment.labels, experiment.proto.weight), ({"team": "b", "stage": "x"}, 3))
-        self.assertEqual((experiment.proto.retention.keep_last, experiment.proto.retention.keep_every), (7, 5))
-        self.assertEqual([one.id for one in client.list('labels.team="b" AND state=PAUSED')], ["first"])
+        experiment.update(
+            labels={"team": "b", "stage": "x"}, weight=3, keep_every=5, priority="LOW"
+        )
+        self.assertEqual(
+            (experiment.labels, experiment.proto.weight), ({"team": "b", "stage": "x"}, 3)
+        )
+        self.assertEqual(
+            (experiment.proto.retention.keep_last, experiment.proto.retention.keep_every), (7, 5)
+        )
+        self.assertEqual(
+            [one.id for one in client.list('labels.team="b" AND state=PAUSED')], ["first"]
+        )
         self.assertEqual(list(client.list("labels.team=a")), [])
 
         experiment.resume().wait("RUNNING", timeout=60)
@@ -162,7 +202,9 @@ class ClientTest(ClusterTest):
         experiment = client.create(SMOKE, id="done")
         self.assertIs(experiment.wait(timeout=DEADLINE_S), experiment)
         self.assertEqual((experiment.state, experiment.progress.outer_updates), ("SUCCEEDED", 4))
-        self.assertEqual([point.step for point in experiment.watch_metrics(timeout=60)], [1, 2, 3, 4])
+        self.assertEqual(
+            [point.step for point in experiment.watch_metrics(timeout=60)], [1, 2, 3, 4]
+        )
 
         checkpoints = experiment.checkpoints()
         self.assertEqual([one.outer_step for one in checkpoints], [1, 2, 3, 4])
@@ -205,53 +247,94 @@ class ClientTest(ClusterTest):
         merged = next(one for one in experiment.artifacts() if one.name.endswith("/merged.txtpb"))
         text = client.download(merged.name, target).read_text()
         self.assertEqual(mentor_client.load_spec(text).rule.outer_updates, 4)
-        self.refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", client.download, "experiments/done/artifacts/none.txt", target)
+        self.refused(
+            grpc.StatusCode.NOT_FOUND,
+            "NOT_FOUND",
+            client.download,
+            "experiments/done/artifacts/none.txt",
+            target,
+        )
 
         self.assertTrue(client.pin(checkpoints[0].name).pinned)
         longer = experiment.clone(["rule.outer_updates=6"], id="longer", checkpoint=2)
         self.assertEqual(longer.proto.source_checkpoint, checkpoints[1].name)
         longer.wait(timeout=DEADLINE_S)
         self.assertEqual([one.outer_step for one in longer.checkpoints()][-1], 6)
-        self.assertEqual([one.id for one in client.list(order_by="create_time desc", page_size=1)], ["longer", "done"])
+        self.assertEqual(
+            [one.id for one in client.list(order_by="create_time desc", page_size=1)],
+            ["longer", "done"],
+        )
 
         lines = list(experiment.logs(follow=True, timeout=60))
         self.assertEqual(lines, list(experiment.logs()))
         self.assertEqual(list(experiment.logs(tail=1)), lines[-1:])
         self.assertIn("black_box", [one.name for one in client.catalogue("rule")])
-        self.assertEqual({one.kind for one in client.catalogue()}, {"environment", "benchmark", "signal", "rule", "wrapper"})
+        self.assertEqual(
+            {one.kind for one in client.catalogue()},
+            {"environment", "benchmark", "signal", "rule", "wrapper"},
+        )
         self.assertGreater(len(list(client.tasks("point_reach"))), 0)
         self.assertEqual(client.shards(), [])
         self.wait_until(lambda: len(client.peers()) == 2, "a learner and an actor")
         fleet = [one.name for one in client.peers()]
         self.assertEqual([name.split("/")[0] for name in fleet], ["learners", "actors"])
         client.drain(fleet[1])
-        self.wait_until(lambda: all(one.draining or one.name != fleet[1] for one in client.peers()), "an actor that drains")
+        self.wait_until(
+            lambda: all(one.draining or one.name != fleet[1] for one in client.peers()),
+            "an actor that drains",
+        )
 
     def test_overrides_are_those_of_mentorctl(self):
         _, address = self.start_meta_learner(self.state)
         client = self.client(address)
-        overrides = ["rule.outer_updates=7", "seed=9", "agent.gamma=0.5", "agent.normalize_advantage=false", "signal.role=ADVANTAGE",
-                     "evaluation.baseline=PPO_SHAPED,RANDOM_SIGNAL", "rule.learning_rate=1e-4", "rule.option.k=10",
-                     "rule.gamma=0.9", "agent.optimizer=SGD", "display_name=a = b"]
+        overrides = [
+            "rule.outer_updates=7",
+            "seed=9",
+            "agent.gamma=0.5",
+            "agent.normalize_advantage=false",
+            "signal.role=ADVANTAGE",
+            "evaluation.baseline=PPO_SHAPED,RANDOM_SIGNAL",
+            "rule.learning_rate=1e-4",
+            "rule.option.k=10",
+            "rule.gamma=0.9",
+            "agent.optimizer=SGD",
+            "display_name=a = b",
+        ]
         ours = client.create(SMOKE, id="ours", overrides=overrides)
         words = [word for override in overrides for word in ("--set", override)]
         self.mentorctl(address, "create", "-f", SMOKE, "--id", "theirs", *words)
         self.assertEqual(ours.spec, client.get("theirs").spec)
         self.assertEqual(client.validate(SMOKE, overrides=overrides).name, "")
 
-        spec = mentor_client.load_spec("""spec { seed: 4 benchmark { name: "point_reach" wrapper { name: "a" } } }
-            labels { key: "k" value: "v" } name: "around" """, ["benchmark.wrapper[0].name=b"])
+        spec = mentor_client.load_spec(
+            """spec { seed: 4 benchmark { name: "point_reach" wrapper { name: "a" } } }
+            labels { key: "k" value: "v" } name: "around" """,
+            ["benchmark.wrapper[0].name=b"],
+        )
         self.assertEqual((spec.seed, spec.benchmark.wrapper[0].name), (4, "b"))
-        for wrong, remedy in (("seed", "path.to.field=value"), ("rule.outer_updates=many", "whole number"), ("sed=1", "it has"),
-                              ("agent.normalize_advantage=1", "true or false"), ("signal.role=X", "REWARD, ADVANTAGE"),
-                              ("rule.option=1", "one of them"), ("rule=1", "group of fields"), ("seed.x=1", "end the path"),
-                              ("benchmark.wrapper[0].name=a", "list of 0"), ("seed=-1", "is '-1'"), ("seed[0]=1", "it has")):
+        for wrong, remedy in (
+            ("seed", "path.to.field=value"),
+            ("rule.outer_updates=many", "whole number"),
+            ("sed=1", "it has"),
+            ("agent.normalize_advantage=1", "true or false"),
+            ("signal.role=X", "REWARD, ADVANTAGE"),
+            ("rule.option=1", "one of them"),
+            ("rule=1", "group of fields"),
+            ("seed.x=1", "end the path"),
+            ("benchmark.wrapper[0].name=a", "list of 0"),
+            ("seed=-1", "is '-1'"),
+            ("seed[0]=1", "it has"),
+        ):
             with self.subTest(wrong), self.assertRaises(MentorError) as caught:
                 mentor_client.load_spec(SMOKE, [wrong])
             self.assertIn(remedy, str(caught.exception))
             self.assertEqual(caught.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
-        for wrong, remedy in (("no/such.txtpb", "cannot be read"), ("sed: 1\n", "no spec"), ("spec { sed: 1 }", "no experiment"),
-                              ("spec { seed: 1 } uid: 'x'", "leave it out")):
+        for wrong, remedy in (
+            ("no/such.txtpb", "cannot be read"),
+            ("sed: 1\n", "not a spec"),
+            ("spec { sed: 1 }", "not an experiment"),
+            ("spec { seed: 1 } uid: 'x'", "leave it out"),
+        ):
             with self.subTest(wrong), self.assertRaises(MentorError) as caught:
                 mentor_client.load_spec(wrong)
             self.assertIn(remedy, str(caught.exception))
@@ -260,8 +343,14 @@ class ClientTest(ClusterTest):
 
     def test_created_once_by_a_server_that_dies_before_it_answers(self):
         log = self.folder / "failpoints"
-        meta, address = self.start_meta_learner(self.state, 0, env={
-            "MENTOR_FAILPOINTS": "api.create.after_commit=1:kill", "MENTOR_FAILPOINT_LOG": str(log)})
+        meta, address = self.start_meta_learner(
+            self.state,
+            0,
+            env={
+                "MENTOR_FAILPOINTS": "api.create.after_commit=1:kill",
+                "MENTOR_FAILPOINT_LOG": str(log),
+            },
+        )
         client = self.client(address, timeout=60)
         made = []
         thread = threading.Thread(target=lambda: made.append(client.create(SMOKE)))
@@ -282,13 +371,18 @@ class ClientTest(ClusterTest):
         client.create(SMOKE, id="gone")
         self.refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", client.delete, "never")
         from mentor_client import connection
+
         real, calls = client._connection.stub.DeleteExperiment, []
 
         def lose_the_first_answer(request, **options):
             calls.append(real(request, **options))
             if len(calls) == 1:
                 error = grpc.RpcError()
-                error.code, error.details, error.trailing_metadata = lambda: grpc.StatusCode.UNAVAILABLE, lambda: "cut", lambda: ()
+                error.code, error.details, error.trailing_metadata = (
+                    lambda: grpc.StatusCode.UNAVAILABLE,
+                    lambda: "cut",
+                    lambda: (),
+                )
                 raise error
             return calls[-1]
 
@@ -323,7 +417,11 @@ class ClientTest(ClusterTest):
 
         changes = [event for event in watcher.events if event.kind != "BOOKMARK"]
         revisions = [revision_of(event.resume_token) for event in changes]
-        self.assertEqual(revisions, list(range(revisions[0], revisions[0] + len(revisions))), "a revision twice, or left out")
+        self.assertEqual(
+            revisions,
+            list(range(revisions[0], revisions[0] + len(revisions))),
+            "a revision twice, or left out",
+        )
         kinds = collections.Counter((event.kind, event.experiment.id) for event in changes)
         for id in ids:
             self.assertEqual(kinds["CREATED", id], 1)
@@ -335,7 +433,7 @@ class ClientTest(ClusterTest):
             again.append(revision_of(event.resume_token))
             if again[-1] == revisions[-1]:
                 break
-        self.assertEqual(again, revisions[middle + 1:])
+        self.assertEqual(again, revisions[middle + 1 :])
 
     def test_watch_begins_anew_when_the_changes_are_not_kept(self):
         meta, address = self.start_meta_learner(self.state)
@@ -355,8 +453,13 @@ class ClientTest(ClusterTest):
         self.restart(address, state=other)
         for watcher in (everything, named):
             watcher.wait_for_event("DELETED", "old")
-        everything.wait_for(lambda events: [event.kind for event in events if event.experiment and event.experiment.id == "both"]
-                            .count("CREATED") == 2, "both again")
+        everything.wait_for(
+            lambda events: [
+                event.kind for event in events if event.experiment and event.experiment.id == "both"
+            ].count("CREATED")
+            == 2,
+            "both again",
+        )
         with self.assertRaises(MentorError) as caught:
             mentor_client.Experiment(client, everything.events[0].experiment.proto).wait(timeout=60)
         self.assertEqual(caught.exception.reason, "NOT_FOUND")
@@ -366,6 +469,7 @@ class ClientTest(ClusterTest):
         client = self.client(address, timeout=60)
         client.create(SMOKE, id="before")
         from mentor_client import connection
+
         connection._ATTEMPT_S, before = 0.5, connection._ATTEMPT_S
         self.addCleanup(setattr, connection, "_ATTEMPT_S", before)
         meta.signal(signal.SIGSTOP)
@@ -373,7 +477,9 @@ class ClientTest(ClusterTest):
         began = time.monotonic()
         with self.assertRaises(MentorError) as caught:
             impatient.get("before")
-        self.assertIn(caught.exception.code, (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE))
+        self.assertIn(
+            caught.exception.code, (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+        )
         self.assertLess(time.monotonic() - began, 10)
         waker = threading.Timer(4.0, meta.signal, [signal.SIGCONT])
         waker.start()
@@ -382,7 +488,9 @@ class ClientTest(ClusterTest):
         patient = self.client(address, timeout=9)
         real, attempts = patient._connection.stub.CreateExperiment, []
         patient._connection.stub.CreateExperiment = lambda request, **options: (
-            attempts.append((request.request_id, options["timeout"])), real(request, **options))[1]
+            attempts.append((request.request_id, options["timeout"])),
+            real(request, **options),
+        )[1]
         made = patient.create(SMOKE)
         self.assertGreaterEqual(len(attempts), 2)
         self.assertLess(attempts[0][1], 3.1)
@@ -393,8 +501,12 @@ class ClientTest(ClusterTest):
         server, address = self.start_meta_learner(self.state)
         server.kill()
         client = self.client(address, timeout=1.5, patience=1.5)
-        for call in (lambda: client.get("x"), lambda: next(client.watch()), lambda: next(client.watch_metrics("x")),
-                     lambda: next(client.logs("x"))):
+        for call in (
+            lambda: client.get("x"),
+            lambda: next(client.watch()),
+            lambda: next(client.watch_metrics("x")),
+            lambda: next(client.logs("x")),
+        ):
             began = time.monotonic()
             self.refused(grpc.StatusCode.UNAVAILABLE, "", call)
             self.assertLess(time.monotonic() - began, 20)
@@ -406,39 +518,83 @@ class ClientTest(ClusterTest):
     def test_errors_with_everything_that_the_server_says(self):
         meta, address = self.start_service()
         client = self.client(address)
-        error = self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", client.create, SMOKE, id="Not Legal",
-                             overrides=["rule.shard_lifetimes=0", "agent.gamma=7"], weight=1000)
+        error = self.refused(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_FIELD",
+            client.create,
+            SMOKE,
+            id="Not Legal",
+            overrides=["rule.shard_lifetimes=0", "agent.gamma=7"],
+            weight=1000,
+        )
         fields = {violation.field: violation.description for violation in error.violations}
-        for field in ("experiment_id", "experiment.weight", "experiment.spec.rule.shard_lifetimes", "experiment.spec.agent.gamma"):
+        for field in (
+            "experiment_id",
+            "experiment.weight",
+            "experiment.spec.rule.shard_lifetimes",
+            "experiment.spec.agent.gamma",
+        ):
             self.assertIn(field, fields, str(error))
         self.assertIn("1 to 65536", fields["experiment.spec.rule.shard_lifetimes"])
         self.assertEqual(error.__class__, MentorError)
 
         error = self.refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", client.get, "nobody")
         self.assertEqual(error.metadata["name"], "experiments/nobody")
-        first = client.create(SMOKE, id="first", overrides=ENDLESS, request_id="7e35c5d7-3d24-4dbb-a6ab-1a9bd6a07f29")
-        again = client.create(SMOKE, id="first", overrides=ENDLESS, request_id="7e35c5d7-3d24-4dbb-a6ab-1a9bd6a07f29")
+        first = client.create(
+            SMOKE, id="first", overrides=ENDLESS, request_id="7e35c5d7-3d24-4dbb-a6ab-1a9bd6a07f29"
+        )
+        again = client.create(
+            SMOKE, id="first", overrides=ENDLESS, request_id="7e35c5d7-3d24-4dbb-a6ab-1a9bd6a07f29"
+        )
         self.assertEqual(first.uid, again.uid)
-        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED", client.create, SMOKE, id="second",
-                     request_id="7e35c5d7-3d24-4dbb-a6ab-1a9bd6a07f29")
-        self.refused(grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS", client.create, SMOKE, id="first")
-        error = self.refused(grpc.StatusCode.ABORTED, "ETAG_MISMATCH", client.update, "first", weight=2, etag='W/"AAAA"')
+        self.refused(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "REQUEST_ID_REUSED",
+            client.create,
+            SMOKE,
+            id="second",
+            request_id="7e35c5d7-3d24-4dbb-a6ab-1a9bd6a07f29",
+        )
+        self.refused(
+            grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS", client.create, SMOKE, id="first"
+        )
+        error = self.refused(
+            grpc.StatusCode.ABORTED,
+            "ETAG_MISMATCH",
+            client.update,
+            "first",
+            weight=2,
+            etag='W/"AAAA"',
+        )
         self.assertTrue(error.metadata)
         first.cancel("enough")
         self.assertRaises(mentor_client.ExperimentEnded, first.wait, timeout=60)
-        error = self.refused(grpc.StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION", client.pause, "first")
+        error = self.refused(
+            grpc.StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION", client.pause, "first"
+        )
         self.assertEqual(error.metadata["state"].replace("STATE_", ""), "CANCELLED")
-        self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", lambda: list(client.list("colour=red")))
+        self.refused(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "INVALID_FIELD",
+            lambda: list(client.list("colour=red")),
+        )
         import pickle
+
         self.assertEqual(str(pickle.loads(pickle.dumps(error))), str(error))
 
-        for call, field in ((lambda: Client("nowhere"), "server"), (lambda: Client("lab.example:1"), "ca"),
-                            (lambda: Client(address, cert="x"), "key"), (lambda: Client(address, ca="no/such"), "ca"),
-                            (lambda: Client(address, token="a", token_file="b"), "token"),
-                            (lambda: Client(address, token_file="no/such"), "token_file"),
-                            (lambda: client.create(SMOKE, priority="urgent"), "priority"), (lambda: client.get(""), "name"),
-                            (lambda: client.create(SMOKE, weight=-1), "weight"), (lambda: client.update("first"), "update"),
-                            (lambda: client.download("first"), "name")):
+        for call, field in (
+            (lambda: Client("nowhere"), "server"),
+            (lambda: Client("lab.example:1"), "ca"),
+            (lambda: Client(address, cert="x"), "key"),
+            (lambda: Client(address, ca="no/such"), "ca"),
+            (lambda: Client(address, token="a", token_file="b"), "token"),
+            (lambda: Client(address, token_file="no/such"), "token_file"),
+            (lambda: client.create(SMOKE, priority="urgent"), "priority"),
+            (lambda: client.get(""), "name"),
+            (lambda: client.create(SMOKE, weight=-1), "weight"),
+            (lambda: client.update("first"), "update"),
+            (lambda: client.download("first"), "name"),
+        ):
             error = self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", call)
             self.assertEqual(error.violations[0].field, field)
 
@@ -449,7 +605,9 @@ class ClientTest(ClusterTest):
             for _ in range(50):
                 impatient.peers()
         error = caught.exception
-        self.assertEqual((error.code, error.reason), (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED"))
+        self.assertEqual(
+            (error.code, error.reason), (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+        )
         self.assertGreater(error.retry_delay, 0)
         for _ in range(3):
             patient.peers()
@@ -457,8 +615,16 @@ class ClientTest(ClusterTest):
     def test_tls_and_tokens(self):
         credentials = peers.Credentials(self.folder / "credentials")
         ca, tokens = credentials / "ca.crt", credentials / "tokens"
-        _, address = self.start_meta_learner(self.state, 0, "--tls_cert", credentials / "server.crt", "--tls_key",
-                                             credentials / "server.key", "--tokens", tokens)
+        _, address = self.start_meta_learner(
+            self.state,
+            0,
+            "--tls_cert",
+            credentials / "server.crt",
+            "--tls_key",
+            credentials / "server.key",
+            "--tokens",
+            tokens,
+        )
         operator = self.client(address, ca=ca, token=credentials.tokens["operator"])
         self.assertEqual(operator.create(SMOKE, id="mine").owner, "operator-token")
         path = pathlib.Path(credentials / "some.token")
@@ -472,81 +638,213 @@ class ClientTest(ClusterTest):
         new.replace(path)
         self.assertEqual(viewer.create(SMOKE, id="too").owner, "operator-token")
         for wrong in (None, "wrong"):
-            self.refused(grpc.StatusCode.UNAUTHENTICATED, "", self.client(address, ca=ca, token=wrong).get, "mine")
+            self.refused(
+                grpc.StatusCode.UNAUTHENTICATED,
+                "",
+                self.client(address, ca=ca, token=wrong).get,
+                "mine",
+            )
         # A server of another authority hears no token.
-        stranger = self.client(address, ca=credentials / "other.crt", token=credentials.tokens["operator"], timeout=2)
+        stranger = self.client(
+            address, ca=credentials / "other.crt", token=credentials.tokens["operator"], timeout=2
+        )
         self.refused(grpc.StatusCode.UNAVAILABLE, "", stranger.get, "mine")
         for text in (repr(operator), repr(operator._connection._token), str(vars(operator))):
             self.assertNotIn(credentials.tokens["operator"], text)
 
         # By the variables of mentorctl.
         code = "import mentor_client; print(mentor_client.Client().get('mine').id)"
-        done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, timeout=60, env={
-            **os.environ, "PYTHONPATH": str(FOLDER), "MENTOR_SERVER": address, "MENTOR_TLS_CA": ca, "MENTOR_TOKEN_FILE": str(path)})
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            text=True,
+            capture_output=True,
+            timeout=60,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(FOLDER),
+                "MENTOR_SERVER": address,
+                "MENTOR_TLS_CA": ca,
+                "MENTOR_TOKEN_FILE": str(path),
+            },
+        )
         self.assertEqual(done.stdout.strip(), "mine", done.stderr)
 
     def test_certificates(self):
         credentials = peers.Credentials(self.folder / "credentials")
         ca = credentials / "ca.crt"
         _, address = self.start_meta_learner(self.state, 0, *credentials.tls("server"))
-        pair = lambda name: {"ca": ca, "cert": credentials / f"{name}.crt", "key": credentials / f"{name}.key"}
-        self.assertEqual(self.client(address, **pair("operator")).create(SMOKE, id="mine").id, "mine")
-        self.refused(grpc.StatusCode.PERMISSION_DENIED, "", self.client(address, **pair("viewer")).delete, "mine")
-        self.refused(grpc.StatusCode.UNAVAILABLE, "", self.client(address, timeout=2, **pair("stranger")).get, "mine")
+        pair = lambda name: {
+            "ca": ca,
+            "cert": credentials / f"{name}.crt",
+            "key": credentials / f"{name}.key",
+        }
+        self.assertEqual(
+            self.client(address, **pair("operator")).create(SMOKE, id="mine").id, "mine"
+        )
+        self.refused(
+            grpc.StatusCode.PERMISSION_DENIED,
+            "",
+            self.client(address, **pair("viewer")).delete,
+            "mine",
+        )
+        self.refused(
+            grpc.StatusCode.UNAVAILABLE,
+            "",
+            self.client(address, timeout=2, **pair("stranger")).get,
+            "mine",
+        )
 
     def test_tokens_without_tls_on_one_machine(self):
         credentials = peers.Credentials(self.folder / "credentials")
         _, address = self.start_meta_learner(self.state, 0, "--tokens", credentials / "tokens")
-        self.assertEqual(self.client(address, token_file=credentials / "operator.token").create(SMOKE, id="mine").id, "mine")
+        self.assertEqual(
+            self.client(address, token_file=credentials / "operator.token")
+            .create(SMOKE, id="mine")
+            .id,
+            "mine",
+        )
         self.refused(grpc.StatusCode.UNAUTHENTICATED, "", self.client(address).get, "mine")
 
     # The package.
 
     def test_pip_installs_it_without_a_network(self):
-        tools = [sys.executable, "-m", "pip", "--version"], [sys.executable, "-c", "import setuptools, wheel"]
+        tools = [sys.executable, "-m", "pip", "--version"], [
+            sys.executable,
+            "-c",
+            "import setuptools, wheel",
+        ]
         for tool in tools:
             if subprocess.run(tool, capture_output=True).returncode != 0:
                 self.skipTest(f"python3-pip is not installed: {' '.join(tool)}")
         before = sorted(SOURCE.rglob("*"))
         target = self.folder / "target"
-        environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "PYTHONPATH": ""}
-        subprocess.run([sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", self.folder / "sdist"], cwd=SOURCE, check=True,
-                       capture_output=True, env=environment, timeout=300)
+        environment = {
+            **os.environ,
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+            "PYTHONPATH": "",
+        }
+        subprocess.run(
+            [sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", self.folder / "sdist"],
+            cwd=SOURCE,
+            check=True,
+            capture_output=True,
+            env=environment,
+            timeout=300,
+        )
         archive = next((self.folder / "sdist").glob("*.tar.gz"))
         for source, folder in ((SOURCE, target), (archive, self.folder / "from-sdist")):
             done = subprocess.run(
-                [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps", "--no-index", "--target",
-                 folder, source], capture_output=True, text=True, env=environment, timeout=300)
+                [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--no-build-isolation",
+                    "--no-deps",
+                    "--no-index",
+                    "--target",
+                    folder,
+                    source,
+                ],
+                capture_output=True,
+                text=True,
+                env=environment,
+                timeout=300,
+            )
             self.assertEqual(done.returncode, 0, done.stderr)
-            files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-            for name in ("py.typed", "client.py", "v1/experiment_service_pb2.py", "v1/experiment_service_pb2.pyi",
-                         "v1/experiment_service_pb2_grpc.py", "v1/spec_pb2.pyi", "rpc/status_pb2.py"):
+            files = {
+                path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+            }
+            for name in (
+                "py.typed",
+                "client.py",
+                "v1/experiment_service_pb2.py",
+                "v1/experiment_service_pb2.pyi",
+                "v1/experiment_service_pb2_grpc.py",
+                "v1/spec_pb2.pyi",
+                "rpc/status_pb2.py",
+            ):
                 self.assertIn(f"mentor_client/{name}", files)
         metadata = next(target.glob("mentor_client-*.dist-info/METADATA")).read_text()
         for wanted in ("protobuf", "grpcio"):
             self.assertRegex(metadata, rf"Requires-Dist: {wanted} ?\(?>=")
-        self.assertEqual(sorted(path for path in SOURCE.rglob("*") if path.suffix != ".pyc" and path.name != "__pycache__"),
-                         [path for path in before if path.suffix != ".pyc" and path.name != "__pycache__"], "the sources were written to")
+        self.assertEqual(
+            sorted(
+                path
+                for path in SOURCE.rglob("*")
+                if path.suffix != ".pyc" and path.name != "__pycache__"
+            ),
+            [path for path in before if path.suffix != ".pyc" and path.name != "__pycache__"],
+            "the sources were written to",
+        )
 
-        # Beside other packages' stubs: the google.rpc that everybody has, and options with our numbers.
+        # Beside other packages' stubs: the google.rpc that everybody has, and options with our
+        # numbers.
         foreign = self.folder / "foreign"
         (foreign / "google" / "rpc").mkdir(parents=True)
         (foreign / "google" / "rpc" / "status.proto").write_text(
-            'syntax = "proto3"; package google.rpc; message Status { int32 code = 1; string other = 7; }')
+            'syntax = "proto3"; package google.rpc; message Status { int32 code = 1; string other '
+            "= 7; }"
+        )
         (foreign / "options.proto").write_text(
             'syntax = "proto2"; package foreign; import "google/protobuf/descriptor.proto";'
             "extend google.protobuf.FieldOptions { optional int32 a = 50001; }"
-            "extend google.protobuf.MethodOptions { optional int32 b = 50001; }")
-        subprocess.run(["protoc", "-I", foreign, f"--python_out={foreign}", "google/rpc/status.proto", "options.proto"], check=True)
+            "extend google.protobuf.MethodOptions { optional int32 b = 50001; }"
+        )
+        subprocess.run(
+            [
+                "protoc",
+                "-I",
+                foreign,
+                f"--python_out={foreign}",
+                "google/rpc/status.proto",
+                "options.proto",
+            ],
+            check=True,
+        )
         (foreign / "google" / "rpc" / "status_pb2.py").rename(foreign / "status_pb2.py")
-        code = "import status_pb2, options_pb2, mentor_client; print(mentor_client.__file__, mentor_client.Client('127.0.0.1:1'))"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
-                              env={**os.environ, "PYTHONPATH": f"{target}:{foreign}"})
+        code = (
+            "import status_pb2, options_pb2, mentor_client; "
+            "print(mentor_client.__file__, mentor_client.Client('127.0.0.1:1'))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PYTHONPATH": f"{target}:{foreign}"},
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(str(target), done.stdout)
 
+    def test_names_are_those_of_the_servers(self):
+        from mentor_client import experiment, names
+        from mentor_client.v1 import experiment_pb2
+
+        examples = json.loads((DATA / "resource_names.json").read_text())
+        for id in examples["ids"]:
+            name = names.experiment_name(id)
+            self.assertEqual(name, f"experiments/{id}")
+            self.assertEqual(names.experiment_name(name), name)
+        for file in examples["files"]:
+            parsed = names.parse_file_name(file["name"])
+            expected = (file["experiment"], file["collection"], file["rest"])
+            self.assertEqual(parsed, expected)
+        for name in examples["not_files"]:
+            self.assertIsNone(names.parse_file_name(name), name)
+        states = [
+            name[len("STATE_") :]
+            for name, number in experiment_pb2.Experiment.State.items()
+            if number
+        ]
+        self.assertEqual(sorted(states), examples["states"])
+        self.assertEqual(sorted(experiment.FINAL), examples["final_states"])
+
     def test_every_method_of_the_service_is_used(self):
         from mentor_client.v1 import experiment_service_pb2 as wire
+
         methods = wire.DESCRIPTOR.services_by_name["ExperimentService"].methods_by_name
         text = "".join(path.read_text() for path in (SOURCE / "mentor_client").glob("*.py"))
         self.assertEqual([name for name in methods if f'"{name}"' not in text], ["GetCheckpoint"])
@@ -555,9 +853,25 @@ class ClientTest(ClusterTest):
         _, address = self.start_service()
         out = self.folder / "curve.svg"
         done = subprocess.run(
-            [sys.executable, SOURCE / "examples" / "submit_watch_plot.py", "--server", address, "--set", "rule.outer_updates=3",
-             "--set", "evaluation.goals=8", "--out", out, "--timeout", "200"],
-            capture_output=True, text=True, timeout=DEADLINE_S, env={**os.environ, "PYTHONPATH": str(FOLDER)})
+            [
+                sys.executable,
+                SOURCE / "examples" / "submit_watch_plot.py",
+                "--server",
+                address,
+                "--set",
+                "rule.outer_updates=3",
+                "--set",
+                "evaluation.goals=8",
+                "--out",
+                out,
+                "--timeout",
+                "200",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            env={**os.environ, "PYTHONPATH": str(FOLDER)},
+        )
         self.assertRegex(done.stdout, "update [0-3] of 3", done.stderr)
         with open(out.with_suffix(".csv")) as file:
             rows = list(csv.reader(file))
@@ -572,4 +886,5 @@ class ClientTest(ClusterTest):
 
 if __name__ == "__main__":
     import unittest
+
     unittest.main()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The tour create -> watch -> metrics -> pause -> resume -> cancel -> delete with a client that has never seen our protos:
-grpc-requests asks the service for them by reflection.
+"""The tour create -> watch -> metrics -> pause -> resume -> cancel -> delete with a client that has
+never seen our protos: grpc-requests asks the service for them by reflection.
 
 Usage: foreign_client.py HOST:PORT SPEC
 """
@@ -37,7 +37,10 @@ def main():
         print(wanted)
 
     # Our own code only reads the file; what is sent goes by the descriptors of the reflection.
-    spec = MessageToDict(load_spec(pathlib.Path(sys.argv[2]), ["rule.outer_updates=1000000"]), preserving_proto_field_name=True)
+    spec = MessageToDict(
+        load_spec(pathlib.Path(sys.argv[2]), ["rule.outer_updates=1000000"]),
+        preserving_proto_field_name=True,
+    )
     made = call("CreateExperiment", experiment_id="foreign", experiment={"spec": spec})
     print("created:", made["name"], made["state"])
 
@@ -56,9 +59,20 @@ def main():
     watcher.start()
     wait_for("STATE_RUNNING")
     points = call("WatchMetrics", metrics=["meta_return"], **NAME)
-    print("points:", *(f"{point['step']}: {point['values']['meta_return']:.4f}" for point, _ in zip(points, range(3))))
+    print(
+        "points:",
+        *(
+            f"{point['step']}: {point['values']['meta_return']:.4f}"
+            for point, _ in zip(points, range(3))
+        ),
+    )
     series = call("QueryMetrics", metrics=["meta_return"], step_max=3, **NAME)["series"]
-    print("series:", series[0]["metric"], series[0]["steps"], [round(value, 4) for value in series[0]["mean"]])
+    print(
+        "series:",
+        series[0]["metric"],
+        series[0]["steps"],
+        [round(value, 4) for value in series[0]["mean"]],
+    )
     call("PauseExperiment", **NAME)
     wait_for("STATE_PAUSED")
     call("ResumeExperiment", **NAME)
@@ -74,7 +88,10 @@ def main():
         print(error.code().name, error.details())
     watcher.join(60)
     states = [state for kind, state in seen if kind != "EVENT_BOOKMARK"]
-    print("watched:", " ".join(after for before, after in zip([""] + states, states) if before != after))
+    print(
+        "watched:",
+        " ".join(after for before, after in zip([""] + states, states) if before != after),
+    )
     print("last event:", seen[-1][0])
     if seen[-1][0] != "EVENT_DELETED":
         sys.exit("the watch did not see the end")

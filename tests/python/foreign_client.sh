@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tries the service with clients that Mentor's authors did not write: grpc-requests, which knows the service by reflection
-# alone, and this repository's Python client on the newest grpcio and protobuf. Downloads from the package index, so it is
-# no part of the normal test run.
+# Tries the service with clients that Mentor's authors did not write: grpc-requests, which knows the
+# service by reflection alone, and this repository's Python client on the newest grpcio and
+# protobuf. Downloads from the package index, so it is no part of the normal test run.
 #
 # Usage: tests/python/foreign_client.sh [--python PYTHON] [--bin FOLDER] [--help]
 #   --python PYTHON   make the environment with this Python (default: python3)
@@ -48,23 +48,28 @@ address_of() {
 }
 
 "$python" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check "$root/deploy/python" grpc-requests
-"$folder/venv/bin/python" -c 'import importlib.metadata as m, sys; print("Python", sys.version.split()[0],
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check "$root/deploy/python" \
+  grpc-requests
+"$folder/venv/bin/python" -c 'import importlib.metadata as m, sys
+print("Python", sys.version.split()[0],
   *(f"{p} {m.version(p)}" for p in ("grpcio", "protobuf", "grpc-requests", "mentor-client")))'
 
-start meta "$bin/mentor-meta-learner" --state "$folder/state" --listen 127.0.0.1:0 --disk_reserve_mb 1
+start meta "$bin/mentor-meta-learner" --state "$folder/state" --listen 127.0.0.1:0 \
+  --disk_reserve_mb 1
 server=$(address_of meta)
 start learner "$bin/mentor-learner" --meta_learner "$server" --listen 127.0.0.1:0
 learner=$(address_of learner)
 start actor "$bin/mentor-actor" --learner "$learner" --threads 1
 
-timeout 300 "$folder/venv/bin/python" "$root/tests/python/foreign_client.py" "$server" "$root/deploy/experiments/smoke.txtpb"
+timeout 300 "$folder/venv/bin/python" "$root/tests/python/foreign_client.py" "$server" \
+  "$root/deploy/experiments/smoke.txtpb"
 timeout 300 "$folder/venv/bin/python" - "$server" "$root/deploy/experiments/smoke.txtpb" <<'PYTHON'
 import sys
 from mentor_client import Client
 
 with Client(sys.argv[1]) as client:
     experiment = client.create(sys.argv[2], overrides=["seed=2"]).wait(timeout=240)
-    print("mentor-client:", experiment, "meta_return", experiment.metrics(["meta_return"])["meta_return"].mean[-1])
+    returns = experiment.metrics(["meta_return"])["meta_return"].mean
+    print("mentor-client:", experiment, "meta_return", returns[-1])
 PYTHON
 echo "everything worked"

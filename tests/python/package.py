@@ -1,5 +1,5 @@
-"""The Python client for tests: its sources with fresh stubs in a folder of its own, importable. Needs Debian's
-python3-grpcio and python3-protobuf; without them the tests are skipped."""
+"""The Python client for tests: its sources with fresh stubs in a folder of its own, importable.
+Needs Debian's python3-grpcio and python3-protobuf; without them the tests are skipped."""
 
 import atexit
 import importlib.util
@@ -33,7 +33,11 @@ def make_importable():
         raise unittest.SkipTest("protobuf-compiler-grpc is not installed")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    shutil.copytree(SOURCE / "mentor_client", folder / "mentor_client", ignore=shutil.ignore_patterns("v1", "rpc", "__pycache__"))
+    shutil.copytree(
+        SOURCE / "mentor_client",
+        folder / "mentor_client",
+        ignore=shutil.ignore_patterns("v1", "rpc", "__pycache__"),
+    )
     generate.generate(folder)
     sys.path.insert(0, str(folder))
     return folder

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Reads the repository and reports what breaks its own rules: the arrows between layers, where MuJoCo and LibTorch
-may be included, banned names with their replacements, machine paths, dependency lists, links of the documents.
+"""Reads the repository and reports what breaks its own rules: the arrows between layers, where
+MuJoCo and LibTorch may be included, banned names with their replacements, machine paths, dependency
+lists, links of the documents, pages that comments cite.
 
 Usage: tidy_check.py [--self-test] ROOT
   --self-test   plant one violation of each rule in a scratch folder and check that each is found
@@ -13,57 +14,95 @@ import pathlib
 import re
 import sys
 import tempfile
+import unicodedata
 
 SKIPPED_FOLDERS = re.compile(r"^(build.*|runs|__pycache__|\.git|\.deps|\.cache)$")
-TEXT_ENDINGS = {".h", ".cc", ".cmake", ".txt", ".md", ".proto", ".py", ".sh", ".json", ".yaml", ".yml", ".txtpb", ".svg",
-                ".html", ".css", ""}
+TEXT_ENDINGS = {
+    ".h",
+    ".cc",
+    ".cmake",
+    ".txt",
+    ".md",
+    ".proto",
+    ".py",
+    ".sh",
+    ".json",
+    ".yaml",
+    ".yml",
+    ".txtpb",
+    ".svg",
+    ".html",
+    ".css",
+    "",
+}
 CODE_ROOTS = ("common", "envs", "actor", "learner", "meta_learner", "mentor", "tests")
 
-# What each layer may include besides the wire (mentor/v1, google/rpc) and itself.
-ARROWS = {
-    "common": [],
-    "envs": ["common"],
-    "render": ["common", "envs"],
-    "actor": ["common", "envs"],
-    "rollout": ["common"],
-    "learner_math": ["common"],
-    "learner": ["common", "learner_math", "rollout"],
-    "rules": ["common", "learner_math"],
-    "meta_learner": ["common", "envs", "learner_math", "rollout", "learner", "rules"],
-    "mentorctl": ["common"],
-    "local": ["common", "envs", "render", "actor", "learner_math", "rollout", "learner", "rules", "meta_learner",
-              "mentorctl"],
-}
-# Layers that end in actors, or in tests and sanitizers that do without LibTorch.
-WITHOUT_TORCH = {"common", "envs", "render", "actor", "rollout", "mentorctl"}
-# Test folders that are no layer of their own: tests/<kind>/<name>/.
-TEST_LAYERS = {"border": ["actor", "rollout"]}
-ROLLOUT_STEMS = {"unit_dispatcher", "rollout_server"}
+# Layers and their arrows stand in the CMakeLists.txt files: mentor_layer(NAME .. FOLDER ..
+# SUBFOLDERS .. DEPS ..).
+LAYER = re.compile(r"^mentor_layer\(NAME (\w+)\s+FOLDER ([^\s)]+)\s*([^)]*)\)", re.MULTILINE)
+BINARY = re.compile(r"^mentor_binary\(NAME \S+ SRCS (\S+) DEPS ([^)]*)\)", re.MULTILINE)
+# Groups of layers with one folder of tests: set(test_layers_GROUP layer layer).
+TEST_GROUP = re.compile(r"^set\(test_layers_(\w+) ([^)]*)\)", re.MULTILINE)
+# The one target in whose files and tests MuJoCo may be included.
+MUJOCO_LAYER = "envs"
 
 # (pattern, why and what instead, places where it is right)
 BANNED = [
     (r"#include <format>", "g++ 12 has none: use absl/strings/str_format.h", ()),
-    (r"std::(random_device|mt19937(_64)?|default_random_engine|minstd_rand0?|normal_distribution|uniform_(int|real)_distribution"
-     r"|shuffle)\b|\bs?rand\(\)", "random numbers have a key and no history: use common/rng.h",
-     ("common/rpc/channel.cc",                  # Spreads reconnections; nothing of a result depends on it.
-      "envs/benchmarks/metaworld_goals.h")),    # Meta-World's goals are defined by this generator.
-    (r"absl/hash|absl::Hash\b|std::hash<", "salted or up to the library: use common/hash.h for what is stored or sent", ()),
+    (
+        r"std::(random_device|mt19937(_64)?|default_random_engine|minstd_rand0?"
+        r"|normal_distribution|uniform_(int|real)_distribution"
+        r"|shuffle)\b|\bs?rand\(\)",
+        "random numbers have a key and no history: use common/rng.h",
+        (
+            "common/rpc/channel.cc",  # Spreads reconnections; nothing of a result depends on it.
+            "envs/benchmarks/metaworld_goals.h",  # Meta-World's goals are defined by it.
+        ),
+    ),
+    (
+        r"absl/hash|absl::Hash\b|std::hash<",
+        "salted or up to the library: use common/hash.h for what is stored or sent",
+        (),
+    ),
     (r"absl/log/", "Debian's Abseil has none: use common/log.h", ()),
-    (r"#include <catch2/", "macros of LibTorch and Catch2 clash: include tests/testing.h or tests/torch_testing.h",
-     ("tests/testing.h", "tests/catch_main.cc")),
-    (r"\b(std::this_thread::sleep_(for|until)|usleep|nanosleep)\s*\(", "nothing polls: wait on a condition with a deadline",
-     ("common/failpoint.cc",                    # The failpoint whose purpose is to wait.
-      "mentor/bench/lifetime.cc",               # Look at a store from outside, as a user would.
-      "tests/learning/local/point_reach_test.cc")),
-    (r"-ffast-math|-march=native|-Ofast", "other machines, other bits: keep the flags of cmake/MentorTargets.cmake", ()),
+    (
+        r"#include <catch2/",
+        "macros of LibTorch and Catch2 clash: include tests/testing.h or tests/torch_testing.h",
+        ("tests/testing.h", "tests/catch_main.cc"),
+    ),
+    (
+        r"\b(std::this_thread::sleep_(for|until)|usleep|nanosleep)\s*\(",
+        "nothing polls: wait on a condition with a deadline",
+        (
+            "common/failpoint.cc",  # The failpoint whose purpose is to wait.
+            "mentor/bench/lifetime.cc",  # Look at a store from outside, as a user would.
+            "tests/learning/local/point_reach_test.cc",
+        ),
+    ),
+    (
+        r"-ffast-math|-march=native|-Ofast",
+        "other machines, other bits: keep the flags of cmake/MentorTargets.cmake",
+        (),
+    ),
+    (
+        r"\bstd::(mutex|lock_guard|unique_lock|scoped_lock|condition_variable)\b",
+        "clang cannot see what it guards: use common/mutex.h",
+        (
+            "common/mutex.h",
+            "common/wait.h",
+        ),
+    ),
     (r"\bTODO\b(?!\(#\d+\))", "a TODO names its issue: TODO(#12)", ()),
 ]
 TORCH_UMBRELLA = re.compile(r"#include <torch/torch\.h>")
 MACHINE_PATH = re.compile(r"(?<![\w.$}*])/(home|root|work|Users|mnt|srv)/\w")
 REGISTRY_HOST = re.compile(
-    r"\b(pypi\.org|pythonhosted\.org|deb\.debian\.org|security\.debian\.org|ghcr\.io|gcr\.io|quay\.io"
+    r"\b(pypi\.org|pythonhosted\.org|deb\.debian\.org|security\.debian\.org"
+    r"|ghcr\.io|gcr\.io|quay\.io"
     r"|[\w-]+\.docker\.io|docker\.io(?=/)"  # docker.io alone is Debian's package.
-    r"|registry\.npmjs\.org|crates\.io|proxy\.golang\.org|conda\.anaconda\.org|download\.pytorch\.org)\b")
+    r"|registry\.npmjs\.org|crates\.io|proxy\.golang\.org"
+    r"|conda\.anaconda\.org|download\.pytorch\.org)\b"
+)
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -73,12 +112,13 @@ class Tree:
     def __init__(self, root):
         self.root = pathlib.Path(root)
         self.findings = []
+        self.anchors = {}  # Anchors of pages, by name.
         self.files = []
         for folder, folders, names in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not SKIPPED_FOLDERS.match(name))
             for name in sorted(names):
                 path = pathlib.Path(folder, name)
-                if path.suffix in TEXT_ENDINGS and not path.is_symlink():
+                if name != ".git" and path.suffix in TEXT_ENDINGS and not path.is_symlink():
                     self.files.append(path.relative_to(self.root).as_posix())
 
     def lines(self, name):
@@ -91,79 +131,164 @@ class Tree:
         self.findings.append((name, line, message))
 
     def code(self, *endings):
-        return [name for name in self.files if name.split("/")[0] in CODE_ROOTS and name.endswith(endings)]
+        return [
+            name
+            for name in self.files
+            if name.split("/")[0] in CODE_ROOTS and name.endswith(endings)
+        ]
 
 
-def layer_of(name):
-    """The layer of a source file or of an include; None for tests and for what is no layer."""
-    parts = name.split("/")
-    stem = pathlib.PurePosixPath(name).stem
-    if parts[0] == "mentor":
-        return "local"
-    if parts[:2] == ["envs", "render"]:
-        return "render"
-    if parts[0] == "learner":
-        if parts[1] in ("agents", "signals", "inner_loops") or name == "learner/segment.h":
-            return "learner_math"
-        return "rollout" if stem in ROLLOUT_STEMS else "learner"
-    if parts[0] == "meta_learner":
-        if parts[1] == "rules":
-            return "rules"
-        return "mentorctl" if parts[1] == "mentorctl" else "meta_learner"
-    return parts[0] if parts[0] in ARROWS else None
+class Layers:
+    """Folders, targets and arrows as the CMakeLists.txt files have them."""
 
+    def __init__(self, tree):
+        self.folders = {}  # Folder: (layer, place among the folders of its layer).
+        self.deps = {}  # Layer: names after DEPS.
+        self.groups = {}  # Group of tests: layers.
+        self.mains = {}  # main.cc: layers that its program names.
+        for name in tree.files:
+            if not name.endswith("CMakeLists.txt"):
+                continue
+            text = tree.text(name)
+            for layer, folder, rest in LAYER.findall(text):
+                lists = {"SUBFOLDERS": [], "ALONE": [], "TOGETHER": [], "SRCS": [], "DEPS": []}
+                current = None
+                for word in rest.split():
+                    if word in lists:
+                        current = word
+                    elif current:
+                        lists[current].append(word)
+                self.deps[layer] = lists["DEPS"]
+                for place, subfolder in enumerate(["", *lists["SUBFOLDERS"]]):
+                    self.folders[f"{folder}/{subfolder}".rstrip("/")] = (layer, place)
+            for source, deps in BINARY.findall(text):
+                self.mains[f"{name.removesuffix('CMakeLists.txt')}{source}"] = deps.split()
+            for group, layers in TEST_GROUP.findall(text):
+                self.groups[group] = layers.split()
 
-def allowed_for(name):
-    """Layers that a file may include; None: anything."""
-    layer = layer_of(name)
-    if layer is not None:
-        return {layer, *ARROWS[layer]}
-    parts = name.split("/")
-    if parts[0] == "tests" and len(parts) > 3:
-        allowed = set()
-        for own in TEST_LAYERS.get(parts[2], [parts[2]]):
-            allowed |= {own, *ARROWS.get(own, [])}
-        return allowed
-    return None
+    def of(self, name):
+        """(layer, place) of a source file or of an include; (None, 0) for tests and for what is no
+        layer."""
+        return self.folders.get(name.rpartition("/")[0], (None, 0))
+
+    def below(self, layer):
+        """The layer and all layers under it."""
+        found, waiting = set(), [layer]
+        while waiting:
+            one = waiting.pop()
+            if one not in found:
+                found.add(one)
+                waiting += [dep for dep in self.deps.get(one, []) if dep in self.deps]
+        return found
+
+    def has_torch(self, layer):
+        return any("mentor::torch" in self.deps.get(one, []) for one in self.below(layer))
+
+    def allowed_for(self, name):
+        """Layers that a file may include; None: anything."""
+        if name in self.mains:
+            return set().union(*(self.below(one) for one in self.mains[name]))
+        layer, _ = self.of(name)
+        if layer is not None:
+            return self.below(layer)
+        parts = name.split("/")
+        if parts[0] == "tests" and len(parts) > 3:
+            return set().union(*(self.below(one) for one in self.groups.get(parts[2], [parts[2]])))
+        return None
 
 
 def check_arrows(tree):
+    layers = Layers(tree)
     for name in tree.code(".h", ".cc"):
-        allowed = allowed_for(name)
+        layer, place = layers.of(name)
+        if layer is None and not name.startswith("tests/"):
+            tree.find(
+                name,
+                1,
+                "this folder is no layer: give it a mentor_layer(NAME .. FOLDER ..) or name it "
+                "under SUBFOLDERS",
+            )
+        allowed = layers.allowed_for(name)
         if allowed is None:
             continue
         for number, line in enumerate(tree.lines(name), 1):
             match = INCLUDE.match(line)
-            if not match or match[1] != '"' or match[2].startswith(("mentor/v1/", "google/", "tests/")):
+            if (
+                not match
+                or match[1] != '"'
+                or match[2].startswith(("mentor/v1/", "google/", "tests/"))
+            ):
                 continue
-            target = layer_of(match[2])
+            target, target_place = layers.of(match[2])
             if target is None:
-                tree.find(name, number, f'"{match[2]}" is in no layer: write the path from the root of the repository')
+                tree.find(
+                    name,
+                    number,
+                    f'"{match[2]}" is in no layer: write the path from the root of the repository',
+                )
             elif target not in allowed:
-                tree.find(name, number, f'"{match[2]}" ({target}) is against the arrows; this file may include: '
-                                        + ", ".join(sorted(allowed)))
+                tree.find(
+                    name,
+                    number,
+                    f'"{match[2]}" ({target}) is against the arrows; this file may include: '
+                    + ", ".join(sorted(allowed)),
+                )
+            elif target == layer and target_place > place:
+                tree.find(
+                    name,
+                    number,
+                    f'"{match[2]}" is against the arrows: its folder comes later among the folders '
+                    "of "
+                    f"{layer}",
+                )
 
 
 def check_third_parties(tree):
+    layers = Layers(tree)
     for name in tree.code(".h", ".cc"):
-        layer = layer_of(name)
+        layer, _ = layers.of(name)
         for number, line in enumerate(tree.lines(name), 1):
             match = INCLUDE.match(line)
             if not match or match[1] != "<":
                 continue
-            if match[2].startswith("mujoco/") and layer != "envs" and not re.match(r"tests/\w+/envs/", name):
-                tree.find(name, number, "MuJoCo is included in envs/ and its tests, and nowhere else")
-            if match[2].startswith(("torch/", "ATen/", "c10/")) and layer in WITHOUT_TORCH:
-                tree.find(name, number, f"{layer} has no LibTorch: what actors link must stay small")
-            if TORCH_UMBRELLA.search(line) and name.endswith(".h") and name != "tests/torch_testing.h":
-                tree.find(name, number, "torch/torch.h costs every includer half a minute: use torch/types.h")
+            if (
+                match[2].startswith("mujoco/")
+                and layer != MUJOCO_LAYER
+                and not re.match(r"tests/\w+/envs/", name)
+            ):
+                tree.find(
+                    name, number, "MuJoCo is included in envs/ and its tests, and nowhere else"
+                )
+            if (
+                match[2].startswith(("torch/", "ATen/", "c10/"))
+                and layer is not None
+                and not layers.has_torch(layer)
+            ):
+                tree.find(
+                    name, number, f"{layer} has no LibTorch: what actors link must stay small"
+                )
+            if (
+                TORCH_UMBRELLA.search(line)
+                and name.endswith(".h")
+                and name != "tests/torch_testing.h"
+            ):
+                tree.find(
+                    name,
+                    number,
+                    "torch/torch.h costs every includer half a minute: use torch/types.h",
+                )
 
 
 def check_headers(tree):
     for name in tree.code(".h"):
         lines = tree.lines(name)
         if not lines or not lines[0].startswith("//"):
-            tree.find(name, 1, "a header begins with a comment: what it is, who owns it, whether threads may share it")
+            tree.find(
+                name,
+                1,
+                "a header begins with a comment: what it is, who owns it, whether threads may "
+                "share it",
+            )
         directives = [line.strip() for line in lines if line.lstrip().startswith("#")]
         if not directives or directives[0] != "#pragma once":
             tree.find(name, 1, "the first directive of a header is #pragma once")
@@ -171,7 +296,9 @@ def check_headers(tree):
 
 def check_banned(tree):
     own = "tests/tidy/tidy_check.py"
-    for name in tree.code(".h", ".cc") + [n for n in tree.files if n.endswith((".cmake", "CMakeLists.txt", ".py"))]:
+    for name in tree.code(".h", ".cc") + [
+        n for n in tree.files if n.endswith((".cmake", "CMakeLists.txt", ".py"))
+    ]:
         if name == own:
             continue
         for number, line in enumerate(tree.lines(name), 1):
@@ -187,15 +314,25 @@ def check_places(tree):
             continue
         for number, line in enumerate(tree.lines(name), 1):
             if MACHINE_PATH.search(line):
-                tree.find(name, number, f"'{MACHINE_PATH.search(line)[0]}...' is a path of one machine")
+                tree.find(
+                    name, number, f"'{MACHINE_PATH.search(line)[0]}...' is a path of one machine"
+                )
             if REGISTRY_HOST.search(line):
-                tree.find(name, number, f"'{REGISTRY_HOST.search(line)[0]}' names a registry's host; tools know their own")
+                tree.find(
+                    name,
+                    number,
+                    f"'{REGISTRY_HOST.search(line)[0]}' names a registry's host; tools know their "
+                    "own",
+                )
 
 
 def check_protos(tree):
     """Every message, enum, service, rpc, field and value has a comment above it or at its end."""
-    declaration = re.compile(r"^\s*(message|enum|service|rpc|oneof)\s+\w+|^\s*(optional |repeated |required )?[\w.]+ \w+ = \d+"
-                             r"|^\s*[A-Z][A-Z0-9_]* = \d+")
+    declaration = re.compile(
+        r"^\s*(message|enum|service|rpc|oneof)\s+\w+|^\s*(optional |repeated |required )?[\w.]+ "
+        r"\w+ = \d+"
+        r"|^\s*[A-Z][A-Z0-9_]* = \d+"
+    )
     for name in tree.files:
         if not name.endswith(".proto") or name.startswith("proto/google/"):
             continue
@@ -208,7 +345,9 @@ def check_protos(tree):
 
 
 def check_dependency_lists(tree):
-    lists = [name for name in tree.files if re.match(r"deploy/(apt|requirements)[\w-]*\.txt$", name)]
+    lists = [
+        name for name in tree.files if re.match(r"deploy/(apt|requirements)[\w-]*\.txt$", name)
+    ]
     script = tree.text("deploy/install.sh") if "deploy/install.sh" in tree.files else ""
     for name in lists:
         if name not in script:
@@ -216,7 +355,13 @@ def check_dependency_lists(tree):
         if "requirements" in name:
             joined = re.sub(r"\\\n\s*", " ", tree.text(name))
             for line in joined.splitlines():
-                if line and not line.startswith(("#", "--")) and not re.match(r"[\w.-]+(\[[\w,-]+\])?==\S+ .*--hash=sha256:[0-9a-f]{64}", line):
+                if (
+                    line
+                    and not line.startswith(("#", "--"))
+                    and not re.match(
+                        r"[\w.-]+(\[[\w,-]+\])?==\S+ .*--hash=sha256:[0-9a-f]{64}", line
+                    )
+                ):
                     tree.find(name, 1, f"'{line.split()[0]}' has no exact version with a hash")
     for mentioned in re.findall(r"deploy/(?:apt|requirements)[\w-]*\.txt", script):
         if mentioned not in lists:
@@ -236,35 +381,204 @@ def check_scripts(tree):
             tree.find(name, 1, "a script is executable")
 
 
+def anchors(tree, name):
+    """The fragments that links to a page can have: headings as GitHub names them, and <a id="">."""
+    if name not in tree.anchors:
+        found, seen, fenced = set(), {}, False
+        for line in tree.lines(name):
+            if line.lstrip().startswith("```"):
+                fenced = not fenced
+            found.update(re.findall(r'<a id="([^"]+)">', line))
+            heading = re.match(r"#{1,6} (.+?)\s*#*$", line)
+            if fenced or not heading:
+                continue
+            title = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).replace("`", "").lower()
+            slug = "".join(
+                c
+                for c in title
+                if c in "- "
+                or unicodedata.category(c)[0] in "LM"
+                or unicodedata.category(c) in ("Nd", "Pc")
+            ).replace(" ", "-")
+            found.add(slug if slug not in seen else f"{slug}-{seen[slug]}")
+            seen[slug] = seen.get(slug, 0) + 1
+        tree.anchors[name] = found
+    return tree.anchors[name]
+
+
 def check_links(tree):
-    """Relative links and code paths of the documents lead somewhere."""
-    link = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)|<img[^>]* src=\"([^\"]+)\"|srcset=\"([^\"]+)\"")
+    """Relative links and code paths of the documents lead somewhere, and so do their fragments."""
+    link = re.compile(r"\]\(([^)\s]+)\)|<img[^>]* src=\"([^\"]+)\"|srcset=\"([^\"]+)\"")
     for name in tree.files:
         if not name.endswith(".md"):
             continue
         for number, line in enumerate(tree.lines(name), 1):
             for groups in link.findall(line):
-                target = next(group for group in groups if group)
+                target, _, fragment = next(group for group in groups if group).partition("#")
                 if re.match(r"[a-z]+:", target):
                     continue
-                if not (tree.root / name).parent.joinpath(target).exists():
+                page = (
+                    os.path.normpath(os.path.join(os.path.dirname(name), target))
+                    if target
+                    else name
+                )
+                if not (tree.root / page).exists():
                     tree.find(name, number, f"the link to {target} leads nowhere")
+                elif fragment and page.endswith(".md") and fragment not in anchors(tree, page):
+                    tree.find(name, number, f"{page} has no '#{fragment}'")
+
+
+def check_citations(tree):
+    """Comments cite pages, headings and readings that exist: docs/PAGE.md#ANCHOR."""
+    comment = {
+        ".h": "//",
+        ".cc": "//",
+        ".proto": "//",
+        ".py": "#",
+        ".sh": "#",
+        ".cmake": "#",
+        ".txtpb": "#",
+        ".txt": "#",
+        ".yaml": "#",
+        ".yml": "#",
+    }
+    page = re.compile(r"(?<![\w./-])((?:[\w.-]+/)*[\w-]+\.md)(?:#([\w-]+))?")
+    loose = re.compile(
+        r"\.md[,:]? (?:sections?|reading) |\b[Rr]eading [A-Z]{1,2}\d|\((?:sections?|trap) \d"
+    )
+    for name in tree.files:
+        ending = pathlib.PurePosixPath(name).suffix
+        if (
+            ending not in comment
+            or name == "tests/tidy/tidy_check.py"
+            or name.startswith(("proto/google/", "tests/fuzz/corpus/"))
+        ):
+            continue
+        for number, line in enumerate(tree.lines(name), 1):
+            begin = line.find(comment[ending])
+            for match in page.finditer(line):
+                cited, fragment = match[1], match[2]
+                # In code a bare name is some file; a path into docs/ is a citation everywhere.
+                if not cited.startswith("docs/") and (
+                    begin < 0 or match.start() < begin or re.match(r"[A-Z]+/", cited)
+                ):
+                    continue
+                if not (tree.root / cited).is_file():
+                    tree.find(
+                        name,
+                        number,
+                        f"cites {cited}, which is not there: write its path from the root",
+                    )
+                elif fragment and fragment not in anchors(tree, cited):
+                    tree.find(
+                        name,
+                        number,
+                        f"cites {cited}#{fragment}: the page has no such heading or reading",
+                    )
+            if begin >= 0 and loose.search(line, begin):
+                tree.find(
+                    name,
+                    number,
+                    f"'{loose.search(line, begin)[0].strip()}': cite a heading or reading by its "
+                    "anchor, docs/PAGE.md#ANCHOR",
+                )
 
 
 def check_examples(tree):
     """C++ in the documents is an excerpt of an example that a test builds."""
-    examples = "\n\n".join(tree.text(name) for name in tree.files if name.startswith("docs/examples/"))
+    examples = "\n\n".join(
+        tree.text(name) for name in tree.files if name.startswith("docs/examples/")
+    )
     for name in tree.files:
         if not name.endswith(".md"):
             continue
         for match in re.finditer(r"```cpp\n(.*?)\n```", tree.text(name), re.DOTALL):
             if match[1] not in examples:
-                tree.find(name, tree.text(name)[:match.start()].count("\n") + 1,
-                          "this C++ is no excerpt of docs/examples/, so nothing keeps it true")
+                tree.find(
+                    name,
+                    tree.text(name)[: match.start()].count("\n") + 1,
+                    "this C++ is no excerpt of docs/examples/, so nothing keeps it true",
+                )
 
 
-CHECKS = [check_arrows, check_third_parties, check_headers, check_banned, check_places, check_protos,
-          check_dependency_lists, check_scripts, check_links, check_examples]
+COLUMNS = 100
+LIMITED = re.compile(
+    r"\.(h|cc|proto|py|sh|cmake|md|txtpb)$|(^|/)(CMakeLists\.txt|Dockerfile)$|^\.ci/"
+)
+
+
+def check_line_lengths(tree):
+    """Lines of 100 columns; of documents only prose, without what a link or a URL takes."""
+    for name in tree.files:
+        if not LIMITED.search(name) or name.startswith("proto/google/"):
+            continue
+        fenced = False
+        for number, line in enumerate(tree.lines(name), 1):
+            if name.endswith(".md"):
+                fenced ^= line.lstrip().startswith("```")
+                if fenced or line.startswith(("|", "    ", "![")):
+                    continue
+                line = re.sub(r"(?<=\]\()[^)]*", "", line)
+            if len(re.sub(r"https?://\S+", "", line)) > COLUMNS:
+                tree.find(
+                    name, number, f"{len(line)} columns, {COLUMNS} is the limit: break the line"
+                )
+
+
+# Where the version is written besides CMakeLists.txt; the last group is the version.
+VERSIONS = [
+    (r"^deploy/(k8s|compose)/.*\.yaml$", r"\b(image: |\")mentor-[\w-]+:(\d[\w.]*)"),
+    (r"^deploy/(k8s|compose)/.*\.yaml$", r"(newTag: |MENTOR_VERSION:-|\(mentor, )(\d[\w.]*\d)"),
+    (r"^deploy/docker/Dockerfile$", r"^(ARG VERSION=)(\S+)"),
+    (r"^deploy/python/mentor_client/__init__\.py$", r"^(__version__ = \")([^\"]+)"),
+    (r"^docs/[\w/]+\.md$", r"\b(mentor-[a-z-]+:)(\d+\.[\w.]*\w)"),
+]
+
+
+def check_version(tree):
+    """project(VERSION) of CMakeLists.txt is the version; programs get it from there, others repeat
+    it."""
+    if "CMakeLists.txt" not in tree.files:
+        return
+    version = re.search(r"^project\(mentor VERSION (\S+)", tree.text("CMakeLists.txt"), re.M)
+    if not version:
+        return tree.find("CMakeLists.txt", 1, "project(mentor VERSION ...) is missing")
+    version = version[1]
+    for name in tree.files:
+        for place, pattern in VERSIONS:
+            if not re.search(place, name):
+                continue
+            for number, line in enumerate(tree.lines(name), 1):
+                for found in re.findall(pattern, line):
+                    if found[-1] != version:
+                        tree.find(
+                            name, number, f"version {found[-1]}, but CMakeLists.txt says {version}"
+                        )
+    if "CHANGELOG.md" in tree.files:
+        released = re.findall(r"^## \[(\d[^\]]*)\]", tree.text("CHANGELOG.md"), re.M)
+        if version not in released[:1]:
+            tree.find(
+                "CHANGELOG.md",
+                1,
+                f"the newest release is {released[:1]}, but CMakeLists.txt says {version}",
+            )
+
+
+CHECKS = [
+    check_line_lengths,
+    check_version,
+    check_arrows,
+    check_third_parties,
+    check_headers,
+    check_banned,
+    check_places,
+    check_protos,
+    check_dependency_lists,
+    check_scripts,
+    check_links,
+    check_citations,
+    check_examples,
+]
 
 
 def check(root):
@@ -275,16 +589,39 @@ def check(root):
 
 
 GOOD_HEADER = "// What it is.\n#pragma once\n"
-# File, its text, and a part of the message that must come. An empty part: nothing may be found in that file.
+# File, its text, and a part of the message that must come. An empty part: nothing may be found in
+# that file.
 PLANTED = [
+    (
+        "CMakeLists.txt",
+        "project(mentor VERSION 1.2.3 LANGUAGES CXX)\n"
+        "mentor_layer(NAME common FOLDER common)\n"
+        "mentor_layer(NAME rpc FOLDER common/rpc DEPS common)\n"
+        "mentor_layer(NAME envs FOLDER envs SUBFOLDERS small big DEPS common mentor::mujoco)\n"
+        "mentor_layer(NAME actor FOLDER actor DEPS rpc envs)\n"
+        "mentor_layer(NAME agents FOLDER learner/agents DEPS common mentor::torch)\n"
+        "mentor_layer(NAME rollout FOLDER learner/rollout\n  DEPS rpc)\n"
+        "mentor_layer(NAME learner FOLDER learner DEPS agents rollout)\n"
+        "mentor_layer(NAME rules FOLDER meta_learner/rules DEPS agents)\n"
+        "mentor_layer(NAME meta_learner FOLDER meta_learner DEPS rules learner envs)\n"
+        "mentor_layer(NAME ctl FOLDER mentor/ctl DEPS common)\n"
+        "mentor_layer(NAME mentor FOLDER mentor DEPS ctl meta_learner actor)\n"
+        "set(test_layers_border actor rollout)\n",
+        "",
+    ),
+    ("common/rpc/below.h", GOOD_HEADER + '#include "common/a.h"\n', ""),
+    ("common/above.cc", '#include "common/rpc/below.h"\n', "against the arrows"),
+    ("envs/small/early.cc", '#include "envs/big/late.h"\n', "comes later"),
+    ("envs/big/late.h", GOOD_HEADER + '#include "envs/small/early.h"\n', ""),
+    ("envs/new/nowhere.cc", "int x;\n", "this folder is no layer"),
     ("common/a.h", GOOD_HEADER + '#include "envs/b.h"\n', "against the arrows"),
-    ("actor/a.cc", '#include "learner/unit_dispatcher.h"\n', "against the arrows"),
+    ("actor/a.cc", '#include "learner/rollout/unit_dispatcher.h"\n', "against the arrows"),
     ("envs/b.cc", "#include <torch/types.h>\n", "has no LibTorch"),
-    ("learner/unit_dispatcher.cc", "#include <ATen/ATen.h>\n", "has no LibTorch"),
+    ("learner/rollout/unit_dispatcher.cc", "#include <ATen/ATen.h>\n", "has no LibTorch"),
     ("learner/agents/c.cc", '#include "learner/learner.h"\n', "against the arrows"),
     ("learner/d.cc", '#include "envs/environment.h"\n', "against the arrows"),
     ("meta_learner/e.cc", "#include <mujoco/mujoco.h>\n", "and nowhere else"),
-    ("meta_learner/mentorctl/client.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
+    ("mentor/ctl/client.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
     ("meta_learner/rules/f.cc", '#include "meta_learner/store.h"\n', "against the arrows"),
     ("tests/unit/actor/g_test.cc", '#include "learner/learner.h"\n', "against the arrows"),
     ("common/h.h", "#pragma once\n", "begins with a comment"),
@@ -294,6 +631,7 @@ PLANTED = [
     ("envs/l.cc", "#include <format>\n", "str_format"),
     ("tests/unit/envs/m_test.cc", "#include <catch2/catch.hpp>\n", "tests/testing.h"),
     ("actor/n.cc", "std::this_thread::sleep_for(1s);\n", "deadline"),
+    ("actor/mutex.cc", "std::mutex mutex_;\n", "common/mutex.h"),
     ("actor/o.cc", "// TODO: later\n", "names its issue"),
     ("cmake/p.cmake", "add_compile_options(-march=native)\n", "MentorTargets"),
     ("docs/q.md", "See /" + "home/me/x.\n", "path of one machine"),
@@ -301,18 +639,66 @@ PLANTED = [
     ("docs/s.md", "[there](nowhere.md)\n", "leads nowhere"),
     ("docs/w.md", "```cpp\nint gone;\n```\n", "no excerpt"),
     ("docs/examples/x.cc", "int x;\nint y;\n", ""),
+    ("docs/y.md", "[there](q.md#gone)\n", "has no '#gone'"),
+    ("docs/z.md", "# Z\n\n## One two\n\n[Here](#one-two).\n", ""),
+    ("actor/cited.cc", "// docs/gone.md\n", "cites docs/gone.md, which is not there"),
+    ("actor/cited.h", GOOD_HEADER + "// Eq. 3 (docs/z.md#three).\n", "no such heading or reading"),
+    ("deploy/experiments/cited.txtpb", "# As in bare.md.\n", "path from the root"),
+    ("proto/mentor/v1/cited.proto", "// A (z.md section 2).\nmessage A {}\n", "by its anchor"),
+    ("common/cited.cc", "// So it is (reading B16).\n", "by its anchor"),
+    ("tests/cited.py", "PAGE = 'docs/gone.md'\n", "which is not there"),
+    (
+        "actor/good_cited.cc",
+        '// docs/z.md#one-two; FOLDER/out.md is written.\nconst char* a = "tables.md";\n',
+        "",
+    ),
     ("docs/good.md", "[here](q.md)\n```cpp\nint y;\n```\n", ""),
     ("proto/mentor/v1/t.proto", "// A.\nmessage A {\n  int32 b = 1;\n}\n", "no comment"),
     ("deploy/requirements-x.txt", "torch==2.11.0\n", "does not read this list"),
     ("deploy/requirements.txt", "torch==2.11.0\n", "no exact version with a hash"),
-    ("deploy/install.sh", "#!/usr/bin/env bash\nset -euo pipefail\ncat deploy/requirements.txt deploy/apt.txt\n", "which is not there"),
+    (
+        "deploy/install.sh",
+        "#!/usr/bin/env bash\nset -euo pipefail\ncat deploy/requirements.txt deploy/apt.txt\n",
+        "which is not there",
+    ),
     ("deploy/u.sh", "#!/usr/bin/env bash\necho\n", "-euo pipefail"),
     ("deploy/v.sh", "#!/bin/sh\n", "begins with"),
-    ("meta_learner/good.cc", '#include "envs/benchmark.h"\n#include "learner/agents/ppo.h"\n#include "meta_learner/rules/outer_rule.h"\n'
-                             '#include "mentor/v1/spec.pb.h"\n#include <torch/types.h>\n', ""),
+    ("envs/wide.cc", "// " + "word " * 20 + "\n", "100 is the limit"),
+    ("docs/wide.md", "word " * 21 + "\n", "100 is the limit"),
+    (
+        "docs/narrow.md",
+        f"| {'word ' * 30}|\n```\n{'word ' * 30}\n```\n\n    {'word ' * 30}\n\nSee https://a.b/{'x' * 90} too.\n",
+        "",
+    ),
+    ("CHANGELOG.md", "## [Unreleased]\n\n## [1.2.2] - 2020-01-01\n", "newest release"),
+    ("deploy/docker/Dockerfile", "ARG VERSION=1.2.2\n", "CMakeLists.txt says 1.2.3"),
+    ("deploy/k8s/base/a.yaml", "image: mentor-actor:1.2.2\n", "CMakeLists.txt says 1.2.3"),
+    ("deploy/k8s/base/b.yaml", "image: mentor-actor:1.2.3\n", ""),
+    (
+        "deploy/compose/c.yaml",
+        "image: ${X:-mentor}-actor:${MENTOR_VERSION:-1.2}\n",
+        "CMakeLists.txt says 1.2.3",
+    ),
+    (
+        "deploy/python/mentor_client/__init__.py",
+        '__version__ = "1.2.2"\n',
+        "CMakeLists.txt says 1.2.3",
+    ),
+    (
+        "meta_learner/good.cc",
+        '#include "envs/benchmark.h"\n#include "learner/agents/ppo.h"\n'
+        '#include "meta_learner/rules/outer_rule.h"\n'
+        '#include "mentor/v1/spec.pb.h"\n#include <torch/types.h>\n',
+        "",
+    ),
     ("envs/good.h", GOOD_HEADER + '#include <mujoco/mujoco.h>\n#include "common/rng.h"\n', ""),
     ("mentor/good.cc", '#include "actor/actor.h"\n#include "meta_learner/store.h"\n', ""),
-    ("tests/unit/border/good_test.cc", '#include "actor/actor.h"\n#include "learner/rollout_server.h"\n#include "tests/testing.h"\n', ""),
+    (
+        "tests/unit/border/good_test.cc",
+        '#include "actor/actor.h"\n#include "learner/rollout/rollout_server.h"\n'
+        '#include "tests/testing.h"\n',
+        "",
+    ),
 ]
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Submits an experiment, shows how far it is, and plots its learning curve.
 
-Usage: submit_watch_plot.py [--server HOST:PORT] [--spec FILE] [--set PATH=VALUE]... [--metric NAME] [--out FILE]
-Default: point_reach with 10 outer updates on a meta-learner of this machine; the curve goes to learning_curve.svg
-(.png and .pdf too, by matplotlib), its numbers to learning_curve.csv.
+Usage: submit_watch_plot.py [--server HOST:PORT] [--spec FILE] [--set PATH=VALUE]... [--metric NAME]
+[--out FILE] Default: point_reach with 10 outer updates on a meta-learner of this machine; the curve
+goes to learning_curve.svg (.png and .pdf too, by matplotlib), its numbers to learning_curve.csv.
 
-Needs a running service (README.md, "Separate processes") and the client: pip install './deploy/python[plot]'.
+Needs a running service (README.md, "Separate processes") and the client: pip install
+'./deploy/python[plot]'.
 """
 
 import argparse
@@ -22,7 +23,8 @@ def show(experiment):
     progress = experiment.progress
     left = f", {progress.seconds_left:.0f} s left" if progress.seconds_left >= 0 else ""
     doing = experiment.activity or experiment.state.lower()
-    line = f"{experiment.id}: {doing}, update {progress.outer_updates} of {progress.outer_updates_total}{left}"
+    updates = f"{progress.outer_updates} of {progress.outer_updates_total}"
+    line = f"{experiment.id}: {doing}, update {updates}{left}"
     if sys.stdout.isatty():
         print(f"\r\033[K{line}", end="", flush=True)
     else:
@@ -38,8 +40,10 @@ def write_table(path, name, series):
 
 def draw(path, title, name, series):
     import matplotlib
+
     matplotlib.use("agg")
     from matplotlib import pyplot
+
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     axes.plot(series.steps, series.mean, marker="." if len(series.steps) < 60 else None)
     if any(count > 1 for count in series.count):
@@ -50,17 +54,25 @@ def draw(path, title, name, series):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--server", help="default: MENTOR_SERVER, else 127.0.0.1:50052")
     parser.add_argument("--spec", default=SPEC, type=pathlib.Path)
-    parser.add_argument("--set", action="append", metavar="PATH=VALUE", help="default: rule.outer_updates=10")
+    parser.add_argument(
+        "--set", action="append", metavar="PATH=VALUE", help="default: rule.outer_updates=10"
+    )
     parser.add_argument("--metric", default="meta_return")
     parser.add_argument("--out", default="learning_curve.svg", type=pathlib.Path)
-    parser.add_argument("--timeout", type=float, default=3600, help="seconds; the experiment goes on afterwards")
+    parser.add_argument(
+        "--timeout", type=float, default=3600, help="seconds; the experiment goes on afterwards"
+    )
     arguments = parser.parse_args()
 
     with Client(arguments.server) as client:
-        experiment = client.create(arguments.spec, overrides=arguments.set or ["rule.outer_updates=10"])
+        experiment = client.create(
+            arguments.spec, overrides=arguments.set or ["rule.outer_updates=10"]
+        )
         try:
             experiment.wait(timeout=arguments.timeout, on_progress=show)
         except ExperimentEnded as ended:  # Failed or cancelled: what there is can still be drawn.

@@ -5,8 +5,9 @@
         experiment.wait()
         print(experiment.metrics(["meta_return"])["meta_return"].mean)
 
-`Client` says what can be done, `Experiment` is one of them, every failure is a `MentorError`. The messages of the wire are
-in `mentor_client.v1`: `experiment_pb2`, `experiment_service_pb2`, `spec_pb2`.
+`Client` says what can be done, `Experiment` is one of them, every failure is a `MentorError`. The
+messages of the wire are in `mentor_client.v1`: `experiment_pb2`, `experiment_service_pb2`,
+`spec_pb2`.
 """
 
 from .client import Client, WatchEvent
@@ -19,6 +20,19 @@ from .v1.spec_pb2 import ExperimentSpec
 
 __version__ = "0.1.0"
 __all__ = [
-    "Checkpoint", "Client", "Experiment", "ExperimentEnded", "ExperimentSpec", "MentorError", "MentorTimeout", "MetricPoints",
-    "Metrics", "Progress", "Series", "Violation", "WatchEvent", "apply_overrides", "load_spec",
+    "Checkpoint",
+    "Client",
+    "Experiment",
+    "ExperimentEnded",
+    "ExperimentSpec",
+    "MentorError",
+    "MentorTimeout",
+    "MetricPoints",
+    "Metrics",
+    "Progress",
+    "Series",
+    "Violation",
+    "WatchEvent",
+    "apply_overrides",
+    "load_spec",
 ]

@@ -9,8 +9,21 @@ import pathlib
 import time
 import uuid
 from types import TracebackType
-from typing import (TYPE_CHECKING, Any, Callable, Generator, Iterable, Iterator, List, Mapping, Optional, Set, Type, Union,
-                    overload)
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Set,
+    Type,
+    Union,
+    overload,
+)
 
 import grpc
 
@@ -19,6 +32,7 @@ from .connection import Connection, Token, from_environment, open_channel
 from .errors import MentorError, usage
 from .experiment import Experiment
 from .metrics import MetricPoints, Metrics, Series
+from .names import experiment_name, parse_file_name
 from .specs import SpecLike, load_experiment
 from .v1 import experiment_pb2, experiment_service_pb2 as wire
 from .v1.spec_pb2 import BenchmarkSpec
@@ -35,8 +49,10 @@ _UNSET: Any = object()
 
 @dataclasses.dataclass(frozen=True)
 class WatchEvent:
-    """kind is CREATED (new, or there when the watch began), UPDATED, DELETED (the experiment is what it was), PROGRESS (live
-    numbers, no token) or BOOKMARK (nothing happened, no experiment). `resume_token` continues a watch after this event."""
+    """kind is CREATED (new, or there when the watch began), UPDATED, DELETED (`experiment` is its
+    last version), PROGRESS (live numbers, no token) or BOOKMARK (nothing happened, no experiment).
+    `resume_token` continues a watch after this event.
+    """
 
     kind: str
     experiment: Optional[Experiment]
@@ -47,22 +63,34 @@ class Client:
     """A connection to one meta-learner. Threads may share it.
 
     server       HOST:PORT; default: MENTOR_SERVER, else 127.0.0.1:50052
-    ca           file with the authority of the server's certificate (PEM); default: MENTOR_TLS_CA. Needed beyond this
-                 machine; without it, an address of this machine is called without TLS
+    ca           file with the authority of the server's certificate (PEM); default: MENTOR_TLS_CA.
+                 Needed beyond this machine; without it, an address of this machine is called
+                 without TLS
     cert, key    own certificate (PEM); default: MENTOR_TLS_CERT, MENTOR_TLS_KEY
-    token        the token, or token_file: a file with it, read again when it changes; default: MENTOR_TOKEN,
-                 MENTOR_TOKEN_FILE
+    token        the token, or token_file: a file with it, read again when it changes; default:
+                 MENTOR_TOKEN, MENTOR_TOKEN_FILE
     allow_insecure  plain text beyond this machine, where the network protects itself
     timeout      seconds that a call may take, with all its attempts
     patience     seconds that watches wait for a server that is away
 
-    Calls are repeated after lost connections, exceeded deadlines, and when the server says that it is busy and for how
-    long; what creates something carries an id, so that it happens once. Every failure is a MentorError.
+    Calls are repeated after lost connections, exceeded deadlines, and when the server says that it
+    is busy and for how long; what creates something carries an id, so that it happens once. Every
+    failure is a MentorError.
     """
 
-    def __init__(self, server: Optional[str] = None, *, ca: Optional[str] = None, cert: Optional[str] = None,
-                 key: Optional[str] = None, token: Optional[str] = None, token_file: Optional[str] = None,
-                 allow_insecure: bool = False, timeout: float = 30.0, patience: float = 600.0):
+    def __init__(
+        self,
+        server: Optional[str] = None,
+        *,
+        ca: Optional[str] = None,
+        cert: Optional[str] = None,
+        key: Optional[str] = None,
+        token: Optional[str] = None,
+        token_file: Optional[str] = None,
+        allow_insecure: bool = False,
+        timeout: float = 30.0,
+        patience: float = 600.0,
+    ):
         if token is not None and token_file is not None:
             raise usage("token", "and token_file exclude each other; give one")
         if token is None and token_file is None:
@@ -71,14 +99,24 @@ class Client:
         allow_insecure = allow_insecure or os.environ.get("MENTOR_ALLOW_INSECURE") == "1"
         self.server = from_environment(server, "MENTOR_SERVER", "127.0.0.1:50052") or ""
         secret = Token(token, os.fspath(token_file) if token_file else None)
-        channel = open_channel(self.server, from_environment(ca, "MENTOR_TLS_CA"), from_environment(cert, "MENTOR_TLS_CERT"),
-                               from_environment(key, "MENTOR_TLS_KEY"), allow_insecure)
+        channel = open_channel(
+            self.server,
+            from_environment(ca, "MENTOR_TLS_CA"),
+            from_environment(cert, "MENTOR_TLS_CERT"),
+            from_environment(key, "MENTOR_TLS_KEY"),
+            allow_insecure,
+        )
         self._connection = Connection(channel, secret, timeout, patience)
 
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -90,66 +128,129 @@ class Client:
 
     # Submitting.
 
-    def create(self, spec: SpecLike, *, id: str = "", overrides: Iterable[str] = (), display_name: Optional[str] = None,
-               priority: Optional[str] = None, weight: Optional[int] = None, labels: Optional[Mapping[str, str]] = None,
-               keep_last: Optional[int] = None, keep_every: Optional[int] = None, ttl: Optional[Span] = None,
-               deadline: Optional[datetime.datetime] = None, retries_max: Optional[int] = None,
-               request_id: Optional[str] = None, timeout: Optional[float] = None) -> Experiment:
+    def create(
+        self,
+        spec: SpecLike,
+        *,
+        id: str = "",
+        overrides: Iterable[str] = (),
+        display_name: Optional[str] = None,
+        priority: Optional[str] = None,
+        weight: Optional[int] = None,
+        labels: Optional[Mapping[str, str]] = None,
+        keep_last: Optional[int] = None,
+        keep_every: Optional[int] = None,
+        ttl: Optional[Span] = None,
+        deadline: Optional[datetime.datetime] = None,
+        retries_max: Optional[int] = None,
+        request_id: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> Experiment:
         """Submits an experiment; it is kept when this returns.
 
         spec         file, text, ExperimentSpec, or an experiment around a spec (docs/mentorctl.md)
         id           last part of its name; default: made by the server
         overrides    changes to the spec, each "path.to.field=value"
-        priority     LOW, NORMAL or HIGH; weight (1 to 100) is its share among the owner's of that class
-        keep_last, keep_every, ttl   which checkpoints are kept; seconds after its end until it is deleted
+        priority     LOW, NORMAL or HIGH; weight (1 to 100) is its share among the owner's of that
+                     class
+        keep_last, keep_every, ttl   which checkpoints are kept; seconds after its end until it is
+                                     deleted
         deadline     it fails if it has not ended by then; without a time zone: UTC
-        retries_max  so often it is tried again after a failure
+        retries_max  how often it is tried again after a failure
         request_id   a UUID, to repeat a call of another process: the answer is the first one's
         """
-        request = self._create_request(spec, id, overrides, dict(
-            display_name=display_name, priority=priority, weight=weight, labels=labels, keep_last=keep_last,
-            keep_every=keep_every, ttl=ttl, deadline=deadline, retries_max=retries_max))
+        request = self._create_request(
+            spec,
+            id,
+            overrides,
+            dict(
+                display_name=display_name,
+                priority=priority,
+                weight=weight,
+                labels=labels,
+                keep_last=keep_last,
+                keep_every=keep_every,
+                ttl=ttl,
+                deadline=deadline,
+                retries_max=retries_max,
+            ),
+        )
         request.request_id = request_id or str(uuid.uuid4())
         return self._experiment(self._connection.call("CreateExperiment", request, timeout))
 
     def validate(self, spec: SpecLike, *, overrides: Iterable[str] = ()) -> Experiment:
-        """Checks everything that create would, and creates nothing. The answer has no name; its spec has every default."""
+        """Checks everything that create would, and creates nothing. The answer has no name; its
+        spec has every default."""
         request = self._create_request(spec, "", overrides, {})
         request.validate_only = True
         return self._experiment(self._connection.call("CreateExperiment", request))
 
-    def clone(self, source: Name, *, checkpoint: Union[int, str, None] = None, overrides: Iterable[str] = (), id: str = "",
-              request_id: Optional[str] = None) -> Experiment:
-        """A new experiment that begins from another one's checkpoint: its outer update, or None for the newest. `source`
-        may be the full name of a checkpoint too."""
+    def clone(
+        self,
+        source: Name,
+        *,
+        checkpoint: Union[int, str, None] = None,
+        overrides: Iterable[str] = (),
+        id: str = "",
+        request_id: Optional[str] = None,
+    ) -> Experiment:
+        """A new experiment that begins from another one's checkpoint: its outer update, or None for
+        the newest. `source` may be the full name of a checkpoint too."""
         source = _text(source)
         name = source if "/checkpoints/" in source else self.checkpoint_name(source, checkpoint)
-        return self._experiment(self._connection.call("CloneExperiment", wire.CloneExperimentRequest(
-            source_checkpoint=name, experiment_id=id, spec_overrides=_list(overrides),
-            request_id=request_id or str(uuid.uuid4()))))
+        return self._experiment(
+            self._connection.call(
+                "CloneExperiment",
+                wire.CloneExperimentRequest(
+                    source_checkpoint=name,
+                    experiment_id=id,
+                    spec_overrides=_list(overrides),
+                    request_id=request_id or str(uuid.uuid4()),
+                ),
+            )
+        )
 
     # Looking.
 
     def get(self, name: Name) -> Experiment:
-        return self._experiment(self._connection.call("GetExperiment", wire.GetExperimentRequest(name=_name(name))))
+        return self._experiment(
+            self._connection.call("GetExperiment", wire.GetExperimentRequest(name=_name(name)))
+        )
 
-    def list(self, filter: str = "", order_by: str = "", page_size: int = 0) -> Iterator[Experiment]:
-        """Experiments, a page at a time as they are asked for. `filter`: conditions joined by AND, for instance
-        'state=RUNNING AND labels.team="a"'; `order_by`: name, create_time, update_time, state or priority, with " desc"."""
+    def list(
+        self, filter: str = "", order_by: str = "", page_size: int = 0
+    ) -> Iterator[Experiment]:
+        """Experiments, a page at a time as they are asked for. `filter`: conditions joined by AND,
+        for instance 'state=RUNNING AND labels.team="a"'; `order_by`: name, create_time,
+        update_time, state or priority, with " desc".
+        """
         request = wire.ListExperimentsRequest(filter=filter, order_by=order_by, page_size=page_size)
         for page in self._pages("ListExperiments", request):
             yield from map(self._experiment, page.experiments)
 
-    def watch(self, names: Union[Name, Iterable[Name]] = (), *, progress: bool = False, bookmarks: bool = False,
-              resume_token: str = "", timeout: Optional[float] = None) -> "Generator[WatchEvent, None, None]":
-        """Experiments (all, or those named) as they are now, then every change once, in order. A stream that breaks goes on
-        where it was. When the server no longer keeps what happened meanwhile, the present state comes again, as CREATED,
-        and DELETED for what is gone.
+    def watch(
+        self,
+        names: Union[Name, Iterable[Name]] = (),
+        *,
+        progress: bool = False,
+        bookmarks: bool = False,
+        resume_token: str = "",
+        timeout: Optional[float] = None,
+    ) -> "Generator[WatchEvent, None, None]":
+        """Experiments (all, or those named) as they are now, then every change once, in order. A
+        stream that breaks goes on where it was. When the server no longer keeps what happened
+        meanwhile, the present state comes again, as CREATED, and DELETED for what is gone.
 
         `timeout`: seconds after which it ends with MentorTimeout; default: none."""
-        wanted = [_name(names)] if isinstance(names, (str, Experiment)) else [_name(one) for one in names]
+        wanted = (
+            [_name(names)]
+            if isinstance(names, (str, Experiment))
+            else [_name(one) for one in names]
+        )
         deadline = None if timeout is None else time.monotonic() + timeout
-        request = wire.WatchExperimentsRequest(names=wanted, progress=progress, resume_token=resume_token)
+        request = wire.WatchExperimentsRequest(
+            names=wanted, progress=progress, resume_token=resume_token
+        )
         known: Set[str] = set(wanted)  # What must come in the present state, else it is gone.
         anew = False
         while True:
@@ -172,8 +273,13 @@ class Client:
                 del request.names[:]
                 request.names.extend(wanted)
 
-    def _watch(self, request: wire.WatchExperimentsRequest, known: Set[str], deadline: Optional[float],
-               bookmarks: bool) -> "Generator[WatchEvent, None, None]":
+    def _watch(
+        self,
+        request: wire.WatchExperimentsRequest,
+        known: Set[str],
+        deadline: Optional[float],
+        bookmarks: bool,
+    ) -> "Generator[WatchEvent, None, None]":
         """One watch; keeps the token in `request` and the names of what there is in `known`."""
         seen: Optional[Set[str]] = None  # What has come of the present state; None: it is over.
 
@@ -185,7 +291,7 @@ class Client:
         messages = self._connection.resumed(begin, deadline)
         try:
             for message in messages:
-                kind = wire.WatchExperimentsResponse.Event.Name(message.event)[len("EVENT_"):]
+                kind = wire.WatchExperimentsResponse.Event.Name(message.event)[len("EVENT_") :]
                 if message.HasField("experiment"):
                     name = message.experiment.name
                     (known.discard if kind == "DELETED" else known.add)(name)
@@ -201,7 +307,9 @@ class Client:
                     request.resume_token = message.resume_token
                 if kind == "BOOKMARK" and not bookmarks:
                     continue
-                experiment = self._experiment(message.experiment) if message.HasField("experiment") else None
+                experiment = (
+                    self._experiment(message.experiment) if message.HasField("experiment") else None
+                )
                 yield WatchEvent(kind, experiment, message.resume_token)
         finally:
             messages.close()
@@ -212,31 +320,69 @@ class Client:
     # Changing.
 
     def pause(self, name: Name, etag: str = "") -> Experiment:
-        """Stops it for now, at its last checkpoint; repeating changes nothing. `etag`, of this and other methods: only if it
-        has not changed since (ABORTED ETAG_MISMATCH)."""
-        return self._experiment(self._connection.call("PauseExperiment", wire.PauseExperimentRequest(name=_name(name), etag=etag)))
+        """Stops it for now, at its last checkpoint; repeating changes nothing. `etag`, of this and
+        other methods: only if it has not changed since (ABORTED ETAG_MISMATCH)."""
+        return self._experiment(
+            self._connection.call(
+                "PauseExperiment", wire.PauseExperimentRequest(name=_name(name), etag=etag)
+            )
+        )
 
     def resume(self, name: Name, etag: str = "") -> Experiment:
-        return self._experiment(self._connection.call("ResumeExperiment", wire.ResumeExperimentRequest(name=_name(name), etag=etag)))
+        return self._experiment(
+            self._connection.call(
+                "ResumeExperiment", wire.ResumeExperimentRequest(name=_name(name), etag=etag)
+            )
+        )
 
     def cancel(self, name: Name, reason: str = "", etag: str = "") -> Experiment:
         """Ends it; its checkpoints stay."""
-        return self._experiment(self._connection.call(
-            "CancelExperiment", wire.CancelExperimentRequest(name=_name(name), etag=etag, reason=reason)))
+        return self._experiment(
+            self._connection.call(
+                "CancelExperiment",
+                wire.CancelExperimentRequest(name=_name(name), etag=etag, reason=reason),
+            )
+        )
 
-    def delete(self, name: Name, *, force: bool = False, allow_missing: bool = False, etag: str = "") -> None:
+    def delete(
+        self, name: Name, *, force: bool = False, allow_missing: bool = False, etag: str = ""
+    ) -> None:
         """Removes it with all its files. `force` cancels it first when it has not ended."""
-        self._connection.call("DeleteExperiment", wire.DeleteExperimentRequest(
-            name=_name(name), etag=etag, force=force, allow_missing=allow_missing), gone_is_done=True)
+        self._connection.call(
+            "DeleteExperiment",
+            wire.DeleteExperimentRequest(
+                name=_name(name), etag=etag, force=force, allow_missing=allow_missing
+            ),
+            gone_is_done=True,
+        )
 
-    def update(self, name: Name, *, display_name: Optional[str] = None, labels: Optional[Mapping[str, str]] = None,
-               priority: Optional[str] = None, weight: Optional[int] = None, keep_last: Optional[int] = None,
-               keep_every: Optional[int] = None, ttl: Optional[Span] = None,
-               deadline: Optional[datetime.datetime] = _UNSET, retries_max: Optional[int] = None, etag: str = "") -> Experiment:
-        """Changes what is named, with the meanings of create. `labels` replaces all of them, deadline=None takes it away, and
-        of the retention those parts that are not named stay."""
-        changes = dict(display_name=display_name, labels=labels, priority=priority, weight=weight, keep_last=keep_last,
-                       keep_every=keep_every, ttl=ttl, retries_max=retries_max)
+    def update(
+        self,
+        name: Name,
+        *,
+        display_name: Optional[str] = None,
+        labels: Optional[Mapping[str, str]] = None,
+        priority: Optional[str] = None,
+        weight: Optional[int] = None,
+        keep_last: Optional[int] = None,
+        keep_every: Optional[int] = None,
+        ttl: Optional[Span] = None,
+        deadline: Optional[datetime.datetime] = _UNSET,
+        retries_max: Optional[int] = None,
+        etag: str = "",
+    ) -> Experiment:
+        """Changes what is named, with the meanings of create. `labels` replaces all of them,
+        deadline=None takes it away, and of the retention those parts that are not named stay."""
+        changes = dict(
+            display_name=display_name,
+            labels=labels,
+            priority=priority,
+            weight=weight,
+            keep_last=keep_last,
+            keep_every=keep_every,
+            ttl=ttl,
+            retries_max=retries_max,
+        )
         experiment = experiment_pb2.Experiment()
         keeps = any(value is not None for value in (keep_last, keep_every, ttl))
         if keeps:
@@ -244,7 +390,11 @@ class Client:
         _fill(experiment, dict(changes, deadline=None if deadline is _UNSET else deadline))
         experiment.name, experiment.etag = _name(name), etag
         request = wire.UpdateExperimentRequest(experiment=experiment)
-        mask = [field for field in ("display_name", "labels", "priority", "weight", "retries_max") if changes[field] is not None]
+        mask = [
+            field
+            for field in ("display_name", "labels", "priority", "weight", "retries_max")
+            if changes[field] is not None
+        ]
         mask += ["retention"] * keeps + ["deadline"] * (deadline is not _UNSET)
         if not mask:
             raise usage("update", "was given nothing to change")
@@ -254,34 +404,88 @@ class Client:
     # Results.
 
     @overload
-    def metrics(self, name: Name, names: Iterable[str] = ..., *, step_min: int = ..., step_max: int = ..., max_points: int = ...,
-                frame: "Literal[False]" = ...) -> Metrics: ...
+    def metrics(
+        self,
+        name: Name,
+        names: Iterable[str] = ...,
+        *,
+        step_min: int = ...,
+        step_max: int = ...,
+        max_points: int = ...,
+        frame: "Literal[False]" = ...,
+    ) -> Metrics:
+        ...
 
     @overload
-    def metrics(self, name: Name, names: Iterable[str] = ..., *, step_min: int = ..., step_max: int = ..., max_points: int = ...,
-                frame: "Literal[True]") -> "pandas.DataFrame": ...
+    def metrics(
+        self,
+        name: Name,
+        names: Iterable[str] = ...,
+        *,
+        step_min: int = ...,
+        step_max: int = ...,
+        max_points: int = ...,
+        frame: "Literal[True]",
+    ) -> "pandas.DataFrame":
+        ...
 
-    def metrics(self, name: Name, names: Iterable[str] = (), *, step_min: int = 0, step_max: int = 0, max_points: int = 0,
-                frame: bool = False) -> "Union[Metrics, pandas.DataFrame]":
-        """Metrics by outer update: those named, or all. At most `max_points` points each (0: 1000; at most 10,000); neighbours
-        are merged beyond that. `frame`: the means as a pandas table."""
-        answer = self._connection.call("QueryMetrics", wire.QueryMetricsRequest(
-            name=_name(name), metrics=_list(names), step_min=step_min, step_max=step_max, max_points=max_points))
-        metrics = Metrics({one.metric: Series(list(one.steps), list(one.mean), list(one.min), list(one.max), list(one.count))
-                           for one in answer.series})
+    def metrics(
+        self,
+        name: Name,
+        names: Iterable[str] = (),
+        *,
+        step_min: int = 0,
+        step_max: int = 0,
+        max_points: int = 0,
+        frame: bool = False,
+    ) -> "Union[Metrics, pandas.DataFrame]":
+        """Metrics by outer update: those named, or all. At most `max_points` points each (0: 1000;
+        at most 10,000); neighbours are merged beyond that. `frame`: the means as a pandas table."""
+        answer = self._connection.call(
+            "QueryMetrics",
+            wire.QueryMetricsRequest(
+                name=_name(name),
+                metrics=_list(names),
+                step_min=step_min,
+                step_max=step_max,
+                max_points=max_points,
+            ),
+        )
+        metrics = Metrics(
+            {
+                one.metric: Series(
+                    list(one.steps), list(one.mean), list(one.min), list(one.max), list(one.count)
+                )
+                for one in answer.series
+            }
+        )
         return metrics.frame() if frame else metrics
 
     def metric_names(self, name: Name) -> List[wire.MetricDescriptor]:
         """Names, units and last values of an experiment's metrics."""
-        return list(self._connection.call("ListMetrics", wire.ListMetricsRequest(name=_name(name))).descriptors)
+        return list(
+            self._connection.call(
+                "ListMetrics", wire.ListMetricsRequest(name=_name(name))
+            ).descriptors
+        )
 
-    def watch_metrics(self, name: Name, names: Iterable[str] = (), *, after_step: int = 0,
-                      timeout: Optional[float] = None) -> Iterator[MetricPoints]:
-        """Values of each outer update: those recorded already, then new ones, each once, until the experiment ends."""
+    def watch_metrics(
+        self,
+        name: Name,
+        names: Iterable[str] = (),
+        *,
+        after_step: int = 0,
+        timeout: Optional[float] = None,
+    ) -> Iterator[MetricPoints]:
+        """Values of each outer update: those recorded already, then new ones, each once, until the
+        experiment ends."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        request = wire.WatchMetricsRequest(name=_name(name), metrics=_list(names), after_step=after_step)
+        request = wire.WatchMetricsRequest(
+            name=_name(name), metrics=_list(names), after_step=after_step
+        )
         for message in self._connection.resumed(
-                lambda: self._connection.stream("WatchMetrics", request, deadline), deadline, ends=True):
+            lambda: self._connection.stream("WatchMetrics", request, deadline), deadline, ends=True
+        ):
             request.after_step = message.step
             yield MetricPoints(message.step, dict(message.values))
 
@@ -301,38 +505,61 @@ class Client:
         for newest in self.checkpoints(name):
             pass
         if newest is None:
-            raise MentorError(grpc.StatusCode.NOT_FOUND, f"{_name(name)} has no checkpoint yet", reason="NOT_FOUND")
+            raise MentorError(
+                grpc.StatusCode.NOT_FOUND,
+                f"{_name(name)} has no checkpoint yet",
+                reason="NOT_FOUND",
+            )
         found: str = newest.name
         return found
 
     def pin(self, checkpoint: str, pinned: bool = True) -> experiment_pb2.Checkpoint:
         """Keeps a checkpoint (its full name) whatever the retention says, or no longer."""
-        request = wire.UpdateCheckpointRequest(checkpoint=experiment_pb2.Checkpoint(name=checkpoint, pinned=pinned))
+        request = wire.UpdateCheckpointRequest(
+            checkpoint=experiment_pb2.Checkpoint(name=checkpoint, pinned=pinned)
+        )
         request.update_mask.paths.append("pinned")
         answer: experiment_pb2.Checkpoint = self._connection.call("UpdateCheckpoint", request)
         return answer
 
     def artifacts(self, name: Name) -> List[experiment_pb2.Artifact]:
         """Files that the experiment has produced."""
-        return list(self._connection.call("ListArtifacts", wire.ListArtifactsRequest(parent=_name(name))).artifacts)
+        return list(
+            self._connection.call(
+                "ListArtifacts", wire.ListArtifactsRequest(parent=_name(name))
+            ).artifacts
+        )
 
-    def download(self, name: str, path: "Union[str, os.PathLike[str], None]" = None,
-                 on_progress: Optional[Callable[[int], None]] = None) -> pathlib.Path:
-        """A checkpoint or an artifact (full name) as a file, and where it is: `path`, in the folder `path`, or here under its
-        own name (a checkpoint: EXPERIMENT-UPDATE.ckpt). What has come is kept in FILE.part if the download breaks off, and
-        the next call goes on from there; the SHA-256 is checked. `on_progress` gets the bytes so far."""
-        parts = name.split("/")
-        if len(parts) < 4 or parts[0] != "experiments" or parts[2] not in ("checkpoints", "artifacts"):
-            raise usage("name", f"is '{name}'; give experiments/ID/checkpoints/STEP or experiments/ID/artifacts/PATH")
-        own = f"{parts[1]}-{parts[3]}.ckpt" if parts[2] == "checkpoints" else parts[-1]
+    def download(
+        self,
+        name: str,
+        path: "Union[str, os.PathLike[str], None]" = None,
+        on_progress: Optional[Callable[[int], None]] = None,
+    ) -> pathlib.Path:
+        """A checkpoint or an artifact (full name) as a file, and where it is: `path`, in the folder
+        `path`, or here under its own name (a checkpoint: EXPERIMENT-UPDATE.ckpt). What has come is
+        kept in FILE.part if the download breaks off, and the next call goes on from there; the
+        SHA-256 is checked. `on_progress` gets the bytes so far.
+        """
+        parts = parse_file_name(name)
+        if parts is None:
+            raise usage(
+                "name",
+                f"is '{name}'; give experiments/ID/checkpoints/STEP with 8 digits, or "
+                "experiments/ID/artifacts/PATH",
+            )
+        checkpoint = parts.collection == "checkpoints"
+        own = f"{parts.experiment}-{parts.rest}.ckpt" if checkpoint else name.rpartition("/")[2]
         target = pathlib.Path(path) if path is not None else pathlib.Path(own)
         if target.is_dir():
             target = target / own
         return _download.fetch(self._connection, name, target, on_progress)
 
-    def logs(self, name: Name, *, tail: int = 0, follow: bool = False,
-             timeout: Optional[float] = None) -> Iterator[wire.WatchLogsResponse]:
-        """What the meta-learner logged about an experiment: all lines, or the last `tail`. `follow`: stay until it ends."""
+    def logs(
+        self, name: Name, *, tail: int = 0, follow: bool = False, timeout: Optional[float] = None
+    ) -> Iterator[wire.WatchLogsResponse]:
+        """What the meta-learner logged about an experiment: all lines, or the last `tail`.
+        `follow`: stay until it ends."""
         deadline = None if timeout is None else time.monotonic() + timeout
         patience = self._connection.patience if follow else self._connection.timeout
         request = wire.WatchLogsRequest(name=_name(name), tail=tail, follow=follow)
@@ -370,14 +597,20 @@ class Client:
     def shards(self, name: Optional[Name] = None) -> List[experiment_pb2.ShardInfo]:
         """Shards at work or waiting, of one experiment or of all."""
         parent = "" if name is None else _name(name)
-        return list(self._connection.call("ListShards", wire.ListShardsRequest(parent=parent)).shards)
+        return list(
+            self._connection.call("ListShards", wire.ListShardsRequest(parent=parent)).shards
+        )
 
     def catalogue(self, kind: str = "") -> List[experiment_pb2.CatalogueEntry]:
-        """What a spec can name: of one kind (environment, benchmark, signal, rule, wrapper) or all."""
-        return list(self._connection.call("ListCatalogue", wire.ListCatalogueRequest(kind=kind)).entries)
+        """What a spec can name: of one kind (environment, benchmark, signal, rule, wrapper) or
+        all."""
+        return list(
+            self._connection.call("ListCatalogue", wire.ListCatalogueRequest(kind=kind)).entries
+        )
 
     def tasks(self, benchmark: Union[str, BenchmarkSpec]) -> Iterator[experiment_pb2.TaskInfo]:
-        """Tasks of a benchmark, given by its name or as in a spec: training tasks, then test tasks."""
+        """Tasks of a benchmark, given by its name or as in a spec: training tasks, then test
+        tasks."""
         if isinstance(benchmark, str):
             benchmark = BenchmarkSpec(name=benchmark)
         request = wire.ListTasksRequest(benchmark=benchmark)
@@ -398,7 +631,9 @@ class Client:
     def _experiment(self, proto: experiment_pb2.Experiment) -> Experiment:
         return Experiment(self, proto)
 
-    def _create_request(self, spec: SpecLike, id: str, overrides: Iterable[str], changes: Mapping[str, Any]) -> wire.CreateExperimentRequest:
+    def _create_request(
+        self, spec: SpecLike, id: str, overrides: Iterable[str], changes: Mapping[str, Any]
+    ) -> wire.CreateExperimentRequest:
         experiment = load_experiment(spec, overrides)
         id = id or experiment.name.rpartition("/")[2]
         experiment.name = ""
@@ -415,7 +650,7 @@ def _name(name: Name) -> str:
     text = _text(name)
     if not text:
         raise usage("name", "is empty; give the id of an experiment")
-    return text if text.startswith("experiments/") else f"experiments/{text}"
+    return experiment_name(text)
 
 
 def _list(names: Iterable[str]) -> List[str]:
@@ -444,7 +679,9 @@ def _fill(experiment: experiment_pb2.Experiment, changes: Mapping[str, Any]) -> 
         experiment.priority = getattr(experiment_pb2, name)
     if "ttl" in given:
         span = given["ttl"]
-        experiment.retention.ttl.FromTimedelta(span if isinstance(span, datetime.timedelta) else datetime.timedelta(seconds=span))
+        experiment.retention.ttl.FromTimedelta(
+            span if isinstance(span, datetime.timedelta) else datetime.timedelta(seconds=span)
+        )
     if "deadline" in given:
         when = given["deadline"]
         if when.tzinfo is not None:

@@ -1,4 +1,5 @@
-"""The connection to a meta-learner: credentials, the token, deadlines, repeated calls. Threads may share it."""
+"""The connection to a meta-learner: credentials, the token, deadlines, repeated calls. Threads may
+share it."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from .errors import MentorError, MentorTimeout, from_call, usage
 from .v1 import experiment_service_pb2_grpc
 
 log = logging.getLogger("mentor_client")
-# As meta_learner's own clients have them (common/rpc/server.h); a server refuses those that ping more often.
+# As meta_learner's own clients have them (common/rpc/server.h); a server refuses those that ping
+# more often.
 _OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -39,10 +41,12 @@ def is_loopback(server: str) -> bool:
         return True
     for scheme in ("dns:///", "dns:", "ipv4:", "ipv6:"):
         if server.startswith(scheme):
-            server = server[len(scheme):]
+            server = server[len(scheme) :]
             break
-    host = server[1:server.find("]")] if server.startswith("[") else server.rpartition(":")[0]
-    return host in ("localhost", "::1") or (host.startswith("127.") and set(host) <= set("0123456789."))
+    host = server[1 : server.find("]")] if server.startswith("[") else server.rpartition(":")[0]
+    return host in ("localhost", "::1") or (
+        host.startswith("127.") and set(host) <= set("0123456789.")
+    )
 
 
 class Token:
@@ -59,7 +63,11 @@ class Token:
             except OSError as error:
                 raise usage("token_file", f"cannot be read: {error}") from None
             if not self._token:
-                raise usage("token_file", f"{self._path} is empty; `mentorctl token new ROLE NAME --out FILE` makes a token")
+                raise usage(
+                    "token_file",
+                    f"{self._path} is empty; `mentorctl token new ROLE NAME --out FILE` makes a "
+                    "token",
+                )
 
     def _look(self) -> None:
         assert self._path
@@ -91,11 +99,15 @@ def _pem(field: str, path: Optional[str]) -> Optional[bytes]:
         raise usage(field, f"cannot be read: {error}") from None
 
 
-def open_channel(server: str, ca: Optional[str], cert: Optional[str], key: Optional[str], allow_insecure: bool) -> grpc.Channel:
+def open_channel(
+    server: str, ca: Optional[str], cert: Optional[str], key: Optional[str], allow_insecure: bool
+) -> grpc.Channel:
     if ":" not in server:
         raise usage("server", f"is '{server}'; give HOST:PORT")
     if (cert is None) != (key is None):
-        raise usage("cert" if cert is None else "key", "is missing: a certificate and its key go together")
+        raise usage(
+            "cert" if cert is None else "key", "is missing: a certificate and its key go together"
+        )
     if ca is not None:
         tls = grpc.ssl_channel_credentials(_pem("ca", ca), _pem("key", key), _pem("cert", cert))
         return grpc.secure_channel(server, tls, _OPTIONS)
@@ -105,24 +117,33 @@ def open_channel(server: str, ca: Optional[str], cert: Optional[str], key: Optio
         return grpc.secure_channel(server, grpc.local_channel_credentials(), _OPTIONS)
     if allow_insecure:
         return grpc.insecure_channel(server, _OPTIONS)
-    raise usage("ca", f"is missing: {server} is not of this machine, so its certificate must be checked; or say "
-                      "allow_insecure=True where the network protects itself (docs/security.md)")
+    raise usage(
+        "ca",
+        f"is missing: {server} is not of this machine, so its certificate must be checked; or say "
+        "allow_insecure=True where the network protects itself (docs/security.md)",
+    )
 
 
 def wait_before(error: MentorError, attempt: int) -> Optional[float]:
     """Seconds before another attempt; None when none would help."""
     spread: float = random.random()
-    if error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED) and error.retry_delay is not None:
+    if (
+        error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+        and error.retry_delay is not None
+    ):
         # Callers that were told the same span do not all come back at once.
         return min(error.retry_delay, 3600.0) * (1 + 0.1 * spread) + 0.001
     if error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * float(2 ** min(attempt, 10))) * (0.5 + 0.5 * spread)
+        return min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * float(2 ** min(attempt, 10))) * (
+            0.5 + 0.5 * spread
+        )
     return None
 
 
 class Connection:
     def __init__(self, channel: grpc.Channel, token: Token, timeout: float, patience: float):
-        self.stub: Any = experiment_service_pb2_grpc.ExperimentServiceStub(channel)  # type: ignore[no-untyped-call]
+        # type: ignore[no-untyped-call]
+        self.stub: Any = experiment_service_pb2_grpc.ExperimentServiceStub(channel)
         self.timeout = timeout
         self.patience = patience
         self._channel = channel
@@ -135,18 +156,27 @@ class Connection:
 
     def _ended(self) -> MentorError:
         """gRPC has a ValueError for calls on a channel that was closed."""
-        return MentorError(grpc.StatusCode.CANCELLED, "the client is closed" if self._closed else "the call is not possible")
+        return MentorError(
+            grpc.StatusCode.CANCELLED,
+            "the client is closed" if self._closed else "the call is not possible",
+        )
 
-    def call(self, method: str, request: Any, timeout: Optional[float] = None, gone_is_done: bool = False) -> Any:
-        """One call, repeated while that may help, until the timeout (seconds). `gone_is_done`: NOT_FOUND after an
-        attempt whose answer was lost means that this attempt did it; the answer is None."""
+    def call(
+        self, method: str, request: Any, timeout: Optional[float] = None, gone_is_done: bool = False
+    ) -> Any:
+        """One call, repeated while that may help, until the timeout (seconds). `gone_is_done`:
+        NOT_FOUND after an attempt whose answer was lost means that this attempt did it; the answer
+        is None."""
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         lost, attempt = False, 0
         while True:
             left = max(0.001, deadline - time.monotonic())
             try:
-                return getattr(self.stub, method)(request, timeout=min(left, max(_ATTEMPT_S, left / 3)),
-                                                  metadata=self._token.metadata())
+                return getattr(self.stub, method)(
+                    request,
+                    timeout=min(left, max(_ATTEMPT_S, left / 3)),
+                    metadata=self._token.metadata(),
+                )
             except grpc.RpcError as failure:
                 error = from_call(failure)
             except ValueError:
@@ -162,10 +192,13 @@ class Connection:
             time.sleep(pause)
 
     def stream(self, method: str, request: Any, deadline: Optional[float] = None) -> Iterator[Any]:
-        """One stream until it ends; abandoning the iterator cancels it. `deadline` is of time.monotonic()."""
+        """One stream until it ends; abandoning the iterator cancels it. `deadline` is of
+        time.monotonic()."""
         left = None if deadline is None else max(0.001, deadline - time.monotonic())
         try:
-            call = getattr(self.stub, method)(request, timeout=left, metadata=self._token.metadata())
+            call = getattr(self.stub, method)(
+                request, timeout=left, metadata=self._token.metadata()
+            )
         except ValueError:
             raise self._ended() from None
         try:
@@ -177,10 +210,17 @@ class Connection:
         finally:
             call.cancel()
 
-    def resumed(self, begin: Callable[[], Iterator[Any]], deadline: Optional[float], patience: Optional[float] = None,
-                ends: bool = False) -> "Generator[Any, None, None]":
-        """Messages of a stream that is begun again by `begin` whenever it breaks: until the deadline, and for at most
-        `patience` seconds without a message. `ends`: the server ends the stream when all is said."""
+    def resumed(
+        self,
+        begin: Callable[[], Iterator[Any]],
+        deadline: Optional[float],
+        patience: Optional[float] = None,
+        ends: bool = False,
+    ) -> "Generator[Any, None, None]":
+        """Messages of a stream that is begun again by `begin` whenever it breaks: until the
+        deadline, and for at most `patience` seconds without a message. `ends`: the server ends the
+        stream when all is said.
+        """
         patience = self.patience if patience is None else patience
         attempt, contact = 0, time.monotonic()
         while True:
@@ -206,7 +246,9 @@ class Connection:
                 pause = _BACKOFF_MAX_S
             now = time.monotonic()
             if deadline is not None and now + pause >= deadline:
-                raise MentorTimeout(f"the time is over; the server could not be reached: {error.message}")
+                raise MentorTimeout(
+                    f"the time is over; the server could not be reached: {error.message}"
+                )
             if now + pause - contact >= patience:
                 raise error
             if attempt == 0:
@@ -215,5 +257,7 @@ class Connection:
             time.sleep(pause)
 
 
-def from_environment(value: Optional[str], variable: str, default: Optional[str] = None) -> Optional[str]:
+def from_environment(
+    value: Optional[str], variable: str, default: Optional[str] = None
+) -> Optional[str]:
     return value if value is not None else os.environ.get(variable) or default

@@ -25,15 +25,23 @@ def _data_loss(message: str) -> MentorError:
     return MentorError(grpc.StatusCode.DATA_LOSS, message, reason="DATA_LOSS")
 
 
-def fetch(connection: Connection, name: str, path: pathlib.Path, on_progress: Optional[Callable[[int], None]] = None) -> pathlib.Path:
-    """Writes `path`; what has come so far is in `path`.part, and a later call goes on from there. Gives up when nothing
-    came for the timeout of the connection."""
+def fetch(
+    connection: Connection,
+    name: str,
+    path: pathlib.Path,
+    on_progress: Optional[Callable[[int], None]] = None,
+) -> pathlib.Path:
+    """Writes `path`; what has come so far is in `path`.part, and a later call goes on from there.
+    Gives up when nothing came for the timeout of the connection."""
     part = path.with_name(path.name + ".part")
     with open(part, "ab+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise MentorError(grpc.StatusCode.FAILED_PRECONDITION, f"{part} is in use by another download; wait for it") from None
+            raise MentorError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"{part} is in use by another download; wait for it",
+            ) from None
         _fill(connection, name, file, on_progress)
         file.flush()
         os.fsync(file.fileno())
@@ -41,7 +49,9 @@ def fetch(connection: Connection, name: str, path: pathlib.Path, on_progress: Op
     return path
 
 
-def _fill(connection: Connection, name: str, file: BinaryIO, on_progress: Optional[Callable[[int], None]]) -> None:
+def _fill(
+    connection: Connection, name: str, file: BinaryIO, on_progress: Optional[Callable[[int], None]]
+) -> None:
     method = "DownloadCheckpoint" if "/checkpoints/" in name else "DownloadArtifact"
     file.seek(0)
     hash, size = hashlib.sha256(), 0
@@ -58,9 +68,13 @@ def _fill(connection: Connection, name: str, file: BinaryIO, on_progress: Option
                 if not piece.data:
                     continue
                 if piece.offset != size:
-                    raise _data_loss(f"{name}: a piece came for byte {piece.offset}, expected {size}")
+                    raise _data_loss(
+                        f"{name}: a piece came for byte {piece.offset}, expected {size}"
+                    )
                 if _crc32c is not None and _crc32c(piece.data) != piece.crc32c:
-                    raise _data_loss(f"{name}: the piece at byte {size} has another CRC32C than it was sent with")
+                    raise _data_loss(
+                        f"{name}: the piece at byte {size} has another CRC32C than it was sent with"
+                    )
                 file.write(piece.data)
                 hash.update(piece.data)
                 size += len(piece.data)
@@ -74,7 +88,10 @@ def _fill(connection: Connection, name: str, file: BinaryIO, on_progress: Option
             raise _data_loss(f"{name}: the bytes that came have another SHA-256 than the file")
         except MentorError as failure:
             error = failure
-        too_long = resumed and error.code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE)
+        too_long = resumed and error.code in (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            grpc.StatusCode.OUT_OF_RANGE,
+        )
         if too_long or error.code == grpc.StatusCode.DATA_LOSS:
             file.truncate(0)
             hash, size = hashlib.sha256(), 0

@@ -27,15 +27,24 @@ class MentorError(Exception):
     """A call that failed.
 
     code         grpc.StatusCode: what kind of failure it is
-    reason       word for programs, for instance "NOT_FOUND" (docs/errors.md lists them); "" when the server gave none
+    reason       word for programs, for instance "NOT_FOUND" (docs/errors.md lists them); "" when
+                 the server gave none
     message      sentence for people
     violations   wrong fields of the request
     metadata     facts beside the reason
     retry_delay  seconds after which it may help to try again; None when the server named none
     """
 
-    def __init__(self, code: grpc.StatusCode, message: str, *, reason: str = "", violations: Optional[List[Violation]] = None,
-                 metadata: Optional[Dict[str, str]] = None, retry_delay: Optional[float] = None):
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        message: str,
+        *,
+        reason: str = "",
+        violations: Optional[List[Violation]] = None,
+        metadata: Optional[Dict[str, str]] = None,
+        retry_delay: Optional[float] = None,
+    ):
         self.code = code
         self.reason = reason
         self.message = message
@@ -43,8 +52,11 @@ class MentorError(Exception):
         self.metadata = metadata or {}
         self.retry_delay = retry_delay
         lines = [f"{reason or code.name}: {message}"]
-        lines += [f"  {violation.field} {violation.description}" for violation in self.violations
-                  if violation.description not in message]
+        lines += [
+            f"  {violation.field} {violation.description}"
+            for violation in self.violations
+            if violation.description not in message
+        ]
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> Any:
@@ -66,19 +78,26 @@ class MentorTimeout(MentorError, TimeoutError):
 
 
 class ExperimentEnded(MentorError):
-    """An experiment reached another final state than the one waited for. `experiment` is it; reason, message and metadata
-    say why it failed, if it did."""
+    """An experiment reached another final state than the one waited for. `experiment` is that
+    experiment; reason, message and metadata say why it failed, if it did."""
 
     def __init__(self, experiment: "Experiment"):
         self.experiment = experiment
         why = from_status(experiment.proto.error) if experiment.proto.HasField("error") else None
-        message = f"{experiment.name} is {experiment.state}" + (f": {why.message}" if why and why.message else "")
-        super().__init__(grpc.StatusCode.FAILED_PRECONDITION, message, reason=why.reason if why else "",
-                         metadata=why.metadata if why else None)
+        message = f"{experiment.name} is {experiment.state}" + (
+            f": {why.message}" if why and why.message else ""
+        )
+        super().__init__(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            message,
+            reason=why.reason if why else "",
+            metadata=why.metadata if why else None,
+        )
 
 
 def from_status(status: status_pb2.Status) -> MentorError:
-    """The error that a google.rpc.Status describes. Details of kinds that are not known here are left out."""
+    """The error that a google.rpc.Status describes. Details of kinds that are not known here are
+    left out."""
     reason, metadata, retry_delay = "", {}, None
     violations: List[Violation] = []
     for detail in status.details:
@@ -89,14 +108,24 @@ def from_status(status: status_pb2.Status) -> MentorError:
                 reason, metadata = info.reason, dict(info.metadata)
             elif kind == "google.rpc.BadRequest":
                 request = error_details_pb2.BadRequest.FromString(detail.value)
-                violations += [Violation(one.field, one.description) for one in request.field_violations]
+                violations += [
+                    Violation(one.field, one.description) for one in request.field_violations
+                ]
             elif kind == "google.rpc.RetryInfo":
                 delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
                 retry_delay = delay.seconds + delay.nanos / 1e9
-        except Exception:  # Bytes that are no such message: the code and the sentence are still right.
+        except (
+            Exception
+        ):  # Bytes that are no such message: the code and the sentence are still right.
             continue
-    return MentorError(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), status.message, reason=reason,
-                       violations=violations, metadata=metadata, retry_delay=retry_delay)
+    return MentorError(
+        _CODES.get(status.code, grpc.StatusCode.UNKNOWN),
+        status.message,
+        reason=reason,
+        violations=violations,
+        metadata=metadata,
+        retry_delay=retry_delay,
+    )
 
 
 def from_call(error: grpc.RpcError) -> MentorError:
@@ -117,5 +146,9 @@ def from_call(error: grpc.RpcError) -> MentorError:
 
 def usage(field: str, description: str) -> MentorError:
     """A wrong argument, found before any call."""
-    return MentorError(grpc.StatusCode.INVALID_ARGUMENT, f"{field} {description}", reason="INVALID_FIELD",
-                       violations=[Violation(field, description)])
+    return MentorError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        f"{field} {description}",
+        reason="INVALID_FIELD",
+        violations=[Violation(field, description)],
+    )

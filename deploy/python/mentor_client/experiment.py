@@ -21,8 +21,10 @@ FINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
 class Experiment:
-    """Made by a Client. `refresh` asks the server, `wait` follows it, and what changes the experiment takes over its
-    answer; in between, properties are those of the last answer. Threads may not share one without a lock."""
+    """Made by a Client. `refresh` asks the server, `wait` follows it, and what changes the
+    experiment takes over its answer; in between, properties are those of the last answer. Threads
+    may not share one without a lock.
+    """
 
     def __init__(self, client: "Client", proto: ExperimentProto):
         self._client = client
@@ -50,7 +52,7 @@ class Experiment:
     def state(self) -> str:
         """QUEUED, RUNNING, PAUSING, PAUSED, CANCELLING, CANCELLED, SUCCEEDED or FAILED."""
         name: str = experiment_pb2.Experiment.State.Name(self.proto.state)
-        return name[len("STATE_"):]
+        return name[len("STATE_") :]
 
     @property
     def is_final(self) -> bool:
@@ -80,7 +82,8 @@ class Experiment:
 
     @property
     def progress(self) -> experiment_pb2.Progress:
-        """Outer updates and lifetimes done and asked for; `seconds_left` is negative while it is not known."""
+        """Outer updates and lifetimes done and asked for; `seconds_left` is negative while it is
+        not known."""
         return self.proto.progress
 
     @property
@@ -94,16 +97,23 @@ class Experiment:
         self.proto = self._client.get(self.name).proto
         return self
 
-    def wait(self, for_state: Union[str, Iterable[str]] = "SUCCEEDED", timeout: Optional[float] = None,
-             on_progress: Optional[Callable[["Experiment"], Any]] = None) -> "Experiment":
-        """Until it has (one of) the states, at most `timeout` seconds. Calls `on_progress(self)` at every change and about
-        once a second while it runs. Goes on when the server is started again meanwhile.
+    def wait(
+        self,
+        for_state: Union[str, Iterable[str]] = "SUCCEEDED",
+        timeout: Optional[float] = None,
+        on_progress: Optional[Callable[["Experiment"], Any]] = None,
+    ) -> "Experiment":
+        """Until it has (one of) the states, at most `timeout` seconds. Calls `on_progress(self)` at
+        every change and about once a second while it runs. Goes on when the server is started again
+        meanwhile.
 
-        Raises ExperimentEnded when it ends otherwise, MentorTimeout when the time is over, MentorError NOT_FOUND when it
-        is deleted."""
+        Raises ExperimentEnded when it ends otherwise, MentorTimeout when the time is over,
+        MentorError NOT_FOUND when it is deleted."""
         wanted = {for_state} if isinstance(for_state, str) else set(for_state)
         wanted = {state.upper().replace("STATE_", "") for state in wanted}
-        unknown = wanted - {name[len("STATE_"):] for name in experiment_pb2.Experiment.State.keys()}
+        unknown = wanted - {
+            name[len("STATE_") :] for name in experiment_pb2.Experiment.State.keys()
+        }
         if unknown:
             raise ValueError(f"for_state: there is no state {', '.join(sorted(unknown))}")
         events = self._client.watch([self.name], progress=True, timeout=timeout)
@@ -146,7 +156,9 @@ class Experiment:
     def delete(self, force: bool = False) -> None:
         self._client.delete(self.name, force=force)
 
-    def clone(self, overrides: Iterable[str] = (), id: str = "", checkpoint: Union[int, str, None] = None) -> "Experiment":
+    def clone(
+        self, overrides: Iterable[str] = (), id: str = "", checkpoint: Union[int, str, None] = None
+    ) -> "Experiment":
         """A new experiment from a checkpoint of this one, by default the newest."""
         return self._client.clone(self.name, overrides=overrides, id=id, checkpoint=checkpoint)
 
@@ -156,7 +168,9 @@ class Experiment:
         """As Client.metrics."""
         return self._client.metrics(self.name, names, **options)  # type: ignore[no-any-return]
 
-    def watch_metrics(self, names: Iterable[str] = (), after_step: int = 0, timeout: Optional[float] = None) -> Iterator[MetricPoints]:
+    def watch_metrics(
+        self, names: Iterable[str] = (), after_step: int = 0, timeout: Optional[float] = None
+    ) -> Iterator[MetricPoints]:
         return self._client.watch_metrics(self.name, names, after_step=after_step, timeout=timeout)
 
     def checkpoints(self) -> List[experiment_pb2.Checkpoint]:
@@ -165,9 +179,15 @@ class Experiment:
     def artifacts(self) -> List[experiment_pb2.Artifact]:
         return self._client.artifacts(self.name)
 
-    def logs(self, tail: int = 0, follow: bool = False, timeout: Optional[float] = None) -> Iterator[experiment_service_pb2.WatchLogsResponse]:
+    def logs(
+        self, tail: int = 0, follow: bool = False, timeout: Optional[float] = None
+    ) -> Iterator[experiment_service_pb2.WatchLogsResponse]:
         return self._client.logs(self.name, tail=tail, follow=follow, timeout=timeout)
 
-    def download(self, checkpoint: Union[int, str, None] = None, path: "Union[str, os.PathLike[str], None]" = None) -> pathlib.Path:
+    def download(
+        self,
+        checkpoint: Union[int, str, None] = None,
+        path: "Union[str, os.PathLike[str], None]" = None,
+    ) -> pathlib.Path:
         """A checkpoint, by default the newest, as a file."""
         return self._client.download(self._client.checkpoint_name(self.name, checkpoint), path)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """One metric. Where neighbours were merged, a point stands for `count` recorded values from `steps` on."""
+    """One metric. Where neighbours were merged, a point stands for `count` recorded values from
+    `steps` on."""
 
     steps: List[int]
     mean: List[float]
@@ -24,7 +25,7 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class MetricPoints:
-    """The values of one outer update by metric; those that are no numbers are left out."""
+    """The values of one outer update by metric; values that are not finite are left out."""
 
     step: int
     values: Dict[str, float]
@@ -38,8 +39,13 @@ class Metrics(Dict[str, Series]):
         try:
             import pandas
         except ImportError:
-            raise usage("frame", "needs pandas: pip install 'mentor-client[pandas]', or pip install pandas") from None
-        columns = {name: pandas.Series(series.mean, index=series.steps, dtype="float64") for name, series in self.items()}
+            raise usage(
+                "frame", "needs pandas: pip install 'mentor-client[pandas]', or pip install pandas"
+            ) from None
+        columns = {
+            name: pandas.Series(series.mean, index=series.steps, dtype="float64")
+            for name, series in self.items()
+        }
         table = pandas.DataFrame(columns)
         table.index.name = "step"
         return table

@@ -15,12 +15,23 @@ from .v1.experiment_pb2 import Experiment as ExperimentProto
 from .v1.spec_pb2 import ExperimentSpec
 
 SpecLike = Union[ExperimentSpec, ExperimentProto, str, "os.PathLike[str]"]
-_SETTABLE = ("name", "spec", "display_name", "labels", "priority", "weight", "retention", "deadline", "retries_max")
+_SETTABLE = (
+    "name",
+    "spec",
+    "display_name",
+    "labels",
+    "priority",
+    "weight",
+    "retention",
+    "deadline",
+    "retries_max",
+)
 _OPTION = "mentor.v1.Option"
 
 
 def load_spec(spec: SpecLike, overrides: Iterable[str] = ()) -> ExperimentSpec:
-    """A spec from a message, from a file, or from text (a string with a line break or a brace), with overrides."""
+    """A spec from a message, from a file, or from text (a string with a line break or a brace),
+    with overrides."""
     return load_experiment(spec, overrides).spec
 
 
@@ -43,7 +54,9 @@ def _read(spec: "Union[str, os.PathLike[str]]") -> Tuple[str, str]:
     try:
         return os.fspath(spec), pathlib.Path(spec).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise usage("spec", f"cannot be read: {error}; give a file, text, or an ExperimentSpec") from None
+        raise usage(
+            "spec", f"cannot be read: {error}; give a file, text, or an ExperimentSpec"
+        ) from None
 
 
 def _parse(source: str, text: str) -> ExperimentProto:
@@ -62,9 +75,14 @@ def _parse(source: str, text: str) -> ExperimentProto:
             text_format.Parse(text, around)
     except text_format.ParseError as error:
         if around.HasField("spec"):
-            raise usage("spec", f"of {source} is no experiment in protobuf text format: {error}") from None
+            raise usage(
+                "spec",
+                f"of {source} is not an experiment in protobuf text format: {error}",
+            ) from None
     if not around.HasField("spec"):
-        raise usage("spec", f"of {source} is no spec in protobuf text format: {as_spec}") from None
+        raise usage(
+            "spec", f"of {source} is not a spec in protobuf text format: {as_spec}"
+        ) from None
     for field, _ in around.ListFields():
         if field.name not in _SETTABLE:
             raise usage(field.name, f"in {source} is said by the server; leave it out")
@@ -72,9 +90,10 @@ def _parse(source: str, text: str) -> ExperimentProto:
 
 
 def apply_overrides(spec: ExperimentSpec, overrides: Iterable[str]) -> None:
-    """Changes a spec in place. An override is "path.to.field=value", as `mentorctl create --set` has it: enumerations go
-    by name, lists of them take "A,B", entries of other lists go by number ("benchmark.wrapper[0].name=..."), options of
-    registered parts by their own name ("rule.learning_rate=3e-4")."""
+    """Changes a spec in place. An override is "path.to.field=value", as `mentorctl create --set`
+    has it: enumerations go by name, lists of them take "A,B", entries of other lists go by number
+    ("benchmark.wrapper[0].name=..."), options of registered parts by their own name
+    ("rule.learning_rate=3e-4")."""
     if isinstance(overrides, str):
         overrides = [overrides]
     for override in overrides:
@@ -91,7 +110,9 @@ def _set(message: Message, path: str, value: str) -> None:
         last = index + 1 == len(names)
         stem, bracket, number = name.partition("[")
         options = fields.get("option")
-        if options is not None and (options.message_type is None or options.message_type.full_name != _OPTION):
+        if options is not None and (
+            options.message_type is None or options.message_type.full_name != _OPTION
+        ):
             options = None
         field: Any = fields.get(stem)
         repeated = field is not None and _is_repeated(field)
@@ -101,22 +122,39 @@ def _set(message: Message, path: str, value: str) -> None:
         if field is not None and field is options:
             if index + 2 == len(names) and names[-1]:
                 return _set_option(message, names[-1], value)
-            raise usage(path, f"names a list of options; name one of them, for instance {path}.learning_rate=3e-4")
+            raise usage(
+                path,
+                "names a list of options; name one of them, for instance "
+                f"{path}.learning_rate=3e-4",
+            )
         if field is None:
             if options is not None and last and name:
                 return _set_option(message, name, value)
-            raise usage(path, f"leads nowhere: {message.DESCRIPTOR.name} has no field '{name}'; it has {', '.join(fields.keys())}")
+            raise usage(
+                path,
+                f"leads nowhere: {message.DESCRIPTOR.name} has no field '{name}'; it has "
+                f"{', '.join(fields.keys())}",
+            )
         if field.message_type is None:
             if not last:
                 raise usage(path, f"is too long: '{name}' has no parts; end the path there")
             return _set_value(message, field, path, value)
         if last:
-            raise usage(path, "is a group of fields; name one of them, for instance "
-                              f"{path}.{field.message_type.fields[0].name}={value or '...'}")
+            raise usage(
+                path,
+                "is a group of fields; name one of them, for instance "
+                f"{path}.{field.message_type.fields[0].name}={value or '...'}",
+            )
         if is_list:
             entries = getattr(message, stem)
-            if not (number.endswith("]") and number[:-1].isdigit() and int(number[:-1]) < len(entries)):
-                raise usage(path, f"needs a number: '{stem}' is a list of {len(entries)} in the spec; name one of them from [0] on")
+            if not (
+                number.endswith("]") and number[:-1].isdigit() and int(number[:-1]) < len(entries)
+            ):
+                raise usage(
+                    path,
+                    f"needs a number: '{stem}' is a list of {len(entries)} in the spec; name one "
+                    "of them from [0] on",
+                )
             message = entries[int(number[:-1])]
         else:
             message = getattr(message, stem)
@@ -125,7 +163,11 @@ def _set(message: Message, path: str, value: str) -> None:
 
 def _is_repeated(field: Any) -> bool:
     # `label` is on its way out of protobuf, `is_repeated` came with 6.
-    return bool(field.is_repeated) if hasattr(field, "is_repeated") else field.label == FieldDescriptor.LABEL_REPEATED
+    return (
+        bool(field.is_repeated)
+        if hasattr(field, "is_repeated")
+        else field.label == FieldDescriptor.LABEL_REPEATED
+    )
 
 
 def _set_option(message: Any, name: str, value: str) -> None:
@@ -161,7 +203,10 @@ def _value_of(field: Any, path: str, value: str) -> Any:
         if value not in ("true", "false"):
             raise usage(path, f"is '{value}'; give true or false")
         return value == "true"
-    whole = field.cpp_type not in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
+    whole = field.cpp_type not in (
+        FieldDescriptor.CPPTYPE_DOUBLE,
+        FieldDescriptor.CPPTYPE_FLOAT,
+    )
     try:
         return int(value) if whole else float(value)
     except ValueError:

@@ -59,7 +59,7 @@ class Ant : public Task {
   }
 };
 
-const RegisterTask<Ant> kRegister;
+const RegisterTask<Ant> kRegisterAnt;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -34,7 +34,7 @@ class HalfCheetah : public Task {
   }
 };
 
-const RegisterTask<HalfCheetah> kRegister;
+const RegisterTask<HalfCheetah> kRegisterHalfCheetah;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -29,7 +29,7 @@ class Hopper : public Walking {
   }
 };
 
-const RegisterTask<Hopper> kRegister;
+const RegisterTask<Hopper> kRegisterHopper;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

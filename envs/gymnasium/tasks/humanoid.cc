@@ -38,7 +38,7 @@ class Humanoid : public HumanoidBody {
   }
 };
 
-const RegisterTask<Humanoid> kRegister;
+const RegisterTask<Humanoid> kRegisterHumanoid;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

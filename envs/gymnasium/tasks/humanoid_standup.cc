@@ -32,7 +32,7 @@ class HumanoidStandup : public HumanoidBody {
   }
 };
 
-const RegisterTask<HumanoidStandup> kRegister;
+const RegisterTask<HumanoidStandup> kRegisterHumanoidStandup;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -49,7 +49,7 @@ class InvertedDoublePendulum : public Task {
   }
 };
 
-const RegisterTask<InvertedDoublePendulum> kRegister;
+const RegisterTask<InvertedDoublePendulum> kRegisterInvertedDoublePendulum;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -37,7 +37,7 @@ class InvertedPendulum : public Task {
   }
 };
 
-const RegisterTask<InvertedPendulum> kRegister;
+const RegisterTask<InvertedPendulum> kRegisterInvertedPendulum;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

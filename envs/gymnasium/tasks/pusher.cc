@@ -50,7 +50,7 @@ class Pusher : public Task {
   }
 };
 
-const RegisterTask<Pusher> kRegister;
+const RegisterTask<Pusher> kRegisterPusher;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -51,7 +51,7 @@ class Reacher : public Task {
   }
 };
 
-const RegisterTask<Reacher> kRegister;
+const RegisterTask<Reacher> kRegisterReacher;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

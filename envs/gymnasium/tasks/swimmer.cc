@@ -37,7 +37,7 @@ class Swimmer : public Task {
   }
 };
 
-const RegisterTask<Swimmer> kRegister;
+const RegisterTask<Swimmer> kRegisterSwimmer;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -27,7 +27,7 @@ class Walker2d : public Walking {
   }
 };
 
-const RegisterTask<Walker2d> kRegister;
+const RegisterTask<Walker2d> kRegisterWalker2d;
 
 }  // namespace
 }  // namespace mentor::envs::gymnasium

@@ -69,7 +69,7 @@ class Assembly : public NutTask {
   }
 };
 
-const RegisterTask<Assembly> kRegister;
+const RegisterTask<Assembly> kRegisterAssembly;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -77,7 +77,7 @@ class Basketball : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<Basketball> kRegister;
+const RegisterTask<Basketball> kRegisterBasketball;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

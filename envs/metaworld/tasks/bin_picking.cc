@@ -76,7 +76,7 @@ class BinPicking : public Task {
   const BodyId cube_, bin_;
 };
 
-const RegisterTask<BinPicking> kRegister;
+const RegisterTask<BinPicking> kRegisterBinPicking;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -68,7 +68,7 @@ class BoxClose : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<BoxClose> kRegister;
+const RegisterTask<BoxClose> kRegisterBoxClose;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

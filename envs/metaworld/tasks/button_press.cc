@@ -38,7 +38,7 @@ class ButtonPress : public ButtonTask {
   }
 };
 
-const RegisterTask<ButtonPress> kRegister;
+const RegisterTask<ButtonPress> kRegisterButtonPress;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -31,7 +31,7 @@ class ButtonPressTopdown : public ButtonTask {
   }
 };
 
-const RegisterTask<ButtonPressTopdown> kRegister;
+const RegisterTask<ButtonPressTopdown> kRegisterButtonPressTopdown;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -31,7 +31,7 @@ class ButtonPressTopdownWall : public ButtonTask {
   }
 };
 
-const RegisterTask<ButtonPressTopdownWall> kRegister;
+const RegisterTask<ButtonPressTopdownWall> kRegisterButtonPressTopdownWall;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -43,7 +43,7 @@ class ButtonPressWall : public ButtonTask {
   }
 };
 
-const RegisterTask<ButtonPressWall> kRegister;
+const RegisterTask<ButtonPressWall> kRegisterButtonPressWall;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -25,7 +25,7 @@ class CoffeeButton : public Task {
     e.obj0 = v.Head();
     w.SetBodyPos(machine_, e.obj0);
     w.SetQpos(0, e.obj0 + Vec3{0, -0.22, 0});  // The mug.
-    w.ZeroQvel(9, 15);                         // Of the arm: the mug's speeds are the first six.
+    w.ZeroQvel(9, 15);                         // Speeds of the arm: the mug's are the first six.
     w.Forward();
     e.target = e.obj0 + Vec3{0, -0.22, 0.3} + Vec3{0, 0.03, 0};
     e.press0 = 0.03;
@@ -48,7 +48,7 @@ class CoffeeButton : public Task {
   const SiteId button_;
 };
 
-const RegisterTask<CoffeeButton> kRegister;
+const RegisterTask<CoffeeButton> kRegisterCoffeeButton;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -46,7 +46,7 @@ class CoffeeMug : public Task {
     e.obj0 = v.Head();
     e.target = v.Tail();
     w.SetQpos(0, e.obj0);
-    w.ZeroQvel(9, 15);  // Of the arm: the mug's speeds are the first six.
+    w.ZeroQvel(9, 15);  // Speeds of the arm: the mug's are the first six.
     w.Forward();
     w.SetBodyPos(machine_, outlet + Vec3{0, 0.22, 0});
     w.SetSitePos(goal_, e.target);

@@ -34,7 +34,7 @@ class CoffeePull : public CoffeeMug {
   }
 };
 
-const RegisterTask<CoffeePull> kRegister;
+const RegisterTask<CoffeePull> kRegisterCoffeePull;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

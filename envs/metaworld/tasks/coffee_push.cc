@@ -34,7 +34,7 @@ class CoffeePush : public CoffeeMug {
   }
 };
 
-const RegisterTask<CoffeePush> kRegister;
+const RegisterTask<CoffeePush> kRegisterCoffeePush;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

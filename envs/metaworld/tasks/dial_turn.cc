@@ -64,7 +64,7 @@ class DialTurn : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<DialTurn> kRegister;
+const RegisterTask<DialTurn> kRegisterDialTurn;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

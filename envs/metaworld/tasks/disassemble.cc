@@ -60,7 +60,7 @@ class Disassemble : public NutTask {
   }
 };
 
-const RegisterTask<Disassemble> kRegister;
+const RegisterTask<Disassemble> kRegisterDisassemble;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -61,7 +61,7 @@ class DoorClose : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<DoorClose> kRegister;
+const RegisterTask<DoorClose> kRegisterDoorClose;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -51,7 +51,7 @@ class DoorLock : public DoorBoltTask {
   }
 };
 
-const RegisterTask<DoorLock> kRegister;
+const RegisterTask<DoorLock> kRegisterDoorLock;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -68,7 +68,7 @@ class DoorOpen : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<DoorOpen> kRegister;
+const RegisterTask<DoorOpen> kRegisterDoorOpen;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -54,7 +54,7 @@ class DoorUnlock : public DoorBoltTask {
   }
 };
 
-const RegisterTask<DoorUnlock> kRegister;
+const RegisterTask<DoorUnlock> kRegisterDoorUnlock;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -66,7 +66,7 @@ class DrawerClose : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<DrawerClose> kRegister;
+const RegisterTask<DrawerClose> kRegisterDrawerClose;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -60,7 +60,7 @@ class DrawerOpen : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<DrawerOpen> kRegister;
+const RegisterTask<DrawerOpen> kRegisterDrawerOpen;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

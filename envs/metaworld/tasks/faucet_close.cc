@@ -28,7 +28,7 @@ class FaucetClose : public FaucetTask {
   Outcome Reward(const StepView& s, Episode& e) const override { return Turned(s, e, s.o); }
 };
 
-const RegisterTask<FaucetClose> kRegister;
+const RegisterTask<FaucetClose> kRegisterFaucetClose;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -25,7 +25,7 @@ class FaucetOpen : public FaucetTask {
   }
 };
 
-const RegisterTask<FaucetOpen> kRegister;
+const RegisterTask<FaucetOpen> kRegisterFaucetOpen;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -73,7 +73,7 @@ class Hammer : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<Hammer> kRegister;
+const RegisterTask<Hammer> kRegisterHammer;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -58,7 +58,7 @@ class HandInsert : public PuckTask {
   }
 };
 
-const RegisterTask<HandInsert> kRegister;
+const RegisterTask<HandInsert> kRegisterHandInsert;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -23,7 +23,7 @@ class HandlePress : public HandlePressTask {
   }
 };
 
-const RegisterTask<HandlePress> kRegister;
+const RegisterTask<HandlePress> kRegisterHandlePress;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -21,7 +21,7 @@ class HandlePressSide : public HandlePressTask {
   Advice Script(const Sight& s) const override { return PressDown(s, s.o, /*grip=*/1); }
 };
 
-const RegisterTask<HandlePressSide> kRegister;
+const RegisterTask<HandlePressSide> kRegisterHandlePressSide;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

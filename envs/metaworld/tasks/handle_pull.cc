@@ -56,7 +56,7 @@ class HandlePull : public HandleTask {
   }
 };
 
-const RegisterTask<HandlePull> kRegister;
+const RegisterTask<HandlePull> kRegisterHandlePull;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

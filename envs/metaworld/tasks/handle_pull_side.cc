@@ -53,7 +53,7 @@ class HandlePullSide : public HandleTask {
   }
 };
 
-const RegisterTask<HandlePullSide> kRegister;
+const RegisterTask<HandlePullSide> kRegisterHandlePullSide;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -67,7 +67,7 @@ class LeverPull : public Task {
   const JointId axis_;
 };
 
-const RegisterTask<LeverPull> kRegister;
+const RegisterTask<LeverPull> kRegisterLeverPull;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -87,7 +87,7 @@ class PegInsertSide : public Task {
   const SiteId bottom_right_1_, top_left_1_, bottom_right_2_, top_left_2_;
 };
 
-const RegisterTask<PegInsertSide> kRegister;
+const RegisterTask<PegInsertSide> kRegisterPegInsertSide;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

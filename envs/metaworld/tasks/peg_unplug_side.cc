@@ -71,7 +71,7 @@ class PegUnplugSide : public Task {
   const SiteId end_, goal_;
 };
 
-const RegisterTask<PegUnplugSide> kRegister;
+const RegisterTask<PegUnplugSide> kRegisterPegUnplugSide;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

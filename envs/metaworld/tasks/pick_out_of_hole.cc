@@ -62,7 +62,7 @@ class PickOutOfHole : public PuckTask {
   }
 };
 
-const RegisterTask<PickOutOfHole> kRegister;
+const RegisterTask<PickOutOfHole> kRegisterPickOutOfHole;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

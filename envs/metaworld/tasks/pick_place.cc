@@ -48,7 +48,7 @@ class PickPlace : public PuckTask {
   }
 };
 
-const RegisterTask<PickPlace> kRegister;
+const RegisterTask<PickPlace> kRegisterPickPlace;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

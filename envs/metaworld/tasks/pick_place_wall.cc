@@ -64,7 +64,7 @@ class PickPlaceWall : public PuckTask {
   }
 };
 
-const RegisterTask<PickPlaceWall> kRegister;
+const RegisterTask<PickPlaceWall> kRegisterPickPlaceWall;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -39,7 +39,7 @@ class PlateSlide : public PlateSlideTask {
   }
 };
 
-const RegisterTask<PlateSlide> kRegister;
+const RegisterTask<PlateSlide> kRegisterPlateSlide;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

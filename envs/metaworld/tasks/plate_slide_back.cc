@@ -32,7 +32,7 @@ class PlateSlideBack : public PlateSlideTask {
   }
 };
 
-const RegisterTask<PlateSlideBack> kRegister;
+const RegisterTask<PlateSlideBack> kRegisterPlateSlideBack;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -33,7 +33,7 @@ class PlateSlideBackSide : public PlateSlideTask {
   }
 };
 
-const RegisterTask<PlateSlideBackSide> kRegister;
+const RegisterTask<PlateSlideBackSide> kRegisterPlateSlideBackSide;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

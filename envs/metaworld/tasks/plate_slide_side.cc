@@ -31,7 +31,7 @@ class PlateSlideSide : public PlateSlideTask {
   }
 };
 
-const RegisterTask<PlateSlideSide> kRegister;
+const RegisterTask<PlateSlideSide> kRegisterPlateSlideSide;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

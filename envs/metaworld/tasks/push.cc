@@ -53,7 +53,7 @@ class Push : public PuckTask {
   }
 };
 
-const RegisterTask<Push> kRegister;
+const RegisterTask<Push> kRegisterPush;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -52,7 +52,7 @@ class PushBack : public PuckTask {
   }
 };
 
-const RegisterTask<PushBack> kRegister;
+const RegisterTask<PushBack> kRegisterPushBack;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -64,7 +64,7 @@ class PushWall : public PuckTask {
   }
 };
 
-const RegisterTask<PushWall> kRegister;
+const RegisterTask<PushWall> kRegisterPushWall;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -32,7 +32,7 @@ class Reach : public ReachTask {
   Advice Script(const Sight& s) const override { return {s.goal, 5}; }
 };
 
-const RegisterTask<Reach> kRegister;
+const RegisterTask<Reach> kRegisterReach;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -28,7 +28,7 @@ class ReachWall : public ReachTask {
   }
 };
 
-const RegisterTask<ReachWall> kRegister;
+const RegisterTask<ReachWall> kRegisterReachWall;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

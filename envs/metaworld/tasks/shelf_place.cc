@@ -75,7 +75,7 @@ class ShelfPlace : public PuckTask {
   const BodyId shelf_;
 };
 
-const RegisterTask<ShelfPlace> kRegister;
+const RegisterTask<ShelfPlace> kRegisterShelfPlace;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -75,7 +75,7 @@ class Soccer : public Task {
   const SiteId goal_;
 };
 
-const RegisterTask<Soccer> kRegister;
+const RegisterTask<Soccer> kRegisterSoccer;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -73,7 +73,7 @@ class StickPull : public StickTask {
   const SiteId stick_end_;
 };
 
-const RegisterTask<StickPull> kRegister;
+const RegisterTask<StickPull> kRegisterStickPull;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -59,7 +59,7 @@ class StickPush : public StickTask {
   }
 };
 
-const RegisterTask<StickPush> kRegister;
+const RegisterTask<StickPush> kRegisterStickPush;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -39,7 +39,7 @@ class Sweep : public SweepTask {
   }
 };
 
-const RegisterTask<Sweep> kRegister;
+const RegisterTask<Sweep> kRegisterSweep;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

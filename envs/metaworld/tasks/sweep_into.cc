@@ -41,7 +41,7 @@ class SweepInto : public SweepTask {
   }
 };
 
-const RegisterTask<SweepInto> kRegister;
+const RegisterTask<SweepInto> kRegisterSweepInto;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

@@ -34,7 +34,7 @@ class WindowClose : public WindowTask {
   }
 };
 
-const RegisterTask<WindowClose> kRegister;
+const RegisterTask<WindowClose> kRegisterWindowClose;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

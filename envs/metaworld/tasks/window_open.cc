@@ -32,7 +32,7 @@ class WindowOpen : public WindowTask {
   }
 };
 
-const RegisterTask<WindowOpen> kRegister;
+const RegisterTask<WindowOpen> kRegisterWindowOpen;
 
 }  // namespace
 }  // namespace mentor::envs::metaworld

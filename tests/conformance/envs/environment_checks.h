@@ -161,7 +161,8 @@ inline absl::StatusCode CodeOf(const absl::StatusOr<StepOutcome>& outcome) {
   return outcome.status().code();
 }
 
-// Shapes, finite numbers, episodes of the promised length, and an error beyond their end.
+// Shapes, finite numbers, episodes of the promised length with the right kind of end, and an error
+// beyond it.
 inline void CheckShapes(const Variant& variant) {
   INFO(variant.Name());
   const auto environment = variant.Make();
@@ -186,6 +187,10 @@ inline void CheckShapes(const Variant& variant) {
     for (double number : observation) finite = finite && std::isfinite(number);
     const bool done = outcome->terminated || outcome->truncated;
     if (steps == info.episode_steps) CHECK(done);
+    // The limit alone truncates: what ends earlier was ended by the task. In the limit's own step a
+    // task may end too, and Gymnasium's then report both.
+    if (done && steps < info.episode_steps) CHECK(outcome->terminated);
+    if (outcome->truncated) CHECK(steps == info.episode_steps);
     if (info.independent_episodes && steps < info.episode_steps) REQUIRE_FALSE(done);
     if (done) break;
   }
@@ -344,7 +349,7 @@ inline void CheckBadStates(const std::vector<Variant>& variants, size_t v) {
   std::string nan = state;
   nan.replace(nan.size() - 8, 8, std::string(8, '\xff'));
   CHECK(refused(nan));
-  // Of other environments: the next ones, which may be of the same family, and one far away.
+  // States of other environments: the next ones, which may be of the same family, and one far away.
   for (size_t away : {size_t{1}, size_t{2}, variants.size() / 2}) {
     const Variant& other = variants[(v + away) % variants.size()];
     if (other.Family() == variant.Family()) continue;
@@ -358,7 +363,7 @@ inline void CheckBadStates(const std::vector<Variant>& variants, size_t v) {
     uint32_t index = 1;
     while (variant.Task(index).SerializeAsString() == variant.Task(0).SerializeAsString()) ++index;
     REQUIRE(environment->SetTask(variant.Task(index)).ok());
-    CHECK(refused(state));  // Of another task.
+    CHECK(refused(state));  // A state of another task.
     REQUIRE(environment->SetTask(variant.Task(0)).ok());
   }
   // Any byte may be wrong: an error or an episode, never a crash.

@@ -1,11 +1,12 @@
-// Environments in wrappers, for the conformance suite. A wrapper that registers itself must be
-// named here, with settings that make it work.
+// Environments in wrappers, for the conformance suite: every registered wrapper with the examples
+// of its registration.
 #pragma once
 
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/registry.h"
 #include "tests/conformance/envs/environment_checks.h"
 
 namespace mentor::envs::testing {
@@ -23,9 +24,12 @@ inline v1::WrapperSpec Spec(const std::string& name, const Settings& settings = 
   return spec;
 }
 
-inline const Settings kPhysics = {
-    {"mass_low", "0.7"},    {"mass_high", "1.5"},  {"friction_low", "0.5"}, {"friction_high", "2"},
-    {"damping_low", "0.5"}, {"damping_high", "2"}, {"gain_low", "0.8"},     {"gain_high", "1.2"}};
+inline std::vector<v1::WrapperSpec> Examples(const WrapperEntry& entry) {
+  std::vector<v1::WrapperSpec> examples;
+  for (const Settings& settings : entry.examples) examples.push_back(Spec(entry.name, settings));
+  if (examples.empty()) examples.push_back(Spec(entry.name));
+  return examples;
+}
 
 inline Variant In(const std::string& environment, const std::vector<v1::WrapperSpec>& wrappers) {
   const EnvironmentEntry* entry = FindEnvironment(environment);
@@ -34,35 +38,38 @@ inline Variant In(const std::string& environment, const std::vector<v1::WrapperS
   return {entry, {}, WrapperList(wrappers.begin(), wrappers.end())};
 }
 
+// Whether the environment can be wrapped so: some wrappers need a simulator.
+inline bool Takes(const std::string& environment, const v1::WrapperSpec& wrapper) {
+  const Variant variant = In(environment, {wrapper});
+  auto bare = MakeEnvironment(environment, {});
+  REQUIRE(bare.ok());
+  return Wrap(*std::move(bare), variant.wrappers).ok();
+}
+
 inline std::vector<Variant> WrapperVariants() {
-  const v1::WrapperSpec latency =
-      Spec("domain_randomization", {{"latency_min", "1"}, {"latency_max", "4"}});
-  Settings logarithmic = kPhysics;
-  logarithmic.insert(logarithmic.end(), {{"distribution", "log_uniform"}, {"latency_max", "2"}});
-  std::vector<Variant> variants;
   // Fixed and early ends, one action number and more, drawn tasks and none.
-  for (const char* environment :
-       {"point_reach", "umbrella_length", "maze", "contextual_bandit", "door-close-v3"}) {
-    variants.push_back(In(environment, {latency}));
-    variants.push_back(In(environment, {Spec("one_hot_task", {{"index", "2"}, {"count", "5"}})}));
-    variants.push_back(In(environment, {Spec("reward_delay", {{"steps", "3"}})}));
-    variants.push_back(In(environment, {Spec("rl2_observation")}));
-    variants.push_back(In(environment, {Spec("sparse_reward", {{"shaped", "0.5"}})}));
-    variants.push_back(In(environment, {Spec("time_feature")}));
-  }
+  const std::vector<std::string> diverse = {"point_reach", "umbrella_length", "maze",
+                                            "contextual_bandit", "door-close-v3"};
+  std::vector<std::string> simulated = {"door-close-v3", "push-v3"};
   for (const EnvironmentEntry* entry : Catalogue()) {
-    if (entry->suite == "Gymnasium v5")
-      variants.push_back(In(entry->name, {Spec("domain_randomization", kPhysics)}));
+    if (entry->suite == "Gymnasium v5") simulated.push_back(entry->name);
   }
-  for (const char* environment : {"door-close-v3", "push-v3"}) {
-    variants.push_back(In(environment, {Spec("domain_randomization", kPhysics)}));
-    variants.push_back(In(environment, {Spec("domain_randomization", logarithmic)}));
+  std::vector<Variant> variants;
+  for (const WrapperEntry* entry : Wrappers()) {
+    for (const v1::WrapperSpec& wrapper : Examples(*entry)) {
+      // What touches physics is tried on many kinds of them.
+      const bool any = Takes("point_reach", wrapper);
+      for (const std::string& environment : any ? diverse : simulated)
+        variants.push_back(In(environment, {wrapper}));
+    }
   }
   // Several, innermost first.
+  const std::vector<v1::WrapperSpec> physics =
+      Examples(*Registry<WrapperEntry>::Instance().Find("domain_randomization"));
   for (const char* environment : {"push-v3", "Walker2d-v5"}) {
     variants.push_back(
-        In(environment, {Spec("domain_randomization", logarithmic), Spec("reward_delay"),
-                         Spec("rl2_observation"), Spec("time_feature"), latency}));
+        In(environment, {physics.back(), Spec("reward_delay"), Spec("rl2_observation"),
+                         Spec("time_feature"), physics.front()}));
   }
   return variants;
 }

@@ -398,7 +398,7 @@ TEST_CASE("signal networks: settings that make no sense together are refused wit
     return std::string(violations.ToStatus().message());
   };
   using Catch::Matchers::Contains;
-  // U6 of meta_gradient.md.
+  // U6 of docs/algorithms/meta_gradient.md#experiments.
   CHECK_THAT(refusal("attention", v1::REWARD, {{"width", "1"}}),
              Contains("signal.option.width") && Contains("give at least 2"));
   CHECK_THAT(refusal("attention", v1::REWARD, {{"heads", "3"}}), Contains("does not divide"));

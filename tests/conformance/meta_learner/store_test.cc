@@ -10,7 +10,7 @@
 
 #include <google/protobuf/util/time_util.h>
 
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/backup.h"
@@ -154,8 +154,8 @@ STORE_CASE("a repeated request gets its first answer, also after opening again")
   request.request_hash = "h1";
   const v1::Experiment first = *store->Create(request);
   REQUIRE(store->Transition(first.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
-  CHECK(store->Create(request)->SerializeAsString() ==
-        first.SerializeAsString());  // Although it has changed.
+  // Although it has changed.
+  CHECK(store->Create(request)->SerializeAsString() == first.SerializeAsString());
   store.reset();
   store = backend.Open();
   CHECK(store->Create(request)->SerializeAsString() == first.SerializeAsString());
@@ -354,8 +354,8 @@ STORE_CASE("the index of checkpoints follows the folder") {
   REQUIRE(
       store->ReconcileCheckpoints(experiment.uid(), {1, 2, 3}, {info(1), info(2), info(3)}).ok());
   CHECK(steps() == std::vector<uint32_t>{1, 2, 3});
-  REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {2, 3, 4}, {info(4)})
-              .ok());  // 1 is gone, 4 had no row.
+  // 1 is gone, 4 had no row.
+  REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {2, 3, 4}, {info(4)}).ok());
   CHECK(steps() == std::vector<uint32_t>{2, 3, 4});
   REQUIRE(store->ReconcileCheckpoints(experiment.uid(), {}, {}).ok());
   CHECK(steps().empty());
@@ -393,8 +393,8 @@ STORE_CASE("subscribers hear of each change and may read, until they are gone") 
   REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   REQUIRE(store->SetProgress(experiment.name(), "x", {}).ok());
   REQUIRE(store->RecordOuterStep(experiment.uid(), {.step = 1}).ok());
-  CHECK_FALSE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING)
-                  .ok());  // No change.
+  // No change.
+  CHECK_FALSE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   CHECK(heard == std::vector<std::string>{"experiments/one QUEUED", "experiments/one RUNNING",
                                           "experiments/one RUNNING live",
                                           "experiments/one RUNNING"});

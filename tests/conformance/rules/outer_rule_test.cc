@@ -3,13 +3,17 @@
 #include "meta_learner/rules/outer_rule.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "common/file.h"
+#include "common/registry.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "meta_learner/rules/experiment_metrics.h"
 #include "tests/conformance/recorded_lifetimes.h"
 
 namespace mentor::meta_learner {
@@ -52,27 +56,18 @@ const learner::RegisterSignal kOpaque({
         -> std::unique_ptr<learner::SignalNetwork> { return std::make_unique<OpaqueNetwork>(); },
 });
 
-// Of a rule with a signal network that suits it.
-v1::ExperimentSpec Spec(const std::string& rule) {
+// A spec of the rule, with what it needs where the defaults do not fit.
+v1::ExperimentSpec Spec(const RuleEntry& entry) {
   v1::ExperimentSpec spec;
   spec.set_seed(9);
   spec.mutable_benchmark()->set_name("none");
   spec.mutable_lifetime()->set_iterations(kIterations);
   spec.mutable_lifetime()->set_steps_per_iteration(kSteps);
-  spec.mutable_rule()->set_name(rule);
   spec.mutable_rule()->set_lifetimes_per_update(kLifetimes);
   spec.mutable_rule()->set_outer_updates(3);
-  if (rule == "rl2") {  // A lifetime is one iteration, and its evaluation deterministic.
-    spec.mutable_lifetime()->set_iterations(1);
-    spec.mutable_evaluation()->set_deterministic_episodes(0);
-  }
-  if (rule == "response_gradient") {
-    spec.mutable_signal()->set_name("bottleneck");
-    // From any number of shards.
-    spec.mutable_rule()->add_option()->set_name("outer_steps");
-    spec.mutable_rule()->mutable_option()->rbegin()->set_value("one");
-    return spec;
-  }
+  AddExample(entry, &spec);
+  if (spec.has_signal()) return spec;
+  // A small lstm, the default.
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
            {"enc1", "12"}, {"enc2", "4"}, {"lstm", "4"}, {"heads", "4"}, {"critic", "4"}}) {
     v1::Option* option = spec.mutable_signal()->add_option();
@@ -110,7 +105,7 @@ std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& 
 }
 
 std::unique_ptr<OuterRule> Make(const RuleEntry& entry, int num_threads = 1) {
-  const v1::ExperimentSpec spec = Spec(entry.name);
+  const v1::ExperimentSpec spec = Spec(entry);
   Violations violations;
   auto rule = MakeOuterRule(
       {.spec = spec, .shape = Shape(), .network = Network(spec), .num_threads = num_threads},
@@ -132,9 +127,9 @@ std::vector<const RuleEntry*> RulesForRandomLives() {
   return rules;
 }
 
-// Lifetimes whose signals the given weights gave, in two shards whose loops report random
+// Lifetimes whose signals the rule's weights gave, in two shards whose loops report random
 // gradients.
-LifetimeBatch Batch(const OuterRule& rule, uint64_t seed) {
+LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed) {
   LifetimeBatch batch;
   batch.environments.assign(kLifetimes, "somewhere");
   batch.steps_per_iteration = kSteps;
@@ -146,7 +141,7 @@ LifetimeBatch Batch(const OuterRule& rule, uint64_t seed) {
          .gradient = RandomNormals(weights.sizes(), seed + 20 + shard, torch::kFloat64)});
   }
   if (!rule.needs().segments) return batch;
-  const auto network = Network(Spec("none"));
+  const auto network = Network(Spec(entry));
   learner::SignalState state = network->InitialState(kLifetimes, torch::kFloat32);
   const learner::SignalOutputs outputs = network->Run(
       weights, batch.steps, RandomNormals({kLifetimes, kIterations * kSteps}, seed + 10), &state);
@@ -180,9 +175,10 @@ TEST_CASE("outer rules: an update changes the weights and gives finite numbers",
     const auto rule = Make(*entry);
     const Tensor before = rule->meta_parameters().clone();
     CHECK(before.dtype() == torch::kFloat32);
-    const auto report = rule->Update(Batch(*rule, 100), 0);
+    const auto report = rule->Update(Batch(*entry, *rule, 100), 0);
     INFO(report.status().ToString());
     REQUIRE(report.ok());
+    CHECK(CheckDeclared(entry->metrics, *report, entry->name).ToString() == "OK");
     for (const auto& [name, value] : *report) {
       INFO(name);
       CHECK(std::isfinite(value));
@@ -201,7 +197,7 @@ TEST_CASE("outer rules: the same bits on one thread and on three", "[conformance
     const auto one = Make(*entry, 1), three = Make(*entry, 3);
     REQUIRE(SameState(one->Save(), three->Save()));
     for (uint32_t step = 0; step < 2; ++step) {
-      const LifetimeBatch batch = Batch(*one, 200 + 50 * step);
+      const LifetimeBatch batch = Batch(*entry, *one, 200 + 50 * step);
       REQUIRE(one->Update(batch, step).ok());
       REQUIRE(three->Update(batch, step).ok());
     }
@@ -214,10 +210,10 @@ TEST_CASE("outer rules: a saved state goes on as if nothing had happened", "[con
   for (const RuleEntry* entry : RulesForRandomLives()) {
     INFO(entry->name);
     const auto whole = Make(*entry), resumed = Make(*entry);
-    REQUIRE(whole->Update(Batch(*whole, 300), 0).ok());
+    REQUIRE(whole->Update(Batch(*entry, *whole, 300), 0).ok());
     REQUIRE(resumed->Load(Copy(whole->Save())).ok());
     CHECK(SameState(whole->Save(), resumed->Save()));
-    const LifetimeBatch batch = Batch(*whole, 350);
+    const LifetimeBatch batch = Batch(*entry, *whole, 350);
     REQUIRE(whole->Update(batch, 1).ok());
     REQUIRE(resumed->Update(batch, 1).ok());
     CHECK(SameState(whole->Save(), resumed->Save()));
@@ -248,9 +244,9 @@ TEST_CASE("outer rules: numbers that are not finite are an error that leaves the
   for (const RuleEntry* entry : RulesForRandomLives()) {
     INFO(entry->name);
     const auto rule = Make(*entry);
-    REQUIRE(rule->Update(Batch(*rule, 400), 0).ok());
+    REQUIRE(rule->Update(Batch(*entry, *rule, 400), 0).ok());
     const TensorMap before = Copy(rule->Save());
-    LifetimeBatch batch = Batch(*rule, 450);
+    LifetimeBatch batch = Batch(*entry, *rule, 450);
     batch.steps.shaped_rewards.fill_(std::numeric_limits<double>::quiet_NaN());
     batch.steps.success_signals.fill_(std::numeric_limits<float>::quiet_NaN());
     for (ShardGradient& shard : batch.shards)
@@ -294,7 +290,7 @@ TEST_CASE("outer rules: each network in each role is taken, or refused with a re
   for (const RuleEntry* entry : OuterRules()) {
     for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
       for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE}) {
-        v1::ExperimentSpec spec = Spec(entry->name);
+        v1::ExperimentSpec spec = Spec(*entry);
         spec.mutable_signal()->Clear();
         spec.mutable_signal()->set_name(signal->name);
         spec.mutable_signal()->set_role(role);
@@ -309,26 +305,126 @@ TEST_CASE("outer rules: each network in each role is taken, or refused with a re
 
 TEST_CASE("outer rules: what a network does not declare, a rule that needs it refuses",
           "[conformance]") {
-  const auto refusal = [](const std::string& rule, const std::string& network) {
-    v1::ExperimentSpec spec = Spec(rule);
-    spec.mutable_signal()->Clear();
-    spec.mutable_signal()->set_name(network);
-    return Refusal(spec);
-  };
-  // Neither density nor gradient: outcomes must be enough.
+  int refused = 0, taken = 0;
   for (const RuleEntry* entry : OuterRules()) {
-    INFO(entry->name);
-    if (!Make(*entry)->needs().signal_network) continue;
-    CHECK(refusal(entry->name, "opaque").empty() == (entry->name == "evolution_strategies"));
+    const RuleNeeds needs = Make(*entry)->needs();
+    if (!needs.signal_network) continue;
+    for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
+      v1::ExperimentSpec spec = Spec(*entry);
+      spec.mutable_signal()->Clear();
+      spec.mutable_signal()->set_name(signal->name);
+      Violations violations;
+      const auto network = Network(spec, &violations);
+      if (network == nullptr) continue;  // In this role.
+      INFO(entry->name << " with " << signal->name);
+      const std::string refusal = Refusal(spec);
+      const bool lacks_density = needs.signal_density && !network->has_density();
+      const bool lacks_gradient = needs.signal_gradient && !network->is_differentiable();
+      const bool lacks_condition = needs.conditioned_policy && network->conditioning_size() == 0;
+      if (lacks_density || lacks_gradient || lacks_condition) {
+        CHECK_FALSE(refusal.empty());
+        ++refused;
+        if (lacks_density) CHECK_THAT(refusal, Catch::Matchers::Contains("density"));
+      } else if (signal->name == "opaque") {  // Outcomes are enough.
+        CHECK(refusal.empty());
+        ++taken;
+      }
+    }
   }
-  using Catch::Matchers::Contains;
-  CHECK_THAT(refusal("black_box", "opaque"), Contains("density"));
-  CHECK_THAT(refusal("black_box", "attention"), Contains("density"));
-  CHECK_THAT(refusal("black_box", "mlp"), Contains("density"));
+  CHECK(refused > 0);
+  CHECK(taken > 0);
+}
+
+// --- Metrics
+
+// Of all that can be reported beside each other.
+TEST_CASE("outer rules: each metric is declared once, with a help", "[conformance]") {
+  for (const RuleEntry* entry : OuterRules()) {
+    const MetricTable all = AllMetrics(*entry);
+    std::map<std::string, int> times;
+    for (const MetricInfo& metric : all) {
+      INFO(entry->name << ": " << metric.name);
+      CHECK(++times[metric.name] == 1);
+      CHECK(metric.help.ends_with('.'));
+      CHECK(metric.help.find(" | ") == std::string::npos);  // A border of the list below.
+      CHECK_FALSE(metric.unit.empty());
+      // A family would take what another part reports.
+      CHECK(FindMetric(all, metric.name) == &metric);
+    }
+    for (const MetricInfo& metric : learner::FindInnerLoop(entry->inner_loop)->metrics) {
+      INFO(entry->name << ": " << metric.name);
+      CHECK(metric.unit != "s");  // Statistics are parts of results.
+    }
+  }
+}
+
+TEST_CASE("outer rules: metrics by which runs are compared mean the same in all", "[conformance]") {
+  std::map<std::string, MetricInfo> compared;
+  for (const RuleEntry* entry : OuterRules()) {
+    for (const MetricInfo& metric : AllMetrics(*entry)) {
+      if (metric.panel != MetricInfo::Panel::kCompared) continue;
+      const MetricInfo& first = compared.emplace(metric.name, metric).first->second;
+      INFO(entry->name << ": " << metric.name);
+      CHECK(metric.help == first.help);
+      CHECK(metric.unit == first.unit);
+      CHECK(metric.label == first.label);
+      CHECK_FALSE(metric.name.ends_with('*'));  // It names a file.
+    }
+  }
+  CHECK(compared.contains("outer_grad_norm"));
+}
+
+// name | unit | panel | help, by part.
+std::string Listed(const std::string& part, const MetricTable& metrics) {
+  std::string text;
+  for (const MetricInfo& metric : metrics) {
+    text += part + " | " + metric.name + " | " + metric.unit + " | " +
+            std::string(PanelName(metric.panel)) + " | " + metric.help + "\n";
+  }
+  return text;
+}
+
+// docs/generate.py makes a page of this list. It may lack parts, for instance one that is being
+// tried; what it has is true.
+TEST_CASE("outer rules: the list of metrics for the docs is what the parts declare",
+          "[conformance]") {
+  const std::string file = std::string(MENTOR_TEST_DATA) + "/experiment_metrics.txt";
+  std::map<std::string, std::string> declared = {
+      {"experiment", Listed("experiment", CommonMetrics())}};
+  for (const RuleEntry* entry : OuterRules())
+    declared["rule " + entry->name] = Listed("rule " + entry->name, entry->metrics);
+  for (const learner::InnerLoopEntry* entry : learner::InnerLoops())
+    declared["inner loop " + entry->name] = Listed("inner loop " + entry->name, entry->metrics);
+  declared.erase("rule reinforce");  // The examples of docs/adding.md.
+  declared.erase("inner loop slow_ppo");
+  if (std::getenv("MENTOR_REGENERATE") != nullptr) {
+    std::string text =
+        "# Metrics of experiments: part | name | unit | panel of reports | help.\n"
+        "# Written by MENTOR_REGENERATE=1 build/tests/test_conformance_rules; docs/generate.py "
+        "makes "
+        "docs/experiment_metrics.md of it.\n";
+    for (const auto& [part, lines] : declared) text += lines;
+    REQUIRE(WriteFileAtomically(file, text, 0644).ok());
+  }
+  const auto text = ReadFile(file, 1 << 20);
+  REQUIRE(text.ok());
+  std::map<std::string, std::string> listed;
+  for (size_t begin = 0; begin < text->size();) {
+    const size_t end = text->find('\n', begin);
+    const std::string line = text->substr(begin, end + 1 - begin);
+    if (line[0] != '#') listed[line.substr(0, line.find(" | "))] += line;
+    begin = end + 1;
+  }
+  CHECK(listed.size() >= 10);
+  for (const auto& [part, lines] : listed) {
+    INFO(part << ": run MENTOR_REGENERATE=1 build/tests/test_conformance_rules '*list of metrics*' "
+                 "&& docs/generate.py");
+    CHECK(lines == declared[part]);
+  }
 }
 
 TEST_CASE("outer rules: black_box takes an mlp with density", "[conformance]") {
-  v1::ExperimentSpec spec = Spec("black_box");
+  v1::ExperimentSpec spec = Spec(*Registry<RuleEntry>::Instance().Find("black_box"));
   spec.mutable_signal()->Clear();
   spec.mutable_signal()->set_name("mlp");
   spec.mutable_signal()->add_option()->set_name("density");

@@ -1,5 +1,6 @@
-// Actors that are killed, stopped, silenced or lose messages, as processes of their own (this very binary). Whatever happens
-// to them, the learner gets every result, equal to a direct run; the log of the failpoints proves that it did happen.
+// Actors that are killed, stopped, silenced or lose messages, as processes of their own (this very
+// binary). Whatever happens to them, the learner gets every result, equal to a direct run; the log
+// of the failpoints proves that it did happen.
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
@@ -12,7 +13,7 @@
 #include "actor/actor.h"
 #include "common/lifecycle.h"
 #include "common/rpc/channel.h"
-#include "learner/rollout_server.h"
+#include "learner/rollout/rollout_server.h"
 #include "tests/learner_side.h"
 #include "tests/mailbox.h"
 #include "tests/temp_folder.h"
@@ -50,7 +51,8 @@ class ActorProcess {
       variables.push_back("MENTOR_FAILPOINT_LOG=" + log);
     }
     for (const char* name : {"PATH", "HOME", "LD_LIBRARY_PATH"}) {
-      if (const char* value = std::getenv(name)) variables.push_back(std::string(name) + "=" + value);
+      if (const char* value = std::getenv(name))
+        variables.push_back(std::string(name) + "=" + value);
     }
     std::vector<char*> environment;
     for (std::string& variable : variables) environment.push_back(variable.data());
@@ -61,7 +63,8 @@ class ActorProcess {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    const int error = posix_spawn(&pid_, "/proc/self/exe", &actions, nullptr, arguments, environment.data());
+    const int error =
+        posix_spawn(&pid_, "/proc/self/exe", &actions, nullptr, arguments, environment.data());
     posix_spawn_file_actions_destroy(&actions);
     REQUIRE(error == 0);
   }
@@ -98,35 +101,42 @@ std::string Read(const std::string& path) {
 }
 
 TEST_CASE("fault: an actor is killed at each of its failpoints", "[fault]") {
-  const std::pair<const char*, int> points[] = {
-      {"actor.unit.received", 3}, {"actor.unit.step", 200}, {"actor.result.before_send", 4}, {"actor.result.after_send", 2}};
+  const std::pair<const char*, int> points[] = {{"actor.unit.received", 3},
+                                                {"actor.unit.step", 200},
+                                                {"actor.result.before_send", 4},
+                                                {"actor.result.after_send", 2}};
   for (const auto& [point, hit] : points) {
     INFO(point);
     const TempFolder folder;
     const std::string log = folder.path() / "log";
     LearnerSide learner;
     Run run(learner, Units(40, 120));
-    ActorProcess doomed(learner.server->address(), std::string(point) + "=" + std::to_string(hit) + ":kill", log);
+    ActorProcess doomed(learner.server->address(),
+                        std::string(point) + "=" + std::to_string(hit) + ":kill", log);
     const int status = doomed.Wait();
     CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
     CHECK(Read(log) == std::string(point) + " " + std::to_string(hit) + " kill\n");
-    Signal().WaitUntil([&] { return learner.Value("mentor_rollout_peer_deaths_total{cause=\"closed\"}") == 1; });
+    Signal().WaitUntil(
+        [&] { return learner.Value("mentor_rollout_peer_deaths_total{cause=\"closed\"}") == 1; });
     ActorProcess healthy(learner.server->address(), "", "");
     run.CheckEqualToDirect();
     CHECK(learner.Value("mentor_rollout_reissued_total{reason=\"lost\"}") >= 1);
   }
 }
 
-TEST_CASE("fault: a stopped actor is noticed, its units go to another one, and it comes back", "[fault]") {
+TEST_CASE("fault: a stopped actor is noticed, its units go to another one, and it comes back",
+          "[fault]") {
   learner::RolloutServer::Options options;
   options.stream.dead_after = std::chrono::milliseconds(2500);
   LearnerSide learner(options);
   ActorProcess stopped(learner.server->address(), "", "");
   Signal().WaitUntil([&] { return learner.rollout.actors() == 1; });
   Run run(learner, Units(200, 5000));
-  Signal().WaitUntil([&] { return learner.Value("mentor_rollout_results_total{outcome=\"used\"}") >= 3; });
+  Signal().WaitUntil(
+      [&] { return learner.Value("mentor_rollout_results_total{outcome=\"used\"}") >= 3; });
   stopped.Send(SIGSTOP);
-  Signal().WaitUntil([&] { return learner.Value("mentor_rollout_peer_deaths_total{cause=\"heartbeat\"}") == 1; });
+  Signal().WaitUntil(
+      [&] { return learner.Value("mentor_rollout_peer_deaths_total{cause=\"heartbeat\"}") == 1; });
   ActorProcess healthy(learner.server->address(), "", "");
   run.CheckEqualToDirect();
   stopped.Send(SIGCONT);
@@ -137,13 +147,15 @@ TEST_CASE("fault: SIGTERM drains an actor: it says good-bye and ends with 0", "[
   LearnerSide learner;
   ActorProcess leaving(learner.server->address(), "", "");
   Run run(learner, Units(200, 5000));
-  Signal().WaitUntil([&] { return learner.Value("mentor_rollout_results_total{outcome=\"used\"}") >= 3; });
+  Signal().WaitUntil(
+      [&] { return learner.Value("mentor_rollout_results_total{outcome=\"used\"}") >= 3; });
   leaving.Send(SIGTERM);
   const int status = leaving.Wait();
   CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
   Signal().WaitUntil([&] { return learner.rollout.actors() == 0; });
   for (const char* cause : {"closed", "heartbeat", "violation"}) {
-    CHECK(learner.Value("mentor_rollout_peer_deaths_total{cause=\"" + std::string(cause) + "\"}") == 0);
+    CHECK(learner.Value("mentor_rollout_peer_deaths_total{cause=\"" + std::string(cause) + "\"}") ==
+          0);
   }
   ActorProcess healthy(learner.server->address(), "", "");
   run.CheckEqualToDirect();
@@ -156,7 +168,8 @@ TEST_CASE("fault: an actor without heartbeats is dead, however well its connecti
   options.stream.dead_after = std::chrono::milliseconds(2500);
   LearnerSide learner(options);
   ActorProcess silent(learner.server->address(), "rpc.heartbeat.skip=*:error(x)", log);
-  Signal().WaitUntil([&] { return learner.Value("mentor_rollout_peer_deaths_total{cause=\"heartbeat\"}") >= 1; });
+  Signal().WaitUntil(
+      [&] { return learner.Value("mentor_rollout_peer_deaths_total{cause=\"heartbeat\"}") >= 1; });
   CHECK(Read(log).find("rpc.heartbeat.skip 1 error(x)\n") == 0);
 }
 

@@ -7,7 +7,7 @@
 
 #include "common/file.h"
 #include "common/rng.h"
-#include "meta_learner/checkpoint.h"
+#include "meta_learner/store/checkpoint.h"
 #include "tests/child_process.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/store/store.h"
 #include "tests/child_process.h"
@@ -21,8 +21,8 @@ using S = v1::Experiment;
 namespace {
 
 NewExperiment Request(int number) {
-  NewExperiment request = WithSpec(*LoadSpec("benchmark { name: 'point_reach' }"),
-                                   "e" + std::to_string(number));
+  NewExperiment request =
+      WithSpec(*LoadSpec("benchmark { name: 'point_reach' }"), "e" + std::to_string(number));
   request.request_id = "request-" + std::to_string(number);
   request.request_hash = "h";
   return request;
@@ -150,7 +150,9 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
   CHECK(ReasonOf(status) == "DISK_FULL");
   CHECK(std::string(status.message()).find("free space on this file system, then try again") !=
         std::string::npos);
-  const auto count = [&] { return static_cast<int>(store->List({.page_size = 1000})->experiments.size()); };
+  const auto count = [&] {
+    return static_cast<int>(store->List({.page_size = 1000})->experiments.size());
+  };
   CHECK(count() == created);
   CHECK(store->Get("experiments/e1").ok());
 

@@ -1,5 +1,5 @@
-// The policy against golden/policy_forward.json, which is float64: the bound is float32's, relative to the size of the numbers
-// that the sums are made of.
+// The policy against golden/policy_forward.json, which is float64: the bound is float32's, relative
+// to the size of the numbers that the sums are made of.
 #include "actor/policy.h"
 
 #include <algorithm>
@@ -20,7 +20,8 @@ using mentor::testing::Near;
 
 Json ReadGolden(const std::string& name) {
   const char* dir = std::getenv("MENTOR_GOLDEN_DIR");
-  const std::string path = std::string(dir ? dir : MENTOR_TEST_DATA "/golden") + "/" + name + ".json";
+  const std::string path =
+      std::string(dir ? dir : MENTOR_TEST_DATA "/golden") + "/" + name + ".json";
   std::ifstream file(path);
   INFO(path);
   REQUIRE(file);
@@ -31,7 +32,8 @@ Json ReadGolden(const std::string& name) {
 std::vector<float> Slice(const Json& tensor, int s) {
   const auto data = tensor.at("data").get<std::vector<double>>();
   const size_t size = data.size() / tensor.at("shape").at(0).get<size_t>();
-  return {data.begin() + static_cast<ptrdiff_t>(s * size), data.begin() + static_cast<ptrdiff_t>((s + 1) * size)};
+  return {data.begin() + static_cast<ptrdiff_t>(s * size),
+          data.begin() + static_cast<ptrdiff_t>((s + 1) * size)};
 }
 
 TEST_CASE("policy: mean, action, log-density and clipping as in the golden file", "[golden]") {
@@ -48,15 +50,18 @@ TEST_CASE("policy: mean, action, log-density and clipping as in the golden file"
       weights.set_action_size(static_cast<uint32_t>(a));
       weights.set_network(v1::POLICY_NETWORK_MLP);
       weights.set_hidden_units(test.at("H"));
-      for (const char* name : {"actor.W1", "actor.b1", "actor.W2", "actor.b2", "actor.W3", "actor.b3", "logstd"}) {
+      for (const char* name :
+           {"actor.W1", "actor.b1", "actor.W2", "actor.b2", "actor.W3", "actor.b3", "logstd"}) {
         const auto values = Slice(test.at("params").at(name), s);
-        weights.mutable_weights()->append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+        weights.mutable_weights()->append(reinterpret_cast<const char*>(values.data()),
+                                          values.size() * sizeof(float));
       }
       Policy policy;
       REQUIRE(policy.Load(weights).ok());
       const auto obs = Slice(test.at("obs"), s), noise = Slice(test.at("noise"), s);
       const auto want_mean = Slice(expected.at("mean"), s);
-      const auto want_action = Slice(expected.at("action"), s), want_logp = Slice(expected.at("logp"), s);
+      const auto want_action = Slice(expected.at("action"), s),
+                 want_logp = Slice(expected.at("logp"), s);
       const auto want_clipped = Slice(expected.at("env_action"), s);
       const auto want_deterministic = Slice(expected.at("deterministic_env_action"), s);
       for (int b = 0; b < steps; ++b) {

@@ -1,5 +1,5 @@
-// meta_gradient.md: mg_lirpg, mg_meta_update and mg_gamma_lambda, by both implementations of the
-// differentiated update.
+// mg_lirpg, mg_meta_update and mg_gamma_lambda, by both implementations of the differentiated
+// update.
 #include <functional>
 
 #include "learner/agents/critic.h"

@@ -1,4 +1,5 @@
-// The response-gradient rule's mathematics against golden numbers (response_gradient.md).
+// The response-gradient rule's mathematics against golden numbers
+// (docs/algorithms/response_gradient.md).
 #include <cmath>
 #include <string>
 #include <utility>
@@ -7,6 +8,7 @@
 #include "learner/agents/conditioned_policy.h"
 #include "learner/agents/gae.h"
 #include "learner/agents/response_terms.h"
+#include "learner/agents/row_statistics.h"
 #include "learner/signals/signal_network.h"
 #include "tests/golden.h"
 
@@ -314,8 +316,8 @@ TEST_CASE("golden: a response is identified by perturbations only", "[golden]") 
   }
 }
 
-// Acceptance C1 of response_gradient.md: a bandit of two arms, r_in = eta a, task reward a, 500
-// rounds of a policy step and a step of eta along the three terms.
+// C1 of docs/algorithms/response_gradient.md#experiments: a bandit of two arms, r_in = eta a, task
+// reward a, 500 rounds of a policy step and a step of eta along the three terms.
 double BestArmAfterLearning(double theta_start, double eta_start, double kappa) {
   const Problem problem{.gaussian = false, .kappa = kappa};
   Tensor theta = torch::full({1, 1}, theta_start, torch::kFloat64),

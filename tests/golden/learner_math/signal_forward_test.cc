@@ -1,5 +1,5 @@
 #include "common/exact_math.h"
-#include "learner/signals/lstm_layers.h"
+#include "learner/kernels/lstm_layers.h"
 #include "learner/signals/lstm_plain.h"
 #include "tests/golden/signal_fixture.h"
 
@@ -126,7 +126,7 @@ void CheckCase(const Json& file, const Json& test, torch::Dtype dtype) {
   check("c", torch::stack(c, 1), want("c"));
   const auto initial = network->InitialState(lifetimes, dtype).recurrent;
   const auto evaluation = network->Evaluate(flat, features, signals, initial);
-  const double entropy_offset = 0.5 + learner::kHalfLogTwoPi;
+  const double entropy_offset = 0.5 + exact::kHalfLogTwoPi;
   check("density while training", evaluation.log_probs, want("signal_logp"));
   check("value while training", evaluation.values, want("value"));
   check("entropy", evaluation.log_stds + entropy_offset, want("entropy"));

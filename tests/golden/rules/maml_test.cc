@@ -1,5 +1,5 @@
-// MAML's adaptation step and outer step against maml.json (black_box.md section 13), in float64
-// and, more loosely, in float32.
+// MAML's adaptation step and outer step against maml.json
+// (docs/algorithms/initial_weights.md#maml), in float64 and, more loosely, in float32.
 #include <torch/csrc/autograd/autograd.h>
 
 #include "learner/agents/vanilla_policy_gradient.h"

@@ -1,5 +1,6 @@
-// The terms of the response gradient against finite differences in double (response_gradient.md
-// section 3), with eta perturbed in parts of the collection.
+// The terms of the response gradient against finite differences in double
+// (docs/algorithms/response_gradient.md#terms-of-the-gradient), with eta perturbed in parts of the
+// collection.
 #include <cmath>
 #include <functional>
 
@@ -142,7 +143,8 @@ TEST_CASE("response gradient: through the policy step, by eta and by the reward'
 }
 
 // The same computation as a meta-gradient through one step of gradient descent, judged on fresh
-// data (results_meta_gradient.md section 3): policies that eta does not condition.
+// data (docs/algorithms/response_gradient.md#terms-of-the-gradient): policies that eta does not
+// condition.
 TEST_CASE("response gradient: the term through the reward alone is the meta-gradient of LIRPG",
           "[grad]") {
   const AgentShape shape{

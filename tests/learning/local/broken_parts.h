@@ -1,11 +1,11 @@
 // Parts that are wrong on purpose, registered in the learning tests only: each is consistent
-// between acting and training, so that nothing but the learning itself can tell (results.md section
-// 7).
+// between acting and training, so that nothing but the learning itself can tell
+// (docs/algorithms/small_environments.md#broken-variants).
 //
-//   network lstm_late_action   the action input is that of step t-1            with rule
-//   black_box_late_action network lstm_late_inputs   every input is that of step t-1, which is the
-//                              agent using the signal of step t-1              with rule
-//                              black_box_late_inputs
+//   network lstm_late_action   the action input is that of step t-1;
+//                              with the rule black_box_late_action
+//   network lstm_late_inputs   every input is that of step t-1, which is the agent using the
+//                              signal of step t-1; with the rule black_box_late_inputs
 //   rule black_box_flipped     the outer update goes the other way
 //   rule black_box_own_scale   advantages are standardised for each lifetime alone
 #pragma once

@@ -297,7 +297,8 @@ void RegisterBrokenParts() {
          .summary = "broken on purpose",
          .options = lstm->options,
          .make = [lstm](const learner::SignalContext& context, const OptionValues& options) {
-           // black_box.md section 4: after observation, action, density and success signal.
+           // docs/algorithms/black_box.md#inputs: after observation, action, density and success
+           // signal.
            return std::make_unique<ForgetfulNetwork>(
                lstm->make(context, options), context.observation_size + context.action_size + 2);
          }});

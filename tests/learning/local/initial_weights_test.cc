@@ -17,7 +17,8 @@ double Improvement(const std::vector<double>& returns) {
   return (returns.back() - returns.front()) / -returns.front();
 }
 
-// survey.md: one step improves the mean return by this much over the initial policy.
+// docs/algorithms/small_environments.md#point-navigation: one step improves the mean return by this
+// much over the initial policy.
 constexpr double kMamlImprovement = 0.4;  // Measured: 0.60; 0.19 without outer steps.
 constexpr double kBrokenMargin = 0.1;
 

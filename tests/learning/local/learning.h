@@ -21,7 +21,7 @@ v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::str
 
 struct Learned {
   std::vector<v1::EvaluationShard> evaluation;
-  std::map<std::string, std::vector<double>> metrics;  // Of the outer updates, by name.
+  std::map<std::string, std::vector<double>> metrics;  // By name, one number for each outer update.
   std::string hash;
   torch::Tensor meta_parameters;                          // [Q]: after the last outer update
   std::shared_ptr<const learner::SignalNetwork> network;  // Null: the rule has none.

@@ -4,14 +4,16 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/evaluation_method.h"
 #include "common/file.h"
 #include "common/registry.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
-#include "mentor/local_run.h"
-#include "mentor/run_report.h"
-#include "mentor/trained_run.h"
-#include "meta_learner/experiment_runner.h"
+#include "mentor/local/local_run.h"
+#include "mentor/local/run_report.h"
+#include "mentor/local/trained_run.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/parts.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/store.h"
 #include "tests/learning/local/broken_parts.h"
@@ -75,8 +77,8 @@ std::map<std::string, std::vector<double>> ByIteration(
   std::map<std::string, std::vector<double>> means, counts;
   for (const v1::EvaluationShard& shard : evaluation) {
     if (shard.split() != "test") continue;
-    auto& sum = means[shard.method()];
-    auto& count = counts[shard.method()];
+    auto& sum = means[NameOf(shard.taught_by())];
+    auto& count = counts[NameOf(shard.taught_by())];
     for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
       sum.resize(lifetime.segment_episodes_size());
       count.resize(sum.size());

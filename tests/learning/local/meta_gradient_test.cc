@@ -1,6 +1,6 @@
-// The blind agent of Umbrella Length (meta_gradient.md section 9) through the real services in one
-// process: it learns nothing by itself, everything from a signal learned by meta-gradient, and
-// nothing from one whose outer gradient is missing or has the wrong sign.
+// The blind agent of Umbrella Length (docs/algorithms/meta_gradient.md#umbrella-length) through the
+// real services in one process: it learns nothing by itself, everything from a signal learned by
+// meta-gradient, and nothing from one whose outer gradient is missing or has the wrong sign.
 #include <string>
 #include <vector>
 

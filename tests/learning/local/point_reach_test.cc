@@ -1,6 +1,6 @@
-// The calibrated learning test (results.md section 7, tier V) through the real services in one
-// process, and the broken variants that it must detect. Thresholds and bounds are those of that
-// section.
+// The calibrated learning test (docs/algorithms/small_environments.md#point-reach, tier V) through
+// the real services in one process, and the broken variants that it must detect. Thresholds and
+// bounds are those of that page.
 #include <map>
 #include <string>
 #include <vector>
@@ -61,7 +61,7 @@ TEST_CASE("learning: a learned reward beats the baselines on point_reach", "[lea
 }
 
 // Tier M shows the goal at the end of an episode only, so a signal must remember; tier H never, so
-// it must infer (results.md section 7).
+// it must infer (docs/algorithms/small_environments.md#point-reach).
 const std::vector<std::string> kTierM = {"benchmark.dimension=1",     "benchmark.view=revealed",
                                          "benchmark.dt=0.2",          "benchmark.rho=0.2",
                                          "benchmark.episode_steps=5", "rule.outer_updates=60"};

@@ -1,7 +1,7 @@
 // The response-gradient rule on the point mass through the real services in one process
-// (response_gradient.md section 8b): without the task reward in the policy round, whatever the
-// agent learns comes from steps of eta, so a rule whose steps are missing or go the other way
-// fails.
+// (docs/algorithms/response_gradient.md#experiments): without the task reward in the policy round,
+// whatever the agent learns comes from steps of eta, so a rule whose steps are missing or go the
+// other way fails.
 #include <string>
 #include <vector>
 
@@ -26,7 +26,8 @@ double ReturnAfterLearning(const std::string& variant) {
   std::vector<std::string> overrides = kEtaAlone;
   overrides.push_back(variant);
   const testing::Learned learned = testing::Run("stn_literal.txtpb", overrides);
-  // Actors and learner agree on the folded policy (section 9, 7).
+  // Actors and learner agree on the folded policy (docs/algorithms/response_gradient.md#pitfalls,
+  // 7).
   for (double error : learned.metrics.at("rho_error")) CHECK(error < 1e-5);
   return learned.Last("validation_return", 5);
 }

@@ -1,6 +1,7 @@
-// RL^2 on the two-armed bandit of survey.md through the real services in one process: a recurrent
-// policy learns to explore and to exploit, and does not when its outer gradient is missing or has
-// the wrong sign. The same spec gives the same bits whoever computes it.
+// RL^2 on the two-armed bandit of docs/algorithms/small_environments.md#bandits through the real
+// services in one process: a recurrent policy learns to explore and to exploit, and does not when
+// its outer gradient is missing or has the wrong sign. The same spec gives the same bits whoever
+// computes it.
 #include <string>
 #include <vector>
 

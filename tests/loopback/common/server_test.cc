@@ -22,7 +22,8 @@ using std::chrono::milliseconds;
 // Answers every message with a unit of the same attempt.
 class EchoService : public v1::RolloutService::CallbackService {
  public:
-  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(grpc::CallbackServerContext* context) override {
+  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(
+      grpc::CallbackServerContext* context) override {
     auto stream = ServerStream<v1::WorkResponse, v1::WorkRequest>::Make(context, {});
     stream->Start({.on_message =
                        [stream](const v1::WorkRequest& message) {
@@ -42,7 +43,9 @@ absl::Status Echo(const std::shared_ptr<grpc::Channel>& channel) {
   auto stream = ClientStream<v1::WorkRequest, v1::WorkResponse>::Make({});
   stream->Start({.on_message =
                      [stream, answers](const v1::WorkResponse& message) {
-                       answers->Push(message.unit().attempt() == 7 ? absl::OkStatus() : absl::InternalError("wrong answer"));
+                       answers->Push(message.unit().attempt() == 7
+                                         ? absl::OkStatus()
+                                         : absl::InternalError("wrong answer"));
                        stream->Close(absl::OkStatus());
                      },
                  .on_closed = [answers](const absl::Status& status) { answers->Push(status); }},
@@ -60,16 +63,19 @@ TEST_CASE("server: no plain text beyond loopback", "[loopback]") {
     const auto server = Server::Start({.address = address}, {&service});
     CHECK(server.status().code() == absl::StatusCode::kInvalidArgument);
     CHECK(std::string(server.status().message()).find("--tls_cert") != std::string::npos);
-    CHECK(MakeChannel({.address = std::string(address)}).status().code() == absl::StatusCode::kInvalidArgument);
+    CHECK(MakeChannel({.address = std::string(address)}).status().code() ==
+          absl::StatusCode::kInvalidArgument);
   }
   // Said explicitly, it is possible.
   CHECK(Server::Start({.address = "0.0.0.0:0", .allow_insecure = true}, {&service}).ok());
   CHECK(MakeChannel({.address = "0.0.0.0:0", .allow_insecure = true}).ok());
-  for (const char* address : {"localhost:1", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1", "dns:///localhost:1", "ipv4:127.0.0.1:1"}) {
+  for (const char* address : {"localhost:1", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1",
+                              "dns:///localhost:1", "ipv4:127.0.0.1:1"}) {
     INFO(address);
     CHECK(IsLoopback(address));
   }
-  CHECK(MakeChannel({.address = "localhost"}).status().code() == absl::StatusCode::kInvalidArgument);
+  CHECK(MakeChannel({.address = "localhost"}).status().code() ==
+        absl::StatusCode::kInvalidArgument);
 }
 
 TEST_CASE("server: a port that is taken is an error, not a share", "[loopback]") {
@@ -122,11 +128,13 @@ TEST_CASE("server: calls are counted by method and status", "[loopback]") {
   using mentor::testing::MetricValue;
   EchoService service;
   const auto metrics = Metrics::Create();
-  auto server = Server::Start({.metrics = metrics.get(), .health_names = {"mentor.v1.RolloutService"}}, {&service});
+  auto server = Server::Start(
+      {.metrics = metrics.get(), .health_names = {"mentor.v1.RolloutService"}}, {&service});
   REQUIRE(server.ok());
   const std::string work = R"({method="RolloutService/Work"})";
   const auto handled = [&](const std::string& code, const std::string& method) {
-    return MetricValue(*metrics, "mentor_grpc_server_handled_total{code=\"" + code + "\",method=\"" + method + "\"}");
+    return MetricValue(*metrics, "mentor_grpc_server_handled_total{code=\"" + code +
+                                     "\",method=\"" + method + "\"}");
   };
   // Known from the start.
   CHECK(MetricValue(*metrics, "mentor_grpc_server_started_total" + work) == 0);
@@ -206,7 +214,8 @@ TEST_CASE("backoff: full jitter under a growing bound", "[unit]") {
 TEST_CASE("reconnector: the first attempt is at once, Stop ends a wait", "[loopback]") {
   Reconnector reconnector;
   CHECK(reconnector.Wait());
-  auto waiting = std::async(std::launch::async, [&] { return reconnector.Wait(std::chrono::hours(1)); });
+  auto waiting =
+      std::async(std::launch::async, [&] { return reconnector.Wait(std::chrono::hours(1)); });
   reconnector.Stop();
   REQUIRE(waiting.wait_for(kPatience) == std::future_status::ready);
   CHECK_FALSE(waiting.get());
@@ -226,7 +235,8 @@ TEST_CASE("status: code, message, reason, facts and field violations cross the w
   CHECK(FromGrpc(ToGrpc(plain)) == plain);
   CHECK(ReasonOf(plain).empty());
   // Details stay below the limit of trailers; the reason comes first.
-  for (int i = 0; i < 1000; ++i) violations.Add("field" + std::to_string(i), "a description that is not very short");
+  for (int i = 0; i < 1000; ++i)
+    violations.Add("field" + std::to_string(i), "a description that is not very short");
   const grpc::Status cut = ToGrpc(ToStatus(violations));
   CHECK(cut.error_details().size() <= 4096);
   CHECK(cut.error_message().size() <= 2048);

@@ -1,4 +1,5 @@
-// Two ends of rpc::Stream over TCP and in process. RolloutService lends its messages; nothing of its meaning is used.
+// Two ends of rpc::Stream over TCP and in process. RolloutService lends its messages; nothing of
+// its meaning is used.
 #include "common/rpc/stream.h"
 
 #include <atomic>
@@ -7,6 +8,7 @@
 
 #include <prometheus/registry.h>
 
+#include "common/mutex.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
@@ -30,20 +32,23 @@ class TestService : public v1::RolloutService::CallbackService {
 
   struct Call {
     std::shared_ptr<ServerEnd> stream;
-    std::shared_ptr<Mailbox<v1::WorkRequest>> messages = std::make_shared<Mailbox<v1::WorkRequest>>();
+    std::shared_ptr<Mailbox<v1::WorkRequest>> messages =
+        std::make_shared<Mailbox<v1::WorkRequest>>();
     std::shared_ptr<Mailbox<absl::Status>> closed = std::make_shared<Mailbox<absl::Status>>();
   };
 
-  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(grpc::CallbackServerContext* context) override {
+  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(
+      grpc::CallbackServerContext* context) override {
     Call call;
     call.stream = ServerEnd::Make(context, options_);
     // The handlers hold the stream: they are destroyed at its end, so nothing leaks.
-    call.stream->Start({.on_message =
-                            [this, stream = call.stream, box = call.messages](v1::WorkRequest message) {
-                              if (on_message) on_message(stream, message);
-                              box->Push(std::move(message));
-                            },
-                        .on_closed = [box = call.closed](const absl::Status& status) { box->Push(status); }});
+    call.stream->Start(
+        {.on_message =
+             [this, stream = call.stream, box = call.messages](v1::WorkRequest message) {
+               if (on_message) on_message(stream, message);
+               box->Push(std::move(message));
+             },
+         .on_closed = [box = call.closed](const absl::Status& status) { box->Push(status); }});
     ServerEnd* reactor = call.stream.get();
     calls.Push(call);
     return reactor->reactor();
@@ -59,12 +64,14 @@ class TestService : public v1::RolloutService::CallbackService {
 
 struct ClientCall {
   std::shared_ptr<ClientEnd> stream;
-  std::shared_ptr<Mailbox<v1::WorkResponse>> messages = std::make_shared<Mailbox<v1::WorkResponse>>();
+  std::shared_ptr<Mailbox<v1::WorkResponse>> messages =
+      std::make_shared<Mailbox<v1::WorkResponse>>();
   std::shared_ptr<Mailbox<absl::Status>> closed = std::make_shared<Mailbox<absl::Status>>();
 };
 
 struct Loopback {
-  explicit Loopback(bool tcp, const StreamOptions& options = {}) : service(options), client_options(options) {
+  explicit Loopback(bool tcp, const StreamOptions& options = {})
+      : service(options), client_options(options) {
     auto started = Server::Start({.address = tcp ? "127.0.0.1:0" : ""}, {&service});
     REQUIRE(started.ok());
     server = *std::move(started);
@@ -82,7 +89,8 @@ struct Loopback {
     ClientCall call;
     call.stream = ClientEnd::Make(client_options);
     call.stream->Start(
-        {.on_message = [stream = call.stream, box = call.messages](v1::WorkResponse message) { box->Push(std::move(message)); },
+        {.on_message = [stream = call.stream, box = call.messages](
+                           v1::WorkResponse message) { box->Push(std::move(message)); },
          .on_closed = [box = call.closed](const absl::Status& status) { box->Push(status); }},
         [&](auto* context, auto* reactor) { stub->async()->Work(context, reactor); });
     return call;
@@ -98,7 +106,8 @@ struct Loopback {
 v1::WorkRequest Up(uint32_t number, size_t padding = 0) {
   v1::WorkRequest message;
   message.mutable_result()->set_attempt(number);
-  message.mutable_result()->set_final_state(std::string(padding, static_cast<char>('a' + number % 26)));
+  message.mutable_result()->set_final_state(
+      std::string(padding, static_cast<char>('a' + number % 26)));
   return message;
 }
 v1::WorkResponse Down(uint32_t number, size_t padding = 0) {
@@ -142,12 +151,14 @@ TEST_CASE("stream: closing with OK sends what is in line first", "[loopback]") {
   SECTION("the server closes") {
     for (int i = 1; i <= 50; ++i) REQUIRE(server.stream->Send(Down(i, i == 25 ? 2 << 20 : 1000)));
     server.stream->Close(absl::OkStatus());
-    for (int i = 1; i <= 50; ++i) CHECK(client.messages->Pop().unit().attempt() == static_cast<uint32_t>(i));
+    for (int i = 1; i <= 50; ++i)
+      CHECK(client.messages->Pop().unit().attempt() == static_cast<uint32_t>(i));
   }
   SECTION("the client closes") {
     for (int i = 1; i <= 50; ++i) REQUIRE(client.stream->Send(Up(i, i == 25 ? 2 << 20 : 1000)));
     client.stream->Close(absl::OkStatus());
-    for (int i = 1; i <= 50; ++i) CHECK(server.messages->Pop().result().attempt() == static_cast<uint32_t>(i));
+    for (int i = 1; i <= 50; ++i)
+      CHECK(server.messages->Pop().result().attempt() == static_cast<uint32_t>(i));
   }
   CHECK(client.closed->Pop().ok());
   CHECK(server.closed->Pop().ok());
@@ -158,8 +169,8 @@ TEST_CASE("stream: the server's error reaches the client with its reason", "[loo
   Loopback loopback(tcp);
   ClientCall client = loopback.Open();
   auto server = loopback.service.calls.Pop();
-  server.stream->Close(MakeError(absl::StatusCode::kFailedPrecondition, Reason::kCatalogueMismatch, "theirs a, ours b",
-                                 {{"expected", "b"}}));
+  server.stream->Close(MakeError(absl::StatusCode::kFailedPrecondition, Reason::kCatalogueMismatch,
+                                 "theirs a, ours b", {{"expected", "b"}}));
   const absl::Status seen = client.closed->Pop();
   CHECK(seen.code() == absl::StatusCode::kFailedPrecondition);
   CHECK(seen.message() == "theirs a, ours b");
@@ -200,8 +211,7 @@ TEST_CASE("stream: a server that shuts down ends its streams", "[loopback]") {
 
 TEST_CASE("stream: heartbeats keep a quiet stream alive and measure the round trip", "[loopback]") {
   prometheus::Registry registry;
-  auto& received =
-      prometheus::BuildCounter().Name("received").Help("-").Register(registry).Add({});
+  auto& received = prometheus::BuildCounter().Name("received").Help("-").Register(registry).Add({});
   StreamOptions options;
   options.heartbeat = milliseconds(20);
   options.dead_after = milliseconds(400);
@@ -210,10 +220,14 @@ TEST_CASE("stream: heartbeats keep a quiet stream alive and measure the round tr
   ClientCall client = loopback.Open();
   auto server = loopback.service.calls.Pop();
   // Both ends count here: 60 heartbeats are 30 intervals, longer than dead_after.
-  Signal().WaitUntil([&] { return received.Value() >= 60 || client.closed->size() > 0 || server.closed->size() > 0; });
+  Signal().WaitUntil([&] {
+    return received.Value() >= 60 || client.closed->size() > 0 || server.closed->size() > 0;
+  });
   CHECK(client.closed->size() == 0);
   CHECK(server.closed->size() == 0);
-  Signal().WaitUntil([&] { return client.stream->RoundTrip().has_value() && server.stream->RoundTrip().has_value(); });
+  Signal().WaitUntil([&] {
+    return client.stream->RoundTrip().has_value() && server.stream->RoundTrip().has_value();
+  });
   CHECK(client.stream->RoundTrip()->count() > 0);
   CHECK(client.messages->size() == 0);  // Heartbeats are not for the handler.
   client.stream->Close(absl::OkStatus());
@@ -241,7 +255,8 @@ TEST_CASE("stream: a silent client is ended", "[loopback]") {
 // A service whose stream does nothing at all.
 class SilentService : public v1::RolloutService::CallbackService {
  public:
-  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(grpc::CallbackServerContext*) override {
+  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(
+      grpc::CallbackServerContext*) override {
     class Reactor : public grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse> {
       void OnCancel() override { Finish(grpc::Status::CANCELLED); }
       void OnDone() override { delete this; }
@@ -262,7 +277,8 @@ TEST_CASE("stream: a silent server is left", "[loopback]") {
   const auto stub = v1::RolloutService::NewStub(*channel);
   Mailbox<absl::Status> closed;
   auto stream = ClientEnd::Make(options);
-  stream->Start({.on_message = [](v1::WorkResponse) {}, .on_closed = [&](const absl::Status& s) { closed.Push(s); }},
+  stream->Start({.on_message = [](v1::WorkResponse) {},
+                 .on_closed = [&](const absl::Status& s) { closed.Push(s); }},
                 [&](auto* context, auto* reactor) { stub->async()->Work(context, reactor); });
   const absl::Status status = closed.Pop();
   CHECK(status.code() == absl::StatusCode::kUnavailable);
@@ -280,9 +296,11 @@ TEST_CASE("stream: a silent server is left also while the client flushes", "[loo
   const auto stub = v1::RolloutService::NewStub(*channel);
   Mailbox<absl::Status> closed;
   auto stream = ClientEnd::Make(options);
-  stream->Start({.on_message = [](v1::WorkResponse) {}, .on_closed = [&](const absl::Status& s) { closed.Push(s); }},
+  stream->Start({.on_message = [](v1::WorkResponse) {},
+                 .on_closed = [&](const absl::Status& s) { closed.Push(s); }},
                 [&](auto* context, auto* reactor) { stub->async()->Work(context, reactor); });
-  for (int i = 0; i < 16; ++i) REQUIRE(stream->Send(Up(i, 1 << 20)));  // More than the transport takes unread.
+  for (int i = 0; i < 16; ++i)
+    REQUIRE(stream->Send(Up(i, 1 << 20)));  // More than the transport takes unread.
   stream->Close(absl::OkStatus());
   CHECK_FALSE(closed.Pop().ok());
 }
@@ -318,7 +336,8 @@ TEST_CASE("stream: a message beyond the limit is not sent", "[loopback]") {
   CHECK(ReasonOf(client.closed->Pop()) == "MESSAGE_TOO_LONG");
 }
 
-TEST_CASE("stream: broken chunks end the stream with INVALID_ARGUMENT and nothing else", "[loopback]") {
+TEST_CASE("stream: broken chunks end the stream with INVALID_ARGUMENT and nothing else",
+          "[loopback]") {
   Loopback loopback(/*tcp=*/true);
   v1::WorkRequest chunk;
   chunk.mutable_chunk()->set_stream_id(1);
@@ -368,8 +387,8 @@ TEST_CASE("stream: a message above gRPC's limit is refused before parsing", "[lo
   grpc::ClientContext context;
   // A channel without our limits, as a foreign client has.
   grpc::ChannelArguments arguments;
-  const auto channel = grpc::CreateCustomChannel(loopback.server->address(),
-                                                 grpc::experimental::LocalCredentials(LOCAL_TCP), arguments);
+  const auto channel = grpc::CreateCustomChannel(
+      loopback.server->address(), grpc::experimental::LocalCredentials(LOCAL_TCP), arguments);
   const auto stub = v1::RolloutService::NewStub(channel);
   const auto broken = stub->Work(&context);
   broken->Write(Up(1, 9 << 20));
@@ -383,7 +402,8 @@ TEST_CASE("stream: a message above gRPC's limit is refused before parsing", "[lo
 TEST_CASE("stream: closing from a handler", "[loopback]") {
   const bool tcp = GENERATE(true, false);
   Loopback loopback(tcp);
-  loopback.service.on_message = [](const std::shared_ptr<ServerEnd>& stream, const v1::WorkRequest& message) {
+  loopback.service.on_message = [](const std::shared_ptr<ServerEnd>& stream,
+                                   const v1::WorkRequest& message) {
     if (message.result().attempt() == 2) stream->Close(absl::InvalidArgumentError("two is wrong"));
   };
   ClientCall client = loopback.Open();
@@ -394,13 +414,15 @@ TEST_CASE("stream: closing from a handler", "[loopback]") {
   CHECK(server.messages->size() == 2);  // The third was dropped.
 }
 
-TEST_CASE("stream: many streams, many threads, ends at any moment: each closes once", "[loopback]") {
+TEST_CASE("stream: many streams, many threads, ends at any moment: each closes once",
+          "[loopback]") {
   const bool tcp = GENERATE(true, false);
   StreamOptions options;
   options.heartbeat = milliseconds(10);
   options.chunk_bytes = 1000;
   Loopback loopback(tcp, options);
-  loopback.service.on_message = [](const std::shared_ptr<ServerEnd>& stream, const v1::WorkRequest& message) {
+  loopback.service.on_message = [](const std::shared_ptr<ServerEnd>& stream,
+                                   const v1::WorkRequest& message) {
     const uint32_t number = message.result().attempt();
     stream->Send(Down(number, number % 7 * 500));
     if (number == 90) stream->Close(absl::OkStatus());
@@ -408,7 +430,7 @@ TEST_CASE("stream: many streams, many threads, ends at any moment: each closes o
   };
   constexpr int kThreads = 4, kStreams = 25;
   std::vector<std::thread> threads;
-  std::mutex mutex;
+  Mutex mutex;
   std::vector<ClientCall> all;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
@@ -437,7 +459,7 @@ TEST_CASE("stream: many streams, many threads, ends at any moment: each closes o
             break;
         }
         second.join();
-        std::lock_guard lock(mutex);
+        MutexLock lock(mutex);
         all.push_back(std::move(client));
       }
     });

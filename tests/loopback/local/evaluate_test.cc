@@ -1,5 +1,5 @@
 // Two tiny runs from spec to comparison: run, evaluate with more seeds and other tasks, report.
-#include "mentor/evaluate.h"
+#include "mentor/local/evaluate.h"
 
 #include <algorithm>
 #include <functional>
@@ -9,16 +9,17 @@
 
 #include <absl/strings/match.h>
 
+#include "common/evaluation_method.h"
 #include "common/file.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
 #include "mentor/evaluate_command.h"
-#include "mentor/local_run.h"
+#include "mentor/local/local_run.h"
+#include "mentor/local/run_report.h"
+#include "mentor/local/trained_run.h"
 #include "mentor/rule_command.h"
-#include "mentor/run_report.h"
-#include "mentor/trained_run.h"
-#include "meta_learner/evaluation.h"
-#include "meta_learner/experiment_runner.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/parts.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"
@@ -44,7 +45,8 @@ constexpr char kSpec[] = R"(
     option { name: "heads" value: "8" }
     option { name: "critic" value: "8" }
   }
-  rule { outer_updates: 2 lifetimes_per_update: 4 shard_lifetimes: 2 option { name: "k" value: "20" } }
+  rule { outer_updates: 2 lifetimes_per_update: 4 shard_lifetimes: 2
+         option { name: "k" value: "20" } }
   evaluation {
     lifetimes_per_goal: 1 goals: 4 deterministic_episodes: 1 train_goals: false
     baseline: [PPO_SPARSE, RANDOM_SIGNAL]
@@ -119,7 +121,7 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
     REQUIRE(again->size() == own->size());
     bool differs = false;
     for (size_t i = 0; i < own->size(); ++i) {
-      INFO((*own)[i].method());
+      INFO(NameOf((*own)[i].taught_by()));
       CHECK((*again)[i].tasks() == "test");
       CHECK((*again)[i].outer_step() == 2);
       for (int l = 0; l < (*own)[i].lifetimes_size(); ++l) {
@@ -198,7 +200,7 @@ TEST_CASE("evaluate: other tasks of the same shape, and what does not fit", "[lo
   CHECK(Contains(message({.tasks = "nothing"}), "nothing"));
   CHECK(Contains(message({.tasks = "ml1:nowhere-v3"}), "nowhere-v3"));
   REQUIRE(WriteFileAtomically(folder.path() / "bad.txtpb", "nonsense").ok());
-  CHECK(Contains(message({.tasks = (folder.path() / "bad.txtpb").string()}), "is no benchmark"));
+  CHECK(Contains(message({.tasks = (folder.path() / "bad.txtpb").string()}), "is not a benchmark"));
 
   REQUIRE(WriteFileAtomically(folder.path() / "far.txtpb",
                               "name: \"point_reach\" option { name: \"rho\" value: \"0.3\" }")

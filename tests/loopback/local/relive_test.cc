@@ -1,6 +1,6 @@
 // A lifetime that is lived again is the one of the evaluation, number by number, and its episodes
 // can be watched.
-#include "mentor/relive.h"
+#include "mentor/local/relive.h"
 
 #include <algorithm>
 #include <functional>
@@ -8,14 +8,16 @@
 
 #include <absl/strings/str_replace.h>
 
+#include "common/evaluation_method.h"
 #include "common/file.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
 #include "mentor/env_command.h"
-#include "mentor/local_run.h"
-#include "mentor/run_report.h"
-#include "meta_learner/checkpoint.h"
-#include "meta_learner/experiment_runner.h"
+#include "mentor/local/local_run.h"
+#include "mentor/local/run_report.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/parts.h"
+#include "meta_learner/store/checkpoint.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
@@ -38,7 +40,8 @@ constexpr char kSpec[] = R"(
     option { name: "heads" value: "8" }
     option { name: "critic" value: "8" }
   }
-  rule { outer_updates: 1 lifetimes_per_update: 4 shard_lifetimes: 4 option { name: "k" value: "16" } }
+  rule { outer_updates: 1 lifetimes_per_update: 4 shard_lifetimes: 4
+         option { name: "k" value: "16" } }
   evaluation {
     lifetimes_per_goal: 2 deterministic_episodes: 1 baseline: [PPO_SPARSE, PPO_SHAPED]
   }
@@ -72,21 +75,17 @@ TEST_CASE("relive: episodes and returns are those of the evaluation", "[loopback
   REQUIRE(run.ok());
   const auto shards = meta_learner::ReadEvaluation(run->experiment);
   REQUIRE(shards.ok());
-  const std::map<std::string, std::string> teachers = {{"learned", "learned"},
-                                                       {"learned (best)", "best"},
-                                                       {"PPO sparse", "sparse"},
-                                                       {"PPO shaped", "shaped"}};
   int compared = 0;
   for (const v1::EvaluationShard& shard : *shards) {
     for (const v1::EvaluatedLifetime& expected : shard.lifetimes()) {
       if (expected.number() % 2 != 0) continue;  // The first lifetime of each goal.
-      INFO(shard.method() << " " << shard.split() << " " << expected.number());
+      INFO(NameOf(shard.taught_by()) << " " << shard.split() << " " << expected.number());
       const auto lived =
           Relive({.run = RunOnce(),
                   .environment = kEnvironment,
                   .split = shard.split() == "test" ? envs::Split::kTest : envs::Split::kTrain,
                   .goal = static_cast<int>(expected.goal()),
-                  .teacher = teachers.at(shard.method())},
+                  .teacher = InfoOf(shard.taught_by()).option},
                  GoOn);
       REQUIRE(lived.ok());
       CHECK(lived->number == expected.number());
@@ -138,7 +137,7 @@ TEST_CASE("relive: what a run does not have is said", "[loopback]") {
     if (options.environment.empty()) options.environment = kEnvironment;
     return Message(Relive(options, GoOn));
   };
-  CHECK(Contains(with({.run = "/nonexistent"}), "is no run"));
+  CHECK(Contains(with({.run = "/nonexistent"}), "is not a run"));
   CHECK(Contains(with({.environment = "Hopper-v5"}),
                  "do not live in Hopper-v5; they do in InvertedPendulum-v5"));
   CHECK(Contains(with({.goal = 1}),

@@ -3,11 +3,9 @@
 #pragma once
 
 #include <algorithm>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -18,8 +16,9 @@
 #include <google/protobuf/util/time_util.h>
 
 #include "common/hash.h"
+#include "common/mutex.h"
 #include "common/rpc/status.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "google/rpc/error_details.pb.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
@@ -30,13 +29,12 @@ class FakeService final : public v1::ExperimentService::Service {
  public:
   using S = v1::Experiment;
   using Context = grpc::ServerContext;
-  using Lock = std::unique_lock<std::mutex>;
 
   // ---- For tests.
 
   // The next `count` calls of any method answer this.
   void FailNext(int count, absl::Status status) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     failures_.insert(failures_.end(), count, std::move(status));
   }
   static absl::Status Busy(int retry_ms) {
@@ -48,7 +46,7 @@ class FakeService final : public v1::ExperimentService::Service {
     return status;
   }
   void Change(const std::string& name, const std::function<void(v1::Experiment*)>& change) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     change(&experiments_.at(name));
     Record(v1::WatchExperimentsResponse::EVENT_UPDATED, &experiments_.at(name));
   }
@@ -56,76 +54,76 @@ class FakeService final : public v1::ExperimentService::Service {
     Change(name, [&](v1::Experiment* experiment) { experiment->set_state(state); });
   }
   v1::Experiment Experiment(const std::string& name) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = experiments_.find(name);
     return found == experiments_.end() ? v1::Experiment() : found->second;
   }
   size_t size() {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return experiments_.size();
   }
   // Tokens so far are too old.
   void Compact() {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     oldest_ = revision_ + 1;
   }
   // All streams end with UNAVAILABLE, once.
   void BreakStreams() {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     ++epoch_;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   void Stop(bool stopped) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     stopped_ = stopped;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   int calls(const std::string& method) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return calls_[method];
   }
   std::vector<std::string> tokens() {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return watch_tokens_;
   }
   std::string authorization() {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return authorization_;
   }
   void AddLog(const std::string& message, int64_t seconds) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     v1::WatchLogsResponse line;
     line.mutable_time()->set_seconds(seconds);
     line.set_severity("info");
     line.set_message(message);
     logs_.push_back(line);
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   void AddPoint(uint32_t step, const std::map<std::string, double>& values) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     points_[step].insert(values.begin(), values.end());
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   // Content of a checkpoint or an artifact; `break_after` bytes the stream ends, once.
   void SetFile(const std::string& name, std::string bytes, size_t break_after = 0) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     files_[name] = std::move(bytes);
     break_after_ = break_after;
   }
   void CorruptNextPiece() {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     corrupt_ = true;
   }
   std::vector<uint64_t> offsets() {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return offsets_;
   }
   void SetPeers(std::vector<v1::Peer> peers) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     peers_ = std::move(peers);
   }
   void AddCheckpoint(const std::string& experiment, uint32_t step) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     v1::Checkpoint checkpoint;
     checkpoint.set_name(absl::StrFormat("%s/checkpoints/%08d", experiment, step));
     checkpoint.set_outer_step(step);
@@ -139,7 +137,7 @@ class FakeService final : public v1::ExperimentService::Service {
 
   grpc::Status CreateExperiment(Context* context, const v1::CreateExperimentRequest* request,
                                 v1::Experiment* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "CreateExperiment"); !status.ok()) return ToGrpc(status);
     if (!request->validate_only() && request->request_id().empty()) {
       return ToGrpc(absl::InvalidArgumentError("no request_id"));
@@ -187,20 +185,20 @@ class FakeService final : public v1::ExperimentService::Service {
     return grpc::Status::OK;
   }
   void LoseNextAnswer() {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     lose_answer_ = true;
   }
 
   grpc::Status GetExperiment(Context* context, const v1::GetExperimentRequest* request,
                              v1::Experiment* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return Find(context, "GetExperiment", request->name(), response);
   }
 
   // Knows what the command line makes of its flags: name=, state= and labels.KEY=, and state!=.
   grpc::Status ListExperiments(Context* context, const v1::ListExperimentsRequest* request,
                                v1::ListExperimentsResponse* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "ListExperiments"); !status.ok()) return ToGrpc(status);
     const int page = request->page_size() == 0 ? 50 : std::min(request->page_size(), 100);
     for (const auto& [name, experiment] : experiments_) {
@@ -217,7 +215,7 @@ class FakeService final : public v1::ExperimentService::Service {
 
   grpc::Status UpdateExperiment(Context* context, const v1::UpdateExperimentRequest* request,
                                 v1::Experiment* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     const grpc::Status found =
         Find(context, "UpdateExperiment", request->experiment().name(), response);
     if (!found.ok()) return found;
@@ -247,19 +245,19 @@ class FakeService final : public v1::ExperimentService::Service {
   grpc::Status CancelExperiment(Context* context, const v1::CancelExperimentRequest* request,
                                 v1::Experiment* response) override {
     {
-      const Lock lock(mutex_);
+      const MutexLock lock(mutex_);
       reason_ = request->reason();
     }
     return Move(context, "CancelExperiment", request->name(), S::STATE_CANCELLED, response);
   }
   std::string reason() {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return reason_;
   }
 
   grpc::Status DeleteExperiment(Context* context, const v1::DeleteExperimentRequest* request,
                                 google::protobuf::Empty*) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     v1::Experiment experiment;
     const grpc::Status found = Find(context, "DeleteExperiment", request->name(), &experiment);
     if (found.error_code() == grpc::StatusCode::NOT_FOUND && request->allow_missing()) {
@@ -277,7 +275,7 @@ class FakeService final : public v1::ExperimentService::Service {
 
   grpc::Status CloneExperiment(Context* context, const v1::CloneExperimentRequest* request,
                                v1::Experiment* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "CloneExperiment"); !status.ok()) return ToGrpc(status);
     if (request->request_id().empty()) return ToGrpc(absl::InvalidArgumentError("no request_id"));
     if (!checkpoints_.contains(request->source_checkpoint())) {
@@ -294,7 +292,7 @@ class FakeService final : public v1::ExperimentService::Service {
   grpc::Status WatchExperiments(Context* context, const v1::WatchExperimentsRequest* request,
                                 grpc::ServerWriter<v1::WatchExperimentsResponse>* writer) override {
     using Event = v1::WatchExperimentsResponse;
-    Lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (auto status = Begin(context, "WatchExperiments"); !status.ok()) return ToGrpc(status);
     watch_tokens_.push_back(request->resume_token());
     const auto wanted = [&](const std::string& name) {
@@ -328,13 +326,13 @@ class FakeService final : public v1::ExperimentService::Service {
       }
       if (context->IsCancelled()) return grpc::Status::CANCELLED;
       if (stopped_ || epoch != epoch_) return ToGrpc(absl::UnavailableError("draining"));
-      changed_.wait_for(lock, std::chrono::milliseconds(20));
+      changed_.WaitFor(lock, std::chrono::milliseconds(20));
     }
   }
 
   grpc::Status QueryMetrics(Context* context, const v1::QueryMetricsRequest* request,
                             v1::QueryMetricsResponse* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "QueryMetrics"); !status.ok()) return ToGrpc(status);
     std::map<std::string, v1::MetricSeries> series;
     for (const auto& [step, values] : points_) {
@@ -361,7 +359,7 @@ class FakeService final : public v1::ExperimentService::Service {
   }
   grpc::Status ListMetrics(Context* context, const v1::ListMetricsRequest*,
                            v1::ListMetricsResponse* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "ListMetrics"); !status.ok()) return ToGrpc(status);
     std::map<std::string, v1::MetricDescriptor> known;
     for (const auto& [step, values] : points_) {
@@ -377,7 +375,7 @@ class FakeService final : public v1::ExperimentService::Service {
   }
   grpc::Status WatchMetrics(Context* context, const v1::WatchMetricsRequest* request,
                             grpc::ServerWriter<v1::WatchMetricsResponse>* writer) override {
-    Lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (auto status = Begin(context, "WatchMetrics"); !status.ok()) return ToGrpc(status);
     uint32_t after = request->after_step();
     const int epoch = epoch_;
@@ -394,13 +392,13 @@ class FakeService final : public v1::ExperimentService::Service {
       if (found != experiments_.end() && IsFinal(found->second.state())) return grpc::Status::OK;
       if (context->IsCancelled()) return grpc::Status::CANCELLED;
       if (stopped_ || epoch != epoch_) return ToGrpc(absl::UnavailableError("draining"));
-      changed_.wait_for(lock, std::chrono::milliseconds(20));
+      changed_.WaitFor(lock, std::chrono::milliseconds(20));
     }
   }
 
   grpc::Status ListCheckpoints(Context* context, const v1::ListCheckpointsRequest* request,
                                v1::ListCheckpointsResponse* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "ListCheckpoints"); !status.ok()) return ToGrpc(status);
     for (const auto& [name, checkpoint] : checkpoints_) {
       if (name.starts_with(request->parent() + "/")) *response->add_checkpoints() = checkpoint;
@@ -409,7 +407,7 @@ class FakeService final : public v1::ExperimentService::Service {
   }
   grpc::Status UpdateCheckpoint(Context* context, const v1::UpdateCheckpointRequest* request,
                                 v1::Checkpoint* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "UpdateCheckpoint"); !status.ok()) return ToGrpc(status);
     const auto found = checkpoints_.find(request->checkpoint().name());
     if (found == checkpoints_.end()) {
@@ -430,7 +428,7 @@ class FakeService final : public v1::ExperimentService::Service {
   }
   grpc::Status ListArtifacts(Context* context, const v1::ListArtifactsRequest* request,
                              v1::ListArtifactsResponse* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "ListArtifacts"); !status.ok()) return ToGrpc(status);
     for (const auto& [name, bytes] : files_) {
       if (!name.starts_with(request->parent() + "/artifacts/")) continue;
@@ -444,7 +442,7 @@ class FakeService final : public v1::ExperimentService::Service {
 
   grpc::Status WatchLogs(Context* context, const v1::WatchLogsRequest* request,
                          grpc::ServerWriter<v1::WatchLogsResponse>* writer) override {
-    Lock lock(mutex_);
+    MutexLock lock(mutex_);
     if (auto status = Begin(context, "WatchLogs"); !status.ok()) return ToGrpc(status);
     size_t next =
         request->tail() == 0 || request->tail() > logs_.size() ? 0 : logs_.size() - request->tail();
@@ -456,13 +454,13 @@ class FakeService final : public v1::ExperimentService::Service {
       if (!request->follow() || ended) return grpc::Status::OK;
       if (context->IsCancelled()) return grpc::Status::CANCELLED;
       if (stopped_ || epoch != epoch_) return ToGrpc(absl::UnavailableError("draining"));
-      changed_.wait_for(lock, std::chrono::milliseconds(20));
+      changed_.WaitFor(lock, std::chrono::milliseconds(20));
     }
   }
 
   grpc::Status ListShards(Context* context, const v1::ListShardsRequest*,
                           v1::ListShardsResponse* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "ListShards"); !status.ok()) return ToGrpc(status);
     v1::ShardInfo& shard = *response->add_shards();
     shard.set_name("experiments/one/shards/0");
@@ -475,7 +473,7 @@ class FakeService final : public v1::ExperimentService::Service {
   }
   grpc::Status ListCatalogue(Context* context, const v1::ListCatalogueRequest* request,
                              v1::ListCatalogueResponse* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "ListCatalogue"); !status.ok()) return ToGrpc(status);
     for (const char* kind : {"environment", "rule"}) {
       if (!request->kind().empty() && request->kind() != kind) continue;
@@ -492,7 +490,7 @@ class FakeService final : public v1::ExperimentService::Service {
   }
   grpc::Status ListTasks(Context* context, const v1::ListTasksRequest* request,
                          v1::ListTasksResponse* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "ListTasks"); !status.ok()) return ToGrpc(status);
     const int begin = request->page_token().empty() ? 0 : std::stoi(request->page_token());
     const int end = std::min(begin + std::min(request->page_size(), 3), 5);
@@ -509,14 +507,14 @@ class FakeService final : public v1::ExperimentService::Service {
   }
   grpc::Status ListPeers(Context* context, const v1::ListPeersRequest*,
                          v1::ListPeersResponse* response) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "ListPeers"); !status.ok()) return ToGrpc(status);
     for (const v1::Peer& peer : peers_) *response->add_peers() = peer;
     return grpc::Status::OK;
   }
   grpc::Status DrainPeer(Context* context, const v1::DrainPeerRequest* request,
                          google::protobuf::Empty*) override {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "DrainPeer"); !status.ok()) return ToGrpc(status);
     for (v1::Peer& peer : peers_) {
       if (peer.name() != request->name()) continue;
@@ -555,8 +553,8 @@ class FakeService final : public v1::ExperimentService::Service {
     return true;
   }
 
-  // With the lock.
-  absl::Status Begin(Context* context, const std::string& method) {
+  absl::Status Begin(Context* context, const std::string& method)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     ++calls_[method];
     const auto header = context->client_metadata().find("authorization");
     authorization_ = header == context->client_metadata().end()
@@ -569,7 +567,7 @@ class FakeService final : public v1::ExperimentService::Service {
     return status;
   }
   grpc::Status Find(Context* context, const char* method, const std::string& name,
-                    v1::Experiment* response) {
+                    v1::Experiment* response) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (auto status = Begin(context, method); !status.ok()) return ToGrpc(status);
     const auto found = experiments_.find(name);
     if (found == experiments_.end()) {
@@ -581,7 +579,7 @@ class FakeService final : public v1::ExperimentService::Service {
   }
   grpc::Status Move(Context* context, const char* method, const std::string& name, S::State state,
                     v1::Experiment* response) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     const grpc::Status found = Find(context, method, name, response);
     if (!found.ok()) return found;
     if (IsFinal(response->state()) && response->state() != state) {
@@ -593,16 +591,19 @@ class FakeService final : public v1::ExperimentService::Service {
     *response = experiments_[name];
     return grpc::Status::OK;
   }
-  std::string Token() const { return absl::StrCat(revision_); }
-  void Record(v1::WatchExperimentsResponse::Event kind, v1::Experiment* experiment) {
+  std::string Token() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return absl::StrCat(revision_);
+  }
+  void Record(v1::WatchExperimentsResponse::Event kind, v1::Experiment* experiment)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     experiment->set_etag(absl::StrCat("W/", ++revision_));
     log_.emplace_back().set_event(kind);
     *log_.back().mutable_experiment() = *experiment;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   grpc::Status Send(Context* context, const v1::DownloadRequest& request,
                     grpc::ServerWriter<v1::DownloadResponse>* writer) {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (auto status = Begin(context, "Download"); !status.ok()) return ToGrpc(status);
     offsets_.push_back(request.offset());
     const auto found = files_.find(request.name());
@@ -638,29 +639,30 @@ class FakeService final : public v1::ExperimentService::Service {
   }
 
   // Guarded by mutex_, all of it.
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;
-  int epoch_ = 0;
-  std::deque<absl::Status> failures_;
-  std::map<std::string, int> calls_;
-  std::string authorization_, reason_;
-  std::map<std::string, v1::Experiment> experiments_;
-  std::map<std::string, v1::Experiment> answers_;
-  bool lose_answer_ = false;
-  int made_ = 0;
-  uint64_t revision_ = 0;
-  uint64_t oldest_ = 1;
-  std::vector<v1::WatchExperimentsResponse> log_;
-  std::vector<std::string> watch_tokens_;
-  std::vector<v1::WatchLogsResponse> logs_;
-  std::map<uint32_t, std::map<std::string, double>> points_;
-  std::map<std::string, v1::Checkpoint> checkpoints_;
-  std::map<std::string, std::string> files_;
-  size_t break_after_ = 0;
-  bool corrupt_ = false;
-  std::vector<uint64_t> offsets_;
-  std::vector<v1::Peer> peers_;
+  Mutex mutex_;
+  CondVar changed_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  int epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<absl::Status> failures_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, int> calls_ ABSL_GUARDED_BY(mutex_);
+  std::string authorization_ ABSL_GUARDED_BY(mutex_);
+  std::string reason_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, v1::Experiment> experiments_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, v1::Experiment> answers_ ABSL_GUARDED_BY(mutex_);
+  bool lose_answer_ ABSL_GUARDED_BY(mutex_) = false;
+  int made_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t revision_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t oldest_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::vector<v1::WatchExperimentsResponse> log_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> watch_tokens_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::WatchLogsResponse> logs_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint32_t, std::map<std::string, double>> points_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, v1::Checkpoint> checkpoints_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::string> files_ ABSL_GUARDED_BY(mutex_);
+  size_t break_after_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool corrupt_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<uint64_t> offsets_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::Peer> peers_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mentor::testing

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "common/rpc/channel.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "tests/loopback/mentorctl/program.h"
 
 using namespace mentor;

@@ -2,20 +2,19 @@
 
 #include <atomic>
 #include <cmath>
-#include <condition_variable>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <mutex>
 #include <set>
 #include <thread>
 
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/log.h"
+#include "common/mutex.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "google/rpc/error_details.pb.h"
@@ -196,14 +195,14 @@ class Watcher {
     thread_ = std::thread([this] {
       Event response;
       while (reader_->Read(&response)) {
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         received_.push_back(response);
-        changed_.notify_all();
+        changed_.NotifyAll();
       }
       const absl::Status status = rpc::FromGrpc(reader_->Finish());
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       status_ = status;
-      changed_.notify_all();
+      changed_.NotifyAll();
     });
   }
   Watcher(v1::ExperimentService::Stub* stub, const std::string& name)
@@ -223,8 +222,8 @@ class Watcher {
   // Waits until one that was received satisfies the condition.
   template <typename Condition>
   bool WaitFor(Condition condition) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kPatience, [&] {
+    MutexLock lock(mutex_);
+    return changed_.WaitFor(lock, kPatience, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return std::any_of(received_.begin(), received_.end(), condition);
     });
   }
@@ -232,17 +231,19 @@ class Watcher {
     return WaitFor([&](const Event& event) { return event.experiment().state() == state; });
   }
   absl::Status WaitForEnd() {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, kPatience, [&] { return status_.has_value(); }))
+    MutexLock lock(mutex_);
+    if (!changed_.WaitFor(lock, kPatience, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+          return status_.has_value();
+        }))
       return absl::UnknownError("no end");
     return *status_;
   }
   std::vector<Event> received() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return received_;
   }
   std::string last_token() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (auto event = received_.rbegin(); event != received_.rend(); ++event) {
       if (!event->resume_token().empty()) return event->resume_token();
     }
@@ -253,10 +254,10 @@ class Watcher {
  private:
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReader<Event>> reader_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<Event> received_;
-  std::optional<absl::Status> status_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<Event> received_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Status> status_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 
@@ -646,7 +647,7 @@ TEST_CASE("experiment service: bad tokens and names of a watch", "[loopback]") {
   };
   CHECK(end({"experiments/none"}, "") == "NOT_FOUND");
   CHECK(end({}, "x") == "INVALID_FIELD");
-  CHECK(end({"experiments/one"}, token) == "INVALID_FIELD");  // Of other names.
+  CHECK(end({"experiments/one"}, token) == "INVALID_FIELD");  // A token for other names.
   CHECK(end(std::vector<std::string>(101, "experiments/one"), "") == "INVALID_FIELD");
   REQUIRE(fixture.Cancel("experiments/one").ok());
   REQUIRE(fixture.Delete("experiments/one").ok());

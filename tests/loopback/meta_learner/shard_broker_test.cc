@@ -1,14 +1,13 @@
 // The border between learners and the meta-learner over the in-process transport: who is let in,
 // and what ends a stream.
-#include "meta_learner/shard_broker.h"
+#include "meta_learner/fleet/shard_broker.h"
 
 #include <atomic>
-#include <condition_variable>
 #include <limits>
-#include <mutex>
 #include <thread>
 
 #include "common/metrics.h"
+#include "common/mutex.h"
 #include "common/protocol.h"
 #include "common/rpc/server.h"
 #include "common/rpc/stream.h"
@@ -28,15 +27,15 @@ class RawLearner {
         stream_(rpc::ClientStream<v1::RunRequest, v1::RunResponse>::Make({})) {
     stream_->Start({.on_message =
                         [this](v1::RunResponse message) {
-                          const std::lock_guard lock(mutex_);
+                          const MutexLock lock(mutex_);
                           messages_.push_back(std::move(message));
-                          changed_.notify_all();
+                          changed_.NotifyAll();
                         },
                     .on_closed =
                         [this](const absl::Status& status) {
-                          const std::lock_guard lock(mutex_);
+                          const MutexLock lock(mutex_);
                           end_ = status;
-                          changed_.notify_all();
+                          changed_.NotifyAll();
                         }},
                    [&](auto* context, auto* reactor) { stub_->async()->Run(context, reactor); });
   }
@@ -59,23 +58,25 @@ class RawLearner {
     Say(std::move(message));
   }
   absl::Status WaitForEnd() {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     const bool ended =
-        changed_.wait_for(lock, std::chrono::seconds(30), [&] { return end_.has_value(); });
+        changed_.WaitFor(lock, std::chrono::seconds(30),
+                         [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return end_.has_value(); });
     return ended ? *end_ : absl::DeadlineExceededError("the stream did not end");
   }
   v1::RunResponse WaitFor(v1::RunResponse::MessageCase kind) {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     v1::RunResponse found;
-    const bool came = changed_.wait_for(lock, std::chrono::seconds(30), [&] {
-      for (const auto& message : messages_) {
-        if (message.message_case() == kind) {
-          found = message;
-          return true;
-        }
-      }
-      return end_.has_value();
-    });
+    const bool came = changed_.WaitFor(lock, std::chrono::seconds(30),
+                                       [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                                         for (const auto& message : messages_) {
+                                           if (message.message_case() == kind) {
+                                             found = message;
+                                             return true;
+                                           }
+                                         }
+                                         return end_.has_value();
+                                       });
     REQUIRE(came);
     REQUIRE(found.message_case() == kind);
     return found;
@@ -84,10 +85,10 @@ class RawLearner {
  private:
   const std::unique_ptr<v1::ShardService::Stub> stub_;
   const std::shared_ptr<rpc::ClientStream<v1::RunRequest, v1::RunResponse>> stream_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<v1::RunResponse> messages_;
-  std::optional<absl::Status> end_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<v1::RunResponse> messages_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
 };
 
 struct Fixture {
@@ -181,7 +182,10 @@ TEST_CASE(
                                   .success_signals = torch::zeros({1, 4}),
                                   .successes = torch::zeros({1, 4}),
                                   .prev_done = torch::zeros({1, 4}),
-                                  .last_done = torch::ones({1})};
+                                  .last_done = torch::ones({1}),
+                                  .open_steps = torch::zeros({1}),
+                                  .open_returns = torch::zeros({1}, torch::kFloat64),
+                                  .open_successes = torch::zeros({1})};
     v1::RunRequest segment, done;
     segment.mutable_segment()->set_shard_id(got.shard_id());
     segment.mutable_segment()->set_epoch(got.epoch());

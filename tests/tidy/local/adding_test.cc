@@ -3,13 +3,13 @@
 #include <fstream>
 #include <sstream>
 
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "learner/signals/signal_network.h"
-#include "mentor/local_run.h"
-#include "mentor/run_report.h"
-#include "meta_learner/experiment_runner.h"
+#include "mentor/local/local_run.h"
+#include "mentor/local/run_report.h"
+#include "meta_learner/experiment/parts.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
@@ -24,7 +24,7 @@ std::string SpecOfTheDocument() {
   std::ostringstream text;
   text << file.rdbuf();
   const std::string document = text.str();
-  const size_t title = document.find("## A spec that uses all four"),
+  const size_t title = document.find("## A spec that uses all six"),
                begin = document.find("```\n", title) + 4;
   return document.substr(begin, document.find("```", begin) - begin);
 }
@@ -112,7 +112,7 @@ TEST_CASE("adding: the example network gives a recorded signal the density that 
   CHECK((evaluation.log_probs - outputs.log_probs).abs().max().item<double>() < 1e-5);
 }
 
-TEST_CASE("adding: four new parts make an experiment with the same hash every time", "[tidy]") {
+TEST_CASE("adding: six new parts make an experiment with the same hash every time", "[tidy]") {
   std::string hashes[2];
   for (int i = 0; i < 2; ++i) {
     const TempFolder folder;

@@ -10,6 +10,7 @@
 #include "common/result_hash.h"
 #include "common/rng.h"
 #include "common/success_signal.h"
+#include "envs/environment.h"
 #include "tests/testing.h"
 #include "tests/units.h"
 
@@ -34,6 +35,13 @@ int64_t FirstDifference(const std::string& got, const std::string& want) {
   return -1;
 }
 
+// 1 where an episode ended, however.
+std::string Ends(const v1::Trajectory& trajectory) {
+  std::string ends = trajectory.terminations().data();
+  for (size_t t = 0; t < ends.size(); ++t) ends[t] |= trajectory.truncations().data()[t];
+  return ends;
+}
+
 // Everything but the times.
 std::string Payload(v1::Result result) {
   result.clear_cpu_seconds();
@@ -56,7 +64,9 @@ TEST_CASE("unit runner: a result has the sizes of its unit and its own hash", "[
   CHECK(t.log_probs().data().size() == 70 * 4);
   CHECK(t.rewards().data().size() == 70 * 8);
   CHECK(t.successes().data().size() == 70);
-  CHECK(t.dones().data().size() == 70);
+  CHECK(t.terminations().data().size() == 70);
+  CHECK(t.truncations().data().size() == 70);
+  CHECK_FALSE(t.has_final_observations());
   CHECK(t.next_observation().data().size() == static_cast<size_t>(d) * 4);
   CHECK(result.result_hash() == ResultHash(t, result.final_state()));
   CHECK(result.result_hash().size() == 32);
@@ -85,6 +95,7 @@ TEST_CASE("unit runner: a unit cut anywhere continues bit for bit", "[unit]") {
        {std::function(PointReachUnit), std::function(MetaWorldUnit), std::function(PendulumUnit)}) {
     const uint32_t steps = 520;
     v1::Unit whole = make(3, steps);
+    whole.set_return_final_observations(true);
     INFO(whole.task().environment());
     UnitRunner runner;
     const v1::Result want = runner.Run(whole);
@@ -101,9 +112,9 @@ TEST_CASE("unit runner: a unit cut anywhere continues bit for bit", "[unit]") {
       second.set_first_step(whole.first_step() + cut);
       second.set_steps(steps - cut);
       second.set_state(head.final_state());
-      for (const char done : head.trajectory().dones().data())
-        second.set_first_episode(second.first_episode() + done);
-      REQUIRE((head.final_state().empty() == (head.trajectory().dones().data().back() == 1)));
+      const std::string ends = Ends(head.trajectory());
+      for (const char end : ends) second.set_first_episode(second.first_episode() + end);
+      REQUIRE((head.final_state().empty() == (ends.back() == 1)));
       UnitRunner elsewhere;
       const v1::Result tail = elsewhere.Run(second);
       REQUIRE(tail.error().empty());
@@ -120,8 +131,12 @@ TEST_CASE("unit runner: a unit cut anywhere continues bit for bit", "[unit]") {
             -1);
       CHECK(FirstDifference(joined(&v1::Trajectory::successes),
                             want.trajectory().successes().data()) == -1);
-      CHECK(FirstDifference(joined(&v1::Trajectory::dones), want.trajectory().dones().data()) ==
-            -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::terminations),
+                            want.trajectory().terminations().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::truncations),
+                            want.trajectory().truncations().data()) == -1);
+      CHECK(FirstDifference(joined(&v1::Trajectory::final_observations),
+                            want.trajectory().final_observations().data()) == -1);
       CHECK(FirstDifference(tail.trajectory().next_observation().data(),
                             want.trajectory().next_observation().data()) == -1);
     }
@@ -134,7 +149,7 @@ TEST_CASE("unit runner: episodes end inside a unit and begin again at once", "[u
   unit.set_steps(1000);
   const v1::Result result = runner.Run(unit);
   REQUIRE(result.error().empty());
-  const std::string& dones = result.trajectory().dones().data();
+  const std::string dones = Ends(result.trajectory());
   const size_t episode = dones.find('\1') + 1;
   REQUIRE(episode > 1);
   REQUIRE(episode < 500);
@@ -150,6 +165,60 @@ TEST_CASE("unit runner: episodes end inside a unit and begin again at once", "[u
   for (size_t i = 0; i < 5 * d; ++i) REQUIRE(second[i] == all[episode * d + i]);
 }
 
+TEST_CASE("unit runner: a truncated episode leaves its last observation, a terminated one does not",
+          "[unit]") {
+  UnitRunner runner;
+  v1::Unit unit = PointReachUnit(0, 65);
+  unit.set_return_final_observations(true);
+  const v1::Result result = runner.Run(unit);
+  INFO(result.error());
+  REQUIRE(result.error().empty());
+  const v1::Trajectory& t = result.trajectory();
+  CHECK(t.terminations().data().find('\1') == std::string::npos);
+  const size_t episode = t.truncations().data().find('\1') + 1, d = 4, a = 2;
+  REQUIRE(episode > 1);
+  const size_t cut = t.truncations().data().size() / episode;
+  REQUIRE(t.final_observations().data().size() == cut * d * sizeof(float));
+  // An episode that is lived again by the same actions ends where the trajectory says.
+  const auto environment = envs::MakeEnvironment(unit.task());
+  REQUIRE(environment.ok());
+  const auto actions = Floats(t.actions()), want = Floats(t.final_observations());
+  std::vector<double> observation(d);
+  std::vector<float> clipped(a);
+  for (size_t k = 0; k < cut; ++k) {
+    const RandomStream reset{.seed = unit.random().seed(),
+                             .purpose = Purpose::kEnvironmentReset,
+                             .phase = static_cast<Phase>(unit.random().phase()),
+                             .lifetime = unit.random().lifetime(),
+                             .iteration = 0};
+    REQUIRE((*environment)
+                ->Reset(reset, unit.first_episode() + static_cast<uint32_t>(k), observation)
+                .ok());
+    for (size_t i = k * episode; i < (k + 1) * episode; ++i) {
+      envs::ClipAction((*environment)->info(), std::span(&actions[i * a], a), clipped);
+      REQUIRE((*environment)->Step(clipped, observation).ok());
+    }
+    for (size_t i = 0; i < d; ++i) CHECK(static_cast<float>(observation[i]) == want[k * d + i]);
+    // The next episode's first observation is another one.
+    if ((k + 1) * episode < t.truncations().data().size())
+      CHECK(want[k * d] != Floats(t.observations())[(k + 1) * episode * d]);
+  }
+  // Not asked for, nothing else changes.
+  v1::Unit plain = unit;
+  plain.clear_return_final_observations();
+  v1::Trajectory without = runner.Run(plain).trajectory(), with = t;
+  CHECK_FALSE(without.has_final_observations());
+  with.clear_final_observations();
+  CHECK(with.SerializeAsString() == without.SerializeAsString());
+  // The pole falls long before the limit.
+  v1::Unit falls = PendulumUnit(0, 200);
+  falls.set_return_final_observations(true);
+  const v1::Trajectory fallen = runner.Run(falls).trajectory();
+  CHECK(fallen.truncations().data().find('\1') == std::string::npos);
+  CHECK(fallen.terminations().data().find('\1') != std::string::npos);
+  CHECK((fallen.final_observations().shape(0) == 0 && fallen.final_observations().shape(1) == 4));
+}
+
 TEST_CASE("unit runner: episodes that end early are followed by the next one's own reset",
           "[unit]") {
   UnitRunner runner;
@@ -157,7 +226,7 @@ TEST_CASE("unit runner: episodes that end early are followed by the next one's o
   const v1::Result result = runner.Run(unit);
   INFO(result.error());
   REQUIRE(result.error().empty());
-  const std::string& dones = result.trajectory().dones().data();
+  const std::string dones = Ends(result.trajectory());
   const auto rewards = result.trajectory().rewards().data();
   const auto all = Floats(result.trajectory().observations());
   const size_t d = unit.policy().observation_size();
@@ -278,10 +347,12 @@ TEST_CASE("unit runner: bad units give an error that names what is wrong", "[uni
 
 TEST_CASE("result hash: covers every field, and nothing else", "[unit]") {
   UnitRunner runner;
-  v1::Unit unit = PointReachUnit(0, 7);
+  v1::Unit unit = PointReachUnit(0, 27);
   unit.set_return_state(true);
+  unit.set_return_final_observations(true);
   const v1::Result result = runner.Run(unit);
   REQUIRE_FALSE(result.final_state().empty());
+  REQUIRE_FALSE(result.trajectory().final_observations().data().empty());
   const v1::Trajectory& good = result.trajectory();
   const std::string want = ResultHash(good, result.final_state());
   const auto changed = [&](auto mutable_member) {
@@ -300,7 +371,9 @@ TEST_CASE("result hash: covers every field, and nothing else", "[unit]") {
   CHECK(changed(&v1::Trajectory::mutable_log_probs));
   CHECK(changed(&v1::Trajectory::mutable_rewards));
   CHECK(changed(&v1::Trajectory::mutable_successes));
-  CHECK(changed(&v1::Trajectory::mutable_dones));
+  CHECK(changed(&v1::Trajectory::mutable_terminations));
+  CHECK(changed(&v1::Trajectory::mutable_truncations));
+  CHECK(changed(&v1::Trajectory::mutable_final_observations));
   CHECK(changed(&v1::Trajectory::mutable_next_observation));
   CHECK(ResultHash(good, result.final_state() + "x") != want);
   CHECK(ResultHash(good, "") != want);
@@ -330,6 +403,7 @@ TEST_CASE("unit runner: a recurrent policy is told what came of its steps", "[un
       const v1::Trajectory& t = result.trajectory();
       const auto observations = Floats(t.observations()), actions = Floats(t.actions()),
                  log_probs = Floats(t.log_probs());
+      const std::string ends = Ends(t);
       Policy policy;
       REQUIRE(policy.Load(unit.policy()).ok());
       SuccessSignal success;
@@ -356,7 +430,7 @@ TEST_CASE("unit runner: a recurrent policy is told what came of its steps", "[un
         REQUIRE(log_prob == log_probs[step]);
         REQUIRE(std::equal(action.begin(), action.end(), &actions[step * a]));
         const double signal = success.Step(done, t.successes().data()[step] != 0, episode_steps);
-        done = t.dones().data()[step] != 0;
+        done = ends[step] != 0;
         policy.Remember(action, static_cast<float>(signal), done);
       }
     }

@@ -109,7 +109,7 @@ TEST_CASE("tokens: a bad line is named, but a token in it is not repeated", "[un
   };
   CHECK(TokenTable::Parse("tokens", "# only this\n\n viewer a " + hash + " # one\r\n").ok());
   Has(message("viewer a\n"), "tokens:1");
-  Has(message("\n\nroot a " + hash), "tokens:3: 'root' is no role");
+  Has(message("\n\nroot a " + hash), "tokens:3: 'root' is not a role");
   Has(message("viewer a/b/\\ " + hash), "a name has");
   Has(message("viewer a " + hash + "\nactor b " + hash), "the token of 'a' once more");
   const std::string leaked = message("viewer a mentor_secret");

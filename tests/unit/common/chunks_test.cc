@@ -47,20 +47,27 @@ TEST_CASE("chunks: every broken rule is an error", "[unit]") {
   const auto kInvalid = absl::StatusCode::kInvalidArgument;
   const Case cases[] = {
       {"an empty piece", [](auto* c) { (*c)[1].clear_data(); }, kInvalid},
-      {"a piece that is too long", [](auto* c) { (*c)[1].mutable_data()->append(1, 'x'); }, kInvalid},
+      {"a piece that is too long", [](auto* c) { (*c)[1].mutable_data()->append(1, 'x'); },
+       kInvalid},
       {"the first piece is missing", [](auto* c) { c->erase(c->begin()); }, kInvalid},
       {"a middle piece is missing", [](auto* c) { c->erase(c->begin() + 1); }, kInvalid},
       {"a piece comes twice", [](auto* c) { c->insert(c->begin(), (*c)[0]); }, kInvalid},
       {"pieces in the wrong order", [](auto* c) { std::swap((*c)[1], (*c)[2]); }, kInvalid},
       {"a piece of another message", [](auto* c) { (*c)[1].set_stream_id(9); }, kInvalid},
-      {"the number of an earlier message", [](auto* c) { for (auto& x : *c) x.set_stream_id(1); }, kInvalid},
+      {"the number of an earlier message",
+       [](auto* c) {
+         for (auto& x : *c) x.set_stream_id(1);
+       },
+       kInvalid},
       {"last too early", [](auto* c) { (*c)[1].set_last(true); }, kInvalid},
       {"no last", [](auto* c) { c->back().set_last(false); }, kInvalid},
       {"more than declared", [](auto* c) { (*c)[0].set_total_bytes(250); }, kInvalid},
       {"less than declared", [](auto* c) { (*c)[0].set_total_bytes(400); }, kInvalid},
       {"no declaration", [](auto* c) { (*c)[0].clear_total_bytes(); }, kInvalid},
-      {"beyond the limit", [](auto* c) { (*c)[0].set_total_bytes(1001); }, absl::StatusCode::kResourceExhausted},
-      {"far beyond", [](auto* c) { (*c)[0].set_total_bytes(~uint64_t{0}); }, absl::StatusCode::kResourceExhausted},
+      {"beyond the limit", [](auto* c) { (*c)[0].set_total_bytes(1001); },
+       absl::StatusCode::kResourceExhausted},
+      {"far beyond", [](auto* c) { (*c)[0].set_total_bytes(~uint64_t{0}); },
+       absl::StatusCode::kResourceExhausted},
   };
   for (const Case& test : cases) {
     INFO(test.what);

@@ -14,8 +14,12 @@
 namespace mentor::failpoint {
 namespace {
 
-std::optional<std::string> One() { return MENTOR_FAILPOINT("test.one"); }
-std::optional<std::string> Two() { return MENTOR_FAILPOINT("test.two"); }
+std::optional<std::string> One() {
+  return MENTOR_FAILPOINT("test.one");
+}
+std::optional<std::string> Two() {
+  return MENTOR_FAILPOINT("test.two");
+}
 
 struct Disarm {
   ~Disarm() { static_cast<void>(Arm("")); }
@@ -74,9 +78,10 @@ TEST_CASE("failpoint: a typo is refused, and what was armed stays", "[unit]") {
   const Disarm disarm;
   REQUIRE(Arm("test.one=*:error(x)").ok());
   for (const char* text :
-       {"test.one", "test.one=1", "=1:kill", "test.one=0:kill", "test.one=-1:kill", "test.one=1x:kill", "test.one=:kill",
-        "test.one=101%1:kill", "test.one=1%:kill", "test.one=1:die", "test.one=1:exit(256)", "test.one=1:exit()",
-        "test.one=1:sleep(x)", "test.one=1:error(x", "test.one=1:kill;test.one=2:kill", "test.none=1:kill",
+       {"test.one", "test.one=1", "=1:kill", "test.one=0:kill", "test.one=-1:kill",
+        "test.one=1x:kill", "test.one=:kill", "test.one=101%1:kill", "test.one=1%:kill",
+        "test.one=1:die", "test.one=1:exit(256)", "test.one=1:exit()", "test.one=1:sleep(x)",
+        "test.one=1:error(x", "test.one=1:kill;test.one=2:kill", "test.none=1:kill",
         "test.one=99999999999999999999:kill"}) {
     INFO(text);
     const absl::Status status = Arm(text);

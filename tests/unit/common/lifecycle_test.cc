@@ -35,7 +35,9 @@ struct Child {
   pid_t pid;
 };
 
-void Say(int pipe) { [[maybe_unused]] const ssize_t written = write(pipe, "x", 1); }
+void Say(int pipe) {
+  [[maybe_unused]] const ssize_t written = write(pipe, "x", 1);
+}
 
 TEST_CASE("lifecycle: a signal is waited for, not acted on", "[unit]") {
   for (const int signal : {SIGTERM, SIGINT}) {

@@ -18,16 +18,20 @@ std::string Get(int port, const std::string& path) {
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   REQUIRE(connect(s, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
-  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  const std::string request =
+      "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
   REQUIRE(send(s, request.data(), request.size(), 0) == static_cast<ssize_t>(request.size()));
   std::string answer;
   char buffer[4096];
-  for (ssize_t got; (got = recv(s, buffer, sizeof(buffer), 0)) > 0;) answer.append(buffer, static_cast<size_t>(got));
+  for (ssize_t got; (got = recv(s, buffer, sizeof(buffer), 0)) > 0;)
+    answer.append(buffer, static_cast<size_t>(got));
   close(s);
   return answer;
 }
 
-bool Has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool Has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 TEST_CASE("metrics: the page shows ours and the standard ones", "[unit]") {
   const auto metrics = Metrics::Create({.build_info = {{"version", "1.2.3"}}});
@@ -41,8 +45,9 @@ TEST_CASE("metrics: the page shows ours and the standard ones", "[unit]") {
   CHECK(Has(page, "mentor_build_info{version=\"1.2.3\"} 1"));
   CHECK(Has(page, "mentor_test_things_total{kind=\"a\"} 3"));
   CHECK(Has(page, "mentor_test_seconds_bucket{le=\"0.02\"} 1"));
-  for (const char* name : {"process_cpu_seconds_total", "process_start_time_seconds", "process_resident_memory_bytes",
-                           "process_virtual_memory_bytes", "process_open_fds", "process_max_fds"}) {
+  for (const char* name :
+       {"process_cpu_seconds_total", "process_start_time_seconds", "process_resident_memory_bytes",
+        "process_virtual_memory_bytes", "process_open_fds", "process_max_fds"}) {
     INFO(name);
     const size_t at = page.find("\n" + std::string(name) + " ");
     REQUIRE(at != std::string::npos);

@@ -1,4 +1,4 @@
-#include "common/spec.h"
+#include "common/spec/spec.h"
 
 #include <filesystem>
 #include <fstream>
@@ -8,6 +8,7 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include "common/rng.h"
+#include "common/spec/canonical.h"
 #include "common/status.h"
 #include "tests/testing.h"
 

@@ -38,7 +38,7 @@ std::string Complaint(const std::string& text) {
   return lines.empty() ? "" : lines[0];
 }
 
-// Of a custom benchmark of one set.
+// What is wrong with a custom benchmark of this one set.
 std::string SetComplaint(const std::string& set) {
   return Complaint("name: 'custom' task_set { " + set + " }");
 }

@@ -1,4 +1,3 @@
-#include "envs/bench.h"
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
@@ -31,27 +30,6 @@ TEST_CASE("catalogue: its hash and the fingerprint are hexadecimal and stay the 
   }
   CHECK(CatalogueHash() == CatalogueHash());
   CHECK(CatalogueHash() != NumericFingerprint());
-}
-
-TEST_CASE("bench: figures of a short run are there and positive", "[unit]") {
-  CHECK(BenchEnvironments({.rounds = 0}).status().code() == absl::StatusCode::kInvalidArgument);
-  const auto bench = BenchEnvironments({.rounds = 1, .only = {"Reacher-v5", "reach-v3"}});
-  REQUIRE(bench.ok());
-  REQUIRE(bench->scenes.size() == 2);
-  for (const SceneBench& scene : bench->scenes) {
-    INFO(scene.environment);
-    for (double figure :
-         {scene.bare_us, scene.step_us, scene.reset_us, scene.first_reset_us, scene.step_ratio}) {
-      CHECK(figure > 0);
-    }
-    CHECK(scene.with_resets_ratio > 0);
-  }
-  REQUIRE(bench->suites.size() == 2);
-  for (const SuiteBench& suite : bench->suites) {
-    CHECK(suite.step_ratio > 0);
-    CHECK(suite.two_threads_ratio > 0);
-    CHECK(suite.two_threads_cpu_ratio > 0);
-  }
 }
 
 }  // namespace

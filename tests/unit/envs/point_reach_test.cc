@@ -70,8 +70,8 @@ TEST_CASE(
     REQUIRE(revealed->Step(std::array{-1.0f}, o).ok());
     shown.push_back(o[1]);
   }
-  CHECK(shown == std::vector<double>{0, 0, 0, 0, -0.7,
-                                     0});  // Seen before step k = 4; then the episode is over.
+  // Seen before step k = 4; then the episode is over.
+  CHECK(shown == std::vector<double>{0, 0, 0, 0, -0.7, 0});
 
   const auto hidden =
       Make({{"dimension", "1"}, {"view", "hidden"}, {"rho", "0.3"}, {"dt", "0.25"}}, {0.7});
@@ -142,8 +142,7 @@ TEST_CASE("point_reach: options and tasks that contradict each other are refused
   CHECK(hidden->SetTask(task).code() == absl::StatusCode::kInvalidArgument);
 }
 
-TEST_CASE("umbrella_length: the greater number chooses, episodes differ in their coins",
-          "[unit]") {
+TEST_CASE("umbrella_length: the greater number chooses, episodes differ in their coins", "[unit]") {
   auto made = MakeEnvironment("umbrella_length", {});
   REQUIRE(made.ok());
   Environment& environment = **made;

@@ -47,12 +47,12 @@ v1::Result ResultOf(const v1::Unit& unit, uint32_t episode_steps, uint32_t into_
   v1::Result result;
   *result.mutable_id() = unit.id();
   const int64_t n = unit.steps();
-  torch::Tensor observations = torch::zeros({n, 2}), dones = torch::zeros({n}, torch::kUInt8),
+  torch::Tensor observations = torch::zeros({n, 2}), ends = torch::zeros({n}, torch::kUInt8),
                 successes = torch::zeros({n}, torch::kUInt8);
   for (int64_t t = 0; t < n; ++t) {
     observations[t][0] = static_cast<double>(unit.first_step() + t);
     observations[t][1] = static_cast<double>(unit.random().lifetime());
-    dones[t] = static_cast<int64_t>((into_episode + t + 1) % episode_steps == 0);
+    ends[t] = static_cast<int64_t>((into_episode + t + 1) % episode_steps == 0);
     successes[t] = static_cast<int64_t>((into_episode + t) % episode_steps == 1);
   }
   v1::Trajectory& trajectory = *result.mutable_trajectory();
@@ -61,7 +61,8 @@ v1::Result ResultOf(const v1::Unit& unit, uint32_t episode_steps, uint32_t into_
   *trajectory.mutable_log_probs() = ToProto(torch::zeros({n}));
   *trajectory.mutable_rewards() = ToProto(torch::ones({n}, torch::kFloat64));
   *trajectory.mutable_successes() = ToProto(successes);
-  *trajectory.mutable_dones() = ToProto(dones);
+  *trajectory.mutable_terminations() = ToProto(torch::zeros_like(ends));
+  *trajectory.mutable_truncations() = ToProto(ends);
   *trajectory.mutable_next_observation() = ToProto(torch::zeros({2}));
   if (unit.return_state()) result.set_final_state("state");
   return result;
@@ -174,19 +175,26 @@ v1::Result EarlyResultOf(const v1::Unit& unit) {
   const uint32_t lifetime = unit.random().lifetime();
   v1::Result result = ResultOf(unit, 1, 0);
   torch::Tensor dones = torch::zeros({unit.steps()}, torch::kUInt8), successes = dones.clone(),
-                observations = torch::zeros({unit.steps(), 2});
+                truncations = dones.clone(), observations = torch::zeros({unit.steps(), 2});
   for (int64_t t = 0; t < unit.steps(); ++t) {
     observations[t][0] = static_cast<double>(episode);
     observations[t][1] = static_cast<double>(step);
     successes[t] = static_cast<int64_t>(step == 2 && episode % 2 == 1);
     if (++step == EpisodeLength(lifetime, episode)) {
-      dones[t] = 1;
+      (step == kEarlyMax ? truncations : dones)[t] = 1;
       ++episode;
       step = 0;
     }
   }
   *result.mutable_trajectory()->mutable_observations() = ToProto(observations);
-  *result.mutable_trajectory()->mutable_dones() = ToProto(dones);
+  *result.mutable_trajectory()->mutable_terminations() = ToProto(dones);
+  *result.mutable_trajectory()->mutable_truncations() = ToProto(truncations);
+  if (unit.return_final_observations()) {
+    // What the agent would have seen next in the episode.
+    torch::Tensor last = observations.index({truncations.to(torch::kBool)});
+    last.select(1, 1).add_(1);
+    *result.mutable_trajectory()->mutable_final_observations() = ToProto(last);
+  }
   *result.mutable_trajectory()->mutable_successes() = ToProto(successes);
   result.set_final_state(unit.return_state() && step > 0 ? absl::StrCat(episode, " ", step) : "");
   return result;
@@ -236,6 +244,50 @@ Segment EarlyLifetimes(uint32_t steps, uint32_t iterations) {
   return whole;
 }
 
+TEST_CASE("wire: last observations of truncated episodes keep their order and their agent",
+          "[unit]") {
+  v1::Shard shard = MakeShard(60, kEarlyMax, /*independent=*/false);
+  const std::vector<v1::EpisodeCursor> first = FirstCursors(2);
+  std::vector<v1::EpisodeCursor> cursors = first;
+  CHECK_FALSE(PlanUnits(shard, 1, Plan(shard, 0), first)[0].return_final_observations());
+  shard.mutable_spec()->mutable_agent()->set_bootstrap_on_truncation(true);
+  shard.set_deterministic_episodes(1);
+  CHECK_FALSE(PlanUnits(shard, 1, Plan(shard, 3), first)[0].return_final_observations());
+  const auto units = PlanUnits(shard, 1, Plan(shard, 0), first);
+  std::vector<v1::Result> results;
+  for (const v1::Unit& unit : units) {
+    CHECK(unit.return_final_observations());
+    results.push_back(EarlyResultOf(unit));
+  }
+  const auto segment = AssembleSegment(shard, Plan(shard, 0), units, results, &cursors);
+  INFO(segment.status());
+  REQUIRE(segment.ok());
+  // Room for as many as T steps can have, whatever the agents did.
+  REQUIRE(segment->final_observations.sizes() == torch::IntArrayRef({2, 60 / kEarlyMax + 1, 2}));
+  int truncated = 0, terminated = 0;
+  for (int64_t agent = 0; agent < 2; ++agent) {
+    int64_t k = 0;
+    for (int64_t t = 0; t < 60; ++t) {
+      const bool ended = t + 1 < 60 ? segment->prev_done[agent][t + 1].item<float>() == 1
+                                    : segment->last_done[agent].item<float>() == 1;
+      const bool cut = segment->truncated[agent][t].item<float>() == 1;
+      if (ended) ++(cut ? truncated : terminated);
+      if (!cut) continue;
+      CHECK(ended);
+      CHECK(segment->final_observations[agent][k][0].equal(segment->observations[agent][t][0]));
+      CHECK(segment->final_observations[agent][k][1].item<float>() == kEarlyMax);
+      ++k;
+    }
+    CHECK(segment->final_observations[agent]
+              .narrow(0, k, 60 / kEarlyMax + 1 - k)
+              .eq(0)
+              .all()
+              .item<bool>());
+  }
+  CHECK(truncated > 2);
+  CHECK(terminated > 2);
+}
+
 TEST_CASE("wire: episodes that end early go on over iterations, however long these are", "[unit]") {
   const Segment want = EarlyLifetimes(60, 1);
   int early = 0, full = 0;
@@ -248,7 +300,8 @@ TEST_CASE("wire: episodes that end early go on over iterations, however long the
       CHECK(want.observations[agent][t][0].item<float>() == static_cast<float>(episode));
       CHECK(want.observations[agent][t][1].item<float>() == static_cast<float>(step));
       CHECK(want.prev_done[agent][t].item<float>() == (t > 0 && step == 0 ? 1.0F : 0.0F));
-      // black_box.md section 3, M = 6: the first success, -0.2 only where the limit is reached.
+      // docs/algorithms/black_box.md#success-signal, M = 6: the first success, -0.2 only where the
+      // limit is reached.
       const bool success = step == 2 && episode % 2 == 1;
       const double signal = success                               ? 1 - 0.7 * 2 / 6
                             : step == kEarlyMax - 1 && !succeeded ? -0.2
@@ -285,6 +338,9 @@ TEST_CASE("wire: a segment comes back, and one that does not fit its shard names
   for (const auto& unit : units) results.push_back(ResultOf(unit, 7, 0));
   const auto segment = AssembleSegment(shard, Plan(shard, 0), units, results, &cursors);
   REQUIRE(segment.ok());
+  results[1].mutable_trajectory()->mutable_actions()->mutable_data()->pop_back();
+  CHECK(AssembleSegment(shard, Plan(shard, 0), units, results, &cursors).status().message() ==
+        "shard 7, agent 1: actions has 27 bytes for 7 numbers");
   v1::Segment proto;
   AddTensors(*segment, /*outcomes_only=*/false, &proto);
   const auto got = SegmentFromProto(proto, shard);

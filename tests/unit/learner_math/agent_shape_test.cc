@@ -17,8 +17,7 @@ TEST_CASE("orthogonal: rows or columns are orthogonal with the gain as length", 
   }
 }
 
-TEST_CASE("orthogonal: a square one is the Q of its normals with the sign rule of ppo.md",
-          "[unit]") {
+TEST_CASE("orthogonal: a square one is the Q of its normals with the sign rule", "[unit]") {
   constexpr int64_t n = 6;
   const RandomStream stream{.seed = 9, .purpose = Purpose::kAgentWeights};
   torch::Tensor normals = torch::empty({n, n}, torch::kFloat64);
@@ -28,7 +27,8 @@ TEST_CASE("orthogonal: a square one is the Q of its normals with the sign rule o
   CHECK((Orthogonal(n, n, 1, stream, 4) - want).abs().max().item<double>() < 1e-6);
 }
 
-TEST_CASE("agents: layout has the sizes of ppo.md, the critic is an optional tail", "[unit]") {
+TEST_CASE("agents: the layout has the sizes of the paper, the critic is an optional tail",
+          "[unit]") {
   AgentShape shape{.observation_size = 39, .action_size = 4};
   const ParamLayout with = AgentLayout(shape);
   CHECK(with.size() == 13769);

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "common/rng.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "tests/torch_testing.h"
 
@@ -55,7 +55,8 @@ Tensor Normals(torch::IntArrayRef shape, uint32_t step) {
 }
 
 // The same whatever the policies are; the behaviour is uniform.
-Segment Collected(uint32_t number) {
+// Episodes end at a limit.
+Segment Collected(uint32_t number, bool bootstraps = false) {
   Segment segment;
   const uint32_t first = 10 * number;
   segment.observations = Normals({kAgents, kSteps, kObservation}, first);
@@ -71,6 +72,13 @@ Segment Collected(uint32_t number) {
   if (number > 0) segment.prev_done.select(1, 0).fill_(1);
   segment.last_done = torch::ones({kAgents});
   segment.next_observations = Normals({kAgents, kObservation}, first + 3);
+  if (bootstraps) {
+    constexpr int64_t kCut = kSteps / kEpisode;
+    segment.truncated = torch::zeros({kAgents, kSteps});
+    for (int64_t t = kEpisode - 1; t < kSteps; t += kEpisode)
+      segment.truncated.select(1, t).fill_(1);
+    segment.final_observations = Normals({kAgents, kCut + 1, kObservation}, first + 4);
+  }
   return segment;
 }
 
@@ -91,11 +99,12 @@ std::unique_ptr<InnerLoop> Make(const v1::Shard& shard) {
   return loop;
 }
 
-LoopReport Live(InnerLoop* loop, uint32_t iteration) {
+LoopReport Live(InnerLoop* loop, uint32_t iteration, bool bootstraps = false) {
   const torch::NoGradGuard no_grad;
   LoopReport report;
   const auto segment = loop->Iterate(
-      iteration, [&](std::vector<v1::PolicyWeights>) { return Collected(iteration); }, &report);
+      iteration, [&](std::vector<v1::PolicyWeights>) { return Collected(iteration, bootstraps); },
+      &report);
   INFO(segment.status());
   REQUIRE(segment.ok());
   CHECK(segment->signals.isfinite().all().item<bool>());
@@ -111,7 +120,9 @@ std::vector<Tensor> Gradients(const v1::Shard& shard) {
   const auto loop = Make(shard);
   loop->Begin();
   std::vector<Tensor> gradients;
-  for (uint32_t i = 0; i < 3; ++i) gradients.push_back(Live(loop.get(), i).outer_gradient);
+  for (uint32_t i = 0; i < 3; ++i)
+    gradients.push_back(
+        Live(loop.get(), i, shard.spec().agent().bootstrap_on_truncation()).outer_gradient);
   return gradients;
 }
 
@@ -172,6 +183,19 @@ TEST_CASE("meta-gradient loop: what settings change, and what they do not", "[un
   CHECK(none[0].abs().max().item<double>() == 0);
 }
 
+TEST_CASE("meta-gradient loop: a limit that is no end changes updates and outer objective",
+          "[unit]") {
+  for (const Settings& settings :
+       {Settings{}, {{"critic", "separate"}}, {{"outer_data", "fresh"}}}) {
+    v1::Shard shard = MakeShard(settings);
+    const std::vector<Tensor> ends = Gradients(shard);
+    shard.mutable_spec()->mutable_agent()->set_bootstrap_on_truncation(true);
+    const std::vector<Tensor> limits = Gradients(shard);
+    REQUIRE(limits[2].defined());
+    CHECK_FALSE(torch::allclose(ends[2], limits[2], 1e-2, 1e-6));
+  }
+}
+
 TEST_CASE("meta-gradient loop: fresh outer data tell one iteration later", "[unit]") {
   const std::vector<Tensor> fresh = Gradients(MakeShard({{"outer_data", "fresh"}}));
   CHECK_FALSE(fresh[0].defined());
@@ -201,25 +225,29 @@ TEST_CASE("meta-gradient loop: a snapshot is everything that the next iteration 
            {{{"outer_data", "fresh"}, {"critic", "separate"}}, v1::REWARD},
            {{{"outer_data", "fresh"}}, v1::ADVANTAGE},
            {{}, v1::ADVANTAGE}}) {
-    v1::Shard shard = MakeShard(settings, role);
-    if (role == v1::ADVANTAGE) shard.mutable_spec()->mutable_signal()->set_name("discount");
-    INFO(settings.size() << " settings, " << v1::SignalRole_Name(role));
-    const auto whole = Make(shard), resumed = Make(shard);
-    whole->Begin();
-    for (uint32_t i = 0; i < 2; ++i) Live(whole.get(), i);
-    REQUIRE(resumed->Load(whole->Save()).ok());
-    const Tensor a = Live(whole.get(), 2).outer_gradient, b = Live(resumed.get(), 2).outer_gradient;
-    CHECK(torch::equal(a, b));
-    CHECK(a.abs().max().item<double>() > 0);
-    const TensorMap x = whole->Save(), y = resumed->Save();
-    REQUIRE(x.size() == y.size());
-    for (const auto& [name, tensor] : x) {
-      INFO(name);
-      CHECK(torch::equal(tensor, y.at(name)));
+    for (const bool bootstraps : {false, true}) {
+      v1::Shard shard = MakeShard(settings, role);
+      shard.mutable_spec()->mutable_agent()->set_bootstrap_on_truncation(bootstraps);
+      if (role == v1::ADVANTAGE) shard.mutable_spec()->mutable_signal()->set_name("discount");
+      INFO(settings.size() << " settings, " << v1::SignalRole_Name(role));
+      const auto whole = Make(shard), resumed = Make(shard);
+      whole->Begin();
+      for (uint32_t i = 0; i < 2; ++i) Live(whole.get(), i, bootstraps);
+      REQUIRE(resumed->Load(whole->Save()).ok());
+      const Tensor a = Live(whole.get(), 2, bootstraps).outer_gradient,
+                   b = Live(resumed.get(), 2, bootstraps).outer_gradient;
+      CHECK(torch::equal(a, b));
+      CHECK(a.abs().max().item<double>() > 0);
+      const TensorMap x = whole->Save(), y = resumed->Save();
+      REQUIRE(x.size() == y.size());
+      for (const auto& [name, tensor] : x) {
+        INFO(name);
+        CHECK(torch::equal(tensor, y.at(name)));
+      }
+      TensorMap missing = x;
+      missing.erase("extrinsic_critic.theta");
+      CHECK_FALSE(Make(shard)->Load(missing).ok());
     }
-    TensorMap missing = x;
-    missing.erase("extrinsic_critic.theta");
-    CHECK_FALSE(Make(shard)->Load(missing).ok());
   }
 }
 

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "common/rng.h"
-#include "learner/agents/matrix_kernels.h"
+#include "learner/kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
 namespace mentor::learner {

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "common/rng.h"
+#include "learner/agents/gae.h"
 #include "mentor/v1/spec.pb.h"
 #include "tests/torch_testing.h"
 
@@ -131,7 +132,7 @@ TEST_CASE("ppo: kernels and LibTorch agree over a whole update", "[unit]") {
     c.agents = NewAgents(c.agents.theta.to(torch::kFloat64));
     c.config.entropy_coef = 0.01;
     c.config.clip_value_loss = true;
-    c.config.minibatches = 7;  // Of 8 steps, and one of 4.
+    c.config.minibatches = 7;  // 8 steps each, and one of 4.
     c.options.gradient = GradientSource::kKernels;
     const UpdateResult kernels = c.Update();
     c.options.gradient = GradientSource::kAutograd;
@@ -190,6 +191,62 @@ TEST_CASE("ppo: an agent with something not finite stays as it was, the others l
   }
 }
 
+// Episodes that a limit cut short after step 19, for odd lifetimes also after step 40; the first
+// ends with the observation of step 5, the second with that of step 7.
+Case Truncated(std::vector<uint32_t> lifetimes) {
+  Case c(std::move(lifetimes));
+  c.config.bootstrap_on_truncation = true;
+  const auto agents = static_cast<int64_t>(c.lifetimes.size());
+  c.segment.truncated = torch::zeros({agents, kSteps});
+  c.segment.final_observations = torch::zeros({agents, 3, c.shape.observation_size});
+  for (int64_t s = 0; s < agents; ++s) {
+    c.segment.truncated[s][19] = 1;
+    c.segment.final_observations[s][0] = c.segment.observations[s][5];
+    if (c.lifetimes[static_cast<size_t>(s)] % 2 == 0) continue;
+    c.segment.truncated[s][40] = c.segment.prev_done[s][41] = 1;
+    c.segment.final_observations[s][1] = c.segment.observations[s][7];
+  }
+  return c;
+}
+
+TEST_CASE("ppo: a truncated episode goes on with the value of its last observation", "[unit]") {
+  for (GradientSource gradient : {GradientSource::kKernels, GradientSource::kAutograd}) {
+    Case c = Truncated({4, 7, 8});
+    c.options.gradient = gradient;
+    const UpdateResult result = c.Update();
+    torch::Tensor want = torch::zeros({3, kSteps});
+    for (int64_t s = 0; s < 3; ++s) want[s][19] = result.values[s][5];
+    want[1][40] = result.values[1][7];
+    CHECK(torch::allclose(result.final_values, want, 1e-5, 1e-6));
+    const Advantages advantages =
+        Gae(c.signal, result.values, c.segment.prev_done, c.segment.last_done, result.last_values,
+            c.config.gamma, c.config.gae_lambda, {c.segment.truncated, result.final_values});
+    CHECK(result.advantages.equal(advantages.advantages.to(torch::kFloat32)));
+    // Counted as ends, they teach something else.
+    Case ends = c;
+    ends.config.bootstrap_on_truncation = false;
+    CHECK(Distance(ends.Update().agents.theta, result.agents.theta) > 1e-4);
+  }
+  Case wide = Truncated({4, 7, 8});
+  wide.agents = NewAgents(wide.agents.theta.to(torch::kFloat64));
+  wide.options.gradient = GradientSource::kKernels;
+  const UpdateResult kernels = wide.Update();
+  wide.options.gradient = GradientSource::kAutograd;
+  CHECK(Distance(kernels.agents.theta, wide.Update().agents.theta) < 1e-10);
+}
+
+TEST_CASE("ppo: an agent's bits do not depend on its neighbours' truncations", "[unit]") {
+  const UpdateResult together = Truncated({4, 7, 8}).Update();
+  for (const auto& [row, lifetime] : {std::pair{0, 4u}, {1, 7u}, {2, 8u}}) {
+    Case alone = Truncated({lifetime});
+    CHECK(Same(Rows(together.agents, row, 1), alone.Update().agents));
+    // Nor on the room for them.
+    const torch::Tensor room = torch::full({1, 5, alone.shape.observation_size}, 3.0F);
+    alone.segment.final_observations = torch::cat({alone.segment.final_observations, room}, 1);
+    CHECK(Same(Rows(together.agents, row, 1), alone.Update().agents));
+  }
+}
+
 TEST_CASE("ppo: the target KL stops each agent after an epoch of its own", "[unit]") {
   Case c({0, 1, 2, 3});
   c.config.epochs = 12;
@@ -245,6 +302,14 @@ TEST_CASE("ppo: wrong input is refused with the tensor's name", "[unit]") {
   Case missing({0, 1});
   missing.segment.last_done = torch::Tensor();
   refused(missing, "last_done: missing");
+  Case uncut({0, 1});
+  uncut.config.bootstrap_on_truncation = true;
+  refused(uncut, "truncated: missing");
+  uncut.segment.truncated = torch::zeros({2, kSteps});
+  uncut.segment.truncated[1][3] = 1;
+  refused(uncut, "final_observations: missing");
+  uncut.segment.final_observations = torch::zeros({2, 0, 7});
+  refused(uncut, "final_observations: shape [2, 0, 7], expected [2, 1, 7]");
   Case layout({0, 1});
   layout.shape.critic = false;
   refused(layout, "theta: shape");
@@ -252,7 +317,7 @@ TEST_CASE("ppo: wrong input is refused with the tensor's name", "[unit]") {
   many.config.minibatches = 61;
   refused(many, "agent.minibatches: 61 minibatches of 60 steps");
   Case single({0, 1});
-  single.config.minibatches = 20;  // Of 3 steps: fine. 60 = 59 + 1:
+  single.config.minibatches = 20;  // 3 steps each: fine. 60 = 59 + 1:
   CHECK(single.Run().ok());
   single.config.minibatches = 60;
   refused(single, "minibatch of one step");
@@ -280,7 +345,10 @@ TEST_CASE("ppo: constants of a spec, and annealing over the updates of a lifetim
   CHECK_FALSE(defaults.target_kl.has_value());
   CHECK(PpoConfigFromSpec(spec, 2, 2).learning_rate == 3e-4);
   spec.set_anneal_learning_rate(true);
+  CHECK_FALSE(PpoConfigFromSpec(spec, 1, 4).bootstrap_on_truncation);
   spec.set_target_kl(0.02);
+  spec.set_bootstrap_on_truncation(true);
+  CHECK(PpoConfigFromSpec(spec, 1, 4).bootstrap_on_truncation);
   CHECK(PpoConfigFromSpec(spec, 1, 4).learning_rate == 3e-4);
   CHECK(testing::Near(PpoConfigFromSpec(spec, 4, 4).learning_rate, 0.25 * 3e-4, {.rel = 1e-15}));
   CHECK(PpoConfigFromSpec(spec, 1, 4).target_kl == 0.02);

@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "common/rng.h"
-#include "learner/signals/dense.h"
-#include "learner/signals/lanes.h"
+#include "learner/kernels/dense.h"
+#include "learner/kernels/lanes.h"
 #include "tests/testing.h"
 
 namespace mentor::learner {

@@ -4,6 +4,8 @@
 #include <sstream>
 #include <string>
 
+#include "common/evaluation_method.h"
+#include "mentor/report/gnuplot.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -20,7 +22,7 @@ using mentor::testing::TempFolder;
 EvaluationRow Row(const std::string& method, uint64_t seed, uint32_t lifetime,
                   std::vector<double> success, const std::string& environment = "reach") {
   EvaluationRow row;
-  row.method = method;
+  row.method = MethodNamed(method).value();
   row.split = "test";
   row.environment = environment;
   row.lifetime = lifetime;
@@ -45,6 +47,11 @@ ComparedRun Run(const std::string& title, uint64_t seed, double late) {
   run.data.identity.state_hash = "0123456789abcdef0123";
   run.data.identity.iteration_steps = 100;
   run.data.identity.baseline_iteration_steps = 50;
+  run.data.metrics = {{.name = "grad_norm",
+                       .label = "norm of <it>",
+                       .panel = MetricInfo::Panel::kCompared,
+                       .log_scale = true},
+                      {.name = "seg*", .panel = MetricInfo::Panel::kNone}};
   for (uint32_t i = 1; i <= 3; ++i) {
     TrainingPoint point;
     point.outer_update = i;
@@ -152,7 +159,7 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   CHECK_FALSE(Contains(page, "<b> / "));
   for (const char* figure : {"interquartile_means_test", "profiles_test", "sample_efficiency_test",
                              "probability_of_improvement_test", "training_by_steps",
-                             "training_by_wall", "gradient_norm"}) {
+                             "training_by_wall", "metric_grad_norm"}) {
     INFO(figure);
     CHECK(Contains(page, "<figure id=\"" + std::string(figure) + "\">"));
     CHECK(Contains(page, std::string(figure) + "-svg"));
@@ -179,6 +186,18 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   const TempFolder other;
   REQUIRE(WriteComparison(data, other.path()).ok());
   CHECK(ReadText(other.path() / "comparison.html") == page);
+}
+
+TEST_CASE("comparison: titles of runs survive gnuplot and the page", "[unit]") {
+  const TempFolder folder;
+  const std::string title = "signal 'a' <b> & $x \\n _1 ^2 {c}";
+  const auto written =
+      WriteComparison({.title = "", .runs = {Run(title, 1, 1), Run("b", 1, 0)}}, folder.path());
+  INFO(written.status().ToString());
+  REQUIRE(written.ok());
+  const std::string svg = ReadText(folder.path() / "comparison" / "training_by_steps.svg");
+  CHECK(Contains(svg, "signal 'a' &lt;b> &amp; $x \\n _1 ^2 {c}"));
+  CHECK(GnuplotString("a'b\nc") == "'a''b c'");
 }
 
 TEST_CASE("comparison: parts may be missing, wrong rows are named", "[unit]") {

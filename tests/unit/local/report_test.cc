@@ -7,9 +7,9 @@
 #include <sstream>
 #include <string>
 
+#include "common/evaluation_method.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
-#include "mentor/report/gnuplot.h"
 #include "mentor/report/html.h"
 #include "mentor/report/summary.h"
 #include "mentor/report/theme.h"
@@ -35,7 +35,7 @@ size_t CountOf(const std::string& text, const std::string& part) {
 // A lifetime of six episodes in three segments, and two deterministic ones.
 EvaluationRow Row(const std::string& method, uint32_t lifetime, std::vector<double> success) {
   EvaluationRow row;
-  row.method = method;
+  row.method = MethodNamed(method).value();
   row.split = "test";
   row.lifetime = lifetime;
   row.goal = lifetime / 2;
@@ -59,6 +59,17 @@ ReportData Whole() {
   data.facts = {{"seed", "1"}};
   data.outer_updates_total = 8;
   data.outer_updates_paper = 500;
+  data.metrics = {
+      {.name = "entropy", .unit = "nat", .panel = MetricInfo::Panel::kOwn},
+      {.name = "kl", .unit = "nat", .label = "divergence", .panel = MetricInfo::Panel::kOwn},
+      {.name = "value_loss", .panel = MetricInfo::Panel::kCompared, .log_scale = true},
+      {.name = "epochs", .panel = MetricInfo::Panel::kOwn},
+      {.name = "shaped_return", .panel = MetricInfo::Panel::kNone},
+      {.name = "seg*", .panel = MetricInfo::Panel::kNone}};
+  for (const char* phase : {"rollout", "policy", "signal", "update", "outer", "wall"}) {
+    data.metrics.push_back(
+        {.name = std::string(phase) + "_seconds", .unit = "s", .panel = MetricInfo::Panel::kNone});
+  }
   for (uint32_t i = 1; i <= 8; ++i) {
     TrainingPoint point;
     point.outer_update = i;
@@ -244,7 +255,7 @@ TEST_CASE("evaluation: where nothing can succeed, shaped returns are compared", 
   for (uint32_t i = 0; i < 4; ++i) {
     for (const char* method : {"learned", "PPO shaped"}) {
       EvaluationRow row = Row(method, i, {0, 0, 0, 0, 0, 0});
-      row.split = "train";  // Of a benchmark without test tasks.
+      row.split = "train";  // As on a benchmark without test tasks.
       row.episode_return = {-5, -5, -4, -4, method[0] == 'l' ? -1.0 : -3.0, -2};
       data.evaluation.push_back(row);
     }
@@ -408,18 +419,6 @@ TEST_CASE("report: data that contradict themselves are refused", "[unit]") {
                  "signal sample 0, step 7: signal inf"));
 }
 
-TEST_CASE("report: names of methods survive gnuplot and the page", "[unit]") {
-  const TempFolder folder;
-  ReportData data;
-  AddMethod("learned 'a' <b> & $x \\n _1 ^2 {c}", {{0, 0, 0, 0, 1, 1}, {0, 0, 0, 0, 1, 0}}, &data);
-  const auto written = WriteReport(data, folder.path());
-  INFO(written.status().ToString());
-  REQUIRE(written.ok());
-  const std::string svg = ReadText(folder.path() / "report" / "evaluation_test.svg");
-  CHECK(Contains(svg, "learned 'a' &lt;b> &amp; $x \\n _1 ^2 {c}"));
-  CHECK(GnuplotString("a'b\nc") == "'a''b c'");
-}
-
 TEST_CASE("report: a signal is compared with the shaped reward and with its change inside episodes",
           "[unit]") {
   SignalSample sample;
@@ -448,9 +447,10 @@ TEST_CASE("report: rules that decide inside a lifetime have learning curves by g
                      {"iteration", update % 3},
                      {"success", update % 3 == 2 ? 0.25 * (update / 3) : 0.0},
                      {"shaped_return", 1},
-                     {"grad_variance", 0.5}};
+                     {"outer_grad_variance", 0.5}};
     data.training.push_back(point);
   }
+  data.metrics = {{.name = "outer_grad_variance", .panel = MetricInfo::Panel::kCompared}};
   const auto lives = LifeCurves(data.training);
   REQUIRE(lives.size() == 3);
   CHECK(lives[2].generation == 2);
@@ -467,6 +467,40 @@ TEST_CASE("report: rules that decide inside a lifetime have learning curves by g
   const std::string page = ReadText(written->html);
   CHECK(Contains(page, "training_lives-svg"));
   CHECK(Contains(page, "training_rule-svg"));
+}
+
+TEST_CASE("report: metrics are drawn as their declarations say, others small", "[unit]") {
+  ReportData data = Whole();
+  for (TrainingPoint& point : data.training) {
+    point.metrics["from_another_build"] = 1;  // Nobody declares it.
+    point.metrics["reward_mean/door"] = 1;
+    point.metrics["step"] = point.outer_update == 3 ? 0.0 : 1.0;
+  }
+  data.metrics.push_back({.name = "reward_mean/*", .panel = MetricInfo::Panel::kNone});
+  data.metrics.push_back({.name = "step", .label = "length of a step", .log_scale = true});
+  const TempFolder folder;
+  REQUIRE(WriteReport(data, folder.path()).ok());
+  const auto text = [&](const char* file) { return ReadText(folder.path() / "report" / file); };
+  // Panels in the order of the declarations.
+  const std::string panels = text("training_rule.gp");
+  const size_t entropy = panels.find("set ylabel 'entropy, nat'");
+  const size_t kl = panels.find("set ylabel 'divergence, nat'");
+  CHECK(entropy != std::string::npos);
+  REQUIRE(kl != std::string::npos);
+  CHECK(entropy < kl);
+  CHECK_FALSE(Contains(panels, "from_another_build"));
+  // A logarithmic axis where it was asked for, back to a linear one for the next.
+  const size_t log = panels.find("\nset logscale y", kl),
+               back = panels.find("unset logscale y", log);
+  REQUIRE(log != std::string::npos);
+  CHECK(panels.find("set ylabel 'value_loss'", kl) < log);
+  CHECK(back != std::string::npos);
+  const std::string small = text("training_statistics.gp");
+  CHECK(Contains(small, "set title 'from_another_build'"));
+  CHECK(Contains(small, "set title 'length of a step'"));
+  CHECK_FALSE(Contains(small, "\nset logscale y"));  // A value is 0.
+  CHECK_FALSE(Contains(small, "reward_mean"));
+  CHECK(Contains(text("training.csv"), "reward_mean/door"));
 }
 
 TEST_CASE("report: attention maps, and runs that measure nothing", "[unit]") {

@@ -1,4 +1,4 @@
-#include "meta_learner/mentorctl/client.h"
+#include "mentor/ctl/client.h"
 
 #include <absl/strings/cord.h>
 

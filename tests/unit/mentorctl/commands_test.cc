@@ -1,8 +1,8 @@
-#include "meta_learner/mentorctl/commands.h"
+#include "mentor/ctl/commands.h"
 
 #include <set>
 
-#include "meta_learner/mentorctl/completion.h"
+#include "mentor/ctl/completion.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 
@@ -54,7 +54,7 @@ TEST_CASE("commands: examples name verbs and flags that there are", "[unit]") {
       const size_t begin = line.find("mentorctl ");
       if (begin == std::string::npos) continue;
       line = line.substr(begin + 10);
-      // Of one command, without comment, redirection and what it is part of.
+      // One command, without comment, redirection and what it is part of.
       if (const size_t inner = line.find("$("); inner != std::string::npos) line[inner] = 'x';
       line = line.substr(0, line.find_first_of("#>|()"));
       INFO(verb->get_name() + ": " + line);

@@ -1,4 +1,4 @@
-#include "meta_learner/mentorctl/doctor.h"
+#include "mentor/ctl/doctor.h"
 
 #include <memory>
 

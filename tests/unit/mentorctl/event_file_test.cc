@@ -1,4 +1,4 @@
-#include "meta_learner/mentorctl/event_file.h"
+#include "mentor/ctl/event_file.h"
 
 #include "common/hash.h"
 #include "tests/testing.h"

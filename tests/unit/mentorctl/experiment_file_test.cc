@@ -1,4 +1,4 @@
-#include "meta_learner/mentorctl/experiment_file.h"
+#include "mentor/ctl/experiment_file.h"
 
 #include "tests/testing.h"
 #include "tests/text.h"

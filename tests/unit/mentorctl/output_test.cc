@@ -1,4 +1,4 @@
-#include "meta_learner/mentorctl/output.h"
+#include "mentor/ctl/output.h"
 
 #include <google/protobuf/wrappers.pb.h>
 

@@ -1,4 +1,4 @@
-#include "meta_learner/mentorctl/settings.h"
+#include "mentor/ctl/settings.h"
 
 #include <fstream>
 #include <map>

@@ -1,6 +1,6 @@
-#include "meta_learner/mentorctl/top.h"
+#include "mentor/ctl/top.h"
 
-#include "meta_learner/mentorctl/output.h"
+#include "mentor/ctl/output.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 

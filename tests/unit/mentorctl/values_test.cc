@@ -1,5 +1,6 @@
-#include "meta_learner/mentorctl/values.h"
+#include "mentor/ctl/values.h"
 
+#include "common/resources/states.h"
 #include "tests/testing.h"
 
 using namespace mentor;
@@ -9,11 +10,11 @@ TEST_CASE("values: names with and without their collection", "[unit]") {
   CHECK(FullName("a") == "experiments/a");
   CHECK(FullName("experiments/a") == "experiments/a");
   CHECK(ShortName("experiments/a") == "a");
-  CHECK(*CheckpointName("a/checkpoints/42") == "experiments/a/checkpoints/00000042");
-  CHECK(*CheckpointName("experiments/a/checkpoints/00000042") ==
+  CHECK(*FullCheckpointName("a/checkpoints/42") == "experiments/a/checkpoints/00000042");
+  CHECK(*FullCheckpointName("experiments/a/checkpoints/00000042") ==
         "experiments/a/checkpoints/00000042");
   for (const char* bad : {"a", "a/checkpoints/", "/checkpoints/1", "a/b/1", "a/checkpoints/1/2"}) {
-    CHECK(absl::IsInvalidArgument(CheckpointName(bad).status()));
+    CHECK(absl::IsInvalidArgument(FullCheckpointName(bad).status()));
   }
   CHECK(LastPart("a/b/c") == "c");
   CHECK(ShortPeer("actors/25e027aa-24ca-4636-aea2-053ff4707a65") == "actors/25e027aa");
@@ -59,7 +60,7 @@ TEST_CASE("values: labels, states and priorities in the letters of their users",
   CHECK(!ParseState("--state", "unspecified").ok());
   CHECK(*ParsePriority("--priority", "High") == v1::PRIORITY_HIGH);
   CHECK(!ParsePriority("--priority", "5").ok());
-  CHECK(PriorityName(v1::PRIORITY_UNSPECIFIED) == "NORMAL");
+  CHECK(mentor::PriorityText(v1::PRIORITY_UNSPECIFIED) == "NORMAL");
 }
 
 TEST_CASE("values: what people read", "[unit]") {

@@ -1,4 +1,4 @@
-#include "meta_learner/checkpoint.h"
+#include "meta_learner/store/checkpoint.h"
 
 #include <fstream>
 
@@ -210,8 +210,8 @@ TEST_CASE("checkpoint: a scan takes the newest whole one, moves others away and 
         std::string::npos);
   CHECK(scan.corrupt[1].path == folder.path() / "corrupt/00000003.ckpt");
   CHECK(scan.corrupt[1].reason.find("its SHA-256 differs") != std::string::npos);
-  CHECK(Contents(folder.path() / "corrupt/00000010.ckpt").size() ==
-        1000);  // Kept for those who want to look.
+  // Kept for those who want to look.
+  CHECK(Contents(folder.path() / "corrupt/00000010.ckpt").size() == 1000);
   CHECK(Contents(folder.path() / "notes.txt") == "mine");
   CHECK(*ListCheckpoints(folder.path()) == std::vector<uint32_t>{1, 2});
 

@@ -1,8 +1,8 @@
 #include <filesystem>
 
 #include "common/file.h"
-#include "common/spec.h"
-#include "meta_learner/experiment_runner.h"
+#include "common/spec/spec.h"
+#include "meta_learner/experiment/parts.h"
 #include "tests/torch_testing.h"
 
 using namespace mentor;

@@ -74,17 +74,17 @@ TEST_CASE("filter: fields of every kind", "[unit]") {
 
 TEST_CASE("filter: what is wrong is named, with its place", "[unit]") {
   const std::vector<std::pair<std::string, std::string>> wrong = {
-      {"colour=red", "'colour' is no field; there are benchmark, create_time"},
+      {"colour=red", "'colour' is not a field; there are benchmark, create_time"},
       {"state", "expected one of ="},
       {"state=", "a value is missing"},
-      {"state=ASLEEP", "'ASLEEP' is no value of this field"},
-      {"seed=many", "'many' is no number"},
-      {"seed=inf", "'inf' is no number"},
-      {"create_time>yesterday", "'yesterday' is no time; give one such as 2026"},
+      {"state=ASLEEP", "'ASLEEP' is not a value of this field"},
+      {"seed=many", "'many' is not a number"},
+      {"seed=inf", "'inf' is not a number"},
+      {"create_time>yesterday", "'yesterday' is not a time; give one such as 2026"},
       {"state:RUN", "':' looks into texts only"},
       {"owner=\"ada", "a quoted value has no end"},
       {"owner=ada OR owner=bob", "expected AND between two conditions, at character 11"},
-      {"owner=ada AND", "'' is no field"},
+      {"owner=ada AND", "'' is not a field"},
       {std::string(5000, 'x'), "has 5000 bytes, at most 4096"},
   };
   for (const auto& [text, message] : wrong) {

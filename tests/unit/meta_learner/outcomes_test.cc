@@ -1,29 +1,48 @@
-#include "meta_learner/outcomes.h"
+#include "meta_learner/experiment/outcomes.h"
 
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
 namespace {
 
+// What an episode achieved before the first step of a segment.
+struct Open {
+  float steps = 0;
+  double shaped_return = 0;
+  float success = 0;
+};
+
 // One lifetime: rewards, successes and episode starts of its steps.
 learner::Segment MakeSegment(std::vector<double> rewards, std::vector<float> successes,
-                             std::vector<float> prev_done, float last_done) {
+                             std::vector<float> prev_done, float last_done, Open open = {}) {
   const int64_t n = static_cast<int64_t>(rewards.size());
-  return {.shaped_rewards = torch::tensor(rewards, torch::kFloat64).reshape({1, n}),
-          .successes = torch::tensor(successes, torch::kFloat32).reshape({1, n}),
-          .prev_done = torch::tensor(prev_done, torch::kFloat32).reshape({1, n}),
-          .last_done = torch::full({1}, last_done)};
+  learner::Segment segment;
+  segment.shaped_rewards = torch::tensor(rewards, torch::kFloat64).reshape({1, n});
+  segment.successes = torch::tensor(successes, torch::kFloat32).reshape({1, n});
+  segment.prev_done = torch::tensor(prev_done, torch::kFloat32).reshape({1, n});
+  segment.last_done = torch::full({1}, last_done);
+  segment.open_steps = torch::full({1}, open.steps);
+  segment.open_returns = torch::full({1}, open.shaped_return, torch::kFloat64);
+  segment.open_successes = torch::full({1}, open.success);
+  return segment;
 }
 
 TEST_CASE("outcomes: episodes go on over the border of two segments, and only ended ones count",
           "[unit]") {
   // Steps:      segment 1: a a b b | segment 2: b c c (c has not ended)
-  const auto outcomes = Outcomes({MakeSegment({1, 2, 3, 4}, {0, 1, 0, 0}, {0, 0, 1, 0}, 0),
-                                  MakeSegment({5, 6, 7}, {1, 0, 1}, {0, 1, 0}, 0)});
+  const learner::Segment first = MakeSegment({1, 2, 3, 4}, {0, 1, 1, 0}, {0, 0, 1, 0}, 0);
+  const learner::Segment second = MakeSegment({5, 6, 7}, {0, 0, 1}, {0, 1, 0}, 0,
+                                              {.steps = 2, .shaped_return = 7, .success = 1});
+  const auto outcomes = Outcomes({first, second});
   REQUIRE(outcomes.size() == 1);
   CHECK(outcomes[0].episode_return == std::vector<double>{3, 12});
   CHECK(outcomes[0].episode_success == std::vector<double>{1, 1});
   CHECK(outcomes[0].segment_episodes == std::vector<int>{1, 1});  // b ended in the second.
+
+  // The same from the second alone.
+  const auto later = Outcomes({second});
+  CHECK(later[0].episode_return == std::vector<double>{12});
+  CHECK(later[0].episode_success == std::vector<double>{1});
 }
 
 TEST_CASE("outcomes: an episode that ends with its segment counts once", "[unit]") {
@@ -57,7 +76,7 @@ TEST_CASE("outcomes: episodes that end early belong to the segment in which they
       .episode_success = {1, 1}, .episode_return = {3, 5}, .segment_episodes = {1, 1, 0}};
   const auto metrics = RoundMetrics({falls, stands}, {"hopper", "hopper"});
   CHECK(metrics.at("seg0") == 0.5);
-  CHECK(metrics.at("seg1") == 1);  // Of the one lifetime that ended an episode there.
+  CHECK(metrics.at("seg1") == 1);  // From the one lifetime that ended an episode there.
   CHECK(metrics.at("seg2") == 1);
   CHECK(metrics.at("shaped_return") == 3);         // 12 / 6 and 8 / 2
   CHECK(metrics.count("success_episode_0") == 0);  // They are not the same part of the lifetimes.

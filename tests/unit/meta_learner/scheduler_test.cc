@@ -2,14 +2,13 @@
 #include "meta_learner/scheduling/scheduler.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include <google/protobuf/util/time_util.h>
 
 #include "common/failpoint.h"
-#include "common/spec.h"
+#include "common/mutex.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -33,8 +32,8 @@ class Fixture {
     REQUIRE(opened.ok());
     store_ = *std::move(opened);
     subscription_ = store_->Subscribe([this](const ExperimentStore::Notice&) {
-      const std::lock_guard lock(mutex_);
-      changed_.notify_all();
+      const MutexLock lock(mutex_);
+      changed_.NotifyAll();
     });
   }
   ~Fixture() { Stop(); }
@@ -73,21 +72,21 @@ class Fixture {
 
   // How the run of an experiment ends when it is next asked: at once, in this way.
   void End(const std::string& id, const absl::Status& status = absl::OkStatus()) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ends_["experiments/" + id].push_back(status);
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   template <typename Condition>
   bool WaitFor(Condition condition) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     while (true) {
-      lock.unlock();
+      lock.Unlock();
       const bool holds = condition();
-      lock.lock();
+      lock.Lock();
       if (holds) return true;
       if (std::chrono::steady_clock::now() > deadline) return false;
-      changed_.wait_for(lock, std::chrono::milliseconds(20));
+      changed_.WaitFor(lock, std::chrono::milliseconds(20));
     }
   }
   bool WaitForState(const std::string& id, State state) {
@@ -97,11 +96,11 @@ class Fixture {
     return WaitFor([&] { return running() == ids; });
   }
   Strings running() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return {running_.begin(), running_.end()};
   }
   Strings begun() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return begun_;
   }
   ExperimentStore* store() { return store_.get(); }
@@ -110,10 +109,10 @@ class Fixture {
  private:
   absl::Status Run(const std::string& name, const std::atomic<bool>& cancel) {
     const std::string id = name.substr(std::string_view("experiments/").size());
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     running_.insert(id);
     begun_.push_back(id);
-    changed_.notify_all();
+    changed_.NotifyAll();
     absl::Status end = absl::CancelledError("stopped");
     while (!cancel) {
       if (std::vector<absl::Status>& ends = ends_[name]; !ends.empty()) {
@@ -121,10 +120,10 @@ class Fixture {
         ends.erase(ends.begin());
         break;
       }
-      changed_.wait_for(lock, std::chrono::milliseconds(5));
+      changed_.WaitFor(lock, std::chrono::milliseconds(5));
     }
     running_.erase(id);
-    changed_.notify_all();
+    changed_.NotifyAll();
     return end;
   }
 
@@ -135,11 +134,11 @@ class Fixture {
   DiskGuard disk_{folder_.path(), 0, metrics_.get()};
   std::unique_ptr<ExperimentStore> store_;
   std::unique_ptr<ExperimentStore::Subscription> subscription_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::set<std::string> running_;
-  Strings begun_;
-  std::map<std::string, std::vector<absl::Status>> ends_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::set<std::string> running_ ABSL_GUARDED_BY(mutex_);
+  Strings begun_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::vector<absl::Status>> ends_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Scheduler> scheduler_;
 };
 

@@ -1,11 +1,12 @@
 // The bookkeeping of shards as a ledger: who holds what after each event.
-#include "meta_learner/shard_board.h"
+#include "meta_learner/fleet/shard_board.h"
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
+#include <future>
 #include <thread>
+#include <utility>
 
+#include "common/mutex.h"
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
 #include "tests/torch_testing.h"
@@ -15,8 +16,9 @@ namespace {
 
 constexpr int64_t kSteps = 4;
 
-v1::Shard MakeShard() {
+v1::Shard MakeShard(const std::string& experiment = "experiments/a") {
   v1::Shard shard;
+  shard.set_experiment(experiment);
   shard.mutable_spec()->mutable_lifetime()->set_iterations(1);
   shard.mutable_spec()->mutable_lifetime()->set_steps_per_iteration(kSteps);
   shard.mutable_shape()->set_observation_size(1);
@@ -33,11 +35,13 @@ v1::Shard MakeShard() {
 // A learner that keeps what it is sent.
 class FakeLearner {
  public:
-  FakeLearner(ShardBoard* board, uint32_t slots) : board_(board) {
-    id = board->AddLearner(slots, [this](v1::RunResponse message) {
-      const std::lock_guard lock(mutex_);
+  FakeLearner(ShardBoard* board, uint32_t slots, const std::string& arithmetic = "cpu bits")
+      : board_(board) {
+    const LearnerInfo info{.slots = slots, .name = "a learner", .arithmetic = arithmetic};
+    id = board->AddLearner(info, [this](v1::RunResponse message) {
+      const MutexLock lock(mutex_);
       messages_.push_back(std::move(message));
-      changed_.notify_all();
+      changed_.NotifyAll();
       return true;
     });
   }
@@ -46,16 +50,18 @@ class FakeLearner {
 
   // The n-th shard that came, waited for.
   v1::Shard WaitForShard(size_t n) {
-    std::unique_lock lock(mutex_);
-    REQUIRE(changed_.wait_for(lock, std::chrono::seconds(20), [&] { return Shards().size() > n; }));
+    MutexLock lock(mutex_);
+    REQUIRE(changed_.WaitFor(
+        lock, std::chrono::seconds(20),
+        [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return Shards().size() > n; }));
     return Shards()[n];
   }
   size_t num_shards() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return Shards().size();
   }
   bool WasDropped(uint64_t shard_id) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& message : messages_) {
       if (message.has_drop_shard() && message.drop_shard().shard_id() == shard_id) return true;
     }
@@ -70,7 +76,10 @@ class FakeLearner {
         .success_signals = torch::zeros({1, kSteps}),
         .successes = torch::zeros({1, kSteps}),
         .prev_done = torch::zeros({1, kSteps}),
-        .last_done = torch::ones({1})};
+        .last_done = torch::ones({1}),
+        .open_steps = torch::zeros({1}),
+        .open_returns = torch::zeros({1}, torch::kFloat64),
+        .open_successes = torch::zeros({1})};
     learner::AddTensors(values, true, &segment);
     if (const absl::Status status = board_->OnSegment(id, segment); !status.ok()) return status;
     Sha256 hash;
@@ -92,7 +101,7 @@ class FakeLearner {
   ShardBoard::LearnerId id = 0;
 
  private:
-  std::vector<v1::Shard> Shards() const {
+  std::vector<v1::Shard> Shards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     std::vector<v1::Shard> shards;
     for (const auto& message : messages_) {
       if (message.has_shard()) shards.push_back(message.shard());
@@ -101,18 +110,21 @@ class FakeLearner {
   }
 
   ShardBoard* const board_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<v1::RunResponse> messages_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<v1::RunResponse> messages_ ABSL_GUARDED_BY(mutex_);
 };
 
 // ShardBoard::Run on a thread of its own.
 class Running {
  public:
-  Running(ShardBoard* board, int shards) : board_(board) {
-    thread_ = std::thread([this, shards] {
-      result_ = board_->Run(std::vector<v1::Shard>(static_cast<size_t>(shards), MakeShard()), {},
-                            cancel_, nullptr);
+  Running(ShardBoard* board, int shards, const std::string& experiment = "experiments/a",
+          ShardBoard::OnProgress on_progress = nullptr)
+      : board_(board) {
+    thread_ = std::thread([=, this] {
+      result_ =
+          board_->Run(std::vector<v1::Shard>(static_cast<size_t>(shards), MakeShard(experiment)),
+                      {}, cancel_, on_progress);
     });
   }
   ~Running() {
@@ -230,6 +242,114 @@ TEST_CASE(
   Running next(&board, 1);  // The slot is free again.
   CHECK(learner.Answer(learner.WaitForShard(1), 4).ok());
   CHECK(next.Join().ok());
+}
+
+// What an experiment was told to keep to.
+struct Kept {
+  std::vector<std::string> told;
+  ShardBoard::Keep keep = [this](const std::string& arithmetic) {
+    told.push_back(arithmetic);
+    return absl::OkStatus();
+  };
+};
+
+struct Mismatches {
+  Mutex mutex;
+  std::vector<std::string> seen ABSL_GUARDED_BY(mutex);  // "experiment: kept, got"
+  ShardBoard::Options Options() {
+    return {.on_mismatch = [this](const LearnerInfo& learner, const std::string& experiment,
+                                  const std::string& arithmetic) {
+      const MutexLock lock(mutex);
+      seen.push_back(experiment + ": " + arithmetic + ", " + learner.arithmetic);
+    }};
+  }
+  std::vector<std::string> Seen() {
+    const MutexLock lock(mutex);
+    return seen;
+  }
+};
+
+TEST_CASE("shard board: an experiment keeps to the arithmetic of its first learner", "[unit]") {
+  Mismatches mismatches;
+  ShardBoard board(mismatches.Options());
+  Kept kept;
+  board.KeepArithmetic("experiments/a", "", kept.keep);
+  FakeLearner cpu(&board, 1, "cpu x");
+  Running run(&board, 2);
+  const v1::Shard first = cpu.WaitForShard(0);  // cpu: shard 1; shard 2 waits
+  FakeLearner gpu(&board, 4, "gpu y");          // is refused, once
+  CHECK(cpu.Answer(first, 1).ok());
+  CHECK(cpu.Answer(cpu.WaitForShard(1), 2).ok());
+  CHECK(kept.told.empty());
+  REQUIRE(run.Join().ok());
+  CHECK(kept.told == std::vector<std::string>{"cpu x"});
+  CHECK(gpu.num_shards() == 0);
+  CHECK(mismatches.Seen() == std::vector<std::string>{"experiments/a: cpu x, gpu y"});
+
+  // Later calls too, whoever is there; another experiment takes what it finds.
+  board.RemoveLearner(cpu.id);
+  std::promise<std::string> waiting;
+  Running next(&board, 1, "experiments/a",
+               [&, told = false](const BrokerProgress& progress) mutable {
+                 if (!std::exchange(told, true)) waiting.set_value(WaitingFor(progress));
+               });
+  Running other(&board, 1, "experiments/b");
+  CHECK(gpu.Answer(gpu.WaitForShard(0), 3).ok());
+  CHECK(other.Join().ok());
+  std::future<std::string> said = waiting.get_future();
+  REQUIRE(said.wait_for(std::chrono::seconds(30)) == std::future_status::ready);
+  CHECK(said.get() == ": waiting for learners of kind cpu x");
+  CHECK(gpu.num_shards() == 1);
+  FakeLearner again(&board, 1, "cpu x");
+  CHECK(again.Answer(again.WaitForShard(0), 4).ok());
+  CHECK(next.Join().ok());
+  CHECK(kept.told.size() == 1);
+}
+
+TEST_CASE("shard board: an experiment that has an arithmetic waits for it", "[unit]") {
+  Mismatches mismatches;
+  ShardBoard board(mismatches.Options());
+  Kept kept;
+  board.KeepArithmetic("experiments/a", "gpu y", kept.keep);
+  FakeLearner cpu(&board, 1, "cpu x");
+  Running run(&board, 1);
+  FakeLearner gpu(&board, 1, "gpu y");
+  CHECK(gpu.Answer(gpu.WaitForShard(0), 1).ok());
+  CHECK(run.Join().ok());
+  CHECK(cpu.num_shards() == 0);
+  CHECK(kept.told.empty());  // It is known.
+  // Its end frees the name.
+  board.RemoveShare("experiments/a");
+  board.RemoveLearner(gpu.id);
+  Running fresh(&board, 1);
+  CHECK(cpu.Answer(cpu.WaitForShard(0), 2).ok());
+  CHECK(fresh.Join().ok());
+}
+
+TEST_CASE("shard board: a learner that vanishes before any result decides nothing", "[unit]") {
+  ShardBoard board({});
+  Kept kept;
+  board.KeepArithmetic("experiments/a", "", kept.keep);
+  Running run(&board, 1);
+  FakeLearner gone(&board, 1, "gpu y");
+  gone.WaitForShard(0);
+  FakeLearner cpu(&board, 1, "cpu x");
+  board.RemoveLearner(gone.id);
+  CHECK(cpu.Answer(cpu.WaitForShard(0), 1).ok());
+  CHECK(run.Join().ok());
+  CHECK(kept.told == std::vector<std::string>{"cpu x"});
+}
+
+TEST_CASE("shard board: results are not handed out when their arithmetic cannot be written down",
+          "[unit]") {
+  ShardBoard board({});
+  board.KeepArithmetic("experiments/a", "", [](const std::string&) {
+    return absl::ResourceExhaustedError("disk full");
+  });
+  FakeLearner learner(&board, 1);
+  Running run(&board, 1);
+  CHECK(learner.Answer(learner.WaitForShard(0), 1).ok());
+  CHECK(run.Join().status().message() == "disk full");
 }
 
 }  // namespace

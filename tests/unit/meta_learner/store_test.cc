@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "common/file.h"
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/sqlite.h"

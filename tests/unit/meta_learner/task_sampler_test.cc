@@ -1,4 +1,4 @@
-#include "meta_learner/task_sampler.h"
+#include "meta_learner/experiment/task_sampler.h"
 
 #include <map>
 #include <set>
@@ -112,12 +112,13 @@ TEST_CASE("task sampler: a benchmark without test tasks is evaluated on those of
   using envs::Split;
   const envs::Benchmark benchmark({}, Sets(2, 5), {});
   v1::ExperimentSpec spec = Spec(4);
-  CHECK(EvaluatedSplits(benchmark, spec) == std::vector{Split::kTrain});
+  // In brackets: printing the vector, as a failed check would, is what LibTorch defines for all.
+  CHECK((EvaluatedSplits(benchmark, spec) == std::vector{Split::kTrain}));
   spec.mutable_evaluation()->set_train_goals(false);
-  CHECK(EvaluatedSplits(benchmark, spec) == std::vector{Split::kTrain});
-  CHECK(EvaluatedSplits(FakeBenchmark(2, 5), spec) == std::vector{Split::kTest});
+  CHECK((EvaluatedSplits(benchmark, spec) == std::vector{Split::kTrain}));
+  CHECK((EvaluatedSplits(FakeBenchmark(2, 5), spec) == std::vector{Split::kTest}));
   spec.mutable_evaluation()->set_train_goals(true);
-  CHECK(EvaluatedSplits(FakeBenchmark(2, 5), spec) == std::vector{Split::kTest, Split::kTrain});
+  CHECK((EvaluatedSplits(FakeBenchmark(2, 5), spec) == std::vector{Split::kTest, Split::kTrain}));
   // Goals without end in a split that is evaluated, behind one with a list.
   std::vector<envs::TaskSet> sets = Sets(1, 5), drawn = Sets(2, 0);
   sets.push_back(drawn[1]);

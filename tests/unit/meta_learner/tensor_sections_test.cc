@@ -1,4 +1,4 @@
-#include "meta_learner/tensor_sections.h"
+#include "meta_learner/experiment/tensor_sections.h"
 
 #include "tests/torch_testing.h"
 

@@ -175,7 +175,8 @@ TEST_CASE("film: what is missing or wrong is said first, and nothing is left beh
   CHECK(Contains(complaint([](auto& s) { s.fps = 60; }), "a GIF shows at most 50"));
   CHECK(Contains(complaint([](auto& s) { s.gl_library = "libnone.so"; }),
                  "apt-get install libosmesa6"));
-  CHECK(Contains(complaint([](auto& s) { s.gl_library = "libm.so.6"; }), "is no OSMesa library"));
+  CHECK(
+      Contains(complaint([](auto& s) { s.gl_library = "libm.so.6"; }), "is not an OSMesa library"));
   CHECK(
       Contains(complaint([](auto& s) { s.ffmpeg = "no-such-program"; }), "apt-get install ffmpeg"));
   CHECK(Contains(complaint([](auto& s) { s.ffmpeg = "false"; }), "install ffmpeg again"));

@@ -1,4 +1,4 @@
-#include "learner/unit_dispatcher.h"
+#include "learner/rollout/unit_dispatcher.h"
 
 #include <algorithm>
 
@@ -27,10 +27,13 @@ struct Fixture {
 
 std::vector<v1::Unit> Units(uint64_t shard, uint32_t count) {
   std::vector<v1::Unit> units(count);
-  for (uint32_t i = 0; i < count; ++i) *units[i].mutable_id() = ToProto({.shard = shard, .agent = i});
+  for (uint32_t i = 0; i < count; ++i)
+    *units[i].mutable_id() = ToProto({.shard = shard, .agent = i});
   return units;
 }
-UnitKey Key(uint64_t shard, uint32_t agent) { return {.shard = shard, .agent = agent}; }
+UnitKey Key(uint64_t shard, uint32_t agent) {
+  return {.shard = shard, .agent = agent};
+}
 
 v1::Result ResultOf(const UnitKey& key, const std::string& hash = "h") {
   v1::Result result;
@@ -50,29 +53,30 @@ std::string Given(UnitDispatcher* dispatcher) {
   std::string text;
   for (const auto& a : dispatcher->Assign()) {
     if (!text.empty()) text += ' ';
-    text += std::to_string(static_cast<uint64_t>(a.actor)) + ":" + std::to_string(a.key.shard) + "/" +
-            std::to_string(a.key.agent);
+    text += std::to_string(static_cast<uint64_t>(a.actor)) + ":" + std::to_string(a.key.shard) +
+            "/" + std::to_string(a.key.agent);
   }
   return text;
 }
 
-TEST_CASE("dispatcher: units go out in order within the credit, results come back in order", "[unit]") {
+TEST_CASE("dispatcher: units go out in order within the credit, results come back in order",
+          "[unit]") {
   Fixture f;
   auto& d = f.dispatcher;
-  REQUIRE(d.Add(7, Units(7, 3)).ok());       // ready 0 1 2
-  CHECK(d.Assign().empty());                 // nobody there
+  REQUIRE(d.Add(7, Units(7, 3)).ok());  // ready 0 1 2
+  CHECK(d.Assign().empty());            // nobody there
   d.AddActor(kFirst);
-  CHECK(d.Assign().empty());                 // no credit
+  CHECK(d.Assign().empty());  // no credit
   REQUIRE(d.Offer(kFirst, 2).ok());
-  CHECK(Given(&d) == "1:7/0 1:7/1");         // credit 0, out 0 1
+  CHECK(Given(&d) == "1:7/0 1:7/1");  // credit 0, out 0 1
   CHECK(d.counts().ready == 1);
   CHECK(d.counts().outstanding == 2);
   CHECK(d.Accept(kFirst, ResultOf(Key(7, 1), "b")) == Outcome::kUsed);
-  CHECK(d.Assign().empty());                 // a result is no credit
+  CHECK(d.Assign().empty());  // a result is no credit
   REQUIRE(d.Offer(kFirst, 1).ok());
-  CHECK(Given(&d) == "1:7/2");               // out 0 2
+  CHECK(Given(&d) == "1:7/2");  // out 0 2
   CHECK(d.Accept(kFirst, ResultOf(Key(7, 2), "c")) == Outcome::kUsed);
-  CHECK_FALSE(d.Take(7).has_value());        // 0 is missing
+  CHECK_FALSE(d.Take(7).has_value());  // 0 is missing
   CHECK(d.Accept(kFirst, ResultOf(Key(7, 0), "a")) == Outcome::kUsed);
   const auto results = d.Take(7);
   REQUIRE((results && results->ok()));
@@ -80,7 +84,7 @@ TEST_CASE("dispatcher: units go out in order within the credit, results come bac
   for (uint32_t i = 0; i < 3; ++i) CHECK(ToKey((**results)[i].id()) == Key(7, i));
   CHECK(d.counts().ready == 0);
   CHECK(d.counts().outstanding == 0);
-  REQUIRE(d.Add(7, Units(7, 1)).ok());       // the shard's next iteration
+  REQUIRE(d.Add(7, Units(7, 1)).ok());  // the shard's next iteration
 }
 
 TEST_CASE("dispatcher: older shards come first", "[unit]") {
@@ -111,7 +115,7 @@ TEST_CASE("dispatcher: units of a lost actor go to the head of the queue", "[uni
   d.AddActor(kFirst);
   REQUIRE(d.Offer(kFirst, 2).ok());
   CHECK(Given(&d) == "1:1/0 1:1/1");
-  d.RemoveActor(kFirst);                       // ready 0 1 2 3
+  d.RemoveActor(kFirst);  // ready 0 1 2 3
   CHECK(d.reissued().lost == 2);
   CHECK(d.counts().ready == 4);
   CHECK(d.counts().outstanding == 0);
@@ -138,14 +142,16 @@ TEST_CASE("dispatcher: a lagging unit goes to a second actor, the first result w
   f.clock.Advance(seconds(5) - nanoseconds(1));
   CHECK(d.Assign().empty());
   f.clock.Advance(nanoseconds(1));
-  CHECK(Given(&d) == "2:1/0");                 // one credit, so one; never back to the first
+  CHECK(Given(&d) == "2:1/0");  // one credit, so one; never back to the first
   CHECK(d.reissued().lagging == 1);
-  CHECK(d.NextLag() == nanoseconds(seconds(10)));  // of unit 0; unit 1 lags already and waits for an offer
+  // That of unit 0; unit 1 lags already and waits for an offer.
+  CHECK(d.NextLag() == nanoseconds(seconds(10)));
   REQUIRE(d.Offer(kSecond, 1).ok());
   CHECK(Given(&d) == "2:1/1");
   CHECK(d.Accept(kSecond, ResultOf(Key(1, 0), "same")) == Outcome::kUsed);
   CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "same")) == Outcome::kDuplicate);
-  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "same")) == Outcome::kUnexpected);  // it holds it no more
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "same")) ==
+        Outcome::kUnexpected);  // it holds it no more
   CHECK(d.Accept(kFirst, ResultOf(Key(1, 1), "one")) == Outcome::kUsed);
   const auto results = d.Take(1);
   REQUIRE((results && results->ok()));
@@ -163,7 +169,7 @@ TEST_CASE("dispatcher: what lags is measured against the median turnaround", "[u
   for (uint64_t shard = 1; shard <= 3; ++shard) {
     REQUIRE(d.Add(shard, Units(shard, 1)).ok());
     REQUIRE(d.Assign().size() == 1);
-    f.clock.Advance(seconds(shard == 2 ? 30 : 3));                             // turnarounds 3 30 3: median 3
+    f.clock.Advance(seconds(shard == 2 ? 30 : 3));  // turnarounds 3 30 3: median 3
     CHECK(d.Accept(kFirst, ResultOf(Key(shard, 0))) == Outcome::kUsed);
     static_cast<void>(d.Take(shard));
   }
@@ -172,7 +178,7 @@ TEST_CASE("dispatcher: what lags is measured against the median turnaround", "[u
   REQUIRE(d.Offer(kSecond, 1).ok());
   f.clock.Advance(seconds(11));
   CHECK(d.Assign().empty());
-  f.clock.Advance(seconds(1));                                                 // 4 x 3 s
+  f.clock.Advance(seconds(1));  // 4 x 3 s
   CHECK(Given(&d) == "2:4/0");
 }
 
@@ -197,16 +203,17 @@ TEST_CASE("dispatcher: a lost actor's unit stays out while another one works on 
   CHECK(d.reissued().lost == 1);
 }
 
-TEST_CASE("dispatcher: a leaving actor gets no work, its units go to others, its results count", "[unit]") {
+TEST_CASE("dispatcher: a leaving actor gets no work, its units go to others, its results count",
+          "[unit]") {
   Fixture f;
   auto& d = f.dispatcher;
   REQUIRE(d.Add(1, Units(1, 3)).ok());
   d.AddActor(kFirst);
   REQUIRE(d.Offer(kFirst, 2).ok());
   CHECK(Given(&d) == "1:1/0 1:1/1");
-  d.Leaving(kFirst);                           // ready 0 1 2
+  d.Leaving(kFirst);  // ready 0 1 2
   CHECK(d.reissued().leaving == 2);
-  REQUIRE(d.Offer(kFirst, 5).ok());            // too late
+  REQUIRE(d.Offer(kFirst, 5).ok());  // too late
   CHECK(d.Assign().empty());
   CHECK(d.Accept(kFirst, ResultOf(Key(1, 0))) == Outcome::kUsed);  // ready 1 2
   CHECK(d.counts().ready == 2);
@@ -258,7 +265,8 @@ TEST_CASE("dispatcher: a unit that fails three times fails its shard with its me
   const auto failure = d.Take(1);
   REQUIRE(failure.has_value());
   CHECK(ReasonOf(failure->status()) == "UNIT_FAILED");
-  CHECK(failure->status().message() == "unit 1/0/0/0 failed 3 times; the last time: the simulator is unstable");
+  CHECK(failure->status().message() ==
+        "unit 1/0/0/0 failed 3 times; the last time: the simulator is unstable");
   CHECK(d.Cancel(1).size() == 1);  // unit 1 is still out
 }
 
@@ -280,7 +288,8 @@ TEST_CASE("dispatcher: bad additions and offers are refused", "[unit]") {
   CHECK(ReasonOf(d.Offer(kFirst, 1)) == "CREDIT_EXCEEDED");
 }
 
-// Random actors that come, go, lag, fail and answer twice: every shard ends with each of its units exactly once.
+// Random actors that come, go, lag, fail and answer twice: every shard ends with each of its units
+// exactly once.
 TEST_CASE("dispatcher: nothing is lost or used twice in random histories", "[unit]") {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     INFO("seed " << seed);
@@ -316,7 +325,8 @@ TEST_CASE("dispatcher: nothing is lost or used twice in random histories", "[uni
         } else if (what < 11) {
           d.Leaving(actor->first);
         } else if (!actor->second.empty()) {
-          const auto place = actor->second.begin() + static_cast<ptrdiff_t>(below(actor->second.size()));
+          const auto place =
+              actor->second.begin() + static_cast<ptrdiff_t>(below(actor->second.size()));
           const UnitKey key = *place;
           actor->second.erase(place);
           REQUIRE(d.Held(actor->first, key) != nullptr);
@@ -338,7 +348,8 @@ TEST_CASE("dispatcher: nothing is lost or used twice in random histories", "[uni
           ++finished;
           shard = size.erase(shard);
         } else {
-          for (uint32_t i = 0; i < shard->second; ++i) missing += used.contains(Key(shard->first, i)) ? 0 : 1;
+          for (uint32_t i = 0; i < shard->second; ++i)
+            missing += used.contains(Key(shard->first, i)) ? 0 : 1;
           ++shard;
         }
       }

@@ -1,5 +1,5 @@
-// Evolution strategies: ranks, the gradient estimate, the test function of survey.md, and what is
-// refused.
+// Evolution strategies: ranks, the gradient estimate, the test function of
+// docs/algorithms/evolution_strategies.md, and what is refused.
 #include "meta_learner/rules/evolution_strategies.h"
 
 #include "learner/inner_loops/perturbation.h"

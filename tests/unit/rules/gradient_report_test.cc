@@ -14,7 +14,7 @@ Tensor Numbers(std::vector<double> numbers) {
 }
 
 TEST_CASE("the outer gradient's report: mean, variance and noise of a small case") {
-  // Of four lifetimes: means (2, 0), (0, 2) and (0, 0), by one, one and two.
+  // Four lifetimes: means (2, 0), (0, 2) and (0, 0), by one, one and two.
   RuleReport report;
   const Tensor mean =
       ReportGradient({{1, Numbers({2, 0})}, {1, Numbers({0, 2})}, {2, Numbers({0, 0})}}, &report);

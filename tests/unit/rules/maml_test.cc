@@ -2,10 +2,11 @@
 // is what the rule adapts again.
 #include <cmath>
 
-#include "common/rng.h"
 #include "learner/inner_loops/adaptation.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/rules/outer_rule.h"
+#include "tests/normals.h"
+#include "tests/specs.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
@@ -32,22 +33,11 @@ v1::EnvironmentShape Shape(const Settings& settings) {
 }
 
 v1::ExperimentSpec Spec(const Settings& settings) {
-  v1::ExperimentSpec spec;
-  spec.set_seed(7);
-  spec.mutable_benchmark()->set_name("none");
-  spec.mutable_lifetime()->set_iterations(settings.iterations);
-  spec.mutable_lifetime()->set_steps_per_iteration(kSteps);
-  v1::RuleSpec& rule = *spec.mutable_rule();
-  rule.set_name("maml");
-  rule.set_lifetimes_per_update(kAgents);
   std::map<std::string, std::string> options = settings.options;
   options.insert({"hidden_units", std::to_string(kHidden)});
-  for (const auto& [name, value] : options) {
-    v1::Option* option = rule.add_option();
-    option->set_name(name);
-    option->set_value(value);
-  }
-  return spec;
+  return testing::SpecOfRule(
+      "maml", {.seed = 7, .lifetimes = kAgents, .iterations = settings.iterations, .steps = kSteps},
+      options);
 }
 
 std::unique_ptr<OuterRule> MakeRule(const Settings& settings, Violations* violations,
@@ -76,9 +66,7 @@ v1::Shard Shard(const Settings& settings) {
 }
 
 Tensor Normals(uint32_t number, at::IntArrayRef shape) {
-  Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = 4}.Normals(number, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
-  return x.to(torch::kFloat32);
+  return testing::Normals({.seed = 4}, number, shape);
 }
 
 // An environment whose reward is the first number of the action (or its first choice) for even

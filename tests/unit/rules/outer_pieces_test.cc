@@ -13,7 +13,8 @@ namespace {
 
 using testing::Near;
 
-// Section 7 of black_box.md as it is written: every sum from its definition, powers from pow.
+// docs/algorithms/black_box.md#meta-advantage as it is written: every sum from its definition,
+// powers from pow.
 struct BruteForce {
   const MetaAdvantageConfig& config;
   const std::vector<double>& rewards;
@@ -109,12 +110,12 @@ TEST_CASE("meta-advantage: a reward counts for the signals of earlier segments o
 }
 
 TEST_CASE("meta-advantage: the first invalid step") {
-  MetaAdvantageConfig config;  // Of the paper.
+  MetaAdvantageConfig config;  // The paper's.
   CHECK(FirstInvalidStep(config, 6000, 4000) == -1);
   CHECK(FirstInvalidStep(config, 6000, 6000) == 4000);
   CHECK(FirstInvalidStep(config, 4000, 2000) == -1);
-  config.num_estimates =
-      4;  // Fallback 1, 301, 601, 901 reaches back to 1100 steps before the end of a segment.
+  // Fallback 1, 301, 601, 901 reaches back to 1100 steps before the end of a segment.
+  config.num_estimates = 4;
   CHECK(FirstInvalidStep(config, 6000, 4000) == -1);
   config.num_estimates = 1;  // Only n = 2200 and n = 1, which fails: from t + 2200 = 6000 on.
   CHECK(FirstInvalidStep(config, 6000, 4000) == 3800);
@@ -183,6 +184,10 @@ TEST_CASE("advantages: standardised over the whole batch, unbiased") {
   const torch::Tensor want = (x - 2) / (std::sqrt(20.0 / 3) + 1e-8);
   CHECK((StandardiseAdvantages(x) - want).abs().max().item<double>() < 1e-15);
   CHECK(StandardiseAdvantages(torch::full({2, 2}, 4.0)).eq(0).all().item<bool>());
+  // A floor below the deviation changes no bit; above it, it divides in its place.
+  CHECK(StandardiseAdvantages(x, 1e-9).equal(StandardiseAdvantages(x)));
+  const torch::Tensor centred = x.to(torch::kFloat64) - x.to(torch::kFloat64).mean();
+  CHECK((StandardiseAdvantages(x, 1e3) - centred / 1e3).abs().max().item<double>() < 1e-12);
 }
 
 }  // namespace mentor::meta_learner

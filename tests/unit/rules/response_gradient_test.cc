@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "common/spec.h"
+#include "common/spec/spec.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/conformance/recorded_lifetimes.h"
@@ -66,8 +66,10 @@ v1::Shard ShardOf(const v1::ExperimentSpec& spec, bool learning = true) {
 }
 
 struct Life {
-  explicit Life(const Settings& options, bool learning = true)
-      : spec(Spec(options)), shard(ShardOf(spec, learning)) {
+  explicit Life(const Settings& options, bool learning = true, bool bootstraps = false)
+      : spec(Spec(options)) {
+    if (bootstraps) spec.mutable_agent()->set_bootstrap_on_truncation(true);
+    shard = ShardOf(spec, learning);
     Violations violations;
     const auto rule_parts = MakeRule(&violations);
     INFO(std::string(violations.ToStatus().message()));
@@ -102,6 +104,12 @@ struct Life {
           Segment random = RandomSegment(2, kSteps, seed += 10);
           random.last_done = torch::ones({2});
           random.next_observations = RandomNormals({2, kObservationSize}, seed + 5);
+          if (spec.agent().bootstrap_on_truncation()) {
+            // Every episode ends at the limit.
+            random.truncated = torch::zeros({2, kSteps});
+            for (int64_t t = 9; t < kSteps; t += 10) random.truncated.select(1, t).fill_(1);
+            random.final_observations = RandomNormals({2, kSteps / 10 + 1, kObservationSize}, seed);
+          }
           return random;
         },
         report);
@@ -122,6 +130,19 @@ std::string Bytes(const InnerLoop& loop) {
   std::string bytes;
   for (const v1::PolicyWeights& policy : loop.Policies()) bytes += policy.weights();
   return bytes;
+}
+
+TEST_CASE("response gradient: a limit that is no end changes both rounds", "[unit]") {
+  for (const bool learning : {true, false}) {
+    Life ends(Settings{}, learning), limits(Settings{}, learning, /*bootstraps=*/true);
+    LoopReport of_ends, of_limits;
+    ends.Iterate(ends.loop.get(), 0, &of_ends);
+    limits.Iterate(limits.loop.get(), 0, &of_limits);
+    CHECK(Bytes(*ends.loop) != Bytes(*limits.loop));
+    CHECK(of_limits.nonfinite_updates == 0);
+    if (learning)
+      CHECK_FALSE(torch::allclose(of_ends.outer_gradient, of_limits.outer_gradient, 1e-3, 1e-9));
+  }
 }
 
 TEST_CASE("response gradient: two collections, a displacement of eta, policies that follow",

@@ -1,0 +1,87 @@
+// A mutex, its lock and a condition that clang's analysis understands: a member that says
+// ABSL_GUARDED_BY(mutex_) is not touched without the lock, else the build of preset clang fails.
+// They are std::mutex, std::unique_lock and std::condition_variable and nothing more, which
+// sanitizers of threads know; the mutex of Abseil's prebuilt library gives them false alarms.
+//
+//   Mutex mutex_;
+//   CondVar changed_;
+//   std::deque<Task> tasks_ ABSL_GUARDED_BY(mutex_);
+//
+//   MutexLock lock(mutex_);
+//   while (tasks_.empty()) changed_.Wait(lock);
+//
+// The analysis does not follow a lock into a lambda: one that is called with the lock says so,
+//   [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !tasks_.empty(); }
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include <absl/base/thread_annotations.h>
+
+namespace mentor {
+
+class ABSL_LOCKABLE Mutex {
+ public:
+  constexpr Mutex() = default;
+  Mutex(const Mutex&) = delete;
+  Mutex& operator=(const Mutex&) = delete;
+
+  // For where a lock passes from one function to another; else take a MutexLock.
+  void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
+  void Unlock() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
+  // Tells the analysis, and checks nothing: who called has the lock.
+  void AssertHeld() const ABSL_ASSERT_EXCLUSIVE_LOCK() {}
+
+ private:
+  friend class MutexLock;
+  std::mutex mutex_;
+};
+
+// Holds a mutex from here to the end of the scope, but between Unlock and Lock.
+class ABSL_SCOPED_LOCKABLE MutexLock {
+ public:
+  explicit MutexLock(Mutex& mutex) ABSL_EXCLUSIVE_LOCK_FUNCTION(mutex) : lock_(mutex.mutex_) {}
+  ~MutexLock() ABSL_UNLOCK_FUNCTION() {}
+  MutexLock(const MutexLock&) = delete;
+  MutexLock& operator=(const MutexLock&) = delete;
+
+  void Unlock() ABSL_UNLOCK_FUNCTION() { lock_.unlock(); }
+  void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { lock_.lock(); }
+
+ private:
+  friend class CondVar;
+  std::unique_lock<std::mutex> lock_;
+};
+
+// Waits give the lock back while they sleep, and may wake for no reason. Those with a condition go
+// on until it holds or the time is up, and return what it says then.
+class CondVar {
+ public:
+  void NotifyOne() { changed_.notify_one(); }
+  void NotifyAll() { changed_.notify_all(); }
+
+  void Wait(MutexLock& lock) { changed_.wait(lock.lock_); }
+  template <typename Span, typename Condition>
+  bool WaitFor(MutexLock& lock, Span span, Condition condition) {
+    return changed_.wait_for(lock.lock_, span, std::move(condition));
+  }
+  template <typename Time, typename Condition>
+  bool WaitUntil(MutexLock& lock, Time time, Condition condition) {
+    return changed_.wait_until(lock.lock_, time, std::move(condition));
+  }
+  template <typename Span>
+  void WaitFor(MutexLock& lock, Span span) {
+    changed_.wait_for(lock.lock_, span);
+  }
+  template <typename Time>
+  void WaitUntil(MutexLock& lock, Time time) {
+    changed_.wait_until(lock.lock_, time);
+  }
+
+ private:
+  std::condition_variable changed_;
+};
+
+}  // namespace mentor

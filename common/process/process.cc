@@ -1,0 +1,71 @@
+#include "common/process/process.h"
+
+#include <cstdio>
+
+#include "common/check.h"
+#include "common/failpoint.h"
+#include "common/lifecycle.h"
+#include "common/log.h"
+#include "common/wait.h"
+
+namespace mentor {
+namespace {
+
+int64_t NowNs() {
+  return std::chrono::steady_clock::now().time_since_epoch().count();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Process>> Process::Start(const Options& options) {
+  rpc::RaiseDescriptorLimit();
+  std::unique_ptr<Process> process(new Process(options));
+  if (!options.admin_address.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(process->admin_,
+                            rpc::Server::StartAdmin(options.admin_address, options.services));
+    std::printf("admin on %s\n", process->admin_->address().c_str());
+    std::fflush(stdout);
+    process->followers_.push_back(process->admin_.get());
+  }
+  return process;
+}
+
+Process::Process(const Options& options) : options_(options) {}
+
+Process::~Process() = default;
+
+void Process::SetReady(bool ready) {
+  for (rpc::Server* server : followers_) server->SetReady(ready);
+}
+
+int Process::Run() {
+  beat_ns_ = NowNs();
+  watchdog_ = std::jthread([this](std::stop_token stop) { Watch(stop); });
+  SetReady(true);
+  int signal = 0;
+  while ((signal = WaitForStopSignal(options_.period)) == 0) {
+    MENTOR_FAILPOINT("process.loop");
+    beat_ns_ = NowNs();
+  }
+  // From here on a drain may take its time.
+  watchdog_ = {};
+  MENTOR_LOG(kInfo, "stopping",
+             {{"signal", signal}, {"drain_delay_ms", options_.drain_delay.count()}});
+  SetReady(false);
+  StopRequestedWithin(std::stop_token(), options_.drain_delay);
+  return signal;
+}
+
+void Process::Watch(std::stop_token stop) {
+  bool live = true;
+  while (!StopRequestedWithin(stop, options_.period)) {
+    const bool now_live =
+        NowNs() - beat_ns_ <= std::chrono::nanoseconds(options_.stuck_after).count();
+    if (now_live == live) continue;
+    live = now_live;
+    MENTOR_LOG(kError, live ? "the main loop runs again" : "the main loop is stuck");
+    for (rpc::Server* server : followers_) server->SetLive(live);
+  }
+}
+
+}  // namespace mentor

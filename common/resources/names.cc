@@ -1,0 +1,110 @@
+#include "common/resources/names.h"
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_split.h>
+
+namespace mentor {
+namespace {
+
+constexpr size_t kIdBytesMax = 63;
+constexpr size_t kPathBytesMax = 1000;
+
+bool IsLower(char c) {
+  return c >= 'a' && c <= 'z';
+}
+bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+absl::string_view Absl(std::string_view text) {
+  return {text.data(), text.size()};
+}
+
+// Where the experiment's own name ends in the name of something below it; npos when it has none.
+size_t EndOfExperiment(std::string_view name) {
+  if (!name.starts_with(kExperimentsPrefix)) return name.npos;
+  const size_t end = name.find('/', kExperimentsPrefix.size());
+  return end == kExperimentsPrefix.size() ? name.npos : end;
+}
+
+// "experiments/{e}/COLLECTION/rest" -> {"experiments/{e}", rest}.
+std::optional<std::pair<std::string, std::string>> Split(std::string_view name,
+                                                         std::string_view collection) {
+  if (CollectionOf(name) != collection) return std::nullopt;
+  const size_t end = EndOfExperiment(name);
+  return std::pair(std::string(name.substr(0, end)),
+                   std::string(name.substr(end + collection.size() + 2)));
+}
+
+}  // namespace
+
+bool IsExperimentId(std::string_view id) {
+  if (id.empty() || id.size() > kIdBytesMax || !IsLower(id.front()) || id.back() == '-')
+    return false;
+  for (const char c : id) {
+    if (!IsLower(c) && !IsDigit(c) && c != '-') return false;
+  }
+  return true;
+}
+
+std::string ExperimentName(std::string_view id) {
+  return absl::StrCat(Absl(kExperimentsPrefix), Absl(id));
+}
+
+std::optional<std::string> ExperimentIdOf(std::string_view name) {
+  if (!name.starts_with(kExperimentsPrefix)) return std::nullopt;
+  name.remove_prefix(kExperimentsPrefix.size());
+  if (name.empty() || name.size() > kIdBytesMax || name.find('/') != name.npos) return std::nullopt;
+  return std::string(name);
+}
+
+std::string CheckpointName(std::string_view experiment, uint32_t outer_step) {
+  return absl::StrFormat("%s/%s/%08d", Absl(experiment), Absl(kCheckpoints), outer_step);
+}
+
+std::optional<std::pair<std::string, uint32_t>> ParseCheckpointName(std::string_view name) {
+  const auto parts = Split(name, kCheckpoints);
+  if (!parts || parts->second.size() != 8) return std::nullopt;
+  uint32_t step = 0;
+  for (const char c : parts->second) {
+    if (!IsDigit(c)) return std::nullopt;
+    step = step * 10 + static_cast<uint32_t>(c - '0');
+  }
+  return std::pair(parts->first, step);
+}
+
+std::string ArtifactName(std::string_view experiment, std::string_view path) {
+  return absl::StrCat(Absl(experiment), "/", Absl(kArtifacts), "/", Absl(path));
+}
+
+std::optional<std::pair<std::string, std::string>> ParseArtifactName(std::string_view name) {
+  const auto parts = Split(name, kArtifacts);
+  if (!parts || parts->second.empty() || parts->second.size() > kPathBytesMax) return std::nullopt;
+  for (const absl::string_view part : absl::StrSplit(parts->second, '/')) {
+    if (part.empty() || part == "." || part == ".." || part.find('\0') != part.npos)
+      return std::nullopt;
+  }
+  return parts;
+}
+
+std::string ShardName(std::string_view experiment, uint64_t number) {
+  return absl::StrCat(Absl(experiment), "/shards/", number);
+}
+
+std::string ActorName(std::string_view uid) {
+  return absl::StrCat(Absl(kActorsPrefix), Absl(uid));
+}
+
+std::string LearnerName(std::string_view uid) {
+  return absl::StrCat(Absl(kLearnersPrefix), Absl(uid));
+}
+
+std::string_view CollectionOf(std::string_view name) {
+  const size_t begin = EndOfExperiment(name);
+  if (begin == name.npos) return {};
+  const size_t end = name.find('/', begin + 1);
+  return end == name.npos ? std::string_view() : name.substr(begin + 1, end - begin - 1);
+}
+
+}  // namespace mentor

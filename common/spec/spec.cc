@@ -1,0 +1,148 @@
+#include "common/spec/spec.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_split.h>
+#include <google/protobuf/text_format.h>
+
+#include "common/check.h"
+#include "common/hash.h"
+#include "common/spec/canonical.h"
+#include "common/spec/defaults.h"
+#include "common/spec/overrides.h"
+#include "common/spec/ranges.h"
+#include "common/spec/text.h"
+#include "common/status.h"
+
+namespace mentor {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+// ---- Rules between fields.
+
+void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
+  const uint32_t steps = spec.lifetime().steps_per_iteration();
+  const uint32_t minibatches = spec.agent().minibatches();
+  if (minibatches > 0 && steps >= 2 && steps / minibatches < 2) {
+    violations->Add(
+        "agent.minibatches",
+        absl::StrFormat(
+            "is %d, which leaves %d of lifetime.steps_per_iteration = %d steps in a minibatch; "
+            "give at most %d, so that a minibatch has 2 steps or more",
+            minibatches, steps / minibatches, steps, std::max(1u, steps / 2)));
+  }
+  const v1::RuleSpec& rule = spec.rule();
+  if (rule.shard_lifetimes() > 0 && rule.lifetimes_per_update() % rule.shard_lifetimes() != 0) {
+    violations->Add(
+        "rule.shard_lifetimes",
+        absl::StrFormat(
+            "is %d, which does not divide rule.lifetimes_per_update = %d; give a divisor of it",
+            rule.shard_lifetimes(), rule.lifetimes_per_update()));
+  }
+  // Lifetimes are numbered with 32 bits; the number keys their randomness.
+  const uint64_t lifetimes = uint64_t{rule.outer_updates()} * rule.lifetimes_per_update();
+  if (lifetimes > std::numeric_limits<uint32_t>::max()) {
+    violations->Add(
+        "rule.outer_updates",
+        absl::StrFormat(
+            "is %d, which makes %d lifetimes with rule.lifetimes_per_update = %d; give at most "
+            "%d, so that there are fewer than 2^32",
+            rule.outer_updates(), lifetimes, rule.lifetimes_per_update(),
+            std::numeric_limits<uint32_t>::max() / rule.lifetimes_per_update()));
+  }
+}
+
+// True for "a.b" within "a.b" and for "a.b.c" and "a.b[1]" within "a.b".
+bool IsPathWithin(std::string_view path, std::string_view whole) {
+  return path.starts_with(whole) &&
+         (path.size() == whole.size() || path[whole.size()] == '.' || path[whole.size()] == '[');
+}
+
+// Clears the field that a violation names; of a list the whole list.
+void ClearPath(const std::string& path, Message* message) {
+  const std::vector<std::string> names = absl::StrSplit(path, '.');
+  for (const std::string& name : names) {
+    const FieldDescriptor* field =
+        message->GetDescriptor()->FindFieldByName(name.substr(0, name.find('[')));
+    if (field == nullptr) return;  // An unknown field: nothing that anybody reads.
+    const bool last = &name == &names.back();
+    if (last || field->is_repeated()) return message->GetReflection()->ClearField(message, field);
+    message = message->GetReflection()->MutableMessage(message, field);
+  }
+}
+
+}  // namespace
+
+v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::string>& overrides,
+                             Violations* violations, const PartsCheck& check_parts) {
+  v1::ExperimentSpec spec;
+  // What an unread rest leaves out cannot be judged.
+  if (!spec::ParseText(text, &spec, violations)) return spec;
+  for (const std::string& override_text : overrides)
+    spec::ApplyOverride(override_text, &spec, violations);
+  CheckSpec(spec, violations, check_parts);
+  return spec;
+}
+
+absl::StatusOr<v1::ExperimentSpec> LoadSpec(std::string_view text,
+                                            const std::vector<std::string>& overrides,
+                                            const PartsCheck& check_parts) {
+  Violations violations;
+  v1::ExperimentSpec spec = ParseSpec(text, overrides, &violations, check_parts);
+  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
+  return spec;
+}
+
+void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
+               const PartsCheck& check_parts) {
+  Violations own;
+  spec::CheckRanges(spec, &own);
+  CheckTogether(spec, &own);
+  for (const Violation& violation : own.list())
+    violations->Add(violation.field, violation.description);
+  if (!check_parts) return;
+
+  v1::ExperimentSpec legal = spec;
+  for (const Violation& violation : own.list()) ClearPath(violation.field, &legal);
+  // Defaults may clash with what is left; then nobody can say what the parts would find.
+  Violations left;
+  CheckTogether(legal, &left);
+  if (!left.empty()) return;
+  Violations of_parts;
+  check_parts(WithDefaults(legal), &of_parts);
+  for (const Violation& violation : of_parts.list()) {
+    const bool said =
+        std::any_of(own.list().begin(), own.list().end(), [&](const Violation& earlier) {
+          return IsPathWithin(violation.field, earlier.field) ||
+                 IsPathWithin(earlier.field, violation.field);
+        });
+    if (!said) violations->Add(violation.field, violation.description);
+  }
+}
+
+v1::ExperimentSpec WithDefaults(const v1::ExperimentSpec& spec) {
+  v1::ExperimentSpec merged = spec;
+  spec::FillDefaults(&merged);
+  return merged;
+}
+
+std::string PrintSpec(const v1::ExperimentSpec& spec) {
+  std::string text;
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  MENTOR_CHECK(printer.PrintToString(spec, &text));
+  return text;
+}
+
+std::string SpecHash(const v1::ExperimentSpec& spec) {
+  v1::ExperimentSpec merged = WithDefaults(spec);
+  merged.clear_display_name();
+  merged.clear_checkpoint();
+  return Sha256Hex("mentor spec 1\n" + CanonicalText(merged));
+}
+
+}  // namespace mentor

@@ -1,0 +1,128 @@
+#include "common/spec/wording.h"
+
+#include <cmath>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include "common/edit_distance.h"
+
+namespace mentor::spec {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using CppType = FieldDescriptor::CppType;
+
+constexpr size_t kQuoteBytesMax = 60;   // The longest quotation of a user's text in a message.
+constexpr size_t kGuessBytesMax = 200;  // The longest word that may be a misspelt one.
+
+}  // namespace
+
+bool IsUtf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const unsigned char lead = text[i];
+    const int length = lead < 0x80                   ? 1
+                       : lead >= 0xc2 && lead < 0xe0 ? 2
+                       : (lead & 0xf0) == 0xe0       ? 3
+                       : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                     : 0;
+    if (length == 0 || i + length > text.size()) return false;
+    uint32_t code = length == 1 ? lead : lead & (0xff >> (length + 1));
+    for (int k = 1; k < length; ++k) {
+      const unsigned char next = text[i + k];
+      if ((next & 0xc0) != 0x80) return false;
+      code = (code << 6) | (next & 0x3f);
+    }
+    const bool overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000);
+    if (overlong || (code >= 0xd800 && code < 0xe000) || code > 0x10ffff) return false;
+    i += length;
+  }
+  return true;
+}
+
+std::string Printable(std::string_view text, size_t bytes_max) {
+  std::string printable(text.substr(0, bytes_max));
+  const bool utf8 = IsUtf8(printable);
+  for (char& c : printable) {
+    const unsigned char byte = c;
+    if (byte < 0x20 || byte == 0x7f || (!utf8 && byte > 0x7f)) c = '?';
+  }
+  return printable + (text.size() > bytes_max ? "..." : "");
+}
+
+std::string Quote(std::string_view text) {
+  return "'" + Printable(text, kQuoteBytesMax) + "'";
+}
+
+std::string Number(double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e15) return absl::StrFormat("%.0f", value);
+  return absl::StrFormat("%.12g", value);
+}
+
+std::string Join(std::string_view path, std::string_view name) {
+  return path.empty() ? std::string(name) : std::string(path) + "." + std::string(name);
+}
+
+std::string FieldHint(const google::protobuf::Descriptor& type, std::string_view wrong) {
+  std::vector<std::string> names;
+  std::string best;
+  size_t best_distance = 3;
+  for (int i = 0; i < type.field_count(); ++i) {
+    names.push_back(type.field(i)->name());
+    if (wrong.size() > kGuessBytesMax) continue;
+    const size_t distance = EditDistance(wrong, names.back());
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = names.back();
+    }
+  }
+  if (!best.empty()) return "did you mean '" + best + "'?";
+  return "known: " + absl::StrJoin(names, ", ");
+}
+
+std::string EnumChoices(const google::protobuf::EnumDescriptor& type) {
+  std::vector<std::string> names;
+  for (int i = 0; i < type.value_count(); ++i) {
+    if (type.value(i)->number() != 0) names.push_back(type.value(i)->name());
+  }
+  return absl::StrJoin(names, ", ");
+}
+
+std::string DefaultText(const FieldDescriptor& field) {
+  if (!field.has_default_value()) return "";
+  switch (field.cpp_type()) {
+    case CppType::CPPTYPE_DOUBLE:
+      return "; the default is " + Number(field.default_value_double());
+    case CppType::CPPTYPE_UINT32:
+      return absl::StrFormat("; the default is %d", field.default_value_uint32());
+    case CppType::CPPTYPE_UINT64:
+      return absl::StrFormat("; the default is %d", field.default_value_uint64());
+    case CppType::CPPTYPE_BOOL:
+      return field.default_value_bool() ? "; the default is true" : "; the default is false";
+    case CppType::CPPTYPE_STRING:
+      return "; the default is " + field.default_value_string();
+    case CppType::CPPTYPE_ENUM:
+      return "; the default is " + field.default_value_enum()->name();
+    default:
+      return "";
+  }
+}
+
+std::string BoundsText(const FieldDescriptor& field, const v1::Range& range) {
+  const bool integer =
+      field.cpp_type() == CppType::CPPTYPE_UINT32 || field.cpp_type() == CppType::CPPTYPE_UINT64;
+  std::vector<std::string> bounds;
+  if (range.has_min() && range.has_max()) {
+    bounds.push_back("from " + Number(range.min()) + " to " + Number(range.max()));
+  } else {
+    if (range.has_above()) bounds.push_back("above " + Number(range.above()));
+    if (range.has_min()) bounds.push_back("of at least " + Number(range.min()));
+    if (range.has_max()) bounds.push_back("of at most " + Number(range.max()));
+  }
+  if (range.has_below()) bounds.push_back("below " + Number(range.below()));
+  return std::string(integer ? "an integer" : "a finite number") + (bounds.empty() ? "" : " ") +
+         absl::StrJoin(bounds, ", ");
+}
+
+}  // namespace mentor::spec

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Configures and builds, with as many compilers at once as cores and memory allow. Run it again
+# after a change: only what the change touches is built.
+#
+# Usage: deploy/build.sh [--preset NAME] [--werror] [--help] [TARGETS]
+#   --preset NAME   of CMakePresets.json (default: dev)
+#   --werror        a warning of the compiler is an error
+#   TARGETS         programs or test binaries (default: everything, tests too)
+#
+# Examples:
+#   deploy/build.sh mentor            the laptop's command alone
+#   deploy/build.sh --preset asan test_unit_common
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+preset=dev werror=OFF targets=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --preset)
+      if [ $# -lt 2 ]; then echo "build.sh: --preset needs a value; see --help" >&2; exit 2; fi
+      preset=$2
+      shift 2 ;;
+    --werror) werror=ON; shift ;;
+    -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    -*) echo "build.sh: unknown argument '$1'; see --help" >&2; exit 2 ;;
+    *) targets+=("$1"); shift ;;
+  esac
+done
+
+# A compiler at work on LibTorch's headers needs about 2 GB.
+cores=$(nproc)
+memory_jobs=$(awk '/^MemTotal/ {print int($2 / 2000000)}' /proc/meminfo)
+jobs=$((memory_jobs < cores ? memory_jobs : cores))
+[ "$jobs" -ge 1 ] || jobs=1
+
+# Objects are found again in another checkout, with precompiled headers too.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=true CCACHE_INODECACHE=true \
+  CCACHE_SLOPPINESS=pch_defines,time_macros
+cmake --preset "$preset" -D MENTOR_WERROR="$werror"
+cmake --build --preset "$preset" --parallel "$jobs" ${targets:+--target "${targets[@]}"}

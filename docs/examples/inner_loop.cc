@@ -1,0 +1,102 @@
+// slow_ppo: agents that live through several inner iterations before they learn from what the last
+// of them brought. The example of docs/adding.md.
+#include "learner/inner_loops/inner_loop.h"
+
+#include <memory>
+
+#include "common/check.h"
+#include "learner/agents/policy_weights.h"
+#include "learner/inner_loops/shared.h"
+
+namespace mentor::learner {
+namespace {
+
+class SlowPpo : public InnerLoop {
+ public:
+  explicit SlowPpo(InnerLoopContext context)
+      : context_(std::move(context)),
+        period_(context_.options.Integer("period")),
+        shape_(ShapeOfAgents(*context_.shard)) {}
+
+  void Begin() override {
+    agents_ = FreshAgents(context_, shape_);
+    signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
+  }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    // Signals are sampled while the outer rule learns, means otherwise.
+    const torch::Tensor noise =
+        context_.shard->outer_learning() ? SignalNoise(context_, iteration) : torch::Tensor();
+    const SignalOutputs outputs =
+        context_.network->Run(context_.meta_parameters, segment, noise, &signal_);
+    segment.signals = outputs.signals;
+    segment.signal_log_probs = outputs.log_probs;
+    segment.signal_values = outputs.values;
+    report->statistics["signal_mean"] = outputs.signals.mean().item<double>();
+    // Nobody would see what an update after the last iteration brought.
+    const int64_t iterations = context_.shard->spec().lifetime().iterations();
+    if (iteration + 1 == iterations || (iteration + 1) % period_ != 0) return segment;
+    const CpuTimer timer;
+    MENTOR_RETURN_IF_ERROR(UpdateByPpo(context_, shape_, iteration, /*num_updates=*/iterations - 1,
+                                       segment, segment.signals, &agents_, report));
+    report->update_seconds += timer.Seconds();
+    return segment;
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    return ToPolicyWeights(shape_, agents_.theta);
+  }
+
+  // All that the next iterations depend on: agents with their optimizers, the signal's memory.
+  TensorMap Save() const override {
+    TensorMap state;
+    SaveAgents(agents_, &state);
+    for (size_t i = 0; i < signal_.recurrent.size(); ++i)
+      state["signal.recurrent." + std::to_string(i)] = signal_.recurrent[i];
+    state["signal.previous"] = signal_.previous;
+    return state;
+  }
+
+  absl::Status Load(const TensorMap& state) override {
+    Begin();
+    MENTOR_RETURN_IF_ERROR(LoadAgents(state, &agents_));
+    for (size_t i = 0; i < signal_.recurrent.size(); ++i) {
+      MENTOR_RETURN_IF_ERROR(
+          LoadInto(state, "signal.recurrent." + std::to_string(i), &signal_.recurrent[i]));
+    }
+    return LoadInto(state, "signal.previous", &signal_.previous);
+  }
+
+ private:
+  const InnerLoopContext context_;
+  const int64_t period_;
+  const AgentShape shape_;
+  AgentBatch agents_;
+  SignalState signal_;
+};
+
+const RegisterInnerLoop kRegister({
+    .name = "slow_ppo",
+    .summary = "PPO updates after every so many inner iterations",
+    .options = {{.name = "period",
+                 .kind = OptionInfo::Kind::kInteger,
+                 .default_value = "1",
+                 .min = 1,
+                 .max = 1000,
+                 .help = "Inner iterations from one update to the next."}},
+    .metrics = {{.name = "signal_mean", .help = "Mean of the signals of the last iteration."}},
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      if (context.network == nullptr) return nullptr;  // Refused by its name already.
+      if (context.device != torch::kCPU) {
+        violations->Add("rule.name", "has agents of slow_ppo, which live on CPUs only");
+        return nullptr;
+      }
+      return std::make_unique<SlowPpo>(context);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::learner

@@ -1,0 +1,117 @@
+// One inner iteration of all agents of a shard, as tensors, and the one table of its fields, from
+// which everything that is done with all of them follows. S agents, T steps, D observation, A
+// action. Pure functions; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <absl/functional/function_ref.h>
+
+namespace mentor::v1 {
+class Shard;
+}
+
+namespace mentor::learner {
+
+struct Segment {
+  // From the actors (float32 unless said).
+  torch::Tensor observations;     // [S, T, D]: o_t, before the step
+  torch::Tensor actions;          // [S, T, A]: unclipped
+  torch::Tensor log_probs;        // [S, T]: log-density of the actions that the actor computed
+  torch::Tensor shaped_rewards;   // [S, T] float64: raw
+  torch::Tensor success_signals;  // [S, T]: docs/algorithms/black_box.md#success-signal
+  torch::Tensor successes;        // [S, T]: 1 where the environment reported success after the step
+  // [S, T]: 1 where the episode ended with step t-1; 0 at the lifetime's first step.
+  torch::Tensor prev_done;
+  torch::Tensor last_done;          // [S]: the same after the last step
+  torch::Tensor next_observations;  // [S, D]: after the last step
+  // [S]: steps, sum of shaped rewards (float64) and success so far of the episode that is open
+  // before the first step; 0 where one begins with it (episodes.h).
+  torch::Tensor open_steps, open_returns, open_successes;
+
+  // On the learner only: what the agents' value network said when the segment was collected.
+  torch::Tensor values;       // [S, T]
+  torch::Tensor last_values;  // [S]: of next_observations
+
+  // With agent.bootstrap_on_truncation only: episodes that a limit cut short (gae.h).
+  torch::Tensor truncated;  // [S, T]: 1 where it did after step t
+  // [S, K, D]: the last observation of each, in the order of steps; what is left of K is zero. K is
+  // at least the greatest number of truncations of an agent.
+  torch::Tensor final_observations;
+  torch::Tensor final_values;  // [S, T]: the critic's of these, at their steps; 0 elsewhere
+
+  // From the signal network, when there is one.
+  torch::Tensor signals;           // [S, T]: y_t as used
+  torch::Tensor signal_log_probs;  // [S, T]: undefined when the mean was used
+  torch::Tensor signal_values;     // [S, T]: undefined when the mean was used
+};
+
+using SegmentMember = torch::Tensor Segment::*;
+
+struct SegmentField {
+  enum class Axes {
+    kSteps,
+    kStepObservations,
+    kStepActions,
+    kAgents,
+    kAgentsBefore,  // Before the first step: joined segments have the first one's.
+    kAgentObservations,
+    kTruncationObservations
+  };
+  // Who makes it: actors always do, the others where there is a critic or a signal network.
+  enum class Source { kActor, kCritic, kSignal };
+  // What is sent to the meta-learner: nothing, what training needs, and what evaluations need too.
+  enum class Sent { kNever, kTraining, kAlways };
+
+  const char* name;  // On the wire, and in messages.
+  SegmentMember member;
+  Axes axes;
+  Source source;
+  Sent sent;
+  int seen = -1;  // Its number among what a signal network may see, as snapshots have it; -1: none.
+  torch::Dtype dtype = torch::kFloat32;
+  bool with_truncations = false;  // Only with agent.bootstrap_on_truncation.
+
+  bool has_steps() const {
+    return axes == Axes::kSteps || axes == Axes::kStepObservations || axes == Axes::kStepActions;
+  }
+};
+
+struct SegmentSizes {
+  int64_t agents = 0, steps = 0, observation = 0, action = 0, truncations = 0;
+};
+
+// In the order of the wire, and of its hash.
+std::span<const SegmentField> SegmentFields();
+const SegmentField& FieldOf(SegmentMember member);
+std::vector<int64_t> ShapeOf(const SegmentField& field, const SegmentSizes& sizes);
+
+// New tensors of zeros for the fields that `choose` takes.
+Segment ZeroSegment(const SegmentSizes& sizes, const torch::TensorOptions& options,
+                    absl::FunctionRef<bool(const SegmentField&)> choose);
+// Copies of all tensors on a device; the same tensors when they are there.
+Segment OnDevice(const Segment& segment, torch::Device device);
+// Segments that follow each other, joined along the steps; last_done and next_observations are the
+// last one's. A tensor that one of them lacks is undefined, and so are the final observations:
+// updates have used them.
+Segment Join(const std::vector<Segment>& segments);
+// Different lifetimes as one, the segments of each shard joined along the steps: one copy of each
+// number. Without the final observations.
+Segment Stack(const std::vector<std::vector<Segment>>& shards);
+// What a signal network may see of agents first .. first + count. Views.
+Segment SomeLifetimes(const Segment& segment, int64_t first, int64_t count);
+
+// Sizes of iteration `iteration` of a shard.
+SegmentSizes SizesOf(const v1::Shard& shard, uint32_t iteration);
+// Steps of an iteration of this shard: T of each collection, or all deterministic episodes for the
+// one after the last.
+int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration);
+// Iterations that a shard sends, the deterministic episodes counted as one more.
+uint32_t IterationsOf(const v1::Shard& shard);
+
+}  // namespace mentor::learner

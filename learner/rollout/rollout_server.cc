@@ -1,0 +1,717 @@
+#include "learner/rollout/rollout_server.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include <absl/strings/str_format.h>
+#include <google/protobuf/util/time_util.h>
+
+#include "common/check.h"
+#include "common/failpoint.h"
+#include "common/log.h"
+#include "common/protocol.h"
+#include "common/resources/names.h"
+#include "common/result_hash.h"
+#include "common/rpc/call_metrics.h"
+#include "common/status.h"
+#include "common/uuid.h"
+
+namespace mentor::learner {
+namespace {
+
+// An environment's state is some kilobytes.
+constexpr size_t kStateBytesMax = 4 << 20;
+constexpr size_t kErrorBytesMax = 4096;
+constexpr size_t kPeerUidBytesMax = 128;
+// Shards whose steps are remembered for progress bars.
+constexpr size_t kShardsRemembered = 256;
+
+template <typename Number>
+bool AllFinite(const std::string& bytes) {
+  for (size_t i = 0; i < bytes.size(); i += sizeof(Number)) {
+    Number value;
+    std::memcpy(&value, bytes.data() + i, sizeof(Number));
+    if (!std::isfinite(value)) return false;
+  }
+  return true;
+}
+
+absl::Status CheckTensor(const char* name, const v1::Tensor& tensor, v1::Tensor::DType dtype,
+                         std::initializer_list<int64_t> shape) {
+  if (tensor.dtype() != dtype) {
+    return absl::InvalidArgumentError(absl::StrFormat("%s: type %s, expected %s", name,
+                                                      v1::Tensor::DType_Name(tensor.dtype()),
+                                                      v1::Tensor::DType_Name(dtype)));
+  }
+  if (!std::equal(tensor.shape().begin(), tensor.shape().end(), shape.begin(), shape.end())) {
+    const auto text = [](const auto& sizes) {
+      std::string text;
+      for (const int64_t size : sizes) text += (text.empty() ? "[" : ", ") + std::to_string(size);
+      return text.empty() ? "[]" : text + "]";
+    };
+    // A peer may send any number of axes.
+    if (tensor.shape_size() > 8)
+      return absl::InvalidArgumentError(absl::StrFormat("%s: %d axes", name, tensor.shape_size()));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: shape %s, expected %s", name, text(tensor.shape()), text(shape)));
+  }
+  size_t bytes = dtype == v1::Tensor::DTYPE_FLOAT64   ? 8
+                 : dtype == v1::Tensor::DTYPE_FLOAT32 ? 4
+                                                      : 1;
+  for (const int64_t size : shape) bytes *= static_cast<size_t>(size);
+  if (tensor.data().size() != bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: %u bytes, expected %u", name, tensor.data().size(), bytes));
+  }
+  bool good = true;
+  if (dtype == v1::Tensor::DTYPE_FLOAT64) good = AllFinite<double>(tensor.data());
+  if (dtype == v1::Tensor::DTYPE_FLOAT32) good = AllFinite<float>(tensor.data());
+  if (!good) return absl::InvalidArgumentError(absl::StrFormat("%s: a number is not finite", name));
+  if (dtype == v1::Tensor::DTYPE_UINT8) {
+    good = std::all_of(tensor.data().begin(), tensor.data().end(),
+                       [](char flag) { return flag == 0 || flag == 1; });
+    if (!good)
+      return absl::InvalidArgumentError(absl::StrFormat("%s: a flag is neither 0 nor 1", name));
+  }
+  return absl::OkStatus();
+}
+
+// Flags of the right sizes: no step has both, and each truncation has its observation where the
+// unit asks for it.
+absl::Status CheckEnds(const v1::Unit& unit, const v1::Trajectory& trajectory) {
+  const std::string& terminations = trajectory.terminations().data();
+  const std::string& truncations = trajectory.truncations().data();
+  for (size_t i = 0; i < truncations.size(); ++i) {
+    if (truncations[i] != 0 && terminations[i] != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("truncations: step %u terminated, so no limit cut it short", i));
+    }
+  }
+  if (unit.return_final_observations()) {
+    return CheckTensor("final_observations", trajectory.final_observations(),
+                       v1::Tensor::DTYPE_FLOAT32,
+                       {std::count(truncations.begin(), truncations.end(), 1),
+                        static_cast<int64_t>(unit.policy().observation_size())});
+  }
+  if (trajectory.has_final_observations())
+    return absl::InvalidArgumentError("final_observations: nobody asked for them");
+  return absl::OkStatus();
+}
+
+absl::Status Violation(const absl::Status& status) {
+  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                   std::string(status.message()));
+}
+absl::Status Violation(std::string_view message) {
+  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, message);
+}
+
+v1::WorkResponse CancelMessage(const UnitKey& key) {
+  v1::WorkResponse message;
+  *message.mutable_cancel_unit()->mutable_id() = ToProto(key);
+  return message;
+}
+
+UnitDispatcher::Options WithClock(UnitDispatcher::Options options) {
+  if (!options.now) {
+    options.now = [] {
+      return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch());
+    };
+  }
+  return options;
+}
+
+}  // namespace
+
+absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result) {
+  const int64_t n = unit.steps(), d = unit.policy().observation_size(),
+                a = unit.policy().action_size();
+  const v1::Trajectory& t = result.trajectory();
+  MENTOR_RETURN_IF_ERROR(
+      CheckTensor("observations", t.observations(), v1::Tensor::DTYPE_FLOAT32, {n, d}));
+  MENTOR_RETURN_IF_ERROR(CheckTensor("actions", t.actions(), v1::Tensor::DTYPE_FLOAT32, {n, a}));
+  MENTOR_RETURN_IF_ERROR(CheckTensor("log_probs", t.log_probs(), v1::Tensor::DTYPE_FLOAT32, {n}));
+  MENTOR_RETURN_IF_ERROR(CheckTensor("rewards", t.rewards(), v1::Tensor::DTYPE_FLOAT64, {n}));
+  MENTOR_RETURN_IF_ERROR(CheckTensor("successes", t.successes(), v1::Tensor::DTYPE_UINT8, {n}));
+  MENTOR_RETURN_IF_ERROR(
+      CheckTensor("terminations", t.terminations(), v1::Tensor::DTYPE_UINT8, {n}));
+  MENTOR_RETURN_IF_ERROR(CheckTensor("truncations", t.truncations(), v1::Tensor::DTYPE_UINT8, {n}));
+  MENTOR_RETURN_IF_ERROR(CheckEnds(unit, t));
+  MENTOR_RETURN_IF_ERROR(
+      CheckTensor("next_observation", t.next_observation(), v1::Tensor::DTYPE_FLOAT32, {d}));
+  const std::string& state = result.final_state();
+  if (state.size() > kStateBytesMax) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "final_state: %u bytes, at most %u are allowed", state.size(), kStateBytesMax));
+  }
+  if (!unit.return_state() && !state.empty())
+    return absl::InvalidArgumentError("final_state: nobody asked for it");
+  // Behind the end of an episode there is nothing to carry on.
+  if (unit.return_state() && state.empty() && n > 0 && t.terminations().data().back() == 0 &&
+      t.truncations().data().back() == 0) {
+    return absl::InvalidArgumentError("final_state: is missing");
+  }
+  for (const double seconds : {result.cpu_seconds(), result.policy_cpu_seconds()}) {
+    if (!(seconds >= 0 && seconds < 1e9))
+      return absl::InvalidArgumentError("cpu_seconds: not a time");
+  }
+  if (ResultHash(t, state) != result.result_hash()) {
+    return absl::InvalidArgumentError(
+        "result_hash: is not that of the trajectory and the final state");
+  }
+  return absl::OkStatus();
+}
+
+// One actor's stream.
+struct RolloutServer::Session {
+  std::shared_ptr<WorkStream> stream;
+  // Fixed before the first message.
+  ActorId id{0};
+  // Guarded by the server's mutex_.
+  v1::Hello hello;
+  bool welcomed = false;
+  bool leaving = false;
+  bool rejected = false;
+  google::protobuf::Timestamp connect_time = google::protobuf::util::TimeUtil::GetCurrentTime();
+  uint64_t units = 0;      // Whose results were used.
+  uint64_t new_steps = 0;  // How many of them since the last Peers.
+};
+
+class RolloutServer::Service : public v1::RolloutService::CallbackService {
+ public:
+  explicit Service(RolloutServer* server) : server_(server) {}
+  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(
+      grpc::CallbackServerContext* context) override {
+    return server_->Open(context);
+  }
+
+ private:
+  RolloutServer* const server_;
+};
+
+struct RolloutServer::Instruments {
+  explicit Instruments(Metrics* metrics) {
+    const auto counters = [&](const char* name, const char* help, const char* label,
+                              std::initializer_list<const char*> values) {
+      std::map<std::string, prometheus::Counter*> family;
+      for (const char* value : values)
+        family[value] = &metrics->Counter(name, help, {{label, value}});
+      return family;
+    };
+    results = counters("mentor_rollout_results_total", "Results by what became of them.", "outcome",
+                       {"used", "duplicate", "late", "error", "rejected"});
+    rejected =
+        counters("mentor_rollout_rejected_total", "Streams ended for a broken rule.", "reason",
+                 {"hello", "mismatch", "credit", "unexpected", "result", "message"});
+    reissued = counters("mentor_rollout_reissued_total", "Units given out again.", "reason",
+                        {"lost", "leaving", "lagging", "error"});
+    deaths = counters("mentor_rollout_peer_deaths_total", "Actors lost.", "cause",
+                      {"heartbeat", "closed", "violation"});
+    divergence = &metrics->Counter(
+        "mentor_rollout_divergence_total",
+        "Results that differ from the first one of their unit: exactness is broken.");
+    outstanding = &metrics->Gauge("mentor_rollout_units_outstanding", "Units that actors hold.");
+    ready = &metrics->Gauge("mentor_rollout_units_ready", "Units that wait for an actor.");
+    backlog = &metrics->Gauge("mentor_rollout_unit_backlog", "Units that are not done.");
+    peers = &metrics->Gauge("mentor_rollout_peers", "Connected actors.");
+    turnaround = &metrics->Histogram("mentor_rollout_unit_turnaround_seconds",
+                                     "From sending a unit to its first result.", UnitBuckets());
+    stream = rpc::MakeStreamMetrics(metrics, "RolloutService/Work");
+    stream.round_trip_seconds = &metrics->Histogram("mentor_rollout_peer_rtt_seconds",
+                                                    "Round trip of heartbeats.", RpcBuckets());
+  }
+
+  std::map<std::string, prometheus::Counter*> results, rejected, reissued, deaths;
+  prometheus::Counter* divergence;
+  prometheus::Gauge *outstanding, *ready, *backlog, *peers;
+  prometheus::Histogram* turnaround;
+  rpc::StreamMetrics stream;
+  UnitDispatcher::Reissued reissued_so_far;  // Guarded by the server's mutex_.
+};
+
+RolloutServer::RolloutServer(Options options, Metrics* metrics)
+    : options_([&] {
+        options.dispatcher = WithClock(std::move(options.dispatcher));
+        return std::move(options);
+      }()),
+      instruments_(std::make_unique<Instruments>(metrics)),
+      service_(std::make_unique<Service>(this)),
+      server_uid_(NewUuid()),
+      dispatcher_(options_.dispatcher),
+      catalogue_hash_(options_.catalogue_hash),
+      numeric_fingerprint_(options_.numeric_fingerprint),
+      lag_watch_([this] { WatchLag(); }) {}
+
+RolloutServer::~RolloutServer() {
+  Stop();
+  lag_watch_.join();
+  MutexLock lock(mutex_);
+  while (!sessions_.empty() || !running_.empty()) changed_.Wait(lock);
+}
+
+grpc::Service* RolloutServer::service() {
+  return service_.get();
+}
+
+void RolloutServer::Stop() {
+  std::vector<std::shared_ptr<WorkStream>> streams;
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    for (const auto& [id, session] : sessions_) streams.push_back(session->stream);
+    changed_.NotifyAll();
+    lag_changed_.NotifyAll();
+  }
+  for (const auto& stream : streams) {
+    stream->Close(
+        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping"));
+  }
+}
+
+int RolloutServer::actors() const {
+  MutexLock lock(mutex_);
+  return static_cast<int>(std::count_if(sessions_.begin(), sessions_.end(), [](const auto& entry) {
+    return entry.second->welcomed && !entry.second->leaving;
+  }));
+}
+
+int RolloutServer::actor_threads() const {
+  MutexLock lock(mutex_);
+  uint64_t threads = 0;
+  for (const auto& [id, session] : sessions_) {
+    if (session->welcomed && !session->leaving) threads += session->hello.threads();
+  }
+  return static_cast<int>(std::min<uint64_t>(threads, 1 << 30));
+}
+
+std::string RolloutServer::catalogue_hash() const {
+  MutexLock lock(mutex_);
+  return catalogue_hash_;
+}
+
+std::string RolloutServer::numeric_fingerprint() const {
+  MutexLock lock(mutex_);
+  return numeric_fingerprint_;
+}
+
+uint64_t RolloutServer::StepsDone(uint64_t shard) const {
+  MutexLock lock(mutex_);
+  const auto steps = steps_done_.find(shard);
+  return steps == steps_done_.end() ? 0 : steps->second;
+}
+
+void RolloutServer::Expect(const std::string& catalogue_hash,
+                           const std::string& numeric_fingerprint) {
+  std::vector<std::pair<std::shared_ptr<Session>, absl::Status>> wrong;
+  {
+    MutexLock lock(mutex_);
+    if (!catalogue_hash.empty()) catalogue_hash_ = catalogue_hash;
+    if (!numeric_fingerprint.empty()) numeric_fingerprint_ = numeric_fingerprint;
+    for (const auto& [id, session] : sessions_) {
+      if (!session->welcomed) continue;
+      if (absl::Status status = CheckFleet(session->hello); !status.ok())
+        wrong.emplace_back(session, std::move(status));
+    }
+  }
+  for (const auto& [session, status] : wrong) Reject(session, "mismatch", status);
+}
+
+// --- Streams. Handlers run on gRPC's threads: nothing here waits.
+
+grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* RolloutServer::Open(
+    grpc::CallbackServerContext* context) {
+  rpc::StreamOptions stream_options = options_.stream;
+  stream_options.metrics = instruments_->stream;
+  auto session = std::make_shared<Session>();
+  session->stream = WorkStream::Make(context, stream_options);
+  WorkStream* const stream = session->stream.get();
+  bool stopping;
+  {
+    MutexLock lock(mutex_);
+    session->id = ActorId{next_actor_++};
+    sessions_[session->id] = session;
+    dispatcher_.AddActor(session->id);
+    stopping = stopping_;
+  }
+  // The handlers are destroyed at the end of the stream, and with them the session.
+  stream->Start(
+      {.on_message = [this,
+                      session](v1::WorkRequest message) { OnMessage(session, std::move(message)); },
+       .on_closed = [this, session](const absl::Status& status) { OnClosed(session, status); }});
+  if (stopping) {
+    stream->Close(
+        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping"));
+  }
+  return stream->reactor();
+}
+
+void RolloutServer::Reject(const std::shared_ptr<Session>& session, const std::string& reason,
+                           const absl::Status& status) {
+  std::string peer;
+  {
+    MutexLock lock(mutex_);
+    session->rejected = true;
+    peer = session->hello.peer_uid();
+  }
+  instruments_->rejected.at(reason)->Increment();
+  MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "actor rejected",
+                   {{"peer", peer}, {"why", status}});
+  session->stream->Close(status);
+}
+
+void RolloutServer::OnMessage(const std::shared_ptr<Session>& session, v1::WorkRequest message) {
+  {
+    MutexLock lock(mutex_);
+    if (session->rejected) return;
+    if (!session->welcomed && !message.has_hello()) {
+      lock.Unlock();
+      return Reject(session, "hello", Violation("the first message must be Hello"));
+    }
+  }
+  switch (message.message_case()) {
+    case v1::WorkRequest::kHello:
+      return OnHello(session, message.hello());
+    case v1::WorkRequest::kCredit: {
+      absl::Status status;
+      {
+        MutexLock lock(mutex_);
+        status = dispatcher_.Offer(session->id, message.credit().units());
+      }
+      if (!status.ok()) return Reject(session, "credit", status);
+      return Dispatch();
+    }
+    case v1::WorkRequest::kResult:
+      return OnResult(session, std::move(*message.mutable_result()));
+    case v1::WorkRequest::kLeaving: {
+      {
+        MutexLock lock(mutex_);
+        session->leaving = true;
+        dispatcher_.Leaving(session->id);
+      }
+      return Dispatch();
+    }
+    default:
+      return Reject(session, "message",
+                    Violation("an empty message, or one that this version does not know"));
+  }
+}
+
+std::vector<v1::Peer> RolloutServer::Peers() {
+  using google::protobuf::util::TimeUtil;
+  std::vector<v1::Peer> peers;
+  MutexLock lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds = std::max(1e-3, std::chrono::duration<double>(now - peers_since_).count());
+  peers_since_ = now;
+  for (auto& [id, session] : sessions_) {
+    if (!session->welcomed) continue;
+    v1::Peer& peer = peers.emplace_back();
+    const v1::Hello& hello = session->hello;
+    peer.set_name(ActorName(hello.peer_uid()));
+    peer.set_host(hello.host());
+    peer.set_build(hello.build());
+    peer.set_threads(hello.threads());
+    peer.set_catalogue_hash(hello.catalogue_hash());
+    peer.set_draining(session->leaving);
+    peer.set_units(session->units);
+    peer.set_work(static_cast<uint32_t>(dispatcher_.NumHeld(id)));
+    peer.set_env_steps_per_second(static_cast<double>(std::exchange(session->new_steps, 0)) /
+                                  seconds);
+    *peer.mutable_connect_time() = session->connect_time;
+    if (const auto round_trip = session->stream->RoundTrip())
+      *peer.mutable_round_trip() = TimeUtil::NanosecondsToDuration(round_trip->count());
+  }
+  return peers;
+}
+
+bool RolloutServer::Drain(const std::string& name) {
+  std::shared_ptr<WorkStream> stream;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [id, session] : sessions_) {
+      if (session->welcomed && ActorName(session->hello.peer_uid()) == name)
+        stream = session->stream;
+    }
+  }
+  if (stream == nullptr) return false;
+  v1::WorkResponse message;
+  message.mutable_drain();
+  return stream->Send(std::move(message));
+}
+
+absl::Status RolloutServer::CheckFleet(const v1::Hello& hello) const {
+  if (!catalogue_hash_.empty() && hello.catalogue_hash() != catalogue_hash_) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kCatalogueMismatch,
+                     absl::StrFormat("the actor's catalogue of environments is %s (build %s), "
+                                     "expected %s: run one build everywhere",
+                                     hello.catalogue_hash(), hello.build(), catalogue_hash_),
+                     {{"expected", catalogue_hash_}, {"got", hello.catalogue_hash()}});
+  }
+  if (!numeric_fingerprint_.empty() && hello.numeric_fingerprint() != numeric_fingerprint_) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+        absl::StrFormat("the actor's numeric fingerprint is %s (build %s), expected %s: its last "
+                        "bits differ, since "
+                        "its processor, libm, MuJoCo or build is another one",
+                        hello.numeric_fingerprint(), hello.build(), numeric_fingerprint_),
+        {{"expected", numeric_fingerprint_}, {"got", hello.numeric_fingerprint()}});
+  }
+  return absl::OkStatus();
+}
+
+void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::Hello& hello) {
+  if (const absl::Status status = CheckProtocolVersion(hello); !status.ok())
+    return Reject(session, "mismatch", status);
+  if (hello.peer_uid().empty() || hello.peer_uid().size() > kPeerUidBytesMax ||
+      hello.threads() == 0 || hello.catalogue_hash().empty() ||
+      hello.numeric_fingerprint().empty()) {
+    return Reject(
+        session, "hello",
+        Violation("hello: peer_uid, threads, catalogue_hash and numeric_fingerprint are required"));
+  }
+  absl::Status status;
+  bool twice;
+  {
+    MutexLock lock(mutex_);
+    twice = session->welcomed;
+    if (!twice) {
+      session->hello = hello;
+      status = CheckFleet(hello);
+      if (status.ok()) {
+        session->welcomed = true;
+        instruments_->peers->Increment();
+        // The first actor sets what the others must be equal to.
+        if (catalogue_hash_.empty()) catalogue_hash_ = hello.catalogue_hash();
+        if (numeric_fingerprint_.empty()) numeric_fingerprint_ = hello.numeric_fingerprint();
+        SetGauges();
+      }
+    }
+  }
+  if (twice) return Reject(session, "hello", Violation("hello came twice"));
+  if (!status.ok()) return Reject(session, "mismatch", status);
+  MENTOR_LOG(kInfo, "actor connected",
+             {{"peer", hello.peer_uid()},
+              {"host", hello.host()},
+              {"threads", hello.threads()},
+              {"build", hello.build()}});
+  v1::WorkResponse message;
+  v1::Welcome* welcome = message.mutable_welcome();
+  welcome->set_server_uid(server_uid_);
+  welcome->set_stream_uid(std::to_string(static_cast<uint64_t>(session->id)));
+  welcome->set_heartbeat_ms(static_cast<uint32_t>(options_.stream.heartbeat.count()));
+  welcome->set_dead_after_ms(static_cast<uint32_t>(options_.stream.dead_after.count()));
+  session->stream->Send(std::move(message));
+}
+
+void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result result) {
+  MENTOR_FAILPOINT("learner.result.received");
+  const UnitKey key = ToKey(result.id());
+  std::shared_ptr<const v1::Unit> unit;
+  {
+    MutexLock lock(mutex_);
+    unit = dispatcher_.Held(session->id, key);
+  }
+  if (unit == nullptr) {
+    instruments_->results.at("rejected")->Increment();
+    return Reject(session, "unexpected",
+                  Violation("a result of " + ToString(key) + ", which this actor does not hold"));
+  }
+  // Without the lock: reading and hashing hundreds of kilobytes takes its time.
+  if (result.error().empty()) {
+    if (const absl::Status status = ValidateResult(*unit, result); !status.ok()) {
+      instruments_->results.at("rejected")->Increment();
+      return Reject(session, "result",
+                    Violation(absl::InvalidArgumentError("result of " + ToString(key) + ": " +
+                                                         std::string(status.message()))));
+    }
+  } else {
+    if (result.error().size() > kErrorBytesMax) result.mutable_error()->resize(kErrorBytesMax);
+  }
+  const std::string error = result.error();
+  UnitDispatcher::Outcome outcome;
+  {
+    MutexLock lock(mutex_);
+    outcome = dispatcher_.Accept(session->id, std::move(result));
+    if (outcome == UnitDispatcher::Outcome::kUsed) {
+      instruments_->results.at("used")->Increment();  // Before the caller of RunUnits goes on.
+      steps_done_[key.shard] += unit->steps();
+      ++session->units;
+      session->new_steps += unit->steps();
+      if (steps_done_.size() > kShardsRemembered) steps_done_.erase(steps_done_.begin());
+      instruments_->turnaround->Observe(
+          std::chrono::duration<double>(dispatcher_.last_turnaround()).count());
+    }
+    if (dispatcher_.Settled(key.shard)) changed_.NotifyAll();
+  }
+  switch (outcome) {
+    case UnitDispatcher::Outcome::kUsed:
+      break;
+    case UnitDispatcher::Outcome::kDivergent:
+      instruments_->divergence->Increment();
+      MENTOR_LOG(kError,
+                 "two results of one unit differ: exactness is broken, look for an actor of "
+                 "another build or a faulty machine",
+                 {{"unit", ToString(key)}});
+      [[fallthrough]];
+    case UnitDispatcher::Outcome::kDuplicate:
+      MENTOR_FAILPOINT("learner.result.duplicate");
+      instruments_->results.at("duplicate")->Increment();
+      break;
+    case UnitDispatcher::Outcome::kLate:
+      instruments_->results.at("late")->Increment();
+      break;
+    case UnitDispatcher::Outcome::kError:
+      instruments_->results.at("error")->Increment();
+      MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "a unit failed at an actor",
+                       {{"unit", ToString(key)}, {"why", error}});
+      break;
+    case UnitDispatcher::Outcome::kUnexpected:
+      break;  // Only when the stream ended in between.
+  }
+  Dispatch();
+}
+
+void RolloutServer::OnClosed(const std::shared_ptr<Session>& session, const absl::Status& status) {
+  bool welcomed, expected;
+  {
+    MutexLock lock(mutex_);
+    welcomed = session->welcomed;
+    expected = (session->leaving && status.ok()) || stopping_;
+    session->welcomed = false;
+    if (welcomed) instruments_->peers->Decrement();
+    dispatcher_.RemoveActor(session->id);
+    SetGauges();
+    if (welcomed && !expected) {
+      const char* cause = session->rejected                                     ? "violation"
+                          : ReasonOf(status) == ReasonName(Reason::kPeerSilent) ? "heartbeat"
+                                                                                : "closed";
+      instruments_->deaths.at(cause)->Increment();
+    }
+  }
+  if (welcomed) {
+    MENTOR_LOG(kInfo, expected ? "actor left" : "actor lost",
+               {{"peer", session->hello.peer_uid()}, {"why", status}});
+  }
+  Dispatch();
+  // The destructor waits for this: nothing of the server after the lock.
+  MutexLock lock(mutex_);
+  sessions_.erase(session->id);
+  changed_.NotifyAll();
+}
+
+void RolloutServer::SetGauges() {
+  const auto [ready, outstanding] = dispatcher_.counts();
+  instruments_->ready->Set(static_cast<double>(ready));
+  instruments_->outstanding->Set(static_cast<double>(outstanding));
+  instruments_->backlog->Set(static_cast<double>(ready + outstanding));
+  const UnitDispatcher::Reissued& now = dispatcher_.reissued();
+  UnitDispatcher::Reissued& before = instruments_->reissued_so_far;
+  instruments_->reissued.at("lost")->Increment(static_cast<double>(now.lost - before.lost));
+  instruments_->reissued.at("leaving")->Increment(
+      static_cast<double>(now.leaving - before.leaving));
+  instruments_->reissued.at("lagging")->Increment(
+      static_cast<double>(now.lagging - before.lagging));
+  instruments_->reissued.at("error")->Increment(static_cast<double>(now.error - before.error));
+  before = now;
+}
+
+void RolloutServer::Dispatch() {
+  std::vector<std::pair<std::shared_ptr<WorkStream>, UnitDispatcher::Assignment>> out;
+  {
+    MutexLock lock(mutex_);
+    for (auto& assignment : dispatcher_.Assign()) {
+      const auto session = sessions_.find(assignment.actor);
+      MENTOR_CHECK(session != sessions_.end());
+      out.emplace_back(session->second->stream, std::move(assignment));
+    }
+    SetGauges();
+    if (!out.empty() && std::exchange(watch_is_idle_, false)) lag_changed_.NotifyAll();
+  }
+  for (const auto& [stream, assignment] : out) {
+    v1::WorkResponse message;
+    *message.mutable_unit() = *assignment.unit;
+    message.mutable_unit()->set_attempt(assignment.attempt);
+    MENTOR_FAILPOINT("learner.unit.before_send");
+    // To a stream that has just ended: OnClosed gives the unit to another one.
+    stream->Send(std::move(message));
+  }
+}
+
+// Units that come to lag while nothing else happens go to idle actors.
+void RolloutServer::WatchLag() {
+  MutexLock lock(mutex_);
+  while (!stopping_) {
+    const auto next = dispatcher_.NextLag();
+    if (!next) {
+      watch_is_idle_ = true;
+      while (!stopping_ && watch_is_idle_) lag_changed_.Wait(lock);
+      continue;
+    }
+    const auto wait = *next - options_.dispatcher.now();
+    lag_changed_.WaitFor(lock, wait,
+                         [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
+    if (stopping_) return;
+    lock.Unlock();
+    Dispatch();
+    lock.Lock();
+  }
+}
+
+// --- The caller's side.
+
+absl::StatusOr<std::vector<v1::Result>> RolloutServer::RunUnits(std::vector<v1::Unit> units,
+                                                                const std::atomic<bool>& cancel) {
+  if (units.empty()) return std::vector<v1::Result>();
+  const uint64_t shard = units.front().id().shard();
+  {
+    MutexLock lock(mutex_);
+    if (stopping_)
+      return MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
+                       "the learner is stopping");
+    if (cancel) return absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
+    MENTOR_RETURN_IF_ERROR(dispatcher_.Add(shard, std::move(units)));
+    running_.insert(shard);
+  }
+  Dispatch();
+  MutexLock lock(mutex_);
+  while (!stopping_ && !cancelled_.contains(shard) && !dispatcher_.Settled(shard)) {
+    changed_.Wait(lock);
+  }
+  absl::StatusOr<std::vector<v1::Result>> results;
+  if (stopping_) {
+    results =
+        MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping");
+  } else if (cancelled_.contains(shard)) {
+    results = absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
+  } else {
+    results = *dispatcher_.Take(shard);
+  }
+  // Whoever still holds a unit of a shard that failed or is cancelled need not finish it.
+  std::vector<std::pair<std::shared_ptr<WorkStream>, UnitKey>> holders;
+  if (!results.ok()) {
+    for (const auto& [actor, key] : dispatcher_.Cancel(shard)) {
+      const auto session = sessions_.find(actor);
+      if (session != sessions_.end()) holders.emplace_back(session->second->stream, key);
+    }
+  }
+  SetGauges();
+  lock.Unlock();
+  for (const auto& [stream, key] : holders) stream->Send(CancelMessage(key));
+  // The destructor waits for this: nothing of the server after the lock.
+  lock.Lock();
+  cancelled_.erase(shard);
+  running_.erase(shard);
+  changed_.NotifyAll();
+  return results;
+}
+
+void RolloutServer::Cancel(uint64_t shard) {
+  MutexLock lock(mutex_);
+  if (!running_.contains(shard)) return;
+  cancelled_.insert(shard);
+  changed_.NotifyAll();
+}
+
+}  // namespace mentor::learner

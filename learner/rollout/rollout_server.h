@@ -1,0 +1,131 @@
+// The learner's side of the border to actors: RolloutService on streams, the checks of everything
+// that arrives, and a blocking call that turns units into results. Owned by the learner's main.
+// Thread-safe.
+//
+//   RolloutServer rollout({}, metrics.get());
+//   auto server = rpc::Server::Start(options, {rollout.service()});
+//   // From any thread, for several shards at once:
+//   auto results = rollout.RunUnits(units, cancel);
+//   rollout.Stop();  // Before server->Shutdown.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <grpcpp/impl/service_type.h>
+
+#include "common/metrics.h"
+#include "common/mutex.h"
+#include "common/rpc/stream.h"
+#include "learner/rollout/unit_dispatcher.h"
+#include "mentor/v1/experiment.pb.h"
+#include "mentor/v1/rollout_service.grpc.pb.h"
+
+namespace mentor::learner {
+
+// Everything about a result that can be checked against its unit: sizes, types, finite numbers,
+// flags, hash. INVALID_ARGUMENT names the field. Pure; a fuzz target.
+absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result);
+
+class RolloutServer {
+ public:
+  struct Options {
+    // What actors must report. Empty: what the first actor reports.
+    std::string catalogue_hash = {};
+    std::string numeric_fingerprint = {};
+    rpc::StreamOptions stream = {};
+    UnitDispatcher::Options dispatcher = {};  // `now` may be empty: the monotonic clock.
+  };
+  RolloutServer(Options options, Metrics* metrics);
+  ~RolloutServer();
+
+  grpc::Service* service();
+
+  // Simulates units of one shard (the same id.shard in all) and returns their results in the same
+  // order. Blocks until then; without actors, for ever. CANCELLED when Cancel is called for the
+  // shard or *cancel was true at the start; UNAVAILABLE after Stop; the unit's message when it
+  // failed on three tries.
+  absl::StatusOr<std::vector<v1::Result>> RunUnits(std::vector<v1::Unit> units,
+                                                   const std::atomic<bool>& cancel);
+  // Ends RunUnits of this shard, if one runs, and tells actors to drop its units. Set the flag
+  // `cancel` first.
+  void Cancel(uint64_t shard);
+
+  // What actors must report from now on; empty: as before. Connected actors that differ are ended.
+  void Expect(const std::string& catalogue_hash, const std::string& numeric_fingerprint);
+  // Environment steps of this shard's results so far, over all its RunUnits. For progress bars.
+  uint64_t StepsDone(uint64_t shard) const;
+
+  // Connected actors and their threads.
+  int actors() const;
+  int actor_threads() const;
+  // Everyone who is connected; rates are over the time since the call before.
+  std::vector<v1::Peer> Peers();
+  // "actors/{uid}" finishes what it holds and leaves. False when nobody has that name.
+  bool Drain(const std::string& name);
+  // What this fleet reports; empty before the first actor, unless configured.
+  std::string catalogue_hash() const;
+  std::string numeric_fingerprint() const;
+
+  // Ends every stream with UNAVAILABLE DRAINING and every RunUnits; refuses new ones. Idempotent.
+  void Stop();
+
+ private:
+  class Service;
+  struct Session;
+  using WorkStream = rpc::ServerStream<v1::WorkResponse, v1::WorkRequest>;
+
+  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Open(
+      grpc::CallbackServerContext* context);
+  void OnMessage(const std::shared_ptr<Session>& session, v1::WorkRequest message);
+  void OnClosed(const std::shared_ptr<Session>& session, const absl::Status& status);
+  void OnHello(const std::shared_ptr<Session>& session, const v1::Hello& hello);
+  void OnResult(const std::shared_ptr<Session>& session, v1::Result result);
+  // Ends one stream for a broken rule and counts it.
+  void Reject(const std::shared_ptr<Session>& session, const std::string& reason,
+              const absl::Status& status);
+  // Sends what the dispatcher gives out.
+  void Dispatch() ABSL_LOCKS_EXCLUDED(mutex_);
+  void SetGauges() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckFleet(const v1::Hello& hello) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WatchLag();
+
+  struct Instruments;
+
+  // Fixed after construction.
+  const Options options_;
+  const std::unique_ptr<Instruments> instruments_;
+  const std::unique_ptr<Service> service_;
+  const std::string server_uid_;
+
+  // Guarded by mutex_.
+  mutable Mutex mutex_;
+  CondVar changed_;      // A shard is finished or cancelled, or Stop.
+  CondVar lag_changed_;  // Units went out, or Stop.
+  UnitDispatcher dispatcher_ ABSL_GUARDED_BY(mutex_);
+  std::map<ActorId, std::shared_ptr<Session>> sessions_
+      ABSL_GUARDED_BY(mutex_);                            // Open streams, welcomed or not.
+  std::set<uint64_t> cancelled_ ABSL_GUARDED_BY(mutex_);  // Shards with a RunUnits that is to end.
+  std::set<uint64_t> running_ ABSL_GUARDED_BY(mutex_);    // Shards with a RunUnits.
+  std::map<uint64_t, uint64_t> steps_done_ ABSL_GUARDED_BY(mutex_);  // By shard; the newest ones.
+  std::string catalogue_hash_ ABSL_GUARDED_BY(mutex_);
+  std::string numeric_fingerprint_ ABSL_GUARDED_BY(mutex_);
+  uint64_t next_actor_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::chrono::steady_clock::time_point peers_since_ ABSL_GUARDED_BY(mutex_);  // The last Peers.
+  bool watch_is_idle_ ABSL_GUARDED_BY(mutex_) =
+      false;  // No unit was out when the lag watch went to sleep.
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+
+  // Last, so that it stops first.
+  std::thread lag_watch_;
+};
+
+}  // namespace mentor::learner

@@ -1,0 +1,179 @@
+// Hands rollout units to actors and takes each unit's first result; later copies are compared,
+// counted and dropped. Pure policy: no clock of its own, no I/O, no gRPC. Owned by the rollout
+// server, whose lock guards it.
+//
+// A unit is ready (in its shard's queue), out (held by one actor or more) or done. It goes back to
+// the head of the queue when the last actor that holds it is lost, and is given to one more actor
+// when it is out for too long.
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "mentor/v1/rollout_service.pb.h"
+
+namespace mentor::learner {
+
+// v1.UnitId as a key. Ordered by shard, then by the plan's order.
+struct UnitKey {
+  uint64_t shard = 0;
+  uint32_t iteration = 0;
+  uint32_t agent = 0;
+  uint32_t part = 0;
+  auto operator<=>(const UnitKey&) const = default;
+};
+UnitKey ToKey(const v1::UnitId& id);
+v1::UnitId ToProto(const UnitKey& key);
+std::string ToString(const UnitKey& key);  // "unit 7/0/12/3"
+
+// An actor's stream.
+enum class ActorId : uint64_t {};
+
+class UnitDispatcher {
+ public:
+  struct Options {
+    // A unit that is out for longer than max(lag_min, lag_factor x median turnaround) goes to one
+    // more actor.
+    std::chrono::nanoseconds lag_min = std::chrono::seconds(5);
+    double lag_factor = 4;
+    // A unit that fails this many times fails its shard.
+    int errors_max = 3;
+    // An actor cannot grant more than this in all.
+    uint32_t credit_max = 1024;
+    // Monotonic time.
+    std::function<std::chrono::nanoseconds()> now = {};
+  };
+  struct Assignment {
+    ActorId actor;
+    UnitKey key;
+    uint32_t attempt = 1;
+    std::shared_ptr<const v1::Unit> unit;  // Its field `attempt` is not set.
+  };
+  enum class Outcome {
+    kUsed,        // The first result.
+    kDuplicate,   // Another actor was faster; same hash.
+    kDivergent,   // Another actor was faster and had another hash: exactness is broken.
+    kLate,        // The shard is cancelled or gone, or its memory is.
+    kError,       // The unit failed there; it is tried again, or its shard has failed.
+    kUnexpected,  // The actor does not hold this unit: a broken rule.
+  };
+  struct Counts {
+    size_t ready = 0;        // Wait for an actor.
+    size_t outstanding = 0;  // Are out.
+  };
+  // Why units were given out again.
+  struct Reissued {
+    uint64_t lost = 0, leaving = 0, lagging = 0, error = 0;
+  };
+
+  explicit UnitDispatcher(Options options);
+
+  // Work of one shard, in order. Lower shard numbers are served first. FAILED_PRECONDITION while
+  // the shard has work; INVALID_ARGUMENT for a repeated id or an id of another shard.
+  absl::Status Add(uint64_t shard, std::vector<v1::Unit> units);
+  // Forgets the shard; returns who holds its units, so that they can be told.
+  std::vector<std::pair<ActorId, UnitKey>> Cancel(uint64_t shard);
+  // The results in the order of Add once all are there: then the shard is forgotten. Or the error
+  // that ended it: then Cancel it. Nothing while units are missing.
+  std::optional<absl::StatusOr<std::vector<v1::Result>>> Take(uint64_t shard);
+  // True when Take has an answer, or the shard is not known.
+  bool Settled(uint64_t shard) const;
+
+  void AddActor(ActorId actor);
+  // INVALID_ARGUMENT beyond credit_max.
+  absl::Status Offer(ActorId actor, uint32_t units);
+  // No more work for it; what it holds goes to others, and its results still count.
+  void Leaving(ActorId actor);
+  // Its units go back to the head of their queues.
+  void RemoveActor(ActorId actor);
+
+  // Gives ready units, then lagging ones, to actors with credit: the one with the most credit
+  // first.
+  std::vector<Assignment> Assign();
+  // When the next unit will begin to lag; nothing when none will. Units that lag already wait for
+  // the next Offer.
+  std::optional<std::chrono::nanoseconds> NextLag() const;
+
+  // The unit as it was given to this actor; null when the actor does not hold it. For the checks
+  // before Accept.
+  std::shared_ptr<const v1::Unit> Held(ActorId actor, const UnitKey& key) const;
+  Outcome Accept(ActorId actor, v1::Result result);
+  // Units that the actor holds.
+  size_t NumHeld(ActorId actor) const {
+    const auto found = actors_.find(actor);
+    return found == actors_.end() ? 0 : found->second.held.size();
+  }
+
+  Counts counts() const { return {ready_count_, out_.size()}; }
+  const Reissued& reissued() const { return reissued_; }
+  // When the last result was used.
+  std::chrono::nanoseconds last_turnaround() const { return last_turnaround_; }
+
+ private:
+  struct Entry {
+    std::shared_ptr<const v1::Unit> unit;
+    size_t index = 0;  // In its shard's results.
+    bool ready = true;
+    bool done = false;
+    uint32_t attempts = 0;
+    int errors = 0;
+    std::set<ActorId> holders;
+    std::optional<std::chrono::nanoseconds> sent = {};  // The last time, while it is out.
+  };
+  struct Shard {
+    std::map<UnitKey, Entry> entries;
+    std::deque<UnitKey> queue;  // Ready units.
+    std::vector<v1::Result> results;
+    size_t missing = 0;
+    absl::Status failure;
+  };
+  struct Holding {
+    std::shared_ptr<const v1::Unit> unit;
+    std::chrono::nanoseconds sent{0};
+  };
+  struct Actor {
+    uint32_t credit = 0;
+    bool leaving = false;
+    std::map<UnitKey, Holding> held;
+  };
+
+  Entry* Find(const UnitKey& key);
+  void Give(const UnitKey& key, Entry* entry, ActorId actor, std::vector<Assignment>* assignments);
+  // Back to the head of the queue, unless it is ready or done already.
+  bool Requeue(const UnitKey& key);
+  void SetCredit(ActorId id, Actor* actor, uint32_t credit);
+  // Without a time it is no longer out.
+  void SetOut(const UnitKey& key, Entry* entry, std::optional<std::chrono::nanoseconds> sent);
+  void Remember(const UnitKey& key, std::string hash);
+  std::chrono::nanoseconds Lag() const;
+
+  // Fixed after construction.
+  const Options options_;
+
+  std::map<uint64_t, Shard> shards_;
+  std::map<ActorId, Actor> actors_;
+  std::set<std::pair<uint32_t, ActorId>> with_credit_;  // Actors that may get work.
+  // Units that are out, by the time of the last sending.
+  std::set<std::pair<std::chrono::nanoseconds, UnitKey>> out_;
+  std::deque<std::chrono::nanoseconds> turnarounds_;  // The last ones.
+  std::map<UnitKey, std::string> hashes_;  // Results used lately, to compare late copies with.
+  std::deque<UnitKey> hashes_order_;
+  size_t ready_count_ = 0;
+  Reissued reissued_;
+  std::chrono::nanoseconds last_turnaround_{0};
+};
+
+}  // namespace mentor::learner

@@ -1,0 +1,343 @@
+#include "mentor/bench/environment_rounds.h"
+
+#include <algorithm>
+#include <barrier>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <thread>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+
+#include "common/check.h"
+#include "common/cpu_time.h"
+#include "envs/mujoco_environment.h"
+#include "mentor/report/statistics.h"
+
+namespace mentor::bench {
+namespace {
+
+constexpr int kChunkSteps = 500;      // Steps of the environment before the simulator's turn.
+constexpr double kRoundUs = 150'000;  // A round has as many chunks as fill this time, by a trial.
+constexpr int kChunksMax = 50;
+constexpr uint32_t kGoals = 10;  // Different ones, in turn.
+
+using Actions = std::vector<std::vector<float>>;
+
+double CpuMicroseconds() {
+  return 1e6 * ThreadCpuSeconds();
+}
+
+double WallMicroseconds() {
+  return std::chrono::duration<double, std::micro>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// 0 of nothing: there was no peer.
+double Median(const std::vector<double>& values) {
+  return values.empty() ? 0 : report::Median(values);
+}
+
+// A tour of the actions with noise, different for each chunk: a drift that changes every 25 steps,
+// and beside it fresh noise of half the range.
+Actions MakeActions(const envs::EnvironmentInfo& info, uint32_t chunk) {
+  const RandomStream random{.seed = 1, .purpose = Purpose::kTest, .lifetime = chunk};
+  const double middle = (info.action_low + info.action_high) / 2;
+  const double half = (info.action_high - info.action_low) / 2;
+  const uint32_t n = info.action_size;
+  Actions actions(kChunkSteps, std::vector<float>(n));
+  std::vector<double> drift(n);
+  for (uint32_t t = 0; t < kChunkSteps; ++t) {
+    for (uint32_t i = 0; i < n; ++i) {
+      if (t % 25 == 0) drift[i] = 2 * random.Uniform(t, n + i) - 1;
+      actions[t][i] = static_cast<float>(middle + half * (drift[i] + random.Uniform(t, i) - 0.5));
+    }
+  }
+  return actions;
+}
+
+// CPU time, and what it was spent on.
+struct Spent {
+  double step_us = 0, reset_us = 0;
+  int steps = 0, resets = 0;
+
+  Spent& operator+=(const Spent& other) {
+    step_us += other.step_us;
+    reset_us += other.reset_us;
+    steps += other.steps;
+    resets += other.resets;
+    return *this;
+  }
+};
+
+// The environment, and beside it the same scene without it.
+class Scene {
+ public:
+  static absl::StatusOr<Scene> Make(const envs::EnvironmentEntry& entry) {
+    Scene scene(entry);
+    for (auto* pointer : {&scene.environment_, &scene.bare_}) {
+      MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<envs::Environment> made,
+                              envs::MakeEnvironment(entry.name, {}));
+      auto* mujoco = dynamic_cast<envs::MuJoCoEnvironment*>(made.get());
+      if (mujoco == nullptr) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            entry.name, " is not a MuJoCo environment; there is nothing to compare with"));
+      }
+      (void)made.release();
+      pointer->reset(mujoco);
+    }
+    scene.observation_.resize(scene.environment_->info().observation_size);
+    return scene;
+  }
+
+  const envs::EnvironmentInfo& info() const { return environment_->info(); }
+
+  // CPU time of the first reset to a goal.
+  absl::StatusOr<double> FirstReset(uint32_t goal) {
+    MENTOR_RETURN_IF_ERROR(environment_->SetTask(Task(goal)));
+    const double start = CpuMicroseconds();
+    MENTOR_RETURN_IF_ERROR(environment_->Reset(Stream(goal), 0, observation_));
+    return CpuMicroseconds() - start;
+  }
+
+  // The steps of a chunk, with a reset wherever an episode ends.
+  absl::StatusOr<Spent> Steps(uint32_t chunk, const Actions& actions) {
+    MENTOR_RETURN_IF_ERROR(environment_->SetTask(Task(chunk)));
+    episodes_.clear();
+    Spent spent;
+    for (size_t t = 0; t < actions.size();) {
+      const double begin = CpuMicroseconds();
+      MENTOR_RETURN_IF_ERROR(environment_->Reset(
+          Stream(chunk), static_cast<uint32_t>(episodes_.size()), observation_));
+      const double middle = CpuMicroseconds();
+      const size_t first = t;
+      for (bool done = false; !done && t < actions.size(); ++t) {
+        const absl::StatusOr<envs::StepOutcome> outcome =
+            environment_->Step(actions[t], observation_);
+        if (!outcome.ok()) return outcome.status();
+        done = outcome->terminated || outcome->truncated;
+      }
+      const double end = CpuMicroseconds();
+      episodes_.push_back(t - first);
+      spent += {end - middle, middle - begin, static_cast<int>(t - first), 1};
+    }
+    return spent;
+  }
+
+  // CPU time of the simulator alone along the motion of the last Steps.
+  absl::StatusOr<double> BareSteps(uint32_t chunk, const Actions& actions) {
+    MENTOR_RETURN_IF_ERROR(bare_->SetTask(Task(chunk)));
+    envs::Simulation& sim = bare_->simulation();
+    const int frame_skip = bare_->frame_skip();
+    double us = 0;
+    size_t t = 0;
+    for (size_t episode = 0; episode < episodes_.size(); ++episode) {
+      MENTOR_RETURN_IF_ERROR(
+          bare_->Reset(Stream(chunk), static_cast<uint32_t>(episode), observation_));
+      const mjModel* m = sim.model();
+      mjData* d = sim.data();
+      const size_t end = t + episodes_[episode];
+      const double start = CpuMicroseconds();
+      MENTOR_RETURN_IF_ERROR(sim.Guard([&] {
+        for (; t < end; ++t) {
+          bare_->ApplyAction(actions[t]);
+          for (int i = 0; i < frame_skip; ++i) mj_step(m, d);
+        }
+      }));
+      us += CpuMicroseconds() - start;
+    }
+    return us;
+  }
+
+ private:
+  explicit Scene(const envs::EnvironmentEntry& entry) : entry_(entry) {}
+
+  v1::EnvironmentTask Task(uint32_t chunk) const {
+    const RandomStream random{.seed = 2, .purpose = Purpose::kTasks};
+    return envs::DrawTask(entry_, {}, random, chunk % kGoals);
+  }
+  static RandomStream Stream(uint32_t chunk) {
+    return {.seed = 3, .purpose = Purpose::kEnvironmentReset, .lifetime = chunk};
+  }
+
+  const envs::EnvironmentEntry& entry_;
+  std::unique_ptr<envs::MuJoCoEnvironment> environment_, bare_;
+  std::vector<double> observation_;
+  std::vector<size_t> episodes_;  // Steps of each episode of the chunk.
+};
+
+absl::StatusOr<SceneBench> BenchScene(const envs::EnvironmentEntry& entry,
+                                      const BenchSettings& settings) {
+  MENTOR_ASSIGN_OR_RETURN(Scene scene, Scene::Make(entry));
+  std::vector<double> bare, step, reset, first_reset, total, peer;
+  std::vector<double> step_ratio, with_resets, peer_bare, ahead;
+  for (uint32_t goal = 0; goal < kGoals; ++goal) {
+    MENTOR_ASSIGN_OR_RETURN(const double us, scene.FirstReset(goal));
+    first_reset.push_back(us);
+  }
+  const Actions trial = MakeActions(scene.info(), 0);
+  MENTOR_ASSIGN_OR_RETURN(const Spent guess, scene.Steps(0, trial));
+  MENTOR_RETURN_IF_ERROR(scene.BareSteps(0, trial).status());
+  const int chunks = std::clamp(static_cast<int>(kRoundUs / guess.step_us), 1, kChunksMax);
+
+  SceneBench result{.environment = entry.name, .suite = entry.suite};
+  uint32_t chunk = 0;
+  for (int round = 0; round < settings.rounds; ++round) {
+    Spent ours;
+    double bare_us = 0;
+    for (int i = 0; i < chunks; ++i, ++chunk) {
+      const Actions actions = MakeActions(scene.info(), chunk);
+      MENTOR_ASSIGN_OR_RETURN(const Spent spent, scene.Steps(chunk, actions));
+      MENTOR_ASSIGN_OR_RETURN(const double us, scene.BareSteps(chunk, actions));
+      ours += spent;
+      bare_us += us;
+    }
+    bare.push_back(bare_us / ours.steps);
+    step.push_back(ours.step_us / ours.steps);
+    reset.push_back(ours.reset_us / ours.resets);
+    total.push_back((ours.step_us + ours.reset_us) / ours.steps);
+    step_ratio.push_back(bare.back() / step.back());
+    with_resets.push_back(bare.back() / total.back());
+    if (settings.peer == nullptr || !result.peer_error.empty()) continue;
+    const absl::StatusOr<double> us = settings.peer(entry.name, ours.steps, round + 1);
+    if (absl::IsNotFound(us.status())) {
+      result.peer_error = std::string(us.status().message());
+      continue;
+    }
+    MENTOR_RETURN_IF_ERROR(us.status());
+    peer.push_back(*us);
+    peer_bare.push_back(bare.back() / *us);
+    ahead.push_back(*us / total.back());
+  }
+  result.bare_us = Median(bare);
+  result.step_us = Median(step);
+  result.reset_us = Median(reset);
+  result.first_reset_us = Median(first_reset);
+  result.total_us = Median(total);
+  result.peer_us = Median(peer);
+  result.step_ratio = Median(step_ratio);
+  result.with_resets_ratio = Median(with_resets);
+  result.peer_bare_ratio = Median(peer_bare);
+  result.ahead_of_peer_ratio = Median(ahead);
+  return result;
+}
+
+// One chunk in each of `threads` threads at once: wall time, and CPU time of one thread on average.
+// The runs are long enough that it does not count where the threads are placed at first.
+constexpr int kRunsTogether = 10;
+struct Together {
+  double wall_us = 0, cpu_us = 0;
+};
+absl::StatusOr<Together> RunTogether(std::vector<Scene>& scenes, size_t threads, uint32_t chunk,
+                                     const Actions& actions) {
+  std::vector<absl::StatusOr<Spent>> spent(threads, Spent{});
+  std::barrier start(static_cast<std::ptrdiff_t>(threads) + 1);
+  double begin = 0, end = 0;
+  {
+    std::vector<std::jthread> workers;
+    for (size_t i = 0; i < threads; ++i) {
+      workers.emplace_back([&, i] {
+        start.arrive_and_wait();
+        for (int run = 0; run < kRunsTogether && spent[i].ok(); ++run)
+          spent[i] = scenes[i].Steps(chunk, actions);
+      });
+    }
+    start.arrive_and_wait();
+    begin = WallMicroseconds();
+    workers.clear();
+    end = WallMicroseconds();
+  }
+  Together together{.wall_us = end - begin};
+  for (const absl::StatusOr<Spent>& one : spent) {
+    MENTOR_RETURN_IF_ERROR(one.status());
+    together.cpu_us += (one->step_us + one->reset_us) / static_cast<double>(threads);
+  }
+  return together;
+}
+
+absl::Status BenchThreads(const envs::EnvironmentEntry& entry, int rounds, SuiteBench* bench) {
+  std::vector<Scene> scenes;
+  for (int i = 0; i < 2; ++i) {
+    MENTOR_ASSIGN_OR_RETURN(Scene scene, Scene::Make(entry));
+    scenes.push_back(std::move(scene));
+  }
+  std::vector<double> wall, cpu;
+  for (int round = 0; round < rounds * 2; ++round) {
+    const uint32_t chunk = 1000 + round;
+    const Actions actions = MakeActions(scenes[0].info(), chunk);
+    MENTOR_RETURN_IF_ERROR(scenes[0].FirstReset(chunk).status());
+    MENTOR_ASSIGN_OR_RETURN(const Together one, RunTogether(scenes, 1, chunk, actions));
+    MENTOR_ASSIGN_OR_RETURN(const Together two, RunTogether(scenes, 2, chunk, actions));
+    wall.push_back(2 * one.wall_us / two.wall_us);
+    cpu.push_back(2 * one.cpu_us / two.cpu_us);
+  }
+  bench->two_threads_ratio = Median(wall);
+  bench->two_threads_cpu_ratio = Median(cpu);
+  return absl::OkStatus();
+}
+
+// Over those of `scenes` that have one.
+double GeometricMean(const std::vector<const SceneBench*>& scenes, double SceneBench::*ratio) {
+  double logarithms = 0;
+  int count = 0;
+  for (const SceneBench* scene : scenes) {
+    if (scene->*ratio == 0) continue;
+    logarithms += std::log(scene->*ratio);
+    ++count;
+  }
+  return count == 0 ? 0 : std::exp(logarithms / count);
+}
+
+// The environments on MuJoCo that are asked for.
+absl::StatusOr<std::vector<const envs::EnvironmentEntry*>> Choose(
+    const std::vector<std::string>& only) {
+  std::vector<const envs::EnvironmentEntry*> chosen;
+  std::vector<std::string> missing = only;
+  for (const envs::EnvironmentEntry* entry : envs::Catalogue()) {
+    if (!only.empty() && std::erase(missing, entry->name) == 0) continue;
+    MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<envs::Environment> made,
+                            envs::MakeEnvironment(entry->name, {}));
+    if (only.empty() && dynamic_cast<envs::MuJoCoEnvironment*>(made.get()) == nullptr) continue;
+    chosen.push_back(entry);
+  }
+  if (!missing.empty()) {
+    return absl::NotFoundError(absl::StrCat("no environment ", absl::StrJoin(missing, ", "),
+                                            "; `mentor env list` names them"));
+  }
+  return chosen;
+}
+
+}  // namespace
+
+absl::StatusOr<EnvironmentBench> BenchEnvironments(const BenchSettings& settings) {
+  if (settings.rounds < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rounds is ", settings.rounds, "; give at least one"));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<const envs::EnvironmentEntry*> entries,
+                          Choose(settings.only));
+  EnvironmentBench bench;
+  for (const envs::EnvironmentEntry* entry : entries) {
+    MENTOR_ASSIGN_OR_RETURN(SceneBench scene, BenchScene(*entry, settings));
+    bench.scenes.push_back(std::move(scene));
+  }
+  std::map<std::string, std::vector<const SceneBench*>> suites;
+  for (const SceneBench& scene : bench.scenes) suites[scene.suite].push_back(&scene);
+  for (const auto& [name, scenes] : suites) {
+    SuiteBench suite{
+        .suite = name,
+        .step_ratio = GeometricMean(scenes, &SceneBench::step_ratio),
+        .with_resets_ratio = GeometricMean(scenes, &SceneBench::with_resets_ratio),
+        .peer_bare_ratio = GeometricMean(scenes, &SceneBench::peer_bare_ratio),
+        .ahead_of_peer_ratio = GeometricMean(scenes, &SceneBench::ahead_of_peer_ratio)};
+    MENTOR_RETURN_IF_ERROR(
+        BenchThreads(*envs::FindEnvironment(scenes.front()->environment), settings.rounds, &suite));
+    bench.suites.push_back(suite);
+  }
+  return bench;
+}
+
+}  // namespace mentor::bench

@@ -1,0 +1,111 @@
+#include "mentor/ctl/client.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include <grpcpp/security/auth_context.h>
+
+#include "common/check.h"
+#include "common/hash.h"
+#include "common/rpc/channel.h"
+#include "common/status.h"
+#include "common/uuid.h"
+
+namespace mentor::ctl {
+namespace {
+
+constexpr rpc::Backoff kBackoff = {.first = std::chrono::milliseconds(100),
+                                   .longest = std::chrono::milliseconds(2000)};
+
+}  // namespace
+
+std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status, int attempt,
+                                                    double uniform) {
+  const bool unavailable = status.code() == absl::StatusCode::kUnavailable;
+  if (!unavailable && status.code() != absl::StatusCode::kResourceExhausted) return std::nullopt;
+  if (const auto told = RetryDelayOf(status)) {
+    // Callers that were told the same span do not all come back at once.
+    const double told_ms = std::clamp(static_cast<double>(told->count()), 0.0, 3.6e6);
+    return std::chrono::milliseconds(static_cast<int64_t>(told_ms * (1 + 0.1 * uniform)) + 1);
+  }
+  if (!unavailable) return std::nullopt;
+  return kBackoff.Delay(attempt, uniform);
+}
+
+Client::Client(Options options)
+    : options_(std::move(options)), random_(Crc32c(NewUuid()) | uint64_t{1} << 40) {}
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Make(Options options) {
+  MENTOR_ASSIGN_OR_RETURN(const auto channel,
+                          rpc::MakeChannel({.address = options.server,
+                                            .tls = options.tls,
+                                            .allow_insecure = options.allow_insecure}));
+  std::unique_ptr<Client> client(new Client(std::move(options)));
+  client->stub_ = v1::ExperimentService::NewStub(channel);
+  return client;
+}
+
+std::chrono::milliseconds Client::timeout() const {
+  return std::chrono::milliseconds(
+      static_cast<int64_t>(std::min(options_.timeout_s, 86400.0) * 1000));
+}
+
+std::chrono::system_clock::time_point Client::Deadline() const {
+  return std::chrono::system_clock::now() + timeout();
+}
+
+// Spreads attempts; nothing of a result depends on it.
+double Client::Uniform() {
+  random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+  return (static_cast<double>(random_ >> 40) + 0.5) / static_cast<double>(1 << 24);
+}
+
+bool Client::interrupted() {
+  const MutexLock lock(mutex_);
+  return interrupted_;
+}
+
+void Client::Interrupt() {
+  const MutexLock lock(mutex_);
+  interrupted_ = true;
+  for (grpc::ClientContext* context : contexts_) context->TryCancel();
+  changed_.NotifyAll();
+}
+
+bool Client::Wait(std::chrono::milliseconds span) {
+  MutexLock lock(mutex_);
+  changed_.WaitFor(lock, span,
+                   [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return interrupted_; });
+  return !interrupted_;
+}
+
+bool Client::Begin(grpc::ClientContext* context) {
+  // Not by the channel, which takes tokens from files only.
+  if (!options_.token.empty()) {
+    context->AddMetadata("authorization", "Bearer " + options_.token.Reveal());
+  }
+  const MutexLock lock(mutex_);
+  if (!interrupted_) contexts_.push_back(context);
+  return !interrupted_;
+}
+
+void Client::End(const grpc::ClientContext& context, const std::string& request,
+                 const absl::Status& status, std::chrono::steady_clock::time_point began) {
+  {
+    const MutexLock lock(mutex_);
+    contexts_.pop_back();
+  }
+  if (const auto auth = context.auth_context(); auth != nullptr) {
+    const auto pem = auth->FindPropertyValues("x509_pem_cert");
+    if (!pem.empty()) server_certificate_ = std::string(pem[0].data(), pem[0].size());
+  }
+  if (options_.verbose) {
+    const double ms =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
+    const std::string call = request.substr(0, request.rfind("Request"));
+    std::fprintf(stderr, "%s at %s: %s in %.1f ms\n", call.c_str(), options_.server.c_str(),
+                 std::string(absl::StatusCodeToString(status.code())).c_str(), ms);
+  }
+}
+
+}  // namespace mentor::ctl

@@ -1,0 +1,132 @@
+// The connection to the meta-learner: calls with deadlines and retries, streams, an end by Ctrl-C.
+// Used by one thread; Interrupt comes from another.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include "common/mutex.h"
+#include "common/rpc/credentials.h"
+#include "common/rpc/status.h"
+#include "common/secret.h"
+#include "mentor/v1/experiment_service.grpc.pb.h"
+
+namespace mentor::ctl {
+
+using Stub = v1::ExperimentService::Stub;
+
+// How long to wait before the next attempt; nullopt when another attempt would not help. The server
+// may name a span (RetryInfo); UNAVAILABLE without one is a lost connection, for which the wait
+// grows with the attempts, from 0.1 s to 2 s, times `uniform` in (0, 1).
+std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status, int attempt,
+                                                    double uniform);
+
+class Client {
+ public:
+  struct Options {
+    std::string server;
+    rpc::TlsFiles tls;
+    Secret token;
+    bool allow_insecure = false;
+    double timeout_s = 10;
+    bool verbose = false;  // A line on stderr for each call.
+    // Called when a call has to wait for the server, with what it said.
+    std::function<void(const absl::Status&)> on_retry = nullptr;
+  };
+  static absl::StatusOr<std::unique_ptr<Client>> Make(Options options);
+
+  // Repeats while that may help, until the timeout: all methods may be repeated, creation has its
+  // request_id. CANCELLED after Interrupt.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
+                                const Request& request) {
+    const auto deadline = Deadline();
+    for (int attempt = 0;; ++attempt) {
+      grpc::ClientContext context;
+      context.set_deadline(deadline);
+      if (!Begin(&context)) return absl::CancelledError("interrupted");
+      Response response;
+      const auto began = std::chrono::steady_clock::now();
+      const absl::Status status =
+          rpc::FromGrpc((stub_.get()->*method)(&context, request, &response));
+      End(context, Request::descriptor()->name(), status, began);
+      if (status.ok()) return response;
+      if (interrupted()) return absl::CancelledError("interrupted");
+      const auto pause = RetryAfter(status, attempt, Uniform());
+      if (!pause || std::chrono::system_clock::now() + *pause >= deadline) return status;
+      if (options_.on_retry && attempt == 2) options_.on_retry(status);
+      if (!Wait(*pause)) return absl::CancelledError("interrupted");
+    }
+  }
+
+  // One stream from beginning to end; without a deadline keepalive finds a dead server. The answer
+  // is the status that ended it; OK also when on_message returned false.
+  template <typename Request, typename Response>
+  absl::Status Stream(std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(
+                          grpc::ClientContext*, const Request&),
+                      const Request& request,
+                      const std::function<bool(const Response&)>& on_message,
+                      absl::Time deadline = absl::InfiniteFuture()) {
+    grpc::ClientContext context;
+    if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
+    if (!Begin(&context)) return absl::CancelledError("interrupted");
+    const auto began = std::chrono::steady_clock::now();
+    const auto reader = (stub_.get()->*method)(&context, request);
+    Response response;
+    bool enough = false;
+    while (!enough && reader->Read(&response)) enough = !on_message(response);
+    if (enough) context.TryCancel();
+    absl::Status status = rpc::FromGrpc(reader->Finish());
+    if (enough) status = absl::OkStatus();
+    if (interrupted()) status = absl::CancelledError("interrupted");
+    End(context, Request::descriptor()->name(), status, began);
+    return status;
+  }
+
+  // False once interrupted.
+  bool Wait(std::chrono::milliseconds span);
+  bool interrupted();
+  // Everything under way ends soon, and nothing new begins.
+  void Interrupt();
+
+  const std::string& server() const { return options_.server; }
+  std::chrono::milliseconds timeout() const;
+  // PEM of the certificate that the server showed in the last call; empty without TLS.
+  const std::string& server_certificate() const { return server_certificate_; }
+
+ private:
+  explicit Client(Options options);
+
+  std::chrono::system_clock::time_point Deadline() const;
+  double Uniform();
+  // False once interrupted.
+  bool Begin(grpc::ClientContext* context);
+  void End(const grpc::ClientContext& context, const std::string& request,
+           const absl::Status& status, std::chrono::steady_clock::time_point began);
+
+  // Fixed after Make.
+  const Options options_;
+  std::unique_ptr<Stub> stub_;
+  // For the calling thread.
+  uint64_t random_;
+  std::string server_certificate_;
+  // Guarded by mutex_.
+  Mutex mutex_;
+  CondVar changed_;
+  bool interrupted_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<grpc::ClientContext*> contexts_
+      ABSL_GUARDED_BY(mutex_);  // Calls under way, one inside the other.
+};
+
+}  // namespace mentor::ctl

@@ -1,0 +1,231 @@
+#include "mentor/ctl/commands.h"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_replace.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/protocol.h"
+#include "mentor/ctl/screen.h"
+
+namespace mentor::ctl {
+namespace {
+
+constexpr char kRootExamples[] =
+    "mentorctl create -f deploy/experiments/smoke.txtpb --set seed=2 --wait\n"
+    "mentorctl list --state running\n"
+    "mentorctl watch first\n"
+    "mentorctl get first --output json\n"
+    "mentorctl top";
+
+std::string Footer(const std::string& examples) {
+  return absl::StrCat("Examples:\n  ", absl::StrReplaceAll(examples, {{"\n", "\n  "}}));
+}
+
+// "--order-by" is "--order_by": both spellings of every flag are taken.
+std::string WithUnderscores(const std::string& argument) {
+  if (!argument.starts_with("--") || argument.size() < 4) return argument;
+  const size_t end = std::min(argument.find('='), argument.size());
+  std::string spelled = argument;
+  std::replace(spelled.begin() + 3, spelled.begin() + static_cast<std::ptrdiff_t>(end), '-', '_');
+  return spelled;
+}
+
+sigset_t StopSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) sigaddset(&set, signal);
+  return set;
+}
+
+int TerminalColumns() {
+  winsize size;
+  if (isatty(STDOUT_FILENO) != 1) return 0;
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+std::optional<std::string> FromEnvironment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr || *value == '\0' ? std::nullopt : std::optional<std::string>(value);
+}
+
+void AddConnectionFlags(CLI::App* app, GlobalFlags* flags) {
+  const auto text = [&](const std::string& name, std::optional<std::string>* value,
+                        const std::string& type, const std::string& help) {
+    return app->add_option("--" + name, *value, help)->type_name(type);
+  };
+  text("server", &flags->server, "HOST:PORT",
+       "The meta-learner (MENTOR_SERVER); default 127.0.0.1:50052");
+  text("context", &flags->context, "CONTEXT", "A server of the config file (MENTOR_CONTEXT)");
+  text("config", &flags->config, "FILE",
+       "Config file (MENTOR_CONFIG); default ~/.config/mentor/config.txtpb");
+  app->add_option("--timeout", flags->timeout,
+                  "Seconds that a call may take (MENTOR_TIMEOUT); default 10. Waiting for an "
+                  "experiment has no limit")
+      ->type_name("SECONDS");
+  app->add_flag("--allow_insecure", flags->allow_insecure,
+                "Plain text beyond this machine, where the network protects itself "
+                "(MENTOR_ALLOW_INSECURE)")
+      ->group("Credentials");
+  text("tls_ca", &flags->tls_ca, "FILE",
+       "Authority that the server's certificate must come from, PEM (MENTOR_TLS_CA)")
+      ->group("Credentials");
+  text("tls_cert", &flags->tls_cert, "FILE", "Own certificate, PEM (MENTOR_TLS_CERT)")
+      ->group("Credentials");
+  text("tls_key", &flags->tls_key, "FILE", "Key of the own certificate, PEM (MENTOR_TLS_KEY)")
+      ->group("Credentials");
+  text("token_file", &flags->token_file, "FILE",
+       "File with the token (MENTOR_TOKEN_FILE); MENTOR_TOKEN holds the token itself")
+      ->group("Credentials");
+}
+
+absl::StatusOr<std::unique_ptr<Client>> Connect(const Settings& settings, bool verbose,
+                                                std::function<void(const std::string&)> note) {
+  MENTOR_ASSIGN_OR_RETURN(Secret token, settings.Token());
+  return Client::Make(
+      {.server = settings.server(),
+       .tls = settings.tls(),
+       .token = std::move(token),
+       .allow_insecure = settings.allow_insecure(),
+       .timeout_s = settings.timeout_s(),
+       .verbose = verbose,
+       .on_retry = [note = std::move(note)](const absl::Status& status) {
+         note(absl::StrCat("waiting for the server (", std::string(status.message()), ")"));
+       }});
+}
+
+void InterruptOnSignal(const std::shared_ptr<Client>& client) {
+  std::thread([client] {
+    const sigset_t set = StopSignals();
+    int signal = 0;
+    while (sigwait(&set, &signal) != 0) {
+    }
+    client->Interrupt();
+    const timespec patience = {.tv_sec = 2, .tv_nsec = 0};
+    sigtimedwait(&set, nullptr, &patience);
+    RestoreScreen();
+    _exit(128 + signal);
+  }).detach();
+}
+
+CLI::Option* Repeatable(CLI::Option* option) {
+  return option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+Commands::Commands()
+    : root_("Submits, watches and controls experiments on a mentor-meta-learner.", "mentorctl") {
+  std::string footer = Footer(kRootExamples) + "\n\nExit codes:";
+  for (const auto& [code, meaning] : kExitMeanings) {
+    absl::StrAppend(&footer, "\n  ", code, code < 10 ? "    " : "  ", std::string(meaning));
+  }
+  root_.footer(footer + "\n\n'mentorctl VERB --help' says more about a verb.");
+  root_.set_version_flag("--version", "mentorctl " + std::string(kBuildVersion));
+  root_.require_subcommand(1);
+  root_.fallthrough();
+  AddConnectionFlags(&root_, &flags_);
+  root_
+      .add_option("--output", flags_.output,
+                  "table for people; json, one object a line, yaml or name for programs "
+                  "(MENTOR_OUTPUT)")
+      ->type_name("FORMAT");
+  root_.add_flag("-q,--quiet", flags_.quiet, "No progress and no sentences for people");
+  root_.add_flag("--no_color", flags_.no_color, "Tables without colours (NO_COLOR)");
+  root_.add_flag("-v,--verbose", flags_.verbose, "A line on stderr for each call");
+}
+
+CLI::App* Commands::AddUnder(CLI::App* noun, const std::string& name, const std::string& help,
+                             const std::string& examples, Verb verb, bool local) {
+  CLI::App* command = noun->add_subcommand(name, help);
+  if (!examples.empty()) command->footer(Footer(examples));
+  command->callback([this, verb = std::move(verb), local] {
+    verb_ = verb;
+    local_ = local;
+  });
+  return command;
+}
+
+CLI::App* Commands::Add(const std::string& group, const std::string& name, const std::string& help,
+                        const std::string& examples, Verb verb) {
+  return AddUnder(&root_, name, help, examples, std::move(verb), false)->group(group);
+}
+
+CLI::App* Commands::AddLocal(const std::string& group, const std::string& name,
+                             const std::string& help, const std::string& examples, Verb verb) {
+  return AddUnder(&root_, name, help, examples, std::move(verb), true)->group(group);
+}
+
+CLI::App* Commands::AddNoun(const std::string& group, const std::string& name,
+                            const std::string& help, const std::string& examples) {
+  CLI::App* noun = root_.add_subcommand(name, help)->group(group);
+  noun->footer(Footer(examples));
+  noun->require_subcommand(1);
+  return noun;
+}
+
+std::unique_ptr<Commands> MakeCommands() {
+  auto commands = std::make_unique<Commands>();
+  AddCreateVerbs(commands.get());
+  AddExperimentVerbs(commands.get());
+  AddWatchVerbs(commands.get());
+  AddTopVerb(commands.get());
+  AddMetricsVerbs(commands.get());
+  AddFileVerbs(commands.get());
+  AddFleetVerbs(commands.get());
+  AddDoctorVerb(commands.get());
+  AddConfigVerbs(commands.get());
+  AddAccessVerbs(commands.get());
+  AddCompletionVerbs(commands.get());
+  return commands;
+}
+
+int Main(int argc, char** argv) {
+  const sigset_t stop = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  const auto commands = MakeCommands();
+  std::vector<std::string> arguments;
+  bool names_follow = false;
+  for (int i = argc - 1; i >= 1; --i) arguments.emplace_back(argv[i]);
+  for (size_t i = arguments.size(); i-- > 0 && !names_follow;) {
+    names_follow = arguments[i] == "--";
+    if (!names_follow) arguments[i] = WithUnderscores(arguments[i]);
+  }
+  try {
+    commands->root().parse(arguments);
+  } catch (const CLI::ParseError& error) {
+    return commands->root().exit(error) == 0 ? kOk : kUsage;
+  }
+  const auto settings = Settings::Resolve(commands->flags(), FromEnvironment);
+  if (!settings.ok()) return Output({}).Fail(settings.status());
+  const Output output({.format = settings->format(),
+                       .quiet = commands->flags().quiet,
+                       .color = settings->color() && isatty(STDOUT_FILENO) == 1,
+                       .columns = TerminalColumns(),
+                       .verbose = commands->flags().verbose,
+                       .server = settings->server()});
+  for (const std::string& warning : settings->warnings()) output.Note("warning: " + warning);
+  Session session = {.settings = *settings, .output = output, .client = nullptr};
+  if (commands->local()) {
+    pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
+    return commands->verb()(session);
+  }
+  auto made = Connect(*settings, commands->flags().verbose,
+                      [&output](const std::string& sentence) { output.Note(sentence); });
+  if (!made.ok()) return output.Fail(made.status());
+  const std::shared_ptr<Client> client = *std::move(made);
+  InterruptOnSignal(client);
+  session.client = client.get();
+  const int code = commands->verb()(session);
+  return client->interrupted() && code != kOk ? kInterrupted : code;
+}
+
+}  // namespace mentor::ctl

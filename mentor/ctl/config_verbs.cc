@@ -1,0 +1,169 @@
+// config view, config set-context, config use-context, config list; version.
+#include <algorithm>
+
+#include <absl/strings/str_cat.h>
+#include <nlohmann/json.hpp>
+
+#include "common/protocol.h"
+#include "common/rpc/credentials.h"
+#include "mentor/ctl/commands.h"
+
+namespace mentor::ctl {
+namespace {
+
+// Output objects that are not messages of the wire.
+void PrintValue(const Output& output, const nlohmann::ordered_json& value) {
+  const std::string json =
+      value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  if (output.format() == Format::kYaml) {
+    std::printf("---\n%s", JsonToYaml(json).c_str());
+  } else {
+    std::printf("%s\n", json.c_str());
+  }
+}
+
+int View(Session& session) {
+  const Output& output = session.output;
+  std::vector<Row> rows = {{"SETTING", "VALUE", "FROM"}};
+  for (const Setting& setting : session.settings.all()) {
+    if (output.table()) {
+      rows.push_back(
+          {setting.name, setting.value.empty() ? Cell("-") : Cell(setting.value), setting.source});
+    } else if (output.format() == Format::kName) {
+      std::printf("%s\n", setting.name.c_str());
+    } else {
+      PrintValue(output,
+                 {{"name", setting.name}, {"value", setting.value}, {"from", setting.source}});
+    }
+  }
+  if (output.table()) output.Table(rows);
+  return kOk;
+}
+
+int ListContexts(Session& session) {
+  const Output& output = session.output;
+  Listing listing(&output, {"CONTEXT", "SERVER", "CREDENTIALS", "IN USE"});
+  for (const v1::ClientContext& context : session.settings.config().context()) {
+    std::string credentials;
+    const auto add = [&](const std::string& value, const char* what) {
+      if (!value.empty()) absl::StrAppend(&credentials, credentials.empty() ? "" : ", ", what);
+    };
+    add(context.tls_ca(), "TLS");
+    add(context.tls_cert(), "certificate");
+    add(context.token_file(), "token");
+    listing.Add(context, context.name(),
+                {context.name(), context.server().empty() ? "-" : context.server(),
+                 credentials.empty() ? "-" : credentials,
+                 context.name() == session.settings.context() ? "yes" : ""});
+  }
+  listing.End();
+  return kOk;
+}
+
+v1::ClientContext* FindContext(v1::ClientConfig* config, const std::string& name) {
+  for (v1::ClientContext& context : *config->mutable_context()) {
+    if (context.name() == name) return &context;
+  }
+  return nullptr;
+}
+
+int Write(Session& session, const v1::ClientConfig& config, const std::string& sentence) {
+  const auto& path = session.settings.config_path();
+  if (const absl::Status status = WriteConfig(config, path); !status.ok()) {
+    return session.output.Fail(status);
+  }
+  session.output.Done(config, config.current_context(), sentence + " in " + path.string());
+  return kOk;
+}
+
+int UseContext(Session& session, const std::string& name) {
+  v1::ClientConfig config = session.settings.config();
+  if (FindContext(&config, name) == nullptr) {
+    return session.output.Fail(absl::NotFoundError("there is no context '" + name + "'"),
+                               "'mentorctl config list' shows what there is");
+  }
+  config.set_current_context(name);
+  return Write(session, config, "context " + name + " is used from now on");
+}
+
+// Takes what the global flags say; what they leave out stays as it is.
+int SetContext(Session& session, const std::string& name, const GlobalFlags& flags) {
+  v1::ClientConfig config = session.settings.config();
+  v1::ClientContext* context = FindContext(&config, name);
+  const bool is_new = context == nullptr;
+  if (is_new) {
+    context = config.add_context();
+    context->set_name(name);
+    if (config.current_context().empty()) config.set_current_context(name);
+  }
+  const bool nothing = !flags.server && !flags.tls_ca && !flags.tls_cert && !flags.tls_key &&
+                       !flags.token_file && !flags.allow_insecure;
+  if (nothing) {
+    return session.output.Fail(absl::InvalidArgumentError(
+        "nothing to set: give --server, --tls_ca, --tls_cert, --tls_key, --token_file or "
+        "--allow_insecure"));
+  }
+  const auto absolute = [](const std::string& path) {
+    return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+  };
+  if (flags.server) context->set_server(*flags.server);
+  if (flags.allow_insecure) context->set_allow_insecure(true);
+  if (flags.tls_ca) context->set_tls_ca(absolute(*flags.tls_ca));
+  if (flags.tls_cert) context->set_tls_cert(absolute(*flags.tls_cert));
+  if (flags.tls_key) context->set_tls_key(absolute(*flags.tls_key));
+  if (flags.token_file) context->set_token_file(absolute(*flags.token_file));
+  return Write(session, config, "context " + name + (is_new ? " made" : " changed"));
+}
+
+int Version(Session& session) {
+  const Output& output = session.output;
+  if (output.table() || output.format() == Format::kName) {
+    std::printf("mentorctl %s, wire version %d\n", std::string(kBuildVersion).c_str(),
+                kProtocolVersion);
+  } else {
+    PrintValue(output, {{"build", kBuildVersion}, {"protocolVersion", kProtocolVersion}});
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void AddConfigVerbs(Commands* commands) {
+  CLI::App* noun = commands->AddNoun(
+      kClientGroup, "config", "Servers and credentials in the config file",
+      "mentorctl config view\n"
+      "mentorctl config set_context lab --server lab:50052 --tls_ca ca.crt --token_file token\n"
+      "mentorctl config use_context lab");
+  commands->AddUnder(
+      noun, "view", "Every setting, its value and where it comes from",
+      "mentorctl config view\nMENTOR_SERVER=lab:50052 mentorctl config view",
+      [](Session& session) { return View(session); }, true);
+  commands->AddUnder(
+      noun, "list", "Contexts of the config file", "mentorctl config list",
+      [](Session& session) { return ListContexts(session); }, true);
+  {
+    const auto name = std::make_shared<std::string>();
+    CLI::App* command = commands->AddUnder(
+        noun, "set_context",
+        "Make a context, or change it, from --server, --tls_ca, --tls_cert, --tls_key, "
+        "--token_file",
+        "mentorctl config set_context lab --server lab:50052 --tls_ca ca.crt --token_file token",
+        [=](Session& session) { return SetContext(session, *name, commands->flags()); }, true);
+    command->alias("set-context");
+    command->add_option("name", *name, "Context")->type_name("CONTEXT")->required();
+  }
+  {
+    const auto name = std::make_shared<std::string>();
+    CLI::App* command = commands->AddUnder(
+        noun, "use_context", "Use a context when --context is not given",
+        "mentorctl config use_context lab",
+        [=](Session& session) { return UseContext(session, *name); }, true);
+    command->alias("use-context");
+    command->add_option("name", *name, "Context")->type_name("CONTEXT")->required();
+  }
+  commands->AddLocal(kClientGroup, "version", "Version of this program",
+                     "mentorctl version\nmentorctl version --output json",
+                     [](Session& session) { return Version(session); });
+}
+
+}  // namespace mentor::ctl

@@ -1,0 +1,165 @@
+#include "mentor/ctl/experiment_file.h"
+
+#include <cstdio>
+#include <filesystem>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_split.h>
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/util/message_differencer.h>
+
+#include "common/file.h"
+#include "common/resources/states.h"
+#include "common/spec/spec.h"
+#include "mentor/ctl/values.h"
+
+namespace mentor::ctl {
+namespace {
+
+using google::protobuf::util::MessageDifferencer;
+
+class Collector : public google::protobuf::io::ErrorCollector {
+ public:
+  explicit Collector(Violations* violations) : violations_(violations) {}
+  void AddError(int line, int column, const std::string& message) override {
+    violations_->Add(absl::StrFormat("line %d, column %d", line + 1, column + 1), message);
+  }
+
+ private:
+  Violations* const violations_;
+};
+
+class Silence : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int, int, const std::string&) override {}
+};
+
+// Whether the text has the field `spec` of an experiment, whatever else it has.
+bool LooksLikeExperiment(const std::string& text) {
+  Silence silence;
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&silence);
+  parser.AllowUnknownField(true);
+  parser.AllowPartialMessage(true);
+  parser.SetRecursionLimit(kSpecDepthMax);
+  v1::Experiment experiment;
+  parser.ParseFromString(text, &experiment);
+  return experiment.has_spec();
+}
+
+// What only the server says.
+void RefuseOutputOnly(const v1::Experiment& experiment, Violations* violations) {
+  static constexpr std::string_view kSettable[] = {"name",      "spec",     "display_name",
+                                                   "labels",    "priority", "weight",
+                                                   "retention", "deadline", "retries_max"};
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  experiment.GetReflection()->ListFields(experiment, &fields);
+  for (const auto* field : fields) {
+    if (std::find(std::begin(kSettable), std::end(kSettable), field->name()) ==
+        std::end(kSettable)) {
+      violations->Add(field->name(), "is said by the server; leave it out");
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadInput(const std::string& path) {
+  if (path != "-") {
+    auto text = ReadFile(path, kSpecBytesMax + 1);
+    // The user's file is part of the usage, whatever is wrong with it.
+    if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
+    return text;
+  }
+  std::string text(kSpecBytesMax + 1, '\0');  // One more than is legal, so that too much is seen.
+  text.resize(std::fread(text.data(), 1, text.size(), stdin));
+  return text;
+}
+
+ExperimentFile ParseExperimentFile(const std::string& path, std::string_view text,
+                                   const std::vector<std::string>& overrides) {
+  ExperimentFile file = {.path = path};
+  if (path != "-") file.id = std::filesystem::path(path).stem().string();
+  const bool legal = text.size() <= kSpecBytesMax && text.find('\0') == text.npos;
+  if (!legal || !LooksLikeExperiment(std::string(text))) {
+    file.is_spec = true;
+    *file.experiment.mutable_spec() = ParseSpec(text, overrides, &file.violations);
+    for (const Violation& violation : file.violations.list()) {
+      if (violation.field.starts_with("line ") || violation.field == "spec") file.readable = false;
+    }
+    return file;
+  }
+  Collector collector(&file.violations);
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&collector);
+  parser.SetRecursionLimit(kSpecDepthMax);
+  if (!parser.ParseFromString(std::string(text), &file.experiment)) {
+    file.readable = false;
+    return file;
+  }
+  RefuseOutputOnly(file.experiment, &file.violations);
+  if (!file.experiment.name().empty()) file.id = ShortName(file.experiment.name());
+  file.experiment.clear_name();
+  *file.experiment.mutable_spec() =
+      ParseSpec(PrintSpec(file.experiment.spec()), overrides, &file.violations);
+  return file;
+}
+
+std::vector<std::string> ChangedFields(const ExperimentFile& file,
+                                       const v1::Experiment& experiment) {
+  std::vector<std::string> changed;
+  if (file.is_spec) return changed;
+  const v1::Experiment& wanted = file.experiment;
+  const auto check = [&](const char* field, bool set, bool equal) {
+    if (set && !equal) changed.push_back(field);
+  };
+  check("display_name", !wanted.display_name().empty(),
+        wanted.display_name() == experiment.display_name());
+  const auto equal_labels = [&] {
+    if (wanted.labels_size() != experiment.labels_size()) return false;
+    for (const auto& [key, value] : wanted.labels()) {
+      const auto found = experiment.labels().find(key);
+      if (found == experiment.labels().end() || found->second != value) return false;
+    }
+    return true;
+  };
+  check("labels", wanted.labels_size() > 0, equal_labels());
+  check("priority", wanted.priority() != v1::PRIORITY_UNSPECIFIED,
+        PriorityText(wanted.priority()) == PriorityText(experiment.priority()));
+  check("weight", wanted.weight() > 0, wanted.weight() == std::max(experiment.weight(), 1u));
+  check("retention", wanted.has_retention(),
+        MessageDifferencer::Equivalent(wanted.retention(), experiment.retention()));
+  check("deadline", wanted.has_deadline(),
+        MessageDifferencer::Equals(wanted.deadline(), experiment.deadline()));
+  check("retries_max", wanted.retries_max() > 0, wanted.retries_max() == experiment.retries_max());
+  return changed;
+}
+
+std::vector<std::string> SpecDifferences(const v1::ExperimentSpec& from,
+                                         const v1::ExperimentSpec& to, size_t lines_max) {
+  std::string report;
+  MessageDifferencer differencer;
+  differencer.ReportDifferencesToString(&report);
+  // Without what the result does not depend on.
+  v1::ExperimentSpec specs[] = {WithDefaults(from), WithDefaults(to)};
+  for (v1::ExperimentSpec& spec : specs) {
+    spec.clear_display_name();
+    spec.clear_checkpoint();
+  }
+  differencer.Compare(specs[0], specs[1]);
+  std::vector<std::string> lines;
+  size_t rest = 0;
+  for (const absl::string_view line : absl::StrSplit(report, '\n', absl::SkipEmpty())) {
+    if (lines.size() < lines_max) {
+      lines.emplace_back(line);
+    } else {
+      ++rest;
+    }
+  }
+  if (rest > 0) lines.push_back(absl::StrFormat("and %d more", rest));
+  return lines;
+}
+
+}  // namespace mentor::ctl

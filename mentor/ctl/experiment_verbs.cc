@@ -1,0 +1,444 @@
+// get, list, update, pause, resume, cancel, delete.
+#include <map>
+#include <optional>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+#include <google/protobuf/empty.pb.h>
+
+#include "common/resources/states.h"
+#include "common/spec/spec.h"
+#include "mentor/ctl/commands.h"
+#include "mentor/ctl/experiment_flags.h"
+#include "mentor/ctl/experiment_watch.h"
+#include "mentor/ctl/values.h"
+
+namespace mentor::ctl {
+namespace {
+
+using S = v1::Experiment;
+
+std::string Updates(const v1::Progress& progress) {
+  return absl::StrFormat("%d/%d", progress.outer_updates(), progress.outer_updates_total());
+}
+
+std::string Title(const v1::Experiment& experiment) {
+  return experiment.display_name().empty() ? experiment.spec().display_name()
+                                           : experiment.display_name();
+}
+
+// ---- get
+
+std::vector<Row> ExperimentRows(const v1::Experiment& experiment, absl::Time now) {
+  std::vector<Row> rows = {{"Name", experiment.name()}, {"UID", experiment.uid()}};
+  const auto add = [&](const char* title, std::string text, Style style = Style::kPlain) {
+    if (!text.empty()) rows.push_back({title, Cell(std::move(text), style)});
+  };
+  const auto add_time = [&](const char* title, bool has, const google::protobuf::Timestamp& time) {
+    if (has) add(title, Ago(FromProto(time), now) + ", " + LocalTime(FromProto(time)));
+  };
+  const v1::Progress& progress = experiment.progress();
+  add("Title", Title(experiment));
+  const std::string state = StateText(experiment.state());
+  add("State", state, StyleOfState(state));
+  add("Activity", experiment.activity());
+  if (experiment.pause_reason() != S::PAUSE_REASON_UNSPECIFIED) {
+    add("Paused",
+        experiment.pause_reason() == S::PAUSE_REASON_DISK_FULL ? "the disk is full" : "by a user");
+  }
+  add("Error", experiment.error().message(), Style::kBad);
+  add("Updates", Updates(progress));
+  if (progress.evaluation_lifetimes_total() > 0) {
+    add("Evaluation", absl::StrFormat("%d/%d lifetimes", progress.evaluation_lifetimes(),
+                                      progress.evaluation_lifetimes_total()));
+  }
+  add("Steps", absl::StrFormat("%d", progress.env_steps()));
+  if (experiment.state() == S::STATE_RUNNING) {
+    add("Steps/s", Count(progress.env_steps_per_second()));
+    if (progress.seconds_left() > 0) add("Left", Span(progress.seconds_left()));
+  }
+  const v1::BenchmarkSpec& benchmark = experiment.spec().benchmark();
+  add("Benchmark",
+      benchmark.name() + (benchmark.environment().empty() ? "" : " " + benchmark.environment()));
+  add("Rule", experiment.spec().rule().name() + ", " +
+                  v1::SignalRole_Name(experiment.spec().signal().role()));
+  add("Seed", absl::StrFormat("%d", experiment.spec().seed()));
+  add("Owner", experiment.owner());
+  add("Priority",
+      PriorityText(experiment.priority()) +
+          (experiment.weight() > 1 ? absl::StrFormat(", weight %d", experiment.weight()) : ""));
+  std::map<std::string, std::string> labels(experiment.labels().begin(), experiment.labels().end());
+  add("Labels", absl::StrJoin(labels, ", ", absl::PairFormatter("=")));
+  add("From", experiment.source_checkpoint());
+  if (experiment.retries_max() > 0) {
+    add("Retries", absl::StrFormat("%d of %d", experiment.retries(), experiment.retries_max()));
+  }
+  if (experiment.preemptions() > 0) {
+    add("Preempted", absl::StrFormat("%d times", experiment.preemptions()));
+  }
+  add_time("Created", true, experiment.create_time());
+  add_time("Started", experiment.has_start_time(), experiment.start_time());
+  add_time("Ended", experiment.has_end_time(), experiment.end_time());
+  add_time("Deadline", experiment.has_deadline(), experiment.deadline());
+  add_time("Expires", experiment.has_expire_time(), experiment.expire_time());
+  return rows;
+}
+
+int Get(Session& session, const std::vector<std::string>& names, bool spec_only) {
+  bool first = true;
+  return ForEach(session, names, [&](const std::string& name) {
+    v1::GetExperimentRequest request;
+    request.set_name(FullName(name));
+    const auto experiment = session.client->Call(&Stub::GetExperiment, request);
+    if (!experiment.ok()) return session.output.Fail(experiment.status());
+    if (spec_only) {
+      std::printf("%s", PrintSpec(experiment->spec()).c_str());
+      return static_cast<int>(kOk);
+    }
+    if (names.size() > 1 && !first) {
+      if (session.output.table()) std::printf("\n");
+      if (session.output.format() == Format::kYaml) std::printf("---\n");
+    }
+    first = false;
+    session.output.Object(*experiment, experiment->name(),
+                          ExperimentRows(*experiment, absl::Now()));
+    return static_cast<int>(kOk);
+  });
+}
+
+// ---- list
+
+struct ListFlags {
+  std::string filter, order_by, state;
+  std::vector<std::string> labels;
+  bool watch = false;
+};
+
+const Row kListHeader = {"NAME",    "STATE", "PRIORITY", "OWNER", "UPDATES",
+                         "STEPS/S", "LEFT",  "CREATED",  "TITLE"};
+
+Row ListRow(const v1::Experiment& experiment, absl::Time now) {
+  const bool running = experiment.state() == S::STATE_RUNNING;
+  const v1::Progress& progress = experiment.progress();
+  const std::string state = StateText(experiment.state());
+  return {ShortName(experiment.name()),
+          Cell(state, StyleOfState(state)),
+          PriorityText(experiment.priority()),
+          experiment.owner().empty() ? "-" : experiment.owner(),
+          Updates(progress),
+          running ? Count(progress.env_steps_per_second()) : "-",
+          running ? Span(progress.seconds_left() > 0 ? progress.seconds_left() : -1) : "-",
+          Ago(FromProto(experiment.create_time()), now),
+          Title(experiment)};
+}
+
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+absl::StatusOr<std::string> FilterOf(const ListFlags& flags) {
+  std::vector<std::string> terms;
+  if (!flags.filter.empty()) terms.push_back(flags.filter);
+  if (!flags.state.empty()) {
+    const auto state = ParseState("--state", flags.state);
+    if (!state.ok()) return state.status();
+    terms.push_back("state=" + StateText(*state));
+  }
+  for (const std::string& text : flags.labels) {
+    const auto label = ParseLabel("--label", text);
+    if (!label.ok()) return label.status();
+    terms.push_back("labels." + label->first + "=" + Quoted(label->second));
+  }
+  return absl::StrJoin(terms, " AND ");
+}
+
+// Changes as lines below each other. What a filter selects is the server's business: it is asked
+// again about each experiment that changed.
+int WatchList(Session& session, const std::string& filter, const std::string& token,
+              std::map<std::string, std::string> shown) {
+  using Event = v1::WatchExperimentsResponse;
+  const Output& output = session.output;
+  absl::Status failed;
+  const auto show = [&](const Event& event) {
+    const v1::Experiment& experiment = event.experiment();
+    if (output.table()) {
+      Row row = ListRow(experiment, absl::Now());
+      if (event.event() == Event::EVENT_DELETED) row[1] = "DELETED";
+      // As wide as the header, so that lines below each other mostly line up.
+      std::printf("%s\n", TableLines({kListHeader, row}, output.options().columns,
+                                     output.options().color)[1]
+                              .c_str());
+    } else if (output.format() == Format::kYaml) {
+      std::printf("---\n%s", JsonToYaml(ToJson(event)).c_str());
+    } else {
+      output.Object(event, experiment.name(), {});
+    }
+    std::fflush(stdout);
+  };
+  // The present state when the filter selects it; nothing when it does not.
+  const auto select = [&](Event event) -> absl::StatusOr<std::optional<Event>> {
+    if (filter.empty()) return event;
+    v1::ListExperimentsRequest request;
+    request.set_filter(filter + " AND name=" + Quoted(event.experiment().name()));
+    const auto page = session.client->Call(&Stub::ListExperiments, request);
+    if (!page.ok()) return page.status();
+    if (page->experiments().empty()) return std::nullopt;
+    *event.mutable_experiment() = page->experiments(0);
+    return event;
+  };
+  const auto on_event = [&](const Event& event) {
+    if (!event.has_experiment() || event.event() == Event::EVENT_PROGRESS) return true;
+    const std::string& name = event.experiment().name();
+    const auto before = shown.find(name);
+    // The present state comes again after a token that was too old.
+    if (before != shown.end() && before->second == event.experiment().etag()) return true;
+    absl::StatusOr<std::optional<Event>> selected = std::nullopt;
+    if (event.event() != Event::EVENT_DELETED) selected = select(event);
+    if (!selected.ok()) {
+      failed = selected.status();
+      return false;
+    }
+    if (!*selected) {
+      // It is gone, or left what is watched: its last line says in which state.
+      if (shown.erase(name) > 0) show(event);
+      return true;
+    }
+    const std::string& etag = (*selected)->experiment().etag();
+    if (shown[name] != etag) show(**selected);
+    shown[name] = etag;
+    return true;
+  };
+  const absl::Status status = Watch(
+      session.client,
+      {.names = {}, .resume_token = token, .on_event = on_event, .on_lost = NoteLost(&output)});
+  if (!failed.ok()) return output.Fail(failed);
+  if (absl::IsCancelled(status)) return kInterrupted;
+  return output.Fail(status);
+}
+
+int List(Session& session, const ListFlags& flags) {
+  const Output& output = session.output;
+  const auto filter = FilterOf(flags);
+  if (!filter.ok()) return output.Fail(filter.status());
+  v1::ListExperimentsRequest request;
+  request.set_filter(*filter);
+  request.set_order_by(flags.order_by);
+  Listing listing(&output, kListHeader);
+  std::map<std::string, std::string> shown;
+  std::string token;
+  const absl::Time now = absl::Now();
+  const absl::Status status =
+      ListAll(session.client, request, [&](const v1::ListExperimentsResponse& page) {
+        // What changes between two pages comes with the watch.
+        if (token.empty()) token = page.resume_token();
+        for (const v1::Experiment& experiment : page.experiments()) {
+          shown[experiment.name()] = experiment.etag();
+          if (flags.watch && !output.table()) {
+            v1::WatchExperimentsResponse event;
+            event.set_event(v1::WatchExperimentsResponse::EVENT_CREATED);
+            *event.mutable_experiment() = experiment;
+            listing.Add(event, experiment.name(), {});
+          } else {
+            listing.Add(experiment, experiment.name(), ListRow(experiment, now));
+          }
+        }
+        return true;
+      });
+  if (!status.ok()) return output.Fail(status);
+  if (!flags.watch || output.table()) listing.End();
+  if (!flags.watch) return kOk;
+  std::fflush(stdout);
+  return WatchList(session, *filter, token, std::move(shown));
+}
+
+// ---- Changes.
+
+// Labels and retention are changed as a whole on the server: read, change, write with the etag, and
+// again when somebody else was faster.
+int Update(Session& session, const std::vector<std::string>& names, const ExperimentFlags& flags) {
+  const Output& output = session.output;
+  return ForEach(session, names, [&](const std::string& name) -> int {
+    v1::GetExperimentRequest get;
+    get.set_name(FullName(name));
+    absl::Status status;
+    for (int attempt = 0; attempt < 10; ++attempt) {
+      const auto current = session.client->Call(&Stub::GetExperiment, get);
+      if (!current.ok()) return output.Fail(current.status());
+      v1::UpdateExperimentRequest request;
+      *request.mutable_experiment() = *current;
+      request.mutable_experiment()->clear_spec();
+      const auto fields = Apply(flags, absl::Now(), request.mutable_experiment());
+      if (!fields.ok()) return output.Fail(fields.status());
+      if (fields->empty()) {
+        return output.Fail(
+            absl::InvalidArgumentError("nothing to change: give --priority, --weight, --label, "
+                                       "--title, --deadline, --retries, "
+                                       "--keep_last, --keep_every or --ttl"));
+      }
+      for (const std::string& field : *fields) request.mutable_update_mask()->add_paths(field);
+      const auto updated = session.client->Call(&Stub::UpdateExperiment, request);
+      if (updated.ok()) {
+        output.Done(*updated, updated->name(),
+                    updated->name() + " updated: " + absl::StrJoin(*fields, ", "));
+        return kOk;
+      }
+      status = updated.status();
+      if (!absl::IsAborted(status)) break;
+    }
+    return output.Fail(status);
+  });
+}
+
+// Pause, resume and cancel differ in their request only.
+template <typename Request>
+int Change(Session& session, const std::vector<std::string>& names,
+           grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, v1::Experiment*),
+           Request request) {
+  return ForEach(session, names, [&](const std::string& name) {
+    request.set_name(FullName(name));
+    const auto experiment = session.client->Call(method, request);
+    if (!experiment.ok()) return session.output.Fail(experiment.status());
+    session.output.Done(*experiment, experiment->name(),
+                        experiment->name() + " " + StateText(experiment->state()));
+    return static_cast<int>(kOk);
+  });
+}
+
+int Delete(Session& session, const std::vector<std::string>& names,
+           const v1::DeleteExperimentRequest& flags) {
+  return ForEach(session, names, [&](const std::string& name) {
+    v1::DeleteExperimentRequest request = flags;
+    request.set_name(FullName(name));
+    const auto empty = session.client->Call(&Stub::DeleteExperiment, request);
+    if (!empty.ok()) {
+      const bool busy = absl::IsFailedPrecondition(empty.status()) && !flags.force();
+      return session.output.Fail(
+          empty.status(), busy ? "--force cancels it first, or 'mentorctl cancel' does" : "");
+    }
+    // There is no object any more: programs get its name.
+    v1::Experiment gone;
+    gone.set_name(request.name());
+    session.output.Done(gone, request.name(), request.name() + " deleted");
+    return static_cast<int>(kOk);
+  });
+}
+
+}  // namespace
+
+void AddExperimentVerbs(Commands* commands) {
+  using Names = std::vector<std::string>;
+  {
+    const auto names = std::make_shared<Names>();
+    const auto spec_only = std::make_shared<bool>(false);
+    CLI::App* command =
+        commands->Add(kExperimentGroup, "get", "Show experiments",
+                      "mentorctl get first\n"
+                      "mentorctl get first second --output yaml\n"
+                      "mentorctl get first --spec > again.txtpb",
+                      [=](Session& session) { return Get(session, *names, *spec_only); });
+    AddNames(command, names.get())->required();
+    command->add_flag("--spec", *spec_only,
+                      "The spec alone, every default written out, as a file to submit again");
+  }
+  {
+    const auto flags = std::make_shared<ListFlags>();
+    CLI::App* command = commands->Add(
+        kExperimentGroup, "list", "Show all experiments",
+        "mentorctl list\n"
+        "mentorctl list --state running --label team=a\n"
+        "mentorctl list --filter 'rule=black_box AND create_time>2026-01-01T00:00:00Z'\n"
+        "mentorctl list --order_by 'create_time desc' --output json\n"
+        "mentorctl list --watch",
+        [=](Session& session) { return List(session, *flags); });
+    command
+        ->add_option("--filter", flags->filter,
+                     "Conditions joined by AND, each field op value with op one of = != < <= > >= "
+                     "and : (contains); fields: name, state, owner, priority, display_name, rule, "
+                     "benchmark, environment, signal, seed, weight, create_time, update_time, "
+                     "start_time, end_time, labels.KEY")
+        ->type_name("FILTER");
+    command
+        ->add_option(
+            "--order_by", flags->order_by,
+            "name, create_time, update_time, state or priority; ' desc' reverses the order")
+        ->type_name("ORDER");
+    command->add_option("--state", flags->state, "Only in this state")->type_name("STATE");
+    Repeatable(command->add_option("--label", flags->labels,
+                                   "Only with this label; may be "
+                                   "repeated"))
+        ->type_name("KEY=VALUE");
+    command->add_flag("-w,--watch", flags->watch, "Stay, and print a line for each change");
+  }
+  {
+    const auto names = std::make_shared<Names>();
+    const auto flags = std::make_shared<ExperimentFlags>();
+    CLI::App* command = commands->Add(
+        kExperimentGroup, "update", "Change priority, weight, labels, title, retention, deadline",
+        "mentorctl update first --priority high --weight 4\n"
+        "mentorctl update first --label team=a --label old-\n"
+        "mentorctl update first second --deadline 2h --retries 3 --keep_last 10 --ttl 30d",
+        [=](Session& session) { return Update(session, *names, *flags); });
+    AddNames(command, names.get())->required();
+    AddExperimentFlags(command, flags.get(), /*update=*/true);
+  }
+  {
+    const auto names = std::make_shared<Names>();
+    CLI::App* command = commands->Add(
+        kExperimentGroup, "pause", "Stop experiments for now, at their last checkpoint",
+        "mentorctl pause first\nmentorctl pause $(mentorctl list --state running --output name)",
+        [=](Session& session) {
+          return Change(session, *names, &Stub::PauseExperiment, v1::PauseExperimentRequest());
+        });
+    AddNames(command, names.get())->required();
+  }
+  {
+    const auto names = std::make_shared<Names>();
+    CLI::App* command = commands->Add(
+        kExperimentGroup, "resume", "Put paused experiments back into the queue",
+        "mentorctl resume first\nmentorctl resume $(mentorctl list --state paused --output name)",
+        [=](Session& session) {
+          return Change(session, *names, &Stub::ResumeExperiment, v1::ResumeExperimentRequest());
+        });
+    AddNames(command, names.get())->required();
+  }
+  {
+    const auto names = std::make_shared<Names>();
+    const auto reason = std::make_shared<std::string>();
+    CLI::App* command =
+        commands->Add(kExperimentGroup, "cancel", "End experiments; their checkpoints stay",
+                      "mentorctl cancel first\nmentorctl cancel first second --reason 'wrong seed'",
+                      [=](Session& session) {
+                        v1::CancelExperimentRequest request;
+                        request.set_reason(*reason);
+                        return Change(session, *names, &Stub::CancelExperiment, request);
+                      });
+    AddNames(command, names.get())->required();
+    command->add_option("--reason", *reason, "Why, for those who look later")->type_name("TEXT");
+  }
+  {
+    const auto names = std::make_shared<Names>();
+    const auto force = std::make_shared<bool>(false);
+    const auto missing = std::make_shared<bool>(false);
+    CLI::App* command =
+        commands->Add(kExperimentGroup, "delete", "Remove experiments with all their files",
+                      "mentorctl delete first\nmentorctl delete first --force\n"
+                      "mentorctl delete maybe --allow_missing",
+                      [=](Session& session) {
+                        v1::DeleteExperimentRequest request;
+                        request.set_force(*force);
+                        request.set_allow_missing(*missing);
+                        return Delete(session, *names, request);
+                      });
+    AddNames(command, names.get())->required();
+    command->add_flag("--force", *force, "Cancel them first when they have not ended");
+    command->add_flag("--allow_missing", *missing, "A missing experiment is not an error");
+  }
+}
+
+}  // namespace mentor::ctl

@@ -1,0 +1,136 @@
+#include "mentor/ctl/experiment_watch.h"
+
+#include <cstdio>
+#include <set>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/progress_bar.h"
+#include "common/resources/states.h"
+#include "common/status.h"
+#include "mentor/ctl/values.h"
+
+namespace mentor::ctl {
+namespace {
+
+using Event = v1::WatchExperimentsResponse;
+
+bool IsCompacted(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kOutOfRange;
+}
+
+}  // namespace
+
+bool IsPassing(const absl::Status& status) {
+  return status.ok() || status.code() == absl::StatusCode::kUnavailable ||
+         status.code() == absl::StatusCode::kResourceExhausted;
+}
+
+std::function<void(const absl::Status&)> NoteLost(const Output* output) {
+  return [output](const absl::Status& status) {
+    output->Note(
+        absl::StrCat("lost the server (", std::string(status.message()), "); trying again"));
+  };
+}
+
+absl::Status Watch(Client* client, const ExperimentWatch& watch) {
+  v1::WatchExperimentsRequest request;
+  for (const std::string& name : watch.names) request.add_names(name);
+  request.set_progress(watch.progress);
+  request.set_resume_token(watch.resume_token);
+  int attempt = 0;
+  bool lost = false;
+  for (;;) {
+    std::set<std::string> seen;  // Since the present state was asked for.
+    bool listing = request.resume_token().empty() && !watch.names.empty();
+    bool enough = false;
+    absl::Status status = client->Stream<v1::WatchExperimentsRequest, Event>(
+        &Stub::WatchExperiments, request,
+        [&](const Event& event) {
+          attempt = 0;
+          lost = false;
+          if (event.has_experiment()) seen.insert(event.experiment().name());
+          if (listing && event.event() == Event::EVENT_BOOKMARK) {
+            listing = false;
+            for (const std::string& name : watch.names) {
+              if (seen.contains(name)) continue;
+              Event gone;
+              gone.set_event(Event::EVENT_DELETED);
+              gone.mutable_experiment()->set_name(name);
+              if (!watch.on_event(gone)) enough = true;
+            }
+          }
+          if (!event.resume_token().empty()) request.set_resume_token(event.resume_token());
+          if (!enough && !watch.on_event(event)) enough = true;
+          return !enough;
+        },
+        watch.deadline);
+    if (enough) return absl::OkStatus();
+    if (IsCompacted(status) && !request.resume_token().empty()) {
+      request.clear_resume_token();
+      continue;
+    }
+    if (!IsPassing(status)) return status;
+    if (status.ok()) status = absl::UnavailableError("the server ended the stream");
+    if (!lost && watch.on_lost) watch.on_lost(status);
+    lost = true;
+    auto pause = RetryAfter(status, attempt, 0.75);
+    if (!pause) pause = RetryAfter(absl::UnavailableError(""), attempt, 0.75);
+    ++attempt;
+    if (!client->Wait(*pause)) return absl::CancelledError("interrupted");
+    if (absl::Now() >= watch.deadline) return absl::DeadlineExceededError("the time is over");
+  }
+}
+
+int Follow(Client* client, const Output& output, const std::string& name) {
+  ProgressBar bar;
+  v1::Experiment last;
+  bool deleted = false;
+  const auto on_lost = NoteLost(&output);
+  const absl::Status status =
+      Watch(client,
+            {.names = {name},
+             .progress = true,
+             .on_event =
+                 [&](const Event& event) {
+                   if (!event.has_experiment()) return true;
+                   if (event.event() == Event::EVENT_DELETED) {
+                     deleted = true;
+                     return false;
+                   }
+                   last = event.experiment();
+                   if (!output.table()) {
+                     if (output.format() == Format::kYaml) std::printf("---\n");
+                     output.Object(last, last.name(), {});
+                     std::fflush(stdout);
+                   } else if (!output.options().quiet) {
+                     const bool working =
+                         last.state() == v1::Experiment::STATE_RUNNING && !last.activity().empty();
+                     bar.Show(last.progress(), working ? last.activity() : StateText(last.state()));
+                   }
+                   return !IsFinal(last.state());
+                 },
+             .on_lost =
+                 [&](const absl::Status& lost) {
+                   bar.Finish();
+                   on_lost(lost);
+                 }});
+  bar.Finish();
+  if (absl::IsCancelled(status)) {
+    output.Note(name + " goes on; 'mentorctl watch " + ShortName(name) + "' shows it again");
+    return kInterrupted;
+  }
+  if (!status.ok()) return output.Fail(status);
+  if (deleted) {
+    return output.Fail(
+        MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, name + " was deleted"));
+  }
+  if (output.table() && !output.options().quiet) {
+    const std::string trouble = Trouble(last);
+    std::printf("%s %s%s\n", name.c_str(), StateText(last.state()).c_str(),
+                trouble.empty() ? "" : (": " + Printable(trouble)).c_str());
+  }
+  return last.state() == v1::Experiment::STATE_SUCCEEDED ? kOk : kOtherState;
+}
+
+}  // namespace mentor::ctl

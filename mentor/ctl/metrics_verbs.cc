@@ -1,0 +1,438 @@
+// metrics, plot, export tensorboard.
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/child_process.h"
+#include "common/file.h"
+#include "common/status.h"
+#include "common/temporary_folder.h"
+#include "mentor/ctl/commands.h"
+#include "mentor/ctl/event_file.h"
+#include "mentor/ctl/experiment_flags.h"
+#include "mentor/ctl/experiment_watch.h"
+#include "mentor/ctl/plot_script.h"
+#include "mentor/ctl/values.h"
+
+namespace mentor::ctl {
+namespace {
+
+constexpr uint32_t kPointsMax = 10'000;  // For one metric in one answer.
+constexpr int kColumnsMax = 80;
+
+struct MetricsFlags {
+  std::string name;
+  std::vector<std::string> metrics;
+  uint32_t from = 0;
+  uint32_t to = 0;
+  uint32_t points = 0;
+  bool csv = false;
+  bool json = false;
+  bool follow = false;
+};
+
+absl::StatusOr<v1::QueryMetricsResponse> Query(Client* client, const MetricsFlags& flags,
+                                               uint32_t points) {
+  v1::QueryMetricsRequest request;
+  request.set_name(FullName(flags.name));
+  for (const std::string& metric : flags.metrics) request.add_metrics(metric);
+  request.set_step_min(flags.from);
+  request.set_step_max(flags.to);
+  request.set_max_points(points);
+  return client->Call(&Stub::QueryMetrics, request);
+}
+
+absl::StatusOr<v1::ListMetricsResponse> Describe(Client* client, const std::string& name) {
+  v1::ListMetricsRequest request;
+  request.set_name(FullName(name));
+  return client->Call(&Stub::ListMetrics, request);
+}
+
+// A metric that was asked for and is not there is a typing error, not an empty column.
+absl::Status CheckKnown(const MetricsFlags& flags, const v1::QueryMetricsResponse& answer) {
+  std::set<std::string> known;
+  for (const auto& series : answer.series()) known.insert(series.metric());
+  for (const std::string& metric : flags.metrics) {
+    if (known.contains(metric)) continue;
+    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                     "there is no metric '" + metric + "' of " + FullName(flags.name) +
+                         " in these outer updates");
+  }
+  return absl::OkStatus();
+}
+
+std::string CsvCell(const std::string& text) {
+  if (text.find_first_of(",\"\n") == text.npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + "\"";
+}
+
+// Steps by rows, metrics by columns.
+std::map<uint32_t, std::map<std::string, double>> Pivot(const v1::QueryMetricsResponse& answer) {
+  std::map<uint32_t, std::map<std::string, double>> rows;
+  for (const auto& series : answer.series()) {
+    for (int i = 0; i < series.steps_size() && i < series.mean_size(); ++i) {
+      rows[series.steps(i)][series.metric()] = series.mean(i);
+    }
+  }
+  return rows;
+}
+
+class PointWriter {
+ public:
+  PointWriter(const Output* output, const MetricsFlags& flags, std::vector<std::string> metrics)
+      : output_(output), flags_(flags), metrics_(std::move(metrics)) {}
+
+  // For lines that come one after another: columns as wide as their titles, at least eleven.
+  void Header() {
+    if (flags_.csv) {
+      std::string line = "step";
+      for (const std::string& metric : metrics_) absl::StrAppend(&line, ",", CsvCell(metric));
+      std::printf("%s\n", line.c_str());
+    } else if (output_->table() && !flags_.json) {
+      std::string line = absl::StrFormat("%8s", "STEP");
+      for (const std::string& metric : metrics_) absl::StrAppendFormat(&line, "  %11s", metric);
+      std::printf("%s\n", line.c_str());
+    }
+  }
+
+  void Point(uint32_t step, const std::map<std::string, double>& values) {
+    if (!flags_.csv && (flags_.json || !output_->table())) {
+      v1::WatchMetricsResponse message;
+      message.set_step(step);
+      for (const auto& [metric, value] : values) (*message.mutable_values())[metric] = value;
+      if (flags_.json) {
+        std::printf("%s\n", ToJson(message).c_str());
+      } else {
+        if (output_->format() == Format::kYaml) std::printf("---\n");
+        output_->Object(message, absl::StrCat(step), {});
+      }
+    } else {
+      std::string line = flags_.csv ? absl::StrCat(step) : absl::StrFormat("%8d", step);
+      for (const std::string& metric : metrics_) {
+        const auto value = values.find(metric);
+        const bool there = value != values.end();
+        if (flags_.csv) {
+          absl::StrAppend(&line, ",", there ? Number(value->second) : "");
+        } else {
+          const std::string text = there ? absl::StrFormat("%.5g", value->second) : "-";
+          absl::StrAppendFormat(&line, "  %*s", std::max<int>(11, static_cast<int>(metric.size())),
+                                text);
+        }
+      }
+      std::printf("%s\n", line.c_str());
+    }
+    std::fflush(stdout);
+  }
+
+ private:
+  const Output* const output_;
+  const MetricsFlags& flags_;
+  const std::vector<std::string> metrics_;
+};
+
+int ShowNames(Session& session, const MetricsFlags& flags) {
+  const auto answer = Describe(session.client, flags.name);
+  if (!answer.ok()) return session.output.Fail(answer.status());
+  Listing listing(&session.output, {"METRIC", "UNIT", "LAST", "STEP", "HELP"});
+  for (const auto& metric : answer->descriptors()) {
+    listing.Add(metric, metric.name(),
+                {metric.name(), metric.unit(), absl::StrFormat("%.5g", metric.last()),
+                 absl::StrCat(metric.last_step()), metric.help()});
+  }
+  listing.End();
+  return kOk;
+}
+
+// Points as they come, over broken connections: each stream begins after the last point.
+int FollowMetrics(Session& session, const MetricsFlags& flags, std::vector<std::string> metrics) {
+  PointWriter writer(&session.output, flags, std::move(metrics));
+  writer.Header();
+  v1::WatchMetricsRequest request;
+  request.set_name(FullName(flags.name));
+  for (const std::string& metric : flags.metrics) request.add_metrics(metric);
+  if (flags.from > 0) request.set_after_step(flags.from - 1);
+  const auto on_lost = NoteLost(&session.output);
+  bool lost = false;
+  for (int attempt = 0;; ++attempt) {
+    const absl::Status status =
+        session.client->Stream<v1::WatchMetricsRequest, v1::WatchMetricsResponse>(
+            &Stub::WatchMetrics, request, [&](const v1::WatchMetricsResponse& point) {
+              attempt = 0;
+              lost = false;
+              request.set_after_step(point.step());
+              writer.Point(point.step(), {point.values().begin(), point.values().end()});
+              return flags.to == 0 || point.step() < flags.to;
+            });
+    if (status.ok()) return kOk;  // The experiment has ended.
+    if (absl::IsCancelled(status)) {
+      session.output.Note(FullName(flags.name) + " goes on");
+      return kInterrupted;
+    }
+    const auto pause = RetryAfter(status, attempt, 0.75);
+    if (!pause) return session.output.Fail(status);
+    if (!lost) on_lost(status);
+    lost = true;
+    if (!session.client->Wait(*pause)) return kInterrupted;
+  }
+}
+
+int ShowMetrics(Session& session, const MetricsFlags& flags) {
+  const Output& output = session.output;
+  const bool values = !flags.metrics.empty() || flags.csv || flags.json || flags.follow;
+  if (!values) return ShowNames(session, flags);
+  const bool for_people = output.table() && !flags.csv && !flags.json;
+  if (flags.follow) {
+    std::vector<std::string> columns = flags.metrics;
+    if (columns.empty()) {
+      const auto known = Describe(session.client, flags.name);
+      if (!known.ok()) return output.Fail(known.status());
+      for (const auto& metric : known->descriptors()) columns.push_back(metric.name());
+      if (columns.empty() && (for_people || flags.csv)) {
+        return output.Fail(absl::FailedPreconditionError(
+            "there are no metrics yet, so the columns are not known: name the metrics"));
+      }
+    }
+    return FollowMetrics(session, flags, columns);
+  }
+  const uint32_t points = flags.points > 0 ? flags.points : for_people ? 30 : 0;
+  const auto answer = Query(session.client, flags, points);
+  if (!answer.ok()) return output.Fail(answer.status());
+  if (const absl::Status status = CheckKnown(flags, *answer); !status.ok()) {
+    return output.Fail(status, "'mentorctl metrics " + ShortName(flags.name) + "' shows them");
+  }
+  if (!for_people && !flags.csv) {
+    for (const auto& series : answer->series()) {
+      if (flags.json) {
+        std::printf("%s\n", ToJson(series).c_str());
+      } else {
+        if (output.format() == Format::kYaml) std::printf("---\n");
+        output.Object(series, series.metric(), {});
+      }
+    }
+    return kOk;
+  }
+  std::vector<std::string> columns = flags.metrics;
+  if (columns.empty()) {
+    for (const auto& series : answer->series()) columns.push_back(series.metric());
+  }
+  PointWriter writer(&output, flags, columns);
+  writer.Header();
+  for (const auto& [step, row] : Pivot(*answer)) writer.Point(step, row);
+  return kOk;
+}
+
+// ---- plot
+
+struct PlotFlags {
+  MetricsFlags query;
+  std::string out;
+  int width = 0;
+  int height = 0;
+};
+
+// Its output goes to a file of ours, so that an error's text is known and nothing half drawn shows.
+absl::Status RunGnuplot(const std::filesystem::path& folder, const std::string& script) {
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "plot.gp", script));
+  const std::filesystem::path log = folder / "output";
+  const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (output < 0) return FileError("writing", log, errno);
+  // -d: without the user's own settings.
+  const auto child = ChildProcess::Start(
+      {.command = {"gnuplot", "-d", "plot.gp"}, .folder = folder, .output = output});
+  close(output);
+  if (absl::IsNotFound(child.status())) {
+    return absl::FailedPreconditionError(
+        "gnuplot is not installed: apt-get install gnuplot-nox; 'mentorctl metrics --csv' has the "
+        "numbers");
+  }
+  MENTOR_RETURN_IF_ERROR(child.status());
+  MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
+  if (code == 0) return absl::OkStatus();
+  const auto said = ReadFile(log, 1 << 20);
+  return absl::InternalError(
+      absl::StrCat("gnuplot failed: ", said.ok() ? said->substr(0, 1000) : ""));
+}
+
+absl::StatusOr<Terminal> TerminalOf(const PlotFlags& flags, const Output& output) {
+  const std::string ending = std::filesystem::path(flags.out).extension().string();
+  Terminal terminal;
+  if (flags.out.empty()) {
+    terminal.kind = Terminal::Kind::kText;
+    winsize size = {};
+    const bool sized = isatty(STDOUT_FILENO) == 1 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
+                       size.ws_row > 10;
+    terminal.width = output.options().columns > 0 ? output.options().columns : kColumnsMax;
+    terminal.height = sized ? std::min<int>(size.ws_row - 2, 30) : 24;
+  } else if (ending == ".svg" || ending == ".png") {
+    terminal.kind = ending == ".svg" ? Terminal::Kind::kSvg : Terminal::Kind::kPng;
+    terminal.width = 800;
+    terminal.height = 360;  // For each metric.
+  } else {
+    return absl::InvalidArgumentError("--out '" + flags.out +
+                                      "': give a name that ends in .svg or "
+                                      ".png");
+  }
+  if (flags.width > 0) terminal.width = flags.width;
+  if (flags.height > 0) terminal.height = flags.height;
+  return terminal;
+}
+
+int Plot(Session& session, const PlotFlags& flags) {
+  const Output& output = session.output;
+  const auto terminal = TerminalOf(flags, output);
+  if (!terminal.ok()) return output.Fail(terminal.status());
+  const auto answer =
+      Query(session.client, flags.query, flags.query.points > 0 ? flags.query.points : 1000);
+  if (!answer.ok()) return output.Fail(answer.status());
+  absl::Status status = CheckKnown(flags.query, *answer);
+  if (status.ok() && answer->series().empty()) {
+    status = absl::FailedPreconditionError("there are no metrics of " + FullName(flags.query.name) +
+                                           " yet");
+  }
+  if (!status.ok()) return output.Fail(status);
+  const auto scratch = TemporaryFolder::Create("mentorctl");
+  if (!scratch.ok()) return output.Fail(scratch.status());
+  const std::string picture = "picture";
+  status = RunGnuplot(scratch->path(),
+                      PlotScript(*answer, ShortName(flags.query.name), *terminal, picture));
+  if (!status.ok()) return output.Fail(status);
+  const auto bytes = ReadFile(scratch->path() / picture, 64 << 20);
+  if (!bytes.ok()) return output.Fail(bytes.status());
+  if (flags.out.empty()) {
+    std::fwrite(bytes->data(), 1, bytes->size(), stdout);
+    return kOk;
+  }
+  status = WriteFileAtomically(flags.out, *bytes, 0644);
+  if (!status.ok()) return output.Fail(status);
+  output.Note(flags.out + " written");
+  return kOk;
+}
+
+// ---- export tensorboard
+
+// Every point of every metric: in windows of so many steps that nothing is merged.
+int ExportTensorboard(Session& session, const std::string& name, const std::string& folder) {
+  const Output& output = session.output;
+  v1::GetExperimentRequest get;
+  get.set_name(FullName(name));
+  const auto experiment = session.client->Call(&Stub::GetExperiment, get);
+  if (!experiment.ok()) return output.Fail(experiment.status());
+  const auto known = Describe(session.client, name);
+  if (!known.ok()) return output.Fail(known.status());
+  uint32_t last_step = 0;
+  for (const auto& metric : known->descriptors()) {
+    last_step = std::max(last_step, metric.last_step());
+  }
+  // Points have no time of their own: all get that of the experiment's start.
+  const double time =
+      absl::ToDoubleSeconds(FromProto(experiment->has_start_time() ? experiment->start_time()
+                                                                   : experiment->create_time()) -
+                            absl::UnixEpoch());
+  std::string file = EventFileHeader(time);
+  size_t points = 0;
+  for (uint64_t from = 0; from <= last_step; from += kPointsMax) {
+    MetricsFlags window;
+    window.name = name;
+    window.from = static_cast<uint32_t>(from);
+    // 0 would be no limit; step 0 alone is in a window with others.
+    window.to = static_cast<uint32_t>(std::min<uint64_t>(from + kPointsMax - 1, UINT32_MAX));
+    const auto answer = Query(session.client, window, kPointsMax);
+    if (!answer.ok()) return output.Fail(answer.status());
+    for (const auto& [step, values] : Pivot(*answer)) {
+      std::vector<Scalar> scalars;
+      for (const auto& [metric, value] : values) scalars.push_back({metric, value});
+      points += scalars.size();
+      file += ScalarEvent(time, step, scalars);
+    }
+  }
+  if (points == 0) {
+    return output.Fail(
+        absl::FailedPreconditionError("there are no metrics of " + FullName(name) + " yet"));
+  }
+  const std::filesystem::path path =
+      std::filesystem::path(folder) /
+      absl::StrFormat("events.out.tfevents.%010d.%s", static_cast<int64_t>(time), LastPart(name));
+  absl::Status status = MakeFolders(folder, 0755);
+  if (status.ok()) status = WriteFileAtomically(path, file, 0644);
+  if (!status.ok()) return output.Fail(status);
+  output.Note(absl::StrFormat("%s: %d points of %d metrics", path.string(), points,
+                              known->descriptors_size()));
+  return kOk;
+}
+
+void AddQueryFlags(CLI::App* command, MetricsFlags* flags) {
+  AddName(command, &flags->name);
+  command->add_option("metrics", flags->metrics, "Metrics; 'mentorctl metrics NAME' lists them")
+      ->type_name("METRIC");
+  command->add_option("--from", flags->from, "First outer update")->type_name("STEP");
+  command->add_option("--to", flags->to, "Last outer update")->type_name("STEP");
+  command
+      ->add_option("--points", flags->points,
+                   "At most so many points of a metric; neighbours are merged")
+      ->type_name("NUMBER")
+      ->check(CLI::Range(1, 10000));
+}
+
+}  // namespace
+
+void AddMetricsVerbs(Commands* commands) {
+  {
+    const auto flags = std::make_shared<MetricsFlags>();
+    CLI::App* command =
+        commands->Add(kResultGroup, "metrics", "Metrics of an experiment by outer update",
+                      "mentorctl metrics first                     # which there are\n"
+                      "mentorctl metrics first outer_loss          # as a table\n"
+                      "mentorctl metrics first --csv --points 10000 > first.csv\n"
+                      "mentorctl metrics first outer_loss --follow --json",
+                      [=](Session& session) { return ShowMetrics(session, *flags); });
+    AddQueryFlags(command, flags.get());
+    CLI::Option* csv = command->add_flag("--csv", flags->csv, "As comma-separated values");
+    command->add_flag("--json", flags->json, "As JSON, as --output json")->excludes(csv);
+    command->add_flag("--follow", flags->follow,
+                      "Points as they come, until the experiment ends; earlier ones first");
+  }
+  {
+    const auto flags = std::make_shared<PlotFlags>();
+    CLI::App* command =
+        commands->Add(kResultGroup, "plot", "Draw metrics, in the terminal or to a file",
+                      "mentorctl plot first outer_loss\n"
+                      "mentorctl plot first outer_loss shaped_return --out first.svg\n"
+                      "mentorctl plot first --out all.png",
+                      [=](Session& session) { return Plot(session, *flags); });
+    AddQueryFlags(command, &flags->query);
+    command->add_option("--out", flags->out, "File.svg or File.png; text otherwise")
+        ->type_name("FILE");
+    command->add_option("--width", flags->width, "Characters or pixels")
+        ->type_name("NUMBER")
+        ->check(CLI::Range(20, 10000));
+    command->add_option("--height", flags->height, "Lines or pixels of each metric")
+        ->type_name("NUMBER")
+        ->check(CLI::Range(8, 10000));
+  }
+  {
+    CLI::App* noun = commands->AddNoun(kResultGroup, "export", "Results in other programs' formats",
+                                       "mentorctl export tensorboard first --out runs/first");
+    const auto name = std::make_shared<std::string>();
+    const auto out = std::make_shared<std::string>();
+    CLI::App* command = commands->AddUnder(
+        noun, "tensorboard", "All metrics as a TensorBoard event file",
+        "mentorctl export tensorboard first --out runs/first   # then: tensorboard --logdir runs",
+        [=](Session& session) { return ExportTensorboard(session, *name, *out); }, false);
+    AddName(command, name.get());
+    command->add_option("--out", *out, "Folder for the file; it is made")
+        ->type_name("DIR")
+        ->required();
+  }
+}
+
+}  // namespace mentor::ctl

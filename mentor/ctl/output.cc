@@ -1,0 +1,356 @@
+#include "mentor/ctl/output.h"
+
+#include <algorithm>
+#include <optional>
+
+#include <absl/strings/cord.h>
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <google/protobuf/util/json_util.h>
+#include <nlohmann/json.hpp>
+
+#include "common/status.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+
+namespace mentor::ctl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+bool Continues(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
+}
+
+// Field paths of a spec as its author wrote them, not as the request holds them.
+std::string FieldForPeople(std::string field) {
+  for (const std::string_view prefix : {"experiment.spec.", "experiment."}) {
+    if (field.starts_with(prefix)) return field.substr(prefix.size());
+  }
+  return field;
+}
+
+std::optional<google::rpc::BadRequest> BadRequestOf(const absl::Status& status) {
+  google::rpc::BadRequest details;
+  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.BadRequest");
+  if (!payload || !details.ParseFromString(std::string(*payload)) ||
+      details.field_violations().empty()) {
+    return std::nullopt;
+  }
+  return details;
+}
+
+// Text that YAML would read as something else, or not at all, is quoted; JSON's quotes are YAML's.
+std::string YamlText(const std::string& text) {
+  static constexpr std::string_view kSafe =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+ ()";
+  const bool safe = !text.empty() && text.find_first_not_of(kSafe) == text.npos &&
+                    std::isalpha(static_cast<unsigned char>(text[0])) && text.back() != ' ';
+  static constexpr std::string_view kWords[] = {"true", "false", "null", "yes", "no",
+                                                "on",   "off",   "y",    "n"};
+  std::string lower = text;
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const bool word = std::find(std::begin(kWords), std::end(kWords), lower) != std::end(kWords);
+  return safe && !word ? text : Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void WriteYaml(const Json& value, int indent, bool in_list, std::string* text) {
+  const std::string margin(indent, ' ');
+  bool first = in_list;  // The first line continues after "- ".
+  const auto begin = [&] {
+    if (!first) *text += margin;
+    first = false;
+  };
+  if (value.is_object() && !value.empty()) {
+    for (const auto& [key, child] : value.items()) {
+      begin();
+      *text += YamlText(key) + ":";
+      if (child.is_structured() && !child.empty()) {
+        *text += "\n";
+        WriteYaml(child, indent + 2, false, text);
+      } else {
+        *text += " ";
+        WriteYaml(child, indent, true, text);
+      }
+    }
+  } else if (value.is_array() && !value.empty()) {
+    for (const Json& child : value) {
+      begin();
+      *text += "- ";
+      WriteYaml(child, indent + 2, true, text);
+    }
+  } else {
+    begin();
+    *text += value.is_string() ? YamlText(value.get<std::string>()) : value.dump();
+    *text += "\n";
+  }
+}
+
+}  // namespace
+
+int ExitCodeOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kOk;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+      return kUsage;
+    case absl::StatusCode::kNotFound:
+      return kNotFound;
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      return kCredentials;
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAborted:
+      return kConflict;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kResourceExhausted:
+      return kUnavailable;
+    case absl::StatusCode::kCancelled:
+      return kInterrupted;
+    default:
+      return kFailed;
+  }
+}
+
+size_t Width(std::string_view utf8) {
+  return std::count_if(utf8.begin(), utf8.end(), [](char c) { return !Continues(c); });
+}
+
+std::string Clip(std::string_view utf8, size_t width) {
+  if (Width(utf8) <= width) return std::string(utf8);
+  if (width == 0) return "";
+  size_t bytes = 0;
+  for (size_t shown = 0; bytes < utf8.size(); ++bytes) {
+    if (!Continues(utf8[bytes]) && shown++ == width - 1) break;
+  }
+  return std::string(utf8.substr(0, bytes)) + "…";
+}
+
+std::string Printable(std::string_view text) {
+  std::string printable(text);
+  for (char& c : printable) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) c = c == '\n' || c == '\t' ? ' ' : '?';
+  }
+  return printable;
+}
+
+std::string Styled(std::string_view text, Style style, bool color) {
+  const char* code = nullptr;
+  switch (style) {
+    case Style::kPlain:
+      break;
+    case Style::kBold:
+      code = "1";
+      break;
+    case Style::kDim:
+      code = "2";
+      break;
+    case Style::kGood:
+      code = "32";
+      break;
+    case Style::kBad:
+      code = "31";
+      break;
+    case Style::kBusy:
+      code = "36";
+      break;
+    case Style::kWarning:
+      code = "33";
+      break;
+  }
+  if (!color || code == nullptr || text.empty()) return std::string(text);
+  return absl::StrCat("\x1b[", code, "m", std::string(text), "\x1b[0m");
+}
+
+Style StyleOfState(std::string_view state) {
+  if (state == "RUNNING") return Style::kBusy;
+  if (state == "SUCCEEDED") return Style::kGood;
+  if (state == "FAILED") return Style::kBad;
+  if (state == "PAUSED" || state == "PAUSING" || state == "CANCELLING") return Style::kWarning;
+  if (state == "CANCELLED") return Style::kDim;
+  return Style::kPlain;
+}
+
+std::vector<std::string> TableLines(const std::vector<Row>& rows, int columns_max, bool color) {
+  std::vector<Row> printable = rows;
+  std::vector<size_t> widths;
+  for (Row& row : printable) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) {
+      row[i].text = Printable(row[i].text);
+      widths[i] = std::max(widths[i], Width(row[i].text));
+    }
+  }
+  std::vector<std::string> lines;
+  for (const Row& row : printable) {
+    size_t last = row.size();
+    while (last > 0 && row[last - 1].text.empty()) --last;
+    std::string line;
+    size_t used = 0;
+    for (size_t i = 0; i < last; ++i) {
+      std::string text = row[i].text;
+      if (columns_max > 0) {
+        if (used >= static_cast<size_t>(columns_max)) break;
+        text = Clip(text, static_cast<size_t>(columns_max) - used);
+      }
+      const size_t padding = i + 1 < last ? widths[i] - std::min(widths[i], Width(text)) + 2 : 0;
+      used += Width(text) + padding;
+      line += Styled(text, row[i].style, color) + std::string(padding, ' ');
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+std::string ToJson(const google::protobuf::Message& message) {
+  std::string text;
+  google::protobuf::util::MessageToJsonString(message, &text).ok();
+  return text;
+}
+
+std::string JsonToYaml(const std::string& json, int indent) {
+  std::string text;
+  WriteYaml(Json::parse(json, nullptr, /*allow_exceptions=*/false), indent, false, &text);
+  return text;
+}
+
+void Output::Object(const google::protobuf::Message& message, const std::string& name,
+                    const std::vector<Row>& rows) const {
+  switch (format()) {
+    case Format::kJson:
+      std::printf("%s\n", ToJson(message).c_str());
+      break;
+    case Format::kYaml:
+      std::printf("%s", JsonToYaml(ToJson(message)).c_str());
+      break;
+    case Format::kName:
+      std::printf("%s\n", name.c_str());
+      break;
+    case Format::kTable:
+      Table(rows);
+      break;
+  }
+}
+
+void Output::Done(const google::protobuf::Message& message, const std::string& name,
+                  const std::string& sentence) const {
+  if (table()) {
+    if (!options_.quiet) std::printf("%s\n", Printable(sentence).c_str());
+  } else {
+    Object(message, name, {});
+  }
+}
+
+void Output::Table(const std::vector<Row>& rows) const {
+  for (const std::string& line : TableLines(rows, options_.columns, options_.color)) {
+    std::printf("%s\n", line.c_str());
+  }
+}
+
+void Output::Note(const std::string& sentence) const {
+  if (!options_.quiet) std::fprintf(stderr, "%s\n", Printable(sentence).c_str());
+}
+
+std::string Output::HintOf(const absl::Status& status) const {
+  const std::string reason = ReasonOf(status);
+  switch (ExitCodeOf(status)) {
+    case kNotFound:
+      return reason == ReasonName(Reason::kNotFound) &&
+                     absl::StrContains(status.message(), "experiments/")
+                 ? "'mentorctl list' shows what there is"
+                 : "";
+    case kCredentials:
+      return status.code() == absl::StatusCode::kPermissionDenied
+                 ? "this needs another role: ask for a token of it (mentorctl token new)"
+                 : "--token_file or MENTOR_TOKEN says who you are; --tls_cert and --tls_key do "
+                   "where "
+                   "certificates are asked for";
+    case kConflict:
+      return reason == ReasonName(Reason::kEtagMismatch)
+                 ? "somebody changed it meanwhile; try again"
+                 : "";
+    case kUnavailable:
+      if (!reason.empty() || options_.server.empty()) return "";
+      return status.code() == absl::StatusCode::kDeadlineExceeded
+                 ? "--timeout gives a call more seconds; 'mentorctl doctor' looks at the server"
+                 : "is mentor-meta-learner running at " + options_.server +
+                       "? --server, MENTOR_SERVER or a context names another one; 'mentorctl "
+                       "doctor' "
+                       "looks closer";
+    default:
+      break;
+  }
+  return status.code() == absl::StatusCode::kUnimplemented
+             ? "the server is older than this mentorctl and does not know the call"
+             : "";
+}
+
+int Output::Fail(const absl::Status& status, const std::string& hint) const {
+  std::fflush(stdout);
+  if (json()) {
+    google::rpc::Status json;
+    json.set_code(static_cast<int>(status.code()));
+    json.set_message(std::string(status.message()));
+    status.ForEachPayload([&](absl::string_view url, const absl::Cord& bytes) {
+      google::rpc::Status one;
+      google::protobuf::Any& any = *one.add_details();
+      any.set_type_url(std::string(url));
+      any.set_value(std::string(bytes));
+      // A type that this program does not know has no JSON.
+      if (!ToJson(one).empty()) *json.add_details() = any;
+    });
+    std::fprintf(stderr, "%s\n", ToJson(json).c_str());
+    return ExitCodeOf(status);
+  }
+  const std::string reason =
+      ReasonOf(status).empty() ? absl::StatusCodeToString(status.code()) : ReasonOf(status);
+  if (const auto bad = BadRequestOf(status)) {
+    const int count = bad->field_violations_size();
+    std::fprintf(stderr, "error: %s: the request has %d wrong field%s\n", reason.c_str(), count,
+                 count == 1 ? "" : "s");
+    for (const auto& violation : bad->field_violations()) {
+      std::fprintf(stderr, "  %s: %s\n", Printable(FieldForPeople(violation.field())).c_str(),
+                   Printable(violation.description()).c_str());
+    }
+  } else {
+    std::fprintf(stderr, "error: %s: %s\n", reason.c_str(),
+                 Printable({status.message().data(), status.message().size()}).c_str());
+  }
+  const std::string advice = hint.empty() ? HintOf(status) : hint;
+  if (!advice.empty()) std::fprintf(stderr, "hint: %s\n", advice.c_str());
+  return ExitCodeOf(status);
+}
+
+void Listing::Add(const google::protobuf::Message& message, const std::string& name, Row row) {
+  any_ = true;
+  switch (output_->format()) {
+    case Format::kJson:
+      std::printf("%s\n", ToJson(message).c_str());
+      break;
+    case Format::kYaml: {
+      std::string text = JsonToYaml(ToJson(message), 2);
+      text[0] = '-';
+      std::printf("%s", text.c_str());
+      break;
+    }
+    case Format::kName:
+      std::printf("%s\n", name.c_str());
+      break;
+    case Format::kTable:
+      rows_.push_back(std::move(row));
+      break;
+  }
+}
+
+void Listing::End() {
+  if (output_->format() == Format::kYaml && !any_) std::printf("[]\n");
+  if (output_->table()) output_->Table(rows_);
+}
+
+}  // namespace mentor::ctl

@@ -1,0 +1,294 @@
+#include "mentor/ctl/settings.h"
+
+#include <algorithm>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+#include <sys/stat.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/rpc/secret_file.h"
+#include "mentor/ctl/values.h"
+
+namespace mentor::ctl {
+namespace {
+
+constexpr uint64_t kConfigBytesMax = 1 << 20;
+constexpr char kDefaultServer[] = "127.0.0.1:50052";
+
+// The first error of a text, with its place.
+class FirstError : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int line, int column, const std::string& message) override {
+    if (text_.empty()) text_ = absl::StrFormat("%d:%d: %s", line + 1, column + 1, message);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+// "~/x" is of the home folder, other relative paths of the folder of the config file.
+std::string PathInConfig(const std::string& path, const std::filesystem::path& config_path,
+                         const Settings::Environment& environment) {
+  if (path.empty() || path.starts_with('/')) return path;
+  if (path.starts_with("~/")) {
+    return (std::filesystem::path(environment("HOME").value_or("/")) / path.substr(2)).string();
+  }
+  return (config_path.parent_path() / path).string();
+}
+
+std::optional<mode_t> ModeOf(const std::filesystem::path& path) {
+  struct stat facts;
+  if (stat(path.c_str(), &facts) != 0) return std::nullopt;
+  return facts.st_mode & 07777;
+}
+
+absl::StatusOr<Format> ParseFormat(const std::string& text) {
+  if (text == "table") return Format::kTable;
+  if (text == "json") return Format::kJson;
+  if (text == "yaml") return Format::kYaml;
+  if (text == "name") return Format::kName;
+  return absl::InvalidArgumentError("is '" + text + "'; give table, json, yaml or name");
+}
+
+bool ParseTimeout(const std::string& text, double* seconds) {
+  return absl::SimpleAtod(text, seconds) && *seconds >= 0.001 && *seconds <= 86400;
+}
+
+}  // namespace
+
+std::filesystem::path DefaultConfigPath(const Settings::Environment& environment) {
+  if (const auto folder = environment("XDG_CONFIG_HOME")) {
+    return std::filesystem::path(*folder) / "mentor" / "config.txtpb";
+  }
+  return std::filesystem::path(environment("HOME").value_or("/")) / ".config" / "mentor" /
+         "config.txtpb";
+}
+
+absl::StatusOr<v1::ClientConfig> ParseConfig(const std::string& text,
+                                             const std::filesystem::path& path) {
+  v1::ClientConfig config;
+  FirstError error;
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&error);
+  parser.SetRecursionLimit(32);
+  const bool parsed = parser.ParseFromString(text, &config);
+  const auto bad = [&](const std::string& what) {
+    return absl::InvalidArgumentError(path.string() + ":" + what);
+  };
+  if (!parsed) return bad(error.text().empty() ? " is not protobuf text" : error.text());
+  for (int i = 0; i < config.context_size(); ++i) {
+    const std::string& name = config.context(i).name();
+    if (name.empty()) return bad(absl::StrFormat(" context %d has no name", i + 1));
+    for (int k = 0; k < i; ++k) {
+      if (config.context(k).name() == name) return bad(" two contexts are called '" + name + "'");
+    }
+  }
+  if (!config.output().empty()) {
+    if (const auto format = ParseFormat(config.output()); !format.ok()) {
+      return bad(" output " + std::string(format.status().message()));
+    }
+  }
+  if (config.timeout() != 0 && !(config.timeout() >= 0.001 && config.timeout() <= 86400)) {
+    return bad(
+        absl::StrFormat(" timeout is %g; give seconds from 0.001 to 86400", config.timeout()));
+  }
+  return config;
+}
+
+absl::Status WriteConfig(const v1::ClientConfig& config, const std::filesystem::path& path) {
+  std::string text;
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  printer.PrintToString(config, &text);
+  if (path.has_parent_path()) MENTOR_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
+  return WriteFileAtomically(
+      path,
+      "# Config of mentorctl; proto/mentor/v1/client_config.proto says what may stand here.\n" +
+          text);
+}
+
+absl::StatusOr<Settings> Settings::Resolve(const GlobalFlags& flags,
+                                           const Environment& environment) {
+  Settings settings;
+  const auto config_variable = environment("MENTOR_CONFIG");
+  settings.config_path_ = flags.config      ? *flags.config
+                          : config_variable ? *config_variable
+                                            : DefaultConfigPath(environment).string();
+  const bool named = flags.config.has_value() || config_variable.has_value();
+
+  std::error_code ignored;
+  settings.config_exists_ = std::filesystem::exists(settings.config_path_, ignored);
+  if (settings.config_exists_) {
+    const auto text = ReadFile(settings.config_path_, kConfigBytesMax);
+    if (!text.ok()) {
+      return absl::InvalidArgumentError("config file: " + std::string(text.status().message()));
+    }
+    MENTOR_ASSIGN_OR_RETURN(settings.config_, ParseConfig(*text, settings.config_path_));
+    if (const auto mode = ModeOf(settings.config_path_); mode && (*mode & 022) != 0) {
+      settings.warnings_.push_back(
+          absl::StrFormat("others may write %s and so choose your server: chmod go-w it",
+                          settings.config_path_.string()));
+    }
+  }
+  settings.all_.push_back({"config", settings.config_path_.string(),
+                           flags.config      ? "--config"
+                           : config_variable ? "MENTOR_CONFIG"
+                                             : "default"});
+  if (named && !settings.config_exists_) settings.all_.back().source += ", not there yet";
+
+  // The context first: the rest depends on it.
+  const v1::ClientConfig& config = settings.config_;
+  Setting chosen = {"context", "", "default"};
+  if (flags.context) {
+    chosen = {"context", *flags.context, "--context"};
+  } else if (const auto variable = environment("MENTOR_CONTEXT")) {
+    chosen = {"context", *variable, "MENTOR_CONTEXT"};
+  } else if (!config.current_context().empty()) {
+    chosen = {"context", config.current_context(), "config file"};
+  } else if (config.context_size() == 1) {
+    chosen = {"context", config.context(0).name(), "config file, the only one"};
+  }
+  settings.all_.push_back(chosen);
+  v1::ClientContext context;
+  if (!chosen.value.empty()) {
+    const auto found =
+        std::find_if(config.context().begin(), config.context().end(),
+                     [&](const v1::ClientContext& one) { return one.name() == chosen.value; });
+    if (found == config.context().end()) {
+      std::string known;
+      for (const auto& one : config.context()) absl::StrAppend(&known, " ", one.name());
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s: there is no context '%s' in %s; %s", chosen.source, chosen.value,
+          settings.config_path_.string(),
+          known.empty() ? "make one with 'mentorctl config set-context'" : "there are:" + known));
+    }
+    context = *found;
+  }
+
+  const auto add = [&](const std::string& name, const std::optional<std::string>& flag,
+                       const std::string& in_context, const std::string& in_file,
+                       const std::string& otherwise) {
+    std::string variable = "MENTOR_" + absl::AsciiStrToUpper(name);
+    if (flag) {
+      settings.all_.push_back({name, *flag, "--" + name});
+    } else if (const auto value = environment(variable)) {
+      settings.all_.push_back({name, *value, variable});
+    } else if (!in_context.empty()) {
+      settings.all_.push_back({name, in_context, "context " + context.name()});
+    } else if (!in_file.empty()) {
+      settings.all_.push_back({name, in_file, "config file"});
+    } else {
+      settings.all_.push_back({name, otherwise, "default"});
+    }
+  };
+  const auto path = [&](const std::string& text) {
+    return PathInConfig(text, settings.config_path_, environment);
+  };
+  add("server", flags.server, context.server(), "", kDefaultServer);
+  add("tls_ca", flags.tls_ca, path(context.tls_ca()), "", "");
+  add("tls_cert", flags.tls_cert, path(context.tls_cert()), "", "");
+  add("tls_key", flags.tls_key, path(context.tls_key()), "", "");
+  // A token itself comes from the environment alone: command lines are seen by everybody.
+  const auto token = environment("MENTOR_TOKEN");
+  if (token && !flags.token_file) {
+    settings.token_ = Secret(*token);
+    settings.all_.push_back({"token", "<redacted>", "MENTOR_TOKEN"});
+  } else {
+    add("token_file", flags.token_file, path(context.token_file()), "", "");
+  }
+  if (flags.allow_insecure) {
+    settings.all_.push_back({"allow_insecure", "yes", "--allow_insecure"});
+  } else if (const auto variable = environment("MENTOR_ALLOW_INSECURE")) {
+    if (*variable != "1" && *variable != "0") {
+      return absl::InvalidArgumentError("MENTOR_ALLOW_INSECURE is '" + *variable +
+                                        "'; give 1 or 0");
+    }
+    settings.all_.push_back(
+        {"allow_insecure", *variable == "1" ? "yes" : "no", "MENTOR_ALLOW_INSECURE"});
+  } else if (context.allow_insecure()) {
+    settings.all_.push_back({"allow_insecure", "yes", "context " + context.name()});
+  } else {
+    settings.all_.push_back({"allow_insecure", "no", "default"});
+  }
+  add("output", flags.output, "", config.output(), "table");
+  add("timeout", flags.timeout ? std::optional(Number(*flags.timeout)) : std::nullopt, "",
+      config.timeout() > 0 ? Number(config.timeout()) : "", "10");
+  if (flags.no_color) {
+    settings.all_.push_back({"color", "no", "--no_color"});
+  } else if (environment("MENTOR_NO_COLOR")) {
+    settings.all_.push_back({"color", "no", "MENTOR_NO_COLOR"});
+  } else if (environment("NO_COLOR")) {
+    settings.all_.push_back({"color", "no", "NO_COLOR"});
+  } else if (config.no_color()) {
+    settings.all_.push_back({"color", "no", "config file"});
+  } else {
+    settings.all_.push_back({"color", "yes", "default"});
+  }
+
+  double seconds = 0;
+  const Setting* timeout = settings.Find("timeout");
+  if (!ParseTimeout(timeout->value, &seconds)) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s is '%s'; give seconds from 0.001 to 86400", timeout->source, timeout->value));
+  }
+  const Setting* output = settings.Find("output");
+  if (const auto format = ParseFormat(output->value); !format.ok()) {
+    return absl::InvalidArgumentError(output->source + " " +
+                                      std::string(format.status().message()));
+  }
+  return settings;
+}
+
+const Setting* Settings::Find(std::string_view name) const {
+  for (const Setting& setting : all_) {
+    if (setting.name == name) return &setting;
+  }
+  return nullptr;
+}
+
+std::string Settings::ValueOf(std::string_view name) const {
+  const Setting* setting = Find(name);
+  return setting == nullptr ? "" : setting->value;
+}
+
+double Settings::timeout_s() const {
+  double seconds = 10;
+  ParseTimeout(ValueOf("timeout"), &seconds);
+  return seconds;
+}
+
+Format Settings::format() const {
+  const auto format = ParseFormat(ValueOf("output"));
+  return format.ok() ? *format : Format::kTable;  // Resolve has checked it.
+}
+
+rpc::TlsFiles Settings::tls() const {
+  return {.certificate = ValueOf("tls_cert"),
+          .key = ValueOf("tls_key"),
+          .authority = ValueOf("tls_ca")};
+}
+
+absl::StatusOr<Secret> Settings::Token() const {
+  const Setting* file = Find("token_file");
+  if (file == nullptr) return token_;
+  if (file->value.empty()) return Secret();
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, rpc::ReadSecretFile(file->source, file->value));
+  Secret token(std::string(absl::StripAsciiWhitespace(text)));
+  const std::string& word = token.Reveal();
+  const bool printable =
+      std::all_of(word.begin(), word.end(), [](char c) { return absl::ascii_isgraph(c); });
+  if (word.empty() || !printable) {
+    return absl::InvalidArgumentError(absl::StrCat(file->source, ": '", file->value,
+                                                   "' holds no token: give a file with one line"));
+  }
+  return token;
+}
+
+}  // namespace mentor::ctl

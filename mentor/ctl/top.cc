@@ -1,0 +1,309 @@
+// top.
+#include "mentor/ctl/top.h"
+
+#include <algorithm>
+
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "common/resources/names.h"
+#include "common/resources/states.h"
+#include "mentor/ctl/commands.h"
+#include "mentor/ctl/experiment_flags.h"
+#include "mentor/ctl/screen.h"
+#include "mentor/ctl/values.h"
+
+namespace mentor::ctl {
+namespace {
+
+using S = v1::Experiment;
+
+bool IsLearner(const v1::Peer& peer) {
+  return peer.name().starts_with(kLearnersPrefix);
+}
+
+// Who is at work stands first, then who is next.
+int Rank(const v1::Experiment& experiment) {
+  switch (experiment.state()) {
+    case S::STATE_RUNNING:
+      return 0;
+    case S::STATE_PAUSING:
+      return 1;
+    case S::STATE_CANCELLING:
+      return 1;
+    case S::STATE_QUEUED:
+      return 2;
+    case S::STATE_PAUSED:
+      return 3;
+    default:
+      return 4;
+  }
+}
+
+int PriorityRank(const v1::Experiment& experiment) {
+  const v1::Priority priority = experiment.priority();
+  return priority == v1::PRIORITY_UNSPECIFIED ? v1::PRIORITY_NORMAL : priority;
+}
+
+std::string Bar(const v1::Progress& progress, int width) {
+  const bool evaluating = progress.evaluation_lifetimes_total() > 0 &&
+                          progress.outer_updates() >= progress.outer_updates_total();
+  const uint64_t done = evaluating ? progress.evaluation_lifetimes() : progress.outer_updates();
+  const uint64_t total =
+      evaluating ? progress.evaluation_lifetimes_total() : progress.outer_updates_total();
+  const size_t filled = total == 0 ? 0 : std::min<uint64_t>(done * width / total, width);
+  return absl::StrCat("[", std::string(filled, '#'), std::string(width - filled, '-'), "] ", done,
+                      "/", total, evaluating ? " eval" : "");
+}
+
+struct Fleet {
+  int learners = 0;
+  int actors = 0;
+  uint64_t threads = 0;
+  double steps_per_second = 0;  // By the actors.
+};
+
+Fleet Sum(const FleetPicture& picture) {
+  Fleet fleet;
+  for (const v1::Peer& peer : picture.peers) {
+    if (IsLearner(peer)) {
+      ++fleet.learners;
+    } else {
+      ++fleet.actors;
+      fleet.threads += peer.threads();
+      fleet.steps_per_second += peer.env_steps_per_second();
+    }
+  }
+  return fleet;
+}
+
+std::string RoundTrip(const v1::Peer& peer) {
+  if (!peer.has_round_trip()) return "-";
+  return absl::StrFormat("%.1f ms", absl::ToDoubleMilliseconds(FromProto(peer.round_trip())));
+}
+
+std::string WorkOf(const v1::Peer& peer) {
+  if (!IsLearner(peer)) return absl::StrFormat("%d units", peer.work());
+  return absl::StrFormat("%d/%d shards", peer.work(), peer.shard_slots());
+}
+
+// What a peer waits for, or what it does besides its work.
+std::string NoteOf(const v1::Peer& peer, const FleetPicture& picture) {
+  if (peer.draining()) return "draining";
+  if (IsLearner(peer)) {
+    const bool has_actors =
+        std::any_of(picture.peers.begin(), picture.peers.end(),
+                    [&](const v1::Peer& other) { return other.learner() == peer.name(); });
+    if (!has_actors) return "waits for actors";
+  }
+  return peer.work() == 0 ? "waits for work" : "";
+}
+
+}  // namespace
+
+std::string WaitsFor(const v1::Experiment& experiment, const FleetPicture& picture) {
+  switch (experiment.state()) {
+    case S::STATE_QUEUED: {
+      const auto running =
+          std::count_if(picture.experiments.begin(), picture.experiments.end(),
+                        [](const v1::Experiment& one) { return one.state() == S::STATE_RUNNING; });
+      return running > 0 ? absl::StrFormat("a place (%d running)", running) : "the scheduler";
+    }
+    case S::STATE_PAUSED:
+      return experiment.pause_reason() == S::PAUSE_REASON_DISK_FULL ? "room on the disk"
+                                                                    : "mentorctl resume";
+    case S::STATE_RUNNING: {
+      if (absl::StartsWith(experiment.activity(), "waiting for ")) {
+        return experiment.activity().substr(12);
+      }
+      const Fleet fleet = Sum(picture);
+      if (fleet.learners == 0) return "learners";
+      if (fleet.actors == 0) return "actors";
+      const std::string prefix = experiment.name() + "/";
+      int waiting = 0;
+      for (const v1::ShardInfo& shard : picture.shards) {
+        waiting +=
+            absl::StartsWith(shard.name(), prefix) && shard.state() == v1::ShardInfo::STATE_WAITING;
+      }
+      return waiting > 0
+                 ? absl::StrFormat("a slot for %d shard%s", waiting, waiting == 1 ? "" : "s")
+                 : "";
+    }
+    default:
+      return "";
+  }
+}
+
+std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int rows, bool color) {
+  std::vector<v1::Experiment> experiments = picture.experiments;
+  std::stable_sort(experiments.begin(), experiments.end(),
+                   [](const v1::Experiment& a, const v1::Experiment& b) {
+                     if (Rank(a) != Rank(b)) return Rank(a) < Rank(b);
+                     if (PriorityRank(a) != PriorityRank(b))
+                       return PriorityRank(a) > PriorityRank(b);
+                     return FromProto(a.create_time()) < FromProto(b.create_time());
+                   });
+  int running = 0, queued = 0, paused = 0;
+  for (const v1::Experiment& experiment : experiments) {
+    running += Rank(experiment) <= 1;
+    queued += experiment.state() == S::STATE_QUEUED;
+    paused += experiment.state() == S::STATE_PAUSED;
+  }
+  const Fleet fleet = Sum(picture);
+  const auto clip = [&](const std::string& line) {
+    return columns > 0 ? Clip(line, static_cast<size_t>(columns)) : line;
+  };
+
+  std::vector<std::string> lines;
+  lines.push_back(Styled(
+      clip(absl::StrCat("mentor  ", picture.server, "  ",
+                        absl::FormatTime("%H:%M:%S", picture.now, absl::LocalTimeZone()), "  ",
+                        running, " running, ", queued, " queued, ", paused, " paused")),
+      Style::kBold, color));
+  lines.push_back(
+      clip(absl::StrCat(fleet.learners, fleet.learners == 1 ? " learner, " : " learners, ",
+                        fleet.actors, fleet.actors == 1 ? " actor, " : " actors, ", fleet.threads,
+                        " threads, ", Count(fleet.steps_per_second), " steps/s")));
+  lines.push_back(Styled(clip(Printable(picture.trouble)), Style::kWarning, color));
+
+  std::vector<Row> table = {
+      {"EXPERIMENT", "STATE", "PRIORITY", "PROGRESS", "STEPS/S", "LEFT", "WAITS FOR"}};
+  for (const v1::Experiment& experiment : experiments) {
+    const std::string state = StateText(experiment.state());
+    const v1::Progress& progress = experiment.progress();
+    const bool busy = experiment.state() == S::STATE_RUNNING;
+    table.push_back({ShortName(experiment.name()), Cell(state, StyleOfState(state)),
+                     PriorityText(experiment.priority()), Bar(progress, 20),
+                     busy ? Count(progress.env_steps_per_second()) : "-",
+                     busy && progress.seconds_left() > 0 ? Span(progress.seconds_left()) : "-",
+                     WaitsFor(experiment, picture)});
+  }
+  // Experiments take what the fleet leaves, but at least half of the room.
+  std::vector<Row> peers = {
+      {"PEER", "HOST", "THREADS", "WORK", "STEPS/S", "ROUND TRIP", "UP", "NOTE"}};
+  for (const v1::Peer& peer : picture.peers) {
+    peers.push_back({(IsLearner(peer) ? "" : "  ") + ShortPeer(peer.name()), peer.host(),
+                     IsLearner(peer) ? "-" : absl::StrFormat("%d", peer.threads()), WorkOf(peer),
+                     Count(peer.env_steps_per_second()), RoundTrip(peer),
+                     Span(absl::ToDoubleSeconds(picture.now - FromProto(peer.connect_time()))),
+                     NoteOf(peer, picture)});
+  }
+  const auto add = [&](std::vector<Row> part, size_t room, const char* what) {
+    const size_t all = part.size();
+    const bool cut = rows > 0 && all > room;
+    if (cut) part.resize(std::max<size_t>(room, 2) - 1);
+    for (std::string& line : TableLines(part, columns, color)) lines.push_back(std::move(line));
+    if (cut) lines.push_back(clip(absl::StrFormat("  and %d more %s", all - part.size(), what)));
+  };
+  const size_t room = rows > static_cast<int>(lines.size()) + 1 ? rows - lines.size() - 1 : 0;
+  const size_t for_peers =
+      std::min(peers.size(), std::max(room / 2, room - std::min(room, table.size())));
+  add(table, room - for_peers, "experiments");
+  lines.push_back("");
+  add(peers, for_peers, "peers");
+  if (rows > 0 && lines.size() > static_cast<size_t>(rows)) lines.resize(rows);
+  return lines;
+}
+
+namespace {
+
+// Asks for everything once. What failed is said in `trouble`, beside what was there before.
+absl::Status Look(Client* client, FleetPicture* picture) {
+  std::vector<v1::Experiment> experiments;
+  v1::ListExperimentsRequest list;
+  list.set_filter("state!=SUCCEEDED AND state!=FAILED AND state!=CANCELLED");
+  absl::Status status = ListAll(client, list, [&](const v1::ListExperimentsResponse& page) {
+    experiments.insert(experiments.end(), page.experiments().begin(), page.experiments().end());
+    return true;
+  });
+  if (!status.ok()) return status;
+  const auto peers = client->Call(&Stub::ListPeers, v1::ListPeersRequest());
+  if (!peers.ok()) return peers.status();
+  const auto shards = client->Call(&Stub::ListShards, v1::ListShardsRequest());
+  if (!shards.ok()) return shards.status();
+  picture->experiments = std::move(experiments);
+  picture->peers.assign(peers->peers().begin(), peers->peers().end());
+  picture->shards.assign(shards->shards().begin(), shards->shards().end());
+  return absl::OkStatus();
+}
+
+int Once(Session& session) {
+  FleetPicture picture = {.server = session.client->server(), .now = absl::Now()};
+  const absl::Status status = Look(session.client, &picture);
+  if (!status.ok()) return session.output.Fail(status);
+  const Output& output = session.output;
+  if (output.table()) {
+    for (const std::string& line :
+         DrawFleet(picture, output.options().columns, 0, output.options().color)) {
+      std::printf("%s\n", line.c_str());
+    }
+    return kOk;
+  }
+  Listing listing(&output, {});
+  for (const auto& experiment : picture.experiments) {
+    listing.Add(experiment, experiment.name(), {});
+  }
+  for (const auto& peer : picture.peers) listing.Add(peer, peer.name(), {});
+  for (const auto& shard : picture.shards) listing.Add(shard, shard.name(), {});
+  listing.End();
+  return kOk;
+}
+
+int Top(Session& session, double seconds) {
+  FleetPicture picture = {.server = session.client->server(), .now = absl::Now()};
+  // What is wrong from the beginning is an error, not a picture.
+  if (const absl::Status status = Look(session.client, &picture); !status.ok()) {
+    return session.output.Fail(status);
+  }
+  const bool color = session.output.options().color;
+  absl::Status fatal;
+  {
+    Screen screen;
+    for (;;) {
+      picture.now = absl::Now();
+      screen.Show(DrawFleet(picture, screen.columns(), screen.rows(), color));
+      // In small steps, so that q is heard.
+      const absl::Time next = picture.now + absl::Seconds(seconds);
+      bool quit = false;
+      while (!quit && absl::Now() < next) {
+        quit = screen.QuitTyped() || !session.client->Wait(std::chrono::milliseconds(100));
+      }
+      if (quit) break;
+      const absl::Status status = Look(session.client, &picture);
+      if (session.client->interrupted()) break;
+      const bool passing = ExitCodeOf(status) == kUnavailable;
+      if (!status.ok() && !passing) {
+        fatal = status;
+        break;
+      }
+      picture.trouble =
+          status.ok() ? ""
+                      : "lost the server (" + std::string(status.message()) + "); trying again";
+    }
+  }
+  if (!fatal.ok()) return session.output.Fail(fatal);
+  return session.client->interrupted() ? kInterrupted : kOk;
+}
+
+}  // namespace
+
+void AddTopVerb(Commands* commands) {
+  const auto once = std::make_shared<bool>(false);
+  const auto seconds = std::make_shared<double>(1);
+  CLI::App* command =
+      commands->Add(kFleetGroup, "top", "A live view of the fleet and its experiments; q ends it",
+                    "mentorctl top\nmentorctl top --once\nmentorctl top --once --output json",
+                    [=](Session& session) {
+                      if (*once || !session.output.table() || !Screen::Possible())
+                        return Once(session);
+                      return Top(session, *seconds);
+                    });
+  command->add_flag("--once", *once, "Print one picture; the default where there is no terminal");
+  command->add_option("--every", *seconds, "Seconds between two pictures")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.2, 3600.0))
+      ->capture_default_str();
+}
+
+}  // namespace mentor::ctl

@@ -1,0 +1,65 @@
+// Values that users type and values that they read: names, durations, times, sizes, labels. Pure
+// functions except for those that say "now"; threads may share. Errors are INVALID_ARGUMENT, name
+// the flag and say what to give.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+
+#include "mentor/v1/experiment.pb.h"
+
+namespace mentor::ctl {
+
+// ---- Names of resources.
+
+// "experiments/first" from "first" and from itself.
+std::string FullName(std::string_view name);
+// "first" from "experiments/first"; what has another form is returned as it is.
+std::string ShortName(std::string_view name);
+// "experiments/first/checkpoints/00000042" from that, or from "first/checkpoints/42".
+absl::StatusOr<std::string> FullCheckpointName(std::string_view name);
+// "actors/25e027aa" from "actors/" and a UUID; other names as they are. For people.
+std::string ShortPeer(std::string_view name);
+// The last part of a resource name.
+std::string LastPart(std::string_view name);
+
+// "running" or "STATE_RUNNING"; in any case of letters.
+absl::StatusOr<v1::Experiment::State> ParseState(std::string_view flag, std::string_view text);
+absl::StatusOr<v1::Priority> ParsePriority(std::string_view flag, std::string_view text);
+
+// "error message of a FAILED experiment, or why it is paused"; empty when there is nothing to say.
+std::string Trouble(const v1::Experiment& experiment);
+
+// ---- What users type.
+
+// "90s", "30m", "2h", "1h30m", "7d".
+absl::StatusOr<absl::Duration> ParseSpan(std::string_view flag, std::string_view text);
+// A span from now, or an RFC 3339 time such as 2026-03-01T08:00:00Z.
+absl::StatusOr<absl::Time> ParseWhen(std::string_view flag, std::string_view text, absl::Time now);
+// "key=value"; the value may be empty.
+absl::StatusOr<std::pair<std::string, std::string>> ParseLabel(std::string_view flag,
+                                                               std::string_view text);
+
+google::protobuf::Timestamp ToProto(absl::Time time);
+google::protobuf::Duration ToProto(absl::Duration span);
+absl::Time FromProto(const google::protobuf::Timestamp& time);
+absl::Duration FromProto(const google::protobuf::Duration& span);
+
+// ---- What users read.
+
+std::string Ago(absl::Time time, absl::Time now);  // "12s ago", "3h ago"; "in 2h" for the future.
+std::string Span(double seconds);                  // "45 s", "2:31", "26:05:00"; "-" when negative.
+std::string Count(double value);                   // "7", "41.2k", "3.1M"
+std::string Bytes(uint64_t bytes);                 // "812 B", "4.1 MiB"
+std::string Number(double value);                  // Shortest text that reads back as it.
+std::string LocalTime(absl::Time time);            // "2026-03-01 08:00:00", local.
+
+}  // namespace mentor::ctl

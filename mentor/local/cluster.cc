@@ -1,0 +1,60 @@
+#include "mentor/local/cluster.h"
+
+#include <chrono>
+
+#include "common/check.h"
+#include "envs/environment.h"
+#include "envs/fingerprint.h"
+
+namespace mentor {
+namespace {
+
+constexpr std::chrono::milliseconds kShutdownDeadline{5000};
+
+}  // namespace
+
+Cluster::Cluster(const Options& options, meta_learner::ExperimentStore* store, Metrics* metrics)
+    : options_(options),
+      store_(store),
+      metrics_(metrics),
+      rollout_({.catalogue_hash = envs::CatalogueHash(),
+                .numeric_fingerprint = envs::NumericFingerprint()},
+               metrics) {}
+
+absl::Status Cluster::Start() {
+  meta_learner_ = std::make_unique<meta_learner::MetaLearner>(
+      meta_learner::MetaLearner::Options{.store = store_,
+                                         .num_threads = options_.learner_threads,
+                                         .scheduling = {.running_max = 1},
+                                         .control = options_.control},
+      metrics_);
+  MENTOR_ASSIGN_OR_RETURN(
+      meta_server_, rpc::Server::Start({.address = options_.listen}, meta_learner_->services()));
+  MENTOR_ASSIGN_OR_RETURN(learner_server_,
+                          rpc::Server::Start({.address = ""}, {rollout_.service()}));
+  learner_ = std::make_unique<learner::Learner>(
+      learner::Learner::Options{.num_threads = options_.learner_threads,
+                                .meta_learner = [this] { return meta_server_->InProcessChannel(); },
+                                .rollout = &rollout_},
+      metrics_);
+  for (int i = 0; i < options_.actors; ++i) {
+    actors_.push_back(std::make_unique<actor::Actor>(
+        actor::Actor::Options{.threads = options_.threads_per_actor,
+                              .channel = [this] { return learner_server_->InProcessChannel(); }},
+        metrics_));
+  }
+  return absl::OkStatus();
+}
+
+Cluster::~Cluster() {
+  // Clients before their servers, so that nobody misses a peer.
+  if (meta_learner_ != nullptr) meta_learner_->StopExperiments();
+  if (learner_ != nullptr) learner_->Stop();
+  actors_.clear();
+  rollout_.Stop();
+  if (meta_learner_ != nullptr) meta_learner_->Stop();
+  if (learner_server_ != nullptr) learner_server_->Shutdown(kShutdownDeadline);
+  if (meta_server_ != nullptr) meta_server_->Shutdown(kShutdownDeadline);
+}
+
+}  // namespace mentor

@@ -1,0 +1,375 @@
+#include "mentor/local/evaluate.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_replace.h>
+#include <absl/strings/str_split.h>
+#include <google/protobuf/text_format.h>
+
+#include "common/check.h"
+#include "common/evaluation_method.h"
+#include "common/file.h"
+#include "common/lifecycle.h"
+#include "common/metrics.h"
+#include "common/mutex.h"
+#include "common/progress_bar.h"
+#include "common/protocol.h"
+#include "common/spec/spec.h"
+#include "mentor/local/cluster.h"
+#include "mentor/local/look_inside.h"
+#include "mentor/local/run_report.h"
+#include "mentor/local/trained_run.h"
+#include "mentor/report/evaluation.h"
+#include "mentor/report/summary.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/fingerprint.h"
+#include "meta_learner/experiment/task_sampler.h"
+
+namespace mentor {
+namespace {
+
+constexpr uint64_t kSeedsMax = 1000;
+
+// One run under the protocol.
+struct Subject {
+  TrainedRun run;
+  std::string path;  // As the user named it.
+  std::unique_ptr<envs::Benchmark> benchmark;
+  envs::Split split = envs::Split::kTest;
+  std::string label;
+  std::filesystem::path folder;  // evaluations/NAME
+  std::string experiment;        // For logs.
+  // One for each seed.
+  std::vector<v1::ExperimentSpec> specs;
+};
+
+// What a folder of evaluation files has in common; other seeds and teachers may join later.
+std::string ProtocolText(const Subject& subject) {
+  v1::ExperimentSpec spec = subject.specs[0];
+  spec.clear_seed();
+  spec.mutable_evaluation()->clear_baseline();
+  return absl::StrCat("state_hash: ", subject.run.state_hash,
+                      "\nsplit: ", meta_learner::SplitName(subject.split), "\n", PrintSpec(spec));
+}
+
+absl::Status CheckShape(const Subject& subject) {
+  const v1::EnvironmentShape own = meta_learner::ShapeOf(*subject.run.parts.benchmark),
+                             other = meta_learner::ShapeOf(*subject.benchmark);
+  const auto words = [](const v1::EnvironmentShape& shape) {
+    return absl::StrFormat("observations of %d numbers and %s %d%s", shape.observation_size(),
+                           shape.discrete_actions() ? "one of" : "actions of", shape.action_size(),
+                           shape.discrete_actions() ? " actions" : "");
+  };
+  if (own.observation_size() == other.observation_size() &&
+      own.action_size() == other.action_size() &&
+      own.discrete_actions() == other.discrete_actions())
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrFormat("--tasks %s: it has %s, but %s learned with %s; choose tasks of that shape",
+                      subject.label, words(other), subject.path, words(own)));
+}
+
+absl::Status CheckTasksOf(const Subject& subject) {
+  const auto& sets = subject.benchmark->Tasks(subject.split);
+  const std::string split = meta_learner::SplitName(subject.split);
+  if (sets.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--tasks: %s has no %s goals; choose %s", subject.path, split,
+                        subject.split == envs::Split::kTest ? "train" : "test"));
+  }
+  for (const envs::TaskSet& set : sets) {
+    if (set.tasks.empty() && subject.specs[0].evaluation().goals() == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("--goals: %s has goals without end in %s; give a number, for instance "
+                          "--goals 50",
+                          subject.label, set.name));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
+                                    const EvaluateOptions& options) {
+  Subject subject;
+  subject.path = path.string();
+  MENTOR_ASSIGN_OR_RETURN(subject.run, ReadRun(path));
+  v1::ExperimentSpec spec = subject.run.spec;
+  if (options.tasks.empty()) {
+    subject.split = meta_learner::EvaluatedSplits(*subject.run.parts.benchmark, spec)[0];
+    subject.label = meta_learner::SplitName(subject.split);
+  } else if (options.tasks == "test" || options.tasks == "train") {
+    subject.split = options.tasks == "test" ? envs::Split::kTest : envs::Split::kTrain;
+    subject.label = options.tasks;
+  } else {
+    MENTOR_ASSIGN_OR_RETURN(const NamedTasks tasks, ParseTasks(options.tasks));
+    *spec.mutable_benchmark() = tasks.benchmark;
+    subject.label = tasks.label;
+  }
+  spec = WithDefaults(spec);
+  Violations violations;
+  subject.benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
+  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  if (subject.label != "test" && subject.label != "train") {
+    const bool has_test = !subject.benchmark->Tasks(envs::Split::kTest).empty();
+    subject.split =
+        has_test && !options.tasks.ends_with("/train") ? envs::Split::kTest : envs::Split::kTrain;
+  }
+  MENTOR_RETURN_IF_ERROR(CheckShape(subject));
+  v1::EvaluationSpec& evaluation = *spec.mutable_evaluation();
+  if (options.lifetimes > 0) evaluation.set_lifetimes_per_goal(options.lifetimes);
+  if (options.goals > 0) evaluation.set_goals(options.goals);
+  if (evaluation.lifetimes_per_goal() == 0) evaluation.set_lifetimes_per_goal(1);
+  evaluation.clear_baseline();
+  for (const v1::Baseline baseline : options.baselines) {
+    // A rule without a signal network has no random one.
+    if (baseline == v1::RANDOM_SIGNAL && !subject.run.parts.rule->needs().signal_network) continue;
+    evaluation.add_baseline(baseline);
+  }
+  if (subject.run.state_hash.empty() && evaluation.baseline().empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s has learned nothing (rule.outer_updates is 0), so there is nothing to "
+                        "evaluate without --baselines",
+                        subject.path));
+  }
+  for (const uint64_t seed : options.seeds) {
+    subject.specs.push_back(spec);
+    subject.specs.back().set_seed(seed);
+  }
+  MENTOR_RETURN_IF_ERROR(CheckTasksOf(subject));
+  const std::string name = options.name.empty()
+                               ? absl::StrFormat("%s-u%d", subject.label, subject.run.outer_step)
+                               : options.name;
+  subject.folder = EvaluationsFolder(subject.run.folder.experiment) /
+                   absl::StrReplaceAll(name, {{"/", "-"}, {":", "-"}, {" ", "_"}});
+  subject.experiment = "evaluations/" + name;
+  return subject;
+}
+
+// The first evaluation of a name says what it holds; later ones must agree.
+absl::Status KeepProtocol(const Subject& subject) {
+  MENTOR_RETURN_IF_ERROR(MakeFolders(subject.folder));
+  const std::filesystem::path file = subject.folder / "protocol.txtpb";
+  const std::string text = ProtocolText(subject);
+  const auto written = ReadFile(file, kSpecBytesMax + 4096);
+  if (absl::IsNotFound(written.status())) return WriteFileAtomically(file, text);
+  MENTOR_RETURN_IF_ERROR(written.status());
+  if (*written == text) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrFormat("%s holds an evaluation of other weights or another protocol (goals, "
+                      "lifetimes); give this one a name with --name, or remove that folder",
+                      subject.folder.string()));
+}
+
+std::vector<meta_learner::EvaluationJob> JobsOf(const Subject& subject) {
+  const std::vector<meta_learner::Teacher> teachers =
+      meta_learner::Teachers(subject.specs[0].evaluation(), subject.run.parameters(),
+                             /*learned=*/!subject.run.state_hash.empty(), /*baselines=*/true);
+  std::vector<meta_learner::EvaluationJob> jobs;
+  for (const v1::ExperimentSpec& spec : subject.specs) {
+    for (const meta_learner::Teacher& teacher : teachers) {
+      jobs.push_back({.owner = {subject.experiment, spec, *subject.benchmark},
+                      .teacher = teacher,
+                      .split = subject.split,
+                      .folder = subject.folder / absl::StrFormat("seed-%d", spec.seed()),
+                      .tasks = subject.label,
+                      .outer_step = subject.run.outer_step});
+    }
+  }
+  return jobs;
+}
+
+// The jobs in a thread of their own, with a bar, until they are done or a signal comes (then true).
+absl::StatusOr<bool> RunJobs(const std::vector<meta_learner::EvaluationJob>& jobs, bool quiet,
+                             Cluster* cluster) {
+  std::atomic<bool> cancel = false, done = false;
+  Mutex mutex;
+  meta_learner::EvaluationCount count;
+  int total = 0;
+  for (const auto& job : jobs) total += static_cast<int>(meta_learner::NumLifetimes(job));
+  absl::Status status;
+  {
+    std::jthread worker([&] {
+      meta_learner::EvaluationCount own;
+      for (const auto& job : jobs) {
+        status = MakeFolders(job.folder);
+        if (status.ok()) {
+          status = meta_learner::RunEvaluation(job, cluster->meta_learner()->broker(), cancel, &own,
+                                               [&](const meta_learner::BrokerProgress&) {
+                                                 const MutexLock lock(mutex);
+                                                 count = own;
+                                               });
+        }
+        const MutexLock lock(mutex);
+        count = own;
+        if (!status.ok()) break;
+      }
+      done = true;
+    });
+    ProgressBar bar;
+    while (!done) {
+      if (WaitForStopSignal(std::chrono::milliseconds(100)) != 0) {
+        cancel = true;
+        cluster->meta_learner()->broker()->Wake();
+        break;
+      }
+      const MutexLock lock(mutex);
+      if (!quiet) bar.Show("evaluating", static_cast<int>(count.done), total, "lifetimes");
+    }
+    worker.join();
+    if (!quiet) bar.Finish();
+  }
+  if (cancel && absl::IsCancelled(status)) return true;
+  MENTOR_RETURN_IF_ERROR(status);
+  return false;
+}
+
+// Where the network looks, for the report. The last evaluation's stand.
+absl::Status KeepMaps(const Subject& subject) {
+  if (subject.run.state_hash.empty()) return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(const v1::SignalMaps maps, LookInside(subject.run, subject.specs[0],
+                                                                *subject.benchmark, subject.split));
+  if (maps.map().empty()) return absl::OkStatus();
+  return WriteFileAtomically(MapsFile(subject.run.folder.experiment), maps.SerializeAsString());
+}
+
+absl::Status PrintTable(const Subject& subject) {
+  std::vector<report::EvaluationRow> rows;
+  for (const v1::ExperimentSpec& spec : subject.specs) {
+    MENTOR_ASSIGN_OR_RETURN(
+        const auto shards,
+        meta_learner::ReadShards(subject.folder / absl::StrFormat("seed-%d", spec.seed())));
+    for (const v1::EvaluationShard& shard : shards) {
+      for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
+        rows.push_back(RowOf(shard, lifetime));
+    }
+  }
+  MENTOR_ASSIGN_OR_RETURN(const auto results,
+                          report::SummariseEvaluation(
+                              rows, static_cast<int>(subject.specs[0].lifetime().iterations())));
+  std::printf("\n%s\n%s, %d seed%s of agents\n", subject.path.c_str(), subject.label.c_str(),
+              static_cast<int>(subject.specs.size()), subject.specs.size() == 1 ? "" : "s");
+  for (const report::MethodResult& result : results) {
+    if (!result.environment.empty()) continue;
+    std::printf("  %-22s %5d lifetimes  seg0 %s  seg%d %s%s\n", NameOf(result.method).c_str(),
+                result.lifetimes, report::FormatInterval(result.segments[0]).c_str(),
+                static_cast<int>(result.segments.size()) - 1,
+                report::FormatInterval(result.segments.back()).c_str(),
+                result.quantity == report::Quantity::kReturn ? "  (shaped return)" : "");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<uint64_t>> ParseSeeds(const std::string& text) {
+  const auto bad = [&] {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "--seeds %s: give numbers like 1,2,3, a range like 4-6, or how many, for instance 3",
+        text));
+  };
+  std::vector<uint64_t> seeds;
+  const std::vector<std::string> parts = absl::StrSplit(text, ',');
+  for (const std::string& part : parts) {
+    const std::vector<std::string> ends = absl::StrSplit(part, '-');
+    uint64_t first = 0, last = 0;
+    if (ends.size() > 2 || !absl::SimpleAtoi(ends[0], &first) ||
+        !absl::SimpleAtoi(ends.back(), &last))
+      return bad();
+    if (parts.size() == 1 && ends.size() == 1) first = 1;  // How many.
+    if (last < first || last - first >= kSeedsMax) return bad();
+    for (uint64_t seed = first; seed <= last; ++seed) seeds.push_back(seed);
+  }
+  std::vector<uint64_t> sorted = seeds;
+  std::sort(sorted.begin(), sorted.end());
+  if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) return bad();
+  return seeds;
+}
+
+absl::StatusOr<std::vector<v1::Baseline>> ParseBaselines(const std::string& text) {
+  std::vector<v1::Baseline> baselines;
+  if (text == "none") return baselines;
+  for (const auto name : absl::StrSplit(text, ',')) {
+    v1::Baseline baseline = v1::BASELINE_UNSPECIFIED;
+    if (!v1::Baseline_Parse(absl::AsciiStrToUpper(name), &baseline) ||
+        baseline == v1::BASELINE_UNSPECIFIED) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--baselines ", text, ": unknown '", name,
+                       "'; known: ppo_sparse, ppo_shaped, ppo_sparse_and_shaped, random_signal, "
+                       "or none"));
+    }
+    baselines.push_back(baseline);
+  }
+  return baselines;
+}
+
+absl::StatusOr<NamedTasks> ParseTasks(const std::string& tasks) {
+  NamedTasks named;
+  std::error_code error;
+  if (std::filesystem::is_regular_file(tasks, error)) {
+    MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(tasks, kSpecBytesMax));
+    if (!google::protobuf::TextFormat::ParseFromString(text, &named.benchmark) ||
+        named.benchmark.name().empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--tasks ", tasks, ": the file is not a benchmark in text format; it should ",
+          "read like  name: \"ml1\" environment: \"button-press-v3\""));
+    }
+    named.label = std::filesystem::path(tasks).stem().string();
+    return named;
+  }
+  named.label = tasks;
+  std::string text = tasks;
+  if (text.ends_with("/train")) {
+    named.train = true;
+    text.resize(text.size() - 6);
+  }
+  const std::vector<std::string> parts = absl::StrSplit(text, absl::MaxSplits(':', 1));
+  named.benchmark.set_name(parts[0]);
+  if (parts.size() > 1) named.benchmark.set_environment(parts[1]);
+  return named;
+}
+
+absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
+  std::vector<Subject> subjects;
+  for (const std::filesystem::path& path : options.runs) {
+    MENTOR_ASSIGN_OR_RETURN(Subject subject, MakeSubject(path, options));
+    subjects.push_back(std::move(subject));
+  }
+  std::vector<meta_learner::EvaluationJob> jobs;
+  for (const Subject& subject : subjects) {
+    MENTOR_RETURN_IF_ERROR(KeepProtocol(subject));
+    // Results of one evaluation come from one kind of arithmetic.
+    MENTOR_RETURN_IF_ERROR(
+        meta_learner::KeepFingerprint(subject.folder, meta_learner::ExperimentFingerprint()));
+    for (auto& job : JobsOf(subject)) jobs.push_back(std::move(job));
+  }
+  auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)}}});
+  bool stopped = false;
+  {
+    Cluster cluster({.actors = options.actors,
+                     .threads_per_actor = options.threads,
+                     .learner_threads = options.threads},
+                    /*store=*/nullptr, metrics.get());
+    MENTOR_RETURN_IF_ERROR(cluster.Start());
+    MENTOR_ASSIGN_OR_RETURN(stopped, RunJobs(jobs, options.quiet, &cluster));
+  }
+  if (stopped) {
+    std::printf("Stopped. The same command goes on from there.\n");
+    return 130;
+  }
+  for (const Subject& subject : subjects) {
+    MENTOR_RETURN_IF_ERROR(KeepMaps(subject));
+    MENTOR_RETURN_IF_ERROR(PrintTable(subject));
+  }
+  return 0;
+}
+
+}  // namespace mentor

@@ -1,0 +1,314 @@
+#include "mentor/local/run_report.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/protocol.h"
+#include "common/resources/states.h"
+#include "common/spec/canonical.h"
+#include "common/spec/spec.h"
+#include "envs/benchmark.h"
+#include "learner/agents/numerics.h"
+#include "learner/inner_loops/inner_loop.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/parts.h"
+#include "meta_learner/rules/experiment_metrics.h"
+#include "meta_learner/rules/outer_rule.h"
+
+namespace mentor {
+namespace {
+
+// Lifetimes whose signals are drawn.
+constexpr size_t kSignalSamples = 8;
+
+// Outer updates of the published experiments (docs/algorithms/black_box.md#hyperparameters); other
+// benchmarks have none.
+uint32_t PaperUpdates(const v1::ExperimentSpec& spec) {
+  if (spec.benchmark().name() == "ml1") return 500;
+  if (spec.benchmark().name() == "ml10") return 1500;
+  return 0;
+}
+
+// Steps of an episode when all have the same number; otherwise 0.
+int EpisodeSteps(const v1::ExperimentSpec& spec) {
+  Violations ignored;
+  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &ignored);
+  return benchmark != nullptr && benchmark->info().independent_episodes
+             ? benchmark->info().episode_steps
+             : 0;
+}
+
+// A message's fields that are set, under their paths; options under the path of what they belong
+// to.
+void AddSettings(const google::protobuf::Message& message, const std::string& path,
+                 std::map<std::string, std::string>* settings) {
+  const auto* reflection = message.GetReflection();
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const auto* field : fields) {
+    const std::string name = absl::StrCat(path, path.empty() ? "" : ".", field->name());
+    const int count = field->is_repeated() ? reflection->FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      const std::string here = field->is_repeated() ? absl::StrFormat("%s[%d]", name, i) : name;
+      if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) {
+        google::protobuf::TextFormat::PrintFieldValueToString(
+            message, field, field->is_repeated() ? i : -1, &(*settings)[here]);
+        continue;
+      }
+      const auto& part = field->is_repeated() ? reflection->GetRepeatedMessage(message, field, i)
+                                              : reflection->GetMessage(message, field);
+      if (const auto* option = dynamic_cast<const v1::Option*>(&part)) {
+        (*settings)[absl::StrCat(path, ".", option->name())] = option->value();
+      } else {
+        AddSettings(part, here, settings);
+      }
+    }
+  }
+}
+
+// What the runs of one method have in common, and what all comparable runs have.
+report::Identity IdentityOf(const v1::ExperimentSpec& spec) {
+  report::Identity identity;
+  identity.rule = spec.rule().name();
+  identity.signal = spec.signal().name();
+  identity.seed = spec.seed();
+  identity.baseline_iteration_steps = static_cast<int>(spec.lifetime().steps_per_iteration());
+  v1::ExperimentSpec method = spec;
+  method.clear_display_name();
+  method.clear_checkpoint();
+  method.clear_seed();
+  identity.method = CanonicalText(method);
+  AddSettings(method, "", &identity.settings);
+  method.clear_rule();
+  method.clear_signal();
+  method.clear_evaluation();
+  identity.protocol = CanonicalText(method);
+  const learner::InnerLoopEntry* loop =
+      learner::FindInnerLoop(meta_learner::InnerLoopOf(spec.rule()).name());
+  identity.iteration_steps = identity.baseline_iteration_steps * loop->collections;
+  return identity;
+}
+
+// The evaluation at the end of the run and those of `mentor evaluate`, with the newest weights that
+// were evaluated.
+absl::StatusOr<std::vector<v1::EvaluationShard>> EvaluationsOf(
+    const std::filesystem::path& experiment) {
+  MENTOR_ASSIGN_OR_RETURN(std::vector<v1::EvaluationShard> shards,
+                          meta_learner::ReadEvaluation(experiment));
+  for (const std::filesystem::path& folder : EvaluationFolders(experiment)) {
+    MENTOR_ASSIGN_OR_RETURN(std::vector<v1::EvaluationShard> more,
+                            meta_learner::ReadShards(folder));
+    std::move(more.begin(), more.end(), std::back_inserter(shards));
+  }
+  uint32_t newest = 0;
+  for (const v1::EvaluationShard& shard : shards) newest = std::max(newest, shard.outer_step());
+  std::erase_if(shards, [&](const auto& shard) { return shard.outer_step() != newest; });
+  return shards;
+}
+
+absl::StatusOr<std::vector<report::MapSample>> MapsOf(const std::filesystem::path& experiment) {
+  std::vector<report::MapSample> samples;
+  const auto bytes = ReadFile(MapsFile(experiment), uint64_t{1} << 30);
+  if (absl::IsNotFound(bytes.status())) return samples;
+  MENTOR_RETURN_IF_ERROR(bytes.status());
+  v1::SignalMaps maps;
+  if (!maps.ParseFromString(*bytes))
+    return absl::DataLossError(MapsFile(experiment).string() + " is damaged; remove it");
+  for (const v1::SignalMap& map : maps.map()) {
+    samples.push_back({.name = map.name(),
+                       .lifetime = map.lifetime(),
+                       .iteration = map.iteration(),
+                       .rows = static_cast<int>(map.rows()),
+                       .columns = static_cast<int>(map.columns()),
+                       .values = {map.values().begin(), map.values().end()}});
+  }
+  return samples;
+}
+
+}  // namespace
+
+report::EvaluationRow RowOf(const v1::EvaluationShard& shard,
+                            const v1::EvaluatedLifetime& lifetime) {
+  report::EvaluationRow row{
+      .method = shard.taught_by(),
+      .split = shard.tasks().empty() ? shard.split() : shard.tasks(),
+      .environment = lifetime.environment(),
+      .lifetime = lifetime.number(),
+      .goal = lifetime.goal(),
+      .lifetime_episodes = lifetime.episode_success_size(),
+      .segment_episodes = {lifetime.segment_episodes().begin(), lifetime.segment_episodes().end()},
+      .episode_success = {lifetime.episode_success().begin(), lifetime.episode_success().end()},
+      .episode_return = {lifetime.episode_return().begin(), lifetime.episode_return().end()},
+      .seed = shard.seed()};
+  row.episode_success.insert(row.episode_success.end(), lifetime.deterministic_success().begin(),
+                             lifetime.deterministic_success().end());
+  row.episode_return.insert(row.episode_return.end(), lifetime.deterministic_return().begin(),
+                            lifetime.deterministic_return().end());
+  return row;
+}
+
+std::filesystem::path EvaluationsFolder(const std::filesystem::path& experiment) {
+  return experiment / "evaluations";
+}
+
+std::filesystem::path MapsFile(const std::filesystem::path& experiment) {
+  return EvaluationsFolder(experiment) / "maps.binpb";
+}
+
+std::vector<std::filesystem::path> EvaluationFolders(const std::filesystem::path& experiment) {
+  std::vector<std::filesystem::path> folders;
+  std::error_code error;
+  for (std::filesystem::recursive_directory_iterator entry(EvaluationsFolder(experiment), error),
+       end;
+       !error && entry != end; entry.increment(error)) {
+    if (entry.depth() == 1 && entry->is_directory()) folders.push_back(entry->path());
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder) {
+  MENTOR_ASSIGN_OR_RETURN(const RunFolder run, FindRun(folder));
+  MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(run.state));
+  MENTOR_ASSIGN_OR_RETURN(const auto experiments, store->InStates(AllStates()));
+  for (const v1::Experiment& experiment : experiments) {
+    std::error_code error;
+    if (std::filesystem::equivalent(store->ExperimentFolder(experiment.uid()), run.experiment,
+                                    error))
+      return ReportDataOf(store.get(), experiment);
+  }
+  return absl::NotFoundError(run.experiment.string() + " is not in its store");
+}
+
+absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store,
+                                                const v1::Experiment& experiment) {
+  const v1::ExperimentSpec spec = WithDefaults(experiment.spec());
+  report::ReportData data;
+  data.title = spec.display_name().empty() ? experiment.name() : spec.display_name();
+  data.spec_text = PrintSpec(spec);
+  data.signal_role = spec.signal().role() == v1::ADVANTAGE ? "advantage" : "reward";
+  data.iterations = static_cast<int>(spec.lifetime().iterations());
+  data.outer_updates_total = spec.rule().outer_updates();
+  data.outer_updates_paper = PaperUpdates(spec);
+  Violations ignored;
+  const auto parts = meta_learner::MakeParts(spec, /*num_threads=*/1, &ignored);
+  if (parts.rule != nullptr) {
+    const meta_learner::RuleNeeds needs = parts.rule->needs();
+    data.seg0_is_control = needs.signal_network && !needs.conditioned_policy;
+    if (!needs.signal_network) data.signal_role.clear();
+  }
+  data.measures_nothing =
+      spec.rule().outer_updates() == 0 &&
+      (spec.evaluation().baseline().empty() || spec.evaluation().lifetimes_per_goal() == 0);
+  data.identity = IdentityOf(spec);
+  data.facts = {{"Seed", absl::StrCat(spec.seed())},
+                {"Spec", SpecHash(spec).substr(0, 16)},
+                {"Mentor", std::string(kBuildVersion)},
+                {"LibTorch device", learner::DeviceName()},
+                {"State", StateText(experiment.state())}};
+  if (const auto hash = HashRun(store->ExperimentFolder(experiment.uid())); hash.ok()) {
+    data.facts.emplace_back(absl::StrFormat("Hash after outer update %d", hash->outer_step),
+                            hash->state_hash);
+    data.identity.state_hash = hash->state_hash;
+  }
+
+  MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
+  data.metrics = meta_learner::AllMetrics(spec.rule().name());
+  std::map<uint32_t, report::TrainingPoint> training;
+  for (const auto& [metric, series] : points) {
+    for (const auto& [step, value] : series) {
+      report::TrainingPoint& point = training[step];
+      point.outer_update = step;
+      if (metric == "env_steps") {
+        point.env_steps = static_cast<uint64_t>(value);
+      } else {
+        point.metrics[metric] = value;
+      }
+    }
+  }
+  for (auto& [step, point] : training) data.training.push_back(std::move(point));
+
+  const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
+  MENTOR_ASSIGN_OR_RETURN(data.maps, MapsOf(folder));
+  MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(folder));
+  const int episode_steps = EpisodeSteps(spec);
+  // Signals are shown on tasks for tests, where there are some.
+  const bool has_test = std::any_of(shards.begin(), shards.end(),
+                                    [](const auto& shard) { return shard.split() == "test"; });
+  // The same lifetime may have been lived at the end of the run and by `mentor evaluate`.
+  using Lived =
+      std::tuple<v1::EvaluationMethod, std::string, std::string, uint32_t, uint32_t, uint64_t>;
+  std::set<Lived> known;
+  for (const v1::EvaluationShard& shard : shards) {
+    for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes()) {
+      report::EvaluationRow row = RowOf(shard, lifetime);
+      if (!known.insert({row.method, row.split, row.environment, row.goal, row.lifetime, row.seed})
+               .second)
+        continue;
+      if (row.split == (has_test ? "test" : "train") &&
+          row.method == v1::EVALUATION_METHOD_LEARNED && lifetime.signal_size() > 0 &&
+          data.signals.size() < kSignalSamples) {
+        data.signals.push_back({.signal = {lifetime.signal().begin(), lifetime.signal().end()},
+                                .shaped = {lifetime.shaped().begin(), lifetime.shaped().end()},
+                                .episode_steps = episode_steps,
+                                .iterations = data.iterations});
+      }
+      data.evaluation.push_back(std::move(row));
+    }
+  }
+  return data;
+}
+
+absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (std::filesystem::is_directory(folder / "checkpoints", error)) {
+    return RunFolder{.state = folder.parent_path().parent_path(), .experiment = folder};
+  }
+  std::vector<std::filesystem::path> found;
+  for (std::filesystem::directory_iterator entry(folder / "experiments", error), end;
+       !error && entry != end; entry.increment(error)) {
+    if (entry->is_directory()) found.push_back(entry->path());
+  }
+  if (found.size() == 1) return RunFolder{.state = folder, .experiment = found[0]};
+  if (found.size() > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s holds %d experiments; name one of the folders below %s/experiments",
+                        folder.string(), found.size(), folder.string()));
+  }
+  return absl::NotFoundError(
+      absl::StrFormat("%s is not a run: expected the folder that `mentor run --out` wrote, or an "
+                      "experiment's folder with checkpoints/ in it",
+                      folder.string()));
+}
+
+absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder) {
+  MENTOR_ASSIGN_OR_RETURN(const RunFolder run, FindRun(folder));
+  const std::filesystem::path checkpoints = run.experiment / "checkpoints";
+  MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps, meta_learner::ListCheckpoints(checkpoints));
+  std::string problems;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    const std::filesystem::path path = checkpoints / meta_learner::CheckpointFileName(*step);
+    meta_learner::CheckpointInfo info;
+    const auto checkpoint = meta_learner::ReadCheckpoint(path, &info);
+    if (checkpoint.ok())
+      return RunHash{
+          .state_hash = info.state_hash, .outer_step = checkpoint->outer_step, .checkpoint = path};
+    absl::StrAppend(&problems, "\n", std::string(checkpoint.status().message()));
+  }
+  return absl::NotFoundError(
+      absl::StrCat(checkpoints.string(), " holds no whole checkpoint", problems));
+}
+
+}  // namespace mentor

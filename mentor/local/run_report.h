@@ -1,0 +1,51 @@
+// Turns what an experiment left behind (store, evaluation files, checkpoints) into its report.
+// Functions without state.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include "mentor/report/report.h"
+#include "mentor/v1/evaluation.pb.h"
+#include "meta_learner/store/store.h"
+
+namespace mentor {
+
+// The numbers of an experiment so far.
+absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store,
+                                                const v1::Experiment& experiment);
+
+// One lifetime of an evaluation, for reports.
+report::EvaluationRow RowOf(const v1::EvaluationShard& shard,
+                            const v1::EvaluatedLifetime& lifetime);
+
+// The same of a run's folder. The run must not be at work: one process owns its store.
+absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder);
+
+// What `mentor evaluate` leaves in an experiment's folder: evaluations/NAME/SEED/ with the files of
+// meta_learner/experiment/evaluation.h, and evaluations/maps.binpb.
+std::filesystem::path EvaluationsFolder(const std::filesystem::path& experiment);
+std::filesystem::path MapsFile(const std::filesystem::path& experiment);
+// All evaluations/NAME/SEED, in their order.
+std::vector<std::filesystem::path> EvaluationFolders(const std::filesystem::path& experiment);
+
+// A state folder with one experiment, or the folder of an experiment (STATE/experiments/UID).
+struct RunFolder {
+  std::filesystem::path state;
+  std::filesystem::path experiment;
+};
+// NOT_FOUND says what a run folder looks like.
+absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder);
+
+// The hash of `mentor hash`: the newest whole checkpoint's state (signal network, optimizer,
+// normalisers, best weights). Reads only: nothing is moved or removed.
+struct RunHash {
+  std::string state_hash;
+  uint32_t outer_step = 0;
+  std::filesystem::path checkpoint;
+};
+absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder);
+
+}  // namespace mentor

@@ -1,0 +1,37 @@
+// What a run has learned, read from its folder: spec, parts and meta-parameters of a checkpoint.
+// Reads only.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include <absl/status/statusor.h>
+
+#include "mentor/local/run_report.h"
+#include "mentor/v1/spec.pb.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/parts.h"
+
+namespace mentor {
+
+struct TrainedRun {
+  RunFolder folder;
+  v1::ExperimentSpec spec;              // With defaults.
+  meta_learner::ExperimentParts parts;  // The rule holds the checkpoint's state.
+  torch::Tensor initial_parameters;     // [Q]: before the first outer update
+  torch::Tensor best_parameters;        // [Q]: with the best score so far
+  uint32_t outer_step = 0;
+  meta_learner::RunParameters parameters() const {
+    return {parts.rule->meta_parameters(), best_parameters, initial_parameters};
+  }
+  std::string state_hash;  // Empty when nothing is to be learned (rule.outer_updates is 0).
+};
+
+// path: a run's folder, an experiment's folder (their newest whole checkpoint is taken), or a
+// checkpoint.
+absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path);
+
+}  // namespace mentor

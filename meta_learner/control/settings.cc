@@ -1,0 +1,86 @@
+#include "meta_learner/control/settings.h"
+
+#include <string>
+
+#include <absl/strings/str_format.h>
+#include <google/protobuf/util/time_util.h>
+
+namespace mentor::meta_learner {
+namespace {
+
+constexpr size_t kLabelsMax = 64, kLabelKeyMax = 63, kLabelValueMax = 255, kTitleMax = 255;
+constexpr uint32_t kWeightMax = 100, kRetriesMax = 100;
+
+bool IsLower(char c) {
+  return c >= 'a' && c <= 'z';
+}
+bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+void CheckLabels(const v1::Experiment& experiment, const std::string& prefix,
+                 Violations* violations) {
+  if (static_cast<size_t>(experiment.labels_size()) > kLabelsMax) {
+    violations->Add(prefix + "labels", absl::StrFormat("are %d, at most %d are allowed",
+                                                       experiment.labels_size(), kLabelsMax));
+    return;
+  }
+  for (const auto& [key, value] : experiment.labels()) {
+    const std::string field = prefix + "labels." + key.substr(0, kLabelKeyMax);
+    bool legal = !key.empty() && key.size() <= kLabelKeyMax && IsLower(key[0]);
+    for (const char c : key)
+      legal = legal && (IsLower(c) || IsDigit(c) ||
+                        std::string_view("-_./").find(c) != std::string_view::npos);
+    if (!legal) {
+      violations->Add(field,
+                      absl::StrFormat("is not a key: give a letter, then letters, digits, - _ . "
+                                      "and /, all lower case, at most %d",
+                                      kLabelKeyMax));
+    }
+    if (value.size() > kLabelValueMax) {
+      violations->Add(field, absl::StrFormat("has %d bytes, at most %d are allowed", value.size(),
+                                             kLabelValueMax));
+    }
+  }
+}
+
+}  // namespace
+
+void CheckSettings(const v1::Experiment& experiment, std::string_view begin,
+                   Violations* violations) {
+  using google::protobuf::util::TimeUtil;
+  const std::string prefix(begin);
+  CheckLabels(experiment, prefix, violations);
+  if (experiment.display_name().size() > kTitleMax) {
+    violations->Add(prefix + "display_name",
+                    absl::StrFormat("has %d bytes, at most %d are allowed",
+                                    experiment.display_name().size(), kTitleMax));
+  }
+  if (!v1::Priority_IsValid(experiment.priority())) {
+    violations->Add(prefix + "priority",
+                    absl::StrFormat("is %d; give LOW, NORMAL or HIGH", experiment.priority()));
+  }
+  if (experiment.weight() > kWeightMax) {
+    violations->Add(prefix + "weight", absl::StrFormat("is %d; give 1 to %d, or 0 for 1",
+                                                       experiment.weight(), kWeightMax));
+  }
+  if (experiment.retries_max() > kRetriesMax) {
+    violations->Add(prefix + "retries_max", absl::StrFormat("is %d; give at most %d",
+                                                            experiment.retries_max(), kRetriesMax));
+  }
+  if (experiment.has_deadline()) {
+    // A legal Timestamp; whether it has passed already is for its owner to see.
+    const auto& time = experiment.deadline();
+    if (time.seconds() <= 0 || time.seconds() > TimeUtil::kTimestampMaxSeconds ||
+        time.nanos() < 0 || time.nanos() > 999'999'999)
+      violations->Add(prefix + "deadline", "is not a time after 1970");
+  }
+  if (experiment.retention().has_ttl()) {
+    const auto& ttl = experiment.retention().ttl();
+    if (ttl.seconds() < 0 || ttl.nanos() < 0 || ttl.nanos() > 999'999'999 ||
+        ttl.seconds() > int64_t{3650} * 24 * 3600)
+      violations->Add(prefix + "retention.ttl", "is not a span of 0 to 3650 days");
+  }
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,209 @@
+#include "meta_learner/experiment/evaluation.h"
+
+#include <algorithm>
+
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_replace.h>
+
+#include "common/check.h"
+#include "common/evaluation_method.h"
+#include "common/file.h"
+#include "learner/tensor_proto.h"
+#include "meta_learner/experiment/outcomes.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+// Lifetimes whose signals are kept, for the report's distribution and correlation.
+constexpr uint32_t kSignalLifetimes = 8;
+// As many shards at once as make good use of two learners, but few enough that little is lost when
+// interrupted.
+constexpr size_t kShardsAtOnce = 4;
+
+v1::EvaluationMethod MethodOf(v1::Baseline baseline) {
+  switch (baseline) {
+    case v1::PPO_SPARSE:
+      return v1::EVALUATION_METHOD_PPO_SPARSE;
+    case v1::PPO_SHAPED:
+      return v1::EVALUATION_METHOD_PPO_SHAPED;
+    case v1::PPO_SPARSE_AND_SHAPED:
+      return v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED;
+    case v1::RANDOM_SIGNAL:
+      return v1::EVALUATION_METHOD_RANDOM_SIGNAL;
+    default:
+      MENTOR_CHECK(false);  // Specs are checked.
+      return v1::EVALUATION_METHOD_UNSPECIFIED;
+  }
+}
+
+std::filesystem::path ShardFile(const EvaluationJob& job, size_t index) {
+  const std::string plain =
+      absl::StrReplaceAll(NameOf(job.teacher.method), {{" ", "_"}, {"(", ""}, {")", ""}});
+  return job.folder / absl::StrFormat("%s-%s-%05d.binpb", SplitName(job.split), plain, index);
+}
+
+absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& shard,
+                       const std::vector<SampledTask>& tasks, const ShardResult& result) {
+  const uint32_t iterations = job.owner.spec.lifetime().iterations();
+  const std::vector<learner::Segment> lifetime(result.segments.begin(),
+                                               result.segments.begin() + iterations);
+  const std::vector<LifetimeOutcome> outcomes = Outcomes(lifetime);
+  std::vector<LifetimeOutcome> deterministic(outcomes.size());
+  if (result.segments.size() > iterations) deterministic = Outcomes({result.segments[iterations]});
+  // Their steps are enough for as many full episodes; where episodes end early there are more.
+  for (LifetimeOutcome& outcome : deterministic) {
+    const size_t asked = job.owner.spec.evaluation().deterministic_episodes();
+    outcome.episode_success.resize(std::min(asked, outcome.episode_success.size()));
+    outcome.episode_return.resize(std::min(asked, outcome.episode_return.size()));
+  }
+
+  v1::EvaluationShard proto;
+  proto.set_taught_by(job.teacher.method);
+  proto.set_split(SplitName(job.split));
+  proto.set_index(static_cast<uint32_t>(index));
+  proto.set_tasks(job.tasks);
+  proto.set_seed(job.owner.spec.seed());
+  proto.set_outer_step(job.outer_step);
+  for (int i = 0; i < shard.lifetimes_size(); ++i) {
+    v1::EvaluatedLifetime& row = *proto.add_lifetimes();
+    const uint32_t number = shard.lifetimes(i).number();
+    row.set_number(number);
+    row.set_environment(tasks[number].environment);
+    row.set_goal(static_cast<uint32_t>(tasks[number].goal));
+    for (double value : outcomes[i].episode_success) row.add_episode_success(value);
+    for (double value : outcomes[i].episode_return) row.add_episode_return(value);
+    for (int episodes : outcomes[i].segment_episodes)
+      row.add_segment_episodes(static_cast<uint32_t>(episodes));
+    for (double value : deterministic[i].episode_success) row.add_deterministic_success(value);
+    for (double value : deterministic[i].episode_return) row.add_deterministic_return(value);
+    if (job.teacher.source != v1::REWARD_SOURCE_SIGNAL || number >= kSignalLifetimes) continue;
+    for (const learner::Segment& segment : lifetime) {
+      if (!segment.signals.defined()) continue;  // A rule without signals.
+      const auto signal = segment.signals.accessor<float, 2>();
+      const auto shaped = segment.shaped_rewards.accessor<double, 2>();
+      for (int64_t t = 0; t < signal.size(1); ++t) {
+        row.add_signal(signal[i][t]);
+        row.add_shaped(static_cast<float>(shaped[i][t]));
+      }
+    }
+  }
+  return WriteFileAtomically(ShardFile(job, index), proto.SerializeAsString());
+}
+
+// Evaluations of 0.1.0 have the method by name. False when it is unknown.
+bool GiveMethod(v1::EvaluationShard* shard) {
+  if (shard->taught_by() != v1::EVALUATION_METHOD_UNSPECIFIED)
+    return v1::EvaluationMethod_IsValid(shard->taught_by());
+  const auto method = MethodNamed(shard->method());
+  if (!method) return false;
+  shard->set_taught_by(*method);
+  shard->clear_method();
+  return true;
+}
+
+}  // namespace
+
+Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters) {
+  switch (method) {
+    case v1::EVALUATION_METHOD_LEARNED:
+      return {method, v1::REWARD_SOURCE_SIGNAL, parameters.learned};
+    case v1::EVALUATION_METHOD_LEARNED_BEST:
+      return {method, v1::REWARD_SOURCE_SIGNAL, parameters.best};
+    case v1::EVALUATION_METHOD_RANDOM_SIGNAL:
+      return {method, v1::REWARD_SOURCE_SIGNAL, parameters.initial};
+    case v1::EVALUATION_METHOD_PPO_SPARSE:
+      return {method, v1::REWARD_SOURCE_SPARSE};
+    case v1::EVALUATION_METHOD_PPO_SHAPED:
+      return {method, v1::REWARD_SOURCE_SHAPED};
+    case v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED:
+      return {method, v1::REWARD_SOURCE_SPARSE_AND_SHAPED};
+    default:
+      MENTOR_CHECK(false);
+      return {};
+  }
+}
+
+std::vector<Teacher> Teachers(const v1::EvaluationSpec& spec, const RunParameters& parameters,
+                              bool learned, bool baselines) {
+  std::vector<v1::EvaluationMethod> methods;
+  if (learned) methods.push_back(v1::EVALUATION_METHOD_LEARNED);
+  if (learned && spec.best_weights()) methods.push_back(v1::EVALUATION_METHOD_LEARNED_BEST);
+  for (int i = 0; baselines && i < spec.baseline_size(); ++i)
+    methods.push_back(MethodOf(spec.baseline(i)));
+  std::vector<Teacher> teachers;
+  for (const v1::EvaluationMethod method : methods)
+    teachers.push_back(TeacherOf(method, parameters));
+  return teachers;
+}
+
+uint32_t NumLifetimes(const EvaluationJob& job) {
+  return static_cast<uint32_t>(
+      EvaluationTasks(job.owner.benchmark, job.owner.spec, job.split).size());
+}
+
+absl::Status RunEvaluation(const EvaluationJob& job, ShardBroker* broker,
+                           const std::atomic<bool>& cancel, EvaluationCount* count,
+                           const ShardBoard::OnProgress& on_progress) {
+  const std::vector<SampledTask> tasks =
+      EvaluationTasks(job.owner.benchmark, job.owner.spec, job.split);
+  const std::vector<v1::Shard> all =
+      EvaluationShards(job.owner, tasks, /*first_number=*/0, job.split, job.teacher.source);
+  v1::Tensor parameters;
+  if (job.teacher.parameters.defined()) parameters = learner::ToProto(job.teacher.parameters);
+  for (size_t begin = 0; begin < all.size();) {
+    std::vector<size_t> indices;
+    std::vector<v1::Shard> shards;
+    for (; begin < all.size() && shards.size() < kShardsAtOnce; ++begin) {
+      if (std::filesystem::exists(ShardFile(job, begin))) {
+        count->done += static_cast<uint32_t>(all[begin].lifetimes_size());
+        count->skipped += static_cast<uint32_t>(all[begin].lifetimes_size());
+        continue;
+      }
+      shards.push_back(all[begin]);
+      indices.push_back(begin);
+    }
+    if (shards.empty()) continue;
+    MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results,
+                            broker->Run(std::move(shards), parameters, cancel, on_progress));
+    for (size_t i = 0; i < results.size(); ++i) {
+      MENTOR_RETURN_IF_ERROR(SaveShard(job, indices[i], all[indices[i]], tasks, results[i]));
+      count->done += static_cast<uint32_t>(all[indices[i]].lifetimes_size());
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string SplitName(envs::Split split) {
+  return split == envs::Split::kTest ? "test" : "train";
+}
+
+absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder) {
+  std::vector<v1::EvaluationShard> shards;
+  std::error_code error;
+  std::vector<std::filesystem::path> files;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (entry->path().extension() == ".binpb") files.push_back(entry->path());
+  }
+  std::sort(files.begin(), files.end());
+  for (const auto& file : files) {
+    MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file, uint64_t{1} << 30));
+    v1::EvaluationShard& shard = shards.emplace_back();
+    if (!shard.ParseFromString(bytes) || !GiveMethod(&shard)) {
+      return absl::DataLossError(file.string() +
+                                 " is not an evaluation; remove it and evaluate again");
+    }
+  }
+  return shards;
+}
+
+std::filesystem::path EvaluationFolder(const std::filesystem::path& experiment_folder) {
+  return experiment_folder / "artifacts" / "evaluation";
+}
+
+absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(
+    const std::filesystem::path& experiment_folder) {
+  return ReadShards(EvaluationFolder(experiment_folder));
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,76 @@
+// Measures teachers: fresh agents live on given tasks with frozen meta-parameters. Each shard
+// leaves a file, so an interrupted evaluation goes on where it was. Functions without state.
+#pragma once
+
+#include <torch/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "mentor/v1/evaluation.pb.h"
+#include "meta_learner/experiment/shards.h"
+#include "meta_learner/experiment/task_sampler.h"
+#include "meta_learner/fleet/shard_broker.h"
+
+namespace mentor::meta_learner {
+
+// Who teaches the agents of an evaluation.
+struct Teacher {
+  v1::EvaluationMethod method = v1::EVALUATION_METHOD_LEARNED;
+  v1::RewardSource source = v1::REWARD_SOURCE_SIGNAL;
+  torch::Tensor parameters = {};  // Meta-parameters [Q]; undefined for baselines that have none.
+};
+
+// Meta-parameters of a run, [Q] each.
+struct RunParameters {
+  torch::Tensor learned;  // After its last outer update,
+  torch::Tensor best;     // with its best score,
+  torch::Tensor initial;  // before its first update.
+};
+Teacher TeacherOf(v1::EvaluationMethod method, const RunParameters& parameters);
+// The teachers that a spec's evaluation compares: what was learned (unless nothing was), and the
+// baselines (unless they are not wanted).
+std::vector<Teacher> Teachers(const v1::EvaluationSpec& spec, const RunParameters& parameters,
+                              bool learned, bool baselines);
+
+// The lifetimes of one teacher on the tasks of one split. Agents live by owner.spec: its seed is
+// the key of their randomness, its evaluation says how many there are.
+struct EvaluationJob {
+  ShardOwner owner;
+  Teacher teacher;
+  envs::Split split = envs::Split::kTest;
+  std::filesystem::path folder;  // Exists.
+  std::string tasks = {};        // See EvaluationShard.
+  uint32_t outer_step = 0;
+};
+
+struct EvaluationCount {
+  uint32_t done = 0;     // Lifetimes.
+  uint32_t skipped = 0;  // How many of them an earlier process did.
+};
+
+uint32_t NumLifetimes(const EvaluationJob& job);
+
+// Blocks. Adds to *count. CANCELLED when *cancel became true; what is done stays.
+absl::Status RunEvaluation(const EvaluationJob& job, ShardBroker* broker,
+                           const std::atomic<bool>& cancel, EvaluationCount* count,
+                           const ShardBoard::OnProgress& on_progress);
+
+// "test" or "train".
+std::string SplitName(envs::Split split);
+
+// All shards in a folder, in a fixed order: by split, method and index. None when it is missing.
+absl::StatusOr<std::vector<v1::EvaluationShard>> ReadShards(const std::filesystem::path& folder);
+
+// Where the evaluation at the end of a run is kept, and what is there so far.
+std::filesystem::path EvaluationFolder(const std::filesystem::path& experiment_folder);
+absl::StatusOr<std::vector<v1::EvaluationShard>> ReadEvaluation(
+    const std::filesystem::path& experiment_folder);
+
+}  // namespace mentor::meta_learner

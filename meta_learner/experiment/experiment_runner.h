@@ -1,0 +1,43 @@
+// Runs one experiment from where its newest whole checkpoint stands to its end: meta-training, then
+// evaluation. Everything it computes is a function of the spec; what it writes survives kill -9 at
+// any point. One call at a time per experiment.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include <absl/status/status.h>
+
+#include "common/metrics.h"
+#include "mentor/v1/experiment.pb.h"
+#include "meta_learner/fleet/shard_broker.h"
+#include "meta_learner/store/store.h"
+
+namespace mentor::meta_learner {
+
+struct ExperimentMetrics;
+
+class ExperimentRunner {
+ public:
+  struct Options {
+    ExperimentStore* store = nullptr;
+    ShardBroker* broker = nullptr;
+    std::string build;
+    std::string fingerprint;  // What computes here; an experiment keeps to one.
+    int num_threads = 1;
+    Metrics* metrics = nullptr;
+  };
+  explicit ExperimentRunner(Options options);
+  ~ExperimentRunner();
+
+  // OK when the experiment is complete, CANCELLED when *cancel became true; other errors are for
+  // the user to read.
+  absl::Status Run(const v1::Experiment& experiment, const std::atomic<bool>& cancel);
+
+ private:
+  const Options options_;
+  const std::unique_ptr<ExperimentMetrics> metrics_;
+};
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,46 @@
+#include "meta_learner/experiment/learner_arithmetic.h"
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "learner/torch_fingerprint.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+std::filesystem::path FileOf(const std::filesystem::path& experiment_folder) {
+  return experiment_folder / "learner_fingerprint";
+}
+
+}  // namespace
+
+std::string CpuArithmetic() {
+  return "cpu " + learner::TorchFingerprint();
+}
+
+absl::StatusOr<std::string> LearnerArithmetic(const std::filesystem::path& experiment_folder) {
+  auto written = ReadFile(FileOf(experiment_folder), /*bytes_max=*/4096);
+  if (absl::IsNotFound(written.status())) return std::string();
+  return written;
+}
+
+absl::Status CheckLearnerArithmetic(const std::filesystem::path& experiment_folder,
+                                    const std::string& arithmetic) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string kept, LearnerArithmetic(experiment_folder));
+  return kept.empty() || kept == arithmetic ? absl::OkStatus()
+                                            : ArithmeticMismatch(kept, arithmetic);
+}
+
+absl::Status KeepLearnerArithmetic(const std::filesystem::path& experiment_folder,
+                                   const std::string& experiment, ShardBroker* broker) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string kept, LearnerArithmetic(experiment_folder));
+  const std::filesystem::path file = FileOf(experiment_folder);
+  broker->KeepArithmetic(experiment, kept, [file, experiment](const std::string& arithmetic) {
+    MENTOR_LOG(kInfo, "experiment keeps to one kind of learner",
+               {{"experiment", experiment}, {"arithmetic", arithmetic}});
+    return WriteFileAtomically(file, arithmetic);
+  });
+  return absl::OkStatus();
+}
+
+}  // namespace mentor::meta_learner

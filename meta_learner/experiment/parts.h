@@ -1,0 +1,34 @@
+// The registered parts that a spec names, and what they demand of it and of each other. Functions
+// without state.
+#pragma once
+
+#include <memory>
+
+#include "common/violations.h"
+#include "envs/benchmark.h"
+#include "learner/signals/signal_network.h"
+#include "mentor/v1/spec.pb.h"
+#include "meta_learner/rules/outer_rule.h"
+#include "meta_learner/store/checkpoint.h"
+
+namespace mentor::meta_learner {
+
+// They are null where the spec does not fit.
+struct ExperimentParts {
+  std::unique_ptr<envs::Benchmark> benchmark;
+  std::shared_ptr<const learner::SignalNetwork> network;
+  std::unique_ptr<OuterRule> rule;
+};
+
+// With violations where the spec does not fit. num_threads: for the outer update.
+ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations);
+
+// The check of a spec beyond ranges: registered parts and what they demand of each other.
+void CheckParts(const v1::ExperimentSpec& spec, Violations* violations);
+
+// The check of a spec that is to go on from a checkpoint of an experiment with another spec: what
+// the checkpoint holds must fit.
+void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
+                     const Checkpoint& checkpoint, Violations* violations);
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,74 @@
+#include "meta_learner/experiment/progress.h"
+
+#include <utility>
+
+#include "common/log.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+// Rates are over at least so long.
+constexpr double kRateSeconds = 0.5;
+
+}  // namespace
+
+ProgressReporter::ProgressReporter(Options options)
+    : options_(std::move(options)),
+      evaluation_start_(options_.now()),
+      last_look_(evaluation_start_) {}
+
+void ProgressReporter::SetTrained(uint32_t outer_updates, uint64_t env_steps, double seconds) {
+  outer_updates_ = outer_updates;
+  env_steps_ = env_steps;
+  seconds_per_update_ = seconds;
+}
+
+void ProgressReporter::BeginEvaluation(uint32_t lifetimes_total) {
+  evaluation_total_ = lifetimes_total;
+  evaluation_start_ = options_.now();
+}
+
+v1::Progress ProgressReporter::Now(const BrokerProgress& shards) {
+  v1::Progress progress;
+  progress.set_outer_updates(outer_updates_);
+  progress.set_outer_updates_total(options_.outer_updates_total);
+  progress.set_evaluation_lifetimes(evaluated_.done);
+  progress.set_evaluation_lifetimes_total(evaluation_total_);
+  progress.set_env_steps(env_steps_ + shards.env_steps);
+  if (const double seconds = SecondsSince(last_look_); seconds >= kRateSeconds) {
+    if (shards.env_steps >= last_steps_ && shards.env_steps > 0)
+      rate_ = static_cast<double>(shards.env_steps - last_steps_) / seconds;
+    last_look_ = options_.now();
+    last_steps_ = shards.env_steps;
+  }
+  progress.set_env_steps_per_second(rate_);
+  progress.set_seconds_left(SecondsLeft());
+  return progress;
+}
+
+double ProgressReporter::SecondsSince(Clock::time_point start) const {
+  return std::chrono::duration<double>(options_.now() - start).count();
+}
+
+double ProgressReporter::SecondsLeft() const {
+  if (const uint32_t left = options_.outer_updates_total - outer_updates_; left > 0)
+    return seconds_per_update_ > 0 ? left * seconds_per_update_ : -1;
+  const uint32_t fresh = evaluated_.done - evaluated_.skipped;
+  if (evaluation_total_ == 0 || fresh == 0) return -1;
+  return SecondsSince(evaluation_start_) / fresh * (evaluation_total_ - evaluated_.done);
+}
+
+void ProgressReporter::Report(const std::string& activity, const BrokerProgress& shards) {
+  const absl::Status status =
+      options_.store->SetProgress(options_.experiment, activity, Now(shards));
+  if (!status.ok()) {
+    MENTOR_LOG(kWarning, "progress could not be kept",
+               {{"experiment", options_.experiment}, {"why", status}});
+  }
+}
+
+void ProgressReporter::ReportWork(const std::string& activity, const BrokerProgress& shards) {
+  Report(activity + WaitingFor(shards), shards);
+}
+
+}  // namespace mentor::meta_learner

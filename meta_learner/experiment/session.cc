@@ -1,0 +1,255 @@
+#include "meta_learner/experiment/session.h"
+
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <sys/resource.h>
+
+#include "common/check.h"
+#include "common/cpu_time.h"
+#include "common/evaluation_method.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/registry.h"
+#include "common/spec/spec.h"
+#include "learner/agents/segment.h"
+#include "learner/agents/worker_pool.h"
+#include "learner/tensor_proto.h"
+#include "meta_learner/experiment/fingerprint.h"
+#include "meta_learner/experiment/learner_arithmetic.h"
+#include "meta_learner/experiment/tensor_sections.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using Clock = ProgressReporter::Clock;
+
+constexpr char kOuterReturn[] = "mentor_meta_outer_return";
+// Rounds whose lifetimes make the score of the best weights (60 lifetimes of 30 a round).
+constexpr size_t kScoreRounds = 2;
+constexpr char kRuleSections[] = "rule/";
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Of this thread, and of pools while they worked for it.
+double CallerCpuSeconds() {
+  return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();
+}
+
+// The greatest memory that this process has held.
+double PeakMemoryBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024;
+}
+
+}  // namespace
+
+ExperimentMetrics::ExperimentMetrics(Metrics* metrics) : checkpoints(metrics) {
+  for (const RuleEntry* rule : OuterRules()) {
+    outer_updates[rule->name] = &metrics->Counter("mentor_meta_outer_updates_total",
+                                                  "Outer updates.", {{"rule", rule->name}});
+    outer_update_seconds[rule->name] =
+        &metrics->Histogram("mentor_meta_outer_update_seconds",
+                            "Wall time of the outer rule's update, without collection.",
+                            UnitBuckets(), {{"rule", rule->name}});
+  }
+}
+
+Session::Session(const ExperimentRunner::Options& options, ExperimentMetrics* metrics,
+                 const v1::Experiment& experiment, const std::atomic<bool>& cancel)
+    : options_(options),
+      metrics_(metrics),
+      name_(experiment.name()),
+      uid_(experiment.uid()),
+      spec_(WithDefaults(experiment.spec())),
+      cancel_(cancel),
+      checkpoints_({.store = options.store,
+                    .metrics = &metrics->checkpoints,
+                    .experiment = name_,
+                    .uid = uid_,
+                    .spec_hash = SpecHash(spec_),
+                    .build = options.build,
+                    .keep_last = spec_.checkpoint().keep_last()}),
+      progress_({.store = options.store,
+                 .experiment = name_,
+                 .outer_updates_total = spec_.rule().outer_updates()}) {}
+
+Session::~Session() {
+  if (outer_return_ != nullptr) options_.metrics->RemoveGauge(kOuterReturn, outer_return_);
+}
+
+absl::Status Session::Run() {
+  MENTOR_RETURN_IF_ERROR(options_.store->PrepareFolder(uid_));
+  Violations violations;
+  parts_ = MakeParts(spec_, options_.num_threads, &violations);
+  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  const std::filesystem::path folder = options_.store->ExperimentFolder(uid_);
+  MENTOR_RETURN_IF_ERROR(KeepFingerprint(folder, options_.fingerprint));
+  MENTOR_RETURN_IF_ERROR(KeepLearnerArithmetic(folder, name_, options_.broker));
+  MENTOR_RETURN_IF_ERROR(Resume());
+  while (state_.outer_step < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
+  return Evaluate();
+}
+
+absl::Status Session::Resume() {
+  initial_parameters_ = state_.best.weights = parts_.rule->meta_parameters().clone();
+  MENTOR_ASSIGN_OR_RETURN(const auto newest, checkpoints_.FindNewest());
+  if (!newest) return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(const TensorMap rule, TensorsOfSections(newest->sections, kRuleSections));
+  MENTOR_RETURN_IF_ERROR(parts_.rule->Load(rule));
+  MENTOR_ASSIGN_OR_RETURN(state_, ReadState(*newest));
+  if (const int64_t unknown = UnknownOpenEpisodes(state_); unknown > 0) {
+    MENTOR_LOG(kWarning,
+               "the checkpoint is of a version that did not keep what open episodes had achieved: "
+               "their returns count from here",
+               {{"experiment", name_}, {"open_episodes", absl::StrCat(unknown)}});
+  }
+  progress_.SetTrained(state_.outer_step, state_.env_steps, /*seconds=*/0);
+  return absl::OkStatus();
+}
+
+absl::Status Session::OuterUpdate() {
+  const Clock::time_point start = Clock::now();
+  const Round round = RoundOf(parts_.rule->needs(), spec_, state_.outer_step);
+  const std::vector<SampledTask> tasks = TrainingTasks(*parts_.benchmark, spec_, round.generation);
+  MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results, Collect(round, tasks));
+  OuterStep step;
+  step.timings["collect_wall_seconds"] = SecondsSince(start);
+
+  const std::vector<LifetimeOutcome> outcomes = JoinOutcomes(results);
+  step.results = RoundResults(round, outcomes, tasks, results);
+  // Before the update, so that the lifetimes belong to the weights that are kept.
+  if (round.last) {
+    state_.best.Consider(outcomes, kScoreRounds * spec_.rule().lifetimes_per_update(),
+                         parts_.rule->meta_parameters());
+  }
+  if (std::isfinite(state_.best.score)) step.results["best_score"] = state_.best.score;
+
+  MENTOR_RETURN_IF_ERROR(Learn(results, tasks, &step));
+  if (const auto mean = step.results.find("shaped_return"); mean != step.results.end())
+    ShowReturn(mean->second);
+  step.timings.merge(PhaseTimings(results));
+  double nonfinite = 0;
+  for (const ShardResult& result : results)
+    nonfinite += static_cast<double>(result.nonfinite_updates);
+  step.results["nonfinite_updates"] = nonfinite;
+
+  state_.lives.clear();
+  if (!round.last) {
+    for (ShardResult& result : results) state_.lives.push_back(std::move(result.snapshot));
+  }
+  ++state_.outer_step;
+  return Record(start, &step);
+}
+
+absl::StatusOr<std::vector<ShardResult>> Session::Collect(const Round& round,
+                                                          const std::vector<SampledTask>& tasks) {
+  MENTOR_ASSIGN_OR_RETURN(std::vector<v1::Shard> shards,
+                          RoundShards(Owner(), tasks, parts_.rule->needs(), round, state_.lives));
+  const uint64_t steps = uint64_t{shards[0].iterations()} * learner::StepsOfIteration(shards[0], 0);
+  auto results = options_.broker->Run(
+      std::move(shards), learner::ToProto(parts_.rule->meta_parameters()), cancel_,
+      [&](const BrokerProgress& work) { progress_.ReportWork("meta-training", work); });
+  if (results.ok()) state_.env_steps += tasks.size() * steps;
+  return results;
+}
+
+absl::Status Session::Learn(const std::vector<ShardResult>& results,
+                            const std::vector<SampledTask>& tasks, OuterStep* step) {
+  progress_.Report("outer update", {});
+  const double cpu_before = CallerCpuSeconds();
+  const Clock::time_point start = Clock::now();
+  const auto update = [&] {
+    const learner::InterruptScope interrupt(&cancel_);
+    return parts_.rule->Update(MakeBatch(results, tasks, spec_.lifetime().steps_per_iteration()),
+                               state_.outer_step);
+  };
+  MENTOR_ASSIGN_OR_RETURN(const RuleReport report, update());
+  metrics_->outer_updates.at(spec_.rule().name())->Increment();
+  metrics_->outer_update_seconds.at(spec_.rule().name())->Observe(SecondsSince(start));
+  const std::string& rule = spec_.rule().name();
+  const MetricTable& declared = Registry<RuleEntry>::Instance().Find(rule)->metrics;
+  MENTOR_RETURN_IF_ERROR(CheckDeclared(declared, report, "outer rule '" + rule + "'"));
+  // Times differ from run to run, so they are kept apart from results.
+  for (const auto& [metric, value] : report) {
+    const bool is_time = FindMetric(declared, metric)->unit == "s";
+    (is_time ? step->timings : step->results)[metric] = value;
+  }
+  step->timings["outer_seconds"] = CallerCpuSeconds() - cpu_before;
+  step->timings["outer_wall_seconds"] = SecondsSince(start);
+  return absl::OkStatus();
+}
+
+absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
+  step->results["env_steps"] = static_cast<double>(state_.env_steps);
+  step->step = state_.outer_step;
+  if (state_.outer_step % spec_.checkpoint().every() == 0 ||
+      state_.outer_step == spec_.rule().outer_updates()) {
+    std::map<std::string, std::string> sections;
+    AddTensorSections(parts_.rule->Save(), kRuleSections, &sections);
+    AddState(state_, &sections);
+    MENTOR_ASSIGN_OR_RETURN(step->checkpoint,
+                            checkpoints_.Write(state_.outer_step, std::move(sections)));
+  }
+  const double seconds = SecondsSince(start);
+  step->timings["wall_seconds"] = seconds;
+  step->timings["peak_memory_bytes"] = PeakMemoryBytes();
+  progress_.SetTrained(state_.outer_step, state_.env_steps, seconds);
+  step->progress = progress_.Now({});
+  step->served_env_steps = options_.broker->TakeServed(name_);
+  MENTOR_RETURN_IF_ERROR(options_.store->RecordOuterStep(uid_, *step));
+  progress_.Report("meta-training", {});
+  return step->checkpoint ? checkpoints_.Retain() : absl::OkStatus();
+}
+
+void Session::ShowReturn(double mean) {
+  if (outer_return_ == nullptr) {
+    outer_return_ = &options_.metrics->Gauge(kOuterReturn,
+                                             "Mean return of the agents of the last outer update.",
+                                             {{"experiment", name_.substr(name_.find('/') + 1)}});
+  }
+  outer_return_->Set(mean);
+}
+
+absl::Status Session::Evaluate() {
+  if (spec_.evaluation().lifetimes_per_goal() == 0) return absl::OkStatus();
+  const std::filesystem::path folder = EvaluationFolder(options_.store->ExperimentFolder(uid_));
+  MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+  std::vector<EvaluationJob> jobs;
+  uint32_t lifetimes = 0;
+  const std::vector<envs::Split> splits = EvaluatedSplits(*parts_.benchmark, spec_);
+  for (const envs::Split split : splits) {
+    // Baselines do not know which goals were for training.
+    std::vector<Teacher> teachers =
+        Teachers(spec_.evaluation(),
+                 {.learned = parts_.rule->meta_parameters(),
+                  .best = state_.best.weights,
+                  .initial = initial_parameters_},
+                 /*learned=*/spec_.rule().outer_updates() > 0, /*baselines=*/split == splits[0]);
+    for (Teacher& teacher : teachers) {
+      jobs.push_back({.owner = Owner(),
+                      .teacher = std::move(teacher),
+                      .split = split,
+                      .folder = folder,
+                      .outer_step = state_.outer_step});
+      lifetimes += NumLifetimes(jobs.back());
+    }
+  }
+  progress_.BeginEvaluation(lifetimes);
+  for (const EvaluationJob& job : jobs) {
+    const std::string activity = absl::StrFormat("evaluating %s on %s goals",
+                                                 NameOf(job.teacher.method), SplitName(job.split));
+    MENTOR_RETURN_IF_ERROR(
+        RunEvaluation(job, options_.broker, cancel_, progress_.evaluated(),
+                      [&](const BrokerProgress& work) { progress_.ReportWork(activity, work); }));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,83 @@
+// One experiment at work in this process: the loop of its outer updates, then its evaluation. Made
+// for one Run; not thread-safe.
+#pragma once
+
+#include <torch/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "common/metrics.h"
+#include "mentor/v1/experiment.pb.h"
+#include "meta_learner/experiment/checkpoint_keeper.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/experiment_runner.h"
+#include "meta_learner/experiment/experiment_state.h"
+#include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/progress.h"
+#include "meta_learner/experiment/round.h"
+
+namespace mentor::meta_learner {
+
+// Metrics of all experiments. What a rule adds is counted under its name.
+struct ExperimentMetrics {
+  explicit ExperimentMetrics(Metrics* metrics);
+
+  CheckpointMetrics checkpoints;
+  std::map<std::string, prometheus::Counter*> outer_updates;
+  std::map<std::string, prometheus::Histogram*> outer_update_seconds;
+};
+
+class Session {
+ public:
+  // All outlive the session.
+  Session(const ExperimentRunner::Options& options, ExperimentMetrics* metrics,
+          const v1::Experiment& experiment, const std::atomic<bool>& cancel);
+  ~Session();
+
+  // See ExperimentRunner::Run.
+  absl::Status Run();
+
+ private:
+  absl::Status Resume();
+
+  // An outer update: lifetimes, what the rule learns of them, and the books.
+  absl::Status OuterUpdate();
+  absl::StatusOr<std::vector<ShardResult>> Collect(const Round& round,
+                                                   const std::vector<SampledTask>& tasks);
+  // Adds to *step what the rule reports.
+  absl::Status Learn(const std::vector<ShardResult>& results, const std::vector<SampledTask>& tasks,
+                     OuterStep* step);
+  // Into the checkpoint, when one is due, and the store.
+  absl::Status Record(ProgressReporter::Clock::time_point start, OuterStep* step);
+  // The series begins with the first value: a 0 before it would look like a return.
+  void ShowReturn(double mean);
+
+  absl::Status Evaluate();
+
+  ShardOwner Owner() const { return {name_, spec_, *parts_.benchmark}; }
+
+  // Fixed after construction.
+  const ExperimentRunner::Options& options_;
+  ExperimentMetrics* const metrics_;
+  const std::string name_;
+  const std::string uid_;
+  const v1::ExperimentSpec spec_;  // With defaults.
+  const std::atomic<bool>& cancel_;
+  // Fixed after Resume, but for the rule's state.
+  ExperimentParts parts_;
+  torch::Tensor initial_parameters_;  // Of the rule before its first update.
+  // Between outer updates, beside the rule's own.
+  ExperimentState state_;
+  CheckpointKeeper checkpoints_;
+  ProgressReporter progress_;
+  prometheus::Gauge* outer_return_ = nullptr;
+};
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,38 @@
+// What a meta-learner asks learners for: the lifetimes of an experiment, cut into shards. Pure
+// functions.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "envs/benchmark.h"
+#include "mentor/v1/shard_service.pb.h"
+#include "mentor/v1/spec.pb.h"
+#include "meta_learner/experiment/task_sampler.h"
+
+namespace mentor::meta_learner {
+
+// Whose shards they are. The members outlive the call.
+struct ShardOwner {
+  const std::string& experiment;   // Its name.
+  const v1::ExperimentSpec& spec;  // With defaults.
+  const envs::Benchmark& benchmark;
+};
+
+v1::EnvironmentShape ShapeOf(const envs::Benchmark& benchmark);
+
+// Shards of a generation of lifetimes: their whole lives, taught by the outer rule. What remains to
+// be set for single inner iterations is where they begin and what they go on from.
+std::vector<v1::Shard> TrainingShards(const ShardOwner& owner,
+                                      const std::vector<SampledTask>& tasks, uint32_t generation);
+
+// Shards of lifetimes first_number, first_number + 1, ... of an evaluation. From
+// REWARD_SOURCE_SIGNAL they live as in training, but with frozen meta-parameters; from others they
+// are those of the PPO baselines.
+std::vector<v1::Shard> EvaluationShards(const ShardOwner& owner,
+                                        const std::vector<SampledTask>& tasks,
+                                        uint32_t first_number, envs::Split split,
+                                        v1::RewardSource source);
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,134 @@
+#include "meta_learner/experiment/task_sampler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <absl/strings/str_format.h>
+
+namespace mentor::meta_learner {
+namespace {
+
+// A random order of 0..n-1: sorted by 64-bit keys, so that it needs no sequential generator.
+std::vector<int> Permutation(int n, const RandomStream& random) {
+  std::vector<std::pair<uint64_t, int>> keys;
+  for (int i = 0; i < n; ++i)
+    keys.emplace_back(random.Bits(/*step=*/0, static_cast<uint32_t>(i)), i);
+  std::sort(keys.begin(), keys.end());
+  std::vector<int> order;
+  for (const auto& [key, index] : keys) order.push_back(index);
+  return order;
+}
+
+RandomStream TaskStream(const v1::ExperimentSpec& spec, uint32_t round, int set) {
+  return {.seed = spec.seed(),
+          .purpose = Purpose::kTasks,
+          .phase = Phase::kTraining,
+          .lifetime = round,
+          .iteration = static_cast<uint32_t>(set)};
+}
+
+// n goals out of `goals` for a benchmark of one environment.
+std::vector<int> DrawGoals(int n, int goals, const RandomStream& random) {
+  std::vector<int> drawn;
+  for (int round = 0; round < n / goals; ++round) {
+    for (int goal = 0; goal < goals; ++goal) drawn.push_back(goal);
+  }
+  std::vector<int> rest = Permutation(goals, random);
+  rest.resize(n % goals);
+  drawn.insert(drawn.end(), rest.begin(), rest.end());
+  return drawn;
+}
+
+// Positions first .. first + n - 1 of an endless walk through permutations of the goals.
+std::vector<int> WalkGoals(const v1::ExperimentSpec& spec, int set, int goals, int64_t first,
+                           int n) {
+  std::vector<int> walked;
+  int64_t cycle = -1;
+  std::vector<int> order;
+  for (int64_t position = first; position < first + n; ++position) {
+    if (position / goals != cycle) {
+      cycle = position / goals;
+      order = Permutation(goals, TaskStream(spec, static_cast<uint32_t>(cycle), set));
+    }
+    walked.push_back(order[position % goals]);
+  }
+  return walked;
+}
+
+}  // namespace
+
+std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
+                                       const v1::ExperimentSpec& spec, uint32_t outer_step) {
+  const std::vector<envs::TaskSet>& sets = benchmark.Tasks(envs::Split::kTrain);
+  const int num_sets = static_cast<int>(sets.size());
+  const int per_set = static_cast<int>(spec.rule().lifetimes_per_update()) / num_sets;
+  std::vector<SampledTask> tasks;
+  for (int set = 0; set < num_sets; ++set) {
+    const int goals = static_cast<int>(sets[set].tasks.size());
+    if (goals == 0) {
+      for (int i = 0; i < per_set; ++i) {
+        tasks.push_back(
+            {sets[set].name, i,
+             sets[set].draw(TaskStream(spec, outer_step, set), static_cast<uint32_t>(i))});
+      }
+      continue;
+    }
+    const std::vector<int> chosen =
+        num_sets == 1 ? DrawGoals(per_set, goals, TaskStream(spec, outer_step, set))
+                      : WalkGoals(spec, set, goals, int64_t{outer_step} * per_set, per_set);
+    for (int goal : chosen) tasks.push_back({sets[set].name, goal, sets[set].tasks[goal]});
+  }
+  return tasks;
+}
+
+std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
+                                         const v1::ExperimentSpec& spec, envs::Split split) {
+  const std::vector<envs::TaskSet>& sets = benchmark.Tasks(split);
+  std::vector<SampledTask> tasks;
+  for (int set = 0; set < static_cast<int>(sets.size()); ++set) {
+    const int listed = static_cast<int>(sets[set].tasks.size());
+    const int asked = static_cast<int>(spec.evaluation().goals());
+    const int goals = listed == 0 ? asked : asked == 0 ? listed : std::min(asked, listed);
+    // Evaluation goals come from their own phase, so they are fresh.
+    RandomStream random = TaskStream(spec, /*round=*/0, set);
+    random.phase = split == envs::Split::kTest ? Phase::kTestEvaluation : Phase::kTrainEvaluation;
+    for (int goal = 0; goal < goals; ++goal) {
+      const v1::EnvironmentTask task =
+          listed == 0 ? sets[set].draw(random, static_cast<uint32_t>(goal)) : sets[set].tasks[goal];
+      for (uint32_t i = 0; i < spec.evaluation().lifetimes_per_goal(); ++i) {
+        tasks.push_back({sets[set].name, goal, task});
+      }
+    }
+  }
+  return tasks;
+}
+
+std::vector<envs::Split> EvaluatedSplits(const envs::Benchmark& benchmark,
+                                         const v1::ExperimentSpec& spec) {
+  if (benchmark.Tasks(envs::Split::kTest).empty()) return {envs::Split::kTrain};
+  if (!spec.evaluation().train_goals()) return {envs::Split::kTest};
+  return {envs::Split::kTest, envs::Split::kTrain};
+}
+
+void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
+                Violations* violations) {
+  const std::vector<envs::TaskSet>& sets = benchmark.Tasks(envs::Split::kTrain);
+  if (spec.rule().lifetimes_per_update() % sets.size() != 0) {
+    violations->Add(
+        "rule.lifetimes_per_update",
+        absl::StrFormat("%d does not divide by the benchmark's %d environments; use a multiple",
+                        spec.rule().lifetimes_per_update(), sets.size()));
+  }
+  if (spec.evaluation().lifetimes_per_goal() == 0 || spec.evaluation().goals() > 0) return;
+  for (const envs::Split split : EvaluatedSplits(benchmark, spec)) {
+    for (const envs::TaskSet& set : benchmark.Tasks(split)) {
+      if (!set.tasks.empty()) continue;
+      violations->Add("evaluation.goals", "0 means all goals, but this benchmark draws goals of " +
+                                              set.name +
+                                              " without end; give a number, for instance 512");
+      return;
+    }
+  }
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,45 @@
+// Which tasks the lifetimes of an outer update or an evaluation get. Pure functions of seed and
+// number: nothing is remembered, so a resumed experiment draws the same.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/rng.h"
+#include "envs/benchmark.h"
+#include "mentor/v1/rollout_service.pb.h"
+#include "mentor/v1/spec.pb.h"
+
+namespace mentor::meta_learner {
+
+struct SampledTask {
+  std::string environment;  // Name of the task set, under which rewards are normalised.
+  int goal = 0;  // Index in the environment's list; for drawn tasks the index of the draw.
+  v1::EnvironmentTask task;
+};
+
+// Tasks of the lifetimes of outer update `outer_step`, in lifetime order
+// (docs/algorithms/black_box.md#outer-loop). One environment: different goals drawn anew each time
+// (each goal floor(n / goals) times and the rest drawn, when there are fewer goals than lifetimes).
+// Several environments: the same number of lifetimes each; every environment walks through random
+// permutations of its goals. Environments without a list draw every goal afresh.
+std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
+                                       const v1::ExperimentSpec& spec, uint32_t outer_step);
+
+// Tasks of an evaluation: every goal (or the first spec.evaluation.goals) of every environment,
+// goal by goal, lifetimes_per_goal times.
+std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
+                                         const v1::ExperimentSpec& spec, envs::Split split);
+
+// Splits of the final evaluation in their order. A benchmark without test tasks is evaluated on
+// those of training, whatever the spec says of them.
+std::vector<envs::Split> EvaluatedSplits(const envs::Benchmark& benchmark,
+                                         const v1::ExperimentSpec& spec);
+
+// Adds violations for lifetimes that do not divide by environments, and evaluations of unlimited
+// goals.
+void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
+                Violations* violations);
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,423 @@
+#include "meta_learner/fleet/shard_board.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "common/resources/names.h"
+#include "learner/segment_proto.h"
+#include "learner/tensor_proto.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+uint64_t StepsOf(const v1::Shard& shard) {
+  return uint64_t{shard.iterations()} * shard.collections() *
+         shard.spec().lifetime().steps_per_iteration() *
+         static_cast<uint64_t>(shard.lifetimes_size());
+}
+
+}  // namespace
+
+std::string WaitingFor(const BrokerProgress& progress) {
+  if (progress.learners > 0) return progress.actors > 0 ? "" : ": waiting for actors";
+  if (progress.arithmetic.empty()) return ": waiting for learners";
+  return ": waiting for learners of kind " + progress.arithmetic;
+}
+
+ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
+  const MutexLock lock(mutex_);
+  const LearnerId id = next_learner_++;
+  Learner& learner = learners_[id];
+  learner.info = std::move(info);
+  learner.send = std::move(send);
+  learner.rate_since = std::chrono::steady_clock::now();
+  AssignLocked();
+  changed_.NotifyAll();
+  return id;
+}
+
+void ShardBoard::RemoveLearner(LearnerId id) {
+  const MutexLock lock(mutex_);
+  const auto learner = learners_.find(id);
+  if (learner == learners_.end()) return;
+  const std::set<uint64_t> lost = std::move(learner->second.shards);
+  learners_.erase(learner);
+  // Backwards, so that the lowest shard comes first in the queue again.
+  for (auto shard = lost.rbegin(); shard != lost.rend(); ++shard) {
+    ++counts_.reassigned;
+    ReturnLocked(jobs_.at(*shard).get());
+  }
+  AssignLocked();
+  changed_.NotifyAll();
+}
+
+void ShardBoard::ReturnLocked(Job* job) {
+  LetGoLocked(job->shard.experiment());
+  job->learner.reset();
+  job->env_steps = 0;
+  job->result = {};
+  waiting_[job->shard.experiment()].push_front(job->shard.shard_id());
+}
+
+void ShardBoard::AssignLocked() {
+  for (auto& [id, learner] : learners_) {
+    while (!learner.draining && learner.shards.size() < learner.info.slots) {
+      const std::optional<std::string> next = queue_.Next(ReadyLocked(&learner));
+      if (!next) break;
+      std::deque<uint64_t>& line = waiting_.at(*next);
+      const uint64_t shard_id = line.front();
+      line.pop_front();
+      if (line.empty()) waiting_.erase(*next);
+      AssignToLocked(id, &learner, shard_id);
+    }
+  }
+}
+
+std::set<std::string> ShardBoard::ReadyLocked(Learner* learner) {
+  std::set<std::string> ready;
+  for (const auto& [experiment, shards] : waiting_) {
+    if (FitsLocked(*learner, experiment)) {
+      ready.insert(experiment);
+    } else if (learner->mismatched.insert(experiment).second && options_.on_mismatch) {
+      options_.on_mismatch(learner->info, experiment, arithmetics_.at(experiment).name);
+    }
+  }
+  return ready;
+}
+
+bool ShardBoard::FitsLocked(const Learner& learner, const std::string& experiment) const {
+  const auto found = arithmetics_.find(experiment);
+  return found == arithmetics_.end() || found->second.name.empty() ||
+         found->second.name == learner.info.arithmetic;
+}
+
+void ShardBoard::LetGoLocked(const std::string& experiment) {
+  const auto found = arithmetics_.find(experiment);
+  if (found == arithmetics_.end() || --found->second.shards > 0 || found->second.kept) return;
+  found->second.name.clear();
+  if (found->second.keep == nullptr) arithmetics_.erase(found);
+}
+
+void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id) {
+  Job& job = *jobs_.at(shard_id);
+  const uint64_t steps = StepsOf(job.shard);
+  queue_.Charge(job.shard.experiment(), static_cast<double>(steps));
+  served_[job.shard.experiment()] += steps;
+  job.learner = id;
+  Arithmetic& arithmetic = arithmetics_[job.shard.experiment()];
+  arithmetic.name = learner->info.arithmetic;
+  ++arithmetic.shards;
+  job.shard.set_epoch(next_epoch_++);
+  job.hash = std::make_unique<Sha256>();
+  learner->shards.insert(shard_id);
+  // A failed send is followed by RemoveLearner, which gives the shard to another one.
+  if (job.shard.reward_source() == v1::REWARD_SOURCE_SIGNAL &&
+      learner->version != job.call->version) {
+    v1::RunResponse weights;
+    weights.mutable_signal_weights()->set_version(job.call->version);
+    *weights.mutable_signal_weights()->mutable_weights() = job.call->weights;
+    learner->send(std::move(weights));
+    learner->version = job.call->version;
+  }
+  v1::RunResponse message;
+  *message.mutable_shard() = job.shard;
+  learner->send(std::move(message));
+}
+
+bool ShardBoard::DrainLearner(LearnerId id) {
+  const MutexLock lock(mutex_);
+  const auto learner = learners_.find(id);
+  if (learner == learners_.end()) return false;
+  learner->second.draining = true;
+  learner->second.send([] {
+    v1::RunResponse message;
+    message.mutable_drain();
+    return message;
+  }());
+  return true;
+}
+
+void ShardBoard::SetShare(const std::string& experiment, const Share& share) {
+  const MutexLock lock(mutex_);
+  queue_.SetShare(experiment, share);
+}
+
+void ShardBoard::RemoveShare(const std::string& experiment) {
+  const MutexLock lock(mutex_);
+  queue_.Remove(experiment);
+  served_.erase(experiment);
+  const auto found = arithmetics_.find(experiment);
+  if (found == arithmetics_.end()) return;
+  found->second.kept = false;
+  found->second.keep = nullptr;
+  if (found->second.shards == 0) arithmetics_.erase(found);
+}
+
+void ShardBoard::KeepArithmetic(const std::string& experiment, const std::string& arithmetic,
+                                Keep keep) {
+  const MutexLock lock(mutex_);
+  Arithmetic& own = arithmetics_[experiment];
+  MENTOR_CHECK(own.shards == 0);
+  own.name = arithmetic;
+  own.kept = !arithmetic.empty();
+  own.keep = std::move(keep);
+}
+
+uint64_t ShardBoard::TakeServed(const std::string& experiment) {
+  const MutexLock lock(mutex_);
+  const auto served = served_.find(experiment);
+  return served == served_.end() ? 0 : std::exchange(served->second, 0);
+}
+
+std::vector<ShardBoard::ShardState> ShardBoard::Shards(const std::string& experiment) const {
+  std::vector<ShardState> states;
+  const MutexLock lock(mutex_);
+  for (const auto& [id, job] : jobs_) {
+    if (job->done || (!experiment.empty() && job->shard.experiment() != experiment)) continue;
+    ShardState& state = states.emplace_back();
+    state.learner = job->learner;
+    v1::ShardInfo& info = state.info;
+    info.set_name(ShardName(job->shard.experiment(), id));
+    info.set_state(job->learner ? v1::ShardInfo::STATE_RUNNING : v1::ShardInfo::STATE_WAITING);
+    info.set_lifetimes(static_cast<uint32_t>(job->shard.lifetimes_size()));
+    info.set_iterations_done(static_cast<uint32_t>(job->result.segments.size()));
+    info.set_iterations_total(static_cast<uint32_t>(learner::IterationsOf(job->shard)));
+    info.set_env_steps(job->env_steps);
+    info.set_env_steps_total(StepsOf(job->shard));
+  }
+  return states;
+}
+
+std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners() const {
+  std::map<LearnerId, LearnerState> states;
+  const MutexLock lock(mutex_);
+  for (const auto& [id, learner] : learners_) {
+    states[id] = {.shards = static_cast<uint32_t>(learner.shards.size()),
+                  .env_steps_per_second = learner.env_steps_per_second,
+                  .draining = learner.draining};
+  }
+  return states;
+}
+
+ShardBoard::Job* ShardBoard::FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch) {
+  const auto found = jobs_.find(shard_id);
+  if (found == jobs_.end() || found->second->learner != learner ||
+      found->second->shard.epoch() != epoch) {
+    ++counts_.refused;
+    return nullptr;
+  }
+  return found->second.get();
+}
+
+absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment) {
+  v1::Shard shard;
+  {
+    const MutexLock lock(mutex_);
+    const Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
+    if (job == nullptr) return absl::OkStatus();
+    const uint64_t expected = job->shard.first_iteration() + job->result.segments.size();
+    if (segment.iteration() != expected) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("shard %d: segment of iteration %d, expected %d", segment.shard_id(),
+                          segment.iteration(), expected));
+    }
+    shard = job->shard;
+  }
+  // Copies and checks of megabytes: without the lock. One thread brings the messages, so the order
+  // holds.
+  MENTOR_ASSIGN_OR_RETURN(learner::Segment parsed, learner::SegmentFromProto(segment, shard));
+  const MutexLock lock(mutex_);
+  Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
+  if (job == nullptr) return absl::OkStatus();
+  learner::HashSegment(segment, job->hash.get());
+  job->result.segments.push_back(std::move(parsed));
+  v1::RunResponse message;
+  message.mutable_ack()->set_shard_id(segment.shard_id());
+  message.mutable_ack()->set_iteration(segment.iteration());
+  learners_.at(learner).send(std::move(message));
+  return absl::OkStatus();
+}
+
+absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
+  const MutexLock lock(mutex_);
+  Job* job = FindLocked(learner, done.shard_id(), done.epoch());
+  if (job == nullptr) return absl::OkStatus();
+  if (!done.error().empty()) {
+    learners_.at(learner).shards.erase(done.shard_id());
+    if (++job->errors >= options_.attempts_max) {
+      job->call->status = absl::InternalError(absl::StrFormat(
+          "a shard failed %d times, the last time with: %s", job->errors, done.error()));
+      FinishLocked(job);
+    } else {
+      ReturnLocked(job);
+    }
+    AssignLocked();
+    changed_.NotifyAll();
+    return absl::OkStatus();
+  }
+  if (job->result.segments.size() != learner::IterationsOf(job->shard)) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("shard %d: done after %d segments, expected %d", done.shard_id(),
+                        job->result.segments.size(), learner::IterationsOf(job->shard)));
+  }
+  if (job->hash->Finish() != done.segments_hash()) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "shard %d: its segments do not have the hash it was sent with", done.shard_id()));
+  }
+  if (job->shard.return_snapshot() &&
+      done.snapshot().cursors_size() != job->shard.lifetimes_size()) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("shard %d: its snapshot has %d lifetimes, expected %d", done.shard_id(),
+                        done.snapshot().cursors_size(), job->shard.lifetimes_size()));
+  }
+  if (done.has_outer_gradient()) {
+    MENTOR_ASSIGN_OR_RETURN(
+        job->result.outer_gradient,
+        learner::FromProto(done.outer_gradient(),
+                           absl::StrFormat("shard %d: outer gradient", done.shard_id()),
+                           torch::kFloat64,
+                           {job->call->weights.shape().begin(), job->call->weights.shape().end()}));
+  }
+  job->result.snapshot = done.snapshot();
+  job->result.statistics = {done.statistics().begin(), done.statistics().end()};
+  job->result.seconds = done.seconds();
+  job->result.nonfinite_updates = done.nonfinite_updates();
+  learners_.at(learner).shards.erase(done.shard_id());
+  CountStepsLocked(&learners_.at(learner), StepsOf(job->shard) - job->env_steps);
+  FinishLocked(job);
+  AssignLocked();
+  changed_.NotifyAll();
+  return absl::OkStatus();
+}
+
+void ShardBoard::FinishLocked(Job* job) {
+  job->learner.reset();
+  job->done = true;
+  job->env_steps = StepsOf(job->shard);
+  --job->call->open;
+}
+
+void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress) {
+  const MutexLock lock(mutex_);
+  const auto found = learners_.find(learner);
+  if (found == learners_.end()) return;
+  found->second.actors = progress.actors();
+  const auto job = jobs_.find(progress.shard_id());
+  if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {
+    CountStepsLocked(&found->second,
+                     progress.env_steps() - std::min(progress.env_steps(), job->second->env_steps));
+    job->second->env_steps = progress.env_steps();
+  }
+}
+
+void ShardBoard::CountStepsLocked(Learner* learner, uint64_t steps) {
+  learner->new_steps += steps;
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds = std::chrono::duration<double>(now - learner->rate_since).count();
+  if (seconds < 2) return;
+  learner->env_steps_per_second = static_cast<double>(learner->new_steps) / seconds;
+  learner->new_steps = 0;
+  learner->rate_since = now;
+}
+
+BrokerProgress ShardBoard::ProgressLocked(const Call* call) const {
+  BrokerProgress progress;
+  for (const auto& [id, job] : jobs_) {
+    if (job->call == call) progress.env_steps += job->env_steps;
+  }
+  for (const auto& [id, learner] : learners_) {
+    if (!FitsLocked(learner, call->experiment)) continue;
+    ++progress.learners;
+    progress.actors += static_cast<int>(learner.actors);
+  }
+  if (const auto found = arithmetics_.find(call->experiment); found != arithmetics_.end())
+    progress.arithmetic = found->second.name;
+  return progress;
+}
+
+absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> shards,
+                                                         const v1::Tensor& weights,
+                                                         const std::atomic<bool>& cancel,
+                                                         const OnProgress& on_progress) {
+  Call call;
+  call.weights = weights;
+  call.open = static_cast<int>(shards.size());
+  if (!shards.empty()) call.experiment = shards[0].experiment();
+  std::vector<uint64_t> ids;
+  MutexLock lock(mutex_);
+  call.version = next_version_++;
+  for (v1::Shard& shard : shards) {
+    MENTOR_CHECK(shard.experiment() == call.experiment);
+    auto job = std::make_unique<Job>();
+    shard.set_shard_id(next_shard_);
+    shard.set_signal_version(call.version);
+    job->shard = std::move(shard);
+    job->call = &call;
+    waiting_[job->shard.experiment()].push_back(next_shard_);
+    ids.push_back(next_shard_);
+    jobs_[next_shard_++] = std::move(job);
+  }
+  AssignLocked();
+  auto next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (call.open > 0 && call.status.ok() && !cancel) {
+    changed_.WaitUntil(lock, next_report);
+    if (on_progress != nullptr && std::chrono::steady_clock::now() >= next_report) {
+      next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+      const BrokerProgress progress = ProgressLocked(&call);
+      lock.Unlock();
+      on_progress(progress);
+      lock.Lock();
+    }
+  }
+  // Decided before the call lets go of its results.
+  const bool whole = call.open == 0 && call.status.ok();
+  Keep keep;
+  std::string decided;
+  if (const auto found = arithmetics_.find(call.experiment);
+      whole && found != arithmetics_.end() && found->second.keep && !found->second.kept) {
+    found->second.kept = true;
+    keep = found->second.keep;
+    decided = found->second.name;
+  }
+  // Whatever is left of this call goes: out of the queue, and off the learners.
+  std::vector<ShardResult> results;
+  for (uint64_t id : ids) {
+    Job& job = *jobs_.at(id);
+    if (job.learner || job.done) LetGoLocked(call.experiment);
+    if (job.learner) {
+      v1::RunResponse message;
+      message.mutable_drop_shard()->set_shard_id(id);
+      message.mutable_drop_shard()->set_epoch(job.shard.epoch());
+      Learner& learner = learners_.at(*job.learner);
+      learner.send(std::move(message));
+      learner.shards.erase(id);
+    }
+    if (const auto line = waiting_.find(job.shard.experiment()); line != waiting_.end()) {
+      std::erase(line->second, id);
+      if (line->second.empty()) waiting_.erase(line);
+    }
+    results.push_back(std::move(job.result));
+    jobs_.erase(id);
+  }
+  AssignLocked();
+  if (!call.status.ok()) return call.status;
+  if (call.open > 0) return absl::CancelledError("cancelled while shards were at work");
+  lock.Unlock();
+  if (keep != nullptr) MENTOR_RETURN_IF_ERROR(keep(decided));
+  return results;
+}
+
+void ShardBoard::Wake() {
+  const MutexLock lock(mutex_);
+  changed_.NotifyAll();
+}
+
+ShardBoard::Counts ShardBoard::counts() const {
+  const MutexLock lock(mutex_);
+  return counts_;
+}
+
+}  // namespace mentor::meta_learner

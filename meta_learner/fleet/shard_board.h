@@ -1,0 +1,205 @@
+// Which learner works on which shard, and what came back: the bookkeeping behind ShardBroker,
+// without any network. A learner that vanishes loses its shards to others; what belongs to an older
+// assignment (fencing epoch) is refused. Thread-safe; sends happen under its lock, so they must be
+// quick and must not call back.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "common/hash.h"
+#include "common/mutex.h"
+#include "learner/agents/segment.h"
+#include "mentor/v1/experiment.pb.h"
+#include "mentor/v1/shard_service.pb.h"
+#include "meta_learner/fleet/fair_queue.h"
+
+namespace mentor::meta_learner {
+
+// Everything a learner sent of one shard.
+struct ShardResult {
+  std::vector<learner::Segment> segments;  // By iteration, shapes checked against the shard.
+  v1::PhaseSeconds seconds;
+  uint64_t nonfinite_updates = 0;
+  v1::Snapshot snapshot;         // When the shard asked for it.
+  torch::Tensor outer_gradient;  // [Q] float64; undefined when its inner loop has none.
+  std::map<std::string, double> statistics;
+};
+
+struct BrokerProgress {
+  uint64_t env_steps = 0;  // By the shards of this call, so far.
+  // Learners whose arithmetic the experiment takes.
+  int learners = 0;
+  int actors = 0;
+  // The arithmetic that the experiment keeps to; empty: whichever comes first.
+  std::string arithmetic = {};
+};
+
+// For people, behind what is under way: ": waiting for learners of kind cpu 0b5c...", ": waiting
+// for actors"; empty when nothing is missing.
+std::string WaitingFor(const BrokerProgress& progress);
+
+// A learner as its hello has it.
+struct LearnerInfo {
+  uint32_t slots = 0;     // Shards at once.
+  std::string name = {};  // For people.
+  // What it computes with: "cpu 0b5c...", a device and the hash of its results.
+  std::string arithmetic = {};
+};
+
+class ShardBoard {
+ public:
+  using LearnerId = uint64_t;
+  using Send = std::function<bool(v1::RunResponse)>;  // False when the learner is gone.
+  using OnProgress = std::function<void(const BrokerProgress&)>;
+
+  struct Options {
+    int attempts_max = 3;  // For a shard that reports errors.
+    FairQueue::Options fairness = {};
+    // Once for each learner and experiment that keeps to another arithmetic, when a shard of it
+    // waits. Under the board's lock, like Send.
+    std::function<void(const LearnerInfo&, const std::string& experiment,
+                       const std::string& arithmetic)>
+        on_mismatch = nullptr;
+  };
+  explicit ShardBoard(const Options& options) : options_(options), queue_(options.fairness) {}
+
+  LearnerId AddLearner(LearnerInfo info, Send send);
+  // Its shards go back to the head of their experiment's line.
+  void RemoveLearner(LearnerId learner);
+  // It gets no more shards. False: no such learner.
+  bool DrainLearner(LearnerId learner);
+  // Messages of a learner in their order. An error is the learner's fault and ends its stream;
+  // messages about shards that it has lost are not a fault.
+  absl::Status OnSegment(LearnerId learner, const v1::Segment& segment);
+  absl::Status OnDone(LearnerId learner, const v1::ShardDone& done);
+  void OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress);
+
+  // Sets what an experiment is entitled to, from its next shard on; or says that it has ended.
+  void SetShare(const std::string& experiment, const Share& share);
+  void RemoveShare(const std::string& experiment);
+  // Environment steps given out for an experiment since the call before.
+  uint64_t TakeServed(const std::string& experiment);
+
+  // From its next call of Run on, shards of an experiment go to learners of one arithmetic only:
+  // `arithmetic`, or, if that is empty, that of the learner which gets the first one. In that case
+  // Run calls `keep` with it before it returns the first results; an error of `keep` becomes Run's.
+  // Lasts until RemoveShare.
+  using Keep = std::function<absl::Status(const std::string& arithmetic)>;
+  void KeepArithmetic(const std::string& experiment, const std::string& arithmetic, Keep keep);
+
+  // See ShardBroker::Run.
+  absl::StatusOr<std::vector<ShardResult>> Run(std::vector<v1::Shard> shards,
+                                               const v1::Tensor& weights,
+                                               const std::atomic<bool>& cancel,
+                                               const OnProgress& on_progress);
+  void Wake();
+
+  // Shards at work and waiting, by number; of one experiment, or of all ("").
+  struct ShardState {
+    v1::ShardInfo info;
+    std::optional<LearnerId> learner;
+  };
+  std::vector<ShardState> Shards(const std::string& experiment) const;
+  struct LearnerState {
+    uint32_t shards = 0;
+    double env_steps_per_second = 0;
+    bool draining = false;
+  };
+  std::map<LearnerId, LearnerState> Learners() const;
+
+  struct Counts {
+    uint64_t reassigned = 0;  // Shards given to another learner.
+    uint64_t refused = 0;     // Messages of an older assignment.
+  };
+  Counts counts() const;
+
+ private:
+  struct Call {
+    uint64_t version = 0;
+    std::string experiment;
+    v1::Tensor weights;
+    int open = 0;  // Shards without a result.
+    absl::Status status;
+  };
+  struct Job {
+    v1::Shard shard;  // With the epoch of the newest assignment.
+    Call* call = nullptr;
+    std::optional<LearnerId> learner;
+    int errors = 0;
+    uint64_t env_steps = 0;
+    std::unique_ptr<Sha256> hash;
+    ShardResult result;
+    bool done = false;
+  };
+  // What an experiment's shards are computed with.
+  struct Arithmetic {
+    std::string name;  // Empty: not decided.
+    // Decided for good. Before that it holds while a learner has a shard of the experiment, or a
+    // result waits for its call to end.
+    bool kept = false;
+    int shards = 0;  // Such shards and results.
+    Keep keep;
+  };
+  struct Learner {
+    LearnerInfo info;
+    Send send;
+    std::set<std::string> mismatched;  // Experiments that it was told to on_mismatch about.
+    std::set<uint64_t> shards;
+    uint64_t version = 0;  // Version of the meta-parameters sent last.
+    uint32_t actors = 0;
+    bool draining = false;
+    // Steps of its shards since the rate was last computed, and when that was.
+    uint64_t new_steps = 0;
+    std::chrono::steady_clock::time_point rate_since;
+    double env_steps_per_second = 0;
+  };
+
+  void AssignLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Experiments with shards that this learner may have.
+  std::set<std::string> ReadyLocked(Learner* learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool FitsLocked(const Learner& learner, const std::string& experiment) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A learner or a call no longer has this shard.
+  void LetGoLocked(const std::string& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ReturnLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CountStepsLocked(Learner* learner, uint64_t steps) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FinishLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The job when this learner holds this epoch of it.
+  Job* FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  BrokerProgress ProgressLocked(const Call* call) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Options options_;
+  // Guarded by mutex_.
+  mutable Mutex mutex_;
+  CondVar changed_;
+  std::map<uint64_t, std::unique_ptr<Job>> jobs_ ABSL_GUARDED_BY(mutex_);
+  FairQueue queue_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::deque<uint64_t>> waiting_
+      ABSL_GUARDED_BY(mutex_);                                      // By experiment; none is empty.
+  std::map<std::string, uint64_t> served_ ABSL_GUARDED_BY(mutex_);  // Since TakeServed.
+  std::map<std::string, Arithmetic> arithmetics_ ABSL_GUARDED_BY(mutex_);  // By experiment.
+  std::map<LearnerId, Learner> learners_ ABSL_GUARDED_BY(mutex_);
+  uint64_t next_shard_ ABSL_GUARDED_BY(mutex_) = 1;
+  uint64_t next_version_ ABSL_GUARDED_BY(mutex_) = 1;
+  uint64_t next_epoch_ ABSL_GUARDED_BY(mutex_) = 1;
+  LearnerId next_learner_ ABSL_GUARDED_BY(mutex_) = 1;
+  Counts counts_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace mentor::meta_learner

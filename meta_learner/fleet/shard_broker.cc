@@ -1,0 +1,401 @@
+#include "meta_learner/fleet/shard_broker.h"
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <google/protobuf/util/time_util.h>
+
+#include "common/log.h"
+#include "common/mutex.h"
+#include "common/protocol.h"
+#include "common/resources/names.h"
+#include "common/rpc/call_metrics.h"
+#include "common/rpc/stream.h"
+#include "common/status.h"
+#include "common/uuid.h"
+#include "mentor/v1/shard_service.grpc.pb.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using ShardStream = rpc::Stream<v1::RunResponse, v1::RunRequest>;
+using ShardServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
+
+// A segment of 128 lifetimes with 2000 steps of Meta-World is about 50 MB.
+constexpr size_t kMessageBytesMax = size_t{512} << 20;
+// Actors at one learner.
+constexpr int kActorsMax = 10'000;
+
+using google::protobuf::util::TimeUtil;
+
+ShardBoard::Options WithMismatches(ShardBoard::Options options, Metrics* metrics) {
+  prometheus::Counter& mismatches = metrics->Counter(
+      "mentor_meta_numeric_mismatches_total",
+      "Pairs of a learner and an experiment that keeps to another kind of learner.");
+  options.on_mismatch = [&mismatches](const LearnerInfo& learner, const std::string& experiment,
+                                      const std::string& arithmetic) {
+    mismatches.Increment();
+    MENTOR_LOG(kWarning, "learner gets no shards of an experiment",
+               {{"learner", learner.name},
+                {"experiment", experiment},
+                {"why", ArithmeticMismatch(arithmetic, learner.arithmetic)}});
+  };
+  return options;
+}
+
+}  // namespace
+
+absl::Status ArithmeticMismatch(const std::string& kept, const std::string& got) {
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+      absl::StrFormat("the experiment's results come from learners that compute with '%s', and "
+                      "this one computes with '%s': their last bits differ; start learners of "
+                      "that device and build, or create the experiment anew (or clone a "
+                      "checkpoint of it), which then takes whichever learners come first",
+                      kept, got),
+      {{"expected", kept}, {"got", got}});
+}
+
+class ShardBroker::Service final : public v1::ShardService::CallbackService {
+ public:
+  Service(Options options, std::shared_ptr<ShardBoard> board, Metrics* metrics)
+      : options_(std::move(options)),
+        board_(std::move(board)),
+        server_uid_(NewUuid()),
+        learners_(metrics->Gauge("mentor_meta_learners", "Learners connected.")),
+        segments_(
+            metrics->Counter("mentor_meta_segments_total", "Segments received from learners.")),
+        rejected_(
+            metrics->Counter("mentor_meta_learner_streams_rejected_total",
+                             "Streams of learners ended for breaking a rule or not fitting.")),
+        stream_metrics_(rpc::MakeStreamMetrics(metrics, "ShardService/Run")),
+        ingest_([this] { Ingest(); }) {}
+
+  ~Service() override {
+    {
+      const MutexLock lock(mutex_);
+      stopping_ = true;
+      changed_.NotifyAll();
+    }
+    ingest_.join();
+  }
+
+  grpc::ServerBidiReactor<v1::RunRequest, v1::RunResponse>* Run(
+      grpc::CallbackServerContext* context) override {
+    auto stream = ShardServerStream::Make(
+        context, {.message_bytes_max = kMessageBytesMax, .metrics = stream_metrics_});
+    auto peer = std::make_shared<Peer>();
+    peer->stream = stream;
+    // Reactions only put messages in line: their work takes milliseconds.
+    stream->Start(
+        {.on_message = [this, peer](v1::RunRequest message) { Enqueue(peer, std::move(message)); },
+         .on_closed = [this,
+                       peer](const absl::Status& status) { Enqueue(peer, std::nullopt, status); }});
+    {
+      const MutexLock lock(mutex_);
+      if (stopping_) {
+        stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
+                                "the meta-learner is stopping"));
+      } else {
+        open_[peer.get()] = peer;
+      }
+    }
+    return stream->reactor();
+  }
+
+  std::vector<v1::Peer> Peers() const {
+    const auto states = board_->Learners();
+    std::vector<v1::Peer> peers;
+    const MutexLock lock(mutex_);
+    for (const auto& [id, learner] : connected_) {
+      v1::Peer& peer = peers.emplace_back(learner.info);
+      if (const auto state = states.find(id); state != states.end()) {
+        peer.set_work(state->second.shards);
+        peer.set_env_steps_per_second(state->second.env_steps_per_second);
+        peer.set_draining(state->second.draining);
+      }
+      if (const auto round_trip = learner.stream->RoundTrip())
+        *peer.mutable_round_trip() = TimeUtil::NanosecondsToDuration(round_trip->count());
+      for (const v1::Peer& actor : learner.actors) {
+        peers.push_back(actor);
+        peers.back().set_learner(learner.info.name());
+      }
+    }
+    return peers;
+  }
+
+  std::string LearnerName(ShardBoard::LearnerId id) const {
+    const MutexLock lock(mutex_);
+    const auto learner = connected_.find(id);
+    return learner == connected_.end() ? "" : learner->second.info.name();
+  }
+
+  absl::Status Drain(const std::string& name) {
+    std::optional<ShardBoard::LearnerId> learner;
+    {
+      const MutexLock lock(mutex_);
+      for (auto& [id, connected] : connected_) {
+        if (connected.info.name() == name) learner = id;
+        for (const v1::Peer& actor : connected.actors) {
+          if (actor.name() != name) continue;
+          v1::RunResponse message;
+          message.mutable_drain_actor()->set_name(name);
+          connected.stream->Send(std::move(message));
+          return absl::OkStatus();
+        }
+      }
+    }
+    if (learner && board_->DrainLearner(*learner)) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                     absl::StrFormat("no peer '%s' is connected; ListPeers names those that "
+                                     "are",
+                                     name.substr(0, 100)),
+                     {{"name", name.substr(0, 100)}});
+  }
+
+  void Stop() {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    for (auto& [key, peer] : open_) {
+      peer->stream->Close(MakeError(absl::StatusCode::kUnavailable, Reason::kDraining,
+                                    "the meta-learner is stopping"));
+    }
+  }
+
+ private:
+  struct Peer {
+    std::shared_ptr<ShardStream> stream;
+    // Used by the ingest thread alone.
+    std::optional<ShardBoard::LearnerId> learner;
+    std::string name;
+    bool broken = false;
+  };
+  // A learner after its hello, as the list of peers shows it.
+  struct Connected {
+    v1::Peer info;
+    std::shared_ptr<ShardStream> stream;
+    std::vector<v1::Peer> actors;
+  };
+  struct Event {
+    std::shared_ptr<Peer> peer;
+    std::optional<v1::RunRequest> message;  // Nothing: the stream has ended.
+    absl::Status end;
+  };
+
+  // Bounded by the learners' windows: each has at most a few segments under way.
+  void Enqueue(std::shared_ptr<Peer> peer, std::optional<v1::RunRequest> message,
+               absl::Status end = absl::OkStatus()) {
+    const MutexLock lock(mutex_);
+    if (!message) open_.erase(peer.get());
+    events_.push_back({std::move(peer), std::move(message), std::move(end)});
+    changed_.NotifyOne();
+  }
+
+  void Ingest() {
+    MutexLock lock(mutex_);
+    while (true) {
+      while (events_.empty() && !stopping_) changed_.Wait(lock);
+      if (events_.empty()) return;
+      Event event = std::move(events_.front());
+      events_.pop_front();
+      lock.Unlock();
+      Handle(std::move(event));
+      lock.Lock();
+    }
+  }
+
+  void Handle(Event event) {
+    Peer& peer = *event.peer;
+    if (!event.message) {
+      if (peer.learner) {
+        board_->RemoveLearner(*peer.learner);
+        learners_.Decrement();
+        {
+          const MutexLock lock(mutex_);
+          connected_.erase(*peer.learner);
+        }
+        MENTOR_LOG(kInfo, "learner gone", {{"learner", peer.name}, {"why", event.end}});
+      }
+      peer.stream.reset();
+      return;
+    }
+    if (peer.broken) return;
+    const absl::Status status = Accept(event.peer, std::move(*event.message));
+    if (status.ok()) return;
+    peer.broken = true;
+    rejected_.Increment();
+    MENTOR_LOG(kWarning, "stream of a learner ended", {{"learner", peer.name}, {"why", status}});
+    peer.stream->Close(status);
+  }
+
+  absl::Status Accept(const std::shared_ptr<Peer>& peer, v1::RunRequest message) {
+    if (!peer->learner) return AcceptHello(peer, message);
+    switch (message.message_case()) {
+      case v1::RunRequest::kSegment:
+        segments_.Increment();
+        return board_->OnSegment(*peer->learner, message.segment());
+      case v1::RunRequest::kShardDone:
+        return board_->OnDone(*peer->learner, message.shard_done());
+      case v1::RunRequest::kProgress:
+        board_->OnProgressMessage(*peer->learner, message.progress());
+        return absl::OkStatus();
+      case v1::RunRequest::kFleet:
+        return AcceptFleet(*peer->learner, *message.mutable_fleet());
+      default:
+        return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                         "expected a segment, a shard's end, progress or the fleet");
+    }
+  }
+
+  absl::Status AcceptFleet(ShardBoard::LearnerId learner, v1::FleetReport& fleet) {
+    if (fleet.actors_size() > kActorsMax) {
+      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                       absl::StrFormat("the fleet has %d actors, at most %d are allowed",
+                                       fleet.actors_size(), kActorsMax));
+    }
+    const MutexLock lock(mutex_);
+    const auto connected = connected_.find(learner);
+    if (connected == connected_.end()) return absl::OkStatus();
+    connected->second.actors.assign(std::make_move_iterator(fleet.mutable_actors()->begin()),
+                                    std::make_move_iterator(fleet.mutable_actors()->end()));
+    return absl::OkStatus();
+  }
+
+  absl::Status AcceptHello(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {
+    if (!message.has_hello()) {
+      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                       "the first message must be hello");
+    }
+    const v1::Hello& hello = message.hello();
+    peer->name = absl::StrCat(hello.host(), "/", hello.peer_uid());
+    MENTOR_RETURN_IF_ERROR(CheckProtocolVersion(hello));
+    if (hello.device() == "cpu" && hello.numeric_fingerprint() != options_.learner_fingerprint) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+                       absl::StrFormat("the learner's arithmetic differs in its last bits "
+                                       "(fingerprint %s, expected %s): run it "
+                                       "on the same kind of CPU with the same build",
+                                       hello.numeric_fingerprint(), options_.learner_fingerprint));
+    }
+    if (hello.shard_slots() < 1 || hello.shard_slots() > 256) {
+      return MakeError(
+          absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+          absl::StrFormat("hello: %d shard slots, 1 to 256 are allowed", hello.shard_slots()));
+    }
+    v1::RunResponse answer;
+    v1::Welcome& welcome = *answer.mutable_welcome();
+    welcome.set_server_uid(server_uid_);
+    welcome.set_stream_uid(NewUuid());
+    welcome.set_heartbeat_ms(1000);
+    welcome.set_dead_after_ms(5000);
+    welcome.set_catalogue_hash(options_.catalogue_hash);
+    welcome.set_numeric_fingerprint(options_.actor_fingerprint);
+    peer->stream->Send(std::move(answer));
+    peer->learner = board_->AddLearner(
+        {.slots = hello.shard_slots(),
+         .name = peer->name,
+         .arithmetic = absl::StrCat(hello.device(), " ", hello.numeric_fingerprint())},
+        [stream = peer->stream](v1::RunResponse response) {
+          return stream->Send(std::move(response));
+        });
+    learners_.Increment();
+    Connected connected{.info = {}, .stream = peer->stream, .actors = {}};
+    connected.info.set_name(mentor::LearnerName(hello.peer_uid()));
+    connected.info.set_host(hello.host());
+    connected.info.set_build(hello.build());
+    connected.info.set_threads(hello.threads());
+    connected.info.set_shard_slots(hello.shard_slots());
+    connected.info.set_catalogue_hash(hello.catalogue_hash());
+    *connected.info.mutable_connect_time() = TimeUtil::GetCurrentTime();
+    {
+      const MutexLock lock(mutex_);
+      connected_[*peer->learner] = std::move(connected);
+    }
+    MENTOR_LOG(
+        kInfo, "learner connected",
+        {{"learner", peer->name}, {"device", hello.device()}, {"slots", hello.shard_slots()}});
+    return absl::OkStatus();
+  }
+
+  // Fixed after construction.
+  const Options options_;
+  const std::shared_ptr<ShardBoard> board_;
+  const std::string server_uid_;
+  prometheus::Gauge& learners_;
+  prometheus::Counter& segments_;
+  prometheus::Counter& rejected_;
+  const rpc::StreamMetrics stream_metrics_;
+  // Guarded by mutex_.
+  mutable Mutex mutex_;
+  CondVar changed_;
+  std::map<ShardBoard::LearnerId, Connected> connected_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Event> events_ ABSL_GUARDED_BY(mutex_);
+  std::map<const Peer*, std::shared_ptr<Peer>> open_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  // Last, so that it stops first.
+  std::thread ingest_;
+};
+
+ShardBroker::ShardBroker(Options options, Metrics* metrics)
+    : board_(std::make_shared<ShardBoard>(WithMismatches(options.board, metrics))),
+      service_(std::make_unique<Service>(std::move(options), board_, metrics)) {}
+
+ShardBroker::~ShardBroker() = default;
+
+grpc::Service* ShardBroker::service() {
+  return service_.get();
+}
+
+absl::StatusOr<std::vector<ShardResult>> ShardBroker::Run(
+    std::vector<v1::Shard> shards, const v1::Tensor& weights, const std::atomic<bool>& cancel,
+    const ShardBoard::OnProgress& on_progress) {
+  return board_->Run(std::move(shards), weights, cancel, on_progress);
+}
+
+void ShardBroker::SetShare(const std::string& experiment, const Share& share) {
+  board_->SetShare(experiment, share);
+}
+
+void ShardBroker::RemoveShare(const std::string& experiment) {
+  board_->RemoveShare(experiment);
+}
+
+void ShardBroker::KeepArithmetic(const std::string& experiment, const std::string& arithmetic,
+                                 ShardBoard::Keep keep) {
+  board_->KeepArithmetic(experiment, arithmetic, std::move(keep));
+}
+
+uint64_t ShardBroker::TakeServed(const std::string& experiment) {
+  return board_->TakeServed(experiment);
+}
+
+std::vector<v1::ShardInfo> ShardBroker::Shards(const std::string& experiment) const {
+  std::vector<v1::ShardInfo> shards;
+  for (ShardBoard::ShardState& state : board_->Shards(experiment)) {
+    if (state.learner) state.info.set_learner(service_->LearnerName(*state.learner));
+    shards.push_back(std::move(state.info));
+  }
+  return shards;
+}
+
+std::vector<v1::Peer> ShardBroker::Peers() const {
+  return service_->Peers();
+}
+
+absl::Status ShardBroker::Drain(const std::string& peer) {
+  return service_->Drain(peer);
+}
+
+void ShardBroker::Wake() {
+  board_->Wake();
+}
+
+void ShardBroker::Stop() {
+  service_->Stop();
+}
+
+}  // namespace mentor::meta_learner

@@ -1,7 +1,0 @@
-// mentorctl: the user's command line for a meta-learner. It holds nothing: everything is asked from
-// the server.
-#include "meta_learner/mentorctl/commands.h"
-
-int main(int argc, char** argv) {
-  return mentor::ctl::Main(argc, argv);
-}

@@ -1,0 +1,22 @@
+// Metrics that every experiment has, whatever its rule: what its agents achieved, counts, times.
+// The experiment's runner reports them. Functions without state; threads may share.
+#pragma once
+
+#include <string_view>
+
+#include "common/metric_info.h"
+
+namespace mentor::meta_learner {
+
+struct RuleEntry;
+
+const MetricTable& CommonMetrics();
+
+// All that an experiment with this rule reports: those of every experiment, the rule's own, and
+// those of its inner loop. No name is declared twice.
+MetricTable AllMetrics(const RuleEntry& entry);
+// The same by the rule's name; those of every experiment when no such rule is known here, as in
+// runs of other builds.
+MetricTable AllMetrics(std::string_view rule);
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,308 @@
+#include "meta_learner/store/checkpoint.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <utility>
+
+#include <absl/strings/str_format.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/failpoint.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/status.h"
+#include "mentor/v1/checkpoint.pb.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+// A checkpoint file, integers little-endian:
+//
+//   bytes 8     magic "MNTRCKP1"
+//   u32         header_length
+//   bytes       header: mentor.v1.CheckpointHeader
+//   bytes       sections, one after another in the header's order, without gaps
+//   u32         CRC32C of the header's bytes
+//   u64         length of the whole file
+//   bytes 32    SHA-256 of everything before it
+//   bytes 8     magic "MNTRCKP1"
+constexpr std::string_view kMagic = "MNTRCKP1";
+constexpr uint32_t kFormat = 1;
+constexpr size_t kTrailerBytes = 4 + 8 + 32 + 8;
+constexpr size_t kHeaderBytesMax = 16 << 20;
+constexpr uint64_t kFileBytesMax = uint64_t{8} << 30;
+
+template <typename T>
+void AppendInteger(T value, std::string* out) {
+  out->append(reinterpret_cast<const char*>(&value), sizeof(T));  // x86 is little-endian.
+}
+
+template <typename T>
+T ReadInteger(std::string_view bytes) {
+  T value;
+  std::memcpy(&value, bytes.data(), sizeof(T));
+  return value;
+}
+
+absl::Status Corrupt(const std::filesystem::path& path, std::string_view why) {
+  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                   absl::StrFormat("%s is not a whole checkpoint: %s", path.string(), why));
+}
+
+std::string SerializeHeader(const v1::CheckpointHeader& header) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    MENTOR_CHECK(header.SerializeToCodedStream(&coded));
+  }
+  return bytes;
+}
+
+std::optional<uint32_t> StepOfName(std::string_view name) {
+  constexpr std::string_view kSuffix = ".ckpt";
+  if (name.size() != 8 + kSuffix.size() || !name.ends_with(kSuffix)) return std::nullopt;
+  uint32_t step = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + 8, step);
+  if (error != std::errc() || end != name.data() + 8) return std::nullopt;
+  return step;
+}
+
+absl::StatusOr<std::vector<std::string>> NamesInFolder(const std::filesystem::path& dir) {
+  std::vector<std::string> names;
+  std::error_code error;
+  std::filesystem::directory_iterator iterator(dir, error);
+  if (error == std::errc::no_such_file_or_directory) return names;
+  while (!error && iterator != std::filesystem::directory_iterator()) {
+    names.push_back(iterator->path().filename());
+    iterator.increment(error);
+  }
+  if (error) return FileError("cannot list", dir, error.value());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// Moves a file to DIR/corrupt/, under a name that is free there.
+absl::StatusOr<std::filesystem::path> MoveAway(const std::filesystem::path& path) {
+  const std::filesystem::path folder = path.parent_path() / "corrupt";
+  MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+  std::filesystem::path target = folder / path.filename();
+  for (int copy = 1; std::filesystem::exists(target); ++copy) {
+    target = folder / absl::StrFormat("%s.%d", path.filename().string(), copy);
+  }
+  if (rename(path.c_str(), target.c_str()) != 0) return FileError("cannot move away", path, errno);
+  MENTOR_RETURN_IF_ERROR(SyncFolder(folder));
+  MENTOR_RETURN_IF_ERROR(SyncFolder(path.parent_path()));
+  return target;
+}
+
+}  // namespace
+
+std::string StateHash(const std::map<std::string, std::string>& sections) {
+  Sha256 hash;
+  hash.Update("mentor state 1\n");
+  for (const auto& [name, bytes] : sections) {
+    hash.Update(absl::StrFormat("%d:%s%d:", name.size(), name, bytes.size()));
+    hash.Update(bytes);
+  }
+  return ToHex(hash.Finish());
+}
+
+std::string CheckpointFileName(uint32_t outer_step) {
+  return absl::StrFormat("%08d.ckpt", outer_step);
+}
+
+absl::StatusOr<CheckpointInfo> WriteCheckpoint(const std::filesystem::path& dir,
+                                               const Checkpoint& checkpoint) {
+  MENTOR_CHECK(checkpoint.outer_step <= 99'999'999);  // The file's name has eight digits.
+  v1::CheckpointHeader header;
+  header.set_format(kFormat);
+  header.set_experiment_uid(checkpoint.experiment_uid);
+  header.set_outer_step(checkpoint.outer_step);
+  header.set_spec_hash(checkpoint.spec_hash);
+  header.set_build(checkpoint.build);
+  uint64_t offset = 0;
+  for (const auto& [name, bytes] : checkpoint.sections) {
+    auto* section = header.add_sections();
+    section->set_name(name);
+    section->set_offset(offset);
+    section->set_length(bytes.size());
+    section->set_crc32c(Crc32c(bytes));
+    offset += bytes.size();
+  }
+  const std::string header_bytes = SerializeHeader(header);
+  MENTOR_CHECK(header_bytes.size() <= kHeaderBytesMax);
+
+  std::string start(kMagic);
+  AppendInteger<uint32_t>(header_bytes.size(), &start);
+  start += header_bytes;
+  const uint64_t total = start.size() + offset + kTrailerBytes;
+  MENTOR_CHECK(total <= kFileBytesMax);
+  std::string trailer;
+  AppendInteger<uint32_t>(Crc32c(header_bytes), &trailer);
+  AppendInteger<uint64_t>(total, &trailer);
+
+  std::vector<std::string_view> pieces = {start};
+  for (const auto& [name, bytes] : checkpoint.sections) pieces.push_back(bytes);
+  Sha256 hash;
+  for (const std::string_view piece : pieces) hash.Update(piece);
+  hash.Update(trailer);
+  const std::string digest = hash.Finish();
+  trailer += digest;
+  trailer += kMagic;
+  pieces.push_back(trailer);
+
+  CheckpointInfo info{.path = dir / CheckpointFileName(checkpoint.outer_step),
+                      .outer_step = checkpoint.outer_step,
+                      .size_bytes = total,
+                      .sha256 = ToHex(digest),
+                      .state_hash = StateHash(checkpoint.sections)};
+  MENTOR_RETURN_IF_ERROR(MakeFolders(dir));
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(info.path, pieces));
+  return info;
+}
+
+absl::StatusOr<Checkpoint> ReadCheckpoint(const std::filesystem::path& path, CheckpointInfo* info) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string contents, ReadFile(path, kFileBytesMax));
+  const std::string_view file(contents);
+  const size_t start_bytes = kMagic.size() + 4;
+  if (file.size() < start_bytes + kTrailerBytes) {
+    return Corrupt(path,
+                   absl::StrFormat("it has %d bytes, fewer than any checkpoint", file.size()));
+  }
+  if (!file.starts_with(kMagic)) return Corrupt(path, "it does not begin with MNTRCKP1");
+  if (!file.ends_with(kMagic)) return Corrupt(path, "it does not end with MNTRCKP1");
+  const std::string_view trailer = file.substr(file.size() - kTrailerBytes);
+  const uint64_t total = ReadInteger<uint64_t>(trailer.substr(4));
+  if (total != file.size()) {
+    return Corrupt(path,
+                   absl::StrFormat("it has %d bytes, its trailer says %d", file.size(), total));
+  }
+  const std::string_view digest = trailer.substr(12, 32);
+  Sha256 hash;
+  hash.Update(file.substr(0, file.size() - kTrailerBytes + 12));
+  if (hash.Finish() != digest)
+    return Corrupt(path, "its SHA-256 differs from the one in its trailer");
+
+  // From here on the bytes are those that were written; what fails now was written wrong.
+  const uint64_t header_length = ReadInteger<uint32_t>(file.substr(kMagic.size()));
+  if (header_length > kHeaderBytesMax ||
+      start_bytes + header_length + kTrailerBytes > file.size()) {
+    return Corrupt(path, absl::StrFormat("its header claims %d bytes", header_length));
+  }
+  const std::string_view header_bytes = file.substr(start_bytes, header_length);
+  if (Crc32c(header_bytes) != ReadInteger<uint32_t>(trailer))
+    return Corrupt(path, "its header's CRC32C is wrong");
+  v1::CheckpointHeader header;
+  if (!header.ParseFromArray(header_bytes.data(), static_cast<int>(header_bytes.size()))) {
+    return Corrupt(path, "its header cannot be parsed");
+  }
+  if (header.format() != kFormat) {
+    return Corrupt(
+        path, absl::StrFormat("it has format %d, this program reads %d", header.format(), kFormat));
+  }
+  const std::string_view body = file.substr(
+      start_bytes + header_length, file.size() - start_bytes - header_length - kTrailerBytes);
+  Checkpoint checkpoint{.experiment_uid = header.experiment_uid(),
+                        .outer_step = header.outer_step(),
+                        .spec_hash = header.spec_hash(),
+                        .build = header.build(),
+                        .sections = {}};
+  uint64_t offset = 0;
+  for (const auto& section : header.sections()) {
+    if (section.offset() != offset || section.length() > body.size() - offset) {
+      return Corrupt(path, absl::StrFormat("section %s does not fit", section.name()));
+    }
+    const std::string_view bytes = body.substr(offset, section.length());
+    offset += section.length();
+    if (Crc32c(bytes) != section.crc32c()) {
+      return Corrupt(path, absl::StrFormat("the CRC32C of section %s is wrong", section.name()));
+    }
+    if (!checkpoint.sections.emplace(section.name(), bytes).second) {
+      return Corrupt(path, absl::StrFormat("section %s is there twice", section.name()));
+    }
+  }
+  if (offset != body.size())
+    return Corrupt(path, absl::StrFormat("%d bytes belong to no section", body.size() - offset));
+  if (info != nullptr) {
+    *info = {.path = path,
+             .outer_step = checkpoint.outer_step,
+             .size_bytes = total,
+             .sha256 = ToHex(digest),
+             .state_hash = StateHash(checkpoint.sections)};
+  }
+  return checkpoint;
+}
+
+absl::StatusOr<CheckpointScan> FindNewestWhole(const std::filesystem::path& dir,
+                                               std::string_view experiment_uid,
+                                               std::string_view spec_hash,
+                                               std::optional<uint32_t> outer_step_max) {
+  if (const auto error = MENTOR_FAILPOINT("store.start.scan"))
+    return absl::UnavailableError(*error);
+  CheckpointScan scan;
+  MENTOR_ASSIGN_OR_RETURN(scan.temporary_files_removed, RemoveTemporaryFiles(dir));
+  MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> names, NamesInFolder(dir));
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    const std::optional<uint32_t> step = StepOfName(*name);
+    if (!step || (outer_step_max && *step > *outer_step_max)) continue;
+    const std::filesystem::path path = dir / *name;
+    auto checkpoint = ReadCheckpoint(path, &scan.newest_info);
+    if (!checkpoint.ok() && checkpoint.status().code() != absl::StatusCode::kDataLoss)
+      return checkpoint.status();
+    absl::Status status = checkpoint.status();
+    if (status.ok() && checkpoint->outer_step != *step) {
+      status = Corrupt(path, absl::StrFormat("it is of outer step %d", checkpoint->outer_step));
+    } else if (status.ok() && checkpoint->experiment_uid != experiment_uid) {
+      status = Corrupt(path, absl::StrFormat("it belongs to experiment %s, not %s",
+                                             checkpoint->experiment_uid, experiment_uid));
+    } else if (status.ok() && checkpoint->spec_hash != spec_hash) {
+      status = Corrupt(
+          path, absl::StrFormat("its spec has hash %s, not %s", checkpoint->spec_hash, spec_hash));
+    }
+    if (status.ok()) {
+      scan.newest = *std::move(checkpoint);
+      return scan;
+    }
+    scan.newest_info = {};
+    MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path moved, MoveAway(path));
+    scan.corrupt.push_back({moved, std::string(status.message())});
+  }
+  return scan;
+}
+
+absl::StatusOr<std::vector<uint32_t>> ListCheckpoints(const std::filesystem::path& dir) {
+  std::vector<uint32_t> steps;
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesInFolder(dir));
+  for (const std::string& name : names) {
+    if (const auto step = StepOfName(name)) steps.push_back(*step);
+  }
+  return steps;  // Names with eight digits sort like numbers.
+}
+
+absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir,
+                                                        const CheckpointRetention& retention) {
+  const uint32_t keep_last = retention.keep_last;
+  std::vector<uint32_t> removed;
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps, ListCheckpoints(dir));
+  if (keep_last == 0 || steps.size() <= keep_last) return removed;
+  for (size_t i = 0; i + keep_last < steps.size(); ++i) {
+    if (retention.pinned.contains(steps[i])) continue;
+    if (retention.keep_every > 0 && steps[i] % retention.keep_every == 0) continue;
+    const std::filesystem::path path = dir / CheckpointFileName(steps[i]);
+    if (const auto error = MENTOR_FAILPOINT("store.retention.unlink"))
+      return absl::UnavailableError(*error);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT)
+      return FileError("cannot remove", path, errno);
+    removed.push_back(steps[i]);
+  }
+  return removed;
+}
+
+}  // namespace mentor::meta_learner

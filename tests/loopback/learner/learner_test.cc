@@ -1,0 +1,370 @@
+// A learner between a meta-learner that the test plays and real actors: what it does with shards,
+// acknowledgements and lost streams, and with shards, snapshots and actors that fail it.
+// clang-format off: LibTorch comes before Catch2.
+#include "tests/torch_testing.h"
+// clang-format on
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actor/actor.h"
+#include "common/protocol.h"
+#include "common/rpc/server.h"
+#include "common/rpc/stream.h"
+#include "common/status.h"
+#include "learner/learner.h"
+#include "learner/segment_proto.h"
+#include "tests/learner_side.h"
+#include "tests/mailbox.h"
+#include "tests/shards.h"
+
+namespace mentor::learner {
+namespace {
+
+using mentor::testing::LearnerSide;
+using mentor::testing::Mailbox;
+using mentor::testing::MetricValue;
+using mentor::testing::Signal;
+using mentor::testing::SmallShard;
+
+using ServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
+
+// The meta-learner's end: every connection, and what came over it.
+class FakeMetaLearner : public v1::ShardService::CallbackService {
+ public:
+  struct Peer {
+    std::shared_ptr<ServerStream> stream;
+    Mailbox<v1::RunRequest> messages;  // But progress and reports of the fleet.
+    Mailbox<absl::Status> end;
+
+    void Send(v1::RunResponse message) { stream->Send(std::move(message)); }
+    void Give(const v1::Shard& shard) {
+      v1::RunResponse message;
+      *message.mutable_shard() = shard;
+      Send(std::move(message));
+    }
+    void Acknowledge(uint64_t shard, uint32_t iteration) {
+      v1::RunResponse message;
+      message.mutable_ack()->set_shard_id(shard);
+      message.mutable_ack()->set_iteration(iteration);
+      Send(std::move(message));
+    }
+    v1::Segment PopSegment() {
+      v1::RunRequest message = messages.Pop();
+      INFO(message.ShortDebugString().substr(0, 200));
+      REQUIRE(message.has_segment());
+      return std::move(*message.mutable_segment());
+    }
+    v1::ShardDone PopDone() {
+      v1::RunRequest message = messages.Pop();
+      INFO(message.ShortDebugString().substr(0, 200));
+      REQUIRE(message.has_shard_done());
+      return std::move(*message.mutable_shard_done());
+    }
+  };
+
+  FakeMetaLearner() {
+    auto started = rpc::Server::Start({.address = ""}, {this});
+    REQUIRE(started.ok());
+    server_ = *std::move(started);
+  }
+  ~FakeMetaLearner() override {
+    for (const std::shared_ptr<Peer>& peer : all_)
+      peer->stream->Close(absl::UnavailableError("test over"));
+    server_->Shutdown(std::chrono::seconds(5));
+  }
+
+  grpc::ServerBidiReactor<v1::RunRequest, v1::RunResponse>* Run(
+      grpc::CallbackServerContext* context) override {
+    auto peer = std::make_shared<Peer>();
+    peer->stream = ServerStream::Make(context, {});
+    peer->stream->Start({.on_message =
+                             [peer](v1::RunRequest message) {
+                               if (!message.has_progress() && !message.has_fleet())
+                                 peer->messages.Push(std::move(message));
+                             },
+                         .on_closed = [peer](const absl::Status& end) { peer->end.Push(end); }});
+    ServerStream* const stream = peer->stream.get();
+    arrived_.Push(peer);
+    return stream->reactor();
+  }
+
+  // The next connection, after its hello and our welcome.
+  std::shared_ptr<Peer> Welcome(const v1::Welcome& welcome = {}) {
+    std::shared_ptr<Peer> peer = arrived_.Pop();
+    all_.push_back(peer);
+    const v1::RunRequest first = peer->messages.Pop();
+    REQUIRE(first.has_hello());
+    hello_ = first.hello();
+    v1::RunResponse message;
+    *message.mutable_welcome() = welcome;
+    peer->Send(std::move(message));
+    return peer;
+  }
+  const v1::Hello& hello() const { return hello_; }
+  std::shared_ptr<grpc::Channel> Channel() { return server_->InProcessChannel(); }
+
+ private:
+  std::unique_ptr<rpc::Server> server_;
+  Mailbox<std::shared_ptr<Peer>> arrived_;
+  std::vector<std::shared_ptr<Peer>> all_;
+  v1::Hello hello_;
+};
+
+struct Fixture {
+  FakeMetaLearner meta;
+  LearnerSide side;
+  std::atomic<bool> drained = false;
+  Learner learner;
+
+  explicit Fixture(int slots = 1)
+      : learner({.num_threads = 1,
+                 .shard_slots = slots,
+                 .meta_learner = [this] { return meta.Channel(); },
+                 .rollout = &side.rollout,
+                 .on_drained = [this] { drained = true; }},
+                side.metrics.get()) {}
+  ~Fixture() { learner.Stop(); }
+
+  double Value(const std::string& series) const { return side.Value(series); }
+};
+
+// Actors of their own, until the end of the object.
+class RealActor {
+ public:
+  explicit RealActor(const LearnerSide& side)
+      : metrics_(Metrics::Create()),
+        actor_({.threads = 1, .channel = [&side] { return side.Tcp(); }}, metrics_.get()) {}
+  ~RealActor() { actor_.Stop(); }
+
+ private:
+  const std::unique_ptr<Metrics> metrics_;
+  actor::Actor actor_;
+};
+
+// What a shard gives when nothing disturbs it: segments, acknowledged at once, and their hash.
+std::string LiveThrough(FakeMetaLearner::Peer* peer, const v1::Shard& shard) {
+  Sha256 hash;
+  for (uint32_t i = 0; i < IterationsOf(shard); ++i) {
+    const v1::Segment segment = peer->PopSegment();
+    CHECK(segment.shard_id() == shard.shard_id());
+    CHECK(segment.epoch() == shard.epoch());
+    CHECK(segment.iteration() == i);
+    CHECK(SegmentFromProto(segment, shard).ok());
+    HashSegment(segment, &hash);
+    peer->Acknowledge(shard.shard_id(), i);
+  }
+  const v1::ShardDone done = peer->PopDone();
+  INFO(done.error());
+  CHECK(done.error().empty());
+  CHECK(done.shard_id() == shard.shard_id());
+  const std::string all = hash.Finish();
+  CHECK(done.segments_hash() == all);
+  return all;
+}
+
+TEST_CASE("learner: it says who it is, and its actors must be as the welcome says", "[loopback]") {
+  Fixture fixture(/*slots=*/2);
+  v1::Welcome welcome;
+  welcome.set_catalogue_hash("catalogue");
+  welcome.set_numeric_fingerprint("bits");
+  const auto peer = fixture.meta.Welcome(welcome);
+  const v1::Hello& hello = fixture.meta.hello();
+  CHECK(CheckProtocolVersion(hello).ok());
+  CHECK(hello.shard_slots() == 2);
+  CHECK(hello.threads() == 1);
+  CHECK(hello.device() == "cpu");
+  CHECK_FALSE(hello.numeric_fingerprint().empty());
+  Signal().WaitUntil([&] { return fixture.side.rollout.catalogue_hash() == "catalogue"; });
+  CHECK(fixture.side.rollout.numeric_fingerprint() == "bits");
+  // An actor with other bits is not let in.
+  RealActor actor(fixture.side);
+  Signal().WaitUntil(
+      [&] { return fixture.Value("mentor_rollout_rejected_total{reason=\"mismatch\"}") >= 1; });
+  CHECK(fixture.side.rollout.actors() == 0);
+}
+
+TEST_CASE("learner: a shard from its first segment to its hash, on one actor or two",
+          "[loopback]") {
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  auto first = std::make_unique<RealActor>(fixture.side);
+  peer->Give(SmallShard(1));
+  const std::string one = LiveThrough(peer.get(), SmallShard(1));
+  RealActor second(fixture.side);
+  Signal().WaitUntil([&] { return fixture.side.rollout.actors() == 2; });
+  // The shard's number is no part of its bits.
+  peer->Give(SmallShard(2));
+  CHECK(LiveThrough(peer.get(), SmallShard(2)) == one);
+  CHECK(fixture.Value("mentor_learner_shards_total") == 2);
+}
+
+TEST_CASE("learner: two segments wait for an acknowledgement, not more", "[loopback]") {
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  RealActor actor(fixture.side);
+  const v1::Shard shard = SmallShard();
+  peer->Give(shard);
+  CHECK(peer->PopSegment().iteration() == 0);
+  CHECK(peer->PopSegment().iteration() == 1);
+  // The third one is computed, and kept back: all its steps are done.
+  Signal().WaitUntil([&] { return fixture.side.rollout.StepsDone(1) == 3 * 3 * 40; });
+  CHECK(peer->messages.size() == 0);
+  CHECK(fixture.Value("mentor_learner_updates_total") == 2 * 3);
+  peer->Acknowledge(99, 1);  // Another shard's: nothing moves.
+  peer->Acknowledge(shard.shard_id(), 0);
+  CHECK(peer->PopSegment().iteration() == 2);
+  peer->Acknowledge(shard.shard_id(), 2);
+  CHECK(peer->PopSegment().iteration() == 3);
+  CHECK(peer->PopDone().error().empty());
+}
+
+TEST_CASE("learner: a shard that cannot be made is answered with the reason, the next one runs",
+          "[loopback]") {
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  RealActor actor(fixture.side);
+  const auto refused = [&](const v1::Shard& shard, const char* expected) {
+    peer->Give(shard);
+    const v1::ShardDone done = peer->PopDone();
+    INFO(done.error());
+    CHECK(done.shard_id() == shard.shard_id());
+    CHECK(done.epoch() == shard.epoch());
+    CHECK(done.error().find(expected) != std::string::npos);
+    CHECK(done.segments_hash().empty());
+  };
+  v1::Shard shard = SmallShard(1);
+  shard.mutable_inner_loop()->set_name("magic");
+  refused(shard, "shard.inner_loop.name");
+  shard = SmallShard(2);
+  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
+  shard.set_signal_version(5);
+  refused(shard, "before its meta-parameters");
+  shard = SmallShard(3);
+  shard.set_first_iteration(1);
+  shard.set_iterations(2);
+  shard.mutable_snapshot()->set_iterations(1);
+  for (int i = 0; i < 3; ++i) shard.mutable_snapshot()->add_cursors();
+  refused(shard, "agents.theta");
+  shard = SmallShard(4);
+  shard.mutable_lifetimes(1)->mutable_task()->set_environment("nowhere");
+  refused(shard, "nowhere");
+  peer->Give(SmallShard(5));
+  LiveThrough(peer.get(), SmallShard(5));
+  CHECK(fixture.Value("mentor_learner_shards_total") == 1);
+}
+
+TEST_CASE("learner: weights that are not numbers end the stream", "[loopback]") {
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  v1::RunResponse message;
+  message.mutable_signal_weights()->set_version(1);
+  *message.mutable_signal_weights()->mutable_weights() =
+      ToProto(torch::full({4}, std::numeric_limits<float>::infinity()));
+  peer->Send(std::move(message));
+  CHECK_FALSE(peer->end.Pop().ok());
+  fixture.meta.Welcome();  // It comes back.
+}
+
+TEST_CASE("learner: a dropped shard is not answered and gives its slot to the next", "[loopback]") {
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  // Without actors the first shard waits for ever, and the second one for its slot.
+  peer->Give(SmallShard(1));
+  peer->Give(SmallShard(2));
+  peer->Give(SmallShard(3));
+  Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
+  const auto drop = [&](uint64_t shard, uint64_t epoch) {
+    v1::RunResponse message;
+    message.mutable_drop_shard()->set_shard_id(shard);
+    message.mutable_drop_shard()->set_epoch(epoch);
+    peer->Send(std::move(message));
+  };
+  drop(3, 2);  // Another epoch's: it stays.
+  drop(2, 1);  // Still in line.
+  drop(1, 1);
+  RealActor actor(fixture.side);
+  LiveThrough(peer.get(), SmallShard(3));
+  CHECK(peer->messages.size() == 0);
+  CHECK(fixture.Value("mentor_learner_shards_total") == 1);
+}
+
+TEST_CASE("learner: a lost stream takes its shards along, and the learner comes back",
+          "[loopback]") {
+  Fixture fixture;
+  std::shared_ptr<FakeMetaLearner::Peer> lost = fixture.meta.Welcome();
+  lost->Give(SmallShard(1));
+  lost->Give(SmallShard(2));
+  Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
+  lost->stream->Close(absl::UnavailableError("the meta-learner is stopping"));
+  const auto peer = fixture.meta.Welcome();
+  Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 0; });
+  RealActor actor(fixture.side);
+  // The same number again, as the meta-learner gives it: in a new epoch.
+  v1::Shard again = SmallShard(1);
+  again.set_epoch(2);
+  peer->Give(again);
+  LiveThrough(peer.get(), again);
+  CHECK(peer->messages.size() == 0);
+  CHECK(fixture.Value("mentor_learner_shards_total") == 1);
+}
+
+TEST_CASE("learner: actors that go away in the middle change no bit", "[loopback]") {
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  auto first = std::make_unique<RealActor>(fixture.side);
+  peer->Give(SmallShard(1));
+  const std::string want = LiveThrough(peer.get(), SmallShard(1));
+
+  const v1::Shard shard = SmallShard(2);
+  peer->Give(shard);
+  Sha256 hash;
+  for (uint32_t i = 0; i < 2; ++i) HashSegment(peer->PopSegment(), &hash);
+  // The third waits for acknowledgements; from then on there is nobody.
+  Signal().WaitUntil([&] { return fixture.side.rollout.StepsDone(2) == 3 * 3 * 40; });
+  first.reset();
+  Signal().WaitUntil([&] { return fixture.side.rollout.actors() == 0; });
+  peer->Acknowledge(2, 1);
+  HashSegment(peer->PopSegment(), &hash);
+  Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
+  RealActor second(fixture.side);
+  peer->Acknowledge(2, 2);
+  HashSegment(peer->PopSegment(), &hash);
+  CHECK(peer->PopDone().segments_hash() == want);
+  CHECK(hash.Finish() == want);
+}
+
+TEST_CASE("learner: drained, it finishes what it holds and says so once", "[loopback]") {
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  peer->Give(SmallShard(1));
+  Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
+  v1::RunResponse message;
+  message.mutable_drain();
+  peer->Send(std::move(message));
+  RealActor actor(fixture.side);
+  const v1::Shard shard = SmallShard(1);
+  for (uint32_t i = 0; i < IterationsOf(shard); ++i) {
+    CHECK_FALSE(fixture.drained);
+    CHECK(peer->PopSegment().iteration() == i);
+    peer->Acknowledge(1, i);
+  }
+  CHECK(peer->PopDone().error().empty());
+  Signal().WaitUntil([&] { return fixture.drained.load(); });
+}
+
+TEST_CASE("learner: stopped while a shard waits for actors, it ends", "[loopback]") {
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  peer->Give(SmallShard(1));
+  Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
+  fixture.learner.Stop();
+  static_cast<void>(peer->end.Pop());
+  CHECK(peer->messages.size() == 0);
+  CHECK(fixture.Value("mentor_rollout_units_ready") == 0);
+}
+
+}  // namespace
+}  // namespace mentor::learner

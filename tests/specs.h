@@ -1,0 +1,43 @@
+// Specs for tests of rules, and options of any part that has them.
+#pragma once
+
+#include <string>
+
+#include "mentor/v1/spec.pb.h"
+
+namespace mentor::testing {
+
+// part: a rule, signal network or inner loop.
+template <typename Part>
+void SetOption(Part* part, const std::string& name, const std::string& value) {
+  v1::Option* option = part->add_option();
+  option->set_name(name);
+  option->set_value(value);
+}
+
+// options: pairs of names and values.
+template <typename Part, typename Options>
+void SetOptions(Part* part, const Options& options) {
+  for (const auto& [name, value] : options) SetOption(part, name, value);
+}
+
+// What the test of each rule says of its lifetimes. No benchmark: batches are made up.
+struct RuleSize {
+  uint64_t seed = 5;
+  int64_t lifetimes = 0, iterations = 0, steps = 0;
+};
+template <typename Options>
+v1::ExperimentSpec SpecOfRule(const std::string& rule, const RuleSize& size,
+                              const Options& options) {
+  v1::ExperimentSpec spec;
+  spec.set_seed(size.seed);
+  spec.mutable_benchmark()->set_name("none");
+  spec.mutable_lifetime()->set_iterations(static_cast<uint32_t>(size.iterations));
+  spec.mutable_lifetime()->set_steps_per_iteration(static_cast<uint32_t>(size.steps));
+  spec.mutable_rule()->set_name(rule);
+  spec.mutable_rule()->set_lifetimes_per_update(static_cast<uint32_t>(size.lifetimes));
+  SetOptions(spec.mutable_rule(), options);
+  return spec;
+}
+
+}  // namespace mentor::testing

@@ -1,0 +1,31 @@
+#include "common/evaluation_method.h"
+
+#include <set>
+
+#include "tests/testing.h"
+
+namespace mentor {
+namespace {
+
+TEST_CASE("evaluation methods: all have a place, a name and an option of their own", "[unit]") {
+  std::set<std::string> names, options;
+  int place = 0;
+  for (const EvaluationMethodInfo& info : EvaluationMethods()) {
+    INFO(info.name);
+    CHECK(PlaceOf(info.method) == place++);
+    CHECK(MethodNamed(NameOf(info.method)) == info.method);
+    CHECK(MethodOfOption(info.option) == info.method);
+    CHECK(IsLearned(info.method) == info.learned);
+    names.insert(info.name);
+    options.insert(info.option);
+  }
+  // All values of the enum but UNSPECIFIED.
+  CHECK(place == v1::EvaluationMethod_descriptor()->value_count() - 1);
+  CHECK(names.size() == static_cast<size_t>(place));
+  CHECK(options.size() == static_cast<size_t>(place));
+  CHECK_FALSE(MethodNamed("PPO").has_value());
+  CHECK_FALSE(MethodOfOption("PPO sparse").has_value());
+}
+
+}  // namespace
+}  // namespace mentor

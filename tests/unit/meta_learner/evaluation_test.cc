@@ -1,0 +1,92 @@
+#include "meta_learner/experiment/evaluation.h"
+
+#include "common/evaluation_method.h"
+#include "common/file.h"
+#include "tests/temp_folder.h"
+#include "tests/torch_testing.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+RunParameters Parameters() {
+  return {.learned = torch::full({1}, 1.0F),
+          .best = torch::full({1}, 2.0F),
+          .initial = torch::full({1}, 3.0F)};
+}
+
+std::vector<v1::EvaluationMethod> MethodsOf(const std::vector<Teacher>& teachers) {
+  std::vector<v1::EvaluationMethod> methods;
+  for (const Teacher& teacher : teachers) methods.push_back(teacher.method);
+  return methods;
+}
+
+TEST_CASE("evaluation: each method has its source of rewards and its parameters", "[unit]") {
+  const RunParameters parameters = Parameters();
+  for (const EvaluationMethodInfo& info : EvaluationMethods()) {
+    INFO(info.name);
+    const Teacher teacher = TeacherOf(info.method, parameters);
+    CHECK(teacher.method == info.method);
+    CHECK(teacher.parameters.defined() == (teacher.source == v1::REWARD_SOURCE_SIGNAL));
+  }
+  const auto number = [&](v1::EvaluationMethod method) {
+    return TeacherOf(method, parameters).parameters.item<float>();
+  };
+  CHECK(number(v1::EVALUATION_METHOD_LEARNED) == 1);
+  CHECK(number(v1::EVALUATION_METHOD_LEARNED_BEST) == 2);
+  CHECK(number(v1::EVALUATION_METHOD_RANDOM_SIGNAL) == 3);
+  CHECK(TeacherOf(v1::EVALUATION_METHOD_PPO_SPARSE, parameters).source == v1::REWARD_SOURCE_SPARSE);
+  CHECK(TeacherOf(v1::EVALUATION_METHOD_PPO_SHAPED, parameters).source == v1::REWARD_SOURCE_SHAPED);
+  CHECK(TeacherOf(v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED, parameters).source ==
+        v1::REWARD_SOURCE_SPARSE_AND_SHAPED);
+}
+
+TEST_CASE("evaluation: teachers are what was learned and the spec's baselines", "[unit]") {
+  using Methods = std::vector<v1::EvaluationMethod>;
+  v1::EvaluationSpec spec;
+  spec.set_best_weights(true);
+  for (const v1::Baseline baseline :
+       {v1::RANDOM_SIGNAL, v1::PPO_SPARSE_AND_SHAPED, v1::PPO_SPARSE, v1::PPO_SHAPED})
+    spec.add_baseline(baseline);
+  const auto teachers = [&](bool learned, bool baselines) {
+    return MethodsOf(Teachers(spec, Parameters(), learned, baselines));
+  };
+  CHECK(teachers(true, true) ==
+        Methods{v1::EVALUATION_METHOD_LEARNED, v1::EVALUATION_METHOD_LEARNED_BEST,
+                v1::EVALUATION_METHOD_RANDOM_SIGNAL, v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED,
+                v1::EVALUATION_METHOD_PPO_SPARSE, v1::EVALUATION_METHOD_PPO_SHAPED});
+  CHECK(teachers(false, true).size() == 4);  // Nothing was learned.
+  spec.set_best_weights(false);
+  CHECK(teachers(true, false) == Methods{v1::EVALUATION_METHOD_LEARNED});
+}
+
+TEST_CASE("evaluation: files of 0.1.0, with names of methods, are read", "[unit]") {
+  const testing::TempFolder folder;
+  const auto write = [&](const std::string& name, const v1::EvaluationShard& shard) {
+    REQUIRE(WriteFileAtomically(folder.path() / name, shard.SerializeAsString()).ok());
+  };
+  v1::EvaluationShard old;
+  old.set_method("PPO sparse and shaped");
+  old.set_split("test");
+  write("test-0.binpb", old);
+  v1::EvaluationShard now;
+  now.set_taught_by(v1::EVALUATION_METHOD_LEARNED_BEST);
+  now.set_split("test");
+  write("test-1.binpb", now);
+  const auto shards = ReadShards(folder.path());
+  REQUIRE(shards.ok());
+  REQUIRE(shards->size() == 2);
+  CHECK((*shards)[0].taught_by() == v1::EVALUATION_METHOD_PPO_SPARSE_AND_SHAPED);
+  CHECK((*shards)[0].method().empty());
+  CHECK((*shards)[1].taught_by() == v1::EVALUATION_METHOD_LEARNED_BEST);
+
+  for (const char* unknown : {"", "SAC"}) {
+    old.set_method(unknown);
+    write("test-2.binpb", old);
+    const auto refused = ReadShards(folder.path());
+    CHECK(absl::IsDataLoss(refused.status()));
+    CHECK(refused.status().message().find("test-2.binpb") != std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace mentor::meta_learner

@@ -1,0 +1,98 @@
+#include "meta_learner/experiment/progress.h"
+
+#include <memory>
+
+#include "common/spec/spec.h"
+#include "tests/temp_folder.h"
+#include "tests/torch_testing.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using Clock = ProgressReporter::Clock;
+
+// A store with one experiment, which is at work by a clock of the test's own.
+struct Fixture {
+  Fixture() {
+    auto opened = OpenStore(folder.path());
+    REQUIRE(opened.ok());
+    store = *std::move(opened);
+    const auto spec = LoadSpec("benchmark { name: 'point_reach' }");
+    REQUIRE(spec.ok());
+    const auto experiment = store->Create(WithSpec(*spec, "e"));
+    REQUIRE(experiment.ok());
+    using S = v1::Experiment;
+    REQUIRE(store->Transition(experiment->name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+    progress = std::make_unique<ProgressReporter>(
+        ProgressReporter::Options{.store = store.get(),
+                                  .experiment = experiment->name(),
+                                  .outer_updates_total = 10,
+                                  .now = [this] { return now; }});
+  }
+  void Advance(double seconds) {
+    now += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  }
+
+  testing::TempFolder folder;
+  std::unique_ptr<ExperimentStore> store;
+  Clock::time_point now;
+  std::unique_ptr<ProgressReporter> progress;
+};
+
+TEST_CASE("progress: the time left follows from the last outer update, then from the evaluation",
+          "[unit]") {
+  Fixture fixture;
+  ProgressReporter& progress = *fixture.progress;
+  CHECK(progress.Now({}).seconds_left() == -1);  // Nobody knows yet.
+  progress.SetTrained(4, 1000, /*seconds=*/2.5);
+  CHECK(progress.Now({}).seconds_left() == Approx(6 * 2.5));
+  CHECK(progress.Now({}).outer_updates() == 4);
+  CHECK(progress.Now({}).outer_updates_total() == 10);
+  progress.SetTrained(10, 5000, 2.5);
+  CHECK(progress.Now({}).seconds_left() == -1);
+
+  progress.BeginEvaluation(100);
+  // 40 are done, 30 of them by an earlier process: 10 in 5 seconds, 60 to go.
+  *progress.evaluated() = {.done = 40, .skipped = 30};
+  fixture.Advance(5);
+  CHECK(progress.Now({}).seconds_left() == Approx(30));
+  CHECK(progress.Now({}).evaluation_lifetimes() == 40);
+  CHECK(progress.Now({}).evaluation_lifetimes_total() == 100);
+}
+
+TEST_CASE("progress: the rate is over the steps since the last look", "[unit]") {
+  Fixture fixture;
+  ProgressReporter& progress = *fixture.progress;
+  progress.SetTrained(1, 1000, 1);
+  fixture.Advance(2);
+  CHECK(progress.Now({.env_steps = 300}).env_steps_per_second() == 150);
+  CHECK(progress.Now({.env_steps = 300}).env_steps() == 1300);
+  // Too soon for another look.
+  fixture.Advance(0.25);
+  CHECK(progress.Now({.env_steps = 900}).env_steps_per_second() == 150);
+  fixture.Advance(0.75);
+  CHECK(progress.Now({.env_steps = 900}).env_steps_per_second() == 600);
+  // Other shards begin from 0: the rate stays until they have made steps.
+  fixture.Advance(1);
+  CHECK(progress.Now({}).env_steps_per_second() == 600);
+  fixture.Advance(1);
+  CHECK(progress.Now({.env_steps = 50}).env_steps_per_second() == 50);
+}
+
+TEST_CASE("progress: the store hears what is done, and who is waited for", "[unit]") {
+  Fixture fixture;
+  fixture.progress->SetTrained(3, 700, 1);
+  const auto activity = [&] { return fixture.store->Get("experiments/e")->activity(); };
+  fixture.progress->Report("outer update", {});
+  CHECK(activity() == "outer update");
+  CHECK(fixture.store->Get("experiments/e")->progress().outer_updates() == 3);
+  fixture.progress->ReportWork("meta-training", {});
+  CHECK(activity() == "meta-training: waiting for learners");
+  fixture.progress->ReportWork("meta-training", {.learners = 1});
+  CHECK(activity() == "meta-training: waiting for actors");
+  fixture.progress->ReportWork("meta-training", {.learners = 1, .actors = 2});
+  CHECK(activity() == "meta-training");
+}
+
+}  // namespace
+}  // namespace mentor::meta_learner
