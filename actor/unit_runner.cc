@@ -4,6 +4,7 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -56,6 +57,57 @@ class Rows {
   std::string* const data_;
 };
 
+// The trajectory of a unit of n steps, written step by step into its message.
+class TrajectoryWriter {
+ public:
+  TrajectoryWriter(int64_t n, const envs::EnvironmentInfo& info, v1::Trajectory* out)
+      : out_(out),
+        observation_size_(info.observation_size),
+        observations_(v1::Tensor::DTYPE_FLOAT32, {n, info.observation_size},
+                      out->mutable_observations()),
+        actions_(v1::Tensor::DTYPE_FLOAT32, {n, info.action_size}, out->mutable_actions()),
+        log_probs_(v1::Tensor::DTYPE_FLOAT32, {n}, out->mutable_log_probs()),
+        rewards_(v1::Tensor::DTYPE_FLOAT64, {n}, out->mutable_rewards()),
+        successes_(v1::Tensor::DTYPE_UINT8, {n}, out->mutable_successes()),
+        terminations_(v1::Tensor::DTYPE_UINT8, {n}, out->mutable_terminations()),
+        truncations_(v1::Tensor::DTYPE_UINT8, {n}, out->mutable_truncations()) {}
+
+  // What the policy saw and did, and what came of it.
+  void AddStep(std::span<const float> observation, std::span<const float> action, float log_prob,
+               const envs::StepOutcome& outcome) {
+    observations_.Add(observation);
+    actions_.Add(action);
+    log_probs_.Add(log_prob);
+    rewards_.Add(outcome.reward);
+    successes_.Add(outcome.success ? 1 : 0);
+    terminations_.Add(outcome.terminated ? 1 : 0);
+    truncations_.Add(WasCut(outcome) ? 1 : 0);
+  }
+  // The last observations of truncated episodes, [K, D] by rows.
+  void AddFinalObservations(std::span<const float> rows) {
+    const int64_t k = static_cast<int64_t>(rows.size()) / observation_size_;
+    Rows<float>(v1::Tensor::DTYPE_FLOAT32, {k, observation_size_},
+                out_->mutable_final_observations())
+        .Add(rows);
+  }
+  void AddNextObservation(std::span<const float> observation) {
+    Rows<float>(v1::Tensor::DTYPE_FLOAT32, {observation_size_}, out_->mutable_next_observation())
+        .Add(observation);
+  }
+
+  // A task that ends in the very step of the limit was not cut short.
+  static bool WasCut(const envs::StepOutcome& outcome) {
+    return outcome.truncated && !outcome.terminated;
+  }
+
+ private:
+  v1::Trajectory* const out_;
+  const int64_t observation_size_;
+  Rows<float> observations_, actions_, log_probs_;
+  Rows<double> rewards_;
+  Rows<uint8_t> successes_, terminations_, truncations_;
+};
+
 void ToFloats(std::span<const double> from, std::span<float> to) {
   std::transform(from.begin(), from.end(), to.begin(),
                  [](double x) { return static_cast<float>(x); });
@@ -84,10 +136,77 @@ absl::Status CheckUnit(const v1::Unit& unit) {
   return absl::OkStatus();
 }
 
+absl::Status CheckPolicy(const Policy& policy, const envs::EnvironmentInfo& info) {
+  if (policy.observation_size() != info.observation_size ||
+      policy.action_size() != info.action_size) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "the policy is for %d observations and %d actions, the environment has %d and %d",
+        policy.observation_size(), policy.action_size(), info.observation_size, info.action_size));
+  }
+  if (policy.discrete() != info.discrete_actions) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("the policy's actions are %s, the environment's are not",
+                        policy.discrete() ? "choices" : "continuous"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckResultSize(const v1::Unit& unit, const envs::EnvironmentInfo& info) {
+  const uint64_t step_bytes =
+      sizeof(float) * static_cast<uint64_t>(info.observation_size + info.action_size + 1) +
+      sizeof(double) + 3;
+  const uint64_t final_bytes =
+      unit.return_final_observations()
+          ? (unit.steps() / static_cast<uint64_t>(info.episode_steps) + 1) * sizeof(float) *
+                static_cast<uint64_t>(info.observation_size)
+          : 0;
+  if (unit.steps() * step_bytes + final_bytes > kResultBytesMax) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "unit: %d steps of %d bytes are more than a result may have (%d bytes); cut it into parts",
+        unit.steps(), step_bytes, kResultBytesMax));
+  }
+  return absl::OkStatus();
+}
+
+RandomStream StreamOf(const v1::Unit& unit, Purpose purpose, uint32_t iteration) {
+  return {.seed = unit.random().seed(),
+          .purpose = purpose,
+          .phase = static_cast<Phase>(unit.random().phase()),
+          .lifetime = unit.random().lifetime(),
+          .iteration = iteration};
+}
+
 bool AllFinite(std::span<const double> values) {
   return std::all_of(values.begin(), values.end(),
                      [](double value) { return std::isfinite(value); });
 }
+
+// CPU time of the policy in a unit, from those of its calls that were not preempted.
+class PolicyTimer {
+ public:
+  explicit PolicyTimer(bool recurrent)
+      : call_max_(recurrent ? kRecurrentCallMax : kPolicyCallMax) {}
+  template <typename F>
+  void Time(F&& call) {
+    const auto before = std::chrono::steady_clock::now();
+    call();
+    if (const auto taken = std::chrono::steady_clock::now() - before; taken <= call_max_) {
+      total_ += taken;
+      ++calls_;
+    }
+  }
+  // Of `steps` calls; nothing if each was preempted.
+  std::optional<double> Seconds(size_t steps) const {
+    if (calls_ == 0) return std::nullopt;
+    return std::chrono::duration<double>(total_).count() / static_cast<double>(calls_) *
+           static_cast<double>(steps);
+  }
+
+ private:
+  const std::chrono::microseconds call_max_;
+  std::chrono::nanoseconds total_{0};
+  size_t calls_ = 0;
+};
 
 }  // namespace
 
@@ -126,121 +245,70 @@ absl::StatusOr<envs::Environment*> UnitRunner::Prepare(const v1::EnvironmentTask
   return found->second.get();
 }
 
+void UnitRunner::Act(const v1::Unit& unit, const RandomStream& action_noise, uint32_t step,
+                     std::span<const float> observation, std::span<float> action, float* log_prob) {
+  if (unit.deterministic()) {
+    policy_.Deterministic(observation, action, log_prob);
+  } else if (policy_.discrete()) {
+    policy_.Choose(observation, action_noise.Uniform(step, /*draw=*/0), action, log_prob);
+  } else {
+    noise_.resize(action.size());
+    action_noise.Normals(step, noise_);
+    policy_.Sample(observation, noise_, action, log_prob);
+  }
+}
+
 absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   const double cpu_start = ThreadCpuSeconds();
   MENTOR_RETURN_IF_ERROR(CheckUnit(unit));
   MENTOR_RETURN_IF_ERROR(policy_.Load(unit.policy()));
   MENTOR_ASSIGN_OR_RETURN(envs::Environment * environment, Prepare(unit.task()));
   const envs::EnvironmentInfo& info = environment->info();
-  if (policy_.observation_size() != info.observation_size ||
-      policy_.action_size() != info.action_size) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "the policy is for %d observations and %d actions, the environment has %d and %d",
-        policy_.observation_size(), policy_.action_size(), info.observation_size,
-        info.action_size));
-  }
+  MENTOR_RETURN_IF_ERROR(CheckPolicy(policy_, info));
+  MENTOR_RETURN_IF_ERROR(CheckResultSize(unit, info));
 
-  if (policy_.discrete() != info.discrete_actions) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("the policy's actions are %s, the environment's are not",
-                        policy_.discrete() ? "choices" : "continuous"));
-  }
-
-  const uint64_t step_bytes =
-      sizeof(float) * static_cast<uint64_t>(info.observation_size + info.action_size + 1) +
-      sizeof(double) + 3;
-  const uint64_t final_bytes =
-      unit.return_final_observations()
-          ? (unit.steps() / static_cast<uint64_t>(info.episode_steps) + 1) * sizeof(float) *
-                static_cast<uint64_t>(info.observation_size)
-          : 0;
-  if (unit.steps() * step_bytes + final_bytes > kResultBytesMax) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "unit: %d steps of %d bytes are more than a result may have (%d bytes); cut it into parts",
-        unit.steps(), step_bytes, kResultBytesMax));
-  }
-
-  const RandomStream reset{.seed = unit.random().seed(),
-                           .purpose = Purpose::kEnvironmentReset,
-                           .phase = static_cast<Phase>(unit.random().phase()),
-                           .lifetime = unit.random().lifetime(),
-                           .iteration = 0};
-  const RandomStream action_noise{.seed = unit.random().seed(),
-                                  .purpose = Purpose::kActionNoise,
-                                  .phase = static_cast<Phase>(unit.random().phase()),
-                                  .lifetime = unit.random().lifetime(),
-                                  .iteration = unit.random().iteration()};
-  const size_t steps = unit.steps(), d = static_cast<size_t>(info.observation_size),
+  const RandomStream reset = StreamOf(unit, Purpose::kEnvironmentReset, /*iteration=*/0);
+  const RandomStream action_noise =
+      StreamOf(unit, Purpose::kActionNoise, unit.random().iteration());
+  const size_t d = static_cast<size_t>(info.observation_size),
                a = static_cast<size_t>(info.action_size);
-  v1::Trajectory& trajectory = *result->mutable_trajectory();
-  const int64_t n = unit.steps();
-  using v1::Tensor;
-  Rows<float> observations(Tensor::DTYPE_FLOAT32, {n, info.observation_size},
-                           trajectory.mutable_observations());
-  Rows<float> actions(Tensor::DTYPE_FLOAT32, {n, info.action_size}, trajectory.mutable_actions());
-  Rows<float> log_probs(Tensor::DTYPE_FLOAT32, {n}, trajectory.mutable_log_probs());
-  Rows<double> rewards(Tensor::DTYPE_FLOAT64, {n}, trajectory.mutable_rewards());
-  Rows<uint8_t> successes(Tensor::DTYPE_UINT8, {n}, trajectory.mutable_successes());
-  Rows<uint8_t> terminations(Tensor::DTYPE_UINT8, {n}, trajectory.mutable_terminations());
-  Rows<uint8_t> truncations(Tensor::DTYPE_UINT8, {n}, trajectory.mutable_truncations());
   std::vector<float> shown(d), action(a), clipped(a), final_observations;
-  std::vector<double> observation(d), noise(a);
-
+  std::vector<double> observation(d);
   uint32_t episode = unit.first_episode();
   if (unit.state().empty()) {
     MENTOR_RETURN_IF_ERROR(environment->Reset(reset, episode, observation));
   } else {
     MENTOR_RETURN_IF_ERROR(environment->RestoreState(unit.state(), observation));
   }
-  const auto call_max =
-      unit.policy().network() == v1::POLICY_NETWORK_RECURRENT ? kRecurrentCallMax : kPolicyCallMax;
-  std::chrono::nanoseconds policy_time{0};
-  size_t policy_calls_timed = 0;
+
+  TrajectoryWriter trajectory(unit.steps(), info, result->mutable_trajectory());
+  PolicyTimer timer(unit.policy().network() == v1::POLICY_NETWORK_RECURRENT);
   SuccessSignal success;
   bool done = false;
-  for (size_t t = 0; t < steps; ++t) {
+  for (uint32_t t = 0; t < unit.steps(); ++t) {
+    const uint32_t step = unit.first_step() + t;
     ToFloats(observation, shown);
     float log_prob = 0;
     if (const auto error = MENTOR_FAILPOINT("actor.unit.step")) return absl::InternalError(*error);
-    const auto before = std::chrono::steady_clock::now();
-    if (unit.deterministic()) {
-      policy_.Deterministic(shown, action, &log_prob);
-    } else if (policy_.discrete()) {
-      const uint32_t step = unit.first_step() + static_cast<uint32_t>(t);
-      policy_.Choose(shown, action_noise.Uniform(step, /*draw=*/0), action, &log_prob);
-    } else {
-      action_noise.Normals(unit.first_step() + static_cast<uint32_t>(t), noise);
-      policy_.Sample(shown, noise, action, &log_prob);
-    }
-    envs::ClipAction(info, action, clipped);  // The simulator alone sees it so.
-    if (const auto taken = std::chrono::steady_clock::now() - before; taken <= call_max) {
-      policy_time += taken;
-      ++policy_calls_timed;
-    }
+    timer.Time([&] {
+      Act(unit, action_noise, step, shown, action, &log_prob);
+      envs::ClipAction(info, action, clipped);  // The simulator alone sees it so.
+    });
 
     MENTOR_ASSIGN_OR_RETURN(const envs::StepOutcome outcome,
                             environment->Step(clipped, observation));
     if (!std::isfinite(outcome.reward) || !AllFinite(observation)) {
-      return absl::InternalError(
-          absl::StrFormat("step %d gave a number that is not finite", unit.first_step() + t));
+      return absl::InternalError(absl::StrFormat("step %d gave a number that is not finite", step));
     }
     if (!std::isfinite(log_prob)) {
-      return absl::InternalError(absl::StrFormat(
-          "step %d: the policy gave a number that is not finite", unit.first_step() + t));
+      return absl::InternalError(
+          absl::StrFormat("step %d: the policy gave a number that is not finite", step));
     }
     const double signal =
         success.Step(/*starts_episode=*/done, outcome.success, info.episode_steps);
     done = outcome.terminated || outcome.truncated;
-    // A task that ends in the very step of the limit was not cut short.
-    const bool cut = outcome.truncated && !outcome.terminated;
-    observations.Add(shown);
-    actions.Add(action);
-    log_probs.Add(log_prob);
-    rewards.Add(outcome.reward);
-    successes.Add(outcome.success ? 1 : 0);
-    terminations.Add(outcome.terminated ? 1 : 0);
-    truncations.Add(cut ? 1 : 0);
-    if (cut && unit.return_final_observations())
+    trajectory.AddStep(shown, action, log_prob, outcome);
+    if (unit.return_final_observations() && TrajectoryWriter::WasCut(outcome))
       final_observations.insert(final_observations.end(), observation.begin(), observation.end());
     policy_.Remember(action, static_cast<float>(signal), done);
     if (done) MENTOR_RETURN_IF_ERROR(environment->Reset(reset, ++episode, observation));
@@ -248,22 +316,12 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
 
   const double encode_start = ThreadCpuSeconds();
   ToFloats(observation, shown);
-  Rows<float>(Tensor::DTYPE_FLOAT32, {info.observation_size}, trajectory.mutable_next_observation())
-      .Add(shown);
-  if (unit.return_final_observations()) {
-    Rows<float>(Tensor::DTYPE_FLOAT32,
-                {static_cast<int64_t>(final_observations.size() / d), info.observation_size},
-                trajectory.mutable_final_observations())
-        .Add(final_observations);
-  }
+  trajectory.AddNextObservation(shown);
+  if (unit.return_final_observations()) trajectory.AddFinalObservations(final_observations);
   // After the end of an episode there is nothing to carry: the next one begins with its own reset.
   if (unit.return_state() && !done) *result->mutable_final_state() = environment->SaveState();
-  result->set_result_hash(ResultHash(trajectory, result->final_state()));
-  if (policy_calls_timed > 0) {
-    result->set_policy_cpu_seconds(std::chrono::duration<double>(policy_time).count() /
-                                   static_cast<double>(policy_calls_timed) *
-                                   static_cast<double>(steps));
-  }
+  result->set_result_hash(ResultHash(result->trajectory(), result->final_state()));
+  if (const auto seconds = timer.Seconds(unit.steps())) result->set_policy_cpu_seconds(*seconds);
   const double cpu_end = ThreadCpuSeconds();
   encode_seconds_ = cpu_end - encode_start;
   result->set_cpu_seconds(cpu_end - cpu_start);

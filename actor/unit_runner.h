@@ -4,11 +4,14 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include <absl/status/statusor.h>
 
 #include "actor/policy.h"
+#include "common/rng.h"
 #include "envs/environment.h"
 #include "mentor/v1/rollout_service.pb.h"
 
@@ -27,7 +30,12 @@ class UnitRunner {
   // The simulator for the task's environment and options.
   absl::StatusOr<envs::Environment*> Prepare(const v1::EnvironmentTask& task);
 
+  // The policy's action for an observation, [D] to [A], and its log probability.
+  void Act(const v1::Unit& unit, const RandomStream& action_noise, uint32_t step,
+           std::span<const float> observation, std::span<float> action, float* log_prob);
+
   Policy policy_;
+  std::vector<double> noise_;  // [A]
   double encode_seconds_ = 0;
   std::map<std::string, std::unique_ptr<envs::Environment>> environments_;
 };

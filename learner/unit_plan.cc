@@ -76,6 +76,129 @@ int64_t GreatestTruncations(const v1::Shard& shard, const CollectionPlan& plan,
                   *std::max_element(counts.begin(), counts.end()));
 }
 
+// The trajectories of an agent's units, one after the other, in the rows of a segment.
+class RowsOfUnits {
+ public:
+  RowsOfUnits(const v1::Shard& shard, bool bootstraps, Segment* segment)
+      : shard_(shard),
+        bootstraps_(bootstraps),
+        segment_(*segment),
+        filled_(shard.lifetimes_size(), 0),
+        cut_(shard.lifetimes_size(), 0),
+        dones_(torch::empty_like(segment->prev_done)),
+        truncated_(bootstraps ? segment->truncated : torch::empty_like(dones_)) {}
+
+  absl::Status Append(const v1::Unit& unit, const v1::Trajectory& trajectory) {
+    const int64_t agent = unit.id().agent(), steps = unit.steps(), begin = filled_[agent];
+    MENTOR_CHECK(begin + steps <= dones_.size(1));
+    const auto rows = [&](const torch::Tensor& tensor) {
+      return tensor[agent].narrow(0, begin, steps);
+    };
+    struct {
+      const char* name;
+      const v1::Tensor& from;
+      torch::Tensor to;
+    } parts[] = {
+        {"observations", trajectory.observations(), rows(segment_.observations)},
+        {"actions", trajectory.actions(), rows(segment_.actions)},
+        {"log_probs", trajectory.log_probs(), rows(segment_.log_probs)},
+        {"rewards", trajectory.rewards(), rows(segment_.shaped_rewards)},
+        {"successes", trajectory.successes(), rows(segment_.successes)},
+        {"terminations", trajectory.terminations(), rows(dones_)},
+        {"truncations", trajectory.truncations(), rows(truncated_)},
+        {"next_observation", trajectory.next_observation(), segment_.next_observations[agent]},
+    };
+    for (auto& [name, from, to] : parts) {
+      if (!CopyInto(from, &to)) return Misfit(shard_, unit, name, from, to);
+    }
+    rows(dones_).add_(rows(truncated_));
+    filled_[agent] = begin + steps;
+    if (!bootstraps_) return absl::OkStatus();
+    const int64_t count = TruncationsOf(trajectory);
+    torch::Tensor to = segment_.final_observations[agent].narrow(0, cut_[agent], count);
+    if (!CopyInto(trajectory.final_observations(), &to))
+      return Misfit(shard_, unit, "final_observations", trajectory.final_observations(), to);
+    cut_[agent] += count;
+    return absl::OkStatus();
+  }
+
+  // [S, T], 1 where an episode ended. Every row is filled.
+  const torch::Tensor& dones() const {
+    for (const int64_t steps : filled_) MENTOR_CHECK(steps == dones_.size(1));
+    return dones_;
+  }
+
+ private:
+  const v1::Shard& shard_;
+  const bool bootstraps_;
+  Segment& segment_;
+  std::vector<int64_t> filled_, cut_;  // [S], steps and truncations so far
+  torch::Tensor dones_, truncated_;    // [S, T]
+};
+
+// Deterministic episodes leave the open episode behind.
+void BeginAfresh(v1::EpisodeCursor* cursor) {
+  if (cursor->step() > 0) cursor->set_episode(cursor->episode() + 1);
+  cursor->set_step(0);
+  cursor->set_success(false);
+  cursor->set_prev_done(true);
+  cursor->clear_state();
+  cursor->clear_shaped_return();
+}
+
+// What the segment's episodes began with, and its success signals. Returns where they end.
+SuccessState BeginFrom(const std::vector<v1::EpisodeCursor>& cursors, const torch::Tensor& dones,
+                       int64_t episode_steps, Segment* segment) {
+  const int64_t num_agents = dones.size(0), num_steps = dones.size(1);
+  const auto done = dones.accessor<float, 2>();
+  auto prev_done = segment->prev_done.accessor<float, 2>();
+  SuccessState success = InitialSuccessState(num_agents);
+  for (int64_t agent = 0; agent < num_agents; ++agent) {
+    const v1::EpisodeCursor& cursor = cursors[agent];
+    segment->open_steps[agent] = static_cast<float>(cursor.step());
+    segment->open_returns[agent] = cursor.shaped_return();
+    segment->open_successes[agent] = cursor.success() ? 1.0F : 0.0F;
+    for (int64_t t = 0; t < num_steps; ++t) {
+      prev_done[agent][t] = (t == 0 ? cursor.prev_done() : done[agent][t - 1] != 0) ? 1.0F : 0.0F;
+    }
+    success.episode_steps[agent] = static_cast<int64_t>(cursor.step());
+    success.succeeded[agent] = static_cast<int64_t>(cursor.success());
+  }
+  segment->success_signals =
+      SuccessSignals(segment->successes, segment->prev_done, episode_steps, &success);
+  return success;
+}
+
+// Moves the cursors to the segment's end.
+void Advance(const torch::Tensor& dones, const SuccessState& success, Segment* segment,
+             std::vector<v1::EpisodeCursor>* cursors) {
+  const int64_t num_agents = dones.size(0), num_steps = dones.size(1);
+  const auto done = dones.accessor<float, 2>();
+  const auto prev_done = segment->prev_done.accessor<float, 2>();
+  const auto rewards = segment->shaped_rewards.accessor<double, 2>();
+  for (int64_t agent = 0; agent < num_agents; ++agent) {
+    v1::EpisodeCursor& cursor = (*cursors)[agent];
+    double shaped_return = cursor.shaped_return();
+    for (int64_t t = 0; t < num_steps; ++t) {
+      cursor.set_episode(cursor.episode() + (done[agent][t] != 0 ? 1 : 0));
+      if (prev_done[agent][t] != 0) shaped_return = 0;
+      shaped_return += rewards[agent][t];
+    }
+    const bool ended = done[agent][num_steps - 1] != 0;
+    cursor.set_prev_done(ended);
+    cursor.set_step(ended ? 0
+                          : static_cast<uint32_t>(success.episode_steps[agent].item<int64_t>()));
+    cursor.set_success(!ended && success.succeeded[agent].item<int64_t>() != 0);
+    cursor.set_shaped_return(shaped_return);
+    // A fresh episode begins with its reset, on any actor.
+    if (ended) {
+      cursor.clear_state();
+      cursor.clear_shaped_return();
+    }
+    segment->last_done[agent] = ended ? 1.0F : 0.0F;
+  }
+}
+
 }  // namespace
 
 std::vector<v1::EpisodeCursor> FirstCursors(int64_t num_agents) {
@@ -134,109 +257,31 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const Collection
                                         std::vector<v1::Result> results,
                                         std::vector<v1::EpisodeCursor>* cursors) {
   MENTOR_CHECK(units.size() == results.size());
-  const int64_t num_agents = shard.lifetimes_size();
-  const int64_t num_steps = plan.steps;
-  const int64_t observation_size = shard.shape().observation_size(),
-                action_size = shard.shape().action_size();
-
   const bool bootstraps = Bootstraps(shard, plan);
   int64_t truncations = 0;
   if (bootstraps) truncations = GreatestTruncations(shard, plan, units, results);
-  Segment segment = ZeroSegment({num_agents, num_steps, observation_size, action_size, truncations},
-                                torch::TensorOptions(), [&](const SegmentField& field) {
-                                  return field.source == SegmentField::Source::kActor &&
-                                         (bootstraps || !field.with_truncations);
-                                });
+  Segment segment =
+      ZeroSegment({shard.lifetimes_size(), plan.steps, shard.shape().observation_size(),
+                   shard.shape().action_size(), truncations},
+                  torch::TensorOptions(), [&](const SegmentField& field) {
+                    return field.source == SegmentField::Source::kActor &&
+                           (bootstraps || !field.with_truncations);
+                  });
 
-  std::vector<int64_t> filled(num_agents, 0), cut(num_agents, 0);
-  torch::Tensor dones = torch::empty({num_agents, num_steps}),
-                truncated = bootstraps ? segment.truncated : torch::empty_like(dones);
+  RowsOfUnits rows(shard, bootstraps, &segment);
   for (size_t i = 0; i < units.size(); ++i) {
-    const v1::Unit& unit = units[i];
-    const v1::Trajectory& trajectory = results[i].trajectory();
-    const int64_t agent = unit.id().agent(), steps = unit.steps(), begin = filled[agent];
-    MENTOR_CHECK(begin + steps <= num_steps);
-    const auto rows = [&](const torch::Tensor& tensor) {
-      return tensor[agent].narrow(0, begin, steps);
-    };
-    struct {
-      const char* name;
-      const v1::Tensor& from;
-      torch::Tensor to;
-    } parts[] = {
-        {"observations", trajectory.observations(), rows(segment.observations)},
-        {"actions", trajectory.actions(), rows(segment.actions)},
-        {"log_probs", trajectory.log_probs(), rows(segment.log_probs)},
-        {"rewards", trajectory.rewards(), rows(segment.shaped_rewards)},
-        {"successes", trajectory.successes(), rows(segment.successes)},
-        {"terminations", trajectory.terminations(), rows(dones)},
-        {"truncations", trajectory.truncations(), rows(truncated)},
-        {"next_observation", trajectory.next_observation(), segment.next_observations[agent]},
-    };
-    for (auto& [name, from, to] : parts) {
-      if (!CopyInto(from, &to)) return Misfit(shard, unit, name, from, to);
-    }
-    rows(dones).add_(rows(truncated));
-    if (bootstraps) {
-      const int64_t count = TruncationsOf(trajectory);
-      torch::Tensor to = segment.final_observations[agent].narrow(0, cut[agent], count);
-      if (!CopyInto(trajectory.final_observations(), &to))
-        return Misfit(shard, unit, "final_observations", trajectory.final_observations(), to);
-      cut[agent] += count;
-    }
+    MENTOR_RETURN_IF_ERROR(rows.Append(units[i], results[i].trajectory()));
     results[i].clear_trajectory();  // Its memory, while the others are copied.
-    filled[agent] = begin + steps;
-    if (unit.return_state())
-      (*cursors)[agent].set_state(std::move(*results[i].mutable_final_state()));
+    if (units[i].return_state()) {
+      (*cursors)[units[i].id().agent()].set_state(std::move(*results[i].mutable_final_state()));
+    }
   }
-
-  const auto done = dones.accessor<float, 2>();
-  auto prev_done = segment.prev_done.accessor<float, 2>();
-  SuccessState success = InitialSuccessState(num_agents);
-  for (int64_t agent = 0; agent < num_agents; ++agent) {
-    MENTOR_CHECK(filled[agent] == num_steps);
-    v1::EpisodeCursor& cursor = (*cursors)[agent];
-    if (plan.deterministic) {
-      if (cursor.step() > 0) cursor.set_episode(cursor.episode() + 1);
-      cursor.set_step(0);
-      cursor.set_success(false);
-      cursor.set_prev_done(true);
-      cursor.clear_state();
-      cursor.clear_shaped_return();
-    }
-    segment.open_steps[agent] = static_cast<float>(cursor.step());
-    segment.open_returns[agent] = cursor.shaped_return();
-    segment.open_successes[agent] = cursor.success() ? 1.0F : 0.0F;
-    for (int64_t t = 0; t < num_steps; ++t) {
-      prev_done[agent][t] = (t == 0 ? cursor.prev_done() : done[agent][t - 1] != 0) ? 1.0F : 0.0F;
-    }
-    success.episode_steps[agent] = static_cast<int64_t>(cursor.step());
-    success.succeeded[agent] = static_cast<int64_t>(cursor.success());
+  if (plan.deterministic) {
+    for (v1::EpisodeCursor& cursor : *cursors) BeginAfresh(&cursor);
   }
-  segment.success_signals =
-      SuccessSignals(segment.successes, segment.prev_done, shard.shape().episode_steps(), &success);
-  const auto rewards = segment.shaped_rewards.accessor<double, 2>();
-  for (int64_t agent = 0; agent < num_agents; ++agent) {
-    v1::EpisodeCursor& cursor = (*cursors)[agent];
-    double shaped_return = cursor.shaped_return();
-    for (int64_t t = 0; t < num_steps; ++t) {
-      cursor.set_episode(cursor.episode() + (done[agent][t] != 0 ? 1 : 0));
-      if (prev_done[agent][t] != 0) shaped_return = 0;
-      shaped_return += rewards[agent][t];
-    }
-    const bool ended = done[agent][num_steps - 1] != 0;
-    cursor.set_prev_done(ended);
-    cursor.set_step(ended ? 0
-                          : static_cast<uint32_t>(success.episode_steps[agent].item<int64_t>()));
-    cursor.set_success(!ended && success.succeeded[agent].item<int64_t>() != 0);
-    cursor.set_shaped_return(shaped_return);
-    // A fresh episode begins with its reset, on any actor.
-    if (ended) {
-      cursor.clear_state();
-      cursor.clear_shaped_return();
-    }
-    segment.last_done[agent] = ended ? 1.0F : 0.0F;
-  }
+  const SuccessState success =
+      BeginFrom(*cursors, rows.dones(), shard.shape().episode_steps(), &segment);
+  Advance(rows.dones(), success, &segment, cursors);
   return segment;
 }
 

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <malloc.h>
@@ -97,35 +98,11 @@ absl::StatusOr<double> WaitForState(Stub* stub, const std::string& name, S::Stat
   return seconds;
 }
 
-// The control API over a store on disk, with a real fleet of one actor behind it.
-absl::Status MeasureControl(Figures* figures) {
-  MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-bench"));
-  const auto metrics = Metrics::Create();
-  MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(folder.path() / "state"));
-  Cluster cluster(
-      {.listen = "127.0.0.1:0",
-       .control = meta_learner::ExperimentService::Options{.queued_max = 1'000'000,
-                                                           .streams_per_caller_max = 4096}},
-      store.get(), metrics.get());
-  MENTOR_RETURN_IF_ERROR(cluster.Start());
-  std::vector<std::unique_ptr<Stub>> stubs;
-  for (int i = 0; i < kClients; ++i) {
-    MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = cluster.address()}));
-    stubs.push_back(v1::ExperimentService::NewStub(channel));
-  }
-  v1::CreateExperimentRequest request;
-  MENTOR_ASSIGN_OR_RETURN(
-      *request.mutable_experiment()->mutable_spec(),
-      LoadSpec("benchmark { name: 'point_reach' } lifetime { steps_per_iteration: 500 } "
-               "rule { outer_updates: 1000000 } evaluation { lifetimes_per_goal: 0 }"));
-  // The first one takes the only place, so that the others stay in the queue.
-  request.mutable_experiment()->set_priority(v1::PRIORITY_HIGH);
-  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment first,
-                          Call(stubs[0].get(), &Stub::CreateExperiment, request));
-  MENTOR_RETURN_IF_ERROR(WaitForState(stubs[0].get(), first.name(), S::STATE_RUNNING).status());
-  request.mutable_experiment()->set_priority(v1::PRIORITY_NORMAL);
+using Stubs = std::vector<std::unique_ptr<Stub>>;
 
-  // One after another, then from several clients at once.
+// One after another, then from several clients at once.
+absl::Status MeasureSubmissions(const Stubs& stubs, const v1::CreateExperimentRequest& request,
+                                Figures* figures) {
   std::vector<double> latencies;
   const auto begin = Clock::now();
   for (int i = 0; i < queued; ++i) {
@@ -156,116 +133,178 @@ absl::Status MeasureControl(Figures* figures) {
   (*figures)["memory_per_queued_experiment"] = {(ResidentBytes() - memory_before) / queued, "bytes",
                                                 ""};
 
+  return absl::OkStatus();
+}
+
+absl::Status MeasureListing(Stub* stub, Figures* figures) {
   std::vector<double> listing;
   for (int i = 0; i < 20; ++i) {
     const auto start = Clock::now();
     v1::ListExperimentsRequest list;
     list.set_filter("state=RUNNING");
-    MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::ListExperiments, list).status());
+    MENTOR_RETURN_IF_ERROR(Call(stub, &Stub::ListExperiments, list).status());
     listing.push_back(SecondsSince(start));
   }
   (*figures)["filtered_list_of_all_p50"] = {Quantile(listing, 0.5) * 1e3, "ms", ""};
+  return absl::OkStatus();
+}
 
-  // Pause and cancel of an experiment that learns, with the queue full.
+// Pause and cancel of an experiment that learns, with the queue full.
+absl::Status MeasurePauses(Stub* stub, const std::string& name, Figures* figures) {
   std::vector<double> pauses;
   for (int i = 0; i < kCycles; ++i) {
     v1::PauseExperimentRequest pause;
-    pause.set_name(first.name());
+    pause.set_name(name);
     const auto start = Clock::now();
-    MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::PauseExperiment, pause).status());
-    MENTOR_RETURN_IF_ERROR(WaitForState(stubs[0].get(), first.name(), S::STATE_PAUSED).status());
+    MENTOR_RETURN_IF_ERROR(Call(stub, &Stub::PauseExperiment, pause).status());
+    MENTOR_RETURN_IF_ERROR(WaitForState(stub, name, S::STATE_PAUSED).status());
     pauses.push_back(SecondsSince(start));
     v1::ResumeExperimentRequest resume;
-    resume.set_name(first.name());
-    MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::ResumeExperiment, resume).status());
-    MENTOR_RETURN_IF_ERROR(WaitForState(stubs[0].get(), first.name(), S::STATE_RUNNING).status());
+    resume.set_name(name);
+    MENTOR_RETURN_IF_ERROR(Call(stub, &Stub::ResumeExperiment, resume).status());
+    MENTOR_RETURN_IF_ERROR(WaitForState(stub, name, S::STATE_RUNNING).status());
     std::this_thread::yield();
   }
   (*figures)["pause_effective_max"] = {*std::max_element(pauses.begin(), pauses.end()), "s",
                                        "must 2, goal 1"};
   v1::CancelExperimentRequest cancel;
-  cancel.set_name(first.name());
+  cancel.set_name(name);
   const auto cancelled = Clock::now();
-  MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::CancelExperiment, cancel).status());
-  MENTOR_RETURN_IF_ERROR(WaitForState(stubs[0].get(), first.name(), S::STATE_CANCELLED).status());
+  MENTOR_RETURN_IF_ERROR(Call(stub, &Stub::CancelExperiment, cancel).status());
+  MENTOR_RETURN_IF_ERROR(WaitForState(stub, name, S::STATE_CANCELLED).status());
   (*figures)["cancel_effective"] = {SecondsSince(cancelled), "s", "must 2, goal 1"};
+  return absl::OkStatus();
+}
 
-  // Watchers: what a change costs to be heard, and what an idle stream costs in memory.
-  const double before_watchers = ResidentBytes();
+// What the watchers of one experiment have heard.
+class Audience {
+ public:
+  // Reads one watcher's stream to its end.
+  void Listen(Stub* stub, grpc::ClientContext* context, const std::string& name) {
+    v1::WatchExperimentsRequest watch;
+    watch.add_names(name);
+    const auto reader = stub->WatchExperiments(context, watch);
+    v1::WatchExperimentsResponse event;
+    while (reader->Read(&event)) {
+      const MutexLock lock(mutex_);
+      if (event.event() == v1::WatchExperimentsResponse::EVENT_BOOKMARK) ++ready_;
+      if (event.event() == v1::WatchExperimentsResponse::EVENT_UPDATED &&
+          event.experiment().weight() == weight_)
+        ++heard_;
+      changed_.NotifyAll();
+    }
+    reader->Finish();
+  }
+  // Counts from now on who hears of the new weight.
+  void Expect(uint32_t weight) {
+    const MutexLock lock(mutex_);
+    heard_ = 0;
+    weight_ = weight;
+  }
+  // The number of watchers that are ready, once they are n or the patience is at its end.
+  int WaitForReady(int n) {
+    MutexLock lock(mutex_);
+    changed_.WaitFor(lock, kPatience,
+                     [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ready_ >= n; });
+    return ready_;
+  }
+  bool WaitForHeard(int n) {
+    MutexLock lock(mutex_);
+    return changed_.WaitFor(lock, kPatience,
+                            [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return heard_ >= n; });
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  int ready_ ABSL_GUARDED_BY(mutex_) = 0;
+  int heard_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint32_t weight_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// What a change costs to be heard, and what an idle stream costs in memory.
+absl::Status MeasureWatchers(const std::string& address, v1::CreateExperimentRequest request,
+                             Figures* figures) {
+  const double before = ResidentBytes();
   const std::string watched = "experiments/watched";
   request.set_experiment_id("watched");
-  MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::CreateExperiment, request).status());
-  struct Heard {
-    Mutex mutex;
-    CondVar changed;
-    int ready ABSL_GUARDED_BY(mutex) = 0;
-    int heard ABSL_GUARDED_BY(mutex) = 0;
-    uint32_t weight ABSL_GUARDED_BY(mutex) = 0;
-  } heard;
+  Audience audience;
+  Stubs stubs;
   std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
   std::vector<std::jthread> watchers;
+  const absl::Cleanup hang_up = [&] {
+    for (auto& context : contexts) context->TryCancel();
+  };
   for (int i = 0; i < kWatchers; ++i) {
-    contexts.push_back(std::make_unique<grpc::ClientContext>());
     // A connection holds 64 streams.
     if (i % 60 == 0) {
-      MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = cluster.address()}));
+      MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = address}));
       stubs.push_back(v1::ExperimentService::NewStub(channel));
+      if (i == 0) {
+        MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::CreateExperiment, request).status());
+      }
     }
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
     watchers.emplace_back(
-        [&heard, &watched, stub = stubs.back().get(), context = contexts.back().get()] {
-          v1::WatchExperimentsRequest watch;
-          watch.add_names(watched);
-          const auto reader = stub->WatchExperiments(context, watch);
-          v1::WatchExperimentsResponse event;
-          while (reader->Read(&event)) {
-            const MutexLock lock(heard.mutex);
-            if (event.event() == v1::WatchExperimentsResponse::EVENT_BOOKMARK) ++heard.ready;
-            if (event.event() == v1::WatchExperimentsResponse::EVENT_UPDATED &&
-                event.experiment().weight() == heard.weight)
-              ++heard.heard;
-            heard.changed.NotifyAll();
-          }
-          reader->Finish();
+        [&audience, &watched, stub = stubs.back().get(), context = contexts.back().get()] {
+          audience.Listen(stub, context, watched);
         });
   }
-  const auto wait = [&](auto condition) {
-    MutexLock lock(heard.mutex);
-    return heard.changed.WaitFor(lock, kPatience, condition);
-  };
-  const bool all = wait([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(heard.mutex) {
-    (*figures)["streams_held"] = {static_cast<double>(heard.ready), "streams", ""};
-    return heard.ready >= kWatchers;
-  });
+  const int ready = audience.WaitForReady(kWatchers);
+  (*figures)["streams_held"] = {static_cast<double>(ready), "streams", ""};
   // Both ends are in this process, the clients' threads too.
-  (*figures)["memory_per_stream_both_ends"] = {(ResidentBytes() - before_watchers) / kWatchers,
-                                               "bytes", ""};
-  const auto num_heard = [&heard](int n) {
-    return [&heard, n]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(heard.mutex) { return heard.heard >= n; };
-  };
+  (*figures)["memory_per_stream_both_ends"] = {(ResidentBytes() - before) / kWatchers, "bytes", ""};
   std::vector<double> latency_first, latency_all;
-  for (uint32_t weight = 2; all && weight < 22; ++weight) {
-    {
-      const MutexLock lock(heard.mutex);
-      heard.heard = 0;
-      heard.weight = weight;
-    }
+  for (uint32_t weight = 2; ready >= kWatchers && weight < 22; ++weight) {
+    audience.Expect(weight);
     v1::UpdateExperimentRequest update;
     update.mutable_experiment()->set_name(watched);
     update.mutable_experiment()->set_weight(weight);
     update.mutable_update_mask()->add_paths("weight");
     const auto start = Clock::now();
     MENTOR_RETURN_IF_ERROR(Call(stubs[0].get(), &Stub::UpdateExperiment, update).status());
-    if (!wait(num_heard(1))) break;
+    if (!audience.WaitForHeard(1)) break;
     latency_first.push_back(SecondsSince(start));
-    if (!wait(num_heard(kWatchers))) break;
+    if (!audience.WaitForHeard(kWatchers)) break;
     latency_all.push_back(SecondsSince(start));
   }
-  for (auto& context : contexts) context->TryCancel();
-  watchers.clear();
   if (latency_all.empty()) return absl::DeadlineExceededError("watchers did not hear a change");
   (*figures)["watch_latency_first_p50"] = {Quantile(latency_first, 0.5) * 1e3, "ms", ""};
   (*figures)["watch_latency_all_500_p99"] = {Quantile(latency_all, 0.99) * 1e3, "ms", ""};
   return absl::OkStatus();
+}
+
+// The control API over a store on disk, with a real fleet of one actor behind it.
+absl::Status MeasureControl(Figures* figures) {
+  MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-bench"));
+  const auto metrics = Metrics::Create();
+  MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(folder.path() / "state"));
+  Cluster cluster(
+      {.listen = "127.0.0.1:0",
+       .control = meta_learner::ExperimentService::Options{.queued_max = 1'000'000,
+                                                           .streams_per_caller_max = 4096}},
+      store.get(), metrics.get());
+  MENTOR_RETURN_IF_ERROR(cluster.Start());
+  Stubs stubs;
+  for (int i = 0; i < kClients; ++i) {
+    MENTOR_ASSIGN_OR_RETURN(const auto channel, rpc::MakeChannel({.address = cluster.address()}));
+    stubs.push_back(v1::ExperimentService::NewStub(channel));
+  }
+  v1::CreateExperimentRequest request;
+  MENTOR_ASSIGN_OR_RETURN(
+      *request.mutable_experiment()->mutable_spec(),
+      LoadSpec("benchmark { name: 'point_reach' } lifetime { steps_per_iteration: 500 } "
+               "rule { outer_updates: 1000000 } evaluation { lifetimes_per_goal: 0 }"));
+  // The first one takes the only place, so that the others stay in the queue.
+  request.mutable_experiment()->set_priority(v1::PRIORITY_HIGH);
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment first,
+                          Call(stubs[0].get(), &Stub::CreateExperiment, request));
+  MENTOR_RETURN_IF_ERROR(WaitForState(stubs[0].get(), first.name(), S::STATE_RUNNING).status());
+  request.mutable_experiment()->set_priority(v1::PRIORITY_NORMAL);
+  MENTOR_RETURN_IF_ERROR(MeasureSubmissions(stubs, request, figures));
+  MENTOR_RETURN_IF_ERROR(MeasureListing(stubs[0].get(), figures));
+  MENTOR_RETURN_IF_ERROR(MeasurePauses(stubs[0].get(), first.name(), figures));
+  return MeasureWatchers(cluster.address(), request, figures);
 }
 
 // An actor that has every answer ready: it costs the learner what a real one does, and no time.
