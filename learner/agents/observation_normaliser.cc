@@ -3,7 +3,7 @@
 namespace mentor::learner {
 namespace {
 
-constexpr double kEpsilon = 1e-8;  // On the variance.
+constexpr double kVarianceFloor = 1e-8;  // On the variance.
 
 }  // namespace
 
@@ -21,7 +21,7 @@ torch::Tensor ObservationNormaliser::Std() const {
   const torch::Tensor count = state_.narrow(1, 0, 1);
   const torch::Tensor variance = state_.narrow(1, 1 + size_, size_) / count.clamp_min(1);
   // Before the first segment nothing is known.
-  return torch::where(count > 0, (variance + kEpsilon).sqrt(), torch::ones_like(variance));
+  return torch::where(count > 0, (variance + kVarianceFloor).sqrt(), torch::ones_like(variance));
 }
 
 torch::Tensor ObservationNormaliser::Normalise(const torch::Tensor& observations) const {

@@ -5,7 +5,7 @@
 namespace mentor::learner {
 namespace {
 
-constexpr double kEpsilon = 1e-8;
+constexpr double kDeviationFloor = 1e-8;
 
 }  // namespace
 
@@ -26,7 +26,7 @@ MonteCarlo MonteCarloAdvantages(const torch::Tensor& rewards, const torch::Tenso
   }
   const torch::Tensor difference = result.returns - result.baseline;
   result.advantages =
-      (difference - difference.mean()) / (difference.std(/*unbiased=*/true) + kEpsilon);
+      (difference - difference.mean()) / (difference.std(/*unbiased=*/true) + kDeviationFloor);
   return result;
 }
 

@@ -70,7 +70,7 @@ class Peer {
   const File requests_, answers_;
 };
 
-absl::StatusOr<Figures> Run(const Settings& settings) {
+absl::StatusOr<Figures> RunEnv(const Settings& settings) {
   BenchSettings bench_settings{.rounds = settings.rounds, .only = only};
   std::unique_ptr<Peer> peer;
   if (!peer_command.empty()) {
@@ -112,10 +112,10 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   return figures;
 }
 
-const RegisterBench registration(
+const RegisterBench register_env(
     {.name = "env",
      .summary = "Environment step against bare mj_step, resets, two threads",
-     .run = Run,
+     .run = RunEnv,
      .add_flags = [](CLI::App* command) {
        command->add_option("--only", only, "These environments alone (default: all on MuJoCo)");
        command->add_option(

@@ -35,7 +35,7 @@ double ProcessCpuSeconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-absl::StatusOr<Figures> Run(const Settings& settings) {
+absl::StatusOr<Figures> RunLifetime(const Settings& settings) {
   MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-bench"));
 
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, LoadSpec(kSpec));
@@ -85,10 +85,10 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   return figures;
 }
 
-const RegisterBench registration(
+const RegisterBench register_lifetime(
     {.name = "lifetime",
      .summary = "CPU seconds of one outer update of ML1 (30 lifetimes x 6000 steps) by phase",
-     .run = Run});
+     .run = RunLifetime});
 
 }  // namespace
 }  // namespace mentor::bench

@@ -11,19 +11,12 @@
 #include "common/check.h"
 #include "envs/environment.h"
 #include "mentor/bench/bench.h"
+#include "mentor/bench/workload.h"
 
 namespace mentor::bench {
 namespace {
 
 constexpr int kSteps = 500;
-
-double ResidentMegabytes() {
-  std::ifstream file("/proc/self/status");
-  for (std::string word; file >> word;) {
-    if (double kilobytes = 0; word == "VmRSS:" && file >> kilobytes) return kilobytes / 1024;
-  }
-  return 0;
-}
 
 // One episode in each environment; all of them are kept.
 absl::Status Visit(const std::vector<const envs::EnvironmentEntry*>& entries, uint32_t thread,
@@ -45,17 +38,17 @@ absl::Status Visit(const std::vector<const envs::EnvironmentEntry*>& entries, ui
   return absl::OkStatus();
 }
 
-absl::StatusOr<Figures> Run(const Settings& settings) {
+absl::StatusOr<Figures> RunMemory(const Settings& settings) {
   const int threads = std::max(settings.threads, 2);
   std::vector<const envs::EnvironmentEntry*> entries;
   for (const envs::EnvironmentEntry* entry : envs::Catalogue()) {
     if (entry->suite == "Meta-World v3") entries.push_back(entry);
   }
-  const double before = ResidentMegabytes();
+  const double before = MemoryBytes("VmRSS:") / (1 << 20);
   double after = 0;
   std::vector<absl::Status> statuses(threads);
   // Memory is read while every thread still has its simulators.
-  std::barrier done(threads, [&after]() noexcept { after = ResidentMegabytes(); });
+  std::barrier done(threads, [&after]() noexcept { after = MemoryBytes("VmRSS:") / (1 << 20); });
   {
     std::vector<std::jthread> workers;
     for (int i = 0; i < threads; ++i) {
@@ -74,10 +67,10 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
       {"resident_before", {before, "MB", ""}}};
 }
 
-const RegisterBench registration(
+const RegisterBench register_memory(
     {.name = "memory",
      .summary = "Resident memory with every Meta-World environment in each of two threads",
-     .run = Run});
+     .run = RunMemory});
 
 }  // namespace
 }  // namespace mentor::bench

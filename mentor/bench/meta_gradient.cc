@@ -17,53 +17,39 @@
 #include "learner/agents/ppo.h"
 #include "learner/agents/worker_pool.h"
 #include "mentor/bench/bench.h"
+#include "mentor/bench/workload.h"
 
 namespace mentor::bench {
 namespace {
 
-constexpr int64_t kAgents = 30, kRows = 512, kMinibatches = 4, kEpochs = 4;
-constexpr int64_t kSteps = kRows * kMinibatches, kObservation = 39, kAction = 4;
-
-torch::Tensor Numbers(torch::IntArrayRef shape, uint32_t step) {
-  std::vector<double> x(static_cast<size_t>(c10::multiply_integers(shape)));
-  RandomStream{.seed = 7}.Normals(step, x);
-  return torch::from_blob(x.data(), shape, torch::kFloat64)
-      .to(torch::kFloat32, /*non_blocking=*/false, /*copy=*/true);
-}
-
-double Megabytes(const std::string& field) {
-  std::ifstream file("/proc/self/status");
-  for (std::string word; file >> word;) {
-    if (double kilobytes = 0; word == field && file >> kilobytes) return kilobytes / 1024;
-  }
-  return 0;
-}
+constexpr int64_t kLearners = 30, kRows = 512, kMinibatches = 4, kEpochs = 4;
+constexpr int64_t kMetaSteps = kRows * kMinibatches;
 
 struct Cost {
   double seconds = 0;
   double megabytes = 0;  // Resident memory at its highest, above that before.
 };
 
-Cost Measure(const std::function<void()>& work) {
+Cost CostOf(const std::function<void()>& work) {
   // The kernel's mark of the highest resident memory begins anew.
   std::ofstream("/proc/self/clear_refs") << "5";
-  const double before = Megabytes("VmRSS:");
+  const double before = MemoryBytes("VmRSS:");
   const auto start = std::chrono::steady_clock::now();
   work();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  return {seconds.count(), Megabytes("VmHWM:") - before};
+  return {seconds.count(), (MemoryBytes("VmHWM:") - before) / (1 << 20)};
 }
 
-double Median(std::vector<Cost> costs, double Cost::*member) {
+double MedianCost(std::vector<Cost> costs, double Cost::*member) {
   std::sort(costs.begin(), costs.end(),
             [&](const Cost& a, const Cost& b) { return a.*member < b.*member; });
   return costs[costs.size() / 2].*member;
 }
 
-absl::StatusOr<Figures> Run(const Settings& settings) {
+absl::StatusOr<Figures> RunMetaGradient(const Settings& settings) {
   const learner::AgentShape shape{.observation_size = kObservation, .action_size = kAction};
   const learner::ParamLayout layout = learner::AgentLayout(shape);
-  std::vector<uint32_t> lifetimes(kAgents);
+  std::vector<uint32_t> lifetimes(kLearners);
   std::iota(lifetimes.begin(), lifetimes.end(), 0);
   learner::UpdateConfig config;
   config.ppo.epochs = kEpochs;
@@ -73,32 +59,36 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   learner::UpdateInputs inputs;
   inputs.agents = learner::NewAgents(
       learner::InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes));
-  inputs.observations = Numbers({kAgents, kSteps, kObservation}, 0);
-  inputs.actions = Numbers({kAgents, kSteps, kAction}, 1);
+  inputs.observations = NormalTensor({kLearners, kMetaSteps, kObservation}, 0);
+  inputs.actions = NormalTensor({kLearners, kMetaSteps, kAction}, 1);
   // Densities of unit normals about zero, which is what the first policies are.
   inputs.log_probs = -0.5 * inputs.actions.square().sum(-1) - 0.9189385 * kAction;
-  inputs.values = Numbers({kAgents, kSteps}, 3);
-  inputs.advantages = Numbers({kAgents, kSteps}, 4);
+  inputs.values = NormalTensor({kLearners, kMetaSteps}, 3);
+  inputs.advantages = NormalTensor({kLearners, kMetaSteps}, 4);
   inputs.minibatches =
-      learner::DrawMinibatches(order, kAgents, kSteps, kEpochs, kMinibatches, torch::kCPU);
-  const learner::OuterRows rows{
-      inputs.observations, inputs.actions, inputs.log_probs, Numbers({kAgents, kSteps}, 5), {}};
+      learner::DrawMinibatches(order, kLearners, kMetaSteps, kEpochs, kMinibatches, torch::kCPU);
+  const learner::OuterRows rows{inputs.observations,
+                                inputs.actions,
+                                inputs.log_probs,
+                                NormalTensor({kLearners, kMetaSteps}, 5),
+                                {}};
   learner::Segment segment;
   segment.observations = inputs.observations;
   segment.actions = inputs.actions;
   segment.log_probs = inputs.log_probs;
-  segment.prev_done = torch::zeros({kAgents, kSteps});
-  segment.last_done = torch::ones({kAgents});
-  segment.next_observations = Numbers({kAgents, kObservation}, 6);
+  segment.prev_done = torch::zeros({kLearners, kMetaSteps});
+  segment.last_done = torch::ones({kLearners});
+  segment.next_observations = NormalTensor({kLearners, kObservation}, 6);
 
   learner::WorkerPool pool(settings.threads);
   // Agents side by side, as in a shard.
   const auto groups = [&](const std::function<void(int64_t first, int64_t count)>& work) {
     constexpr int64_t kGroup = 8;
-    const absl::Status done = pool.ParallelFor((kAgents + kGroup - 1) / kGroup, [&](int64_t group) {
-      work(group * kGroup, std::min(kGroup, kAgents - group * kGroup));
-      return absl::OkStatus();
-    });
+    const absl::Status done =
+        pool.ParallelFor((kLearners + kGroup - 1) / kGroup, [&](int64_t group) {
+          work(group * kGroup, std::min(kGroup, kLearners - group * kGroup));
+          return absl::OkStatus();
+        });
     MENTOR_CHECK(done.ok());
   };
   const auto differentiate = [&](learner::UpdateImplementation implementation) {
@@ -130,10 +120,10 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   std::vector<Cost> costs[4];
   const std::function<void()> works[] = {kernels, plain, replay, unrolled};
   for (int round = 0; round < settings.rounds; ++round) {
-    for (int i = 0; i < 4; ++i) costs[i].push_back(Measure(works[i]));
+    for (int i = 0; i < 4; ++i) costs[i].push_back(CostOf(works[i]));
   }
-  const auto seconds = [&](int i) { return Median(costs[i], &Cost::seconds); };
-  const auto megabytes = [&](int i) { return Median(costs[i], &Cost::megabytes); };
+  const auto seconds = [&](int i) { return MedianCost(costs[i], &Cost::seconds); };
+  const auto megabytes = [&](int i) { return MedianCost(costs[i], &Cost::megabytes); };
   return Figures{{"ppo_kernels_s", {seconds(0), "s", ""}},
                  {"plain_s", {seconds(1), "s", ""}},
                  {"replay_s", {seconds(2), "s", ""}},
@@ -145,10 +135,10 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
                  {"unrolled_mb", {megabytes(3), "MB", ""}}};
 }
 
-const RegisterBench registration(
+const RegisterBench register_meta_gradient(
     {.name = "meta_gradient",
      .summary = "Updates of agents when they are differentiated: time and memory",
-     .run = Run});
+     .run = RunMetaGradient});
 
 }  // namespace
 }  // namespace mentor::bench

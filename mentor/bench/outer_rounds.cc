@@ -12,6 +12,7 @@
 #include "common/cpu_time.h"
 #include "learner/signals/lstm_plain.h"
 #include "learner/signals/signal_network.h"
+#include "mentor/bench/workload.h"
 #include "meta_learner/rules/outer_ppo.h"
 
 namespace mentor::bench {
@@ -19,7 +20,7 @@ namespace {
 
 using torch::Tensor;
 
-constexpr int64_t kObservation = 39, kAction = 4, kSegment = 2000, kSegments = 3;
+constexpr int64_t kSegment = 2000, kSegments = 3;
 constexpr int64_t kLifetimes = 30, kTrained = 4000, kPiece = 400;
 
 struct Network {
@@ -38,19 +39,11 @@ struct Network {
   }
 };
 
-// Keyed, so that every run measures the same work.
-Tensor Normals(uint32_t number, at::IntArrayRef shape) {
-  Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = 1}.Normals(number,
-                                  {x.mutable_data_ptr<double>(), static_cast<size_t>(x.numel())});
-  return x.to(torch::kFloat32);
-}
-
 learner::Segment RandomSegment(int64_t lifetimes, int64_t steps) {
   learner::Segment segment;
-  segment.observations = Normals(0, {lifetimes, steps, kObservation});
-  segment.actions = Normals(1, {lifetimes, steps, kAction});
-  segment.log_probs = Normals(2, {lifetimes, steps}) - 4;
+  segment.observations = NormalTensor({lifetimes, steps, kObservation}, 0);
+  segment.actions = NormalTensor({lifetimes, steps, kAction}, 1);
+  segment.log_probs = NormalTensor({lifetimes, steps}, 2) - 4;
   segment.success_signals = torch::zeros({lifetimes, steps});
   segment.prev_done = torch::zeros({lifetimes, steps});
   return segment;
@@ -128,7 +121,7 @@ std::map<std::string, double> BenchSignal(const BenchRulesOptions& options) {
   const Network network;
   const auto own = [&](int64_t lifetimes) {
     const learner::Segment segment = RandomSegment(lifetimes, kSegment);
-    const Tensor noise = Normals(3, {lifetimes, kSegment});
+    const Tensor noise = NormalTensor({lifetimes, kSegment}, 3);
     return [&network, segment, noise, lifetimes] {
       auto state = network.own->InitialState(lifetimes, torch::kFloat32);
       network.own->Run(network.weights, segment, noise, &state);
@@ -137,7 +130,7 @@ std::map<std::string, double> BenchSignal(const BenchRulesOptions& options) {
   const auto plain = [&](int64_t lifetimes, int64_t steps) {
     const learner::Segment segment = RandomSegment(lifetimes, steps);
     const Tensor features = network.own->Features(segment, torch::zeros({lifetimes, steps}));
-    const Tensor noise = Normals(3, {lifetimes, steps});
+    const Tensor noise = NormalTensor({lifetimes, steps}, 3);
     return [&network, features, noise, lifetimes] {
       auto state = network.own->InitialState(lifetimes, torch::kFloat32);
       network.plain.Run(network.weights, features, noise, &state);
@@ -166,12 +159,12 @@ std::map<std::string, double> BenchOuterPpo(const BenchRulesOptions& options) {
   learner::Segment steps = RandomSegment(kLifetimes, kTrained);
   auto state = network.own->InitialState(kLifetimes, torch::kFloat32);
   const auto acted =
-      network.own->Run(network.weights, steps, Normals(3, {kLifetimes, kTrained}), &state);
+      network.own->Run(network.weights, steps, NormalTensor({kLifetimes, kTrained}, 3), &state);
   steps.signals = acted.signals;
   steps.signal_log_probs = acted.log_probs;
   const meta_learner::OuterPpoBatch batch = meta_learner::MakeOuterPpoBatch(
-      *network.own, steps, meta_learner::StandardiseAdvantages(Normals(4, {kLifetimes, kTrained})),
-      acted.values);
+      *network.own, steps,
+      meta_learner::StandardiseAdvantages(NormalTensor({kLifetimes, kTrained}, 4)), acted.values);
   const meta_learner::OuterPpoConfig config{.target_kl = std::nullopt, .k = kPiece};
 
   const auto epoch = [&] {

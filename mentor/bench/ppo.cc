@@ -5,7 +5,7 @@
 namespace mentor::bench {
 namespace {
 
-absl::StatusOr<Figures> Run(const Settings& settings) {
+absl::StatusOr<Figures> RunPpo(const Settings& settings) {
   Figures figures;
   for (const auto& [name, value] : BenchPpo({.rounds = settings.rounds})) {
     const bool is_time = name.ends_with("_ms");
@@ -14,10 +14,10 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   return figures;
 }
 
-const RegisterBench registration(
+const RegisterBench register_ppo(
     {.name = "ppo",
      .summary = "Optimizer step of stacked agents against an eager loop, one thread",
-     .run = Run});
+     .run = RunPpo});
 
 }  // namespace
 }  // namespace mentor::bench

@@ -14,34 +14,28 @@
 #include "common/cpu_time.h"
 #include "learner/agents/agent_shape.h"
 #include "learner/agents/ppo.h"
+#include "mentor/bench/workload.h"
 #include "mentor/report/statistics.h"
 
 namespace mentor::bench {
 namespace {
 
-constexpr int64_t kObservation = 39, kAction = 4, kHidden = 64, kSteps = 2000, kMinibatches = 16;
+constexpr int64_t kHidden = 64, kSteps = 2000, kMinibatches = 16;
 constexpr int kStackSizes[] = {1, 5, 15, 30};
 
 double ThreadCpuMs() {
   return 1e3 * ThreadCpuSeconds();
 }
 
-torch::Tensor Numbers(torch::IntArrayRef shape, uint32_t step) {
-  std::vector<double> x(static_cast<size_t>(c10::multiply_integers(shape)));
-  RandomStream{.seed = 7}.Normals(step, x);
-  return torch::from_blob(x.data(), shape, torch::kFloat64)
-      .to(torch::kFloat32, /*non_blocking=*/false, /*copy=*/true);
-}
-
 learner::Segment MakeSegment(int64_t num_agents) {
   learner::Segment segment;
-  segment.observations = Numbers({num_agents, kSteps, kObservation}, 0);
-  segment.actions = Numbers({num_agents, kSteps, kAction}, 1);
+  segment.observations = NormalTensor({num_agents, kSteps, kObservation}, 0);
+  segment.actions = NormalTensor({num_agents, kSteps, kAction}, 1);
   // Densities of unit normals about zero, which is what the first policies are.
   segment.log_probs = -0.5 * segment.actions.square().sum(-1) - 0.9189385 * kAction;
   segment.prev_done = torch::zeros({num_agents, kSteps});
   segment.last_done = torch::ones({num_agents});
-  segment.next_observations = Numbers({num_agents, kObservation}, 2);
+  segment.next_observations = NormalTensor({num_agents, kObservation}, 2);
   return segment;
 }
 
@@ -104,7 +98,8 @@ std::map<std::string, double> BenchPpo(const BenchPpoOptions& options) {
   const int64_t batch = kSteps / kMinibatches;
   const int64_t epochs = std::max<int64_t>(1, options.steps / kMinibatches);
   const learner::Segment one = MakeSegment(1);
-  const torch::Tensor advantages = Numbers({1, kSteps}, 3), returns = Numbers({1, kSteps}, 4);
+  const torch::Tensor advantages = NormalTensor({1, kSteps}, 3),
+                      returns = NormalTensor({1, kSteps}, 4);
 
   EagerAgent eager;
   const auto run_eager = [&] {
@@ -135,7 +130,7 @@ std::map<std::string, double> BenchPpo(const BenchPpoOptions& options) {
   const auto run_update = [&](int s, learner::GradientSource gradient) {
     std::vector<uint32_t> lifetimes(s);
     std::iota(lifetimes.begin(), lifetimes.end(), 0);
-    const torch::Tensor rewards = Numbers({s, kSteps}, 5);
+    const torch::Tensor rewards = NormalTensor({s, kSteps}, 5);
     const double start = ThreadCpuMs();
     const absl::StatusOr<learner::UpdateResult> result =
         learner::PpoUpdate(shape, agents[s], segments[s], rewards, config,

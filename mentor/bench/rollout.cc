@@ -95,7 +95,7 @@ std::vector<v1::Unit> MakeUnits(const envs::Benchmark& benchmark, const v1::Expe
                             learner::FirstCursors(kAgents));
 }
 
-absl::StatusOr<Figures> Run(const Settings& settings) {
+absl::StatusOr<Figures> RunRollout(const Settings& settings) {
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec,
                           LoadSpec("benchmark { name: \"ml1\" environment: \"door-close-v3\" }"));
   Violations violations;
@@ -156,10 +156,10 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   return figures;
 }
 
-const RegisterBench registration(
+const RegisterBench register_rollout(
     {.name = "rollout",
      .summary = "Steps a second over loopback TLS against in process, one actor thread",
-     .run = Run});
+     .run = RunRollout});
 
 }  // namespace
 }  // namespace mentor::bench

@@ -25,6 +25,7 @@
 #include "common/temporary_folder.h"
 #include "learner/rollout/rollout_server.h"
 #include "mentor/bench/bench.h"
+#include "mentor/bench/workload.h"
 #include "mentor/local/cluster.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
 
@@ -52,11 +53,7 @@ double SecondsSince(Clock::time_point start) {
 // What is held; not what the allocator keeps for later.
 double ResidentBytes() {
   malloc_trim(0);
-  std::ifstream file("/proc/self/status");
-  for (std::string word; file >> word;) {
-    if (double kilobytes = 0; word == "VmRSS:" && file >> kilobytes) return kilobytes * 1024;
-  }
-  return 0;
+  return MemoryBytes("VmRSS:");
 }
 
 double Quantile(std::vector<double> values, double quantile) {
@@ -431,17 +428,17 @@ absl::Status MeasureFleets(Figures* figures) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Figures> Run(const Settings&) {
+absl::StatusOr<Figures> RunService(const Settings&) {
   Figures figures;
   MENTOR_RETURN_IF_ERROR(MeasureFleets(&figures));
   MENTOR_RETURN_IF_ERROR(MeasureControl(&figures));
   return figures;
 }
 
-const RegisterBench registration(
+const RegisterBench register_service(
     {.name = "service",
      .summary = "Submissions, pauses, watchers and simulated fleets of the whole service",
-     .run = Run,
+     .run = RunService,
      .add_flags = [](CLI::App* command) {
        command->add_option("--queued", queued, "Experiments in the queue")
            ->check(CLI::Range(8, 100'000))

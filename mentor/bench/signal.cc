@@ -6,7 +6,7 @@
 namespace mentor::bench {
 namespace {
 
-absl::StatusOr<Figures> Run(const Settings& settings) {
+absl::StatusOr<Figures> RunSignal(const Settings& settings) {
   const BenchRulesOptions options{.rounds = settings.rounds};
   Figures figures;
   const auto add = [&](const std::string& part, const std::map<std::string, double>& numbers) {
@@ -23,10 +23,10 @@ absl::StatusOr<Figures> Run(const Settings& settings) {
   return figures;
 }
 
-const RegisterBench registration(
+const RegisterBench register_signal(
     {.name = "signal",
      .summary = "Signal network along a lifetime, and an epoch of the outer PPO",
-     .run = Run});
+     .run = RunSignal});
 
 }  // namespace
 }  // namespace mentor::bench

@@ -1,0 +1,25 @@
+#include "mentor/bench/workload.h"
+
+#include <fstream>
+#include <string>
+
+#include "common/rng.h"
+
+namespace mentor::bench {
+
+torch::Tensor NormalTensor(torch::IntArrayRef shape, uint32_t number) {
+  torch::Tensor x = torch::empty(shape, torch::kFloat64);
+  RandomStream{.seed = 7}.Normals(number,
+                                  {x.mutable_data_ptr<double>(), static_cast<size_t>(x.numel())});
+  return x.to(torch::kFloat32);
+}
+
+double MemoryBytes(std::string_view field) {
+  std::ifstream file("/proc/self/status");
+  for (std::string word; file >> word;) {
+    if (double kilobytes = 0; word == field && file >> kilobytes) return kilobytes * 1024;
+  }
+  return 0;
+}
+
+}  // namespace mentor::bench
