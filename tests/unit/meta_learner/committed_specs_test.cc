@@ -45,7 +45,7 @@ TEST_CASE("committed specs: those that claim to differ in a few settings differ 
   CHECK(SpecHash(Load("ml1_advantage", to_reward)) == SpecHash(Load("ml1_reward")));
   CHECK(SpecHash(Load("ml1_reward", {"rule.learning_rate=3e-4"})) ==
         SpecHash(Load("ml1_door_close")));
-  CHECK(SpecHash(Load("ml1_door_close", {"rule.outer_updates=10", "evaluation.lifetimes_per_goal=1",
+  CHECK(SpecHash(Load("ml1_door_close", {"rule.outer_updates=6", "evaluation.lifetimes_per_goal=1",
                                          "evaluation.goals=30", "evaluation.train_goals=false",
                                          "evaluation.best_weights=false"})) ==
         SpecHash(Load("quickstart")));
