@@ -195,7 +195,7 @@ class PolicyTimer {
       ++calls_;
     }
   }
-  // Of `steps` calls; nothing if each was preempted.
+  // What `steps` calls took; nothing if each was preempted.
   std::optional<double> Seconds(size_t steps) const {
     if (calls_ == 0) return std::nullopt;
     return std::chrono::duration<double>(total_).count() / static_cast<double>(calls_) *

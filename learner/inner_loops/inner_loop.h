@@ -83,7 +83,7 @@ struct InnerLoopEntry {
   std::string summary;
   // Settings, given as options of the rule that uses the loop.
   OptionTable options;
-  // Of its statistics. A learner refuses to send others.
+  // What its statistics hold. A learner refuses to send others.
   MetricTable metrics = {};
   int collections = 1;  // How many, of T steps each, in an inner iteration.
   // Null with violations under "rule." when it does not fit the shard's spec.

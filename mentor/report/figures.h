@@ -34,7 +34,7 @@ struct Style {
 };
 // place: for methods that are not known by name.
 Style StyleOf(v1::EvaluationMethod method);
-// Of the place-th of several methods of a comparison.
+// The style of the place-th of several methods of a comparison.
 Style StyleOf(size_t place);
 
 // A name as a part of a file's: letters, digits and '-'; others become '_'.

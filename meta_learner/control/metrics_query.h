@@ -15,7 +15,7 @@ namespace mentor::meta_learner {
 v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points,
                                      uint32_t max_points);
 
-// Of metrics that are not declared, as those of other builds, no more than the numbers is known.
+// Metrics that are not declared, as those of other builds, have numbers and nothing else.
 v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points,
                                         const MetricTable& declared);
 

@@ -50,7 +50,7 @@ class CheckpointKeeper {
   absl::Status Retain();
 
  private:
-  // Of the folder's files and these, which are new.
+  // Indexes the folder's files and these, which are new.
   absl::Status UpdateIndex(const std::vector<CheckpointInfo>& infos);
 
   const Options options_;

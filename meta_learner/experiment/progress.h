@@ -49,7 +49,7 @@ class ProgressReporter {
   uint32_t evaluation_total_ = 0;
   EvaluationCount evaluated_;
   Clock::time_point evaluation_start_;
-  // Of the last look at the running shards.
+  // When the running shards were looked at last.
   Clock::time_point last_look_;
   uint64_t last_steps_ = 0;
   double rate_ = 0;

@@ -36,7 +36,7 @@ absl::StatusOr<std::vector<v1::Shard>> RoundShards(const ShardOwner& owner,
                                                    const RuleNeeds& needs, const Round& round,
                                                    const std::vector<v1::Snapshot>& lives);
 
-// Of all lifetimes, in their order.
+// The outcomes of all lifetimes, in their order.
 std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& results);
 
 LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,

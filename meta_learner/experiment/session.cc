@@ -36,7 +36,7 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Of this thread, and of pools while they worked for it.
+// CPU time of this thread, and of pools while they worked for it.
 double CallerCpuSeconds() {
   return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();
 }

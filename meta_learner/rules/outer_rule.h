@@ -110,7 +110,7 @@ struct RuleEntry {
   // How its agents live; the loop's options are options of the rule.
   std::string inner_loop = "ppo";
   OptionTable options;  // Its own.
-  // Of its reports, without those of its inner loop. An update that reports others fails.
+  // What its reports hold, without those of its inner loop. An update that reports others fails.
   MetricTable metrics = {};
   // What a spec must say for this rule where the defaults do not fit, as text:
   // "signal { name: 'bottleneck' }".

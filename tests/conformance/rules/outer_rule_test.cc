@@ -337,7 +337,7 @@ TEST_CASE("outer rules: what a network does not declare, a rule that needs it re
 
 // --- Metrics
 
-// Of all that can be reported beside each other.
+// All metrics that can be reported beside each other.
 TEST_CASE("outer rules: each metric is declared once, with a help", "[conformance]") {
   for (const RuleEntry* entry : OuterRules()) {
     const MetricTable all = AllMetrics(*entry);
