@@ -24,8 +24,6 @@ namespace {
 
 // Segments under way to the meta-learner, of one shard.
 constexpr uint32_t kWindow = 2;
-// Versions of signal weights that are kept: one for each experiment that runs at once, and some.
-constexpr size_t kVersionsMax = 16;
 constexpr size_t kMessageBytesMax = size_t{512} << 20;
 constexpr std::chrono::milliseconds kRefusedWait{10'000};
 
@@ -41,7 +39,10 @@ struct Learner::Connection {
   bool welcomed = false;
   bool closed = false;
   absl::Status end;
-  std::map<uint64_t, torch::Tensor> signal_weights;  // By version.
+  // The version that came last. The meta-learner sends another before it sends a shard that needs
+  // one, and a shard holds its own until it ends.
+  uint64_t signal_version = 0;
+  torch::Tensor signal_weights;
 };
 
 struct Learner::Job {
@@ -197,10 +198,8 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
         return;
       }
       const MutexLock lock(mutex_);
-      connection->signal_weights[message.signal_weights().version()] = *std::move(weights);
-      if (connection->signal_weights.size() > kVersionsMax) {
-        connection->signal_weights.erase(connection->signal_weights.begin());
-      }
+      connection->signal_version = message.signal_weights().version();
+      connection->signal_weights = *std::move(weights);
       return;
     }
     case v1::RunResponse::kShard: {
@@ -208,8 +207,8 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       job->shard = std::move(*message.mutable_shard());
       job->connection = connection;
       const MutexLock lock(mutex_);
-      const auto weights = connection->signal_weights.find(job->shard.signal_version());
-      if (weights != connection->signal_weights.end()) job->meta_parameters = weights->second;
+      if (connection->signal_version == job->shard.signal_version())
+        job->meta_parameters = connection->signal_weights;
       job->unit_shard = next_unit_shard_++;
       queue_.push_back(std::move(job));
       changed_.NotifyAll();

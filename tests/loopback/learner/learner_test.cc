@@ -16,6 +16,7 @@
 #include "common/status.h"
 #include "learner/learner.h"
 #include "learner/segment_proto.h"
+#include "learner/signals/signal_network.h"
 #include "tests/learner_side.h"
 #include "tests/mailbox.h"
 #include "tests/shards.h"
@@ -266,6 +267,41 @@ TEST_CASE("learner: weights that are not numbers end the stream", "[loopback]") 
   peer->Send(std::move(message));
   CHECK_FALSE(peer->end.Pop().ok());
   fixture.meta.Welcome();  // It comes back.
+}
+
+TEST_CASE("learner: an old call's shard has its weights, however many newer ones came (D1)",
+          "[loopback]") {
+  v1::Shard shard = SmallShard(1);
+  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
+  shard.set_outer_learning(true);
+  shard.set_signal_version(5);
+  Violations violations;
+  const auto network = MakeSignalNetwork(shard.spec().signal(),
+                                         {.observation_size = 4, .action_size = 2}, &violations);
+  REQUIRE(network != nullptr);
+  const torch::Tensor weights = network->InitialWeights(/*seed=*/3);
+  const auto send_weights = [&](FakeMetaLearner::Peer* peer, uint64_t version,
+                                const torch::Tensor& value) {
+    v1::RunResponse message;
+    message.mutable_signal_weights()->set_version(version);
+    *message.mutable_signal_weights()->mutable_weights() = ToProto(value);
+    peer->Send(std::move(message));
+  };
+  Fixture fixture;
+  const auto peer = fixture.meta.Welcome();
+  RealActor actor(fixture.side);
+  send_weights(peer.get(), 5, weights);
+  peer->Give(shard);
+  const std::string alone = LiveThrough(peer.get(), shard);
+  // Another experiment with many small calls has used up the numbers since the large one began.
+  for (uint64_t version = 1000; version < 1040; ++version)
+    send_weights(peer.get(), version, weights + 1);
+  send_weights(peer.get(), 5, weights);
+  shard.set_shard_id(2);
+  peer->Give(shard);
+  // What comes while it is under way does not concern it.
+  send_weights(peer.get(), 1040, weights + 1);
+  CHECK(LiveThrough(peer.get(), shard) == alone);
 }
 
 TEST_CASE("learner: a dropped shard is not answered and gives its slot to the next", "[loopback]") {
