@@ -16,7 +16,7 @@
 #include "envs/wrapper.h"
 #include "learner/signals/signal_network.h"
 #include "meta_learner/rules/outer_rule.h"
-#include "meta_learner/store/store.h"
+#include "meta_learner/store/paging.h"
 
 namespace mentor::meta_learner {
 namespace {

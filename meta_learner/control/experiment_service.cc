@@ -38,6 +38,7 @@
 #include "meta_learner/control/streams.h"
 #include "meta_learner/control/watch.h"
 #include "meta_learner/rules/experiment_metrics.h"
+#include "meta_learner/store/paging.h"
 
 namespace mentor::meta_learner {
 namespace {

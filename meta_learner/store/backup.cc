@@ -16,9 +16,9 @@
 #include "common/hash.h"
 #include "common/status.h"
 #include "common/uuid.h"
-#include "meta_learner/store/postgres.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sqlite.h"
+#include "meta_learner/store/state_folder.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -28,12 +28,6 @@ using sql::Table;
 
 constexpr std::string_view kFormat = "mentor-backup 1\n";
 constexpr uint64_t kManifestBytesMax = uint64_t{1} << 30;
-
-absl::StatusOr<std::unique_ptr<Database>> OpenDatabase(const StoreOptions& options,
-                                                       bool read_only) {
-  return options.database.empty() ? sql::OpenSqlite(options.folder / "mentor.db", read_only)
-                                  : sql::OpenPostgres(options.database, read_only);
-}
 
 absl::Status CopyTable(const Table& table, Database* from, Database* to) {
   const std::string columns(table.columns);
@@ -194,7 +188,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
         "%s is not a state folder of a meta-learner: it has no FORMAT", source.folder.string()));
   }
   MENTOR_RETURN_IF_ERROR(RequireEmpty(folder, "backup"));
-  MENTOR_ASSIGN_OR_RETURN(const auto from, OpenDatabase(source, /*read_only=*/true));
+  MENTOR_ASSIGN_OR_RETURN(const auto from, OpenStateDatabase(source, /*read_only=*/true));
   MENTOR_ASSIGN_OR_RETURN(const int version, from->SchemaVersion());
   if (version != sql::SchemaVersionKnown()) {
     return absl::FailedPreconditionError(absl::StrFormat(
@@ -250,7 +244,7 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
   {
     MENTOR_ASSIGN_OR_RETURN(const auto from, sql::OpenSqlite(copy, /*read_only=*/false));
     MENTOR_RETURN_IF_ERROR(sql::Migrate(from.get(), target.folder));
-    MENTOR_ASSIGN_OR_RETURN(const auto to, OpenDatabase(target, /*read_only=*/false));
+    MENTOR_ASSIGN_OR_RETURN(const auto to, OpenStateDatabase(target, /*read_only=*/false));
     MENTOR_RETURN_IF_ERROR(sql::Migrate(to.get(), target.folder));
     MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> there, Uids(to.get()));
     if (!there.empty()) {
@@ -285,7 +279,7 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
   }
   MENTOR_RETURN_IF_ERROR(MakeFolders(target.folder / "experiments"));
   // Last, since only this file makes the folder a state.
-  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(target.folder / "FORMAT", "mentor-state 1\n"));
+  MENTOR_RETURN_IF_ERROR(WriteStateFormat(target.folder));
   return summary;
 }
 

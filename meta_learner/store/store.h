@@ -29,7 +29,6 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
-#include "common/violations.h"
 #include "mentor/v1/experiment.pb.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/state.h"
@@ -61,9 +60,6 @@ inline NewExperiment WithSpec(const v1::ExperimentSpec& spec, const std::string&
   *experiment.experiment.mutable_spec() = spec;
   return experiment;
 }
-
-// Rows of a page: what was asked for, 50 for 0, at most 1000. Negative is a violation.
-int PageSize(int asked, Violations* violations);
 
 // ABORTED unless nothing is expected or what is expected is there.
 absl::Status CheckEtag(std::string_view name, std::string_view expected, std::string_view found);

@@ -1,0 +1,35 @@
+// Pages of lists: how long one is, the token that leads to the next one, and the orders that
+// ListExperiments knows. Not for what stands in a page, which is up to whoever reads the rows. Pure
+// functions; threads may share.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include <absl/status/statusor.h>
+
+#include "common/violations.h"
+#include "mentor/v1/experiment.pb.h"
+
+namespace mentor::meta_learner {
+
+// Rows of a page: what was asked for, 50 for 0, at most 1000. Negative is a violation.
+int PageSize(int asked, Violations* violations);
+
+// Leads on behind the row with the key `last`; good for the same query alone.
+std::string MakePageToken(const std::string& query, const std::string& last);
+// -> `last`; empty for an empty token. INVALID_ARGUMENT PAGE_TOKEN_MISMATCH for one of another
+// query, or of nobody.
+absl::StatusOr<std::string> ReadPageToken(std::string_view token, const std::string& query);
+
+struct ListOrder {
+  std::string field;
+  bool descending = false;
+  // Sorts as the order says, byte by byte. Unique, since the name ends it.
+  std::function<std::string(const v1::Experiment&)> key;
+};
+// Of "create_time desc"; by name when empty. INVALID_ARGUMENT names the fields that there are.
+absl::StatusOr<ListOrder> ParseOrder(std::string_view order_by);
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,233 @@
+// Experiments are made, changed and deleted, each in one transaction with one revision.
+#include <optional>
+
+#include <absl/strings/str_format.h>
+#include <google/protobuf/util/time_util.h>
+
+#include "common/failpoint.h"
+#include "common/log.h"
+#include "common/spec/spec.h"
+#include "common/uuid.h"
+#include "meta_learner/store/sql_rows.h"
+#include "meta_learner/store/sql_store.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using S = v1::Experiment;
+using google::protobuf::util::TimeUtil;
+
+constexpr int64_t kRequestKeptNs = int64_t{24} * 3600 * 1'000'000'000;
+
+}  // namespace
+
+absl::StatusOr<std::optional<v1::Experiment>> SqlStore::AnsweredBefore(
+    const NewExperiment& experiment, int64_t now_ns) {
+  if (experiment.request_id.empty()) return std::nullopt;
+  auto row = writer_->Query(
+      "SELECT body_hash, response FROM requests WHERE request_id = ? AND expire_time > ?");
+  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(experiment.request_id).Bind(now_ns).Step());
+  if (!found) return std::nullopt;
+  if (row.Text(0) != experiment.request_hash) {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, Reason::kRequestIdReused,
+        absl::StrFormat("request_id %s was used for another request; take a new one for each",
+                        experiment.request_id));
+  }
+  v1::Experiment response;
+  if (!response.ParseFromString(row.Text(1))) {
+    return absl::InternalError("a stored answer cannot be read");
+  }
+  return response;
+}
+
+absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) {
+  const v1::ExperimentSpec spec = WithDefaults(submitted.experiment.spec());
+  v1::Experiment experiment;
+  {
+    const MutexLock lock(writer_mutex_);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
+    const int64_t now_ns = NowNs();
+    MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
+                            AnsweredBefore(submitted, now_ns));
+    if (answer) return *std::move(answer);
+
+    const std::string uid = NewUuid();
+    const std::string id = submitted.id.empty() ? "exp-" + UuidBase32(uid, 10) : submitted.id;
+    {
+      auto same = writer_->Query("SELECT 1 FROM experiments WHERE id = ?");
+      MENTOR_ASSIGN_OR_RETURN(const bool taken, same.Bind(id).Step());
+      if (taken) {
+        return MakeError(
+            absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
+            absl::StrFormat("experiments/%s exists already; choose another id, or leave it out",
+                            id),
+            {{"name", ExperimentName(id)}});
+      }
+    }
+    // A folder that nobody knows is all that a crash from here to the commit leaves behind.
+    MENTOR_RETURN_IF_ERROR(MakeFolders(ExperimentFolder(uid)));
+    if (submitted.fill_folder)
+      MENTOR_RETURN_IF_ERROR(submitted.fill_folder(uid, ExperimentFolder(uid)));
+    const v1::Experiment& settings = submitted.experiment;
+    v1::Progress progress;
+    progress.set_outer_updates_total(spec.rule().outer_updates());
+    progress.set_seconds_left(-1);
+    const v1::Priority priority =
+        settings.priority() == v1::PRIORITY_UNSPECIFIED ? v1::PRIORITY_NORMAL : settings.priority();
+    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
+    MENTOR_RETURN_IF_ERROR(
+        writer_
+            ->Query("INSERT INTO experiments(uid, id, submitted_spec, spec, spec_hash, state, "
+                    "progress, create_time, update_time, revision, owner, priority, deadline, "
+                    "details) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .Bind(uid)
+            .Bind(id)
+            .BindBlob(settings.spec().SerializeAsString())
+            .BindBlob(spec.SerializeAsString())
+            .Bind(SpecHash(spec))
+            .Bind(int64_t{S::STATE_QUEUED})
+            .BindBlob(progress.SerializeAsString())
+            .Bind(now_ns)
+            .Bind(now_ns)
+            .Bind(revision)
+            .Bind(submitted.owner)
+            .Bind(int64_t{priority})
+            .Bind(sql::Nanoseconds(settings.has_deadline(), settings.deadline()))
+            .BindBlob(sql::BytesOf(sql::DetailsOf(settings)))
+            .Run());
+    MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
+    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kCreated, revision, now_ns, experiment));
+    if (!submitted.request_id.empty()) {
+      MENTOR_RETURN_IF_ERROR(
+          writer_->Query("DELETE FROM requests WHERE expire_time <= ?").Bind(now_ns).Run());
+      MENTOR_RETURN_IF_ERROR(writer_
+                                 ->Query("INSERT INTO requests(request_id, body_hash, response, "
+                                         "expire_time) VALUES(?, ?, ?, ?)")
+                                 .Bind(submitted.request_id)
+                                 .Bind(submitted.request_hash)
+                                 .BindBlob(experiment.SerializeAsString())
+                                 .Bind(now_ns + kRequestKeptNs)
+                                 .Run());
+    }
+    MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("api.create.before_commit")));
+    MENTOR_RETURN_IF_ERROR(writing->Commit());
+  }
+  MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("api.create.after_commit")));
+  hub_->Notify({.name = experiment.name()});
+  return experiment;
+}
+
+absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::string_view etag,
+                                                const Edit& edit) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
+  v1::Experiment experiment;
+  {
+    const MutexLock lock(writer_mutex_);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
+    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment before, GetWith(writer_.get(), id));
+    MENTOR_RETURN_IF_ERROR(CheckEtag(before.name(), etag, before.etag()));
+    experiment = before;
+    MENTOR_RETURN_IF_ERROR(edit(&experiment));
+    if (sql::BytesOf(experiment) == sql::BytesOf(before)) return before;
+    const State from = before.state(), to = experiment.state();
+    MENTOR_CHECK(from == to || IsLegalTransition(from, to));
+    const bool keeps_error = to == S::STATE_FAILED || to == S::STATE_QUEUED ||
+                             to == S::STATE_CANCELLING || to == S::STATE_CANCELLED;
+    if (from != to && !keeps_error) experiment.clear_error();
+    if (to != S::STATE_PAUSED && to != S::STATE_PAUSING) experiment.clear_pause_reason();
+    const int64_t now_ns = NowNs();
+    int64_t start_ns = sql::Nanoseconds(before.has_start_time(), before.start_time());
+    int64_t end_ns = sql::Nanoseconds(before.has_end_time(), before.end_time());
+    if (to == S::STATE_RUNNING && start_ns == 0) start_ns = now_ns;
+    if (IsFinal(to) && !IsFinal(from)) end_ns = now_ns;
+    const int64_t ttl_ns = TimeUtil::DurationToNanoseconds(experiment.retention().ttl());
+    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
+    MENTOR_RETURN_IF_ERROR(
+        writer_
+            ->Query("UPDATE experiments SET state = ?, error = '', progress = ?, update_time = ?, "
+                    "start_time = ?, end_time = ?, revision = ?, priority = ?, deadline = ?, "
+                    "expire_time = ?, served_env_steps = ?, details = ? WHERE id = ?")
+            .Bind(int64_t{to})
+            .BindBlob(experiment.progress().SerializeAsString())
+            .Bind(now_ns)
+            .Bind(start_ns)
+            .Bind(end_ns)
+            .Bind(revision)
+            .Bind(int64_t{experiment.priority()})
+            .Bind(sql::Nanoseconds(experiment.has_deadline(), experiment.deadline()))
+            .Bind(IsFinal(to) && ttl_ns > 0 ? end_ns + ttl_ns : int64_t{0})
+            .Bind(static_cast<int64_t>(experiment.served_env_steps()))
+            .BindBlob(sql::BytesOf(sql::DetailsOf(experiment)))
+            .Bind(id)
+            .Run());
+    if (!IsAtWork(to)) {
+      const MutexLock live_lock(live_mutex_);
+      live_.erase(id);
+    }
+    MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
+    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kUpdated, revision, now_ns, experiment));
+    MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.transition.before_commit")));
+    MENTOR_RETURN_IF_ERROR(writing->Commit());
+  }
+  hub_->Notify({.name = experiment.name()});
+  return experiment;
+}
+
+absl::Status SqlStore::Delete(std::string_view name, std::string_view etag) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
+  v1::Experiment experiment;
+  {
+    const MutexLock lock(writer_mutex_);
+    MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
+    MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
+    MENTOR_RETURN_IF_ERROR(CheckEtag(experiment.name(), etag, experiment.etag()));
+    if (!IsFinal(experiment.state())) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
+                       absl::StrFormat("%s is %s; cancel it first, or delete it with force",
+                                       experiment.name(), StateText(experiment.state())),
+                       {{"state", std::string(StateText(experiment.state()))}, {"verb", "delete"}});
+    }
+    MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
+    MENTOR_RETURN_IF_ERROR(
+        writer_->Query("INSERT INTO deletions(uid) VALUES(?)").Bind(experiment.uid()).Run());
+    MENTOR_RETURN_IF_ERROR(
+        writer_->Query("DELETE FROM experiments WHERE uid = ?").Bind(experiment.uid()).Run());
+    MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kDeleted, revision, NowNs(), experiment));
+    MENTOR_RETURN_IF_ERROR(writing->Commit());
+  }
+  hub_->Notify({.name = experiment.name()});
+  if (const absl::Status removed = RemoveFiles(experiment.uid()); !removed.ok()) {
+    MENTOR_LOG(kWarning, "files of a deleted experiment are left; the next start removes them",
+               {{"experiment", experiment.name()}, {"why", removed}});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SqlStore::RemoveFiles(std::string_view uid) {
+  MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("store.delete.before_files")));
+  std::error_code error;
+  std::filesystem::remove_all(ExperimentFolder(uid), error);
+  if (error) return FileError("cannot remove", ExperimentFolder(uid), error.value());
+  const MutexLock lock(writer_mutex_);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
+  MENTOR_RETURN_IF_ERROR(writer_->Query("DELETE FROM deletions WHERE uid = ?").Bind(uid).Run());
+  return writing->Commit();
+}
+
+absl::Status SqlStore::FinishDeletions() {
+  std::vector<std::string> uids;
+  {
+    const MutexLock lock(reader_mutex_);
+    auto row = reader_->Query("SELECT uid FROM deletions ORDER BY uid");
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      uids.push_back(row.Text(0));
+    }
+  }
+  for (const std::string& uid : uids) MENTOR_RETURN_IF_ERROR(RemoveFiles(uid));
+  return absl::OkStatus();
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,168 @@
+// Experiments are found: by name, page by page, by state, and as the queue has them.
+#include <algorithm>
+
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include "meta_learner/store/paging.h"
+#include "meta_learner/store/sql_rows.h"
+#include "meta_learner/store/sql_store.h"
+
+namespace mentor::meta_learner {
+
+absl::StatusOr<v1::Experiment> SqlStore::Get(std::string_view name) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
+  const MutexLock lock(reader_mutex_);
+  return GetWith(reader_.get(), id);
+}
+
+absl::StatusOr<ExperimentPage> SqlStore::ListByName(const ListQuery& query, int page_size,
+                                                    const std::string& after) {
+  ExperimentPage page;
+  {
+    auto count = reader_->Query("SELECT count(*) FROM experiments");
+    MENTOR_RETURN_IF_ERROR(count.Step().status());
+    page.total_size = count.Integer(0);
+  }
+  auto row = reader_->Query(absl::StrFormat(
+      "SELECT %s FROM experiments WHERE id > ? ORDER BY id LIMIT ?", sql::kExperimentColumns));
+  MENTOR_ASSIGN_OR_RETURN(page.experiments, ReadAll(&row.Bind(after).Bind(int64_t{page_size} + 1)));
+  if (static_cast<int>(page.experiments.size()) > page_size) {
+    page.experiments.pop_back();
+    page.next_page_token =
+        MakePageToken(query.key, *ExperimentIdOf(page.experiments.back().name()));
+  }
+  return page;
+}
+
+absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
+  Violations violations;
+  const int page_size = PageSize(query.page_size, &violations);
+  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
+  MENTOR_ASSIGN_OR_RETURN(const ListOrder order, ParseOrder(query.order_by));
+  MENTOR_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(query.page_token, query.key));
+  const MutexLock lock(reader_mutex_);
+  MENTOR_ASSIGN_OR_RETURN(const auto transaction, sql::Transaction::BeginRead(reader_.get()));
+  MENTOR_ASSIGN_OR_RETURN(const int64_t revision, RevisionOf(reader_.get()));
+  ExperimentPage page;
+  if (query.matches == nullptr && order.field == "name" && !order.descending) {
+    MENTOR_ASSIGN_OR_RETURN(page, ListByName(query, page_size, after));
+    page.revision = revision;
+    return page;
+  }
+  // Filters and other orders look at every row; there are some thousands at most.
+  std::map<std::string, v1::Experiment> rest;  // By key.
+  auto row = reader_->Query(
+      absl::StrFormat("SELECT %s FROM experiments ORDER BY id", sql::kExperimentColumns));
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) break;
+    MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FromRow(row));
+    if (query.matches != nullptr && !query.matches(experiment)) continue;
+    ++page.total_size;
+    std::string key = order.key(experiment);
+    if (!after.empty() && (order.descending ? key >= after : key <= after)) continue;
+    rest.emplace(std::move(key), std::move(experiment));
+    if (static_cast<int>(rest.size()) > page_size + 1)
+      rest.erase(order.descending ? rest.begin() : std::prev(rest.end()));
+  }
+  const bool more = static_cast<int>(rest.size()) > page_size;
+  if (more) rest.erase(order.descending ? rest.begin() : std::prev(rest.end()));
+  if (more)
+    page.next_page_token =
+        MakePageToken(query.key, order.descending ? rest.begin()->first : rest.rbegin()->first);
+  for (auto& [key, experiment] : rest) page.experiments.push_back(std::move(experiment));
+  if (order.descending) std::reverse(page.experiments.begin(), page.experiments.end());
+  page.revision = revision;
+  return page;
+}
+
+absl::StatusOr<std::vector<v1::Experiment>> SqlStore::InStates(const std::set<State>& states) {
+  if (states.empty()) return std::vector<v1::Experiment>();
+  const std::string list = absl::StrJoin(
+      states, ", ", [](std::string* out, State state) { out->append(std::to_string(state)); });
+  const MutexLock lock(reader_mutex_);
+  auto row = reader_->Query(
+      absl::StrFormat("SELECT %s FROM experiments WHERE state IN (%s) ORDER BY number",
+                      sql::kExperimentColumns, list));
+  return ReadAll(&row);
+}
+
+absl::StatusOr<std::map<State, int64_t>> SqlStore::CountByState() {
+  std::map<State, int64_t> counts;
+  const MutexLock lock(reader_mutex_);
+  auto row = reader_->Query("SELECT state, count(*) FROM experiments GROUP BY state");
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return counts;
+    counts[static_cast<State>(row.Integer(0))] = row.Integer(1);
+  }
+}
+
+// ---- The queue.
+
+absl::StatusOr<std::vector<QueueHead>> SqlStore::QueueHeads(const std::set<std::string>& except) {
+  std::string condition;
+  for (size_t i = 0; i < except.size(); ++i) condition += i == 0 ? "?" : ", ?";
+  if (!condition.empty()) condition = " AND id NOT IN (" + condition + ")";
+  std::vector<QueueHead> heads;
+  const MutexLock lock(reader_mutex_);
+  auto row = reader_->Query(
+      "SELECT x.priority, x.owner, x.id, x.number FROM experiments x JOIN (SELECT MIN(number) AS "
+      "head FROM experiments WHERE state = ?" +
+      condition + " GROUP BY priority, owner) h ON x.number = h.head ORDER BY x.number");
+  row.Bind(int64_t{v1::Experiment::STATE_QUEUED});
+  for (const std::string& name : except) row.Bind(ExperimentIdOf(name).value_or(""));
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return heads;
+    heads.push_back({.priority = static_cast<v1::Priority>(row.Integer(0)),
+                     .owner = row.Text(1),
+                     .name = ExperimentName(row.Text(2)),
+                     .number = row.Integer(3)});
+  }
+}
+
+absl::StatusOr<std::map<std::string, OwnerUsage>> SqlStore::Usage() {
+  std::map<std::string, OwnerUsage> usage;
+  const MutexLock lock(reader_mutex_);
+  {
+    auto row =
+        reader_->Query("SELECT owner, state, count(*) FROM experiments GROUP BY owner, state");
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      const State state = static_cast<State>(row.Integer(1));
+      if (state == v1::Experiment::STATE_QUEUED) usage[row.Text(0)].queued += row.Integer(2);
+      if (IsAtWork(state)) usage[row.Text(0)].running += row.Integer(2);
+    }
+  }
+  auto row = reader_->Query(
+      "SELECT x.owner, CAST(SUM(c.size_bytes) AS BIGINT) FROM checkpoints c JOIN experiments x ON "
+      "x.uid = c.uid GROUP BY x.owner");
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return usage;
+    usage[row.Text(0)].checkpoint_bytes = row.Integer(1);
+  }
+}
+
+absl::StatusOr<std::vector<v1::Experiment>> SqlStore::PastDeadline(int64_t now_ns) {
+  const MutexLock lock(reader_mutex_);
+  auto row = reader_->Query(absl::StrFormat(
+      "SELECT %s FROM experiments WHERE deadline > 0 AND deadline <= ? AND state NOT IN (%d, %d, "
+      "%d) ORDER BY number",
+      sql::kExperimentColumns, v1::Experiment::STATE_CANCELLED, v1::Experiment::STATE_SUCCEEDED,
+      v1::Experiment::STATE_FAILED));
+  return ReadAll(&row.Bind(now_ns));
+}
+
+absl::StatusOr<std::vector<v1::Experiment>> SqlStore::Expired(int64_t now_ns) {
+  const MutexLock lock(reader_mutex_);
+  auto row = reader_->Query(absl::StrFormat(
+      "SELECT %s FROM experiments WHERE expire_time > 0 AND expire_time <= ? ORDER BY number",
+      sql::kExperimentColumns));
+  return ReadAll(&row.Bind(now_ns));
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,207 @@
+// The store over an SQL database, SQLite or PostgreSQL (database.h). For the files that define its
+// members alone; everybody else has store.h.
+//
+//   sql_store.cc    opening, transactions, reading a row, what is only in memory
+//   sql_changes.cc  experiments are made, changed and deleted
+//   sql_lists.cc    experiments are found: pages, states, the queue
+//   sql_events.cc   the changes after a revision
+//   sql_results.cc  what an experiment produces: points and the index of checkpoints
+//
+// Thread-safe: one connection writes and one reads, each behind its mutex.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/mutex.h"
+#include "common/resources/names.h"
+#include "common/status.h"
+#include "meta_learner/store/change_hub.h"
+#include "meta_learner/store/database.h"
+#include "meta_learner/store/store.h"
+
+namespace mentor::meta_learner {
+
+class SqlStore : public ExperimentStore {
+ public:
+  SqlStore(std::filesystem::path folder, std::unique_ptr<FileLock> lock,
+           std::unique_ptr<sql::Database> writer, std::unique_ptr<sql::Database> reader)
+      : folder_(std::move(folder)),
+        lock_(std::move(lock)),
+        writer_(std::move(writer)),
+        reader_(std::move(reader)) {}
+
+  // Before anything else.
+  absl::Status Start();
+
+  // sql_changes.cc
+  absl::StatusOr<v1::Experiment> Create(const NewExperiment& experiment) override;
+  absl::StatusOr<std::optional<v1::Experiment>> Answered(const NewExperiment& experiment) override {
+    const MutexLock lock(writer_mutex_);
+    return AnsweredBefore(experiment, NowNs());
+  }
+  absl::StatusOr<v1::Experiment> Change(std::string_view name, std::string_view etag,
+                                        const Edit& edit) override;
+  absl::Status Delete(std::string_view name, std::string_view etag) override;
+  absl::Status FinishDeletions() override;
+
+  // sql_lists.cc
+  absl::StatusOr<v1::Experiment> Get(std::string_view name) override;
+  absl::StatusOr<ExperimentPage> List(const ListQuery& query) override;
+  absl::StatusOr<std::vector<v1::Experiment>> InStates(const std::set<State>& states) override;
+  absl::StatusOr<std::map<State, int64_t>> CountByState() override;
+  absl::StatusOr<std::vector<QueueHead>> QueueHeads(const std::set<std::string>& except) override;
+  absl::StatusOr<std::map<std::string, OwnerUsage>> Usage() override;
+  absl::StatusOr<std::vector<v1::Experiment>> PastDeadline(int64_t now_ns) override;
+  absl::StatusOr<std::vector<v1::Experiment>> Expired(int64_t now_ns) override;
+
+  // sql_events.cc
+  absl::StatusOr<Snapshot> ReadSnapshot(const std::set<std::string>& names) override;
+  absl::StatusOr<std::vector<StoreEvent>> Events(int64_t after_revision, int limit) override;
+  absl::StatusOr<int64_t> Revision() override;
+  absl::Status CompactEvents(int64_t keep, int64_t older_than_ns) override;
+
+  // sql_results.cc
+  absl::Status RecordOuterStep(std::string_view uid, const OuterStep& step) override;
+  absl::Status RecordPoints(std::string_view uid, uint32_t step,
+                            const std::map<std::string, double>& results,
+                            const std::map<std::string, double>& timings) override;
+  absl::StatusOr<std::map<std::string, Series>> Points(std::string_view uid,
+                                                       const std::set<std::string>& metrics,
+                                                       uint32_t step_min,
+                                                       uint32_t step_max) override;
+  absl::StatusOr<std::vector<CheckpointRow>> Checkpoints(std::string_view uid) override;
+  absl::StatusOr<CheckpointRow> PinCheckpoint(std::string_view uid, uint32_t step,
+                                              bool pinned) override;
+  absl::Status ReconcileCheckpoints(std::string_view uid,
+                                    const std::vector<uint32_t>& steps_present,
+                                    const std::vector<CheckpointInfo>& infos) override;
+
+  // sql_store.cc, or here
+  absl::Status PrepareFolder(std::string_view uid) override;
+  absl::Status SetProgress(std::string_view name, std::string_view activity,
+                           const v1::Progress& progress) override;
+  const std::string& store_uid() const override { return store_uid_; }
+  std::unique_ptr<Subscription> Subscribe(ChangeCallback callback) override {
+    return hub_->Add(std::move(callback));
+  }
+  std::filesystem::path ExperimentFolder(std::string_view uid) const override {
+    return folder_ / "experiments" / std::string(uid);
+  }
+  const std::filesystem::path& folder() const override { return folder_; }
+  uint64_t replay_mismatches() const override { return replay_mismatches_; }
+  void OnCommit(std::function<void(double)> callback) override {
+    const MutexLock lock(writer_mutex_);
+    on_commit_ = std::move(callback);
+  }
+
+ private:
+  // What a RUNNING experiment does, as last said.
+  struct Live {
+    std::string activity;
+    v1::Progress progress;
+  };
+
+  // A transaction of the writer, whose lock outlives it.
+  class Writing {
+   public:
+    Writing(std::unique_ptr<sql::Transaction> transaction,
+            std::chrono::steady_clock::time_point start,
+            const std::function<void(double)>& on_commit)
+        : transaction_(std::move(transaction)), start_(start), on_commit_(on_commit) {}
+    absl::Status Commit() {
+      absl::Status status = transaction_->Commit();
+      if (on_commit_) {
+        on_commit_(
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
+      }
+      return status;
+    }
+
+   private:
+    const std::unique_ptr<sql::Transaction> transaction_;
+    const std::chrono::steady_clock::time_point start_;
+    const std::function<void(double)>& on_commit_;
+  };
+  absl::StatusOr<std::unique_ptr<Writing>> BeginWriting()
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_) {
+    const auto start = std::chrono::steady_clock::now();
+    MENTOR_ASSIGN_OR_RETURN(auto transaction, sql::Transaction::Begin(writer_.get()));
+    return std::make_unique<Writing>(std::move(transaction), start, on_commit_);
+  }
+
+  // Unix time.
+  static int64_t NowNs();
+  // A failpoint's text as an error.
+  static absl::Status Hit(const std::optional<std::string>& error);
+
+  // The experiment of a row of sql::kExperimentColumns; with what is only in memory.
+  absl::StatusOr<v1::Experiment> FromRow(const sql::Query& row);
+  absl::StatusOr<v1::Experiment> GetWith(sql::Database* database, const std::string& id);
+  // Experiments of a query on sql::kExperimentColumns whose values are bound.
+  absl::StatusOr<std::vector<v1::Experiment>> ReadAll(sql::Query* row);
+  static absl::StatusOr<int64_t> RevisionOf(sql::Database* database);
+  std::optional<Live> LiveOf(const std::string& id);
+  // Within a transaction.
+  absl::StatusOr<int64_t> NextRevision() ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
+
+  // Of sql_changes.cc.
+  absl::StatusOr<std::optional<v1::Experiment>> AnsweredBefore(const NewExperiment& experiment,
+                                                               int64_t now_ns)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
+  absl::Status RemoveFiles(std::string_view uid);
+
+  // Of sql_lists.cc.
+  absl::StatusOr<ExperimentPage> ListByName(const ListQuery& query, int page_size,
+                                            const std::string& after)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(reader_mutex_);
+
+  // Of sql_events.cc, within a transaction.
+  absl::Status WriteEvent(StoreEvent::Kind kind, int64_t revision, int64_t now_ns,
+                          const v1::Experiment& experiment)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
+
+  // Of sql_results.cc, within a transaction.
+  absl::Status WritePoints(std::string_view uid, uint32_t step,
+                           const std::map<std::string, double>& points, bool reproducible)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
+  absl::Status WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
+  // The id of an experiment that may change; FAILED_PRECONDITION in a final state.
+  absl::StatusOr<std::string> RequireAtWork(std::string_view uid)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
+
+  // Fixed after Start; it looks after its own locking.
+  const std::filesystem::path folder_;
+  const std::unique_ptr<FileLock> lock_;
+  const std::shared_ptr<ChangeHub> hub_ = std::make_shared<ChangeHub>();
+  std::string store_uid_;
+  std::atomic<uint64_t> replay_mismatches_ = 0;
+  // Held for a whole transaction, its sync included. Never taken while one of the others is held.
+  Mutex writer_mutex_;
+  const std::unique_ptr<sql::Database> writer_ ABSL_PT_GUARDED_BY(writer_mutex_);
+  std::function<void(double)> on_commit_ ABSL_GUARDED_BY(writer_mutex_);
+  // Readers do not wait for syncs.
+  Mutex reader_mutex_;
+  const std::unique_ptr<sql::Database> reader_ ABSL_PT_GUARDED_BY(reader_mutex_);
+  Mutex live_mutex_;
+  std::map<std::string, Live> live_ ABSL_GUARDED_BY(live_mutex_);  // By id.
+};
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,37 @@
+// The folder of a meta-learner's state on the disk, as store.h draws it: who may use it, which
+// format it has, where its database is, and what is in an experiment's folder before it runs. Not
+// for the rows of the database (schema.h), nor for checkpoints (checkpoint.h). Functions without a
+// state of their own; a folder belongs to one process, and in it to one thread at a time.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "common/file.h"
+#include "meta_learner/store/database.h"
+#include "meta_learner/store/store.h"
+
+namespace mentor::meta_learner {
+
+// Makes the folder or takes the one that is there, and removes what interrupted writes left in it.
+// FAILED_PRECONDITION IN_USE when another process has it, TOO_NEW when a newer program wrote it;
+// one that holds something else is refused.
+absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder);
+
+// Writes FORMAT, which makes the folder a state folder.
+absl::Status WriteStateFormat(const std::filesystem::path& folder);
+
+// The one in the folder, or elsewhere. Its schema is as it was left.
+absl::StatusOr<std::unique_ptr<sql::Database>> OpenStateDatabase(const StoreOptions& options,
+                                                                 bool read_only);
+
+// For an experiment that is about to run: its folders, and both specs as text.
+absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,
+                                     const std::string& submitted_spec,
+                                     const std::string& merged_spec);
+
+}  // namespace mentor::meta_learner
