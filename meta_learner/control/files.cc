@@ -5,6 +5,8 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
@@ -17,6 +19,7 @@
 #include "common/hash.h"
 #include "common/resources/names.h"
 #include "common/status.h"
+#include "meta_learner/control/request_checks.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -89,10 +92,8 @@ class Reader {
   Sha256 hash_;
 };
 
-}  // namespace
-
-absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(const std::filesystem::path& folder,
-                                                        const std::string& experiment) {
+absl::StatusOr<std::vector<v1::Artifact>> ArtifactsIn(const std::filesystem::path& folder,
+                                                      const std::string& experiment) {
   using google::protobuf::util::TimeUtil;
   std::map<std::string, v1::Artifact> artifacts;
   std::error_code error;
@@ -124,11 +125,14 @@ absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(const std::filesystem::p
   return list;
 }
 
+// Where a listed artifact lies.
 std::filesystem::path ArtifactPath(const std::filesystem::path& folder, const std::string& name) {
   const std::filesystem::path own = folder / kOwnFolder / name;
   std::error_code error;
   return std::filesystem::exists(own, error) ? own : folder / name;
 }
+
+}  // namespace
 
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
     const std::filesystem::path& file, uint64_t offset) {
@@ -152,6 +156,38 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
     return ToStatus(violations);
   }
   return [reader](v1::DownloadResponse* response) { return reader->Next(response); };
+}
+
+absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
+                                                        const v1::ListArtifactsRequest& request) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.parent()));
+  MENTOR_ASSIGN_OR_RETURN(
+      const std::vector<v1::Artifact> artifacts,
+      ArtifactsIn(store->ExperimentFolder(experiment.uid()), experiment.name()));
+  v1::ListArtifactsResponse response;
+  for (const v1::Artifact& artifact : artifacts) *response.add_artifacts() = artifact;
+  return response;
+}
+
+absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
+    ExperimentStore* store, const v1::DownloadRequest& request) {
+  const auto parsed = ParseArtifactName(request.name());
+  if (!parsed) return BadName("name", request.name(), "experiments/{experiment}/artifacts/{path}");
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(parsed->first));
+  const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
+  // Only what ListArtifacts names: links lead nowhere.
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> artifacts,
+                          ArtifactsIn(folder, experiment.name()));
+  const bool known =
+      std::any_of(artifacts.begin(), artifacts.end(),
+                  [&](const v1::Artifact& artifact) { return artifact.name() == request.name(); });
+  if (!known) {
+    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                     absl::StrFormat("there is no %s; ListArtifacts names those that exist",
+                                     request.name().substr(0, 200)),
+                     {{"name", request.name().substr(0, 200)}});
+  }
+  return Download(ArtifactPath(folder, parsed->second), request.offset());
 }
 
 }  // namespace mentor::meta_learner

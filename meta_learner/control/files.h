@@ -1,23 +1,23 @@
-// Files of experiments for users: lists, and downloads that can be resumed. Threads may share.
+// Files of experiments for users: lists, and downloads that can be resumed. Not for checkpoints
+// (checkpoints.h), whose files are downloaded in the same way. Threads may share.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
-#include <string>
-#include <vector>
 
 #include <absl/status/statusor.h>
 
 #include "mentor/v1/experiment_service.pb.h"
 #include "meta_learner/control/streams.h"
+#include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 
 // Everything below the experiment's folder but checkpoints and what is being written, by name.
-absl::StatusOr<std::vector<v1::Artifact>> ListArtifacts(const std::filesystem::path& folder,
-                                                        const std::string& experiment);
-
-// Where a listed artifact lies.
-std::filesystem::path ArtifactPath(const std::filesystem::path& folder, const std::string& name);
+absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
+                                                        const v1::ListArtifactsRequest& request);
+absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
+    ExperimentStore* store, const v1::DownloadRequest& request);
 
 // Pieces of at most 1 MiB from `offset` on, then the hash of the whole. OUT_OF_RANGE when the file
 // is shorter than the offset.

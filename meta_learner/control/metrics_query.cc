@@ -2,10 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "common/metric_info.h"
+#include "common/spec/spec.h"
+#include "common/status.h"
+#include "meta_learner/rules/experiment_metrics.h"
+
 namespace mentor::meta_learner {
+namespace {
+
+constexpr uint32_t kPointsDefault = 1000, kPointsMax = 10'000;
+
 v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points,
                                      uint32_t max_points) {
   v1::QueryMetricsResponse response;
@@ -50,6 +65,35 @@ v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& poi
     descriptor.set_last_step(series.back().first);
   }
   return response;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
+                                                      const v1::QueryMetricsRequest& request) {
+  Violations violations;
+  if (request.max_points() > kPointsMax) {
+    violations.Add("max_points",
+                   absl::StrFormat("is %d; give at most %d", request.max_points(), kPointsMax));
+  }
+  if (request.step_max() != 0 && request.step_max() < request.step_min()) {
+    violations.Add("step_max", absl::StrFormat("is %d, less than step_min %d", request.step_max(),
+                                               request.step_min()));
+  }
+  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.name()));
+  const std::set<std::string> metrics(request.metrics().begin(), request.metrics().end());
+  MENTOR_ASSIGN_OR_RETURN(const auto points,
+                          store->Points(experiment.uid(), metrics, request.step_min(),
+                                        request.step_max() == 0 ? UINT32_MAX : request.step_max()));
+  return MergePoints(points, request.max_points() == 0 ? kPointsDefault : request.max_points());
+}
+
+absl::StatusOr<v1::ListMetricsResponse> ListMetrics(ExperimentStore* store,
+                                                    const v1::ListMetricsRequest& request) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.name()));
+  MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
+  return DescribeMetrics(points, AllMetrics(WithDefaults(experiment.spec()).rule().name()));
 }
 
 }  // namespace mentor::meta_learner

@@ -1,10 +1,9 @@
-// Metrics of an experiment for users. Pure functions; threads may share.
+// Metrics of an experiment for users: what has been recorded, thinned out, and what it means. Not
+// for the metrics of this process (common/metrics.h). Threads may share.
 #pragma once
 
-#include <map>
-#include <string>
+#include <absl/status/statusor.h>
 
-#include "common/metric_info.h"
 #include "mentor/v1/experiment_service.pb.h"
 #include "meta_learner/store/store.h"
 
@@ -12,11 +11,10 @@ namespace mentor::meta_learner {
 
 // At most max_points for each series: neighbours are merged into mean, least, greatest and count.
 // Values that are not finite are left out.
-v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points,
-                                     uint32_t max_points);
-
-// Metrics that are not declared, as those of other builds, have numbers and nothing else.
-v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points,
-                                        const MetricTable& declared);
+absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
+                                                      const v1::QueryMetricsRequest& request);
+// Of metrics that are not declared, as those of other builds, no more than the numbers is known.
+absl::StatusOr<v1::ListMetricsResponse> ListMetrics(ExperimentStore* store,
+                                                    const v1::ListMetricsRequest& request);
 
 }  // namespace mentor::meta_learner

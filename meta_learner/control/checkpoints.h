@@ -1,0 +1,30 @@
+// Checkpoints for users: lists, pins and downloads, and the one that a request names. Not for what
+// is in a checkpoint (store/checkpoint.h). Functions of store and request; threads may share.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include <absl/status/statusor.h>
+
+#include "mentor/v1/experiment_service.pb.h"
+#include "meta_learner/control/streams.h"
+#include "meta_learner/store/store.h"
+
+namespace mentor::meta_learner {
+
+// The checkpoint of this name and its experiment. `field` is the request's that held the name.
+absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> FindCheckpoint(ExperimentStore* store,
+                                                                        const std::string& name,
+                                                                        const char* field);
+
+absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(
+    ExperimentStore* store, const v1::ListCheckpointsRequest& request);
+absl::StatusOr<v1::Checkpoint> GetCheckpoint(ExperimentStore* store,
+                                             const v1::GetCheckpointRequest& request);
+absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
+                                                const v1::UpdateCheckpointRequest& request);
+absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadCheckpoint(
+    ExperimentStore* store, const v1::DownloadRequest& request);
+
+}  // namespace mentor::meta_learner

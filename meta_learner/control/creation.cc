@@ -1,0 +1,176 @@
+#include "meta_learner/control/creation.h"
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "common/resources/names.h"
+#include "common/spec/spec.h"
+#include "common/status.h"
+#include "meta_learner/control/checkpoints.h"
+#include "meta_learner/control/request_checks.h"
+#include "meta_learner/control/settings.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+// What callers are told where waiting helps: the line stands.
+constexpr auto kRetryLater = std::chrono::seconds(30);
+
+}  // namespace
+
+absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
+  if (options_.check_room) MENTOR_RETURN_IF_ERROR(options_.check_room());
+  MENTOR_ASSIGN_OR_RETURN(const auto counts, options_.store->CountByState());
+  const auto queued = counts.find(v1::Experiment::STATE_QUEUED);
+  if (queued != counts.end() && queued->second >= options_.queued_max) {
+    return WithRetryDelay(
+        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+                  absl::StrFormat("%d experiments are in the queue already, at most %d are "
+                                  "allowed; try again when some have ended",
+                                  queued->second, options_.queued_max)),
+        kRetryLater);
+  }
+  if (options_.per_owner.queued == 0 && options_.per_owner.checkpoint_bytes == 0)
+    return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(const auto usage, options_.store->Usage());
+  const auto own = usage.find(owner);
+  if (own == usage.end()) return absl::OkStatus();
+  const auto refuse = [&](const std::string& what) {
+    return WithRetryDelay(
+        MakeError(absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+                  absl::StrFormat("'%s' has %s", owner, what), {{"owner", owner}}),
+        kRetryLater);
+  };
+  if (options_.per_owner.queued > 0 && own->second.queued >= options_.per_owner.queued) {
+    return refuse(
+        absl::StrFormat("%d experiments in the queue, at most %d are allowed; wait, or "
+                        "cancel some",
+                        own->second.queued, options_.per_owner.queued));
+  }
+  if (options_.per_owner.checkpoint_bytes > 0 &&
+      own->second.checkpoint_bytes >= options_.per_owner.checkpoint_bytes) {
+    return refuse(
+        absl::StrFormat("%d bytes of checkpoints, %d are allowed; delete experiments, or "
+                        "shorten their retention",
+                        own->second.checkpoint_bytes, options_.per_owner.checkpoint_bytes));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
+    const v1::CreateExperimentRequest& request, const std::string& owner) {
+  Violations violations;
+  CheckExperimentId(request.experiment_id(), &violations);
+  CheckRequestId(request.request_id(), &violations);
+  CheckSettings(request.experiment(), "experiment.", &violations);
+  if (!request.experiment().has_spec()) {
+    violations.Add("experiment.spec", "is missing; set it");
+  } else if (request.experiment().spec().ByteSizeLong() > kSpecBytesMax) {
+    violations.Add("experiment.spec",
+                   absl::StrFormat("has %d bytes; give at most %d",
+                                   request.experiment().spec().ByteSizeLong(), kSpecBytesMax));
+  } else {
+    Violations of_spec;
+    CheckSpec(request.experiment().spec(), &of_spec, options_.check_spec);
+    for (const Violation& violation : of_spec.list()) {
+      violations.Add("experiment.spec." + violation.field, violation.description);
+    }
+  }
+  MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
+
+  if (request.validate_only()) {
+    if (!request.experiment_id().empty()) {
+      const std::string name = ExperimentName(request.experiment_id());
+      if (options_.store->Get(name).ok()) {
+        return MakeError(
+            absl::StatusCode::kAlreadyExists, Reason::kAlreadyExists,
+            absl::StrFormat("%s exists already; choose another id, or leave it out", name),
+            {{"name", name}});
+      }
+    }
+    MENTOR_RETURN_IF_ERROR(CheckRoom(owner));
+    v1::Experiment experiment = request.experiment();
+    *experiment.mutable_spec() = WithDefaults(request.experiment().spec());
+    experiment.clear_name();
+    experiment.clear_uid();
+    return experiment;
+  }
+  const NewExperiment submitted{.experiment = request.experiment(),
+                                .id = request.experiment_id(),
+                                .owner = owner,
+                                .request_id = request.request_id(),
+                                .request_hash = HashOfRequest(request, owner)};
+  absl::StatusOr<v1::Experiment> experiment;
+  {
+    const MutexLock lock(mutex_);
+    const absl::Status room = CheckRoom(owner);
+    // A repeated request has its answer, room or not.
+    if (!room.ok() && request.request_id().empty()) return room;
+    if (!room.ok()) {
+      MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
+                              options_.store->Answered(submitted));
+      if (!answer) return room;
+      return *std::move(answer);
+    }
+    experiment = options_.store->Create(submitted);
+  }
+  if (experiment.ok() && options_.wake) options_.wake();
+  return experiment;
+}
+
+absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperimentRequest& request,
+                                                         const std::string& owner) {
+  Violations violations;
+  CheckExperimentId(request.experiment_id(), &violations);
+  CheckRequestId(request.request_id(), &violations);
+  MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
+  MENTOR_ASSIGN_OR_RETURN(
+      const auto source,
+      FindCheckpoint(options_.store, request.source_checkpoint(), "source_checkpoint"));
+  const v1::Experiment& experiment = source.first;
+  const std::vector<std::string> overrides(request.spec_overrides().begin(),
+                                           request.spec_overrides().end());
+  const v1::ExperimentSpec spec =
+      ParseSpec(PrintSpec(experiment.spec()), overrides, &violations, options_.check_spec);
+  MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
+  MENTOR_ASSIGN_OR_RETURN(Checkpoint checkpoint, ReadCheckpoint(source.second.path));
+  if (options_.check_checkpoint)
+    options_.check_checkpoint(experiment.spec(), WithDefaults(spec), checkpoint, &violations);
+  MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
+  checkpoint.spec_hash = SpecHash(WithDefaults(spec));
+
+  v1::Experiment fresh;
+  *fresh.mutable_spec() = spec;
+  fresh.set_display_name(experiment.display_name());
+  *fresh.mutable_labels() = experiment.labels();
+  fresh.set_priority(experiment.priority());
+  fresh.set_weight(experiment.weight());
+  if (experiment.has_retention()) *fresh.mutable_retention() = experiment.retention();
+  fresh.set_retries_max(experiment.retries_max());
+  fresh.set_source_checkpoint(request.source_checkpoint());
+  absl::StatusOr<v1::Experiment> clone;
+  {
+    const MutexLock lock(mutex_);
+    MENTOR_RETURN_IF_ERROR(CheckRoom(owner));
+    clone = options_.store->Create(
+        {.experiment = fresh,
+         .id = request.experiment_id(),
+         .owner = owner,
+         .request_id = request.request_id(),
+         .request_hash = HashOfRequest(request, owner),
+         .fill_folder = [&](const std::string& uid, const std::filesystem::path& folder) {
+           checkpoint.experiment_uid = uid;
+           return WriteCheckpoint(folder / "checkpoints", checkpoint).status();
+         }});
+  }
+  if (clone.ok() && options_.wake) options_.wake();
+  return clone;
+}
+
+}  // namespace mentor::meta_learner

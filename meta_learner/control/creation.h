@@ -1,0 +1,36 @@
+// How experiments come to be: from a spec, or from a checkpoint of another one. Not for what
+// happens to those that are there (changes.h). Owned by the service. Thread-safe: one mutex is held
+// from the look at quotas to the row that uses them.
+#pragma once
+
+#include <string>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "common/mutex.h"
+#include "mentor/v1/experiment_service.pb.h"
+#include "meta_learner/control/service_options.h"
+
+namespace mentor::meta_learner {
+
+class ExperimentCreation {
+ public:
+  // The options outlive it.
+  explicit ExperimentCreation(const ServiceOptions* options) : options_(*options) {}
+
+  // `owner` is the caller's name.
+  absl::StatusOr<v1::Experiment> Create(const v1::CreateExperimentRequest& request,
+                                        const std::string& owner);
+  absl::StatusOr<v1::Experiment> Clone(const v1::CloneExperimentRequest& request,
+                                       const std::string& owner);
+
+ private:
+  // RESOURCE_EXHAUSTED when queue, quota or disk have no room for one more.
+  absl::Status CheckRoom(const std::string& owner);
+
+  const ServiceOptions& options_;
+  Mutex mutex_;  // Held from a look at quotas to the row that uses them.
+};
+
+}  // namespace mentor::meta_learner
