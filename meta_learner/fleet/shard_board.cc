@@ -55,11 +55,11 @@ void ShardBoard::RemoveLearner(LearnerId id) {
 }
 
 void ShardBoard::ReturnLocked(Job* job) {
-  LetGoLocked(job->shard.experiment());
+  LetGoLocked(job->shard->experiment());
   job->learner.reset();
   job->env_steps = 0;
   job->result = {};
-  waiting_[job->shard.experiment()].push_front(job->shard.shard_id());
+  waiting_[job->shard->experiment()].push_front(job->shard->shard_id());
 }
 
 void ShardBoard::AssignLocked() {
@@ -103,18 +103,18 @@ void ShardBoard::LetGoLocked(const std::string& experiment) {
 
 void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id) {
   Job& job = *jobs_.at(shard_id);
-  const uint64_t steps = StepsOf(job.shard);
-  queue_.Charge(job.shard.experiment(), static_cast<double>(steps));
-  served_[job.shard.experiment()] += steps;
+  const uint64_t steps = StepsOf(*job.shard);
+  queue_.Charge(job.shard->experiment(), static_cast<double>(steps));
+  served_[job.shard->experiment()] += steps;
   job.learner = id;
-  Arithmetic& arithmetic = arithmetics_[job.shard.experiment()];
+  Arithmetic& arithmetic = arithmetics_[job.shard->experiment()];
   arithmetic.name = learner->info.arithmetic;
   ++arithmetic.shards;
-  job.shard.set_epoch(next_epoch_++);
+  job.epoch = next_epoch_++;
   job.hash = std::make_unique<Sha256>();
   learner->shards.insert(shard_id);
   // A failed send is followed by RemoveLearner, which gives the shard to another one.
-  if (job.shard.reward_source() == v1::REWARD_SOURCE_SIGNAL &&
+  if (job.shard->reward_source() == v1::REWARD_SOURCE_SIGNAL &&
       learner->version != job.call->version) {
     v1::RunResponse weights;
     weights.mutable_signal_weights()->set_version(job.call->version);
@@ -123,7 +123,8 @@ void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_i
     learner->version = job.call->version;
   }
   v1::RunResponse message;
-  *message.mutable_shard() = job.shard;
+  *message.mutable_shard() = *job.shard;
+  message.mutable_shard()->set_epoch(job.epoch);
   learner->send(std::move(message));
 }
 
@@ -176,17 +177,17 @@ std::vector<ShardBoard::ShardState> ShardBoard::Shards(const std::string& experi
   std::vector<ShardState> states;
   const MutexLock lock(mutex_);
   for (const auto& [id, job] : jobs_) {
-    if (job->done || (!experiment.empty() && job->shard.experiment() != experiment)) continue;
+    if (job->done || (!experiment.empty() && job->shard->experiment() != experiment)) continue;
     ShardState& state = states.emplace_back();
     state.learner = job->learner;
     v1::ShardInfo& info = state.info;
-    info.set_name(ShardName(job->shard.experiment(), id));
+    info.set_name(ShardName(job->shard->experiment(), id));
     info.set_state(job->learner ? v1::ShardInfo::STATE_RUNNING : v1::ShardInfo::STATE_WAITING);
-    info.set_lifetimes(static_cast<uint32_t>(job->shard.lifetimes_size()));
+    info.set_lifetimes(static_cast<uint32_t>(job->shard->lifetimes_size()));
     info.set_iterations_done(static_cast<uint32_t>(job->result.segments.size()));
-    info.set_iterations_total(static_cast<uint32_t>(learner::IterationsOf(job->shard)));
+    info.set_iterations_total(static_cast<uint32_t>(learner::IterationsOf(*job->shard)));
     info.set_env_steps(job->env_steps);
-    info.set_env_steps_total(StepsOf(job->shard));
+    info.set_env_steps_total(StepsOf(*job->shard));
   }
   return states;
 }
@@ -204,8 +205,7 @@ std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners()
 
 ShardBoard::Job* ShardBoard::FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch) {
   const auto found = jobs_.find(shard_id);
-  if (found == jobs_.end() || found->second->learner != learner ||
-      found->second->shard.epoch() != epoch) {
+  if (found == jobs_.end() || found->second->learner != learner || found->second->epoch != epoch) {
     ++counts_.refused;
     return nullptr;
   }
@@ -213,12 +213,12 @@ ShardBoard::Job* ShardBoard::FindLocked(LearnerId learner, uint64_t shard_id, ui
 }
 
 absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment) {
-  v1::Shard shard;
+  std::shared_ptr<const v1::Shard> shard;
   {
     const MutexLock lock(mutex_);
     const Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
     if (job == nullptr) return absl::OkStatus();
-    const uint64_t expected = job->shard.first_iteration() + job->result.segments.size();
+    const uint64_t expected = job->shard->first_iteration() + job->result.segments.size();
     if (segment.iteration() != expected) {
       return absl::InvalidArgumentError(
           absl::StrFormat("shard %d: segment of iteration %d, expected %d", segment.shard_id(),
@@ -228,7 +228,7 @@ absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment
   }
   // Copies and checks of megabytes: without the lock. One thread brings the messages, so the order
   // holds.
-  MENTOR_ASSIGN_OR_RETURN(learner::Segment parsed, learner::SegmentFromProto(segment, shard));
+  MENTOR_ASSIGN_OR_RETURN(learner::Segment parsed, learner::SegmentFromProto(segment, *shard));
   const MutexLock lock(mutex_);
   Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
   if (job == nullptr) return absl::OkStatus();
@@ -258,20 +258,20 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
     changed_.NotifyAll();
     return absl::OkStatus();
   }
-  if (job->result.segments.size() != learner::IterationsOf(job->shard)) {
+  if (job->result.segments.size() != learner::IterationsOf(*job->shard)) {
     return absl::InvalidArgumentError(
         absl::StrFormat("shard %d: done after %d segments, expected %d", done.shard_id(),
-                        job->result.segments.size(), learner::IterationsOf(job->shard)));
+                        job->result.segments.size(), learner::IterationsOf(*job->shard)));
   }
   if (job->hash->Finish() != done.segments_hash()) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "shard %d: its segments do not have the hash it was sent with", done.shard_id()));
   }
-  if (job->shard.return_snapshot() &&
-      done.snapshot().cursors_size() != job->shard.lifetimes_size()) {
+  if (job->shard->return_snapshot() &&
+      done.snapshot().cursors_size() != job->shard->lifetimes_size()) {
     return absl::InvalidArgumentError(
         absl::StrFormat("shard %d: its snapshot has %d lifetimes, expected %d", done.shard_id(),
-                        done.snapshot().cursors_size(), job->shard.lifetimes_size()));
+                        done.snapshot().cursors_size(), job->shard->lifetimes_size()));
   }
   if (done.has_outer_gradient()) {
     MENTOR_ASSIGN_OR_RETURN(
@@ -286,7 +286,7 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
   job->result.seconds = done.seconds();
   job->result.nonfinite_updates = done.nonfinite_updates();
   learners_.at(learner).shards.erase(done.shard_id());
-  CountStepsLocked(&learners_.at(learner), StepsOf(job->shard) - job->env_steps);
+  CountStepsLocked(&learners_.at(learner), StepsOf(*job->shard) - job->env_steps);
   FinishLocked(job);
   AssignLocked();
   changed_.NotifyAll();
@@ -296,7 +296,7 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
 void ShardBoard::FinishLocked(Job* job) {
   job->learner.reset();
   job->done = true;
-  job->env_steps = StepsOf(job->shard);
+  job->env_steps = StepsOf(*job->shard);
   --job->call->open;
 }
 
@@ -354,9 +354,9 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     auto job = std::make_unique<Job>();
     shard.set_shard_id(next_shard_);
     shard.set_signal_version(call.version);
-    job->shard = std::move(shard);
+    job->shard = std::make_shared<const v1::Shard>(std::move(shard));
     job->call = &call;
-    waiting_[job->shard.experiment()].push_back(next_shard_);
+    waiting_[job->shard->experiment()].push_back(next_shard_);
     ids.push_back(next_shard_);
     jobs_[next_shard_++] = std::move(job);
   }
@@ -390,12 +390,12 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     if (job.learner) {
       v1::RunResponse message;
       message.mutable_drop_shard()->set_shard_id(id);
-      message.mutable_drop_shard()->set_epoch(job.shard.epoch());
+      message.mutable_drop_shard()->set_epoch(job.epoch);
       Learner& learner = learners_.at(*job.learner);
       learner.send(std::move(message));
       learner.shards.erase(id);
     }
-    if (const auto line = waiting_.find(job.shard.experiment()); line != waiting_.end()) {
+    if (const auto line = waiting_.find(job.shard->experiment()); line != waiting_.end()) {
       std::erase(line->second, id);
       if (line->second.empty()) waiting_.erase(line);
     }

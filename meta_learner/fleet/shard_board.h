@@ -135,7 +135,8 @@ class ShardBoard {
     absl::Status status;
   };
   struct Job {
-    v1::Shard shard;  // With the epoch of the newest assignment.
+    std::shared_ptr<const v1::Shard> shard;  // Without an epoch.
+    uint64_t epoch = 0;                      // Of the newest assignment.
     Call* call = nullptr;
     std::optional<LearnerId> learner;
     int errors = 0;
