@@ -131,7 +131,7 @@ void AddAccessVerbs(Commands* commands) {
         "mentorctl token new actor rack-1 --out rack-1.token --append tokens",
         [=](Session& session) { return NewToken(session, *flags); }, true);
     command->add_option("role", flags->role, "viewer, operator, actor or learner")
-        ->type_name("ROLE")
+        ->type_name("ROLE:{viewer,operator,actor,learner}")
         ->required();
     command->add_option("name", flags->name, "Whose it is")->type_name("NAME")->required();
     command->add_option("--out", flags->out, "Write the token to this new file, mode 0600")

@@ -135,7 +135,7 @@ Commands::Commands()
       .add_option("--output", flags_.output,
                   "table for people; json, one object a line, yaml or name for programs "
                   "(MENTOR_OUTPUT)")
-      ->type_name("FORMAT");
+      ->type_name("FORMAT:{table,json,yaml,name}");
   root_.add_flag("-q,--quiet", flags_.quiet, "No progress and no sentences for people");
   root_.add_flag("--no_color", flags_.no_color, "Tables without colours (NO_COLOR)");
   root_.add_flag("-v,--verbose", flags_.verbose, "A line on stderr for each call");

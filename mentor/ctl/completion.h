@@ -1,20 +1,30 @@
-// Shell completion and the text that the manual page is made of, both by walking the tree of verbs.
-// Pure.
+// What may stand next on a program's command line: a walk over its tree of verbs. The shells ask
+// for it at the Tab key, by a hidden verb, `PROGRAM __complete -- WORDS...`. Knows no program and
+// no verb by name. One thread.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include <CLI/CLI.hpp>
+namespace CLI {
+class App;
+}
 
 namespace mentor::ctl {
 
-enum class Shell { kBash, kZsh, kFish };
+// Names of a kind, say EXPERIMENT, that the tree does not know. `begun` is what was typed of one.
+using NamesOf =
+    std::function<std::vector<std::string>(std::string_view kind, const std::string& begun)>;
 
-// The script that a shell reads. It asks `mentorctl __complete` for names on the server.
-std::string CompletionScript(const CLI::App& root, Shell shell);
+// What the last of the words may become; `words` are those behind the program's name. Lines are
+// "word", "word<tab>help", ":files" or ":folders". Flags before it are stored where the tree says,
+// so that `names` knows which server is meant.
+std::vector<std::string> Complete(CLI::App* root, const std::vector<std::string>& words,
+                                  const NamesOf& names);
 
-// The whole tree as one --help in the form that help2man reads.
-std::string ManualText(const CLI::App& root);
+// What bash, zsh or fish reads: it shows what `PROGRAM __complete` prints.
+std::string CompletionScript(const std::string& program, std::string_view shell);
 
 }  // namespace mentor::ctl

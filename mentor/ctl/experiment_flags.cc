@@ -10,7 +10,7 @@ namespace mentor::ctl {
 
 void AddExperimentFlags(CLI::App* command, ExperimentFlags* flags, bool update) {
   command->add_option("--priority", flags->priority, "Class in the queue: low, normal or high")
-      ->type_name("PRIORITY");
+      ->type_name("PRIORITY:{low,normal,high}");
   command
       ->add_option("--weight", flags->weight,
                    "Share among the owner's experiments of a class, 1 to 100")

@@ -368,7 +368,8 @@ void AddExperimentVerbs(Commands* commands) {
             "--order_by", flags->order_by,
             "name, create_time, update_time, state or priority; ' desc' reverses the order")
         ->type_name("ORDER");
-    command->add_option("--state", flags->state, "Only in this state")->type_name("STATE");
+    command->add_option("--state", flags->state, "Only in this state")
+        ->type_name("STATE:{" + StateNames(",") + "}");
     Repeatable(command->add_option("--label", flags->labels,
                                    "Only with this label; may be "
                                    "repeated"))

@@ -60,10 +60,14 @@ absl::StatusOr<std::string> FullCheckpointName(std::string_view name) {
   return absl::StrCat(ExperimentName(parts[0]), "/checkpoints/", number);
 }
 
+std::string StateNames(std::string_view separator) {
+  const auto name = [](std::string* out, ExperimentState state) { out->append(StateText(state)); };
+  return absl::StrJoin(AllStates(), Absl(separator), name);
+}
+
 absl::StatusOr<v1::Experiment::State> ParseState(std::string_view flag, std::string_view text) {
   if (const auto state = mentor::ParseState(text)) return *state;
-  const auto name = [](std::string* out, ExperimentState state) { out->append(StateText(state)); };
-  return Bad(flag, text, "give one of " + absl::StrJoin(AllStates(), ", ", name));
+  return Bad(flag, text, "give one of " + StateNames(", "));
 }
 
 absl::StatusOr<v1::Priority> ParsePriority(std::string_view flag, std::string_view text) {

@@ -31,6 +31,8 @@ std::string ShortPeer(std::string_view name);
 // The last part of a resource name.
 std::string LastPart(std::string_view name);
 
+// "QUEUED, RUNNING, ...": all that there are.
+std::string StateNames(std::string_view separator);
 // "running" or "STATE_RUNNING"; in any case of letters.
 absl::StatusOr<v1::Experiment::State> ParseState(std::string_view flag, std::string_view text);
 absl::StatusOr<v1::Priority> ParsePriority(std::string_view flag, std::string_view text);

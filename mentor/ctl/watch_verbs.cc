@@ -298,7 +298,7 @@ void AddWatchVerbs(Commands* commands) {
         ->add_option("--for", flags->states,
                      "States to wait for, with commas between them; DELETED too. The wait is also "
                      "over when an experiment ends in another state")
-        ->type_name("STATE")
+        ->type_name("STATE:{" + StateNames(",") + ",DELETED}")
         ->capture_default_str();
     command->add_option("--within", flags->within, "Wait at most so long, for instance 2h")
         ->type_name("SPAN");

@@ -402,17 +402,23 @@ TEST_CASE("mentorctl: the bash completion knows verbs, flags, values and names o
   CHECK(complete("config us") == "use_context\n");
   CHECK(complete("export ") == "tensorboard\n");
   CHECK(complete("--output j") == "json\n");
-  CHECK(complete("list --output=j") == "\n");  // bash splits at '=' itself; here it is one word.
+  CHECK(complete("list --output = j") == "json\n");  // So bash cuts --output=j.
+  CHECK(complete("list --output=j") == "json\n");
   CHECK(complete("create --prio") == "--priority\n");
   CHECK(complete("create --priority h") == "high\n");
   CHECK(complete("wait first --for SUC") == "SUCCEEDED\n");
+  CHECK(complete("wait first --for DEL") == "DELETED\n");
+  CHECK(complete("logs -f s") == "second\n");
   CHECK(complete("get ") == "first\nsecond\n");
   CHECK(complete("get first s") == "second\n");
   CHECK(complete("--verbose get f") == "first\n");
   CHECK(complete("clone first/") == "first/checkpoints/00000007\n");
+  CHECK(complete("clone experiments/first/") == "experiments/first/checkpoints/00000007\n");
   CHECK(complete("completion z") == "zsh\n");
   CHECK(complete("create -f " + fixture.folder().string() + "/spec") == fixture.spec() + "\n");
-  // Without a server nothing is offered, and soon.
+  // Without a server nothing is offered, and soon; a flag before the cursor says which one is
+  // meant.
+  CHECK(complete("--server 127.0.0.1 : 1 get ") == "\n");
   fixture.Stop();
   const auto began = std::chrono::steady_clock::now();
   CHECK(complete("get ") == "\n");
@@ -431,7 +437,8 @@ TEST_CASE("mentorctl: the completion scripts have no errors in their shells", "[
   if (!InPath("fish")) return;
   const std::string out = (fixture.folder() / "replies").string();
   const std::string script = (fixture.folder() / "completion.fish").string();
-  REQUIRE(std::system(("HOME=" + fixture.folder().string() + " fish -c 'source " + script +
+  REQUIRE(std::system(("HOME=" + fixture.folder().string() +
+                       " PATH=" MENTOR_BIN_DIR ":\"$PATH\" fish -c 'source " + script +
                        "; complete -C \"mentorctl config us\"' > " + out + " 2>&1")
                           .c_str()) == 0);
   CHECK(Contains(ReadText(out), "use_context\t"));

@@ -1,8 +1,13 @@
 #include "mentor/ctl/commands.h"
 
+#include <algorithm>
 #include <set>
+#include <sstream>
+
+#include <CLI/CLI.hpp>
 
 #include "mentor/ctl/completion.h"
+#include "mentor/ctl/manual.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 
@@ -64,17 +69,57 @@ TEST_CASE("commands: examples name verbs and flags that there are", "[unit]") {
   });
 }
 
-TEST_CASE("commands: completions and manual have every verb", "[unit]") {
+TEST_CASE("commands: completion and manual have every verb", "[unit]") {
   const auto commands = MakeCommands();
   const std::string manual = ManualText(commands->root());
-  std::vector<std::string> scripts;
-  for (const Shell shell : {Shell::kBash, Shell::kZsh, Shell::kFish}) {
-    scripts.push_back(CompletionScript(commands->root(), shell));
-  }
+  const auto no_names = [](std::string_view, const std::string&) {
+    return std::vector<std::string>();
+  };
   ForEachVerb(&commands->root(), [&](CLI::App* verb) {
     INFO(verb->get_name());
-    for (const std::string& script : scripts) CHECK(Contains(script, verb->get_name()));
+    std::vector<std::string> words = {verb->get_name()};
+    if (verb->get_parent() != &commands->root()) {
+      words.insert(words.begin(), verb->get_parent()->get_name());
+    }
+    const auto lines = Complete(&commands->root(), words, no_names);
+    CHECK(std::count(lines.begin(), lines.end(),
+                     verb->get_name() + "\t" + verb->get_description()) == 1);
     if (verb->get_subcommands({}).empty()) CHECK(Contains(manual, verb->get_name() + "*\n"));
   });
-  CHECK(!Contains(scripts[0], "__man"));
+  CHECK(Complete(&commands->root(), {"__"}, no_names).empty());
+}
+
+TEST_CASE("completion: what the next word may be depends on those before it", "[unit]") {
+  CLI::App root;
+  std::string server, kind;
+  bool loud = false;
+  std::vector<std::string> names;
+  root.add_option("--server", server, "Where")->type_name("HOST:PORT");
+  root.add_flag("-l,--loud", loud, "Aloud");
+  CLI::App* show = root.add_subcommand("show", "Show them");
+  show->add_option("--sort_by", kind)->check(CLI::IsMember({"name", "number"}));
+  show->add_option("--out", kind)->type_name("FILE");
+  show->add_option("kind", kind)->type_name("KIND:{cat,dog}");
+  show->add_option("names", names)->type_name("PET");
+  std::string asked;
+  using Lines = std::vector<std::string>;
+  const auto complete = [&](const Lines& words) {
+    return Complete(&root, words, [&](std::string_view type, const std::string&) {
+      if (type != "PET") return Lines();
+      asked = server;
+      return Lines{"rex", "tom"};
+    });
+  };
+  CHECK(complete({""}) == Lines{"show\tShow them"});
+  CHECK(complete({"show", "--s"}) == Lines{"--server\tWhere", "--sort_by"});
+  CHECK(complete({"show", "--sort-by", "nu"}) == Lines{"number"});
+  CHECK(complete({"show", "--sort_by=nu"}) == Lines{"--sort_by=number"});
+  CHECK(complete({"show", "--out", "x"}) == Lines{":files"});
+  CHECK(complete({"show", ""}) == Lines{"cat", "dog"});
+  CHECK(complete({"--loud", "show", "cat", "r"}) == Lines{"rex"});
+  CHECK(loud);
+  CHECK(complete({"show", "--server", "here:1", "cat", "rex", "t"}) == Lines{"tom"});
+  CHECK(asked == "here:1");
+  CHECK(complete({"show", "--", "-"}).empty());
+  CHECK(complete({"show", "--none=x"}).empty());
 }

@@ -1,0 +1,99 @@
+// completion, __complete, __man.
+#include "mentor/ctl/commands.h"
+#include "mentor/ctl/completion.h"
+#include "mentor/ctl/manual.h"
+#include "mentor/ctl/values.h"
+
+namespace mentor::ctl {
+namespace {
+
+// Names that the config file or the server knows: silent, and within a second.
+std::vector<std::string> NamesFrom(const Settings& settings, std::string_view kind,
+                                   const std::string& begun) {
+  std::vector<std::string> names;
+  if (kind == "CONTEXT") {
+    for (const auto& context : settings.config().context()) names.push_back(context.name());
+    return names;
+  }
+  const auto token = settings.Token();
+  if (!token.ok()) return names;
+  const auto client = Client::Make({.server = settings.server(),
+                                    .tls = settings.tls(),
+                                    .token = *token,
+                                    .allow_insecure = settings.allow_insecure(),
+                                    .timeout_s = 1});
+  if (!client.ok()) return names;
+  // "first/ch" asks for the checkpoints of first.
+  const size_t slash = ShortName(begun).find('/');
+  if (kind == "PEER") {
+    const auto answer = (*client)->Call(&Stub::ListPeers, v1::ListPeersRequest());
+    if (!answer.ok()) return names;
+    for (const auto& peer : answer->peers()) names.push_back(peer.name());
+  } else if (kind == "CHECKPOINT" && slash != begun.npos) {
+    v1::ListCheckpointsRequest request;
+    request.set_parent(FullName(ShortName(begun).substr(0, slash)));
+    const auto answer = (*client)->Call(&Stub::ListCheckpoints, request);
+    if (!answer.ok()) return names;
+    for (const auto& checkpoint : answer->checkpoints()) names.push_back(checkpoint.name());
+  } else {
+    v1::ListExperimentsRequest request;
+    request.set_page_size(1000);
+    const auto answer = (*client)->Call(&Stub::ListExperiments, request);
+    if (!answer.ok()) return names;
+    for (const auto& experiment : answer->experiments()) names.push_back(experiment.name());
+  }
+  if (!begun.starts_with("experiments/")) {
+    for (std::string& name : names) name = ShortName(name);
+  }
+  return names;
+}
+
+void PrintCompletions(Commands* commands, const std::vector<std::string>& words) {
+  const NamesOf names = [&](std::string_view kind,
+                            const std::string& begun) -> std::vector<std::string> {
+    if (kind != "EXPERIMENT" && kind != "CHECKPOINT" && kind != "PEER" && kind != "CONTEXT") {
+      return {};
+    }
+    const auto settings = Settings::Resolve(commands->flags(), FromEnvironment);
+    return settings.ok() ? NamesFrom(*settings, kind, begun) : std::vector<std::string>();
+  };
+  for (const std::string& line : Complete(&commands->root(), words, names)) {
+    std::printf("%s\n", line.c_str());
+  }
+}
+
+}  // namespace
+
+void AddCompletionVerbs(Commands* commands) {
+  {
+    const auto shell = std::make_shared<std::string>();
+    CLI::App* command = commands->AddLocal(
+        kClientGroup, "completion", "The completion script of a shell",
+        "source <(mentorctl completion bash)\n"
+        "mentorctl completion bash > ~/.local/share/bash-completion/completions/mentorctl\n"
+        "mentorctl completion fish > ~/.config/fish/completions/mentorctl.fish",
+        [=](Session&) {
+          std::printf("%s", CompletionScript("mentorctl", *shell).c_str());
+          return static_cast<int>(kOk);
+        });
+    command->add_option("shell", *shell, "bash, zsh or fish")
+        ->type_name("SHELL")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  }
+  {
+    const auto words = std::make_shared<std::vector<std::string>>();
+    CLI::App* command =
+        commands->AddLocal("", "__complete", "What the last word may become", "", [=](Session&) {
+          PrintCompletions(commands, *words);
+          return static_cast<int>(kOk);
+        });
+    command->add_option("words", *words);
+  }
+  commands->AddLocal("", "__man", "Text of the manual page", "", [=](Session&) {
+    std::printf("%s", ManualText(commands->root()).c_str());
+    return static_cast<int>(kOk);
+  });
+}
+
+}  // namespace mentor::ctl

@@ -1,0 +1,13 @@
+// The manual page, made by walking the tree of verbs. Pure.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace mentor::ctl {
+
+// The whole tree as one --help in the form that help2man reads.
+std::string ManualText(const CLI::App& root);
+
+}  // namespace mentor::ctl
