@@ -6,13 +6,11 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "common/child_process.h"
 #include "common/file.h"
+#include "common/gnuplot.h"
 #include "common/status.h"
 #include "common/temporary_folder.h"
 #include "mentor/ctl/commands.h"
@@ -240,29 +238,6 @@ struct PlotFlags {
   int height = 0;
 };
 
-// Its output goes to a file of ours, so that an error's text is known and nothing half drawn shows.
-absl::Status RunGnuplot(const std::filesystem::path& folder, const std::string& script) {
-  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / "plot.gp", script));
-  const std::filesystem::path log = folder / "output";
-  const int output = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (output < 0) return FileError("writing", log, errno);
-  // -d: without the user's own settings.
-  const auto child = ChildProcess::Start(
-      {.command = {"gnuplot", "-d", "plot.gp"}, .folder = folder, .output = output});
-  close(output);
-  if (absl::IsNotFound(child.status())) {
-    return absl::FailedPreconditionError(
-        "gnuplot is not installed: apt-get install gnuplot-nox; 'mentorctl metrics --csv' has the "
-        "numbers");
-  }
-  MENTOR_RETURN_IF_ERROR(child.status());
-  MENTOR_ASSIGN_OR_RETURN(const int code, (*child)->Wait());
-  if (code == 0) return absl::OkStatus();
-  const auto said = ReadFile(log, 1 << 20);
-  return absl::InternalError(
-      absl::StrCat("gnuplot failed: ", said.ok() ? said->substr(0, 1000) : ""));
-}
-
 absl::StatusOr<Terminal> TerminalOf(const PlotFlags& flags, const Output& output) {
   const std::string ending = std::filesystem::path(flags.out).extension().string();
   Terminal terminal;
@@ -302,10 +277,17 @@ int Plot(Session& session, const PlotFlags& flags) {
   if (!status.ok()) return output.Fail(status);
   const auto scratch = TemporaryFolder::Create("mentorctl");
   if (!scratch.ok()) return output.Fail(scratch.status());
+  // To a file of ours, so that nothing half drawn shows.
   const std::string picture = "picture";
-  status = RunGnuplot(scratch->path(),
-                      PlotScript(*answer, ShortName(flags.query.name), *terminal, picture));
-  if (!status.ok()) return output.Fail(status);
+  status =
+      WriteFileAtomically(scratch->path() / "plot.gp",
+                          PlotScript(*answer, ShortName(flags.query.name), *terminal, picture));
+  if (status.ok()) status = RunGnuplot("gnuplot", scratch->path(), "plot.gp");
+  if (!status.ok()) {
+    return output.Fail(status, absl::IsFailedPrecondition(status)
+                                   ? "'mentorctl metrics --csv' has the numbers"
+                                   : "");
+  }
   const auto bytes = ReadFile(scratch->path() / picture, 64 << 20);
   if (!bytes.ok()) return output.Fail(bytes.status());
   if (flags.out.empty()) {

@@ -5,23 +5,11 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/gnuplot.h"
 #include "mentor/ctl/values.h"
 
 namespace mentor::ctl {
 namespace {
-
-// A string literal of gnuplot; control characters become spaces.
-std::string Quoted(std::string_view text) {
-  std::string quoted = "'";
-  for (const char c : text) {
-    if (c == '\'') {
-      quoted += "''";
-    } else {
-      quoted += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return quoted + "'";
-}
 
 void AddData(const v1::MetricSeries& series, int number, std::string* script) {
   absl::StrAppendFormat(script, "$data%d << END_OF_DATA\n", number);
@@ -66,7 +54,7 @@ std::string PlotScript(const v1::QueryMetricsResponse& metrics, std::string_view
                             terminal.width, terminal.height * plots);
       break;
   }
-  absl::StrAppend(&script, "set output ", Quoted(picture),
+  absl::StrAppend(&script, "set output ", GnuplotString(picture),
                   "\nset encoding utf8\nset termoption noenhanced\nset xlabel 'outer update'\n"
                   "set key off\n");
   if (!text) absl::StrAppend(&script, "set grid\n");
@@ -75,8 +63,8 @@ std::string PlotScript(const v1::QueryMetricsResponse& metrics, std::string_view
   if (!text) absl::StrAppendFormat(&script, "set multiplot layout %d,1\n", plots);
   for (int i = 0; i < metrics.series_size(); ++i) {
     const v1::MetricSeries& series = metrics.series(i);
-    absl::StrAppend(&script, "set title ", Quoted(std::string(title) + ": " + series.metric()),
-                    "\n");
+    absl::StrAppend(&script, "set title ",
+                    GnuplotString(std::string(title) + ": " + series.metric()), "\n");
     // One point, or a constant, has no range of its own.
     const std::string style =
         series.steps_size() == 1 ? "with points pt 7" : (text ? "with lines" : "with lines lw 2");

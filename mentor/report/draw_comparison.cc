@@ -11,9 +11,9 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/gnuplot.h"
 #include "mentor/report/comparison.h"
 #include "mentor/report/csv_table.h"
-#include "mentor/report/gnuplot.h"
 
 namespace mentor::report {
 namespace {

@@ -6,9 +6,9 @@
 #include <absl/strings/str_format.h>
 
 #include "common/evaluation_method.h"
+#include "common/gnuplot.h"
 #include "mentor/report/csv_table.h"
 #include "mentor/report/figures.h"
-#include "mentor/report/gnuplot.h"
 
 namespace mentor::report {
 namespace {

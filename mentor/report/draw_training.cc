@@ -10,9 +10,9 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_format.h>
 
+#include "common/gnuplot.h"
 #include "mentor/report/csv_table.h"
 #include "mentor/report/figures.h"
-#include "mentor/report/gnuplot.h"
 
 namespace mentor::report {
 namespace {

@@ -7,7 +7,7 @@
 #include <absl/strings/str_replace.h>
 
 #include "common/check.h"
-#include "mentor/report/gnuplot.h"
+#include "common/gnuplot.h"
 #include "mentor/report/theme.h"
 
 namespace mentor::report {
