@@ -7,6 +7,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/protocol.h"
+#include "common/rpc/keep_open.h"
 #include "common/status.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
@@ -16,9 +17,7 @@ namespace {
 
 // Units in hand for each thread: one at work, one waiting, so that no thread waits for the wire.
 constexpr uint32_t kUnitsPerThread = 2;
-// After a refusal that only a person can cure (another version, other last bits).
 constexpr std::chrono::milliseconds kRefusedWait{60'000};
-constexpr std::chrono::milliseconds kCloseDeadline{5'000};
 constexpr std::chrono::milliseconds kIdleSlice{1'000};
 
 v1::WorkRequest CreditMessage(uint32_t units) {
@@ -33,8 +32,6 @@ struct Actor::Connection {
   std::shared_ptr<WorkStream> stream;
   // Guarded by the actor's mutex_.
   uint32_t credit = 0;  // Units that the learner may still send.
-  bool closed = false;
-  absl::Status end;
 };
 
 struct Actor::Instruments {
@@ -91,6 +88,7 @@ Actor::~Actor() {
 }
 
 void Actor::Stop() {
+  reconnector_.Stop();
   std::shared_ptr<Connection> connection;
   {
     MutexLock lock(mutex_);
@@ -111,64 +109,49 @@ void Actor::Stop() {
     stopping_ = true;
     changed_.NotifyAll();
   }
-  reconnector_.Stop();
   if (connection != nullptr) connection->stream->Close(absl::OkStatus());
   connector_.join();
   for (std::thread& worker : workers_) worker.join();
 }
 
 void Actor::Connect() {
-  std::chrono::milliseconds at_least{0};
-  while (reconnector_.Wait(at_least)) {
-    auto connection = std::make_shared<Connection>();
-    auto stream = rpc::ClientStream<v1::WorkRequest, v1::WorkResponse>::Make({});
-    connection->stream = stream;
-    {
-      const MutexLock lock(mutex_);
-      if (draining_) return;
-      connection_ = connection;
-    }
-    const std::shared_ptr<grpc::Channel> channel = options_.channel();
-    // The reconnector is patient enough; the channel's own patience would come on top of it.
-    grpc::experimental::ChannelResetConnectionBackoff(channel.get());
-    const auto stub = v1::RolloutService::NewStub(channel);
-    stream->Start(
-        {.on_message = [this, connection](
-                           v1::WorkResponse message) { OnMessage(connection, std::move(message)); },
-         .on_closed =
-             [this, connection](const absl::Status& status) {
-               const MutexLock lock(mutex_);
-               connection->closed = true;
-               connection->end = status;
-               changed_.NotifyAll();
-             }},
-        [&](auto* context, auto* reactor) { stub->async()->Work(context, reactor); });
-    v1::WorkRequest message;
-    v1::Hello& hello = *message.mutable_hello();
-    hello = NewHello();
-    hello.set_threads(static_cast<uint32_t>(options_.threads));
-    hello.set_catalogue_hash(envs::CatalogueHash());
-    hello.set_numeric_fingerprint(envs::NumericFingerprint());
-    stream->Send(std::move(message));
+  rpc::KeepOpen<v1::RolloutService, v1::WorkRequest, v1::WorkResponse>(
+      &reconnector_,
+      {.server = "learner",
+       .channel = options_.channel,
+       .refused_wait = kRefusedWait,
+       .hello =
+           [this] {
+             v1::WorkRequest message;
+             v1::Hello& hello = *message.mutable_hello();
+             hello = NewHello();
+             hello.set_threads(static_cast<uint32_t>(options_.threads));
+             hello.set_catalogue_hash(envs::CatalogueHash());
+             hello.set_numeric_fingerprint(envs::NumericFingerprint());
+             return message;
+           },
+       .on_open = [this](std::shared_ptr<WorkStream> stream) { return Open(std::move(stream)); }},
+      [](auto* stub, auto* context, auto* reactor) { stub->Work(context, reactor); });
+}
 
-    MutexLock lock(mutex_);
-    while (!connection->closed && !stopping_) changed_.Wait(lock);
-    if (stopping_)
-      changed_.WaitFor(lock, kCloseDeadline * 2,
-                       [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return connection->closed; });
-    instruments_->connected.Set(0);
-    connection_ = nullptr;
-    // Units of a lost stream are the learner's to give again; those at work end unheard.
-    std::erase_if(queue_, [&](const Task& task) { return task.connection == connection; });
-    instruments_->queue_items.Set(static_cast<double>(queue_.size()));
-    if (draining_) return;
-    const absl::Status end = connection->end;
-    lock.Unlock();
-    at_least = end.code() == absl::StatusCode::kFailedPrecondition ? kRefusedWait
-                                                                   : std::chrono::milliseconds(0);
-    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no learner; connecting again",
-                     {{"why", end}});
-  }
+std::optional<Actor::WorkStream::Handlers> Actor::Open(std::shared_ptr<WorkStream> stream) {
+  auto connection = std::make_shared<Connection>();
+  connection->stream = std::move(stream);
+  const MutexLock lock(mutex_);
+  if (draining_) return std::nullopt;
+  connection_ = connection;
+  return WorkStream::Handlers{
+      .on_message = [this, connection](
+                        v1::WorkResponse message) { OnMessage(connection, std::move(message)); },
+      .on_closed =
+          [this, connection](const absl::Status&) {
+            const MutexLock lock(mutex_);
+            instruments_->connected.Set(0);
+            connection_ = nullptr;
+            // Units of a lost stream are the learner's to give again; those at work end unheard.
+            std::erase_if(queue_, [&](const Task& task) { return task.connection == connection; });
+            instruments_->queue_items.Set(static_cast<double>(queue_.size()));
+          }};
 }
 
 void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkResponse message) {

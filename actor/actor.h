@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -48,6 +49,8 @@ class Actor {
   struct Instruments;
 
   void Connect();
+  // nullopt when it is leaving.
+  std::optional<WorkStream::Handlers> Open(std::shared_ptr<WorkStream> stream);
   void OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkResponse message);
   void Work();
 

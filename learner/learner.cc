@@ -11,7 +11,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/protocol.h"
-#include "common/rpc/channel.h"
+#include "common/rpc/keep_open.h"
 #include "common/status.h"
 #include "learner/agents/numerics.h"
 #include "learner/segment_proto.h"
@@ -24,7 +24,8 @@ namespace {
 
 // Segments under way to the meta-learner, of one shard.
 constexpr uint32_t kWindow = 2;
-constexpr size_t kMessageBytesMax = size_t{512} << 20;
+// Versions of signal weights that are kept: one for each experiment that runs at once, and some.
+constexpr size_t kVersionsMax = 16;
 constexpr std::chrono::milliseconds kRefusedWait{10'000};
 
 // Progress is reported every second; the fleet every second time, and as soon as it changed.
@@ -38,11 +39,7 @@ struct Learner::Connection {
   // Guarded by the learner's mutex_.
   bool welcomed = false;
   bool closed = false;
-  absl::Status end;
-  // The version that came last. The meta-learner sends another before it sends a shard that needs
-  // one, and a shard holds its own until it ends.
-  uint64_t signal_version = 0;
-  torch::Tensor signal_weights;
+  std::map<uint64_t, torch::Tensor> signal_weights;  // By version.
 };
 
 struct Learner::Job {
@@ -126,56 +123,48 @@ void Learner::CancelLocked(Job* job) {
 }
 
 void Learner::Connect() {
-  std::chrono::milliseconds at_least{0};
-  while (reconnector_.Wait(at_least)) {
-    auto connection = std::make_shared<Connection>();
-    auto stream = rpc::ClientStream<v1::RunRequest, v1::RunResponse>::Make(
-        {.message_bytes_max = kMessageBytesMax});
-    connection->stream = stream;
-    {
-      const MutexLock lock(mutex_);
-      if (stopping_) return;
-      connection_ = connection;
-    }
-    const auto stub = v1::ShardService::NewStub(options_.meta_learner());
-    stream->Start(
-        {.on_message = [this, connection](
-                           v1::RunResponse message) { OnMessage(connection, std::move(message)); },
-         .on_closed =
-             [this, connection](const absl::Status& status) {
-               const MutexLock lock(mutex_);
-               connection->closed = true;
-               connection->end = status;
-               changed_.NotifyAll();
-             }},
-        [&](auto* context, auto* reactor) { stub->async()->Run(context, reactor); });
-    v1::RunRequest message;
-    v1::Hello& hello = *message.mutable_hello();
-    hello = NewHello();
-    hello.set_threads(static_cast<uint32_t>(options_.num_threads));
-    hello.set_numeric_fingerprint(options_.fingerprint);
-    hello.set_device(options_.device_name);
-    hello.set_shard_slots(static_cast<uint32_t>(options_.shard_slots));
-    stream->Send(std::move(message));
+  rpc::KeepOpen<v1::ShardService, v1::RunRequest, v1::RunResponse>(
+      &reconnector_,
+      {.server = "meta-learner",
+       .channel = options_.meta_learner,
+       .refused_wait = kRefusedWait,
+       .stream = {.message_bytes_max = rpc::kShardMessageBytesMax},
+       .hello =
+           [this] {
+             v1::RunRequest message;
+             v1::Hello& hello = *message.mutable_hello();
+             hello = NewHello();
+             hello.set_threads(static_cast<uint32_t>(options_.num_threads));
+             hello.set_numeric_fingerprint(options_.fingerprint);
+             hello.set_device(options_.device_name);
+             hello.set_shard_slots(static_cast<uint32_t>(options_.shard_slots));
+             return message;
+           },
+       .on_open = [this](std::shared_ptr<ShardStream> stream) { return Open(std::move(stream)); }},
+      [](auto* stub, auto* context, auto* reactor) { stub->Run(context, reactor); });
+}
 
-    MutexLock lock(mutex_);
-    while (!connection->closed) changed_.Wait(lock);
-    const absl::Status end = connection->end;
-    // Shards of a lost stream are the meta-learner's to give again.
-    std::erase_if(queue_, [&](const auto& job) { return job->connection == connection; });
-    for (auto& [id, job] : running_) {
-      if (job->connection == connection) CancelLocked(job.get());
-    }
-    if (connection_ == connection) connection_ = nullptr;
-    const bool stopping = stopping_;
-    changed_.NotifyAll();
-    lock.Unlock();
-    if (stopping) return;
-    at_least = end.code() == absl::StatusCode::kFailedPrecondition ? kRefusedWait
-                                                                   : std::chrono::milliseconds(0);
-    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "no meta-learner; connecting again",
-                     {{"why", end}});
-  }
+std::optional<Learner::ShardStream::Handlers> Learner::Open(std::shared_ptr<ShardStream> stream) {
+  auto connection = std::make_shared<Connection>();
+  connection->stream = std::move(stream);
+  const MutexLock lock(mutex_);
+  if (stopping_) return std::nullopt;
+  connection_ = connection;
+  return ShardStream::Handlers{
+      .on_message = [this, connection](
+                        v1::RunResponse message) { OnMessage(connection, std::move(message)); },
+      .on_closed =
+          [this, connection](const absl::Status&) {
+            const MutexLock lock(mutex_);
+            connection->closed = true;
+            connection_ = nullptr;
+            // Shards of a lost stream are the meta-learner's to give again.
+            std::erase_if(queue_, [&](const auto& job) { return job->connection == connection; });
+            for (auto& [id, job] : running_) {
+              if (job->connection == connection) CancelLocked(job.get());
+            }
+            changed_.NotifyAll();
+          }};
 }
 
 void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunResponse message) {

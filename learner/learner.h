@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -57,6 +58,8 @@ class Learner {
   // With what is empty filled in.
   static Options WithFingerprint(Options options);
   void Connect();
+  // nullopt when it is stopping.
+  std::optional<ShardStream::Handlers> Open(std::shared_ptr<ShardStream> stream);
   void OnMessage(const std::shared_ptr<Connection>& connection, v1::RunResponse message);
   void Work();
   void RunJob(const std::shared_ptr<Job>& job);

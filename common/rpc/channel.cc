@@ -161,4 +161,9 @@ void Reconnector::Stop() {
   changed_.NotifyAll();
 }
 
+bool Reconnector::stopped() {
+  MutexLock lock(mutex_);
+  return stopped_;
+}
+
 }  // namespace mentor::rpc

@@ -69,6 +69,8 @@ struct Backoff {
 //   while (reconnector.Wait()) {     // The first call returns at once.
 //     ...open a stream; reconnector.Connected() once it works; wait for its end...
 //   }
+//
+// keep_open.h is that loop for streams.
 class Reconnector {
  public:
   explicit Reconnector(const Backoff& backoff = Backoff());
@@ -77,6 +79,7 @@ class Reconnector {
   bool Wait(std::chrono::milliseconds at_least = std::chrono::milliseconds(0));
   void Connected();
   void Stop();
+  bool stopped();
 
  private:
   // Fixed after construction.

@@ -10,7 +10,7 @@ namespace {
 
 // HTTP/2 trailers are limited; a peer may drop longer details, and the whole answer with them.
 constexpr size_t kDetailsBytesMax = 4096;
-constexpr size_t kMessageBytesMax = 2048;
+constexpr size_t kStatusBytesMax = 2048;
 
 }  // namespace
 
@@ -19,7 +19,7 @@ grpc::Status ToGrpc(const absl::Status& status) {
   const auto code =
       static_cast<grpc::StatusCode>(status.code());  // The numbers are the same by definition.
   std::string message(status.message());
-  if (message.size() > kMessageBytesMax) message = message.substr(0, kMessageBytesMax - 3) + "...";
+  if (message.size() > kStatusBytesMax) message = message.substr(0, kStatusBytesMax - 3) + "...";
   google::rpc::Status all = StatusToProto(status), details;
   details.set_code(static_cast<int>(code));
   details.set_message(message.substr(0, 512));

@@ -83,6 +83,10 @@ struct StreamOptions {
   StreamMetrics metrics = {};
 };
 
+// message_bytes_max between learners and the meta-learner: a segment of 128 lifetimes with 2000
+// steps of Meta-World is about 50 MB.
+inline constexpr size_t kShardMessageBytesMax = size_t{512} << 20;
+
 template <typename Out, typename In>
 class Stream : public std::enable_shared_from_this<Stream<Out, In>> {
  public:

@@ -26,8 +26,6 @@ namespace {
 using ShardStream = rpc::Stream<v1::RunResponse, v1::RunRequest>;
 using ShardServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
 
-// A segment of 128 lifetimes with 2000 steps of Meta-World is about 50 MB.
-constexpr size_t kMessageBytesMax = size_t{512} << 20;
 // Actors at one learner.
 constexpr int kActorsMax = 10'000;
 
@@ -73,7 +71,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         rejected_(
             metrics->Counter("mentor_meta_learner_streams_rejected_total",
                              "Streams of learners ended for breaking a rule or not fitting.")),
-        stream_metrics_(rpc::MakeStreamMetrics(metrics, "ShardService/Run")),
+        stream_({.message_bytes_max = rpc::kShardMessageBytesMax,
+                 .metrics = rpc::MakeStreamMetrics(metrics, "ShardService/Run")}),
         ingest_([this] { Ingest(); }) {}
 
   ~Service() override {
@@ -87,8 +86,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
 
   grpc::ServerBidiReactor<v1::RunRequest, v1::RunResponse>* Run(
       grpc::CallbackServerContext* context) override {
-    auto stream = ShardServerStream::Make(
-        context, {.message_bytes_max = kMessageBytesMax, .metrics = stream_metrics_});
+    auto stream = ShardServerStream::Make(context, stream_);
     auto peer = std::make_shared<Peer>();
     peer->stream = stream;
     // Reactions only put messages in line: their work takes milliseconds.
@@ -290,8 +288,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     v1::Welcome& welcome = *answer.mutable_welcome();
     welcome.set_server_uid(server_uid_);
     welcome.set_stream_uid(NewUuid());
-    welcome.set_heartbeat_ms(1000);
-    welcome.set_dead_after_ms(5000);
+    welcome.set_heartbeat_ms(static_cast<uint32_t>(stream_.heartbeat.count()));
+    welcome.set_dead_after_ms(static_cast<uint32_t>(stream_.dead_after.count()));
     welcome.set_catalogue_hash(options_.catalogue_hash);
     welcome.set_numeric_fingerprint(options_.actor_fingerprint);
     peer->stream->Send(std::move(answer));
@@ -328,7 +326,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   prometheus::Gauge& learners_;
   prometheus::Counter& segments_;
   prometheus::Counter& rejected_;
-  const rpc::StreamMetrics stream_metrics_;
+  const rpc::StreamOptions stream_;
   // Guarded by mutex_.
   mutable Mutex mutex_;
   CondVar changed_;
