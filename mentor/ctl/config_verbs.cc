@@ -67,7 +67,7 @@ v1::ClientContext* FindContext(v1::ClientConfig* config, const std::string& name
   return nullptr;
 }
 
-int Write(Session& session, const v1::ClientConfig& config, const std::string& sentence) {
+int SaveConfig(Session& session, const v1::ClientConfig& config, const std::string& sentence) {
   const auto& path = session.settings.config_path();
   if (const absl::Status status = WriteConfig(config, path); !status.ok()) {
     return session.output.Fail(status);
@@ -83,7 +83,7 @@ int UseContext(Session& session, const std::string& name) {
                                "'mentorctl config list' shows what there is");
   }
   config.set_current_context(name);
-  return Write(session, config, "context " + name + " is used from now on");
+  return SaveConfig(session, config, "context " + name + " is used from now on");
 }
 
 // Takes what the global flags say; what they leave out stays as it is.
@@ -112,7 +112,7 @@ int SetContext(Session& session, const std::string& name, const GlobalFlags& fla
   if (flags.tls_cert) context->set_tls_cert(absolute(*flags.tls_cert));
   if (flags.tls_key) context->set_tls_key(absolute(*flags.tls_key));
   if (flags.token_file) context->set_token_file(absolute(*flags.token_file));
-  return Write(session, config, "context " + name + (is_new ? " made" : " changed"));
+  return SaveConfig(session, config, "context " + name + (is_new ? " made" : " changed"));
 }
 
 int Version(Session& session) {

@@ -32,10 +32,6 @@ using S = v1::Experiment;
 constexpr absl::Duration kExpiresSoon = absl::Hours(24 * 30);
 constexpr absl::Duration kFarAway = absl::Milliseconds(100);
 
-bool IsLearner(const v1::Peer& peer) {
-  return peer.name().starts_with(kLearnersPrefix);
-}
-
 absl::Time TimeOf(const ASN1_TIME* time) {
   tm parts = {};
   ASN1_TIME_to_tm(time, &parts);

@@ -23,7 +23,7 @@ int Peers(Session& session) {
   Listing listing(&session.output, {"PEER", "HOST", "BUILD", "THREADS", "WORK", "STEPS/S",
                                     "ROUND TRIP", "CONNECTED", "LEARNER", "NOTE"});
   for (const v1::Peer& peer : answer->peers()) {
-    const bool learner = peer.name().starts_with(kLearnersPrefix);
+    const bool learner = IsLearner(peer);
     listing.Add(
         peer, peer.name(),
         {ShortPeer(peer.name()), peer.host(), peer.build(),

@@ -19,10 +19,6 @@ namespace {
 
 using S = v1::Experiment;
 
-bool IsLearner(const v1::Peer& peer) {
-  return peer.name().starts_with(kLearnersPrefix);
-}
-
 // Who is at work stands first, then who is next.
 int Rank(const v1::Experiment& experiment) {
   switch (experiment.state()) {

@@ -49,6 +49,10 @@ std::string ShortPeer(std::string_view name) {
   return std::string(name.substr(0, name.size() - (IsUuid(id) ? id.size() - 8 : 0)));
 }
 
+bool IsLearner(const v1::Peer& peer) {
+  return peer.name().starts_with(kLearnersPrefix);
+}
+
 absl::StatusOr<std::string> FullCheckpointName(std::string_view name) {
   const std::vector<std::string> parts = absl::StrSplit(ShortName(name), '/');
   if (parts.size() != 3 || parts[0].empty() || parts[1] != kCheckpoints || parts[2].empty()) {

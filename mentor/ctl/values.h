@@ -28,6 +28,7 @@ std::string ShortName(std::string_view name);
 absl::StatusOr<std::string> FullCheckpointName(std::string_view name);
 // "actors/25e027aa" from "actors/" and a UUID; other names as they are. For people.
 std::string ShortPeer(std::string_view name);
+bool IsLearner(const v1::Peer& peer);
 // The last part of a resource name.
 std::string LastPart(std::string_view name);
 

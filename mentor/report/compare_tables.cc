@@ -16,7 +16,6 @@ namespace {
 
 using Kind = Table::Cell::Kind;
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr size_t kPartsShown = 6;
 
 Interval MeanInterval(const Scores& scores) {

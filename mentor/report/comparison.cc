@@ -20,13 +20,8 @@
 namespace mentor::report {
 namespace {
 
-constexpr char kFilesFolder[] = "comparison";
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr char kComparisonFolder[] = "comparison";
 constexpr size_t kSeedsForUnit = 3;
-
-int SplitPlace(const std::string& split) {
-  return split == "test" ? 0 : split == "train" ? 1 : 2;
-}
 
 // For each inner iteration the mean over the episodes that ended in it.
 std::vector<double> IterationMeans(const EvaluationRow& row, int iterations, Quantity quantity) {
@@ -352,12 +347,12 @@ edge of the statistical precipice.</p></details>
       if (!table.name().starts_with(prefix) || table.empty()) continue;
       html +=
           table.Html() + absl::StrFormat("<p class=\"note\"><a href=\"%s/%s.csv\">CSV</a></p>\n",
-                                         kFilesFolder, EscapeHtml(table.name()));
+                                         kComparisonFolder, EscapeHtml(table.name()));
     }
   };
   const auto add_figures = [&](const std::string& section) {
     for (const Figure& figure : drawing.figures) {
-      if (figure.section == section) html += FigureHtml(figure, written.svgs, kFilesFolder);
+      if (figure.section == section) html += FigureHtml(figure, written.svgs, kComparisonFolder);
     }
   };
   for (const Standing& standing : standings) {
@@ -388,7 +383,7 @@ edge of the statistical precipice.</p></details>
   html += absl::StrFormat(
       "<p class=\"note\">All tables as <a href=\"%s/tables.md\">Markdown</a>."
       "</p>\n",
-      kFilesFolder);
+      kComparisonFolder);
   return html + "</main></body></html>\n";
 }
 
@@ -418,7 +413,7 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
     markdown += "\n" + table.Markdown();
   }
   drawing.tables.push_back({"tables.md", markdown});
-  const std::filesystem::path files = folder / kFilesFolder;
+  const std::filesystem::path files = folder / kComparisonFolder;
   MENTOR_ASSIGN_OR_RETURN(WrittenDrawing written, WriteDrawing(drawing, files, options.gnuplot));
   ReportFiles report{.html = folder / "comparison.html",
                      .others = written.files,

@@ -93,11 +93,6 @@ Scores ScoresOf(const Standing& standing, const Contender& contender, int iterat
 Scores ScoresOf(const Standing& standing, const Contender& contender,
                 const std::function<double(size_t row)>& value);
 
-// One key for all: contenders share their resamples, so adding one moves no interval.
-inline RandomStream BootstrapStream() {
-  return {.seed = 0, .purpose = Purpose::kBootstrap};
-}
-
 // Whether a learned contender is compared with another one, or with a baseline of its own.
 inline bool Comparable(const Contender& x, const Contender& y) {
   return y.learned() ? x.best() == y.best() : y.group.empty() || y.group == x.group;

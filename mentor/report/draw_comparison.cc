@@ -14,11 +14,11 @@
 #include "common/gnuplot.h"
 #include "mentor/report/comparison.h"
 #include "mentor/report/csv_table.h"
+#include "mentor/report/summary.h"
 
 namespace mentor::report {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr int kThresholds = 50;
 
 struct Place {
@@ -272,19 +272,6 @@ std::string TrainingMetric(const ReportData& data, bool success) {
   return by_iteration ? "success" : absl::StrFormat("seg%d", data.iterations - 1);
 }
 
-bool SawSuccess(const std::vector<Group>& groups) {
-  for (const Group& group : groups) {
-    for (const ComparedRun* run : group.runs) {
-      for (const TrainingPoint& point : run->data.training) {
-        for (const auto& [name, value] : point.metrics) {
-          if ((name == "success" || name.starts_with("seg")) && value > 0) return true;
-        }
-      }
-    }
-  }
-  return false;
-}
-
 struct TrainingSeries {
   std::vector<double> steps, wall, values;  // Running means of the values.
 };
@@ -337,7 +324,10 @@ Curve TrainingCurve(const Group& group, const std::string& metric, bool by_wall,
 
 void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standing>& standings,
                       Drawing* drawing) {
-  const bool success = SawSuccess(groups);
+  const bool success = std::any_of(groups.begin(), groups.end(), [](const Group& group) {
+    return std::any_of(group.runs.begin(), group.runs.end(),
+                       [](const ComparedRun* run) { return SawSuccess(run->data.training); });
+  });
   for (const bool by_wall : {false, true}) {
     std::vector<Curve> curves;
     double most = 0;

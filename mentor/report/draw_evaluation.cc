@@ -13,7 +13,7 @@
 namespace mentor::report {
 namespace {
 
-std::string SplitWords(const std::string& split) {
+std::string GoalsOf(const std::string& split) {
   if (split == "test") return "goals never seen in meta-training";
   if (split == "train") return "goals of meta-training";
   return split;
@@ -163,7 +163,7 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
   Figure figure;
   figure.name = "evaluation_" + FileName(split);
   figure.section = "evaluation";
-  figure.title = QuantityWords(methods, true) + " by part of the lifetime, " + SplitWords(split);
+  figure.title = QuantityWords(methods, true) + " by part of the lifetime, " + GoalsOf(split);
   figure.caption =
       "Means over lifetimes with 95 % intervals. seg0: before any learning; seg1, seg2, ...: after "
       "one, two, "
@@ -225,7 +225,7 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
   Figure figure;
   figure.name = "episodes_" + FileName(split);
   figure.section = "evaluation";
-  figure.title = QuantityWords(methods, true) + " by episode of the lifetime, " + SplitWords(split);
+  figure.title = QuantityWords(methods, true) + " by episode of the lifetime, " + GoalsOf(split);
   figure.caption =
       "Bands are 95 % intervals over lifetimes. Vertical lines are the inner updates, the only "
       "places where "

@@ -19,12 +19,12 @@ namespace {
 
 constexpr char kCurveFile[] = "training_curve.csv";
 
-std::vector<double> Series(const std::vector<TrainingPoint>& training, const std::string& metric) {
+std::vector<double> SeriesOf(const std::vector<TrainingPoint>& training,
+                             const std::string& metric) {
   std::vector<double> series;
   for (const TrainingPoint& point : training) {
     const auto found = point.metrics.find(metric);
-    series.push_back(found == point.metrics.end() ? std::numeric_limits<double>::quiet_NaN()
-                                                  : found->second);
+    series.push_back(found == point.metrics.end() ? kNone : found->second);
   }
   return series;
 }
@@ -103,7 +103,7 @@ void TabulateCurve(const std::vector<TrainingPoint>& training,
   for (const std::string& metric : metrics) {
     header.push_back(metric);
     header.push_back(absl::StrFormat("%s_mean%d", metric, kRunningMean));
-    columns.push_back(Series(training, metric));
+    columns.push_back(SeriesOf(training, metric));
     columns.push_back(RunningMean(columns.back(), kRunningMean));
   }
   CsvTable table(header);
@@ -225,7 +225,7 @@ std::vector<MetricInfo> MetricsOf(const ReportData& data, const std::set<Panel>&
 
 // A logarithmic axis where it is wanted and every value has a place on it.
 std::string ScaleOf(const MetricInfo& metric, const std::vector<TrainingPoint>& training) {
-  const std::vector<double> values = Series(training, metric.name);
+  const std::vector<double> values = SeriesOf(training, metric.name);
   const bool log = metric.log_scale && std::none_of(values.begin(), values.end(), [](double value) {
                      return std::isfinite(value) && value <= 0;
                    });
@@ -244,7 +244,7 @@ void DrawStatistics(const ReportData& data, Drawing* drawing) {
   std::vector<std::vector<double>> columns;
   for (const MetricInfo& metric : shown) {
     header.push_back(CsvField(metric.name));
-    columns.push_back(Series(training, metric.name));
+    columns.push_back(SeriesOf(training, metric.name));
   }
   CsvTable table(header);
   for (size_t i = 0; i < training.size(); ++i) {
@@ -325,7 +325,7 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
     double highest = 0;
     for (size_t i = 0; i < segments.size(); ++i) {
       lines.push_back({segments[i], SegmentColour(i, segments.size()), column_of(segments[i])});
-      for (const double rate : Series(training, segments[i])) {
+      for (const double rate : SeriesOf(training, segments[i])) {
         if (std::isfinite(rate)) highest = std::max(highest, rate);
       }
     }

@@ -15,16 +15,6 @@
 namespace mentor::report {
 namespace {
 
-// One key for all groups: methods share their resamples, so adding a method moves no interval.
-RandomStream BootstrapStream() {
-  return {.seed = 0, .purpose = Purpose::kBootstrap};
-}
-
-// Unseen goals first, then those of meta-training, then other tasks by name.
-int SplitPlace(const std::string& split) {
-  return split == "test" ? 0 : split == "train" ? 1 : 2;
-}
-
 absl::Status CheckRow(const EvaluationRow& row, size_t index) {
   if (row.method == v1::EVALUATION_METHOD_UNSPECIFIED)
     return absl::InvalidArgumentError(absl::StrFormat("evaluation row %d: has no method", index));
@@ -170,6 +160,10 @@ Interval PairedDifference(const std::vector<double>& a, const std::vector<double
 }
 
 }  // namespace
+
+int SplitPlace(const std::string& split) {
+  return split == "test" ? 0 : split == "train" ? 1 : 2;
+}
 
 absl::StatusOr<std::vector<MethodResult>> SummariseEvaluation(
     const std::vector<EvaluationRow>& rows, int iterations) {

@@ -57,6 +57,9 @@ struct Comparison {
   Interval difference;
 };
 
+// Unseen goals first, then those of meta-training, then other tasks by name.
+int SplitPlace(const std::string& split);
+
 // Results by split (test goals first) and method; those of single environments follow when there
 // are several. Lifetimes in which no episode ended are left out. INVALID_ARGUMENT names the first
 // row that does not fit.

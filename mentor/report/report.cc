@@ -15,7 +15,7 @@
 namespace mentor::report {
 namespace {
 
-constexpr char kFilesFolder[] = "report";
+constexpr char kReportFolder[] = "report";
 
 absl::Status CheckSignals(const std::vector<SignalSample>& samples) {
   for (size_t i = 0; i < samples.size(); ++i) {
@@ -68,13 +68,13 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   DrawMaps(data.maps, &drawing);
   DrawCost(data.training, &drawing);
 
-  const std::filesystem::path files = folder / kFilesFolder;
+  const std::filesystem::path files = folder / kReportFolder;
   MENTOR_ASSIGN_OR_RETURN(WrittenDrawing written, WriteDrawing(drawing, files, options.gnuplot));
   const ReportFiles report{.html = folder / "report.html",
                            .others = std::move(written.files),
                            .summary = absl::StrJoin(summary, "\n")};
-  PageParts parts{data, summary,     results, comparisons, drawing, std::move(written.svgs),
-                  {},   kFilesFolder};
+  PageParts parts{data, summary,      results, comparisons, drawing, std::move(written.svgs),
+                  {},   kReportFolder};
   if (!written.drawn.ok()) parts.plot_error = std::string(written.drawn.message());
   MENTOR_RETURN_IF_ERROR(WriteText(report.html, MakePage(parts)));
   if (!written.drawn.ok()) {

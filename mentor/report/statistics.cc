@@ -10,7 +10,6 @@
 namespace mentor::report {
 namespace {
 
-constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
 constexpr double kLowQuantile = 0.025, kHighQuantile = 0.975;
 
 double Mean(std::span<const double> x) {
@@ -205,7 +204,7 @@ Interval BootstrapImprovement(const Scores& a, const Scores& b, const RandomStre
 
 double Pearson(std::span<const double> x, std::span<const double> y) {
   MENTOR_CHECK(x.size() == y.size());
-  if (x.size() < 2) return kNotANumber;
+  if (x.size() < 2) return kNone;
   const double mean_x = Mean(x), mean_y = Mean(y);
   double xx = 0, yy = 0, xy = 0;
   for (size_t i = 0; i < x.size(); ++i) {
@@ -218,7 +217,7 @@ double Pearson(std::span<const double> x, std::span<const double> y) {
   const auto is_constant = [](std::span<const double> v) {
     return std::all_of(v.begin(), v.end(), [&](double value) { return value == v[0]; });
   };
-  if (is_constant(x) || is_constant(y) || xx == 0 || yy == 0) return kNotANumber;
+  if (is_constant(x) || is_constant(y) || xx == 0 || yy == 0) return kNone;
   return std::clamp(xy / (std::sqrt(xx) * std::sqrt(yy)), -1.0, 1.0);
 }
 
@@ -244,7 +243,7 @@ double Spearman(std::span<const double> x, std::span<const double> y) {
 
 std::vector<double> RunningMean(std::span<const double> x, int window) {
   MENTOR_CHECK(window > 0);
-  std::vector<double> means(x.size(), kNotANumber);
+  std::vector<double> means(x.size(), kNone);
   for (size_t i = 0; i < x.size(); ++i) {
     const size_t begin =
         i + 1 >= static_cast<size_t>(window) ? i + 1 - static_cast<size_t>(window) : 0;

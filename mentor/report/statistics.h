@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -14,6 +15,8 @@
 namespace mentor::report {
 
 inline constexpr int kBootstrapResamples = 2000;
+// A number that there is not.
+inline constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 // A mean with its 95 % interval.
 struct Interval {
@@ -25,6 +28,11 @@ struct Interval {
 // A quantile of `sorted` by linear interpolation between order statistics, 0 <= q <= 1 (Hyndman and
 // Fan 1996, type 7).
 double Quantile(std::span<const double> sorted, double q);
+
+// One key for all groups: they share their resamples, so adding one moves no interval of another.
+inline RandomStream BootstrapStream() {
+  return {.seed = 0, .purpose = Purpose::kBootstrap};
+}
 
 // Percentile bootstrap (Efron 1979) of the mean of each column. rows: [n][columns], n > 0; a
 // resample draws whole rows, so columns stay together. random has purpose kBootstrap: step =

@@ -68,15 +68,6 @@ std::pair<double, int> MeanOf(const std::vector<TrainingPoint>& training, size_t
   return {count > 0 ? sum / count : 0, count};
 }
 
-// Whether meta-training saw a success. Environments without success have shaped returns only.
-bool SawSuccess(const std::vector<TrainingPoint>& training) {
-  return std::any_of(training.begin(), training.end(), [](const TrainingPoint& point) {
-    return std::any_of(point.metrics.begin(), point.metrics.end(), [](const auto& metric) {
-      return (metric.first.starts_with("seg") || metric.first == "success") && metric.second > 0;
-    });
-  });
-}
-
 // First and last agents that lived to the end of their lifetime.
 std::string GenerationTrend(const ReportData& data) {
   const std::vector<LifeCurve> lives = LifeCurves(data.training);
@@ -241,6 +232,14 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
 }
 
 }  // namespace
+
+bool SawSuccess(const std::vector<TrainingPoint>& training) {
+  return std::any_of(training.begin(), training.end(), [](const TrainingPoint& point) {
+    return std::any_of(point.metrics.begin(), point.metrics.end(), [](const auto& metric) {
+      return (metric.first.starts_with("seg") || metric.first == "success") && metric.second > 0;
+    });
+  });
+}
 
 std::string FormatInterval(const Interval& interval) {
   return absl::StrFormat("%s [%s, %s]", Number(interval.mean), Number(interval.low),

@@ -14,6 +14,9 @@ namespace mentor::report {
 std::vector<std::string> Summarise(const ReportData& data, const std::vector<MethodResult>& results,
                                    const std::vector<Comparison>& comparisons);
 
+// Whether meta-training saw a success. Environments without success have shaped returns only.
+bool SawSuccess(const std::vector<TrainingPoint>& training);
+
 // "0.45 [0.41, 0.49]".
 std::string FormatInterval(const Interval& interval);
 

@@ -16,8 +16,6 @@ namespace {
 
 using Kind = Table::Cell::Kind;
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-
 bool IsRight(Kind kind) {
   return kind != Kind::kText;
 }
