@@ -1,10 +1,13 @@
 // mentor-actor: simulates environments for a learner.
 #include <thread>
 
+#include <CLI/CLI.hpp>
+
 #include "actor/actor.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
 #include "common/process/flags.h"
+#include "common/protocol.h"
 #include "envs/fingerprint.h"
 
 namespace mentor {

@@ -2,9 +2,14 @@
 #include <ATen/Context.h>
 #include <torch/version.h>
 
+#include <cstdio>
+
+#include <CLI/CLI.hpp>
+
 #include "common/lifecycle.h"
 #include "common/metrics.h"
 #include "common/process/flags.h"
+#include "common/protocol.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "learner/agents/numerics.h"

@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+
 #include "common/check.h"
 #include "common/process/flags.h"
 #include "mentor/local/evaluate.h"

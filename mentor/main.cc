@@ -4,11 +4,14 @@
 #include <functional>
 #include <thread>
 
+#include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 
 #include "common/file.h"
 #include "common/lifecycle.h"
+#include "common/log.h"
 #include "common/process/flags.h"
+#include "common/protocol.h"
 #include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
 #include "mentor/bench/bench.h"

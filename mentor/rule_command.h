@@ -5,8 +5,11 @@
 #include <functional>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <absl/status/statusor.h>
+
+namespace CLI {
+class App;
+}
 
 namespace mentor {
 

@@ -1,9 +1,14 @@
 // mentor-meta-learner: owns experiments, their outer rules and checkpoints, and the control API.
 #include <torch/version.h>
 
+#include <cstdio>
+
+#include <CLI/CLI.hpp>
+
 #include "common/lifecycle.h"
 #include "common/metrics.h"
 #include "common/process/flags.h"
+#include "common/protocol.h"
 #include "common/rpc/server.h"
 #include "envs/fingerprint.h"
 #include "learner/agents/numerics.h"

@@ -5,9 +5,11 @@
 #include <string>
 #include <thread>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "common/process/flags.h"
+#include "common/protocol.h"
 #include "common/registry.h"
 
 namespace mentor::bench {

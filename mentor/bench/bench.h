@@ -7,8 +7,11 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <absl/status/statusor.h>
+
+namespace CLI {
+class App;
+}
 
 namespace mentor::bench {
 

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include <absl/cleanup/cleanup.h>
+#include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <malloc.h>

@@ -12,6 +12,7 @@
 
 #include "common/check.h"
 #include "common/protocol.h"
+#include "mentor/ctl/program.h"
 #include "mentor/ctl/screen.h"
 
 namespace mentor::ctl {

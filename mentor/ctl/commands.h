@@ -88,7 +88,4 @@ void AddAccessVerbs(Commands* commands);      // certs init, token new
 // All of them.
 std::unique_ptr<Commands> MakeCommands();
 
-// The program: returns the exit code.
-int Main(int argc, char** argv);
-
 }  // namespace mentor::ctl

@@ -1,6 +1,6 @@
 // mentorctl: the user's command line for a meta-learner. It holds nothing: everything is asked from
 // the server.
-#include "mentor/ctl/commands.h"
+#include "mentor/ctl/program.h"
 
 int main(int argc, char** argv) {
   return mentor::ctl::Main(argc, argv);

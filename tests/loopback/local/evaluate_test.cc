@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <CLI/CLI.hpp>
 #include <absl/strings/match.h>
 
 #include "common/evaluation_method.h"

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 
+#include <CLI/CLI.hpp>
 #include <absl/strings/str_replace.h>
 
 #include "common/evaluation_method.h"

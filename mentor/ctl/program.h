@@ -1,0 +1,9 @@
+// mentorctl as a function.
+#pragma once
+
+namespace mentor::ctl {
+
+// Returns the exit code.
+int Main(int argc, char** argv);
+
+}  // namespace mentor::ctl
