@@ -20,35 +20,35 @@ namespace mentor::learner {
 
 struct Segment {
   // From the actors (float32 unless said).
-  torch::Tensor observations;     // [S, T, D]: o_t, before the step
-  torch::Tensor actions;          // [S, T, A]: unclipped
-  torch::Tensor log_probs;        // [S, T]: log-density of the actions that the actor computed
-  torch::Tensor shaped_rewards;   // [S, T] float64: raw
-  torch::Tensor success_signals;  // [S, T]: docs/algorithms/black_box.md#success-signal
-  torch::Tensor successes;        // [S, T]: 1 where the environment reported success after the step
+  torch::Tensor observations = {};     // [S, T, D]: o_t, before the step
+  torch::Tensor actions = {};          // [S, T, A]: unclipped
+  torch::Tensor log_probs = {};        // [S, T]: log-density of the actions that the actor computed
+  torch::Tensor shaped_rewards = {};   // [S, T] float64: raw
+  torch::Tensor success_signals = {};  // [S, T]: docs/algorithms/black_box.md#success-signal
+  torch::Tensor successes = {};        // [S, T]: 1 where the environment reported success after t
   // [S, T]: 1 where the episode ended with step t-1; 0 at the lifetime's first step.
-  torch::Tensor prev_done;
-  torch::Tensor last_done;          // [S]: the same after the last step
-  torch::Tensor next_observations;  // [S, D]: after the last step
+  torch::Tensor prev_done = {};
+  torch::Tensor last_done = {};          // [S]: the same after the last step
+  torch::Tensor next_observations = {};  // [S, D]: after the last step
   // [S]: steps, sum of shaped rewards (float64) and success so far of the episode that is open
   // before the first step; 0 where one begins with it (episodes.h).
-  torch::Tensor open_steps, open_returns, open_successes;
+  torch::Tensor open_steps = {}, open_returns = {}, open_successes = {};
 
   // On the learner only: what the agents' value network said when the segment was collected.
-  torch::Tensor values;       // [S, T]
-  torch::Tensor last_values;  // [S]: of next_observations
+  torch::Tensor values = {};       // [S, T]
+  torch::Tensor last_values = {};  // [S]: of next_observations
 
   // With agent.bootstrap_on_truncation only: episodes that a limit cut short (gae.h).
-  torch::Tensor truncated;  // [S, T]: 1 where it did after step t
+  torch::Tensor truncated = {};  // [S, T]: 1 where it did after step t
   // [S, K, D]: the last observation of each, in the order of steps; what is left of K is zero. K is
   // at least the greatest number of truncations of an agent.
-  torch::Tensor final_observations;
-  torch::Tensor final_values;  // [S, T]: the critic's of these, at their steps; 0 elsewhere
+  torch::Tensor final_observations = {};
+  torch::Tensor final_values = {};  // [S, T]: the critic's of these, at their steps; 0 elsewhere
 
   // From the signal network, when there is one.
-  torch::Tensor signals;           // [S, T]: y_t as used
-  torch::Tensor signal_log_probs;  // [S, T]: undefined when the mean was used
-  torch::Tensor signal_values;     // [S, T]: undefined when the mean was used
+  torch::Tensor signals = {};           // [S, T]: y_t as used
+  torch::Tensor signal_log_probs = {};  // [S, T]: undefined when the mean was used
+  torch::Tensor signal_values = {};     // [S, T]: undefined when the mean was used
 };
 
 using SegmentMember = torch::Tensor Segment::*;

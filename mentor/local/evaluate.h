@@ -15,18 +15,18 @@
 namespace mentor {
 
 struct EvaluateOptions {
-  std::vector<std::filesystem::path> runs;  // As ReadRun takes them.
+  std::vector<std::filesystem::path> runs = {};  // As ReadRun takes them.
   // "test" or "train": the run's own goals; "": the first of these that the run has. Otherwise a
   // benchmark: NAME, NAME:ENVIRONMENT, each with "/train" for its training goals, or a file with a
   // BenchmarkSpec in text format.
-  std::string tasks;
+  std::string tasks = {};
   // Seeds of the agents' randomness and of goals that are drawn: first weights, actions,
   // minibatches, resets. Under one seed all runs teach the same newborn agents.
   std::vector<uint64_t> seeds = {1, 2, 3};
   int lifetimes = 0;  // On each goal; 0: as the run's spec says.
   int goals = 0;      // For each environment; 0: as the run's spec says.
   std::vector<v1::Baseline> baselines = {v1::PPO_SPARSE, v1::PPO_SHAPED, v1::RANDOM_SIGNAL};
-  std::string name;  // Name of the evaluation; empty: made from tasks and outer updates.
+  std::string name = {};  // Name of the evaluation; empty: made from tasks and outer updates.
   int actors = 1;
   int threads = 1;  // For each actor, and for the learner.
   bool quiet = false;

@@ -18,8 +18,8 @@ struct LocalRunOptions {
   int actors = 1;
   int threads_per_actor = 1;
   int learner_threads = 1;
-  std::string metrics_address;  // HOST:PORT; empty: none
-  bool quiet = false;           // No progress bar.
+  std::string metrics_address = {};  // HOST:PORT; empty: none
+  bool quiet = false;                // No progress bar.
 };
 
 // Where `mentor run` keeps its files when --out is not given: runs/STEM-HASH.

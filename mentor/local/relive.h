@@ -21,8 +21,9 @@
 namespace mentor {
 
 struct ReliveOptions {
-  std::filesystem::path run;  // A run's folder, an experiment's folder, or one of its checkpoints.
-  std::string environment;    // One of the benchmark's.
+  // A run's folder, an experiment's folder, or one of its checkpoints.
+  std::filesystem::path run = {};
+  std::string environment = {};  // One of the benchmark's.
   envs::Split split = envs::Split::kTest;
   int goal = 0;                     // Index among the goals that the evaluation has of it.
   std::string teacher = "learned";  // An option of EvaluationMethods().

@@ -12,9 +12,9 @@
 namespace mentor::meta_learner {
 
 struct LifetimeOutcome {
-  std::vector<double> episode_success;  // 1 where any step of the episode reported success.
-  std::vector<double> episode_return;   // Sum of shaped rewards.
-  std::vector<int> segment_episodes;    // How many of them ended in each segment.
+  std::vector<double> episode_success = {};  // 1 where any step of the episode reported success.
+  std::vector<double> episode_return = {};   // Sum of shaped rewards.
+  std::vector<int> segment_episodes = {};    // How many of them ended in each segment.
 };
 
 // One outcome for each lifetime; only episodes that ended are counted, with what they achieved

@@ -16,7 +16,7 @@ namespace mentor::meta_learner {
 struct SampledTask {
   std::string environment;  // Name of the task set, under which rewards are normalised.
   int goal = 0;  // Index in the environment's list; for drawn tasks the index of the draw.
-  v1::EnvironmentTask task;
+  v1::EnvironmentTask task = {};
 };
 
 // Tasks of the lifetimes of outer update `outer_step`, in lifetime order

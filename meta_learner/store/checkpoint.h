@@ -18,10 +18,10 @@
 namespace mentor::meta_learner {
 
 struct Checkpoint {
-  std::string experiment_uid;
+  std::string experiment_uid = {};
   uint32_t outer_step = 0;  // Outer updates done.
-  std::string spec_hash;
-  std::string build;                                 // Program that wrote it, for people.
+  std::string spec_hash = {};
+  std::string build = {};                            // Program that wrote it, for people.
   std::map<std::string, std::string> sections = {};  // Bytes by name.
 };
 

@@ -41,7 +41,7 @@ class RawLearner {
   }
   ~RawLearner() {
     stream_->Close(absl::CancelledError("test over"));
-    WaitForEnd();
+    WaitForEnd().IgnoreError();
   }
 
   static v1::Hello GoodHello() {
