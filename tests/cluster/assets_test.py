@@ -5,9 +5,8 @@ import os
 import pathlib
 import unittest
 
-from harness import SPECS, ClusterTest
+from harness import ClusterTest
 
-SMOKE = SPECS / "smoke.txtpb"
 ASSETS = pathlib.Path(os.environ["MENTOR_INSTALLED_ASSETS"])
 SCENE = "metaworld/assets/sawyer_xyz/sawyer_door_pull.xml"
 
@@ -40,12 +39,12 @@ class AssetsTest(ClusterTest):
 
     def fails(self, control, actor, name, spec, *words):
         """The experiment fails and names `words`; the actor still works for another one."""
-        self.mentorctl(control, "create", "-f", spec, "--id", name)
+        self.create_experiment(control, name, spec=spec)
         self.wait_until(lambda: self.get(control, name)["state"] == "STATE_FAILED", f"{name} fails")
         text = self.mentorctl(control, "get", name)
         for word in words:
             self.assertIn(word, text)
-        self.mentorctl(control, "create", "-f", SMOKE, "--id", name + "-after")
+        self.create_experiment(control, name + "-after")
         self.wait_for_state(control, name + "-after", "STATE_SUCCEEDED")
         self.assertIsNone(actor.child.poll(), actor.output())
 
@@ -56,7 +55,7 @@ class AssetsTest(ClusterTest):
         # It says what is missing and how to get it; whoever has the models takes no work from it.
         actor.wait_for(r"cannot load model .*deploy/install\.sh")
         actor.wait_for("NUMERIC_MISMATCH")
-        self.mentorctl(control, "create", "-f", self.spec("ml1", "door-close-v3"), "--id", "ml1")
+        self.create_experiment(control, "ml1", spec=self.spec("ml1", "door-close-v3"))
         self.start_actor(learner)
         self.wait_for_state(control, "ml1", "STATE_SUCCEEDED")
         self.assertIsNone(actor.child.poll(), actor.output())

@@ -6,32 +6,24 @@ import os
 import subprocess
 import unittest
 
-from harness import SPECS, ClusterTest
-
-SMOKE = SPECS / "smoke.txtpb"
+from harness import SMOKE, ClusterTest, sets
 
 
 class BadInputTest(ClusterTest):
-    def refused(self, *arguments, spec=SMOKE):
+    def refused(self, *assignments, spec=SMOKE):
         """Output of a run that is refused before anything is written."""
         run = self.folder / "run"
-        output = self.run_to_end("mentor", "run", spec, "--out", run, *arguments, code=2)
+        output = self.run_spec(run, *sets(*assignments), spec=spec, code=2)
         self.assertFalse(run.exists(), "a refused spec must leave nothing behind")
         return output
 
     def test_every_violation_at_once(self):
         output = self.refused(
-            "--set",
             "agent.clip=-1",
-            "--set",
             "agent.gamma=2",
-            "--set",
             "lifetime.iterations=0",
-            "--set",
             "benchmark.name=nowhere",
-            "--set",
             "signal.lstm=-3",
-            "--set",
             "rule.epochs=0",
         )
         for field, value in (
@@ -52,23 +44,20 @@ class BadInputTest(ClusterTest):
         self.assertIn("gama", output)
 
     def test_unknown_names_list_the_known_ones(self):
-        output = self.refused("--set", "benchmark.name=nowhere")
+        output = self.refused("benchmark.name=nowhere")
         self.assertIn("nowhere", output)
         self.assertIn("point_reach", output)
-        output = self.refused("--set", "rule.name=magic")
+        output = self.refused("rule.name=magic")
         self.assertIn("black_box", output)
-        output = self.refused("--set", "signal.name=magic")
+        output = self.refused("signal.name=magic")
         self.assertIn("lstm", output)
-        output = self.refused("--set", "rule.learning_speed=1")
+        output = self.refused("rule.learning_speed=1")
         self.assertIn("learning_rate", output)
 
     def test_a_run_folder_of_another_spec_is_left_alone(self):
         run = self.folder / "run"
-        self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet")
-        before = self.hash(run)
-        output = self.run_to_end(
-            "mentor", "run", SMOKE, "--out", run, "--quiet", "--set", "seed=2", code=1
-        )
+        before = self.run_hash(run)
+        output = self.run_spec(run, *sets("seed=2"), code=1)
         self.assertIn("--out", output)
         self.assertEqual(self.hash(run), before)
 
@@ -80,7 +69,7 @@ class BadInputTest(ClusterTest):
         _, address = self.start_meta_learner(self.folder / "state")
         spec = self.folder / "bad.txtpb"
         spec.write_text('benchmark { name: "nowhere" } agent { clip: -1 }')
-        output = self.mentorctl(address, "create", "-f", spec, "--id", "bad", code=2)
+        output = self.create_experiment(address, "bad", spec=spec, code=2)
         self.assertIn("agent.clip", output)
         self.mentorctl(address, "get", "bad", code=3)
 
@@ -112,18 +101,8 @@ class BadInputTest(ClusterTest):
         self.addCleanup(subprocess.run, ["umount", "-l", mount], check=False)
         filler = mount / "filler"
         run = mount / "run"
-        process = self.start(
-            "mentor",
-            "run",
-            SMOKE,
-            "--out",
-            run,
-            "--quiet",
-            "--set",
-            "rule.outer_updates=40",
-            "--set",
-            "checkpoint.keep_last=2",
-        )
+        longer = sets("rule.outer_updates=40", "checkpoint.keep_last=2")
+        process = self.start_run(run, *longer)
         self.wait_for_checkpoints(run, 2)
         # The run writes meanwhile: whoever comes last finds no room.
         try:
@@ -138,20 +117,7 @@ class BadInputTest(ClusterTest):
         filler.unlink()
         self.assertEqual(process.wait(), 0, process.output())
         # The same bits as a run that never met a full disk.
-        other = self.folder / "other"
-        self.run_to_end(
-            "mentor",
-            "run",
-            SMOKE,
-            "--out",
-            other,
-            "--quiet",
-            "--set",
-            "rule.outer_updates=40",
-            "--set",
-            "checkpoint.keep_last=2",
-        )
-        self.assertEqual(self.hash(run), self.hash(other))
+        self.assertEqual(self.hash(run), self.run_hash(self.folder / "other", *longer))
 
 
 if __name__ == "__main__":

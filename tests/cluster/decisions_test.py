@@ -1,97 +1,47 @@
 """Rules with decisions inside a lifetime: killed in the middle of a generation of agents, a run
 goes on from where these agents stood, and ends with the same hash."""
 
-import pathlib
 import shutil
-import tempfile
 import unittest
 
-from harness import SPECS, ClusterTest
+from harness import SPECS, ClusterTest, sets
 
 BLIND = SPECS / "umbrella_blind.txtpb"
 UPDATES = 60
 # Three generations of 25 iterations, ten of the last; two shards; short episodes.
-SMALL = (
-    "--set",
+SMALL = sets(
     "benchmark.length=2",
-    "--set",
     "lifetime.steps_per_iteration=64",
-    "--set",
     "lifetime.iterations=25",
-    "--set",
     f"rule.outer_updates={UPDATES}",
-    "--set",
     "rule.lifetimes_per_update=2",
-    "--set",
     "checkpoint.every=1",
-    "--set",
     "checkpoint.keep_last=0",
 )
 
 
 class DecisionsTest(ClusterTest):
-    def run_whole(self, name, *settings):
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
-        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        self.run_to_end(
-            "mentor",
-            "run",
-            BLIND,
-            *SMALL,
-            *settings,
-            "--out",
-            folder / name,
-            "--threads",
-            "1",
-            "--quiet",
-        )
-        return self.hash(folder / name)
-
-    def check_killed(self, *settings):
-        want = self.run_whole("whole", *settings)
+    def check_killed(self, *assignments):
+        settings = [*SMALL, *sets(*assignments)]
+        want = self.run_hash(self.folder / "whole", *settings, "--threads", 1, spec=BLIND)
         run = self.folder / "run"
-        arguments = (
-            "mentor",
-            "run",
-            BLIND,
-            *SMALL,
-            *settings,
-            "--out",
-            run,
-            "--actors",
-            "2",
-            "--quiet",
-        )
-        process = self.start(*arguments)
+        process = self.start_run(run, *settings, "--actors", 2, spec=BLIND)
         self.wait_for_checkpoints(run, 5)
         process.kill()
-        done = int(self.checkpoints(run)[-1].stem)
-        self.assertLess(done, UPDATES)
+        self.assertLess(self.newest_step(run), UPDATES)
         # Once more from an early checkpoint, in the middle of the first generation.
         copy = self.folder / "copy"
         shutil.copytree(run, copy)
         for newer in self.checkpoints(copy)[3:]:
             newer.unlink()
         for folder in (run, copy):
-            self.run_to_end(
-                "mentor",
-                "run",
-                BLIND,
-                *SMALL,
-                *settings,
-                "--out",
-                folder,
-                "--actors",
-                "2",
-                "--quiet",
-            )
-            self.assertEqual(self.hash(folder), want)
+            self.assertEqual(self.run_hash(folder, *settings, "--actors", 2, spec=BLIND), want)
 
     def test_killed_inside_a_generation(self):
         self.check_killed()
 
     def test_killed_with_an_update_that_waits_for_fresh_outer_data(self):
-        self.check_killed("--set", "rule.outer_data=fresh")
+        self.check_killed("rule.outer_data=fresh")
 
 
 if __name__ == "__main__":

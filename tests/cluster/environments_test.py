@@ -4,93 +4,63 @@ killed. And benchmarks of Meta-World."""
 
 import csv
 import functools
-import pathlib
-import shutil
-import tempfile
 import unittest
 
-from harness import SPECS, ClusterTest
+from harness import ClusterTest, sets
 
-SMOKE = SPECS / "smoke.txtpb"
 UPDATES = 12
-PENDULUM = (
-    "--set",
+PENDULUM = sets(
     "benchmark.name=single",
-    "--set",
     "benchmark.environment=InvertedPendulum-v5",
-    "--set",
     "lifetime.steps_per_iteration=150",
-    "--set",
     "evaluation.goals=1",
-    "--set",
     "evaluation.lifetimes_per_goal=4",
-    "--set",
     "evaluation.deterministic_episodes=2",
-    "--set",
     f"rule.outer_updates={UPDATES}",
 )
+
+
+def evaluated_lifetimes(run):
+    with open(run / "report" / "evaluation_lifetimes.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 @functools.cache
 def undisturbed():
     """Hash and evaluated lifetimes of one run in one process, one actor with one thread."""
-    case = ClusterTest()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
-    try:
-        case.run_to_end(
-            "mentor", "run", SMOKE, *PENDULUM, "--out", folder / "run", "--threads", "1", "--quiet"
-        )
-        with open(folder / "run" / "report" / "evaluation_lifetimes.csv", encoding="utf-8") as file:
-            return (
-                case.hash(folder / "run"),
-                list(csv.DictReader(file)),
-                (folder / "run" / "report.html").read_text(),
-            )
-    finally:
-        case.doCleanups()
-        shutil.rmtree(folder, ignore_errors=True)
+    with ClusterTest.alone() as case:
+        run = case.folder / "run"
+        value = case.run_hash(run, *PENDULUM, "--threads", 1)
+        return value, evaluated_lifetimes(run), (run / "report.html").read_text()
 
 
 class EarlyEndsTest(ClusterTest):
     def test_actors_and_threads(self):
         for actors, threads in ((2, 2), (3, 1)):
             run = self.folder / f"run-{actors}-{threads}"
-            self.run_to_end(
-                "mentor",
-                "run",
-                SMOKE,
-                *PENDULUM,
-                "--out",
-                run,
-                "--actors",
-                actors,
-                "--threads",
-                threads,
-                "--quiet",
-            )
-            self.assertEqual(self.hash(run), undisturbed()[0])
+            value = self.run_hash(run, *PENDULUM, "--actors", actors, "--threads", threads)
+            self.assertEqual(value, undisturbed()[0])
 
     def test_everything_killed_in_turn(self):
         state = self.folder / "state"
         meta_learner, meta_address = self.start_meta_learner(state)
-        learner, learner_address = self.start_learner(meta_address)
-        actors = [self.start_actor(learner_address) for _ in range(2)]
-        self.mentorctl(meta_address, "create", "-f", SMOKE, *PENDULUM, "--id", "pendulum")
+        learner, learner_address, actors = self.start_workers(meta_address, 1, 1)
+        self.create_experiment(meta_address, "pendulum", *PENDULUM)
 
         def done():
-            return int(self.checkpoints(state)[-1].stem)
+            return self.newest_step(state)
 
         self.wait_for_checkpoints(state, 1)
         actors[0].kill()
         seen = done()
         self.wait_until(lambda: done() > seen, "an update with one actor")
         learner.kill()
-        self.start_learner(meta_address, learner_address.rsplit(":", 1)[1])
+        self.start_learner(meta_address, learner_address)
         seen = done()
         self.wait_until(lambda: done() > seen, "an update with a new learner")
         meta_learner.kill()
         self.assertLess(done(), UPDATES)
-        self.start_meta_learner(state, meta_address.rsplit(":", 1)[1])
+        self.start_meta_learner(state, meta_address)
         self.start_actor(learner_address)
         self.wait_for_state(meta_address, "pendulum", "STATE_SUCCEEDED")
         self.assertEqual(self.hash(state), undisturbed()[0])
@@ -117,37 +87,23 @@ class EarlyEndsTest(ClusterTest):
 class MetaWorldBenchmarksTest(ClusterTest):
     def test_ten_environments_in_one_update(self):
         run = self.folder / "run"
-        self.run_to_end(
-            "mentor",
-            "run",
-            SMOKE,
-            "--out",
+        self.run_spec(
             run,
-            "--quiet",
-            "--set",
-            "benchmark.name=ml10",
-            "--set",
-            "lifetime.iterations=2",
-            "--set",
-            "lifetime.steps_per_iteration=500",
-            "--set",
-            "rule.outer_updates=1",
-            "--set",
-            "rule.lifetimes_per_update=30",
-            "--set",
-            "rule.shard_lifetimes=15",
-            "--set",
-            "evaluation.goals=1",
-            "--set",
-            "evaluation.best_weights=false",
-            "--set",
-            "evaluation.deterministic_episodes=1",
-            "--set",
-            "evaluation.baseline=PPO_SPARSE,PPO_SPARSE_AND_SHAPED",
+            *sets(
+                "benchmark.name=ml10",
+                "lifetime.iterations=2",
+                "lifetime.steps_per_iteration=500",
+                "rule.outer_updates=1",
+                "rule.lifetimes_per_update=30",
+                "rule.shard_lifetimes=15",
+                "evaluation.goals=1",
+                "evaluation.best_weights=false",
+                "evaluation.deterministic_episodes=1",
+                "evaluation.baseline=PPO_SPARSE,PPO_SPARSE_AND_SHAPED",
+            ),
             deadline_s=400,
         )
-        with open(run / "report" / "evaluation_lifetimes.csv", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = evaluated_lifetimes(run)
         train = {row["environment"] for row in rows if row["split"] == "train"}
         test = {row["environment"] for row in rows if row["split"] == "test"}
         self.assertEqual((len(train), len(test), len(train & test)), (10, 5, 0))
@@ -164,28 +120,18 @@ class MetaWorldBenchmarksTest(ClusterTest):
 
     def test_without_test_tasks_those_of_training_are_evaluated(self):
         run = self.folder / "run"
-        self.run_to_end(
-            "mentor",
-            "run",
-            SMOKE,
-            "--out",
+        self.run_spec(
             run,
-            "--quiet",
-            "--set",
-            "benchmark.name=mt1",
-            "--set",
-            "benchmark.environment=reach-v3",
-            "--set",
-            "lifetime.steps_per_iteration=500",
-            "--set",
-            "rule.outer_updates=1",
-            "--set",
-            "evaluation.goals=1",
-            "--set",
-            "evaluation.train_goals=false",
+            *sets(
+                "benchmark.name=mt1",
+                "benchmark.environment=reach-v3",
+                "lifetime.steps_per_iteration=500",
+                "rule.outer_updates=1",
+                "evaluation.goals=1",
+                "evaluation.train_goals=false",
+            ),
         )
-        with open(run / "report" / "evaluation_lifetimes.csv", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = evaluated_lifetimes(run)
         self.assertEqual({row["split"] for row in rows}, {"train"})
         self.assertEqual(
             {row["method"] for row in rows},

@@ -2,33 +2,22 @@
 exactness)."""
 
 import functools
-import pathlib
 import shutil
-import tempfile
 import unittest
 
-from harness import SIGINT, SPECS, ClusterTest
+from harness import SIGINT, ClusterTest, sets
 
-SMOKE = SPECS / "smoke.txtpb"
 # Long enough that a fault meets a run that is not over.
 UPDATES = 40
-LONGER = ("--set", f"rule.outer_updates={UPDATES}")
+LONGER = sets(f"rule.outer_updates={UPDATES}")
 
 
 @functools.cache
 def undisturbed_hash():
     """Of one run in one process, one actor with one thread. Computed once for all tests of this
     process."""
-    case = ClusterTest()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
-    try:
-        case.run_to_end(
-            "mentor", "run", SMOKE, *LONGER, "--out", folder / "run", "--threads", "1", "--quiet"
-        )
-        return case.hash(folder / "run")
-    finally:
-        case.doCleanups()
-        shutil.rmtree(folder, ignore_errors=True)
+    with ClusterTest.alone() as case:
+        return case.run_hash(case.folder / "run", *LONGER, "--threads", 1)
 
 
 class ExactnessTest(ClusterTest):
@@ -38,27 +27,12 @@ class ExactnessTest(ClusterTest):
     def test_actors_and_threads(self):
         for actors, threads in ((2, 2), (3, 1), (1, 3)):
             run = self.folder / f"run-{actors}-{threads}"
-            self.run_to_end(
-                "mentor",
-                "run",
-                SMOKE,
-                *LONGER,
-                "--out",
-                run,
-                "--actors",
-                actors,
-                "--threads",
-                threads,
-                "--quiet",
-            )
+            self.run_spec(run, *LONGER, "--actors", actors, "--threads", threads)
             self.check(run)
 
     def test_another_seed_gives_another_hash(self):
-        run = self.folder / "run"
-        self.run_to_end(
-            "mentor", "run", SMOKE, *LONGER, "--out", run, "--set", "seed=4711", "--quiet"
-        )
-        self.assertNotEqual(self.hash(run), undisturbed_hash())
+        other = self.run_hash(self.folder / "run", *LONGER, *sets("seed=4711"))
+        self.assertNotEqual(other, undisturbed_hash())
 
     def test_separate_processes_started_in_reverse_order(self):
         state = self.folder / "state"
@@ -70,17 +44,16 @@ class ExactnessTest(ClusterTest):
         learner.kill()
         self.start_actor(learner_address, 2)
         self.start_actor(learner_address, 1)
-        self.start_learner(meta_address, learner_address.rsplit(":", 1)[1])
-        self.start_meta_learner(state, meta_address.rsplit(":", 1)[1])
-        self.mentorctl(meta_address, "create", "-f", SMOKE, *LONGER, "--id", "smoke", "--wait")
+        self.start_learner(meta_address, learner_address)
+        self.start_meta_learner(state, meta_address)
+        self.create_experiment(meta_address, "smoke", *LONGER, "--wait")
         self.check(state)
 
-    def cluster(self, *meta_arguments):
+    def cluster(self):
         state = self.folder / "state"
-        meta_learner, meta_address = self.start_meta_learner(state, 0, *meta_arguments)
-        learner, learner_address = self.start_learner(meta_address)
-        actors = [self.start_actor(learner_address) for _ in range(2)]
-        self.mentorctl(meta_address, "create", "-f", SMOKE, *LONGER, "--id", "smoke")
+        meta_learner, meta_address = self.start_meta_learner(state)
+        learner, learner_address, actors = self.start_workers(meta_address, 1, 1)
+        self.create_experiment(meta_address, "smoke", *LONGER)
         return state, meta_learner, meta_address, learner, learner_address, actors
 
     def finish(self, state, meta_address):
@@ -108,7 +81,7 @@ class ExactnessTest(ClusterTest):
         self.wait_for_checkpoints(state, 1)
         learner.kill()
         self.check_unfinished(state)
-        self.start_learner(meta_address, learner_address.rsplit(":", 1)[1])
+        self.start_learner(meta_address, learner_address)
         self.finish(state, meta_address)
 
     def test_meta_learner_killed_and_started_again(self):
@@ -116,41 +89,31 @@ class ExactnessTest(ClusterTest):
         self.wait_for_checkpoints(state, 2)
         meta_learner.kill()
         self.check_unfinished(state)
-        self.start_meta_learner(state, meta_address.rsplit(":", 1)[1])
+        self.start_meta_learner(state, meta_address)
         self.finish(state, meta_address)
 
     def check_unfinished(self, run):
         """The fault came before the last outer update."""
-        self.assertLess(int(self.checkpoints(run)[-1].stem), UPDATES)
+        self.assertLess(self.newest_step(run), UPDATES)
 
     def test_one_process_interrupted_and_killed(self):
         run = self.folder / "run"
-        process = self.start("mentor", "run", SMOKE, *LONGER, "--out", run, "--quiet")
+        process = self.start_run(run, *LONGER)
         self.wait_for_checkpoints(run, 1)
         process.signal(SIGINT)
         self.assertEqual(process.wait(), 130, process.output())
-        done = int(self.checkpoints(run)[-1].stem)
+        done = self.newest_step(run)
         self.assertLess(done, UPDATES)
-        process = self.start("mentor", "run", SMOKE, *LONGER, "--out", run, "--quiet")
-        self.wait_until(lambda: int(self.checkpoints(run)[-1].stem) > done, "one more checkpoint")
+        process = self.start_run(run, *LONGER)
+        self.wait_until(lambda: self.newest_step(run) > done, "one more checkpoint")
         process.kill()
-        self.run_to_end("mentor", "run", SMOKE, *LONGER, "--out", run, "--quiet")
+        self.run_spec(run, *LONGER)
         self.check(run)
 
     def interrupted(self):
         """A run killed before its last outer update, with all its checkpoints."""
         run = self.folder / "run"
-        process = self.start(
-            "mentor",
-            "run",
-            SMOKE,
-            *LONGER,
-            "--out",
-            run,
-            "--quiet",
-            "--set",
-            "checkpoint.keep_last=0",
-        )
+        process = self.start_run(run, *LONGER, *sets("checkpoint.keep_last=0"))
         self.wait_for_checkpoints(run, 3)
         process.kill()
         self.check_unfinished(run)
@@ -165,17 +128,7 @@ class ExactnessTest(ClusterTest):
             shutil.copytree(run, copy)
             for newer in self.checkpoints(copy)[keep:]:
                 newer.unlink()
-            self.run_to_end(
-                "mentor",
-                "run",
-                SMOKE,
-                *LONGER,
-                "--out",
-                copy,
-                "--quiet",
-                "--set",
-                "checkpoint.keep_last=0",
-            )
+            self.run_spec(copy, *LONGER, *sets("checkpoint.keep_last=0"))
             self.check(copy)
 
     def test_corrupt_checkpoint_is_named_and_the_one_before_it_is_used(self):
@@ -184,17 +137,7 @@ class ExactnessTest(ClusterTest):
         data = bytearray(newest.read_bytes())
         data[len(data) // 2] ^= 1
         newest.write_bytes(data)
-        output = self.run_to_end(
-            "mentor",
-            "run",
-            SMOKE,
-            *LONGER,
-            "--out",
-            run,
-            "--quiet",
-            "--set",
-            "checkpoint.keep_last=0",
-        )
+        output = self.run_spec(run, *LONGER, *sets("checkpoint.keep_last=0"))
         self.assertIn(newest.name, output)
         self.assertIn("an older one is used", output)
         self.assertTrue((newest.parent / "corrupt").exists())
@@ -205,11 +148,11 @@ class ExactnessTest(ClusterTest):
         fingerprint = next(run.glob("experiments/*/fingerprint"))
         own = fingerprint.read_text()
         fingerprint.write_text("of another machine")
-        output = self.run_to_end("mentor", "run", SMOKE, *LONGER, "--out", run, "--quiet", code=1)
+        output = self.run_spec(run, *LONGER, code=1)
         self.assertIn("of another machine", output)
         # Back where it came from, it goes on.
         fingerprint.write_text(own)
-        self.run_to_end("mentor", "run", SMOKE, *LONGER, "--out", run, "--quiet")
+        self.run_spec(run, *LONGER)
         self.check(run)
 
 

@@ -3,19 +3,13 @@ done with it."""
 
 import csv
 
-from harness import SIGINT, SPECS, ClusterTest
-
-SMOKE = SPECS / "smoke.txtpb"
+from harness import SIGINT, ClusterTest, sets
 
 
 class FetchTest(ClusterTest):
     def setUp(self):
         super().setUp()
         _, self.address = self.start_meta_learner(self.folder / "state")
-
-    def work(self):
-        _, learner = self.start_learner(self.address)
-        self.start_actor(learner, 2)
 
     def fetch(self, name, out, *arguments, code=0):
         return self.run_to_end(
@@ -32,12 +26,11 @@ class FetchTest(ClusterTest):
         )
 
     def test_a_fetched_run_is_the_run(self):
-        self.work()
-        self.mentorctl(self.address, "create", "-f", SMOKE, "--id", "one", "--wait")
+        self.start_workers(self.address, 2)
+        self.create_experiment(self.address, "one", "--wait")
         here, there = self.folder / "here", self.folder / "there"
         self.assertIn("SUCCEEDED, outer update 4 of 4", self.fetch("one", there))
-        self.run_to_end("mentor", "run", SMOKE, "--out", here, "--quiet")
-        self.assertEqual(self.hash(there), self.hash(here))
+        self.assertEqual(self.hash(there), self.run_hash(here))
         self.run_to_end("mentor", "report", there)
         evaluation = (here / "report" / "evaluation.csv").read_bytes()
         self.assertEqual((there / "report" / "evaluation.csv").read_bytes(), evaluation)
@@ -95,20 +88,11 @@ class FetchTest(ClusterTest):
         ]
 
     def test_what_is_at_work_or_never_began(self):
-        self.mentorctl(
-            self.address,
-            "create",
-            "-f",
-            SMOKE,
-            "--id",
-            "young",
-            "--set",
-            "rule.outer_updates=100000",
-        )
+        self.create_experiment(self.address, "young", *sets("rule.outer_updates=100000"))
         self.assertRegex(
             self.fetch("young", self.folder / "young"), "(QUEUED|RUNNING), outer update 0 of 100000"
         )
-        self.work()
+        self.start_workers(self.address, 2)
         self.wait_for_checkpoints(self.folder / "state", 2)
         self.assertIn("RUNNING", self.fetch("young", self.folder / "at_work"))
         self.hash(self.folder / "at_work")
@@ -119,8 +103,8 @@ class FetchTest(ClusterTest):
         self.run_to_end("mentor", "report", self.folder / "ended")
 
     def test_killed_anywhere_it_goes_on(self):
-        self.work()
-        self.mentorctl(self.address, "create", "-f", SMOKE, "--id", "one", "--wait")
+        self.start_workers(self.address, 2)
+        self.create_experiment(self.address, "one", "--wait")
         out = self.folder / "out"
         for point in ("fetch.file=1:kill", "fetch.file=9:kill", "fetch.before_rename=1:kill"):
             with self.subTest(point=point):

@@ -1,6 +1,7 @@
 """Runs Mentor's real binaries for tests: free ports, deadlines on every wait, everything stopped
 and removed at the end."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -16,7 +17,13 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", ROOT / "build" / "bin"))
 SPECS = ROOT / "deploy" / "experiments"
+SMOKE = SPECS / "smoke.txtpb"
 DEADLINE_S = 240
+
+
+def sets(*assignments):
+    """Flags that change fields of a spec, like "seed=1"."""
+    return [word for assignment in assignments for word in ("--set", assignment)]
 
 
 class Process:
@@ -106,6 +113,17 @@ class ClusterTest(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
+    @classmethod
+    @contextlib.contextmanager
+    def alone(cls):
+        """What a test has, for what several tests share."""
+        case = cls()
+        case.setUp()
+        try:
+            yield case
+        finally:
+            case.doCleanups()
+
     def start(self, binary, *arguments, env=None):
         process = Process(BIN / binary, *arguments, env=env)
         self.addCleanup(process.close)
@@ -117,6 +135,20 @@ class ClusterTest(unittest.TestCase):
         self.assertEqual(got, code, f"{process.command}:\n{process.output()}")
         return process.output()
 
+    def start_run(self, out, *arguments, spec=SMOKE):
+        """`mentor run` of an experiment in one process."""
+        return self.start("mentor", "run", spec, "--out", out, "--quiet", *arguments)
+
+    def run_spec(self, out, *arguments, spec=SMOKE, **options):
+        """The same to its end."""
+        return self.run_to_end(
+            "mentor", "run", spec, "--out", out, "--quiet", *arguments, **options
+        )
+
+    def run_hash(self, out, *arguments, spec=SMOKE):
+        self.run_spec(out, *arguments, spec=spec)
+        return self.hash(out)
+
     def hash(self, run):
         value = self.run_to_end("mentor", "hash", run).strip()
         self.assertRegex(value, "^[0-9a-f]{64}$")
@@ -125,6 +157,10 @@ class ClusterTest(unittest.TestCase):
     def checkpoints(self, run):
         """Files of the only experiment, by outer step."""
         return sorted(pathlib.Path(run).glob("experiments/*/checkpoints/*.ckpt"))
+
+    def newest_step(self, run):
+        """Outer updates of its newest checkpoint."""
+        return int(self.checkpoints(run)[-1].stem)
 
     def wait_until(self, condition, what, deadline_s=DEADLINE_S):
         end = time.monotonic() + deadline_s
@@ -138,43 +174,39 @@ class ClusterTest(unittest.TestCase):
             lambda: len(self.checkpoints(run)) >= count, f"{count} checkpoints in {run}"
         )
 
-    # Separate processes. Each start says where it listens.
+    # Separate processes. Each start says where it listens; `port` is a number, or the address of a
+    # process that was there before.
 
     def start_meta_learner(self, state, port=0, *arguments, env=None):
-        process = self.start(
-            "mentor-meta-learner",
-            "--state",
-            state,
-            "--listen",
-            f"127.0.0.1:{port}",
-            *arguments,
-            env=env,
-        )
-        address = process.wait_for(r"listening on (\S+)").group(1)
-        return process, address
+        return self._listen(port, "mentor-meta-learner", "--state", state, *arguments, env=env)
 
     def start_learner(self, meta_learner, port=0, *arguments, env=None):
-        process = self.start(
-            "mentor-learner",
-            "--meta_learner",
-            meta_learner,
-            "--listen",
-            f"127.0.0.1:{port}",
-            *arguments,
-            env=env,
+        return self._listen(
+            port, "mentor-learner", "--meta_learner", meta_learner, *arguments, env=env
         )
-        address = process.wait_for(r"listening on (\S+)").group(1)
-        return process, address
+
+    def _listen(self, port, *command, env):
+        port = str(port).rsplit(":", 1)[-1]
+        process = self.start(*command, "--listen", f"127.0.0.1:{port}", env=env)
+        return process, process.wait_for(r"listening on (\S+)").group(1)
 
     def start_actor(self, learner, threads=1, *arguments, env=None):
         return self.start(
             "mentor-actor", "--learner", learner, "--threads", threads, *arguments, env=env
         )
 
+    def start_workers(self, meta_learner, *threads):
+        """A learner, its address, and actors with so many threads."""
+        learner, address = self.start_learner(meta_learner)
+        return learner, address, [self.start_actor(address, count) for count in threads]
+
     def mentorctl(self, server, *arguments, code=0, deadline_s=DEADLINE_S):
         return self.run_to_end(
             "mentorctl", "--server", server, *arguments, code=code, deadline_s=deadline_s
         )
+
+    def create_experiment(self, server, id, *arguments, spec=SMOKE, code=0):
+        return self.mentorctl(server, "create", "-f", spec, "--id", id, *arguments, code=code)
 
     def get(self, server, name):
         return json.loads(self.mentorctl(server, "get", name, "--output", "json"))

@@ -10,9 +10,8 @@ import signal
 import subprocess
 import time
 
-from harness import BIN, SIGINT, SIGTERM, SPECS, ClusterTest
+from harness import BIN, SIGINT, SIGTERM, SMOKE, ClusterTest, sets
 
-SMOKE = SPECS / "smoke.txtpb"
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
@@ -20,8 +19,7 @@ class MentorctlTest(ClusterTest):
     def cluster(self, work=True):
         _, address = self.start_meta_learner(self.folder / "state")
         if work:
-            _, learner = self.start_learner(address)
-            self.start_actor(learner, 2)
+            self.start_workers(address, 2)
         return address
 
     def test_an_experiment_from_create_to_delete(self):
@@ -94,11 +92,11 @@ class MentorctlTest(ClusterTest):
         self.assertEqual(ctl("apply", "-f", self.folder / "one.txtpb"), "experiments/one unchanged")
         self.assertIn(
             "another spec",
-            ctl("apply", "-f", self.folder / "one.txtpb", "--set", "seed=99", code=5),
+            ctl("apply", "-f", self.folder / "one.txtpb", *sets("seed=99"), code=5),
         )
 
         more = f"rule.outer_updates={updates + 2}"
-        ctl("clone", "one", "--id", "two", "--set", more, "--wait")
+        ctl("clone", "one", "--id", "two", *sets(more), "--wait")
         two = self.get(address, "two")
         self.assertEqual(two["sourceCheckpoint"], newest["name"])
         self.assertEqual(two["progress"]["outerUpdates"], updates + 2)
@@ -126,8 +124,7 @@ class MentorctlTest(ClusterTest):
         doctor = ctl("doctor", code=1)
         self.assertIn("bad  learners: none is connected", doctor)
 
-        learner, learner_address = self.start_learner(address)
-        self.start_actor(learner_address, 2)
+        self.start_workers(address, 2)
         self.wait_until(lambda: "actors/" in ctl("peers"), "an actor")
         ctl("doctor")
         name = ctl("peers", "--output", "name").splitlines()[0]
@@ -140,14 +137,13 @@ class MentorctlTest(ClusterTest):
     def test_watch_over_kill_9_of_the_server(self):
         state = self.folder / "state"
         meta_learner, address = self.start_meta_learner(state)
-        self.mentorctl(address, "create", "-f", SMOKE, "--id", "one")
+        self.create_experiment(address, "one")
         watch = self.start("mentorctl", "--server", address, "watch", "one", "--output", "json")
         watch.wait_for('"name":"experiments/one"')
         meta_learner.kill()
         watch.wait_for("lost the server")
-        self.start_meta_learner(state, address.rsplit(":", 1)[1])
-        _, learner = self.start_learner(address)
-        self.start_actor(learner, 2)
+        self.start_meta_learner(state, address)
+        self.start_workers(address, 2)
         self.assertEqual(watch.wait(), 0)
         self.assertIn("STATE_SUCCEEDED", watch.output())
 
@@ -188,7 +184,7 @@ class MentorctlTest(ClusterTest):
 
     def test_top_gives_the_terminal_back(self):
         address = self.cluster(work=False)
-        self.mentorctl(address, "create", "-f", SMOKE, "--id", "one")
+        self.create_experiment(address, "one")
         for end, code in ((b"q", 0), (SIGINT, 130), (SIGTERM, 130), (signal.SIGHUP, 130)):
             process, main = self.top(address)
             shown = self.read_until(main, b"EXPERIMENT")

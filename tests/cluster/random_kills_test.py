@@ -8,18 +8,15 @@ import random
 import time
 import unittest
 
-from harness import SPECS, ClusterTest
+from harness import ClusterTest, sets
 
-SMOKE = SPECS / "smoke.txtpb"
 UPDATES = 80  # A few seconds, so that kills meet a run that is not over.
-OVERRIDES = ("--set", f"rule.outer_updates={UPDATES}")
+OVERRIDES = sets(f"rule.outer_updates={UPDATES}")
 
 
 class RandomKillsTest(ClusterTest):
     def test_random_kills(self):
-        undisturbed = self.folder / "undisturbed"
-        self.run_to_end("mentor", "run", SMOKE, "--out", undisturbed, "--quiet", *OVERRIDES)
-        want = self.hash(undisturbed)
+        want = self.run_hash(self.folder / "undisturbed", *OVERRIDES)
         first = int(os.environ.get("MENTOR_FAULT_SEED", "1"))
         for seed in range(first, first + int(os.environ.get("MENTOR_FAULT_TRIALS", "2"))):
             with self.subTest(seed=seed):
@@ -35,19 +32,14 @@ class RandomKillsTest(ClusterTest):
         for i in range(rng.randint(1, 3)):
             processes[f"actor-{i}"] = self.start_actor(learner_address, rng.randint(1, 3))
         starts = {
-            "meta-learner": lambda: self.start_meta_learner(state, meta_address.rsplit(":", 1)[1])[
-                0
-            ],
-            "learner": lambda: self.start_learner(meta_address, learner_address.rsplit(":", 1)[1])[
-                0
-            ],
+            "meta-learner": lambda: self.start_meta_learner(state, meta_address)[0],
+            "learner": lambda: self.start_learner(meta_address, learner_address)[0],
         }
-        self.mentorctl(meta_address, "create", "-f", SMOKE, "--id", "smoke", *OVERRIDES)
+        self.create_experiment(meta_address, "smoke", *OVERRIDES)
         kills = 0
         while kills < 6:
             time.sleep(rng.uniform(0.05, 0.6))
-            done = self.checkpoints(state)
-            if done and int(done[-1].stem) == UPDATES:
+            if self.checkpoints(state) and self.newest_step(state) == UPDATES:
                 break
             victim = rng.choice(sorted(processes))
             processes[victim].kill()

@@ -14,9 +14,8 @@ import unittest
 import urllib.request
 
 import peers
-from harness import BIN, SPECS, ClusterTest, Process
+from harness import BIN, SMOKE, ClusterTest, Process
 
-SMOKE = SPECS / "smoke.txtpb"
 LIST = "/mentor.v1.ExperimentService/ListExperiments"
 CREATE = "/mentor.v1.ExperimentService/CreateExperiment"
 WORK = "/mentor.v1.RolloutService/Work"

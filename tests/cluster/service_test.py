@@ -6,11 +6,10 @@ import json
 import secrets
 
 import peers
-from harness import SPECS, ClusterTest
+from harness import SMOKE, ClusterTest, sets
 
-SMOKE = SPECS / "smoke.txtpb"
 UPDATES = 30
-LONGER = ("--set", f"rule.outer_updates={UPDATES}")
+LONGER = sets(f"rule.outer_updates={UPDATES}")
 # From proto/mentor/v1/experiment.proto; meta_learner/store/state.cc has the same table.
 ARROWS = {
     "QUEUED": {"RUNNING", "PAUSED", "CANCELLED", "FAILED"},
@@ -97,15 +96,12 @@ class ServiceTest(ClusterTest):
 
     def create(self, user, name, seed, *arguments):
         self.ctl(
-            user, "create", "-f", SMOKE, *LONGER, "--set", f"seed={seed}", "--id", name, *arguments
+            user, "create", "-f", SMOKE, *LONGER, *sets(f"seed={seed}"), "--id", name, *arguments
         )
 
     def undisturbed_hash(self, seed):
         run = self.folder / f"undisturbed-{seed}"
-        self.run_to_end(
-            "mentor", "run", SMOKE, *LONGER, "--set", f"seed={seed}", "--out", run, "--quiet"
-        )
-        return self.hash(run)
+        return self.run_hash(run, *LONGER, *sets(f"seed={seed}"))
 
     def test_three_users_five_experiments_and_every_process_killed(self):
         meta, self.address = self.start_meta()
@@ -131,12 +127,12 @@ class ServiceTest(ClusterTest):
         self.ctl("cem", "pause", "c1")
         self.wait_for("c1", "PAUSED")
         learner.kill()
-        learner, _ = self.start_a_learner(self.learner_address.rsplit(":", 1)[1])
+        learner, _ = self.start_a_learner(self.learner_address)
 
         # What was answered survives.
         self.create("bob", "b2", 5)
         meta.kill()
-        meta, _ = self.start_meta(self.address.rsplit(":", 1)[1])
+        meta, _ = self.start_meta(self.address)
         self.assertEqual(state_of(self.look("c1")), "PAUSED")
         self.assertIn(state_of(self.look("b2")), ("QUEUED", "RUNNING"))
         self.ctl("viewer", "cancel", "b2", code=4)

@@ -3,35 +3,31 @@ binaries: other numbers than without, and the same ones whatever happens to the 
 
 import unittest
 
-from harness import SPECS, ClusterTest
+from harness import ClusterTest, sets
 
-SMOKE = SPECS / "smoke.txtpb"
 UPDATES = 40
 # Agents with a value network; every episode of this task ends at its limit.
-ON = ("--set", f"rule.outer_updates={UPDATES}", "--set", "agent.bootstrap_on_truncation=true")
-OFF = ON[:3] + ("agent.bootstrap_on_truncation=false",)
+LONGER = sets(f"rule.outer_updates={UPDATES}")
+ON, OFF = (sets(f"agent.bootstrap_on_truncation={value}") for value in ("true", "false"))
 
 
 class TruncationTest(ClusterTest):
-    def run_hash(self, name, *arguments):
-        run = self.folder / name
-        self.run_to_end("mentor", "run", SMOKE, "--out", run, "--quiet", *arguments)
-        return self.hash(run)
-
     def test_exact_whatever_the_actors_do(self):
-        one = self.run_hash("one", *ON, "--actors", "1")
-        self.assertEqual(self.run_hash("three", *ON, "--actors", "3"), one)
-        self.assertNotEqual(self.run_hash("off", *OFF), one)
+        one, three = (
+            self.run_hash(self.folder / f"{actors}", *LONGER, *ON, "--actors", actors)
+            for actors in (1, 3)
+        )
+        self.assertEqual(three, one)
+        self.assertNotEqual(self.run_hash(self.folder / "off", *LONGER, *OFF), one)
 
         state = self.folder / "state"
         _, meta_address = self.start_meta_learner(state)
-        _, learner_address = self.start_learner(meta_address)
-        actors = [self.start_actor(learner_address) for _ in range(2)]
-        self.mentorctl(meta_address, "create", "-f", SMOKE, *ON, "--id", "smoke")
+        _, learner_address, actors = self.start_workers(meta_address, 1, 1)
+        self.create_experiment(meta_address, "smoke", *LONGER, *ON)
         self.wait_for_checkpoints(state, 1)
         for actor in actors:
             actor.kill()
-        self.assertLess(int(self.checkpoints(state)[-1].stem), UPDATES)
+        self.assertLess(self.newest_step(state), UPDATES)
         self.start_actor(learner_address, 2)
         self.wait_for_state(meta_address, "smoke", "STATE_SUCCEEDED")
         self.assertEqual(self.hash(state), one)
@@ -55,13 +51,11 @@ class TruncationTest(ClusterTest):
             }
         """
         )
-        on = ("--set", "agent.bootstrap_on_truncation=true")
-        hashes = []
-        for name, actors in (("one", "1"), ("three", "3")):
-            run = self.folder / name
-            self.run_to_end("mentor", "run", spec, *on, "--out", run, "--actors", actors, "--quiet")
-            hashes.append(self.hash(run))
-        self.assertEqual(hashes[0], hashes[1])
+        one, three = (
+            self.run_hash(self.folder / f"{actors}", *ON, "--actors", actors, spec=spec)
+            for actors in (1, 3)
+        )
+        self.assertEqual(one, three)
 
 
 if __name__ == "__main__":

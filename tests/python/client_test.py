@@ -18,9 +18,8 @@ import package
 from package import SOURCE
 
 import peers
-from harness import DEADLINE_S, SPECS, ClusterTest
+from harness import DEADLINE_S, SMOKE, ClusterTest, sets
 
-SMOKE = SPECS / "smoke.txtpb"
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 ENDLESS = ["rule.outer_updates=1000000", "checkpoint.every=1000"]
 
@@ -90,18 +89,12 @@ class ClientTest(ClusterTest):
 
     def start_service(self, *arguments, threads=1):
         meta, address = self.start_meta_learner(self.state, 0, "--disk_reserve_mb", 1, *arguments)
-        _, learner = self.start_learner(address)
-        self.start_actor(learner, threads)
+        self.start_workers(address, threads)
         return meta, address
 
     def restart(self, address, *arguments, state=None, env=None):
         return self.start_meta_learner(
-            state or self.state,
-            address.rsplit(":", 1)[1],
-            "--disk_reserve_mb",
-            1,
-            *arguments,
-            env=env,
+            state or self.state, address, "--disk_reserve_mb", 1, *arguments, env=env
         )[0]
 
     def refused(self, code, reason, call, *arguments, **options):
@@ -301,8 +294,7 @@ class ClientTest(ClusterTest):
             "display_name=a = b",
         ]
         ours = client.create(SMOKE, id="ours", overrides=overrides)
-        words = [word for override in overrides for word in ("--set", override)]
-        self.mentorctl(address, "create", "-f", SMOKE, "--id", "theirs", *words)
+        self.create_experiment(address, "theirs", *sets(*overrides))
         self.assertEqual(ours.spec, client.get("theirs").spec)
         self.assertEqual(client.validate(SMOKE, overrides=overrides).name, "")
 
