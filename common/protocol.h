@@ -19,7 +19,17 @@ extern const std::string_view kBuildVersion;
 // rest.
 v1::Hello NewHello();
 
-// FAILED_PRECONDITION PROTOCOL_VERSION that names both builds.
-absl::Status CheckProtocolVersion(const v1::Hello& hello);
+// Bounds of what a peer says of itself.
+inline constexpr size_t kPeerUidBytesMax = 128, kPeerTextBytesMax = 256;
+inline constexpr uint32_t kPeerThreadsMax = 1 << 16;
+
+// INVALID_ARGUMENT PROTOCOL_VIOLATION unless the text is printable ASCII of that length.
+absl::Status CheckPlain(std::string_view field, std::string_view text, size_t bytes_min,
+                        size_t bytes_max);
+
+// What every server asks of a Hello: FAILED_PRECONDITION PROTOCOL_VERSION that names both builds,
+// or INVALID_ARGUMENT PROTOCOL_VIOLATION for a text that is missing, too long or not plain, and for
+// a number out of range. The texts are shown to people and kept as long as the peer is there.
+absl::Status CheckHello(const v1::Hello& hello);
 
 }  // namespace mentor

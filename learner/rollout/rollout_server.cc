@@ -615,6 +615,10 @@ void RolloutServer::SetGauges() {
       static_cast<double>(now.lagging - before.lagging));
   instruments_->reissued.at("error")->Increment(static_cast<double>(now.error - before.error));
   before = now;
+  const uint64_t quarantines = dispatcher_.quarantines();
+  instruments_->quarantines->Increment(static_cast<double>(
+      quarantines - std::exchange(instruments_->quarantines_so_far, quarantines)));
+  instruments_->quarantined->Set(static_cast<double>(dispatcher_.NumInQuarantine()));
 }
 
 void RolloutServer::Dispatch() {

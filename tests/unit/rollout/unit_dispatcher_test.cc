@@ -137,7 +137,7 @@ TEST_CASE("dispatcher: a lagging unit goes to a second actor, the first result w
   d.AddActor(kSecond);
   REQUIRE(d.Offer(kFirst, 4).ok());
   CHECK(Given(&d) == "1:1/0 1:1/1");
-  CHECK(d.NextLag() == nanoseconds(seconds(5)));
+  CHECK(d.NextChange() == nanoseconds(seconds(5)));
   REQUIRE(d.Offer(kSecond, 1).ok());
   f.clock.Advance(seconds(5) - nanoseconds(1));
   CHECK(d.Assign().empty());
@@ -145,7 +145,7 @@ TEST_CASE("dispatcher: a lagging unit goes to a second actor, the first result w
   CHECK(Given(&d) == "2:1/0");  // one credit, so one; never back to the first
   CHECK(d.reissued().lagging == 1);
   // That of unit 0; unit 1 lags already and waits for an offer.
-  CHECK(d.NextLag() == nanoseconds(seconds(10)));
+  CHECK(d.NextChange() == nanoseconds(seconds(10)));
   REQUIRE(d.Offer(kSecond, 1).ok());
   CHECK(Given(&d) == "2:1/1");
   CHECK(d.Accept(kSecond, ResultOf(Key(1, 0), "same")) == Outcome::kUsed);
@@ -157,7 +157,7 @@ TEST_CASE("dispatcher: a lagging unit goes to a second actor, the first result w
   REQUIRE((results && results->ok()));
   // After the shard: the hash is still known.
   CHECK(d.Accept(kSecond, ResultOf(Key(1, 1), "two")) == Outcome::kDivergent);
-  CHECK_FALSE(d.NextLag().has_value());
+  CHECK_FALSE(d.NextChange().has_value());
 }
 
 TEST_CASE("dispatcher: what lags is measured against the median turnaround", "[unit]") {
@@ -248,26 +248,173 @@ TEST_CASE("dispatcher: a cancelled shard leaves nothing but its late results", "
   CHECK(d.Cancel(1).empty());
 }
 
-TEST_CASE("dispatcher: a unit that fails three times fails its shard with its message", "[unit]") {
+TEST_CASE(
+    "dispatcher: a unit that fails five times at the only actor fails its shard with its message",
+    "[unit]") {
   Fixture f;
   auto& d = f.dispatcher;
   REQUIRE(d.Add(1, Units(1, 2)).ok());
   d.AddActor(kFirst);
   REQUIRE(d.Offer(kFirst, 8).ok());
   CHECK(Given(&d) == "1:1/0 1:1/1");
-  CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "one")) == Outcome::kError);
-  CHECK_FALSE(d.Take(1).has_value());
-  CHECK(Given(&d) == "1:1/0");
-  CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "two")) == Outcome::kError);
-  CHECK(Given(&d) == "1:1/0");
+  for (int i = 1; i < 5; ++i) {
+    CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "it failed")) == Outcome::kError);
+    CHECK_FALSE(d.Take(1).has_value());
+    CHECK(Given(&d) == "1:1/0");
+  }
   CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "the simulator is unstable")) == Outcome::kError);
-  CHECK(d.reissued().error == 3);
+  CHECK(d.reissued().error == 5);
+  CHECK(d.quarantines() == 0);  // Nobody was better.
   const auto failure = d.Take(1);
   REQUIRE(failure.has_value());
   CHECK(ReasonOf(failure->status()) == "UNIT_FAILED");
   CHECK(failure->status().message() ==
-        "unit 1/0/0/0 failed 3 times; the last time: the simulator is unstable");
+        "unit 1/0/0/0 failed 5 times; the last time: the simulator is unstable");
   CHECK(d.Cancel(1).size() == 1);  // unit 1 is still out
+}
+
+TEST_CASE("dispatcher: an actor that always fails fails no shard and is kept away (D4)", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "sick"});
+  d.AddActor(kSecond, {.uid = "well"});
+  REQUIRE(d.Offer(kFirst, 8).ok());
+  REQUIRE(d.Offer(kSecond, 4).ok());
+  for (uint64_t shard = 1; shard <= 3; ++shard) {
+    REQUIRE(d.Add(shard, Units(shard, 1)).ok());
+    CHECK(Given(&d) == "1:" + std::to_string(shard) + "/0");  // It has the most credit.
+    CHECK(d.Accept(kFirst, ErrorOf(Key(shard, 0), "no")) == Outcome::kError);
+    REQUIRE(d.Offer(kFirst, 1).ok());
+    CHECK(Given(&d) == "2:" + std::to_string(shard) + "/0");
+    CHECK(d.Accept(kSecond, ResultOf(Key(shard, 0))) == Outcome::kUsed);
+    REQUIRE(d.Offer(kSecond, 1).ok());
+    CHECK(d.Take(shard)->ok());
+    CHECK(d.StandingOf(kFirst)->strikes() == static_cast<int>(shard));
+  }
+  CHECK(d.InQuarantine(kFirst));
+  CHECK(d.quarantines() == 1);
+  REQUIRE(d.Add(4, Units(4, 1)).ok());
+  CHECK(Given(&d) == "2:4/0");
+  CHECK(d.Accept(kSecond, ResultOf(Key(4, 0))) == Outcome::kUsed);
+  // Another stream of the same process is no better.
+  d.RemoveActor(kFirst);
+  d.AddActor(kThird, {.uid = "sick"});
+  REQUIRE(d.Offer(kThird, 8).ok());
+  CHECK(d.InQuarantine(kThird));
+  CHECK(d.NextChange() == nanoseconds(seconds(30)));
+  f.clock.Advance(seconds(30));  // One unit at a time, to see.
+  REQUIRE(d.Add(5, Units(5, 3)).ok());
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  CHECK(Given(&d) == "3:5/0 2:5/1 2:5/2");
+  CHECK(d.Accept(kThird, ResultOf(Key(5, 0))) == Outcome::kUsed);
+  CHECK(d.StandingOf(kThird)->strikes() == 0);
+  CHECK(d.StandingOf(kThird)->good());
+}
+
+TEST_CASE("dispatcher: a unit that fails at every actor in good standing fails its shard",
+          "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  for (const ActorId actor : {kFirst, kSecond, kThird}) {
+    d.AddActor(actor, {.uid = std::to_string(static_cast<uint64_t>(actor))});
+    REQUIRE(d.Offer(actor, 2).ok());
+  }
+  REQUIRE(d.Add(1, Units(1, 3)).ok());
+  CHECK(Given(&d) == "3:1/0 2:1/1 1:1/2");
+  CHECK(d.Accept(kThird, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  CHECK(d.Accept(kSecond, ResultOf(Key(1, 1))) == Outcome::kUsed);
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 2))) == Outcome::kUsed);
+  REQUIRE(d.Add(2, Units(2, 1)).ok());
+  for (const char* given : {"3:2/0", "2:2/0", "1:2/0"}) {
+    CHECK_FALSE(d.Settled(2));
+    CHECK(Given(&d) == given);
+    CHECK(d.Accept(ActorId{static_cast<uint64_t>(given[0] - '0')}, ErrorOf(Key(2, 0), "no")) ==
+          Outcome::kError);
+  }
+  CHECK(ReasonOf(d.Take(2)->status()) == "UNIT_FAILED");
+  // It was not their fault.
+  for (const ActorId actor : {kFirst, kSecond, kThird}) CHECK(d.StandingOf(actor)->strikes() == 0);
+}
+
+TEST_CASE("dispatcher: a silent actor with a large credit holds few units, then none (D4)",
+          "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "silent", .threads = 1});
+  d.AddActor(kSecond, {.uid = "well", .threads = 1});
+  REQUIRE(d.Offer(kFirst, 1024).ok());
+  REQUIRE(d.Offer(kSecond, 2).ok());
+  REQUIRE(d.Add(1, Units(1, 10)).ok());
+  REQUIRE(d.Assign().size() == 10);
+  CHECK(d.NumHeld(kFirst) == 8);
+  CHECK(d.NumHeld(kSecond) == 2);
+  const auto finish = [&](uint64_t shard) {
+    for (uint32_t unit = 0; unit < 10; ++unit) {
+      if (d.Held(kSecond, Key(shard, unit)) == nullptr) continue;
+      CHECK(d.Accept(kSecond, ResultOf(Key(shard, unit))) == Outcome::kUsed);
+      REQUIRE(d.Offer(kSecond, 1).ok());
+    }
+  };
+  f.clock.Advance(seconds(1));
+  finish(1);
+  f.clock.Advance(seconds(4));  // What the silent one holds lags, and it is known to be slow.
+  for (int i = 0; i < 4; ++i) {
+    static_cast<void>(d.Assign());
+    finish(1);
+  }
+  CHECK(d.Take(1).has_value());
+  CHECK(d.InQuarantine(kFirst));
+  REQUIRE(d.Add(2, Units(2, 4)).ok());
+  for (const auto& assignment : d.Assign()) CHECK(assignment.actor == kSecond);
+}
+
+TEST_CASE("dispatcher: a unit that the only actor has lost is given to it again (D4)", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  d.AddActor(kFirst);
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  CHECK(Given(&d) == "1:1/0");
+  f.clock.Advance(seconds(5));
+  CHECK(d.Assign().empty());
+  CHECK(d.NextChange() == nanoseconds(seconds(60)));
+  f.clock.Advance(seconds(55));
+  CHECK(Given(&d) == "1:1/0");  // Its credit came back with the unit.
+  CHECK(d.reissued().silent == 1);
+  // The next time it has twice as long.
+  f.clock.Advance(seconds(119));
+  CHECK(d.Assign().empty());
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "a")) == Outcome::kUsed);
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "a")) == Outcome::kDuplicate);  // The lost one's.
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "a")) == Outcome::kUnexpected);
+}
+
+TEST_CASE("dispatcher: small units of one environment do not make large ones of another lag",
+          "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "a"});
+  d.AddActor(kSecond, {.uid = "b"});
+  REQUIRE(d.Offer(kFirst, 8).ok());
+  const auto run = [&](uint64_t shard, const std::string& environment, uint32_t steps,
+                       seconds taken) {
+    auto units = Units(shard, 1);
+    units[0].mutable_task()->set_environment(environment);
+    units[0].set_steps(steps);
+    REQUIRE(d.Add(shard, std::move(units)).ok());
+    REQUIRE(d.Assign().size() == 1);
+    f.clock.Advance(taken);
+    CHECK(d.Accept(kFirst, ResultOf(Key(shard, 0))) == Outcome::kUsed);
+    static_cast<void>(d.Take(shard));
+  };
+  run(1, "small", 100, seconds(1));
+  run(2, "large", 1000, seconds(100));
+  auto units = Units(3, 1);
+  units[0].mutable_task()->set_environment("large");
+  units[0].set_steps(500);
+  REQUIRE(d.Add(3, std::move(units)).ok());
+  REQUIRE(d.Assign().size() == 1);
+  CHECK(*d.NextChange() - f.clock.time == nanoseconds(seconds(4 * 50)));
 }
 
 TEST_CASE("dispatcher: bad additions and offers are refused", "[unit]") {
