@@ -1,26 +1,23 @@
-// Options and steps of environments, for tests.
+// Environments in tests; their options are in tests/specs.h.
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "envs/environment.h"
+#include "tests/specs.h"
 #include "tests/testing.h"
 
 namespace mentor::testing {
 
-// Options of an environment or wrapper as a test writes them.
-using Settings = std::vector<std::pair<std::string, std::string>>;
-
-inline google::protobuf::RepeatedPtrField<v1::Option> Options(const Settings& settings) {
-  google::protobuf::RepeatedPtrField<v1::Option> options;
-  for (const auto& [name, value] : settings) {
-    v1::Option* option = options.Add();
-    option->set_name(name);
-    option->set_value(value);
-  }
-  return options;
+inline v1::EnvironmentTask Task(const std::string& environment,
+                                const std::vector<double>& parameters = {},
+                                bool goal_visible = false) {
+  v1::EnvironmentTask task;
+  task.set_environment(environment);
+  task.mutable_parameters()->Add(parameters.begin(), parameters.end());
+  task.set_goal_visible(goal_visible);
+  return task;
 }
 
 // A step that must go well.

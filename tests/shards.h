@@ -1,14 +1,19 @@
-// A small shard of plain PPO agents on point_reach, and actors that need no simulator.
+// A small shard of plain PPO agents on point_reach, and actors that need no simulator; a shard of
+// which only outcomes are wanted, and learners that need no actor.
 #pragma once
 
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/hash.h"
 #include "common/rng.h"
 #include "common/spec/spec.h"
+#include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
 #include "mentor/v1/shard_service.pb.h"
+#include "tests/normals.h"
+#include "tests/specs.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::testing {
@@ -39,10 +44,7 @@ inline v1::Shard SmallShard(uint64_t id = 7) {
   }
   shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
   shard.set_deterministic_episodes(1);
-  shard.mutable_shape()->set_observation_size(4);
-  shard.mutable_shape()->set_action_size(2);
-  shard.mutable_shape()->set_episode_steps(10);
-  shard.mutable_shape()->set_independent_episodes(true);
+  *shard.mutable_shape() = Shape({.observation = 4, .independent_episodes = true});
   shard.mutable_inner_loop()->set_name("ppo");
   shard.set_iterations(3);
   shard.set_collections(1);
@@ -57,10 +59,7 @@ inline v1::Result MadeUpResult(const v1::Unit& unit, int64_t episode_steps = 10)
                             .purpose = Purpose::kTest,
                             .lifetime = unit.random().lifetime()};
   const auto normals = [&](at::IntArrayRef shape, uint32_t draw) {
-    torch::Tensor x = torch::empty(shape, torch::kFloat64);
-    random.Normals(4 * unit.first_step() + draw,
-                   {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
-    return x.to(torch::kFloat32);
+    return Normals(random, 4 * unit.first_step() + draw, shape);
   };
   torch::Tensor truncations = torch::zeros({n}, torch::kUInt8);
   for (int64_t t = 0; t < n; ++t)
@@ -82,6 +81,47 @@ inline v1::Result MadeUpResult(const v1::Unit& unit, int64_t episode_steps = 10)
   if (unit.return_state() && truncations[n - 1].item<int64_t>() == 0)
     result.set_final_state("state");
   return result;
+}
+
+// A lifetime of four steps, of which only the outcomes are wanted.
+inline v1::Shard OutcomesShard(const std::string& experiment = "") {
+  v1::Shard shard;
+  shard.set_experiment(experiment);
+  shard.mutable_spec()->mutable_lifetime()->set_iterations(1);
+  shard.mutable_spec()->mutable_lifetime()->set_steps_per_iteration(4);
+  *shard.mutable_shape() = Shape({.observation = 1, .action = 1, .episode_steps = 4});
+  shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
+  shard.set_outcomes_only(true);
+  shard.set_iterations(1);
+  shard.set_collections(1);
+  shard.add_lifetimes();
+  return shard;
+}
+// What a learner says of it: each step has this reward.
+inline v1::Segment OutcomesSegment(const v1::Shard& shard, double reward) {
+  v1::Segment segment;
+  segment.set_shard_id(shard.shard_id());
+  segment.set_epoch(shard.epoch());
+  const learner::Segment values{.shaped_rewards = torch::full({1, 4}, reward, torch::kFloat64),
+                                .success_signals = torch::zeros({1, 4}),
+                                .successes = torch::zeros({1, 4}),
+                                .prev_done = torch::zeros({1, 4}),
+                                .last_done = torch::ones({1}),
+                                .open_steps = torch::zeros({1}),
+                                .open_returns = torch::zeros({1}, torch::kFloat64),
+                                .open_successes = torch::zeros({1})};
+  learner::AddTensors(values, /*outcomes_only=*/true, &segment);
+  return segment;
+}
+// The end of a shard that has one segment.
+inline v1::ShardDone DoneAfter(const v1::Segment& segment) {
+  Sha256 hash;
+  learner::HashSegment(segment, &hash);
+  v1::ShardDone done;
+  done.set_shard_id(segment.shard_id());
+  done.set_epoch(segment.epoch());
+  done.set_segments_hash(hash.Finish());
+  return done;
 }
 
 }  // namespace mentor::testing

@@ -1,8 +1,11 @@
-// Specs for tests of rules, and options of any part that has them.
+// Specs for tests of rules, options of any part that has them, and shapes of environments.
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "mentor/v1/shard_service.pb.h"
 #include "mentor/v1/spec.pb.h"
 
 namespace mentor::testing {
@@ -19,6 +22,15 @@ void SetOption(Part* part, const std::string& name, const std::string& value) {
 template <typename Part, typename Options>
 void SetOptions(Part* part, const Options& options) {
   for (const auto& [name, value] : options) SetOption(part, name, value);
+}
+
+// Options of an environment, wrapper or part as a test writes them.
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+inline google::protobuf::RepeatedPtrField<v1::Option> Options(const Settings& settings) {
+  v1::RuleSpec part;
+  SetOptions(&part, settings);
+  return part.option();
 }
 
 // What the test of each rule says of its lifetimes. No benchmark: batches are made up.
@@ -38,6 +50,21 @@ v1::ExperimentSpec SpecOfRule(const std::string& rule, const RuleSize& size,
   spec.mutable_rule()->set_lifetimes_per_update(static_cast<uint32_t>(size.lifetimes));
   SetOptions(spec.mutable_rule(), options);
   return spec;
+}
+
+// Of made-up environments.
+struct ShapeSize {
+  uint32_t observation = 3, action = 2, episode_steps = 10;
+  bool independent_episodes = false, discrete_actions = false;
+};
+inline v1::EnvironmentShape Shape(const ShapeSize& size) {
+  v1::EnvironmentShape shape;
+  shape.set_observation_size(size.observation);
+  shape.set_action_size(size.action);
+  shape.set_episode_steps(size.episode_steps);
+  shape.set_independent_episodes(size.independent_episodes);
+  shape.set_discrete_actions(size.discrete_actions);
+  return shape;
 }
 
 }  // namespace mentor::testing

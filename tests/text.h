@@ -8,10 +8,17 @@
 #include <string>
 #include <string_view>
 
+#include <absl/status/status.h>
+
 namespace mentor::testing {
 
 inline bool Contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
+}
+
+// The message of an error.
+inline bool Contains(const absl::Status& status, std::string_view part) {
+  return Contains(std::string(status.message()), part);
 }
 
 // The whole file.

@@ -3,24 +3,20 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "common/registry.h"
 #include "tests/conformance/envs/environment_checks.h"
+#include "tests/specs.h"
 
 namespace mentor::envs::testing {
 
-using Settings = std::vector<std::pair<std::string, std::string>>;
+using mentor::testing::Settings;
 
 inline v1::WrapperSpec Spec(const std::string& name, const Settings& settings = {}) {
   v1::WrapperSpec spec;
   spec.set_name(name);
-  for (const auto& [option, value] : settings) {
-    v1::Option* set = spec.add_option();
-    set->set_name(option);
-    set->set_value(value);
-  }
+  *spec.mutable_option() = mentor::testing::Options(settings);
   return spec;
 }
 
@@ -41,9 +37,7 @@ inline Variant In(const std::string& environment, const std::vector<v1::WrapperS
 // Whether the environment can be wrapped so: some wrappers need a simulator.
 inline bool Takes(const std::string& environment, const v1::WrapperSpec& wrapper) {
   const Variant variant = In(environment, {wrapper});
-  auto bare = MakeEnvironment(environment, {});
-  REQUIRE(bare.ok());
-  return Wrap(*std::move(bare), variant.wrappers).ok();
+  return Wrap(MakeEnvironment(environment, {}).value(), variant.wrappers).ok();
 }
 
 inline std::vector<Variant> WrapperVariants() {

@@ -10,18 +10,20 @@
 
 #include <google/protobuf/util/time_util.h>
 
-#include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/backup.h"
 #include "tests/postgres.h"
+#include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
 using namespace mentor;
 using namespace mentor::meta_learner;
 using google::protobuf::util::TimeUtil;
+using mentor::testing::CreateSmall;
 using mentor::testing::PostgresServer;
+using mentor::testing::SmallExperiment;
 using mentor::testing::TempFolder;
 using S = v1::Experiment;
 
@@ -35,10 +37,7 @@ class Backend {
       : database_(std::move(database)), fresh_(std::move(fresh)) {}
 
   std::unique_ptr<ExperimentStore> Open() {
-    auto store = OpenStore(StoreOptions{.folder = folder_.path(), .database = database_});
-    INFO(store.status().ToString());
-    REQUIRE(store.ok());
-    return *std::move(store);
+    return OpenStore(StoreOptions{.folder = folder_.path(), .database = database_}).value();
   }
   const std::string& database() const { return database_; }
   std::string fresh() const { return fresh_ ? fresh_() : ""; }
@@ -71,17 +70,6 @@ struct RegisterCase {
   const RegisterCase register_case_##line(name, Case##line); \
   void Case##line([[maybe_unused]] Backend& backend)
 #define STORE_CASE(name) STORE_CASE_AT(name, __LINE__)
-
-NewExperiment Small(const std::string& id = "") {
-  return WithSpec(*LoadSpec("benchmark { name: 'point_reach' } rule { outer_updates: 5 }"), id);
-}
-
-v1::Experiment Create(ExperimentStore* store, const std::string& id) {
-  const auto experiment = store->Create(Small(id));
-  INFO(experiment.status().ToString());
-  REQUIRE(experiment.ok());
-  return *experiment;
-}
 
 // Leads an experiment from QUEUED to a state.
 void Lead(ExperimentStore* store, const std::string& name, State to) {
@@ -118,7 +106,7 @@ using Strings = std::vector<std::string>;
 
 STORE_CASE("a created experiment has every field, and is still there after opening again") {
   auto store = backend.Open();
-  const v1::Experiment made = Create(store.get(), "one");
+  const v1::Experiment made = CreateSmall(store.get(), "one");
   CHECK(made.name() == "experiments/one");
   CHECK(IsUuid(made.uid()));
   CHECK(made.state() == S::STATE_QUEUED);
@@ -137,11 +125,12 @@ STORE_CASE("a created experiment has every field, and is still there after openi
 
 STORE_CASE("ids are made when missing, unique when given") {
   const auto store = backend.Open();
-  const v1::Experiment first = *store->Create(Small()), second = *store->Create(Small());
+  const v1::Experiment first = *store->Create(SmallExperiment()),
+                       second = *store->Create(SmallExperiment());
   CHECK(first.name() == "experiments/exp-" + UuidBase32(first.uid(), 10));
   CHECK(first.name() != second.name());
-  Create(store.get(), "one");
-  const auto again = store->Create(Small("one"));
+  CreateSmall(store.get(), "one");
+  const auto again = store->Create(SmallExperiment("one"));
   CHECK(again.status().code() == absl::StatusCode::kAlreadyExists);
   CHECK(ReasonOf(again.status()) == "ALREADY_EXISTS");
   CHECK(MetadataOf(again.status(), "name") == "experiments/one");
@@ -149,7 +138,7 @@ STORE_CASE("ids are made when missing, unique when given") {
 
 STORE_CASE("a repeated request gets its first answer, also after opening again") {
   auto store = backend.Open();
-  NewExperiment request = Small("one");
+  NewExperiment request = SmallExperiment("one");
   request.request_id = NewUuid();
   request.request_hash = "h1";
   const v1::Experiment first = *store->Create(request);
@@ -182,7 +171,7 @@ STORE_CASE("unknown names") {
 STORE_CASE("pages hold each experiment once, by name") {
   const auto store = backend.Open();
   CHECK(store->List({})->experiments.empty());
-  for (const char* id : {"d", "a", "c", "b", "e"}) Create(store.get(), id);
+  for (const char* id : {"d", "a", "c", "b", "e"}) CreateSmall(store.get(), id);
   std::vector<std::string> names;
   std::string token;
   int pages = 0;
@@ -192,7 +181,7 @@ STORE_CASE("pages hold each experiment once, by name") {
     for (const auto& experiment : page->experiments) names.push_back(experiment.name());
     token = page->next_page_token;
     // One that sorts before the pages to come, one after all: neither disturbs.
-    if (++pages == 1) Create(store.get(), "aa");
+    if (++pages == 1) CreateSmall(store.get(), "aa");
   } while (!token.empty());
   CHECK(pages == 3);
   CHECK(names == std::vector<std::string>{"experiments/a", "experiments/b", "experiments/c",
@@ -211,7 +200,7 @@ STORE_CASE("every pair of states, legal or refused") {
   for (const State from : AllStates()) {
     for (const State to : AllStates()) {
       if (!IsLegalTransition(from, to)) continue;
-      const std::string name = Create(store.get(), "e" + std::to_string(++number)).name();
+      const std::string name = CreateSmall(store.get(), "e" + std::to_string(++number)).name();
       Lead(store.get(), name, from);
       INFO(StateText(from) << " to " << StateText(to));
       const auto moved = store->Transition(name, {from}, to, absl::InternalError("why"));
@@ -228,7 +217,7 @@ STORE_CASE("every pair of states, legal or refused") {
   CHECK(legal == 20);
   // From another state than the one named: refused with both, and nothing changes.
   for (const State in : AllStates()) {
-    const std::string name = Create(store.get(), "f" + std::to_string(++number)).name();
+    const std::string name = CreateSmall(store.get(), "f" + std::to_string(++number)).name();
     Lead(store.get(), name, in);
     const State from = in == S::STATE_RUNNING ? S::STATE_QUEUED : S::STATE_RUNNING;
     const State to = in == S::STATE_RUNNING ? S::STATE_RUNNING : S::STATE_SUCCEEDED;
@@ -251,7 +240,7 @@ STORE_CASE("final states have no way out") {
 
 STORE_CASE("the start time is that of the first run") {
   const auto store = backend.Open();
-  const std::string name = Create(store.get(), "one").name();
+  const std::string name = CreateSmall(store.get(), "one").name();
   const auto first = store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING);
   REQUIRE(first->has_start_time());
   REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_PAUSED).ok());
@@ -264,7 +253,7 @@ STORE_CASE("the start time is that of the first run") {
 
 STORE_CASE("the queue is in order of creation") {
   const auto store = backend.Open();
-  for (const char* id : {"c", "a", "b", "d"}) Create(store.get(), id);
+  for (const char* id : {"c", "a", "b", "d"}) CreateSmall(store.get(), id);
   REQUIRE(store->Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   REQUIRE(store->Transition("experiments/d", {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
   const auto queued = store->InStates({S::STATE_QUEUED});
@@ -280,7 +269,7 @@ STORE_CASE("the queue is in order of creation") {
 
 STORE_CASE("an outer step leaves points, checkpoint and progress together") {
   auto store = backend.Open();
-  const v1::Experiment experiment = Create(store.get(), "one");
+  const v1::Experiment experiment = CreateSmall(store.get(), "one");
   const std::string uid = experiment.uid();
   OuterStep step{
       .step = 1, .results = {{"seg2", 0.25}, {"odd", std::nan("")}}, .timings = {{"wall", 1.5}}};
@@ -319,7 +308,7 @@ STORE_CASE("an outer step leaves points, checkpoint and progress together") {
 
 STORE_CASE("a replay with other results is counted, other timings are not") {
   const auto store = backend.Open();
-  const v1::Experiment experiment = Create(store.get(), "one");
+  const v1::Experiment experiment = CreateSmall(store.get(), "one");
   REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   OuterStep step{
       .step = 1,
@@ -340,7 +329,7 @@ STORE_CASE("a replay with other results is counted, other timings are not") {
 
 STORE_CASE("the index of checkpoints follows the folder") {
   const auto store = backend.Open();
-  const v1::Experiment experiment = Create(store.get(), "one");
+  const v1::Experiment experiment = CreateSmall(store.get(), "one");
   const auto info = [](uint32_t step) {
     return CheckpointInfo{
         .path = "", .outer_step = step, .size_bytes = 1, .sha256 = "s", .state_hash = "h"};
@@ -363,7 +352,7 @@ STORE_CASE("the index of checkpoints follows the folder") {
 
 STORE_CASE("progress is seen at once, kept by the next durable change, and gone in the end") {
   auto store = backend.Open();
-  const std::string name = Create(store.get(), "one").name();
+  const std::string name = CreateSmall(store.get(), "one").name();
   v1::Progress progress;
   progress.set_env_steps(77);
   REQUIRE(store->SetProgress(name, "meta-training", progress).ok());
@@ -389,7 +378,7 @@ STORE_CASE("subscribers hear of each change and may read, until they are gone") 
     heard.push_back(notice.name + " " + std::string(StateText(store->Get(notice.name)->state())) +
                     (notice.durable ? "" : " live"));
   });
-  const v1::Experiment experiment = Create(store.get(), "one");
+  const v1::Experiment experiment = CreateSmall(store.get(), "one");
   REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   REQUIRE(store->SetProgress(experiment.name(), "x", {}).ok());
   REQUIRE(store->RecordOuterStep(experiment.uid(), {.step = 1}).ok());
@@ -406,7 +395,7 @@ STORE_CASE("subscribers hear of each change and may read, until they are gone") 
 STORE_CASE("threads that race for one transition, one wins") {
   const auto store = backend.Open();
   for (int round = 0; round < 10; ++round) {
-    const std::string name = Create(store.get(), "r" + std::to_string(round)).name();
+    const std::string name = CreateSmall(store.get(), "r" + std::to_string(round)).name();
     std::atomic<int> won = 0;
     std::vector<std::thread> threads;
     for (int i = 0; i < 4; ++i) {
@@ -423,7 +412,7 @@ STORE_CASE("threads that race for one transition, one wins") {
 
 STORE_CASE("concurrent creates with one request id make one experiment") {
   const auto store = backend.Open();
-  NewExperiment request = Small();
+  NewExperiment request = SmallExperiment();
   request.request_id = NewUuid();
   request.request_hash = "h";
   std::vector<std::string> names(8);
@@ -436,7 +425,7 @@ STORE_CASE("concurrent creates with one request id make one experiment") {
 
 STORE_CASE("an edit changes what a user may set, once, and keeps it") {
   auto store = backend.Open();
-  const v1::Experiment made = Create(store.get(), "one");
+  const v1::Experiment made = CreateSmall(store.get(), "one");
   const auto changed = store->Change("experiments/one", made.etag(), [](v1::Experiment* edited) {
     edited->set_display_name("A title");
     (*edited->mutable_labels())["team"] = "a";
@@ -485,7 +474,7 @@ STORE_CASE("an edit changes what a user may set, once, and keeps it") {
 
 STORE_CASE("lists are filtered and ordered, with the number of all that match") {
   const auto store = backend.Open();
-  for (const char* id : {"c", "a", "d", "b"}) Create(store.get(), id);
+  for (const char* id : {"c", "a", "d", "b"}) CreateSmall(store.get(), id);
   for (const char* id : {"a", "d"})
     Lead(store.get(), std::string("experiments/") + id, S::STATE_RUNNING);
   const auto queued = [](const v1::Experiment& experiment) {
@@ -528,7 +517,7 @@ STORE_CASE("lists are filtered and ordered, with the number of all that match") 
 STORE_CASE("the heads of the queue: the oldest of each class and owner") {
   const auto store = backend.Open();
   const auto add = [&](const std::string& id, const std::string& owner, v1::Priority priority) {
-    NewExperiment experiment = Small(id);
+    NewExperiment experiment = SmallExperiment(id);
     experiment.owner = owner;
     experiment.experiment.set_priority(priority);
     REQUIRE(store->Create(experiment).ok());
@@ -574,7 +563,7 @@ STORE_CASE("the heads of the queue: the oldest of each class and owner") {
 
 STORE_CASE("deadlines and expiry are found, ends set the time of expiry") {
   const auto store = backend.Open();
-  const v1::Experiment one = Create(store.get(), "one"), two = Create(store.get(), "two");
+  const v1::Experiment one = CreateSmall(store.get(), "one"), two = CreateSmall(store.get(), "two");
   REQUIRE(store
               ->Change(one.name(), "",
                        [](v1::Experiment* edited) {
@@ -598,7 +587,7 @@ STORE_CASE("deadlines and expiry are found, ends set the time of expiry") {
 
 STORE_CASE("a deletion takes everything, and the name may be used again") {
   auto store = backend.Open();
-  const v1::Experiment one = Create(store.get(), "one");
+  const v1::Experiment one = CreateSmall(store.get(), "one");
   CHECK(ReasonOf(store->Delete(one.name(), "")) == "ILLEGAL_TRANSITION");
   Lead(store.get(), one.name(), S::STATE_RUNNING);
   REQUIRE(store->PrepareFolder(one.uid()).ok());
@@ -611,14 +600,14 @@ STORE_CASE("a deletion takes everything, and the name may be used again") {
   CHECK(absl::IsNotFound(store->Delete(one.name(), "")));
   CHECK(store->Points(one.uid())->empty());
   CHECK_FALSE(std::filesystem::exists(store->ExperimentFolder(one.uid())));
-  CHECK(Create(store.get(), "one").uid() != one.uid());
+  CHECK(CreateSmall(store.get(), "one").uid() != one.uid());
   store.reset();
   CHECK(backend.Open()->List({})->total_size == 1);
 }
 
 STORE_CASE("every change is one revision, in order, also after opening again") {
   auto store = backend.Open();
-  const v1::Experiment one = Create(store.get(), "one");
+  const v1::Experiment one = CreateSmall(store.get(), "one");
   const auto start = store->ReadSnapshot({});
   CHECK(Names(start->experiments) == Strings{"one"});
   CHECK(start->revision == *store->Revision());
@@ -626,7 +615,7 @@ STORE_CASE("every change is one revision, in order, also after opening again") {
   Lead(store.get(), one.name(), S::STATE_RUNNING);
   REQUIRE(store->SetProgress(one.name(), "live only", {}).ok());
   REQUIRE(store->RecordOuterStep(one.uid(), {.step = 1}).ok());
-  Create(store.get(), "two");
+  CreateSmall(store.get(), "two");
   REQUIRE(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
   REQUIRE(store->Delete(one.name(), "").ok());
   store.reset();
@@ -665,7 +654,7 @@ STORE_CASE("every change is one revision, in order, also after opening again") {
 
 STORE_CASE("checkpoints are pinned, points are read in parts") {
   const auto store = backend.Open();
-  const v1::Experiment one = Create(store.get(), "one");
+  const v1::Experiment one = CreateSmall(store.get(), "one");
   Lead(store.get(), one.name(), S::STATE_RUNNING);
   for (uint32_t step = 1; step <= 4; ++step) {
     REQUIRE(store
@@ -695,8 +684,8 @@ STORE_CASE("checkpoints are pinned, points are read in parts") {
 
 STORE_CASE("a backup is taken while the store works, and restored whole") {
   auto store = backend.Open();
-  const v1::Experiment one = Create(store.get(), "one");
-  Create(store.get(), "two");
+  const v1::Experiment one = CreateSmall(store.get(), "one");
+  CreateSmall(store.get(), "two");
   Lead(store.get(), one.name(), S::STATE_RUNNING);
   REQUIRE(store->PrepareFolder(one.uid()).ok());
   for (uint32_t step : {1u, 2u}) {
@@ -738,7 +727,7 @@ STORE_CASE("a backup is taken while the store works, and restored whole") {
   CHECK((*again)->Points(one.uid())->at("a").size() == 2);
   const auto scan = FindNewestWhole((*again)->CheckpointFolder(one.uid()), one.uid(), "s");
   CHECK(scan->newest->outer_step == 2);
-  CHECK((*again)->Create(Small("three")).ok());  // Numbers go on.
+  CHECK((*again)->Create(SmallExperiment("three")).ok());  // Numbers go on.
   CHECK(Names((*again)->List({.order_by = "create_time", .key = "x"})->experiments) ==
         Strings{"one", "two", "three"});
   CHECK(absl::IsFailedPrecondition(Restore(folder.path() / "backup", restored).status()));
@@ -792,7 +781,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
   SECTION("a server that goes away is UNAVAILABLE, and used again when it is back") {
     Backend backend(server->NewDatabase());
     const auto store = backend.Open();
-    const v1::Experiment one = Create(store.get(), "one");
+    const v1::Experiment one = CreateSmall(store.get(), "one");
     server->Stop();
     CHECK(absl::IsUnavailable(store->Get(one.name()).status()));
     CHECK(absl::IsUnavailable(

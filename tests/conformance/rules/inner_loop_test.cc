@@ -13,6 +13,7 @@
 #include "common/spec/spec.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/conformance/recorded_lifetimes.h"
+#include "tests/specs.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -69,9 +70,8 @@ Life LifeOf(const RuleEntry& entry) {
     shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
     shard.set_outer_learning(true);
     shard.set_iterations(whole.lifetime().iterations());
-    shard.mutable_shape()->set_observation_size(kObservationSize);
-    shard.mutable_shape()->set_action_size(kActionSize);
-    shard.mutable_shape()->set_episode_steps(10);
+    *shard.mutable_shape() =
+        testing::Shape({.observation = kObservationSize, .action = kActionSize});
     *shard.mutable_inner_loop() = InnerLoopOf(whole.rule());
     shard.set_collections(learner::FindInnerLoop(entry.inner_loop)->collections);
     Violations violations;

@@ -15,6 +15,7 @@
 #include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/rules/experiment_metrics.h"
 #include "tests/conformance/recorded_lifetimes.h"
+#include "tests/specs.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -68,21 +69,15 @@ v1::ExperimentSpec Spec(const RuleEntry& entry) {
   AddExample(entry, &spec);
   if (spec.has_signal()) return spec;
   // A small lstm, the default.
-  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"enc1", "12"}, {"enc2", "4"}, {"lstm", "4"}, {"heads", "4"}, {"critic", "4"}}) {
-    v1::Option* option = spec.mutable_signal()->add_option();
-    option->set_name(name);
-    option->set_value(value);
-  }
+  testing::SetOptions(
+      spec.mutable_signal(),
+      testing::Settings{
+          {"enc1", "12"}, {"enc2", "4"}, {"lstm", "4"}, {"heads", "4"}, {"critic", "4"}});
   return spec;
 }
 
 v1::EnvironmentShape Shape() {
-  v1::EnvironmentShape shape;
-  shape.set_observation_size(kObservationSize);
-  shape.set_action_size(kActionSize);
-  shape.set_episode_steps(10);
-  return shape;
+  return testing::Shape({.observation = kObservationSize, .action = kActionSize});
 }
 
 std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& spec,

@@ -5,10 +5,9 @@
 #include <unistd.h>
 
 #include "common/file.h"
-#include "common/spec/spec.h"
 #include "common/status.h"
-#include "meta_learner/store/store.h"
 #include "tests/child_process.h"
+#include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
@@ -21,8 +20,7 @@ using S = v1::Experiment;
 namespace {
 
 NewExperiment Request(int number) {
-  NewExperiment request =
-      WithSpec(*LoadSpec("benchmark { name: 'point_reach' }"), "e" + std::to_string(number));
+  NewExperiment request = testing::SmallExperiment("e" + std::to_string(number));
   request.request_id = "request-" + std::to_string(number);
   request.request_hash = "h";
   return request;
@@ -133,9 +131,7 @@ TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, noth
     std::filesystem::path path;
     ~Unmount() { umount2(path.c_str(), MNT_DETACH); }
   } unmount{small};
-  auto opened = OpenStore(small / "state");
-  REQUIRE(opened.ok());
-  auto store = *std::move(opened);
+  auto store = OpenStore(small / "state").value();
   int created = 0;
   REQUIRE(store->Create(Request(++created)).ok());
   {

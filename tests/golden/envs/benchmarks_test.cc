@@ -7,6 +7,7 @@
 
 #include "common/hash.h"
 #include "envs/benchmark.h"
+#include "tests/specs.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -32,11 +33,8 @@ std::unique_ptr<Benchmark> Make(const std::string& name, const std::string& envi
   spec.set_name(name);
   spec.set_environment(environment);
   spec.set_goal_seed(seed);
-  if (name.starts_with("mt")) {
-    v1::Option& option = *spec.add_option();
-    option.set_name("one_hot");
-    option.set_value("false");  // Then no model is loaded.
-  }
+  // Then no model is loaded.
+  if (name.starts_with("mt")) testing::SetOption(&spec, "one_hot", "false");
   Violations violations;
   std::unique_ptr<Benchmark> benchmark = MakeBenchmark(spec, &violations);
   INFO(std::string(violations.ToStatus().message()));

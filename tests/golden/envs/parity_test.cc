@@ -31,9 +31,8 @@ TEST_CASE("parity: recorded episodes of every task are replayed to the agreed to
   // Nothing on MuJoCo is without a recording.
   for (const EnvironmentEntry* entry : Catalogue()) {
     INFO(entry->name);
-    const auto environment = MakeEnvironment(entry->name, {});
-    REQUIRE(environment.ok());
-    if (dynamic_cast<MuJoCoEnvironment*>(environment->get()) == nullptr) continue;
+    const auto environment = MakeEnvironment(entry->name, {}).value();
+    if (dynamic_cast<MuJoCoEnvironment*>(environment.get()) == nullptr) continue;
     CHECK(std::any_of(verified->tasks.begin(), verified->tasks.end(),
                       [entry](const auto& task) { return task.task == entry->name; }));
   }

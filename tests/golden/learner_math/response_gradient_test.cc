@@ -11,6 +11,7 @@
 #include "learner/agents/row_statistics.h"
 #include "learner/signals/signal_network.h"
 #include "tests/golden.h"
+#include "tests/specs.h"
 
 namespace mentor::learner {
 namespace {
@@ -55,11 +56,8 @@ std::unique_ptr<SignalNetwork> Network(const Json& one) {
   spec.set_name("bottleneck");
   for (const auto& [name, value] : {std::pair<const char*, int64_t>{"hidden", one.at("H2")},
                                     {"layers", 1},
-                                    {"bottleneck", one.at("bottleneck")}}) {
-    v1::Option& option = *spec.add_option();
-    option.set_name(name);
-    option.set_value(std::to_string(value));
-  }
+                                    {"bottleneck", one.at("bottleneck")}})
+    testing::SetOption(&spec, name, std::to_string(value));
   Violations violations;
   auto network = MakeSignalNetwork(
       spec, {.observation_size = one.at("D"), .action_size = one.at("A")}, &violations);

@@ -7,6 +7,7 @@
 #include "learner/agents/gae.h"
 #include "learner/agents/outer_objective.h"
 #include "learner/agents/policy.h"
+#include "tests/normals.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
@@ -17,9 +18,7 @@ using torch::Tensor;
 constexpr int64_t kAgents = 2, kSteps = 12, kObservation = 3, kAction = 2;
 
 Tensor Normals(torch::IntArrayRef shape, uint32_t step) {
-  Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = 23}.Normals(step, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
-  return x;
+  return testing::Normals({.seed = 23}, step, shape, torch::kFloat64);
 }
 
 struct Problem {

@@ -2,19 +2,17 @@
 // LibTorch's.
 #include <numeric>
 
-#include "common/rng.h"
 #include "learner/agents/agent_shape.h"
 #include "learner/agents/ppo_kernels.h"
 #include "learner/agents/ppo_loss.h"
+#include "tests/normals.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
 namespace {
 
 torch::Tensor Normals(torch::IntArrayRef shape, uint32_t step) {
-  torch::Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = 11}.Normals(step, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
-  return x;
+  return testing::Normals({.seed = 11}, step, shape, torch::kFloat64);
 }
 
 struct Problem {

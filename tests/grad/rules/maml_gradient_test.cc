@@ -1,8 +1,8 @@
 // MAML's outer gradient and the Hessian of its KL divergence against finite differences, first and
 // second order, through two adaptation steps.
-#include "common/rng.h"
 #include "meta_learner/rules/maml_objective.h"
 #include "tests/golden.h"
+#include "tests/normals.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -12,9 +12,7 @@ using torch::Tensor;
 constexpr int64_t kLifetimes = 2, kSteps = 12;
 
 Tensor Normals(uint32_t number, at::IntArrayRef shape) {
-  Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = 21}.Normals(number, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
-  return x;
+  return testing::Normals({.seed = 21}, number, shape, torch::kFloat64);
 }
 
 learner::PolicyGradientData Data(uint32_t number, int64_t steps, bool discrete) {

@@ -2,6 +2,7 @@
 #include "learner/agents/worker_pool.h"
 #include "meta_learner/rules/outer_ppo.h"
 #include "tests/golden/signal_fixture.h"
+#include "tests/normals.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -11,9 +12,7 @@ using torch::Tensor;
 constexpr int64_t kLifetimes = 12, kSteps = 9;
 
 Tensor Normals(uint32_t number, at::IntArrayRef shape) {
-  Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = 8}.Normals(number, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
-  return x;
+  return testing::Normals({.seed = 8}, number, shape, torch::kFloat64);
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "common/rng.h"
 #include "tests/learning/local/learning.h"
+#include "tests/normals.h"
 #include "tests/torch_testing.h"
 
 namespace mentor {
@@ -31,9 +31,7 @@ double Success(const testing::Learned& learned) {
 double CreditOfFirstAction(const testing::Learned& learned) {
   constexpr int64_t kEpisodes = 256;
   const auto coin = [](uint32_t number) {
-    std::vector<double> normals(kEpisodes);
-    RandomStream{.seed = 11}.Normals(number, normals);
-    return torch::tensor(normals).gt(0).to(torch::kFloat32);
+    return testing::Normals({.seed = 11}, number, {kEpisodes}).gt(0).to(torch::kFloat32);
   };
   double credit = 0;
   for (const bool right : {true, false}) {

@@ -12,16 +12,14 @@
 
 #include "common/evaluation_method.h"
 #include "common/file.h"
-#include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
 #include "mentor/evaluate_command.h"
-#include "mentor/local/local_run.h"
 #include "mentor/local/run_report.h"
 #include "mentor/local/trained_run.h"
 #include "mentor/rule_command.h"
 #include "meta_learner/experiment/evaluation.h"
-#include "meta_learner/experiment/parts.h"
 #include "meta_learner/rules/outer_rule.h"
+#include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
@@ -33,26 +31,17 @@ using mentor::testing::Contains;
 using mentor::testing::ReadText;
 using meta_learner::ReadShards;
 
-constexpr char kSpec[] = R"(
+const std::string kSpec = testing::TinySpec(R"(
   display_name: "tiny reward"
-  seed: 5
   benchmark { name: "point_reach" }
   lifetime { iterations: 3 steps_per_iteration: 40 }
-  agent { hidden_units: 8 epochs: 2 minibatches: 2 }
-  signal {
-    option { name: "enc1" value: "8" }
-    option { name: "enc2" value: "8" }
-    option { name: "lstm" value: "8" }
-    option { name: "heads" value: "8" }
-    option { name: "critic" value: "8" }
-  }
   rule { outer_updates: 2 lifetimes_per_update: 4 shard_lifetimes: 2
          option { name: "k" value: "20" } }
   evaluation {
     lifetimes_per_goal: 1 goals: 4 deterministic_episodes: 1 train_goals: false
     baseline: [PPO_SPARSE, RANDOM_SIGNAL]
   }
-)";
+)");
 
 // Before anything else uses LibTorch.
 const absl::Status fixed = learner::FixNumerics();
@@ -70,12 +59,8 @@ const Runs& TwoRuns() {
     for (const bool reward : {true, false}) {
       std::vector<std::string> overrides;
       if (!reward) overrides = {"signal.role=ADVANTAGE", "display_name=tiny advantage"};
-      const auto spec = LoadSpec(kSpec, overrides, meta_learner::CheckParts);
-      INFO(spec.status());
-      REQUIRE(spec.ok());
-      REQUIRE(
-          RunLocally({.spec = *spec, .out = reward ? runs.reward : runs.advantage, .quiet = true})
-              .value_or(1) == 0);
+      REQUIRE(testing::RunQuietly(testing::Checked(kSpec, overrides),
+                                  reward ? runs.reward : runs.advantage) == 0);
     }
     return true;
   }();
@@ -244,9 +229,8 @@ TEST_CASE("evaluate: flags", "[loopback]") {
 TEST_CASE("evaluate: a run that learns nothing has its baselines, or says what to do",
           "[loopback]") {
   const testing::TempFolder folder;
-  const auto spec = LoadSpec(kSpec, {"rule.outer_updates=0"}, meta_learner::CheckParts);
-  REQUIRE(spec.ok());
-  REQUIRE(RunLocally({.spec = *spec, .out = folder.path(), .quiet = true}).value_or(1) == 0);
+  v1::ExperimentSpec spec = testing::Checked(kSpec, {"rule.outer_updates=0"});
+  REQUIRE(testing::RunQuietly(spec, folder.path()) == 0);
   CHECK(Mentor({"evaluate", folder.path().string(), "--seeds", "1", "--baselines", "ppo_sparse",
                 "--quiet"}) == 0);
   const auto refused = Evaluate({.runs = {folder.path()}, .baselines = {}, .quiet = true});
@@ -255,9 +239,8 @@ TEST_CASE("evaluate: a run that learns nothing has its baselines, or says what t
                 folder.path().string()}) == 0);
 
   const testing::TempFolder idle;
-  v1::ExperimentSpec nothing = *spec;
-  nothing.mutable_evaluation()->clear_baseline();
-  REQUIRE(RunLocally({.spec = nothing, .out = idle.path(), .quiet = true}).value_or(1) == 0);
+  spec.mutable_evaluation()->clear_baseline();
+  REQUIRE(testing::RunQuietly(spec, idle.path()) == 0);
   CHECK(Contains(ReadText(idle.path() / "report.html"), "set evaluation.baseline to [PPO_SPARSE"));
 }
 

@@ -12,7 +12,6 @@
 #include "common/file.h"
 #include "common/metrics.h"
 #include "common/rpc/server.h"
-#include "common/spec/spec.h"
 #include "common/status.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
@@ -23,11 +22,11 @@
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/experiment_runner.h"
 #include "meta_learner/experiment/learner_arithmetic.h"
-#include "meta_learner/experiment/parts.h"
 #include "meta_learner/fleet/shard_broker.h"
 #include "meta_learner/scheduling/disk_guard.h"
 #include "meta_learner/scheduling/scheduler.h"
 #include "meta_learner/store/store.h"
+#include "tests/loopback/local/tiny_runs.h"
 #include "tests/metrics.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"
@@ -42,22 +41,13 @@ using mentor::testing::ReadText;
 // Before anything else uses LibTorch.
 const absl::Status fixed = learner::FixNumerics();
 
-constexpr char kSpec[] = R"(
-  seed: 5
+const std::string kSpec = testing::TinySpec(R"(
   benchmark { name: "point_reach" }
   lifetime { iterations: 2 steps_per_iteration: 40 }
-  agent { hidden_units: 8 epochs: 2 minibatches: 2 }
-  signal {
-    option { name: "enc1" value: "8" }
-    option { name: "enc2" value: "8" }
-    option { name: "lstm" value: "8" }
-    option { name: "heads" value: "8" }
-    option { name: "critic" value: "8" }
-  }
   rule { outer_updates: 3 lifetimes_per_update: 6 shard_lifetimes: 2
          option { name: "k" value: "20" } }
   evaluation { lifetimes_per_goal: 1 goals: 2 deterministic_episodes: 1 train_goals: false }
-)";
+)");
 
 // A learner with an actor of its own, that says it computes with what the test likes.
 class FleetMember {
@@ -101,10 +91,9 @@ TEST_CASE("mixed fleet: experiments keep to the kind of learner on which they be
           "[loopback]") {
   REQUIRE(fixed.ok());
   const testing::TempFolder folder;
-  const auto spec = LoadSpec(kSpec, {}, meta_learner::CheckParts);
-  REQUIRE(spec.ok());
+  const v1::ExperimentSpec spec = testing::Checked(kSpec);
   const std::filesystem::path alone = folder.path() / "alone";
-  REQUIRE(RunLocally({.spec = *spec, .out = alone.string(), .quiet = true}).value_or(1) == 0);
+  REQUIRE(testing::RunQuietly(spec, alone) == 0);
   const auto want = HashRun(alone);
   REQUIRE(want.ok());
   const std::string cpu = meta_learner::CpuArithmetic();
@@ -116,7 +105,7 @@ TEST_CASE("mixed fleet: experiments keep to the kind of learner on which they be
   std::map<std::string, std::filesystem::path> folders;
   std::map<std::string, std::promise<absl::Status>> ends;
   for (const char* id : {"on-gpus", "on-cpus", "new"}) {
-    const auto experiment = (*store)->Create(meta_learner::WithSpec(*spec, id));
+    const auto experiment = (*store)->Create(meta_learner::WithSpec(spec, id));
     REQUIRE(experiment.ok());
     folders[experiment->name()] = (*store)->ExperimentFolder(experiment->uid());
     ends[experiment->name()];
@@ -182,19 +171,18 @@ TEST_CASE("mixed fleet: experiments keep to the kind of learner on which they be
 TEST_CASE("mixed fleet: a local run does not go on with what GPUs began", "[loopback]") {
   REQUIRE(fixed.ok());
   const testing::TempFolder folder;
-  const auto spec = LoadSpec(kSpec, {"rule.outer_updates=1"}, meta_learner::CheckParts);
-  REQUIRE(spec.ok());
+  const v1::ExperimentSpec spec = testing::Checked(kSpec, {"rule.outer_updates=1"});
   {
     const auto store = meta_learner::OpenStore(folder.path());
     REQUIRE(store.ok());
-    const auto experiment = (*store)->Create(meta_learner::WithSpec(*spec, "run"));
+    const auto experiment = (*store)->Create(meta_learner::WithSpec(spec, "run"));
     REQUIRE(experiment.ok());
     REQUIRE((*store)->PrepareFolder(experiment->uid()).ok());
     REQUIRE(WriteFileAtomically(
                 (*store)->ExperimentFolder(experiment->uid()) / "learner_fingerprint", "a GPU bits")
                 .ok());
   }
-  const auto code = RunLocally({.spec = *spec, .out = folder.path().string(), .quiet = true});
+  const auto code = RunLocally({.spec = spec, .out = folder.path(), .quiet = true});
   CHECK(ReasonOf(code.status()) == "NUMERIC_MISMATCH");
   CHECK(code.status().message().find("a GPU bits") != absl::string_view::npos);
 }

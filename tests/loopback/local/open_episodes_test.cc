@@ -14,7 +14,6 @@
 #include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
 #include "learner/signals/signal_network.h"
-#include "mentor/local/local_run.h"
 #include "mentor/local/relive.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/parts.h"
@@ -22,6 +21,7 @@
 #include "meta_learner/experiment/tensor_sections.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/store.h"
+#include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
@@ -119,7 +119,7 @@ void RunToEnd(const v1::ExperimentSpec& spec, const Checkpoint* from, Run* run) 
     REQUIRE(
         meta_learner::WriteCheckpoint((*store)->CheckpointFolder(own.experiment_uid), own).ok());
   }
-  REQUIRE(RunLocally({.spec = spec, .out = out, .quiet = true}).value_or(1) == 0);
+  REQUIRE(testing::RunQuietly(spec, out) == 0);
   const auto store = meta_learner::OpenStore(out);
   REQUIRE(store.ok());
   const auto experiment = (*store)->Get("experiments/run");

@@ -11,14 +11,12 @@
 
 #include "common/evaluation_method.h"
 #include "common/file.h"
-#include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
 #include "mentor/env_command.h"
-#include "mentor/local/local_run.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/evaluation.h"
-#include "meta_learner/experiment/parts.h"
 #include "meta_learner/store/checkpoint.h"
+#include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
@@ -29,24 +27,15 @@ namespace {
 using mentor::testing::Contains;
 
 constexpr char kEnvironment[] = "InvertedPendulum-v5";  // Episodes end early.
-constexpr char kSpec[] = R"(
-  seed: 5
+const std::string kSpec = testing::TinySpec(R"(
   benchmark { name: "single" environment: "InvertedPendulum-v5" }
   lifetime { iterations: 3 steps_per_iteration: 64 }
-  agent { hidden_units: 8 epochs: 2 minibatches: 2 }
-  signal {
-    option { name: "enc1" value: "8" }
-    option { name: "enc2" value: "8" }
-    option { name: "lstm" value: "8" }
-    option { name: "heads" value: "8" }
-    option { name: "critic" value: "8" }
-  }
   rule { outer_updates: 1 lifetimes_per_update: 4 shard_lifetimes: 4
          option { name: "k" value: "16" } }
   evaluation {
     lifetimes_per_goal: 2 deterministic_episodes: 1 baseline: [PPO_SPARSE, PPO_SHAPED]
   }
-)";
+)");
 
 bool GoOn(int, int) {
   return true;
@@ -57,10 +46,7 @@ const std::filesystem::path& RunOnce() {
   static const testing::TempFolder folder;
   static const bool done = [] {
     REQUIRE(learner::FixNumerics().ok());
-    const auto spec = LoadSpec(kSpec, {}, meta_learner::CheckParts);
-    INFO(spec.status());
-    REQUIRE(spec.ok());
-    return RunLocally({.spec = *spec, .out = folder.path(), .quiet = true}).value_or(1) == 0;
+    return testing::RunQuietly(testing::Checked(kSpec), folder.path()) == 0;
   }();
   REQUIRE(done);
   return folder.path();

@@ -4,14 +4,12 @@
 #include <string>
 #include <vector>
 
-#include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
-#include "mentor/local/local_run.h"
 #include "mentor/local/run_report.h"
-#include "meta_learner/experiment/parts.h"
 #include "meta_learner/rules/experiment_metrics.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/store.h"
+#include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"
 #include "tests/torch_testing.h"
@@ -35,13 +33,8 @@ const absl::Status fixed = learner::FixNumerics();
 
 report::ReportData Run(const std::vector<std::string>& overrides) {
   REQUIRE(fixed.ok());
-  const auto spec = LoadSpec(kSpec, overrides, meta_learner::CheckParts);
-  INFO(spec.status());
-  REQUIRE(spec.ok());
   const testing::TempFolder folder;
-  REQUIRE(RunLocally(
-              {.spec = *spec, .out = folder.path().string(), .metrics_address = "", .quiet = true})
-              .value_or(1) == 0);
+  REQUIRE(testing::RunQuietly(testing::Checked(kSpec, overrides), folder.path()) == 0);
   const auto data = ReportOf(folder.path());
   INFO(data.status());
   REQUIRE(data.ok());
@@ -118,13 +111,8 @@ const meta_learner::RegisterRule kTalker({
 
 TEST_CASE("metrics: an experiment whose rule reports more than it declared fails and says so",
           "[loopback]") {
-  const auto spec = LoadSpec(kSpec, {"rule.name=talker"}, meta_learner::CheckParts);
-  INFO(spec.status());
-  REQUIRE(spec.ok());
   const testing::TempFolder folder;
-  CHECK(RunLocally(
-            {.spec = *spec, .out = folder.path().string(), .metrics_address = "", .quiet = true})
-            .value_or(0) == 1);
+  CHECK(testing::RunQuietly(testing::Checked(kSpec, {"rule.name=talker"}), folder.path()) == 1);
   const auto store = meta_learner::OpenStore(folder.path());
   REQUIRE(store.ok());
   const auto failed = (*store)->InStates({v1::Experiment::STATE_FAILED});

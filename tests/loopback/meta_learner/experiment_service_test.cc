@@ -45,9 +45,7 @@ class Fixture {
   ~Fixture() { Stop(); }
 
   void Start() {
-    auto opened = OpenStore(folder_.path());
-    REQUIRE(opened.ok());
-    store_ = *std::move(opened);
+    store_ = OpenStore(folder_.path()).value();
     metrics_ = Metrics::Create();
     service_ = std::make_unique<ExperimentService>(
         ExperimentService::Options{

@@ -12,8 +12,8 @@
 #include "common/rpc/server.h"
 #include "common/rpc/stream.h"
 #include "common/status.h"
-#include "learner/segment_proto.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
+#include "tests/shards.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
@@ -160,41 +160,17 @@ TEST_CASE(
     "shard broker: a segment with NaN ends that stream, and the shard goes to another learner",
     "[loopback]") {
   Fixture fixture;
-  v1::Shard shard;
-  shard.mutable_spec()->mutable_lifetime()->set_iterations(1);
-  shard.mutable_spec()->mutable_lifetime()->set_steps_per_iteration(4);
-  shard.mutable_shape()->set_observation_size(1);
-  shard.mutable_shape()->set_action_size(1);
-  shard.mutable_shape()->set_episode_steps(4);
-  shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
-  shard.set_outcomes_only(true);
-  shard.set_iterations(1);
-  shard.set_collections(1);
-  shard.add_lifetimes();
   const std::atomic<bool> cancel = false;
   absl::StatusOr<std::vector<ShardResult>> results = absl::UnknownError("not run");
-  std::thread run([&] { results = fixture.broker.Run({shard}, {}, cancel, nullptr); });
+  std::thread run(
+      [&] { results = fixture.broker.Run({testing::OutcomesShard()}, {}, cancel, nullptr); });
 
   const auto answer = [](RawLearner* learner, double reward) {
     learner->SayHello(RawLearner::GoodHello());
     const v1::Shard got = learner->WaitFor(v1::RunResponse::kShard).shard();
-    const learner::Segment values{.shaped_rewards = torch::full({1, 4}, reward, torch::kFloat64),
-                                  .success_signals = torch::zeros({1, 4}),
-                                  .successes = torch::zeros({1, 4}),
-                                  .prev_done = torch::zeros({1, 4}),
-                                  .last_done = torch::ones({1}),
-                                  .open_steps = torch::zeros({1}),
-                                  .open_returns = torch::zeros({1}, torch::kFloat64),
-                                  .open_successes = torch::zeros({1})};
     v1::RunRequest segment, done;
-    segment.mutable_segment()->set_shard_id(got.shard_id());
-    segment.mutable_segment()->set_epoch(got.epoch());
-    learner::AddTensors(values, true, segment.mutable_segment());
-    Sha256 hash;
-    learner::HashSegment(segment.segment(), &hash);
-    done.mutable_shard_done()->set_shard_id(got.shard_id());
-    done.mutable_shard_done()->set_epoch(got.epoch());
-    done.mutable_shard_done()->set_segments_hash(hash.Finish());
+    *segment.mutable_segment() = testing::OutcomesSegment(got, reward);
+    *done.mutable_shard_done() = testing::DoneAfter(segment.segment());
     learner->Say(std::move(segment));
     learner->Say(std::move(done));
   };

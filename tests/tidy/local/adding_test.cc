@@ -10,6 +10,7 @@
 #include "mentor/local/local_run.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/parts.h"
+#include "tests/specs.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
@@ -46,9 +47,7 @@ TEST_CASE("adding: the examples are in their catalogues, settings and all", "[ti
   const auto refusal = [](auto* (v1::ExperimentSpec::*part)(), const char* name,
                           const char* value) {
     v1::ExperimentSpec wrong = Spec();
-    v1::Option& option = *(wrong.*part)()->add_option();
-    option.set_name(name);
-    option.set_value(value);
+    testing::SetOption((wrong.*part)(), name, value);
     Violations found;
     meta_learner::CheckParts(wrong, &found);
     return std::string(found.ToStatus().message());

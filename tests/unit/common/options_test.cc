@@ -1,5 +1,6 @@
 #include "common/options.h"
 
+#include "tests/specs.h"
 #include "tests/testing.h"
 
 namespace mentor {
@@ -20,14 +21,8 @@ const OptionTable kTable = {
      .help = "View."},
 };
 
-OptionValues Parse(std::vector<std::pair<std::string, std::string>> set, Violations* violations) {
-  google::protobuf::RepeatedPtrField<v1::Option> options;
-  for (const auto& [name, value] : set) {
-    v1::Option* option = options.Add();
-    option->set_name(name);
-    option->set_value(value);
-  }
-  return OptionValues::Parse(kTable, options, "rule.option", violations);
+OptionValues Parse(const testing::Settings& settings, Violations* violations) {
+  return OptionValues::Parse(kTable, testing::Options(settings), "rule.option", violations);
 }
 
 // The one violation that setting `name` to `value` gives; empty when there is none.

@@ -9,12 +9,14 @@
 #include "common/file.h"
 #include "envs/assets.h"
 #include "envs/mujoco_environment.h"
+#include "tests/environments.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
 namespace {
 
+using mentor::testing::Task;
 using mentor::testing::TempFolder;
 
 const std::vector<std::string> kNames = {
@@ -22,17 +24,8 @@ const std::vector<std::string> kNames = {
     "Pusher-v5",  "HumanoidStandup-v5",  "Reacher-v5", "InvertedDoublePendulum-v5",
     "Swimmer-v5", "InvertedPendulum-v5", "Walker2d-v5"};
 
-v1::EnvironmentTask Task(const std::string& name) {
-  v1::EnvironmentTask task;
-  task.set_environment(name);
-  return task;
-}
-
 std::unique_ptr<MuJoCoEnvironment> Make(const std::string& name) {
-  auto made = MakeEnvironment(Task(name));
-  INFO(made.status().ToString());
-  REQUIRE(made.ok());
-  auto* mujoco = dynamic_cast<MuJoCoEnvironment*>(made->release());
+  auto* mujoco = dynamic_cast<MuJoCoEnvironment*>(MakeEnvironment(Task(name)).value().release());
   REQUIRE(mujoco != nullptr);
   return std::unique_ptr<MuJoCoEnvironment>(mujoco);
 }

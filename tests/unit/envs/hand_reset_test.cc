@@ -18,13 +18,6 @@ const std::set<std::string> kShared = {
     "sweep-v3",
 };
 
-std::unique_ptr<Environment> Make(const std::string& name) {
-  auto made = MakeEnvironment(name, {});
-  INFO(made.status().ToString());
-  REQUIRE(made.ok());
-  return *std::move(made);
-}
-
 // Everything that the reset leaves behind: state, first observation, and what the first step, which
 // begins with stale kinematics, makes of them.
 std::string ResetTo(Environment& environment, uint32_t goal) {
@@ -47,7 +40,7 @@ TEST_CASE("metaworld: goals share a hand reset where no body moves, and only the
   for (const TaskEntry* entry : Registry<TaskEntry>::Instance().All()) {
     INFO(entry->name);
     SettledResets::Instance().Clear();
-    const auto environment = Make(entry->name);
+    const auto environment = MakeEnvironment(entry->name, {}).value();
     ResetTo(*environment, 0);
     ResetTo(*environment, 1);
     // Two goals, and what they share.
@@ -63,7 +56,7 @@ TEST_CASE("metaworld: a shared hand reset changes no bit", "[unit]") {
   constexpr uint32_t kGoals = 4;
   for (const std::string& name : kShared) {
     INFO(name);
-    const auto environment = Make(name);
+    const auto environment = MakeEnvironment(name, {}).value();
     std::vector<std::string> in_full;
     for (uint32_t goal = 0; goal < kGoals; ++goal) {
       SettledResets::Instance().Clear();
@@ -72,7 +65,7 @@ TEST_CASE("metaworld: a shared hand reset changes no bit", "[unit]") {
     for (uint32_t first = 0; first < kGoals; first += kGoals - 1) {  // Whose hand reset is shared.
       SettledResets::Instance().Clear();
       CHECK(ResetTo(*environment, first) == in_full[first]);
-      const auto other = Make(name);  // With data that has been nowhere.
+      const auto other = MakeEnvironment(name, {}).value();  // With data that has been nowhere.
       for (uint32_t goal = 0; goal < kGoals; ++goal) {
         CHECK(ResetTo(goal % 2 ? *environment : *other, goal) == in_full[goal]);
       }
@@ -83,7 +76,8 @@ TEST_CASE("metaworld: a shared hand reset changes no bit", "[unit]") {
 
 TEST_CASE("metaworld: a hand reset is shared among equal physics only", "[unit]") {
   SettledResets::Instance().Clear();
-  const auto nominal = Make("reach-v3"), heavy = Make("reach-v3");
+  const auto nominal = MakeEnvironment("reach-v3", {}).value(),
+             heavy = MakeEnvironment("reach-v3", {}).value();
   Simulation& simulation = dynamic_cast<MetaWorldEnvironment&>(*heavy).simulation();
   PhysicsFactors factors = PhysicsFactors::Nominal(*simulation.model());
   for (double& factor : factors.mass) factor = 1.5;

@@ -8,6 +8,7 @@
 #include "envs/metaworld/reward_functions.h"
 #include "envs/metaworld/scene.h"
 #include "envs/metaworld/settled_resets.h"
+#include "tests/environments.h"
 #include "tests/testing.h"
 
 namespace {
@@ -35,21 +36,11 @@ namespace mentor::envs::metaworld {
 namespace {
 
 using mentor::testing::Near;
+using mentor::testing::Task;
 
 std::unique_ptr<MetaWorldEnvironment> Make(const std::string& name) {
-  auto made = MakeEnvironment(name, {});
-  INFO(made.status().ToString());
-  REQUIRE(made.ok());
-  return std::unique_ptr<MetaWorldEnvironment>(static_cast<MetaWorldEnvironment*>(made->release()));
-}
-
-v1::EnvironmentTask Task(const std::string& name, std::initializer_list<double> v,
-                         bool goal_visible = false) {
-  v1::EnvironmentTask task;
-  task.set_environment(name);
-  task.mutable_parameters()->Add(v.begin(), v.end());
-  task.set_goal_visible(goal_visible);
-  return task;
+  auto made = MakeEnvironment(name, {}).value();
+  return std::unique_ptr<MetaWorldEnvironment>(static_cast<MetaWorldEnvironment*>(made.release()));
 }
 
 const std::initializer_list<double> kPushV = {0, 0.65, 0.02, 0.05, 0.85, 0.015};

@@ -2,6 +2,8 @@
 #include <cmath>
 
 #include "envs/environment.h"
+#include "tests/environments.h"
+#include "tests/specs.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -9,22 +11,11 @@ namespace {
 
 using mentor::testing::Near;
 
-std::unique_ptr<Environment> Make(std::vector<std::pair<std::string, std::string>> set,
-                                  std::vector<double> goal) {
-  google::protobuf::RepeatedPtrField<v1::Option> options;
-  for (const auto& [name, value] : set) {
-    v1::Option* option = options.Add();
-    option->set_name(name);
-    option->set_value(value);
-  }
-  auto made = MakeEnvironment("point_reach", options);
-  INFO(made.status().ToString());
-  REQUIRE(made.ok());
-  v1::EnvironmentTask task;
-  task.set_environment("point_reach");
-  task.mutable_parameters()->Add(goal.begin(), goal.end());
-  REQUIRE((*made)->SetTask(task).ok());
-  return *std::move(made);
+std::unique_ptr<Environment> Make(const testing::Settings& settings,
+                                  const std::vector<double>& goal) {
+  auto made = MakeEnvironment("point_reach", testing::Options(settings)).value();
+  REQUIRE(made->SetTask(testing::Task("point_reach", goal)).ok());
+  return made;
 }
 
 TEST_CASE("point_reach: motion, reward and success by hand", "[unit]") {
@@ -99,11 +90,9 @@ TEST_CASE("point_reach: resets are normal with deviation 0.05, by lifetime, iter
 TEST_CASE("point_reach: goals are drawn at distance 0.7", "[unit]") {
   const EnvironmentEntry& entry = *FindEnvironment("point_reach");
   Violations violations;
-  google::protobuf::RepeatedPtrField<v1::Option> options;
-  const OptionValues two = OptionValues::Parse(entry.options, options, "", &violations);
-  options.Add()->set_name("dimension");
-  options[0].set_value("1");
-  const OptionValues one = OptionValues::Parse(entry.options, options, "", &violations);
+  const OptionValues two = OptionValues::Parse(entry.options, {}, "", &violations);
+  const OptionValues one =
+      OptionValues::Parse(entry.options, testing::Options({{"dimension", "1"}}), "", &violations);
   const RandomStream random{.seed = 1, .purpose = Purpose::kTasks};
   constexpr int n = 20000;
   double x = 0, xx = 0;
@@ -126,29 +115,20 @@ TEST_CASE("point_reach: goals are drawn at distance 0.7", "[unit]") {
 }
 
 TEST_CASE("point_reach: options and tasks that contradict each other are refused", "[unit]") {
-  google::protobuf::RepeatedPtrField<v1::Option> options;
-  options.Add()->set_name("dimension");
-  options[0].set_value("3");
-  const auto made = MakeEnvironment("point_reach", options, "task.options");
+  const auto made =
+      MakeEnvironment("point_reach", testing::Options({{"dimension", "3"}}), "task.options");
   CHECK(made.status().code() == absl::StatusCode::kInvalidArgument);
   CHECK(std::string(made.status().message()) ==
         "task.options.dimension: is '3'; give an integer from 1 to 2; the default is 2");
   const auto hidden = Make({{"view", "hidden"}}, {0.7, 0});
-  v1::EnvironmentTask task;
-  task.set_environment("point_reach");
-  task.add_parameters(0.7);
-  task.add_parameters(0);
-  task.set_goal_visible(true);
+  const v1::EnvironmentTask task = testing::Task("point_reach", {0.7, 0}, /*goal_visible=*/true);
   CHECK(hidden->SetTask(task).code() == absl::StatusCode::kInvalidArgument);
 }
 
 TEST_CASE("umbrella_length: the greater number chooses, episodes differ in their coins", "[unit]") {
-  auto made = MakeEnvironment("umbrella_length", {});
-  REQUIRE(made.ok());
-  Environment& environment = **made;
-  v1::EnvironmentTask task;
-  task.set_environment("umbrella_length");
-  REQUIRE(environment.SetTask(task).ok());
+  const auto made = MakeEnvironment("umbrella_length", {}).value();
+  Environment& environment = *made;
+  REQUIRE(environment.SetTask(testing::Task("umbrella_length")).ok());
   std::vector<double> o(3);
   int rain = 0, shown = 0, successes = 0;
   double noise = 0;

@@ -378,9 +378,8 @@ TEST_CASE("quirk: some components of v change nothing", "[unit]") {
 }
 
 TEST_CASE("quirk: the first observation of window-close shows the handle where it was", "[unit]") {
-  auto made = MakeEnvironment("window-close-v3", {});
-  REQUIRE(made.ok());
-  Environment& environment = **made;
+  const auto made = MakeEnvironment("window-close-v3", {}).value();
+  Environment& environment = *made;
   const RandomStream random{.seed = 11, .purpose = Purpose::kTasks};
   REQUIRE(environment.SetTask(DrawTask(*FindEnvironment("window-close-v3"), {}, random, 0)).ok());
   std::vector<double> observation(39);

@@ -9,6 +9,7 @@
 #include "envs/environment.h"
 #include "envs/small/small_environment.h"
 #include "tests/environments.h"
+#include "tests/specs.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -18,13 +19,7 @@ using mentor::testing::Act;
 using mentor::testing::Near;
 using mentor::testing::Options;
 using mentor::testing::Settings;
-
-v1::EnvironmentTask Task(const std::string& name, const std::vector<double>& parameters) {
-  v1::EnvironmentTask task;
-  task.set_environment(name);
-  task.mutable_parameters()->Add(parameters.begin(), parameters.end());
-  return task;
-}
+using mentor::testing::Task;
 
 v1::EnvironmentTask Drawn(const std::string& name, const Settings& settings, uint32_t index) {
   const EnvironmentEntry& entry = *FindEnvironment(name);
@@ -37,13 +32,11 @@ v1::EnvironmentTask Drawn(const std::string& name, const Settings& settings, uin
 
 std::unique_ptr<Environment> Make(const std::string& name, const Settings& settings,
                                   const v1::EnvironmentTask& task) {
-  auto made = MakeEnvironment(name, Options(settings));
-  INFO(made.status().ToString());
-  REQUIRE(made.ok());
-  const absl::Status set = (*made)->SetTask(task);
+  auto made = MakeEnvironment(name, Options(settings)).value();
+  const absl::Status set = made->SetTask(task);
   INFO(set.ToString());
   REQUIRE(set.ok());
-  return *std::move(made);
+  return made;
 }
 
 std::string Complaint(const std::string& name, const Settings& settings,

@@ -10,10 +10,12 @@
 
 #include "learner/segment_proto.h"
 #include "tests/shards.h"
+#include "tests/text.h"
 
 namespace mentor::learner {
 namespace {
 
+using mentor::testing::Contains;
 using mentor::testing::MadeUpResult;
 using mentor::testing::SmallShard;
 
@@ -48,10 +50,6 @@ std::string Bytes(const std::vector<v1::Segment>& segments) {
   Sha256 hash;
   for (const v1::Segment& segment : segments) HashSegment(segment, &hash);
   return hash.Finish();
-}
-
-bool Contains(const absl::Status& status, std::string_view what) {
-  return status.message().find(std::string(what)) != absl::string_view::npos;
 }
 
 TEST_CASE("shard runner: segments in order, then the deterministic episodes, and a report",

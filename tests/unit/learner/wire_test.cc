@@ -9,6 +9,7 @@
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
 #include "learner/unit_plan.h"
+#include "tests/specs.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
@@ -20,10 +21,10 @@ v1::Shard MakeShard(uint32_t steps, uint32_t episode_steps, bool independent) {
   shard.mutable_spec()->mutable_lifetime()->set_iterations(3);
   shard.mutable_spec()->mutable_lifetime()->set_steps_per_iteration(steps);
   shard.mutable_spec()->mutable_agent()->set_hidden_units(2);
-  shard.mutable_shape()->set_observation_size(2);
-  shard.mutable_shape()->set_action_size(1);
-  shard.mutable_shape()->set_episode_steps(episode_steps);
-  shard.mutable_shape()->set_independent_episodes(independent);
+  *shard.mutable_shape() = testing::Shape({.observation = 2,
+                                           .action = 1,
+                                           .episode_steps = episode_steps,
+                                           .independent_episodes = independent});
   shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
   shard.set_collections(1);
   shard.set_iterations(3);

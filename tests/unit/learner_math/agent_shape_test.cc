@@ -1,6 +1,7 @@
 #include "learner/agents/agent_shape.h"
 
 #include "learner/agents/orthogonal.h"
+#include "tests/normals.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
@@ -20,9 +21,7 @@ TEST_CASE("orthogonal: rows or columns are orthogonal with the gain as length", 
 TEST_CASE("orthogonal: a square one is the Q of its normals with the sign rule", "[unit]") {
   constexpr int64_t n = 6;
   const RandomStream stream{.seed = 9, .purpose = Purpose::kAgentWeights};
-  torch::Tensor normals = torch::empty({n, n}, torch::kFloat64);
-  stream.Normals(4, {normals.data_ptr<double>(), n * n});
-  const auto [q, r] = torch::linalg_qr(normals);
+  const auto [q, r] = torch::linalg_qr(testing::Normals(stream, 4, {n, n}, torch::kFloat64));
   const torch::Tensor want = q * r.diagonal().sign().unsqueeze(0);
   CHECK((Orthogonal(n, n, 1, stream, 4) - want).abs().max().item<double>() < 1e-6);
 }

@@ -4,16 +4,17 @@
 #include <string>
 #include <vector>
 
-#include "common/rng.h"
 #include "common/spec/spec.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "tests/normals.h"
+#include "tests/specs.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
 namespace {
 
+using mentor::testing::Settings;
 using torch::Tensor;
-using Settings = std::vector<std::pair<std::string, std::string>>;
 
 constexpr int64_t kAgents = 10, kSteps = 32, kObservation = 3, kAction = 2, kEpisode = 8;
 
@@ -33,25 +34,19 @@ v1::Shard MakeShard(const Settings& settings, v1::SignalRole role = v1::REWARD) 
   for (uint32_t i = 0; i < kAgents; ++i) shard.add_lifetimes()->set_number(i);
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
   shard.set_outer_learning(true);
-  shard.mutable_shape()->set_observation_size(kObservation);
-  shard.mutable_shape()->set_action_size(kAction);
-  shard.mutable_shape()->set_episode_steps(kEpisode);
-  shard.mutable_shape()->set_discrete_actions(true);
+  *shard.mutable_shape() = testing::Shape({.observation = kObservation,
+                                           .action = kAction,
+                                           .episode_steps = kEpisode,
+                                           .discrete_actions = true});
   shard.set_collections(1);
   shard.set_iterations(4);
   shard.mutable_inner_loop()->set_name("meta_gradient");
-  for (const auto& [name, value] : settings) {
-    v1::Option* option = shard.mutable_inner_loop()->add_option();
-    option->set_name(name);
-    option->set_value(value);
-  }
+  testing::SetOptions(shard.mutable_inner_loop(), settings);
   return shard;
 }
 
 Tensor Normals(torch::IntArrayRef shape, uint32_t step) {
-  std::vector<double> x(static_cast<size_t>(c10::multiply_integers(shape)));
-  RandomStream{.seed = 31}.Normals(step, x);
-  return torch::tensor(x, torch::kFloat64).view(shape).to(torch::kFloat32);
+  return testing::Normals({.seed = 31}, step, shape);
 }
 
 // The same whatever the policies are; the behaviour is uniform.

@@ -3,6 +3,7 @@
 #include "learner/agents/observation_normaliser.h"
 
 #include "learner/agents/policy.h"
+#include "tests/normals.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
@@ -10,11 +11,9 @@ namespace {
 
 torch::Tensor Observations(int64_t agents, int64_t steps, uint32_t lifetime) {
   const RandomStream stream{.seed = 5, .purpose = Purpose::kTest, .lifetime = lifetime};
-  std::vector<double> normals(agents * steps * 3);
-  stream.Normals(0, normals);
   const torch::Tensor scale = torch::tensor({0.1, 2.0, 50.0}, torch::kFloat64);
   const torch::Tensor shift = torch::tensor({5.0, -1.0, 0.0}, torch::kFloat64);
-  return torch::tensor(normals, torch::kFloat64).view({agents, steps, 3}) * scale + shift;
+  return testing::Normals(stream, 0, {agents, steps, 3}, torch::kFloat64) * scale + shift;
 }
 
 TEST_CASE("observation normaliser: segment by segment it is the mean and std of all", "[unit]") {

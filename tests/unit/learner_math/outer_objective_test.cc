@@ -5,6 +5,7 @@
 
 #include "learner/agents/agent_shape.h"
 #include "learner/agents/row_statistics.h"
+#include "tests/normals.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
@@ -23,10 +24,7 @@ struct Problem {
     theta = InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes);
     uint32_t number = 0;
     const auto normals = [&](torch::IntArrayRef axes) {
-      torch::Tensor x = torch::empty(axes, torch::kFloat64);
-      RandomStream{.seed = 5, .purpose = Purpose::kTest}.Normals(
-          number++, {x.mutable_data_ptr<double>(), static_cast<size_t>(x.numel())});
-      return x.to(torch::kFloat32);
+      return testing::Normals({.seed = 5, .purpose = Purpose::kTest}, number++, axes);
     };
     rows.observations = normals({kAgents, kRows, 3});
     rows.actions = normals({kAgents, kRows, 2});

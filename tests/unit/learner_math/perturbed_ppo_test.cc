@@ -3,6 +3,7 @@
 #include "learner/inner_loops/lifetimes.h"
 #include "learner/inner_loops/perturbation.h"
 #include "tests/conformance/recorded_lifetimes.h"
+#include "tests/specs.h"
 
 namespace mentor::learner {
 namespace {
@@ -25,14 +26,10 @@ v1::Shard ShardOf(std::vector<uint32_t> lifetimes, const std::string& loop) {
   spec.mutable_agent()->set_epochs(2);
   spec.mutable_agent()->set_minibatches(2);
   spec.mutable_signal()->set_name("lstm");
-  for (const char* name : {"enc1", "enc2", "lstm", "heads", "critic"}) {
-    spec.mutable_signal()->add_option()->set_name(name);
-    spec.mutable_signal()->mutable_option()->rbegin()->set_value("4");
-  }
+  for (const char* name : {"enc1", "enc2", "lstm", "heads", "critic"})
+    testing::SetOption(spec.mutable_signal(), name, "4");
   for (uint32_t number : lifetimes) shard.add_lifetimes()->set_number(number);
-  shard.mutable_shape()->set_observation_size(kObservationSize);
-  shard.mutable_shape()->set_action_size(kActionSize);
-  shard.mutable_shape()->set_episode_steps(10);
+  *shard.mutable_shape() = testing::Shape({.observation = kObservationSize, .action = kActionSize});
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
   shard.set_outer_learning(true);
   shard.mutable_inner_loop()->set_name(loop);

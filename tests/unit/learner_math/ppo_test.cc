@@ -5,6 +5,7 @@
 #include "common/rng.h"
 #include "learner/agents/gae.h"
 #include "mentor/v1/spec.pb.h"
+#include "tests/normals.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
@@ -14,10 +15,7 @@ constexpr uint64_t kSeed = 21;
 constexpr int64_t kSteps = 60;
 
 torch::Tensor Normals(torch::IntArrayRef shape, uint32_t agent, uint32_t step) {
-  torch::Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = kSeed, .lifetime = agent}.Normals(
-      step, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
-  return x.to(torch::kFloat32);
+  return testing::Normals({.seed = kSeed, .lifetime = agent}, step, shape);
 }
 
 // Agents with these lifetime numbers, each with a segment of its own numbers.

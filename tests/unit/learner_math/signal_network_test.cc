@@ -1,5 +1,6 @@
 #include "learner/signals/success_signal.h"
 #include "tests/golden/signal_fixture.h"
+#include "tests/normals.h"
 
 namespace mentor::testing {
 namespace {
@@ -23,9 +24,7 @@ const NetworkSizes kFull{.observation_size = 39,
                          .critic = 512};
 
 Tensor Normals(uint32_t number, at::IntArrayRef shape) {
-  Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = 3}.Normals(number, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
-  return x.to(torch::kFloat32);
+  return testing::Normals({.seed = 3}, number, shape);
 }
 
 learner::Segment RandomSegment(const NetworkSizes& sizes, int64_t lifetimes, int64_t steps) {

@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "common/file.h"
-#include "common/spec/spec.h"
 #include "tests/metrics.h"
+#include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
@@ -12,19 +12,7 @@ namespace mentor::meta_learner {
 namespace {
 
 struct Fixture {
-  Fixture() {
-    auto opened = OpenStore(folder.path());
-    REQUIRE(opened.ok());
-    store = *std::move(opened);
-    const auto spec = LoadSpec("benchmark { name: 'point_reach' }");
-    REQUIRE(spec.ok());
-    const auto created = store->Create(WithSpec(*spec, "e"));
-    REQUIRE(created.ok());
-    experiment = *created;
-    REQUIRE(store->PrepareFolder(experiment.uid()).ok());
-    using S = v1::Experiment;
-    REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-  }
+  Fixture() { REQUIRE(store->PrepareFolder(experiment.uid()).ok()); }
   CheckpointKeeper Keeper(uint32_t keep_last = 0) {
     return CheckpointKeeper({.store = store.get(),
                              .metrics = &kept,
@@ -56,8 +44,8 @@ struct Fixture {
   testing::TempFolder folder;
   std::unique_ptr<Metrics> metrics = Metrics::Create();
   CheckpointMetrics kept{metrics.get()};
-  std::unique_ptr<ExperimentStore> store;
-  v1::Experiment experiment;
+  std::unique_ptr<ExperimentStore> store = OpenStore(folder.path()).value();
+  v1::Experiment experiment = testing::StartSmall(store.get(), "e");
 };
 
 TEST_CASE("checkpoints: the newest whole one is found, and a broken one is counted", "[unit]") {

@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "common/spec/spec.h"
+#include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
 
@@ -13,36 +13,23 @@ using Clock = ProgressReporter::Clock;
 
 // A store with one experiment, which is at work by a clock of the test's own.
 struct Fixture {
-  Fixture() {
-    auto opened = OpenStore(folder.path());
-    REQUIRE(opened.ok());
-    store = *std::move(opened);
-    const auto spec = LoadSpec("benchmark { name: 'point_reach' }");
-    REQUIRE(spec.ok());
-    const auto experiment = store->Create(WithSpec(*spec, "e"));
-    REQUIRE(experiment.ok());
-    using S = v1::Experiment;
-    REQUIRE(store->Transition(experiment->name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
-    progress = std::make_unique<ProgressReporter>(
-        ProgressReporter::Options{.store = store.get(),
-                                  .experiment = experiment->name(),
-                                  .outer_updates_total = 10,
-                                  .now = [this] { return now; }});
-  }
   void Advance(double seconds) {
     now += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   }
 
   testing::TempFolder folder;
-  std::unique_ptr<ExperimentStore> store;
+  std::unique_ptr<ExperimentStore> store = OpenStore(folder.path()).value();
   Clock::time_point now;
-  std::unique_ptr<ProgressReporter> progress;
+  ProgressReporter progress{{.store = store.get(),
+                             .experiment = testing::StartSmall(store.get(), "e").name(),
+                             .outer_updates_total = 10,
+                             .now = [this] { return now; }}};
 };
 
 TEST_CASE("progress: the time left follows from the last outer update, then from the evaluation",
           "[unit]") {
   Fixture fixture;
-  ProgressReporter& progress = *fixture.progress;
+  ProgressReporter& progress = fixture.progress;
   CHECK(progress.Now({}).seconds_left() == -1);  // Nobody knows yet.
   progress.SetTrained(4, 1000, /*seconds=*/2.5);
   CHECK(progress.Now({}).seconds_left() == Approx(6 * 2.5));
@@ -62,7 +49,7 @@ TEST_CASE("progress: the time left follows from the last outer update, then from
 
 TEST_CASE("progress: the rate is over the steps since the last look", "[unit]") {
   Fixture fixture;
-  ProgressReporter& progress = *fixture.progress;
+  ProgressReporter& progress = fixture.progress;
   progress.SetTrained(1, 1000, 1);
   fixture.Advance(2);
   CHECK(progress.Now({.env_steps = 300}).env_steps_per_second() == 150);
@@ -81,16 +68,16 @@ TEST_CASE("progress: the rate is over the steps since the last look", "[unit]") 
 
 TEST_CASE("progress: the store hears what is done, and who is waited for", "[unit]") {
   Fixture fixture;
-  fixture.progress->SetTrained(3, 700, 1);
+  fixture.progress.SetTrained(3, 700, 1);
   const auto activity = [&] { return fixture.store->Get("experiments/e")->activity(); };
-  fixture.progress->Report("outer update", {});
+  fixture.progress.Report("outer update", {});
   CHECK(activity() == "outer update");
   CHECK(fixture.store->Get("experiments/e")->progress().outer_updates() == 3);
-  fixture.progress->ReportWork("meta-training", {});
+  fixture.progress.ReportWork("meta-training", {});
   CHECK(activity() == "meta-training: waiting for learners");
-  fixture.progress->ReportWork("meta-training", {.learners = 1});
+  fixture.progress.ReportWork("meta-training", {.learners = 1});
   CHECK(activity() == "meta-training: waiting for actors");
-  fixture.progress->ReportWork("meta-training", {.learners = 1, .actors = 2});
+  fixture.progress.ReportWork("meta-training", {.learners = 1, .actors = 2});
   CHECK(activity() == "meta-training");
 }
 

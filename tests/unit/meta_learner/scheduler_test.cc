@@ -8,8 +8,8 @@
 
 #include "common/failpoint.h"
 #include "common/mutex.h"
-#include "common/spec/spec.h"
 #include "common/status.h"
+#include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
@@ -28,9 +28,7 @@ class Fixture {
   explicit Fixture(Scheduler::Options options = {}) : options_(std::move(options)) {
     options_.look_every = std::chrono::milliseconds(20);
     options_.retry_wait = std::chrono::milliseconds(10);
-    auto opened = OpenStore(folder_.path());
-    REQUIRE(opened.ok());
-    store_ = *std::move(opened);
+    store_ = OpenStore(folder_.path()).value();
     subscription_ = store_->Subscribe([this](const ExperimentStore::Notice&) {
       const MutexLock lock(mutex_);
       changed_.NotifyAll();
@@ -56,7 +54,7 @@ class Fixture {
   void Create(const std::string& id, v1::Priority priority = v1::PRIORITY_NORMAL,
               const std::string& owner = "ada",
               const std::function<void(v1::Experiment*)>& edit = nullptr) {
-    NewExperiment experiment = WithSpec(*LoadSpec("benchmark { name: 'point_reach' }"), id);
+    NewExperiment experiment = testing::SmallExperiment(id);
     experiment.owner = owner;
     experiment.experiment.set_priority(priority);
     if (edit) edit(&experiment.experiment);

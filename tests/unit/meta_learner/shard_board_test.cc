@@ -7,30 +7,11 @@
 #include <utility>
 
 #include "common/mutex.h"
-#include "learner/segment_proto.h"
-#include "learner/tensor_proto.h"
+#include "tests/shards.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
 namespace {
-
-constexpr int64_t kSteps = 4;
-
-v1::Shard MakeShard(const std::string& experiment = "experiments/a") {
-  v1::Shard shard;
-  shard.set_experiment(experiment);
-  shard.mutable_spec()->mutable_lifetime()->set_iterations(1);
-  shard.mutable_spec()->mutable_lifetime()->set_steps_per_iteration(kSteps);
-  shard.mutable_shape()->set_observation_size(1);
-  shard.mutable_shape()->set_action_size(1);
-  shard.mutable_shape()->set_episode_steps(kSteps);
-  shard.set_reward_source(v1::REWARD_SOURCE_SPARSE);
-  shard.set_outcomes_only(true);
-  shard.set_iterations(1);
-  shard.set_collections(1);
-  shard.add_lifetimes();
-  return shard;
-}
 
 // A learner that keeps what it is sent.
 class FakeLearner {
@@ -68,26 +49,10 @@ class FakeLearner {
     return false;
   }
   absl::Status Answer(const v1::Shard& shard, double reward, bool right_hash = true) {
-    v1::Segment segment;
-    segment.set_shard_id(shard.shard_id());
-    segment.set_epoch(shard.epoch());
-    const learner::Segment values{
-        .shaped_rewards = torch::full({1, kSteps}, reward, torch::kFloat64),
-        .success_signals = torch::zeros({1, kSteps}),
-        .successes = torch::zeros({1, kSteps}),
-        .prev_done = torch::zeros({1, kSteps}),
-        .last_done = torch::ones({1}),
-        .open_steps = torch::zeros({1}),
-        .open_returns = torch::zeros({1}, torch::kFloat64),
-        .open_successes = torch::zeros({1})};
-    learner::AddTensors(values, true, &segment);
+    const v1::Segment segment = testing::OutcomesSegment(shard, reward);
     if (const absl::Status status = board_->OnSegment(id, segment); !status.ok()) return status;
-    Sha256 hash;
-    learner::HashSegment(segment, &hash);
-    v1::ShardDone done;
-    done.set_shard_id(shard.shard_id());
-    done.set_epoch(shard.epoch());
-    done.set_segments_hash(right_hash ? hash.Finish() : std::string(32, 'x'));
+    v1::ShardDone done = testing::DoneAfter(segment);
+    if (!right_hash) done.set_segments_hash(std::string(32, 'x'));
     return board_->OnDone(id, done);
   }
   absl::Status Fail(const v1::Shard& shard) {
@@ -122,9 +87,9 @@ class Running {
           ShardBoard::OnProgress on_progress = nullptr)
       : board_(board) {
     thread_ = std::thread([=, this] {
-      result_ =
-          board_->Run(std::vector<v1::Shard>(static_cast<size_t>(shards), MakeShard(experiment)),
-                      {}, cancel_, on_progress);
+      result_ = board_->Run(
+          std::vector<v1::Shard>(static_cast<size_t>(shards), testing::OutcomesShard(experiment)),
+          {}, cancel_, on_progress);
     });
   }
   ~Running() {

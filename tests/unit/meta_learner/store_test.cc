@@ -14,32 +14,20 @@
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/sqlite.h"
+#include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
 using namespace mentor;
 using namespace mentor::meta_learner;
+using mentor::testing::CreateSmall;
 using mentor::testing::TempFolder;
 using S = v1::Experiment;
 
 namespace {
 
 std::unique_ptr<ExperimentStore> Open(const std::filesystem::path& folder) {
-  auto store = OpenStore(folder);
-  INFO(store.status().ToString());
-  REQUIRE(store.ok());
-  return *std::move(store);
-}
-
-NewExperiment Small(const std::string& id = "") {
-  return WithSpec(*LoadSpec("benchmark { name: 'point_reach' } rule { outer_updates: 5 }"), id);
-}
-
-v1::Experiment Create(ExperimentStore* store, const std::string& id) {
-  const auto experiment = store->Create(Small(id));
-  INFO(experiment.status().ToString());
-  REQUIRE(experiment.ok());
-  return *experiment;
+  return OpenStore(folder).value();
 }
 
 }  // namespace
@@ -55,7 +43,7 @@ TEST_CASE("store: a new folder gets the documented layout", "[unit]") {
   for (const char* name : {"LOCK", "mentor.db", "experiments"})
     CHECK(std::filesystem::exists(state / name));
 
-  const v1::Experiment experiment = Create(store.get(), "one");
+  const v1::Experiment experiment = CreateSmall(store.get(), "one");
   CHECK(std::filesystem::is_directory(store->ExperimentFolder(experiment.uid())));
   REQUIRE(store->Transition(experiment.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   REQUIRE(store->PrepareFolder(experiment.uid()).ok());
@@ -155,7 +143,7 @@ TEST_CASE("store: a database of version 1 becomes today's, with a copy of what i
   // Changes go on from its revision.
   const int64_t revision = *store->Revision();
   CHECK(revision > 0);
-  Create(store.get(), "new");
+  CreateSmall(store.get(), "new");
   CHECK(*store->Revision() == revision + 1);
   CHECK(store->Events(revision, 10)->size() == 1);
   store.reset();

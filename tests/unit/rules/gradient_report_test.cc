@@ -1,7 +1,7 @@
 #include <cmath>
 
-#include "common/rng.h"
 #include "meta_learner/rules/outer_rule.h"
+#include "tests/normals.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
@@ -46,9 +46,8 @@ TEST_CASE("the outer gradient's report: the variance is unbiased, however lifeti
     for (const int64_t count : parts) {
       Tensor part = torch::zeros({50}, torch::kFloat64);
       for (int64_t i = 0; i < count; ++i, ++lifetime) {
-        std::vector<double> normals(50);
-        RandomStream{.seed = 1, .lifetime = lifetime}.Normals(round, normals);
-        part += 3 + 2 * Numbers(normals);
+        part += 3 + 2 * testing::Normals({.seed = 1, .lifetime = lifetime}, round, {50},
+                                         torch::kFloat64);
       }
       gradients.push_back({count, part});
     }

@@ -7,12 +7,14 @@
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/normals.h"
 #include "tests/specs.h"
+#include "tests/text.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
 namespace {
 
 using learner::Segment;
+using mentor::testing::Contains;
 using torch::Tensor;
 
 constexpr int64_t kAgents = 3, kSteps = 40, kEpisode = 10, kHidden = 6;
@@ -24,12 +26,7 @@ struct Settings {
 };
 
 v1::EnvironmentShape Shape(const Settings& settings) {
-  v1::EnvironmentShape shape;
-  shape.set_observation_size(3);
-  shape.set_action_size(2);
-  shape.set_episode_steps(kEpisode);
-  shape.set_discrete_actions(settings.discrete);
-  return shape;
+  return testing::Shape({.episode_steps = kEpisode, .discrete_actions = settings.discrete});
 }
 
 v1::ExperimentSpec Spec(const Settings& settings) {
@@ -134,10 +131,6 @@ LifetimeBatch Live(const Settings& settings, const Tensor& parameters) {
   batch.steps_per_iteration = kSteps;
   batch.steps = learner::Join(segments);
   return batch;
-}
-
-bool Contains(const absl::Status& status, const std::string& part) {
-  return std::string(status.message()).find(part) != std::string::npos;
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/conformance/recorded_lifetimes.h"
+#include "tests/specs.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -25,27 +26,15 @@ using Settings = std::map<std::string, std::string>;
 constexpr int64_t kSteps = 40;  // Episodes of 10 steps.
 
 v1::ExperimentSpec Spec(const Settings& options, uint32_t lifetimes = 2) {
-  v1::ExperimentSpec spec;
-  spec.set_seed(5);
-  spec.mutable_benchmark()->set_name("single");
-  spec.mutable_lifetime()->set_iterations(6);
-  spec.mutable_lifetime()->set_steps_per_iteration(kSteps);
+  v1::ExperimentSpec spec = testing::SpecOfRule(
+      "response_gradient", {.lifetimes = lifetimes, .iterations = 6, .steps = kSteps}, options);
   spec.mutable_agent()->set_hidden_units(6);
   spec.mutable_agent()->set_epochs(2);
   spec.mutable_agent()->set_minibatches(2);
   spec.mutable_agent()->set_output_gain(0.5);
   spec.mutable_signal()->set_name("bottleneck");
-  v1::Option& hidden = *spec.mutable_signal()->add_option();
-  hidden.set_name("hidden");
-  hidden.set_value("8");
-  spec.mutable_rule()->set_name("response_gradient");
-  spec.mutable_rule()->set_lifetimes_per_update(lifetimes);
+  testing::SetOption(spec.mutable_signal(), "hidden", "8");
   spec.mutable_rule()->set_shard_lifetimes(2);
-  for (const auto& [name, value] : options) {
-    v1::Option& option = *spec.mutable_rule()->add_option();
-    option.set_name(name);
-    option.set_value(value);
-  }
   return WithDefaults(spec);
 }
 
@@ -53,10 +42,8 @@ v1::Shard ShardOf(const v1::ExperimentSpec& spec, bool learning = true) {
   v1::Shard shard;
   *shard.mutable_spec() = spec;
   for (uint32_t s = 0; s < spec.rule().shard_lifetimes(); ++s) shard.add_lifetimes()->set_number(s);
-  shard.mutable_shape()->set_observation_size(kObservationSize);
-  shard.mutable_shape()->set_action_size(kActionSize);
-  shard.mutable_shape()->set_episode_steps(10);
-  shard.mutable_shape()->set_independent_episodes(true);
+  *shard.mutable_shape() = testing::Shape(
+      {.observation = kObservationSize, .action = kActionSize, .independent_episodes = true});
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
   shard.set_outer_learning(learning);
   *shard.mutable_inner_loop() = InnerLoopOf(spec.rule());

@@ -4,6 +4,8 @@
 #include "learner/agents/recurrent_policy.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/golden.h"
+#include "tests/normals.h"
+#include "tests/specs.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -14,36 +16,21 @@ using torch::Tensor;
 constexpr int64_t kLifetimes = 7, kSteps = 30;
 
 v1::ExperimentSpec Spec(const std::map<std::string, std::string>& options = {}) {
-  v1::ExperimentSpec spec;
-  spec.set_seed(5);
-  spec.mutable_benchmark()->set_name("none");
-  spec.mutable_lifetime()->set_iterations(1);
-  spec.mutable_lifetime()->set_steps_per_iteration(kSteps);
-  spec.mutable_agent()->set_initial_std(0.5);
-  spec.mutable_evaluation()->set_deterministic_episodes(0);
-  spec.mutable_rule()->set_name("rl2");
-  spec.mutable_rule()->set_outer_updates(10);
-  spec.mutable_rule()->set_lifetimes_per_update(kLifetimes);
   std::map<std::string, std::string> all = {
       {"k", "8"},         {"epochs", "3"},     {"learning_rate", "3e-3"}, {"encoder1", "6"},
       {"encoder2", "4"},  {"lstm_units", "9"}, {"head_units", "5"},       {"critic_units", "7"},
       {"target_kl", "0"}, {"target_mean", "1"}};
   for (const auto& [name, value] : options) all[name] = value;
-  for (const auto& [name, value] : all) {
-    v1::Option* option = spec.mutable_rule()->add_option();
-    option->set_name(name);
-    option->set_value(value);
-  }
+  v1::ExperimentSpec spec =
+      testing::SpecOfRule("rl2", {.lifetimes = kLifetimes, .iterations = 1, .steps = kSteps}, all);
+  spec.mutable_agent()->set_initial_std(0.5);
+  spec.mutable_evaluation()->set_deterministic_episodes(0);
+  spec.mutable_rule()->set_outer_updates(10);
   return spec;
 }
 
 v1::EnvironmentShape Shape(bool discrete) {
-  v1::EnvironmentShape shape;
-  shape.set_observation_size(3);
-  shape.set_action_size(2);
-  shape.set_episode_steps(10);
-  shape.set_discrete_actions(discrete);
-  return shape;
+  return testing::Shape({.discrete_actions = discrete});
 }
 
 learner::RecurrentPolicy Policy(bool discrete) {
@@ -76,10 +63,7 @@ std::string Refusal(const v1::ExperimentSpec& spec) {
 }
 
 Tensor Normals(uint32_t number, at::IntArrayRef shape, uint32_t round) {
-  Tensor x = torch::empty(shape, torch::kFloat64);
-  RandomStream{.seed = 3, .lifetime = round}.Normals(
-      number, {x.data_ptr<double>(), static_cast<size_t>(x.numel())});
-  return x.to(torch::kFloat32);
+  return testing::Normals({.seed = 3, .lifetime = round}, number, shape);
 }
 
 // Lifetimes with any actions, and the densities and values that these weights give them.
