@@ -17,6 +17,7 @@
 
 #include "common/hash.h"
 #include "common/mutex.h"
+#include "common/resources/states.h"
 #include "common/rpc/status.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
@@ -526,9 +527,6 @@ class FakeService final : public v1::ExperimentService::Service {
   }
 
  private:
-  static bool IsFinal(S::State state) {
-    return state == S::STATE_SUCCEEDED || state == S::STATE_FAILED || state == S::STATE_CANCELLED;
-  }
   static grpc::Status ToGrpc(const absl::Status& status) { return rpc::ToGrpc(status); }
 
   static bool Selects(const std::string& filter, const v1::Experiment& experiment) {
