@@ -101,7 +101,7 @@ Finding CheckSecretFile(const std::string& subject, const std::string& path) {
 std::vector<Finding> CheckFleet(const std::vector<v1::Peer>& peers, const std::string& own_build) {
   std::vector<Finding> findings;
   std::map<std::string, std::vector<std::string>> builds, catalogues;
-  std::vector<std::string> learners, actors, idle, far, draining;
+  std::vector<std::string> learners, actors, idle, far, draining, away;
   for (const v1::Peer& peer : peers) {
     const std::string name = ShortPeer(peer.name());
     (IsLearner(peer) ? learners : actors).push_back(name);
@@ -109,6 +109,7 @@ std::vector<Finding> CheckFleet(const std::vector<v1::Peer>& peers, const std::s
     if (!peer.catalogue_hash().empty()) catalogues[peer.catalogue_hash()].push_back(name);
     if (peer.has_round_trip() && FromProto(peer.round_trip()) > kFarAway) far.push_back(name);
     if (peer.draining()) draining.push_back(name);
+    if (peer.quarantined()) away.push_back(name);
     if (IsLearner(peer) && std::none_of(peers.begin(), peers.end(), [&](const v1::Peer& other) {
           return other.learner() == peer.name();
         })) {
@@ -159,6 +160,11 @@ std::vector<Finding> CheckFleet(const std::vector<v1::Peer>& peers, const std::s
   if (!far.empty()) {
     add(Grade::kNotice, "network", Some(far) + " take more than 100 ms for a round trip",
         "put actors near their learner; more --threads hide some of it");
+  }
+  if (!away.empty()) {
+    add(Grade::kBad, "sick peers",
+        Some(away) + " failed or held up what others could do, and get no work for a while",
+        "look at their logs and machines; they are tried again by themselves");
   }
   if (!draining.empty()) {
     add(Grade::kNotice, "draining",

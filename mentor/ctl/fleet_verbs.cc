@@ -36,7 +36,9 @@ int Peers(Session& session) {
              : "-",
          Ago(FromProto(peer.connect_time()), now),
          peer.learner().empty() ? "-" : LastPart(ShortPeer(peer.learner())),
-         peer.draining() ? Cell("draining", Style::kWarning) : Cell("")});
+         peer.quarantined() ? Cell("kept away", Style::kWarning)
+         : peer.draining()  ? Cell("draining", Style::kWarning)
+                            : Cell("")});
   }
   listing.End();
   return kOk;

@@ -86,6 +86,7 @@ std::string WorkOf(const v1::Peer& peer) {
 
 // What a peer waits for, or what it does besides its work.
 std::string NoteOf(const v1::Peer& peer, const FleetPicture& picture) {
+  if (peer.quarantined()) return "kept away";
   if (peer.draining()) return "draining";
   if (IsLearner(peer)) {
     const bool has_actors =

@@ -13,6 +13,9 @@
 namespace mentor::meta_learner {
 namespace {
 
+// Learners whose strikes are remembered when they have gone.
+constexpr size_t kDepartedMax = 1024;
+
 uint64_t StepsOf(const v1::Shard& shard) {
   return uint64_t{shard.iterations()} * shard.collections() *
          shard.spec().lifetime().steps_per_iteration() *
@@ -27,12 +30,29 @@ std::string WaitingFor(const BrokerProgress& progress) {
   return ": waiting for learners of kind " + progress.arithmetic;
 }
 
+ShardBoard::ShardBoard(const Options& options)
+    : options_([&] {
+        Options with_clock = options;
+        if (!with_clock.now) {
+          with_clock.now = [] {
+            return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch());
+          };
+        }
+        return with_clock;
+      }()),
+      queue_(options.fairness) {}
+
 ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
   const MutexLock lock(mutex_);
   const LearnerId id = next_learner_++;
-  Learner& learner = learners_[id];
-  learner.info = std::move(info);
-  learner.send = std::move(send);
+  const auto known = departed_.extract(info.name);
+  Learner& learner =
+      learners_
+          .emplace(
+              id, Learner{.info = std::move(info),
+                          .send = std::move(send),
+                          .standing = known.empty() ? Standing(options_.standing) : known.mapped()})
+          .first->second;
   learner.rate_since = std::chrono::steady_clock::now();
   AssignLocked();
   changed_.NotifyAll();
@@ -44,11 +64,25 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   const auto learner = learners_.find(id);
   if (learner == learners_.end()) return;
   const std::set<uint64_t> lost = std::move(learner->second.shards);
+  if (learner->second.standing.strikes() > 0) {
+    if (departed_.size() >= kDepartedMax) departed_.erase(departed_.begin());
+    departed_.insert_or_assign(learner->second.info.name, learner->second.standing);
+  }
   learners_.erase(learner);
   // Backwards, so that the lowest shard comes first in the queue again.
   for (auto shard = lost.rbegin(); shard != lost.rend(); ++shard) {
+    Job* job = jobs_.at(*shard).get();
+    if (++job->losses >= options_.losses_max) {
+      LetGoLocked(job->shard->experiment());
+      FailLocked(job, absl::ResourceExhaustedError(absl::StrFormat(
+                          "%d learners vanished while they had the same shard, the last ones with "
+                          "nothing else to do: it may need more memory than they have; make "
+                          "rule.shard_lifetimes or the networks smaller, or give learners more",
+                          job->losses)));
+      continue;
+    }
     ++counts_.reassigned;
-    ReturnLocked(jobs_.at(*shard).get());
+    ReturnLocked(job);
   }
   AssignLocked();
   changed_.NotifyAll();
@@ -63,24 +97,60 @@ void ShardBoard::ReturnLocked(Job* job) {
 }
 
 void ShardBoard::AssignLocked() {
+  const std::optional<LearnerId> reserved = ReserveForSuspectsLocked();
   for (auto& [id, learner] : learners_) {
-    while (!learner.draining && learner.shards.size() < learner.info.slots) {
+    while (id != reserved && !learner.draining && learner.shards.size() < learner.info.slots &&
+           !KeptAwayLocked(learner)) {
       const std::optional<std::string> next = queue_.Next(ReadyLocked(&learner));
       if (!next) break;
-      std::deque<uint64_t>& line = waiting_.at(*next);
-      const uint64_t shard_id = line.front();
-      line.pop_front();
-      if (line.empty()) waiting_.erase(*next);
-      AssignToLocked(id, &learner, shard_id);
+      const std::deque<uint64_t>& line = waiting_.at(*next);
+      GiveLocked(id, *std::find_if(line.begin(), line.end(),
+                                   [&](uint64_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                                     return MayHaveLocked(learner, *jobs_.at(shard));
+                                   }));
     }
   }
+}
+
+std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
+  for (const auto& [experiment, line] : waiting_) {
+    for (const uint64_t shard : line) {
+      const Job& job = *jobs_.at(shard);
+      if (!IsSuspected(job)) continue;
+      for (auto& [id, learner] : learners_) {
+        if (learner.draining || KeptAwayLocked(learner) || !FitsLocked(learner, experiment) ||
+            (job.failed_at.contains(learner.info.name) && CanBeTriedElsewhereLocked(job)))
+          continue;
+        if (learner.shards.empty()) GiveLocked(id, shard);
+        return id;
+      }
+    }
+  }
+  // And one that has such a shard gets nothing beside it.
+  for (const auto& [id, learner] : learners_) {
+    for (const uint64_t shard : learner.shards) {
+      if (IsSuspected(*jobs_.at(shard))) return id;
+    }
+  }
+  return std::nullopt;
+}
+
+void ShardBoard::GiveLocked(LearnerId id, uint64_t shard) {
+  const auto line = waiting_.find(jobs_.at(shard)->shard->experiment());
+  std::erase(line->second, shard);
+  if (line->second.empty()) waiting_.erase(line);
+  AssignToLocked(id, &learners_.at(id), shard);
 }
 
 std::set<std::string> ShardBoard::ReadyLocked(Learner* learner) {
   std::set<std::string> ready;
   for (const auto& [experiment, shards] : waiting_) {
     if (FitsLocked(*learner, experiment)) {
-      ready.insert(experiment);
+      if (std::any_of(shards.begin(), shards.end(),
+                      [&](uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                        return MayHaveLocked(*learner, *jobs_.at(id));
+                      }))
+        ready.insert(experiment);
     } else if (learner->mismatched.insert(experiment).second && options_.on_mismatch) {
       options_.on_mismatch(learner->info, experiment, arithmetics_.at(experiment).name);
     }
@@ -92,6 +162,85 @@ bool ShardBoard::FitsLocked(const Learner& learner, const std::string& experimen
   const auto found = arithmetics_.find(experiment);
   return found == arithmetics_.end() || found->second.name.empty() ||
          found->second.name == learner.info.arithmetic;
+}
+
+bool ShardBoard::KeptAwayLocked(const Learner& learner) const {
+  return learners_.size() > 1 && learner.standing.InQuarantine(options_.now());
+}
+
+bool ShardBoard::MayHaveLocked(const Learner& learner, const Job& job) const {
+  // Suspects are given out by ReserveForSuspectsLocked, and nothing comes beside them.
+  if (IsSuspected(job)) return false;
+  for (const uint64_t held : learner.shards) {
+    if (IsSuspected(*jobs_.at(held))) return false;
+  }
+  return !job.failed_at.contains(learner.info.name) || !CanBeTriedElsewhereLocked(job);
+}
+
+bool ShardBoard::CanBeTriedElsewhereLocked(const Job& job) const {
+  return std::any_of(learners_.begin(), learners_.end(),
+                     [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                       const Learner& learner = entry.second;
+                       return !learner.draining && !KeptAwayLocked(learner) &&
+                              FitsLocked(learner, job.shard->experiment()) &&
+                              !job.failed_at.contains(learner.info.name);
+                     });
+}
+
+void ShardBoard::StrikeLocked(Learner* learner) {
+  if (learner->standing.Strike(options_.now())) ++counts_.quarantines;
+}
+
+void ShardBoard::AdvancedLocked(Job* job) {
+  const auto now = options_.now();
+  job->longest_gap = std::max(job->longest_gap, now - job->progressed);
+  job->progressed = now;
+}
+
+std::chrono::nanoseconds ShardBoard::StallAfterLocked(const Job& job) const {
+  const auto known = gaps_.find(job.shard->experiment());
+  const double gap = known == gaps_.end() ? 0 : static_cast<double>(known->second.count());
+  return std::max(options_.stall_min,
+                  std::chrono::nanoseconds(static_cast<int64_t>(options_.stall_factor * gap))) *
+         (int64_t{1} << std::min(job.stalls, 16));
+}
+
+void ShardBoard::MoveStalledLocked() {
+  bool moved = false;
+  for (auto& [id, job] : jobs_) {
+    if (!job->learner || job->done) continue;
+    if (options_.now() - job->progressed < StallAfterLocked(*job)) continue;
+    Learner& holder = learners_.at(*job->learner);
+    const bool free = std::any_of(learners_.begin(), learners_.end(),
+                                  [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                                    const Learner& other = entry.second;
+                                    return &other != &holder && !other.draining &&
+                                           !KeptAwayLocked(other) &&
+                                           other.shards.size() < other.info.slots &&
+                                           FitsLocked(other, job->shard->experiment()) &&
+                                           !job->failed_at.contains(other.info.name);
+                                  });
+    if (!free) continue;
+    v1::RunResponse message;
+    message.mutable_drop_shard()->set_shard_id(id);
+    message.mutable_drop_shard()->set_epoch(job->epoch);
+    holder.send(std::move(message));
+    holder.shards.erase(id);
+    // Without actors it cannot get anywhere, which is not its fault.
+    if (holder.actors > 0) StrikeLocked(&holder);
+    ++job->stalls;
+    job->failed_at.insert(holder.info.name);
+    ++counts_.stalled;
+    ++counts_.reassigned;
+    ReturnLocked(job.get());
+    moved = true;
+  }
+  if (moved) AssignLocked();
+}
+
+void ShardBoard::FailLocked(Job* job, const absl::Status& status) {
+  job->call->status = status;
+  FinishLocked(job);
 }
 
 void ShardBoard::LetGoLocked(const std::string& experiment) {
@@ -111,6 +260,8 @@ void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_i
   arithmetic.name = learner->info.arithmetic;
   ++arithmetic.shards;
   job.epoch = next_epoch_++;
+  job.progressed = options_.now();
+  job.longest_gap = {};
   job.hash = std::make_unique<Sha256>();
   learner->shards.insert(shard_id);
   // A failed send is followed by RemoveLearner, which gives the shard to another one.
@@ -150,6 +301,7 @@ void ShardBoard::RemoveShare(const std::string& experiment) {
   const MutexLock lock(mutex_);
   queue_.Remove(experiment);
   served_.erase(experiment);
+  gaps_.erase(experiment);
   const auto found = arithmetics_.find(experiment);
   if (found == arithmetics_.end()) return;
   found->second.kept = false;
@@ -198,7 +350,9 @@ std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners()
   for (const auto& [id, learner] : learners_) {
     states[id] = {.shards = static_cast<uint32_t>(learner.shards.size()),
                   .env_steps_per_second = learner.env_steps_per_second,
-                  .draining = learner.draining};
+                  .draining = learner.draining,
+                  .quarantined = KeptAwayLocked(learner),
+                  .strikes = static_cast<uint32_t>(learner.standing.strikes())};
   }
   return states;
 }
@@ -234,6 +388,7 @@ absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment
   if (job == nullptr) return absl::OkStatus();
   learner::HashSegment(segment, job->hash.get());
   job->result.segments.push_back(std::move(parsed));
+  AdvancedLocked(job);
   v1::RunResponse message;
   message.mutable_ack()->set_shard_id(segment.shard_id());
   message.mutable_ack()->set_iteration(segment.iteration());
@@ -247,10 +402,13 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
   if (job == nullptr) return absl::OkStatus();
   if (!done.error().empty()) {
     learners_.at(learner).shards.erase(done.shard_id());
-    if (++job->errors >= options_.attempts_max) {
-      job->call->status = absl::InternalError(absl::StrFormat(
-          "a shard failed %d times, the last time with: %s", job->errors, done.error()));
-      FinishLocked(job);
+    job->failed_at.insert(learners_.at(learner).info.name);
+    ++job->errors;
+    if (job->errors >= 4 * options_.attempts_max ||
+        (job->errors >= options_.attempts_max && !CanBeTriedElsewhereLocked(*job))) {
+      FailLocked(
+          job, absl::InternalError(absl::StrFormat(
+                   "a shard failed %d times, the last time with: %s", job->errors, done.error())));
     } else {
       ReturnLocked(job);
     }
@@ -287,6 +445,15 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
   job->result.nonfinite_updates = done.nonfinite_updates();
   learners_.at(learner).shards.erase(done.shard_id());
   CountStepsLocked(&learners_.at(learner), StepsOf(*job->shard) - job->env_steps);
+  AdvancedLocked(job);
+  auto& gap = gaps_[job->shard->experiment()];
+  gap = std::max(gap, job->longest_gap);
+  learners_.at(learner).standing.Delivered();
+  // Who failed at what this one could do.
+  for (auto& [id, other] : learners_) {
+    if (id != learner && job->errors > 0 && job->failed_at.contains(other.info.name))
+      StrikeLocked(&other);
+  }
   FinishLocked(job);
   AssignLocked();
   changed_.NotifyAll();
@@ -309,6 +476,7 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
   if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {
     CountStepsLocked(&found->second,
                      progress.env_steps() - std::min(progress.env_steps(), job->second->env_steps));
+    if (progress.env_steps() > job->second->env_steps) AdvancedLocked(job->second.get());
     job->second->env_steps = progress.env_steps();
   }
 }
@@ -364,8 +532,11 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
   auto next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
   while (call.open > 0 && call.status.ok() && !cancel) {
     changed_.WaitUntil(lock, next_report);
-    if (on_progress != nullptr && std::chrono::steady_clock::now() >= next_report) {
-      next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    if (std::chrono::steady_clock::now() < next_report) continue;
+    next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    MoveStalledLocked();
+    AssignLocked();  // To whoever comes out of quarantine.
+    if (on_progress != nullptr) {
       const BrokerProgress progress = ProgressLocked(&call);
       lock.Unlock();
       on_progress(progress);

@@ -1,7 +1,9 @@
 // Which learner works on which shard, and what came back: the bookkeeping behind ShardBroker,
 // without any network. A learner that vanishes loses its shards to others; what belongs to an older
-// assignment (fencing epoch) is refused. Thread-safe; sends happen under its lock, so they must be
-// quick and must not call back.
+// assignment (fencing epoch) is refused. One that holds a shard and gets nowhere with it loses it
+// to a free one, a shard that failed is tried elsewhere first, and a learner that does such things
+// again and again is kept away for a while (common/standing.h). Thread-safe; sends happen under its
+// lock, so they must be quick and must not call back.
 #pragma once
 
 #include <atomic>
@@ -21,6 +23,7 @@
 
 #include "common/hash.h"
 #include "common/mutex.h"
+#include "common/standing.h"
 #include "learner/agents/segment.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/shard_service.pb.h"
@@ -66,7 +69,21 @@ class ShardBoard {
   using OnProgress = std::function<void(const BrokerProgress&)>;
 
   struct Options {
-    int attempts_max = 3;  // For a shard that reports errors.
+    // A shard that reports errors fails its call after this many, if there are no learners left
+    // that have not tried; in any case after four times as many.
+    int attempts_max = 3;
+    // A shard moves to a free learner when it has made no progress for
+    // max(stall_min, stall_factor x the longest time without progress in shards of its experiment);
+    // twice that the next time.
+    std::chrono::nanoseconds stall_min = std::chrono::seconds(60);
+    double stall_factor = 8;
+    // A shard whose learners vanish is given to learners with nothing else to do after
+    // `losses_suspected`, and fails its call after `losses_max`: it may need more memory than they
+    // have.
+    int losses_suspected = 2, losses_max = 8;
+    Standing::Options standing = {};
+    // Monotonic time; empty: the steady clock.
+    std::function<std::chrono::nanoseconds()> now = nullptr;
     FairQueue::Options fairness = {};
     // Once for each learner and experiment that keeps to another arithmetic, when a shard of it
     // waits. Under the board's lock, like Send.
@@ -74,7 +91,7 @@ class ShardBoard {
                        const std::string& arithmetic)>
         on_mismatch = nullptr;
   };
-  explicit ShardBoard(const Options& options) : options_(options), queue_(options.fairness) {}
+  explicit ShardBoard(const Options& options);
 
   LearnerId AddLearner(LearnerInfo info, Send send);
   // Its shards go back to the head of their experiment's line.
@@ -117,12 +134,16 @@ class ShardBoard {
     uint32_t shards = 0;
     double env_steps_per_second = 0;
     bool draining = false;
+    bool quarantined = false;
+    uint32_t strikes = 0;
   };
   std::map<LearnerId, LearnerState> Learners() const;
 
   struct Counts {
     uint64_t reassigned = 0;  // Shards given to another learner.
     uint64_t refused = 0;     // Messages of an older assignment.
+    uint64_t stalled = 0;     // Shards taken from learners that got nowhere with them.
+    uint64_t quarantines = 0;
   };
   Counts counts() const;
 
@@ -139,7 +160,10 @@ class ShardBoard {
     uint64_t epoch = 0;                      // Of the newest assignment.
     Call* call = nullptr;
     std::optional<LearnerId> learner;
-    int errors = 0;
+    int errors = 0, stalls = 0, losses = 0;
+    std::set<std::string> failed_at;         // Learners with which it failed or stalled, by name.
+    std::chrono::nanoseconds progressed{0};  // When it last got further, or was given out.
+    std::chrono::nanoseconds longest_gap{0};
     uint64_t env_steps = 0;
     std::unique_ptr<Sha256> hash;
     ShardResult result;
@@ -162,6 +186,7 @@ class ShardBoard {
     uint64_t version = 0;  // Version of the meta-parameters sent last.
     uint32_t actors = 0;
     bool draining = false;
+    Standing standing;
     // Steps of its shards since the rate was last computed, and when that was.
     uint64_t new_steps = 0;
     std::chrono::steady_clock::time_point rate_since;
@@ -169,10 +194,29 @@ class ShardBoard {
   };
 
   void AssignLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Gives a shard whose learners vanished to one that has nothing else to do. Returns the learner
+  // that has it, or is to finish what it holds first: that one gets nothing else.
+  std::optional<LearnerId> ReserveForSuspectsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool IsSuspected(const Job& job) const { return job.losses >= options_.losses_suspected; }
+  // From its experiment's line.
+  void GiveLocked(LearnerId id, uint64_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Experiments with shards that this learner may have.
   std::set<std::string> ReadyLocked(Learner* learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool FitsLocked(const Learner& learner, const std::string& experiment) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool KeptAwayLocked(const Learner& learner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the learner may have this shard of an experiment that fits it.
+  bool MayHaveLocked(const Learner& learner, const Job& job) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether a learner could run the job that has not failed with it.
+  bool CanBeTriedElsewhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void StrikeLocked(Learner* learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AdvancedLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::chrono::nanoseconds StallAfterLocked(const Job& job) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes stalled shards away where a free learner could have them.
+  void MoveStalledLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FailLocked(Job* job, const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A learner or a call no longer has this shard.
   void LetGoLocked(const std::string& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id)
@@ -194,6 +238,10 @@ class ShardBoard {
   std::map<std::string, std::deque<uint64_t>> waiting_
       ABSL_GUARDED_BY(mutex_);                                      // By experiment; none is empty.
   std::map<std::string, uint64_t> served_ ABSL_GUARDED_BY(mutex_);  // Since TakeServed.
+  // The longest time without progress in finished shards, by experiment.
+  std::map<std::string, std::chrono::nanoseconds> gaps_ ABSL_GUARDED_BY(mutex_);
+  // How far learners that went with strikes are trusted when they come back, by name.
+  std::map<std::string, Standing> departed_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Arithmetic> arithmetics_ ABSL_GUARDED_BY(mutex_);  // By experiment.
   std::map<LearnerId, Learner> learners_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_shard_ ABSL_GUARDED_BY(mutex_) = 1;

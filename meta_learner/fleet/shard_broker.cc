@@ -116,6 +116,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         peer.set_work(state->second.shards);
         peer.set_env_steps_per_second(state->second.env_steps_per_second);
         peer.set_draining(state->second.draining);
+        peer.set_quarantined(state->second.quarantined);
+        peer.set_strikes(state->second.strikes);
       }
       if (const auto round_trip = learner.stream->RoundTrip())
         *peer.mutable_round_trip() = TimeUtil::NanosecondsToDuration(round_trip->count());
@@ -271,7 +273,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     }
     const v1::Hello& hello = message.hello();
     peer->name = absl::StrCat(hello.host(), "/", hello.peer_uid());
-    MENTOR_RETURN_IF_ERROR(CheckProtocolVersion(hello));
+    MENTOR_RETURN_IF_ERROR(CheckHello(hello));
     if (hello.device() == "cpu" && hello.numeric_fingerprint() != options_.learner_fingerprint) {
       return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
                        absl::StrFormat("the learner's arithmetic differs in its last bits "
