@@ -187,8 +187,10 @@ bool ShardBoard::CanBeTriedElsewhereLocked(const Job& job) const {
                      });
 }
 
-void ShardBoard::StrikeLocked(Learner* learner) {
-  if (learner->standing.Strike(options_.now())) ++counts_.quarantines;
+void ShardBoard::StrikeLocked(Learner* learner, const char* why) {
+  const bool quarantined = learner->standing.Strike(options_.now());
+  if (quarantined) ++counts_.quarantines;
+  if (options_.on_strike) options_.on_strike(learner->info, why, quarantined);
 }
 
 void ShardBoard::AdvancedLocked(Job* job) {
@@ -227,7 +229,7 @@ void ShardBoard::MoveStalledLocked() {
     holder.send(std::move(message));
     holder.shards.erase(id);
     // Without actors it cannot get anywhere, which is not its fault.
-    if (holder.actors > 0) StrikeLocked(&holder);
+    if (holder.actors > 0) StrikeLocked(&holder, kStalled);
     ++job->stalls;
     job->failed_at.insert(holder.info.name);
     ++counts_.stalled;
@@ -452,7 +454,7 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
   // Who failed at what this one could do.
   for (auto& [id, other] : learners_) {
     if (id != learner && job->errors > 0 && job->failed_at.contains(other.info.name))
-      StrikeLocked(&other);
+      StrikeLocked(&other, kFailed);
   }
   FinishLocked(job);
   AssignLocked();
@@ -583,6 +585,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
 
 void ShardBoard::Wake() {
   const MutexLock lock(mutex_);
+  MoveStalledLocked();
   changed_.NotifyAll();
 }
 

@@ -66,6 +66,8 @@ class ShardBoard {
  public:
   using LearnerId = uint64_t;
   using Send = std::function<bool(v1::RunResponse)>;  // False when the learner is gone.
+  static constexpr const char* kStalled = "it got nowhere with a shard";
+  static constexpr const char* kFailed = "it failed with a shard that another one could do";
   using OnProgress = std::function<void(const BrokerProgress&)>;
 
   struct Options {
@@ -82,6 +84,9 @@ class ShardBoard {
     // have.
     int losses_suspected = 2, losses_max = 8;
     Standing::Options standing = {};
+    // A learner did badly at what others can do; the last word says whether it gets no work for a
+    // while from now on. Under the board's lock, like Send.
+    std::function<void(const LearnerInfo&, const char* why, bool quarantined)> on_strike = nullptr;
     // Monotonic time; empty: the steady clock.
     std::function<std::chrono::nanoseconds()> now = nullptr;
     FairQueue::Options fairness = {};
@@ -122,6 +127,7 @@ class ShardBoard {
                                                const v1::Tensor& weights,
                                                const std::atomic<bool>& cancel,
                                                const OnProgress& on_progress);
+  // Looks now at what time has changed, and lets Run look at its cancel flag.
   void Wake();
 
   // Shards at work and waiting, by number; of one experiment, or of all ("").
@@ -181,15 +187,15 @@ class ShardBoard {
   struct Learner {
     LearnerInfo info;
     Send send;
-    std::set<std::string> mismatched;  // Experiments that it was told to on_mismatch about.
-    std::set<uint64_t> shards;
+    std::set<std::string> mismatched = {};  // Experiments that it was told to on_mismatch about.
+    std::set<uint64_t> shards = {};
     uint64_t version = 0;  // Version of the meta-parameters sent last.
     uint32_t actors = 0;
     bool draining = false;
     Standing standing;
     // Steps of its shards since the rate was last computed, and when that was.
     uint64_t new_steps = 0;
-    std::chrono::steady_clock::time_point rate_since;
+    std::chrono::steady_clock::time_point rate_since = {};
     double env_steps_per_second = 0;
   };
 
@@ -210,7 +216,7 @@ class ShardBoard {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether a learner could run the job that has not failed with it.
   bool CanBeTriedElsewhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void StrikeLocked(Learner* learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void StrikeLocked(Learner* learner, const char* why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AdvancedLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::chrono::nanoseconds StallAfterLocked(const Job& job) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

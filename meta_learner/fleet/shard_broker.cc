@@ -31,7 +31,7 @@ constexpr int kActorsMax = 10'000;
 
 using google::protobuf::util::TimeUtil;
 
-ShardBoard::Options WithMismatches(ShardBoard::Options options, Metrics* metrics) {
+ShardBoard::Options WithReports(ShardBoard::Options options, Metrics* metrics) {
   prometheus::Counter& mismatches = metrics->Counter(
       "mentor_meta_numeric_mismatches_total",
       "Pairs of a learner and an experiment that keeps to another kind of learner.");
@@ -42,6 +42,18 @@ ShardBoard::Options WithMismatches(ShardBoard::Options options, Metrics* metrics
                {{"learner", learner.name},
                 {"experiment", experiment},
                 {"why", ArithmeticMismatch(arithmetic, learner.arithmetic)}});
+  };
+  prometheus::Counter& stalled = metrics->Counter(
+      "mentor_meta_shards_stalled_total", "Shards taken from learners that got nowhere with them.");
+  prometheus::Counter& quarantines = metrics->Counter(
+      "mentor_meta_quarantines_total",
+      "Learners kept away for a while, since they failed or held up what others could do.");
+  options.on_strike = [&stalled, &quarantines](const LearnerInfo& learner, const char* why,
+                                               bool quarantined) {
+    if (std::string_view(why) == ShardBoard::kStalled) stalled.Increment();
+    if (quarantined) quarantines.Increment();
+    MENTOR_LOG(kWarning, quarantined ? "learner kept away for a while" : "learner struck",
+               {{"learner", learner.name}, {"why", why}});
   };
   return options;
 }
@@ -341,7 +353,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
 };
 
 ShardBroker::ShardBroker(Options options, Metrics* metrics)
-    : board_(std::make_shared<ShardBoard>(WithMismatches(options.board, metrics))),
+    : board_(std::make_shared<ShardBoard>(WithReports(options.board, metrics))),
       service_(std::make_unique<Service>(std::move(options), board_, metrics)) {}
 
 ShardBroker::~ShardBroker() = default;

@@ -16,9 +16,10 @@ namespace {
 // A learner that keeps what it is sent.
 class FakeLearner {
  public:
-  FakeLearner(ShardBoard* board, uint32_t slots, const std::string& arithmetic = "cpu bits")
+  FakeLearner(ShardBoard* board, uint32_t slots, const std::string& arithmetic = "cpu bits",
+              const std::string& name = "a learner")
       : board_(board) {
-    const LearnerInfo info{.slots = slots, .name = "a learner", .arithmetic = arithmetic};
+    const LearnerInfo info{.slots = slots, .name = name, .arithmetic = arithmetic};
     id = board->AddLearner(info, [this](v1::RunResponse message) {
       const MutexLock lock(mutex_);
       messages_.push_back(std::move(message));
@@ -233,6 +234,115 @@ struct Mismatches {
     return seen;
   }
 };
+
+// A clock that the test moves; the board looks at it about once a second, and when it is woken.
+struct BoardClock {
+  std::atomic<int64_t> ns{0};
+  ShardBoard::Options Options() {
+    return {.now = [this] { return std::chrono::nanoseconds(ns.load()); }};
+  }
+  void Advance(std::chrono::nanoseconds by) { ns += by.count(); }
+};
+
+TEST_CASE("shard board: a shard that gets nowhere moves to a free learner (D4)", "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  Running run(&board, 1);
+  FakeLearner sick(&board, 1, "cpu bits", "sick");
+  const v1::Shard before = sick.WaitForShard(0);
+  v1::ShardProgress progress;
+  progress.set_shard_id(before.shard_id());
+  progress.set_actors(2);
+  board.OnProgressMessage(sick.id, progress);  // It is alive, and nothing else.
+  clock.Advance(std::chrono::seconds(61));
+  FakeLearner well(&board, 1, "cpu bits", "well");
+  board.Wake();
+  const v1::Shard moved = well.WaitForShard(0);
+  CHECK(moved.shard_id() == before.shard_id());
+  CHECK(moved.epoch() > before.epoch());
+  CHECK(sick.WasDropped(before.shard_id()));
+  CHECK(board.counts().stalled == 1);
+  CHECK(board.Learners().at(sick.id).strikes == 1);
+  CHECK(sick.Answer(before, 7).ok());  // Too late, and no fault.
+  CHECK(well.Answer(moved, 2).ok());
+  const auto results = run.Join();
+  REQUIRE(results.ok());
+  CHECK(RewardOf(results->at(0)) == 2);
+}
+
+TEST_CASE("shard board: a shard stays where it gets on, or where nobody is free", "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  Running run(&board, 2);
+  FakeLearner slow(&board, 1, "cpu bits", "slow"), busy(&board, 1, "cpu bits", "busy");
+  const v1::Shard a = slow.WaitForShard(0), b = busy.WaitForShard(0);
+  clock.Advance(std::chrono::hours(1));
+  board.Wake();
+  CHECK(board.counts().stalled == 0);
+  v1::ShardProgress progress;
+  progress.set_shard_id(a.shard_id());
+  progress.set_env_steps(1);
+  progress.set_actors(1);
+  board.OnProgressMessage(slow.id, progress);
+  CHECK(busy.Answer(b, 2).ok());
+  board.Wake();
+  CHECK(board.counts().stalled == 0);
+  CHECK(slow.Answer(a, 1).ok());
+  CHECK(run.Join().ok());
+}
+
+TEST_CASE("shard board: a learner that always fails fails no experiment and is kept away (D4)",
+          "[unit]") {
+  ShardBoard board({});
+  FakeLearner sick(&board, 1, "cpu bits", "sick"), well(&board, 1, "cpu bits", "well");
+  for (size_t i = 0; i < 3; ++i) {
+    Running run(&board, 2);
+    const v1::Shard mine = well.WaitForShard(2 * i), bad = sick.WaitForShard(i);
+    CHECK(sick.Fail(bad).ok());
+    CHECK(sick.num_shards() == i + 1);  // Elsewhere first.
+    CHECK(well.Answer(mine, 1).ok());
+    const v1::Shard again = well.WaitForShard(2 * i + 1);
+    CHECK(again.shard_id() == bad.shard_id());
+    CHECK(well.Answer(again, 2).ok());
+    CHECK(run.Join().ok());
+    CHECK(board.Learners().at(sick.id).strikes == i + 1);
+  }
+  CHECK(board.Learners().at(sick.id).quarantined);
+  CHECK(board.counts().quarantines == 1);
+  Running run(&board, 1);
+  CHECK(well.Answer(well.WaitForShard(6), 1).ok());
+  CHECK(run.Join().ok());
+  CHECK(sick.num_shards() == 3);
+}
+
+TEST_CASE("shard board: a shard whose learners vanish is tried alone, then fails its call (D5)",
+          "[unit]") {
+  ShardBoard board({});
+  Running large(&board, 1, "experiments/large");
+  for (int i = 0; i < 2; ++i) {
+    FakeLearner lost(&board, 1);
+    static_cast<void>(lost.WaitForShard(0));
+  }
+  // Beside other work it would take that along.
+  FakeLearner busy(&board, 2, "cpu bits", "busy");
+  const v1::Shard suspect = busy.WaitForShard(0);
+  CHECK(suspect.experiment() == "experiments/large");
+  Running small(&board, 1, "experiments/small");
+  for (int i = 0; i < 5; ++i) {
+    if (i == 0) board.RemoveLearner(busy.id);
+    FakeLearner lost(&board, 2);
+    CHECK(lost.WaitForShard(0).experiment() == "experiments/large");
+    CHECK(lost.num_shards() == 1);
+  }
+  const auto result = large.Join();
+  CHECK(result.status().code() == absl::StatusCode::kResourceExhausted);
+  CHECK(result.status().message().find("may need more memory") != std::string_view::npos);
+  FakeLearner well(&board, 1);
+  const v1::Shard other = well.WaitForShard(0);
+  CHECK(other.experiment() == "experiments/small");
+  CHECK(well.Answer(other, 1).ok());
+  CHECK(small.Join().ok());
+}
 
 TEST_CASE("shard board: an experiment keeps to the arithmetic of its first learner", "[unit]") {
   Mismatches mismatches;
