@@ -3,6 +3,8 @@
 #include <memory>
 #include <utility>
 
+#include <absl/strings/str_cat.h>
+
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/file.h"
@@ -107,7 +109,7 @@ v1::ExperimentSpec ReadySpec(const std::string& file, const std::vector<std::str
   static const absl::Status numerics = learner::FixNumerics();
   REQUIRE(numerics.ok());
   RegisterFlippedRules();
-  const auto text = ReadFile(std::string(MENTOR_SPEC_DIR) + "/" + file, kSpecBytesMax);
+  const auto text = ReadFile(absl::StrCat(MENTOR_SPEC_DIR, "/", file), kSpecBytesMax);
   REQUIRE(text.ok());
   const auto spec = LoadSpec(*text, overrides, meta_learner::CheckParts);
   INFO(spec.status());
