@@ -1,11 +1,13 @@
 // mentor-meta-learner: owns experiments, their outer rules and checkpoints, and the control API.
 #include <torch/version.h>
 
+#include <atomic>
 #include <cstdio>
 
 #include <CLI/CLI.hpp>
 
 #include "common/lifecycle.h"
+#include "common/log.h"
 #include "common/metrics.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
@@ -114,8 +116,15 @@ int Serve(const Flags& flags) {
   const auto process = Process::Start(flags.common.ProcessOptions(MetaLearner::ServiceNames()));
   if (!process.ok()) return Fail(process.status(), kExitUsage);
   OpenError open_error = OpenError::kNone;
+  // Another one writes now: whatever this one still says would be wrong.
+  std::atomic<bool> lost = false;
+  const auto on_lost = [&lost](const absl::Status& why) {
+    if (!lost.exchange(true)) MENTOR_LOG(kError, "the database is lost; stopping", {{"why", why}});
+    RequestStop();
+  };
   const auto store =
-      OpenStore(StoreOptions{.folder = flags.state, .database = flags.database}, &open_error);
+      OpenStore(StoreOptions{.folder = flags.state, .database = flags.database, .on_lost = on_lost},
+                &open_error);
   if (!store.ok()) {
     return Fail(store.status(), open_error == OpenError::kInUse    ? kExitInUse
                                 : open_error == OpenError::kTooNew ? kExitTooNew
@@ -142,7 +151,7 @@ int Serve(const Flags& flags) {
   (*process)->Run();
   meta_learner.Stop();
   (*server)->Shutdown(kShutdownDeadline);
-  return kExitOk;
+  return lost ? kExitInUse : kExitOk;
 }
 
 int Main(int argc, char** argv) {

@@ -23,7 +23,9 @@ constexpr int64_t kEventsKept = 100'000;
 constexpr int64_t kEventsKeptNs = int64_t{7} * 24 * 3600 * 1'000'000'000;
 constexpr int kLooksPerCompaction = 60;
 // Before a store that could not be written is tried again.
-constexpr auto kStoreWait = std::chrono::seconds(1);
+constexpr auto kStoreWait = std::chrono::milliseconds(1000);
+// Twice as long each time it errs again, at most so often.
+constexpr int kStoreDoublingsMax = 5;
 // A retry waits at most so many times the first wait.
 constexpr int kRetryDoublingsMax = 6;
 
@@ -37,6 +39,12 @@ absl::Status PastDeadlineError(const v1::Experiment& experiment) {
   return MakeError(
       absl::StatusCode::kDeadlineExceeded, Reason::kDeadlinePassed,
       absl::StrFormat("the deadline %s has passed", TimeUtil::ToString(experiment.deadline())));
+}
+
+// Whether it is storage or a database that is away or errs now: nothing is wrong with the
+// experiment, so it waits, however long it takes, and goes on from its last checkpoint.
+bool MayPass(const absl::Status& status) {
+  return absl::IsUnavailable(status);
 }
 
 // Whether another try may end otherwise.
@@ -261,6 +269,11 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
   auto experiment = waiting.state() == S::STATE_QUEUED
                         ? options_.store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING)
                         : options_.store->Get(name);
+  if (MayPass(experiment.status())) {
+    const MutexLock lock(mutex_);
+    not_before_[name] = Clock::now() + kStoreWait;
+    return true;
+  }
   // Paused, cancelled or deleted in the meantime.
   if (!experiment.ok() || !IsAtWork(experiment->state())) return true;
   if (experiment->state() == S::STATE_PAUSING || experiment->state() == S::STATE_CANCELLING) {
@@ -287,13 +300,38 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
     options_.broker->RemoveShare(name);
     return false;
   }
-  End(*experiment, job, status);
+  if (MayPass(status) && !job.cancel) {
+    WaitOut(*experiment, status);
+  } else {
+    End(*experiment, job, status);
+  }
   options_.broker->RemoveShare(name);
   return true;
 }
 
+void Scheduler::WaitOut(const v1::Experiment& experiment, const absl::Status& status) {
+  const std::string& name = experiment.name();
+  std::chrono::milliseconds wait = kStoreWait;
+  {
+    const MutexLock lock(mutex_);
+    int& waits = waits_[name];
+    wait *= 1 << std::min(waits++, kStoreDoublingsMax);
+    not_before_[name] = Clock::now() + wait;
+  }
+  MENTOR_LOG(kWarning, "experiment waits for its storage",
+             {{"experiment", name}, {"wait_ms", wait.count()}, {"why", status}});
+  options_.store
+      ->SetProgress(name, absl::StrFormat("waits for storage: %s", status.message()),
+                    experiment.progress())
+      .IgnoreError();
+}
+
 void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl::Status& status) {
   const std::string& name = experiment.name();
+  {
+    const MutexLock lock(mutex_);
+    waits_.erase(name);
+  }
   const uint64_t served = options_.broker->TakeServed(name);
   const bool interrupted = absl::IsCancelled(status) && job.cancel;
   const bool disk_full = absl::IsResourceExhausted(status) && !job.cancel;
@@ -446,12 +484,18 @@ void Scheduler::ResumeAfterFullDisk() {
   if (!options_.disk->TryRecover()) return;
   may_be_paused_ = false;  // Before the look: who pauses now is seen by the next one.
   const auto paused = options_.store->InStates({S::STATE_PAUSED});
-  if (!paused.ok()) return;
+  if (!paused.ok()) {
+    may_be_paused_ = true;
+    return;
+  }
   for (const v1::Experiment& experiment : *paused) {
     if (experiment.pause_reason() != S::PAUSE_REASON_DISK_FULL) continue;
-    options_.store->Transition(experiment.name(), {S::STATE_PAUSED}, S::STATE_QUEUED)
-        .status()
-        .IgnoreError();
+    const auto resumed =
+        options_.store->Transition(experiment.name(), {S::STATE_PAUSED}, S::STATE_QUEUED);
+    if (resumed.ok() || absl::IsFailedPrecondition(resumed.status())) continue;
+    // No room even for that, or the store is away: the next look tries again.
+    may_be_paused_ = true;
+    if (absl::IsResourceExhausted(resumed.status())) options_.disk->Full(kFirstCheckpointBytes);
   }
   Wake();
 }

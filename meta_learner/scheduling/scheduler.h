@@ -85,6 +85,8 @@ class Scheduler {
   // False when the experiment is not for this process: it stays as it is and is not tried again.
   bool RunToEnd(const v1::Experiment& experiment, const Job& job);
   void End(const v1::Experiment& experiment, const Job& job, const absl::Status& status);
+  // It stays as it is, and is taken again after a while.
+  void WaitOut(const v1::Experiment& experiment, const absl::Status& status);
   void EndPastDeadline();
   void DeleteExpired();
   void ResumeAfterFullDisk();
@@ -105,6 +107,7 @@ class Scheduler {
   std::set<std::string> left_ ABSL_GUARDED_BY(mutex_);  // Not for this process.
   std::map<std::string, Clock::time_point> not_before_
       ABSL_GUARDED_BY(mutex_);  // When to retry, or to write an end again.
+  std::map<std::string, int> waits_ ABSL_GUARDED_BY(mutex_);  // For storage, in a row.
   LowTurns low_turns_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t wakes_ ABSL_GUARDED_BY(mutex_) = 0;

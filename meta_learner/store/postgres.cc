@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -49,14 +50,14 @@ class PostgresDatabase : public Database {
       : connection_(connection), read_only_(read_only) {}
   ~PostgresDatabase() override { PQfinish(connection_); }
 
-  // After the connection was made, or made again.
+  // After the connection was made, or made again. A writer waits for the advisory lock, which goes
+  // with the session, and takes a fencing number when it first has it. With another number after a
+  // connection that was cut, somebody else has written in between: FAILED_PRECONDITION IN_USE, for
+  // good.
   absl::Status Prepare();
 
   absl::Status Execute(const std::string& sql) override;
-  absl::Status Begin() override {
-    MENTOR_RETURN_IF_ERROR(ConnectAgain());
-    return Execute("BEGIN");
-  }
+  absl::Status Begin() override;
   absl::Status BeginRead() override {
     MENTOR_RETURN_IF_ERROR(ConnectAgain());
     return Execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
@@ -90,6 +91,8 @@ class PostgresDatabase : public Database {
 
   // Outside of a transaction: a connection that was lost is made again.
   absl::Status ConnectAgain();
+  // The same for a statement, while Prepare is not at work itself.
+  absl::Status ReadyOutside() { return preparing_ ? absl::OkStatus() : ConnectAgain(); }
   absl::Status Error(const PGresult* result) const;
 
  protected:
@@ -97,8 +100,14 @@ class PostgresDatabase : public Database {
 
  private:
   friend class PostgresStatement;
+  absl::Status TakeFence();
+  absl::Status LostTo(int64_t other) const;
+
   PGconn* const connection_;
   const bool read_only_;
+  bool preparing_ = false;
+  bool prepared_ = false;  // This session has what Prepare gives it.
+  std::optional<int64_t> fence_;
 };
 
 class PostgresStatement : public Statement {
@@ -122,7 +131,7 @@ class PostgresStatement : public Statement {
 
   absl::StatusOr<bool> Step() override {
     if (result_ == nullptr) {
-      if (!database_->in_transaction()) MENTOR_RETURN_IF_ERROR(database_->ConnectAgain());
+      if (!database_->in_transaction()) MENTOR_RETURN_IF_ERROR(database_->ReadyOutside());
       std::vector<const char*> values;
       std::vector<int> lengths;
       for (const auto& value : values_) {
@@ -222,18 +231,62 @@ absl::Status PostgresDatabase::Execute(const std::string& sql) {
 }
 
 absl::Status PostgresDatabase::Prepare() {
+  prepared_ = false;
+  preparing_ = true;
+  const absl::Cleanup done = [this] { preparing_ = false; };
   MENTOR_RETURN_IF_ERROR(Execute("SET client_min_messages = warning; SET bytea_output = 'hex'"));
-  if (read_only_) return Execute("SET default_transaction_read_only = on");
-  MENTOR_RETURN_IF_ERROR(Execute("SET synchronous_commit = on"));
-  // A predecessor's lock goes with its session, which the server ends a moment after the process.
-  MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = '5s'"));
-  MENTOR_RETURN_IF_ERROR(Query("SELECT pg_advisory_lock(?)").Bind(kLockKey).Step().status());
-  return Execute("SET lock_timeout = 0");
+  if (read_only_) {
+    MENTOR_RETURN_IF_ERROR(Execute("SET default_transaction_read_only = on"));
+  } else {
+    MENTOR_RETURN_IF_ERROR(Execute("SET synchronous_commit = on"));
+    // A predecessor's lock goes with its session, which the server ends a moment after the process.
+    MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = '5s'"));
+    auto lock = Query("SELECT pg_advisory_lock(?)");
+    MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
+    MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = 0"));
+    MENTOR_RETURN_IF_ERROR(TakeFence());
+  }
+  prepared_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status PostgresDatabase::TakeFence() {
+  if (fence_) {
+    auto now = Query("SELECT number FROM fence");
+    MENTOR_RETURN_IF_ERROR(now.Step().status());
+    return now.Integer(0) == *fence_ ? absl::OkStatus() : LostTo(now.Integer(0));
+  }
+  MENTOR_RETURN_IF_ERROR(
+      Execute("CREATE TABLE IF NOT EXISTS fence(number BIGINT NOT NULL); "
+              "INSERT INTO fence(number) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM fence)"));
+  auto next = Query("UPDATE fence SET number = number + 1 RETURNING number");
+  MENTOR_RETURN_IF_ERROR(next.Step().status());
+  fence_ = next.Integer(0);
+  return absl::OkStatus();
+}
+
+absl::Status PostgresDatabase::LostTo(int64_t other) const {
+  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+                   absl::StrFormat("%s was taken over by another meta-learner while the connection "
+                                   "was away (fencing number %d, ours is %d); stop one of them",
+                                   name(), other, *fence_));
+}
+
+absl::Status PostgresDatabase::Begin() {
+  MENTOR_RETURN_IF_ERROR(ConnectAgain());
+  MENTOR_RETURN_IF_ERROR(Execute("BEGIN"));
+  // Held to the end of the transaction: whoever takes over waits for it, or is seen here.
+  auto fence = Query("SELECT number FROM fence FOR SHARE");
+  absl::Status status = fence.Step().status();
+  if (status.ok() && fence.Integer(0) != fence_) status = LostTo(fence.Integer(0));
+  if (!status.ok()) Execute("ROLLBACK").IgnoreError();
+  return status;
 }
 
 absl::Status PostgresDatabase::ConnectAgain() {
-  if (PQstatus(connection_) == CONNECTION_OK) return absl::OkStatus();
+  if (PQstatus(connection_) == CONNECTION_OK && prepared_) return absl::OkStatus();
   MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "the database is away; connecting again");
+  // Also a session that is there but could not get the lock.
   PQreset(connection_);
   if (PQstatus(connection_) != CONNECTION_OK) return Error(nullptr);
   return Prepare();

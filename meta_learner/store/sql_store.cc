@@ -17,7 +17,7 @@ absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const StoreOptions& option
   MENTOR_RETURN_IF_ERROR(sql::Migrate(writer.get(), options.folder));
   MENTOR_ASSIGN_OR_RETURN(auto reader, OpenStateDatabase(options, /*read_only=*/true));
   auto store = std::make_unique<SqlStore>(options.folder, std::move(lock), std::move(writer),
-                                          std::move(reader));
+                                          std::move(reader), options.on_lost);
   MENTOR_RETURN_IF_ERROR(store->Start());
   return store;
 }

@@ -41,11 +41,13 @@ namespace mentor::meta_learner {
 class SqlStore : public ExperimentStore {
  public:
   SqlStore(std::filesystem::path folder, std::unique_ptr<FileLock> lock,
-           std::unique_ptr<sql::Database> writer, std::unique_ptr<sql::Database> reader)
+           std::unique_ptr<sql::Database> writer, std::unique_ptr<sql::Database> reader,
+           std::function<void(const absl::Status&)> on_lost)
       : folder_(std::move(folder)),
         lock_(std::move(lock)),
         writer_(std::move(writer)),
-        reader_(std::move(reader)) {}
+        reader_(std::move(reader)),
+        on_lost_(std::move(on_lost)) {}
 
   // Before anything else.
   absl::Status Start();
@@ -142,8 +144,13 @@ class SqlStore : public ExperimentStore {
   absl::StatusOr<std::unique_ptr<Writing>> BeginWriting()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_) {
     const auto start = std::chrono::steady_clock::now();
-    MENTOR_ASSIGN_OR_RETURN(auto transaction, sql::Transaction::Begin(writer_.get()));
-    return std::make_unique<Writing>(std::move(transaction), start, on_commit_);
+    auto transaction = sql::Transaction::Begin(writer_.get());
+    if (!transaction.ok()) {
+      if (on_lost_ && ReasonOf(transaction.status()) == ReasonName(Reason::kInUse))
+        on_lost_(transaction.status());
+      return transaction.status();
+    }
+    return std::make_unique<Writing>(*std::move(transaction), start, on_commit_);
   }
 
   // Unix time.
@@ -197,6 +204,7 @@ class SqlStore : public ExperimentStore {
   Mutex writer_mutex_;
   const std::unique_ptr<sql::Database> writer_ ABSL_PT_GUARDED_BY(writer_mutex_);
   std::function<void(double)> on_commit_ ABSL_GUARDED_BY(writer_mutex_);
+  const std::function<void(const absl::Status&)> on_lost_;
   // Readers do not wait for syncs.
   Mutex reader_mutex_;
   const std::unique_ptr<sql::Database> reader_ ABSL_PT_GUARDED_BY(reader_mutex_);

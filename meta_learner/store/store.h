@@ -247,6 +247,9 @@ struct StoreOptions {
   std::filesystem::path folder;
   // "postgresql://..." (store/postgres.h); empty: SQLite in the folder.
   std::string database = {};
+  // Called when another meta-learner has taken the database over: nothing can be written from then
+  // on. From any thread, more than once, under locks: it must not call back.
+  std::function<void(const absl::Status&)> on_lost = {};
 };
 absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(const StoreOptions& options,
                                                            OpenError* error = nullptr);
