@@ -45,9 +45,9 @@ class SqlStore : public ExperimentStore {
            std::function<void(const absl::Status&)> on_lost)
       : folder_(std::move(folder)),
         lock_(std::move(lock)),
+        on_lost_(std::move(on_lost)),
         writer_(std::move(writer)),
-        reader_(std::move(reader)),
-        on_lost_(std::move(on_lost)) {}
+        reader_(std::move(reader)) {}
 
   // Before anything else.
   absl::Status Start();
@@ -197,6 +197,7 @@ class SqlStore : public ExperimentStore {
   // Fixed after Start; it looks after its own locking.
   const std::filesystem::path folder_;
   const std::unique_ptr<FileLock> lock_;
+  const std::function<void(const absl::Status&)> on_lost_;
   const std::shared_ptr<ChangeHub> hub_ = std::make_shared<ChangeHub>();
   std::string store_uid_;
   std::atomic<uint64_t> replay_mismatches_ = 0;
@@ -204,7 +205,6 @@ class SqlStore : public ExperimentStore {
   Mutex writer_mutex_;
   const std::unique_ptr<sql::Database> writer_ ABSL_PT_GUARDED_BY(writer_mutex_);
   std::function<void(double)> on_commit_ ABSL_GUARDED_BY(writer_mutex_);
-  const std::function<void(const absl::Status&)> on_lost_;
   // Readers do not wait for syncs.
   Mutex reader_mutex_;
   const std::unique_ptr<sql::Database> reader_ ABSL_PT_GUARDED_BY(reader_mutex_);
