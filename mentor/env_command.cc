@@ -440,6 +440,12 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
 void AddEnvCommand(CLI::App* app, std::function<int()>* action) {
   CLI::App* env = app->add_subcommand("env", "Environments: list, show, render, verify, bench");
   env->require_subcommand(1);
+  env->footer(
+      "Examples:\n"
+      "  mentor env list\n"
+      "  mentor env show door-close-v3\n"
+      "  mentor env render door-close-v3 --out door.gif\n"
+      "  mentor env verify tests/data/parity");
   AddList(env, action);
   AddShow(env, action);
   AddRender(env, action);

@@ -88,19 +88,6 @@ int Main(int argc, char** argv) {
       "reinforcement-learning agents.");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string(kBuildVersion));
-  app.footer(
-      "Examples:\n"
-      "  mentor run deploy/experiments/point_reach.txtpb              one minute: the whole "
-      "effect of a learned signal\n"
-      "  mentor run SPEC.txtpb --set rule.learning_rate=1e-3 --out runs/fast\n"
-      "  mentor hash runs/fast                                        one hash over everything "
-      "that was learned\n"
-      "  mentor evaluate runs/fast --seeds 5; mentor report runs/fast runs/slow --out comparison\n"
-      "  mentor fetch reach-1; mentor report runs/reach-1             an experiment of a service\n"
-      "  mentor rule list; mentor signal show lstm\n"
-      "  mentor env list; mentor env show door-close-v3\n"
-      "  mentor env render door-close-v3 --out door.gif\n"
-      "  mentor bench env --json");
   std::function<int()> action;
 
   RunFlags run_flags;
@@ -122,12 +109,22 @@ int Main(int argc, char** argv) {
   run->add_flag("--check", run_flags.check_only,
                 "Check the spec, print it with every default, and end");
   AddCommonFlags(run, &run_flags.common);
+  run->footer(
+      "Examples:\n"
+      "  mentor run deploy/experiments/point_reach.txtpb\n"
+      "  mentor run SPEC.txtpb --set rule.learning_rate=1e-3 --set seed=2 --out runs/fast\n"
+      "  mentor run SPEC.txtpb --check > whole.txtpb           every default written out");
   run->callback([&] { action = [&] { return Run(run_flags); }; });
 
   std::string folder;
   CLI::App* hash = app.add_subcommand(
       "hash", "Print one hash over signal network, optimizer and normalisers of a run");
   hash->add_option("RUN", folder, "Run folder")->required();
+  hash->footer(
+      "Examples:\n"
+      "  mentor hash runs/fast\n"
+      "  mentor hash state                 the folder of a meta-learner with one experiment\n"
+      "  mentor hash state/experiments/UID with several; 'mentorctl get NAME' shows the UID");
   hash->callback([&] { action = [&] { return Hash(folder); }; });
 
   AddEvaluateCommand(&app, &action);
@@ -136,11 +133,25 @@ int Main(int argc, char** argv) {
   AddEnvCommand(&app, &action);
   AddRuleCommands(&app, &action);
   bench::AddCommand(&app, &action);
+  // After the commands, which would take it for theirs.
+  app.footer(
+      "Examples:\n"
+      "  mentor run deploy/experiments/point_reach.txtpb              one minute: the whole "
+      "effect of a learned signal\n"
+      "  mentor run SPEC.txtpb --set rule.learning_rate=1e-3 --out runs/fast\n"
+      "  mentor hash runs/fast                                        one hash over everything "
+      "that was learned\n"
+      "  mentor evaluate runs/fast --seeds 5; mentor report runs/fast runs/slow --out comparison\n"
+      "  mentor fetch reach-1; mentor report runs/reach-1             an experiment of a service\n"
+      "  mentor rule list; mentor signal show lstm\n"
+      "  mentor env list; mentor env show door-close-v3\n"
+      "  mentor env render door-close-v3 --out door.gif\n"
+      "  mentor bench env --json");
 
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+    return ExitOfParse(app, error) == 0 ? kExitOk : kExitUsage;
   }
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
   // The answer of a command says what a user wants to know; logs say what went wrong.

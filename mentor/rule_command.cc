@@ -212,6 +212,8 @@ void AddRuleCommands(CLI::App* app, std::function<int()>* action) {
     CLI::App* command = app->add_subcommand(
         kind, kind == "rule" ? "Outer rules: list, show" : "Signal networks: list, show");
     command->require_subcommand(1);
+    command->footer(absl::StrCat("Examples:\n  mentor ", kind, " list\n  mentor ", kind, " show ",
+                                 kind == "rule" ? "meta_gradient" : "lstm"));
     const auto flags = std::make_shared<Flags>();
     CLI::App* list = command->add_subcommand("list", "One line for each");
     list->add_flag("--json", flags->json, "Machine-readable");

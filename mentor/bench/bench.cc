@@ -64,6 +64,7 @@ void AddMeasurement(CLI::App* parent, const std::string& name, const BenchEntry*
                    "Threads where the measure has a choice; 0: all cores")
       ->check(CLI::Range(0, 1024));
   entry->add_flags(command);
+  command->footer("Examples:\n  mentor " + parent->get_name() + " " + name + " --rounds 5 --json");
   command->callback([entry, action] {
     *action = [entry] {
       if (settings.threads == 0)
@@ -83,6 +84,7 @@ void AddMeasurement(CLI::App* parent, const std::string& name, const BenchEntry*
 void AddCommand(CLI::App* app, std::function<int()>* action) {
   CLI::App* bench = app->add_subcommand("bench", "Measure speed side by side with its reference");
   bench->require_subcommand(1);
+  bench->footer("Examples:\n  mentor bench lifetime\n  mentor bench rollout --threads 2 --json");
   for (const BenchEntry* entry : Registry<BenchEntry>::Instance().All())
     AddMeasurement(bench, entry->name, entry, action);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/process/flags.h"
 #include "common/protocol.h"
 #include "mentor/ctl/program.h"
 #include "mentor/ctl/screen.h"
@@ -203,7 +204,7 @@ int Main(int argc, char** argv) {
   try {
     commands->root().parse(arguments);
   } catch (const CLI::ParseError& error) {
-    return commands->root().exit(error) == 0 ? kOk : kUsage;
+    return ExitOfParse(commands->root(), error) == 0 ? kOk : kUsage;
   }
   const auto settings = Settings::Resolve(commands->flags(), FromEnvironment);
   if (!settings.ok()) return Output({}).Fail(settings.status());

@@ -267,7 +267,7 @@ void AddCreateVerbs(Commands* commands) {
         "mentorctl create -f deploy/experiments/smoke.txtpb\n"
         "mentorctl create -f smoke.txtpb --id first --set seed=2 --set rule.outer_updates=10\n"
         "mentorctl create -f smoke.txtpb --priority high --label team=a --deadline 2h --wait\n"
-        "sed s/seed:1/seed:2/ smoke.txtpb | mentorctl create -f -",
+        "sed 's/seed: 1/seed: 2/' smoke.txtpb | mentorctl create -f -",
         [flags](Session& session) { return Create(session, *flags); });
     AddFiles(command, &flags->files,
              "Spec or experiment in protobuf text format; - reads the standard input")

@@ -373,9 +373,9 @@ void AddMetricsVerbs(Commands* commands) {
     CLI::App* command =
         commands->Add(kResultGroup, "metrics", "Metrics of an experiment by outer update",
                       "mentorctl metrics first                     # which there are\n"
-                      "mentorctl metrics first outer_loss          # as a table\n"
+                      "mentorctl metrics first shaped_return       # as a table\n"
                       "mentorctl metrics first --csv --points 10000 > first.csv\n"
-                      "mentorctl metrics first outer_loss --follow --json",
+                      "mentorctl metrics first shaped_return --follow --json",
                       [=](Session& session) { return ShowMetrics(session, *flags); });
     AddQueryFlags(command, flags.get());
     CLI::Option* csv = command->add_flag("--csv", flags->csv, "As comma-separated values");
@@ -387,8 +387,8 @@ void AddMetricsVerbs(Commands* commands) {
     const auto flags = std::make_shared<PlotFlags>();
     CLI::App* command =
         commands->Add(kResultGroup, "plot", "Draw metrics, in the terminal or to a file",
-                      "mentorctl plot first outer_loss\n"
-                      "mentorctl plot first outer_loss shaped_return --out first.svg\n"
+                      "mentorctl plot first shaped_return\n"
+                      "mentorctl plot first shaped_return meta_return --out first.svg\n"
                       "mentorctl plot first --out all.png",
                       [=](Session& session) { return Plot(session, *flags); });
     AddQueryFlags(command, &flags->query);
