@@ -1,5 +1,6 @@
 // mentor: everything on one machine: run experiments, evaluate, compare and hash runs, look at
 // environments, outer rules and signal networks, measure.
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <thread>
@@ -54,7 +55,13 @@ int Run(const RunFlags& flags) {
   const v1::ExperimentSpec spec =
       ParseSpec(*text, flags.overrides, &violations, meta_learner::CheckParts);
   if (!violations.empty()) {
-    std::fprintf(stderr, "error: %s is not a spec that can be run:\n", flags.spec.c_str());
+    const bool flags_alone =
+        std::all_of(violations.list().begin(), violations.list().end(),
+                    [](const Violation& one) { return one.field.starts_with("--set "); });
+    std::fprintf(stderr,
+                 flags_alone ? "error: not every --set says what to change in %s:\n"
+                             : "error: %s is not a spec that can be run:\n",
+                 flags.spec.c_str());
     for (const Violation& violation : violations.list()) {
       std::fprintf(stderr, "  %s: %s\n", violation.field.c_str(), violation.description.c_str());
     }

@@ -1,6 +1,7 @@
 #include "common/spec/wording.h"
 
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include <absl/strings/str_format.h>
@@ -121,6 +122,10 @@ std::string BoundsText(const FieldDescriptor& field, const v1::Range& range) {
     if (range.has_max()) bounds.push_back("of at most " + Number(range.max()));
   }
   if (range.has_below()) bounds.push_back("below " + Number(range.below()));
+  if (integer && bounds.empty()) {
+    const bool wide = field.cpp_type() == CppType::CPPTYPE_UINT64;
+    bounds.push_back(absl::StrFormat("from 0 to %d", wide ? UINT64_MAX : uint64_t{UINT32_MAX}));
+  }
   return std::string(integer ? "an integer" : "a finite number") + (bounds.empty() ? "" : " ") +
          absl::StrJoin(bounds, ", ");
 }

@@ -222,7 +222,10 @@ int Main(int argc, char** argv) {
   }
   auto made = Connect(*settings, commands->flags().verbose,
                       [&output](const std::string& sentence) { output.Note(sentence); });
-  if (!made.ok()) return output.Fail(made.status());
+  if (!made.ok()) {
+    session.no_client = made.status();
+    return commands->explains() ? commands->verb()(session) : output.Fail(made.status());
+  }
   const std::shared_ptr<Client> client = *std::move(made);
   InterruptOnSignal(client);
   session.client = client.get();

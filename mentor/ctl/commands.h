@@ -19,6 +19,8 @@ struct Session {
   const Settings& settings;
   const Output& output;
   Client* client;  // Null for verbs that talk to no server.
+  // Why there is no client although the verb needs one (Commands::LetExplain).
+  absl::Status no_client = {};
 };
 using Verb = std::function<int(Session&)>;
 
@@ -39,6 +41,8 @@ class Commands {
   // The same for a verb that needs no server.
   CLI::App* AddLocal(const std::string& group, const std::string& name, const std::string& help,
                      const std::string& examples, Verb verb);
+  // `command` runs without a client too and says why there is none.
+  void LetExplain(const CLI::App* command) { explaining_ = command; }
   // A noun that has verbs of its own: config, certs, token, export.
   CLI::App* AddNoun(const std::string& group, const std::string& name, const std::string& help,
                     const std::string& examples);
@@ -50,12 +54,14 @@ class Commands {
   // What was typed; null before the parse.
   const Verb& verb() const { return verb_; }
   bool local() const { return local_; }
+  bool explains() const { return explaining_ != nullptr && explaining_->parsed(); }
 
  private:
   CLI::App root_;
   GlobalFlags flags_;
   Verb verb_;
   bool local_ = false;
+  const CLI::App* explaining_ = nullptr;
 };
 
 // The flags that say where the server is and who we are.

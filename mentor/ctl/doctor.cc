@@ -88,7 +88,8 @@ Finding CheckCertificate(const std::string& subject, const std::string& pem, abs
 Finding CheckSecretFile(const std::string& subject, const std::string& path) {
   struct stat facts;
   if (stat(path.c_str(), &facts) != 0) {
-    return {Grade::kBad, subject, path + " cannot be read", "name a file that is there"};
+    return {Grade::kBad, subject, path + " cannot be read",
+            "name a file that is there; 'mentorctl config view' says where the name comes from"};
   }
   if ((facts.st_mode & 077) != 0) {
     return {Grade::kNotice, subject,
@@ -315,7 +316,14 @@ int Doctor(Session& session) {
   const Output& output = session.output;
   std::vector<Finding> findings;
   CheckOwnSide(session.settings, &findings);
-  const int code = CheckServer(session, &findings);
+  int code = kFailed;
+  if (session.client != nullptr) {
+    code = CheckServer(session, &findings);
+  } else {
+    findings.push_back({Grade::kBad, "server",
+                        "not asked: " + std::string(session.no_client.message()),
+                        "mend this, then ask again"});
+  }
   bool bad = false;
   for (const Finding& finding : findings) {
     bad |= finding.grade == Grade::kBad;
@@ -345,10 +353,10 @@ int Doctor(Session& session) {
 }  // namespace
 
 void AddDoctorVerb(Commands* commands) {
-  commands->Add(kClientGroup, "doctor",
-                "Look for what may be wrong with connection, credentials and fleet",
-                "mentorctl doctor\nmentorctl doctor --context lab --output json",
-                [](Session& session) { return Doctor(session); });
+  commands->LetExplain(commands->Add(
+      kClientGroup, "doctor", "Look for what may be wrong with connection, credentials and fleet",
+      "mentorctl doctor\nmentorctl doctor --context lab --output json",
+      [](Session& session) { return Doctor(session); }));
 }
 
 }  // namespace mentor::ctl

@@ -47,7 +47,11 @@ std::vector<Row> ExperimentRows(const v1::Experiment& experiment, absl::Time now
     add("Paused",
         experiment.pause_reason() == S::PAUSE_REASON_DISK_FULL ? "the disk is full" : "by a user");
   }
-  add("Error", experiment.error().message(), Style::kBad);
+  if (experiment.state() == S::STATE_CANCELLING || experiment.state() == S::STATE_CANCELLED) {
+    add("Reason", experiment.error().message());
+  } else {
+    add("Error", experiment.error().message(), Style::kBad);
+  }
   add("Updates", Updates(progress));
   if (progress.evaluation_lifetimes_total() > 0) {
     add("Evaluation", absl::StrFormat("%d/%d lifetimes", progress.evaluation_lifetimes(),
@@ -315,8 +319,11 @@ int Delete(Session& session, const std::vector<std::string>& names,
   return ForEach(session, names, [&](const std::string& name) {
     v1::DeleteExperimentRequest request = flags;
     request.set_name(FullName(name));
+    // The server would answer both cases alike.
+    request.set_allow_missing(false);
     const auto empty = session.client->Call(&Stub::DeleteExperiment, request);
-    if (!empty.ok()) {
+    const bool missing = flags.allow_missing() && absl::IsNotFound(empty.status());
+    if (!empty.ok() && !missing) {
       const bool busy = absl::IsFailedPrecondition(empty.status()) && !flags.force();
       return session.output.Fail(
           empty.status(), busy ? "--force cancels it first, or 'mentorctl cancel' does" : "");
@@ -324,7 +331,8 @@ int Delete(Session& session, const std::vector<std::string>& names,
     // There is no object any more: programs get its name.
     v1::Experiment gone;
     gone.set_name(request.name());
-    session.output.Done(gone, request.name(), request.name() + " deleted");
+    session.output.Done(gone, request.name(),
+                        request.name() + (missing ? " was not there" : " deleted"));
     return static_cast<int>(kOk);
   });
 }

@@ -117,7 +117,8 @@ int Follow(Client* client, const Output& output, const std::string& name) {
                  }});
   bar.Finish();
   if (absl::IsCancelled(status)) {
-    output.Note(name + " goes on; 'mentorctl watch " + ShortName(name) + "' shows it again");
+    output.Note(name + " is left as it is; 'mentorctl watch " + ShortName(name) +
+                "' shows it again");
     return kInterrupted;
   }
   if (!status.ok()) return output.Fail(status);

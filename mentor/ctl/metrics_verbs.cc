@@ -6,6 +6,7 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -173,7 +174,7 @@ int FollowMetrics(Session& session, const MetricsFlags& flags, std::vector<std::
             });
     if (status.ok()) return kOk;  // The experiment has ended.
     if (absl::IsCancelled(status)) {
-      session.output.Note(FullName(flags.name) + " goes on");
+      session.output.Note(FullName(flags.name) + " is left as it is");
       return kInterrupted;
     }
     const auto pause = RetryAfter(status, attempt, 0.75);
@@ -262,6 +263,21 @@ absl::StatusOr<Terminal> TerminalOf(const PlotFlags& flags, const Output& output
   return terminal;
 }
 
+// Hundreds of plots below each other show nothing.
+absl::Status NameOne(const v1::QueryMetricsResponse& answer) {
+  std::set<std::string> known;
+  for (const auto& series : answer.series()) known.insert(series.metric());
+  std::vector<std::string> some;
+  for (const char* often : {"shaped_return", "meta_return", "success"}) {
+    if (known.contains(often)) some.emplace_back(often);
+  }
+  if (some.empty()) some.push_back(*known.begin());
+  return absl::InvalidArgumentError(
+      absl::StrFormat("there are %d metrics: name those to draw, for "
+                      "instance %s",
+                      known.size(), absl::StrJoin(some, " ")));
+}
+
 int Plot(Session& session, const PlotFlags& flags) {
   const Output& output = session.output;
   const auto terminal = TerminalOf(flags, output);
@@ -273,6 +289,11 @@ int Plot(Session& session, const PlotFlags& flags) {
   if (status.ok() && answer->series().empty()) {
     status = absl::FailedPreconditionError("there are no metrics of " + FullName(flags.query.name) +
                                            " yet");
+  }
+  if (status.ok() && flags.out.empty() && flags.query.metrics.empty() &&
+      answer->series_size() > 1) {
+    return output.Fail(NameOne(*answer), "'mentorctl metrics " + ShortName(flags.query.name) +
+                                             "' shows all; --out draws them to a file");
   }
   if (!status.ok()) return output.Fail(status);
   const auto scratch = TemporaryFolder::Create("mentorctl");

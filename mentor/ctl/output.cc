@@ -7,6 +7,7 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_split.h>
 #include <google/protobuf/util/json_util.h>
 #include <nlohmann/json.hpp>
 
@@ -257,14 +258,28 @@ void Output::Note(const std::string& sentence) const {
   if (!options_.quiet) std::fprintf(stderr, "%s\n", Printable(sentence).c_str());
 }
 
+namespace {
+
+// The verb that lists what is missing, by the name in the message.
+std::string WhereToLook(absl::string_view message) {
+  if (absl::StrContains(message, "no peer ")) return "'mentorctl peers' shows who is connected";
+  const size_t begin = message.find("experiments/");
+  if (begin == message.npos) return "";
+  absl::string_view name = message.substr(begin + 12);
+  name = name.substr(0, name.find_first_of("' ;,:"));
+  const std::vector<std::string> parts = absl::StrSplit(name, '/');
+  const bool below = parts.size() > 1 && (parts[1] == "checkpoints" || parts[1] == "artifacts");
+  return below ? "'mentorctl " + parts[1] + " " + parts[0] + "' shows those that there are"
+               : "'mentorctl list' shows what there is";
+}
+
+}  // namespace
+
 std::string Output::HintOf(const absl::Status& status) const {
   const std::string reason = ReasonOf(status);
   switch (ExitCodeOf(status)) {
     case kNotFound:
-      return reason == ReasonName(Reason::kNotFound) &&
-                     absl::StrContains(status.message(), "experiments/")
-                 ? "'mentorctl list' shows what there is"
-                 : "";
+      return reason == ReasonName(Reason::kNotFound) ? WhereToLook(status.message()) : "";
     case kCredentials:
       return status.code() == absl::StatusCode::kPermissionDenied
                  ? "this needs another role: ask for a token of it (mentorctl token new)"

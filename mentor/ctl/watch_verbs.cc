@@ -155,10 +155,10 @@ int Wait(Session& session, const WaitFlags& flags) {
     return output.Fail(
         absl::DeadlineExceededError(absl::StrCat(absl::StrJoin(open, ", "), ": not ", flags.states,
                                                  " within ", flags.within)),
-        "the experiment goes on; wait again or longer");
+        "the experiment is left as it is; wait again or longer");
   }
   if (absl::IsCancelled(status)) {
-    output.Note(absl::StrJoin(open, ", ") + " goes on");
+    output.Note(absl::StrJoin(open, ", ") + " is left as it is");
     return kInterrupted;
   }
   // All that were asked for are gone already.

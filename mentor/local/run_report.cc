@@ -283,9 +283,10 @@ absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder) {
   }
   if (found.size() == 1) return RunFolder{.state = folder, .experiment = found[0]};
   if (found.size() > 1) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("%s holds %d experiments; name one of the folders below %s/experiments",
-                        folder.string(), found.size(), folder.string()));
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s holds %d experiments; name %s/experiments/UID of one of them: 'mentorctl "
+        "get NAME' shows the UID",
+        folder.string(), found.size(), folder.string()));
   }
   return absl::NotFoundError(
       absl::StrFormat("%s is not a run: expected the folder that `mentor run --out` wrote, or an "

@@ -45,8 +45,7 @@ absl::StatusOr<std::pair<v1::Experiment, CheckpointRow>> FindCheckpoint(Experime
     if (row.outer_step == parsed->second) return std::pair(std::move(experiment), row);
   }
   return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                   absl::StrFormat("there is no %s; ListCheckpoints names those that exist", name),
-                   {{"name", name}});
+                   absl::StrFormat("there is no %s", name), {{"name", name}});
 }
 
 absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(

@@ -183,8 +183,7 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
                   [&](const v1::Artifact& artifact) { return artifact.name() == request.name(); });
   if (!known) {
     return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                     absl::StrFormat("there is no %s; ListArtifacts names those that exist",
-                                     request.name().substr(0, 200)),
+                     absl::StrFormat("there is no %s", request.name().substr(0, 200)),
                      {{"name", request.name().substr(0, 200)}});
   }
   return Download(ArtifactPath(folder, parsed->second), request.offset());

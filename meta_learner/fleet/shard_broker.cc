@@ -164,9 +164,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     }
     if (learner && board_->DrainLearner(*learner)) return absl::OkStatus();
     return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                     absl::StrFormat("no peer '%s' is connected; ListPeers names those that "
-                                     "are",
-                                     name.substr(0, 100)),
+                     absl::StrFormat("no peer '%s' is connected", name.substr(0, 100)),
                      {{"name", name.substr(0, 100)}});
   }
 

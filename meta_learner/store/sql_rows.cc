@@ -93,10 +93,8 @@ int64_t Nanoseconds(bool has, const google::protobuf::Timestamp& time) {
 
 absl::Status NoSuchExperiment(std::string_view name) {
   const std::string shown(name.substr(0, 100));
-  return MakeError(
-      absl::StatusCode::kNotFound, Reason::kNotFound,
-      absl::StrFormat("there is no experiment '%s'; ListExperiments names those that exist", shown),
-      {{"name", shown}});
+  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                   absl::StrFormat("there is no experiment '%s'", shown), {{"name", shown}});
 }
 
 absl::StatusOr<std::string> RequireId(std::string_view name) {

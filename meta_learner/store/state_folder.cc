@@ -49,7 +49,7 @@ absl::Status CheckStateFormat(const std::filesystem::path& folder) {
 absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
   MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
-                          FileLock::Acquire(folder / "LOCK", "a meta-learner"));
+                          FileLock::Acquire(folder / "LOCK", "mentor run or mentor-meta-learner"));
   MENTOR_RETURN_IF_ERROR(CheckStateFormat(folder));
   MENTOR_RETURN_IF_ERROR(RemoveTemporaryFiles(folder).status());
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "experiments"));

@@ -54,6 +54,15 @@ class BadInputTest(ClusterTest):
         output = self.refused("rule.learning_speed=1")
         self.assertIn("learning_rate", output)
 
+    def test_a_wrong_flag_is_not_blamed_on_the_spec(self):
+        output = self.refused("rule.outer_updates")
+        self.assertIn("not every --set says what to change", output)
+        self.assertNotIn("is not a spec", output)
+
+    def test_a_wrong_command_is_named_with_those_that_are_near(self):
+        output = self.run_to_end("mentor", "bench", "rolout", code=2)
+        self.assertIn("there is no 'bench rolout'; did you mean 'rollout'?", output)
+
     def test_a_run_folder_of_another_spec_is_left_alone(self):
         run = self.folder / "run"
         before = self.run_hash(run)

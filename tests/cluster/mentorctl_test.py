@@ -121,6 +121,7 @@ class MentorctlTest(ClusterTest):
         ctl("delete", "one", code=5)
         ctl("cancel", "one", "--reason", "a test")
         ctl("wait", "one", "--within", "60s", code=7)
+        self.assertRegex(ctl("get", "one"), r"Reason +a test\n")
         doctor = ctl("doctor", code=1)
         self.assertIn("bad  learners: none is connected", doctor)
 

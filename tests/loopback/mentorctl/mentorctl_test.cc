@@ -61,6 +61,7 @@ TEST_CASE("mentorctl: create, get, list, pause, resume, cancel, delete", "[loopb
   CHECK(fixture.Run({"pause", "one"}).code == 5);
   CHECK(fixture.Run({"delete", "one"}).out == "experiments/one deleted\n");
   CHECK(fixture.Run({"delete", "one"}).code == 3);
+  CHECK(fixture.Run({"delete", "one", "--allow-missing"}).out == "experiments/one was not there\n");
   CHECK(fixture.Run({"delete", "one", "--allow-missing", "--quiet"}).out.empty());
 }
 
@@ -184,7 +185,9 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
   CHECK(mixed.code == 3);
   CHECK(mixed.out == "experiments/one CANCELLED\n");
 
-  CHECK(fixture.Run({"frobnicate"}).code == 2);
+  const Outcome misspelt = fixture.Run({"config", "veiw"});
+  CHECK(misspelt.code == 2);
+  CHECK(Contains(misspelt.err, "there is no 'config veiw'; did you mean 'view'?\n"));
   CHECK(fixture.Run({"get"}).code == 2);
   CHECK(fixture.Run({"list", "--output", "xml"}).code == 2);
   CHECK(fixture.Run({"list", "--timeout", "0"}).code == 2);

@@ -169,7 +169,9 @@ TEST_CASE("mentorctl: checkpoints are listed and pinned", "[loopback]") {
         "experiments/one/checkpoints/00000007 pinned\n");
   CHECK(Contains(fixture.Run({"checkpoints", "one"}).out, "  yes     0123456789abcdef\n"));
   CHECK(fixture.Run({"checkpoints", "one", "--unpin", "7"}).code == 0);
-  CHECK(fixture.Run({"checkpoints", "one", "--pin", "8"}).code == 3);
+  const Outcome missing = fixture.Run({"checkpoints", "one", "--pin", "8"});
+  CHECK(missing.code == 3);
+  CHECK(Contains(missing.err, "hint: 'mentorctl checkpoints one' shows those that there are\n"));
 }
 
 TEST_CASE("mentorctl: a download goes on where it broke off and is checked", "[loopback]") {
@@ -278,6 +280,10 @@ TEST_CASE("mentorctl: plots as text, SVG and PNG", "[loopback]") {
   CHECK(Contains(text.out, "outer update"));
   CHECK(std::count(text.out.begin(), text.out.end(), '*') > 20);
 
+  const Outcome all = fixture.Run({"plot", "one"});
+  CHECK(all.code == 2);
+  CHECK(Contains(all.err, "there are 2 metrics: name those to draw, for instance it's\n"));
+
   const std::string svg = (fixture.folder() / "all.svg").string();
   CHECK(fixture.Run({"plot", "one", "--out", svg}).code == 0);
   const std::string drawn = ReadText(svg);
@@ -367,6 +373,11 @@ TEST_CASE("mentorctl: doctor finds what is wrong and says what to do", "[loopbac
   CHECK(Contains(ill.out, "look  builds: actors/a1 is of build 0.0.1"));
   CHECK(Contains(fixture.Run({"doctor", "--output", "json"}).out,
                  "{\"grade\":\"bad\",\"subject\":\"catalogues\""));
+
+  const Outcome lost = fixture.Run({"doctor", "--token_file", "/nowhere/token"});
+  CHECK(lost.code == 1);
+  CHECK(Contains(lost.out, "bad  token: /nowhere/token cannot be read\n      -> name a file"));
+  CHECK(Contains(lost.out, "bad  server: not asked: "));
 
   fixture.service().SetPeers({});
   CHECK(Contains(fixture.Run({"doctor"}).out, "bad  learners: none is connected"));

@@ -94,7 +94,8 @@ TEST_CASE("mentorctl: Ctrl-C ends the watch, not the experiment", "[loopback]") 
   watch->Signal(SIGINT);
   const Outcome end = watch->Wait();
   CHECK(end.code == 130);
-  CHECK(Contains(end.err, "experiments/one goes on; 'mentorctl watch one' shows it again\n"));
+  CHECK(Contains(end.err,
+                 "experiments/one is left as it is; 'mentorctl watch one' shows it again\n"));
   CHECK(fixture.service().Experiment("experiments/one").state() == S::STATE_QUEUED);
 }
 

@@ -366,7 +366,8 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "evaluation.baseline: is 'PPO'; give one of PPO_SPARSE, PPO_SHAPED, PPO_SPARSE_AND_SHAPED, "
       "RANDOM_SIGNAL, "
       "separated by commas",
-      "seed: is '18446744073709551616'; give an integer; the default is 1",
+      "seed: is '18446744073709551616'; give an integer from 0 to 18446744073709551615; the "
+      "default is 1",
       "--set 'rule.': RuleSpec has no field ''; known: name, outer_updates, lifetimes_per_update, "
       "shard_lifetimes, "
       "option",

@@ -65,8 +65,8 @@ TEST_CASE("store: a folder has one owner", "[unit]") {
   const auto second = OpenStore(folder.path(), &error);
   CHECK(error == OpenError::kInUse);
   CHECK(second.status().code() == absl::StatusCode::kFailedPrecondition);
-  CHECK(std::string(second.status().message()).find("is in use by a meta-learner (process ") !=
-        std::string::npos);
+  CHECK(std::string(second.status().message())
+            .find("is in use by mentor run or mentor-meta-learner (process ") != std::string::npos);
   store.reset();
   CHECK(OpenStore(folder.path(), &error).ok());
   CHECK(error == OpenError::kNone);
