@@ -555,12 +555,18 @@ def check_version(tree):
                             name, number, f"version {found[-1]}, but CMakeLists.txt says {version}"
                         )
     if "CHANGELOG.md" in tree.files:
-        released = re.findall(r"^## \[(\d[^\]]*)\]", tree.text("CHANGELOG.md"), re.M)
-        if version not in released[:1]:
+        text = tree.text("CHANGELOG.md")
+        newest = (re.findall(r"^## \[(\d[^\]]*)\]", text, re.M) or ["none"])[0]
+        changed = re.search(r"^## \[Unreleased\]\n(?:(?!## ).*\n)*?- ", text, re.M)
+        numbers = lambda name: [int(part) for part in re.findall(r"\d+", name)]
+        # What is under way is no release yet: another one can tell it apart.
+        right = numbers(version) > numbers(newest) if changed else version == newest
+        if not right:
             tree.find(
                 "CHANGELOG.md",
                 1,
-                f"the newest release is {released[:1]}, but CMakeLists.txt says {version}",
+                f"the newest release is {newest}, {'with' if changed else 'without'} changes under "
+                f"Unreleased, but CMakeLists.txt says {version}",
             )
 
 
@@ -670,7 +676,11 @@ PLANTED = [
         f"| {'word ' * 30}|\n```\n{'word ' * 30}\n```\n\n    {'word ' * 30}\n\nSee https://a.b/{'x' * 90} too.\n",
         "",
     ),
-    ("CHANGELOG.md", "## [Unreleased]\n\n## [1.2.2] - 2020-01-01\n", "newest release"),
+    (
+        "CHANGELOG.md",
+        "## [Unreleased]\n\n### Added\n\n- A.\n\n## [1.2.3] - 2020-01-01\n",
+        "newest release is 1.2.3, with changes",
+    ),
     ("deploy/docker/Dockerfile", "ARG VERSION=1.2.2\n", "CMakeLists.txt says 1.2.3"),
     ("deploy/k8s/base/a.yaml", "image: mentor-actor:1.2.2\n", "CMakeLists.txt says 1.2.3"),
     ("deploy/k8s/base/b.yaml", "image: mentor-actor:1.2.3\n", ""),

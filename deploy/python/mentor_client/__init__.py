@@ -18,7 +18,7 @@ from .specs import apply_overrides, load_spec
 from .v1.experiment_pb2 import Checkpoint, Progress
 from .v1.spec_pb2 import ExperimentSpec
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Checkpoint",
     "Client",
