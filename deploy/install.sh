@@ -6,7 +6,7 @@
 #   --cuda         also install the wheels that LibTorch needs on a GPU (about 3 GB)
 #   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node
 #
-# Example: deploy/install.sh && cmake --preset dev && cmake --build --preset dev
+# Example: deploy/install.sh && deploy/build.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -11,7 +11,7 @@
 #   tests/run.sh                     everything, the check of form first
 #   tests/run.sh -R dispatcher       tests whose names match
 #   tests/run.sh -L grad             tests of one kind: unit golden grad conformance loopback
-#                                    learning fault tidy
+#                                    learning fault fuzz tidy monitoring
 #   tests/run.sh --repeat 50 -R rng
 set -euo pipefail
 cd "$(dirname "$0")/.."

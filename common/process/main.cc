@@ -17,7 +17,7 @@ int Main(int argc, char** argv) {
   CLI::App app(
       "Asks the admin port of a Mentor process for its health. Exit codes: 0 serving, 1 not "
       "serving or no answer, 2 usage.");
-  app.footer("Example:\n  mentor-probe --address 127.0.0.1:9090 --service readiness");
+  app.footer("Example:\n  mentor-probe --address 127.0.0.1:8081 --service readiness");
   std::string address, service = "readiness";
   double timeout_s = 2;
   app.add_option("--address", address, "HOST:PORT of the admin port")->required();

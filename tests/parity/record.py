@@ -4,9 +4,10 @@
 Needs metaworld==3.1.1, gymnasium==1.4.0, mujoco==3.3.0, numpy and packaging, which Mentor itself
 does not install:
 
-    python3 -m venv /tmp/reference && /tmp/reference/bin/pip install metaworld==3.1.1
-    gymnasium==1.4.0 mujoco==3.3.0 packaging /tmp/reference/bin/python tests/parity/record.py --seed
-    7 --out /tmp/episodes mentor env verify /tmp/episodes
+    python3 -m venv /tmp/reference
+    /tmp/reference/bin/pip install metaworld==3.1.1 gymnasium==1.4.0 mujoco==3.3.0 packaging
+    /tmp/reference/bin/python tests/parity/record.py --seed 7 --out /tmp/episodes
+    build/bin/mentor env verify /tmp/episodes
 
 The format is that of tests/data/parity/manifest.json.
 """
@@ -16,11 +17,16 @@ import json
 import pathlib
 import pickle
 
-import gymnasium
-import metaworld
-import mujoco
-import numpy as np
-from metaworld.policies import ENV_POLICY_MAP
+try:
+    import gymnasium
+    import metaworld
+    import mujoco
+    import numpy as np
+    from metaworld.policies import ENV_POLICY_MAP
+except ImportError as error:  # --help needs none of them.
+    MISSING = str(error)
+else:
+    MISSING = ""
 
 CHECK_EVERY = 20
 METAWORLD_INFO = [
@@ -205,6 +211,8 @@ def main():
     parser.add_argument("--episodes", type=int, default=3, help="episodes of each task")
     parser.add_argument("--task", action="append", help="only these tasks")
     flags = parser.parse_args()
+    if MISSING:
+        parser.error(f"{MISSING}: install what --help names and run the Python that has it")
     flags.out.mkdir(parents=True, exist_ok=True)
     tasks = []
     for suite, names, record in (
