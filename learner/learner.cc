@@ -27,6 +27,9 @@ constexpr uint32_t kWindow = 2;
 // Versions of signal weights that are kept: one for each experiment that runs at once, and some.
 constexpr size_t kVersionsMax = 16;
 constexpr std::chrono::milliseconds kRefusedWait{10'000};
+// From the last shard of a drained learner to its end, at most: what is still in line may be
+// hundreds of megabytes. A silent meta-learner is given up sooner, by its missing heartbeats.
+constexpr std::chrono::milliseconds kLeaveWithin{30'000};
 
 // Progress is reported every second; the fleet every second time, and as soon as it changed.
 constexpr int kLooksPerFleetReport = 2;
@@ -128,7 +131,7 @@ void Learner::Connect() {
       {.server = "meta-learner",
        .channel = options_.meta_learner,
        .refused_wait = kRefusedWait,
-       .stream = {.message_bytes_max = rpc::kShardMessageBytesMax},
+       .stream = {.close_within = kLeaveWithin, .message_bytes_max = rpc::kShardMessageBytesMax},
        .hello =
            [this] {
              v1::RunRequest message;
@@ -155,15 +158,19 @@ std::optional<Learner::ShardStream::Handlers> Learner::Open(std::shared_ptr<Shar
                         v1::RunResponse message) { OnMessage(connection, std::move(message)); },
       .on_closed =
           [this, connection](const absl::Status&) {
-            const MutexLock lock(mutex_);
-            connection->closed = true;
-            connection_ = nullptr;
-            // Shards of a lost stream are the meta-learner's to give again.
-            std::erase_if(queue_, [&](const auto& job) { return job->connection == connection; });
-            for (auto& [id, job] : running_) {
-              if (job->connection == connection) CancelLocked(job.get());
+            {
+              const MutexLock lock(mutex_);
+              connection->closed = true;
+              connection_ = nullptr;
+              // Shards of a lost stream are the meta-learner's to give again.
+              std::erase_if(queue_, [&](const auto& job) { return job->connection == connection; });
+              for (auto& [id, job] : running_) {
+                if (job->connection == connection) CancelLocked(job.get());
+              }
+              changed_.NotifyAll();
+              if (draining_) reconnector_.Stop();  // Another stream would bring more work.
             }
-            changed_.NotifyAll();
+            LeaveWhenDrained();
           }};
 }
 
@@ -215,25 +222,30 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       return;
     }
     case v1::RunResponse::kDropShard: {
-      const MutexLock lock(mutex_);
       const auto is_dropped = [&](const Job& job) {
         return job.connection == connection &&
                job.shard.shard_id() == message.drop_shard().shard_id() &&
                job.shard.epoch() == message.drop_shard().epoch();
       };
-      std::erase_if(queue_, [&](const auto& job) { return is_dropped(*job); });
-      for (auto& [id, job] : running_) {
-        if (is_dropped(*job)) CancelLocked(job.get());
+      {
+        const MutexLock lock(mutex_);
+        std::erase_if(queue_, [&](const auto& job) { return is_dropped(*job); });
+        for (auto& [id, job] : running_) {
+          if (is_dropped(*job)) CancelLocked(job.get());
+        }
+        changed_.NotifyAll();
       }
-      changed_.NotifyAll();
+      LeaveWhenDrained();
       return;
     }
     case v1::RunResponse::kDrainActor:
       options_.rollout->Drain(message.drain_actor().name());
       return;
     case v1::RunResponse::kDrain: {
-      const MutexLock lock(mutex_);
-      draining_ = true;
+      {
+        const MutexLock lock(mutex_);
+        draining_ = true;
+      }
       LeaveWhenDrained();
       return;
     }
@@ -243,7 +255,19 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
 }
 
 void Learner::LeaveWhenDrained() {
-  if (!draining_ || !queue_.empty() || !running_.empty()) return;
+  std::shared_ptr<Connection> connection;
+  {
+    const MutexLock lock(mutex_);
+    if (!draining_ || drained_ || stopping_ || !queue_.empty() || !running_.empty()) return;
+    connection = connection_;
+    drained_ = connection == nullptr;
+  }
+  if (connection != nullptr) {
+    // The end of the last shard may still be in line: it goes out first, and the meta-learner ends
+    // the stream when it has read everything. Then on_closed leads back to here.
+    connection->stream->Close(absl::OkStatus());
+    return;
+  }
   MENTOR_LOG(kInfo, "drained");
   if (options_.on_drained) options_.on_drained();
 }
@@ -262,7 +286,9 @@ void Learner::Work() {
     CountPhase(/*learning=*/-1, /*simulating=*/0);
     lock.Lock();
     running_.erase(job->unit_shard);
+    lock.Unlock();
     LeaveWhenDrained();
+    lock.Lock();
   }
 }
 

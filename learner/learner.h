@@ -41,7 +41,8 @@ class Learner {
     // What it says that it computes with: a device and the hash of its results. Empty: `device` and
     // what that computes. Tests say other things.
     std::string device_name = {}, fingerprint = {};
-    // Called when the meta-learner wants it to leave and what it held is done. From any thread.
+    // Called once, when the meta-learner wanted it to leave, what it held is done and the
+    // meta-learner has it all. From any thread.
     std::function<void()> on_drained = {};
   };
   Learner(Options options, Metrics* metrics);
@@ -64,7 +65,8 @@ class Learner {
   void Work();
   void RunJob(const std::shared_ptr<Job>& job);
   void ReportProgress();
-  void LeaveWhenDrained() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // After each change of what it holds, without the lock.
+  void LeaveWhenDrained();
   // A running shard goes from learning to simulating or back. Counts how much learning is hidden
   // behind simulation.
   void CountPhase(int learning, int simulating);
@@ -99,6 +101,7 @@ class Learner {
   std::chrono::steady_clock::time_point phase_since_ ABSL_GUARDED_BY(mutex_) =
       std::chrono::steady_clock::now();
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool drained_ ABSL_GUARDED_BY(mutex_) = false;  // And on_drained was called.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Last, so that they stop first.
   std::vector<std::thread> threads_;

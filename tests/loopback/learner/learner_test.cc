@@ -39,6 +39,7 @@ class FakeMetaLearner : public v1::ShardService::CallbackService {
     std::shared_ptr<ServerStream> stream;
     Mailbox<v1::RunRequest> messages;  // But progress and reports of the fleet.
     Mailbox<absl::Status> end;
+    std::atomic<int> dones = 0;  // Shards whose end has arrived.
 
     void Send(v1::RunResponse message) { stream->Send(std::move(message)); }
     void Give(const v1::Shard& shard) {
@@ -83,6 +84,7 @@ class FakeMetaLearner : public v1::ShardService::CallbackService {
     peer->stream = ServerStream::Make(context, {});
     peer->stream->Start({.on_message =
                              [peer](v1::RunRequest message) {
+                               if (message.has_shard_done()) ++peer->dones;
                                if (!message.has_progress() && !message.has_fleet())
                                  peer->messages.Push(std::move(message));
                              },
@@ -105,6 +107,8 @@ class FakeMetaLearner : public v1::ShardService::CallbackService {
     return peer;
   }
   const v1::Hello& hello() const { return hello_; }
+  // Connections that nobody has welcomed.
+  size_t waiting() const { return arrived_.size(); }
   std::shared_ptr<grpc::Channel> Channel() { return server_->InProcessChannel(); }
 
  private:
@@ -117,7 +121,7 @@ class FakeMetaLearner : public v1::ShardService::CallbackService {
 struct Fixture {
   FakeMetaLearner meta;
   LearnerSide side;
-  std::atomic<bool> drained = false;
+  std::atomic<int> drained = 0;
   Learner learner;
 
   explicit Fixture(int slots = 1)
@@ -125,7 +129,7 @@ struct Fixture {
                  .shard_slots = slots,
                  .meta_learner = [this] { return meta.Channel(); },
                  .rollout = &side.rollout,
-                 .on_drained = [this] { drained = true; }},
+                 .on_drained = [this] { ++drained; }},
                 side.metrics.get()) {}
   ~Fixture() { learner.Stop(); }
 
@@ -144,6 +148,12 @@ class RealActor {
   const std::unique_ptr<Metrics> metrics_;
   actor::Actor actor_;
 };
+
+void Drain(FakeMetaLearner::Peer* peer) {
+  v1::RunResponse message;
+  message.mutable_drain();
+  peer->Send(std::move(message));
+}
 
 // What a shard gives when nothing disturbs it: segments, acknowledged at once, and their hash.
 std::string LiveThrough(FakeMetaLearner::Peer* peer, const v1::Shard& shard) {
@@ -372,23 +382,84 @@ TEST_CASE("learner: actors that go away in the middle change no bit", "[loopback
   CHECK(hash.Finish() == want);
 }
 
-TEST_CASE("learner: drained, it finishes what it holds and says so once", "[loopback]") {
+TEST_CASE("learner: drained, it leaves when the meta-learner has all that it held", "[loopback]") {
   Fixture fixture;
   const auto peer = fixture.meta.Welcome();
   peer->Give(SmallShard(1));
   Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
-  v1::RunResponse message;
-  message.mutable_drain();
-  peer->Send(std::move(message));
+  Drain(peer.get());
   RealActor actor(fixture.side);
   const v1::Shard shard = SmallShard(1);
   for (uint32_t i = 0; i < IterationsOf(shard); ++i) {
-    CHECK_FALSE(fixture.drained);
+    CHECK(fixture.drained == 0);
     CHECK(peer->PopSegment().iteration() == i);
     peer->Acknowledge(1, i);
   }
+  Signal().WaitUntil([&] { return fixture.drained > 0; });
+  // Its process may end now: nothing is in line any more, since it waited for the stream's end.
+  CHECK(peer->dones == 1);
+  CHECK(peer->end.Pop().ok());
   CHECK(peer->PopDone().error().empty());
-  Signal().WaitUntil([&] { return fixture.drained.load(); });
+  fixture.learner.Stop();
+  CHECK(fixture.drained == 1);
+}
+
+TEST_CASE("learner: drained with two shards at work, the end of both arrives before it leaves",
+          "[loopback]") {
+  Fixture fixture(/*slots=*/2);
+  const auto peer = fixture.meta.Welcome();
+  peer->Give(SmallShard(1));
+  peer->Give(SmallShard(2));
+  Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 6; });
+  Drain(peer.get());
+  RealActor actor(fixture.side);
+  for (int dones = 0; dones < 2;) {
+    const v1::RunRequest message = peer->messages.Pop();
+    if (message.has_segment()) {
+      peer->Acknowledge(message.segment().shard_id(), message.segment().iteration());
+    } else {
+      CHECK(message.shard_done().error().empty());
+      ++dones;
+    }
+  }
+  CHECK(peer->end.Pop().ok());
+  Signal().WaitUntil([&] { return fixture.drained == 1; });
+}
+
+TEST_CASE("learner: drained without work, or when its meta-learner is lost, it leaves at once",
+          "[loopback]") {
+  SECTION("nothing to do") {
+    Fixture fixture;
+    const auto peer = fixture.meta.Welcome();
+    Drain(peer.get());
+    CHECK(peer->end.Pop().ok());
+    Signal().WaitUntil([&] { return fixture.drained == 1; });
+  }
+  SECTION("the stream is lost while a shard is at work") {
+    Fixture fixture;
+    const auto peer = fixture.meta.Welcome();
+    peer->Give(SmallShard(1));
+    peer->Give(SmallShard(2));
+    Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
+    Drain(peer.get());
+    peer->stream->Close(absl::UnavailableError("the meta-learner is stopping"));
+    Signal().WaitUntil([&] { return fixture.drained == 1; });
+    CHECK(fixture.meta.waiting() == 0);  // It does not come back.
+    CHECK(peer->dones == 0);
+  }
+  SECTION("what it waits for is dropped") {
+    Fixture fixture;
+    const auto peer = fixture.meta.Welcome();
+    peer->Give(SmallShard(1));
+    Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
+    Drain(peer.get());
+    v1::RunResponse drop;
+    drop.mutable_drop_shard()->set_shard_id(1);
+    drop.mutable_drop_shard()->set_epoch(1);
+    peer->Send(std::move(drop));
+    CHECK(peer->end.Pop().ok());
+    Signal().WaitUntil([&] { return fixture.drained == 1; });
+  }
 }
 
 TEST_CASE("learner: stopped while a shard waits for actors, it ends", "[loopback]") {
