@@ -7,6 +7,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/protocol.h"
+#include "common/resources/names.h"
 #include "common/rpc/keep_open.h"
 #include "common/status.h"
 #include "envs/environment.h"
@@ -90,10 +91,12 @@ Actor::~Actor() {
 void Actor::Stop() {
   reconnector_.Stop();
   std::shared_ptr<Connection> connection;
+  bool told_to_leave = false;
   {
     MutexLock lock(mutex_);
     if (stopping_) return;
     draining_ = true;
+    told_to_leave = told_to_leave_;
     // What still waits is not our work any more.
     instruments_->units_cancelled.Increment(static_cast<double>(queue_.size()));
     queue_.clear();
@@ -112,6 +115,7 @@ void Actor::Stop() {
   if (connection != nullptr) connection->stream->Close(absl::OkStatus());
   connector_.join();
   for (std::thread& worker : workers_) worker.join();
+  if (told_to_leave) MENTOR_LOG(kInfo, "drained");
 }
 
 void Actor::Connect() {
@@ -159,7 +163,8 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
     case v1::WorkResponse::kWelcome: {
       reconnector_.Connected();
       instruments_->connected.Set(1);
-      MENTOR_LOG(kInfo, "connected to a learner", {{"learner", message.welcome().server_uid()}});
+      MENTOR_LOG(kInfo, "connected to a learner",
+                 {{"learner", LearnerName(message.welcome().server_uid())}});
       const uint32_t units = kUnitsPerThread * static_cast<uint32_t>(options_.threads);
       {
         const MutexLock lock(mutex_);
@@ -210,9 +215,14 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       connection->stream->Send(CreditMessage(1));
       return;
     }
-    case v1::WorkResponse::kDrain:
+    case v1::WorkResponse::kDrain: {
+      {
+        const MutexLock lock(mutex_);
+        told_to_leave_ = true;
+      }
       if (options_.on_drain) options_.on_drain();
       return;
+    }
     default:
       return;  // From a newer version.
   }

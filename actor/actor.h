@@ -65,6 +65,7 @@ class Actor {
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool told_to_leave_ ABSL_GUARDED_BY(mutex_) = false;  // By the learner.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Last, so that they stop first.
   std::thread connector_;

@@ -43,9 +43,10 @@ int Main(int argc, char** argv) {
   if (!process.ok()) return Fail(process.status(), kExitUsage);
   const auto channels = rpc::ChannelSource::Make(security.Channel(learner, metrics.get()));
   if (!channels.ok()) return Fail(channels.status(), kExitUsage);
-  actor::Actor actor(
-      {.threads = threads, .channel = [&] { return (*channels)->Get(); }, .on_drain = RequestStop},
-      metrics.get());
+  actor::Actor actor({.threads = threads,
+                      .channel = [&] { return (*channels)->Get(); },
+                      .on_drain = [] { RequestStop("the learner wants this actor to leave"); }},
+                     metrics.get());
   (*process)->Run();
   actor.Stop();
   return kExitOk;

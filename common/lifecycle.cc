@@ -1,5 +1,6 @@
 #include "common/lifecycle.h"
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <thread>
@@ -10,6 +11,8 @@
 
 namespace mentor {
 namespace {
+
+std::atomic<const char*> stop_reason{nullptr};
 
 sigset_t StopSignals() {
   sigset_t set;
@@ -64,8 +67,14 @@ int WaitForStopSignal(std::chrono::milliseconds limit) {
   }
 }
 
-void RequestStop() {
+void RequestStop(const char* why) {
+  const char* nobody = nullptr;
+  stop_reason.compare_exchange_strong(nobody, why);
   kill(getpid(), SIGTERM);
+}
+
+const char* StopReason() {
+  return stop_reason;
 }
 
 }  // namespace mentor

@@ -21,7 +21,9 @@ void BlockStopSignals();
 int WaitForStopSignal();
 // The same with a limit; 0 when none came in time.
 int WaitForStopSignal(std::chrono::milliseconds limit);
-// As if SIGTERM had come; from any thread. For an error after which the process cannot go on.
-void RequestStop();
+// As if SIGTERM had come; from any thread. `why` is a literal, for the log: "drained".
+void RequestStop(const char* why);
+// The first one's reason; null when nobody in the process asked for its end.
+const char* StopReason();
 
 }  // namespace mentor

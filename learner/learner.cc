@@ -137,6 +137,7 @@ void Learner::Connect() {
              v1::RunRequest message;
              v1::Hello& hello = *message.mutable_hello();
              hello = NewHello();
+             hello.set_peer_uid(options_.rollout->uid());
              hello.set_threads(static_cast<uint32_t>(options_.num_threads));
              hello.set_numeric_fingerprint(options_.fingerprint);
              hello.set_device(options_.device_name);

@@ -83,7 +83,7 @@ int Main(int argc, char** argv) {
                             .shard_slots = slots,
                             .meta_learner = [&] { return (*channels)->Get(); },
                             .rollout = &rollout,
-                            .on_drained = RequestStop},
+                            .on_drained = [] { RequestStop("drained"); }},
                            metrics.get());
   (*process)->Follow(server->get());
   // For scripts: where it listens, once it does.

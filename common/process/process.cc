@@ -49,8 +49,12 @@ int Process::Run() {
   }
   // From here on a drain may take its time.
   watchdog_ = {};
-  MENTOR_LOG(kInfo, "stopping",
-             {{"signal", signal}, {"drain_delay_ms", options_.drain_delay.count()}});
+  const int64_t drain_delay_ms = options_.drain_delay.count();
+  if (const char* why = StopReason(); why != nullptr) {
+    MENTOR_LOG(kInfo, "stopping", {{"why", why}, {"drain_delay_ms", drain_delay_ms}});
+  } else {
+    MENTOR_LOG(kInfo, "stopping", {{"signal", signal}, {"drain_delay_ms", drain_delay_ms}});
+  }
   SetReady(false);
   StopRequestedWithin(std::stop_token(), options_.drain_delay);
   return signal;

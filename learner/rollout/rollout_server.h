@@ -48,6 +48,8 @@ class RolloutServer {
   ~RolloutServer();
 
   grpc::Service* service();
+  // What its actors know it by; the learner says the same to the meta-learner.
+  const std::string& uid() const { return server_uid_; }
 
   // Simulates units of one shard (the same id.shard in all) and returns their results in the same
   // order. Blocks until then; without actors, for ever. CANCELLED when Cancel is called for the

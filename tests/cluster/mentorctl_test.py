@@ -125,15 +125,25 @@ class MentorctlTest(ClusterTest):
         doctor = ctl("doctor", code=1)
         self.assertIn("bad  learners: none is connected", doctor)
 
-        self.start_workers(address, 2)
+        learner, learner_address, (actor,) = self.start_workers(address, 2)
         self.wait_until(lambda: "actors/" in ctl("peers"), "an actor")
         ctl("doctor")
         name = ctl("peers", "--output", "name").splitlines()[0]
+        # One name in each log and in the list.
+        self.assertEqual(actor.wait_for(r'"learner":"(learners/\S+?)"').group(1), name)
+        leaving = self.start_actor(learner_address)
+        self.wait_until(lambda: ctl("peers", "--output", "name").count("actors/") == 2, "two")
+        self.assertIn("at least one character", ctl("drain", "actors/", code=2))
+        for other in ctl("peers", "--output", "name").splitlines()[1:]:
+            ctl("drain", other)
+        for process in (actor, leaving):
+            self.assertEqual(process.wait(60), 0, process.output())
         ctl("drain", name[: len("learners/") + 8])
-        self.wait_until(
-            lambda: "draining" in ctl("peers") or name not in ctl("peers", "--output", "name"),
-            "a drained learner",
-        )
+        self.assertEqual(learner.wait(60), 0, learner.output())
+        for process in (actor, leaving, learner):
+            self.assertIn('"msg":"drained"', process.output())
+            # Nobody sent it a signal.
+            self.assertNotIn('"signal"', process.wait_for(".*stopping.*").group(0))
 
     def test_watch_over_kill_9_of_the_server(self):
         state = self.folder / "state"

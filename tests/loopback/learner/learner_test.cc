@@ -188,6 +188,7 @@ TEST_CASE("learner: it says who it is, and its actors must be as the welcome say
   CHECK(hello.threads() == 1);
   CHECK(hello.device() == "cpu");
   CHECK_FALSE(hello.numeric_fingerprint().empty());
+  CHECK(hello.peer_uid() == fixture.side.rollout.uid());  // What its actors log.
   Signal().WaitUntil([&] { return fixture.side.rollout.catalogue_hash() == "catalogue"; });
   CHECK(fixture.side.rollout.numeric_fingerprint() == "bits");
   // An actor with other bits is not let in.

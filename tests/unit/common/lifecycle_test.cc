@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <functional>
+#include <string_view>
 #include <thread>
 
 #include <sys/wait.h>
@@ -73,8 +74,11 @@ TEST_CASE("lifecycle: a wait with a limit, and a stop from inside", "[unit]") {
   Child child([](int) {
     BlockStopSignals();
     if (WaitForStopSignal(std::chrono::milliseconds(1)) != 0) return 1;
-    std::thread([] { RequestStop(); }).join();
-    return WaitForStopSignal(std::chrono::milliseconds(60'000)) == SIGTERM ? 0 : 2;
+    if (StopReason() != nullptr) return 2;  // A signal from outside has none.
+    std::thread([] { RequestStop("drained"); }).join();
+    RequestStop("again");
+    if (StopReason() != std::string_view("drained")) return 3;
+    return WaitForStopSignal(std::chrono::milliseconds(60'000)) == SIGTERM ? 0 : 4;
   });
   CHECK(child.Exit() == 0);
 }
