@@ -8,6 +8,7 @@
 #include <grpcpp/create_channel.h>
 
 #include "common/protocol.h"
+#include "common/rpc/address.h"
 #include "common/rpc/health.h"
 
 namespace mentor {
@@ -34,8 +35,8 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (address.rfind(':') == std::string::npos) {
-    std::fprintf(stderr, "error: --address '%s': expected HOST:PORT\n", address.c_str());
+  if (const absl::Status status = rpc::CheckAddress(address, rpc::AddressOf::kPeer); !status.ok()) {
+    std::fprintf(stderr, "error: --address: %s\n", std::string(status.message()).c_str());
     return 2;
   }
   const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());

@@ -19,7 +19,9 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/rpc/address.h"
 #include "common/rpc/known_peers.h"
+#include "common/status.h"
 
 namespace mentor::rpc {
 namespace {
@@ -110,8 +112,8 @@ void RaiseDescriptorLimit() {
 }
 
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& options) {
+  MENTOR_RETURN_IF_ERROR(CheckAddress(options.address, AddressOf::kServer));
   const size_t colon = options.address.rfind(':');
-  MENTOR_CHECK(colon != std::string::npos);
   std::string host = options.address.substr(0, colon);
   if (host.size() > 1 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
@@ -122,11 +124,6 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& option
         absl::StrCat("cannot listen on '", options.address, "': ", why,
                      "; the address is taken or not of this machine; choose another one"));
   };
-  if (port.empty() || port.find_first_not_of("0123456789") != std::string::npos ||
-      port.size() > 5 || std::stoi(port) > 65535) {
-    return absl::InvalidArgumentError("address '" + options.address +
-                                      "': the port must be a number from 0 to 65535");
-  }
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;

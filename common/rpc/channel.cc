@@ -9,6 +9,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/rpc/address.h"
 #include "common/rpc/callback_threads.h"
 #include "common/rpc/server.h"
 
@@ -52,9 +53,7 @@ absl::StatusOr<std::shared_ptr<TokenFile>> OpenToken(const ChannelOptions& optio
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
     const ChannelOptions& options, const TlsTexts& tls, const std::shared_ptr<TokenFile>& token) {
-  if (options.address.find(':') == std::string::npos) {
-    return absl::InvalidArgumentError("address '" + options.address + "': expected HOST:PORT");
-  }
+  MENTOR_RETURN_IF_ERROR(CheckAddress(options.address, AddressOf::kPeer));
   bool token_apart = false;
   MENTOR_ASSIGN_OR_RETURN(
       auto credentials,

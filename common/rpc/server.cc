@@ -10,6 +10,7 @@
 #include <grpcpp/server_builder.h>
 
 #include "common/check.h"
+#include "common/rpc/address.h"
 #include "common/rpc/call_metrics.h"
 #include "common/rpc/callback_threads.h"
 
@@ -27,18 +28,13 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
   }
 };
 
-absl::Status CheckAddress(const std::string& address) {
-  if (address.rfind(':') != std::string::npos) return absl::OkStatus();
-  return absl::InvalidArgumentError("address '" + address + "': expected HOST:PORT");
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                       const std::vector<grpc::Service*>& services) {
   std::shared_ptr<grpc::ServerCredentials> credentials;
   if (!options.address.empty()) {
-    MENTOR_RETURN_IF_ERROR(CheckAddress(options.address));
+    MENTOR_RETURN_IF_ERROR(CheckAddress(options.address, AddressOf::kServer));
     MENTOR_ASSIGN_OR_RETURN(
         credentials,
         MakeServerCredentials(options.address, {.tls = options.tls,
@@ -54,7 +50,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 
 absl::StatusOr<std::unique_ptr<Server>> Server::StartAdmin(const std::string& address,
                                                            std::vector<std::string> health_names) {
-  MENTOR_RETURN_IF_ERROR(CheckAddress(address));
+  MENTOR_RETURN_IF_ERROR(CheckAddress(address, AddressOf::kServer));
   return Start({.address = address,
                 .streams_per_connection_max = 16,
                 .reflection = false,

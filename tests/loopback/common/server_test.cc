@@ -63,19 +63,43 @@ TEST_CASE("server: no plain text beyond loopback", "[loopback]") {
     const auto server = Server::Start({.address = address}, {&service});
     CHECK(server.status().code() == absl::StatusCode::kInvalidArgument);
     CHECK(std::string(server.status().message()).find("--tls_cert") != std::string::npos);
-    CHECK(MakeChannel({.address = std::string(address)}).status().code() ==
-          absl::StatusCode::kInvalidArgument);
+  }
+  for (const char* address : {"0.0.0.0:1", "[::]:1", "example.org:1", "127.example.org:1"}) {
+    INFO(address);
+    const auto channel = MakeChannel({.address = std::string(address)});
+    CHECK(channel.status().code() == absl::StatusCode::kInvalidArgument);
+    CHECK(std::string(channel.status().message()).find("--tls_ca") != std::string::npos);
   }
   // Said explicitly, it is possible.
   CHECK(Server::Start({.address = "0.0.0.0:0", .allow_insecure = true}, {&service}).ok());
-  CHECK(MakeChannel({.address = "0.0.0.0:0", .allow_insecure = true}).ok());
+  CHECK(MakeChannel({.address = "0.0.0.0:1", .allow_insecure = true}).ok());
   for (const char* address : {"localhost:1", "127.0.0.1:1", "127.1.2.3:1", "[::1]:1",
                               "dns:///localhost:1", "ipv4:127.0.0.1:1"}) {
     INFO(address);
     CHECK(IsLoopback(address));
   }
-  CHECK(MakeChannel({.address = "localhost"}).status().code() ==
+}
+
+TEST_CASE("server: an address that can be none is refused at both ends", "[loopback]") {
+  for (const char* address : {"localhost", "localhost:", ":50052", ":abc", "127.0.0.1:99999",
+                              "127.0.0.1:5005x", "127.0.0.1:-1", "[]:1", "::1:50052", ""}) {
+    INFO(address);
+    const absl::Status status = MakeChannel({.address = address}).status();
+    CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+    CHECK(std::string(status.message()).find("address '") == 0);
+    if (*address == '\0') continue;  // A server without a port.
+    CHECK(Server::Start({.address = address}, {}).status().code() ==
+          absl::StatusCode::kInvalidArgument);
+  }
+  // Port 0 is for servers; other schemes are gRPC's business.
+  CHECK(MakeChannel({.address = "127.0.0.1:0"}).status().code() ==
         absl::StatusCode::kInvalidArgument);
+  CHECK(Server::Start({.address = "127.0.0.1:0"}, {}).ok());
+  for (const char* address :
+       {"localhost:1", "[::1]:65535", "dns:///localhost:1", "ipv4:127.0.0.1:1", "unix:/no/such"}) {
+    INFO(address);
+    CHECK(MakeChannel({.address = address}).ok());
+  }
 }
 
 TEST_CASE("server: a port that is taken is an error, not a share", "[loopback]") {
