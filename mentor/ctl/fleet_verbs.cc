@@ -50,6 +50,11 @@ absl::StatusOr<std::string> PeerOf(Client* client, const std::string& given) {
     return absl::InvalidArgumentError(
         "peer '" + given + "': give actors/NAME or learners/NAME, as 'peers' shows them");
   }
+  if (given == kActorsPrefix || given == kLearnersPrefix) {
+    // Else it would be whoever happens to be alone today.
+    return absl::InvalidArgumentError("peer '" + given +
+                                      "': give at least one character of its name");
+  }
   const auto answer = client->Call(&Stub::ListPeers, v1::ListPeersRequest());
   if (!answer.ok()) return answer.status();
   std::vector<std::string> found;

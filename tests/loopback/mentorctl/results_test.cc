@@ -302,7 +302,12 @@ TEST_CASE("mentorctl: peers, drain, shards, tasks, catalogue", "[loopback]") {
   const Outcome peers = fixture.Run({"peers"});
   CHECK(Contains(peers.out, "learners/l1  host-a"));
   CHECK(Contains(peers.out, "16 units    41.2k    1.5 ms      10"));
-  CHECK(fixture.Run({"drain", "actors/"}).out ==
+  const Outcome whoever = fixture.Run({"drain", "actors/"});
+  CHECK(whoever.code == 2);
+  CHECK(Contains(whoever.err, "at least one character"));
+  CHECK(fixture.Run({"drain", "learners/"}).code == 2);
+  CHECK_FALSE(Contains(fixture.Run({"peers"}).out, "draining"));
+  CHECK(fixture.Run({"drain", "actors/a"}).out ==
         "actors/a1 finishes what it holds and takes no more\n");
   CHECK(fixture.Run({"drain", "actors/a1"}).code == 0);
   CHECK(Contains(fixture.Run({"peers"}).out, "l1       draining\n"));
