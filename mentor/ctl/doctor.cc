@@ -276,12 +276,12 @@ int CheckServer(Session& session, std::vector<Finding>* findings) {
     const int code = ExitCodeOf(status);
     std::string advice = "read the meta-learner's log";
     if (code == kUnavailable) {
-      advice =
-          session.settings.tls().empty()
-              ? "start mentor-meta-learner there, or name another server; a server with TLS "
-                "needs --tls_ca"
-              : "start mentor-meta-learner there, or name another server; its certificate must "
-                "come from --tls_ca and name its host";
+      const rpc::TlsFiles tls = session.settings.tls();
+      advice = "start mentor-meta-learner there, or name another server; ";
+      advice += tls.empty() ? "a server with TLS needs --tls_ca"
+                            : "its certificate must come from --tls_ca and name its host";
+      if (tls.certificate.empty())
+        advice += "; one that asks for client certificates needs --tls_cert and --tls_key";
     } else if (code == kCredentials) {
       advice = "give a token of role viewer or more with --token_file or MENTOR_TOKEN";
     }

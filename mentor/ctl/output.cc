@@ -295,9 +295,9 @@ std::string Output::HintOf(const absl::Status& status) const {
       return status.code() == absl::StatusCode::kDeadlineExceeded
                  ? "--timeout gives a call more seconds; 'mentorctl doctor' looks at the server"
                  : "is mentor-meta-learner running at " + options_.server +
-                       "? --server, MENTOR_SERVER or a context names another one; 'mentorctl "
-                       "doctor' "
-                       "looks closer";
+                       "? --server, MENTOR_SERVER or a context names another one. A server with "
+                       "TLS needs --tls_ca, and --tls_cert with --tls_key where it asks for "
+                       "client certificates. 'mentorctl doctor' looks closer";
     default:
       break;
   }

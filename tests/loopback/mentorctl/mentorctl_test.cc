@@ -216,6 +216,9 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
   const Outcome gone = fixture.Run({"list", "--timeout", "1"});
   CHECK(gone.code == 6);
   CHECK(Contains(gone.err, "hint: is mentor-meta-learner running at " + address));
+  // A handshake that fails looks the same to gRPC.
+  CHECK(Contains(gone.err, "--tls_ca"));
+  CHECK(Contains(gone.err, "--tls_cert"));
 }
 
 TEST_CASE("mentorctl: a text from elsewhere cannot steer the terminal", "[loopback]") {
