@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 
@@ -115,21 +117,15 @@ int Serve(const Flags& flags) {
     return Fail(status);
   const auto process = Process::Start(flags.common.ProcessOptions(MetaLearner::ServiceNames()));
   if (!process.ok()) return Fail(process.status(), kExitUsage);
-  OpenError open_error = OpenError::kNone;
-  // Another one writes now: whatever this one still says would be wrong.
-  std::atomic<bool> lost = false;
-  const auto on_lost = [&lost](const absl::Status& why) {
-    if (!lost.exchange(true)) MENTOR_LOG(kError, "the database is lost; stopping", {{"why", why}});
-    RequestStop();
-  };
-  const auto store =
-      OpenStore(StoreOptions{.folder = flags.state, .database = flags.database, .on_lost = on_lost},
-                &open_error);
-  if (!store.ok()) {
-    return Fail(store.status(), open_error == OpenError::kInUse    ? kExitInUse
-                                : open_error == OpenError::kTooNew ? kExitTooNew
-                                                                   : kExitFailed);
+  rpc::ServerOptions server_options = flags.security.Server(flags.listen, metrics.get());
+  server_options.health_names = MetaLearner::ServiceNames();
+  if (std::error_code error; !std::filesystem::exists(flags.state + "/FORMAT", error)) {
+    // A start that is refused leaves no new state folder, and no reserve in it.
+    if (const absl::Status status = rpc::Server::Check(server_options); !status.ok())
+      return Fail(status, kExitUsage);
   }
+  const auto store = OpenStore(StoreOptions{.folder = flags.state, .database = flags.database});
+  if (!store.ok()) return Fail(store.status());
   ExperimentService::Options control = flags.control;
   control.rate = flags.rate;
   control.per_owner.checkpoint_bytes = static_cast<int64_t>(flags.storage_per_owner_gb * 1e9);
@@ -139,8 +135,6 @@ int Serve(const Flags& flags) {
                             .scheduling = flags.scheduling,
                             .control = control},
                            metrics.get());
-  rpc::ServerOptions server_options = flags.security.Server(flags.listen, metrics.get());
-  server_options.health_names = MetaLearner::ServiceNames();
   auto server = rpc::Server::Start(server_options, meta_learner.services());
   if (!server.ok()) return Fail(server.status(), kExitUsage);
   (*process)->Follow(server->get());

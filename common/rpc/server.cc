@@ -28,22 +28,32 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
   }
 };
 
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsOf(
+    const ServerOptions& options) {
+  MENTOR_RETURN_IF_ERROR(CheckAddress(options.address, AddressOf::kServer));
+  return MakeServerCredentials(options.address, {.tls = options.tls,
+                                                 .tokens = options.tokens,
+                                                 .roles = options.roles,
+                                                 .client_certificates = options.client_certificates,
+                                                 .allow_insecure = options.allow_insecure,
+                                                 .metrics = options.metrics,
+                                                 .reload_period = options.reload_period});
+}
+
 }  // namespace
+
+absl::Status Server::Check(ServerOptions options) {
+  if (options.address.empty()) return absl::OkStatus();
+  options.metrics = nullptr;  // Counted when it starts.
+  MENTOR_RETURN_IF_ERROR(CredentialsOf(options).status());
+  return Acceptor::Listen({.address = options.address}).status();
+}
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                       const std::vector<grpc::Service*>& services) {
   std::shared_ptr<grpc::ServerCredentials> credentials;
   if (!options.address.empty()) {
-    MENTOR_RETURN_IF_ERROR(CheckAddress(options.address, AddressOf::kServer));
-    MENTOR_ASSIGN_OR_RETURN(
-        credentials,
-        MakeServerCredentials(options.address, {.tls = options.tls,
-                                                .tokens = options.tokens,
-                                                .roles = options.roles,
-                                                .client_certificates = options.client_certificates,
-                                                .allow_insecure = options.allow_insecure,
-                                                .metrics = options.metrics,
-                                                .reload_period = options.reload_period}));
+    MENTOR_ASSIGN_OR_RETURN(credentials, CredentialsOf(options));
   }
   return Start(options, std::move(credentials), services);
 }

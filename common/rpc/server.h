@@ -50,6 +50,9 @@ struct ServerOptions {
 
 class Server {
  public:
+  // The error that Start would give now for address or credentials, without serving anybody: for
+  // who has to make something else first, and would leave it behind.
+  static absl::Status Check(ServerOptions options);
   // The services outlive the server. Health "readiness" and "" say NOT_SERVING until SetReady;
   // "liveness" says SERVING.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,

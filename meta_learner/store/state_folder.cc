@@ -1,6 +1,7 @@
 #include "meta_learner/store/state_folder.h"
 
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <absl/strings/str_format.h>
@@ -24,33 +25,43 @@ absl::Status TooNew(std::string_view what, std::string_view found, std::string_v
           what, found, known));
 }
 
-absl::Status CheckStateFormat(const std::filesystem::path& folder) {
+// Whether it is a state folder, or empty and may become one; an error when it is something else.
+// Reads only.
+absl::StatusOr<bool> IsStateFolder(const std::filesystem::path& folder) {
+  // Before FORMAT is looked for: another process may write it meanwhile, and the rest after it.
+  std::string other;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    if (name != "LOCK" && !IsTemporaryName(name)) other = name;
+  }
+  if (error) return FileError("cannot read", folder, error.value());
   const std::filesystem::path file = folder / "FORMAT";
   const auto format = ReadFile(file, 1000);
   if (format.ok()) {
-    if (*format == kStateFormat) return absl::OkStatus();
+    if (*format == kStateFormat) return true;
     std::string shown = format->substr(0, 60);
     shown.erase(shown.find_last_not_of(" \n") + 1);
     return TooNew(folder.string(), "'" + shown + "'", "'mentor-state 1'");
   }
   if (format.status().code() != absl::StatusCode::kNotFound) return format.status();
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string name = entry.path().filename();
-    if (name == "LOCK" || IsTemporaryName(name)) continue;
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "%s is not empty (it has %s) and is not a state folder: choose a new or empty one",
-        folder.string(), name));
-  }
-  return WriteStateFormat(folder);
+  if (other.empty()) return false;
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "%s is not empty (it has %s) and is not a state folder: choose a new or empty one",
+      folder.string(), other));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+  // Before the lock too, so that a folder of something else gets no LOCK.
+  MENTOR_RETURN_IF_ERROR(IsStateFolder(folder).status());
   MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
-                          FileLock::Acquire(folder / "LOCK", "mentor run or mentor-meta-learner"));
-  MENTOR_RETURN_IF_ERROR(CheckStateFormat(folder));
+                          FileLock::Acquire(folder / "LOCK", "a meta-learner"));
+  MENTOR_ASSIGN_OR_RETURN(const bool is_state_folder, IsStateFolder(folder));
+  if (!is_state_folder) MENTOR_RETURN_IF_ERROR(WriteStateFormat(folder));
   MENTOR_RETURN_IF_ERROR(RemoveTemporaryFiles(folder).status());
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "experiments"));
   return lock;

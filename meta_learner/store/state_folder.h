@@ -19,7 +19,7 @@ namespace mentor::meta_learner {
 
 // Makes the folder or takes the one that is there, and removes what interrupted writes left in it.
 // FAILED_PRECONDITION IN_USE when another process has it, TOO_NEW when a newer program wrote it;
-// one that holds something else is refused.
+// one that holds something else is refused and left as it is.
 absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder);
 
 // Writes FORMAT, which makes the folder a state folder.

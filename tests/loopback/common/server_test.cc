@@ -106,6 +106,10 @@ TEST_CASE("server: a port that is taken is an error, not a share", "[loopback]")
   EchoService service, second_service;
   auto first = Server::Start({}, {&service});
   REQUIRE(first.ok());
+  const std::string taken = (*first)->address();
+  CHECK(Server::Check({.address = taken}).code() == absl::StatusCode::kUnavailable);
+  CHECK(Server::Check({}).ok());
+  CHECK(Server::Check({.address = "0.0.0.0:0"}).code() == absl::StatusCode::kInvalidArgument);
   CHECK((*first)->port() > 0);
   const auto second = Server::Start({.address = (*first)->address()}, {&second_service});
   CHECK(second.status().code() == absl::StatusCode::kUnavailable);

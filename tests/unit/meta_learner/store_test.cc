@@ -96,6 +96,7 @@ TEST_CASE("store: folders of a newer program or of something else are left alone
   CHECK(std::string(OpenStore(other, &error).status().message())
             .find("is not empty (it has thesis.tex)") != std::string::npos);
   CHECK(error == OpenError::kOther);
+  CHECK_FALSE(std::filesystem::exists(other / "LOCK"));
 
   const auto file = folder.path() / "file";
   std::ofstream(file) << "x";
