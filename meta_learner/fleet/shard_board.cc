@@ -45,15 +45,10 @@ ShardBoard::ShardBoard(const Options& options)
 ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
   const MutexLock lock(mutex_);
   const LearnerId id = next_learner_++;
-  const auto known = departed_.extract(info.name);
-  Learner& learner =
-      learners_
-          .emplace(
-              id, Learner{.info = std::move(info),
-                          .send = std::move(send),
-                          .standing = known.empty() ? Standing(options_.standing) : known.mapped()})
-          .first->second;
-  learner.rate_since = std::chrono::steady_clock::now();
+  Learner& learner = learners_[id];
+  learner.info = std::move(info);
+  learner.send = std::move(send);
+  learner.rate_since = Now();
   AssignLocked();
   changed_.NotifyAll();
   return id;
@@ -346,10 +341,11 @@ std::vector<ShardBoard::ShardState> ShardBoard::Shards(const std::string& experi
   return states;
 }
 
-std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners() const {
+std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners() {
   std::map<LearnerId, LearnerState> states;
   const MutexLock lock(mutex_);
-  for (const auto& [id, learner] : learners_) {
+  for (auto& [id, learner] : learners_) {
+    CountStepsLocked(&learner, 0);  // Without a shard nobody reports that nothing happens.
     states[id] = {.shards = static_cast<uint32_t>(learner.shards.size()),
                   .env_steps_per_second = learner.env_steps_per_second,
                   .draining = learner.draining,
@@ -485,7 +481,7 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
 
 void ShardBoard::CountStepsLocked(Learner* learner, uint64_t steps) {
   learner->new_steps += steps;
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = Now();
   const double seconds = std::chrono::duration<double>(now - learner->rate_since).count();
   if (seconds < 2) return;
   learner->env_steps_per_second = static_cast<double>(learner->new_steps) / seconds;

@@ -95,6 +95,8 @@ class ShardBoard {
     std::function<void(const LearnerInfo&, const std::string& experiment,
                        const std::string& arithmetic)>
         on_mismatch = nullptr;
+    // For the rates of learners; empty: the monotonic clock.
+    std::function<std::chrono::steady_clock::time_point()> now = nullptr;
   };
   explicit ShardBoard(const Options& options);
 
@@ -143,7 +145,8 @@ class ShardBoard {
     bool quarantined = false;
     uint32_t strikes = 0;
   };
-  std::map<LearnerId, LearnerState> Learners() const;
+  // Rates are over the time since they were last computed, if that was some seconds ago.
+  std::map<LearnerId, LearnerState> Learners();
 
   struct Counts {
     uint64_t reassigned = 0;  // Shards given to another learner.
@@ -228,6 +231,9 @@ class ShardBoard {
   void AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReturnLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::chrono::steady_clock::time_point Now() const {
+    return options_.now ? options_.now() : std::chrono::steady_clock::now();
+  }
   void CountStepsLocked(Learner* learner, uint64_t steps) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FinishLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The job when this learner holds this epoch of it.

@@ -153,6 +153,26 @@ TEST_CASE("shard board: a learner that vanishes loses its shard, and what it sti
   CHECK(RewardOf((*results)[0]) == 1);
 }
 
+TEST_CASE("shard board: the rate of a learner falls when it has no work any more", "[unit]") {
+  std::atomic<int> seconds = 0;
+  ShardBoard board({.now = [&] {
+    return std::chrono::steady_clock::time_point(std::chrono::seconds(seconds.load()));
+  }});
+  Running run(&board, 1);
+  FakeLearner learner(&board, 1);
+  const v1::Shard shard = learner.WaitForShard(0);
+  const auto rate = [&] { return board.Learners().at(learner.id).env_steps_per_second; };
+  CHECK(rate() == 0);
+  seconds = 2;
+  CHECK(learner.Answer(shard, 1).ok());  // kSteps steps in 2 s.
+  CHECK(run.Join().ok());
+  CHECK(rate() == kSteps / 2.0);
+  seconds = 3;
+  CHECK(rate() == kSteps / 2.0);  // Too soon to say.
+  seconds = 4;
+  CHECK(rate() == 0);
+}
+
 TEST_CASE("shard board: work waits until a learner comes", "[unit]") {
   ShardBoard board({.attempts_max = 3});
   Running run(&board, 1);
