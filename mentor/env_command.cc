@@ -283,8 +283,7 @@ int RunRender(RenderFlags& flags) {
     std::fprintf(stderr, "stopped; nothing was written\n");
     return 130;
   }
-  const bool usage = absl::IsInvalidArgument(status) || absl::IsNotFound(status);
-  return Fail(status, usage ? kExitUsage : kExitFailed);
+  return Fail(status);
 }
 
 void AddList(CLI::App* env, std::function<int()>* action) {

@@ -66,10 +66,7 @@ int RunEvaluate(EvaluateFlags& flags) {
   flags.options.baselines = *baselines;
   flags.options.runs.assign(flags.runs.begin(), flags.runs.end());
   const auto code = Evaluate(flags.options);
-  if (!code.ok()) {
-    const bool usage = absl::IsInvalidArgument(code.status()) || absl::IsNotFound(code.status());
-    return Fail(code.status(), usage ? kExitUsage : kExitFailed);
-  }
+  if (!code.ok()) return Fail(code.status());
   if (*code != kExitOk || flags.out.empty()) return *code;
   const absl::Status status = flags.runs.size() == 1
                                   ? WriteOne(flags.runs[0], flags.out)

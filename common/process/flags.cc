@@ -12,6 +12,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/protocol.h"
+#include "common/status.h"
 
 namespace mentor {
 namespace {
@@ -149,6 +150,19 @@ int ExitOfParse(const CLI::App& app, const CLI::ParseError& error) {
 int Fail(const absl::Status& status, int code) {
   std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
   return code;
+}
+
+int Fail(const absl::Status& status) {
+  return Fail(status, ExitCodeOf(status));
+}
+
+int ExitCodeOf(const absl::Status& status) {
+  if (status.ok()) return kExitOk;
+  const std::string reason = ReasonOf(status);
+  if (reason == ReasonName(Reason::kInUse)) return kExitInUse;
+  if (reason == ReasonName(Reason::kTooNew)) return kExitTooNew;
+  if (absl::IsInvalidArgument(status) || absl::IsNotFound(status)) return kExitUsage;
+  return kExitFailed;
 }
 
 }  // namespace mentor

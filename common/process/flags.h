@@ -21,7 +21,7 @@ class ParseError;
 
 namespace mentor {
 
-// Exit codes of the servers.
+// Exit codes of the servers and of `mentor` (docs/operating.md); those of mentorctl are others.
 enum ExitCode : int {
   kExitOk = 0,
   kExitFailed = 1,
@@ -86,6 +86,10 @@ void InitLog(const CommonFlags& flags, const std::string& logger);
 // code back.
 int ExitOfParse(const CLI::App& app, const CLI::ParseError& error);
 // The reason on stderr, the exit code back.
-int Fail(const absl::Status& status, int code = kExitFailed);
+int Fail(const absl::Status& status, int code);
+// The same with the exit code of the error: a wrong argument or the name of what is not there is
+// kExitUsage, the reasons IN_USE and TOO_NEW have codes of their own.
+int Fail(const absl::Status& status);
+int ExitCodeOf(const absl::Status& status);
 
 }  // namespace mentor

@@ -308,7 +308,7 @@ absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder) {
           .state_hash = info.state_hash, .outer_step = checkpoint->outer_step, .checkpoint = path};
     absl::StrAppend(&problems, "\n", std::string(checkpoint.status().message()));
   }
-  return absl::NotFoundError(
+  return absl::FailedPreconditionError(
       absl::StrCat(checkpoints.string(), " holds no whole checkpoint", problems));
 }
 

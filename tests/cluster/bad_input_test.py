@@ -71,8 +71,9 @@ class BadInputTest(ClusterTest):
         self.assertEqual(self.hash(run), before)
 
     def test_no_run_no_hash(self):
-        output = self.run_to_end("mentor", "hash", self.folder, code=1)
-        self.assertIn("is not a run", output)
+        for command in ("hash", "report", "evaluate"):
+            output = self.run_to_end("mentor", command, self.folder, code=2)
+            self.assertIn("is not a run", output)
 
     def test_control_api_refuses_a_bad_spec_and_an_unknown_name(self):
         _, address = self.start_meta_learner(self.folder / "state")
@@ -89,12 +90,31 @@ class BadInputTest(ClusterTest):
             "mentor-meta-learner", "--state", state, "--listen", "127.0.0.1:0", code=4
         )
         self.assertIn("in use", output)
+        self.assertIn("in use", self.run_spec(state, code=4))
+        (self.folder / "new").mkdir()
+        (self.folder / "new" / "FORMAT").write_text("mentor-state 99\n")
+        self.assertIn("newer", self.run_spec(self.folder / "new", code=5))
+
+    def test_a_start_that_is_refused_leaves_nothing(self):
+        _, address = self.start_meta_learner(self.folder / "state")
+        new = self.folder / "new"
+        output = self.run_to_end(
+            "mentor-meta-learner", "--state", new, "--listen", address, code=2
+        )
+        self.assertIn("cannot listen", output)
+        self.assertFalse(new.exists())
+        junk = self.folder / "junk"
+        junk.mkdir()
+        (junk / "thesis.tex").write_text("precious")
+        self.assertIn("is not empty", self.run_spec(junk, code=1))
+        self.assertEqual([path.name for path in junk.iterdir()], ["thesis.tex"])
 
     def test_address_beyond_loopback_without_tls(self):
         output = self.run_to_end(
             "mentor-meta-learner", "--state", self.folder / "state", "--listen", "0.0.0.0:0", code=2
         )
         self.assertIn("TLS", output)
+        self.assertFalse((self.folder / "state").exists())
 
     @unittest.skipUnless(os.geteuid() == 0, "mounting a small file system needs root")
     def test_full_disk_while_a_checkpoint_is_written(self):
