@@ -4,7 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <memory>
+#include <system_error>
 #include <thread>
 
 #include <absl/strings/ascii.h>
@@ -152,6 +154,20 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
                    absl::StrReplaceAll(name, {{"/", "-"}, {":", "-"}, {" ", "_"}});
   subject.experiment = "evaluations/" + name;
   return subject;
+}
+
+// A run that is named twice would be counted as two.
+absl::Status CheckOnce(const std::vector<Subject>& subjects) {
+  std::map<std::filesystem::path, std::string> seen;
+  for (const Subject& subject : subjects) {
+    std::error_code error;
+    const auto folder = std::filesystem::weakly_canonical(subject.folder, error);
+    const auto [first, is_new] = seen.emplace(error ? subject.folder : folder, subject.path);
+    if (is_new) continue;
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s and %s are the same run; name it once", first->second, subject.path));
+  }
+  return absl::OkStatus();
 }
 
 // The first evaluation of a name says what it holds; later ones must agree.
@@ -343,6 +359,7 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
     MENTOR_ASSIGN_OR_RETURN(Subject subject, MakeSubject(path, options));
     subjects.push_back(std::move(subject));
   }
+  MENTOR_RETURN_IF_ERROR(CheckOnce(subjects));
   std::vector<meta_learner::EvaluationJob> jobs;
   for (const Subject& subject : subjects) {
     MENTOR_RETURN_IF_ERROR(KeepProtocol(subject));

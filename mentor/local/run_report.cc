@@ -213,6 +213,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
       spec.rule().outer_updates() == 0 &&
       (spec.evaluation().baseline().empty() || spec.evaluation().lifetimes_per_goal() == 0);
   data.identity = IdentityOf(spec);
+  data.identity.experiment = experiment.uid();
   data.facts = {{"Seed", absl::StrCat(spec.seed())},
                 {"Spec", SpecHash(spec).substr(0, 16)},
                 {"Mentor", std::string(kBuildVersion)},

@@ -51,7 +51,15 @@ double ValueAt(const std::vector<double>& means, int iteration) {
 
 absl::Status Check(const ComparisonData& data) {
   if (data.runs.empty()) return absl::InvalidArgumentError("there are no runs to compare");
+  std::map<std::string, std::string> names;  // By experiment.
   for (const ComparedRun& run : data.runs) {
+    const std::string& experiment = run.data.identity.experiment;
+    const auto [first, is_new] = names.emplace(experiment, run.name);
+    if (!is_new && !experiment.empty()) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s and %s are the same run (experiment %s), which would count as two; name it once",
+          first->second, run.name, experiment));
+    }
     const auto results = SummariseEvaluation(run.data.evaluation, run.data.iterations);
     if (!results.ok()) {
       return absl::Status(results.status().code(),

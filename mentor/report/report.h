@@ -79,7 +79,8 @@ struct MapSample {
 
 // What a comparison of runs must know beside the numbers.
 struct Identity {
-  std::string method;    // Equal for runs of one spec that differ in their seed only.
+  std::string experiment = {};  // Its uid: copies of a run's folder share it. Empty: not known.
+  std::string method;           // Equal for runs of one spec that differ in their seed only.
   std::string protocol;  // Equal where tasks, lifetimes and agents are: baselines are the same.
   std::string rule;      // Names of registered parts.
   std::string signal;

@@ -98,9 +98,7 @@ class BadInputTest(ClusterTest):
     def test_a_start_that_is_refused_leaves_nothing(self):
         _, address = self.start_meta_learner(self.folder / "state")
         new = self.folder / "new"
-        output = self.run_to_end(
-            "mentor-meta-learner", "--state", new, "--listen", address, code=2
-        )
+        output = self.run_to_end("mentor-meta-learner", "--state", new, "--listen", address, code=2)
         self.assertIn("cannot listen", output)
         self.assertFalse(new.exists())
         junk = self.folder / "junk"

@@ -126,6 +126,13 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
   };
   CHECK(file(runs.reward) == file(runs.advantage));
 
+  // Nothing counts twice.
+  const std::string twice = (runs.folder.path() / "twice").string();
+  CHECK(Mentor({"report", runs.reward, runs.reward, "--out", twice}) == 2);
+  CHECK(Mentor({"report", runs.reward, Experiment(runs.reward).string(), "--out", twice}) == 2);
+  CHECK(Mentor({"evaluate", runs.reward, runs.reward + "/", "--seeds", "4", "--quiet"}) == 2);
+  CHECK_FALSE(std::filesystem::exists(twice));
+
   const std::filesystem::path files = std::filesystem::path(out) / "comparison";
   const std::string scores = ReadText(files / "scores_test.csv");
   CHECK(
@@ -223,7 +230,8 @@ TEST_CASE("evaluate: flags", "[loopback]") {
   CHECK(tasks->benchmark.environment() == "button-press-v3");
   CHECK(tasks->train);
   CHECK(Mentor({"evaluate", "/nonexistent"}) == 2);
-  CHECK(Mentor({"report", "/nonexistent", "/nowhere"}) == 1);
+  CHECK(Mentor({"report", "/nonexistent", "/nowhere"}) == 2);
+  CHECK(Mentor({"report", "/nonexistent"}) == 2);
 }
 
 TEST_CASE("evaluate: a run that learns nothing has its baselines, or says what to do",
@@ -258,6 +266,11 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
     INFO(entry->name);
     CHECK(Contains(*DescribePart("rule", entry->name, false), "\n  needs "));
   }
+  // Networks that fit with an option alone are there with it; docs/rules.md says the same.
+  CHECK(Contains(*DescribePart("rule", "black_box", true), "\"option\": \"density: true\""));
+  CHECK(Contains(*rule, "mlp (REWARD, density: true)"));
+  CHECK_FALSE(Contains(*rule, "attention"));
+  CHECK_FALSE(Contains(*DescribePart("rule", "meta_gradient", true), "\"option\": \""));
   const auto signal = DescribePart("signal", "lstm", false);
   REQUIRE(signal.ok());
   CHECK(Contains(*signal, "be sampled"));

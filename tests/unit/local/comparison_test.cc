@@ -1,5 +1,6 @@
 #include "mentor/report/comparison.h"
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -219,6 +220,20 @@ TEST_CASE("comparison: parts may be missing, wrong rows are named", "[unit]") {
   CHECK(Contains(std::string(WriteComparison(data, folder.path()).status().message()),
                  "a-1: evaluation row 0"));
   CHECK(absl::IsInvalidArgument(WriteComparison({}, folder.path()).status()));
+}
+
+TEST_CASE("comparison: one run is not two meta-seeds", "[unit]") {
+  const TempFolder folder;
+  ComparisonData data{.title = "t", .runs = {Run("a", 1, 1), Run("b", 1, 1), Run("a", 1, 1)}};
+  data.runs[0].data.identity.experiment = data.runs[2].data.identity.experiment = "uid-1";
+  data.runs[1].data.identity.experiment = "uid-2";
+  data.runs[2].name = "a copy";
+  const absl::Status status = WriteComparison(data, folder.path()).status();
+  CHECK(absl::IsInvalidArgument(status));
+  CHECK(Contains(std::string(status.message()), "a-1 and a copy are the same run"));
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "comparison.html"));
+  data.runs.pop_back();
+  CHECK(WriteComparison(data, folder.path()).ok());
 }
 
 }  // namespace
