@@ -117,8 +117,11 @@ OptionValues OptionValues::Parse(const OptionTable& table,
     if (info == nullptr) {
       const std::string known = absl::StrJoin(
           table, ", ", [](std::string* out, const OptionInfo& entry) { out->append(entry.name); });
-      violations->Add(field, table.empty() ? "unknown option; there are none here: remove it"
-                                           : absl::StrCat("unknown option; known: ", known));
+      violations->Add(field, table.empty() ? "unknown option; there are none here: remove it from "
+                                             "the spec (--set takes none away)"
+                                           : absl::StrCat("unknown option; known: ", known,
+                                                          "; correct its name, or remove it from "
+                                                          "the spec (--set takes none away)"));
       continue;
     }
     if (!seen.insert(option.name()).second) {

@@ -56,7 +56,9 @@ TEST_CASE("options: what is wrong is named with value, bound and remedy", "[unit
   CHECK(Complaint("size", "0") == "is '0'; give an integer of at least 1; the default is 5");
   CHECK(Complaint("log", "yes") == "is 'yes'; give true or false; the default is false");
   CHECK(Complaint("view", "some") == "is 'some'; give one of all, none; the default is all");
-  CHECK(Complaint("speed", "1") == "unknown option; known: rate, size, log, view");
+  CHECK(Complaint("speed", "1") ==
+        "unknown option; known: rate, size, log, view; correct its name, or remove it from the "
+        "spec (--set takes none away)");
   for (const char* bad : {"", " 1", "1 ", "0x1", "nan", "inf", "1,5", "0.5abc", "1e999"}) {
     CHECK_FALSE(Complaint("rate", bad).empty());
   }
