@@ -2,6 +2,8 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
@@ -10,6 +12,7 @@
 
 #include "common/check.h"
 #include "common/option_page.h"
+#include "common/options.h"
 #include "common/process/flags.h"
 #include "common/registry.h"
 #include "common/spec/spec.h"
@@ -23,24 +26,45 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// What the rule says of itself, and the signal networks and roles that go with it, found by making
-// it on a small benchmark.
+// The rule with this signal network on a small benchmark; nothing when they do not go together.
+std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& entry,
+                                                 const v1::SignalSpec& signal) {
+  v1::ExperimentSpec spec;
+  spec.mutable_benchmark()->set_name("point_reach");
+  meta_learner::AddExample(entry, &spec);
+  spec.mutable_rule()->set_lifetimes_per_update(30);
+  spec.mutable_rule()->set_shard_lifetimes(30);
+  *spec.mutable_signal() = signal;
+  spec.mutable_evaluation()->set_lifetimes_per_goal(0);
+  Violations violations;
+  const auto parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
+  if (parts.rule == nullptr || !violations.empty()) return std::nullopt;
+  return parts.rule->needs();
+}
+
+// What the rule says of itself, and the signal networks and roles that go with it: as they are, or
+// with one of their flags turned over.
 void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
   (*rule)["signals"] = Json::array();
-  for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
+  for (const learner::SignalEntry* network : learner::SignalNetworks()) {
     for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE}) {
-      v1::ExperimentSpec spec;
-      spec.mutable_benchmark()->set_name("point_reach");
-      meta_learner::AddExample(entry, &spec);
-      spec.mutable_rule()->set_lifetimes_per_update(30);
-      spec.mutable_rule()->set_shard_lifetimes(30);
-      spec.mutable_signal()->set_name(signal->name);
-      spec.mutable_signal()->set_role(role);
-      spec.mutable_evaluation()->set_lifetimes_per_goal(0);
-      Violations violations;
-      const auto parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
-      if (parts.rule == nullptr || !violations.empty()) continue;
-      const meta_learner::RuleNeeds needs = parts.rule->needs();
+      v1::SignalSpec signal;
+      signal.set_name(network->name);
+      signal.set_role(role);
+      Json found = {{"name", network->name}, {"role", v1::SignalRole_Name(role)}};
+      auto fits = NeedsWith(entry, signal);
+      for (const OptionInfo& option : network->options) {
+        if (fits) break;
+        if (option.kind != OptionInfo::Kind::kFlag) continue;
+        const std::string turned = option.default_value == "true" ? "false" : "true";
+        v1::SignalSpec other = signal;
+        other.add_option()->set_name(option.name);
+        other.mutable_option(0)->set_value(turned);
+        fits = NeedsWith(entry, other);
+        if (fits) found["option"] = absl::StrCat(option.name, ": ", turned);
+      }
+      if (!fits) continue;
+      const meta_learner::RuleNeeds& needs = *fits;
       (*rule)["needs"] = {{"signal_network", needs.signal_network},
                           {"signal_density", needs.signal_density},
                           {"signal_gradient", needs.signal_gradient},
@@ -49,7 +73,7 @@ void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
                           {"conditioned_policy", needs.conditioned_policy},
                           {"all_steps", needs.segments}};
       if (!needs.signal_network) return;
-      (*rule)["signals"].push_back({{"name", signal->name}, {"role", v1::SignalRole_Name(role)}});
+      (*rule)["signals"].push_back(std::move(found));
     }
   }
 }
@@ -105,8 +129,9 @@ std::string RuleText(const Json& rule) {
     AddField("needs", absl::StrJoin(words, "; "), &page);
     std::vector<std::string> signals;
     for (const Json& signal : rule["signals"]) {
-      signals.push_back(absl::StrCat(signal["name"].get<std::string>(), " (",
-                                     signal["role"].get<std::string>(), ")"));
+      signals.push_back(absl::StrCat(
+          signal["name"].get<std::string>(), " (", signal["role"].get<std::string>(),
+          signal.contains("option") ? ", " + signal["option"].get<std::string>() : "", ")"));
     }
     AddField("signals",
              needs["signal_network"] ? absl::StrJoin(signals, ", ")
