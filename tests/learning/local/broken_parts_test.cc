@@ -309,6 +309,7 @@ void RegisterBrokenParts() {
         {.name = "black_box_own_scale",
          .summary = "broken on purpose",
          .options = rule->options,
+         .metrics = rule->metrics,
          .make = [](const meta_learner::RuleContext& context, const OptionValues& options,
                     Violations*) { return std::make_unique<OwnScaleRule>(context, options); }});
     return true;
