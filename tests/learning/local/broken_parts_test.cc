@@ -279,6 +279,7 @@ void RegisterLateRule(const char* name, const Members& late) {
       {.name = name,
        .summary = "broken on purpose",
        .options = rule->options,
+       .metrics = rule->metrics,
        .make = [rule, late](const meta_learner::RuleContext& context, const OptionValues& options,
                             Violations* violations) {
          return std::make_unique<LateRule>(rule->make(context, options, violations), late);
@@ -309,6 +310,7 @@ void RegisterBrokenParts() {
         {.name = "black_box_own_scale",
          .summary = "broken on purpose",
          .options = rule->options,
+         .metrics = rule->metrics,
          .metrics = rule->metrics,
          .make = [](const meta_learner::RuleContext& context, const OptionValues& options,
                     Violations*) { return std::make_unique<OwnScaleRule>(context, options); }});
