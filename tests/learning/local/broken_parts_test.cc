@@ -311,7 +311,6 @@ void RegisterBrokenParts() {
          .summary = "broken on purpose",
          .options = rule->options,
          .metrics = rule->metrics,
-         .metrics = rule->metrics,
          .make = [](const meta_learner::RuleContext& context, const OptionValues& options,
                     Violations*) { return std::make_unique<OwnScaleRule>(context, options); }});
     return true;
