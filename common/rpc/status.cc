@@ -19,7 +19,10 @@ grpc::Status ToGrpc(const absl::Status& status) {
   const auto code =
       static_cast<grpc::StatusCode>(status.code());  // The numbers are the same by definition.
   std::string message(status.message());
-  if (message.size() > kStatusBytesMax) message = message.substr(0, kStatusBytesMax - 3) + "...";
+  if (message.size() > kStatusBytesMax) {
+    message.resize(kStatusBytesMax - 3);
+    message += "...";
+  }
   google::rpc::Status all = StatusToProto(status), details;
   details.set_code(static_cast<int>(code));
   details.set_message(message.substr(0, 512));
