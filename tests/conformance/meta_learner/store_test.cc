@@ -790,6 +790,61 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     CHECK(store->Get(one.name())->state() == S::STATE_QUEUED);
     CHECK(store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   }
+  // Ends every session of the database, as an operator or a proxy would.
+  const auto cut = [&](const std::string& address) {
+    const std::string name =
+        address.substr(address.rfind('/', address.find('?')) + 1,
+                       address.find('?') - address.rfind('/', address.find('?')) - 1);
+    const auto operator_ = meta_learner::sql::OpenPostgres(server->Address("postgres"), true);
+    REQUIRE(operator_.ok());
+    REQUIRE(
+        (*operator_)
+            ->Execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" +
+                      name + "'")
+            .ok());
+  };
+  SECTION("connections that are cut are made again") {
+    Backend backend(server->NewDatabase());
+    const auto store = backend.Open();
+    const v1::Experiment one = CreateSmall(store.get(), "one");
+    cut(backend.database());
+    static_cast<void>(store->Get(one.name()));  // The first ones hear of it.
+    static_cast<void>(store->Transition(one.name(), {S::STATE_FAILED}, S::STATE_QUEUED));
+    CHECK(store->Get(one.name())->state() == S::STATE_QUEUED);
+    CHECK(store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  }
+  SECTION("who came while the connection was cut writes alone (D2)") {
+    Backend backend(server->NewDatabase());
+    const TempFolder first_folder, second_folder;
+    std::atomic<int> lost = 0;
+    const auto open = [&](const TempFolder& folder) {
+      auto store = OpenStore({.folder = folder.path(),
+                              .database = backend.database(),
+                              .on_lost = [&lost](const absl::Status&) { ++lost; }});
+      INFO(store.status());
+      REQUIRE(store.ok());
+      return *std::move(store);
+    };
+    const auto first = open(first_folder);
+    const v1::Experiment one = CreateSmall(first.get(), "one");
+    cut(backend.database());
+    auto second = open(second_folder);
+    const auto try_to_write = [&] {
+      absl::Status status;
+      for (int i = 0; i < 2; ++i) {  // The first try hears of the cut.
+        status = first->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).status();
+      }
+      return status;
+    };
+    // While the other one has the lock, and when it has gone.
+    CHECK(ReasonOf(try_to_write()) == "IN_USE");
+    CHECK(lost >= 1);
+    CHECK(second->Get(one.name())->state() == S::STATE_QUEUED);
+    CHECK(CreateSmall(second.get(), "two").state() == S::STATE_QUEUED);
+    second.reset();
+    CHECK(ReasonOf(try_to_write()) == "IN_USE");
+    CHECK(open(second_folder)->Get(one.name())->state() == S::STATE_QUEUED);
+  }
   SECTION("addresses that cannot be used say why") {
     const TempFolder folder;
     const auto open = [&](const std::string& address) {
