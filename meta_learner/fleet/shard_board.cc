@@ -69,7 +69,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
     Job* job = jobs_.at(*shard).get();
     if (++job->losses >= options_.losses_max) {
       LetGoLocked(job->shard->experiment());
-      FailLocked(job, absl::ResourceExhaustedError(absl::StrFormat(
+      FailLocked(job, absl::FailedPreconditionError(absl::StrFormat(
                           "%d learners vanished while they had the same shard, the last ones with "
                           "nothing else to do: it may need more memory than they have; make "
                           "rule.shard_lifetimes or the networks smaller, or give learners more",

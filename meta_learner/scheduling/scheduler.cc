@@ -22,8 +22,6 @@ constexpr uint64_t kFirstCheckpointBytes = 4 << 20;
 constexpr int64_t kEventsKept = 100'000;
 constexpr int64_t kEventsKeptNs = int64_t{7} * 24 * 3600 * 1'000'000'000;
 constexpr int kLooksPerCompaction = 60;
-// Before a store that could not be written is tried again.
-constexpr auto kStoreWait = std::chrono::milliseconds(1000);
 // Twice as long each time it errs again, at most so often.
 constexpr int kStoreDoublingsMax = 5;
 // A retry waits at most so many times the first wait.
@@ -271,7 +269,7 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
                         : options_.store->Get(name);
   if (MayPass(experiment.status())) {
     const MutexLock lock(mutex_);
-    not_before_[name] = Clock::now() + kStoreWait;
+    not_before_[name] = Clock::now() + options_.store_wait;
     return true;
   }
   // Paused, cancelled or deleted in the meantime.
@@ -311,7 +309,7 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
 
 void Scheduler::WaitOut(const v1::Experiment& experiment, const absl::Status& status) {
   const std::string& name = experiment.name();
-  std::chrono::milliseconds wait = kStoreWait;
+  std::chrono::milliseconds wait = options_.store_wait;
   {
     const MutexLock lock(mutex_);
     int& waits = waits_[name];
@@ -385,7 +383,7 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
                "checkpoint",
                {{"experiment", name}, {"why", moved.status()}});
     const MutexLock lock(mutex_);
-    not_before_[name] = Clock::now() + kStoreWait;
+    not_before_[name] = Clock::now() + options_.store_wait;
     return;
   }
   if (disk_full) may_be_paused_ = true;

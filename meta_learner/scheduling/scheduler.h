@@ -42,6 +42,9 @@ class Scheduler {
     double low_share = 0.05;
     // Before the first retry of a failed experiment; doubled for each further one.
     std::chrono::milliseconds retry_wait{10'000};
+    // Before storage that was away or erred is tried again; doubled each time in a row, to 32
+    // times.
+    std::chrono::milliseconds store_wait{1'000};
     // How often deadlines, expiry and the disk are looked at.
     std::chrono::milliseconds look_every{1'000};
   };

@@ -28,6 +28,7 @@ class Fixture {
   explicit Fixture(Scheduler::Options options = {}) : options_(std::move(options)) {
     options_.look_every = std::chrono::milliseconds(20);
     options_.retry_wait = std::chrono::milliseconds(10);
+    options_.store_wait = std::chrono::milliseconds(10);
     store_ = OpenStore(folder_.path()).value();
     subscription_ = store_->Subscribe([this](const ExperimentStore::Notice&) {
       const MutexLock lock(mutex_);
@@ -264,6 +265,41 @@ TEST_CASE("scheduler: what failed is tried again so often, and errors of the spe
   REQUIRE(fixture.WaitForState("c", S::STATE_SUCCEEDED));
   CHECK(fixture.Get("c").retries() == 1);
   CHECK_FALSE(fixture.Get("c").has_error());
+}
+
+TEST_CASE("scheduler: storage that is away is waited out, without retries (D3, D9)", "[unit]") {
+  Fixture fixture({.running_max = 1});
+  fixture.Create("a");
+  for (int i = 0; i < 3; ++i) fixture.End("a", absl::UnavailableError("the database is away"));
+  fixture.Start();
+  REQUIRE(fixture.WaitFor([&] { return fixture.begun().size() == 4; }));
+  REQUIRE(fixture.WaitForRunning({"a"}));
+  CHECK(fixture.Get("a").state() == S::STATE_RUNNING);
+  CHECK(fixture.Get("a").retries() == 0);
+  CHECK_FALSE(fixture.Get("a").has_error());
+  // And a user is heard in the meantime.
+  fixture.End("a", absl::UnavailableError("the database is away"));
+  REQUIRE(fixture.WaitFor([&] { return fixture.begun().size() == 5; }));
+  fixture.Move("a", S::STATE_RUNNING, S::STATE_CANCELLING);
+  REQUIRE(fixture.WaitForState("a", S::STATE_CANCELLED));
+}
+
+TEST_CASE("scheduler: who could not be resumed after a full disk is looked at again (D8)",
+          "[unit]") {
+  Fixture fixture({.running_max = 1});
+  fixture.Create("a");
+  REQUIRE(fixture.store()
+              ->Change("experiments/a", "",
+                       [](v1::Experiment* experiment) {
+                         experiment->set_state(S::STATE_PAUSED);
+                         experiment->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
+                         return absl::OkStatus();
+                       })
+              .ok());
+  REQUIRE(failpoint::Arm("store.transition.before_commit=1:error(EIO)").ok());
+  fixture.Start();
+  CHECK(fixture.WaitForRunning({"a"}));
+  REQUIRE(failpoint::Arm("").ok());
 }
 
 TEST_CASE("scheduler: deadlines end what runs and what waits; expiry deletes", "[unit]") {

@@ -355,7 +355,7 @@ TEST_CASE("shard board: a shard whose learners vanish is tried alone, then fails
     CHECK(lost.num_shards() == 1);
   }
   const auto result = large.Join();
-  CHECK(result.status().code() == absl::StatusCode::kResourceExhausted);
+  CHECK(result.status().code() == absl::StatusCode::kFailedPrecondition);
   CHECK(result.status().message().find("may need more memory") != std::string_view::npos);
   FakeLearner well(&board, 1);
   const v1::Shard other = well.WaitForShard(0);
