@@ -53,8 +53,8 @@ class RolloutServer {
 
   // Simulates units of one shard (the same id.shard in all) and returns their results in the same
   // order. Blocks until then; without actors, for ever. CANCELLED when Cancel is called for the
-  // shard or *cancel was true at the start; UNAVAILABLE after Stop; the unit's message when it
-  // failed on three tries.
+  // shard or *cancel was true at the start; UNAVAILABLE after Stop; the message of a unit
+  // that failed wherever it was tried.
   absl::StatusOr<std::vector<v1::Result>> RunUnits(std::vector<v1::Unit> units,
                                                    const std::atomic<bool>& cancel);
   // Ends RunUnits of this shard, if one runs, and tells actors to drop its units. Set the flag
