@@ -1,0 +1,57 @@
+"""Experiments in company: each ends with the hash that it has alone, whatever else runs on the same
+learners and whoever of them dies."""
+
+import unittest
+
+from harness import ClusterTest, sets
+
+# Many small shards whose weights are sent once, beside many small updates, each with new weights.
+WIDE = sets(
+    "rule.outer_updates=3",
+    "rule.lifetimes_per_update=600",
+    "rule.shard_lifetimes=20",
+    "evaluation.lifetimes_per_goal=0",
+)
+LONG = sets("rule.outer_updates=300", "evaluation.lifetimes_per_goal=0")
+OTHER_RULE = sets(
+    "rule.outer_updates=40",
+    "evaluation.lifetimes_per_goal=0",
+    "seed=5",
+    "rule.gradient_variance=true",
+)
+
+
+class CompanyTest(ClusterTest):
+    def company(self, disturb):
+        experiments = {"wide": WIDE, "long": LONG, "other": OTHER_RULE}
+        alone = {
+            id: self.run_hash(self.folder / id, *overrides) for id, overrides in experiments.items()
+        }
+        state = self.folder / "state"
+        _, server = self.start_meta_learner(state, 0, "--max_running", 3)
+        workers = [self.start_workers(server, 1) for _ in range(2)]
+        for id, overrides in experiments.items():
+            self.create_experiment(server, id, *overrides)
+        disturb(server, workers)
+        for id in experiments:
+            self.wait_for_state(server, id, "STATE_SUCCEEDED")
+            uid = self.get(server, id)["uid"]
+            with self.subTest(id):
+                self.assertEqual(self.hash(state / "experiments" / uid), alone[id])
+
+    def test_experiments_of_unequal_size_end_as_they_do_alone(self):
+        """D1: a learner erased the weights of the larger experiment."""
+        self.company(lambda server, workers: None)
+
+    def test_the_learner_that_holds_the_larger_one_is_killed(self):
+        def disturb(server, workers):
+            for learner, address, _ in workers:
+                learner.wait_for("connected to the meta-learner")
+                learner.kill()
+                self.start_learner(server, address)
+
+        self.company(disturb)
+
+
+if __name__ == "__main__":
+    unittest.main()
