@@ -46,7 +46,13 @@ class CompanyTest(ClusterTest):
     def test_the_learner_that_holds_the_larger_one_is_killed(self):
         def disturb(server, workers):
             for learner, address, _ in workers:
-                learner.wait_for("connected to the meta-learner")
+                # Its shards are at work somewhere.
+                before = self.get(server, "long").get("progress", {}).get("outerUpdates", 0)
+                self.wait_until(
+                    lambda: self.get(server, "long").get("progress", {}).get("outerUpdates", 0)
+                    > before,
+                    "an update of the long one",
+                )
                 learner.kill()
                 self.start_learner(server, address)
 
