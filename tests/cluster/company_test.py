@@ -7,14 +7,14 @@ from harness import ClusterTest, sets
 
 # Many small shards whose weights are sent once, beside many small updates, each with new weights.
 WIDE = sets(
-    "rule.outer_updates=3",
+    "rule.outer_updates=2",
     "rule.lifetimes_per_update=600",
     "rule.shard_lifetimes=20",
     "evaluation.lifetimes_per_goal=0",
 )
-LONG = sets("rule.outer_updates=300", "evaluation.lifetimes_per_goal=0")
+LONG = sets("rule.outer_updates=150", "evaluation.lifetimes_per_goal=0")
 OTHER_RULE = sets(
-    "rule.outer_updates=40",
+    "rule.outer_updates=20",
     "evaluation.lifetimes_per_goal=0",
     "seed=5",
     "rule.gradient_variance=true",
