@@ -24,8 +24,8 @@ using testing::Tolerance;
 using testing::ToTensor;
 
 constexpr double kForward = 1e-5, kGradient = 1e-4, kUpdate = 1e-3;
-// Tolerance of approx_kl: what the float32 rounding of the policy's means leaves when the arithmetic
-// on them loses nothing: up to 4.3e-6 of the value, by the processor.
+// Tolerance of approx_kl: what the float32 rounding of the policy's means leaves when the
+// arithmetic on them loses nothing: up to 4.3e-6 of the value, by the processor.
 constexpr double kKl = 5e-6;
 
 // Compares the expected values of one case and, at the end, finds what was never compared.
