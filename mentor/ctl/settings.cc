@@ -117,79 +117,93 @@ absl::Status WriteConfig(const v1::ClientConfig& config, const std::filesystem::
 absl::StatusOr<Settings> Settings::Resolve(const GlobalFlags& flags,
                                            const Environment& environment) {
   Settings settings;
+  MENTOR_RETURN_IF_ERROR(settings.ReadConfig(flags, environment));
+  // The context first: the rest depends on it.
+  MENTOR_ASSIGN_OR_RETURN(const v1::ClientContext context,
+                          settings.ChooseContext(flags, environment));
+  MENTOR_RETURN_IF_ERROR(settings.ResolveEach(flags, environment, context));
+  MENTOR_RETURN_IF_ERROR(settings.CheckValues());
+  return settings;
+}
+
+absl::Status Settings::ReadConfig(const GlobalFlags& flags, const Environment& environment) {
   const auto config_variable = environment("MENTOR_CONFIG");
-  settings.config_path_ = flags.config      ? *flags.config
-                          : config_variable ? *config_variable
-                                            : DefaultConfigPath(environment).string();
+  config_path_ = flags.config      ? *flags.config
+                 : config_variable ? *config_variable
+                                   : DefaultConfigPath(environment).string();
   const bool named = flags.config.has_value() || config_variable.has_value();
 
   std::error_code ignored;
-  settings.config_exists_ = std::filesystem::exists(settings.config_path_, ignored);
-  if (settings.config_exists_) {
-    const auto text = ReadFile(settings.config_path_, kConfigBytesMax);
+  config_exists_ = std::filesystem::exists(config_path_, ignored);
+  if (config_exists_) {
+    const auto text = ReadFile(config_path_, kConfigBytesMax);
     if (!text.ok()) {
       return absl::InvalidArgumentError("config file: " + std::string(text.status().message()));
     }
-    MENTOR_ASSIGN_OR_RETURN(settings.config_, ParseConfig(*text, settings.config_path_));
-    if (const auto mode = ModeOf(settings.config_path_); mode && (*mode & 022) != 0) {
-      settings.warnings_.push_back(
-          absl::StrFormat("others may write %s and so choose your server: chmod go-w it",
-                          settings.config_path_.string()));
+    MENTOR_ASSIGN_OR_RETURN(config_, ParseConfig(*text, config_path_));
+    if (const auto mode = ModeOf(config_path_); mode && (*mode & 022) != 0) {
+      warnings_.push_back(absl::StrFormat(
+          "others may write %s and so choose your server: chmod go-w it", config_path_.string()));
     }
   }
-  settings.all_.push_back({"config", settings.config_path_.string(),
-                           flags.config      ? "--config"
-                           : config_variable ? "MENTOR_CONFIG"
-                                             : "default"});
-  if (named && !settings.config_exists_) settings.all_.back().source += ", not there yet";
+  all_.push_back({"config", config_path_.string(),
+                  flags.config      ? "--config"
+                  : config_variable ? "MENTOR_CONFIG"
+                                    : "default"});
+  if (named && !config_exists_) all_.back().source += ", not there yet";
+  return absl::OkStatus();
+}
 
-  // The context first: the rest depends on it.
-  const v1::ClientConfig& config = settings.config_;
+absl::StatusOr<v1::ClientContext> Settings::ChooseContext(const GlobalFlags& flags,
+                                                          const Environment& environment) {
   Setting chosen = {"context", "", "default"};
   if (flags.context) {
     chosen = {"context", *flags.context, "--context"};
   } else if (const auto variable = environment("MENTOR_CONTEXT")) {
     chosen = {"context", *variable, "MENTOR_CONTEXT"};
-  } else if (!config.current_context().empty()) {
-    chosen = {"context", config.current_context(), "config file"};
-  } else if (config.context_size() == 1) {
-    chosen = {"context", config.context(0).name(), "config file, the only one"};
+  } else if (!config_.current_context().empty()) {
+    chosen = {"context", config_.current_context(), "config file"};
+  } else if (config_.context_size() == 1) {
+    chosen = {"context", config_.context(0).name(), "config file, the only one"};
   }
-  settings.all_.push_back(chosen);
+  all_.push_back(chosen);
   v1::ClientContext context;
   if (!chosen.value.empty()) {
     const auto found =
-        std::find_if(config.context().begin(), config.context().end(),
+        std::find_if(config_.context().begin(), config_.context().end(),
                      [&](const v1::ClientContext& one) { return one.name() == chosen.value; });
-    if (found == config.context().end()) {
+    if (found == config_.context().end()) {
       std::string known;
-      for (const auto& one : config.context()) absl::StrAppend(&known, " ", one.name());
+      for (const auto& one : config_.context()) absl::StrAppend(&known, " ", one.name());
       return absl::InvalidArgumentError(absl::StrFormat(
           "%s: there is no context '%s' in %s; %s", chosen.source, chosen.value,
-          settings.config_path_.string(),
+          config_path_.string(),
           known.empty() ? "make one with 'mentorctl config set-context'" : "there are:" + known));
     }
     context = *found;
   }
+}
 
+absl::Status Settings::ResolveEach(const GlobalFlags& flags, const Environment& environment,
+                                   const v1::ClientContext& context) {
   const auto add = [&](const std::string& name, const std::optional<std::string>& flag,
                        const std::string& in_context, const std::string& in_file,
                        const std::string& otherwise) {
     std::string variable = "MENTOR_" + absl::AsciiStrToUpper(name);
     if (flag) {
-      settings.all_.push_back({name, *flag, "--" + name});
+      all_.push_back({name, *flag, "--" + name});
     } else if (const auto value = environment(variable)) {
-      settings.all_.push_back({name, *value, variable});
+      all_.push_back({name, *value, variable});
     } else if (!in_context.empty()) {
-      settings.all_.push_back({name, in_context, "context " + context.name()});
+      all_.push_back({name, in_context, "context " + context.name()});
     } else if (!in_file.empty()) {
-      settings.all_.push_back({name, in_file, "config file"});
+      all_.push_back({name, in_file, "config file"});
     } else {
-      settings.all_.push_back({name, otherwise, "default"});
+      all_.push_back({name, otherwise, "default"});
     }
   };
   const auto path = [&](const std::string& text) {
-    return PathInConfig(text, settings.config_path_, environment);
+    return PathInConfig(text, config_path_, environment);
   };
   add("server", flags.server, context.server(), "", kDefaultServer);
   add("tls_ca", flags.tls_ca, path(context.tls_ca()), "", "");
@@ -198,52 +212,54 @@ absl::StatusOr<Settings> Settings::Resolve(const GlobalFlags& flags,
   // A token itself comes from the environment alone: command lines are seen by everybody.
   const auto token = environment("MENTOR_TOKEN");
   if (token && !flags.token_file) {
-    settings.token_ = Secret(*token);
-    settings.all_.push_back({"token", "<redacted>", "MENTOR_TOKEN"});
+    token_ = Secret(*token);
+    all_.push_back({"token", "<redacted>", "MENTOR_TOKEN"});
   } else {
     add("token_file", flags.token_file, path(context.token_file()), "", "");
   }
   if (flags.allow_insecure) {
-    settings.all_.push_back({"allow_insecure", "yes", "--allow_insecure"});
+    all_.push_back({"allow_insecure", "yes", "--allow_insecure"});
   } else if (const auto variable = environment("MENTOR_ALLOW_INSECURE")) {
     if (*variable != "1" && *variable != "0") {
       return absl::InvalidArgumentError("MENTOR_ALLOW_INSECURE is '" + *variable +
                                         "'; give 1 or 0");
     }
-    settings.all_.push_back(
-        {"allow_insecure", *variable == "1" ? "yes" : "no", "MENTOR_ALLOW_INSECURE"});
+    all_.push_back({"allow_insecure", *variable == "1" ? "yes" : "no", "MENTOR_ALLOW_INSECURE"});
   } else if (context.allow_insecure()) {
-    settings.all_.push_back({"allow_insecure", "yes", "context " + context.name()});
+    all_.push_back({"allow_insecure", "yes", "context " + context.name()});
   } else {
-    settings.all_.push_back({"allow_insecure", "no", "default"});
+    all_.push_back({"allow_insecure", "no", "default"});
   }
-  add("output", flags.output, "", config.output(), "table");
+  add("output", flags.output, "", config_.output(), "table");
   add("timeout", flags.timeout ? std::optional(Number(*flags.timeout)) : std::nullopt, "",
-      config.timeout() > 0 ? Number(config.timeout()) : "", "10");
+      config_.timeout() > 0 ? Number(config_.timeout()) : "", "10");
   if (flags.no_color) {
-    settings.all_.push_back({"color", "no", "--no_color"});
+    all_.push_back({"color", "no", "--no_color"});
   } else if (environment("MENTOR_NO_COLOR")) {
-    settings.all_.push_back({"color", "no", "MENTOR_NO_COLOR"});
+    all_.push_back({"color", "no", "MENTOR_NO_COLOR"});
   } else if (environment("NO_COLOR")) {
-    settings.all_.push_back({"color", "no", "NO_COLOR"});
-  } else if (config.no_color()) {
-    settings.all_.push_back({"color", "no", "config file"});
+    all_.push_back({"color", "no", "NO_COLOR"});
+  } else if (config_.no_color()) {
+    all_.push_back({"color", "no", "config file"});
   } else {
-    settings.all_.push_back({"color", "yes", "default"});
+    all_.push_back({"color", "yes", "default"});
   }
+  return absl::OkStatus();
+}
 
+absl::Status Settings::CheckValues() const {
   double seconds = 0;
-  const Setting* timeout = settings.Find("timeout");
+  const Setting* timeout = Find("timeout");
   if (!ParseTimeout(timeout->value, &seconds)) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "%s is '%s'; give seconds from 0.001 to 86400", timeout->source, timeout->value));
   }
-  const Setting* output = settings.Find("output");
+  const Setting* output = Find("output");
   if (const auto format = ParseFormat(output->value); !format.ok()) {
     return absl::InvalidArgumentError(output->source + " " +
                                       std::string(format.status().message()));
   }
-  return settings;
+  return absl::OkStatus();
 }
 
 const Setting* Settings::Find(std::string_view name) const {

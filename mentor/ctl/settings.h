@@ -63,6 +63,14 @@ class Settings {
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
+  absl::Status ReadConfig(const GlobalFlags& flags, const Environment& environment);
+  absl::StatusOr<v1::ClientContext> ChooseContext(const GlobalFlags& flags,
+                                                  const Environment& environment);
+  // Every setting and where it comes from.
+  absl::Status ResolveEach(const GlobalFlags& flags, const Environment& environment,
+                           const v1::ClientContext& context);
+  absl::Status CheckValues() const;
+
   const Setting* Find(std::string_view name) const;
   std::string ValueOf(std::string_view name) const;
 
