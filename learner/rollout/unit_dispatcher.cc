@@ -10,9 +10,26 @@
 namespace mentor::learner {
 namespace {
 
-// Turnarounds that the median is taken of, and results whose hash is kept for late copies.
-constexpr size_t kTurnarounds = 64;
-constexpr size_t kHashes = 4096;
+// Turnarounds that the median is taken of, and how many environments have one.
+constexpr size_t kTurnarounds = 64, kEnvironments = 256;
+// Results whose hash is kept for late copies, and units that an actor is known to have lost.
+constexpr size_t kHashes = 4096, kLostMax = 1024;
+// Actors whose strikes are remembered when they have gone.
+constexpr size_t kDepartedMax = 1024;
+// Units that wait to be computed again.
+constexpr size_t kChecksMax = 64;
+
+// By its key alone, so that it is not the actor's choice.
+bool IsChecked(const UnitKey& key, uint32_t every) {
+  if (every == 0) return false;
+  uint64_t mixed = 0;
+  for (const uint64_t word :
+       {key.shard, uint64_t{key.iteration}, uint64_t{key.agent}, uint64_t{key.part}}) {
+    mixed = (mixed ^ word) * 0x9e3779b97f4a7c15;  // Fibonacci hashing.
+    mixed ^= mixed >> 29;
+  }
+  return mixed % every == 0;
+}
 
 }  // namespace
 
@@ -201,13 +218,8 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
     }
   }
   if (with_credit_.empty() || ready_count_ > 0) return assignments;
-  // Nothing waits: idle actors take what lags.
-  const auto lagging_since = options_.now() - Lag();
-  std::vector<UnitKey> lagging;
-  for (const auto& [sent, key] : out_) {
-    if (sent > lagging_since) break;
-    lagging.push_back(key);
-  }
+  // Nothing waits: idle actors take what lags, then what is to be compared.
+  const std::vector<UnitKey> lagging(lagging_.begin(), lagging_.end());
   for (const UnitKey& key : lagging) {
     Entry* entry = Find(key);
     if (const auto actor = choose(*entry)) {
@@ -215,12 +227,64 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
       ++reissued_.lagging;
     }
   }
+  AssignChecks(&assignments);
   return assignments;
 }
 
-std::chrono::nanoseconds UnitDispatcher::Lag() const {
-  if (turnarounds_.empty()) return options_.lag_min;
-  std::vector<std::chrono::nanoseconds> sorted(turnarounds_.begin(), turnarounds_.end());
+void UnitDispatcher::AssignChecks(std::vector<Assignment>* assignments) {
+  for (size_t left = checks_.size(); left > 0 && !with_credit_.empty(); --left) {
+    auto check = std::move(checks_.front());
+    checks_.pop_front();
+    const auto used = hashes_.find(check.first);
+    if (used == hashes_.end()) continue;  // Too long ago.
+    const auto first = actors_.find(used->second.actor);
+    const auto other =
+        std::find_if(with_credit_.rbegin(), with_credit_.rend(), [&](const auto& candidate) {
+          const Actor& actor = actors_.at(candidate.second);
+          return candidate.second != used->second.actor && !actor.held.contains(check.first) &&
+                 (first == actors_.end() || actor.info.uid != first->second.info.uid);
+        });
+    if (other == with_credit_.rend()) {
+      checks_.push_back(std::move(check));
+      continue;
+    }
+    const ActorId id = other->second;
+    Actor& actor = actors_.at(id);
+    actor.held[check.first] = {.unit = check.second, .sent = options_.now(), .lagging = true};
+    SetCredit(id, &actor, actor.credit - 1);
+    assignments->push_back({.actor = id, .key = check.first, .unit = check.second});
+  }
+}
+
+void UnitDispatcher::KeepAway(ActorId id) {
+  const auto found = actors_.find(id);
+  if (found == actors_.end()) return;
+  found->second.standing.Quarantine(options_.now());
+  ++quarantines_;
+  Refresh(id, &found->second);
+}
+
+bool UnitDispatcher::CanBeTriedElsewhere(const Entry& entry) const {
+  for (const auto& [id, actor] : actors_) {
+    if (!actor.leaving && !KeptAway(actor) && (actor.credit > 0 || !actor.held.empty()) &&
+        !entry.failed_at.contains(actor.info.uid))
+      return true;
+  }
+  return false;
+}
+
+bool UnitDispatcher::IsHopeless(const Entry& entry) const {
+  if (entry.errors < options_.errors_max) return false;
+  if (entry.good_errors >= options_.errors_max || entry.errors >= options_.errors_any_max)
+    return true;
+  if (CanBeTriedElsewhere(entry)) return false;
+  return entry.failed_at.size() > 1 || entry.errors >= options_.errors_alone_max;
+}
+
+std::optional<double> UnitDispatcher::ExpectedNs(const v1::Unit& unit) const {
+  const auto known = step_ns_.find(unit.task().environment());
+  if (known == step_ns_.end()) return std::nullopt;
+  std::vector<double> sorted(known->second.begin(), known->second.end());
   const auto middle = sorted.begin() + static_cast<ptrdiff_t>(sorted.size() / 2);
   std::nth_element(sorted.begin(), middle, sorted.end());
   const std::chrono::nanoseconds scaled(
@@ -243,8 +307,8 @@ std::shared_ptr<const v1::Unit> UnitDispatcher::Held(ActorId id, const UnitKey& 
   return held == actor->second.held.end() ? nullptr : held->second.unit;
 }
 
-void UnitDispatcher::Remember(const UnitKey& key, std::string hash) {
-  if (!hashes_.emplace(key, std::move(hash)).second) return;
+void UnitDispatcher::Remember(const UnitKey& key, std::string hash, ActorId actor) {
+  if (!hashes_.emplace(key, Used{std::move(hash), actor}).second) return;
   hashes_order_.push_back(key);
   if (hashes_order_.size() > kHashes) {
     hashes_.erase(hashes_order_.front());
@@ -266,7 +330,11 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
     if (entry != nullptr) entry->holders.erase(id);
     const auto hash = hashes_.find(key);
     if (hash == hashes_.end() || !result.error().empty()) return Outcome::kLate;
-    return hash->second == result.result_hash() ? Outcome::kDuplicate : Outcome::kDivergent;
+    if (hash->second.hash == result.result_hash()) return Outcome::kDuplicate;
+    // Nobody knows yet which of the two is wrong.
+    KeepAway(id);
+    KeepAway(hash->second.actor);
+    return Outcome::kDivergent;
   }
   entry->holders.erase(id);
   Shard& shard = shards_.at(key.shard);
@@ -292,7 +360,11 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   turnarounds_.push_back(turnaround);
   if (turnarounds_.size() > kTurnarounds) turnarounds_.pop_front();
   last_turnaround_ = turnaround;
-  Remember(key, result.result_hash());
+  Remember(key, result.result_hash(), id);
+  if (IsChecked(key, options_.check_every)) {
+    if (checks_.size() >= kChecksMax) checks_.pop_front();
+    checks_.emplace_back(key, entry->unit);
+  }
   shard.results[entry->index] = std::move(result);
   --shard.missing;
   return Outcome::kUsed;

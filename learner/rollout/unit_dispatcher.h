@@ -53,6 +53,13 @@ class UnitDispatcher {
     int errors_max = 3;
     // An actor cannot grant more than this in all.
     uint32_t credit_max = 1024;
+    // One unit of so many is computed again by another actor, when one has nothing else to do, and
+    // the hashes are compared. 0: never.
+    uint32_t check_every = 1000;
+    // How actors are trusted. An actor's first window is two units for each of its threads, within
+    // window_min and window_first_max.
+    Standing::Options standing = {};
+    uint32_t window_first_max = 128;
     // Monotonic time.
     std::function<std::chrono::nanoseconds()> now = {};
   };
@@ -65,7 +72,8 @@ class UnitDispatcher {
   enum class Outcome {
     kUsed,        // The first result.
     kDuplicate,   // Another actor was faster; same hash.
-    kDivergent,   // Another actor was faster and had another hash: exactness is broken.
+    kDivergent,   // Another actor was faster and had another hash: exactness is broken. Both are
+                  // kept away.
     kLate,        // The shard is cancelled or gone, or its memory is.
     kError,       // The unit failed there; it is tried again, or its shard has failed.
     kUnexpected,  // The actor does not hold this unit: a broken rule.
@@ -155,10 +163,29 @@ class UnitDispatcher {
   // Back to the head of the queue, unless it is ready or done already.
   bool Requeue(const UnitKey& key);
   void SetCredit(ActorId id, Actor* actor, uint32_t credit);
-  // Without a time it is no longer out.
-  void SetOut(const UnitKey& key, Entry* entry, std::optional<std::chrono::nanoseconds> sent);
-  void Remember(const UnitKey& key, std::string hash);
-  std::chrono::nanoseconds Lag() const;
+  // Whether it may get work, after anything that this depends on has changed.
+  void Refresh(ActorId id, Actor* actor) { SetCredit(id, actor, actor->credit); }
+  // Nobody else is there: then there is nobody to prefer to it.
+  bool KeptAway(const Actor& actor) const {
+    return actors_.size() > 1 && actor.standing.InQuarantine(options_.now());
+  }
+  void Strike(ActorId id);
+  // Its place in out_ by what its holders are due; nowhere when it is ready or done.
+  void SetOut(const UnitKey& key, Entry* entry);
+  std::chrono::nanoseconds DueOf(const Holding& holding) const;
+  // Marks what lags, and takes from actors what they have lost.
+  void Expire();
+  // Whether an actor could run it that has not failed at it.
+  bool CanBeTriedElsewhere(const Entry& entry) const;
+  bool IsHopeless(const Entry& entry) const;
+  void Remember(const UnitKey& key, std::string hash, ActorId actor);
+  // Gives units that are done to one more actor, to compare.
+  void AssignChecks(std::vector<Assignment>* assignments);
+  void KeepAway(ActorId id);
+  // Median turnaround of units of this kind; nothing before the first.
+  std::optional<double> ExpectedNs(const v1::Unit& unit) const;
+  std::chrono::nanoseconds After(const v1::Unit& unit, std::chrono::nanoseconds least,
+                                 double factor) const;
 
   // Fixed after construction.
   const Options options_;
@@ -168,9 +195,15 @@ class UnitDispatcher {
   std::set<std::pair<uint32_t, ActorId>> with_credit_;  // Actors that may get work.
   // Units that are out, by the time of the last sending.
   std::set<std::pair<std::chrono::nanoseconds, UnitKey>> out_;
-  std::deque<std::chrono::nanoseconds> turnarounds_;  // The last ones.
-  std::map<UnitKey, std::string> hashes_;  // Results used lately, to compare late copies with.
+  std::set<UnitKey> lagging_;  // Of these, those that wait for one more actor.
+  std::map<std::string, std::deque<double>> step_ns_;  // The last turnarounds by environment.
+  struct Used {
+    std::string hash;
+    ActorId actor;
+  };
+  std::map<UnitKey, Used> hashes_;  // Results used lately, to compare late copies with.
   std::deque<UnitKey> hashes_order_;
+  std::deque<std::pair<UnitKey, std::shared_ptr<const v1::Unit>>> checks_;  // Wait for an actor.
   size_t ready_count_ = 0;
   Reissued reissued_;
   std::chrono::nanoseconds last_turnaround_{0};

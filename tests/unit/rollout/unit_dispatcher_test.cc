@@ -389,6 +389,35 @@ TEST_CASE("dispatcher: a unit that the only actor has lost is given to it again 
   CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "a")) == Outcome::kUnexpected);
 }
 
+TEST_CASE("dispatcher: some units are computed again elsewhere, and liars are kept away (D13)",
+          "[unit]") {
+  FakeClock clock;
+  UnitDispatcher d({.check_every = 1, .now = [&] { return clock.time; }});
+  d.AddActor(kFirst, {.uid = "a"});
+  REQUIRE(d.Offer(kFirst, 4).ok());
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0), "truth")) == Outcome::kUsed);
+  CHECK(d.Take(1)->ok());
+  CHECK(d.Assign().empty());  // Nobody else is there.
+  d.AddActor(kSecond, {.uid = "b"});
+  REQUIRE(d.Offer(kSecond, 2).ok());
+  CHECK(Given(&d) == "2:1/0");
+  CHECK(d.Accept(kSecond, ResultOf(Key(1, 0), "truth")) == Outcome::kDuplicate);
+  CHECK(d.Assign().empty());  // Once.
+  // Work comes before checks.
+  d.AddActor(kThird, {.uid = "c"});
+  REQUIRE(d.Add(2, Units(2, 1)).ok());
+  CHECK(Given(&d) == "1:2/0");
+  CHECK(d.Accept(kFirst, ResultOf(Key(2, 0), "lie")) == Outcome::kUsed);
+  CHECK(Given(&d) == "2:2/0");
+  CHECK(d.Accept(kSecond, ResultOf(Key(2, 0), "truth")) == Outcome::kDivergent);
+  CHECK(d.InQuarantine(kFirst));
+  CHECK(d.InQuarantine(kSecond));
+  CHECK_FALSE(d.InQuarantine(kThird));
+  CHECK(d.quarantines() == 2);
+}
+
 TEST_CASE("dispatcher: small units of one environment do not make large ones of another lag",
           "[unit]") {
   Fixture f;

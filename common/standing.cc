@@ -1,0 +1,30 @@
+#include "common/standing.h"
+
+#include <algorithm>
+
+namespace mentor {
+
+void Standing::Delivered() {
+  window_ = std::min(window_ + 1, options_.window_max);
+  quarantine_ = options_.quarantine_min;
+  strikes_ = 0;
+  delivered_ = true;
+  until_.reset();
+}
+
+bool Standing::Strike(std::chrono::nanoseconds now) {
+  ++strikes_;
+  window_ = std::max(uint32_t{1}, window_ / 2);
+  if (strikes_ < options_.strikes_max || InQuarantine(now)) return false;
+  Quarantine(now);
+  return true;
+}
+
+void Standing::Quarantine(std::chrono::nanoseconds now) {
+  strikes_ = std::max(strikes_, options_.strikes_max);
+  window_ = 1;
+  until_ = now + quarantine_;
+  quarantine_ = std::min(2 * quarantine_, options_.quarantine_max);
+}
+
+}  // namespace mentor
