@@ -1,8 +1,29 @@
 #include "envs/benchmark.h"
 
+#include <utility>
+
+#include "common/check.h"
 #include "common/registry.h"
 
 namespace mentor::envs {
+
+TaskList::TaskList(v1::EnvironmentTask shared) : shared_(std::move(shared)) {
+  MENTOR_CHECK(shared_.parameters().empty());
+}
+
+void TaskList::Add(std::span<const double> parameters) {
+  parameters_.insert(parameters_.end(), parameters.begin(), parameters.end());
+  ends_.push_back(parameters_.size());
+}
+
+v1::EnvironmentTask TaskList::operator[](size_t index) const {
+  MENTOR_CHECK(index < ends_.size());
+  v1::EnvironmentTask task = shared_;
+  const size_t begin = index == 0 ? 0 : ends_[index - 1];
+  task.mutable_parameters()->Add(parameters_.begin() + static_cast<std::ptrdiff_t>(begin),
+                                 parameters_.begin() + static_cast<std::ptrdiff_t>(ends_[index]));
+  return task;
+}
 
 const std::vector<const BenchmarkEntry*>& Benchmarks() {
   static const auto all = Registry<BenchmarkEntry>::Instance().All();

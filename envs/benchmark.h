@@ -2,8 +2,10 @@
 // a factory.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,10 +23,48 @@ namespace mentor::envs {
 
 enum class Split { kTrain, kTest };
 
+// Tasks that differ in their vectors alone: what they share is kept once, a task is put together
+// when it is asked for. So a list of many goals costs their numbers and nothing more.
+class TaskList {
+ public:
+  TaskList() = default;
+  // Of each task, but for its parameters.
+  explicit TaskList(v1::EnvironmentTask shared);
+
+  void Add(std::span<const double> parameters);
+
+  size_t size() const { return ends_.size(); }
+  bool empty() const { return ends_.empty(); }
+  // index < size().
+  v1::EnvironmentTask operator[](size_t index) const;
+
+  class Iterator {
+   public:
+    Iterator(const TaskList* list, size_t index) : list_(list), index_(index) {}
+    v1::EnvironmentTask operator*() const { return (*list_)[index_]; }
+    Iterator& operator++() {
+      ++index_;
+      return *this;
+    }
+    bool operator==(const Iterator& other) const = default;
+
+   private:
+    const TaskList* list_;
+    size_t index_;
+  };
+  Iterator begin() const { return {this, 0}; }
+  Iterator end() const { return {this, size()}; }
+
+ private:
+  v1::EnvironmentTask shared_;
+  std::vector<double> parameters_;  // One vector after the other.
+  std::vector<size_t> ends_;        // Of each vector in parameters_.
+};
+
 // The tasks of one environment in a split.
 struct TaskSet {
   std::string name;  // Usually the environment's. Rewards are normalised by it, results go by it.
-  std::vector<v1::EnvironmentTask> tasks;  // Fixed list; empty when tasks are drawn afresh:
+  TaskList tasks;    // Fixed list; empty when tasks are drawn afresh:
   // a fresh task, number `index` of the stream. random has purpose kTasks. Threads may share it.
   std::function<v1::EnvironmentTask(const RandomStream& random, uint32_t index)> draw = {};
 };

@@ -22,7 +22,7 @@ using CppType = FieldDescriptor::CppType;
 
 constexpr size_t kTitleBytesMax = 200;  // display_name
 constexpr size_t kNameBytesMax = 100;   // Names and values of registered parts.
-constexpr int kOptionsMax = 100;        // In one list.
+constexpr int kOptionsMax = 100;        // In one list; so are wrappers.
 constexpr int kListMax = 10000;         // Entries of another list, tasks for instance.
 
 bool InRange(double value, const v1::Range& range) {
@@ -117,12 +117,14 @@ void CheckRepeated(const Message& message, const FieldDescriptor& field, const s
                    Violations* violations) {
   const Reflection& reflection = *message.GetReflection();
   const int size = reflection.FieldSize(message, &field);
-  const int size_max = field.message_type() == v1::Option::descriptor() ? kOptionsMax : kListMax;
+  const bool short_list = field.message_type() == v1::Option::descriptor() ||
+                          field.message_type() == v1::WrapperSpec::descriptor();
+  const int size_max = short_list ? kOptionsMax : kListMax;
   if (size > size_max) {
     violations->Add(path, absl::StrFormat("has %d entries; give at most %d", size, size_max));
     return;
   }
-  for (int i = 0; i < size; ++i) {
+  for (int i = 0; i < size && violations->list().size() < kRangeViolationsMax; ++i) {
     const std::string element = absl::StrFormat("%s[%d]", path, i);
     if (field.cpp_type() == CppType::CPPTYPE_MESSAGE) {
       CheckMessage(reflection.GetRepeatedMessage(message, &field, i), element, violations);

@@ -82,6 +82,13 @@ v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::strin
   v1::ExperimentSpec spec;
   // What an unread rest leaves out cannot be judged.
   if (!spec::ParseText(text, &spec, violations)) return spec;
+  if (overrides.size() > kOverridesMax) {
+    violations->Add("--set",
+                    absl::StrFormat("is given %d times; give it at most %d times, or write "
+                                    "the fields in the file",
+                                    overrides.size(), kOverridesMax));
+    return spec;
+  }
   for (const std::string& override_text : overrides)
     spec::ApplyOverride(override_text, &spec, violations);
   CheckSpec(spec, violations, check_parts);
@@ -105,6 +112,8 @@ void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
   for (const Violation& violation : own.list())
     violations->Add(violation.field, violation.description);
   if (!check_parts) return;
+  // The rest was not looked at and may be anything.
+  if (own.list().size() >= spec::kRangeViolationsMax) return;
 
   v1::ExperimentSpec legal = spec;
   for (const Violation& violation : own.list()) ClearPath(violation.field, &legal);

@@ -19,6 +19,7 @@ namespace mentor {
 
 inline constexpr size_t kSpecBytesMax = 1 << 20;
 inline constexpr int kSpecDepthMax = 32;
+inline constexpr size_t kOverridesMax = 1000;
 
 // Adds violations of what registered parts demand. It is only given specs with legal ranges and
 // every default.

@@ -11,15 +11,16 @@ namespace mentor::envs {
 namespace {
 
 // first, first + 0.1, ... on both sides of 0. A task carries the settings of its environment to the
-// actors.
+// actors; the list keeps them once.
 TaskSet Places(double first, const v1::BenchmarkSpec& spec) {
-  TaskSet set{.name = "cart", .tasks = {}};
+  v1::EnvironmentTask shared;
+  shared.set_environment("cart");
+  *shared.mutable_options() = spec.option();
+  *shared.mutable_wrappers() = spec.wrapper();
+  TaskSet set{.name = "cart", .tasks = TaskList(shared)};
   for (int i = 0; i < 8; ++i) {
-    v1::EnvironmentTask& task = set.tasks.emplace_back();
-    task.set_environment("cart");
-    *task.mutable_options() = spec.option();
-    *task.mutable_wrappers() = spec.wrapper();
-    task.add_parameters((i % 2 == 0 ? 1 : -1) * (first + 0.1 * (i / 2)));
+    const double place[] = {(i % 2 == 0 ? 1 : -1) * (first + 0.1 * (i / 2))};
+    set.tasks.Add(place);
   }
   return set;
 }

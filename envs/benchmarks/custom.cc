@@ -5,10 +5,14 @@
 
 #include <absl/strings/str_format.h>
 
+#include "envs/benchmarks/task_set_cost.h"
 #include "envs/benchmarks/task_sets.h"
 
 namespace mentor::envs {
 namespace {
+
+// Somebody reads them, and each is compared with all others.
+constexpr size_t kViolationsMax = 100;
 
 // What is wrong with the benchmark's wrappers is found with every set, and said once.
 void AddNew(const Violations& found, Violations* violations) {
@@ -22,6 +26,7 @@ void AddNew(const Violations& found, Violations* violations) {
 }
 
 std::unique_ptr<Benchmark> MakeCustom(const v1::BenchmarkSpec& spec, Violations* violations) {
+  if (!CheckCost(spec, violations)) return nullptr;
   const size_t before = violations->list().size();
   if (!spec.option().empty()) {
     violations->Add("benchmark.option",
@@ -38,6 +43,7 @@ std::unique_ptr<Benchmark> MakeCustom(const v1::BenchmarkSpec& spec, Violations*
     std::optional<MadeTaskSet> made =
         MakeTaskSet(set, path, static_cast<uint32_t>(i), spec, &found);
     AddNew(found, violations);
+    if (violations->list().size() - before > kViolationsMax) return nullptr;
     if (!made) continue;
     const auto [same, is_new] = numbers.emplace(std::pair(set.split(), made->tasks.name), i);
     if (!is_new) {

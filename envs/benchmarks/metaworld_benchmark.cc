@@ -1,5 +1,6 @@
 #include "envs/benchmarks/metaworld_benchmark.h"
 
+#include <span>
 #include <string>
 #include <utility>
 
@@ -52,11 +53,10 @@ std::unique_ptr<Benchmark> Make(const MetaWorldBenchmark& benchmark, const v1::B
       task.set_goal_visible(benchmark.multi_task);
       if (one_hot) *task.add_wrappers() = OneHot(i, environments.size());
       task.mutable_wrappers()->MergeFrom(spec.wrapper());
-      TaskSet& set = sets.emplace_back(TaskSet{.name = entry->name, .tasks = {}});
-      for (const metaworld::RandVec& v : table.Next(entry->facts.rand_vec)) {
-        set.tasks.push_back(task);
-        set.tasks.back().mutable_parameters()->Add(v.value.begin(), v.value.begin() + v.size);
-      }
+      TaskSet& set =
+          sets.emplace_back(TaskSet{.name = entry->name, .tasks = TaskList(std::move(task))});
+      for (const metaworld::RandVec& v : table.Next(entry->facts.rand_vec))
+        set.tasks.Add(std::span(v.value).first(static_cast<size_t>(v.size)));
     }
     return sets;
   };

@@ -1,5 +1,6 @@
 #include "envs/benchmarks/task_sets.h"
 
+#include <span>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -7,6 +8,7 @@
 #include <absl/strings/str_split.h>
 
 #include "common/mutex.h"
+#include "envs/benchmarks/task_set_cost.h"
 #include "envs/wrapper.h"
 
 namespace mentor::envs {
@@ -19,6 +21,10 @@ constexpr int kProbes = 1000, kAcceptedMin = 10;
 constexpr int kEndProbes = 200;
 // Lists of drawn goals come from a key that no outer update has.
 constexpr uint32_t kListLifetime = ~uint32_t{0};
+
+std::span<const double> Span(const google::protobuf::RepeatedField<double>& numbers) {
+  return {numbers.data(), static_cast<size_t>(numbers.size())};
+}
 
 // Violations in a status of envs::Wrap, whose lines begin with their fields.
 void AddLines(const absl::Status& status, Violations* violations) {
@@ -47,8 +53,8 @@ class RangeDraw {
     }
   }
 
-  // Whether the ranges are what the environment takes.
-  bool Check(const std::string& path, Violations* violations) {
+  // Whether the ranges are what the environment takes, and a list of `goals` can be drawn.
+  bool Check(uint32_t goals, const std::string& path, Violations* violations) {
     const RandomStream random{.purpose = Purpose::kTasks, .lifetime = kListLifetime};
     int accepted = 0;
     absl::Status refusal;
@@ -60,6 +66,16 @@ class RangeDraw {
       violations->Add(path + ".range",
                       absl::StrFormat("%d of %d tasks drawn from it are refused, for instance: %s",
                                       kProbes - accepted, kProbes, refusal.message()));
+      return false;
+    }
+    if (const uint64_t goals_max = RangeGoalsMax(static_cast<uint64_t>(accepted), kProbes);
+        goals > goals_max) {
+      violations->Add(
+          path + ".goals",
+          absl::StrFormat("is %d, but %d of %d tasks drawn from the ranges are refused, "
+                          "which makes a long list too costly; give at most %d, or "
+                          "ranges of which less is refused",
+                          goals, kProbes - accepted, kProbes, goals_max));
       return false;
     }
     bool fits = true;
@@ -193,14 +209,14 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
   const int num_parameters = DrawTask(entry, options, {}, 0).parameters_size();
   if (!CheckSupply(set, num_parameters, path, violations)) return std::nullopt;
   MadeTaskSet made{.tasks = {.name = set.name().empty() ? set.environment() : set.name(),
-                             .tasks = {},
+                             .tasks = TaskList(blank),
                              .draw = {}},
                    .info = environment->info()};
 
-  std::vector<v1::EnvironmentTask>& tasks = made.tasks.tasks;
+  TaskList& tasks = made.tasks.tasks;
   for (const v1::TaskVector& vector : set.task()) {
-    *tasks.emplace_back(blank).mutable_parameters() = vector.parameters();
-    const absl::Status status = environment->SetTask(tasks.back());
+    tasks.Add(Span(vector.parameters()));
+    const absl::Status status = environment->SetTask(tasks[tasks.size() - 1]);
     if (status.ok()) continue;
     violations->Add(absl::StrFormat("%s.task[%d]", path, tasks.size() - 1),
                     std::string(status.message()));
@@ -219,13 +235,13 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
     return std::nullopt;
   }
   if (num_parameters == 0) {
-    tasks.push_back(blank);
+    tasks.Add({});
     return made;
   }
   made.tasks.draw = own_distribution;
   if (!set.range().empty()) {
     auto draw = std::make_shared<RangeDraw>(set, blank, std::move(environment));
-    if (!draw->Check(path, violations)) return std::nullopt;
+    if (!draw->Check(set.goals(), path, violations)) return std::nullopt;
     made.tasks.draw = [draw](const RandomStream& random, uint32_t index) {
       return draw->Draw(random, index);
     };
@@ -236,7 +252,8 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
       .phase = set.split() == v1::TRAIN ? Phase::kTraining : Phase::kTestEvaluation,
       .lifetime = kListLifetime,
       .iteration = number};
-  for (uint32_t goal = 0; goal < set.goals(); ++goal) tasks.push_back(made.tasks.draw(list, goal));
+  for (uint32_t goal = 0; goal < set.goals(); ++goal)
+    tasks.Add(Span(made.tasks.draw(list, goal).parameters()));
   return made;
 }
 

@@ -9,12 +9,14 @@
 
 #include "common/check.h"
 #include "common/options.h"
+#include "common/spec/ranges.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "envs/benchmark.h"
 #include "envs/environment.h"
 #include "envs/wrapper.h"
 #include "learner/signals/signal_network.h"
+#include "meta_learner/control/request_checks.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/paging.h"
 
@@ -97,33 +99,39 @@ absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& requ
   uint32_t first = 0;
   if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &first))
     violations.Add("page_token", "is not one of this server's");
+  // Ranges first: they bound how much there is to look at.
+  Violations of_ranges;
+  spec::CheckRanges(request.benchmark(), &of_ranges);
+  for (const Violation& violation : of_ranges.list())
+    violations.Add("benchmark." + violation.field, violation.description);
+  MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
   v1::ExperimentSpec spec;
   *spec.mutable_benchmark() = request.benchmark();
   const v1::ExperimentSpec merged = WithDefaults(spec);
   const auto benchmark = envs::MakeBenchmark(merged.benchmark(), &violations);
-  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
-  std::vector<v1::TaskInfo> tasks;
+  MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
+  v1::ListTasksResponse response;
+  size_t before = 0;  // Tasks of the sets before this one.
+  const size_t end = first + static_cast<size_t>(page_size);
   for (const envs::Split split : {envs::Split::kTrain, envs::Split::kTest}) {
     for (const envs::TaskSet& set : benchmark->Tasks(split)) {
-      const auto add = [&](const std::string& environment) -> v1::TaskInfo& {
-        v1::TaskInfo& task = tasks.emplace_back();
-        task.set_name(
-            absl::StrFormat("benchmarks/%s/tasks/%d", merged.benchmark().name(), tasks.size() - 1));
-        task.set_environment(environment);
+      // Tasks that are drawn afresh are one line.
+      const size_t listed = std::max<size_t>(set.tasks.size(), 1);
+      for (size_t at = std::max<size_t>(first, before); at < std::min(end, before + listed); ++at) {
+        v1::TaskInfo& task = *response.add_tasks();
+        task.set_name(absl::StrFormat("benchmarks/%s/tasks/%d", merged.benchmark().name(), at));
+        task.set_environment(set.name);
         task.set_split(split == envs::Split::kTrain ? "train" : "test");
-        return task;
-      };
-      if (set.tasks.empty()) add(set.name);
-      for (const v1::EnvironmentTask& listed : set.tasks)
-        *add(listed.environment()).mutable_parameters() = listed.parameters();
+        if (set.tasks.empty()) continue;
+        const v1::EnvironmentTask made = set.tasks[at - before];
+        task.set_environment(made.environment());
+        *task.mutable_parameters() = made.parameters();
+      }
+      before += listed;
     }
   }
-  v1::ListTasksResponse response;
-  response.set_total_size(static_cast<int>(tasks.size()));
-  size_t at = first;
-  for (; at < tasks.size() && at < first + static_cast<size_t>(page_size); ++at)
-    *response.add_tasks() = std::move(tasks[at]);
-  if (at < tasks.size()) response.set_next_page_token(absl::StrFormat("%d", at));
+  response.set_total_size(static_cast<int>(before));
+  if (end < before) response.set_next_page_token(absl::StrFormat("%d", end));
   return response;
 }
 

@@ -11,6 +11,7 @@
 namespace mentor::meta_learner {
 
 absl::StatusOr<v1::ListCatalogueResponse> ListCatalogue(const v1::ListCatalogueRequest& request);
+// Of a page the tasks are made, of the others only how many there are.
 absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& request);
 
 }  // namespace mentor::meta_learner

@@ -55,6 +55,12 @@ std::vector<int> WalkGoals(const v1::ExperimentSpec& spec, int set, int goals, i
   return walked;
 }
 
+int EvaluatedGoals(const envs::TaskSet& set, const v1::ExperimentSpec& spec) {
+  const int listed = static_cast<int>(set.tasks.size());
+  const int asked = static_cast<int>(spec.evaluation().goals());
+  return listed == 0 ? asked : asked == 0 ? listed : std::min(asked, listed);
+}
+
 }  // namespace
 
 std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
@@ -87,8 +93,7 @@ std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
   std::vector<SampledTask> tasks;
   for (int set = 0; set < static_cast<int>(sets.size()); ++set) {
     const int listed = static_cast<int>(sets[set].tasks.size());
-    const int asked = static_cast<int>(spec.evaluation().goals());
-    const int goals = listed == 0 ? asked : asked == 0 ? listed : std::min(asked, listed);
+    const int goals = EvaluatedGoals(sets[set], spec);
     // Evaluation goals come from their own phase, so they are fresh.
     RandomStream random = TaskStream(spec, /*round=*/0, set);
     random.phase = split == envs::Split::kTest ? Phase::kTestEvaluation : Phase::kTrainEvaluation;
@@ -119,7 +124,23 @@ void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec
         absl::StrFormat("%d does not divide by the benchmark's %d environments; use a multiple",
                         spec.rule().lifetimes_per_update(), sets.size()));
   }
-  if (spec.evaluation().lifetimes_per_goal() == 0 || spec.evaluation().goals() > 0) return;
+  if (spec.evaluation().lifetimes_per_goal() == 0) return;
+  for (const envs::Split split : EvaluatedSplits(benchmark, spec)) {
+    // At most 2^32 sets of 2^17 goals with 2^14 lifetimes: 64 bits are enough.
+    uint64_t goals = 0;
+    for (const envs::TaskSet& set : benchmark.Tasks(split))
+      goals += static_cast<uint64_t>(EvaluatedGoals(set, spec));
+    const uint64_t lifetimes = goals * spec.evaluation().lifetimes_per_goal();
+    if (lifetimes <= kEvaluationLifetimesMax) continue;
+    violations->Add("evaluation.lifetimes_per_goal",
+                    absl::StrFormat("is %d, which makes %d lifetimes with the %d %s goals; at most "
+                                    "%d are allowed: give fewer, or lower evaluation.goals",
+                                    spec.evaluation().lifetimes_per_goal(), lifetimes, goals,
+                                    split == envs::Split::kTest ? "test" : "training",
+                                    kEvaluationLifetimesMax));
+    return;
+  }
+  if (spec.evaluation().goals() > 0) return;
   for (const envs::Split split : EvaluatedSplits(benchmark, spec)) {
     for (const envs::TaskSet& set : benchmark.Tasks(split)) {
       if (!set.tasks.empty()) continue;

@@ -13,6 +13,9 @@
 
 namespace mentor::meta_learner {
 
+// Of one evaluation. Their tasks are in memory together, some hundred bytes each.
+inline constexpr uint64_t kEvaluationLifetimesMax = 1'000'000;
+
 struct SampledTask {
   std::string environment;  // Name of the task set, under which rewards are normalised.
   int goal = 0;  // Index in the environment's list; for drawn tasks the index of the draw.
@@ -38,7 +41,7 @@ std::vector<envs::Split> EvaluatedSplits(const envs::Benchmark& benchmark,
                                          const v1::ExperimentSpec& spec);
 
 // Adds violations for lifetimes that do not divide by environments, and evaluations of unlimited
-// goals.
+// goals or of too many lifetimes.
 void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
                 Violations* violations);
 

@@ -282,6 +282,25 @@ TEST_CASE("spec: limits of size and depth", "[unit]") {
   CHECK(Complaints(wide).size() <= 101);  // A report that somebody reads, not a megabyte.
 }
 
+TEST_CASE("spec: lists of wrappers, violations and overrides have an end (D6)", "[unit]") {
+  std::string wrappers, sets;
+  for (int i = 0; i <= 100; ++i) wrappers += "wrapper { name: 'a' } ";
+  CHECK(TheOnly(Complaints("benchmark { name: 'c' " + wrappers + "}")) ==
+        "benchmark.wrapper: has 101 entries; give at most 100");
+  CHECK(TheOnly(
+            Complaints("benchmark { name: 'c' task_set { environment: 'a' " + wrappers + "} }")) ==
+        "benchmark.task_set[0].wrapper: has 101 entries; give at most 100");
+  // Two bytes of a message each, and a violation that is longer than what it complains of.
+  for (int i = 0; i < 10'000; ++i) sets += "task_set {} ";
+  CHECK(Complaints("benchmark { name: 'c' " + sets + "}").size() == 1000);
+  bool parts_seen = false;
+  Violations violations;
+  ParseSpec("benchmark { name: 'c' " + sets + "}", {}, &violations,
+            [&](const v1::ExperimentSpec&, Violations*) { parts_seen = true; });
+  CHECK_FALSE(parts_seen);
+  CHECK(Complaints(kSmall, std::vector<std::string>(1001, "a=b")).size() == 1);
+}
+
 TEST_CASE("spec: fields that only a newer program knows are refused", "[unit]") {
   v1::ExperimentSpec spec = Load(kSmall);
   spec.mutable_rule()->GetReflection()->MutableUnknownFields(spec.mutable_rule())->AddVarint(77, 1);

@@ -255,6 +255,71 @@ TEST_CASE("custom: sets with options of their own and names", "[unit]") {
   CHECK(sets[1].draw(kRandom, 0).options(0).value() == "0.2");
 }
 
+TEST_CASE("custom: what a spec costs is reckoned before anything is made (D6)", "[unit]") {
+  const auto sets = [](int count, const std::string& set) {
+    std::string text = "name: 'custom' ";
+    for (int i = 0; i < count; ++i)
+      text += "task_set { environment: 'reach-v3' name: '" + std::to_string(i) + "' " + set + " } ";
+    return text;
+  };
+  // 10,000 x 10,000 took 9.7 GB and a minute.
+  CHECK(Complaint(sets(10'000, "goals: 10000")) ==
+        "benchmark.task_set: has 10000 sets with 100000000 tasks together; at most 1000000 are "
+        "allowed: give fewer sets or fewer goals, or none to draw a fresh one for each lifetime");
+  CHECK(Contains(Complaint(sets(10'000, "")),
+                 "10000 tasks together, which cost 100010000 draws; "
+                 "at most 10000000 are allowed"));
+  std::string range;
+  for (int i = 0; i < 6; ++i) range += "range { low: 0 high: 0 } ";
+  // 100 * (10,000 + 10,000 * 10 + 6 * 400)
+  CHECK(Contains(Complaint(sets(100, range + "goals: 10000")), "which cost 11240000 draws"));
+  std::string options;
+  for (int i = 0; i < 40; ++i) {
+    options +=
+        "option { name: '" + std::string(100, 'a') + "' value: '" + std::string(100, 'b') + "' } ";
+  }
+  std::string wrappers;
+  for (int i = 0; i < 90; ++i) wrappers += "wrapper { name: 'time_feature' " + options + " } ";
+  // 90 * 40 options of 200 bytes and more are 0.7 MB, which 150 sets have each.
+  CHECK(Contains(Complaint(wrappers + sets(150, "")), "each set has those of the benchmark"));
+  // Fifty sets with the most goals that a set may have are well within.
+  CHECK(Make(sets(50, "goals: 10000"))->Tasks(Split::kTrain)[49].tasks.size() == 10'000);
+  // Nobody reads thousands of complaints, and each was compared with all others.
+  CHECK(Complaints(sets(900, "option { name: 'speed' value: '1' }")).size() < 200);
+}
+
+TEST_CASE("custom: a list from ranges of which nearly all is refused stays short (D6)", "[unit]") {
+  // push-v3 refuses starts within 0.15 of the goal. Along y they are 0.1 apart, so along x it must
+  // be 0.1118 of at most 0.1434: (1 - 0.1118 / 0.1434)^2 = 0.049 of all. 49 * 10,000 draws for a
+  // set / (1000 - 49 * 10) = 961 goals.
+  const auto set = [](int goals) {
+    return "environment: 'push-v3' goals: " + std::to_string(goals) +
+           " range { low: -0.0717 high: 0.0717 } range { low: 0.7 high: 0.7 } "
+           "range { low: 0.02 high: 0.02 } range { low: -0.0717 high: 0.0717 } "
+           "range { low: 0.8 high: 0.8 } range { low: 0.01 high: 0.01 }";
+  };
+  CHECK(Make("name: 'custom' task_set { " + set(50) + " }") != nullptr);
+  CHECK(Contains(SetComplaint(set(10'000)), "benchmark.task_set[0].goals: is 10000, but "));
+}
+
+TEST_CASE("benchmarks: a list of tasks keeps what they share once", "[unit]") {
+  v1::EnvironmentTask shared;
+  shared.set_environment("cart");
+  TaskList list(shared);
+  CHECK(list.empty());
+  const double first[] = {1, 2}, third[] = {3};
+  list.Add(first);
+  list.Add({});
+  list.Add(third);
+  REQUIRE(list.size() == 3);
+  std::vector<std::vector<double>> vectors;
+  for (const v1::EnvironmentTask& task : list) {
+    CHECK(task.environment() == "cart");
+    vectors.push_back(Parameters(task));
+  }
+  CHECK(vectors == std::vector<std::vector<double>>{{1, 2}, {}, {3}});
+}
+
 TEST_CASE("custom: everything wrong is named with its field and the remedy", "[unit]") {
   const std::string reach = "environment: 'reach-v3' ";
   CHECK(Contains(Complaint("name: 'custom'"), "benchmark.task_set: has no entry with split TRAIN"));

@@ -20,7 +20,10 @@ std::vector<envs::TaskSet> Sets(int sets, int goals) {
       task.add_parameters(random.Uniform(0, index));
       return task;
     };
-    for (int goal = 0; goal < goals; ++goal) tasks.tasks.emplace_back().add_parameters(goal);
+    for (int goal = 0; goal < goals; ++goal) {
+      const double vector[] = {static_cast<double>(goal)};
+      tasks.tasks.Add(vector);
+    }
   }
   return made;
 }
@@ -76,6 +79,22 @@ TEST_CASE("task sampler: several environments share the lifetimes and walk throu
   }
   CHECK(total.size() == 15);
   for (const auto& [key, count] : total) CHECK(count == 2);
+}
+
+TEST_CASE("task sampler: an evaluation of too many lifetimes is refused (D6)", "[unit]") {
+  v1::ExperimentSpec spec = Spec(4);
+  spec.mutable_evaluation()->set_lifetimes_per_goal(10'000);
+  const auto complaint = [&](int goals) {
+    Violations violations;
+    CheckTasks(FakeBenchmark(2, goals), spec, &violations);
+    return violations.empty() ? "" : violations.list()[0].description;
+  };
+  CHECK(complaint(50).empty());  // 2 * 50 * 10,000
+  CHECK(complaint(51) ==
+        "is 10000, which makes 1020000 lifetimes with the 102 test goals; at most 1000000 are "
+        "allowed: give fewer, or lower evaluation.goals");
+  spec.mutable_evaluation()->set_goals(50);
+  CHECK(complaint(51).empty());
 }
 
 TEST_CASE("task sampler: evaluations take every goal, and never the training's draws", "[unit]") {

@@ -1,0 +1,39 @@
+// What the tasks that a spec writes out or draws will cost, reckoned from its sizes alone, before
+// anything is made of them. Not for whether they fit their environments (task_sets.h). Pure;
+// threads may share.
+#pragma once
+
+#include <cstdint>
+
+#include "common/violations.h"
+#include "mentor/v1/spec.pb.h"
+
+namespace mentor::envs {
+
+// What the sets of a benchmark may have together. Fifty sets with the most goals that a set may
+// have, 10,000, stay below.
+inline constexpr uint64_t kTasksMax = 1'000'000;
+inline constexpr uint64_t kDrawsMax = 10'000'000;
+inline constexpr uint64_t kSettingBytesMax = 64 << 20;
+// In draws: a set, for its environment stays in memory (0.2 MB with MuJoCo), a wrapper of it, and a
+// goal from ranges, as the environment may refuse the greater part of what is drawn.
+inline constexpr uint64_t kDrawsOfSet = 10'000;
+inline constexpr uint64_t kDrawsOfWrapper = 200;
+inline constexpr uint64_t kDrawsOfRangeGoal = 10;
+
+// Sums over spec.task_set; a sum that no longer fits is the greatest number.
+struct TaskSetCost {
+  uint64_t tasks = 0;
+  uint64_t draws = 0;          // Less than half a microsecond each.
+  uint64_t setting_bytes = 0;  // Of options and wrappers, which every set has for itself.
+};
+TaskSetCost CostOf(const v1::BenchmarkSpec& spec);
+
+// The most goals of a set whose ranges gave `accepted` tasks in `probes`: more would cost more
+// draws than were reckoned. accepted > 0.
+uint64_t RangeGoalsMax(uint64_t accepted, uint64_t probes);
+
+// False, with violations at "benchmark.task_set", when it is more than the limits above.
+bool CheckCost(const v1::BenchmarkSpec& spec, Violations* violations);
+
+}  // namespace mentor::envs
