@@ -106,6 +106,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   quota.Resize(options.memory_bytes_max);
   builder.SetResourceQuota(quota);
   for (grpc::Service* service : services) builder.RegisterService(service);
+  // A message that is compressed may be a thousand times as long as what was received, and
+  // gRPC 1.51 unpacks it before it looks at its length. Nobody here compresses: the call is
+  // refused, and nothing is unpacked meanwhile.
+  for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP})
+    builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   builder.SetMaxReceiveMessageSize(kMessageBytesMax);
   builder.SetMaxSendMessageSize(kMessageBytesMax);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.streams_per_connection_max);

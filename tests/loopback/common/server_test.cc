@@ -3,6 +3,8 @@
 
 #include <future>
 
+#include <grpcpp/create_channel.h>
+
 #include "common/rpc/channel.h"
 #include "common/rpc/health.h"
 #include "common/rpc/status.h"
@@ -150,6 +152,40 @@ TEST_CASE("server: health follows readiness, on the admin port too", "[loopback]
   (*server)->SetLive(false);
   CHECK(HealthOf(*channel, "liveness") == "NOT_SERVING");
   CHECK(HealthOf(*channel, "unknown") == "NOT_FOUND");
+}
+
+TEST_CASE("server: a compressed message is refused and never unpacked (D6)", "[loopback]") {
+  EchoService service;
+  auto server = Server::Start({}, {&service});
+  REQUIRE(server.ok());
+  const bool admin = GENERATE(false, true);
+  auto probes = Server::StartAdmin("127.0.0.1:0", {});
+  REQUIRE(probes.ok());
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    INFO("algorithm " << algorithm << ", admin port " << admin);
+    const auto channel = grpc::CreateChannel(admin ? (*probes)->address() : (*server)->address(),
+                                             grpc::InsecureChannelCredentials());
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    context.set_compression_algorithm(algorithm);
+    const auto stub = v1::RolloutService::NewStub(channel);
+    const auto stream = stub->Work(&context);
+    // 4 MB of zeros: some kilobytes on their way.
+    v1::WorkRequest message;
+    message.mutable_hello()->set_numeric_fingerprint(std::string(4 << 20, '\0'));
+    stream->Write(message);
+    stream->WritesDone();
+    v1::WorkResponse answer;
+    CHECK_FALSE(stream->Read(&answer));
+    const grpc::Status status = stream->Finish();
+    INFO(status.error_message());
+    CHECK(status.error_code() == grpc::StatusCode::UNIMPLEMENTED);
+    CHECK(status.error_message().find("ompress") != std::string::npos);
+  }
+  // Without compression all is as it was.
+  const auto channel = MakeChannel({.address = (*server)->address()});
+  REQUIRE(channel.ok());
+  CHECK(Echo(*channel).ok());
 }
 
 TEST_CASE("server: calls are counted by method and status", "[loopback]") {
