@@ -44,7 +44,7 @@ void AddQueueFlags(CLI::App* app, Flags* flags) {
       ->check(CLI::Range(1, 64))
       ->group("Queue")
       ->capture_default_str();
-  app->add_option("--max_queued", flags->control.queued_max, "Experiments in the queue")
+  app->add_option("--max_queued", flags->control.queued_max, "Experiments in the queue or paused")
       ->check(CLI::Range(1, 1'000'000))
       ->group("Queue")
       ->capture_default_str();
@@ -59,7 +59,7 @@ void AddQueueFlags(CLI::App* app, Flags* flags) {
       ->group("Queue")
       ->capture_default_str();
   app->add_option("--max_queued_per_owner", flags->control.per_owner.queued,
-                  "Experiments of one owner in the queue; 0: no limit")
+                  "Experiments of one owner in the queue or paused; 0: no limit")
       ->check(CLI::Range(0, 1'000'000))
       ->group("Queue")
       ->capture_default_str();

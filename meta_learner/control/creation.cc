@@ -27,13 +27,19 @@ constexpr auto kRetryLater = std::chrono::seconds(30);
 absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
   if (options_.check_room) MENTOR_RETURN_IF_ERROR(options_.check_room());
   MENTOR_ASSIGN_OR_RETURN(const auto counts, options_.store->CountByState());
-  const auto queued = counts.find(v1::Experiment::STATE_QUEUED);
-  if (queued != counts.end() && queued->second >= options_.queued_max) {
+  // What is paused counts as if it were in the queue, where it may be again at any time: so a
+  // resume needs no room, and a pause makes none.
+  int64_t waiting = 0;
+  for (const State state : {v1::Experiment::STATE_QUEUED, v1::Experiment::STATE_PAUSED}) {
+    const auto count = counts.find(state);
+    if (count != counts.end()) waiting += count->second;
+  }
+  if (waiting >= options_.queued_max) {
     return WithRetryDelay(
         MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                  absl::StrFormat("%d experiments are in the queue already, at most %d are "
-                                  "allowed; try again when some have ended",
-                                  queued->second, options_.queued_max)),
+                  absl::StrFormat("%d experiments are in the queue or paused already, at most %d "
+                                  "are allowed; try again when some have ended, or cancel some",
+                                  waiting, options_.queued_max)),
         kRetryLater);
   }
   if (options_.per_owner.queued == 0 && options_.per_owner.checkpoint_bytes == 0)
@@ -47,11 +53,11 @@ absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
                   absl::StrFormat("'%s' has %s", owner, what), {{"owner", owner}}),
         kRetryLater);
   };
-  if (options_.per_owner.queued > 0 && own->second.queued >= options_.per_owner.queued) {
+  if (options_.per_owner.queued > 0 && own->second.waiting >= options_.per_owner.queued) {
     return refuse(
-        absl::StrFormat("%d experiments in the queue, at most %d are allowed; wait, or "
+        absl::StrFormat("%d experiments in the queue or paused, at most %d are allowed; wait, or "
                         "cancel some",
-                        own->second.queued, options_.per_owner.queued));
+                        own->second.waiting, options_.per_owner.queued));
   }
   if (options_.per_owner.checkpoint_bytes > 0 &&
       own->second.checkpoint_bytes >= options_.per_owner.checkpoint_bytes) {

@@ -133,7 +133,8 @@ absl::StatusOr<std::map<std::string, OwnerUsage>> SqlStore::Usage() {
       MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
       if (!found) break;
       const State state = static_cast<State>(row.Integer(1));
-      if (state == v1::Experiment::STATE_QUEUED) usage[row.Text(0)].queued += row.Integer(2);
+      if (state == v1::Experiment::STATE_QUEUED || state == v1::Experiment::STATE_PAUSED)
+        usage[row.Text(0)].waiting += row.Integer(2);
       if (IsAtWork(state)) usage[row.Text(0)].running += row.Integer(2);
     }
   }

@@ -118,7 +118,7 @@ struct QueueHead {
 
 // What one owner has.
 struct OwnerUsage {
-  int64_t queued = 0;  // QUEUED.
+  int64_t waiting = 0;  // QUEUED or PAUSED.
   int64_t running = 0;
   int64_t checkpoint_bytes = 0;
 };

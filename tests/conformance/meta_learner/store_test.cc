@@ -554,7 +554,7 @@ STORE_CASE("the heads of the queue: the oldest of each class and owner") {
                                            .served_env_steps = 500})
               .ok());
   const auto usage = store->Usage();
-  CHECK(usage->at("ada").queued == 3);
+  CHECK(usage->at("ada").waiting == 3);
   CHECK(usage->at("ada").checkpoint_bytes == 0);
   CHECK(usage->at("bob").running == 1);
   CHECK(usage->at("bob").checkpoint_bytes == 10);
