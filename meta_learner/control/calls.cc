@@ -1,8 +1,11 @@
 #include "meta_learner/control/calls.h"
 
 #include <chrono>
+#include <string>
+#include <utility>
 
 #include <absl/strings/str_format.h>
+#include <grpcpp/support/proto_buffer_reader.h>
 
 #include "common/status.h"
 
@@ -10,6 +13,7 @@ namespace mentor::meta_learner {
 namespace {
 
 constexpr int kThreads = 2;
+constexpr int kHeavyThreads = 2;
 // What callers are told where waiting helps: the line moves.
 constexpr auto kRetrySoon = std::chrono::seconds(1);
 
@@ -23,34 +27,59 @@ absl::Status Draining() {
 
 Calls::Calls(const ServiceOptions& options)
     : calls_waiting_max_(options.calls_waiting_max),
+      heavy_calls_waiting_max_(options.heavy_calls_waiting_max),
       streams_(
           std::make_shared<StreamRegistry>(options.streams_max, options.streams_per_caller_max)),
       limiter_(options.rate),
-      executor_(kThreads, options.calls_waiting_max) {}
+      light_(kThreads, options.calls_waiting_max),
+      heavy_(kHeavyThreads, options.heavy_calls_waiting_max) {}
 
-void Calls::Post(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
-                 std::function<void(const Caller&)> work) {
-  Caller caller = rpc::CallerOf(*context);
-  if (const absl::Status admitted = limiter_.Admit(caller.name); !admitted.ok()) {
-    reactor->Finish(rpc::ToGrpc(admitted));
-    return;
-  }
-  const bool posted =
-      executor_.Post([work = std::move(work), caller = std::move(caller)] { work(caller); });
-  if (!posted) reactor->Finish(rpc::ToGrpc(WhyNotPosted()));
+absl::Status Calls::CheckLength(const grpc::ByteBuffer& received) {
+  if (received.Length() <= kRequestBytesMax) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kResourceExhausted, Reason::kMessageTooLong,
+                   absl::StrFormat("the request has %d bytes; give at most %d", received.Length(),
+                                   kRequestBytesMax));
 }
 
-absl::Status Calls::WhyNotPosted() const {
+absl::Status Calls::ReadRequest(const grpc::ByteBuffer& received,
+                                google::protobuf::Message* request) {
+  grpc::ByteBuffer bytes = received;  // Of the same slices; the reader wants one to itself.
+  grpc::ProtoBufferReader reader(&bytes);
+  if (!reader.status().ok() || !request->ParseFromZeroCopyStream(&reader)) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("the request is not a %s; use a client of this version",
+                        std::string(request->GetDescriptor()->full_name())));
+  }
+  // Thousands of empty entries: what follows would copy them.
+  if (const size_t memory = request->SpaceUsedLong(); memory > kRequestMemoryMax) {
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, Reason::kMessageTooLong,
+        absl::StrFormat("the request takes %d bytes of memory, at most %d are allowed; "
+                        "give fewer entries",
+                        memory, kRequestMemoryMax));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Calls::Post(Cost cost, const Caller& caller, const grpc::ByteBuffer& received,
+                         std::function<void()> task) {
+  MENTOR_RETURN_IF_ERROR(limiter_.Admit(caller.name));
+  MENTOR_RETURN_IF_ERROR(CheckLength(received));
+  const bool heavy = cost == Cost::kHeavy;
+  if ((heavy ? heavy_ : light_).Post(std::move(task))) return absl::OkStatus();
   if (stopping_) return Draining();
   return WithRetryDelay(
       MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
-                absl::StrFormat("%d calls wait already; try again soon", calls_waiting_max_)),
+                absl::StrFormat("%d calls%s wait already; try again soon",
+                                heavy ? heavy_calls_waiting_max_ : calls_waiting_max_,
+                                heavy ? " that check specs" : "")),
       kRetrySoon);
 }
 
 void Calls::Stop() {
   streams_->Stop(Draining());
-  executor_.Stop();
+  heavy_.Stop();
+  light_.Stop();
 }
 
 }  // namespace mentor::meta_learner

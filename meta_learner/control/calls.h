@@ -1,8 +1,11 @@
-// From a call of gRPC to its answer, the same way for every method of the control API: the caller's
-// rate is checked, the work waits in one bounded line for a thread that may look at the disk, and a
-// status becomes gRPC's. Streams are produced one message at a time (streams.h). Not for who may
-// call what, which is decided before a call arrives here (common/rpc/auth.h), nor for what a method
-// does. Owned by the service. Thread-safe.
+// From a call of gRPC to its answer, the same way for every method of the control API: the length
+// of the request and the caller's rate are checked, the work waits in a bounded line for a thread
+// that may look at the disk, and a status becomes gRPC's. Requests come as bytes and become
+// messages only on that thread: a message takes up to a hundred times its bytes. What makes the
+// parts of a spec has threads and a line of its own, so that everything else goes on meanwhile.
+// Streams are produced one message at a time (streams.h). Not for who may call what, which is
+// decided before a call arrives here (common/rpc/auth.h), nor for what a method does. Owned by the
+// service. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -13,17 +16,25 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <google/protobuf/message.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include "common/check.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/rate_limit.h"
 #include "common/rpc/status.h"
+#include "common/spec/spec.h"
 #include "meta_learner/control/executor.h"
 #include "meta_learner/control/service_options.h"
 #include "meta_learner/control/streams.h"
 
 namespace mentor::meta_learner {
+
+// A spec and what travels with it. Longer requests are refused before they are read.
+inline constexpr size_t kRequestBytesMax = kSpecBytesMax + (256 << 10);
+// What one may take in memory once it is read.
+inline constexpr size_t kRequestMemoryMax = 64 << 20;
 
 // What callers are told while the meta-learner stops.
 absl::Status Draining();
@@ -31,50 +42,71 @@ absl::Status Draining();
 class Calls {
  public:
   using Caller = rpc::Caller;
+  // Heavy calls make the parts of specs; the others look into the store.
+  enum class Cost { kLight, kHeavy };
 
   explicit Calls(const ServiceOptions& options);
 
   // `answer` is called with request and caller, and returns StatusOr<Response>.
   template <typename Request, typename Response, typename Answer>
-  grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Request* request,
-                                  Response* response, Answer answer) {
+  grpc::ServerUnaryReactor* Unary(Cost cost, grpc::CallbackServerContext* context,
+                                  const grpc::ByteBuffer& received, Response* response,
+                                  Answer answer) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    Post(context, reactor,
-         [reactor, request, response, answer = std::move(answer)](const Caller& caller) {
-           absl::StatusOr<Response> made = answer(*request, caller);
-           if (made.ok()) *response = std::move(*made);
-           reactor->Finish(rpc::ToGrpc(made.status()));
-         });
+    Post<Request>(cost, context, reactor, received,
+                  [reactor, response, answer = std::move(answer)](const Request& request,
+                                                                  const Caller& caller) {
+                    absl::StatusOr<Response> made = answer(request, caller);
+                    if (made.ok()) *response = std::move(*made);
+                    reactor->Finish(rpc::ToGrpc(made.status()));
+                  });
     return reactor;
   }
-  // The work of a call, which finishes it, unless its caller makes too many or the line is full:
-  // then its end.
-  void Post(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
-            std::function<void(const Caller&)> work);
-
-  // `open` looks into the store, so it runs as the first piece of work of the stream.
-  template <typename Response>
-  using Open = std::function<absl::StatusOr<typename PullStream<Response>::Produce>()>;
-  template <typename Response>
-  grpc::ServerWriteReactor<Response>* Stream(grpc::CallbackServerContext* context,
-                                             Open<Response> open) {
+  // `work` of a call, a function of request and caller, finishes it, unless the request is too
+  // long, its caller makes too many or the line is full: then its end. So does a caller that has
+  // gone before it is its turn.
+  template <typename Request, typename Work>
+  void Post(Cost cost, grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
+            const grpc::ByteBuffer& received, Work work) {
     const Caller caller = rpc::CallerOf(*context);
-    auto* reactor =
-        PullStream<Response>::Start(streams_, &executor_, caller.name,
-                                    [admitted = limiter_.Admit(caller.name), open = std::move(open),
-                                     produce = typename PullStream<Response>::Produce()](
-                                        Response* response) mutable -> absl::StatusOr<Produced> {
-                                      if (!produce) {
-                                        MENTOR_RETURN_IF_ERROR(admitted);
-                                        MENTOR_ASSIGN_OR_RETURN(produce, open());
-                                      }
-                                      return produce(response);
-                                    });
-    return reactor;
+    const absl::Status posted =
+        Post(cost, caller, received, [context, reactor, received, caller, work = std::move(work)] {
+          if (context->IsCancelled()) return reactor->Finish(grpc::Status::CANCELLED);
+          Request request;
+          if (const absl::Status read = ReadRequest(received, &request); !read.ok())
+            return reactor->Finish(rpc::ToGrpc(read));
+          work(request, caller);
+        });
+    if (!posted.ok()) reactor->Finish(rpc::ToGrpc(posted));
+  }
+
+  // `open` makes of a request what produces the messages. It looks into the store, so it runs as
+  // the first piece of work of the stream.
+  template <typename Request, typename Response, typename Open>
+  grpc::ServerWriteReactor<Response>* Stream(grpc::CallbackServerContext* context,
+                                             const grpc::ByteBuffer& received, Open open) {
+    const Caller caller = rpc::CallerOf(*context);
+    absl::Status admitted = limiter_.Admit(caller.name);
+    admitted.Update(CheckLength(received));
+    // What a stream that has not begun holds is a request of legal length.
+    grpc::ByteBuffer kept = admitted.ok() ? received : grpc::ByteBuffer();
+    return PullStream<Response>::Start(streams_, &light_, caller.name,
+                                       [admitted, kept = std::move(kept), open = std::move(open),
+                                        produce = typename PullStream<Response>::Produce()](
+                                           Response* response) mutable -> absl::StatusOr<Produced> {
+                                         if (!produce) {
+                                           MENTOR_RETURN_IF_ERROR(admitted);
+                                           Request request;
+                                           MENTOR_RETURN_IF_ERROR(ReadRequest(kept, &request));
+                                           kept.Clear();
+                                           MENTOR_ASSIGN_OR_RETURN(produce, open(request));
+                                         }
+                                         return produce(response);
+                                       });
   }
 
   // The service's own work, whose amount is bounded by other means.
-  void PostAlways(std::function<void()> task) { executor_.PostAlways(std::move(task)); }
+  void PostAlways(std::function<void()> task) { light_.PostAlways(std::move(task)); }
   // Something changed, or time has passed: streams may have more to say.
   void PokeStreams() { streams_->PokeAll(); }
   size_t num_streams() const { return streams_->size(); }
@@ -85,15 +117,19 @@ class Calls {
   void Stop();
 
  private:
-  absl::Status WhyNotPosted() const;
+  static absl::Status CheckLength(const grpc::ByteBuffer& received);
+  static absl::Status ReadRequest(const grpc::ByteBuffer& received,
+                                  google::protobuf::Message* request);
+  absl::Status Post(Cost cost, const Caller& caller, const grpc::ByteBuffer& received,
+                    std::function<void()> task);
 
   // Fixed after construction; they look after their own locking.
-  const size_t calls_waiting_max_;
+  const size_t calls_waiting_max_, heavy_calls_waiting_max_;
   std::atomic<bool> stopping_ = false;
   const std::shared_ptr<StreamRegistry> streams_;
   rpc::RateLimiter limiter_;
-  // Last, so that it stops first.
-  Executor executor_;
+  // Last, so that they stop first.
+  Executor light_, heavy_;
 };
 
 }  // namespace mentor::meta_learner

@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/check.h"
 #include "common/mutex.h"
 #include "common/resources/states.h"
 #include "common/status.h"
@@ -34,7 +35,7 @@ constexpr auto kTick = std::chrono::seconds(1);
 }  // namespace
 
 // gRPC's side: which function answers which method, and what the service does by itself.
-class ExperimentService::Impl : public v1::ExperimentService::CallbackService {
+class ExperimentService::Impl : public v1::ExperimentService::Service {
  public:
   Impl(Options options, Metrics* metrics)
       : options_(std::move(options)),
@@ -56,6 +57,7 @@ class ExperimentService::Impl : public v1::ExperimentService::CallbackService {
       by_state_[state] =
           &metrics->Gauge("mentor_experiments", "Experiments.", {{"state", StateText(state)}});
     }
+    RegisterMethods();
     options_.store->OnCommit([this](double seconds) { commit_seconds_.Observe(seconds); });
     subscription_ = options_.store->Subscribe(
         [this](const ExperimentStore::Notice& notice) { Changed(notice); });
@@ -65,88 +67,13 @@ class ExperimentService::Impl : public v1::ExperimentService::CallbackService {
   ~Impl() { Stop(); }
   void Stop();
 
-// A method and the expression that answers it, a StatusOr<Response> made of `request`, `caller` and
-// members; it is evaluated on a thread of Calls. The cast is for answers that need no member.
-#define MENTOR_UNARY(method, Request, Response, ...)                                              \
-  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context, const Request* received, \
-                                   Response* response) override {                                 \
-    return calls_.Unary(                                                                          \
-        context, received, response,                                                              \
-        [this](const Request& request, const rpc::Caller& caller) -> absl::StatusOr<Response> {   \
-          static_cast<void>(this);                                                                \
-          return __VA_ARGS__;                                                                     \
-        });                                                                                       \
-  }
-// The same for a stream; the expression is what produces its messages.
-#define MENTOR_STREAM(method, Request, Response, ...)                                             \
-  grpc::ServerWriteReactor<Response>* method(grpc::CallbackServerContext* context,                \
-                                             const Request* received) override {                  \
-    return calls_.Stream<Response>(                                                               \
-        context, [this, request = *received]() -> absl::StatusOr<PullStream<Response>::Produce> { \
-          return __VA_ARGS__;                                                                     \
-        });                                                                                       \
-  }
-  MENTOR_UNARY(CreateExperiment, v1::CreateExperimentRequest, v1::Experiment,
-               creation_.Create(request, caller.name))
-  MENTOR_UNARY(CloneExperiment, v1::CloneExperimentRequest, v1::Experiment,
-               creation_.Clone(request, caller.name))
-
-  MENTOR_UNARY(GetExperiment, v1::GetExperimentRequest, v1::Experiment,
-               options_.store->Get(request.name()))
-  MENTOR_UNARY(ListExperiments, v1::ListExperimentsRequest, v1::ListExperimentsResponse,
-               meta_learner::ListExperiments(options_.store, request))
-  MENTOR_STREAM(WatchExperiments, v1::WatchExperimentsRequest, v1::WatchExperimentsResponse,
-                meta_learner::WatchExperiments(options_.store, request, &lag_events_))
-
-  MENTOR_UNARY(UpdateExperiment, v1::UpdateExperimentRequest, v1::Experiment,
-               meta_learner::UpdateExperiment(options_, request))
-  MENTOR_UNARY(PauseExperiment, v1::PauseExperimentRequest, v1::Experiment,
-               meta_learner::PauseExperiment(options_, request))
-  MENTOR_UNARY(ResumeExperiment, v1::ResumeExperimentRequest, v1::Experiment,
-               meta_learner::ResumeExperiment(options_, request))
-  MENTOR_UNARY(CancelExperiment, v1::CancelExperimentRequest, v1::Experiment,
-               meta_learner::CancelExperiment(options_, request))
-  // By hand: its answer may have to wait.
-  grpc::ServerUnaryReactor* DeleteExperiment(grpc::CallbackServerContext* context,
-                                             const v1::DeleteExperimentRequest* request,
-                                             Empty* response) override;
-
-  MENTOR_UNARY(QueryMetrics, v1::QueryMetricsRequest, v1::QueryMetricsResponse,
-               meta_learner::QueryMetrics(options_.store, request))
-  MENTOR_UNARY(ListMetrics, v1::ListMetricsRequest, v1::ListMetricsResponse,
-               meta_learner::ListMetrics(options_.store, request))
-  MENTOR_STREAM(WatchMetrics, v1::WatchMetricsRequest, v1::WatchMetricsResponse,
-                meta_learner::WatchMetrics(options_.store, request))
-  MENTOR_STREAM(WatchLogs, v1::WatchLogsRequest, v1::WatchLogsResponse,
-                meta_learner::WatchLogs(options_.store, request))
-
-  MENTOR_UNARY(ListCheckpoints, v1::ListCheckpointsRequest, v1::ListCheckpointsResponse,
-               meta_learner::ListCheckpoints(options_.store, request))
-  MENTOR_UNARY(GetCheckpoint, v1::GetCheckpointRequest, v1::Checkpoint,
-               meta_learner::GetCheckpoint(options_.store, request))
-  MENTOR_UNARY(UpdateCheckpoint, v1::UpdateCheckpointRequest, v1::Checkpoint,
-               meta_learner::UpdateCheckpoint(options_.store, request))
-  MENTOR_STREAM(DownloadCheckpoint, v1::DownloadRequest, v1::DownloadResponse,
-                meta_learner::DownloadCheckpoint(options_.store, request))
-  MENTOR_UNARY(ListArtifacts, v1::ListArtifactsRequest, v1::ListArtifactsResponse,
-               meta_learner::ListArtifacts(options_.store, request))
-  MENTOR_STREAM(DownloadArtifact, v1::DownloadRequest, v1::DownloadResponse,
-                meta_learner::DownloadArtifact(options_.store, request))
-
-  MENTOR_UNARY(ListCatalogue, v1::ListCatalogueRequest, v1::ListCatalogueResponse,
-               meta_learner::ListCatalogue(request))
-  MENTOR_UNARY(ListTasks, v1::ListTasksRequest, v1::ListTasksResponse,
-               meta_learner::ListTasks(request))
-
-  MENTOR_UNARY(ListShards, v1::ListShardsRequest, v1::ListShardsResponse,
-               meta_learner::ListShards(options_, request))
-  MENTOR_UNARY(ListPeers, v1::ListPeersRequest, v1::ListPeersResponse,
-               meta_learner::ListPeers(options_, request))
-  MENTOR_UNARY(DrainPeer, v1::DrainPeerRequest, Empty, meta_learner::DrainPeer(options_, request))
-#undef MENTOR_UNARY
-#undef MENTOR_STREAM
-
  private:
+  void RegisterMethods();
+  // Requests come as bytes: how long they may be is known here and not in gRPC, which would make
+  // messages of them first.
+  void Register(const char* method, grpc::internal::MethodHandler* handler);
+  grpc::ServerUnaryReactor* DeleteExperiment(grpc::CallbackServerContext* context,
+                                             const grpc::ByteBuffer& received);
   void Changed(const ExperimentStore::Notice& notice);
   void Tick();
   void UpdateGauges();
@@ -172,6 +99,110 @@ class ExperimentService::Impl : public v1::ExperimentService::CallbackService {
   std::thread ticker_;
 };
 
+// A method and the expression that answers it, a StatusOr<Response> made of `request`, `caller` and
+// members; it is evaluated on a thread of Calls. The cast is for answers that need no member.
+#define MENTOR_UNARY(cost, method, Request, Response, ...)                                    \
+  Register(#method, new CallbackUnaryHandler<grpc::ByteBuffer, Response>(                     \
+                        [this](grpc::CallbackServerContext* context,                          \
+                               const grpc::ByteBuffer* received, Response* response) {        \
+                          return calls_.Unary<Request>(                                       \
+                              Calls::Cost::cost, context, *received, response,                \
+                              [this](const Request& request,                                  \
+                                     const rpc::Caller& caller) -> absl::StatusOr<Response> { \
+                                static_cast<void>(this);                                      \
+                                static_cast<void>(caller);                                    \
+                                return __VA_ARGS__;                                           \
+                              });                                                             \
+                        }));
+// The same for a stream; the expression is what produces its messages.
+#define MENTOR_STREAM(method, Request, Response, ...)                                             \
+  Register(                                                                                       \
+      #method,                                                                                    \
+      new CallbackServerStreamingHandler<grpc::ByteBuffer, Response>(                             \
+          [this](grpc::CallbackServerContext* context, const grpc::ByteBuffer* received) {        \
+            return calls_.Stream<Request, Response>(                                              \
+                context, *received,                                                               \
+                [this](const Request& request) -> absl::StatusOr<PullStream<Response>::Produce> { \
+                  return __VA_ARGS__;                                                             \
+                });                                                                               \
+          }));
+void ExperimentService::Impl::RegisterMethods() {
+  using grpc::internal::CallbackServerStreamingHandler;
+  using grpc::internal::CallbackUnaryHandler;
+  MENTOR_UNARY(kHeavy, CreateExperiment, v1::CreateExperimentRequest, v1::Experiment,
+               creation_.Create(request, caller.name))
+  MENTOR_UNARY(kHeavy, CloneExperiment, v1::CloneExperimentRequest, v1::Experiment,
+               creation_.Clone(request, caller.name))
+
+  MENTOR_UNARY(kLight, GetExperiment, v1::GetExperimentRequest, v1::Experiment,
+               options_.store->Get(request.name()))
+  MENTOR_UNARY(kLight, ListExperiments, v1::ListExperimentsRequest, v1::ListExperimentsResponse,
+               meta_learner::ListExperiments(options_.store, request))
+  MENTOR_STREAM(WatchExperiments, v1::WatchExperimentsRequest, v1::WatchExperimentsResponse,
+                meta_learner::WatchExperiments(options_.store, request, &lag_events_))
+
+  MENTOR_UNARY(kLight, UpdateExperiment, v1::UpdateExperimentRequest, v1::Experiment,
+               meta_learner::UpdateExperiment(options_, request))
+  MENTOR_UNARY(kLight, PauseExperiment, v1::PauseExperimentRequest, v1::Experiment,
+               meta_learner::PauseExperiment(options_, request))
+  MENTOR_UNARY(kLight, ResumeExperiment, v1::ResumeExperimentRequest, v1::Experiment,
+               meta_learner::ResumeExperiment(options_, request))
+  MENTOR_UNARY(kLight, CancelExperiment, v1::CancelExperimentRequest, v1::Experiment,
+               meta_learner::CancelExperiment(options_, request))
+  // By hand: its answer may have to wait.
+  Register("DeleteExperiment",
+           new CallbackUnaryHandler<grpc::ByteBuffer, Empty>(
+               [this](grpc::CallbackServerContext* context, const grpc::ByteBuffer* received,
+                      Empty* /*response*/) { return DeleteExperiment(context, *received); }));
+
+  MENTOR_UNARY(kLight, QueryMetrics, v1::QueryMetricsRequest, v1::QueryMetricsResponse,
+               meta_learner::QueryMetrics(options_.store, request))
+  MENTOR_UNARY(kLight, ListMetrics, v1::ListMetricsRequest, v1::ListMetricsResponse,
+               meta_learner::ListMetrics(options_.store, request))
+  MENTOR_STREAM(WatchMetrics, v1::WatchMetricsRequest, v1::WatchMetricsResponse,
+                meta_learner::WatchMetrics(options_.store, request))
+  MENTOR_STREAM(WatchLogs, v1::WatchLogsRequest, v1::WatchLogsResponse,
+                meta_learner::WatchLogs(options_.store, request))
+
+  MENTOR_UNARY(kLight, ListCheckpoints, v1::ListCheckpointsRequest, v1::ListCheckpointsResponse,
+               meta_learner::ListCheckpoints(options_.store, request))
+  MENTOR_UNARY(kLight, GetCheckpoint, v1::GetCheckpointRequest, v1::Checkpoint,
+               meta_learner::GetCheckpoint(options_.store, request))
+  MENTOR_UNARY(kLight, UpdateCheckpoint, v1::UpdateCheckpointRequest, v1::Checkpoint,
+               meta_learner::UpdateCheckpoint(options_.store, request))
+  MENTOR_STREAM(DownloadCheckpoint, v1::DownloadRequest, v1::DownloadResponse,
+                meta_learner::DownloadCheckpoint(options_.store, request))
+  MENTOR_UNARY(kLight, ListArtifacts, v1::ListArtifactsRequest, v1::ListArtifactsResponse,
+               meta_learner::ListArtifacts(options_.store, request))
+  MENTOR_STREAM(DownloadArtifact, v1::DownloadRequest, v1::DownloadResponse,
+                meta_learner::DownloadArtifact(options_.store, request))
+
+  MENTOR_UNARY(kLight, ListCatalogue, v1::ListCatalogueRequest, v1::ListCatalogueResponse,
+               meta_learner::ListCatalogue(request))
+  MENTOR_UNARY(kHeavy, ListTasks, v1::ListTasksRequest, v1::ListTasksResponse,
+               meta_learner::ListTasks(request))
+
+  MENTOR_UNARY(kLight, ListShards, v1::ListShardsRequest, v1::ListShardsResponse,
+               meta_learner::ListShards(options_, request))
+  MENTOR_UNARY(kLight, ListPeers, v1::ListPeersRequest, v1::ListPeersResponse,
+               meta_learner::ListPeers(options_, request))
+  MENTOR_UNARY(kLight, DrainPeer, v1::DrainPeerRequest, Empty,
+               meta_learner::DrainPeer(options_, request))
+  MENTOR_CHECK(has_callback_methods() && !has_synchronous_methods());
+}
+#undef MENTOR_UNARY
+#undef MENTOR_STREAM
+
+void ExperimentService::Impl::Register(const char* method, grpc::internal::MethodHandler* handler) {
+  const auto* found = v1::Experiment::descriptor()
+                          ->file()
+                          ->pool()
+                          ->FindServiceByName("mentor.v1.ExperimentService")
+                          ->FindMethodByName(method);
+  MENTOR_CHECK(found != nullptr);
+  MarkMethodRawCallback(found->index(), handler);
+}
+
 void ExperimentService::Impl::Stop() {
   std::unique_ptr<ExperimentStore::Subscription> subscription;
   {
@@ -189,10 +220,10 @@ void ExperimentService::Impl::Stop() {
 }
 
 grpc::ServerUnaryReactor* ExperimentService::Impl::DeleteExperiment(
-    grpc::CallbackServerContext* context, const v1::DeleteExperimentRequest* received,
-    Empty* /*response*/) {
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer& received) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  calls_.Post(context, reactor, [this, reactor, request = *received](const rpc::Caller&) {
+  const auto work = [this, reactor](const v1::DeleteExperimentRequest& request,
+                                    const rpc::Caller&) {
     const auto before = options_.store->Get(request.name());
     absl::Status status = meta_learner::DeleteExperiment(options_, request);
     if (absl::IsUnavailable(status) && ReasonOf(status).empty() && before.ok()) {
@@ -201,7 +232,8 @@ grpc::ServerUnaryReactor* ExperimentService::Impl::DeleteExperiment(
       status = Draining();
     }
     reactor->Finish(rpc::ToGrpc(status));
-  });
+  };
+  calls_.Post<v1::DeleteExperimentRequest>(Calls::Cost::kLight, context, reactor, received, work);
   return reactor;
 }
 

@@ -21,7 +21,7 @@ namespace mentor::meta_learner {
 
 // What an owner may have at once; 0: no limit.
 struct Quotas {
-  int64_t queued = 0;
+  int64_t queued = 0;  // Paused ones count as queued ones, here and for all owners together.
   int64_t checkpoint_bytes = 0;
 };
 
@@ -46,6 +46,7 @@ struct ServiceOptions {
   Quotas per_owner = {};
   rpc::RateLimiter::Options rate = {.calls_per_second = 0};  // For each caller; 0: no limit.
   size_t calls_waiting_max = 1000;
+  size_t heavy_calls_waiting_max = 256;  // Of those that make the parts of a spec.
   size_t streams_max = 4096;
   size_t streams_per_caller_max = 16;
 };

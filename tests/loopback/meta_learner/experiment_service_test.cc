@@ -39,6 +39,8 @@ class Fixture {
     size_t streams_max = 256;
     int64_t queued_max = 10'000;
     Quotas per_owner = {};
+    size_t heavy_calls_waiting_max = 256;
+    std::function<void()> while_checking = {};  // Called in the check of each spec.
   };
   Fixture() : Fixture(Limits()) {}
   explicit Fixture(const Limits& limits) : limits_(limits) { Start(); }
@@ -51,7 +53,8 @@ class Fixture {
         ExperimentService::Options{
             .store = store_.get(),
             .check_spec =
-                [](const v1::ExperimentSpec& spec, Violations* violations) {
+                [this](const v1::ExperimentSpec& spec, Violations* violations) {
+                  if (limits_.while_checking) limits_.while_checking();
                   if (spec.benchmark().name() != "point_reach") {
                     violations->Add("benchmark.name", "is unknown; give point_reach");
                   }
@@ -60,6 +63,7 @@ class Fixture {
             .look = [this](const v1::Experiment& experiment) { looked_at_ = experiment.name(); },
             .queued_max = limits_.queued_max,
             .per_owner = limits_.per_owner,
+            .heavy_calls_waiting_max = limits_.heavy_calls_waiting_max,
             .streams_per_caller_max = limits_.streams_max},
         metrics_.get());
     auto server = rpc::Server::Start({}, {service_->service()});
@@ -577,6 +581,155 @@ TEST_CASE("experiment service: the queue has an end, for all and for one owner",
   Fixture one({.per_owner = {.queued = 1}});
   REQUIRE(one.Create("a").ok());
   CHECK(ReasonOf(one.Create("b").status()) == "QUOTA_EXCEEDED");
+}
+
+TEST_CASE("experiment service: pausing makes no room in the queue (D11)", "[loopback]") {
+  for (const bool for_all : {true, false}) {
+    INFO("limit of all " << for_all);
+    Fixture fixture(for_all ? Fixture::Limits{.queued_max = 3}
+                            : Fixture::Limits{.per_owner = {.queued = 3}});
+    const std::string reason = for_all ? "QUEUE_FULL" : "QUOTA_EXCEEDED";
+    for (const char* id : {"a", "b", "c"}) {
+      REQUIRE(fixture.Create(id).ok());
+      REQUIRE(fixture.Pause("experiments/" + std::string(id)).ok());
+    }
+    const absl::Status refused = fixture.Create("d").status();
+    CHECK(ReasonOf(refused) == reason);
+    CHECK(std::string(refused.message()).find("3 experiments") != std::string::npos);
+    CHECK(std::string(refused.message()).find("paused") != std::string::npos);
+    // So a resume never brings more into the queue than are allowed.
+    for (const char* id : {"a", "b", "c"})
+      CHECK(fixture.Resume("experiments/" + std::string(id)).ok());
+    CHECK(ReasonOf(fixture.Create("d").status()) == reason);
+    // What runs is not waiting; when it is paused it comes on top, and still counts.
+    ExperimentStore* store = fixture.store();
+    REQUIRE(store->Transition("experiments/a", {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+    CHECK(fixture.Create("d").ok());
+    REQUIRE(store->Transition("experiments/a", {S::STATE_RUNNING}, S::STATE_PAUSING).ok());
+    REQUIRE(store->Transition("experiments/a", {S::STATE_PAUSING}, S::STATE_PAUSED).ok());
+    CHECK(ReasonOf(fixture.Create("e").status()) == reason);
+    CHECK(fixture.Resume("experiments/a").ok());
+    for (const char* id : {"a", "b"})
+      REQUIRE(fixture.Cancel("experiments/" + std::string(id)).ok());
+    CHECK(fixture.Create("e").ok());
+  }
+}
+
+TEST_CASE("experiment service: while specs are checked, other calls are answered (D6)",
+          "[loopback]") {
+  Mutex mutex;
+  CondVar changed;
+  int checking = 0;
+  bool released = false;
+  Fixture fixture({.heavy_calls_waiting_max = 2, .while_checking = [&] {
+                     MutexLock lock(mutex);
+                     ++checking;
+                     changed.NotifyAll();
+                     changed.WaitFor(lock, kPatience, [&] { return released; });
+                   }});
+  v1::CreateExperimentRequest request;
+  request.set_validate_only(true);
+  *request.mutable_experiment()->mutable_spec() = *LoadSpec("benchmark { name: 'point_reach' }");
+  std::atomic<int> valid = 0;
+  std::vector<std::thread> callers;
+  const auto validate = [&] { valid += fixture.Create(request).ok(); };
+  // Two are checked, as many as there are threads for it.
+  for (int i = 0; i < 2; ++i) callers.emplace_back(validate);
+  {
+    MutexLock lock(mutex);
+    REQUIRE(changed.WaitFor(lock, kPatience, [&] { return checking == 2; }));
+  }
+  CHECK(fixture.List(10).ok());
+  CHECK(fixture.Call(&Fixture::Stub::ListCatalogue, v1::ListCatalogueRequest()).ok());
+  // Of three more, two find a place in the line, one is told that there is none. Which one that is
+  // shows when it has ended.
+  std::atomic<int> refused = 0;
+  for (int i = 0; i < 3; ++i) {
+    callers.emplace_back([&] {
+      const absl::Status status = fixture.Create(request).status();
+      valid += status.ok();
+      if (ReasonOf(status) != "QUEUE_FULL") return;
+      const MutexLock lock(mutex);
+      ++refused;
+      changed.NotifyAll();
+    });
+  }
+  {
+    MutexLock lock(mutex);
+    CHECK(changed.WaitFor(lock, kPatience, [&] { return refused == 1; }));
+    released = true;
+    changed.NotifyAll();
+  }
+  for (std::thread& caller : callers) caller.join();
+  CHECK(valid == 4);
+  CHECK(refused == 1);
+}
+
+TEST_CASE("experiment service: requests are bounded in bytes, and in memory once read (D6)",
+          "[loopback]") {
+  Fixture fixture;
+  v1::UpdateExperimentRequest update;
+  update.mutable_experiment()->set_name(fixture.Create("one")->name());
+  update.mutable_update_mask()->add_paths("display_name");
+  const auto status = [&] {
+    return fixture.Call(&Fixture::Stub::UpdateExperiment, update).status();
+  };
+  CHECK(status().ok());
+  // Two bytes each on their way, a hundred and more in memory.
+  auto* sets = update.mutable_experiment()->mutable_spec()->mutable_benchmark();
+  for (int i = 0; i < 600'000; ++i) sets->add_task_set();
+  CHECK(ReasonOf(status()) == "MESSAGE_TOO_LONG");
+  CHECK(std::string(status().message()).find("bytes of memory") != std::string::npos);
+  update.mutable_experiment()->clear_spec();
+  update.mutable_experiment()->set_display_name(std::string(2 << 20, 'a'));
+  CHECK(ReasonOf(status()) == "MESSAGE_TOO_LONG");
+  CHECK(std::string(status().message()).find("give at most 1310720") != std::string::npos);
+  v1::WatchExperimentsRequest watch;
+  for (int i = 0; i < 1'000'000; ++i) watch.add_names("");
+  CHECK(ReasonOf(Watcher(fixture.stub(), watch).WaitForEnd()) == "MESSAGE_TOO_LONG");
+}
+
+TEST_CASE("experiment service: tasks come by pages, and only those of the page are made (D6)",
+          "[loopback]") {
+  Fixture fixture;
+  v1::ListTasksRequest request;
+  request.mutable_benchmark()->set_name("custom");
+  for (const auto& [name, split] : {std::pair("near", v1::TRAIN), std::pair("far", v1::TEST)}) {
+    v1::TaskSetSpec& set = *request.mutable_benchmark()->add_task_set();
+    set.set_environment("point_reach");
+    set.set_name(name);
+    set.set_split(split);
+    set.set_goals(10'000);
+  }
+  const auto list = [&] { return fixture.Call(&Fixture::Stub::ListTasks, request); };
+  const auto whole = list();
+  INFO(whole.status().ToString());
+  REQUIRE(whole.ok());
+  CHECK(whole->total_size() == 20'000);
+  CHECK(whole->tasks_size() == 50);
+  CHECK(whole->next_page_token() == "50");
+  // A page across the border of two sets.
+  request.set_page_size(4);
+  request.set_page_token("9998");
+  const auto middle = list();
+  REQUIRE(middle->tasks_size() == 4);
+  for (int i = 0; i < 4; ++i) {
+    const v1::TaskInfo& task = middle->tasks(i);
+    CHECK(task.name() == "benchmarks/custom/tasks/" + std::to_string(9998 + i));
+    CHECK(task.split() == (i < 2 ? "train" : "test"));
+    CHECK(task.parameters_size() == 2);
+  }
+  CHECK(middle->next_page_token() == "10002");
+  request.set_page_token("19998");
+  CHECK(list()->tasks_size() == 2);
+  CHECK(list()->next_page_token().empty());
+  // 7 kB of wrappers, which each of 2,500 tasks had for itself, took 1.3 GB.
+  v1::ListTasksRequest wrapped;
+  wrapped.mutable_benchmark()->set_name("mt50");
+  for (int i = 0; i < 3500; ++i) wrapped.mutable_benchmark()->add_wrapper();
+  const auto refused = BadRequestOf(fixture.Call(&Fixture::Stub::ListTasks, wrapped).status());
+  CHECK(refused.field_violations(0).field() == "benchmark.wrapper");
+  CHECK(refused.field_violations(0).description() == "has 3500 entries; give at most 100");
 }
 
 TEST_CASE("experiment service: a watch tells what is there, then every change once, in order",
