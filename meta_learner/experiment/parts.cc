@@ -13,6 +13,9 @@
 namespace mentor::meta_learner {
 namespace {
 
+// 128 MiB as float32. Their first values, a rule's moments of them and what makes them are as long.
+constexpr int64_t kMetaParametersMax = 1 << 25;
+
 // What the rule's inner loop says of the spec.
 void CheckInnerLoop(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
                     Violations* violations) {
@@ -44,6 +47,14 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
     shape = ShapeOf(*parts.benchmark);
   }
   parts.network = learner::MakeSignalNetwork(spec.signal(), context, violations);
+  // Before a rule makes weights for it.
+  if (parts.network != nullptr && parts.network->layout().size() > kMetaParametersMax) {
+    violations->Add("signal.option",
+                    absl::StrFormat("make a network of %d parameters; at most %d are allowed: give "
+                                    "narrower or fewer layers",
+                                    parts.network->layout().size(), kMetaParametersMax));
+    parts.network = nullptr;
+  }
   std::shared_ptr<const learner::SignalNetwork> taught = parts.network;
   if (taught == nullptr) {
     Violations named_already;
