@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/mutex.h"
+#include "common/printable.h"
 #include "common/status.h"
 
 namespace mentor::log {
@@ -32,10 +33,12 @@ State& TheState() {
   return *state;
 }
 
-// A JSON string. Bytes that are not UTF-8 become U+FFFD, so that every line can be read.
+// A JSON string. Bytes that are not UTF-8 become U+FFFD, so that every line can be read, and no
+// terminal obeys what a peer has put into a name.
 std::string Quoted(std::string_view text) {
-  return nlohmann::json(text).dump(/*indent=*/-1, /*indent_char=*/' ', /*ensure_ascii=*/false,
-                                   nlohmann::json::error_handler_t::replace);
+  return PrintableJson(nlohmann::json(text).dump(/*indent=*/-1, /*indent_char=*/' ',
+                                                 /*ensure_ascii=*/false,
+                                                 nlohmann::json::error_handler_t::replace));
 }
 
 std::string_view BaseName(const char* file) {

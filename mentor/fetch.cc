@@ -17,6 +17,7 @@
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/file.h"
+#include "common/printable.h"
 #include "common/progress_bar.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
@@ -297,7 +298,7 @@ class Fetching {
       for (const auto& [metric, value] : values) metrics.insert(metric);
     }
     std::printf("%s: %s, outer update %d of %d; metrics: %zu, checkpoints: %zu, files: %zu\n",
-                experiment.name().c_str(), StateText(experiment.state()).c_str(),
+                Printable(experiment.name()).c_str(), StateText(experiment.state()).c_str(),
                 experiment.progress().outer_updates(), experiment.progress().outer_updates_total(),
                 metrics.size(), contents.checkpoints.size(), contents.artifacts.size());
     std::printf("Run folder   %s\n", out.c_str());

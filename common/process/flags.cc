@@ -11,6 +11,7 @@
 #include "common/edit_distance.h"
 #include "common/failpoint.h"
 #include "common/log.h"
+#include "common/printable.h"
 #include "common/protocol.h"
 #include "common/status.h"
 
@@ -148,7 +149,8 @@ int ExitOfParse(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 int Fail(const absl::Status& status, int code) {
-  std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
+  std::fprintf(stderr, "error: %s\n",
+               PrintableLines({status.message().data(), status.message().size()}).c_str());
   return code;
 }
 

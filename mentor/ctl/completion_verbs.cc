@@ -58,7 +58,7 @@ void PrintCompletions(Commands* commands, const std::vector<std::string>& words)
     return settings.ok() ? NamesFrom(*settings, kind, begun) : std::vector<std::string>();
   };
   for (const std::string& line : Complete(&commands->root(), words, names)) {
-    std::printf("%s\n", line.c_str());
+    std::printf("%s\n", Printable(line).c_str());
   }
 }
 

@@ -332,19 +332,19 @@ int Doctor(Session& session) {
                                            {"subject", finding.subject},
                                            {"what", finding.what},
                                            {"advice", finding.advice}};
-      const std::string text =
-          json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+      const std::string text = PrintableJson(
+          json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
       if (output.format() == Format::kYaml) {
         std::printf("---\n%s", JsonToYaml(text).c_str());
       } else {
-        std::printf("%s\n", output.json() ? text.c_str() : finding.subject.c_str());
+        std::printf("%s\n", output.json() ? text.c_str() : Printable(finding.subject).c_str());
       }
       continue;
     }
     std::printf("%s  %s: %s\n",
                 Styled(Word(finding.grade), StyleOf(finding.grade), output.options().color).c_str(),
-                finding.subject.c_str(), Printable(finding.what).c_str());
-    if (!finding.advice.empty()) std::printf("      -> %s\n", finding.advice.c_str());
+                Printable(finding.subject).c_str(), Printable(finding.what).c_str());
+    if (!finding.advice.empty()) std::printf("      -> %s\n", Printable(finding.advice).c_str());
   }
   if (code != kOk) return code;
   return bad ? kFailed : kOk;

@@ -97,7 +97,8 @@ int Get(Session& session, const std::vector<std::string>& names, bool spec_only)
     const auto experiment = session.client->Call(&Stub::GetExperiment, request);
     if (!experiment.ok()) return session.output.Fail(experiment.status());
     if (spec_only) {
-      std::printf("%s", PrintSpec(experiment->spec()).c_str());
+      // The text format has JSON's escapes.
+      std::printf("%s", PrintableJson(PrintSpec(experiment->spec())).c_str());
       return static_cast<int>(kOk);
     }
     if (names.size() > 1 && !first) {

@@ -128,7 +128,7 @@ int Follow(Client* client, const Output& output, const std::string& name) {
   }
   if (output.table() && !output.options().quiet) {
     const std::string trouble = Trouble(last);
-    std::printf("%s %s%s\n", name.c_str(), StateText(last.state()).c_str(),
+    std::printf("%s %s%s\n", Printable(name).c_str(), StateText(last.state()).c_str(),
                 trouble.empty() ? "" : (": " + Printable(trouble)).c_str());
   }
   return last.state() == v1::Experiment::STATE_SUCCEEDED ? kOk : kOtherState;

@@ -187,7 +187,7 @@ int Catalogue(Session& session, const std::string& kind, const std::string& name
       listing.Add(entry, entry.name(), {entry.kind(), entry.name(), entry.help()});
       continue;
     }
-    std::printf("%s %s: %s\n", entry.kind().c_str(), entry.name().c_str(),
+    std::printf("%s %s: %s\n", Printable(entry.kind()).c_str(), Printable(entry.name()).c_str(),
                 Printable(entry.help()).c_str());
     if (entry.settings().empty()) continue;
     std::vector<Row> rows = {{"SETTING", "DEFAULT", "WHAT"}};

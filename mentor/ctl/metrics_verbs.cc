@@ -96,11 +96,11 @@ class PointWriter {
     if (flags_.csv) {
       std::string line = "step";
       for (const std::string& metric : metrics_) absl::StrAppend(&line, ",", CsvCell(metric));
-      std::printf("%s\n", line.c_str());
+      std::printf("%s\n", Printable(line).c_str());
     } else if (output_->table() && !flags_.json) {
       std::string line = absl::StrFormat("%8s", "STEP");
       for (const std::string& metric : metrics_) absl::StrAppendFormat(&line, "  %11s", metric);
-      std::printf("%s\n", line.c_str());
+      std::printf("%s\n", Printable(line).c_str());
     }
   }
 
@@ -128,7 +128,7 @@ class PointWriter {
                                 text);
         }
       }
-      std::printf("%s\n", line.c_str());
+      std::printf("%s\n", Printable(line).c_str());
     }
     std::fflush(stdout);
   }

@@ -53,7 +53,9 @@ std::string YamlText(const std::string& text) {
   std::string lower = text;
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   const bool word = std::find(std::begin(kWords), std::end(kWords), lower) != std::end(kWords);
-  return safe && !word ? text : Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return safe && !word
+             ? text
+             : PrintableJson(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 void WriteYaml(const Json& value, int indent, bool in_list, std::string* text) {
@@ -131,15 +133,6 @@ std::string Clip(std::string_view utf8, size_t width) {
   return std::string(utf8.substr(0, bytes)) + "…";
 }
 
-std::string Printable(std::string_view text) {
-  std::string printable(text);
-  for (char& c : printable) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) c = c == '\n' || c == '\t' ? ' ' : '?';
-  }
-  return printable;
-}
-
 std::string Styled(std::string_view text, Style style, bool color) {
   const char* code = nullptr;
   switch (style) {
@@ -212,7 +205,7 @@ std::vector<std::string> TableLines(const std::vector<Row>& rows, int columns_ma
 std::string ToJson(const google::protobuf::Message& message) {
   std::string text;
   google::protobuf::util::MessageToJsonString(message, &text).ok();
-  return text;
+  return PrintableJson(text);
 }
 
 std::string JsonToYaml(const std::string& json, int indent) {
@@ -231,7 +224,7 @@ void Output::Object(const google::protobuf::Message& message, const std::string&
       std::printf("%s", JsonToYaml(ToJson(message)).c_str());
       break;
     case Format::kName:
-      std::printf("%s\n", name.c_str());
+      std::printf("%s\n", Printable(name).c_str());
       break;
     case Format::kTable:
       Table(rows);
@@ -338,7 +331,7 @@ int Output::Fail(const absl::Status& status, const std::string& hint) const {
                  Printable({status.message().data(), status.message().size()}).c_str());
   }
   const std::string advice = hint.empty() ? HintOf(status) : hint;
-  if (!advice.empty()) std::fprintf(stderr, "hint: %s\n", advice.c_str());
+  if (!advice.empty()) std::fprintf(stderr, "hint: %s\n", Printable(advice).c_str());
   return ExitCodeOf(status);
 }
 
@@ -355,7 +348,7 @@ void Listing::Add(const google::protobuf::Message& message, const std::string& n
       break;
     }
     case Format::kName:
-      std::printf("%s\n", name.c_str());
+      std::printf("%s\n", Printable(name).c_str());
       break;
     case Format::kTable:
       rows_.push_back(std::move(row));

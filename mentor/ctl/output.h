@@ -11,6 +11,8 @@
 #include <absl/status/status.h>
 #include <google/protobuf/message.h>
 
+#include "common/printable.h"
+
 namespace mentor::ctl {
 
 // Part of the interface: scripts rely on them.
@@ -60,14 +62,15 @@ std::vector<std::string> TableLines(const std::vector<Row>& rows, int columns_ma
 size_t Width(std::string_view utf8);
 // At most `width` characters, the last one "…" when something was cut.
 std::string Clip(std::string_view utf8, size_t width);
-// Control characters, which a terminal would obey, become '?'. Everything that came from elsewhere
-// and is shown to people goes through this; tables do it by themselves.
-std::string Printable(std::string_view text);
+// Everything that came from elsewhere and is shown to people goes through this; tables do it by
+// themselves.
+using mentor::Printable;
 std::string Styled(std::string_view text, Style style, bool color);
 // How a state is shown.
 Style StyleOfState(std::string_view state);
 
-// Protobuf JSON on one line, without the end of the line. Fields without a value are left out.
+// Protobuf JSON on one line, without the end of the line; a terminal obeys nothing in it. Fields
+// without a value are left out.
 std::string ToJson(const google::protobuf::Message& message);
 // A JSON value as YAML, every line indented by `indent` spaces, with the end of the last line.
 std::string JsonToYaml(const std::string& json, int indent = 0);

@@ -149,7 +149,8 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
   }
   const Fleet fleet = Sum(picture);
   const auto clip = [&](const std::string& line) {
-    return columns > 0 ? Clip(line, static_cast<size_t>(columns)) : line;
+    const std::string printable = Printable(line);
+    return columns > 0 ? Clip(printable, static_cast<size_t>(columns)) : printable;
   };
 
   std::vector<std::string> lines;
@@ -162,7 +163,7 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
       clip(absl::StrCat(fleet.learners, fleet.learners == 1 ? " learner, " : " learners, ",
                         fleet.actors, fleet.actors == 1 ? " actor, " : " actors, ", fleet.threads,
                         " threads, ", Count(fleet.steps_per_second), " steps/s")));
-  lines.push_back(Styled(clip(Printable(picture.trouble)), Style::kWarning, color));
+  lines.push_back(Styled(clip(picture.trouble), Style::kWarning, color));
 
   std::vector<Row> table = {
       {"EXPERIMENT", "STATE", "PRIORITY", "PROGRESS", "STEPS/S", "LEFT", "WAITS FOR"}};

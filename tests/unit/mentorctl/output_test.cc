@@ -28,6 +28,20 @@ TEST_CASE("output: widths count characters, cuts fall between them", "[unit]") {
   CHECK(Printable("a\x1b[1m\x7f\nb\tc") == "a?[1m? b c");
 }
 
+TEST_CASE("output: no form shows a terminal what it would obey (D14)", "[unit]") {
+  v1::Experiment experiment;
+  experiment.set_name("experiments/a\u202eb");
+  experiment.set_display_name("\u2066x\u2069");
+  for (const std::string& text : {ToJson(experiment), JsonToYaml(ToJson(experiment)),
+                                  TableLines({{experiment.name()}}, 0, false)[0]}) {
+    INFO(text);
+    CHECK(text.find("\u202e") == text.npos);
+    CHECK(text.find("\u2066") == text.npos);
+  }
+  CHECK(ToJson(experiment) ==
+        "{\"name\":\"experiments/a\\u202eb\",\"displayName\":\"\\u2066x\\u2069\"}");
+}
+
 TEST_CASE("output: YAML of protobuf JSON", "[unit]") {
   v1::Experiment experiment;
   experiment.set_name("experiments/a");
