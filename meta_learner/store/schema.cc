@@ -10,6 +10,7 @@
 #include "common/failpoint.h"
 #include "common/status.h"
 #include "common/uuid.h"
+#include "meta_learner/store/sqlite.h"
 
 namespace mentor::meta_learner::sql {
 namespace {
@@ -111,6 +112,7 @@ absl::Status Migrate(Database* database, const std::filesystem::path& folder) {
   if (found > 0 && found < kSchemaVersion && database->name() == file.string()) {
     const auto copy = folder / absl::StrFormat("mentor.db.v%d", found);
     std::filesystem::remove(copy);
+    MENTOR_RETURN_IF_ERROR(MakePrivate(copy));
     MENTOR_RETURN_IF_ERROR(database->Query("VACUUM INTO ?").Bind(copy.string()).Run());
   }
   for (int version = found; version < kSchemaVersion; ++version) {

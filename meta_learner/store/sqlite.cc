@@ -1,5 +1,6 @@
 #include "meta_learner/store/sqlite.h"
 
+#include <cerrno>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -7,9 +8,13 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/check.h"
+#include "common/file.h"
 #include "common/status.h"
 
 namespace mentor::meta_learner::sql {
@@ -178,8 +183,33 @@ absl::Status SqliteDatabase::Error(std::string_view doing, int rc) const {
 
 }  // namespace
 
+absl::Status MakePrivate(const std::filesystem::path& path) {
+  constexpr mode_t kPrivate = 0600;
+  // Never opened when it is there: closing it would take the locks of this process's connections.
+  const int made = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kPrivate);
+  if (made >= 0) {
+    close(made);
+    return absl::OkStatus();
+  }
+  if (errno != EEXIST) return FileError("cannot make", path, errno);
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return FileError("cannot look at", path, errno);
+  if ((info.st_mode & 0077) != 0 && chmod(path.c_str(), kPrivate) != 0)
+    return FileError("cannot take others' rights from", path, errno);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<Database>> OpenSqlite(const std::filesystem::path& path,
                                                      bool read_only) {
+  if (!read_only) {
+    // SQLite gives the files beside it the database's mode, but only when it makes them.
+    MENTOR_RETURN_IF_ERROR(MakePrivate(path));
+    for (const char* suffix : {"-wal", "-shm"}) {
+      const std::filesystem::path beside = path.string() + suffix;
+      std::error_code error;
+      if (std::filesystem::exists(beside, error)) MENTOR_RETURN_IF_ERROR(MakePrivate(beside));
+    }
+  }
   sqlite3* connection = nullptr;
   const int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   const int rc = sqlite3_open_v2(path.c_str(), &connection, flags | SQLITE_OPEN_NOMUTEX, nullptr);

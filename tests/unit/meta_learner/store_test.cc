@@ -13,6 +13,7 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
+#include "meta_learner/store/backup.h"
 #include "meta_learner/store/sqlite.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
@@ -56,6 +57,32 @@ TEST_CASE("store: a new folder gets the documented layout", "[unit]") {
   CHECK_FALSE(submitted->agent().has_epochs());
   CHECK(merged->agent().has_epochs());
   CHECK(SpecHash(*submitted) == SpecHash(*merged));
+}
+
+TEST_CASE("store: nobody else may read the database, its log and its copies (D14)", "[unit]") {
+  const TempFolder folder;
+  const mode_t before = umask(0022);
+  const auto mode = [](const std::filesystem::path& path) {
+    struct stat info;
+    INFO(path);
+    REQUIRE(stat(path.c_str(), &info) == 0);
+    return info.st_mode & 0777;
+  };
+  const auto state = folder.path() / "state";
+  {
+    const auto store = Open(state);
+    CreateSmall(store.get(), "one");
+    for (const char* name : {"mentor.db", "mentor.db-wal", "mentor.db-shm"})
+      CHECK(mode(state / name) == 0600);
+    REQUIRE(BackUp({.folder = state}, folder.path() / "backup").ok());
+    CHECK(mode(folder.path() / "backup/mentor.db") == 0600);
+  }
+  // What an older version left open to all.
+  REQUIRE(chmod((state / "mentor.db").c_str(), 0644) == 0);
+  const auto store = Open(state);
+  for (const char* name : {"mentor.db", "mentor.db-wal", "mentor.db-shm"})
+    CHECK(mode(state / name) == 0600);
+  umask(before);
 }
 
 TEST_CASE("store: a folder has one owner", "[unit]") {
@@ -130,7 +157,8 @@ TEST_CASE("store: a database of version 1 becomes today's, with a copy of what i
     REQUIRE(made.ok());
   }
   auto store = Open(state);
-  CHECK(std::filesystem::exists(state / "mentor.db.v1"));
+  CHECK(std::filesystem::status(state / "mentor.db.v1").permissions() ==
+        (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
   const auto run = store->Get("experiments/run");
   REQUIRE(run.ok());
   CHECK(run->state() == S::STATE_SUCCEEDED);
