@@ -26,6 +26,7 @@
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/rules/experiment_metrics.h"
 #include "meta_learner/rules/outer_rule.h"
+#include "meta_learner/store/state_folder.h"
 
 namespace mentor {
 namespace {
@@ -280,7 +281,9 @@ absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
   for (std::filesystem::directory_iterator entry(folder / "experiments", error), end;
        !error && entry != end; entry.increment(error)) {
-    if (entry->is_directory()) found.push_back(entry->path());
+    // What a crash inside of a creation left is no experiment.
+    if (entry->is_directory() && !meta_learner::IsLeftByCreate(entry->path()))
+      found.push_back(entry->path());
   }
   if (found.size() == 1) return RunFolder{.state = folder, .experiment = found[0]};
   if (found.size() > 1) {

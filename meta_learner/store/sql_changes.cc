@@ -1,6 +1,10 @@
 // Experiments are made, changed and deleted, each in one transaction with one revision.
+#include <filesystem>
 #include <optional>
+#include <system_error>
+#include <utility>
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_format.h>
 #include <google/protobuf/util/time_util.h>
 
@@ -10,6 +14,7 @@
 #include "common/uuid.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/sql_store.h"
+#include "meta_learner/store/state_folder.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -65,10 +70,15 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
             {{"name", ExperimentName(id)}});
       }
     }
-    // A folder that nobody knows is all that a crash from here to the commit leaves behind.
-    MENTOR_RETURN_IF_ERROR(MakeFolders(ExperimentFolder(uid)));
-    if (submitted.fill_folder)
-      MENTOR_RETURN_IF_ERROR(submitted.fill_folder(uid, ExperimentFolder(uid)));
+    // A folder with a mark is all that a crash from here to the commit leaves behind; an error
+    // leaves nothing.
+    const std::filesystem::path folder = ExperimentFolder(uid);
+    absl::Cleanup remove_folder = [&folder] {
+      std::error_code ignored;
+      std::filesystem::remove_all(folder, ignored);
+    };
+    MENTOR_RETURN_IF_ERROR(MakeNewFolder(folder));
+    if (submitted.fill_folder) MENTOR_RETURN_IF_ERROR(submitted.fill_folder(uid, folder));
     const v1::Experiment& settings = submitted.experiment;
     v1::Progress progress;
     progress.set_outer_updates_total(spec.rule().outer_updates());
@@ -111,7 +121,11 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
                                  .Run());
     }
     MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("api.create.before_commit")));
+    // A commit whose answer is lost may have been made: the next start knows.
+    std::move(remove_folder).Cancel();
     MENTOR_RETURN_IF_ERROR(writing->Commit());
+    // Should it stay, the next start or the first run removes it.
+    RemoveNewMark(folder).IgnoreError();
   }
   MENTOR_RETURN_IF_ERROR(Hit(MENTOR_FAILPOINT("api.create.after_commit")));
   hub_->Notify({.name = experiment.name()});

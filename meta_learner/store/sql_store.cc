@@ -50,7 +50,9 @@ absl::Status SqlStore::Start() {
     if (!found) return absl::DataLossError(reader_->name() + ": the store has no identity");
     store_uid_ = row.Text(0);
   }
-  return FinishDeletions();
+  MENTOR_RETURN_IF_ERROR(FinishDeletions());
+  MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> without_row, FoldersWithoutRow());
+  return RemoveLeftByCreate(&without_row);
 }
 
 int64_t SqlStore::NowNs() {

@@ -6,6 +6,7 @@
 //   sql_lists.cc    experiments are found: pages, states, the queue
 //   sql_events.cc   the changes after a revision
 //   sql_results.cc  what an experiment produces: points and the index of checkpoints
+//   sql_recovery.cc  folders and rows are held against each other
 //
 // Thread-safe: one connection writes and one reads, each behind its mutex.
 #pragma once
@@ -183,6 +184,11 @@ class SqlStore : public ExperimentStore {
   absl::Status WriteEvent(StoreEvent::Kind kind, int64_t revision, int64_t now_ns,
                           const v1::Experiment& experiment)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
+
+  // Of sql_recovery.cc. UIDs of folders of experiments that have no row, in order.
+  absl::StatusOr<std::vector<std::string>> FoldersWithoutRow();
+  // Those of creations that a crash ended: they go, from the list too.
+  absl::Status RemoveLeftByCreate(std::vector<std::string>* without_row);
 
   // Of sql_results.cc, within a transaction.
   absl::Status WritePoints(std::string_view uid, uint32_t step,

@@ -1,10 +1,13 @@
 #include "meta_learner/store/state_folder.h"
 
+#include <cerrno>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include <absl/strings/str_format.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "common/check.h"
 #include "common/spec/spec.h"
@@ -75,6 +78,27 @@ absl::StatusOr<std::unique_ptr<sql::Database>> OpenStateDatabase(const StoreOpti
                                                                  bool read_only) {
   return options.database.empty() ? sql::OpenSqlite(options.folder / "mentor.db", read_only)
                                   : sql::OpenPostgres(options.database, read_only);
+}
+
+absl::Status MakeNewFolder(const std::filesystem::path& folder) {
+  MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+  const std::filesystem::path mark = folder / kNewMark;
+  const int file = open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0) return FileError("cannot make", mark, errno);
+  close(file);
+  return absl::OkStatus();
+}
+
+absl::Status RemoveNewMark(const std::filesystem::path& folder) {
+  const std::filesystem::path mark = folder / kNewMark;
+  if (unlink(mark.c_str()) != 0 && errno != ENOENT) return FileError("cannot remove", mark, errno);
+  return absl::OkStatus();
+}
+
+bool IsLeftByCreate(const std::filesystem::path& folder) {
+  std::error_code error;
+  return std::filesystem::exists(folder / kNewMark, error) ||
+         (std::filesystem::is_empty(folder, error) && !error);
 }
 
 absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,

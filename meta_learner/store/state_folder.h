@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -28,6 +29,18 @@ absl::Status WriteStateFormat(const std::filesystem::path& folder);
 // The one in the folder, or elsewhere. Its schema is as it was left.
 absl::StatusOr<std::unique_ptr<sql::Database>> OpenStateDatabase(const StoreOptions& options,
                                                                  bool read_only);
+
+// In an experiment's folder as long as its row may not be written yet: what a crash leaves with it
+// is of no experiment. A temporary name, so that nothing copies or lists it.
+inline constexpr std::string_view kNewMark = ".new.0.tmp";
+
+// The folder of an experiment that is about to have a row, with that mark.
+absl::Status MakeNewFolder(const std::filesystem::path& folder);
+// The row is there.
+absl::Status RemoveNewMark(const std::filesystem::path& folder);
+// Whether a folder below experiments/ holds nothing of an experiment: it has the mark, or nothing
+// in it.
+bool IsLeftByCreate(const std::filesystem::path& folder);
 
 // For an experiment that is about to run: its folders, and both specs as text.
 absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,

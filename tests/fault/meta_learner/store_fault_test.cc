@@ -6,6 +6,7 @@
 
 #include "common/file.h"
 #include "common/status.h"
+#include "meta_learner/store/state_folder.h"
 #include "tests/child_process.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
@@ -116,6 +117,53 @@ TEST_CASE("store: killed at any point, what was answered is there and nothing is
     CHECK((*store)->List({})->experiments.size() == 3);
     CHECK((*store)->Points((*store)->Get("experiments/e1")->uid())->at("seg2").size() == kSteps);
   }
+}
+
+TEST_CASE(
+    "store: what a crash inside of a creation left is no run, and is gone after a start (D14)",
+    "[fault]") {
+  const TempFolder folder;
+  const auto state = folder.path() / "state";
+  const auto folders = [&] {
+    std::vector<std::filesystem::path> found;
+    for (const auto& entry : std::filesystem::directory_iterator(state / "experiments"))
+      found.push_back(entry.path());
+    return found;
+  };
+  // The first one's folder is there, its row is not.
+  const int status =
+      RunChild("store child", {{"MENTOR_TEST_FOLDER", folder.path()},
+                               {"MENTOR_FAILPOINTS", "api.create.before_commit=1:kill"}});
+  REQUIRE(WIFSIGNALED(status));
+  REQUIRE(folders().size() == 1);
+  const auto left = folders()[0];
+  CHECK(IsLeftByCreate(left));
+  auto store = OpenStore(state);
+  REQUIRE(store.ok());
+  CHECK(folders().empty());
+  // One that was answered has no mark, also when the mark stayed behind.
+  const std::string uid = (*store)->Create(Request(1))->uid();
+  const auto own = (*store)->ExperimentFolder(uid);
+  CHECK_FALSE(std::filesystem::exists(own / kNewMark));
+  store->reset();
+  std::ofstream(own / kNewMark).flush();
+  store = OpenStore(state);
+  REQUIRE(store.ok());
+  CHECK_FALSE(std::filesystem::exists(own / kNewMark));
+  CHECK((*store)->Get("experiments/e1").ok());
+}
+
+TEST_CASE("store: a creation that fails leaves no folder (D14)", "[fault]") {
+  const TempFolder folder;
+  const auto store = OpenStore(folder.path());
+  REQUIRE(store.ok());
+  NewExperiment request = Request(1);
+  request.fill_folder = [](const std::string&, const std::filesystem::path& own) {
+    CHECK(std::filesystem::exists(own / kNewMark));
+    return absl::UnavailableError("no");
+  };
+  CHECK(absl::IsUnavailable((*store)->Create(request).status()));
+  CHECK(std::filesystem::is_empty(folder.path() / "experiments"));
 }
 
 TEST_CASE("store: on a full disk changes fail with the remedy, reads go on, nothing is lost",

@@ -12,6 +12,7 @@
 
 #include "common/evaluation_method.h"
 #include "common/file.h"
+#include "common/uuid.h"
 #include "learner/agents/numerics.h"
 #include "mentor/evaluate_command.h"
 #include "mentor/local/run_report.h"
@@ -19,6 +20,7 @@
 #include "mentor/rule_command.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/rules/outer_rule.h"
+#include "meta_learner/store/state_folder.h"
 #include "tests/loopback/local/tiny_runs.h"
 #include "tests/temp_folder.h"
 #include "tests/text.h"
@@ -88,6 +90,19 @@ std::filesystem::path Experiment(const std::string& run) {
   const auto found = FindRun(run);
   REQUIRE(found.ok());
   return found->experiment;
+}
+
+TEST_CASE("hash: what a crash inside of a creation left beside a run is no second one (D14)",
+          "[loopback]") {
+  const std::string& run = TwoRuns().reward;
+  const auto before = HashRun(run);
+  REQUIRE(before.ok());
+  const auto left = std::filesystem::path(run) / "experiments" / NewUuid();
+  REQUIRE(meta_learner::MakeNewFolder(left).ok());
+  const auto beside = HashRun(run);
+  std::filesystem::remove_all(left);
+  REQUIRE(beside.ok());
+  CHECK(beside->state_hash == before->state_hash);
 }
 
 TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
