@@ -145,14 +145,18 @@ std::string FormatLine(Format format, std::string_view time, Severity severity,
 
 void Write(Severity severity, const char* file, int line, std::string_view message,
            std::initializer_list<Field> fields) {
+  WriteFor(TheState().options.logger, severity, file, line, message, fields);
+}
+
+void WriteFor(std::string_view logger, Severity severity, const char* file, int line,
+              std::string_view message, std::initializer_list<Field> fields) {
   State& state = TheState();
   if (severity < state.options.least) return;
   state.counts[static_cast<size_t>(severity)].fetch_add(1, std::memory_order_relaxed);
   const std::string time =
       absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
-  const std::string text = FormatLine(state.options.format, time, severity, state.options.logger,
-                                      file, line, message, fields) +
-                           "\n";
+  const std::string text =
+      FormatLine(state.options.format, time, severity, logger, file, line, message, fields) + "\n";
   // One call, so that lines of several threads do not mix: POSIX locks the stream for each call,
   // and stderr, which has no buffer, writes the line at once.
   std::fwrite(text.data(), 1, text.size(), stderr);
@@ -161,8 +165,8 @@ void Write(Severity severity, const char* file, int line, std::string_view messa
     const MutexLock lock(state.observer_mutex);
     if (!state.observer) return;
     const std::string_view name = std::string_view(field.json()).substr(1, field.json().size() - 2);
-    state.observer(name, FormatLine(Format::kJson, time, severity, state.options.logger, file, line,
-                                    message, fields));
+    state.observer(name,
+                   FormatLine(Format::kJson, time, severity, logger, file, line, message, fields));
   }
 }
 

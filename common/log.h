@@ -71,6 +71,10 @@ class Field {
 // What the macros call.
 void Write(Severity severity, const char* file, int line, std::string_view message,
            std::initializer_list<Field> fields = {});
+// The same under another logger's name than the process's: what people collect apart, such as
+// "audit".
+void WriteFor(std::string_view logger, Severity severity, const char* file, int line,
+              std::string_view message, std::initializer_list<Field> fields = {});
 // The line without its end, for tests.
 std::string FormatLine(Format format, std::string_view time, Severity severity,
                        std::string_view logger, const char* file, int line,
@@ -82,6 +86,10 @@ bool Due(std::atomic<int64_t>* next_ns, std::chrono::nanoseconds period);
 
 #define MENTOR_LOG(severity, ...) \
   ::mentor::log::Write(::mentor::log::Severity::severity, __FILE__, __LINE__, __VA_ARGS__)
+
+#define MENTOR_LOG_FOR(logger, severity, ...)                                            \
+  ::mentor::log::WriteFor(logger, ::mentor::log::Severity::severity, __FILE__, __LINE__, \
+                          __VA_ARGS__)
 
 #define MENTOR_LOG_EVERY(period, severity, ...)                                             \
   do {                                                                                      \

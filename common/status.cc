@@ -43,8 +43,9 @@ constexpr auto kNames = std::to_array<std::string_view>({
     "QUOTA_EXCEEDED",
     "RATE_LIMITED",
     "TOO_MANY_STREAMS",
+    "NOT_OWNER",
 });
-static_assert(kNames.size() == static_cast<size_t>(Reason::kTooManyStreams) + 1);
+static_assert(kNames.size() == static_cast<size_t>(Reason::kNotOwner) + 1);
 
 std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
   const auto payload = status.GetPayload(kErrorInfoUrl);

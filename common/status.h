@@ -76,6 +76,9 @@ enum class Reason {
   kRateLimited,
   // RESOURCE_EXHAUSTED. The server has as many streams as it takes; try again after the RetryInfo.
   kTooManyStreams,
+  // PERMISSION_DENIED. The experiment is another owner's; ask that owner, or somebody with the role
+  // admin.
+  kNotOwner,
 };
 
 // "CATALOGUE_MISMATCH".

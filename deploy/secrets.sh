@@ -4,7 +4,7 @@
 # container gets its own and no more.
 #
 # Usage: deploy/secrets.sh DIR [--host NAME]... [--days N] [--renew] [--help]
-#   DIR           folder to make: ca/ meta-learner/ learner/ actor/ operator/ viewer/ grafana/
+#   DIR           folder to make: ca/ meta-learner/ learner/ actor/ operator/ admin/ viewer/ grafana/
 #   --host NAME   another name or address at which users reach the meta-learner; may be repeated
 #   --days N      how long certificates of roles are good (default 365; the authority: ten years)
 #   --renew       new certificates from the same authority; tokens stay, nothing needs a restart
@@ -89,20 +89,20 @@ if [ $renew = 0 ]; then
 fi
 certificate meta-learner "$(names meta-learner ${hosts[@]+"${hosts[@]}"})" serverAuth
 certificate learner "$(names learner),URI:spiffe://mentor/role/learner" serverAuth,clientAuth
-for role in actor operator viewer; do
+for role in actor operator admin viewer; do
   certificate "$role" "URI:spiffe://mentor/role/$role" clientAuth
 done
 if [ $renew = 0 ]; then
-  for role in learner operator viewer; do token "$role" meta-learner; done
+  for role in learner operator admin viewer; do token "$role" meta-learner; done
   token actor learner
   mkdir -p grafana
   openssl rand -hex 16 | tr -d '\n' >grafana/password
 fi
 find . -path ./ca -prune -o -type f -exec chmod 0400 {} +
 if [ "$(id -u)" -eq 0 ]; then
-  chown -R 10001:10001 meta-learner learner actor operator viewer
+  chown -R 10001:10001 meta-learner learner actor operator admin viewer
   chown -R 472 grafana   # The user of Grafana's image.
 else
   echo "secrets.sh: for Compose, give the files to the images' user:" \
-    "sudo chown -R 10001 meta-learner learner actor operator viewer" >&2
+    "sudo chown -R 10001 meta-learner learner actor operator admin viewer" >&2
 fi

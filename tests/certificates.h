@@ -69,7 +69,7 @@ class TestTokens {
   explicit TestTokens(const std::string& path) : path_(path) {
     std::string lines = "# Made by a test.\n";
     for (const v1::Role role :
-         {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ACTOR, v1::ROLE_LEARNER}) {
+         {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ADMIN, v1::ROLE_ACTOR, v1::ROLE_LEARNER}) {
       const auto made = rpc::MakeToken(role, rpc::RoleName(role) + "-token").value();
       lines += made.line + "\n";
       tokens_[role] = made.token.Reveal();

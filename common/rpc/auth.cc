@@ -24,6 +24,9 @@ constexpr char kUnauthenticated[] = "missing or unknown credentials";
 constexpr std::string_view kSpiffeRole = "spiffe://mentor/role/";
 // Lines of a table; a check costs about 100 ns a line.
 constexpr size_t kLinesMax = 10'000;
+// Each behind those that it includes.
+constexpr v1::Role kRoles[] = {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ADMIN, v1::ROLE_ACTOR,
+                               v1::ROLE_LEARNER};
 
 std::array<unsigned char, 32> Sha256(std::string_view text) {
   std::array<unsigned char, 32> hash;
@@ -136,23 +139,26 @@ std::string RoleName(v1::Role role) {
       return "actor";
     case v1::ROLE_LEARNER:
       return "learner";
+    case v1::ROLE_ADMIN:
+      return "admin";
     default:
       return "none";
   }
 }
 
 absl::StatusOr<v1::Role> ParseRole(std::string_view name) {
-  for (const v1::Role role :
-       {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ACTOR, v1::ROLE_LEARNER}) {
+  for (const v1::Role role : kRoles) {
     if (name == RoleName(role)) return role;
   }
-  return absl::InvalidArgumentError("'" + std::string(name) +
-                                    "' is not a role; there are viewer, operator, actor, learner");
+  return absl::InvalidArgumentError(
+      "'" + std::string(name) +
+      "' is not a role; there are viewer, operator, admin, actor, learner");
 }
 
 bool Includes(v1::Role held, v1::Role required) {
   if (held == v1::ROLE_UNSPECIFIED || required == v1::ROLE_UNSPECIFIED) return false;
-  return held == required || (held == v1::ROLE_OPERATOR && required == v1::ROLE_VIEWER);
+  return held == required || (held == v1::ROLE_OPERATOR && required == v1::ROLE_VIEWER) ||
+         (held == v1::ROLE_ADMIN && (required == v1::ROLE_OPERATOR || required == v1::ROLE_VIEWER));
 }
 
 std::optional<v1::Role> RequiredRole(std::string_view path) {
@@ -164,7 +170,7 @@ std::optional<v1::Role> RequiredRole(std::string_view path) {
 absl::StatusOr<NewToken> MakeToken(v1::Role role, std::string_view name) {
   if (role == v1::ROLE_UNSPECIFIED) {
     return absl::InvalidArgumentError(
-        "a token has one of the roles viewer, operator, actor, learner");
+        "a token has one of the roles viewer, operator, admin, actor, learner");
   }
   if (!GoodName(name)) {
     return absl::InvalidArgumentError(
@@ -389,8 +395,7 @@ std::optional<Caller> AccessControl::Identify(const std::vector<std::string_view
   const Identity identity = IdentityOf(authorization, certificate);
   if (!Known(identity)) return std::nullopt;
   Caller caller{.name = identity.name};
-  for (const v1::Role role :
-       {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ACTOR, v1::ROLE_LEARNER}) {
+  for (const v1::Role role : kRoles) {
     if (identity.Allows(role)) caller.role = role;
   }
   return caller;

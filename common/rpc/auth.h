@@ -3,8 +3,9 @@
 // CallerOf who it was.
 //
 // Every method of our services names the least role that it takes (proto/mentor/v1/access.proto).
-// An operator may do what a viewer may; other roles do not include each other. Methods of others
-// (health, reflection) take any known caller.
+// An operator may do what a viewer may, an admin what an operator may; other roles do not include
+// each other. Methods of others (health, reflection) take any known caller. What one caller owns is
+// changed by that caller and by admins: Caller.MayChange, which services ask.
 #pragma once
 
 #include <array>
@@ -49,6 +50,10 @@ struct Caller {
   bool everything = false;
 
   bool Allows(v1::Role required) const { return everything || Includes(role, required); }
+  // Whether it may change what belongs to this owner.
+  bool MayChange(std::string_view owner) const {
+    return everything || role == v1::ROLE_ADMIN || (!name.empty() && name == owner);
+  }
 };
 
 // For handlers of services: who makes this call. Thread-safe. A caller whose credentials were

@@ -396,6 +396,7 @@ absl::StatusOr<std::vector<std::string>> InitCertificates(const std::string& fol
        .usage = "serverAuth,clientAuth"},
       {.common_name = "actor", .alternative_names = role("actor"), .usage = "clientAuth"},
       {.common_name = "operator", .alternative_names = role("operator"), .usage = "clientAuth"},
+      {.common_name = "admin", .alternative_names = role("admin"), .usage = "clientAuth"},
       {.common_name = "viewer", .alternative_names = role("viewer"), .usage = "clientAuth"},
   };
   for (Wish wish : wishes) {

@@ -81,7 +81,7 @@ class TlsReloader {
 //   ca.crt ca.key                     the authority; keep the key away from the machines
 //   meta-learner.crt .key             server
 //   learner.crt .key                  server, and client with the role learner
-//   actor, operator, viewer .crt .key clients with their roles
+//   actor, operator, admin, viewer .crt .key   clients with their roles
 // An authority that is there already is used again and all pairs are replaced: so certificates are
 // renewed. Keys have mode 0600.
 struct CertificateRequest {

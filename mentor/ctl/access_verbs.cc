@@ -130,8 +130,8 @@ void AddAccessVerbs(Commands* commands) {
         "mentorctl token new operator ann\n"
         "mentorctl token new actor rack-1 --out rack-1.token --append tokens",
         [=](Session& session) { return NewToken(session, *flags); }, true);
-    command->add_option("role", flags->role, "viewer, operator, actor or learner")
-        ->type_name("ROLE:{viewer,operator,actor,learner}")
+    command->add_option("role", flags->role, "viewer, operator, admin, actor or learner")
+        ->type_name("ROLE:{viewer,operator,admin,actor,learner}")
         ->required();
     command->add_option("name", flags->name, "Whose it is")->type_name("NAME")->required();
     command->add_option("--out", flags->out, "Write the token to this new file, mode 0600")

@@ -274,6 +274,7 @@ std::string Output::HintOf(const absl::Status& status) const {
     case kNotFound:
       return reason == ReasonName(Reason::kNotFound) ? WhereToLook(status.message()) : "";
     case kCredentials:
+      if (reason == ReasonName(Reason::kNotOwner)) return "";  // The message has it.
       return status.code() == absl::StatusCode::kPermissionDenied
                  ? "this needs another role: ask for a token of it (mentorctl token new)"
                  : "--token_file or MENTOR_TOKEN says who you are; --tls_cert and --tls_key do "

@@ -44,11 +44,16 @@ bool Cancel(v1::Experiment* experiment) {
   }
 }
 
-// Changes in the store what has this name and etag, then wakes what runs it.
+// Changes in the store what has this name and etag and may be changed by the caller, then wakes
+// what runs it.
 template <typename Named>
-absl::StatusOr<v1::Experiment> Change(const ServiceOptions& options, const Named& named,
-                                      const ExperimentStore::Edit& edit) {
-  auto changed = options.store->Change(named.name(), named.etag(), edit);
+absl::StatusOr<v1::Experiment> Change(const ServiceOptions& options, const rpc::Caller& caller,
+                                      const Named& named, const ExperimentStore::Edit& edit) {
+  auto changed = options.store->Change(named.name(), named.etag(),
+                                       [&](v1::Experiment* experiment) -> absl::Status {
+                                         MENTOR_RETURN_IF_ERROR(CheckOwner(caller, *experiment));
+                                         return edit(experiment);
+                                       });
   if (changed.ok() && options.look) options.look(*changed);
   return changed;
 }
@@ -56,7 +61,8 @@ absl::StatusOr<v1::Experiment> Change(const ServiceOptions& options, const Named
 }  // namespace
 
 absl::StatusOr<v1::Experiment> UpdateExperiment(const ServiceOptions& options,
-                                                const v1::UpdateExperimentRequest& request) {
+                                                const v1::UpdateExperimentRequest& request,
+                                                const rpc::Caller& caller) {
   static const std::set<std::string> settable = {"display_name", "labels",   "priority",   "weight",
                                                  "retention",    "deadline", "retries_max"};
   Violations violations;
@@ -77,7 +83,7 @@ absl::StatusOr<v1::Experiment> UpdateExperiment(const ServiceOptions& options,
   const v1::Experiment& wanted = request.experiment();
   CheckSettings(wanted, "experiment.", &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
-  return Change(options, wanted, [&](v1::Experiment* experiment) {
+  return Change(options, caller, wanted, [&](v1::Experiment* experiment) {
     if (paths.contains("display_name")) experiment->set_display_name(wanted.display_name());
     if (paths.contains("labels")) *experiment->mutable_labels() = wanted.labels();
     if (paths.contains("priority")) {
@@ -99,10 +105,11 @@ absl::StatusOr<v1::Experiment> UpdateExperiment(const ServiceOptions& options,
 }
 
 absl::StatusOr<v1::Experiment> PauseExperiment(const ServiceOptions& options,
-                                               const v1::PauseExperimentRequest& request) {
+                                               const v1::PauseExperimentRequest& request,
+                                               const rpc::Caller& caller) {
   if (const auto error = MENTOR_FAILPOINT("api.pause.before_state"))
     return absl::UnavailableError(*error);
-  return Change(options, request, [](v1::Experiment* experiment) -> absl::Status {
+  return Change(options, caller, request, [](v1::Experiment* experiment) -> absl::Status {
     switch (experiment->state()) {
       case S::STATE_QUEUED:
         experiment->set_state(S::STATE_PAUSED);
@@ -123,10 +130,11 @@ absl::StatusOr<v1::Experiment> PauseExperiment(const ServiceOptions& options,
 }
 
 absl::StatusOr<v1::Experiment> ResumeExperiment(const ServiceOptions& options,
-                                                const v1::ResumeExperimentRequest& request) {
+                                                const v1::ResumeExperimentRequest& request,
+                                                const rpc::Caller& caller) {
   if (const auto error = MENTOR_FAILPOINT("api.resume.before_state"))
     return absl::UnavailableError(*error);
-  return Change(options, request, [](v1::Experiment* experiment) -> absl::Status {
+  return Change(options, caller, request, [](v1::Experiment* experiment) -> absl::Status {
     switch (experiment->state()) {
       case S::STATE_PAUSED:
         experiment->set_state(S::STATE_QUEUED);
@@ -141,14 +149,15 @@ absl::StatusOr<v1::Experiment> ResumeExperiment(const ServiceOptions& options,
 }
 
 absl::StatusOr<v1::Experiment> CancelExperiment(const ServiceOptions& options,
-                                                const v1::CancelExperimentRequest& request) {
+                                                const v1::CancelExperimentRequest& request,
+                                                const rpc::Caller& caller) {
   if (request.reason().size() > kReasonBytesMax) {
     return BadName("reason", absl::StrFormat("%d bytes", request.reason().size()),
                    absl::StrFormat("at most %d bytes", kReasonBytesMax));
   }
   if (const auto error = MENTOR_FAILPOINT("api.cancel.before_state"))
     return absl::UnavailableError(*error);
-  return Change(options, request, [&](v1::Experiment* experiment) -> absl::Status {
+  return Change(options, caller, request, [&](v1::Experiment* experiment) -> absl::Status {
     if (Cancel(experiment)) {
       experiment->clear_error();
       if (!request.reason().empty())
@@ -162,21 +171,24 @@ absl::StatusOr<v1::Experiment> CancelExperiment(const ServiceOptions& options,
 }
 
 absl::Status DeleteExperiment(const ServiceOptions& options,
-                              const v1::DeleteExperimentRequest& request) {
+                              const v1::DeleteExperimentRequest& request,
+                              const rpc::Caller& caller) {
   if (request.force()) {
-    const auto cancelled = Change(options, request, [](v1::Experiment* experiment) -> absl::Status {
-      Cancel(experiment);
-      // Whoever ends it sees to the rest, also after a restart.
-      if (experiment->state() == S::STATE_CANCELLING)
-        experiment->mutable_retention()->mutable_ttl()->set_nanos(1);
-      return absl::OkStatus();
-    });
+    const auto cancelled =
+        Change(options, caller, request, [](v1::Experiment* experiment) -> absl::Status {
+          Cancel(experiment);
+          // Whoever ends it sees to the rest, also after a restart.
+          if (experiment->state() == S::STATE_CANCELLING)
+            experiment->mutable_retention()->mutable_ttl()->set_nanos(1);
+          return absl::OkStatus();
+        });
     if (absl::IsNotFound(cancelled.status()) && request.allow_missing()) return absl::OkStatus();
     MENTOR_RETURN_IF_ERROR(cancelled.status());
     if (cancelled->state() == S::STATE_CANCELLING) return absl::UnavailableError("on its way");
   }
-  absl::Status status =
-      options.store->Delete(request.name(), request.force() ? "" : request.etag());
+  absl::Status status = options.store->DeleteIf(
+      request.name(), request.force() ? "" : request.etag(),
+      [&](const v1::Experiment& experiment) { return CheckOwner(caller, experiment); });
   if (absl::IsNotFound(status) && request.allow_missing()) return absl::OkStatus();
   return status;
 }

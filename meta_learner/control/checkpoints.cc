@@ -81,7 +81,8 @@ absl::StatusOr<v1::Checkpoint> GetCheckpoint(ExperimentStore* store,
 }
 
 absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
-                                                const v1::UpdateCheckpointRequest& request) {
+                                                const v1::UpdateCheckpointRequest& request,
+                                                const rpc::Caller& caller) {
   Violations violations;
   for (const std::string& path : request.update_mask().paths()) {
     if (path != "pinned") {
@@ -95,6 +96,7 @@ absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
   const v1::Checkpoint& wanted = request.checkpoint();
   MENTOR_ASSIGN_OR_RETURN(const auto found,
                           FindCheckpoint(store, wanted.name(), "checkpoint.name"));
+  MENTOR_RETURN_IF_ERROR(CheckOwner(caller, found.first));
   const v1::Checkpoint before = ToResource(found.first.name(), found.second);
   MENTOR_RETURN_IF_ERROR(CheckEtag(before.name(), wanted.etag(), before.etag()));
   MENTOR_ASSIGN_OR_RETURN(

@@ -7,6 +7,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "common/rpc/auth.h"
 #include "mentor/v1/experiment_service.pb.h"
 #include "meta_learner/control/streams.h"
 #include "meta_learner/store/store.h"
@@ -23,7 +24,8 @@ absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(
 absl::StatusOr<v1::Checkpoint> GetCheckpoint(ExperimentStore* store,
                                              const v1::GetCheckpointRequest& request);
 absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
-                                                const v1::UpdateCheckpointRequest& request);
+                                                const v1::UpdateCheckpointRequest& request,
+                                                const rpc::Caller& caller);
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadCheckpoint(
     ExperimentStore* store, const v1::DownloadRequest& request);
 

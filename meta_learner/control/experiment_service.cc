@@ -8,9 +8,11 @@
 
 #include "common/check.h"
 #include "common/mutex.h"
+#include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "common/status.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
+#include "meta_learner/control/audit.h"
 #include "meta_learner/control/calls.h"
 #include "meta_learner/control/catalogue.h"
 #include "meta_learner/control/changes.h"
@@ -66,6 +68,98 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   }
   ~Impl() { Stop(); }
   void Stop();
+
+// A method and the expression that answers it, a StatusOr<Response> made of `request`, `caller` and
+// members; it is evaluated on a thread of Calls. The cast is for answers that need no member.
+#define MENTOR_UNARY(method, Request, Response, ...)                                              \
+  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context, const Request* received, \
+                                   Response* response) override {                                 \
+    return calls_.Unary(                                                                          \
+        context, received, response,                                                              \
+        [this](const Request& request, const rpc::Caller& caller) -> absl::StatusOr<Response> {   \
+          static_cast<void>(this);                                                                \
+          return __VA_ARGS__;                                                                     \
+        });                                                                                       \
+  }
+// The same for a stream; the expression is what produces its messages.
+#define MENTOR_STREAM(method, Request, Response, ...)                                             \
+  grpc::ServerWriteReactor<Response>* method(grpc::CallbackServerContext* context,                \
+                                             const Request* received) override {                  \
+    return calls_.Stream<Response>(                                                               \
+        context, [this, request = *received]() -> absl::StatusOr<PullStream<Response>::Produce> { \
+          return __VA_ARGS__;                                                                     \
+        });                                                                                       \
+  }
+  MENTOR_UNARY(CreateExperiment, v1::CreateExperimentRequest, v1::Experiment,
+               request.validate_only()
+                   ? creation_.Create(request, caller.name)
+                   : Audited(caller, "CreateExperiment", ExperimentName(request.experiment_id()),
+                             creation_.Create(request, caller.name)))
+  MENTOR_UNARY(CloneExperiment, v1::CloneExperimentRequest, v1::Experiment,
+               Audited(caller, "CloneExperiment", ExperimentName(request.experiment_id()),
+                       creation_.Clone(request, caller.name)))
+
+  MENTOR_UNARY(GetExperiment, v1::GetExperimentRequest, v1::Experiment,
+               options_.store->Get(request.name()))
+  MENTOR_UNARY(ListExperiments, v1::ListExperimentsRequest, v1::ListExperimentsResponse,
+               meta_learner::ListExperiments(options_.store, request))
+  MENTOR_STREAM(WatchExperiments, v1::WatchExperimentsRequest, v1::WatchExperimentsResponse,
+                meta_learner::WatchExperiments(options_.store, request, &lag_events_))
+
+  MENTOR_UNARY(UpdateExperiment, v1::UpdateExperimentRequest, v1::Experiment,
+               Audited(caller, "UpdateExperiment", request.experiment().name(),
+                       meta_learner::UpdateExperiment(options_, request, caller)))
+  MENTOR_UNARY(PauseExperiment, v1::PauseExperimentRequest, v1::Experiment,
+               Audited(caller, "PauseExperiment", request.name(),
+                       meta_learner::PauseExperiment(options_, request, caller)))
+  MENTOR_UNARY(ResumeExperiment, v1::ResumeExperimentRequest, v1::Experiment,
+               Audited(caller, "ResumeExperiment", request.name(),
+                       meta_learner::ResumeExperiment(options_, request, caller)))
+  MENTOR_UNARY(CancelExperiment, v1::CancelExperimentRequest, v1::Experiment,
+               Audited(caller, "CancelExperiment", request.name(),
+                       meta_learner::CancelExperiment(options_, request, caller)))
+  // By hand: its answer may have to wait.
+  grpc::ServerUnaryReactor* DeleteExperiment(grpc::CallbackServerContext* context,
+                                             const v1::DeleteExperimentRequest* request,
+                                             Empty* response) override;
+
+  MENTOR_UNARY(QueryMetrics, v1::QueryMetricsRequest, v1::QueryMetricsResponse,
+               meta_learner::QueryMetrics(options_.store, request))
+  MENTOR_UNARY(ListMetrics, v1::ListMetricsRequest, v1::ListMetricsResponse,
+               meta_learner::ListMetrics(options_.store, request))
+  MENTOR_STREAM(WatchMetrics, v1::WatchMetricsRequest, v1::WatchMetricsResponse,
+                meta_learner::WatchMetrics(options_.store, request))
+  MENTOR_STREAM(WatchLogs, v1::WatchLogsRequest, v1::WatchLogsResponse,
+                meta_learner::WatchLogs(options_.store, request))
+
+  MENTOR_UNARY(ListCheckpoints, v1::ListCheckpointsRequest, v1::ListCheckpointsResponse,
+               meta_learner::ListCheckpoints(options_.store, request))
+  MENTOR_UNARY(GetCheckpoint, v1::GetCheckpointRequest, v1::Checkpoint,
+               meta_learner::GetCheckpoint(options_.store, request))
+  MENTOR_UNARY(UpdateCheckpoint, v1::UpdateCheckpointRequest, v1::Checkpoint,
+               Audited(caller, "UpdateCheckpoint", request.checkpoint().name(),
+                       meta_learner::UpdateCheckpoint(options_.store, request, caller)))
+  MENTOR_STREAM(DownloadCheckpoint, v1::DownloadRequest, v1::DownloadResponse,
+                meta_learner::DownloadCheckpoint(options_.store, request))
+  MENTOR_UNARY(ListArtifacts, v1::ListArtifactsRequest, v1::ListArtifactsResponse,
+               meta_learner::ListArtifacts(options_.store, request))
+  MENTOR_STREAM(DownloadArtifact, v1::DownloadRequest, v1::DownloadResponse,
+                meta_learner::DownloadArtifact(options_.store, request))
+
+  MENTOR_UNARY(ListCatalogue, v1::ListCatalogueRequest, v1::ListCatalogueResponse,
+               meta_learner::ListCatalogue(request))
+  MENTOR_UNARY(ListTasks, v1::ListTasksRequest, v1::ListTasksResponse,
+               meta_learner::ListTasks(request))
+
+  MENTOR_UNARY(ListShards, v1::ListShardsRequest, v1::ListShardsResponse,
+               meta_learner::ListShards(options_, request))
+  MENTOR_UNARY(ListPeers, v1::ListPeersRequest, v1::ListPeersResponse,
+               meta_learner::ListPeers(options_, request))
+  MENTOR_UNARY(DrainPeer, v1::DrainPeerRequest, Empty,
+               Audited(caller, "DrainPeer", request.name(),
+                       meta_learner::DrainPeer(options_, request)))
+#undef MENTOR_UNARY
+#undef MENTOR_STREAM
 
  private:
   void RegisterMethods();
@@ -222,11 +316,12 @@ void ExperimentService::Impl::Stop() {
 grpc::ServerUnaryReactor* ExperimentService::Impl::DeleteExperiment(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer& received) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const auto work = [this, reactor](const v1::DeleteExperimentRequest& request,
-                                    const rpc::Caller&) {
+  calls_.Post(context, reactor, [this, reactor, request = *received](const rpc::Caller& caller) {
     const auto before = options_.store->Get(request.name());
-    absl::Status status = meta_learner::DeleteExperiment(options_, request);
-    if (absl::IsUnavailable(status) && ReasonOf(status).empty() && before.ok()) {
+    absl::Status status = meta_learner::DeleteExperiment(options_, request, caller);
+    const bool on_its_way = absl::IsUnavailable(status) && ReasonOf(status).empty() && before.ok();
+    Audit(caller, "DeleteExperiment", request.name(), on_its_way ? absl::OkStatus() : status);
+    if (on_its_way) {
       // It is being stopped; the answer follows when it is gone.
       if (deletes_.Add(reactor, *before)) return;
       status = Draining();

@@ -8,8 +8,10 @@
 #include <absl/status/status.h>
 
 #include "common/hash.h"
+#include "common/rpc/auth.h"
 #include "common/spec/canonical.h"
 #include "common/violations.h"
+#include "mentor/v1/experiment.pb.h"
 
 namespace mentor::meta_learner {
 
@@ -18,6 +20,9 @@ absl::Status ShortStatus(const Violations& violations);
 
 // INVALID_ARGUMENT: the field holds this name; it has to be of that form.
 absl::Status BadName(std::string_view field, std::string_view name, std::string_view form);
+
+// PERMISSION_DENIED NOT_OWNER unless the caller may change this experiment.
+absl::Status CheckOwner(const rpc::Caller& caller, const v1::Experiment& experiment);
 
 void CheckRequestId(const std::string& request_id, Violations* violations);
 void CheckExperimentId(const std::string& id, Violations* violations);

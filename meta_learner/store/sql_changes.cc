@@ -188,7 +188,7 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
   return experiment;
 }
 
-absl::Status SqlStore::Delete(std::string_view name, std::string_view etag) {
+absl::Status SqlStore::DeleteIf(std::string_view name, std::string_view etag, const Check& check) {
   MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(name));
   v1::Experiment experiment;
   {
@@ -196,6 +196,7 @@ absl::Status SqlStore::Delete(std::string_view name, std::string_view etag) {
     MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
     MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
     MENTOR_RETURN_IF_ERROR(CheckEtag(experiment.name(), etag, experiment.etag()));
+    if (check) MENTOR_RETURN_IF_ERROR(check(experiment));
     if (!IsFinal(experiment.state())) {
       return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
                        absl::StrFormat("%s is %s; cancel it first, or delete it with force",

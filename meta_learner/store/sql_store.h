@@ -61,7 +61,7 @@ class SqlStore : public ExperimentStore {
   }
   absl::StatusOr<v1::Experiment> Change(std::string_view name, std::string_view etag,
                                         const Edit& edit) override;
-  absl::Status Delete(std::string_view name, std::string_view etag) override;
+  absl::Status DeleteIf(std::string_view name, std::string_view etag, const Check& check) override;
   absl::Status FinishDeletions() override;
 
   // sql_lists.cc

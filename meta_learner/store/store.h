@@ -153,7 +153,13 @@ class ExperimentStore {
   absl::StatusOr<v1::Experiment> Transition(std::string_view name, const std::set<State>& from,
                                             State to, const absl::Status& error = {});
   // Removes an experiment in a final state, then its files.
-  virtual absl::Status Delete(std::string_view name, std::string_view etag) = 0;
+  absl::Status Delete(std::string_view name, std::string_view etag) {
+    return DeleteIf(name, etag, nullptr);
+  }
+  // The same of one that `check` lets go; its error is the answer and changes nothing. None: any.
+  using Check = std::function<absl::Status(const v1::Experiment&)>;
+  virtual absl::Status DeleteIf(std::string_view name, std::string_view etag,
+                                const Check& check) = 0;
   // Removes files of deletions that were interrupted.
   virtual absl::Status FinishDeletions() = 0;
 

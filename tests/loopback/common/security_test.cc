@@ -104,7 +104,7 @@ constexpr Method kMethods[] = {
     {v1::ROLE_ACTOR, "/mentor.v1.RolloutService/Work"},
     {v1::ROLE_LEARNER, "/mentor.v1.ShardService/Run"},
 };
-constexpr v1::Role kRoles[] = {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ACTOR,
+constexpr v1::Role kRoles[] = {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ADMIN, v1::ROLE_ACTOR,
                                v1::ROLE_LEARNER};
 
 enum class Mode { kLocal, kTls, kMutual, kMutualAndTokens, kPlain };

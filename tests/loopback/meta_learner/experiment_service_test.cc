@@ -7,11 +7,17 @@
 #include <map>
 #include <set>
 #include <thread>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/mutex.h"
+#include "common/rpc/auth.h"
+#include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
 #include "common/spec/spec.h"
@@ -39,8 +45,7 @@ class Fixture {
     size_t streams_max = 256;
     int64_t queued_max = 10'000;
     Quotas per_owner = {};
-    size_t heavy_calls_waiting_max = 256;
-    std::function<void()> while_checking = {};  // Called in the check of each spec.
+    std::string tokens = {};  // File; callers then have none until Become.
   };
   Fixture() : Fixture(Limits()) {}
   explicit Fixture(const Limits& limits) : limits_(limits) { Start(); }
@@ -66,10 +71,17 @@ class Fixture {
             .heavy_calls_waiting_max = limits_.heavy_calls_waiting_max,
             .streams_per_caller_max = limits_.streams_max},
         metrics_.get());
-    auto server = rpc::Server::Start({}, {service_->service()});
+    rpc::ServerOptions options;
+    options.tokens = limits_.tokens;
+    auto server = rpc::Server::Start(options, {service_->service()});
     REQUIRE(server.ok());
     server_ = *std::move(server);
     stub_ = v1::ExperimentService::NewStub(server_->InProcessChannel());
+  }
+  // From now on, calls show the token of this file.
+  void Become(const std::string& token_file) {
+    stub_ = v1::ExperimentService::NewStub(
+        rpc::MakeChannel({.address = server_->address(), .token_file = token_file}).value());
   }
   void Stop() {
     if (service_ == nullptr) return;
@@ -495,6 +507,124 @@ TEST_CASE("experiment service: deletion by force waits for the end", "[loopback]
   CHECK(watcher.WaitFor([](const Watcher::Event& event) {
     return event.event() == v1::WatchExperimentsResponse::EVENT_DELETED;
   }));
+}
+
+namespace {
+
+// What stderr gets while it lives.
+class Stderr {
+ public:
+  Stderr() : kept_(dup(2)) {
+    const int file = open(path().c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+    dup2(file, 2);
+    close(file);
+  }
+  ~Stderr() { Restore(); }
+  // The lines with this text.
+  std::vector<std::string> Lines(std::string_view with) {
+    Restore();
+    std::vector<std::string> lines;
+    std::ifstream file(path());
+    for (std::string line; std::getline(file, line);) {
+      if (line.find(with) != line.npos) lines.push_back(line);
+    }
+    return lines;
+  }
+
+ private:
+  std::string path() const { return folder_.path() / "stderr"; }
+  void Restore() {
+    if (kept_ < 0) return;
+    dup2(kept_, 2);
+    close(std::exchange(kept_, -1));
+  }
+
+  const TempFolder folder_;
+  int kept_;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "experiment service: one's own is changed, another's by admins alone, each with its line (D13)",
+    "[loopback]") {
+  const TempFolder folder;
+  const auto path = [&](const std::string& name) { return (folder.path() / name).string(); };
+  std::string lines;
+  for (const auto& [name, role] :
+       {std::pair("ann", v1::ROLE_OPERATOR), std::pair("bob", v1::ROLE_OPERATOR),
+        std::pair("root", v1::ROLE_ADMIN)}) {
+    const auto token = rpc::MakeToken(role, name).value();
+    lines += token.line + "\n";
+    REQUIRE(WriteFileAtomically(path(name), token.token.Reveal() + "\n").ok());
+  }
+  REQUIRE(WriteFileAtomically(path("tokens"), lines).ok());
+  Fixture::Limits limits;
+  limits.tokens = path("tokens");
+  Fixture fixture(limits);
+  using Stub = Fixture::Stub;
+  const auto as = [&](const char* name) { fixture.Become(path(name)); };
+  const auto refused = [](const absl::Status& status) {
+    return absl::IsPermissionDenied(status) && ReasonOf(status) == "NOT_OWNER";
+  };
+
+  Stderr log;
+  as("ann");
+  REQUIRE(fixture.Create("a")->owner() == "ann");
+  const std::string name = "experiments/a";
+  REQUIRE(fixture.store()->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  const std::string uid = fixture.Get(name)->uid();
+  const auto info =
+      WriteCheckpoint(fixture.store()->CheckpointFolder(uid),
+                      {.experiment_uid = uid, .outer_step = 1, .sections = {{"s", "x"}}});
+  REQUIRE(fixture.store()->RecordOuterStep(uid, {.step = 1, .checkpoint = *info}).ok());
+
+  as("bob");
+  CHECK(fixture.Get(name).ok());
+  CHECK(refused(fixture.Pause(name).status()));
+  CHECK(refused(fixture.Cancel(name).status()));
+  CHECK(refused(fixture.Resume(name).status()));
+  CHECK(refused(fixture.Delete(name, /*force=*/true)));
+  CHECK(refused(fixture.Delete(name)));
+  v1::UpdateExperimentRequest update;
+  update.mutable_experiment()->set_name(name);
+  update.mutable_experiment()->set_weight(100);
+  update.mutable_update_mask()->add_paths("weight");
+  CHECK(refused(fixture.Call(&Stub::UpdateExperiment, update).status()));
+  v1::UpdateCheckpointRequest pin;
+  pin.mutable_checkpoint()->set_name(name + "/checkpoints/00000001");
+  pin.mutable_checkpoint()->set_pinned(true);
+  pin.mutable_update_mask()->add_paths("pinned");
+  CHECK(refused(fixture.Call(&Stub::UpdateCheckpoint, pin).status()));
+  CHECK(fixture.Get(name)->state() == S::STATE_RUNNING);
+  CHECK(fixture.Get(name)->weight() == 1);
+
+  as("ann");
+  CHECK(fixture.Pause(name)->state() == S::STATE_PAUSING);
+  CHECK(fixture.Call(&Stub::UpdateCheckpoint, pin)->pinned());
+  as("root");
+  CHECK(fixture.Cancel(name)->state() == S::STATE_CANCELLING);
+  REQUIRE(fixture.store()->Transition(name, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
+  CHECK(fixture.Delete(name).ok());
+
+  const auto audit = log.Lines("\"logger\":\"audit\"");
+  const auto count = [&](const std::string& who, const std::string& method,
+                         const std::string& outcome) {
+    return std::count_if(audit.begin(), audit.end(), [&](const std::string& line) {
+      return line.find("\"severity\":\"info\"") != line.npos &&
+             line.find("\"who\":\"" + who + "\"") != line.npos &&
+             line.find("\"method\":\"" + method + "\"") != line.npos &&
+             line.find("\"object\":\"experiments/a") != line.npos &&
+             line.find("\"outcome\":\"" + outcome) != line.npos;
+    });
+  };
+  CHECK(count("ann", "CreateExperiment", "OK\"") == 1);
+  CHECK(count("bob", "DeleteExperiment", "PERMISSION_DENIED") == 2);
+  CHECK(count("bob", "UpdateCheckpoint", "PERMISSION_DENIED") == 1);
+  CHECK(count("ann", "PauseExperiment", "OK\"") == 1);
+  CHECK(count("root", "CancelExperiment", "OK\"") == 1);
+  CHECK(count("root", "DeleteExperiment", "OK\"") == 1);
+  CHECK(audit.size() == 12);
 }
 
 TEST_CASE("experiment service: update changes what the mask names and nothing else", "[loopback]") {

@@ -54,7 +54,21 @@ TEST_CASE("roles: an operator looks too, others keep to their own", "[unit]") {
   CHECK_FALSE(Includes(v1::ROLE_LEARNER, v1::ROLE_ACTOR));
   CHECK_FALSE(Includes(v1::ROLE_LEARNER, v1::ROLE_VIEWER));
   CHECK_FALSE(Includes(v1::ROLE_UNSPECIFIED, v1::ROLE_UNSPECIFIED));
-  Has(std::string(ParseRole("root").status().message()), "viewer, operator, actor, learner");
+  Has(std::string(ParseRole("root").status().message()), "viewer, operator, admin, actor, learner");
+}
+
+TEST_CASE("roles: an admin does what an operator does, also to what others own (D13)", "[unit]") {
+  CHECK(ParseRole("admin").value() == v1::ROLE_ADMIN);
+  CHECK(Includes(v1::ROLE_ADMIN, v1::ROLE_OPERATOR));
+  CHECK(Includes(v1::ROLE_ADMIN, v1::ROLE_VIEWER));
+  CHECK_FALSE(Includes(v1::ROLE_ADMIN, v1::ROLE_ACTOR));
+  CHECK_FALSE(Includes(v1::ROLE_OPERATOR, v1::ROLE_ADMIN));
+  const Caller ann{.name = "ann", .role = v1::ROLE_OPERATOR};
+  CHECK(ann.MayChange("ann"));
+  CHECK_FALSE(ann.MayChange("bob"));
+  CHECK_FALSE(Caller{}.MayChange(""));
+  CHECK(Caller{.name = "root", .role = v1::ROLE_ADMIN}.MayChange("bob"));
+  CHECK(Caller{.name = "local", .role = v1::ROLE_OPERATOR, .everything = true}.MayChange("bob"));
 }
 
 TEST_CASE("roles: every method of ours says which role it takes", "[unit]") {
@@ -252,6 +266,8 @@ TEST_CASE("access: of certificate and token the narrower counts", "[unit]") {
   CHECK(control->Identify({op}, certificate("actor"))->role == v1::ROLE_UNSPECIFIED);
   CHECK(control->Identify({viewer}, certificate("operator"))->role == v1::ROLE_VIEWER);
   CHECK(control->Identify({viewer}, certificate("operator"))->name == "viewer-token");
+  CHECK(control->Identify({}, certificate("admin"))->role == v1::ROLE_ADMIN);
+  CHECK(control->Identify({op}, certificate("admin"))->role == v1::ROLE_OPERATOR);
   // A certificate without a role narrows nothing, but does not suffice alone; a wrong token is
   // never ignored.
   CHECK(control->Check(kCreate, {op}, {.common_name = "x"}).code == StatusCode::OK);

@@ -1,0 +1,27 @@
+#include "meta_learner/control/audit.h"
+
+#include <cstddef>
+#include <string>
+
+#include "common/log.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+// Of a name that a caller made up.
+constexpr size_t kNameBytesMax = 200;
+
+}  // namespace
+
+void Audit(const rpc::Caller& caller, std::string_view method, std::string_view object,
+           const absl::Status& outcome) {
+  // Each of them, however many: a line that was left out would be the one that is asked for.
+  MENTOR_LOG_FOR("audit", kInfo, "change",
+                 {{"who", caller.name},
+                  {"role", caller.everything ? "everything" : rpc::RoleName(caller.role)},
+                  {"method", method},
+                  {"object", object.substr(0, kNameBytesMax)},
+                  {"outcome", outcome}});
+}
+
+}  // namespace mentor::meta_learner

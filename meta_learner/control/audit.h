@@ -1,0 +1,33 @@
+// Who changed what: one line of the log for each change that a caller asked for, done or refused,
+// under the logger "audit", so that it can be collected apart (docs/security.md#audit). Not for
+// what the service does by itself, nor for calls that were refused before a service saw them.
+// Functions; threads may share.
+#pragma once
+
+#include <string_view>
+#include <utility>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "common/rpc/auth.h"
+#include "mentor/v1/experiment.pb.h"
+
+namespace mentor::meta_learner {
+
+// `object` is the name of what was to be changed; empty: the name was to be made.
+void Audit(const rpc::Caller& caller, std::string_view method, std::string_view object,
+           const absl::Status& outcome);
+
+// The same around an answer. An experiment's own name is the object where the call made one.
+template <typename Response>
+absl::StatusOr<Response> Audited(const rpc::Caller& caller, std::string_view method,
+                                 std::string_view object, absl::StatusOr<Response> answer) {
+  if constexpr (requires(const Response& made) { made.name(); }) {
+    if (answer.ok()) object = answer->name();
+  }
+  Audit(caller, method, object, answer.status());
+  return answer;
+}
+
+}  // namespace mentor::meta_learner
