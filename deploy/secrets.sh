@@ -4,7 +4,8 @@
 # container gets its own and no more.
 #
 # Usage: deploy/secrets.sh DIR [--host NAME]... [--days N] [--renew] [--help]
-#   DIR           folder to make: ca/ meta-learner/ learner/ actor/ operator/ admin/ viewer/ grafana/
+#   DIR           folder to make: ca/ meta-learner/ learner/ actor/ operator/ admin/ viewer/
+#                 grafana/
 #   --host NAME   another name or address at which users reach the meta-learner; may be repeated
 #   --days N      how long certificates of roles are good (default 365; the authority: ten years)
 #   --renew       new certificates from the same authority; tokens stay, nothing needs a restart
