@@ -61,7 +61,8 @@ enum class Reason {
   kAlreadyExists,
   // RESOURCE_EXHAUSTED. The disk of the state is full; free space, experiments go on by themselves.
   kDiskFull,
-  // DATA_LOSS. Stored bytes are not what was written; restore the state from a backup.
+  // DATA_LOSS. Stored bytes are not what was written, or are gone; restore the state from a backup,
+  // or reindex it.
   kDataLoss,
   // FAILED_PRECONDITION. Another process holds the state; stop it, or use a state of its own.
   kInUse,

@@ -11,6 +11,7 @@
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/printable.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
 #include "common/rpc/server.h"
@@ -94,6 +95,9 @@ void AddFlags(CLI::App* app, Flags* flags) {
   CLI::App* restore = app->add_subcommand(
       "restore", "Fill a new state folder (--state, --database) from a backup, after checking it");
   restore->add_option("--from", flags->restore_from, "Folder of the backup")->required();
+  app->add_subcommand("reindex",
+                      "Bring back experiments whose folder is there and whose row in the database "
+                      "is not, or cannot be read: PAUSED at their newest checkpoint");
   AddRateLimitFlags(app, &flags->rate);
   AddSecurityFlags(app, &flags->security, Side::kServer);
   AddCommonFlags(app, &flags->common);
@@ -105,6 +109,26 @@ int ReportMove(const absl::StatusOr<BackupSummary>& summary) {
               static_cast<int>(summary->experiments), static_cast<int>(summary->files),
               static_cast<double>(summary->bytes) / 1e6);
   return kExitOk;
+}
+
+int ReportReindex(const absl::StatusOr<std::vector<Reindexed>>& done) {
+  if (!done.ok()) return Fail(done.status());
+  int back = 0;
+  for (const Reindexed& one : *done) {
+    if (!one.status.ok()) {
+      const std::string_view why(one.status.message().data(), one.status.message().size());
+      std::fprintf(stderr, "warning: %s is not back: %s\n", one.uid.c_str(),
+                   PrintableLines(why).c_str());
+      continue;
+    }
+    ++back;
+    std::printf("%s  %s  PAUSED after outer update %u of %u\n", one.uid.c_str(),
+                one.experiment.name().c_str(), one.experiment.progress().outer_updates(),
+                one.experiment.progress().outer_updates_total());
+  }
+  std::printf("%d of %d experiments are back; folders of the others without a row are in lost/\n",
+              back, static_cast<int>(done->size()));
+  return back == static_cast<int>(done->size()) ? kExitOk : kExitFailed;
 }
 
 int Serve(const Flags& flags) {
@@ -156,7 +180,8 @@ int Main(int argc, char** argv) {
       "Examples:\n"
       "  mentor-meta-learner --state state --listen 127.0.0.1:50052 --threads 2\n"
       "  mentor-meta-learner --state state backup --out backups/monday   # while it works\n"
-      "  mentor-meta-learner --state new restore --from backups/monday");
+      "  mentor-meta-learner --state new restore --from backups/monday\n"
+      "  mentor-meta-learner --state state reindex                       # its database was lost");
   Flags flags;
   AddFlags(&app, &flags);
   try {
@@ -167,6 +192,7 @@ int Main(int argc, char** argv) {
   InitLog(flags.common, "meta-learner");
   const StoreOptions options{.folder = flags.state, .database = flags.database};
   if (app.got_subcommand("backup")) return ReportMove(BackUp(options, flags.backup_to));
+  if (app.got_subcommand("reindex")) return ReportReindex(Reindex(options));
   if (app.got_subcommand("restore")) return ReportMove(Restore(flags.restore_from, options));
   return Serve(flags);
 }

@@ -41,6 +41,10 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store
         "on with that run",
         options.out.string(), (store->ExperimentFolder(existing->uid()) / "spec.txtpb").string()));
   }
+  // Reindex left it so; whoever runs it wants it to go on.
+  if (existing->state() == v1::Experiment::STATE_PAUSED) {
+    return store->Transition(kName, {v1::Experiment::STATE_PAUSED}, v1::Experiment::STATE_QUEUED);
+  }
   return existing;
 }
 

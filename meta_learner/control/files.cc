@@ -20,6 +20,7 @@
 #include "common/resources/names.h"
 #include "common/status.h"
 #include "meta_learner/control/request_checks.h"
+#include "meta_learner/store/state_folder.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -106,7 +107,8 @@ absl::StatusOr<std::vector<v1::Artifact>> ArtifactsIn(const std::filesystem::pat
       continue;
     }
     struct stat info {};
-    if (IsTemporaryName(entry->path().filename().string()) ||
+    // The store's own: what it says is the resource.
+    if (name == kAboutFile || IsTemporaryName(entry->path().filename().string()) ||
         lstat(entry->path().c_str(), &info) != 0 || !S_ISREG(info.st_mode))
       continue;
     const std::string shown = ShownName(name);

@@ -27,6 +27,17 @@ absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
   MENTOR_ASSIGN_OR_RETURN(CheckpointScan scan,
                           FindNewestWhole(folder, options_.uid, options_.spec_hash));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> known,
+                          options_.store->Checkpoints(options_.uid));
+  const bool older =
+      scan.newest && !known.empty() && known.back().outer_step > scan.newest->outer_step;
+  if (scan.corrupt.empty() && !known.empty() && (!scan.newest || older)) {
+    MENTOR_LOG(kWarning, "checkpoints that were written are gone; what they held is computed again",
+               {{"experiment", options_.experiment},
+                {"folder", folder.string()},
+                {"newest_known", known.back().outer_step},
+                {"newest_there", scan.newest ? absl::StrCat(scan.newest->outer_step) : "none"}});
+  }
   for (const CorruptCheckpoint& corrupt : scan.corrupt) {
     options_.metrics->corrupt.Increment();
     MENTOR_LOG(kWarning, "checkpoint is not whole; it was moved away and an older one is used",

@@ -22,6 +22,12 @@ constexpr uint64_t kFirstCheckpointBytes = 4 << 20;
 constexpr int64_t kEventsKept = 100'000;
 constexpr int64_t kEventsKeptNs = int64_t{7} * 24 * 3600 * 1'000'000'000;
 constexpr int kLooksPerCompaction = 60;
+// Before a store that could not be written is tried again.
+constexpr auto kStoreWait = std::chrono::milliseconds(1000);
+// Before one whose row cannot be read is looked at again.
+constexpr auto kUnreadableWait = std::chrono::minutes(10);
+// How often the database's log is emptied: what a lost log takes with it.
+constexpr auto kEmptyLogEvery = std::chrono::seconds(5);
 // Twice as long each time it errs again, at most so often.
 constexpr int kStoreDoublingsMax = 5;
 // A retry waits at most so many times the first wait.
@@ -272,6 +278,14 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
     not_before_[name] = Clock::now() + options_.store_wait;
     return true;
   }
+  // One that nobody can read, which the store has said: others are next.
+  if (absl::IsDataLoss(experiment.status())) {
+    MENTOR_LOG_EVERY(std::chrono::seconds(60), kError, "an experiment in the queue cannot be read",
+                     {{"name", name}, {"why", experiment.status()}});
+    const MutexLock lock(mutex_);
+    not_before_[name] = Clock::now() + kUnreadableWait;
+    return true;
+  }
   // Paused, cancelled or deleted in the meantime.
   if (!experiment.ok() || !IsAtWork(experiment->state())) return true;
   if (experiment->state() == S::STATE_PAUSING || experiment->state() == S::STATE_CANCELLING) {
@@ -419,6 +433,7 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
 void Scheduler::Housekeep() {
   MutexLock lock(mutex_);
   int looks = 0;
+  auto empty_log = Clock::now() + kEmptyLogEvery;
   while (!stopping_) {
     const uint64_t seen = wakes_;
     // What a thread has just taken may still be QUEUED in the store: it needs no other's place.
@@ -432,6 +447,13 @@ void Scheduler::Housekeep() {
       const absl::Status compacted = options_.store->CompactEvents(kEventsKept, kEventsKeptNs);
       if (!compacted.ok())
         MENTOR_LOG(kWarning, "old changes could not be dropped", {{"why", compacted}});
+    }
+    if (Clock::now() >= empty_log) {
+      empty_log = Clock::now() + kEmptyLogEvery;
+      if (const absl::Status emptied = options_.store->EmptyLog(); !emptied.ok()) {
+        MENTOR_LOG_EVERY(std::chrono::minutes(1), kWarning,
+                         "the database's log could not be emptied", {{"why", emptied}});
+      }
     }
     const auto heads = options_.store->QueueHeads(taken);
     lock.Lock();

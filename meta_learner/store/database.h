@@ -96,6 +96,9 @@ class Database {
   // Within a transaction.
   virtual absl::Status SetSchemaVersion(int version) = 0;
   virtual const Dialect& dialect() const = 0;
+  // Where what is committed stands in a log beside the database's file: moves it into the file, as
+  // far as nobody reads there, and waits for nobody. Outside of transactions.
+  virtual absl::Status EmptyLog() { return absl::OkStatus(); }
   // For messages to people: path or address, nothing secret.
   virtual std::string name() const = 0;
 

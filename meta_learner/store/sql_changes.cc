@@ -46,6 +46,31 @@ absl::StatusOr<std::optional<v1::Experiment>> SqlStore::AnsweredBefore(
   return response;
 }
 
+absl::Status SqlStore::InsertRow(const v1::Experiment& row, int64_t now_ns, int64_t revision) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(row.name()));
+  const v1::ExperimentSpec spec = WithDefaults(row.spec());
+  return writer_
+      ->Query(
+          "INSERT INTO experiments(uid, id, submitted_spec, spec, spec_hash, state, progress, "
+          "create_time, update_time, revision, owner, priority, deadline, details) VALUES(?, ?, ?, "
+          "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .Bind(row.uid())
+      .Bind(id)
+      .BindBlob(row.spec().SerializeAsString())
+      .BindBlob(spec.SerializeAsString())
+      .Bind(SpecHash(spec))
+      .Bind(int64_t{row.state()})
+      .BindBlob(row.progress().SerializeAsString())
+      .Bind(sql::Nanoseconds(row.has_create_time(), row.create_time()))
+      .Bind(now_ns)
+      .Bind(revision)
+      .Bind(row.owner())
+      .Bind(int64_t{row.priority()})
+      .Bind(sql::Nanoseconds(row.has_deadline(), row.deadline()))
+      .BindBlob(sql::BytesOf(sql::DetailsOf(row)))
+      .Run();
+}
+
 absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) {
   const v1::ExperimentSpec spec = WithDefaults(submitted.experiment.spec());
   v1::Experiment experiment;
@@ -79,33 +104,23 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
     };
     MENTOR_RETURN_IF_ERROR(MakeNewFolder(folder));
     if (submitted.fill_folder) MENTOR_RETURN_IF_ERROR(submitted.fill_folder(uid, folder));
-    const v1::Experiment& settings = submitted.experiment;
-    v1::Progress progress;
-    progress.set_outer_updates_total(spec.rule().outer_updates());
-    progress.set_seconds_left(-1);
-    const v1::Priority priority =
-        settings.priority() == v1::PRIORITY_UNSPECIFIED ? v1::PRIORITY_NORMAL : settings.priority();
+    v1::Experiment row = sql::DetailsOf(submitted.experiment);
+    row.set_uid(uid);
+    row.set_name(ExperimentName(id));
+    row.set_owner(submitted.owner);
+    row.set_state(S::STATE_QUEUED);
+    row.set_priority(submitted.experiment.priority() == v1::PRIORITY_UNSPECIFIED
+                         ? v1::PRIORITY_NORMAL
+                         : submitted.experiment.priority());
+    if (submitted.experiment.has_deadline())
+      *row.mutable_deadline() = submitted.experiment.deadline();
+    *row.mutable_create_time() = TimeUtil::NanosecondsToTimestamp(now_ns);
+    *row.mutable_spec() = submitted.experiment.spec();
+    MENTOR_RETURN_IF_ERROR(WriteAbout(folder, row));
+    row.mutable_progress()->set_outer_updates_total(spec.rule().outer_updates());
+    row.mutable_progress()->set_seconds_left(-1);
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
-    MENTOR_RETURN_IF_ERROR(
-        writer_
-            ->Query("INSERT INTO experiments(uid, id, submitted_spec, spec, spec_hash, state, "
-                    "progress, create_time, update_time, revision, owner, priority, deadline, "
-                    "details) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
-            .Bind(uid)
-            .Bind(id)
-            .BindBlob(settings.spec().SerializeAsString())
-            .BindBlob(spec.SerializeAsString())
-            .Bind(SpecHash(spec))
-            .Bind(int64_t{S::STATE_QUEUED})
-            .BindBlob(progress.SerializeAsString())
-            .Bind(now_ns)
-            .Bind(now_ns)
-            .Bind(revision)
-            .Bind(submitted.owner)
-            .Bind(int64_t{priority})
-            .Bind(sql::Nanoseconds(settings.has_deadline(), settings.deadline()))
-            .BindBlob(sql::BytesOf(sql::DetailsOf(settings)))
-            .Run());
+    MENTOR_RETURN_IF_ERROR(InsertRow(row, now_ns, revision));
     MENTOR_ASSIGN_OR_RETURN(experiment, GetWith(writer_.get(), id));
     MENTOR_RETURN_IF_ERROR(WriteEvent(StoreEvent::Kind::kCreated, revision, now_ns, experiment));
     if (!submitted.request_id.empty()) {

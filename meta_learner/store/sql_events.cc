@@ -1,9 +1,11 @@
 // The list at one revision, and the changes after it.
 #include <algorithm>
+#include <chrono>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/log.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/sql_store.h"
 
@@ -75,8 +77,12 @@ absl::StatusOr<std::vector<StoreEvent>> SqlStore::Events(int64_t after_revision,
                      .experiment = {}};
     const std::string spec = row.Text(3);
     if (!event.experiment.ParseFromString(row.Text(2)) ||
-        (!spec.empty() && !event.experiment.mutable_spec()->ParseFromString(spec)))
-      return absl::DataLossError("a stored change cannot be read");
+        (!spec.empty() && !event.experiment.mutable_spec()->ParseFromString(spec))) {
+      MENTOR_LOG_EVERY(std::chrono::seconds(60), kError,
+                       "a stored change cannot be read; watchers do not hear of it",
+                       {{"revision", event.revision}});
+      continue;
+    }
     events.push_back(std::move(event));
   }
 }

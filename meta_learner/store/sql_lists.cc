@@ -26,13 +26,21 @@ absl::StatusOr<ExperimentPage> SqlStore::ListByName(const ListQuery& query, int 
   }
   auto row = reader_->Query(absl::StrFormat(
       "SELECT %s FROM experiments WHERE id > ? ORDER BY id LIMIT ?", sql::kExperimentColumns));
-  MENTOR_ASSIGN_OR_RETURN(page.experiments, ReadAll(&row.Bind(after).Bind(int64_t{page_size} + 1)));
-  if (static_cast<int>(page.experiments.size()) > page_size) {
-    page.experiments.pop_back();
-    page.next_page_token =
-        MakePageToken(query.key, *ExperimentIdOf(page.experiments.back().name()));
+  row.Bind(after).Bind(int64_t{page_size} + 1);
+  // A page ends after so many rows, whether they can be read or not.
+  std::string last;
+  for (int rows = 0;; ++rows) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return page;
+    if (rows == page_size) {
+      page.next_page_token = MakePageToken(query.key, last);
+      return page;
+    }
+    last = row.Text(1);
+    v1::Experiment experiment;
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, Read(row, &experiment));
+    if (readable) page.experiments.push_back(std::move(experiment));
   }
-  return page;
 }
 
 absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
@@ -57,7 +65,9 @@ absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) break;
-    MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FromRow(row));
+    v1::Experiment experiment;
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, Read(row, &experiment));
+    if (!readable) continue;
     if (query.matches != nullptr && !query.matches(experiment)) continue;
     ++page.total_size;
     std::string key = order.key(experiment);

@@ -4,14 +4,27 @@
 #include <set>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
+#include <absl/strings/str_format.h>
+
 #include "common/log.h"
+#include "common/spec/spec.h"
+#include "common/status.h"
 #include "common/uuid.h"
+#include "meta_learner/store/checkpoint.h"
+#include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/sql_store.h"
 #include "meta_learner/store/state_folder.h"
 
 namespace mentor::meta_learner {
+namespace {
+
+// Lines of the log about one kind of loss at one start.
+constexpr size_t kNamedMax = 100;
+
+}  // namespace
 
 absl::StatusOr<std::vector<std::string>> SqlStore::FoldersWithoutRow() {
   std::set<std::string> rows;
@@ -57,6 +70,177 @@ absl::Status SqlStore::RemoveLeftByCreate(std::vector<std::string>* without_row)
     return !std::filesystem::exists(ExperimentFolder(uid), error);
   });
   return absl::OkStatus();
+}
+
+absl::Status SqlStore::RefuseWithoutRow(const std::vector<std::string>& without_row) const {
+  if (without_row.empty()) return absl::OkStatus();
+  for (size_t i = 0; i < without_row.size() && i < kNamedMax; ++i) {
+    const auto about = ReadAbout(ExperimentFolder(without_row[i]));
+    MENTOR_LOG(kError, "the folder of an experiment is in no row of the database",
+               {{"folder", ExperimentFolder(without_row[i]).string()},
+                {"name", about.ok() ? about->name() : ""}});
+  }
+  return MakeError(
+      absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      absl::StrFormat(
+          "%s: %d experiments have a folder and no row in the database (the log names them; the "
+          "first is %s): the database or its log was lost, or --database is another one. Restore a "
+          "backup, name the right database, or bring them back from their folders with "
+          "'mentor-meta-learner --state %s reindex'",
+          folder_.string(), without_row.size(), without_row[0], folder_.string()));
+}
+
+absl::Status SqlStore::NameLostCheckpoints() {
+  struct Known {
+    std::string uid, id;
+    int64_t count = 0, newest = 0;
+  };
+  std::vector<Known> known;
+  {
+    const MutexLock lock(reader_mutex_);
+    auto row = reader_->Query(
+        "SELECT x.uid, x.id, count(*), MAX(c.outer_step) FROM checkpoints c JOIN experiments x ON "
+        "x.uid = c.uid GROUP BY x.uid, x.id ORDER BY x.id");
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      known.push_back({.uid = row.Text(0),
+                       .id = row.Text(1),
+                       .count = row.Integer(2),
+                       .newest = row.Integer(3)});
+    }
+  }
+  size_t named = 0;
+  for (const Known& one : known) {
+    std::error_code error;
+    if (std::filesystem::is_directory(CheckpointFolder(one.uid), error)) continue;
+    if (named++ == kNamedMax) break;
+    MENTOR_LOG(kWarning, "the checkpoints of an experiment are gone: their folder is not there",
+               {{"name", ExperimentName(one.id)},
+                {"folder", CheckpointFolder(one.uid).string()},
+                {"checkpoints", one.count},
+                {"newest", one.newest}});
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> SqlStore::RowsUnreadable() {
+  std::vector<std::string> uids;
+  const MutexLock lock(reader_mutex_);
+  auto row = reader_->Query(
+      absl::StrFormat("SELECT %s FROM experiments ORDER BY uid", sql::kExperimentColumns));
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return uids;
+    v1::Experiment experiment;
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, Read(row, &experiment));
+    if (!readable) uids.push_back(row.Text(0));
+  }
+}
+
+absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bool has_row) {
+  const std::filesystem::path folder = ExperimentFolder(uid);
+  MENTOR_ASSIGN_OR_RETURN(v1::Experiment row, ReadAbout(folder));
+  const std::string spec_hash = SpecHash(WithDefaults(row.spec()));
+  std::vector<CheckpointInfo> infos;
+  if (const auto steps = ListCheckpoints(CheckpointFolder(uid)); steps.ok()) {
+    for (const uint32_t step : *steps) {
+      CheckpointInfo info;
+      const auto checkpoint =
+          ReadCheckpoint(CheckpointFolder(uid) / CheckpointFileName(step), &info);
+      // What is not whole is moved away when the experiment goes on.
+      if (checkpoint.ok() && checkpoint->experiment_uid == uid &&
+          checkpoint->spec_hash == spec_hash && checkpoint->outer_step == step)
+        infos.push_back(std::move(info));
+    }
+  }
+  row.set_uid(uid);
+  row.set_state(v1::Experiment::STATE_PAUSED);
+  row.set_pause_reason(v1::Experiment::PAUSE_REASON_USER);
+  if (row.owner().empty()) row.set_owner(std::string(kLocalOwner));
+  if (row.priority() == v1::PRIORITY_UNSPECIFIED) row.set_priority(v1::PRIORITY_NORMAL);
+  // It may have passed, and nobody has asked for the end.
+  row.clear_deadline();
+  row.mutable_progress()->set_outer_updates(infos.empty() ? 0 : infos.back().outer_step);
+  row.mutable_progress()->set_outer_updates_total(WithDefaults(row.spec()).rule().outer_updates());
+  row.mutable_progress()->set_seconds_left(-1);
+
+  const MutexLock lock(writer_mutex_);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
+  const int64_t now_ns = NowNs();
+  if (has_row) {
+    // Name and owner stand in columns of their own, which can be read.
+    auto old = writer_->Query("SELECT id, owner FROM experiments WHERE uid = ?");
+    MENTOR_ASSIGN_OR_RETURN(const bool found, old.Bind(uid).Step());
+    if (!found) return sql::NoSuchExperiment(uid);
+    row.set_name(ExperimentName(old.Text(0)));
+    row.set_owner(old.Text(1));
+  } else {
+    std::string id = ExperimentIdOf(row.name()).value_or("");
+    auto same = writer_->Query("SELECT 1 FROM experiments WHERE id = ?");
+    MENTOR_ASSIGN_OR_RETURN(const bool taken, same.Bind(id).Step());
+    if (taken || !IsExperimentId(id)) id = "exp-" + UuidBase32(uid, 10);
+    row.set_name(ExperimentName(id));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());
+  if (has_row) {
+    // In its place, since metrics hang on it.
+    MENTOR_RETURN_IF_ERROR(
+        writer_
+            ->Query("UPDATE experiments SET submitted_spec = ?, spec = ?, spec_hash = ?, state = "
+                    "?, error = '', progress = ?, update_time = ?, revision = ?, priority = ?, "
+                    "deadline = 0, expire_time = 0, details = ? WHERE uid = ?")
+            .BindBlob(row.spec().SerializeAsString())
+            .BindBlob(WithDefaults(row.spec()).SerializeAsString())
+            .Bind(spec_hash)
+            .Bind(int64_t{row.state()})
+            .BindBlob(row.progress().SerializeAsString())
+            .Bind(now_ns)
+            .Bind(revision)
+            .Bind(int64_t{row.priority()})
+            .BindBlob(sql::BytesOf(sql::DetailsOf(row)))
+            .Bind(uid)
+            .Run());
+  } else {
+    MENTOR_RETURN_IF_ERROR(InsertRow(row, now_ns, revision));
+  }
+  for (const CheckpointInfo& info : infos) MENTOR_RETURN_IF_ERROR(WriteCheckpointRow(uid, info));
+  MENTOR_ASSIGN_OR_RETURN(const std::string id, sql::RequireId(row.name()));
+  MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, GetWith(writer_.get(), id));
+  MENTOR_RETURN_IF_ERROR(
+      WriteEvent(has_row ? StoreEvent::Kind::kUpdated : StoreEvent::Kind::kCreated, revision,
+                 now_ns, experiment));
+  MENTOR_RETURN_IF_ERROR(writing->Commit());
+  return experiment;
+}
+
+absl::StatusOr<std::vector<Reindexed>> SqlStore::BringBack() {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> without_row, FoldersWithoutRow());
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> unreadable, RowsUnreadable());
+  std::vector<Reindexed> done;
+  for (const std::string& uid : unreadable) {
+    auto back = BringBackOne(uid, /*has_row=*/true);
+    done.push_back({.uid = uid, .experiment = {}, .status = back.status()});
+    if (back.ok()) done.back().experiment = *std::move(back);
+  }
+  for (const std::string& uid : without_row) {
+    auto back = BringBackOne(uid, /*has_row=*/false);
+    done.push_back({.uid = uid, .experiment = {}, .status = back.status()});
+    if (back.ok()) {
+      done.back().experiment = *std::move(back);
+      continue;
+    }
+    // Only what its files say wrong is put aside; a disk that errs is another matter.
+    if (!absl::IsNotFound(back.status()) && !absl::IsDataLoss(back.status())) return back.status();
+    const std::filesystem::path lost = folder_ / "lost";
+    MENTOR_RETURN_IF_ERROR(MakeFolders(lost));
+    std::error_code error;
+    std::filesystem::rename(ExperimentFolder(uid), lost / uid, error);
+    if (error) return FileError("cannot move", ExperimentFolder(uid), error.value());
+  }
+  std::sort(done.begin(), done.end(),
+            [](const Reindexed& a, const Reindexed& b) { return a.uid < b.uid; });
+  return done;
 }
 
 }  // namespace mentor::meta_learner

@@ -28,8 +28,11 @@ absl::StatusOr<v1::Experiment> ExperimentOf(const Query& row) {
       !experiment.mutable_progress()->ParseFromString(row.Text(5))) {
     return MakeError(
         absl::StatusCode::kDataLoss, Reason::kDataLoss,
-        absl::StrFormat("the row of experiments/%s cannot be read; restore the state from a backup",
-                        id));
+        absl::StrFormat(
+            "the row of experiments/%s cannot be read; restore the state from a backup, "
+            "or stop the meta-learner and run 'mentor-meta-learner --state DIR "
+            "reindex', which takes what the experiment's folder has",
+            id));
   }
   experiment.set_uid(row.Text(0));
   experiment.set_name(ExperimentName(id));

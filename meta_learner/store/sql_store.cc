@@ -4,6 +4,7 @@
 
 #include <absl/strings/str_format.h>
 
+#include "common/log.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/state_folder.h"
@@ -11,14 +12,15 @@
 namespace mentor::meta_learner {
 namespace {
 
-absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const StoreOptions& options) {
+absl::StatusOr<std::unique_ptr<SqlStore>> Open(const StoreOptions& options,
+                                               bool folders_need_rows) {
   MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, TakeStateFolder(options.folder));
   MENTOR_ASSIGN_OR_RETURN(auto writer, OpenStateDatabase(options, /*read_only=*/false));
   MENTOR_RETURN_IF_ERROR(sql::Migrate(writer.get(), options.folder));
   MENTOR_ASSIGN_OR_RETURN(auto reader, OpenStateDatabase(options, /*read_only=*/true));
   auto store = std::make_unique<SqlStore>(options.folder, std::move(lock), std::move(writer),
                                           std::move(reader), options.on_lost);
-  MENTOR_RETURN_IF_ERROR(store->Start());
+  MENTOR_RETURN_IF_ERROR(store->Start(folders_need_rows));
   return store;
 }
 
@@ -26,7 +28,8 @@ absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const StoreOptions& option
 
 absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(const StoreOptions& options,
                                                            OpenError* error) {
-  auto store = Open(options);
+  absl::StatusOr<std::unique_ptr<ExperimentStore>> store =
+      Open(options, /*folders_need_rows=*/true);
   if (error != nullptr) {
     const std::string reason = ReasonOf(store.status());
     *error = store.ok()                              ? OpenError::kNone
@@ -42,7 +45,12 @@ absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(
   return OpenStore(StoreOptions{.folder = state_folder}, error);
 }
 
-absl::Status SqlStore::Start() {
+absl::StatusOr<std::vector<Reindexed>> Reindex(const StoreOptions& options) {
+  MENTOR_ASSIGN_OR_RETURN(const auto store, Open(options, /*folders_need_rows=*/false));
+  return store->BringBack();
+}
+
+absl::Status SqlStore::Start(bool folders_need_rows) {
   {
     const MutexLock lock(reader_mutex_);
     auto row = reader_->Query("SELECT value FROM meta WHERE key = 'store_uid'");
@@ -52,7 +60,13 @@ absl::Status SqlStore::Start() {
   }
   MENTOR_RETURN_IF_ERROR(FinishDeletions());
   MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> without_row, FoldersWithoutRow());
-  return RemoveLeftByCreate(&without_row);
+  MENTOR_RETURN_IF_ERROR(RemoveLeftByCreate(&without_row));
+  if (folders_need_rows) MENTOR_RETURN_IF_ERROR(RefuseWithoutRow(without_row));
+  MENTOR_RETURN_IF_ERROR(NameLostCheckpoints());
+  // On a full disk there may be no room for it now.
+  if (const absl::Status emptied = EmptyLog(); !emptied.ok())
+    MENTOR_LOG(kWarning, "the database's log could not be emptied", {{"why", emptied}});
+  return absl::OkStatus();
 }
 
 int64_t SqlStore::NowNs() {
@@ -82,13 +96,34 @@ absl::StatusOr<v1::Experiment> SqlStore::GetWith(sql::Database* database, const 
   return FromRow(row);
 }
 
+absl::StatusOr<bool> SqlStore::Read(const sql::Query& row, v1::Experiment* experiment) {
+  auto read = FromRow(row);
+  if (read.ok()) {
+    *experiment = *std::move(read);
+    return true;
+  }
+  if (!absl::IsDataLoss(read.status())) return read.status();
+  const std::string id = row.Text(1);
+  bool first = false;
+  {
+    const MutexLock lock(live_mutex_);
+    first = unreadable_.insert(id).second;
+  }
+  if (first) {
+    MENTOR_LOG(kError, "the row of an experiment cannot be read; lists leave it out",
+               {{"name", ExperimentName(id)}, {"uid", row.Text(0)}, {"why", read.status()}});
+  }
+  return false;
+}
+
 absl::StatusOr<std::vector<v1::Experiment>> SqlStore::ReadAll(sql::Query* row) {
   std::vector<v1::Experiment> experiments;
   while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row->Step());
     if (!found) return experiments;
-    MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FromRow(*row));
-    experiments.push_back(std::move(experiment));
+    v1::Experiment experiment;
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, Read(*row, &experiment));
+    if (readable) experiments.push_back(std::move(experiment));
   }
 }
 

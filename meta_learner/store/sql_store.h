@@ -50,8 +50,10 @@ class SqlStore : public ExperimentStore {
         writer_(std::move(writer)),
         reader_(std::move(reader)) {}
 
-  // Before anything else.
-  absl::Status Start();
+  // Before anything else. Folders without a row are an error, unless they are about to get one.
+  absl::Status Start(bool folders_need_rows);
+  // sql_recovery.cc: what Reindex does, once it has the folder.
+  absl::StatusOr<std::vector<Reindexed>> BringBack();
 
   // sql_changes.cc
   absl::StatusOr<v1::Experiment> Create(const NewExperiment& experiment) override;
@@ -108,6 +110,10 @@ class SqlStore : public ExperimentStore {
     return folder_ / "experiments" / std::string(uid);
   }
   const std::filesystem::path& folder() const override { return folder_; }
+  absl::Status EmptyLog() override {
+    const MutexLock lock(writer_mutex_);
+    return writer_->EmptyLog();
+  }
   uint64_t replay_mismatches() const override { return replay_mismatches_; }
   void OnCommit(std::function<void(double)> callback) override {
     const MutexLock lock(writer_mutex_);
@@ -162,7 +168,10 @@ class SqlStore : public ExperimentStore {
   // The experiment of a row of sql::kExperimentColumns; with what is only in memory.
   absl::StatusOr<v1::Experiment> FromRow(const sql::Query& row);
   absl::StatusOr<v1::Experiment> GetWith(sql::Database* database, const std::string& id);
-  // Experiments of a query on sql::kExperimentColumns whose values are bound.
+  // False: this row cannot be read, which the log says once. Other errors are the answer.
+  absl::StatusOr<bool> Read(const sql::Query& row, v1::Experiment* experiment);
+  // Experiments of a query on sql::kExperimentColumns whose values are bound, but for those that
+  // cannot be read.
   absl::StatusOr<std::vector<v1::Experiment>> ReadAll(sql::Query* row);
   static absl::StatusOr<int64_t> RevisionOf(sql::Database* database);
   std::optional<Live> LiveOf(const std::string& id);
@@ -174,6 +183,10 @@ class SqlStore : public ExperimentStore {
                                                                int64_t now_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   absl::Status RemoveFiles(std::string_view uid);
+  // With what these fields of the row say and nothing else: uid, name, spec as submitted, state,
+  // progress, create_time, owner, priority, deadline, and what has no column. In a transaction.
+  absl::Status InsertRow(const v1::Experiment& row, int64_t now_ns, int64_t revision)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
 
   // Of sql_lists.cc.
   absl::StatusOr<ExperimentPage> ListByName(const ListQuery& query, int page_size,
@@ -189,6 +202,14 @@ class SqlStore : public ExperimentStore {
   absl::StatusOr<std::vector<std::string>> FoldersWithoutRow();
   // Those of creations that a crash ended: they go, from the list too.
   absl::Status RemoveLeftByCreate(std::vector<std::string>* without_row);
+  // DATA_LOSS, and a line of the log for each, when there are some.
+  absl::Status RefuseWithoutRow(const std::vector<std::string>& without_row) const;
+  // A line of the log for each experiment whose checkpoints were there and have no folder now.
+  absl::Status NameLostCheckpoints();
+  // UIDs of rows that cannot be read.
+  absl::StatusOr<std::vector<std::string>> RowsUnreadable();
+  // One folder without a row, or with one that cannot be read: a new row.
+  absl::StatusOr<v1::Experiment> BringBackOne(const std::string& uid, bool has_row);
 
   // Of sql_results.cc, within a transaction.
   absl::Status WritePoints(std::string_view uid, uint32_t step,
@@ -216,6 +237,7 @@ class SqlStore : public ExperimentStore {
   const std::unique_ptr<sql::Database> reader_ ABSL_PT_GUARDED_BY(reader_mutex_);
   Mutex live_mutex_;
   std::map<std::string, Live> live_ ABSL_GUARDED_BY(live_mutex_);  // By id.
+  std::set<std::string> unreadable_ ABSL_GUARDED_BY(live_mutex_);  // Ids that the log has named.
 };
 
 }  // namespace mentor::meta_learner

@@ -20,6 +20,8 @@
 namespace mentor::meta_learner::sql {
 namespace {
 
+constexpr char kPatience[] = "PRAGMA busy_timeout=5000";
+
 class SqliteDatabase : public Database {
  public:
   SqliteDatabase(std::filesystem::path path, sqlite3* connection)
@@ -46,6 +48,17 @@ class SqliteDatabase : public Database {
   }
   absl::Status SetSchemaVersion(int version) override {
     return Execute(absl::StrCat("PRAGMA user_version=", version));
+  }
+  absl::Status EmptyLog() override {
+    // Without patience: with a reader on old pages it does what can be done now.
+    MENTOR_RETURN_IF_ERROR(Execute("PRAGMA busy_timeout=0"));
+    absl::Status moved;
+    {
+      auto checkpoint = Query("PRAGMA wal_checkpoint(TRUNCATE)");
+      moved = checkpoint.Step().status();
+    }
+    MENTOR_RETURN_IF_ERROR(Execute(kPatience));
+    return moved;
   }
   const Dialect& dialect() const override {
     static constexpr Dialect kDialect = {.serial = "INTEGER PRIMARY KEY AUTOINCREMENT",
@@ -140,8 +153,8 @@ std::unique_ptr<Statement> SqliteDatabase::Prepare(const std::string& sql) {
 
 absl::Status SqliteDatabase::Open(bool read_only) {
   sqlite3_extended_result_codes(connection_, 1);
-  MENTOR_RETURN_IF_ERROR(
-      Execute("PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF"));
+  MENTOR_RETURN_IF_ERROR(Execute(kPatience));
+  MENTOR_RETURN_IF_ERROR(Execute("PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF"));
   if (read_only) return absl::OkStatus();
   auto mode = Query("PRAGMA journal_mode=WAL");
   MENTOR_ASSIGN_OR_RETURN(const bool row, mode.Step());
@@ -150,7 +163,7 @@ absl::Status SqliteDatabase::Open(bool read_only) {
         "%s: this file system does not allow SQLite's WAL mode; choose a local disk",
         path_.string()));
   }
-  return Execute("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000");
+  return Execute("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=200");
 }
 
 absl::Status SqliteDatabase::Error(std::string_view doing, int rc) const {
@@ -166,8 +179,12 @@ absl::Status SqliteDatabase::Error(std::string_view doing, int rc) const {
                                     "; another program has it open: close that, then try again");
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
-                       what + "; restore the state folder from a backup, or start with a new one");
+      return MakeError(
+          absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          what +
+              "; restore the state folder from a backup, or move this file away and bring "
+              "the experiments back from their folders with 'mentor-meta-learner "
+              "--state DIR reindex'");
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:

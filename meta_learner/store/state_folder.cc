@@ -7,6 +7,9 @@
 
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/util/time_util.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/check.h"
@@ -19,6 +22,7 @@ namespace mentor::meta_learner {
 namespace {
 
 constexpr std::string_view kStateFormat = "mentor-state 1\n";
+constexpr uint64_t kAboutBytesMax = kSpecBytesMax * 8;
 
 absl::Status TooNew(std::string_view what, std::string_view found, std::string_view known) {
   return MakeError(
@@ -99,6 +103,41 @@ bool IsLeftByCreate(const std::filesystem::path& folder) {
   std::error_code error;
   return std::filesystem::exists(folder / kNewMark, error) ||
          (std::filesystem::is_empty(folder, error) && !error);
+}
+
+absl::Status WriteAbout(const std::filesystem::path& folder, const v1::Experiment& experiment) {
+  std::string text;
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  MENTOR_CHECK(printer.PrintToString(experiment, &text));
+  return WriteFileAtomically(folder / kAboutFile, text);
+}
+
+absl::StatusOr<v1::Experiment> ReadAbout(const std::filesystem::path& folder) {
+  v1::Experiment experiment;
+  const auto text = ReadFile(folder / kAboutFile, kAboutBytesMax);
+  if (text.ok()) {
+    if (!google::protobuf::TextFormat::ParseFromString(*text, &experiment) ||
+        !experiment.has_spec()) {
+      return absl::DataLossError((folder / kAboutFile).string() + " cannot be read");
+    }
+    return experiment;
+  }
+  if (!absl::IsNotFound(text.status())) return text.status();
+  const std::filesystem::path file = folder / "spec.txtpb";
+  MENTOR_ASSIGN_OR_RETURN(const std::string spec, ReadFile(file, kSpecBytesMax * 4));
+  const auto parsed = LoadSpec(spec);
+  if (!parsed.ok()) {
+    return absl::DataLossError(absl::StrFormat("%s is not a spec of this build: %s", file.string(),
+                                               parsed.status().message()));
+  }
+  *experiment.mutable_spec() = *parsed;
+  struct stat info {};
+  if (stat(file.c_str(), &info) == 0) {
+    *experiment.mutable_create_time() =
+        google::protobuf::util::TimeUtil::TimeTToTimestamp(info.st_mtime);
+  }
+  return experiment;
 }
 
 absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,

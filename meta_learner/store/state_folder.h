@@ -42,6 +42,14 @@ absl::Status RemoveNewMark(const std::filesystem::path& folder);
 // in it.
 bool IsLeftByCreate(const std::filesystem::path& folder);
 
+// What brings an experiment back when its row is lost: name, owner, create_time, the settings and
+// the spec as it was created with, as text.
+inline constexpr std::string_view kAboutFile = "experiment.txtpb";
+absl::Status WriteAbout(const std::filesystem::path& folder, const v1::Experiment& experiment);
+// In folders of older versions: what spec.txtpb says. NOT_FOUND when neither is there, DATA_LOSS
+// when it cannot be read.
+absl::StatusOr<v1::Experiment> ReadAbout(const std::filesystem::path& folder);
+
 // For an experiment that is about to run: its folders, and both specs as text.
 absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,
                                      const std::string& submitted_spec,

@@ -7,7 +7,9 @@
 //     FORMAT                "mentor-state 1"
 //     mentor.db -wal -shm   SQLite, unless the database is elsewhere (Options.database)
 //     reserve               room for the last words on a full disk (scheduling/disk_guard.h)
-//     experiments/UID/      made by Create; from its first run on:
+//     experiments/UID/      made by Create:
+//       experiment.txtpb    name, owner, settings and spec as created, for Reindex
+//                           from its first run on:
 //       spec.txtpb          as submitted
 //       merged.txtpb        with every default
 //       checkpoints/        meta_learner/store/checkpoint.h
@@ -239,13 +241,18 @@ class ExperimentStore {
   }
   virtual const std::filesystem::path& folder() const = 0;
 
+  // Moves what stands in the database's log into the database, so that little goes with the log.
+  // Now and then; waits for nobody.
+  virtual absl::Status EmptyLog() = 0;
+
   // Results that a replay computed differently: exactness is broken when this is not 0.
   virtual uint64_t replay_mismatches() const = 0;
   // Called with the seconds of each transaction that wrote, its sync included.
   virtual void OnCommit(std::function<void(double seconds)> callback) = 0;
 };
 
-// Opens or creates the state folder; one that holds something else is refused. FAILED_PRECONDITION
+// Opens or creates the state folder; one that holds something else is refused. DATA_LOSS when there
+// are folders of experiments that the database does not know: Reindex. FAILED_PRECONDITION
 // IN_USE when another process uses it, TOO_NEW when a newer program wrote it; `error` tells which,
 // for exit codes.
 enum class OpenError { kNone, kInUse, kTooNew, kOther };
@@ -261,5 +268,15 @@ absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(const StoreOptions& o
                                                            OpenError* error = nullptr);
 absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(
     const std::filesystem::path& state_folder, OpenError* error = nullptr);
+
+// What Reindex did about one folder.
+struct Reindexed {
+  std::string uid;
+  v1::Experiment experiment;  // As it is now.
+  absl::Status status;        // Why it is not back; its folder is in STATE/lost/ then.
+};
+// Gives folders of experiments without a row that can be read a row, from what stands in them:
+// PAUSED at the newest whole checkpoint, whatever they were. Metrics are not in folders. By UID.
+absl::StatusOr<std::vector<Reindexed>> Reindex(const StoreOptions& options);
 
 }  // namespace mentor::meta_learner

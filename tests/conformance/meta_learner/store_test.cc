@@ -707,7 +707,8 @@ STORE_CASE("a backup is taken while the store works, and restored whole") {
   INFO(made.status().ToString());
   REQUIRE(made.ok());
   CHECK(made->experiments == 2);
-  CHECK(made->files == 2 + 2 + 1);  // Specs, checkpoints, database.
+  // What each was created as, specs, checkpoints, database.
+  CHECK(made->files == 2 + 2 + 2 + 1);
   CHECK(absl::IsFailedPrecondition(BackUp(source, folder.path() / "backup").status()));
   const std::string before = store->Get(one.name())->SerializeAsString();
   REQUIRE(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());  // After it.

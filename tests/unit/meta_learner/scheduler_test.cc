@@ -9,6 +9,7 @@
 #include "common/failpoint.h"
 #include "common/mutex.h"
 #include "common/status.h"
+#include "meta_learner/store/sqlite.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -140,6 +141,25 @@ class Fixture {
   std::map<std::string, std::vector<absl::Status>> ends_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Scheduler> scheduler_;
 };
+
+TEST_CASE("scheduler: an experiment that cannot be read does not hold up the queue (D10)",
+          "[unit]") {
+  Scheduler::Options options;
+  options.running_max = 1;
+  Fixture fixture(options);
+  fixture.Create("bad");
+  fixture.Create("good");
+  {
+    const auto database =
+        sql::OpenSqlite(fixture.store()->folder() / "mentor.db", /*read_only=*/false);
+    REQUIRE(database.ok());
+    REQUIRE((*database)->Execute("UPDATE experiments SET details = x'ffff' WHERE id = 'bad'").ok());
+  }
+  fixture.End("good");
+  fixture.Start();
+  CHECK(fixture.WaitForState("good", S::STATE_SUCCEEDED));
+  CHECK(fixture.begun() == Strings{"good"});
+}
 
 TEST_CASE("scheduler: so many at once, higher classes first, then in order", "[unit]") {
   Fixture fixture({.running_max = 2});

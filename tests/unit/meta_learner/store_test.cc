@@ -10,10 +10,12 @@
 #include <sys/stat.h>
 
 #include "common/file.h"
+#include "common/log.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/backup.h"
+#include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/sqlite.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
@@ -83,6 +85,199 @@ TEST_CASE("store: nobody else may read the database, its log and its copies (D14
   for (const char* name : {"mentor.db", "mentor.db-wal", "mentor.db-shm"})
     CHECK(mode(state / name) == 0600);
   umask(before);
+}
+
+namespace {
+
+void RemoveDatabase(const std::filesystem::path& state, const std::vector<std::string>& suffixes) {
+  for (const std::string& suffix : suffixes)
+    std::filesystem::remove((state / "mentor.db").string() + suffix);
+}
+
+// Writes a checkpoint of this experiment and says so to the store.
+void Step(ExperimentStore* store, const v1::Experiment& experiment, uint32_t step) {
+  const auto info = WriteCheckpoint(store->CheckpointFolder(experiment.uid()),
+                                    {.experiment_uid = experiment.uid(),
+                                     .outer_step = step,
+                                     .spec_hash = SpecHash(experiment.spec()),
+                                     .sections = {{"s", std::string(100, 'x')}}});
+  REQUIRE(info.ok());
+  REQUIRE(store->RecordOuterStep(experiment.uid(), {.step = step, .checkpoint = *info}).ok());
+}
+
+}  // namespace
+
+TEST_CASE("store: folders without rows refuse the start, and reindex brings them back (D10)",
+          "[unit]") {
+  const TempFolder folder;
+  const auto state = folder.path() / "state";
+  std::string uid, hash;
+  {
+    const auto store = Open(state);
+    NewExperiment mine = testing::SmallExperiment("mine");
+    mine.owner = "ann";
+    mine.experiment.set_weight(7);
+    (*mine.experiment.mutable_labels())["team"] = "a";
+    uid = store->Create(mine)->uid();
+    CreateSmall(store.get(), "never-run");
+    const auto running =
+        store->Transition("experiments/mine", {S::STATE_QUEUED}, S::STATE_RUNNING).value();
+    REQUIRE(store->PrepareFolder(uid).ok());
+    Step(store.get(), running, 1);
+    Step(store.get(), running, 2);
+    hash = store->Checkpoints(uid)->back().state_hash;
+  }
+  // One of an older version: its spec alone. One of which nothing can be known.
+  const std::string older = NewUuid(), broken = NewUuid();
+  std::filesystem::create_directories(state / "experiments" / older);
+  std::filesystem::copy_file(state / "experiments" / uid / "spec.txtpb",
+                             state / "experiments" / older / "spec.txtpb");
+  std::filesystem::create_directories(state / "experiments" / broken / "checkpoints");
+  // Not ours.
+  std::filesystem::create_directories(state / "experiments" / "lost+found");
+  RemoveDatabase(state, {"", "-wal", "-shm"});
+
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = OpenStore(state);
+    REQUIRE(refused.status().code() == absl::StatusCode::kDataLoss);
+    const std::string message(refused.status().message());
+    CHECK(message.find("4 experiments") != message.npos);
+    CHECK(message.find("reindex") != message.npos);
+  }
+  const auto done = Reindex({.folder = state});
+  REQUIRE(done.ok());
+  CHECK(done->size() == 4);
+  for (const Reindexed& one : *done) CHECK(one.status.ok() == (one.uid != broken));
+  CHECK(std::filesystem::exists(state / "lost" / broken));
+
+  const auto store = Open(state);
+  CHECK(store->List({})->total_size == 3);
+  const auto back = store->Get("experiments/mine");
+  REQUIRE(back.ok());
+  CHECK(back->uid() == uid);
+  CHECK(back->owner() == "ann");
+  CHECK(back->weight() == 7);
+  CHECK(back->labels().at("team") == "a");
+  CHECK(back->state() == S::STATE_PAUSED);
+  CHECK(back->pause_reason() == S::PAUSE_REASON_USER);
+  CHECK(back->progress().outer_updates() == 2);
+  CHECK(back->progress().outer_updates_total() == 5);
+  CHECK(store->Checkpoints(uid)->size() == 2);
+  CHECK(store->Checkpoints(uid)->back().state_hash == hash);
+  CHECK(store->Get("experiments/never-run")->state() == S::STATE_PAUSED);
+  CHECK(store->Get("experiments/exp-" + UuidBase32(older, 10))->owner() == "local");
+  CHECK(store->Transition("experiments/mine", {S::STATE_PAUSED}, S::STATE_QUEUED).ok());
+}
+
+TEST_CASE("store: with the log gone, little is gone, and it is said (D10)", "[unit]") {
+  const TempFolder folder;
+  const auto state = folder.path() / "state", copy = folder.path() / "copy";
+  const auto store = Open(state);
+  CreateSmall(store.get(), "one");
+  REQUIRE(store->EmptyLog().ok());
+  CHECK(std::filesystem::file_size(state / "mentor.db-wal") == 0);
+  // As a crash leaves it, and then its log is removed: what was moved into the database is there.
+  std::filesystem::copy(state, copy, std::filesystem::copy_options::recursive);
+  RemoveDatabase(copy, {"-wal", "-shm"});
+  CHECK(Open(copy)->Get("experiments/one").ok());
+  std::filesystem::remove_all(copy);
+  CreateSmall(store.get(), "two");
+  std::filesystem::copy(state, copy, std::filesystem::copy_options::recursive);
+  RemoveDatabase(copy, {"-wal", "-shm"});
+  CHECK(OpenStore(copy).status().code() == absl::StatusCode::kDataLoss);
+  REQUIRE(Reindex({.folder = copy}).ok());
+  CHECK(Open(copy)->Get("experiments/two")->state() == S::STATE_PAUSED);
+}
+
+TEST_CASE("store: one row that cannot be read is one row (D10)", "[unit]") {
+  const TempFolder folder;
+  const auto state = folder.path() / "state";
+  std::string uid;
+  {
+    const auto store = Open(state);
+    for (const char* id : {"a", "b", "c"}) CreateSmall(store.get(), id);
+    const auto running =
+        store->Transition("experiments/b", {S::STATE_QUEUED}, S::STATE_RUNNING).value();
+    uid = running.uid();
+    Step(store.get(), running, 1);
+    REQUIRE(store->RecordPoints(uid, 1, {{"seg2", 0.5}}, {}).ok());
+  }
+  {
+    const auto database = sql::OpenSqlite(state / "mentor.db", /*read_only=*/false);
+    REQUIRE(database.ok());
+    REQUIRE((*database)
+                ->Execute("UPDATE experiments SET details = x'ffff', spec = x'ff' WHERE id = 'b'")
+                .ok());
+  }
+  {
+    const auto store = Open(state);
+    const auto before = log::Counts()[3];
+    const auto names = [](const std::vector<v1::Experiment>& experiments) {
+      std::string text;
+      for (const v1::Experiment& experiment : experiments) text += experiment.name().back();
+      return text;
+    };
+    CHECK(names(store->List({})->experiments) == "ac");
+    CHECK(names(store->List({.order_by = "create_time desc"})->experiments) == "ca");
+    CHECK(names(store->ReadSnapshot({})->experiments) == "ac");
+    CHECK(names(*store->InStates({S::STATE_QUEUED, S::STATE_RUNNING})) == "ac");
+    CHECK(log::Counts()[3] == before + 1);  // Said once.
+    // Pages go on behind it.
+    const auto first = store->List({.page_size = 2});
+    CHECK(names(first->experiments) == "a");
+    CHECK(names(store->List({.page_size = 2, .page_token = first->next_page_token})->experiments) ==
+          "c");
+    CHECK(store->Get("experiments/b").status().code() == absl::StatusCode::kDataLoss);
+    CHECK(store->Events(0, 100).ok());
+  }
+  const auto done = Reindex({.folder = state});
+  REQUIRE(done.ok());
+  REQUIRE(done->size() == 1);
+  CHECK(done->front().status.ok());
+  const auto store = Open(state);
+  CHECK(store->List({})->experiments.size() == 3);
+  CHECK(store->Get("experiments/b")->state() == S::STATE_PAUSED);
+  CHECK(store->Get("experiments/b")->progress().outer_updates() == 1);
+  CHECK(store->Points(uid)->at("seg2").size() == 1);  // What hangs on it is still there.
+}
+
+TEST_CASE("store: a folder of checkpoints that is gone is named at the start (D10)", "[unit]") {
+  const TempFolder folder;
+  {
+    const auto store = Open(folder.path());
+    const auto running = testing::StartSmall(store.get(), "one");
+    Step(store.get(), running, 1);
+    std::filesystem::remove_all(store->CheckpointFolder(running.uid()));
+  }
+  const auto before = log::Counts()[2];
+  Open(folder.path()).reset();
+  CHECK(log::Counts()[2] == before + 1);
+}
+
+TEST_CASE("store: what a deletion still removes is no reason to refuse (D10)", "[unit]") {
+  const TempFolder folder;
+  std::filesystem::path own;
+  {
+    const auto store = Open(folder.path());
+    const auto gone = CreateSmall(store.get(), "gone");
+    own = store->ExperimentFolder(gone.uid());
+    REQUIRE(store->Transition(gone.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
+    std::filesystem::rename(own, folder.path() / "aside");
+    REQUIRE(store->Delete(gone.name(), "").ok());
+  }
+  // As if a crash had come between the row and the files.
+  std::filesystem::rename(folder.path() / "aside", own);
+  {
+    const auto database =
+        sql::OpenSqlite(folder.path() / "mentor.db", /*read_only=*/false).value().release();
+    const std::unique_ptr<sql::Database> owned(database);
+    REQUIRE(owned->Query("INSERT INTO deletions(uid) VALUES(?)")
+                .Bind(own.filename().string())
+                .Run()
+                .ok());
+  }
+  CHECK(OpenStore(folder.path()).ok());
+  CHECK_FALSE(std::filesystem::exists(own));
 }
 
 TEST_CASE("store: a folder has one owner", "[unit]") {
