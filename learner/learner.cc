@@ -24,8 +24,6 @@ namespace {
 
 // Segments under way to the meta-learner, of one shard.
 constexpr uint32_t kWindow = 2;
-// Versions of signal weights that are kept: one for each experiment that runs at once, and some.
-constexpr size_t kVersionsMax = 16;
 constexpr std::chrono::milliseconds kRefusedWait{10'000};
 // From the last shard of a drained learner to its end, at most: what is still in line may be
 // hundreds of megabytes. A silent meta-learner is given up sooner, by its missing heartbeats.
@@ -42,7 +40,10 @@ struct Learner::Connection {
   // Guarded by the learner's mutex_.
   bool welcomed = false;
   bool closed = false;
-  std::map<uint64_t, torch::Tensor> signal_weights;  // By version.
+  // The version that came last. The meta-learner sends another before it sends a shard that needs
+  // one, and a shard holds its own until it ends.
+  uint64_t signal_version = 0;
+  torch::Tensor signal_weights;
 };
 
 struct Learner::Job {

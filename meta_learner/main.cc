@@ -148,7 +148,14 @@ int Serve(const Flags& flags) {
     if (const absl::Status status = rpc::Server::Check(server_options); !status.ok())
       return Fail(status, kExitUsage);
   }
-  const auto store = OpenStore(StoreOptions{.folder = flags.state, .database = flags.database});
+  // Another one writes now: whatever this one still says would be wrong.
+  std::atomic<bool> lost = false;
+  const auto on_lost = [&lost](const absl::Status& why) {
+    if (!lost.exchange(true)) MENTOR_LOG(kError, "the database is lost; stopping", {{"why", why}});
+    RequestStop("the database is lost");
+  };
+  const auto store = OpenStore(
+      StoreOptions{.folder = flags.state, .database = flags.database, .on_lost = on_lost});
   if (!store.ok()) return Fail(store.status());
   ExperimentService::Options control = flags.control;
   control.rate = flags.rate;

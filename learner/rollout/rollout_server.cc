@@ -24,7 +24,6 @@ namespace {
 // An environment's state is some kilobytes.
 constexpr size_t kStateBytesMax = 4 << 20;
 constexpr size_t kErrorBytesMax = 4096;
-constexpr size_t kPeerUidBytesMax = 128;
 // Shards whose steps are remembered for progress bars.
 constexpr size_t kShardsRemembered = 256;
 
@@ -174,6 +173,7 @@ struct RolloutServer::Session {
   bool welcomed = false;
   bool leaving = false;
   bool rejected = false;
+  bool replaced = false;  // By another stream of the same actor.
   google::protobuf::Timestamp connect_time = google::protobuf::util::TimeUtil::GetCurrentTime();
   uint64_t units = 0;      // Whose results were used.
   uint64_t new_steps = 0;  // How many of them since the last Peers.
@@ -206,9 +206,13 @@ struct RolloutServer::Instruments {
         counters("mentor_rollout_rejected_total", "Streams ended for a broken rule.", "reason",
                  {"hello", "mismatch", "credit", "unexpected", "result", "message"});
     reissued = counters("mentor_rollout_reissued_total", "Units given out again.", "reason",
-                        {"lost", "leaving", "lagging", "error"});
+                        {"lost", "leaving", "lagging", "silent", "error"});
     deaths = counters("mentor_rollout_peer_deaths_total", "Actors lost.", "cause",
-                      {"heartbeat", "closed", "violation"});
+                      {"heartbeat", "closed", "violation", "replaced"});
+    quarantines = &metrics->Counter(
+        "mentor_rollout_quarantines_total",
+        "Actors kept away for a while, since they failed or held up what others could do.");
+    quarantined = &metrics->Gauge("mentor_rollout_peers_quarantined", "Actors kept away now.");
     divergence = &metrics->Counter(
         "mentor_rollout_divergence_total",
         "Results that differ from the first one of their unit: exactness is broken.");
@@ -224,11 +228,13 @@ struct RolloutServer::Instruments {
   }
 
   std::map<std::string, prometheus::Counter*> results, rejected, reissued, deaths;
-  prometheus::Counter* divergence;
-  prometheus::Gauge *outstanding, *ready, *backlog, *peers;
+  prometheus::Counter *divergence, *quarantines;
+  prometheus::Gauge *outstanding, *ready, *backlog, *peers, *quarantined;
   prometheus::Histogram* turnaround;
   rpc::StreamMetrics stream;
-  UnitDispatcher::Reissued reissued_so_far;  // Guarded by the server's mutex_.
+  // Guarded by the server's mutex_.
+  UnitDispatcher::Reissued reissued_so_far;
+  uint64_t quarantines_so_far = 0;
 };
 
 RolloutServer::RolloutServer(Options options, Metrics* metrics)
@@ -332,7 +338,6 @@ grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* RolloutServer::Open(
     MutexLock lock(mutex_);
     session->id = ActorId{next_actor_++};
     sessions_[session->id] = session;
-    dispatcher_.AddActor(session->id);
     stopping = stopping_;
   }
   // The handlers are destroyed at the end of the stream, and with them the session.
@@ -417,6 +422,8 @@ std::vector<v1::Peer> RolloutServer::Peers() {
     peer.set_draining(session->leaving);
     peer.set_units(session->units);
     peer.set_work(static_cast<uint32_t>(dispatcher_.NumHeld(id)));
+    peer.set_quarantined(dispatcher_.InQuarantine(id));
+    peer.set_strikes(static_cast<uint32_t>(dispatcher_.StandingOf(id)->strikes()));
     peer.set_env_steps_per_second(static_cast<double>(std::exchange(session->new_steps, 0)) /
                                   seconds);
     *peer.mutable_connect_time() = session->connect_time;
@@ -462,17 +469,13 @@ absl::Status RolloutServer::CheckFleet(const v1::Hello& hello) const {
 }
 
 void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::Hello& hello) {
-  if (const absl::Status status = CheckProtocolVersion(hello); !status.ok())
-    return Reject(session, "mismatch", status);
-  if (hello.peer_uid().empty() || hello.peer_uid().size() > kPeerUidBytesMax ||
-      hello.threads() == 0 || hello.catalogue_hash().empty() ||
-      hello.numeric_fingerprint().empty()) {
-    return Reject(
-        session, "hello",
-        Violation("hello: peer_uid, threads, catalogue_hash and numeric_fingerprint are required"));
+  if (const absl::Status status = CheckHello(hello); !status.ok()) {
+    const bool other_version = ReasonOf(status) == ReasonName(Reason::kProtocolVersion);
+    return Reject(session, other_version ? "mismatch" : "hello", status);
   }
   absl::Status status;
   bool twice;
+  std::shared_ptr<Session> before;  // Another stream of the same process.
   {
     MutexLock lock(mutex_);
     twice = session->welcomed;
@@ -480,7 +483,11 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
       session->hello = hello;
       status = CheckFleet(hello);
       if (status.ok()) {
+        for (const auto& [id, other] : sessions_) {
+          if (other->welcomed && other->hello.peer_uid() == hello.peer_uid()) before = other;
+        }
         session->welcomed = true;
+        dispatcher_.AddActor(session->id, {.uid = hello.peer_uid(), .threads = hello.threads()});
         instruments_->peers->Increment();
         // The first actor sets what the others must be equal to.
         if (catalogue_hash_.empty()) catalogue_hash_ = hello.catalogue_hash();
@@ -488,6 +495,15 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
         SetGauges();
       }
     }
+  }
+  if (before != nullptr) {
+    // A connection that broke half-way is not noticed at once: the newer one is the living one.
+    {
+      MutexLock lock(mutex_);
+      before->replaced = true;
+    }
+    before->stream->Close(MakeError(absl::StatusCode::kAlreadyExists, Reason::kProtocolViolation,
+                                    "another connection has the same peer_uid"));
   }
   if (twice) return Reject(session, "hello", Violation("hello came twice"));
   if (!status.ok()) return Reject(session, "mismatch", status);
@@ -580,11 +596,14 @@ void RolloutServer::OnClosed(const std::shared_ptr<Session>& session, const absl
     welcomed = session->welcomed;
     expected = (session->leaving && status.ok()) || stopping_;
     session->welcomed = false;
-    if (welcomed) instruments_->peers->Decrement();
-    dispatcher_.RemoveActor(session->id);
+    if (welcomed) {
+      instruments_->peers->Decrement();
+      dispatcher_.RemoveActor(session->id);
+    }
     SetGauges();
     if (welcomed && !expected) {
-      const char* cause = session->rejected                                     ? "violation"
+      const char* cause = session->replaced                                     ? "replaced"
+                          : session->rejected                                   ? "violation"
                           : ReasonOf(status) == ReasonName(Reason::kPeerSilent) ? "heartbeat"
                                                                                 : "closed";
       instruments_->deaths.at(cause)->Increment();
@@ -613,6 +632,7 @@ void RolloutServer::SetGauges() {
       static_cast<double>(now.leaving - before.leaving));
   instruments_->reissued.at("lagging")->Increment(
       static_cast<double>(now.lagging - before.lagging));
+  instruments_->reissued.at("silent")->Increment(static_cast<double>(now.silent - before.silent));
   instruments_->reissued.at("error")->Increment(static_cast<double>(now.error - before.error));
   before = now;
   const uint64_t quarantines = dispatcher_.quarantines();
@@ -643,11 +663,11 @@ void RolloutServer::Dispatch() {
   }
 }
 
-// Units that come to lag while nothing else happens go to idle actors.
+// Units that come to lag or are lost while nothing else happens go to other actors.
 void RolloutServer::WatchLag() {
   MutexLock lock(mutex_);
   while (!stopping_) {
-    const auto next = dispatcher_.NextLag();
+    const auto next = dispatcher_.NextChange();
     if (!next) {
       watch_is_idle_ = true;
       while (!stopping_ && watch_is_idle_) lag_changed_.Wait(lock);

@@ -87,8 +87,9 @@ std::vector<std::pair<ActorId, UnitKey>> UnitDispatcher::Cancel(uint64_t number)
   for (auto& [key, entry] : shard->second.entries) {
     if (entry.done) continue;
     if (entry.ready) --ready_count_;
-    SetOut(key, &entry, std::nullopt);
     for (const ActorId actor : entry.holders) holders.emplace_back(actor, key);
+    entry.done = true;
+    SetOut(key, &entry);
   }
   shards_.erase(shard);
   return holders;
@@ -109,21 +110,48 @@ bool UnitDispatcher::Settled(uint64_t number) const {
   return shard == shards_.end() || shard->second.missing == 0 || !shard->second.failure.ok();
 }
 
-void UnitDispatcher::AddActor(ActorId actor) {
-  MENTOR_CHECK(actors_.emplace(actor, Actor()).second);
+void UnitDispatcher::AddActor(ActorId id, const ActorInfo& info) {
+  Standing::Options standing = options_.standing;
+  standing.window_max = options_.credit_max;
+  const uint64_t first = std::min(uint64_t{options_.window_first_max}, 2 * uint64_t{info.threads});
+  standing.window_min = std::max(standing.window_min, static_cast<uint32_t>(first));
+  Actor actor{.info = info, .standing = Standing(standing)};
+  if (auto known = departed_.extract(info.uid); !known.empty())
+    actor.standing = std::move(known.mapped());
+  MENTOR_CHECK(actors_.emplace(id, std::move(actor)).second);
+  // Whoever was alone is no longer.
+  if (actors_.size() == 2) {
+    for (auto& [other, second] : actors_) Refresh(other, &second);
+  }
 }
 
 void UnitDispatcher::SetCredit(ActorId id, Actor* actor, uint32_t credit) {
   with_credit_.erase({actor->credit, id});
   actor->credit = credit;
-  if (credit > 0 && !actor->leaving) with_credit_.insert({credit, id});
+  if (credit > 0 && !actor->leaving && actor->held.size() < actor->standing.window() &&
+      !KeptAway(*actor)) {
+    with_credit_.insert({credit, id});
+  }
 }
 
-void UnitDispatcher::SetOut(const UnitKey& key, Entry* entry,
-                            std::optional<std::chrono::nanoseconds> sent) {
-  if (entry->sent) out_.erase({*entry->sent, key});
-  entry->sent = sent;
-  if (sent) out_.emplace(*sent, key);
+void UnitDispatcher::Strike(ActorId id) {
+  Actor& actor = actors_.at(id);
+  if (actor.standing.Strike(options_.now())) ++quarantines_;
+  Refresh(id, &actor);
+}
+
+void UnitDispatcher::SetOut(const UnitKey& key, Entry* entry) {
+  if (entry->due) out_.erase({*entry->due, key});
+  entry->due.reset();
+  if (entry->ready || entry->done || entry->holders.empty()) {
+    lagging_.erase(key);
+    return;
+  }
+  for (const ActorId holder : entry->holders) {
+    const auto due = DueOf(actors_.at(holder).held.at(key));
+    if (!entry->due || due < *entry->due) entry->due = due;
+  }
+  out_.emplace(*entry->due, key);
 }
 
 absl::Status UnitDispatcher::Offer(ActorId id, uint32_t units) {
@@ -155,13 +183,21 @@ void UnitDispatcher::RemoveActor(ActorId id) {
   const Actor actor = std::move(found->second);
   with_credit_.erase({actor.credit, id});
   actors_.erase(found);
+  if (actor.standing.strikes() > 0) {
+    if (departed_.size() >= kDepartedMax) departed_.erase(departed_.begin());
+    departed_.insert_or_assign(actor.info.uid, actor.standing);
+  }
+  if (actors_.size() == 1) Refresh(actors_.begin()->first, &actors_.begin()->second);
   for (auto held = actor.held.rbegin(); held != actor.held.rend(); ++held) {
     Entry* entry = Find(held->first);
     if (entry == nullptr) continue;
     entry->holders.erase(id);
-    // Somebody else still works on it.
-    if (!entry->holders.empty()) continue;
-    if (Requeue(held->first)) ++reissued_.lost;
+    // Or somebody else still works on it.
+    if (entry->holders.empty() && Requeue(held->first)) {
+      ++reissued_.lost;
+    } else {
+      SetOut(held->first, entry);
+    }
   }
 }
 
@@ -175,8 +211,8 @@ UnitDispatcher::Entry* UnitDispatcher::Find(const UnitKey& key) {
 bool UnitDispatcher::Requeue(const UnitKey& key) {
   Entry* entry = Find(key);
   if (entry == nullptr || entry->ready || entry->done) return false;
-  SetOut(key, entry, std::nullopt);
   entry->ready = true;
+  SetOut(key, entry);
   ++ready_count_;
   shards_.at(key.shard).queue.push_front(key);
   return true;
@@ -185,37 +221,49 @@ bool UnitDispatcher::Requeue(const UnitKey& key) {
 void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id,
                           std::vector<Assignment>* assignments) {
   Actor& actor = actors_.at(id);
+  actor.held[key] = {.unit = entry->unit, .attempt = ++entry->attempts, .sent = options_.now()};
   SetCredit(id, &actor, actor.credit - 1);
-  const auto now = options_.now();
-  actor.held[key] = {.unit = entry->unit, .sent = now};
   entry->holders.insert(id);
-  SetOut(key, entry, now);
+  lagging_.erase(key);
+  SetOut(key, entry);
   assignments->push_back(
-      {.actor = id, .key = key, .attempt = ++entry->attempts, .unit = entry->unit});
+      {.actor = id, .key = key, .attempt = entry->attempts, .unit = entry->unit});
 }
 
 std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
+  Expire();
   std::vector<Assignment> assignments;
-  // The actor with the most credit that does not hold the unit already (after Leaving it may).
+  // The actor with the most credit that does not hold the unit already (after Leaving it may) and
+  // has not failed at it, as long as there is such a one.
   const auto choose = [&](const Entry& entry) -> std::optional<ActorId> {
+    const bool anyone = entry.failed_at.empty() || !CanBeTriedElsewhere(entry);
     for (auto actor = with_credit_.rbegin(); actor != with_credit_.rend(); ++actor) {
-      if (!entry.holders.contains(actor->second)) return actor->second;
+      if (entry.holders.contains(actor->second)) continue;
+      if (anyone || !entry.failed_at.contains(actors_.at(actor->second).info.uid))
+        return actor->second;
     }
     return std::nullopt;
   };
   for (auto& [number, shard] : shards_) {
+    // Units that wait for a certain actor do not hold up those behind them.
+    std::deque<UnitKey> passed;
     while (!shard.queue.empty() && !with_credit_.empty()) {
       const UnitKey key = shard.queue.front();
       Entry& entry = shard.entries.at(key);
       if (entry.ready) {
-        const auto actor = choose(entry);
-        if (!actor) break;
-        entry.ready = false;
-        --ready_count_;
-        Give(key, &entry, *actor, &assignments);
+        if (const auto actor = choose(entry)) {
+          entry.ready = false;
+          --ready_count_;
+          Give(key, &entry, *actor, &assignments);
+        } else if (entry.failed_at.empty() && entry.holders.empty()) {
+          break;
+        } else {
+          passed.push_back(key);
+        }
       }
       shard.queue.pop_front();
     }
+    shard.queue.insert(shard.queue.begin(), passed.begin(), passed.end());
   }
   if (with_credit_.empty() || ready_count_ > 0) return assignments;
   // Nothing waits: idle actors take what lags, then what is to be compared.
@@ -287,24 +335,77 @@ std::optional<double> UnitDispatcher::ExpectedNs(const v1::Unit& unit) const {
   std::vector<double> sorted(known->second.begin(), known->second.end());
   const auto middle = sorted.begin() + static_cast<ptrdiff_t>(sorted.size() / 2);
   std::nth_element(sorted.begin(), middle, sorted.end());
-  const std::chrono::nanoseconds scaled(
-      static_cast<int64_t>(options_.lag_factor * static_cast<double>(middle->count())));
-  return std::max(options_.lag_min, scaled);
+  return *middle * std::max(1U, unit.steps());
 }
 
-std::optional<std::chrono::nanoseconds> UnitDispatcher::NextLag() const {
-  const auto lag = Lag(), now = options_.now();
-  for (const auto& [sent, key] : out_) {
-    if (sent + lag > now) return sent + lag;
+std::chrono::nanoseconds UnitDispatcher::After(const v1::Unit& unit, std::chrono::nanoseconds least,
+                                               double factor) const {
+  const double expected = factor * ExpectedNs(unit).value_or(0);
+  return std::max(least, std::chrono::nanoseconds(static_cast<int64_t>(expected)));
+}
+
+std::chrono::nanoseconds UnitDispatcher::DueOf(const Holding& holding) const {
+  if (!holding.lagging)
+    return holding.sent + After(*holding.unit, options_.lag_min, options_.lag_factor);
+  return holding.sent + After(*holding.unit, options_.lost_min, options_.lost_factor) *
+                            (int64_t{1} << std::min(holding.attempt - 1, 16U));
+}
+
+void UnitDispatcher::Expire() {
+  const auto now = options_.now();
+  while (!out_.empty() && out_.begin()->first <= now) {
+    const UnitKey key = out_.begin()->second;
+    Entry* entry = Find(key);
+    const std::set<ActorId> holders = entry->holders;
+    for (const ActorId id : holders) {
+      Actor& actor = actors_.at(id);
+      Holding& holding = actor.held.at(key);
+      if (DueOf(holding) > now) continue;
+      if (!holding.lagging) {
+        holding.lagging = true;
+        lagging_.insert(key);
+        // Before anybody has brought such a unit, nobody knows how long it takes.
+        if (ExpectedNs(*holding.unit)) Strike(id);
+        continue;
+      }
+      if (actor.lost.size() >= kLostMax) actor.lost.erase(actor.lost.begin());
+      actor.lost.insert_or_assign(key, holding);
+      actor.held.erase(key);
+      entry->holders.erase(id);
+      SetCredit(id, &actor, actor.credit + 1);
+      Strike(id);
+    }
+    if (entry->holders.empty() && Requeue(key)) {
+      ++reissued_.silent;
+    } else {
+      SetOut(key, entry);
+    }
   }
-  return std::nullopt;
+  // Whose quarantine has ended.
+  for (auto& [id, actor] : actors_) {
+    if (actor.standing.until() && actor.credit > 0 && *actor.standing.until() <= now)
+      Refresh(id, &actor);
+  }
+}
+
+std::optional<std::chrono::nanoseconds> UnitDispatcher::NextChange() const {
+  std::optional<std::chrono::nanoseconds> next;
+  if (!out_.empty()) next = out_.begin()->first;
+  for (const auto& [id, actor] : actors_) {
+    if (actor.credit > 0 && !actor.leaving && KeptAway(actor) &&
+        (!next || *actor.standing.until() < *next))
+      next = actor.standing.until();
+  }
+  return next;
 }
 
 std::shared_ptr<const v1::Unit> UnitDispatcher::Held(ActorId id, const UnitKey& key) const {
   const auto actor = actors_.find(id);
   if (actor == actors_.end()) return nullptr;
-  const auto held = actor->second.held.find(key);
-  return held == actor->second.held.end() ? nullptr : held->second.unit;
+  for (const auto* holdings : {&actor->second.held, &actor->second.lost}) {
+    if (const auto held = holdings->find(key); held != holdings->end()) return held->second.unit;
+  }
+  return nullptr;
 }
 
 void UnitDispatcher::Remember(const UnitKey& key, std::string hash, ActorId actor) {
@@ -318,16 +419,21 @@ void UnitDispatcher::Remember(const UnitKey& key, std::string hash, ActorId acto
 
 UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   const UnitKey key = ToKey(result.id());
-  const auto actor = actors_.find(id);
-  if (actor == actors_.end()) return Outcome::kUnexpected;
-  const auto held = actor->second.held.find(key);
-  if (held == actor->second.held.end()) return Outcome::kUnexpected;
-  const std::chrono::nanoseconds turnaround = options_.now() - held->second.sent;
-  actor->second.held.erase(held);
+  const auto found = actors_.find(id);
+  if (found == actors_.end()) return Outcome::kUnexpected;
+  Actor& actor = found->second;
+  auto node = actor.held.extract(key);
+  if (node.empty()) node = actor.lost.extract(key);
+  if (node.empty()) return Outcome::kUnexpected;
+  const Holding holding = std::move(node.mapped());
+  const std::chrono::nanoseconds turnaround = options_.now() - holding.sent;
+  const bool in_good_standing = actor.standing.good();
+  if (result.error().empty()) actor.standing.Delivered();
+  Refresh(id, &actor);
 
   Entry* entry = Find(key);
+  if (entry != nullptr) entry->holders.erase(id);
   if (entry == nullptr || entry->done) {
-    if (entry != nullptr) entry->holders.erase(id);
     const auto hash = hashes_.find(key);
     if (hash == hashes_.end() || !result.error().empty()) return Outcome::kLate;
     if (hash->second.hash == result.result_hash()) return Outcome::kDuplicate;
@@ -336,29 +442,39 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
     KeepAway(hash->second.actor);
     return Outcome::kDivergent;
   }
-  entry->holders.erase(id);
   Shard& shard = shards_.at(key.shard);
   if (!result.error().empty()) {
-    if (++entry->errors >= options_.errors_max && shard.failure.ok()) {
+    ++entry->errors;
+    if (in_good_standing) ++entry->good_errors;
+    entry->failed_at.insert(actor.info.uid);
+    if (IsHopeless(*entry) && shard.failure.ok()) {
       shard.failure = MakeError(absl::StatusCode::kInternal, Reason::kUnitFailed,
                                 absl::StrFormat("%s failed %d times; the last time: %s",
                                                 ToString(key), entry->errors, result.error()));
     }
     // Another holder may still bring a result.
-    if (entry->holders.empty() && Requeue(key)) ++reissued_.error;
+    if (entry->holders.empty() && Requeue(key)) {
+      ++reissued_.error;
+    } else {
+      SetOut(key, entry);
+    }
     return Outcome::kError;
   }
-  if (entry->ready) {
-    // It waits in the queue again since its actor is leaving; the queue skips units that are no
-    // longer ready.
-    entry->ready = false;
-    --ready_count_;
-  } else {
-    SetOut(key, entry, std::nullopt);
-  }
+  // It may wait in the queue again, since its actor is leaving or was silent; the queue skips units
+  // that are no longer ready.
+  if (std::exchange(entry->ready, false)) --ready_count_;
   entry->done = true;
-  turnarounds_.push_back(turnaround);
-  if (turnarounds_.size() > kTurnarounds) turnarounds_.pop_front();
+  SetOut(key, entry);
+  // Who failed at what another one could do.
+  for (auto& [other, failed] : actors_) {
+    if (other != id && entry->failed_at.contains(failed.info.uid)) Strike(other);
+  }
+  if (step_ns_.size() >= kEnvironments && !step_ns_.contains(holding.unit->task().environment()))
+    step_ns_.clear();
+  std::deque<double>& turnarounds = step_ns_[holding.unit->task().environment()];
+  turnarounds.push_back(static_cast<double>(turnaround.count()) /
+                        std::max(1U, holding.unit->steps()));
+  if (turnarounds.size() > kTurnarounds) turnarounds.pop_front();
   last_turnaround_ = turnaround;
   Remember(key, result.result_hash(), id);
   if (IsChecked(key, options_.check_every)) {

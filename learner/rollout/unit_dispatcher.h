@@ -3,10 +3,13 @@
 // server, whose lock guards it.
 //
 // A unit is ready (in its shard's queue), out (held by one actor or more) or done. It goes back to
-// the head of the queue when the last actor that holds it is lost, and is given to one more actor
-// when it is out for too long.
+// the head of the queue when the last actor that holds it is lost or keeps silent about it for
+// long, and is given to one more actor when it lags behind others of its kind. A unit that failed
+// is tried elsewhere first, so that one sick actor fails no shard; an actor that fails at what
+// others can do, or lags again and again, is kept away for a while (common/standing.h).
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <compare>
 #include <cstdint>
@@ -23,6 +26,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "common/standing.h"
 #include "mentor/v1/rollout_service.pb.h"
 
 namespace mentor::learner {
@@ -42,15 +46,27 @@ std::string ToString(const UnitKey& key);  // "unit 7/0/12/3"
 // An actor's stream.
 enum class ActorId : uint64_t {};
 
+// What an actor is known by: another stream of the same uid is the same actor.
+struct ActorInfo {
+  std::string uid = {};
+  uint32_t threads = 1;
+};
+
 class UnitDispatcher {
  public:
   struct Options {
-    // A unit that is out for longer than max(lag_min, lag_factor x median turnaround) goes to one
-    // more actor.
+    // A unit that is out for longer than max(lag_min, lag_factor x expected turnaround) goes to one
+    // more actor; expected is the median of its environment, by steps.
     std::chrono::nanoseconds lag_min = std::chrono::seconds(5);
     double lag_factor = 4;
-    // A unit that fails this many times fails its shard.
-    int errors_max = 3;
+    // After max(lost_min, lost_factor x expected), twice that the next time, an actor is taken to
+    // have lost it.
+    std::chrono::nanoseconds lost_min = std::chrono::seconds(60);
+    double lost_factor = 16;
+    // A unit fails its shard when it has failed this often at actors in good standing; or as often
+    // and nobody is left who has not tried; or, where there is one actor only, `errors_alone_max`
+    // times; or `errors_any_max` times anywhere.
+    int errors_max = 3, errors_alone_max = 5, errors_any_max = 16;
     // An actor cannot grant more than this in all.
     uint32_t credit_max = 1024;
     // One unit of so many is computed again by another actor, when one has nothing else to do, and
@@ -75,7 +91,7 @@ class UnitDispatcher {
     kDivergent,   // Another actor was faster and had another hash: exactness is broken. Both are
                   // kept away.
     kLate,        // The shard is cancelled or gone, or its memory is.
-    kError,       // The unit failed there; it is tried again, or its shard has failed.
+    kError,       // The unit failed there; it is tried elsewhere, or its shard has failed.
     kUnexpected,  // The actor does not hold this unit: a broken rule.
   };
   struct Counts {
@@ -85,6 +101,7 @@ class UnitDispatcher {
   // Why units were given out again.
   struct Reissued {
     uint64_t lost = 0, leaving = 0, lagging = 0, error = 0;
+    uint64_t silent = 0;  // Their actor said nothing about them for too long.
   };
 
   explicit UnitDispatcher(Options options);
@@ -100,7 +117,7 @@ class UnitDispatcher {
   // True when Take has an answer, or the shard is not known.
   bool Settled(uint64_t shard) const;
 
-  void AddActor(ActorId actor);
+  void AddActor(ActorId actor, const ActorInfo& info = {});
   // INVALID_ARGUMENT beyond credit_max.
   absl::Status Offer(ActorId actor, uint32_t units);
   // No more work for it; what it holds goes to others, and its results still count.
@@ -111,9 +128,9 @@ class UnitDispatcher {
   // Gives ready units, then lagging ones, to actors with credit: the one with the most credit
   // first.
   std::vector<Assignment> Assign();
-  // When the next unit will begin to lag; nothing when none will. Units that lag already wait for
-  // the next Offer.
-  std::optional<std::chrono::nanoseconds> NextLag() const;
+  // When time alone changes something: a unit begins to lag or is lost, an actor comes out of
+  // quarantine. Nothing when nothing will. Units that lag already wait for the next Offer.
+  std::optional<std::chrono::nanoseconds> NextChange() const;
 
   // The unit as it was given to this actor; null when the actor does not hold it. For the checks
   // before Accept.
@@ -125,8 +142,25 @@ class UnitDispatcher {
     return found == actors_.end() ? 0 : found->second.held.size();
   }
 
+  // How far the actor is trusted; null for an unknown one.
+  const Standing* StandingOf(ActorId actor) const {
+    const auto found = actors_.find(actor);
+    return found == actors_.end() ? nullptr : &found->second.standing;
+  }
+  bool InQuarantine(ActorId actor) const {
+    const auto found = actors_.find(actor);
+    return found != actors_.end() && KeptAway(found->second);
+  }
+
+  size_t NumInQuarantine() const {
+    return static_cast<size_t>(std::count_if(
+        actors_.begin(), actors_.end(), [&](const auto& entry) { return KeptAway(entry.second); }));
+  }
+
   Counts counts() const { return {ready_count_, out_.size()}; }
   const Reissued& reissued() const { return reissued_; }
+  // How often actors were put into quarantine.
+  uint64_t quarantines() const { return quarantines_; }
   // When the last result was used.
   std::chrono::nanoseconds last_turnaround() const { return last_turnaround_; }
 
@@ -137,9 +171,10 @@ class UnitDispatcher {
     bool ready = true;
     bool done = false;
     uint32_t attempts = 0;
-    int errors = 0;
+    int errors = 0, good_errors = 0;  // Where it failed; at actors in good standing.
+    std::set<std::string> failed_at;  // Their uids.
     std::set<ActorId> holders;
-    std::optional<std::chrono::nanoseconds> sent = {};  // The last time, while it is out.
+    std::optional<std::chrono::nanoseconds> due = {};  // Of its place in out_, while it is out.
   };
   struct Shard {
     std::map<UnitKey, Entry> entries;
@@ -150,12 +185,18 @@ class UnitDispatcher {
   };
   struct Holding {
     std::shared_ptr<const v1::Unit> unit;
+    uint32_t attempt = 1;
     std::chrono::nanoseconds sent{0};
+    bool lagging = false;
   };
   struct Actor {
+    ActorInfo info;
+    Standing standing;
     uint32_t credit = 0;
     bool leaving = false;
-    std::map<UnitKey, Holding> held;
+    std::map<UnitKey, Holding> held = {};
+    // What it has kept silent about: a late result is no broken rule. The newest ones.
+    std::map<UnitKey, Holding> lost = {};
   };
 
   Entry* Find(const UnitKey& key);
@@ -192,8 +233,10 @@ class UnitDispatcher {
 
   std::map<uint64_t, Shard> shards_;
   std::map<ActorId, Actor> actors_;
+  // How far those who went with strikes are trusted when they come back, by uid.
+  std::map<std::string, Standing> departed_;
   std::set<std::pair<uint32_t, ActorId>> with_credit_;  // Actors that may get work.
-  // Units that are out, by the time of the last sending.
+  // Units that are out, by when they next lag or are lost.
   std::set<std::pair<std::chrono::nanoseconds, UnitKey>> out_;
   std::set<UnitKey> lagging_;  // Of these, those that wait for one more actor.
   std::map<std::string, std::deque<double>> step_ns_;  // The last turnarounds by environment.
@@ -206,6 +249,7 @@ class UnitDispatcher {
   std::deque<std::pair<UnitKey, std::shared_ptr<const v1::Unit>>> checks_;  // Wait for an actor.
   size_t ready_count_ = 0;
   Reissued reissued_;
+  uint64_t quarantines_ = 0;
   std::chrono::nanoseconds last_turnaround_{0};
 };
 

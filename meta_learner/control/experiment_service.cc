@@ -69,98 +69,6 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   ~Impl() { Stop(); }
   void Stop();
 
-// A method and the expression that answers it, a StatusOr<Response> made of `request`, `caller` and
-// members; it is evaluated on a thread of Calls. The cast is for answers that need no member.
-#define MENTOR_UNARY(method, Request, Response, ...)                                              \
-  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context, const Request* received, \
-                                   Response* response) override {                                 \
-    return calls_.Unary(                                                                          \
-        context, received, response,                                                              \
-        [this](const Request& request, const rpc::Caller& caller) -> absl::StatusOr<Response> {   \
-          static_cast<void>(this);                                                                \
-          return __VA_ARGS__;                                                                     \
-        });                                                                                       \
-  }
-// The same for a stream; the expression is what produces its messages.
-#define MENTOR_STREAM(method, Request, Response, ...)                                             \
-  grpc::ServerWriteReactor<Response>* method(grpc::CallbackServerContext* context,                \
-                                             const Request* received) override {                  \
-    return calls_.Stream<Response>(                                                               \
-        context, [this, request = *received]() -> absl::StatusOr<PullStream<Response>::Produce> { \
-          return __VA_ARGS__;                                                                     \
-        });                                                                                       \
-  }
-  MENTOR_UNARY(CreateExperiment, v1::CreateExperimentRequest, v1::Experiment,
-               request.validate_only()
-                   ? creation_.Create(request, caller.name)
-                   : Audited(caller, "CreateExperiment", ExperimentName(request.experiment_id()),
-                             creation_.Create(request, caller.name)))
-  MENTOR_UNARY(CloneExperiment, v1::CloneExperimentRequest, v1::Experiment,
-               Audited(caller, "CloneExperiment", ExperimentName(request.experiment_id()),
-                       creation_.Clone(request, caller.name)))
-
-  MENTOR_UNARY(GetExperiment, v1::GetExperimentRequest, v1::Experiment,
-               options_.store->Get(request.name()))
-  MENTOR_UNARY(ListExperiments, v1::ListExperimentsRequest, v1::ListExperimentsResponse,
-               meta_learner::ListExperiments(options_.store, request))
-  MENTOR_STREAM(WatchExperiments, v1::WatchExperimentsRequest, v1::WatchExperimentsResponse,
-                meta_learner::WatchExperiments(options_.store, request, &lag_events_))
-
-  MENTOR_UNARY(UpdateExperiment, v1::UpdateExperimentRequest, v1::Experiment,
-               Audited(caller, "UpdateExperiment", request.experiment().name(),
-                       meta_learner::UpdateExperiment(options_, request, caller)))
-  MENTOR_UNARY(PauseExperiment, v1::PauseExperimentRequest, v1::Experiment,
-               Audited(caller, "PauseExperiment", request.name(),
-                       meta_learner::PauseExperiment(options_, request, caller)))
-  MENTOR_UNARY(ResumeExperiment, v1::ResumeExperimentRequest, v1::Experiment,
-               Audited(caller, "ResumeExperiment", request.name(),
-                       meta_learner::ResumeExperiment(options_, request, caller)))
-  MENTOR_UNARY(CancelExperiment, v1::CancelExperimentRequest, v1::Experiment,
-               Audited(caller, "CancelExperiment", request.name(),
-                       meta_learner::CancelExperiment(options_, request, caller)))
-  // By hand: its answer may have to wait.
-  grpc::ServerUnaryReactor* DeleteExperiment(grpc::CallbackServerContext* context,
-                                             const v1::DeleteExperimentRequest* request,
-                                             Empty* response) override;
-
-  MENTOR_UNARY(QueryMetrics, v1::QueryMetricsRequest, v1::QueryMetricsResponse,
-               meta_learner::QueryMetrics(options_.store, request))
-  MENTOR_UNARY(ListMetrics, v1::ListMetricsRequest, v1::ListMetricsResponse,
-               meta_learner::ListMetrics(options_.store, request))
-  MENTOR_STREAM(WatchMetrics, v1::WatchMetricsRequest, v1::WatchMetricsResponse,
-                meta_learner::WatchMetrics(options_.store, request))
-  MENTOR_STREAM(WatchLogs, v1::WatchLogsRequest, v1::WatchLogsResponse,
-                meta_learner::WatchLogs(options_.store, request))
-
-  MENTOR_UNARY(ListCheckpoints, v1::ListCheckpointsRequest, v1::ListCheckpointsResponse,
-               meta_learner::ListCheckpoints(options_.store, request))
-  MENTOR_UNARY(GetCheckpoint, v1::GetCheckpointRequest, v1::Checkpoint,
-               meta_learner::GetCheckpoint(options_.store, request))
-  MENTOR_UNARY(UpdateCheckpoint, v1::UpdateCheckpointRequest, v1::Checkpoint,
-               Audited(caller, "UpdateCheckpoint", request.checkpoint().name(),
-                       meta_learner::UpdateCheckpoint(options_.store, request, caller)))
-  MENTOR_STREAM(DownloadCheckpoint, v1::DownloadRequest, v1::DownloadResponse,
-                meta_learner::DownloadCheckpoint(options_.store, request))
-  MENTOR_UNARY(ListArtifacts, v1::ListArtifactsRequest, v1::ListArtifactsResponse,
-               meta_learner::ListArtifacts(options_.store, request))
-  MENTOR_STREAM(DownloadArtifact, v1::DownloadRequest, v1::DownloadResponse,
-                meta_learner::DownloadArtifact(options_.store, request))
-
-  MENTOR_UNARY(ListCatalogue, v1::ListCatalogueRequest, v1::ListCatalogueResponse,
-               meta_learner::ListCatalogue(request))
-  MENTOR_UNARY(ListTasks, v1::ListTasksRequest, v1::ListTasksResponse,
-               meta_learner::ListTasks(request))
-
-  MENTOR_UNARY(ListShards, v1::ListShardsRequest, v1::ListShardsResponse,
-               meta_learner::ListShards(options_, request))
-  MENTOR_UNARY(ListPeers, v1::ListPeersRequest, v1::ListPeersResponse,
-               meta_learner::ListPeers(options_, request))
-  MENTOR_UNARY(DrainPeer, v1::DrainPeerRequest, Empty,
-               Audited(caller, "DrainPeer", request.name(),
-                       meta_learner::DrainPeer(options_, request)))
-#undef MENTOR_UNARY
-#undef MENTOR_STREAM
-
  private:
   void RegisterMethods();
   // Requests come as bytes: how long they may be is known here and not in gRPC, which would make
@@ -224,9 +132,13 @@ void ExperimentService::Impl::RegisterMethods() {
   using grpc::internal::CallbackServerStreamingHandler;
   using grpc::internal::CallbackUnaryHandler;
   MENTOR_UNARY(kHeavy, CreateExperiment, v1::CreateExperimentRequest, v1::Experiment,
-               creation_.Create(request, caller.name))
+               request.validate_only()
+                   ? creation_.Create(request, caller.name)
+                   : Audited(caller, "CreateExperiment", ExperimentName(request.experiment_id()),
+                             creation_.Create(request, caller.name)))
   MENTOR_UNARY(kHeavy, CloneExperiment, v1::CloneExperimentRequest, v1::Experiment,
-               creation_.Clone(request, caller.name))
+               Audited(caller, "CloneExperiment", ExperimentName(request.experiment_id()),
+                       creation_.Clone(request, caller.name)))
 
   MENTOR_UNARY(kLight, GetExperiment, v1::GetExperimentRequest, v1::Experiment,
                options_.store->Get(request.name()))
@@ -236,13 +148,17 @@ void ExperimentService::Impl::RegisterMethods() {
                 meta_learner::WatchExperiments(options_.store, request, &lag_events_))
 
   MENTOR_UNARY(kLight, UpdateExperiment, v1::UpdateExperimentRequest, v1::Experiment,
-               meta_learner::UpdateExperiment(options_, request))
+               Audited(caller, "UpdateExperiment", request.experiment().name(),
+                       meta_learner::UpdateExperiment(options_, request, caller)))
   MENTOR_UNARY(kLight, PauseExperiment, v1::PauseExperimentRequest, v1::Experiment,
-               meta_learner::PauseExperiment(options_, request))
+               Audited(caller, "PauseExperiment", request.name(),
+                       meta_learner::PauseExperiment(options_, request, caller)))
   MENTOR_UNARY(kLight, ResumeExperiment, v1::ResumeExperimentRequest, v1::Experiment,
-               meta_learner::ResumeExperiment(options_, request))
+               Audited(caller, "ResumeExperiment", request.name(),
+                       meta_learner::ResumeExperiment(options_, request, caller)))
   MENTOR_UNARY(kLight, CancelExperiment, v1::CancelExperimentRequest, v1::Experiment,
-               meta_learner::CancelExperiment(options_, request))
+               Audited(caller, "CancelExperiment", request.name(),
+                       meta_learner::CancelExperiment(options_, request, caller)))
   // By hand: its answer may have to wait.
   Register("DeleteExperiment",
            new CallbackUnaryHandler<grpc::ByteBuffer, Empty>(
@@ -263,7 +179,8 @@ void ExperimentService::Impl::RegisterMethods() {
   MENTOR_UNARY(kLight, GetCheckpoint, v1::GetCheckpointRequest, v1::Checkpoint,
                meta_learner::GetCheckpoint(options_.store, request))
   MENTOR_UNARY(kLight, UpdateCheckpoint, v1::UpdateCheckpointRequest, v1::Checkpoint,
-               meta_learner::UpdateCheckpoint(options_.store, request))
+               Audited(caller, "UpdateCheckpoint", request.checkpoint().name(),
+                       meta_learner::UpdateCheckpoint(options_.store, request, caller)))
   MENTOR_STREAM(DownloadCheckpoint, v1::DownloadRequest, v1::DownloadResponse,
                 meta_learner::DownloadCheckpoint(options_.store, request))
   MENTOR_UNARY(kLight, ListArtifacts, v1::ListArtifactsRequest, v1::ListArtifactsResponse,
@@ -280,8 +197,9 @@ void ExperimentService::Impl::RegisterMethods() {
                meta_learner::ListShards(options_, request))
   MENTOR_UNARY(kLight, ListPeers, v1::ListPeersRequest, v1::ListPeersResponse,
                meta_learner::ListPeers(options_, request))
-  MENTOR_UNARY(kLight, DrainPeer, v1::DrainPeerRequest, Empty,
-               meta_learner::DrainPeer(options_, request))
+  MENTOR_UNARY(
+      kLight, DrainPeer, v1::DrainPeerRequest, Empty,
+      Audited(caller, "DrainPeer", request.name(), meta_learner::DrainPeer(options_, request)))
   MENTOR_CHECK(has_callback_methods() && !has_synchronous_methods());
 }
 #undef MENTOR_UNARY
@@ -316,7 +234,8 @@ void ExperimentService::Impl::Stop() {
 grpc::ServerUnaryReactor* ExperimentService::Impl::DeleteExperiment(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer& received) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  calls_.Post(context, reactor, [this, reactor, request = *received](const rpc::Caller& caller) {
+  const auto work = [this, reactor](const v1::DeleteExperimentRequest& request,
+                                    const rpc::Caller& caller) {
     const auto before = options_.store->Get(request.name());
     absl::Status status = meta_learner::DeleteExperiment(options_, request, caller);
     const bool on_its_way = absl::IsUnavailable(status) && ReasonOf(status).empty() && before.ok();

@@ -13,7 +13,7 @@ namespace mentor::meta_learner {
 // Values that are not finite are left out.
 absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
                                                       const v1::QueryMetricsRequest& request);
-// Of metrics that are not declared, as those of other builds, no more than the numbers is known.
+// Metrics that are not declared, as those of other builds, have numbers and nothing else.
 absl::StatusOr<v1::ListMetricsResponse> ListMetrics(ExperimentStore* store,
                                                     const v1::ListMetricsRequest& request);
 

@@ -30,24 +30,17 @@ std::string WaitingFor(const BrokerProgress& progress) {
   return ": waiting for learners of kind " + progress.arithmetic;
 }
 
-ShardBoard::ShardBoard(const Options& options)
-    : options_([&] {
-        Options with_clock = options;
-        if (!with_clock.now) {
-          with_clock.now = [] {
-            return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch());
-          };
-        }
-        return with_clock;
-      }()),
-      queue_(options.fairness) {}
-
 ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
   const MutexLock lock(mutex_);
   const LearnerId id = next_learner_++;
-  Learner& learner = learners_[id];
-  learner.info = std::move(info);
-  learner.send = std::move(send);
+  const auto known = departed_.extract(info.name);
+  Learner& learner =
+      learners_
+          .emplace(
+              id, Learner{.info = std::move(info),
+                          .send = std::move(send),
+                          .standing = known.empty() ? Standing(options_.standing) : known.mapped()})
+          .first->second;
   learner.rate_since = Now();
   AssignLocked();
   changed_.NotifyAll();
@@ -160,7 +153,7 @@ bool ShardBoard::FitsLocked(const Learner& learner, const std::string& experimen
 }
 
 bool ShardBoard::KeptAwayLocked(const Learner& learner) const {
-  return learners_.size() > 1 && learner.standing.InQuarantine(options_.now());
+  return learners_.size() > 1 && learner.standing.InQuarantine(NowNs());
 }
 
 bool ShardBoard::MayHaveLocked(const Learner& learner, const Job& job) const {
@@ -183,13 +176,13 @@ bool ShardBoard::CanBeTriedElsewhereLocked(const Job& job) const {
 }
 
 void ShardBoard::StrikeLocked(Learner* learner, const char* why) {
-  const bool quarantined = learner->standing.Strike(options_.now());
+  const bool quarantined = learner->standing.Strike(NowNs());
   if (quarantined) ++counts_.quarantines;
   if (options_.on_strike) options_.on_strike(learner->info, why, quarantined);
 }
 
 void ShardBoard::AdvancedLocked(Job* job) {
-  const auto now = options_.now();
+  const auto now = NowNs();
   job->longest_gap = std::max(job->longest_gap, now - job->progressed);
   job->progressed = now;
 }
@@ -206,7 +199,7 @@ void ShardBoard::MoveStalledLocked() {
   bool moved = false;
   for (auto& [id, job] : jobs_) {
     if (!job->learner || job->done) continue;
-    if (options_.now() - job->progressed < StallAfterLocked(*job)) continue;
+    if (NowNs() - job->progressed < StallAfterLocked(*job)) continue;
     Learner& holder = learners_.at(*job->learner);
     const bool free = std::any_of(learners_.begin(), learners_.end(),
                                   [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -257,7 +250,7 @@ void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_i
   arithmetic.name = learner->info.arithmetic;
   ++arithmetic.shards;
   job.epoch = next_epoch_++;
-  job.progressed = options_.now();
+  job.progressed = NowNs();
   job.longest_gap = {};
   job.hash = std::make_unique<Sha256>();
   learner->shards.insert(shard_id);

@@ -87,8 +87,6 @@ class ShardBoard {
     // A learner did badly at what others can do; the last word says whether it gets no work for a
     // while from now on. Under the board's lock, like Send.
     std::function<void(const LearnerInfo&, const char* why, bool quarantined)> on_strike = nullptr;
-    // Monotonic time; empty: the steady clock.
-    std::function<std::chrono::nanoseconds()> now = nullptr;
     FairQueue::Options fairness = {};
     // Once for each learner and experiment that keeps to another arithmetic, when a shard of it
     // waits. Under the board's lock, like Send.
@@ -98,7 +96,7 @@ class ShardBoard {
     // For the rates of learners; empty: the monotonic clock.
     std::function<std::chrono::steady_clock::time_point()> now = nullptr;
   };
-  explicit ShardBoard(const Options& options);
+  explicit ShardBoard(const Options& options) : options_(options), queue_(options.fairness) {}
 
   LearnerId AddLearner(LearnerInfo info, Send send);
   // Its shards go back to the head of their experiment's line.
@@ -231,6 +229,7 @@ class ShardBoard {
   void AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReturnLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::chrono::nanoseconds NowNs() const { return Now().time_since_epoch(); }
   std::chrono::steady_clock::time_point Now() const {
     return options_.now ? options_.now() : std::chrono::steady_clock::now();
   }

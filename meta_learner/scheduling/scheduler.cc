@@ -22,8 +22,6 @@ constexpr uint64_t kFirstCheckpointBytes = 4 << 20;
 constexpr int64_t kEventsKept = 100'000;
 constexpr int64_t kEventsKeptNs = int64_t{7} * 24 * 3600 * 1'000'000'000;
 constexpr int kLooksPerCompaction = 60;
-// Before a store that could not be written is tried again.
-constexpr auto kStoreWait = std::chrono::milliseconds(1000);
 // Before one whose row cannot be read is looked at again.
 constexpr auto kUnreadableWait = std::chrono::minutes(10);
 // How often the database's log is emptied: what a lost log takes with it.

@@ -66,7 +66,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem:
   // Before the lock too, so that a folder of something else gets no LOCK.
   MENTOR_RETURN_IF_ERROR(IsStateFolder(folder).status());
   MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
-                          FileLock::Acquire(folder / "LOCK", "a meta-learner"));
+                          FileLock::Acquire(folder / "LOCK", "mentor run or mentor-meta-learner"));
   MENTOR_ASSIGN_OR_RETURN(const bool is_state_folder, IsStateFolder(folder));
   if (!is_state_folder) MENTOR_RETURN_IF_ERROR(WriteStateFormat(folder));
   MENTOR_RETURN_IF_ERROR(RemoveTemporaryFiles(folder).status());

@@ -153,7 +153,7 @@ const Register kResult("result", [](std::string_view bytes) {
 
 const Register kHello("hello", [](std::string_view bytes) {
   v1::Hello hello;
-  return Parse(bytes, &hello) && Answer(CheckProtocolVersion(hello));
+  return Parse(bytes, &hello) && Answer(CheckHello(hello));
 });
 
 const Register kCheckpoint("checkpoint", [](std::string_view bytes) {

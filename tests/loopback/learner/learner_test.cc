@@ -183,7 +183,7 @@ TEST_CASE("learner: it says who it is, and its actors must be as the welcome say
   welcome.set_numeric_fingerprint("bits");
   const auto peer = fixture.meta.Welcome(welcome);
   const v1::Hello& hello = fixture.meta.hello();
-  CHECK(CheckProtocolVersion(hello).ok());
+  CHECK(CheckHello(hello).ok());
   CHECK(hello.shard_slots() == 2);
   CHECK(hello.threads() == 1);
   CHECK(hello.device() == "cpu");

@@ -45,7 +45,9 @@ class Fixture {
     size_t streams_max = 256;
     int64_t queued_max = 10'000;
     Quotas per_owner = {};
-    std::string tokens = {};  // File; callers then have none until Become.
+    size_t heavy_calls_waiting_max = 256;
+    std::function<void()> while_checking = {};  // Called in the check of each spec.
+    std::string tokens = {};                    // File; callers then have none until Become.
   };
   Fixture() : Fixture(Limits()) {}
   explicit Fixture(const Limits& limits) : limits_(limits) { Start(); }

@@ -259,7 +259,9 @@ struct Mismatches {
 struct BoardClock {
   std::atomic<int64_t> ns{0};
   ShardBoard::Options Options() {
-    return {.now = [this] { return std::chrono::nanoseconds(ns.load()); }};
+    return {.now = [this] {
+      return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(ns.load()));
+    }};
   }
   void Advance(std::chrono::nanoseconds by) { ns += by.count(); }
 };
