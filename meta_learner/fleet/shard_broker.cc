@@ -276,14 +276,30 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     return absl::OkStatus();
   }
 
+  // A connection that broke half-way is not noticed at once: of two with one uid the newer one is
+  // the living one.
+  void EndOthersOf(const std::string& uid) {
+    std::vector<std::shared_ptr<ShardStream>> others;
+    {
+      const MutexLock lock(mutex_);
+      for (const auto& [id, connected] : connected_) {
+        if (connected.info.name() == mentor::LearnerName(uid)) others.push_back(connected.stream);
+      }
+    }
+    for (const auto& other : others) {
+      other->Close(MakeError(absl::StatusCode::kAlreadyExists, Reason::kProtocolViolation,
+                             "another connection has the same peer_uid"));
+    }
+  }
+
   absl::Status AcceptHello(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {
     if (!message.has_hello()) {
       return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
                        "the first message must be hello");
     }
     const v1::Hello& hello = message.hello();
-    peer->name = absl::StrCat(hello.host(), "/", hello.peer_uid());
     MENTOR_RETURN_IF_ERROR(CheckHello(hello));
+    peer->name = absl::StrCat(hello.host(), "/", hello.peer_uid());
     if (hello.device() == "cpu" && hello.numeric_fingerprint() != options_.learner_fingerprint) {
       return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
                        absl::StrFormat("the learner's arithmetic differs in its last bits "
@@ -296,6 +312,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
           absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
           absl::StrFormat("hello: %d shard slots, 1 to 256 are allowed", hello.shard_slots()));
     }
+    EndOthersOf(hello.peer_uid());
     v1::RunResponse answer;
     v1::Welcome& welcome = *answer.mutable_welcome();
     welcome.set_server_uid(server_uid_);

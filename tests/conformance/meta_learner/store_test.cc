@@ -810,7 +810,7 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     const v1::Experiment one = CreateSmall(store.get(), "one");
     cut(backend.database());
     static_cast<void>(store->Get(one.name()));  // The first ones hear of it.
-    static_cast<void>(store->Transition(one.name(), {S::STATE_FAILED}, S::STATE_QUEUED));
+    static_cast<void>(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_PAUSING));
     CHECK(store->Get(one.name())->state() == S::STATE_QUEUED);
     CHECK(store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   }

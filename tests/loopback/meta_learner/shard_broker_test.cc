@@ -46,6 +46,7 @@ class RawLearner {
 
   static v1::Hello GoodHello() {
     v1::Hello hello = NewHello();
+    hello.set_threads(1);
     hello.set_device("cpu");
     hello.set_numeric_fingerprint("bits");
     hello.set_shard_slots(1);
@@ -119,6 +120,18 @@ TEST_CASE("shard broker: a learner is welcomed and told what its actors must hav
   CHECK(welcome.numeric_fingerprint() == "actor bits");
 }
 
+TEST_CASE("shard broker: of two streams with one uid the newer one stays (D12)", "[loopback]") {
+  Fixture fixture;
+  const v1::Hello hello = RawLearner::GoodHello();
+  RawLearner first(fixture.server.get());
+  first.SayHello(hello);
+  static_cast<void>(first.WaitFor(v1::RunResponse::kWelcome));
+  RawLearner second(fixture.server.get());
+  second.SayHello(hello);
+  static_cast<void>(second.WaitFor(v1::RunResponse::kWelcome));
+  CHECK(first.WaitForEnd().code() == absl::StatusCode::kAlreadyExists);
+}
+
 TEST_CASE("shard broker: another version, other bits and a wrong beginning are refused",
           "[loopback]") {
   Fixture fixture;
@@ -139,6 +152,15 @@ TEST_CASE("shard broker: another version, other bits and a wrong beginning are r
     hello.set_numeric_fingerprint("other bits");
     learner.SayHello(hello);
     CHECK(ReasonOf(learner.WaitForEnd()) == "NUMERIC_MISMATCH");
+  }
+  for (const std::string& host : {std::string(7 << 20, 'h'), std::string("a\x1b[2J")}) {  // D12
+    RawLearner learner(fixture.server.get());
+    v1::Hello hello = RawLearner::GoodHello();
+    hello.set_host(host);
+    learner.SayHello(hello);
+    const absl::Status end = learner.WaitForEnd();
+    CHECK(ReasonOf(end) == "PROTOCOL_VIOLATION");
+    CHECK(end.message().find("hello.host") != absl::string_view::npos);
   }
   {
     RawLearner learner(fixture.server.get());
