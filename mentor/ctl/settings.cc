@@ -167,21 +167,16 @@ absl::StatusOr<v1::ClientContext> Settings::ChooseContext(const GlobalFlags& fla
     chosen = {"context", config_.context(0).name(), "config file, the only one"};
   }
   all_.push_back(chosen);
-  v1::ClientContext context;
-  if (!chosen.value.empty()) {
-    const auto found =
-        std::find_if(config_.context().begin(), config_.context().end(),
-                     [&](const v1::ClientContext& one) { return one.name() == chosen.value; });
-    if (found == config_.context().end()) {
-      std::string known;
-      for (const auto& one : config_.context()) absl::StrAppend(&known, " ", one.name());
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "%s: there is no context '%s' in %s; %s", chosen.source, chosen.value,
-          config_path_.string(),
-          known.empty() ? "make one with 'mentorctl config set-context'" : "there are:" + known));
-    }
-    context = *found;
-  }
+  if (chosen.value.empty()) return v1::ClientContext();
+  const auto found =
+      std::find_if(config_.context().begin(), config_.context().end(),
+                   [&](const v1::ClientContext& one) { return one.name() == chosen.value; });
+  if (found != config_.context().end()) return *found;
+  std::string known;
+  for (const auto& one : config_.context()) absl::StrAppend(&known, " ", one.name());
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "%s: there is no context '%s' in %s; %s", chosen.source, chosen.value, config_path_.string(),
+      known.empty() ? "make one with 'mentorctl config set-context'" : "there are:" + known));
 }
 
 absl::Status Settings::ResolveEach(const GlobalFlags& flags, const Environment& environment,
