@@ -376,8 +376,9 @@ TEST_CASE("shard board: an experiment keeps to the arithmetic of its first learn
   const v1::Shard first = cpu.WaitForShard(0);  // cpu: shard 1; shard 2 waits
   FakeLearner gpu(&board, 4, "gpu y");          // is refused, once
   CHECK(cpu.Answer(first, 1).ok());
-  CHECK(cpu.Answer(cpu.WaitForShard(1), 2).ok());
+  const v1::Shard second = cpu.WaitForShard(1);
   CHECK(kept.told.empty());
+  CHECK(cpu.Answer(second, 2).ok());
   REQUIRE(run.Join().ok());
   CHECK(kept.told == std::vector<std::string>{"cpu x"});
   CHECK(gpu.num_shards() == 0);
