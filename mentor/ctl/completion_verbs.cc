@@ -55,11 +55,14 @@ void PrintCompletions(Commands* commands, const std::vector<std::string>& words)
       return {};
     }
     const auto settings = Settings::Resolve(commands->flags(), FromEnvironment);
-    return settings.ok() ? NamesFrom(*settings, kind, begun) : std::vector<std::string>();
+    if (!settings.ok()) return {};
+    std::vector<std::string> found = NamesFrom(*settings, kind, begun);
+    for (std::string& name : found) name = Printable(name);
+    return found;
   };
-  for (const std::string& line : Complete(&commands->root(), words, names)) {
-    std::printf("%s\n", Printable(line).c_str());
-  }
+  // With a tab between a word and its help.
+  for (const std::string& line : Complete(&commands->root(), words, names))
+    std::printf("%s\n", line.c_str());
 }
 
 }  // namespace

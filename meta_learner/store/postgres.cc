@@ -101,13 +101,15 @@ class PostgresDatabase : public Database {
  private:
   friend class PostgresStatement;
   absl::Status TakeFence();
-  absl::Status LostTo(int64_t other) const;
+  // Whoever is next must not wait for a lock that is of no use here.
+  absl::Status LostTo(int64_t other);
 
   PGconn* const connection_;
   const bool read_only_;
   bool preparing_ = false;
   bool prepared_ = false;  // This session has what Prepare gives it.
   std::optional<int64_t> fence_;
+  absl::Status lost_;  // Once lost, nothing is tried again.
 };
 
 class PostgresStatement : public Statement {
@@ -265,11 +267,15 @@ absl::Status PostgresDatabase::TakeFence() {
   return absl::OkStatus();
 }
 
-absl::Status PostgresDatabase::LostTo(int64_t other) const {
-  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
-                   absl::StrFormat("%s was taken over by another meta-learner while the connection "
-                                   "was away (fencing number %d, ours is %d); stop one of them",
-                                   name(), other, *fence_));
+absl::Status PostgresDatabase::LostTo(int64_t other) {
+  lost_ =
+      MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+                absl::StrFormat("%s was taken over by another meta-learner while the connection "
+                                "was away (fencing number %d, ours is %d); stop one of them",
+                                name(), other, *fence_));
+  if (in_transaction()) Execute("ROLLBACK").IgnoreError();
+  Execute("SELECT pg_advisory_unlock_all()").IgnoreError();
+  return lost_;
 }
 
 absl::Status PostgresDatabase::Begin() {
@@ -284,6 +290,7 @@ absl::Status PostgresDatabase::Begin() {
 }
 
 absl::Status PostgresDatabase::ConnectAgain() {
+  MENTOR_RETURN_IF_ERROR(lost_);
   if (PQstatus(connection_) == CONNECTION_OK && prepared_) return absl::OkStatus();
   MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "the database is away; connecting again");
   // Also a session that is there but could not get the lock.
