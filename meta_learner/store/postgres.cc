@@ -244,9 +244,16 @@ absl::Status PostgresDatabase::Prepare() {
     // A predecessor's lock goes with its session, which the server ends a moment after the process.
     MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = '5s'"));
     auto lock = Query("SELECT pg_advisory_lock(?)");
-    MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
-    MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = 0"));
+    const absl::Status locked = lock.Bind(kLockKey).Step().status();
+    if (!locked.ok() && !fence_) return locked;
     MENTOR_RETURN_IF_ERROR(TakeFence());
+    // Nobody has written since: it is our own session of before, which the server still keeps.
+    if (!locked.ok()) {
+      return absl::UnavailableError(name() +
+                                    " still keeps the connection that was cut, and with "
+                                    "it our lock; waiting until it ends it");
+    }
+    MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = 0"));
   }
   prepared_ = true;
   return absl::OkStatus();
