@@ -139,7 +139,8 @@ class ServiceTest(ClusterTest):
         self.ctl("bob", "cancel", "b2", "--reason", "one of mine is enough")
         self.wait_for("b2", "CANCELLED")
         self.assertEqual(self.look("b2")["error"]["message"], "one of mine is enough")
-        self.ctl("ada", "pause", "b2", code=5)
+        self.ctl("ada", "pause", "b2", code=4)  # It is not hers.
+        self.ctl("bob", "pause", "b2", code=5)
         self.ctl("cem", "resume", "c1")
         actors[1].kill()
 
