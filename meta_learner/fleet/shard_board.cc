@@ -86,7 +86,9 @@ void ShardBoard::ReturnLocked(Job* job) {
 
 void ShardBoard::AssignLocked() {
   const std::optional<LearnerId> reserved = ReserveForSuspectsLocked();
-  for (auto& [id, learner] : learners_) {
+  for (auto& entry : learners_) {
+    const LearnerId id = entry.first;
+    Learner& learner = entry.second;
     while (id != reserved && !learner.draining && learner.shards.size() < learner.info.slots &&
            !KeptAwayLocked(learner)) {
       const std::optional<std::string> next = queue_.Next(ReadyLocked(&learner));
@@ -197,13 +199,15 @@ std::chrono::nanoseconds ShardBoard::StallAfterLocked(const Job& job) const {
 
 void ShardBoard::MoveStalledLocked() {
   bool moved = false;
-  for (auto& [id, job] : jobs_) {
+  for (auto& entry : jobs_) {
+    const uint64_t id = entry.first;
+    Job* const job = entry.second.get();
     if (!job->learner || job->done) continue;
     if (NowNs() - job->progressed < StallAfterLocked(*job)) continue;
     Learner& holder = learners_.at(*job->learner);
     const bool free = std::any_of(learners_.begin(), learners_.end(),
-                                  [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                                    const Learner& other = entry.second;
+                                  [&](const auto& candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                                    const Learner& other = candidate.second;
                                     return &other != &holder && !other.draining &&
                                            !KeptAwayLocked(other) &&
                                            other.shards.size() < other.info.slots &&
@@ -222,7 +226,7 @@ void ShardBoard::MoveStalledLocked() {
     job->failed_at.insert(holder.info.name);
     ++counts_.stalled;
     ++counts_.reassigned;
-    ReturnLocked(job.get());
+    ReturnLocked(job);
     moved = true;
   }
   if (moved) AssignLocked();
