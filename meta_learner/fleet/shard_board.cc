@@ -61,7 +61,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   for (auto shard = lost.rbegin(); shard != lost.rend(); ++shard) {
     Job* job = jobs_.at(*shard).get();
     if (++job->losses >= options_.losses_max) {
-      LetGoLocked(job->shard->experiment());
+      // Run lets go of it, as of every shard that is done.
       FailLocked(job, absl::FailedPreconditionError(absl::StrFormat(
                           "%d learners vanished while they had the same shard, the last ones with "
                           "nothing else to do: it may need more memory than they have; make "
