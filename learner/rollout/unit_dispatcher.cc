@@ -118,7 +118,9 @@ void UnitDispatcher::AddActor(ActorId id, const ActorInfo& info) {
   Actor actor{.info = info, .standing = Standing(standing)};
   if (auto known = departed_.extract(info.uid); !known.empty())
     actor.standing = std::move(known.mapped());
-  MENTOR_CHECK(actors_.emplace(id, std::move(actor)).second);
+  const auto [entry, added] = actors_.emplace(id, std::move(actor));
+  MENTOR_CHECK(added);
+  Refresh(id, &entry->second);
   // Whoever was alone is no longer.
   if (actors_.size() == 2) {
     for (auto& [other, second] : actors_) Refresh(other, &second);
@@ -127,6 +129,11 @@ void UnitDispatcher::AddActor(ActorId id, const ActorInfo& info) {
 
 void UnitDispatcher::SetCredit(ActorId id, Actor* actor, uint32_t credit) {
   with_credit_.erase({actor->credit, id});
+  if (actor->standing.until()) {
+    struck_.insert(id);
+  } else {
+    struck_.erase(id);
+  }
   actor->credit = credit;
   if (credit > 0 && !actor->leaving && actor->held.size() < actor->standing.window() &&
       !KeptAway(*actor)) {
@@ -182,6 +189,7 @@ void UnitDispatcher::RemoveActor(ActorId id) {
   MENTOR_CHECK(found != actors_.end());
   const Actor actor = std::move(found->second);
   with_credit_.erase({actor.credit, id});
+  struck_.erase(id);
   actors_.erase(found);
   if (actor.standing.strikes() > 0) {
     if (departed_.size() >= kDepartedMax) departed_.erase(departed_.begin());
@@ -382,16 +390,17 @@ void UnitDispatcher::Expire() {
     }
   }
   // Whose quarantine has ended.
-  for (auto& [id, actor] : actors_) {
-    if (actor.standing.until() && actor.credit > 0 && *actor.standing.until() <= now)
-      Refresh(id, &actor);
+  for (const ActorId id : struck_) {
+    Actor& actor = actors_.at(id);
+    if (*actor.standing.until() <= now) Refresh(id, &actor);
   }
 }
 
 std::optional<std::chrono::nanoseconds> UnitDispatcher::NextChange() const {
   std::optional<std::chrono::nanoseconds> next;
   if (!out_.empty()) next = out_.begin()->first;
-  for (const auto& [id, actor] : actors_) {
+  for (const ActorId id : struck_) {
+    const Actor& actor = actors_.at(id);
     if (actor.credit > 0 && !actor.leaving && KeptAway(actor) &&
         (!next || *actor.standing.until() < *next))
       next = actor.standing.until();

@@ -153,8 +153,8 @@ class UnitDispatcher {
   }
 
   size_t NumInQuarantine() const {
-    return static_cast<size_t>(std::count_if(
-        actors_.begin(), actors_.end(), [&](const auto& entry) { return KeptAway(entry.second); }));
+    return static_cast<size_t>(std::count_if(struck_.begin(), struck_.end(),
+                                             [&](ActorId id) { return KeptAway(actors_.at(id)); }));
   }
 
   Counts counts() const { return {ready_count_, out_.size()}; }
@@ -233,6 +233,8 @@ class UnitDispatcher {
 
   std::map<uint64_t, Shard> shards_;
   std::map<ActorId, Actor> actors_;
+  // Those with a quarantine since their last good work: few, looked at with every message.
+  std::set<ActorId> struck_;
   // How far those who went with strikes are trusted when they come back, by uid.
   std::map<std::string, Standing> departed_;
   std::set<std::pair<uint32_t, ActorId>> with_credit_;  // Actors that may get work.
