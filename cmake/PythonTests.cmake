@@ -1,13 +1,16 @@
 # Tests written in Python with unittest: each `def test_...` is one test of ctest.
 #
 #   mentor_python_tests(PREFIX fault/cluster LABEL fault TIMEOUT 600 [PYTHON python3]
-#                       FILES a_test.py)
+#                       [COST 100] FILES a_test.py)
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 function(mentor_python_tests)
   set(environment MENTOR_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
     MENTOR_INSTALLED_ASSETS=${MENTOR_WHEELS} PYTHONDONTWRITEBYTECODE=1)
-  cmake_parse_arguments(arg "" "PREFIX;LABEL;TIMEOUT;PYTHON" "FILES" ${ARGN})
+  cmake_parse_arguments(arg "" "PREFIX;TIMEOUT;PYTHON;COST" "LABEL;FILES" ${ARGN})
+  if(NOT arg_COST)
+    set(arg_COST 0)
+  endif()
   if(NOT arg_PYTHON)
     set(arg_PYTHON ${Python3_EXECUTABLE})
   endif()
@@ -25,7 +28,8 @@ function(mentor_python_tests)
           COMMAND ${arg_PYTHON} -m unittest -v ${module}.${class}.${CMAKE_MATCH_1}
           WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
         # Skipped only when unittest says so at a good end.
-        set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
+        set_tests_properties(${name} PROPERTIES LABELS "${arg_LABEL}" TIMEOUT ${arg_TIMEOUT}
+          COST ${arg_COST}
           SKIP_REGULAR_EXPRESSION "OK \\(skipped"
           ENVIRONMENT "${environment}")
       endif()

@@ -2,13 +2,17 @@
 # Installs what the tests need, checks form and rules (tests/check.sh), builds, and runs the tests
 # with ctest.
 #
-# Usage: tests/run.sh [--preset NAME] [--repeat N] [--werror] [--help] [ARGUMENTS OF CTEST]
+# Usage: tests/run.sh [--all] [--preset NAME] [--repeat N] [--werror] [--help] [ARGUMENTS OF CTEST]
+#   --all           also what takes minutes, as continuous integration does: learning from the first
+#                   update to the last, random faults, clang's analysis of locks (labels learning
+#                   and slow). Arguments of ctest choose among all tests, too.
 #   --preset NAME   build with this preset of CMakePresets.json (default: dev)
 #   --repeat N      run each test N times, until one fails
 #   --werror        a warning of the compiler is an error
 #
 # Examples:
-#   tests/run.sh                     everything, the check of form first
+#   tests/run.sh                     the check of form, then what is quick: 15 minutes on 2 cores
+#   tests/run.sh --all               everything: 25 minutes
 #   tests/run.sh -R dispatcher       tests whose names match
 #   tests/run.sh -L grad             tests of one kind: unit golden grad conformance loopback
 #                                    learning fault fuzz tidy monitoring
@@ -16,14 +20,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-preset=dev
-build_arguments=() ctest_arguments=()
+preset=dev all=0
+build_arguments=() ctest_arguments=() repeat=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --preset|--repeat)
       if [ $# -lt 2 ]; then echo "run.sh: $1 needs a value; see --help" >&2; exit 2; fi
-      if [ "$1" = --preset ]; then preset=$2; else ctest_arguments+=(--repeat "until-fail:$2"); fi
+      if [ "$1" = --preset ]; then preset=$2; else repeat=(--repeat "until-fail:$2"); fi
       shift 2 ;;
+    --all) all=1; shift ;;
     --werror) build_arguments+=(--werror); shift ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) ctest_arguments+=("$1"); shift ;;
@@ -36,6 +41,10 @@ esac
 
 if [ "$preset" = cuda ]; then deploy/install.sh --cuda; else deploy/install.sh; fi
 # Who asks for everything hears in seconds, before the build, what is out of form.
-if [ ${#ctest_arguments[@]} -eq 0 ]; then tests/check.sh --all; fi
+if [ ${#ctest_arguments[@]} -eq 0 ]; then
+  tests/check.sh --all
+  [ $all -eq 1 ] || ctest_arguments=(-LE '^(learning|slow)$')
+fi
 deploy/build.sh --preset "$preset" "${build_arguments[@]}"
-ctest --test-dir "$build" --parallel "$(nproc)" --output-on-failure "${ctest_arguments[@]}"
+ctest --test-dir "$build" --parallel "$(nproc)" --output-on-failure "${repeat[@]}" \
+  "${ctest_arguments[@]}"
