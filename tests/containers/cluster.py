@@ -10,10 +10,10 @@ Usage: cluster.py build KUBE            once: half an hour on two cores, 2.5 GB 
        cluster.py down DOCKER KUBE      stop it and forget its objects
 
 Real: admission, scheduling, probes, restarts, grace periods, volumes, evictions, rolling updates,
-addresses of headless services. Not there: several nodes, enforced network policies, service
-addresses (kube-proxy), admission of service accounts. Names are answered by a small server in this
-file, from the endpoints of the services, since Debian has no CoreDNS. Manifests must be lowered to
-1.20 first (manifests.py). Needs root, deploy/install.sh --containers and kubectl."""
+addresses of headless services; several nodes with nodes.py. Not there: enforced network policies,
+service addresses (kube-proxy), admission of service accounts. Names are answered by a small server
+in this file, from the endpoints of the services, since Debian has no CoreDNS. Manifests must be
+lowered to 1.20 first (manifests.py). Needs root, deploy/install.sh --containers and kubectl."""
 
 import json
 import os
@@ -105,11 +105,11 @@ class Cluster:
             "DOCKER_BUILDKIT": "1",
         }
 
-    def start(self, name, *command):
+    def start(self, name, *command, inside=None):
         """In the daemon's namespaces; goes on when this program ends."""
         with open(self.run_dir / f"{name}.log", "w", encoding="utf-8") as log:
             child = subprocess.Popen(
-                [*self.inside, *map(str, command)],
+                [*(inside or self.inside), *map(str, command)],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -153,6 +153,27 @@ class Cluster:
             time.sleep(0.25)
 
     def up(self):
+        address = self.bridge_address()
+        self.start_control_plane("127.0.0.1")
+        self.start_names(address)
+        self.start_kubelet("node1", self.inside, self.docker_dir, address)
+        self.wait(lambda: self.node_ready("node1"), "the node is ready", 90)
+
+    def bridge_address(self):
+        bridge = subprocess.run(
+            [*self.inside, "ip", "-4", "-json", "addr", "show", "docker0"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return json.loads(bridge.stdout)[0]["addr_info"][0]["local"]
+
+    def node_ready(self, node):
+        lines = self.kubectl("get", "nodes", "--no-headers", code=None).splitlines()
+        return any(line.split()[:2] == [node, "Ready"] for line in lines)
+
+    def start_control_plane(self, address, *controller_flags):
+        """etcd, API server, controllers and scheduler; the API server listens at `address`."""
         if not all((self.kube / name).exists() for name in BINARIES):
             raise AssertionError(f"no Kubernetes in {self.kube}: cluster.py build {self.kube}")
         shutil.rmtree(self.run_dir, ignore_errors=True)
@@ -186,8 +207,8 @@ class Cluster:
             "kube-apiserver",
             kube / "kube-apiserver",
             f"--etcd-servers={ETCD}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--bind-address={address}",
+            f"--advertise-address={address}",
             f"--secure-port={PORT}",
             f"--cert-dir={run}/certs",
             f"--service-account-key-file={run}/sa.key",
@@ -210,7 +231,7 @@ class Cluster:
                         {
                             "name": "c",
                             "cluster": {
-                                "server": f"https://127.0.0.1:{PORT}",
+                                "server": f"https://{address}:{PORT}",
                                 "certificate-authority": f"{run}/certs/apiserver.crt",
                             },
                         }
@@ -232,6 +253,7 @@ class Cluster:
             "--port=0",
             "--leader-elect=false",
             f"--service-account-private-key-file={run}/sa.key",
+            *controller_flags,
         )
         self.start(
             "kube-scheduler",
@@ -241,13 +263,10 @@ class Cluster:
             "--port=0",
             "--leader-elect=false",
         )
-        bridge = subprocess.run(
-            [*self.inside, "ip", "-4", "-json", "addr", "show", "docker0"],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        address = json.loads(bridge.stdout)[0]["addr_info"][0]["local"]
+
+    def start_names(self, address):
+        """Pods ask for names there."""
+        self.names_address = address
         self.start(
             "names",
             sys.executable,
@@ -257,34 +276,40 @@ class Cluster:
             self.kube,
             address,
         )
+
+    def start_kubelet(self, node, inside, docker_dir, address):
+        """A node on the Docker daemon of this folder."""
+        run = self.run_dir
+        (run / node).mkdir()
         self.start(
-            "kubelet",
-            kube / "kubelet",
+            f"kubelet-{node}",
+            self.kube / "kubelet",
             f"--kubeconfig={run}/kubeconfig",
             "--container-runtime=docker",
-            f"--docker-endpoint=unix://{self.docker_dir}/docker.sock",
+            f"--docker-endpoint=unix://{docker_dir}/docker.sock",
+            # Between the kubelet and its own bridge to Docker; nodes of one machine share /run.
+            f"--container-runtime-endpoint=unix://{run}/{node}/dockershim.sock",
+            f"--experimental-dockershim-root-directory={run}/{node}/dockershim",
             "--pod-infra-container-image=mentor-pause:1",
             "--cgroup-driver=cgroupfs",
             "--cgroups-per-qos=false",
             "--enforce-node-allocatable=",
             "--fail-swap-on=false",
-            f"--root-dir={run}/kubelet",
-            f"--cert-dir={run}/kubelet/pki",
-            "--hostname-override=node1",
+            f"--root-dir={run}/{node}",
+            f"--cert-dir={run}/{node}/pki",
+            f"--hostname-override={node}",
             f"--node-ip={address}",
             f"--address={address}",
             "--healthz-port=0",
             "--read-only-port=0",
             "--resolv-conf=",
-            f"--cluster-dns={address}",
+            f"--cluster-dns={self.names_address}",
             f"--cluster-domain={DOMAIN}",
             "--image-gc-high-threshold=100",
             "--eviction-hard=",
             "--authorization-mode=AlwaysAllow",
             "--anonymous-auth=true",
-        )
-        self.wait(
-            lambda: " Ready" in self.kubectl("get", "nodes", code=None), "the node is ready", 90
+            inside=inside,
         )
 
     def make_pause_image(self):
@@ -312,8 +337,9 @@ class Cluster:
         )
 
     def down(self):
+        kubelets = sorted(path.stem for path in self.run_dir.glob("kubelet-*.pid"))
         for name in (
-            "kubelet",
+            *kubelets,
             "names",
             "kube-scheduler",
             "kube-controller-manager",
@@ -324,23 +350,30 @@ class Cluster:
                 os.killpg(int((self.run_dir / f"{name}.pid").read_text()), signal.SIGTERM)
             except (FileNotFoundError, ProcessLookupError):
                 pass
+        self.clear(self.docker_dir, self.inside)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
+    def clear(self, docker_dir, inside):
+        """Removes what a kubelet leaves on a daemon: containers, and secrets and memory volumes,
+        which are mounts."""
+        environment = {**os.environ, "DOCKER_HOST": f"unix://{docker_dir}/docker.sock"}
         names = subprocess.run(
             ["/usr/bin/docker", "ps", "--all", "--quiet", "--filter", "name=k8s_"],
             stdout=subprocess.PIPE,
             text=True,
-            env=self.environment,
+            env=environment,
             check=True,
         ).stdout.split()
         if names:
             subprocess.run(
                 ["/usr/bin/docker", "rm", "--force", *names],
                 stdout=subprocess.DEVNULL,
-                env=self.environment,
+                env=environment,
                 check=True,
             )
-        for _ in range(20):  # Secrets and memory volumes are mounts.
+        for _ in range(20):
             mounts = subprocess.run(
-                [*self.inside, "sh", "-c", f"grep -o ' {self.run_dir}/kubelet[^ ]*' /proc/mounts"],
+                [*inside, "sh", "-c", f"grep -o ' {self.run_dir}/[^ ]*' /proc/mounts"],
                 stdout=subprocess.PIPE,
                 text=True,
                 check=False,
@@ -348,19 +381,20 @@ class Cluster:
             if not mounts:
                 break
             subprocess.run(
-                [*self.inside, "umount", "--lazy", *mounts], check=False, stderr=subprocess.DEVNULL
+                [*inside, "umount", "--lazy", *mounts], check=False, stderr=subprocess.DEVNULL
             )
-        shutil.rmtree(self.run_dir, ignore_errors=True)
 
     # Names of headless services, as the cluster's DNS would answer: addresses of ready pods, none
     # for others.
 
     def endpoints(self, name):
-        """Addresses of NAME.NAMESPACE.svc.DOMAIN; None when there is no such service."""
+        """Addresses of NAME.NAMESPACE.svc.DOMAIN, or of one pod, POD.NAME.NAMESPACE.svc.DOMAIN;
+        None when there is no such service."""
         suffix = f".svc.{DOMAIN}"
         parts = name.removesuffix(suffix).split(".") if name.endswith(suffix) else []
-        if len(parts) != 2:
+        if len(parts) not in (2, 3):
             return None
+        pod = parts.pop(0) if len(parts) == 3 else None
         text = self.kubectl(
             "get",
             "endpoints",
@@ -379,6 +413,7 @@ class Cluster:
             address["ip"]
             for subset in json.loads(text).get("subsets", [])
             for address in subset.get("addresses", [])
+            if pod in (None, address.get("hostname"))
         ]
 
     def serve_names(self, address):

@@ -9,7 +9,8 @@
 #   down   stop the daemon and its containers; DIR keeps the images and may be deleted afterwards
 #
 # Needs root and the packages of deploy/apt-containers.txt. DOCKER_NETWORK=host leaves the daemon in
-# the host's network, for builds that install packages.
+# the host's network, for builds that install packages. DOCKER_FLAGS are further flags of dockerd;
+# DOCKER_EMPTY=1 makes no images.
 #
 # Example: tests/containers/docker.sh up /tmp/d && tests/containers/docker.sh run /tmp/d docker ps
 set -euo pipefail
@@ -53,8 +54,11 @@ done
 exec /usr/sbin/runc "$@"
 R
     chmod +x "$dir/runc-adj"
+    local flags
+    read -ra flags <<<"${DOCKER_FLAGS-}"
     local daemon=(/usr/sbin/dockerd --add-runtime "adj=$dir/runc-adj" --default-runtime adj
-      --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/docker.pid" -H "$DOCKER_HOST")
+      --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/docker.pid" -H "$DOCKER_HOST"
+      "${flags[@]}")
     if [ "${DOCKER_NETWORK-own}" = host ]; then
       setsid "${daemon[@]}" >"$dir/dockerd.log" 2>&1 </dev/null &
     else
@@ -65,6 +69,7 @@ R
     for _ in $(seq 120); do if $docker info >/dev/null 2>&1; then break; fi; sleep 0.25; done
     $docker info >/dev/null || { tail -5 "$dir/dockerd.log" >&2; exit 1; }
   fi
+  if [ "${DOCKER_EMPTY-0}" = 1 ]; then return; fi
   make_base mentor-base:12
   make_base mentor-prometheus-base:12 --packages 'base-files libc6 prometheus'
   if ! $docker image inspect mentor-prometheus:12 >/dev/null 2>&1; then

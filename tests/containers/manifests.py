@@ -2,7 +2,10 @@
 own policy, and lowered to the API of Kubernetes 1.20, the newest whose server and node Debian 12
 has the source of."""
 
+import functools
+import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -12,12 +15,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 OVERLAYS = ROOT / "deploy/k8s/overlays"
 # 1.27 is the oldest release where probes by gRPC are stable.
 RELEASES = ("1.27.0", "1.31.0", "1.34.0", "1.37.0")
-# Kinds of the Prometheus operator: no schema in Kubernetes itself.
-FOREIGN = {"monitoring.coreos.com/v1/PodMonitor"}
+# Kinds of the Prometheus operator and KEDA, from their CustomResourceDefinitions (Apache-2.0)
+# without what is no shape: descriptions, defaults, rules in CEL. Unknown fields are refused.
+FOREIGN = json.loads(pathlib.Path(__file__).with_name("foreign_schemas.json").read_text())
+CLUSTER_WIDE = {"Namespace"}
+# Fields that Kubernetes 1.20 does not know.
+LATER = {"minReadySeconds", "unhealthyPodEvictionPolicy"}
 DRAIN_BUDGET_S = 40
 
 sys.path.insert(0, str(ROOT / ".deps/containers"))
 try:
+    import jsonschema
     import kubernetes_validate
     import yaml
 except ImportError as error:
@@ -26,10 +34,19 @@ except ImportError as error:
     ) from None
 
 
-def render(overlay):
-    """The objects of an overlay."""
+def need_kubectl():
     if shutil.which("kubectl") is None:
         raise unittest.SkipTest("kubectl is not installed")
+
+
+def render(overlay):
+    """The objects of an overlay."""
+    return [item for item in yaml.safe_load_all(rendered(overlay)) if item]
+
+
+@functools.cache
+def rendered(overlay):
+    need_kubectl()
     done = subprocess.run(
         ["kubectl", "kustomize", str(OVERLAYS / overlay)],
         capture_output=True,
@@ -41,7 +58,7 @@ def render(overlay):
         if "unknown field" in done.stderr or "components" in done.stderr:
             raise unittest.SkipTest("kubectl is older than 1.22")
         raise AssertionError(done.stderr)
-    return [item for item in yaml.safe_load_all(done.stdout) if item]
+    return done.stdout
 
 
 def who(item):
@@ -58,21 +75,28 @@ def pod(item):
 
 
 def schema_errors(items, release):
-    errors = []
-    for item in items:
-        if f'{item["apiVersion"]}/{item["kind"]}' in FOREIGN:
-            continue
-        try:
+    return [error for item in items for error in item_errors(json.dumps(item), release)]
+
+
+@functools.cache
+def item_errors(text, release):
+    """Most objects are the same in every overlay."""
+    item = json.loads(text)
+    foreign = FOREIGN.get(f'{item["apiVersion"]}/{item["kind"]}')
+    try:
+        if foreign:
+            found = list(jsonschema.Draft7Validator(foreign["schema"]).iter_errors(item))
+        else:
             kubernetes_validate.validate(item, release, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            errors.append(
-                f"{who(item)}: {'.'.join(str(step) for step in error.path)}: {error.message}"
-            )
-        except kubernetes_validate.SchemaNotFoundError:
-            errors.append(
-                f'{who(item)}: there is no {item["apiVersion"]} {item["kind"]} in {release}'
-            )
-    return errors
+            found = []
+    except kubernetes_validate.ValidationError as error:
+        found = [error]
+    except kubernetes_validate.SchemaNotFoundError:
+        return [f'{who(item)}: there is no {item["apiVersion"]} {item["kind"]} in {release}']
+    return [
+        f"{who(item)}: {'.'.join(str(step) for step in error.path)}: {error.message}"
+        for error in found
+    ]
 
 
 def policy_errors(items):
@@ -99,29 +123,57 @@ def policy_errors(items):
             f"selects no pod: {selector}",
         )
 
+    def scales(item, target):
+        name = f'{target["kind"]}/{target["name"]}'
+        need(item, (target["kind"], target["name"]) in have, "scales nothing")
+        need(
+            item,
+            all("replicas" not in other["spec"] for other in items if who(other) == name),
+            "its target sets replicas, too",
+        )
+
+    namespaces = {item["metadata"]["name"] for item in items if item["kind"] == "Namespace"}
+    budgets = {item["metadata"]["name"] for item in items if item["kind"] == "PodDisruptionBudget"}
+    scalers = [
+        item for item in items if item["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
+    ]
+    for item in scalers[1:]:
+        need(item, False, f"scales beside {who(scalers[0])}")
     for item in items:
         kind, spec = item["kind"], item.get("spec", {})
+        if kind not in CLUSTER_WIDE:
+            need(
+                item,
+                item["metadata"].get("namespace") in namespaces,
+                "not in the namespace of the others",
+            )
         if kind == "Secret":
             need(
                 item, not item.get("data") and not item.get("stringData"), "a secret in a manifest"
             )
-        elif kind == "HorizontalPodAutoscaler":
-            target = spec["scaleTargetRef"]
-            need(item, (target["kind"], target["name"]) in have, "scales nothing")
-            scaled = [
-                other for other in items if who(other) == f'{target["kind"]}/{target["name"]}'
-            ]
-            need(
-                item,
-                all("replicas" not in other["spec"] for other in scaled),
-                "its target sets replicas, too",
-            )
+        elif kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+            scales(item, spec["scaleTargetRef"])
         elif kind == "Service":
             selects(item, spec["selector"])
         elif kind == "PodDisruptionBudget":
             selects(item, spec["selector"]["matchLabels"])
+            # One by minAvailable blocks every drain where there is one replica.
+            need(item, "maxUnavailable" in spec, "does not say maxUnavailable")
         elif kind == "PodMonitor":
             selects(item, spec["selector"]["matchLabels"])
+        elif kind == "ServiceMonitor":
+            for endpoint in spec["endpoints"]:
+                need(
+                    item,
+                    any(
+                        other["kind"] == "Service"
+                        and spec["selector"]["matchLabels"].items()
+                        <= other["metadata"]["labels"].items()
+                        and endpoint["port"] in {port["name"] for port in other["spec"]["ports"]}
+                        for other in items
+                    ),
+                    f'no Service with a port {endpoint["port"]}',
+                )
         elif kind == "NetworkPolicy":
             selects(item, spec["podSelector"].get("matchLabels", {}))
             for rule in spec.get("egress", []):
@@ -141,6 +193,7 @@ def policy_errors(items):
             need(item, ("Service", spec["serviceName"]) in have, "its service is missing")
         if not pod(item):
             continue
+        need(item, item["metadata"]["name"] in budgets, "no disruption budget")
         template = pod(item)["spec"]
         context = template.get("securityContext", {})
         need(
@@ -169,6 +222,12 @@ def policy_errors(items):
                 item,
                 volume.get("secret", {"defaultMode": 0o440})["defaultMode"] == 0o440,
                 "secrets not in mode 0440",
+            )
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+            need(
+                item,
+                not claim or ("PersistentVolumeClaim", claim) in have,
+                f"no claim {claim}",
             )
         claims = {claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])}
         for container in template["containers"]:
@@ -203,6 +262,10 @@ def policy_errors(items):
                 container.get("livenessProbe", {}).get("grpc", {}).get("service") == "liveness",
                 f"{name}: liveness asks for more",
             )
+            known = {variable["name"] for variable in container.get("env", [])}
+            for argument in container.get("args", []):
+                for variable in re.findall(r"\$\((\w+)\)", argument):
+                    need(item, variable in known, f"{name}: no variable {variable}")
             for mount in container.get("volumeMounts", []):
                 need(
                     item,
@@ -214,7 +277,7 @@ def policy_errors(items):
 
 def lower(items):
     """The same for Kubernetes 1.20: probes by gRPC become mentor-probe, v1 policies and v2 scaling
-    their betas; what the Prometheus operator defines is left out."""
+    their betas, fields of later releases go; what operators define is left out."""
     older = {"policy/v1": "policy/v1beta1", "autoscaling/v2": "autoscaling/v2beta2"}
     lowered = []
 
@@ -233,11 +296,11 @@ def lower(items):
                         ]
                     },
                 }
-            return {key: walk(value) for key, value in node.items()}
+            return {key: walk(value) for key, value in node.items() if key not in LATER}
         return [walk(value) for value in node] if isinstance(node, list) else node
 
     for item in items:
-        if item["apiVersion"].startswith("monitoring."):
+        if f'{item["apiVersion"]}/{item["kind"]}' in FOREIGN:
             continue
         lowered.append(
             {**walk(item), "apiVersion": older.get(item["apiVersion"], item["apiVersion"])}

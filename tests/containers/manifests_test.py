@@ -27,7 +27,7 @@ def get(items, name):
 class ManifestsTest(unittest.TestCase):
     def test_overlays(self):
         overlays = sorted(path.name for path in manifests.OVERLAYS.iterdir())
-        self.assertEqual(overlays, ["cpu", "dev", "gpu", "secure"])
+        self.assertEqual(overlays, ["cpu", "dev", "gpu", "ha", "secure"])
         for overlay in overlays:
             items = manifests.render(overlay)
             for release in manifests.RELEASES:
@@ -62,8 +62,51 @@ class ManifestsTest(unittest.TestCase):
             "HorizontalPodAutoscaler", {item["kind"] for item in manifests.render("dev")}
         )
 
+    def test_three_meta_learners(self):
+        """The overlay ha: learners' list names every replica under the name that it advertises and
+        that its certificate holds."""
+        items = manifests.render("ha")
+        stateful = get(items, "StatefulSet/meta-learner")["spec"]
+        self.assertEqual(stateful["replicas"], 3)
+        self.assertEqual(stateful["podManagementPolicy"], "Parallel")
+        self.assertNotIn("volumeClaimTemplates", stateful)
+        container = stateful["template"]["spec"]["containers"][0]
+        self.assertEqual(container["readinessProbe"]["grpc"]["service"], "available")
+        args = container["args"]
+        self.assertIn("--standby", args)
+        self.assertIn("--database=$(MENTOR_DATABASE)", args)
+        advertised = next(arg for arg in args if arg.startswith("--advertise="))
+        names = [
+            advertised.removeprefix("--advertise=").replace("$(MENTOR_POD)", f"meta-learner-{n}")
+            for n in range(stateful["replicas"])
+        ]
+        self.assertTrue(all(".$(MENTOR_NAMESPACE).svc:" in name for name in names), names)
+        learner = get(items, "StatefulSet/learner")["spec"]["template"]["spec"]["containers"][0]
+        self.assertIn("--meta_learner=" + ",".join(names), learner["args"])
+        service = get(items, "Service/meta-learner")["spec"]
+        self.assertEqual(service["clusterIP"], "None")
+        self.assertTrue(service["publishNotReadyAddresses"])
+        claim = get(items, "PersistentVolumeClaim/meta-learner-shared")["spec"]
+        self.assertEqual(claim["accessModes"], ["ReadWriteMany"])
+        kinds = {item["kind"] for item in items}
+        self.assertIn("ScaledObject", kinds)
+        self.assertNotIn("HorizontalPodAutoscaler", kinds)
+
+    def test_metrics_exist(self):
+        """What scales the actors is a metric that learners have."""
+        known = (manifests.ROOT / "tests/data/metrics.txt").read_text()
+        metric = get(manifests.render("cpu"), "HorizontalPodAutoscaler/actor")["spec"]["metrics"][
+            0
+        ]["external"]["metric"]["name"]
+        query = get(manifests.render("ha"), "ScaledObject/actor")["spec"]["triggers"][0][
+            "metadata"
+        ]["query"]
+        self.assertRegex(known, rf"(?m)\b{metric}\b")
+        self.assertEqual(query, f'sum({metric}{{namespace="mentor"}})')
+
     def test_mistakes_are_found(self):
-        """Each entry: what to do to the objects of the overlay cpu, and a word of the complaint."""
+        """Each entry: what to do to the objects of the overlays cpu and ha, and a word of the
+        complaint."""
 
         def container(items, name="Deployment/actor"):
             return get(items, name)["spec"]["template"]["spec"]["containers"][0]
@@ -133,7 +176,48 @@ class ManifestsTest(unittest.TestCase):
                 "secret",
             ),
         ]
-        whole = manifests.render("cpu")
+        in_ha = [
+            (
+                lambda items: get(items, "ScaledObject/actor")["spec"].update(maxReplicas=9),
+                "maxReplicas",
+            ),
+            (
+                lambda items: get(items, "ScaledObject/actor")["metadata"].pop("namespace"),
+                "namespace of the others",
+            ),
+            (
+                lambda items: items.append(
+                    get(manifests.render("cpu"), "HorizontalPodAutoscaler/actor")
+                ),
+                "scales beside",
+            ),
+            (
+                lambda items: get(items, "ServiceMonitor/learner")["spec"]["endpoints"][0].update(
+                    port="admin"
+                ),
+                "no Service with a port",
+            ),
+            (
+                lambda items: get(items, "PrometheusRule/mentor")["spec"]["groups"][0].pop("name"),
+                "name",
+            ),
+            (
+                lambda items: items.remove(get(items, "PersistentVolumeClaim/meta-learner-shared")),
+                "no claim",
+            ),
+            (
+                lambda items: items.remove(get(items, "PodDisruptionBudget/meta-learner")),
+                "no disruption budget",
+            ),
+            (
+                lambda items: container(items, "StatefulSet/meta-learner")["env"].pop(1),
+                "no variable",
+            ),
+        ]
+        self.find(manifests.render("cpu"), mistakes)
+        self.find(manifests.render("ha"), in_ha)
+
+    def find(self, whole, mistakes):
         for change, word in mistakes:
             with self.subTest(word):
                 items = copy.deepcopy(whole)
@@ -153,6 +237,7 @@ class ManifestsTest(unittest.TestCase):
         text = manifests.dump(items)
         self.assertNotIn("grpc: {", text)
         self.assertIn("--service=readiness", text)
+        self.assertNotIn("minReadySeconds", manifests.dump(manifests.lower(manifests.render("ha"))))
 
 
 if __name__ == "__main__":
