@@ -1,10 +1,14 @@
 #include "actor/actor.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
+
+#include <absl/strings/str_cat.h>
 
 #include "actor/unit_runner.h"
 #include "common/failpoint.h"
+#include "common/history.h"
 #include "common/log.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
@@ -21,6 +25,10 @@ constexpr uint32_t kUnitsPerThread = 2;
 constexpr std::chrono::milliseconds kRefusedWait{60'000};
 constexpr std::chrono::milliseconds kIdleSlice{1'000};
 
+std::string NameOf(const v1::UnitId& id) {
+  return absl::StrCat(id.shard(), "/", id.iteration(), "/", id.agent(), "/", id.part());
+}
+
 v1::WorkRequest CreditMessage(uint32_t units) {
   v1::WorkRequest message;
   message.mutable_credit()->set_units(units);
@@ -32,7 +40,8 @@ v1::WorkRequest CreditMessage(uint32_t units) {
 struct Actor::Connection {
   std::shared_ptr<WorkStream> stream;
   // Guarded by the actor's mutex_.
-  uint32_t credit = 0;  // Units that the learner may still send.
+  uint32_t credit = 0;       // Units that the learner may still send.
+  std::string learner = {};  // Its uid; fixed before the first unit.
 };
 
 struct Actor::Instruments {
@@ -169,6 +178,7 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       {
         const MutexLock lock(mutex_);
         connection->credit += units;
+        connection->learner = message.welcome().server_uid();
       }
       connection->stream->Send(CreditMessage(units));
       return;
@@ -185,6 +195,9 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
         return;
       }
       --connection->credit;
+      MENTOR_HISTORY("received", {{"unit", NameOf(message.unit().id())},
+                                  {"attempt", message.unit().attempt()},
+                                  {"server", connection->learner}});
       queue_.push_back(
           {std::move(*message.mutable_unit()), connection, std::chrono::steady_clock::now()});
       instruments_->queue_items.Set(static_cast<double>(queue_.size()));
@@ -275,6 +288,11 @@ void Actor::Work() {
       const MutexLock guard(mutex_);
       ++task.connection->credit;
     }
+    MENTOR_HISTORY("sent", {{"unit", NameOf(result.id())},
+                            {"attempt", result.attempt()},
+                            {"server", task.connection->learner},
+                            {"hash", history::Digest(result.result_hash())},
+                            {"error", result.error()}});
     task.connection->stream->Send(std::move(message));
     task.connection->stream->Send(CreditMessage(1));
     MENTOR_FAILPOINT("actor.result.after_send");

@@ -15,6 +15,7 @@
 
 #include "common/check.h"
 #include "common/failpoint.h"
+#include "common/hash.h"
 #include "common/status.h"
 
 namespace mentor {
@@ -56,7 +57,14 @@ std::optional<int> FailpointErrno(const std::optional<std::string>& hit) {
 }
 
 std::filesystem::path TemporaryPath(const std::filesystem::path& path) {
-  return path.parent_path() / absl::StrFormat(".%s.%d.tmp", path.stem().string(), getpid());
+  // Containers on several machines may share a folder, and each of their processes may be number 1.
+  static const std::string* const host = [] {
+    char name[256] = "";
+    if (gethostname(name, sizeof(name) - 1) != 0) name[0] = 0;
+    return new std::string(absl::StrFormat("%08x", Crc32c(name)));
+  }();
+  return path.parent_path() /
+         absl::StrFormat(".%s.%d-%s.tmp", path.stem().string(), getpid(), *host);
 }
 
 absl::Status WriteAll(int descriptor, std::string_view bytes, const std::filesystem::path& path) {
@@ -238,12 +246,12 @@ absl::Status MakeFolders(const std::filesystem::path& path, int mode) {
 }
 
 absl::StatusOr<std::unique_ptr<FileLock>> FileLock::Acquire(const std::filesystem::path& path,
-                                                            std::string_view holder) {
+                                                            std::string_view holder, Kind kind) {
   Descriptor file(OpenRetrying(path, O_RDWR | O_CREAT, 0600));
   if (file.get() < 0) return FileError("cannot open", path, errno);
   int rc;
   do {
-    rc = flock(file.get(), LOCK_EX | LOCK_NB);
+    rc = flock(file.get(), (kind == Kind::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB);
   } while (rc != 0 && errno == EINTR);
   if (rc != 0 && errno == EWOULDBLOCK) {
     char text[256];

@@ -21,9 +21,9 @@ absl::Status FileError(std::string_view doing, const std::filesystem::path& path
 // Reads a whole regular file; a longer one than bytes_max is an error.
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, uint64_t bytes_max);
 
-// Writes the pieces one after another under a temporary name in the same folder (".STEM.PID.tmp"),
-// syncs, renames and syncs the folder: afterwards the file survives a loss of power. On an error
-// the old file, if any, is still there.
+// Writes the pieces one after another under a temporary name in the same folder
+// (".STEM.PID-HOST.tmp"), syncs, renames and syncs the folder: afterwards the file survives a loss
+// of power. On an error the old file, if any, is still there.
 absl::Status WriteFileAtomically(const std::filesystem::path& path,
                                  std::span<const std::string_view> pieces, int mode = 0600);
 absl::Status WriteFileAtomically(const std::filesystem::path& path, std::string_view contents,
@@ -42,10 +42,13 @@ absl::Status SyncFolder(const std::filesystem::path& path);
 // stays.
 class FileLock {
  public:
+  // Shared ones go together, and with no exclusive one.
+  enum class Kind { kExclusive, kShared };
   // `holder` says who holds it, for the message to the second one: FAILED_PRECONDITION "PATH is in
   // use by HOLDER".
   static absl::StatusOr<std::unique_ptr<FileLock>> Acquire(const std::filesystem::path& path,
-                                                           std::string_view holder);
+                                                           std::string_view holder,
+                                                           Kind kind = Kind::kExclusive);
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;

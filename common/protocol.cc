@@ -52,6 +52,8 @@ absl::Status CheckHello(const v1::Hello& hello) {
   MENTOR_RETURN_IF_ERROR(
       CheckPlain("hello.numeric_fingerprint", hello.numeric_fingerprint(), 1, kPeerTextBytesMax));
   MENTOR_RETURN_IF_ERROR(CheckPlain("hello.device", hello.device(), 0, kPeerTextBytesMax));
+  MENTOR_RETURN_IF_ERROR(
+      CheckPlain("hello.cpu_fingerprint", hello.cpu_fingerprint(), 0, kPeerTextBytesMax));
   if (hello.threads() < 1 || hello.threads() > kPeerThreadsMax) {
     return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
                      absl::StrFormat("hello.threads: is %d; 1 to %d are allowed", hello.threads(),

@@ -1,8 +1,15 @@
 #include "common/standing.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace mentor {
+namespace {
+
+// Peers whose strikes are remembered when they have gone.
+constexpr size_t kDepartedMax = 1024;
+
+}  // namespace
 
 void Standing::Delivered() {
   window_ = std::min(window_ + 1, options_.window_max);
@@ -25,6 +32,17 @@ void Standing::Quarantine(std::chrono::nanoseconds now) {
   window_ = 1;
   until_ = now + quarantine_;
   quarantine_ = std::min(2 * quarantine_, options_.quarantine_max);
+}
+
+Standing DepartedStandings::Returned(const std::string& name, const Standing::Options& options) {
+  auto known = standings_.extract(name);
+  return known.empty() ? Standing(options) : std::move(known.mapped());
+}
+
+void DepartedStandings::Left(const std::string& name, const Standing& standing) {
+  if (standing.strikes() == 0) return;
+  if (standings_.size() >= kDepartedMax) standings_.erase(standings_.begin());
+  standings_.insert_or_assign(name, standing);
 }
 
 }  // namespace mentor

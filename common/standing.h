@@ -3,9 +3,15 @@
 // one thread at a time.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
+#include <string>
+
+#include <absl/functional/function_ref.h>
 
 namespace mentor {
 
@@ -45,6 +51,42 @@ class Standing {
   int strikes_ = 0;
   bool delivered_ = false;
   std::optional<std::chrono::nanoseconds> until_;
+};
+
+// How far peers that went with strikes are trusted when they come back, by the name that they are
+// known by. Remembers some; one thread at a time.
+class DepartedStandings {
+ public:
+  // What it had when it went, or a new one. Forgets it.
+  Standing Returned(const std::string& name, const Standing::Options& options);
+  void Left(const std::string& name, const Standing& standing);
+
+ private:
+  std::map<std::string, Standing> standings_;
+};
+
+// Where a piece of work was tried without success, by names of peers: it goes elsewhere first. One
+// thread at a time.
+class TriedAt {
+ public:
+  void Add(const std::string& name) { names_.insert(name); }
+  bool Has(const std::string& name) const { return names_.contains(name); }
+  bool empty() const { return names_.empty(); }
+  size_t size() const { return names_.size(); }
+
+  // Whether some of `peers`, the values of a map, could still try it: may_have(peer) says that it
+  // could get such work at all, name_of(peer) what it is known by.
+  template <typename Peers>
+  bool LeavesSomeOf(
+      const Peers& peers, absl::FunctionRef<bool(const typename Peers::mapped_type&)> may_have,
+      absl::FunctionRef<std::string(const typename Peers::mapped_type&)> name_of) const {
+    return std::any_of(peers.begin(), peers.end(), [&](const auto& entry) {
+      return !Has(name_of(entry.second)) && may_have(entry.second);
+    });
+  }
+
+ private:
+  std::set<std::string> names_;
 };
 
 }  // namespace mentor

@@ -44,8 +44,9 @@ constexpr auto kNames = std::to_array<std::string_view>({
     "RATE_LIMITED",
     "TOO_MANY_STREAMS",
     "NOT_OWNER",
+    "NOT_LEADER",
 });
-static_assert(kNames.size() == static_cast<size_t>(Reason::kNotOwner) + 1);
+static_assert(kNames.size() == static_cast<size_t>(Reason::kNotLeader) + 1);
 
 std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
   const auto payload = status.GetPayload(kErrorInfoUrl);

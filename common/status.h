@@ -80,6 +80,9 @@ enum class Reason {
   // PERMISSION_DENIED. The experiment is another owner's; ask that owner, or somebody with the role
   // admin.
   kNotOwner,
+  // UNAVAILABLE. This meta-learner stands by, or has lost the lead; ask the one that metadata names
+  // as leader, or the next of the list.
+  kNotLeader,
 };
 
 // "CATALOGUE_MISMATCH".

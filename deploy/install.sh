@@ -2,19 +2,21 @@
 # Installs what Mentor needs to build, run and be tested on Debian 12: packages from apt.txt, wheels
 # from requirements*.txt into .deps/. Safe to run again: what is already there is left alone.
 #
-# Usage: deploy/install.sh [--cuda] [--containers] [--help]
+# Usage: deploy/install.sh [--cuda] [--containers] [--objects] [--help]
 #   --cuda         also install the wheels that LibTorch needs on a GPU (about 3 GB)
 #   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node
+#   --objects      also install the S3 service that tests of object storage need (31 MB)
 #
 # Example: deploy/install.sh && deploy/build.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cuda=0 containers=0
+cuda=0 containers=0 objects=0
 for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 ;;
     --containers) containers=1 ;;
+    --objects) objects=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -70,6 +72,7 @@ install_wheels() {
 install_packages deploy/apt.txt
 install_wheels deploy/requirements.txt
 if [ "$cuda" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi
+if [ "$objects" -eq 1 ]; then install_wheels deploy/requirements-objects.txt objects; fi
 if [ "$containers" -eq 1 ]; then
   install_packages deploy/apt-containers.txt
   install_wheels deploy/requirements-containers.txt containers

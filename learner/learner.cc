@@ -9,7 +9,9 @@
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/hash.h"
+#include "common/history.h"
 #include "common/log.h"
+#include "common/machine_memory.h"
 #include "common/protocol.h"
 #include "common/rpc/keep_open.h"
 #include "common/status.h"
@@ -40,6 +42,7 @@ struct Learner::Connection {
   // Guarded by the learner's mutex_.
   bool welcomed = false;
   bool closed = false;
+  std::string server = {};  // The meta-learner's uid; fixed before the first shard.
   // The version that came last. The meta-learner sends another before it sends a shard that needs
   // one, and a shard holds its own until it ends.
   uint64_t signal_version = 0;
@@ -131,6 +134,7 @@ void Learner::Connect() {
       &reconnector_,
       {.server = "meta-learner",
        .channel = options_.meta_learner,
+       .on_ended = options_.on_meta_learner_ended,
        .refused_wait = kRefusedWait,
        .stream = {.close_within = kLeaveWithin, .message_bytes_max = rpc::kShardMessageBytesMax},
        .hello =
@@ -141,6 +145,8 @@ void Learner::Connect() {
              hello.set_peer_uid(options_.rollout->uid());
              hello.set_threads(static_cast<uint32_t>(options_.num_threads));
              hello.set_numeric_fingerprint(options_.fingerprint);
+             hello.set_cpu_fingerprint(TorchFingerprint());
+             hello.set_memory_bytes(options_.memory_bytes.value_or(MachineMemoryBytes()));
              hello.set_device(options_.device_name);
              hello.set_shard_slots(static_cast<uint32_t>(options_.shard_slots));
              return message;
@@ -184,6 +190,7 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       {
         const MutexLock lock(mutex_);
         connection->welcomed = true;
+        connection->server = message.welcome().server_uid();
       }
       options_.rollout->Expect(message.welcome().catalogue_hash(),
                                message.welcome().numeric_fingerprint());
@@ -208,6 +215,11 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
       if (connection->signal_version == job->shard.signal_version())
         job->meta_parameters = connection->signal_weights;
       job->unit_shard = next_unit_shard_++;
+      MENTOR_HISTORY("received", {{"server", connection->server},
+                                  {"shard", job->shard.shard_id()},
+                                  {"epoch", job->shard.epoch()},
+                                  {"experiment", job->shard.experiment()},
+                                  {"unit_shard", job->unit_shard}});
       queue_.push_back(std::move(job));
       changed_.NotifyAll();
       return;
@@ -324,6 +336,13 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     ++sent;
     updates_.Increment(static_cast<double>(job->shard.lifetimes_size()));
     last_update_.SetToCurrentTime();
+    if (history::On()) {
+      history::Write("sent", {{"server", job->connection->server},
+                              {"shard", segment.shard_id()},
+                              {"epoch", segment.epoch()},
+                              {"segment", segment.iteration()},
+                              {"hash", DigestOf(segment)}});
+    }
     MENTOR_FAILPOINT("learner.segment.before_send");
     v1::RunRequest message;
     *message.mutable_segment() = std::move(segment);
@@ -361,7 +380,10 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
     done.set_segments_hash(hash.Finish());
     *done.mutable_seconds() = report->seconds;
     done.set_nonfinite_updates(report->nonfinite_updates);
-    if (job->shard.return_snapshot()) *done.mutable_snapshot() = std::move(report->snapshot);
+    if (job->shard.return_snapshot()) {
+      MENTOR_FAILPOINT("learner.snapshot.before_send");
+      *done.mutable_snapshot() = std::move(report->snapshot);
+    }
     if (report->outer_gradient.defined())
       *done.mutable_outer_gradient() = ToProto(report->outer_gradient);
     for (const auto& [name, value] : report->statistics) (*done.mutable_statistics())[name] = value;
@@ -379,6 +401,11 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
                 {"why", report.status()}});
     done.set_error(std::string(report.status().message()));
   }
+  MENTOR_HISTORY("sent", {{"server", job->connection->server},
+                          {"shard", done.shard_id()},
+                          {"epoch", done.epoch()},
+                          {"hash", history::Digest(done.segments_hash())},
+                          {"error", done.error()}});
   job->connection->stream->Send(std::move(message));
 }
 

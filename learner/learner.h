@@ -33,10 +33,15 @@ namespace mentor::learner {
 class Learner {
  public:
   struct Options {
-    int num_threads = 1;                 // For tensor work.
+    int num_threads = 1;  // For tensor work.
+    // Memory that shards and the process may take, for the meta-learner: it gives no shard that
+    // needs more. 0: no limit; nothing: what the machine says when a stream begins.
+    std::optional<uint64_t> memory_bytes = std::nullopt;
     torch::Device device = torch::kCPU;  // Where signal network and PPO run.
     int shard_slots = 2;                 // Shards at once: one learns while another simulates.
     std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
+    // How a stream to it has ended: the next one may go elsewhere. May be null.
+    std::function<void(const absl::Status&)> on_meta_learner_ended = {};
     RolloutServer* rollout = nullptr;  // Outlives the learner.
     // What it says that it computes with: a device and the hash of its results. Empty: `device` and
     // what that computes. Tests say other things.

@@ -3,6 +3,7 @@
 #include <torch/version.h>
 
 #include <cstdio>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 
@@ -10,7 +11,7 @@
 #include "common/metrics.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
-#include "common/rpc/channel.h"
+#include "common/rpc/channel_list.h"
 #include "common/rpc/server.h"
 #include "learner/agents/numerics.h"
 #include "learner/learner.h"
@@ -32,7 +33,10 @@ int Main(int argc, char** argv) {
   std::string meta_learner = "127.0.0.1:50052", listen = "127.0.0.1:50051";
   std::string device = "cpu";
   int threads = 2, slots = 2;
-  app.add_option("--meta_learner", meta_learner, "HOST:PORT of the meta-learner")
+  std::optional<double> memory_gb;
+  uint32_t check_every = 1000;
+  app.add_option("--meta_learner", meta_learner,
+                 "HOST:PORT of the meta-learner, or of all of which one leads, with commas")
       ->capture_default_str();
   app.add_option("--listen", listen,
                  "HOST:PORT for actors; port 0 takes a free one, which is printed")
@@ -46,6 +50,15 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--slots", slots, "Shards at once: one learns while another simulates")
       ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  app.add_option("--memory_gb", memory_gb,
+                 "Memory that it may take, GB: it gets no shard that needs more; 0: no limit. "
+                 "Default: the smaller of its control group's limit and what the machine has free")
+      ->check(CLI::Range(0.0, 1e6));
+  app.add_option("--check_every", check_every,
+                 "One unit of so many is computed again by another actor, and the results are "
+                 "compared; 0: none")
+      ->check(CLI::Range(0, 1'000'000'000))
       ->capture_default_str();
   AddSecurityFlags(&app, &security, Side::kBoth);
   AddCommonFlags(&app, &common);
@@ -71,20 +84,27 @@ int Main(int argc, char** argv) {
   const std::vector<std::string> services = {"mentor.v1.RolloutService"};
   const auto process = Process::Start(common.ProcessOptions(services));
   if (!process.ok()) return Fail(process.status(), kExitUsage);
-  const auto channels = rpc::ChannelSource::Make(security.Channel(meta_learner, metrics.get()));
+  const auto channels = rpc::ChannelList::Make(security.Channel(meta_learner, metrics.get()));
   if (!channels.ok()) return Fail(channels.status(), kExitUsage);
-  learner::RolloutServer rollout({}, metrics.get());
+  learner::RolloutServer::Options rollout_options;
+  rollout_options.dispatcher.check_every = check_every;
+  learner::RolloutServer rollout(rollout_options, metrics.get());
+  std::optional<uint64_t> memory_bytes;
+  if (memory_gb) memory_bytes = static_cast<uint64_t>(*memory_gb * 1e9);
   rpc::ServerOptions server_options = security.Server(listen, metrics.get());
   server_options.health_names = services;
   auto server = rpc::Server::Start(server_options, {rollout.service()});
   if (!server.ok()) return Fail(server.status(), kExitUsage);
-  learner::Learner learner({.num_threads = threads,
-                            .device = torch::Device(device),
-                            .shard_slots = slots,
-                            .meta_learner = [&] { return (*channels)->Get(); },
-                            .rollout = &rollout,
-                            .on_drained = [] { RequestStop("drained"); }},
-                           metrics.get());
+  learner::Learner learner(
+      {.num_threads = threads,
+       .memory_bytes = memory_bytes,
+       .device = torch::Device(device),
+       .shard_slots = slots,
+       .meta_learner = [&] { return (*channels)->Get(); },
+       .on_meta_learner_ended = [&](const absl::Status& why) { (*channels)->Failed(why); },
+       .rollout = &rollout,
+       .on_drained = [] { RequestStop("drained"); }},
+      metrics.get());
   (*process)->Follow(server->get());
   // For scripts: where it listens, once it does.
   std::printf("listening on %s\n", (*server)->address().c_str());

@@ -7,6 +7,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "common/history.h"
 #include "learner/tensor_proto.h"
 
 namespace mentor::learner {
@@ -37,6 +38,12 @@ void HashSegment(const v1::Segment& segment, Sha256* hash) {
                                  absl::StrJoin(tensor.shape(), ","), tensor.data().size()));
     hash->Update(tensor.data());
   }
+}
+
+std::string DigestOf(const v1::Segment& segment) {
+  Sha256 hash;
+  HashSegment(segment, &hash);
+  return history::Digest(hash.Finish());
 }
 
 absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Shard& shard) {

@@ -2,6 +2,8 @@
 // arrival. Pure.
 #pragma once
 
+#include <string>
+
 #include <absl/status/statusor.h>
 
 #include "common/hash.h"
@@ -22,5 +24,7 @@ absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Sha
 // Adds a segment to the hash of a shard's segments: iteration, then name, dtype, shape and bytes of
 // each tensor.
 void HashSegment(const v1::Segment& segment, Sha256* hash);
+// Of this one alone, as histories have it.
+std::string DigestOf(const v1::Segment& segment);
 
 }  // namespace mentor::learner

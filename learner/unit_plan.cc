@@ -11,9 +11,6 @@
 namespace mentor::learner {
 namespace {
 
-// Episodes shorter than this share a unit: a unit costs a message each way.
-constexpr uint32_t kUnitStepsMin = 400;
-
 // Whether the last observations of truncated episodes are wanted: nobody learns from deterministic
 // episodes.
 bool Bootstraps(const v1::Shard& shard, const CollectionPlan& plan) {

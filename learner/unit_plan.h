@@ -17,6 +17,9 @@
 
 namespace mentor::learner {
 
+// Episodes shorter than this share a unit: a unit costs a message each way.
+inline constexpr uint32_t kUnitStepsMin = 400;
+
 // A collection: every agent acts for some steps.
 struct CollectionPlan {
   uint32_t number = 0;  // Within the lifetime, from 0; part of the noise's key and of step numbers.

@@ -11,6 +11,7 @@
 #include "common/file.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
+#include "common/machine_memory.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
 #include "common/spec/spec.h"
@@ -23,6 +24,8 @@
 #include "mentor/local/run_report.h"
 #include "mentor/rule_command.h"
 #include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/spec_memory.h"
+#include "meta_learner/fleet/shard_board.h"
 
 namespace mentor {
 namespace {
@@ -41,6 +44,21 @@ struct RunFlags {
   bool check_only = false;
   CommonFlags common{.log_format = "text", .metrics_address = ""};
 };
+
+uint64_t LearnerBytes(const meta_learner::SpecMemory& memory, int threads) {
+  return learner::kLearnerProcessBytes + memory.largest.With(static_cast<uint32_t>(threads));
+}
+
+// In one process: what both have in common is there once.
+uint64_t NeededHere(const meta_learner::SpecMemory& memory, int threads) {
+  return memory.meta_learner_bytes + memory.largest.With(static_cast<uint32_t>(threads));
+}
+
+std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads) {
+  return "memory: a learner needs at most " +
+         meta_learner::Gigabytes(LearnerBytes(memory, threads)) +
+         " for a shard, the meta-learner " + meta_learner::Gigabytes(memory.meta_learner_bytes);
+}
 
 int Run(const RunFlags& flags) {
   log::Format format = log::Format::kText;
@@ -67,9 +85,19 @@ int Run(const RunFlags& flags) {
     }
     return kExitUsage;
   }
+  const auto memory = meta_learner::MemoryOfSpec(spec);
   if (flags.check_only) {
+    if (memory) std::fprintf(stderr, "%s\n", MemorySentence(*memory, flags.threads).c_str());
     std::printf("%s", PrintSpec(WithDefaults(spec)).c_str());
     return kExitOk;
+  }
+  if (const uint64_t machine = MachineMemoryBytes();
+      memory && machine > 0 && NeededHere(*memory, flags.threads) > machine) {
+    std::fprintf(stderr,
+                 "warning: %s, and this machine has %s free: if the kernel ends the run, make "
+                 "rule.shard_lifetimes or agent.hidden_units smaller\n",
+                 MemorySentence(*memory, flags.threads).c_str(),
+                 meta_learner::Gigabytes(machine).c_str());
   }
   const auto code = RunLocally({.spec = spec,
                                 .out = flags.out.empty() ? DefaultRunFolder(flags.spec, spec)

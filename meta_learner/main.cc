@@ -4,20 +4,29 @@
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
+#include <string>
 #include <system_error>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
+#include "common/check.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/printable.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
+#include "common/rpc/address.h"
+#include "common/rpc/credentials.h"
 #include "common/rpc/server.h"
+#include "common/status.h"
 #include "envs/fingerprint.h"
 #include "learner/agents/numerics.h"
 #include "meta_learner/meta_learner.h"
+#include "meta_learner/objects/s3_store.h"
+#include "meta_learner/standby.h"
 #include "meta_learner/store/backup.h"
 #include "meta_learner/store/store.h"
 
@@ -27,6 +36,7 @@ namespace {
 constexpr std::chrono::milliseconds kShutdownDeadline{5000};
 
 struct Flags {
+  uint32_t check_every = 1000;
   CommonFlags common;
   SecurityFlags security;
   std::string state = "state", listen = "127.0.0.1:50052", database;
@@ -36,7 +46,17 @@ struct Flags {
   Scheduler::Options scheduling;
   ExperimentService::Options control;
   rpc::RateLimiter::Options rate;
+  bool standby = false;
+  std::string advertise;
+  S3Options objects;
   std::string backup_to, restore_from;  // Of the two commands that work on a state and end.
+
+  ExperimentService::Options Control() const {
+    ExperimentService::Options options = control;
+    options.rate = rate;
+    options.per_owner.checkpoint_bytes = static_cast<int64_t>(storage_per_owner_gb * 1e9);
+    return options;
+  }
 };
 
 void AddQueueFlags(CLI::App* app, Flags* flags) {
@@ -71,6 +91,25 @@ void AddQueueFlags(CLI::App* app, Flags* flags) {
       ->capture_default_str();
 }
 
+void AddObjectFlags(CLI::App* app, S3Options* options) {
+  app->add_option("--objects", options->url,
+                  "s3://BUCKET/PREFIX: durable copies of checkpoints and artifacts by the S3 API; "
+                  "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from the "
+                  "credentials file of AWS's tools")
+      ->group("Objects");
+  app->add_option("--objects_endpoint", options->endpoint,
+                  "https://HOST:PORT of a service other than Amazon's")
+      ->group("Objects");
+  app->add_option("--objects_region", options->region,
+                  "Region of the bucket; otherwise AWS_REGION, or us-east-1")
+      ->group("Objects");
+  app->add_option("--objects_addressing", options->addressing,
+                  "Where the bucket's name goes: path, host, or auto (path with an endpoint)")
+      ->check(CLI::IsMember({"auto", "path", "host"}))
+      ->group("Objects")
+      ->capture_default_str();
+}
+
 void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--state", flags->state, "Folder of everything it remembers")
       ->capture_default_str();
@@ -84,10 +123,24 @@ void AddFlags(CLI::App* app, Flags* flags) {
                   "PostgreSQL instead of the SQLite file in the state folder: "
                   "postgresql://USER@HOST/DATABASE; the password comes from PGPASSFILE or "
                   "PGPASSWORD");
+  app->add_option("--check_every", flags->check_every,
+                  "One shard of so many is computed again by another learner, and used when both "
+                  "have the same bits; 0: none")
+      ->check(CLI::Range(0, 1'000'000'000))
+      ->capture_default_str();
+  app->add_flag("--standby", flags->standby,
+                "When another meta-learner leads on the database: stand by, answer reads and take "
+                "over when it is gone; several may, with the same --state")
+      ->group("Standby");
+  app->add_option("--advertise", flags->advertise,
+                  "HOST:PORT at which clients and learners find this one, named by those that "
+                  "stand by (default: where it listens)")
+      ->group("Standby");
   app->add_option("--disk_reserve_mb", flags->reserve_mb,
                   "Room kept free for the last words on a full disk, MiB")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
+  AddObjectFlags(app, &flags->objects);
   AddQueueFlags(app, flags);
   CLI::App* backup = app->add_subcommand(
       "backup", "Copy the state, also of a meta-learner at work, into a new folder");
@@ -96,8 +149,8 @@ void AddFlags(CLI::App* app, Flags* flags) {
       "restore", "Fill a new state folder (--state, --database) from a backup, after checking it");
   restore->add_option("--from", flags->restore_from, "Folder of the backup")->required();
   app->add_subcommand("reindex",
-                      "Bring back experiments whose folder is there and whose row in the database "
-                      "is not, or cannot be read: PAUSED at their newest checkpoint");
+                      "Bring back experiments whose folder or objects are there and whose row in "
+                      "the database is not, or cannot be read: PAUSED at their newest checkpoint");
   AddRateLimitFlags(app, &flags->rate);
   AddSecurityFlags(app, &flags->security, Side::kServer);
   AddCommonFlags(app, &flags->common);
@@ -131,7 +184,115 @@ int ReportReindex(const absl::StatusOr<std::vector<Reindexed>>& done) {
   return back == static_cast<int>(done->size()) ? kExitOk : kExitFailed;
 }
 
+// Who leads, in one process: it does, it stands by, or it did and must stop.
+class Leading {
+ public:
+  explicit Leading(Metrics* metrics)
+      : leader_(metrics->Gauge("mentor_meta_learner_leader",
+                               "1 in the meta-learner that leads, 0 in those that stand by.")),
+        takeovers_(metrics->Counter("mentor_meta_learner_takeovers_total",
+                                    "Times that it stood by and began to lead.")) {}
+
+  // The store for writing, at once or after standing by; null when it was stopped meanwhile. The
+  // server's address is then the one where it stood by.
+  absl::StatusOr<std::unique_ptr<ExperimentStore>> Open(const Flags& flags,
+                                                        std::shared_ptr<ObjectStore> objects,
+                                                        Process* process,
+                                                        rpc::ServerOptions* server,
+                                                        Metrics* metrics) {
+    // Another one writes now: whatever this one still says would be wrong.
+    const auto on_lost = [this](const absl::Status& why) {
+      // Once: a second request is a second signal, which ends the process at once.
+      if (stopping_ || lost_.exchange(true)) return;
+      MENTOR_LOG(kError, "the database is lost; stopping", {{"why", why}});
+      RequestStop("the database is lost");
+    };
+    const StoreOptions options{.folder = flags.state,
+                               .database = flags.database,
+                               .objects = std::move(objects),
+                               .on_lost = on_lost,
+                               .advertise = flags.advertise,
+                               .try_only = flags.standby};
+    auto store = OpenStore(options);
+    if (store.ok() || !flags.standby) return store;
+    const bool in_use = ReasonOf(store.status()) == ReasonName(Reason::kInUse);
+    if (!in_use && !absl::IsUnavailable(store.status())) return store;
+    standby_ = std::make_unique<Standby>(
+        Standby::Options{
+            .store = options,
+            .control = flags.Control(),
+            .server = *server,
+            .on_listening = [this](const std::string& address) { SayAddress(address); }},
+        metrics);
+    const int signal = process->StandBy([&] {
+      return Process::Standing{.over = standby_->over(), .available = standby_->available()};
+    });
+    if (signal != 0) return nullptr;
+    store = standby_->Take();
+    server->address = standby_->address();
+    if (!store.ok()) return store;
+    takeovers_.Increment();
+    MENTOR_LOG(kInfo, "leading from now on", {{"address", server->address}});
+    return store;
+  }
+
+  // For scripts: where it listens, once it does.
+  void SayAddress(const std::string& address) {
+    if (std::exchange(said_, true)) return;
+    std::printf("listening on %s\n", address.c_str());
+    std::fflush(stdout);
+  }
+
+  // Whether it leads now.
+  bool Look(ExperimentStore* store) {
+    const bool leads = store->Leads().ok();
+    leader_.Set(leads ? 1 : 0);
+    return leads;
+  }
+  // The port is free for the meta-learner, which is made: callers hardly notice.
+  void EndStandby() { standby_.reset(); }
+  // From now on nothing needs to be stopped any more.
+  void Stopping() { stopping_ = true; }
+  bool lost() const { return lost_; }
+
+ private:
+  prometheus::Gauge& leader_;
+  prometheus::Counter& takeovers_;
+  std::atomic<bool> lost_ = false, stopping_ = false;
+  bool said_ = false;
+  std::unique_ptr<Standby> standby_;  // Null when it leads at once.
+};
+
+// What of the flags cannot go together.
+absl::Status CheckFlags(const Flags& flags) {
+  if (flags.standby && flags.database.empty()) {
+    return absl::InvalidArgumentError(
+        "--standby needs --database: those that stand by share a PostgreSQL database and the "
+        "folder --state; with SQLite the folder has one process");
+  }
+  if (flags.advertise.empty()) return absl::OkStatus();
+  const absl::Status status = rpc::CheckAddress(flags.advertise, rpc::AddressOf::kPeer);
+  return status.ok() ? status
+                     : absl::InvalidArgumentError("--advertise: " + std::string(status.message()));
+}
+
+// The bucket that the flags name, which can be used; null when they name none.
+absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
+                                                         const ObjectMetrics* metrics) {
+  if (flags.objects.url.empty()) return nullptr;
+  S3Options options = flags.objects;
+  options.metrics = metrics;
+  const std::string endpoint = S3EndpointOr(options.endpoint);
+  const size_t host = endpoint.find("://");
+  options.allow_plain = flags.security.allow_insecure ||
+                        (host != endpoint.npos && rpc::IsLoopback(endpoint.substr(host + 3)));
+  MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> objects, MakeS3Store(options));
+  MENTOR_RETURN_IF_ERROR(CheckObjectStore(objects.get()));
+  return objects;
+}
+
 int Serve(const Flags& flags) {
+  if (const absl::Status status = CheckFlags(flags); !status.ok()) return Fail(status);
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
 
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)},
@@ -148,35 +309,33 @@ int Serve(const Flags& flags) {
     if (const absl::Status status = rpc::Server::Check(server_options); !status.ok())
       return Fail(status, kExitUsage);
   }
-  // Another one writes now: whatever this one still says would be wrong.
-  std::atomic<bool> lost = false;
-  const auto on_lost = [&lost](const absl::Status& why) {
-    if (!lost.exchange(true)) MENTOR_LOG(kError, "the database is lost; stopping", {{"why", why}});
-    RequestStop("the database is lost");
-  };
-  const auto store = OpenStore(
-      StoreOptions{.folder = flags.state, .database = flags.database, .on_lost = on_lost});
+  const ObjectMetrics object_metrics(metrics.get());
+  const auto objects = OpenObjects(flags, &object_metrics);
+  if (!objects.ok()) return Fail(objects.status());
+  Leading leading(metrics.get());
+  const auto store = leading.Open(flags, *objects, process->get(), &server_options, metrics.get());
   if (!store.ok()) return Fail(store.status());
-  ExperimentService::Options control = flags.control;
-  control.rate = flags.rate;
-  control.per_owner.checkpoint_bytes = static_cast<int64_t>(flags.storage_per_owner_gb * 1e9);
+  if (*store == nullptr) return kExitOk;  // Stopped while it stood by.
   MetaLearner meta_learner({.store = store->get(),
                             .num_threads = flags.threads,
                             .disk_reserve_bytes = flags.reserve_mb << 20,
+                            .check_every = flags.check_every,
                             .scheduling = flags.scheduling,
-                            .control = control},
+                            .control = flags.Control()},
                            metrics.get());
+  leading.EndStandby();
   auto server = rpc::Server::Start(server_options, meta_learner.services());
   if (!server.ok()) return Fail(server.status(), kExitUsage);
   (*process)->Follow(server->get());
-  // For scripts: where it listens, once it does.
-  std::printf("listening on %s\n", (*server)->address().c_str());
-  std::fflush(stdout);
+  (*process)->ReadyWhile([&] { return leading.Look(store->get()); });
+  (*store)->Advertise(flags.advertise.empty() ? (*server)->address() : flags.advertise);
+  leading.SayAddress((*server)->address());
 
   (*process)->Run();
+  leading.Stopping();
   meta_learner.Stop();
   (*server)->Shutdown(kShutdownDeadline);
-  return lost ? kExitInUse : kExitOk;
+  return leading.lost() ? kExitInUse : kExitOk;
 }
 
 int Main(int argc, char** argv) {
@@ -186,6 +345,10 @@ int Main(int argc, char** argv) {
   app.footer(
       "Examples:\n"
       "  mentor-meta-learner --state state --listen 127.0.0.1:50052 --threads 2\n"
+      "  mentor-meta-learner --state shared --database postgresql://mentor@db/mentor --standby \\\n"
+      "    --listen 0.0.0.0:50052 --advertise ml-0:50052                 # and on other hosts too\n"
+      "  mentor-meta-learner --state state --database postgresql://mentor@db/mentor --objects "
+      "s3://runs/mentor\n"
       "  mentor-meta-learner --state state backup --out backups/monday   # while it works\n"
       "  mentor-meta-learner --state new restore --from backups/monday\n"
       "  mentor-meta-learner --state state reindex                       # its database was lost");
@@ -197,9 +360,14 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
   InitLog(flags.common, "meta-learner");
-  const StoreOptions options{.folder = flags.state, .database = flags.database};
+  StoreOptions options{.folder = flags.state, .database = flags.database};
   if (app.got_subcommand("backup")) return ReportMove(BackUp(options, flags.backup_to));
-  if (app.got_subcommand("reindex")) return ReportReindex(Reindex(options));
+  if (app.got_subcommand("reindex")) {
+    auto objects = OpenObjects(flags, /*metrics=*/nullptr);
+    if (!objects.ok()) return Fail(objects.status());
+    options.objects = *std::move(objects);
+    return ReportReindex(Reindex(options));
+  }
   if (app.got_subcommand("restore")) return ReportMove(Restore(flags.restore_from, options));
   return Serve(flags);
 }

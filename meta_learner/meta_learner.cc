@@ -1,7 +1,10 @@
 #include "meta_learner/meta_learner.h"
 
 #include <atomic>
+#include <memory>
 #include <utility>
+
+#include <absl/strings/str_format.h>
 
 #include "common/check.h"
 #include "common/protocol.h"
@@ -11,6 +14,7 @@
 #include "meta_learner/control/spec_checks.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/spec_memory.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -19,13 +23,37 @@ ShardBroker::Options BrokerOptions(const MetaLearner::Options& options) {
   return {.catalogue_hash = envs::CatalogueHash(),
           .actor_fingerprint = envs::NumericFingerprint(),
           .learner_fingerprint = learner::TorchFingerprint(),
-          .board = {.fairness = {.low_share = options.scheduling.low_share}}};
+          .board = {.check_every = options.check_every,
+                    .fairness = {.low_share = options.scheduling.low_share}}};
+}
+
+// What a spec needs, remembered.
+std::optional<SpecMemory> KnownMemory(SpecCache<SpecMemory>* cache,
+                                      const v1::ExperimentSpec& spec) {
+  const std::string key = SpecKey(spec);
+  if (const auto known = cache->Find(key)) return known;
+  const auto memory = MemoryOfSpec(spec);
+  if (memory) cache->Add(key, *memory);
+  return memory;
+}
+
+void CheckFleet(const ShardBroker& broker, const SpecMemory& memory, Violations* violations) {
+  uint64_t needed = 0, most = 0, alone = 0;
+  if (broker.CouldHold(memory.smallest, &needed, &most)) return;
+  const bool fewer_help = broker.CouldHold(memory.one_lifetime, &alone, &most);
+  violations->Add(
+      fewer_help ? "rule.shard_lifetimes" : "agent.hidden_units",
+      absl::StrFormat("a shard needs %s of a learner, and the largest one that is connected has "
+                      "%s (with one lifetime a shard it would be %s); make shards%s smaller, or "
+                      "start a learner with more memory",
+                      Gigabytes(needed), Gigabytes(most), Gigabytes(alone),
+                      fewer_help ? "" : " and networks"));
 }
 
 }  // namespace
 
 MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
-    : broker_(BrokerOptions(options), metrics) {
+    : store_(options.store), broker_(BrokerOptions(options), metrics) {
   if (options.store == nullptr) {
     MENTOR_CHECK(!options.control.has_value());
     return;
@@ -55,7 +83,24 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
 ExperimentService::Options MetaLearner::ControlOptions(ExperimentService::Options limits) {
   limits.check_spec = RememberValid(CheckParts);
   limits.check_checkpoint = CheckCheckpoint;
+  const auto memories = std::make_shared<SpecCache<SpecMemory>>();
+  limits.check_fleet = [this, memories](const v1::ExperimentSpec& spec, Violations* violations) {
+    if (broker_.HasMemoryLimits()) {
+      if (const auto memory = KnownMemory(memories.get(), spec))
+        CheckFleet(broker_, *memory, violations);
+    }
+  };
+  limits.memory_needs = [memories](const v1::ExperimentSpec& spec) {
+    v1::MemoryNeeds needs;
+    if (const auto memory = KnownMemory(memories.get(), spec)) {
+      needs.set_learner_bytes(learner::kLearnerProcessBytes +
+                              memory->largest.With(kUsualLearnerThreads));
+      needs.set_meta_learner_bytes(memory->meta_learner_bytes);
+    }
+    return needs;
+  };
   limits.check_room = [this] { return disk_->Check(); };
+  limits.leads = [this] { return store_->Leads(); };
   limits.wake = [this] { scheduler_->Wake(); };
   limits.look = [this](const v1::Experiment& experiment) { scheduler_->Look(experiment); };
   limits.shards = [this](const std::string& experiment) { return broker_.Shards(experiment); };

@@ -32,6 +32,7 @@ class MetaLearner {
     ExperimentStore* store = nullptr;
     int num_threads = 1;              // For outer updates.
     uint64_t disk_reserve_bytes = 0;  // See DiskGuard.
+    uint32_t check_every = 1000;      // See ShardBoard.
     // Limits of queue and users; the parts that these options name are set here. Without `control`
     // nobody is served.
     Scheduler::Options scheduling = {};
@@ -55,6 +56,7 @@ class MetaLearner {
  private:
   ExperimentService::Options ControlOptions(ExperimentService::Options limits);
 
+  ExperimentStore* const store_;  // May be null.
   // In the order in which they need each other.
   ShardBroker broker_;
   // Null without a store.

@@ -90,6 +90,7 @@ if [ "$fix" -eq 1 ]; then
   [ ${#cpp[@]} -eq 0 ] || clang-format-14 -i "${cpp[@]}"
   [ ${#python[@]} -eq 0 ] || black --config pyproject.toml --quiet "${python[@]}"
   python3 docs/generate.py
+  python3 deploy/k8s/generate.py --rules
 fi
 
 findings=$(mktemp)
@@ -105,6 +106,7 @@ trap 'rm -f "$findings"' EXIT
   [ ${#python[@]} -eq 0 ] || pyflakes3 "${python[@]}" 2>&1
   [ ${#shell[@]} -eq 0 ] || shellcheck --format gcc "${shell[@]}" 2>&1
   python3 docs/generate.py --check 2>&1
+  python3 deploy/k8s/generate.py --rules --check 2>&1
   python3 tests/tidy/tidy_check.py . 2>&1 | grep -v ' files read, '
   [ "$all" -eq 0 ] || python3 tests/tidy/tidy_check.py --self-test 2>&1 | grep -v ', 0 failures$'
 } > "$findings" || true

@@ -39,7 +39,9 @@ case "$preset" in
   *) build=build-$preset ;;
 esac
 
-if [ "$preset" = cuda ]; then deploy/install.sh --cuda; else deploy/install.sh; fi
+wanted=(--objects)
+if [ "$preset" = cuda ]; then wanted+=(--cuda); fi
+deploy/install.sh "${wanted[@]}"
 # Who asks for everything hears in seconds, before the build, what is out of form.
 if [ ${#ctest_arguments[@]} -eq 0 ]; then
   tests/check.sh --all

@@ -23,7 +23,7 @@ int Main(int argc, char** argv) {
   double timeout_s = 2;
   app.add_option("--address", address, "HOST:PORT of the admin port")->required();
   app.add_option("--service", service,
-                 "liveness, readiness or the name of a service, for example "
+                 "liveness, readiness, available or the name of a service, for example "
                  "mentor.v1.ExperimentService")
       ->capture_default_str();
   app.add_option("--timeout", timeout_s, "Seconds to wait for the answer")

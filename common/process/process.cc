@@ -41,23 +41,48 @@ void Process::SetReady(bool ready) {
 int Process::Run() {
   beat_ns_ = NowNs();
   watchdog_ = std::jthread([this](std::stop_token stop) { Watch(stop); });
-  SetReady(true);
+  bool ready = !ready_while_ || ready_while_();
+  SetReady(ready);
   int signal = 0;
   while ((signal = WaitForStopSignal(options_.period)) == 0) {
     MENTOR_FAILPOINT("process.loop");
     beat_ns_ = NowNs();
+    if (!ready_while_ || ready_while_() == ready) continue;
+    ready = !ready;
+    MENTOR_LOG(kWarning, ready ? "ready again" : "not ready any more");
+    SetReady(ready);
   }
   // From here on a drain may take its time.
   watchdog_ = {};
+  LogStop(signal);
+  SetReady(false);
+  StopRequestedWithin(std::stop_token(), options_.drain_delay);
+  return signal;
+}
+
+int Process::StandBy(const std::function<Standing()>& look) {
+  // It has nothing to drain and no slow work of its own: the watchdog begins with Run.
+  constexpr std::chrono::milliseconds kLook{100};
+  bool available = false;
+  while (true) {
+    const int signal = WaitForStopSignal(kLook);
+    const Standing standing = signal == 0 ? look() : Standing();
+    if (standing.available != available) {
+      available = standing.available;
+      for (rpc::Server* server : followers_) server->SetAvailable(available);
+    }
+    if (signal != 0) LogStop(signal);
+    if (signal != 0 || standing.over) return signal;
+  }
+}
+
+void Process::LogStop(int signal) const {
   const int64_t drain_delay_ms = options_.drain_delay.count();
   if (const char* why = StopReason(); why != nullptr) {
     MENTOR_LOG(kInfo, "stopping", {{"why", why}, {"drain_delay_ms", drain_delay_ms}});
   } else {
     MENTOR_LOG(kInfo, "stopping", {{"signal", signal}, {"drain_delay_ms", drain_delay_ms}});
   }
-  SetReady(false);
-  StopRequestedWithin(std::stop_token(), options_.drain_delay);
-  return signal;
 }
 
 void Process::Watch(std::stop_token stop) {

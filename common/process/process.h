@@ -7,15 +7,18 @@
 //   ...drain...
 //
 // Health answers SERVING for "liveness" as long as the main loop runs, whatever peers do, and for
-// "readiness", "" and the services' names from the beginning of Run to the stop signal.
+// "readiness", "" and the services' names from the beginning of Run to the stop signal; for
+// "available" also while it stands by for another one.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -42,8 +45,19 @@ class Process {
 
   // This server's health says the same. Before Run; the server outlives it.
   void Follow(rpc::Server* server) { followers_.push_back(server); }
+  // While Run goes on, ready only as long as `ready` says so, which is asked each period.
+  void ReadyWhile(std::function<bool()> ready) { ready_while_ = std::move(ready); }
   // Main thread only, once. The signal's number; a second signal ends the process at once.
   int Run();
+
+  // Before Run, for a process that stands by for another one: live and not ready, "available" as
+  // `look` says, until `look` says that this is over: 0. Or until a stop signal, whose number comes
+  // back, and Run is not called.
+  struct Standing {
+    bool over = false;
+    bool available = false;
+  };
+  int StandBy(const std::function<Standing()>& look);
 
   // HOST:PORT of the admin port with the real port; empty without one.
   std::string admin_address() const { return admin_ == nullptr ? "" : admin_->address(); }
@@ -51,12 +65,14 @@ class Process {
  private:
   explicit Process(const Options& options);
   void SetReady(bool ready);
+  void LogStop(int signal) const;
   void Watch(std::stop_token stop);
 
   // Fixed after Run begins.
   const Options options_;
   std::unique_ptr<rpc::Server> admin_;
   std::vector<rpc::Server*> followers_;
+  std::function<bool()> ready_while_;
 
   std::atomic<int64_t> beat_ns_{0};  // Time of the last round; 0 outside the loop.
   // Last, so that it stops first.

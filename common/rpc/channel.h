@@ -24,6 +24,8 @@ struct ChannelOptions {
   // Plain text beyond loopback.
   bool allow_insecure = false;
   Metrics* metrics = nullptr;  // May be null.
+  // An attempt to connect, handshake and all, may take this long.
+  std::chrono::milliseconds connect{10'000};
 };
 
 // INVALID_ARGUMENT names the flag or file that is wrong, and the remedy.

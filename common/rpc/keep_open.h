@@ -26,6 +26,8 @@ struct KeepOpenOptions {
   std::string server;  // "learner", for the log.
   // To it; called for each stream.
   std::function<std::shared_ptr<grpc::Channel>()> channel;
+  // How a stream has ended; may be null.
+  std::function<void(const absl::Status&)> on_ended = {};
   // After FAILED_PRECONDITION, which only a person can cure: another version, other last bits.
   std::chrono::milliseconds refused_wait{10'000};
   StreamOptions stream = {};
@@ -60,6 +62,7 @@ void KeepOpen(Reconnector* reconnector, const KeepOpenOptions<Out, In>& options,
     if (reconnector->stopped()) stream->Close(absl::CancelledError("stopped"));
     const absl::Status status = ended->get_future().get();
     if (reconnector->stopped()) return;
+    if (options.on_ended) options.on_ended(status);
     at_least =
         absl::IsFailedPrecondition(status) ? options.refused_wait : std::chrono::milliseconds(0);
     MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,

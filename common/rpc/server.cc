@@ -146,8 +146,14 @@ void Server::SetReady(bool ready) {
   if (grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService()) {
     health->SetServingStatus("", ready);
     health->SetServingStatus("readiness", ready);
+    health->SetServingStatus("available", ready);
     for (const std::string& name : health_names_) health->SetServingStatus(name, ready);
   }
+}
+
+void Server::SetAvailable(bool available) {
+  if (grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService())
+    health->SetServingStatus("available", available);
 }
 
 void Server::SetLive(bool live) {

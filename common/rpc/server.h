@@ -67,7 +67,10 @@ class Server {
   const std::string& address() const { return address_; }
   int port() const { return port_; }
 
+  // "available" says the same, unless SetAvailable says otherwise later.
   void SetReady(bool ready);
+  // Name "available": the process can do its part, be it to stand by.
+  void SetAvailable(bool available);
   void SetLive(bool live);
   // For clients of this process; needs no port.
   std::shared_ptr<grpc::Channel> InProcessChannel();

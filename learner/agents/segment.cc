@@ -199,6 +199,12 @@ int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration) {
   return int64_t{shard.deterministic_episodes()} * shard.shape().episode_steps();
 }
 
+uint64_t StepsOf(const v1::Shard& shard) {
+  return uint64_t{shard.iterations()} * shard.collections() *
+         shard.spec().lifetime().steps_per_iteration() *
+         static_cast<uint64_t>(shard.lifetimes_size());
+}
+
 uint32_t IterationsOf(const v1::Shard& shard) {
   return shard.iterations() + (shard.deterministic_episodes() > 0 ? 1 : 0);
 }

@@ -111,6 +111,8 @@ SegmentSizes SizesOf(const v1::Shard& shard, uint32_t iteration);
 // Steps of an iteration of this shard: T of each collection, or all deterministic episodes for the
 // one after the last.
 int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration);
+// Environment steps of all its lifetimes, without deterministic episodes.
+uint64_t StepsOf(const v1::Shard& shard);
 // Iterations that a shard sends, the deterministic episodes counted as one more.
 uint32_t IterationsOf(const v1::Shard& shard);
 

@@ -161,6 +161,18 @@ const RegisterInnerLoop kAdaptation({
       if (!violations->empty()) return nullptr;
       return std::make_unique<Adaptation>(context, config);
     },
+    .sizes = [](const InnerLoopContext& context, int64_t) -> LoopSizes {
+      const StateStdPolicy::Shape policy =
+          ReadAdaptation(context.options, context.shard->shape()).policy;
+      const int64_t size = StateStdPolicy(policy).layout().size();
+      // The gradient of one agent's step, over all its steps at once.
+      const int64_t graph =
+          policy.observation_size + 8 * policy.hidden_units + 4 * policy.action_size + 16;
+      return {.state = 2 * size,
+              .saved = size,
+              .policy = size,
+              .per_thread = 4 * size + 3 * context.steps() * graph};
+    },
 });
 
 }  // namespace

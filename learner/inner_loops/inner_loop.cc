@@ -1,6 +1,7 @@
 #include "learner/inner_loops/inner_loop.h"
 
 #include "common/registry.h"
+#include "learner/inner_loops/shared.h"
 
 namespace mentor::learner {
 
@@ -27,38 +28,60 @@ const InnerLoopEntry* FindInnerLoop(std::string_view name) {
   return Registry<InnerLoopEntry>::Instance().Find(name);
 }
 
-std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,
-                                         WorkerPool* pool, torch::Device device,
-                                         Violations* violations) {
+namespace {
+
+// The loop of the shard, and its context; null with violations when there is none or its options or
+// network do not fit.
+const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context,
+                               Violations* violations) {
   const InnerLoopEntry* entry = FindInnerLoop(shard.inner_loop().name());
   if (entry == nullptr) {
     violations->Add("shard.inner_loop.name", Registry<InnerLoopEntry>::Instance().Unknown(
                                                  "inner loop", shard.inner_loop().name()));
     return nullptr;
   }
-  Violations own;
-  InnerLoopContext context{
-      .shard = &shard,
-      .options = OptionValues::Parse(entry->options, shard.inner_loop().option(),
-                                     "shard.inner_loop.option", &own),
-      .network = nullptr,
-      .meta_parameters = std::move(meta_parameters),
-      .pool = pool,
-      .device = device};
+  context->shard = &shard;
+  context->options = OptionValues::Parse(entry->options, shard.inner_loop().option(),
+                                         "shard.inner_loop.option", violations);
   if (shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) {
-    context.network = MakeSignalNetwork(shard.spec().signal(),
-                                        {.observation_size = shard.shape().observation_size(),
-                                         .action_size = shard.shape().action_size(),
-                                         .role = shard.spec().signal().role(),
-                                         .input = shard.spec().signal().input(),
-                                         .episode_steps = shard.shape().episode_steps()},
-                                        &own);
+    context->network = MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), violations);
   }
+  return violations->empty() ? entry : nullptr;
+}
+
+}  // namespace
+
+SignalContext SignalContextOf(const v1::Shard& shard) {
+  return {.observation_size = shard.shape().observation_size(),
+          .action_size = shard.shape().action_size(),
+          .role = shard.spec().signal().role(),
+          .input = shard.spec().signal().input(),
+          .episode_steps = shard.shape().episode_steps()};
+}
+
+std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,
+                                         WorkerPool* pool, torch::Device device,
+                                         Violations* violations) {
+  Violations own;
+  InnerLoopContext context;
+  context.meta_parameters = std::move(meta_parameters);
+  context.pool = pool;
+  context.device = device;
+  const InnerLoopEntry* entry = ReadLoop(shard, &context, &own);
   std::unique_ptr<InnerLoop> loop;
-  if (own.empty()) loop = entry->make(context, &own);
+  if (entry != nullptr) loop = entry->make(context, &own);
   for (const Violation& violation : own.list())
     violations->Add(violation.field, violation.description);
   return own.empty() ? std::move(loop) : nullptr;
+}
+
+std::optional<LoopSizes> SizesOfLoop(const v1::Shard& shard, int64_t num_meta_parameters) {
+  Violations violations;
+  InnerLoopContext context;
+  const InnerLoopEntry* entry = ReadLoop(shard, &context, &violations);
+  if (entry == nullptr) return std::nullopt;
+  return entry->sizes != nullptr ? entry->sizes(context, num_meta_parameters)
+                                 : SizesOfPpoAgents(context);
 }
 
 RegisterInnerLoop::RegisterInnerLoop(InnerLoopEntry entry) {

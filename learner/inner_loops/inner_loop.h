@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,16 @@ struct LoopReport {
   double update_seconds = 0;       // and of updates.
 };
 
+// What a loop holds of a shard at its worst, in numbers of four bytes: an upper bound, for
+// learner/shard_memory.h.
+struct LoopSizes {
+  int64_t state = 0;       // Of each agent: weights, optimizer, and their copies in an update.
+  int64_t saved = 0;       // Of each agent in a snapshot.
+  int64_t policy = 0;      // Of the weights that one agent acts with.
+  int64_t at_once = 0;     // Of what an update holds for all agents together.
+  int64_t per_thread = 0;  // Of what one thread works on: scratch, graphs.
+};
+
 // Not thread-safe; used by one thread.
 class InnerLoop {
  public:
@@ -88,6 +99,8 @@ struct InnerLoopEntry {
   int collections = 1;  // How many, of T steps each, in an inner iteration.
   // Null with violations under "rule." when it does not fit the shard's spec.
   std::function<std::unique_ptr<InnerLoop>(const InnerLoopContext&, Violations*)> make;
+  // For a shard that fits, with so many meta-parameters. Null: those of agents of the inner PPO.
+  std::function<LoopSizes(const InnerLoopContext&, int64_t num_meta_parameters)> sizes = nullptr;
 };
 
 const std::vector<const InnerLoopEntry*>& InnerLoops();
@@ -96,6 +109,11 @@ const InnerLoopEntry* FindInnerLoop(std::string_view name);  // Null when unknow
 std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,
                                          WorkerPool* pool, torch::Device device,
                                          Violations* violations);
+
+// What the shard's signal network is made for.
+SignalContext SignalContextOf(const v1::Shard& shard);
+// Sizes of the shard's loop; nothing when it does not fit.
+std::optional<LoopSizes> SizesOfLoop(const v1::Shard& shard, int64_t num_meta_parameters);
 
 struct RegisterInnerLoop {
   explicit RegisterInnerLoop(InnerLoopEntry entry);

@@ -504,6 +504,39 @@ class MetaGradient : public InnerLoop {
   Lesson lesson_;  // The last one; state with outer data `fresh` only.
 };
 
+// The memory of differentiable_update.h, of critics outside of it, and of the last lesson.
+LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
+  const LoopConfig config = ReadConfig(context.options, context.shard->spec().agent());
+  const v1::AgentSpec& agent = context.shard->spec().agent();
+  const AgentShape whole = ShapeOfAgents(context.shard->spec().agent(), context.shard->shape());
+  const int64_t p = AgentLayout(whole).size(), critic = CriticSize(whole);
+  const int64_t agents = context.num_agents(), steps = context.steps();
+  const int64_t group = std::min(kGroupAgents, agents);
+  const int64_t updates = int64_t{agent.epochs()} * agent.minibatches();
+  const int64_t differentiated = config.update.last_n > 0 ? config.update.last_n : updates;
+  const int64_t rows = 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1);
+  const bool replays =
+      config.implementation == UpdateImplementation::kReplay ||
+      (config.implementation == UpdateImplementation::kAuto && differentiated > kUnrolledStepsMax);
+  const int64_t at_once = replays ? 1 : differentiated;
+  const int64_t graph = GraphNumbersPerStep(whole);
+  const int64_t signal = context.network->NumbersPerStep(/*graph=*/true);
+  const int64_t critic_rows = 2 * (steps / std::max<int64_t>(1, config.critic.minibatches) + 1);
+  const int64_t seen = 2 * (whole.observation_size + whole.action_size) + 16;
+  LoopSizes sizes;
+  // Agents before and after, two critics of their own, each with an optimizer.
+  sizes.state = 9 * p + 2 * 9 * critic;
+  sizes.saved = 3 * p + 2 * 3 * critic + (config.fresh ? 3 * p + steps * seen : 0);
+  sizes.policy = p - critic;
+  // Values of all steps, minibatches' rows as int64, and the critics' graph.
+  sizes.at_once = agents * (steps * (2 * graph + 2 * updates + seen) + 2 * critic_rows * graph);
+  sizes.per_thread =
+      group * (3 * updates * p * (replays ? 1 : 0) + at_once * (4 * rows * graph + 10 * p) +
+               steps * (2 * graph + 2 * signal)) +
+      4 * num_meta_parameters;
+  return sizes;
+}
+
 OptionTable Options() {
   return {
       ChoiceOption("extrinsic", {"shaped", "success"},
@@ -636,6 +669,7 @@ const RegisterInnerLoop kMetaGradient({
       CheckConfig(context, config, violations);
       return std::make_unique<MetaGradient>(context, std::move(config));
     },
+    .sizes = Sizes,
 });
 
 }  // namespace

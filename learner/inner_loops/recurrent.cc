@@ -105,6 +105,14 @@ const RegisterInnerLoop kRecurrent({
       if (!violations->empty()) return nullptr;
       return std::make_unique<Recurrent>(context, policy);
     },
+    .sizes = [](const InnerLoopContext& context, int64_t num_meta_parameters) -> LoopSizes {
+      const RecurrentPolicy policy = ReadRecurrentPolicy(context.options, context.shard->shape());
+      const int64_t widths =
+          policy.encoder1 + policy.encoder2 + 6 * policy.lstm + 4 * policy.heads + policy.critic;
+      return {.policy = num_meta_parameters,
+              .at_once = context.num_agents() * context.steps() * 2 * policy.features(),
+              .per_thread = 3 * kGroup * std::min(kPiece, context.steps()) * widths};
+    },
 });
 
 }  // namespace

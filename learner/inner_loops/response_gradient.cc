@@ -703,6 +703,23 @@ void Check(const InnerLoopContext& context, Violations* violations) {
             config.parts));
 }
 
+// Policy, two value networks, and what both rounds hold at once.
+LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
+  const Config config = ReadConfig(context.shard->spec().agent(), context.options);
+  const AgentShape shape = ShapeOfAgents(*context.shard);
+  const int64_t eta = context.network->conditioning_size();
+  const int64_t policy = ConditionedLayout(shape, eta).size();
+  const int64_t all = policy + 2 * ValueLayout(shape).size() + num_meta_parameters;
+  const int64_t agents = context.num_agents(), steps = context.steps();
+  const int64_t graph =
+      GraphNumbersPerStep(shape) + context.network->NumbersPerStep(/*graph=*/true);
+  return {.state = 9 * all,
+          .saved = 3 * all,
+          .policy = policy + (config.parts + 1) * eta,
+          // Terms 12 and 13 go through a step of the policy round and back.
+          .at_once = agents * steps * (config.through_step() ? 8 : 4) * graph};
+}
+
 const RegisterInnerLoop kResponseGradient({
     .name = "response_gradient",
     .summary = "Policy and validation rounds of policies conditioned on the signal network",
@@ -715,6 +732,7 @@ const RegisterInnerLoop kResponseGradient({
       if (!violations->empty()) return nullptr;
       return std::make_unique<ResponseGradient>(context);
     },
+    .sizes = Sizes,
 });
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "learner/inner_loops/shared.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/check.h"
@@ -90,6 +91,35 @@ absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shap
   *agents = std::move(result.agents);
   report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
   return absl::OkStatus();
+}
+
+int64_t GraphNumbersPerStep(const AgentShape& shape) {
+  // Two hidden layers in each network, each as its sum and as its tanh; the heads; the input.
+  return shape.observation_size + 2 * (4 * shape.hidden_units) + 4 * shape.action_size + 8;
+}
+
+LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
+  const v1::AgentSpec& agent = context.shard->spec().agent();
+  const AgentShape shape = ShapeOfAgents(*context.shard);
+  AgentShape policy = shape;
+  policy.critic = false;
+  const int64_t p = AgentLayout(shape).size(), steps = context.steps();
+  // The last minibatch may be as long as two (ppo.cc, RunEpochs).
+  const int64_t rows = std::min(steps, 2 * (steps / std::max<int64_t>(1, agent.minibatches()) + 1));
+  const int64_t graph = GraphNumbersPerStep(shape);
+  LoopSizes sizes{
+      // theta, m and v, the same of the update's result, and theta with the normaliser folded in.
+      .state = 7 * p,
+      .saved = 3 * p,
+      .policy = AgentLayout(policy).size(),
+      // Values, advantages, returns and a trace of every optimizer step; noise of the signals.
+      .at_once = context.num_agents() * 12 * steps,
+      // theta, m, v and gradient of one agent (KernelEngine), and a minibatch forward and back.
+      .per_thread = 5 * p + 2 * rows * graph};
+  // By autograd all agents go side by side, and an optimizer step is made of whole copies.
+  if (shape.discrete || !context.device.is_cpu())
+    sizes.at_once += context.num_agents() * (6 * p + 2 * rows * graph);
+  return sizes;
 }
 
 void SaveAgents(const AgentBatch& agents, TensorMap* state) {

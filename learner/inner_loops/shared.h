@@ -45,6 +45,11 @@ absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shap
                          uint32_t iteration, int64_t num_updates, const Segment& segment,
                          const torch::Tensor& signal, AgentBatch* agents, LoopReport* report);
 
+// What agents of the inner PPO hold.
+LoopSizes SizesOfPpoAgents(const InnerLoopContext& context);
+// Numbers of a forward pass through policy and value network with its graph, for one step.
+int64_t GraphNumbersPerStep(const AgentShape& shape);
+
 // Into and out of snapshots, under "agents.". Loading keeps shapes, dtypes and device.
 void SaveAgents(const AgentBatch& agents, TensorMap* state);
 absl::Status LoadAgents(const TensorMap& state, AgentBatch* agents);

@@ -10,6 +10,8 @@
 
 #include "common/check.h"
 #include "common/failpoint.h"
+#include "common/hash.h"
+#include "common/history.h"
 #include "common/log.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
@@ -105,6 +107,41 @@ absl::Status Violation(const absl::Status& status) {
 }
 absl::Status Violation(std::string_view message) {
   return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, message);
+}
+
+// Events name units as actors know them.
+std::string NameOf(const UnitKey& key) {
+  return absl::StrFormat("%u/%u/%u/%u", key.shard, key.iteration, key.agent, key.part);
+}
+
+const char* NameOf(UnitDispatcher::Outcome outcome) {
+  switch (outcome) {
+    case UnitDispatcher::Outcome::kUsed:
+      return "accepted";
+    case UnitDispatcher::Outcome::kDuplicate:
+      return "duplicate";
+    case UnitDispatcher::Outcome::kDivergent:
+      return "divergent";
+    case UnitDispatcher::Outcome::kLate:
+      return "late";
+    case UnitDispatcher::Outcome::kError:
+      return "failed";
+    case UnitDispatcher::Outcome::kUnexpected:
+      return "rejected";
+  }
+  return "";
+}
+
+// The results of a collection go to its segment.
+void RecordConsumed(const std::vector<v1::Result>& results) {
+  if (!history::On()) return;
+  Sha256 hash;
+  for (const v1::Result& result : results) hash.Update(result.result_hash());
+  const v1::UnitId& id = results.front().id();
+  history::Write("consumed", {{"unit_shard", id.shard()},
+                              {"iteration", id.iteration()},
+                              {"units", results.size()},
+                              {"hash", history::Digest(hash.Finish())}});
 }
 
 v1::WorkResponse CancelMessage(const UnitKey& key) {
@@ -248,7 +285,9 @@ RolloutServer::RolloutServer(Options options, Metrics* metrics)
       dispatcher_(options_.dispatcher),
       catalogue_hash_(options_.catalogue_hash),
       numeric_fingerprint_(options_.numeric_fingerprint),
-      lag_watch_([this] { WatchLag(); }) {}
+      lag_watch_([this] { WatchLag(); }) {
+  MENTOR_HISTORY("serves", {{"border", "actors"}, {"server", server_uid_}});
+}
 
 RolloutServer::~RolloutServer() {
   Stop();
@@ -546,10 +585,16 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
     if (result.error().size() > kErrorBytesMax) result.mutable_error()->resize(kErrorBytesMax);
   }
   const std::string error = result.error();
+  const std::string hash = history::On() ? history::Digest(result.result_hash()) : "";
+  const uint32_t attempt = result.attempt();
   UnitDispatcher::Outcome outcome;
   {
     MutexLock lock(mutex_);
     outcome = dispatcher_.Accept(session->id, std::move(result));
+    MENTOR_HISTORY(NameOf(outcome), {{"unit", NameOf(key)},
+                                     {"attempt", attempt},
+                                     {"actor", session->hello.peer_uid()},
+                                     {"hash", hash}});
     if (outcome == UnitDispatcher::Outcome::kUsed) {
       instruments_->results.at("used")->Increment();  // Before the caller of RunUnits goes on.
       steps_done_[key.shard] += unit->steps();
@@ -657,6 +702,7 @@ void RolloutServer::Dispatch() {
     v1::WorkResponse message;
     *message.mutable_unit() = *assignment.unit;
     message.mutable_unit()->set_attempt(assignment.attempt);
+    MENTOR_HISTORY("assigned", {{"unit", NameOf(assignment.key)}, {"attempt", assignment.attempt}});
     MENTOR_FAILPOINT("learner.unit.before_send");
     // To a stream that has just ended: OnClosed gives the unit to another one.
     stream->Send(std::move(message));
@@ -711,6 +757,7 @@ absl::StatusOr<std::vector<v1::Result>> RolloutServer::RunUnits(std::vector<v1::
     results = absl::CancelledError(absl::StrFormat("shard %u is cancelled", shard));
   } else {
     results = *dispatcher_.Take(shard);
+    if (results.ok()) RecordConsumed(*results);
   }
   // Whoever still holds a unit of a shard that failed or is cancelled need not finish it.
   std::vector<std::pair<std::shared_ptr<WorkStream>, UnitKey>> holders;

@@ -14,8 +14,6 @@ namespace {
 constexpr size_t kTurnarounds = 64, kEnvironments = 256;
 // Results whose hash is kept for late copies, and units that an actor is known to have lost.
 constexpr size_t kHashes = 4096, kLostMax = 1024;
-// Actors whose strikes are remembered when they have gone.
-constexpr size_t kDepartedMax = 1024;
 // Units that wait to be computed again.
 constexpr size_t kChecksMax = 64;
 
@@ -115,9 +113,7 @@ void UnitDispatcher::AddActor(ActorId id, const ActorInfo& info) {
   standing.window_max = options_.credit_max;
   const uint64_t first = std::min(uint64_t{options_.window_first_max}, 2 * uint64_t{info.threads});
   standing.window_min = std::max(standing.window_min, static_cast<uint32_t>(first));
-  Actor actor{.info = info, .standing = Standing(standing)};
-  if (auto known = departed_.extract(info.uid); !known.empty())
-    actor.standing = std::move(known.mapped());
+  Actor actor{.info = info, .standing = departed_.Returned(info.uid, standing)};
   const auto [entry, added] = actors_.emplace(id, std::move(actor));
   MENTOR_CHECK(added);
   Refresh(id, &entry->second);
@@ -191,10 +187,7 @@ void UnitDispatcher::RemoveActor(ActorId id) {
   with_credit_.erase({actor.credit, id});
   struck_.erase(id);
   actors_.erase(found);
-  if (actor.standing.strikes() > 0) {
-    if (departed_.size() >= kDepartedMax) departed_.erase(departed_.begin());
-    departed_.insert_or_assign(actor.info.uid, actor.standing);
-  }
+  departed_.Left(actor.info.uid, actor.standing);
   if (actors_.size() == 1) Refresh(actors_.begin()->first, &actors_.begin()->second);
   for (auto held = actor.held.rbegin(); held != actor.held.rend(); ++held) {
     Entry* entry = Find(held->first);
@@ -247,8 +240,7 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
     const bool anyone = entry.failed_at.empty() || !CanBeTriedElsewhere(entry);
     for (auto actor = with_credit_.rbegin(); actor != with_credit_.rend(); ++actor) {
       if (entry.holders.contains(actor->second)) continue;
-      if (anyone || !entry.failed_at.contains(actors_.at(actor->second).info.uid))
-        return actor->second;
+      if (anyone || !entry.failed_at.Has(actors_.at(actor->second).info.uid)) return actor->second;
     }
     return std::nullopt;
   };
@@ -321,12 +313,12 @@ void UnitDispatcher::KeepAway(ActorId id) {
 }
 
 bool UnitDispatcher::CanBeTriedElsewhere(const Entry& entry) const {
-  for (const auto& [id, actor] : actors_) {
-    if (!actor.leaving && !KeptAway(actor) && (actor.credit > 0 || !actor.held.empty()) &&
-        !entry.failed_at.contains(actor.info.uid))
-      return true;
-  }
-  return false;
+  return entry.failed_at.LeavesSomeOf(
+      actors_,
+      [&](const Actor& actor) {
+        return !actor.leaving && !KeptAway(actor) && (actor.credit > 0 || !actor.held.empty());
+      },
+      [](const Actor& actor) { return actor.info.uid; });
 }
 
 bool UnitDispatcher::IsHopeless(const Entry& entry) const {
@@ -455,7 +447,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   if (!result.error().empty()) {
     ++entry->errors;
     if (in_good_standing) ++entry->good_errors;
-    entry->failed_at.insert(actor.info.uid);
+    entry->failed_at.Add(actor.info.uid);
     if (IsHopeless(*entry) && shard.failure.ok()) {
       shard.failure = MakeError(absl::StatusCode::kInternal, Reason::kUnitFailed,
                                 absl::StrFormat("%s failed %d times; the last time: %s",
@@ -476,7 +468,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   SetOut(key, entry);
   // Who failed at what another one could do.
   for (auto& [other, failed] : actors_) {
-    if (other != id && entry->failed_at.contains(failed.info.uid)) Strike(other);
+    if (other != id && entry->failed_at.Has(failed.info.uid)) Strike(other);
   }
   if (step_ns_.size() >= kEnvironments && !step_ns_.contains(holding.unit->task().environment()))
     step_ns_.clear();

@@ -172,7 +172,7 @@ class UnitDispatcher {
     bool done = false;
     uint32_t attempts = 0;
     int errors = 0, good_errors = 0;  // Where it failed; at actors in good standing.
-    std::set<std::string> failed_at;  // Their uids.
+    TriedAt failed_at;                // Their uids.
     std::set<ActorId> holders;
     std::optional<std::chrono::nanoseconds> due = {};  // Of its place in out_, while it is out.
   };
@@ -236,7 +236,7 @@ class UnitDispatcher {
   // Those with a quarantine since their last good work: few, looked at with every message.
   std::set<ActorId> struck_;
   // How far those who went with strikes are trusted when they come back, by uid.
-  std::map<std::string, Standing> departed_;
+  DepartedStandings departed_;
   std::set<std::pair<uint32_t, ActorId>> with_credit_;  // Actors that may get work.
   // Units that are out, by when they next lag or are lost.
   std::set<std::pair<std::chrono::nanoseconds, UnitKey>> out_;

@@ -92,6 +92,14 @@ class AttentionNetwork : public SignalNetwork {
     return weights;
   }
 
+  // And the maps, as scores and as shares.
+  int64_t NumbersPerStep(bool graph) const override {
+    int64_t maps = 0;
+    for (const auto& block : sizes_.blocks) maps += block.attends ? sizes_.heads : 0;
+    return SignalNetwork::NumbersPerStep(graph) +
+           (graph ? 6 : 3) * maps * static_cast<int64_t>(episode_steps_);
+  }
+
   // Steps into the episode [S], statistics of the rewards [S, 3, n].
   SignalState InitialState(int64_t num_lifetimes, torch::Dtype dtype) const override {
     return {{torch::zeros({num_lifetimes}, dtype),

@@ -143,6 +143,11 @@ class LstmNetwork : public SignalNetwork {
   bool is_differentiable() const override { return true; }
   const ParamLayout& layout() const override { return plain_.layout; }
 
+  // Run works on one step at a time.
+  int64_t NumbersPerStep(bool graph) const override {
+    return graph ? SignalNetwork::NumbersPerStep(graph) : 0;
+  }
+
   Tensor InitialWeights(uint64_t seed) const override {
     return OrthogonalWeights(layout(), seed, [](const std::string& name) {
       if (name.starts_with("lstm.") || name == "critic.W2") return 1.0;

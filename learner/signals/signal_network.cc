@@ -29,6 +29,15 @@ torch::Tensor SignalNetwork::Signals(const torch::Tensor&, const Segment&, Signa
   return {};
 }
 
+int64_t SignalNetwork::NumbersPerStep(bool graph) const {
+  int64_t widths = 0;
+  for (const ParamSlice& slice : layout().slices()) {
+    if (slice.shape.size() == 1) widths += slice.size;  // A layer's biases.
+  }
+  // Sums, what becomes of them, and with a graph their gradients.
+  return (graph ? 4 : 2) * widths;
+}
+
 std::vector<AttentionMap> SignalNetwork::Explain(const torch::Tensor&, const Segment&,
                                                  const SignalState&) const {
   return {};

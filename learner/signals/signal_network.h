@@ -93,6 +93,10 @@ class SignalNetwork {
   virtual torch::Tensor Signals(const torch::Tensor& weights, const Segment& segment,
                                 SignalState* state) const;
 
+  // A bound of the numbers that Run holds for each step beside its input; with a graph, Signals. By
+  // default from the widths of the layers.
+  virtual int64_t NumbersPerStep(bool graph) const;
+
   // For people: where the network looked while it gave the signals of a segment, which begins in
   // `state`. Nothing by default.
   virtual std::vector<AttentionMap> Explain(const torch::Tensor& weights, const Segment& segment,

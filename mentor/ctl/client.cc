@@ -8,6 +8,7 @@
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/channel_list.h"
 #include "common/status.h"
 #include "common/uuid.h"
 
@@ -36,12 +37,12 @@ Client::Client(Options options)
     : options_(std::move(options)), random_(Crc32c(NewUuid()) | uint64_t{1} << 40) {}
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Make(Options options) {
-  MENTOR_ASSIGN_OR_RETURN(const auto channel,
-                          rpc::MakeChannel({.address = options.server,
-                                            .tls = options.tls,
-                                            .allow_insecure = options.allow_insecure}));
+  MENTOR_ASSIGN_OR_RETURN(auto channels,
+                          rpc::ChannelList::Make({.address = options.server,
+                                                  .tls = options.tls,
+                                                  .allow_insecure = options.allow_insecure}));
   std::unique_ptr<Client> client(new Client(std::move(options)));
-  client->stub_ = v1::ExperimentService::NewStub(channel);
+  client->channels_ = std::move(channels);
   return client;
 }
 
@@ -55,6 +56,13 @@ std::chrono::system_clock::time_point Client::Deadline() const {
 }
 
 // Spreads attempts; nothing of a result depends on it.
+std::unique_ptr<Stub> Client::NewStub() {
+  const auto channel = channels_->Get();
+  // The pauses between attempts are ours; the channel's own would come on top of them.
+  grpc::experimental::ChannelResetConnectionBackoff(channel.get());
+  return v1::ExperimentService::NewStub(channel);
+}
+
 double Client::Uniform() {
   random_ = random_ * 6364136223846793005u + 1442695040888963407u;
   return (static_cast<double>(random_ >> 40) + 0.5) / static_cast<double>(1 << 24);
@@ -103,9 +111,10 @@ void Client::End(const grpc::ClientContext& context, const std::string& request,
     const double ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
     const std::string call = request.substr(0, request.rfind("Request"));
-    std::fprintf(stderr, "%s at %s: %s in %.1f ms\n", call.c_str(), options_.server.c_str(),
+    std::fprintf(stderr, "%s at %s: %s in %.1f ms\n", call.c_str(), server().c_str(),
                  std::string(absl::StatusCodeToString(status.code())).c_str(), ms);
   }
+  if (!status.ok()) channels_->Failed(status);
 }
 
 }  // namespace mentor::ctl

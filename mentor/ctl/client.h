@@ -16,6 +16,7 @@
 #include <grpcpp/client_context.h>
 
 #include "common/mutex.h"
+#include "common/rpc/channel_list.h"
 #include "common/rpc/credentials.h"
 #include "common/rpc/status.h"
 #include "common/secret.h"
@@ -34,7 +35,7 @@ std::optional<std::chrono::milliseconds> RetryAfter(const absl::Status& status, 
 class Client {
  public:
   struct Options {
-    std::string server;
+    std::string server;  // One address, or several of which one leads, with commas.
     rpc::TlsFiles tls;
     Secret token;
     bool allow_insecure = false;
@@ -58,8 +59,8 @@ class Client {
       if (!Begin(&context)) return absl::CancelledError("interrupted");
       Response response;
       const auto began = std::chrono::steady_clock::now();
-      const absl::Status status =
-          rpc::FromGrpc((stub_.get()->*method)(&context, request, &response));
+      const std::unique_ptr<Stub> stub = NewStub();
+      const absl::Status status = StatusOf((stub.get()->*method)(&context, request, &response));
       End(context, Request::descriptor()->name(), status, began);
       if (status.ok()) return response;
       if (interrupted()) return absl::CancelledError("interrupted");
@@ -82,12 +83,13 @@ class Client {
     if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
     if (!Begin(&context)) return absl::CancelledError("interrupted");
     const auto began = std::chrono::steady_clock::now();
-    const auto reader = (stub_.get()->*method)(&context, request);
+    const std::unique_ptr<Stub> stub = NewStub();
+    const auto reader = (stub.get()->*method)(&context, request);
     Response response;
     bool enough = false;
     while (!enough && reader->Read(&response)) enough = !on_message(response);
     if (enough) context.TryCancel();
-    absl::Status status = rpc::FromGrpc(reader->Finish());
+    absl::Status status = StatusOf(reader->Finish());
     if (enough) status = absl::OkStatus();
     if (interrupted()) status = absl::CancelledError("interrupted");
     End(context, Request::descriptor()->name(), status, began);
@@ -100,7 +102,8 @@ class Client {
   // Everything under way ends soon, and nothing new begins.
   void Interrupt();
 
-  const std::string& server() const { return options_.server; }
+  // The one that it talks to now.
+  std::string server() const { return channels_->address(); }
   std::chrono::milliseconds timeout() const;
   // PEM of the certificate that the server showed in the last call; empty without TLS.
   const std::string& server_certificate() const { return server_certificate_; }
@@ -110,6 +113,13 @@ class Client {
 
   std::chrono::system_clock::time_point Deadline() const;
   double Uniform();
+  std::unique_ptr<Stub> NewStub();
+  // A call that we did not end was ended by a server that ends, for instance one that stood by and
+  // takes over now: UNAVAILABLE.
+  static absl::Status StatusOf(const grpc::Status& status) {
+    const absl::Status own = rpc::FromGrpc(status);
+    return absl::IsCancelled(own) ? absl::UnavailableError("the server ended the call") : own;
+  }
   // False once interrupted.
   bool Begin(grpc::ClientContext* context);
   void End(const grpc::ClientContext& context, const std::string& request,
@@ -117,7 +127,7 @@ class Client {
 
   // Fixed after Make.
   const Options options_;
-  std::unique_ptr<Stub> stub_;
+  std::unique_ptr<rpc::ChannelList> channels_;
   // For the calling thread.
   uint64_t random_;
   std::string server_certificate_;

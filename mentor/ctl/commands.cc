@@ -65,7 +65,8 @@ void AddConnectionFlags(CLI::App* app, GlobalFlags* flags) {
     return app->add_option("--" + name, *value, help)->type_name(type);
   };
   text("server", &flags->server, "HOST:PORT",
-       "The meta-learner (MENTOR_SERVER); default 127.0.0.1:50052");
+       "The meta-learner, or all of which one leads, with commas (MENTOR_SERVER); default "
+       "127.0.0.1:50052");
   text("context", &flags->context, "CONTEXT", "A server of the config file (MENTOR_CONTEXT)");
   text("config", &flags->config, "FILE",
        "Config file (MENTOR_CONFIG); default ~/.config/mentor/config.txtpb");

@@ -3,6 +3,7 @@
 #include <set>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
 #include "common/spec/spec.h"
@@ -48,6 +49,16 @@ void AddViolationsOfServer(Client* client, v1::CreateExperimentRequest request,
   }
 }
 
+// "; a learner needs at most 0.4 GB for a shard of it, ..."; servers of before do not say.
+std::string NeedsOf(const v1::Experiment& experiment) {
+  if (!experiment.has_memory_needs()) return "";
+  const v1::MemoryNeeds& needs = experiment.memory_needs();
+  return absl::StrFormat(
+      "; a learner needs at most %.1f GB for a shard of it, the meta-learner %.1f GB",
+      static_cast<double>(needs.learner_bytes()) / 1e9,
+      static_cast<double>(needs.meta_learner_bytes()) / 1e9);
+}
+
 // The status of a file that cannot be sent.
 absl::Status WhatIsWrong(Client* client, const v1::CreateExperimentRequest& request,
                          ExperimentFile* file) {
@@ -79,7 +90,7 @@ int Create(Session& session, const CreateFlags& flags) {
   if (!experiment.ok()) return output.Fail(experiment.status());
   const std::string& name = experiment->name();
   if (flags.validate_only) {
-    output.Done(*experiment, flags.files[0], flags.files[0] + " is valid");
+    output.Done(*experiment, flags.files[0], flags.files[0] + " is valid" + NeedsOf(*experiment));
     return kOk;
   }
   if (!flags.wait) {
@@ -99,7 +110,7 @@ int Validate(Session& session, const CreateFlags& flags) {
       request->set_validate_only(true);
       const auto answer = session.client->Call(&Stub::CreateExperiment, *request);
       if (answer.ok()) {
-        session.output.Done(*answer, path, path + " is valid");
+        session.output.Done(*answer, path, path + " is valid" + NeedsOf(*answer));
         continue;
       }
       request = answer.status();

@@ -16,12 +16,31 @@
 namespace mentor::ctl {
 namespace {
 
+// What it is reckoned to need for what it holds, of what it may take.
+std::string MemoryOf(const v1::Peer& peer) {
+  const auto gigabytes = [](uint64_t bytes) {
+    return absl::StrFormat("%.1f", static_cast<double>(bytes) / 1e9);
+  };
+  if (peer.memory_bytes() == 0) return "no limit";
+  return absl::StrCat(gigabytes(peer.memory_needed_bytes()), "/", gigabytes(peer.memory_bytes()),
+                      " GB");
+}
+
+// "cpu 0b5c2f1a": device and the beginning of its fingerprint.
+std::string KindOf(const v1::Peer& peer) {
+  constexpr size_t kShown = 8;
+  const size_t space = peer.arithmetic().rfind(' ');
+  return space == std::string::npos ? peer.arithmetic()
+                                    : peer.arithmetic().substr(0, space + 1 + kShown);
+}
+
 int Peers(Session& session) {
   const auto answer = session.client->Call(&Stub::ListPeers, v1::ListPeersRequest());
   if (!answer.ok()) return session.output.Fail(answer.status());
   const absl::Time now = absl::Now();
-  Listing listing(&session.output, {"PEER", "HOST", "BUILD", "THREADS", "WORK", "STEPS/S",
-                                    "ROUND TRIP", "CONNECTED", "LEARNER", "NOTE"});
+  Listing listing(&session.output,
+                  {"PEER", "HOST", "BUILD", "THREADS", "WORK", "STEPS/S", "ROUND TRIP", "CONNECTED",
+                   "LEARNER", "MEMORY", "KIND", "NOTE"});
   for (const v1::Peer& peer : answer->peers()) {
     const bool learner = IsLearner(peer);
     listing.Add(
@@ -36,9 +55,11 @@ int Peers(Session& session) {
              : "-",
          Ago(FromProto(peer.connect_time()), now),
          peer.learner().empty() ? "-" : LastPart(ShortPeer(peer.learner())),
-         peer.quarantined() ? Cell("kept away", Style::kWarning)
-         : peer.draining()  ? Cell("draining", Style::kWarning)
-                            : Cell("")});
+         learner ? MemoryOf(peer) : "-", learner ? KindOf(peer) : "-",
+         peer.quarantined()        ? Cell("kept away", Style::kWarning)
+         : peer.draining()         ? Cell("draining", Style::kWarning)
+         : !peer.refusal().empty() ? Cell("refused " + peer.refusal(), Style::kWarning)
+                                   : Cell("")});
   }
   listing.End();
   return kOk;

@@ -34,6 +34,8 @@ absl::Status Cluster::Start() {
                           rpc::Server::Start({.address = ""}, {rollout_.service()}));
   learner_ = std::make_unique<learner::Learner>(
       learner::Learner::Options{.num_threads = options_.learner_threads,
+                                // Nobody else could have the shard: `mentor run` warns instead.
+                                .memory_bytes = 0,
                                 .meta_learner = [this] { return meta_server_->InProcessChannel(); },
                                 .rollout = &rollout_},
       metrics_);

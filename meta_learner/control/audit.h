@@ -4,12 +4,16 @@
 // Functions; threads may share.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "common/history.h"
+#include "common/resources/states.h"
 #include "common/rpc/auth.h"
 #include "mentor/v1/experiment.pb.h"
 
@@ -27,6 +31,15 @@ absl::StatusOr<Response> Audited(const rpc::Caller& caller, std::string_view met
     if (answer.ok()) object = answer->name();
   }
   Audit(caller, method, object, answer.status());
+  if constexpr (std::is_same_v<Response, v1::Experiment>) {
+    if (answer.ok()) {
+      MENTOR_HISTORY("acknowledged", {{"method", method},
+                                      {"experiment", answer->name()},
+                                      {"uid", answer->uid()},
+                                      {"etag", answer->etag()},
+                                      {"state", StateText(answer->state())}});
+    }
+  }
   return answer;
 }
 

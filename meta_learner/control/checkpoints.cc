@@ -108,7 +108,10 @@ absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadCheckpoint(
     ExperimentStore* store, const v1::DownloadRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const auto found, FindCheckpoint(store, request.name(), "name"));
-  return Download(found.second.path, request.offset());
+  MENTOR_ASSIGN_OR_RETURN(
+      const std::filesystem::path file,
+      store->OpenCheckpoint(found.first.uid(), found.second.outer_step, /*cancel=*/nullptr));
+  return Download(file, request.offset());
 }
 
 }  // namespace mentor::meta_learner

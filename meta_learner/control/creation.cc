@@ -69,6 +69,15 @@ absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
   return absl::OkStatus();
 }
 
+absl::Status ExperimentCreation::CheckFleet(const v1::ExperimentSpec& spec) {
+  if (!options_.check_fleet) return absl::OkStatus();
+  Violations large, violations;
+  options_.check_fleet(WithDefaults(spec), &large);
+  for (const Violation& violation : large.list())
+    violations.Add("experiment.spec." + violation.field, violation.description);
+  return ShortStatus(violations);
+}
+
 absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
     const v1::CreateExperimentRequest& request, const std::string& owner) {
   Violations violations;
@@ -90,7 +99,9 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
   }
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
 
+  const absl::Status fits = CheckFleet(request.experiment().spec());
   if (request.validate_only()) {
+    MENTOR_RETURN_IF_ERROR(fits);
     if (!request.experiment_id().empty()) {
       const std::string name = ExperimentName(request.experiment_id());
       if (options_.store->Get(name).ok()) {
@@ -103,6 +114,8 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
     MENTOR_RETURN_IF_ERROR(CheckRoom(owner));
     v1::Experiment experiment = request.experiment();
     *experiment.mutable_spec() = WithDefaults(request.experiment().spec());
+    if (options_.memory_needs)
+      *experiment.mutable_memory_needs() = options_.memory_needs(experiment.spec());
     experiment.clear_name();
     experiment.clear_uid();
     return experiment;
@@ -115,7 +128,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
   absl::StatusOr<v1::Experiment> experiment;
   {
     const MutexLock lock(mutex_);
-    const absl::Status room = CheckRoom(owner);
+    const absl::Status room = fits.ok() ? CheckRoom(owner) : fits;
     // A repeated request has its answer, room or not.
     if (!room.ok() && request.request_id().empty()) return room;
     if (!room.ok()) {
@@ -145,7 +158,10 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
   const v1::ExperimentSpec spec =
       ParseSpec(PrintSpec(experiment.spec()), overrides, &violations, options_.check_spec);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
-  MENTOR_ASSIGN_OR_RETURN(Checkpoint checkpoint, ReadCheckpoint(source.second.path));
+  MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path file,
+                          options_.store->OpenCheckpoint(experiment.uid(), source.second.outer_step,
+                                                         /*cancel=*/nullptr));
+  MENTOR_ASSIGN_OR_RETURN(Checkpoint checkpoint, ReadCheckpoint(file));
   if (options_.check_checkpoint)
     options_.check_checkpoint(experiment.spec(), WithDefaults(spec), checkpoint, &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));

@@ -29,6 +29,9 @@ class ExperimentCreation {
   // RESOURCE_EXHAUSTED when queue, quota or disk have no room for one more.
   absl::Status CheckRoom(const std::string& owner);
 
+  // INVALID_ARGUMENT when no learner that is connected could hold a shard of it.
+  absl::Status CheckFleet(const v1::ExperimentSpec& spec);
+
   const ServiceOptions& options_;
   Mutex mutex_;  // Held from a look at quotas to the row that uses them.
 };

@@ -1,5 +1,7 @@
 #include "meta_learner/control/experiment_service.h"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <map>
@@ -25,6 +27,7 @@
 #include "meta_learner/control/metrics_query.h"
 #include "meta_learner/control/pending_deletes.h"
 #include "meta_learner/control/watch.h"
+#include "meta_learner/store/lease.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -33,6 +36,19 @@ using google::protobuf::Empty;
 
 // How often streams look at their clocks.
 constexpr auto kTick = std::chrono::seconds(1);
+
+// What the database and the shared folder can answer without the one that leads.
+constexpr auto kReads = std::to_array<std::string_view>(
+    {"GetExperiment", "ListExperiments", "QueryMetrics", "ListMetrics", "ListCheckpoints",
+     "GetCheckpoint", "DownloadCheckpoint", "ListArtifacts", "DownloadArtifact", "ListCatalogue",
+     "ListTasks"});
+
+// A change that found another writer was not made: whoever leads can make it.
+template <typename Response>
+absl::StatusOr<Response> AsCallersKnow(absl::StatusOr<Response> answer) {
+  if (!answer.ok() && ReasonOf(answer.status()) == ReasonName(Reason::kInUse)) return NotLeader("");
+  return answer;
+}
 
 }  // namespace
 
@@ -54,7 +70,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
         calls_(options_),
         creation_(&options_),
         deletes_(options_.store),
-        logs_(options_.store) {
+        logs_(options_.read_only ? nullptr : std::make_unique<ExperimentLogs>(options_.store)) {
     for (const State state : AllStates()) {
       by_state_[state] =
           &metrics->Gauge("mentor_experiments", "Experiments.", {{"state", StateText(state)}});
@@ -63,7 +79,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
     options_.store->OnCommit([this](double seconds) { commit_seconds_.Observe(seconds); });
     subscription_ = options_.store->Subscribe(
         [this](const ExperimentStore::Notice& notice) { Changed(notice); });
-    UpdateGauges();
+    if (!options_.read_only) UpdateGauges();
     ticker_ = std::thread([this] { Tick(); });
   }
   ~Impl() { Stop(); }
@@ -76,6 +92,8 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   void Register(const char* method, grpc::internal::MethodHandler* handler);
   grpc::ServerUnaryReactor* DeleteExperiment(grpc::CallbackServerContext* context,
                                              const grpc::ByteBuffer& received);
+  // Whether this method may be answered here; the store's word for what it did.
+  absl::Status MayAnswer(std::string_view method) const;
   void Changed(const ExperimentStore::Notice& notice);
   void Tick();
   void UpdateGauges();
@@ -91,7 +109,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   Calls calls_;
   ExperimentCreation creation_;
   PendingDeletes deletes_;
-  ExperimentLogs logs_;
+  const std::unique_ptr<ExperimentLogs> logs_;  // Null for who stands by.
   // Guarded by mutex_.
   Mutex mutex_;
   CondVar changed_;
@@ -113,7 +131,8 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
                                      const rpc::Caller& caller) -> absl::StatusOr<Response> { \
                                 static_cast<void>(this);                                      \
                                 static_cast<void>(caller);                                    \
-                                return __VA_ARGS__;                                           \
+                                MENTOR_RETURN_IF_ERROR(MayAnswer(#method));                   \
+                                return AsCallersKnow<Response>(__VA_ARGS__);                  \
                               });                                                             \
                         }));
 // The same for a stream; the expression is what produces its messages.
@@ -125,6 +144,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
             return calls_.Stream<Request, Response>(                                              \
                 context, *received,                                                               \
                 [this](const Request& request) -> absl::StatusOr<PullStream<Response>::Produce> { \
+                  MENTOR_RETURN_IF_ERROR(MayAnswer(#method));                                     \
                   return __VA_ARGS__;                                                             \
                 });                                                                               \
           }));
@@ -215,6 +235,12 @@ void ExperimentService::Impl::Register(const char* method, grpc::internal::Metho
   MarkMethodRawCallback(found->index(), handler);
 }
 
+absl::Status ExperimentService::Impl::MayAnswer(std::string_view method) const {
+  if (!options_.leads || std::find(kReads.begin(), kReads.end(), method) != kReads.end())
+    return absl::OkStatus();
+  return options_.leads();
+}
+
 void ExperimentService::Impl::Stop() {
   std::unique_ptr<ExperimentStore::Subscription> subscription;
   {
@@ -236,13 +262,15 @@ grpc::ServerUnaryReactor* ExperimentService::Impl::DeleteExperiment(
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto work = [this, reactor](const v1::DeleteExperimentRequest& request,
                                     const rpc::Caller& caller) {
+    if (const absl::Status may = MayAnswer("DeleteExperiment"); !may.ok())
+      return reactor->Finish(rpc::ToGrpc(may));
     const auto before = options_.store->Get(request.name());
     absl::Status status = meta_learner::DeleteExperiment(options_, request, caller);
     const bool on_its_way = absl::IsUnavailable(status) && ReasonOf(status).empty() && before.ok();
     Audit(caller, "DeleteExperiment", request.name(), on_its_way ? absl::OkStatus() : status);
     if (on_its_way) {
-      // It is being stopped; the answer follows when it is gone.
-      if (deletes_.Add(reactor, *before)) return;
+      // It is being stopped; the answer follows when it is gone, which it may be by now.
+      if (deletes_.Add(reactor, *before)) return deletes_.Look();
       status = Draining();
     }
     reactor->Finish(rpc::ToGrpc(status));

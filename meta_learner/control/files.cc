@@ -20,6 +20,7 @@
 #include "common/resources/names.h"
 #include "common/status.h"
 #include "meta_learner/control/request_checks.h"
+#include "meta_learner/store/experiment_objects.h"
 #include "meta_learner/store/state_folder.h"
 
 namespace mentor::meta_learner {
@@ -93,9 +94,29 @@ class Reader {
   Sha256 hash_;
 };
 
-absl::StatusOr<std::vector<v1::Artifact>> ArtifactsIn(const std::filesystem::path& folder,
-                                                      const std::string& experiment) {
-  using google::protobuf::util::TimeUtil;
+v1::Artifact ArtifactOf(const std::string& experiment, const std::string& name, uint64_t bytes,
+                        time_t update_time) {
+  v1::Artifact artifact;
+  artifact.set_name(ArtifactName(experiment, ShownName(name)));
+  artifact.set_media_type(MediaType(name));
+  artifact.set_size_bytes(bytes);
+  *artifact.mutable_update_time() = google::protobuf::util::TimeUtil::TimeTToTimestamp(update_time);
+  return artifact;
+}
+
+// Files that are in the bucket, by their path in the folder; none without a bucket.
+absl::StatusOr<std::map<std::string, ObjectInfo>> FilesInBucket(ExperimentStore* store,
+                                                                const std::string& uid) {
+  if (store->objects() == nullptr) return std::map<std::string, ObjectInfo>();
+  ExperimentObjects objects(store->objects(), uid, /*cancel=*/nullptr);
+  MENTOR_RETURN_IF_ERROR(AsStorage(objects.Look()));
+  return objects.files();
+}
+
+// Of the folder, and of the bucket what is not here.
+absl::StatusOr<std::vector<v1::Artifact>> ArtifactsIn(
+    const std::filesystem::path& folder, const std::string& experiment,
+    const std::map<std::string, ObjectInfo>& in_bucket) {
   std::map<std::string, v1::Artifact> artifacts;
   std::error_code error;
   auto entry = std::filesystem::recursive_directory_iterator(folder, error);
@@ -111,16 +132,17 @@ absl::StatusOr<std::vector<v1::Artifact>> ArtifactsIn(const std::filesystem::pat
     if (name == kAboutFile || IsTemporaryName(entry->path().filename().string()) ||
         lstat(entry->path().c_str(), &info) != 0 || !S_ISREG(info.st_mode))
       continue;
-    const std::string shown = ShownName(name);
-    v1::Artifact& artifact = artifacts[shown];
-    artifact.set_name(ArtifactName(experiment, shown));
-    artifact.set_media_type(MediaType(entry->path()));
-    artifact.set_size_bytes(static_cast<uint64_t>(info.st_size));
-    *artifact.mutable_update_time() = TimeUtil::TimeTToTimestamp(info.st_mtime);
+    artifacts[ShownName(name)] =
+        ArtifactOf(experiment, name, static_cast<uint64_t>(info.st_size), info.st_mtime);
     if (artifacts.size() >= kArtifactsMax) break;
   }
   if (error && error != std::errc::no_such_file_or_directory)
     return FileError("cannot list", folder, error.value());
+  for (const auto& [name, object] : in_bucket) {
+    if (name == kAboutFile || artifacts.size() >= kArtifactsMax) continue;
+    artifacts.try_emplace(ShownName(name), ArtifactOf(experiment, name, object.size_bytes,
+                                                      time(nullptr) - object.age_s));
+  }
   std::vector<v1::Artifact> list;
   list.reserve(artifacts.size());
   for (auto& [name, artifact] : artifacts) list.push_back(std::move(artifact));
@@ -163,9 +185,10 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
 absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
                                                         const v1::ListArtifactsRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.parent()));
+  MENTOR_ASSIGN_OR_RETURN(const auto in_bucket, FilesInBucket(store, experiment.uid()));
   MENTOR_ASSIGN_OR_RETURN(
       const std::vector<v1::Artifact> artifacts,
-      ArtifactsIn(store->ExperimentFolder(experiment.uid()), experiment.name()));
+      ArtifactsIn(store->ExperimentFolder(experiment.uid()), experiment.name(), in_bucket));
   v1::ListArtifactsResponse response;
   for (const v1::Artifact& artifact : artifacts) *response.add_artifacts() = artifact;
   return response;
@@ -178,8 +201,9 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(parsed->first));
   const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
   // Only what ListArtifacts names: links lead nowhere.
+  MENTOR_ASSIGN_OR_RETURN(const auto in_bucket, FilesInBucket(store, experiment.uid()));
   MENTOR_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> artifacts,
-                          ArtifactsIn(folder, experiment.name()));
+                          ArtifactsIn(folder, experiment.name(), in_bucket));
   const bool known =
       std::any_of(artifacts.begin(), artifacts.end(),
                   [&](const v1::Artifact& artifact) { return artifact.name() == request.name(); });
@@ -188,7 +212,14 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
                      absl::StrFormat("there is no %s", request.name().substr(0, 200)),
                      {{"name", request.name().substr(0, 200)}});
   }
-  return Download(ArtifactPath(folder, parsed->second), request.offset());
+  std::filesystem::path path = ArtifactPath(folder, parsed->second);
+  std::error_code error;
+  if (store->objects() != nullptr && !std::filesystem::exists(path, error)) {
+    const std::string own = std::string(kOwnFolder) + parsed->second;
+    MENTOR_ASSIGN_OR_RETURN(
+        path, store->OpenFile(experiment.uid(), in_bucket.contains(own) ? own : parsed->second));
+  }
+  return Download(path, request.offset());
 }
 
 }  // namespace mentor::meta_learner

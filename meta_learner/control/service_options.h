@@ -33,6 +33,10 @@ struct ServiceOptions {
   std::function<void(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
                      const Checkpoint& checkpoint, Violations* violations)>
       check_checkpoint = {};
+  // Adds violations of what no learner that is connected could hold. The spec is a valid one.
+  std::function<void(const v1::ExperimentSpec& spec, Violations* violations)> check_fleet = {};
+  // What a valid spec needs.
+  std::function<v1::MemoryNeeds(const v1::ExperimentSpec& spec)> memory_needs = {};
   // An error while nothing new can be taken, for instance on a full disk.
   std::function<absl::Status()> check_room = {};
   // Something was created.
@@ -42,6 +46,12 @@ struct ServiceOptions {
   std::function<std::vector<v1::ShardInfo>(const std::string& experiment)> shards = {};
   std::function<std::vector<v1::Peer>()> peers = {};
   std::function<absl::Status(const std::string& peer)> drain = {};
+  // Asked before whatever needs the one that leads: changes, streams, the fleet. Its error is the
+  // answer.
+  std::function<absl::Status()> leads = {};
+  // For who stands by: nothing is written, logs included, and metrics of experiments are left to
+  // the leader.
+  bool read_only = false;
   int64_t queued_max = 10'000;
   Quotas per_owner = {};
   rpc::RateLimiter::Options rate = {.calls_per_second = 0};  // For each caller; 0: no limit.

@@ -1,6 +1,7 @@
 #include "meta_learner/control/watch.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <deque>
@@ -17,6 +18,7 @@
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/hash.h"
+#include "common/history.h"
 #include "common/status.h"
 
 namespace mentor::meta_learner {
@@ -88,6 +90,11 @@ class ExperimentWatch {
                 std::back_inserter(dump_));
       dumped_ = bookmark_due_ = true;
     }
+    if (!std::exchange(said_, true)) {
+      MENTOR_HISTORY(
+          "watches",
+          {{"watch", number_}, {"revision", revision_}, {"names", absl::StrJoin(names_, " ")}});
+    }
     if (!dump_.empty()) {
       // Without a token: who breaks off in the middle begins anew.
       response->set_event(v1::WatchExperimentsResponse::EVENT_CREATED);
@@ -134,6 +141,9 @@ class ExperimentWatch {
       events_.pop_front();
       revision_ = event.revision;
       if (!selected_.empty() && !selected_.contains(event.experiment.name())) continue;
+      MENTOR_HISTORY(
+          "saw",
+          {{"watch", number_}, {"revision", revision_}, {"experiment", event.experiment.name()}});
       response->set_event(static_cast<v1::WatchExperimentsResponse::Event>(event.kind));
       *response->mutable_experiment() = std::move(event.experiment);
       response->set_resume_token(MakeResumeToken(*store_, revision_, names_));
@@ -178,6 +188,9 @@ class ExperimentWatch {
   int64_t revision_;
   bool dumped_;
   bool bookmark_due_ = false;
+  static inline std::atomic<uint64_t> watches_ = 0;
+  const uint64_t number_ = ++watches_;  // For histories.
+  bool said_ = false;                   // Where it begins, there.
   bool caught_up_ = false;
   std::deque<v1::Experiment> dump_;
   std::deque<StoreEvent> events_;

@@ -1,6 +1,9 @@
 #include "meta_learner/experiment/checkpoint_keeper.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -8,12 +11,15 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/status.h"
 
 namespace mentor::meta_learner {
 
 CheckpointMetrics::CheckpointMetrics(Metrics* metrics)
     : write_seconds(metrics->Histogram("mentor_checkpoint_write_seconds",
                                        "Writing and syncing a checkpoint.", WriteBuckets())),
+      upload_seconds(metrics->Histogram("mentor_checkpoint_upload_seconds",
+                                        "Bringing a checkpoint into the bucket.", WriteBuckets())),
       bytes(metrics->Gauge("mentor_checkpoint_bytes", "Size of the last checkpoint.")),
       last(metrics->Gauge("mentor_checkpoint_last_timestamp_seconds",
                           "When the last checkpoint was written.")),
@@ -22,13 +28,48 @@ CheckpointMetrics::CheckpointMetrics(Metrics* metrics)
 
 CheckpointKeeper::CheckpointKeeper(Options options) : options_(std::move(options)) {}
 
+absl::Status CheckpointKeeper::GoBackToRecorded(const std::vector<CheckpointRow>& known,
+                                                CheckpointScan* scan) const {
+  const uint32_t newest = scan->newest->outer_step;
+  if (std::any_of(known.begin(), known.end(),
+                  [&](const CheckpointRow& row) { return row.outer_step == newest; }))
+    return absl::OkStatus();
+  if (known.empty()) {
+    // What a clone begins with was never made here; nor has the store rows of one that was brought
+    // back without its database.
+    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
+                            options_.store->Get(options_.experiment));
+    if (!experiment.source_checkpoint().empty() || newest > options_.every) return absl::OkStatus();
+    scan->newest.reset();
+  } else {
+    // On a fresh machine it is in the bucket alone.
+    const absl::Status there =
+        options_.store->OpenCheckpoint(options_.uid, known.back().outer_step, options_.cancel)
+            .status();
+    if (absl::IsUnavailable(there)) return there;
+    MENTOR_ASSIGN_OR_RETURN(
+        CheckpointScan older,
+        FindNewestWhole(options_.store->CheckpointFolder(options_.uid), options_.uid,
+                        options_.spec_hash, known.back().outer_step));
+    if (!older.newest) return absl::OkStatus();  // Rather its results than the whole way again.
+    scan->newest = std::move(older.newest);
+    scan->newest_info = std::move(older.newest_info);
+    std::move(older.corrupt.begin(), older.corrupt.end(), std::back_inserter(scan->corrupt));
+  }
+  MENTOR_LOG(kInfo, "an outer update whose results were not recorded is made again",
+             {{"experiment", options_.experiment}, {"outer_step", newest}});
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
   const auto folder = options_.store->CheckpointFolder(options_.uid);
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
   MENTOR_ASSIGN_OR_RETURN(CheckpointScan scan,
                           FindNewestWhole(folder, options_.uid, options_.spec_hash));
+  if (options_.objects != nullptr) MENTOR_RETURN_IF_ERROR(ScanBucket(folder, &scan));
   MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> known,
                           options_.store->Checkpoints(options_.uid));
+  if (scan.newest) MENTOR_RETURN_IF_ERROR(GoBackToRecorded(known, &scan));
   const bool older =
       scan.newest && !known.empty() && known.back().outer_step > scan.newest->outer_step;
   if (scan.corrupt.empty() && !known.empty() && (!scan.newest || older)) {
@@ -40,7 +81,7 @@ absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
   }
   for (const CorruptCheckpoint& corrupt : scan.corrupt) {
     options_.metrics->corrupt.Increment();
-    MENTOR_LOG(kWarning, "checkpoint is not whole; it was moved away and an older one is used",
+    MENTOR_LOG(kWarning, "checkpoint is not whole; it was moved away and another one is used",
                {{"experiment", options_.experiment},
                 {"file", corrupt.path.string()},
                 {"reason", corrupt.reason}});
@@ -57,12 +98,81 @@ absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
              {{"experiment", options_.experiment},
               {"outer_step", absl::StrCat(scan.newest->outer_step)},
               {"state_hash", scan.newest_info.state_hash}});
+  if (options_.objects != nullptr) MENTOR_RETURN_IF_ERROR(Upload(folder, known));
   MENTOR_RETURN_IF_ERROR(UpdateIndex({scan.newest_info}));
   return std::move(scan.newest);
 }
 
+absl::Status CheckpointKeeper::ScanBucket(const std::filesystem::path& folder,
+                                          CheckpointScan* scan) {
+  const std::vector<uint32_t> steps = options_.objects->Steps();
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    if (scan->newest && *step < scan->newest->outer_step) break;
+    if (scan->newest && *step == scan->newest->outer_step) {
+      const auto manifest = options_.objects->Manifest(*step);
+      if (absl::IsDataLoss(manifest.status())) {
+        // This one is whole, and goes there again.
+        MENTOR_RETURN_IF_ERROR(AsStorage(options_.objects->PutAside(*step)));
+      } else if (!manifest.ok()) {
+        return AsStorage(manifest.status());
+      } else if (manifest->state_hash() != scan->newest_info.state_hash) {
+        return MakeError(
+            absl::StatusCode::kDataLoss, Reason::kDataLoss,
+            absl::StrCat("two computations of outer update ", *step, " differ: the bucket has ",
+                         "state ", manifest->state_hash(), ", the folder ",
+                         scan->newest_info.state_hash, ": exactness is broken"));
+      }
+      break;
+    }
+    const auto fetched =
+        options_.store->OpenCheckpoint(options_.uid, *step, options_.cancel).status();
+    if (absl::IsNotFound(fetched)) continue;  // Another one's retention was quicker.
+    if (absl::IsDataLoss(fetched)) {
+      scan->corrupt.push_back({folder / CheckpointFileName(*step), std::string(fetched.message())});
+      MENTOR_RETURN_IF_ERROR(AsStorage(options_.objects->PutAside(*step)));
+      continue;
+    }
+    MENTOR_RETURN_IF_ERROR(fetched);
+    MENTOR_ASSIGN_OR_RETURN(CheckpointScan again,
+                            FindNewestWhole(folder, options_.uid, options_.spec_hash));
+    scan->newest = std::move(again.newest);
+    scan->newest_info = again.newest_info;
+    for (CorruptCheckpoint& corrupt : again.corrupt) scan->corrupt.push_back(std::move(corrupt));
+    break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckpointKeeper::Upload(const std::filesystem::path& folder,
+                                      const std::vector<CheckpointRow>& known) {
+  const std::vector<uint32_t> there = options_.objects->Steps();
+  std::set<uint32_t> wanted;
+  for (const CheckpointRow& row : known) wanted.insert(row.outer_step);
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> here, ListCheckpoints(folder));
+  for (const uint32_t step : here) {
+    if (std::binary_search(there.begin(), there.end(), step)) continue;
+    // An older one without a row was dropped while another process led.
+    if (!there.empty() && step < there.back() && !wanted.contains(step)) continue;
+    CheckpointInfo info;
+    if (!ReadCheckpoint(folder / CheckpointFileName(step), &info).ok()) continue;
+    MENTOR_RETURN_IF_ERROR(Upload(info).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CheckpointInfo> CheckpointKeeper::Upload(const CheckpointInfo& local) {
+  const auto start = std::chrono::steady_clock::now();
+  auto info = options_.objects->PutCheckpoint(local);
+  if (!info.ok()) return AsStorage(info.status());
+  options_.metrics->upload_seconds.Observe(
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  return info;
+}
+
 absl::StatusOr<CheckpointInfo> CheckpointKeeper::Write(
     uint32_t outer_step, std::map<std::string, std::string> sections) {
+  // A leader that was stopped for a while leaves the files to the next one.
+  MENTOR_RETURN_IF_ERROR(options_.store->Leads());
   const auto start = std::chrono::steady_clock::now();
   auto info = WriteCheckpoint(options_.store->CheckpointFolder(options_.uid),
                               {.experiment_uid = options_.uid,
@@ -76,6 +186,7 @@ absl::StatusOr<CheckpointInfo> CheckpointKeeper::Write(
     options_.metrics->bytes.Set(static_cast<double>(info->size_bytes));
     options_.metrics->last.SetToCurrentTime();
   }
+  if (info.ok() && options_.objects != nullptr) return Upload(*info);
   return info;
 }
 
@@ -92,14 +203,36 @@ absl::Status CheckpointKeeper::Retain() {
   for (const CheckpointRow& row : rows) {
     if (row.pinned) retention.pinned.insert(row.outer_step);
   }
-  MENTOR_RETURN_IF_ERROR(
-      RetainCheckpoints(options_.store->CheckpointFolder(options_.uid), retention).status());
+  const std::filesystem::path folder = options_.store->CheckpointFolder(options_.uid);
+  MENTOR_RETURN_IF_ERROR(options_.store->Leads());
+  if (options_.objects == nullptr) {
+    MENTOR_RETURN_IF_ERROR(RetainCheckpoints(folder, retention).status());
+    return UpdateIndex({});
+  }
+  // The folder has some of the bucket's, and maybe one more.
+  MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps, ListCheckpoints(folder));
+  const std::vector<uint32_t> there = options_.objects->Steps();
+  std::set<uint32_t> all(steps.begin(), steps.end());
+  all.insert(there.begin(), there.end());
+  for (const uint32_t step : DroppedCheckpoints({all.begin(), all.end()}, retention)) {
+    if (const absl::Status dropped = options_.objects->DropCheckpoint(step); !dropped.ok()) {
+      // The next retention tries again; nothing waits for that.
+      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
+                       "a checkpoint could not be removed from the bucket yet",
+                       {{"experiment", options_.experiment}, {"step", step}, {"why", dropped}});
+    }
+    MENTOR_RETURN_IF_ERROR(RemoveCheckpoint(folder, step));
+  }
   return UpdateIndex({});
 }
 
 absl::Status CheckpointKeeper::UpdateIndex(const std::vector<CheckpointInfo>& infos) {
-  MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps,
-                          ListCheckpoints(options_.store->CheckpointFolder(options_.uid)));
+  std::vector<uint32_t> steps;
+  if (options_.objects != nullptr) {
+    steps = options_.objects->Steps();
+  } else {
+    MENTOR_ASSIGN_OR_RETURN(steps, ListCheckpoints(options_.store->CheckpointFolder(options_.uid)));
+  }
   return options_.store->ReconcileCheckpoints(options_.uid, steps, infos);
 }
 

@@ -87,7 +87,9 @@ absl::Status SaveShard(const EvaluationJob& job, size_t index, const v1::Shard& 
       }
     }
   }
-  return WriteFileAtomically(ShardFile(job, index), proto.SerializeAsString());
+  const std::filesystem::path file = ShardFile(job, index);
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(file, proto.SerializeAsString()));
+  return job.keep ? job.keep(file) : absl::OkStatus();
 }
 
 // Evaluations of 0.1.0 have the method by name. False when it is unknown.

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,8 @@ struct EvaluationJob {
   std::filesystem::path folder;  // Exists.
   std::string tasks = {};        // See EvaluationShard.
   uint32_t outer_step = 0;
+  // Called with each file that was written; without it, the folder has the only copy.
+  std::function<absl::Status(const std::filesystem::path&)> keep = {};
 };
 
 struct EvaluationCount {

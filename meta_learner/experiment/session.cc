@@ -11,7 +11,9 @@
 #include "common/check.h"
 #include "common/cpu_time.h"
 #include "common/evaluation_method.h"
+#include "common/failpoint.h"
 #include "common/file.h"
+#include "common/history.h"
 #include "common/log.h"
 #include "common/registry.h"
 #include "common/spec/spec.h"
@@ -69,13 +71,20 @@ Session::Session(const ExperimentRunner::Options& options, ExperimentMetrics* me
       uid_(experiment.uid()),
       spec_(WithDefaults(experiment.spec())),
       cancel_(cancel),
+      objects_(options.store->objects() == nullptr
+                   ? nullptr
+                   : std::make_unique<ExperimentObjects>(options.store->objects(), uid_, &cancel)),
+      files_(options.store, uid_, objects_.get(), &cancel),
       checkpoints_({.store = options.store,
                     .metrics = &metrics->checkpoints,
+                    .objects = objects_.get(),
+                    .cancel = &cancel,
                     .experiment = name_,
                     .uid = uid_,
                     .spec_hash = SpecHash(spec_),
                     .build = options.build,
-                    .keep_last = spec_.checkpoint().keep_last()}),
+                    .keep_last = spec_.checkpoint().keep_last(),
+                    .every = spec_.checkpoint().every()}),
       progress_({.store = options.store,
                  .experiment = name_,
                  .outer_updates_total = spec_.rule().outer_updates()}) {}
@@ -90,8 +99,10 @@ absl::Status Session::Run() {
   parts_ = MakeParts(spec_, options_.num_threads, &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   const std::filesystem::path folder = options_.store->ExperimentFolder(uid_);
+  MENTOR_RETURN_IF_ERROR(files_.BringBack());
   MENTOR_RETURN_IF_ERROR(KeepFingerprint(folder, options_.fingerprint));
   MENTOR_RETURN_IF_ERROR(KeepLearnerArithmetic(folder, name_, options_.broker));
+  MENTOR_RETURN_IF_ERROR(files_.Keep());
   MENTOR_RETURN_IF_ERROR(Resume());
   while (state_.outer_step < spec_.rule().outer_updates()) MENTOR_RETURN_IF_ERROR(OuterUpdate());
   return Evaluate();
@@ -100,6 +111,8 @@ absl::Status Session::Run() {
 absl::Status Session::Resume() {
   initial_parameters_ = state_.best.weights = parts_.rule->meta_parameters().clone();
   MENTOR_ASSIGN_OR_RETURN(const auto newest, checkpoints_.FindNewest());
+  MENTOR_HISTORY("resumed",
+                 {{"experiment", name_}, {"uid", uid_}, {"step", newest ? newest->outer_step : 0}});
   if (!newest) return absl::OkStatus();
   MENTOR_ASSIGN_OR_RETURN(const TensorMap rule, TensorsOfSections(newest->sections, kRuleSections));
   MENTOR_RETURN_IF_ERROR(parts_.rule->Load(rule));
@@ -162,6 +175,7 @@ absl::StatusOr<std::vector<ShardResult>> Session::Collect(const Round& round,
 
 absl::Status Session::Learn(const std::vector<ShardResult>& results,
                             const std::vector<SampledTask>& tasks, OuterStep* step) {
+  MENTOR_FAILPOINT("outer.before_update");
   progress_.Report("outer update", {});
   const double cpu_before = CallerCpuSeconds();
   const Clock::time_point start = Clock::now();
@@ -171,6 +185,7 @@ absl::Status Session::Learn(const std::vector<ShardResult>& results,
                                state_.outer_step);
   };
   MENTOR_ASSIGN_OR_RETURN(const RuleReport report, update());
+  MENTOR_FAILPOINT("outer.after_update");
   metrics_->outer_updates.at(spec_.rule().name())->Increment();
   metrics_->outer_update_seconds.at(spec_.rule().name())->Observe(SecondsSince(start));
   const std::string& rule = spec_.rule().name();
@@ -194,6 +209,7 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
     std::map<std::string, std::string> sections;
     AddTensorSections(parts_.rule->Save(), kRuleSections, &sections);
     AddState(state_, &sections);
+    MENTOR_RETURN_IF_ERROR(files_.Keep());
     MENTOR_ASSIGN_OR_RETURN(step->checkpoint,
                             checkpoints_.Write(state_.outer_step, std::move(sections)));
   }
@@ -203,7 +219,15 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   progress_.SetTrained(state_.outer_step, state_.env_steps, seconds);
   step->progress = progress_.Now({});
   step->served_env_steps = options_.broker->TakeServed(name_);
+  const auto record = [&](const char* event) {
+    MENTOR_HISTORY(event, {{"experiment", name_},
+                           {"uid", uid_},
+                           {"step", state_.outer_step},
+                           {"hash", step->checkpoint ? step->checkpoint->state_hash : ""}});
+  };
+  record("updating");
   MENTOR_RETURN_IF_ERROR(options_.store->RecordOuterStep(uid_, *step));
+  record("updated");
   progress_.Report("meta-training", {});
   return step->checkpoint ? checkpoints_.Retain() : absl::OkStatus();
 }
@@ -233,11 +257,13 @@ absl::Status Session::Evaluate() {
                   .initial = initial_parameters_},
                  /*learned=*/spec_.rule().outer_updates() > 0, /*baselines=*/split == splits[0]);
     for (Teacher& teacher : teachers) {
-      jobs.push_back({.owner = Owner(),
-                      .teacher = std::move(teacher),
-                      .split = split,
-                      .folder = folder,
-                      .outer_step = state_.outer_step});
+      jobs.push_back(
+          {.owner = Owner(),
+           .teacher = std::move(teacher),
+           .split = split,
+           .folder = folder,
+           .outer_step = state_.outer_step,
+           .keep = [this](const std::filesystem::path& file) { return files_.KeepResult(file); }});
       lifetimes += NumLifetimes(jobs.back());
     }
   }

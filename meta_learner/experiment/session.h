@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/experiment_runner.h"
 #include "meta_learner/experiment/experiment_state.h"
+#include "meta_learner/experiment/folder_copy.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/progress.h"
 #include "meta_learner/experiment/round.h"
@@ -75,6 +77,8 @@ class Session {
   torch::Tensor initial_parameters_;  // Of the rule before its first update.
   // Between outer updates, beside the rule's own.
   ExperimentState state_;
+  std::unique_ptr<ExperimentObjects> objects_;  // Null: there is no bucket.
+  FolderCopy files_;
   CheckpointKeeper checkpoints_;
   ProgressReporter progress_;
   prometheus::Gauge* outer_return_ = nullptr;

@@ -6,6 +6,8 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/failpoint.h"
+#include "common/history.h"
 #include "common/resources/names.h"
 #include "learner/segment_proto.h"
 #include "learner/tensor_proto.h"
@@ -13,18 +15,32 @@
 namespace mentor::meta_learner {
 namespace {
 
-// Learners whose strikes are remembered when they have gone.
-constexpr size_t kDepartedMax = 1024;
+constexpr char kNeedsMemory[] =
+    "make rule.shard_lifetimes or agent.hidden_units smaller, or give learners more";
 
-uint64_t StepsOf(const v1::Shard& shard) {
-  return uint64_t{shard.iterations()} * shard.collections() *
-         shard.spec().lifetime().steps_per_iteration() *
-         static_cast<uint64_t>(shard.lifetimes_size());
+// What a shard computes, whoever computes it and whenever: equal work has equal results.
+std::string WorkOf(const v1::Shard& shard, const v1::Tensor& weights) {
+  Sha256 hash;
+  hash.Update(shard.SerializeAsString());
+  if (shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) hash.Update(weights.data());
+  return history::Digest(hash.Finish());
 }
 
 }  // namespace
 
+std::string Gigabytes(uint64_t bytes) {
+  return absl::StrFormat("%.1f GB", static_cast<double>(bytes) / 1e9);
+}
+
 std::string WaitingFor(const BrokerProgress& progress) {
+  if (progress.memory_needed > 0) {
+    return absl::StrFormat(
+        ": waiting for a learner with more memory: a shard needs %s, and the largest learner has "
+        "%s; %s",
+        Gigabytes(progress.memory_needed), Gigabytes(progress.memory_most), kNeedsMemory);
+  }
+  if (progress.diverged)
+    return ": two learners gave other bits for one shard, and are kept away (MentorDivergence)";
   if (progress.learners > 0) return progress.actors > 0 ? "" : ": waiting for actors";
   if (progress.arithmetic.empty()) return ": waiting for learners";
   return ": waiting for learners of kind " + progress.arithmetic;
@@ -33,14 +49,12 @@ std::string WaitingFor(const BrokerProgress& progress) {
 ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
   const MutexLock lock(mutex_);
   const LearnerId id = next_learner_++;
-  const auto known = departed_.extract(info.name);
-  Learner& learner =
-      learners_
-          .emplace(
-              id, Learner{.info = std::move(info),
-                          .send = std::move(send),
-                          .standing = known.empty() ? Standing(options_.standing) : known.mapped()})
-          .first->second;
+  Standing standing = departed_.Returned(info.name, options_.standing);
+  Learner& learner = learners_
+                         .emplace(id, Learner{.info = std::move(info),
+                                              .send = std::move(send),
+                                              .standing = std::move(standing)})
+                         .first->second;
   learner.rate_since = Now();
   AssignLocked();
   changed_.NotifyAll();
@@ -52,21 +66,24 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   const auto learner = learners_.find(id);
   if (learner == learners_.end()) return;
   const std::set<uint64_t> lost = std::move(learner->second.shards);
-  if (learner->second.standing.strikes() > 0) {
-    if (departed_.size() >= kDepartedMax) departed_.erase(departed_.begin());
-    departed_.insert_or_assign(learner->second.info.name, learner->second.standing);
-  }
+  departed_.Left(learner->second.info.name, learner->second.standing);
+  const uint64_t memory = learner->second.info.memory_bytes;
+  const uint32_t threads = learner->second.info.threads;
   learners_.erase(learner);
   // Backwards, so that the lowest shard comes first in the queue again.
   for (auto shard = lost.rbegin(); shard != lost.rend(); ++shard) {
     Job* job = jobs_.at(*shard).get();
-    if (++job->losses >= options_.losses_max) {
+    // A second opinion that does not come is nobody's loss.
+    if (++job->losses >= options_.losses_max && job->audit.empty()) {
       // Run lets go of it, as of every shard that is done.
-      FailLocked(job, absl::FailedPreconditionError(absl::StrFormat(
-                          "%d learners vanished while they had the same shard, the last ones with "
-                          "nothing else to do: it may need more memory than they have; make "
-                          "rule.shard_lifetimes or the networks smaller, or give learners more",
-                          job->losses)));
+      FailLocked(
+          job,
+          absl::FailedPreconditionError(absl::StrFormat(
+              "%d learners vanished while they had the same shard, the last ones with "
+              "nothing else to do: it may need more memory than they have (it is reckoned "
+              "at %s; the last one had %s); %s",
+              job->losses, Gigabytes(learner::kLearnerProcessBytes + job->memory.With(threads)),
+              memory == 0 ? "no limit that it knew of" : Gigabytes(memory), kNeedsMemory)));
       continue;
     }
     ++counts_.reassigned;
@@ -77,159 +94,12 @@ void ShardBoard::RemoveLearner(LearnerId id) {
 }
 
 void ShardBoard::ReturnLocked(Job* job) {
+  MENTOR_HISTORY("fenced", {{"shard", job->shard->shard_id()}, {"epoch", job->epoch}});
   LetGoLocked(job->shard->experiment());
   job->learner.reset();
   job->env_steps = 0;
   job->result = {};
   waiting_[job->shard->experiment()].push_front(job->shard->shard_id());
-}
-
-void ShardBoard::AssignLocked() {
-  const std::optional<LearnerId> reserved = ReserveForSuspectsLocked();
-  for (auto& entry : learners_) {
-    const LearnerId id = entry.first;
-    Learner& learner = entry.second;
-    while (id != reserved && !learner.draining && learner.shards.size() < learner.info.slots &&
-           !KeptAwayLocked(learner)) {
-      const std::optional<std::string> next = queue_.Next(ReadyLocked(&learner));
-      if (!next) break;
-      const std::deque<uint64_t>& line = waiting_.at(*next);
-      GiveLocked(id, *std::find_if(line.begin(), line.end(),
-                                   [&](uint64_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                                     return MayHaveLocked(learner, *jobs_.at(shard));
-                                   }));
-    }
-  }
-}
-
-std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
-  for (const auto& [experiment, line] : waiting_) {
-    for (const uint64_t shard : line) {
-      const Job& job = *jobs_.at(shard);
-      if (!IsSuspected(job)) continue;
-      for (auto& [id, learner] : learners_) {
-        if (learner.draining || KeptAwayLocked(learner) || !FitsLocked(learner, experiment) ||
-            (job.failed_at.contains(learner.info.name) && CanBeTriedElsewhereLocked(job)))
-          continue;
-        if (learner.shards.empty()) GiveLocked(id, shard);
-        return id;
-      }
-    }
-  }
-  // And one that has such a shard gets nothing beside it.
-  for (const auto& [id, learner] : learners_) {
-    for (const uint64_t shard : learner.shards) {
-      if (IsSuspected(*jobs_.at(shard))) return id;
-    }
-  }
-  return std::nullopt;
-}
-
-void ShardBoard::GiveLocked(LearnerId id, uint64_t shard) {
-  const auto line = waiting_.find(jobs_.at(shard)->shard->experiment());
-  std::erase(line->second, shard);
-  if (line->second.empty()) waiting_.erase(line);
-  AssignToLocked(id, &learners_.at(id), shard);
-}
-
-std::set<std::string> ShardBoard::ReadyLocked(Learner* learner) {
-  std::set<std::string> ready;
-  for (const auto& [experiment, shards] : waiting_) {
-    if (FitsLocked(*learner, experiment)) {
-      if (std::any_of(shards.begin(), shards.end(),
-                      [&](uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                        return MayHaveLocked(*learner, *jobs_.at(id));
-                      }))
-        ready.insert(experiment);
-    } else if (learner->mismatched.insert(experiment).second && options_.on_mismatch) {
-      options_.on_mismatch(learner->info, experiment, arithmetics_.at(experiment).name);
-    }
-  }
-  return ready;
-}
-
-bool ShardBoard::FitsLocked(const Learner& learner, const std::string& experiment) const {
-  const auto found = arithmetics_.find(experiment);
-  return found == arithmetics_.end() || found->second.name.empty() ||
-         found->second.name == learner.info.arithmetic;
-}
-
-bool ShardBoard::KeptAwayLocked(const Learner& learner) const {
-  return learners_.size() > 1 && learner.standing.InQuarantine(NowNs());
-}
-
-bool ShardBoard::MayHaveLocked(const Learner& learner, const Job& job) const {
-  // Suspects are given out by ReserveForSuspectsLocked, and nothing comes beside them.
-  if (IsSuspected(job)) return false;
-  for (const uint64_t held : learner.shards) {
-    if (IsSuspected(*jobs_.at(held))) return false;
-  }
-  return !job.failed_at.contains(learner.info.name) || !CanBeTriedElsewhereLocked(job);
-}
-
-bool ShardBoard::CanBeTriedElsewhereLocked(const Job& job) const {
-  return std::any_of(learners_.begin(), learners_.end(),
-                     [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                       const Learner& learner = entry.second;
-                       return !learner.draining && !KeptAwayLocked(learner) &&
-                              FitsLocked(learner, job.shard->experiment()) &&
-                              !job.failed_at.contains(learner.info.name);
-                     });
-}
-
-void ShardBoard::StrikeLocked(Learner* learner, const char* why) {
-  const bool quarantined = learner->standing.Strike(NowNs());
-  if (quarantined) ++counts_.quarantines;
-  if (options_.on_strike) options_.on_strike(learner->info, why, quarantined);
-}
-
-void ShardBoard::AdvancedLocked(Job* job) {
-  const auto now = NowNs();
-  job->longest_gap = std::max(job->longest_gap, now - job->progressed);
-  job->progressed = now;
-}
-
-std::chrono::nanoseconds ShardBoard::StallAfterLocked(const Job& job) const {
-  const auto known = gaps_.find(job.shard->experiment());
-  const double gap = known == gaps_.end() ? 0 : static_cast<double>(known->second.count());
-  return std::max(options_.stall_min,
-                  std::chrono::nanoseconds(static_cast<int64_t>(options_.stall_factor * gap))) *
-         (int64_t{1} << std::min(job.stalls, 16));
-}
-
-void ShardBoard::MoveStalledLocked() {
-  bool moved = false;
-  for (auto& entry : jobs_) {
-    const uint64_t id = entry.first;
-    Job* const job = entry.second.get();
-    if (!job->learner || job->done) continue;
-    if (NowNs() - job->progressed < StallAfterLocked(*job)) continue;
-    Learner& holder = learners_.at(*job->learner);
-    const bool free = std::any_of(learners_.begin(), learners_.end(),
-                                  [&](const auto& candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                                    const Learner& other = candidate.second;
-                                    return &other != &holder && !other.draining &&
-                                           !KeptAwayLocked(other) &&
-                                           other.shards.size() < other.info.slots &&
-                                           FitsLocked(other, job->shard->experiment()) &&
-                                           !job->failed_at.contains(other.info.name);
-                                  });
-    if (!free) continue;
-    v1::RunResponse message;
-    message.mutable_drop_shard()->set_shard_id(id);
-    message.mutable_drop_shard()->set_epoch(job->epoch);
-    holder.send(std::move(message));
-    holder.shards.erase(id);
-    // Without actors it cannot get anywhere, which is not its fault.
-    if (holder.actors > 0) StrikeLocked(&holder, kStalled);
-    ++job->stalls;
-    job->failed_at.insert(holder.info.name);
-    ++counts_.stalled;
-    ++counts_.reassigned;
-    ReturnLocked(job);
-    moved = true;
-  }
-  if (moved) AssignLocked();
 }
 
 void ShardBoard::FailLocked(Job* job, const absl::Status& status) {
@@ -242,35 +112,6 @@ void ShardBoard::LetGoLocked(const std::string& experiment) {
   if (found == arithmetics_.end() || --found->second.shards > 0 || found->second.kept) return;
   found->second.name.clear();
   if (found->second.keep == nullptr) arithmetics_.erase(found);
-}
-
-void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id) {
-  Job& job = *jobs_.at(shard_id);
-  const uint64_t steps = StepsOf(*job.shard);
-  queue_.Charge(job.shard->experiment(), static_cast<double>(steps));
-  served_[job.shard->experiment()] += steps;
-  job.learner = id;
-  Arithmetic& arithmetic = arithmetics_[job.shard->experiment()];
-  arithmetic.name = learner->info.arithmetic;
-  ++arithmetic.shards;
-  job.epoch = next_epoch_++;
-  job.progressed = NowNs();
-  job.longest_gap = {};
-  job.hash = std::make_unique<Sha256>();
-  learner->shards.insert(shard_id);
-  // A failed send is followed by RemoveLearner, which gives the shard to another one.
-  if (job.shard->reward_source() == v1::REWARD_SOURCE_SIGNAL &&
-      learner->version != job.call->version) {
-    v1::RunResponse weights;
-    weights.mutable_signal_weights()->set_version(job.call->version);
-    *weights.mutable_signal_weights()->mutable_weights() = job.call->weights;
-    learner->send(std::move(weights));
-    learner->version = job.call->version;
-  }
-  v1::RunResponse message;
-  *message.mutable_shard() = *job.shard;
-  message.mutable_shard()->set_epoch(job.epoch);
-  learner->send(std::move(message));
 }
 
 bool ShardBoard::DrainLearner(LearnerId id) {
@@ -333,7 +174,7 @@ std::vector<ShardBoard::ShardState> ShardBoard::Shards(const std::string& experi
     info.set_iterations_done(static_cast<uint32_t>(job->result.segments.size()));
     info.set_iterations_total(static_cast<uint32_t>(learner::IterationsOf(*job->shard)));
     info.set_env_steps(job->env_steps);
-    info.set_env_steps_total(StepsOf(*job->shard));
+    info.set_env_steps_total(learner::StepsOf(*job->shard));
   }
   return states;
 }
@@ -347,7 +188,9 @@ std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners()
                   .env_steps_per_second = learner.env_steps_per_second,
                   .draining = learner.draining,
                   .quarantined = KeptAwayLocked(learner),
-                  .strikes = static_cast<uint32_t>(learner.standing.strikes())};
+                  .strikes = static_cast<uint32_t>(learner.standing.strikes()),
+                  .memory_needed = learner::kLearnerProcessBytes + MemoryHeldLocked(learner),
+                  .refusal = RefusalLocked(learner)};
   }
   return states;
 }
@@ -356,6 +199,7 @@ ShardBoard::Job* ShardBoard::FindLocked(LearnerId learner, uint64_t shard_id, ui
   const auto found = jobs_.find(shard_id);
   if (found == jobs_.end() || found->second->learner != learner || found->second->epoch != epoch) {
     ++counts_.refused;
+    MENTOR_HISTORY("refused", {{"shard", shard_id}, {"epoch", epoch}});
     return nullptr;
   }
   return found->second.get();
@@ -383,6 +227,12 @@ absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment
   if (job == nullptr) return absl::OkStatus();
   learner::HashSegment(segment, job->hash.get());
   job->result.segments.push_back(std::move(parsed));
+  if (history::On()) {
+    history::Write("accepted", {{"shard", segment.shard_id()},
+                                {"epoch", segment.epoch()},
+                                {"segment", segment.iteration()},
+                                {"hash", learner::DigestOf(segment)}});
+  }
   AdvancedLocked(job);
   v1::RunResponse message;
   message.mutable_ack()->set_shard_id(segment.shard_id());
@@ -391,26 +241,56 @@ absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment
   return absl::OkStatus();
 }
 
-absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
+absl::Status ShardBoard::OnDone(LearnerId id, const v1::ShardDone& done) {
   const MutexLock lock(mutex_);
-  Job* job = FindLocked(learner, done.shard_id(), done.epoch());
+  Job* job = FindLocked(id, done.shard_id(), done.epoch());
   if (job == nullptr) return absl::OkStatus();
+  Learner& learner = learners_.at(id);
   if (!done.error().empty()) {
-    learners_.at(learner).shards.erase(done.shard_id());
-    job->failed_at.insert(learners_.at(learner).info.name);
-    ++job->errors;
-    if (job->errors >= 4 * options_.attempts_max ||
-        (job->errors >= options_.attempts_max && !CanBeTriedElsewhereLocked(*job))) {
-      FailLocked(
-          job, absl::InternalError(absl::StrFormat(
-                   "a shard failed %d times, the last time with: %s", job->errors, done.error())));
-    } else {
-      ReturnLocked(job);
-    }
+    OnErrorLocked(job, &learner, done);
     AssignLocked();
     changed_.NotifyAll();
     return absl::OkStatus();
   }
+  MENTOR_RETURN_IF_ERROR(TakeDoneLocked(job, done));
+  MENTOR_HISTORY("accepted", {{"shard", done.shard_id()},
+                              {"epoch", done.epoch()},
+                              {"segments", job->result.segments.size()},
+                              {"hash", history::Digest(done.segments_hash())}});
+  learner.shards.erase(done.shard_id());
+  CountStepsLocked(&learner, learner::StepsOf(*job->shard) - job->env_steps);
+  AdvancedLocked(job);
+  auto& gap = gaps_[job->shard->experiment()];
+  gap = std::max(gap, job->longest_gap);
+  learner.standing.Delivered();
+  // Who failed at what this one could do.
+  for (auto& [other_id, other] : learners_) {
+    if (other_id != id && job->errors > 0 && job->failed_at.Has(other.info.name))
+      StrikeLocked(&other, kFailed);
+  }
+  if (!AuditLocked(job, learner, done)) FinishLocked(job);
+  AssignLocked();
+  changed_.NotifyAll();
+  return absl::OkStatus();
+}
+
+void ShardBoard::OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& done) {
+  learner->shards.erase(done.shard_id());
+  job->failed_at.Add(learner->info.name);
+  ++job->errors;
+  // The second opinion that fails is left out (SettleAuditsLocked).
+  if (job->audit.empty() &&
+      (job->errors >= 4 * options_.attempts_max ||
+       (job->errors >= options_.attempts_max && !CanBeTriedElsewhereLocked(*job)))) {
+    FailLocked(
+        job, absl::InternalError(absl::StrFormat("a shard failed %d times, the last time with: %s",
+                                                 job->errors, done.error())));
+  } else {
+    ReturnLocked(job);
+  }
+}
+
+absl::Status ShardBoard::TakeDoneLocked(Job* job, const v1::ShardDone& done) {
   if (job->result.segments.size() != learner::IterationsOf(*job->shard)) {
     return absl::InvalidArgumentError(
         absl::StrFormat("shard %d: done after %d segments, expected %d", done.shard_id(),
@@ -438,27 +318,13 @@ absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
   job->result.statistics = {done.statistics().begin(), done.statistics().end()};
   job->result.seconds = done.seconds();
   job->result.nonfinite_updates = done.nonfinite_updates();
-  learners_.at(learner).shards.erase(done.shard_id());
-  CountStepsLocked(&learners_.at(learner), StepsOf(*job->shard) - job->env_steps);
-  AdvancedLocked(job);
-  auto& gap = gaps_[job->shard->experiment()];
-  gap = std::max(gap, job->longest_gap);
-  learners_.at(learner).standing.Delivered();
-  // Who failed at what this one could do.
-  for (auto& [id, other] : learners_) {
-    if (id != learner && job->errors > 0 && job->failed_at.contains(other.info.name))
-      StrikeLocked(&other, kFailed);
-  }
-  FinishLocked(job);
-  AssignLocked();
-  changed_.NotifyAll();
   return absl::OkStatus();
 }
 
 void ShardBoard::FinishLocked(Job* job) {
   job->learner.reset();
   job->done = true;
-  job->env_steps = StepsOf(*job->shard);
+  job->env_steps = learner::StepsOf(*job->shard);
   --job->call->open;
 }
 
@@ -498,6 +364,8 @@ BrokerProgress ShardBoard::ProgressLocked(const Call* call) const {
   }
   if (const auto found = arithmetics_.find(call->experiment); found != arithmetics_.end())
     progress.arithmetic = found->second.name;
+  progress.diverged = call->diverged;
+  NoteMemoryLocked(&progress, call);
   return progress;
 }
 
@@ -509,12 +377,22 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
   call.weights = weights;
   call.open = static_cast<int>(shards.size());
   if (!shards.empty()) call.experiment = shards[0].experiment();
+  // Shards of a call are alike but for the last one, which may be smaller.
+  const auto memory_of = options_.memory_of ? options_.memory_of : learner::MemoryOf;
+  const int64_t parameters = weights.shape().empty() ? 0 : weights.shape(0);
+  std::map<int, learner::ShardMemory> memories;
+  for (const v1::Shard& shard : shards) {
+    if (!memories.contains(shard.lifetimes_size()))
+      memories[shard.lifetimes_size()] = memory_of(shard, parameters);
+  }
   std::vector<uint64_t> ids;
   MutexLock lock(mutex_);
   call.version = next_version_++;
   for (v1::Shard& shard : shards) {
     MENTOR_CHECK(shard.experiment() == call.experiment);
     auto job = std::make_unique<Job>();
+    job->memory = memories.at(shard.lifetimes_size());
+    if (history::On()) job->work = WorkOf(shard, weights);
     shard.set_shard_id(next_shard_);
     shard.set_signal_version(call.version);
     job->shard = std::make_shared<const v1::Shard>(std::move(shard));
@@ -553,6 +431,15 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
   for (uint64_t id : ids) {
     Job& job = *jobs_.at(id);
     if (job.learner || job.done) LetGoLocked(call.experiment);
+    if (!job.audit.empty() && !job.done) LetGoLocked(call.experiment);
+    if (whole || job.learner) {
+      MENTOR_HISTORY(whole ? "consumed" : "fenced", {{"shard", id},
+                                                     {"epoch", job.epoch},
+                                                     {"experiment", call.experiment},
+                                                     {"phase", job.shard->phase()},
+                                                     {"call", call.version},
+                                                     {"shards", ids.size()}});
+    }
     if (job.learner) {
       v1::RunResponse message;
       message.mutable_drop_shard()->set_shard_id(id);

@@ -2,8 +2,10 @@
 // without any network. A learner that vanishes loses its shards to others; what belongs to an older
 // assignment (fencing epoch) is refused. One that holds a shard and gets nowhere with it loses it
 // to a free one, a shard that failed is tried elsewhere first, and a learner that does such things
-// again and again is kept away for a while (common/standing.h). Thread-safe; sends happen under its
-// lock, so they must be quick and must not call back.
+// again and again is kept away for a while (common/standing.h). Nobody gets a shard that his memory
+// does not hold beside what he has, and one shard of many is computed twice, by two learners
+// (shard_audit.h). Thread-safe; sends happen under its lock, so they must be quick and must not
+// call back.
 #pragma once
 
 #include <atomic>
@@ -25,9 +27,11 @@
 #include "common/mutex.h"
 #include "common/standing.h"
 #include "learner/agents/segment.h"
+#include "learner/shard_memory.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/shard_service.pb.h"
 #include "meta_learner/fleet/fair_queue.h"
+#include "meta_learner/fleet/shard_audit.h"
 
 namespace mentor::meta_learner {
 
@@ -48,11 +52,18 @@ struct BrokerProgress {
   int actors = 0;
   // The arithmetic that the experiment keeps to; empty: whichever comes first.
   std::string arithmetic = {};
+  // Of a shard that waits and that none of the learners could hold: the memory that it needs and
+  // the most that one of them has. Both 0: there is none.
+  uint64_t memory_needed = 0, memory_most = 0;
+  // Two learners gave other bits for the same shard.
+  bool diverged = false;
 };
 
 // For people, behind what is under way: ": waiting for learners of kind cpu 0b5c...", ": waiting
 // for actors"; empty when nothing is missing.
 std::string WaitingFor(const BrokerProgress& progress);
+// "1.5 GB", for people.
+std::string Gigabytes(uint64_t bytes);
 
 // A learner as its hello has it.
 struct LearnerInfo {
@@ -60,6 +71,13 @@ struct LearnerInfo {
   std::string name = {};  // For people.
   // What it computes with: "cpu 0b5c...", a device and the hash of its results.
   std::string arithmetic = {};
+  uint64_t memory_bytes = 0;  // For its process and all its shards; 0: no limit.
+  uint32_t threads = 1;
+
+  // Whether so many bytes of shards go into its memory.
+  bool Holds(uint64_t shards_bytes) const {
+    return memory_bytes == 0 || learner::kLearnerProcessBytes + shards_bytes <= memory_bytes;
+  }
 };
 
 class ShardBoard {
@@ -68,6 +86,7 @@ class ShardBoard {
   using Send = std::function<bool(v1::RunResponse)>;  // False when the learner is gone.
   static constexpr const char* kStalled = "it got nowhere with a shard";
   static constexpr const char* kFailed = "it failed with a shard that another one could do";
+  static constexpr const char* kDiverged = "another one has other bits for the same shard";
   using OnProgress = std::function<void(const BrokerProgress&)>;
 
   struct Options {
@@ -84,6 +103,15 @@ class ShardBoard {
     // have.
     int losses_suspected = 2, losses_max = 8;
     Standing::Options standing = {};
+    // One shard of so many is computed again by another learner before its results are used. 0:
+    // never.
+    uint32_t check_every = 1000;
+    // What a shard needs, with so many meta-parameters; empty: learner::MemoryOf.
+    std::function<learner::ShardMemory(const v1::Shard&, int64_t num_meta_parameters)> memory_of =
+        nullptr;
+    // Results of one shard differ. Under the board's lock, like Send.
+    std::function<void(const std::string& experiment, const std::vector<std::string>& learners)>
+        on_divergence = nullptr;
     // A learner did badly at what others can do; the last word says whether it gets no work for a
     // while from now on. Under the board's lock, like Send.
     std::function<void(const LearnerInfo&, const char* why, bool quarantined)> on_strike = nullptr;
@@ -142,15 +170,23 @@ class ShardBoard {
     bool draining = false;
     bool quarantined = false;
     uint32_t strikes = 0;
+    uint64_t memory_needed = 0;  // By what it holds, and its process.
+    std::string refusal = {};    // Why it gets no shards of some experiments, for people.
   };
   // Rates are over the time since they were last computed, if that was some seconds ago.
   std::map<LearnerId, LearnerState> Learners();
+
+  // See ShardBroker.
+  bool HasMemoryLimits() const;
+  bool CouldHold(const learner::ShardMemory& memory, uint64_t* needed, uint64_t* most) const;
 
   struct Counts {
     uint64_t reassigned = 0;  // Shards given to another learner.
     uint64_t refused = 0;     // Messages of an older assignment.
     uint64_t stalled = 0;     // Shards taken from learners that got nowhere with them.
     uint64_t quarantines = 0;
+    uint64_t audited = 0;      // Shards of which two learners have the same bits.
+    uint64_t divergences = 0;  // Results that differ from another learner's of that shard.
   };
   Counts counts() const;
 
@@ -160,6 +196,7 @@ class ShardBoard {
     std::string experiment;
     v1::Tensor weights;
     int open = 0;  // Shards without a result.
+    bool diverged = false;
     absl::Status status;
   };
   struct Job {
@@ -167,13 +204,16 @@ class ShardBoard {
     uint64_t epoch = 0;                      // Of the newest assignment.
     Call* call = nullptr;
     std::optional<LearnerId> learner;
+    learner::ShardMemory memory;
     int errors = 0, stalls = 0, losses = 0;
-    std::set<std::string> failed_at;         // Learners with which it failed or stalled, by name.
+    TriedAt failed_at;                       // Learners with which it failed or stalled, by name.
     std::chrono::nanoseconds progressed{0};  // When it last got further, or was given out.
     std::chrono::nanoseconds longest_gap{0};
     uint64_t env_steps = 0;
     std::unique_ptr<Sha256> hash;
+    std::string work = {};  // What it computes, for histories.
     ShardResult result;
+    ShardAudit<ShardResult> audit;
     bool done = false;
   };
   // What an experiment's shards are computed with.
@@ -200,11 +240,34 @@ class ShardBoard {
     double env_steps_per_second = 0;
   };
 
+  // shard_assignment.cc: who gets what.
   void AssignLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One turn of a learner; false when it gets nothing.
+  bool GiveNextLocked(LearnerId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives a shard whose learners vanished to one that has nothing else to do. Returns the learner
   // that has it, or is to finish what it holds first: that one gets nothing else.
   std::optional<LearnerId> ReserveForSuspectsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsSuspected(const Job& job) const { return job.losses >= options_.losses_suspected; }
+  // Of what the learner holds.
+  uint64_t MemoryHeldLocked(const Learner& learner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Beside what it holds.
+  bool HasRoomLocked(const Learner& learner, const Job& job) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether this learner could ever get this shard: its arithmetic, its memory, its standing.
+  bool CouldRunLocked(const Learner& learner, const Job& job) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteMemoryLocked(BrokerProgress* progress, const Call* call) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string RefusalLocked(const Learner& learner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // Audits. True when the shard's result is not to be used yet.
+  bool AuditLocked(Job* job, const Learner& learner, const v1::ShardDone& done)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool CanBeAuditedLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Shards that wait for another learner's opinion when there is none: they have their result.
+  void SettleAuditsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DivergedLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   // From its experiment's line.
   void GiveLocked(LearnerId id, uint64_t shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Experiments with shards that this learner may have.
@@ -234,6 +297,11 @@ class ShardBoard {
     return options_.now ? options_.now() : std::chrono::steady_clock::now();
   }
   void CountStepsLocked(Learner* learner, uint64_t steps) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What came with the end of a shard, into its result.
+  absl::Status TakeDoneLocked(Job* job, const v1::ShardDone& done)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& done)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FinishLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The job when this learner holds this epoch of it.
   Job* FindLocked(LearnerId learner, uint64_t shard_id, uint64_t epoch)
@@ -252,7 +320,7 @@ class ShardBoard {
   // The longest time without progress in finished shards, by experiment.
   std::map<std::string, std::chrono::nanoseconds> gaps_ ABSL_GUARDED_BY(mutex_);
   // How far learners that went with strikes are trusted when they come back, by name.
-  std::map<std::string, Standing> departed_ ABSL_GUARDED_BY(mutex_);
+  DepartedStandings departed_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Arithmetic> arithmetics_ ABSL_GUARDED_BY(mutex_);  // By experiment.
   std::map<LearnerId, Learner> learners_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_shard_ ABSL_GUARDED_BY(mutex_) = 1;

@@ -8,8 +8,11 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 #include <google/protobuf/util/time_util.h>
 
+#include "common/failpoint.h"
+#include "common/history.h"
 #include "common/log.h"
 #include "common/mutex.h"
 #include "common/protocol.h"
@@ -48,6 +51,17 @@ ShardBoard::Options WithReports(ShardBoard::Options options, Metrics* metrics) {
   prometheus::Counter& quarantines = metrics->Counter(
       "mentor_meta_quarantines_total",
       "Learners kept away for a while, since they failed or held up what others could do.");
+  prometheus::Counter& divergence = metrics->Counter(
+      "mentor_meta_divergence_total",
+      "Results of shards that differ from another learner's: exactness is broken.");
+  options.on_divergence = [&divergence](const std::string& experiment,
+                                        const std::vector<std::string>& learners) {
+    divergence.Increment();
+    MENTOR_LOG(kError,
+               "learners gave other bits for the same shard: one of these machines computes "
+               "wrongly; all of them are kept away for a while",
+               {{"experiment", experiment}, {"learners", absl::StrJoin(learners, ", ")}});
+  };
   options.on_strike = [&stalled, &quarantines](const LearnerInfo& learner, const char* why,
                                                bool quarantined) {
     if (std::string_view(why) == ShardBoard::kStalled) stalled.Increment();
@@ -85,7 +99,9 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
                              "Streams of learners ended for breaking a rule or not fitting.")),
         stream_({.message_bytes_max = rpc::kShardMessageBytesMax,
                  .metrics = rpc::MakeStreamMetrics(metrics, "ShardService/Run")}),
-        ingest_([this] { Ingest(); }) {}
+        ingest_([this] { Ingest(); }) {
+    MENTOR_HISTORY("serves", {{"border", "learners"}, {"server", server_uid_}});
+  }
 
   ~Service() override {
     {
@@ -130,6 +146,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         peer.set_draining(state->second.draining);
         peer.set_quarantined(state->second.quarantined);
         peer.set_strikes(state->second.strikes);
+        peer.set_memory_needed_bytes(state->second.memory_needed);
+        peer.set_refusal(state->second.refusal);
       }
       if (const auto round_trip = learner.stream->RoundTrip())
         *peer.mutable_round_trip() = TimeUtil::NanosecondsToDuration(round_trip->count());
@@ -247,6 +265,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     if (!peer->learner) return AcceptHello(peer, message);
     switch (message.message_case()) {
       case v1::RunRequest::kSegment:
+        MENTOR_FAILPOINT("shard.segment.received");
         segments_.Increment();
         return board_->OnSegment(*peer->learner, message.segment());
       case v1::RunRequest::kShardDone:
@@ -292,6 +311,31 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     }
   }
 
+  // What a CPU computes must be what this process computes, whatever device does the rest: part of
+  // the arithmetic is a CPU's everywhere. What another device computes is kept by experiment
+  // (KeepArithmetic).
+  absl::Status CheckArithmetic(const v1::Hello& hello) const {
+    if (hello.device().empty()) {
+      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
+                       "hello.device: is missing; a learner says what it computes with");
+    }
+    const bool cpu = hello.device() == "cpu";
+    const std::string& got = cpu ? hello.numeric_fingerprint() : hello.cpu_fingerprint();
+    if (got == options_.learner_fingerprint) return absl::OkStatus();
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+        absl::StrFormat("the arithmetic of the learner's CPU differs in its last bits (fingerprint "
+                        "%s, device '%s', build %s; expected %s, build %s): run it on the same "
+                        "kind of CPU with the same build",
+                        got.empty() ? "not said" : got, hello.device(), hello.build(),
+                        options_.learner_fingerprint, std::string(kBuildVersion)),
+        {{"expected", options_.learner_fingerprint}, {"got", got}});
+  }
+
+  static std::string ArithmeticOf(const v1::Hello& hello) {
+    return absl::StrCat(hello.device(), " ", hello.numeric_fingerprint());
+  }
+
   absl::Status AcceptHello(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {
     if (!message.has_hello()) {
       return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
@@ -300,13 +344,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     const v1::Hello& hello = message.hello();
     MENTOR_RETURN_IF_ERROR(CheckHello(hello));
     peer->name = absl::StrCat(hello.host(), "/", hello.peer_uid());
-    if (hello.device() == "cpu" && hello.numeric_fingerprint() != options_.learner_fingerprint) {
-      return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
-                       absl::StrFormat("the learner's arithmetic differs in its last bits "
-                                       "(fingerprint %s, expected %s): run it "
-                                       "on the same kind of CPU with the same build",
-                                       hello.numeric_fingerprint(), options_.learner_fingerprint));
-    }
+    MENTOR_RETURN_IF_ERROR(CheckArithmetic(hello));
     if (hello.shard_slots() < 1 || hello.shard_slots() > 256) {
       return MakeError(
           absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
@@ -322,13 +360,14 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     welcome.set_catalogue_hash(options_.catalogue_hash);
     welcome.set_numeric_fingerprint(options_.actor_fingerprint);
     peer->stream->Send(std::move(answer));
-    peer->learner = board_->AddLearner(
-        {.slots = hello.shard_slots(),
-         .name = peer->name,
-         .arithmetic = absl::StrCat(hello.device(), " ", hello.numeric_fingerprint())},
-        [stream = peer->stream](v1::RunResponse response) {
-          return stream->Send(std::move(response));
-        });
+    peer->learner = board_->AddLearner({.slots = hello.shard_slots(),
+                                        .name = peer->name,
+                                        .arithmetic = ArithmeticOf(hello),
+                                        .memory_bytes = hello.memory_bytes(),
+                                        .threads = hello.threads()},
+                                       [stream = peer->stream](v1::RunResponse response) {
+                                         return stream->Send(std::move(response));
+                                       });
     learners_.Increment();
     Connected connected{.info = {}, .stream = peer->stream, .actors = {}};
     connected.info.set_name(mentor::LearnerName(hello.peer_uid()));
@@ -337,6 +376,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     connected.info.set_threads(hello.threads());
     connected.info.set_shard_slots(hello.shard_slots());
     connected.info.set_catalogue_hash(hello.catalogue_hash());
+    connected.info.set_arithmetic(ArithmeticOf(hello));
+    connected.info.set_memory_bytes(hello.memory_bytes());
     *connected.info.mutable_connect_time() = TimeUtil::GetCurrentTime();
     {
       const MutexLock lock(mutex_);
@@ -407,6 +448,11 @@ std::vector<v1::ShardInfo> ShardBroker::Shards(const std::string& experiment) co
     shards.push_back(std::move(state.info));
   }
   return shards;
+}
+
+bool ShardBroker::CouldHold(const learner::ShardMemory& memory, uint64_t* needed,
+                            uint64_t* most) const {
+  return board_->CouldHold(memory, needed, most);
 }
 
 std::vector<v1::Peer> ShardBroker::Peers() const {

@@ -26,7 +26,7 @@ class ShardBroker {
   struct Options {
     std::string catalogue_hash;       // Actors must have the same.
     std::string actor_fingerprint;    // Actors must have the same.
-    std::string learner_fingerprint;  // Learners on the CPU must have the same.
+    std::string learner_fingerprint;  // The CPUs of all learners must have the same.
     ShardBoard::Options board = {};
   };
   ShardBroker(Options options, Metrics* metrics);
@@ -49,6 +49,12 @@ class ShardBroker {
                       ShardBoard::Keep keep);
   uint64_t TakeServed(const std::string& experiment);
   std::vector<v1::ShardInfo> Shards(const std::string& experiment) const;
+
+  // Learners are connected, and all of them say how much memory they have.
+  bool HasMemoryLimits() const { return board_->HasMemoryLimits(); }
+  // Whether a learner that is connected could hold this shard; true when none is connected or one
+  // does not say. `needed` and `most`: what the shard takes there, and the most that one has.
+  bool CouldHold(const learner::ShardMemory& memory, uint64_t* needed, uint64_t* most) const;
 
   // Learners that are connected, each followed by its actors as it reported them last.
   std::vector<v1::Peer> Peers() const;

@@ -106,8 +106,6 @@ std::vector<std::filesystem::path> OtherFiles(const std::filesystem::path& folde
   return files;
 }
 
-using Manifest = std::map<std::string, std::string>;  // SHA-256 by name.
-
 // What the folder of one experiment adds. Its newest checkpoint must be among what is copied.
 absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesystem::path& to,
                             const std::string& prefix, Manifest* manifest, BackupSummary* summary) {
@@ -155,17 +153,8 @@ absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder) {
         "%s holds no whole backup: it has no FORMAT that says 'mentor-backup 1'", folder.string()));
   }
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder / "MANIFEST", kManifestBytesMax));
-  Manifest manifest;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    // As sha256sum writes and checks it.
-    if (line.size() < 67 || line.substr(64, 2) != "  ")
-      return absl::DataLossError((folder / "MANIFEST").string() + " has a line that is damaged");
-    manifest[line.substr(66)] = line.substr(0, 64);
-  }
+  MENTOR_ASSIGN_OR_RETURN(Manifest manifest, ParseManifest(text));
   for (const auto& [name, expected] : manifest) {
-    if (std::filesystem::path(name).is_absolute() || name.find("..") != name.npos)
-      return absl::DataLossError("MANIFEST names a file outside of the backup: " + name);
     MENTOR_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(folder / name, UINT64_MAX / 2));
     if (Sha256Hex(bytes) != expected) {
       return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
@@ -178,6 +167,22 @@ absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder) {
 }
 
 }  // namespace
+
+absl::StatusOr<Manifest> ParseManifest(std::string_view text) {
+  Manifest manifest;
+  std::istringstream lines{std::string(text)};
+  for (std::string line; std::getline(lines, line);) {
+    // As sha256sum writes and checks it.
+    if (line.size() < 67 || line.substr(64, 2) != "  ")
+      return absl::DataLossError("MANIFEST has a line that is damaged");
+    const std::filesystem::path name = line.substr(66);
+    if (name.is_absolute() || std::find(name.begin(), name.end(), "..") != name.end())
+      return absl::DataLossError("MANIFEST names a file outside of the backup: " + name.string());
+    if (!manifest.emplace(name.string(), line.substr(0, 64)).second)
+      return absl::DataLossError("MANIFEST names a file twice: " + name.string());
+  }
+  return manifest;
+}
 
 absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
                                      const std::filesystem::path& folder) {

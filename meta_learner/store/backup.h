@@ -13,12 +13,20 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
 
 #include <absl/status/statusor.h>
 
 #include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
+
+using Manifest = std::map<std::string, std::string>;  // SHA-256 in hex, by name.
+
+// Names are relative and stay inside of the backup, each is there once; else DATA_LOSS.
+absl::StatusOr<Manifest> ParseManifest(std::string_view text);
 
 struct BackupSummary {
   int64_t experiments = 0;

@@ -286,23 +286,33 @@ absl::StatusOr<std::vector<uint32_t>> ListCheckpoints(const std::filesystem::pat
   return steps;  // Names with eight digits sort like numbers.
 }
 
-absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir,
-                                                        const CheckpointRetention& retention) {
+std::vector<uint32_t> DroppedCheckpoints(const std::vector<uint32_t>& steps,
+                                         const CheckpointRetention& retention) {
   const uint32_t keep_last = retention.keep_last;
-  std::vector<uint32_t> removed;
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps, ListCheckpoints(dir));
-  if (keep_last == 0 || steps.size() <= keep_last) return removed;
+  std::vector<uint32_t> dropped;
+  if (keep_last == 0 || steps.size() <= keep_last) return dropped;
   for (size_t i = 0; i + keep_last < steps.size(); ++i) {
     if (retention.pinned.contains(steps[i])) continue;
     if (retention.keep_every > 0 && steps[i] % retention.keep_every == 0) continue;
-    const std::filesystem::path path = dir / CheckpointFileName(steps[i]);
-    if (const auto error = MENTOR_FAILPOINT("store.retention.unlink"))
-      return absl::UnavailableError(*error);
-    if (unlink(path.c_str()) != 0 && errno != ENOENT)
-      return FileError("cannot remove", path, errno);
-    removed.push_back(steps[i]);
+    dropped.push_back(steps[i]);
   }
-  return removed;
+  return dropped;
+}
+
+absl::Status RemoveCheckpoint(const std::filesystem::path& dir, uint32_t step) {
+  const std::filesystem::path path = dir / CheckpointFileName(step);
+  if (const auto error = MENTOR_FAILPOINT("store.retention.unlink"))
+    return absl::UnavailableError(*error);
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return FileError("cannot remove", path, errno);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir,
+                                                        const CheckpointRetention& retention) {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps, ListCheckpoints(dir));
+  std::vector<uint32_t> dropped = DroppedCheckpoints(steps, retention);
+  for (const uint32_t step : dropped) MENTOR_RETURN_IF_ERROR(RemoveCheckpoint(dir, step));
+  return dropped;
 }
 
 }  // namespace mentor::meta_learner

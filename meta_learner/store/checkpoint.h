@@ -79,6 +79,10 @@ struct CheckpointRetention {
   std::set<uint32_t> pinned = {};  // Steps.
 };
 
+// Those of `steps`, in increasing order, that do not stay.
+std::vector<uint32_t> DroppedCheckpoints(const std::vector<uint32_t>& steps,
+                                         const CheckpointRetention& retention);
+absl::Status RemoveCheckpoint(const std::filesystem::path& dir, uint32_t step);
 // Removes the files of all others; the answer is the steps removed.
 absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir,
                                                         const CheckpointRetention& retention);

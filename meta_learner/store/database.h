@@ -99,6 +99,9 @@ class Database {
   // Where what is committed stands in a log beside the database's file: moves it into the file, as
   // far as nobody reads there, and waits for nobody. Outside of transactions.
   virtual absl::Status EmptyLog() { return absl::OkStatus(); }
+  // The number of this writer among those that ever led (postgres.h); 0 where a file's lock
+  // decides.
+  virtual int64_t Fence() const { return 0; }
   // For messages to people: path or address, nothing secret.
   virtual std::string name() const = 0;
 

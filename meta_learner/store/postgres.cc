@@ -14,6 +14,7 @@
 #include <postgresql/libpq-fe.h>
 
 #include "common/check.h"
+#include "common/history.h"
 #include "common/log.h"
 #include "common/status.h"
 
@@ -22,6 +23,13 @@ namespace {
 
 // Key of the advisory lock: "mentor" in ASCII.
 constexpr int64_t kLockKey = 0x6d656e746f72;
+
+enum class Use {
+  kRead,
+  kLead,       // Waits some seconds for the lock.
+  kTryToLead,  // Takes it, or does not.
+  kConnect,
+};
 
 // Types of PostgreSQL's catalogue (pg_type.dat).
 constexpr Oid kBytes = 17, kInteger = 20, kText = 25, kDouble = 701;
@@ -46,8 +54,7 @@ std::string WithNumbers(const std::string& sql) {
 
 class PostgresDatabase : public Database {
  public:
-  PostgresDatabase(PGconn* connection, bool read_only)
-      : connection_(connection), read_only_(read_only) {}
+  PostgresDatabase(PGconn* connection, Use use) : connection_(connection), use_(use) {}
   ~PostgresDatabase() override { PQfinish(connection_); }
 
   // After the connection was made, or made again. A writer waits for the advisory lock, which goes
@@ -83,6 +90,7 @@ class PostgresDatabase : public Database {
                                          .without_rowid = ""};
     return kDialect;
   }
+  int64_t Fence() const override { return fence_.value_or(0); }
   std::string name() const override {
     const auto text = [](const char* part) { return part == nullptr ? "" : std::string(part); };
     return absl::StrFormat("the PostgreSQL database '%s' at %s:%s", text(PQdb(connection_)),
@@ -94,18 +102,21 @@ class PostgresDatabase : public Database {
   // The same for a statement, while Prepare is not at work itself.
   absl::Status ReadyOutside() { return preparing_ ? absl::OkStatus() : ConnectAgain(); }
   absl::Status Error(const PGresult* result) const;
+  absl::Status InUse() const;
 
  protected:
   std::unique_ptr<Statement> Prepare(const std::string& sql) override;
 
  private:
   friend class PostgresStatement;
+  // OK when this session has it now.
+  absl::Status TakeLock();
   absl::Status TakeFence();
   // Whoever is next must not wait for a lock that is of no use here.
   absl::Status LostTo(int64_t other);
 
   PGconn* const connection_;
-  const bool read_only_;
+  const Use use_;
   bool preparing_ = false;
   bool prepared_ = false;  // This session has what Prepare gives it.
   std::optional<int64_t> fence_;
@@ -207,17 +218,19 @@ absl::Status PostgresDatabase::Error(const PGresult* result) const {
     return absl::UnavailableError(what + "; is the database server running?");
   }
   if (code == "40001" || code == "40P01") return absl::UnavailableError(what);
-  if (code == "55P03") {  // A lock that does not come free: only ours is waited for.
-    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
-                     name() +
-                         " is in use by another meta-learner; stop that one, or give this one a "
-                         "database of its own");
-  }
+  if (code == "55P03") return InUse();  // A lock that does not come free: only ours is waited for.
   if (code == "42501" || code.starts_with("28")) {
     return absl::FailedPreconditionError(what +
                                          "; give this user the rights of the database's owner");
   }
   return absl::InternalError(what);
+}
+
+absl::Status PostgresDatabase::InUse() const {
+  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+                   name() +
+                       " is in use by another meta-learner; stop that one, give this one a "
+                       "database of its own, or let it stand by with --standby");
 }
 
 absl::Status PostgresDatabase::Execute(const std::string& sql) {
@@ -237,15 +250,23 @@ absl::Status PostgresDatabase::Prepare() {
   preparing_ = true;
   const absl::Cleanup done = [this] { preparing_ = false; };
   MENTOR_RETURN_IF_ERROR(Execute("SET client_min_messages = warning; SET bytea_output = 'hex'"));
-  if (read_only_) {
+  // A host that is cut off: its session, and the lock with it, ends after about six seconds. The
+  // server leaves these alone where the connection is a socket of its own machine.
+  MENTOR_RETURN_IF_ERROR(
+      Execute("SET tcp_keepalives_idle = 2; SET tcp_keepalives_interval = 1; "
+              "SET tcp_keepalives_count = 4"));
+  if (PQserverVersion(connection_) >= 120000)
+    MENTOR_RETURN_IF_ERROR(Execute("SET tcp_user_timeout = 6000"));
+  if (use_ == Use::kRead) {
     MENTOR_RETURN_IF_ERROR(Execute("SET default_transaction_read_only = on"));
+  } else if (use_ == Use::kConnect) {
+    // A beat that a crash of the server takes back was a beat all the same.
+    MENTOR_RETURN_IF_ERROR(Execute("SET synchronous_commit = off"));
   } else {
     MENTOR_RETURN_IF_ERROR(Execute("SET synchronous_commit = on"));
-    // A predecessor's lock goes with its session, which the server ends a moment after the process.
-    MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = '5s'"));
-    auto lock = Query("SELECT pg_advisory_lock(?)");
-    const absl::Status locked = lock.Bind(kLockKey).Step().status();
-    if (!locked.ok() && !fence_) return locked;
+    if (fence_) MENTOR_RETURN_IF_ERROR(TakeFence());  // Who has lost it waits for no lock.
+    const absl::Status locked = TakeLock();
+    if (!locked.ok() && (!fence_ || ReasonOf(locked) != ReasonName(Reason::kInUse))) return locked;
     MENTOR_RETURN_IF_ERROR(TakeFence());
     // Nobody has written since: it is our own session of before, which the server still keeps.
     if (!locked.ok()) {
@@ -253,10 +274,21 @@ absl::Status PostgresDatabase::Prepare() {
                                     " still keeps the connection that was cut, and with "
                                     "it our lock; waiting until it ends it");
     }
-    MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = 0"));
   }
   prepared_ = true;
   return absl::OkStatus();
+}
+
+absl::Status PostgresDatabase::TakeLock() {
+  if (use_ == Use::kTryToLead && !fence_) {
+    auto lock = Query("SELECT CASE WHEN pg_try_advisory_lock(?) THEN 1 ELSE 0 END");
+    MENTOR_RETURN_IF_ERROR(lock.Bind(kLockKey).Step().status());
+    return lock.Integer(0) == 1 ? absl::OkStatus() : InUse();
+  }
+  // A predecessor's lock goes with its session, which the server ends a moment after the process.
+  MENTOR_RETURN_IF_ERROR(Execute("SET lock_timeout = '5s'"));
+  MENTOR_RETURN_IF_ERROR(Query("SELECT pg_advisory_lock(?)").Bind(kLockKey).Step().status());
+  return Execute("SET lock_timeout = 0");
 }
 
 absl::Status PostgresDatabase::TakeFence() {
@@ -265,12 +297,19 @@ absl::Status PostgresDatabase::TakeFence() {
     MENTOR_RETURN_IF_ERROR(now.Step().status());
     return now.Integer(0) == *fence_ ? absl::OkStatus() : LostTo(now.Integer(0));
   }
+  // Statements sent together are one transaction.
   MENTOR_RETURN_IF_ERROR(
       Execute("CREATE TABLE IF NOT EXISTS fence(number BIGINT NOT NULL); "
-              "INSERT INTO fence(number) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM fence)"));
-  auto next = Query("UPDATE fence SET number = number + 1 RETURNING number");
-  MENTOR_RETURN_IF_ERROR(next.Step().status());
-  fence_ = next.Integer(0);
+              "INSERT INTO fence(number) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM fence); "
+              "CREATE TABLE IF NOT EXISTS lease(number BIGINT NOT NULL, leader TEXT NOT NULL, "
+              "beat BIGINT NOT NULL); "
+              // Waits for transactions of who wrote before.
+              "UPDATE fence SET number = number + 1; DELETE FROM lease; "
+              "INSERT INTO lease(number, leader, beat) SELECT number, '', 0 FROM fence"));
+  auto now = Query("SELECT number FROM fence");
+  MENTOR_RETURN_IF_ERROR(now.Step().status());
+  fence_ = now.Integer(0);
+  MENTOR_HISTORY("fences", {{"epoch", *fence_}});
   return absl::OkStatus();
 }
 
@@ -325,7 +364,9 @@ bool IsPostgresAddress(std::string_view address) {
   return address.starts_with("postgresql://") || address.starts_with("postgres://");
 }
 
-absl::StatusOr<std::unique_ptr<Database>> OpenPostgres(const std::string& address, bool read_only) {
+namespace {
+
+absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& address, Use use) {
   char* error = nullptr;
   const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(
       PQconninfoParse(address.c_str(), &error), PQconninfoFree);
@@ -345,16 +386,38 @@ absl::StatusOr<std::unique_ptr<Database>> OpenPostgres(const std::string& addres
     }
   }
   // Later words win, so the address overrides these defaults.
-  const char* const words[] = {"connect_timeout",  "tcp_user_timeout", "keepalives_idle",
-                               "application_name", "dbname",           nullptr};
-  const char* const values[] = {"10",   "10000", "10", "mentor-meta-learner", address.c_str(),
-                                nullptr};
+  const char* const words[] = {
+      "connect_timeout",  "tcp_user_timeout", "keepalives_idle", "keepalives_interval",
+      "keepalives_count", "application_name", "dbname",          nullptr};
+  const char* const values[] = {
+      "5", "6000", "2", "1", "4", "mentor-meta-learner", address.c_str(), nullptr};
   PGconn* connection = PQconnectdbParams(words, values, /*expand_dbname=*/1);
   MENTOR_CHECK(connection != nullptr);  // Only without memory.
-  auto database = std::make_unique<PostgresDatabase>(connection, read_only);
+  auto database = std::make_unique<PostgresDatabase>(connection, use);
   if (PQstatus(connection) != CONNECTION_OK) return database->Error(nullptr);
   MENTOR_RETURN_IF_ERROR(database->Prepare());
   return database;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Database>> OpenPostgres(const std::string& address, bool read_only) {
+  return Open(address, read_only ? Use::kRead : Use::kLead);
+}
+
+absl::StatusOr<std::unique_ptr<Database>> TryToLead(const std::string& address) {
+  return Open(address, Use::kTryToLead);
+}
+
+absl::StatusOr<std::unique_ptr<Database>> ConnectPostgres(const std::string& address) {
+  return Open(address, Use::kConnect);
+}
+
+std::string HoldsTheLock() {
+  return absl::StrFormat(
+      "locktype = 'advisory' AND granted AND objsubid = 1 AND classid = %d AND objid = %d AND "
+      "database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+      kLockKey >> 32, kLockKey & 0xffffffff);
 }
 
 }  // namespace mentor::meta_learner::sql

@@ -99,15 +99,31 @@ int SchemaVersionKnown() {
   return kSchemaVersion;
 }
 
-absl::Status Migrate(Database* database, const std::filesystem::path& folder) {
+namespace {
+
+// The version, unless a newer program made it.
+absl::StatusOr<int> KnownVersion(Database* database) {
   MENTOR_ASSIGN_OR_RETURN(const int found, database->SchemaVersion());
-  if (found > kSchemaVersion) {
-    return MakeError(
-        absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
-        absl::StrFormat("%s is of version %d, this program knows %d: use the newer program, or "
-                        "another folder or database",
-                        database->name(), found, kSchemaVersion));
-  }
+  if (found <= kSchemaVersion) return found;
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, Reason::kTooNew,
+      absl::StrFormat("%s is of version %d, this program knows %d: use the newer program, or "
+                      "another folder or database",
+                      database->name(), found, kSchemaVersion));
+}
+
+}  // namespace
+
+absl::Status CheckSchema(Database* database) {
+  MENTOR_ASSIGN_OR_RETURN(const int found, KnownVersion(database));
+  if (found == kSchemaVersion) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrFormat("%s is of version %d, this program reads %d; the next leader changes that",
+                      database->name(), found, kSchemaVersion));
+}
+
+absl::Status Migrate(Database* database, const std::filesystem::path& folder) {
+  MENTOR_ASSIGN_OR_RETURN(const int found, KnownVersion(database));
   const auto file = folder / "mentor.db";
   if (found > 0 && found < kSchemaVersion && database->name() == file.string()) {
     const auto copy = folder / absl::StrFormat("mentor.db.v%d", found);

@@ -12,6 +12,10 @@ namespace mentor::meta_learner::sql {
 // What this program writes and reads.
 int SchemaVersionKnown();
 
+// For who only reads: UNAVAILABLE while the tables are not there or older than this program reads,
+// TOO_NEW as with Migrate.
+absl::Status CheckSchema(Database* database);
+
 // Forward only, one transaction a version. An SQLite file that changes is copied to
 // "FOLDER/mentor.db.vN" first; of other databases the operator has a backup. FAILED_PRECONDITION
 // TOO_NEW when a newer program wrote it.

@@ -24,14 +24,22 @@ using google::protobuf::util::TimeUtil;
 
 constexpr int64_t kRequestKeptNs = int64_t{24} * 3600 * 1'000'000'000;
 
+// Each caller's request_ids are its own.
+std::string RequestKey(const NewExperiment& experiment) {
+  return experiment.owner + "/" + experiment.request_id;
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<v1::Experiment>> SqlStore::AnsweredBefore(
     const NewExperiment& experiment, int64_t now_ns) {
   if (experiment.request_id.empty()) return std::nullopt;
+  // The bare id is what versions before 0.2.0 wrote.
   auto row = writer_->Query(
-      "SELECT body_hash, response FROM requests WHERE request_id = ? AND expire_time > ?");
-  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(experiment.request_id).Bind(now_ns).Step());
+      "SELECT body_hash, response FROM requests WHERE request_id IN (?, ?) AND expire_time > ? "
+      "ORDER BY length(request_id) DESC");
+  row.Bind(RequestKey(experiment)).Bind(experiment.request_id).Bind(now_ns);
+  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
   if (!found) return std::nullopt;
   if (row.Text(0) != experiment.request_hash) {
     return MakeError(
@@ -129,7 +137,7 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
       MENTOR_RETURN_IF_ERROR(writer_
                                  ->Query("INSERT INTO requests(request_id, body_hash, response, "
                                          "expire_time) VALUES(?, ?, ?, ?)")
-                                 .Bind(submitted.request_id)
+                                 .Bind(RequestKey(submitted))
                                  .Bind(submitted.request_hash)
                                  .BindBlob(experiment.SerializeAsString())
                                  .Bind(now_ns + kRequestKeptNs)
@@ -239,23 +247,31 @@ absl::Status SqlStore::RemoveFiles(std::string_view uid) {
   std::error_code error;
   std::filesystem::remove_all(ExperimentFolder(uid), error);
   if (error) return FileError("cannot remove", ExperimentFolder(uid), error.value());
+  if (object_deletions_ == nullptr) return ForgetDeletion(uid);
+  object_deletions_->Wake();  // What is in the bucket goes in its own time.
+  return absl::OkStatus();
+}
+
+absl::Status SqlStore::ForgetDeletion(std::string_view uid) {
   const MutexLock lock(writer_mutex_);
   MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
   MENTOR_RETURN_IF_ERROR(writer_->Query("DELETE FROM deletions WHERE uid = ?").Bind(uid).Run());
   return writing->Commit();
 }
 
-absl::Status SqlStore::FinishDeletions() {
+absl::StatusOr<std::vector<std::string>> SqlStore::Deletions() {
   std::vector<std::string> uids;
-  {
-    const MutexLock lock(reader_mutex_);
-    auto row = reader_->Query("SELECT uid FROM deletions ORDER BY uid");
-    while (true) {
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-      if (!found) break;
-      uids.push_back(row.Text(0));
-    }
+  const MutexLock lock(reader_mutex_);
+  auto row = reader_->Query("SELECT uid FROM deletions ORDER BY uid");
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return uids;
+    uids.push_back(row.Text(0));
   }
+}
+
+absl::Status SqlStore::FinishDeletions() {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> uids, Deletions());
   for (const std::string& uid : uids) MENTOR_RETURN_IF_ERROR(RemoveFiles(uid));
   return absl::OkStatus();
 }

@@ -5,7 +5,9 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/history.h"
 #include "common/log.h"
+#include "common/resources/states.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/sql_store.h"
 
@@ -13,6 +15,12 @@ namespace mentor::meta_learner {
 
 absl::Status SqlStore::WriteEvent(StoreEvent::Kind kind, int64_t revision, int64_t now_ns,
                                   const v1::Experiment& experiment) {
+  MENTOR_HISTORY("writes", {{"revision", revision},
+                            {"etag", sql::EtagOf(revision)},
+                            {"kind", static_cast<int>(kind)},
+                            {"experiment", experiment.name()},
+                            {"uid", experiment.uid()},
+                            {"state", StateText(experiment.state())}});
   v1::Experiment kept = experiment;
   kept.set_etag(sql::EtagOf(revision));
   kept.clear_activity();

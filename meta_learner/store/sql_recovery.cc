@@ -1,12 +1,15 @@
-// The folders below experiments/ and the rows of the database are held against each other.
+// The folders below experiments/, the objects of a bucket and the rows of the database are held
+// against each other.
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/log.h"
@@ -14,6 +17,7 @@
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/checkpoint.h"
+#include "meta_learner/store/experiment_objects.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/sql_store.h"
 #include "meta_learner/store/state_folder.h"
@@ -23,20 +27,23 @@ namespace {
 
 // Lines of the log about one kind of loss at one start.
 constexpr size_t kNamedMax = 100;
+const std::string kAboutKey(kAboutFile);
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> SqlStore::FoldersWithoutRow() {
-  std::set<std::string> rows;
-  {
-    const MutexLock lock(reader_mutex_);
-    auto row = reader_->Query("SELECT uid FROM experiments");
-    while (true) {
-      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-      if (!found) break;
-      rows.insert(row.Text(0));
-    }
+absl::StatusOr<std::set<std::string>> SqlStore::UidsOfRows() {
+  std::set<std::string> uids;
+  const MutexLock lock(reader_mutex_);
+  auto row = reader_->Query("SELECT uid FROM experiments");
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return uids;
+    uids.insert(row.Text(0));
   }
+}
+
+absl::StatusOr<std::vector<std::string>> SqlStore::FoldersWithoutRow() {
+  MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> rows, UidsOfRows());
   std::vector<std::string> without;
   std::error_code error;
   for (std::filesystem::directory_iterator entry(folder_ / "experiments", error), end;
@@ -138,11 +145,9 @@ absl::StatusOr<std::vector<std::string>> SqlStore::RowsUnreadable() {
   }
 }
 
-absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bool has_row) {
-  const std::filesystem::path folder = ExperimentFolder(uid);
-  MENTOR_ASSIGN_OR_RETURN(v1::Experiment row, ReadAbout(folder));
-  const std::string spec_hash = SpecHash(WithDefaults(row.spec()));
-  std::vector<CheckpointInfo> infos;
+absl::StatusOr<std::vector<CheckpointInfo>> SqlStore::CheckpointsOf(const std::string& uid,
+                                                                    const std::string& spec_hash) {
+  std::map<uint32_t, CheckpointInfo> infos;
   if (const auto steps = ListCheckpoints(CheckpointFolder(uid)); steps.ok()) {
     for (const uint32_t step : *steps) {
       CheckpointInfo info;
@@ -151,9 +156,74 @@ absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bo
       // What is not whole is moved away when the experiment goes on.
       if (checkpoint.ok() && checkpoint->experiment_uid == uid &&
           checkpoint->spec_hash == spec_hash && checkpoint->outer_step == step)
-        infos.push_back(std::move(info));
+        infos[step] = std::move(info);
     }
   }
+  if (objects_ != nullptr) {
+    ExperimentObjects objects(objects_.get(), uid, nullptr);
+    MENTOR_RETURN_IF_ERROR(objects.Look());
+    for (const uint32_t step : objects.Steps()) {
+      const auto manifest = objects.Manifest(step);
+      if (absl::IsDataLoss(manifest.status())) continue;
+      MENTOR_RETURN_IF_ERROR(manifest.status());
+      infos[step] = {.path = CheckpointFolder(uid) / CheckpointFileName(step),
+                     .outer_step = step,
+                     .size_bytes = manifest->size_bytes(),
+                     .sha256 = manifest->sha256(),
+                     .state_hash = manifest->state_hash()};
+    }
+  }
+  std::vector<CheckpointInfo> list;
+  for (auto& [step, info] : infos) list.push_back(std::move(info));
+  return list;
+}
+
+absl::StatusOr<std::vector<std::string>> SqlStore::ObjectsWithoutRow() {
+  MENTOR_ASSIGN_OR_RETURN(const std::set<std::string> rows, UidsOfRows());
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> deletions, Deletions());
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> there,
+                          objects_->ListFolders(kExperimentsPrefix, nullptr));
+  std::vector<std::string> without;
+  for (const std::string& uid : there) {
+    if (!IsUuid(uid) || rows.contains(uid) ||
+        std::find(deletions.begin(), deletions.end(), uid) != deletions.end())
+      continue;
+    // Without it, it is what came after a deletion from a process that had lost the database.
+    const auto about = objects_->Get(absl::StrCat(kExperimentsPrefix, uid, "/", kAboutKey),
+                                     kSpecBytesMax * 8, nullptr);
+    if (absl::IsNotFound(about.status())) continue;
+    MENTOR_RETURN_IF_ERROR(about.status());
+    without.push_back(uid);
+  }
+  return without;
+}
+
+absl::Status SqlStore::RefuseObjectsWithoutRow() {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> without, ObjectsWithoutRow());
+  if (without.empty()) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      absl::StrFormat(
+          "%s: %d experiments have objects and no row in the database (the first is %s): the "
+          "database was lost, or --database or --objects is another service's. Restore a backup, "
+          "name the right ones, or bring them back from their objects with 'mentor-meta-learner "
+          "--state %s --objects %s reindex'",
+          objects_->name(), without.size(), without[0], folder_.string(), objects_->name()));
+}
+
+absl::Status SqlStore::FetchFoldersWithoutRow() {
+  if (objects_ == nullptr) return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> without, ObjectsWithoutRow());
+  for (const std::string& uid : without)
+    MENTOR_RETURN_IF_ERROR(OpenFile(uid, kAboutKey, nullptr, /*again=*/false).status());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bool has_row) {
+  const std::filesystem::path folder = ExperimentFolder(uid);
+  MENTOR_ASSIGN_OR_RETURN(v1::Experiment row, ReadAbout(folder));
+  const std::string spec_hash = SpecHash(WithDefaults(row.spec()));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointInfo> infos, CheckpointsOf(uid, spec_hash));
   row.set_uid(uid);
   row.set_state(v1::Experiment::STATE_PAUSED);
   row.set_pause_reason(v1::Experiment::PAUSE_REASON_USER);
@@ -215,6 +285,7 @@ absl::StatusOr<v1::Experiment> SqlStore::BringBackOne(const std::string& uid, bo
 }
 
 absl::StatusOr<std::vector<Reindexed>> SqlStore::BringBack() {
+  MENTOR_RETURN_IF_ERROR(FetchFoldersWithoutRow());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> without_row, FoldersWithoutRow());
   MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> unreadable, RowsUnreadable());
   std::vector<Reindexed> done;

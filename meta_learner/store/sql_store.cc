@@ -12,15 +12,37 @@
 namespace mentor::meta_learner {
 namespace {
 
+absl::StatusOr<std::string> StoreUidOf(sql::Database* database) {
+  auto row = database->Query("SELECT value FROM meta WHERE key = 'store_uid'");
+  MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+  if (!found) return absl::DataLossError(database->name() + ": the store has no identity");
+  return row.Text(0);
+}
+
 absl::StatusOr<std::unique_ptr<SqlStore>> Open(const StoreOptions& options,
                                                bool folders_need_rows) {
-  MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, TakeStateFolder(options.folder));
-  MENTOR_ASSIGN_OR_RETURN(auto writer, OpenStateDatabase(options, /*read_only=*/false));
-  MENTOR_RETURN_IF_ERROR(sql::Migrate(writer.get(), options.folder));
-  MENTOR_ASSIGN_OR_RETURN(auto reader, OpenStateDatabase(options, /*read_only=*/true));
-  auto store = std::make_unique<SqlStore>(options.folder, std::move(lock), std::move(writer),
-                                          std::move(reader), options.on_lost);
+  SqlStore::Parts parts = {
+      .folder = options.folder, .objects = options.objects, .on_lost = options.on_lost};
+  if (options.database.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(parts.lock, TakeStateFolder(options.folder));
+    MENTOR_ASSIGN_OR_RETURN(parts.writer, OpenStateDatabase(options, /*read_only=*/false));
+    MENTOR_RETURN_IF_ERROR(sql::Migrate(parts.writer.get(), options.folder));
+  } else {
+    // The lease before the folder: what is in the folder may be at work until then.
+    MENTOR_RETURN_IF_ERROR(CheckStateFolder(options.folder));
+    MENTOR_ASSIGN_OR_RETURN(parts.writer, OpenStateDatabase(options, /*read_only=*/false));
+    parts.keeper = std::make_unique<LeaseKeeper>(options.database, parts.writer->Fence(),
+                                                 options.advertise, options.on_lost);
+    MENTOR_RETURN_IF_ERROR(sql::Migrate(parts.writer.get(), options.folder));
+    MENTOR_ASSIGN_OR_RETURN(const std::string uid, StoreUidOf(parts.writer.get()));
+    if (folders_need_rows) MENTOR_RETURN_IF_ERROR(CheckFolderIsOf(options.folder, uid));
+    MENTOR_ASSIGN_OR_RETURN(parts.lock, ShareStateFolder(options.folder));
+  }
+  MENTOR_ASSIGN_OR_RETURN(parts.reader, OpenStateDatabase(options, /*read_only=*/true));
+  auto store = std::make_unique<SqlStore>(std::move(parts));
   MENTOR_RETURN_IF_ERROR(store->Start(folders_need_rows));
+  if (!options.database.empty())
+    MENTOR_RETURN_IF_ERROR(WriteFolderIsOf(options.folder, store->store_uid()));
   return store;
 }
 
@@ -50,19 +72,42 @@ absl::StatusOr<std::vector<Reindexed>> Reindex(const StoreOptions& options) {
   return store->BringBack();
 }
 
+absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStoreToRead(const StoreOptions& options) {
+  SqlStore::Parts parts = {.folder = options.folder, .objects = options.objects};
+  MENTOR_ASSIGN_OR_RETURN(parts.reader, OpenStateDatabase(options, /*read_only=*/true));
+  MENTOR_RETURN_IF_ERROR(sql::CheckSchema(parts.reader.get()));
+  MENTOR_ASSIGN_OR_RETURN(parts.writer, OpenStateDatabase(options, /*read_only=*/true));
+  auto store = std::make_unique<SqlStore>(std::move(parts));
+  MENTOR_RETURN_IF_ERROR(store->StartToRead());
+  return store;
+}
+
+absl::Status SqlStore::StartToRead() {
+  const MutexLock lock(reader_mutex_);
+  MENTOR_ASSIGN_OR_RETURN(store_uid_, StoreUidOf(reader_.get()));
+  return CheckFolderIsOf(folder_, store_uid_);
+}
+
 absl::Status SqlStore::Start(bool folders_need_rows) {
   {
     const MutexLock lock(reader_mutex_);
-    auto row = reader_->Query("SELECT value FROM meta WHERE key = 'store_uid'");
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return absl::DataLossError(reader_->name() + ": the store has no identity");
-    store_uid_ = row.Text(0);
+    MENTOR_ASSIGN_OR_RETURN(store_uid_, StoreUidOf(reader_.get()));
+  }
+  MENTOR_HISTORY("leads", {{"store", store_uid_}});
+  if (objects_ != nullptr) {
+    object_deletions_ = std::make_unique<ObjectDeletions>(
+        objects_.get(), [this] { return Deletions(); },
+        [this](const std::string& uid) { return ForgetDeletion(uid); });
   }
   MENTOR_RETURN_IF_ERROR(FinishDeletions());
   MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> without_row, FoldersWithoutRow());
   MENTOR_RETURN_IF_ERROR(RemoveLeftByCreate(&without_row));
   if (folders_need_rows) MENTOR_RETURN_IF_ERROR(RefuseWithoutRow(without_row));
-  MENTOR_RETURN_IF_ERROR(NameLostCheckpoints());
+  if (objects_ == nullptr) {
+    MENTOR_RETURN_IF_ERROR(NameLostCheckpoints());
+  } else if (folders_need_rows) {
+    MENTOR_RETURN_IF_ERROR(RefuseObjectsWithoutRow());
+  }
   // On a full disk there may be no room for it now.
   if (const absl::Status emptied = EmptyLog(); !emptied.ok())
     MENTOR_LOG(kWarning, "the database's log could not be emptied", {{"why", emptied}});
@@ -140,6 +185,7 @@ absl::StatusOr<int64_t> SqlStore::NextRevision() {
   MENTOR_ASSIGN_OR_RETURN(const bool found, next.Step());
   MENTOR_CHECK(found);
   const int64_t revision = next.Integer(0);
+  revision_ = revision;
   MENTOR_RETURN_IF_ERROR(next.Run());
   return revision;
 }
@@ -152,6 +198,9 @@ std::optional<SqlStore::Live> SqlStore::LiveOf(const std::string& id) {
 }
 
 absl::Status SqlStore::PrepareFolder(std::string_view uid) {
+  // A leader that was stopped and wakes reads on, and finds the experiments of the one that leads
+  // now: their files are not its own.
+  MENTOR_RETURN_IF_ERROR(Leads());
   std::string submitted, merged;
   {
     const MutexLock lock(reader_mutex_);

@@ -6,7 +6,8 @@
 //   sql_lists.cc    experiments are found: pages, states, the queue
 //   sql_events.cc   the changes after a revision
 //   sql_results.cc  what an experiment produces: points and the index of checkpoints
-//   sql_recovery.cc  folders and rows are held against each other
+//   sql_recovery.cc  folders, objects and rows are held against each other
+//   sql_objects.cc  files come from the bucket, and what is deleted leaves it
 //
 // Thread-safe: one connection writes and one reads, each behind its mutex.
 #pragma once
@@ -29,29 +30,44 @@
 #include <absl/status/statusor.h>
 
 #include "common/check.h"
+#include "common/failpoint.h"
 #include "common/file.h"
+#include "common/history.h"
 #include "common/mutex.h"
 #include "common/resources/names.h"
 #include "common/status.h"
 #include "meta_learner/store/change_hub.h"
 #include "meta_learner/store/database.h"
+#include "meta_learner/store/lease.h"
+#include "meta_learner/store/object_deletions.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
 
 class SqlStore : public ExperimentStore {
  public:
-  SqlStore(std::filesystem::path folder, std::unique_ptr<FileLock> lock,
-           std::unique_ptr<sql::Database> writer, std::unique_ptr<sql::Database> reader,
-           std::function<void(const absl::Status&)> on_lost)
-      : folder_(std::move(folder)),
-        lock_(std::move(lock)),
-        on_lost_(std::move(on_lost)),
-        writer_(std::move(writer)),
-        reader_(std::move(reader)) {}
+  struct Parts {
+    std::filesystem::path folder;
+    std::unique_ptr<FileLock> lock = {};         // Null for who only reads.
+    std::unique_ptr<LeaseKeeper> keeper = {};    // Null where the lock decides, or one only reads.
+    std::unique_ptr<sql::Database> writer = {};  // For who only reads, one more to read.
+    std::unique_ptr<sql::Database> reader = {};
+    std::shared_ptr<ObjectStore> objects = {};  // Null: all files are in the folder.
+    std::function<void(const absl::Status&)> on_lost = {};
+  };
+  explicit SqlStore(Parts parts)
+      : folder_(std::move(parts.folder)),
+        lock_(std::move(parts.lock)),
+        objects_(std::move(parts.objects)),
+        on_lost_(std::move(parts.on_lost)),
+        writer_(std::move(parts.writer)),
+        reader_(std::move(parts.reader)),
+        keeper_(std::move(parts.keeper)) {}
 
   // Before anything else. Folders without a row are an error, unless they are about to get one.
   absl::Status Start(bool folders_need_rows);
+  // The same for who only reads.
+  absl::Status StartToRead();
   // sql_recovery.cc: what Reindex does, once it has the folder.
   absl::StatusOr<std::vector<Reindexed>> BringBack();
 
@@ -98,6 +114,14 @@ class SqlStore : public ExperimentStore {
                                     const std::vector<uint32_t>& steps_present,
                                     const std::vector<CheckpointInfo>& infos) override;
 
+  // sql_objects.cc
+  ObjectStore* objects() const override { return objects_.get(); }
+  absl::StatusOr<std::filesystem::path> OpenCheckpoint(std::string_view uid, uint32_t step,
+                                                       const std::atomic<bool>* cancel) override;
+  absl::StatusOr<std::filesystem::path> OpenFile(std::string_view uid, const std::string& name,
+                                                 const std::atomic<bool>* cancel,
+                                                 bool again) override;
+
   // sql_store.cc, or here
   absl::Status PrepareFolder(std::string_view uid) override;
   absl::Status SetProgress(std::string_view name, std::string_view activity,
@@ -110,6 +134,13 @@ class SqlStore : public ExperimentStore {
     return folder_ / "experiments" / std::string(uid);
   }
   const std::filesystem::path& folder() const override { return folder_; }
+  absl::Status Leads() override {
+    if (lock_ == nullptr) return NotLeader("");
+    return keeper_ == nullptr ? absl::OkStatus() : keeper_->Leads();
+  }
+  void Advertise(const std::string& address) override {
+    if (keeper_ != nullptr) keeper_->Advertise(address);
+  }
   absl::Status EmptyLog() override {
     const MutexLock lock(writer_mutex_);
     return writer_->EmptyLog();
@@ -132,10 +163,16 @@ class SqlStore : public ExperimentStore {
    public:
     Writing(std::unique_ptr<sql::Transaction> transaction,
             std::chrono::steady_clock::time_point start,
-            const std::function<void(double)>& on_commit)
-        : transaction_(std::move(transaction)), start_(start), on_commit_(on_commit) {}
+            const std::function<void(double)>& on_commit, const int64_t& revision)
+        : transaction_(std::move(transaction)),
+          start_(start),
+          on_commit_(on_commit),
+          revision_(revision) {}
     absl::Status Commit() {
-      absl::Status status = transaction_->Commit();
+      // A database that forgets what it has confirmed; the destructor rolls back.
+      const bool forgets = MENTOR_FAILPOINT("store.commit.forgotten").has_value();
+      absl::Status status = forgets ? absl::OkStatus() : transaction_->Commit();
+      if (status.ok() && revision_ > 0) MENTOR_HISTORY("committed", {{"revision", revision_}});
       if (on_commit_) {
         on_commit_(
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
@@ -147,9 +184,11 @@ class SqlStore : public ExperimentStore {
     const std::unique_ptr<sql::Transaction> transaction_;
     const std::chrono::steady_clock::time_point start_;
     const std::function<void(double)>& on_commit_;
+    const int64_t& revision_;
   };
   absl::StatusOr<std::unique_ptr<Writing>> BeginWriting()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_) {
+    if (lock_ == nullptr) return NotLeader("");
     const auto start = std::chrono::steady_clock::now();
     auto transaction = sql::Transaction::Begin(writer_.get());
     if (!transaction.ok()) {
@@ -157,7 +196,8 @@ class SqlStore : public ExperimentStore {
         on_lost_(transaction.status());
       return transaction.status();
     }
-    return std::make_unique<Writing>(*std::move(transaction), start, on_commit_);
+    revision_ = 0;
+    return std::make_unique<Writing>(*std::move(transaction), start, on_commit_, revision_);
   }
 
   // Unix time.
@@ -183,6 +223,8 @@ class SqlStore : public ExperimentStore {
                                                                int64_t now_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   absl::Status RemoveFiles(std::string_view uid);
+  absl::StatusOr<std::vector<std::string>> Deletions();
+  absl::Status ForgetDeletion(std::string_view uid);
   // With what these fields of the row say and nothing else: uid, name, spec as submitted, state,
   // progress, create_time, owner, priority, deadline, and what has no column. In a transaction.
   absl::Status InsertRow(const v1::Experiment& row, int64_t now_ns, int64_t revision)
@@ -200,16 +242,29 @@ class SqlStore : public ExperimentStore {
 
   // Of sql_recovery.cc. UIDs of folders of experiments that have no row, in order.
   absl::StatusOr<std::vector<std::string>> FoldersWithoutRow();
+  absl::StatusOr<std::set<std::string>> UidsOfRows();
   // Those of creations that a crash ended: they go, from the list too.
   absl::Status RemoveLeftByCreate(std::vector<std::string>* without_row);
   // DATA_LOSS, and a line of the log for each, when there are some.
   absl::Status RefuseWithoutRow(const std::vector<std::string>& without_row) const;
+  // UIDs of experiments in the bucket that have neither, in order.
+  absl::StatusOr<std::vector<std::string>> ObjectsWithoutRow();
+  absl::Status RefuseObjectsWithoutRow();
+  // Their folders, with what BringBackOne needs.
+  absl::Status FetchFoldersWithoutRow();
+  // Whole checkpoints of folder and bucket.
+  absl::StatusOr<std::vector<CheckpointInfo>> CheckpointsOf(const std::string& uid,
+                                                            const std::string& spec_hash);
   // A line of the log for each experiment whose checkpoints were there and have no folder now.
   absl::Status NameLostCheckpoints();
   // UIDs of rows that cannot be read.
   absl::StatusOr<std::vector<std::string>> RowsUnreadable();
   // One folder without a row, or with one that cannot be read: a new row.
   absl::StatusOr<v1::Experiment> BringBackOne(const std::string& uid, bool has_row);
+
+  // Of sql_objects.cc. Makes a file unless it is here or being made.
+  absl::StatusOr<std::filesystem::path> FetchOnce(const std::filesystem::path& path, bool again,
+                                                  const std::function<absl::Status()>& fetch);
 
   // Of sql_results.cc, within a transaction.
   absl::Status WritePoints(std::string_view uid, uint32_t step,
@@ -224,6 +279,7 @@ class SqlStore : public ExperimentStore {
   // Fixed after Start; it looks after its own locking.
   const std::filesystem::path folder_;
   const std::unique_ptr<FileLock> lock_;
+  const std::shared_ptr<ObjectStore> objects_;
   const std::function<void(const absl::Status&)> on_lost_;
   const std::shared_ptr<ChangeHub> hub_ = std::make_shared<ChangeHub>();
   std::string store_uid_;
@@ -232,12 +288,21 @@ class SqlStore : public ExperimentStore {
   Mutex writer_mutex_;
   const std::unique_ptr<sql::Database> writer_ ABSL_PT_GUARDED_BY(writer_mutex_);
   std::function<void(double)> on_commit_ ABSL_GUARDED_BY(writer_mutex_);
+  // Of the transaction that is open, or was last; 0: it has none.
+  int64_t revision_ ABSL_GUARDED_BY(writer_mutex_) = 0;
   // Readers do not wait for syncs.
   Mutex reader_mutex_;
   const std::unique_ptr<sql::Database> reader_ ABSL_PT_GUARDED_BY(reader_mutex_);
   Mutex live_mutex_;
   std::map<std::string, Live> live_ ABSL_GUARDED_BY(live_mutex_);  // By id.
   std::set<std::string> unreadable_ ABSL_GUARDED_BY(live_mutex_);  // Ids that the log has named.
+  Mutex fetch_mutex_;
+  CondVar fetched_;
+  std::set<std::filesystem::path> fetching_ ABSL_GUARDED_BY(fetch_mutex_);
+  // Its beats end before the session that has the lock: see Leads.
+  const std::unique_ptr<LeaseKeeper> keeper_;
+  // Set by Start when there is a bucket. Last: its thread uses the others.
+  std::unique_ptr<ObjectDeletions> object_deletions_;
 };
 
 }  // namespace mentor::meta_learner

@@ -22,6 +22,7 @@ namespace mentor::meta_learner {
 namespace {
 
 constexpr std::string_view kStateFormat = "mentor-state 1\n";
+constexpr std::string_view kStoreFile = "STORE";
 constexpr uint64_t kAboutBytesMax = kSpecBytesMax * 8;
 
 absl::Status TooNew(std::string_view what, std::string_view found, std::string_view known) {
@@ -59,19 +60,52 @@ absl::StatusOr<bool> IsStateFolder(const std::filesystem::path& folder) {
       folder.string(), other));
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder) {
-  MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder,
+                                                          FileLock::Kind kind) {
   // Before the lock too, so that a folder of something else gets no LOCK.
-  MENTOR_RETURN_IF_ERROR(IsStateFolder(folder).status());
-  MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
-                          FileLock::Acquire(folder / "LOCK", "mentor run or mentor-meta-learner"));
+  MENTOR_RETURN_IF_ERROR(CheckStateFolder(folder));
+  MENTOR_ASSIGN_OR_RETURN(
+      std::unique_ptr<FileLock> lock,
+      FileLock::Acquire(folder / "LOCK", "mentor run or mentor-meta-learner", kind));
   MENTOR_ASSIGN_OR_RETURN(const bool is_state_folder, IsStateFolder(folder));
   if (!is_state_folder) MENTOR_RETURN_IF_ERROR(WriteStateFormat(folder));
   MENTOR_RETURN_IF_ERROR(RemoveTemporaryFiles(folder).status());
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "experiments"));
   return lock;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder) {
+  return TakeStateFolder(folder, FileLock::Kind::kExclusive);
+}
+
+absl::StatusOr<std::unique_ptr<FileLock>> ShareStateFolder(const std::filesystem::path& folder) {
+  return TakeStateFolder(folder, FileLock::Kind::kShared);
+}
+
+absl::Status CheckStateFolder(const std::filesystem::path& folder) {
+  MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+  return IsStateFolder(folder).status();
+}
+
+absl::Status CheckFolderIsOf(const std::filesystem::path& folder, const std::string& store_uid) {
+  const auto found = ReadFile(folder / kStoreFile, 1000);
+  if (absl::IsNotFound(found.status())) return absl::OkStatus();
+  MENTOR_RETURN_IF_ERROR(found.status());
+  if (*found == store_uid + "\n") return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "%s belongs to another database: its file STORE and this database name different stores; "
+      "give "
+      "the right --database or --state, or bring its experiments into this database with "
+      "'mentor-meta-learner --state %s --database ... reindex'",
+      folder.string(), folder.string()));
+}
+
+absl::Status WriteFolderIsOf(const std::filesystem::path& folder, const std::string& store_uid) {
+  const auto found = ReadFile(folder / kStoreFile, 1000);
+  if (found.ok() && *found == store_uid + "\n") return absl::OkStatus();
+  return WriteFileAtomically(folder / kStoreFile, store_uid + "\n");
 }
 
 absl::Status WriteStateFormat(const std::filesystem::path& folder) {
@@ -80,8 +114,9 @@ absl::Status WriteStateFormat(const std::filesystem::path& folder) {
 
 absl::StatusOr<std::unique_ptr<sql::Database>> OpenStateDatabase(const StoreOptions& options,
                                                                  bool read_only) {
-  return options.database.empty() ? sql::OpenSqlite(options.folder / "mentor.db", read_only)
-                                  : sql::OpenPostgres(options.database, read_only);
+  if (options.database.empty()) return sql::OpenSqlite(options.folder / "mentor.db", read_only);
+  if (options.try_only && !read_only) return sql::TryToLead(options.database);
+  return sql::OpenPostgres(options.database, read_only);
 }
 
 absl::Status MakeNewFolder(const std::filesystem::path& folder) {

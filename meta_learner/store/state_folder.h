@@ -23,6 +23,16 @@ namespace mentor::meta_learner {
 // one that holds something else is refused and left as it is.
 absl::StatusOr<std::unique_ptr<FileLock>> TakeStateFolder(const std::filesystem::path& folder);
 
+// With PostgreSQL, where the lease decides who writes: several processes may have it, as long as
+// they are of one database. For who leads.
+absl::StatusOr<std::unique_ptr<FileLock>> ShareStateFolder(const std::filesystem::path& folder);
+// Without taking it, or changing anything but that it is there: FAILED_PRECONDITION when it holds
+// something else, or is of a newer program.
+absl::Status CheckStateFolder(const std::filesystem::path& folder);
+// FAILED_PRECONDITION when the folder says that it belongs to another store.
+absl::Status CheckFolderIsOf(const std::filesystem::path& folder, const std::string& store_uid);
+absl::Status WriteFolderIsOf(const std::filesystem::path& folder, const std::string& store_uid);
+
 // Writes FORMAT, which makes the folder a state folder.
 absl::Status WriteStateFormat(const std::filesystem::path& folder);
 

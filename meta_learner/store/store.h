@@ -1,9 +1,11 @@
 // What the meta-learner remembers: experiments, answered requests, changes, metrics, and an index
 // of checkpoints. A change that was answered with OK survives kill -9. One process owns a state
-// folder. Thread-safe.
+// folder; with PostgreSQL several may share it, of which one leads (lease.h) and the others read.
+// Thread-safe.
 //
 //   STATE/                  mode 0700
-//     LOCK                  flock: one process at a time
+//     LOCK                  flock: one process at a time, or those of one PostgreSQL database
+//     STORE                 with PostgreSQL: the identity of the store that the folder belongs to
 //     FORMAT                "mentor-state 1"
 //     mentor.db -wal -shm   SQLite, unless the database is elsewhere (Options.database)
 //     reserve               room for the last words on a full disk (scheduling/disk_guard.h)
@@ -16,6 +18,7 @@
 //       log.jsonl           what was logged about it
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -32,6 +35,7 @@
 #include <absl/status/statusor.h>
 
 #include "mentor/v1/experiment.pb.h"
+#include "meta_learner/objects/object_store.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/state.h"
 
@@ -241,6 +245,31 @@ class ExperimentStore {
   }
   virtual const std::filesystem::path& folder() const = 0;
 
+  // Whether this process may speak for the store: UNAVAILABLE NOT_LEADER while it cannot know, and
+  // for good once another one leads. What it commits is safe without asking: every transaction asks
+  // by itself. For files, and for what it has in memory.
+  virtual absl::Status Leads() { return absl::OkStatus(); }
+  // The address at which this leader is found, for those who stand by.
+  virtual void Advertise(const std::string& /*address*/) {}
+  // ---- The bucket (experiment_objects.h), whose copies of files come into the folder when they
+  // are wanted there.
+
+  // Null: there is none, and all files are in the folder.
+  virtual ObjectStore* objects() const { return nullptr; }
+  // A checkpoint's file: the folder's, else fetched. NOT_FOUND, DATA_LOSS when it is not whole.
+  virtual absl::StatusOr<std::filesystem::path> OpenCheckpoint(
+      std::string_view uid, uint32_t step, const std::atomic<bool>* cancel = nullptr) {
+    return CheckpointFolder(uid) / CheckpointFileName(step);
+  }
+  // The same of another file, by its path in the experiment's folder. `again`: the bucket's, also
+  // when there is one here.
+  virtual absl::StatusOr<std::filesystem::path> OpenFile(std::string_view uid,
+                                                         const std::string& name,
+                                                         const std::atomic<bool>* cancel = nullptr,
+                                                         bool again = false) {
+    return ExperimentFolder(uid) / name;
+  }
+
   // Moves what stands in the database's log into the database, so that little goes with the log.
   // Now and then; waits for nobody.
   virtual absl::Status EmptyLog() = 0;
@@ -252,22 +281,33 @@ class ExperimentStore {
 };
 
 // Opens or creates the state folder; one that holds something else is refused. DATA_LOSS when there
-// are folders of experiments that the database does not know: Reindex. FAILED_PRECONDITION
-// IN_USE when another process uses it, TOO_NEW when a newer program wrote it; `error` tells which,
-// for exit codes.
+// are folders or objects of experiments that the database does not know: Reindex.
+// FAILED_PRECONDITION IN_USE when another process uses it, TOO_NEW when a newer program wrote it;
+// `error` tells which, for exit codes.
 enum class OpenError { kNone, kInUse, kTooNew, kOther };
 struct StoreOptions {
   std::filesystem::path folder;
   // "postgresql://..." (store/postgres.h); empty: SQLite in the folder.
   std::string database = {};
+  // The durable copies of checkpoints and artifacts; null: the folder has the only ones.
+  std::shared_ptr<ObjectStore> objects = {};
   // Called when another meta-learner has taken the database over: nothing can be written from then
   // on. From any thread, more than once, under locks: it must not call back.
   std::function<void(const absl::Status&)> on_lost = {};
+  // The rest is for PostgreSQL. Where it is found, as others are told.
+  std::string advertise = {};
+  // IN_USE at once, rather than after a wait for a predecessor that is about to end.
+  bool try_only = false;
 };
 absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(const StoreOptions& options,
                                                            OpenError* error = nullptr);
 absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStore(
     const std::filesystem::path& state_folder, OpenError* error = nullptr);
+
+// For who stands by: what the leader has committed; every change is answered with NOT_LEADER.
+// UNAVAILABLE while the database has no schema, or an older one that the next leader changes.
+// PostgreSQL alone.
+absl::StatusOr<std::unique_ptr<ExperimentStore>> OpenStoreToRead(const StoreOptions& options);
 
 // What Reindex did about one folder.
 struct Reindexed {
@@ -275,7 +315,8 @@ struct Reindexed {
   v1::Experiment experiment;  // As it is now.
   absl::Status status;        // Why it is not back; its folder is in STATE/lost/ then.
 };
-// Gives folders of experiments without a row that can be read a row, from what stands in them:
+// Gives folders of experiments without a row that can be read a row, from what stands in them (and
+// in the bucket):
 // PAUSED at the newest whole checkpoint, whatever they were. Metrics are not in folders. By UID.
 absl::StatusOr<std::vector<Reindexed>> Reindex(const StoreOptions& options);
 

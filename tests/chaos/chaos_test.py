@@ -1,28 +1,37 @@
-"""Chaos: a real cluster that works on several experiments at once while its processes are killed,
-stopped and started again and its users pause, resume, clone and cancel. A seed gives the
-experiments, the fleet and the schedule. In the end each experiment is in the state that its history
-demands, with the hash that it has alone, and nobody has seen two results of one thing differ.
+#!/usr/bin/env python3
+"""Chaos: a real cluster that works on several experiments at once while its processes, their
+connections and what they stand on fail, and its users pause, resume, clone and cancel. A seed gives
+the experiments, the fleet, the store and the schedule. In the end each experiment is in the state
+that its history demands, with the hash that it has alone, nobody has seen two results of one thing
+differ, and what every process recorded passes tests/fault/history_check.py.
 
 As a test: a few seeds. By hand:
 
-    tests/chaos/chaos_test.py --seeds 1-200 [--faults 12]
+    tests/chaos/chaos_test.py --seeds 1-200 [--faults 12] [--keep FOLDER]
 
-A failing seed prints the command that repeats it.
+A failing seed prints the command that repeats it, and --keep leaves its histories.
 """
 
 import argparse
+import json
 import pathlib
 import random
-import signal
+import shutil
 import sys
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
+FOLDER = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "cluster"), str(FOLDER.parent / "fault")]
 
+import faults  # noqa: E402
+import history_check  # noqa: E402
+import postgres  # noqa: E402
+from fleet import Fleet  # noqa: E402
 from harness import SPECS, ClusterTest, sets  # noqa: E402
 
 SMALL = ("evaluation.lifetimes_per_goal=0", "checkpoint.keep_last=3")
+SHORT_LIVES = (*SMALL, "lifetime.steps_per_iteration=40", "checkpoint.every=1")
 # Experiments of unequal size and of different rules: a name, a spec and its overrides.
 KINDS = {
     "long": ("smoke", ("rule.outer_updates=120", *SMALL)),
@@ -40,9 +49,69 @@ KINDS = {
             *SMALL,
         ),
     ),
+    "strategies": (
+        "point_reach_es",
+        (
+            "rule.outer_updates=30",
+            "rule.lifetimes_per_update=16",
+            "rule.shard_lifetimes=4",
+            *SHORT_LIVES,
+        ),
+    ),
+    "reptile": (
+        "point_reach_reptile",
+        (
+            "rule.outer_updates=40",
+            "rule.lifetimes_per_update=8",
+            "rule.shard_lifetimes=2",
+            *SHORT_LIVES,
+        ),
+    ),
+    "gradient": (
+        "point_reach_meta_gradient",
+        (
+            "rule.outer_updates=30",
+            "rule.lifetimes_per_update=8",
+            "rule.shard_lifetimes=4",
+            "agent.epochs=2",
+            *SHORT_LIVES,
+        ),
+    ),
+    "recurrent": (
+        "rl2_bandit",
+        (
+            "rule.outer_updates=12",
+            "rule.lifetimes_per_update=20",
+            "rule.shard_lifetimes=5",
+            "checkpoint.every=1",
+            *SMALL,
+        ),
+    ),
+    "initial": (
+        "point_reach_maml",
+        (
+            "rule.outer_updates=3",
+            "rule.lifetimes_per_update=8",
+            "rule.shard_lifetimes=4",
+            *SHORT_LIVES,
+        ),
+    ),
+    "discount": (
+        "umbrella_discount",
+        (
+            "rule.outer_updates=40",
+            "rule.lifetimes_per_update=4",
+            "rule.shard_lifetimes=2",
+            "lifetime.steps_per_iteration=64",
+            "checkpoint.every=7",
+            *SMALL,
+        ),
+    ),
 }
 FINAL = {"STATE_SUCCEEDED", "STATE_FAILED", "STATE_CANCELLED"}
 PATIENCE_S = 300
+# What a meta-learner may hold more at the end than with its fleet at the beginning.
+MORE_DESCRIPTORS, MORE_THREADS = 24, 16
 
 
 def spec_of(kind):
@@ -50,181 +119,224 @@ def spec_of(kind):
     return SPECS / f"{name}.txtpb", sets(*overrides)
 
 
-class Fleet:
-    """The processes of a cluster, by name; each can be started again at its address."""
+class User:
+    """What users were told, as a history of its own."""
 
-    def __init__(self, test, rng, state):
-        self.test, self.rng, self.state = test, rng, state
-        self.addresses, self.processes, self.ended = {}, {}, []
-        self.start("meta-learner")
-        learners = [f"learner-{i}" for i in range(rng.randint(2, 3))]
-        for learner in learners:
-            self.start(learner)
-        # Each learner has an actor; the others choose.
-        homes = learners + [rng.choice(learners) for _ in range(rng.randint(0, 2))]
-        self.homes = {f"actor-{i}": home for i, home in enumerate(homes)}
-        for actor in self.homes:
-            self.start(actor)
+    def __init__(self, folder):
+        self.path, self.lines = folder / "user.jsonl", 0
 
-    @property
-    def server(self):
-        return self.addresses["meta-learner"]
-
-    def start(self, name):
-        port = self.addresses.get(name, 0)
-        if name == "meta-learner":
-            started = self.test.start_meta_learner(self.state, port, "--max_running", 4)
-        elif name.startswith("learner"):
-            started = self.test.start_learner(self.server, port)
-        else:
-            home = self.addresses[self.homes[name]]
-            self.processes[name] = self.test.start_actor(home, self.rng.randint(1, 2))
-            return
-        self.processes[name], self.addresses[name] = started
-
-    def victim(self, kinds=("meta-learner", "learner", "actor")):
-        kind = self.rng.choice(kinds)
-        return self.rng.choice(sorted(n for n in self.processes if n.startswith(kind)))
-
-    def end(self, name, number):
-        process = self.processes[name]
-        process.signal(number)
-        process.wait(60)
-        self.ended.append(process)
-        self.start(name)
-
-    def output(self):
-        every = [*self.ended, *self.processes.values()]
-        return "\n".join(process.output() for process in every)
+    def write(self, event, answer, **more):
+        self.lines += 1
+        line = {
+            "t": time.monotonic_ns(),
+            "n": self.lines,
+            "process": "user",
+            "incarnation": "user",
+            "event": event,
+            "experiment": answer["name"],
+            "uid": answer["uid"],
+            "etag": answer["etag"],
+            "state": answer["state"].removeprefix("STATE_"),
+            **more,
+        }
+        with open(self.path, "a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 class Trial:
     def __init__(self, test, seed, faults):
         self.test, self.seed, self.faults = test, seed, faults
         self.rng = random.Random(seed)
-        self.state = test.folder / f"state-{seed}"
         self.kinds, self.wanted = {}, {}  # By experiment.
-        self.log = []
+        self.server, self.database = None, None  # PostgreSQL's.
+        self.log, self.done = [], 0
+
+    def about(self):
+        store = "PostgreSQL" if self.server else "SQLite"
+        number = len(self.fleet.meta_learners) if hasattr(self, "fleet") else 1
+        standing_by = f" and {number - 1} that stand by" if number > 1 else ""
+        return f"{store}{standing_by}, {len(self.kinds)} experiments"
+
+    def note(self, text):
+        self.log.append(text)
 
     def run(self):
         kinds = self.rng.sample(sorted(KINDS), self.rng.randint(2, 4))
         hashes = {kind: self.test.hash_alone(kind) for kind in kinds}
-        self.fleet = Fleet(self.test, self.rng, self.state)
+        self.server = self.test.postgres() if self.rng.random() < 0.35 else None
+        self.database = self.server and self.server.new_database()
+        self.fleet = Fleet(
+            self.test,
+            self.rng,
+            self.test.folder / f"seed-{self.seed}",
+            self.server and self.server.address(self.database),
+        )
+        self.note(f"{kinds}, {sorted(self.fleet.processes)}, {self.about()}")
+        self.user = User(self.fleet.history)
         for kind in kinds:
             self.create(kind, kind)
+        self.watch = self.start_watch(kinds)
+        before = self.fleet.descriptors_and_threads()
         for number in range(self.faults):
             time.sleep(self.rng.uniform(0.05, 0.8))
+            self.fleet.mend()
             if all(state in FINAL for state in self.states().values()):
                 break
-            fault = self.rng.choice(FAULTS)
-            self.log.append(f"{number}: {fault.__name__}")
+            fault = faults.choose(self)
+            self.note(f"{number}: {fault.__name__}")
             fault(self)
+            self.done += 1
+        self.fleet.heal()
         self.settle()
         for name, kind in self.kinds.items():
-            got = self.test.get(self.fleet.server, name)
-            self.test.assertEqual(got["state"], self.wanted[name], name)
-            if got["state"] == "STATE_SUCCEEDED":
-                folder = self.state / "experiments" / got["uid"]
-                self.test.assertEqual(self.test.hash(folder), hashes[kind], name)
-        output = self.fleet.output()
-        for wrong in ("exactness is broken", "Assertion", "AddressSanitizer", "runtime error"):
-            self.test.assertNotIn(wrong, output)
-        corrupt = list(self.state.glob("experiments/*/corrupt/*"))
-        self.test.assertEqual(corrupt, [])
-        for process in self.fleet.processes.values():
-            process.kill()
+            if kind not in hashes:
+                hashes[kind] = self.test.hash_alone(kind)
+            self.check_experiment(name, hashes[kind])
+        self.check_processes(before)
+        self.test.check_history(self.fleet.history)
+        self.fleet.close()
 
-    def create(self, name, kind):
+    def check_experiment(self, name, wanted_hash):
+        got = self.get(name)
+        self.user.write("final", got)
+        self.test.assertIn(got["state"], self.wanted[name], f"{name}: {got.get('error')}")
+        if got["state"] != "STATE_SUCCEEDED":
+            return
+        folder = self.fleet.state / "experiments" / got["uid"]
+        self.test.assertEqual(self.test.hash(folder), wanted_hash, name)
+        # Each outer update has its results; a clone those since its checkpoint.
+        code, table = self.call("metrics", name, "env_steps", "--csv", "--points", "10000")
+        self.test.assertEqual(code, 0, table)
+        steps = [int(line.split(",")[0]) for line in table.splitlines() if line[:1].isdigit()]
+        first = steps[0] if "sourceCheckpoint" in got else 1
+        last = int(got["progress"]["outerUpdatesTotal"])
+        self.test.assertEqual(steps, list(range(first, last + 1)), name)
+
+    def check_processes(self, before):
+        output = self.fleet.output()
+        for wrong in (
+            "exactness is broken",
+            "Assertion",
+            "AddressSanitizer",
+            "runtime error",
+            "check failed",
+        ):
+            self.test.assertNotIn(wrong, output)
+        corrupt = list(self.fleet.state.glob("experiments/*/corrupt/*"))
+        self.test.assertEqual(corrupt, [])
+        after = self.fleet.descriptors_and_threads()
+        self.test.assertLess(after[0], before[0] + MORE_DESCRIPTORS, "descriptors")
+        self.test.assertLess(after[1], before[1] + MORE_THREADS, "threads")
+
+    def start_watch(self, names):
+        return self.test.start("mentorctl", "--server", self.fleet.server, "watch", *names)
+
+    # Users. A call is tried again until the meta-learner is there, as people would.
+
+    def call(self, *arguments, code=0):
+        end = time.monotonic() + 120
+        while True:
+            process = self.test.start(
+                "mentorctl", "--server", self.fleet.server, "--output", "json", *arguments
+            )
+            got = process.wait(120)
+            if got == 0 or got not in (6,) or time.monotonic() > end:
+                return got, process.output()
+            self.fleet.mend()
+
+    def get(self, name):
+        code, output = self.call("get", name)
+        self.test.assertEqual(code, 0, output)
+        return json.loads(output)
+
+    def create(self, name, kind, *arguments):
         spec, overrides = spec_of(kind)
-        self.test.create_experiment(self.fleet.server, name, *overrides, spec=spec)
-        self.kinds[name], self.wanted[name] = kind, "STATE_SUCCEEDED"
+        code, output = self.call("create", "-f", spec, "--id", name, *overrides, *arguments)
+        # One that a try before has made, whose answer was lost.
+        if code != 0 and "ALREADY_EXISTS" in output:
+            output = json.dumps(self.get(name))
+        else:
+            self.test.assertEqual(code, 0, output)
+            self.told("create", output)
+        self.kinds[name], self.wanted[name] = kind, {"STATE_SUCCEEDED"}
+
+    def ask(self, verb, name, *arguments):
+        """A change that may come too late, which is then answered and nothing else."""
+        code, output = self.call(verb, name, *arguments)
+        if code == 0:
+            self.told(verb, output)
+        return code == 0
+
+    def told(self, verb, output):
+        for line in output.splitlines():
+            if line.startswith("{") and '"etag"' in line:
+                self.user.write("acknowledged", json.loads(line), method=verb)
 
     def states(self):
-        return {name: self.test.get(self.fleet.server, name)["state"] for name in self.kinds}
+        code, output = self.call("list")
+        self.test.assertEqual(code, 0, output)
+        rows = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        return {row["name"].removeprefix("experiments/"): row["state"] for row in rows}
 
     def pick(self, *states):
         """An experiment in one of these states, or nothing."""
         names = sorted(name for name, state in self.states().items() if state in states)
         return self.rng.choice(names) if names else None
 
-    def ask(self, verb, name, *arguments):
-        """A change that may come too late, which is then answered and nothing else."""
-        process = self.test.start(
-            "mentorctl", "--server", self.fleet.server, verb, name, *arguments
-        )
-        return process.wait(120) == 0
-
     def settle(self):
         """Resumes what is paused and waits until all is over."""
         end = time.monotonic() + PATIENCE_S
+        disarm = time.monotonic() + 10
         while True:
+            self.fleet.mend()
+            if time.monotonic() > disarm:
+                self.fleet.disarm()
             states = self.states()
             if all(state in FINAL for state in states.values()):
-                return
+                return self.fleet.disarm()
             for name, state in states.items():
                 if state == "STATE_PAUSED":
                     self.ask("resume", name)
             self.test.assertLess(time.monotonic(), end, f"{states}\n{self.fleet.output()[-4000:]}")
             time.sleep(0.2)
 
-    # Faults.
-
-    def kill(self):
-        self.fleet.end(self.fleet.victim(), signal.SIGKILL)
-
-    def terminate(self):
-        self.fleet.end(self.fleet.victim(), signal.SIGTERM)
-
-    def kill_two(self):
-        for kind in self.rng.sample(["meta-learner", "learner", "actor"], 2):
-            self.fleet.end(self.fleet.victim([kind]), signal.SIGKILL)
-
-    def stop_for_a_while(self):
-        """Longer than the silence after which a peer is taken for dead, sometimes."""
-        process = self.fleet.processes[self.fleet.victim(["learner", "actor"])]
-        process.signal(signal.SIGSTOP)
-        time.sleep(self.rng.choice([0.2, 1, 6.5]))
-        process.signal(signal.SIGCONT)
-
-    def pause(self):
-        name = self.pick("STATE_RUNNING", "STATE_QUEUED")
-        if name:
-            self.ask("pause", name)
-
-    def resume(self):
-        name = self.pick("STATE_PAUSED")
-        if name:
-            self.ask("resume", name)
-
-    def cancel_a_copy(self):
-        name = f"copy-{len(self.kinds)}"
-        self.create(name, self.rng.choice(["long", "wide"]))
-        time.sleep(self.rng.uniform(0, 0.5))
-        if self.ask("cancel", name):
-            self.wanted[name] = "STATE_CANCELLED"
-
-
-FAULTS = [
-    Trial.kill,
-    Trial.kill,
-    Trial.terminate,
-    Trial.kill_two,
-    Trial.stop_for_a_while,
-    Trial.pause,
-    Trial.resume,
-    Trial.cancel_a_copy,
-]
-
 
 class ChaosTest(ClusterTest):
-    seeds, faults = range(1, 4), 8
-    hashes = {}
+    seeds, faults, keep = range(1, 4), 6, None
+    hashes, server = {}, None
+
+    @classmethod
+    def tearDownClass(cls):
+        if cls.server:
+            cls.server.close()
+            ChaosTest.server = None
 
     def hash_alone(self, kind):
         if kind not in self.hashes:
             spec, overrides = spec_of(kind)
             self.hashes[kind] = self.run_hash(self.folder / kind, *overrides, spec=spec)
         return self.hashes[kind]
+
+    def postgres(self):
+        """One server for all trials; nothing where it is not installed."""
+        if not postgres.programs():
+            print("no PostgreSQL here: SQLite instead")
+            return None
+        if not ChaosTest.server:
+            ChaosTest.server = postgres.PostgresServer()
+        return ChaosTest.server
+
+    def check_history(self, folder):
+        findings, counts = history_check.check([folder])
+        self.assertEqual([str(finding) for finding in findings[:20]], [])
+        for event in ("assigned", "consumed", "updated", "committed", "acknowledged", "final"):
+            self.assertGreater(counts[event], 0, event)
+
+    def save(self, trial):
+        if self.keep and hasattr(trial, "fleet"):
+            folder = pathlib.Path(self.keep) / f"seed-{trial.seed}"
+            shutil.copytree(trial.fleet.history, folder, dirs_exist_ok=True)
+            (folder / "output").write_text(trial.fleet.output())
 
     def test_chaos(self):
         for seed in self.seeds:
@@ -234,11 +346,15 @@ class ChaosTest(ClusterTest):
                 try:
                     trial.run()
                 except BaseException:
+                    self.save(trial)
                     print("\n".join(trial.log))
                     print(f"again: tests/chaos/chaos_test.py --seeds {seed} --faults {self.faults}")
                     raise
+                finally:
+                    self.doCleanups()
+                    self.setUp()
             took = time.monotonic() - begin
-            print(f"seed {seed}: {len(trial.log)} faults, {took:.0f} s", flush=True)
+            print(f"seed {seed}: {trial.done} faults, {trial.about()}, {took:.0f} s", flush=True)
 
 
 def main():
@@ -247,10 +363,11 @@ def main():
     )
     parser.add_argument("--seeds", default="1-20", help="a number, or a range like 1-200")
     parser.add_argument("--faults", type=int, default=12, help="faults of a seed, at most")
+    parser.add_argument("--keep", help="folder for the histories of failing seeds")
     arguments = parser.parse_args()
     first, _, last = arguments.seeds.partition("-")
     ChaosTest.seeds = range(int(first), int(last or first) + 1)
-    ChaosTest.faults = arguments.faults
+    ChaosTest.faults, ChaosTest.keep = arguments.faults, arguments.keep
     unittest.main(argv=[sys.argv[0]])
 
 

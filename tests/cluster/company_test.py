@@ -43,6 +43,27 @@ class CompanyTest(ClusterTest):
         """D1: a learner erased the weights of the larger experiment."""
         self.company(lambda server, workers: None)
 
+    def test_a_second_opinion_on_every_shard_changes_no_bit(self):
+        """D13: shards are computed by two learners each."""
+        short = sets("rule.outer_updates=3", "evaluation.lifetimes_per_goal=0")
+        alone = self.run_hash(self.folder / "alone", *short)
+        state = self.folder / "state"
+        meta, server = self.start_meta_learner(state, 0, "--check_every", 1)
+        for _ in range(2):
+            self.start_workers(server, 1)
+        self.wait_until(
+            lambda: self.mentorctl(server, "peers").count("learners/") >= 2, "two learners"
+        )
+        self.create_experiment(server, "audited", *short)
+        self.wait_for_state(server, "audited", "STATE_SUCCEEDED")
+        uid = self.get(server, "audited")["uid"]
+        self.assertEqual(self.hash(state / "experiments" / uid), alone)
+        # Twice the steps, and what was thrown away in between.
+        audited = self.get(server, "audited")
+        served, made = int(audited["servedEnvSteps"]), int(audited["progress"]["envSteps"])
+        self.assertGreaterEqual(served, 2 * made)
+        self.assertNotIn("other bits", meta.output())
+
     def test_the_learner_that_holds_the_larger_one_is_killed(self):
         def disturb(server, workers):
             for learner, address, _ in workers:

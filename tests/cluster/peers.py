@@ -293,7 +293,7 @@ def flood(address, path, token, context, length, look, seconds=30):
                 payload = read_exactly(sock, int.from_bytes(head[:3], "big"))
             except (Gone, OSError):
                 return sent, None
-            kind, flags = head[3], head[4]
+            kind, flags, answer = head[3], head[4], b""
             if kind == WINDOW_UPDATE:
                 if head[5:] == b"\0\0\0\0":
                     connection += int.from_bytes(payload, "big")
@@ -304,13 +304,17 @@ def flood(address, path, token, context, length, look, seconds=30):
                     if payload[i : i + 2] == b"\0\4":
                         new = int.from_bytes(payload[i + 2 : i + 6], "big")
                         stream, initial = stream + new - initial, new
-                sock.sendall(frame(SETTINGS, ACK, 0))
+                answer = frame(SETTINGS, ACK, 0)
             elif kind == PING and not flags & ACK:
-                sock.sendall(frame(PING, ACK, 0, payload))
+                answer = frame(PING, ACK, 0, payload)
             elif kind == HEADERS and b"grpc-status" in payload:
                 at = payload.find(b"grpc-status") + len(b"grpc-status")
                 return sent, int(payload[at + 1 : at + 1 + payload[at]])
             elif kind in (RST_STREAM, GOAWAY):
+                return sent, None
+            try:
+                sock.sendall(answer)
+            except OSError:  # It has ended the connection meanwhile.
                 return sent, None
         raise AssertionError(
             f"the server took {sent >> 20} MiB of a message in {seconds} s and did not end it"

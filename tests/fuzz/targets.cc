@@ -23,6 +23,7 @@
 #include "mentor/ctl/values.h"
 #include "mentor/v1/rollout_service.pb.h"
 #include "meta_learner/control/filter.h"
+#include "meta_learner/store/backup.h"
 #include "meta_learner/store/checkpoint.h"
 
 namespace mentor::fuzz {
@@ -156,6 +157,17 @@ const Register kHello("hello", [](std::string_view bytes) {
   return Parse(bytes, &hello) && Answer(CheckHello(hello));
 });
 
+const Register kManifest("manifest", [](std::string_view bytes) {
+  const auto manifest = meta_learner::ParseManifest(bytes);
+  if (!manifest.ok()) return Answer(manifest.status());
+  for (const auto& [name, hash] : *manifest) {
+    const std::filesystem::path path = std::filesystem::path("/backup") / name;
+    MENTOR_CHECK(path.lexically_normal().string().starts_with("/backup/"));
+    MENTOR_CHECK(hash.size() == 64);
+  }
+  return !manifest->empty();
+});
+
 const Register kCheckpoint("checkpoint", [](std::string_view bytes) {
   const int file = memfd_create("checkpoint", MFD_CLOEXEC);
   MENTOR_CHECK(file >= 0);
@@ -171,9 +183,9 @@ const Register kCheckpoint("checkpoint", [](std::string_view bytes) {
 
 }  // namespace
 
-Register::Register(const char* name, bool (*run)(std::string_view bytes)) {
+Register::Register(const char* name, bool (*run)(std::string_view bytes), uint32_t inputs) {
   std::vector<Target>& targets = MutableTargets();
-  targets.push_back({name, run});
+  targets.push_back({name, run, inputs});
   std::sort(targets.begin(), targets.end(),
             [](const Target& a, const Target& b) { return a.name < b.name; });
 }

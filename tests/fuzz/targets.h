@@ -4,6 +4,7 @@
 // that is tried each time; crashes that were found belong there.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@ struct Target {
   // True when the bytes are what they should be. Ends the process when something that must hold
   // does not.
   bool (*run)(std::string_view bytes);
+  uint32_t inputs;  // That a test run tries besides the corpus.
 };
 
 // By name. Thread-safe once main runs.
@@ -26,7 +28,7 @@ bool Parse(std::string_view bytes, Message* message) {
 }
 
 struct Register {
-  Register(const char* name, bool (*run)(std::string_view bytes));
+  Register(const char* name, bool (*run)(std::string_view bytes), uint32_t inputs = 5000);
 };
 
 }  // namespace mentor::fuzz

@@ -87,6 +87,13 @@ class ClientTest(ClusterTest):
         self.addCleanup(client.close)
         return client
 
+    @staticmethod
+    def only_stub(client):
+        """Of all its calls to come, to be tampered with."""
+        stub = client._connection._servers.stub()
+        client._connection._servers.stub = lambda: stub
+        return stub
+
     def start_service(self, *arguments, threads=1):
         meta, address = self.start_meta_learner(self.state, 0, "--disk_reserve_mb", 1, *arguments)
         self.start_workers(address, threads)
@@ -364,7 +371,8 @@ class ClientTest(ClusterTest):
         self.refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", client.delete, "never")
         from mentor_client import connection
 
-        real, calls = client._connection.stub.DeleteExperiment, []
+        stub = self.only_stub(client)
+        real, calls = stub.DeleteExperiment, []
 
         def lose_the_first_answer(request, **options):
             calls.append(real(request, **options))
@@ -378,7 +386,7 @@ class ClientTest(ClusterTest):
                 raise error
             return calls[-1]
 
-        client._connection.stub.DeleteExperiment = lose_the_first_answer
+        stub.DeleteExperiment = lose_the_first_answer
         client.delete("gone", force=True)
         self.assertEqual(len(calls), 1)
         self.assertEqual(list(client.list()), [])
@@ -478,8 +486,9 @@ class ClientTest(ClusterTest):
         self.addCleanup(waker.join)
         # The first attempt is given up after 3 s, a later one is answered.
         patient = self.client(address, timeout=9)
-        real, attempts = patient._connection.stub.CreateExperiment, []
-        patient._connection.stub.CreateExperiment = lambda request, **options: (
+        stub = self.only_stub(patient)
+        real, attempts = stub.CreateExperiment, []
+        stub.CreateExperiment = lambda request, **options: (
             attempts.append((request.request_id, options["timeout"])),
             real(request, **options),
         )[1]
@@ -488,6 +497,19 @@ class ClientTest(ClusterTest):
         self.assertLess(attempts[0][1], 3.1)
         self.assertEqual(len({request_id for request_id, _ in attempts}), 1)
         self.assertEqual(sorted(one.id for one in client.list()), sorted(["before", made.id]))
+
+    def test_of_several_addresses_the_next_one_is_asked(self):
+        _, address = self.start_service()
+        client = self.client(f"127.0.0.1:1,{address}")
+        self.assertEqual(client.create(SMOKE, id="first", overrides=ENDLESS).state, "QUEUED")
+        for event in client.watch(["first"], timeout=60):
+            if event.experiment and event.experiment.state == "RUNNING":
+                break
+        self.refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND", client.get, "none")
+        self.refused(
+            grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", Client, f"{address},far.example:1"
+        )
+        client.cancel("first")
 
     def test_nobody_there(self):
         server, address = self.start_meta_learner(self.state)

@@ -28,7 +28,7 @@ from typing import (
 import grpc
 
 from . import download as _download
-from .connection import Connection, Token, from_environment, open_channel
+from .connection import Connection, Token, from_environment, open_servers
 from .errors import MentorError, usage
 from .experiment import Experiment
 from .metrics import MetricPoints, Metrics, Series
@@ -60,9 +60,10 @@ class WatchEvent:
 
 
 class Client:
-    """A connection to one meta-learner. Threads may share it.
+    """A connection to a meta-learner. Threads may share it.
 
-    server       HOST:PORT; default: MENTOR_SERVER, else 127.0.0.1:50052
+    server       HOST:PORT, or those of several of which one leads, with commas: calls find the one
+                 that does; default: MENTOR_SERVER, else 127.0.0.1:50052
     ca           file with the authority of the server's certificate (PEM); default: MENTOR_TLS_CA.
                  Needed beyond this machine; without it, an address of this machine is called
                  without TLS
@@ -99,14 +100,14 @@ class Client:
         allow_insecure = allow_insecure or os.environ.get("MENTOR_ALLOW_INSECURE") == "1"
         self.server = from_environment(server, "MENTOR_SERVER", "127.0.0.1:50052") or ""
         secret = Token(token, os.fspath(token_file) if token_file else None)
-        channel = open_channel(
+        servers = open_servers(
             self.server,
             from_environment(ca, "MENTOR_TLS_CA"),
             from_environment(cert, "MENTOR_TLS_CERT"),
             from_environment(key, "MENTOR_TLS_KEY"),
             allow_insecure,
         )
-        self._connection = Connection(channel, secret, timeout, patience)
+        self._connection = Connection(servers, secret, timeout, patience)
 
     def __enter__(self) -> "Client":
         return self

@@ -14,7 +14,7 @@ from typing import Any, Callable, Generator, Iterator, List, Optional, Tuple
 import grpc
 
 from .errors import MentorError, MentorTimeout, from_call, usage
-from .v1 import experiment_service_pb2_grpc
+from .servers import Servers
 
 log = logging.getLogger("mentor_client")
 # As meta_learner's own clients have them (common/rpc/server.h); a server refuses those that ping
@@ -31,8 +31,14 @@ _OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),  # Repeated here, with the same request_id.
 ]
+# With others to turn to, one that does not answer is not waited for as long as a single one.
+_CONNECT_ONE_OF_SEVERAL = ("grpc.min_reconnect_backoff_ms", 3_000)
+_SERVERS_MAX = 16
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.1, 2.0
+_BACKOFF_NOT_LEADER_MAX_S = 0.5  # Those that stand by look so often whether the leader is gone.
 _ATTEMPT_S = 10.0
+# The first attempt at one of several: a leader that was stopped has been replaced then.
+_FIRST_ATTEMPT_S = 7.0
 
 
 def is_loopback(server: str) -> bool:
@@ -99,8 +105,27 @@ def _pem(field: str, path: Optional[str]) -> Optional[bytes]:
         raise usage(field, f"cannot be read: {error}") from None
 
 
-def open_channel(
+def open_servers(
     server: str, ca: Optional[str], cert: Optional[str], key: Optional[str], allow_insecure: bool
+) -> Servers:
+    """One address, or several of which one leads, with commas."""
+    addresses = server.split(",")
+    if len(addresses) > _SERVERS_MAX:
+        raise usage("server", f"names {len(addresses)} addresses; give at most {_SERVERS_MAX}")
+    options = _OPTIONS
+    if len(addresses) > 1:
+        options = [option for option in _OPTIONS if option[0] != _CONNECT_ONE_OF_SEVERAL[0]]
+        options.append(_CONNECT_ONE_OF_SEVERAL)
+    return Servers(addresses, lambda one: open_channel(one, ca, cert, key, allow_insecure, options))
+
+
+def open_channel(
+    server: str,
+    ca: Optional[str],
+    cert: Optional[str],
+    key: Optional[str],
+    allow_insecure: bool,
+    options: List[Tuple[str, int]],
 ) -> grpc.Channel:
     if ":" not in server:
         raise usage("server", f"is '{server}'; give HOST:PORT")
@@ -110,13 +135,13 @@ def open_channel(
         )
     if ca is not None:
         tls = grpc.ssl_channel_credentials(_pem("ca", ca), _pem("key", key), _pem("cert", cert))
-        return grpc.secure_channel(server, tls, _OPTIONS)
+        return grpc.secure_channel(server, tls, options)
     if cert is not None:
         raise usage("ca", "is missing: name the authority of the server's certificate too")
     if is_loopback(server):
-        return grpc.secure_channel(server, grpc.local_channel_credentials(), _OPTIONS)
+        return grpc.secure_channel(server, grpc.local_channel_credentials(), options)
     if allow_insecure:
-        return grpc.insecure_channel(server, _OPTIONS)
+        return grpc.insecure_channel(server, options)
     raise usage(
         "ca",
         f"is missing: {server} is not of this machine, so its certificate must be checked; or say "
@@ -134,25 +159,29 @@ def wait_before(error: MentorError, attempt: int) -> Optional[float]:
         # Callers that were told the same span do not all come back at once.
         return min(error.retry_delay, 3600.0) * (1 + 0.1 * spread) + 0.001
     if error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * float(2 ** min(attempt, 10))) * (
-            0.5 + 0.5 * spread
-        )
+        most = _BACKOFF_NOT_LEADER_MAX_S if error.reason == "NOT_LEADER" else _BACKOFF_MAX_S
+        return min(most, _BACKOFF_MIN_S * float(2 ** min(attempt, 10))) * (0.5 + 0.5 * spread)
     return None
 
 
 class Connection:
-    def __init__(self, channel: grpc.Channel, token: Token, timeout: float, patience: float):
-        # type: ignore[no-untyped-call]
-        self.stub: Any = experiment_service_pb2_grpc.ExperimentServiceStub(channel)
+    def __init__(self, servers: Servers, token: Token, timeout: float, patience: float):
         self.timeout = timeout
         self.patience = patience
-        self._channel = channel
+        self._servers = servers
         self._closed = False
         self._token = token
 
     def close(self) -> None:
         self._closed = True
-        self._channel.close()
+        self._servers.close()
+
+    def _error(self, failure: grpc.RpcError) -> MentorError:
+        error = from_call(failure)
+        if error.code != grpc.StatusCode.CANCELLED or self._closed:
+            return error
+        # By a server that ends, for instance one that stood by and takes over now.
+        return MentorError(grpc.StatusCode.UNAVAILABLE, "the server ended the call")
 
     def _ended(self) -> MentorError:
         """gRPC has a ValueError for calls on a channel that was closed."""
@@ -168,22 +197,30 @@ class Connection:
         NOT_FOUND after an attempt whose answer was lost means that this attempt did it; the answer
         is None."""
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
-        lost, attempt = False, 0
+        lost, attempt, led = False, 0, 0
         while True:
             left = max(0.001, deadline - time.monotonic())
+            span = max(_ATTEMPT_S, left / 3)
+            if attempt == 0 and self._servers.count > 1:
+                span = _FIRST_ATTEMPT_S
+            stub = self._servers.stub()
             try:
-                return getattr(self.stub, method)(
+                return getattr(stub, method)(
                     request,
-                    timeout=min(left, max(_ATTEMPT_S, left / 3)),
+                    timeout=min(left, span),
                     metadata=self._token.metadata(),
                 )
             except grpc.RpcError as failure:
-                error = from_call(failure)
+                error = self._error(failure)
             except ValueError:
                 raise self._ended() from None
+            leader_known = self._servers.failed(stub, error)
             if gone_is_done and lost and error.code == grpc.StatusCode.NOT_FOUND:
                 return None
-            pause = wait_before(error, attempt)
+            # Each time that all of them have had their turn it waits longer.
+            pause = wait_before(error, attempt // self._servers.count)
+            if leader_known and led < self._servers.count:  # And no longer in a circle.
+                pause, led = 0.0, led + 1
             if pause is None or time.monotonic() + pause >= deadline:
                 raise error from None
             lost |= error.code != grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -195,10 +232,9 @@ class Connection:
         """One stream until it ends; abandoning the iterator cancels it. `deadline` is of
         time.monotonic()."""
         left = None if deadline is None else max(0.001, deadline - time.monotonic())
+        stub = self._servers.stub()
         try:
-            call = getattr(self.stub, method)(
-                request, timeout=left, metadata=self._token.metadata()
-            )
+            call = getattr(stub, method)(request, timeout=left, metadata=self._token.metadata())
         except ValueError:
             raise self._ended() from None
         try:
@@ -206,7 +242,9 @@ class Connection:
         except grpc.RpcError as failure:
             if deadline is not None and time.monotonic() >= deadline:
                 raise MentorTimeout(f"{method}: the time is over") from None
-            raise from_call(failure) from None
+            error = self._error(failure)
+            self._servers.failed(stub, error)
+            raise error from None
         finally:
             call.cancel()
 

@@ -10,9 +10,11 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include "common/file.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/backup.h"
+#include "meta_learner/store/lease.h"
 #include "tests/postgres.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
@@ -40,6 +42,7 @@ class Backend {
     return OpenStore(StoreOptions{.folder = folder_.path(), .database = database_}).value();
   }
   const std::string& database() const { return database_; }
+  const std::filesystem::path& folder() const { return folder_.path(); }
   std::string fresh() const { return fresh_ ? fresh_() : ""; }
 
  private:
@@ -102,6 +105,16 @@ std::vector<std::string> Names(const std::vector<v1::Experiment>& experiments) {
   return names;
 }
 
+// Contents by name, of all files that are meant to stay.
+std::map<std::string, std::string> Files(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file() || IsTemporaryName(entry.path().filename().string())) continue;
+    files[entry.path().lexically_relative(folder)] = ReadFile(entry.path(), 1 << 20).value();
+  }
+  return files;
+}
+
 using Strings = std::vector<std::string>;
 
 STORE_CASE("a created experiment has every field, and is still there after opening again") {
@@ -154,6 +167,21 @@ STORE_CASE("a repeated request gets its first answer, also after opening again")
   CHECK(refused.status().code() == absl::StatusCode::kInvalidArgument);
   CHECK(ReasonOf(refused.status()) == "REQUEST_ID_REUSED");
   CHECK(store->List({})->experiments.size() == 1);
+}
+
+STORE_CASE("a creation that fails leaves nothing") {
+  const auto store = backend.Open();
+  NewExperiment bad = SmallExperiment("one");
+  std::filesystem::path made;
+  bad.fill_folder = [&](const std::string&, const std::filesystem::path& folder) {
+    made = folder;
+    CHECK(std::filesystem::exists(folder));
+    return absl::ResourceExhaustedError("no room");
+  };
+  CHECK(store->Create(bad).status().message() == "no room");
+  CHECK_FALSE(std::filesystem::exists(made));
+  CHECK(store->List({})->total_size == 0);
+  CHECK(CreateSmall(store.get(), "one").name() == "experiments/one");
 }
 
 STORE_CASE("unknown names") {
@@ -364,6 +392,13 @@ STORE_CASE("progress is seen at once, kept by the next durable change, and gone 
   CHECK(store->List({})->experiments[0].activity() == "meta-training");
   REQUIRE(store->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
   CHECK(store->Get(name)->activity().empty());
+  // The next run begins without the words of the one before.
+  const std::string again = CreateSmall(store.get(), "again").name();
+  REQUIRE(store->Transition(again, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  REQUIRE(store->SetProgress(again, "meta-training", progress).ok());
+  REQUIRE(store->Transition(again, {S::STATE_RUNNING}, S::STATE_QUEUED).ok());
+  REQUIRE(store->Transition(again, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  CHECK(store->Get(again)->activity().empty());
   store.reset();
   store = backend.Open();
   CHECK(store->Get(name)->progress().env_steps() == 77);
@@ -557,8 +592,16 @@ STORE_CASE("the heads of the queue: the oldest of each class and owner") {
   CHECK(usage->at("ada").waiting == 3);
   CHECK(usage->at("ada").checkpoint_bytes == 0);
   CHECK(usage->at("bob").running == 1);
+  REQUIRE(store->Transition("experiments/a3", {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
+  CHECK(store->Usage()->at("ada").waiting == 3);  // What is paused comes back.
+  Lead(store.get(), "experiments/a1", S::STATE_RUNNING);
+  Lead(store.get(), "experiments/a2", S::STATE_RUNNING);
+  CHECK(store->Usage()->at("ada").running == 2);
+  CHECK(store->Usage()->at("ada").waiting == 1);
   CHECK(usage->at("bob").checkpoint_bytes == 10);
   CHECK(store->Get(b1.name())->served_env_steps() == 500);
+  REQUIRE(store->RecordOuterStep(b1.uid(), {.step = 2, .served_env_steps = 30}).ok());
+  CHECK(store->Get(b1.name())->served_env_steps() == 530);
 }
 
 STORE_CASE("deadlines and expiry are found, ends set the time of expiry") {
@@ -583,6 +626,17 @@ STORE_CASE("deadlines and expiry are found, ends set the time of expiry") {
   CHECK(store->Expired(expiry - 1)->empty());
   CHECK(Names(*store->Expired(expiry)) == Strings{"one"});
   CHECK_FALSE(store->Get(two.name())->has_expire_time());
+  // What still waits or runs does not expire, however old it is.
+  REQUIRE(store
+              ->Change(two.name(), "",
+                       [](v1::Experiment* edited) {
+                         edited->mutable_retention()->mutable_ttl()->set_seconds(1);
+                         return absl::OkStatus();
+                       })
+              .ok());
+  CHECK_FALSE(store->Get(two.name())->has_expire_time());
+  Lead(store.get(), two.name(), S::STATE_RUNNING);
+  CHECK(Names(*store->Expired(INT64_MAX)) == Strings{"one"});
 }
 
 STORE_CASE("a deletion takes everything, and the name may be used again") {
@@ -701,14 +755,19 @@ STORE_CASE("a backup is taken while the store works, and restored whole") {
                                               .checkpoint = *info})
                 .ok());
   }
+  const auto artifacts = store->ExperimentFolder(one.uid()) / "artifacts/evaluation";
+  std::filesystem::create_directories(artifacts);
+  std::ofstream(artifacts / "test-learned-00000.binpb") << "an evaluation";
+  std::ofstream(artifacts / ".half.1.tmp") << "half";
   const TempFolder folder;
   const StoreOptions source{.folder = store->folder(), .database = backend.database()};
   const auto made = BackUp(source, folder.path() / "backup");
   INFO(made.status().ToString());
   REQUIRE(made.ok());
   CHECK(made->experiments == 2);
-  // What each was created as, specs, checkpoints, database.
-  CHECK(made->files == 2 + 2 + 2 + 1);
+  // What each was created as, specs, checkpoints, the evaluation, database.
+  CHECK(made->files == 2 + 2 + 2 + 1 + 1);
+  const auto original = Files(store->ExperimentFolder(one.uid()));
   CHECK(absl::IsFailedPrecondition(BackUp(source, folder.path() / "backup").status()));
   const std::string before = store->Get(one.name())->SerializeAsString();
   REQUIRE(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());  // After it.
@@ -726,6 +785,8 @@ STORE_CASE("a backup is taken while the store works, and restored whole") {
   CHECK((*again)->Get(one.name())->SerializeAsString() == before);
   CHECK((*again)->store_uid() != uid);
   CHECK((*again)->Points(one.uid())->at("a").size() == 2);
+  CHECK(Files((*again)->ExperimentFolder(one.uid())) == original);
+  CHECK(original.contains("artifacts/evaluation/test-learned-00000.binpb"));
   const auto scan = FindNewestWhole((*again)->CheckpointFolder(one.uid()), one.uid(), "s");
   CHECK(scan->newest->outer_step == 2);
   CHECK((*again)->Create(SmallExperiment("three")).ok());  // Numbers go on.
@@ -778,6 +839,78 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     CHECK(error == OpenError::kInUse);
     CHECK(std::string(second.status().message()).find("in use by another meta-learner") !=
           std::string::npos);
+  }
+  SECTION("who stands by sees the leader, reads what it commits, and takes over when it stops") {
+    Backend backend(server->NewDatabase());
+    const StoreOptions shared{.folder = backend.folder(),
+                              .database = backend.database(),
+                              .advertise = "leader.example:1",
+                              .try_only = true};
+    CHECK(absl::IsUnavailable(OpenStoreToRead(shared).status()));  // There is nothing yet.
+    std::atomic<int> lost = 0;
+    StoreOptions first_options = shared;
+    first_options.on_lost = [&lost](const absl::Status&) { ++lost; };
+    auto first = OpenStore(first_options).value();
+    LeaseWatch watch(backend.database());
+    const Lease lease = watch.Look().value();
+    CHECK((lease.held && lease.beats));
+    CHECK(lease.leader == "leader.example:1");
+    OpenError error = OpenError::kNone;
+    CHECK_FALSE(OpenStore(shared, &error).ok());
+    CHECK(error == OpenError::kInUse);
+
+    const v1::Experiment one = CreateSmall(first.get(), "one");
+    const auto reading = OpenStoreToRead(shared).value();
+    CHECK(reading->Get(one.name())->SerializeAsString() ==
+          first->Get(one.name())->SerializeAsString());
+    CHECK(ReasonOf(reading->Create(SmallExperiment("two")).status()) == "NOT_LEADER");
+    CHECK(ReasonOf(reading->Leads()) == "NOT_LEADER");
+    CHECK(first->Leads().ok());
+
+    // As those do who stand by, once the beats have stopped.
+    const auto admin = sql::ConnectPostgres(backend.database()).value();
+    REQUIRE(
+        admin
+            ->Execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE " + sql::HoldsTheLock())
+            .ok());
+    absl::StatusOr<std::unique_ptr<ExperimentStore>> second = OpenStore(shared);
+    for (int i = 0; i < 100 && !second.ok(); ++i) {
+      REQUIRE(admin->Execute("SELECT pg_sleep(0.1)").ok());
+      second = OpenStore(shared);
+    }
+    REQUIRE(second.ok());
+    // A change that the first one was about to make, and its next beat.
+    CHECK_FALSE(first->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
+    for (int i = 0; i < 100 && lost == 0; ++i) REQUIRE(admin->Execute("SELECT pg_sleep(0.1)").ok());
+    CHECK(lost >= 1);
+    CHECK(ReasonOf(first->Leads()) == "NOT_LEADER");
+    CHECK(watch.Look()->number == lease.number + 1);
+    CHECK((*second)->Leads().ok());
+    CHECK((*second)->Get(one.name())->state() == S::STATE_QUEUED);
+    CHECK(CreateSmall(second->get(), "two").state() == S::STATE_QUEUED);
+    first.reset();  // Takes nothing with it.
+    CHECK((*second)->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_PAUSED).ok());
+  }
+  SECTION("the version before leads, and one that stands by leaves it alone") {
+    Backend backend(server->NewDatabase());
+    backend.Open().reset();
+    // All that it knows of: the lock, and the number.
+    const auto older = sql::ConnectPostgres(backend.database()).value();
+    REQUIRE(older->Execute("SELECT pg_advisory_lock(120282412248946)").ok());
+    REQUIRE(older->Execute("UPDATE fence SET number = number + 1").ok());
+    LeaseWatch watch(backend.database());
+    const Lease lease = watch.Look().value();
+    CHECK(lease.held);
+    CHECK_FALSE(lease.beats);
+  }
+  SECTION("a folder belongs to one database") {
+    Backend backend(server->NewDatabase());
+    backend.Open().reset();
+    const auto other =
+        OpenStore({.folder = backend.folder(), .database = server->NewDatabase()}).status();
+    CHECK(absl::IsFailedPrecondition(other));
+    CHECK(std::string(other.message()).find("belongs to another database") != std::string::npos);
+    CHECK(backend.Open() != nullptr);
   }
   SECTION("a server that goes away is UNAVAILABLE, and used again when it is back") {
     Backend backend(server->NewDatabase());

@@ -15,8 +15,6 @@
 namespace mentor::fuzz {
 namespace {
 
-constexpr uint32_t kInputs = 5000;
-
 std::vector<std::string> CorpusOf(const std::string& target) {
   std::vector<std::filesystem::path> paths;
   const std::filesystem::path folder =
@@ -72,7 +70,8 @@ TEST_CASE("targets answer every input") {
       target.run("");
       // Some of it is good, or nothing behind the first check would ever be reached.
       CHECK(std::count_if(corpus.begin(), corpus.end(), target.run) > 0);
-      for (uint32_t number = 0; number < kInputs; ++number) target.run(Mutated(corpus, number));
+      for (uint32_t number = 0; number < target.inputs; ++number)
+        target.run(Mutated(corpus, number));
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <future>
 #include <limits>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -692,6 +693,101 @@ TEST_CASE("rollout: an actor leaves a learner that sends beyond its credit", "[l
   CHECK_FALSE(service.closed.Pop().ok());
   actor->Stop();
   (*server)->Shutdown(milliseconds(0));
+}
+
+// A learner that takes a unit back before the actor has begun with it.
+class ChangingLearner : public v1::RolloutService::CallbackService {
+ public:
+  using Stream = rpc::ServerStream<v1::WorkResponse, v1::WorkRequest>;
+  grpc::ServerBidiReactor<v1::WorkRequest, v1::WorkResponse>* Work(
+      grpc::CallbackServerContext* context) override {
+    stream = Stream::Make(context, {});
+    stream->Start({.on_message =
+                       [this](v1::WorkRequest message) {
+                         if (message.has_hello()) {
+                           v1::WorkResponse welcome;
+                           welcome.mutable_welcome();
+                           stream->Send(welcome);
+                         } else {
+                           messages.Push(std::move(message));
+                         }
+                       },
+                   .on_closed = [](const absl::Status&) {}});
+    return stream->reactor();
+  }
+  void Give(const v1::Unit& unit) {
+    v1::WorkResponse message;
+    *message.mutable_unit() = unit;
+    stream->Send(std::move(message));
+  }
+  std::shared_ptr<Stream> stream;
+  testing::Mailbox<v1::WorkRequest> messages;
+};
+
+TEST_CASE("rollout: a unit that is cancelled in line is answered, and its credit is there again",
+          "[loopback]") {
+  ChangingLearner service;
+  auto server = rpc::Server::Start({}, {&service});
+  REQUIRE(server.ok());
+  auto channel = rpc::MakeChannel({.address = (*server)->address()});
+  REQUIRE(channel.ok());
+  const auto metrics = Metrics::Create();
+  auto actor = StartActor([&] { return *channel; }, 1, metrics.get());
+  CHECK(service.messages.Pop().credit().units() == 2);
+  const v1::Unit at_work = PointReachUnit(0, 200'000), in_line = PointReachUnit(1, 10),
+                 after = PointReachUnit(2, 10);
+  service.Give(at_work);
+  service.Give(in_line);
+  v1::WorkResponse cancel;
+  *cancel.mutable_cancel_unit()->mutable_id() = in_line.id();
+  service.stream->Send(std::move(cancel));
+  const v1::WorkRequest answer = service.messages.Pop();
+  CHECK(answer.result().id().agent() == 1);
+  CHECK(answer.result().error() == "cancelled");
+  CHECK(service.messages.Pop().credit().units() == 1);
+  service.Give(after);
+  for (const uint32_t agent : {0U, 2U}) {
+    const v1::WorkRequest done = service.messages.Pop();
+    CHECK(done.result().id().agent() == agent);
+    CHECK(done.result().error().empty());
+    CHECK(service.messages.Pop().credit().units() == 1);
+  }
+  actor->Stop();
+  (*server)->Shutdown(milliseconds(0));
+}
+
+TEST_CASE("rollout: who holds units of a cancelled shard is told", "[loopback]") {
+  LearnerSide learner({.catalogue_hash = "c", .numeric_fingerprint = "n"});
+  FakeActor fake(learner);
+  fake.Join();
+  std::atomic<bool> cancel{false};
+  Run run(learner, SomeUnits(1, 3), cancel);
+  for (int i = 0; i < 3; ++i) {
+    const auto unit = fake.Read();
+    REQUIRE((unit && unit->has_unit()));
+  }
+  cancel = true;
+  learner.rollout.Cancel(1);
+  std::set<uint32_t> agents;
+  for (int i = 0; i < 3; ++i) {
+    const auto told = fake.Read();
+    REQUIRE((told && told->has_cancel_unit()));
+    CHECK(told->cancel_unit().id().shard() == 1);
+    agents.insert(told->cancel_unit().id().agent());
+  }
+  CHECK(agents.size() == 3);
+  CHECK(run.Get().status().code() == absl::StatusCode::kCancelled);
+}
+
+TEST_CASE("rollout: a result without the state that was asked for is refused", "[loopback]") {
+  v1::Unit unit = PointReachUnit(0, 7);
+  unit.set_return_state(true);
+  actor::UnitRunner runner;
+  v1::Result result = runner.Run(unit);
+  CHECK(learner::ValidateResult(unit, result).ok());
+  result.clear_final_state();
+  result.set_result_hash(ResultHash(result.trajectory(), ""));
+  CHECK(learner::ValidateResult(unit, result).message() == "final_state: is missing");
 }
 
 TEST_CASE("rollout: actors and learners stop in any order, at any moment", "[loopback]") {

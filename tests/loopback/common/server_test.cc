@@ -145,8 +145,12 @@ TEST_CASE("server: health follows readiness, on the admin port too", "[loopback]
   };
   all("NOT_SERVING");
   CHECK(HealthOf(*channel, "liveness") == "SERVING");
+  (*server)->SetAvailable(true);  // It stands by.
+  all("NOT_SERVING");
+  CHECK(HealthOf(*channel, "available") == "SERVING");
   (*server)->SetReady(true);
   all("SERVING");
+  CHECK(HealthOf(*channel, "available") == "SERVING");
   (*server)->SetReady(false);
   all("NOT_SERVING");
   (*server)->SetLive(false);

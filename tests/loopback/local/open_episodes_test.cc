@@ -116,8 +116,11 @@ void RunToEnd(const v1::ExperimentSpec& spec, const Checkpoint* from, Run* run) 
     Checkpoint own = *from;
     own.experiment_uid = experiment->uid();
     REQUIRE(MakeFolders((*store)->CheckpointFolder(own.experiment_uid)).ok());
-    REQUIRE(
-        meta_learner::WriteCheckpoint((*store)->CheckpointFolder(own.experiment_uid), own).ok());
+    const auto info =
+        meta_learner::WriteCheckpoint((*store)->CheckpointFolder(own.experiment_uid), own);
+    REQUIRE(info.ok());
+    // An update that was not recorded would be made again.
+    REQUIRE((*store)->ReconcileCheckpoints(own.experiment_uid, {own.outer_step}, {*info}).ok());
   }
   REQUIRE(testing::RunQuietly(spec, out) == 0);
   const auto store = meta_learner::OpenStore(out);

@@ -89,6 +89,9 @@ TEST_CASE("relive: episodes and returns are those of the evaluation", "[loopback
       CHECK(returns == std::vector<double>(expected.episode_return().begin(),
                                            expected.episode_return().end()));
       REQUIRE_FALSE(deterministic.empty());
+      // Its steps are enough for a full episode, and many early ends.
+      CHECK(expected.deterministic_return_size() == 1);
+      CHECK(expected.deterministic_success_size() == 1);
       CHECK(deterministic[0] == expected.deterministic_return(0));
       ++compared;
     }

@@ -310,7 +310,7 @@ TEST_CASE("mentorctl: peers, drain, shards, tasks, catalogue", "[loopback]") {
   CHECK(fixture.Run({"drain", "actors/a"}).out ==
         "actors/a1 finishes what it holds and takes no more\n");
   CHECK(fixture.Run({"drain", "actors/a1"}).code == 0);
-  CHECK(Contains(fixture.Run({"peers"}).out, "l1       draining\n"));
+  CHECK(Contains(fixture.Run({"peers"}).out, "l1       -         -     draining\n"));
   CHECK(fixture.Run({"drain", "actors/a2"}).code == 3);
   CHECK(fixture.Run({"drain", "a1"}).code == 2);
   CHECK(Contains(fixture.Run({"shards"}).out, "one/shards/0  RUNNING  l1       30"));

@@ -25,6 +25,7 @@
 #include "common/uuid.h"
 #include "google/rpc/error_details.pb.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
+#include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
@@ -47,7 +48,9 @@ class Fixture {
     Quotas per_owner = {};
     size_t heavy_calls_waiting_max = 256;
     std::function<void()> while_checking = {};  // Called in the check of each spec.
-    std::string tokens = {};                    // File; callers then have none until Become.
+    // Called with what a call has changed.
+    std::function<void(const v1::Experiment&)> on_look = {};
+    std::string tokens = {};  // File; callers then have none until Become.
   };
   Fixture() : Fixture(Limits()) {}
   explicit Fixture(const Limits& limits) : limits_(limits) { Start(); }
@@ -67,7 +70,11 @@ class Fixture {
                   }
                 },
             .wake = [this] { ++wakes_; },
-            .look = [this](const v1::Experiment& experiment) { looked_at_ = experiment.name(); },
+            .look =
+                [this](const v1::Experiment& experiment) {
+                  looked_at_ = experiment.name();
+                  if (limits_.on_look) limits_.on_look(experiment);
+                },
             .queued_max = limits_.queued_max,
             .per_owner = limits_.per_owner,
             .heavy_calls_waiting_max = limits_.heavy_calls_waiting_max,
@@ -481,6 +488,14 @@ TEST_CASE("experiment service: a cancellation has its reason", "[loopback]") {
   request.set_reason(std::string(2000, 'x'));
   CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CancelExperiment, request).status()) ==
         "INVALID_FIELD");
+  // The error of a try before is no reason.
+  const std::string retried = fixture.CreateIn(S::STATE_RUNNING);
+  REQUIRE(fixture.store()
+              ->Transition(retried, {S::STATE_RUNNING}, S::STATE_QUEUED,
+                           absl::InternalError("the try before"))
+              .ok());
+  REQUIRE(fixture.Get(retried)->has_error());
+  CHECK_FALSE(fixture.Cancel(retried)->has_error());
 }
 
 TEST_CASE("experiment service: deletion by force waits for the end", "[loopback]") {
@@ -509,6 +524,26 @@ TEST_CASE("experiment service: deletion by force waits for the end", "[loopback]
   CHECK(watcher.WaitFor([](const Watcher::Event& event) {
     return event.event() == v1::WatchExperimentsResponse::EVENT_DELETED;
   }));
+}
+
+TEST_CASE("experiment service: a deletion is answered though it was quick, and its name is taken",
+          "[loopback]") {
+  ExperimentStore* store = nullptr;
+  Fixture::Limits limits;
+  // Before the answer can begin to wait.
+  limits.on_look = [&store](const v1::Experiment& experiment) {
+    const std::string name = experiment.name();
+    CHECK(store->Transition(name, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
+    CHECK(store->Delete(name, "").ok());
+    CHECK(store->Create(testing::SmallExperiment("again")).ok());
+  };
+  Fixture fixture(limits);
+  store = fixture.store();
+  REQUIRE(fixture.Create("again").ok());
+  const std::string name = "experiments/again";
+  REQUIRE(store->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  CHECK(fixture.Delete(name, /*force=*/true).ok());
+  CHECK(fixture.Get(name)->state() == S::STATE_QUEUED);
 }
 
 namespace {
@@ -627,6 +662,73 @@ TEST_CASE(
   CHECK(count("root", "CancelExperiment", "OK\"") == 1);
   CHECK(count("root", "DeleteExperiment", "OK\"") == 1);
   CHECK(audit.size() == 12);
+}
+
+TEST_CASE("experiment service: one request_id of two callers is two requests", "[loopback]") {
+  const TempFolder folder;
+  std::string lines;
+  for (const char* name : {"ann", "bob"}) {
+    const auto token = rpc::MakeToken(v1::ROLE_OPERATOR, name).value();
+    lines += token.line + "\n";
+    REQUIRE(WriteFileAtomically(folder.path() / name, token.token.Reveal() + "\n").ok());
+  }
+  REQUIRE(WriteFileAtomically(folder.path() / "tokens", lines).ok());
+  Fixture::Limits limits;
+  limits.tokens = (folder.path() / "tokens").string();
+  Fixture fixture(limits);
+  v1::CreateExperimentRequest request;
+  request.set_request_id(NewUuid());
+  *request.mutable_experiment()->mutable_spec() = *LoadSpec("benchmark { name: 'point_reach' }");
+  const auto create = [&](const char* name) {
+    fixture.Become((folder.path() / name).string());
+    return fixture.Create(request).value();
+  };
+  const v1::Experiment anns = create("ann"), bobs = create("bob");
+  CHECK(anns.owner() == "ann");
+  CHECK(bobs.owner() == "bob");
+  CHECK(bobs.uid() != anns.uid());
+  CHECK(create("ann").uid() == anns.uid());
+  CHECK(create("bob").uid() == bobs.uid());
+}
+
+TEST_CASE("experiment service: what is unset in an update takes its default", "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.Create("one")->name();
+  v1::UpdateExperimentRequest request;
+  request.mutable_experiment()->set_name(name);
+  request.mutable_experiment()->set_weight(7);
+  request.mutable_experiment()->mutable_deadline()->set_seconds(4'000'000'000);
+  request.mutable_experiment()->set_priority(v1::PRIORITY_HIGH);
+  request.mutable_update_mask()->add_paths("*");
+  auto changed = fixture.Call(&Fixture::Stub::UpdateExperiment, request);
+  REQUIRE(changed.ok());
+  CHECK(changed->weight() == 7);
+  CHECK(changed->has_deadline());
+  request.clear_experiment();
+  request.mutable_experiment()->set_name(name);
+  changed = fixture.Call(&Fixture::Stub::UpdateExperiment, request);
+  REQUIRE(changed.ok());
+  CHECK(changed->weight() == 1);
+  CHECK_FALSE(changed->has_deadline());
+  CHECK(changed->priority() == v1::PRIORITY_NORMAL);
+}
+
+TEST_CASE("experiment service: what waits for the disk waits for its user when paused",
+          "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  REQUIRE(fixture.store()
+              ->Change(name, "",
+                       [](v1::Experiment* experiment) {
+                         experiment->set_state(S::STATE_PAUSED);
+                         experiment->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
+                         return absl::OkStatus();
+                       })
+              .ok());
+  CHECK(fixture.Get(name)->pause_reason() == S::PAUSE_REASON_DISK_FULL);
+  CHECK(fixture.Pause(name)->pause_reason() == S::PAUSE_REASON_USER);
+  const auto resumed = fixture.Resume(name);
+  CHECK(resumed->pause_reason() == S::PAUSE_REASON_UNSPECIFIED);
 }
 
 TEST_CASE("experiment service: update changes what the mask names and nothing else", "[loopback]") {
@@ -918,6 +1020,20 @@ TEST_CASE("experiment service: a watch tells what is there, then every change on
         std::vector<std::string>{"CREATED experiments/three QUEUED"});
 }
 
+TEST_CASE("experiment service: a watch of some names tells of no others", "[loopback]") {
+  Fixture fixture;
+  REQUIRE(fixture.Create("one").ok());
+  REQUIRE(fixture.Create("before").ok());
+  Watcher watcher(fixture.stub(), "experiments/one");
+  REQUIRE(watcher.WaitForState(S::STATE_QUEUED));
+  REQUIRE(fixture.Create("after").ok());
+  REQUIRE(fixture.Cancel("experiments/one").ok());
+  REQUIRE(watcher.WaitForState(S::STATE_CANCELLED));
+  for (const auto& event : watcher.received()) {
+    if (event.has_experiment()) CHECK(event.experiment().name() == "experiments/one");
+  }
+}
+
 TEST_CASE("experiment service: bad tokens and names of a watch", "[loopback]") {
   Fixture fixture;
   REQUIRE(fixture.Create("one").ok());
@@ -1143,6 +1259,10 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
   list.set_page_token("x");
   CHECK(ReasonOf(fixture.Call(&Fixture::Stub::ListCheckpoints, list).status()) ==
         "PAGE_TOKEN_MISMATCH");
+  list.set_parent(fixture.CreateIn(S::STATE_QUEUED));
+  list.set_page_token(first->next_page_token());  // Of the other one.
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::ListCheckpoints, list).status()) ==
+        "PAGE_TOKEN_MISMATCH");
 
   v1::UpdateCheckpointRequest update;
   *update.mutable_checkpoint() = first->checkpoints(0);
@@ -1251,6 +1371,30 @@ TEST_CASE("experiment service: a clone begins from a checkpoint with another spe
   CHECK(BadRequestOf(fixture.Call(&Fixture::Stub::CloneExperiment, request).status())
             .field_violations(0)
             .field() == "source_checkpoint");
+}
+
+TEST_CASE("experiment service: quotas hold for clones, and for bytes of checkpoints",
+          "[loopback]") {
+  for (const bool bytes : {true, false}) {
+    INFO("bytes " << bytes);
+    Fixture fixture(bytes ? Fixture::Limits{.per_owner = {.checkpoint_bytes = 10}}
+                          : Fixture::Limits{.per_owner = {.queued = 1}});
+    const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+    const std::string uid = fixture.store()->Get(name)->uid();
+    const auto info =
+        WriteCheckpoint(fixture.store()->CheckpointFolder(uid), {.experiment_uid = uid,
+                                                                 .outer_step = 3,
+                                                                 .spec_hash = "s",
+                                                                 .build = "b",
+                                                                 .sections = {{"weights", "w"}}});
+    REQUIRE(fixture.store()->RecordOuterStep(uid, {.step = 3, .checkpoint = *info}).ok());
+    if (!bytes) REQUIRE(fixture.Create("queued").ok());
+    v1::CloneExperimentRequest request;
+    request.set_source_checkpoint(name + "/checkpoints/00000003");
+    CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CloneExperiment, request).status()) ==
+          "QUOTA_EXCEEDED");
+    CHECK(ReasonOf(fixture.Create("more").status()) == "QUOTA_EXCEEDED");
+  }
 }
 
 TEST_CASE("experiment service: what was logged about an experiment is kept and followed",

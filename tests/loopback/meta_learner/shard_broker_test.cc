@@ -120,6 +120,29 @@ TEST_CASE("shard broker: a learner is welcomed and told what its actors must hav
   CHECK(welcome.numeric_fingerprint() == "actor bits");
 }
 
+TEST_CASE("shard broker: peers show what a learner computes with and its memory", "[loopback]") {
+  Fixture fixture;
+  RawLearner learner(fixture.server.get());
+  v1::Hello hello = RawLearner::GoodHello();
+  hello.set_device("a GPU");
+  hello.set_numeric_fingerprint("GPU bits");
+  hello.set_cpu_fingerprint("bits");
+  hello.set_memory_bytes(uint64_t{3} << 30);
+  learner.SayHello(hello);
+  static_cast<void>(learner.WaitFor(v1::RunResponse::kWelcome));
+  std::vector<v1::Peer> peers;
+  while (peers.empty()) peers = fixture.broker.Peers();  // Just after the welcome.
+  CHECK(peers[0].arithmetic() == "a GPU GPU bits");
+  CHECK(peers[0].memory_bytes() == uint64_t{3} << 30);
+  CHECK(peers[0].memory_needed_bytes() == learner::kLearnerProcessBytes);
+  uint64_t needed = 0, most = 0;
+  CHECK(fixture.broker.HasMemoryLimits());
+  CHECK(fixture.broker.CouldHold({.bytes = uint64_t{2} << 30}, &needed, &most));
+  CHECK_FALSE(fixture.broker.CouldHold({.bytes = uint64_t{3} << 30}, &needed, &most));
+  CHECK(needed == learner::kLearnerProcessBytes + (uint64_t{3} << 30));
+  CHECK(most == uint64_t{3} << 30);
+}
+
 TEST_CASE("shard broker: of two streams with one uid the newer one stays (D12)", "[loopback]") {
   Fixture fixture;
   const v1::Hello hello = RawLearner::GoodHello();
@@ -130,6 +153,25 @@ TEST_CASE("shard broker: of two streams with one uid the newer one stays (D12)",
   second.SayHello(hello);
   static_cast<void>(second.WaitFor(v1::RunResponse::kWelcome));
   CHECK(first.WaitForEnd().code() == absl::StatusCode::kAlreadyExists);
+}
+
+TEST_CASE("shard broker: a fleet without end ends its stream (D12)", "[loopback]") {
+  Fixture fixture;
+  for (const bool too_many : {false, true}) {
+    RawLearner learner(fixture.server.get());
+    learner.SayHello(RawLearner::GoodHello());
+    static_cast<void>(learner.WaitFor(v1::RunResponse::kWelcome));
+    v1::RunRequest message;
+    for (int i = 0; i < 10'000 + (too_many ? 1 : 0); ++i) message.mutable_fleet()->add_actors();
+    learner.Say(std::move(message));
+    // The word after it comes when it was read.
+    v1::RunRequest wrong;
+    *wrong.mutable_hello() = RawLearner::GoodHello();
+    learner.Say(std::move(wrong));
+    const absl::Status end = learner.WaitForEnd();
+    CHECK(end.code() == absl::StatusCode::kInvalidArgument);
+    CHECK((end.message().find("at most 10000 are allowed") != absl::string_view::npos) == too_many);
+  }
 }
 
 TEST_CASE("shard broker: another version, other bits and a wrong beginning are refused",
@@ -152,6 +194,26 @@ TEST_CASE("shard broker: another version, other bits and a wrong beginning are r
     hello.set_numeric_fingerprint("other bits");
     learner.SayHello(hello);
     CHECK(ReasonOf(learner.WaitForEnd()) == "NUMERIC_MISMATCH");
+  }
+  // Whatever the device: its CPU makes part of the arithmetic (D7).
+  for (const std::string& cpu : {std::string(), std::string("other bits")}) {
+    RawLearner learner(fixture.server.get());
+    v1::Hello hello = RawLearner::GoodHello();
+    hello.set_device("a GPU");
+    hello.set_numeric_fingerprint("bogus");
+    hello.set_build("9.9.9");
+    hello.set_cpu_fingerprint(cpu);
+    learner.SayHello(hello);
+    const absl::Status end = learner.WaitForEnd();
+    CHECK(ReasonOf(end) == "NUMERIC_MISMATCH");
+    CHECK(end.message().find("9.9.9") != absl::string_view::npos);
+  }
+  {
+    RawLearner learner(fixture.server.get());
+    v1::Hello hello = RawLearner::GoodHello();
+    hello.clear_device();
+    learner.SayHello(hello);
+    CHECK(ReasonOf(learner.WaitForEnd()) == "PROTOCOL_VIOLATION");
   }
   for (const std::string& host : {std::string(7 << 20, 'h'), std::string("a\x1b[2J")}) {  // D12
     RawLearner learner(fixture.server.get());

@@ -84,6 +84,17 @@ TEST_CASE("unit runner: the same unit gives the same bits, whatever ran before",
   v1::Unit broken = PointReachUnit(2, 10);
   broken.mutable_task()->set_environment("no such thing");
   CHECK_FALSE(used.Run(broken).error().empty());
+  // Nor does it matter that the same environment was there in another form.
+  v1::Unit wrapped = unit;
+  wrapped.mutable_task()->add_wrappers()->set_name("sparse_reward");
+  CHECK(Payload(used.Run(wrapped)) != want);
+  v1::Unit other = unit;
+  v1::Option& option = *other.mutable_task()->add_options();
+  option.set_name("dt");
+  option.set_value("0.07");
+  const v1::Result result = used.Run(other);
+  CHECK(result.error().empty());
+  CHECK(Payload(result) != want);
   CHECK(Payload(used.Run(unit)) == want);
   CHECK(Payload(fresh.Run(unit)) == want);
   // And other units give others.

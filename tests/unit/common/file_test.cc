@@ -4,6 +4,8 @@
 #include <vector>
 
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "common/failpoint.h"
 #include "common/status.h"
@@ -12,6 +14,47 @@
 
 using namespace mentor;
 using mentor::testing::TempFolder;
+
+namespace {
+
+// What makes files durable, while it lives: "sync name (bytes)", "sync folder name", "rename to
+// name". One at a time, of its own thread.
+class DurableCalls {
+ public:
+  DurableCalls() { current = &calls_; }
+  ~DurableCalls() { current = nullptr; }
+  std::vector<std::string> Take() { return std::exchange(calls_, {}); }
+
+  static void Note(const std::string& call) {
+    if (current != nullptr) current->push_back(call);
+  }
+
+ private:
+  static thread_local std::vector<std::string>* current;
+  std::vector<std::string> calls_;
+};
+thread_local std::vector<std::string>* DurableCalls::current = nullptr;
+
+}  // namespace
+
+// In place of the C library's, for all of this program.
+extern "C" int fsync(int descriptor) {
+  struct stat info {};
+  if (fstat(descriptor, &info) == 0) {
+    std::error_code ignored;
+    const auto path =
+        std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(descriptor), ignored);
+    const std::string name = path.filename();
+    DurableCalls::Note(S_ISDIR(info.st_mode)
+                           ? "sync folder " + name
+                           : "sync " + name + " (" + std::to_string(info.st_size) + ")");
+  }
+  return static_cast<int>(syscall(SYS_fsync, descriptor));
+}
+extern "C" int rename(const char* from, const char* to) noexcept {
+  DurableCalls::Note("rename to " + std::filesystem::path(to).filename().string());
+  return static_cast<int>(syscall(SYS_rename, from, to));
+}
 
 namespace {
 
@@ -38,6 +81,24 @@ TEST_CASE("file: writes replace whole files and leave nothing else behind", "[un
   struct stat info;
   REQUIRE(stat(path.c_str(), &info) == 0);
   CHECK((info.st_mode & 0777) == 0600);
+}
+
+TEST_CASE("file: durable in this order: the whole file, its name, the folder", "[unit]") {
+  const TempFolder folder;
+  const std::string own = folder.path().filename();
+  DurableCalls calls;
+  REQUIRE(WriteFileAtomically(folder.path() / "a.txt", "12345").ok());
+  auto made = calls.Take();
+  REQUIRE(made.size() == 3);
+  // The machine's mark follows the process's number.
+  CHECK_THAT(made[0], Catch::StartsWith("sync .a." + std::to_string(getpid()) + "-") &&
+                          Catch::EndsWith(".tmp (5)"));
+  CHECK(made[1] == "rename to a.txt");
+  CHECK(made[2] == "sync folder " + own);
+  REQUIRE(MakeFolders(folder.path() / "b/c").ok());
+  CHECK(calls.Take() == std::vector<std::string>{"sync folder " + own, "sync folder b"});
+  REQUIRE(MakeFolders(folder.path() / "b/c").ok());
+  CHECK(calls.Take().empty());
 }
 
 TEST_CASE("file: reading says what is wrong", "[unit]") {

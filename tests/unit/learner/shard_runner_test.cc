@@ -4,10 +4,14 @@
 
 #include <cmath>
 #include <functional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "learner/agents/policy_weights.h"
+#include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/shared.h"
 #include "learner/segment_proto.h"
 #include "tests/shards.h"
 #include "tests/text.h"
@@ -80,6 +84,87 @@ TEST_CASE("shard runner: segments in order, then the deterministic episodes, and
   v1::Shard other = shard;
   other.mutable_spec()->set_seed(12);
   CHECK(Bytes(RunIt(other).segments) != Bytes(outcome.segments));
+}
+
+// Agents that never learn, and collect twice in each iteration.
+class CollectsTwice : public InnerLoop {
+ public:
+  explicit CollectsTwice(const InnerLoopContext& context) : context_(context) {}
+  void Begin() override {}
+  absl::StatusOr<Segment> Iterate(uint32_t, const Collect& collect, LoopReport*) override {
+    const absl::StatusOr<Segment> first = collect(Policies());
+    if (!first.ok()) return first;
+    const absl::StatusOr<Segment> second = collect(Policies());
+    if (!second.ok()) return second;
+    return Join({*first, *second});
+  }
+  std::vector<v1::PolicyWeights> Policies() const override {
+    const AgentShape shape = ShapeOfAgents(*context_.shard);
+    return ToPolicyWeights(shape, FreshAgents(context_, shape).theta);
+  }
+  TensorMap Save() const override { return {}; }
+  absl::Status Load(const TensorMap&) override { return absl::OkStatus(); }
+
+ private:
+  const InnerLoopContext context_;
+};
+const RegisterInnerLoop kCollectsTwice({
+    .name = "collects_twice",
+    .summary = "Two collections an iteration, for tests",
+    .options = {},
+    .collections = 2,
+    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
+      return std::make_unique<CollectsTwice>(context);
+    },
+});
+
+TEST_CASE("shard runner: every collection of a lifetime has its own number", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.mutable_inner_loop()->set_name("collects_twice");
+  shard.set_collections(2);
+  std::set<uint32_t> numbers;
+  const Outcome outcome =
+      RunIt(shard, [&](std::vector<v1::Unit> units, const std::atomic<bool>& cancel) {
+        for (const v1::Unit& unit : units) {
+          CHECK(unit.id().iteration() == unit.random().iteration());
+          CHECK(unit.first_step() == 40 * unit.id().iteration());
+        }
+        CHECK(numbers.insert(units[0].id().iteration()).second);
+        return Simulate(std::move(units), cancel);
+      });
+  INFO(outcome.report.status());
+  REQUIRE(outcome.report.ok());
+  CHECK(numbers == std::set<uint32_t>{0, 1, 2, 3, 4, 5, 6});  // The last one's are deterministic.
+}
+
+TEST_CASE("shard runner: how far agents go from common weights is summed over them", "[unit]") {
+  v1::Shard shard = SmallShard();
+  shard.mutable_inner_loop()->set_name("displacement");
+  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
+  shard.set_outer_learning(true);
+  shard.set_deterministic_episodes(0);
+  const torch::Tensor weights =
+      0.1 *
+      testing::Normals({.seed = 5}, 0,
+                       {AgentLayout(ShapeOfAgents(shard.spec().agent(), shard.shape())).size()});
+  const auto gradient = [&](const v1::Shard& of) {
+    const auto report = RunShard(
+        {.shard = &of, .unit_shard = 3, .meta_parameters = weights.to(torch::kFloat32)}, Simulate,
+        [](const v1::Segment&) { return absl::OkStatus(); }, kGoOn);
+    INFO(report.status());
+    REQUIRE(report.ok());
+    return report->outer_gradient;
+  };
+  const torch::Tensor all = gradient(shard);
+  torch::Tensor sum = torch::zeros_like(all);
+  for (const v1::Lifetime& lifetime : shard.lifetimes()) {
+    v1::Shard one = shard;
+    one.clear_lifetimes();
+    *one.add_lifetimes() = lifetime;
+    sum += gradient(one);
+  }
+  CHECK(all.norm().item<double>() > 1e-3);
+  CHECK(torch::allclose(all, sum, 1e-3, 1e-6));
 }
 
 TEST_CASE("shard runner: an evaluation sends outcomes alone", "[unit]") {

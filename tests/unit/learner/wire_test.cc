@@ -123,6 +123,36 @@ TEST_CASE("wire: long independent episodes become units of their own, short ones
   CHECK(PlanUnits(dependent, 1, Plan(dependent, 0), FirstCursors(2)).size() == 2);
 }
 
+TEST_CASE("wire: parts of an iteration that begins inside an episode count on from it", "[unit]") {
+  v1::Shard shard = MakeShard(1400, 500, true);
+  shard.set_deterministic_episodes(1);
+  std::vector<v1::EpisodeCursor> cursors(2);
+  for (v1::EpisodeCursor& cursor : cursors) {
+    cursor.set_episode(2);
+    cursor.set_step(400);  // Of episode 2: after 1400 steps.
+    cursor.set_state("state");
+  }
+  const auto units = PlanUnits(shard, 1, Plan(shard, 1), cursors);
+  REQUIRE(units.size() == 6);
+  // Episodes begin at 100, 600 and 1100; the hundred steps before share a unit with the next one.
+  const std::vector<uint32_t> begins = {0, 600, 1100}, steps = {600, 500, 300},
+                              episodes = {2, 4, 5};
+  for (size_t part = 0; part < 3; ++part) {
+    const v1::Unit& unit = units[3 + part];  // Of the second agent.
+    CHECK(unit.id().agent() == 1);
+    CHECK(unit.id().part() == part);
+    CHECK(unit.first_step() == 1400 + begins[part]);
+    CHECK(unit.steps() == steps[part]);
+    CHECK(unit.first_episode() == episodes[part]);
+    CHECK(unit.state() == (part == 0 ? "state" : ""));
+    CHECK(unit.return_state() == (part == 2));
+  }
+  // Deterministic episodes leave the open one behind.
+  const auto after = PlanUnits(shard, 1, Plan(shard, 3), cursors);
+  CHECK(after[0].first_episode() == 3);
+  CHECK(after[0].state().empty());
+}
+
 TEST_CASE("wire: several policies of an agent act one after the other", "[unit]") {
   const v1::Shard shard = MakeShard(1000, 10, true);
   const auto units = PlanUnits(shard, 1, Plan(shard, 0, /*n=*/5), FirstCursors(2));
@@ -134,11 +164,12 @@ TEST_CASE("wire: several policies of an agent act one after the other", "[unit]"
 }
 
 TEST_CASE("wire: an episode that crosses the border of two iterations goes on", "[unit]") {
-  // T = 7, M = 4: episodes end after steps 3, 7, 11, 15, 19 of the lifetime.
-  const v1::Shard shard = MakeShard(7, 4, true);
+  // T = 7, M = 4: episodes end after steps 3, 7, 11, 15, 19, 23, 27 of the lifetime.
+  v1::Shard shard = MakeShard(7, 4, true);
+  shard.mutable_spec()->mutable_lifetime()->set_iterations(4);
   std::vector<v1::EpisodeCursor> cursors = FirstCursors(2);
   uint32_t into_episode = 0;
-  for (uint32_t iteration = 0; iteration < 3; ++iteration) {
+  for (uint32_t iteration = 0; iteration < 4; ++iteration) {
     const auto units = PlanUnits(shard, 1, Plan(shard, iteration), cursors);
     REQUIRE(units.size() == 2);
     CHECK(units[0].state() == (into_episode == 0 ? "" : "state"));
@@ -156,7 +187,48 @@ TEST_CASE("wire: an episode that crosses the border of two iterations goes on", 
     }
     into_episode = (into_episode + 7) % 4;
     CHECK(cursors[0].step() == into_episode);
+    // What the open episode has so far: rewards are 1, success is at its second step.
+    CHECK(cursors[0].shaped_return() == into_episode);
+    CHECK(cursors[0].success() == (into_episode >= 2));
     CHECK(segment->last_done[0].item<float>() == (into_episode == 0 ? 1.0F : 0.0F));
+  }
+}
+
+TEST_CASE("wire: deterministic episodes leave the open one behind", "[unit]") {
+  v1::Shard shard = MakeShard(8, 4, true);
+  shard.set_deterministic_episodes(1);
+  std::vector<v1::EpisodeCursor> cursors(2);
+  cursors[1].set_episode(2);
+  cursors[1].set_step(3);
+  const auto plan = Plan(shard, 3);
+  const auto units = PlanUnits(shard, 1, plan, cursors);
+  std::vector<v1::Result> results;
+  for (const v1::Unit& unit : units) results.push_back(ResultOf(unit, 4, 0));
+  REQUIRE(AssembleSegment(shard, plan, units, results, &cursors).ok());
+  CHECK(cursors[0].episode() == 1);
+  CHECK(cursors[1].episode() == 2 + 1 + 1);
+}
+
+TEST_CASE("wire: last observations of an agent's units come one after the other", "[unit]") {
+  v1::Shard shard = MakeShard(1500, 500, true);
+  shard.mutable_spec()->mutable_agent()->set_bootstrap_on_truncation(true);
+  std::vector<v1::EpisodeCursor> cursors = FirstCursors(2);
+  const auto units = PlanUnits(shard, 1, Plan(shard, 0), cursors);
+  REQUIRE(units.size() == 6);
+  std::vector<v1::Result> results;
+  for (const v1::Unit& unit : units) {
+    v1::Result& result = results.emplace_back(ResultOf(unit, 500, 0));
+    *result.mutable_trajectory()->mutable_final_observations() =
+        ToProto(torch::tensor({{1.0F * unit.id().part(), 1.0F * unit.random().lifetime()}}));
+  }
+  const auto segment = AssembleSegment(shard, Plan(shard, 0), units, results, &cursors);
+  REQUIRE(segment.ok());
+  for (int64_t agent = 0; agent < 2; ++agent) {
+    for (int64_t part = 0; part < 3; ++part) {
+      const torch::Tensor row = segment->final_observations[agent][part];
+      CHECK(row[0].item<float>() == static_cast<float>(part));
+      CHECK(row[1].item<float>() == (agent == 0 ? 5.0F : 9.0F));
+    }
   }
 }
 

@@ -77,18 +77,28 @@ Segment Collected(uint32_t number, bool bootstraps = false) {
   return segment;
 }
 
-std::unique_ptr<InnerLoop> Make(const v1::Shard& shard) {
+constexpr uint64_t kNetworkSeed = 5;
+
+std::unique_ptr<SignalNetwork> MakeNetwork(const v1::Shard& shard) {
   Violations violations;
-  Violations named;
-  const auto network = MakeSignalNetwork(shard.spec().signal(),
-                                         {.observation_size = kObservation,
-                                          .action_size = kAction,
-                                          .role = shard.spec().signal().role(),
-                                          .input = shard.spec().signal().input(),
-                                          .episode_steps = kEpisode},
-                                         &named);
+  auto network = MakeSignalNetwork(shard.spec().signal(),
+                                   {.observation_size = kObservation,
+                                    .action_size = kAction,
+                                    .role = shard.spec().signal().role(),
+                                    .input = shard.spec().signal().input(),
+                                    .episode_steps = kEpisode},
+                                   &violations);
   REQUIRE(network != nullptr);
-  auto loop = MakeInnerLoop(shard, network->InitialWeights(5), nullptr, torch::kCPU, &violations);
+  return network;
+}
+
+// weights undefined: the network's initial ones.
+std::unique_ptr<InnerLoop> Make(const v1::Shard& shard, const Tensor& weights = {}) {
+  Violations violations;
+  const auto network = MakeNetwork(shard);
+  auto loop =
+      MakeInnerLoop(shard, weights.defined() ? weights : network->InitialWeights(kNetworkSeed),
+                    nullptr, torch::kCPU, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(loop != nullptr);
   return loop;
@@ -154,6 +164,56 @@ TEST_CASE("meta-gradient loop: the gradient is the sum of the agents' own", "[un
   CHECK(torch::allclose(all, sum, 1e-4, 1e-7));
 }
 
+// The loop itself, with a weight of the signal and a lambda that are not 1. Its objective is what
+// it reports as its outer loss, in float32, so steps along the gradient are long.
+TEST_CASE("meta-gradient loop: the gradient is the slope of the outer loss", "[unit]") {
+  v1::Shard shard = MakeShard({{"c_in", "0.7"}, {"second_moment", "through"}});
+  shard.mutable_spec()->mutable_agent()->set_gae_lambda(0.5);
+  // Adam's first step is a sign, so it has made some.
+  const auto begun = Make(shard);
+  begun->Begin();
+  for (uint32_t i = 0; i < 3; ++i) Live(begun.get(), i);
+  const TensorMap state = begun->Save();
+  const auto outcome = [&](const Tensor& weights) {
+    const auto loop = Make(shard, weights);
+    REQUIRE(loop->Load(state).ok());
+    return Live(loop.get(), 3);
+  };
+  const Tensor weights = MakeNetwork(shard)->InitialWeights(kNetworkSeed);
+  const Tensor gradient = outcome(weights).outer_gradient;
+  const double slope = gradient.norm().item<double>();
+  const Tensor direction = gradient / slope;
+  const auto loss = [&](double length) {
+    const Tensor moved = (weights.to(torch::kFloat64) + length * direction).to(torch::kFloat32);
+    return kAgents * outcome(moved).statistics.at("outer_loss");
+  };
+  const double h = 0.02;
+  const double difference = (loss(h) - loss(-h)) / (2 * h);
+  INFO("slope " << slope << ", difference " << difference);
+  CHECK(slope > 1e-3);
+  CHECK(std::abs(difference - slope) < 0.03 * slope);
+}
+
+TEST_CASE("meta-gradient loop: an agent whose numbers are not finite has no part", "[unit]") {
+  const v1::Shard shard = MakeShard({});
+  const auto loop = Make(shard);
+  loop->Begin();
+  const torch::NoGradGuard no_grad;
+  LoopReport report;
+  REQUIRE(loop->Iterate(
+                  0,
+                  [&](std::vector<v1::PolicyWeights>) {
+                    Segment segment = Collected(0);
+                    segment.shaped_rewards[3].fill_(std::nan(""));
+                    return segment;
+                  },
+                  &report)
+              .ok());
+  CHECK(report.nonfinite_updates == 1);
+  CHECK(report.outer_gradient.isfinite().all().item<bool>());
+  CHECK(report.outer_gradient.abs().max().item<double>() > 1e-6);
+}
+
 TEST_CASE("meta-gradient loop: what settings change, and what they do not", "[unit]") {
   const std::vector<Tensor> unrolled = Gradients(MakeShard({{"implementation", "unrolled"}}));
   const std::vector<Tensor> replay = Gradients(MakeShard({{"implementation", "replay"}}));
@@ -210,6 +270,18 @@ TEST_CASE("meta-gradient loop: frozen, the agents learn alike and nothing is rep
     CHECK_FALSE(Live(frozen.get(), i).outer_gradient.defined());
   }
   CHECK(torch::equal(taught->Save().at("agents.theta"), frozen->Save().at("agents.theta")));
+  // The last iteration only measures.
+  const TensorMap before = frozen->Save();
+  Live(frozen.get(), 3);
+  const TensorMap after = frozen->Save();
+  for (const char* name : {"agents.theta", "agents.adam_steps", "extrinsic_critic.theta"}) {
+    INFO(name);
+    CHECK(torch::equal(before.at(name), after.at(name)));
+  }
+  // Whoever is taught goes on: there the last update counts too.
+  const Tensor agents = taught->Save().at("agents.theta");
+  Live(taught.get(), 3);
+  CHECK_FALSE(torch::equal(taught->Save().at("agents.theta"), agents));
 }
 
 TEST_CASE("meta-gradient loop: a snapshot is everything that the next iteration depends on",

@@ -4,6 +4,7 @@
 
 #include "common/file.h"
 #include "tests/metrics.h"
+#include "tests/objects.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
@@ -66,6 +67,42 @@ TEST_CASE("checkpoints: the newest whole one is found, and a broken one is count
   CHECK(testing::MetricValue(*fixture.metrics, "mentor_checkpoint_corrupt_total") == 1);
 }
 
+// Where the process died: the file is there, its outer update was not recorded.
+TEST_CASE("checkpoints: an update that was not recorded is made again, where that is possible",
+          "[unit]") {
+  Fixture fixture;
+  CheckpointKeeper keeper = fixture.Keeper();
+  const auto newest = [&]() -> uint32_t {
+    const auto found = keeper.FindNewest();
+    REQUIRE(found.ok());
+    return found->has_value() ? (*found)->outer_step : 0;
+  };
+  // The first one: from the seed.
+  REQUIRE(keeper.Write(1, {}).ok());
+  CHECK(newest() == 0);
+  for (const uint32_t step : {1U, 2U}) fixture.Write(&keeper, step);
+  REQUIRE(keeper.Write(3, {}).ok());
+  CHECK(newest() == 2);
+  CHECK(newest() == 2);
+  CHECK(fixture.Rows() == std::vector<uint32_t>{1, 2});
+  // There is no older one: results are missing rather than the whole way made again.
+  for (const char* name : {"00000001.ckpt", "00000002.ckpt"}) {
+    std::filesystem::remove(fixture.store->CheckpointFolder(fixture.experiment.uid()) / name);
+  }
+  CHECK(newest() == 3);
+}
+
+TEST_CASE("checkpoints: without any row, the newest one counts unless it is the first", "[unit]") {
+  // Of an experiment that was brought back beside a new database, or a clone.
+  Fixture fixture;
+  CheckpointKeeper keeper = fixture.Keeper();
+  REQUIRE(keeper.Write(7, {}).ok());
+  const auto found = keeper.FindNewest();
+  REQUIRE(found.ok());
+  REQUIRE(found->has_value());
+  CHECK((*found)->outer_step == 7);
+}
+
 TEST_CASE("checkpoints: what stays is what the spec says, or what the user wants now", "[unit]") {
   Fixture fixture;
   CheckpointKeeper keeper = fixture.Keeper(/*keep_last=*/2);
@@ -99,6 +136,91 @@ TEST_CASE("checkpoints: what stays is what the spec says, or what the user wants
               .ok());
   REQUIRE(all.Retain().ok());
   CHECK(fixture.Files() == std::vector<uint32_t>{1, 6, 7});
+}
+
+// Machines one after the other, each with a new folder, with one database and one bucket.
+struct Machines {
+  Machines() { Next(); }
+  void Next() {
+    std::filesystem::remove_all(store->CheckpointFolder(experiment.uid()));
+    objects = std::make_unique<ExperimentObjects>(bucket.get(), experiment.uid(), nullptr);
+    REQUIRE(objects->Look().ok());
+    keeper = std::make_unique<CheckpointKeeper>(
+        CheckpointKeeper::Options{.store = store.get(),
+                                  .metrics = &kept,
+                                  .objects = objects.get(),
+                                  .experiment = experiment.name(),
+                                  .uid = experiment.uid(),
+                                  .spec_hash = "spec",
+                                  .build = "test",
+                                  .keep_last = 2});
+  }
+  absl::Status Write(uint32_t step, const std::string& state) {
+    OuterStep outer{.step = step};
+    const auto info = keeper->Write(step, {{"experiment/x", state}});
+    if (!info.ok()) return info.status();
+    outer.checkpoint = *info;
+    return store->RecordOuterStep(experiment.uid(), outer);
+  }
+  uint32_t Newest() {
+    const auto newest = keeper->FindNewest();
+    REQUIRE(newest.ok());
+    REQUIRE(newest->has_value());
+    return (*newest)->outer_step;
+  }
+
+  testing::TempFolder folder;
+  std::unique_ptr<Metrics> metrics = Metrics::Create();
+  CheckpointMetrics kept{metrics.get()};
+  std::shared_ptr<testing::MemoryObjects> bucket = std::make_shared<testing::MemoryObjects>();
+  std::unique_ptr<ExperimentStore> store =
+      OpenStore(StoreOptions{.folder = folder.path(), .objects = bucket}).value();
+  v1::Experiment experiment = testing::StartSmall(store.get(), "e");
+  std::unique_ptr<ExperimentObjects> objects;
+  std::unique_ptr<CheckpointKeeper> keeper;
+};
+
+TEST_CASE("checkpoints: a machine without a folder goes on from the bucket", "[unit]") {
+  Machines machines;
+  for (const uint32_t step : {1U, 2U, 3U}) REQUIRE(machines.Write(step, "s").ok());
+  REQUIRE(machines.keeper->Retain().ok());
+  CHECK(machines.objects->Steps() == std::vector<uint32_t>{2, 3});
+
+  machines.Next();
+  CHECK(machines.Newest() == 3);
+  REQUIRE(machines.Write(4, "s").ok());
+
+  // The newest one is damaged: the one before it, and what is computed again takes its place.
+  for (auto& [key, bytes] : machines.bucket->objects) {
+    if (key.find("/parts/00000004") != key.npos) bytes += "x";
+  }
+  machines.Next();
+  CHECK(machines.Newest() == 3);
+  CHECK(machines.kept.corrupt.Value() == 1);
+  REQUIRE(machines.Write(4, "s").ok());
+  machines.Next();
+  CHECK(machines.Newest() == 4);
+}
+
+TEST_CASE("checkpoints: two machines that compute otherwise are found out", "[unit]") {
+  Machines machines;
+  REQUIRE(machines.Write(1, "a").ok());
+  machines.Next();
+  CHECK(absl::IsDataLoss(machines.Write(1, "b")));
+  CHECK(absl::IsDataLoss(machines.keeper->FindNewest().status()));
+}
+
+TEST_CASE("checkpoints: a bucket that is away is storage that is away", "[unit]") {
+  Machines machines;
+  REQUIRE(machines.Write(1, "a").ok());
+  machines.bucket->away = true;
+  CHECK(absl::IsUnavailable(machines.Write(2, "a")));
+  machines.bucket->away = false;
+  // That one was not recorded and is made again; what the folder has goes there before that.
+  CHECK(machines.Newest() == 1);
+  CHECK(machines.objects->Steps() == std::vector<uint32_t>{1, 2});
+  CHECK(machines.Write(2, "a").ok());
+  CHECK(machines.Newest() == 2);
 }
 
 }  // namespace

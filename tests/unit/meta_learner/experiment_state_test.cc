@@ -29,9 +29,19 @@ TEST_CASE("best weights: the mean over the window of last segments decides", "[u
   best.Consider({Life({1}, {0, 1}), Life({1}, {0, 1})}, 4, weights(3));
   CHECK(best.scores == std::vector<double>{0.5, 0.5, 1, 1});
   CHECK(best.score == 0.75);
-  best.Consider({Life({1}, {0, 1})}, 4, weights(4));
+  torch::Tensor trained = weights(4);
+  best.Consider({Life({1}, {0, 1})}, 4, trained);
   CHECK(best.score == 0.875);
+  trained.fill_(5);  // Training goes on.
   CHECK(best.weights.equal(weights(4)));
+}
+
+TEST_CASE("best weights: scores that fall leave the window one round after the other", "[unit]") {
+  BestWeights best;
+  for (const double success : {1.0, 0.75, 0.5, 0.25, 0.0})
+    best.Consider({Life({success}, {1})}, 2, torch::ones({1}));
+  CHECK(best.scores == std::vector<double>{0.25, 0});
+  CHECK(best.score == 1);
 }
 
 TEST_CASE("best weights: lifetimes in whose last segment no episode ended have no part", "[unit]") {

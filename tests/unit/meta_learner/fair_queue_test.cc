@@ -164,6 +164,63 @@ TEST_CASE("fair queue: in any history the wait of whoever is ready has a bound",
   }
 }
 
+// The turns that an experiment has in a row, against one other.
+int TurnsInARow(FairQueue* queue, const std::string& name, const std::string& other) {
+  int turns = 0;
+  while (*queue->Next({name, other}) == name) {
+    queue->Charge(name, 1);
+    REQUIRE(++turns < 1000);
+  }
+  return turns;
+}
+
+TEST_CASE("fair queue: an owner comes back after long idleness at most 16 turns ahead", "[unit]") {
+  FairQueue queue({});
+  queue.SetShare("a", {.owner = "ada"});
+  queue.SetShare("b", {.owner = "bob"});
+  for (int turn = 0; turn < 10; ++turn) queue.Charge(*queue.Next({"a", "b"}), 1);
+  for (int turn = 0; turn < 500; ++turn) queue.Charge(*queue.Next({"a"}), 1);
+  const int turns = TurnsInARow(&queue, "b", "a");
+  CHECK(turns >= 15);
+  CHECK(turns <= 17);
+  // The same for one of two experiments of an owner.
+  queue.SetShare("c", {.owner = "ada"});
+  for (int turn = 0; turn < 500; ++turn) queue.Charge(*queue.Next({"a"}), 1);
+  const int own = TurnsInARow(&queue, "c", "a");
+  CHECK(own >= 15);
+  CHECK(own <= 17);
+}
+
+TEST_CASE("fair queue: new owners, and those that come again, are level with the others",
+          "[unit]") {
+  FairQueue queue({});
+  queue.SetShare("a", {.owner = "ada"});
+  for (int turn = 0; turn < 10; ++turn) queue.Charge(*queue.Next({"a"}), 1);
+  queue.SetShare("b", {.owner = "bob"});
+  CHECK(TurnsInARow(&queue, "b", "a") <= 1);
+  // Its debts and its credit end with the last of its experiments.
+  queue.Remove("b");
+  for (int turn = 0; turn < 10; ++turn) queue.Charge(*queue.Next({"a"}), 1);
+  queue.SetShare("b", {.owner = "bob"});
+  CHECK(TurnsInARow(&queue, "b", "a") <= 1);
+  queue.Charge("b", 10);
+  queue.Remove("b");
+  queue.SetShare("b", {.owner = "bob"});
+  CHECK(TurnsInARow(&queue, "a", "b") <= 1);
+}
+
+TEST_CASE("fair queue: a class that changes counts from the next turn on", "[unit]") {
+  FairQueue queue({.low_share = 0});
+  queue.SetShare("a", {});
+  queue.SetShare("b", {});
+  queue.Charge("b", 1);
+  CHECK(*queue.Next({"a", "b"}) == "a");
+  queue.SetShare("b", {.priority = v1::PRIORITY_HIGH});
+  CHECK(*queue.Next({"a", "b"}) == "b");
+  queue.SetShare("b", {.priority = v1::PRIORITY_LOW});
+  CHECK(*queue.Next({"a", "b"}) == "a");
+}
+
 TEST_CASE("fair queue: equal histories go on alike", "[unit]") {
   const auto history = [] {
     FairQueue queue({});

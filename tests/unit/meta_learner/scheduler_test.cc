@@ -103,6 +103,10 @@ class Fixture {
     const MutexLock lock(mutex_);
     return begun_;
   }
+  std::vector<std::chrono::steady_clock::time_point> begun_at() {
+    const MutexLock lock(mutex_);
+    return begun_at_;
+  }
   ExperimentStore* store() { return store_.get(); }
   DiskGuard* disk() { return &disk_; }
 
@@ -112,6 +116,7 @@ class Fixture {
     MutexLock lock(mutex_);
     running_.insert(id);
     begun_.push_back(id);
+    begun_at_.push_back(std::chrono::steady_clock::now());
     changed_.NotifyAll();
     absl::Status end = absl::CancelledError("stopped");
     while (!cancel) {
@@ -138,6 +143,7 @@ class Fixture {
   CondVar changed_;
   std::set<std::string> running_ ABSL_GUARDED_BY(mutex_);
   Strings begun_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::chrono::steady_clock::time_point> begun_at_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::vector<absl::Status>> ends_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Scheduler> scheduler_;
 };
@@ -195,6 +201,17 @@ TEST_CASE("scheduler: the owner with least at work goes first, and none beyond i
   REQUIRE(fixture.WaitForRunning({"a2", "a3", "c1"}));
 }
 
+TEST_CASE("scheduler: who runs less comes before who came first", "[unit]") {
+  Fixture fixture({.running_max = 2});
+  fixture.Create("a1");
+  fixture.Create("a2");
+  fixture.Create("b1", v1::PRIORITY_NORMAL, "bob");
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"a1", "b1"}));
+  fixture.End("a1");
+  REQUIRE(fixture.WaitForRunning({"a2", "b1"}));
+}
+
 TEST_CASE("scheduler: pause, resume and cancel are effective at once", "[unit]") {
   Fixture fixture({.running_max = 1});
   fixture.Create("a");
@@ -233,6 +250,59 @@ TEST_CASE("scheduler: a higher class takes the place of the lowest, which goes o
   fixture.End("high2");
   fixture.End("high3");
   REQUIRE(fixture.WaitForRunning({"low", "normal"}));
+  CHECK(fixture.Get("high2").preemptions() == 0);
+}
+
+TEST_CASE("scheduler: of two of one class the newer one gives its place", "[unit]") {
+  Fixture fixture({.running_max = 2, .low_share = 0});
+  // By name the other way round.
+  for (const auto& [older, newer] : {std::pair("a", "b"), std::pair("d", "c")}) {
+    fixture.Create(older, v1::PRIORITY_LOW);
+    fixture.Start();
+    REQUIRE(fixture.WaitForRunning({older}));
+    fixture.Create(newer, v1::PRIORITY_LOW);
+    REQUIRE(fixture.WaitFor([&] { return fixture.running().size() == 2; }));
+    fixture.Create(std::string("high-") + older, v1::PRIORITY_HIGH);
+    REQUIRE(fixture.WaitForRunning({older, std::string("high-") + older}));
+    CHECK(fixture.Get(newer).preemptions() == 1);
+    CHECK(fixture.Get(older).preemptions() == 0);
+    for (const std::string& id :
+         {std::string("high-") + older, std::string(older), std::string(newer)}) {
+      fixture.End(id);
+      REQUIRE(fixture.WaitForState(id, S::STATE_SUCCEEDED));
+    }
+    fixture.Stop();
+  }
+}
+
+TEST_CASE("scheduler: what belongs to another kind of machine is left alone", "[unit]") {
+  Fixture fixture({.running_max = 1});
+  fixture.Create("other");
+  fixture.Create("ours");
+  fixture.End("other", MakeError(absl::StatusCode::kFailedPrecondition, Reason::kNumericMismatch,
+                                 "made by another kind of CPU"));
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"ours"}));
+  fixture.End("ours");
+  REQUIRE(fixture.WaitForState("ours", S::STATE_SUCCEEDED));
+  fixture.Create("later");
+  fixture.End("later");
+  REQUIRE(fixture.WaitForState("later", S::STATE_SUCCEEDED));
+  CHECK(fixture.begun() == Strings{"other", "ours", "later"});
+  CHECK(fixture.Get("other").state() == S::STATE_RUNNING);  // For its own kind of machine.
+  CHECK(fixture.Get("other").activity() == "made by another kind of CPU");
+}
+
+TEST_CASE("scheduler: each retry waits twice as long as the one before", "[unit]") {
+  Fixture fixture;
+  fixture.Create("a", v1::PRIORITY_NORMAL, "ada",
+                 [](v1::Experiment* experiment) { experiment->set_retries_max(4); });
+  for (int i = 0; i < 4; ++i) fixture.End("a", absl::InternalError("again"));
+  fixture.Start();
+  REQUIRE(fixture.WaitFor([&] { return fixture.begun().size() == 5; }));
+  const auto times = fixture.begun_at();
+  for (size_t i = 1; i < 5; ++i)
+    CHECK(times[i] - times[i - 1] >= std::chrono::milliseconds(10 << (i - 1)));
 }
 
 TEST_CASE("scheduler: what is being taken pushes nobody out", "[unit]") {
@@ -343,6 +413,7 @@ TEST_CASE("scheduler: deadlines end what runs and what waits; expiry deletes", "
               .ok());
   REQUIRE(fixture.WaitForState("running", S::STATE_FAILED));
   CHECK(ReasonOf(StatusFromProto(fixture.Get("running").error())) == "DEADLINE_PASSED");
+  CHECK(fixture.Get("running").preemptions() == 0);
 
   fixture.Create("short", v1::PRIORITY_NORMAL, "ada", [](v1::Experiment* experiment) {
     experiment->mutable_retention()->mutable_ttl()->set_nanos(1);
@@ -355,6 +426,18 @@ TEST_CASE("scheduler: deadlines end what runs and what waits; expiry deletes", "
 TEST_CASE("scheduler: a full disk pauses, room resumes", "[unit]") {
   Fixture fixture({.running_max = 1});
   fixture.Create("a");
+  // After it in every list; the user's, for now.
+  fixture.Create("b");
+  const auto pause_b = [&](S::PauseReason why) {
+    const auto paused =
+        fixture.store()->Change("experiments/b", "", [&](v1::Experiment* experiment) {
+          experiment->set_state(S::STATE_PAUSED);
+          experiment->set_pause_reason(why);
+          return absl::OkStatus();
+        });
+    REQUIRE(paused.ok());
+  };
+  pause_b(S::PAUSE_REASON_USER);
   fixture.End("a", MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, "no room"));
   fixture.Start();
   // There is room, so it resumes by itself.
@@ -364,8 +447,10 @@ TEST_CASE("scheduler: a full disk pauses, room resumes", "[unit]") {
   // What a user pauses stays paused.
   fixture.Move("a", S::STATE_RUNNING, S::STATE_PAUSING);
   REQUIRE(fixture.WaitForState("a", S::STATE_PAUSED));
+  pause_b(S::PAUSE_REASON_DISK_FULL);
   fixture.disk()->Full(1);
-  REQUIRE(fixture.WaitFor([&] { return !fixture.disk()->full(); }));
+  REQUIRE(fixture.WaitForRunning({"b"}));
+  CHECK_FALSE(fixture.disk()->full());
   CHECK(fixture.Get("a").state() == S::STATE_PAUSED);
 }
 

@@ -6,117 +6,19 @@
 #include <thread>
 #include <utility>
 
+#include "common/hash.h"
 #include "common/mutex.h"
+#include "tests/fake_learners.h"
 #include "tests/shards.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
 namespace {
 
-// A learner that keeps what it is sent.
-class FakeLearner {
- public:
-  FakeLearner(ShardBoard* board, uint32_t slots, const std::string& arithmetic = "cpu bits",
-              const std::string& name = "a learner")
-      : board_(board) {
-    const LearnerInfo info{.slots = slots, .name = name, .arithmetic = arithmetic};
-    id = board->AddLearner(info, [this](v1::RunResponse message) {
-      const MutexLock lock(mutex_);
-      messages_.push_back(std::move(message));
-      changed_.NotifyAll();
-      return true;
-    });
-  }
-
-  ~FakeLearner() { board_->RemoveLearner(id); }
-
-  // The n-th shard that came, waited for.
-  v1::Shard WaitForShard(size_t n) {
-    MutexLock lock(mutex_);
-    REQUIRE(changed_.WaitFor(
-        lock, std::chrono::seconds(20),
-        [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return Shards().size() > n; }));
-    return Shards()[n];
-  }
-  size_t num_shards() {
-    const MutexLock lock(mutex_);
-    return Shards().size();
-  }
-  bool WasDropped(uint64_t shard_id) {
-    const MutexLock lock(mutex_);
-    for (const auto& message : messages_) {
-      if (message.has_drop_shard() && message.drop_shard().shard_id() == shard_id) return true;
-    }
-    return false;
-  }
-  absl::Status Answer(const v1::Shard& shard, double reward, bool right_hash = true) {
-    const v1::Segment segment = testing::OutcomesSegment(shard, reward);
-    if (const absl::Status status = board_->OnSegment(id, segment); !status.ok()) return status;
-    v1::ShardDone done = testing::DoneAfter(segment);
-    if (!right_hash) done.set_segments_hash(std::string(32, 'x'));
-    return board_->OnDone(id, done);
-  }
-  absl::Status Fail(const v1::Shard& shard) {
-    v1::ShardDone done;
-    done.set_shard_id(shard.shard_id());
-    done.set_epoch(shard.epoch());
-    done.set_error("the simulator is unstable");
-    return board_->OnDone(id, done);
-  }
-
-  ShardBoard::LearnerId id = 0;
-
- private:
-  std::vector<v1::Shard> Shards() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    std::vector<v1::Shard> shards;
-    for (const auto& message : messages_) {
-      if (message.has_shard()) shards.push_back(message.shard());
-    }
-    return shards;
-  }
-
-  ShardBoard* const board_;
-  Mutex mutex_;
-  CondVar changed_;
-  std::vector<v1::RunResponse> messages_ ABSL_GUARDED_BY(mutex_);
-};
-
-// ShardBoard::Run on a thread of its own.
-class Running {
- public:
-  Running(ShardBoard* board, int shards, const std::string& experiment = "experiments/a",
-          ShardBoard::OnProgress on_progress = nullptr)
-      : board_(board) {
-    thread_ = std::thread([=, this] {
-      result_ = board_->Run(
-          std::vector<v1::Shard>(static_cast<size_t>(shards), testing::OutcomesShard(experiment)),
-          {}, cancel_, on_progress);
-    });
-  }
-  ~Running() {
-    cancel_ = true;
-    board_->Wake();
-    if (thread_.joinable()) thread_.join();
-  }
-  absl::StatusOr<std::vector<ShardResult>> Join() {
-    thread_.join();
-    return std::move(result_);
-  }
-  void Cancel() {
-    cancel_ = true;
-    board_->Wake();
-  }
-
- private:
-  ShardBoard* const board_;
-  std::atomic<bool> cancel_ = false;
-  absl::StatusOr<std::vector<ShardResult>> result_ = absl::UnknownError("not run");
-  std::thread thread_;
-};
-
-double RewardOf(const ShardResult& result) {
-  return result.segments.at(0).shaped_rewards[0][0].item<double>();
-}
+using testing::BoardClock;
+using testing::FakeLearner;
+using testing::RewardOf;
+using testing::Running;
 
 TEST_CASE("shard board: results come back in the order of the shards, whoever is faster",
           "[unit]") {
@@ -197,7 +99,9 @@ TEST_CASE(
   v1::ShardDone done;
   done.set_shard_id(shard.shard_id());
   done.set_epoch(shard.epoch());
-  CHECK(board.OnDone(learner.id, done).code() == absl::StatusCode::kInvalidArgument);
+  const absl::Status early = board.OnDone(learner.id, done);
+  CHECK(early.code() == absl::StatusCode::kInvalidArgument);
+  CHECK(early.message().find("done after 0 segments, expected 1") != std::string_view::npos);
   CHECK(learner.Answer(shard, 1, /*right_hash=*/false).code() ==
         absl::StatusCode::kInvalidArgument);
 }
@@ -223,7 +127,7 @@ TEST_CASE(
   const v1::Shard shard = learner.WaitForShard(0);
   run.Cancel();
   CHECK(run.Join().status().code() == absl::StatusCode::kCancelled);
-  CHECK(learner.WasDropped(shard.shard_id()));
+  CHECK(learner.WasDropped(shard));
   CHECK(learner.num_shards() == 1);
   Running next(&board, 1);  // The slot is free again.
   CHECK(learner.Answer(learner.WaitForShard(1), 4).ok());
@@ -255,17 +159,6 @@ struct Mismatches {
   }
 };
 
-// A clock that the test moves; the board looks at it about once a second, and when it is woken.
-struct BoardClock {
-  std::atomic<int64_t> ns{0};
-  ShardBoard::Options Options() {
-    return {.now = [this] {
-      return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(ns.load()));
-    }};
-  }
-  void Advance(std::chrono::nanoseconds by) { ns += by.count(); }
-};
-
 TEST_CASE("shard board: a shard that gets nowhere moves to a free learner (D4)", "[unit]") {
   BoardClock clock;
   ShardBoard board(clock.Options());
@@ -282,7 +175,7 @@ TEST_CASE("shard board: a shard that gets nowhere moves to a free learner (D4)",
   const v1::Shard moved = well.WaitForShard(0);
   CHECK(moved.shard_id() == before.shard_id());
   CHECK(moved.epoch() > before.epoch());
-  CHECK(sick.WasDropped(before.shard_id()));
+  CHECK(sick.WasDropped(before));
   CHECK(board.counts().stalled == 1);
   CHECK(board.Learners().at(sick.id).strikes == 1);
   CHECK(sick.Answer(before, 7).ok());  // Too late, and no fault.
@@ -371,6 +264,97 @@ TEST_CASE("shard board: a shard whose learners vanish is tried alone, then fails
   CHECK(small.Join().ok());
 }
 
+TEST_CASE("shard board: a suspect is tried on a learner that has nothing to do", "[unit]") {
+  ShardBoard board({});
+  FakeLearner busy(&board, 1, "cpu bits", "busy");
+  Running small(&board, 1, "experiments/small");
+  const v1::Shard held = busy.WaitForShard(0);
+  Running large(&board, 1, "experiments/large");
+  for (int i = 0; i < 2; ++i) {
+    FakeLearner lost(&board, 1, "cpu bits", "lost");
+    static_cast<void>(lost.WaitForShard(0));
+  }
+  // The first learner would have to finish what it has.
+  FakeLearner idle(&board, 2, "cpu bits", "idle");
+  const v1::Shard suspect = idle.WaitForShard(0);
+  CHECK(suspect.experiment() == "experiments/large");
+  CHECK(idle.Answer(suspect, 1).ok());
+  CHECK(busy.Answer(held, 1).ok());
+  CHECK(small.Join().ok());
+  CHECK(large.Join().ok());
+}
+
+// Shards of experiments/large take 10 GB beside a process, others 1 GB.
+ShardBoard::Options Sized() {
+  ShardBoard::Options options;
+  options.memory_of = [](const v1::Shard& shard, int64_t) {
+    const uint64_t gigabytes = shard.experiment() == "experiments/large" ? 10 : 1;
+    return learner::ShardMemory{.bytes = gigabytes << 30};
+  };
+  return options;
+}
+
+constexpr uint64_t WithProcess(uint64_t gigabytes) {
+  return learner::kLearnerProcessBytes + (gigabytes << 30);
+}
+
+TEST_CASE("shard board: nobody gets a shard that his memory does not hold (D5)", "[unit]") {
+  ShardBoard board(Sized());
+  FakeLearner small(&board, 2, "cpu bits", "small", WithProcess(2));
+  std::promise<std::string> said;
+  Running run(&board, 1, "experiments/large",
+              [&, told = false](const BrokerProgress& progress) mutable {
+                if (!std::exchange(told, true)) said.set_value(WaitingFor(progress));
+              });
+  std::future<std::string> waiting = said.get_future();
+  REQUIRE(waiting.wait_for(std::chrono::seconds(30)) == std::future_status::ready);
+  CHECK(waiting.get() ==
+        ": waiting for a learner with more memory: a shard needs 10.9 GB, and the largest learner "
+        "has 2.3 GB; make rule.shard_lifetimes or agent.hidden_units smaller, or give learners "
+        "more");
+  CHECK(small.num_shards() == 0);
+  CHECK(board.Learners().at(small.id).refusal == "experiments/large: needs more memory");
+  // Others are not held up.
+  Running other(&board, 1, "experiments/b");
+  CHECK(small.Answer(small.WaitForShard(0), 1).ok());
+  CHECK(other.Join().ok());
+  // One that does not say how much it has may have all.
+  FakeLearner unlimited(&board, 1, "cpu bits", "unlimited");
+  CHECK(unlimited.Answer(unlimited.WaitForShard(0), 1).ok());
+  CHECK(run.Join().ok());
+}
+
+TEST_CASE("shard board: shards go beside each other as far as memory goes", "[unit]") {
+  ShardBoard board(Sized());
+  FakeLearner learner(&board, 8, "cpu bits", "learner", WithProcess(10));
+  Running small(&board, 12, "experiments/b");
+  std::vector<v1::Shard> held;
+  for (size_t i = 0; i < 8; ++i) held.push_back(learner.WaitForShard(i));
+  // Eight of one gigabyte: the large one finds no room, and is not overtaken for ever.
+  Running large(&board, 1, "experiments/large");
+  while (board.Shards("experiments/large").empty()) std::this_thread::yield();
+  CHECK(board.Learners().at(learner.id).memory_needed == WithProcess(8));
+  size_t seen = 8, done = 0;
+  bool came = false;
+  while (!came) {
+    REQUIRE(done < held.size());
+    CHECK(learner.Answer(held[done++], 1).ok());
+    for (; seen < learner.num_shards(); ++seen) {
+      held.push_back(learner.WaitForShard(seen));
+      if (held.back().experiment() != "experiments/large") continue;
+      came = true;
+      CHECK(board.Learners().at(learner.id).shards == 1);
+    }
+  }
+  CHECK(seen < 13);  // Some of the small ones came after it.
+  for (; done < 13; ++done) {
+    if (done == held.size()) held.push_back(learner.WaitForShard(done));
+    CHECK(learner.Answer(held[done], 1).ok());
+  }
+  CHECK(small.Join().ok());
+  CHECK(large.Join().ok());
+}
+
 TEST_CASE("shard board: an experiment keeps to the arithmetic of its first learner", "[unit]") {
   Mismatches mismatches;
   ShardBoard board(mismatches.Options());
@@ -453,6 +437,197 @@ TEST_CASE("shard board: results are not handed out when their arithmetic cannot 
   Running run(&board, 1);
   CHECK(learner.Answer(learner.WaitForShard(0), 1).ok());
   CHECK(run.Join().status().message() == "disk full");
+}
+
+// A lifetime of two iterations.
+v1::Shard TwoIterations() {
+  v1::Shard shard = testing::OutcomesShard("experiments/a");
+  shard.mutable_spec()->mutable_lifetime()->set_iterations(2);
+  shard.set_iterations(2);
+  return shard;
+}
+
+TEST_CASE("shard board: what a lost learner had delivered of a shard is not kept", "[unit]") {
+  ShardBoard board({});
+  Running run(&board, 1, TwoIterations());
+  FakeLearner lost(&board, 1);
+  const v1::Shard before = lost.WaitForShard(0);
+  CHECK(lost.Send(before, 0, 666).ok());
+  lost.Progress(before, 5);
+  const auto ack = lost.messages().back().ack();
+  CHECK(ack.shard_id() == before.shard_id());
+  CHECK(ack.iteration() == 0);
+  CHECK(lost.messages().back().has_ack());
+  board.RemoveLearner(lost.id);
+  CHECK(board.Shards("").at(0).info.env_steps() == 0);
+  CHECK(board.Shards("").at(0).info.iterations_done() == 0);
+  FakeLearner other(&board, 1);
+  const v1::Shard after = other.WaitForShard(0);
+  CHECK(other.Send(after, 1, 2).code() == absl::StatusCode::kInvalidArgument);  // Not the next.
+  CHECK(other.Send(after, 0, 1).ok());
+  CHECK(other.Send(after, 1, 2).ok());
+  CHECK(other.Finish(after, {1, 2}).ok());
+  const auto results = run.Join();
+  REQUIRE(results.ok());
+  REQUIRE(results->at(0).segments.size() == 2);
+  for (int i = 0; i < 2; ++i)
+    CHECK(results->at(0).segments[static_cast<size_t>(i)].shaped_rewards[0][0].item<double>() ==
+          i + 1);
+}
+
+TEST_CASE("shard board: an older assignment is refused from the same connection too", "[unit]") {
+  ShardBoard board({});
+  Running run(&board, 1);
+  FakeLearner learner(&board, 1);
+  const v1::Shard first = learner.WaitForShard(0);
+  CHECK(learner.Fail(first).ok());
+  const v1::Shard second = learner.WaitForShard(1);
+  CHECK(second.shard_id() == first.shard_id());
+  REQUIRE(second.epoch() > first.epoch());
+  const uint64_t refused = board.counts().refused;
+  CHECK(learner.Answer(first, 666).ok());  // No fault, no effect.
+  CHECK(board.counts().refused == refused + 2);
+  // Nor is somebody else believed who knows the epoch.
+  FakeLearner stranger(&board, 1, "cpu bits", "a stranger");
+  CHECK(stranger.Answer(second, 667).ok());
+  CHECK(board.counts().refused == refused + 4);
+  CHECK(learner.Answer(second, 1).ok());
+  const auto results = run.Join();
+  REQUIRE(results.ok());
+  CHECK(RewardOf(results->at(0)) == 1);
+}
+
+TEST_CASE("shard board: steps that were reported are not counted again at the end", "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  Running run(&board, 1);
+  FakeLearner learner(&board, 1);
+  const v1::Shard shard = learner.WaitForShard(0);
+  learner.Progress(shard, 3);
+  clock.Advance(std::chrono::seconds(2));
+  CHECK(learner.Answer(shard, 1).ok());  // 4 steps in 2 s.
+  CHECK(run.Join().ok());
+  CHECK(board.Learners().at(learner.id).env_steps_per_second == 2);
+  // What was given out is told once.
+  CHECK(board.TakeServed("experiments/a") == 4);
+  CHECK(board.TakeServed("experiments/a") == 0);
+}
+
+TEST_CASE("shard board: shards of a lost learner come first again, in their order", "[unit]") {
+  ShardBoard board({});
+  Running run(&board, 4);
+  FakeLearner lost(&board, 2);
+  const v1::Shard a = lost.WaitForShard(0), b = lost.WaitForShard(1);
+  board.RemoveLearner(lost.id);
+  FakeLearner other(&board, 4);
+  CHECK(other.WaitForShard(0).shard_id() == a.shard_id());
+  CHECK(other.WaitForShard(1).shard_id() == b.shard_id());
+  CHECK(other.WaitForShard(2).shard_id() > b.shard_id());
+}
+
+TEST_CASE("shard board: a drained learner ends what it has and gets nothing else", "[unit]") {
+  ShardBoard board({});
+  FakeLearner drained(&board, 2), stays(&board, 1, "cpu bits", "stays");
+  Running run(&board, 1);
+  const v1::Shard held = drained.WaitForShard(0);
+  REQUIRE(board.DrainLearner(drained.id));
+  CHECK(drained.messages().back().has_drain());
+  Running next(&board, 2);
+  const v1::Shard first = stays.WaitForShard(0);
+  CHECK(drained.num_shards() == 1);
+  CHECK(drained.Answer(held, 1).ok());
+  CHECK(run.Join().ok());
+  CHECK(stays.Answer(first, 2).ok());
+  CHECK(stays.Answer(stays.WaitForShard(1), 3).ok());
+  CHECK(next.Join().ok());
+  CHECK(drained.num_shards() == 1);
+  CHECK_FALSE(board.DrainLearner(12345));
+}
+
+TEST_CASE("shard board: each call's shards come behind its own weights (D1)", "[unit]") {
+  ShardBoard board({});
+  FakeLearner learner(&board, 4);
+  v1::Shard shard = testing::OutcomesShard("experiments/a");
+  shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
+  Running first(&board, 2, shard);
+  learner.WaitForShard(1);
+  Running second(&board, 1, shard);
+  learner.WaitForShard(2);
+  uint64_t version = 0, sent = 0;
+  for (const auto& message : learner.messages()) {
+    if (message.has_signal_weights()) {
+      version = message.signal_weights().version();
+      ++sent;
+    }
+    if (message.has_shard()) CHECK(message.shard().signal_version() == version);
+  }
+  CHECK(sent == 2);
+}
+
+TEST_CASE("shard board: a snapshot has every lifetime", "[unit]") {
+  ShardBoard board({});
+  v1::Shard wanted = TwoIterations();
+  wanted.set_iterations(1);
+  wanted.set_return_snapshot(true);
+  Running run(&board, 1, wanted);
+  FakeLearner learner(&board, 1);
+  const v1::Shard shard = learner.WaitForShard(0);
+  CHECK(learner.Send(shard, 0, 1).ok());
+  const absl::Status done = learner.Finish(shard, {1});
+  CHECK(done.code() == absl::StatusCode::kInvalidArgument);
+  CHECK(done.message().find("snapshot has 0 lifetimes, expected 1") != std::string_view::npos);
+}
+
+TEST_CASE("shard board: a shard that stalled has longer the next time, as have slow ones",
+          "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  // Nobody is to blame without actors.
+  Running run(&board, 1);
+  FakeLearner a(&board, 1, "cpu bits", "a"), b(&board, 1, "cpu bits", "b");
+  const v1::Shard first = a.WaitForShard(0);
+  clock.Advance(std::chrono::seconds(61));
+  board.Wake();
+  const v1::Shard second = b.WaitForShard(0);
+  CHECK(board.Learners().at(a.id).strikes == 0);
+  b.Progress(second, 0);
+  FakeLearner c(&board, 1, "cpu bits", "c");
+  clock.Advance(std::chrono::seconds(61));
+  board.Wake();
+  CHECK(board.counts().stalled == 1);
+  CHECK(c.num_shards() == 0);
+  clock.Advance(std::chrono::seconds(58));
+  CHECK(b.Answer(second, 1).ok());
+  CHECK(run.Join().ok());
+  // Its kind takes 119 s without a word, so others may too.
+  Running next(&board, 1);
+  const v1::Shard third = a.WaitForShard(1);
+  clock.Advance(std::chrono::seconds(119 * 7));
+  board.Wake();
+  CHECK(board.counts().stalled == 1);
+  CHECK(a.Answer(third, 2).ok());
+  CHECK(next.Join().ok());
+}
+
+TEST_CASE("shard board: a learner that comes back is as trusted as it was when it went", "[unit]") {
+  ShardBoard board({});
+  FakeLearner well(&board, 1, "cpu bits", "well");
+  const auto strike = [&](FakeLearner* sick, size_t mine) {
+    Running run(&board, 2);
+    const v1::Shard other = well.WaitForShard(mine), bad = sick->WaitForShard(0);
+    CHECK(sick->Fail(bad).ok());
+    CHECK(well.Answer(other, 1).ok());
+    CHECK(well.Answer(well.WaitForShard(mine + 1), 2).ok());
+    CHECK(run.Join().ok());
+  };
+  for (size_t i = 0; i < 3; ++i) {
+    FakeLearner sick(&board, 1, "cpu bits", "sick");
+    strike(&sick, 2 * i);
+    CHECK(board.Learners().at(sick.id).strikes == i + 1);
+    CHECK(board.Learners().at(sick.id).quarantined == (i == 2));
+  }
+  FakeLearner again(&board, 1, "cpu bits", "sick");
+  CHECK(board.Learners().at(again.id).quarantined);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include <sys/stat.h>
 
+#include "common/failpoint.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/spec/spec.h"
@@ -278,6 +279,54 @@ TEST_CASE("store: what a deletion still removes is no reason to refuse (D10)", "
   }
   CHECK(OpenStore(folder.path()).ok());
   CHECK_FALSE(std::filesystem::exists(own));
+}
+
+TEST_CASE("store: a deletion whose files could not be removed is ended at the next start",
+          "[unit]") {
+  const TempFolder folder;
+  std::filesystem::path own;
+  {
+    const auto store = Open(folder.path());
+    const auto gone = CreateSmall(store.get(), "gone");
+    own = store->ExperimentFolder(gone.uid());
+    REQUIRE(store->Transition(gone.name(), {S::STATE_QUEUED}, S::STATE_CANCELLED).ok());
+    REQUIRE(failpoint::Arm("store.delete.before_files=1:error(EIO)").ok());
+    CHECK(store->Delete(gone.name(), "").ok());
+    REQUIRE(failpoint::Arm("").ok());
+    CHECK(std::filesystem::exists(own));
+  }
+  CHECK(OpenStore(folder.path()).ok());
+  CHECK_FALSE(std::filesystem::exists(own));
+}
+
+TEST_CASE("store: a request is remembered for a day, and no longer", "[unit]") {
+  const TempFolder folder;
+  const auto store = OpenStore(folder.path()).value();
+  const auto request = [](const std::string& owner) {
+    NewExperiment made = testing::SmallExperiment();
+    made.owner = owner;
+    made.request_id = NewUuid();
+    made.request_hash = "h";
+    return made;
+  };
+  const NewExperiment first = request("ann"), second = request("ann");
+  const std::string name = store->Create(first)->name();
+  const std::string other = store->Create(second)->name();
+  CHECK(other != name);
+  CHECK(store->Create(first)->name() == name);
+  CHECK(store->Create(second)->name() == other);
+  // As a version before wrote it.
+  const auto database = sql::OpenSqlite(folder.path() / "mentor.db", /*read_only=*/false).value();
+  REQUIRE(database
+              ->Execute("UPDATE requests SET request_id = '" + first.request_id +
+                        "' WHERE request_id LIKE '%" + first.request_id + "'")
+              .ok());
+  CHECK(store->Create(first)->name() == name);
+  REQUIRE(database->Execute("UPDATE requests SET expire_time = 1").ok());
+  CHECK_FALSE(store->Answered(second)->has_value());
+  const std::string late = store->Create(second)->name();
+  CHECK(late != other);
+  CHECK(store->Create(second)->name() == late);
 }
 
 TEST_CASE("store: a folder has one owner", "[unit]") {

@@ -377,9 +377,11 @@ TEST_CASE("dispatcher: a unit that the only actor has lost is given to it again 
   CHECK(Given(&d) == "1:1/0");
   f.clock.Advance(seconds(5));
   CHECK(d.Assign().empty());
+  CHECK(d.StandingOf(kFirst)->strikes() == 0);  // Nobody knows how long such a unit takes.
   CHECK(d.NextChange() == nanoseconds(seconds(60)));
   f.clock.Advance(seconds(55));
   CHECK(Given(&d) == "1:1/0");  // Its credit came back with the unit.
+  CHECK(d.StandingOf(kFirst)->strikes() == 1);
   CHECK(d.reissued().silent == 1);
   // The next time it has twice as long.
   f.clock.Advance(seconds(119));
@@ -462,6 +464,37 @@ TEST_CASE("dispatcher: bad additions and offers are refused", "[unit]") {
   CHECK(d.Offer(kFirst, 0xffffffff).code() == absl::StatusCode::kInvalidArgument);
   CHECK(d.Offer(kFirst, 1024).ok());
   CHECK(ReasonOf(d.Offer(kFirst, 1)) == "CREDIT_EXCEEDED");
+}
+
+TEST_CASE("dispatcher: units that are held count against the greatest credit", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst);
+  REQUIRE(d.Offer(kFirst, 1000).ok());
+  REQUIRE(d.Add(1, Units(1, 8)).ok());
+  CHECK(d.Assign().size() == 8);  // credit 992, held 8
+  CHECK(ReasonOf(d.Offer(kFirst, 25)) == "CREDIT_EXCEEDED");
+  CHECK(d.Offer(kFirst, 24).ok());
+  CHECK(ReasonOf(d.Offer(kFirst, 1)) == "CREDIT_EXCEEDED");
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  CHECK(d.Offer(kFirst, 1).ok());
+}
+
+TEST_CASE("dispatcher: units that are checked go to another process, not another stream of one",
+          "[unit]") {
+  FakeClock clock;
+  UnitDispatcher d({.check_every = 1, .now = [&] { return clock.time; }});
+  d.AddActor(kFirst, {.uid = "a"});
+  d.AddActor(kSecond, {.uid = "a"});
+  REQUIRE(d.Offer(kFirst, 1).ok());
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  CHECK(Given(&d) == "1:1/0");
+  REQUIRE(d.Offer(kSecond, 4).ok());
+  CHECK(d.Accept(kFirst, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  CHECK(d.Assign().empty());
+  d.AddActor(kThird, {.uid = "b"});
+  REQUIRE(d.Offer(kThird, 1).ok());
+  CHECK(Given(&d) == "3:1/0");
 }
 
 // Random actors that come, go, lag, fail and answer twice: every shard ends with each of its units

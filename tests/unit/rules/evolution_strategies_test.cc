@@ -74,6 +74,17 @@ TEST_CASE("evolution: the 50-dimensional sphere is solved, by a right gradient o
   CHECK(AfterGenerations(0) > 10);
 }
 
+TEST_CASE("evolution: weights decay towards 0") {
+  EvolutionConfig config;
+  config.weight_decay = 0.1;
+  config.adam.learning_rate = 0.01;
+  Tensor weights = torch::ones({3});
+  AdamState adam{torch::zeros({3}), torch::zeros({3}), 0};
+  EvolutionStep(config, torch::zeros({3}, torch::kFloat64), weights, &adam);
+  CHECK(weights.max().item<double>() < 1);
+  CHECK(weights.min().item<double>() > 0.9);
+}
+
 v1::ExperimentSpec Spec() {
   v1::ExperimentSpec spec;
   spec.mutable_rule()->set_name("evolution_strategies");

@@ -209,6 +209,26 @@ TEST_CASE("maml: the rule adapts as the agents did, and its step lowers the surr
   }
 }
 
+TEST_CASE("maml: every lifetime is judged by its own rewards", "[unit]") {
+  const Settings settings{.options = {{"objective", "shaped"}, {"adaptation_reward", "success"}}};
+  const auto rule = MakeRule(settings);
+  const LifetimeBatch batch = Live(settings, rule->meta_parameters());
+  const auto gradient = [&](const LifetimeBatch& of) {
+    return MakeRule(settings)->Update(of, 0)->at("outer_grad_norm");
+  };
+  const double want = gradient(batch);
+  for (int64_t s = 0; s < kAgents; ++s) {
+    // The same rewards in another order, so that their mean stays.
+    LifetimeBatch other = batch;
+    other.steps.shaped_rewards = batch.steps.shaped_rewards.clone();
+    Tensor judged = other.steps.shaped_rewards[s].narrow(
+        0, (static_cast<int64_t>(settings.iterations) - 1) * kSteps, kSteps);
+    judged.copy_(judged.flip(0).clone());
+    INFO("lifetime " << s);
+    CHECK(std::abs(gradient(other) - want) > 1e-6);
+  }
+}
+
 TEST_CASE("maml: the mean reward of the last lifetimes travels behind the weights", "[unit]") {
   const Settings settings{.options = {{"mean_lifetimes", "4"}}};
   const auto rule = MakeRule(settings);

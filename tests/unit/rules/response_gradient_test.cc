@@ -5,7 +5,12 @@
 #include <vector>
 
 #include "common/spec/spec.h"
+#include "learner/agents/conditioned_policy.h"
+#include "learner/agents/gae.h"
+#include "learner/agents/response_terms.h"
+#include "learner/agents/row_statistics.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/shared.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
@@ -82,15 +87,21 @@ struct Life {
     return made;
   }
 
+  static Segment Collected(uint64_t seed) {
+    Segment random = RandomSegment(2, kSteps, seed);
+    random.last_done = torch::ones({2});
+    random.next_observations = RandomNormals({2, kObservationSize}, seed + 5);
+    return random;
+  }
+
   Segment Iterate(InnerLoop* at, uint32_t iteration, LoopReport* report) {
     uint64_t seed = 1000 + 100 * iteration;
     auto segment = at->Iterate(
         iteration,
         [&](std::vector<v1::PolicyWeights> policies) -> absl::StatusOr<Segment> {
           collected.push_back(policies.size());
-          Segment random = RandomSegment(2, kSteps, seed += 10);
-          random.last_done = torch::ones({2});
-          random.next_observations = RandomNormals({2, kObservationSize}, seed + 5);
+          Segment random = Collected(seed += 10);
+          policies_before.push_back(std::move(policies));
           if (spec.agent().bootstrap_on_truncation()) {
             // Every episode ends at the limit.
             random.truncated = torch::zeros({2, kSteps});
@@ -111,12 +122,16 @@ struct Life {
   Tensor phi;
   std::unique_ptr<InnerLoop> loop;
   std::vector<size_t> collected;  // Policies of each collection.
+  std::vector<std::vector<v1::PolicyWeights>> policies_before;
 };
 
-std::string Bytes(const InnerLoop& loop) {
+std::string Bytes(const std::vector<v1::PolicyWeights>& policies) {
   std::string bytes;
-  for (const v1::PolicyWeights& policy : loop.Policies()) bytes += policy.weights();
+  for (const v1::PolicyWeights& policy : policies) bytes += policy.weights();
   return bytes;
+}
+std::string Bytes(const InnerLoop& loop) {
+  return Bytes(loop.Policies());
 }
 
 TEST_CASE("response gradient: a limit that is no end changes both rounds", "[unit]") {
@@ -245,6 +260,123 @@ TEST_CASE("response gradient: warm-up and frozen meta-parameters", "[unit]") {
   frozen.Iterate(frozen.loop.get(), 0, &none);
   CHECK(frozen.collected == std::vector<size_t>{2, 2});
   CHECK_FALSE(none.outer_gradient.defined());
+  CHECK(Bytes(frozen.policies_before[1]) != Bytes(*frozen.loop));
+  frozen.Iterate(frozen.loop.get(), 5, &none);
+  CHECK(Bytes(frozen.policies_before[3]) == Bytes(*frozen.loop));
+}
+
+// In double, what the loop's terms are derivatives of: the task objective of the validation round
+// at the policy that came out of the policy round, moved by what a plain policy step would change.
+// The parts of phi that the direct term, the step's condition and the step's reward see are given
+// one by one.
+class OuterObjective {
+ public:
+  // Before the loop's first iteration, and with the policy after it.
+  OuterObjective(const Life& life, const learner::TensorMap& before, const Tensor& theta)
+      : spec_(life.spec),
+        layout_(learner::ConditionedLayout(learner::ShapeOfAgents(life.shard), life.eta_size())),
+        value_layout_(learner::ValueLayout(learner::ShapeOfAgents(life.shard))),
+        before_(before),
+        theta_(theta.to(torch::kFloat64)),
+        theta_k_(before.at("policy.theta").to(torch::kFloat64)),
+        eta_size_(life.eta_size()),
+        first_(Life::Collected(1010)),
+        second_(Life::Collected(1020)) {
+    Violations violations;
+    network_ = learner::MakeSignalNetwork(
+        spec_.signal(), {.observation_size = kObservationSize, .action_size = kActionSize},
+        &violations);
+    REQUIRE(network_ != nullptr);
+    const Tensor phi = life.phi.to(torch::kFloat64);
+    denominator_ = Density(second_)(theta_k_, EtaOf(phi));
+    advantages_ = AdvantagesOf(second_, second_.shaped_rewards, "task_value.theta");
+    if (spec_.agent().normalize_advantage()) advantages_ = learner::Standardised(advantages_);
+    moved_ = Moved(EtaOf(phi), phi);
+  }
+
+  double At(const Tensor& direct, const Tensor& condition, const Tensor& reward) const {
+    const Tensor theta = theta_ + Moved(EtaOf(condition), reward) - moved_;
+    return learner::ClippedSurrogate(Density(second_)(theta, EtaOf(direct)), denominator_,
+                                     advantages_, {.range = spec_.agent().clip()})
+        .objective.sum()
+        .item<double>();
+  }
+
+ private:
+  Tensor EtaOf(const Tensor& phi) const {
+    return phi.narrow(0, phi.numel() - eta_size_, eta_size_);
+  }
+  learner::LogProbs Density(const Segment& segment) const {
+    return [this, segment](const Tensor& theta, const Tensor& eta) {
+      const auto policy = learner::SplitConditioned(layout_, theta);
+      const auto modulation = learner::Fold(policy, eta.expand({2, 1, eta_size_}));
+      return learner::LogProb(
+          learner::Forward(policy, modulation, segment.observations.to(torch::kFloat64)),
+          policy.log_std, segment.actions.to(torch::kFloat64));
+    };
+  }
+  Tensor AdvantagesOf(const Segment& segment, const Tensor& rewards, const char* critic) const {
+    const auto value = learner::SplitValue(value_layout_, before_.at(critic).to(torch::kFloat64));
+    const auto values = [&](const Tensor& observations) {
+      return learner::Forward(value, observations.to(torch::kFloat64)).squeeze(-1);
+    };
+    return learner::Gae(rewards, values(segment.observations), segment.prev_done, segment.last_done,
+                        values(segment.next_observations.unsqueeze(1)).squeeze(1),
+                        spec_.agent().gamma(), spec_.agent().gae_lambda())
+        .advantages;
+  }
+  Tensor Moved(const Tensor& eta, const Tensor& phi) const {
+    learner::SignalState state = network_->InitialState(2, torch::kFloat64);
+    const Tensor signals = network_->Signals(phi, first_, &state);
+    const Tensor rewards = 0.25 * first_.shaped_rewards + 0.5 * signals;
+    return learner::AfterPolicyStep(
+        Density(first_), theta_k_, eta,
+        {.log_probs = first_.log_probs.to(torch::kFloat64),
+         .advantages = AdvantagesOf(first_, rewards, "inner_value.theta"),
+         .standardise = spec_.agent().normalize_advantage(),
+         .length = 0.7,
+         .clip = spec_.agent().clip()});
+  }
+
+  const v1::ExperimentSpec spec_;
+  const learner::ParamLayout layout_, value_layout_;
+  const learner::TensorMap before_;
+  const Tensor theta_, theta_k_;
+  const int64_t eta_size_;
+  const Segment first_, second_;
+  std::unique_ptr<learner::SignalNetwork> network_;
+  Tensor denominator_, advantages_, moved_;
+};
+
+TEST_CASE("response gradient: each term of the loop is a slope of its objective", "[unit]") {
+  for (int term = 0; term < 3; ++term) {
+    INFO("term 1" << term + 1);
+    Life life({{"w11", term == 0 ? "1" : "0"},
+               {"w12", term == 1 ? "1" : "0"},
+               {"w13", term == 2 ? "1" : "0"},
+               {"c_in", "0.5"},
+               {"c_ex", "0.25"},
+               {"policy_step", "0.7"},
+               {"outer_steps", "one"}});
+    REQUIRE(life.spec.agent().gae_lambda() < 1);
+    const learner::TensorMap before = life.loop->Save();
+    LoopReport report;
+    life.Iterate(life.loop.get(), 0, &report);
+    const OuterObjective objective(life, before, life.loop->Save().at("policy.theta"));
+    const Tensor gradient = -report.outer_gradient;  // Of the loss, which is to fall.
+    const double slope = gradient.norm().item<double>();
+    const Tensor phi = life.phi.to(torch::kFloat64), direction = gradient / slope;
+    const double h = 1e-5;
+    const auto at = [&](double length) {
+      const Tensor moved = phi + length * direction;
+      return objective.At(term == 0 ? moved : phi, term == 1 ? moved : phi,
+                          term == 2 ? moved : phi);
+    };
+    const double difference = (at(h) - at(-h)) / (2 * h);
+    INFO("slope " << slope << ", difference " << difference);
+    CHECK(slope > 1e-6);
+    CHECK(std::abs(difference - slope) < 2e-3 * slope);
+  }
 }
 
 LifetimeBatch Batch(std::vector<ShardGradient> shards) {

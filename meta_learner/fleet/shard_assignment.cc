@@ -1,0 +1,354 @@
+// Who gets which shard: the part of ShardBoard that chooses.
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include "common/failpoint.h"
+#include "common/history.h"
+#include "learner/shard_memory.h"
+#include "meta_learner/fleet/shard_board.h"
+
+namespace mentor::meta_learner {
+
+void ShardBoard::AssignLocked() {
+  SettleAuditsLocked();
+  const std::optional<LearnerId> reserved = ReserveForSuspectsLocked();
+  // Again while anything moves: a learner that keeps a place for a large shard gets something else
+  // when another one took that.
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (auto& entry : learners_) {
+      while (entry.first != reserved && GiveNextLocked(entry.first)) moved = true;
+    }
+  }
+}
+
+bool ShardBoard::GiveNextLocked(LearnerId id) {
+  Learner& learner = learners_.at(id);
+  if (learner.draining || learner.shards.size() >= learner.info.slots || KeptAwayLocked(learner))
+    return false;
+  const std::optional<std::string> next = queue_.Next(ReadyLocked(&learner));
+  if (!next) return false;
+  const std::deque<uint64_t>& line = waiting_.at(*next);
+  const uint64_t shard = *std::find_if(line.begin(), line.end(),
+                                       [&](uint64_t one) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                                         return MayHaveLocked(learner, *jobs_.at(one));
+                                       });
+  // Its turn, and no room beside what is held: smaller ones do not overtake it for ever.
+  if (!HasRoomLocked(learner, *jobs_.at(shard))) return false;
+  GiveLocked(id, shard);
+  return true;
+}
+
+std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
+  for (const auto& [experiment, line] : waiting_) {
+    for (const uint64_t shard : line) {
+      const Job& job = *jobs_.at(shard);
+      if (!IsSuspected(job)) continue;
+      // The one with the least to finish first.
+      const std::pair<const LearnerId, Learner>* best = nullptr;
+      for (const auto& entry : learners_) {
+        const Learner& learner = entry.second;
+        if (!CouldRunLocked(learner, job) || job.audit.Has(learner.info.name) ||
+            (job.failed_at.Has(learner.info.name) && CanBeTriedElsewhereLocked(job)))
+          continue;
+        if (best == nullptr || learner.shards.size() < best->second.shards.size()) best = &entry;
+      }
+      if (best == nullptr) continue;
+      const LearnerId id = best->first;
+      if (best->second.shards.empty()) GiveLocked(id, shard);
+      return id;
+    }
+  }
+  // And one that has such a shard gets nothing beside it.
+  for (const auto& [id, learner] : learners_) {
+    for (const uint64_t shard : learner.shards) {
+      if (IsSuspected(*jobs_.at(shard))) return id;
+    }
+  }
+  return std::nullopt;
+}
+
+void ShardBoard::GiveLocked(LearnerId id, uint64_t shard) {
+  const auto line = waiting_.find(jobs_.at(shard)->shard->experiment());
+  std::erase(line->second, shard);
+  if (line->second.empty()) waiting_.erase(line);
+  AssignToLocked(id, &learners_.at(id), shard);
+}
+
+std::set<std::string> ShardBoard::ReadyLocked(Learner* learner) {
+  std::set<std::string> ready;
+  for (const auto& [experiment, shards] : waiting_) {
+    if (FitsLocked(*learner, experiment)) {
+      if (std::any_of(shards.begin(), shards.end(),
+                      [&](uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                        return MayHaveLocked(*learner, *jobs_.at(id));
+                      }))
+        ready.insert(experiment);
+    } else if (learner->mismatched.insert(experiment).second && options_.on_mismatch) {
+      options_.on_mismatch(learner->info, experiment, arithmetics_.at(experiment).name);
+    }
+  }
+  return ready;
+}
+
+bool ShardBoard::FitsLocked(const Learner& learner, const std::string& experiment) const {
+  const auto found = arithmetics_.find(experiment);
+  return found == arithmetics_.end() || found->second.name.empty() ||
+         found->second.name == learner.info.arithmetic;
+}
+
+bool ShardBoard::KeptAwayLocked(const Learner& learner) const {
+  return learners_.size() > 1 && learner.standing.InQuarantine(NowNs());
+}
+
+uint64_t ShardBoard::MemoryHeldLocked(const Learner& learner) const {
+  uint64_t bytes = 0;
+  for (const uint64_t shard : learner.shards)
+    bytes += jobs_.at(shard)->memory.With(learner.info.threads);
+  return bytes;
+}
+
+bool ShardBoard::HasRoomLocked(const Learner& learner, const Job& job) const {
+  return learner.info.Holds(MemoryHeldLocked(learner) + job.memory.With(learner.info.threads));
+}
+
+bool ShardBoard::CouldRunLocked(const Learner& learner, const Job& job) const {
+  return !learner.draining && !KeptAwayLocked(learner) &&
+         FitsLocked(learner, job.shard->experiment()) &&
+         learner.info.Holds(job.memory.With(learner.info.threads));
+}
+
+bool ShardBoard::MayHaveLocked(const Learner& learner, const Job& job) const {
+  // Suspects are given out by ReserveForSuspectsLocked, and nothing comes beside them.
+  if (IsSuspected(job)) return false;
+  for (const uint64_t held : learner.shards) {
+    if (IsSuspected(*jobs_.at(held))) return false;
+  }
+  if (job.audit.Has(learner.info.name) ||
+      !learner.info.Holds(job.memory.With(learner.info.threads)))
+    return false;
+  return !job.failed_at.Has(learner.info.name) || !CanBeTriedElsewhereLocked(job);
+}
+
+bool ShardBoard::CanBeTriedElsewhereLocked(const Job& job) const {
+  return job.failed_at.LeavesSomeOf(
+      learners_,
+      [&](const Learner& learner)
+          ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return CouldRunLocked(learner, job); },
+      [](const Learner& learner) { return learner.info.name; });
+}
+
+bool ShardBoard::HasMemoryLimits() const {
+  const MutexLock lock(mutex_);
+  return !learners_.empty() &&
+         std::none_of(learners_.begin(), learners_.end(),
+                      [](const auto& entry) { return entry.second.info.memory_bytes == 0; });
+}
+
+bool ShardBoard::CouldHold(const learner::ShardMemory& memory, uint64_t* needed,
+                           uint64_t* most) const {
+  const MutexLock lock(mutex_);
+  bool held = learners_.empty();
+  *needed = *most = 0;
+  for (const auto& [id, learner] : learners_) {
+    const uint64_t bytes = memory.With(learner.info.threads);
+    held = held || learner.info.Holds(bytes);
+    *needed = std::max(*needed, learner::kLearnerProcessBytes + bytes);
+    *most = std::max(*most, learner.info.memory_bytes);
+  }
+  return held;
+}
+
+void ShardBoard::NoteMemoryLocked(BrokerProgress* progress, const Call* call) const {
+  uint64_t most = 0;
+  for (const auto& [id, job] : jobs_) {
+    if (job->call != call || job->done || job->learner) continue;
+    bool any = false, fits = false;
+    uint64_t needed = 0;
+    for (const auto& [other, learner] : learners_) {
+      if (!FitsLocked(learner, call->experiment)) continue;
+      any = true;
+      const uint64_t bytes = job->memory.With(learner.info.threads);
+      fits = fits || learner.info.Holds(bytes);
+      needed = std::max(needed, learner::kLearnerProcessBytes + bytes);
+      most = std::max(most, learner.info.memory_bytes);
+    }
+    if (!any || fits) continue;
+    progress->memory_needed = std::max(progress->memory_needed, needed);
+    progress->memory_most = most;
+  }
+}
+
+std::string ShardBoard::RefusalLocked(const Learner& learner) const {
+  std::set<std::string> unlike, large;
+  for (const auto& [id, job] : jobs_) {
+    if (job->done) continue;
+    const std::string& experiment = job->shard->experiment();
+    if (!FitsLocked(learner, experiment)) {
+      unlike.insert(experiment);
+    } else if (!learner.info.Holds(job->memory.With(learner.info.threads))) {
+      large.insert(experiment);
+    }
+  }
+  std::vector<std::string> why;
+  if (!unlike.empty()) {
+    why.push_back(absl::StrFormat("%s: results come from '%s'", *unlike.begin(),
+                                  arithmetics_.at(*unlike.begin()).name));
+  }
+  if (!large.empty()) why.push_back(*large.begin() + ": needs more memory");
+  return absl::StrJoin(why, "; ");
+}
+
+void ShardBoard::StrikeLocked(Learner* learner, const char* why) {
+  const bool quarantined = learner->standing.Strike(NowNs());
+  if (quarantined) ++counts_.quarantines;
+  if (options_.on_strike) options_.on_strike(learner->info, why, quarantined);
+}
+
+void ShardBoard::AdvancedLocked(Job* job) {
+  const auto now = NowNs();
+  job->longest_gap = std::max(job->longest_gap, now - job->progressed);
+  job->progressed = now;
+}
+
+std::chrono::nanoseconds ShardBoard::StallAfterLocked(const Job& job) const {
+  const auto known = gaps_.find(job.shard->experiment());
+  const double gap = known == gaps_.end() ? 0 : static_cast<double>(known->second.count());
+  return std::max(options_.stall_min,
+                  std::chrono::nanoseconds(static_cast<int64_t>(options_.stall_factor * gap))) *
+         (int64_t{1} << std::min(job.stalls, 16));
+}
+
+void ShardBoard::MoveStalledLocked() {
+  bool moved = false;
+  for (auto& entry : jobs_) {
+    const uint64_t id = entry.first;
+    Job* const job = entry.second.get();
+    if (!job->learner || job->done) continue;
+    if (NowNs() - job->progressed < StallAfterLocked(*job)) continue;
+    Learner& holder = learners_.at(*job->learner);
+    // A second opinion that does not come is done without.
+    const bool free = !job->audit.empty() ||
+                      std::any_of(learners_.begin(), learners_.end(),
+                                  [&](const auto& candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                                    const Learner& other = candidate.second;
+                                    return &other != &holder && CouldRunLocked(other, *job) &&
+                                           other.shards.size() < other.info.slots &&
+                                           HasRoomLocked(other, *job) &&
+                                           !job->failed_at.Has(other.info.name);
+                                  });
+    if (!free) continue;
+    v1::RunResponse message;
+    message.mutable_drop_shard()->set_shard_id(id);
+    message.mutable_drop_shard()->set_epoch(job->epoch);
+    holder.send(std::move(message));
+    holder.shards.erase(id);
+    // Without actors it cannot get anywhere, which is not its fault.
+    if (holder.actors > 0) StrikeLocked(&holder, kStalled);
+    ++job->stalls;
+    job->failed_at.Add(holder.info.name);
+    ++counts_.stalled;
+    ++counts_.reassigned;
+    ReturnLocked(job);
+    moved = true;
+  }
+  if (moved) AssignLocked();
+}
+
+void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id) {
+  Job& job = *jobs_.at(shard_id);
+  const uint64_t steps = learner::StepsOf(*job.shard);
+  queue_.Charge(job.shard->experiment(), static_cast<double>(steps));
+  served_[job.shard->experiment()] += steps;
+  job.learner = id;
+  Arithmetic& arithmetic = arithmetics_[job.shard->experiment()];
+  arithmetic.name = learner->info.arithmetic;
+  ++arithmetic.shards;
+  job.epoch = next_epoch_++;
+  job.progressed = NowNs();
+  job.longest_gap = {};
+  job.hash = std::make_unique<Sha256>();
+  learner->shards.insert(shard_id);
+  MENTOR_FAILPOINT("shard.assign.before_send");
+  // A failed send is followed by RemoveLearner, which gives the shard to another one.
+  if (job.shard->reward_source() == v1::REWARD_SOURCE_SIGNAL &&
+      learner->version != job.call->version) {
+    v1::RunResponse weights;
+    weights.mutable_signal_weights()->set_version(job.call->version);
+    *weights.mutable_signal_weights()->mutable_weights() = job.call->weights;
+    learner->send(std::move(weights));
+    learner->version = job.call->version;
+  }
+  MENTOR_HISTORY("assigned", {{"shard", shard_id},
+                              {"epoch", job.epoch},
+                              {"experiment", job.shard->experiment()},
+                              {"work", job.work},
+                              {"learner", learner->info.name}});
+  v1::RunResponse message;
+  *message.mutable_shard() = *job.shard;
+  message.mutable_shard()->set_epoch(job.epoch);
+  learner->send(std::move(message));
+}
+
+bool ShardBoard::AuditLocked(Job* job, const Learner& learner, const v1::ShardDone& done) {
+  if (!IsAudited(*job->shard, options_.check_every)) return false;
+  std::string hash = HashOfAnswer(done);
+  if (!job->audit.empty() && job->audit.Agrees(hash)) {
+    ++counts_.audited;
+    LetGoLocked(job->shard->experiment());
+    return false;
+  }
+  const bool differs = !job->audit.empty();
+  // Answers hold the experiment's arithmetic, as results do: others would have other bits.
+  if (!differs) ++arithmetics_[job->shard->experiment()].shards;
+  job->audit.Add(learner.info.name, std::move(hash), job->epoch, &job->result);
+  if (differs) DivergedLocked(job);
+  // SettleAuditsLocked sees to it when nobody else can be asked.
+  ReturnLocked(job);
+  return true;
+}
+
+void ShardBoard::DivergedLocked(Job* job) {
+  ++counts_.divergences;
+  job->call->diverged = true;
+  for (auto& [id, learner] : learners_) {
+    if (!job->audit.Has(learner.info.name)) continue;
+    learner.standing.Quarantine(NowNs());
+    ++counts_.quarantines;
+    if (options_.on_strike) options_.on_strike(learner.info, kDiverged, /*quarantined=*/true);
+  }
+  if (options_.on_divergence)
+    options_.on_divergence(job->shard->experiment(), job->audit.learners());
+}
+
+bool ShardBoard::CanBeAuditedLocked(const Job& job) const {
+  return std::any_of(learners_.begin(), learners_.end(),
+                     [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                       const Learner& learner = entry.second;
+                       return CouldRunLocked(learner, job) && !job.audit.Has(learner.info.name) &&
+                              !job.failed_at.Has(learner.info.name);
+                     });
+}
+
+void ShardBoard::SettleAuditsLocked() {
+  for (auto& entry : jobs_) {
+    Job* const job = entry.second.get();
+    if (job->done || job->learner || job->audit.empty()) continue;
+    if (CanBeAuditedLocked(*job) && job->losses < options_.losses_max) continue;
+    const auto line = waiting_.find(job->shard->experiment());
+    std::erase(line->second, entry.first);
+    if (line->second.empty()) waiting_.erase(line);
+    job->result = job->audit.TakeFirst(&job->epoch);
+    MENTOR_HISTORY("stands", {{"shard", entry.first}, {"epoch", job->epoch}});
+    FinishLocked(job);
+    changed_.NotifyAll();
+  }
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,225 @@
+"""What a seed may do to a cluster and its experiments: functions of a trial (chaos_test.py)."""
+
+import signal
+import time
+
+FAULTS = []  # (how often, function)
+# Failpoints whose errors must be survived; at others a process is only killed. An error while it
+# starts ends it by design, and a message that is dropped is missed after a minute only.
+SURVIVED = (
+    "store.",
+    "api.",
+    "rpc.stream.open",
+    "rpc.chunk.corrupt",
+    "rpc.heartbeat.skip",
+    "actor.unit.step",
+)
+ONLY_KILLS = {"store.migrate.step", "store.start.scan"}
+NEVER = {"store.commit.forgotten"}  # It makes the store lie.
+ERRORS = ("error(EIO)", "error(ENOSPC)", "sleep(300)")
+
+
+def fault(weight=1):
+    def add(function):
+        FAULTS.append((weight, function))
+        return function
+
+    return add
+
+
+def choose(trial):
+    """A fault that this trial can have."""
+    functions = [(weight, function) for weight, function in FAULTS if applies(trial, function)]
+    weights = [weight for weight, _ in functions]
+    return trial.rng.choices([function for _, function in functions], weights)[0]
+
+
+def applies(trial, function):
+    wants = function.__name__
+    if wants == "full_disk":
+        return trial.fleet.has_small_disk
+    if wants == "clock_jump":
+        return trial.fleet.clock is not None
+    if wants.startswith("database"):
+        return trial.server is not None
+    if wants in ("slow_link", "half_open", "cut_links"):
+        return any(trial.fleet.proxies.values())
+    return True
+
+
+# Processes.
+
+
+@fault(2)
+def kill(trial):
+    trial.fleet.end(trial.fleet.victim(), signal.SIGKILL)
+
+
+@fault()
+def terminate(trial):
+    trial.fleet.end(trial.fleet.victim(), signal.SIGTERM)
+
+
+@fault()
+def kill_two(trial):
+    for kind in trial.rng.sample(["meta-learner", "learner", "actor"], 2):
+        trial.fleet.end(trial.fleet.victim([kind]), signal.SIGKILL)
+
+
+@fault()
+def rolling_restart(trial):
+    kind = trial.rng.choice(["learner", "actor"])
+    for name in sorted(trial.fleet.processes):
+        if name.startswith(kind):
+            trial.fleet.end(name, signal.SIGTERM)
+
+
+@fault()
+def stop_for_a_while(trial):
+    """Longer than the silence after which a peer is taken for dead, sometimes."""
+    process = trial.fleet.processes[trial.fleet.victim()]
+    process.signal(signal.SIGSTOP)
+    time.sleep(trial.rng.choice([0.2, 1, 6.5]))
+    process.signal(signal.SIGCONT)
+
+
+@fault(2)
+def failpoint(trial):
+    """A process with one of its failpoints armed."""
+    name = trial.fleet.victim()
+    point = trial.rng.choice(
+        [point for point in trial.fleet.failpoints_of(name) if point not in NEVER]
+    )
+    errs = point.startswith(SURVIVED) and point not in ONLY_KILLS
+    action = trial.rng.choice(("kill", *ERRORS)) if errs else "kill"
+    trial.note(f"{name}: {point}, {action}")
+    trial.fleet.end(name, signal.SIGTERM, f"{point}={trial.rng.randint(1, 20)}:{action}")
+
+
+@fault()
+def sick_actor(trial):
+    """One that errs, or keeps what it gets, for a while."""
+    learner = trial.fleet.victim(["learner"])
+    sickness = trial.rng.choice(
+        ["actor.unit.step=*:error(sick)", "actor.result.before_send=*:sleep(3600000)"]
+    )
+    address = trial.fleet.addresses[learner]
+    guest = trial.fleet.guest("mentor-actor", "--learner", address, sickness)
+    time.sleep(trial.rng.uniform(0.5, 3))
+    guest.kill()
+
+
+@fault()
+def sick_learner(trial):
+    """One that heartbeats, takes shards and never works."""
+    guest = trial.fleet.guest(
+        "mentor-learner",
+        "--meta_learner",
+        trial.fleet.server,
+        "learner.segment.before_send=*:sleep(3600000)",
+    )
+    time.sleep(trial.rng.uniform(0.5, 2))
+    guest.kill()
+
+
+# Connections.
+
+
+def links(trial):
+    proxies = [proxy for _, proxy in sorted(trial.fleet.proxies.items()) if proxy]
+    return trial.rng.sample(proxies, trial.rng.randint(1, len(proxies)))
+
+
+@fault()
+def slow_link(trial):
+    for proxy in links(trial):
+        proxy.delay_s = trial.rng.choice([0, 0.05, 0.3])
+        proxy.bytes_per_s = trial.rng.choice([0, 20_000, 200_000])
+    time.sleep(trial.rng.uniform(0.5, 2))
+    trial.fleet.heal()
+
+
+@fault()
+def half_open(trial):
+    for proxy in links(trial):
+        proxy.stalled = {trial.rng.choice(["up", "down"])}
+    time.sleep(trial.rng.choice([0.5, 2, 6.5]))
+    trial.fleet.heal()
+
+
+@fault()
+def cut_links(trial):
+    for proxy in links(trial):
+        proxy.refuses = trial.rng.random() < 0.5
+        proxy.cut()
+    time.sleep(trial.rng.uniform(0, 1))
+    trial.fleet.heal()
+
+
+# What the meta-learner stands on.
+
+
+@fault()
+def full_disk(trial):
+    trial.fleet.fill_disk(trial.rng.uniform(0.3, 2))
+
+
+@fault()
+def clock_jump(trial):
+    days = trial.rng.choice([-2, 0, 30])
+    trial.fleet.clock.write_text(f"{days:+}d")
+
+
+@fault(2)
+def database_connections_cut(trial):
+    trial.server.cut(trial.database)
+
+
+@fault()
+def database_restarted(trial):
+    trial.server.stop()
+    time.sleep(trial.rng.uniform(0, 2))
+    trial.server.start()
+
+
+# Users.
+
+
+@fault()
+def pause(trial):
+    name = trial.pick("STATE_RUNNING", "STATE_QUEUED")
+    if name:
+        trial.ask("pause", name)
+
+
+@fault()
+def resume(trial):
+    name = trial.pick("STATE_PAUSED")
+    if name:
+        trial.ask("resume", name)
+
+
+@fault()
+def cancel_a_copy(trial):
+    name = f"copy-{len(trial.kinds)}"
+    trial.create(name, trial.rng.choice(["long", "wide"]))
+    time.sleep(trial.rng.uniform(0, 0.5))
+    if trial.ask("cancel", name):
+        # Or its work was done before the call arrived.
+        trial.wanted[name] = {"STATE_CANCELLED", "STATE_SUCCEEDED"}
+
+
+@fault()
+def urgent(trial):
+    """One of a higher class takes another's place."""
+    trial.create(f"urgent-{len(trial.kinds)}", "reptile", "--priority", "high")
+
+
+@fault()
+def clone(trial):
+    """Its end is that of its source, from whichever checkpoint it begins."""
+    sources = [name for name in sorted(trial.kinds) if trial.kinds[name] in ("long", "blind")]
+    source = trial.rng.choice(sources) if sources else None
+    name = f"clone-{len(trial.kinds)}"
+    if source and trial.ask("clone", source, "--id", name):
+        trial.kinds[name], trial.wanted[name] = trial.kinds[source], {"STATE_SUCCEEDED"}

@@ -1,0 +1,193 @@
+"""The processes of a chaos trial: a seed chooses how many, what is between them and where the
+meta-learner keeps its state."""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
+
+from harness import BIN  # noqa: E402
+from proxy import Loop, Proxy  # noqa: E402
+
+# With PostgreSQL there may be several of which one leads.
+META_LEARNERS = (1, 3)
+EXIT_IN_USE = 4  # Another one leads.
+FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+DISK_MB = 48
+
+
+def small_disk(folder):
+    """A file system of its own with little room, or False."""
+    folder.mkdir()
+    if os.geteuid() != 0:
+        return False
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", folder]
+    return subprocess.run(mount, capture_output=True, check=False).returncode == 0
+
+
+class Fleet:
+    """Each process can be started again at its address. Half of the links go through a proxy."""
+
+    def __init__(self, test, rng, folder, database):
+        self.test, self.rng, self.folder, self.database = test, rng, folder, database
+        self.state, self.history = folder / "state", folder / "history"
+        folder.mkdir()
+        self.history.mkdir()
+        self.has_small_disk = rng.random() < 0.25 and small_disk(self.state)
+        if self.has_small_disk:
+            test.addCleanup(subprocess.run, ["umount", "-l", self.state], check=False)
+        self.clock = None
+        if FAKETIME.exists() and rng.random() < 0.25:
+            self.clock = folder / "clock"
+            self.clock.write_text("+0")
+        self.max_running = rng.choice([2, 4, 4])
+        self.check_every = rng.choice([1, 10, 1000])
+        self.addresses, self.processes, self.ended = {}, {}, []
+        self.armed = set()  # Processes that a failpoint may end.
+        self.loop, self.proxies = Loop(), {}
+        test.addCleanup(self.loop.close)
+        number = rng.randint(*META_LEARNERS) if database else 1
+        self.meta_learners = [f"meta-learner-{i}" for i in range(number)]
+        for meta_learner in self.meta_learners:
+            self.start(meta_learner)
+        learners = [f"learner-{i}" for i in range(rng.randint(2, 3))]
+        for learner in learners:
+            self.start(learner)
+        # Each learner has an actor; the others choose.
+        homes = learners + [rng.choice(learners) for _ in range(rng.randint(0, 2))]
+        self.homes = {f"actor-{i}": home for i, home in enumerate(homes)}
+        for actor in self.homes:
+            self.start(actor)
+
+    @property
+    def server(self):
+        """All of them, for clients and learners."""
+        return ",".join(self.addresses[name] for name in self.meta_learners)
+
+    def environment(self, name, failpoints):
+        environment = {"MENTOR_HISTORY": str(self.history), "MENTOR_FAILPOINTS": failpoints}
+        if name.startswith("meta-learner") and self.clock:
+            environment |= {
+                "LD_PRELOAD": str(FAKETIME),
+                "FAKETIME_TIMESTAMP_FILE": str(self.clock),
+                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+        return environment
+
+    def route(self, name, targets):
+        """Where a client finds its servers: themselves, or proxies before them."""
+        found = []
+        for number, target in enumerate(targets.split(",")):
+            link = (name, number)
+            if link not in self.proxies:
+                proxied = self.rng.random() < 0.5
+                self.proxies[link] = Proxy(self.loop, target) if proxied else None
+            found.append(self.proxies[link].address if self.proxies[link] else target)
+        return ",".join(found)
+
+    def start(self, name, failpoints=""):
+        port = self.addresses.get(name, 0)
+        env = self.environment(name, failpoints)
+        if name.startswith("meta-learner"):
+            flags = ["--max_running", self.max_running, "--disk_reserve_mb", 4]
+            flags += ["--check_every", self.check_every]
+            if self.database:
+                flags += ["--database", self.database]
+            if len(self.meta_learners) > 1:
+                flags += ["--standby"]
+            started = self.test.start_meta_learner(self.state, port, *flags, env=env)
+        elif name.startswith("learner"):
+            server = self.route(name, self.server)
+            started = self.test.start_learner(server, port, env=env)
+        else:
+            home = self.route(name, self.addresses[self.homes[name]])
+            threads = self.rng.randint(1, 2)
+            self.processes[name] = self.test.start_actor(home, threads, env=env)
+            return
+        self.processes[name], self.addresses[name] = started
+
+    def guest(self, binary, flag, server, failpoints):
+        """A sick process that is not one of ours and goes again."""
+        env = self.environment(binary, failpoints)
+        arguments = ["--listen", "127.0.0.1:0"] if binary == "mentor-learner" else []
+        return self.test.start(binary, flag, server, *arguments, env=env)
+
+    def victim(self, kinds=("meta-learner", "learner", "actor")):
+        kind = self.rng.choice(kinds)
+        return self.rng.choice(sorted(n for n in self.processes if n.startswith(kind)))
+
+    def end(self, name, number, failpoints=""):
+        process = self.processes[name]
+        if process.child.poll() is None:
+            process.signal(number)
+        process.wait(60)
+        self.ended.append(process)
+        self.armed.discard(name)
+        if not failpoints:
+            return self.start(name)
+        self.armed.add(name)
+        try:
+            self.start(name, failpoints)
+        except AssertionError:  # It did not even say where it listens.
+            self.start(name)
+            self.armed.discard(name)
+
+    def mend(self):
+        """Those that a failpoint has ended come back without it. Nobody else may have ended."""
+        for name, process in sorted(self.processes.items()):
+            code = process.child.poll()
+            if code is None:
+                continue
+            deposed = len(self.meta_learners) > 1 and code == EXIT_IN_USE
+            if name not in self.armed and not (deposed and name in self.meta_learners):
+                raise AssertionError(f"{name} has ended with {code}:\n{process.output()[-4000:]}")
+            self.end(name, signal.SIGKILL)
+
+    def disarm(self):
+        for name in sorted(self.armed):
+            self.end(name, signal.SIGKILL)
+
+    def heal(self):
+        for proxy in filter(None, self.proxies.values()):
+            proxy.heal()
+
+    def failpoints_of(self, name):
+        binary = BIN / ("mentor-" + name.rsplit("-", 1)[0])
+        listed = subprocess.run([binary, "--list_failpoints"], capture_output=True, text=True)
+        return listed.stdout.split()
+
+    def descriptors_and_threads(self):
+        """The most that a meta-learner has: the leader's, when there are several."""
+        counts = []
+        for name in self.meta_learners:
+            process = pathlib.Path(f"/proc/{self.processes[name].child.pid}")
+            counts.append([len(list((process / what).iterdir())) for what in ("fd", "task")])
+        return [max(column) for column in zip(*counts)]
+
+    def fill_disk(self, seconds):
+        filler = self.state / "filler"
+        try:
+            with open(filler, "wb", buffering=0) as file:
+                while file.write(b"\0" * (1 << 20)):
+                    pass
+        except OSError:
+            pass
+        time.sleep(seconds)
+        filler.unlink(missing_ok=True)
+
+    def output(self):
+        every = [*self.ended, *self.processes.values()]
+        return "\n".join(process.output() for process in every)
+
+    def close(self):
+        for process in self.processes.values():
+            process.close()
+        for proxy in filter(None, self.proxies.values()):
+            proxy.close()
+        shutil.rmtree(self.history, ignore_errors=True)

@@ -1,0 +1,233 @@
+"""Several meta-learners on one PostgreSQL and one folder: one leads, the others stand by, answer
+reads and take over when the leader is killed, stopped or cut off. Experiments end with the hash
+that they have alone, and nothing that was acknowledged is lost."""
+
+import re
+import signal
+import time
+import unittest
+import urllib.request
+
+import postgres
+from harness import ClusterTest, sets
+
+EVALUATED_LATER = ("evaluation.lifetimes_per_goal=0", "checkpoint.keep_last=3")
+LONG = sets("rule.outer_updates=150", *EVALUATED_LATER)
+TAKEOVER_S = 10
+EXIT_USAGE, EXIT_IN_USE = 2, 4
+
+
+def setUpModule():
+    global SERVER
+    if postgres.programs() is None:
+        raise unittest.SkipTest("PostgreSQL is not installed")
+    SERVER = postgres.PostgresServer()
+    unittest.addModuleCleanup(SERVER.close)
+
+
+class MetaLearner:
+    """One of several; started again at its address."""
+
+    def __init__(self, test, database, state):
+        self.test, self.database, self.state = test, database, state
+        self.address = None
+        self.start()
+
+    def start(self):
+        self.process = self.test.start(
+            "mentor-meta-learner", "--state", self.state, "--standby",
+            "--database", SERVER.address(self.database), "--metrics", "127.0.0.1:0",
+            "--admin", "127.0.0.1:0", "--listen", self.address or "127.0.0.1:0",
+        )  # fmt: skip
+        self.address = self.process.wait_for(r"^listening on (\S+)").group(1)
+        self.metrics = self.process.wait_for(r"^metrics on (\S+)").group(1)
+        self.admin = self.process.wait_for(r"^admin on (\S+)").group(1)
+
+    def metric(self, name):
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as page:
+            text = page.read().decode()
+        return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE).group(1))
+
+    def health(self, service):
+        process = self.test.start("mentor-probe", "--address", self.admin, "--service", service)
+        process.wait(30)
+        return process.output()
+
+
+class StandbyTest(ClusterTest):
+    alone_hash = None
+
+    def setUp(self):
+        super().setUp()
+        self.state = self.folder / "state"
+        self.database = SERVER.new_database()
+        self.members = []
+
+    def start_members(self, count=2):
+        """The first one leads."""
+        for _ in range(count):
+            self.members.append(MetaLearner(self, self.database, self.state))
+        self.servers = ",".join(member.address for member in self.members)
+        return self.members
+
+    def workers(self):
+        learner, address = self.start_learner(self.servers)
+        self.start_actor(address, 2)
+        return learner
+
+    def hash_alone(self):
+        if StandbyTest.alone_hash is None:
+            StandbyTest.alone_hash = self.run_hash(self.folder / "alone", *LONG)
+        return StandbyTest.alone_hash
+
+    def begin(self, id="long", updates=5):
+        """An experiment that has done some updates."""
+        self.create_experiment(self.servers, id, *LONG)
+        files = "experiments/*/checkpoints/*.ckpt"
+        self.wait_until(
+            lambda: any(int(file.stem) >= updates for file in self.state.glob(files)),
+            f"{updates} updates",
+        )
+
+    def wait_for_leader(self, member, since):
+        member.process.wait_for("leading from now on", TAKEOVER_S)
+        took = time.monotonic() - since
+        self.assertLess(took, TAKEOVER_S)
+        return took
+
+    def check_end(self, id="long"):
+        self.wait_for_state(self.servers, id, "STATE_SUCCEEDED")
+        uid = self.get(self.servers, id)["uid"]
+        self.assertEqual(self.hash(self.state / "experiments" / uid), self.hash_alone())
+        self.assertEqual(list(self.state.glob("experiments/*/corrupt/*")), [])
+
+    def leaders(self):
+        def leads(member):
+            try:
+                return member.metric("mentor_meta_learner_leader") == 1
+            except OSError:  # It has just ended.
+                return False
+
+        return [m for m in self.members if m.process.child.poll() is None and leads(m)]
+
+    def test_a_killed_leader_is_replaced_and_the_experiment_ends_with_its_hash(self):
+        first, second, third = self.start_members(3)
+        self.workers()
+        self.begin()
+        # Acknowledged just before the kill: by the list, through one that stands by.
+        names = f"{third.address},{second.address},{first.address}"
+        self.create_experiment(names, "last-words", *LONG, "--priority", "low")
+        killed = time.monotonic()
+        first.process.kill()
+        self.wait_until(lambda: self.leaders(), "a leader", TAKEOVER_S)
+        self.assertLess(time.monotonic() - killed, TAKEOVER_S)
+        (leader,) = self.leaders()
+        self.assertEqual(leader.metric("mentor_meta_learner_takeovers_total"), 1)
+        self.assertEqual(self.get(self.servers, "last-words")["name"], "experiments/last-words")
+        # The one that was killed comes back, to stand by, and has its turn again.
+        first.start()
+        self.assertEqual(self.leaders(), [leader])
+        killed = time.monotonic()
+        leader.process.kill()
+        self.wait_until(lambda: self.leaders(), "a leader again", TAKEOVER_S)
+        self.mentorctl(self.servers, "cancel", "last-words")
+        self.check_end()
+
+    def test_a_standby_reads_and_names_the_leader(self):
+        first, second = self.start_members()
+        self.create_experiment(first.address, "one")
+        one = self.get(second.address, "one")
+        self.assertEqual(one["uid"], self.get(first.address, "one")["uid"])
+        for words in (["list"], ["metrics", "one"], ["checkpoints", "one"], ["artifacts", "one"]):
+            self.mentorctl(second.address, *words)
+        refused = self.start(
+            "mentorctl", "--server", second.address, "--timeout", "1", "--output", "json",
+            "pause", "one",
+        )  # fmt: skip
+        self.assertNotEqual(refused.wait(), 0)
+        self.assertIn("NOT_LEADER", refused.output())
+        self.assertIn(f"{first.address} leads", refused.output())
+        self.assertEqual(second.metric("mentor_meta_learner_leader"), 0)
+        for service, of_first, of_second in (
+            ("readiness", "SERVING", "NOT_SERVING"),
+            ("mentor.v1.ShardService", "SERVING", "NOT_SERVING"),
+            ("mentor.v1.ExperimentService", "SERVING", "NOT_SERVING"),
+            ("available", "SERVING", "SERVING"),
+            ("liveness", "SERVING", "SERVING"),
+        ):
+            self.assertEqual((first.health(service), second.health(service)),
+                             (of_first, of_second), service)  # fmt: skip
+        # A list finds the leader, whoever comes first; a watch goes on over a takeover.
+        self.mentorctl(f"{second.address},{first.address}", "pause", "one")
+        watch = self.start(
+            "mentorctl", "--server", self.servers, "watch", "one", "--output", "json"
+        )
+        watch.wait_for("PAUSED")
+        since = time.monotonic()
+        first.process.signal(signal.SIGTERM)
+        self.assertEqual(first.process.wait(), 0)
+        self.wait_for_leader(second, since)
+        self.assertEqual(second.health("readiness"), "SERVING")
+        self.mentorctl(self.servers, "cancel", "one")
+        watch.wait_for("CANCELLED", 30)
+        watch.wait(30)
+
+    def test_a_stopped_leader_is_replaced_and_ends_when_it_wakes(self):
+        first, second = self.start_members()
+        self.workers()
+        self.begin()
+        since = time.monotonic()
+        first.process.signal(signal.SIGSTOP)
+        self.wait_for_leader(second, since)
+        self.create_experiment(self.servers, "meanwhile", *LONG)
+        first.process.signal(signal.SIGCONT)
+        self.assertEqual(first.process.wait(30), EXIT_IN_USE, first.process.output())
+        self.assertIn("taken over", first.process.output())
+        self.mentorctl(second.address, "cancel", "meanwhile")
+        self.check_end()
+
+    def test_cut_connections_leave_one_leader(self):
+        first, second = self.start_members()
+        self.workers()
+        self.begin()
+        for _ in range(3):
+            # Sessions come back when they are next needed, a second later at most.
+            self.wait_until(lambda: SERVER.cut(self.database) > 0, "a session to cut", 10)
+            time.sleep(0.3)
+        self.wait_until(lambda: len(self.leaders()) == 1, "one leader", 20)
+        if first.process.child.poll() is not None:
+            self.assertEqual(first.process.wait(), EXIT_IN_USE)
+            first.start()
+        # The server itself goes for a while: whoever comes first has it, and never both.
+        SERVER.stop()
+        time.sleep(1)
+        SERVER.start()
+        self.wait_until(lambda: len(self.leaders()) == 1, "one leader", 30)
+        self.check_end()
+        fence = SERVER.sql(self.database, "SELECT fence.number = lease.number FROM fence, lease")
+        self.assertEqual(fence, ["t"])
+
+    def test_what_cannot_be_is_refused(self):
+        wrong = self.run_to_end(
+            "mentor-meta-learner", "--state", self.state, "--standby", code=EXIT_USAGE
+        )
+        self.assertIn("--standby needs --database", wrong)
+        (first,) = self.start_members(1)
+        # Without --standby a second one is refused, as ever.
+        second = ["mentor-meta-learner", "--state", self.state, "--listen", "127.0.0.1:0"]
+        same = self.run_to_end(
+            *second, "--database", SERVER.address(self.database), code=EXIT_IN_USE
+        )
+        self.assertIn("in use by another meta-learner", same)
+        # The folder belongs to the first one's database.
+        other = SERVER.address(SERVER.new_database())
+        for flags in ([], ["--standby"]):
+            refused = self.run_to_end(*second, "--database", other, *flags, code=1)
+            self.assertIn("belongs to another database", refused)
+        sqlite = self.run_to_end(*second, code=EXIT_IN_USE)
+        self.assertIn("is in use by", sqlite)
+        self.assertEqual(self.mentorctl(first.address, "list", "--output", "name"), "")
+
+
+if __name__ == "__main__":
+    unittest.main()

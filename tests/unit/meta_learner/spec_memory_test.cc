@@ -1,0 +1,117 @@
+// The memory that specs need, as reckoned, against what learners were seen to take.
+#include "meta_learner/experiment/spec_memory.h"
+
+#include "common/file.h"
+#include "common/spec/spec.h"
+#include "meta_learner/experiment/parts.h"
+#include "tests/torch_testing.h"
+
+using namespace mentor;
+using namespace mentor::meta_learner;
+
+namespace {
+
+v1::ExperimentSpec Spec(const std::string& name, const std::vector<std::string>& overrides = {}) {
+  const auto text =
+      ReadFile(std::filesystem::path(MENTOR_SPEC_DIR) / (name + ".txtpb"), kSpecBytesMax);
+  REQUIRE(text.ok());
+  const auto spec = LoadSpec(*text, overrides, CheckParts);
+  INFO(spec.status());
+  REQUIRE(spec.ok());
+  return *spec;
+}
+
+double LearnerBytes(const v1::ExperimentSpec& spec) {
+  const auto memory = MemoryOfSpec(spec);
+  REQUIRE(memory.has_value());
+  return static_cast<double>(learner::kLearnerProcessBytes +
+                             memory->largest.With(kUsualLearnerThreads));
+}
+
+}  // namespace
+
+TEST_CASE("spec memory: a bound of what was measured, and not far from it (D5)", "[unit]") {
+  // VmHWM of mentor-learner --slots 1 --threads 2 after an outer update or some, 2026-11-21, in
+  // MiB (docs/performance.md#memory-of-learners).
+  struct Measured {
+    const char* spec;
+    std::vector<std::string> overrides;
+    double learner_mebibytes, meta_learner_mebibytes;
+  };
+  const Measured all[] = {
+      {"smoke", {}, 144, 224},
+      {"smoke",
+       {"agent.hidden_units=512", "rule.shard_lifetimes=32", "rule.lifetimes_per_update=32"},
+       690,
+       225},
+      {"smoke",
+       {"agent.hidden_units=1024", "rule.shard_lifetimes=8", "rule.lifetimes_per_update=8"},
+       800,
+       224},
+      {"smoke",
+       {"lifetime.steps_per_iteration=10000", "rule.shard_lifetimes=16",
+        "rule.lifetimes_per_update=16"},
+       197,
+       362},
+      {"smoke",
+       {"rule.shard_lifetimes=1000", "rule.lifetimes_per_update=1000",
+        "lifetime.steps_per_iteration=200"},
+       210,
+       402},
+      {"point_reach_meta_gradient", {}, 190, 257},
+      {"point_reach_meta_gradient", {"agent.hidden_units=256"}, 2203, 1785},
+      {"point_reach_rl2", {}, 174, 242},
+      {"point_reach_maml", {}, 148, 234},
+      {"point_reach_reptile", {}, 146, 222},
+      {"point_reach_es", {}, 145, 222},
+      {"stn_point_mass", {}, 149, 220},
+      {"rl2_bandit", {}, 160, 233},
+      {"point_reach", {}, 146, 239},
+  };
+  for (const Measured& measured : all) {
+    v1::ExperimentSpec spec = Spec(measured.spec, measured.overrides);
+    spec.mutable_evaluation()->set_lifetimes_per_goal(0);  // As measured.
+    const double learner = LearnerBytes(spec) / (1 << 20);
+    const double meta = static_cast<double>(MemoryOfSpec(spec)->meta_learner_bytes) / (1 << 20);
+    INFO(measured.spec << ": learner " << learner << ", measured " << measured.learner_mebibytes
+                       << "; meta-learner " << meta << ", measured "
+                       << measured.meta_learner_mebibytes);
+    CHECK(learner >= measured.learner_mebibytes);
+    CHECK(learner <= 2 * measured.learner_mebibytes);
+    CHECK(meta >= measured.meta_learner_mebibytes);
+    CHECK(meta <= 2 * measured.meta_learner_mebibytes);
+  }
+}
+
+TEST_CASE("spec memory: grows with what a spec has more of", "[unit]") {
+  const double small = LearnerBytes(Spec("smoke"));
+  for (const char* more :
+       {"agent.hidden_units=256", "lifetime.steps_per_iteration=20000", "rule.shard_lifetimes=8"}) {
+    INFO(more);
+    CHECK(LearnerBytes(Spec("smoke", {more})) > small);
+  }
+  // The spec of D5: far beyond 1.5 GB, but not with one lifetime a shard.
+  const auto memory =
+      MemoryOfSpec(Spec("smoke", {"agent.hidden_units=2048", "rule.shard_lifetimes=64",
+                                  "rule.lifetimes_per_update=64"}));
+  REQUIRE(memory.has_value());
+  CHECK(memory->largest.With(2) > uint64_t{8} << 30);
+  CHECK(learner::kLearnerProcessBytes + memory->one_lifetime.With(2) < 1'500'000'000);
+}
+
+TEST_CASE("spec memory: every rule has a bound", "[unit]") {
+  for (const RuleEntry* rule : OuterRules()) {
+    INFO(rule->name);
+    v1::ExperimentSpec spec;
+    spec.mutable_benchmark()->set_name("point_reach");
+    AddExample(*rule, &spec);
+    // As many as each rule asks for, and without a baseline that some of them do not have.
+    spec.mutable_rule()->set_lifetimes_per_update(30);
+    spec.mutable_rule()->set_shard_lifetimes(30);
+    spec.mutable_evaluation()->set_lifetimes_per_goal(0);
+    const auto memory = MemoryOfSpec(spec);
+    REQUIRE(memory.has_value());
+    CHECK(memory->largest.bytes > 0);
+    CHECK(memory->one_lifetime.bytes <= memory->largest.bytes);
+  }
+}
