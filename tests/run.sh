@@ -4,8 +4,9 @@
 #
 # Usage: tests/run.sh [--all] [--preset NAME] [--repeat N] [--werror] [--help] [ARGUMENTS OF CTEST]
 #   --all           also what takes minutes, as continuous integration does: learning from the first
-#                   update to the last, random faults, clang's analysis of locks (labels learning
-#                   and slow). Arguments of ctest choose among all tests, too.
+#                   update to the last, random faults, exactness under kills, security, clang's
+#                   analysis of locks (labels learning and slow). Arguments of ctest choose among
+#                   all tests, too.
 #   --preset NAME   build with this preset of CMakePresets.json (default: dev)
 #   --repeat N      run each test N times, until one fails
 #   --werror        a warning of the compiler is an error
