@@ -140,13 +140,18 @@ class StandbyTest(ClusterTest):
         self.assertEqual(one["uid"], self.get(first.address, "one")["uid"])
         for words in (["list"], ["metrics", "one"], ["checkpoints", "one"], ["artifacts", "one"]):
             self.mentorctl(second.address, *words)
-        refused = self.start(
-            "mentorctl", "--server", second.address, "--timeout", "1", "--output", "json",
-            "pause", "one",
-        )  # fmt: skip
-        self.assertNotEqual(refused.wait(), 0)
-        self.assertIn("NOT_LEADER", refused.output())
-        self.assertIn(f"{first.address} leads", refused.output())
+
+        # A leader says where it is found with its first beats.
+        def refused():
+            process = self.start(
+                "mentorctl", "--server", second.address, "--timeout", "1", "--output", "json",
+                "pause", "one",
+            )  # fmt: skip
+            self.assertNotEqual(process.wait(), 0)
+            self.assertIn("NOT_LEADER", process.output())
+            return f"{first.address} leads" in process.output()
+
+        self.wait_until(refused, "the standby names the leader", 30)
         self.assertEqual(second.metric("mentor_meta_learner_leader"), 0)
         for service, of_first, of_second in (
             ("readiness", "SERVING", "NOT_SERVING"),
@@ -167,7 +172,7 @@ class StandbyTest(ClusterTest):
         first.process.signal(signal.SIGTERM)
         self.assertEqual(first.process.wait(), 0)
         self.wait_for_leader(second, since)
-        self.assertEqual(second.health("readiness"), "SERVING")
+        self.wait_until(lambda: second.health("readiness") == "SERVING", "it is ready", 30)
         self.mentorctl(self.servers, "cancel", "one")
         watch.wait_for("CANCELLED", 30)
         watch.wait(30)
