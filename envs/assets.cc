@@ -1,9 +1,9 @@
 #include "envs/assets.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <set>
+#include <system_error>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/installed.h"
 #include "common/mutex.h"
 
 namespace mentor::envs {
@@ -87,9 +88,14 @@ absl::Status CheckAssets(const std::string& root, const std::string& folder,
 }  // namespace
 
 std::string AssetsFolder(std::string_view folder) {
-  const char* assets = std::getenv("MENTOR_ASSETS");
-  return std::string(assets != nullptr ? assets : MENTOR_INSTALLED_ASSETS) + "/" +
-         std::string(folder);
+  auto roots = InstalledFolders("MENTOR_ASSETS", "assets", MENTOR_INSTALLED_ASSETS);
+  // A wheel has its programs in PACKAGE/bin and the wheels that it depends on beside PACKAGE.
+  if (roots.size() > 1) roots.insert(roots.end() - 1, ProgramFolder().parent_path().parent_path());
+  for (const std::filesystem::path& root : roots) {
+    std::error_code error;
+    if (std::filesystem::is_directory(root / folder, error)) return root / folder;
+  }
+  return roots.back() / folder;
 }
 
 absl::StatusOr<std::string> ModelFile(std::string_view folder, const std::string& xml) {

@@ -9,8 +9,9 @@
 
 namespace mentor::envs {
 
-// `folder`, for instance "metaworld/assets", among the wheels that deploy/install.sh put there, or
-// below MENTOR_ASSETS where that is set.
+// `folder`, for instance "metaworld/assets": below MENTOR_ASSETS where that is set; else the first
+// that is there of ../share/mentor/assets beside the program, the folder of wheels that the program
+// was installed into, and the wheels of the source tree (deploy/install.sh).
 std::string AssetsFolder(std::string_view folder);
 
 // The path of a model in such a folder, once it and every file that it names (includes, meshes,
