@@ -10,12 +10,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "common/event_file.h"
 #include "common/file.h"
 #include "common/gnuplot.h"
 #include "common/status.h"
 #include "common/temporary_folder.h"
 #include "mentor/ctl/commands.h"
-#include "mentor/ctl/event_file.h"
 #include "mentor/ctl/experiment_flags.h"
 #include "mentor/ctl/experiment_watch.h"
 #include "mentor/ctl/plot_script.h"

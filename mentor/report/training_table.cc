@@ -1,0 +1,39 @@
+#include "mentor/report/training_table.h"
+
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+
+#include "mentor/report/html.h"
+
+namespace mentor::report {
+
+std::set<std::string> MetricNames(const std::vector<TrainingPoint>& points) {
+  std::set<std::string> names;
+  for (const TrainingPoint& point : points) {
+    for (const auto& [name, value] : point.metrics) names.insert(name);
+  }
+  return names;
+}
+
+std::string TrainingHeader(const std::set<std::string>& names) {
+  std::string line = "outer_update,env_steps";
+  for (const std::string& name : names) absl::StrAppend(&line, ",", CsvField(name));
+  return line + "\n";
+}
+
+std::string TrainingRows(const std::vector<TrainingPoint>& points,
+                         const std::set<std::string>& names) {
+  std::string text;
+  for (const TrainingPoint& point : points) {
+    absl::StrAppend(&text, point.outer_update, ",", point.env_steps);
+    for (const std::string& name : names) {
+      const auto found = point.metrics.find(name);
+      absl::StrAppend(&text, ",", found == point.metrics.end() ? "" : CsvNumber(found->second));
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace mentor::report
