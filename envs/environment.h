@@ -90,6 +90,8 @@ struct EnvironmentEntry {
   // is drawn at random and when, and where the definition stands.
   std::string observation_help = {}, reward_help = {}, random_help = {}, source = {};
   std::string suite = "Small";  // Under which `mentor env list` shows it.
+  // False: no step ever reports success, so nothing can be learned from success there.
+  bool has_success = true;
 };
 
 // The catalogue, ordered by name. Filled before main by RegisterEnvironment; read-only afterwards.

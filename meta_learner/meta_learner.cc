@@ -99,6 +99,7 @@ ExperimentService::Options MetaLearner::ControlOptions(ExperimentService::Option
     }
     return needs;
   };
+  limits.spec_warnings = WarningsOfSpec;
   limits.check_room = [this] { return disk_->Check(); };
   limits.leads = [this] { return store_->Leads(); };
   limits.wake = [this] { scheduler_->Wake(); };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
+#include <utility>
 
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
@@ -75,6 +77,36 @@ void ClearPath(const std::string& path, Message* message) {
   }
 }
 
+// ---- Notes in a printed spec.
+
+// Puts notes before the bracket that closes a message.
+class NotePrinter : public google::protobuf::TextFormat::FastFieldValuePrinter {
+ public:
+  explicit NotePrinter(SpecNotes notes) : notes_(std::move(notes)) {}
+
+  void PrintMessageEnd(const Message& message, int index, int count, bool single_line,
+                       google::protobuf::TextFormat::BaseTextGenerator* out) const override {
+    if (!single_line) {
+      for (const std::string& note : notes_(message)) out->PrintString("  # " + note + "\n");
+    }
+    FastFieldValuePrinter::PrintMessageEnd(message, index, count, single_line, out);
+  }
+
+ private:
+  const SpecNotes notes_;
+};
+
+std::vector<const FieldDescriptor*> NotedFields() {
+  const auto* spec = v1::ExperimentSpec::descriptor();
+  const auto* benchmark = v1::BenchmarkSpec::descriptor();
+  return {spec->FindFieldByName("benchmark"),
+          spec->FindFieldByName("signal"),
+          spec->FindFieldByName("rule"),
+          benchmark->FindFieldByName("wrapper"),
+          benchmark->FindFieldByName("task_set"),
+          v1::TaskSetSpec::descriptor()->FindFieldByName("wrapper")};
+}
+
 }  // namespace
 
 v1::ExperimentSpec ParseSpec(std::string_view text, const std::vector<std::string>& overrides,
@@ -139,10 +171,17 @@ v1::ExperimentSpec WithDefaults(const v1::ExperimentSpec& spec) {
   return merged;
 }
 
-std::string PrintSpec(const v1::ExperimentSpec& spec) {
+std::string PrintSpec(const v1::ExperimentSpec& spec, const SpecNotes& notes) {
   std::string text;
   google::protobuf::TextFormat::Printer printer;
   printer.SetUseUtf8StringEscaping(true);
+  if (notes) {
+    for (const FieldDescriptor* field : NotedFields()) {
+      auto noted = std::make_unique<NotePrinter>(notes);
+      // It keeps what it takes.
+      if (printer.RegisterFieldValuePrinter(field, noted.get())) noted.release();
+    }
+  }
   MENTOR_CHECK(printer.PrintToString(spec, &text));
   return text;
 }

@@ -48,8 +48,10 @@ void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
 // The merged spec: every field that has a default holds it, or what was set.
 v1::ExperimentSpec WithDefaults(const v1::ExperimentSpec& spec);
 
-// Text format, as a file that LoadSpec reads.
-std::string PrintSpec(const v1::ExperimentSpec& spec);
+// Text format, as a file that LoadSpec reads. `notes` gives lines to put as comments at the end of
+// the spec's benchmark, its wrappers and task sets, signal and rule.
+using SpecNotes = std::function<std::vector<std::string>(const google::protobuf::Message& part)>;
+std::string PrintSpec(const v1::ExperimentSpec& spec, const SpecNotes& notes = nullptr);
 
 // SHA-256, in hexadecimal, of what the result depends on: the merged spec without display_name and
 // checkpoint.

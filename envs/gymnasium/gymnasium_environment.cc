@@ -88,7 +88,8 @@ void AddTask(const TaskFacts& facts, std::shared_ptr<const Task> task) {
        .random_help = facts.random_help,
        .source = absl::StrCat("gymnasium 1.4.0 (MIT), ", facts.xml,
                               ", recorded with MuJoCo 3.3.0; Towers et al. 2024"),
-       .suite = "Gymnasium v5"});
+       .suite = "Gymnasium v5",
+       .has_success = false});
 }
 
 absl::StatusOr<std::unique_ptr<Environment>> GymnasiumEnvironment::Make(

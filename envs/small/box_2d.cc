@@ -62,6 +62,7 @@ const RegisterEnvironment kRegister({
     .reward_help = "0 always; never a success",
     .random_help = "none: episodes begin in the middle",
     .source = "Eysenbach et al. 2018 (DIAYN)",
+    .has_success = false,
 });
 
 }  // namespace

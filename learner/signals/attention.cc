@@ -77,6 +77,7 @@ class AttentionNetwork : public SignalNetwork {
 
   bool has_density() const override { return false; }
   bool is_differentiable() const override { return true; }
+  bool sees_outcome() const override { return sees_reward_; }
   const ParamLayout& layout() const override { return layout_; }
 
   Tensor InitialWeights(uint64_t seed) const override {

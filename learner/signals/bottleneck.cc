@@ -41,6 +41,7 @@ class BottleneckNetwork : public SignalNetwork {
 
   bool has_density() const override { return false; }
   bool is_differentiable() const override { return true; }
+  bool sees_outcome() const override { return false; }
   int64_t conditioning_size() const override { return conditioning_size_; }
   const ParamLayout& layout() const override { return layout_; }
 

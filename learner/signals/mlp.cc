@@ -56,6 +56,7 @@ class MlpNetwork : public SignalNetwork {
 
   bool has_density() const override { return config_.density; }
   bool is_differentiable() const override { return true; }
+  bool sees_outcome() const override { return config_.sees_outcome; }
   const ParamLayout& layout() const override { return layout_; }
 
   Tensor InitialWeights(uint64_t seed) const override {

@@ -76,6 +76,8 @@ class SignalNetwork {
   virtual int64_t conditioning_size() const { return 0; }
   // Reads Segment::values and last_values: the agents need a critic whatever the signal's role is.
   virtual bool needs_values() const { return false; }
+  // Reads the outcome that SignalSpec.input names.
+  virtual bool sees_outcome() const { return true; }
   virtual const ParamLayout& layout() const = 0;
   // [P] float32 from keyed normals (purpose kSignalWeights).
   virtual torch::Tensor InitialWeights(uint64_t seed) const = 0;

@@ -59,6 +59,11 @@ std::string NeedsOf(const v1::Experiment& experiment) {
       static_cast<double>(needs.meta_learner_bytes()) / 1e9);
 }
 
+// What the server finds odd in a spec that it takes.
+void NoteWarnings(const Output& output, const v1::Experiment& experiment) {
+  for (const std::string& warning : experiment.warnings()) output.Note("warning: " + warning);
+}
+
 // The status of a file that cannot be sent.
 absl::Status WhatIsWrong(Client* client, const v1::CreateExperimentRequest& request,
                          ExperimentFile* file) {
@@ -90,6 +95,7 @@ int Create(Session& session, const CreateFlags& flags) {
   if (!experiment.ok()) return output.Fail(experiment.status());
   const std::string& name = experiment->name();
   if (flags.validate_only) {
+    NoteWarnings(output, *experiment);
     output.Done(*experiment, flags.files[0], flags.files[0] + " is valid" + NeedsOf(*experiment));
     return kOk;
   }
@@ -110,6 +116,7 @@ int Validate(Session& session, const CreateFlags& flags) {
       request->set_validate_only(true);
       const auto answer = session.client->Call(&Stub::CreateExperiment, *request);
       if (answer.ok()) {
+        NoteWarnings(session.output, *answer);
         session.output.Done(*answer, path, path + " is valid" + NeedsOf(*answer));
         continue;
       }

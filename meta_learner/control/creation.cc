@@ -116,6 +116,11 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
     *experiment.mutable_spec() = WithDefaults(request.experiment().spec());
     if (options_.memory_needs)
       *experiment.mutable_memory_needs() = options_.memory_needs(experiment.spec());
+    experiment.clear_warnings();
+    if (options_.spec_warnings) {
+      for (std::string& warning : options_.spec_warnings(experiment.spec()))
+        experiment.add_warnings(std::move(warning));
+    }
     experiment.clear_name();
     experiment.clear_uid();
     return experiment;

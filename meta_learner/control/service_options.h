@@ -37,6 +37,8 @@ struct ServiceOptions {
   std::function<void(const v1::ExperimentSpec& spec, Violations* violations)> check_fleet = {};
   // What a valid spec needs.
   std::function<v1::MemoryNeeds(const v1::ExperimentSpec& spec)> memory_needs = {};
+  // What in a valid spec is hardly meant, "FIELD: why".
+  std::function<std::vector<std::string>(const v1::ExperimentSpec& spec)> spec_warnings = {};
   // An error while nothing new can be taken, for instance on a full disk.
   std::function<absl::Status()> check_room = {};
   // Something was created.

@@ -1,9 +1,16 @@
 #include "meta_learner/experiment/parts.h"
 
+#include <algorithm>
+#include <set>
+
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 
+#include "common/registry.h"
 #include "common/spec/spec.h"
+#include "envs/environment.h"
+#include "envs/wrapper.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/experiment/experiment_state.h"
 #include "meta_learner/experiment/shards.h"
@@ -28,7 +35,135 @@ void CheckInnerLoop(const envs::Benchmark& benchmark, const v1::ExperimentSpec& 
   learner::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, torch::kCPU, violations);
 }
 
+// ---- What registered parts take by default.
+
+using Options = google::protobuf::RepeatedPtrField<v1::Option>;
+
+// Comments for the settings in the table that are not set.
+std::vector<std::string> Defaults(const std::string& whose, const OptionTable& table,
+                                  const Options& set) {
+  std::vector<std::string> lines;
+  for (const OptionInfo& info : table) {
+    if (std::any_of(set.begin(), set.end(),
+                    [&](const v1::Option& option) { return option.name() == info.name; }))
+      continue;
+    if (lines.empty()) lines.push_back(absl::StrCat("Defaults of ", whose, ":"));
+    lines.push_back(
+        absl::StrFormat("option { name: \"%s\" value: \"%s\" }", info.name, info.default_value));
+  }
+  return lines;
+}
+
+std::vector<std::string> EnvironmentDefaults(const std::string& name, const Options& set) {
+  const envs::EnvironmentEntry* entry = envs::FindEnvironment(name);
+  return entry == nullptr ? std::vector<std::string>() : Defaults(name, entry->options, set);
+}
+
+std::vector<std::string> DefaultsOf(const v1::BenchmarkSpec& benchmark) {
+  const auto* entry = Registry<envs::BenchmarkEntry>::Instance().Find(benchmark.name());
+  if (entry == nullptr) return {};
+  if (!entry->options.empty()) return Defaults(entry->name, entry->options, benchmark.option());
+  // Benchmark single, and its short names.
+  return EnvironmentDefaults(entry->takes_environment ? benchmark.environment() : entry->name,
+                             benchmark.option());
+}
+
+std::vector<std::string> DefaultsOf(const v1::SignalSpec& signal) {
+  const auto* entry = Registry<learner::SignalEntry>::Instance().Find(signal.name());
+  if (entry == nullptr) return {};
+  return Defaults(entry->name, entry->options, signal.option());
+}
+
+std::vector<std::string> DefaultsOf(const v1::RuleSpec& rule) {
+  const auto* entry = Registry<RuleEntry>::Instance().Find(rule.name());
+  if (entry == nullptr) return {};
+  return Defaults(absl::StrCat(entry->name, " and its inner loop ", entry->inner_loop),
+                  AllOptions(*entry), rule.option());
+}
+
+std::vector<std::string> DefaultsOf(const v1::WrapperSpec& wrapper) {
+  const auto* entry = Registry<envs::WrapperEntry>::Instance().Find(wrapper.name());
+  if (entry == nullptr) return {};
+  return Defaults(entry->name, entry->options, wrapper.option());
+}
+
+// ---- What never succeeds.
+
+// The environments that the benchmark trains on, by name.
+std::set<std::string> TrainingEnvironments(const envs::Benchmark& benchmark) {
+  std::set<std::string> names;
+  for (const envs::TaskSet& set : benchmark.Tasks(envs::Split::kTrain)) {
+    names.insert(set.tasks.empty() ? set.draw({.purpose = Purpose::kTasks}, 0).environment()
+                                   : set.tasks[0].environment());
+  }
+  return names;
+}
+
+// Settings of the rule that ask for success, as "rule.objective".
+std::vector<std::string> AsksForSuccess(const v1::RuleSpec& rule) {
+  std::vector<std::string> fields;
+  const auto* entry = Registry<RuleEntry>::Instance().Find(rule.name());
+  if (entry == nullptr) return fields;
+  const OptionTable table = AllOptions(*entry);
+  Violations none;
+  const OptionValues values = OptionValues::Parse(table, rule.option(), "rule", &none);
+  for (const OptionInfo& info : table) {
+    if (info.kind == OptionInfo::Kind::kChoice && values.Choice(info.name) == "success")
+      fields.push_back("rule." + info.name);
+  }
+  return fields;
+}
+
 }  // namespace
+
+std::string PrintWithDefaults(const v1::ExperimentSpec& spec) {
+  const v1::ExperimentSpec whole = WithDefaults(spec);
+  Violations none;
+  const ExperimentParts parts = MakeParts(whole, /*num_threads=*/1, &none);
+  const bool has_signal = parts.rule == nullptr || parts.rule->needs().signal_network;
+  return PrintSpec(whole, [&](const google::protobuf::Message& part) -> std::vector<std::string> {
+    if (const auto* benchmark = dynamic_cast<const v1::BenchmarkSpec*>(&part))
+      return DefaultsOf(*benchmark);
+    if (const auto* set = dynamic_cast<const v1::TaskSetSpec*>(&part))
+      return EnvironmentDefaults(set->environment(), set->option());
+    if (const auto* wrapper = dynamic_cast<const v1::WrapperSpec*>(&part))
+      return DefaultsOf(*wrapper);
+    if (const auto* rule = dynamic_cast<const v1::RuleSpec*>(&part)) return DefaultsOf(*rule);
+    const auto* signal = dynamic_cast<const v1::SignalSpec*>(&part);
+    if (signal == nullptr) return {};
+    if (!has_signal)
+      return {absl::StrFormat("Rule %s uses no signal network.", whole.rule().name())};
+    return DefaultsOf(*signal);
+  });
+}
+
+std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& submitted) {
+  const v1::ExperimentSpec spec = WithDefaults(submitted);
+  Violations none;
+  const ExperimentParts parts = MakeParts(spec, /*num_threads=*/1, &none);
+  if (!none.empty() || parts.rule == nullptr) return {};
+  const std::set<std::string> environments = TrainingEnvironments(*parts.benchmark);
+  for (const std::string& name : environments) {
+    const envs::EnvironmentEntry* entry = envs::FindEnvironment(name);
+    if (entry == nullptr || entry->has_success) return {};
+  }
+  const std::string names = absl::StrJoin(environments, ", ");
+  std::vector<std::string> warnings;
+  if (parts.rule->needs().signal_network && parts.network->sees_outcome() &&
+      spec.signal().input() == v1::SUCCESS) {
+    warnings.push_back(absl::StrFormat(
+        "signal.input: is SUCCESS, but %s never reports success, so the network would see no "
+        "outcome; set SHAPED",
+        names));
+  }
+  for (const std::string& field : AsksForSuccess(spec.rule())) {
+    warnings.push_back(absl::StrFormat(
+        "%s: is success, but %s never reports success, so there is nothing to learn from; set "
+        "shaped",
+        field, names));
+  }
+  return warnings;
+}
 
 ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations) {
   ExperimentParts parts;

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "common/violations.h"
 #include "envs/benchmark.h"
@@ -25,6 +27,14 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
 
 // The check of a spec beyond ranges: registered parts and what they demand of each other.
 void CheckParts(const v1::ExperimentSpec& spec, Violations* violations);
+
+// The spec as a text file with every default: fields, and, as comments, the settings that its
+// registered parts take. It reads again as the same spec.
+std::string PrintWithDefaults(const v1::ExperimentSpec& spec);
+
+// What is legal in a valid spec and hardly meant, "FIELD: why and what else": learning from success
+// where nothing ever succeeds.
+std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& spec);
 
 // The check of a spec that is to go on from a checkpoint of an experiment with another spec: what
 // the checkpoint holds must fit.

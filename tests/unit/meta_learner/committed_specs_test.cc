@@ -1,4 +1,10 @@
 #include <filesystem>
+#include <string>
+#include <vector>
+
+#include <absl/strings/match.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
 
 #include "common/file.h"
 #include "common/spec/spec.h"
@@ -77,4 +83,56 @@ TEST_CASE("committed specs: the scale of the paper is the default of every field
   paper.mutable_rule()->clear_option();
   CHECK(PrintSpec(WithDefaults(paper)).find("environment") != std::string::npos);
   CHECK(SpecHash(paper) == SpecHash(minimal));
+}
+
+TEST_CASE("committed specs: printed with every default they are the same specs", "[unit]") {
+  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+    if (entry.path().extension() != ".txtpb") continue;
+    INFO(entry.path().string());
+    const v1::ExperimentSpec spec = Load(entry.path().stem());
+    const std::string text = meta_learner::PrintWithDefaults(spec);
+    const auto read = LoadSpec(text, {}, meta_learner::CheckParts);
+    REQUIRE(read.ok());
+    CHECK(PrintSpec(*read) == PrintSpec(WithDefaults(spec)));
+    CHECK(SpecHash(*read) == SpecHash(spec));
+    // The comments are settings that may be written so.
+    std::string written;
+    for (const auto line : absl::StrSplit(text, '\n')) {
+      const size_t comment = line.find("# option {");
+      absl::StrAppend(&written, comment == line.npos ? line : line.substr(comment + 2), "\n");
+    }
+    const auto whole = LoadSpec(written, {}, meta_learner::CheckParts);
+    INFO(whole.status().ToString());
+    CHECK(whole.ok());
+  }
+  const std::string text = meta_learner::PrintWithDefaults(Load("ml10"));
+  CHECK(absl::StrContains(text, "  # Defaults of black_box and its inner loop ppo:\n"));
+  CHECK(absl::StrContains(text, "  # option { name: \"adam_beta1\" value: \"0.9\" }\n"));
+  CHECK(absl::StrContains(text, "  # option { name: \"initial_std\" value: "));
+  // What the spec sets is no default.
+  CHECK(absl::StrContains(text, "    name: \"learning_rate\"\n    value: \"0.0005\"\n"));
+  CHECK_FALSE(absl::StrContains(text, "# option { name: \"learning_rate\""));
+  CHECK(absl::StrContains(meta_learner::PrintWithDefaults(Load("point_reach")),
+                          "# Defaults of point_reach:"));
+  CHECK(absl::StrContains(meta_learner::PrintWithDefaults(Load("ml1_maml")),
+                          "# Rule maml uses no signal network."));
+}
+
+TEST_CASE("committed specs: learning from success where nothing ever succeeds is warned of",
+          "[unit]") {
+  for (const auto& entry : std::filesystem::directory_iterator(MENTOR_SPEC_DIR)) {
+    if (entry.path().extension() != ".txtpb") continue;
+    INFO(entry.path().string());
+    CHECK(meta_learner::WarningsOfSpec(Load(entry.path().stem())).empty());
+  }
+  CHECK(meta_learner::WarningsOfSpec(Load("hopper", {"signal.input=SUCCESS"})) ==
+        std::vector<std::string>{
+            "signal.input: is SUCCESS, but Hopper-v5 never reports success, so the network would "
+            "see no outcome; set SHAPED"});
+  CHECK(meta_learner::WarningsOfSpec(Load("hopper", {"rule.objective=success"})) ==
+        std::vector<std::string>{
+            "rule.objective: is success, but Hopper-v5 never reports success, so there is nothing "
+            "to learn from; set shaped"});
+  // It does not look at outcomes.
+  CHECK(meta_learner::WarningsOfSpec(Load("stn_hopper", {"signal.input=SUCCESS"})).empty());
 }
