@@ -6,6 +6,7 @@
 #include "actor/actor.h"
 #include "common/lifecycle.h"
 #include "common/metrics.h"
+#include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
 #include "envs/fingerprint.h"
@@ -28,11 +29,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   AddSecurityFlags(&app, &security, Side::kClient);
   AddCommonFlags(&app, &common);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
-  }
+  if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   InitLog(common, "actor");
 
   auto metrics = Metrics::Create(

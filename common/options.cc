@@ -10,6 +10,8 @@
 #include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "common/edit_distance.h"
+#include "common/spec/wording.h"
 
 namespace mentor {
 namespace {
@@ -67,6 +69,28 @@ std::string Complaint(const OptionInfo& info, const std::string& text) {
   MENTOR_CHECK(false);
 }
 
+// `list_path`: "rule.option". Beside the options stand fields: "--set rule.outer_update=3" reads
+// like an option and means a field.
+std::string UnknownOption(const OptionTable& table, std::string_view list_path,
+                          const std::string& name) {
+  constexpr char kRemoval[] = "remove it from the spec (--set takes none away)";
+  const std::string_view parent = list_path.substr(0, list_path.rfind('.'));
+  std::vector<std::string> fields;
+  for (const std::string& field : NearestNames(name, spec::FieldsAt(parent))) {
+    fields.push_back(spec::Join(parent, field));
+  }
+  std::vector<std::string> names;
+  for (const OptionInfo& info : table) names.push_back(info.name);
+  if (!fields.empty() && NearestNames(name, names).empty()) {
+    return absl::StrCat("unknown option; did you mean the field '", absl::StrJoin(fields, "' or '"),
+                        "'? Correct its name, or ", kRemoval);
+  }
+  if (names.empty()) return absl::StrCat("unknown option; there are none here: ", kRemoval);
+  const std::string hint = NameHint(name, names);
+  return absl::StrCat("unknown option; ", hint, hint.ends_with('?') ? " C" : "; c",
+                      "orrect its name, or ", kRemoval);
+}
+
 }  // namespace
 
 OptionInfo NumberOption(std::string name, std::string value, double min, double max,
@@ -115,13 +139,7 @@ OptionValues OptionValues::Parse(const OptionTable& table,
     const std::string field = std::string(field_path) + "." + option.name();
     const OptionInfo* info = Find(table, option.name());
     if (info == nullptr) {
-      const std::string known = absl::StrJoin(
-          table, ", ", [](std::string* out, const OptionInfo& entry) { out->append(entry.name); });
-      violations->Add(field, table.empty() ? "unknown option; there are none here: remove it from "
-                                             "the spec (--set takes none away)"
-                                           : absl::StrCat("unknown option; known: ", known,
-                                                          "; correct its name, or remove it from "
-                                                          "the spec (--set takes none away)"));
+      violations->Add(field, UnknownOption(table, field_path, option.name()));
       continue;
     }
     if (!seen.insert(option.name()).second) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -18,21 +17,15 @@
 namespace mentor::envs {
 namespace {
 
-// "unknown environment 'x'; did you mean a, b?", the whole list where nothing is near.
+// "unknown environment 'x'; did you mean 'a' or 'b'?", the whole list where nothing is near.
 std::string UnknownEnvironment(std::string_view name) {
-  std::vector<std::pair<size_t, std::string>> near;
-  for (const EnvironmentEntry* entry : Catalogue()) {
-    // "push" and "push-v2" are both near "push-v3".
-    const size_t distance = std::min(EditDistance(name, entry->name),
-                                     EditDistance(std::string(name) + "-v3", entry->name));
-    if (distance <= std::max<size_t>(2, name.size() / 3)) near.emplace_back(distance, entry->name);
+  std::vector<std::string> names;
+  for (const EnvironmentEntry* entry : Catalogue()) names.push_back(entry->name);
+  // "push" and "push-v2" are both near "push-v3".
+  if (NearestNames(name, names).empty()) {
+    return Registry<EnvironmentEntry>::Instance().Unknown("environment", name);
   }
-  if (near.empty()) return Registry<EnvironmentEntry>::Instance().Unknown("environment", name);
-  std::sort(near.begin(), near.end());
-  if (near.size() > 5) near.resize(5);
-  const std::string names = absl::StrJoin(
-      near, ", ", [](std::string* out, const auto& candidate) { out->append(candidate.second); });
-  return absl::StrCat("unknown environment '", std::string(name), "'; did you mean ", names, "?");
+  return absl::StrCat("unknown environment '", std::string(name), "'; ", NameHint(name, names));
 }
 
 }  // namespace

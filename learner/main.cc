@@ -9,6 +9,7 @@
 
 #include "common/lifecycle.h"
 #include "common/metrics.h"
+#include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
 #include "common/rpc/channel_list.h"
@@ -46,7 +47,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--device", device,
                  "Where agents learn: cpu, or cuda in a build with MENTOR_CUDA=ON")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->check(OneOf({"cpu", "cuda"}))
       ->capture_default_str();
   app.add_option("--slots", slots, "Shards at once: one learns while another simulates")
       ->check(CLI::Range(1, 256))
@@ -62,11 +63,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   AddSecurityFlags(&app, &security, Side::kBoth);
   AddCommonFlags(&app, &common);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
-  }
+  if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   InitLog(common, "learner");
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
 

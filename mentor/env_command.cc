@@ -16,6 +16,7 @@
 #include "common/check.h"
 #include "common/evaluation_method.h"
 #include "common/lifecycle.h"
+#include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/progress_bar.h"
 #include "common/registry.h"
@@ -372,7 +373,7 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
                    "instance ml1")
       ->group("Task");
   render->add_option("--split", flags.split, "Goals of a benchmark or run: test or train")
-      ->check(CLI::IsMember({"test", "train"}))
+      ->check(OneOf({"test", "train"}))
       ->group("Task")
       ->capture_default_str();
   render->add_option("--seed", flags.seed, "Of tasks, resets and random actions")
@@ -406,7 +407,7 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
           "--teacher", flags.teacher,
           "What taught the agent: learned, best or random (signal network), sparse, shaped or "
           "sparse_and_shaped (reward)")
-      ->check(CLI::IsMember(teachers))
+      ->check(OneOf(teachers))
       ->group("Run")
       ->capture_default_str();
 

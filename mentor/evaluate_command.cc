@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include "common/check.h"
+#include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "mentor/local/evaluate.h"
 #include "mentor/local/run_report.h"
@@ -147,7 +148,7 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       ->add_option("--unit", flags->unit,
                    "What one score of a comparison is: an agent's lifetime, or the mean of a "
                    "meta-seed and seed of agents; auto: seed where all methods have three")
-      ->check(CLI::IsMember({"auto", "seed", "lifetime"}))
+      ->check(OneOf({"auto", "seed", "lifetime"}))
       ->capture_default_str();
   report->callback([action, flags] {
     *action = [flags] {

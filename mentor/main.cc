@@ -12,8 +12,10 @@
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/machine_memory.h"
+#include "common/process/command_line.h"
+#include "common/process/completion.h"
 #include "common/process/flags.h"
-#include "common/protocol.h"
+#include "common/process/manual.h"
 #include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
 #include "mentor/bench/bench.h"
@@ -117,12 +119,30 @@ int Hash(const std::string& folder) {
   return kExitOk;
 }
 
+// Completion and the manual page.
+void AddShellCommands(CLI::App* app, std::function<int()>* action) {
+  const SetAction set = [action](CLI::App* command, const std::function<int()>& run) {
+    command->callback([=] { *action = run; });
+  };
+  AddCompletionCommands(app, "mentor", set, [](std::string_view, const std::string&) {
+    return std::vector<std::string>();
+  });
+  AddManualCommand(app,
+                   {.program = "mentor",
+                    .exit_meanings = {{kExitOk, "done"},
+                                      {kExitFailed, "failed, or stopped before the end"},
+                                      {kExitUsage, "usage, or a spec or file that is not legal"},
+                                      {kExitInUse, "the run folder is in use by another process"},
+                                      {kExitTooNew, "the run folder is of a newer version"}}},
+                   set);
+}
+
 int Main(int argc, char** argv) {
   CLI::App app(
       "Meta-learns training signals: intrinsic rewards and advantages that teach "
       "reinforcement-learning agents.");
   app.require_subcommand(1);
-  app.set_version_flag("--version", std::string(kBuildVersion));
+  AddVersionFlag(&app);
   std::function<int()> action;
 
   RunFlags run_flags;
@@ -168,6 +188,7 @@ int Main(int argc, char** argv) {
   AddEnvCommand(&app, &action);
   AddRuleCommands(&app, &action);
   bench::AddCommand(&app, &action);
+  AddShellCommands(&app, &action);
   // After the commands, which would take it for theirs.
   app.footer(
       "Examples:\n"
@@ -183,11 +204,7 @@ int Main(int argc, char** argv) {
       "  mentor env render door-close-v3 --out door.gif\n"
       "  mentor bench env --json");
 
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return ExitOfParse(app, error) == 0 ? kExitOk : kExitUsage;
-  }
+  if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
   // The answer of a command says what a user wants to know; logs say what went wrong.
   log::Init({.format = log::Format::kText, .least = log::Severity::kWarning, .logger = "mentor"});

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/printable.h"
+#include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
 #include "common/rpc/address.h"
@@ -105,7 +106,7 @@ void AddObjectFlags(CLI::App* app, S3Options* options) {
       ->group("Objects");
   app->add_option("--objects_addressing", options->addressing,
                   "Where the bucket's name goes: path, host, or auto (path with an endpoint)")
-      ->check(CLI::IsMember({"auto", "path", "host"}))
+      ->check(OneOf({"auto", "path", "host"}))
       ->group("Objects")
       ->capture_default_str();
 }
@@ -354,11 +355,7 @@ int Main(int argc, char** argv) {
       "  mentor-meta-learner --state state reindex                       # its database was lost");
   Flags flags;
   AddFlags(&app, &flags);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
-  }
+  if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   InitLog(flags.common, "meta-learner");
   StoreOptions options{.folder = flags.state, .database = flags.database};
   if (app.got_subcommand("backup")) return ReportMove(BackUp(options, flags.backup_to));

@@ -1,58 +1,16 @@
 #include "common/process/flags.h"
 
-#include <algorithm>
 #include <cstdio>
-#include <vector>
 
 #include <CLI/CLI.hpp>
-#include <absl/strings/str_cat.h>
-#include <absl/strings/str_join.h>
 
-#include "common/edit_distance.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/printable.h"
-#include "common/protocol.h"
+#include "common/process/command_line.h"
 #include "common/status.h"
 
 namespace mentor {
-namespace {
-
-// "did you mean 'list'?", or all there are.
-std::string CommandHint(const CLI::App& app, const std::string& wrong) {
-  std::vector<std::string> names, near;
-  size_t best = 2;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    const std::string name = command->get_name();
-    if (name.starts_with("__")) continue;
-    names.push_back(name);
-    const size_t distance = name.starts_with(wrong) ? 1 : EditDistance(wrong, name);
-    if (distance > best) continue;
-    if (distance < best) near.clear();
-    best = distance;
-    near.push_back("'" + name + "'");
-  }
-  return near.empty() ? "known: " + absl::StrJoin(names, ", ")
-                      : "did you mean " + absl::StrJoin(near, " or ") + "?";
-}
-
-// "there is no 'bench rolout'; did you mean 'rollout'?"; nothing when every word was a command.
-std::string WrongCommand(const CLI::App& root) {
-  constexpr size_t kWordBytesMax = 60;  // Of a longer one no name is near.
-  const CLI::App* app = &root;
-  std::string path;
-  while (!app->get_subcommands().empty()) {
-    app = app->get_subcommands().front();
-    absl::StrAppend(&path, app->get_name(), " ");
-  }
-  const std::vector<std::string> words = root.remaining(/*recurse=*/true);
-  const bool missing = app->get_require_subcommand_min() > 0;
-  if (!missing || words.empty() || words[0].size() > kWordBytesMax) return "";
-  const std::string what = absl::StrCat("there is no '", path, words[0], "'");
-  return words[0].starts_with("-") ? what : what + "; " + CommandHint(*app, words[0]);
-}
-
-}  // namespace
 
 void AddSecurityFlags(CLI::App* app, SecurityFlags* flags, Side side) {
   app->add_option("--tls_cert", flags->tls.certificate, "Own certificate (PEM)")->group("Security");
@@ -111,7 +69,7 @@ void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
       ->check(CLI::Range(0.0, 600.0))
       ->capture_default_str();
   app->add_option("--log_format", flags->log_format, "Logs on stderr: json or text")
-      ->check(CLI::IsMember({"json", "text"}))
+      ->check(OneOf({"json", "text"}))
       ->capture_default_str();
   app->add_flag_callback(
          "--list_failpoints",
@@ -121,7 +79,7 @@ void AddCommonFlags(CLI::App* app, CommonFlags* flags) {
          },
          "Print the places where MENTOR_FAILPOINTS can make this program fail, and exit")
       ->group("Tests");
-  app->set_version_flag("--version", std::string(kBuildVersion));
+  AddVersionFlag(app);
 }
 
 absl::Status ExposeMetrics(const CommonFlags& flags, Metrics* metrics) {
@@ -140,12 +98,6 @@ void InitLog(const CommonFlags& flags, const std::string& logger) {
   log::Format format = log::Format::kJson;
   log::ParseFormat(flags.log_format, &format).IgnoreError();  // Checked by the flag.
   log::Init({.format = format, .logger = logger});
-}
-
-int ExitOfParse(const CLI::App& app, const CLI::ParseError& error) {
-  const bool required = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
-  const std::string wrong = required ? WrongCommand(app) : "";
-  return app.exit(wrong.empty() ? error : CLI::ParseError(wrong, error.get_exit_code()));
 }
 
 int Fail(const absl::Status& status, int code) {

@@ -16,7 +16,6 @@
 
 namespace CLI {
 class App;
-class ParseError;
 }  // namespace CLI
 
 namespace mentor {
@@ -81,10 +80,6 @@ void AddCommonFlags(CLI::App* app, CommonFlags* flags);
 // The metrics page, if the flags ask for one; says where it is.
 absl::Status ExposeMetrics(const CommonFlags& flags, Metrics* metrics);
 void InitLog(const CommonFlags& flags, const std::string& logger);
-// What a parse that ended early has to say, on the stream where it belongs: --help, --version, or
-// what is wrong. A word that is no command of `app` is named, with those that are near it. The exit
-// code back.
-int ExitOfParse(const CLI::App& app, const CLI::ParseError& error);
 // The reason on stderr, the exit code back.
 int Fail(const absl::Status& status, int code);
 // The same with the exit code of the error: a wrong argument or the name of what is not there is

@@ -7,7 +7,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/create_channel.h>
 
-#include "common/protocol.h"
+#include "common/process/command_line.h"
 #include "common/rpc/address.h"
 #include "common/rpc/health.h"
 
@@ -29,12 +29,8 @@ int Main(int argc, char** argv) {
   app.add_option("--timeout", timeout_s, "Seconds to wait for the answer")
       ->check(CLI::Range(0.01, 600.0))
       ->capture_default_str();
-  app.set_version_flag("--version", std::string(kBuildVersion));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  AddVersionFlag(&app);
+  if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   if (const absl::Status status = rpc::CheckAddress(address, rpc::AddressOf::kPeer); !status.ok()) {
     std::fprintf(stderr, "error: --address: %s\n", std::string(status.message()).c_str());
     return 2;

@@ -141,12 +141,12 @@ bool SetScalar(Message* parent, const FieldDescriptor& field, const std::string&
   }
 }
 
-std::string ExpectedText(const FieldDescriptor& field) {
+std::string ExpectedText(const FieldDescriptor& field, const std::string& given) {
   switch (field.cpp_type()) {
     case CppType::CPPTYPE_BOOL:
       return "true or false";
     case CppType::CPPTYPE_ENUM:
-      return "one of " + EnumChoices(*field.enum_type());
+      return "one of " + EnumChoices(*field.enum_type(), given);
     default:
       return BoundsText(field, field.options().GetExtension(v1::range));
   }
@@ -163,8 +163,8 @@ void SetList(Message* parent, const FieldDescriptor& field, const std::string& v
     double number = 0;
     const auto* choice = is_enum ? field.enum_type()->FindValueByName(name) : nullptr;
     if (is_enum ? choice == nullptr : !absl::SimpleAtod(name, &number)) {
-      violations->Add(
-          path, "is " + Quote(name) + "; give " + ExpectedText(field) + ", separated by commas");
+      violations->Add(path, "is " + Quote(name) + "; give " + ExpectedText(field, name) +
+                                ", separated by commas");
       return;
     }
     is_enum ? reflection.AddEnum(parent, &field, choice)
@@ -188,7 +188,7 @@ void ApplyOverride(const std::string& text, v1::ExperimentSpec* spec, Violations
   } else if (target->field->is_repeated()) {
     SetList(target->parent, *target->field, value, path, violations);
   } else if (!SetScalar(target->parent, *target->field, value)) {
-    violations->Add(path, "is " + Quote(value) + "; give " + ExpectedText(*target->field) +
+    violations->Add(path, "is " + Quote(value) + "; give " + ExpectedText(*target->field, value) +
                               DefaultText(*target->field));
   }
 }

@@ -22,12 +22,12 @@ constexpr size_t kViolationsMax = 100;  // A report that somebody reads.
 constexpr size_t kMessageBytesMax = 500;
 
 // The legal values of an enum field anywhere in a spec.
-std::string ChoicesOfField(const std::string& name) {
+std::string ChoicesOfField(const std::string& name, const std::string& given) {
   const auto* file = v1::ExperimentSpec::descriptor()->file();
   for (int i = 0; i < file->message_type_count(); ++i) {
     const FieldDescriptor* field = file->message_type(i)->FindFieldByName(name);
     if (field != nullptr && field->enum_type() != nullptr)
-      return "one of " + EnumChoices(*field->enum_type());
+      return "one of " + EnumChoices(*field->enum_type(), given);
   }
   return "a value of the field's enumeration";
 }
@@ -45,7 +45,8 @@ class Collector : public google::protobuf::io::ErrorCollector {
     // Unknown enumeration value of "PUNISHMENT" for field "role".
     const std::vector<std::string> parts = absl::StrSplit(message, '"');
     const bool enumeration = parts.size() == 5 && parts[0] == "Unknown enumeration value of ";
-    Add(line, column, enumeration ? message + " Give " + ChoicesOfField(parts[3]) : message);
+    Add(line, column,
+        enumeration ? message + " Give " + ChoicesOfField(parts[3], parts[1]) : message);
   }
   void AddWarning(int line, int column, const std::string& message) override {
     // Message type "mentor.v1.RuleSpec" has no field named "outer_update".

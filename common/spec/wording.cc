@@ -6,17 +6,18 @@
 
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
+#include <absl/strings/str_split.h>
 
 #include "common/edit_distance.h"
 
 namespace mentor::spec {
 namespace {
 
+using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using CppType = FieldDescriptor::CppType;
 
-constexpr size_t kQuoteBytesMax = 60;   // The longest quotation of a user's text in a message.
-constexpr size_t kGuessBytesMax = 200;  // The longest word that may be a misspelt one.
+constexpr size_t kQuoteBytesMax = 60;  // The longest quotation of a user's text in a message.
 
 }  // namespace
 
@@ -65,29 +66,37 @@ std::string Join(std::string_view path, std::string_view name) {
   return path.empty() ? std::string(name) : std::string(path) + "." + std::string(name);
 }
 
-std::string FieldHint(const google::protobuf::Descriptor& type, std::string_view wrong) {
+std::string FieldHint(const Descriptor& type, std::string_view wrong) {
   std::vector<std::string> names;
-  std::string best;
-  size_t best_distance = 3;
-  for (int i = 0; i < type.field_count(); ++i) {
-    names.push_back(type.field(i)->name());
-    if (wrong.size() > kGuessBytesMax) continue;
-    const size_t distance = EditDistance(wrong, names.back());
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = names.back();
-    }
-  }
-  if (!best.empty()) return "did you mean '" + best + "'?";
-  return "known: " + absl::StrJoin(names, ", ");
+  for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
+  return NameHint(wrong, names);
 }
 
-std::string EnumChoices(const google::protobuf::EnumDescriptor& type) {
+std::vector<std::string> FieldsAt(std::string_view path) {
+  const Descriptor* type = v1::ExperimentSpec::descriptor();
+  for (const absl::string_view name :
+       absl::StrSplit(absl::string_view(path.data(), path.size()), '.')) {
+    const FieldDescriptor* field =
+        type->FindFieldByName(std::string(name.substr(0, name.find('['))));
+    if (field == nullptr || field->message_type() == nullptr) return {};
+    type = field->message_type();
+  }
+  std::vector<std::string> names;
+  for (int i = 0; i < type->field_count(); ++i) {
+    if (type->field(i)->message_type() != v1::Option::descriptor()) {
+      names.push_back(type->field(i)->name());
+    }
+  }
+  return names;
+}
+
+std::string EnumChoices(const google::protobuf::EnumDescriptor& type, std::string_view wrong) {
   std::vector<std::string> names;
   for (int i = 0; i < type.value_count(); ++i) {
     if (type.value(i)->number() != 0) names.push_back(type.value(i)->name());
   }
-  return absl::StrJoin(names, ", ");
+  const std::string all = absl::StrJoin(names, ", ");
+  return NearestNames(wrong, names).empty() ? all : all + " (" + NameHint(wrong, names) + ")";
 }
 
 std::string DefaultText(const FieldDescriptor& field) {

@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 #include "common/check.h"
-#include "common/process/flags.h"
-#include "common/protocol.h"
+#include "common/process/command_line.h"
 #include "mentor/ctl/program.h"
 #include "mentor/ctl/screen.h"
 
@@ -28,15 +27,6 @@ constexpr char kRootExamples[] =
 
 std::string Footer(const std::string& examples) {
   return absl::StrCat("Examples:\n  ", absl::StrReplaceAll(examples, {{"\n", "\n  "}}));
-}
-
-// "--order-by" is "--order_by": both spellings of every flag are taken.
-std::string WithUnderscores(const std::string& argument) {
-  if (!argument.starts_with("--") || argument.size() < 4) return argument;
-  const size_t end = std::min(argument.find('='), argument.size());
-  std::string spelled = argument;
-  std::replace(spelled.begin() + 3, spelled.begin() + static_cast<std::ptrdiff_t>(end), '-', '_');
-  return spelled;
 }
 
 sigset_t StopSignals() {
@@ -129,13 +119,13 @@ Commands::Commands()
   for (const auto& [code, meaning] : kExitMeanings) {
     absl::StrAppend(&footer, "\n  ", code, code < 10 ? "    " : "  ", std::string(meaning));
   }
-  root_.footer(footer + "\n\n'mentorctl VERB --help' says more about a verb.");
-  root_.set_version_flag("--version", "mentorctl " + std::string(kBuildVersion));
+  root_.footer(footer + "\n\n'mentorctl help VERB' says more about a verb.");
+  AddVersionFlag(&root_);
   root_.require_subcommand(1);
   root_.fallthrough();
   AddConnectionFlags(&root_, &flags_);
   root_
-      .add_option("--output", flags_.output,
+      .add_option("-o,--output", flags_.output,
                   "table for people; json, one object a line, yaml or name for programs "
                   "(MENTOR_OUTPUT)")
       ->type_name("FORMAT:{table,json,yaml,name}");
@@ -148,11 +138,15 @@ CLI::App* Commands::AddUnder(CLI::App* noun, const std::string& name, const std:
                              const std::string& examples, Verb verb, bool local) {
   CLI::App* command = noun->add_subcommand(name, help);
   if (!examples.empty()) command->footer(Footer(examples));
+  SetVerb(command, std::move(verb), local);
+  return command;
+}
+
+void Commands::SetVerb(CLI::App* command, Verb verb, bool local) {
   command->callback([this, verb = std::move(verb), local] {
     verb_ = verb;
     local_ = local;
   });
-  return command;
 }
 
 CLI::App* Commands::Add(const std::string& group, const std::string& name, const std::string& help,
@@ -195,18 +189,7 @@ int Main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
 
   const auto commands = MakeCommands();
-  std::vector<std::string> arguments;
-  bool names_follow = false;
-  for (int i = argc - 1; i >= 1; --i) arguments.emplace_back(argv[i]);
-  for (size_t i = arguments.size(); i-- > 0 && !names_follow;) {
-    names_follow = arguments[i] == "--";
-    if (!names_follow) arguments[i] = WithUnderscores(arguments[i]);
-  }
-  try {
-    commands->root().parse(arguments);
-  } catch (const CLI::ParseError& error) {
-    return ExitOfParse(commands->root(), error) == 0 ? kOk : kUsage;
-  }
+  if (const auto code = ParseCommandLine(&commands->root(), argc, argv)) return *code;
   const auto settings = Settings::Resolve(commands->flags(), FromEnvironment);
   if (!settings.ok()) return Output({}).Fail(settings.status());
   const Output output({.format = settings->format(),

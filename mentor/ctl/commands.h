@@ -49,6 +49,9 @@ class Commands {
   CLI::App* AddUnder(CLI::App* noun, const std::string& name, const std::string& help,
                      const std::string& examples, Verb verb, bool local);
 
+  // For a command that is in the tree already.
+  void SetVerb(CLI::App* command, Verb verb, bool local);
+
   CLI::App& root() { return root_; }
   const GlobalFlags& flags() const { return flags_; }
   // What was typed; null before the parse.

@@ -1,7 +1,7 @@
-// completion, __complete, __man.
+// completion, and what the shells and help2man ask for.
+#include "common/process/completion.h"
+#include "common/process/manual.h"
 #include "mentor/ctl/commands.h"
-#include "mentor/ctl/completion.h"
-#include "mentor/ctl/manual.h"
 #include "mentor/ctl/values.h"
 
 namespace mentor::ctl {
@@ -48,8 +48,14 @@ std::vector<std::string> NamesFrom(const Settings& settings, std::string_view ki
   return names;
 }
 
-void PrintCompletions(Commands* commands, const std::vector<std::string>& words) {
-  const NamesOf names = [&](std::string_view kind,
+}  // namespace
+
+void AddCompletionVerbs(Commands* commands) {
+  const SetAction set = [=](CLI::App* command, const std::function<int()>& action) {
+    commands->SetVerb(
+        command, [=](Session&) { return action(); }, true);
+  };
+  const NamesOf names = [=](std::string_view kind,
                             const std::string& begun) -> std::vector<std::string> {
     if (kind != "EXPERIMENT" && kind != "CHECKPOINT" && kind != "PEER" && kind != "CONTEXT") {
       return {};
@@ -60,43 +66,12 @@ void PrintCompletions(Commands* commands, const std::vector<std::string>& words)
     for (std::string& name : found) name = Printable(name);
     return found;
   };
-  // With a tab between a word and its help.
-  for (const std::string& line : Complete(&commands->root(), words, names))
-    std::printf("%s\n", line.c_str());
-}
-
-}  // namespace
-
-void AddCompletionVerbs(Commands* commands) {
-  {
-    const auto shell = std::make_shared<std::string>();
-    CLI::App* command = commands->AddLocal(
-        kClientGroup, "completion", "The completion script of a shell",
-        "source <(mentorctl completion bash)\n"
-        "mentorctl completion bash > ~/.local/share/bash-completion/completions/mentorctl\n"
-        "mentorctl completion fish > ~/.config/fish/completions/mentorctl.fish",
-        [=](Session&) {
-          std::printf("%s", CompletionScript("mentorctl", *shell).c_str());
-          return static_cast<int>(kOk);
-        });
-    command->add_option("shell", *shell, "bash, zsh or fish")
-        ->type_name("SHELL")
-        ->required()
-        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  AddCompletionCommands(&commands->root(), "mentorctl", set, names)->group(kClientGroup);
+  Manual manual = {.program = "mentorctl", .commands = "VERB"};
+  for (const auto& [code, meaning] : kExitMeanings) {
+    manual.exit_meanings.emplace_back(code, std::string(meaning));
   }
-  {
-    const auto words = std::make_shared<std::vector<std::string>>();
-    CLI::App* command =
-        commands->AddLocal("", "__complete", "What the last word may become", "", [=](Session&) {
-          PrintCompletions(commands, *words);
-          return static_cast<int>(kOk);
-        });
-    command->add_option("words", *words);
-  }
-  commands->AddLocal("", "__man", "Text of the manual page", "", [=](Session&) {
-    std::printf("%s", ManualText(commands->root()).c_str());
-    return static_cast<int>(kOk);
-  });
+  AddManualCommand(&commands->root(), manual, set);
 }
 
 }  // namespace mentor::ctl

@@ -5,6 +5,7 @@
 #include <absl/strings/str_join.h>
 #include <google/protobuf/empty.pb.h>
 
+#include "common/process/command_line.h"
 #include "common/resources/names.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
@@ -277,7 +278,7 @@ void AddFleetVerbs(Commands* commands) {
         [=](Session& session) { return Catalogue(session, *kind, *name); });
     command->add_option("kind", *kind, "environment, benchmark, signal, rule or wrapper")
         ->type_name("KIND")
-        ->check(CLI::IsMember({"environment", "benchmark", "signal", "rule", "wrapper"}));
+        ->check(OneOf({"environment", "benchmark", "signal", "rule", "wrapper"}));
     command->add_option("entry", *name, "One of them, with its settings")->type_name("NAME");
   }
 }

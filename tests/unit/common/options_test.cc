@@ -59,6 +59,12 @@ TEST_CASE("options: what is wrong is named with value, bound and remedy", "[unit
   CHECK(Complaint("speed", "1") ==
         "unknown option; known: rate, size, log, view; correct its name, or remove it from the "
         "spec (--set takes none away)");
+  CHECK(Complaint("raet", "1") ==
+        "unknown option; did you mean 'rate'? Correct its name, or remove it from the spec (--set "
+        "takes none away)");
+  CHECK(Complaint("outer_update", "1") ==
+        "unknown option; did you mean the field 'rule.outer_updates'? Correct its name, or remove "
+        "it from the spec (--set takes none away)");
   for (const char* bad : {"", " 1", "1 ", "0x1", "nan", "inf", "1,5", "0.5abc", "1e999"}) {
     CHECK_FALSE(Complaint("rate", bad).empty());
   }

@@ -63,7 +63,7 @@ TEST_CASE("benchmarks: wrong specs are refused with field and remedy", "[unit]")
   CHECK(Complaint("name: 'ml1'") ==
         "benchmark.environment: is missing; benchmark 'ml1' needs it, for instance \"reach-v3\"");
   CHECK(Contains(Complaint("name: 'single' environment: 'reach'"),
-                 "benchmark.environment: unknown environment 'reach'; did you mean reach-v3"));
+                 "benchmark.environment: unknown environment 'reach'; did you mean 'reach-v3'"));
   CHECK(Contains(Complaint("name: 'ml1' environment: 'point_reach'"),
                  "unknown Meta-World environment 'point_reach'"));
   CHECK(Contains(Complaint("name: 'point_reach' environment: 'reach-v3'"),

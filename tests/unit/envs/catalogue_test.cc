@@ -18,8 +18,8 @@ TEST_CASE("catalogue: sorted, with near matches for wrong names", "[unit]") {
   }
   const auto status = [](const char* name) { return MakeEnvironment(name, {}).status(); };
   CHECK(status("push").code() == absl::StatusCode::kNotFound);
-  CHECK(Contains(status("push").ToString(), "unknown environment 'push'; did you mean push-v3"));
-  CHECK(Contains(status("door-close-v2").ToString(), "did you mean door-close-v3"));
+  CHECK(Contains(status("push").ToString(), "unknown environment 'push'; did you mean 'push-v3'"));
+  CHECK(Contains(status("door-close-v2").ToString(), "did you mean 'door-close-v3'"));
   CHECK(Contains(status("something else entirely").ToString(), "known: Ant-v5, HalfCheetah-v5"));
 }
 

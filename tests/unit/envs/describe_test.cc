@@ -100,7 +100,7 @@ TEST_CASE("describe: options show kinds, bounds and choices; a wrong name its ne
   CHECK(Contains(point, "  cameras       none"));
   const absl::Status wrong = Describe("push").status();
   CHECK(absl::IsNotFound(wrong));
-  CHECK(Contains(std::string(wrong.message()), "did you mean push-v3"));
+  CHECK(Contains(std::string(wrong.message()), "did you mean 'push-v3'"));
 }
 
 }  // namespace

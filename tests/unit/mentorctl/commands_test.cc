@@ -6,8 +6,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include "mentor/ctl/completion.h"
-#include "mentor/ctl/manual.h"
+#include "common/process/completion.h"
+#include "common/process/manual.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 
@@ -71,7 +71,7 @@ TEST_CASE("commands: examples name verbs and flags that there are", "[unit]") {
 
 TEST_CASE("commands: completion and manual have every verb", "[unit]") {
   const auto commands = MakeCommands();
-  const std::string manual = ManualText(commands->root());
+  const std::string manual = ManualText(commands->root(), {.program = "mentorctl"});
   const auto no_names = [](std::string_view, const std::string&) {
     return std::vector<std::string>();
   };

@@ -1,14 +1,16 @@
-#include "mentor/ctl/completion.h"
+#include "common/process/completion.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
+#include <memory>
 #include <utility>
 
-#include <CLI/CLI.hpp>
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 
-namespace mentor::ctl {
+namespace mentor {
 namespace {
 
 // PROGRAM stands for the name.
@@ -144,6 +146,8 @@ std::vector<std::string> Complete(CLI::App* root, const std::vector<std::string>
   std::string begun = typed.back();
   typed.pop_back();
 
+  if (!typed.empty() && typed[0] == "help") typed.erase(typed.begin());
+
   CLI::App* verb = root;
   CLI::Option* flag = nullptr;  // Its value is next.
   int positionals = 0;
@@ -212,4 +216,33 @@ std::string CompletionScript(const std::string& program, std::string_view shell)
   return absl::StrReplaceAll(script, {{"PROGRAM", program}});
 }
 
-}  // namespace mentor::ctl
+CLI::App* AddCompletionCommands(CLI::App* root, const std::string& program, const SetAction& set,
+                                NamesOf names) {
+  const auto shell = std::make_shared<std::string>();
+  CLI::App* command = root->add_subcommand("completion", "Print the completion script of a shell");
+  command->add_option("shell", *shell, "bash, zsh or fish")
+      ->type_name("SHELL")
+      ->required()
+      ->check(OneOf({"bash", "zsh", "fish"}));
+  command->footer(absl::StrReplaceAll(
+      "Examples:\n"
+      "  source <(PROGRAM completion bash)\n"
+      "  PROGRAM completion bash > ~/.local/share/bash-completion/completions/PROGRAM\n"
+      "  PROGRAM completion fish > ~/.config/fish/completions/PROGRAM.fish",
+      {{"PROGRAM", program}}));
+  set(command, [=] {
+    std::printf("%s", CompletionScript(program, *shell).c_str());
+    return 0;
+  });
+  const auto words = std::make_shared<std::vector<std::string>>();
+  CLI::App* hidden = root->add_subcommand("__complete", "What the last word may become")->group("");
+  hidden->add_option("words", *words);
+  set(hidden, [=] {
+    // With a tab between a word and its help.
+    for (const std::string& line : Complete(root, *words, names)) std::printf("%s\n", line.c_str());
+    return 0;
+  });
+  return command;
+}
+
+}  // namespace mentor

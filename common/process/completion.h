@@ -1,6 +1,6 @@
-// What may stand next on a program's command line: a walk over its tree of verbs. The shells ask
-// for it at the Tab key, by a hidden verb, `PROGRAM __complete -- WORDS...`. Knows no program and
-// no verb by name. One thread.
+// What may stand next on a program's command line: a walk over its tree of commands. The shells ask
+// for it at the Tab key, by a hidden command, `PROGRAM __complete -- WORDS...`. Knows no program
+// and no command by name. One thread.
 #pragma once
 
 #include <functional>
@@ -8,11 +8,9 @@
 #include <string_view>
 #include <vector>
 
-namespace CLI {
-class App;
-}
+#include "common/process/command_line.h"
 
-namespace mentor::ctl {
+namespace mentor {
 
 // Names of a kind, say EXPERIMENT, that the tree does not know. `begun` is what was typed of one.
 using NamesOf =
@@ -27,4 +25,8 @@ std::vector<std::string> Complete(CLI::App* root, const std::vector<std::string>
 // What bash, zsh or fish reads: it shows what `PROGRAM __complete` prints.
 std::string CompletionScript(const std::string& program, std::string_view shell);
 
-}  // namespace mentor::ctl
+// Adds `completion SHELL` and the hidden `__complete`.
+CLI::App* AddCompletionCommands(CLI::App* root, const std::string& program, const SetAction& set,
+                                NamesOf names);
+
+}  // namespace mentor

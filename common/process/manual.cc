@@ -1,18 +1,17 @@
-#include "mentor/ctl/manual.h"
+#include "common/process/manual.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 
-#include "mentor/ctl/output.h"
-
-namespace mentor::ctl {
+namespace mentor {
 namespace {
 
 // Without what stands behind a name: "KIND:{...}", "NUMBER:INT in [1 - 100]".
@@ -60,15 +59,16 @@ std::string UsageOf(const CLI::App& command, const std::string& path) {
   return usage;
 }
 
-void AddManual(const CLI::App& command, const std::string& path, std::string* text) {
+void AddManual(const CLI::App& command, const std::string& program, const std::string& path,
+               std::string* text) {
   for (const CLI::App* below : command.get_subcommands({})) {
     if (below->get_group().empty()) continue;
     const std::string own = path.empty() ? below->get_name() : path + " " + below->get_name();
     if (!below->get_subcommands({}).empty()) {
-      AddManual(*below, own, text);
+      AddManual(*below, program, own, text);
       continue;
     }
-    absl::StrAppend(text, "\n*", own, "*\n\nmentorctl ", UsageOf(*below, own), "\n\n",
+    absl::StrAppend(text, "\n*", own, "*\n\n", program, " ", UsageOf(*below, own), "\n\n",
                     below->get_description(), ".\n\n");
     for (const CLI::Option* option : below->get_options()) {
       if (!option->get_positional() && option != below->get_help_ptr()) {
@@ -86,17 +86,25 @@ void AddManual(const CLI::App& command, const std::string& path, std::string* te
 
 }  // namespace
 
-std::string ManualText(const CLI::App& root) {
-  std::string text = absl::StrCat("Usage: mentorctl [OPTION]... VERB [ARGUMENT]...\n\n",
-                                  root.get_description(), "\n\nOptions:\n");
+std::string ManualText(const CLI::App& root, const Manual& manual) {
+  std::string text = absl::StrCat("Usage: ", manual.program, " [OPTION]... ", manual.commands,
+                                  " [ARGUMENT]...\n\n", root.get_description(), "\n\nOptions:\n");
   for (const CLI::Option* option : root.get_options()) absl::StrAppend(&text, ManualFlag(*option));
-  AddManual(root, "", &text);
+  AddManual(root, manual.program, "", &text);
   absl::StrAppend(&text, "\n*Exit status*\n\n");
-  for (const auto& [code, meaning] : kExitMeanings) {
-    absl::StrAppend(&text, "  ", code, "  ", std::string(meaning), "\n");
+  for (const auto& [code, meaning] : manual.exit_meanings) {
+    absl::StrAppend(&text, "  ", code, "  ", meaning, "\n");
   }
   absl::StrAppend(&text, "\nExamples:\n", ManualExamples(root));
   return text;
 }
 
-}  // namespace mentor::ctl
+void AddManualCommand(CLI::App* root, Manual manual, const SetAction& set) {
+  CLI::App* command = root->add_subcommand("__man", "Text of the manual page")->group("");
+  set(command, [root, manual = std::move(manual)] {
+    std::printf("%s", ManualText(*root, manual).c_str());
+    return 0;
+  });
+}
+
+}  // namespace mentor
