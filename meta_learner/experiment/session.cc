@@ -275,6 +275,8 @@ absl::Status Session::Evaluate() {
         RunEvaluation(job, options_.broker, cancel_, progress_.evaluated(),
                       [&](const BrokerProgress& work) { progress_.ReportWork(activity, work); }));
   }
+  // The last lifetimes came after the last report.
+  progress_.Report("evaluated", {});
   return absl::OkStatus();
 }
 

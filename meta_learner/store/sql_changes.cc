@@ -173,6 +173,10 @@ absl::StatusOr<v1::Experiment> SqlStore::Change(std::string_view name, std::stri
                              to == S::STATE_CANCELLING || to == S::STATE_CANCELLED;
     if (from != to && !keeps_error) experiment.clear_error();
     if (to != S::STATE_PAUSED && to != S::STATE_PAUSING) experiment.clear_pause_reason();
+    if (!IsAtWork(to)) {
+      experiment.mutable_progress()->clear_env_steps_per_second();
+      experiment.mutable_progress()->set_seconds_left(to == S::STATE_SUCCEEDED ? 0 : -1);
+    }
     const int64_t now_ns = NowNs();
     int64_t start_ns = sql::Nanoseconds(before.has_start_time(), before.start_time());
     int64_t end_ns = sql::Nanoseconds(before.has_end_time(), before.end_time());

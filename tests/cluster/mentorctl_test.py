@@ -55,7 +55,16 @@ class MentorctlTest(ClusterTest):
         ctl("list", "--filter", "bogus=1", code=2)
         self.assertIn("experiment succeeded", ctl("logs", "one"))
 
-        updates = one["progress"]["outerUpdates"]
+        progress = one["progress"]
+        # What was true when the last lifetimes came, not the last report before that.
+        self.assertGreater(progress["evaluationLifetimes"], 0)
+        self.assertEqual(progress["evaluationLifetimes"], progress["evaluationLifetimesTotal"])
+        self.assertNotIn("envStepsPerSecond", progress)
+        self.assertNotIn("secondsLeft", progress)  # 0 is left out.
+        self.assertNotIn(" left", ctl("get", "one"))
+        watched = json.loads(ctl("watch", "one", "--output", "json").splitlines()[-1])
+        self.assertEqual(watched["progress"], progress)
+        updates = progress["outerUpdates"]
         table = ctl("metrics", "one", "meta_return", "--csv").splitlines()
         self.assertEqual(table[0], "step,meta_return")
         self.assertEqual(

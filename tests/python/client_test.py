@@ -202,6 +202,9 @@ class ClientTest(ClusterTest):
         experiment = client.create(SMOKE, id="done")
         self.assertIs(experiment.wait(timeout=DEADLINE_S), experiment)
         self.assertEqual((experiment.state, experiment.progress.outer_updates), ("SUCCEEDED", 4))
+        evaluated = experiment.progress
+        self.assertEqual(evaluated.evaluation_lifetimes, evaluated.evaluation_lifetimes_total)
+        self.assertEqual(evaluated.seconds_left, 0)
         self.assertEqual(
             [point.step for point in experiment.watch_metrics(timeout=60)], [1, 2, 3, 4]
         )
