@@ -55,15 +55,15 @@ absl::StatusOr<v1::ListMetricsResponse> Describe(Client* client, const std::stri
   return client->Call(&Stub::ListMetrics, request);
 }
 
-// A metric that was asked for and is not there is a typing error, not an empty column.
+// No empty columns: the metric comes later, or came earlier. Names that are wrong the server refuses.
 absl::Status CheckKnown(const MetricsFlags& flags, const v1::QueryMetricsResponse& answer) {
   std::set<std::string> known;
   for (const auto& series : answer.series()) known.insert(series.metric());
   for (const std::string& metric : flags.metrics) {
     if (known.contains(metric)) continue;
     return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                     "there is no metric '" + metric + "' of " + FullName(flags.name) +
-                         " in these outer updates");
+                     FullName(flags.name) + " has no values of '" + metric +
+                         "' in these outer updates");
   }
   return absl::OkStatus();
 }

@@ -11,7 +11,10 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/edit_distance.h"
 #include "common/metric_info.h"
+#include "common/natural_order.h"
+#include "common/printable.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/rules/experiment_metrics.h"
@@ -21,10 +24,22 @@ namespace {
 
 constexpr uint32_t kPointsDefault = 1000, kPointsMax = 10'000;
 
+std::vector<std::string> Ordered(const std::map<std::string, Series>& points) {
+  std::vector<std::string> names;
+  for (const auto& [metric, series] : points) names.push_back(metric);
+  std::sort(names.begin(), names.end(), NaturalLess);
+  return names;
+}
+
+MetricTable Declared(const v1::Experiment& experiment) {
+  return AllMetrics(WithDefaults(experiment.spec()).rule().name());
+}
+
 v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points,
                                      uint32_t max_points) {
   v1::QueryMetricsResponse response;
-  for (const auto& [metric, all] : points) {
+  for (const std::string& metric : Ordered(points)) {
+    const Series& all = points.at(metric);
     Series series;
     std::copy_if(all.begin(), all.end(), std::back_inserter(series),
                  [](const auto& point) { return std::isfinite(point.second); });
@@ -54,7 +69,8 @@ v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points
 v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points,
                                         const MetricTable& declared) {
   v1::ListMetricsResponse response;
-  for (const auto& [metric, series] : points) {
+  for (const std::string& metric : Ordered(points)) {
+    const Series& series = points.at(metric);
     v1::MetricDescriptor& descriptor = *response.add_descriptors();
     descriptor.set_name(metric);
     const MetricInfo* info = FindMetric(declared, metric);
@@ -69,6 +85,30 @@ v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& poi
 
 }  // namespace
 
+absl::Status CheckMetricNames(ExperimentStore* store, const v1::Experiment& experiment,
+                              const google::protobuf::RepeatedPtrField<std::string>& names) {
+  const MetricTable declared = Declared(experiment);
+  std::set<std::string> unknown;
+  for (const std::string& name : names) {
+    if (FindMetric(declared, name) == nullptr) unknown.insert(name);
+  }
+  if (unknown.empty()) return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(const auto recorded, store->Points(experiment.uid()));
+  std::vector<std::string> known = Ordered(recorded);
+  for (const MetricInfo& metric : declared) {
+    if (!metric.name.ends_with('*') && !recorded.contains(metric.name)) {
+      known.push_back(metric.name);
+    }
+  }
+  for (const std::string& name : unknown) {
+    if (recorded.contains(name)) continue;
+    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                     absl::StrFormat("%s has no metric '%s'; %s", experiment.name(),
+                                     Printable(name), NameHint(name, known)));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
                                                       const v1::QueryMetricsRequest& request) {
   Violations violations;
@@ -82,6 +122,7 @@ absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
   }
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.name()));
+  MENTOR_RETURN_IF_ERROR(CheckMetricNames(store, experiment, request.metrics()));
   const std::set<std::string> metrics(request.metrics().begin(), request.metrics().end());
   MENTOR_ASSIGN_OR_RETURN(const auto points,
                           store->Points(experiment.uid(), metrics, request.step_min(),
@@ -93,7 +134,7 @@ absl::StatusOr<v1::ListMetricsResponse> ListMetrics(ExperimentStore* store,
                                                     const v1::ListMetricsRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.name()));
   MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
-  return DescribeMetrics(points, AllMetrics(WithDefaults(experiment.spec()).rule().name()));
+  return DescribeMetrics(points, Declared(experiment));
 }
 
 }  // namespace mentor::meta_learner

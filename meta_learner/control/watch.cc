@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/escaping.h>
@@ -20,6 +21,7 @@
 #include "common/hash.h"
 #include "common/history.h"
 #include "common/status.h"
+#include "meta_learner/control/metrics_query.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -235,15 +237,19 @@ PullStream<v1::WatchMetricsResponse>::Produce WatchMetrics(ExperimentStore* stor
     std::set<std::string> sent;  // What was sent of that step.
     std::map<uint32_t, v1::WatchMetricsResponse> ready;
     bool ended = false;
+    bool checked = false;
   };
   auto state =
       std::make_shared<State>(State{.from = request.after_step() + 1, .sent = {}, .ready = {}});
   const std::set<std::string> metrics(request.metrics().begin(), request.metrics().end());
-  return [store, state, metrics,
+  return [store, state, metrics, names = request.metrics(),
           name = request.name()](v1::WatchMetricsResponse* response) -> absl::StatusOr<Produced> {
     if (state->ready.empty() && !state->ended) {
       // The state before the points: those of the end are then among them.
       MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(name));
+      if (!std::exchange(state->checked, true)) {
+        MENTOR_RETURN_IF_ERROR(CheckMetricNames(store, experiment, names));
+      }
       state->ended = IsFinal(experiment.state());
       MENTOR_ASSIGN_OR_RETURN(const auto points,
                               store->Points(experiment.uid(), metrics, state->from));

@@ -150,12 +150,29 @@ class ClientTest(ClusterTest):
             experiment.wait(timeout=1.0)
 
         experiment.pause().wait("PAUSED", timeout=60)
+        error = self.refused(
+            grpc.StatusCode.NOT_FOUND, "NOT_FOUND", experiment.metrics, ["meta_retrun"]
+        )
+        self.assertIn("did you mean 'meta_return'?", error.message)
+        self.refused(
+            grpc.StatusCode.NOT_FOUND,
+            "NOT_FOUND",
+            lambda: next(client.watch_metrics("first", ["no such"], timeout=60)),
+        )
+        empty = experiment.metrics(["success/nowhere"])["success/nowhere"]
+        self.assertEqual((empty.steps, repr(empty)), ([], "<Series: no points>"))
         metrics = experiment.metrics(["meta_return", "env_steps"])
         self.assertEqual(sorted(metrics), ["env_steps", "meta_return"])
         series = metrics["meta_return"]
         self.assertEqual(series.steps, list(range(1, len(series.steps) + 1)))
         self.assertGreaterEqual(len(series.steps), 3)
         self.assertEqual(series.mean, series.max)
+        count = len(series.steps)
+        self.assertIn(f"<Series: {count} points, steps 1 to {count}, last ", repr(series))
+        self.assertLess(len(repr(series)), 120)
+        self.assertEqual(metrics._repr_html_().count("<polyline"), 2)
+        self.assertIn('<th scope="row">meta_return</th>', metrics._repr_html_())
+        self.assertIn(f"<td>1 to {count}</td>", series._repr_html_())
         merged = experiment.metrics(["meta_return"], max_points=2)["meta_return"]
         half = merged.count[0]
         self.assertEqual((merged.steps, sum(merged.count)), ([1, half + 1], len(series.steps)))
@@ -611,6 +628,14 @@ class ClientTest(ClusterTest):
             (lambda: client.create(SMOKE, weight=-1), "weight"),
             (lambda: client.update("first"), "update"),
             (lambda: client.download("first"), "name"),
+            (lambda: client.create({"rule": {"name": "black_box"}}), "spec"),
+            (lambda: client.create(None), "spec"),
+            (lambda: client.create(SMOKE, labels={"a": 1}), "labels"),
+            (lambda: client.create(SMOKE, ttl="30d"), "ttl"),
+            (lambda: client.create(SMOKE, deadline="tomorrow"), "deadline"),
+            (lambda: client.get(7), "name"),
+            (lambda: client.metrics("first", [7]), "names"),
+            (lambda: first.wait("FINISHED"), "for_state"),
         ):
             error = self.refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", call)
             self.assertEqual(error.violations[0].field, field)

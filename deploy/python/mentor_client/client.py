@@ -441,12 +441,15 @@ class Client:
         frame: bool = False,
     ) -> "Union[Metrics, pandas.DataFrame]":
         """Metrics by outer update: those named, or all. At most `max_points` points each (0: 1000;
-        at most 10,000); neighbours are merged beyond that. `frame`: the means as a pandas table."""
+        at most 10,000); neighbours are merged beyond that. `frame`: the means as a pandas table.
+        A name that the experiment does not have is an error that says which are near; one that
+        has no values yet gives a Series without points."""
+        wanted = _list(names)
         answer = self._connection.call(
             "QueryMetrics",
             wire.QueryMetricsRequest(
                 name=_name(name),
-                metrics=_list(names),
+                metrics=wanted,
                 step_min=step_min,
                 step_max=step_max,
                 max_points=max_points,
@@ -460,6 +463,8 @@ class Client:
                 for one in answer.series
             }
         )
+        for metric in wanted:
+            metrics.setdefault(metric, Series([], [], [], [], []))
         return metrics.frame() if frame else metrics
 
     def metric_names(self, name: Name) -> List[wire.MetricDescriptor]:
@@ -643,7 +648,10 @@ class Client:
 
 
 def _text(name: Name) -> str:
-    return name.name if isinstance(name, Experiment) else name
+    text = name.name if isinstance(name, Experiment) else name
+    if not isinstance(text, str):
+        raise usage("name", f"is {text!r}; give the id of an experiment, or an Experiment")
+    return text
 
 
 def _name(name: Name) -> str:
@@ -655,36 +663,43 @@ def _name(name: Name) -> str:
 
 
 def _list(names: Iterable[str]) -> List[str]:
-    return [names] if isinstance(names, str) else list(names)
+    try:
+        wanted = [names] if isinstance(names, str) else list(names)
+    except TypeError:
+        wanted = [names]  # type: ignore[list-item]
+    for name in wanted:
+        if not isinstance(name, str):
+            raise usage("names", f"has {name!r}; give names as text")
+    return wanted
 
 
 def _fill(experiment: experiment_pb2.Experiment, changes: Mapping[str, Any]) -> None:
     """Writes what is not None."""
     given = {key: value for key, value in changes.items() if value is not None}
-    try:
-        for field in ("display_name", "weight", "retries_max"):
-            if field in given:
-                setattr(experiment, field, given[field])
-        for field in ("keep_last", "keep_every"):
-            if field in given:
-                setattr(experiment.retention, field, given[field])
-    except (TypeError, ValueError) as error:
-        raise usage(field, f"is {given[field]!r}: {error}") from None
-    if "labels" in given:
+    for field, value in given.items():
+        try:
+            _fill_field(experiment, field, value)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise usage(field, f"is {value!r}: {error}") from None
+
+
+def _fill_field(experiment: experiment_pb2.Experiment, field: str, value: Any) -> None:
+    if field in ("display_name", "weight", "retries_max"):
+        setattr(experiment, field, value)
+    elif field in ("keep_last", "keep_every"):
+        setattr(experiment.retention, field, value)
+    elif field == "labels":
         experiment.ClearField("labels")
-        experiment.labels.update(given["labels"])
-    if "priority" in given:
-        name = "PRIORITY_" + str(given["priority"]).upper().replace("PRIORITY_", "")
+        experiment.labels.update(value)
+    elif field == "priority":
+        name = "PRIORITY_" + str(value).upper().replace("PRIORITY_", "")
         if name not in experiment_pb2.Priority.keys():
-            raise usage("priority", f"is {given['priority']!r}; give LOW, NORMAL or HIGH")
+            raise usage("priority", f"is {value!r}; give LOW, NORMAL or HIGH")
         experiment.priority = getattr(experiment_pb2, name)
-    if "ttl" in given:
-        span = given["ttl"]
-        experiment.retention.ttl.FromTimedelta(
-            span if isinstance(span, datetime.timedelta) else datetime.timedelta(seconds=span)
-        )
-    if "deadline" in given:
-        when = given["deadline"]
-        if when.tzinfo is not None:
-            when = when.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-        experiment.deadline.FromDatetime(when)
+    elif field == "ttl":
+        span = value if isinstance(value, datetime.timedelta) else datetime.timedelta(seconds=value)
+        experiment.retention.ttl.FromTimedelta(span)
+    elif field == "deadline":
+        if value.tzinfo is not None:
+            value = value.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+        experiment.deadline.FromDatetime(value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List,
 
 import grpc
 
-from .errors import ExperimentEnded, MentorError, from_status
+from .errors import ExperimentEnded, MentorError, from_status, usage
 from .metrics import MetricPoints, Metrics
 from .v1 import experiment_pb2, experiment_service_pb2
 from .v1.experiment_pb2 import Experiment as ExperimentProto
@@ -111,11 +111,11 @@ class Experiment:
         MentorError NOT_FOUND when it is deleted."""
         wanted = {for_state} if isinstance(for_state, str) else set(for_state)
         wanted = {state.upper().replace("STATE_", "") for state in wanted}
-        unknown = wanted - {
-            name[len("STATE_") :] for name in experiment_pb2.Experiment.State.keys()
-        }
+        states = [name for name, number in experiment_pb2.Experiment.State.items() if number]
+        unknown = wanted - {name[len("STATE_") :] for name in states}
         if unknown:
-            raise ValueError(f"for_state: there is no state {', '.join(sorted(unknown))}")
+            known = ", ".join(name[len("STATE_") :] for name in states)
+            raise usage("for_state", f"is {', '.join(sorted(unknown))}; give one of {known}")
         events = self._client.watch([self.name], progress=True, timeout=timeout)
         try:
             for event in events:

@@ -42,8 +42,14 @@ def load_experiment(spec: SpecLike, overrides: Iterable[str] = ()) -> Experiment
     elif isinstance(spec, ExperimentProto):
         experiment = ExperimentProto()
         experiment.CopyFrom(spec)
-    else:
+    elif isinstance(spec, (str, os.PathLike)):
         experiment = _parse(*_read(spec))
+    else:
+        raise usage(
+            "spec",
+            f"is a {type(spec).__name__}; give a file, text in protobuf's text format, an "
+            "ExperimentSpec or an Experiment",
+        )
     apply_overrides(experiment.spec, overrides)
     return experiment
 
@@ -97,7 +103,7 @@ def apply_overrides(spec: ExperimentSpec, overrides: Iterable[str]) -> None:
     if isinstance(overrides, str):
         overrides = [overrides]
     for override in overrides:
-        path, equals, value = override.partition("=")
+        path, equals, value = str(override).partition("=")
         if not equals or not path:
             raise usage("overrides", f"'{override}' is not of the form path.to.field=value")
         _set(spec, path, value)

@@ -28,6 +28,7 @@
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
+#include "tests/text.h"
 
 using namespace mentor;
 using namespace mentor::meta_learner;
@@ -1227,6 +1228,38 @@ TEST_CASE("experiment service: metrics, whole, merged, and as they come", "[loop
     CHECK(points[i].values().at("loss") == 1.0 / (9 + i));
     CHECK(points[i].values_size() == 1);
   }
+}
+
+TEST_CASE("experiment service: metrics in natural order; a wrong name gets the nearest",
+          "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  OuterStep step{.step = 1, .results = {{"own", 1}}};
+  for (int i = 1; i <= 11; ++i) step.results[absl::StrCat("success_episode_", i)] = 0.5;
+  REQUIRE(fixture.store()->RecordOuterStep(fixture.store()->Get(name)->uid(), step).ok());
+
+  const auto known = fixture.CallOn<v1::ListMetricsRequest>(&Fixture::Stub::ListMetrics, name);
+  REQUIRE(known->descriptors_size() == 12);
+  CHECK(known->descriptors(2).name() == "success_episode_2");
+  CHECK(known->descriptors(11).name() == "success_episode_11");
+
+  v1::QueryMetricsRequest request;
+  request.set_name(name);
+  for (const char* good : {"own", "success_episode_3", "success_episode_99", "meta_return"}) {
+    *request.mutable_metrics() = {};
+    request.add_metrics(good);
+    CHECK(fixture.Call(&Fixture::Stub::QueryMetrics, request).ok());
+  }
+  request.add_metrics("meta_retrun");
+  const absl::Status wrong = fixture.Call(&Fixture::Stub::QueryMetrics, request).status();
+  CHECK(ReasonOf(wrong) == "NOT_FOUND");
+  CHECK(testing::Contains(std::string(wrong.message()),
+                          "has no metric 'meta_retrun'; did you mean 'meta_return'?"));
+  v1::WatchMetricsRequest watch;
+  watch.set_name(name);
+  watch.add_metrics("meta_retrun");
+  std::vector<v1::WatchMetricsResponse> points;
+  CHECK(ReasonOf(fixture.Read(&Fixture::Stub::WatchMetrics, watch, &points)) == "NOT_FOUND");
 }
 
 TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and downloaded",

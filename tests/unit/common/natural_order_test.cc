@@ -1,0 +1,28 @@
+#include "common/natural_order.h"
+
+#include <algorithm>
+
+#include "tests/testing.h"
+
+using namespace mentor;
+
+TEST_CASE("natural order: numbers by their value, the rest by its letters", "[unit]") {
+  const std::vector<std::string> ordered = {"",
+                                            "episode",
+                                            "episode_1",
+                                            "episode_01",
+                                            "episode_2",
+                                            "episode_10",
+                                            "seg2/a",
+                                            "seg10/a",
+                                            "seg10/b",
+                                            "x99999999999999999999998",
+                                            "x99999999999999999999999"};
+  std::vector<std::string> names = ordered;
+  std::reverse(names.begin(), names.end());
+  std::sort(names.begin(), names.end(), NaturalLess);
+  // Which of two names of one number is first is of no importance, only that one is.
+  CHECK(NaturalLess("episode_01", "episode_1") != NaturalLess("episode_1", "episode_01"));
+  std::swap(names[2], names[3]);
+  CHECK(names == ordered);
+}
