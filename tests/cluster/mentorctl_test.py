@@ -109,6 +109,15 @@ class MentorctlTest(ClusterTest):
         two = self.get(address, "two")
         self.assertEqual(two["sourceCheckpoint"], newest["name"])
         self.assertEqual(two["progress"]["outerUpdates"], updates + 2)
+        # Of a state with several experiments: a line for each.
+        lines = self.run_to_end("mentor", "hash", self.folder / "state").splitlines()
+        self.assertEqual([line.split()[1] for line in lines], ["one", "two"])
+        for line in lines:
+            state_hash, _, folder = line.split()
+            self.assertEqual(self.hash(folder), state_hash)
+        said = self.run_to_end("mentor", "report", self.folder / "state", code=2)
+        self.assertIn("holds 2 experiments; name the folder of one:", said)
+        self.assertIn(f"{two['uid']}  two", said)
         ctl("delete", "one", "two")
         ctl("get", "one", code=3)
         self.wait_until(lambda: "actors/" in ctl("peers"), "the fleet's report")

@@ -1,0 +1,68 @@
+#include "mentor/hash_command.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "common/printable.h"
+#include "common/process/flags.h"
+#include "mentor/local/run_report.h"
+#include "mentor/local/state_experiments.h"
+
+namespace mentor {
+namespace {
+
+// A line for each experiment, as sha256sum has it for files: hash, name, folder.
+int HashAll(const std::vector<StateExperiment>& experiments) {
+  size_t name_width = 0;
+  for (const StateExperiment& one : experiments) name_width = std::max(name_width, one.id.size());
+  bool any = false;
+  for (const StateExperiment& one : experiments) {
+    const auto hash = HashRun(one.folder);
+    if (!hash.ok()) {
+      std::fprintf(stderr, "%s: %s\n", Printable(one.id).c_str(),
+                   PrintableLines({hash.status().message().data(), hash.status().message().size()})
+                       .c_str());
+      continue;
+    }
+    any = true;
+    std::printf("%s  %-*s  %s\n", hash->state_hash.c_str(), static_cast<int>(name_width),
+                Printable(one.id).c_str(), one.folder.c_str());
+  }
+  return any ? kExitOk : kExitFailed;
+}
+
+int Hash(const std::string& folder) {
+  const std::vector<StateExperiment> experiments = ExperimentsIn(folder);
+  if (experiments.size() > 1) return HashAll(experiments);
+  const auto hash = HashRun(folder);
+  if (!hash.ok()) return Fail(hash.status());
+  std::printf("%s\n", hash->state_hash.c_str());
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddHashCommand(CLI::App* app, std::function<int()>* action) {
+  const auto folder = std::make_shared<std::string>();
+  CLI::App* command = app->add_subcommand(
+      "hash", "Print one hash over signal network, optimizer and normalisers of a run");
+  command
+      ->add_option("RUN", *folder,
+                   "Run folder, or the state folder of a meta-learner: a line for each experiment "
+                   "where there are several")
+      ->type_name("DIR")
+      ->required();
+  command->footer(
+      "Examples:\n"
+      "  mentor hash runs/fast\n"
+      "  mentor hash state                     # of a meta-learner: hash, name and folder of each\n"
+      "  mentor hash state/experiments/UID     # of one; 'mentorctl get NAME' shows the UID");
+  command->callback([=] { *action = [=] { return Hash(*folder); }; });
+}
+
+}  // namespace mentor
