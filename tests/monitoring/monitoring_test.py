@@ -42,11 +42,24 @@ class FilesTest(unittest.TestCase):
         fleet.need("promtool")
         for command in (
             ["check", "config", "prometheus.yml"],
+            ["check", "config", "local.yml"],
             ["check", "rules", "rules.yml", "alerts.yml"],
             ["test", "rules", "rules_test.yml"],
         ):
             code, output = promtool(*command)
             self.assertEqual(code, 0, f"promtool {command}:\n{output}")
+
+    def test_by_hand_the_same_is_scraped_where_the_page_says(self):
+        texts = {
+            name: (PROMETHEUS / name).read_text(encoding="utf-8")
+            for name in ("prometheus.yml", "local.yml")
+        }
+        jobs = {name: re.findall(r"job_name: (\S+)", text) for name, text in texts.items()}
+        self.assertEqual(jobs["local.yml"], jobs["prometheus.yml"])
+        page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+        targets = re.findall(r'targets: \["(\S+)"\]', texts["local.yml"])
+        for job, target in zip(jobs["local.yml"], targets, strict=True):
+            self.assertIn(f"build/bin/mentor-{job} --metrics {target} ", page)
 
     def test_alerts_have_a_runbook_and_both_tests(self):
         alerts = {rule["alert"]: rule for rule in expressions.rules("alerts.yml")}
