@@ -70,8 +70,9 @@ std::string ProgressBar::Line(const v1::Progress& progress, std::string_view act
   return Assemble(activity.empty() ? "waiting" : activity, done, total, tail, columns);
 }
 
-void ProgressBar::Show(const v1::Progress& progress, std::string_view activity) {
-  ShowLine([&](int columns) { return Line(progress, activity, columns); });
+void ProgressBar::Show(const v1::Progress& progress, std::string_view activity,
+                       const Detail& detail) {
+  ShowLine([&](int columns) { return Line(progress, activity, columns); }, detail);
 }
 
 void ProgressBar::Show(std::string_view activity, int done, int total, std::string_view unit) {
@@ -90,16 +91,26 @@ void ProgressBar::Show(std::string_view activity, int done, int total, std::stri
   });
 }
 
-void ProgressBar::ShowLine(const std::function<std::string(int columns)>& line) {
+void ProgressBar::ShowLine(const std::function<std::string(int columns)>& line,
+                           const Detail& detail) {
+  const auto text_of = [&](int columns, std::string_view line_end) {
+    std::string text = line(columns);
+    const std::string below = detail ? detail(columns) : "";
+    if (!below.empty()) (text += line_end) += below;
+    return text;
+  };
   if (terminal_) {
-    const std::string text = line(TerminalColumns(out_) - 1);
+    // The rest of an older, longer line goes.
+    const std::string text = text_of(TerminalColumns(out_) - 1, "\x1b[K\r\n");
     if (text == shown_) return;
-    std::fprintf(out_, "\r%s\x1b[K", text.c_str());  // The rest of an older, longer line goes.
+    // Back to the first line; what a second one leaves below goes too.
+    const bool second = shown_.find('\n') != std::string::npos;
+    std::fprintf(out_, "%s\r%s\x1b[%s", second ? "\x1b[1A" : "", text.c_str(), second ? "J" : "K");
     shown_ = text;
   } else {
     const Clock::time_point now = Clock::now();
     if (printed_ && now - *printed_ < kPlainPeriod) return;
-    const std::string text = line(kPlainColumns);
+    const std::string text = text_of(kPlainColumns, "\n  ");
     if (text == shown_) return;
     printed_ = now;
     shown_ = text;

@@ -1,5 +1,5 @@
-// How far an experiment is, for people: one line that is redrawn on a terminal; elsewhere a plain
-// line every ten seconds. One thread.
+// How far an experiment is, for people: one line, or two, redrawn on a terminal; elsewhere plain
+// lines every ten seconds. One thread.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,10 @@ class ProgressBar {
   // `out` stays open longer than the bar.
   explicit ProgressBar(std::FILE* out = stderr);
 
-  void Show(const v1::Progress& progress, std::string_view activity);
+  // Makes a second line of at most so many columns; an empty one is left out.
+  using Detail = std::function<std::string(int columns)>;
+  void Show(const v1::Progress& progress, std::string_view activity,
+            const Detail& detail = nullptr);
   // For other work: `done` of `total` things called `unit`, with the time left at the pace since
   // the activity began.
   void Show(std::string_view activity, int done, int total, std::string_view unit);
@@ -32,14 +35,14 @@ class ProgressBar {
  private:
   using Clock = std::chrono::steady_clock;
 
-  // Draws one line, on a terminal at most as wide as the terminal.
-  void ShowLine(const std::function<std::string(int columns)>& line);
+  // Draws one line, on a terminal at most as wide as the terminal, and the detail below it.
+  void ShowLine(const std::function<std::string(int columns)>& line, const Detail& detail = {});
 
   // Fixed after construction.
   std::FILE* const out_;
   const bool terminal_;
 
-  std::string shown_;  // The line on the terminal, or the last one printed.
+  std::string shown_;  // What stands on the terminal, or was printed last.
   std::optional<Clock::time_point> printed_;
   std::string activity_;  // Since when it is shown:
   Clock::time_point began_ = {};

@@ -15,6 +15,7 @@
 #include "common/resources/states.h"
 #include "common/spec/spec.h"
 #include "mentor/local/cluster.h"
+#include "mentor/local/run_metrics.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/report.h"
 #include "meta_learner/experiment/fingerprint.h"
@@ -27,13 +28,25 @@ namespace {
 using State = v1::Experiment::State;
 
 constexpr char kName[] = "experiments/run";
+constexpr size_t kHashDigits = 8;  // In the name of a folder.
 
 // The experiment of this folder, made when the folder is new.
 absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store,
                                             const LocalRunOptions& options) {
   auto existing = store->Get(kName);
-  if (absl::IsNotFound(existing.status()))
-    return store->Create(meta_learner::WithSpec(options.spec, "run"));
+  if (absl::IsNotFound(existing.status())) {
+    meta_learner::NewExperiment fresh = meta_learner::WithSpec(options.spec, "run");
+    if (options.branch) {
+      fresh.experiment.set_source_checkpoint(options.branch->file.string());
+      fresh.fill_folder = [&](const std::string& uid, const std::filesystem::path& folder) {
+        meta_learner::Checkpoint checkpoint = options.branch->checkpoint;
+        checkpoint.spec_hash = SpecHash(options.spec);
+        checkpoint.experiment_uid = uid;
+        return meta_learner::WriteCheckpoint(folder / "checkpoints", checkpoint).status();
+      };
+    }
+    return store->Create(fresh);
+  }
   MENTOR_RETURN_IF_ERROR(existing.status());
   if (SpecHash(existing->spec()) != SpecHash(options.spec)) {
     return absl::FailedPreconditionError(absl::StrFormat(
@@ -48,13 +61,35 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store
   return existing;
 }
 
+// "a" of "runs/a" and "runs/a/", whatever links lead there.
+std::string NameOfFolder(const std::filesystem::path& folder) {
+  const std::filesystem::path whole = std::filesystem::absolute(folder).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename();
+}
+
+// A run goes on without these files: a failure is said once.
+void Keep(RunMetrics* metrics, absl::Status* kept) {
+  const absl::Status status = metrics->Update();
+  if (!status.ok() && kept->ok())
+    std::fprintf(stderr, "warning: metrics: %s\n", std::string(status.message()).c_str());
+  *kept = status;
+}
+
 // Follows the experiment until it ends or a signal comes (then true).
-bool Follow(meta_learner::ExperimentStore* store, bool quiet, v1::Experiment* experiment) {
+bool Follow(meta_learner::ExperimentStore* store, bool quiet, RunMetrics* metrics,
+            v1::Experiment* experiment) {
   ProgressBar bar;
+  uint32_t updates = experiment->progress().outer_updates();
+  absl::Status kept;
+  const auto learned = [&](int columns) { return metrics->Learned(columns); };
   while (true) {
     const bool stopped = WaitForStopSignal(std::chrono::milliseconds(250)) != 0;
     if (auto now = store->Get(kName); now.ok()) *experiment = *std::move(now);
-    if (!quiet) bar.Show(experiment->progress(), experiment->activity());
+    if (experiment->progress().outer_updates() != updates) {
+      updates = experiment->progress().outer_updates();
+      Keep(metrics, &kept);
+    }
+    if (!quiet) bar.Show(experiment->progress(), experiment->activity(), learned);
     if (stopped || IsFinal(experiment->state())) {
       if (!quiet) bar.Finish();
       return stopped;
@@ -64,10 +99,16 @@ bool Follow(meta_learner::ExperimentStore* store, bool quiet, v1::Experiment* ex
 
 }  // namespace
 
-std::filesystem::path DefaultRunFolder(const std::filesystem::path& spec_file,
+std::filesystem::path DefaultRunFolder(const std::filesystem::path& origin,
                                        const v1::ExperimentSpec& spec) {
+  std::string stem = origin.stem().string();
+  // The folder of a run has its own hash.
+  const size_t dash = stem.rfind('-');
+  if (dash != stem.npos && stem.size() - dash == 1 + kHashDigits &&
+      stem.find_first_not_of("0123456789abcdef", dash + 1) == stem.npos)
+    stem.resize(dash);
   return std::filesystem::path("runs") /
-         absl::StrFormat("%s-%s", spec_file.stem().string(), SpecHash(spec).substr(0, 8));
+         absl::StrFormat("%s-%s", stem, SpecHash(spec).substr(0, kHashDigits));
 }
 
 absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
@@ -76,6 +117,14 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
     MENTOR_RETURN_IF_ERROR(metrics->Expose(options.metrics_address));
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(options.out));
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FindOrCreate(store.get(), options));
+  MENTOR_ASSIGN_OR_RETURN(
+      const auto numbers,
+      RunMetrics::Open({.store = store.get(),
+                        .experiment = experiment,
+                        .csv = options.out / "metrics.csv",
+                        .tensorboard = options.tensorboard.empty()
+                                           ? std::filesystem::path()
+                                           : options.tensorboard / NameOfFolder(options.out)}));
   bool stopped = false;
   if (!IsFinal(experiment.state())) {
     MENTOR_RETURN_IF_ERROR(meta_learner::KeepFingerprint(store->ExperimentFolder(experiment.uid()),
@@ -87,16 +136,18 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
                      .learner_threads = options.learner_threads},
                     store.get(), metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
-    stopped = Follow(store.get(), options.quiet, &experiment);
+    stopped = Follow(store.get(), options.quiet, numbers.get(), &experiment);
   }
   // What was under way when the signal came may have been committed since.
   MENTOR_ASSIGN_OR_RETURN(experiment, store->Get(kName));
+  absl::Status kept;
+  Keep(numbers.get(), &kept);
 
   const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportDataOf(store.get(), experiment));
   const auto files = report::WriteReport(data, options.out);
   if (stopped) {
-    std::printf("Stopped after outer update %d. The same command goes on from there.\n",
+    std::printf("Stopped after outer update %d. Run the same command to continue.\n",
                 experiment.progress().outer_updates());
   } else if (experiment.state() == v1::Experiment::STATE_FAILED) {
     std::fprintf(stderr, "error: the experiment failed: %s\n",
@@ -105,6 +156,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
     std::printf("%s\n", files->summary.c_str());
   }
   std::printf("Run folder   %s\n", options.out.c_str());
+  std::printf("Metrics      %s\n", (options.out / "metrics.csv").c_str());
   std::printf("Checkpoints  %s\n", (folder / "checkpoints").c_str());
   if (files.ok()) {
     std::printf("Report       %s\n", files->html.c_str());

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <absl/status/statusor.h>
 
+#include "mentor/local/branch.h"
 #include "mentor/v1/spec.pb.h"
 
 namespace mentor {
@@ -19,15 +21,21 @@ struct LocalRunOptions {
   int threads_per_actor = 1;
   int learner_threads = 1;
   std::string metrics_address = {};  // HOST:PORT; empty: none
-  bool quiet = false;                // No progress bar.
+  // The folder in which TensorBoard finds this run's folder; empty: none.
+  std::filesystem::path tensorboard = {};
+  // What a new run begins with; checked. None: nothing.
+  std::optional<BranchSource> branch = {};
+  bool quiet = false;  // No progress bar.
 };
 
-// Where `mentor run` keeps its files when --out is not given: runs/STEM-HASH.
-std::filesystem::path DefaultRunFolder(const std::filesystem::path& spec_file,
+// Where `mentor run` keeps its files when --out is not given: runs/STEM-HASH. `origin`: the file of
+// the spec, or the folder of the run that it goes on from.
+std::filesystem::path DefaultRunFolder(const std::filesystem::path& origin,
                                        const v1::ExperimentSpec& spec);
 
 // Runs, or goes on with, the experiment in options.out until it is complete (exit code 0), fails
-// (1) or a signal comes (130: the same call goes on later). Writes the report at the end. An error:
+// (1) or a signal comes (130: the same call goes on later). metrics.csv grows meanwhile; the report
+// is written at the end. An error:
 // it could not begin.
 absl::StatusOr<int> RunLocally(const LocalRunOptions& options);
 

@@ -22,6 +22,7 @@
 #include "envs/benchmark.h"
 #include "learner/agents/numerics.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "mentor/local/state_experiments.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/rules/experiment_metrics.h"
@@ -140,6 +141,25 @@ absl::StatusOr<std::vector<report::MapSample>> MapsOf(const std::filesystem::pat
 
 }  // namespace
 
+std::vector<report::TrainingPoint> TrainingPoints(
+    const std::map<std::string, meta_learner::Series>& points) {
+  std::map<uint32_t, report::TrainingPoint> by_step;
+  for (const auto& [metric, series] : points) {
+    for (const auto& [step, value] : series) {
+      report::TrainingPoint& point = by_step[step];
+      point.outer_update = step;
+      if (metric == "env_steps") {
+        point.env_steps = static_cast<uint64_t>(value);
+      } else {
+        point.metrics[metric] = value;
+      }
+    }
+  }
+  std::vector<report::TrainingPoint> all;
+  for (auto& [step, point] : by_step) all.push_back(std::move(point));
+  return all;
+}
+
 report::EvaluationRow RowOf(const v1::EvaluationShard& shard,
                             const v1::EvaluatedLifetime& lifetime) {
   report::EvaluationRow row{
@@ -198,7 +218,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   const v1::ExperimentSpec spec = WithDefaults(experiment.spec());
   report::ReportData data;
   data.title = spec.display_name().empty() ? experiment.name() : spec.display_name();
-  data.spec_text = PrintSpec(spec);
+  data.spec_text = meta_learner::PrintWithDefaults(spec);
   data.signal_role = spec.signal().role() == v1::ADVANTAGE ? "advantage" : "reward";
   data.iterations = static_cast<int>(spec.lifetime().iterations());
   data.outer_updates_total = spec.rule().outer_updates();
@@ -228,19 +248,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
 
   MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
   data.metrics = meta_learner::AllMetrics(spec.rule().name());
-  std::map<uint32_t, report::TrainingPoint> training;
-  for (const auto& [metric, series] : points) {
-    for (const auto& [step, value] : series) {
-      report::TrainingPoint& point = training[step];
-      point.outer_update = step;
-      if (metric == "env_steps") {
-        point.env_steps = static_cast<uint64_t>(value);
-      } else {
-        point.metrics[metric] = value;
-      }
-    }
-  }
-  for (auto& [step, point] : training) data.training.push_back(std::move(point));
+  data.training = TrainingPoints(points);
 
   const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
   MENTOR_ASSIGN_OR_RETURN(data.maps, MapsOf(folder));
@@ -278,19 +286,17 @@ absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder) {
   if (std::filesystem::is_directory(folder / "checkpoints", error)) {
     return RunFolder{.state = folder.parent_path().parent_path(), .experiment = folder};
   }
-  std::vector<std::filesystem::path> found;
-  for (std::filesystem::directory_iterator entry(folder / "experiments", error), end;
-       !error && entry != end; entry.increment(error)) {
-    // What a crash inside of a creation left is no experiment.
-    if (entry->is_directory() && !meta_learner::IsLeftByCreate(entry->path()))
-      found.push_back(entry->path());
-  }
-  if (found.size() == 1) return RunFolder{.state = folder, .experiment = found[0]};
+  const std::vector<StateExperiment> found = ExperimentsIn(folder);
+  if (found.size() == 1) return RunFolder{.state = folder, .experiment = found[0].folder};
   if (found.size() > 1) {
+    constexpr size_t kNamed = 10;
+    std::string all;
+    for (size_t i = 0; i < std::min(found.size(), kNamed); ++i) {
+      absl::StrAppend(&all, "\n  ", found[i].folder.string(), "  ", found[i].id);
+    }
+    if (found.size() > kNamed) absl::StrAppend(&all, "\n  and ", found.size() - kNamed, " more");
     return absl::InvalidArgumentError(absl::StrFormat(
-        "%s holds %d experiments; name %s/experiments/UID of one of them: 'mentorctl "
-        "get NAME' shows the UID",
-        folder.string(), found.size(), folder.string()));
+        "%s holds %d experiments; name the folder of one:%s", folder.string(), found.size(), all));
   }
   return absl::NotFoundError(
       absl::StrFormat("%s is not a run: expected the folder that `mentor run --out` wrote, or an "

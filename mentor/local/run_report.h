@@ -3,6 +3,8 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <string>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -16,6 +18,10 @@ namespace mentor {
 // The numbers of an experiment so far.
 absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store,
                                                 const v1::Experiment& experiment);
+
+// What a store has of an experiment's outer updates, by update.
+std::vector<report::TrainingPoint> TrainingPoints(
+    const std::map<std::string, meta_learner::Series>& points);
 
 // One lifetime of an evaluation, for reports.
 report::EvaluationRow RowOf(const v1::EvaluationShard& shard,

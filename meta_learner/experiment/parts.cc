@@ -99,6 +99,13 @@ std::set<std::string> TrainingEnvironments(const envs::Benchmark& benchmark) {
   return names;
 }
 
+bool AnyHasSuccess(const std::set<std::string>& environments) {
+  return std::any_of(environments.begin(), environments.end(), [](const std::string& name) {
+    const envs::EnvironmentEntry* entry = envs::FindEnvironment(name);
+    return entry == nullptr || entry->has_success;
+  });
+}
+
 // Settings of the rule that ask for success, as "rule.objective".
 std::vector<std::string> AsksForSuccess(const v1::RuleSpec& rule) {
   std::vector<std::string> fields;
@@ -137,16 +144,19 @@ std::string PrintWithDefaults(const v1::ExperimentSpec& spec) {
   });
 }
 
+bool HasSuccess(const v1::ExperimentSpec& spec) {
+  Violations none;
+  const auto benchmark = envs::MakeBenchmark(WithDefaults(spec).benchmark(), &none);
+  return benchmark == nullptr || AnyHasSuccess(TrainingEnvironments(*benchmark));
+}
+
 std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& submitted) {
   const v1::ExperimentSpec spec = WithDefaults(submitted);
   Violations none;
   const ExperimentParts parts = MakeParts(spec, /*num_threads=*/1, &none);
   if (!none.empty() || parts.rule == nullptr) return {};
   const std::set<std::string> environments = TrainingEnvironments(*parts.benchmark);
-  for (const std::string& name : environments) {
-    const envs::EnvironmentEntry* entry = envs::FindEnvironment(name);
-    if (entry == nullptr || entry->has_success) return {};
-  }
+  if (AnyHasSuccess(environments)) return {};
   const std::string names = absl::StrJoin(environments, ", ");
   std::vector<std::string> warnings;
   if (parts.rule->needs().signal_network && parts.network->sees_outcome() &&

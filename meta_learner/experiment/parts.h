@@ -32,6 +32,9 @@ void CheckParts(const v1::ExperimentSpec& spec, Violations* violations);
 // registered parts take. It reads again as the same spec.
 std::string PrintWithDefaults(const v1::ExperimentSpec& spec);
 
+// Whether an environment of the benchmark that the spec trains on ever reports success.
+bool HasSuccess(const v1::ExperimentSpec& spec);
+
 // What is legal in a valid spec and hardly meant, "FIELD: why and what else": learning from success
 // where nothing ever succeeds.
 std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& spec);

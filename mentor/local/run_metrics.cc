@@ -1,0 +1,169 @@
+#include "mentor/local/run_metrics.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <map>
+#include <numeric>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
+
+#include "common/check.h"
+#include "common/event_file.h"
+#include "common/file.h"
+#include "common/sparkline.h"
+#include "common/spec/spec.h"
+#include "mentor/local/run_report.h"
+#include "mentor/report/training_table.h"
+#include "meta_learner/experiment/parts.h"
+
+namespace mentor {
+namespace {
+
+constexpr uint64_t kEventFileBytesMax = uint64_t{1} << 30;
+// Outer updates whose mean is shown: one round of some lifetimes says little.
+constexpr size_t kShown = 5;
+constexpr int kCurveColumns = 30;
+
+absl::Status Append(const std::filesystem::path& path, std::string_view text) {
+  std::ofstream file(path, std::ios::binary | std::ios::app);
+  file.write(text.data(), static_cast<std::streamsize>(text.size()));
+  file.flush();
+  return file.good() ? absl::OkStatus() : FileError("writing", path, errno);
+}
+
+double NowSeconds() {
+  return absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch());
+}
+
+double Mean(std::span<const double> numbers) {
+  return std::accumulate(numbers.begin(), numbers.end(), 0.0) / static_cast<double>(numbers.size());
+}
+
+// Means of up to kShown numbers: of the last ones, and the greatest so far.
+struct Shown {
+  double last = 0, best = 0;
+};
+
+Shown LastAndBest(const std::vector<double>& numbers) {
+  const size_t count = std::min(kShown, numbers.size());
+  Shown shown;
+  for (size_t end = count; end <= numbers.size(); ++end) {
+    shown.last = Mean(std::span(numbers).subspan(end - count, count));
+    shown.best = end == count ? shown.last : std::max(shown.best, shown.last);
+  }
+  return shown;
+}
+
+}  // namespace
+
+RunMetrics::RunMetrics(Options options, bool has_success)
+    : options_(std::move(options)),
+      has_success_(has_success),
+      last_seg_(absl::StrCat(
+          "seg", WithDefaults(options_.experiment.spec()).lifetime().iterations() - 1)) {}
+
+absl::StatusOr<std::unique_ptr<RunMetrics>> RunMetrics::Open(Options options) {
+  const bool has_success = meta_learner::HasSuccess(options.experiment.spec());
+  std::unique_ptr<RunMetrics> metrics(new RunMetrics(std::move(options), has_success));
+  if (!metrics->options_.tensorboard.empty()) MENTOR_RETURN_IF_ERROR(metrics->OpenEvents());
+  MENTOR_RETURN_IF_ERROR(metrics->Update());
+  return metrics;
+}
+
+// One file of each experiment. A torn end goes, since nothing may follow it.
+absl::Status RunMetrics::OpenEvents() {
+  const v1::Experiment& experiment = options_.experiment;
+  MENTOR_RETURN_IF_ERROR(MakeFolders(options_.tensorboard, 0755));
+  events_ = options_.tensorboard / absl::StrFormat("events.out.tfevents.%010d.%s",
+                                                   experiment.create_time().seconds(),
+                                                   experiment.uid().substr(0, 8));
+  const auto bytes = ReadFile(events_, kEventFileBytesMax);
+  if (!bytes.ok() && !absl::IsNotFound(bytes.status())) return bytes.status();
+  const EventFileContents contents = ReadEventFile(bytes.ok() ? *bytes : "");
+  if (contents.events.empty())
+    return WriteFileAtomically(events_, EventFileHeader(NowSeconds()), 0644);
+  last_event_ = contents.events.back().step();
+  std::error_code error;
+  std::filesystem::resize_file(events_, contents.bytes, error);
+  return error ? FileError("writing", events_, error.value()) : absl::OkStatus();
+}
+
+absl::Status RunMetrics::AddEvents(const std::vector<report::TrainingPoint>& points) {
+  std::string text;
+  for (const report::TrainingPoint& point : points) {
+    if (point.outer_update <= last_event_) continue;
+    std::vector<Scalar> scalars = {{"env_steps", static_cast<double>(point.env_steps)}};
+    for (const auto& [name, value] : point.metrics) scalars.push_back({name, value});
+    text += ScalarEvent(NowSeconds(), point.outer_update, scalars);
+  }
+  if (text.empty()) return absl::OkStatus();
+  MENTOR_RETURN_IF_ERROR(Append(events_, text));
+  last_event_ = points.back().outer_update;
+  return absl::OkStatus();
+}
+
+absl::Status RunMetrics::Update() {
+  const std::string& uid = options_.experiment.uid();
+  MENTOR_ASSIGN_OR_RETURN(const auto fresh, options_.store->Points(uid, {}, last_step_ + 1));
+  const std::vector<report::TrainingPoint> points = TrainingPoints(fresh);
+  if (points.empty()) return absl::OkStatus();
+  for (const report::TrainingPoint& point : points) {
+    for (const std::string& name : {last_seg_, std::string("success")}) {
+      const auto found = point.metrics.find(name);
+      if (found == point.metrics.end()) continue;
+      success_.push_back(found->second);
+      break;
+    }
+    if (const auto found = point.metrics.find("shaped_return"); found != point.metrics.end())
+      return_.push_back(found->second);
+  }
+  const std::set<std::string> names = report::MetricNames(points);
+  if (has_csv_ && std::includes(columns_.begin(), columns_.end(), names.begin(), names.end())) {
+    MENTOR_RETURN_IF_ERROR(Append(options_.csv, report::TrainingRows(points, columns_)));
+  } else {
+    // A column that is new, or a file of which nobody knows how it ends.
+    MENTOR_ASSIGN_OR_RETURN(const auto known, options_.store->Points(uid));
+    const std::vector<report::TrainingPoint> all = TrainingPoints(known);
+    columns_ = report::MetricNames(all);
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(
+        options_.csv, report::TrainingHeader(columns_) + report::TrainingRows(all, columns_),
+        0644));
+    has_csv_ = true;
+  }
+  last_step_ = points.back().outer_update;
+  return events_.empty() ? absl::OkStatus() : AddEvents(points);
+}
+
+std::string RunMetrics::Learned(int columns) const {
+  const std::vector<double>& curve = has_success_ && !success_.empty() ? success_ : return_;
+  if (curve.empty()) return "";
+  const size_t updates = std::min(kShown, curve.size());
+  std::string text =
+      updates == 1 ? "first update: " : absl::StrFormat("last %d updates: ", updates);
+  const char* separator = "";
+  if (&curve == &success_) {
+    const Shown success = LastAndBest(success_);
+    absl::StrAppendFormat(&text, "success %.0f %% (best %.0f %%)", 100 * success.last,
+                          100 * success.best);
+    separator = ", ";
+  }
+  if (!return_.empty()) {
+    const Shown shown = LastAndBest(return_);
+    absl::StrAppendFormat(&text, "%sreturn %.4g (best %.4g)", separator, shown.last, shown.best);
+  }
+  const int room = columns - static_cast<int>(text.size()) - 2;
+  if (curve.size() > 1 && room >= 5)
+    absl::StrAppend(&text, "  ",
+                    Sparkline(curve, std::min(room, kCurveColumns), TerminalShowsUtf8()));
+  return text;
+}
+
+}  // namespace mentor

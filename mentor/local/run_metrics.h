@@ -1,0 +1,61 @@
+// The numbers of a run while it is at work: metrics.csv in its folder, TensorBoard's event file,
+// and what people see beside the progress bar. All come from the store, after its commit; so
+// whatever killed the process before, each outer update is in each file once. One thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "mentor/report/report.h"
+#include "mentor/v1/experiment.pb.h"
+#include "meta_learner/store/store.h"
+
+namespace mentor {
+
+class RunMetrics {
+ public:
+  struct Options {
+    meta_learner::ExperimentStore* store = nullptr;  // Outlives it.
+    v1::Experiment experiment;
+    std::filesystem::path csv;  // The file; made anew.
+    // Folder of TensorBoard's event file, which is made; empty: none.
+    std::filesystem::path tensorboard = {};
+  };
+  // Takes what the store has already.
+  static absl::StatusOr<std::unique_ptr<RunMetrics>> Open(Options options);
+
+  // Takes what the store has got since.
+  absl::Status Update();
+  // "last 5 updates: success 45 % (best 48 %), return 12.3 (best 14.1)  ▁▂▃▅▇" in at most `columns`
+  // columns; empty before the first update.
+  std::string Learned(int columns) const;
+
+ private:
+  RunMetrics(Options options, bool has_success);
+
+  absl::Status OpenEvents();
+  absl::Status AddEvents(const std::vector<report::TrainingPoint>& points);
+
+  // Fixed after construction.
+  const Options options_;
+  const bool has_success_;      // Some environment reports success.
+  const std::string last_seg_;  // Success rate of the last inner iteration.
+
+  std::set<std::string> columns_;  // Of the CSV file.
+  bool has_csv_ = false;
+  uint32_t last_step_ = 0;  // The newest in the CSV file,
+  int64_t last_event_ = 0;  // and in the event file.
+  std::filesystem::path events_;
+  // One for each update that has it.
+  std::vector<double> success_, return_;
+};
+
+}  // namespace mentor

@@ -1,0 +1,233 @@
+#include "mentor/run_command.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <absl/strings/str_cat.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/machine_memory.h"
+#include "common/option_page.h"
+#include "common/process/flags.h"
+#include "common/spec/spec.h"
+#include "mentor/local/branch.h"
+#include "mentor/local/local_run.h"
+#include "mentor/local/run_report.h"
+#include "mentor/ready_specs.h"
+#include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/spec_memory.h"
+#include "meta_learner/fleet/shard_board.h"
+
+namespace mentor {
+namespace {
+
+int Cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+struct RunFlags {
+  std::string spec;
+  std::string from;
+  std::vector<std::string> overrides;
+  std::string out;
+  std::string tensorboard;
+  int actors = 1;
+  int threads = Cores();
+  bool quiet = false;
+  bool check_only = false;
+  bool list = false;
+  CommonFlags common{.log_format = "text", .metrics_address = ""};
+};
+
+uint64_t LearnerBytes(const meta_learner::SpecMemory& memory, int threads) {
+  return learner::kLearnerProcessBytes + memory.largest.With(static_cast<uint32_t>(threads));
+}
+
+// In one process: what both have in common is there once.
+uint64_t NeededHere(const meta_learner::SpecMemory& memory, int threads) {
+  return memory.meta_learner_bytes + memory.largest.With(static_cast<uint32_t>(threads));
+}
+
+std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads) {
+  return "memory: a learner needs at most " +
+         meta_learner::Gigabytes(LearnerBytes(memory, threads)) +
+         " for a shard, the meta-learner " + meta_learner::Gigabytes(memory.meta_learner_bytes);
+}
+
+void WarnOfMemory(const meta_learner::SpecMemory& memory, int threads) {
+  const uint64_t machine = MachineMemoryBytes();
+  if (machine == 0 || NeededHere(memory, threads) <= machine) return;
+  std::fprintf(stderr,
+               "warning: %s, and this machine has %s free: if the kernel ends the run, make "
+               "rule.shard_lifetimes or agent.hidden_units smaller\n",
+               MemorySentence(memory, threads).c_str(), meta_learner::Gigabytes(machine).c_str());
+}
+
+int ListSpecs() {
+  std::string text;
+  for (const ReadySpec& spec : ReadySpecs()) AddListLine(spec.name, spec.title, &text);
+  if (text.empty()) {
+    return Fail(absl::NotFoundError(
+        "no specs are installed; set MENTOR_EXPERIMENTS to a folder of them (*.txtpb)"));
+  }
+  std::printf("%sRun one: mentor run NAME; every setting of it: mentor run NAME --check\n",
+              text.c_str());
+  return kExitOk;
+}
+
+// What the command line asks for.
+struct Request {
+  std::filesystem::path origin;  // The spec's file, or the folder of the run to go on from.
+  std::optional<BranchSource> branch;
+  v1::ExperimentSpec spec;
+};
+
+// Every violation at once on stderr.
+int Refuse(const std::string& origin, const Violations& violations) {
+  const bool flags_alone =
+      std::all_of(violations.list().begin(), violations.list().end(),
+                  [](const Violation& one) { return one.field.starts_with("--set"); });
+  std::fprintf(stderr,
+               flags_alone ? "error: --set does not fit %s:\n" : "error: %s cannot be run:\n",
+               origin.c_str());
+  for (const Violation& violation : violations.list()) {
+    std::fprintf(stderr, "  %s: %s\n", violation.field.c_str(), violation.description.c_str());
+  }
+  return kExitUsage;
+}
+
+absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* violations) {
+  std::string text;
+  if (flags.from.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(request->origin, FindSpec(flags.spec));
+    MENTOR_ASSIGN_OR_RETURN(text, ReadFile(request->origin, kSpecBytesMax));
+  } else {
+    MENTOR_ASSIGN_OR_RETURN(request->branch, ReadBranch(flags.from));
+    request->origin = request->branch->run;
+    if (!request->origin.has_filename()) request->origin = request->origin.parent_path();
+    text = PrintSpec(request->branch->spec);
+  }
+  request->spec = ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts);
+  if (request->branch && violations->empty())
+    CheckBranch(*request->branch, request->spec, violations);
+  return absl::OkStatus();
+}
+
+// A branch has a folder of its own.
+absl::Status CheckFolder(const Request& request, const std::filesystem::path& out) {
+  if (!request.branch) return absl::OkStatus();
+  const bool same = SpecHash(request.spec) == SpecHash(request.branch->spec);
+  std::error_code error;
+  if (!std::filesystem::equivalent(out, request.branch->run, error)) return absl::OkStatus();
+  const std::string run = request.branch->run.string();
+  return absl::InvalidArgumentError(
+      same ? absl::StrCat("--from ", run,
+                          ": nothing changes; add for instance --set rule.outer_updates=",
+                          2 * WithDefaults(request.spec).rule().outer_updates(),
+                          ", or give --out to repeat its updates in another folder")
+           : absl::StrCat("--out ", run, ": is the run to go on from; give another folder"));
+}
+
+int Run(const RunFlags& flags) {
+  if (flags.list) return ListSpecs();
+  log::Format format = log::Format::kText;
+  log::ParseFormat(flags.common.log_format, &format).IgnoreError();
+  // The progress bar says what a user wants to know; logs say what went wrong.
+  log::Init({.format = format,
+             .least = flags.quiet ? log::Severity::kInfo : log::Severity::kWarning,
+             .logger = "mentor"});
+  if (flags.spec.empty() == flags.from.empty()) {
+    return Fail(absl::InvalidArgumentError(
+        flags.spec.empty() ? "give a spec, or --from RUN; 'mentor run --list' shows the specs that "
+                             "come with Mentor"
+                           : "give a spec or --from RUN, not both: a run has its own spec"));
+  }
+  Request request;
+  Violations violations;
+  if (const absl::Status status = ReadRequest(flags, &request, &violations); !status.ok())
+    return Fail(status, kExitUsage);
+  if (!violations.empty()) return Refuse(request.origin.string(), violations);
+  const v1::ExperimentSpec& spec = request.spec;
+  const std::filesystem::path out =
+      flags.out.empty() ? DefaultRunFolder(request.origin, spec) : std::filesystem::path(flags.out);
+  if (const absl::Status status = CheckFolder(request, out); !status.ok()) return Fail(status);
+  for (const std::string& warning : meta_learner::WarningsOfSpec(spec))
+    std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  const auto memory = meta_learner::MemoryOfSpec(spec);
+  if (flags.check_only) {
+    if (memory) std::fprintf(stderr, "%s\n", MemorySentence(*memory, flags.threads).c_str());
+    std::printf("%s", meta_learner::PrintWithDefaults(spec).c_str());
+    return kExitOk;
+  }
+  if (memory) WarnOfMemory(*memory, flags.threads);
+  const auto code = RunLocally({.spec = spec,
+                                .out = out,
+                                .actors = flags.actors,
+                                .threads_per_actor = flags.threads,
+                                .learner_threads = flags.threads,
+                                .metrics_address = flags.common.metrics_address,
+                                .tensorboard = flags.tensorboard,
+                                .branch = std::move(request.branch),
+                                .quiet = flags.quiet});
+  return code.ok() ? *code : Fail(code.status());
+}
+
+}  // namespace
+
+void AddRunCommand(CLI::App* app, std::function<int()>* action) {
+  const auto shared = std::make_shared<RunFlags>();
+  RunFlags& flags = *shared;
+  CLI::App* run = app->add_subcommand(
+      "run", "Run an experiment in this process; after Ctrl-C, the same command continues it");
+  run->add_option("SPEC", flags.spec,
+                  "The experiment: a file in protobuf's text format, or the name of a spec that "
+                  "comes with Mentor (--list)")
+      ->type_name("SPEC:FILE");
+  run->add_option("--set", flags.overrides,
+                  "Change a setting of the spec, for instance --set rule.outer_updates=10")
+      ->allow_extra_args(false);
+  run->add_option("--from", flags.from,
+                  "Instead of SPEC: continue from a run in a new folder, longer or with other "
+                  "settings (--set): RUN, RUN/20 for its checkpoint after outer update 20, or a "
+                  "checkpoint's file")
+      ->type_name("RUN");
+  run->add_option("--out", flags.out, "Run folder; default: runs/SPEC-HASH")->type_name("DIR");
+  run->add_option("--tensorboard", flags.tensorboard,
+                  "Write TensorBoard event files to DIR/RUN while the run is at work")
+      ->type_name("DIR");
+  run->add_option("--actors", flags.actors, "Number of actors")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  run->add_option("--threads", flags.threads,
+                  "Threads of each actor, and of learner and meta-learner")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  run->add_flag("--quiet", flags.quiet, "Show no progress");
+  run->add_flag("--check", flags.check_only,
+                "Check the spec, print it with every default, and exit");
+  run->add_flag("--list", flags.list, "List the specs that come with Mentor, and exit");
+  AddCommonFlags(run, &flags.common);
+  run->footer(
+      "Examples:\n"
+      "  mentor run point_reach                                one of the specs of --list\n"
+      "  mentor run SPEC.txtpb --set rule.learning_rate=1e-3 --set seed=2 --out runs/fast\n"
+      "  mentor run SPEC.txtpb --check > whole.txtpb           with every default\n"
+      "  mentor run point_reach --tensorboard tb               then: tensorboard --logdir tb\n"
+      "  mentor run --from runs/fast --set rule.outer_updates=80     twice as long\n"
+      "The run folder gets metrics.csv, a line for each outer update as it is done, and a report\n"
+      "at the end.");
+  run->callback([action, shared] { *action = [shared] { return Run(*shared); }; });
+}
+
+}  // namespace mentor
