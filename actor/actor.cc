@@ -4,8 +4,6 @@
 #include <string>
 #include <utility>
 
-#include <absl/strings/str_cat.h>
-
 #include "actor/unit_runner.h"
 #include "common/failpoint.h"
 #include "common/history.h"
@@ -26,7 +24,7 @@ constexpr std::chrono::milliseconds kRefusedWait{60'000};
 constexpr std::chrono::milliseconds kIdleSlice{1'000};
 
 std::string NameOf(const v1::UnitId& id) {
-  return absl::StrCat(id.shard(), "/", id.iteration(), "/", id.agent(), "/", id.part());
+  return history::UnitName(id.shard(), id.iteration(), id.agent(), id.part());
 }
 
 v1::WorkRequest CreditMessage(uint32_t units) {

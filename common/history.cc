@@ -56,6 +56,10 @@ void Open(File* file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file->mutex) {
 
 }  // namespace
 
+std::string UnitName(uint64_t shard, uint32_t iteration, uint32_t agent, uint32_t part) {
+  return absl::StrCat(shard, "/", iteration, "/", agent, "/", part);
+}
+
 std::string Digest(std::string_view bytes) {
   return ToHex(bytes.substr(0, 8));
 }

@@ -5,7 +5,7 @@
 //   MENTOR_HISTORY=FOLDER: each process appends to FOLDER/PROGRAM-INCARNATION.jsonl, a file of its
 //   own, so that a line that a kill has torn is the last one. One write(2) a line, no buffer.
 //
-//   MENTOR_HISTORY("assigned", {{"unit", ToString(key)}, {"attempt", attempt}});
+//   MENTOR_HISTORY("assigned", {{"unit", name}, {"attempt", attempt}});
 //
 // Each line has "t" (nanoseconds of the monotonic clock, common to one machine), "n" (counts the
 // lines of the file), "process", "incarnation" and "event". Write an event that others build on
@@ -14,6 +14,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -35,6 +36,8 @@ extern std::atomic<bool> on;
 inline bool On() {
   return internal::on.load(std::memory_order_relaxed);
 }
+// How events name a unit of work: SHARD/ITERATION/AGENT/PART.
+std::string UnitName(uint64_t shard, uint32_t iteration, uint32_t agent, uint32_t part);
 // The beginning of a hash or of other bytes, as events have it.
 std::string Digest(std::string_view bytes);
 // A history with holes proves nothing: a line that cannot be written ends the process with 3.

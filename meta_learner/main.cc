@@ -277,7 +277,7 @@ absl::Status CheckFlags(const Flags& flags) {
                      : absl::InvalidArgumentError("--advertise: " + std::string(status.message()));
 }
 
-// The bucket that the flags name, which can be used; null when they name none.
+// The bucket that the flags name, after a try; null when they name none.
 absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
                                                          const ObjectMetrics* metrics) {
   if (flags.objects.url.empty()) return nullptr;
@@ -288,7 +288,13 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
   options.allow_plain = flags.security.allow_insecure ||
                         (host != endpoint.npos && rpc::IsLoopback(endpoint.substr(host + 3)));
   MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> objects, MakeS3Store(options));
-  MENTOR_RETURN_IF_ERROR(CheckObjectStore(objects.get()));
+  const absl::Status usable = CheckObjectStore(objects.get());
+  // One that stands by needs it when it takes over.
+  if (flags.standby && absl::IsUnavailable(usable)) {
+    MENTOR_LOG(kWarning, "the bucket is away", {{"why", usable}});
+    return objects;
+  }
+  MENTOR_RETURN_IF_ERROR(usable);
   return objects;
 }
 

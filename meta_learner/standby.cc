@@ -77,7 +77,6 @@ bool Standby::Look() {
   const auto now = std::chrono::steady_clock::now();
   if (!lease->held && now >= not_before_) {
     StoreOptions leading = options_.store;
-    leading.try_only = true;
     leading.advertise = leading.advertise.empty() ? address() : leading.advertise;
     auto store = OpenStore(leading);
     const std::string reason = ReasonOf(store.status());

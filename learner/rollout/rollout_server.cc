@@ -109,9 +109,8 @@ absl::Status Violation(std::string_view message) {
   return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, message);
 }
 
-// Events name units as actors know them.
 std::string NameOf(const UnitKey& key) {
-  return absl::StrFormat("%u/%u/%u/%u", key.shard, key.iteration, key.agent, key.part);
+  return history::UnitName(key.shard, key.iteration, key.agent, key.part);
 }
 
 const char* NameOf(UnitDispatcher::Outcome outcome) {

@@ -5,6 +5,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/history.h"
 #include "common/status.h"
 
 namespace mentor::learner {
@@ -45,7 +46,7 @@ v1::UnitId ToProto(const UnitKey& key) {
 }
 
 std::string ToString(const UnitKey& key) {
-  return absl::StrFormat("unit %u/%u/%u/%u", key.shard, key.iteration, key.agent, key.part);
+  return "unit " + history::UnitName(key.shard, key.iteration, key.agent, key.part);
 }
 
 UnitDispatcher::UnitDispatcher(Options options) : options_(std::move(options)) {

@@ -1,6 +1,7 @@
 // The service under load (docs/performance.md, `service`): how fast experiments are taken, how fast
 // a pause is effective with a thousand in the queue, what watchers hear and cost, and how many
-// units a second one learner gives to and takes from 1 to 1000 actors that need no time.
+// units a second learners give to and take from actors that need no time: one learner with 1 to
+// 1000 of them, and ten at once over TLS with results as large as those of Meta-World.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -20,6 +21,7 @@
 #include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/protocol.h"
+#include "common/rpc/certificates.h"
 #include "common/rpc/server.h"
 #include "common/rpc/stream.h"
 #include "common/spec/spec.h"
@@ -43,7 +45,10 @@ int actors_max = 1000;
 constexpr int kClients = 8;
 constexpr int kWatchers = 500;
 constexpr int kCycles = 10;
-constexpr int kUnitSteps = 125;
+constexpr uint32_t kUnitSteps = 125;
+// A result of 500 steps of Meta-World.
+constexpr size_t kLargeResultBytes = 93'000;
+constexpr int kLearners = 10;
 constexpr double kSecondsPerFleet = 3;
 constexpr auto kPatience = std::chrono::seconds(60);
 
@@ -359,12 +364,12 @@ class SimulatedActor {
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-v1::Unit MakeUnit(uint64_t shard, uint32_t agent) {
+v1::Unit MakeUnit(uint64_t shard, uint32_t agent, uint32_t steps) {
   v1::Unit unit;
   unit.mutable_id()->set_shard(shard);
   unit.mutable_id()->set_agent(agent);
   unit.set_attempt(1);
-  unit.set_steps(kUnitSteps);
+  unit.set_steps(steps);
   unit.mutable_random()->set_seed(1);
   unit.mutable_task()->set_environment("point_reach");
   unit.mutable_task()->add_parameters(0.7);
@@ -380,58 +385,127 @@ v1::Unit MakeUnit(uint64_t shard, uint32_t agent) {
   return unit;
 }
 
-absl::Status MeasureFleets(Figures* figures) {
+absl::StatusOr<v1::Result> AnswerOf(uint32_t steps) {
   actor::UnitRunner runner;
-  const v1::Result answer = runner.Run(MakeUnit(1, 0));
+  v1::Result answer = runner.Run(MakeUnit(1, 0, steps));
   if (!answer.error().empty()) return absl::InternalError(answer.error());
-  uint64_t shard = 0;
-  double one_actor = 0;
-  for (int fleet = 1; fleet <= actors_max; fleet *= 10) {
-    const double memory_before = ResidentBytes();
-    const auto metrics = Metrics::Create();
-    learner::RolloutServer rollout({}, metrics.get());
-    MENTOR_ASSIGN_OR_RETURN(const auto server, rpc::Server::Start({}, {rollout.service()}));
-    std::vector<std::shared_ptr<grpc::Channel>> channels;
-    std::vector<std::unique_ptr<SimulatedActor>> actors;
-    for (int i = 0; i < fleet; ++i) {
+  return answer;
+}
+
+// What a learner has for its actors, with simulated ones.
+class Fleet {
+ public:
+  // `certificates`: folder of InitCertificates; empty: plain text.
+  static absl::StatusOr<std::unique_ptr<Fleet>> Start(int actors, const v1::Result& answer,
+                                                      const std::string& certificates) {
+    const auto pair = [&](const std::string& name) {
+      const std::string path = certificates + "/";
+      return certificates.empty() ? rpc::TlsFiles{}
+                                  : rpc::TlsFiles{.certificate = path + name + ".crt",
+                                                  .key = path + name + ".key",
+                                                  .authority = path + "ca.crt"};
+    };
+    auto fleet = std::make_unique<Fleet>();
+    fleet->metrics_ = Metrics::Create();
+    fleet->rollout_ = std::make_unique<learner::RolloutServer>(learner::RolloutServer::Options{},
+                                                               fleet->metrics_.get());
+    MENTOR_ASSIGN_OR_RETURN(
+        fleet->server_, rpc::Server::Start({.tls = pair("learner")}, {fleet->rollout_->service()}));
+    for (int i = 0; i < actors; ++i) {
+      // A connection holds 64 streams.
       if (i % 60 == 0) {
-        MENTOR_ASSIGN_OR_RETURN(channels.emplace_back(),
-                                rpc::MakeChannel({.address = server->address()}));
+        MENTOR_ASSIGN_OR_RETURN(
+            fleet->channels_.emplace_back(),
+            rpc::MakeChannel({.address = fleet->server_->address(), .tls = pair("actor")}));
       }
-      actors.push_back(std::make_unique<SimulatedActor>(channels.back(), answer));
+      fleet->actors_.push_back(std::make_unique<SimulatedActor>(fleet->channels_.back(), answer));
     }
+    return fleet;
+  }
+  ~Fleet() {
+    actors_.clear();
+    if (rollout_ != nullptr) rollout_->Stop();
+    if (server_ != nullptr) server_->Shutdown(std::chrono::seconds(5));
+  }
+
+  // Units a second, for a while; the first round waits for everyone to connect.
+  absl::StatusOr<double> Work(uint64_t first_shard, uint32_t units_per_round, uint32_t steps) {
     const std::atomic<bool> cancel = false;
     double units = 0, seconds = 0;
-    // The first round waits for everyone to connect.
     for (int round = 0; round == 0 || seconds < kSecondsPerFleet; ++round) {
       std::vector<v1::Unit> work;
-      ++shard;
-      for (uint32_t i = 0; i < 2000; ++i) work.push_back(MakeUnit(shard, i));
+      for (uint32_t i = 0; i < units_per_round; ++i)
+        work.push_back(MakeUnit(first_shard + static_cast<uint64_t>(round), i, steps));
       const auto start = Clock::now();
-      MENTOR_RETURN_IF_ERROR(rollout.RunUnits(std::move(work), cancel).status());
+      MENTOR_RETURN_IF_ERROR(rollout_->RunUnits(std::move(work), cancel).status());
       if (round == 0) continue;
       seconds += SecondsSince(start);
-      units += 2000;
+      units += units_per_round;
     }
-    const double rate = units / seconds;
-    if (fleet == 1) one_actor = rate;
-    const std::string suffix = absl::StrFormat("_%04d_actors", fleet);
-    (*figures)["units_per_second" + suffix] = {rate, "1/s", fleet == 1 ? "" : "must: no collapse"};
-    if (fleet > 1) (*figures)["units_over_one_actor" + suffix] = {rate / one_actor, "ratio", ""};
-    if (fleet >= 100) {
-      (*figures)["memory_per_actor_both_ends" + suffix] = {
-          (ResidentBytes() - memory_before) / fleet, "bytes", ""};
-    }
-    actors.clear();
-    rollout.Stop();
-    server->Shutdown(std::chrono::seconds(5));
+    return units / seconds;
   }
+
+ private:
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<learner::RolloutServer> rollout_;
+  std::unique_ptr<rpc::Server> server_;
+  std::vector<std::shared_ptr<grpc::Channel>> channels_;
+  std::vector<std::unique_ptr<SimulatedActor>> actors_;
+};
+
+absl::Status MeasureFleets(Figures* figures) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::Result answer, AnswerOf(kUnitSteps));
+  double one_actor = 0;
+  for (int size = 1; size <= actors_max; size *= 10) {
+    const double memory_before = ResidentBytes();
+    MENTOR_ASSIGN_OR_RETURN(const auto fleet, Fleet::Start(size, answer, /*certificates=*/""));
+    MENTOR_ASSIGN_OR_RETURN(const double rate, fleet->Work(1, 2000, kUnitSteps));
+    if (size == 1) one_actor = rate;
+    const std::string suffix = absl::StrFormat("_%04d_actors", size);
+    (*figures)["units_per_second" + suffix] = {rate, "1/s", size == 1 ? "" : "must: no collapse"};
+    if (size > 1) (*figures)["units_over_one_actor" + suffix] = {rate / one_actor, "ratio", ""};
+    if (size >= 100) {
+      (*figures)["memory_per_actor_both_ends" + suffix] = {(ResidentBytes() - memory_before) / size,
+                                                           "bytes", ""};
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Ten learners at once, each with its tenth of the actors, large results and mutual TLS.
+absl::Status MeasureLearners(Figures* figures) {
+  MENTOR_ASSIGN_OR_RETURN(const v1::Result small, AnswerOf(kUnitSteps));
+  const auto steps = static_cast<uint32_t>(kLargeResultBytes * kUnitSteps / small.ByteSizeLong());
+  MENTOR_ASSIGN_OR_RETURN(const v1::Result answer, AnswerOf(steps));
+  MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-bench"));
+  const std::string certificates = folder.path() / "certificates";
+  MENTOR_RETURN_IF_ERROR(rpc::InitCertificates(certificates, {}).status());
+  std::vector<std::unique_ptr<Fleet>> fleets;
+  for (int i = 0; i < kLearners; ++i) {
+    MENTOR_ASSIGN_OR_RETURN(fleets.emplace_back(), Fleet::Start(std::max(1, actors_max / kLearners),
+                                                                answer, certificates));
+  }
+  std::vector<absl::StatusOr<double>> rates(fleets.size(), 0.0);
+  {
+    std::vector<std::jthread> learners;
+    for (size_t i = 0; i < fleets.size(); ++i)
+      learners.emplace_back([&, i] { rates[i] = fleets[i]->Work(1, 200, steps); });
+  }
+  double sum = 0;
+  for (const auto& rate : rates) {
+    MENTOR_RETURN_IF_ERROR(rate.status());
+    sum += *rate;
+  }
+  (*figures)["units_per_second_10_learners_93kB_tls"] = {sum, "1/s", ""};
+  (*figures)["bytes_per_second_10_learners_93kB_tls"] = {
+      sum * static_cast<double>(answer.ByteSizeLong()), "bytes/s", ""};
   return absl::OkStatus();
 }
 
 absl::StatusOr<Figures> RunService(const Settings&) {
   Figures figures;
   MENTOR_RETURN_IF_ERROR(MeasureFleets(&figures));
+  MENTOR_RETURN_IF_ERROR(MeasureLearners(&figures));
   MENTOR_RETURN_IF_ERROR(MeasureControl(&figures));
   return figures;
 }

@@ -69,13 +69,34 @@ absl::Status ExperimentCreation::CheckRoom(const std::string& owner) {
   return absl::OkStatus();
 }
 
-absl::Status ExperimentCreation::CheckFleet(const v1::ExperimentSpec& spec) {
+absl::Status ExperimentCreation::CheckFleet(const v1::ExperimentSpec& spec,
+                                            const std::string& prefix) {
   if (!options_.check_fleet) return absl::OkStatus();
   Violations large, violations;
   options_.check_fleet(WithDefaults(spec), &large);
   for (const Violation& violation : large.list())
-    violations.Add("experiment.spec." + violation.field, violation.description);
+    violations.Add(prefix + violation.field, violation.description);
   return ShortStatus(violations);
+}
+
+absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& submitted,
+                                                          const absl::Status& fits) {
+  absl::StatusOr<v1::Experiment> experiment;
+  {
+    const MutexLock lock(mutex_);
+    const absl::Status room = fits.ok() ? CheckRoom(submitted.owner) : fits;
+    // A repeated request has its answer, room or not.
+    if (!room.ok() && submitted.request_id.empty()) return room;
+    if (!room.ok()) {
+      MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
+                              options_.store->Answered(submitted));
+      if (!answer) return room;
+      return *std::move(answer);
+    }
+    experiment = options_.store->Create(submitted);
+  }
+  if (experiment.ok() && options_.wake) options_.wake();
+  return experiment;
 }
 
 absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
@@ -99,7 +120,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
   }
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
 
-  const absl::Status fits = CheckFleet(request.experiment().spec());
+  const absl::Status fits = CheckFleet(request.experiment().spec(), "experiment.spec.");
   if (request.validate_only()) {
     MENTOR_RETURN_IF_ERROR(fits);
     if (!request.experiment_id().empty()) {
@@ -125,27 +146,12 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
     experiment.clear_uid();
     return experiment;
   }
-  const NewExperiment submitted{.experiment = request.experiment(),
-                                .id = request.experiment_id(),
-                                .owner = owner,
-                                .request_id = request.request_id(),
-                                .request_hash = HashOfRequest(request, owner)};
-  absl::StatusOr<v1::Experiment> experiment;
-  {
-    const MutexLock lock(mutex_);
-    const absl::Status room = fits.ok() ? CheckRoom(owner) : fits;
-    // A repeated request has its answer, room or not.
-    if (!room.ok() && request.request_id().empty()) return room;
-    if (!room.ok()) {
-      MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
-                              options_.store->Answered(submitted));
-      if (!answer) return room;
-      return *std::move(answer);
-    }
-    experiment = options_.store->Create(submitted);
-  }
-  if (experiment.ok() && options_.wake) options_.wake();
-  return experiment;
+  return Submit({.experiment = request.experiment(),
+                 .id = request.experiment_id(),
+                 .owner = owner,
+                 .request_id = request.request_id(),
+                 .request_hash = HashOfRequest(request, owner)},
+                fits);
 }
 
 absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperimentRequest& request,
@@ -154,6 +160,14 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
   CheckExperimentId(request.experiment_id(), &violations);
   CheckRequestId(request.request_id(), &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
+  NewExperiment submitted{.id = request.experiment_id(),
+                          .owner = owner,
+                          .request_id = request.request_id(),
+                          .request_hash = HashOfRequest(request, owner)};
+  // First: the source may be gone meanwhile.
+  MENTOR_ASSIGN_OR_RETURN(std::optional<v1::Experiment> answer,
+                          options_.store->Answered(submitted));
+  if (answer) return *std::move(answer);
   MENTOR_ASSIGN_OR_RETURN(
       const auto source,
       FindCheckpoint(options_.store, request.source_checkpoint(), "source_checkpoint"));
@@ -172,7 +186,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
   checkpoint.spec_hash = SpecHash(WithDefaults(spec));
 
-  v1::Experiment fresh;
+  v1::Experiment& fresh = submitted.experiment;
   *fresh.mutable_spec() = spec;
   fresh.set_display_name(experiment.display_name());
   *fresh.mutable_labels() = experiment.labels();
@@ -181,23 +195,11 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
   if (experiment.has_retention()) *fresh.mutable_retention() = experiment.retention();
   fresh.set_retries_max(experiment.retries_max());
   fresh.set_source_checkpoint(request.source_checkpoint());
-  absl::StatusOr<v1::Experiment> clone;
-  {
-    const MutexLock lock(mutex_);
-    MENTOR_RETURN_IF_ERROR(CheckRoom(owner));
-    clone = options_.store->Create(
-        {.experiment = fresh,
-         .id = request.experiment_id(),
-         .owner = owner,
-         .request_id = request.request_id(),
-         .request_hash = HashOfRequest(request, owner),
-         .fill_folder = [&](const std::string& uid, const std::filesystem::path& folder) {
-           checkpoint.experiment_uid = uid;
-           return WriteCheckpoint(folder / "checkpoints", checkpoint).status();
-         }});
-  }
-  if (clone.ok() && options_.wake) options_.wake();
-  return clone;
+  submitted.fill_folder = [&](const std::string& uid, const std::filesystem::path& folder) {
+    checkpoint.experiment_uid = uid;
+    return WriteCheckpoint(folder / "checkpoints", checkpoint).status();
+  };
+  return Submit(submitted, CheckFleet(spec, /*prefix=*/""));
 }
 
 }  // namespace mentor::meta_learner

@@ -29,8 +29,11 @@ class ExperimentCreation {
   // RESOURCE_EXHAUSTED when queue, quota or disk have no room for one more.
   absl::Status CheckRoom(const std::string& owner);
 
-  // INVALID_ARGUMENT when no learner that is connected could hold a shard of it.
-  absl::Status CheckFleet(const v1::ExperimentSpec& spec);
+  // INVALID_ARGUMENT when no learner that is connected could hold a shard of it. Fields are named
+  // behind `prefix`.
+  absl::Status CheckFleet(const v1::ExperimentSpec& spec, const std::string& prefix);
+  // Its row, or the answer that its request_id has had; where it does not fit: why.
+  absl::StatusOr<v1::Experiment> Submit(const NewExperiment& submitted, const absl::Status& fits);
 
   const ServiceOptions& options_;
   Mutex mutex_;  // Held from a look at quotas to the row that uses them.

@@ -273,7 +273,7 @@ void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_i
   job.epoch = next_epoch_++;
   job.progressed = NowNs();
   job.longest_gap = {};
-  job.hash = std::make_unique<Sha256>();
+  job.hash = std::make_shared<Sha256>();
   learner->shards.insert(shard_id);
   MENTOR_FAILPOINT("shard.assign.before_send");
   // A failed send is followed by RemoveLearner, which gives the shard to another one.

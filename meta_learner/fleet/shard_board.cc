@@ -207,6 +207,7 @@ ShardBoard::Job* ShardBoard::FindLocked(LearnerId learner, uint64_t shard_id, ui
 
 absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment) {
   std::shared_ptr<const v1::Shard> shard;
+  std::shared_ptr<Sha256> hash;
   {
     const MutexLock lock(mutex_);
     const Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
@@ -218,14 +219,15 @@ absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment
                           segment.iteration(), expected));
     }
     shard = job->shard;
+    hash = job->hash;
   }
-  // Copies and checks of megabytes: without the lock. One thread brings the messages, so the order
-  // holds.
+  // Copies, checks and hashes of megabytes: without the lock. One thread brings the messages of an
+  // assignment, so the order holds.
   MENTOR_ASSIGN_OR_RETURN(learner::Segment parsed, learner::SegmentFromProto(segment, *shard));
+  learner::HashSegment(segment, hash.get());
   const MutexLock lock(mutex_);
   Job* job = FindLocked(learner, segment.shard_id(), segment.epoch());
   if (job == nullptr) return absl::OkStatus();
-  learner::HashSegment(segment, job->hash.get());
   job->result.segments.push_back(std::move(parsed));
   if (history::On()) {
     history::Write("accepted", {{"shard", segment.shard_id()},

@@ -210,8 +210,8 @@ class ShardBoard {
     std::chrono::nanoseconds progressed{0};  // When it last got further, or was given out.
     std::chrono::nanoseconds longest_gap{0};
     uint64_t env_steps = 0;
-    std::unique_ptr<Sha256> hash;
-    std::string work = {};  // What it computes, for histories.
+    std::shared_ptr<Sha256> hash;  // Of the segments of the assignment.
+    std::string work = {};         // What it computes, for histories.
     ShardResult result;
     ShardAudit<ShardResult> audit;
     bool done = false;

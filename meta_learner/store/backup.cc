@@ -137,13 +137,7 @@ absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesy
 }
 
 absl::StatusOr<std::vector<std::string>> Uids(Database* database) {
-  std::vector<std::string> uids;
-  auto row = database->Query("SELECT uid FROM experiments ORDER BY number");
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return uids;
-    uids.push_back(row.Text(0));
-  }
+  return sql::FirstColumn(database, "SELECT uid FROM experiments ORDER BY number");
 }
 
 absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder) {

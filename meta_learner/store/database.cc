@@ -1,6 +1,7 @@
 #include "meta_learner/store/database.h"
 
 #include "common/check.h"
+#include "common/status.h"
 
 namespace mentor::meta_learner::sql {
 
@@ -18,6 +19,16 @@ absl::StatusOr<std::unique_ptr<Transaction>> Transaction::Begin(Database* databa
 absl::StatusOr<std::unique_ptr<Transaction>> Transaction::BeginRead(Database* database) {
   MENTOR_RETURN_IF_ERROR(database->BeginRead());
   return std::unique_ptr<Transaction>(new Transaction(database));
+}
+
+absl::StatusOr<std::vector<std::string>> FirstColumn(Database* database, const std::string& sql) {
+  std::vector<std::string> texts;
+  auto row = database->Query(sql);
+  while (true) {
+    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return texts;
+    texts.push_back(row.Text(0));
+  }
 }
 
 Transaction::~Transaction() {

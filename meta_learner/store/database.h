@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -108,6 +109,9 @@ class Database {
  protected:
   virtual std::unique_ptr<Statement> Prepare(const std::string& sql) = 0;
 };
+
+// All of the first column of what `sql`, without values, selects.
+absl::StatusOr<std::vector<std::string>> FirstColumn(Database* database, const std::string& sql);
 
 // Rolls back when it ends without Commit.
 class Transaction {

@@ -264,14 +264,8 @@ absl::Status SqlStore::ForgetDeletion(std::string_view uid) {
 }
 
 absl::StatusOr<std::vector<std::string>> SqlStore::Deletions() {
-  std::vector<std::string> uids;
   const MutexLock lock(reader_mutex_);
-  auto row = reader_->Query("SELECT uid FROM deletions ORDER BY uid");
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return uids;
-    uids.push_back(row.Text(0));
-  }
+  return sql::FirstColumn(reader_.get(), "SELECT uid FROM deletions ORDER BY uid");
 }
 
 absl::Status SqlStore::FinishDeletions() {

@@ -32,14 +32,10 @@ const std::string kAboutKey(kAboutFile);
 }  // namespace
 
 absl::StatusOr<std::set<std::string>> SqlStore::UidsOfRows() {
-  std::set<std::string> uids;
   const MutexLock lock(reader_mutex_);
-  auto row = reader_->Query("SELECT uid FROM experiments");
-  while (true) {
-    MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
-    if (!found) return uids;
-    uids.insert(row.Text(0));
-  }
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> uids,
+                          sql::FirstColumn(reader_.get(), "SELECT uid FROM experiments"));
+  return std::set<std::string>(uids.begin(), uids.end());
 }
 
 absl::StatusOr<std::vector<std::string>> SqlStore::FoldersWithoutRow() {

@@ -155,7 +155,8 @@ class Trial:
         store = "PostgreSQL" if self.server else "SQLite"
         number = len(self.fleet.meta_learners) if hasattr(self, "fleet") else 1
         standing_by = f" and {number - 1} that stand by" if number > 1 else ""
-        return f"{store}{standing_by}, {len(self.kinds)} experiments"
+        tls = ", TLS" if hasattr(self, "fleet") and self.fleet.certificates else ""
+        return f"{store}{standing_by}{tls}, {len(self.kinds)} experiments"
 
     def note(self, text):
         self.log.append(text)
@@ -229,7 +230,14 @@ class Trial:
         self.test.assertLess(after[1], before[1] + MORE_THREADS, "threads")
 
     def start_watch(self, names):
-        return self.test.start("mentorctl", "--server", self.fleet.server, "watch", *names)
+        return self.test.start(
+            "mentorctl",
+            "--server",
+            self.fleet.server,
+            "watch",
+            *names,
+            env=self.fleet.user_environment(),
+        )
 
     # Users. A call is tried again until the meta-learner is there, as people would.
 
@@ -237,7 +245,13 @@ class Trial:
         end = time.monotonic() + 120
         while True:
             process = self.test.start(
-                "mentorctl", "--server", self.fleet.server, "--output", "json", *arguments
+                "mentorctl",
+                "--server",
+                self.fleet.server,
+                "--output",
+                "json",
+                *arguments,
+                env=self.fleet.user_environment(),
             )
             got = process.wait(120)
             if got == 0 or got not in (6,) or time.monotonic() > end:

@@ -38,6 +38,8 @@ def applies(trial, function):
     wants = function.__name__
     if wants == "full_disk":
         return trial.fleet.has_small_disk
+    if wants == "certificates_renewed":
+        return trial.fleet.certificates is not None
     if wants == "clock_jump":
         return trial.fleet.clock is not None
     if wants.startswith("database"):
@@ -122,6 +124,15 @@ def sick_learner(trial):
     guest.kill()
 
 
+@fault()
+def little_memory(trial):
+    """A learner that holds one small shard at most, for a while."""
+    name = trial.fleet.victim(["learner"])
+    trial.fleet.end(name, signal.SIGTERM, more=["--memory_gb", 0.2])
+    time.sleep(trial.rng.uniform(0.5, 3))
+    trial.fleet.end(name, signal.SIGTERM)
+
+
 # Connections.
 
 
@@ -154,6 +165,14 @@ def cut_links(trial):
         proxy.cut()
     time.sleep(trial.rng.uniform(0, 1))
     trial.fleet.heal()
+
+
+@fault()
+def certificates_renewed(trial):
+    """What is connected stays so; who connects again shows the new pair."""
+    trial.fleet.renew_certificates()
+    if any(trial.fleet.proxies.values()):
+        cut_links(trial)
 
 
 # What the meta-learner stands on.

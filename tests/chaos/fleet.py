@@ -45,6 +45,9 @@ class Fleet:
         if FAKETIME.exists() and rng.random() < 0.25:
             self.clock = folder / "clock"
             self.clock.write_text("+0")
+        self.certificates = folder / "certificates" if rng.random() < 0.25 else None
+        if self.certificates:
+            self.renew_certificates()
         self.max_running = rng.choice([2, 4, 4])
         self.check_every = rng.choice([1, 10, 1000])
         self.addresses, self.processes, self.ended = {}, {}, []
@@ -69,6 +72,26 @@ class Fleet:
         """All of them, for clients and learners."""
         return ",".join(self.addresses[name] for name in self.meta_learners)
 
+    def renew_certificates(self):
+        """New pairs of the same authority, as an operator makes them."""
+        self.test.run_to_end("mentorctl", "certs", "init", self.certificates)
+
+    def pair(self, role):
+        """Files for mutual TLS by the names of their flags."""
+        files = {"ca": "ca.crt", "cert": f"{role}.crt", "key": f"{role}.key"}
+        return {f"tls_{name}": self.certificates / file for name, file in files.items()}
+
+    def tls(self, role):
+        if not self.certificates:
+            return []
+        return [word for name, file in self.pair(role).items() for word in (f"--{name}", file)]
+
+    def user_environment(self):
+        """Of users' clients."""
+        if not self.certificates:
+            return {}
+        return {f"MENTOR_{name.upper()}": str(file) for name, file in self.pair("operator").items()}
+
     def environment(self, name, failpoints):
         environment = {"MENTOR_HISTORY": str(self.history), "MENTOR_FAILPOINTS": failpoints}
         if name.startswith("meta-learner") and self.clock:
@@ -91,9 +114,10 @@ class Fleet:
             found.append(self.proxies[link].address if self.proxies[link] else target)
         return ",".join(found)
 
-    def start(self, name, failpoints=""):
+    def start(self, name, failpoints="", more=()):
         port = self.addresses.get(name, 0)
         env = self.environment(name, failpoints)
+        more = [*more, *self.tls(name.rsplit("-", 1)[0])]
         if name.startswith("meta-learner"):
             flags = ["--max_running", self.max_running, "--disk_reserve_mb", 4]
             flags += ["--check_every", self.check_every]
@@ -101,14 +125,14 @@ class Fleet:
                 flags += ["--database", self.database]
             if len(self.meta_learners) > 1:
                 flags += ["--standby"]
-            started = self.test.start_meta_learner(self.state, port, *flags, env=env)
+            started = self.test.start_meta_learner(self.state, port, *flags, *more, env=env)
         elif name.startswith("learner"):
             server = self.route(name, self.server)
-            started = self.test.start_learner(server, port, env=env)
+            started = self.test.start_learner(server, port, *more, env=env)
         else:
             home = self.route(name, self.addresses[self.homes[name]])
             threads = self.rng.randint(1, 2)
-            self.processes[name] = self.test.start_actor(home, threads, env=env)
+            self.processes[name] = self.test.start_actor(home, threads, *more, env=env)
             return
         self.processes[name], self.addresses[name] = started
 
@@ -116,13 +140,15 @@ class Fleet:
         """A sick process that is not one of ours and goes again."""
         env = self.environment(binary, failpoints)
         arguments = ["--listen", "127.0.0.1:0"] if binary == "mentor-learner" else []
+        arguments += self.tls(binary.removeprefix("mentor-"))
         return self.test.start(binary, flag, server, *arguments, env=env)
 
     def victim(self, kinds=("meta-learner", "learner", "actor")):
         kind = self.rng.choice(kinds)
         return self.rng.choice(sorted(n for n in self.processes if n.startswith(kind)))
 
-    def end(self, name, number, failpoints=""):
+    def end(self, name, number, failpoints="", more=()):
+        """Ends it and starts it again, with failpoints or `more` flags if so wanted."""
         process = self.processes[name]
         if process.child.poll() is None:
             process.signal(number)
@@ -130,7 +156,7 @@ class Fleet:
         self.ended.append(process)
         self.armed.discard(name)
         if not failpoints:
-            return self.start(name)
+            return self.start(name, more=more)
         self.armed.add(name)
         try:
             self.start(name, failpoints)

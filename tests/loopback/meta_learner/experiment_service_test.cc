@@ -51,7 +51,8 @@ class Fixture {
     std::function<void()> while_checking = {};  // Called in the check of each spec.
     // Called with what a call has changed.
     std::function<void(const v1::Experiment&)> on_look = {};
-    std::string tokens = {};  // File; callers then have none until Become.
+    std::string tokens = {};                 // File; callers then have none until Become.
+    uint32_t hidden_units_max = UINT32_MAX;  // Of agents for which there is a learner.
   };
   Fixture() : Fixture(Limits()) {}
   explicit Fixture(const Limits& limits) : limits_(limits) { Start(); }
@@ -69,6 +70,11 @@ class Fixture {
                   if (spec.benchmark().name() != "point_reach") {
                     violations->Add("benchmark.name", "is unknown; give point_reach");
                   }
+                },
+            .check_fleet =
+                [this](const v1::ExperimentSpec& spec, Violations* violations) {
+                  if (spec.agent().hidden_units() > limits_.hidden_units_max)
+                    violations->Add("agent.hidden_units", "no learner has room for them");
                 },
             .wake = [this] { ++wakes_; },
             .look =
@@ -186,6 +192,18 @@ class Fixture {
     step(S::STATE_QUEUED, S::STATE_RUNNING);
     if (state != S::STATE_RUNNING) step(S::STATE_RUNNING, state);
     return name;
+  }
+
+  // Writes a checkpoint of this experiment and records it.
+  void AddCheckpoint(const std::string& uid, uint32_t step, const std::string& weights = "w") {
+    const auto info =
+        WriteCheckpoint(store()->CheckpointFolder(uid), {.experiment_uid = uid,
+                                                         .outer_step = step,
+                                                         .spec_hash = "s",
+                                                         .build = "b",
+                                                         .sections = {{"weights", weights}}});
+    REQUIRE(info.ok());
+    REQUIRE(store()->RecordOuterStep(uid, {.step = step, .checkpoint = *info}).ok());
   }
 
   v1::ExperimentService::Stub* stub() { return stub_.get(); }
@@ -612,10 +630,7 @@ TEST_CASE(
   const std::string name = "experiments/a";
   REQUIRE(fixture.store()->Transition(name, {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
   const std::string uid = fixture.Get(name)->uid();
-  const auto info =
-      WriteCheckpoint(fixture.store()->CheckpointFolder(uid),
-                      {.experiment_uid = uid, .outer_step = 1, .sections = {{"s", "x"}}});
-  REQUIRE(fixture.store()->RecordOuterStep(uid, {.step = 1, .checkpoint = *info}).ok());
+  fixture.AddCheckpoint(uid, 1);
 
   as("bob");
   CHECK(fixture.Get(name).ok());
@@ -1269,16 +1284,7 @@ TEST_CASE("experiment service: checkpoints and artifacts are listed, pinned and 
   const std::string uid = fixture.store()->Get(name)->uid();
   REQUIRE(fixture.store()->PrepareFolder(uid).ok());
   const std::string bytes(3'000'000, 'w');
-  for (uint32_t step : {1u, 2u}) {
-    const auto info =
-        WriteCheckpoint(fixture.store()->CheckpointFolder(uid), {.experiment_uid = uid,
-                                                                 .outer_step = step,
-                                                                 .spec_hash = "s",
-                                                                 .build = "b",
-                                                                 .sections = {{"weights", bytes}}});
-    REQUIRE(info.ok());
-    REQUIRE(fixture.store()->RecordOuterStep(uid, {.step = step, .checkpoint = *info}).ok());
-  }
+  for (uint32_t step : {1u, 2u}) fixture.AddCheckpoint(uid, step, bytes);
   v1::ListCheckpointsRequest list;
   list.set_parent(name);
   list.set_page_size(1);
@@ -1368,13 +1374,7 @@ TEST_CASE("experiment service: a clone begins from a checkpoint with another spe
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
   const std::string uid = fixture.store()->Get(name)->uid();
-  const auto info =
-      WriteCheckpoint(fixture.store()->CheckpointFolder(uid), {.experiment_uid = uid,
-                                                               .outer_step = 3,
-                                                               .spec_hash = "s",
-                                                               .build = "b",
-                                                               .sections = {{"weights", "w"}}});
-  REQUIRE(fixture.store()->RecordOuterStep(uid, {.step = 3, .checkpoint = *info}).ok());
+  fixture.AddCheckpoint(uid, 3);
   v1::CloneExperimentRequest request;
   request.set_source_checkpoint(name + "/checkpoints/00000003");
   request.set_experiment_id("clone");
@@ -1406,6 +1406,32 @@ TEST_CASE("experiment service: a clone begins from a checkpoint with another spe
             .field() == "source_checkpoint");
 }
 
+TEST_CASE("experiment service: a repeated clone has its answer, room and source or not",
+          "[loopback]") {
+  Fixture fixture({.queued_max = 1, .hidden_units_max = 100});
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  fixture.AddCheckpoint(fixture.store()->Get(name)->uid(), 3);
+  v1::CloneExperimentRequest request;
+  request.set_source_checkpoint(name + "/checkpoints/00000003");
+  request.add_spec_overrides("agent.hidden_units=200");
+  request.set_request_id(NewUuid());
+  const absl::Status large = fixture.Call(&Fixture::Stub::CloneExperiment, request).status();
+  CHECK(BadRequestOf(large).field_violations(0).field() == "agent.hidden_units");
+
+  request.clear_spec_overrides();
+  const auto clone = fixture.Call(&Fixture::Stub::CloneExperiment, request);
+  REQUIRE(clone.ok());
+  CHECK(fixture.Call(&Fixture::Stub::CloneExperiment, request)->uid() == clone->uid());
+  v1::CloneExperimentRequest other = request;
+  other.set_request_id(NewUuid());
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CloneExperiment, other).status()) == "QUEUE_FULL");
+
+  REQUIRE(fixture.store()->Transition(name, {S::STATE_RUNNING}, S::STATE_SUCCEEDED).ok());
+  REQUIRE(fixture.Delete(name).ok());
+  CHECK(fixture.Call(&Fixture::Stub::CloneExperiment, request)->uid() == clone->uid());
+  CHECK(ReasonOf(fixture.Call(&Fixture::Stub::CloneExperiment, other).status()) == "NOT_FOUND");
+}
+
 TEST_CASE("experiment service: quotas hold for clones, and for bytes of checkpoints",
           "[loopback]") {
   for (const bool bytes : {true, false}) {
@@ -1414,13 +1440,7 @@ TEST_CASE("experiment service: quotas hold for clones, and for bytes of checkpoi
                           : Fixture::Limits{.per_owner = {.queued = 1}});
     const std::string name = fixture.CreateIn(S::STATE_RUNNING);
     const std::string uid = fixture.store()->Get(name)->uid();
-    const auto info =
-        WriteCheckpoint(fixture.store()->CheckpointFolder(uid), {.experiment_uid = uid,
-                                                                 .outer_step = 3,
-                                                                 .spec_hash = "s",
-                                                                 .build = "b",
-                                                                 .sections = {{"weights", "w"}}});
-    REQUIRE(fixture.store()->RecordOuterStep(uid, {.step = 3, .checkpoint = *info}).ok());
+    fixture.AddCheckpoint(uid, 3);
     if (!bytes) REQUIRE(fixture.Create("queued").ok());
     v1::CloneExperimentRequest request;
     request.set_source_checkpoint(name + "/checkpoints/00000003");
