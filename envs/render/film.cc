@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <absl/strings/str_cat.h>
@@ -11,6 +13,7 @@
 #include "envs/camera.h"
 #include "envs/mujoco_environment.h"
 #include "envs/render/film_file.h"
+#include "envs/render/panels.h"
 #include "envs/render/scene_renderer.h"
 
 namespace mentor::envs {
@@ -20,6 +23,7 @@ constexpr int kSizeMin = 64, kSizeMax = 4096;
 // Browsers show a GIF of more than 50 frames a second slowly.
 constexpr double kGifFpsMax = 50;
 constexpr int kSheetColumns = 4;
+constexpr int kThreadsMax = 16;
 
 struct Size {
   int width, height;
@@ -44,27 +48,6 @@ absl::StatusOr<MuJoCoEnvironment*> SceneOf(Environment& environment) {
       " has no scene to draw; environments on MuJoCo have one: mentor env list shows them"));
 }
 
-// Draws the moments of one shot.
-absl::StatusOr<Picture> Draw(SceneRenderer& renderer, const Shot& shot, size_t index) {
-  const std::vector<Moment>& moments = shot.episode.moments;
-  index = std::min(index, moments.size() - 1);  // A shorter episode waits at its end.
-  MENTOR_ASSIGN_OR_RETURN(MuJoCoEnvironment * scene, SceneOf(*shot.environment));
-  MENTOR_RETURN_IF_ERROR(scene->SetSimulatorState(moments[index].simulator));
-  double sum = 0;
-  bool success = false;
-  for (size_t i = 0; i <= index; ++i) {
-    sum += moments[i].reward;
-    success |= moments[i].success;
-  }
-  const Caption caption = {
-      .lower_left = absl::StrFormat("%s\nstep %d  reward %.3g  return %.4g", shot.title, index,
-                                    moments[index].reward, sum),
-      .upper_right = moments[index].success ? "success"
-                     : success              ? "success before"
-                                            : ""};
-  return renderer.Draw(scene->simulation(), caption);
-}
-
 // The moments that a film shows: every k-th, and the last.
 std::vector<size_t> FilmMoments(size_t longest, size_t every) {
   std::vector<size_t> chosen;
@@ -84,33 +67,50 @@ std::vector<size_t> SheetMoments(size_t moments, int count) {
 class Filming {
  public:
   Filming(const FilmSettings& settings, FilmFormat format, std::span<const Shot> shots,
-          SceneRenderer& renderer, const Progress& progress)
+          const Progress& progress)
       : settings_(settings),
         format_(format),
         size_(PanelSize(settings, format)),
+        panel_height_(size_.height + SceneRenderer::kCaptionHeight),
         shots_(shots),
-        renderer_(renderer),
         progress_(progress) {}
 
   absl::Status Run() { return format_ == FilmFormat::kPng ? Sheet() : Film(); }
 
  private:
+  PanelDrawers Draw(std::vector<Panel> panels) const {
+    const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    return {shots_,
+            std::move(panels),
+            {.width = size_.width,
+             .height = size_.height,
+             .camera = settings_.camera,
+             .library = settings_.gl_library},
+            std::min(settings_.threads > 0 ? settings_.threads : cores, kThreadsMax)};
+  }
+
   // One row of moments after the other, for one shot after the other.
   absl::Status Sheet() {
     const int columns = std::min(settings_.frames, kSheetColumns);
     const int rows = (settings_.frames + columns - 1) / columns;
-    Picture sheet(columns * size_.width, static_cast<int>(shots_.size()) * rows * size_.height);
+    Picture sheet(columns * size_.width, static_cast<int>(shots_.size()) * rows * panel_height_);
     std::fill(sheet.rgb.begin(), sheet.rgb.end(), 255);
-    int drawn = 0;
+    std::vector<Panel> panels;
+    std::vector<std::pair<int, int>> places;
     for (size_t s = 0; s < shots_.size(); ++s) {
       const auto chosen = SheetMoments(shots_[s].episode.moments.size(), settings_.frames);
       for (size_t i = 0; i < chosen.size(); ++i) {
-        MENTOR_ASSIGN_OR_RETURN(const Picture panel, Draw(renderer_, shots_[s], chosen[i]));
+        panels.push_back({.shot = s, .moment = chosen[i]});
         const int row = static_cast<int>(s) * rows + static_cast<int>(i) / columns;
-        sheet.Paste(panel, static_cast<int>(i) % columns * size_.width, row * size_.height);
-        if (!progress_(++drawn, settings_.frames * static_cast<int>(shots_.size())))
-          return absl::CancelledError("stopped");
+        places.emplace_back(static_cast<int>(i) % columns * size_.width, row * panel_height_);
       }
+    }
+    PanelDrawers drawers = Draw(panels);
+    for (size_t i = 0; i < panels.size(); ++i) {
+      MENTOR_ASSIGN_OR_RETURN(const Picture panel, drawers.Next());
+      sheet.Paste(panel, places[i].first, places[i].second);
+      if (!progress_(static_cast<int>(i) + 1, static_cast<int>(panels.size())))
+        return absl::CancelledError("stopped");
     }
     MENTOR_ASSIGN_OR_RETURN(
         const auto file,
@@ -134,14 +134,30 @@ class Filming {
     const auto every = static_cast<size_t>(std::max(1.0, std::ceil(shown / fps_max - 1e-9)));
     const std::vector<size_t> chosen = FilmMoments(moments.size(), every);
 
+    // What changes from frame to frame: a shorter episode waits at its end.
+    std::vector<Panel> panels;
+    std::vector<std::vector<size_t>> changes;  // Shots, of each frame.
+    std::vector<Panel> last(shots_.size());
+    for (const size_t moment : chosen) {
+      auto& changed = changes.emplace_back();
+      for (size_t s = 0; s < shots_.size(); ++s) {
+        const Panel panel = {.shot = s,
+                             .moment = std::min(moment, shots_[s].episode.moments.size() - 1)};
+        if (changes.size() > 1 && panel == last[s]) continue;
+        panels.push_back(last[s] = panel);
+        changed.push_back(s);
+      }
+    }
+
     const int width = static_cast<int>(shots_.size()) * size_.width;
     MENTOR_ASSIGN_OR_RETURN(const auto file,
-                            FilmFile::Create(settings_.out, width, size_.height,
+                            FilmFile::Create(settings_.out, width, panel_height_,
                                              shown / static_cast<double>(every), settings_.ffmpeg));
-    Picture frame(width, size_.height);
+    PanelDrawers drawers = Draw(std::move(panels));
+    Picture frame(width, panel_height_);
     for (size_t i = 0; i < chosen.size(); ++i) {
-      for (size_t s = 0; s < shots_.size(); ++s) {
-        MENTOR_ASSIGN_OR_RETURN(const Picture panel, Draw(renderer_, shots_[s], chosen[i]));
+      for (const size_t s : changes[i]) {
+        MENTOR_ASSIGN_OR_RETURN(const Picture panel, drawers.Next());
         frame.Paste(panel, static_cast<int>(s) * size_.width, 0);
       }
       MENTOR_RETURN_IF_ERROR(file->Add(frame));
@@ -154,8 +170,8 @@ class Filming {
   const FilmSettings& settings_;
   const FilmFormat format_;
   const Size size_;
+  const int panel_height_;
   const std::span<const Shot> shots_;
-  SceneRenderer& renderer_;
   const Progress& progress_;
 };
 
@@ -185,15 +201,8 @@ absl::Status MakeFilm(const FilmSettings& settings, std::span<const Shot> shots,
                       const Progress& progress) {
   MENTOR_CHECK(!shots.empty());
   MENTOR_ASSIGN_OR_RETURN(const FilmFormat format, FilmFormatOf(settings.out));
-  const Size size = PanelSize(settings, format);
-  MENTOR_ASSIGN_OR_RETURN(MuJoCoEnvironment * scene, SceneOf(*shots[0].environment));
-  MENTOR_ASSIGN_OR_RETURN(
-      const auto renderer,
-      SceneRenderer::Create(scene->simulation(), {.width = size.width,
-                                                  .height = size.height,
-                                                  .camera = settings.camera,
-                                                  .library = settings.gl_library}));
-  return Filming(settings, format, shots, *renderer, progress).Run();
+  for (const Shot& shot : shots) MENTOR_RETURN_IF_ERROR(SceneOf(*shot.environment).status());
+  return Filming(settings, format, shots, progress).Run();
 }
 
 }  // namespace mentor::envs

@@ -1,5 +1,6 @@
 // `mentor env render`: episodes become a picture (.png: a sheet of moments) or a film (.gif, .mp4),
-// side by side where there are several. Equal episodes and settings give equal frames. One thread.
+// side by side where there are several. Equal episodes and settings give equal frames, whatever the
+// number of threads.
 #pragma once
 
 #include <filesystem>
@@ -17,11 +18,13 @@ namespace mentor::envs {
 
 struct FilmSettings {
   std::filesystem::path out;
-  int width = 0, height = 0;  // Size of one episode, in pixels; 0: what suits the format.
-  std::string camera;         // Empty: the scene's default.
-  double fps = 0;             // Frames a second at most; 0: 40 for .mp4, 20 for .gif.
-  double speed = 1;           // 1: real time.
-  int frames = 12;            // Moments of each episode in a picture.
+  // Size of one episode's scene, in pixels; 0: what suits the format. Captions come below it.
+  int width = 0, height = 0;
+  std::string camera;  // Empty: the scene's default.
+  double fps = 0;      // Frames a second at most; 0: 40 for .mp4, 20 for .gif.
+  double speed = 1;    // 1: real time.
+  int frames = 12;     // Moments of each episode in a picture.
+  int threads = 0;     // 0: one for each core.
   std::string ffmpeg = "ffmpeg";
   std::string gl_library = kGlLibrary;
 };

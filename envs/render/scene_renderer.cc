@@ -5,7 +5,9 @@
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
+#include "common/mutex.h"
 #include "envs/camera.h"
+#include "envs/simulation.h"
 
 namespace mentor::envs {
 namespace {
@@ -13,26 +15,43 @@ namespace {
 constexpr int kGeomsMax = 5000;
 // A larger shadow map costs more time than it gives.
 constexpr int kShadowMapMax = 2048;
+// Of the mark in a caption.
+constexpr int kMarkWidth = 100;
+
+// Turns what MuJoCo throws into INTERNAL.
+template <typename Work>
+absl::Status Guard(Work&& work) {
+  try {
+    work();
+    return absl::OkStatus();
+  } catch (const MuJoCoError& error) {
+    return absl::InternalError(absl::StrCat("MuJoCo: ", error.what()));
+  }
+}
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SceneRenderer>> SceneRenderer::Create(Simulation& simulation,
+absl::StatusOr<std::unique_ptr<SceneRenderer>> SceneRenderer::Create(const mjModel& model,
                                                                      const Options& options) {
-  const mjModel& model = *simulation.model();
+  // MuJoCo looks for OpenGL's functions in the whole process, and keeps them for all threads.
+  static Mutex mutex;
+  const MutexLock lock(mutex);
+  InstallMuJoCoHandlers();
   std::unique_ptr<SceneRenderer> made(new SceneRenderer(options));
   mjv_defaultScene(&made->scene_);
   mjr_defaultContext(&made->context_);
   mjv_defaultOption(&made->visible_);
   absl::StatusOr<mjvCamera> camera = mjvCamera();
-  MENTOR_RETURN_IF_ERROR(simulation.Guard([&] { camera = FindCamera(model, options.camera); }));
+  MENTOR_RETURN_IF_ERROR(Guard([&] { camera = FindCamera(model, options.camera); }));
   MENTOR_ASSIGN_OR_RETURN(made->camera_, camera);
   MENTOR_ASSIGN_OR_RETURN(made->gl_, GlContext::Create(options.library));
   // Sizes of buffers are read from the model; only this view of it has ours.
   mjModel view = model;
   view.vis.global.offwidth = options.width;
-  view.vis.global.offheight = options.height;
+  view.vis.global.offheight = options.height + kCaptionHeight;
   view.vis.quality.shadowsize = std::min(view.vis.quality.shadowsize, kShadowMapMax);
-  MENTOR_RETURN_IF_ERROR(simulation.Guard([&] {
+  MENTOR_RETURN_IF_ERROR(Guard([&] {
+    made->data_.reset(mj_makeData(&model));
     mjv_makeScene(&view, &made->scene_, kGeomsMax);
     mjr_makeContext(&view, &made->context_, mjFONTSCALE_100);
     mjr_setBuffer(mjFB_OFFSCREEN, &made->context_);
@@ -50,20 +69,31 @@ SceneRenderer::~SceneRenderer() {
   mjv_freeScene(&scene_);
 }
 
-absl::StatusOr<Picture> SceneRenderer::Draw(Simulation& simulation, const Caption& caption) {
-  const mjrRect all = {0, 0, options_.width, options_.height};
-  Picture upside_down(options_.width, options_.height), picture = upside_down;
-  const auto write = [&](int place, const std::string& text) {
-    if (!text.empty()) mjr_overlay(mjFONT_NORMAL, place, all, text.c_str(), nullptr, &context_);
+void SceneRenderer::WriteCaption(const Caption& caption) {
+  constexpr int kLine = kCaptionHeight / 2;
+  constexpr float kDark = 0.12F, kLight = 0.92F;
+  const auto write = [&](mjrRect place, const std::string& text, float red, float blue) {
+    mjr_label(place, mjFONT_NORMAL, text.c_str(), kDark, kDark, kDark, 1, red, kLight, blue,
+              &context_);
   };
-  MENTOR_RETURN_IF_ERROR(simulation.Guard([&] {
+  const int mark = caption.mark.empty() ? 0 : kMarkWidth;
+  write({0, kLine, options_.width, kLine}, caption.title, kLight, kLight);
+  write({0, 0, options_.width - mark, kLine}, caption.numbers, kLight, kLight);
+  if (mark > 0) write({options_.width - mark, 0, mark, kLine}, caption.mark, 0.4F, 0.4F);
+}
+
+absl::StatusOr<Picture> SceneRenderer::Draw(const mjModel& model, std::span<const double> state,
+                                            const Caption& caption) {
+  const mjrRect scene = {0, kCaptionHeight, options_.width, options_.height};
+  const mjrRect all = {0, 0, options_.width, options_.height + kCaptionHeight};
+  Picture upside_down(all.width, all.height), picture = upside_down;
+  MENTOR_RETURN_IF_ERROR(Guard([&] {
+    mj_setState(&model, data_.get(), state.data(), mjSTATE_INTEGRATION);
     // An integrator may leave derived positions older than the state.
-    mj_forward(simulation.model(), simulation.data());
-    mjv_updateScene(simulation.model(), simulation.data(), &visible_, nullptr, &camera_, mjCAT_ALL,
-                    &scene_);
-    mjr_render(all, &scene_, &context_);
-    write(mjGRID_BOTTOMLEFT, caption.lower_left);
-    write(mjGRID_TOPRIGHT, caption.upper_right);
+    mj_forward(&model, data_.get());
+    mjv_updateScene(&model, data_.get(), &visible_, nullptr, &camera_, mjCAT_ALL, &scene_);
+    mjr_render(scene, &scene_, &context_);
+    WriteCaption(caption);
     mjr_readPixels(upside_down.rgb.data(), nullptr, all, &context_);
   }));
   for (int y = 0; y < picture.height; ++y) {

@@ -1,44 +1,53 @@
-// Draws MuJoCo simulations of one model as pictures, on the CPU. The same simulation gives the same
-// pixels. Used by the thread that made it.
+// Draws MuJoCo simulations of one model as pictures, on the CPU. The same state gives the same
+// pixels. Used by the thread that made it; others may draw beside it.
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include <absl/status/statusor.h>
+#include <mujoco/mujoco.h>
 
 #include "envs/render/gl_context.h"
 #include "envs/render/picture.h"
-#include "envs/simulation.h"
 
 namespace mentor::envs {
 
-// What is written over a picture; lines end with \n. Empty: nothing.
+// What is written below a picture, on a strip of its own: two lines, and a mark at the end of the
+// second.
 struct Caption {
-  std::string lower_left, upper_right;
+  std::string title, numbers, mark;
 };
 
 class SceneRenderer {
  public:
+  // Of the strip, in pixels.
+  static constexpr int kCaptionHeight = 36;
+
   struct Options {
-    int width = 480, height = 360;  // Size of a picture, in pixels.
+    int width = 480, height = 360;  // Size of a scene, in pixels.
     std::string camera;             // Empty: the scene's default (envs/camera.h).
     std::string library = kGlLibrary;
   };
-  // `simulation` gives the model.
-  static absl::StatusOr<std::unique_ptr<SceneRenderer>> Create(Simulation& simulation,
+  // `model`, or one that differs in positions of bodies and sites and in physics, is drawn.
+  static absl::StatusOr<std::unique_ptr<SceneRenderer>> Create(const mjModel& model,
                                                                const Options& options);
   ~SceneRenderer();
 
-  // What the positions of the simulation show. The rest of its data is computed again.
-  absl::StatusOr<Picture> Draw(Simulation& simulation, const Caption& caption);
+  // A scene in a state (mjSTATE_INTEGRATION), with the strip below it. INTERNAL when MuJoCo cannot.
+  absl::StatusOr<Picture> Draw(const mjModel& model, std::span<const double> state,
+                               const Caption& caption);
 
  private:
   explicit SceneRenderer(const Options& options) : options_(options) {}
 
+  void WriteCaption(const Caption& caption);
+
   // Fixed after construction.
   const Options options_;
   std::unique_ptr<GlContext> gl_;  // Outlives what MuJoCo has in it.
+  std::unique_ptr<mjData, void (*)(mjData*)> data_ = {nullptr, mj_deleteData};
   mjvCamera camera_;
   mjvOption visible_;
   mjvScene scene_;
