@@ -2,21 +2,30 @@
 # Installs what Mentor needs to build, run and be tested on Debian 12: packages from apt.txt, wheels
 # from requirements*.txt into .deps/. Safe to run again: what is already there is left alone.
 #
-# Usage: deploy/install.sh [--cuda] [--containers] [--objects] [--help]
+# Usage: deploy/install.sh [--cuda] [--containers] [--objects] [--packages] [--docs] [--notebook]
+#                          [--pages] [--help]
 #   --cuda         also install the wheels that LibTorch needs on a GPU (about 3 GB)
 #   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node
 #   --objects      also install the S3 service that tests of object storage need (31 MB)
+#   --packages     also install what deploy/package.sh needs
+#   --docs         also install what docs/build.sh needs (52 MB)
+#   --notebook     also install what the test of the notebook needs
+#   --pages        also install what tests/report/pages.py needs: a browser (450 MB)
 #
 # Example: deploy/install.sh && deploy/build.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cuda=0 containers=0 objects=0
+cuda=0 containers=0 objects=0 packages=0 docs=0 notebook=0 pages=0
 for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 ;;
     --containers) containers=1 ;;
     --objects) objects=1 ;;
+    --packages) packages=1 ;;
+    --docs) docs=1 ;;
+    --notebook) notebook=1 ;;
+    --pages) pages=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -73,6 +82,16 @@ install_packages deploy/apt.txt
 install_wheels deploy/requirements.txt
 if [ "$cuda" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi
 if [ "$objects" -eq 1 ]; then install_wheels deploy/requirements-objects.txt objects; fi
+if [ "$docs" -eq 1 ]; then install_wheels deploy/requirements-docs.txt docs; fi
+if [ "$notebook" -eq 1 ]; then install_wheels deploy/requirements-notebook.txt notebook; fi
+if [ "$pages" -eq 1 ]; then
+  install_packages deploy/apt-pages.txt
+  install_wheels deploy/requirements-pages.txt pages
+fi
+if [ "$packages" -eq 1 ]; then
+  install_packages deploy/apt-packages.txt
+  install_wheels deploy/requirements-packages.txt packages
+fi
 if [ "$containers" -eq 1 ]; then
   install_packages deploy/apt-containers.txt
   install_wheels deploy/requirements-containers.txt containers

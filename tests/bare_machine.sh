@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
-# Finds what deploy/install.sh forgets: makes a bare Debian 12 in a temporary folder, clones the
-# last commit into it and runs a user's two commands there, each timed. Run by hand, as root; needs
-# debootstrap and about 25 GB of disk.
+# Finds what deploy/install.sh and packages forget: makes a bare Debian 12 in a temporary folder,
+# clones the last commit into it and runs a user's commands there, each timed. Run by hand or at
+# night, as root; needs debootstrap and about 25 GB of disk.
 #
 # Usage: tests/bare_machine.sh [OPTIONS]
-#   --only COMMAND   install (deploy/install.sh and cmake's configuration), quickstart or tests; may
-#                    be repeated (default: quickstart, then tests)
+#   --only COMMAND   may be repeated (default: quickstart, then tests):
+#                    install      deploy/install.sh and cmake's configuration
+#                    quickstart, tests    what README says first
+#                    wheel        pip install of the wheel, then a report of point_reach
+#                    lean         the same without what LibTorch needs on a GPU only
+#                    debs         the Debian packages, and the same report
+#                    first_hour   every command of the pages (tests/first_hour/walk.py)
+#   --packages DIR   what deploy/package.sh has made (default: build/packages)
 #   --spec SPEC      what the quickstart trains (default: quickstart)
 #   --folder DIR     where the temporary folder is made (default: $TMPDIR or /var/tmp)
 #   --log FILE       the output of all commands (default: runs/bare_machine.log)
@@ -18,21 +24,25 @@
 #   tests/bare_machine.sh                   everything: about an hour on 2 cores
 #   tests/bare_machine.sh --only install    5 minutes: do the packages suffice for cmake?
 #   tests/bare_machine.sh --only quickstart --spec point_reach
+#   deploy/package.sh && tests/bare_machine.sh --only wheel --only debs
+#   tests/bare_machine.sh --only first_hour --log runs/first_hour.log
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fail() { echo "bare_machine.sh: $*" >&2; exit 2; }
 
 only=() spec=quickstart folder=${TMPDIR:-/var/tmp} log=runs/bare_machine.log keep=0
+packages=build/packages
 while [ $# -gt 0 ]; do
   case "$1" in
-    --only|--spec|--folder|--log)
+    --only|--spec|--folder|--log|--packages)
       [ $# -ge 2 ] || fail "$1 needs a value; see --help"
       case "$1" in
         --only) only+=("$2") ;;
         --spec) spec=$2 ;;
         --folder) folder=$2 ;;
         --log) log=$2 ;;
+        --packages) packages=$2 ;;
       esac
       shift 2 ;;
     --keep) keep=1; shift ;;
@@ -43,8 +53,11 @@ done
 [ ${#only[@]} -gt 0 ] || only=(quickstart tests)
 for command in "${only[@]}"; do
   case "$command" in
-    install|quickstart|tests) ;;
-    *) fail "--only takes install, quickstart or tests, not '$command'" ;;
+    install|quickstart|tests|first_hour) ;;
+    wheel|lean|debs)
+      compgen -G "$packages/mentor*" >/dev/null ||
+        fail "$packages has no packages: run deploy/package.sh, or name the folder: --packages" ;;
+    *) fail "--only takes one of the commands that --help lists, not '$command'" ;;
   esac
 done
 [ "$(id -u)" -eq 0 ] || fail "needs root for debootstrap and chroot: run it with sudo"
@@ -116,16 +129,37 @@ timed() {  # timed NAME COMMAND...
   [ "$status" -eq 0 ] || { failed=1; tail -n 30 "$log"; }
 }
 
+apt='DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0'
+first_report='rm -rf runs && mentor run point_reach && ls -l runs/point_reach/report.html &&
+  mentor hash runs/point_reach'
+# from_packages NAME COMMAND: a new environment of Python, COMMAND in it, and a report.
+from_packages() {
+  timed python in_root "$apt update && $apt install --no-install-recommends python3-venv"
+  timed "$1" in_root "python3 -m venv --clear /env && . /env/bin/activate && cd /root && $2 &&
+    $first_report"
+}
+
 settings=()
 timed debootstrap debootstrap --variant=minbase bookworm "$root" "$mirror"
 [ "$failed" -eq 0 ] || exit 1
 copy_settings
+if compgen -G "$packages/mentor*" >/dev/null; then cp -r "$packages" "$root/packages"; fi
 timed clone git clone --quiet --no-hardlinks "$PWD" "$root/mentor"
 for command in "${only[@]}"; do
   case "$command" in
     install) timed install in_root "deploy/install.sh && cmake --preset dev" ;;
     quickstart) timed quickstart in_root "./deploy/quickstart.sh $(printf '%q' "$spec")" ;;
     tests) timed tests in_root ./tests/run.sh ;;
+    wheel) from_packages wheel 'pip install /packages/mentor-*.whl' ;;
+    lean)
+      from_packages lean 'pip install --no-deps -r /packages/requirements-lean.txt &&
+        pip install --no-deps /packages/mentor-*.whl' ;;
+    debs)
+      timed debs in_root "$apt update && $apt install /packages/*.deb && cd /root &&
+        $first_report" ;;
+    first_hour)
+      tests/first_hour/walk.py --script > "$root/first_hour.sh"
+      timed first_hour in_root 'bash /first_hour.sh' ;;
   esac
 done
 echo

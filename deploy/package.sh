@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Makes packages of what is built, so that other machines need no compiler. In DIR, by default
+# build/packages:
+#   *.deb                   Debian 12, one for each role: mentor (all in one process, with specs),
+#                           mentor-actor, mentor-learner, mentor-meta-learner, mentorctl; and what
+#                           they share: mentor-libtorch, mentor-simulators
+#   mentor-*.whl            all programs and the libraries that a bare machine lacks; its
+#                           dependencies are the wheels that the build uses
+#   requirements-lean.txt   those wheels without what LibTorch needs on a GPU only
+#
+# Usage: deploy/package.sh [--build BUILD] [--debs | --wheel] [--help] [DIR]
+#   --build BUILD   a folder of cmake with all programs built (default: build)
+#   --debs          only the Debian packages
+#   --wheel         only the wheel
+#
+# Example: deploy/build.sh --preset release && deploy/package.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "package.sh: $1" >&2; exit "${2:-1}"; }
+build=build kinds=(debs wheel) out=''
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --build) [ $# -ge 2 ] || fail "--build needs a folder; see --help" 2; build=$2; shift ;;
+    --debs|--wheel) kinds=("${1#--}") ;;
+    -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    -*) fail "unknown argument '$1'; see --help" 2 ;;
+    *) out=$1 ;;
+  esac
+  shift
+done
+out=${out:-$build/packages}
+[ -x "$build/bin/mentor" ] || fail "$build/bin/mentor is missing: run deploy/build.sh first"
+deploy/install.sh --packages
+export PATH=$PWD/.deps/packages/bin:$PATH PYTHONPATH=$PWD/.deps/packages
+
+version=$(sed -n 's/^project(mentor VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
+# Packages of one commit are the same bytes.
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CMakeLists.txt)
+export SOURCE_DATE_EPOCH
+mkdir -p "$out"
+out=$(realpath "$out")
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+deploy/docker/stage.sh "$build" "$stage" >/dev/null
+programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner)
+
+# Manual pages and completions, as the programs write them themselves.
+man=$stage/share/man/man1
+mkdir -p "$man" "$stage"/share/{bash-completion/completions,zsh/vendor-completions} \
+  "$stage"/share/{fish/vendor_completions.d,mentor/experiments}
+cp deploy/experiments/*.txtpb "$stage/share/mentor/experiments/"
+for program in "${programs[@]}"; do
+  if [ -f "$build/man/man1/$program.1" ]; then
+    cp "$build/man/man1/$program.1" "$man/"
+  else
+    name=$("$build/bin/$program" --help | sed -n '1s/[.:].*//p')
+    help2man --no-info --version-string "$program $version" --name "${name,}" \
+      --output "$man/$program.1" "$build/bin/$program"
+  fi
+  if "$build/bin/$program" completion bash >/dev/null 2>&1; then
+    "$build/bin/$program" completion bash > "$stage/share/bash-completion/completions/$program"
+    "$build/bin/$program" completion zsh > "$stage/share/zsh/vendor-completions/_$program"
+    "$build/bin/$program" completion fish > "$stage/share/fish/vendor_completions.d/$program.fish"
+  fi
+done
+
+for kind in "${kinds[@]}"; do
+  case "$kind" in
+    debs) deploy/packages/debs.sh "$stage" "$version" "$out" ;;
+    wheel)
+      python3 deploy/packages/wheel.py "$stage" "$version" "$out"
+      cp deploy/requirements.txt "$out/requirements-lean.txt" ;;
+  esac
+done
+(cd "$out" && ls -sh --block-size=M -- *)

@@ -1,0 +1,30 @@
+"""Mentor's programs: mentor, mentorctl, mentor-actor, mentor-learner, mentor-meta-learner."""
+
+import os
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+# What the programs load from the wheels beside this package.
+LIBRARIES = {"torch": "torch/lib/libtorch_cpu.so", "mujoco": "mujoco/libmujoco.so.*"}
+
+
+def problem():
+    """Why the programs cannot run here, or None."""
+    if "avx2" not in pathlib.Path("/proc/cpuinfo").read_text():
+        return "this processor has no AVX2; Mentor is built for x86-64-v3"
+    for wheel, library in LIBRARIES.items():
+        if not any(HERE.parent.glob(library)):
+            return (
+                f"no {wheel} in {HERE.parent}: install mentor and {wheel} into one environment, "
+                "for example python3 -m venv mentor && mentor/bin/pip install mentor-*.whl"
+            )
+    return None
+
+
+def main():
+    name = pathlib.Path(sys.argv[0]).name
+    reason = problem()
+    if reason:
+        sys.exit(f"{name}: {reason}")
+    os.execv(HERE / "bin" / name, [name, *sys.argv[1:]])
