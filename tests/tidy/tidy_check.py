@@ -508,7 +508,7 @@ LIMITED = re.compile(
 
 
 def check_line_lengths(tree):
-    """Lines of 100 columns; of documents only prose, without what a link or a URL takes."""
+    """Lines of 100 columns; of documents only prose, without what a link, URL or comment takes."""
     for name in tree.files:
         if not LIMITED.search(name) or name.startswith("proto/google/"):
             continue
@@ -516,7 +516,7 @@ def check_line_lengths(tree):
         for number, line in enumerate(tree.lines(name), 1):
             if name.endswith(".md"):
                 fenced ^= line.lstrip().startswith("```")
-                if fenced or line.startswith(("|", "    ", "![")):
+                if fenced or line.startswith(("|", "    ", "![", "<!--")):
                     continue
                 line = re.sub(r"(?<=\]\()[^)]*", "", line)
             if len(re.sub(r"https?://\S+", "", line)) > COLUMNS:

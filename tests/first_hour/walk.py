@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Walks the path of a newcomer: every command of README, tutorial, python.md and operating.md, in
+order, as the pages print it. Fails on any command that does.
+
+Usage: tests/first_hour/walk.py [--list | --script] [PAGE...]
+  --list     print the commands and what is left out, and run nothing
+  --script   print the walk as a script of bash, for a machine without Python
+  PAGE       walk these pages only
+
+Examples:
+  tests/bare_machine.sh --only first_hour      in a bare Debian, from nothing; about an hour
+  tests/first_hour/walk.py docs/tutorial.md    here, with what is built
+
+The log says of each command how long it took. Exit status 1 when one failed. Pages are walked in a
+shell each; what a page leaves running is stopped at its end. What a page needs beyond its text, or
+what cannot run everywhere, is said in a comment before a block, one or several:
+
+  <!-- first_hour: skip, REASON -->            the block is not run
+  <!-- first_hour: not COMMAND, REASON -->     its commands that begin so are not run
+  <!-- first_hour: run COMMAND -->             a command that the page takes for granted
+  <!-- first_hour: with TEXT as OTHER -->      a placeholder, and what stands for it
+"""
+
+import argparse
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import typing
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = ("README.md", "docs/tutorial.md", "docs/python.md", "docs/operating.md")
+MARK = re.compile(r"<!-- first_hour: (skip|not|run|with) ?(.*?) ?-->$")
+PYTHON = "venv/bin/python"  # As docs/python.md makes it.
+
+
+class Step(typing.NamedTuple):
+    page: str
+    line: int
+    command: str
+    reason: str  # Why it is left out; empty: it runs.
+
+
+class Problem(Exception):
+    pass
+
+
+def is_whole(command):
+    """Whether bash has read a command to its end: no open loop, quote or continued line."""
+    if command.rstrip().endswith("\\"):
+        return False
+    done = subprocess.run(["bash", "-n"], input=command, text=True, capture_output=True)
+    return done.returncode == 0 and "here-document" not in done.stderr
+
+
+def commands(text, first_line):
+    """A block's commands, each with the line that it begins at."""
+    pending, begin = "", first_line
+    for number, line in enumerate(text, first_line):
+        if not pending:
+            begin = number
+            if not line.strip() or line.startswith("#"):
+                continue
+        pending += line + "\n"
+        if is_whole(pending):
+            yield begin, pending.rstrip("\n")
+            pending = ""
+    if pending:
+        raise Problem(f"line {begin}: bash does not understand this command")
+
+
+def steps(page):
+    """What a page makes its reader do."""
+    lines = (ROOT / page).read_text().split("\n")
+    found, marks, number = [], [], 0
+    while number < len(lines):
+        line = lines[number]
+        mark = MARK.match(line)
+        if "first_hour:" in line and not mark:
+            raise Problem(f"{page}:{number + 1}: not a mark of first_hour: {line}")
+        if mark:
+            marks.append((mark[1], mark[2].lstrip(", ")))
+        elif line in ("```bash", "```python"):
+            end = lines.index("```", number)
+            found += block(page, line[3:], number + 2, lines[number + 1 : end], marks)
+            marks, number = [], end
+        elif line and marks:
+            raise Problem(f"{page}:{number + 1}: a mark of first_hour, and no block behind it")
+        number += 1
+    return found
+
+
+def block(page, language, first_line, text, marks):
+    reasons = [words for kind, words in marks if kind == "skip"]
+    for kind, words in marks:
+        if kind == "run":
+            yield Step(page, first_line - 1, words, "")
+    if language == "python":
+        program = "\n".join(text)
+        parts = [(first_line, f"{PYTHON} - <<'END_OF_PROGRAM'\n{program}\nEND_OF_PROGRAM")]
+    else:
+        parts = list(commands(text, first_line))
+    used = set()
+    for line, command in parts:
+        reason = reasons[0] if reasons else ""
+        for kind, words in marks:
+            if kind == "with":
+                placeholder, _, other = words.partition(" as ")
+                if placeholder in command:
+                    used.add(words)
+                command = command.replace(placeholder, other)
+            elif kind == "not":
+                start, _, why = words.partition(", ")
+                if command.startswith(start):
+                    used.add(words)
+                    reason = why
+        yield Step(page, line, command, reason)
+    for kind, words in marks:
+        if kind in ("with", "not") and words not in used:
+            raise Problem(f"{page}:{first_line - 1}: nothing in this block is '{words}'")
+
+
+HEAD = r"""#!/usr/bin/env bash
+# The walk of tests/first_hour/walk.py.
+report=$(mktemp)
+step() {
+  local begin=$SECONDS
+  status=0
+  printf '\n== %s\n%s\n' "$1" "$2"
+  trap 'status=$?' ERR  # Of any command in a loop, too.
+  eval "$2" </dev/null
+  trap - ERR
+  printf '%5d s  exit %-3d  %-24s %s\n' $((SECONDS - begin)) "$status" "$1" "${2%%$'\n'*}" |
+    cut -c 1-160 | tee -a "$report"
+}
+left_out() { printf '  not run          %-24s %s: %s\n' "$1" "$2" "$3" >> "$report"; }
+# What a page has left running.
+stop() {
+  local pids
+  pids=$(jobs -p)
+  [ -z "$pids" ] || { kill $pids; wait $pids; } 2>/dev/null
+}
+"""
+TAIL = r"""
+printf '\n== Summary\n'
+cat "$report"
+failed=$(grep -c -v -E '^ *[0-9]+ s  exit 0 |^  not run' "$report")
+rm "$report"
+echo "$failed commands failed; $SECONDS s in all"
+[ "$failed" -eq 0 ]
+"""
+
+
+def script(pages):
+    """The walk of pages, each with its steps."""
+    text = HEAD
+    for found in pages.values():
+        text += "\n(\n"
+        for step in found:
+            place = shlex.quote(f"{step.page}:{step.line}")
+            if step.reason:
+                head = step.command.split("\n")[0]
+                text += f"left_out {place} {shlex.quote(head)} {shlex.quote(step.reason)}\n"
+            else:
+                text += f"step {place} {shlex.quote(step.command)}\n"
+        text += "stop\n)\n"
+    return text + TAIL
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--script", action="store_true")
+    parser.add_argument("pages", nargs="*", default=PAGES)
+    arguments = parser.parse_args()
+    try:
+        pages = {page: steps(page) for page in arguments.pages}
+        if arguments.list:
+            for found in pages.values():
+                for step in found:
+                    print(f"{step.page}:{step.line}: {step.command}")
+                    if step.reason:
+                        print(f"    not run: {step.reason}")
+        elif arguments.script:
+            print(script(pages))
+        else:
+            walk = ["bash", "-c", script(pages)]
+            sys.exit(subprocess.run(walk, cwd=ROOT).returncode)
+    except (Problem, OSError) as problem:
+        sys.exit(f"walk.py: {problem}")
+
+
+if __name__ == "__main__":
+    main()
