@@ -19,6 +19,9 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(Eigen3 3.4 CONFIG REQUIRED)
 find_package(Catch2 2 CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
+# Draws the charts of reports.
+find_file(MENTOR_CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js REQUIRED NO_DEFAULT_PATH)
+include(EmbedFiles)
 include(MentorTorch)
 include(MuJoCo)
 

@@ -32,6 +32,7 @@
 #include "mentor/local/trained_run.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/summary.h"
+#include "mentor/report/words.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/task_sampler.h"
@@ -91,7 +92,7 @@ absl::Status CheckTasksOf(const Subject& subject) {
   for (const envs::TaskSet& set : sets) {
     if (set.tasks.empty() && subject.specs[0].evaluation().goals() == 0) {
       return absl::InvalidArgumentError(
-          absl::StrFormat("--goals: %s has goals without end in %s; give a number, for instance "
+          absl::StrFormat("--goals: %s has an unlimited number of goals in %s; choose how many, for instance "
                           "--goals 50",
                           subject.label, set.name));
     }
@@ -275,9 +276,10 @@ absl::Status PrintTable(const Subject& subject) {
               static_cast<int>(subject.specs.size()), subject.specs.size() == 1 ? "" : "s");
   for (const report::MethodResult& result : results) {
     if (!result.environment.empty()) continue;
-    std::printf("  %-22s %5d lifetimes  seg0 %s  seg%d %s%s\n", NameOf(result.method).c_str(),
-                result.lifetimes, report::FormatInterval(result.segments[0]).c_str(),
-                static_cast<int>(result.segments.size()) - 1,
+    const int last = static_cast<int>(result.segments.size()) - 1;
+    std::printf("  %-22s %5d lifetimes  %s %s  %s %s%s\n", NameOf(result.method).c_str(),
+                result.lifetimes, report::PartName(0).c_str(),
+                report::FormatInterval(result.segments[0]).c_str(), report::PartName(last).c_str(),
                 report::FormatInterval(result.segments.back()).c_str(),
                 result.quantity == report::Quantity::kReturn ? "  (shaped return)" : "");
   }
@@ -379,7 +381,7 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
     MENTOR_ASSIGN_OR_RETURN(stopped, RunJobs(jobs, options.quiet, &cluster));
   }
   if (stopped) {
-    std::printf("Stopped. The same command goes on from there.\n");
+    std::printf("Stopped. Run the same command to continue.\n");
     return 130;
   }
   for (const Subject& subject : subjects) {

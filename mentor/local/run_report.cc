@@ -10,6 +10,8 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/time/clock.h>
+#include <absl/time/time.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/text_format.h>
 
@@ -86,6 +88,7 @@ report::Identity IdentityOf(const v1::ExperimentSpec& spec) {
   identity.rule = spec.rule().name();
   identity.signal = spec.signal().name();
   identity.seed = spec.seed();
+  identity.lifetimes_per_update = spec.rule().lifetimes_per_update();
   identity.baseline_iteration_steps = static_cast<int>(spec.lifetime().steps_per_iteration());
   v1::ExperimentSpec method = spec;
   method.clear_display_name();
@@ -118,6 +121,27 @@ absl::StatusOr<std::vector<v1::EvaluationShard>> EvaluationsOf(
   for (const v1::EvaluationShard& shard : shards) newest = std::max(newest, shard.outer_step());
   std::erase_if(shards, [&](const auto& shard) { return shard.outer_step() != newest; });
   return shards;
+}
+
+std::string DateText(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M UTC", time, absl::UTCTimeZone());
+}
+
+// Films that somebody drew into the folder of the run or of its experiment.
+std::vector<std::filesystem::path> FilmsOf(const std::filesystem::path& experiment) {
+  std::vector<std::filesystem::path> films;
+  for (const auto& folder : {experiment.parent_path().parent_path(), experiment}) {
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+         entry.increment(error)) {
+      const std::string ending = entry->path().extension().string();
+      std::error_code ignored;
+      if ((ending == ".gif" || ending == ".mp4") && entry->is_regular_file(ignored))
+        films.push_back(entry->path());
+    }
+  }
+  std::sort(films.begin(), films.end());
+  return films;
 }
 
 absl::StatusOr<std::vector<report::MapSample>> MapsOf(const std::filesystem::path& experiment) {
@@ -240,6 +264,11 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
                 {"Mentor", std::string(kBuildVersion)},
                 {"LibTorch device", learner::DeviceName()},
                 {"State", StateText(experiment.state())}};
+  if (experiment.has_start_time())
+    data.facts.emplace_back("Began", DateText(absl::FromTimeT(experiment.start_time().seconds())));
+  if (experiment.has_end_time())
+    data.facts.emplace_back("Ended", DateText(absl::FromTimeT(experiment.end_time().seconds())));
+  data.date = DateText(absl::Now());
   if (const auto hash = HashRun(store->ExperimentFolder(experiment.uid())); hash.ok()) {
     data.facts.emplace_back(absl::StrFormat("Hash after outer update %d", hash->outer_step),
                             hash->state_hash);
@@ -251,6 +280,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   data.training = TrainingPoints(points);
 
   const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
+  data.films = FilmsOf(folder);
   MENTOR_ASSIGN_OR_RETURN(data.maps, MapsOf(folder));
   MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(folder));
   const int episode_steps = EpisodeSteps(spec);

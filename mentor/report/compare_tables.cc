@@ -10,6 +10,7 @@
 
 #include "mentor/report/comparison.h"
 #include "mentor/report/summary.h"
+#include "mentor/report/words.h"
 
 namespace mentor::report {
 namespace {
@@ -38,20 +39,18 @@ size_t MetaSeeds(const Contender& contender) {
 }
 
 Table::Cell Whole(double value) {
-  return Table::Number(value, absl::StrFormat("%.0f", value));
+  if (!std::isfinite(value)) return Table::None();
+  return Table::Number(value, Grouped(static_cast<uint64_t>(std::llround(value))));
 }
 
 std::string UnitWords(const Standing& standing) {
-  return standing.unit == Unit::kSeed ? "a meta-seed and seed of agents" : "an agent's lifetime";
+  return standing.unit == Unit::kSeed
+             ? "the mean over the lifetimes of one meta-seed and one seed of agents"
+             : "that of one agent's lifetime";
 }
 
 std::string SplitTitle(const Standing& standing) {
-  const std::string quantity =
-      standing.quantity == Quantity::kSuccess ? "success rate" : "shaped return";
-  const std::string where = standing.split == "test"    ? "unseen goals"
-                            : standing.split == "train" ? "training goals"
-                                                        : standing.split;
-  return quantity + ", " + where;
+  return QuantityWords(standing.quantity) + ", " + GoalsOf(standing.split);
 }
 
 struct Aggregate {
@@ -71,7 +70,7 @@ Aggregate AggregateOf(const Scores& scores) {
 
 Table ScoreTable(const Standing& standing) {
   Table table("scores_" + FileName(standing.split),
-              absl::StrFormat("Scores in the last inner iteration: %s; a score is %s",
+              absl::StrFormat("Scores at the end of a lifetime: %s; a score is %s",
                               SplitTitle(standing), UnitWords(standing)),
               {{"method"},
                {"meta-seeds", Kind::kNumber},
@@ -94,7 +93,7 @@ Table ScoreTable(const Standing& standing) {
   return table;
 }
 
-// seg0, ..., last, det, return: means.
+// Means of each part of the lifetime.
 Table PartTable(const Standing& standing) {
   int longest = 1;
   for (const Contender& contender : standing.contenders)
@@ -105,10 +104,11 @@ Table PartTable(const Standing& standing) {
   for (size_t i = 0; i < shown; ++i)
     parts.push_back(shown < 2 ? 0 : static_cast<int>(i * (longest - 1) / (shown - 1)));
   std::vector<Table::Column> columns = {{"method"}};
-  for (const int part : parts) columns.push_back({absl::StrFormat("seg%d", part), Kind::kInterval});
-  for (const char* name : {"last", "det", "return"}) columns.push_back({name, Kind::kInterval});
+  for (const int part : parts) columns.push_back({PartName(part), Kind::kInterval});
+  for (const char* name : {kLastEpisode, kDeterministic, "shaped return"})
+    columns.push_back({name, Kind::kInterval});
   Table table("parts_" + FileName(standing.split),
-              "Means by part of the life: " + SplitTitle(standing), columns);
+              "Means by part of the lifetime: " + SplitTitle(standing), columns);
   for (const Contender& contender : standing.contenders) {
     std::vector<Table::Cell> row = {Table::Text(contender.name)};
     for (const int part : parts) {
@@ -147,7 +147,7 @@ Table PartTable(const Standing& standing) {
 
 Table EnvironmentTable(const Standing& standing) {
   Table table("environments_" + FileName(standing.split),
-              "By environment: " + SplitTitle(standing) + " in the last inner iteration",
+              "By environment: " + SplitTitle(standing) + " at the end of a lifetime",
               {{"environment"}, {"method"}, {"IQM", Kind::kInterval}, {"mean", Kind::kInterval}});
   if (standing.environments.size() < 2) return table;
   for (const std::string& environment : standing.environments) {
@@ -298,10 +298,6 @@ Table RunTable(const std::vector<Group>& groups) {
   return table;
 }
 
-std::string Several(size_t count, const std::string& noun) {
-  return absl::StrFormat("%d %s%s", count, noun, count == 1 ? "" : "s");
-}
-
 // The standing in words: in the order of the interquartile means, and who beats the baselines.
 void Say(const Standing& standing, std::vector<std::string>* summary) {
   std::vector<std::pair<double, std::string>> order;
@@ -315,9 +311,8 @@ void Say(const Standing& standing, std::vector<std::string>* summary) {
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> words;
   for (const auto& [value, text] : order) words.push_back(text);
-  summary->push_back(
-      absl::StrFormat("Interquartile mean of the %s in the last inner iteration: %s.",
-                      SplitTitle(standing), absl::StrJoin(words, ", ")));
+  summary->push_back(absl::StrFormat("Interquartile mean of the %s, at the end of a lifetime: %s.",
+                                     SplitTitle(standing), absl::StrJoin(words, ", ")));
   for (const Contender& x : standing.contenders) {
     if (!x.learned() || x.best()) continue;
     std::vector<std::string> better, worse, unclear;
@@ -336,8 +331,9 @@ void Say(const Standing& standing, std::vector<std::string>* summary) {
     };
     add("is probably better than", better);
     add("is probably worse than", worse);
-    add("cannot be told from", unclear);
-    if (!text.empty()) summary->push_back("By probability of improvement, " + x.name + text + ".");
+    add("cannot be told apart from", unclear);
+    if (!text.empty())
+      summary->push_back("By the probability of improvement, " + x.name + text + ".");
   }
 }
 
@@ -355,9 +351,12 @@ ComparisonTables Tabulate(const std::vector<Group>& groups,
   result.summary.push_back(Several(runs, "run") + " of " + Several(groups.size(), "method") + ".");
   if (protocols.size() > 1) {
     result.summary.push_back(
-        "Take care: the methods differ in tasks, lifetimes or agents, so their budgets are not "
-        "equal and each has its own baselines.");
+        "Take care: the methods differ in tasks, lifetimes or agents, so each has its own "
+        "baselines.");
   }
+  if (std::string budgets = BudgetWords(groups); !budgets.empty())
+    result.summary.push_back(std::move(budgets));
+  result.tables.push_back(BudgetTable(groups));
   for (const Standing& standing : standings) {
     result.tables.push_back(ScoreTable(standing));
     result.tables.push_back(PartTable(standing));
@@ -373,8 +372,8 @@ ComparisonTables Tabulate(const std::vector<Group>& groups,
         evaluated = evaluated || !run->data.evaluation.empty();
     }
     result.summary.push_back(
-        evaluated ? "The methods have been evaluated in no common environment, so their scores do "
-                    "not compare: mentor evaluate RUN... --tasks ..."
+        evaluated ? "The methods were evaluated in no common environment, so their scores cannot "
+                    "be compared: mentor evaluate RUN... --tasks ..."
                   : "No run has been evaluated yet: mentor evaluate RUN...");
     return result;
   }
@@ -384,8 +383,8 @@ ComparisonTables Tabulate(const std::vector<Group>& groups,
     for (const Group& group : groups) several = several || group.runs.size() > 1;
     if (!several) {
       result.summary.push_back(
-          "Each method has one meta-seed: intervals tell of agents, not of meta-training, which "
-          "another seed may turn out otherwise.");
+          "Each method has one meta-seed: the intervals cover agents, not meta-training, which may "
+          "turn out differently with another seed.");
     }
   }
   return result;

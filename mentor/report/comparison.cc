@@ -15,6 +15,7 @@
 #include "mentor/report/html.h"
 #include "mentor/report/page.h"
 #include "mentor/report/summary.h"
+#include "mentor/report/words.h"
 #include "mentor/report/write.h"
 
 namespace mentor::report {
@@ -316,83 +317,91 @@ Scores ScoresOf(const Standing& standing, const Contender& contender,
 
 namespace {
 
-std::string MakeComparisonPage(const std::string& title, const std::vector<Group>& groups,
-                               const std::vector<Standing>& standings,
-                               const ComparisonTables& tables, const Drawing& drawing,
-                               const WrittenDrawing& written) {
-  std::string html = PageHead(title);
-  html +=
-      "<p class=\"sub\">Runs under one protocol: fresh agents, taught by what each run has "
-      "learned, with equal budgets.</p>\n<div class=\"summary\">\n";
-  for (const std::string& sentence : tables.summary)
-    html += "<p>" + EscapeHtml(sentence) + "</p>\n";
-  html += "</div>\n";
-  if (!written.drawn.ok()) {
-    html += "<p class=\"error\">Plots are missing: " +
-            EscapeHtml(std::string(written.drawn.message())) + "</p>\n";
-  }
-  html += R"(<details><summary>How to read this page</summary>
+constexpr char kHowToCompare[] = R"(<details><summary>How to read this page</summary>
 <ul>
-<li><b>score</b>: the success rate (where nothing succeeds, the shaped return) in the last inner
-iteration of an agent's life. <b>IQM</b>: the interquartile mean, the mean of the middle half of all
-scores; it is less moved by outliers than the mean and less noisy than the median.</li>
+<li><b>score</b>: the success rate (where nothing succeeds, the shaped return) at the end of a
+lifetime, after the agent's last update. <b>IQM</b>: the interquartile mean, the mean of the middle
+half of all scores. Outliers move it less than the mean, and it is less noisy than the
+median.</li>
 <li><b>Intervals</b> are 95 % percentile bootstrap intervals, stratified by environment (2000
 resamples, always the same random numbers). Scores of one meta-seed are drawn together.</li>
-<li><b>Performance profile</b>: the share of scores above each value; a curve that lies higher is
-better everywhere it does.</li>
+<li><b>Performance profile</b>: the share of scores above each value. A curve that lies higher is
+better there.</li>
 <li><b>Probability of improvement</b>: how likely a score of one method is higher than one of
 another; ties count half. 0.5 means no difference.</li>
-<li><b>seg0</b> is before any learning: no signal can act on it; rules that learn the
-agents' first policy do. <b>last</b>: the last episode of
-the life. <b>det</b>: afterwards, without noise.</li>
+<li><b>before learning</b>: no signal can act there; rules that learn the agents' first policy can.
+<b>last episode</b>: the last one of the lifetime. <b>deterministic</b>: episodes after it, without
+noise. Files call the parts of a lifetime seg0, seg1, seg2, ...</li>
 <li><b>(best)</b>: the weights with the best score during meta-training, not the final ones.</li>
+<li><b>Budgets</b> are what meta-training had: outer updates, lifetimes of agents, environment steps
+and CPU seconds of all its processes. The table of budgets says which, and whether they are
+equal.</li>
 </ul>
 <p>Agarwal, Schwarzer, Castro, Courville and Bellemare (2021), Deep reinforcement learning at the
 edge of the statistical precipice.</p></details>
 )";
-  const auto add_tables = [&](const std::string& prefix) {
+
+std::string MakeComparisonPage(const std::string& title, const std::string& date,
+                               const std::vector<Group>& groups,
+                               const std::vector<Standing>& standings,
+                               const ComparisonTables& tables, const Drawing& drawing,
+                               const WrittenDrawing& written) {
+  std::string html = PageHead(title);
+  html += "<p class=\"sub\">Runs side by side: fresh agents, taught by what each run has learned." +
+          (date.empty() ? "" : " Comparison of " + EscapeHtml(date) + ".") +
+          "</p>\n<div class=\"summary\">\n";
+  for (const std::string& sentence : tables.summary)
+    html += "<p>" + EscapeHtml(sentence) + "</p>\n";
+  html += "</div>\n";
+  if (!written.drawn.ok()) {
+    html += "<p class=\"error\">Pictures to download are missing: " +
+            EscapeHtml(std::string(written.drawn.message())) + "</p>\n";
+  }
+  html += kHowToCompare;
+  const auto tables_of = [&](const std::string& prefix) {
+    std::string text;
     for (const Table& table : tables.tables) {
       if (!table.name().starts_with(prefix) || table.empty()) continue;
-      html +=
-          table.Html() + absl::StrFormat("<p class=\"note\"><a href=\"%s/%s.csv\">CSV</a></p>\n",
-                                         kComparisonFolder, EscapeHtml(table.name()));
+      text += table.Html() +
+              absl::StrFormat(
+                  "<p class=\"note\"><a href=\"%s/%s.csv\">CSV<span hidden> of %s</span>"
+                  "</a></p>\n",
+                  kComparisonFolder, EscapeHtml(table.name()), EscapeHtml(table.title()));
     }
+    return text;
   };
-  const auto add_figures = [&](const std::string& section) {
+  const auto figures_of = [&](const std::string& section) {
+    std::string text;
     for (const Figure& figure : drawing.figures) {
-      if (figure.section == section) html += FigureHtml(figure, written.svgs, kComparisonFolder);
+      if (figure.section == section) text += FigureHtml(figure, written.svgs, kComparisonFolder);
     }
+    return text.empty() ? "" : "<div class=\"figures\">\n" + text + "</div>\n";
   };
+  std::vector<Chapter> chapters = {{"budgets", "Budgets", tables_of("budgets")}};
   for (const Standing& standing : standings) {
     const std::string split = FileName(standing.split);
-    html += "<h2>Evaluation: " +
-            EscapeHtml(standing.split == "test"    ? "goals never seen in meta-training"
-                       : standing.split == "train" ? "goals of meta-training"
-                                                   : standing.split) +
-            "</h2>\n";
-    add_tables("scores_" + split);
-    add_figures("evaluation_" + split);
-    add_tables("parts_" + split);
-    add_tables("environments_" + split);
-    add_tables("improvement_" + split);
+    chapters.push_back({"evaluation-" + split, "Evaluation: " + GoalsOf(standing.split),
+                        tables_of("scores_" + split) + figures_of("evaluation_" + split) +
+                            tables_of("parts_" + split) + tables_of("environments_" + split) +
+                            tables_of("improvement_" + split)});
   }
-  if (standings.empty()) html += "<h2>Evaluation</h2>\n<p>There are no scores to compare.</p>\n";
-  html += "<h2>Meta-training</h2>\n";
-  add_figures("training");
-  html += "<h2>Cost</h2>\n";
-  add_tables("cost");
-  add_figures("cost");
-  html += "<h2>The runs</h2>\n";
-  add_tables("runs");
+  if (standings.empty()) {
+    chapters.push_back({"evaluation", "Evaluation", "<p>There are no scores to compare.</p>\n"});
+  }
+  chapters.push_back({"meta-training", "Meta-training", figures_of("training")});
+  chapters.push_back({"cost", "Cost", tables_of("cost") + figures_of("cost")});
+  std::string runs = tables_of("runs");
   for (const Group& group : groups) {
-    html += "<details><summary>Specification of " + EscapeHtml(group.name) + "</summary>\n<pre>" +
-            EscapeHtml(group.runs[0]->data.spec_text) + "</pre></details>\n";
+    runs += "<details><summary>Specification of " + EscapeHtml(group.name) +
+            "</summary>\n<pre tabindex=\"0\">" + EscapeHtml(group.runs[0]->data.spec_text) +
+            "</pre></details>\n";
   }
-  html += absl::StrFormat(
+  runs += absl::StrFormat(
       "<p class=\"note\">All tables as <a href=\"%s/tables.md\">Markdown</a>."
       "</p>\n",
       kComparisonFolder);
-  return html + "</main></body></html>\n";
+  chapters.push_back({"runs", "The runs", std::move(runs)});
+  return html + Contents(chapters) + PageEnd(drawing.figures);
 }
 
 }  // namespace
@@ -426,8 +435,9 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
   ReportFiles report{.html = folder / "comparison.html",
                      .others = written.files,
                      .summary = absl::StrJoin(tables.summary, "\n")};
-  MENTOR_RETURN_IF_ERROR(WriteText(
-      report.html, MakeComparisonPage(title, groups, standings, tables, drawing, written)));
+  MENTOR_RETURN_IF_ERROR(
+      WriteText(report.html, MakeComparisonPage(title, data.runs[0].data.date, groups, standings,
+                                                tables, drawing, written)));
   if (!written.drawn.ok()) {
     return absl::Status(
         written.drawn.code(),

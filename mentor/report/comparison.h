@@ -98,6 +98,22 @@ inline bool Comparable(const Contender& x, const Contender& y) {
   return y.learned() ? x.best() == y.best() : y.group.empty() || y.group == x.group;
 }
 
+// What one run had.
+struct Budget {
+  double updates = 0;    // Outer ones.
+  double lifetimes = 0;  // Of agents in meta-training, begun; NaN: not known, as the next two.
+  double env_steps = 0;
+  double cpu_seconds = 0;
+  double evaluated = 0;  // Lifetimes of the evaluation, without baselines.
+};
+Budget BudgetOf(const ReportData& data);
+// "38 to 40"; empty when it is known of none.
+std::string RangeWords(const std::vector<Budget>& budgets, double Budget::*member);
+// Whether all runs had the same, CPU seconds aside, and what they had: a sentence or two. Empty for
+// a single run.
+std::string BudgetWords(const std::vector<Group>& groups);
+Table BudgetTable(const std::vector<Group>& groups);
+
 struct ComparisonTables {
   std::vector<Table> tables;
   std::vector<std::string> summary;

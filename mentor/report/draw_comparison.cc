@@ -1,5 +1,4 @@
-// The figures of a comparison. Long CSV files: a block for each contender, so that each may have
-// its own places on the x axis.
+// The figures of a comparison.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -7,130 +6,55 @@
 #include <string>
 #include <vector>
 
-#include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
-#include "common/gnuplot.h"
 #include "mentor/report/comparison.h"
-#include "mentor/report/csv_table.h"
 #include "mentor/report/summary.h"
+#include "mentor/report/words.h"
 
 namespace mentor::report {
 namespace {
 
 constexpr int kThresholds = 50;
 
-struct Place {
-  double x = 0;
-  Interval y;
-};
-struct Curve {
-  std::string name;
-  Style style;
-  std::vector<Place> places;
-};
-
 double Finite(double value, double otherwise) {
   return std::isfinite(value) ? value : otherwise;
 }
 
-constexpr size_t kShortName = 24;  // Two of these fit side by side.
-
-// A figure of curves with bands.
-void DrawCurves(Figure figure, std::vector<Curve> curves, const std::string& commands, bool points,
-                Drawing* drawing) {
-  std::erase_if(curves, [](const Curve& curve) { return curve.places.empty(); });
-  if (curves.empty()) return;
-  CsvTable table({"method", "x", "value", "low", "high"});
-  bool first = true;
-  for (const Curve& curve : curves) {
-    // Two gaps begin a new block of gnuplot's.
-    if (!first) table.AddGap(), table.AddGap();
-    first = false;
-    for (const Place& place : curve.places)
-      table.Add(CsvTable::Row().Text(curve.name).Number(place.x).Mean(place.y));
-  }
-  figure.csv = figure.name + ".csv";
-  figure.commands = commands + "plot \\\n";
-  for (size_t i = 0; i < curves.size(); ++i) {
-    figure.commands += absl::StrFormat(
-        "  '%s' index %d skip %d using 2:4:5 with filledcurves fillcolor rgb '@%s@' notitle, \\\n",
-        figure.csv, i, i == 0 ? 1 : 0, curves[i].style.colour);
-  }
-  for (size_t i = 0; i < curves.size(); ++i) {
-    figure.commands += absl::StrFormat(
-        "  '%s' index %d skip %d using 2:3 with %s linecolor rgb '@%s@' linewidth 2 dashtype %d "
-        "%stitle %s%s\n",
-        figure.csv, i, i == 0 ? 1 : 0, points ? "linespoints" : "lines", curves[i].style.colour,
-        curves[i].style.dash,
-        points ? absl::StrFormat("pointtype %d pointsize 0.7 ", curves[i].style.point) : "",
-        GnuplotString(curves[i].name), i + 1 < curves.size() ? ", \\" : "");
-  }
-  // One below the other; in columns where names are short.
-  size_t rows = std::min<size_t>(4, curves.size());
-  for (const Curve& curve : curves) {
-    if (curve.name.size() > kShortName) rows = curves.size();
-  }
-  figure.commands =
-      absl::StrFormat("set key above left vertical maxrows %d\n", rows) + figure.commands;
-  figure.height += 16 * static_cast<int>(rows);
-  drawing->tables.push_back({figure.csv, table.text()});
-  drawing->figures.push_back(std::move(figure));
+Series Line(const std::string& name, const Style& style, bool points) {
+  return {.name = name,
+          .style = style,
+          .kind = points ? Series::Kind::kLineAndPoints : Series::Kind::kLine,
+          .intervals = true};
 }
 
-// Names on the left, values with intervals in one panel for each of `columns`.
-struct Bar {
-  std::string name;
-  Style style;
-  std::vector<Interval> values;
-};
-void DrawBars(Figure figure, const std::vector<std::string>& columns, const std::vector<Bar>& bars,
-              const std::string& commands, Drawing* drawing) {
-  std::vector<std::string> header = {"place", "name"};
-  size_t widest = 8;
-  for (const std::string& column : columns)
-    header.insert(header.end(), {column, column + "_low", column + "_high"});
-  CsvTable table(header);
-  std::string tics;
-  for (size_t i = 0; i < bars.size(); ++i) {
-    CsvTable::Row row;
-    row.Number(-static_cast<double>(i)).Text(bars[i].name);
-    for (const Interval& value : bars[i].values) row.Mean(value);
-    table.Add(std::move(row));
-    tics += absl::StrFormat("%s%s %d", i > 0 ? ", " : "", GnuplotString(bars[i].name),
-                            -static_cast<int>(i));
-    widest = std::max(widest, bars[i].name.size());
+// Environment steps along x in a unit that keeps the numbers short.
+void ShortenSteps(Panel* panel) {
+  double most = 0;
+  for (const Series& series : panel->series) {
+    for (const Place& place : series.places) most = std::max(most, place.x);
   }
-  figure.csv = figure.name + ".csv";
-  const double left = std::min(0.65, 0.03 + 0.0112 * static_cast<double>(widest));
-  const double width = (0.98 - left) / static_cast<double>(columns.size());
-  figure.commands = absl::StrFormat(
-      "set multiplot\nunset key\nset grid xtics noytics linecolor rgb '@grid@'\nset yrange "
-      "[%.1f:0.6]\nset xtics font ',10'\nset bmargin at screen 0.2\nset tmargin at screen 0.97\n%s",
-      0.4 - static_cast<double>(bars.size()), commands);
-  for (size_t c = 0; c < columns.size(); ++c) {
-    figure.commands += absl::StrFormat(
-        "set lmargin at screen %.3f\nset rmargin at screen %.3f\nset xlabel %s\n%s\nplot \\\n",
-        left + width * static_cast<double>(c) + (c > 0 ? 0.03 : 0),
-        left + width * static_cast<double>(c + 1) - 0.01, GnuplotString(columns[c]),
-        c == 0 ? "set ytics (" + tics + ")" : "set ytics ('' 0)");
-    for (size_t i = 0; i < bars.size(); ++i) {
-      figure.commands += absl::StrFormat(
-          "  '%s' skip 1 every ::%d::%d using %d:1:%d:%d with xerrorbars linecolor rgb '@%s@' "
-          "linewidth 2 pointtype %d pointsize 1 notitle%s\n",
-          figure.csv, i, i, 3 + 3 * c, 4 + 3 * c, 5 + 3 * c, bars[i].style.colour,
-          bars[i].style.point, i + 1 < bars.size() ? ", \\" : "");
-    }
+  const StepUnit unit = StepUnitOf(most);
+  panel->x.label = unit.prefix + panel->x.label;
+  for (Series& series : panel->series) {
+    for (Place& place : series.places) place.x /= unit.steps;
   }
-  figure.commands += "unset multiplot\n";
-  figure.height = 90 + 30 * static_cast<int>(bars.size());
-  drawing->tables.push_back({figure.csv, table.text()});
-  drawing->figures.push_back(std::move(figure));
 }
 
-std::string QuantityWords(const Standing& standing) {
-  return standing.quantity == Quantity::kSuccess ? "success rate" : "shaped return";
+// A value with its interval in each row, names on the left.
+Panel Rows(const std::string& label) {
+  return {.x = {}, .y = {.label = label}, .transposed = true};
+}
+void AddRow(const std::string& name, const std::string& series, const Style& style,
+            const Interval& value, Panel* panel) {
+  const double place = static_cast<double>(panel->x.names.size());
+  panel->x.names.push_back(name);
+  panel->series.push_back({.name = series,
+                           .style = style,
+                           .kind = Series::Kind::kIntervals,
+                           .places = {{place, value}},
+                           .intervals = true});
 }
 
 // Final weights where there are some: figures with both would be too full.
@@ -143,22 +67,29 @@ std::vector<const Contender*> Shown(const Standing& standing) {
 }
 
 void DrawScores(const Standing& standing, Drawing* drawing) {
-  std::vector<Bar> bars;
+  const std::string quantity = QuantityWords(standing.quantity);
+  Panel iqm = Rows("interquartile mean of the " + quantity), mean = Rows("mean " + quantity);
+  iqm.title = "Interquartile mean";
+  mean.title = "Mean";
   for (const Contender* contender : Shown(standing)) {
-    bars.push_back({contender->name, contender->style,
-                    BootstrapStratified(
-                        ScoresOf(standing, *contender),
-                        [](const PooledScores& s) {
-                          return std::vector<double>{InterquartileMean(s), Mean(s)};
-                        },
-                        BootstrapStream())});
+    const auto values = BootstrapStratified(
+        ScoresOf(standing, *contender),
+        [](const PooledScores& s) {
+          return std::vector<double>{InterquartileMean(s), Mean(s)};
+        },
+        BootstrapStream());
+    AddRow(contender->name, contender->name, contender->style, values[0], &iqm);
+    AddRow(contender->name, contender->name, contender->style, values[1], &mean);
   }
   const std::string split = FileName(standing.split);
-  DrawBars({.name = "interquartile_means_" + split,
-            .section = "evaluation_" + split,
-            .title = "Interquartile mean and mean of the " + QuantityWords(standing),
-            .caption = "In the last inner iteration of a life, with 95 % intervals."},
-           {"interquartile mean", "mean"}, bars, "", drawing);
+  const int rows = static_cast<int>(iqm.x.names.size());
+  AddFigure({.name = "interquartile_means_" + split,
+             .section = "evaluation_" + split,
+             .title = "Interquartile mean and mean of the " + quantity,
+             .caption = "At the end of a lifetime, with 95 % intervals.",
+             .panels = {std::move(iqm), std::move(mean)},
+             .height = 2 * (100 + 34 * rows)},
+            drawing);
 }
 
 void DrawProfiles(const Standing& standing, Drawing* drawing) {
@@ -175,33 +106,34 @@ void DrawProfiles(const Standing& standing, Drawing* drawing) {
   }
   std::vector<double> thresholds;
   for (int i = 0; i <= kThresholds; ++i) thresholds.push_back(low + (high - low) * i / kThresholds);
-  std::vector<Curve> curves;
+  Panel panel{.x = {.label = QuantityWords(standing.quantity), .low = low, .high = high},
+              .y = {.label = "share of scores above", .low = 0, .high = 1.02}};
   for (const Contender* contender : Shown(standing)) {
-    Curve& curve = curves.emplace_back(contender->name, contender->style);
+    Series curve = Line(contender->name, contender->style, false);
     const auto shares = BootstrapStratified(
         ScoresOf(standing, *contender),
         [&](const PooledScores& s) { return PerformanceProfile(s, thresholds); }, BootstrapStream(),
         /*resamples=*/500);
     for (size_t i = 0; i < thresholds.size(); ++i)
       curve.places.push_back({thresholds[i], shares[i]});
+    panel.series.push_back(std::move(curve));
   }
   const std::string split = FileName(standing.split);
-  DrawCurves({.name = "profiles_" + split,
-              .section = "evaluation_" + split,
-              .title = "Performance profiles",
-              .caption = "Share of scores above each value, with 95 % bands."},
-             curves,
-             absl::StrFormat("set ylabel 'share of scores above'\nset xlabel '%s'\nset yrange "
-                             "[0:1.02]\nset xrange [%.6g:%.6g]\n",
-                             QuantityWords(standing), low, high),
-             false, drawing);
+  AddFigure({.name = "profiles_" + split,
+             .section = "evaluation_" + split,
+             .title = "Performance profiles",
+             .caption = "Share of scores above each value, with 95 % bands.",
+             .panels = {std::move(panel)}},
+            drawing);
 }
 
 // Along the agents' lives.
 void DrawEfficiency(const Standing& standing, Drawing* drawing) {
-  std::vector<Curve> curves;
+  const std::string quantity = QuantityWords(standing.quantity);
+  Panel panel{.x = {.label = "environment steps of the lifetime", .low = 0},
+              .y = {.label = "interquartile mean of the " + quantity}};
   for (const Contender* contender : Shown(standing)) {
-    Curve& curve = curves.emplace_back(contender->name, contender->style);
+    Series curve = Line(contender->name, contender->style, true);
     int iterations = 0;
     for (const auto& means : contender->iterations)
       iterations = std::max(iterations, static_cast<int>(means.size()));
@@ -213,53 +145,96 @@ void DrawEfficiency(const Standing& standing, Drawing* drawing) {
           BootstrapStream(), /*resamples=*/500)[0];
       curve.places.push_back({static_cast<double>(i + 1) * contender->iteration_steps, iqm});
     }
+    panel.series.push_back(std::move(curve));
   }
-  double highest = 0;
-  for (const Curve& curve : curves) {
-    for (const Place& place : curve.places) highest = std::max(highest, place.y.high);
-  }
+  if (standing.quantity == Quantity::kSuccess) FitRates(&panel);
   const std::string split = FileName(standing.split);
-  DrawCurves({.name = "sample_efficiency_" + split,
-              .section = "evaluation_" + split,
-              .title = "Sample efficiency of the agents",
-              .caption = "Interquartile mean at each inner iteration of a life against the "
-                         "environment steps that the agent has made by its end. The first place is "
-                         "before any learning."},
-             curves,
-             "set ylabel 'interquartile mean of the " + QuantityWords(standing) +
-                 "'\nset xlabel 'environment steps of the life'\nset xrange [0:*]\n" +
-                 (standing.quantity == Quantity::kReturn ? ""
-                  : highest > 0.4
-                      ? "set yrange [0:1]\n"
-                      : absl::StrFormat("set yrange [0:%.3g]\n", std::max(0.1, 1.1 * highest))),
-             true, drawing);
+  AddFigure({.name = "sample_efficiency_" + split,
+             .section = "evaluation_" + split,
+             .title = "Sample efficiency of the agents",
+             .caption = "Interquartile mean after each part of a lifetime against the environment "
+                        "steps that the agent has made by then. The first place is before any "
+                        "learning.",
+             .panels = {std::move(panel)}},
+            drawing);
 }
 
 void DrawImprovement(const Standing& standing, Drawing* drawing) {
-  std::vector<Bar> bars;
+  Panel panel = Rows("probability that a score of the first is higher than one of the second");
+  panel.y.low = 0;
+  panel.y.high = 1;
+  panel.marks = {{0.5, ""}};
   const auto shown = Shown(standing);
   for (size_t a = 0; a < shown.size(); ++a) {
     if (!shown[a]->learned()) continue;
     for (size_t b = 0; b < shown.size(); ++b) {
       if (a == b || (shown[b]->learned() && b < a) || !Comparable(*shown[a], *shown[b])) continue;
-      bars.push_back({shown[a]->name + " > " + shown[b]->name,
-                      shown[a]->style,
-                      {BootstrapImprovement(ScoresOf(standing, *shown[a]),
-                                            ScoresOf(standing, *shown[b]), BootstrapStream())}});
+      const std::string name = shown[a]->name + " > " + shown[b]->name;
+      AddRow(name, name, shown[a]->style,
+             BootstrapImprovement(ScoresOf(standing, *shown[a]), ScoresOf(standing, *shown[b]),
+                                  BootstrapStream()),
+             &panel);
     }
   }
-  if (bars.empty()) return;
+  if (panel.series.empty()) return;
   const std::string split = FileName(standing.split);
-  DrawBars(
-      {.name = "probability_of_improvement_" + split,
-       .section = "evaluation_" + split,
-       .title = "Probability of improvement",
-       .caption = "That a score of the first is higher than one of the second; 0.5 means no "
-                  "difference."},
-      {"P(X > Y)"}, bars,
-      "set xrange [0:1]\nset arrow 1 from first 0.5, graph 0 to first 0.5, graph 1 nohead back "
-      "linecolor rgb '@muted@' dashtype 3\n",
-      drawing);
+  const int height = 100 + 44 * static_cast<int>(panel.series.size());
+  AddFigure({.name = "probability_of_improvement_" + split,
+             .section = "evaluation_" + split,
+             .title = "Probability of improvement",
+             .caption = "That a score of the first is higher than one of the second; 0.5 means no "
+                        "difference.",
+             .panels = {std::move(panel)},
+             .height = height},
+            drawing);
+}
+
+// What the final scores cost: for methods whose budgets differ.
+void DrawScoresByBudget(const std::vector<Group>& groups, const Standing& standing,
+                        Drawing* drawing) {
+  Figure figure{.name = "scores_by_budget_" + FileName(standing.split),
+                .section = "evaluation_" + FileName(standing.split),
+                .title = "Scores against what meta-training cost",
+                .caption =
+                    "Interquartile mean at the end of a lifetime, with 95 % intervals, "
+                    "against the mean budget of the method's runs. Higher and further left "
+                    "is better.",
+                .panels = {},
+                .columns = 2};
+  const std::string quantity = QuantityWords(standing.quantity);
+  const std::pair<std::string, double Budget::*> budgets[] = {
+      {"environment steps of meta-training", &Budget::env_steps},
+      {"CPU seconds of meta-training", &Budget::cpu_seconds}};
+  for (const auto& [label, member] : budgets) {
+    Panel panel{.title = "Against " + label.substr(0, label.find(" of")),
+                .x = {.label = label, .low = 0},
+                .y = {.label = "interquartile mean of the " + quantity}};
+    for (const Contender* contender : Shown(standing)) {
+      if (!contender->learned()) continue;
+      double cost = 0;
+      for (const Group& group : groups) {
+        if (group.name != contender->group) continue;
+        for (const ComparedRun* run : group.runs)
+          cost += BudgetOf(run->data).*member / static_cast<double>(group.runs.size());
+      }
+      if (!std::isfinite(cost)) continue;
+      panel.series.push_back({.name = contender->name,
+                              .style = contender->style,
+                              .kind = Series::Kind::kIntervals,
+                              .places = {{cost, BootstrapStratified(
+                                                    ScoresOf(standing, *contender),
+                                                    [](const PooledScores& s) {
+                                                      return std::vector<double>{
+                                                          InterquartileMean(s)};
+                                                    },
+                                                    BootstrapStream())[0]}},
+                              .intervals = true});
+    }
+    if (standing.quantity == Quantity::kSuccess) FitRates(&panel);
+    if (member == &Budget::env_steps) ShortenSteps(&panel);
+    figure.panels.push_back(std::move(panel));
+  }
+  AddFigure(std::move(figure), drawing);
 }
 
 // --- Meta-training ---
@@ -272,45 +247,72 @@ std::string TrainingMetric(const ReportData& data, bool success) {
   return by_iteration ? "success" : absl::StrFormat("seg%d", data.iterations - 1);
 }
 
+// What curves of meta-training are drawn against.
+struct Against {
+  const char* name;  // Of the figure.
+  const char* title;
+  const char* label;  // Of the axis.
+  // Its growth at one update; NaN: not known. The first argument is the update before, or null.
+  double (*of)(const TrainingPoint* before, const TrainingPoint& point);
+};
+constexpr Against kAgainst[] = {
+    {"training_by_steps", "Meta-training by environment steps",
+     "environment steps of meta-training",
+     [](const TrainingPoint* before, const TrainingPoint& point) {
+       return static_cast<double>(point.env_steps) -
+              (before == nullptr ? 0 : static_cast<double>(before->env_steps));
+     }},
+    {"training_by_cpu", "Meta-training by CPU time", "CPU seconds of meta-training",
+     [](const TrainingPoint*, const TrainingPoint& point) { return CpuSeconds({point}); }},
+    {"training_by_wall", "Meta-training by wall time", "seconds of wall time",
+     [](const TrainingPoint*, const TrainingPoint& point) {
+       const auto time = point.metrics.find("wall_seconds");
+       return time == point.metrics.end() ? kNone : Finite(time->second, kNone);
+     }},
+};
+
 struct TrainingSeries {
-  std::vector<double> steps, wall, values;  // Running means of the values.
+  std::vector<double> x, values;  // Running means of the values.
 };
 // Agents that live on from update to update show what they are at the end of their lives only,
 // where there are several generations: that is what whole lifetimes show too.
-TrainingSeries SeriesOf(const ReportData& data, const std::string& metric) {
+TrainingSeries SeriesOf(const ReportData& data, const std::string& metric, const Against& against,
+                        int window) {
   TrainingSeries series;
   const size_t generations = LifeCurves(data.training).size();
-  double wall = 0;
+  double x = 0;
+  const TrainingPoint* before = nullptr;
   for (const TrainingPoint& point : data.training) {
-    const auto value = point.metrics.find(metric), time = point.metrics.find("wall_seconds"),
-               iteration = point.metrics.find("iteration");
-    wall += time == point.metrics.end() ? kNone : Finite(time->second, kNone);
+    const auto value = point.metrics.find(metric), iteration = point.metrics.find("iteration");
+    x += against.of(before, point);
+    before = &point;
     if (generations > 1 && iteration != point.metrics.end() &&
         static_cast<int>(iteration->second) != data.iterations - 1)
       continue;
-    series.steps.push_back(static_cast<double>(point.env_steps));
-    series.wall.push_back(wall);
+    series.x.push_back(x);
     series.values.push_back(value == point.metrics.end() ? kNone : value->second);
   }
-  series.values = RunningMean(series.values, kRunningMean);
+  series.values = RunningMean(series.values, window);
   return series;
 }
 
 // Mean over the meta-seeds at each outer update that all have made, with an interval when there are
 // several.
-Curve TrainingCurve(const Group& group, const std::string& metric, bool by_wall, size_t place) {
-  Curve curve{group.name, StyleOf(place), {}};
+Series TrainingCurve(const Group& group, const std::string& metric, const Against& against,
+                     int window, size_t place) {
+  Series curve = Line(group.name, StyleOf(place), false);
+  curve.intervals = group.runs.size() > 1;
   std::vector<TrainingSeries> all;
   size_t updates = std::numeric_limits<size_t>::max();
   for (const ComparedRun* run : group.runs) {
-    all.push_back(SeriesOf(run->data, metric));
+    all.push_back(SeriesOf(run->data, metric, against, window));
     updates = std::min(updates, all.back().values.size());
   }
   for (size_t i = 0; i < updates; ++i) {
     double x = 0;
     std::vector<std::vector<double>> values;
     for (const TrainingSeries& series : all) {
-      x += (by_wall ? series.wall : series.steps)[i] / static_cast<double>(all.size());
+      x += series.x[i] / static_cast<double>(all.size());
       values.push_back({series.values[i]});
     }
     const bool finite = std::isfinite(x) && std::all_of(values.begin(), values.end(), [](auto& v) {
@@ -322,80 +324,91 @@ Curve TrainingCurve(const Group& group, const std::string& metric, bool by_wall,
   return curve;
 }
 
+// One for all runs, that of the shortest.
+int WindowOf(const std::vector<Group>& groups) {
+  size_t least = std::numeric_limits<size_t>::max();
+  for (const Group& group : groups) {
+    for (const ComparedRun* run : group.runs) {
+      if (!run->data.training.empty()) least = std::min(least, run->data.training.size());
+    }
+  }
+  return RunningWindow(least);
+}
+std::string MeanWords(int window) {
+  return window == 1 ? "at each outer update"
+                     : absl::StrFormat("mean of the last %d outer updates", window);
+}
+
 void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standing>& standings,
                       Drawing* drawing) {
   const bool success = std::any_of(groups.begin(), groups.end(), [](const Group& group) {
     return std::any_of(group.runs.begin(), group.runs.end(),
                        [](const ComparedRun* run) { return SawSuccess(run->data.training); });
   });
-  for (const bool by_wall : {false, true}) {
-    std::vector<Curve> curves;
+  const std::string quantity = QuantityWords(success ? Quantity::kSuccess : Quantity::kReturn);
+  const int window = WindowOf(groups);
+  for (const Against& against : kAgainst) {
+    Panel panel{.x = {.label = against.label, .low = 0}, .y = {.label = quantity}};
     double most = 0;
     for (size_t g = 0; g < groups.size(); ++g) {
-      Curve curve =
-          TrainingCurve(groups[g], TrainingMetric(groups[g].runs[0]->data, success), by_wall, g);
+      Series curve = TrainingCurve(groups[g], TrainingMetric(groups[g].runs[0]->data, success),
+                                   against, window, g);
       if (curve.places.empty()) continue;
       most = std::max(most, curve.places.back().x);
-      curves.push_back(std::move(curve));
+      panel.series.push_back(std::move(curve));
     }
-    if (curves.empty()) return;
+    if (panel.series.empty()) continue;
     // Baselines do not meta-train: lines at their evaluation.
     for (const Contender* contender :
          standings.empty() ? std::vector<const Contender*>() : Shown(standings[0])) {
       if (contender->learned()) continue;
-      const bool comparable = (standings[0].quantity == Quantity::kSuccess) == success;
-      if (!comparable) continue;
+      if ((standings[0].quantity == Quantity::kSuccess) != success) continue;
       const double mean = Mean(Pool(ScoresOf(standings[0], *contender)));
-      curves.push_back({contender->name,
-                        contender->style,
-                        {{0, {mean, mean, mean}}, {most, {mean, mean, mean}}}});
+      Series line = Line(contender->name, contender->style, false);
+      line.intervals = false;
+      line.places = {PlaceAt(0, mean), PlaceAt(most, mean)};
+      panel.series.push_back(std::move(line));
     }
-    DrawCurves(
-        {.name = by_wall ? "training_by_wall" : "training_by_steps",
+    if (success) FitRates(&panel);
+    if (&against == &kAgainst[0]) ShortenSteps(&panel);
+    AddFigure(
+        {.name = against.name,
          .section = "training",
-         .title = by_wall ? "Meta-training by wall time" : "Meta-training by environment steps",
+         .title = against.title,
          .caption = absl::StrFormat(
-             "Training goals, mean of the last %d outer updates; with several meta-seeds their "
-             "mean "
-             "and its 95 %% interval. %sBaselines stand at their mean score of the evaluation.",
-             kRunningMean,
-             success ? "Success in the last inner iteration of a life; of agents that live only "
-                       "once, in the current one. "
-                     : "")},
-        curves,
-        absl::StrFormat("set ylabel '%s'\nset xlabel '%s'\nset xrange [0:*]\nset rmargin 5\n%s",
-                        success ? "success rate" : "shaped return of an episode",
-                        by_wall ? "seconds of wall time" : "environment steps of meta-training",
-                        success ? "set yrange [0:1]\n" : ""),
-        false, drawing);
+             "Training goals, %s; with several meta-seeds their mean and its 95 %% interval. "
+             "%sBaselines stand at their mean score of the evaluation.",
+             MeanWords(window),
+             success ? "Success at the end of a lifetime; while there is one generation only, so "
+                       "far in it. "
+                     : ""),
+         .panels = {std::move(panel)}},
+        drawing);
   }
-  // The last whole generation of rules that decide inside a lifetime, by inner iteration.
-  std::vector<Curve> lives;
+  // The first and the last whole generation of rules that decide inside a lifetime.
+  Panel lives{.x = {.label = "updates that the agent has made", .low = 0, .whole = true},
+              .y = {.label = quantity}};
   for (size_t g = 0; g < groups.size(); ++g) {
     for (const bool last : {false, true}) {
       const auto curves = LifeCurves(groups[g].runs[0]->data.training);
       if (curves.empty() || (!last && curves.size() < 2)) continue;
       const LifeCurve& life = last ? curves.back() : curves.front();
-      Curve curve{
-          absl::StrFormat("%s, generation %d", groups[g].name, life.generation), StyleOf(g), {}};
+      Series curve = Line(absl::StrFormat("%s, generation %d", groups[g].name, life.generation),
+                          StyleOf(g), true);
+      curve.intervals = false;
       curve.style.dash = last ? 1 : 3;
-      for (size_t i = 0; i < life.values.size(); ++i) {
-        const double value = life.values[i];
-        curve.places.push_back({static_cast<double>(life.iterations[i]), {value, value, value}});
-      }
-      lives.push_back(std::move(curve));
+      for (size_t i = 0; i < life.values.size(); ++i)
+        curve.places.push_back(PlaceAt(life.iterations[i], life.values[i]));
+      lives.series.push_back(std::move(curve));
     }
   }
-  if (lives.empty()) return;
-  DrawCurves({.name = "training_lives",
-              .section = "training",
-              .title = "Learning curves of agents in meta-training",
-              .caption = "First and last agents that lived to the end, of the first meta-seed."},
-             lives,
-             absl::StrFormat("set ylabel '%s'\nset xlabel 'inner iteration of the life'\n%s",
-                             success ? "success rate" : "shaped return of an episode",
-                             success ? "set yrange [0:1]\n" : ""),
-             true, drawing);
+  if (success) FitRates(&lives);
+  AddFigure({.name = "training_lives",
+             .section = "training",
+             .title = "Learning curves of agents in meta-training",
+             .caption = "First and last agents that lived to the end, of the first meta-seed.",
+             .panels = {std::move(lives)}},
+            drawing);
 }
 
 // Metrics whose declarations say that runs are compared by them, in the order of their names.
@@ -410,31 +423,20 @@ std::map<std::string, MetricInfo> ComparedMetrics(const std::vector<Group>& grou
 }
 
 void DrawMetrics(const std::vector<Group>& groups, Drawing* drawing) {
+  const int window = WindowOf(groups);
   for (const auto& [name, metric] : ComparedMetrics(groups)) {
-    std::vector<Curve> curves;
-    for (size_t g = 0; g < groups.size(); ++g) {
-      Curve curve = TrainingCurve(groups[g], name, false, g);
-      if (metric.log_scale) {
-        std::erase_if(curve.places, [](const Place& place) { return place.y.mean <= 0; });
-        for (Place& place : curve.places) place.y.low = std::max(place.y.low, 1e-300);
-      }
-      if (!curve.places.empty()) curves.push_back(std::move(curve));
-    }
-    if (curves.empty()) continue;
-    std::string title = metric.label.empty() ? name : metric.label;
-    title[0] = absl::ascii_toupper(title[0]);
-    DrawCurves({.name = "metric_" + name,
-                .section = "cost",
-                .title = title,
-                .caption = absl::StrFormat("%s Mean of the last %d outer updates. Rules differ in "
-                                           "scale.",
-                                           metric.help, kRunningMean)},
-               curves,
-               absl::StrFormat("set ylabel %s\nset xlabel 'environment steps of meta-training'\n"
-                               "%sset xrange [0:*]\n",
-                               GnuplotString(metric.Axis()),
-                               metric.log_scale ? "set logscale y\nset format y '%.0e'\n" : ""),
-               false, drawing);
+    Panel panel{.x = {.label = kAgainst[0].label, .low = 0},
+                .y = {.label = metric.Axis(), .log = metric.log_scale}};
+    for (size_t g = 0; g < groups.size(); ++g)
+      panel.series.push_back(TrainingCurve(groups[g], name, kAgainst[0], window, g));
+    ShortenSteps(&panel);
+    AddFigure({.name = "metric_" + name,
+               .section = "cost",
+               .title = metric.label.empty() ? name : Capitalised(metric.label),
+               .caption = absl::StrFormat("%s %s. Rules differ in scale.", metric.help,
+                                          Capitalised(MeanWords(window))),
+               .panels = {std::move(panel)}},
+              drawing);
   }
 }
 
@@ -447,6 +449,7 @@ void DrawComparison(const std::vector<Group>& groups, const std::vector<Standing
     DrawProfiles(standing, drawing);
     DrawEfficiency(standing, drawing);
     DrawImprovement(standing, drawing);
+    DrawScoresByBudget(groups, standing, drawing);
   }
   DrawMetaTraining(groups, standings, drawing);
   DrawMetrics(groups, drawing);

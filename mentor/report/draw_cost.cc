@@ -7,7 +7,6 @@
 
 #include <absl/strings/str_format.h>
 
-#include "mentor/report/csv_table.h"
 #include "mentor/report/figures.h"
 
 namespace mentor::report {
@@ -81,76 +80,63 @@ double StepsPerSecond(const std::vector<TrainingPoint>& training) {
   return seconds > 0 ? steps / seconds : 0;
 }
 
-void DrawCost(const std::vector<TrainingPoint>& training, Drawing* drawing) {
-  std::vector<std::string> header = {"outer_update", "steps_per_second"};
-  for (const Phase& phase : kPhases) header.push_back(std::string(phase.name) + " CPU s");
-  CsvTable table(header);
-  bool has_phases = false, has_speed = false;
-  for (size_t i = 0; i < training.size(); ++i) {
-    CsvTable::Row row;
-    row.Number(training[i].outer_update);
-    const auto wall = Find(training[i], "wall_seconds");
-    if (wall && *wall > 0 && StepsOf(training, i) > 0) {
-      row.Number(StepsOf(training, i) / *wall);
-      has_speed = true;
-    } else {
-      row.Empty(1);
-    }
-    const auto seconds = PhaseSeconds(training[i]);
-    if (seconds) {
-      for (const double value : *seconds) row.Number(value);
-      has_phases = true;
-    } else {
-      row.Empty(static_cast<int>(std::size(kPhases)));
-    }
-    table.Add(std::move(row));
+double CpuSeconds(const std::vector<TrainingPoint>& training) {
+  double sum = 0;
+  bool known = false;
+  for (const TrainingPoint& point : training) {
+    const auto seconds = PhaseSeconds(point);
+    if (!seconds) continue;
+    for (const double phase : *seconds) sum += phase;
+    known = true;
   }
-  if (!has_phases && !has_speed) return;
-  drawing->tables.push_back({"cost.csv", table.text()});
-  const double first = training.front().outer_update, last = training.back().outer_update;
-  const std::string range = absl::StrFormat("set xrange [%.1f:%.1f]\n%s", first - 0.6, last + 0.6,
-                                            last - first < 10 ? "set xtics 1\n" : "");
+  return known ? sum : kNone;
+}
 
-  if (has_speed) {
-    drawing->figures.push_back({.name = "throughput",
-                                .section = "cost",
-                                .title = "Throughput",
-                                .caption = "Environment steps of an outer update divided by its "
-                                           "whole wall time, learning included.",
-                                .csv = "cost.csv",
-                                .commands = "set ylabel 'environment steps / s'\nset xlabel 'outer "
-                                            "updates'\nset lmargin 11\nunset key\n"
-                                            "set yrange [0:*]\n" +
-                                            range +
-                                            "plot 'cost.csv' skip 1 using 1:2 with linespoints "
-                                            "linecolor rgb '@blue@' linewidth 2 pointtype 7 "
-                                            "pointsize 0.5 notitle\n",
-                                .height = 300});
+void DrawCost(const std::vector<TrainingPoint>& training, Drawing* drawing) {
+  if (training.empty()) return;
+  Axis updates{.label = "outer updates",
+               .low = training.front().outer_update - 0.6,
+               .high = training.back().outer_update + 0.6,
+               .whole = true};
+  Series speed{.name = "all updates", .style = {"blue"}, .kind = Series::Kind::kLineAndPoints};
+  std::vector<Series> phases;
+  for (const Phase& phase : kPhases) {
+    phases.push_back({.name = phase.name, .style = {phase.colour}, .kind = Series::Kind::kBars});
   }
-  if (has_phases) {
-    std::string commands =
-        "set ylabel 'CPU seconds of an outer update'\nset xlabel 'outer updates'\nset lmargin 11\n"
-        "set yrange [0:*]\nset style fill solid 0.9 noborder\n" +
-        range + absl::StrFormat("set boxwidth %.2f\nplot \\\n", training.size() > 60 ? 1.0 : 0.85);
-    // The highest pile first, so that lower ones cover it.
-    const size_t phases = std::size(kPhases);
-    for (size_t p = phases; p-- > 0;) {
-      std::string sum = "$3";
-      for (size_t q = 1; q <= p; ++q) sum += absl::StrFormat("+$%d", 3 + q);
-      commands += absl::StrFormat(
-          "  'cost.csv' skip 1 using 1:(%s) with boxes fillcolor rgb '@%s@' title '%s'%s\n", sum,
-          kPhases[p].colour, kPhases[p].name, p > 0 ? ", \\" : "");
+  for (size_t i = 0; i < training.size(); ++i) {
+    const double update = training[i].outer_update;
+    const auto wall = Find(training[i], "wall_seconds");
+    const bool known = wall && *wall > 0 && StepsOf(training, i) > 0;
+    speed.places.push_back(PlaceAt(update, known ? StepsOf(training, i) / *wall : kNone));
+    if (const auto seconds = PhaseSeconds(training[i])) {
+      for (size_t p = 0; p < phases.size(); ++p)
+        phases[p].places.push_back(PlaceAt(update, (*seconds)[p]));
     }
-    drawing->figures.push_back(
-        {.name = "phases",
-         .section = "cost",
-         .title = "CPU time by phase",
-         .caption = "CPU seconds of all threads for one outer update. Simulation is the rollout "
-                    "without policy and noise; inner updates are the agents' PPO.",
-         .csv = "cost.csv",
-         .commands = commands,
-         .height = 340});
   }
+  Panel throughput{.x = updates,
+                   .y = {.label = "environment steps a second", .low = 0},
+                   .series = {std::move(speed)}};
+  AddFigure({.name = "throughput",
+             .section = "cost",
+             .title = "Throughput",
+             .caption = "Environment steps of an outer update divided by its whole wall time, "
+                        "learning included.",
+             .panels = {std::move(throughput)},
+             .height = 300},
+            drawing);
+  Panel piles{.x = std::move(updates),
+              .y = {.label = "CPU seconds of an outer update", .low = 0},
+              .series = std::move(phases),
+              .stacked = true};
+  AddFigure(
+      {.name = "phases",
+       .section = "cost",
+       .title = "CPU time by phase",
+       .caption = "CPU seconds of all threads for one outer update. Simulation is the rollout "
+                  "without policy and noise; inner updates are those of the agents.",
+       .panels = {std::move(piles)},
+       .height = 340},
+      drawing);
 }
 
 }  // namespace mentor::report

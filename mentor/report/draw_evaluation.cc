@@ -6,18 +6,12 @@
 #include <absl/strings/str_format.h>
 
 #include "common/evaluation_method.h"
-#include "common/gnuplot.h"
 #include "mentor/report/csv_table.h"
 #include "mentor/report/figures.h"
+#include "mentor/report/words.h"
 
 namespace mentor::report {
 namespace {
-
-std::string GoalsOf(const std::string& split) {
-  if (split == "test") return "goals never seen in meta-training";
-  if (split == "train") return "goals of meta-training";
-  return split;
-}
 
 void TabulateLifetimes(const std::vector<EvaluationRow>& rows, Drawing* drawing) {
   size_t episodes = 0;
@@ -79,123 +73,77 @@ void TabulateComparisons(const std::vector<Comparison>& comparisons, Drawing* dr
   drawing->tables.push_back({"comparisons.csv", table.text()});
 }
 
-std::vector<std::string> MethodHeader(std::vector<std::string> header,
-                                      const std::vector<const MethodResult*>& methods) {
+// Whether the best weights did in every lifetime what the final ones did, as where they are the
+// same: one line then stands for both.
+bool SameLives(const MethodResult& a, const MethodResult& b) {
+  return a.keys == b.keys && a.segment_rates == b.segment_rates && a.last.mean == b.last.mean &&
+         a.det.value_or(Interval()).mean == b.det.value_or(Interval()).mean;
+}
+
+struct ShownMethod {
+  std::string name;
+  const MethodResult* result;
+};
+std::vector<ShownMethod> ShownOf(const std::vector<const MethodResult*>& methods) {
+  std::vector<ShownMethod> shown;
   for (const MethodResult* result : methods) {
-    header.insert(header.end(), {NameOf(result->method), NameOf(result->method) + " low",
-                                 NameOf(result->method) + " high"});
+    if (!shown.empty() && result->method == v1::EVALUATION_METHOD_LEARNED_BEST &&
+        shown[0].result->method == v1::EVALUATION_METHOD_LEARNED &&
+        SameLives(*shown[0].result, *result)) {
+      shown[0].name += " (final and best weights)";
+      continue;
+    }
+    shown.push_back({NameOf(result->method), result});
   }
-  return header;
+  return shown;
 }
 
-// For the axis and, with a capital, for titles.
-std::string QuantityWords(const std::vector<const MethodResult*>& methods, bool capital) {
-  if (methods[0]->quantity == Quantity::kReturn)
-    return capital ? "Shaped return" : "shaped return of an episode";
-  return capital ? "Success rate" : "success rate";
-}
-
-double Highest(const std::vector<const MethodResult*>& methods) {
-  double highest = 0;
-  for (const MethodResult* result : methods) {
-    for (const Interval& interval : result->segments) highest = std::max(highest, interval.high);
-    for (const Interval& interval : result->episodes) highest = std::max(highest, interval.high);
-  }
-  return highest;
-}
-
-// The whole range when rates are high; otherwise as much as there is to see. Returns have no
-// bounds.
-std::string ValueRange(const std::vector<const MethodResult*>& methods) {
-  if (methods[0]->quantity == Quantity::kReturn) return "";
-  const double highest = Highest(methods);
-  if (highest > 0.4) return "set yrange [0:1]\n";
-  return absl::StrFormat("set yrange [0:%.3g]\n", std::max(0.1, 1.1 * highest));
-}
-
-// seg0, seg1, ..., last, det side by side, with error bars.
+// Each part of the lifetime side by side, with bars of their intervals.
 void DrawSegments(const std::string& split, const std::vector<const MethodResult*>& methods,
                   Drawing* drawing) {
-  struct Quantity {
-    std::string name;
-    const Interval* (*of)(const MethodResult&, size_t);
-    size_t index;
-  };
   size_t segments = 0;
   bool has_det = false;
   for (const MethodResult* result : methods) {
     segments = std::max(segments, result->segments.size());
     has_det = has_det || result->det;
   }
-  std::vector<Quantity> quantities;
-  for (size_t s = 0; s < segments; ++s) {
-    quantities.push_back({absl::StrFormat("seg%d", s),
-                          [](const MethodResult& result, size_t index) {
-                            return index < result.segments.size() ? &result.segments[index]
-                                                                  : nullptr;
-                          },
-                          s});
-  }
-  quantities.push_back(
-      {"last", [](const MethodResult& result, size_t) -> const Interval* { return &result.last; },
-       0});
-  if (has_det) {
-    quantities.push_back(
-        {"det",
-         [](const MethodResult& result, size_t) { return result.det ? &*result.det : nullptr; },
-         0});
-  }
-
-  CsvTable table(MethodHeader({"place", "quantity"}, methods));
-  for (size_t q = 0; q < quantities.size(); ++q) {
-    CsvTable::Row row;
-    row.Number(static_cast<double>(q)).Text(quantities[q].name);
-    for (const MethodResult* result : methods) {
-      const Interval* interval = quantities[q].of(*result, quantities[q].index);
-      if (interval != nullptr)
-        row.Mean(*interval);
-      else
-        row.Empty(3);
-    }
-    table.Add(std::move(row));
-  }
-
-  Figure figure;
-  figure.name = "evaluation_" + FileName(split);
-  figure.section = "evaluation";
-  figure.title = QuantityWords(methods, true) + " by part of the lifetime, " + GoalsOf(split);
-  figure.caption =
-      "Means over lifetimes with 95 % intervals. seg0: before any learning; seg1, seg2, ...: after "
-      "one, two, "
-      "... inner updates; last: last episode of the lifetime; det: afterwards, with deterministic "
-      "actions.";
-  figure.csv = figure.name + ".csv";
-  std::string commands = "set ylabel '" + QuantityWords(methods, false) +
-                         "'\nset xlabel 'part of the lifetime'\nset xrange [-0.5:" +
-                         absl::StrFormat("%.1f", static_cast<double>(quantities.size()) - 0.5) +
-                         "]\n" + ValueRange(methods) + "set xtics (";
-  for (size_t q = 0; q < quantities.size(); ++q) {
-    commands += absl::StrFormat("%s'%s' %d", q > 0 ? ", " : "", quantities[q].name, q);
-  }
-  commands += ")\nplot \\\n";
-  for (size_t m = 0; m < methods.size(); ++m) {
-    const Style style = StyleOf(methods[m]->method);
+  Panel panel;
+  for (size_t s = 0; s < segments; ++s) panel.x.names.push_back(PartName(static_cast<int>(s)));
+  panel.x.names.push_back(kLastEpisode);
+  if (has_det) panel.x.names.push_back(kDeterministic);
+  const std::string quantity = QuantityWords(methods[0]->quantity);
+  panel.x.label = "part of the lifetime";
+  panel.x.low = -0.5;
+  panel.x.high = static_cast<double>(panel.x.names.size()) - 0.5;
+  panel.y.label = quantity;
+  const std::vector<ShownMethod> shown = ShownOf(methods);
+  for (size_t m = 0; m < shown.size(); ++m) {
+    const MethodResult& result = *shown[m].result;
     const double shift =
-        0.15 * (static_cast<double>(m) - 0.5 * static_cast<double>(methods.size() - 1));
-    const size_t column = 3 + 3 * m;
-    commands += absl::StrFormat(
-        "  '%s' skip 1 using ($1%+.3f):%d:%d:%d with yerrorbars linecolor rgb '@%s@' pointtype %d "
-        "pointsize 1 "
-        "linewidth 2 title %s%s\n",
-        figure.csv, shift, column, column + 1, column + 2, style.colour, style.point,
-        GnuplotString(NameOf(methods[m]->method)), m + 1 < methods.size() ? ", \\" : "");
+        0.15 * (static_cast<double>(m) - 0.5 * static_cast<double>(shown.size() - 1));
+    Series series{.name = shown[m].name,
+                  .style = StyleOf(result.method),
+                  .kind = Series::Kind::kIntervals,
+                  .intervals = true};
+    for (size_t s = 0; s < result.segments.size(); ++s)
+      series.places.push_back({static_cast<double>(s) + shift, result.segments[s]});
+    series.places.push_back({static_cast<double>(segments) + shift, result.last});
+    if (result.det)
+      series.places.push_back({static_cast<double>(segments) + 1 + shift, *result.det});
+    panel.series.push_back(std::move(series));
   }
-  figure.commands = commands;
-  drawing->tables.push_back({figure.csv, table.text()});
-  drawing->figures.push_back(std::move(figure));
+  if (methods[0]->quantity == Quantity::kSuccess) FitRates(&panel);
+  AddFigure(
+      {.name = "evaluation_" + FileName(split),
+       .section = "evaluation",
+       .title = Capitalised(quantity) + " by part of the lifetime, " + GoalsOf(split),
+       .caption = "Means over lifetimes with 95 % intervals. Last episode: the lifetime's "
+                  "last one. Deterministic: episodes after it, in which agents act without noise.",
+       .panels = {std::move(panel)}},
+      drawing);
 }
 
-// Success of every episode in order, with bands; borders of segments are the inner updates.
+// Every episode in order, with bands; borders of segments are the inner updates.
 void DrawEpisodes(const std::string& split, const std::vector<const MethodResult*>& methods,
                   Drawing* drawing) {
   size_t alive = 0, segments = 0, det = 0;
@@ -204,84 +152,45 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
     segments = std::max(segments, result->segments.size());
     det = std::max(det, result->episodes.size() - static_cast<size_t>(result->lifetime_episodes));
   }
-  CsvTable table(MethodHeader({"episode", "deterministic"}, methods));
-  for (size_t e = 0; e < alive + det; ++e) {
-    const bool is_det = e >= alive;
-    if (e == alive) table.AddGap();
-    CsvTable::Row row;
-    row.Number(static_cast<double>(e + 1)).Number(is_det ? 1 : 0);
-    for (const MethodResult* result : methods) {
-      // A method with a shorter lifetime has a gap before its deterministic episodes.
-      const size_t own_alive = static_cast<size_t>(result->lifetime_episodes);
-      const size_t index = is_det ? own_alive + (e - alive) : e;
-      if ((is_det || e < own_alive) && index < result->episodes.size())
-        row.Mean(result->episodes[index]);
-      else
-        row.Empty(3);
-    }
-    table.Add(std::move(row));
-  }
-
-  Figure figure;
-  figure.name = "episodes_" + FileName(split);
-  figure.section = "evaluation";
-  figure.title = QuantityWords(methods, true) + " by episode of the lifetime, " + GoalsOf(split);
-  figure.caption =
-      "Bands are 95 % intervals over lifetimes. Vertical lines are the inner updates, the only "
-      "places where "
-      "an agent learns.";
-  if (det > 0) figure.caption += " The episodes set apart on the right use deterministic actions.";
-  figure.csv = figure.name + ".csv";
-  const double end = static_cast<double>(alive + det) + (det > 0 ? 1 : 0);
-  std::string commands = absl::StrFormat(
-      "set ylabel '%s'\nset xlabel 'episode of the lifetime'\nset xrange [0.5:%.1f]\n%s",
-      QuantityWords(methods, false), end + 0.5, ValueRange(methods));
-  // Deterministic episodes are set apart, so their places have no numbers.
-  commands += absl::StrFormat("set xtics %d, %d, %d\n", alive > 15 ? 5 : 1,
-                              alive > 60   ? 10
-                              : alive > 15 ? 5
-                                           : 1,
-                              alive);
+  const std::string quantity = QuantityWords(methods[0]->quantity);
+  Panel panel;
+  panel.x = {.label = "episode of the lifetime",
+             .low = 0.5,
+             .high = static_cast<double>(alive + det) + 0.5,
+             .whole = true};
+  panel.y.label = quantity;
   for (size_t s = 1; s < segments; ++s) {
-    const size_t first = s * alive / segments;
-    commands += absl::StrFormat(
-        "set arrow %d from first %.1f, graph 0 to first %.1f, graph 1 nohead back linecolor rgb "
-        "'@muted@' dashtype 3\n",
-        s, static_cast<double>(first) + 0.5, static_cast<double>(first) + 0.5);
-    if (segments <= 6) {
-      commands += absl::StrFormat(
-          "set label %d 'update %d' at first %.1f, graph 0.96 offset 0.5,0 font ',10' textcolor "
-          "rgb '@muted@'\n",
-          s, s, static_cast<double>(first) + 0.5);
+    panel.marks.push_back({static_cast<double>(s * alive / segments) + 0.5,
+                           segments <= 6 ? absl::StrFormat("update %d", s) : std::string()});
+  }
+  if (det > 0) panel.marks.push_back({static_cast<double>(alive) + 0.5, kDeterministic});
+  for (const ShownMethod& shown : ShownOf(methods)) {
+    const MethodResult& result = *shown.result;
+    Series series{.name = shown.name,
+                  .style = StyleOf(result.method),
+                  .kind = Series::Kind::kLineAndPoints,
+                  .intervals = true};
+    const size_t own = static_cast<size_t>(result.lifetime_episodes);
+    for (size_t e = 0; e < result.episodes.size(); ++e) {
+      if (e == own) series.places.push_back(PlaceAt(static_cast<double>(alive) + 0.5, kNone));
+      // A method with a shorter lifetime has a gap before its deterministic episodes.
+      const size_t place = e < own ? e : alive + (e - own);
+      series.places.push_back({static_cast<double>(place + 1), result.episodes[e]});
     }
+    panel.series.push_back(std::move(series));
   }
-  if (det > 0) {
-    commands += absl::StrFormat(
-        "set label 99 'deterministic' at first %.1f, graph 0.96 right font ',10' textcolor rgb "
-        "'@muted@'\n"
-        "set arrow 99 from first %.1f, graph 0 to first %.1f, graph 1 nohead back linecolor rgb "
-        "'@muted@'\n",
-        end + 0.4, static_cast<double>(alive) + 1.0, static_cast<double>(alive) + 1.0);
-  }
-  commands += "plot \\\n";
-  for (size_t m = 0; m < methods.size(); ++m) {
-    const size_t column = 3 + 3 * m;
-    commands += absl::StrFormat(
-        "  '%s' skip 1 using ($1+$2):%d:%d with filledcurves fillcolor rgb '@%s@' notitle, \\\n",
-        figure.csv, column + 1, column + 2, StyleOf(methods[m]->method).colour);
-  }
-  for (size_t m = 0; m < methods.size(); ++m) {
-    const Style style = StyleOf(methods[m]->method);
-    commands += absl::StrFormat(
-        "  '%s' skip 1 using ($1+$2):%d with linespoints linecolor rgb '@%s@' linewidth 2 dashtype "
-        "%d pointtype %d "
-        "pointsize 0.7 title %s%s\n",
-        figure.csv, 3 + 3 * m, style.colour, style.dash, style.point,
-        GnuplotString(NameOf(methods[m]->method)), m + 1 < methods.size() ? ", \\" : "");
-  }
-  figure.commands = commands;
-  drawing->tables.push_back({figure.csv, table.text()});
-  drawing->figures.push_back(std::move(figure));
+  if (methods[0]->quantity == Quantity::kSuccess) FitRates(&panel);
+  std::string caption =
+      "Bands are 95 % intervals over lifetimes. Vertical lines are the agent's updates, the only "
+      "places where it learns.";
+  if (det > 0)
+    caption += " In the last episodes, the deterministic ones, agents act without noise.";
+  AddFigure({.name = "episodes_" + FileName(split),
+             .section = "evaluation",
+             .title = Capitalised(quantity) + " by episode of the lifetime, " + GoalsOf(split),
+             .caption = std::move(caption),
+             .panels = {std::move(panel)}},
+            drawing);
 }
 
 }  // namespace

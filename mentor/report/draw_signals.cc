@@ -9,6 +9,7 @@
 
 #include "mentor/report/csv_table.h"
 #include "mentor/report/figures.h"
+#include "mentor/report/words.h"
 
 namespace mentor::report {
 namespace {
@@ -17,8 +18,8 @@ constexpr int kHistogramBins = 40;
 constexpr size_t kScatterPoints = 1500;  // More make the page heavy and the picture no clearer.
 constexpr size_t kGroups = 10;           // Tenths of the steps by shaped reward.
 
-// Series of the same steps. The first step of an episode has no change.
-struct Series {
+// Numbers of the same steps. The first step of an episode has no change.
+struct PooledSteps {
   std::vector<double> signal, shaped;
   std::vector<double> signal_of_change, change;
 
@@ -40,8 +41,8 @@ struct Series {
             Spearman(signal_of_change, change)};
   }
 };
-Series Pool(const std::vector<SignalSample>& samples) {
-  Series pooled;
+PooledSteps Pool(const std::vector<SignalSample>& samples) {
+  PooledSteps pooled;
   for (const SignalSample& sample : samples) pooled.Add(sample);
   return pooled;
 }
@@ -50,8 +51,8 @@ Series Pool(const std::vector<SignalSample>& samples) {
 void DrawAge(const std::vector<SignalSample>& samples, Drawing* drawing) {
   int iterations = 0;
   for (const SignalSample& sample : samples) iterations = std::max(iterations, sample.iterations);
-  CsvTable table({"iteration", "mean", "low_tenth", "high_tenth"});
-  int rows = 0;
+  Series series{
+      .name = "signal", .style = {"blue"}, .kind = Series::Kind::kLineAndPoints, .intervals = true};
   for (int i = 0; i < iterations; ++i) {
     std::vector<double> signals;
     for (const SignalSample& sample : samples) {
@@ -64,31 +65,25 @@ void DrawAge(const std::vector<SignalSample>& samples, Drawing* drawing) {
     const double mean =
         std::accumulate(signals.begin(), signals.end(), 0.0) / static_cast<double>(signals.size());
     std::sort(signals.begin(), signals.end());
-    table.Add(CsvTable::Row()
-                  .Number(i)
-                  .Number(mean)
-                  .Number(Quantile(signals, 0.1))
-                  .Number(Quantile(signals, 0.9)));
-    ++rows;
+    series.places.push_back(
+        {static_cast<double>(i), {mean, Quantile(signals, 0.1), Quantile(signals, 0.9)}});
   }
-  if (rows < 2) return;
-  drawing->tables.push_back({"signal_age.csv", table.text()});
-  drawing->figures.push_back(
+  if (series.places.size() < 2) return;
+  Panel panel{.x = {.label = "updates that the agent has made",
+                    .low = -0.2,
+                    .high = iterations - 0.8,
+                    .whole = true},
+              .y = {.label = "signal"},
+              .series = {std::move(series)}};
+  AddFigure(
       {.name = "signal_age",
        .section = "signal",
        .title = "The signal by the age of the agent",
-       .caption = "Mean over all steps of an inner iteration; the band holds the middle 80 % of "
+       .caption = "Mean over all steps between two updates; the band holds the middle 80 % of "
                   "the steps.",
-       .csv = "signal_age.csv",
-       .commands = absl::StrFormat(
-           "set ylabel 'signal'\nset xlabel 'inner iteration of the life'\nunset "
-           "key\nset xrange [-0.2:%.1f]\n%s"
-           "plot 'signal_age.csv' skip 1 using 1:3:4 with filledcurves fillcolor "
-           "rgb '@blue@' notitle, \\\n"
-           "  '' skip 1 using 1:2 with linespoints linecolor rgb '@blue@' linewidth "
-           "2 pointtype 7 pointsize 0.7 notitle\n",
-           iterations - 0.8, iterations <= 12 ? "set xtics 1\n" : ""),
-       .height = 320});
+       .panels = {std::move(panel)},
+       .height = 320},
+      drawing);
 }
 
 // Signal and shaped reward of the first and the last episode of one lifetime, step by step.
@@ -96,37 +91,29 @@ void DrawEpisode(const SignalSample& sample, Drawing* drawing) {
   const size_t length = static_cast<size_t>(sample.episode_steps);
   if (length < 2 || sample.signal.size() < 2 * length) return;
   const size_t last = (sample.signal.size() / length - 1) * length;
-  CsvTable table({"step", "first signal", "first shaped", "last signal", "last shaped"});
-  for (size_t t = 0; t < length; ++t) {
-    table.Add(CsvTable::Row()
-                  .Number(static_cast<double>(t))
-                  .Number(sample.signal[t])
-                  .Number(sample.shaped[t])
-                  .Number(sample.signal[last + t])
-                  .Number(sample.shaped[last + t]));
+  Figure figure{.name = "signal_episode",
+                .section = "signal",
+                .title = "The signal along an episode, beside the task's progress",
+                .caption =
+                    "One agent of the evaluation: its first episode and its last one. The "
+                    "shaped reward is the environment's hand-made measure of progress.",
+                .panels = {},
+                .columns = 2,
+                .height = 340};
+  for (const size_t begin : {size_t{0}, last}) {
+    Series signal{.name = "signal (left axis)", .style = {"blue", 7, 1}};
+    Series shaped{.name = "shaped reward (right axis)", .style = {"green", 11, 4}, .right = true};
+    for (size_t t = 0; t < length; ++t) {
+      signal.places.push_back(PlaceAt(static_cast<double>(t), sample.signal[begin + t]));
+      shaped.places.push_back(PlaceAt(static_cast<double>(t), sample.shaped[begin + t]));
+    }
+    figure.panels.push_back({.title = begin == 0 ? "First episode" : "Last episode",
+                             .x = {.label = "step of the episode", .whole = true},
+                             .y = {.label = "signal"},
+                             .right = {.label = "shaped reward"},
+                             .series = {std::move(signal), std::move(shaped)}});
   }
-  drawing->tables.push_back({"signal_episode.csv", table.text()});
-  std::string commands =
-      "set multiplot layout 1,2\nset lmargin 8\nset rmargin 8\nset tmargin 3.5\nset ytics "
-      "nomirror\nset y2tics nomirror textcolor rgb '@ink@'\n";
-  for (const int part : {0, 1}) {
-    commands += absl::StrFormat(
-        "set xlabel 'step of the %s episode'\n"
-        "plot 'signal_episode.csv' skip 1 using 1:%d with lines linecolor rgb '@blue@' linewidth 2 "
-        "title 'signal', \\\n"
-        "  '' skip 1 using 1:%d axes x1y2 with lines linecolor rgb '@green@' linewidth 2 dashtype "
-        "4 title 'shaped reward (right)'\n",
-        part == 0 ? "first" : "last", 2 + 2 * part, 3 + 2 * part);
-  }
-  drawing->figures.push_back(
-      {.name = "signal_episode",
-       .section = "signal",
-       .title = "The signal along an episode, next to the task's progress",
-       .caption = "One agent of the evaluation: its first episode and its last one. The shaped "
-                  "reward is the environment's hand-made measure of progress.",
-       .csv = "signal_episode.csv",
-       .commands = commands + "unset multiplot\n",
-       .height = 340});
+  AddFigure(std::move(figure), drawing);
 }
 
 }  // namespace
@@ -140,28 +127,18 @@ void DrawMaps(const std::vector<MapSample>& maps, Drawing* drawing) {
     if (map.name != previous) shown = 0;
     previous = map.name;
     if (shown++ >= kShown || map.rows < 1 || map.columns < 1) continue;
-    CsvTable table({"column", "row", "value"});
-    for (int r = 0; r < map.rows; ++r) {
-      for (int c = 0; c < map.columns; ++c)
-        table.Add(CsvTable::Row().Number(c).Number(r).Number(map.values[r * map.columns + c]));
-    }
-    const std::string name = absl::StrFormat("map_%d", number++);
-    drawing->tables.push_back({name + ".csv", table.text()});
-    drawing->figures.push_back(
-        {.name = name,
-         .section = "signal",
-         .title = absl::StrFormat("%s, lifetime %d, inner iteration %d", map.name, map.lifetime,
-                                  map.iteration),
-         .caption = "Darker is more. Rows are steps that ask, columns steps that are looked at.",
-         .csv = name + ".csv",
-         .commands = absl::StrFormat(
-             "set style fill solid 1 noborder\nset xlabel 'step looked at'\nset ylabel 'step that "
-             "asks'\nunset key\nunset grid\n"
-             "set palette defined (0 '@page@', 1 '@blue@')\nset cbtics textcolor rgb '@ink@'\n"
-             "set xrange [-0.5:%.1f]\nset yrange [%.1f:-0.5]\n"
-             "plot '%s.csv' skip 1 using 1:2:3 with image notitle\n",
-             map.columns - 0.5, map.rows - 0.5, name),
-         .height = 420});
+    Panel panel{.x = {.label = "step looked at", .low = -0.5, .high = map.columns - 0.5},
+                .y = {.label = "step that asks", .low = -0.5, .high = map.rows - 0.5},
+                .image = {map.rows, map.columns, map.values}};
+    AddFigure({.name = absl::StrFormat("map_%d", number++),
+               .section = "signal",
+               .title = absl::StrFormat("%s, lifetime %d, %s", map.name, map.lifetime,
+                                        PartName(static_cast<int>(map.iteration))),
+               .caption = "Darker is more. Rows are steps that ask, columns steps that are looked "
+                          "at.",
+               .panels = {std::move(panel)},
+               .height = 420},
+              drawing);
   }
 }
 
@@ -175,7 +152,7 @@ std::vector<Correlation> Correlate(const std::vector<SignalSample>& samples) {
 }
 
 void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
-  const Series pooled = Pool(samples);
+  const PooledSteps pooled = Pool(samples);
   if (pooled.signal.empty()) return;
 
   CsvTable steps({"lifetime", "step", "signal", "shaped_reward"});
@@ -206,42 +183,39 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
   DrawEpisode(samples[0], drawing);
   DrawAge(samples, drawing);
   const std::vector<Bin> bins = Histogram(pooled.signal, kHistogramBins);
-  CsvTable histogram({"low", "high", "share"});
+  Series shares{.name = "steps", .style = {"blue"}, .kind = Series::Kind::kBars};
   for (const Bin& bin : bins) {
-    histogram.Add(CsvTable::Row().Number(bin.low).Number(bin.high).Number(
-        static_cast<double>(bin.count) / static_cast<double>(pooled.signal.size())));
+    shares.places.push_back(
+        PlaceAt((bin.low + bin.high) / 2,
+                100 * static_cast<double>(bin.count) / static_cast<double>(pooled.signal.size())));
   }
-  drawing->tables.push_back({"signal_histogram.csv", histogram.text()});
-  const double width = bins.size() > 1 ? bins[0].high - bins[0].low : 0.1;
-  drawing->figures.push_back(
-      {.name = "signal_histogram",
-       .section = "signal",
-       .title = "Distribution of the signal",
-       .caption = absl::StrFormat(
-           "Every step of %d lifetimes (%d steps): what the network said, as the agents used it.",
-           samples.size(), pooled.signal.size()),
-       .csv = "signal_histogram.csv",
-       .commands = absl::StrFormat("set ylabel 'share of the steps, %%'\nset xlabel 'signal'\nset "
-                                   "yrange [0:*]\nset style fill solid 0.8 noborder\n"
-                                   "set boxwidth %.6g\nunset key\n"
-                                   "plot 'signal_histogram.csv' skip 1 using (($1+$2)/2):(100*$3) "
-                                   "with boxes fillcolor rgb '@blue@' notitle\n",
-                                   width * 0.92),
-       .height = 320});
+  Panel histogram{.x = {.label = "signal"},
+                  .y = {.label = "share of the steps, %", .low = 0},
+                  .series = {std::move(shares)}};
+  AddFigure({.name = "signal_histogram",
+             .section = "signal",
+             .title = "Distribution of the signal",
+             .caption = absl::StrFormat("Every step of %s (%s): what the network said, as the "
+                                        "agents used it.",
+                                        Several(samples.size(), "lifetime"),
+                                        Several(pooled.signal.size(), "step")),
+             .panels = {std::move(histogram)},
+             .height = 320},
+            drawing);
 
   // Every n-th step of all, so that the choice has no randomness.
   const size_t stride = (pooled.signal.size() + kScatterPoints - 1) / kScatterPoints;
-  CsvTable scatter({"shaped_reward", "signal"});
-  for (size_t i = 0; i < pooled.signal.size(); i += stride) {
-    scatter.Add(CsvTable::Row().Number(pooled.shaped[i]).Number(pooled.signal[i]));
-  }
-  drawing->tables.push_back({"signal_scatter.csv", scatter.text()});
+  Series points{.name = "single steps", .style = {"sky"}, .kind = Series::Kind::kPoints};
+  for (size_t i = 0; i < pooled.signal.size(); i += stride)
+    points.places.push_back(PlaceAt(pooled.shaped[i], pooled.signal[i]));
 
   std::vector<size_t> order(pooled.signal.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return pooled.shaped[a] < pooled.shaped[b]; });
-  CsvTable tenths({"shaped_reward", "signal"});
+  Series tenths{.name = "mean of a tenth of the steps",
+                .style = {"vermillion"},
+                .kind = Series::Kind::kLineAndPoints};
   for (size_t group = 0; group < kGroups; ++group) {
     const size_t begin = group * order.size() / kGroups, end = (group + 1) * order.size() / kGroups;
     if (begin == end) continue;
@@ -251,24 +225,18 @@ void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing) {
       signal += pooled.signal[order[i]];
     }
     const double count = static_cast<double>(end - begin);
-    tenths.Add(CsvTable::Row().Number(shaped / count).Number(signal / count));
+    tenths.places.push_back(PlaceAt(shaped / count, signal / count));
   }
-  drawing->tables.push_back({"signal_tenths.csv", tenths.text()});
-  drawing->figures.push_back(
-      {.name = "signal_scatter",
-       .section = "signal",
-       .title = "Signal against task progress",
-       .caption = "Points are single steps; the line joins the means of ten equal groups of steps, "
-                  "ordered by shaped "
-                  "reward.",
-       .csv = "signal_scatter.csv",
-       .commands = "set ylabel 'signal'\nset xlabel 'shaped reward of the same step'\n"
-                   "plot 'signal_scatter.csv' skip 1 using 1:2 with points linecolor rgb '@sky@' "
-                   "pointtype 7 "
-                   "pointsize 0.25 title 'step', \\\n"
-                   "  'signal_tenths.csv' skip 1 using 1:2 with linespoints linecolor rgb "
-                   "'@vermillion@' linewidth 2.5 "
-                   "pointtype 7 pointsize 0.8 title 'mean of a tenth of the steps'\n"});
+  Panel scatter{.x = {.label = "shaped reward of the same step"},
+                .y = {.label = "signal"},
+                .series = {std::move(tenths), std::move(points)}};
+  AddFigure({.name = "signal_scatter",
+             .section = "signal",
+             .title = "The signal against the task's progress",
+             .caption = "The line joins the means of ten equal groups of steps, ordered by shaped "
+                        "reward.",
+             .panels = {std::move(scatter)}},
+            drawing);
 }
 
 }  // namespace mentor::report

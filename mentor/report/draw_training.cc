@@ -10,14 +10,12 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_format.h>
 
-#include "common/gnuplot.h"
-#include "mentor/report/csv_table.h"
 #include "mentor/report/figures.h"
+#include "mentor/report/training_table.h"
+#include "mentor/report/words.h"
 
 namespace mentor::report {
 namespace {
-
-constexpr char kCurveFile[] = "training_curve.csv";
 
 std::vector<double> SeriesOf(const std::vector<TrainingPoint>& training,
                              const std::string& metric) {
@@ -36,8 +34,8 @@ bool Has(const std::vector<TrainingPoint>& training, const std::string& metric) 
   });
 }
 
-// seg0, seg1, ... in the order of their numbers.
-std::vector<std::string> SegmentMetrics(const std::vector<TrainingPoint>& training) {
+// The numbers of seg0, seg1, ... that there are.
+std::vector<int> SegmentNumbers(const std::vector<TrainingPoint>& training) {
   std::set<int> numbers;
   for (const TrainingPoint& point : training) {
     for (const auto& [name, value] : point.metrics) {
@@ -47,18 +45,16 @@ std::vector<std::string> SegmentMetrics(const std::vector<TrainingPoint>& traini
       if (std::isfinite(value)) numbers.insert(number);
     }
   }
-  std::vector<std::string> metrics;
-  for (const int number : numbers) metrics.push_back(absl::StrFormat("seg%d", number));
-  return metrics;
+  return {numbers.begin(), numbers.end()};
 }
 
 // At most five lines fit: the first, the last and some between.
-std::vector<std::string> Thinned(const std::vector<std::string>& metrics) {
+std::vector<int> Thinned(const std::vector<int>& numbers) {
   constexpr size_t kMost = 5;
-  if (metrics.size() <= kMost) return metrics;
-  std::vector<std::string> thinned;
+  if (numbers.size() <= kMost) return numbers;
+  std::vector<int> thinned;
   for (size_t i = 0; i < kMost; ++i)
-    thinned.push_back(metrics[i * (metrics.size() - 1) / (kMost - 1)]);
+    thinned.push_back(numbers[i * (numbers.size() - 1) / (kMost - 1)]);
   return thinned;
 }
 
@@ -71,86 +67,60 @@ std::string SegmentColour(size_t place, size_t count) {
 }
 
 void TabulateTraining(const std::vector<TrainingPoint>& training, Drawing* drawing) {
-  std::set<std::string> names;
-  for (const TrainingPoint& point : training) {
-    for (const auto& [name, value] : point.metrics) names.insert(name);
-  }
-  std::vector<std::string> header = {"outer_update", "env_steps"};
-  header.insert(header.end(), names.begin(), names.end());
-  for (std::string& name : header) name = CsvField(name);
-  CsvTable table(header);
-  for (const TrainingPoint& point : training) {
-    CsvTable::Row row;
-    row.Number(point.outer_update).Number(static_cast<double>(point.env_steps));
-    for (const std::string& name : names) {
-      const auto found = point.metrics.find(name);
-      if (found == point.metrics.end())
-        row.Empty(1);
-      else
-        row.Number(found->second);
-    }
-    table.Add(std::move(row));
-  }
-  drawing->tables.push_back({"training.csv", table.text()});
+  const std::set<std::string> names = MetricNames(training);
+  drawing->tables.push_back(
+      {"training.csv", TrainingHeader(names) + TrainingRows(training, names)});
 }
 
-// Columns of kCurveFile: update, steps, then for metric i its value (3 + 2 i) and running mean (4 +
-// 2 i).
-void TabulateCurve(const std::vector<TrainingPoint>& training,
-                   const std::vector<std::string>& metrics, Drawing* drawing) {
-  std::vector<std::string> header = {"outer_update", "env_steps"};
-  std::vector<std::vector<double>> columns;
-  for (const std::string& metric : metrics) {
-    header.push_back(metric);
-    header.push_back(absl::StrFormat("%s_mean%d", metric, kRunningMean));
-    columns.push_back(SeriesOf(training, metric));
-    columns.push_back(RunningMean(columns.back(), kRunningMean));
+// Points for each update, and a line for their running mean.
+void AddCurve(const std::vector<double>& x, const std::vector<double>& y, const std::string& name,
+              const std::string& colour, Panel* panel) {
+  const int window = RunningWindow(y.size());
+  const std::vector<double> means = RunningMean(y, window);
+  Series line{.name = name, .style = {colour}, .kind = Series::Kind::kLine};
+  Series points{.name = name, .style = {colour}, .kind = Series::Kind::kPoints, .small = true};
+  for (size_t i = 0; i < x.size(); ++i) {
+    line.places.push_back(PlaceAt(x[i], means[i]));
+    points.places.push_back(PlaceAt(x[i], y[i]));
   }
-  CsvTable table(header);
-  for (size_t i = 0; i < training.size(); ++i) {
-    CsvTable::Row row;
-    row.Number(training[i].outer_update).Number(static_cast<double>(training[i].env_steps));
-    for (const auto& column : columns) row.Number(column[i]);
-    table.Add(std::move(row));
+  if (window == 1) {
+    line.kind = Series::Kind::kLineAndPoints;
+    panel->series.push_back(std::move(line));
+    return;
   }
-  drawing->tables.push_back({kCurveFile, table.text()});
+  panel->series.push_back(std::move(line));
+  panel->series.push_back(std::move(points));
 }
 
-struct Line {
-  std::string title;
-  std::string colour;
-  size_t column = 0;  // Where the value stands; the running mean is the next one.
+std::string UpdateWords(const std::vector<TrainingPoint>& training) {
+  return "Points are single outer updates, " + RunningWords(RunningWindow(training.size())) + ".";
+}
+
+std::vector<double> UpdatesOf(const std::vector<TrainingPoint>& training) {
+  std::vector<double> updates;
+  for (const TrainingPoint& point : training) updates.push_back(point.outer_update);
+  return updates;
+}
+
+// A lone point needs room around it.
+Axis UpdateAxis(const std::vector<TrainingPoint>& training) {
+  return {.label = "outer updates",
+          .low = 0,
+          .high = static_cast<double>(training.back().outer_update) + (training.size() < 2 ? 1 : 0),
+          .whole = true};
+}
+
+struct Steps {
+  Axis axis;
+  std::vector<double> x;
 };
-
-// Points for each update, faint when they are many, and a line for the running mean.
-std::string PlotLines(const std::string& x, const std::vector<Line>& lines, size_t updates) {
-  std::string commands = "plot \\\n";
-  for (size_t i = 0; i < lines.size(); ++i) {
-    commands += absl::StrFormat(
-        "  '%s' skip 1 using %s:%d with points linecolor rgb '@%s@' pointtype 7 pointsize %.1f "
-        "notitle, \\\n"
-        "  '' skip 1 using %s:%d with lines linecolor rgb '@%s@' linewidth 2.5 title '%s'%s\n",
-        kCurveFile, x, lines[i].column, lines[i].colour, updates < 20 ? 0.7 : 0.3, x,
-        lines[i].column + 1, lines[i].colour, lines[i].title, i + 1 < lines.size() ? ", \\" : "");
-  }
-  return commands;
-}
-
-struct StepUnit {
-  std::string label;
-  std::string expression;  // gnuplot's x.
-};
-StepUnit UnitOf(uint64_t most_steps) {
-  if (most_steps >= 2'000'000) return {"million environment steps of meta-training", "($2/1e6)"};
-  if (most_steps >= 2'000) return {"thousand environment steps of meta-training", "($2/1e3)"};
-  return {"environment steps of meta-training", "2"};
-}
-
-// A lone point needs room around it; few updates are counted one by one.
-std::string UpdateRange(const std::vector<TrainingPoint>& training) {
-  const uint32_t last = training.back().outer_update;
-  return absl::StrFormat("set xrange [0:%d]\n%s", last + (training.size() < 2 ? 1 : 0),
-                         last <= 10 ? "set xtics 1\n" : "");
+Steps StepsAxis(const std::vector<TrainingPoint>& training) {
+  const StepUnit unit = StepUnitOf(static_cast<double>(training.back().env_steps));
+  Steps steps;
+  steps.axis = {.label = unit.prefix + "environment steps of meta-training", .low = 0};
+  for (const TrainingPoint& point : training)
+    steps.x.push_back(static_cast<double>(point.env_steps) / unit.steps);
+  return steps;
 }
 
 // Learning curves of agents by inner iteration, of the first, some and the last generations.
@@ -163,44 +133,34 @@ void DrawLives(const std::vector<TrainingPoint>& training, Drawing* drawing) {
     const size_t place = lives.size() <= kMost ? i : i * (lives.size() - 1) / (kMost - 1);
     shown.push_back(&lives[place]);
   }
-  CsvTable table({"generation", "iteration", "value"});
-  for (const LifeCurve& life : lives) {
-    for (size_t i = 0; i < life.values.size(); ++i) {
-      table.Add(CsvTable::Row()
-                    .Number(life.generation)
-                    .Number(life.iterations[i])
-                    .Number(life.values[i]));
-    }
-  }
-  drawing->tables.push_back({"training_lives.csv", table.text()});
-  std::string commands = std::string("set ylabel '") +
-                         (lives[0].success ? "success rate" : "shaped return of an episode") +
-                         "'\nset xlabel 'inner iteration of a life'\n" +
-                         (lives[0].success ? "set yrange [0:1]\n" : "") + "plot \\\n";
+  Panel panel{
+      .x = {.label = "updates that the agent has made", .low = 0, .whole = true},
+      .y = {.label = QuantityWords(lives[0].success ? Quantity::kSuccess : Quantity::kReturn)}};
   const char* colours[] = {"grey", "sky", "purple", "blue"};
   for (size_t i = 0; i < shown.size(); ++i) {
-    const char* colour = i + 1 == shown.size() ? "blue" : colours[i];
-    commands += absl::StrFormat(
-        "  'training_lives.csv' skip 1 using ($1==%d?$2:1/0):3 with linespoints linecolor rgb "
-        "'@%s@' linewidth 2 pointtype 7 pointsize 0.5 title 'generation %d'%s\n",
-        shown[i]->generation, colour, shown[i]->generation, i + 1 < shown.size() ? ", \\" : "");
+    Series series{.name = absl::StrFormat("generation %d", shown[i]->generation),
+                  .style = {i + 1 == shown.size() ? "blue" : colours[i]},
+                  .kind = Series::Kind::kLineAndPoints};
+    for (size_t k = 0; k < shown[i]->values.size(); ++k)
+      series.places.push_back(PlaceAt(shown[i]->iterations[k], shown[i]->values[k]));
+    panel.series.push_back(std::move(series));
   }
-  drawing->figures.push_back(
-      {.name = "training_lives",
-       .section = "training",
-       .title = "Meta-training: learning curves of agents",
-       .caption = "How well agents of one generation do along their lives, while the signal is "
-                  "meta-learned. Generation 0 had an untrained signal at first.",
-       .csv = "training_lives.csv",
-       .commands = commands,
-       .height = 340});
+  if (lives[0].success) panel.y.low = 0, panel.y.high = 1;
+  AddFigure({.name = "training_lives",
+             .section = "training",
+             .title = "Meta-training: learning curves of agents",
+             .caption = "How well agents of one generation do along their lives, while the signal "
+                        "is meta-learned. Generation 0 had an untrained signal at first.",
+             .panels = {std::move(panel)},
+             .height = 340},
+            drawing);
 }
 
-using Panel = MetricInfo::Panel;
+using Where = MetricInfo::Panel;
 
 // Metrics of a panel that the run has, in the order of their declarations. Those that nobody
 // declares, as of other builds, are small ones and come last.
-std::vector<MetricInfo> MetricsOf(const ReportData& data, const std::set<Panel>& panels) {
+std::vector<MetricInfo> MetricsOf(const ReportData& data, const std::set<Where>& panels) {
   std::set<std::string> reported;
   for (const TrainingPoint& point : data.training) {
     for (const auto& [name, value] : point.metrics) {
@@ -224,53 +184,27 @@ std::vector<MetricInfo> MetricsOf(const ReportData& data, const std::set<Panel>&
 }
 
 // A logarithmic axis where it is wanted and every value has a place on it.
-std::string ScaleOf(const MetricInfo& metric, const std::vector<TrainingPoint>& training) {
-  const std::vector<double> values = SeriesOf(training, metric.name);
-  const bool log = metric.log_scale && std::none_of(values.begin(), values.end(), [](double value) {
-                     return std::isfinite(value) && value <= 0;
-                   });
-  return log ? "set logscale y\nset format y '%.0e'\n" : "unset logscale y\nset format y '% h'\n";
+bool IsLog(const MetricInfo& metric, const std::vector<double>& values) {
+  return metric.log_scale && std::none_of(values.begin(), values.end(), [](double value) {
+           return std::isfinite(value) && value <= 0;
+         });
 }
 
-// Whatever else a rule and its agents say of themselves, for instance how a policy responds to the
-// signal's parameters.
-void DrawStatistics(const ReportData& data, Drawing* drawing) {
-  constexpr size_t kMost = 15, kColumns = 3;
-  const std::vector<TrainingPoint>& training = data.training;
-  std::vector<MetricInfo> shown = MetricsOf(data, {Panel::kSmall});
-  if (shown.size() > kMost) shown.resize(kMost);
-  if (shown.empty()) return;
-  std::vector<std::string> header = {"outer_update"};
-  std::vector<std::vector<double>> columns;
-  for (const MetricInfo& metric : shown) {
-    header.push_back(CsvField(metric.name));
-    columns.push_back(SeriesOf(training, metric.name));
+// A panel for each metric.
+Figure MetricPanels(const ReportData& data, const std::vector<MetricInfo>& metrics) {
+  const std::vector<double> updates = UpdatesOf(data.training);
+  Figure figure{
+      .name = {}, .section = "training", .title = {}, .caption = {}, .panels = {}, .columns = 2};
+  for (const MetricInfo& metric : metrics) {
+    const std::vector<double> values = SeriesOf(data.training, metric.name);
+    Panel panel{.title = metric.label.empty() ? metric.name : Capitalised(metric.label),
+                .x = UpdateAxis(data.training),
+                .y = {.label = metric.Axis(), .log = IsLog(metric, values)}};
+    AddCurve(updates, values, metric.name, "blue", &panel);
+    figure.panels.push_back(std::move(panel));
   }
-  CsvTable table(header);
-  for (size_t i = 0; i < training.size(); ++i) {
-    CsvTable::Row row;
-    row.Number(training[i].outer_update);
-    for (const auto& column : columns) row.Number(column[i]);
-    table.Add(std::move(row));
-  }
-  drawing->tables.push_back({"training_statistics.csv", table.text()});
-  const size_t rows = (shown.size() + kColumns - 1) / kColumns;
-  std::string commands = absl::StrFormat("set multiplot layout %d,%d\nset lmargin 9\nunset key\n%s",
-                                         rows, kColumns, UpdateRange(training));
-  for (size_t i = 0; i < shown.size(); ++i) {
-    commands += absl::StrFormat(
-        "set title %s\n%splot 'training_statistics.csv' skip 1 using 1:%d with lines linecolor rgb "
-        "'@blue@' linewidth 1.5 notitle\n",
-        GnuplotString(shown[i].Axis()), ScaleOf(shown[i], training), i + 2);
-  }
-  drawing->figures.push_back(
-      {.name = "training_statistics",
-       .section = "training",
-       .title = "Other numbers of the rule and its agents",
-       .caption = "By outer update, as the rule reports them; all are in training.csv.",
-       .csv = "training_statistics.csv",
-       .commands = commands + "unset multiplot\n",
-       .height = 210 * static_cast<int>(rows)});
+  figure.height = 260 * static_cast<int>((metrics.size() + 1) / 2);
+  return figure;
 }
 
 }  // namespace
@@ -306,112 +240,84 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
   if (training.empty()) return;
   TabulateTraining(training, drawing);
 
-  const std::vector<std::string> segments = Thinned(SegmentMetrics(training));
-  std::vector<std::string> metrics = segments;
-  const std::vector<MetricInfo> panels = MetricsOf(data, {Panel::kOwn, Panel::kCompared});
-  const bool by_iteration = Has(training, "success");
-  if (by_iteration) metrics.push_back("success");
-  if (Has(training, "shaped_return")) metrics.push_back("shaped_return");
-  for (const MetricInfo& panel : panels) metrics.push_back(panel.name);
-  if (metrics.empty()) return DrawStatistics(data, drawing);
-  TabulateCurve(training, metrics, drawing);
-  const auto column_of = [&](const std::string& metric) {
-    return 3 + 2 * static_cast<size_t>(std::find(metrics.begin(), metrics.end(), metric) -
-                                       metrics.begin());
-  };
-
+  const std::vector<int> segments = Thinned(SegmentNumbers(training));
+  const std::vector<double> updates = UpdatesOf(training);
+  const Steps steps = StepsAxis(training);
   if (!segments.empty()) {
-    std::vector<Line> lines;
-    double highest = 0;
-    for (size_t i = 0; i < segments.size(); ++i) {
-      lines.push_back({segments[i], SegmentColour(i, segments.size()), column_of(segments[i])});
-      for (const double rate : SeriesOf(training, segments[i])) {
-        if (std::isfinite(rate)) highest = std::max(highest, rate);
-      }
+    Panel by_update{.x = UpdateAxis(training), .y = {.label = "success rate"}};
+    Panel by_steps{.x = steps.axis, .y = {.label = "success rate"}};
+    // What is learned last is drawn above the others and named first.
+    for (size_t i = segments.size(); i-- > 0;) {
+      const auto values = SeriesOf(training, absl::StrFormat("seg%d", segments[i]));
+      const std::string name = PartName(segments[i]), colour = SegmentColour(i, segments.size());
+      AddCurve(updates, values, name, colour, &by_update);
+      AddCurve(steps.x, values, name, colour, &by_steps);
     }
-    const std::string range =
-        highest > 0.4 ? "set yrange [0:1]\n"
-                      : absl::StrFormat("set yrange [0:%.3g]\n", std::max(0.1, 1.1 * highest));
-    const std::string caption = absl::StrFormat(
-        "Goals of meta-training, sampled signals. Points are single outer updates, lines the mean "
-        "of the last %d. seg0 "
-        "cannot change: the signal acts from the first inner update on.",
-        kRunningMean);
-    drawing->figures.push_back(
-        {.name = "training_by_update",
-         .section = "training",
-         .title = "Meta-training: success by outer update",
-         .caption = caption,
-         .csv = kCurveFile,
-         .commands = "set ylabel 'success rate'\nset xlabel 'outer updates'\n" + range +
-                     UpdateRange(training) + PlotLines("1", lines, training.size())});
-    const StepUnit unit = UnitOf(training.back().env_steps);
-    drawing->figures.push_back({.name = "training_by_steps",
-                                .section = "training",
-                                .title = "Meta-training: success by environment steps",
-                                .caption = "The same curve against the interactions that it took.",
-                                .csv = kCurveFile,
-                                .commands = "set ylabel 'success rate'\nset xlabel '" + unit.label +
-                                            "'\n" + range + "set xrange [0:*]\n" +
-                                            PlotLines(unit.expression, lines, training.size())});
+    FitRates(&by_update);
+    FitRates(&by_steps);
+    AddFigure({.name = "training_by_update",
+               .section = "training",
+               .title = "Meta-training: success by outer update",
+               .caption = "Success of agents on the goals of meta-training, with sampled signals: "
+                          "before they learn, and after their updates. " +
+                          UpdateWords(training) +
+                          (data.seg0_is_control
+                               ? " Before learning nothing can change: the signal acts from the "
+                                 "agent's first update on."
+                               : ""),
+               .panels = {std::move(by_update)}},
+              drawing);
+    AddFigure({.name = "training_by_steps",
+               .section = "training",
+               .title = "Meta-training: success by environment steps",
+               .caption = "The same curve against the interactions that it took.",
+               .panels = {std::move(by_steps)}},
+              drawing);
   }
-  if (by_iteration) {
-    const StepUnit unit = UnitOf(training.back().env_steps);
-    drawing->figures.push_back(
-        {.name = "training_by_steps",
-         .section = "training",
-         .title = "Meta-training: success by environment steps",
-         .caption = absl::StrFormat("Each outer update is one inner iteration of agents that live "
-                                    "on; after a lifetime new "
-                                    "agents begin, and the curve falls. Points are single outer "
-                                    "updates, the line the mean "
-                                    "of the last %d.",
-                                    kRunningMean),
-         .csv = kCurveFile,
-         .commands = "set ylabel 'success rate'\nset xlabel '" + unit.label +
-                     "'\nset yrange [0:1]\nset xrange [0:*]\n" +
-                     PlotLines(unit.expression, {{"success", "blue", column_of("success")}},
-                               training.size())});
+  if (Has(training, "success")) {
+    Panel panel{.x = steps.axis, .y = {.label = "success rate", .low = 0, .high = 1}};
+    AddCurve(steps.x, SeriesOf(training, "success"), "success", "blue", &panel);
+    AddFigure({.name = "training_by_steps",
+               .section = "training",
+               .title = "Meta-training: success by environment steps",
+               .caption = "Each outer update is one inner iteration of agents that live on; after "
+                          "a lifetime new agents begin, and the curve falls. " +
+                          UpdateWords(training),
+               .panels = {std::move(panel)}},
+              drawing);
   }
   DrawLives(training, drawing);
   if (Has(training, "shaped_return")) {
-    drawing->figures.push_back(
-        {.name = "training_return",
-         .section = "training",
-         .title = "Meta-training: shaped return",
-         .caption = "Sum of the environment's hand-made progress reward over an episode, mean over "
-                    "all episodes of an outer "
-                    "update.",
-         .csv = kCurveFile,
-         .commands = "set ylabel 'shaped return of an episode'\nset xlabel 'outer updates'\nset "
-                     "lmargin 11\n" +
-                     UpdateRange(training) +
-                     PlotLines("1", {{"mean shaped return", "green", column_of("shaped_return")}},
-                               training.size()),
-         .height = 320});
+    Panel panel{.x = UpdateAxis(training), .y = {.label = "shaped return of an episode"}};
+    AddCurve(updates, SeriesOf(training, "shaped_return"), "shaped return", "green", &panel);
+    AddFigure({.name = "training_return",
+               .section = "training",
+               .title = "Meta-training: shaped return",
+               .caption = "Sum of the environment's hand-made progress reward over an episode, "
+                          "mean over all episodes of an outer update. " +
+                          UpdateWords(training),
+               .panels = {std::move(panel)},
+               .height = 320},
+              drawing);
   }
-  if (!panels.empty()) {
-    std::string commands = absl::StrFormat(
-        "set multiplot layout %d,2\nset lmargin 11\nunset key\nset xlabel 'outer updates'\n%s",
-        (panels.size() + 1) / 2, UpdateRange(training));
-    for (const MetricInfo& panel : panels) {
-      commands += absl::StrFormat("set ylabel %s\n", GnuplotString(panel.Axis())) +
-                  ScaleOf(panel, training) +
-                  PlotLines("1", {{panel.name, "blue", column_of(panel.name)}}, training.size());
-    }
-    commands += "unset multiplot\n";
-    drawing->figures.push_back(
-        {.name = "training_rule",
-         .section = "training",
-         .title = "The outer rule",
-         .caption = absl::StrFormat("The rule's own numbers at each outer update; lines are the "
-                                    "mean of the last %d.",
-                                    kRunningMean),
-         .csv = kCurveFile,
-         .commands = commands,
-         .height = 260 * static_cast<int>((panels.size() + 1) / 2)});
-  }
-  DrawStatistics(data, drawing);
+  Figure rule = MetricPanels(data, MetricsOf(data, {Where::kOwn, Where::kCompared}));
+  rule.name = "training_rule";
+  rule.title = "The outer rule";
+  rule.caption = "The rule's own numbers at each outer update. " + UpdateWords(training);
+  AddFigure(std::move(rule), drawing);
+  // Whatever else a rule and its agents say of themselves, for instance how a policy responds to
+  // the signal's parameters.
+  constexpr size_t kMost = 16;
+  std::vector<MetricInfo> small = MetricsOf(data, {Where::kSmall});
+  const size_t left_out = small.size() - std::min(small.size(), kMost);
+  small.resize(small.size() - left_out);
+  Figure statistics = MetricPanels(data, small);
+  statistics.name = "training_statistics";
+  statistics.title = "Other numbers of the rule and its agents";
+  statistics.caption =
+      "By outer update, as the rule reports them. " + UpdateWords(training) +
+      (left_out > 0 ? absl::StrFormat(" %d more are in training.csv.", left_out) : "");
+  AddFigure(std::move(statistics), drawing);
 }
 
 }  // namespace mentor::report

@@ -1,43 +1,32 @@
 #include "mentor/report/figures.h"
 
+#include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_format.h>
-#include <absl/strings/str_replace.h>
 
 #include "common/check.h"
-#include "common/gnuplot.h"
-#include "mentor/report/theme.h"
+#include "mentor/report/csv_table.h"
 
 namespace mentor::report {
+
 namespace {
 
-// @NAME@ is a colour of the theme, @file@ the figure's name. Text is never "enhanced": names are
-// shown as they are.
-constexpr char kPrologue[] = R"(# Draws @file@.svg and @file@.png: gnuplot @file@.gp
-set encoding utf8
-set datafile separator comma
-set border 3 linecolor rgb '@muted@' linewidth 1
-set tics nomirror textcolor rgb '@ink@' scale 0.5
-set grid ytics linecolor rgb '@grid@' linetype 1 linewidth 1
-set key above left horizontal reverse Left samplen 2 textcolor rgb '@ink@' noenhanced
-set xlabel textcolor rgb '@ink@' noenhanced
-set ylabel textcolor rgb '@ink@' noenhanced
-set title textcolor rgb '@ink@' noenhanced
-set style fill transparent solid 0.16 noborder
-set lmargin 9
-set bmargin 3.5
-do for [picture in 'svg png'] {
-  if (picture eq 'svg') {
-    set terminal svg size @width@,@height@ font 'DejaVu Sans,13' background '@page@' \
-      name '@file@' noenhanced
-  } else {
-    set terminal pngcairo size 2*@width@,2*@height@ font 'DejaVu Sans,10' fontscale 2 \
-      linewidth 2 pointscale 2 background '@page@' noenhanced
+// Ends of the bars: each stands on those before it. The places of all are the same.
+void Stack(std::vector<Series>* series) {
+  std::vector<double> heights;
+  for (Series& one : *series) {
+    heights.resize(one.places.size(), 0.0);
+    one.intervals = true;
+    for (size_t i = 0; i < one.places.size(); ++i) {
+      Interval& y = one.places[i].y;
+      y.low = heights[i];
+      y.high = heights[i] += y.mean;
+    }
   }
-  set output '@file@.'.picture
-)";
+}
 
 }  // namespace
 
@@ -78,15 +67,114 @@ std::string FileName(const std::string& name) {
   return plain;
 }
 
-std::string Script(const Figure& figure) {
-  std::vector<std::pair<std::string, std::string>> replacements = {
-      {"@file@", figure.name},
-      {"@width@", absl::StrFormat("%d", kFigureWidth)},
-      {"@height@", absl::StrFormat("%d", figure.height)}};
-  for (const Colour& colour : Theme()) {
-    replacements.emplace_back("@" + std::string(colour.name) + "@", std::string(colour.light));
+double BarWidth(const Series& series) {
+  double width = INFINITY;
+  for (size_t i = 1; i < series.places.size(); ++i) {
+    const double gap = series.places[i].x - series.places[i - 1].x;
+    if (gap > 0) width = std::min(width, gap);
   }
-  return absl::StrReplaceAll(kPrologue + figure.commands + "  unset output\n}\n", replacements);
+  return std::isfinite(width) ? width : 1;
+}
+
+void AddFigure(Figure figure, Drawing* drawing) {
+  for (Panel& panel : figure.panels) {
+    if (panel.stacked) Stack(&panel.series);
+    for (Series& series : panel.series) {
+      if (!panel.y.log) continue;
+      std::erase_if(series.places, [](const Place& place) { return place.y.mean <= 0; });
+      for (Place& place : series.places) place.y.low = std::max(place.y.low, 1e-300);
+    }
+    std::erase_if(panel.series, [](const Series& series) {
+      return std::none_of(series.places.begin(), series.places.end(),
+                          [](const Place& place) { return std::isfinite(place.y.mean); });
+    });
+  }
+  std::erase_if(figure.panels,
+                [](const Panel& panel) { return panel.series.empty() && panel.image.rows < 1; });
+  if (!figure.panels.empty()) drawing->figures.push_back(std::move(figure));
+}
+
+CsvFile TableOf(const Figure& figure) {
+  const std::string file = figure.name + ".csv";
+  if (const Image& image = figure.panels[0].image; image.rows > 0) {
+    CsvTable table({"column", "row", "value"});
+    for (int r = 0; r < image.rows; ++r) {
+      for (int c = 0; c < image.columns; ++c) {
+        table.Add(CsvTable::Row().Number(c).Number(r).Number(image.values[r * image.columns + c]));
+      }
+    }
+    return {file, table.text()};
+  }
+  const bool panels = figure.panels.size() > 1;
+  const bool names = !figure.panels[0].x.names.empty();
+  std::vector<std::string> header;
+  if (panels) header.push_back("panel");
+  header.insert(header.end(), {"series", "x"});
+  if (names) header.push_back("name");
+  header.insert(header.end(), {"value", "low", "high"});
+  CsvTable table(header);
+  bool first = true;
+  for (const Panel& panel : figure.panels) {
+    for (const Series& series : panel.series) {
+      if (!first) table.AddGap(), table.AddGap();
+      first = false;
+      // One empty line breaks a line; two would begin another series.
+      bool any = false, gap = false;
+      for (const Place& place : series.places) {
+        if (!std::isfinite(place.y.mean)) {
+          gap = any;
+          continue;
+        }
+        if (gap) table.AddGap();
+        any = true, gap = false;
+        CsvTable::Row row;
+        if (panels) row.Text(panel.title);
+        row.Text(series.name).Number(place.x);
+        if (names) {
+          const auto index = static_cast<size_t>(std::lround(place.x));
+          row.Text(index < panel.x.names.size() ? panel.x.names[index] : "");
+        }
+        if (series.intervals)
+          row.Mean(place.y);
+        else
+          row.Number(place.y.mean).Empty(2);
+        table.Add(std::move(row));
+      }
+    }
+  }
+  return {file, table.text()};
+}
+
+StepUnit StepUnitOf(double most) {
+  if (most >= 2e6) return {"million ", 1e6};
+  if (most >= 2e3) return {"thousand ", 1e3};
+  return {};
+}
+
+int RunningWindow(size_t updates) {
+  return std::clamp(static_cast<int>(updates / 10), 1, kRunningMeanMax);
+}
+
+std::string RunningWords(int window) {
+  return window == 1 ? "lines join them"
+                     : absl::StrFormat("lines are the mean of the last %d updates", window);
+}
+
+double HighestOf(const std::vector<Series>& series) {
+  double highest = 0;
+  for (const Series& one : series) {
+    for (const Place& place : one.places) {
+      for (const double value : {place.y.mean, place.y.high})
+        if (std::isfinite(value)) highest = std::max(highest, value);
+    }
+  }
+  return highest;
+}
+
+void FitRates(Panel* panel) {
+  const double highest = HighestOf(panel->series);
+  panel->y.low = 0;
+  panel->y.high = highest > 0.5 ? 1 : std::max(0.1, 1.1 * highest);
 }
 
 }  // namespace mentor::report

@@ -3,69 +3,29 @@
 #include <algorithm>
 #include <cmath>
 
+#include <absl/strings/ascii.h>
+#include <absl/strings/escaping.h>
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
 #include "common/evaluation_method.h"
+#include "common/hash.h"
+#include "mentor/report/chart.h"
+#include "mentor/report/embedded.h"
 #include "mentor/report/html.h"
 #include "mentor/report/summary.h"
+#include "mentor/report/table.h"
 #include "mentor/report/theme.h"
+#include "mentor/report/words.h"
 
 namespace mentor::report {
 namespace {
 
-constexpr char kCss[] = R"(
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink);
-  font: 16px/1.55 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 54rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .25rem; }
-h2 { font-size: 1.25rem; margin: 2.75rem 0 .75rem; padding-bottom: .3rem;
-  border-bottom: 1px solid var(--grid); }
-h3 { font-size: 1rem; margin: 1.75rem 0 .25rem; }
-p, li { max-width: 46rem; }
-.sub, figcaption, .note { color: var(--muted); font-size: .9rem; }
-.summary { border-left: 4px solid var(--blue); padding: .25rem 0 .25rem 1.1rem; margin: 1.5rem 0; }
-.summary p { margin: .35rem 0; }
-.error { border-left: 4px solid var(--vermillion); padding: .4rem 1.1rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--grid); }
-td.n, th.n { text-align: right; padding-left: .6rem; white-space: nowrap; }
-td small { color: var(--muted); display: block; }
-caption { text-align: left; color: var(--muted); padding-bottom: .4rem; white-space: nowrap; }
-figure { margin: .5rem 0 2rem; }
-figure svg { width: 100%; height: auto; display: block; }
-figure svg text { font-family: system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-figure svg tspan { font-family: inherit; }
-a { color: var(--blue); }
-details { margin: .75rem 0; }
-summary { cursor: pointer; }
-pre { overflow-x: auto; padding: .9rem 1rem; border: 1px solid var(--grid); border-radius: 4px;
-  font-size: .85rem; line-height: 1.45; }
-code { font-size: .9em; }
-)";
+using Kind = Table::Cell::Kind;
 
 std::string Paragraph(const std::string& text) {
   return "<p>" + EscapeHtml(text) + "</p>\n";
-}
-
-std::string Cell(const Interval& interval) {
-  const std::string text = FormatInterval(interval);
-  const size_t space = text.find(' ');
-  return "<td class=\"n\">" + text.substr(0, space) + "<small>" + text.substr(space + 1) +
-         "</small></td>";
-}
-std::string Cell(const std::string& text) {
-  return "<td>" + EscapeHtml(text) + "</td>";
-}
-std::string Number(const std::string& text) {
-  return "<td class=\"n\">" + EscapeHtml(text) + "</td>";
-}
-
-std::string SplitWords(const std::string& split) {
-  return split == "test" ? "unseen goals" : split == "train" ? "training goals" : split;
 }
 
 std::string ResultTable(const std::vector<MethodResult>& results, bool by_environment) {
@@ -80,52 +40,58 @@ std::string ResultTable(const std::vector<MethodResult>& results, bool by_enviro
     has_return = has_return || result.last_return;
   }
   if (shown.empty()) return "";
-  std::string html = "<div class=\"scroll\"><table><thead><tr>";
-  if (by_environment) html += "<th>environment</th>";
-  html += "<th>method</th>";
-  for (size_t s = 0; s < segments; ++s) html += absl::StrFormat("<th class=\"n\">seg%d</th>", s);
-  html += "<th class=\"n\">last</th>";
-  if (has_det) html += "<th class=\"n\">det</th>";
-  if (has_return) html += "<th class=\"n\">return</th>";
-  html += "</tr></thead><tbody>\n";
+  std::vector<Table::Column> columns = {{"method"}};
+  if (by_environment) columns.push_back({"environment"});
+  for (size_t s = 0; s < segments; ++s)
+    columns.push_back({PartName(static_cast<int>(s)), Kind::kInterval});
+  columns.push_back({kLastEpisode, Kind::kInterval});
+  if (has_det) columns.push_back({kDeterministic, Kind::kInterval});
+  if (has_return) columns.push_back({"shaped return", Kind::kInterval});
+  Table table("results",
+              Capitalised(QuantityWords(shown[0]->quantity)) +
+                  (by_environment ? " by environment" : " by method") + ", with 95 % intervals",
+              columns);
+  const auto value = [](const std::optional<Interval>& interval) {
+    return interval ? Table::Value(*interval) : Table::None();
+  };
   for (const MethodResult* result : shown) {
-    html += "<tr>";
-    if (by_environment) html += Cell(result->environment);
-    html += absl::StrFormat("<td>%s<small>%s, %d lifetimes</small></td>",
-                            EscapeHtml(NameOf(result->method)), SplitWords(result->split),
-                            result->lifetimes);
-    for (size_t s = 0; s < segments; ++s) {
-      html += s < result->segments.size() ? Cell(result->segments[s]) : Number("-");
-    }
-    html += Cell(result->last);
-    if (has_det) html += result->det ? Cell(*result->det) : Number("-");
-    if (has_return) html += result->last_return ? Cell(*result->last_return) : Number("-");
-    html += "</tr>\n";
+    std::vector<Table::Cell> row = {
+        Table::Text(NameOf(result->method),
+                    GoalsOf(result->split) + ", " + Several(result->lifetimes, "lifetime"))};
+    if (by_environment) row.push_back(Table::Text(result->environment));
+    for (size_t s = 0; s < segments; ++s)
+      row.push_back(s < result->segments.size() ? Table::Value(result->segments[s])
+                                                : Table::None());
+    row.push_back(Table::Value(result->last));
+    if (has_det) row.push_back(value(result->det));
+    if (has_return) row.push_back(value(result->last_return));
+    table.Add(std::move(row));
   }
-  return html + "</tbody></table></div>\n";
+  return table.Html();
 }
 
 std::string ComparisonTable(const std::vector<Comparison>& comparisons) {
   if (comparisons.empty()) return "";
-  std::string html =
-      "<h3>Differences</h3>\n<div "
-      "class=\"scroll\"><table><thead><tr><th>goals</th><th>comparison</th>"
-      "<th>part</th><th class=\"n\">difference</th><th>reading</th></tr></thead><tbody>\n";
+  Table table("differences", "Differences of two methods",
+              {{"comparison"},
+               {"goals"},
+               {"part of the lifetime"},
+               {"difference", Kind::kInterval},
+               {"reading"}});
   bool all_paired = true;
   for (const Comparison& comparison : comparisons) {
     const Interval& d = comparison.difference;
-    const char* reading = d.low > 0 ? "higher" : d.high < 0 ? "lower" : "not distinguishable";
-    html += "<tr>" + Cell(SplitWords(comparison.split)) +
-            Cell(NameOf(comparison.method) + " - " + NameOf(comparison.baseline)) +
-            Cell(absl::StrFormat("seg%d", comparison.segment)) + Cell(d) + Cell(reading) +
-            "</tr>\n";
+    table.Add({Table::Text(NameOf(comparison.method) + " less " + NameOf(comparison.baseline)),
+               Table::Text(GoalsOf(comparison.split)), Table::Text(PartName(comparison.segment)),
+               Table::Value(d),
+               Table::Text(d.low > 0    ? "higher"
+                           : d.high < 0 ? "lower"
+                                        : "not distinguishable")});
     all_paired = all_paired && comparison.paired;
   }
-  html += "</tbody></table></div>\n";
-  return html + "<p class=\"note\">" +
-         (all_paired ? "Lifetimes with the same goal and the same random numbers are subtracted "
-                       "one by one."
-                     : "Where two methods lived other lifetimes, the samples are compared as "
+  return "<h3>Differences</h3>\n" + table.Html() + "<p class=\"note\">" +
+         (all_paired ? "Differences are paired: both methods use the same goals and random numbers."
+                     : "Where two methods lived different lifetimes, their samples are compared as "
                        "independent ones.") +
          "</p>\n";
 }
@@ -133,71 +99,156 @@ std::string ComparisonTable(const std::vector<Comparison>& comparisons) {
 std::string CorrelationTable(const std::vector<SignalSample>& samples) {
   if (samples.empty()) return "";
   const auto number = [](double value) {
-    return std::isnan(value) ? std::string("-") : absl::StrFormat("%.3f", value);
+    return Table::Number(value, absl::StrFormat("%.3f", value));
   };
-  std::string html =
-      "<div class=\"scroll\"><table><caption>Correlation of the signal with the shaped "
-      "reward</caption><thead><tr>"
-      "<th>lifetime</th><th class=\"n\">steps</th><th class=\"n\">Pearson</th><th "
-      "class=\"n\">Spearman</th>"
-      "<th class=\"n\">Pearson with its change</th><th class=\"n\">Spearman with its "
-      "change</th></tr></thead><tbody>\n";
+  Table table("correlation", "Correlation of the signal with the shaped reward",
+              {{"lifetime"},
+               {"steps", Kind::kNumber},
+               {"Pearson", Kind::kNumber},
+               {"Spearman", Kind::kNumber},
+               {"Pearson with its change", Kind::kNumber},
+               {"Spearman with its change", Kind::kNumber}});
   const std::vector<Correlation> correlations = Correlate(samples);
   // A page shows a few single lifetimes; all are in the CSV file.
   constexpr size_t kShown = 12;
   for (size_t i = 0; i < correlations.size(); ++i) {
     if (i >= kShown && i + 1 < correlations.size()) continue;
     const Correlation& row = correlations[i];
-    html += "<tr>" + Cell(row.lifetime) + Number(absl::StrFormat("%d", row.steps)) +
-            Number(number(row.pearson)) + Number(number(row.spearman)) +
-            Number(number(row.change_pearson)) + Number(number(row.change_spearman)) + "</tr>\n";
+    table.Add({Table::Text(row.lifetime),
+               Table::Number(static_cast<double>(row.steps), Grouped(row.steps)),
+               number(row.pearson), number(row.spearman), number(row.change_pearson),
+               number(row.change_spearman)});
   }
-  return html +
-         "</tbody></table></div>\n<p class=\"note\">Its change is the shaped reward of a step less "
-         "that of the step before, within an "
-         "episode: the progress that the step itself made.</p>\n";
+  return table.Html() +
+         "<p class=\"note\">Its change is the shaped reward of a step less that of the step "
+         "before, "
+         "within an episode: the progress that the step itself made.</p>\n";
 }
 
 std::string CostTable(const std::vector<TrainingPoint>& training) {
   const std::vector<PhaseCost> costs = CostByPhase(training);
   if (costs.empty()) return "";
-  std::string html =
-      "<div class=\"scroll\"><table><caption>CPU seconds of one outer update "
-      "(mean)</caption><thead><tr><th>phase</th>"
-      "<th class=\"n\">seconds</th><th class=\"n\">share</th></tr></thead><tbody>\n";
+  Table table("phases", "CPU seconds of one outer update (mean)",
+              {{"phase"}, {"seconds", Kind::kNumber}, {"share", Kind::kNumber}});
   double total = 0;
   for (const PhaseCost& cost : costs) {
     total += cost.seconds;
-    html += "<tr>" + Cell(cost.phase) + Number(absl::StrFormat("%.3g", cost.seconds)) +
-            Number(absl::StrFormat("%.0f %%", 100 * cost.share)) + "</tr>\n";
+    table.Add({Table::Text(cost.phase),
+               Table::Number(cost.seconds, absl::StrFormat("%.3g", cost.seconds)),
+               Table::Number(cost.share, absl::StrFormat("%.0f %%", 100 * cost.share))});
   }
-  return html + "<tr>" + Cell("all") + Number(absl::StrFormat("%.3g", total)) + Number("") +
-         "</tr></tbody></table></div>\n";
+  table.Add(
+      {Table::Text("all"), Table::Number(total, absl::StrFormat("%.3g", total)), Table::None()});
+  return table.Html();
+}
+
+// A path as a link: bytes that are not plain are %XX.
+std::string Link(const std::filesystem::path& path) {
+  std::string link;
+  for (const char c : path.generic_string()) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (absl::ascii_isalnum(byte) || std::string_view("/-_.~").find(c) != std::string_view::npos)
+      link += c;
+    else
+      link += absl::StrFormat("%%%02X", byte);
+  }
+  return link;
+}
+
+std::string Films(const PageParts& parts) {
+  std::string html;
+  for (const std::filesystem::path& film : parts.data.films) {
+    const std::string link = Link(std::filesystem::absolute(film).lexically_proximate(
+        std::filesystem::absolute(parts.folder)));
+    const std::string name = EscapeHtml(film.filename().string());
+    html += "<figure><h3>" + name + "</h3>\n";
+    html += film.extension() == ".gif"
+                ? absl::StrFormat(
+                      "<img class=\"film\" src=\"%s\" alt=\"Film of agents of this "
+                      "run: %s\">\n",
+                      link, name)
+                : absl::StrFormat(
+                      "<video controls muted preload=\"metadata\" src=\"%s\" "
+                      "aria-label=\"Film of agents of this run: %s\"></video>\n",
+                      link, name);
+    html += "</figure>\n";
+  }
+  return html;
+}
+
+// The library and our script as one: the policy of the page names its hash, and nothing else runs.
+const std::string& WholeScript() {
+  static const auto& script =
+      *new std::string("\n" + std::string(kChartLibrary) + "\n" + std::string(kPageScript));
+  return script;
+}
+
+std::string Policy() {
+  Sha256 hash;
+  hash.Update(WholeScript());
+  return "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' file: data:; "
+         "media-src 'self' file:; base-uri 'none'; form-action 'none'; script-src 'sha256-" +
+         absl::Base64Escape(hash.Finish()) + "'";
 }
 
 }  // namespace
 
 std::string PageHead(const std::string& title) {
   return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-         EscapeHtml(title) + "</title>\n<style>" + ThemeCss() + kCss +
-         "</style></head>\n<body><main>\n<h1>" + EscapeHtml(title) + "</h1>\n";
+         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"" +
+         Policy() + "\">\n<title>" + EscapeHtml(title) + "</title>\n<style>" + ThemeCss() +
+         std::string(kPageStyle) + "</style></head>\n<body><main>\n<h1>" + EscapeHtml(title) +
+         "</h1>\n";
+}
+
+std::string PageEnd(const std::vector<Figure>& figures) {
+  return "</main>\n<script type=\"application/json\" id=\"charts\">" + ChartData(figures) +
+         "</script>\n<script>" + WholeScript() + "</script></body></html>\n";
+}
+
+std::string Contents(const std::vector<Chapter>& chapters) {
+  std::string html = "<nav aria-label=\"Contents\"><ul>\n";
+  for (const Chapter& chapter : chapters) {
+    html += "<li><a href=\"#" + chapter.id + "\">" + EscapeHtml(chapter.title) + "</a></li>\n";
+  }
+  html += "</ul></nav>\n";
+  for (const Chapter& chapter : chapters) {
+    html += "<h2 id=\"" + chapter.id + "\">" + EscapeHtml(chapter.title) + "</h2>\n" + chapter.html;
+  }
+  return html;
 }
 
 std::string FigureHtml(const Figure& figure, const std::map<std::string, std::string>& svgs,
                        const std::string& files_folder) {
   const auto svg = svgs.find(figure.name);
-  const auto link = [&](const std::string& file, const std::string& words) {
-    return absl::StrFormat("<a href=\"%s/%s\">%s</a>", EscapeHtml(files_folder), EscapeHtml(file),
-                           words);
+  const auto link = [&](const std::string& ending, const std::string& words) {
+    return absl::StrFormat(" <a href=\"%s/%s%s\">%s<span hidden> of %s</span></a>",
+                           EscapeHtml(files_folder), EscapeHtml(figure.name), ending, words,
+                           EscapeHtml(figure.title));
   };
-  std::string html =
-      "<figure id=\"" + figure.name + "\"><h3>" + EscapeHtml(figure.title) + "</h3>\n";
-  if (svg != svgs.end()) html += InlineSvg(svg->second, figure.name + "-svg", figure.title);
-  html += "<figcaption>" + EscapeHtml(figure.caption) + " ";
-  if (svg != svgs.end())
-    html += link(figure.name + ".svg", "SVG") + " " + link(figure.name + ".png", "PNG") + " ";
-  return html + link(figure.csv, "CSV") + "</figcaption></figure>\n";
+  const bool several = figure.panels.size() > 1;
+  std::string html = absl::StrFormat("<figure id=\"%s\"%s><h3>%s</h3>\n", figure.name,
+                                     several ? " class=\"wide\"" : "", EscapeHtml(figure.title));
+  html += absl::StrFormat("<div data-figure=\"%s\" hidden><div class=\"panels%s\">\n", figure.name,
+                          several ? " several" : "");
+  std::vector<std::string> words;
+  for (const Panel& panel : figure.panels) {
+    words.push_back((several ? panel.title + ": " : "") + Describe(panel));
+    html += "<div>" + (several ? "<h4>" + EscapeHtml(panel.title) + "</h4>" : "") +
+            "<div class=\"canvas\" role=\"img\" aria-label=\"" + EscapeHtml(Describe(panel)) +
+            "\"></div></div>\n";
+  }
+  html += "</div></div>\n";
+  if (svg != svgs.end()) {
+    html += "<noscript>" + InlineSvg(svg->second, figure.name + "-svg", absl::StrJoin(words, " ")) +
+            "</noscript>\n";
+  }
+  html += "<figcaption>" + EscapeHtml(figure.caption) + " Files:";
+  if (svg != svgs.end()) html += link(".svg", "SVG") + link(".png", "PNG");
+  return html + link(".csv", "CSV") + link(".gp", "gnuplot") +
+         "</figcaption>\n<details><summary>Numbers of this chart</summary>\n" + NumbersOf(figure) +
+         "</details></figure>\n";
 }
 
 namespace {
@@ -207,7 +258,7 @@ std::string Figures(const PageParts& parts, const std::string& section) {
   for (const Figure& figure : parts.drawing.figures) {
     if (figure.section == section) html += FigureHtml(figure, parts.svgs, parts.files_folder);
   }
-  return html;
+  return html.empty() ? "" : "<div class=\"figures\">\n" + html + "</div>\n";
 }
 
 constexpr char kHowToRead[] = R"(<details><summary>How to read this page</summary>
@@ -217,92 +268,101 @@ next, and so on. The <em>signal network</em> watches the lifetime and gives the 
 its advantage at every step. <em>Meta-training</em> improves that network from whole lifetimes, one
 <em>outer update</em> at a time.</p>
 <ul>
-<li><b>seg0, seg1, seg2, ...</b>: share of successful episodes before any learning, after one inner
-update, after two, ... An episode is successful when any of its steps is. seg0 is the control: no
-method can act on it. An episode counts where it ends. Environments without success have their
-shaped return in place of the rate.</li>
-<li><b>last</b>: the last episode of the lifetime. <b>det</b>: episodes afterwards in which the
-agent acts without noise.</li>
-<li><b>return</b>: the shaped return, which is the environment's hand-made progress reward summed
-over an episode of the last segment. It is shown for information; at evaluation only PPO shaped
-and PPO sparse and shaped learn from it.</li>
+<li><b>before learning, after 1 update, after 2 updates, ...</b>: the share of successful episodes
+before the agent has learned anything, after its first update, after its second, and so on. An
+episode succeeds when any of its steps does. It counts where it ends. Before learning is the
+control: no signal can act there. Environments without success have their shaped return in place of
+the rate. Files call these parts seg0, seg1, seg2, ...</li>
+<li><b>last episode</b>: the last one of the lifetime. <b>deterministic</b>: episodes after it, in
+which the agent acts without noise (det in files).</li>
+<li><b>shaped return</b>: the environment's hand-made progress reward, summed over an episode of the
+last segment. It is shown for information; in the evaluation only PPO shaped and PPO sparse and
+shaped learn from it.</li>
 <li><b>Brackets and bands</b> are 95 % bootstrap intervals over lifetimes (2000 resamples, always
 the same random numbers). An interval of no width means that all lifetimes agreed, not that the rate
 is certain.</li>
-<li><b>learned</b>: the final weights of the signal network, <b>learned (best)</b>: those with the
-best score on training goals during meta-training. In evaluation the network gives its mean, in
+<li><b>learned</b>: the final weights of the signal network. <b>learned (best)</b>: those with the
+best score on training goals during meta-training. In the evaluation the network gives its mean, in
 meta-training a sample.</li>
-<li><b>PPO sparse</b>, <b>PPO shaped</b>, <b>PPO sparse and shaped</b>: the same agents with the
-same budget, taught by the success signal, by the shaped reward, or by their sum.
+<li><b>PPO sparse</b>, <b>PPO shaped</b>, <b>PPO sparse and shaped</b>: the same agents with
+lifetimes of the same length, taught by the success signal, by the shaped reward, or by their sum.
 <b>random signal</b>: the signal network as it was before meta-training.</li>
 </ul></details>
 )";
+
+// For people; the spec has every default below.
+std::string FactTable(const std::vector<std::pair<std::string, std::string>>& facts) {
+  if (facts.empty()) return "";
+  Table table("facts", "The run", {{"fact"}, {"value"}});
+  for (const auto& [name, value] : facts) table.Add({Table::Text(name), Table::Text(value)});
+  return table.Html();
+}
 
 }  // namespace
 
 std::string MakePage(const PageParts& parts) {
   const ReportData& data = parts.data;
-  const std::string title = data.title.empty() ? "Mentor run" : data.title;
-  std::string html = PageHead(title);
+  std::string html = PageHead(data.title.empty() ? "Mentor run" : data.title);
   html += "<p class=\"sub\">What meta-training showed in this run: " +
           EscapeHtml(data.signal_role.empty()
                          ? absl::StrCat("what ", data.identity.rule, " gives agents to begin with")
                          : "a network that gives agents their " + data.signal_role) +
-          ".</p>\n<div class=\"summary\">\n";
+          "." + (data.date.empty() ? "" : " Report of " + EscapeHtml(data.date) + ".") +
+          "</p>\n<div class=\"summary\">\n";
   for (const std::string& sentence : parts.summary) html += Paragraph(sentence);
   html += "</div>\n";
   if (!parts.plot_error.empty()) {
-    html += "<p class=\"error\">Plots are missing: " + EscapeHtml(parts.plot_error) + "</p>\n";
+    html += "<p class=\"error\">Pictures to download are missing: " + EscapeHtml(parts.plot_error) +
+            "</p>\n";
   }
   html += kHowToRead;
 
-  html += "<h2>Evaluation</h2>\n";
+  std::vector<Chapter> chapters;
+  std::string chapter;
   if (parts.results.empty()) {
-    html += "<p>There are no evaluated episodes.</p>\n";
+    chapter = "<p>There are no evaluated episodes.</p>\n";
   } else {
-    html += parts.results[0].quantity == Quantity::kSuccess
-                ? "<p>Success rates with frozen signal weights and fresh agents.</p>\n"
-                : "<p>No episode reports success, so the numbers are shaped returns of an episode, "
-                  "with frozen signal weights and fresh agents.</p>\n";
-    html += ResultTable(parts.results, false);
-    if (std::string table = ResultTable(parts.results, true); !table.empty()) {
-      html += "<h3>By environment</h3>\n" + table;
-    }
-    html += ComparisonTable(parts.comparisons) + Figures(parts, "evaluation");
+    chapter = parts.results[0].quantity == Quantity::kSuccess
+                  ? "<p>Success rates with frozen signal weights and fresh agents.</p>\n"
+                  : "<p>No episode reports success, so the numbers are shaped returns of an "
+                    "episode, with frozen signal weights and fresh agents.</p>\n";
+    chapter += ResultTable(parts.results, false);
+    if (std::string table = ResultTable(parts.results, true); !table.empty())
+      chapter += "<h3>By environment</h3>\n" + table;
+    chapter += ComparisonTable(parts.comparisons) + Figures(parts, "evaluation");
   }
-  html += "<h2>Meta-training</h2>\n";
-  html += data.training.empty() ? "<p>No outer update has been made yet.</p>\n"
-                                : Figures(parts, "training");
-  html += "<h2>The signal</h2>\n";
-  if (data.signals.empty()) html += "<p>No signals have been recorded yet.</p>\n";
-  html += Figures(parts, "signal") + CorrelationTable(data.signals);
-  html += "<h2>Throughput and cost</h2>\n";
+  chapters.push_back({"evaluation", "Evaluation", std::move(chapter)});
+  chapters.push_back({"meta-training", "Meta-training",
+                      data.training.empty() ? "<p>No outer update has been made yet.</p>\n"
+                                            : Figures(parts, "training")});
+  chapters.push_back({"signal", "The signal",
+                      (data.signals.empty() ? "<p>No signals have been recorded yet.</p>\n" : "") +
+                          Figures(parts, "signal") + CorrelationTable(data.signals)});
+  if (!data.films.empty()) chapters.push_back({"films", "Films", Films(parts)});
   const double speed = StepsPerSecond(data.training);
+  chapter = CostTable(data.training) + Figures(parts, "cost");
+  if (chapter.empty()) chapter = "<p>No times have been recorded yet.</p>\n";
   if (speed > 0) {
-    html += absl::StrFormat(
-        "<p>%.0f environment steps a second of wall time, learning included.</p>\n", speed);
+    chapter = "<p>" + Grouped(static_cast<uint64_t>(speed)) +
+              " environment steps a second of wall time, learning included.</p>\n" + chapter;
   }
-  const std::string cost = CostTable(data.training) + Figures(parts, "cost");
-  html += cost.empty() ? "<p>No times have been recorded yet.</p>\n" : cost;
+  chapters.push_back({"cost", "Throughput and cost", std::move(chapter)});
 
-  html += "<h2>The run</h2>\n";
-  if (!data.facts.empty()) {
-    html += "<div class=\"scroll\"><table><tbody>\n";
-    for (const auto& [name, value] : data.facts)
-      html += "<tr>" + Cell(name) + Cell(value) + "</tr>\n";
-    html += "</tbody></table></div>\n";
-  }
-  html += "<details open><summary>Specification, with every default</summary>\n<pre>" +
-          EscapeHtml(data.spec_text) + "</pre></details>\n";
-  if (!parts.drawing.tables.empty()) {
-    html += "<details><summary>All numbers as CSV</summary>\n<ul>\n";
-    for (const CsvFile& table : parts.drawing.tables) {
-      html += absl::StrFormat("<li><a href=\"%s/%s\">%s</a></li>\n", EscapeHtml(parts.files_folder),
-                              EscapeHtml(table.name), EscapeHtml(table.name));
-    }
-    html += "</ul></details>\n";
-  }
-  return html + "</main></body></html>\n";
+  chapter = FactTable(data.facts);
+  chapter +=
+      "<details open><summary>Specification, with every default</summary>\n"
+      "<pre tabindex=\"0\">" +
+      EscapeHtml(data.spec_text) + "</pre></details>\n";
+  chapter += "<details><summary>All numbers as CSV</summary>\n<ul>\n";
+  const auto add = [&](const std::string& name) {
+    chapter += absl::StrFormat("<li><a href=\"%s/%s\">%s</a></li>\n", parts.files_folder,
+                               EscapeHtml(name), EscapeHtml(name));
+  };
+  for (const CsvFile& table : parts.drawing.tables) add(table.name);
+  for (const Figure& figure : parts.drawing.figures) add(figure.name + ".csv");
+  chapter += "</ul></details>\n";
+  chapters.push_back({"run", "The run", std::move(chapter)});
+  return html + Contents(chapters) + PageEnd(parts.drawing.figures);
 }
 
 }  // namespace mentor::report

@@ -1,6 +1,7 @@
 // The HTML page of a report. Pure functions.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -20,14 +21,27 @@ struct PageParts {
   std::map<std::string, std::string> svgs;  // By name of the figure; files of gnuplot.
   std::string plot_error;                   // Why plots are missing; empty: they are not.
   std::string files_folder;                 // Link from the page to CSV and pictures.
+  std::filesystem::path folder;             // Where the page will lie.
 };
 
 std::string MakePage(const PageParts& parts);
 
 // Shared by the pages of a run and of a comparison.
-// Until the title inside <main>.
+// Until the title inside <main>. Text from users is escaped by all of these.
 std::string PageHead(const std::string& title);
+// A part of a page under a title of its own.
+struct Chapter {
+  std::string id;  // For links.
+  std::string title;
+  std::string html = {};
+};
+// A list of links to the chapters, and the chapters.
+std::string Contents(const std::vector<Chapter>& chapters);
+// A chart, which is drawn in the page; the picture of gnuplot where there is no JavaScript; its
+// numbers.
 std::string FigureHtml(const Figure& figure, const std::map<std::string, std::string>& svgs,
                        const std::string& files_folder);
+// The data of the charts, and what draws them.
+std::string PageEnd(const std::vector<Figure>& figures);
 
 }  // namespace mentor::report

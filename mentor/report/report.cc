@@ -73,8 +73,8 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   const ReportFiles report{.html = folder / "report.html",
                            .others = std::move(written.files),
                            .summary = absl::StrJoin(summary, "\n")};
-  PageParts parts{data, summary,      results, comparisons, drawing, std::move(written.svgs),
-                  {},   kReportFolder};
+  PageParts parts{data, summary,       results, comparisons, drawing, std::move(written.svgs),
+                  {},   kReportFolder, folder};
   if (!written.drawn.ok()) parts.plot_error = std::string(written.drawn.message());
   MENTOR_RETURN_IF_ERROR(WriteText(report.html, MakePage(parts)));
   if (!written.drawn.ok()) {

@@ -1,9 +1,9 @@
-// The report of one run: a self-contained HTML page with plots drawn by gnuplot, and beside it the
-// plots as SVG and PNG and every number as CSV. Reads nothing but its argument; writes only below
-// one folder:
+// The report of one run: a self-contained HTML page with charts, and beside it the figures as
+// gnuplot draws them (SVG, PNG) and every number as CSV. Reads nothing but its argument; writes
+// only below one folder:
 //
 //   FOLDER/report.html              the page; opens without a network
-//   FOLDER/report/*.csv             the numbers: training, evaluation, tables, signals, phases
+//   FOLDER/report/*.csv             the numbers: training, evaluation, signals, and each figure's
 //   FOLDER/report/*.{gp,svg,png}    one gnuplot script and two pictures for each figure
 //
 // The same data give the same numbers every time: intervals use keyed random numbers. Every part
@@ -87,9 +87,10 @@ struct Identity {
   // What the spec sets, by name as in --set; no defaults.
   std::map<std::string, std::string> settings;
   uint64_t seed = 0;
-  std::string state_hash;            // Hash of the newest checkpoint; may be empty.
-  int baseline_iteration_steps = 0;  // Environment steps of an inner iteration of one agent,
-  int iteration_steps = 0;           // and of one that the rule teaches.
+  std::string state_hash;             // Hash of the newest checkpoint; may be empty.
+  uint32_t lifetimes_per_update = 0;  // 0: not known.
+  int baseline_iteration_steps = 0;   // Environment steps of an inner iteration of one agent,
+  int iteration_steps = 0;            // and of one that the rule teaches.
 };
 
 struct ReportData {
@@ -97,6 +98,9 @@ struct ReportData {
   std::string spec_text;  // Text format, every default written out.
   // Shown as a table: seed, versions, hash, threads, ...
   std::vector<std::pair<std::string, std::string>> facts;
+  std::string date = {};  // When the report is made, as people read it; may be empty.
+  // Films of agents (.gif, .mp4), shown in the page, which links to them.
+  std::vector<std::filesystem::path> films = {};
   // "reward" or "advantage"; a word for the text. Empty: no signal is learned.
   std::string signal_role = "reward";
   int iterations = 3;                // Inner iterations of a lifetime: the segments seg0, seg1, ...

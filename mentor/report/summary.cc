@@ -6,6 +6,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/evaluation_method.h"
+#include "mentor/report/words.h"
 
 namespace mentor::report {
 namespace {
@@ -20,32 +21,13 @@ std::string Number(double value) {
   return text == "-0.00" ? "0.00" : text;
 }
 
-std::string Segment(int number) {
-  return absl::StrFormat("seg%d", number);
-}
-
-std::string Count(size_t count, const std::string& noun) {
-  return absl::StrFormat("%d %s%s", count, noun, count == 1 ? "" : "s");
-}
-
-// 1536000 as "1,536,000".
-std::string Grouped(uint64_t number) {
-  const std::string digits = absl::StrFormat("%d", number);
-  std::string grouped;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) grouped += ',';
-    grouped += digits[i];
-  }
-  return grouped;
-}
-
 std::string Length(const ReportData& data) {
   if (data.training.empty())
     return "No outer update has been made: the signal network is untrained.";
   const uint32_t done = data.training.back().outer_update;
-  std::string text = "The run made " + Count(done, "outer update");
+  std::string text = "The run made " + Several(done, "outer update");
   if (data.outer_updates_total > 0)
-    text += absl::StrFormat(" of the %d that its spec asks for", data.outer_updates_total);
+    text += absl::StrFormat(" of the %s that its spec asks for", Grouped(data.outer_updates_total));
   text += absl::StrFormat(" (%s environment steps)", Grouped(data.training.back().env_steps));
   if (data.outer_updates_paper > 0) {
     text += absl::StrFormat("; the published experiment makes %d, so this is %.2g %% of its length",
@@ -54,18 +36,16 @@ std::string Length(const ReportData& data) {
   return text + ".";
 }
 
-// Mean of a metric over at most kRunningMean points from `begin` on, and how many there were.
-std::pair<double, int> MeanOf(const std::vector<TrainingPoint>& training, size_t begin,
-                              const std::string& metric) {
-  double sum = 0;
-  int count = 0;
-  for (size_t i = begin; i < std::min(training.size(), begin + kRunningMean); ++i) {
-    const auto found = training[i].metrics.find(metric);
-    if (found == training[i].metrics.end() || !std::isfinite(found->second)) continue;
-    sum += found->second;
-    ++count;
+// Values of a metric, those that are numbers, with their outer updates.
+std::vector<std::pair<uint32_t, double>> ValuesOf(const std::vector<TrainingPoint>& training,
+                                                  const std::string& metric) {
+  std::vector<std::pair<uint32_t, double>> values;
+  for (const TrainingPoint& point : training) {
+    const auto found = point.metrics.find(metric);
+    if (found != point.metrics.end() && std::isfinite(found->second))
+      values.emplace_back(point.outer_update, found->second);
   }
-  return {count > 0 ? sum / count : 0, count};
+  return values;
 }
 
 // First and last agents that lived to the end of their lifetime.
@@ -93,21 +73,25 @@ std::string Trend(const ReportData& data) {
   // age: no trend over updates.
   if (!data.training.empty() && data.training.front().metrics.contains("generation"))
     return GenerationTrend(data);
-  const std::string last = success ? Segment(data.iterations - 1) : "shaped_return";
-  if (data.training.size() < 2 * kRunningMean) return "";
-  const auto [early, early_count] = MeanOf(data.training, 0, last);
-  const auto [late, late_count] = MeanOf(data.training, data.training.size() - kRunningMean, last);
-  if (early_count == 0 || late_count == 0) return "";
+  const std::string last = absl::StrFormat("seg%d", data.iterations - 1);
+  const auto values = ValuesOf(data.training, success ? last : "shaped_return");
+  if (values.size() < 2) return "";
+  // Means of the first and the last tenth: of a short run, one update each.
+  const size_t tenth = static_cast<size_t>(RunningWindow(values.size()));
+  double first_mean = 0, last_mean = 0;
+  for (size_t i = 0; i < tenth; ++i) {
+    first_mean += values[i].second / static_cast<double>(tenth);
+    last_mean += values[values.size() - 1 - i].second / static_cast<double>(tenth);
+  }
+  const auto best =
+      std::max_element(values.begin(), values.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  const std::string updates = tenth == 1 ? "outer update" : Several(tenth, "outer update");
   return absl::StrFormat(
-      "On the goals of meta-training, with sampled signals, %s went from %.2f in the first %d "
-      "outer "
-      "updates to %.2f in the last %d.",
-      success ? "success in the last segment (" + last + ")" : "the shaped return of an episode",
-      early, early_count, late, late_count);
-}
-
-std::string Goals(const std::string& split) {
-  return split == "test" ? "unseen goals" : split == "train" ? "training goals" : split;
+      "On the goals of meta-training, with sampled signals, %s went from %.2f (first %s) to %.2f "
+      "(last %s); the best single one was %.2f, at outer update %d.",
+      success ? "success " + PartName(data.iterations - 1) : "the shaped return of an episode",
+      first_mean, updates, last_mean, updates, best->second, best->first);
 }
 
 std::string Verdict(const Comparison& comparison) {
@@ -132,12 +116,12 @@ void AddEvaluation(const std::string& role, const std::vector<MethodResult>& res
     const int last = static_cast<int>(result.segments.size()) - 1;
     std::string text = absl::StrFormat(
         result.quantity == Quantity::kSuccess
-            ? "On %s (%s, %s), agents %s the %s %s succeed in %s of the episodes of %s"
-            : "On %s (%s, %s), agents %s the %s %s have a shaped return of %s in an episode of %s",
-        Goals(result.split), Count(result.goals, "goal"), Count(result.lifetimes, "lifetime"),
+            ? "On %s (%s, %s), agents %s the %s %s succeed in %s of their episodes %s"
+            : "On %s (%s, %s), agents %s the %s %s have a shaped return of %s in an episode %s",
+        GoalsOf(result.split), Several(result.goals, "goal"), Several(result.lifetimes, "lifetime"),
         role.empty() ? "with" : "taught by", NameOf(result.method),
         role.empty() ? "meta-parameters" : role, FormatInterval(result.segments[last]),
-        Segment(last));
+        PartName(last));
     std::string verdicts;
     for (const Comparison& comparison : comparisons) {
       if (comparison.method != result.method || comparison.split != result.split ||
@@ -152,14 +136,14 @@ void AddEvaluation(const std::string& role, const std::vector<MethodResult>& res
                           : growth.high < 0
                               ? "Agents get worse within their lifetime"
                               : "Within a lifetime no improvement can be told from chance";
-      sentences->push_back(
-          absl::StrFormat("%s: %s - seg0 = %s.", words, Segment(last), FormatInterval(growth)));
+      sentences->push_back(absl::StrFormat("%s: %s less %s is %s.", words, PartName(last),
+                                           PartName(0), FormatInterval(growth)));
     }
     fewest = fewest == 0 ? result.lifetimes : std::min(fewest, result.lifetimes);
   }
   if (fewest > 0 && fewest < kFewLifetimes) {
-    sentences->push_back(absl::StrFormat("With %s, intervals are rough; take them as a hint.",
-                                         Count(fewest, "lifetime")));
+    sentences->push_back(absl::StrFormat("With %s, the intervals are rough; take them as a hint.",
+                                         Several(fewest, "lifetime")));
   }
 }
 
@@ -172,17 +156,17 @@ void AddControl(const std::vector<Comparison>& comparisons, Quantity quantity,
     checked = true;
     if (comparison.difference.low <= 0 || comparison.difference.mean <= margin) continue;
     sentences->push_back(
-        absl::StrFormat("Warning: before any learning (seg0) '%s' exceeds %s on %s by %s. The "
-                        "signal cannot act there, so something leaks: "
-                        "weights used again, a visible goal, or a policy that sees the signal.",
+        absl::StrFormat("Warning: before any learning '%s' exceeds %s on %s by %s. The signal "
+                        "cannot act there, so something leaks: weights used again, a visible "
+                        "goal, or a policy that sees the signal.",
                         NameOf(comparison.method), NameOf(comparison.baseline),
-                        Goals(comparison.split), FormatInterval(comparison.difference)));
+                        GoalsOf(comparison.split), FormatInterval(comparison.difference)));
     return;
   }
   if (checked) {
     sentences->push_back(
-        "The control holds: before any learning (seg0) no learned signal is ahead of a baseline, "
-        "as it must be.");
+        "The control holds: before any learning no learned signal is ahead of a baseline, as it "
+        "must be.");
   }
 }
 
@@ -196,7 +180,7 @@ void AddBaselines(const std::vector<MethodResult>& results, std::vector<std::str
                             FormatInterval(result.segments.back()));
   }
   if (!text.empty())
-    sentences->push_back("For comparison, the baselines in the last segment: " + text + ".");
+    sentences->push_back("For comparison, the baselines at the end of a lifetime: " + text + ".");
 }
 
 std::string Strength(double correlation) {
@@ -214,14 +198,14 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
   if (pooled.steps == 0) return;
   if (std::isnan(pooled.pearson)) {
     sentences->push_back(
-        "The signal or the shaped reward is constant, so they have no correlation.");
+        "The signal or the shaped reward is constant, so there is no correlation between them.");
     return;
   }
   std::string text = absl::StrFormat(
       "The signal is %s correlated with the shaped reward (Pearson %s, Spearman %s over %s steps "
       "of %s)",
       Strength(pooled.spearman), Number(pooled.pearson), Number(pooled.spearman),
-      Grouped(pooled.steps), Count(samples.size(), "lifetime"));
+      Grouped(pooled.steps), Several(samples.size(), "lifetime"));
   if (!std::isnan(pooled.change_pearson)) {
     text += absl::StrFormat(
         " and %s with the progress that a step makes, the change of the shaped reward (%s, %s)",
@@ -252,7 +236,7 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
   if (std::string trend = Trend(data); !trend.empty()) sentences.push_back(std::move(trend));
   if (data.measures_nothing) {
     sentences.push_back(
-        "The spec asks for no outer updates and no baselines, so there is nothing to measure: set "
+        "The spec asks for no outer updates and no baselines, so there is nothing to measure. Set "
         "evaluation.baseline to [PPO_SPARSE, PPO_SHAPED, RANDOM_SIGNAL], or rule.outer_updates to "
         "more than 0.");
   } else if (results.empty() && !data.evaluation.empty()) {

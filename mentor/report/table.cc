@@ -4,6 +4,7 @@
 #include <limits>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 #include <absl/strings/str_replace.h>
 
 #include "common/check.h"
@@ -46,10 +47,14 @@ void Table::Add(std::vector<Cell> row) {
 }
 
 std::string Table::Html() const {
-  std::string html = absl::StrCat("<div class=\"scroll\"><table><caption>", EscapeHtml(title_),
-                                  "</caption><thead><tr>");
+  // What is wider than the screen scrolls, with the keyboard too; the title stays.
+  const std::string title = EscapeHtml(title_);
+  std::string html = absl::StrFormat(
+      "<p class=\"table-title\">%s</p>\n<div class=\"scroll\" role=\"group\" tabindex=\"0\" "
+      "aria-label=\"%s\"><table aria-label=\"%s\"><thead><tr>",
+      title, title, title);
   for (const Column& column : columns_) {
-    absl::StrAppend(&html, IsRight(column.kind) ? "<th class=\"n\">" : "<th>",
+    absl::StrAppend(&html, "<th scope=\"col\"", IsRight(column.kind) ? " class=\"n\">" : ">",
                     EscapeHtml(column.name), "</th>");
   }
   html += "</tr></thead><tbody>\n";
@@ -58,14 +63,17 @@ std::string Table::Html() const {
     for (size_t c = 0; c < row.size(); ++c) {
       const Cell& cell = row[c];
       std::string text = cell.text, small = cell.note;
+      // The interval stands below its mean.
       const size_t bracket = text.find(" [");
-      if (cell.kind == Kind::kInterval && bracket != std::string::npos) {
+      if (cell.kind != Kind::kText && bracket != std::string::npos) {
         small = text.substr(bracket + 1);
         text.resize(bracket);
       }
-      absl::StrAppend(&html, IsRight(columns_[c].kind) ? "<td class=\"n\">" : "<td>",
-                      EscapeHtml(text),
-                      small.empty() ? "" : "<small>" + EscapeHtml(small) + "</small>", "</td>");
+      const bool is_head = c == 0 && columns_[c].kind == Kind::kText;
+      absl::StrAppend(&html, is_head ? "<th scope=\"row\"" : "<td",
+                      IsRight(columns_[c].kind) ? " class=\"n\">" : ">", EscapeHtml(text),
+                      small.empty() ? "" : "<small>" + EscapeHtml(small) + "</small>",
+                      is_head ? "</th>" : "</td>");
     }
     html += "</tr>\n";
   }

@@ -43,8 +43,10 @@ absl::StatusOr<WrittenDrawing> WriteDrawing(const Drawing& drawing,
         absl::StrFormat("cannot make %s: %s", folder.string(), error.message()));
   }
   WrittenDrawing written;
+  std::vector<CsvFile> tables = drawing.tables;
+  for (const Figure& figure : drawing.figures) tables.push_back(TableOf(figure));
   std::set<std::string> names;
-  for (const CsvFile& table : drawing.tables) {
+  for (const CsvFile& table : tables) {
     MENTOR_CHECK(names.insert(table.name).second);  // Else one would hide another.
     MENTOR_RETURN_IF_ERROR(WriteText(folder / table.name, table.text));
     written.files.push_back(folder / table.name);

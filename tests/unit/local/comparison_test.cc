@@ -155,14 +155,14 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   INFO(written.status().ToString());
   REQUIRE(written.ok());
   const std::string page = ReadText(written->html);
-  CHECK_FALSE(Contains(page, "src="));
-  CHECK_FALSE(Contains(page, "<script"));
+  CHECK_FALSE(Contains(page.substr(0, page.find("<script")), "src="));
   CHECK_FALSE(Contains(page, "<b> / "));
-  for (const char* figure : {"interquartile_means_test", "profiles_test", "sample_efficiency_test",
-                             "probability_of_improvement_test", "training_by_steps",
-                             "training_by_wall", "metric_grad_norm"}) {
+  for (const char* figure :
+       {"interquartile_means_test", "profiles_test", "sample_efficiency_test",
+        "probability_of_improvement_test", "training_by_steps", "training_by_wall",
+        "training_by_cpu", "scores_by_budget_test", "metric_grad_norm"}) {
     INFO(figure);
-    CHECK(Contains(page, "<figure id=\"" + std::string(figure) + "\">"));
+    CHECK(Contains(page, "<figure id=\"" + std::string(figure) + "\""));
     CHECK(Contains(page, std::string(figure) + "-svg"));
     CHECK(ReadText(folder.path() / "comparison" / (std::string(figure) + ".png")).substr(1, 3) ==
           "PNG");
@@ -189,15 +189,59 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   CHECK(ReadText(other.path() / "comparison.html") == page);
 }
 
+TEST_CASE("comparison: the page says which budgets the runs had and whether they are equal",
+          "[unit]") {
+  std::vector<ComparedRun> runs = {Run("a", 1, 1), Run("a", 2, 1), Run("b", 1, 1)};
+  for (ComparedRun& run : runs) run.data.identity.lifetimes_per_update = 500;
+  // CPU seconds are never equal to the last digit: 3 x (1 + 0.25), and rounded.
+  runs[1].data.training[0].metrics["outer_seconds"] = 2.25;
+  CHECK(BudgetWords(GroupRuns(runs)) ==
+        "All runs had the same budget of meta-training: 3 outer updates, 1,500 lifetimes and 3,000 "
+        "environment steps each. CPU seconds of a run: a 4 to 6, b 4.");
+  runs[2].data.training.pop_back();
+  CHECK(
+      BudgetWords(GroupRuns(runs)) ==
+      "The budgets of meta-training were not equal: a run of a had 3 outer updates, 1,500 "
+      "lifetimes, 3,000 environment steps and 4 to 6 CPU seconds; a run of b had 2 outer updates, "
+      "1,000 lifetimes, 2,000 environment steps and 3 CPU seconds. Compare the curves against "
+      "environment steps and CPU seconds.");
+  // Agents that live on: each generation has begun as many lives.
+  for (TrainingPoint& point : runs[0].data.training)
+    point.metrics["generation"] = (point.outer_update - 1) / 2;
+  CHECK(BudgetOf(runs[0].data).lifetimes == 1000);
+  CHECK(BudgetOf(runs[0].data).evaluated == 6);
+
+  const TempFolder folder;
+  const auto written = WriteComparison({.title = "", .runs = runs}, folder.path());
+  REQUIRE(written.ok());
+  CHECK(Contains(written->summary, "The budgets of meta-training were not equal"));
+  const std::string page = ReadText(written->html);
+  CHECK_FALSE(Contains(page, "equal budgets"));
+  CHECK(Contains(ReadText(folder.path() / "comparison" / "budgets.csv"),
+                 "\nb,1,2,1000,2000,2.5,6\n"));
+  // The same successes against what they cost.
+  CHECK(
+      Contains(ReadText(folder.path() / "comparison" / "training_by_cpu.csv"), "\nb,2.5,0.2,,\n"));
+}
+
 TEST_CASE("comparison: titles of runs survive gnuplot and the page", "[unit]") {
   const TempFolder folder;
-  const std::string title = "signal 'a' <b> & $x \\n _1 ^2 {c}";
+  const std::string title = "signal 'a' <b> & $x \\n _1 ^2 {c} </script> % `date`";
   const auto written =
       WriteComparison({.title = "", .runs = {Run(title, 1, 1), Run("b", 1, 0)}}, folder.path());
   INFO(written.status().ToString());
   REQUIRE(written.ok());
   const std::string svg = ReadText(folder.path() / "comparison" / "training_by_steps.svg");
-  CHECK(Contains(svg, "signal 'a' &lt;b> &amp; $x \\n _1 ^2 {c}"));
+  CHECK(Contains(svg, "signal 'a' &lt;b> &amp; $x \\n _1 ^2 {c} &lt;/script> % `date`"));
+  // At an axis, where a name is a format of gnuplot's.
+  const std::string rows = ReadText(folder.path() / "comparison" / "interquartile_means_test.svg");
+  CHECK(Contains(rows, "% `date`"));
+  const std::string page = ReadText(written->html);
+  size_t ends = 0;
+  for (size_t at = page.find("</script"); at != std::string::npos;
+       at = page.find("</script", at + 1))
+    ++ends;
+  CHECK(ends == 2);  // Those of the page itself.
   CHECK(GnuplotString("a'b\nc") == "'a''b c'");
 }
 

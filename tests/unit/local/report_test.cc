@@ -7,10 +7,16 @@
 #include <sstream>
 #include <string>
 
+#include <absl/strings/escaping.h>
+#include <nlohmann/json.hpp>
+
 #include "common/evaluation_method.h"
+#include "common/hash.h"
+#include "mentor/report/chart.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/html.h"
+#include "mentor/report/page.h"
 #include "mentor/report/summary.h"
 #include "mentor/report/theme.h"
 #include "tests/temp_folder.h"
@@ -244,11 +250,6 @@ TEST_CASE("evaluation: where episodes end early, each counts in the segment wher
 TEST_CASE("evaluation: where nothing can succeed, shaped returns are compared", "[unit]") {
   ReportData data = Whole();
   data.evaluation.clear();
-  while (data.training.size() < 2 * kRunningMean) {  // A trend is told of long runs.
-    data.training.push_back(data.training.back());
-    ++data.training.back().outer_update;
-    data.training.back().env_steps += 1000;
-  }
   for (TrainingPoint& point : data.training) {
     for (const char* segment : {"seg0", "seg1", "seg2"}) point.metrics[segment] = 0;
   }
@@ -270,8 +271,8 @@ TEST_CASE("evaluation: where nothing can succeed, shaped returns are compared", 
   INFO(written.status().ToString());
   REQUIRE(written.ok());
   CHECK(Contains(written->summary,
-                 "have a shaped return of -1.50 [-1.50, -1.50] in an episode of "
-                 "seg2: better than PPO shaped (difference 1.00"));
+                 "have a shaped return of -1.50 [-1.50, -1.50] in an episode after 2 updates: "
+                 "better than PPO shaped (difference 1.00"));
   CHECK(Contains(written->summary, "the shaped return of an episode went from"));
   CHECK(Contains(ReadText(written->html), "No episode reports success"));
   CHECK(Contains(ReadText(folder.path() / "report" / "evaluation_train.gp"), "shaped return"));
@@ -291,30 +292,44 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
     INFO(file);
     CHECK(std::filesystem::file_size(file) > 0);
   }
-  // Self-contained: nothing is loaded, from the network or from files.
-  CHECK_FALSE(Contains(page, "src="));
-  CHECK_FALSE(Contains(page, "<script"));
-  CHECK_FALSE(Contains(page, "<link"));
-  CHECK_FALSE(Contains(page, "url(http"));
+  // Self-contained: nothing is loaded, from the network or from files, and no script but the one
+  // whose hash the page's policy names.
+  const std::string shown = page.substr(0, page.find("<script"));
+  CHECK_FALSE(Contains(shown, "src="));
+  CHECK_FALSE(Contains(shown, "<link"));
+  CHECK_FALSE(Contains(shown, "url(http"));
+  CHECK(CountOf(page, "</script>") == 2);  // Of the numbers, and of what draws them.
+  Sha256 hash;
+  const size_t script = page.rfind("<script>") + 8;
+  hash.Update(page.substr(script, page.rfind("</script>") - script));
+  CHECK(Contains(shown, "script-src 'sha256-" + absl::Base64Escape(hash.Finish()) + "'\""));
   for (const char* figure :
        {"evaluation_test", "episodes_test", "training_by_update", "training_by_steps",
         "training_return", "training_rule", "signal_episode", "signal_age", "signal_histogram",
         "signal_scatter", "throughput", "phases"}) {
     INFO(figure);
-    CHECK(CountOf(page, "<figure id=\"" + std::string(figure) + "\">") == 1);
+    CHECK(CountOf(page, "<figure id=\"" + std::string(figure) + "\"") == 1);
+    CHECK(CountOf(page, "data-figure=\"" + std::string(figure) + "\"") == 1);
+    CHECK(CountOf(page, "<noscript><svg ") == 12);
     CHECK(CountOf(page, "id=\"" + std::string(figure) + "-svg-canvas\"") == 1);
     CHECK(ReadText(folder.path() / "report" / (std::string(figure) + ".png")).substr(1, 3) ==
           "PNG");
   }
-  CHECK(CountOf(page, "<svg ") == 12);
   // All colours of the plots follow the reader's setting.
-  CHECK_FALSE(Contains(page, "rgb("));
+  CHECK_FALSE(Contains(shown, "rgb("));
+  // People read words, files have names.
+  CHECK_FALSE(Contains(shown, ">seg2"));
+  CHECK(Contains(shown, "<th scope=\"col\" class=\"n\">after 2 updates</th>"));
   // Text of users is text.
   CHECK_FALSE(Contains(page, "<b>& co"));
   CHECK(Contains(page, "<h1>Reach &lt;b&gt;&amp; co&lt;/b&gt;</h1>"));
   CHECK(Contains(written->summary, "8 outer updates"));
   CHECK(Contains(written->summary, "(8,000 environment steps)"));
   CHECK(Contains(written->summary, "1.6 % of its length"));
+  // A short run has its first, last and best update: no mean of ten hides them.
+  CHECK(Contains(written->summary,
+                 "success after 2 updates went from 0.12 (first outer update) to 0.26 (last outer "
+                 "update); the best single one was 0.26, at outer update 8."));
 
   // 4 lifetimes: seg2 of "learned" is 7 of 8 episodes, of "PPO sparse" 1 of 8.
   const std::string table = ReadText(folder.path() / "report" / "evaluation.csv");
@@ -327,6 +342,104 @@ TEST_CASE("report: one page with every plot inside and the files beside it", "[u
   const TempFolder other;
   REQUIRE(WriteReport(data, other.path()).ok());
   CHECK(ReadText(other.path() / "report.html") == page);
+}
+
+// Two methods in ten episodes, the second with the name of somebody who means harm.
+Figure SmallFigure() {
+  Series learned{.name = "learned", .style = {"blue"}, .intervals = true};
+  learned.places = {{1, {0.25, 0.125, 0.5}}, PlaceAt(2, kNone), {3, {0.75, 0.5, 1}}};
+  Series other{.name = "</script><b>&", .style = {"green"}, .kind = Series::Kind::kPoints};
+  other.places = {PlaceAt(1, 0.1), PlaceAt(2, 0.1), PlaceAt(3, 1.0 / 3)};
+  return {.name = "small",
+          .section = "evaluation",
+          .title = "Success <i>",
+          .caption = "How.",
+          .panels = {{.x = {.label = "episode", .whole = true},
+                      .y = {.label = "success rate", .low = 0, .high = 1},
+                      .series = {learned, other}}}};
+}
+
+TEST_CASE("chart: the page has the numbers as data, as words and as a table", "[unit]") {
+  const Figure figure = SmallFigure();
+  const std::string data = ChartData({figure});
+  CHECK_FALSE(Contains(data, "<"));
+  const auto json = nlohmann::json::parse(data);
+  const auto& panel = json["small"]["panels"][0];
+  CHECK(panel["y"] == nlohmann::json({{"label", "success rate"}, {"low", 0}, {"high", 1}}));
+  CHECK(panel["series"][0]["y"] == nlohmann::json({0.25, nullptr, 0.75}));
+  CHECK(panel["series"][0]["high"] == nlohmann::json({0.5, nullptr, 1}));
+  CHECK(panel["series"][1]["name"] == "</script><b>&");
+  CHECK(panel["series"][1]["kind"] == "points");
+  CHECK_FALSE(panel["series"][1].contains("low"));
+
+  CHECK(Describe(figure.panels[0]) ==
+        "Success rate against episode. learned from 0.25 at 1 to 0.75 at 3, greatest 0.75 at 3; "
+        "</script><b>&, 3 points, from 0.1 to 0.333.");
+  const std::string html = FigureHtml(figure, {}, "files");
+  CHECK_FALSE(Contains(html, "</script>"));
+  CHECK_FALSE(Contains(html, "<i>"));
+  CHECK(Contains(html, "role=\"img\" aria-label=\"Success rate against episode. learned from"));
+  CHECK(Contains(html,
+                 "<th scope=\"row\">3</th><td class=\"n\">0.75<small>[0.5, 1]</small></td>"
+                 "<td class=\"n\">0.333</td>"));
+  // As gnuplot reads it: the line breaks where there is no value, another block begins after two
+  // empty lines.
+  CHECK(TableOf(figure).text ==
+        "series,x,value,low,high\n"
+        "learned,1,0.25,0.125,0.5\n\nlearned,3,0.75,0.5,1\n\n\n"
+        "</script><b>&,1,0.1,,\n</script><b>&,2,0.1,,\n</script><b>&,3,0.3333333333,,\n");
+}
+
+TEST_CASE("chart: long lines are thinned, rows too, the ends stay", "[unit]") {
+  Figure figure = SmallFigure();
+  Series& line = figure.panels[0].series[0];
+  line.places.clear();
+  figure.panels[0].series.resize(1);
+  for (int i = 0; i <= 10'000; ++i) line.places.push_back(PlaceAt(i, 0.5));
+  const auto json = nlohmann::json::parse(ChartData({figure}));
+  const auto& x = json["small"]["panels"][0]["series"][0]["x"];
+  CHECK(x.size() < 1300);
+  CHECK(x.back() == 10'000);
+  const std::string table = NumbersOf(figure);
+  CHECK(CountOf(table, "<tr>") < 70);
+  CHECK(Contains(table, ">10,000</th>"));
+}
+
+TEST_CASE("report: date, contents and films of the run's folder", "[unit]") {
+  const TempFolder folder;
+  ReportData data = Whole();
+  data.date = "1 May 2030, 09:00 UTC";
+  data.films = {folder.path() / "lives <1>.mp4", folder.path() / "one.gif"};
+  REQUIRE(WriteReport(data, folder.path()).ok());
+  const std::string page = ReadText(folder.path() / "report.html");
+  CHECK(Contains(page, "Report of 1 May 2030, 09:00 UTC."));
+  CHECK(Contains(page, "<video controls muted preload=\"metadata\" src=\"lives%20%3C1%3E.mp4\""));
+  CHECK(Contains(page, "<img class=\"film\" src=\"one.gif\""));
+  for (const char* chapter : {"evaluation", "meta-training", "signal", "films", "cost", "run"}) {
+    INFO(chapter);
+    CHECK(CountOf(page, "<a href=\"#" + std::string(chapter) + "\">") == 1);
+    CHECK(CountOf(page, "<h2 id=\"" + std::string(chapter) + "\">") == 1);
+  }
+}
+
+TEST_CASE("report: final and best weights that did the same share a line", "[unit]") {
+  const TempFolder folder;
+  ReportData data = Whole();
+  std::vector<EvaluationRow> best;
+  for (const EvaluationRow& row : data.evaluation) {
+    if (row.method != v1::EVALUATION_METHOD_LEARNED) continue;
+    best.push_back(row);
+    best.back().method = v1::EVALUATION_METHOD_LEARNED_BEST;
+  }
+  data.evaluation.insert(data.evaluation.end(), best.begin(), best.end());
+  const auto csv = [&] {
+    REQUIRE(WriteReport(data, folder.path()).ok());
+    return ReadText(folder.path() / "report" / "episodes_test.csv");
+  };
+  CHECK(Contains(csv(), "learned (final and best weights),6,"));
+  CHECK_FALSE(Contains(csv(), "learned (best)"));
+  data.evaluation.back().episode_success[0] = 1 - data.evaluation.back().episode_success[0];
+  CHECK(Contains(csv(), "learned (best),6,"));
 }
 
 TEST_CASE("report: every part may be missing", "[unit]") {
@@ -385,8 +498,7 @@ TEST_CASE("report: the words follow the intervals", "[unit]") {
   data.evaluation.clear();
   AddMethod("learned", {{1, 1, 0, 0, 0, 0}, {1, 1, 0, 0, 0, 0}}, &data);
   AddMethod("PPO sparse", {{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}}, &data);
-  CHECK(
-      Contains(summary(data), "Warning: before any learning (seg0) 'learned' exceeds PPO sparse"));
+  CHECK(Contains(summary(data), "Warning: before any learning 'learned' exceeds PPO sparse"));
   CHECK(Contains(summary(data), "Agents get worse within their lifetime"));
 }
 
@@ -397,7 +509,7 @@ TEST_CASE("report: without gnuplot it says so, and the numbers are there all the
   CHECK(absl::IsFailedPrecondition(missing.status()));
   CHECK(Contains(std::string(missing.status().message()), "apt-get install gnuplot-nox"));
   CHECK(Contains(ReadText(folder.path() / "report" / "evaluation.csv"), "PPO sparse"));
-  CHECK(Contains(ReadText(folder.path() / "report.html"), "Plots are missing"));
+  CHECK(Contains(ReadText(folder.path() / "report.html"), "Pictures to download are missing"));
 
   const auto failing = WriteReport(Whole(), folder.path(), {.gnuplot = "false"});
   CHECK(absl::IsInternal(failing.status()));
@@ -497,7 +609,7 @@ TEST_CASE("report: metrics are drawn as their declarations say, others small", "
   CHECK(back != std::string::npos);
   const std::string small = text("training_statistics.gp");
   CHECK(Contains(small, "set title 'from_another_build'"));
-  CHECK(Contains(small, "set title 'length of a step'"));
+  CHECK(Contains(small, "set title 'Length of a step'"));
   CHECK_FALSE(Contains(small, "\nset logscale y"));  // A value is 0.
   CHECK_FALSE(Contains(small, "reward_mean"));
   CHECK(Contains(text("training.csv"), "reward_mean/door"));

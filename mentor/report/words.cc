@@ -1,0 +1,40 @@
+#include "mentor/report/words.h"
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+namespace mentor::report {
+
+std::string PartName(int segment) {
+  return segment == 0 ? "before learning" : "after " + Several(segment, "update");
+}
+
+std::string GoalsOf(const std::string& split) {
+  return split == "test" ? "unseen goals" : split == "train" ? "training goals" : split;
+}
+
+std::string QuantityWords(Quantity quantity) {
+  return quantity == Quantity::kSuccess ? "success rate" : "shaped return of an episode";
+}
+
+std::string Capitalised(std::string text) {
+  if (!text.empty()) text[0] = absl::ascii_toupper(static_cast<unsigned char>(text[0]));
+  return text;
+}
+
+std::string Several(uint64_t count, const std::string& noun) {
+  return absl::StrFormat("%s %s%s", Grouped(count), noun, count == 1 ? "" : "s");
+}
+
+std::string Grouped(uint64_t number) {
+  const std::string digits = absl::StrCat(number);
+  std::string grouped;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) grouped += ',';
+    grouped += digits[i];
+  }
+  return grouped;
+}
+
+}  // namespace mentor::report

@@ -1,0 +1,28 @@
+// The words of reports for what files and metrics name shortly: seg2, det, test. Pure functions.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "mentor/report/evaluation.h"
+
+namespace mentor::report {
+
+// Of segment 0, 1, 2, ... of a lifetime: "before learning", "after 1 update", "after 2 updates".
+std::string PartName(int segment);
+inline constexpr char kLastEpisode[] = "last episode";
+inline constexpr char kDeterministic[] = "deterministic";
+
+// Of a split: "unseen goals", "training goals", or its own name.
+std::string GoalsOf(const std::string& split);
+
+// "success rate", "shaped return of an episode"
+std::string QuantityWords(Quantity quantity);
+std::string Capitalised(std::string text);
+
+// "1 run", "3 runs"
+std::string Several(uint64_t count, const std::string& noun);
+// 1536000 as "1,536,000".
+std::string Grouped(uint64_t number);
+
+}  // namespace mentor::report

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Looks at pages of reports in a browser: pictures of each at 390, 1100 and 1920 pixels, light, dark
+and on paper, and what axe-core says of their accessibility.
+
+Usage: tests/report/pages.py PAGE.html... [--out FOLDER] [--help]
+  PAGE.html     report.html of a run, comparison.html, or another page of one file
+  --out FOLDER  where the pictures go (default: pages)
+
+Fails on a serious finding of axe, on a page that scrolls sideways, on an error in the console, on a
+chart that is empty or was not drawn, on a page above 1.5 MB, and where the page shows less without
+JavaScript. Needs deploy/install.sh --pages (Debian's chromium, playwright with axe-core). By hand
+only; look at the pictures afterwards.
+
+Example:
+  build/bin/mentor run deploy/experiments/point_reach.txtpb --out runs/a
+  tests/report/pages.py runs/a/report.html --out /tmp/pages
+"""
+
+import argparse
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / ".deps" / "pages"))
+
+WIDTHS = (390, 1100, 1920)
+BYTES_MAX = 1_500_000
+SERIOUS = ("serious", "critical")
+# Whether every canvas holds more than one colour.
+EMPTY = """() => [...document.querySelectorAll("canvas")].filter((canvas) => {
+  const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  return pixels.every((pixel) => pixel === pixels[0]);
+}).map((canvas) => canvas.closest("figure").id)"""
+UNDRAWN = """() => [...document.querySelectorAll("[data-figure]")]
+  .filter((figure) => !figure.querySelector("canvas")).map((figure) => figure.dataset.figure)"""
+# Text that leaves the screen, unless it lies in what scrolls.
+WIDE = """() => [...document.querySelectorAll("body *")].filter((part) =>
+  part.getBoundingClientRect().right > document.documentElement.clientWidth + 1 &&
+  !part.closest(".scroll, pre, details:not([open])")).map((part) => part.tagName + " in " +
+  (part.closest("[id]") || document.body).id)"""
+
+
+def axe_findings(page, script):
+    page.evaluate(script)
+    # Charts are pictures with words; their tables are looked at too.
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    found = page.evaluate("axe.run().then((result) => result.violations)")
+    return [
+        f"axe: {finding['impact']}: {finding['id']}: {finding['help']}: "
+        + "; ".join(node["html"][:120] for node in finding["nodes"][:3])
+        for finding in found
+        if finding["impact"] in SERIOUS
+    ]
+
+
+def look(browser, axe, path, out):
+    """What is wrong with one page."""
+    wrong = []
+    if path.stat().st_size > BYTES_MAX:
+        wrong.append(f"{path.stat().st_size} bytes, more than {BYTES_MAX}")
+    name = path.stem
+    for width in WIDTHS:
+        for scheme in ("light", "dark"):
+            context = browser.new_context(
+                viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=False
+            )
+            page = context.new_page()
+            where = f"{name}, {width} px, {scheme}"
+
+            def say(text, where=where):
+                wrong.append(f"{where}: {text}")
+
+            page.on(
+                "console",
+                lambda message, say=say: (
+                    say(f"console: {message.text}") if message.type in ("error", "warning") else 0
+                ),
+            )
+            page.on("pageerror", lambda error, say=say: say(f"script: {error}"))
+            page.on("requestfailed", lambda request, say=say: say(f"asks for {request.url}"))
+            page.goto(path.resolve().as_uri())
+            page.wait_for_function("document.documentElement.dataset.drawn !== undefined")
+            page.wait_for_timeout(300)
+            overflow = page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            if overflow > 0:
+                say(f"scrolls sideways by {overflow} px: {page.evaluate(WIDE)[:5]}")
+            for figure in page.evaluate(UNDRAWN):
+                say(f"{figure}: not drawn")
+            for figure in page.evaluate(EMPTY):
+                say(f"{figure}: empty")
+            page.screenshot(path=out / f"{name}-{width}-{scheme}.png", full_page=True)
+            if width == 1100 and scheme == "dark":
+                # The other way, without loading the page again.
+                page.emulate_media(color_scheme="light")
+                page.wait_for_timeout(300)
+                page.screenshot(path=out / f"{name}-{width}-changed.png", full_page=True)
+                page.pdf(path=out / f"{name}.pdf", format="A4")
+            wrong.extend(f"{where}: {finding}" for finding in axe_findings(page, axe))
+            context.close()
+    context = browser.new_context(viewport={"width": 1100, "height": 900}, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(path.resolve().as_uri())
+    figures = page.locator("figure[id]").count()
+    pictures = page.locator("figure[id] svg").count()
+    if pictures < figures:
+        wrong.append(f"{name}: without JavaScript {figures - pictures} figures have no picture")
+    page.screenshot(path=out / f"{name}-without-javascript.png", full_page=True)
+    context.close()
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pages", nargs="+", type=pathlib.Path, metavar="PAGE.html")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("pages"))
+    arguments = parser.parse_args()
+    try:
+        import axe_playwright_python
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        sys.exit(f"pages.py: {error}: run deploy/install.sh --pages first")
+    axe = (pathlib.Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    wrong = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        for path in arguments.pages:
+            wrong += look(browser, axe, path, arguments.out)
+        browser.close()
+    for text in wrong:
+        print(text)
+    print(f"{len(arguments.pages)} pages, {len(wrong)} findings; pictures in {arguments.out}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
