@@ -17,9 +17,10 @@ case "${1-}" in
   ''|-*) ;;
   *) spec=$1; shift ;;
 esac
-[ -f "$spec" ] || spec=deploy/experiments/$(basename "$spec" .txtpb).txtpb
-if [ ! -f "$spec" ]; then
-  echo "quickstart.sh: no spec $spec; there are: $(cd deploy/experiments && echo *.txtpb)" >&2
+# Before minutes of building; mentor itself finds both.
+if [ ! -f "$spec" ] && [ ! -f "deploy/experiments/$spec.txtpb" ]; then
+  echo "quickstart.sh: there is no spec $spec; known:" \
+    "$(cd deploy/experiments && echo *.txtpb | sed 's/\.txtpb//g')" >&2
   exit 2
 fi
 if ! grep -qw avx2 /proc/cpuinfo; then

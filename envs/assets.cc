@@ -65,7 +65,9 @@ absl::Status CheckAssets(const std::string& root, const std::string& folder,
     const auto [begin, end] = assets.equal_range(name);
     for (auto asset = begin; asset != end; ++asset) {
       const std::string path = absl::StrCat(root, "/", asset->second.path);
-      constexpr char kRemedy[] = "; run deploy/install.sh or correct MENTOR_ASSETS";
+      constexpr char kRemedy[] =
+          "; install Mentor again (in its sources: deploy/install.sh), or correct "
+          "MENTOR_ASSETS";
       const absl::StatusOr<std::string> bytes = ReadFile(path, kFileBytesMax);
       if (!bytes.ok()) {
         return absl::FailedPreconditionError(

@@ -220,8 +220,8 @@ absl::StatusOr<std::vector<envs::Shot>> PlayLifetime(const RenderFlags& flags, W
   if (!flags.task.empty() || !flags.benchmark.empty() || !flags.options.empty() ||
       !flags.wrappers.empty() || flags.goal_visible || flags.steps > 0) {
     return BadFlag("--policy", flags.policy,
-                   "a run's spec says what its agents live in; leave out --task, --benchmark, "
-                   "--option, --wrapper, --goal_visible and --steps, and choose with --goal");
+                   "the run's spec says what its agents live in: leave out --task, --benchmark, "
+                   "--option, --wrapper, --goal_visible and --steps; --goal chooses the task");
   }
   // A name or a scene that cannot be drawn is said before a lifetime is lived.
   MENTOR_ASSIGN_OR_RETURN(const v1::EnvironmentTask drawn, TaskOf(flags));
@@ -290,7 +290,7 @@ int RunRender(RenderFlags& flags) {
 void AddList(CLI::App* env, std::function<int()>* action) {
   const auto json = std::make_shared<bool>(false);
   CLI::App* list = env->add_subcommand("list", "List environments, benchmarks and wrappers");
-  list->add_flag("--json", *json, "Machine-readable");
+  list->add_flag("--json", *json, "Print JSON");
   list->callback([action, json] {
     *action = [json] {
       std::printf("%s", envs::DescribeCatalogue(*json).c_str());
@@ -308,7 +308,7 @@ void AddShow(CLI::App* env, std::function<int()>* action) {
   CLI::App* show =
       env->add_subcommand("show", "Show spaces, rewards, random draws, tasks, options and source");
   show->add_option("NAME", flags->name, "Environment, benchmark or wrapper")->required();
-  show->add_flag("--json", flags->json, "Machine-readable");
+  show->add_flag("--json", flags->json, "Print JSON");
   show->callback([action, flags] {
     *action = [flags] {
       const auto text = envs::Describe(flags->name, flags->json);
@@ -362,21 +362,19 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
       ->group("Task");
   render
       ->add_option("--goal", flags.goal,
-                   "Number of the task among those of --seed, of "
-                   "--benchmark or of the run")
+                   "Number of the task, from 0, among those of --seed, --benchmark or the run")
       ->check(CLI::NonNegativeNumber)
       ->group("Task")
       ->capture_default_str();
   render
       ->add_option("--benchmark", flags.benchmark,
-                   "Take the goal of this benchmark, for "
-                   "instance ml1")
+                   "Take the task from this benchmark, for instance ml1")
       ->group("Task");
   render->add_option("--split", flags.split, "Goals of a benchmark or run: test or train")
       ->check(OneOf({"test", "train"}))
       ->group("Task")
       ->capture_default_str();
-  render->add_option("--seed", flags.seed, "Of tasks, resets and random actions")
+  render->add_option("--seed", flags.seed, "Seed of tasks, resets and random actions")
       ->group("Task")
       ->capture_default_str();
   render->add_flag("--goal_visible", flags.goal_visible, "Observations show the goal")
@@ -389,15 +387,17 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
                    "NAME or NAME:OPTION=VALUE,...: a change to the environment, innermost first")
       ->allow_extra_args(false)
       ->group("Task");
-  render->add_option("--steps", flags.steps, "End after this many steps; 0: with the episode")
+  render
+      ->add_option("--steps", flags.steps,
+                   "Stop after this many steps; 0: at the end of the episode")
       ->check(CLI::NonNegativeNumber)
       ->group("Task")
       ->capture_default_str();
 
   render
       ->add_option("--episode", flags.episode,
-                   "Episode of a run's lifetime: first, last, both, deterministic or a number; "
-                   "else the number of the reset")
+                   "Episode of a run's lifetime: first, last, both, deterministic or a number. "
+                   "Without a run: the number of the reset")
       ->group("Run")
       ->capture_default_str();
   std::vector<std::string> teachers;
@@ -413,25 +413,26 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
 
   render
       ->add_option("--size", flags.size,
-                   "WIDTHxHEIGHT of one picture; default 480x360, 320x240 in a GIF and "
-                   "on a sheet")
+                   "WIDTHxHEIGHT of one picture, without the caption below it; default 480x360, "
+                   "320x240 in a GIF and on a sheet")
       ->group("Film");
-  render->add_option("--camera", flags.film.camera, "A camera of the scene, or free")
-      ->group("Film");
-  render->add_option("--fps", flags.film.fps, "Frames a second at most; default 40, GIF 20")
+  render->add_option("--camera", flags.film.camera, "Camera of the scene, or free")->group("Film");
+  render
+      ->add_option("--fps", flags.film.fps,
+                   "Greatest number of frames a second; default 40, GIF 20")
       ->check(CLI::Range(0.1, 240.0))
       ->group("Film");
-  render->add_option("--speed", flags.film.speed, "1 is real time, 0.5 slow motion")
+  render->add_option("--speed", flags.film.speed, "Speed: 1 is real time, 0.5 slow motion")
       ->check(CLI::Range(0.01, 100.0))
       ->group("Film")
       ->capture_default_str();
   render
       ->add_option("--frames", flags.film.frames,
-                   "Pictures on the sheet of a .png; 1: the end of the episode")
+                   "Moments in a .png; 1: the end of the episode alone")
       ->check(CLI::Range(1, 100))
       ->group("Film")
       ->capture_default_str();
-  render->add_flag("--quiet", flags.quiet, "No progress bar");
+  render->add_flag("--quiet", flags.quiet, "Show no progress");
   render->callback([action, shared] { *action = [shared] { return RunRender(*shared); }; });
 }
 

@@ -83,14 +83,14 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
   flags.options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   CLI::App* evaluate = app->add_subcommand(
       "evaluate",
-      "Teach new agents with what runs have learned; Ctrl-C stops, the same command goes on");
+      "Teach new agents with what runs have learned; after Ctrl-C, the same command continues");
   evaluate->footer(
       "Examples:\n"
       "  mentor evaluate runs/a runs/b --seeds 5 --out comparison\n"
       "  mentor evaluate runs/door --tasks ml1:door-open-v3 --lifetimes 2\n"
-      "Results are kept in the runs' folders (evaluations/NAME/seed-N) and are part of\n"
-      "`mentor report`. Under one seed all runs teach the same newborn agents: equal weights,\n"
-      "equal goals and equal random numbers.");
+      "Results are kept in the run folders (evaluations/NAME/seed-N) and appear in\n"
+      "'mentor report'. With the same seed, all runs teach the same newborn agents: the same\n"
+      "weights, goals and random numbers.");
   evaluate->add_option("RUN", flags.runs, "Run folders, or checkpoints of them")->required();
   evaluate
       ->add_option("--tasks", flags.options.tasks,
@@ -120,14 +120,15 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       ->capture_default_str();
   evaluate->add_option("--name", flags.options.name,
                        "Name of the evaluation; default: TASKS-uUPDATES");
-  evaluate->add_option("--out", flags.out, "Write the report to this folder as well");
-  evaluate->add_option("--actors", flags.options.actors, "Actors")
+  evaluate->add_option("--out", flags.out, "Also write the report to this folder");
+  evaluate->add_option("--actors", flags.options.actors, "Number of actors")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  evaluate->add_option("--threads", flags.options.threads, "Threads of each actor and the learner")
+  evaluate
+      ->add_option("--threads", flags.options.threads, "Threads of each actor, and of the learner")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  evaluate->add_flag("--quiet", flags.options.quiet, "No progress bar");
+  evaluate->add_flag("--quiet", flags.options.quiet, "Show no progress");
   evaluate->callback([action, shared] { *action = [shared] { return RunEvaluate(*shared); }; });
 }
 
@@ -141,13 +142,14 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor report runs/a-* runs/b-* --out paper    paper/comparison.html and its tables\n"
       "Runs whose specs differ in nothing but the seed are meta-seeds of one method.");
   report->add_option("RUN", flags->runs, "Run folders")->required();
-  report->add_option("--out", flags->out,
-                     "Folder to write to; default: the run's folder, of several runs ./comparison");
+  report->add_option(
+      "--out", flags->out,
+      "Folder to write to; default: the run folder, or ./comparison for several runs");
   report->add_option("--title", flags->title, "Title of a comparison");
   report
       ->add_option("--unit", flags->unit,
                    "What one score of a comparison is: an agent's lifetime, or the mean of a "
-                   "meta-seed and seed of agents; auto: seed where all methods have three")
+                   "meta-seed and seed of agents; auto: seed, if every method has three of them")
       ->check(OneOf({"auto", "seed", "lifetime"}))
       ->capture_default_str();
   report->callback([action, flags] {

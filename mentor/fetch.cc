@@ -115,7 +115,7 @@ class Fetching {
     if (!std::filesystem::exists(out, error)) return std::nullopt;
     if (!flags_.replace) {
       return absl::AlreadyExistsError(
-          out.string() + " is there already; --replace writes over it, --out names another folder");
+          out.string() + " exists already; --replace writes over it, --out names another folder");
     }
     MENTOR_ASSIGN_OR_RETURN(const RunFolder run, FindRun(out));
     MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(run.state));
@@ -135,7 +135,7 @@ class Fetching {
     if (!violations.empty() || !IsExperimentId(ctl::ShortName(experiment.name())) ||
         !IsUuid(experiment.uid())) {
       return absl::FailedPreconditionError(absl::StrCat(
-          "this build does not understand the experiment; take the server's version, which "
+          "this build does not understand the experiment; use the server's version, which "
           "'mentorctl version' shows: ",
           violations.ToStatus().ToString()));
     }
@@ -326,7 +326,7 @@ int RunFetch(const FetchFlags& flags) {
   const absl::Status status = Fetching(client.get(), flags).Run();
   if (status.ok()) return ctl::kOk;
   if (client->interrupted()) {
-    output.Note("interrupted; the same command goes on from here");
+    output.Note("interrupted; run the same command to continue");
     return ctl::kInterrupted;
   }
   return output.Fail(status);
@@ -341,10 +341,10 @@ void AddFetchCommand(CLI::App* app, std::function<int()>* action) {
   fetch->add_option("EXPERIMENT", flags->name, "Name of the experiment")->required();
   fetch->add_option("--out", flags->out, "Run folder to write; default: runs/EXPERIMENT");
   fetch->add_flag("--all_checkpoints", flags->all_checkpoints,
-                  "Every checkpoint; default: the newest");
+                  "Fetch every checkpoint; default: the newest");
   fetch->add_flag("--replace", flags->replace,
-                  "Write over an older copy; what 'mentor evaluate' added to it stays");
-  fetch->add_flag("--quiet", flags->quiet, "No progress bar");
+                  "Write over an older copy; keep what 'mentor evaluate' added to it");
+  fetch->add_flag("--quiet", flags->quiet, "Show no progress");
   ctl::AddConnectionFlags(fetch, &flags->connection);
   fetch->footer(
       "Examples:\n"
@@ -352,8 +352,8 @@ void AddFetchCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor fetch reach-1 --context lab --out runs/a          a server of mentorctl's config "
       "file\n"
       "  mentor report runs/reach-1\n"
-      "An experiment that is still at work can be fetched too; it is PAUSED here. Server and "
-      "credentials are\nfound as mentorctl finds them.");
+      "An experiment that is still running can be fetched too; the copy is PAUSED. Server and\n"
+      "credentials are found as in mentorctl.");
   fetch->callback([flags, action] { *action = [flags] { return RunFetch(*flags); }; });
 }
 

@@ -24,9 +24,9 @@ int HashAll(const std::vector<StateExperiment>& experiments) {
   for (const StateExperiment& one : experiments) {
     const auto hash = HashRun(one.folder);
     if (!hash.ok()) {
-      std::fprintf(stderr, "%s: %s\n", Printable(one.id).c_str(),
-                   PrintableLines({hash.status().message().data(), hash.status().message().size()})
-                       .c_str());
+      std::fprintf(
+          stderr, "%s: %s\n", Printable(one.id).c_str(),
+          PrintableLines({hash.status().message().data(), hash.status().message().size()}).c_str());
       continue;
     }
     any = true;

@@ -117,7 +117,7 @@ std::string RuleText(const Json& rule) {
     const Json& needs = rule["needs"];
     std::vector<std::string> words;
     if (needs["decisions_inside_lifetime"]) {
-      words.emplace_back("an outer update after each inner iteration of agents that live on");
+      words.emplace_back("an outer update after each inner iteration, while the agents live on");
     } else {
       words.emplace_back("an outer update after whole lifetimes");
     }
@@ -135,7 +135,7 @@ std::string RuleText(const Json& rule) {
     }
     AddField("signals",
              needs["signal_network"] ? absl::StrJoin(signals, ", ")
-                                     : "none: it learns something else than a signal network",
+                                     : "none: it does not learn a signal network",
              &page);
   }
   AddField("in a spec",
@@ -146,7 +146,7 @@ std::string RuleText(const Json& rule) {
     AddField("together with", example, &page);
   AddOptions(rule["options"], &page);
   if (!rule["inner_loop_options"].empty()) {
-    AddField("", "of the inner loop, set in the same way:", &page);
+    AddField("", "settings of the inner loop, written in the same way:", &page);
     AddOptions(rule["inner_loop_options"], &page);
   }
   std::string head = "metrics";
@@ -183,7 +183,8 @@ std::string SignalText(const Json& signal) {
   if (signal["density"]) can.emplace_back("be sampled (black-box rules)");
   if (signal["differentiable"]) can.emplace_back("be differentiated (rules by gradient)");
   AddField("its signals",
-           can.empty() ? "say no more than Run does" : "can " + absl::StrJoin(can, "; can "),
+           can.empty() ? "can be neither sampled nor differentiated"
+                       : "can " + absl::StrJoin(can, "; can "),
            &page);
   AddField("in a spec",
            absl::StrCat("signal { name: \"", signal["name"].get<std::string>(),
@@ -240,18 +241,19 @@ void AddRuleCommands(CLI::App* app, std::function<int()>* action) {
     command->footer(absl::StrCat("Examples:\n  mentor ", kind, " list\n  mentor ", kind, " show ",
                                  kind == "rule" ? "meta_gradient" : "lstm"));
     const auto flags = std::make_shared<Flags>();
-    CLI::App* list = command->add_subcommand("list", "One line for each");
-    list->add_flag("--json", flags->json, "Machine-readable");
+    CLI::App* list = command->add_subcommand("list", "List them, one a line");
+    list->add_flag("--json", flags->json, "Print JSON");
     list->callback([action, flags, kind] {
       *action = [flags, kind] {
         std::printf("%s", DescribeParts(kind, flags->json).c_str());
         return static_cast<int>(kExitOk);
       };
     });
-    CLI::App* show = command->add_subcommand(
-        "show", kind == "rule" ? "Inner loop and all settings" : "What it can do and all settings");
-    show->add_option("NAME", flags->name, "Registered name")->required();
-    show->add_flag("--json", flags->json, "Machine-readable");
+    CLI::App* show =
+        command->add_subcommand("show", kind == "rule" ? "Show its inner loop and all settings"
+                                                       : "Show what it can do and all settings");
+    show->add_option("NAME", flags->name, "Name, as 'list' shows it")->required();
+    show->add_flag("--json", flags->json, "Print JSON");
     show->callback([action, flags, kind] {
       *action = [flags, kind] {
         const auto text = DescribePart(kind, flags->name, flags->json);

@@ -72,7 +72,16 @@ SceneRenderer::~SceneRenderer() {
 void SceneRenderer::WriteCaption(const Caption& caption) {
   constexpr int kLine = kCaptionHeight / 2;
   constexpr float kDark = 0.12F, kLight = 0.92F;
-  const auto write = [&](mjrRect place, const std::string& text, float red, float blue) {
+  const auto width = [&](const std::string& text) {
+    int sum = 0;
+    for (const char c : text) sum += context_.charWidth[c & 127];
+    return sum;
+  };
+  const auto write = [&](mjrRect place, std::string text, float red, float blue) {
+    if (width(text) > place.width) {
+      while (!text.empty() && width(text + "...") > place.width) text.pop_back();
+      text += "...";
+    }
     mjr_label(place, mjFONT_NORMAL, text.c_str(), kDark, kDark, kDark, 1, red, kLight, blue,
               &context_);
   };

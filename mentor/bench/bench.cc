@@ -55,13 +55,13 @@ void AddMeasurement(CLI::App* parent, const std::string& name, const BenchEntry*
   static Settings settings;
   static bool json = false;
   CLI::App* command = parent->add_subcommand(name, entry->summary);
-  command->add_flag("--json", json, "Machine-readable");
-  command->add_option("--rounds", settings.rounds, "Interleaved rounds; medians are shown")
+  command->add_flag("--json", json, "Print JSON");
+  command->add_option("--rounds", settings.rounds, "Rounds, interleaved; medians are shown")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command
       ->add_option("--threads", settings.threads,
-                   "Threads where the measure has a choice; 0: all cores")
+                   "Threads, for measurements that can use several; 0: all cores")
       ->check(CLI::Range(0, 1024));
   entry->add_flags(command);
   command->footer("Examples:\n  mentor " + parent->get_name() + " " + name + " --rounds 5 --json");
@@ -82,7 +82,7 @@ void AddMeasurement(CLI::App* parent, const std::string& name, const BenchEntry*
 }
 
 void AddCommand(CLI::App* app, std::function<int()>* action) {
-  CLI::App* bench = app->add_subcommand("bench", "Measure speed side by side with its reference");
+  CLI::App* bench = app->add_subcommand("bench", "Measure speed, side by side with a reference");
   bench->require_subcommand(1);
   bench->footer("Examples:\n  mentor bench lifetime\n  mentor bench rollout --threads 2 --json");
   for (const BenchEntry* entry : Registry<BenchEntry>::Instance().All())

@@ -115,10 +115,10 @@ absl::StatusOr<Figures> RunEnv(const Settings& settings) {
 
 const RegisterBench register_env(
     {.name = "env",
-     .summary = "Environment step against bare mj_step, resets, two threads",
+     .summary = "Environment steps against bare mj_step; resets; two threads",
      .run = RunEnv,
      .add_flags = [](CLI::App* command) {
-       command->add_option("--only", only, "These environments alone (default: all on MuJoCo)");
+       command->add_option("--only", only, "Only these environments; default: all on MuJoCo");
        command->add_option(
            "--peer", peer_command,
            "A program to compare with, such as 'python3 tests/bench/envpool_peer.py'");

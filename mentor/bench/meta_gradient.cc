@@ -137,7 +137,7 @@ absl::StatusOr<Figures> RunMetaGradient(const Settings& settings) {
 
 const RegisterBench register_meta_gradient(
     {.name = "meta_gradient",
-     .summary = "Updates of agents when they are differentiated: time and memory",
+     .summary = "Differentiated updates of agents: time and memory",
      .run = RunMetaGradient});
 
 }  // namespace

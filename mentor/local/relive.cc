@@ -52,11 +52,11 @@ absl::StatusOr<uint32_t> FindLifetime(const std::vector<meta_learner::SampledTas
   }
   if (goals > 0) {
     return absl::InvalidArgumentError(
-        absl::StrFormat("goal %d: the run's goals of %s are counted from 0, the last is %d",
-                        options.goal, options.environment, goals - 1));
+        absl::StrFormat("--goal %d: the run has the goals 0 to %d of %s", options.goal, goals - 1,
+                        options.environment));
   }
   return absl::NotFoundError(absl::StrCat("the run's agents do not live in ", options.environment,
-                                          "; they do in ", absl::StrJoin(environments, ", ")));
+                                          "; they live in ", absl::StrJoin(environments, ", ")));
 }
 
 // Appends what happened in a unit to the episodes of the lifetime.

@@ -158,4 +158,4 @@ class FetchTest(ClusterTest):
         process.wait_for("waiting for the server")
         process.signal(SIGINT)
         self.assertEqual(process.wait(), 130, process.output())
-        self.assertIn("the same command goes on", process.output())
+        self.assertIn("run the same command to continue", process.output())

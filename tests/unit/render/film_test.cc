@@ -12,6 +12,7 @@
 #include "envs/camera.h"
 #include "envs/mujoco_environment.h"
 #include "envs/render/film_file.h"
+#include "envs/render/scene_renderer.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -22,6 +23,8 @@ namespace {
 using mentor::testing::Contains;
 
 constexpr int kWidth = 96, kHeight = 64;
+// With the caption.
+constexpr int kPanelHeight = kHeight + SceneRenderer::kCaptionHeight;
 
 bool GoOn(int, int) {
   return true;
@@ -96,18 +99,18 @@ TEST_CASE("film: a .png is a sheet of moments, the same bytes each time", "[unit
   const Shot shots[] = {Play("reach-v3", "scripted", 60)};
   REQUIRE(CheckFilm(settings, *shots[0].environment).ok());
   REQUIRE(MakeFilm(settings, shots, GoOn).ok());
-  const std::vector<Picture> sheet = Frames(settings.out, 4 * kWidth, 2 * kHeight);
+  const std::vector<Picture> sheet = Frames(settings.out, 4 * kWidth, 2 * kPanelHeight);
   REQUIRE(sheet.size() == 1);
   Picture first(kWidth, kHeight), last = first;
   for (int y = 0; y < kHeight; ++y) {
     std::copy_n(sheet[0].Row(y), 3 * kWidth, first.Row(y));
-    std::copy_n(sheet[0].Row(y + kHeight), 3 * kWidth, last.Row(y));
+    std::copy_n(sheet[0].Row(y + kPanelHeight), 3 * kWidth, last.Row(y));
   }
   CHECK(Colours(first, 0, 0, kWidth, kHeight) > 500);
   CHECK(Colours(last, 0, 0, kWidth, kHeight) > 500);
   CHECK(first.rgb != last.rgb);
   // Three places are left free.
-  CHECK(Colours(sheet[0], kWidth, kHeight, 3 * kWidth, kHeight) == 1);
+  CHECK(Colours(sheet[0], kWidth, kPanelHeight, 3 * kWidth, kPanelHeight) == 1);
 
   const std::string bytes = ReadFile(settings.out, 1 << 20).value();
   settings.out = folder.path() / "again.png";
@@ -124,7 +127,7 @@ TEST_CASE("film: a .gif moves, shows every k-th step and the last, two episodes 
   const Shot shots[] = {Play("InvertedPendulum-v5", "random", 4),
                         Play("InvertedPendulum-v5", "random", 7)};
   REQUIRE(MakeFilm(settings, shots, GoOn).ok());
-  const std::vector<Picture> frames = Frames(settings.out, 2 * kWidth, kHeight);
+  const std::vector<Picture> frames = Frames(settings.out, 2 * kWidth, kPanelHeight);
   const size_t longest = std::max(shots[0].episode.moments.size(), shots[1].episode.moments.size());
   REQUIRE(longest == 8);
   CHECK(frames.size() == 4);  // Steps 0, 3, 6, 7.
@@ -140,18 +143,59 @@ TEST_CASE("film: a .gif moves, shows every k-th step and the last, two episodes 
   CHECK(left(2) == left(3));
 }
 
+TEST_CASE("film: a caption stands below its picture and covers none of it", "[unit]") {
+  const testing::TempFolder folder;
+  FilmSettings settings = Settings(folder.path() / "a.png");
+  settings.frames = 1;
+  Shot shots[] = {Play("reach-v3", "scripted", 3)};
+  const auto draw = [&](const std::string& title) {
+    shots[0].title = title;
+    REQUIRE(MakeFilm(settings, shots, GoOn).ok());
+    return Frames(settings.out, kWidth, kPanelHeight)[0];
+  };
+  const Picture short_title = draw("a"), long_title = draw(std::string(200, 'W'));
+  for (int y = 0; y < kHeight; ++y)
+    CHECK(std::equal(short_title.Row(y), short_title.Row(y) + 3 * kWidth, long_title.Row(y)));
+  const auto line_height = SceneRenderer::kCaptionHeight / 2;
+  // One dark colour and the letters on it; the title alone differs.
+  CHECK(Colours(short_title, 0, kHeight, kWidth, SceneRenderer::kCaptionHeight) < 10);
+  CHECK(Colours(short_title, 0, kHeight, kWidth, line_height) > 1);
+  for (int y = kHeight + line_height; y < kPanelHeight; ++y)
+    CHECK(std::equal(short_title.Row(y), short_title.Row(y) + 3 * kWidth, long_title.Row(y)));
+  CHECK(short_title.rgb != long_title.rgb);
+}
+
+TEST_CASE("film: any number of threads draws the same film", "[unit]") {
+  const testing::TempFolder folder;
+  const Shot shots[] = {Play("reach-v3", "scripted", 9), Play("reach-v3", "random", 5)};
+  std::vector<std::string> films;
+  for (const int threads : {1, 2, 7}) {
+    FilmSettings settings = Settings(folder.path() / "a.mp4");
+    settings.threads = threads;
+    int frames = 0;
+    REQUIRE(MakeFilm(settings, shots, [&](int done, int total) {
+              CHECK(done == ++frames);
+              CHECK(total == 6);  // Steps 0, 2, 4, 6, 8, 9.
+              return true;
+            }).ok());
+    films.push_back(ReadFile(settings.out, 1 << 20).value());
+  }
+  CHECK(films[1] == films[0]);
+  CHECK(films[2] == films[0]);
+}
+
 TEST_CASE("film: an .mp4 of odd sizes is padded; cameras differ", "[unit]") {
   const testing::TempFolder folder;
   FilmSettings settings = Settings(folder.path() / "a.mp4");
   settings.width = 97;
   const Shot shots[] = {Play("push-v3", "scripted", 6)};
   REQUIRE(MakeFilm(settings, shots, GoOn).ok());
-  const std::vector<Picture> frames = Frames(settings.out, 98, kHeight);
+  const std::vector<Picture> frames = Frames(settings.out, 98, kPanelHeight);
   CHECK(frames.size() == 4);  // 80 steps a second, 40 frames: steps 0, 2, 4, 6.
   settings.out = folder.path() / "b.mp4";
   settings.camera = "corner3";
   REQUIRE(MakeFilm(settings, shots, GoOn).ok());
-  CHECK(Frames(settings.out, 98, kHeight)[0].rgb != frames[0].rgb);
+  CHECK(Frames(settings.out, 98, kPanelHeight)[0].rgb != frames[0].rgb);
 }
 
 TEST_CASE("film: what is missing or wrong is said first, and nothing is left behind", "[unit]") {

@@ -1,0 +1,248 @@
+"""`mentor run` as a newcomer meets it: specs by name, every default, what is learned while it runs,
+runs that go on from others, and a program that is installed without its sources."""
+
+import csv
+import os
+import pathlib
+import pty
+import shutil
+import struct
+import subprocess
+import unittest
+
+from harness import BIN, SPECS, ClusterTest, sets
+
+LONGER = sets("rule.outer_updates=40", "evaluation.goals=1", "evaluation.baseline=PPO_SPARSE")
+
+
+def rows(run):
+    with open(run / "metrics.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def steps(run):
+    return [int(row["outer_update"]) for row in rows(run)]
+
+
+def without_times(table):
+    return [
+        {name: value for name, value in row.items() if "seconds" not in name and "memory" not in name}
+        for row in table
+    ]
+
+
+def events(folder):
+    """The frames of the only event file below a folder, checked for their lengths."""
+    (path,) = pathlib.Path(folder).glob("*/events.out.tfevents.*")
+    data, at, frames = path.read_bytes(), 0, []
+    while at < len(data):
+        (length,) = struct.unpack_from("<Q", data, at)
+        frames.append(data[at + 12 : at + 12 + length])
+        at += 16 + length
+    assert at == len(data)
+    return frames
+
+
+class SpecTest(ClusterTest):
+    def test_ready_specs_have_names(self):
+        listed = self.run_to_end("mentor", "run", "--list")
+        for spec in SPECS.glob("*.txtpb"):
+            self.assertRegex(listed, rf"(?m)^  {spec.stem} +\S")
+        by_name = self.run_to_end("mentor", "run", "smoke", "--check")
+        self.assertEqual(by_name, self.run_to_end("mentor", "run", SPECS / "smoke.txtpb", "--check"))
+        wrong = self.run_to_end("mentor", "run", "point_raech", code=2)
+        self.assertIn("there is no spec 'point_raech'; did you mean 'point_reach'", wrong)
+        self.assertIn("--list", self.run_to_end("mentor", "run", "nothing_like_it", code=2))
+        self.assertIn("--from RUN", self.run_to_end("mentor", "run", code=2))
+
+    def test_check_prints_what_reads_again_as_the_same_spec(self):
+        text = self.check("point_reach_es")
+        self.assertIn('# option { name: "learning_rate" value: ', text)
+        self.assertIn('# option { name: "initial_std" value: ', text)
+        whole = self.folder / "whole.txtpb"
+        whole.write_text(text)
+        self.assertEqual(self.check(whole), text)
+        # The folder is named by the hash of the spec.
+        again = self.run_to_end(
+            "mentor", "run", "smoke", "--out", self.folder / "a", *sets("rule.outer_updates=0")
+        )
+        self.assertIn("Run folder", again)
+        whole.write_text(self.check("smoke", *sets("rule.outer_updates=0")))
+        self.run_to_end("mentor", "run", whole, "--out", self.folder / "a")
+
+    def check(self, spec, *arguments):
+        return subprocess.run(
+            [BIN / "mentor", "run", spec, "--check", *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def test_success_where_nothing_succeeds_is_warned_of(self):
+        said = self.run_to_end("mentor", "run", "hopper", "--check", *sets("signal.input=SUCCESS"))
+        self.assertIn("warning: signal.input: is SUCCESS, but Hopper-v5 never reports success", said)
+        self.assertNotIn("warning", self.run_to_end("mentor", "run", "hopper", "--check"))
+        _, address = self.start_meta_learner(self.folder / "state")
+        hopper = SPECS / "hopper.txtpb"
+        said = self.mentorctl(address, "validate", "-f", hopper, *sets("signal.input=SUCCESS"))
+        self.assertIn("warning: signal.input: is SUCCESS, but Hopper-v5 never reports success", said)
+        self.assertIn("is valid", said)
+        self.assertNotIn("warning", self.mentorctl(address, "validate", "-f", hopper))
+
+
+class WhileItRunsTest(ClusterTest):
+    def test_plain_lines_say_what_is_learned(self):
+        said = self.run_to_end("mentor", "run", "smoke", "--out", self.folder / "run")
+        self.assertRegex(said, r"last \d updates: success \d+ % \(best \d+ %\), return ")
+
+    def test_a_terminal_is_redrawn_with_a_curve(self):
+        parent, child = pty.openpty()
+        run = subprocess.Popen(
+            [BIN / "mentor", "run", "smoke", "--out", self.folder / "run", *LONGER],
+            stdout=subprocess.DEVNULL,
+            stderr=child,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+        os.close(child)
+        drawn = b""
+        while True:
+            try:
+                piece = os.read(parent, 4096)
+            except OSError:  # The other side is closed.
+                break
+            if not piece:
+                break
+            drawn += piece
+        os.close(parent)
+        self.assertEqual(run.wait(60), 0)
+        text = drawn.decode()
+        self.assertRegex(text, r"last 5 updates: success \d+ % \(best \d+ %\), return ")
+        self.assertRegex(text, "[▁▂▃▄▅▆▇█]{2}")
+        self.assertIn("\x1b[1A\r", text)  # Back to the first of two lines.
+
+    def test_files_grow_and_are_right_after_kill_and_resume(self):
+        command = (*LONGER, "--tensorboard", self.folder / "tb", "--threads", 1)
+        undisturbed = self.folder / "undisturbed"
+        self.run_spec(undisturbed, *LONGER, "--threads", 1)
+        run = self.folder / "run"
+        process = self.start_run(run, *command)
+        for _ in range(3):
+            seen = len(rows(run)) if (run / "metrics.csv").exists() else 0
+            self.wait_until(
+                lambda: (run / "metrics.csv").exists() and len(rows(run)) > seen, "another row"
+            )
+            process.kill()
+            # As if the kill had come in the middle of a line.
+            with open(run / "metrics.csv", "a", encoding="utf-8") as file:
+                file.write("7,12")
+            (path,) = (self.folder / "tb" / "run").iterdir()
+            with open(path, "ab") as file:
+                file.write(b"\x30\0\0\0\0\0\0\0torn")
+            process = self.start_run(run, *command)
+        self.assertEqual(process.wait(), 0, process.output())
+        self.assertEqual(steps(run), list(range(1, 41)))
+        self.assertEqual(without_times(rows(run)), without_times(rows(undisturbed)))
+        frames = events(self.folder / "tb")
+        self.assertEqual(len(frames), 1 + 40)
+        self.assertIn(b"brain.Event:2", frames[0])
+        self.assertIn(b"shaped_return", frames[-1])
+        # The report's table has the same rows.
+        with open(run / "report" / "training.csv", encoding="utf-8") as file:
+            self.assertEqual(without_times(csv.DictReader(file)), without_times(rows(run)))
+
+
+class FromTest(ClusterTest):
+    def test_an_extended_run_is_one_that_was_that_long_from_the_beginning(self):
+        longer = sets("rule.outer_updates=7")
+        short = self.folder / "short"
+        self.run_spec(short)
+        whole = self.run_hash(self.folder / "whole", *longer)
+
+        def go_on(source, out, *arguments, code=0):
+            return self.run_to_end(
+                "mentor", "run", "--from", source, "--out", out, "--quiet", *arguments, code=code
+            )
+
+        go_on(short, self.folder / "extended", *longer)
+        self.assertEqual(self.hash(self.folder / "extended"), whole)
+        go_on(f"{short}/2", self.folder / "branch", *longer)
+        self.assertEqual(self.hash(self.folder / "branch"), whole)
+        self.assertEqual(steps(self.folder / "branch"), [3, 4, 5, 6, 7])
+        (file,) = [path for path in self.checkpoints(short) if path.stem == "00000003"]
+        go_on(file, self.folder / "file", *longer)
+        self.assertEqual(self.hash(self.folder / "file"), whole)
+        # Other settings go on from there too, to another end.
+        go_on(short, self.folder / "slow", *longer, *sets("rule.learning_rate=1e-4"))
+        self.assertNotEqual(self.hash(self.folder / "slow"), whole)
+        # The same command goes on with what is there.
+        self.assertIn("(after outer update 7)", go_on(short, self.folder / "extended", *longer))
+
+        self.assertIn("nothing changes", go_on(short, short, code=2))
+        self.assertIn("is the run to go on from", go_on(short, short, *longer, code=2))
+        out = self.folder / "none"
+        said = go_on(short, out, *sets("rule.outer_updates=3"), code=2)
+        self.assertIn("rule.outer_updates: is 3, but the checkpoint has 4 already", said)
+        said = go_on(short, out, *sets("signal.lstm=12"), code=2)
+        self.assertIn("--set: make a rule or network that the checkpoint does not fit", said)
+        self.assertIn("no checkpoint after outer update 9; there are: 1, 2, 3, 4",
+                      go_on(f"{short}/9", out, code=2))
+        self.assertIn("is not a run", go_on(self.folder / "nowhere", out, code=2))
+        said = self.run_to_end("mentor", "run", "smoke", "--from", short, code=2)
+        self.assertIn("not both", said)
+        self.assertFalse(out.exists())
+
+
+class InstalledTest(ClusterTest):
+    """A copy of the program in PLACE/bin and nothing of its sources beside it."""
+
+    def setUp(self):
+        super().setUp()
+        self.program = self.folder / "place" / "bin" / "mentor"
+        self.program.parent.mkdir(parents=True)
+        shutil.copy(BIN / "mentor", self.program)
+        self.share = self.folder / "place" / "share" / "mentor"
+
+    def mentor(self, *arguments, env=None):
+        environment = {name: value for name, value in os.environ.items() if "MENTOR_" not in name}
+        return subprocess.run(
+            [self.program, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env={**environment, **(env or {})},
+        )
+
+    def test_specs_and_models_lie_beside_the_program(self):
+        experiments = self.share / "experiments"
+        experiments.mkdir(parents=True)
+        shutil.copy(SPECS / "smoke.txtpb", experiments / "installed.txtpb")
+        self.assertEqual(len(self.mentor("run", "--list").stdout.splitlines()), 2)
+        done = self.mentor("run", "installed", "--set", "rule.outer_updates=0", "--quiet")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(list((self.folder / "runs").glob("installed-*/report.html")))
+        # The variable comes first.
+        env = {"MENTOR_EXPERIMENTS": str(SPECS)}
+        self.assertIn("quickstart", self.mentor("run", "--list", env=env).stdout)
+
+        wheels = os.environ["MENTOR_INSTALLED_ASSETS"]
+        whole = self.mentor("env", "show", "door-close-v3")
+        self.assertEqual(whole.returncode, 0, whole.stderr)
+        # Models that are there are taken, and so are damaged ones noticed.
+        models = self.share / "assets" / "metaworld" / "assets"
+        models.mkdir(parents=True)
+        missing = self.mentor("env", "show", "door-close-v3")
+        self.assertNotEqual(missing.returncode, 0)
+        self.assertIn(str(models), missing.stderr)
+        models.rmdir()
+        models.symlink_to(pathlib.Path(wheels) / "metaworld" / "assets")
+        self.assertEqual(self.mentor("env", "show", "door-close-v3").stdout, whole.stdout)
+        # In a wheel: PACKAGE/bin, beside the wheels that it depends on.
+        shutil.rmtree(self.share)
+        wheel = self.folder / "metaworld" / "assets"
+        wheel.mkdir(parents=True)
+        missing = self.mentor("env", "show", "door-close-v3")
+        self.assertIn(str(wheel), missing.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
