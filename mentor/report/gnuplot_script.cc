@@ -227,7 +227,9 @@ std::string PanelCommands(const Figure& figure, const Panel& panel, size_t* bloc
   for (size_t s = 0; s < panel.series.size(); ++s) {
     const Series& series = panel.series[s];
     const size_t own = (*block)++;
-    if (series.intervals && series.kind != Series::Kind::kIntervals) {
+    const bool has_band = series.intervals && series.kind != Series::Kind::kIntervals &&
+                          series.kind != Series::Kind::kBars;
+    if (has_band) {
       bands.push_back(absl::StrFormat(
           "  '%s' index %d skip %d using %d:%d:%d with filledcurves fillcolor rgb '@%s@' notitle",
           file, own, own == 0 ? 1 : 0, columns.x, columns.low, columns.high, series.style.colour));

@@ -150,8 +150,8 @@
       type: axis.log ? "logarithmic" : "linear",
       title: {
         display: Boolean(axis.label), color: colour("ink"), padding: 4,
-        text: (context) => wrap(axis.label, Math.max(12,
-          (0.8 * (vertical ? context.chart.height : context.chart.width)) / kLetter)),
+        text: ({ chart }) => wrap(axis.label, Math.max(12, (vertical ? 0.8 * chart.height
+          : (panel.transposed ? 0.5 : 0.8) * chart.width) / kLetter)),
       },
       grid: { color: colour("grid"), borderColor: colour("muted"), tickColor: colour("muted"),
         drawOnChartArea: vertical !== Boolean(panel.transposed) && !panel.image },

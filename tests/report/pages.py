@@ -93,11 +93,11 @@ def look(browser, axe, path, out):
                 say(f"{figure}: empty")
             page.screenshot(path=out / f"{name}-{width}-{scheme}.png", full_page=True)
             if width == 1100 and scheme == "dark":
+                page.pdf(path=out / f"{name}.pdf", format="A4")
                 # The other way, without loading the page again.
                 page.emulate_media(color_scheme="light")
                 page.wait_for_timeout(300)
                 page.screenshot(path=out / f"{name}-{width}-changed.png", full_page=True)
-                page.pdf(path=out / f"{name}.pdf", format="A4")
             wrong.extend(f"{where}: {finding}" for finding in axe_findings(page, axe))
             context.close()
     context = browser.new_context(viewport={"width": 1100, "height": 900}, java_script_enabled=False)
