@@ -72,6 +72,47 @@ TEST_CASE("progress bar: other work is counted in its own units", "[unit]") {
   std::fclose(file);
 }
 
+TEST_CASE("progress bar: a second line is drawn below and redrawn with the first", "[unit]") {
+  int master = -1, slave = -1;
+  const winsize size = {.ws_row = 24, .ws_col = 41, .ws_xpixel = 0, .ws_ypixel = 0};
+  REQUIRE(openpty(&master, &slave, nullptr, nullptr, &size) == 0);
+  {
+    std::FILE* out = fdopen(slave, "w");
+    ProgressBar bar(out);
+    const auto detail = [](int columns) { return std::to_string(columns) + " columns"; };
+    bar.Show(At(1, 2), "x", detail);
+    bar.Show(At(2, 2), "x", detail);
+    bar.Show(At(2, 2), "y");
+    bar.Finish();
+    // The terminal adds a return to each new line.
+    const std::string first = "\rx  [###########-----------]  1/2 updates\x1b[K\r\r\n40 columns",
+                      second = "\rx  [######################]  2/2 updates\x1b[K\r\r\n40 columns",
+                      third = "\ry  [######################]  2/2 updates";
+    const std::string expected =
+        first + "\x1b[K" + "\x1b[1A" + second + "\x1b[J" + "\x1b[1A" + third + "\x1b[J" + "\r\n";
+    std::string drawn;
+    pollfd readable = {.fd = master, .events = POLLIN, .revents = 0};
+    while (drawn.size() < expected.size() && poll(&readable, 1, 10000) > 0) {
+      char text[400];
+      const ssize_t length = read(master, text, sizeof(text));
+      if (length <= 0) break;
+      drawn.append(text, length);
+    }
+    CHECK(drawn == expected);
+    std::fclose(out);
+    close(master);
+  }
+  std::FILE* file = std::tmpfile();
+  ProgressBar bar(file);
+  bar.Show(At(1, 2), "x", [](int) { return "success 1 %"; });
+  bar.Finish();
+  std::rewind(file);
+  char text[300] = {};
+  const size_t length = std::fread(text, 1, sizeof(text), file);
+  CHECK(std::string(text, length) == ProgressBar::Line(At(1, 2), "x", 100) + "\n  success 1 %\n");
+  std::fclose(file);
+}
+
 TEST_CASE("progress bar: a terminal line is redrawn, a file gets plain lines", "[unit]") {
   int master = -1, slave = -1;
   const winsize size = {.ws_row = 24, .ws_col = 41, .ws_xpixel = 0, .ws_ypixel = 0};
