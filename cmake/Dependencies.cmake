@@ -20,7 +20,8 @@ find_package(Eigen3 3.4 CONFIG REQUIRED)
 find_package(Catch2 2 CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
 # Draws the charts of reports.
-find_file(MENTOR_CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js REQUIRED NO_DEFAULT_PATH)
+find_file(MENTOR_CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js
+  NO_DEFAULT_PATH REQUIRED)
 include(EmbedFiles)
 include(MentorTorch)
 include(MuJoCo)

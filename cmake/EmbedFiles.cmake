@@ -8,7 +8,8 @@
 if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
   # cmake -D OUT=.. -D HEADER=.. -D NAMESPACE=.. -D FILES=NAME|PATH|.. -P EmbedFiles.cmake
   string(REPLACE "|" ";" pairs "${FILES}")
-  set(code "// Made by cmake/EmbedFiles.cmake.\n#include \"${HEADER}\"\n\nnamespace ${NAMESPACE} {\n")
+  set(code "// Made by cmake/EmbedFiles.cmake.\n#include \"${HEADER}\"\n\n")
+  string(APPEND code "namespace ${NAMESPACE} {\n")
   while(pairs)
     list(POP_FRONT pairs name path)
     file(READ "${path}" text)

@@ -26,11 +26,16 @@ struct ReportFlags {
   std::string title = {};
 };
 
+void Print(const report::ReportFiles& files) {
+  std::printf("%s\n%s\n", files.summary.c_str(), files.html.c_str());
+  if (!files.warning.empty()) std::fprintf(stderr, "warning: %s\n", files.warning.c_str());
+}
+
 absl::Status WriteOne(const std::string& run, const std::string& out) {
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportOf(run));
   MENTOR_ASSIGN_OR_RETURN(const report::ReportFiles files,
                           report::WriteReport(data, out.empty() ? run : out));
-  std::printf("%s\n%s\n", files.summary.c_str(), files.html.c_str());
+  Print(files);
   return absl::OkStatus();
 }
 
@@ -46,7 +51,7 @@ absl::Status WriteComparison(const ReportFlags& flags) {
   MENTOR_ASSIGN_OR_RETURN(
       const report::ReportFiles files,
       report::WriteComparison(data, flags.out.empty() ? "comparison" : flags.out));
-  std::printf("%s\n%s\n", files.summary.c_str(), files.html.c_str());
+  Print(files);
   return absl::OkStatus();
 }
 

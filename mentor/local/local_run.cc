@@ -160,6 +160,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   std::printf("Checkpoints  %s\n", (folder / "checkpoints").c_str());
   if (files.ok()) {
     std::printf("Report       %s\n", files->html.c_str());
+    if (!files->warning.empty()) std::fprintf(stderr, "warning: %s\n", files->warning.c_str());
   } else {
     std::fprintf(stderr, "warning: no report: %s\n", std::string(files.status().message()).c_str());
   }

@@ -353,11 +353,7 @@ std::string MakeComparisonPage(const std::string& title, const std::string& date
   for (const std::string& sentence : tables.summary)
     html += "<p>" + EscapeHtml(sentence) + "</p>\n";
   html += "</div>\n";
-  if (!written.drawn.ok()) {
-    html += "<p class=\"error\">Pictures to download are missing: " +
-            EscapeHtml(std::string(written.drawn.message())) + "</p>\n";
-  }
-  html += kHowToCompare;
+  html += Warning(MissingPictures(written.drawn)) + kHowToCompare;
   const auto tables_of = [&](const std::string& prefix) {
     std::string text;
     for (const Table& table : tables.tables) {
@@ -434,15 +430,11 @@ absl::StatusOr<ReportFiles> WriteComparison(const ComparisonData& data,
   MENTOR_ASSIGN_OR_RETURN(WrittenDrawing written, WriteDrawing(drawing, files, options.gnuplot));
   ReportFiles report{.html = folder / "comparison.html",
                      .others = written.files,
-                     .summary = absl::StrJoin(tables.summary, "\n")};
+                     .summary = absl::StrJoin(tables.summary, "\n"),
+                     .warning = MissingPictures(written.drawn)};
   MENTOR_RETURN_IF_ERROR(
       WriteText(report.html, MakeComparisonPage(title, data.runs[0].data.date, groups, standings,
                                                 tables, drawing, written)));
-  if (!written.drawn.ok()) {
-    return absl::Status(
-        written.drawn.code(),
-        absl::StrFormat("%s; the numbers are in %s", written.drawn.message(), files.string()));
-  }
   return report;
 }
 

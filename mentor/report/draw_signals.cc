@@ -127,14 +127,16 @@ void DrawMaps(const std::vector<MapSample>& maps, Drawing* drawing) {
     if (map.name != previous) shown = 0;
     previous = map.name;
     if (shown++ >= kShown || map.rows < 1 || map.columns < 1) continue;
-    Panel panel{.x = {.label = "step looked at", .low = -0.5, .high = map.columns - 0.5},
-                .y = {.label = "step that asks", .low = -0.5, .high = map.rows - 0.5},
-                .image = {map.rows, map.columns, map.values}};
+    Panel panel{
+        .x = {.label = "step looked at", .low = -0.5, .high = map.columns - 0.5, .whole = true},
+        .y = {.label = "step that asks", .low = -0.5, .high = map.rows - 0.5, .whole = true},
+        .image = {map.rows, map.columns, map.values}};
     AddFigure({.name = absl::StrFormat("map_%d", number++),
                .section = "signal",
                .title = absl::StrFormat("%s, lifetime %d, %s", map.name, map.lifetime,
                                         PartName(static_cast<int>(map.iteration))),
-               .caption = "Darker is more. Rows are steps that ask, columns steps that are looked "
+               .caption = "The stronger the colour, the more. Rows are steps that ask, columns "
+                          "steps that are looked "
                           "at.",
                .panels = {std::move(panel)},
                .height = 420},

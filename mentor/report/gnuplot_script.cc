@@ -41,8 +41,7 @@ do for [picture in 'svg png'] {
   set output '@file@.'.picture
 )";
 
-constexpr size_t kLineLength = 30;  // Of names at an axis.
-constexpr size_t kShortName = 24;   // Two of these fit side by side in a legend.
+constexpr size_t kShortName = 24;  // Two of these fit side by side in a legend.
 
 // Words in lines; a long word stays whole.
 std::vector<std::string> Wrapped(const std::string& text, size_t length) {
@@ -56,12 +55,30 @@ std::vector<std::string> Wrapped(const std::string& text, size_t length) {
   return lines;
 }
 
-// Labels of marks are formats of gnuplot's.
-std::string TicLabel(const std::string& name, size_t length) {
-  std::vector<std::string> lines;
-  for (const std::string& line : Wrapped(name, length))
-    lines.push_back(GnuplotString(absl::StrReplaceAll(line, {{"%", "%%"}})));
-  return absl::StrJoin(lines, ".\"\\n\".");
+// A text of several lines as an expression of gnuplot's.
+std::string Lines(const std::vector<std::string>& lines) {
+  std::vector<std::string> quoted;
+  for (const std::string& line : lines) quoted.push_back(GnuplotString(line));
+  return absl::StrJoin(quoted, ".\"\\n\".");
+}
+
+// Names down the left side. They are no labels of tics: those are formats, in which a % is lost.
+std::string NamesOnTheLeft(const std::vector<std::string>& names) {
+  constexpr size_t kLineLength = 30;
+  std::vector<std::string> tics;
+  std::string labels;
+  size_t longest = 0;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::vector<std::string> lines = Wrapped(names[i], kLineLength);
+    for (const std::string& line : lines) longest = std::max(longest, line.size());
+    tics.push_back(absl::StrFormat("'' %d", i));
+    absl::StrAppendFormat(&labels,
+                          "set label %d %s at graph 0, first %d right offset -1,%.2f textcolor rgb "
+                          "'@ink@'\n",
+                          100 + i, Lines(lines), i, 0.5 * static_cast<double>(lines.size() - 1));
+  }
+  return absl::StrFormat("set ytics (%s)\nset lmargin %d\n%s", absl::StrJoin(tics, ", "),
+                         longest + 2, labels);
 }
 
 std::string End(const std::optional<double>& value) {
@@ -102,12 +119,13 @@ std::string AxisCommands(const std::string& which, const Axis& axis, const Panel
       absl::StrFormat("set %slabel %s\nset %srange [%s:%s]\n", which, GnuplotString(axis.label),
                       which, End(axis.low), End(axis.high));
   absl::StrAppend(&text, axis.log ? "set" : "unset", " logscale ", which, "\n");
+  if (!axis.names.empty() && panel.transposed) return text + NamesOnTheLeft(axis.names);
   if (!axis.names.empty()) {
     std::vector<std::string> tics;
+    // They share the width.
     for (size_t i = 0; i < axis.names.size(); ++i) {
-      // Names down the side have room, names along the bottom share it.
-      const size_t length = panel.transposed ? kLineLength : 84 / axis.names.size();
-      tics.push_back(absl::StrFormat("%s %d", TicLabel(axis.names[i], length), i));
+      tics.push_back(
+          absl::StrFormat("%s %d", Lines(Wrapped(axis.names[i], 84 / axis.names.size())), i));
     }
     return text + absl::StrFormat("set %stics (%s)\n", which, absl::StrJoin(tics, ", "));
   }
@@ -171,11 +189,11 @@ std::string PanelCommands(const Figure& figure, const Panel& panel, size_t* bloc
   const bool several = figure.panels.size() > 1;
   const std::string file = figure.name + ".csv";
   std::string text = several ? "set title " + GnuplotString(panel.title) + "\n" : "unset title\n";
+  text += "unset arrow\nunset label\n";
   const Axis& bottom = panel.transposed ? panel.y : panel.x;
   const Axis& left = panel.transposed ? panel.x : panel.y;
   text += AxisCommands("x", bottom, panel, several ? 5 : 0);
   text += AxisCommands("y", left, panel, 0);
-  text += "unset arrow\nunset label\n";
   if (panel.image.rows > 0) {
     return text + absl::StrFormat(
                       "set style fill solid 1 noborder\nunset key\nunset grid\nset yrange "

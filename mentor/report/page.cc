@@ -193,6 +193,16 @@ std::string Policy() {
 
 }  // namespace
 
+std::string MissingPictures(const absl::Status& drawn) {
+  return drawn.ok()
+             ? ""
+             : "the pictures to download (SVG, PNG) are missing: " + std::string(drawn.message());
+}
+
+std::string Warning(const std::string& text) {
+  return text.empty() ? "" : "<p class=\"error\">" + EscapeHtml(Capitalised(text)) + ".</p>\n";
+}
+
 std::string PageHead(const std::string& title) {
   return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
@@ -311,11 +321,7 @@ std::string MakePage(const PageParts& parts) {
           "</p>\n<div class=\"summary\">\n";
   for (const std::string& sentence : parts.summary) html += Paragraph(sentence);
   html += "</div>\n";
-  if (!parts.plot_error.empty()) {
-    html += "<p class=\"error\">Pictures to download are missing: " + EscapeHtml(parts.plot_error) +
-            "</p>\n";
-  }
-  html += kHowToRead;
+  html += Warning(parts.warning) + kHowToRead;
 
   std::vector<Chapter> chapters;
   std::string chapter;

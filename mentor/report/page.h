@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <absl/status/status.h>
+
 #include "mentor/report/evaluation.h"
 #include "mentor/report/figures.h"
 #include "mentor/report/report.h"
@@ -19,7 +21,7 @@ struct PageParts {
   const std::vector<Comparison>& comparisons;
   const Drawing& drawing;
   std::map<std::string, std::string> svgs;  // By name of the figure; files of gnuplot.
-  std::string plot_error;                   // Why plots are missing; empty: they are not.
+  std::string warning;                      // Why pictures are missing; empty: they are not.
   std::string files_folder;                 // Link from the page to CSV and pictures.
   std::filesystem::path folder;             // Where the page will lie.
 };
@@ -27,6 +29,10 @@ struct PageParts {
 std::string MakePage(const PageParts& parts);
 
 // Shared by the pages of a run and of a comparison.
+// Of WrittenDrawing::drawn; empty when all was drawn.
+std::string MissingPictures(const absl::Status& drawn);
+// A paragraph that stands out; nothing for an empty text.
+std::string Warning(const std::string& text);
 // Until the title inside <main>. Text from users is escaped by all of these.
 std::string PageHead(const std::string& title);
 // A part of a page under a title of its own.

@@ -52,8 +52,11 @@
         const width = area.width / columns, height = area.height / rows;
         values.forEach((value, i) => {
           ctx.globalAlpha = (value - least) / span;
-          ctx.fillRect(area.left + (i % columns) * width,
-            area.top + Math.floor(i / columns) * height, width + 0.5, height + 0.5);
+          const column = i % columns, row = Math.floor(i / columns);
+          const left = Math.round(area.left + column * width);
+          const top = Math.round(area.top + row * height);
+          ctx.fillRect(left, top, Math.round(area.left + (column + 1) * width) - left,
+            Math.round(area.top + (row + 1) * height) - top);
         });
         ctx.globalAlpha = 1;
       }

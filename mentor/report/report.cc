@@ -70,18 +70,14 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
 
   const std::filesystem::path files = folder / kReportFolder;
   MENTOR_ASSIGN_OR_RETURN(WrittenDrawing written, WriteDrawing(drawing, files, options.gnuplot));
-  const ReportFiles report{.html = folder / "report.html",
-                           .others = std::move(written.files),
-                           .summary = absl::StrJoin(summary, "\n")};
-  PageParts parts{data, summary,       results, comparisons, drawing, std::move(written.svgs),
-                  {},   kReportFolder, folder};
-  if (!written.drawn.ok()) parts.plot_error = std::string(written.drawn.message());
+  ReportFiles report{.html = folder / "report.html",
+                     .others = std::move(written.files),
+                     .summary = absl::StrJoin(summary, "\n"),
+                     .warning = MissingPictures(written.drawn)};
+  const PageParts parts{data,           summary,       results,
+                        comparisons,    drawing,       std::move(written.svgs),
+                        report.warning, kReportFolder, folder};
   MENTOR_RETURN_IF_ERROR(WriteText(report.html, MakePage(parts)));
-  if (!written.drawn.ok()) {
-    return absl::Status(
-        written.drawn.code(),
-        absl::StrFormat("%s; the numbers are in %s", written.drawn.message(), files.string()));
-  }
   return report;
 }
 

@@ -126,11 +126,12 @@ struct ReportFiles {
   std::filesystem::path html;
   std::vector<std::filesystem::path> others;
   std::string summary;  // The page's first words: plain text, a line for each statement.
+  // Why there are no SVG and PNG files to download, as without gnuplot; empty: they are there. The
+  // page and its charts are whole all the same.
+  std::string warning = {};
 };
 
-// INVALID_ARGUMENT names the row that does not fit. FAILED_PRECONDITION when gnuplot is missing:
-// the CSV files and a page without plots are there all the same. UNAVAILABLE when a file cannot be
-// written.
+// INVALID_ARGUMENT names the row that does not fit. UNAVAILABLE when a file cannot be written.
 absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::filesystem::path& folder,
                                         const ReportOptions& options = {});
 

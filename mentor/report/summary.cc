@@ -236,7 +236,7 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
   if (std::string trend = Trend(data); !trend.empty()) sentences.push_back(std::move(trend));
   if (data.measures_nothing) {
     sentences.push_back(
-        "The spec asks for no outer updates and no baselines, so there is nothing to measure. Set "
+        "The spec asks for no outer updates and no baselines, so there is nothing to measure: set "
         "evaluation.baseline to [PPO_SPARSE, PPO_SHAPED, RANDOM_SIGNAL], or rule.outer_updates to "
         "more than 0.");
   } else if (results.empty() && !data.evaluation.empty()) {

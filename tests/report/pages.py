@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Looks at pages of reports in a browser: pictures of each at 390, 1100 and 1920 pixels, light, dark
-and on paper, and what axe-core says of their accessibility.
+"""Looks at pages of reports in a browser: pictures of each at 390, 1100 and 1920 pixels, light,
+dark and on paper, and what axe-core says of their accessibility.
 
 Usage: tests/report/pages.py PAGE.html... [--out FOLDER] [--help]
   PAGE.html     report.html of a run, comparison.html, or another page of one file
@@ -100,7 +100,9 @@ def look(browser, axe, path, out):
                 page.screenshot(path=out / f"{name}-{width}-changed.png", full_page=True)
             wrong.extend(f"{where}: {finding}" for finding in axe_findings(page, axe))
             context.close()
-    context = browser.new_context(viewport={"width": 1100, "height": 900}, java_script_enabled=False)
+    context = browser.new_context(
+        viewport={"width": 1100, "height": 900}, java_script_enabled=False
+    )
     page = context.new_page()
     page.goto(path.resolve().as_uri())
     figures = page.locator("figure[id]").count()

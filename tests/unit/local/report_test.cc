@@ -486,7 +486,7 @@ TEST_CASE("report: the words follow the intervals", "[unit]") {
   CHECK(Contains(summary(data), "better than PPO sparse (difference 0.75"));
   CHECK(Contains(summary(data), "Agents get better within their lifetime"));
   CHECK(Contains(summary(data), "The control holds"));
-  CHECK(Contains(summary(data), "With 4 lifetimes, intervals are rough"));
+  CHECK(Contains(summary(data), "With 4 lifetimes, the intervals are rough"));
 
   data.evaluation.clear();
   AddMethod("learned", {{0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}}, &data);
@@ -502,17 +502,21 @@ TEST_CASE("report: the words follow the intervals", "[unit]") {
   CHECK(Contains(summary(data), "Agents get worse within their lifetime"));
 }
 
-TEST_CASE("report: without gnuplot it says so, and the numbers are there all the same", "[unit]") {
+TEST_CASE("report: without gnuplot there are no pictures to download, and all else", "[unit]") {
   const TempFolder folder;
   const auto missing =
       WriteReport(Whole(), folder.path(), {.gnuplot = folder.path() / "none" / "gnuplot"});
-  CHECK(absl::IsFailedPrecondition(missing.status()));
-  CHECK(Contains(std::string(missing.status().message()), "apt-get install gnuplot-nox"));
+  REQUIRE(missing.ok());
+  CHECK(Contains(missing->warning, "apt-get install gnuplot-nox"));
   CHECK(Contains(ReadText(folder.path() / "report" / "evaluation.csv"), "PPO sparse"));
-  CHECK(Contains(ReadText(folder.path() / "report.html"), "Pictures to download are missing"));
+  const std::string page = ReadText(missing->html);
+  CHECK(Contains(page, "The pictures to download (SVG, PNG) are missing: "));
+  CHECK(Contains(page, "data-figure=\"evaluation_test\""));
+  CHECK_FALSE(Contains(page, "<noscript>"));
 
   const auto failing = WriteReport(Whole(), folder.path(), {.gnuplot = "false"});
-  CHECK(absl::IsInternal(failing.status()));
+  REQUIRE(failing.ok());
+  CHECK(Contains(failing->warning, "gnuplot failed on"));
 }
 
 TEST_CASE("report: data that contradict themselves are refused", "[unit]") {
