@@ -419,7 +419,7 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
   render->add_option("--camera", flags.film.camera, "Camera of the scene, or free")->group("Film");
   render
       ->add_option("--fps", flags.film.fps,
-                   "Greatest number of frames a second; default 40, GIF 20")
+                   "Greatest number of frames a second; default 30, GIF 20")
       ->check(CLI::Range(0.1, 240.0))
       ->group("Film");
   render->add_option("--speed", flags.film.speed, "Speed: 1 is real time, 0.5 slow motion")

@@ -130,7 +130,7 @@ class Filming {
     const double shown = settings_.speed / seconds;
     const double fps_max = settings_.fps > 0             ? settings_.fps
                            : format_ == FilmFormat::kGif ? kGifFpsMax * 0.4
-                                                         : 40;
+                                                         : 30;
     const auto every = static_cast<size_t>(std::max(1.0, std::ceil(shown / fps_max - 1e-9)));
     const std::vector<size_t> chosen = FilmMoments(moments.size(), every);
 

@@ -21,7 +21,7 @@ struct FilmSettings {
   // Size of one episode's scene, in pixels; 0: what suits the format. Captions come below it.
   int width = 0, height = 0;
   std::string camera;  // Empty: the scene's default.
-  double fps = 0;      // Frames a second at most; 0: 40 for .mp4, 20 for .gif.
+  double fps = 0;      // Frames a second at most; 0: 30 for .mp4, 20 for .gif.
   double speed = 1;    // 1: real time.
   int frames = 12;     // Moments of each episode in a picture.
   int threads = 0;     // 0: one for each core.
