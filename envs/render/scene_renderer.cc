@@ -7,7 +7,6 @@
 #include "common/check.h"
 #include "common/mutex.h"
 #include "envs/camera.h"
-#include "envs/simulation.h"
 
 namespace mentor::envs {
 namespace {

@@ -7,10 +7,10 @@
 #include <string>
 
 #include <absl/status/statusor.h>
-#include <mujoco/mujoco.h>
 
 #include "envs/render/gl_context.h"
 #include "envs/render/picture.h"
+#include "envs/simulation.h"
 
 namespace mentor::envs {
 

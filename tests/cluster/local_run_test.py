@@ -26,7 +26,11 @@ def steps(run):
 
 def without_times(table):
     return [
-        {name: value for name, value in row.items() if "seconds" not in name and "memory" not in name}
+        {
+            name: value
+            for name, value in row.items()
+            if "seconds" not in name and "memory" not in name
+        }
         for row in table
     ]
 
@@ -49,7 +53,8 @@ class SpecTest(ClusterTest):
         for spec in SPECS.glob("*.txtpb"):
             self.assertRegex(listed, rf"(?m)^  {spec.stem} +\S")
         by_name = self.run_to_end("mentor", "run", "smoke", "--check")
-        self.assertEqual(by_name, self.run_to_end("mentor", "run", SPECS / "smoke.txtpb", "--check"))
+        by_path = self.run_to_end("mentor", "run", SPECS / "smoke.txtpb", "--check")
+        self.assertEqual(by_name, by_path)
         wrong = self.run_to_end("mentor", "run", "point_raech", code=2)
         self.assertIn("there is no spec 'point_raech'; did you mean 'point_reach'", wrong)
         self.assertIn("--list", self.run_to_end("mentor", "run", "nothing_like_it", code=2))
@@ -80,12 +85,13 @@ class SpecTest(ClusterTest):
 
     def test_success_where_nothing_succeeds_is_warned_of(self):
         said = self.run_to_end("mentor", "run", "hopper", "--check", *sets("signal.input=SUCCESS"))
-        self.assertIn("warning: signal.input: is SUCCESS, but Hopper-v5 never reports success", said)
+        warning = "warning: signal.input: is SUCCESS, but Hopper-v5 never reports success"
+        self.assertIn(warning, said)
         self.assertNotIn("warning", self.run_to_end("mentor", "run", "hopper", "--check"))
         _, address = self.start_meta_learner(self.folder / "state")
         hopper = SPECS / "hopper.txtpb"
         said = self.mentorctl(address, "validate", "-f", hopper, *sets("signal.input=SUCCESS"))
-        self.assertIn("warning: signal.input: is SUCCESS, but Hopper-v5 never reports success", said)
+        self.assertIn(warning, said)
         self.assertIn("is valid", said)
         self.assertNotIn("warning", self.mentorctl(address, "validate", "-f", hopper))
 
@@ -184,8 +190,8 @@ class FromTest(ClusterTest):
         self.assertIn("rule.outer_updates: is 3, but the checkpoint has 4 already", said)
         said = go_on(short, out, *sets("signal.lstm=12"), code=2)
         self.assertIn("--set: make a rule or network that the checkpoint does not fit", said)
-        self.assertIn("no checkpoint after outer update 9; there are: 1, 2, 3, 4",
-                      go_on(f"{short}/9", out, code=2))
+        said = go_on(f"{short}/9", out, code=2)
+        self.assertIn("no checkpoint after outer update 9; there are: 1, 2, 3, 4", said)
         self.assertIn("is not a run", go_on(self.folder / "nowhere", out, code=2))
         said = self.run_to_end("mentor", "run", "smoke", "--from", short, code=2)
         self.assertIn("not both", said)
