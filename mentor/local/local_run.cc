@@ -28,6 +28,7 @@ namespace {
 using State = v1::Experiment::State;
 
 constexpr char kName[] = "experiments/run";
+constexpr int kLearnedColumns = 100;
 constexpr size_t kHashDigits = 8;  // In the name of a folder.
 
 // The experiment of this folder, made when the folder is new.
@@ -155,6 +156,8 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   } else if (files.ok()) {
     std::printf("%s\n", files->summary.c_str());
   }
+  if (const std::string learned = numbers->Learned(kLearnedColumns); !learned.empty())
+    std::printf("Training     %s\n", learned.c_str());
   std::printf("Run folder   %s\n", options.out.c_str());
   std::printf("Metrics      %s\n", (options.out / "metrics.csv").c_str());
   std::printf("Checkpoints  %s\n", (folder / "checkpoints").c_str());

@@ -97,9 +97,10 @@ class SpecTest(ClusterTest):
 
 
 class WhileItRunsTest(ClusterTest):
-    def test_plain_lines_say_what_is_learned(self):
+    def test_the_end_says_what_was_learned(self):
         said = self.run_to_end("mentor", "run", "smoke", "--out", self.folder / "run")
-        self.assertRegex(said, r"last \d updates: success \d+ % \(best \d+ %\), return ")
+        learned = r"Training     last 4 updates: success \d+ % \(best \d+ %\), return \S+ \(best "
+        self.assertRegex(said, learned)
 
     def test_a_terminal_is_redrawn_with_a_curve(self):
         parent, child = pty.openpty()
