@@ -92,8 +92,8 @@ absl::Status CheckTasksOf(const Subject& subject) {
   for (const envs::TaskSet& set : sets) {
     if (set.tasks.empty() && subject.specs[0].evaluation().goals() == 0) {
       return absl::InvalidArgumentError(absl::StrFormat(
-          "--goals: %s has an unlimited number of goals in %s; choose how many, for instance "
-          "--goals 50",
+          "--goals: %s has an unlimited number of goals in %s; choose how many, for "
+          "instance --goals 50",
           subject.label, set.name));
     }
   }

@@ -81,7 +81,7 @@ std::string ComparisonTable(const std::vector<Comparison>& comparisons) {
   bool all_paired = true;
   for (const Comparison& comparison : comparisons) {
     const Interval& d = comparison.difference;
-    table.Add({Table::Text(NameOf(comparison.method) + " less " + NameOf(comparison.baseline)),
+    table.Add({Table::Text(NameOf(comparison.method) + " minus " + NameOf(comparison.baseline)),
                Table::Text(GoalsOf(comparison.split)), Table::Text(PartName(comparison.segment)),
                Table::Value(d),
                Table::Text(d.low > 0    ? "higher"

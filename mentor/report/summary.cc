@@ -135,9 +135,9 @@ void AddEvaluation(const std::string& role, const std::vector<MethodResult>& res
       const char* words = growth.low > 0 ? "Agents get better within their lifetime"
                           : growth.high < 0
                               ? "Agents get worse within their lifetime"
-                              : "Within a lifetime no improvement can be told from chance";
-      sentences->push_back(absl::StrFormat("%s: %s less %s is %s.", words, PartName(last),
-                                           PartName(0), FormatInterval(growth)));
+                              : "Within a lifetime no improvement can be told apart from chance";
+      sentences->push_back(absl::StrFormat("%s: %s from %s to %s.", words, FormatInterval(growth),
+                                           PartName(0), PartName(last)));
     }
     fewest = fewest == 0 ? result.lifetimes : std::min(fewest, result.lifetimes);
   }

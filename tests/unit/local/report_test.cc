@@ -492,7 +492,7 @@ TEST_CASE("report: the words follow the intervals", "[unit]") {
   AddMethod("learned", {{0, 0, 0, 0, 1, 0}, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}}, &data);
   AddMethod("PPO shaped", {{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 0}}, &data);
   CHECK(Contains(summary(data), "not yet distinguishable from PPO shaped (difference 0.00"));
-  CHECK(Contains(summary(data), "no improvement can be told from chance"));
+  CHECK(Contains(summary(data), "no improvement can be told apart from chance"));
 
   // Success before any learning cannot come from the signal.
   data.evaluation.clear();
