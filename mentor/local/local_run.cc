@@ -51,8 +51,8 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store
   MENTOR_RETURN_IF_ERROR(existing.status());
   if (SpecHash(existing->spec()) != SpecHash(options.spec)) {
     return absl::FailedPreconditionError(absl::StrFormat(
-        "%s holds a run of another spec; give another folder with --out, or the spec in %s to go "
-        "on with that run",
+        "%s holds a run of another spec; choose another folder with --out, or continue that run "
+        "with its spec, %s",
         options.out.string(), (store->ExperimentFolder(existing->uid()) / "spec.txtpb").string()));
   }
   // Reindex left it so; whoever runs it wants it to go on.

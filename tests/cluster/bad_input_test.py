@@ -56,7 +56,7 @@ class BadInputTest(ClusterTest):
 
     def test_a_wrong_flag_is_not_blamed_on_the_spec(self):
         output = self.refused("rule.outer_updates")
-        self.assertIn("not every --set says what to change", output)
+        self.assertIn("error: --set does not fit", output)
         self.assertNotIn("is not a spec", output)
 
     def test_a_wrong_command_is_named_with_those_that_are_near(self):
