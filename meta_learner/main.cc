@@ -62,11 +62,12 @@ struct Flags {
 
 void AddQueueFlags(CLI::App* app, Flags* flags) {
   app->add_option("--max_running", flags->scheduling.running_max,
-                  "Experiments at once; the rest waits")
+                  "How many experiments run at once; the rest wait")
       ->check(CLI::Range(1, 64))
       ->group("Queue")
       ->capture_default_str();
-  app->add_option("--max_queued", flags->control.queued_max, "Experiments in the queue or paused")
+  app->add_option("--max_queued", flags->control.queued_max,
+                  "How many experiments may be queued or paused")
       ->check(CLI::Range(1, 1'000'000))
       ->group("Queue")
       ->capture_default_str();
@@ -76,17 +77,18 @@ void AddQueueFlags(CLI::App* app, Flags* flags) {
       ->group("Queue")
       ->capture_default_str();
   app->add_option("--max_running_per_owner", flags->scheduling.running_per_owner_max,
-                  "Experiments of one owner at once; 0: no limit")
+                  "How many experiments of one owner run at once; 0: no limit")
       ->check(CLI::Range(0, 64))
       ->group("Queue")
       ->capture_default_str();
   app->add_option("--max_queued_per_owner", flags->control.per_owner.queued,
-                  "Experiments of one owner in the queue or paused; 0: no limit")
+                  "How many experiments of one owner may be queued or paused; 0: no limit")
       ->check(CLI::Range(0, 1'000'000))
       ->group("Queue")
       ->capture_default_str();
-  app->add_option("--max_storage_per_owner_gb", flags->storage_per_owner_gb,
-                  "Checkpoints of one owner beyond which nothing new is taken; 0: no limit")
+  app->add_option(
+         "--max_storage_per_owner_gb", flags->storage_per_owner_gb,
+         "Size of one owner's checkpoints beyond which new experiments are refused; 0: no limit")
       ->check(CLI::Range(0.0, 1e9))
       ->group("Queue")
       ->capture_default_str();
@@ -112,8 +114,7 @@ void AddObjectFlags(CLI::App* app, S3Options* options) {
 }
 
 void AddFlags(CLI::App* app, Flags* flags) {
-  app->add_option("--state", flags->state, "Folder of everything it remembers")
-      ->capture_default_str();
+  app->add_option("--state", flags->state, "Folder for everything it keeps")->capture_default_str();
   app->add_option("--listen", flags->listen,
                   "HOST:PORT for learners and users; port 0 takes a free one, which is printed")
       ->capture_default_str();
@@ -124,28 +125,30 @@ void AddFlags(CLI::App* app, Flags* flags) {
                   "PostgreSQL instead of the SQLite file in the state folder: "
                   "postgresql://USER@HOST/DATABASE; the password comes from PGPASSFILE or "
                   "PGPASSWORD");
-  app->add_option("--check_every", flags->check_every,
-                  "One shard of so many is computed again by another learner, and used when both "
-                  "have the same bits; 0: none")
+  app->add_option(
+         "--check_every", flags->check_every,
+         "Every Nth shard is computed again by another learner, and used when both have the "
+         "same bits; 0: none")
       ->check(CLI::Range(0, 1'000'000'000))
       ->capture_default_str();
-  app->add_flag("--standby", flags->standby,
-                "When another meta-learner leads on the database: stand by, answer reads and take "
-                "over when it is gone; several may, with the same --state")
+  app->add_flag(
+         "--standby", flags->standby,
+         "While another meta-learner leads on the database, stand by: answer reads, and take "
+         "over when it is gone. Several may, with the same --state")
       ->group("Standby");
   app->add_option("--advertise", flags->advertise,
                   "HOST:PORT at which clients and learners find this one, named by those that "
                   "stand by (default: where it listens)")
       ->group("Standby");
   app->add_option("--disk_reserve_mb", flags->reserve_mb,
-                  "Room kept free for the last words on a full disk, MiB")
+                  "Disk space reserved to save state when the disk fills, MiB")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   AddObjectFlags(app, &flags->objects);
   AddQueueFlags(app, flags);
   CLI::App* backup = app->add_subcommand(
-      "backup", "Copy the state, also of a meta-learner at work, into a new folder");
-  backup->add_option("--out", flags->backup_to, "New folder of the backup")->required();
+      "backup", "Copy the state into a new folder, also while a meta-learner is running");
+  backup->add_option("--out", flags->backup_to, "New folder for the backup")->required();
   CLI::App* restore = app->add_subcommand(
       "restore", "Fill a new state folder (--state, --database) from a backup, after checking it");
   restore->add_option("--from", flags->restore_from, "Folder of the backup")->required();

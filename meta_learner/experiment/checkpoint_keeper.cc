@@ -96,6 +96,7 @@ absl::StatusOr<std::optional<Checkpoint>> CheckpointKeeper::FindNewest() {
   }
   MENTOR_LOG(kInfo, "going on from a checkpoint",
              {{"experiment", options_.experiment},
+              {"event", "resumed"},
               {"outer_step", absl::StrCat(scan.newest->outer_step)},
               {"state_hash", scan.newest_info.state_hash}});
   if (options_.objects != nullptr) MENTOR_RETURN_IF_ERROR(Upload(folder, known));

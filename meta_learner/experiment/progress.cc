@@ -21,6 +21,7 @@ void ProgressReporter::SetTrained(uint32_t outer_updates, uint64_t env_steps, do
   outer_updates_ = outer_updates;
   env_steps_ = env_steps;
   seconds_per_update_ = seconds;
+  waits_ = false;
 }
 
 void ProgressReporter::BeginEvaluation(uint32_t lifetimes_total) {
@@ -41,8 +42,9 @@ v1::Progress ProgressReporter::Now(const BrokerProgress& shards) {
     last_look_ = options_.now();
     last_steps_ = shards.env_steps;
   }
-  progress.set_env_steps_per_second(rate_);
-  progress.set_seconds_left(SecondsLeft());
+  // While nobody works the last numbers are of before.
+  progress.set_env_steps_per_second(waits_ ? 0 : rate_);
+  progress.set_seconds_left(waits_ ? -1 : SecondsLeft());
   return progress;
 }
 
@@ -68,7 +70,9 @@ void ProgressReporter::Report(const std::string& activity, const BrokerProgress&
 }
 
 void ProgressReporter::ReportWork(const std::string& activity, const BrokerProgress& shards) {
-  Report(activity + WaitingFor(shards), shards);
+  const std::string waiting = WaitingFor(shards);
+  waits_ = !waiting.empty();
+  Report(activity + waiting, shards);
 }
 
 }  // namespace mentor::meta_learner

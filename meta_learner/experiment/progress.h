@@ -53,6 +53,7 @@ class ProgressReporter {
   Clock::time_point last_look_;
   uint64_t last_steps_ = 0;
   double rate_ = 0;
+  bool waits_ = false;  // For learners or actors.
 };
 
 }  // namespace mentor::meta_learner

@@ -229,7 +229,31 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   MENTOR_RETURN_IF_ERROR(options_.store->RecordOuterStep(uid_, *step));
   record("updated");
   progress_.Report("meta-training", {});
+  TellOfUpdate(*step);
   return step->checkpoint ? checkpoints_.Retain() : absl::OkStatus();
+}
+
+// The first and the last, and between them rarer the longer it takes: a history that somebody
+// reads, whether it is of minutes or of weeks.
+void Session::TellOfUpdate(const OuterStep& step) {
+  constexpr std::chrono::seconds kAtMostEvery{10};
+  constexpr int kShare = 50;  // Of the time that has passed.
+  const Clock::time_point now = Clock::now();
+  const bool last = step.step == spec_.rule().outer_updates();
+  if (step.checkpoint) told_checkpoint_ = step.step;
+  if (now < next_told_ && !last) return;
+  next_told_ = now + std::max<Clock::duration>(kAtMostEvery, (now - began_) / kShare);
+  const auto number = [&](const char* metric) {
+    const auto found = step.results.find(metric);
+    return found == step.results.end() ? std::string("-") : absl::StrFormat("%.4g", found->second);
+  };
+  MENTOR_LOG(kInfo, "outer updates are done",
+             {{"experiment", name_},
+              {"event", "updates"},
+              {"done", step.step},
+              {"of", spec_.rule().outer_updates()},
+              {"meta_return", number("meta_return")},
+              {"checkpoint", told_checkpoint_}});
 }
 
 void Session::ShowReturn(double mean) {
@@ -268,6 +292,8 @@ absl::Status Session::Evaluate() {
     }
   }
   progress_.BeginEvaluation(lifetimes);
+  MENTOR_LOG(kInfo, "the evaluation begins",
+             {{"experiment", name_}, {"event", "evaluation"}, {"lifetimes", lifetimes}});
   for (const EvaluationJob& job : jobs) {
     const std::string activity = absl::StrFormat("evaluating %s on %s goals",
                                                  NameOf(job.teacher.method), SplitName(job.split));

@@ -58,6 +58,7 @@ class Session {
                      OuterStep* step);
   // Into the checkpoint, when one is due, and the store.
   absl::Status Record(ProgressReporter::Clock::time_point start, OuterStep* step);
+  void TellOfUpdate(const OuterStep& step);
   // The series begins with the first value: a 0 before it would look like a return.
   void ShowReturn(double mean);
 
@@ -81,6 +82,10 @@ class Session {
   FolderCopy files_;
   CheckpointKeeper checkpoints_;
   ProgressReporter progress_;
+  // For the history.
+  const ProgressReporter::Clock::time_point began_ = ProgressReporter::Clock::now();
+  ProgressReporter::Clock::time_point next_told_ = began_;
+  uint32_t told_checkpoint_ = 0;  // The newest; 0: none since the session began.
   prometheus::Gauge* outer_return_ = nullptr;
 };
 

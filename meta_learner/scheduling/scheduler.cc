@@ -297,7 +297,19 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
                                     experiment->start_time() - experiment->create_time())) /
                                     1000));
   }
-  MENTOR_LOG(kInfo, "experiment begins", {{"experiment", name}, {"owner", experiment->owner()}});
+  const bool waited_for_storage = [&] {
+    const MutexLock lock(mutex_);
+    return waits_.contains(name);
+  }();
+  if (waiting.state() == S::STATE_QUEUED) {
+    MENTOR_LOG(kInfo, "experiment begins",
+               {{"experiment", name}, {"event", "admitted"}, {"owner", experiment->owner()}});
+  } else if (waited_for_storage) {
+    MENTOR_LOG(kInfo, "experiment goes on", {{"experiment", name}, {"event", "storage_is_back"}});
+  } else {
+    MENTOR_LOG(kInfo, "experiment goes on: this meta-learner was started, or has taken over",
+               {{"experiment", name}, {"event", "taken_over"}});
+  }
   options_.broker->SetShare(name, {.owner = experiment->owner(),
                                    .priority = experiment->priority(),
                                    .weight = experiment->weight()});
@@ -329,7 +341,10 @@ void Scheduler::WaitOut(const v1::Experiment& experiment, const absl::Status& st
     not_before_[name] = Clock::now() + wait;
   }
   MENTOR_LOG(kWarning, "experiment waits for its storage",
-             {{"experiment", name}, {"wait_ms", wait.count()}, {"why", status}});
+             {{"experiment", name},
+              {"event", "waits_for_storage"},
+              {"wait_ms", wait.count()},
+              {"why", status}});
   options_.store
       ->SetProgress(name, absl::StrFormat("waits for storage: %s", status.message()),
                     experiment.progress())
@@ -400,20 +415,23 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
   }
   if (disk_full) may_be_paused_ = true;
   if (status.ok()) {
-    MENTOR_LOG(kInfo, "experiment succeeded", {{"experiment", name}});
+    MENTOR_LOG(kInfo, "experiment succeeded", {{"experiment", name}, {"event", "succeeded"}});
   } else if (moved->state() == S::STATE_FAILED) {
     failures_.Increment();
-    MENTOR_LOG(kError, "experiment failed",
-               {{"experiment", name}, {"why", StatusFromProto(moved->error())}});
+    MENTOR_LOG(
+        kError, "experiment failed",
+        {{"experiment", name}, {"event", "failed"}, {"why", StatusFromProto(moved->error())}});
   } else if (moved->state() == S::STATE_QUEUED && interrupted) {
     preemptions_.Increment();
-    MENTOR_LOG(kInfo, "experiment gave its place to a higher class", {{"experiment", name}});
+    MENTOR_LOG(kInfo, "experiment gave its place to a higher class",
+               {{"experiment", name}, {"event", "preempted"}});
   } else if (moved->state() == S::STATE_QUEUED) {
     retries_.Increment();
     const auto wait =
         options_.retry_wait * (1 << std::min<uint32_t>(moved->retries() - 1, kRetryDoublingsMax));
     MENTOR_LOG(kWarning, "experiment failed and is tried again",
                {{"experiment", name},
+                {"event", "retried"},
                 {"retry", moved->retries()},
                 {"of", moved->retries_max()},
                 {"wait_ms", wait.count()},
@@ -422,7 +440,9 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
     not_before_[name] = Clock::now() + wait;
   } else {
     MENTOR_LOG(kInfo, "experiment interrupted",
-               {{"experiment", name}, {"state", std::string(StateText(moved->state()))}});
+               {{"experiment", name},
+                {"event", "interrupted"},
+                {"state", std::string(StateText(moved->state()))}});
   }
 }
 

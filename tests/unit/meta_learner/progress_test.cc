@@ -66,6 +66,20 @@ TEST_CASE("progress: the rate is over the steps since the last look", "[unit]") 
   CHECK(progress.Now({.env_steps = 50}).env_steps_per_second() == 50);
 }
 
+TEST_CASE("progress: while nobody works there is no rate and no time left", "[unit]") {
+  Fixture fixture;
+  ProgressReporter& progress = fixture.progress;
+  progress.SetTrained(4, 1000, /*seconds=*/2.5);
+  fixture.Advance(2);
+  progress.ReportWork("meta-training", {.env_steps = 300, .learners = 1, .actors = 1});
+  CHECK(progress.Now({.env_steps = 300}).env_steps_per_second() == 150);
+  progress.ReportWork("meta-training", {.env_steps = 300, .learners = 1});
+  CHECK(progress.Now({.env_steps = 300}).env_steps_per_second() == 0);
+  CHECK(progress.Now({.env_steps = 300}).seconds_left() == -1);
+  progress.ReportWork("meta-training", {.env_steps = 300, .learners = 1, .actors = 1});
+  CHECK(progress.Now({.env_steps = 300}).seconds_left() == Approx(6 * 2.5));
+}
+
 TEST_CASE("progress: the store hears what is done, and who is waited for", "[unit]") {
   Fixture fixture;
   fixture.progress.SetTrained(3, 700, 1);
