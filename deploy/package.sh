@@ -51,13 +51,11 @@ mkdir -p "$man" "$stage"/share/{bash-completion/completions,zsh/vendor-completio
   "$stage"/share/{fish/vendor_completions.d,mentor/experiments}
 cp deploy/experiments/*.txtpb "$stage/share/mentor/experiments/"
 for program in "${programs[@]}"; do
-  if [ -f "$build/man/man1/$program.1" ]; then
-    cp "$build/man/man1/$program.1" "$man/"
-  else
-    name=$("$build/bin/$program" --help | sed -n '1s/[.:].*//p')
-    help2man --no-info --version-string "$program $version" --name "${name,}" \
-      --output "$man/$program.1" "$build/bin/$program"
-  fi
+  help=--help
+  if "$build/bin/$program" __man >/dev/null 2>&1; then help=__man; fi  # More than --help says.
+  name=$("$build/bin/$program" --help | sed -n '1s/[.:].*//p')
+  help2man --no-info --help-option "$help" --version-string "$program $version" --name "${name,}" \
+    --output "$man/$program.1" "$build/bin/$program"
   if "$build/bin/$program" completion bash >/dev/null 2>&1; then
     "$build/bin/$program" completion bash > "$stage/share/bash-completion/completions/$program"
     "$build/bin/$program" completion zsh > "$stage/share/zsh/vendor-completions/_$program"
