@@ -33,7 +33,7 @@ int InitCertificates(Session& session, const CertificateFlags& flags) {
       std::printf("%s\n", nlohmann::json({{"path", path}}).dump().c_str());
     }
   }
-  output.Note("keep ca.key away from the machines; the same command renews the others");
+  output.Note("keep ca.key off the machines; the same command renews the other files");
   return kOk;
 }
 
@@ -66,18 +66,18 @@ int NewToken(Session& session, const TokenFlags& flags) {
   if (!flags.out.empty()) {
     std::error_code ignored;
     if (std::filesystem::exists(flags.out, ignored)) {
-      return output.Fail(absl::AlreadyExistsError(flags.out + " is there already"),
-                         "--out names another file, or remove it");
+      return output.Fail(absl::AlreadyExistsError(flags.out + " already exists"),
+                         "name another file with --out, or remove this one");
     }
     const absl::Status status = WriteFileAtomically(flags.out, token->token.Reveal() + "\n", 0600);
     if (!status.ok()) return output.Fail(status);
-    output.Note(flags.out + " has the token: give it to " + flags.name);
+    output.Note(flags.out + " holds the token; give it to " + flags.name);
   }
   if (!flags.append.empty()) {
     if (const absl::Status status = Append(flags.append, token->line); !status.ok()) {
       return output.Fail(status);
     }
-    output.Note(flags.append + " has its line: the server's --tokens");
+    output.Note(flags.append + " holds the line for the server's --tokens");
   }
   nlohmann::ordered_json json;
   if (flags.out.empty()) json["token"] = token->token.Reveal();
@@ -103,42 +103,47 @@ int NewToken(Session& session, const TokenFlags& flags) {
 void AddAccessVerbs(Commands* commands) {
   {
     CLI::App* noun =
-        commands->AddNoun(kClientGroup, "certs", "Certificates for a cluster of one's own",
+        commands->AddNoun(kClientGroup, "certs", "Create certificates for your own cluster",
                           "mentorctl certs init certs --name lab.example --name 10.0.0.7");
     const auto flags = std::make_shared<CertificateFlags>();
     CLI::App* command = commands->AddUnder(
-        noun, "init", "Make an authority and a pair for each role, or renew the pairs",
+        noun, "init", "Create an authority and a certificate for each role, or renew them",
         "mentorctl certs init certs --name lab.example --name 10.0.0.7\n"
         "mentorctl certs init certs --days 30    # again: the authority stays, the pairs are new",
         [=](Session& session) { return InitCertificates(session, *flags); }, true);
-    command->add_option("folder", flags->folder, "Where they go")->type_name("DIR")->required();
+    command->add_option("folder", flags->folder, "Folder for the files")
+        ->type_name("DIR")
+        ->required();
     Repeatable(command->add_option("--name", flags->request.names,
                                    "A DNS name or an IP address of the servers, beside localhost; "
                                    "may be repeated"))
         ->type_name("HOST");
-    command->add_option("--days", flags->request.days, "How long the pairs are valid")
+    command->add_option("--days", flags->request.days, "How many days the certificates are valid")
         ->type_name("NUMBER")
         ->check(CLI::Range(1, 3650))
         ->capture_default_str();
   }
   {
-    CLI::App* noun = commands->AddNoun(kClientGroup, "token", "Tokens for a server's --tokens file",
-                                       "mentorctl token new operator ann");
+    CLI::App* noun =
+        commands->AddNoun(kClientGroup, "token", "Create tokens for a server's --tokens file",
+                          "mentorctl token new operator ann");
     const auto flags = std::make_shared<TokenFlags>();
     CLI::App* command = commands->AddUnder(
-        noun, "new", "Make a token, and the line that a server knows it by",
+        noun, "new", "Create a token and the line for a server's --tokens file",
         "mentorctl token new operator ann\n"
         "mentorctl token new actor rack-1 --out rack-1.token --append tokens",
         [=](Session& session) { return NewToken(session, *flags); }, true);
     command->add_option("role", flags->role, "viewer, operator, admin, actor or learner")
         ->type_name("ROLE:{viewer,operator,admin,actor,learner}")
         ->required();
-    command->add_option("name", flags->name, "Whose it is")->type_name("NAME")->required();
+    command->add_option("name", flags->name, "Name of the person or process that gets it")
+        ->type_name("NAME")
+        ->required();
     command->add_option("--out", flags->out, "Write the token to this new file, mode 0600")
         ->type_name("FILE");
     command
         ->add_option("--append", flags->append,
-                     "Add the line to this file of a server; it is made when missing")
+                     "Append the line to this --tokens file; it is created if missing")
         ->type_name("FILE");
   }
 }

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstdio>
 
+#include <absl/strings/str_format.h>
 #include <grpcpp/security/auth_context.h>
 
 #include "common/check.h"
 #include "common/hash.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/channel_list.h"
+#include "common/rpc/health.h"
 #include "common/status.h"
 #include "common/uuid.h"
 
@@ -61,6 +63,31 @@ std::unique_ptr<Stub> Client::NewStub() {
   // The pauses between attempts are ours; the channel's own would come on top of them.
   grpc::experimental::ChannelResetConnectionBackoff(channel.get());
   return v1::ExperimentService::NewStub(channel);
+}
+
+absl::Status Client::Explained(absl::Status status, const std::string& request) {
+  constexpr std::chrono::seconds kLimit{2};
+  if (!absl::IsUnimplemented(status) || !status.message().empty()) return status;
+  const auto serves = [&](std::string_view service) {
+    return rpc::AskHealth(channels_->Get(), service, kLimit).ok();
+  };
+  const std::string call = request.substr(0, request.rfind("Request"));
+  if (serves("mentor.v1.RolloutService")) {
+    return absl::UnimplementedError(absl::StrFormat(
+        "a mentor-learner answers at %s, which takes actors: name a mentor-meta-learner with "
+        "--server",
+        server()));
+  }
+  if (serves("mentor.v1.ExperimentService")) {
+    return absl::UnimplementedError(
+        absl::StrFormat("the mentor-meta-learner at %s does not know %s: it is older than this "
+                        "program; use the same version",
+                        server(), call));
+  }
+  return absl::UnimplementedError(
+      absl::StrFormat("what answers at %s does not know %s: it is no mentor-meta-learner of this "
+                      "version; name one with --server",
+                      server(), call));
 }
 
 double Client::Uniform() {

@@ -65,10 +65,27 @@ class Client {
       if (status.ok()) return response;
       if (interrupted()) return absl::CancelledError("interrupted");
       const auto pause = RetryAfter(status, attempt, Uniform());
-      if (!pause || std::chrono::system_clock::now() + *pause >= deadline) return status;
+      if (!pause || std::chrono::system_clock::now() + *pause >= deadline)
+        return Explained(status, Request::descriptor()->name());
       if (options_.on_retry && attempt == 2) options_.on_retry(status);
       if (!Wait(*pause)) return absl::CancelledError("interrupted");
     }
+  }
+
+  // The same for an answer that comes in pages: all of them in one.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> CallForAll(grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                                   const Request&, Response*),
+                                      Request request) {
+    Response all;
+    do {
+      absl::StatusOr<Response> page = Call(method, request);
+      if (!page.ok()) return page.status();
+      request.set_page_token(page->next_page_token());
+      all.MergeFrom(*page);
+    } while (!request.page_token().empty());
+    all.clear_next_page_token();
+    return all;
   }
 
   // One stream from beginning to end; without a deadline keepalive finds a dead server. The answer
@@ -93,7 +110,7 @@ class Client {
     if (enough) status = absl::OkStatus();
     if (interrupted()) status = absl::CancelledError("interrupted");
     End(context, Request::descriptor()->name(), status, began);
-    return status;
+    return Explained(std::move(status), Request::descriptor()->name());
   }
 
   // False once interrupted.
@@ -114,6 +131,8 @@ class Client {
   std::chrono::system_clock::time_point Deadline() const;
   double Uniform();
   std::unique_ptr<Stub> NewStub();
+  // A server that does not know the call says nothing more: with what answers there.
+  absl::Status Explained(absl::Status status, const std::string& request);
   // A call that we did not end was ended by a server that ends, for instance one that stood by and
   // takes over now: UNAVAILABLE.
   static absl::Status StatusOf(const grpc::Status& status) {

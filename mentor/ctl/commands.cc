@@ -55,17 +55,18 @@ void AddConnectionFlags(CLI::App* app, GlobalFlags* flags) {
     return app->add_option("--" + name, *value, help)->type_name(type);
   };
   text("server", &flags->server, "HOST:PORT",
-       "The meta-learner, or all of which one leads, with commas (MENTOR_SERVER); default "
-       "127.0.0.1:50052");
-  text("context", &flags->context, "CONTEXT", "A server of the config file (MENTOR_CONTEXT)");
+       "The meta-learner, or several that stand by for each other, separated by commas "
+       "(MENTOR_SERVER); default 127.0.0.1:50052");
+  text("context", &flags->context, "CONTEXT",
+       "Server and credentials of the config file to use (MENTOR_CONTEXT)");
   text("config", &flags->config, "FILE",
        "Config file (MENTOR_CONFIG); default ~/.config/mentor/config.txtpb");
   app->add_option("--timeout", flags->timeout,
-                  "Seconds that a call may take (MENTOR_TIMEOUT); default 10. Waiting for an "
+                  "Longest time for a call in seconds (MENTOR_TIMEOUT); default 10. Waiting for an "
                   "experiment has no limit")
       ->type_name("SECONDS");
   app->add_flag("--allow_insecure", flags->allow_insecure,
-                "Plain text beyond this machine, where the network protects itself "
+                "Allow plain text beyond this machine, on a network that protects itself "
                 "(MENTOR_ALLOW_INSECURE)")
       ->group("Credentials");
   text("tls_ca", &flags->tls_ca, "FILE",
@@ -125,13 +126,14 @@ Commands::Commands()
   root_.fallthrough();
   AddConnectionFlags(&root_, &flags_);
   root_
-      .add_option("-o,--output", flags_.output,
-                  "table for people; json, one object a line, yaml or name for programs "
-                  "(MENTOR_OUTPUT)")
-      ->type_name("FORMAT:{table,json,yaml,name}");
-  root_.add_flag("-q,--quiet", flags_.quiet, "No progress and no sentences for people");
-  root_.add_flag("--no_color", flags_.no_color, "Tables without colours (NO_COLOR)");
-  root_.add_flag("-v,--verbose", flags_.verbose, "A line on stderr for each call");
+      .add_option(
+          "-o,--output", flags_.output,
+          "Form of the answer: table for people; json (one object a line), yaml, csv or name "
+          "for programs (MENTOR_OUTPUT)")
+      ->type_name("FORMAT:{table,json,yaml,csv,name}");
+  root_.add_flag("-q,--quiet", flags_.quiet, "Print no progress and no messages for people");
+  root_.add_flag("--no_color", flags_.no_color, "Print tables without colours (NO_COLOR)");
+  root_.add_flag("-v,--verbose", flags_.verbose, "Print a line on stderr for each call");
 }
 
 CLI::App* Commands::AddUnder(CLI::App* noun, const std::string& name, const std::string& help,
@@ -170,6 +172,7 @@ CLI::App* Commands::AddNoun(const std::string& group, const std::string& name,
 std::unique_ptr<Commands> MakeCommands() {
   auto commands = std::make_unique<Commands>();
   AddCreateVerbs(commands.get());
+  AddSweepVerbs(commands.get());
   AddExperimentVerbs(commands.get());
   AddWatchVerbs(commands.get());
   AddTopVerb(commands.get());

@@ -83,6 +83,7 @@ void InterruptOnSignal(const std::shared_ptr<Client>& client);
 CLI::Option* Repeatable(CLI::Option* option);
 
 void AddCreateVerbs(Commands* commands);      // create, apply, validate, clone
+void AddSweepVerbs(Commands* commands);       // sweep, table
 void AddExperimentVerbs(Commands* commands);  // get, list, update, pause, resume, cancel, delete
 void AddWatchVerbs(Commands* commands);       // watch, wait, logs
 void AddTopVerb(Commands* commands);          // top

@@ -80,7 +80,7 @@ int UseContext(Session& session, const std::string& name) {
   v1::ClientConfig config = session.settings.config();
   if (FindContext(&config, name) == nullptr) {
     return session.output.Fail(absl::NotFoundError("there is no context '" + name + "'"),
-                               "'mentorctl config list' shows what there is");
+                               "'mentorctl config list' lists them");
   }
   config.set_current_context(name);
   return SaveConfig(session, config, "context " + name + " is used from now on");
@@ -130,16 +130,16 @@ int Version(Session& session) {
 
 void AddConfigVerbs(Commands* commands) {
   CLI::App* noun = commands->AddNoun(
-      kClientGroup, "config", "Servers and credentials in the config file",
+      kClientGroup, "config", "Show or change servers and credentials in the config file",
       "mentorctl config view\n"
       "mentorctl config set_context lab --server lab:50052 --tls_ca ca.crt --token_file token\n"
       "mentorctl config use_context lab");
   commands->AddUnder(
-      noun, "view", "Every setting, its value and where it comes from",
+      noun, "view", "Show every setting, its value and where it comes from",
       "mentorctl config view\nMENTOR_SERVER=lab:50052 mentorctl config view",
       [](Session& session) { return View(session); }, true);
   commands->AddUnder(
-      noun, "list", "Contexts of the config file", "mentorctl config list",
+      noun, "list", "List the contexts of the config file", "mentorctl config list",
       [](Session& session) { return ListContexts(session); }, true);
   {
     const auto name = std::make_shared<std::string>();
@@ -155,13 +155,13 @@ void AddConfigVerbs(Commands* commands) {
   {
     const auto name = std::make_shared<std::string>();
     CLI::App* command = commands->AddUnder(
-        noun, "use_context", "Use a context when --context is not given",
+        noun, "use_context", "Choose the context that is used without --context",
         "mentorctl config use_context lab",
         [=](Session& session) { return UseContext(session, *name); }, true);
     command->alias("use-context");
     command->add_option("name", *name, "Context")->type_name("CONTEXT")->required();
   }
-  commands->AddLocal(kClientGroup, "version", "Version of this program",
+  commands->AddLocal(kClientGroup, "version", "Show the version of this program",
                      "mentorctl version\nmentorctl version --output json",
                      [](Session& session) { return Version(session); });
 }

@@ -285,33 +285,34 @@ void AddCreateVerbs(Commands* commands) {
         "mentorctl create -f deploy/experiments/smoke.txtpb\n"
         "mentorctl create -f smoke.txtpb --id first --set seed=2 --set rule.outer_updates=10\n"
         "mentorctl create -f smoke.txtpb --priority high --label team=a --deadline 2h --wait\n"
-        "sed 's/seed: 1/seed: 2/' smoke.txtpb | mentorctl create -f -",
+        "mentorctl get first --spec | mentorctl create -f - --set seed=3",
         [flags](Session& session) { return Create(session, *flags); });
     AddFiles(command, &flags->files,
              "Spec or experiment in protobuf text format; - reads the standard input")
         ->expected(1);
     AddOverrides(command, &flags->overrides);
-    command->add_option("--id", flags->id, "Name to give it; the server makes one otherwise")
+    command->add_option("--id", flags->id, "Name for it; default: the server makes one up")
         ->type_name("ID");
     AddExperimentFlags(command, &flags->experiment, /*update=*/false);
     command->add_flag("--wait", flags->wait, "Watch it until it ends");
-    command->add_flag("--validate_only", flags->validate_only, "Check everything, create nothing");
+    command->add_flag("--validate_only", flags->validate_only, "Check everything; create nothing");
   }
   {
     const auto flags = std::make_shared<CreateFlags>();
     CLI::App* command =
-        commands->Add(kExperimentGroup, "apply", "Make experiments be as files say",
+        commands->Add(kExperimentGroup, "apply", "Create or update experiments to match files",
                       "mentorctl apply -f experiments/first.txtpb\n"
                       "mentorctl apply -f experiments/*.txtpb --validate_only\n"
                       "mentorctl apply -f spec.txtpb --id first --set seed=2",
                       [flags](Session& session) { return ApplyFiles(session, *flags); });
-    AddFiles(command, &flags->files,
-             "Specs or experiments in protobuf text format, each named like its file; what is "
-             "missing is created, what may change is updated, another spec is refused");
+    AddFiles(
+        command, &flags->files,
+        "Specs or experiments in protobuf text format, each named after its file. Missing ones "
+        "are created, settings that may change are updated, a changed spec is refused");
     AddOverrides(command, &flags->overrides);
-    command->add_option("--id", flags->id, "Name, when there is one file")->type_name("ID");
+    command->add_option("--id", flags->id, "Name for it, where there is one file")->type_name("ID");
     command->add_flag("--validate_only", flags->validate_only,
-                      "Say what would be done, change nothing");
+                      "Say what would be done; change nothing");
   }
   {
     const auto flags = std::make_shared<CreateFlags>();
@@ -326,16 +327,16 @@ void AddCreateVerbs(Commands* commands) {
   {
     const auto flags = std::make_shared<CloneFlags>();
     CLI::App* command =
-        commands->Add(kExperimentGroup, "clone", "A new experiment that begins from a checkpoint",
+        commands->Add(kExperimentGroup, "clone", "Start a new experiment from a checkpoint",
                       "mentorctl clone first --id longer --set rule.outer_updates=1000\n"
                       "mentorctl clone first/checkpoints/42 --wait",
                       [flags](Session& session) { return Clone(session, *flags); });
     command
         ->add_option("checkpoint", flags->source,
-                     "EXPERIMENT/checkpoints/NUMBER, or an experiment for its newest one")
+                     "EXPERIMENT/checkpoints/NUMBER, or an experiment, for its newest checkpoint")
         ->type_name("CHECKPOINT")
         ->required();
-    command->add_option("--id", flags->id, "Name of the new one; the server makes one otherwise")
+    command->add_option("--id", flags->id, "Name for the new one; default: the server makes one up")
         ->type_name("ID");
     AddOverrides(command, &flags->overrides);
     command->add_flag("--wait", flags->wait, "Watch it until it ends");

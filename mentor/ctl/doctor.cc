@@ -75,7 +75,7 @@ Finding CheckCertificate(const std::string& subject, const std::string& pem, abs
   if (now > to) {
     return {Grade::kBad, subject,
             absl::StrFormat("%s expired %s, on %s", name, Ago(to, now), LocalTime(to)),
-            "replace the certificate and its key; servers read new files by themselves"};
+            "replace the certificate and its key; servers read new files without a restart"};
   }
   const std::string what =
       absl::StrFormat("%s expires %s, on %s", name, Ago(to, now), LocalTime(to));
@@ -159,13 +159,13 @@ std::vector<Finding> CheckFleet(const std::vector<v1::Peer>& peers, const std::s
     add(Grade::kGood, "catalogues", "all peers know the same environments", "");
   }
   if (!far.empty()) {
-    add(Grade::kNotice, "network", Some(far) + " take more than 100 ms for a round trip",
+    add(Grade::kNotice, "network", Some(far) + " need more than 100 ms for a round trip",
         "put actors near their learner; more --threads hide some of it");
   }
   if (!away.empty()) {
     add(Grade::kBad, "sick peers",
         Some(away) + " failed or held up what others could do, and get no work for a while",
-        "look at their logs and machines; they are tried again by themselves");
+        "look at their logs and machines; they are tried again automatically");
   }
   if (!draining.empty()) {
     add(Grade::kNotice, "draining",
@@ -190,7 +190,7 @@ std::vector<Finding> CheckExperiments(const std::vector<v1::Experiment>& experim
   if (!full.empty()) {
     findings.push_back({Grade::kBad, "disk",
                         "the meta-learner's disk is full: " + Some(full) + " wait for room",
-                        "delete experiments or make the disk larger; they resume by themselves"});
+                        "delete experiments or make the disk larger; they resume automatically"});
   }
   if (!queued.empty() && running == 0) {
     findings.push_back({Grade::kNotice, "queue", Some(queued) + " wait although nothing runs",
@@ -234,7 +234,7 @@ Style StyleOf(Grade grade) {
 void CheckOwnSide(const Settings& settings, std::vector<Finding>* findings) {
   findings->push_back(
       {Grade::kGood, "config",
-       settings.config_exists() ? settings.config_path().string() + " is right" : "no config file",
+       settings.config_exists() ? settings.config_path().string() + " is valid" : "no config file",
        ""});
   for (const std::string& warning : settings.warnings()) {
     findings->push_back({Grade::kBad, "config", warning, "chmod go-w it"});
@@ -297,7 +297,7 @@ int CheckServer(Session& session, std::vector<Finding>* findings) {
     findings->push_back(
         CheckCertificate("server certificate", client->server_certificate(), absl::Now()));
   }
-  const auto answer = client->Call(&Stub::ListPeers, v1::ListPeersRequest());
+  const auto answer = client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest());
   if (!answer.ok()) {
     findings->push_back({Grade::kBad, "peers", std::string(answer.status().message()), ""});
     return ExitCodeOf(answer.status());
@@ -322,7 +322,7 @@ int Doctor(Session& session) {
   } else {
     findings.push_back({Grade::kBad, "server",
                         "not asked: " + std::string(session.no_client.message()),
-                        "mend this, then ask again"});
+                        "fix this, then try again"});
   }
   bool bad = false;
   for (const Finding& finding : findings) {
@@ -353,10 +353,10 @@ int Doctor(Session& session) {
 }  // namespace
 
 void AddDoctorVerb(Commands* commands) {
-  commands->LetExplain(commands->Add(
-      kClientGroup, "doctor", "Look for what may be wrong with connection, credentials and fleet",
-      "mentorctl doctor\nmentorctl doctor --context lab --output json",
-      [](Session& session) { return Doctor(session); }));
+  commands->LetExplain(
+      commands->Add(kClientGroup, "doctor", "Check connection, credentials and fleet for problems",
+                    "mentorctl doctor\nmentorctl doctor --context lab --output json",
+                    [](Session& session) { return Doctor(session); }));
 }
 
 }  // namespace mentor::ctl

@@ -1,8 +1,10 @@
 #include "mentor/ctl/experiment_flags.h"
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 
 #include "common/check.h"
+#include "common/resources/states.h"
 #include "common/status.h"
 #include "mentor/ctl/values.h"
 
@@ -13,34 +15,34 @@ void AddExperimentFlags(CLI::App* command, ExperimentFlags* flags, bool update) 
       ->type_name("PRIORITY:{low,normal,high}");
   command
       ->add_option("--weight", flags->weight,
-                   "Share among the owner's experiments of a class, 1 to 100")
+                   "Share of the fleet among the owner's experiments of a class, 1 to 100")
       ->type_name("NUMBER")
       ->check(CLI::Range(1, 100));
   Repeatable(command->add_option("--label", flags->labels,
-                                 update ? "Set a label, or remove it: KEY- ; may be repeated"
+                                 update ? "Set a label, or remove one with KEY-; may be repeated"
                                         : "A label for filters; may be repeated"))
       ->type_name("KEY=VALUE");
   command->add_option("--title", flags->title, "Title for people")->type_name("TEXT");
   command
       ->add_option("--deadline", flags->deadline,
-                   "It fails if it has not ended by then: a span such as 30m, 2h, 7d, or a time "
+                   "Latest end, else it fails: a span such as 30m, 2h, 7d, or a time "
                    "such as 2026-03-01T08:00:00Z" +
-                       std::string(update ? "; none takes it away" : ""))
+                       std::string(update ? "; 'none' removes it" : ""))
       ->type_name("WHEN");
   command
       ->add_option("--retries", flags->retries,
-                   "How often it is queued again after a failure, from its last checkpoint")
+                   "How often to requeue it after a failure; it resumes from its last checkpoint")
       ->type_name("NUMBER");
-  command->add_option("--keep_last", flags->keep_last, "Newest checkpoints to keep")
+  command->add_option("--keep_last", flags->keep_last, "How many of the newest checkpoints to keep")
       ->type_name("NUMBER");
   command
       ->add_option("--keep_every", flags->keep_every,
-                   "Keep the checkpoints of every so many outer updates too")
+                   "Keep the checkpoints of every Nth outer update too")
       ->type_name("NUMBER");
   command
       ->add_option("--ttl", flags->ttl,
-                   "Delete it so long after its end, for instance 30d" +
-                       std::string(update ? "; none keeps it" : ""))
+                   "How long after its end to delete it, for instance 30d" +
+                       std::string(update ? "; 'none' keeps it" : ""))
       ->type_name("SPAN");
 }
 
@@ -97,6 +99,47 @@ absl::StatusOr<std::vector<std::string>> Apply(const ExperimentFlags& flags, abs
     }
   }
   return fields;
+}
+
+std::string InQuotes(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "\"";
+}
+
+absl::StatusOr<std::string> FilterOf(const Selection& flags) {
+  std::vector<std::string> terms;
+  if (!flags.filter.empty()) terms.push_back(flags.filter);
+  if (!flags.state.empty()) {
+    const auto state = ParseState("--state", flags.state);
+    if (!state.ok()) return state.status();
+    terms.push_back("state=" + StateText(*state));
+  }
+  for (const std::string& text : flags.labels) {
+    const auto label = ParseLabel("--label", text);
+    if (!label.ok()) return label.status();
+    terms.push_back("labels." + label->first + "=" + InQuotes(label->second));
+  }
+  return absl::StrJoin(terms, " AND ");
+}
+
+void AddSelection(CLI::App* command, Selection* selection) {
+  command
+      ->add_option(
+          "--filter", selection->filter,
+          "Only these: conditions joined by AND, each FIELD OP VALUE with one of = != < <= "
+          "> >= and : (contains) as OP; fields: name, state, owner, priority, display_name, "
+          "rule, benchmark, environment, signal, seed, weight, create_time, update_time, "
+          "start_time, end_time, labels.KEY")
+      ->type_name("FILTER");
+  command->add_option("--state", selection->state, "Only experiments in this state")
+      ->type_name("STATE:{" + StateNames(",") + "}");
+  Repeatable(command->add_option("--label", selection->labels,
+                                 "Only experiments with this label; may be repeated"))
+      ->type_name("KEY=VALUE");
 }
 
 namespace {
@@ -157,12 +200,12 @@ int ForEach(Session& session, const std::vector<std::string>& names,
 }
 
 CLI::Option* AddNames(CLI::App* command, std::vector<std::string>* names) {
-  return command->add_option("names", *names, "Experiments, with or without experiments/")
+  return command->add_option("names", *names, "Names of experiments, with or without experiments/")
       ->type_name("EXPERIMENT");
 }
 
 CLI::Option* AddName(CLI::App* command, std::string* name) {
-  return command->add_option("name", *name, "Experiment, with or without experiments/")
+  return command->add_option("name", *name, "Name of the experiment, with or without experiments/")
       ->type_name("EXPERIMENT")
       ->required();
 }

@@ -25,6 +25,17 @@ void AddExperimentFlags(CLI::App* command, ExperimentFlags* flags, bool update);
 absl::StatusOr<std::vector<std::string>> Apply(const ExperimentFlags& flags, absl::Time now,
                                                v1::Experiment* experiment);
 
+// Experiments that a verb is about.
+struct Selection {
+  std::string filter, state;
+  std::vector<std::string> labels;
+};
+void AddSelection(CLI::App* command, Selection* selection);
+// As the server reads it; INVALID_ARGUMENT names the flag.
+absl::StatusOr<std::string> FilterOf(const Selection& selection);
+// A value in a filter.
+std::string InQuotes(const std::string& text);
+
 // NOT_FOUND when there is none.
 absl::StatusOr<v1::Checkpoint> NewestCheckpoint(Client* client, const std::string& experiment);
 

@@ -1,4 +1,5 @@
 // get, list, update, pause, resume, cancel, delete.
+#include <deque>
 #include <map>
 #include <optional>
 
@@ -89,6 +90,32 @@ std::vector<Row> ExperimentRows(const v1::Experiment& experiment, absl::Time now
   return rows;
 }
 
+// The last things that happened to it, for people; what cannot be had is left out.
+std::vector<Row> LastEvents(Client* client, const std::string& name, absl::Time now) {
+  constexpr uint32_t kLinesMax = 200;
+  constexpr size_t kShown = 8;
+  v1::WatchLogsRequest request;
+  request.set_name(name);
+  request.set_tail(kLinesMax);
+  std::deque<Row> rows;
+  client
+      ->Stream<v1::WatchLogsRequest, v1::WatchLogsResponse>(
+          &Stub::WatchLogs, request,
+          [&](const v1::WatchLogsResponse& line) {
+            const std::string text = EventText(line);
+            if (text.empty()) return true;
+            rows.push_back({Ago(FromProto(line.time()), now),
+                            Cell(text, line.severity() == "error"     ? Style::kBad
+                                       : line.severity() == "warning" ? Style::kWarning
+                                                                      : Style::kPlain)});
+            if (rows.size() > kShown) rows.pop_front();
+            return true;
+          },
+          absl::Now() + absl::FromChrono(client->timeout()))
+      .IgnoreError();
+  return {rows.begin(), rows.end()};
+}
+
 int Get(Session& session, const std::vector<std::string>& names, bool spec_only) {
   bool first = true;
   return ForEach(session, names, [&](const std::string& name) {
@@ -106,8 +133,14 @@ int Get(Session& session, const std::vector<std::string>& names, bool spec_only)
       if (session.output.format() == Format::kYaml) std::printf("---\n");
     }
     first = false;
-    session.output.Object(*experiment, experiment->name(),
-                          ExperimentRows(*experiment, absl::Now()));
+    const absl::Time now = absl::Now();
+    session.output.Object(*experiment, experiment->name(), ExperimentRows(*experiment, now));
+    if (!session.output.table()) return static_cast<int>(kOk);
+    if (auto rows = LastEvents(session.client, experiment->name(), now); !rows.empty()) {
+      std::printf("\nEvents     ('mentorctl logs %s' has all)\n",
+                  Printable(ShortName(experiment->name())).c_str());
+      session.output.Table(rows);
+    }
     return static_cast<int>(kOk);
   });
 }
@@ -115,13 +148,28 @@ int Get(Session& session, const std::vector<std::string>& names, bool spec_only)
 // ---- list
 
 struct ListFlags {
-  std::string filter, order_by, state;
-  std::vector<std::string> labels;
+  Selection selection;
+  std::string order_by;
   bool watch = false;
 };
 
-const Row kListHeader = {"NAME",    "STATE", "PRIORITY", "OWNER", "UPDATES",
-                         "STEPS/S", "LEFT",  "CREATED",  "TITLE"};
+const Row kListHeader = {"NAME", "STATE",    "UPDATES", "NOW",     "STEPS/S",
+                         "LEFT", "PRIORITY", "OWNER",   "CREATED", "TITLE"};
+// What goes first where there is no room.
+const std::vector<std::string> kListExpendable = {"TITLE",   "OWNER",   "PRIORITY",
+                                                  "CREATED", "STEPS/S", "LEFT"};
+
+// In a few words: what it does, waits for or suffers from.
+std::string Now(const v1::Experiment& experiment) {
+  constexpr size_t kWidth = 40;
+  if (experiment.state() != S::STATE_RUNNING) {
+    const std::string trouble = Trouble(experiment);
+    return trouble.empty() ? "-" : Clip(trouble, kWidth);
+  }
+  const std::string waits = WaitedFor(experiment.activity());
+  const std::string text = waits.empty() ? experiment.activity() : "waits for " + waits;
+  return text.empty() ? "-" : Clip(text, kWidth);
+}
 
 Row ListRow(const v1::Experiment& experiment, absl::Time now) {
   const bool running = experiment.state() == S::STATE_RUNNING;
@@ -129,38 +177,14 @@ Row ListRow(const v1::Experiment& experiment, absl::Time now) {
   const std::string state = StateText(experiment.state());
   return {ShortName(experiment.name()),
           Cell(state, StyleOfState(state)),
-          PriorityText(experiment.priority()),
-          experiment.owner().empty() ? "-" : experiment.owner(),
           Updates(progress),
+          Now(experiment),
           running ? Count(progress.env_steps_per_second()) : "-",
           running ? Span(progress.seconds_left() > 0 ? progress.seconds_left() : -1) : "-",
+          PriorityText(experiment.priority()),
+          experiment.owner().empty() ? "-" : experiment.owner(),
           Ago(FromProto(experiment.create_time()), now),
           Title(experiment)};
-}
-
-std::string Quoted(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + "\"";
-}
-
-absl::StatusOr<std::string> FilterOf(const ListFlags& flags) {
-  std::vector<std::string> terms;
-  if (!flags.filter.empty()) terms.push_back(flags.filter);
-  if (!flags.state.empty()) {
-    const auto state = ParseState("--state", flags.state);
-    if (!state.ok()) return state.status();
-    terms.push_back("state=" + StateText(*state));
-  }
-  for (const std::string& text : flags.labels) {
-    const auto label = ParseLabel("--label", text);
-    if (!label.ok()) return label.status();
-    terms.push_back("labels." + label->first + "=" + Quoted(label->second));
-  }
-  return absl::StrJoin(terms, " AND ");
 }
 
 // Changes as lines below each other. What a filter selects is the server's business: it is asked
@@ -176,9 +200,9 @@ int WatchList(Session& session, const std::string& filter, const std::string& to
       Row row = ListRow(experiment, absl::Now());
       if (event.event() == Event::EVENT_DELETED) row[1] = "DELETED";
       // As wide as the header, so that lines below each other mostly line up.
-      std::printf("%s\n", TableLines({kListHeader, row}, output.options().columns,
-                                     output.options().color)[1]
-                              .c_str());
+      const int columns = output.options().columns;
+      const auto rows = WithRoom({kListHeader, row}, columns, kListExpendable);
+      std::printf("%s\n", TableLines(rows, columns, output.options().color)[1].c_str());
     } else if (output.format() == Format::kYaml) {
       std::printf("---\n%s", JsonToYaml(ToJson(event)).c_str());
     } else {
@@ -190,7 +214,7 @@ int WatchList(Session& session, const std::string& filter, const std::string& to
   const auto select = [&](Event event) -> absl::StatusOr<std::optional<Event>> {
     if (filter.empty()) return event;
     v1::ListExperimentsRequest request;
-    request.set_filter(filter + " AND name=" + Quoted(event.experiment().name()));
+    request.set_filter(filter + " AND name=" + InQuotes(event.experiment().name()));
     const auto page = session.client->Call(&Stub::ListExperiments, request);
     if (!page.ok()) return page.status();
     if (page->experiments().empty()) return std::nullopt;
@@ -229,12 +253,12 @@ int WatchList(Session& session, const std::string& filter, const std::string& to
 
 int List(Session& session, const ListFlags& flags) {
   const Output& output = session.output;
-  const auto filter = FilterOf(flags);
+  const auto filter = FilterOf(flags.selection);
   if (!filter.ok()) return output.Fail(filter.status());
   v1::ListExperimentsRequest request;
   request.set_filter(*filter);
   request.set_order_by(flags.order_by);
-  Listing listing(&output, kListHeader);
+  Listing listing(&output, kListHeader, kListExpendable);
   std::map<std::string, std::string> shown;
   std::string token;
   const absl::Time now = absl::Now();
@@ -352,38 +376,27 @@ void AddExperimentVerbs(Commands* commands) {
                       "mentorctl get first --spec > again.txtpb",
                       [=](Session& session) { return Get(session, *names, *spec_only); });
     AddNames(command, names.get())->required();
-    command->add_flag("--spec", *spec_only,
-                      "The spec alone, every default written out, as a file to submit again");
+    command->add_flag(
+        "--spec", *spec_only,
+        "Print only the spec, with every default, as a file that can be submitted again");
   }
   {
     const auto flags = std::make_shared<ListFlags>();
     CLI::App* command = commands->Add(
-        kExperimentGroup, "list", "Show all experiments",
+        kExperimentGroup, "list", "List experiments",
         "mentorctl list\n"
         "mentorctl list --state running --label team=a\n"
         "mentorctl list --filter 'rule=black_box AND create_time>2026-01-01T00:00:00Z'\n"
         "mentorctl list --order_by 'create_time desc' --output json\n"
         "mentorctl list --watch",
         [=](Session& session) { return List(session, *flags); });
-    command
-        ->add_option("--filter", flags->filter,
-                     "Conditions joined by AND, each field op value with op one of = != < <= > >= "
-                     "and : (contains); fields: name, state, owner, priority, display_name, rule, "
-                     "benchmark, environment, signal, seed, weight, create_time, update_time, "
-                     "start_time, end_time, labels.KEY")
-        ->type_name("FILTER");
+    AddSelection(command, &flags->selection);
     command
         ->add_option(
             "--order_by", flags->order_by,
-            "name, create_time, update_time, state or priority; ' desc' reverses the order")
+            "Sort by name, create_time, update_time, state or priority; ' desc' behind it reverses")
         ->type_name("ORDER");
-    command->add_option("--state", flags->state, "Only in this state")
-        ->type_name("STATE:{" + StateNames(",") + "}");
-    Repeatable(command->add_option("--label", flags->labels,
-                                   "Only with this label; may be "
-                                   "repeated"))
-        ->type_name("KEY=VALUE");
-    command->add_flag("-w,--watch", flags->watch, "Stay, and print a line for each change");
+    command->add_flag("-w,--watch", flags->watch, "Keep running and print a line for each change");
   }
   {
     const auto names = std::make_shared<Names>();
@@ -400,7 +413,7 @@ void AddExperimentVerbs(Commands* commands) {
   {
     const auto names = std::make_shared<Names>();
     CLI::App* command = commands->Add(
-        kExperimentGroup, "pause", "Stop experiments for now, at their last checkpoint",
+        kExperimentGroup, "pause", "Pause experiments at their last checkpoint",
         "mentorctl pause first\nmentorctl pause $(mentorctl list --state running --output name)",
         [=](Session& session) {
           return Change(session, *names, &Stub::PauseExperiment, v1::PauseExperimentRequest());
@@ -429,7 +442,7 @@ void AddExperimentVerbs(Commands* commands) {
                         return Change(session, *names, &Stub::CancelExperiment, request);
                       });
     AddNames(command, names.get())->required();
-    command->add_option("--reason", *reason, "Why, for those who look later")->type_name("TEXT");
+    command->add_option("--reason", *reason, "Why it is cancelled, for people who look later")->type_name("TEXT");
   }
   {
     const auto names = std::make_shared<Names>();

@@ -70,7 +70,7 @@ int Checkpoints(Session& session, const CheckpointFlags& flags) {
 int Artifacts(Session& session, const std::string& name) {
   v1::ListArtifactsRequest request;
   request.set_parent(FullName(name));
-  const auto answer = session.client->Call(&Stub::ListArtifacts, request);
+  const auto answer = session.client->CallForAll(&Stub::ListArtifacts, request);
   if (!answer.ok()) return session.output.Fail(answer.status());
   Listing listing(&session.output, {"ARTIFACT", "TYPE", "SIZE", "UPDATED"});
   const absl::Time now = absl::Now();
@@ -118,8 +118,8 @@ int DownloadFile(Session& session, const DownloadFlags& flags) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) path /= own;
   if (!flags.force && std::filesystem::exists(path, ignored)) {
-    return output.Fail(absl::AlreadyExistsError(path.string() + " is there already"),
-                       "--force writes over it; --out names another file");
+    return output.Fail(absl::AlreadyExistsError(path.string() + " already exists"),
+                       "--force overwrites it; --out names another file");
   }
   ProgressBar bar;
   const auto on_lost = NoteLost(&output);
@@ -165,25 +165,24 @@ void AddFileVerbs(Commands* commands) {
   {
     const auto flags = std::make_shared<CheckpointFlags>();
     CLI::App* command = commands->Add(
-        kResultGroup, "checkpoints", "Checkpoints of an experiment; keep some of them",
+        kResultGroup, "checkpoints", "List the checkpoints of an experiment, or pin some of them",
         "mentorctl checkpoints first\n"
         "mentorctl checkpoints first --pin 42 --pin 43\n"
         "mentorctl checkpoints first --unpin 42",
         [=](Session& session) { return Checkpoints(session, *flags); });
     AddName(command, &flags->name);
-    Repeatable(command->add_option("--pin", flags->pin,
-                                   "Keep it whatever the retention says; may "
-                                   "be repeated"))
+    Repeatable(
+        command->add_option("--pin", flags->pin,
+                            "Keep this checkpoint whatever the retention says; may be repeated"))
         ->type_name("NUMBER");
     Repeatable(command->add_option("--unpin", flags->unpin,
-                                   "The retention decides again; may be "
-                                   "repeated"))
+                                   "Leave this checkpoint to the retention again; may be repeated"))
         ->type_name("NUMBER");
   }
   {
     const auto name = std::make_shared<std::string>();
     CLI::App* command =
-        commands->Add(kResultGroup, "artifacts", "Files that an experiment has produced",
+        commands->Add(kResultGroup, "artifacts", "List the files that an experiment has produced",
                       "mentorctl artifacts first\nmentorctl artifacts first --output name",
                       [=](Session& session) { return Artifacts(session, *name); });
     AddName(command, name.get());
@@ -192,7 +191,7 @@ void AddFileVerbs(Commands* commands) {
     const auto flags = std::make_shared<DownloadFlags>();
     CLI::App* command = commands->Add(
         kResultGroup, "download",
-        "Fetch a checkpoint or an artifact; goes on where an earlier download broke off",
+        "Download a checkpoint or an artifact; resumes a download that broke off",
         "mentorctl download first                              # its newest checkpoint\n"
         "mentorctl download first/checkpoints/42 --out best.ckpt\n"
         "mentorctl download first/artifacts/merged.txtpb",
@@ -203,9 +202,11 @@ void AddFileVerbs(Commands* commands) {
                      "for its newest checkpoint")
         ->type_name("CHECKPOINT")
         ->required();
-    command->add_option("--out", flags->out, "File or folder; default: its own name, here")
+    command
+        ->add_option("--out", flags->out,
+                     "File or folder to write; default: its own name in this folder")
         ->type_name("FILE");
-    command->add_flag("--force", flags->force, "Write over a file that is there");
+    command->add_flag("--force", flags->force, "Overwrite an existing file");
   }
 }
 

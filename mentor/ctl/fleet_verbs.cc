@@ -36,7 +36,7 @@ std::string KindOf(const v1::Peer& peer) {
 }
 
 int Peers(Session& session) {
-  const auto answer = session.client->Call(&Stub::ListPeers, v1::ListPeersRequest());
+  const auto answer = session.client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest());
   if (!answer.ok()) return session.output.Fail(answer.status());
   const absl::Time now = absl::Now();
   Listing listing(&session.output,
@@ -77,7 +77,7 @@ absl::StatusOr<std::string> PeerOf(Client* client, const std::string& given) {
     return absl::InvalidArgumentError("peer '" + given +
                                       "': give at least one character of its name");
   }
-  const auto answer = client->Call(&Stub::ListPeers, v1::ListPeersRequest());
+  const auto answer = client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest());
   if (!answer.ok()) return answer.status();
   std::vector<std::string> found;
   for (const v1::Peer& peer : answer->peers()) {
@@ -88,8 +88,8 @@ absl::StatusOr<std::string> PeerOf(Client* client, const std::string& given) {
   if (found.empty()) {
     return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound, "there is no peer " + given);
   }
-  return absl::InvalidArgumentError("peer '" + given + "' may be " + absl::StrJoin(found, " or ") +
-                                    ": give more of its name");
+  return absl::InvalidArgumentError("peer '" + given + "' could be " +
+                                    absl::StrJoin(found, " or ") + ": give more of its name");
 }
 
 int Drain(Session& session, const std::vector<std::string>& names) {
@@ -103,7 +103,7 @@ int Drain(Session& session, const std::vector<std::string>& names) {
     v1::Peer peer;
     peer.set_name(*name);
     peer.set_draining(true);
-    session.output.Done(peer, *name, *name + " finishes what it holds and takes no more");
+    session.output.Done(peer, *name, *name + " finishes its work and takes no more");
     return kOk;
   });
 }
@@ -111,7 +111,7 @@ int Drain(Session& session, const std::vector<std::string>& names) {
 int Shards(Session& session, const std::string& name) {
   v1::ListShardsRequest request;
   if (!name.empty()) request.set_parent(FullName(name));
-  const auto answer = session.client->Call(&Stub::ListShards, request);
+  const auto answer = session.client->CallForAll(&Stub::ListShards, request);
   if (!answer.ok()) return session.output.Fail(answer.status());
   Listing listing(&session.output,
                   {"SHARD", "STATE", "LEARNER", "LIFETIMES", "ITERATIONS", "STEPS"});
@@ -140,7 +140,7 @@ absl::StatusOr<v1::BenchmarkSpec> BenchmarkOf(const TaskFlags& flags) {
   v1::BenchmarkSpec benchmark;
   if (flags.file.empty()) {
     if (flags.benchmark.empty()) {
-      return absl::InvalidArgumentError("which benchmark? give its name, or a spec with -f");
+      return absl::InvalidArgumentError("give the name of a benchmark, or a spec with -f");
     }
     benchmark.set_name(flags.benchmark);
     if (!flags.environment.empty()) benchmark.set_environment(flags.environment);
@@ -220,7 +220,7 @@ int Catalogue(Session& session, const std::string& kind, const std::string& name
   }
   if (!name.empty() && !found) {
     return session.output.Fail(absl::NotFoundError("there is no " + kind + " '" + name + "'"),
-                               "'mentorctl catalogue " + kind + "' shows what there is");
+                               "'mentorctl catalogue " + kind + "' lists them");
   }
   if (name.empty() || !session.output.table()) listing.End();
   return kOk;
@@ -229,57 +229,59 @@ int Catalogue(Session& session, const std::string& kind, const std::string& name
 }  // namespace
 
 void AddFleetVerbs(Commands* commands) {
-  commands->Add(kFleetGroup, "peers", "Learners and actors that are connected",
+  commands->Add(kFleetGroup, "peers", "List the connected learners and actors",
                 "mentorctl peers\nmentorctl peers --output json",
                 [](Session& session) { return Peers(session); });
   {
     const auto names = std::make_shared<std::vector<std::string>>();
     CLI::App* command = commands->Add(
-        kFleetGroup, "drain", "Let actors or learners finish what they hold, and give them no more",
+        kFleetGroup, "drain", "Let actors or learners finish their work and give them no more",
         "mentorctl drain actors/a1b2c3\nmentorctl drain learners/d4e5f6",
         [=](Session& session) { return Drain(session, *names); });
     command
-        ->add_option("names", *names, "actors/NAME or learners/NAME; the begin of a name will do")
+        ->add_option("names", *names,
+                     "actors/NAME or learners/NAME; the beginning of a name is enough")
         ->type_name("PEER")
         ->required();
   }
   {
     const auto name = std::make_shared<std::string>();
-    CLI::App* command = commands->Add(kFleetGroup, "shards", "Shards that are at work or wait",
+    CLI::App* command = commands->Add(kFleetGroup, "shards", "List running and waiting shards",
                                       "mentorctl shards\nmentorctl shards first",
                                       [=](Session& session) { return Shards(session, *name); });
-    command->add_option("name", *name, "Experiment; all of them otherwise")
+    command->add_option("name", *name, "Only the shards of this experiment")
         ->type_name("EXPERIMENT");
   }
   {
     const auto flags = std::make_shared<TaskFlags>();
-    CLI::App* command = commands->Add(kFleetGroup, "tasks", "Tasks of a benchmark with their split",
-                                      "mentorctl tasks point_reach\n"
-                                      "mentorctl tasks ml1 --environment door-close-v3 --limit 10\n"
-                                      "mentorctl tasks -f deploy/experiments/push_near_far.txtpb",
-                                      [=](Session& session) { return Tasks(session, *flags); });
+    CLI::App* command =
+        commands->Add(kFleetGroup, "tasks", "List the tasks of a benchmark and their split",
+                      "mentorctl tasks point_reach\n"
+                      "mentorctl tasks ml1 --environment door-close-v3 --limit 10\n"
+                      "mentorctl tasks -f deploy/experiments/push_near_far.txtpb",
+                      [=](Session& session) { return Tasks(session, *flags); });
     command->add_option("benchmark", flags->benchmark, "Name of the benchmark")
         ->type_name("BENCHMARK");
     command
         ->add_option("--environment", flags->environment,
-                     "Environment of a benchmark that has the choice")
+                     "Environment, for a benchmark that offers several")
         ->type_name("NAME");
-    command->add_option("-f,--file", flags->file, "A spec whose benchmark is meant")
+    command->add_option("-f,--file", flags->file, "Take the benchmark of this spec")
         ->type_name("FILE");
-    command->add_option("--limit", flags->limit, "At most so many")->type_name("NUMBER");
+    command->add_option("--limit", flags->limit, "Show at most this many")->type_name("NUMBER");
   }
   {
     const auto kind = std::make_shared<std::string>();
     const auto name = std::make_shared<std::string>();
     CLI::App* command = commands->Add(
         kFleetGroup, "catalogue",
-        "Everything that a spec can name: environments, benchmarks, signal networks, rules",
+        "List what a spec can name: environments, benchmarks, signal networks, rules",
         "mentorctl catalogue\nmentorctl catalogue rule\nmentorctl catalogue rule black_box",
         [=](Session& session) { return Catalogue(session, *kind, *name); });
     command->add_option("kind", *kind, "environment, benchmark, signal, rule or wrapper")
         ->type_name("KIND")
         ->check(OneOf({"environment", "benchmark", "signal", "rule", "wrapper"}));
-    command->add_option("entry", *name, "One of them, with its settings")->type_name("NAME");
+    command->add_option("entry", *name, "Show this entry with its settings")->type_name("NAME");
   }
 }
 

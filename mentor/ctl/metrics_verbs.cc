@@ -25,6 +25,7 @@ namespace mentor::ctl {
 namespace {
 
 constexpr uint32_t kPointsMax = 10'000;  // For one metric in one answer.
+constexpr int kMetricsAtOnce = 1000;     // In one answer; fewer where it grows too long.
 constexpr int kColumnsMax = 80;
 
 struct MetricsFlags {
@@ -46,7 +47,8 @@ absl::StatusOr<v1::QueryMetricsResponse> Query(Client* client, const MetricsFlag
   request.set_step_min(flags.from);
   request.set_step_max(flags.to);
   request.set_max_points(points);
-  return client->Call(&Stub::QueryMetrics, request);
+  request.set_page_size(kMetricsAtOnce);
+  return client->CallForAll(&Stub::QueryMetrics, request);
 }
 
 absl::StatusOr<v1::ListMetricsResponse> Describe(Client* client, const std::string& name) {
@@ -55,24 +57,18 @@ absl::StatusOr<v1::ListMetricsResponse> Describe(Client* client, const std::stri
   return client->Call(&Stub::ListMetrics, request);
 }
 
-// No empty columns: the metric comes later, or came earlier. Names that are wrong the server refuses.
+// No empty columns: the metric comes later, or came earlier. Names that are wrong the server
+// refuses.
 absl::Status CheckKnown(const MetricsFlags& flags, const v1::QueryMetricsResponse& answer) {
   std::set<std::string> known;
   for (const auto& series : answer.series()) known.insert(series.metric());
   for (const std::string& metric : flags.metrics) {
     if (known.contains(metric)) continue;
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                     FullName(flags.name) + " has no values of '" + metric +
-                         "' in these outer updates");
+    return MakeError(
+        absl::StatusCode::kNotFound, Reason::kNotFound,
+        FullName(flags.name) + " has no values of '" + metric + "' in these outer updates");
   }
   return absl::OkStatus();
-}
-
-std::string CsvCell(const std::string& text) {
-  if (text.find_first_of(",\"\n") == text.npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
 }
 
 // Steps by rows, metrics by columns.
@@ -94,9 +90,9 @@ class PointWriter {
   // For lines that come one after another: columns as wide as their titles, at least eleven.
   void Header() {
     if (flags_.csv) {
-      std::string line = "step";
-      for (const std::string& metric : metrics_) absl::StrAppend(&line, ",", CsvCell(metric));
-      std::printf("%s\n", Printable(line).c_str());
+      std::vector<std::string> titles = {"step"};
+      for (const std::string& metric : metrics_) titles.push_back(Printable(metric));
+      std::printf("%s\n", CsvLine(titles).c_str());
     } else if (output_->table() && !flags_.json) {
       std::string line = absl::StrFormat("%8s", "STEP");
       for (const std::string& metric : metrics_) absl::StrAppendFormat(&line, "  %11s", metric);
@@ -185,8 +181,9 @@ int FollowMetrics(Session& session, const MetricsFlags& flags, std::vector<std::
   }
 }
 
-int ShowMetrics(Session& session, const MetricsFlags& flags) {
+int ShowMetrics(Session& session, MetricsFlags flags) {
   const Output& output = session.output;
+  if (output.format() == Format::kCsv && (!flags.metrics.empty() || flags.follow)) flags.csv = true;
   const bool values = !flags.metrics.empty() || flags.csv || flags.json || flags.follow;
   if (!values) return ShowNames(session, flags);
   const bool for_people = output.table() && !flags.csv && !flags.json;
@@ -263,26 +260,42 @@ absl::StatusOr<Terminal> TerminalOf(const PlotFlags& flags, const Output& output
   return terminal;
 }
 
-// Hundreds of plots below each other show nothing.
-absl::Status NameOne(const v1::QueryMetricsResponse& answer) {
-  std::set<std::string> known;
-  for (const auto& series : answer.series()) known.insert(series.metric());
-  std::vector<std::string> some;
-  for (const char* often : {"shaped_return", "meta_return", "success"}) {
-    if (known.contains(often)) some.emplace_back(often);
+// What most people look at, where no names were given: success, and the return that is maximised;
+// else what comes first. Of a large family some members, from its first to its last.
+v1::QueryMetricsResponse Sensible(const v1::QueryMetricsResponse& all) {
+  constexpr size_t kFamilies = 2, kMembers = 6;
+  std::vector<std::string> order;
+  std::map<std::string, std::vector<int>> families;
+  for (int i = 0; i < all.series_size(); ++i) {
+    const std::string family = FamilyOf(all.series(i).metric());
+    if (!families.contains(family)) order.push_back(family);
+    families[family].push_back(i);
   }
-  if (some.empty()) some.push_back(*known.begin());
-  return absl::InvalidArgumentError(
-      absl::StrFormat("there are %d metrics: name those to draw, for "
-                      "instance %s",
-                      known.size(), absl::StrJoin(some, " ")));
+  std::vector<std::string> chosen;
+  for (const char* often : {"seg*", "success", "meta_return", "shaped_return"}) {
+    if (families.contains(often) && chosen.size() < kFamilies) chosen.emplace_back(often);
+  }
+  if (chosen.empty()) {
+    chosen.assign(order.begin(),
+                  order.begin() + static_cast<std::ptrdiff_t>(std::min(order.size(), kFamilies)));
+  }
+  v1::QueryMetricsResponse some;
+  for (const std::string& family : chosen) {
+    const std::vector<int>& members = families[family];
+    const size_t shown = std::min(members.size(), kMembers);
+    for (size_t k = 0; k < shown; ++k) {
+      const size_t at = shown == 1 ? 0 : k * (members.size() - 1) / (shown - 1);
+      *some.add_series() = all.series(members[at]);
+    }
+  }
+  return some;
 }
 
 int Plot(Session& session, const PlotFlags& flags) {
   const Output& output = session.output;
   const auto terminal = TerminalOf(flags, output);
   if (!terminal.ok()) return output.Fail(terminal.status());
-  const auto answer =
+  auto answer =
       Query(session.client, flags.query, flags.query.points > 0 ? flags.query.points : 1000);
   if (!answer.ok()) return output.Fail(answer.status());
   absl::Status status = CheckKnown(flags.query, *answer);
@@ -290,12 +303,14 @@ int Plot(Session& session, const PlotFlags& flags) {
     status = absl::FailedPreconditionError("there are no metrics of " + FullName(flags.query.name) +
                                            " yet");
   }
-  if (status.ok() && flags.out.empty() && flags.query.metrics.empty() &&
-      answer->series_size() > 1) {
-    return output.Fail(NameOne(*answer), "'mentorctl metrics " + ShortName(flags.query.name) +
-                                             "' shows all; --out draws them to a file");
-  }
   if (!status.ok()) return output.Fail(status);
+  if (const int all = answer->series_size(); flags.query.metrics.empty()) {
+    *answer = Sensible(*answer);
+    if (answer->series_size() < all) {
+      output.Note(absl::StrFormat("%d of %d metrics; 'mentorctl metrics %s' lists those to name",
+                                  answer->series_size(), all, ShortName(flags.query.name)));
+    }
+  }
   const auto scratch = TemporaryFolder::Create("mentorctl");
   if (!scratch.ok()) return output.Fail(scratch.status());
   // To a file of ours, so that nothing half drawn shows.
@@ -375,13 +390,15 @@ int ExportTensorboard(Session& session, const std::string& name, const std::stri
 
 void AddQueryFlags(CLI::App* command, MetricsFlags* flags) {
   AddName(command, &flags->name);
-  command->add_option("metrics", flags->metrics, "Metrics; 'mentorctl metrics NAME' lists them")
+  command
+      ->add_option("metrics", flags->metrics,
+                   "Names of metrics; 'mentorctl metrics NAME' lists them")
       ->type_name("METRIC");
-  command->add_option("--from", flags->from, "First outer update")->type_name("STEP");
-  command->add_option("--to", flags->to, "Last outer update")->type_name("STEP");
+  command->add_option("--from", flags->from, "First outer update to show")->type_name("STEP");
+  command->add_option("--to", flags->to, "Last outer update to show")->type_name("STEP");
   command
       ->add_option("--points", flags->points,
-                   "At most so many points of a metric; neighbours are merged")
+                   "Most points for each metric; neighbours are merged beyond that")
       ->type_name("NUMBER")
       ->check(CLI::Range(1, 10000));
 }
@@ -391,48 +408,52 @@ void AddQueryFlags(CLI::App* command, MetricsFlags* flags) {
 void AddMetricsVerbs(Commands* commands) {
   {
     const auto flags = std::make_shared<MetricsFlags>();
-    CLI::App* command =
-        commands->Add(kResultGroup, "metrics", "Metrics of an experiment by outer update",
-                      "mentorctl metrics first                     # which there are\n"
-                      "mentorctl metrics first shaped_return       # as a table\n"
-                      "mentorctl metrics first --csv --points 10000 > first.csv\n"
-                      "mentorctl metrics first shaped_return --follow --json",
-                      [=](Session& session) { return ShowMetrics(session, *flags); });
+    CLI::App* command = commands->Add(
+        kResultGroup, "metrics", "Show the metrics of an experiment by outer update",
+        "mentorctl metrics first                     # their names, meanings and last values\n"
+        "mentorctl metrics first shaped_return       # as a table\n"
+        "mentorctl metrics first --csv --points 10000 > first.csv\n"
+        "mentorctl metrics first shaped_return --follow --json",
+        [=](Session& session) { return ShowMetrics(session, *flags); });
     AddQueryFlags(command, flags.get());
-    CLI::Option* csv = command->add_flag("--csv", flags->csv, "As comma-separated values");
-    command->add_flag("--json", flags->json, "As JSON, as --output json")->excludes(csv);
-    command->add_flag("--follow", flags->follow,
-                      "Points as they come, until the experiment ends; earlier ones first");
+    CLI::Option* csv = command->add_flag("--csv", flags->csv,
+                                         "Print comma-separated values, as --output csv does");
+    command->add_flag("--json", flags->json, "Print JSON, as --output json does")->excludes(csv);
+    command->add_flag(
+        "--follow", flags->follow,
+        "Print points as they come, the earlier ones first, until the experiment ends");
   }
   {
     const auto flags = std::make_shared<PlotFlags>();
     CLI::App* command =
-        commands->Add(kResultGroup, "plot", "Draw metrics, in the terminal or to a file",
-                      "mentorctl plot first shaped_return\n"
+        commands->Add(kResultGroup, "plot", "Draw metrics in the terminal or into a file",
+                      "mentorctl plot first                        # success and return\n"
                       "mentorctl plot first shaped_return meta_return --out first.svg\n"
-                      "mentorctl plot first --out all.png",
+                      "mentorctl plot first $(mentorctl metrics first -o name) --out all.png",
                       [=](Session& session) { return Plot(session, *flags); });
     AddQueryFlags(command, &flags->query);
-    command->add_option("--out", flags->out, "File.svg or File.png; text otherwise")
+    command
+        ->add_option("--out", flags->out,
+                     "Draw into this file, .svg or .png; default: as text in the terminal")
         ->type_name("FILE");
-    command->add_option("--width", flags->width, "Characters or pixels")
+    command->add_option("--width", flags->width, "Width in characters, or in pixels")
         ->type_name("NUMBER")
         ->check(CLI::Range(20, 10000));
-    command->add_option("--height", flags->height, "Lines or pixels of each metric")
+    command->add_option("--height", flags->height, "Height of each plot in lines, or in pixels")
         ->type_name("NUMBER")
         ->check(CLI::Range(8, 10000));
   }
   {
-    CLI::App* noun = commands->AddNoun(kResultGroup, "export", "Results in other programs' formats",
+    CLI::App* noun = commands->AddNoun(kResultGroup, "export", "Export results for other programs",
                                        "mentorctl export tensorboard first --out runs/first");
     const auto name = std::make_shared<std::string>();
     const auto out = std::make_shared<std::string>();
     CLI::App* command = commands->AddUnder(
-        noun, "tensorboard", "All metrics as a TensorBoard event file",
+        noun, "tensorboard", "Write all metrics as a TensorBoard event file",
         "mentorctl export tensorboard first --out runs/first   # then: tensorboard --logdir runs",
         [=](Session& session) { return ExportTensorboard(session, *name, *out); }, false);
     AddName(command, name.get());
-    command->add_option("--out", *out, "Folder for the file; it is made")
+    command->add_option("--out", *out, "Folder for the file; it is made if missing")
         ->type_name("DIR")
         ->required();
   }

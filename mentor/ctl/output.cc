@@ -7,6 +7,8 @@
 #include <absl/strings/match.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+#include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 #include <google/protobuf/util/json_util.h>
 #include <nlohmann/json.hpp>
@@ -202,6 +204,32 @@ std::vector<std::string> TableLines(const std::vector<Row>& rows, int columns_ma
   return lines;
 }
 
+std::vector<Row> WithRoom(std::vector<Row> rows, int columns_max,
+                          const std::vector<std::string>& expendable) {
+  if (columns_max <= 0 || rows.empty()) return rows;
+  for (const std::string& name : expendable) {
+    size_t width = 0;
+    for (const std::string& line : TableLines(rows, 0, false)) width = std::max(width, Width(line));
+    if (width <= static_cast<size_t>(columns_max)) break;
+    const auto title = std::find_if(rows[0].begin(), rows[0].end(),
+                                    [&](const Cell& cell) { return cell.text == name; });
+    if (title == rows[0].end()) continue;
+    const auto column = title - rows[0].begin();
+    for (Row& row : rows) {
+      if (column < std::ssize(row)) row.erase(row.begin() + column);
+    }
+  }
+  return rows;
+}
+
+std::string CsvLine(const std::vector<std::string>& cells) {
+  const auto quoted = [](std::string* out, const std::string& cell) {
+    if (cell.find_first_of(",\"\r\n") == cell.npos) return out->append(cell), void();
+    absl::StrAppend(out, "\"", absl::StrReplaceAll(cell, {{"\"", "\"\""}}), "\"");
+  };
+  return absl::StrJoin(cells, ",", quoted);
+}
+
 std::string ToJson(const google::protobuf::Message& message) {
   std::string text;
   google::protobuf::util::MessageToJsonString(message, &text).ok();
@@ -226,6 +254,9 @@ void Output::Object(const google::protobuf::Message& message, const std::string&
     case Format::kName:
       std::printf("%s\n", Printable(name).c_str());
       break;
+    case Format::kCsv:
+      rows.empty() ? Table({{name}}) : Table(rows);
+      break;
     case Format::kTable:
       Table(rows);
       break;
@@ -242,6 +273,14 @@ void Output::Done(const google::protobuf::Message& message, const std::string& n
 }
 
 void Output::Table(const std::vector<Row>& rows) const {
+  if (format() == Format::kCsv) {
+    for (const Row& row : rows) {
+      std::vector<std::string> cells;
+      for (const Cell& cell : row) cells.push_back(Printable(cell.text));
+      std::printf("%s\n", CsvLine(cells).c_str());
+    }
+    return;
+  }
   for (const std::string& line : TableLines(rows, options_.columns, options_.color)) {
     std::printf("%s\n", line.c_str());
   }
@@ -255,15 +294,16 @@ namespace {
 
 // The verb that lists what is missing, by the name in the message.
 std::string WhereToLook(absl::string_view message) {
-  if (absl::StrContains(message, "no peer ")) return "'mentorctl peers' shows who is connected";
+  if (absl::StrContains(message, "no peer "))
+    return "run 'mentorctl peers' to see who is connected";
   const size_t begin = message.find("experiments/");
   if (begin == message.npos) return "";
   absl::string_view name = message.substr(begin + 12);
   name = name.substr(0, name.find_first_of("' ;,:"));
   const std::vector<std::string> parts = absl::StrSplit(name, '/');
   const bool below = parts.size() > 1 && (parts[1] == "checkpoints" || parts[1] == "artifacts");
-  return below ? "'mentorctl " + parts[1] + " " + parts[0] + "' shows those that there are"
-               : "'mentorctl list' shows what there is";
+  return below ? "run 'mentorctl " + parts[1] + " " + parts[0] + "' to see them"
+               : "run 'mentorctl list' to see all experiments";
 }
 
 }  // namespace
@@ -276,28 +316,28 @@ std::string Output::HintOf(const absl::Status& status) const {
     case kCredentials:
       if (reason == ReasonName(Reason::kNotOwner)) return "";  // The message has it.
       return status.code() == absl::StatusCode::kPermissionDenied
-                 ? "this needs another role: ask for a token of it (mentorctl token new)"
+                 ? "this needs another role; ask for a token that has it (mentorctl token new)"
                  : "--token_file or MENTOR_TOKEN says who you are; --tls_cert and --tls_key do "
                    "where "
-                   "certificates are asked for";
+                   "certificates are required";
     case kConflict:
       return reason == ReasonName(Reason::kEtagMismatch)
-                 ? "somebody changed it meanwhile; try again"
+                 ? "someone else changed it in the meantime; try again"
                  : "";
     case kUnavailable:
       if (!reason.empty() || options_.server.empty()) return "";
+      if (status.code() == absl::StatusCode::kResourceExhausted)
+        return "one message cannot hold so much; ask for less at once";
       return status.code() == absl::StatusCode::kDeadlineExceeded
-                 ? "--timeout gives a call more seconds; 'mentorctl doctor' looks at the server"
+                 ? "give a longer --timeout, or run 'mentorctl doctor' to check the server"
                  : "is mentor-meta-learner running at " + options_.server +
                        "? --server, MENTOR_SERVER or a context names another one. A server with "
                        "TLS needs --tls_ca, and --tls_cert with --tls_key where it asks for "
-                       "client certificates. 'mentorctl doctor' looks closer";
+                       "client certificates. 'mentorctl doctor' checks more";
     default:
       break;
   }
-  return status.code() == absl::StatusCode::kUnimplemented
-             ? "the server is older than this mentorctl and does not know the call"
-             : "";
+  return "";
 }
 
 int Output::Fail(const absl::Status& status, const std::string& hint) const {
@@ -352,6 +392,7 @@ void Listing::Add(const google::protobuf::Message& message, const std::string& n
       std::printf("%s\n", Printable(name).c_str());
       break;
     case Format::kTable:
+    case Format::kCsv:
       rows_.push_back(std::move(row));
       break;
   }
@@ -359,7 +400,10 @@ void Listing::Add(const google::protobuf::Message& message, const std::string& n
 
 void Listing::End() {
   if (output_->format() == Format::kYaml && !any_) std::printf("[]\n");
-  if (output_->table()) output_->Table(rows_);
+  if (output_->format() == Format::kCsv) output_->Table(rows_);
+  if (output_->table()) {
+    output_->Table(WithRoom(std::move(rows_), output_->options().columns, expendable_));
+  }
 }
 
 }  // namespace mentor::ctl

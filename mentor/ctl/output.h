@@ -1,4 +1,4 @@
-// What mentorctl prints: tables for people, JSON and YAML for programs, names for shells; and
+// What mentorctl prints: tables for people, JSON, YAML and CSV for programs, names for shells; and
 // errors on stderr with the exit codes that scripts rely on. One thread.
 #pragma once
 
@@ -36,12 +36,12 @@ inline constexpr std::pair<Exit, std::string_view> kExitMeanings[] = {
     {kNotFound, "not found"},
     {kCredentials, "credentials or role"},
     {kConflict, "conflict or wrong state"},
-    {kUnavailable, "unavailable or too late"},
+    {kUnavailable, "unavailable or timed out"},
     {kOtherState, "the wait ended in another state"},
     {kInterrupted, "interrupted"},
 };
 
-enum class Format { kTable, kJson, kYaml, kName };
+enum class Format { kTable, kJson, kYaml, kCsv, kName };
 
 enum class Style { kPlain, kBold, kDim, kGood, kBad, kBusy, kWarning };
 
@@ -57,6 +57,14 @@ using Row = std::vector<Cell>;
 // Lines of a table: columns as wide as their cells, two spaces between, nothing at the ends of
 // lines. With columns_max above 0, longer lines are cut there. The first row is the header.
 std::vector<std::string> TableLines(const std::vector<Row>& rows, int columns_max, bool color);
+
+// The same rows without the columns that a narrow terminal has no room for: of `expendable`, names
+// of the header, the first goes first. columns_max 0: all stay.
+std::vector<Row> WithRoom(std::vector<Row> rows, int columns_max,
+                          const std::vector<std::string>& expendable);
+
+// A line of comma-separated values (RFC 4180), without its end.
+std::string CsvLine(const std::vector<std::string>& cells);
 
 // Characters that a terminal shows, taking each code point for one.
 size_t Width(std::string_view utf8);
@@ -93,7 +101,8 @@ class Output {
   bool json() const { return options_.format == Format::kJson; }
   const Options& options() const { return options_; }
 
-  // One object: as JSON, as YAML, as its name, or as the rows of a table without a header.
+  // One object: as JSON, as YAML, as its name, or as the rows of a table without a header; its name
+  // too where there are no rows.
   void Object(const google::protobuf::Message& message, const std::string& name,
               const std::vector<Row>& rows) const;
   // The answer to a change: a sentence for people.
@@ -115,12 +124,15 @@ class Output {
 // at the end.
 class Listing {
  public:
-  Listing(const Output* output, Row header) : output_(output), rows_{std::move(header)} {}
+  // In a narrow terminal columns of `expendable` are left out, the first of them first.
+  Listing(const Output* output, Row header, std::vector<std::string> expendable = {})
+      : output_(output), expendable_(std::move(expendable)), rows_{std::move(header)} {}
   void Add(const google::protobuf::Message& message, const std::string& name, Row row);
   void End();
 
  private:
   const Output* const output_;
+  const std::vector<std::string> expendable_;
   std::vector<Row> rows_;
   bool any_ = false;
 };

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "common/check.h"
+#include "common/edit_distance.h"
 #include "common/file.h"
 #include "common/rpc/secret_file.h"
 #include "mentor/ctl/values.h"
@@ -53,8 +54,12 @@ absl::StatusOr<Format> ParseFormat(const std::string& text) {
   if (text == "table") return Format::kTable;
   if (text == "json") return Format::kJson;
   if (text == "yaml") return Format::kYaml;
+  if (text == "csv") return Format::kCsv;
   if (text == "name") return Format::kName;
-  return absl::InvalidArgumentError("is '" + text + "'; give table, json, yaml or name");
+  const std::vector<std::string> names = {"table", "json", "yaml", "csv", "name"};
+  return absl::InvalidArgumentError(
+      "is '" + text + "'; give table, json, yaml, csv or name" +
+      (NearestNames(text, names).empty() ? "" : "; " + NameHint(text, names)));
 }
 
 bool ParseTimeout(const std::string& text, double* seconds) {

@@ -68,7 +68,8 @@ Fleet Sum(const FleetPicture& picture) {
     } else {
       ++fleet.actors;
       fleet.threads += peer.threads();
-      fleet.steps_per_second += peer.env_steps_per_second();
+      // Of one without work the last number is an old one.
+      if (peer.work() > 0) fleet.steps_per_second += peer.env_steps_per_second();
     }
   }
   return fleet;
@@ -111,9 +112,7 @@ std::string WaitsFor(const v1::Experiment& experiment, const FleetPicture& pictu
       return experiment.pause_reason() == S::PAUSE_REASON_DISK_FULL ? "room on the disk"
                                                                     : "mentorctl resume";
     case S::STATE_RUNNING: {
-      if (absl::StartsWith(experiment.activity(), "waiting for ")) {
-        return experiment.activity().substr(12);
-      }
+      if (std::string told = WaitedFor(experiment.activity()); !told.empty()) return told;
       const Fleet fleet = Sum(picture);
       if (fleet.learners == 0) return "learners";
       if (fleet.actors == 0) return "actors";
@@ -170,12 +169,15 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
   for (const v1::Experiment& experiment : experiments) {
     const std::string state = StateText(experiment.state());
     const v1::Progress& progress = experiment.progress();
-    const bool busy = experiment.state() == S::STATE_RUNNING;
-    table.push_back({ShortName(experiment.name()), Cell(state, StyleOfState(state)),
-                     PriorityText(experiment.priority()), Bar(progress, 20),
-                     busy ? Count(progress.env_steps_per_second()) : "-",
-                     busy && progress.seconds_left() > 0 ? Span(progress.seconds_left()) : "-",
-                     WaitsFor(experiment, picture)});
+    const std::string waits = WaitsFor(experiment, picture);
+    // Of one that waits the last numbers are old ones.
+    const bool busy = experiment.state() == S::STATE_RUNNING &&
+                      (waits.empty() || absl::StartsWith(waits, "a slot"));
+    table.push_back(
+        {ShortName(experiment.name()), Cell(state, StyleOfState(state)),
+         PriorityText(experiment.priority()), Bar(progress, columns > 0 && columns < 100 ? 8 : 20),
+         busy ? Count(progress.env_steps_per_second()) : "-",
+         busy && progress.seconds_left() > 0 ? Span(progress.seconds_left()) : "-", waits});
   }
   // Experiments take what the fleet leaves, but at least half of the room.
   std::vector<Row> peers = {
@@ -183,11 +185,13 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
   for (const v1::Peer& peer : picture.peers) {
     peers.push_back({(IsLearner(peer) ? "" : "  ") + ShortPeer(peer.name()), peer.host(),
                      IsLearner(peer) ? "-" : absl::StrFormat("%d", peer.threads()), WorkOf(peer),
-                     Count(peer.env_steps_per_second()), RoundTrip(peer),
+                     peer.work() == 0 ? "-" : Count(peer.env_steps_per_second()), RoundTrip(peer),
                      Span(absl::ToDoubleSeconds(picture.now - FromProto(peer.connect_time()))),
                      NoteOf(peer, picture)});
   }
-  const auto add = [&](std::vector<Row> part, size_t room, const char* what) {
+  const auto add = [&](std::vector<Row> part, size_t room, const char* what,
+                       const std::vector<std::string>& expendable) {
+    part = WithRoom(std::move(part), columns, expendable);
     const size_t all = part.size();
     const bool cut = rows > 0 && all > room;
     if (cut) part.resize(std::max<size_t>(room, 2) - 1);
@@ -197,9 +201,9 @@ std::vector<std::string> DrawFleet(const FleetPicture& picture, int columns, int
   const size_t room = rows > static_cast<int>(lines.size()) + 1 ? rows - lines.size() - 1 : 0;
   const size_t for_peers =
       std::min(peers.size(), std::max(room / 2, room - std::min(room, table.size())));
-  add(table, room - for_peers, "experiments");
+  add(table, room - for_peers, "experiments", {"PRIORITY", "STEPS/S", "LEFT"});
   lines.push_back("");
-  add(peers, for_peers, "peers");
+  add(peers, for_peers, "peers", {"UP", "HOST", "THREADS", "ROUND TRIP", "WORK"});
   if (rows > 0 && lines.size() > static_cast<size_t>(rows)) lines.resize(rows);
   return lines;
 }
@@ -216,9 +220,9 @@ absl::Status Look(Client* client, FleetPicture* picture) {
     return true;
   });
   if (!status.ok()) return status;
-  const auto peers = client->Call(&Stub::ListPeers, v1::ListPeersRequest());
+  const auto peers = client->CallForAll(&Stub::ListPeers, v1::ListPeersRequest());
   if (!peers.ok()) return peers.status();
-  const auto shards = client->Call(&Stub::ListShards, v1::ListShardsRequest());
+  const auto shards = client->CallForAll(&Stub::ListShards, v1::ListShardsRequest());
   if (!shards.ok()) return shards.status();
   picture->experiments = std::move(experiments);
   picture->peers.assign(peers->peers().begin(), peers->peers().end());
@@ -290,15 +294,15 @@ void AddTopVerb(Commands* commands) {
   const auto once = std::make_shared<bool>(false);
   const auto seconds = std::make_shared<double>(1);
   CLI::App* command =
-      commands->Add(kFleetGroup, "top", "A live view of the fleet and its experiments; q ends it",
+      commands->Add(kFleetGroup, "top", "Watch the fleet and its experiments live; q quits",
                     "mentorctl top\nmentorctl top --once\nmentorctl top --once --output json",
                     [=](Session& session) {
                       if (*once || !session.output.table() || !Screen::Possible())
                         return Once(session);
                       return Top(session, *seconds);
                     });
-  command->add_flag("--once", *once, "Print one picture; the default where there is no terminal");
-  command->add_option("--every", *seconds, "Seconds between two pictures")
+  command->add_flag("--once", *once, "Print once and exit; the default without a terminal");
+  command->add_option("--every", *seconds, "Seconds between updates")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.2, 3600.0))
       ->capture_default_str();

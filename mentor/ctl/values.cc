@@ -11,7 +11,9 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
+#include <absl/strings/strip.h>
 
+#include "common/edit_distance.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "common/uuid.h"
@@ -71,12 +73,19 @@ std::string StateNames(std::string_view separator) {
 
 absl::StatusOr<v1::Experiment::State> ParseState(std::string_view flag, std::string_view text) {
   if (const auto state = mentor::ParseState(text)) return *state;
-  return Bad(flag, text, "give one of " + StateNames(", "));
+  const std::string all = StateNames(", ");
+  const std::vector<std::string> names = absl::StrSplit(all, ", ");
+  return Bad(flag, text,
+             "give one of " + all +
+                 (NearestNames(text, names).empty() ? "" : "; " + NameHint(text, names)));
 }
 
 absl::StatusOr<v1::Priority> ParsePriority(std::string_view flag, std::string_view text) {
   if (const auto priority = mentor::ParsePriority(text)) return *priority;
-  return Bad(flag, text, "give low, normal or high");
+  const std::vector<std::string> names = {"low", "normal", "high"};
+  return Bad(flag, text,
+             std::string("give low, normal or high") +
+                 (NearestNames(text, names).empty() ? "" : "; " + NameHint(text, names)));
 }
 
 std::string Trouble(const v1::Experiment& experiment) {
@@ -85,6 +94,41 @@ std::string Trouble(const v1::Experiment& experiment) {
     return "the disk of the meta-learner is full; it resumes when there is room";
   }
   return "";
+}
+
+std::string EventText(const v1::WatchLogsResponse& line) {
+  const auto field = [&](const char* key) {
+    const auto found = line.fields().find(key);
+    return found == line.fields().end() ? std::string() : found->second;
+  };
+  const std::string event = field("event");
+  const bool trouble = line.severity() == "warning" || line.severity() == "error";
+  if (event.empty() && !trouble) return "";
+  if (event == "changed") {
+    // "PauseExperiment"
+    return absl::StrCat(absl::StripSuffix(field("method"), "Experiment"), " by ", field("who"));
+  }
+  std::string text = line.message();
+  std::vector<std::string> details;
+  if (event == "updates") {
+    text = absl::StrCat("outer updates: ", field("done"), " of ", field("of"));
+    details.push_back("meta_return " + field("meta_return"));
+    if (field("checkpoint") != "0") details.push_back("checkpoint " + field("checkpoint"));
+  }
+  if (!field("learner").empty()) details.push_back(ShortPeer(field("learner")));
+  for (const char* key : {"detail", "outer_step", "lifetimes", "state", "why"}) {
+    if (field(key).empty()) continue;
+    const bool named =
+        std::string_view(key) == "outer_step" || std::string_view(key) == "lifetimes";
+    details.push_back(named ? absl::StrCat(key, " ", field(key)) : field(key));
+  }
+  return details.empty() ? text : absl::StrCat(text, ": ", absl::StrJoin(details, ", "));
+}
+
+std::string WaitedFor(std::string_view activity) {
+  constexpr std::string_view kWaiting = "waiting for ";
+  const size_t begin = activity.find(kWaiting);
+  return begin == activity.npos ? "" : std::string(activity.substr(begin + kWaiting.size()));
 }
 
 absl::StatusOr<absl::Duration> ParseSpan(std::string_view flag, std::string_view text) {

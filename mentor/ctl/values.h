@@ -15,6 +15,7 @@
 #include <google/protobuf/timestamp.pb.h>
 
 #include "mentor/v1/experiment.pb.h"
+#include "mentor/v1/experiment_service.pb.h"
 
 namespace mentor::ctl {
 
@@ -40,6 +41,12 @@ absl::StatusOr<v1::Priority> ParsePriority(std::string_view flag, std::string_vi
 
 // "error message of a FAILED experiment, or why it is paused"; empty when there is nothing to say.
 std::string Trouble(const v1::Experiment& experiment);
+
+// A line of an experiment's log as what happened: "outer updates are done: 12 of 40, meta_return
+// 3.1". Empty for lines that are neither events nor warnings.
+std::string EventText(const v1::WatchLogsResponse& line);
+// "learners" of "meta-training: waiting for learners"; empty when it waits for nothing.
+std::string WaitedFor(std::string_view activity);
 
 // ---- What users type.
 

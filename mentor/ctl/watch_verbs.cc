@@ -295,26 +295,28 @@ void AddWatchVerbs(Commands* commands) {
         [=](Session& session) { return Wait(session, *flags); });
     AddNames(command, &flags->names)->required();
     command
-        ->add_option("--for", flags->states,
-                     "States to wait for, with commas between them; DELETED too. The wait is also "
-                     "over when an experiment ends in another state")
+        ->add_option(
+            "--for", flags->states,
+            "States to wait for, separated by commas; also DELETED. The wait ends too when "
+            "an experiment ends in another state")
         ->type_name("STATE:{" + StateNames(",") + ",DELETED}")
         ->capture_default_str();
-    command->add_option("--within", flags->within, "Wait at most so long, for instance 2h")
+    command->add_option("--within", flags->within, "Longest time to wait, for instance 2h")
         ->type_name("SPAN");
   }
   {
     const auto flags = std::make_shared<LogFlags>();
-    CLI::App* command =
-        commands->Add(kExperimentGroup, "logs", "What the meta-learner logged about an experiment",
-                      "mentorctl logs first --tail 20\n"
-                      "mentorctl logs first --follow\n"
-                      "mentorctl logs first --output json",
-                      [=](Session& session) { return Logs(session, *flags); });
+    CLI::App* command = commands->Add(kExperimentGroup, "logs",
+                                      "Show the history of an experiment: what was logged about it",
+                                      "mentorctl logs first --tail 20\n"
+                                      "mentorctl logs first --follow\n"
+                                      "mentorctl logs first --output json",
+                                      [=](Session& session) { return Logs(session, *flags); });
     AddName(command, &flags->name);
-    command->add_option("--tail", flags->tail, "Only the last so many lines")->type_name("NUMBER");
+    command->add_option("--tail", flags->tail, "Print only this many of the last lines")
+        ->type_name("NUMBER");
     command->add_flag("-f,--follow", flags->follow,
-                      "Stay, and print new lines until the experiment ends");
+                      "Keep running and print new lines until the experiment ends");
   }
 }
 

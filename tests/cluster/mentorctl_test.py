@@ -123,6 +123,83 @@ class MentorctlTest(ClusterTest):
         self.wait_until(lambda: "actors/" in ctl("peers"), "the fleet's report")
         self.assertIn("good  server: ", ctl("doctor"))
 
+    def test_a_sweep_and_its_table(self):
+        address = self.cluster()
+
+        def ctl(*arguments, code=0):
+            return self.mentorctl(address, *arguments, code=code)
+
+        sweep = ("sweep", SMOKE, "--name", "rates", "--grid", "rule.learning_rate=1e-3,1e-2")
+        short = sets("rule.outer_updates=2", "evaluation.lifetimes_per_goal=0")
+        wrong = ctl("sweep", SMOKE, "--grid", "rule.learning_rat=1,2", code=2)
+        self.assertIn("did you mean 'learning_rate'?", wrong)
+        wrong = ctl("sweep", SMOKE, "--grid", "rule.outer_update=1,2", code=2)
+        self.assertIn("did you mean the field 'rule.outer_updates'?", wrong)
+        ctl(*sweep, *short, "--seeds", "1-2", "--dry_run")
+        self.assertEqual(ctl("list", "--output", "name"), "")
+        ctl(*sweep, *short, "--seeds", "1")
+        said = ctl(*sweep, *short, "--seeds", "1-2")
+        self.assertIn("2 of 4 created", said)
+        names = ctl("list", "--label", "sweep=rates", "--output", "name").splitlines()
+        self.assertEqual(
+            names,
+            [f"experiments/rates-1e-{rate}-s{seed}" for rate in (2, 3) for seed in (1, 2)],
+        )
+        ctl("wait", *names, "--within", "120s")
+        table = ("table", "--label", "sweep=rates", "--metric", "meta_return")
+        rows = [json.loads(line) for line in ctl(*table, "-o", "json").splitlines()]
+        self.assertEqual(
+            [row["settings"] for row in rows],
+            [{"rule.learning_rate": rate} for rate in ("1e-3", "1e-2")],
+        )
+        for row in rows:
+            values = []
+            for name in row["experiments"]:
+                lines = ctl("metrics", name, "meta_return", "--csv").splitlines()
+                values.append(float(lines[-1].split(",")[1]))
+            numbers = row["metrics"]["meta_return"]
+            self.assertAlmostEqual(numbers["mean"], sum(values) / 2)
+            self.assertEqual((numbers["low"], numbers["high"]), (min(values), max(values)))
+        self.assertRegex(
+            ctl(*table), r"learning_rate  RUNS  meta_return\n1e-3 +2 +\S+ \[\S+, \S+\]"
+        )
+        wrong = ctl("table", "--label", "sweep=rates", "--metric", "meta_retrun", code=3)
+        self.assertIn("did you mean 'meta_return'?", wrong)
+
+    def test_the_history_of_an_experiment(self):
+        state = self.folder / "state"
+        meta_learner, address = self.start_meta_learner(state)
+        self.create_experiment(address, "one", *sets("rule.outer_updates=1000000"))
+        self.assertRegex(self.mentorctl(address, "list"), r"RUNNING +0/\d+ +waits for learners")
+        learner, _, (actor,) = self.start_workers(address, 2)
+
+        def events(what):
+            lines = self.mentorctl(address, "logs", "one", "--output", "json").splitlines()
+            found = [json.loads(line).get("fields", {}) for line in lines]
+            return [fields for fields in found if fields.get("event") == what]
+
+        self.wait_until(lambda: events("updates"), "an outer update")
+        self.assertEqual(len(events("learner_joined")), 1)
+        self.assertEqual(events("actors_changed")[0]["detail"], "1 actors")
+        self.assertTrue(events("admitted"))
+        self.assertEqual(events("changed")[0]["method"], "CreateExperiment")
+        learner.kill()
+        actor.kill()
+        self.wait_until(lambda: events("learner_left"), "a learner that went")
+        self.assertEqual(
+            events("learner_left")[0]["learner"], events("learner_joined")[0]["learner"]
+        )
+        meta_learner.kill()
+        self.start_meta_learner(state, address)
+        self.wait_until(lambda: events("taken_over"), "the next meta-learner")
+        self.mentorctl(address, "pause", "one")
+        self.mentorctl(address, "wait", "one", "--for=PAUSED", "--within", "60s")
+        self.assertEqual(events("changed")[-1]["method"], "PauseExperiment")
+        shown = self.mentorctl(address, "get", "one")
+        self.assertIn("\nEvents     ('mentorctl logs one' has all)\n", shown)
+        self.assertRegex(shown, r"ago +Pause by ")
+        self.assertRegex(shown, r"ago +outer updates: \d+ of 1000000: meta_return \S+, checkpoint ")
+
     def test_pause_resume_cancel_and_the_fleet(self):
         address = self.cluster(work=False)
 

@@ -39,11 +39,21 @@ TEST_CASE("mentorctl: create, get, list, pause, resume, cancel, delete", "[loopb
   const Outcome spec = fixture.Run({"get", "experiments/one", "--spec"});
   CHECK(SpecHash(*LoadSpec(spec.out)) == SpecHash(stored.spec()));
 
+  // As the help of create has it.
+  CHECK(fixture.Run({"create", "-f", "-", "--set", "seed=3", "--id", "again"}, spec.out).code == 0);
+  CHECK(fixture.service().Experiment("experiments/again").spec().seed() == 3);
+  CHECK(fixture.Run({"delete", "again", "--force"}).code == 0);
+
   const Outcome list = fixture.Run({"list"});
   CHECK(Contains(list.out,
-                 "NAME  STATE   PRIORITY  OWNER  UPDATES  STEPS/S  LEFT  CREATED  TITLE\n"
-                 "one   QUEUED  NORMAL    ada    0/4      -        -     "));
+                 "NAME  STATE   UPDATES  NOW  STEPS/S  LEFT  PRIORITY  OWNER  CREATED  TITLE\n"
+                 "one   QUEUED  0/4      -    -        -     NORMAL    ada    "));
   CHECK(Contains(list.out, "a title\n"));
+  const Outcome csv = fixture.Run({"list", "-o", "csv"});
+  CHECK(
+      csv.out.starts_with("NAME,STATE,UPDATES,NOW,STEPS/S,LEFT,PRIORITY,OWNER,CREATED,TITLE\n"
+                          "one,QUEUED,0/4,-,-,-,NORMAL,ada,"));
+  CHECK(Contains(fixture.Run({"list", "-o", "jsno"}).err, "did you mean 'json'?"));
   const Outcome json = fixture.Run({"list", "--output", "json"});
   CHECK(Contains(json.out, "{\"name\":\"experiments/one\""));
   CHECK(Lines(json.out) == 1);
@@ -171,7 +181,7 @@ TEST_CASE("mentorctl: errors say reason, sentence and hint, and have their exit 
   const Outcome missing = fixture.Run({"get", "none"});
   CHECK(missing.code == 3);
   CHECK(Contains(missing.err, "error: NOT_FOUND: there is no experiment 'experiments/none'"));
-  CHECK(Contains(missing.err, "hint: 'mentorctl list' shows what there is\n"));
+  CHECK(Contains(missing.err, "hint: run 'mentorctl list' to see all experiments\n"));
   for (const char* verb : {"watch", "cancel", "wait", "pause", "delete"}) {
     CHECK(fixture.Run({verb, "none"}).code == 3);
   }

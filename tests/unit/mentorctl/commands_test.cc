@@ -5,9 +5,12 @@
 #include <sstream>
 
 #include <CLI/CLI.hpp>
+#include <absl/strings/ascii.h>
 
+#include "common/file.h"
 #include "common/process/completion.h"
 #include "common/process/manual.h"
+#include "common/spec/overrides.h"
 #include "tests/testing.h"
 #include "tests/text.h"
 
@@ -67,6 +70,49 @@ TEST_CASE("commands: examples name verbs and flags that there are", "[unit]") {
       CHECK_NOTHROW(fresh->root().parse(line, false));
     }
   });
+}
+
+TEST_CASE("commands: examples name fields of specs and metrics that there are", "[unit]") {
+  const std::string declared = *ReadFile(MENTOR_TEST_DATA "/experiment_metrics.txt", 1 << 20);
+  const auto is_metric = [&](std::string name) {
+    while (!name.empty() && absl::ascii_isdigit(name.back())) name.pop_back();
+    return Contains(declared, " " + name + " ") || Contains(declared, " " + name + "* ");
+  };
+  REQUIRE(is_metric("meta_return"));
+  REQUIRE(is_metric("seg2"));
+  REQUIRE_FALSE(is_metric("no_such"));
+  const auto commands = MakeCommands();
+  int fields = 0, metrics = 0;
+  ForEachVerb(&commands->root(), [&](CLI::App* verb) {
+    std::istringstream lines(verb->get_footer());
+    for (std::string line; std::getline(lines, line);) {
+      INFO(line);
+      const std::string name = verb->get_name();
+      std::istringstream words(line.substr(0, line.find_first_of("#$>")));
+      std::string before;
+      int position = 0;
+      for (std::string word; words >> word; before = word, ++position) {
+        if (before == "--set" || before == "--grid") {
+          v1::ExperimentSpec spec;
+          Violations violations;
+          const std::string path = word.substr(word[0] == '\'' ? 1 : 0, word.find('='));
+          spec::ApplyOverride(path.substr(0, path.find('=')) + "=1", &spec, &violations);
+          const bool there = violations.empty() || !violations.list()[0].field.starts_with("--set");
+          CHECK(there);
+          ++fields;
+        }
+        // "mentorctl plot NAME METRIC...", "--metric METRIC"
+        const bool listed = (name == "plot" || name == "metrics") && position > 2 &&
+                            !word.starts_with("-") && !before.starts_with("--");
+        if (listed || before == "--metric") {
+          CHECK(is_metric(word));
+          ++metrics;
+        }
+      }
+    }
+  });
+  CHECK(fields > 5);
+  CHECK(metrics > 4);
 }
 
 TEST_CASE("commands: completion and manual have every verb", "[unit]") {

@@ -97,7 +97,7 @@ TEST_CASE("settings: what is wrong is named with its place", "[unit]") {
   CHECK(Contains(error("timeout: 3\noutputs: 'json'"), "config.txtpb:2:8: "));
   CHECK(Contains(error("context { server: 'x' }"), "context 1 has no name"));
   CHECK(Contains(error("context { name: 'x' } context { name: 'x' }"), "two contexts are called"));
-  CHECK(Contains(error("output: 'xml'"), "output is 'xml'; give table, json, yaml or name"));
+  CHECK(Contains(error("output: 'xml'"), "output is 'xml'; give table, json, yaml, csv or name"));
   CHECK(Contains(error("timeout: -1"), "timeout is -1"));
   CHECK(Contains(error("timeout: nan"), "timeout is nan"));
   CHECK(Contains(error("current_context: 'y' context { name: 'x' }"),

@@ -62,6 +62,30 @@ TEST_CASE("top: what does not fit is counted, who runs comes first", "[unit]") {
   CHECK(std::count(few.begin(), few.end(), "  and 85 more experiments") == 1);
 }
 
+TEST_CASE("top: at 80 columns what something waits for stays, old rates do not show", "[unit]") {
+  FleetPicture picture = Many(1, 0);
+  v1::Experiment& experiment = picture.experiments[0];
+  experiment.set_name("experiments/a-name-of-26-characters-ok");
+  experiment.set_state(S::STATE_RUNNING);
+  experiment.set_activity("meta-training: waiting for learners");
+  experiment.mutable_progress()->set_env_steps_per_second(41200);
+  experiment.mutable_progress()->set_seconds_left(100);
+  const auto lines = DrawFleet(picture, 80, 24, false);
+  CHECK(Contains(lines[3], "WAITS FOR"));
+  CHECK(lines[4].ends_with(" learners"));
+  for (const std::string& line : lines) CHECK_FALSE(Contains(line, "41.2k"));
+  experiment.set_activity("meta-training");
+  v1::Peer learner, actor;
+  learner.set_name("learners/l");
+  actor.set_name("actors/a");
+  actor.set_learner("learners/l");
+  actor.set_env_steps_per_second(41200);
+  picture.peers = {learner, actor};
+  CHECK(Contains(DrawFleet(picture, 0, 0, false)[4], "41.2k"));
+  // An actor without work.
+  CHECK(Contains(DrawFleet(picture, 0, 0, false)[1], " 0 steps/s"));
+}
+
 TEST_CASE("top: what waits for what", "[unit]") {
   FleetPicture picture = Many(4, 0);
   CHECK(WaitsFor(picture.experiments[0], picture) == "a place (1 running)");
@@ -76,7 +100,7 @@ TEST_CASE("top: what waits for what", "[unit]") {
   picture.shards = {shard, shard};
   picture.shards[1].set_name("experiments/e33/shards/1");
   CHECK(WaitsFor(picture.experiments[3], picture) == "a slot for 1 shard");
-  picture.experiments[3].set_activity("waiting for learners");
+  picture.experiments[3].set_activity("meta-training: waiting for learners");
   CHECK(WaitsFor(picture.experiments[3], picture) == "learners");
   picture.experiments[0].set_state(S::STATE_PAUSED);
   CHECK(WaitsFor(picture.experiments[0], picture) == "mentorctl resume");
