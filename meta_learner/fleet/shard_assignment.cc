@@ -255,6 +255,10 @@ void ShardBoard::MoveStalledLocked() {
     job->failed_at.Add(holder.info.name);
     ++counts_.stalled;
     ++counts_.reassigned;
+    TellLocked(job->shard->experiment(),
+               {.name = "shard_stalled",
+                .sentence = "a shard got nowhere and goes to another learner",
+                .learner = holder.info.name});
     ReturnLocked(job);
     moved = true;
   }

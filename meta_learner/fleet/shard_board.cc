@@ -56,6 +56,10 @@ ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
                                               .standing = std::move(standing)})
                          .first->second;
   learner.rate_since = Now();
+  TellLocked("", {.name = "learner_joined",
+                  .sentence = "a learner came",
+                  .learner = learner.info.name,
+                  .detail = absl::StrFormat("%d slots", learner.info.slots)});
   AssignLocked();
   changed_.NotifyAll();
   return id;
@@ -69,7 +73,18 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   departed_.Left(learner->second.info.name, learner->second.standing);
   const uint64_t memory = learner->second.info.memory_bytes;
   const uint32_t threads = learner->second.info.threads;
+  const std::string name = learner->second.info.name;
   learners_.erase(learner);
+  std::map<std::string, int> shards;  // By experiment.
+  for (const std::string& experiment : at_work_) shards[experiment] = 0;
+  for (const uint64_t shard : lost) ++shards[jobs_.at(shard)->shard->experiment()];
+  for (const auto& [experiment, count] : shards) {
+    TellLocked(experiment, {.name = "learner_left",
+                            .sentence = count > 0 ? "a learner went; its shards go to others"
+                                                  : "a learner went",
+                            .learner = name,
+                            .detail = absl::StrFormat("%d shards", count)});
+  }
   // Backwards, so that the lowest shard comes first in the queue again.
   for (auto shard = lost.rbegin(); shard != lost.rend(); ++shard) {
     Job* job = jobs_.at(*shard).get();
@@ -102,6 +117,12 @@ void ShardBoard::ReturnLocked(Job* job) {
   waiting_[job->shard->experiment()].push_front(job->shard->shard_id());
 }
 
+void ShardBoard::TellLocked(const std::string& experiment, const ShardEvent& event) {
+  if (!options_.on_event) return;
+  if (!experiment.empty()) return options_.on_event(experiment, event);
+  for (const std::string& one : at_work_) options_.on_event(one, event);
+}
+
 void ShardBoard::FailLocked(Job* job, const absl::Status& status) {
   job->call->status = status;
   FinishLocked(job);
@@ -130,11 +151,13 @@ bool ShardBoard::DrainLearner(LearnerId id) {
 void ShardBoard::SetShare(const std::string& experiment, const Share& share) {
   const MutexLock lock(mutex_);
   queue_.SetShare(experiment, share);
+  at_work_.insert(experiment);
 }
 
 void ShardBoard::RemoveShare(const std::string& experiment) {
   const MutexLock lock(mutex_);
   queue_.Remove(experiment);
+  at_work_.erase(experiment);
   served_.erase(experiment);
   gaps_.erase(experiment);
   const auto found = arithmetics_.find(experiment);
@@ -288,6 +311,10 @@ void ShardBoard::OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& 
         job, absl::InternalError(absl::StrFormat("a shard failed %d times, the last time with: %s",
                                                  job->errors, done.error())));
   } else {
+    TellLocked(job->shard->experiment(), {.name = "shard_retried",
+                                          .sentence = "a shard failed and is tried again",
+                                          .learner = learner->info.name,
+                                          .detail = done.error()});
     ReturnLocked(job);
   }
 }
@@ -334,7 +361,12 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
   const MutexLock lock(mutex_);
   const auto found = learners_.find(learner);
   if (found == learners_.end()) return;
-  found->second.actors = progress.actors();
+  if (std::exchange(found->second.actors, progress.actors()) != progress.actors()) {
+    TellLocked("", {.name = "actors_changed",
+                    .sentence = "actors came or went",
+                    .learner = found->second.info.name,
+                    .detail = absl::StrFormat("%d actors", progress.actors())});
+  }
   const auto job = jobs_.find(progress.shard_id());
   if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {
     CountStepsLocked(&found->second,

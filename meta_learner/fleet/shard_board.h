@@ -65,6 +65,14 @@ std::string WaitingFor(const BrokerProgress& progress);
 // "1.5 GB", for people.
 std::string Gigabytes(uint64_t bytes);
 
+// For the history of an experiment.
+struct ShardEvent {
+  const char* name;      // "learner_left", for programs.
+  const char* sentence;  // The same for people.
+  std::string learner;
+  std::string detail = {};
+};
+
 // A learner as its hello has it.
 struct LearnerInfo {
   uint32_t slots = 0;     // Shards at once.
@@ -115,6 +123,9 @@ class ShardBoard {
     // A learner did badly at what others can do; the last word says whether it gets no work for a
     // while from now on. Under the board's lock, like Send.
     std::function<void(const LearnerInfo&, const char* why, bool quarantined)> on_strike = nullptr;
+    // What happened to learners and shards of an experiment at work, for its history. Under the
+    // board's lock, like Send.
+    std::function<void(const std::string& experiment, const ShardEvent&)> on_event = nullptr;
     FairQueue::Options fairness = {};
     // Once for each learner and experiment that keeps to another arithmetic, when a shard of it
     // waits. Under the board's lock, like Send.
@@ -287,6 +298,9 @@ class ShardBoard {
   // Takes stalled shards away where a free learner could have them.
   void MoveStalledLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailLocked(Job* job, const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // For one experiment, or for all at work ("").
+  void TellLocked(const std::string& experiment, const ShardEvent& event)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A learner or a call no longer has this shard.
   void LetGoLocked(const std::string& experiment) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id)
@@ -314,6 +328,7 @@ class ShardBoard {
   CondVar changed_;
   std::map<uint64_t, std::unique_ptr<Job>> jobs_ ABSL_GUARDED_BY(mutex_);
   FairQueue queue_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> at_work_ ABSL_GUARDED_BY(mutex_);  // Experiments with a share.
   std::map<std::string, std::deque<uint64_t>> waiting_
       ABSL_GUARDED_BY(mutex_);                                      // By experiment; none is empty.
   std::map<std::string, uint64_t> served_ ABSL_GUARDED_BY(mutex_);  // Since TakeServed.

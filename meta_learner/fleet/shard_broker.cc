@@ -69,6 +69,13 @@ ShardBoard::Options WithReports(ShardBoard::Options options, Metrics* metrics) {
     MENTOR_LOG(kWarning, quarantined ? "learner kept away for a while" : "learner struck",
                {{"learner", learner.name}, {"why", why}});
   };
+  options.on_event = [](const std::string& experiment, const ShardEvent& event) {
+    MENTOR_LOG(kInfo, event.sentence,
+               {{"experiment", experiment},
+                {"event", event.name},
+                {"learner", event.learner},
+                {"detail", event.detail}});
+  };
   return options;
 }
 
