@@ -160,7 +160,8 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
   CheckExperimentId(request.experiment_id(), &violations);
   CheckRequestId(request.request_id(), &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
-  NewExperiment submitted{.id = request.experiment_id(),
+  NewExperiment submitted{.experiment = {},
+                          .id = request.experiment_id(),
                           .owner = owner,
                           .request_id = request.request_id(),
                           .request_hash = HashOfRequest(request, owner)};
