@@ -43,6 +43,7 @@ using meta_learner::State;
 
 // Outer updates whose points are asked for at once: answers stay small, and no points are merged.
 constexpr uint32_t kStepsAtOnce = 1000;
+constexpr int kMetricsAtOnce = 1000;
 
 struct FetchFlags {
   ctl::GlobalFlags connection;
@@ -189,8 +190,7 @@ class Fetching {
     v1::ListArtifactsRequest request;
     request.set_parent(experiment.name());
     MENTOR_ASSIGN_OR_RETURN(const v1::ListArtifactsResponse list,
-                            (client_->Call<v1::ListArtifactsRequest, v1::ListArtifactsResponse>(
-                                &Stub::ListArtifacts, request)));
+                            client_->CallForAll(&Stub::ListArtifacts, request));
     for (const v1::Artifact& artifact : list.artifacts()) {
       const auto parsed = ParseArtifactName(artifact.name());
       if (!parsed || parsed->first != experiment.name())
@@ -211,9 +211,9 @@ class Fetching {
       request.set_step_min(begin);
       request.set_step_max(std::min(last, begin + kStepsAtOnce - 1));
       request.set_max_points(kStepsAtOnce);
+      request.set_page_size(kMetricsAtOnce);
       MENTOR_ASSIGN_OR_RETURN(const v1::QueryMetricsResponse answer,
-                              (client_->Call<v1::QueryMetricsRequest, v1::QueryMetricsResponse>(
-                                  &Stub::QueryMetrics, request)));
+                              client_->CallForAll(&Stub::QueryMetrics, request));
       for (const v1::MetricSeries& series : answer.series()) {
         if (series.steps_size() != series.mean_size())
           return absl::InternalError("the server's answer has points without steps");

@@ -66,7 +66,9 @@ absl::Status Calls::Post(Cost cost, const Caller& caller, const grpc::ByteBuffer
   MENTOR_RETURN_IF_ERROR(limiter_.Admit(caller.name));
   MENTOR_RETURN_IF_ERROR(CheckLength(received));
   const bool heavy = cost == Cost::kHeavy;
-  if ((heavy ? heavy_ : light_).Post(std::move(task))) return absl::OkStatus();
+  // Light ones are done in the order in which they came, streams among them.
+  if (heavy ? heavy_.Post(std::move(task), caller.name) : light_.Post(std::move(task)))
+    return absl::OkStatus();
   if (stopping_) return Draining();
   return WithRetryDelay(
       MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,

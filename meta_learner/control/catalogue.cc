@@ -112,20 +112,24 @@ absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& requ
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
   v1::ListTasksResponse response;
   size_t before = 0;  // Tasks of the sets before this one.
-  const size_t end = first + static_cast<size_t>(page_size);
+  size_t end = first + static_cast<size_t>(page_size);
+  PageRoom room(page_size);
   for (const envs::Split split : {envs::Split::kTrain, envs::Split::kTest}) {
     for (const envs::TaskSet& set : benchmark->Tasks(split)) {
       // Tasks that are drawn afresh are one line.
       const size_t listed = std::max<size_t>(set.tasks.size(), 1);
       for (size_t at = std::max<size_t>(first, before); at < std::min(end, before + listed); ++at) {
-        v1::TaskInfo& task = *response.add_tasks();
+        v1::TaskInfo task;
         task.set_name(absl::StrFormat("benchmarks/%s/tasks/%d", merged.benchmark().name(), at));
         task.set_environment(set.name);
         task.set_split(split == envs::Split::kTrain ? "train" : "test");
-        if (set.tasks.empty()) continue;
-        const v1::EnvironmentTask made = set.tasks[at - before];
-        task.set_environment(made.environment());
-        *task.mutable_parameters() = made.parameters();
+        if (!set.tasks.empty()) {
+          const v1::EnvironmentTask made = set.tasks[at - before];
+          task.set_environment(made.environment());
+          *task.mutable_parameters() = made.parameters();
+        }
+        if (!room.Take(task.ByteSizeLong())) end = at;
+        if (at < end) *response.add_tasks() = std::move(task);
       }
       before += listed;
     }

@@ -63,13 +63,15 @@ absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(
   MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows,
                           store->Checkpoints(experiment.uid()));
   v1::ListCheckpointsResponse response;
+  PageRoom room(page_size);
   for (const CheckpointRow& row : rows) {
     if (after && row.outer_step <= after->second) continue;
-    if (response.checkpoints_size() == page_size) {
-      response.set_next_page_token(response.checkpoints(page_size - 1).name());
+    v1::Checkpoint checkpoint = ToResource(experiment.name(), row);
+    if (!room.Take(checkpoint.ByteSizeLong())) {
+      response.set_next_page_token(response.checkpoints().rbegin()->name());
       break;
     }
-    *response.add_checkpoints() = ToResource(experiment.name(), row);
+    *response.add_checkpoints() = std::move(checkpoint);
   }
   return response;
 }

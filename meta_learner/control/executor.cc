@@ -1,6 +1,5 @@
 #include "meta_learner/control/executor.h"
 
-#include <limits>
 #include <utility>
 
 namespace mentor::meta_learner {
@@ -13,20 +12,34 @@ Executor::~Executor() {
   Stop();
 }
 
-bool Executor::Post(std::function<void()> task) {
-  return Add(std::move(task), items_max_);
+bool Executor::Post(std::function<void()> task, const std::string& caller) {
+  const MutexLock lock(mutex_);
+  if (stopping_ || IsFull(caller)) return false;
+  Add(std::move(task), caller);
+  return true;
 }
 
 bool Executor::PostAlways(std::function<void()> task) {
-  return Add(std::move(task), std::numeric_limits<size_t>::max());
+  const MutexLock lock(mutex_);
+  if (stopping_) return false;
+  Add(std::move(task), "");
+  return true;
 }
 
-bool Executor::Add(std::function<void()> task, size_t items_max) {
-  const MutexLock lock(mutex_);
-  if (stopping_ || tasks_.size() >= items_max) return false;
-  tasks_.push_back(std::move(task));
+bool Executor::IsFull(const std::string& caller) const {
+  constexpr size_t kOwnPart = 8;
+  if (waiting_ < items_max_) return false;
+  const auto own = tasks_.find(caller);
+  const size_t mine = own == tasks_.end() ? 0 : own->second.size();
+  return waiting_ >= items_max_ + items_max_ / 2 || mine >= items_max_ / kOwnPart;
+}
+
+void Executor::Add(std::function<void()> task, const std::string& caller) {
+  std::deque<std::function<void()>>& own = tasks_[caller];
+  if (own.empty()) turns_.push_back(caller);
+  own.push_back(std::move(task));
+  ++waiting_;
   changed_.NotifyOne();
-  return true;
 }
 
 void Executor::Stop() {
@@ -43,10 +56,19 @@ void Executor::Stop() {
 void Executor::Work() {
   MutexLock lock(mutex_);
   while (true) {
-    while (!stopping_ && tasks_.empty()) changed_.Wait(lock);
-    if (tasks_.empty()) return;
-    std::function<void()> task = std::move(tasks_.front());
-    tasks_.pop_front();
+    while (!stopping_ && waiting_ == 0) changed_.Wait(lock);
+    if (waiting_ == 0) return;
+    const std::string caller = std::move(turns_.front());
+    turns_.pop_front();
+    const auto own = tasks_.find(caller);
+    std::function<void()> task = std::move(own->second.front());
+    own->second.pop_front();
+    --waiting_;
+    if (own->second.empty()) {
+      tasks_.erase(own);
+    } else {
+      turns_.push_back(caller);
+    }
     lock.Unlock();
     task();
     task = nullptr;  // What it holds may take the mutex when it goes.

@@ -1,9 +1,12 @@
 // Runs short pieces of work, calls of users and refreshes of watches, on a few threads of its own,
-// so that gRPC's threads never wait for a disk. Owned by a service. Thread-safe.
+// so that gRPC's threads never wait for a disk. Those who wait take turns: one caller's many pieces
+// hold up another's by one round. Owned by a service. Thread-safe.
 #pragma once
 
 #include <deque>
 #include <functional>
+#include <map>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -16,15 +19,18 @@ class Executor {
   Executor(int num_threads, size_t items_max);
   ~Executor();  // Stops.
 
-  // False when the line is full or Stop was called: the task will not run.
-  bool Post(std::function<void()> task);
+  // False when the line is full or Stop was called: the task will not run. A line that others have
+  // filled still takes some of a caller that has few there.
+  bool Post(std::function<void()> task, const std::string& caller = "");
   // For tasks whose number is bounded by other means: the limit of the line does not apply.
   bool PostAlways(std::function<void()> task);
   // Runs what is in line, takes no more, waits for the end. Not from a task.
   void Stop();
 
  private:
-  bool Add(std::function<void()> task, size_t items_max);
+  bool IsFull(const std::string& caller) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Add(std::function<void()> task, const std::string& caller)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Work();
 
   // Fixed after construction.
@@ -32,7 +38,10 @@ class Executor {
   // Guarded by mutex_.
   Mutex mutex_;
   CondVar changed_;
-  std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
+  // By caller; only of those who wait.
+  std::map<std::string, std::deque<std::function<void()>>> tasks_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::string> turns_ ABSL_GUARDED_BY(mutex_);  // Callers, whose turn is next first.
+  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Last, so that they stop first. Joined by the first Stop.
   std::vector<std::thread> threads_;

@@ -21,6 +21,7 @@
 #include "common/status.h"
 #include "meta_learner/control/request_checks.h"
 #include "meta_learner/store/experiment_objects.h"
+#include "meta_learner/store/paging.h"
 #include "meta_learner/store/state_folder.h"
 
 namespace mentor::meta_learner {
@@ -184,13 +185,25 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
 
 absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
                                                         const v1::ListArtifactsRequest& request) {
+  Violations violations;
+  PageRoom room(PageSizeOrAll(request.page_size(), &violations));
+  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
+  const std::string query = "artifacts " + request.parent();
+  MENTOR_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(request.page_token(), query));
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.parent()));
   MENTOR_ASSIGN_OR_RETURN(const auto in_bucket, FilesInBucket(store, experiment.uid()));
   MENTOR_ASSIGN_OR_RETURN(
-      const std::vector<v1::Artifact> artifacts,
+      std::vector<v1::Artifact> artifacts,
       ArtifactsIn(store->ExperimentFolder(experiment.uid()), experiment.name(), in_bucket));
   v1::ListArtifactsResponse response;
-  for (const v1::Artifact& artifact : artifacts) *response.add_artifacts() = artifact;
+  for (v1::Artifact& artifact : artifacts) {
+    if (!after.empty() && artifact.name() <= after) continue;
+    if (!room.Take(artifact.ByteSizeLong())) {
+      response.set_next_page_token(MakePageToken(query, response.artifacts().rbegin()->name()));
+      break;
+    }
+    *response.add_artifacts() = std::move(artifact);
+  }
   return response;
 }
 

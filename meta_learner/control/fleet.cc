@@ -1,28 +1,58 @@
 #include "meta_learner/control/fleet.h"
 
+#include <cstddef>
+#include <string>
 #include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
 
 #include "common/check.h"
+#include "common/status.h"
+#include "common/violations.h"
+#include "meta_learner/store/paging.h"
 
 namespace mentor::meta_learner {
+namespace {
+
+// Those of this page; `query` is what they are all of.
+template <typename Request, typename Response, typename Item>
+absl::StatusOr<Response> Page(const Request& request, const std::string& query,
+                              std::vector<Item> all,
+                              google::protobuf::RepeatedPtrField<Item>* (Response::*items)()) {
+  Violations violations;
+  PageRoom room(PageSizeOrAll(request.page_size(), &violations));
+  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
+  MENTOR_ASSIGN_OR_RETURN(const size_t begin, ReadPlace(request.page_token(), query));
+  Response response;
+  response.set_total_size(static_cast<int32_t>(all.size()));
+  for (size_t i = begin; i < all.size(); ++i) {
+    if (!room.Take(all[i].ByteSizeLong())) {
+      response.set_next_page_token(MakePageToken(query, absl::StrCat(i)));
+      break;
+    }
+    *(response.*items)()->Add() = std::move(all[i]);
+  }
+  return response;
+}
+
+}  // namespace
 
 absl::StatusOr<v1::ListShardsResponse> ListShards(const ServiceOptions& options,
                                                   const v1::ListShardsRequest& request) {
   if (!request.parent().empty())
     MENTOR_RETURN_IF_ERROR(options.store->Get(request.parent()).status());
-  v1::ListShardsResponse response;
-  if (!options.shards) return response;
-  for (v1::ShardInfo& shard : options.shards(request.parent()))
-    *response.add_shards() = std::move(shard);
-  return response;
+  std::vector<v1::ShardInfo> shards;
+  if (options.shards) shards = options.shards(request.parent());
+  return Page(request, "shards " + request.parent(), std::move(shards),
+              &v1::ListShardsResponse::mutable_shards);
 }
 
 absl::StatusOr<v1::ListPeersResponse> ListPeers(const ServiceOptions& options,
-                                                const v1::ListPeersRequest& /*request*/) {
-  v1::ListPeersResponse response;
-  if (!options.peers) return response;
-  for (v1::Peer& peer : options.peers()) *response.add_peers() = std::move(peer);
-  return response;
+                                                const v1::ListPeersRequest& request) {
+  std::vector<v1::Peer> peers;
+  if (options.peers) peers = options.peers();
+  return Page(request, "peers", std::move(peers), &v1::ListPeersResponse::mutable_peers);
 }
 
 absl::StatusOr<google::protobuf::Empty> DrainPeer(const ServiceOptions& options,

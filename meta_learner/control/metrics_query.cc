@@ -18,6 +18,7 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/rules/experiment_metrics.h"
+#include "meta_learner/store/paging.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -35,35 +36,39 @@ MetricTable Declared(const v1::Experiment& experiment) {
   return AllMetrics(WithDefaults(experiment.spec()).rule().name());
 }
 
-v1::QueryMetricsResponse MergePoints(const std::map<std::string, Series>& points,
-                                     uint32_t max_points) {
-  v1::QueryMetricsResponse response;
-  for (const std::string& metric : Ordered(points)) {
-    const Series& all = points.at(metric);
-    Series series;
-    std::copy_if(all.begin(), all.end(), std::back_inserter(series),
-                 [](const auto& point) { return std::isfinite(point.second); });
-    v1::MetricSeries& out = *response.add_series();
-    out.set_metric(metric);
-    // Groups of equal size, as far as that goes, in the order of the steps.
-    const size_t groups = std::min<size_t>(series.size(), std::max(1u, max_points));
-    for (size_t group = 0; group < groups; ++group) {
-      const size_t begin = group * series.size() / groups;
-      const size_t end = (group + 1) * series.size() / groups;
-      double sum = 0, least = series[begin].second, greatest = least;
-      for (size_t i = begin; i < end; ++i) {
-        sum += series[i].second;
-        least = std::min(least, series[i].second);
-        greatest = std::max(greatest, series[i].second);
-      }
-      out.add_steps(series[begin].first);
-      out.add_mean(sum / static_cast<double>(end - begin));
-      out.add_min(least);
-      out.add_max(greatest);
-      out.add_count(static_cast<uint32_t>(end - begin));
+// Groups of equal size, as far as that goes, in the order of the steps.
+v1::MetricSeries MergePoints(const std::string& metric, const Series& all, uint32_t max_points) {
+  Series series;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(series),
+               [](const auto& point) { return std::isfinite(point.second); });
+  v1::MetricSeries out;
+  out.set_metric(metric);
+  const size_t groups = std::min<size_t>(series.size(), std::max(1u, max_points));
+  for (size_t group = 0; group < groups; ++group) {
+    const size_t begin = group * series.size() / groups;
+    const size_t end = (group + 1) * series.size() / groups;
+    double sum = 0, least = series[begin].second, greatest = least;
+    for (size_t i = begin; i < end; ++i) {
+      sum += series[i].second;
+      least = std::min(least, series[i].second);
+      greatest = std::max(greatest, series[i].second);
     }
+    out.add_steps(series[begin].first);
+    out.add_mean(sum / static_cast<double>(end - begin));
+    out.add_min(least);
+    out.add_max(greatest);
+    out.add_count(static_cast<uint32_t>(end - begin));
   }
-  return response;
+  return out;
+}
+
+absl::Status TooManyPoints(const std::map<std::string, Series>& points, int fitting) {
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, Reason::kMessageTooLong,
+      absl::StrFormat("the points of %d metrics do not fit in one answer, those of %d do: name "
+                      "fewer metrics, lower max_points, or set page_size and follow "
+                      "next_page_token",
+                      points.size(), fitting));
 }
 
 v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points,
@@ -120,14 +125,31 @@ absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
     violations.Add("step_max", absl::StrFormat("is %d, less than step_min %d", request.step_max(),
                                                request.step_min()));
   }
+  PageRoom room(PageSizeOrAll(request.page_size(), &violations));
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
+  const std::string query = "metrics " + request.name();
+  MENTOR_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(request.page_token(), query));
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.name()));
   MENTOR_RETURN_IF_ERROR(CheckMetricNames(store, experiment, request.metrics()));
   const std::set<std::string> metrics(request.metrics().begin(), request.metrics().end());
   MENTOR_ASSIGN_OR_RETURN(const auto points,
                           store->Points(experiment.uid(), metrics, request.step_min(),
                                         request.step_max() == 0 ? UINT32_MAX : request.step_max()));
-  return MergePoints(points, request.max_points() == 0 ? kPointsDefault : request.max_points());
+  v1::QueryMetricsResponse response;
+  for (const std::string& metric : Ordered(points)) {
+    if (!after.empty() && !NaturalLess(after, metric)) continue;
+    v1::MetricSeries series =
+        MergePoints(metric, points.at(metric),
+                    request.max_points() == 0 ? kPointsDefault : request.max_points());
+    if (!room.Take(series.ByteSizeLong())) {
+      // A client that knows of no pages would take the first one for everything.
+      if (request.page_size() == 0) return TooManyPoints(points, response.series_size());
+      response.set_next_page_token(MakePageToken(query, response.series().rbegin()->metric()));
+      break;
+    }
+    *response.add_series() = std::move(series);
+  }
+  return response;
 }
 
 absl::StatusOr<v1::ListMetricsResponse> ListMetrics(ExperimentStore* store,

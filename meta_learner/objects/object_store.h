@@ -37,7 +37,8 @@ class ObjectStore {
   // written it: compare.
   virtual absl::Status PutIfAbsent(const std::string& key, std::string_view bytes,
                                    const Cancel* cancel) = 0;
-  // NOT_FOUND; DATA_LOSS when it is longer, or not what was put.
+  // NOT_FOUND; DATA_LOSS when it is longer. Bytes that are not what was put are read again, and
+  // UNAVAILABLE in the end.
   virtual absl::StatusOr<std::string> Get(const std::string& key, uint64_t bytes_max,
                                           const Cancel* cancel) = 0;
   // Those whose key begins with `prefix`, by key.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -40,6 +41,7 @@ struct Request {
   std::string_view body = {};
   std::vector<std::string> headers = {};
   uint64_t bytes_max = kErrorBytesMax;
+  bool conditional = false;  // With If-None-Match.
 };
 
 struct Response {
@@ -156,26 +158,33 @@ class S3Store : public ObjectStore {
   const std::string& name() const override { return place_.name; }
 
   absl::Status Put(const std::string& key, std::string_view bytes, const Cancel* cancel) override {
-    return PutWith(key, bytes, {}, cancel);
+    return PutWith(key, bytes, /*conditional=*/false, cancel);
   }
   absl::Status PutIfAbsent(const std::string& key, std::string_view bytes,
                            const Cancel* cancel) override {
-    return PutWith(key, bytes, {"If-None-Match: *"}, cancel);
+    return PutWith(key, bytes, /*conditional=*/true, cancel);
   }
 
   absl::StatusOr<std::string> Get(const std::string& key, uint64_t bytes_max,
                                   const Cancel* cancel) override {
-    Request request{.key = place_.prefix + key, .bytes_max = bytes_max};
-    request.bytes_max = std::max(bytes_max, kErrorBytesMax);
-    MENTOR_ASSIGN_OR_RETURN(Response response, Send("get", request, cancel));
-    const auto hash = response.headers.find(kHashHeader);
+    const Request request{.key = place_.prefix + key,
+                          .bytes_max = std::max(bytes_max, kErrorBytesMax)};
+    // Bytes that go wrong on their way look like bytes that went wrong at rest: neither is lost for
+    // good as long as the service says that something else was put.
+    const Check check = [&](const Response& response) -> absl::Status {
+      const auto hash = response.headers.find(kHashHeader);
+      if (hash == response.headers.end() || hash->second == Sha256Hex(response.body))
+        return absl::OkStatus();
+      return absl::UnavailableError(
+          absl::StrFormat("%s/%s does not come as it was put (%d bytes, their SHA-256 is not that "
+                          "of its metadata); if that stays so, remove the object: what it held is "
+                          "computed again",
+                          place_.name, key, response.body.size()));
+    };
+    MENTOR_ASSIGN_OR_RETURN(Response response, Send("get", request, cancel, check));
     if (response.body.size() > bytes_max) {
       return absl::DataLossError(absl::StrFormat("%s/%s has %d bytes, more than %d", place_.name,
                                                  key, response.body.size(), bytes_max));
-    }
-    if (hash != response.headers.end() && hash->second != Sha256Hex(response.body)) {
-      return absl::DataLossError(absl::StrFormat(
-          "%s/%s is not what was put: its SHA-256 differs from its metadata", place_.name, key));
     }
     return std::move(response.body);
   }
@@ -220,16 +229,18 @@ class S3Store : public ObjectStore {
   }
 
  private:
-  absl::Status PutWith(const std::string& key, std::string_view bytes,
-                       std::vector<std::string> headers, const Cancel* cancel) {
+  absl::Status PutWith(const std::string& key, std::string_view bytes, bool conditional,
+                       const Cancel* cancel) {
     MENTOR_CHECK(IsObjectKey(key));
-    headers.push_back("Content-Type: application/octet-stream");
-    headers.push_back(absl::StrCat(kHashHeader, ": ", Sha256Hex(bytes)));
+    std::vector<std::string> headers = {"Content-Type: application/octet-stream",
+                                        absl::StrCat(kHashHeader, ": ", Sha256Hex(bytes))};
+    if (conditional) headers.push_back("If-None-Match: *");
     return Send("put",
                 {.method = "PUT",
                  .key = place_.prefix + key,
                  .body = bytes,
-                 .headers = std::move(headers)},
+                 .headers = std::move(headers),
+                 .conditional = conditional},
                 cancel)
         .status();
   }
@@ -246,9 +257,13 @@ class S3Store : public ObjectStore {
       if (!delimiter.empty()) absl::StrAppend(&query, "delimiter=", PercentEncoded(delimiter), "&");
       absl::StrAppend(&query, "list-type=2&prefix=", PercentEncoded(place_.prefix + prefix));
       S3ListPage page;
+      const Check check = [&](const Response& answer) -> absl::Status {
+        MENTOR_ASSIGN_OR_RETURN(page, ParseS3List(answer.body));
+        return absl::OkStatus();
+      };
       MENTOR_ASSIGN_OR_RETURN(
           const Response response,
-          Send("list", {.query = query, .bytes_max = kListBytesMax}, cancel, &page));
+          Send("list", {.query = query, .bytes_max = kListBytesMax}, cancel, check));
       const auto date = response.headers.find("date");
       const int64_t now_s =
           date == response.headers.end() ? 0 : curl_getdate(date->second.c_str(), nullptr);
@@ -259,9 +274,11 @@ class S3Store : public ObjectStore {
     }
   }
 
-  // With its repetitions. Answers other than of success are errors; a list is read into *page.
+  // With its repetitions. Answers other than of success are errors, and so are those of which
+  // `check` says so.
+  using Check = std::function<absl::Status(const Response&)>;
   absl::StatusOr<Response> Send(const std::string& operation, const Request& request,
-                                const Cancel* cancel, S3ListPage* page = nullptr) {
+                                const Cancel* cancel, const Check& check = {}) {
     const std::string doing =
         absl::StrCat(request.method, " s3://", place_.bucket, "/", request.key);
     auto wait = options_.first_wait;
@@ -269,13 +286,11 @@ class S3Store : public ObjectStore {
       absl::StatusOr<Response> response = Once(doing, request, cancel);
       if (response.ok() && (response->http < 200 || response->http >= 300))
         response = S3Error(doing, response->http, response->body);
-      if (response.ok() && page != nullptr) {
-        auto parsed = ParseS3List(response->body);
-        if (parsed.ok()) {
-          *page = *std::move(parsed);
-        } else {
-          response = parsed.status();
-        }
+      // A condition that nobody set was not missed.
+      if (absl::IsAlreadyExists(response.status()) && !request.conditional)
+        response = absl::UnavailableError(response.status().message());
+      if (response.ok() && check) {
+        if (absl::Status checked = check(*response); !checked.ok()) response = std::move(checked);
       }
       Count(operation, response.status());
       if (!absl::IsUnavailable(response.status()) || attempt >= options_.tries) return response;
@@ -337,7 +352,7 @@ class S3Store : public ObjectStore {
     if (code == CURLE_OK) return std::move(transfer.response);
     if (code == CURLE_ABORTED_BY_CALLBACK) return absl::CancelledError("interrupted");
     if (transfer.too_long)
-      return absl::DataLossError(doing + ": the answer is longer than what was put");
+      return absl::UnavailableError(doing + ": the answer is longer than what was put");
     return absl::UnavailableError(
         absl::StrFormat("%s: %s%s%s", doing, curl_easy_strerror(code), why[0] ? ": " : "", why));
   }

@@ -144,13 +144,20 @@ absl::StatusOr<CheckpointInfo> ExperimentObjects::PutCheckpoint(const Checkpoint
   if (const auto error = MENTOR_FAILPOINT("objects.upload.manifest"))
     return absl::UnavailableError(*error);
   const absl::Status put = store_->PutIfAbsent(Key(kManifests, StepName(step)), text, cancel_);
-  if (put.ok() || absl::IsAlreadyExists(put)) steps_.insert(step);
+  if (put.ok()) steps_.insert(step);
   if (!absl::IsAlreadyExists(put)) {
     MENTOR_RETURN_IF_ERROR(put);
     return local;
   }
   // This one's, when an answer was lost or a process was killed; or another process's.
-  MENTOR_ASSIGN_OR_RETURN(const v1::CheckpointManifest there, Manifest(step));
+  const auto found = Manifest(step);
+  if (absl::IsDataLoss(found.status())) return PutAgain(step, found.status());
+  if (absl::IsNotFound(found.status())) {
+    return absl::UnavailableError(absl::StrFormat("%s says that there is a %s, and has none",
+                                                  store_->name(), Key(kManifests, StepName(step))));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const v1::CheckpointManifest there, found);
+  steps_.insert(step);
   if (there.state_hash() != local.state_hash) {
     return MakeError(
         absl::StatusCode::kDataLoss, Reason::kDataLoss,
@@ -160,7 +167,15 @@ absl::StatusOr<CheckpointInfo> ExperimentObjects::PutCheckpoint(const Checkpoint
                         local.state_hash));
   }
   if (there.sha256() == local.sha256) return local;
-  return FetchCheckpoint(step, local.path.parent_path());
+  auto fetched = FetchCheckpoint(step, local.path.parent_path());
+  if (absl::IsDataLoss(fetched.status())) return PutAgain(step, fetched.status());
+  return fetched;
+}
+
+absl::Status ExperimentObjects::PutAgain(uint32_t step, const absl::Status& damage) {
+  MENTOR_RETURN_IF_ERROR(PutAside(step));
+  return absl::UnavailableError(
+      absl::StrCat("a damaged checkpoint was in the way and is put again: ", damage.message()));
 }
 
 absl::StatusOr<CheckpointInfo> ExperimentObjects::FetchCheckpoint(

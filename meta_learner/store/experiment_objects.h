@@ -75,6 +75,8 @@ class ExperimentObjects {
  private:
   std::string Key(std::string_view kind, std::string_view name) const;
   absl::StatusOr<std::string> GetManifestText(uint32_t step);
+  // UNAVAILABLE: with the damaged one out of the way, the next try puts a whole one.
+  absl::Status PutAgain(uint32_t step, const absl::Status& damage);
 
   ObjectStore* const store_;
   const std::string prefix_;  // "experiments/UID/".

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <absl/strings/escaping.h>
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <google/protobuf/util/time_util.h>
@@ -35,6 +36,12 @@ absl::StatusOr<std::function<std::string(const S&)>> KeyOfField(std::string_view
   return ToStatus(violations);
 }
 
+absl::Status BadToken() {
+  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kPageTokenMismatch,
+                   "page_token is not one of this server's, or belongs to another filter or order; "
+                   "leave it out to begin with the first page");
+}
+
 }  // namespace
 
 int PageSize(int asked, Violations* violations) {
@@ -44,6 +51,10 @@ int PageSize(int asked, Violations* violations) {
                     absl::StrFormat("is %d; give 0 for the default, or a positive number", asked));
   }
   return asked <= 0 ? kDefault : std::min(asked, kMax);
+}
+
+int PageSizeOrAll(int asked, Violations* violations) {
+  return asked == 0 ? 0 : PageSize(asked, violations);
 }
 
 // Web-safe base64 of
@@ -66,9 +77,14 @@ absl::StatusOr<std::string> ReadPageToken(std::string_view token, const std::str
         signed_text.starts_with(Sha256Hex(query).substr(0, 16)))
       return signed_text.substr(16);
   }
-  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kPageTokenMismatch,
-                   "page_token is not one of this server's, or belongs to another filter or order; "
-                   "leave it out to begin with the first page");
+  return BadToken();
+}
+
+absl::StatusOr<size_t> ReadPlace(std::string_view token, const std::string& query) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string last, ReadPageToken(token, query));
+  size_t place = 0;
+  if (!last.empty() && !absl::SimpleAtoi(last, &place)) return BadToken();
+  return place;
 }
 
 absl::StatusOr<ListOrder> ParseOrder(std::string_view order_by) {

@@ -1,5 +1,8 @@
 // Experiments are found: by name, page by page, by state, and as the queue has them.
-#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
@@ -28,17 +31,18 @@ absl::StatusOr<ExperimentPage> SqlStore::ListByName(const ListQuery& query, int 
       "SELECT %s FROM experiments WHERE id > ? ORDER BY id LIMIT ?", sql::kExperimentColumns));
   row.Bind(after).Bind(int64_t{page_size} + 1);
   // A page ends after so many rows, whether they can be read or not.
+  PageRoom room(page_size);
   std::string last;
-  for (int rows = 0;; ++rows) {
+  while (true) {
     MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
     if (!found) return page;
-    if (rows == page_size) {
+    v1::Experiment experiment;
+    MENTOR_ASSIGN_OR_RETURN(const bool readable, Read(row, &experiment));
+    if (!room.Take(readable ? experiment.ByteSizeLong() : 0)) {
       page.next_page_token = MakePageToken(query.key, last);
       return page;
     }
     last = row.Text(1);
-    v1::Experiment experiment;
-    MENTOR_ASSIGN_OR_RETURN(const bool readable, Read(row, &experiment));
     if (readable) page.experiments.push_back(std::move(experiment));
   }
 }
@@ -59,7 +63,13 @@ absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
     return page;
   }
   // Filters and other orders look at every row; there are some thousands at most.
-  std::map<std::string, v1::Experiment> rest;  // By key.
+  // The page so far, and what may yet come before it: in order, and no more than a page.
+  const auto before = [&](const std::string& a, const std::string& b) {
+    return order.descending ? a > b : a < b;
+  };
+  std::map<std::string, std::pair<size_t, v1::Experiment>, decltype(before)> rest(before);
+  size_t rest_bytes = 0;
+  std::optional<std::string> cut;  // The first key that did not fit.
   auto row = reader_->Query(
       absl::StrFormat("SELECT %s FROM experiments ORDER BY id", sql::kExperimentColumns));
   while (true) {
@@ -71,18 +81,21 @@ absl::StatusOr<ExperimentPage> SqlStore::List(const ListQuery& query) {
     if (query.matches != nullptr && !query.matches(experiment)) continue;
     ++page.total_size;
     std::string key = order.key(experiment);
-    if (!after.empty() && (order.descending ? key >= after : key <= after)) continue;
-    rest.emplace(std::move(key), std::move(experiment));
-    if (static_cast<int>(rest.size()) > page_size + 1)
-      rest.erase(order.descending ? rest.begin() : std::prev(rest.end()));
+    if (!after.empty() && !before(after, key)) continue;
+    if (cut && !before(key, *cut)) continue;
+    const size_t bytes = experiment.ByteSizeLong();
+    rest_bytes += bytes;
+    rest.try_emplace(std::move(key), bytes, std::move(experiment));
+    while (static_cast<int>(rest.size()) > page_size ||
+           (rest.size() > 1 && rest_bytes > kPageBytesMax)) {
+      const auto last = std::prev(rest.end());
+      cut = last->first;
+      rest_bytes -= last->second.first;
+      rest.erase(last);
+    }
   }
-  const bool more = static_cast<int>(rest.size()) > page_size;
-  if (more) rest.erase(order.descending ? rest.begin() : std::prev(rest.end()));
-  if (more)
-    page.next_page_token =
-        MakePageToken(query.key, order.descending ? rest.begin()->first : rest.rbegin()->first);
-  for (auto& [key, experiment] : rest) page.experiments.push_back(std::move(experiment));
-  if (order.descending) std::reverse(page.experiments.begin(), page.experiments.end());
+  if (cut) page.next_page_token = MakePageToken(query.key, rest.rbegin()->first);
+  for (auto& [key, entry] : rest) page.experiments.push_back(std::move(entry.second));
   page.revision = revision;
   return page;
 }

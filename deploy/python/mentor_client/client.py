@@ -445,22 +445,21 @@ class Client:
         A name that the experiment does not have is an error that says which are near; one that
         has no values yet gives a Series without points."""
         wanted = _list(names)
-        answer = self._connection.call(
-            "QueryMetrics",
-            wire.QueryMetricsRequest(
-                name=_name(name),
-                metrics=wanted,
-                step_min=step_min,
-                step_max=step_max,
-                max_points=max_points,
-            ),
+        request = wire.QueryMetricsRequest(
+            name=_name(name),
+            metrics=wanted,
+            step_min=step_min,
+            step_max=step_max,
+            max_points=max_points,
+            page_size=1000,
         )
         metrics = Metrics(
             {
                 one.metric: Series(
                     list(one.steps), list(one.mean), list(one.min), list(one.max), list(one.count)
                 )
-                for one in answer.series
+                for page in self._pages("QueryMetrics", request)
+                for one in page.series
             }
         )
         for metric in wanted:
@@ -530,11 +529,8 @@ class Client:
 
     def artifacts(self, name: Name) -> List[experiment_pb2.Artifact]:
         """Files that the experiment has produced."""
-        return list(
-            self._connection.call(
-                "ListArtifacts", wire.ListArtifactsRequest(parent=_name(name))
-            ).artifacts
-        )
+        pages = self._pages("ListArtifacts", wire.ListArtifactsRequest(parent=_name(name)))
+        return [artifact for page in pages for artifact in page.artifacts]
 
     def download(
         self,
@@ -594,7 +590,8 @@ class Client:
 
     def peers(self) -> List[experiment_pb2.Peer]:
         """Learners that are connected, each followed by its actors."""
-        return list(self._connection.call("ListPeers", wire.ListPeersRequest()).peers)
+        pages = self._pages("ListPeers", wire.ListPeersRequest())
+        return [peer for page in pages for peer in page.peers]
 
     def drain(self, peer: str) -> None:
         """Lets actors/... or learners/... finish what it holds and gives it no more."""
@@ -603,9 +600,8 @@ class Client:
     def shards(self, name: Optional[Name] = None) -> List[experiment_pb2.ShardInfo]:
         """Shards at work or waiting, of one experiment or of all."""
         parent = "" if name is None else _name(name)
-        return list(
-            self._connection.call("ListShards", wire.ListShardsRequest(parent=parent)).shards
-        )
+        pages = self._pages("ListShards", wire.ListShardsRequest(parent=parent))
+        return [shard for page in pages for shard in page.shards]
 
     def catalogue(self, kind: str = "") -> List[experiment_pb2.CatalogueEntry]:
         """What a spec can name: of one kind (environment, benchmark, signal, rule, wrapper) or

@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include <absl/strings/str_cat.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -53,6 +54,8 @@ class Fixture {
     std::function<void(const v1::Experiment&)> on_look = {};
     std::string tokens = {};                 // File; callers then have none until Become.
     uint32_t hidden_units_max = UINT32_MAX;  // Of agents for which there is a learner.
+    std::vector<v1::Peer> peers = {};
+    std::vector<v1::ShardInfo> shards = {};
   };
   Fixture() : Fixture(Limits()) {}
   explicit Fixture(const Limits& limits) : limits_(limits) { Start(); }
@@ -82,6 +85,8 @@ class Fixture {
                   looked_at_ = experiment.name();
                   if (limits_.on_look) limits_.on_look(experiment);
                 },
+            .shards = [this](const std::string&) { return limits_.shards; },
+            .peers = [this] { return limits_.peers; },
             .queued_max = limits_.queued_max,
             .per_owner = limits_.per_owner,
             .heavy_calls_waiting_max = limits_.heavy_calls_waiting_max,
@@ -815,6 +820,94 @@ TEST_CASE("experiment service: filters and orders of lists", "[loopback]") {
   CHECK(BadRequestOf(list().status()).field_violations(0).field() == "filter");
 }
 
+constexpr size_t kAnswerBytesMax = 5 << 20;
+
+// Items of all pages; each page is bounded and none is empty.
+template <typename Request, typename Response, typename Items>
+std::vector<std::string> NamesOnPages(Fixture* fixture,
+                                      grpc::Status (v1::ExperimentService::Stub::*method)(
+                                          grpc::ClientContext*, const Request&, Response*),
+                                      Request request, int pages, Items items) {
+  std::vector<std::string> names;
+  do {
+    const auto page = fixture->Call(method, request);
+    INFO(page.status().ToString());
+    REQUIRE(page.ok());
+    CHECK(page->ByteSizeLong() < kAnswerBytesMax);
+    CHECK_FALSE(items(*page).empty());
+    for (const auto& item : items(*page)) names.push_back(item.name());
+    request.set_page_token(page->next_page_token());
+    --pages;
+  } while (!request.page_token().empty());
+  CHECK(pages == 0);
+  return names;
+}
+
+TEST_CASE("experiment service: a page of a list ends where its bytes do", "[loopback]") {
+  Fixture::Limits limits;
+  for (int i = 0; i < 6; ++i) {
+    limits.peers.emplace_back().set_name(absl::StrCat("actors/", i));
+    limits.peers.back().set_host(std::string(1'500'000, 'h'));
+    limits.shards.emplace_back().set_name(absl::StrCat("experiments/a/shards/", i));
+    limits.shards.back().set_learner(std::string(1'500'000, 'l'));
+  }
+  Fixture fixture(limits);
+  std::vector<std::string> expected;
+  for (int i = 0; i < 6; ++i) {
+    NewExperiment made = testing::SmallExperiment(absl::StrCat("x", i));
+    (*made.experiment.mutable_labels())["k"] = std::string(1'500'000, 'v');
+    REQUIRE(fixture.store()->Create(made).ok());
+    expected.push_back(absl::StrCat("experiments/x", i));
+  }
+  using Stub = Fixture::Stub;
+  const auto experiments = [](const auto& page) { return page.experiments(); };
+  v1::ListExperimentsRequest list;
+  list.set_page_size(1000);
+  CHECK(NamesOnPages(&fixture, &Stub::ListExperiments, list, 3, experiments) == expected);
+  list.set_filter("state=QUEUED");
+  CHECK(NamesOnPages(&fixture, &Stub::ListExperiments, list, 3, experiments) == expected);
+  list.set_order_by("create_time desc");
+  CHECK(NamesOnPages(&fixture, &Stub::ListExperiments, list, 3, experiments) ==
+        std::vector<std::string>(expected.rbegin(), expected.rend()));
+  CHECK(fixture.Call(&Stub::ListExperiments, list)->total_size() == 6);
+  list.set_page_size(1);
+  CHECK(NamesOnPages(&fixture, &Stub::ListExperiments, list, 6, experiments).size() == 6);
+
+  const auto peers = NamesOnPages(&fixture, &Stub::ListPeers, v1::ListPeersRequest(), 3,
+                                  [](const v1::ListPeersResponse& page) {
+                                    CHECK(page.total_size() == 6);
+                                    return page.peers();
+                                  });
+  REQUIRE(peers.size() == 6);
+  CHECK(peers[5] == "actors/5");
+  const auto shards = NamesOnPages(&fixture, &Stub::ListShards, v1::ListShardsRequest(), 3,
+                                   [](const auto& page) { return page.shards(); });
+  REQUIRE(shards.size() == 6);
+  CHECK(shards[5] == "experiments/a/shards/5");
+  v1::ListPeersRequest wrong;
+  wrong.set_page_token(fixture.Call(&Stub::ListShards, v1::ListShardsRequest())->next_page_token());
+  CHECK(ReasonOf(fixture.Call(&Stub::ListPeers, wrong).status()) == "PAGE_TOKEN_MISMATCH");
+}
+
+TEST_CASE("experiment service: artifacts come by pages", "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  const std::string uid = fixture.store()->Get(name)->uid();
+  REQUIRE(fixture.store()->PrepareFolder(uid).ok());
+  v1::ListArtifactsRequest request;
+  request.set_parent(name);
+  const auto all = fixture.Call(&Fixture::Stub::ListArtifacts, request);
+  REQUIRE(all.ok());
+  CHECK(all->next_page_token().empty());
+  REQUIRE(all->artifacts_size() > 1);
+  request.set_page_size(1);
+  const auto names =
+      NamesOnPages(&fixture, &Fixture::Stub::ListArtifacts, request, all->artifacts_size(),
+                   [](const auto& page) { return page.artifacts(); });
+  REQUIRE(names.size() == static_cast<size_t>(all->artifacts_size()));
+  for (int i = 0; i < all->artifacts_size(); ++i) CHECK(names[i] == all->artifacts(i).name());
+}
+
 TEST_CASE("experiment service: the queue has an end, for all and for one owner", "[loopback]") {
   Fixture all({.queued_max = 2});
   REQUIRE(all.Create("a").ok());
@@ -1243,6 +1336,43 @@ TEST_CASE("experiment service: metrics, whole, merged, and as they come", "[loop
     CHECK(points[i].values().at("loss") == 1.0 / (9 + i));
     CHECK(points[i].values_size() == 1);
   }
+}
+
+TEST_CASE("experiment service: many points of many metrics come by pages, or are refused",
+          "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  const std::string uid = fixture.store()->Get(name)->uid();
+  constexpr int kMetrics = 600;
+  constexpr uint32_t kSteps = 300;
+  std::map<std::string, double> values;
+  for (int i = 0; i < kMetrics; ++i) values[absl::StrCat("success_episode_", i)] = 0.5 + i;
+  for (uint32_t step = 1; step <= kSteps; ++step)
+    REQUIRE(fixture.store()->RecordPoints(uid, step, values, {}).ok());
+  v1::QueryMetricsRequest request;
+  request.set_name(name);
+  request.set_max_points(10'000);
+  const absl::Status refused = fixture.Call(&Fixture::Stub::QueryMetrics, request).status();
+  CHECK(ReasonOf(refused) == "MESSAGE_TOO_LONG");
+  CHECK(testing::Contains(std::string(refused.message()), "name fewer metrics, lower max_points"));
+  request.set_page_size(1000);
+  std::vector<std::string> metrics;
+  do {
+    const auto page = fixture.Call(&Fixture::Stub::QueryMetrics, request);
+    REQUIRE(page.ok());
+    CHECK(page->ByteSizeLong() < kAnswerBytesMax);
+    for (const v1::MetricSeries& series : page->series()) {
+      metrics.push_back(series.metric());
+      CHECK(series.steps_size() == static_cast<int>(kSteps));
+    }
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  REQUIRE(metrics.size() == kMetrics);
+  for (int i = 0; i < kMetrics; ++i) CHECK(metrics[i] == absl::StrCat("success_episode_", i));
+  // Few points of all of them need no pages.
+  request.clear_page_size();
+  request.set_max_points(10);
+  CHECK(fixture.Call(&Fixture::Stub::QueryMetrics, request)->series_size() == kMetrics);
 }
 
 TEST_CASE("experiment service: metrics in natural order; a wrong name gets the nearest",

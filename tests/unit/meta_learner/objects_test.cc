@@ -149,11 +149,6 @@ TEST_CASE("objects: a cut answer, a silent service and other bytes are no answer
     CHECK(GetCode(server) == absl::StatusCode::kDataLoss);
   }
   {
-    ScriptedServer server(
-        {HttpAnswer("200 OK", "bytes", "x-amz-meta-sha256: " + Sha256Hex("other") + "\r\n")});
-    CHECK(GetCode(server) == absl::StatusCode::kDataLoss);
-  }
-  {
     ScriptedServer server({HttpAnswer("200 OK", "<html>log in</html>")});
     CHECK(absl::IsUnavailable(StoreAt(server.endpoint())->List("", nullptr).status()));
   }
@@ -175,6 +170,42 @@ TEST_CASE("objects: a cut answer, a silent service and other bytes are no answer
     CHECK_FALSE(StoreAt(endless.endpoint())->List("", nullptr).ok());
   }
   CHECK(absl::IsUnavailable(StoreAt("http://127.0.0.1:1")->Get("k", 100, nullptr).status()));
+}
+
+TEST_CASE("objects: bytes that are not what was put are read again, and waited for", "[unit]") {
+  const std::string put = "x-amz-meta-sha256: " + Sha256Hex("bytes") + "\r\n";
+  {
+    ScriptedServer server({HttpAnswer("200 OK", "bytfs", put), HttpAnswer("200 OK", "by", put),
+                           HttpAnswer("200 OK", "bytes", put)});
+    CHECK(StoreAt(server.endpoint())->Get("k", 5, nullptr).value() == "bytes");
+    CHECK(server.requests() == 3);
+  }
+  {
+    ScriptedServer server({HttpAnswer("200 OK", "other and longer", put)});
+    const absl::Status got = StoreAt(server.endpoint())->Get("k", 5, nullptr).status();
+    CHECK(absl::IsUnavailable(got));
+    CHECK(absl::StrContains(got.message(), "s3://bucket/a/k does not come as it was put"));
+    CHECK(server.requests() == 3);
+  }
+  {
+    // More than is kept.
+    ScriptedServer server({HttpAnswer("200 OK", std::string(2 << 20, 'x'), put)});
+    CHECK(GetCode(server) == absl::StatusCode::kUnavailable);
+  }
+}
+
+TEST_CASE("objects: a condition that nobody set was not missed", "[unit]") {
+  const std::string missed = HttpAnswer("412 Failed", ErrorXml("PreconditionFailed"));
+  {
+    ScriptedServer server({missed, HttpAnswer("200 OK", "")});
+    CHECK(StoreAt(server.endpoint())->Put("k", "bytes", nullptr).ok());
+    CHECK(server.requests() == 2);
+  }
+  {
+    ScriptedServer server({missed});
+    CHECK(absl::IsUnavailable(StoreAt(server.endpoint())->Put("k", "bytes", nullptr)));
+    CHECK(absl::IsAlreadyExists(StoreAt(server.endpoint())->PutIfAbsent("k", "bytes", nullptr)));
+  }
 }
 
 TEST_CASE("objects: who is told to stop does not wait for a silent service", "[unit]") {
@@ -305,6 +336,39 @@ TEST_CASE("objects: a checkpoint goes there and comes back", "[unit]") {
   REQUIRE(other_build.ok());
   CHECK(other_build->sha256 == info.sha256);
   CHECK(absl::IsDataLoss(up.objects.PutCheckpoint(up.Write(3, "stale", "d")).status()));
+}
+
+// Says that there is what there is not.
+class HastyObjects : public MemoryObjects {
+ public:
+  absl::Status PutIfAbsent(const std::string& key, std::string_view, const Cancel*) override {
+    return absl::AlreadyExistsError(key);
+  }
+};
+
+TEST_CASE("objects: a manifest that is not there, or is damaged, fails no upload for good",
+          "[unit]") {
+  Uploaded up;
+  const CheckpointInfo info = up.Write(3, "state");
+  HastyObjects hasty;
+  ExperimentObjects nowhere(&hasty, kUid, nullptr);
+  CHECK(absl::IsUnavailable(nowhere.PutCheckpoint(info).status()));
+  CHECK(nowhere.Steps().empty());
+
+  REQUIRE(up.objects.PutCheckpoint(info).ok());
+  for (auto& [key, bytes] : up.store.objects) {
+    if (absl::StrContains(key, "/checkpoints/")) bytes = "<html>";
+  }
+  CHECK(absl::IsUnavailable(up.objects.PutCheckpoint(info).status()));
+  REQUIRE(up.objects.PutCheckpoint(info).ok());
+  CHECK(up.objects.FetchCheckpoint(3, up.folder.path() / "other").ok());
+  // The same state by another build, whose parts are damaged.
+  for (auto& [key, bytes] : up.store.objects) {
+    if (absl::StrContains(key, "/parts/")) bytes += "x";
+  }
+  const CheckpointInfo other = up.Write(3, "state", "c");
+  CHECK(absl::IsUnavailable(up.objects.PutCheckpoint(other).status()));
+  CHECK(up.objects.PutCheckpoint(other).ok());
 }
 
 TEST_CASE("objects: a torn upload is not there, and is swept when it is old", "[unit]") {

@@ -1,0 +1,99 @@
+#include "meta_learner/fleet/actor_reports.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <set>
+#include <utility>
+
+#include <absl/strings/match.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/strip.h>
+#include <google/protobuf/util/time_util.h>
+
+#include "common/check.h"
+#include "common/protocol.h"
+#include "common/resources/names.h"
+#include "common/status.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+
+absl::Status Wrong(const std::string& why) {
+  return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation, why);
+}
+
+absl::Status CheckActor(const v1::Peer& actor) {
+  MENTOR_RETURN_IF_ERROR(
+      CheckPlain("actor.name", actor.name(), 1, kActorsPrefix.size() + kPeerUidBytesMax));
+  absl::string_view uid = actor.name();
+  if (!absl::ConsumePrefix(&uid, absl::string_view(kActorsPrefix.data(), kActorsPrefix.size())) ||
+      uid.empty() || absl::StrContains(uid, '/'))
+    return Wrong(absl::StrFormat("actor.name: is '%s'; actors/UID is expected", actor.name()));
+  MENTOR_RETURN_IF_ERROR(CheckPlain("actor.host", actor.host(), 0, kPeerTextBytesMax));
+  MENTOR_RETURN_IF_ERROR(CheckPlain("actor.build", actor.build(), 0, kPeerTextBytesMax));
+  MENTOR_RETURN_IF_ERROR(
+      CheckPlain("actor.catalogue_hash", actor.catalogue_hash(), 0, kPeerTextBytesMax));
+  if (actor.threads() > kPeerThreadsMax) {
+    return Wrong(absl::StrFormat("actor.threads: is %d; at most %d are allowed", actor.threads(),
+                                 kPeerThreadsMax));
+  }
+  return absl::OkStatus();
+}
+
+bool Within(int64_t seconds, int32_t nanos, int64_t seconds_max) {
+  return seconds >= 0 && seconds <= seconds_max && nanos >= 0 && nanos < 1'000'000'000;
+}
+
+// Only what an actor has.
+v1::Peer Believed(const v1::Peer& said, absl::Time now) {
+  v1::Peer actor;
+  actor.set_name(said.name());
+  actor.set_host(said.host());
+  actor.set_build(said.build());
+  actor.set_threads(said.threads());
+  actor.set_work(said.work());
+  actor.set_draining(said.draining());
+  actor.set_catalogue_hash(said.catalogue_hash());
+  actor.set_units(said.units());
+  actor.set_quarantined(said.quarantined());
+  actor.set_strikes(said.strikes());
+  if (std::isfinite(said.env_steps_per_second()))
+    actor.set_env_steps_per_second(std::max(0.0, said.env_steps_per_second()));
+  const auto& trip = said.round_trip();
+  if (said.has_round_trip() && Within(trip.seconds(), trip.nanos(), TimeUtil::kDurationMaxSeconds))
+    *actor.mutable_round_trip() = trip;
+  // By another machine's clock.
+  const auto latest = TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(now));
+  const auto& since = said.connect_time();
+  *actor.mutable_connect_time() =
+      since.seconds() > 0 && Within(since.seconds(), since.nanos(), latest.seconds()) ? since
+                                                                                      : latest;
+  return actor;
+}
+
+}  // namespace
+
+ActorReports CheckedActors(const v1::FleetReport& fleet, absl::Time now) {
+  ActorReports reports;
+  std::set<std::string> names;
+  for (const v1::Peer& actor : fleet.actors()) {
+    absl::Status status = CheckActor(actor);
+    if (status.ok() && reports.actors.size() == static_cast<size_t>(kActorsMax)) {
+      status = Wrong(absl::StrFormat("the fleet has %d actors; at most %d are allowed",
+                                     fleet.actors_size(), kActorsMax));
+    }
+    if (status.ok() && !names.insert(actor.name()).second)
+      status = Wrong(absl::StrFormat("'%s' stands there twice", actor.name()));
+    if (status.ok()) {
+      reports.actors.push_back(Believed(actor, now));
+    } else if (reports.left_out++ == 0) {
+      reports.why = std::string(status.message());
+    }
+  }
+  return reports;
+}
+
+}  // namespace mentor::meta_learner
