@@ -22,15 +22,13 @@
 #include "common/status.h"
 #include "common/uuid.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
+#include "meta_learner/fleet/actor_reports.h"
 
 namespace mentor::meta_learner {
 namespace {
 
 using ShardStream = rpc::Stream<v1::RunResponse, v1::RunRequest>;
 using ShardServerStream = rpc::ServerStream<v1::RunResponse, v1::RunRequest>;
-
-// Actors at one learner.
-constexpr int kActorsMax = 10'000;
 
 using google::protobuf::util::TimeUtil;
 
@@ -174,19 +172,22 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
 
   absl::Status Drain(const std::string& name) {
     std::optional<ShardBoard::LearnerId> learner;
+    bool told = false;
     {
       const MutexLock lock(mutex_);
       for (auto& [id, connected] : connected_) {
         if (connected.info.name() == name) learner = id;
         for (const v1::Peer& actor : connected.actors) {
           if (actor.name() != name) continue;
+          // Each learner that says so: one alone could take it from whoever has the actor.
           v1::RunResponse message;
           message.mutable_drain_actor()->set_name(name);
           connected.stream->Send(std::move(message));
-          return absl::OkStatus();
+          told = true;
         }
       }
     }
+    if (told) return absl::OkStatus();
     if (learner && board_->DrainLearner(*learner)) return absl::OkStatus();
     return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
                      absl::StrFormat("no peer '%s' is connected", name.substr(0, 100)),
@@ -215,6 +216,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     v1::Peer info;
     std::shared_ptr<ShardStream> stream;
     std::vector<v1::Peer> actors;
+    bool left_out = false;  // Some of them, once; it was logged.
   };
   struct Event {
     std::shared_ptr<Peer> peer;
@@ -281,25 +283,25 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         board_->OnProgressMessage(*peer->learner, message.progress());
         return absl::OkStatus();
       case v1::RunRequest::kFleet:
-        return AcceptFleet(*peer->learner, *message.mutable_fleet());
+        AcceptFleet(*peer->learner, message.fleet());
+        return absl::OkStatus();
       default:
         return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
                          "expected a segment, a shard's end, progress or the fleet");
     }
   }
 
-  absl::Status AcceptFleet(ShardBoard::LearnerId learner, v1::FleetReport& fleet) {
-    if (fleet.actors_size() > kActorsMax) {
-      return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
-                       absl::StrFormat("the fleet has %d actors, at most %d are allowed",
-                                       fleet.actors_size(), kActorsMax));
-    }
+  void AcceptFleet(ShardBoard::LearnerId learner, const v1::FleetReport& fleet) {
+    ActorReports reports = CheckedActors(fleet, absl::Now());
     const MutexLock lock(mutex_);
     const auto connected = connected_.find(learner);
-    if (connected == connected_.end()) return absl::OkStatus();
-    connected->second.actors.assign(std::make_move_iterator(fleet.mutable_actors()->begin()),
-                                    std::make_move_iterator(fleet.mutable_actors()->end()));
-    return absl::OkStatus();
+    if (connected == connected_.end()) return;
+    connected->second.actors = std::move(reports.actors);
+    if (reports.left_out == 0 || std::exchange(connected->second.left_out, true)) return;
+    MENTOR_LOG(kWarning, "actors that a learner reports are left out",
+               {{"learner", connected->second.info.name()},
+                {"actors", reports.left_out},
+                {"why", reports.why}});
   }
 
   // A connection that broke half-way is not noticed at once: of two with one uid the newer one is

@@ -3,8 +3,12 @@
 #include "meta_learner/fleet/shard_broker.h"
 
 #include <atomic>
+#include <chrono>
 #include <limits>
 #include <thread>
+
+#include <absl/strings/str_cat.h>
+#include <absl/time/clock.h>
 
 #include "common/metrics.h"
 #include "common/mutex.h"
@@ -155,23 +159,78 @@ TEST_CASE("shard broker: of two streams with one uid the newer one stays (D12)",
   CHECK(first.WaitForEnd().code() == absl::StatusCode::kAlreadyExists);
 }
 
-TEST_CASE("shard broker: a fleet without end ends its stream (D12)", "[loopback]") {
+// Says which actors there are, and waits until the broker has `expected` peers.
+std::vector<v1::Peer> Report(Fixture* fixture, RawLearner* learner,
+                             const std::vector<v1::Peer>& actors, size_t expected) {
+  v1::RunRequest message;
+  message.mutable_fleet()->mutable_actors()->Add(actors.begin(), actors.end());
+  learner->Say(std::move(message));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  std::vector<v1::Peer> peers;
+  while (peers.size() != expected && std::chrono::steady_clock::now() < end)
+    peers = fixture->broker.Peers();
+  REQUIRE(peers.size() == expected);
+  return peers;
+}
+
+v1::Peer ActorNamed(const std::string& name, const std::string& host = "h") {
+  v1::Peer actor;
+  actor.set_name(name);
+  actor.set_host(host);
+  return actor;
+}
+
+TEST_CASE("shard broker: of the actors that a learner reports, those within bounds are believed",
+          "[loopback]") {
   Fixture fixture;
-  for (const bool too_many : {false, true}) {
-    RawLearner learner(fixture.server.get());
-    learner.SayHello(RawLearner::GoodHello());
-    static_cast<void>(learner.WaitFor(v1::RunResponse::kWelcome));
-    v1::RunRequest message;
-    for (int i = 0; i < 10'000 + (too_many ? 1 : 0); ++i) message.mutable_fleet()->add_actors();
-    learner.Say(std::move(message));
-    // The word after it comes when it was read.
-    v1::RunRequest wrong;
-    *wrong.mutable_hello() = RawLearner::GoodHello();
-    learner.Say(std::move(wrong));
-    const absl::Status end = learner.WaitForEnd();
-    CHECK(end.code() == absl::StatusCode::kInvalidArgument);
-    CHECK((end.message().find("at most 10000 are allowed") != absl::string_view::npos) == too_many);
-  }
+  RawLearner learner(fixture.server.get());
+  learner.SayHello(RawLearner::GoodHello());
+  static_cast<void>(learner.WaitFor(v1::RunResponse::kWelcome));
+  std::vector<v1::Peer> actors;
+  for (int i = 0; i < 10'001; ++i) actors.push_back(ActorNamed(absl::StrCat("actors/", i)));
+  CHECK(Report(&fixture, &learner, actors, 10'001).size() == 10'001);  // The learner is one.
+
+  v1::Peer odd = ActorNamed("actors/odd");
+  odd.set_env_steps_per_second(std::numeric_limits<double>::quiet_NaN());
+  odd.mutable_round_trip()->set_seconds(-5);
+  odd.mutable_connect_time()->set_seconds(int64_t{1} << 60);
+  odd.set_arithmetic("mine");
+  odd.set_learner("learners/another");
+  const auto peers = Report(
+      &fixture, &learner,
+      {odd, odd, ActorNamed("actors/long", std::string(257, 'h')), ActorNamed("actors/a\x1b[2J"),
+       ActorNamed("learners/a"), ActorNamed("actors/"), ActorNamed("actors/a/b"), ActorNamed(""),
+       ActorNamed("actors/good", std::string(256, 'h'))},
+      3);
+  CHECK(peers[1].name() == "actors/odd");
+  CHECK(peers[2].name() == "actors/good");
+  CHECK(peers[1].env_steps_per_second() == 0);
+  CHECK_FALSE(peers[1].has_round_trip());
+  CHECK(absl::FromUnixSeconds(peers[1].connect_time().seconds()) <= absl::Now());
+  CHECK(peers[1].arithmetic().empty());
+  CHECK(peers[1].learner() == peers[0].name());
+}
+
+TEST_CASE("shard broker: a drain goes to who has the name, whatever another learner reports",
+          "[loopback]") {
+  Fixture fixture;
+  RawLearner sick(fixture.server.get()), healthy(fixture.server.get());
+  v1::Hello hello = RawLearner::GoodHello();
+  sick.SayHello(hello);
+  static_cast<void>(sick.WaitFor(v1::RunResponse::kWelcome));
+  hello = RawLearner::GoodHello();
+  healthy.SayHello(hello);
+  static_cast<void>(healthy.WaitFor(v1::RunResponse::kWelcome));
+  Report(&fixture, &healthy, {ActorNamed("actors/a")}, 3);
+  Report(
+      &fixture, &sick,
+      {ActorNamed("learners/" + hello.peer_uid()), ActorNamed("actors/a"), ActorNamed("actors/b")},
+      5);
+  REQUIRE(fixture.broker.Drain("actors/a").ok());
+  CHECK(healthy.WaitFor(v1::RunResponse::kDrainActor).drain_actor().name() == "actors/a");
+  CHECK(sick.WaitFor(v1::RunResponse::kDrainActor).drain_actor().name() == "actors/a");
+  REQUIRE(fixture.broker.Drain("learners/" + hello.peer_uid()).ok());
+  static_cast<void>(healthy.WaitFor(v1::RunResponse::kDrain));
 }
 
 TEST_CASE("shard broker: another version, other bits and a wrong beginning are refused",
