@@ -105,7 +105,7 @@ Table PartTable(const Standing& standing) {
     parts.push_back(shown < 2 ? 0 : static_cast<int>(i * (longest - 1) / (shown - 1)));
   std::vector<Table::Column> columns = {{"method"}};
   for (const int part : parts) columns.push_back({PartName(part), Kind::kInterval});
-  for (const char* name : {kLastEpisode, kDeterministic, "shaped return"})
+  for (const char* name : {kLastEpisode, kWithoutNoise, "shaped return"})
     columns.push_back({name, Kind::kInterval});
   Table table("parts_" + FileName(standing.split),
               "Means by part of the lifetime: " + SplitTitle(standing), columns);

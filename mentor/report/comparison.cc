@@ -330,8 +330,8 @@ better there.</li>
 <li><b>Probability of improvement</b>: how likely a score of one method is higher than one of
 another; ties count half. 0.5 means no difference.</li>
 <li><b>before learning</b>: no signal can act there; rules that learn the agents' first policy can.
-<b>last episode</b>: the last one of the lifetime. <b>deterministic</b>: episodes after it, without
-noise. Files call the parts of a lifetime seg0, seg1, seg2, ...</li>
+<b>last episode</b>: the last one of the lifetime. <b>without noise</b>: deterministic
+episodes after it. Files call the parts of a lifetime seg0, seg1, seg2, ...</li>
 <li><b>(best)</b>: the weights with the best score during meta-training, not the final ones.</li>
 <li><b>Budgets</b> are what meta-training had: outer updates, lifetimes of agents, environment steps
 and CPU seconds of all its processes. The table of budgets says which, and whether they are

@@ -110,7 +110,7 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
   Panel panel;
   for (size_t s = 0; s < segments; ++s) panel.x.names.push_back(PartName(static_cast<int>(s)));
   panel.x.names.push_back(kLastEpisode);
-  if (has_det) panel.x.names.push_back(kDeterministic);
+  if (has_det) panel.x.names.push_back(kWithoutNoise);
   const std::string quantity = QuantityWords(methods[0]->quantity);
   panel.x.label = "part of the lifetime";
   panel.x.low = -0.5;
@@ -133,14 +133,13 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
     panel.series.push_back(std::move(series));
   }
   if (methods[0]->quantity == Quantity::kSuccess) FitRates(&panel);
-  AddFigure(
-      {.name = "evaluation_" + FileName(split),
-       .section = "evaluation",
-       .title = Capitalised(quantity) + " by part of the lifetime, " + GoalsOf(split),
-       .caption = "Means over lifetimes with 95 % intervals. Last episode: the lifetime's "
-                  "last one. Deterministic: episodes after it, in which agents act without noise.",
-       .panels = {std::move(panel)}},
-      drawing);
+  AddFigure({.name = "evaluation_" + FileName(split),
+             .section = "evaluation",
+             .title = Capitalised(quantity) + " by part of the lifetime, " + GoalsOf(split),
+             .caption = "Means over lifetimes with 95 % intervals. Last episode: the lifetime's "
+                        "last one. Without noise: deterministic episodes after it.",
+             .panels = {std::move(panel)}},
+            drawing);
 }
 
 // Every episode in order, with bands; borders of segments are the inner updates.
@@ -163,7 +162,7 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
     panel.marks.push_back({static_cast<double>(s * alive / segments) + 0.5,
                            segments <= 6 ? absl::StrFormat("update %d", s) : std::string()});
   }
-  if (det > 0) panel.marks.push_back({static_cast<double>(alive) + 0.5, kDeterministic});
+  if (det > 0) panel.marks.push_back({static_cast<double>(alive) + 0.5, kWithoutNoise});
   for (const ShownMethod& shown : ShownOf(methods)) {
     const MethodResult& result = *shown.result;
     Series series{.name = shown.name,
@@ -183,8 +182,7 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
   std::string caption =
       "Bands are 95 % intervals over lifetimes. Vertical lines are the agent's updates, the only "
       "places where it learns.";
-  if (det > 0)
-    caption += " In the last episodes, the deterministic ones, agents act without noise.";
+  if (det > 0) caption += " In the last ones agents act without noise.";
   AddFigure({.name = "episodes_" + FileName(split),
              .section = "evaluation",
              .title = Capitalised(quantity) + " by episode of the lifetime, " + GoalsOf(split),

@@ -45,7 +45,7 @@ std::string ResultTable(const std::vector<MethodResult>& results, bool by_enviro
   for (size_t s = 0; s < segments; ++s)
     columns.push_back({PartName(static_cast<int>(s)), Kind::kInterval});
   columns.push_back({kLastEpisode, Kind::kInterval});
-  if (has_det) columns.push_back({kDeterministic, Kind::kInterval});
+  if (has_det) columns.push_back({kWithoutNoise, Kind::kInterval});
   if (has_return) columns.push_back({"shaped return", Kind::kInterval});
   Table table("results",
               Capitalised(QuantityWords(shown[0]->quantity)) +
@@ -283,8 +283,8 @@ before the agent has learned anything, after its first update, after its second,
 episode succeeds when any of its steps does. It counts where it ends. Before learning is the
 control: no signal can act there. Environments without success have their shaped return in place of
 the rate. Files call these parts seg0, seg1, seg2, ...</li>
-<li><b>last episode</b>: the last one of the lifetime. <b>deterministic</b>: episodes after it, in
-which the agent acts without noise (det in files).</li>
+<li><b>last episode</b>: the last one of the lifetime. <b>without noise</b>: episodes after it, in
+which the agent acts deterministically (det in files).</li>
 <li><b>shaped return</b>: the environment's hand-made progress reward, summed over an episode of the
 last segment. It is shown for information; in the evaluation only PPO shaped and PPO sparse and
 shaped learn from it.</li>

@@ -11,7 +11,7 @@ namespace mentor::report {
 // Of segment 0, 1, 2, ... of a lifetime: "before learning", "after 1 update", "after 2 updates".
 std::string PartName(int segment);
 inline constexpr char kLastEpisode[] = "last episode";
-inline constexpr char kDeterministic[] = "deterministic";
+inline constexpr char kWithoutNoise[] = "without noise";
 
 // Of a split: "unseen goals", "training goals", or its own name.
 std::string GoalsOf(const std::string& split);
