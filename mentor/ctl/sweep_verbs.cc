@@ -386,6 +386,16 @@ int ShowTable(Session& session, const TableFlags& flags) {
                                      "' lists the metrics of one of them");
     }
   }
+  for (const std::string& metric : flags.metrics) {
+    const bool any = std::any_of(runs.begin(), runs.end(),
+                                 [&](const Run& run) { return run.values.contains(metric); });
+    if (any) continue;
+    return output.Fail(MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                                 "none of these experiments has values of '" + metric +
+                                     "' in its last outer updates"),
+                       "'mentorctl metrics " + ShortName(runs[0].experiment.name()) +
+                           "' lists the metrics of one of them");
+  }
   std::vector<std::map<std::string, std::string>> specs;
   for (const Run& run : runs) specs.push_back(run.spec);
   const std::vector<std::string> paths = DifferingPaths(specs);

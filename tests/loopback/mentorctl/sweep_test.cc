@@ -118,6 +118,7 @@ TEST_CASE("mentorctl: a table has a row for each setting and the mean over its s
   CHECK(json["metrics"]["its_seed"]["values"]["experiments/g-0p9-s2"] == 2);
   CHECK(in("name") == "experiments/g-0p9-s1\nexperiments/g-0p9-s2\nexperiments/g-0p99-s2\n");
 
+  CHECK(fixture.Run({"table", "--label", "sweep=g", "--metric", "none"}).code == 3);
   CHECK(fixture.Run({"table", "--metric", "its_seed"}).code == 2);
   CHECK(fixture.Run({"table", "--label", "sweep=none", "--metric", "its_seed"}).code == 3);
   CHECK(Contains(fixture.Run({"table", "--label", "sweep=g"}).err, "--metric is required"));
