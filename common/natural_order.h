@@ -1,4 +1,5 @@
-// The order in which people look for names: "episode_2" before "episode_10". Pure; threads may share.
+// The order in which people look for names: "episode_2" before "episode_10". Pure; threads may
+// share.
 #pragma once
 
 #include <string_view>

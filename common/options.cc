@@ -8,10 +8,11 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
+#include <absl/strings/str_split.h>
+#include <google/protobuf/descriptor.h>
 
 #include "common/check.h"
 #include "common/edit_distance.h"
-#include "common/spec/wording.h"
 
 namespace mentor {
 namespace {
@@ -69,6 +70,26 @@ std::string Complaint(const OptionInfo& info, const std::string& text) {
   MENTOR_CHECK(false);
 }
 
+// Names of the fields of what `path` leads to in a spec: "rule", "benchmark.wrapper[0]". Empty
+// where it leads nowhere. Lists of options are left out.
+std::vector<std::string> FieldsAt(std::string_view path) {
+  const google::protobuf::Descriptor* type = v1::ExperimentSpec::descriptor();
+  for (const absl::string_view name :
+       absl::StrSplit(absl::string_view(path.data(), path.size()), '.')) {
+    const google::protobuf::FieldDescriptor* field =
+        type->FindFieldByName(std::string(name.substr(0, name.find('['))));
+    if (field == nullptr || field->message_type() == nullptr) return {};
+    type = field->message_type();
+  }
+  std::vector<std::string> names;
+  for (int i = 0; i < type->field_count(); ++i) {
+    if (type->field(i)->message_type() != v1::Option::descriptor()) {
+      names.push_back(type->field(i)->name());
+    }
+  }
+  return names;
+}
+
 // `list_path`: "rule.option". Beside the options stand fields: "--set rule.outer_update=3" reads
 // like an option and means a field.
 std::string UnknownOption(const OptionTable& table, std::string_view list_path,
@@ -76,8 +97,8 @@ std::string UnknownOption(const OptionTable& table, std::string_view list_path,
   constexpr char kRemoval[] = "remove it from the spec (--set takes none away)";
   const std::string_view parent = list_path.substr(0, list_path.rfind('.'));
   std::vector<std::string> fields;
-  for (const std::string& field : NearestNames(name, spec::FieldsAt(parent))) {
-    fields.push_back(spec::Join(parent, field));
+  for (const std::string& field : NearestNames(name, FieldsAt(parent))) {
+    fields.push_back(std::string(parent) + "." + field);
   }
   std::vector<std::string> names;
   for (const OptionInfo& info : table) names.push_back(info.name);

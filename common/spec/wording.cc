@@ -6,7 +6,6 @@
 
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
-#include <absl/strings/str_split.h>
 
 #include "common/edit_distance.h"
 
@@ -70,24 +69,6 @@ std::string FieldHint(const Descriptor& type, std::string_view wrong) {
   std::vector<std::string> names;
   for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
   return NameHint(wrong, names);
-}
-
-std::vector<std::string> FieldsAt(std::string_view path) {
-  const Descriptor* type = v1::ExperimentSpec::descriptor();
-  for (const absl::string_view name :
-       absl::StrSplit(absl::string_view(path.data(), path.size()), '.')) {
-    const FieldDescriptor* field =
-        type->FindFieldByName(std::string(name.substr(0, name.find('['))));
-    if (field == nullptr || field->message_type() == nullptr) return {};
-    type = field->message_type();
-  }
-  std::vector<std::string> names;
-  for (int i = 0; i < type->field_count(); ++i) {
-    if (type->field(i)->message_type() != v1::Option::descriptor()) {
-      names.push_back(type->field(i)->name());
-    }
-  }
-  return names;
 }
 
 std::string EnumChoices(const google::protobuf::EnumDescriptor& type, std::string_view wrong) {

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <google/protobuf/descriptor.h>
 
@@ -24,9 +23,6 @@ std::string Join(std::string_view path, std::string_view name);
 
 // "did you mean 'x'?" or the list of everything there is.
 std::string FieldHint(const google::protobuf::Descriptor& type, std::string_view wrong);
-// Names of the fields of what `path` leads to in a spec: "rule", "benchmark.wrapper[0]". Empty
-// where it leads nowhere. Lists of options are left out.
-std::vector<std::string> FieldsAt(std::string_view path);
 // Values that may be written: all but the one that stands for "never set". `wrong` is the one that
 // was written; those that are near it are named too.
 std::string EnumChoices(const google::protobuf::EnumDescriptor& type, std::string_view wrong = "");

@@ -442,7 +442,8 @@ void AddExperimentVerbs(Commands* commands) {
                         return Change(session, *names, &Stub::CancelExperiment, request);
                       });
     AddNames(command, names.get())->required();
-    command->add_option("--reason", *reason, "Why it is cancelled, for people who look later")->type_name("TEXT");
+    command->add_option("--reason", *reason, "Why it is cancelled, for people who look later")
+        ->type_name("TEXT");
   }
   {
     const auto names = std::make_shared<Names>();

@@ -17,7 +17,8 @@ absl::Status CheckMetricNames(ExperimentStore* store, const v1::Experiment& expe
 // Values that are not finite are left out.
 absl::StatusOr<v1::QueryMetricsResponse> QueryMetrics(ExperimentStore* store,
                                                       const v1::QueryMetricsRequest& request);
-// In natural order. Metrics that are not declared, as those of other builds, have numbers and nothing else.
+// In natural order. Metrics that are not declared, as those of other builds, have numbers and
+// nothing else.
 absl::StatusOr<v1::ListMetricsResponse> ListMetrics(ExperimentStore* store,
                                                     const v1::ListMetricsRequest& request);
 
