@@ -1,0 +1,88 @@
+"""Reports of real runs: what the page is made of, without a browser. tests/report/pages.py looks at
+it in one."""
+
+import html.parser
+import json
+import re
+import unittest
+
+from harness import ClusterTest, sets
+
+
+class Page(html.parser.HTMLParser):
+    """The text of a page, its tables' headers and its charts."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.headers, self.labels, self.ids, self.text = [], [], set(), ""
+        self.charts = None
+        self.data = False
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.ids.add(attributes.get("id"))
+        self.data = attributes.get("type") == "application/json"
+        if tag == "th":
+            self.headers.append(attributes.get("scope"))
+        if attributes.get("role") == "img":
+            self.labels.append(attributes["aria-label"])
+
+    def handle_data(self, data):
+        if self.data:
+            self.charts = json.loads(data)
+        elif self.lasttag not in ("script", "style"):
+            self.text += data
+
+    def handle_endtag(self, tag):
+        self.data = False
+
+
+class ReportTest(ClusterTest):
+    def test_a_page_of_a_run(self):
+        run = self.folder / "run"
+        # As on a machine without gnuplot: the page is whole, there is nothing to download.
+        output = self.run_spec(run, env={"PATH": "/nowhere"})
+        self.assertIn("the pictures to download (SVG, PNG) are missing", output)
+        self.assertIn("apt-get install gnuplot-nox", output)
+        page = Page(run / "report.html")
+        self.assertRegex(page.text, r"Report of 20\d\d-\d\d-\d\d \d\d:\d\d UTC")
+        self.assertIn("evaluation_test", page.charts)
+        self.assertIn("training_by_update", page.charts)
+        names = page.charts["evaluation_test"]["panels"][0]["x"]["names"]
+        self.assertEqual(names[:2], ["before learning", "after 1 update"])
+        self.assertNotRegex(page.text, r"\bseg1\b.*is")
+        # As many words as pictures, and they are no titles.
+        self.assertEqual(
+            len(page.labels), sum(len(figure["panels"]) for figure in page.charts.values())
+        )
+        self.assertTrue(all(re.search(r"\d", label) for label in page.labels), page.labels)
+        self.assertEqual(set(page.headers), {"col", "row"})
+
+        # With gnuplot, and a film beside the run.
+        (run / "life.gif").write_bytes(b"GIF89a")
+        self.assertNotIn("warning", self.run_to_end("mentor", "report", run))
+        self.assertTrue((run / "report" / "evaluation_test.png").exists())
+        page = (run / "report.html").read_text()
+        self.assertIn('src="life.gif"', page)
+        self.assertLess(len(page), 1_500_000)
+
+    def test_a_comparison_says_which_budgets_there_were(self):
+        short, long = self.folder / "short", self.folder / "long"
+        self.run_spec(long)
+        self.run_spec(short, *sets("rule.outer_updates=2", "display_name=short"))
+        said = self.run_to_end("mentor", "report", short, long, "--out", self.folder / "both")
+        self.assertIn("The budgets of meta-training were not equal: a run of short had 2", said)
+        page = Page(self.folder / "both" / "comparison.html")
+        self.assertIn("not equal", page.text)
+        self.assertIn("budgets", page.ids)
+        for figure in ("training_by_steps", "training_by_cpu", "scores_by_budget_test"):
+            self.assertIn(figure, page.charts)
+        again = self.folder / "again"
+        self.run_spec(again, *sets("rule.outer_updates=2", "display_name=again", "seed=9"))
+        said = self.run_to_end("mentor", "report", short, again, "--out", self.folder / "equal")
+        self.assertIn("All runs had the same budget of meta-training: 2 outer updates", said)
+
+
+if __name__ == "__main__":
+    unittest.main()
