@@ -62,7 +62,7 @@ class SpecTest(ClusterTest):
 
     def test_check_prints_what_reads_again_as_the_same_spec(self):
         text = self.check("point_reach_es")
-        self.assertIn('# option { name: "learning_rate" value: ', text)
+        self.assertIn('# option { name: "adam_beta1" value: ', text)
         self.assertIn('# option { name: "initial_std" value: ', text)
         whole = self.folder / "whole.txtpb"
         whole.write_text(text)

@@ -112,7 +112,7 @@ TEST_CASE("committed specs: printed with every default they are the same specs",
   // What the spec sets is no default.
   CHECK(absl::StrContains(text, "    name: \"learning_rate\"\n    value: \"0.0005\"\n"));
   CHECK_FALSE(absl::StrContains(text, "# option { name: \"learning_rate\""));
-  CHECK(absl::StrContains(meta_learner::PrintWithDefaults(Load("point_reach")),
+  CHECK(absl::StrContains(meta_learner::PrintWithDefaults(Load("smoke")),
                           "# Defaults of point_reach:"));
   CHECK(absl::StrContains(meta_learner::PrintWithDefaults(Load("ml1_maml")),
                           "# Rule maml uses no signal network."));
