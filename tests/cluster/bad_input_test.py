@@ -62,6 +62,32 @@ class BadInputTest(ClusterTest):
     def test_a_wrong_command_is_named_with_those_that_are_near(self):
         output = self.run_to_end("mentor", "bench", "rolout", code=2)
         self.assertIn("there is no 'bench rolout'; did you mean 'rollout'?", output)
+        for words, near in (
+            (["rnu"], "did you mean 'run'?"),
+            (["env", "shwo"], "did you mean 'show'?"),
+            (["help", "env", "shwo"], "did you mean 'show'?"),
+            (
+                ["run", SMOKE, "--chek"],
+                "'mentor run' has no flag '--chek'; did you mean '--check'?",
+            ),
+            (["env", "show", "push"], "did you mean 'push-v3'?"),
+            ([], "Usage: mentor "),
+            (["env"], "Usage: mentor env "),
+        ):
+            self.assertIn(near, self.run_to_end("mentor", *words, code=2))
+        self.assertIn("Usage: mentor env show ", self.run_to_end("mentor", "help", "env", "show"))
+        for program in ("mentor", "mentorctl", "mentor-actor", "mentor-learner", "mentor-probe"):
+            self.assertRegex(self.run_to_end(program, "--version"), rf"^{program} \d+\.\d+\.\d+$")
+        self.assertIn("complete -F _mentor mentor", self.run_to_end("mentor", "completion", "bash"))
+
+    def test_a_wrong_override_is_answered_with_the_nearest_field(self):
+        for override, near in (
+            ("rule.outer_update=3", "did you mean the field 'rule.outer_updates'?"),
+            ("rule.learning_rat=3", "did you mean 'learning_rate'?"),
+            ("agent.gama=1", "did you mean 'gamma'?"),
+            ("signal.role=REWRD", "(did you mean 'REWARD'?)"),
+        ):
+            self.assertIn(near, self.refused(override))
 
     def test_a_run_folder_of_another_spec_is_left_alone(self):
         run = self.folder / "run"
