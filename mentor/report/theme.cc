@@ -79,8 +79,10 @@ std::string ThemeCss() {
     dark += absl::StrFormat(" --%s: %s;", std::string(colour.name), std::string(colour.dark));
   }
   return absl::StrFormat(
-      ":root {%s color-scheme: light dark; }\n@media (prefers-color-scheme: dark) { :root {%s } "
-      "}\n",
+      ":root {%s color-scheme: light dark; }\n"
+      "@media screen and (prefers-color-scheme: dark) { :root:not([data-theme=\"light\"]) {%s } }\n"
+      ":root[data-theme=\"light\"] { color-scheme: light; }\n"
+      "@media print { :root { color-scheme: light; } }\n",
       light, dark);
 }
 

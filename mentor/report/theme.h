@@ -19,7 +19,7 @@ std::span<const Colour> Theme();
 // Value in the light theme; the name must exist.
 std::string_view Light(std::string_view name);
 
-// ":root { --ink: ...; }" and the same for dark readers.
+// ":root { --ink: ...; }" and the same for dark readers; paper and data-theme="light" are light.
 std::string ThemeCss();
 
 // An SVG file of gnuplot as a fragment for the page: no XML prologue, size from the page, colours
