@@ -27,8 +27,11 @@ class FakeLearner {
   FakeLearner(ShardBoard* board, uint32_t slots, const std::string& arithmetic = "cpu bits",
               const std::string& name = "a learner", uint64_t memory_bytes = 0)
       : board_(board) {
-    const LearnerInfo info{
-        .slots = slots, .name = name, .arithmetic = arithmetic, .memory_bytes = memory_bytes};
+    const LearnerInfo info{.slots = slots,
+                           .name = name,
+                           .host = name,
+                           .arithmetic = arithmetic,
+                           .memory_bytes = memory_bytes};
     id = board->AddLearner(info, [this](v1::RunResponse message) {
       const MutexLock lock(mutex_);
       messages_.push_back(std::move(message));

@@ -102,6 +102,11 @@ const RegisterInnerLoop kDisplacement({
       }
       return std::make_unique<Displacement>(context, reward);
     },
+    .gives_gradient =
+        [](const InnerLoopContext& context) {
+          return context.shard->outer_learning() &&
+                 context.end() == context.shard->spec().lifetime().iterations();
+        },
 });
 
 }  // namespace

@@ -84,6 +84,14 @@ std::optional<LoopSizes> SizesOfLoop(const v1::Shard& shard, int64_t num_meta_pa
                                  : SizesOfPpoAgents(context);
 }
 
+bool GivesGradient(const v1::Shard& shard) {
+  const InnerLoopEntry* entry = FindInnerLoop(shard.inner_loop().name());
+  if (entry == nullptr || entry->gives_gradient == nullptr) return false;
+  Violations violations;
+  InnerLoopContext context;
+  return ReadLoop(shard, &context, &violations) != nullptr && entry->gives_gradient(context);
+}
+
 RegisterInnerLoop::RegisterInnerLoop(InnerLoopEntry entry) {
   Registry<InnerLoopEntry>::Instance().Add(std::move(entry));
 }

@@ -43,6 +43,8 @@ struct InnerLoopContext {
 
   int64_t num_agents() const { return shard->lifetimes_size(); }                    // S
   int64_t steps() const { return shard->spec().lifetime().steps_per_iteration(); }  // T
+  // The iteration behind the shard's last one.
+  uint32_t end() const { return shard->first_iteration() + shard->iterations(); }
   std::vector<uint32_t> lifetime_numbers() const;
   // Stream of one agent's random numbers.
   RandomStream Random(Purpose purpose, int64_t agent, uint32_t iteration) const;
@@ -101,6 +103,9 @@ struct InnerLoopEntry {
   std::function<std::unique_ptr<InnerLoop>(const InnerLoopContext&, Violations*)> make;
   // For a shard that fits, with so many meta-parameters. Null: those of agents of the inner PPO.
   std::function<LoopSizes(const InnerLoopContext&, int64_t num_meta_parameters)> sizes = nullptr;
+  // Whether a shard that fits comes with an outer gradient when all its numbers are finite. Null:
+  // none does.
+  std::function<bool(const InnerLoopContext&)> gives_gradient = nullptr;
 };
 
 const std::vector<const InnerLoopEntry*>& InnerLoops();
@@ -114,6 +119,8 @@ std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor m
 SignalContext SignalContextOf(const v1::Shard& shard);
 // Sizes of the shard's loop; nothing when it does not fit.
 std::optional<LoopSizes> SizesOfLoop(const v1::Shard& shard, int64_t num_meta_parameters);
+// See InnerLoopEntry::gives_gradient; false for a shard that does not fit.
+bool GivesGradient(const v1::Shard& shard);
 
 struct RegisterInnerLoop {
   explicit RegisterInnerLoop(InnerLoopEntry entry);

@@ -670,6 +670,11 @@ const RegisterInnerLoop kMetaGradient({
       return std::make_unique<MetaGradient>(context, std::move(config));
     },
     .sizes = Sizes,
+    .gives_gradient =
+        [](const InnerLoopContext& context) {
+          const bool fresh = context.options.Choice("outer_data") == "fresh";
+          return context.shard->outer_learning() && context.end() > (fresh ? 1 : 0);
+        },
 });
 
 }  // namespace

@@ -733,6 +733,11 @@ const RegisterInnerLoop kResponseGradient({
       return std::make_unique<ResponseGradient>(context);
     },
     .sizes = Sizes,
+    .gives_gradient =
+        [](const InnerLoopContext& context) {
+          const Config config = ReadConfig(context.shard->spec().agent(), context.options);
+          return context.shard->outer_learning() && context.end() > config.warmup;
+        },
 });
 
 }  // namespace

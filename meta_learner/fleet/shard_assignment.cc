@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -50,14 +51,22 @@ std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
     for (const uint64_t shard : line) {
       const Job& job = *jobs_.at(shard);
       if (!IsSuspected(job)) continue;
-      // The one with the least to finish first.
+      // Where it was lost least; there, not one that came after the loss, which may be what went,
+      // back again; and of those the one with the least to finish first.
       const std::pair<const LearnerId, Learner>* best = nullptr;
+      std::tuple<int, bool, size_t> best_rank;
       for (const auto& entry : learners_) {
         const Learner& learner = entry.second;
         if (!CouldRunLocked(learner, job) || job.audit.Has(learner.info.name) ||
             (job.failed_at.Has(learner.info.name) && CanBeTriedElsewhereLocked(job)))
           continue;
-        if (best == nullptr || learner.shards.size() < best->second.shards.size()) best = &entry;
+        const auto found = job.lost_at.find(learner.info.host);
+        const LossesAt losses = found == job.lost_at.end() ? LossesAt{} : found->second;
+        const std::tuple rank(losses.count, losses.count > 0 && entry.first > losses.last,
+                              learner.shards.size());
+        if (best != nullptr && best_rank <= rank) continue;
+        best = &entry;
+        best_rank = rank;
       }
       if (best == nullptr) continue;
       const LearnerId id = best->first;

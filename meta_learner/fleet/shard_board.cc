@@ -10,6 +10,7 @@
 #include "common/history.h"
 #include "common/resources/names.h"
 #include "learner/segment_proto.h"
+#include "learner/shard_done.h"
 #include "learner/tensor_proto.h"
 
 namespace mentor::meta_learner {
@@ -17,6 +18,15 @@ namespace {
 
 constexpr char kNeedsMemory[] =
     "make rule.shard_lifetimes or agent.hidden_units smaller, or give learners more";
+
+// How much of a shard must be done for its learner to have got further.
+constexpr double kProgressShare = 0.01;
+
+// Shards of one experiment whose snapshots are alike in form.
+std::pair<std::string, std::string> FormKey(const v1::Shard& shard) {
+  return {shard.experiment(),
+          absl::StrFormat("%d %d", shard.lifetimes_size(), shard.outer_learning())};
+}
 
 // What a shard computes, whoever computes it and whenever: equal work has equal results.
 std::string WorkOf(const v1::Shard& shard, const v1::Tensor& weights) {
@@ -73,7 +83,8 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   departed_.Left(learner->second.info.name, learner->second.standing);
   const uint64_t memory = learner->second.info.memory_bytes;
   const uint32_t threads = learner->second.info.threads;
-  const std::string name = learner->second.info.name;
+  const std::string name = learner->second.info.name, host = learner->second.info.host;
+  const bool broken = learner->second.broken;
   learners_.erase(learner);
   std::map<std::string, int> shards;  // By experiment.
   for (const std::string& experiment : at_work_) shards[experiment] = 0;
@@ -88,8 +99,15 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   // Backwards, so that the lowest shard comes first in the queue again.
   for (auto shard = lost.rbegin(); shard != lost.rend(); ++shard) {
     Job* job = jobs_.at(*shard).get();
-    // A second opinion that does not come is nobody's loss.
-    if (++job->losses >= options_.losses_max && job->audit.empty()) {
+    // Who sent what does not fit was not killed by the shard. A second opinion that does not come
+    // is nobody's loss.
+    if (!broken) {
+      ++job->losses;
+      LossesAt& there = job->lost_at[host];
+      ++there.count;
+      there.last = id;
+    }
+    if (!broken && job->losses >= options_.losses_max && job->audit.empty()) {
       // Run lets go of it, as of every shard that is done.
       FailLocked(
           job,
@@ -112,7 +130,7 @@ void ShardBoard::ReturnLocked(Job* job) {
   MENTOR_HISTORY("fenced", {{"shard", job->shard->shard_id()}, {"epoch", job->epoch}});
   LetGoLocked(job->shard->experiment());
   job->learner.reset();
-  job->env_steps = 0;
+  job->env_steps = job->counted_steps = 0;
   job->result = {};
   waiting_[job->shard->experiment()].push_front(job->shard->shard_id());
 }
@@ -160,6 +178,8 @@ void ShardBoard::RemoveShare(const std::string& experiment) {
   at_work_.erase(experiment);
   served_.erase(experiment);
   gaps_.erase(experiment);
+  std::erase_if(snapshot_forms_,
+                [&](const auto& entry) { return entry.first.first == experiment; });
   const auto found = arithmetics_.find(experiment);
   if (found == arithmetics_.end()) return;
   found->second.kept = false;
@@ -229,6 +249,24 @@ ShardBoard::Job* ShardBoard::FindLocked(LearnerId learner, uint64_t shard_id, ui
 }
 
 absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment) {
+  return Judge(learner, TakeSegment(learner, segment));
+}
+
+absl::Status ShardBoard::OnDone(LearnerId learner, const v1::ShardDone& done) {
+  return Judge(learner, TakeDone(learner, done));
+}
+
+absl::Status ShardBoard::Judge(LearnerId id, absl::Status status) {
+  if (status.ok()) return status;
+  const MutexLock lock(mutex_);
+  if (const auto learner = learners_.find(id); learner != learners_.end()) {
+    learner->second.broken = true;
+    StrikeLocked(&learner->second, kBroke);
+  }
+  return status;
+}
+
+absl::Status ShardBoard::TakeSegment(LearnerId learner, const v1::Segment& segment) {
   std::shared_ptr<const v1::Shard> shard;
   std::shared_ptr<Sha256> hash;
   {
@@ -266,7 +304,24 @@ absl::Status ShardBoard::OnSegment(LearnerId learner, const v1::Segment& segment
   return absl::OkStatus();
 }
 
-absl::Status ShardBoard::OnDone(LearnerId id, const v1::ShardDone& done) {
+absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
+  std::shared_ptr<const v1::Shard> shard;
+  std::string form;
+  int64_t num_meta_parameters = 0;
+  {
+    const MutexLock lock(mutex_);
+    const Job* job = FindLocked(id, done.shard_id(), done.epoch());
+    if (job == nullptr) return absl::OkStatus();
+    shard = job->shard;
+    const auto known = snapshot_forms_.find(FormKey(*shard));
+    if (known != snapshot_forms_.end()) form = known->second;
+    const v1::Tensor& weights = job->call->weights;
+    if (weights.shape_size() > 0) num_meta_parameters = weights.shape(0);
+  }
+  // As with segments: without the lock.
+  if (done.error().empty()) {
+    MENTOR_ASSIGN_OR_RETURN(form, learner::CheckShardDone(*shard, done, num_meta_parameters, form));
+  }
   const MutexLock lock(mutex_);
   Job* job = FindLocked(id, done.shard_id(), done.epoch());
   if (job == nullptr) return absl::OkStatus();
@@ -278,6 +333,7 @@ absl::Status ShardBoard::OnDone(LearnerId id, const v1::ShardDone& done) {
     return absl::OkStatus();
   }
   MENTOR_RETURN_IF_ERROR(TakeDoneLocked(job, done));
+  if (!form.empty()) snapshot_forms_[FormKey(*shard)] = form;
   MENTOR_HISTORY("accepted", {{"shard", done.shard_id()},
                               {"epoch", done.epoch()},
                               {"segments", job->result.segments.size()},
@@ -329,12 +385,6 @@ absl::Status ShardBoard::TakeDoneLocked(Job* job, const v1::ShardDone& done) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "shard %d: its segments do not have the hash it was sent with", done.shard_id()));
   }
-  if (job->shard->return_snapshot() &&
-      done.snapshot().cursors_size() != job->shard->lifetimes_size()) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("shard %d: its snapshot has %d lifetimes, expected %d", done.shard_id(),
-                        done.snapshot().cursors_size(), job->shard->lifetimes_size()));
-  }
   if (done.has_outer_gradient()) {
     MENTOR_ASSIGN_OR_RETURN(
         job->result.outer_gradient,
@@ -369,10 +419,17 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
   }
   const auto job = jobs_.find(progress.shard_id());
   if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {
-    CountStepsLocked(&found->second,
-                     progress.env_steps() - std::min(progress.env_steps(), job->second->env_steps));
-    if (progress.env_steps() > job->second->env_steps) AdvancedLocked(job->second.get());
-    job->second->env_steps = progress.env_steps();
+    Job* const held = job->second.get();
+    const uint64_t all = learner::StepsOf(*held->shard);
+    const uint64_t steps = std::max(held->env_steps, std::min(progress.env_steps(), all));
+    CountStepsLocked(&found->second, steps - held->env_steps);
+    held->env_steps = steps;
+    // A step now and then is not getting anywhere.
+    if (steps > held->counted_steps && static_cast<double>(steps - held->counted_steps) >=
+                                           kProgressShare * static_cast<double>(all)) {
+      AdvancedLocked(held);
+      held->counted_steps = steps;
+    }
   }
 }
 

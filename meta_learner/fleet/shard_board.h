@@ -18,6 +18,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -77,6 +78,7 @@ struct ShardEvent {
 struct LearnerInfo {
   uint32_t slots = 0;     // Shards at once.
   std::string name = {};  // For people.
+  std::string host = {};
   // What it computes with: "cpu 0b5c...", a device and the hash of its results.
   std::string arithmetic = {};
   uint64_t memory_bytes = 0;  // For its process and all its shards; 0: no limit.
@@ -94,6 +96,7 @@ class ShardBoard {
   using Send = std::function<bool(v1::RunResponse)>;  // False when the learner is gone.
   static constexpr const char* kStalled = "it got nowhere with a shard";
   static constexpr const char* kFailed = "it failed with a shard that another one could do";
+  static constexpr const char* kBroke = "it sent what does not fit its shard";
   static constexpr const char* kDiverged = "another one has other bits for the same shard";
   using OnProgress = std::function<void(const BrokerProgress&)>;
 
@@ -210,6 +213,10 @@ class ShardBoard {
     bool diverged = false;
     absl::Status status;
   };
+  struct LossesAt {
+    int count = 0;
+    LearnerId last = 0;
+  };
   struct Job {
     std::shared_ptr<const v1::Shard> shard;  // Without an epoch.
     uint64_t epoch = 0;                      // Of the newest assignment.
@@ -217,10 +224,12 @@ class ShardBoard {
     std::optional<LearnerId> learner;
     learner::ShardMemory memory;
     int errors = 0, stalls = 0, losses = 0;
+    std::map<std::string, LossesAt> lost_at = {};  // By host.
     TriedAt failed_at;                       // Learners with which it failed or stalled, by name.
     std::chrono::nanoseconds progressed{0};  // When it last got further, or was given out.
     std::chrono::nanoseconds longest_gap{0};
-    uint64_t env_steps = 0;
+    uint64_t env_steps = 0;        // As far as its learner says; never back.
+    uint64_t counted_steps = 0;    // Those when it last got further.
     std::shared_ptr<Sha256> hash;  // Of the segments of the assignment.
     std::string work = {};         // What it computes, for histories.
     ShardResult result;
@@ -244,6 +253,7 @@ class ShardBoard {
     uint64_t version = 0;  // Version of the meta-parameters sent last.
     uint32_t actors = 0;
     bool draining = false;
+    bool broken = false;  // Its stream ends for what it sent.
     Standing standing;
     // Steps of its shards since the rate was last computed, and when that was.
     uint64_t new_steps = 0;
@@ -311,6 +321,10 @@ class ShardBoard {
     return options_.now ? options_.now() : std::chrono::steady_clock::now();
   }
   void CountStepsLocked(Learner* learner, uint64_t steps) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status TakeSegment(LearnerId learner, const v1::Segment& segment);
+  absl::Status TakeDone(LearnerId learner, const v1::ShardDone& done);
+  // The same status, with a strike when it is an error.
+  absl::Status Judge(LearnerId learner, absl::Status status);
   // What came with the end of a shard, into its result.
   absl::Status TakeDoneLocked(Job* job, const v1::ShardDone& done)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -334,6 +348,9 @@ class ShardBoard {
   std::map<std::string, uint64_t> served_ ABSL_GUARDED_BY(mutex_);  // Since TakeServed.
   // The longest time without progress in finished shards, by experiment.
   std::map<std::string, std::chrono::nanoseconds> gaps_ ABSL_GUARDED_BY(mutex_);
+  // By experiment and kind of shard: see CheckShardDone.
+  std::map<std::pair<std::string, std::string>, std::string> snapshot_forms_
+      ABSL_GUARDED_BY(mutex_);
   // How far learners that went with strikes are trusted when they come back, by name.
   DepartedStandings departed_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Arithmetic> arithmetics_ ABSL_GUARDED_BY(mutex_);  // By experiment.

@@ -371,6 +371,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     peer->stream->Send(std::move(answer));
     peer->learner = board_->AddLearner({.slots = hello.shard_slots(),
                                         .name = peer->name,
+                                        .host = hello.host(),
                                         .arithmetic = ArithmeticOf(hello),
                                         .memory_bytes = hello.memory_bytes(),
                                         .threads = hello.threads()},

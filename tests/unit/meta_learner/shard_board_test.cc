@@ -575,7 +575,7 @@ TEST_CASE("shard board: a snapshot has every lifetime", "[unit]") {
   CHECK(learner.Send(shard, 0, 1).ok());
   const absl::Status done = learner.Finish(shard, {1});
   CHECK(done.code() == absl::StatusCode::kInvalidArgument);
-  CHECK(done.message().find("snapshot has 0 lifetimes, expected 1") != std::string_view::npos);
+  CHECK(done.message().find("0 lifetimes after 0 iterations; 1 after 1") != std::string_view::npos);
 }
 
 TEST_CASE("shard board: a shard that stalled has longer the next time, as have slow ones",
@@ -607,6 +607,66 @@ TEST_CASE("shard board: a shard that stalled has longer the next time, as have s
   CHECK(board.counts().stalled == 1);
   CHECK(a.Answer(third, 2).ok());
   CHECK(next.Join().ok());
+}
+
+TEST_CASE("shard board: who vanishes again and again fails nothing that a busy one could do",
+          "[unit]") {
+  for (const char* host : {"another host", "the same host"}) {
+    INFO(host);
+    ShardBoard board({});
+    FakeLearner busy(&board, 1, "cpu bits", "the same host");
+    Running held(&board, 1, "experiments/held");
+    const v1::Shard first = busy.WaitForShard(0);
+    Running run(&board, 1, "experiments/a");
+    while (board.Shards("experiments/a").empty()) std::this_thread::yield();
+    size_t got = 0;
+    for (int i = 0; i < 20; ++i) {
+      FakeLearner looping(&board, 1, "cpu bits", host);
+      got += looping.num_shards();
+    }
+    CHECK(got == 2);  // Then it waits for the one that has not lost it.
+    CHECK(busy.Answer(first, 1).ok());
+    CHECK(busy.Answer(busy.WaitForShard(1), 2).ok());
+    CHECK(held.Join().ok());
+    CHECK(run.Join().ok());
+  }
+}
+
+TEST_CASE("shard board: who sends what does not fit gets strikes, and its shards are not suspects",
+          "[unit]") {
+  ShardBoard board({});
+  Running run(&board, 1, TwoIterations());
+  for (int i = 0; i < 12; ++i) {
+    FakeLearner liar(&board, 1, "cpu bits", "liar");
+    CHECK_FALSE(liar.Send(liar.WaitForShard(0), 1, 1).ok());  // Not the first iteration.
+  }
+  CHECK(board.counts().quarantines >= 1);
+  FakeLearner well(&board, 1, "cpu bits", "well");
+  const v1::Shard shard = well.WaitForShard(0);
+  CHECK(well.Send(shard, 0, 1).ok());
+  CHECK(well.Send(shard, 1, 2).ok());
+  CHECK(well.Finish(shard, {1, 2}).ok());
+  CHECK(run.Join().ok());
+}
+
+TEST_CASE("shard board: a step now and then is not progress, nor are steps that were there before",
+          "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  v1::Shard large = testing::OutcomesShard("experiments/a");
+  large.mutable_spec()->mutable_lifetime()->set_steps_per_iteration(4000);
+  Running run(&board, 1, large);
+  FakeLearner creeping(&board, 1, "cpu bits", "creeping");
+  const v1::Shard before = creeping.WaitForShard(0);
+  FakeLearner well(&board, 1, "cpu bits", "well");
+  creeping.Progress(before, 1000);
+  for (uint64_t i = 1; i <= 61; ++i) {
+    clock.Advance(std::chrono::seconds(1));
+    creeping.Progress(before, i % 2 == 0 ? 1000 + i / 2 : i % 7);
+  }
+  board.Wake();
+  CHECK(well.WaitForShard(0).shard_id() == before.shard_id());
+  CHECK(board.Learners().at(creeping.id).strikes == 1);
 }
 
 TEST_CASE("shard board: a learner that comes back is as trusted as it was when it went", "[unit]") {
