@@ -50,7 +50,8 @@ std::vector<std::string> NearestNames(std::string_view wrong,
   for (const std::string& name : names) {
     const std::string known = Folded(name);
     const size_t distance = EditDistance(typed, known);
-    if (distance <= far || known.starts_with(typed)) near.emplace_back(distance, name);
+    const bool begun = typed.size() > 1 && known.starts_with(typed);
+    if (distance <= far || begun) near.emplace_back(distance, name);
   }
   std::sort(near.begin(), near.end());
   near.erase(std::unique(near.begin(), near.end()), near.end());

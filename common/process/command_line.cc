@@ -103,13 +103,15 @@ std::string Complaint(const CLI::App& root, const CLI::ParseError& error) {
   if (code != CLI::ExitCodes::RequiredError && code != CLI::ExitCodes::ExtrasError) return "";
   const Typed typed = TypedCommand(root);
   const std::vector<std::string> words = root.remaining(/*recurse=*/true);
+  const bool command_missing = typed.command->get_require_subcommand_min() > 0;
+  if (command_missing && !words.empty() && !words[0].starts_with('-')) {
+    return WrongCommand(typed.path, *typed.command, words[0]);
+  }
   // A flag that is none explains better than an argument that it has left without a place.
   for (const std::string& word : words) {
     if (word == "--") break;
     if (word.starts_with('-') && word != "-") return WrongFlag(typed, root, word);
   }
-  const bool command_missing = typed.command->get_require_subcommand_min() > 0;
-  if (!words.empty() && command_missing) return WrongCommand(typed.path, *typed.command, words[0]);
   if (code == CLI::ExitCodes::ExtrasError && !words.empty()) {
     return absl::StrCat("'", typed.path, "' does not know what to do with '",
                         absl::StrJoin(words, " "), "'");

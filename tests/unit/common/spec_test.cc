@@ -381,10 +381,10 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "agent.epochs: is '1.5'; give an integer from 1 to 10000; the default is 64",
       "agent.gamma: is ''; give a finite number from 0 to 1; the default is 0.99",
       "agent.normalize_advantage: is 'yes'; give true or false; the default is true",
-      "signal.role: is 'reward'; give one of REWARD, ADVANTAGE; the default is REWARD",
+      "signal.role: is 'reward'; give one of REWARD, ADVANTAGE (did you mean 'REWARD'?); the "
+      "default is REWARD",
       "evaluation.baseline: is 'PPO'; give one of PPO_SPARSE, PPO_SHAPED, PPO_SPARSE_AND_SHAPED, "
-      "RANDOM_SIGNAL, "
-      "separated by commas",
+      "RANDOM_SIGNAL (did you mean 'PPO_SHAPED' or 'PPO_SPARSE'?), separated by commas",
       "seed: is '18446744073709551616'; give an integer from 0 to 18446744073709551615; the "
       "default is 1",
       "--set 'rule.': RuleSpec has no field ''; known: name, outer_updates, lifetimes_per_update, "
