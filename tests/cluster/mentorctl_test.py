@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -170,7 +171,12 @@ class MentorctlTest(ClusterTest):
         state = self.folder / "state"
         meta_learner, address = self.start_meta_learner(state)
         self.create_experiment(address, "one", *sets("rule.outer_updates=1000000"))
-        self.assertRegex(self.mentorctl(address, "list"), r"RUNNING +0/\d+ +waits for learners")
+        self.wait_until(
+            lambda: re.search(
+                r"RUNNING +0/\d+ +waits for learners", self.mentorctl(address, "list")
+            ),
+            "a list that says what it waits for",
+        )
         learner, _, (actor,) = self.start_workers(address, 2)
 
         def events(what):
@@ -180,7 +186,6 @@ class MentorctlTest(ClusterTest):
 
         self.wait_until(lambda: events("updates"), "an outer update")
         self.assertEqual(len(events("learner_joined")), 1)
-        self.assertEqual(events("actors_changed")[0]["detail"], "1 actors")
         self.assertTrue(events("admitted"))
         self.assertEqual(events("changed")[0]["method"], "CreateExperiment")
         learner.kill()
