@@ -24,6 +24,8 @@ namespace mentor::meta_learner {
 namespace {
 
 constexpr uint32_t kPointsDefault = 1000, kPointsMax = 10'000;
+// Of one answer: with a thousand inner iterations of fifty environments it repeats itself.
+constexpr size_t kHelpBytesMax = 1 << 20;
 
 std::vector<std::string> Ordered(const std::map<std::string, Series>& points) {
   std::vector<std::string> names;
@@ -74,13 +76,15 @@ absl::Status TooManyPoints(const std::map<std::string, Series>& points, int fitt
 v1::ListMetricsResponse DescribeMetrics(const std::map<std::string, Series>& points,
                                         const MetricTable& declared) {
   v1::ListMetricsResponse response;
+  size_t help_bytes = 0;
   for (const std::string& metric : Ordered(points)) {
     const Series& series = points.at(metric);
     v1::MetricDescriptor& descriptor = *response.add_descriptors();
     descriptor.set_name(metric);
     const MetricInfo* info = FindMetric(declared, metric);
     descriptor.set_unit(info == nullptr ? "1" : info->unit);
-    if (info != nullptr) descriptor.set_help(info->help);
+    if (info != nullptr && help_bytes < kHelpBytesMax) descriptor.set_help(info->help);
+    help_bytes += descriptor.help().size();
     if (series.empty()) continue;
     descriptor.set_last(series.back().second);
     descriptor.set_last_step(series.back().first);
