@@ -130,8 +130,8 @@ timed() {  # timed NAME COMMAND...
 }
 
 apt='DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0'
-first_report='rm -rf runs && mentor run point_reach --out runs/first && ls -l runs/first/report.html &&
-  mentor hash runs/first'
+first_report='rm -rf runs && mentor run point_reach --out runs/first &&
+  ls -l runs/first/report.html && mentor hash runs/first'
 # from_packages NAME COMMAND: a new environment of Python, COMMAND in it, and a report.
 from_packages() {
   timed python in_root "$apt update && $apt install --no-install-recommends python3-venv"
