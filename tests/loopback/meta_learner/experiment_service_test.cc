@@ -1343,7 +1343,7 @@ TEST_CASE("experiment service: many points of many metrics come by pages, or are
   Fixture fixture;
   const std::string name = fixture.CreateIn(S::STATE_RUNNING);
   const std::string uid = fixture.store()->Get(name)->uid();
-  constexpr int kMetrics = 500;
+  constexpr int kMetrics = 560;
   constexpr uint32_t kSteps = 300;
   std::map<std::string, double> values;
   for (int i = 0; i < kMetrics; ++i) values[absl::StrCat("success_episode_", i)] = 0.5 + i;
