@@ -94,7 +94,7 @@ TEST_CASE("assets: one changed bit in any file of a scene is noticed", "[unit]")
       const auto found = ModelFile(kFolder, xml);
       CHECK(found.status().code() == absl::StatusCode::kFailedPrecondition);
       CHECK(absl::StrContains(found.status().message(), name + " has changed"));
-      CHECK(absl::StrContains(found.status().message(), "run deploy/install.sh"));
+      CHECK(absl::StrContains(found.status().message(), "deploy/install.sh"));
       for (const auto& [path, link] : links) {
         fs::remove(path);
         fs::create_symlink(link, path);
