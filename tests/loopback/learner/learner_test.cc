@@ -397,7 +397,8 @@ TEST_CASE("learner: drained, it leaves when the meta-learner has all that it hel
   RealActor actor(fixture.side);
   const v1::Shard shard = SmallShard(1);
   for (uint32_t i = 0; i < IterationsOf(shard); ++i) {
-    CHECK(fixture.drained == 0);
+    // Two segments may be under way: with the last but one acknowledged it may have sent all.
+    if (i + 2 < IterationsOf(shard)) CHECK(fixture.drained == 0);
     CHECK(peer->PopSegment().iteration() == i);
     peer->Acknowledge(1, i);
   }
