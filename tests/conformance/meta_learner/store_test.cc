@@ -1,16 +1,22 @@
 // What every store promises, whichever database is behind it.
 #include "meta_learner/store/store.h"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <fstream>
 #include <functional>
 #include <limits>
+#include <optional>
+#include <set>
 #include <thread>
 
+#include <absl/strings/str_cat.h>
 #include <google/protobuf/util/time_util.h>
 
 #include "common/file.h"
+#include "common/rng.h"
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/backup.h"
@@ -946,6 +952,58 @@ TEST_CASE("store conformance: PostgreSQL", "[conformance]") {
     static_cast<void>(store->Transition(one.name(), {S::STATE_RUNNING}, S::STATE_PAUSING));
     CHECK(store->Get(one.name())->state() == S::STATE_QUEUED);
     CHECK(store->Transition(one.name(), {S::STATE_QUEUED}, S::STATE_RUNNING).ok());
+  }
+  SECTION("under random cuts, restarts and takeovers one writes, and keeps what it confirmed") {
+    constexpr int kContenders = 3;
+    for (const uint64_t seed : {1u, 2u, 3u, 4u}) {
+      INFO("seed " << seed);
+      Backend backend(server->NewDatabase());
+      const RandomStream random{.seed = seed};
+      std::array<std::unique_ptr<ExperimentStore>, kContenders> stores;
+      std::optional<size_t> leader;  // Who opened last: all others are deposed.
+      std::set<std::string> confirmed, tried;
+      int takeovers = 0;
+      for (uint32_t step = 0; step < 60; ++step) {
+        const size_t who = random.Below(kContenders, step, 0);
+        const uint64_t what = random.Below(20, step, 1);
+        INFO("step " << step << ": " << what << " by " << who);
+        if (what < 10) {
+          if (stores[who] == nullptr) continue;
+          const std::string id = absl::StrCat("e-", step);
+          tried.insert(id);
+          const auto made = stores[who]->Create(SmallExperiment(id));
+          if (made.ok()) {
+            CHECK(leader == who);
+            confirmed.insert(id);
+          } else if (leader == who) {
+            CHECK(absl::IsUnavailable(made.status()));  // It tries again.
+          }
+        } else if (what < 16) {
+          // Its process ends, or comes new.
+          stores[who].reset();
+          auto store = OpenStore(
+              {.folder = backend.folder(), .database = backend.database(), .try_only = true});
+          if (!store.ok()) continue;
+          stores[who] = *std::move(store);
+          takeovers += leader != who ? 1 : 0;
+          leader = who;
+        } else if (what < 19) {
+          cut(backend.database());
+        } else {
+          server->Restart();
+        }
+      }
+      CHECK(takeovers > 2);
+      CHECK(confirmed.size() > 3);
+      for (auto& store : stores) store.reset();
+      const auto after = backend.Open();
+      std::set<std::string> there;
+      for (const std::string& name : Names(after->List({.key = "x"})->experiments)) {
+        CHECK(there.insert(name).second);
+        CHECK(tried.contains(name));
+      }
+      CHECK(std::includes(there.begin(), there.end(), confirmed.begin(), confirmed.end()));
+    }
   }
   SECTION("who came while the connection was cut writes alone (D2)") {
     Backend backend(server->NewDatabase());
