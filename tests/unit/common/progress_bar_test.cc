@@ -19,6 +19,39 @@ v1::Progress At(uint32_t done, uint32_t total) {
   return progress;
 }
 
+// A terminal of 41 columns.
+class Terminal {
+ public:
+  Terminal() {
+    int slave = -1;
+    const winsize size = {.ws_row = 24, .ws_col = 41, .ws_xpixel = 0, .ws_ypixel = 0};
+    REQUIRE(openpty(&master_, &slave, nullptr, nullptr, &size) == 0);
+    out_ = fdopen(slave, "w");
+  }
+  ~Terminal() {
+    std::fclose(out_);
+    close(master_);
+  }
+
+  std::FILE* out() { return out_; }
+  // What was written, once it is so long; a terminal hands it over in pieces.
+  std::string Drawn(size_t size) {
+    std::string drawn;
+    pollfd readable = {.fd = master_, .events = POLLIN, .revents = 0};
+    while (drawn.size() < size && poll(&readable, 1, 10000) > 0) {
+      char text[400];
+      const ssize_t length = read(master_, text, sizeof(text));
+      if (length <= 0) break;
+      drawn.append(text, length);
+    }
+    return drawn;
+  }
+
+ private:
+  int master_ = -1;
+  std::FILE* out_ = nullptr;
+};
+
 }  // namespace
 
 TEST_CASE("progress bar: the line says activity, updates, rate and time left", "[unit]") {
@@ -73,12 +106,9 @@ TEST_CASE("progress bar: other work is counted in its own units", "[unit]") {
 }
 
 TEST_CASE("progress bar: a second line is drawn below and redrawn with the first", "[unit]") {
-  int master = -1, slave = -1;
-  const winsize size = {.ws_row = 24, .ws_col = 41, .ws_xpixel = 0, .ws_ypixel = 0};
-  REQUIRE(openpty(&master, &slave, nullptr, nullptr, &size) == 0);
   {
-    std::FILE* out = fdopen(slave, "w");
-    ProgressBar bar(out);
+    Terminal terminal;
+    ProgressBar bar(terminal.out());
     const auto detail = [](int columns) { return std::to_string(columns) + " columns"; };
     bar.Show(At(1, 2), "x", detail);
     bar.Show(At(2, 2), "x", detail);
@@ -90,17 +120,7 @@ TEST_CASE("progress bar: a second line is drawn below and redrawn with the first
                       third = "\ry  [######################]  2/2 updates";
     const std::string expected =
         first + "\x1b[K" + "\x1b[1A" + second + "\x1b[J" + "\x1b[1A" + third + "\x1b[J" + "\r\n";
-    std::string drawn;
-    pollfd readable = {.fd = master, .events = POLLIN, .revents = 0};
-    while (drawn.size() < expected.size() && poll(&readable, 1, 10000) > 0) {
-      char text[400];
-      const ssize_t length = read(master, text, sizeof(text));
-      if (length <= 0) break;
-      drawn.append(text, length);
-    }
-    CHECK(drawn == expected);
-    std::fclose(out);
-    close(master);
+    CHECK(terminal.Drawn(expected.size()) == expected);
   }
   std::FILE* file = std::tmpfile();
   ProgressBar bar(file);
@@ -114,12 +134,9 @@ TEST_CASE("progress bar: a second line is drawn below and redrawn with the first
 }
 
 TEST_CASE("progress bar: a terminal line is redrawn, a file gets plain lines", "[unit]") {
-  int master = -1, slave = -1;
-  const winsize size = {.ws_row = 24, .ws_col = 41, .ws_xpixel = 0, .ws_ypixel = 0};
-  REQUIRE(openpty(&master, &slave, nullptr, nullptr, &size) == 0);
   {
-    std::FILE* out = fdopen(slave, "w");
-    ProgressBar bar(out);
+    Terminal terminal;
+    ProgressBar bar(terminal.out());
     bar.Show(At(1, 2), "x");
     bar.Show(At(1, 2), "x");  // The same: not drawn again.
     bar.Show(At(2, 2), "x");
@@ -127,18 +144,7 @@ TEST_CASE("progress bar: a terminal line is redrawn, a file gets plain lines", "
     const std::string expected =
         "\rx  [###########-----------]  1/2 updates\x1b[K\rx  [######################]  2/2 "
         "updates\x1b[K\r\n";
-    // A terminal hands over in pieces what was written.
-    std::string drawn;
-    pollfd readable = {.fd = master, .events = POLLIN, .revents = 0};
-    while (drawn.size() < expected.size() && poll(&readable, 1, 10000) > 0) {
-      char text[400];
-      const ssize_t length = read(master, text, sizeof(text));
-      if (length <= 0) break;
-      drawn.append(text, length);
-    }
-    CHECK(drawn == expected);
-    std::fclose(out);
-    close(master);
+    CHECK(terminal.Drawn(expected.size()) == expected);
   }
   char* text = nullptr;
   size_t length = 0;
