@@ -2,13 +2,13 @@
 // networks, outer rules. Read-only afterwards, so threads may share.
 #pragma once
 
-#include <algorithm>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/check.h"
+#include "common/edit_distance.h"
 
 namespace mentor {
 
@@ -34,15 +34,12 @@ class Registry {
     for (const auto& [name, entry] : entries_) all.push_back(&entry);
     return all;
   }
-  // "unknown NOUN 'x'; known: a, b, c".
+  // "unknown NOUN 'x'; did you mean 'a' or 'b'?", or where none is near "known: a, b, c".
   std::string Unknown(std::string_view noun, std::string_view name) const {
-    std::string text = "unknown " + std::string(noun) + " '" + std::string(name) + "'; known:";
-    const char* separator = " ";
-    for (const auto& [known, entry] : entries_) {
-      text += separator + known;
-      separator = ", ";
-    }
-    return text;
+    std::vector<std::string> names;
+    for (const auto& [known, entry] : entries_) names.push_back(known);
+    return "unknown " + std::string(noun) + " '" + std::string(name) + "'; " +
+           NameHint(name, names);
   }
 
  private:

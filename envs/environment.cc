@@ -9,26 +9,11 @@
 #include <mujoco/mujoco.h>
 
 #include "common/check.h"
-#include "common/edit_distance.h"
 #include "common/hash.h"
 #include "common/registry.h"
 #include "envs/wrapper.h"
 
 namespace mentor::envs {
-namespace {
-
-// "unknown environment 'x'; did you mean 'a' or 'b'?", the whole list where nothing is near.
-std::string UnknownEnvironment(std::string_view name) {
-  std::vector<std::string> names;
-  for (const EnvironmentEntry* entry : Catalogue()) names.push_back(entry->name);
-  // "push" and "push-v2" are both near "push-v3".
-  if (NearestNames(name, names).empty()) {
-    return Registry<EnvironmentEntry>::Instance().Unknown("environment", name);
-  }
-  return absl::StrCat("unknown environment '", std::string(name), "'; ", NameHint(name, names));
-}
-
-}  // namespace
 
 const std::vector<const EnvironmentEntry*>& Catalogue() {
   static const auto all = Registry<EnvironmentEntry>::Instance().All();
@@ -64,7 +49,8 @@ absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(
     std::string_view name, const google::protobuf::RepeatedPtrField<v1::Option>& options,
     std::string_view field_path) {
   const EnvironmentEntry* entry = FindEnvironment(name);
-  if (entry == nullptr) return absl::NotFoundError(UnknownEnvironment(name));
+  if (entry == nullptr)
+    return absl::NotFoundError(Registry<EnvironmentEntry>::Instance().Unknown("environment", name));
   Violations violations;
   const OptionValues values = OptionValues::Parse(entry->options, options, field_path, &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());

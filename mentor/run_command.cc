@@ -213,7 +213,7 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
                   "Threads of each actor, and of learner and meta-learner")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  run->add_flag("--quiet", flags.quiet, "Show no progress");
+  run->add_flag("--quiet", flags.quiet, "Show no progress bar; write a line of log for each event");
   run->add_flag("--check", flags.check_only,
                 "Check the spec, print it with every default, and exit");
   run->add_flag("--list", flags.list, "List the specs that come with Mentor, and exit");

@@ -58,6 +58,7 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
     MENTOR_CHECK(!options.control.has_value());
     return;
   }
+  if (options.control) logs_ = std::make_unique<ExperimentLogs>(options.store);
   disk_ = std::make_unique<DiskGuard>(options.store->folder(), options.disk_reserve_bytes, metrics);
   runner_ = std::make_unique<ExperimentRunner>(
       ExperimentRunner::Options{.store = options.store,

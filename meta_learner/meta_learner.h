@@ -17,6 +17,7 @@
 
 #include "common/metrics.h"
 #include "meta_learner/control/experiment_service.h"
+#include "meta_learner/control/logs.h"
 #include "meta_learner/experiment/experiment_runner.h"
 #include "meta_learner/fleet/shard_broker.h"
 #include "meta_learner/scheduling/disk_guard.h"
@@ -58,6 +59,7 @@ class MetaLearner {
 
   ExperimentStore* const store_;  // May be null.
   // In the order in which they need each other.
+  std::unique_ptr<ExperimentLogs> logs_;  // Before whoever says what an experiment does.
   ShardBroker broker_;
   // Null without a store.
   std::unique_ptr<DiskGuard> disk_;

@@ -69,8 +69,7 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
                                            RpcBuckets())),
         calls_(options_),
         creation_(&options_),
-        deletes_(options_.store),
-        logs_(options_.read_only ? nullptr : std::make_unique<ExperimentLogs>(options_.store)) {
+        deletes_(options_.store) {
     for (const State state : AllStates()) {
       by_state_[state] =
           &metrics->Gauge("mentor_experiments", "Experiments.", {{"state", StateText(state)}});
@@ -109,7 +108,6 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   Calls calls_;
   ExperimentCreation creation_;
   PendingDeletes deletes_;
-  const std::unique_ptr<ExperimentLogs> logs_;  // Null for who stands by.
   // Guarded by mutex_.
   Mutex mutex_;
   CondVar changed_;

@@ -26,6 +26,7 @@
 #include "common/uuid.h"
 #include "google/rpc/error_details.pb.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
+#include "meta_learner/control/logs.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -63,6 +64,7 @@ class Fixture {
 
   void Start() {
     store_ = OpenStore(folder_.path()).value();
+    logs_ = std::make_unique<ExperimentLogs>(store_.get());
     metrics_ = Metrics::Create();
     service_ = std::make_unique<ExperimentService>(
         ExperimentService::Options{
@@ -111,6 +113,7 @@ class Fixture {
     server_->Shutdown(std::chrono::seconds(5));
     server_.reset();
     service_.reset();
+    logs_.reset();
     store_.reset();
   }
 
@@ -225,6 +228,7 @@ class Fixture {
   std::atomic<int> wakes_ = 0;
   std::string looked_at_;  // Read after the call that wrote it has returned.
   std::unique_ptr<ExperimentStore> store_;
+  std::unique_ptr<ExperimentLogs> logs_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<ExperimentService> service_;
   std::unique_ptr<rpc::Server> server_;

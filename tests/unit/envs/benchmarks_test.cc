@@ -59,7 +59,9 @@ constexpr RandomStream kRandom{.seed = 1, .purpose = Purpose::kTasks};
 
 TEST_CASE("benchmarks: wrong specs are refused with field and remedy", "[unit]") {
   CHECK(Contains(Complaint("name: 'ml2'"),
-                 "benchmark.name: unknown benchmark 'ml2'; known: custom, ml1, ml10, ml45, mt1"));
+                 "benchmark.name: unknown benchmark 'ml2'; did you mean 'ml1'"));
+  CHECK(Contains(Complaint("name: 'elsewhere'"),
+                 "benchmark.name: unknown benchmark 'elsewhere'; known: custom, ml1, ml10, ml45"));
   CHECK(Complaint("name: 'ml1'") ==
         "benchmark.environment: is missing; benchmark 'ml1' needs it, for instance \"reach-v3\"");
   CHECK(Contains(Complaint("name: 'single' environment: 'reach'"),
