@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
+#include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -24,6 +25,11 @@
 
 namespace mentor::rpc {
 namespace {
+
+// Threads of gRPC may be in a handshake when a process exits: OpenSSL, whose cleanup they would not
+// survive, has none. Before main, since only its first user can say so.
+[[maybe_unused]] const bool kWithoutCleanup =
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr) == 1;
 
 constexpr uint64_t kPemBytesMax = 1 << 20;
 // A certificate begins this long before it is made: clocks differ.

@@ -1,9 +1,14 @@
 // Certificates: what is refused and why, what is made, what is read again.
 #include "common/rpc/certificates.h"
 
+#include <cstdlib>
+
+#include <openssl/crypto.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/certificates.h"
+#include "tests/child_process.h"
 #include "tests/metrics.h"
 #include "tests/testing.h"
 
@@ -136,6 +141,20 @@ TEST_CASE("certificates: a new pair is taken, a broken one changes nothing", "[u
   CHECK((*reloader)->Reload());
   CHECK((*reloader)->texts(&second)->certificate == ReadText(files.crt("viewer")));
   CHECK(second == first + 1);
+}
+
+constexpr char kExits[] = "certificates child";
+
+TEST_CASE(kExits, "[.child]") {
+  OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, nullptr);  // As its first user does.
+  OPENSSL_atexit([] { _exit(1); });
+  std::exit(3);
+}
+
+// A thread of gRPC in a handshake would crash there: mentorctl did, when a meta-learner refused its
+// certificate.
+TEST_CASE("certificates: a process that exits takes OpenSSL away from no thread", "[unit]") {
+  CHECK(WEXITSTATUS(mentor::testing::RunChild(kExits, {})) == 3);
 }
 
 }  // namespace
