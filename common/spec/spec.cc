@@ -36,6 +36,15 @@ void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
             "is %d, which leaves %d of lifetime.steps_per_iteration = %d steps in a minibatch; "
             "give at most %d, so that a minibatch has 2 steps or more",
             minibatches, steps / minibatches, steps, std::max(1u, steps / 2)));
+  } else if (minibatches > 0 && steps >= 2 && steps % (steps / minibatches) == 1 &&
+             spec.agent().normalize_advantage() && spec.lifetime().iterations() > 1) {
+    violations->Add(
+        "agent.minibatches",
+        absl::StrFormat(
+            "is %d, which cuts lifetime.steps_per_iteration = %d steps into minibatches of %d and "
+            "one of a single step, whose advantage cannot be standardised; change one of the two, "
+            "or set agent.normalize_advantage to false",
+            minibatches, steps, steps / minibatches));
   }
   const v1::RuleSpec& rule = spec.rule();
   if (rule.shard_lifetimes() > 0 && rule.lifetimes_per_update() % rule.shard_lifetimes() != 0) {

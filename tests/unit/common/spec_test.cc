@@ -229,6 +229,20 @@ TEST_CASE(
   CHECK(seen.ByteSizeLong() == 0);
 }
 
+TEST_CASE("spec: a minibatch of one step has no advantage to standardise", "[unit]") {
+  const auto with = [](const std::string& more) {
+    return Complaints("benchmark { name: 'x' } lifetime { steps_per_iteration: 105 " + more);
+  };
+  const auto lines = with("} agent { minibatches: 4 }");
+  REQUIRE(lines.size() == 1);
+  CHECK(
+      lines[0].starts_with("agent.minibatches: is 4, which cuts lifetime.steps_per_iteration = "
+                           "105 steps into minibatches of 26 and one of a single step"));
+  CHECK(with("} agent { minibatches: 5 }").empty());
+  CHECK(with("} agent { minibatches: 4 normalize_advantage: false }").empty());
+  CHECK(with("iterations: 1 } agent { minibatches: 4 }").empty());
+}
+
 TEST_CASE("spec: LoadSpec says every violation in a status for programs", "[unit]") {
   const auto spec = LoadSpec("agent { gamma: 2 clip: 0 }");
   CHECK(spec.status().code() == absl::StatusCode::kInvalidArgument);
