@@ -27,6 +27,48 @@ std::vector<float> Floats(const v1::Tensor& tensor) {
   return values;
 }
 
+// A task that is over in the very step of the limit.
+class EndsAtItsLimit final : public envs::Environment {
+ public:
+  static constexpr char kName[] = "test-ends-at-its-limit";
+
+  const envs::EnvironmentInfo& info() const override { return info_; }
+  absl::Status SetTask(const v1::EnvironmentTask&) override { return absl::OkStatus(); }
+  absl::Status Reset(const RandomStream&, uint32_t, std::span<double> observation) override {
+    steps_ = 0;
+    std::fill(observation.begin(), observation.end(), 0.0);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<envs::StepOutcome> Step(std::span<const float>,
+                                         std::span<double> observation) override {
+    const bool last = ++steps_ == info_.episode_steps;
+    std::fill(observation.begin(), observation.end(), static_cast<double>(steps_));
+    return envs::StepOutcome{.reward = 1, .terminated = last, .truncated = last};
+  }
+  std::string SaveState() const override { return {}; }
+  absl::Status RestoreState(std::string_view, std::span<double>) override {
+    return absl::UnimplementedError("not needed here");
+  }
+
+ private:
+  const envs::EnvironmentInfo info_{.name = kName,
+                                    .summary = "A test's own.",
+                                    .observation_size = 4,
+                                    .action_size = 2,
+                                    .episode_steps = 3,
+                                    .independent_episodes = false};
+  int steps_ = 0;
+};
+
+const envs::RegisterEnvironment kEndsAtItsLimit({
+    .name = EndsAtItsLimit::kName,
+    .summary = "A test's own.",
+    .options = {},
+    .make = [](const OptionValues&) -> absl::StatusOr<std::unique_ptr<envs::Environment>> {
+      return std::make_unique<EndsAtItsLimit>();
+    },
+});
+
 // Index of the first byte that differs; -1: none.
 int64_t FirstDifference(const std::string& got, const std::string& want) {
   for (size_t i = 0; i < std::max(got.size(), want.size()); ++i) {
@@ -228,6 +270,20 @@ TEST_CASE("unit runner: a truncated episode leaves its last observation, a termi
   CHECK(fallen.truncations().data().find('\1') == std::string::npos);
   CHECK(fallen.terminations().data().find('\1') != std::string::npos);
   CHECK((fallen.final_observations().shape(0) == 0 && fallen.final_observations().shape(1) == 4));
+}
+
+TEST_CASE("unit runner: what is over in the step of the limit was not cut short", "[unit]") {
+  v1::Unit unit = PointReachUnit(0, 7);
+  unit.mutable_task()->Clear();
+  unit.mutable_task()->set_environment(EndsAtItsLimit::kName);
+  unit.set_return_final_observations(true);
+  UnitRunner runner;
+  const v1::Result result = runner.Run(unit);
+  INFO(result.error());
+  REQUIRE(result.error().empty());
+  CHECK(result.trajectory().terminations().data() == std::string("\0\0\1\0\0\1\0", 7));
+  CHECK(result.trajectory().truncations().data() == std::string(7, '\0'));
+  CHECK(result.trajectory().final_observations().shape(0) == 0);
 }
 
 TEST_CASE("unit runner: episodes that end early are followed by the next one's own reset",
