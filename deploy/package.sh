@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Makes packages of what is built, so that other machines need no compiler. In DIR, by default
 # build/packages:
-#   *.deb                   Debian 12, one for each role: mentor (all in one process, with specs),
-#                           mentor-actor, mentor-learner, mentor-meta-learner, mentorctl; and what
-#                           they share: mentor-libtorch, mentor-simulators
+#   *.deb                   Debian 12, one for each role: mentor (all in one process), mentor-actor,
+#                           mentor-learner, mentor-meta-learner, mentorctl (with the ready specs);
+#                           and what they share: mentor-libtorch, mentor-simulators
 #   mentor-*.whl            all programs and the libraries that a bare machine lacks; its
 #                           dependencies are the wheels that the build uses
-#   requirements-lean.txt   those wheels without what LibTorch needs on a GPU only
+#   requirements-lean.txt   those wheels without what LibTorch needs on a GPU only, for Python 3.10
+#                           to 3.13
 #
 # Usage: deploy/package.sh [--build BUILD] [--debs | --wheel] [--help] [DIR]
 #   --build BUILD   a folder of cmake with all programs built (default: build)

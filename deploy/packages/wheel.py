@@ -51,7 +51,7 @@ def lay_out(stage, version, folder):
     info.mkdir()
     metadata = ["Metadata-Version: 2.1", "Name: mentor", f"Version: {version}"]
     metadata += ["Summary: Meta-learns training signals for reinforcement-learning agents"]
-    metadata += ["License: Apache-2.0", "Requires-Python: >=3.10"]
+    metadata += ["License: Apache-2.0", "Requires-Python: >=3.10, <3.14"]
     metadata += [f"Requires-Dist: {wheel}" for wheel in requirements()]
     (info / "METADATA").write_text("\n".join(metadata) + "\n")
     (info / "WHEEL").write_text(

@@ -363,6 +363,13 @@ def check_dependency_lists(tree):
                     )
                 ):
                     tree.find(name, 1, f"'{line.split()[0]}' has no exact version with a hash")
+                # The lean list of the packages is for Python 3.10 to 3.13, a wheel each.
+                if (
+                    name == "deploy/requirements.txt"
+                    and line.startswith(("torch==", "mujoco=="))
+                    and line.count("--hash=") != 4
+                ):
+                    tree.find(name, 1, f"'{line.split()[0]}' has not four hashes")
     for mentioned in re.findall(r"deploy/(?:apt|requirements)[\w-]*\.txt", script):
         if mentioned not in lists:
             tree.find("deploy/install.sh", 1, f"reads {mentioned}, which is not there")
@@ -661,7 +668,8 @@ PLANTED = [
     ("docs/good.md", "[here](q.md)\n```cpp\nint y;\n```\n", ""),
     ("proto/mentor/v1/t.proto", "// A.\nmessage A {\n  int32 b = 1;\n}\n", "no comment"),
     ("deploy/requirements-x.txt", "torch==2.11.0\n", "does not read this list"),
-    ("deploy/requirements.txt", "torch==2.11.0\n", "no exact version with a hash"),
+    ("deploy/requirements.txt", "torch==2.11.0\n", "has not four hashes"),
+    ("deploy/requirements-cuda.txt", "nvidia==2.11.0\n", "no exact version with a hash"),
     (
         "deploy/install.sh",
         "#!/usr/bin/env bash\nset -euo pipefail\ncat deploy/requirements.txt deploy/apt.txt\n",
