@@ -69,6 +69,8 @@ package mentor-simulators 'libstdc++6, libc6' '' \
 
 torch="mentor-libtorch (= $version)" simulators="mentor-simulators (= $version)"
 program mentorctl
+mkdir -p "$work/mentorctl/usr/share/mentor"
+cp -a "$stage/share/mentor/experiments" "$work/mentorctl/usr/share/mentor/"
 package mentorctl '' '' 'command line of a mentor-meta-learner'
 program mentor-actor
 package mentor-actor "$simulators" '' 'simulates environments for a mentor-learner'
@@ -78,8 +80,6 @@ program mentor-meta-learner
 package mentor-meta-learner "$torch, $simulators" 'mentorctl' \
   'meta-learns training signals: queue, outer rules, results'
 program mentor
-mkdir -p "$work/mentor/usr/share/mentor"
-cp -a "$stage/share/mentor/experiments" "$work/mentor/usr/share/mentor/"
 package mentor "mentorctl (= $version), $torch, $simulators" \
   'gnuplot-nox, fonts-dejavu-core, ffmpeg, libosmesa6' \
   'meta-learns training signals in one process, with reports'

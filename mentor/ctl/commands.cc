@@ -19,7 +19,7 @@ namespace mentor::ctl {
 namespace {
 
 constexpr char kRootExamples[] =
-    "mentorctl create -f deploy/experiments/smoke.txtpb --set seed=2 --wait\n"
+    "mentorctl create -f point_reach --set seed=2 --wait\n"
     "mentorctl list --state running\n"
     "mentorctl watch first\n"
     "mentorctl get first --output json\n"

@@ -1,6 +1,7 @@
 // completion, and what the shells and help2man ask for.
 #include "common/process/completion.h"
 #include "common/process/manual.h"
+#include "common/spec/ready_specs.h"
 #include "mentor/ctl/commands.h"
 #include "mentor/ctl/values.h"
 
@@ -57,12 +58,17 @@ void AddCompletionVerbs(Commands* commands) {
   };
   const NamesOf names = [=](std::string_view kind,
                             const std::string& begun) -> std::vector<std::string> {
+    std::vector<std::string> found;
+    if (kind == "SPEC") {
+      for (const ReadySpec& spec : ReadySpecs()) found.push_back(spec.name);
+      return found;
+    }
     if (kind != "EXPERIMENT" && kind != "CHECKPOINT" && kind != "PEER" && kind != "CONTEXT") {
       return {};
     }
     const auto settings = Settings::Resolve(commands->flags(), FromEnvironment);
     if (!settings.ok()) return {};
-    std::vector<std::string> found = NamesFrom(*settings, kind, begun);
+    found = NamesFrom(*settings, kind, begun);
     for (std::string& name : found) name = Printable(name);
     return found;
   };

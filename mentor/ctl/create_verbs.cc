@@ -6,6 +6,7 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "common/spec/differences.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
@@ -265,7 +266,7 @@ int Clone(Session& session, const CloneFlags& flags) {
 }
 
 CLI::Option* AddFiles(CLI::App* command, std::vector<std::string>* files, const std::string& help) {
-  return command->add_option("-f,--file", *files, help)->type_name("FILE")->required();
+  return command->add_option("-f,--file", *files, help)->type_name("SPEC:FILE")->required();
 }
 
 void AddOverrides(CLI::App* command, std::vector<std::string>* overrides) {
@@ -282,13 +283,14 @@ void AddCreateVerbs(Commands* commands) {
     const auto flags = std::make_shared<CreateFlags>();
     CLI::App* command = commands->Add(
         kExperimentGroup, "create", "Submit an experiment",
-        "mentorctl create -f deploy/experiments/smoke.txtpb\n"
-        "mentorctl create -f smoke.txtpb --id first --set seed=2 --set rule.outer_updates=10\n"
-        "mentorctl create -f smoke.txtpb --priority high --label team=a --deadline 2h --wait\n"
+        "mentorctl create -f point_reach\n"
+        "mentorctl create -f spec.txtpb --id first --set seed=2 --set rule.outer_updates=10\n"
+        "mentorctl create -f spec.txtpb --priority high --label team=a --deadline 2h --wait\n"
         "mentorctl get first --spec | mentorctl create -f - --set seed=3",
         [flags](Session& session) { return Create(session, *flags); });
     AddFiles(command, &flags->files,
-             "Spec or experiment in protobuf text format; - reads the standard input")
+             "Spec or experiment in protobuf text format, or the name of a spec that comes with "
+             "Mentor; - reads the standard input")
         ->expected(1);
     AddOverrides(command, &flags->overrides);
     command->add_option("--id", flags->id, "Name for it; default: the server makes one up")
@@ -307,7 +309,8 @@ void AddCreateVerbs(Commands* commands) {
                       [flags](Session& session) { return ApplyFiles(session, *flags); });
     AddFiles(
         command, &flags->files,
-        "Specs or experiments in protobuf text format, each named after its file. Missing ones "
+        "Specs or experiments in protobuf text format, or names of specs that come with Mentor, "
+        "each named after its file. Missing ones "
         "are created, settings that may change are updated, a changed spec is refused");
     AddOverrides(command, &flags->overrides);
     command->add_option("--id", flags->id, "Name for it, where there is one file")->type_name("ID");
@@ -318,10 +321,12 @@ void AddCreateVerbs(Commands* commands) {
     const auto flags = std::make_shared<CreateFlags>();
     CLI::App* command =
         commands->Add(kExperimentGroup, "validate", "Check specs without creating anything",
-                      "mentorctl validate -f deploy/experiments/*.txtpb\n"
+                      "mentorctl validate -f experiments/*.txtpb\n"
                       "mentorctl validate -f spec.txtpb --set agent.gamma=0.9",
                       [flags](Session& session) { return Validate(session, *flags); });
-    AddFiles(command, &flags->files, "Specs or experiments in protobuf text format");
+    AddFiles(
+        command, &flags->files,
+        "Specs or experiments in protobuf text format, or names of specs that come with Mentor");
     AddOverrides(command, &flags->overrides);
   }
   {

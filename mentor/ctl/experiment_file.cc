@@ -5,13 +5,13 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
-#include <absl/strings/str_split.h>
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/message_differencer.h>
 
 #include "common/file.h"
 #include "common/resources/states.h"
+#include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
 #include "mentor/ctl/values.h"
 
@@ -36,19 +36,6 @@ class Silence : public google::protobuf::io::ErrorCollector {
   void AddError(int, int, const std::string&) override {}
 };
 
-// Whether the text has the field `spec` of an experiment, whatever else it has.
-bool LooksLikeExperiment(const std::string& text) {
-  Silence silence;
-  google::protobuf::TextFormat::Parser parser;
-  parser.RecordErrorsTo(&silence);
-  parser.AllowUnknownField(true);
-  parser.AllowPartialMessage(true);
-  parser.SetRecursionLimit(kSpecDepthMax);
-  v1::Experiment experiment;
-  parser.ParseFromString(text, &experiment);
-  return experiment.has_spec();
-}
-
 // What only the server says.
 void RefuseOutputOnly(const v1::Experiment& experiment, Violations* violations) {
   static constexpr std::string_view kSettable[] = {"name",      "spec",     "display_name",
@@ -66,9 +53,23 @@ void RefuseOutputOnly(const v1::Experiment& experiment, Violations* violations) 
 
 }  // namespace
 
+bool LooksLikeExperiment(std::string_view text) {
+  if (text.size() > kSpecBytesMax || text.find('\0') != text.npos) return false;
+  Silence silence;
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&silence);
+  parser.AllowUnknownField(true);
+  parser.AllowPartialMessage(true);
+  parser.SetRecursionLimit(kSpecDepthMax);
+  v1::Experiment experiment;
+  parser.ParseFromString(std::string(text), &experiment);
+  return experiment.has_spec();
+}
+
 absl::StatusOr<std::string> ReadInput(const std::string& path) {
   if (path != "-") {
-    auto text = ReadFile(path, kSpecBytesMax + 1);
+    const auto file = FindSpec(path);
+    auto text = file.ok() ? ReadFile(*file, kSpecBytesMax + 1) : file.status();
     // The user's file is part of the usage, whatever is wrong with it.
     if (!text.ok()) return absl::InvalidArgumentError(text.status().message());
     return text;
@@ -82,8 +83,7 @@ ExperimentFile ParseExperimentFile(const std::string& path, std::string_view tex
                                    const std::vector<std::string>& overrides) {
   ExperimentFile file = {.path = path};
   if (path != "-") file.id = std::filesystem::path(path).stem().string();
-  const bool legal = text.size() <= kSpecBytesMax && text.find('\0') == text.npos;
-  if (!legal || !LooksLikeExperiment(std::string(text))) {
+  if (!LooksLikeExperiment(text)) {
     file.is_spec = true;
     *file.experiment.mutable_spec() = ParseSpec(text, overrides, &file.violations);
     for (const Violation& violation : file.violations.list()) {
@@ -135,31 +135,6 @@ std::vector<std::string> ChangedFields(const ExperimentFile& file,
         MessageDifferencer::Equals(wanted.deadline(), experiment.deadline()));
   check("retries_max", wanted.retries_max() > 0, wanted.retries_max() == experiment.retries_max());
   return changed;
-}
-
-std::vector<std::string> SpecDifferences(const v1::ExperimentSpec& from,
-                                         const v1::ExperimentSpec& to, size_t lines_max) {
-  std::string report;
-  MessageDifferencer differencer;
-  differencer.ReportDifferencesToString(&report);
-  // Without what the result does not depend on.
-  v1::ExperimentSpec specs[] = {WithDefaults(from), WithDefaults(to)};
-  for (v1::ExperimentSpec& spec : specs) {
-    spec.clear_display_name();
-    spec.clear_checkpoint();
-  }
-  differencer.Compare(specs[0], specs[1]);
-  std::vector<std::string> lines;
-  size_t rest = 0;
-  for (const absl::string_view line : absl::StrSplit(report, '\n', absl::SkipEmpty())) {
-    if (lines.size() < lines_max) {
-      lines.emplace_back(line);
-    } else {
-      ++rest;
-    }
-  }
-  if (rest > 0) lines.push_back(absl::StrFormat("and %d more", rest));
-  return lines;
 }
 
 }  // namespace mentor::ctl

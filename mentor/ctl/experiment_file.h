@@ -23,20 +23,19 @@ struct ExperimentFile {
   bool readable = true;  // False: not even its syntax is right.
 };
 
-// A file, or the standard input for "-". INVALID_ARGUMENT when it cannot be read.
+// A file, a ready spec by its name, or the standard input for "-". INVALID_ARGUMENT when it cannot
+// be read.
 absl::StatusOr<std::string> ReadInput(const std::string& path);
 
-// A text with a field `spec` is an experiment, anything else a spec. Overrides go to the spec.
+// Whether the text has the field `spec` of an experiment, whatever else it has.
+bool LooksLikeExperiment(std::string_view text);
+
+// What looks like an experiment is one, anything else a spec. Overrides go to the spec.
 ExperimentFile ParseExperimentFile(const std::string& path, std::string_view text,
                                    const std::vector<std::string>& overrides);
 
 // Fields that an apply would change: those that the file sets and the experiment does not equal.
 std::vector<std::string> ChangedFields(const ExperimentFile& file,
                                        const v1::Experiment& experiment);
-
-// "rule.outer_updates: 4 -> 8" for each difference of two specs, defaults written out; at most
-// `lines_max` and a last line that counts the rest.
-std::vector<std::string> SpecDifferences(const v1::ExperimentSpec& from,
-                                         const v1::ExperimentSpec& to, size_t lines_max);
 
 }  // namespace mentor::ctl

@@ -258,7 +258,7 @@ void AddFleetVerbs(Commands* commands) {
         commands->Add(kFleetGroup, "tasks", "List the tasks of a benchmark and their split",
                       "mentorctl tasks point_reach\n"
                       "mentorctl tasks ml1 --environment door-close-v3 --limit 10\n"
-                      "mentorctl tasks -f deploy/experiments/push_near_far.txtpb",
+                      "mentorctl tasks -f push_near_far",
                       [=](Session& session) { return Tasks(session, *flags); });
     command->add_option("benchmark", flags->benchmark, "Name of the benchmark")
         ->type_name("BENCHMARK");
@@ -267,7 +267,7 @@ void AddFleetVerbs(Commands* commands) {
                      "Environment, for a benchmark that offers several")
         ->type_name("NAME");
     command->add_option("-f,--file", flags->file, "Take the benchmark of this spec")
-        ->type_name("FILE");
+        ->type_name("SPEC:FILE");
     command->add_option("--limit", flags->limit, "Show at most this many")->type_name("NUMBER");
   }
   {

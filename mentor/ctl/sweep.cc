@@ -9,7 +9,6 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
-#include <google/protobuf/text_format.h>
 
 #include "common/check.h"
 #include "common/hash.h"
@@ -18,9 +17,6 @@
 
 namespace mentor::ctl {
 namespace {
-
-using google::protobuf::FieldDescriptor;
-using google::protobuf::Message;
 
 constexpr size_t kIdMax = 63;
 constexpr size_t kDigestLetters = 10;
@@ -64,52 +60,6 @@ std::string DigestedId(const std::string& name, const SweepPoint& point) {
   std::string begin = NameSlug(name).substr(0, kIdMax - kDigestLetters - 1);
   while (begin.ends_with('-')) begin.pop_back();
   return begin + "-" + digest;
-}
-
-std::string ValueText(const Message& message, const FieldDescriptor& field, int index) {
-  if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {  // Without quotes.
-    std::string scratch;
-    return index < 0 ? message.GetReflection()->GetStringReference(message, &field, &scratch)
-                     : message.GetReflection()->GetRepeatedStringReference(message, &field, index,
-                                                                           &scratch);
-  }
-  std::string text;
-  google::protobuf::TextFormat::PrintFieldValueToString(message, &field, index, &text);
-  return text;
-}
-
-void Flatten(const Message& message, const std::string& prefix,
-             std::map<std::string, std::string>* flat) {
-  const auto* reflection = message.GetReflection();
-  std::vector<const FieldDescriptor*> fields;
-  reflection->ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) {
-    const std::string path = prefix + field->name();
-    const bool is_message = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
-    if (!field->is_repeated()) {
-      if (is_message) {
-        Flatten(reflection->GetMessage(message, field), path + ".", flat);
-      } else {
-        (*flat)[path] = ValueText(message, *field, -1);
-      }
-      continue;
-    }
-    std::vector<std::string> values;
-    for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
-      if (!is_message) {
-        values.push_back(ValueText(message, *field, i));
-        continue;
-      }
-      const Message& entry = reflection->GetRepeatedMessage(message, field, i);
-      if (entry.GetDescriptor() == v1::Option::descriptor()) {
-        const auto& option = static_cast<const v1::Option&>(entry);
-        (*flat)[prefix + option.name()] = option.value();
-      } else {
-        Flatten(entry, absl::StrCat(path, "[", i, "]."), flat);
-      }
-    }
-    if (!is_message) (*flat)[path] = absl::StrJoin(values, ",");
-  }
 }
 
 }  // namespace
@@ -227,12 +177,6 @@ absl::StatusOr<std::vector<SweepPoint>> PlanSweep(const std::string& name,
     if (uses[point.id] > 1 || !IsExperimentId(point.id)) point.id = DigestedId(name, point);
   }
   return points;
-}
-
-std::map<std::string, std::string> FlatSpec(const v1::ExperimentSpec& spec) {
-  std::map<std::string, std::string> flat;
-  Flatten(spec, "", &flat);
-  return flat;
 }
 
 std::vector<std::string> DifferingPaths(

@@ -46,10 +46,7 @@ absl::StatusOr<std::vector<SweepPoint>> PlanSweep(const std::string& name,
                                                   std::vector<GridAxis> axes,
                                                   const std::vector<uint64_t>& seeds);
 
-// Leaves of a spec by the path that --set takes, options of parts among them; lists joined by
-// commas.
-std::map<std::string, std::string> FlatSpec(const v1::ExperimentSpec& spec);
-// Paths in which the specs differ, without seed, title and checkpoints.
+// Paths in which specs, as FlatSpec has them, differ, without seed, title and checkpoints.
 std::vector<std::string> DifferingPaths(
     const std::vector<std::map<std::string, std::string>>& specs);
 

@@ -15,6 +15,7 @@
 #include "common/check.h"
 #include "common/natural_order.h"
 #include "common/resources/states.h"
+#include "common/spec/differences.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
@@ -424,16 +425,18 @@ void AddSweepVerbs(Commands* commands) {
     CLI::App* command = commands->Add(
         kExperimentGroup, "sweep",
         "Submit an experiment for each combination of settings and seeds",
-        "mentorctl sweep point_reach.txtpb --grid rule.learning_rate=1e-4,3e-4 --seeds 1-5\n"
+        "mentorctl sweep point_reach --grid rule.learning_rate=1e-4,3e-4 --seeds 1-5\n"
         "mentorctl sweep spec.txtpb --name gamma --grid agent.gamma=0.9,0.99 --grid "
         "agent.epochs=4,16 --seeds 1-3 --dry_run\n"
         "mentorctl sweep spec.txtpb --grid 'evaluation.baseline=PPO_SPARSE;PPO_SPARSE,PPO_SHAPED'\n"
         "mentorctl wait $(mentorctl list --label sweep=gamma --output name)",
         [=](Session& session) { return Sweep(session, *flags); });
     command
-        ->add_option("spec", flags->spec,
-                     "Spec or experiment in protobuf text format; - reads the standard input")
-        ->type_name("FILE")
+        ->add_option(
+            "spec", flags->spec,
+            "Spec or experiment in protobuf text format, or the name of a spec that comes with "
+            "Mentor; - reads the standard input")
+        ->type_name("SPEC:FILE")
         ->required();
     Repeatable(command->add_option(
                    "--grid", flags->grid,

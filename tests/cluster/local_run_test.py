@@ -57,7 +57,14 @@ class SpecTest(ClusterTest):
         self.assertEqual(by_name, by_path)
         wrong = self.run_to_end("mentor", "run", "point_raech", code=2)
         self.assertIn("there is no spec 'point_raech'; did you mean 'point_reach'", wrong)
-        self.assertIn("--list", self.run_to_end("mentor", "run", "nothing_like_it", code=2))
+        wrong = self.run_to_end("mentor", "run", "nothing_like_it", code=2)
+        self.assertIn("give a file, or a name of those that come with Mentor: hopper", wrong)
+        wrong = self.run_to_end("mentor", "run", "deploy/spaces/smoke.txtpb", code=2)
+        self.assertIn("'smoke' is one by its name", wrong)
+        applied = self.folder / "applied.txtpb"
+        applied.write_text('spec { benchmark { name: "point_reach" } }\nweight: 2\n')
+        wrong = self.run_to_end("mentor", "run", applied, code=2)
+        self.assertIn(f"is an experiment for 'mentorctl apply -f {applied}'", wrong)
         self.assertIn("--from RUN", self.run_to_end("mentor", "run", code=2))
 
     def test_check_prints_what_reads_again_as_the_same_spec(self):

@@ -9,6 +9,7 @@
 
 #include "common/rng.h"
 #include "common/spec/canonical.h"
+#include "common/spec/differences.h"
 #include "common/status.h"
 #include "tests/testing.h"
 
@@ -411,6 +412,17 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
   };
   REQUIRE(lines.size() == expected.size());
   for (size_t i = 0; i < lines.size(); ++i) CHECK(lines[i] == expected[i]);
+}
+
+TEST_CASE("spec: differences as lines, by the paths that --set takes", "[unit]") {
+  const v1::ExperimentSpec before = Load(kSmall, {"seed=1", "agent.gamma=0.9"});
+  const v1::ExperimentSpec after =
+      Load(kSmall, {"seed=2", "signal.lstm=64", "display_name=other", "checkpoint.every=3"});
+  const std::vector<std::string> all = {"agent.gamma: 0.9 -> 0.99", "seed: 1 -> 2",
+                                        "signal.lstm: default -> 64"};
+  CHECK(SpecDifferences(before, before, 5).empty());
+  CHECK(SpecDifferences(before, after, 3) == all);
+  CHECK(SpecDifferences(before, after, 1) == std::vector<std::string>{all[0], "and 2 more"});
 }
 
 TEST_CASE("spec: the hash covers what results depend on and nothing else", "[unit]") {

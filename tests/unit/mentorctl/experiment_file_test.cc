@@ -57,15 +57,3 @@ TEST_CASE("experiment file: only what it sets is compared", "[unit]") {
   there.set_priority(v1::PRIORITY_LOW);
   CHECK(ChangedFields(file, there) == std::vector<std::string>{"labels", "priority"});
 }
-
-TEST_CASE("experiment file: differences of specs as lines", "[unit]") {
-  const auto a = ParseExperimentFile("x", "benchmark { name: 'x' } seed: 1", {}).experiment.spec();
-  const auto b = ParseExperimentFile("x", "benchmark { name: 'y' } seed: 2 display_name: 'z'", {})
-                     .experiment.spec();
-  CHECK(SpecDifferences(a, a, 5).empty());
-  CHECK(SpecDifferences(a, b, 5) ==
-        std::vector<std::string>{"modified: seed: 1 -> 2",
-                                 "modified: benchmark.name: \"x\" -> \"y\""});
-  CHECK(SpecDifferences(a, b, 1) ==
-        std::vector<std::string>{"modified: seed: 1 -> 2", "and 1 more"});
-}

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "common/resources/names.h"
+#include "common/spec/differences.h"
 #include "common/spec/spec.h"
 #include "tests/testing.h"
 #include "tests/text.h"

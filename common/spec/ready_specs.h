@@ -19,7 +19,7 @@ struct ReadySpec {
 // By name.
 std::vector<ReadySpec> ReadySpecs();
 
-// The file that `spec` is, or the ready spec of that name. NOT_FOUND names the nearest.
+// The file that `spec` is, or the ready spec of that name. NOT_FOUND names the nearest, or all.
 absl::StatusOr<std::filesystem::path> FindSpec(const std::string& spec);
 
 }  // namespace mentor

@@ -1,9 +1,10 @@
-#include "mentor/ready_specs.h"
+#include "common/spec/ready_specs.h"
 
 #include <algorithm>
 #include <system_error>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
 
 #include "common/edit_distance.h"
 #include "common/file.h"
@@ -50,12 +51,13 @@ std::vector<ReadySpec> ReadySpecs() {
 
 absl::StatusOr<std::filesystem::path> FindSpec(const std::string& spec) {
   std::error_code error;
-  if (std::filesystem::is_regular_file(spec, error)) return spec;
   const std::filesystem::path asked(spec);
   const bool is_path = asked.has_parent_path();
-  if (std::filesystem::is_directory(spec, error) && is_path) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(spec, " is a folder; give a spec, or --from ", spec, " to go on from a run"));
+  const bool is_folder = std::filesystem::is_directory(spec, error);
+  if (std::filesystem::exists(spec, error) && !is_folder) return spec;
+  if (is_folder && is_path) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        spec, " is a folder; give a spec ('mentor run --from ", spec, "' goes on from a run)"));
   }
   const std::string name = asked.extension() == kEnding ? asked.stem().string() : spec;
   std::vector<std::string> names;
@@ -63,15 +65,16 @@ absl::StatusOr<std::filesystem::path> FindSpec(const std::string& spec) {
     if (!is_path && ready.name == name) return ready.path;
     names.push_back(ready.name);
   }
-  const std::string missing = absl::StrCat("there is no spec '", spec, "'");
+  const std::string missing = absl::StrCat("there is no spec '", spec, "'; ");
+  if (names.empty()) return absl::NotFoundError(missing + "give a file");
   const std::vector<std::string> near = NearestNames(asked.stem().string(), names);
-  if (!near.empty() && is_path)
-    return absl::NotFoundError(
-        absl::StrCat(missing, "; 'mentor run ", near[0], "' is one by name"));
-  return absl::NotFoundError(absl::StrCat(
-      missing, near.empty() ? "" : "; " + NameHint(name, names),
-      near.empty() ? "; 'mentor run --list' shows those that come with Mentor, or give a file"
-                   : ""));
+  if (near.empty()) {
+    return absl::NotFoundError(absl::StrCat(
+        missing,
+        "give a file, or a name of those that come with Mentor: ", absl::StrJoin(names, ", ")));
+  }
+  return absl::NotFoundError(
+      missing + (is_path ? "'" + near[0] + "' is one by its name" : NameHint(name, names)));
 }
 
 }  // namespace mentor
