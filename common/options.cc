@@ -94,7 +94,7 @@ std::vector<std::string> FieldsAt(std::string_view path) {
 // like an option and means a field.
 std::string UnknownOption(const OptionTable& table, std::string_view list_path,
                           const std::string& name) {
-  constexpr char kRemoval[] = "remove it from the spec (--set takes none away)";
+  constexpr char kRemoval[] = "remove it";
   const std::string_view parent = list_path.substr(0, list_path.rfind('.'));
   std::vector<std::string> fields;
   for (const std::string& field : NearestNames(name, FieldsAt(parent))) {

@@ -13,6 +13,7 @@
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_replace.h>
 
 #include "common/check.h"
 #include "common/file.h"
@@ -22,6 +23,7 @@
 #include "common/process/flags.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
+#include "mentor/ctl/experiment_file.h"
 #include "mentor/local/branch.h"
 #include "mentor/local/local_run.h"
 #include "mentor/local/run_report.h"
@@ -93,17 +95,33 @@ struct Request {
   v1::ExperimentSpec spec;
 };
 
+// The --set that a field of a violation comes from; null where it is the spec's own.
+const std::string* OverrideOf(const std::vector<std::string>& overrides, const std::string& field) {
+  // "rule.option.k" is "rule.k" too.
+  const auto path_of = [](const std::string& text) {
+    return absl::StrReplaceAll(text.substr(0, text.find('=')), {{".option.", "."}});
+  };
+  const auto found = std::find_if(
+      overrides.rbegin(), overrides.rend(),
+      [&](const std::string& one) { return path_of(one) == path_of(field); });  // The last wins.
+  return found == overrides.rend() ? nullptr : &*found;
+}
+
 // Every violation at once on stderr.
-int Refuse(const std::string& origin, const Violations& violations) {
-  const bool flags_alone =
-      std::all_of(violations.list().begin(), violations.list().end(),
-                  [](const Violation& one) { return one.field.starts_with("--set"); });
-  std::fprintf(stderr,
-               flags_alone ? "error: --set does not fit %s:\n" : "error: %s cannot be run:\n",
-               origin.c_str());
+int Refuse(const RunFlags& flags, const Violations& violations) {
+  std::string lines;
+  bool flags_alone = true;
   for (const Violation& violation : violations.list()) {
-    std::fprintf(stderr, "  %s: %s\n", violation.field.c_str(), violation.description.c_str());
+    const std::string* override_text = OverrideOf(flags.overrides, violation.field);
+    const std::string field =
+        override_text == nullptr ? violation.field : "--set " + *override_text;
+    flags_alone &= field.starts_with("--set");
+    absl::StrAppend(&lines, "  ", field, ": ", violation.description, "\n");
   }
+  const std::string& origin = flags.from.empty() ? flags.spec : flags.from;
+  std::fprintf(stderr,
+               flags_alone ? "error: --set does not fit %s:\n%s" : "error: %s cannot be run:\n%s",
+               origin.c_str(), lines.c_str());
   return kExitUsage;
 }
 
@@ -112,6 +130,11 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
   if (flags.from.empty()) {
     MENTOR_ASSIGN_OR_RETURN(request->origin, FindSpec(flags.spec));
     MENTOR_ASSIGN_OR_RETURN(text, ReadFile(request->origin, kSpecBytesMax));
+    if (ctl::LooksLikeExperiment(text)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(flags.spec, " is an experiment for 'mentorctl apply -f ", flags.spec,
+                       "'; 'mentor run' takes a spec alone, what stands inside spec { }"));
+    }
   } else {
     MENTOR_ASSIGN_OR_RETURN(request->branch, ReadBranch(flags.from));
     request->origin = request->branch->run;
@@ -157,7 +180,7 @@ int Run(const RunFlags& flags) {
   Violations violations;
   if (const absl::Status status = ReadRequest(flags, &request, &violations); !status.ok())
     return Fail(status, kExitUsage);
-  if (!violations.empty()) return Refuse(request.origin.string(), violations);
+  if (!violations.empty()) return Refuse(flags, violations);
   const v1::ExperimentSpec& spec = request.spec;
   const std::filesystem::path out =
       flags.out.empty() ? DefaultRunFolder(request.origin, spec) : std::filesystem::path(flags.out);

@@ -20,6 +20,7 @@ using google::protobuf::FieldDescriptor;
 
 constexpr size_t kViolationsMax = 100;  // A report that somebody reads.
 constexpr size_t kMessageBytesMax = 500;
+constexpr size_t kOptionBytesMax = 60;
 
 // The legal values of an enum field anywhere in a spec.
 std::string ChoicesOfField(const std::string& name, const std::string& given) {
@@ -56,9 +57,13 @@ class Collector : public google::protobuf::io::ErrorCollector {
             ? google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(parts[1])
             : nullptr;
     if (type == nullptr) return Add(line, column, message);
+    std::string hint = FieldHint(*type, parts[3]);
+    if (!hint.ends_with('?') && type->FindFieldByName("option") != nullptr) {
+      hint += absl::StrFormat("; an option is written option { name: \"%s\" value: \"...\" }",
+                              Printable(parts[3], kOptionBytesMax));
+    }
     Add(line, column,
-        absl::StrFormat("%s has no field %s; %s", type->name(), Quote(parts[3]),
-                        FieldHint(*type, parts[3])));
+        absl::StrFormat("%s has no field %s; %s", type->name(), Quote(parts[3]), hint));
   }
 
  private:

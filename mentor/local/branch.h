@@ -20,8 +20,7 @@ struct BranchSource {
   meta_learner::Checkpoint checkpoint;
 };
 
-// from: a run's folder (its newest whole checkpoint), RUN/20 (that after outer update 20), or a
-// checkpoint's file. NOT_FOUND names the checkpoints that there are.
+// from: as FindRunPlace takes it.
 absl::StatusOr<BranchSource> ReadBranch(const std::filesystem::path& from);
 
 // Adds what the checkpoint does not allow in `spec`, which is a valid one.

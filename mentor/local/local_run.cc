@@ -51,9 +51,10 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store
   MENTOR_RETURN_IF_ERROR(existing.status());
   if (SpecHash(existing->spec()) != SpecHash(options.spec)) {
     return absl::FailedPreconditionError(absl::StrFormat(
-        "%s holds a run of another spec; choose another folder with --out, or continue that run "
-        "with its spec, %s",
-        options.out.string(), (store->ExperimentFolder(existing->uid()) / "spec.txtpb").string()));
+        "%s holds a run of another spec; choose another folder with --out, go on from that run "
+        "with 'mentor run --from %s --set ... --out NEW', or continue it with its spec, %s",
+        options.out.string(), options.out.string(),
+        (store->ExperimentFolder(existing->uid()) / "spec.txtpb").string()));
   }
   // Reindex left it so; whoever runs it wants it to go on.
   if (existing->state() == v1::Experiment::STATE_PAUSED) {

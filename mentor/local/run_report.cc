@@ -8,8 +8,10 @@
 #include <tuple>
 #include <vector>
 
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 #include <absl/time/clock.h>
 #include <absl/time/time.h>
 #include <google/protobuf/message.h>
@@ -328,10 +330,39 @@ absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "%s holds %d experiments; name the folder of one:%s", folder.string(), found.size(), all));
   }
+  return absl::NotFoundError(absl::StrFormat(
+      "%s %s: expected the folder that `mentor run --out` wrote, or an experiment's folder with "
+      "checkpoints/ in it",
+      folder.string(), std::filesystem::exists(folder, error) ? "is not a run" : "does not exist"));
+}
+
+absl::StatusOr<RunPlace> FindRunPlace(const std::filesystem::path& path) {
+  RunPlace place = {.run = path.has_filename() ? path : path.parent_path(),  // "runs/a/"
+                    .folder = {},
+                    .checkpoint = {}};
+  std::error_code error;
+  uint32_t step = 0;
+  const bool exists = std::filesystem::exists(place.run, error);
+  if (place.run.extension() == ".ckpt") {
+    if (!exists)
+      return absl::NotFoundError(absl::StrCat("there is no checkpoint ", place.run.string()));
+    place.checkpoint = place.run;
+    place.run = std::filesystem::absolute(place.run).parent_path().parent_path();
+  } else if (!exists && place.run.has_parent_path() &&
+             absl::SimpleAtoi(place.run.filename().string(), &step)) {
+    place.run = place.run.parent_path();
+  }
+  MENTOR_ASSIGN_OR_RETURN(place.folder, FindRun(place.run));
+  if (exists) return place;
+  const std::filesystem::path checkpoints = place.folder.experiment / "checkpoints";
+  place.checkpoint = checkpoints / meta_learner::CheckpointFileName(step);
+  if (std::filesystem::exists(place.checkpoint, error)) return place;
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps,
+                          meta_learner::ListCheckpoints(checkpoints));
   return absl::NotFoundError(
-      absl::StrFormat("%s is not a run: expected the folder that `mentor run --out` wrote, or an "
-                      "experiment's folder with checkpoints/ in it",
-                      folder.string()));
+      absl::StrCat(place.run.string(), " has no checkpoint after outer update ", step,
+                   "; there are: ", steps.empty() ? "none" : absl::StrJoin(steps, ", "),
+                   " (checkpoint.keep_last and checkpoint.every of a spec say which are kept)"));
 }
 
 absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder) {

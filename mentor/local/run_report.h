@@ -45,6 +45,16 @@ struct RunFolder {
 // NOT_FOUND says what a run folder looks like.
 absl::StatusOr<RunFolder> FindRun(const std::filesystem::path& folder);
 
+// What names a state of a run: the folder of one, for its newest whole checkpoint; RUN/20, for that
+// after outer update 20; or a checkpoint's file.
+struct RunPlace {
+  std::filesystem::path run;  // As it was named.
+  RunFolder folder;
+  std::filesystem::path checkpoint;  // Empty: the newest.
+};
+// NOT_FOUND names the checkpoints that there are.
+absl::StatusOr<RunPlace> FindRunPlace(const std::filesystem::path& path);
+
 // The hash of `mentor hash`: the newest whole checkpoint's state (signal network, optimizer,
 // normalisers, best weights). Reads only: nothing is moved or removed.
 struct RunHash {

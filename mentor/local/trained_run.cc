@@ -11,11 +11,9 @@
 namespace mentor {
 
 absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
-  const bool is_checkpoint = path.extension() == ".ckpt";
+  MENTOR_ASSIGN_OR_RETURN(const RunPlace place, FindRunPlace(path));
   TrainedRun run;
-  MENTOR_ASSIGN_OR_RETURN(
-      run.folder,
-      FindRun(is_checkpoint ? std::filesystem::absolute(path).parent_path().parent_path() : path));
+  run.folder = place.folder;
   const std::filesystem::path spec_file = run.folder.experiment / "spec.txtpb";
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(spec_file, kSpecBytesMax));
   Violations violations;
@@ -27,10 +25,10 @@ absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
   run.parts = meta_learner::MakeParts(run.spec, /*num_threads=*/1, &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   run.initial_parameters = run.best_parameters = run.parts.rule->meta_parameters().clone();
-  if (run.spec.rule().outer_updates() == 0 && !is_checkpoint) return run;
+  std::filesystem::path file = place.checkpoint;
+  if (run.spec.rule().outer_updates() == 0 && file.empty()) return run;
 
-  std::filesystem::path file = path;
-  if (!is_checkpoint) {
+  if (file.empty()) {
     MENTOR_ASSIGN_OR_RETURN(const RunHash newest, HashRun(run.folder.experiment));
     file = newest.checkpoint;
   }

@@ -30,8 +30,7 @@ struct TrainedRun {
   std::string state_hash;  // Empty when nothing is to be learned (rule.outer_updates is 0).
 };
 
-// path: a run's folder, an experiment's folder (their newest whole checkpoint is taken), or a
-// checkpoint.
+// path: as FindRunPlace takes it.
 absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path);
 
 }  // namespace mentor

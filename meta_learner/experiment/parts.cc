@@ -8,6 +8,7 @@
 #include <absl/strings/str_join.h>
 
 #include "common/registry.h"
+#include "common/spec/differences.h"
 #include "common/spec/spec.h"
 #include "envs/environment.h"
 #include "envs/wrapper.h"
@@ -22,6 +23,7 @@ namespace {
 
 // 128 MiB as float32. Their first values, a rule's moments of them and what makes them are as long.
 constexpr int64_t kMetaParametersMax = 1 << 25;
+constexpr size_t kDifferencesMax = 8;  // Of two specs, in one message.
 
 // What the rule's inner loop says of the spec.
 void CheckInnerLoop(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
@@ -242,9 +244,17 @@ void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec&
   auto rule = TensorsOfSections(checkpoint.sections, "rule/");
   const absl::Status loaded = rule.ok() ? parts.rule->Load(*rule) : rule.status();
   if (!loaded.ok()) {
-    violations->Add("spec_overrides",
-                    absl::StrCat("make a rule or network that the checkpoint does not fit: ",
-                                 loaded.message()));
+    v1::ExperimentSpec before = source;  // Without what no state depends on.
+    before.set_seed(spec.seed());
+    before.mutable_rule()->set_outer_updates(spec.rule().outer_updates());
+    *before.mutable_evaluation() = spec.evaluation();
+    violations->Add(
+        "spec_overrides",
+        absl::StrCat("change what the checkpoint's state does not fit: ",
+                     absl::StrJoin(SpecDifferences(before, spec, kDifferencesMax), ", "),
+                     "; leave rule, signal network and agents as they are, or begin without the "
+                     "checkpoint (",
+                     loaded.message(), ")"));
   }
 }
 

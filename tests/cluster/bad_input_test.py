@@ -58,6 +58,10 @@ class BadInputTest(ClusterTest):
         output = self.refused("rule.outer_updates")
         self.assertIn("error: --set does not fit", output)
         self.assertNotIn("is not a spec", output)
+        output = self.refused("agent.gamma=2", "rule.epochs=0")
+        self.assertIn(f"error: --set does not fit {SMOKE}:", output)
+        self.assertIn("--set agent.gamma=2: is 2; give", output)
+        self.assertIn("--set rule.epochs=0: is '0'; give", output)
 
     def test_a_wrong_command_is_named_with_those_that_are_near(self):
         output = self.run_to_end("mentor", "bench", "rolout", code=2)
@@ -94,6 +98,7 @@ class BadInputTest(ClusterTest):
         before = self.run_hash(run)
         output = self.run_spec(run, *sets("seed=2"), code=1)
         self.assertIn("--out", output)
+        self.assertIn(f"mentor run --from {run} --set ... --out NEW", output)
         self.assertEqual(self.hash(run), before)
 
     def test_no_run_no_hash(self):

@@ -195,12 +195,15 @@ class FromTest(ClusterTest):
         self.assertIn("is the run to go on from", go_on(short, short, *longer, code=2))
         out = self.folder / "none"
         said = go_on(short, out, *sets("rule.outer_updates=3"), code=2)
-        self.assertIn("rule.outer_updates: is 3, but the checkpoint has 4 already", said)
+        self.assertIn("rule.outer_updates=3: is 3, but the checkpoint has 4 already", said)
         said = go_on(short, out, *sets("signal.lstm=12"), code=2)
-        self.assertIn("--set: make a rule or network that the checkpoint does not fit", said)
+        self.assertIn("the checkpoint's state does not fit: signal.lstm: 8 -> 12; leave", said)
         said = go_on(f"{short}/9", out, code=2)
         self.assertIn("no checkpoint after outer update 9; there are: 1, 2, 3, 4", said)
-        self.assertIn("is not a run", go_on(self.folder / "nowhere", out, code=2))
+        self.assertIn("nowhere does not exist", go_on(self.folder / "nowhere", out, code=2))
+        # What evaluates takes the same forms.
+        said = self.run_to_end("mentor", "evaluate", f"{short}/9", code=2)
+        self.assertIn("no checkpoint after outer update 9; there are: 1, 2, 3, 4", said)
         said = self.run_to_end("mentor", "run", "smoke", "--from", short, code=2)
         self.assertIn("not both", said)
         self.assertFalse(out.exists())

@@ -127,7 +127,7 @@ TEST_CASE("relive: what a run does not have is said", "[loopback]") {
     if (options.environment.empty()) options.environment = kEnvironment;
     return Message(Relive(options, GoOn));
   };
-  CHECK(Contains(with({.run = "/nonexistent"}), "is not a run"));
+  CHECK(Contains(with({.run = "/nonexistent"}), "/nonexistent does not exist"));
   CHECK(Contains(with({.environment = "Hopper-v5"}),
                  "do not live in Hopper-v5; they live in InvertedPendulum-v5"));
   CHECK(

@@ -96,6 +96,9 @@ TEST_CASE("spec: every unknown field is reported with its place and the likely n
       lines[2].find(
           "line 4, column 18: AgentSpec has no field 'zzzzzzzz'; known: hidden_units, epochs, ") ==
       0);
+  CHECK(TheOnly(Complaints("benchmark { name: 'x' } rule { learning_rate: 1e-3 }"))
+            .ends_with("shard_lifetimes, option; an option is written option { name: "
+                       "\"learning_rate\" value: \"...\" }"));
   CHECK(lines[3] ==
         "agent.epochs: is 0; give an integer from 1 to 10000; the default is 64");  // Read on to
                                                                                     // the end.
