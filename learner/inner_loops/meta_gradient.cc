@@ -648,12 +648,17 @@ MetricTable Metrics() {
        .label = "value loss of the agents",
        .panel = Panel::kOwn},
       {.name = "signal_mean", .help = "Mean of the signals."},
-      {.name = "signal_sd", .help = "Their standard deviation."},
+      {.name = "signal_sd", .help = "Standard deviation of the signals."},
       {.name = "episode_return_mean",
        .help = "Mean shaped return of the episodes that ended in this inner iteration."},
-      {.name = "episode_return_sd", .help = "Their standard deviation."},
-      {.name = "episode_length_mean", .help = "Mean length of these episodes, in steps."},
-      {.name = "episode_length_sd", .help = "Their standard deviation."},
+      {.name = "episode_return_sd",
+       .help = "Standard deviation of the shaped return of the episodes that ended in this inner "
+               "iteration."},
+      {.name = "episode_length_mean",
+       .help = "Mean length of the episodes that ended in this inner iteration, in steps."},
+      {.name = "episode_length_sd",
+       .help = "Standard deviation of the length of the episodes that ended in this inner "
+               "iteration."},
   };
 }
 

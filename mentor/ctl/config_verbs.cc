@@ -2,9 +2,11 @@
 #include <algorithm>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_split.h>
 #include <nlohmann/json.hpp>
 
 #include "common/protocol.h"
+#include "common/rpc/address.h"
 #include "common/rpc/credentials.h"
 #include "mentor/ctl/commands.h"
 
@@ -102,6 +104,13 @@ int SetContext(Session& session, const std::string& name, const GlobalFlags& fla
     return session.output.Fail(absl::InvalidArgumentError(
         "nothing to set: give --server, --tls_ca, --tls_cert, --tls_key, --token_file or "
         "--allow_insecure"));
+  }
+  if (flags.server) {
+    const std::vector<std::string> addresses = absl::StrSplit(*flags.server, ',');
+    for (const std::string& address : addresses) {
+      const absl::Status status = rpc::CheckAddress(address, rpc::AddressOf::kPeer);
+      if (!status.ok()) return session.output.Fail(status);
+    }
   }
   const auto absolute = [](const std::string& path) {
     return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();

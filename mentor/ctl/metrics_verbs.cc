@@ -71,6 +71,10 @@ absl::Status CheckKnown(const MetricsFlags& flags, const v1::QueryMetricsRespons
   return absl::OkStatus();
 }
 
+std::string ListsThem(const MetricsFlags& flags) {
+  return "'mentorctl metrics " + ShortName(flags.name) + "' lists those that have values";
+}
+
 // Steps by rows, metrics by columns.
 std::map<uint32_t, std::map<std::string, double>> Pivot(const v1::QueryMetricsResponse& answer) {
   std::map<uint32_t, std::map<std::string, double>> rows;
@@ -204,7 +208,7 @@ int ShowMetrics(Session& session, MetricsFlags flags) {
   const auto answer = Query(session.client, flags, points);
   if (!answer.ok()) return output.Fail(answer.status());
   if (const absl::Status status = CheckKnown(flags, *answer); !status.ok()) {
-    return output.Fail(status, "'mentorctl metrics " + ShortName(flags.name) + "' shows them");
+    return output.Fail(status, ListsThem(flags));
   }
   if (!for_people && !flags.csv) {
     for (const auto& series : answer->series()) {
@@ -299,7 +303,8 @@ int Plot(Session& session, const PlotFlags& flags) {
       Query(session.client, flags.query, flags.query.points > 0 ? flags.query.points : 1000);
   if (!answer.ok()) return output.Fail(answer.status());
   absl::Status status = CheckKnown(flags.query, *answer);
-  if (status.ok() && answer->series().empty()) {
+  if (!status.ok()) return output.Fail(status, ListsThem(flags.query));
+  if (answer->series().empty()) {
     status = absl::FailedPreconditionError("there are no metrics of " + FullName(flags.query.name) +
                                            " yet");
   }

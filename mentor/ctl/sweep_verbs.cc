@@ -188,6 +188,7 @@ struct Run {
   v1::Experiment experiment;
   std::map<std::string, std::string> spec;
   std::map<std::string, double> values;  // By metric.
+  uint32_t updates = 0;                  // That the values are means of.
 };
 
 // Runs of one setting, which differ in the seed.
@@ -212,9 +213,28 @@ absl::Status Fill(Client* client, const TableFlags& flags, Run* run) {
   MENTOR_ASSIGN_OR_RETURN(const v1::QueryMetricsResponse answer,
                           client->Call(&Stub::QueryMetrics, request));
   for (const v1::MetricSeries& series : answer.series()) {
-    if (series.mean_size() > 0) run->values[series.metric()] = series.mean(0);
+    if (series.mean_size() == 0) continue;
+    run->values[series.metric()] = series.mean(0);
+    uint32_t updates = 0;
+    for (const uint32_t count : series.count()) updates += count;
+    run->updates = std::max(run->updates, updates);
   }
   return absl::OkStatus();
+}
+
+// "the last 10 outer updates"; says so where runs have fewer.
+std::string UpdatesText(const std::vector<Run>& runs, uint32_t last) {
+  uint32_t least = last, most = 0;
+  for (const Run& run : runs) {
+    least = std::min(least, run.updates);
+    most = std::max(most, run.updates);
+  }
+  if (last == 1) return "the last outer update";
+  if (least == last) return absl::StrFormat("the last %d outer updates", last);
+  if (least == most) {
+    return absl::StrFormat("%d outer update%s, there are no more", most, most == 1 ? "" : "s");
+  }
+  return absl::StrFormat("the last %d outer updates; some runs have only %d", last, least);
 }
 
 std::optional<report::Interval> IntervalOf(const Setting& setting, const std::string& metric) {
@@ -403,16 +423,14 @@ int ShowTable(Session& session, const TableFlags& flags) {
   PrintSettings(output, Settled(runs, paths), paths, flags);
   std::fflush(stdout);
   if (output.table()) {
-    output.Note(absl::StrFormat("mean [95 %% bootstrap interval] over runs, of %s",
-                                flags.last == 1
-                                    ? "the last outer update"
-                                    : absl::StrFormat("the last %d outer updates", flags.last)));
+    output.Note("mean [95 % bootstrap interval] over runs, of " + UpdatesText(runs, flags.last));
   }
   if (left_out > 0) {
-    output.Note(
-        absl::StrFormat("%d experiments that have not succeeded are left out; --unfinished "
-                        "takes their last values",
-                        left_out));
+    output.Note(absl::StrCat(left_out, left_out == 1
+                                           ? " experiment that has not succeeded is left out; "
+                                             "--unfinished takes its last values"
+                                           : " experiments that have not succeeded are left out; "
+                                             "--unfinished takes their last values"));
   }
   return kOk;
 }

@@ -104,10 +104,9 @@ absl::Status CheckMetricNames(ExperimentStore* store, const v1::Experiment& expe
   if (unknown.empty()) return absl::OkStatus();
   MENTOR_ASSIGN_OR_RETURN(const auto recorded, store->Points(experiment.uid()));
   std::vector<std::string> known = Ordered(recorded);
+  // What is declared may have no values in this experiment; it is better than nothing.
   for (const MetricInfo& metric : declared) {
-    if (!metric.name.ends_with('*') && !recorded.contains(metric.name)) {
-      known.push_back(metric.name);
-    }
+    if (recorded.empty() && !metric.name.ends_with('*')) known.push_back(metric.name);
   }
   for (const std::string& name : unknown) {
     if (recorded.contains(name)) continue;

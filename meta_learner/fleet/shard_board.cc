@@ -415,7 +415,8 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
     TellLocked("", {.name = "actors_changed",
                     .sentence = "actors came or went",
                     .learner = found->second.info.name,
-                    .detail = absl::StrFormat("%d actors", progress.actors())});
+                    .detail = absl::StrFormat("%d actor%s", progress.actors(),
+                                              progress.actors() == 1 ? "" : "s")});
   }
   const auto job = jobs_.find(progress.shard_id());
   if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {

@@ -186,7 +186,7 @@ MetricTable Metrics() {
   MetricTable metrics = GradientMetrics();
   metrics.insert(metrics.end(),
                  {{.name = "fitness_mean", .help = "Mean fitness of the lifetimes."},
-                  {.name = "fitness_std", .help = "Its standard deviation."},
+                  {.name = "fitness_std", .help = "Standard deviation of the lifetimes' fitness."},
                   {.name = "step_norm", .help = "How far the weights moved.", .log_scale = true},
                   {.name = "weights_norm", .help = "Norm of the weights after the step."}});
   return metrics;

@@ -105,12 +105,13 @@ MetricTable OuterPpoMetrics() {
   using Panel = MetricInfo::Panel;
   MetricTable metrics = {
       {.name = "advantage_mean", .help = "Mean of the meta-advantages, before standardisation."},
-      {.name = "advantage_std", .help = "Their standard deviation."},
-      {.name = "advantage_floored", .help = "1 where that is below advantage_std_floor, else 0."},
+      {.name = "advantage_std", .help = "Standard deviation of the meta-advantages."},
+      {.name = "advantage_floored",
+       .help = "1 where advantage_std is below advantage_std_floor, else 0."},
       {.name = "loss", .help = "Outer loss: policy, entropy and value; mean over the last epoch."},
-      {.name = "pg_loss", .help = "Its policy term."},
+      {.name = "pg_loss", .help = "Policy term of the outer loss."},
       {.name = "value_loss",
-       .help = "Its value term: half the mean squared error.",
+       .help = "Value term of the outer loss: half the mean squared error.",
        .label = "value loss",
        .panel = Panel::kOwn},
       {.name = "entropy",

@@ -87,12 +87,13 @@ MetricTable GradientMetrics() {
            .panel = Panel::kCompared,
            .log_scale = true},
           {.name = "outer_grad_variance",
-           .help = "Trace of the covariance of that mean, estimated from how its parts differ.",
+           .help = "Trace of the covariance of the outer gradient, estimated from how its parts "
+                   "differ.",
            .label = "variance of the outer gradient",
            .panel = Panel::kCompared,
            .log_scale = true},
           {.name = "outer_grad_noise",
-           .help = "That variance as a share of the squared norm.",
+           .help = "outer_grad_variance as a share of the squared outer_grad_norm.",
            .log_scale = true}};
 }
 

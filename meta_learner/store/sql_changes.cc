@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/spec/spec.h"
 #include "common/uuid.h"
+#include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/sql_rows.h"
 #include "meta_learner/store/sql_store.h"
 #include "meta_learner/store/state_folder.h"
@@ -125,6 +126,12 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
     *row.mutable_create_time() = TimeUtil::NanosecondsToTimestamp(now_ns);
     *row.mutable_spec() = submitted.experiment.spec();
     MENTOR_RETURN_IF_ERROR(WriteAbout(folder, row));
+    if (submitted.fill_folder) {
+      // A clone stands where its checkpoint does.
+      MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps,
+                              ListCheckpoints(folder / "checkpoints"));
+      if (!steps.empty()) row.mutable_progress()->set_outer_updates(steps.back());
+    }
     row.mutable_progress()->set_outer_updates_total(spec.rule().outer_updates());
     row.mutable_progress()->set_seconds_left(-1);
     MENTOR_ASSIGN_OR_RETURN(const int64_t revision, NextRevision());

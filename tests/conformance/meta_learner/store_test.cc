@@ -20,6 +20,7 @@
 #include "common/status.h"
 #include "common/uuid.h"
 #include "meta_learner/store/backup.h"
+#include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/lease.h"
 #include "tests/postgres.h"
 #include "tests/stores.h"
@@ -188,6 +189,18 @@ STORE_CASE("a creation that fails leaves nothing") {
   CHECK_FALSE(std::filesystem::exists(made));
   CHECK(store->List({})->total_size == 0);
   CHECK(CreateSmall(store.get(), "one").name() == "experiments/one");
+}
+
+STORE_CASE("what begins with a checkpoint stands where that does") {
+  const auto store = backend.Open();
+  NewExperiment clone = SmallExperiment("clone");
+  clone.fill_folder = [&](const std::string&, const std::filesystem::path& folder) {
+    const auto checkpoints = folder / "checkpoints";
+    const absl::Status made = MakeFolders(checkpoints);
+    return made.ok() ? WriteFileAtomically(checkpoints / CheckpointFileName(3), "") : made;
+  };
+  CHECK(store->Create(clone)->progress().outer_updates() == 3);
+  CHECK(CreateSmall(store.get(), "one").progress().outer_updates() == 0);
 }
 
 STORE_CASE("unknown names") {

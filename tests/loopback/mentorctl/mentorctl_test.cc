@@ -367,6 +367,10 @@ TEST_CASE("mentorctl: flags before the environment before the config file", "[lo
   CHECK(fixture.RunPlain({"config", "set-context", "other", "--server", "127.0.0.1:1"}).code == 0);
   CHECK(fixture.RunPlain({"list", "--output", "name"}).out == "experiments/one\n");
   CHECK(fixture.RunPlain({"list", "--context", "other", "--timeout", "0.2"}).code == 6);
+  const Outcome portless =
+      fixture.RunPlain({"config", "set-context", "lab", "--server", "a:1,lab"});
+  CHECK(portless.code == 2);
+  CHECK(Contains(portless.err, "address 'lab': expected HOST:PORT"));
   CHECK(fixture.RunPlain({"config", "use-context", "other"}).code == 0);
   CHECK(fixture.RunPlain({"list", "--timeout", "0.2"}).code == 6);
   CHECK(fixture.RunPlain({"list", "--context", "third"}).code == 2);

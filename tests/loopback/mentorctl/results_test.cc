@@ -309,6 +309,10 @@ TEST_CASE("mentorctl: plots as text, SVG and PNG", "[loopback]") {
   CHECK(fixture.Run({"plot", "one", "loss_mean", "--out", png}).code == 0);
   CHECK(ReadText(png).substr(1, 3) == "PNG");
   CHECK(fixture.Run({"plot", "one", "--out", "x.pdf"}).code == 2);
+  const Outcome none = fixture.Run({"plot", "one", "success"});
+  CHECK(none.code == 3);
+  CHECK(Contains(none.err, "has no values of 'success'"));
+  CHECK(Contains(none.err, "'mentorctl metrics one' lists those that have values"));
 }
 
 TEST_CASE("mentorctl: peers, drain, shards, tasks, catalogue", "[loopback]") {

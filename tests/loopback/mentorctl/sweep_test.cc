@@ -102,7 +102,17 @@ TEST_CASE("mentorctl: a table has a row for each setting and the mean over its s
         "gamma  RUNS  its_seed\n"
         "0.9    2     1.5 [1, 2]\n"
         "0.99   1     2\n");
-  CHECK(Contains(shown.err, "1 experiments that have not succeeded are left out"));
+  CHECK(Contains(shown.err,
+                 "of the last outer update\n1 experiment that has not succeeded is left out"));
+  Arguments many = table;
+  many.insert(many.end(), {"--last", "10"});
+  CHECK(Contains(fixture.Run(many).err, "over runs, of 1 outer update, there are no more\n"));
+  for (const uint32_t step : {1u, 2u, 3u}) fixture.service().AddPoint(step, {{"its_seed", 0}});
+  const Outcome four = fixture.Run(many);
+  INFO(four.err);
+  CHECK(Contains(four.err, "over runs, of 4 outer updates, there are no more\n"));
+  many.back() = "3";
+  CHECK(Contains(fixture.Run(many).err, "over runs, of the last 3 outer updates\n"));
   const auto in = [&](const std::string& format) {
     Arguments arguments = table;
     arguments.insert(arguments.end(), {"-o", format});

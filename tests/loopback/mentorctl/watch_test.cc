@@ -206,7 +206,7 @@ TEST_CASE("mentorctl: metrics as names, table, CSV, JSON and as they come", "[lo
                  "{\"metric\":\"loss\",\"steps\":[1,2],\"mean\":[0.5,0.25]"));
   const Outcome unknown = fixture.Run({"metrics", "one", "los"});
   CHECK(unknown.code == 3);
-  CHECK(Contains(unknown.err, "hint: 'mentorctl metrics one' shows them"));
+  CHECK(Contains(unknown.err, "hint: 'mentorctl metrics one' lists those that have values"));
 
   auto follow = fixture.Begin({"metrics", "one", "loss", "--follow", "--csv"});
   REQUIRE(follow->WaitForText("2,0.25\n"));
