@@ -1,12 +1,15 @@
 #include "mentor/evaluate_command.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <absl/strings/str_join.h>
 
 #include "common/check.h"
 #include "common/process/command_line.h"
@@ -55,6 +58,21 @@ absl::Status WriteComparison(const ReportFlags& flags) {
   return absl::OkStatus();
 }
 
+// Without folders of comparisons, which lie among runs: `mentor report runs/*/`.
+std::vector<std::string> RunsAmong(const std::vector<std::string>& folders) {
+  std::vector<std::string> runs;
+  for (const std::string& folder : folders) {
+    std::error_code error;
+    if (folders.size() > 1 && absl::IsNotFound(FindRun(folder).status()) &&
+        std::filesystem::exists(std::filesystem::path(folder) / "comparison.html", error)) {
+      std::fprintf(stderr, "note: %s is a comparison, not a run: left out\n", folder.c_str());
+      continue;
+    }
+    runs.push_back(folder);
+  }
+  return runs;
+}
+
 struct EvaluateFlags {
   EvaluateOptions options;
   std::vector<std::string> runs;
@@ -73,7 +91,12 @@ int RunEvaluate(EvaluateFlags& flags) {
   flags.options.runs.assign(flags.runs.begin(), flags.runs.end());
   const auto code = Evaluate(flags.options);
   if (!code.ok()) return Fail(code.status());
-  if (*code != kExitOk || flags.out.empty()) return *code;
+  if (*code != kExitOk) return *code;
+  if (flags.out.empty()) {
+    std::printf("Next         mentor report %s%s\n", absl::StrJoin(flags.runs, " ").c_str(),
+                flags.runs.size() == 1 ? "" : " --out comparison");
+    return kExitOk;
+  }
   const absl::Status status = flags.runs.size() == 1
                                   ? WriteOne(flags.runs[0], flags.out)
                                   : WriteComparison({.runs = flags.runs, .out = flags.out});
@@ -93,9 +116,9 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       "Examples:\n"
       "  mentor evaluate runs/a runs/b --seeds 5 --out comparison\n"
       "  mentor evaluate runs/door --tasks ml1:door-open-v3 --lifetimes 2\n"
-      "Results are kept in the run folders (evaluations/NAME/seed-N) and appear in\n"
-      "'mentor report'. With the same seed, all runs teach the same newborn agents: the same\n"
-      "weights, goals and random numbers.");
+      "Results are kept in RUN/experiments/UID/evaluations/NAME/seed-N. 'mentor report' shows\n"
+      "those of the newest weights that were evaluated. With the same seed, all runs teach the\n"
+      "same newborn agents: the same weights, goals and random numbers.");
   evaluate->add_option("RUN", flags.runs, "Run folders, or checkpoints of them")->required();
   evaluate
       ->add_option("--tasks", flags.options.tasks,
@@ -159,6 +182,7 @@ void AddReportCommand(CLI::App* app, std::function<int()>* action) {
       ->capture_default_str();
   report->callback([action, flags] {
     *action = [flags] {
+      flags->runs = RunsAmong(flags->runs);
       const absl::Status status =
           flags->runs.size() == 1 ? WriteOne(flags->runs[0], flags->out) : WriteComparison(*flags);
       return status.ok() ? static_cast<int>(kExitOk) : Fail(status);

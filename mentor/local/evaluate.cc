@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <set>
 #include <system_error>
 #include <thread>
 
@@ -13,6 +14,7 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 #include <absl/strings/str_replace.h>
 #include <absl/strings/str_split.h>
 #include <google/protobuf/text_format.h>
@@ -132,10 +134,20 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
   if (options.goals > 0) evaluation.set_goals(options.goals);
   if (evaluation.lifetimes_per_goal() == 0) evaluation.set_lifetimes_per_goal(1);
   evaluation.clear_baseline();
+  std::vector<std::string> left_out;
   for (const v1::Baseline baseline : options.baselines) {
-    // A rule without a signal network has no random one.
-    if (baseline == v1::RANDOM_SIGNAL && !subject.run.parts.rule->needs().signal_network) continue;
-    evaluation.add_baseline(baseline);
+    // It would measure agents that never learn.
+    if (baseline != v1::RANDOM_SIGNAL && spec.lifetime().iterations() == 1) {
+      left_out.push_back(absl::AsciiStrToLower(v1::Baseline_Name(baseline)));
+    } else {
+      evaluation.add_baseline(baseline);
+    }
+  }
+  if (!left_out.empty()) {
+    std::fprintf(stderr,
+                 "note: %s: without %s, since PPO never updates its agents in lifetimes of one "
+                 "iteration\n",
+                 subject.path.c_str(), absl::StrJoin(left_out, ", ").c_str());
   }
   if (subject.run.state_hash.empty() && evaluation.baseline().empty()) {
     return absl::InvalidArgumentError(
@@ -272,17 +284,22 @@ absl::Status PrintTable(const Subject& subject) {
   MENTOR_ASSIGN_OR_RETURN(const auto results,
                           report::SummariseEvaluation(
                               rows, static_cast<int>(subject.specs[0].lifetime().iterations())));
-  std::printf("\n%s\n%s, %d seed%s of agents\n", subject.path.c_str(), subject.label.c_str(),
-              static_cast<int>(subject.specs.size()), subject.specs.size() == 1 ? "" : "s");
+  std::printf("\n%s\nweights after outer update %d; %s, %s of agents\n", subject.path.c_str(),
+              subject.run.outer_step, report::GoalsOf(subject.label).c_str(),
+              report::Several(subject.specs.size(), "seed").c_str());
   for (const report::MethodResult& result : results) {
     if (!result.environment.empty()) continue;
-    const int last = static_cast<int>(result.segments.size()) - 1;
-    std::printf("  %-22s %5d lifetimes  %s %s  %s %s%s\n", NameOf(result.method).c_str(),
-                result.lifetimes, report::PartName(0).c_str(),
-                report::FormatInterval(result.segments[0]).c_str(), report::PartName(last).c_str(),
-                report::FormatInterval(result.segments.back()).c_str(),
+    const size_t parts = result.segments.size();
+    std::string line =
+        absl::StrFormat("  %-22s %5d lifetimes", NameOf(result.method), result.lifetimes);
+    for (const size_t part : std::set<size_t>{0, parts - 1}) {
+      absl::StrAppend(&line, "  ", report::PartName(static_cast<int>(part), parts), " ",
+                      report::FormatInterval(result.segments[part]));
+    }
+    std::printf("%s%s\n", line.c_str(),
                 result.quantity == report::Quantity::kReturn ? "  (shaped return)" : "");
   }
+  std::printf("Results      %s\n", subject.folder.c_str());
   return absl::OkStatus();
 }
 

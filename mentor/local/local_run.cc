@@ -63,12 +63,6 @@ absl::StatusOr<v1::Experiment> FindOrCreate(meta_learner::ExperimentStore* store
   return existing;
 }
 
-// "a" of "runs/a" and "runs/a/", whatever links lead there.
-std::string NameOfFolder(const std::filesystem::path& folder) {
-  const std::filesystem::path whole = std::filesystem::absolute(folder).lexically_normal();
-  return (whole.has_filename() ? whole : whole.parent_path()).filename();
-}
-
 // A run goes on without these files: a failure is said once.
 void Keep(RunMetrics* metrics, absl::Status* kept) {
   const absl::Status status = metrics->Update();
@@ -123,7 +117,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
       const auto numbers,
       RunMetrics::Open({.store = store.get(),
                         .experiment = experiment,
-                        .csv = options.out / "metrics.csv",
+                        .csv = options.out / kMetricsFile,
                         .tensorboard = options.tensorboard.empty()
                                            ? std::filesystem::path()
                                            : options.tensorboard / NameOfFolder(options.out)}));
@@ -146,6 +140,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   Keep(numbers.get(), &kept);
 
   const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
+  if (!options.quiet) std::fprintf(stderr, "drawing the report\n");
   MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReportDataOf(store.get(), experiment));
   const auto files = report::WriteReport(data, options.out);
   if (stopped) {
@@ -160,20 +155,23 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   if (const std::string learned = numbers->Learned(kLearnedColumns); !learned.empty())
     std::printf("Training     %s\n", learned.c_str());
   std::printf("Run folder   %s\n", options.out.c_str());
-  std::printf("Metrics      %s\n", (options.out / "metrics.csv").c_str());
+  std::printf("Metrics      %s\n", (options.out / kMetricsFile).c_str());
   std::printf("Checkpoints  %s\n", (folder / "checkpoints").c_str());
   if (files.ok()) {
     std::printf("Report       %s\n", files->html.c_str());
     if (!files->warning.empty()) std::fprintf(stderr, "warning: %s\n", files->warning.c_str());
   } else {
-    std::fprintf(stderr, "warning: no report: %s\n", std::string(files.status().message()).c_str());
+    std::fprintf(stderr, "error: no report: %s; free space, then: mentor report %s\n",
+                 std::string(files.status().message()).c_str(), options.out.c_str());
   }
   if (const auto hash = HashRun(options.out); hash.ok()) {
     std::printf("Hash         %s (after outer update %d)\n", hash->state_hash.c_str(),
                 hash->outer_step);
   }
   if (stopped) return 130;
-  return experiment.state() == v1::Experiment::STATE_SUCCEEDED ? 0 : 1;
+  if (experiment.state() != v1::Experiment::STATE_SUCCEEDED || !files.ok()) return 1;
+  std::printf("Next         mentor evaluate %s --seeds 5\n", options.out.c_str());
+  return 0;
 }
 
 }  // namespace mentor

@@ -35,8 +35,7 @@ std::filesystem::path DefaultRunFolder(const std::filesystem::path& origin,
 
 // Runs, or goes on with, the experiment in options.out until it is complete (exit code 0), fails
 // (1) or a signal comes (130: the same call goes on later). metrics.csv grows meanwhile; the report
-// is written at the end. An error:
-// it could not begin.
+// is written at the end (1: it could not be). An error: it could not begin.
 absl::StatusOr<int> RunLocally(const LocalRunOptions& options);
 
 }  // namespace mentor

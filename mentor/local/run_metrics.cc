@@ -21,7 +21,6 @@
 #include "common/sparkline.h"
 #include "common/spec/spec.h"
 #include "mentor/local/run_report.h"
-#include "mentor/report/training_table.h"
 #include "meta_learner/experiment/parts.h"
 
 namespace mentor {
@@ -125,8 +124,9 @@ absl::Status RunMetrics::Update() {
     if (const auto found = point.metrics.find("shaped_return"); found != point.metrics.end())
       return_.push_back(found->second);
   }
-  const std::set<std::string> names = report::MetricNames(points);
-  if (has_csv_ && std::includes(columns_.begin(), columns_.end(), names.begin(), names.end())) {
+  const report::MetricSet names = report::MetricNames(points);
+  if (has_csv_ && std::includes(columns_.begin(), columns_.end(), names.begin(), names.end(),
+                                report::NaturalOrder())) {
     MENTOR_RETURN_IF_ERROR(Append(options_.csv, report::TrainingRows(points, columns_)));
   } else {
     // A column that is new, or a file of which nobody knows how it ends.

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +14,7 @@
 #include <absl/status/statusor.h>
 
 #include "mentor/report/report.h"
+#include "mentor/report/training_table.h"
 #include "mentor/v1/experiment.pb.h"
 #include "meta_learner/store/store.h"
 
@@ -49,7 +49,7 @@ class RunMetrics {
   const bool has_success_;      // Some environment reports success.
   const std::string last_seg_;  // Success rate of the last inner iteration.
 
-  std::set<std::string> columns_;  // Of the CSV file.
+  report::MetricSet columns_;  // Of the CSV file.
   bool has_csv_ = false;
   uint32_t last_step_ = 0;  // The newest in the CSV file,
   int64_t last_event_ = 0;  // and in the event file.

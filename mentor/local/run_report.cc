@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -20,9 +21,11 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/protocol.h"
+#include "common/resources/names.h"
 #include "common/resources/states.h"
 #include "common/spec/canonical.h"
 #include "common/spec/spec.h"
+#include "common/status.h"
 #include "envs/benchmark.h"
 #include "learner/agents/numerics.h"
 #include "learner/inner_loops/inner_loop.h"
@@ -109,9 +112,9 @@ report::Identity IdentityOf(const v1::ExperimentSpec& spec) {
 }
 
 // The evaluation at the end of the run and those of `mentor evaluate`, with the newest weights that
-// were evaluated.
+// were evaluated; *data says which.
 absl::StatusOr<std::vector<v1::EvaluationShard>> EvaluationsOf(
-    const std::filesystem::path& experiment) {
+    const std::filesystem::path& experiment, report::ReportData* data) {
   MENTOR_ASSIGN_OR_RETURN(std::vector<v1::EvaluationShard> shards,
                           meta_learner::ReadEvaluation(experiment));
   for (const std::filesystem::path& folder : EvaluationFolders(experiment)) {
@@ -119,10 +122,33 @@ absl::StatusOr<std::vector<v1::EvaluationShard>> EvaluationsOf(
                             meta_learner::ReadShards(folder));
     std::move(more.begin(), more.end(), std::back_inserter(shards));
   }
-  uint32_t newest = 0;
-  for (const v1::EvaluationShard& shard : shards) newest = std::max(newest, shard.outer_step());
-  std::erase_if(shards, [&](const auto& shard) { return shard.outer_step() != newest; });
+  std::set<uint64_t>& updates = data->evaluated_before;
+  for (const v1::EvaluationShard& shard : shards) updates.insert(shard.outer_step());
+  if (updates.empty()) return shards;
+  data->evaluated_update = static_cast<uint32_t>(*updates.rbegin());
+  updates.erase(data->evaluated_update);
+  std::erase_if(shards,
+                [&](const auto& shard) { return shard.outer_step() != data->evaluated_update; });
   return shards;
+}
+
+// What an experiment went on from. The name of a checkpoint is that of a file
+// (RUN/experiments/UID/checkpoints/00000010.ckpt), or of a resource
+// (experiments/ID/checkpoints/00000010).
+struct Origin {
+  std::string name;
+  uint32_t outer_update = 0;
+};
+std::optional<Origin> OriginOf(const v1::Experiment& experiment) {
+  const std::filesystem::path path = experiment.source_checkpoint();
+  Origin origin;
+  if (!absl::SimpleAtoi(path.stem().string(), &origin.outer_update)) return std::nullopt;
+  const std::filesystem::path owner = path.parent_path().parent_path(),
+                              state = owner.parent_path().parent_path();
+  const bool is_run =
+      path.extension() == ".ckpt" && !state.empty() && ExperimentsIn(state).size() < 2;
+  origin.name = (is_run ? state : owner).lexically_normal().string();
+  return origin;
 }
 
 std::string DateText(absl::Time time) {
@@ -226,12 +252,28 @@ std::vector<std::filesystem::path> EvaluationFolders(const std::filesystem::path
   return folders;
 }
 
+std::string NameOfFolder(const std::filesystem::path& folder) {
+  const std::filesystem::path whole = std::filesystem::absolute(folder).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename();
+}
+
 absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder) {
-  MENTOR_ASSIGN_OR_RETURN(const RunFolder run, FindRun(folder));
-  MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(run.state));
+  MENTOR_ASSIGN_OR_RETURN(const RunPlace place, FindRunPlace(folder));
+  const RunFolder& run = place.folder;
+  meta_learner::OpenError why = meta_learner::OpenError::kNone;
+  auto opened = meta_learner::OpenStore(run.state, &why);
+  std::error_code error;
+  if (const auto metrics = run.state / kMetricsFile;
+      why == meta_learner::OpenError::kInUse && std::filesystem::exists(metrics, error)) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kInUse,
+                     absl::StrFormat("%s is at work and draws its report at the end; meanwhile %s "
+                                     "has its numbers so far, and "
+                                     "`mentor run --tensorboard DIR` shows them",
+                                     run.state.string(), metrics.string()));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const auto store, std::move(opened));
   MENTOR_ASSIGN_OR_RETURN(const auto experiments, store->InStates(AllStates()));
   for (const v1::Experiment& experiment : experiments) {
-    std::error_code error;
     if (std::filesystem::equivalent(store->ExperimentFolder(experiment.uid()), run.experiment,
                                     error))
       return ReportDataOf(store.get(), experiment);
@@ -243,6 +285,11 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
                                                 const v1::Experiment& experiment) {
   const v1::ExperimentSpec spec = WithDefaults(experiment.spec());
   report::ReportData data;
+  // A run has its folder to itself; one that was fetched has a name.
+  const std::string id = ExperimentIdOf(experiment.name()).value_or("run");
+  data.run = id == "run" ? NameOfFolder(store->folder()) : id;
+  if (experiment.state() == v1::Experiment::STATE_FAILED)
+    data.failure = experiment.error().message();
   data.title = spec.display_name().empty() ? experiment.name() : spec.display_name();
   data.spec_text = meta_learner::PrintWithDefaults(spec);
   data.signal_role = spec.signal().role() == v1::ADVANTAGE ? "advantage" : "reward";
@@ -266,6 +313,11 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
                 {"Mentor", std::string(kBuildVersion)},
                 {"LibTorch device", learner::DeviceName()},
                 {"State", StateText(experiment.state())}};
+  if (const auto origin = OriginOf(experiment)) {
+    data.origin = origin->name;
+    data.facts.emplace_back(
+        "From", absl::StrFormat("%s, after outer update %d", origin->name, origin->outer_update));
+  }
   if (experiment.has_start_time())
     data.facts.emplace_back("Began", DateText(absl::FromTimeT(experiment.start_time().seconds())));
   if (experiment.has_end_time())
@@ -275,6 +327,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
     data.facts.emplace_back(absl::StrFormat("Hash after outer update %d", hash->outer_step),
                             hash->state_hash);
     data.identity.state_hash = hash->state_hash;
+    data.outer_updates_made = hash->outer_step;
   }
 
   MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
@@ -284,7 +337,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
   data.films = FilmsOf(folder);
   MENTOR_ASSIGN_OR_RETURN(data.maps, MapsOf(folder));
-  MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(folder));
+  MENTOR_ASSIGN_OR_RETURN(const auto shards, EvaluationsOf(folder, &data));
   const int episode_steps = EpisodeSteps(spec);
   // Signals are shown on tasks for tests, where there are some.
   const bool has_test = std::any_of(shards.begin(), shards.end(),

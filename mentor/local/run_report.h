@@ -15,6 +15,9 @@
 
 namespace mentor {
 
+// Of a run's folder: grows while the run is at work.
+inline constexpr char kMetricsFile[] = "metrics.csv";
+
 // The numbers of an experiment so far.
 absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* store,
                                                 const v1::Experiment& experiment);
@@ -27,8 +30,12 @@ std::vector<report::TrainingPoint> TrainingPoints(
 report::EvaluationRow RowOf(const v1::EvaluationShard& shard,
                             const v1::EvaluatedLifetime& lifetime);
 
-// The same of a run's folder. The run must not be at work: one process owns its store.
+// The same of a run's folder, or of what FindRunPlace takes. FAILED_PRECONDITION while the run is
+// at work: one process owns its store.
 absl::StatusOr<report::ReportData> ReportOf(const std::filesystem::path& folder);
+
+// "a" of "runs/a" and "runs/a/", whatever links lead there.
+std::string NameOfFolder(const std::filesystem::path& folder);
 
 // What `mentor evaluate` leaves in an experiment's folder: evaluations/NAME/SEED/ with the files of
 // meta_learner/experiment/evaluation.h, and evaluations/maps.binpb.

@@ -61,6 +61,17 @@ std::string ListOf(const std::vector<Budget>& budgets, bool with_cpu) {
 
 }  // namespace
 
+double MeanOf(const std::vector<Budget>& budgets, double Budget::*member) {
+  double sum = 0;
+  int known = 0;
+  for (const Budget& budget : budgets) {
+    if (!std::isfinite(budget.*member)) continue;
+    sum += budget.*member;
+    ++known;
+  }
+  return known > 0 ? sum / known : kNone;
+}
+
 std::string RangeWords(const std::vector<Budget>& budgets, double Budget::*member) {
   const auto [least, greatest] = RangeOf(budgets, member);
   if (!std::isfinite(least)) return "";
@@ -84,7 +95,9 @@ Budget BudgetOf(const ReportData& data) {
   } else if (data.identity.lifetimes_per_update > 0) {
     budget.lifetimes = 0;
   }
-  budget.cpu_seconds = data.training.empty() ? 0 : CpuSeconds(data.training);
+  budget.cpu_seconds = data.training.empty()              ? 0
+                       : UpdatesBefore(data.training) > 0 ? kNone
+                                                          : CpuSeconds(data.training);
   for (const EvaluationRow& row : data.evaluation) {
     if (row.method == v1::EVALUATION_METHOD_LEARNED) ++budget.evaluated;
   }
@@ -118,6 +131,22 @@ std::string BudgetWords(const std::vector<Group>& groups) {
          ". Compare the curves against environment steps and CPU seconds.";
 }
 
+std::string UnknownCosts(const std::vector<Group>& groups) {
+  std::vector<std::string> runs;
+  for (const Group& group : groups) {
+    for (const ComparedRun* run : group.runs) {
+      const uint32_t before = UpdatesBefore(run->data.training);
+      if (before == 0) continue;
+      const std::string& origin = run->data.origin;
+      runs.push_back(absl::StrCat(run->name, " (its first ", Several(before, "outer update"),
+                                  before == 1 ? " was" : " were", " made ",
+                                  origin.empty() ? "elsewhere" : "in " + origin, ")"));
+    }
+  }
+  if (runs.empty()) return "";
+  return "CPU seconds and wall time leave out " + absl::StrJoin(runs, ", ") + ".";
+}
+
 Table BudgetTable(const std::vector<Group>& groups) {
   using Kind = Table::Cell::Kind;
   Table table("budgets",
@@ -136,10 +165,7 @@ Table BudgetTable(const std::vector<Group>& groups) {
         Table::Text(group.name),
         Table::Number(static_cast<double>(budgets.size()), Grouped(budgets.size()))};
     const auto add = [&](double Budget::*member) {
-      double sum = 0;
-      for (const Budget& budget : budgets) sum += budget.*member;
-      row.push_back(
-          Table::Number(sum / static_cast<double>(budgets.size()), RangeWords(budgets, member)));
+      row.push_back(Table::Number(MeanOf(budgets, member), RangeWords(budgets, member)));
     };
     for (const Resource& resource : kResources) add(resource.member);
     add(&Budget::evaluated);

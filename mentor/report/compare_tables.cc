@@ -104,7 +104,8 @@ Table PartTable(const Standing& standing) {
   for (size_t i = 0; i < shown; ++i)
     parts.push_back(shown < 2 ? 0 : static_cast<int>(i * (longest - 1) / (shown - 1)));
   std::vector<Table::Column> columns = {{"method"}};
-  for (const int part : parts) columns.push_back({PartName(part), Kind::kInterval});
+  for (const int part : parts)
+    columns.push_back({PartName(part, static_cast<size_t>(longest)), Kind::kInterval});
   for (const char* name : {kLastEpisode, kWithoutNoise, "shaped return"})
     columns.push_back({name, Kind::kInterval});
   Table table("parts_" + FileName(standing.split),
@@ -167,6 +168,20 @@ Table EnvironmentTable(const Standing& standing) {
   return table;
 }
 
+// Whether one of two methods is the better one, by how often a score of the first is higher.
+bool IsClear(const Interval& p) {
+  return p.low > 0.5 || p.high < 0.5;
+}
+// Bounds of Vargha and Delaney (2000), "A critique and improvement of the CL common language effect
+// size statistics".
+std::string HowMuch(const Interval& p) {
+  const double distance = std::abs(p.mean - 0.5);
+  return std::string(distance < 0.14   ? "a little "
+                     : distance < 0.21 ? ""
+                                       : "much ") +
+         (p.mean > 0.5 ? "better" : "worse");
+}
+
 Table ImprovementTable(const Standing& standing) {
   Table table("improvement_" + FileName(standing.split),
               "Probability that a score of one method is higher than one of another: " +
@@ -183,9 +198,7 @@ Table ImprovementTable(const Standing& standing) {
       if (own.empty() || other.empty()) continue;
       const Interval p = BootstrapImprovement(own, other, BootstrapStream());
       table.Add({Table::Text(x.name), Table::Text(y.name), Table::Value(p),
-                 Table::Text(p.low > 0.5    ? "better"
-                             : p.high < 0.5 ? "worse"
-                                            : "not distinguishable")});
+                 Table::Text(IsClear(p) ? HowMuch(p) : "not distinguishable")});
     }
   }
   return table;
@@ -260,14 +273,20 @@ Table CostTable(const std::vector<Group>& groups) {
       });
     };
     const double wall = OverRuns(group, [](const ReportData& data) {
-      return MeanMetric(data, "wall_seconds") * static_cast<double>(data.training.size());
+      return UpdatesBefore(data.training) > 0
+                 ? kNone
+                 : MeanMetric(data, "wall_seconds") * static_cast<double>(data.training.size());
     });
     const double steps = last(&TrainingPoint::env_steps);
+    const double speed = OverRuns(group, [](const ReportData& data) {
+      const double own = StepsPerSecond(data.training);
+      return own > 0 ? own : kNone;
+    });
     const double rollout = mean("rollout_seconds"), policy = mean("policy_seconds");
     table.Add({Table::Text(group.name), Table::Text(group.runs[0]->data.identity.rule),
                Whole(static_cast<double>(group.runs.size())),
                Whole(last(&TrainingPoint::outer_update)), Whole(steps), number(wall),
-               number(mean("wall_seconds")), number(steps / wall),
+               number(mean("wall_seconds")), number(speed),
                number(std::isfinite(policy) ? std::max(0.0, rollout - policy) : rollout),
                number(policy), number(mean("signal_seconds")), number(mean("update_seconds")),
                number(mean("outer_seconds")),
@@ -283,14 +302,21 @@ Table CostTable(const std::vector<Group>& groups) {
 
 Table RunTable(const std::vector<Group>& groups) {
   Table table("runs", "The runs",
-              {{"method"}, {"run"}, {"meta-seed"}, {"outer updates", Kind::kNumber}, {"hash"}});
+              {{"method"},
+               {"run"},
+               {"meta-seed"},
+               {"outer updates", Kind::kNumber},
+               {"best weights", Kind::kNumber},
+               {"hash"}});
   for (const Group& group : groups) {
     for (const ComparedRun* run : group.runs) {
       const ReportData& data = run->data;
+      const auto best = BestUpdate(data.training, data.evaluated_update);
       table.Add(
           {Table::Text(group.name), Table::Text(run->name),
            Table::Text(absl::StrFormat("%d", data.identity.seed)),
            Whole(data.training.empty() ? 0 : data.training.back().outer_update),
+           best ? Whole(*best) : Table::None(),
            Table::Text(data.identity.state_hash.empty() ? "-"
                                                         : data.identity.state_hash.substr(0, 16))});
     }
@@ -298,42 +324,58 @@ Table RunTable(const std::vector<Group>& groups) {
   return table;
 }
 
-// The standing in words: in the order of the interquartile means, and who beats the baselines.
+// How x stands against others, in words; empty where nothing is comparable.
+std::string AgainstOthers(const Standing& standing, const Contender& x,
+                          const std::vector<const Contender*>& others) {
+  std::vector<std::string> words;
+  for (const Contender* y : others) {
+    const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, *y);
+    if (own.empty() || other.empty()) continue;
+    const Interval p = BootstrapImprovement(own, other, BootstrapStream());
+    words.push_back(
+        absl::StrFormat("%s %s (higher in %.0f %% of pairs [%.0f %%, %.0f %%])",
+                        IsClear(p) ? "is " + HowMuch(p) + " than" : "cannot be told apart from",
+                        y->name, 100 * p.mean, 100 * p.low, 100 * p.high));
+  }
+  return words.empty() ? "" : x.name + " " + absl::StrJoin(words, "; ") + ".";
+}
+
+// The standing in words: the best method against the others, which comes first of all; then the
+// order of the interquartile means, and who beats the baselines.
 void Say(const Standing& standing, std::vector<std::string>* summary) {
-  std::vector<std::pair<double, std::string>> order;
+  struct Ranked {
+    const Contender* contender;
+    Interval iqm;
+  };
+  std::vector<Ranked> order;
   for (const Contender& contender : standing.contenders) {
     const Scores scores = ScoresOf(standing, contender);
     if (scores.empty() || contender.best()) continue;
-    const Interval iqm = AggregateOf(scores).iqm;
-    order.emplace_back(-iqm.mean, contender.name + " " + FormatInterval(iqm));
+    order.push_back({&contender, AggregateOf(scores).iqm});
   }
   std::stable_sort(order.begin(), order.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+                   [](const Ranked& a, const Ranked& b) { return a.iqm.mean > b.iqm.mean; });
   std::vector<std::string> words;
-  for (const auto& [value, text] : order) words.push_back(text);
+  std::vector<const Contender*> learned;
+  for (const auto& [contender, iqm] : order) {
+    words.push_back(contender->name + " " + FormatInterval(iqm));
+    if (contender->learned()) learned.push_back(contender);
+  }
+  if (learned.size() > 1) {
+    const std::vector<const Contender*> rest(learned.begin() + 1, learned.end());
+    if (std::string text = AgainstOthers(standing, *learned[0], rest); !text.empty())
+      summary->insert(summary->begin(), std::move(text));
+  }
   summary->push_back(absl::StrFormat("Interquartile mean of the %s, at the end of a lifetime: %s.",
                                      SplitTitle(standing), absl::StrJoin(words, ", ")));
   for (const Contender& x : standing.contenders) {
     if (!x.learned() || x.best()) continue;
-    std::vector<std::string> better, worse, unclear;
+    std::vector<const Contender*> baselines;
     for (const Contender& y : standing.contenders) {
-      if (y.learned() || !Comparable(x, y)) continue;
-      const Scores own = ScoresOf(standing, x), other = ScoresOf(standing, y);
-      if (own.empty() || other.empty()) continue;
-      const Interval p = BootstrapImprovement(own, other, BootstrapStream());
-      auto& list = p.low > 0.5 ? better : p.high < 0.5 ? worse : unclear;
-      list.push_back(absl::StrFormat("%s (%.2f)", y.name, p.mean));
+      if (!y.learned() && Comparable(x, y)) baselines.push_back(&y);
     }
-    std::string text;
-    const auto add = [&](const char* verb, const std::vector<std::string>& names) {
-      if (!names.empty())
-        absl::StrAppend(&text, text.empty() ? " " : "; ", verb, " ", absl::StrJoin(names, ", "));
-    };
-    add("is probably better than", better);
-    add("is probably worse than", worse);
-    add("cannot be told apart from", unclear);
-    if (!text.empty())
-      summary->push_back("By the probability of improvement, " + x.name + text + ".");
+    if (std::string text = AgainstOthers(standing, x, baselines); !text.empty())
+      summary->push_back(std::move(text));
   }
 }
 
@@ -356,6 +398,8 @@ ComparisonTables Tabulate(const std::vector<Group>& groups,
   }
   if (std::string budgets = BudgetWords(groups); !budgets.empty())
     result.summary.push_back(std::move(budgets));
+  if (std::string unknown = UnknownCosts(groups); !unknown.empty())
+    result.summary.push_back(std::move(unknown));
   result.tables.push_back(BudgetTable(groups));
   for (const Standing& standing : standings) {
     result.tables.push_back(ScoreTable(standing));

@@ -52,7 +52,8 @@ double ValueAt(const std::vector<double>& means, int iteration) {
 
 absl::Status Check(const ComparisonData& data) {
   if (data.runs.empty()) return absl::InvalidArgumentError("there are no runs to compare");
-  std::map<std::string, std::string> names;  // By experiment.
+  std::map<std::string, std::string> names;                       // By experiment.
+  std::map<std::pair<std::string, uint64_t>, std::string> seeds;  // By method and meta-seed.
   for (const ComparedRun& run : data.runs) {
     const std::string& experiment = run.data.identity.experiment;
     const auto [first, is_new] = names.emplace(experiment, run.name);
@@ -60,6 +61,14 @@ absl::Status Check(const ComparisonData& data) {
       return absl::InvalidArgumentError(absl::StrFormat(
           "%s and %s are the same run (experiment %s), which would count as two; name it once",
           first->second, run.name, experiment));
+    }
+    const auto [same, is_other] =
+        seeds.emplace(std::pair(run.data.identity.method, run.data.identity.seed), run.name);
+    if (!is_other) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s and %s have the same spec and the same seed, %d, and would count as two meta-seeds; "
+          "name one of them",
+          same->second, run.name, run.data.identity.seed));
     }
     const auto results = SummariseEvaluation(run.data.evaluation, run.data.iterations);
     if (!results.ok()) {
@@ -138,13 +147,16 @@ Standing MakeStanding(const std::vector<Group>& groups, const std::string& split
                                        : absl::StrFormat("%s (%s)", NameOf(row.method), group.name);
           auto found = std::find_if(baselines.begin(), baselines.end(),
                                     [&](const Builder& b) { return b.contender.name == name; });
+          // One of each method has the method's colour.
+          Style own = StyleOf(row.method);
+          if (!shared) own.colour = style.colour;
           if (found == baselines.end()) {
             found = baselines.insert(
                 baselines.end(),
                 Builder{.contender = {.name = name,
                                       .group = shared ? "" : group.name,
                                       .method = row.method,
-                                      .style = StyleOf(row.method),
+                                      .style = own,
                                       .iteration_steps = random
                                                              ? identity.iteration_steps
                                                              : identity.baseline_iteration_steps}});
@@ -327,12 +339,22 @@ median.</li>
 resamples, always the same random numbers). Scores of one meta-seed are drawn together.</li>
 <li><b>Performance profile</b>: the share of scores above each value. A curve that lies higher is
 better there.</li>
-<li><b>Probability of improvement</b>: how likely a score of one method is higher than one of
-another; ties count half. 0.5 means no difference.</li>
+<li><b>Probability of improvement</b>: in how many of all pairs a score of one method is higher than
+one of another; ties count half. 0.5 means no difference. Where the interval leaves 0.5 out, <b>a
+little better</b> means below 64 % of pairs, <b>better</b> below 71 %, <b>much better</b> 71 % and
+more (Vargha and Delaney, 2000).</li>
+<li><b>meta-seed</b>: the seed of a spec, which decides the first weights of the signal network and
+all chance in meta-training. Runs whose specs differ in it alone are one method. <b>Seed of
+agents</b>: decides the agents' first weights, goals and actions in an evaluation.</li>
+<li><b>random signal</b>: the signal network (of rules without one, whatever they learn) as it was
+before meta-training, with random weights.</li>
+<li><b>generation</b>: where an outer update is one part of a lifetime, the agents that begin
+together.</li>
 <li><b>before learning</b>: no signal can act there; rules that learn the agents' first policy can.
 <b>last episode</b>: the last one of the lifetime. <b>without noise</b>: deterministic
 episodes after it. Files call the parts of a lifetime seg0, seg1, seg2, ...</li>
-<li><b>(best)</b>: the weights with the best score during meta-training, not the final ones.</li>
+<li><b>(best)</b>: the weights with the best score on training goals during meta-training, not the
+final ones. The table of runs says after which outer update.</li>
 <li><b>Budgets</b> are what meta-training had: outer updates, lifetimes of agents, environment steps
 and CPU seconds of all its processes. The table of budgets says which, and whether they are
 equal.</li>

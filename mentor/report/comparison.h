@@ -107,11 +107,15 @@ struct Budget {
   double evaluated = 0;  // Lifetimes of the evaluation, without baselines.
 };
 Budget BudgetOf(const ReportData& data);
+// Of those of which it is known; NaN: of none.
+double MeanOf(const std::vector<Budget>& budgets, double Budget::*member);
 // "38 to 40"; empty when it is known of none.
 std::string RangeWords(const std::vector<Budget>& budgets, double Budget::*member);
 // Whether all runs had the same, CPU seconds aside, and what they had: a sentence or two. Empty for
 // a single run.
 std::string BudgetWords(const std::vector<Group>& groups);
+// Which runs' seconds are not known, and why; empty: of none.
+std::string UnknownCosts(const std::vector<Group>& groups);
 Table BudgetTable(const std::vector<Group>& groups);
 
 struct ComparisonTables {

@@ -154,7 +154,7 @@ void DrawEfficiency(const Standing& standing, Drawing* drawing) {
              .title = "Sample efficiency of the agents",
              .caption = "Interquartile mean after each part of a lifetime against the environment "
                         "steps that the agent has made by then. The first place is before any "
-                        "learning.",
+                        "update.",
              .panels = {std::move(panel)}},
             drawing);
 }
@@ -211,12 +211,12 @@ void DrawScoresByBudget(const std::vector<Group>& groups, const Standing& standi
                 .y = {.label = "interquartile mean of the " + quantity}};
     for (const Contender* contender : Shown(standing)) {
       if (!contender->learned()) continue;
-      double cost = 0;
+      std::vector<Budget> own;
       for (const Group& group : groups) {
         if (group.name != contender->group) continue;
-        for (const ComparedRun* run : group.runs)
-          cost += BudgetOf(run->data).*member / static_cast<double>(group.runs.size());
+        for (const ComparedRun* run : group.runs) own.push_back(BudgetOf(run->data));
       }
+      const double cost = MeanOf(own, member);
       if (!std::isfinite(cost)) continue;
       panel.series.push_back({.name = contender->name,
                               .style = contender->style,
@@ -252,19 +252,22 @@ struct Against {
   const char* name;  // Of the figure.
   const char* title;
   const char* label;  // Of the axis.
+  bool seconds;       // Of this run alone, whatever it went on from.
   // Its growth at one update; NaN: not known. The first argument is the update before, or null.
   double (*of)(const TrainingPoint* before, const TrainingPoint& point);
 };
 constexpr Against kAgainst[] = {
     {"training_by_steps", "Meta-training by environment steps",
-     "environment steps of meta-training",
+     "environment steps of meta-training", /*seconds=*/false,
      [](const TrainingPoint* before, const TrainingPoint& point) {
        return static_cast<double>(point.env_steps) -
               (before == nullptr ? 0 : static_cast<double>(before->env_steps));
      }},
     {"training_by_cpu", "Meta-training by CPU time", "CPU seconds of meta-training",
+     /*seconds=*/true,
      [](const TrainingPoint*, const TrainingPoint& point) { return CpuSeconds({point}); }},
     {"training_by_wall", "Meta-training by wall time", "seconds of wall time",
+     /*seconds=*/true,
      [](const TrainingPoint*, const TrainingPoint& point) {
        const auto time = point.metrics.find("wall_seconds");
        return time == point.metrics.end() ? kNone : Finite(time->second, kNone);
@@ -272,6 +275,7 @@ constexpr Against kAgainst[] = {
 };
 
 struct TrainingSeries {
+  std::vector<uint32_t> updates;
   std::vector<double> x, values;  // Running means of the values.
 };
 // Agents that live on from update to update show what they are at the end of their lives only,
@@ -289,6 +293,7 @@ TrainingSeries SeriesOf(const ReportData& data, const std::string& metric, const
     if (generations > 1 && iteration != point.metrics.end() &&
         static_cast<int>(iteration->second) != data.iterations - 1)
       continue;
+    series.updates.push_back(point.outer_update);
     series.x.push_back(x);
     series.values.push_back(value == point.metrics.end() ? kNone : value->second);
   }
@@ -302,22 +307,25 @@ Series TrainingCurve(const Group& group, const std::string& metric, const Agains
                      int window, size_t place) {
   Series curve = Line(group.name, StyleOf(place), false);
   curve.intervals = group.runs.size() > 1;
-  std::vector<TrainingSeries> all;
-  size_t updates = std::numeric_limits<size_t>::max();
+  std::map<uint32_t, std::vector<std::pair<double, double>>> by_update;  // (x, value) of each run.
+  size_t runs = 0;
   for (const ComparedRun* run : group.runs) {
-    all.push_back(SeriesOf(run->data, metric, against, window));
-    updates = std::min(updates, all.back().values.size());
+    if (against.seconds && UpdatesBefore(run->data.training) > 0) continue;
+    ++runs;
+    const TrainingSeries series = SeriesOf(run->data, metric, against, window);
+    for (size_t i = 0; i < series.updates.size(); ++i)
+      by_update[series.updates[i]].emplace_back(series.x[i], series.values[i]);
   }
-  for (size_t i = 0; i < updates; ++i) {
+  for (const auto& [update, places] : by_update) {
+    if (places.size() < runs) continue;
     double x = 0;
+    bool finite = true;
     std::vector<std::vector<double>> values;
-    for (const TrainingSeries& series : all) {
-      x += series.x[i] / static_cast<double>(all.size());
-      values.push_back({series.values[i]});
+    for (const auto& [own_x, value] : places) {
+      x += own_x / static_cast<double>(runs);
+      values.push_back({value});
+      finite = finite && std::isfinite(own_x) && std::isfinite(value);
     }
-    const bool finite = std::isfinite(x) && std::all_of(values.begin(), values.end(), [](auto& v) {
-                          return std::isfinite(v[0]);
-                        });
     if (!finite) continue;
     curve.places.push_back({x, BootstrapMeans(values, BootstrapStream(), /*resamples=*/500)[0]});
   }
@@ -347,6 +355,7 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
   });
   const std::string quantity = QuantityWords(success ? Quantity::kSuccess : Quantity::kReturn);
   const int window = WindowOf(groups);
+  const std::string unknown = UnknownCosts(groups);
   for (const Against& against : kAgainst) {
     Panel panel{.x = {.label = against.label, .low = 0}, .y = {.label = quantity}};
     double most = 0;
@@ -375,13 +384,16 @@ void DrawMetaTraining(const std::vector<Group>& groups, const std::vector<Standi
         {.name = against.name,
          .section = "training",
          .title = against.title,
-         .caption = absl::StrFormat(
-             "Training goals, %s; with several meta-seeds their mean and its 95 %% interval. "
-             "%sBaselines stand at their mean score of the evaluation.",
-             MeanWords(window),
-             success ? "Success at the end of a lifetime; while there is one generation only, so "
+         .caption =
+             absl::StrFormat(
+                 "Training goals, %s; with several meta-seeds their mean and its 95 %% interval. "
+                 "%sBaselines stand at their mean score of the evaluation.",
+                 MeanWords(window),
+                 success
+                     ? "Success at the end of a lifetime; while there is one generation only, so "
                        "far in it. "
-                     : ""),
+                     : "") +
+             (against.seconds && !unknown.empty() ? " " + unknown : ""),
          .panels = {std::move(panel)}},
         drawing);
   }

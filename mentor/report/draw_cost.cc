@@ -42,13 +42,18 @@ std::optional<std::vector<double>> PhaseSeconds(const TrainingPoint& point) {
                              update.value_or(0), outer.value_or(0)};
 }
 
-// Steps of point i alone.
+// Steps of point i alone; 0: not known.
 double StepsOf(const std::vector<TrainingPoint>& training, size_t i) {
+  if (i == 0 && UpdatesBefore(training) > 0) return 0;  // Not known.
   const uint64_t before = i == 0 ? 0 : training[i - 1].env_steps;
   return training[i].env_steps > before ? static_cast<double>(training[i].env_steps - before) : 0;
 }
 
 }  // namespace
+
+uint32_t UpdatesBefore(const std::vector<TrainingPoint>& training) {
+  return training.empty() ? 0 : std::max(training.front().outer_update, 1u) - 1;
+}
 
 std::vector<PhaseCost> CostByPhase(const std::vector<TrainingPoint>& training) {
   std::vector<double> sums(std::size(kPhases), 0.0);

@@ -108,7 +108,8 @@ void DrawSegments(const std::string& split, const std::vector<const MethodResult
     has_det = has_det || result->det;
   }
   Panel panel;
-  for (size_t s = 0; s < segments; ++s) panel.x.names.push_back(PartName(static_cast<int>(s)));
+  for (size_t s = 0; s < segments; ++s)
+    panel.x.names.push_back(PartName(static_cast<int>(s), segments));
   panel.x.names.push_back(kLastEpisode);
   if (has_det) panel.x.names.push_back(kWithoutNoise);
   const std::string quantity = QuantityWords(methods[0]->quantity);
@@ -179,9 +180,9 @@ void DrawEpisodes(const std::string& split, const std::vector<const MethodResult
     panel.series.push_back(std::move(series));
   }
   if (methods[0]->quantity == Quantity::kSuccess) FitRates(&panel);
-  std::string caption =
-      "Bands are 95 % intervals over lifetimes. Vertical lines are the agent's updates, the only "
-      "places where it learns.";
+  std::string caption = "Bands are 95 % intervals over lifetimes.";
+  if (segments > 1)
+    caption += " Vertical lines are the agent's updates, the only places where it learns.";
   if (det > 0) caption += " In the last ones agents act without noise.";
   AddFigure({.name = "episodes_" + FileName(split),
              .section = "evaluation",

@@ -118,7 +118,7 @@ void DrawEpisode(const SignalSample& sample, Drawing* drawing) {
 
 }  // namespace
 
-void DrawMaps(const std::vector<MapSample>& maps, Drawing* drawing) {
+void DrawMaps(const std::vector<MapSample>& maps, int iterations, Drawing* drawing) {
   constexpr size_t kShown = 4;
   std::string previous;
   size_t shown = 0;
@@ -133,8 +133,9 @@ void DrawMaps(const std::vector<MapSample>& maps, Drawing* drawing) {
         .image = {map.rows, map.columns, map.values}};
     AddFigure({.name = absl::StrFormat("map_%d", number++),
                .section = "signal",
-               .title = absl::StrFormat("%s, lifetime %d, %s", map.name, map.lifetime,
-                                        PartName(static_cast<int>(map.iteration))),
+               .title = absl::StrFormat(
+                   "%s, lifetime %d, %s", map.name, map.lifetime,
+                   PartName(static_cast<int>(map.iteration), static_cast<size_t>(iterations))),
                .caption = "The stronger the colour, the more. Rows are steps that ask, columns "
                           "steps that are looked "
                           "at.",

@@ -67,7 +67,7 @@ std::string SegmentColour(size_t place, size_t count) {
 }
 
 void TabulateTraining(const std::vector<TrainingPoint>& training, Drawing* drawing) {
-  const std::set<std::string> names = MetricNames(training);
+  const MetricSet names = MetricNames(training);
   drawing->tables.push_back(
       {"training.csv", TrainingHeader(names) + TrainingRows(training, names)});
 }
@@ -249,7 +249,8 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
     // What is learned last is drawn above the others and named first.
     for (size_t i = segments.size(); i-- > 0;) {
       const auto values = SeriesOf(training, absl::StrFormat("seg%d", segments[i]));
-      const std::string name = PartName(segments[i]), colour = SegmentColour(i, segments.size());
+      const std::string name = PartName(segments[i], static_cast<size_t>(data.iterations)),
+                        colour = SegmentColour(i, segments.size());
       AddCurve(updates, values, name, colour, &by_update);
       AddCurve(steps.x, values, name, colour, &by_steps);
     }
@@ -258,8 +259,10 @@ void DrawTraining(const ReportData& data, Drawing* drawing) {
     AddFigure({.name = "training_by_update",
                .section = "training",
                .title = "Meta-training: success by outer update",
-               .caption = "Success of agents on the goals of meta-training, with sampled signals: "
-                          "before they learn, and after their updates. " +
+               .caption = "Success of agents on the goals of meta-training, with sampled signals" +
+                          std::string(data.iterations > 1
+                                          ? ": before they learn, and after their updates. "
+                                          : ". ") +
                           UpdateWords(training) +
                           (data.seg0_is_control
                                ? " Before learning nothing can change: the signal acts from the "

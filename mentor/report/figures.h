@@ -168,12 +168,15 @@ void DrawEvaluation(const std::vector<EvaluationRow>& rows,
                     const std::vector<Comparison>& comparisons, Drawing* drawing);
 void DrawTraining(const ReportData& data, Drawing* drawing);
 void DrawSignals(const std::vector<SignalSample>& samples, Drawing* drawing);
-void DrawMaps(const std::vector<MapSample>& maps, Drawing* drawing);
+void DrawMaps(const std::vector<MapSample>& maps, int iterations, Drawing* drawing);
 void DrawCost(const std::vector<TrainingPoint>& training, Drawing* drawing);
 
 std::vector<PhaseCost> CostByPhase(const std::vector<TrainingPoint>& training);
 // One entry for each lifetime and the pooled one last.
 std::vector<Correlation> Correlate(const std::vector<SignalSample>& samples);
+// Outer updates before the first of which there are numbers, as of a run that went on from another
+// one: their environment steps are counted, their seconds are not.
+uint32_t UpdatesBefore(const std::vector<TrainingPoint>& training);
 // Of all its updates; NaN when none is known.
 double CpuSeconds(const std::vector<TrainingPoint>& training);
 // Environment steps a second of wall time over all updates that have both; 0 when none has.

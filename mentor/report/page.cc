@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <set>
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/escaping.h>
@@ -28,11 +30,11 @@ std::string Paragraph(const std::string& text) {
   return "<p>" + EscapeHtml(text) + "</p>\n";
 }
 
-std::string ResultTable(const std::vector<MethodResult>& results, bool by_environment) {
+std::string ResultTable(const PageParts& parts, bool by_environment) {
   size_t segments = 0;
   bool has_det = false, has_return = false;
   std::vector<const MethodResult*> shown;
-  for (const MethodResult& result : results) {
+  for (const MethodResult& result : parts.results) {
     if (result.environment.empty() == by_environment) continue;
     shown.push_back(&result);
     segments = std::max(segments, result.segments.size());
@@ -43,7 +45,7 @@ std::string ResultTable(const std::vector<MethodResult>& results, bool by_enviro
   std::vector<Table::Column> columns = {{"method"}};
   if (by_environment) columns.push_back({"environment"});
   for (size_t s = 0; s < segments; ++s)
-    columns.push_back({PartName(static_cast<int>(s)), Kind::kInterval});
+    columns.push_back({PartName(static_cast<int>(s), segments), Kind::kInterval});
   columns.push_back({kLastEpisode, Kind::kInterval});
   if (has_det) columns.push_back({kWithoutNoise, Kind::kInterval});
   if (has_return) columns.push_back({"shaped return", Kind::kInterval});
@@ -70,7 +72,44 @@ std::string ResultTable(const std::vector<MethodResult>& results, bool by_enviro
   return table.Html();
 }
 
-std::string ComparisonTable(const std::vector<Comparison>& comparisons) {
+// Which weights, goals and seeds the evaluation holds. Several may be pooled: that at the end of
+// the run, and those of `mentor evaluate`.
+std::string EvaluatedWords(const PageParts& parts) {
+  const ReportData& data = parts.data;
+  std::string text;
+  if (data.evaluated_update > 0) {
+    text = absl::StrFormat("Weights after outer update %d", data.evaluated_update);
+    if (const auto best = BestUpdate(data.training, data.evaluated_update)) {
+      absl::StrAppendFormat(&text,
+                            "; learned (best): after outer update %d, which had the best score on "
+                            "the training goals",
+                            *best);
+    }
+    text += ".";
+  }
+  std::map<std::string, std::map<uint64_t, std::set<uint64_t>>> goals;  // By split and seed.
+  for (const EvaluationRow& row : data.evaluation) goals[row.split][row.seed].insert(row.goal);
+  for (const auto& [split, by_seed] : goals) {
+    std::map<std::set<uint64_t>, std::set<uint64_t>> seeds;  // By goals.
+    for (const auto& [seed, own] : by_seed) seeds[own].insert(seed);
+    std::vector<std::string> words;
+    for (const auto& [own, of] : seeds) {
+      words.push_back(absl::StrFormat("seed%s of agents %s on goal%s %s", of.size() == 1 ? "" : "s",
+                                      RangesOf(of), own.size() == 1 ? "" : "s", RangesOf(own)));
+    }
+    absl::StrAppendFormat(&text, " %s: %s.", Capitalised(GoalsOf(split)),
+                          absl::StrJoin(words, "; "));
+  }
+  if (!data.evaluated_before.empty()) {
+    absl::StrAppendFormat(
+        &text, " Evaluations of older weights are not here: after outer update%s %s.",
+        data.evaluated_before.size() == 1 ? "" : "s", RangesOf(data.evaluated_before));
+  }
+  return Paragraph(text);
+}
+
+std::string ComparisonTable(const PageParts& parts) {
+  const std::vector<Comparison>& comparisons = parts.comparisons;
   if (comparisons.empty()) return "";
   Table table("differences", "Differences of two methods",
               {{"comparison"},
@@ -82,7 +121,8 @@ std::string ComparisonTable(const std::vector<Comparison>& comparisons) {
   for (const Comparison& comparison : comparisons) {
     const Interval& d = comparison.difference;
     table.Add({Table::Text(NameOf(comparison.method) + " minus " + NameOf(comparison.baseline)),
-               Table::Text(GoalsOf(comparison.split)), Table::Text(PartName(comparison.segment)),
+               Table::Text(GoalsOf(comparison.split)),
+               Table::Text(PartName(comparison.segment, parts.results[0].segments.size())),
                Table::Value(d),
                Table::Text(d.low > 0    ? "higher"
                            : d.high < 0 ? "lower"
@@ -282,7 +322,8 @@ its advantage at every step. <em>Meta-training</em> improves that network from w
 before the agent has learned anything, after its first update, after its second, and so on. An
 episode succeeds when any of its steps does. It counts where it ends. Before learning is the
 control: no signal can act there. Environments without success have their shaped return in place of
-the rate. Files call these parts seg0, seg1, seg2, ...</li>
+the rate. Files call these parts seg0, seg1, seg2, ... Agents that are never updated have one part,
+the <b>whole lifetime</b>.</li>
 <li><b>last episode</b>: the last one of the lifetime. <b>without noise</b>: episodes after it, in
 which the agent acts deterministically (det in files).</li>
 <li><b>shaped return</b>: the environment's hand-made progress reward, summed over an episode of the
@@ -296,7 +337,13 @@ best score on training goals during meta-training. In the evaluation the network
 meta-training a sample.</li>
 <li><b>PPO sparse</b>, <b>PPO shaped</b>, <b>PPO sparse and shaped</b>: the same agents with
 lifetimes of the same length, taught by the success signal, by the shaped reward, or by their sum.
-<b>random signal</b>: the signal network as it was before meta-training.</li>
+<b>random signal</b>: the signal network (of rules without one, whatever they learn) as it was
+before meta-training, with random weights.</li>
+<li><b>generation</b>: where an outer update is one part of a lifetime, the agents that begin
+together. Generation 0 is the first.</li>
+<li><b>meta-seed</b>: the seed of the spec, which decides the first weights of the signal network
+and all chance in meta-training. Runs that differ in it alone say how much chance matters.
+<b>Seed of agents</b>: decides the agents' first weights, goals and actions in an evaluation.</li>
 </ul></details>
 )";
 
@@ -312,7 +359,10 @@ std::string FactTable(const std::vector<std::pair<std::string, std::string>>& fa
 
 std::string MakePage(const PageParts& parts) {
   const ReportData& data = parts.data;
-  std::string html = PageHead(data.title.empty() ? "Mentor run" : data.title);
+  std::string title = data.title.empty() ? "Mentor run" : data.title;
+  if (!data.run.empty())
+    absl::StrAppendFormat(&title, ": %s, seed %d", data.run, data.identity.seed);
+  std::string html = PageHead(title);
   html += "<p class=\"sub\">What meta-training showed in this run: " +
           EscapeHtml(data.signal_role.empty()
                          ? absl::StrCat("what ", data.identity.rule, " gives agents to begin with")
@@ -332,10 +382,10 @@ std::string MakePage(const PageParts& parts) {
                   ? "<p>Success rates with frozen signal weights and fresh agents.</p>\n"
                   : "<p>No episode reports success, so the numbers are shaped returns of an "
                     "episode, with frozen signal weights and fresh agents.</p>\n";
-    chapter += ResultTable(parts.results, false);
-    if (std::string table = ResultTable(parts.results, true); !table.empty())
+    chapter += EvaluatedWords(parts) + ResultTable(parts, false);
+    if (std::string table = ResultTable(parts, true); !table.empty())
       chapter += "<h3>By environment</h3>\n" + table;
-    chapter += ComparisonTable(parts.comparisons) + Figures(parts, "evaluation");
+    chapter += ComparisonTable(parts) + Figures(parts, "evaluation");
   }
   chapters.push_back({"evaluation", "Evaluation", std::move(chapter)});
   chapters.push_back({"meta-training", "Meta-training",

@@ -158,7 +158,7 @@
       },
       grid: { color: colour("grid"), borderColor: colour("muted"), tickColor: colour("muted"),
         drawOnChartArea: vertical !== Boolean(panel.transposed) && !panel.image },
-      ticks: { color: colour("ink"), maxRotation: 0, autoSkipPadding: 14 },
+      ticks: { color: colour("ink"), maxRotation: 0, autoSkipPadding: 14, includeBounds: false },
     };
     if (axis.low !== undefined) options.min = axis.low;
     if (axis.high !== undefined) options.max = axis.high;
@@ -166,7 +166,6 @@
       options.afterBuildTicks = (scale) => {
         scale.ticks = scale.ticks.filter((tick) => Number.isInteger(tick.value));
       };
-      options.ticks.includeBounds = false;
     }
     if (axis.log) {
       options.ticks.callback = (value, i, all) => {
@@ -192,8 +191,9 @@
 
   const heightOf = (panel, width, figure) => {
     if (panel.transposed) {
-      const rows = panel.x.names.map((name) => wrap(name, nameLength(width)).length);
-      return 75 + rows.reduce((sum, lines) => sum + 16 * lines + 16, 0);
+      // Rows are equally high: the longest name has room, and so have its neighbours.
+      const lines = panel.x.names.map((name) => wrap(name, nameLength(width)).length);
+      return 75 + lines.length * (16 * Math.max(...lines) + 16);
     }
     if (panel.image) return Math.min(460, width);
     return figure.panels.length > 2 ? 240 : width < 480 ? 300 : 360;
@@ -214,7 +214,6 @@
       options.offset = options.grid.offset = false;
     }
     if (options.type !== "linear" || !(greatest > least || margin > 0)) return;
-    options.ticks.includeBounds = false;
     options.min ??= least - margin;
     options.max ??= greatest + margin;
   };

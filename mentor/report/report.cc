@@ -65,7 +65,7 @@ absl::StatusOr<ReportFiles> WriteReport(const ReportData& data, const std::files
   DrawEvaluation(data.evaluation, results, comparisons, &drawing);
   DrawTraining(data, &drawing);
   DrawSignals(data.signals, &drawing);
-  DrawMaps(data.maps, &drawing);
+  DrawMaps(data.maps, data.iterations, &drawing);
   DrawCost(data.training, &drawing);
 
   const std::filesystem::path files = folder / kReportFolder;

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -94,8 +95,15 @@ struct Identity {
 };
 
 struct ReportData {
-  std::string title;      // The experiment's.
-  std::string spec_text;  // Text format, every default written out.
+  std::string title;  // The experiment's.
+  std::string run =
+      {};  // What tells it from others of that title: its folder's name; may be empty.
+  std::string failure = {};  // Why it failed; empty: it did not.
+  // What it went on from, as people name it: a run's folder, an experiment; empty: nothing. Its
+  // outer updates are not among those of `training`.
+  std::string origin = {};
+  uint32_t outer_updates_made = 0;  // By the newest checkpoint, those of its origin included.
+  std::string spec_text;            // Text format, every default written out.
   // Shown as a table: seed, versions, hash, threads, ...
   std::vector<std::pair<std::string, std::string>> facts;
   std::string date = {};  // When the report is made, as people read it; may be empty.
@@ -113,6 +121,8 @@ struct ReportData {
   MetricTable metrics;            // What the run's parts say of them; others are drawn small.
   std::vector<TrainingPoint> training;
   std::vector<EvaluationRow> evaluation;
+  uint32_t evaluated_update = 0;  // Outer updates behind the weights that were evaluated,
+  std::set<uint64_t> evaluated_before = {};  // and behind older ones, whose lifetimes are left out.
   std::vector<SignalSample> signals;
   std::vector<MapSample> maps;
   Identity identity;

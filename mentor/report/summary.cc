@@ -22,6 +22,12 @@ std::string Number(double value) {
 }
 
 std::string Length(const ReportData& data) {
+  const std::string origin = data.origin.empty() ? "" : " of " + data.origin;
+  if (data.training.empty() && data.outer_updates_made > 0) {
+    return absl::StrFormat(
+        "This run made no outer update: its weights are those after outer update %d%s.",
+        data.outer_updates_made, origin);
+  }
   if (data.training.empty())
     return "No outer update has been made: the signal network is untrained.";
   const uint32_t done = data.training.back().outer_update;
@@ -29,6 +35,10 @@ std::string Length(const ReportData& data) {
   if (data.outer_updates_total > 0)
     text += absl::StrFormat(" of the %s that its spec asks for", Grouped(data.outer_updates_total));
   text += absl::StrFormat(" (%s environment steps)", Grouped(data.training.back().env_steps));
+  if (const uint32_t before = UpdatesBefore(data.training); before > 0) {
+    text += before == 1 ? ", the first one" : absl::StrFormat(", the first %s", Grouped(before));
+    text += data.origin.empty() ? " before its numbers begin" : " in " + data.origin;
+  }
   if (data.outer_updates_paper > 0) {
     text += absl::StrFormat("; the published experiment makes %d, so this is %.2g %% of its length",
                             data.outer_updates_paper, 100.0 * done / data.outer_updates_paper);
@@ -87,11 +97,19 @@ std::string Trend(const ReportData& data) {
       std::max_element(values.begin(), values.end(),
                        [](const auto& a, const auto& b) { return a.second < b.second; });
   const std::string updates = tenth == 1 ? "outer update" : Several(tenth, "outer update");
+  std::string first = "first " + updates;
+  if (UpdatesBefore(data.training) > 0) {
+    first = absl::StrFormat("outer update %d", values.front().first);
+    if (tenth > 1) first += absl::StrFormat(" to %d", values[tenth - 1].first);
+    first += ", where this run began";
+    if (!data.origin.empty()) first += ", from " + data.origin;
+  }
   return absl::StrFormat(
-      "On the goals of meta-training, with sampled signals, %s went from %.2f (first %s) to %.2f "
+      "On the goals of meta-training, with sampled signals, %s went from %.2f (%s) to %.2f "
       "(last %s); the best single one was %.2f, at outer update %d.",
-      success ? "success " + PartName(data.iterations - 1) : "the shaped return of an episode",
-      first_mean, updates, last_mean, updates, best->second, best->first);
+      success ? "success " + PartWords(data.iterations - 1, static_cast<size_t>(data.iterations))
+              : "the shaped return of an episode",
+      first_mean, first, last_mean, updates, best->second, best->first);
 }
 
 std::string Verdict(const Comparison& comparison) {
@@ -104,10 +122,21 @@ std::string Verdict(const Comparison& comparison) {
                          difference);
 }
 
+// Which weights the best ones are.
+std::string OfUpdate(const ReportData& data, v1::EvaluationMethod method) {
+  if (method != v1::EVALUATION_METHOD_LEARNED_BEST) return "";
+  const auto update = BestUpdate(data.training, data.evaluated_update);
+  return update ? absl::StrFormat(
+                      " (weights after outer update %d, chosen by their score on training goals)",
+                      *update)
+                : "";
+}
+
 // On the test tasks, which come first; on those for training where a benchmark has no others.
-void AddEvaluation(const std::string& role, const std::vector<MethodResult>& results,
+void AddEvaluation(const ReportData& data, const std::vector<MethodResult>& results,
                    const std::vector<Comparison>& comparisons,
                    std::vector<std::string>* sentences) {
+  const std::string& role = data.signal_role;
   int fewest = 0;
   for (const MethodResult& result : results) {
     if (!IsLearned(result.method) || result.split != results[0].split ||
@@ -116,12 +145,12 @@ void AddEvaluation(const std::string& role, const std::vector<MethodResult>& res
     const int last = static_cast<int>(result.segments.size()) - 1;
     std::string text = absl::StrFormat(
         result.quantity == Quantity::kSuccess
-            ? "On %s (%s, %s), agents %s the %s %s succeed in %s of their episodes %s"
-            : "On %s (%s, %s), agents %s the %s %s have a shaped return of %s in an episode %s",
+            ? "On %s (%s, %s), agents %s the %s %s%s succeed in %s of their episodes %s"
+            : "On %s (%s, %s), agents %s the %s %s%s have a shaped return of %s in an episode %s",
         GoalsOf(result.split), Several(result.goals, "goal"), Several(result.lifetimes, "lifetime"),
         role.empty() ? "with" : "taught by", NameOf(result.method),
-        role.empty() ? "meta-parameters" : role, FormatInterval(result.segments[last]),
-        PartName(last));
+        role.empty() ? "meta-parameters" : role, OfUpdate(data, result.method),
+        FormatInterval(result.segments[last]), PartWords(last, result.segments.size()));
     std::string verdicts;
     for (const Comparison& comparison : comparisons) {
       if (comparison.method != result.method || comparison.split != result.split ||
@@ -137,7 +166,8 @@ void AddEvaluation(const std::string& role, const std::vector<MethodResult>& res
                               ? "Agents get worse within their lifetime"
                               : "Within a lifetime no improvement can be told apart from chance";
       sentences->push_back(absl::StrFormat("%s: %s from %s to %s.", words, FormatInterval(growth),
-                                           PartName(0), PartName(last)));
+                                           PartName(0, result.segments.size()),
+                                           PartName(last, result.segments.size())));
     }
     fewest = fewest == 0 ? result.lifetimes : std::min(fewest, result.lifetimes);
   }
@@ -180,7 +210,9 @@ void AddBaselines(const std::vector<MethodResult>& results, std::vector<std::str
                             FormatInterval(result.segments.back()));
   }
   if (!text.empty())
-    sentences->push_back("For comparison, the baselines at the end of a lifetime: " + text + ".");
+    sentences->push_back(absl::StrFormat(
+        "For comparison, the baselines %s: %s.",
+        results[0].segments.size() == 1 ? PartWords(0, 1) : "at the end of a lifetime", text));
 }
 
 std::string Strength(double correlation) {
@@ -217,6 +249,21 @@ void AddSignals(const std::vector<SignalSample>& samples, std::vector<std::strin
 
 }  // namespace
 
+std::optional<uint32_t> BestUpdate(const std::vector<TrainingPoint>& training, uint32_t updates) {
+  std::optional<uint32_t> best;
+  double score = -INFINITY;
+  for (const TrainingPoint& point : training) {
+    const auto found = point.metrics.find("best_score");
+    if (point.outer_update > updates || found == point.metrics.end() || !(found->second > score))
+      continue;
+    // An update's lifetimes were taught by the weights before it. A score that is there from the
+    // beginning may be older.
+    score = found->second;
+    if (&point != &training.front() || UpdatesBefore(training) == 0) best = point.outer_update - 1;
+  }
+  return best;
+}
+
 bool SawSuccess(const std::vector<TrainingPoint>& training) {
   return std::any_of(training.begin(), training.end(), [](const TrainingPoint& point) {
     return std::any_of(point.metrics.begin(), point.metrics.end(), [](const auto& metric) {
@@ -232,7 +279,9 @@ std::string FormatInterval(const Interval& interval) {
 
 std::vector<std::string> Summarise(const ReportData& data, const std::vector<MethodResult>& results,
                                    const std::vector<Comparison>& comparisons) {
-  std::vector<std::string> sentences = {Length(data)};
+  std::vector<std::string> sentences;
+  if (!data.failure.empty()) sentences.push_back("The run failed: " + data.failure);
+  sentences.push_back(Length(data));
   if (std::string trend = Trend(data); !trend.empty()) sentences.push_back(std::move(trend));
   if (data.measures_nothing) {
     sentences.push_back(
@@ -246,7 +295,7 @@ std::vector<std::string> Summarise(const ReportData& data, const std::vector<Met
         "Nothing has been evaluated yet, so nothing can be said about unseen goals or the "
         "baselines.");
   } else {
-    AddEvaluation(data.signal_role, results, comparisons, &sentences);
+    AddEvaluation(data, results, comparisons, &sentences);
     AddBaselines(results, &sentences);
     if (data.seg0_is_control) AddControl(comparisons, results[0].quantity, &sentences);
   }

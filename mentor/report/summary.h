@@ -1,6 +1,8 @@
 // Says in plain words what the numbers of a run show, and what they do not.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,10 @@ namespace mentor::report {
 // Sentences, in order; plain text.
 std::vector<std::string> Summarise(const ReportData& data, const std::vector<MethodResult>& results,
                                    const std::vector<Comparison>& comparisons);
+
+// The outer update whose weights had the best score on the training goals, among the first
+// `updates`; nothing where it is not known.
+std::optional<uint32_t> BestUpdate(const std::vector<TrainingPoint>& training, uint32_t updates);
 
 // Whether meta-training saw a success. Environments without success have shaped returns only.
 bool SawSuccess(const std::vector<TrainingPoint>& training);

@@ -8,22 +8,21 @@
 
 namespace mentor::report {
 
-std::set<std::string> MetricNames(const std::vector<TrainingPoint>& points) {
-  std::set<std::string> names;
+MetricSet MetricNames(const std::vector<TrainingPoint>& points) {
+  MetricSet names;
   for (const TrainingPoint& point : points) {
     for (const auto& [name, value] : point.metrics) names.insert(name);
   }
   return names;
 }
 
-std::string TrainingHeader(const std::set<std::string>& names) {
+std::string TrainingHeader(const MetricSet& names) {
   std::string line = "outer_update,env_steps";
   for (const std::string& name : names) absl::StrAppend(&line, ",", CsvField(name));
   return line + "\n";
 }
 
-std::string TrainingRows(const std::vector<TrainingPoint>& points,
-                         const std::set<std::string>& names) {
+std::string TrainingRows(const std::vector<TrainingPoint>& points, const MetricSet& names) {
   std::string text;
   for (const TrainingPoint& point : points) {
     absl::StrAppend(&text, point.outer_update, ",", point.env_steps);

@@ -1,13 +1,20 @@
 #include "mentor/report/words.h"
 
+#include <iterator>
+
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 namespace mentor::report {
 
-std::string PartName(int segment) {
+std::string PartName(int segment, size_t segments) {
+  if (segments == 1) return "whole lifetime";
   return segment == 0 ? "before learning" : "after " + Several(segment, "update");
+}
+
+std::string PartWords(int segment, size_t segments) {
+  return (segments == 1 ? "in the " : "") + PartName(segment, segments);
 }
 
 std::string GoalsOf(const std::string& split) {
@@ -25,6 +32,18 @@ std::string Capitalised(std::string text) {
 
 std::string Several(uint64_t count, const std::string& noun) {
   return absl::StrFormat("%s %s%s", Grouped(count), noun, count == 1 ? "" : "s");
+}
+
+std::string RangesOf(const std::set<uint64_t>& numbers) {
+  std::string text;
+  for (auto first = numbers.begin(); first != numbers.end();) {
+    auto last = first, next = std::next(first);
+    while (next != numbers.end() && *next == *last + 1) last = next++;
+    absl::StrAppend(&text, text.empty() ? "" : ", ", *first);
+    if (last != first) absl::StrAppend(&text, " to ", *last);
+    first = next;
+  }
+  return text;
 }
 
 std::string Grouped(uint64_t number) {

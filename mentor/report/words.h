@@ -1,15 +1,20 @@
 // The words of reports for what files and metrics name shortly: seg2, det, test. Pure functions.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string>
 
 #include "mentor/report/evaluation.h"
 
 namespace mentor::report {
 
-// Of segment 0, 1, 2, ... of a lifetime: "before learning", "after 1 update", "after 2 updates".
-std::string PartName(int segment);
+// Of segment 0, 1, 2, ... of a lifetime: "before learning", "after 1 update", "after 2 updates"; of
+// the only one: "whole lifetime".
+std::string PartName(int segment, size_t segments);
+// The same within a sentence: "in the whole lifetime".
+std::string PartWords(int segment, size_t segments);
 inline constexpr char kLastEpisode[] = "last episode";
 inline constexpr char kWithoutNoise[] = "without noise";
 
@@ -22,6 +27,8 @@ std::string Capitalised(std::string text);
 
 // "1 run", "3 runs"
 std::string Several(uint64_t count, const std::string& noun);
+// "1 to 3, 7"
+std::string RangesOf(const std::set<uint64_t>& numbers);
 // 1536000 as "1,536,000".
 std::string Grouped(uint64_t number);
 

@@ -83,6 +83,54 @@ class ReportTest(ClusterTest):
         said = self.run_to_end("mentor", "report", short, again, "--out", self.folder / "equal")
         self.assertIn("All runs had the same budget of meta-training: 2 outer updates", said)
 
+    def test_an_extended_run_and_a_copy(self):
+        short, long, whole = (self.folder / name for name in ("short", "long", "whole"))
+        self.run_spec(short)
+        longer = sets("rule.outer_updates=8")
+        self.run_to_end("mentor", "run", "--from", short, "--out", long, *longer)
+        text = Page(long / "report.html").text
+        self.assertIn(f"(outer update 5, where this run began, from {short})", text)
+        self.assertIn(f"{short}, after outer update 4", text)
+        self.assertIn(": long, seed ", text)
+        # Equal weights are no second meta-seed.
+        self.run_spec(whole, *longer)
+        said = self.run_to_end("mentor", "report", long, whole, "--out", self.folder / "c", code=2)
+        self.assertIn("have the same spec and the same seed", said)
+        # Folders of comparisons lie among runs.
+        self.run_to_end("mentor", "report", short, long, "--out", self.folder / "c")
+        again = self.run_to_end("mentor", "report", short, long, self.folder / "c", "--out", whole)
+        self.assertIn("is a comparison, not a run: left out", again)
+        self.assertIn("CPU seconds and wall time leave out", again)
+
+    def test_what_is_evaluated_is_said(self):
+        run = self.folder / "run"
+        self.run_spec(run)
+        said = self.run_to_end("mentor", "evaluate", f"{run}/2", "--seeds", 2, "--goals", 1)
+        self.assertIn("weights after outer update 2; unseen goals, 2 seeds of agents", said)
+        self.assertRegex(said, rf"Results      {run}/experiments/\S+/evaluations/test-u2\n")
+        self.assertIn(f"Next         mentor report {run}/2", said)
+        self.run_to_end("mentor", "report", run)
+        text = Page(run / "report.html").text
+        self.assertIn("Weights after outer update 4", text)
+        self.assertIn("Evaluations of older weights are not here: after outer update 2.", text)
+
+    def test_rules_without_updates_in_a_lifetime(self):
+        run = self.folder / "rl2"
+        small = sets("rule.outer_updates=2", "evaluation.goals=2")
+        self.run_to_end("mentor", "run", "point_reach_rl2", "--out", run, *small)
+        said = self.run_to_end("mentor", "evaluate", run, "--seeds", 1)
+        self.assertIn("without ppo_sparse, ppo_shaped, since PPO never updates its agents", said)
+        self.assertRegex(said, r"random signal +\d+ lifetimes  whole lifetime ")
+        self.assertNotIn("before learning", said)
+
+    def test_the_report_of_a_run_at_work_is_to_come(self):
+        run = self.folder / "run"
+        process = self.start_run(run, *sets("rule.outer_updates=4000"))
+        self.wait_until((run / "metrics.csv").exists, "the first row")
+        said = self.run_to_end("mentor", "report", run, code=4)
+        self.assertIn(f"meanwhile {run}/metrics.csv has its numbers so far", said)
+        process.kill()
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,5 +1,6 @@
 #include "mentor/report/comparison.h"
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -95,6 +96,8 @@ TEST_CASE("comparison: runs that differ in the seed are one method; baselines st
   CHECK(standing.contenders[2].iteration_steps == 50);
   CHECK(standing.contenders[3].name == "random signal (reward)");
   CHECK(standing.contenders[3].rows.size() == 12);  // Another signal for each meta-seed.
+  // Two of a kind do not look alike.
+  CHECK(standing.contenders[3].style.colour != standing.contenders[4].style.colour);
 
   // By meta-seed, then by seed of agents.
   CHECK(ScoresOf(standing, standing.contenders[0]) == Scores{{{1, 1, 1}, {0.5, 0.5, 0.5}}});
@@ -173,16 +176,19 @@ TEST_CASE("comparison: page, tables and figures", "[unit]") {
   CHECK(Contains(csv("scores_test"), "\nreward <b>,2,6,12,1,1,1,1,1,1,1,1,1\n"));
   CHECK(Contains(csv("scores_test"), "\nadvantage,1,3,6,0.5,0.5,0.5,"));
   CHECK(Contains(csv("scores_test"), "\nPPO sparse,,3,6,0,0,0,"));
-  CHECK(Contains(csv("improvement_test"), "\nreward <b>,advantage,1,1,1,better\n"));
+  CHECK(Contains(csv("improvement_test"), "\nreward <b>,advantage,1,1,1,much better\n"));
   CHECK(Contains(csv("parts_test"), "\nadvantage,0,0,0,0.5,0.5,0.5,0,0,0,,,,3.5,3.5,3.5\n"));
   CHECK(Contains(csv("cost"), "\nadvantage,black_box,1,3,3000,6,2,500,1,,,,0.25,1,0.5,,\n"));
-  CHECK(Contains(csv("runs"), "\nadvantage,advantage-1,1,3,0123456789abcdef\n"));
+  CHECK(Contains(csv("runs"), "\nadvantage,advantage-1,1,3,,0123456789abcdef\n"));
   CHECK(Contains(csv("sample_efficiency_test"), "\nreward <b>,200,1,1,1\n"));
   const std::string markdown = ReadText(folder.path() / "comparison" / "tables.md");
   CHECK(Contains(markdown, "| advantage | 1 | 3 | 6 | 0.50 [0.50, 0.50] |"));
   CHECK(Contains(written->summary, "3 runs of 2 methods."));
   CHECK(Contains(written->summary, "reward <b> 1.00 [1.00, 1.00], advantage 0.50 [0.50, 0.50]"));
-  CHECK(Contains(written->summary, "reward <b> is probably better than PPO sparse (1.00)"));
+  // Which method is better comes first.
+  CHECK(written->summary.starts_with(
+      "reward <b> is much better than advantage (higher in 100 % of pairs [100 %, 100 %]).\n"));
+  CHECK(Contains(written->summary, "advantage is much better than PPO sparse (higher in 100 %"));
   // The same data, the same bytes.
   const TempFolder other;
   REQUIRE(WriteComparison(data, other.path()).ok());
@@ -222,6 +228,51 @@ TEST_CASE("comparison: the page says which budgets the runs had and whether they
   // The same successes against what they cost.
   CHECK(
       Contains(ReadText(folder.path() / "comparison" / "training_by_cpu.csv"), "\nb,2.5,0.2,,\n"));
+}
+
+TEST_CASE("comparison: seconds of a run that went on from another one are not known", "[unit]") {
+  std::vector<ComparedRun> runs = {Run("a", 1, 1), Run("a", 2, 1), Run("b", 1, 1)};
+  for (const size_t branch : {1, 2}) {
+    runs[branch].data.training.erase(runs[branch].data.training.begin());
+    runs[branch].data.origin = "runs/short";
+  }
+  CHECK(std::isnan(BudgetOf(runs[2].data).cpu_seconds));
+  CHECK(BudgetOf(runs[2].data).env_steps == 3000);
+  CHECK(Contains(BudgetWords(GroupRuns(runs)), "CPU seconds of a run: a 4."));
+  const TempFolder folder;
+  const auto written = WriteComparison({.title = "", .runs = runs}, folder.path());
+  REQUIRE(written.ok());
+  CHECK(Contains(written->summary,
+                 "CPU seconds and wall time leave out a-2 (its first 1 outer update was made in "
+                 "runs/short), b-1 (its first"));
+  const auto csv = [&](const std::string& name) {
+    return ReadText(folder.path() / "comparison" / (name + ".csv"));
+  };
+  CHECK(Contains(csv("budgets"), "\na,2,3,,3000,3.75,6\n"));
+  CHECK(Contains(csv("budgets"), "\nb,1,3,,3000,,6\n"));
+  // One run of a is left, none of b; the means of steps are of equal updates.
+  CHECK(Contains(csv("training_by_cpu"), "\na,3.75,"));
+  CHECK_FALSE(Contains(csv("training_by_cpu"), "\nb,"));
+  CHECK(Contains(csv("training_by_steps"), "\na,2,0.2,0.2,0.2\n"));
+}
+
+TEST_CASE("comparison: the words follow the size of the effect", "[unit]") {
+  // Scores of single lifetimes: of pairs, half are ties or better.
+  const auto said = [](int wins) {
+    std::vector<ComparedRun> runs = {Run("a", 1, 1), Run("b", 1, 1)};
+    for (ComparedRun& run : runs) run.data.evaluation.clear();
+    for (uint32_t lifetime = 0; lifetime < 400; ++lifetime) {
+      const double more = static_cast<int>(lifetime % 100) < wins ? 1 : 0;
+      runs[0].data.evaluation.push_back(Row("learned", 1, lifetime, {0, 0, more, more}));
+      runs[1].data.evaluation.push_back(Row("learned", 1, lifetime, {0, 0, 0, 0}));
+    }
+    const auto groups = GroupRuns(runs);
+    return Tabulate(groups, Standings(groups, Unit::kLifetime)).summary[0];
+  };
+  CHECK(said(0) == "a cannot be told apart from b (higher in 50 % of pairs [50 %, 50 %]).");
+  CHECK(Contains(said(20), "a is a little better than b (higher in 60 % of pairs ["));
+  CHECK(Contains(said(36), "a is better than b (higher in 68 % of pairs ["));
+  CHECK(Contains(said(80), "a is much better than b (higher in 90 % of pairs ["));
 }
 
 TEST_CASE("comparison: titles of runs survive gnuplot and the page", "[unit]") {
@@ -277,6 +328,10 @@ TEST_CASE("comparison: one run is not two meta-seeds", "[unit]") {
   CHECK(absl::IsInvalidArgument(status));
   CHECK(Contains(std::string(status.message()), "a-1 and a copy are the same run"));
   CHECK_FALSE(std::filesystem::exists(folder.path() / "comparison.html"));
+  // The same spec and seed in another folder: one straight to its end, one extended to it.
+  data.runs[2].data.identity.experiment = "uid-3";
+  CHECK(Contains(std::string(WriteComparison(data, folder.path()).status().message()),
+                 "a-1 and a copy have the same spec and the same seed, 1"));
   data.runs.pop_back();
   CHECK(WriteComparison(data, folder.path()).ok());
 }

@@ -19,6 +19,7 @@
 #include "mentor/report/page.h"
 #include "mentor/report/summary.h"
 #include "mentor/report/theme.h"
+#include "mentor/report/training_table.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 #include "tests/text.h"
@@ -500,6 +501,104 @@ TEST_CASE("report: the words follow the intervals", "[unit]") {
   AddMethod("PPO sparse", {{0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}}, &data);
   CHECK(Contains(summary(data), "Warning: before any learning 'learned' exceeds PPO sparse"));
   CHECK(Contains(summary(data), "Agents get worse within their lifetime"));
+}
+
+std::string SummaryOf(const ReportData& data) {
+  const TempFolder folder;
+  const auto written = WriteReport(data, folder.path());
+  INFO(written.status().ToString());
+  REQUIRE(written.ok());
+  return written->summary + "\n" + ReadText(written->html);
+}
+
+TEST_CASE(
+    "report: a run that went on from another one says where it began, and counts its own "
+    "seconds",
+    "[unit]") {
+  ReportData data = Whole();
+  data.origin = "runs/short";
+  data.training.erase(data.training.begin(), data.training.begin() + 3);
+  CHECK(UpdatesBefore(data.training) == 3);
+  CHECK(StepsPerSecond(data.training) ==
+        500);  // Not the 4000 steps of all updates until the first.
+  const std::string said = SummaryOf(data);
+  CHECK(Contains(said, "(8,000 environment steps), the first 3 in runs/short"));
+  CHECK(
+      Contains(said, "from 0.18 (outer update 4, where this run began, from runs/short) to 0.26"));
+  CHECK_FALSE(Contains(said, "first outer update"));
+  // It only evaluates.
+  data.training.clear();
+  data.outer_updates_made = 3;
+  CHECK(Contains(SummaryOf(data),
+                 "This run made no outer update: its weights are those after outer update 3 of "
+                 "runs/short."));
+}
+
+TEST_CASE("report: a run that failed says so first", "[unit]") {
+  ReportData data = Whole();
+  data.failure = "shard 3: the loss is not a number";
+  CHECK(SummaryOf(data).starts_with("The run failed: shard 3: the loss is not a number\n"));
+}
+
+TEST_CASE("report: runs of one title are told apart by folder and seed", "[unit]") {
+  ReportData data = Whole();
+  data.title = "reach";
+  data.run = "run-<2>";
+  data.identity.seed = 7;
+  CHECK(Contains(SummaryOf(data), "<title>reach: run-&lt;2&gt;, seed 7</title>"));
+}
+
+TEST_CASE("report: the best weights are those before the update that raised the score", "[unit]") {
+  ReportData data = Whole();
+  const double scores[] = {0.1, 0.1, 0.4, 0.4, 0.5, 0.5, 0.5, 0.5};
+  for (size_t i = 0; i < 8; ++i) data.training[i].metrics["best_score"] = scores[i];
+  CHECK(BestUpdate(data.training, 8) == 4u);
+  CHECK(BestUpdate(data.training, 4) == 2u);
+  CHECK(BestUpdate({data.training[0]}, 8) == 0u);
+  // Raised before the first update that is known.
+  CHECK_FALSE(BestUpdate({data.training.begin() + 5, data.training.end()}, 8));
+  CHECK_FALSE(BestUpdate(Whole().training, 8));
+  AddMethod("learned (best)", {{0, 0, 0, 1, 1, 1, 1, 1}, {0, 0, 0, 0, 1, 1, 1, 1}}, &data);
+  data.evaluated_update = 8;
+  const std::string said = SummaryOf(data);
+  CHECK(Contains(said,
+                 "learned (best) reward (weights after outer update 4, chosen by their score "
+                 "on training goals)"));
+  CHECK(Contains(said, "learned (best): after outer update 4, which had the best score"));
+}
+
+TEST_CASE("report: pooled evaluations say which weights, seeds and goals are in", "[unit]") {
+  ReportData data = Whole();  // Goals 0 and 1.
+  for (EvaluationRow& row : data.evaluation) row.seed = 5;
+  for (const uint64_t seed : {1, 2, 3}) {
+    data.evaluation.push_back(Row("learned", 9, {0, 0, 0, 0, 0, 0, 0, 0}));
+    data.evaluation.back().seed = seed;
+  }
+  data.evaluated_update = 8;
+  data.evaluated_before = {2, 5};
+  CHECK(Contains(SummaryOf(data),
+                 "<p>Weights after outer update 8. Unseen goals: seed of agents 5 on goals 0 to 1; "
+                 "seeds of agents 1 to 3 on goal 4. Evaluations of older weights are not here: "
+                 "after outer updates 2, 5.</p>"));
+}
+
+TEST_CASE("report: a lifetime of one iteration is one part", "[unit]") {
+  ReportData data = Whole();
+  data.iterations = 1;
+  data.signal_role.clear();
+  const std::string said = SummaryOf(data);
+  CHECK(Contains(said, "of their episodes in the whole lifetime"));
+  CHECK(Contains(said, ">whole lifetime</th>"));
+  CHECK_FALSE(Contains(said, ">before learning</th>"));
+  CHECK_FALSE(Contains(said, "episodes before learning"));
+}
+
+TEST_CASE("report: columns of metrics are in the order in which people count", "[unit]") {
+  TrainingPoint point;
+  for (const char* name : {"success_episode_10", "success_episode_2", "success_episode_1"})
+    point.metrics[name] = 1;
+  CHECK(TrainingHeader(MetricNames({point})) ==
+        "outer_update,env_steps,success_episode_1,success_episode_2,success_episode_10\n");
 }
 
 TEST_CASE("report: without gnuplot there are no pictures to download, and all else", "[unit]") {
