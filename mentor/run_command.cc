@@ -147,6 +147,18 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
   return absl::OkStatus();
 }
 
+// A branch that changes nothing has updates left to make.
+absl::Status CheckWork(const Request& request) {
+  if (!request.branch) return absl::OkStatus();
+  const uint32_t made = request.branch->checkpoint.outer_step,
+                 wanted = WithDefaults(request.spec).rule().outer_updates();
+  if (made < wanted || SpecHash(request.spec) != SpecHash(request.branch->spec))
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--from ", request.branch->run.string(), ": nothing to do: ", made, " of ", wanted,
+      " outer updates are made; add --set rule.outer_updates=", 2 * std::max(wanted, 1u)));
+}
+
 // A branch has a folder of its own.
 absl::Status CheckFolder(const Request& request, const std::filesystem::path& out) {
   if (!request.branch) return absl::OkStatus();
@@ -184,7 +196,9 @@ int Run(const RunFlags& flags) {
   const v1::ExperimentSpec& spec = request.spec;
   const std::filesystem::path out =
       flags.out.empty() ? DefaultRunFolder(request.origin, spec) : std::filesystem::path(flags.out);
-  if (const absl::Status status = CheckFolder(request, out); !status.ok()) return Fail(status);
+  absl::Status fits = flags.check_only ? absl::OkStatus() : CheckWork(request);
+  if (fits.ok()) fits = CheckFolder(request, out);
+  if (!fits.ok()) return Fail(fits);
   for (const std::string& warning : meta_learner::WarningsOfSpec(spec))
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
   const auto memory = meta_learner::MemoryOfSpec(spec);

@@ -176,7 +176,7 @@ absl::StatusOr<std::vector<ShardResult>> Session::Collect(const Round& round,
 absl::Status Session::Learn(const std::vector<ShardResult>& results,
                             const std::vector<SampledTask>& tasks, OuterStep* step) {
   MENTOR_FAILPOINT("outer.before_update");
-  progress_.Report("outer update", {});
+  progress_.Report("meta-training", {});
   const double cpu_before = CallerCpuSeconds();
   const Clock::time_point start = Clock::now();
   const auto update = [&] {

@@ -108,6 +108,17 @@ class WhileItRunsTest(ClusterTest):
         said = self.run_to_end("mentor", "run", "smoke", "--out", self.folder / "run")
         learned = r"Training     last 4 updates: success \d+ % \(best \d+ %\), return \S+ \(best "
         self.assertRegex(said, learned)
+        self.assertIn(f"Next         mentor evaluate {self.folder / 'run'} --seeds 5", said)
+        self.assertIn("drawing the report", said)
+
+    def test_a_report_that_cannot_be_written_is_a_failure(self):
+        run = self.folder / "run"
+        self.run_spec(run)
+        (run / "report.html").unlink()
+        (run / "report.html").mkdir()
+        said = self.run_to_end("mentor", "run", "smoke", "--out", run, code=1)
+        self.assertIn("error: no report: cannot write", said)
+        self.assertIn(f"free space, then: mentor report {run}", said)
 
     def test_a_terminal_is_redrawn_with_a_curve(self):
         parent, child = pty.openpty()
@@ -191,7 +202,11 @@ class FromTest(ClusterTest):
         # The same command goes on with what is there.
         self.assertIn("(after outer update 7)", go_on(short, self.folder / "extended", *longer))
 
-        self.assertIn("nothing changes", go_on(short, short, code=2))
+        # All updates are made: nothing is left to do, in whatever folder.
+        nothing = "nothing to do: 4 of 4 outer updates are made; add --set rule.outer_updates=8"
+        self.assertIn(nothing, go_on(short, short, code=2))
+        self.assertIn(nothing, go_on(short, self.folder / "none", code=2))
+        self.assertIn("nothing changes", go_on(f"{short}/2", short, code=2))
         self.assertIn("is the run to go on from", go_on(short, short, *longer, code=2))
         out = self.folder / "none"
         said = go_on(short, out, *sets("rule.outer_updates=3"), code=2)
