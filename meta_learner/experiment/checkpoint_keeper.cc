@@ -195,32 +195,32 @@ absl::Status CheckpointKeeper::Retain() {
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment,
                           options_.store->Get(options_.experiment));
   const v1::Retention& wanted = experiment.retention();
-  CheckpointRetention retention{
+  const CheckpointRetention retention{
       .keep_last = wanted.keep_last() > 0 ? wanted.keep_last() : options_.keep_last,
       .keep_every = wanted.keep_every()};
   if (retention.keep_last == 0) return absl::OkStatus();
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows,
-                          options_.store->Checkpoints(options_.uid));
-  for (const CheckpointRow& row : rows) {
-    if (row.pinned) retention.pinned.insert(row.outer_step);
-  }
   const std::filesystem::path folder = options_.store->CheckpointFolder(options_.uid);
   MENTOR_RETURN_IF_ERROR(options_.store->Leads());
-  if (options_.objects == nullptr) {
-    MENTOR_RETURN_IF_ERROR(RetainCheckpoints(folder, retention).status());
-    return UpdateIndex({});
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> here, ListCheckpoints(folder));
+  std::set<uint32_t> all(here.begin(), here.end());
+  if (options_.objects != nullptr) {
+    // The folder has some of the bucket's, and maybe one more.
+    const std::vector<uint32_t> there = options_.objects->Steps();
+    all.insert(there.begin(), there.end());
   }
-  // The folder has some of the bucket's, and maybe one more.
-  MENTOR_ASSIGN_OR_RETURN(std::vector<uint32_t> steps, ListCheckpoints(folder));
-  const std::vector<uint32_t> there = options_.objects->Steps();
-  std::set<uint32_t> all(steps.begin(), steps.end());
-  all.insert(there.begin(), there.end());
-  for (const uint32_t step : DroppedCheckpoints({all.begin(), all.end()}, retention)) {
-    if (const absl::Status dropped = options_.objects->DropCheckpoint(step); !dropped.ok()) {
-      // The next retention tries again; nothing waits for that.
-      MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
-                       "a checkpoint could not be removed from the bucket yet",
-                       {{"experiment", options_.experiment}, {"step", step}, {"why", dropped}});
+  std::vector<uint32_t> dropped = DroppedCheckpoints({all.begin(), all.end()}, retention);
+  if (!dropped.empty()) {
+    // First the rows of those that no user has pinned: a pin that comes later finds nothing.
+    MENTOR_ASSIGN_OR_RETURN(dropped, options_.store->ReleaseCheckpoints(options_.uid, dropped));
+  }
+  for (const uint32_t step : dropped) {
+    if (options_.objects != nullptr) {
+      if (const absl::Status gone = options_.objects->DropCheckpoint(step); !gone.ok()) {
+        // The next retention tries again; nothing waits for that.
+        MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
+                         "a checkpoint could not be removed from the bucket yet",
+                         {{"experiment", options_.experiment}, {"step", step}, {"why", gone}});
+      }
     }
     MENTOR_RETURN_IF_ERROR(RemoveCheckpoint(folder, step));
   }

@@ -292,7 +292,6 @@ std::vector<uint32_t> DroppedCheckpoints(const std::vector<uint32_t>& steps,
   std::vector<uint32_t> dropped;
   if (keep_last == 0 || steps.size() <= keep_last) return dropped;
   for (size_t i = 0; i + keep_last < steps.size(); ++i) {
-    if (retention.pinned.contains(steps[i])) continue;
     if (retention.keep_every > 0 && steps[i] % retention.keep_every == 0) continue;
     dropped.push_back(steps[i]);
   }
@@ -305,14 +304,6 @@ absl::Status RemoveCheckpoint(const std::filesystem::path& dir, uint32_t step) {
     return absl::UnavailableError(*error);
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return FileError("cannot remove", path, errno);
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir,
-                                                        const CheckpointRetention& retention) {
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<uint32_t> steps, ListCheckpoints(dir));
-  std::vector<uint32_t> dropped = DroppedCheckpoints(steps, retention);
-  for (const uint32_t step : dropped) MENTOR_RETURN_IF_ERROR(RemoveCheckpoint(dir, step));
-  return dropped;
 }
 
 }  // namespace mentor::meta_learner

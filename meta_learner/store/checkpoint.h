@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,19 +71,15 @@ absl::StatusOr<CheckpointScan> FindNewestWhole(
 // Steps with a file, in increasing order, unread.
 absl::StatusOr<std::vector<uint32_t>> ListCheckpoints(const std::filesystem::path& dir);
 
-// Which checkpoints stay, beside the newest one.
+// Which checkpoints stay, beside the newest one and those that are pinned.
 struct CheckpointRetention {
-  uint32_t keep_last = 0;          // The newest ones; 0: all.
-  uint32_t keep_every = 0;         // Those of outer updates that are multiples of this; 0: none.
-  std::set<uint32_t> pinned = {};  // Steps.
+  uint32_t keep_last = 0;   // The newest ones; 0: all.
+  uint32_t keep_every = 0;  // Those of outer updates that are multiples of this; 0: none.
 };
 
-// Those of `steps`, in increasing order, that do not stay.
+// Those of `steps`, in increasing order, that do not stay unless they are pinned.
 std::vector<uint32_t> DroppedCheckpoints(const std::vector<uint32_t>& steps,
                                          const CheckpointRetention& retention);
 absl::Status RemoveCheckpoint(const std::filesystem::path& dir, uint32_t step);
-// Removes the files of all others; the answer is the steps removed.
-absl::StatusOr<std::vector<uint32_t>> RetainCheckpoints(const std::filesystem::path& dir,
-                                                        const CheckpointRetention& retention);
 
 }  // namespace mentor::meta_learner

@@ -180,6 +180,33 @@ absl::StatusOr<CheckpointRow> SqlStore::PinCheckpoint(std::string_view uid, uint
                    absl::StrFormat("there is no checkpoint of outer update %d", step));
 }
 
+absl::Status SqlStore::DeleteCheckpointRow(std::string_view uid, uint32_t step) {
+  return writer_->Query("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?")
+      .Bind(uid)
+      .Bind(int64_t{step})
+      .Run();
+}
+
+absl::StatusOr<std::vector<uint32_t>> SqlStore::ReleaseCheckpoints(
+    std::string_view uid, const std::vector<uint32_t>& steps) {
+  std::vector<uint32_t> released;
+  const MutexLock lock(writer_mutex_);
+  MENTOR_ASSIGN_OR_RETURN(const auto writing, BeginWriting());
+  for (const uint32_t step : steps) {
+    bool pinned = false;
+    {
+      auto row = writer_->Query("SELECT pinned FROM checkpoints WHERE uid = ? AND outer_step = ?");
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Bind(uid).Bind(int64_t{step}).Step());
+      pinned = found && row.Integer(0) != 0;
+    }
+    if (pinned) continue;
+    MENTOR_RETURN_IF_ERROR(DeleteCheckpointRow(uid, step));
+    released.push_back(step);
+  }
+  MENTOR_RETURN_IF_ERROR(writing->Commit());
+  return released;
+}
+
 absl::Status SqlStore::ReconcileCheckpoints(std::string_view uid,
                                             const std::vector<uint32_t>& steps_present,
                                             const std::vector<CheckpointInfo>& infos) {
@@ -197,13 +224,7 @@ absl::Status SqlStore::ReconcileCheckpoints(std::string_view uid,
       if (!present.contains(step)) gone.push_back(step);
     }
   }
-  for (const uint32_t step : gone) {
-    MENTOR_RETURN_IF_ERROR(
-        writer_->Query("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?")
-            .Bind(uid)
-            .Bind(int64_t{step})
-            .Run());
-  }
+  for (const uint32_t step : gone) MENTOR_RETURN_IF_ERROR(DeleteCheckpointRow(uid, step));
   for (const CheckpointInfo& info : infos) MENTOR_RETURN_IF_ERROR(WriteCheckpointRow(uid, info));
   return writing->Commit();
 }

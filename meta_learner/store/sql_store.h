@@ -110,6 +110,8 @@ class SqlStore : public ExperimentStore {
   absl::StatusOr<std::vector<CheckpointRow>> Checkpoints(std::string_view uid) override;
   absl::StatusOr<CheckpointRow> PinCheckpoint(std::string_view uid, uint32_t step,
                                               bool pinned) override;
+  absl::StatusOr<std::vector<uint32_t>> ReleaseCheckpoints(
+      std::string_view uid, const std::vector<uint32_t>& steps) override;
   absl::Status ReconcileCheckpoints(std::string_view uid,
                                     const std::vector<uint32_t>& steps_present,
                                     const std::vector<CheckpointInfo>& infos) override;
@@ -271,6 +273,8 @@ class SqlStore : public ExperimentStore {
                            const std::map<std::string, double>& points, bool reproducible)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   absl::Status WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info)
+  absl::Status DeleteCheckpointRow(std::string_view uid, uint32_t step)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   // The id of an experiment that may change; FAILED_PRECONDITION in a final state.
   absl::StatusOr<std::string> RequireAtWork(std::string_view uid)

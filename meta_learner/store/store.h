@@ -221,6 +221,10 @@ class ExperimentStore {
   virtual absl::StatusOr<std::vector<CheckpointRow>> Checkpoints(std::string_view uid) = 0;
   virtual absl::StatusOr<CheckpointRow> PinCheckpoint(std::string_view uid, uint32_t step,
                                                       bool pinned) = 0;
+  // Takes the rows of those of `steps` that are not pinned, in one transaction with the look at the
+  // pins: nobody can pin one of them any more, and its file may go. The answer is those.
+  virtual absl::StatusOr<std::vector<uint32_t>> ReleaseCheckpoints(
+      std::string_view uid, const std::vector<uint32_t>& steps) = 0;
   // The index after a scan or retention: rows of other steps go, `infos` are added.
   virtual absl::Status ReconcileCheckpoints(std::string_view uid,
                                             const std::vector<uint32_t>& steps_present,

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "common/failpoint.h"
 #include "common/file.h"
 #include "tests/metrics.h"
 #include "tests/objects.h"
@@ -136,6 +137,24 @@ TEST_CASE("checkpoints: what stays is what the spec says, or what the user wants
               .ok());
   REQUIRE(all.Retain().ok());
   CHECK(fixture.Files() == std::vector<uint32_t>{1, 6, 7});
+}
+
+TEST_CASE("checkpoints: a pin that is answered holds, whenever retention comes", "[unit]") {
+  Fixture fixture;
+  CheckpointKeeper keeper = fixture.Keeper(/*keep_last=*/1);
+  for (uint32_t step = 1; step <= 3; ++step) fixture.Write(&keeper, step);
+  const std::string uid = fixture.experiment.uid();
+  REQUIRE(fixture.store->PinCheckpoint(uid, 2, true).ok());
+  // Stopped between its decision and the first file: what it has decided about is no longer there
+  // to be pinned.
+  REQUIRE(failpoint::Arm("store.retention.unlink=*:error(stopped)").ok());
+  CHECK_FALSE(keeper.Retain().ok());
+  REQUIRE(failpoint::Arm("").ok());
+  CHECK(fixture.Files() == std::vector<uint32_t>{1, 2, 3});
+  CHECK(absl::IsNotFound(fixture.store->PinCheckpoint(uid, 1, true).status()));
+  REQUIRE(keeper.Retain().ok());
+  CHECK(fixture.Files() == std::vector<uint32_t>{2, 3});
+  CHECK(fixture.Rows() == std::vector<uint32_t>{2, 3});
 }
 
 // Machines one after the other, each with a new folder, with one database and one bucket.

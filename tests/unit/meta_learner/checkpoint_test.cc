@@ -253,10 +253,10 @@ TEST_CASE("checkpoint: a scan of an older step, of an empty folder and of none",
 }
 
 TEST_CASE("checkpoint: retention keeps the newest", "[unit]") {
-  const TempFolder folder;
-  for (const uint32_t step : {5u, 10u, 15u, 99999999u}) Write(folder.path(), step);
-  CHECK(RetainCheckpoints(folder.path(), {.keep_last = 0})->empty());
-  CHECK(*RetainCheckpoints(folder.path(), {.keep_last = 2}) == std::vector<uint32_t>{5, 10});
-  CHECK(RetainCheckpoints(folder.path(), {.keep_last = 2})->empty());
-  CHECK(*ListCheckpoints(folder.path()) == std::vector<uint32_t>{15, 99999999});
+  using Steps = std::vector<uint32_t>;
+  const Steps steps = {5, 10, 15, 99999999};
+  CHECK(DroppedCheckpoints(steps, {.keep_last = 0}).empty());
+  CHECK(DroppedCheckpoints(steps, {.keep_last = 2}) == Steps{5, 10});
+  CHECK(DroppedCheckpoints(steps, {.keep_last = 2, .keep_every = 10}) == Steps{5});
+  CHECK(DroppedCheckpoints({15, 99999999}, {.keep_last = 2}).empty());
 }
