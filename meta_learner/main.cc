@@ -367,12 +367,12 @@ int Main(int argc, char** argv) {
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   InitLog(flags.common, "meta-learner");
   StoreOptions options{.folder = flags.state, .database = flags.database};
-  if (app.got_subcommand("backup")) return ReportMove(BackUp(options, flags.backup_to));
-  if (app.got_subcommand("reindex")) {
+  const bool backup = app.got_subcommand("backup");
+  if (backup || app.got_subcommand("reindex")) {
     auto objects = OpenObjects(flags, /*metrics=*/nullptr);
     if (!objects.ok()) return Fail(objects.status());
     options.objects = *std::move(objects);
-    return ReportReindex(Reindex(options));
+    return backup ? ReportMove(BackUp(options, flags.backup_to)) : ReportReindex(Reindex(options));
   }
   if (app.got_subcommand("restore")) return ReportMove(Restore(flags.restore_from, options));
   return Serve(flags);

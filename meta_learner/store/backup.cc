@@ -12,6 +12,7 @@
 #include <absl/strings/str_split.h>
 
 #include "common/check.h"
+#include "common/failpoint.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/status.h"
@@ -106,6 +107,14 @@ std::vector<std::filesystem::path> OtherFiles(const std::filesystem::path& folde
   return files;
 }
 
+std::string PrefixOf(const std::string& uid) {
+  return "experiments/" + uid + "/";
+}
+// As the manifest has it.
+std::string CheckpointName(const std::string& uid, int64_t step) {
+  return PrefixOf(uid) + "checkpoints/" + CheckpointFileName(static_cast<uint32_t>(step));
+}
+
 // What the folder of one experiment adds. Its newest checkpoint must be among what is copied.
 absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesystem::path& to,
                             const std::string& prefix, Manifest* manifest, BackupSummary* summary) {
@@ -138,6 +147,50 @@ absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesy
 
 absl::StatusOr<std::vector<std::string>> Uids(Database* database) {
   return sql::FirstColumn(database, "SELECT uid FROM experiments ORDER BY number");
+}
+
+// What was removed from the service while files were copied goes from the copied database too, so
+// that it names what is there. False when the whole experiment has gone. What the service still
+// names and has no file is lost, unless a bucket has it.
+absl::StatusOr<bool> FollowRemovals(const std::string& uid, const StoreOptions& source,
+                                    const Manifest& copied, Database* from, Database* to) {
+  MENTOR_ASSIGN_OR_RETURN(
+      const bool there, from->Query("SELECT uid FROM experiments WHERE uid = ?").Bind(uid).Step());
+  if (!there) {
+    MENTOR_RETURN_IF_ERROR(to->Query("DELETE FROM experiments WHERE uid = ?").Bind(uid).Run());
+    return false;
+  }
+  std::vector<int64_t> missing;
+  {
+    auto row = to->Query("SELECT outer_step FROM checkpoints WHERE uid = ? ORDER BY outer_step");
+    row.Bind(uid);
+    while (true) {
+      MENTOR_ASSIGN_OR_RETURN(const bool found, row.Step());
+      if (!found) break;
+      if (!copied.contains(CheckpointName(uid, row.Integer(0)))) missing.push_back(row.Integer(0));
+    }
+  }
+  for (const int64_t step : missing) {
+    MENTOR_ASSIGN_OR_RETURN(
+        const bool named,
+        from->Query("SELECT uid FROM checkpoints WHERE uid = ? AND outer_step = ?")
+            .Bind(uid)
+            .Bind(step)
+            .Step());
+    if (!named) {
+      MENTOR_RETURN_IF_ERROR(to->Query("DELETE FROM checkpoints WHERE uid = ? AND outer_step = ?")
+                                 .Bind(uid)
+                                 .Bind(step)
+                                 .Run());
+    } else if (source.objects == nullptr) {
+      return MakeError(
+          absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          absl::StrFormat("%s is missing, so the backup would not be whole: put it back, delete "
+                          "its experiment, or name the bucket that has it with --objects",
+                          (source.folder / CheckpointName(uid, step)).string()));
+    }
+  }
+  return true;
 }
 
 absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder) {
@@ -195,7 +248,7 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
         "program, or use the program that wrote it",
         from->name(), version, sql::SchemaVersionKnown()));
   }
-  std::vector<std::string> uids;
+  Manifest manifest;
   {
     MENTOR_ASSIGN_OR_RETURN(const auto to,
                             sql::OpenSqlite(folder / "mentor.db", /*read_only=*/false));
@@ -206,17 +259,31 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
       MENTOR_RETURN_IF_ERROR(CopyRows(from.get(), to.get()));
       MENTOR_RETURN_IF_ERROR(writing->Commit());
     }
-    MENTOR_ASSIGN_OR_RETURN(uids, Uids(to.get()));
+    if (const auto error = MENTOR_FAILPOINT("store.backup.before_files"))
+      return absl::UnavailableError(*error);
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> uids, Uids(to.get()));
+    for (const std::string& uid : uids) {
+      const std::string prefix = PrefixOf(uid);
+      Manifest copied;
+      BackupSummary size;
+      MENTOR_RETURN_IF_ERROR(
+          CopyExperiment(source.folder / prefix, folder / prefix, prefix, &copied, &size));
+      MENTOR_ASSIGN_OR_RETURN(const bool there,
+                              FollowRemovals(uid, source, copied, from.get(), to.get()));
+      if (!there) {
+        std::error_code error;
+        std::filesystem::remove_all(folder / prefix, error);
+        if (error) return FileError("cannot remove", folder / prefix, error.value());
+        continue;
+      }
+      manifest.merge(copied);
+      summary.files += size.files;
+      summary.bytes += size.bytes;
+      ++summary.experiments;
+    }
     // One file, without a log beside it.
     auto mode = to->Query("PRAGMA journal_mode=DELETE");
     MENTOR_RETURN_IF_ERROR(mode.Step().status());
-  }
-  Manifest manifest;
-  for (const std::string& uid : uids) {
-    const std::string prefix = "experiments/" + uid + "/";
-    MENTOR_RETURN_IF_ERROR(
-        CopyExperiment(source.folder / prefix, folder / prefix, prefix, &manifest, &summary));
-    ++summary.experiments;
   }
   MENTOR_ASSIGN_OR_RETURN(const std::string database,
                           ReadFile(folder / "mentor.db", UINT64_MAX / 2));

@@ -15,6 +15,7 @@
 #include <absl/strings/str_cat.h>
 #include <google/protobuf/util/time_util.h>
 
+#include "common/failpoint.h"
 #include "common/file.h"
 #include "common/rng.h"
 #include "common/status.h"
@@ -824,6 +825,60 @@ STORE_CASE("a backup is taken while the store works, and restored whole") {
       Restore(folder.path() / "none", {.folder = folder.path() / "other"}).status()));
   CHECK(absl::IsFailedPrecondition(
       BackUp({.folder = folder.path() / "none"}, folder.path() / "b2").status()));
+}
+
+STORE_CASE("a backup follows what is removed meanwhile, and is refused where a file is lost") {
+  auto store = backend.Open();
+  const auto add = [&](const std::string& id) {
+    const v1::Experiment experiment = CreateSmall(store.get(), id);
+    Lead(store.get(), experiment.name(), S::STATE_RUNNING);
+    for (uint32_t step : {1u, 2u}) {
+      const auto info = WriteCheckpoint(store->CheckpointFolder(experiment.uid()),
+                                        {.experiment_uid = experiment.uid(),
+                                         .outer_step = step,
+                                         .spec_hash = "s",
+                                         .build = "b",
+                                         .sections = {{"weights", "w"}}});
+      REQUIRE(store->RecordOuterStep(experiment.uid(), {.step = step, .checkpoint = *info}).ok());
+    }
+    return experiment;
+  };
+  const v1::Experiment stays = add("stays"), goes = add("goes");
+  REQUIRE(store->Transition(goes.name(), {S::STATE_RUNNING}, S::STATE_FAILED).ok());
+  const auto remove = [&](uint32_t step) {
+    return RemoveCheckpoint(store->CheckpointFolder(stays.uid()), step);
+  };
+  const TempFolder folder;
+  const StoreOptions source{.folder = store->folder(), .database = backend.database()};
+  // Between its two parts, an experiment is deleted and retention removes a checkpoint.
+  REQUIRE(failpoint::Arm("store.backup.before_files=1:sleep(1000)").ok());
+  absl::StatusOr<BackupSummary> made;
+  std::thread backup([&] { made = BackUp(source, folder.path() / "backup"); });
+  while (failpoint::Hits()["store.backup.before_files"] == 0) std::this_thread::yield();
+  REQUIRE(store->Delete(goes.name(), "").ok());
+  REQUIRE(store->ReleaseCheckpoints(stays.uid(), {1}).ok());
+  REQUIRE(remove(1).ok());
+  backup.join();
+  REQUIRE(failpoint::Arm("").ok());
+  INFO(made.status().ToString());
+  REQUIRE(made.ok());
+  CHECK(made->experiments == 1);
+  const StoreOptions restored{.folder = folder.path() / "state", .database = backend.fresh()};
+  REQUIRE(Restore(folder.path() / "backup", restored).ok());
+  auto again = OpenStore(restored);
+  REQUIRE(again.ok());
+  CHECK(absl::IsNotFound((*again)->Get(goes.name()).status()));
+  const auto rows = (*again)->Checkpoints(stays.uid());
+  REQUIRE(rows->size() == 1);
+  CHECK(rows->front().outer_step == 2);
+
+  // Without anybody's doing.
+  REQUIRE(remove(2).ok());
+  const absl::Status lost = BackUp(source, folder.path() / "lost").status();
+  CHECK(absl::IsDataLoss(lost));
+  CHECK(std::string(lost.message()).find("00000002.ckpt is missing") != std::string::npos);
+  CHECK(absl::IsFailedPrecondition(
+      Restore(folder.path() / "lost", {.folder = folder.path() / "other"}).status()));
 }
 
 }  // namespace
