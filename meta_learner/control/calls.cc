@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kThreads = 2;
 constexpr int kHeavyThreads = 2;
+constexpr int kFileThreads = 4;  // They mostly wait.
 // What callers are told where waiting helps: the line moves.
 constexpr auto kRetrySoon = std::chrono::seconds(1);
 
@@ -32,7 +33,19 @@ Calls::Calls(const ServiceOptions& options)
           std::make_shared<StreamRegistry>(options.streams_max, options.streams_per_caller_max)),
       limiter_(options.rate),
       light_(kThreads, options.calls_waiting_max),
-      heavy_(kHeavyThreads, options.heavy_calls_waiting_max) {}
+      heavy_(kHeavyThreads, options.heavy_calls_waiting_max),
+      files_(kFileThreads, options.calls_waiting_max) {}
+
+Executor& Calls::LineOf(Cost cost) {
+  switch (cost) {
+    case Cost::kHeavy:
+      return heavy_;
+    case Cost::kFiles:
+      return files_;
+    default:
+      return light_;
+  }
+}
 
 absl::Status Calls::CheckLength(const grpc::ByteBuffer& received) {
   if (received.Length() <= kRequestBytesMax) return absl::OkStatus();
@@ -67,7 +80,7 @@ absl::Status Calls::Post(Cost cost, const Caller& caller, const grpc::ByteBuffer
   MENTOR_RETURN_IF_ERROR(CheckLength(received));
   const bool heavy = cost == Cost::kHeavy;
   // Light ones are done in the order in which they came, streams among them.
-  if (heavy ? heavy_.Post(std::move(task), caller.name) : light_.Post(std::move(task)))
+  if (LineOf(cost).Post(std::move(task), cost == Cost::kLight ? "" : caller.name))
     return absl::OkStatus();
   if (stopping_) return Draining();
   return WithRetryDelay(
@@ -81,6 +94,7 @@ absl::Status Calls::Post(Cost cost, const Caller& caller, const grpc::ByteBuffer
 void Calls::Stop() {
   streams_->Stop(Draining());
   heavy_.Stop();
+  files_.Stop();
   light_.Stop();
 }
 

@@ -2,7 +2,8 @@
 // of the request and the caller's rate are checked, the work waits in a bounded line for a thread
 // that may look at the disk, and a status becomes gRPC's. Requests come as bytes and become
 // messages only on that thread: a message takes up to a hundred times its bytes. What makes the
-// parts of a spec has threads and a line of its own, so that everything else goes on meanwhile.
+// parts of a spec has threads and a line of its own, and so has what waits for a bucket or reads
+// whole files, so that everything else goes on meanwhile.
 // Streams are produced one message at a time (streams.h). Not for who may call what, which is
 // decided before a call arrives here (common/rpc/auth.h), nor for what a method does. Owned by the
 // service. Thread-safe.
@@ -42,21 +43,24 @@ absl::Status Draining();
 class Calls {
  public:
   using Caller = rpc::Caller;
-  // Heavy calls make the parts of specs; the others look into the store.
-  enum class Cost { kLight, kHeavy };
+  // Light calls look into the store. Heavy ones make the parts of specs; those for files may wait
+  // for a bucket.
+  enum class Cost { kLight, kHeavy, kFiles };
+  // True when the caller has gone: nobody waits for the answer any more.
+  using Cancel = std::atomic<bool>;
 
   explicit Calls(const ServiceOptions& options);
 
-  // `answer` is called with request and caller, and returns StatusOr<Response>.
+  // `answer` is called with request, caller and Cancel*, and returns StatusOr<Response>.
   template <typename Request, typename Response, typename Answer>
   grpc::ServerUnaryReactor* Unary(Cost cost, grpc::CallbackServerContext* context,
                                   const grpc::ByteBuffer& received, Response* response,
                                   Answer answer) {
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    auto* reactor = new Reactor;  // Goes in its OnDone.
     Post<Request>(cost, context, reactor, received,
                   [reactor, response, answer = std::move(answer)](const Request& request,
                                                                   const Caller& caller) {
-                    absl::StatusOr<Response> made = answer(request, caller);
+                    absl::StatusOr<Response> made = answer(request, caller, &reactor->cancelled);
                     if (made.ok()) *response = std::move(*made);
                     reactor->Finish(rpc::ToGrpc(made.status()));
                   });
@@ -81,28 +85,30 @@ class Calls {
   }
 
   // `open` makes of a request what produces the messages. It looks into the store, so it runs as
-  // the first piece of work of the stream.
+  // the first piece of work of the stream. It gets a Cancel* too.
   template <typename Request, typename Response, typename Open>
-  grpc::ServerWriteReactor<Response>* Stream(grpc::CallbackServerContext* context,
+  grpc::ServerWriteReactor<Response>* Stream(Cost cost, grpc::CallbackServerContext* context,
                                              const grpc::ByteBuffer& received, Open open) {
     const Caller caller = rpc::CallerOf(*context);
     absl::Status admitted = limiter_.Admit(caller.name);
     admitted.Update(CheckLength(received));
     // What a stream that has not begun holds is a request of legal length.
     grpc::ByteBuffer kept = admitted.ok() ? received : grpc::ByteBuffer();
-    return PullStream<Response>::Start(streams_, &light_, caller.name,
-                                       [admitted, kept = std::move(kept), open = std::move(open),
-                                        produce = typename PullStream<Response>::Produce()](
-                                           Response* response) mutable -> absl::StatusOr<Produced> {
-                                         if (!produce) {
-                                           MENTOR_RETURN_IF_ERROR(admitted);
-                                           Request request;
-                                           MENTOR_RETURN_IF_ERROR(ReadRequest(kept, &request));
-                                           kept.Clear();
-                                           MENTOR_ASSIGN_OR_RETURN(produce, open(request));
-                                         }
-                                         return produce(response);
-                                       });
+    const auto cancel = std::make_shared<Cancel>(false);
+    return PullStream<Response>::Start(
+        streams_, &LineOf(cost), caller.name, cancel,
+        [admitted, cancel, kept = std::move(kept), open = std::move(open),
+         produce = typename PullStream<Response>::Produce()](
+            Response* response) mutable -> absl::StatusOr<Produced> {
+          if (!produce) {
+            MENTOR_RETURN_IF_ERROR(admitted);
+            Request request;
+            MENTOR_RETURN_IF_ERROR(ReadRequest(kept, &request));
+            kept.Clear();
+            MENTOR_ASSIGN_OR_RETURN(produce, open(request, cancel.get()));
+          }
+          return produce(response);
+        });
   }
 
   // The service's own work, whose amount is bounded by other means.
@@ -117,6 +123,14 @@ class Calls {
   void Stop();
 
  private:
+  // Hears of a caller that goes while its call is at work.
+  struct Reactor final : public grpc::ServerUnaryReactor {
+    void OnCancel() override { cancelled = true; }
+    void OnDone() override { delete this; }
+    Cancel cancelled = false;
+  };
+
+  Executor& LineOf(Cost cost);
   static absl::Status CheckLength(const grpc::ByteBuffer& received);
   static absl::Status ReadRequest(const grpc::ByteBuffer& received,
                                   google::protobuf::Message* request);
@@ -129,7 +143,7 @@ class Calls {
   const std::shared_ptr<StreamRegistry> streams_;
   rpc::RateLimiter limiter_;
   // Last, so that they stop first.
-  Executor light_, heavy_;
+  Executor light_, heavy_, files_;
 };
 
 }  // namespace mentor::meta_learner

@@ -20,6 +20,8 @@ namespace {
 using S = v1::Experiment;
 
 constexpr size_t kReasonBytesMax = 1000;
+// The shortest time to live.
+constexpr int32_t kDeletedAtEndNs = 1;
 
 absl::Status IllegalTransition(const v1::Experiment& experiment, std::string_view verb) {
   return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kIllegalTransition,
@@ -59,6 +61,11 @@ absl::StatusOr<v1::Experiment> Change(const ServiceOptions& options, const rpc::
 }
 
 }  // namespace
+
+bool IsDeletedAtEnd(const v1::Experiment& experiment) {
+  const auto& ttl = experiment.retention().ttl();
+  return ttl.seconds() == 0 && ttl.nanos() == kDeletedAtEndNs;
+}
 
 absl::StatusOr<v1::Experiment> UpdateExperiment(const ServiceOptions& options,
                                                 const v1::UpdateExperimentRequest& request,
@@ -179,7 +186,7 @@ absl::Status DeleteExperiment(const ServiceOptions& options,
           Cancel(experiment);
           // Whoever ends it sees to the rest, also after a restart.
           if (experiment->state() == S::STATE_CANCELLING)
-            experiment->mutable_retention()->mutable_ttl()->set_nanos(1);
+            experiment->mutable_retention()->mutable_ttl()->set_nanos(kDeletedAtEndNs);
           return absl::OkStatus();
         });
     if (absl::IsNotFound(cancelled.status()) && request.allow_missing()) return absl::OkStatus();

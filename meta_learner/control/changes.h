@@ -14,6 +14,10 @@
 
 namespace mentor::meta_learner {
 
+// Whether it is to be deleted as soon as it ends: the mark of a deletion by force. It is meant for
+// this experiment alone, never for what is made from it.
+bool IsDeletedAtEnd(const v1::Experiment& experiment);
+
 absl::StatusOr<v1::Experiment> UpdateExperiment(const ServiceOptions& options,
                                                 const v1::UpdateExperimentRequest& request,
                                                 const rpc::Caller& caller);

@@ -108,11 +108,11 @@ absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
 }
 
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadCheckpoint(
-    ExperimentStore* store, const v1::DownloadRequest& request) {
+    ExperimentStore* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel) {
   MENTOR_ASSIGN_OR_RETURN(const auto found, FindCheckpoint(store, request.name(), "name"));
   MENTOR_ASSIGN_OR_RETURN(
       const std::filesystem::path file,
-      store->OpenCheckpoint(found.first.uid(), found.second.outer_step, /*cancel=*/nullptr));
+      store->OpenCheckpoint(found.first.uid(), found.second.outer_step, cancel));
   return Download(file, request.offset());
 }
 

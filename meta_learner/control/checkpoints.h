@@ -2,6 +2,7 @@
 // is in a checkpoint (store/checkpoint.h). Functions of store and request; threads may share.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <utility>
 
@@ -26,7 +27,8 @@ absl::StatusOr<v1::Checkpoint> GetCheckpoint(ExperimentStore* store,
 absl::StatusOr<v1::Checkpoint> UpdateCheckpoint(ExperimentStore* store,
                                                 const v1::UpdateCheckpointRequest& request,
                                                 const rpc::Caller& caller);
+// `cancel` interrupts what has to come from the bucket first.
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadCheckpoint(
-    ExperimentStore* store, const v1::DownloadRequest& request);
+    ExperimentStore* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel);
 
 }  // namespace mentor::meta_learner

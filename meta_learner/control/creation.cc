@@ -9,9 +9,11 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/log.h"
 #include "common/resources/names.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
+#include "meta_learner/control/changes.h"
 #include "meta_learner/control/checkpoints.h"
 #include "meta_learner/control/request_checks.h"
 #include "meta_learner/control/settings.h"
@@ -21,6 +23,15 @@ namespace {
 
 // What callers are told where waiting helps: the line stands.
 constexpr auto kRetryLater = std::chrono::seconds(30);
+
+absl::StatusOr<Checkpoint> ReadSource(ExperimentStore* store,
+                                      const std::pair<v1::Experiment, CheckpointRow>& source,
+                                      const std::atomic<bool>* cancel) {
+  MENTOR_ASSIGN_OR_RETURN(
+      const std::filesystem::path file,
+      store->OpenCheckpoint(source.first.uid(), source.second.outer_step, cancel));
+  return ReadCheckpoint(file);
+}
 
 }  // namespace
 
@@ -155,7 +166,8 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
 }
 
 absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperimentRequest& request,
-                                                         const std::string& owner) {
+                                                         const std::string& owner,
+                                                         const std::atomic<bool>* cancel) {
   Violations violations;
   CheckExperimentId(request.experiment_id(), &violations);
   CheckRequestId(request.request_id(), &violations);
@@ -178,10 +190,17 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
   const v1::ExperimentSpec spec =
       ParseSpec(PrintSpec(experiment.spec()), overrides, &violations, options_.check_spec);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
-  MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path file,
-                          options_.store->OpenCheckpoint(experiment.uid(), source.second.outer_step,
-                                                         /*cancel=*/nullptr));
-  MENTOR_ASSIGN_OR_RETURN(Checkpoint checkpoint, ReadCheckpoint(file));
+  auto read = ReadSource(options_.store, source, cancel);
+  if (absl::IsNotFound(read.status()) || absl::IsDataLoss(read.status())) {
+    MENTOR_LOG(kWarning, "a checkpoint that is to be cloned cannot be read",
+               {{"experiment", experiment.name()}, {"why", read.status()}});
+    violations.Add(
+        "source_checkpoint",
+        absl::StrFormat("is %s, whose file is missing or damaged; give another checkpoint",
+                        request.source_checkpoint()));
+    return ToStatus(violations);
+  }
+  MENTOR_ASSIGN_OR_RETURN(Checkpoint checkpoint, std::move(read));
   if (options_.check_checkpoint)
     options_.check_checkpoint(experiment.spec(), WithDefaults(spec), checkpoint, &violations);
   MENTOR_RETURN_IF_ERROR(ShortStatus(violations));
@@ -194,6 +213,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Clone(const v1::CloneExperime
   fresh.set_priority(experiment.priority());
   fresh.set_weight(experiment.weight());
   if (experiment.has_retention()) *fresh.mutable_retention() = experiment.retention();
+  if (IsDeletedAtEnd(experiment)) fresh.mutable_retention()->clear_ttl();
   fresh.set_retries_max(experiment.retries_max());
   fresh.set_source_checkpoint(request.source_checkpoint());
   submitted.fill_folder = [&](const std::string& uid, const std::filesystem::path& folder) {

@@ -3,6 +3,7 @@
 // from the look at quotas to the row that uses them.
 #pragma once
 
+#include <atomic>
 #include <string>
 
 #include <absl/status/status.h>
@@ -22,8 +23,9 @@ class ExperimentCreation {
   // `owner` is the caller's name.
   absl::StatusOr<v1::Experiment> Create(const v1::CreateExperimentRequest& request,
                                         const std::string& owner);
+  // `cancel` interrupts the fetching of the checkpoint.
   absl::StatusOr<v1::Experiment> Clone(const v1::CloneExperimentRequest& request,
-                                       const std::string& owner);
+                                       const std::string& owner, const std::atomic<bool>* cancel);
 
  private:
   // RESOURCE_EXHAUSTED when queue, quota or disk have no room for one more.

@@ -117,35 +117,38 @@ class ExperimentService::Impl : public v1::ExperimentService::Service {
   std::thread ticker_;
 };
 
-// A method and the expression that answers it, a StatusOr<Response> made of `request`, `caller` and
-// members; it is evaluated on a thread of Calls. The cast is for answers that need no member.
-#define MENTOR_UNARY(cost, method, Request, Response, ...)                                    \
-  Register(#method, new CallbackUnaryHandler<grpc::ByteBuffer, Response>(                     \
-                        [this](grpc::CallbackServerContext* context,                          \
-                               const grpc::ByteBuffer* received, Response* response) {        \
-                          return calls_.Unary<Request>(                                       \
-                              Calls::Cost::cost, context, *received, response,                \
-                              [this](const Request& request,                                  \
-                                     const rpc::Caller& caller) -> absl::StatusOr<Response> { \
-                                static_cast<void>(this);                                      \
-                                static_cast<void>(caller);                                    \
-                                MENTOR_RETURN_IF_ERROR(MayAnswer(#method));                   \
-                                return AsCallersKnow<Response>(__VA_ARGS__);                  \
-                              });                                                             \
+// A method and the expression that answers it, a StatusOr<Response> made of `request`, `caller`,
+// `cancel` and members; it is evaluated on a thread of Calls. The cast is for answers that need no
+// member.
+#define MENTOR_UNARY(cost, method, Request, Response, ...)                                      \
+  Register(#method, new CallbackUnaryHandler<grpc::ByteBuffer, Response>(                       \
+                        [this](grpc::CallbackServerContext* context,                            \
+                               const grpc::ByteBuffer* received, Response* response) {          \
+                          return calls_.Unary<Request>(                                         \
+                              Calls::Cost::cost, context, *received, response,                  \
+                              [this](const Request& request, const rpc::Caller& caller,         \
+                                     const Calls::Cancel* cancel) -> absl::StatusOr<Response> { \
+                                static_cast<void>(this);                                        \
+                                static_cast<void>(caller);                                      \
+                                static_cast<void>(cancel);                                      \
+                                MENTOR_RETURN_IF_ERROR(MayAnswer(#method));                     \
+                                return AsCallersKnow<Response>(__VA_ARGS__);                    \
+                              });                                                               \
                         }));
 // The same for a stream; the expression is what produces its messages.
-#define MENTOR_STREAM(method, Request, Response, ...)                                             \
-  Register(                                                                                       \
-      #method,                                                                                    \
-      new CallbackServerStreamingHandler<grpc::ByteBuffer, Response>(                             \
-          [this](grpc::CallbackServerContext* context, const grpc::ByteBuffer* received) {        \
-            return calls_.Stream<Request, Response>(                                              \
-                context, *received,                                                               \
-                [this](const Request& request) -> absl::StatusOr<PullStream<Response>::Produce> { \
-                  MENTOR_RETURN_IF_ERROR(MayAnswer(#method));                                     \
-                  return __VA_ARGS__;                                                             \
-                });                                                                               \
-          }));
+#define MENTOR_STREAM(cost, method, Request, Response, ...)                                     \
+  Register(#method,                                                                             \
+           new CallbackServerStreamingHandler<grpc::ByteBuffer, Response>(                      \
+               [this](grpc::CallbackServerContext* context, const grpc::ByteBuffer* received) { \
+                 return calls_.Stream<Request, Response>(                                       \
+                     Calls::Cost::cost, context, *received,                                     \
+                     [this](const Request& request, const Calls::Cancel* cancel)                \
+                         -> absl::StatusOr<PullStream<Response>::Produce> {                     \
+                       static_cast<void>(cancel);                                               \
+                       MENTOR_RETURN_IF_ERROR(MayAnswer(#method));                              \
+                       return __VA_ARGS__;                                                      \
+                     });                                                                        \
+               }));
 void ExperimentService::Impl::RegisterMethods() {
   using grpc::internal::CallbackServerStreamingHandler;
   using grpc::internal::CallbackUnaryHandler;
@@ -156,13 +159,13 @@ void ExperimentService::Impl::RegisterMethods() {
                              creation_.Create(request, caller.name)))
   MENTOR_UNARY(kHeavy, CloneExperiment, v1::CloneExperimentRequest, v1::Experiment,
                Audited(caller, "CloneExperiment", ExperimentName(request.experiment_id()),
-                       creation_.Clone(request, caller.name)))
+                       creation_.Clone(request, caller.name, cancel)))
 
   MENTOR_UNARY(kLight, GetExperiment, v1::GetExperimentRequest, v1::Experiment,
                options_.store->Get(request.name()))
   MENTOR_UNARY(kLight, ListExperiments, v1::ListExperimentsRequest, v1::ListExperimentsResponse,
                meta_learner::ListExperiments(options_.store, request))
-  MENTOR_STREAM(WatchExperiments, v1::WatchExperimentsRequest, v1::WatchExperimentsResponse,
+  MENTOR_STREAM(kLight, WatchExperiments, v1::WatchExperimentsRequest, v1::WatchExperimentsResponse,
                 meta_learner::WatchExperiments(options_.store, request, &lag_events_))
 
   MENTOR_UNARY(kLight, UpdateExperiment, v1::UpdateExperimentRequest, v1::Experiment,
@@ -187,9 +190,9 @@ void ExperimentService::Impl::RegisterMethods() {
                meta_learner::QueryMetrics(options_.store, request))
   MENTOR_UNARY(kLight, ListMetrics, v1::ListMetricsRequest, v1::ListMetricsResponse,
                meta_learner::ListMetrics(options_.store, request))
-  MENTOR_STREAM(WatchMetrics, v1::WatchMetricsRequest, v1::WatchMetricsResponse,
+  MENTOR_STREAM(kLight, WatchMetrics, v1::WatchMetricsRequest, v1::WatchMetricsResponse,
                 meta_learner::WatchMetrics(options_.store, request))
-  MENTOR_STREAM(WatchLogs, v1::WatchLogsRequest, v1::WatchLogsResponse,
+  MENTOR_STREAM(kLight, WatchLogs, v1::WatchLogsRequest, v1::WatchLogsResponse,
                 meta_learner::WatchLogs(options_.store, request))
 
   MENTOR_UNARY(kLight, ListCheckpoints, v1::ListCheckpointsRequest, v1::ListCheckpointsResponse,
@@ -199,12 +202,12 @@ void ExperimentService::Impl::RegisterMethods() {
   MENTOR_UNARY(kLight, UpdateCheckpoint, v1::UpdateCheckpointRequest, v1::Checkpoint,
                Audited(caller, "UpdateCheckpoint", request.checkpoint().name(),
                        meta_learner::UpdateCheckpoint(options_.store, request, caller)))
-  MENTOR_STREAM(DownloadCheckpoint, v1::DownloadRequest, v1::DownloadResponse,
-                meta_learner::DownloadCheckpoint(options_.store, request))
-  MENTOR_UNARY(kLight, ListArtifacts, v1::ListArtifactsRequest, v1::ListArtifactsResponse,
-               meta_learner::ListArtifacts(options_.store, request))
-  MENTOR_STREAM(DownloadArtifact, v1::DownloadRequest, v1::DownloadResponse,
-                meta_learner::DownloadArtifact(options_.store, request))
+  MENTOR_STREAM(kFiles, DownloadCheckpoint, v1::DownloadRequest, v1::DownloadResponse,
+                meta_learner::DownloadCheckpoint(options_.store, request, cancel))
+  MENTOR_UNARY(kFiles, ListArtifacts, v1::ListArtifactsRequest, v1::ListArtifactsResponse,
+               meta_learner::ListArtifacts(options_.store, request, cancel))
+  MENTOR_STREAM(kFiles, DownloadArtifact, v1::DownloadRequest, v1::DownloadResponse,
+                meta_learner::DownloadArtifact(options_.store, request, cancel))
 
   MENTOR_UNARY(kLight, ListCatalogue, v1::ListCatalogueRequest, v1::ListCatalogueResponse,
                meta_learner::ListCatalogue(request))

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
+#include <ctime>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,7 +29,8 @@ namespace mentor::meta_learner {
 namespace {
 
 constexpr size_t kPieceBytes = 1 << 20;
-constexpr size_t kArtifactsMax = 10'000;
+// Names in memory for one page of a list.
+constexpr size_t kPageNamesMax = 10'000;
 
 std::string MediaType(const std::filesystem::path& path) {
   static const std::map<std::string, std::string> types = {{".txtpb", "text/plain"},
@@ -62,30 +64,28 @@ class Reader {
   Reader& operator=(const Reader&) = delete;
 
   absl::StatusOr<Produced> Next(v1::DownloadResponse* response) {
-    while (true) {
-      std::string data(kPieceBytes, '\0');
-      ssize_t got;
-      do {
-        got = pread(descriptor_, data.data(), data.size(), static_cast<off_t>(at_));
-      } while (got < 0 && errno == EINTR);
-      if (got < 0) return FileError("cannot read", "the file", errno);
-      if (got == 0) {
-        response->set_offset(at_);
-        response->set_size_bytes(at_);
-        response->set_sha256(ToHex(hash_.Finish()));
-        return Produced::kLast;
-      }
-      data.resize(static_cast<size_t>(got));
-      hash_.Update(data);
-      const uint64_t begin = at_;
-      at_ += data.size();
-      if (at_ <= offset_) continue;  // Asked for is what comes later.
-      if (begin < offset_) data.erase(0, offset_ - begin);
-      response->set_offset(std::max(begin, offset_));
-      response->set_crc32c(Crc32c(data));
-      response->set_data(std::move(data));
-      return Produced::kMessage;
+    std::string data(kPieceBytes, '\0');
+    ssize_t got;
+    do {
+      got = pread(descriptor_, data.data(), data.size(), static_cast<off_t>(at_));
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) return FileError("cannot read", "the file", errno);
+    if (got == 0) {
+      response->set_offset(at_);
+      response->set_size_bytes(at_);
+      response->set_sha256(ToHex(hash_.Finish()));
+      return Produced::kLast;
     }
+    data.resize(static_cast<size_t>(got));
+    hash_.Update(data);
+    const uint64_t begin = at_;
+    at_ += data.size();
+    if (at_ <= offset_) return Produced::kAgain;  // Asked for is what comes later.
+    if (begin < offset_) data.erase(0, offset_ - begin);
+    response->set_offset(std::max(begin, offset_));
+    response->set_crc32c(Crc32c(data));
+    response->set_data(std::move(data));
+    return Produced::kMessage;
   }
 
  private:
@@ -105,56 +105,78 @@ v1::Artifact ArtifactOf(const std::string& experiment, const std::string& name, 
   return artifact;
 }
 
-// Files that are in the bucket, by their path in the folder; none without a bucket.
-absl::StatusOr<std::map<std::string, ObjectInfo>> FilesInBucket(ExperimentStore* store,
-                                                                const std::string& uid) {
-  if (store->objects() == nullptr) return std::map<std::string, ObjectInfo>();
-  ExperimentObjects objects(store->objects(), uid, /*cancel=*/nullptr);
-  MENTOR_RETURN_IF_ERROR(AsStorage(objects.Look()));
-  return objects.files();
+// Whether users see this file of the experiment's folder or bucket. The store's own is not: what it
+// says is the resource.
+bool IsShown(const std::string& relative) {
+  return relative != kAboutFile && !relative.starts_with("checkpoints/") &&
+         !IsTemporaryName(std::filesystem::path(relative).filename().string());
 }
 
-// Of the folder, and of the bucket what is not here.
-absl::StatusOr<std::vector<v1::Artifact>> ArtifactsIn(
-    const std::filesystem::path& folder, const std::string& experiment,
-    const std::map<std::string, ObjectInfo>& in_bucket) {
-  std::map<std::string, v1::Artifact> artifacts;
+// Whether there is a regular file, and no link on the way to it: links lead nowhere.
+bool IsOwnFile(const std::filesystem::path& folder, const std::string& relative) {
+  std::filesystem::path path = folder;
+  std::filesystem::file_type type = std::filesystem::file_type::none;
+  for (const std::filesystem::path& part : std::filesystem::path(relative)) {
+    path /= part;
+    std::error_code error;
+    type = std::filesystem::symlink_status(path, error).type();
+    if (type == std::filesystem::file_type::symlink) return false;
+  }
+  return type == std::filesystem::file_type::regular;
+}
+
+// The first files of a list behind `after`, by the name of their resource.
+class NextNames {
+ public:
+  NextNames(std::string experiment, std::string after)
+      : experiment_(std::move(experiment)), after_(std::move(after)) {}
+
+  void Add(const std::string& relative) {
+    if (!IsShown(relative)) return;
+    std::string name = ArtifactName(experiment_, ShownName(relative));
+    if (name <= after_) return;
+    // Of two with one name, the evaluation's is shown, and downloaded.
+    if (relative.starts_with(kOwnFolder)) {
+      names_[std::move(name)] = relative;
+    } else {
+      names_.try_emplace(std::move(name), relative);
+    }
+    if (names_.size() <= kPageNamesMax) return;
+    names_.erase(std::prev(names_.end()));
+    more_ = true;
+  }
+  // Their paths.
+  const std::map<std::string, std::string>& names() const { return names_; }
+  bool more() const { return more_; }
+
+ private:
+  const std::string experiment_, after_;
+  std::map<std::string, std::string> names_;
+  bool more_ = false;  // Behind the last one.
+};
+
+absl::Status AddNamesIn(const std::filesystem::path& folder, NextNames* names) {
   std::error_code error;
   auto entry = std::filesystem::recursive_directory_iterator(folder, error);
   for (; !error && entry != std::filesystem::recursive_directory_iterator();
        entry.increment(error)) {
-    const std::string name = entry->path().lexically_relative(folder);
-    if (name == "checkpoints") {
+    const std::string relative = entry->path().lexically_relative(folder);
+    std::error_code gone;
+    if (relative == "checkpoints") {
       entry.disable_recursion_pending();
-      continue;
+    } else if (!entry->is_directory(gone)) {
+      names->Add(relative);
     }
-    struct stat info {};
-    // The store's own: what it says is the resource.
-    if (name == kAboutFile || IsTemporaryName(entry->path().filename().string()) ||
-        lstat(entry->path().c_str(), &info) != 0 || !S_ISREG(info.st_mode))
-      continue;
-    artifacts[ShownName(name)] =
-        ArtifactOf(experiment, name, static_cast<uint64_t>(info.st_size), info.st_mtime);
-    if (artifacts.size() >= kArtifactsMax) break;
   }
   if (error && error != std::errc::no_such_file_or_directory)
     return FileError("cannot list", folder, error.value());
-  for (const auto& [name, object] : in_bucket) {
-    if (name == kAboutFile || artifacts.size() >= kArtifactsMax) continue;
-    artifacts.try_emplace(ShownName(name), ArtifactOf(experiment, name, object.size_bytes,
-                                                      time(nullptr) - object.age_s));
-  }
-  std::vector<v1::Artifact> list;
-  list.reserve(artifacts.size());
-  for (auto& [name, artifact] : artifacts) list.push_back(std::move(artifact));
-  return list;
+  return absl::OkStatus();
 }
 
-// Where a listed artifact lies.
-std::filesystem::path ArtifactPath(const std::filesystem::path& folder, const std::string& name) {
-  const std::filesystem::path own = folder / kOwnFolder / name;
-  std::error_code error;
-  return std::filesystem::exists(own, error) ? own : folder / name;
+absl::Status NoSuchArtifact(const std::string& name) {
+  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                   absl::StrFormat("there is no %s", name.substr(0, 200)),
+                   {{"name", name.substr(0, 200)}});
 }
 
 }  // namespace
@@ -184,55 +206,70 @@ absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> Download(
 }
 
 absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
-                                                        const v1::ListArtifactsRequest& request) {
+                                                        const v1::ListArtifactsRequest& request,
+                                                        const std::atomic<bool>* cancel) {
   Violations violations;
   PageRoom room(PageSizeOrAll(request.page_size(), &violations));
   MENTOR_RETURN_IF_ERROR(ToStatus(violations));
   const std::string query = "artifacts " + request.parent();
   MENTOR_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(request.page_token(), query));
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(request.parent()));
-  MENTOR_ASSIGN_OR_RETURN(const auto in_bucket, FilesInBucket(store, experiment.uid()));
-  MENTOR_ASSIGN_OR_RETURN(
-      std::vector<v1::Artifact> artifacts,
-      ArtifactsIn(store->ExperimentFolder(experiment.uid()), experiment.name(), in_bucket));
+  const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
+  ExperimentObjects objects(store->objects(), experiment.uid(), cancel);
+  if (store->objects() != nullptr) MENTOR_RETURN_IF_ERROR(AsStorage(objects.Look()));
+  NextNames next(experiment.name(), after);
+  MENTOR_RETURN_IF_ERROR(AddNamesIn(folder, &next));
+  for (const auto& [relative, object] : objects.files()) next.Add(relative);
   v1::ListArtifactsResponse response;
-  for (v1::Artifact& artifact : artifacts) {
-    if (!after.empty() && artifact.name() <= after) continue;
+  std::string last;
+  for (const auto& [name, relative] : next.names()) {
+    v1::Artifact artifact;
+    struct stat info {};
+    if (lstat((folder / relative).c_str(), &info) == 0) {
+      if (!S_ISREG(info.st_mode)) continue;
+      artifact = ArtifactOf(experiment.name(), relative, static_cast<uint64_t>(info.st_size),
+                            info.st_mtime);
+    } else if (const auto object = objects.files().find(relative);
+               object != objects.files().end()) {
+      artifact = ArtifactOf(experiment.name(), relative, object->second.size_bytes,
+                            time(nullptr) - object->second.age_s);
+    } else {
+      continue;
+    }
     if (!room.Take(artifact.ByteSizeLong())) {
-      response.set_next_page_token(MakePageToken(query, response.artifacts().rbegin()->name()));
-      break;
+      response.set_next_page_token(MakePageToken(query, last));
+      return response;
     }
     *response.add_artifacts() = std::move(artifact);
+    last = name;
   }
+  if (next.more()) response.set_next_page_token(MakePageToken(query, next.names().rbegin()->first));
   return response;
 }
 
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
-    ExperimentStore* store, const v1::DownloadRequest& request) {
+    ExperimentStore* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel) {
   const auto parsed = ParseArtifactName(request.name());
   if (!parsed) return BadName("name", request.name(), "experiments/{experiment}/artifacts/{path}");
   MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, store->Get(parsed->first));
+  // Only what ListArtifacts names.
+  std::vector<std::string> places = {std::string(kOwnFolder) + parsed->second};
+  if (!parsed->second.starts_with(kOwnFolder)) places.push_back(parsed->second);
+  std::erase_if(places, [](const std::string& place) { return !IsShown(place); });
   const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());
-  // Only what ListArtifacts names: links lead nowhere.
-  MENTOR_ASSIGN_OR_RETURN(const auto in_bucket, FilesInBucket(store, experiment.uid()));
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<v1::Artifact> artifacts,
-                          ArtifactsIn(folder, experiment.name(), in_bucket));
-  const bool known =
-      std::any_of(artifacts.begin(), artifacts.end(),
-                  [&](const v1::Artifact& artifact) { return artifact.name() == request.name(); });
-  if (!known) {
-    return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
-                     absl::StrFormat("there is no %s", request.name().substr(0, 200)),
-                     {{"name", request.name().substr(0, 200)}});
+  for (const std::string& place : places) {
+    if (IsOwnFile(folder, place)) return Download(folder / place, request.offset());
   }
-  std::filesystem::path path = ArtifactPath(folder, parsed->second);
-  std::error_code error;
-  if (store->objects() != nullptr && !std::filesystem::exists(path, error)) {
-    const std::string own = std::string(kOwnFolder) + parsed->second;
-    MENTOR_ASSIGN_OR_RETURN(
-        path, store->OpenFile(experiment.uid(), in_bucket.contains(own) ? own : parsed->second));
+  if (store->objects() == nullptr) return NoSuchArtifact(request.name());
+  ExperimentObjects objects(store->objects(), experiment.uid(), cancel);
+  for (const std::string& place : places) {
+    MENTOR_RETURN_IF_ERROR(AsStorage(objects.Look(place)));
+    if (!objects.files().contains(place)) continue;
+    MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path path,
+                            store->OpenFile(experiment.uid(), place, cancel));
+    return Download(path, request.offset());
   }
-  return Download(path, request.offset());
+  return NoSuchArtifact(request.name());
 }
 
 }  // namespace mentor::meta_learner

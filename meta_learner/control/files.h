@@ -2,6 +2,7 @@
 // (checkpoints.h), whose files are downloaded in the same way. Threads may share.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 
@@ -14,10 +15,12 @@
 namespace mentor::meta_learner {
 
 // Everything below the experiment's folder but checkpoints and what is being written, by name.
+// `cancel`, of both, interrupts what waits for the bucket.
 absl::StatusOr<v1::ListArtifactsResponse> ListArtifacts(ExperimentStore* store,
-                                                        const v1::ListArtifactsRequest& request);
+                                                        const v1::ListArtifactsRequest& request,
+                                                        const std::atomic<bool>* cancel);
 absl::StatusOr<PullStream<v1::DownloadResponse>::Produce> DownloadArtifact(
-    ExperimentStore* store, const v1::DownloadRequest& request);
+    ExperimentStore* store, const v1::DownloadRequest& request, const std::atomic<bool>* cancel);
 
 // Pieces of at most 1 MiB from `offset` on, then the hash of the whole. OUT_OF_RANGE when the file
 // is shorter than the offset.

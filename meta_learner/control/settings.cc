@@ -1,15 +1,17 @@
 #include "meta_learner/control/settings.h"
 
+#include <cstdint>
 #include <string>
 
 #include <absl/strings/str_format.h>
-#include <google/protobuf/util/time_util.h>
 
 namespace mentor::meta_learner {
 namespace {
 
 constexpr size_t kLabelsMax = 64, kLabelKeyMax = 63, kLabelValueMax = 255, kTitleMax = 255;
 constexpr uint32_t kWeightMax = 100, kRetriesMax = 100;
+// The store keeps times as 64-bit nanoseconds since 1970, which end at 23:47:16 of that day.
+constexpr int64_t kTimeSecondsMax = INT64_MAX / 1'000'000'000 - 1;
 
 bool IsLower(char c) {
   return c >= 'a' && c <= 'z';
@@ -48,7 +50,6 @@ void CheckLabels(const v1::Experiment& experiment, const std::string& prefix,
 
 void CheckSettings(const v1::Experiment& experiment, std::string_view begin,
                    Violations* violations) {
-  using google::protobuf::util::TimeUtil;
   const std::string prefix(begin);
   CheckLabels(experiment, prefix, violations);
   if (experiment.display_name().size() > kTitleMax) {
@@ -71,9 +72,13 @@ void CheckSettings(const v1::Experiment& experiment, std::string_view begin,
   if (experiment.has_deadline()) {
     // A legal Timestamp; whether it has passed already is for its owner to see.
     const auto& time = experiment.deadline();
-    if (time.seconds() <= 0 || time.seconds() > TimeUtil::kTimestampMaxSeconds ||
-        time.nanos() < 0 || time.nanos() > 999'999'999)
+    if (time.seconds() <= 0 || time.nanos() < 0 || time.nanos() > 999'999'999) {
       violations->Add(prefix + "deadline", "is not a time after 1970");
+    } else if (time.seconds() > kTimeSecondsMax) {
+      violations->Add(prefix + "deadline",
+                      "is after 2262-04-11, the last day that can be kept; give an earlier one, or "
+                      "none");
+    }
   }
   if (experiment.retention().has_ttl()) {
     const auto& ttl = experiment.retention().ttl();

@@ -3,6 +3,7 @@
 // nothing but its place.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -26,6 +27,7 @@ enum class Produced {
   kMessage,  // Write it, then ask again.
   kLast,     // Write it; nothing follows.
   kNothing,  // Ask again after the next Poke.
+  kAgain,    // Nothing to write yet: ask again when others have had their turn.
   kEnd,      // Nothing follows.
 };
 
@@ -71,11 +73,13 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   using Produce = std::function<absl::StatusOr<Produced>(Response*)>;
 
   // Opens a stream and begins to produce. The executor must live until the registry's Stop.
+  // `cancel` becomes true when nobody waits for more.
   static grpc::ServerWriteReactor<Response>* Start(std::shared_ptr<StreamRegistry> registry,
                                                    Executor* executor, const std::string& caller,
+                                                   std::shared_ptr<std::atomic<bool>> cancel,
                                                    Produce produce) {
-    auto stream =
-        std::shared_ptr<PullStream>(new PullStream(registry, executor, std::move(produce)));
+    auto stream = std::shared_ptr<PullStream>(
+        new PullStream(registry, executor, std::move(cancel), std::move(produce)));
     if (const absl::Status added = registry->Add(stream, caller); !added.ok()) {
       stream->End(added);
     } else {
@@ -124,8 +128,12 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   }
 
  private:
-  PullStream(std::shared_ptr<StreamRegistry> registry, Executor* executor, Produce produce)
-      : registry_(std::move(registry)), executor_(executor), produce_(std::move(produce)) {}
+  PullStream(std::shared_ptr<StreamRegistry> registry, Executor* executor,
+             std::shared_ptr<std::atomic<bool>> cancel, Produce produce)
+      : registry_(std::move(registry)),
+        executor_(executor),
+        cancel_(std::move(cancel)),
+        produce_(std::move(produce)) {}
 
   void Run() {
     Response response;
@@ -144,6 +152,7 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
       }
       return;
     }
+    if (*produced == Produced::kAgain) return PostLocked();
     if (*produced == Produced::kLast) end_ = grpc::Status::OK;
     response_ = std::move(response);
     writing_ = true;
@@ -157,12 +166,14 @@ class PullStream final : public grpc::ServerWriteReactor<Response>,
   void EndLocked(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (end_) return;
     end_ = status;
+    *cancel_ = true;
     if (!writing_) this->Finish(*end_);
   }
 
   // Fixed after construction.
   const std::shared_ptr<StreamRegistry> registry_;
   Executor* const executor_;
+  const std::shared_ptr<std::atomic<bool>> cancel_;
   const Produce produce_;
   // Guarded by mutex_.
   Mutex mutex_;

@@ -230,8 +230,15 @@ absl::StatusOr<PullStream<v1::WatchExperimentsResponse>::Produce> WatchExperimen
   return [watch](v1::WatchExperimentsResponse* response) { return watch->Next(response); };
 }
 
-PullStream<v1::WatchMetricsResponse>::Produce WatchMetrics(ExperimentStore* store,
-                                                           const v1::WatchMetricsRequest& request) {
+absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
+    ExperimentStore* store, const v1::WatchMetricsRequest& request) {
+  if (request.after_step() == UINT32_MAX) {
+    Violations violations;
+    violations.Add("after_step",
+                   absl::StrFormat("is %d, after which there is none; give at most %d", UINT32_MAX,
+                                   UINT32_MAX - 1));
+    return ToStatus(violations);
+  }
   struct State {
     uint32_t from;               // The step to read from.
     std::set<std::string> sent;  // What was sent of that step.

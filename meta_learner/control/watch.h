@@ -22,7 +22,7 @@ absl::StatusOr<PullStream<v1::WatchExperimentsResponse>::Produce> WatchExperimen
     prometheus::Histogram* lag_events);
 
 // One message for each outer update, in order; the last one comes with the experiment's end.
-PullStream<v1::WatchMetricsResponse>::Produce WatchMetrics(ExperimentStore* store,
-                                                           const v1::WatchMetricsRequest& request);
+absl::StatusOr<PullStream<v1::WatchMetricsResponse>::Produce> WatchMetrics(
+    ExperimentStore* store, const v1::WatchMetricsRequest& request);
 
 }  // namespace mentor::meta_learner

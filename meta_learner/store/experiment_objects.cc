@@ -67,8 +67,9 @@ std::string ExperimentObjects::Key(std::string_view kind, std::string_view name)
   return prefix_ + std::string(kind) + std::string(name);
 }
 
-absl::Status ExperimentObjects::Look() {
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<ObjectInfo> objects, store_->List(prefix_, cancel_));
+absl::Status ExperimentObjects::Look(const std::string& path) {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<ObjectInfo> objects,
+                          store_->List(prefix_ + path, cancel_));
   steps_.clear();
   parts_.clear();
   files_.clear();

@@ -44,8 +44,9 @@ class ExperimentObjects {
   // All outlive it. `cancel` (null: never) interrupts its calls.
   ExperimentObjects(ObjectStore* store, std::string_view uid, const Cancel* cancel);
 
-  // Lists what is there; what is put and removed through this object is known without.
-  absl::Status Look();
+  // Lists what is there, or what of it begins with a path; what is put and removed through this
+  // object is known without.
+  absl::Status Look(const std::string& path = "");
   // Steps with a manifest, in increasing order.
   std::vector<uint32_t> Steps() const;
   // Files, by their path in the experiment's folder.

@@ -1,4 +1,6 @@
 // Files come from the bucket when they are wanted here.
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -12,10 +14,16 @@
 namespace mentor::meta_learner {
 
 absl::StatusOr<std::filesystem::path> SqlStore::FetchOnce(
-    const std::filesystem::path& path, bool again, const std::function<absl::Status()>& fetch) {
+    const std::filesystem::path& path, bool again, const std::atomic<bool>* cancel,
+    const std::function<absl::Status()>& fetch) {
+  // How often one that waits for another's fetching looks whether anybody still waits for it.
+  constexpr auto kLookEvery = std::chrono::milliseconds(100);
   {
     MutexLock lock(fetch_mutex_);
-    while (fetching_.contains(path)) fetched_.Wait(lock);
+    while (fetching_.contains(path)) {
+      if (cancel != nullptr && *cancel) return absl::CancelledError("interrupted");
+      fetched_.WaitFor(lock, kLookEvery);
+    }
     std::error_code error;
     if (!again && std::filesystem::exists(path, error)) return path;
     fetching_.insert(path);
@@ -35,7 +43,7 @@ absl::StatusOr<std::filesystem::path> SqlStore::OpenCheckpoint(std::string_view 
   const std::filesystem::path folder = CheckpointFolder(uid);
   const std::filesystem::path path = folder / CheckpointFileName(step);
   if (objects_ == nullptr) return path;
-  return FetchOnce(path, /*again=*/false, [&] {
+  return FetchOnce(path, /*again=*/false, cancel, [&] {
     return AsStorage(
         ExperimentObjects(objects_.get(), uid, cancel).FetchCheckpoint(step, folder).status());
   });
@@ -47,7 +55,7 @@ absl::StatusOr<std::filesystem::path> SqlStore::OpenFile(std::string_view uid,
                                                          bool again) {
   const std::filesystem::path folder = ExperimentFolder(uid);
   if (objects_ == nullptr) return folder / name;
-  return FetchOnce(folder / name, again, [&] {
+  return FetchOnce(folder / name, again, cancel, [&] {
     return AsStorage(ExperimentObjects(objects_.get(), uid, cancel).FetchFile(name, folder));
   });
 }

@@ -266,15 +266,16 @@ class SqlStore : public ExperimentStore {
 
   // Of sql_objects.cc. Makes a file unless it is here or being made.
   absl::StatusOr<std::filesystem::path> FetchOnce(const std::filesystem::path& path, bool again,
+                                                  const std::atomic<bool>* cancel,
                                                   const std::function<absl::Status()>& fetch);
 
   // Of sql_results.cc, within a transaction.
   absl::Status WritePoints(std::string_view uid, uint32_t step,
                            const std::map<std::string, double>& points, bool reproducible)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
-  absl::Status WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info)
   absl::Status DeleteCheckpointRow(std::string_view uid, uint32_t step)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
+  absl::Status WriteCheckpointRow(std::string_view uid, const CheckpointInfo& info)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(writer_mutex_);
   // The id of an experiment that may change; FAILED_PRECONDITION in a final state.
   absl::StatusOr<std::string> RequireAtWork(std::string_view uid)

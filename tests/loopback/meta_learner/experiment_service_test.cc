@@ -1,5 +1,6 @@
 #include "meta_learner/control/experiment_service.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -26,7 +28,9 @@
 #include "common/uuid.h"
 #include "google/rpc/error_details.pb.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
+#include "meta_learner/control/files.h"
 #include "meta_learner/control/logs.h"
+#include "tests/objects.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -55,6 +59,7 @@ class Fixture {
     std::function<void(const v1::Experiment&)> on_look = {};
     std::string tokens = {};                 // File; callers then have none until Become.
     uint32_t hidden_units_max = UINT32_MAX;  // Of agents for which there is a learner.
+    std::shared_ptr<ObjectStore> objects = {};
     std::vector<v1::Peer> peers = {};
     std::vector<v1::ShardInfo> shards = {};
   };
@@ -63,7 +68,7 @@ class Fixture {
   ~Fixture() { Stop(); }
 
   void Start() {
-    store_ = OpenStore(folder_.path()).value();
+    store_ = OpenStore({.folder = folder_.path(), .objects = limits_.objects}).value();
     logs_ = std::make_unique<ExperimentLogs>(store_.get());
     metrics_ = Metrics::Create();
     service_ = std::make_unique<ExperimentService>(
@@ -384,6 +389,22 @@ TEST_CASE("experiment service: more violations than an answer carries are counte
   REQUIRE(details.field_violations_size() > 5);
   const auto& last = details.field_violations(details.field_violations_size() - 1);
   CHECK(last.description() == "has " + std::to_string(90 - (details.field_violations_size() - 1)) +
+TEST_CASE("experiment service: a deadline that the store cannot keep is refused", "[loopback]") {
+  Fixture fixture;
+  v1::CreateExperimentRequest request;
+  *request.mutable_experiment()->mutable_spec() = *LoadSpec("benchmark { name: 'point_reach' }");
+  auto* deadline = request.mutable_experiment()->mutable_deadline();
+  deadline->set_seconds(9'223'372'035);  // Early on the last day.
+  const auto created = fixture.Create(request);
+  REQUIRE(created.ok());
+  CHECK(created->deadline().seconds() == 9'223'372'035);
+  deadline->set_seconds(19'880'899'200);  // 2600.
+  const absl::Status far = fixture.Create(request).status();
+  REQUIRE(ReasonOf(far) == "INVALID_FIELD");
+  CHECK(BadRequestOf(far).field_violations(0).field() == "experiment.deadline");
+  CHECK(testing::Contains(std::string(far.message()), "2262-04-11"));
+}
+
                                   " more violations; mend these first");
 }
 
@@ -910,6 +931,132 @@ TEST_CASE("experiment service: artifacts come by pages", "[loopback]") {
                    [](const auto& page) { return page.artifacts(); });
   REQUIRE(names.size() == static_cast<size_t>(all->artifacts_size()));
   for (int i = 0; i < all->artifacts_size(); ++i) CHECK(names[i] == all->artifacts(i).name());
+TEST_CASE("experiment service: any number of artifacts is listed, and each is found",
+          "[loopback]") {
+  constexpr int kFiles = 10'050;
+  const auto objects = std::make_shared<testing::MemoryObjects>();
+  Fixture fixture({.objects = objects});
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  const std::string uid = fixture.store()->Get(name)->uid();
+  const auto folder = fixture.store()->ExperimentFolder(uid) / "artifacts";
+  std::filesystem::create_directories(folder);
+  for (int i = 0; i < kFiles; ++i) std::ofstream(folder / absl::StrFormat("file-%05d", i));
+  // What is in the bucket alone is between them and behind them.
+  objects->objects["experiments/" + uid + "/artifacts/file-00000-b"] = "bucket";
+  objects->objects["experiments/" + uid + "/zz.csv"] = "last";
+  v1::ListArtifactsRequest request;
+  request.set_parent(name);
+  std::vector<std::string> names;
+  do {
+    const auto page = fixture.Call(&Fixture::Stub::ListArtifacts, request);
+    REQUIRE(page.ok());
+    for (const v1::Artifact& artifact : page->artifacts()) names.push_back(artifact.name());
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  CHECK(std::is_sorted(names.begin(), names.end()));
+  CHECK(std::count_if(names.begin(), names.end(), [&](const std::string& listed) {
+          return listed.starts_with(name + "/artifacts/file-");
+        }) == kFiles + 1);
+  CHECK(names.back() == name + "/artifacts/zz.csv");
+  for (const auto& [file, bytes] : std::map<std::string, std::string>{
+           {"file-10049", ""}, {"file-00000-b", "bucket"}, {"zz.csv", "last"}}) {
+    v1::DownloadRequest download;
+    download.set_name(name + "/artifacts/" + file);
+    std::vector<v1::DownloadResponse> pieces;
+    CHECK(fixture.Read(&Fixture::Stub::DownloadArtifact, download, &pieces).ok());
+    REQUIRE_FALSE(pieces.empty());
+    CHECK(pieces.front().data() == bytes);
+  }
+}
+
+// Answers when it is told to, or when nobody waits any more.
+class HangingObjects : public testing::MemoryObjects {
+ public:
+  absl::StatusOr<std::vector<ObjectInfo>> List(const std::string& prefix,
+                                               const Cancel* cancel) override {
+    {
+      MutexLock lock(mutex_);
+      ++waiting_;
+      changed_.NotifyAll();
+      while (hangs_ && !(cancel != nullptr && *cancel))
+        changed_.WaitFor(lock, std::chrono::milliseconds(10));
+      --waiting_;
+      changed_.NotifyAll();
+      if (hangs_) return absl::CancelledError("interrupted");
+    }
+    return MemoryObjects::List(prefix, cancel);
+  }
+  void Hang(bool hangs) {
+    const MutexLock lock(mutex_);
+    hangs_ = hangs;
+    changed_.NotifyAll();
+  }
+  // Whether so many calls come to wait.
+  bool Waiting(int calls) {
+    MutexLock lock(mutex_);
+    return changed_.WaitFor(lock, kPatience,
+                            [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return waiting_ == calls; });
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  bool hangs_ ABSL_GUARDED_BY(mutex_) = false;
+  int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+TEST_CASE("experiment service: a bucket that does not answer holds up nobody who does not need it",
+          "[loopback]") {
+  const auto objects = std::make_shared<HangingObjects>();
+  Fixture fixture({.objects = objects});
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  objects->Hang(true);
+  // More than there are threads for files.
+  std::vector<grpc::ClientContext> contexts(6);
+  std::vector<std::thread> callers;
+  v1::ListArtifactsRequest request;
+  request.set_parent(name);
+  for (grpc::ClientContext& context : contexts) {
+    callers.emplace_back([&] {
+      v1::ListArtifactsResponse response;
+      fixture.stub()->ListArtifacts(&context, request, &response);
+    });
+  }
+  CHECK(objects->Waiting(4));
+  CHECK(fixture.Get(name).ok());
+  CHECK(fixture.List(10).ok());
+  CHECK(fixture.Pause(name).ok());
+  for (grpc::ClientContext& context : contexts) context.TryCancel();
+  for (std::thread& caller : callers) caller.join();
+  CHECK(objects->Waiting(0));
+  // So does a download whose caller goes.
+  grpc::ClientContext context;
+  v1::DownloadRequest download;
+  download.set_name(name + "/artifacts/none");
+  const auto reader = fixture.stub()->DownloadArtifact(&context, download);
+  CHECK(objects->Waiting(1));
+  context.TryCancel();
+  CHECK(reader->Finish().error_code() == grpc::StatusCode::CANCELLED);
+  CHECK(objects->Waiting(0));
+  objects->Hang(false);
+  CHECK(fixture.Call(&Fixture::Stub::ListArtifacts, request).ok());
+}
+
+TEST_CASE("experiment service: a download that goes on is hashed a piece at a time", "[loopback]") {
+  const TempFolder folder;
+  const std::string bytes(3'000'000, 'w');
+  REQUIRE(WriteFileAtomically(folder.path() / "file", bytes).ok());
+  const auto next = Download(folder.path() / "file", 2'999'990);
+  REQUIRE(next.ok());
+  v1::DownloadResponse response;
+  CHECK(*(*next)(&response) == Produced::kAgain);
+  CHECK(*(*next)(&response) == Produced::kAgain);
+  CHECK(*(*next)(&response) == Produced::kMessage);
+  CHECK(response.data() == std::string(10, 'w'));
+  CHECK(*(*next)(&response) == Produced::kLast);
+  CHECK(response.sha256() == Sha256Hex(bytes));
+}
+
 }
 
 TEST_CASE("experiment service: the queue has an end, for all and for one owner", "[loopback]") {
@@ -1403,6 +1550,11 @@ TEST_CASE("experiment service: metrics in natural order; a wrong name gets the n
   const absl::Status wrong = fixture.Call(&Fixture::Stub::QueryMetrics, request).status();
   CHECK(ReasonOf(wrong) == "NOT_FOUND");
   // Names without values would be refused next.
+  v1::WatchMetricsRequest after_all;
+  after_all.set_name(name);
+  after_all.set_after_step(UINT32_MAX);
+  std::vector<v1::WatchMetricsResponse> none;
+  CHECK(ReasonOf(fixture.Read(&Fixture::Stub::WatchMetrics, after_all, &none)) == "INVALID_FIELD");
   CHECK(testing::Contains(std::string(wrong.message()),
                           "has no metric 'meta_retrun'; known: own, success_episode_1, "));
   v1::WatchMetricsRequest watch;
@@ -1540,6 +1692,37 @@ TEST_CASE("experiment service: a clone begins from a checkpoint with another spe
   CHECK(BadRequestOf(fixture.Call(&Fixture::Stub::CloneExperiment, request).status())
             .field_violations(0)
             .field() == "source_checkpoint");
+TEST_CASE("experiment service: a clone of what is being deleted is kept", "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  fixture.AddCheckpoint(fixture.store()->Get(name)->uid(), 3);
+  std::thread deletion([&] { CHECK(fixture.Delete(name, /*force=*/true).ok()); });
+  while (fixture.Get(name)->state() != S::STATE_CANCELLING) std::this_thread::yield();
+  v1::CloneExperimentRequest request;
+  request.set_source_checkpoint(name + "/checkpoints/00000003");
+  const auto clone = fixture.Call(&Fixture::Stub::CloneExperiment, request);
+  CHECK(fixture.store()->Transition(name, {S::STATE_CANCELLING}, S::STATE_CANCELLED).ok());
+  CHECK(fixture.store()->Delete(name, "").ok());
+  deletion.join();
+  REQUIRE(clone.ok());
+  CHECK_FALSE(clone->retention().has_ttl());
+}
+
+TEST_CASE("experiment service: a clone of a checkpoint without its file names the field",
+          "[loopback]") {
+  Fixture fixture;
+  const std::string name = fixture.CreateIn(S::STATE_RUNNING);
+  const std::string uid = fixture.store()->Get(name)->uid();
+  fixture.AddCheckpoint(uid, 3);
+  std::filesystem::remove(fixture.store()->CheckpointFolder(uid) / CheckpointFileName(3));
+  v1::CloneExperimentRequest request;
+  request.set_source_checkpoint(name + "/checkpoints/00000003");
+  const absl::Status status = fixture.Call(&Fixture::Stub::CloneExperiment, request).status();
+  REQUIRE(ReasonOf(status) == "INVALID_FIELD");
+  CHECK(BadRequestOf(status).field_violations(0).field() == "source_checkpoint");
+  CHECK_FALSE(testing::Contains(std::string(status.message()), ".ckpt"));
+}
+
 }
 
 TEST_CASE("experiment service: a repeated clone has its answer, room and source or not",
