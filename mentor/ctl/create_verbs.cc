@@ -158,6 +158,9 @@ int ApplyOne(Session& session, const ExperimentFile& file, bool validate_only) {
       request.set_request_id(NewUuid());
       request.set_validate_only(validate_only);
       const auto created = session.client->Call(&Stub::CreateExperiment, request);
+      // Somebody created it in between: look again.
+      changed = created.status();
+      if (absl::IsAlreadyExists(changed)) continue;
       if (!created.ok()) return output.Fail(created.status());
       output.Done(*created, name, name + would + "created");
       return kOk;

@@ -308,6 +308,10 @@ TEST_CASE("mentorctl: apply creates, updates, leaves alone and refuses", "[loopb
   CHECK(fixture.service().size() == 0);
   CHECK(fixture.Run({"apply", "-f", file}).out == "experiments/first created\n");
   CHECK(fixture.Run({"apply", "-f", file}).out == "experiments/first unchanged\n");
+  // Created by somebody else between the look and the creation.
+  fixture.service().FailNext(1, absl::NotFoundError("not yet"));
+  fixture.service().FailNext(1, absl::AlreadyExistsError("now"));
+  CHECK(fixture.Run({"apply", "-f", file}).out == "experiments/first unchanged\n");
   CHECK(fixture.service().calls("UpdateExperiment") == 0);
 
   fixture.Write("first.txtpb", spec +
