@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import datetime
 import os
@@ -28,7 +29,7 @@ from typing import (
 import grpc
 
 from . import download as _download
-from .connection import Connection, Token, from_environment, open_servers
+from .connection import Connection, Token, from_environment, open_servers, seconds
 from .errors import MentorError, usage
 from .experiment import Experiment
 from .metrics import MetricPoints, Metrics, Series
@@ -76,7 +77,8 @@ class Client:
 
     Calls are repeated after lost connections, exceeded deadlines, and when the server says that it
     is busy and for how long; what creates something carries an id, so that it happens once. Every
-    failure is a MentorError.
+    failure is a MentorError, wrong arguments included; only a local file that cannot be written is
+    an OSError.
     """
 
     def __init__(
@@ -107,7 +109,9 @@ class Client:
             from_environment(key, "MENTOR_TLS_KEY"),
             allow_insecure,
         )
-        self._connection = Connection(servers, secret, timeout, patience)
+        self._connection = Connection(
+            servers, secret, seconds("timeout", timeout), seconds("patience", patience)
+        )
 
     def __enter__(self) -> "Client":
         return self
@@ -176,7 +180,9 @@ class Client:
                 retries_max=retries_max,
             ),
         )
-        request.request_id = request_id or str(uuid.uuid4())
+        request.MergeFrom(
+            _message(wire.CreateExperimentRequest, request_id=request_id or str(uuid.uuid4()))
+        )
         return self._experiment(self._connection.call("CreateExperiment", request, timeout))
 
     def validate(self, spec: SpecLike, *, overrides: Iterable[str] = ()) -> Experiment:
@@ -202,10 +208,11 @@ class Client:
         return self._experiment(
             self._connection.call(
                 "CloneExperiment",
-                wire.CloneExperimentRequest(
+                _message(
+                    wire.CloneExperimentRequest,
                     source_checkpoint=name,
                     experiment_id=id,
-                    spec_overrides=_list(overrides),
+                    spec_overrides=_list(overrides, "overrides"),
                     request_id=request_id or str(uuid.uuid4()),
                 ),
             )
@@ -215,7 +222,9 @@ class Client:
 
     def get(self, name: Name) -> Experiment:
         return self._experiment(
-            self._connection.call("GetExperiment", wire.GetExperimentRequest(name=_name(name)))
+            self._connection.call(
+                "GetExperiment", _message(wire.GetExperimentRequest, name=_name(name))
+            )
         )
 
     def list(
@@ -225,7 +234,9 @@ class Client:
         for instance 'state=RUNNING AND labels.team="a"'; `order_by`: name, create_time,
         update_time, state or priority, with " desc".
         """
-        request = wire.ListExperimentsRequest(filter=filter, order_by=order_by, page_size=page_size)
+        request = _message(
+            wire.ListExperimentsRequest, filter=filter, order_by=order_by, page_size=page_size
+        )
         for page in self._pages("ListExperiments", request):
             yield from map(self._experiment, page.experiments)
 
@@ -243,14 +254,14 @@ class Client:
         meanwhile, the present state comes again, as CREATED, and DELETED for what is gone.
 
         `timeout`: seconds after which it ends with MentorTimeout; default: none."""
-        wanted = (
-            [_name(names)]
-            if isinstance(names, (str, Experiment))
-            else [_name(one) for one in names]
-        )
-        deadline = None if timeout is None else time.monotonic() + timeout
-        request = wire.WatchExperimentsRequest(
-            names=wanted, progress=progress, resume_token=resume_token
+        if isinstance(names, (str, Experiment)):
+            names = [names]
+        elif not isinstance(names, collections.abc.Iterable):
+            raise usage("names", f"is {names!r}; give ids of experiments, or Experiments")
+        wanted = [_name(one) for one in names]
+        deadline = _deadline(timeout)
+        request = _message(
+            wire.WatchExperimentsRequest, names=wanted, progress=progress, resume_token=resume_token
         )
         known: Set[str] = set(wanted)  # What must come in the present state, else it is gone.
         anew = False
@@ -325,14 +336,16 @@ class Client:
         other methods: only if it has not changed since (ABORTED ETAG_MISMATCH)."""
         return self._experiment(
             self._connection.call(
-                "PauseExperiment", wire.PauseExperimentRequest(name=_name(name), etag=etag)
+                "PauseExperiment",
+                _message(wire.PauseExperimentRequest, name=_name(name), etag=etag),
             )
         )
 
     def resume(self, name: Name, etag: str = "") -> Experiment:
         return self._experiment(
             self._connection.call(
-                "ResumeExperiment", wire.ResumeExperimentRequest(name=_name(name), etag=etag)
+                "ResumeExperiment",
+                _message(wire.ResumeExperimentRequest, name=_name(name), etag=etag),
             )
         )
 
@@ -341,7 +354,7 @@ class Client:
         return self._experiment(
             self._connection.call(
                 "CancelExperiment",
-                wire.CancelExperimentRequest(name=_name(name), etag=etag, reason=reason),
+                _message(wire.CancelExperimentRequest, name=_name(name), etag=etag, reason=reason),
             )
         )
 
@@ -351,8 +364,12 @@ class Client:
         """Removes it with all its files. `force` cancels it first when it has not ended."""
         self._connection.call(
             "DeleteExperiment",
-            wire.DeleteExperimentRequest(
-                name=_name(name), etag=etag, force=force, allow_missing=allow_missing
+            _message(
+                wire.DeleteExperimentRequest,
+                name=_name(name),
+                etag=etag,
+                force=force,
+                allow_missing=allow_missing,
             ),
             gone_is_done=True,
         )
@@ -389,7 +406,7 @@ class Client:
         if keeps:
             experiment.retention.CopyFrom(self.get(name).proto.retention)
         _fill(experiment, dict(changes, deadline=None if deadline is _UNSET else deadline))
-        experiment.name, experiment.etag = _name(name), etag
+        experiment.MergeFrom(_message(experiment_pb2.Experiment, name=_name(name), etag=etag))
         request = wire.UpdateExperimentRequest(experiment=experiment)
         mask = [
             field
@@ -445,7 +462,8 @@ class Client:
         A name that the experiment does not have is an error that says which are near; one that
         has no values yet gives a Series without points."""
         wanted = _list(names)
-        request = wire.QueryMetricsRequest(
+        request = _message(
+            wire.QueryMetricsRequest,
             name=_name(name),
             metrics=wanted,
             step_min=step_min,
@@ -470,7 +488,7 @@ class Client:
         """Names, units and last values of an experiment's metrics."""
         return list(
             self._connection.call(
-                "ListMetrics", wire.ListMetricsRequest(name=_name(name))
+                "ListMetrics", _message(wire.ListMetricsRequest, name=_name(name))
             ).descriptors
         )
 
@@ -484,9 +502,12 @@ class Client:
     ) -> Iterator[MetricPoints]:
         """Values of each outer update: those recorded already, then new ones, each once, until the
         experiment ends."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        request = wire.WatchMetricsRequest(
-            name=_name(name), metrics=_list(names), after_step=after_step
+        deadline = _deadline(timeout)
+        request = _message(
+            wire.WatchMetricsRequest,
+            name=_name(name),
+            metrics=_list(names),
+            after_step=after_step,
         )
         for message in self._connection.resumed(
             lambda: self._connection.stream("WatchMetrics", request, deadline), deadline, ends=True
@@ -496,7 +517,7 @@ class Client:
 
     def checkpoints(self, name: Name) -> Iterator[experiment_pb2.Checkpoint]:
         """By outer update."""
-        request = wire.ListCheckpointsRequest(parent=_name(name))
+        request = _message(wire.ListCheckpointsRequest, parent=_name(name))
         for page in self._pages("ListCheckpoints", request):
             yield from page.checkpoints
 
@@ -505,6 +526,10 @@ class Client:
         if isinstance(checkpoint, str) and not checkpoint.isdigit():
             return checkpoint
         if checkpoint is not None:
+            if not isinstance(checkpoint, (int, str)):
+                raise usage(
+                    "checkpoint", f"is {checkpoint!r}; give an outer update, or a full name"
+                )
             return f"{_name(name)}/checkpoints/{int(checkpoint):08d}"
         newest = None
         for newest in self.checkpoints(name):
@@ -521,7 +546,9 @@ class Client:
     def pin(self, checkpoint: str, pinned: bool = True) -> experiment_pb2.Checkpoint:
         """Keeps a checkpoint (its full name) whatever the retention says, or no longer."""
         request = wire.UpdateCheckpointRequest(
-            checkpoint=experiment_pb2.Checkpoint(name=checkpoint, pinned=pinned)
+            checkpoint=_message(
+                experiment_pb2.Checkpoint, {"name": "checkpoint"}, name=checkpoint, pinned=pinned
+            )
         )
         request.update_mask.paths.append("pinned")
         answer: experiment_pb2.Checkpoint = self._connection.call("UpdateCheckpoint", request)
@@ -529,7 +556,9 @@ class Client:
 
     def artifacts(self, name: Name) -> List[experiment_pb2.Artifact]:
         """Files that the experiment has produced."""
-        pages = self._pages("ListArtifacts", wire.ListArtifactsRequest(parent=_name(name)))
+        pages = self._pages(
+            "ListArtifacts", _message(wire.ListArtifactsRequest, parent=_name(name))
+        )
         return [artifact for page in pages for artifact in page.artifacts]
 
     def download(
@@ -543,7 +572,7 @@ class Client:
         kept in FILE.part if the download breaks off, and the next call goes on from there; the
         SHA-256 is checked. `on_progress` gets the bytes so far.
         """
-        parts = parse_file_name(name)
+        parts = parse_file_name(_message(wire.DownloadRequest, name=name).name)
         if parts is None:
             raise usage(
                 "name",
@@ -562,9 +591,9 @@ class Client:
     ) -> Iterator[wire.WatchLogsResponse]:
         """What the meta-learner logged about an experiment: all lines, or the last `tail`.
         `follow`: stay until it ends."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline(timeout)
         patience = self._connection.patience if follow else self._connection.timeout
-        request = wire.WatchLogsRequest(name=_name(name), tail=tail, follow=follow)
+        request = _message(wire.WatchLogsRequest, name=_name(name), tail=tail, follow=follow)
         last, count = None, 0  # The last line, and how many came that are equal to it.
         skip = 0
 
@@ -595,27 +624,31 @@ class Client:
 
     def drain(self, peer: str) -> None:
         """Lets actors/... or learners/... finish what it holds and gives it no more."""
-        self._connection.call("DrainPeer", wire.DrainPeerRequest(name=peer))
+        self._connection.call(
+            "DrainPeer", _message(wire.DrainPeerRequest, {"name": "peer"}, name=peer)
+        )
 
     def shards(self, name: Optional[Name] = None) -> List[experiment_pb2.ShardInfo]:
         """Shards at work or waiting, of one experiment or of all."""
         parent = "" if name is None else _name(name)
-        pages = self._pages("ListShards", wire.ListShardsRequest(parent=parent))
+        pages = self._pages("ListShards", _message(wire.ListShardsRequest, parent=parent))
         return [shard for page in pages for shard in page.shards]
 
     def catalogue(self, kind: str = "") -> List[experiment_pb2.CatalogueEntry]:
         """What a spec can name: of one kind (environment, benchmark, signal, rule, wrapper) or
         all."""
         return list(
-            self._connection.call("ListCatalogue", wire.ListCatalogueRequest(kind=kind)).entries
+            self._connection.call(
+                "ListCatalogue", _message(wire.ListCatalogueRequest, kind=kind)
+            ).entries
         )
 
     def tasks(self, benchmark: Union[str, BenchmarkSpec]) -> Iterator[experiment_pb2.TaskInfo]:
         """Tasks of a benchmark, given by its name or as in a spec: training tasks, then test
         tasks."""
         if isinstance(benchmark, str):
-            benchmark = BenchmarkSpec(name=benchmark)
-        request = wire.ListTasksRequest(benchmark=benchmark)
+            benchmark = _message(BenchmarkSpec, {"name": "benchmark"}, name=benchmark)
+        request = _message(wire.ListTasksRequest, benchmark=benchmark)
         for page in self._pages("ListTasks", request):
             yield from page.tasks
 
@@ -640,7 +673,33 @@ class Client:
         id = id or experiment.name.rpartition("/")[2]
         experiment.name = ""
         _fill(experiment, changes)
-        return wire.CreateExperimentRequest(experiment_id=id, experiment=experiment)
+        return _message(wire.CreateExperimentRequest, experiment_id=id, experiment=experiment)
+
+
+# Arguments that are called otherwise than the field that holds them.
+_ARGUMENTS = {
+    "experiment_id": "id",
+    "metrics": "names",
+    "parent": "name",
+    "source_checkpoint": "checkpoint",
+    "spec_overrides": "overrides",
+}
+
+
+def _message(kind: Any, arguments: Mapping[str, str] = _ARGUMENTS, /, **fields: Any) -> Any:
+    """A message of this kind. A value that its field cannot hold is a wrong argument."""
+    message = kind()
+    for field, value in fields.items():
+        try:
+            message.MergeFrom(kind(**{field: value}))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise usage(arguments.get(field, field), f"is {value!r:.200}: {error}") from None
+    return message
+
+
+def _deadline(timeout: Optional[float]) -> Optional[float]:
+    """When so many seconds from now are over."""
+    return None if timeout is None else time.monotonic() + seconds("timeout", timeout)
 
 
 def _text(name: Name) -> str:
@@ -658,14 +717,14 @@ def _name(name: Name) -> str:
     return experiment_name(text)
 
 
-def _list(names: Iterable[str]) -> List[str]:
+def _list(names: Iterable[str], argument: str = "names") -> List[str]:
     try:
         wanted = [names] if isinstance(names, str) else list(names)
     except TypeError:
         wanted = [names]  # type: ignore[list-item]
     for name in wanted:
         if not isinstance(name, str):
-            raise usage("names", f"has {name!r}; give names as text")
+            raise usage(argument, f"has {name!r}; give text")
     return wanted
 
 

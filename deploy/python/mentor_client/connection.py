@@ -34,6 +34,7 @@ _OPTIONS = [
 # With others to turn to, one that does not answer is not waited for as long as a single one.
 _CONNECT_ONE_OF_SEVERAL = ("grpc.min_reconnect_backoff_ms", 3_000)
 _SERVERS_MAX = 16
+_SECONDS_MAX = 1e9
 _BACKOFF_MIN_S, _BACKOFF_MAX_S = 0.1, 2.0
 _BACKOFF_NOT_LEADER_MAX_S = 0.5  # Those that stand by look so often whether the leader is gone.
 _ATTEMPT_S = 10.0
@@ -164,6 +165,13 @@ def wait_before(error: MentorError, attempt: int) -> Optional[float]:
     return None
 
 
+def seconds(field: str, value: float) -> float:
+    """A span that the caller gave. Infinity is for ever, as far as gRPC can count."""
+    if not isinstance(value, (int, float)) or value != value:
+        raise usage(field, f"is {value!r}; give a number of seconds")
+    return min(value, _SECONDS_MAX)
+
+
 class Connection:
     def __init__(self, servers: Servers, token: Token, timeout: float, patience: float):
         self.timeout = timeout
@@ -196,7 +204,8 @@ class Connection:
         """One call, repeated while that may help, until the timeout (seconds). `gone_is_done`:
         NOT_FOUND after an attempt whose answer was lost means that this attempt did it; the answer
         is None."""
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        span_s = self.timeout if timeout is None else seconds("timeout", timeout)
+        deadline = time.monotonic() + span_s
         lost, attempt, led = False, 0, 0
         while True:
             left = max(0.001, deadline - time.monotonic())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import os
 import pathlib
 from typing import Any, Iterable, Tuple, Union
@@ -43,7 +44,11 @@ def load_experiment(spec: SpecLike, overrides: Iterable[str] = ()) -> Experiment
         experiment = ExperimentProto()
         experiment.CopyFrom(spec)
     elif isinstance(spec, (str, os.PathLike)):
-        experiment = _parse(*_read(spec))
+        source, text = _read(spec)
+        try:
+            experiment = _parse(source, text)
+        except UnicodeEncodeError as error:
+            raise usage("spec", f"of {source!r} is not text: {error}") from None
     else:
         raise usage(
             "spec",
@@ -59,7 +64,7 @@ def _read(spec: "Union[str, os.PathLike[str]]") -> Tuple[str, str]:
         return "spec", spec
     try:
         return os.fspath(spec), pathlib.Path(spec).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # Not UTF-8, or no name of a file.
         raise usage(
             "spec", f"cannot be read: {error}; give a file, text, or an ExperimentSpec"
         ) from None
@@ -102,6 +107,8 @@ def apply_overrides(spec: ExperimentSpec, overrides: Iterable[str]) -> None:
     ("rule.learning_rate=3e-4")."""
     if isinstance(overrides, str):
         overrides = [overrides]
+    elif not isinstance(overrides, collections.abc.Iterable):
+        raise usage("overrides", f"is {overrides!r}; give texts of the form path.to.field=value")
     for override in overrides:
         path, equals, value = str(override).partition("=")
         if not equals or not path:
