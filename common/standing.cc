@@ -39,6 +39,16 @@ Standing DepartedStandings::Returned(const std::string& name, const Standing::Op
   return known.empty() ? Standing(options) : std::move(known.mapped());
 }
 
+void TriedAt::Failed(const std::string& name, std::chrono::nanoseconds now,
+                     const Options& options) {
+  Add(name);
+  if (errors_++ == 0) first_error_ = now;
+  // The last wait ends with the span.
+  const auto left = first_error_ + options.span - now;
+  again_ = now + std::min(options.wait_min * (int64_t{1} << std::min(errors_ - 1, 16)),
+                          std::max(left, options.wait_min));
+}
+
 void DepartedStandings::Left(const std::string& name, const Standing& standing) {
   if (standing.strikes() == 0) return;
   if (standings_.size() >= kDepartedMax) standings_.erase(standings_.begin());

@@ -59,17 +59,35 @@ class DepartedStandings {
  public:
   // What it had when it went, or a new one. Forgets it.
   Standing Returned(const std::string& name, const Standing::Options& options);
+  bool Knows(const std::string& name) const { return standings_.contains(name); }
   void Left(const std::string& name, const Standing& standing);
 
  private:
   std::map<std::string, Standing> standings_;
 };
 
-// Where a piece of work was tried without success, by names of peers: it goes elsewhere first. One
-// thread at a time.
+// Where a piece of work was tried without success, by names of peers: it goes elsewhere first, and
+// back to them after waits that grow, so that a healthy peer has time to come. No clock of its own;
+// one thread at a time.
 class TriedAt {
  public:
+  struct Options {
+    int errors_max = 3;  // So few errors give no work up.
+    // Before work goes back to who failed with it; twice as long each time.
+    std::chrono::nanoseconds wait_min = std::chrono::seconds(1);
+    // Errors are spread over so long before they give work up.
+    std::chrono::nanoseconds span = std::chrono::seconds(30);
+  };
   void Add(const std::string& name) { names_.insert(name); }
+  // It reported an error.
+  void Failed(const std::string& name, std::chrono::nanoseconds now, const Options& options);
+  int errors() const { return errors_; }
+  // When it may go back to who has tried it.
+  std::chrono::nanoseconds again() const { return again_; }
+  // Often enough, and for long enough.
+  bool IsGivenUp(std::chrono::nanoseconds now, const Options& options) const {
+    return errors_ >= options.errors_max && now - first_error_ >= options.span;
+  }
   bool Has(const std::string& name) const { return names_.contains(name); }
   bool empty() const { return names_.empty(); }
   size_t size() const { return names_.size(); }
@@ -87,6 +105,8 @@ class TriedAt {
 
  private:
   std::set<std::string> names_;
+  int errors_ = 0;
+  std::chrono::nanoseconds first_error_{0}, again_ = std::chrono::nanoseconds::min();
 };
 
 }  // namespace mentor

@@ -23,7 +23,8 @@ ShardBroker::Options BrokerOptions(const MetaLearner::Options& options) {
   return {.catalogue_hash = envs::CatalogueHash(),
           .actor_fingerprint = envs::NumericFingerprint(),
           .learner_fingerprint = learner::TorchFingerprint(),
-          .board = {.check_every = options.check_every,
+          .board = {.retries = options.retries,
+                    .check_every = options.check_every,
                     .fairness = {.low_share = options.scheduling.low_share}}};
 }
 
@@ -103,7 +104,6 @@ ExperimentService::Options MetaLearner::ControlOptions(ExperimentService::Option
   limits.spec_warnings = WarningsOfSpec;
   limits.check_room = [this] { return disk_->Check(); };
   limits.leads = [this] { return store_->Leads(); };
-  limits.wake = [this] { scheduler_->Wake(); };
   limits.look = [this](const v1::Experiment& experiment) { scheduler_->Look(experiment); };
   limits.shards = [this](const std::string& experiment) { return broker_.Shards(experiment); };
   limits.peers = [this] { return broker_.Peers(); };

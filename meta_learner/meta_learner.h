@@ -34,6 +34,7 @@ class MetaLearner {
     int num_threads = 1;              // For outer updates.
     uint64_t disk_reserve_bytes = 0;  // See DiskGuard.
     uint32_t check_every = 1000;      // See ShardBoard.
+    TriedAt::Options retries = {};    // See ShardBoard.
     // Limits of queue and users; the parts that these options name are set here. Without `control`
     // nobody is served.
     Scheduler::Options scheduling = {};

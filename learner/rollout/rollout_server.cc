@@ -397,6 +397,8 @@ void RolloutServer::Reject(const std::shared_ptr<Session>& session, const std::s
     MutexLock lock(mutex_);
     session->rejected = true;
     peer = session->hello.peer_uid();
+    // Another build is no fault of the actor.
+    if (session->welcomed && reason != "mismatch") dispatcher_.Refuse(session->id);
   }
   instruments_->rejected.at(reason)->Increment();
   MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "actor rejected",
@@ -525,7 +527,7 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
           if (other->welcomed && other->hello.peer_uid() == hello.peer_uid()) before = other;
         }
         session->welcomed = true;
-        dispatcher_.AddActor(session->id, {.uid = hello.peer_uid(), .threads = hello.threads()});
+        dispatcher_.AddActor(session->id, {.uid = hello.peer_uid(), .host = hello.host()});
         instruments_->peers->Increment();
         // The first actor sets what the others must be equal to.
         if (catalogue_hash_.empty()) catalogue_hash_ = hello.catalogue_hash();
@@ -624,6 +626,7 @@ void RolloutServer::OnResult(const std::shared_ptr<Session>& session, v1::Result
       break;
     case UnitDispatcher::Outcome::kError:
       instruments_->results.at("error")->Increment();
+      lag_changed_.NotifyAll();  // It may wait for less long than what else is out.
       MENTOR_LOG_EVERY(std::chrono::seconds(1), kWarning, "a unit failed at an actor",
                        {{"unit", ToString(key)}, {"why", error}});
       break;
@@ -719,8 +722,10 @@ void RolloutServer::WatchLag() {
       continue;
     }
     const auto wait = *next - options_.dispatcher.now();
-    lag_changed_.WaitFor(lock, wait,
-                         [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
+    lag_changed_.WaitFor(lock, wait, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      const auto sooner = dispatcher_.NextChange();
+      return stopping_ || (sooner && *sooner < *next);
+    });
     if (stopping_) return;
     lock.Unlock();
     Dispatch();

@@ -17,6 +17,8 @@ constexpr size_t kTurnarounds = 64, kEnvironments = 256;
 constexpr size_t kHashes = 4096, kLostMax = 1024;
 // Units that wait to be computed again.
 constexpr size_t kChecksMax = 64;
+// Hosts whose strikes are remembered.
+constexpr size_t kHostsMax = 1024;
 
 // By its key alone, so that it is not the actor's choice.
 bool IsChecked(const UnitKey& key, uint32_t every) {
@@ -109,33 +111,47 @@ bool UnitDispatcher::Settled(uint64_t number) const {
   return shard == shards_.end() || shard->second.missing == 0 || !shard->second.failure.ok();
 }
 
-void UnitDispatcher::AddActor(ActorId id, const ActorInfo& info) {
+std::map<ActorId, UnitDispatcher::Actor>::iterator UnitDispatcher::FindUid(const std::string& uid) {
+  if (uid.empty()) return actors_.end();
+  return std::find_if(actors_.begin(), actors_.end(),
+                      [&](const auto& entry) { return entry.second.info.uid == uid; });
+}
+
+Standing UnitDispatcher::FirstStanding(const ActorInfo& info) {
   Standing::Options standing = options_.standing;
   standing.window_max = options_.credit_max;
-  const uint64_t first = std::min(uint64_t{options_.window_first_max}, 2 * uint64_t{info.threads});
-  standing.window_min = std::max(standing.window_min, static_cast<uint32_t>(first));
-  Actor actor{.info = info, .standing = departed_.Returned(info.uid, standing)};
+  const auto now = options_.now();
+  const auto before = host_strikes_.extract(info.host);
+  if (const auto same = FindUid(info.uid); same != actors_.end()) return same->second.standing;
+  if (departed_.Knows(info.uid)) return departed_.Returned(info.uid, standing);
+  Standing first(standing);
+  if (before && now - before.mapped().since < standing.quarantine_min) {
+    for (int i = 0; i < std::min(before.mapped().count, standing.strikes_max); ++i)
+      first.Strike(now);
+  }
+  return first;
+}
+
+void UnitDispatcher::AddActor(ActorId id, const ActorInfo& info) {
+  Actor actor{.info = info, .standing = FirstStanding(info)};
   const auto [entry, added] = actors_.emplace(id, std::move(actor));
   MENTOR_CHECK(added);
   Refresh(id, &entry->second);
-  // Whoever was alone is no longer.
-  if (actors_.size() == 2) {
-    for (auto& [other, second] : actors_) Refresh(other, &second);
-  }
 }
 
 void UnitDispatcher::SetCredit(ActorId id, Actor* actor, uint32_t credit) {
-  with_credit_.erase({actor->credit, id});
+  with_credit_.erase({actor->takes, id});
   if (actor->standing.until()) {
     struck_.insert(id);
   } else {
     struck_.erase(id);
   }
   actor->credit = credit;
-  if (credit > 0 && !actor->leaving && actor->held.size() < actor->standing.window() &&
-      !KeptAway(*actor)) {
-    with_credit_.insert({credit, id});
-  }
+  const size_t window = actor->standing.window(), held = actor->held.size();
+  // By what it has earned too: whoever offers much and has done nothing does not come first.
+  actor->takes = window > held ? static_cast<uint32_t>(std::min<size_t>(credit, window - held)) : 0;
+  if (actor->takes > 0 && !actor->leaving && !actor->refused && !KeptAway(*actor))
+    with_credit_.insert({actor->takes, id});
 }
 
 void UnitDispatcher::Strike(ActorId id) {
@@ -181,15 +197,35 @@ void UnitDispatcher::Leaving(ActorId id) {
   }
 }
 
+void UnitDispatcher::Refuse(ActorId id) {
+  const auto found = actors_.find(id);
+  if (found == actors_.end() || std::exchange(found->second.refused, true)) return;
+  Strike(id);
+}
+
 void UnitDispatcher::RemoveActor(ActorId id) {
   const auto found = actors_.find(id);
   MENTOR_CHECK(found != actors_.end());
-  const Actor actor = std::move(found->second);
-  with_credit_.erase({actor.credit, id});
+  Actor actor = std::move(found->second);
+  with_credit_.erase({actor.takes, id});
   struck_.erase(id);
   actors_.erase(found);
-  departed_.Left(actor.info.uid, actor.standing);
-  if (actors_.size() == 1) Refresh(actors_.begin()->first, &actors_.begin()->second);
+  const bool lost = !actor.leaving && !actor.refused &&
+                    std::any_of(actor.held.begin(), actor.held.end(), [&](const auto& held) {
+                      const Entry* entry = Find(held.first);
+                      return entry != nullptr && !entry->done;
+                    });
+  const auto now = options_.now();
+  if (const auto same = FindUid(actor.info.uid); same != actors_.end()) {
+    if (lost) Strike(same->first);
+  } else {
+    if (lost && actor.standing.Strike(now)) ++quarantines_;
+    if (!actor.info.uid.empty()) departed_.Left(actor.info.uid, actor.standing);
+    if (!actor.leaving && !actor.info.host.empty() && actor.standing.strikes() > 0) {
+      if (host_strikes_.size() >= kHostsMax) host_strikes_.erase(host_strikes_.begin());
+      host_strikes_[actor.info.host] = {.count = actor.standing.strikes(), .since = now};
+    }
+  }
   for (auto held = actor.held.rbegin(); held != actor.held.rend(); ++held) {
     Entry* entry = Find(held->first);
     if (entry == nullptr) continue;
@@ -235,10 +271,11 @@ void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id,
 std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
   Expire();
   std::vector<Assignment> assignments;
-  // The actor with the most credit that does not hold the unit already (after Leaving it may) and
+  // The actor that may take the most that does not hold the unit already (after Leaving it may) and
   // has not failed at it, as long as there is such a one.
   const auto choose = [&](const Entry& entry) -> std::optional<ActorId> {
-    const bool anyone = entry.failed_at.empty() || !CanBeTriedElsewhere(entry);
+    const bool anyone = entry.failed_at.empty() ||
+                        (options_.now() >= entry.failed_at.again() && !CanBeTriedElsewhere(entry));
     for (auto actor = with_credit_.rbegin(); actor != with_credit_.rend(); ++actor) {
       if (entry.holders.contains(actor->second)) continue;
       if (anyone || !entry.failed_at.Has(actors_.at(actor->second).info.uid)) return actor->second;
@@ -317,17 +354,15 @@ bool UnitDispatcher::CanBeTriedElsewhere(const Entry& entry) const {
   return entry.failed_at.LeavesSomeOf(
       actors_,
       [&](const Actor& actor) {
-        return !actor.leaving && !KeptAway(actor) && (actor.credit > 0 || !actor.held.empty());
+        return !actor.leaving && !actor.refused && !KeptAway(actor) &&
+               (actor.credit > 0 || !actor.held.empty());
       },
       [](const Actor& actor) { return actor.info.uid; });
 }
 
 bool UnitDispatcher::IsHopeless(const Entry& entry) const {
-  if (entry.errors < options_.errors_max) return false;
-  if (entry.good_errors >= options_.errors_max || entry.errors >= options_.errors_any_max)
-    return true;
-  if (CanBeTriedElsewhere(entry)) return false;
-  return entry.failed_at.size() > 1 || entry.errors >= options_.errors_alone_max;
+  if (static_cast<int>(entry.good_failed_at.size()) >= options_.retries.errors_max) return true;
+  return entry.failed_at.IsGivenUp(options_.now(), options_.retries) && !CanBeTriedElsewhere(entry);
 }
 
 std::optional<double> UnitDispatcher::ExpectedNs(const v1::Unit& unit) const {
@@ -382,6 +417,7 @@ void UnitDispatcher::Expire() {
       SetOut(key, entry);
     }
   }
+  retries_.erase(retries_.begin(), retries_.upper_bound(now));
   // Whose quarantine has ended.
   for (const ActorId id : struck_) {
     Actor& actor = actors_.at(id);
@@ -392,6 +428,7 @@ void UnitDispatcher::Expire() {
 std::optional<std::chrono::nanoseconds> UnitDispatcher::NextChange() const {
   std::optional<std::chrono::nanoseconds> next;
   if (!out_.empty()) next = out_.begin()->first;
+  if (!retries_.empty() && (!next || *retries_.begin() < *next)) next = *retries_.begin();
   for (const ActorId id : struck_) {
     const Actor& actor = actors_.at(id);
     if (actor.credit > 0 && !actor.leaving && KeptAway(actor) &&
@@ -446,17 +483,18 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   }
   Shard& shard = shards_.at(key.shard);
   if (!result.error().empty()) {
-    ++entry->errors;
-    if (in_good_standing) ++entry->good_errors;
-    entry->failed_at.Add(actor.info.uid);
+    if (in_good_standing) entry->good_failed_at.insert(actor.info.uid);
+    entry->failed_at.Failed(actor.info.uid, options_.now(), options_.retries);
     if (IsHopeless(*entry) && shard.failure.ok()) {
-      shard.failure = MakeError(absl::StatusCode::kInternal, Reason::kUnitFailed,
-                                absl::StrFormat("%s failed %d times; the last time: %s",
-                                                ToString(key), entry->errors, result.error()));
+      shard.failure =
+          MakeError(absl::StatusCode::kInternal, Reason::kUnitFailed,
+                    absl::StrFormat("%s failed %d times; the last time: %s", ToString(key),
+                                    entry->failed_at.errors(), result.error()));
     }
     // Another holder may still bring a result.
     if (entry->holders.empty() && Requeue(key)) {
       ++reissued_.error;
+      retries_.insert(entry->failed_at.again());
     } else {
       SetOut(key, entry);
     }

@@ -49,7 +49,7 @@ enum class ActorId : uint64_t {};
 // What an actor is known by: another stream of the same uid is the same actor.
 struct ActorInfo {
   std::string uid = {};
-  uint32_t threads = 1;
+  std::string host = {};
 };
 
 class UnitDispatcher {
@@ -63,19 +63,16 @@ class UnitDispatcher {
     // have lost it.
     std::chrono::nanoseconds lost_min = std::chrono::seconds(60);
     double lost_factor = 16;
-    // A unit fails its shard when it has failed this often at actors in good standing; or as often
-    // and nobody is left who has not tried; or, where there is one actor only, `errors_alone_max`
-    // times; or `errors_any_max` times anywhere.
-    int errors_max = 3, errors_alone_max = 5, errors_any_max = 16;
+    // A unit fails its shard when it has failed at errors_max actors in good standing, or is given
+    // up and nobody is left who has not tried.
+    TriedAt::Options retries = {.span = std::chrono::seconds(15)};
     // An actor cannot grant more than this in all.
     uint32_t credit_max = 1024;
     // One unit of so many is computed again by another actor, when one has nothing else to do, and
     // the hashes are compared. 0: never.
     uint32_t check_every = 1000;
-    // How actors are trusted. An actor's first window is two units for each of its threads, within
-    // window_min and window_first_max.
+    // How actors are trusted.
     Standing::Options standing = {};
-    uint32_t window_first_max = 128;
     // Monotonic time.
     std::function<std::chrono::nanoseconds()> now = {};
   };
@@ -122,14 +119,18 @@ class UnitDispatcher {
   absl::Status Offer(ActorId actor, uint32_t units);
   // No more work for it; what it holds goes to others, and its results still count.
   void Leaving(ActorId actor);
-  // Its units go back to the head of their queues.
+  // It broke a rule: a strike, and no more work.
+  void Refuse(ActorId actor);
+  // Its units go back to the head of their queues: a strike for it, or for the next stream of its
+  // uid or, soon after, process on its host, unless it has said that it leaves.
   void RemoveActor(ActorId actor);
 
-  // Gives ready units, then lagging ones, to actors with credit: the one with the most credit
-  // first.
+  // Gives ready units, then lagging ones, to actors that may hold more: the one that may take the
+  // most first.
   std::vector<Assignment> Assign();
-  // When time alone changes something: a unit begins to lag or is lost, an actor comes out of
-  // quarantine. Nothing when nothing will. Units that lag already wait for the next Offer.
+  // When time alone changes something: a unit begins to lag or is lost, or may be tried again where
+  // it failed, an actor comes out of quarantine. Nothing when nothing will. Units that lag already
+  // wait for the next Offer.
   std::optional<std::chrono::nanoseconds> NextChange() const;
 
   // The unit as it was given to this actor; null when the actor does not hold it. For the checks
@@ -171,8 +172,9 @@ class UnitDispatcher {
     bool ready = true;
     bool done = false;
     uint32_t attempts = 0;
-    int errors = 0, good_errors = 0;  // Where it failed; at actors in good standing.
-    TriedAt failed_at;                // Their uids.
+    // Uids of actors where it failed, and of those that were in good standing.
+    TriedAt failed_at;
+    std::set<std::string> good_failed_at;
     std::set<ActorId> holders;
     std::optional<std::chrono::nanoseconds> due = {};  // Of its place in out_, while it is out.
   };
@@ -193,7 +195,8 @@ class UnitDispatcher {
     ActorInfo info;
     Standing standing;
     uint32_t credit = 0;
-    bool leaving = false;
+    uint32_t takes = 0;  // Of its credit, as far as its window goes: its place in with_credit_.
+    bool leaving = false, refused = false;
     std::map<UnitKey, Holding> held = {};
     // What it has kept silent about: a late result is no broken rule. The newest ones.
     std::map<UnitKey, Holding> lost = {};
@@ -206,10 +209,11 @@ class UnitDispatcher {
   void SetCredit(ActorId id, Actor* actor, uint32_t credit);
   // Whether it may get work, after anything that this depends on has changed.
   void Refresh(ActorId id, Actor* actor) { SetCredit(id, actor, actor->credit); }
-  // Nobody else is there: then there is nobody to prefer to it.
-  bool KeptAway(const Actor& actor) const {
-    return actors_.size() > 1 && actor.standing.InQuarantine(options_.now());
-  }
+  // What a new one is trusted.
+  Standing FirstStanding(const ActorInfo& info);
+  // A stream of the same actor; the end when there is none.
+  std::map<ActorId, Actor>::iterator FindUid(const std::string& uid);
+  bool KeptAway(const Actor& actor) const { return actor.standing.InQuarantine(options_.now()); }
   void Strike(ActorId id);
   // Its place in out_ by what its holders are due; nowhere when it is ready or done.
   void SetOut(const UnitKey& key, Entry* entry);
@@ -237,7 +241,15 @@ class UnitDispatcher {
   std::set<ActorId> struck_;
   // How far those who went with strikes are trusted when they come back, by uid.
   DepartedStandings departed_;
+  struct HostStrikes {
+    int count = 0;
+    std::chrono::nanoseconds since{0};
+  };
+  // Of the last one that was lost with strikes, by host: it may come back under another uid.
+  std::map<std::string, HostStrikes> host_strikes_;
   std::set<std::pair<uint32_t, ActorId>> with_credit_;  // Actors that may get work.
+  // When units that failed may be tried again.
+  std::multiset<std::chrono::nanoseconds> retries_;
   // Units that are out, by when they next lag or are lost.
   std::set<std::pair<std::chrono::nanoseconds, UnitKey>> out_;
   std::set<UnitKey> lagging_;  // Of these, those that wait for one more actor.

@@ -10,6 +10,8 @@ namespace mentor {
 namespace {
 
 constexpr std::chrono::milliseconds kShutdownDeadline{5000};
+// Nobody else comes who could do what failed here.
+constexpr TriedAt::Options kTryAtOnce = {.wait_min = {}, .span = {}};
 
 }  // namespace
 
@@ -18,13 +20,15 @@ Cluster::Cluster(const Options& options, meta_learner::ExperimentStore* store, M
       store_(store),
       metrics_(metrics),
       rollout_({.catalogue_hash = envs::CatalogueHash(),
-                .numeric_fingerprint = envs::NumericFingerprint()},
+                .numeric_fingerprint = envs::NumericFingerprint(),
+                .dispatcher = {.retries = kTryAtOnce}},
                metrics) {}
 
 absl::Status Cluster::Start() {
   meta_learner_ = std::make_unique<meta_learner::MetaLearner>(
       meta_learner::MetaLearner::Options{.store = store_,
                                          .num_threads = options_.learner_threads,
+                                         .retries = kTryAtOnce,
                                          .scheduling = {.running_max = 1},
                                          .control = options_.control},
       metrics_);

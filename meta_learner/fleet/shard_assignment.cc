@@ -58,7 +58,7 @@ std::optional<ShardBoard::LearnerId> ShardBoard::ReserveForSuspectsLocked() {
       for (const auto& entry : learners_) {
         const Learner& learner = entry.second;
         if (!CouldRunLocked(learner, job) || job.audit.Has(learner.info.name) ||
-            (job.failed_at.Has(learner.info.name) && CanBeTriedElsewhereLocked(job)))
+            !MayTryLocked(learner, job))
           continue;
         const auto found = job.lost_at.find(learner.info.host);
         const LossesAt losses = found == job.lost_at.end() ? LossesAt{} : found->second;
@@ -113,7 +113,7 @@ bool ShardBoard::FitsLocked(const Learner& learner, const std::string& experimen
 }
 
 bool ShardBoard::KeptAwayLocked(const Learner& learner) const {
-  return learners_.size() > 1 && learner.standing.InQuarantine(NowNs());
+  return learner.standing.InQuarantine(NowNs());
 }
 
 uint64_t ShardBoard::MemoryHeldLocked(const Learner& learner) const {
@@ -142,7 +142,12 @@ bool ShardBoard::MayHaveLocked(const Learner& learner, const Job& job) const {
   if (job.audit.Has(learner.info.name) ||
       !learner.info.Holds(job.memory.With(learner.info.threads)))
     return false;
-  return !job.failed_at.Has(learner.info.name) || !CanBeTriedElsewhereLocked(job);
+  return MayTryLocked(learner, job);
+}
+
+bool ShardBoard::MayTryLocked(const Learner& learner, const Job& job) const {
+  return !job.failed_at.Has(learner.info.name) ||
+         (NowNs() >= job.failed_at.again() && !CanBeTriedElsewhereLocked(job));
 }
 
 bool ShardBoard::CanBeTriedElsewhereLocked(const Job& job) const {

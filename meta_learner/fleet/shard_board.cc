@@ -346,7 +346,7 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
   learner.standing.Delivered();
   // Who failed at what this one could do.
   for (auto& [other_id, other] : learners_) {
-    if (other_id != id && job->errors > 0 && job->failed_at.Has(other.info.name))
+    if (other_id != id && job->failed_at.errors() > 0 && job->failed_at.Has(other.info.name))
       StrikeLocked(&other, kFailed);
   }
   if (!AuditLocked(job, learner, done)) FinishLocked(job);
@@ -357,15 +357,17 @@ absl::Status ShardBoard::TakeDone(LearnerId id, const v1::ShardDone& done) {
 
 void ShardBoard::OnErrorLocked(Job* job, Learner* learner, const v1::ShardDone& done) {
   learner->shards.erase(done.shard_id());
-  job->failed_at.Add(learner->info.name);
-  ++job->errors;
+  const TriedAt::Options& retries = options_.retries;
+  job->failed_at.Failed(learner->info.name, NowNs(), retries);
+  job->error_hosts.insert(learner->info.host);
+  const int hosts = static_cast<int>(job->error_hosts.size());
+  const bool may_end = hosts >= retries.errors_max || job->failed_at.IsGivenUp(NowNs(), retries);
   // The second opinion that fails is left out (SettleAuditsLocked).
   if (job->audit.empty() &&
-      (job->errors >= 4 * options_.attempts_max ||
-       (job->errors >= options_.attempts_max && !CanBeTriedElsewhereLocked(*job)))) {
+      (hosts >= 4 * retries.errors_max || (may_end && !CanBeTriedElsewhereLocked(*job)))) {
     FailLocked(
         job, absl::InternalError(absl::StrFormat("a shard failed %d times, the last time with: %s",
-                                                 job->errors, done.error())));
+                                                 job->failed_at.errors(), done.error())));
   } else {
     TellLocked(job->shard->experiment(), {.name = "shard_retried",
                                           .sentence = "a shard failed and is tried again",
@@ -500,7 +502,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     if (std::chrono::steady_clock::now() < next_report) continue;
     next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
     MoveStalledLocked();
-    AssignLocked();  // To whoever comes out of quarantine.
+    AssignLocked();  // To whoever comes out of quarantine, and what has waited to be tried again.
     if (on_progress != nullptr) {
       const BrokerProgress progress = ProgressLocked(&call);
       lock.Unlock();
@@ -558,6 +560,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
 void ShardBoard::Wake() {
   const MutexLock lock(mutex_);
   MoveStalledLocked();
+  AssignLocked();
   changed_.NotifyAll();
 }
 

@@ -101,9 +101,9 @@ class ShardBoard {
   using OnProgress = std::function<void(const BrokerProgress&)>;
 
   struct Options {
-    // A shard that reports errors fails its call after this many, if there are no learners left
-    // that have not tried; in any case after four times as many.
-    int attempts_max = 3;
+    // A shard fails its call when there are no learners left that have not tried, and it failed on
+    // errors_max hosts, or is given up; in any case when it failed on four times as many hosts.
+    TriedAt::Options retries = {};
     // A shard moves to a free learner when it has made no progress for
     // max(stall_min, stall_factor x the longest time without progress in shards of its experiment);
     // twice that the next time.
@@ -223,9 +223,10 @@ class ShardBoard {
     Call* call = nullptr;
     std::optional<LearnerId> learner;
     learner::ShardMemory memory;
-    int errors = 0, stalls = 0, losses = 0;
+    int stalls = 0, losses = 0;
     std::map<std::string, LossesAt> lost_at = {};  // By host.
     TriedAt failed_at;                       // Learners with which it failed or stalled, by name.
+    std::set<std::string> error_hosts = {};  // Of those that reported errors.
     std::chrono::nanoseconds progressed{0};  // When it last got further, or was given out.
     std::chrono::nanoseconds longest_gap{0};
     uint64_t env_steps = 0;        // As far as its learner says; never back.
@@ -298,6 +299,9 @@ class ShardBoard {
   bool KeptAwayLocked(const Learner& learner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether the learner may have this shard of an experiment that fits it.
   bool MayHaveLocked(const Learner& learner, const Job& job) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the learner may try this job after those that have.
+  bool MayTryLocked(const Learner& learner, const Job& job) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether a learner could run the job that has not failed with it.
   bool CanBeTriedElsewhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -181,7 +181,9 @@ TEST_CASE("rollout: a cancelled shard ends, its units are dropped, others go on"
 }
 
 TEST_CASE("rollout: a unit that cannot work fails its shard with the actor's words", "[loopback]") {
-  LearnerSide learner;
+  RolloutServer::Options options;
+  options.dispatcher.retries = {.wait_min = milliseconds(1), .span = milliseconds(1)};
+  LearnerSide learner(options);
   const auto metrics = Metrics::Create();
   auto actor = StartActor([&] { return learner.Tcp(); }, 1, metrics.get());
   auto units = SomeUnits(1, 3);
@@ -208,6 +210,13 @@ v1::WorkRequest CreditOf(uint32_t units) {
   v1::WorkRequest message;
   message.mutable_credit()->set_units(units);
   return message;
+}
+
+// What the fakes report, who may break rules again and again.
+RolloutServer::Options PatientWithFakes() {
+  RolloutServer::Options options{.catalogue_hash = "c", .numeric_fingerprint = "n"};
+  options.dispatcher.standing.strikes_max = 1000;
+  return options;
 }
 
 // A raw stub, without the manners of rpc::Stream.
@@ -254,8 +263,7 @@ struct FakeActor {
 
 TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing else happens",
           "[loopback]") {
-  // Tests with fake actors expect what the fakes report.
-  LearnerSide learner({.catalogue_hash = "c", .numeric_fingerprint = "n"});
+  LearnerSide learner(PatientWithFakes());
   struct Case {
     const char* what;
     const char* metric;  // Label of mentor_rollout_rejected_total.
@@ -457,7 +465,7 @@ TEST_CASE("rollout: each truncation comes with its observation, checked like the
 }
 
 TEST_CASE("rollout: messages with flipped bits end the stream only", "[loopback]") {
-  LearnerSide learner({.catalogue_hash = "c", .numeric_fingerprint = "n"});
+  LearnerSide learner(PatientWithFakes());
   auto units = SomeUnits(1, 1);
   Run run(learner, units);
   v1::WorkRequest good;
@@ -496,7 +504,7 @@ TEST_CASE("rollout: messages with flipped bits end the stream only", "[loopback]
 }
 
 TEST_CASE("rollout: bytes that are no message end the stream only", "[loopback]") {
-  LearnerSide learner({.catalogue_hash = "c", .numeric_fingerprint = "n"});
+  LearnerSide learner(PatientWithFakes());
   auto units = SomeUnits(1, 1);
   Run run(learner, units);
   for (const std::string& garbage : {std::string("\xff\xff\xff\xff"), std::string(100'000, '\x1a'),

@@ -45,5 +45,28 @@ TEST_CASE("standing: what is delivered widens the window and forgives", "[unit]"
   CHECK(peer.window() == 10);
 }
 
+TEST_CASE("tried at: back to who failed after waits that grow, given up after a while", "[unit]") {
+  const TriedAt::Options options{.errors_max = 3, .span = seconds(30)};
+  TriedAt tried;
+  CHECK(seconds(-5) >= tried.again());
+  std::chrono::nanoseconds now = seconds(-5);  // The beginning of the clock is anywhere.
+  for (const int wait_s : {1, 2, 4, 8, 15}) {
+    tried.Failed("a", now, options);
+    CHECK_FALSE(tried.IsGivenUp(now, options));
+    CHECK(tried.again() - now == seconds(wait_s));
+    now = tried.again();
+  }
+  tried.Failed("a", now, options);
+  CHECK(tried.errors() == 6);
+  CHECK(tried.IsGivenUp(now, options));
+  CHECK(tried.again() - now == seconds(1));  // Somebody else may be left.
+  // Once in a long while is not again and again.
+  TriedAt rarely;
+  rarely.Failed("a", seconds(0), options);
+  rarely.Failed("b", seconds(100), options);
+  CHECK_FALSE(rarely.IsGivenUp(seconds(100), options));
+  CHECK(rarely.size() == 2);
+}
+
 }  // namespace
 }  // namespace mentor

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <future>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -22,7 +23,7 @@ using testing::Running;
 
 TEST_CASE("shard board: results come back in the order of the shards, whoever is faster",
           "[unit]") {
-  ShardBoard board({.attempts_max = 3});
+  ShardBoard board({});
   Running run(&board, 2);
   FakeLearner first(&board, 1), second(&board, 1);  // first: shard a, second: shard b
   const v1::Shard a = first.WaitForShard(0), b = second.WaitForShard(0);
@@ -37,7 +38,7 @@ TEST_CASE("shard board: results come back in the order of the shards, whoever is
 
 TEST_CASE("shard board: a learner that vanishes loses its shard, and what it still says is refused",
           "[unit]") {
-  ShardBoard board({.attempts_max = 3});
+  ShardBoard board({});
   Running run(&board, 1);
   FakeLearner lost(&board, 1);
   const v1::Shard before = lost.WaitForShard(0);  // lost: shard 1, epoch e
@@ -76,7 +77,7 @@ TEST_CASE("shard board: the rate of a learner falls when it has no work any more
 }
 
 TEST_CASE("shard board: work waits until a learner comes", "[unit]") {
-  ShardBoard board({.attempts_max = 3});
+  ShardBoard board({});
   Running run(&board, 1);
   FakeLearner late(&board, 4);
   CHECK(late.Answer(late.WaitForShard(0), 3).ok());
@@ -87,7 +88,7 @@ TEST_CASE(
     "shard board: a wrong hash, an unexpected iteration and a missing segment are the learner's "
     "fault",
     "[unit]") {
-  ShardBoard board({.attempts_max = 3});
+  ShardBoard board({});
   Running run(&board, 1);
   FakeLearner learner(&board, 1);
   const v1::Shard shard = learner.WaitForShard(0);
@@ -108,20 +109,58 @@ TEST_CASE(
 
 TEST_CASE("shard board: a shard that fails again and again ends the run with its message",
           "[unit]") {
-  ShardBoard board({.attempts_max = 3});
+  BoardClock clock;
+  ShardBoard board(clock.Options());
   Running run(&board, 1);
   FakeLearner learner(&board, 1);
-  for (size_t attempt = 0; attempt < 3; ++attempt)
-    CHECK(learner.Fail(learner.WaitForShard(attempt)).ok());
+  size_t attempt = 0;
+  for (const int wait_s : {0, 1, 2, 4, 8, 15}) {  // The last wait ends after 30 s.
+    clock.Advance(std::chrono::milliseconds(1000 * wait_s - 1));
+    board.Wake();
+    CHECK(learner.num_shards() <= std::max<size_t>(attempt, 1));
+    clock.Advance(std::chrono::milliseconds(1));
+    board.Wake();
+    CHECK(learner.Fail(learner.WaitForShard(attempt++)).ok());
+  }
   const auto results = run.Join();
   CHECK(results.status().code() == absl::StatusCode::kInternal);
-  CHECK(results.status().message().find("the simulator is unstable") != absl::string_view::npos);
+  CHECK(results.status().message() ==
+        "a shard failed 6 times, the last time with: the simulator is unstable");
+}
+
+TEST_CASE("shard board: a shard that fails on three hosts, where all have tried, ends the run",
+          "[unit]") {
+  ShardBoard board({});
+  Running run(&board, 1);
+  for (const char* host : {"a", "b", "c"}) {
+    FakeLearner learner(&board, 1, "cpu bits", host);
+    CHECK(learner.Fail(learner.WaitForShard(0)).ok());
+  }
+  CHECK(run.Join().status().code() == absl::StatusCode::kInternal);
+}
+
+TEST_CASE("shard board: a sick learner that is alone for a while fails no experiment", "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  Running run(&board, 1);
+  std::optional<FakeLearner> sick;
+  for (const int wait_s : {0, 1, 2, 4, 8}) {
+    clock.Advance(std::chrono::seconds(wait_s));
+    sick.reset();  // It comes again and again.
+    sick.emplace(&board, 1, "cpu bits", "sick");
+    CHECK(sick->Fail(sick->WaitForShard(0)).ok());
+  }
+  clock.Advance(std::chrono::seconds(14));
+  FakeLearner well(&board, 1, "cpu bits", "well");
+  CHECK(well.Answer(well.WaitForShard(0), 1).ok());
+  CHECK(run.Join().ok());
+  CHECK(board.Learners().at(sick->id).strikes == 1);
 }
 
 TEST_CASE(
     "shard board: a cancelled run drops what is at work and takes what waits out of the queue",
     "[unit]") {
-  ShardBoard board({.attempts_max = 3});
+  ShardBoard board({});
   Running run(&board, 3);
   FakeLearner learner(&board, 1);
   const v1::Shard shard = learner.WaitForShard(0);
@@ -208,7 +247,8 @@ TEST_CASE("shard board: a shard stays where it gets on, or where nobody is free"
 
 TEST_CASE("shard board: a learner that always fails fails no experiment and is kept away (D4)",
           "[unit]") {
-  ShardBoard board({});
+  BoardClock clock;
+  ShardBoard board(clock.Options());
   FakeLearner sick(&board, 1, "cpu bits", "sick"), well(&board, 1, "cpu bits", "well");
   for (size_t i = 0; i < 3; ++i) {
     Running run(&board, 2);
@@ -228,6 +268,17 @@ TEST_CASE("shard board: a learner that always fails fails no experiment and is k
   CHECK(well.Answer(well.WaitForShard(6), 1).ok());
   CHECK(run.Join().ok());
   CHECK(sick.num_shards() == 3);
+  // Nor does it get anything when it is the last one, for as long as that lasts.
+  board.RemoveLearner(well.id);
+  Running last(&board, 1);
+  while (board.Shards("experiments/a").empty()) std::this_thread::yield();
+  clock.Advance(std::chrono::seconds(29));
+  board.Wake();
+  CHECK(sick.num_shards() == 3);
+  clock.Advance(std::chrono::seconds(1));
+  board.Wake();
+  CHECK(sick.Answer(sick.WaitForShard(3), 1).ok());
+  CHECK(last.Join().ok());
 }
 
 TEST_CASE("shard board: a shard whose learners vanish is tried alone, then fails its call (D5)",
@@ -634,11 +685,13 @@ TEST_CASE("shard board: who vanishes again and again fails nothing that a busy o
 
 TEST_CASE("shard board: who sends what does not fit gets strikes, and its shards are not suspects",
           "[unit]") {
-  ShardBoard board({});
+  BoardClock clock;
+  ShardBoard board(clock.Options());
   Running run(&board, 1, TwoIterations());
   for (int i = 0; i < 12; ++i) {
     FakeLearner liar(&board, 1, "cpu bits", "liar");
     CHECK_FALSE(liar.Send(liar.WaitForShard(0), 1, 1).ok());  // Not the first iteration.
+    clock.Advance(std::chrono::minutes(10));                  // Until it gets work again.
   }
   CHECK(board.counts().quarantines >= 1);
   FakeLearner well(&board, 1, "cpu bits", "well");

@@ -249,7 +249,7 @@ TEST_CASE("dispatcher: a cancelled shard leaves nothing but its late results", "
 }
 
 TEST_CASE(
-    "dispatcher: a unit that fails five times at the only actor fails its shard with its message",
+    "dispatcher: a unit that fails for 15 s at the only actor fails its shard with its message",
     "[unit]") {
   Fixture f;
   auto& d = f.dispatcher;
@@ -257,9 +257,14 @@ TEST_CASE(
   d.AddActor(kFirst);
   REQUIRE(d.Offer(kFirst, 8).ok());
   CHECK(Given(&d) == "1:1/0 1:1/1");
-  for (int i = 1; i < 5; ++i) {
+  for (const int wait_s : {1, 2, 4, 8}) {
     CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "it failed")) == Outcome::kError);
     CHECK_FALSE(d.Take(1).has_value());
+    CHECK(d.Assign().empty());
+    CHECK(*d.NextChange() <= f.clock.time + seconds(wait_s));
+    f.clock.Advance(seconds(wait_s) - nanoseconds(1));
+    CHECK(d.Assign().empty());
+    f.clock.Advance(nanoseconds(1));
     CHECK(Given(&d) == "1:1/0");
   }
   CHECK(d.Accept(kFirst, ErrorOf(Key(1, 0), "the simulator is unstable")) == Outcome::kError);
@@ -279,10 +284,10 @@ TEST_CASE("dispatcher: an actor that always fails fails no shard and is kept awa
   d.AddActor(kFirst, {.uid = "sick"});
   d.AddActor(kSecond, {.uid = "well"});
   REQUIRE(d.Offer(kFirst, 8).ok());
-  REQUIRE(d.Offer(kSecond, 4).ok());
+  REQUIRE(d.Offer(kSecond, 1).ok());
   for (uint64_t shard = 1; shard <= 3; ++shard) {
     REQUIRE(d.Add(shard, Units(shard, 1)).ok());
-    CHECK(Given(&d) == "1:" + std::to_string(shard) + "/0");  // It has the most credit.
+    CHECK(Given(&d) == "1:" + std::to_string(shard) + "/0");  // It may take the most.
     CHECK(d.Accept(kFirst, ErrorOf(Key(shard, 0), "no")) == Outcome::kError);
     REQUIRE(d.Offer(kFirst, 1).ok());
     CHECK(Given(&d) == "2:" + std::to_string(shard) + "/0");
@@ -301,14 +306,115 @@ TEST_CASE("dispatcher: an actor that always fails fails no shard and is kept awa
   d.AddActor(kThird, {.uid = "sick"});
   REQUIRE(d.Offer(kThird, 8).ok());
   CHECK(d.InQuarantine(kThird));
+  f.clock.Advance(seconds(1));  // What failed might have waited so long.
+  CHECK(d.Assign().empty());
   CHECK(d.NextChange() == nanoseconds(seconds(30)));
-  f.clock.Advance(seconds(30));  // One unit at a time, to see.
+  f.clock.Advance(seconds(29));  // One unit at a time, to see.
   REQUIRE(d.Add(5, Units(5, 3)).ok());
-  REQUIRE(d.Offer(kSecond, 1).ok());
-  CHECK(Given(&d) == "3:5/0 2:5/1 2:5/2");
-  CHECK(d.Accept(kThird, ResultOf(Key(5, 0))) == Outcome::kUsed);
+  REQUIRE(d.Offer(kSecond, 2).ok());
+  CHECK(Given(&d) == "2:5/0 3:5/1 2:5/2");
+  CHECK(d.Accept(kThird, ResultOf(Key(5, 1))) == Outcome::kUsed);
   CHECK(d.StandingOf(kThird)->strikes() == 0);
   CHECK(d.StandingOf(kThird)->good());
+}
+
+TEST_CASE("dispatcher: a sick actor that is alone for a while fails no shard", "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 1)).ok());
+  d.AddActor(kFirst, {.uid = "sick"});
+  REQUIRE(d.Offer(kFirst, 100).ok());
+  for (int ms = 0; ms < 14'900; ms += 100) {
+    for (const auto& given : d.Assign())
+      CHECK(d.Accept(kFirst, ErrorOf(given.key, "no")) == Outcome::kError);
+    f.clock.Advance(std::chrono::milliseconds(100));
+  }
+  CHECK_FALSE(d.Settled(1));
+  d.AddActor(kSecond, {.uid = "well"});
+  REQUIRE(d.Offer(kSecond, 1).ok());
+  CHECK(Given(&d) == "2:1/0");  // At once.
+  CHECK(d.Accept(kSecond, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  CHECK(d.StandingOf(kFirst)->strikes() == 1);
+}
+
+TEST_CASE("dispatcher: who is gone with its units gets strikes, under another uid too", "[unit]") {
+  const bool same_uid = GENERATE(true, false);
+  const bool drains = GENERATE(false, true);
+  CAPTURE(same_uid, drains);
+  Fixture f;
+  auto& d = f.dispatcher;
+  const auto come = [&](uint64_t i) {
+    const ActorId actor{i};
+    d.AddActor(actor, {.uid = same_uid ? "gone" : std::to_string(i), .host = "one"});
+    REQUIRE(d.Offer(actor, 100).ok());
+    return actor;
+  };
+  REQUIRE(d.Add(1, Units(1, 100)).ok());
+  for (uint64_t i = 1; i <= 3; ++i) {
+    const ActorId actor = come(i);
+    CHECK(d.StandingOf(actor)->strikes() == (drains ? 0 : static_cast<int>(i - 1)));
+    CHECK(d.Assign().size() == size_t{8} >> (drains ? 0 : i - 1));
+    if (drains) d.Leaving(actor);
+    d.RemoveActor(actor);
+    f.clock.Advance(seconds(4));
+  }
+  CHECK(d.counts().ready == 100);
+  CHECK(d.quarantines() == (drains ? 0 : 1));
+  const ActorId again = come(4);
+  CHECK(d.InQuarantine(again) == !drains);
+  CHECK(d.Assign().empty() == !drains);
+  // Others are trusted.
+  d.AddActor(ActorId{5}, {.uid = "well", .host = "another"});
+  CHECK(d.StandingOf(ActorId{5})->strikes() == 0);
+  // As is the same host later.
+  d.RemoveActor(again);
+  f.clock.Advance(seconds(31));
+  if (!same_uid) CHECK_FALSE(d.InQuarantine(come(6)));
+}
+
+TEST_CASE("dispatcher: another stream of an actor is as trusted, before the first has ended",
+          "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  REQUIRE(d.Add(1, Units(1, 100)).ok());
+  d.AddActor(kFirst, {.uid = "a"});
+  REQUIRE(d.Offer(kFirst, 2).ok());
+  CHECK(d.Assign().size() == 2);
+  d.Refuse(kFirst);
+  d.Refuse(kFirst);  // Once.
+  REQUIRE(d.Offer(kFirst, 2).ok());
+  CHECK(d.Assign().empty());
+  d.AddActor(kSecond, {.uid = "a"});
+  CHECK(d.StandingOf(kSecond)->strikes() == 1);
+  d.RemoveActor(kFirst);
+  CHECK(d.StandingOf(kSecond)->strikes() == 1);
+  REQUIRE(d.Offer(kSecond, 2).ok());
+  CHECK(d.Assign().size() == 2);
+  d.AddActor(kThird, {.uid = "a"});
+  d.RemoveActor(kSecond);
+  CHECK(d.StandingOf(kThird)->strikes() == 2);
+}
+
+TEST_CASE("dispatcher: a newcomer earns its credit, and does not come first for what it offers",
+          "[unit]") {
+  Fixture f;
+  auto& d = f.dispatcher;
+  d.AddActor(kFirst, {.uid = "well"});
+  REQUIRE(d.Offer(kFirst, 64).ok());
+  REQUIRE(d.Add(1, Units(1, 50)).ok());
+  while (!d.Settled(1)) {
+    for (const auto& given : d.Assign()) {
+      CHECK(d.Accept(kFirst, ResultOf(given.key)) == Outcome::kUsed);
+      REQUIRE(d.Offer(kFirst, 1).ok());
+    }
+  }
+  d.AddActor(kSecond, {.uid = "new"});
+  REQUIRE(d.Offer(kSecond, 1000).ok());
+  REQUIRE(d.Add(2, Units(2, 60)).ok());
+  const auto given = d.Assign();
+  REQUIRE(given.size() == 60);
+  for (size_t i = 0; i < 50; ++i) CHECK(given[i].actor == kFirst);
+  CHECK(d.NumHeld(kSecond) <= 8);
 }
 
 TEST_CASE("dispatcher: a unit that fails at every actor in good standing fails its shard",
@@ -340,8 +446,8 @@ TEST_CASE("dispatcher: a silent actor with a large credit holds few units, then 
           "[unit]") {
   Fixture f;
   auto& d = f.dispatcher;
-  d.AddActor(kFirst, {.uid = "silent", .threads = 1});
-  d.AddActor(kSecond, {.uid = "well", .threads = 1});
+  d.AddActor(kFirst, {.uid = "silent"});
+  d.AddActor(kSecond, {.uid = "well"});
   REQUIRE(d.Offer(kFirst, 1024).ok());
   REQUIRE(d.Offer(kSecond, 2).ok());
   REQUIRE(d.Add(1, Units(1, 10)).ok());
