@@ -1,5 +1,5 @@
 """Every failpoint is hit: a cluster that does what clusters do passes each of them, but for those
-of what lies elsewhere (what is fetched, object storage), which have tests of their own."""
+of what lies elsewhere (what is fetched, backups, object storage), which have tests of their own."""
 
 import re
 import subprocess
@@ -7,7 +7,11 @@ import time
 
 from harness import BIN, ROOT, SPECS, ClusterTest, sets
 
-ELSEWHERE = ("cluster/fetch_test.py", "unit/meta_learner/objects_test.cc")
+ELSEWHERE = (
+    "cluster/fetch_test.py",
+    "conformance/meta_learner/store_test.cc",
+    "unit/meta_learner/objects_test.cc",
+)
 # Much data in few messages, so that they travel in pieces.
 LARGE = sets(
     "rule.outer_updates=1",
