@@ -122,7 +122,7 @@ absl::Status FileError(std::string_view doing, const std::filesystem::path& path
       remedy = "give this user the right to it, or choose another path";
       break;
     case EROFS:
-      code = absl::StatusCode::kFailedPrecondition;
+      // A disk that erred becomes so until somebody mounts it again.
       remedy = "mount the file system for writing, or choose another path";
       break;
     case ENOENT:

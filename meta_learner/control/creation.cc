@@ -106,7 +106,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& s
     }
     experiment = options_.store->Create(submitted);
   }
-  if (experiment.ok() && options_.wake) options_.wake();
+  if (experiment.ok() && options_.look) options_.look(*experiment);
   return experiment;
 }
 

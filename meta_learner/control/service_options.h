@@ -41,9 +41,8 @@ struct ServiceOptions {
   std::function<std::vector<std::string>(const v1::ExperimentSpec& spec)> spec_warnings = {};
   // An error while nothing new can be taken, for instance on a full disk.
   std::function<absl::Status()> check_room = {};
-  // Something was created.
-  std::function<void()> wake = {};
-  // This experiment is PAUSING or CANCELLING, or its settings changed: what runs it looks soon.
+  // This experiment is new, PAUSING or CANCELLING, or its settings changed: what runs it looks
+  // soon.
   std::function<void(const v1::Experiment& experiment)> look = {};
   std::function<std::vector<v1::ShardInfo>(const std::string& experiment)> shards = {};
   std::function<std::vector<v1::Peer>()> peers = {};

@@ -49,6 +49,12 @@ bool MayPass(const absl::Status& status) {
   return absl::IsUnavailable(status);
 }
 
+// Whether this may be how work ends that was asked to stop: it goes on from its last checkpoint, or
+// nowhere.
+bool MayBeStopped(const absl::Status& status) {
+  return absl::IsCancelled(status) || MayPass(status) || absl::IsResourceExhausted(status);
+}
+
 // Whether another try may end otherwise.
 bool MayHelpToRetry(const absl::Status& status) {
   switch (status.code()) {
@@ -99,15 +105,19 @@ void Scheduler::Interrupt(Job* job, Stopped why) {
   Stopped none = Stopped::kNot;
   job->why.compare_exchange_strong(none, why);
   job->cancel = true;
+  changed_.NotifyAll();
 }
 
 void Scheduler::Look(const v1::Experiment& experiment) {
   {
     const MutexLock lock(mutex_);
+    const bool stops =
+        experiment.state() == S::STATE_PAUSING || experiment.state() == S::STATE_CANCELLING;
+    // What an earlier one of this name waited for is nothing to a new one.
+    if (stops || !experiment.has_start_time()) not_before_.erase(experiment.name());
     if (const auto found = jobs_.find(experiment.name()); found != jobs_.end()) {
       found->second->priority = experiment.priority();
-      if (experiment.state() == S::STATE_PAUSING || experiment.state() == S::STATE_CANCELLING)
-        Interrupt(found->second.get(), Stopped::kByUser);
+      if (stops) Interrupt(found->second.get(), Stopped::kByUser);
       options_.broker->SetShare(experiment.name(), {.owner = experiment.owner(),
                                                     .priority = experiment.priority(),
                                                     .weight = experiment.weight()});
@@ -133,9 +143,14 @@ void Scheduler::Stop() {
 
 // ---- Which one is next.
 
-const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads, bool* owed) {
+std::map<std::string, int> Scheduler::RunningByOwner() const {
   std::map<std::string, int> running;
   for (const auto& [name, job] : jobs_) ++running[job->owner];
+  return running;
+}
+
+const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads, bool* owed) {
+  std::map<std::string, int> running = RunningByOwner();
   std::vector<const QueueHead*> eligible;
   v1::Priority highest = v1::PRIORITY_UNSPECIFIED;
   bool low = false;
@@ -162,22 +177,35 @@ const QueueHead* Scheduler::Choose(const std::vector<QueueHead>& heads, bool* ow
   return best;
 }
 
-std::set<std::string> Scheduler::TakenNames() const {
+std::set<std::string> Scheduler::NotForNow(Clock::time_point* until) const {
   std::set<std::string> names;
   for (const auto& [name, job] : jobs_) names.insert(name);
+  for (const auto& [name, moment] : not_before_) {
+    if (moment <= Clock::now()) continue;
+    names.insert(name);
+    *until = std::min(*until, moment);
+  }
   return names;
 }
 
 void Scheduler::PreemptFor(const std::vector<QueueHead>& heads) {
   if (static_cast<int>(jobs_.size()) < options_.running_max) return;
-  v1::Priority waiting = v1::PRIORITY_UNSPECIFIED;
-  for (const QueueHead& head : heads) waiting = std::max(waiting, head.priority);
+  const std::map<std::string, int> running = RunningByOwner();
+  // To whom the place of a job would be of use: an owner at the limit gains by their own only.
+  const auto makes_room = [&](const Job& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return std::any_of(heads.begin(), heads.end(), [&](const QueueHead& head) {
+      const auto own = running.find(head.owner);
+      const bool at_limit = options_.running_per_owner_max > 0 && own != running.end() &&
+                            own->second >= options_.running_per_owner_max;
+      return job.priority < head.priority && (!at_limit || job.owner == head.owner);
+    });
+  };
   // One at a time: while one is on its way out, no other is chosen. The lowest class goes first,
   // and in it the one that came last.
   Job* victim = nullptr;
   for (const auto& [name, job] : jobs_) {
     if (job->cancel) return;
-    if (job->owed || job->priority >= waiting) continue;
+    if (job->owed || !makes_room(*job)) continue;
     if (victim == nullptr || job->priority < victim->priority ||
         (job->priority == victim->priority && job->since > victim->since))
       victim = job.get();
@@ -192,23 +220,15 @@ std::optional<v1::Experiment> Scheduler::Next(std::shared_ptr<Job>* job) {
     (*job)->owner = experiment.owner();
     (*job)->priority = experiment.priority();
     (*job)->since = Clock::now();
+    left_.erase(experiment.name());
     ++wakes_;  // What other threads have read is old news now.
     changed_.NotifyAll();
   };
   while (!stopping_) {
     const uint64_t seen = wakes_;
-    std::set<std::string> except;
+    std::erase_if(not_before_, [](const auto& entry) { return entry.second <= Clock::now(); });
     auto until = Clock::now() + std::chrono::seconds(30);
-    for (auto retry = not_before_.begin(); retry != not_before_.end();) {
-      if (retry->second <= Clock::now()) {
-        retry = not_before_.erase(retry);
-        continue;
-      }
-      except.insert(retry->first);
-      until = std::min(until, retry->second);
-      ++retry;
-    }
-    except.merge(TakenNames());
+    const std::set<std::string> except = NotForNow(&until);
     lock.Unlock();
     auto at_work =
         options_.store->InStates({S::STATE_RUNNING, S::STATE_PAUSING, S::STATE_CANCELLING});
@@ -297,15 +317,9 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
                                     experiment->start_time() - experiment->create_time())) /
                                     1000));
   }
-  const bool waited_for_storage = [&] {
-    const MutexLock lock(mutex_);
-    return waits_.contains(name);
-  }();
   if (waiting.state() == S::STATE_QUEUED) {
     MENTOR_LOG(kInfo, "experiment begins",
                {{"experiment", name}, {"event", "admitted"}, {"owner", experiment->owner()}});
-  } else if (waited_for_storage) {
-    MENTOR_LOG(kInfo, "experiment goes on", {{"experiment", name}, {"event", "storage_is_back"}});
   } else {
     MENTOR_LOG(kInfo, "experiment goes on: this meta-learner was started, or has taken over",
                {{"experiment", name}, {"event", "taken_over"}});
@@ -313,7 +327,7 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
   options_.broker->SetShare(name, {.owner = experiment->owner(),
                                    .priority = experiment->priority(),
                                    .weight = experiment->weight()});
-  const absl::Status status = options_.run(*experiment, job.cancel);
+  const absl::Status status = RunThroughFaults(*experiment, job);
   if (ReasonOf(status) == ReasonName(Reason::kNumericMismatch) && !job.cancel) {
     MENTOR_LOG(kError, "experiment belongs to another kind of machine",
                {{"experiment", name}, {"why", status}});
@@ -322,44 +336,48 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
     options_.broker->RemoveShare(name);
     return false;
   }
-  if (MayPass(status) && !job.cancel) {
-    WaitOut(*experiment, status);
-  } else {
-    End(*experiment, job, status);
-  }
+  End(*experiment, job, status);
   options_.broker->RemoveShare(name);
   return true;
 }
 
-void Scheduler::WaitOut(const v1::Experiment& experiment, const absl::Status& status) {
-  const std::string& name = experiment.name();
-  std::chrono::milliseconds wait = options_.store_wait;
-  {
-    const MutexLock lock(mutex_);
-    int& waits = waits_[name];
-    wait *= 1 << std::min(waits++, kStoreDoublingsMax);
-    not_before_[name] = Clock::now() + wait;
+absl::Status Scheduler::RunThroughFaults(const v1::Experiment& experiment, const Job& job) {
+  absl::Status status = options_.run(experiment, job.cancel);
+  for (int waits = 0; MayPass(status) && WaitForStorage(experiment, status, waits, job); ++waits) {
+    const auto now = options_.store->Get(experiment.name());
+    status = now.ok() ? options_.run(*now, job.cancel) : now.status();
   }
+  return status;
+}
+
+bool Scheduler::WaitForStorage(const v1::Experiment& experiment, const absl::Status& why, int waits,
+                               const Job& job) {
+  const std::string& name = experiment.name();
+  const auto wait = options_.store_wait * (1 << std::min(waits, kStoreDoublingsMax));
   MENTOR_LOG(kWarning, "experiment waits for its storage",
              {{"experiment", name},
               {"event", "waits_for_storage"},
               {"wait_ms", wait.count()},
-              {"why", status}});
+              {"why", why}});
+  const auto now = options_.store->Get(name);
   options_.store
-      ->SetProgress(name, absl::StrFormat("waits for storage: %s", status.message()),
-                    experiment.progress())
+      ->SetProgress(name, absl::StrFormat("waits for storage: %s", why.message()),
+                    now.ok() ? now->progress() : experiment.progress())
       .IgnoreError();
+  {
+    MutexLock lock(mutex_);
+    changed_.WaitUntil(lock, Clock::now() + wait, [&] { return job.cancel.load(); });
+  }
+  if (job.cancel) return false;
+  MENTOR_LOG(kInfo, "experiment goes on", {{"experiment", name}, {"event", "storage_is_back"}});
+  return true;
 }
 
 void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl::Status& status) {
   const std::string& name = experiment.name();
-  {
-    const MutexLock lock(mutex_);
-    waits_.erase(name);
-  }
   const uint64_t served = options_.broker->TakeServed(name);
-  const bool interrupted = absl::IsCancelled(status) && job.cancel;
-  const bool disk_full = absl::IsResourceExhausted(status) && !job.cancel;
+  const bool interrupted = job.cancel && MayBeStopped(status);
+  const bool disk_full = absl::IsResourceExhausted(status);
   if (disk_full) {
     uint64_t wanted = kFirstCheckpointBytes;
     if (const auto rows = options_.store->Checkpoints(experiment.uid());
@@ -375,13 +393,10 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
     };
     if (status.ok()) {
       now->set_state(S::STATE_SUCCEEDED);
-    } else if (now->state() == S::STATE_CANCELLING && (absl::IsCancelled(status) || disk_full)) {
+    } else if (now->state() == S::STATE_CANCELLING && MayBeStopped(status)) {
       now->set_state(S::STATE_CANCELLED);
-    } else if (now->state() == S::STATE_PAUSING && (absl::IsCancelled(status) || disk_full)) {
+    } else if (now->state() == S::STATE_PAUSING && MayBeStopped(status)) {
       now->set_state(S::STATE_PAUSED);
-    } else if (disk_full) {
-      now->set_state(S::STATE_PAUSED);
-      now->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
     } else if (interrupted) {
       switch (job.why.load()) {
         case Stopped::kPreempted:
@@ -394,6 +409,9 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
         default:
           break;  // This process stops: it stays RUNNING and goes on after the next start.
       }
+    } else if (disk_full) {
+      now->set_state(S::STATE_PAUSED);
+      now->set_pause_reason(S::PAUSE_REASON_DISK_FULL);
     } else if (now->state() == S::STATE_RUNNING && now->retries() < now->retries_max() &&
                MayHelpToRetry(status)) {
       now->set_state(S::STATE_QUEUED);
@@ -454,8 +472,10 @@ void Scheduler::Housekeep() {
   auto empty_log = Clock::now() + kEmptyLogEvery;
   while (!stopping_) {
     const uint64_t seen = wakes_;
-    // What a thread has just taken may still be QUEUED in the store: it needs no other's place.
-    const std::set<std::string> taken = TakenNames();
+    // What a thread has just taken may still be QUEUED in the store: it needs no other's place. Nor
+    // does what waits for its retry.
+    auto next = Clock::now() + options_.look_every;
+    const std::set<std::string> except = NotForNow(&next);
     lock.Unlock();
     EndPastDeadline();
     DeleteExpired();
@@ -473,14 +493,14 @@ void Scheduler::Housekeep() {
                          "the database's log could not be emptied", {{"why", emptied}});
       }
     }
-    const auto heads = options_.store->QueueHeads(taken);
+    const auto heads = options_.store->QueueHeads(except);
     lock.Lock();
     // Those that were taken since neither.
     if (heads.ok() && !stopping_ && wakes_ == seen) PreemptFor(*heads);
     lock.Unlock();
     options_.broker->Wake();
     lock.Lock();
-    changed_.WaitFor(lock, options_.look_every, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    changed_.WaitUntil(lock, next, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return stopping_ || wakes_ != seen;
     });
   }
@@ -512,7 +532,14 @@ void Scheduler::DeleteExpired() {
   const auto expired = options_.store->Expired(NowNs());
   if (!expired.ok()) return;
   for (const v1::Experiment& experiment : *expired) {
-    const absl::Status deleted = options_.store->Delete(experiment.name(), "");
+    // It may have been given more time since, or be another one of that name.
+    const absl::Status deleted =
+        options_.store->DeleteIf(experiment.name(), "", [&](const v1::Experiment& now) {
+          const bool same = now.uid() == experiment.uid() && now.has_expire_time() &&
+                            TimeUtil::TimestampToNanoseconds(now.expire_time()) <= NowNs();
+          return same ? absl::OkStatus() : absl::AbortedError("it has changed");
+        });
+    if (absl::IsAborted(deleted) || absl::IsNotFound(deleted)) continue;
     MENTOR_LOG(kInfo, "experiment has expired and is deleted",
                {{"experiment", experiment.name()}, {"status", deleted}});
   }

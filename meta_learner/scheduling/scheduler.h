@@ -51,9 +51,8 @@ class Scheduler {
   Scheduler(Options options, Metrics* metrics);
   ~Scheduler();
 
-  // Something was created or resumed, or its settings changed.
-  void Wake();
-  // This experiment is PAUSING or CANCELLING, or its settings changed: what runs it looks at once.
+  // This experiment is new, PAUSING or CANCELLING, or its settings changed: what runs it looks at
+  // once.
   void Look(const v1::Experiment& experiment);
   // Stops the running ones at their last checkpoint; they stay RUNNING and go on after the next
   // start.
@@ -74,22 +73,30 @@ class Scheduler {
 
   void Work();
   void Housekeep();
+  // What threads have read of the store is old news.
+  void Wake();
   // The next experiment; nothing when stopping.
   std::optional<v1::Experiment> Next(std::shared_ptr<Job>* job);
   // Among the heads of the queue; null when none may run now. *owed: chosen by the share of the
   // lowest class.
   const QueueHead* Choose(const std::vector<QueueHead>& heads, bool* owed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Names of jobs_ that are taken.
-  std::set<std::string> TakenNames() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::map<std::string, int> RunningByOwner() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Names of those that have a place or wait for a moment of their own; *until is no later than the
+  // next such moment.
+  std::set<std::string> NotForNow(Clock::time_point* until) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes room for a waiting head of a higher class.
   void PreemptFor(const std::vector<QueueHead>& heads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  static void Interrupt(Job* job, Stopped why);
+  void Interrupt(Job* job, Stopped why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // False when the experiment is not for this process: it stays as it is and is not tried again.
   bool RunToEnd(const v1::Experiment& experiment, const Job& job);
   void End(const v1::Experiment& experiment, const Job& job, const absl::Status& status);
-  // It stays as it is, and is taken again after a while.
-  void WaitOut(const v1::Experiment& experiment, const absl::Status& status);
+  // Runs it until it ends or is interrupted: while storage is away it keeps its place and waits.
+  absl::Status RunThroughFaults(const v1::Experiment& experiment, const Job& job);
+  // False when it was interrupted. waits: how many there were in a row.
+  bool WaitForStorage(const v1::Experiment& experiment, const absl::Status& why, int waits,
+                      const Job& job);
   void EndPastDeadline();
   void DeleteExpired();
   void ResumeAfterFullDisk();
@@ -110,7 +117,6 @@ class Scheduler {
   std::set<std::string> left_ ABSL_GUARDED_BY(mutex_);  // Not for this process.
   std::map<std::string, Clock::time_point> not_before_
       ABSL_GUARDED_BY(mutex_);  // When to retry, or to write an end again.
-  std::map<std::string, int> waits_ ABSL_GUARDED_BY(mutex_);  // For storage, in a row.
   LowTurns low_turns_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t wakes_ ABSL_GUARDED_BY(mutex_) = 0;

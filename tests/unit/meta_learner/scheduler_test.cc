@@ -27,9 +27,12 @@ constexpr auto kPatience = std::chrono::seconds(30);
 class Fixture {
  public:
   explicit Fixture(Scheduler::Options options = {}) : options_(std::move(options)) {
+    const Scheduler::Options defaults;
     options_.look_every = std::chrono::milliseconds(20);
-    options_.retry_wait = std::chrono::milliseconds(10);
-    options_.store_wait = std::chrono::milliseconds(10);
+    if (options_.retry_wait == defaults.retry_wait)
+      options_.retry_wait = std::chrono::milliseconds(10);
+    if (options_.store_wait == defaults.store_wait)
+      options_.store_wait = std::chrono::milliseconds(10);
     store_ = OpenStore(folder_.path()).value();
     subscription_ = store_->Subscribe([this](const ExperimentStore::Notice&) {
       const MutexLock lock(mutex_);
@@ -60,8 +63,9 @@ class Fixture {
     experiment.owner = owner;
     experiment.experiment.set_priority(priority);
     if (edit) edit(&experiment.experiment);
-    REQUIRE(store_->Create(experiment).ok());
-    if (scheduler_ != nullptr) scheduler_->Wake();
+    const auto created = store_->Create(experiment);
+    REQUIRE(created.ok());
+    if (scheduler_ != nullptr) scheduler_->Look(*created);
   }
   void Move(const std::string& id, State from, State to) {
     const auto moved = store_->Transition("experiments/" + id, {from}, to);
@@ -75,6 +79,23 @@ class Fixture {
     const MutexLock lock(mutex_);
     ends_["experiments/" + id].push_back(status);
     changed_.NotifyAll();
+  }
+  // How runs end that are asked to stop.
+  void ErrWhenStopped(const absl::Status& status) {
+    const MutexLock lock(mutex_);
+    stopped_ = status;
+  }
+  // Returns when housekeeping has looked at everything once more: it ends what is past its
+  // deadline, and then makes room for others.
+  bool LookedAgain() {
+    for (int i = 0; i < 2; ++i) {
+      const std::string id = "late-" + std::to_string(late_++);
+      Create(id, v1::PRIORITY_LOW, "zoe", [](v1::Experiment* experiment) {
+        *experiment->mutable_deadline() = TimeUtil::SecondsToTimestamp(1000);
+      });
+      if (!WaitForState(id, S::STATE_FAILED)) return false;
+    }
+    return true;
   }
   template <typename Condition>
   bool WaitFor(Condition condition) {
@@ -118,7 +139,7 @@ class Fixture {
     begun_.push_back(id);
     begun_at_.push_back(std::chrono::steady_clock::now());
     changed_.NotifyAll();
-    absl::Status end = absl::CancelledError("stopped");
+    absl::Status end = stopped_;
     while (!cancel) {
       if (std::vector<absl::Status>& ends = ends_[name]; !ends.empty()) {
         end = ends.front();
@@ -133,6 +154,7 @@ class Fixture {
   }
 
   Scheduler::Options options_;
+  int late_ = 0;
   const TempFolder folder_;
   const std::unique_ptr<Metrics> metrics_ = Metrics::Create();
   ShardBroker broker_{{}, metrics_.get()};
@@ -145,6 +167,7 @@ class Fixture {
   Strings begun_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::chrono::steady_clock::time_point> begun_at_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::vector<absl::Status>> ends_ ABSL_GUARDED_BY(mutex_);
+  absl::Status stopped_ ABSL_GUARDED_BY(mutex_) = absl::CancelledError("stopped");
   std::unique_ptr<Scheduler> scheduler_;
 };
 
@@ -372,6 +395,94 @@ TEST_CASE("scheduler: storage that is away is waited out, without retries (D3, D
   REQUIRE(fixture.WaitFor([&] { return fixture.begun().size() == 5; }));
   fixture.Move("a", S::STATE_RUNNING, S::STATE_CANCELLING);
   REQUIRE(fixture.WaitForState("a", S::STATE_CANCELLED));
+}
+
+TEST_CASE("scheduler: storage that is away takes nobody's place, and its progress stays",
+          "[unit]") {
+  Fixture fixture({.running_max = 1, .low_share = 0, .store_wait = std::chrono::seconds(20)});
+  fixture.Create("high", v1::PRIORITY_HIGH);
+  fixture.Create("low", v1::PRIORITY_LOW);
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"high"}));
+  v1::Progress progress;
+  progress.set_outer_updates(7);
+  REQUIRE(fixture.store()->SetProgress("experiments/high", "", progress).ok());
+  fixture.End("high", absl::UnavailableError("input/output error"));
+  REQUIRE(fixture.WaitFor(
+      [&] { return fixture.Get("high").activity().find("waits for storage") == 0; }));
+  CHECK(fixture.Get("high").progress().outer_updates() == 7);
+  CHECK(fixture.Get("low").state() == S::STATE_QUEUED);
+  // A pause ends the wait.
+  fixture.Move("high", S::STATE_RUNNING, S::STATE_PAUSING);
+  REQUIRE(fixture.WaitForState("high", S::STATE_PAUSED));
+  REQUIRE(fixture.WaitForRunning({"low"}));
+  // And so does a higher class.
+  fixture.End("low", absl::UnavailableError("input/output error"));
+  REQUIRE(fixture.WaitFor(
+      [&] { return fixture.Get("low").activity().find("waits for storage") == 0; }));
+  fixture.Create("normal");
+  REQUIRE(fixture.WaitForRunning({"normal"}));
+  CHECK(fixture.Get("low").state() == S::STATE_QUEUED);
+}
+
+TEST_CASE("scheduler: storage that errs while work is asked to stop fails nothing", "[unit]") {
+  for (const absl::Status& error :
+       {absl::UnavailableError("input/output error"), absl::ResourceExhaustedError("disk full")}) {
+    INFO(error);
+    Fixture fixture({.running_max = 1, .low_share = 0});
+    fixture.ErrWhenStopped(error);
+    fixture.Create("a", v1::PRIORITY_LOW);
+    fixture.Start();
+    REQUIRE(fixture.WaitForRunning({"a"}));
+    fixture.Move("a", S::STATE_RUNNING, S::STATE_PAUSING);
+    REQUIRE(fixture.WaitForState("a", S::STATE_PAUSED));
+    fixture.Move("a", S::STATE_PAUSED, S::STATE_QUEUED);
+    REQUIRE(fixture.WaitForRunning({"a"}));
+    fixture.Create("b");
+    REQUIRE(fixture.WaitForState("a", S::STATE_QUEUED));
+    CHECK(fixture.Get("a").preemptions() == 1);
+    REQUIRE(fixture.WaitForRunning({"b"}));
+    fixture.Stop();
+    CHECK(fixture.Get("b").state() == S::STATE_RUNNING);
+    CHECK_FALSE(fixture.Get("b").has_error());
+  }
+}
+
+TEST_CASE("scheduler: who cannot begin anyway takes nobody's place", "[unit]") {
+  Fixture fixture({.running_max = 2, .running_per_owner_max = 1, .low_share = 0});
+  fixture.Create("high", v1::PRIORITY_HIGH);
+  fixture.Create("normal", v1::PRIORITY_NORMAL, "bob");
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"high", "normal"}));
+  fixture.Create("high2", v1::PRIORITY_HIGH);  // Ada has what one owner may have.
+  // Another higher class still takes a place, and by then all have been looked at.
+  fixture.Create("high3", v1::PRIORITY_HIGH, "cem");
+  REQUIRE(fixture.WaitForRunning({"high", "high3"}));
+  CHECK(fixture.Get("normal").preemptions() == 1);
+  fixture.End("high3");
+  REQUIRE(fixture.WaitForRunning({"high", "normal"}));
+  REQUIRE(fixture.LookedAgain());
+  CHECK(fixture.Get("normal").preemptions() == 1);
+  CHECK(fixture.Get("high2").state() == S::STATE_QUEUED);
+  fixture.End("high");
+  REQUIRE(fixture.WaitForRunning({"high2", "normal"}));
+}
+
+TEST_CASE("scheduler: one that waits for its retry takes nobody's place", "[unit]") {
+  Fixture fixture({.running_max = 1, .low_share = 0, .retry_wait = std::chrono::seconds(20)});
+  fixture.Create("high", v1::PRIORITY_HIGH, "ada",
+                 [](v1::Experiment* experiment) { experiment->set_retries_max(1); });
+  fixture.Create("normal");
+  fixture.End("high", absl::InternalError("once"));
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"normal"}));
+  REQUIRE(fixture.LookedAgain());
+  CHECK(fixture.Get("normal").preemptions() == 0);
+  // A new one of that name waits for nothing.
+  fixture.Move("high", S::STATE_QUEUED, S::STATE_CANCELLED);
+  REQUIRE(fixture.store()->Delete("experiments/high", "").ok());
+  fixture.Create("high", v1::PRIORITY_HIGH);
+  REQUIRE(fixture.WaitForRunning({"high"}));
 }
 
 TEST_CASE("scheduler: who could not be resumed after a full disk is looked at again (D8)",
