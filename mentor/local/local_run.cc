@@ -161,7 +161,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
     std::printf("Report       %s\n", files->html.c_str());
     if (!files->warning.empty()) std::fprintf(stderr, "warning: %s\n", files->warning.c_str());
   } else {
-    std::fprintf(stderr, "error: no report: %s; free space, then: mentor report %s\n",
+    std::fprintf(stderr, "error: no report: %s\nFree space, then run: mentor report %s\n",
                  std::string(files.status().message()).c_str(), options.out.c_str());
   }
   if (const auto hash = HashRun(options.out); hash.ok()) {

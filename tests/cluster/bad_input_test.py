@@ -150,7 +150,7 @@ class BadInputTest(ClusterTest):
         mount = self.folder / "small"
         mount.mkdir()
         made = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", mount],
+            ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", mount],
             capture_output=True,
             text=True,
         )

@@ -35,7 +35,7 @@ class FetchTest(ClusterTest):
         evaluation = (here / "report" / "evaluation.csv").read_bytes()
         self.assertEqual((there / "report" / "evaluation.csv").read_bytes(), evaluation)
         self.assertEqual(self.curve(there), self.curve(here))
-        # New agents are taught by it, and both stand in one table.
+        # New agents are taught by it, and it stands beside others in one table, not beside itself.
         more = [
             "--tasks",
             "train",
@@ -48,7 +48,11 @@ class FetchTest(ClusterTest):
             "--quiet",
         ]
         self.run_to_end("mentor", "evaluate", there, *more)
-        self.run_to_end("mentor", "report", here, there, "--out", self.folder / "both")
+        said = self.run_to_end("mentor", "report", here, there, code=2)
+        self.assertIn("would count as two meta-seeds", said)
+        other = self.folder / "other"
+        self.run_hash(other, *sets("seed=2"))
+        self.run_to_end("mentor", "report", other, there, "--out", self.folder / "both")
         self.assertTrue((self.folder / "both" / "comparison.html").exists())
 
         # An older copy is not lost by accident, nor is what is no copy of it.

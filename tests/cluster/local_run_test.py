@@ -118,7 +118,7 @@ class WhileItRunsTest(ClusterTest):
         (run / "report.html").mkdir()
         said = self.run_to_end("mentor", "run", "smoke", "--out", run, code=1)
         self.assertIn("error: no report: cannot write", said)
-        self.assertIn(f"free space, then: mentor report {run}", said)
+        self.assertIn(f"Free space, then run: mentor report {run}", said)
 
     def test_a_terminal_is_redrawn_with_a_curve(self):
         parent, child = pty.openpty()
