@@ -112,7 +112,10 @@ absl::StatusOr<v1::Experiment> SqlStore::Create(const NewExperiment& submitted) 
       std::filesystem::remove_all(folder, ignored);
     };
     MENTOR_RETURN_IF_ERROR(MakeNewFolder(folder));
-    if (submitted.fill_folder) MENTOR_RETURN_IF_ERROR(submitted.fill_folder(uid, folder));
+    if (submitted.fill_folder) {
+      MENTOR_RETURN_IF_ERROR(submitted.fill_folder(uid, folder));
+      MENTOR_RETURN_IF_ERROR(SyncFolder(folder.parent_path()));
+    }
     v1::Experiment row = sql::DetailsOf(submitted.experiment);
     row.set_uid(uid);
     row.set_name(ExperimentName(id));

@@ -1,6 +1,7 @@
 #include "meta_learner/store/state_folder.h"
 
 #include <cerrno>
+#include <fstream>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -120,7 +121,7 @@ absl::StatusOr<std::unique_ptr<sql::Database>> OpenStateDatabase(const StoreOpti
 }
 
 absl::Status MakeNewFolder(const std::filesystem::path& folder) {
-  MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+  if (mkdir(folder.c_str(), 0700) != 0) return FileError("cannot make folder", folder, errno);
   const std::filesystem::path mark = folder / kNewMark;
   const int file = open(mark.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (file < 0) return FileError("cannot make", mark, errno);
@@ -145,20 +146,25 @@ absl::Status WriteAbout(const std::filesystem::path& folder, const v1::Experimen
   google::protobuf::TextFormat::Printer printer;
   printer.SetUseUtf8StringEscaping(true);
   MENTOR_CHECK(printer.PrintToString(experiment, &text));
-  return WriteFileAtomically(folder / kAboutFile, text);
+  // Not synced: only a database that lost its rows asks for it.
+  const std::filesystem::path path = folder / kAboutFile;
+  std::ofstream file(path);
+  file << text;
+  file.close();
+  return file ? absl::OkStatus() : FileError("cannot write", path, errno);
 }
 
 absl::StatusOr<v1::Experiment> ReadAbout(const std::filesystem::path& folder) {
   v1::Experiment experiment;
   const auto text = ReadFile(folder / kAboutFile, kAboutBytesMax);
-  if (text.ok()) {
+  if (text.ok() && !text->empty()) {
     if (!google::protobuf::TextFormat::ParseFromString(*text, &experiment) ||
         !experiment.has_spec()) {
       return absl::DataLossError((folder / kAboutFile).string() + " cannot be read");
     }
     return experiment;
   }
-  if (!absl::IsNotFound(text.status())) return text.status();
+  if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
   const std::filesystem::path file = folder / "spec.txtpb";
   MENTOR_ASSIGN_OR_RETURN(const std::string spec, ReadFile(file, kSpecBytesMax * 4));
   const auto parsed = LoadSpec(spec);
@@ -179,6 +185,7 @@ absl::Status PrepareExperimentFolder(const std::filesystem::path& folder,
                                      const std::string& submitted_spec,
                                      const std::string& merged_spec) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(folder / "checkpoints"));
+  MENTOR_RETURN_IF_ERROR(SyncFolder(folder.parent_path()));  // Who made it new did not.
   MENTOR_RETURN_IF_ERROR(RemoveTemporaryFiles(folder).status());
   for (const auto& [name, bytes] :
        {std::pair("spec.txtpb", &submitted_spec), std::pair("merged.txtpb", &merged_spec)}) {

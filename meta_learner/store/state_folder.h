@@ -44,7 +44,8 @@ absl::StatusOr<std::unique_ptr<sql::Database>> OpenStateDatabase(const StoreOpti
 // is of no experiment. A temporary name, so that nothing copies or lists it.
 inline constexpr std::string_view kNewMark = ".new.0.tmp";
 
-// The folder of an experiment that is about to have a row, with that mark.
+// The folder of an experiment that is about to have a row, with that mark. It is not synced:
+// PrepareExperimentFolder does that.
 absl::Status MakeNewFolder(const std::filesystem::path& folder);
 // The row is there.
 absl::Status RemoveNewMark(const std::filesystem::path& folder);
