@@ -506,8 +506,10 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   entry->done = true;
   SetOut(key, entry);
   // Who failed at what another one could do.
-  for (auto& [other, failed] : actors_) {
-    if (other != id && entry->failed_at.Has(failed.info.uid)) Strike(other);
+  if (!entry->failed_at.empty()) {
+    for (auto& [other, failed] : actors_) {
+      if (other != id && entry->failed_at.Has(failed.info.uid)) Strike(other);
+    }
   }
   if (step_ns_.size() >= kEnvironments && !step_ns_.contains(holding.unit->task().environment()))
     step_ns_.clear();
