@@ -674,14 +674,18 @@ void RolloutServer::SetGauges() {
   instruments_->backlog->Set(static_cast<double>(ready + outstanding));
   const UnitDispatcher::Reissued& now = dispatcher_.reissued();
   UnitDispatcher::Reissued& before = instruments_->reissued_so_far;
-  instruments_->reissued.at("lost")->Increment(static_cast<double>(now.lost - before.lost));
-  instruments_->reissued.at("leaving")->Increment(
-      static_cast<double>(now.leaving - before.leaving));
-  instruments_->reissued.at("lagging")->Increment(
-      static_cast<double>(now.lagging - before.lagging));
-  instruments_->reissued.at("silent")->Increment(static_cast<double>(now.silent - before.silent));
-  instruments_->reissued.at("error")->Increment(static_cast<double>(now.error - before.error));
-  before = now;
+  if (now != before) {
+    const auto count = [&](const char* reason, uint64_t UnitDispatcher::Reissued::*number) {
+      instruments_->reissued.at(reason)->Increment(
+          static_cast<double>(now.*number - before.*number));
+    };
+    count("lost", &UnitDispatcher::Reissued::lost);
+    count("leaving", &UnitDispatcher::Reissued::leaving);
+    count("lagging", &UnitDispatcher::Reissued::lagging);
+    count("silent", &UnitDispatcher::Reissued::silent);
+    count("error", &UnitDispatcher::Reissued::error);
+    before = now;
+  }
   const uint64_t quarantines = dispatcher_.quarantines();
   instruments_->quarantines->Increment(static_cast<double>(
       quarantines - std::exchange(instruments_->quarantines_so_far, quarantines)));

@@ -284,7 +284,7 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
   };
   for (auto& [number, shard] : shards_) {
     // Units that wait for a certain actor do not hold up those behind them.
-    std::deque<UnitKey> passed;
+    std::vector<UnitKey> passed;
     while (!shard.queue.empty() && !with_credit_.empty()) {
       const UnitKey key = shard.queue.front();
       Entry& entry = shard.entries.at(key);

@@ -99,6 +99,7 @@ class UnitDispatcher {
   struct Reissued {
     uint64_t lost = 0, leaving = 0, lagging = 0, error = 0;
     uint64_t silent = 0;  // Their actor said nothing about them for too long.
+    bool operator==(const Reissued&) const = default;
   };
 
   explicit UnitDispatcher(Options options);
