@@ -36,6 +36,11 @@ std::string WorkOf(const v1::Shard& shard, const v1::Tensor& weights) {
   return history::Digest(hash.Finish());
 }
 
+// "1 shard", "2 shards".
+std::string Counted(uint64_t count, std::string_view noun) {
+  return absl::StrFormat("%d %s%s", count, noun, count == 1 ? "" : "s");
+}
+
 }  // namespace
 
 std::string Gigabytes(uint64_t bytes) {
@@ -69,7 +74,7 @@ ShardBoard::LearnerId ShardBoard::AddLearner(LearnerInfo info, Send send) {
   TellLocked("", {.name = "learner_joined",
                   .sentence = "a learner came",
                   .learner = learner.info.name,
-                  .detail = absl::StrFormat("%d slots", learner.info.slots)});
+                  .detail = Counted(learner.info.slots, "slot")});
   AssignLocked();
   changed_.NotifyAll();
   return id;
@@ -86,7 +91,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   const std::string name = learner->second.info.name, host = learner->second.info.host;
   const bool broken = learner->second.broken;
   learners_.erase(learner);
-  std::map<std::string, int> shards;  // By experiment.
+  std::map<std::string, uint64_t> shards;  // By experiment.
   for (const std::string& experiment : at_work_) shards[experiment] = 0;
   for (const uint64_t shard : lost) ++shards[jobs_.at(shard)->shard->experiment()];
   for (const auto& [experiment, count] : shards) {
@@ -94,7 +99,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
                             .sentence = count > 0 ? "a learner went; its shards go to others"
                                                   : "a learner went",
                             .learner = name,
-                            .detail = absl::StrFormat("%d shards", count)});
+                            .detail = Counted(count, "shard")});
   }
   // Backwards, so that the lowest shard comes first in the queue again.
   for (auto shard = lost.rbegin(); shard != lost.rend(); ++shard) {
@@ -417,8 +422,7 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
     TellLocked("", {.name = "actors_changed",
                     .sentence = "actors came or went",
                     .learner = found->second.info.name,
-                    .detail = absl::StrFormat("%d actor%s", progress.actors(),
-                                              progress.actors() == 1 ? "" : "s")});
+                    .detail = Counted(progress.actors(), "actor")});
   }
   const auto job = jobs_.find(progress.shard_id());
   if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {

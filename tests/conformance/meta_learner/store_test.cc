@@ -800,6 +800,8 @@ STORE_CASE("a backup is taken while the store works, and restored whole") {
   INFO(back.status().ToString());
   REQUIRE(back.ok());
   CHECK(back->experiments == 2);
+  CHECK(back->files == made->files);
+  CHECK(back->bytes == made->bytes);
   auto again = OpenStore(restored);
   REQUIRE(again.ok());
   CHECK((*again)->Get(one.name())->SerializeAsString() == before);

@@ -4,8 +4,12 @@
 #include <atomic>
 #include <future>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
 
 #include "common/hash.h"
 #include "common/mutex.h"
@@ -200,7 +204,15 @@ struct Mismatches {
 
 TEST_CASE("shard board: a shard that gets nowhere moves to a free learner (D4)", "[unit]") {
   BoardClock clock;
-  ShardBoard board(clock.Options());
+  ShardBoard::Options options = clock.Options();
+  std::vector<std::string> told;  // Written under the board's lock, read when all is over.
+  options.on_event = [&told](const std::string& experiment, const ShardEvent& event) {
+    CHECK(experiment == "experiments/a");
+    told.push_back(absl::StrCat(event.name, " ", event.learner, event.detail.empty() ? "" : ": ",
+                                event.detail));
+  };
+  ShardBoard board(options);
+  board.SetShare("experiments/a", {});
   Running run(&board, 1);
   FakeLearner sick(&board, 1, "cpu bits", "sick");
   const v1::Shard before = sick.WaitForShard(0);
@@ -222,6 +234,9 @@ TEST_CASE("shard board: a shard that gets nowhere moves to a free learner (D4)",
   const auto results = run.Join();
   REQUIRE(results.ok());
   CHECK(RewardOf(results->at(0)) == 2);
+  CHECK(told == std::vector<std::string>{"learner_joined sick: 1 slot",
+                                         "actors_changed sick: 2 actors",
+                                         "learner_joined well: 1 slot", "shard_stalled sick"});
 }
 
 TEST_CASE("shard board: a shard stays where it gets on, or where nobody is free", "[unit]") {
