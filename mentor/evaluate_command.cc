@@ -14,6 +14,7 @@
 #include "common/check.h"
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
+#include "common/progress_bar.h"
 #include "mentor/local/evaluate.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/comparison.h"
@@ -47,9 +48,16 @@ absl::Status WriteComparison(const ReportFlags& flags) {
   data.unit = flags.unit == "seed"       ? report::Unit::kSeed
               : flags.unit == "lifetime" ? report::Unit::kLifetime
                                          : report::Unit::kAuto;
-  for (const std::string& run : flags.runs) {
-    MENTOR_ASSIGN_OR_RETURN(report::ReportData one, ReportOf(run));
-    data.runs.push_back({.name = run, .data = std::move(one)});
+  {
+    ProgressBar bar;
+    const int runs = static_cast<int>(flags.runs.size());
+    for (int i = 0; i < runs; ++i) {
+      bar.Show("reading runs", i, runs, "runs");
+      MENTOR_ASSIGN_OR_RETURN(report::ReportData one, ReportOf(flags.runs[i]));
+      data.runs.push_back({.name = flags.runs[i], .data = std::move(one)});
+    }
+    bar.Show("reading runs", runs, runs, "runs");
+    bar.Finish();
   }
   MENTOR_ASSIGN_OR_RETURN(
       const report::ReportFiles files,
