@@ -45,9 +45,14 @@ history_size=4 exitcode=$race halt_on_error=0"
 # A program that maps where the sanitizer has its shadow would not start.
 run() { setarch -R nice "$@"; }
 
-status=0
-run build-tsan/tests/test_loopback_common 'stream: a race on purpose' >/dev/null 2>&1 || status=$?
-if [ $status -ne $race ]; then
+# Both streams may be served by one thread, and then there is none.
+found=0
+for _ in {1..20}; do
+  status=0
+  run build-tsan/tests/test_loopback_common 'stream: a race on purpose' >/dev/null 2>&1 || status=$?
+  if [ $status -eq $race ]; then found=1 && break; fi
+done
+if [ $found -eq 0 ]; then
   echo "tsan.sh: the race on purpose was not found (exit status $status): nothing below counts" >&2
   exit 1
 fi
