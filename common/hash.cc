@@ -9,10 +9,20 @@
 #include "common/check.h"
 
 namespace mentor {
+namespace {
+
+// Looked up once: EVP_sha256() is looked up among all providers again each time that it is used.
+const EVP_MD* Algorithm() {
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  MENTOR_CHECK(algorithm != nullptr);
+  return algorithm;
+}
+
+}  // namespace
 
 Sha256::Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
   MENTOR_CHECK(context_ != nullptr);
-  MENTOR_CHECK(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
+  MENTOR_CHECK(EVP_DigestInit_ex(context_.get(), Algorithm(), nullptr) == 1);
 }
 
 Sha256::~Sha256() = default;
