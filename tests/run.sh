@@ -50,5 +50,8 @@ if [ ${#ctest_arguments[@]} -eq 0 ]; then
   [ $all -eq 1 ] || ctest_arguments=(-LE '^(learning|slow)$')
 fi
 deploy/build.sh --preset "$preset" "${build_arguments[@]}"
+if [ "$preset" = asan ]; then
+  export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp print_suppressions=0"
+fi
 ctest --test-dir "$build" --parallel "$(nproc)" --output-on-failure "${repeat[@]}" \
   "${ctest_arguments[@]}"
