@@ -34,7 +34,7 @@ absl::Status DecodeState(std::string_view environment, std::string_view state, s
                          size_t max_count, std::vector<double>* out, std::string_view* rest) {
   const auto take = [&state](void* to, size_t bytes) {
     if (state.size() < bytes) return false;
-    std::memcpy(to, state.data(), bytes);
+    if (bytes > 0) std::memcpy(to, state.data(), bytes);  // An empty vector has no address.
     state.remove_prefix(bytes);
     return true;
   };
