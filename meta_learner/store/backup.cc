@@ -308,7 +308,8 @@ absl::StatusOr<BackupSummary> Restore(const std::filesystem::path& folder,
   std::filesystem::copy_file(folder / "mentor.db", copy, error);
   if (error) return FileError("cannot copy", folder / "mentor.db", error.value());
   summary.files = 1;
-  summary.bytes = std::filesystem::file_size(copy);
+  summary.bytes = std::filesystem::file_size(copy, error);
+  if (error) return FileError("cannot look at", copy, error.value());
   {
     MENTOR_ASSIGN_OR_RETURN(const auto from, sql::OpenSqlite(copy, /*read_only=*/false));
     MENTOR_RETURN_IF_ERROR(sql::Migrate(from.get(), target.folder));
