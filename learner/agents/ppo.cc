@@ -21,6 +21,7 @@
 #include "learner/agents/policy.h"
 #include "learner/agents/ppo_kernels.h"
 #include "learner/agents/ppo_loss.h"
+#include "learner/kernels/optimizer.h"
 
 namespace mentor::learner {
 namespace {
@@ -124,8 +125,8 @@ class KernelEngine : public Engine {
       return;
     }
     const double scale =
-        config_.max_grad_norm ? std::min(1.0, *config_.max_grad_norm / (norm + 1e-6)) : 1.0;
-    AdamStepInPlace<T>(config_, ++adam_steps_, scale, grad_span, theta_.data_ptr<T>(),
+        config_.max_grad_norm ? ClipScale(norm, *config_.max_grad_norm) : 1.0;
+    AdamStepInPlace<T>(config_.Adam(), ++adam_steps_, scale, grad_span, theta_.data_ptr<T>(),
                        m_.data_ptr<T>(), v_.data_ptr<T>());
   }
 

@@ -6,6 +6,8 @@
 
 #include <absl/status/status.h>
 
+#include "learner/kernels/optimizer.h"
+
 namespace mentor::v1 {
 class AgentSpec;
 }  // namespace mentor::v1
@@ -31,6 +33,8 @@ struct PpoConfig {
   bool clip_value_loss = false;
   std::optional<double> target_kl = std::nullopt;  // Unset: an update never stops early.
   bool bootstrap_on_truncation = false;            // Needs Segment::truncated.
+
+  AdamConfig Adam() const { return {learning_rate, adam_beta1, adam_beta2, adam_epsilon}; }
 };
 
 // update counts from 1 to num_updates = inner iterations - 1; it matters for annealing only.

@@ -1,6 +1,6 @@
-// Loss and gradient of one agent's minibatch, and the optimizer's step, written out for the CPU
-// (docs/algorithms/ppo.md#the-update). The same mathematics as ppo_loss.h and adam.h, which the
-// tests compare, without LibTorch: no library decides the bits, so they are the same on every CPU
+// Loss and gradient of one agent's minibatch, written out for the CPU
+// (docs/algorithms/ppo.md#the-update). The same mathematics as ppo_loss.h, which the tests
+// compare, without LibTorch: no library decides the bits, so they are the same on every CPU
 // of the instruction set. float for production, double for tests.
 #pragma once
 
@@ -67,14 +67,5 @@ class PpoKernels {
   std::vector<double> advantages_;              // [rows]
   std::vector<double> inverse_std_, dlog_std_;  // [A]
 };
-
-// Sum of squares, in a fixed order.
-template <typename T>
-double SquaredNorm(std::span<const T> x);
-
-// One Adam step, number `step` of the agent's life, with the gradient times `scale`.
-template <typename T>
-void AdamStepInPlace(const PpoConfig& config, int64_t step, double scale, std::span<const T> grad,
-                     T* theta, T* m, T* v);
 
 }  // namespace mentor::learner

@@ -65,7 +65,7 @@ Tensor EvolutionGradient(const Tensor& ranks, double sigma, uint64_t seed, uint3
 void EvolutionStep(const EvolutionConfig& config, const Tensor& gradient, Tensor weights,
                    AdamState* adam) {
   ClipAndStep(
-      config.adam,
+      config.adam, /*max_grad_norm=*/std::nullopt,
       (config.weight_decay * weights.to(torch::kFloat64) - gradient).to(weights.scalar_type()),
       weights, adam);
 }
@@ -82,10 +82,7 @@ class EvolutionStrategies : public OuterRule {
         success_(options.Choice("fitness") == "success") {
     config_.sigma = options.Number("sigma");
     config_.weight_decay = options.Number("weight_decay");
-    config_.adam.learning_rate = options.Number("learning_rate");
-    config_.adam.adam_beta1 = options.Number("adam_beta1");
-    config_.adam.adam_beta2 = options.Number("adam_beta2");
-    config_.adam.adam_epsilon = options.Number("adam_epsilon");
+    config_.adam = ReadAdam(options);
     weights_ = context.network->InitialWeights(seed_);
     adam_ = {torch::zeros_like(weights_), torch::zeros_like(weights_), 0};
   }
@@ -192,22 +189,22 @@ MetricTable Metrics() {
   return metrics;
 }
 
+OptionTable Options() {
+  OptionTable options = AdamOptions("0.01", "1e-8");
+  options.insert(
+      options.end(),
+      {NumberOption("weight_decay", "0.005", 0, 10, "Times the weights, added to the gradient."),
+       ChoiceOption("fitness", {"shaped", "success"},
+                    "What ranks a lifetime among those on the same environment: the sum of shaped "
+                    "rewards or of success signals in its last inner iteration.")});
+  return options;
+}
+
 const RegisterRule kEvolutionStrategies({
     .name = "evolution_strategies",
     .summary = "Perturbed signal networks, ranked by what their agents achieve (Salimans et al.)",
     .inner_loop = "perturbed_ppo",
-    .options = {NumberOption("learning_rate", "0.01", 0, 10, "Learning rate of Adam."),
-                NumberOption("weight_decay", "0.005", 0, 10,
-                             "Times the weights, added to the gradient."),
-                NumberOption("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
-                NumberOption("adam_beta2", "0.999", 0, 0.99999999,
-                             "Decay of Adam's second moment."),
-                NumberOption("adam_epsilon", "1e-8", 1e-30, 1,
-                             "Adam's epsilon, added after bias correction."),
-                ChoiceOption(
-                    "fitness", {"shaped", "success"},
-                    "What ranks a lifetime among those on the same environment: the sum of shaped "
-                    "rewards or of success signals in its last inner iteration.")},
+    .options = Options(),
     .metrics = Metrics(),
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {

@@ -8,18 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "meta_learner/rules/outer_ppo.h"
+#include "meta_learner/rules/trained_weights.h"
 
 namespace mentor::meta_learner {
 
 struct EvolutionConfig {
   double sigma = 0.05;          // Standard deviation of the perturbations.
   double weight_decay = 0.005;  // Times the weights, added to the gradient.
-  // Its Adam; gradients are not clipped.
-  OuterPpoConfig adam = {.learning_rate = 0.01,
-                         .adam_epsilon = 1e-8,
-                         .max_grad_norm = 1e30,
-                         .target_kl = std::nullopt};
+  learner::AdamConfig adam = {.learning_rate = 0.01, .epsilon = 1e-8};  // Without clipping.
 };
 
 // [F] float64 in [-0.5, 0.5]: place of each fitness [F] among those of its group, equal ones having

@@ -25,14 +25,10 @@ class MetaGradient : public OuterRule {
   MetaGradient(const RuleContext& context, const OptionValues& options)
       : second_order_(options.Choice("order") == "second"),
         lifetimes_(context.spec.rule().lifetimes_per_update()),
+        step_(ReadAdam(options)),
+        max_grad_norm_(options.Number("max_grad_norm")),
         weights_(context.network->InitialWeights(context.spec.seed())),
-        adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {
-    step_.learning_rate = options.Number("learning_rate");
-    step_.adam_beta1 = options.Number("adam_beta1");
-    step_.adam_beta2 = options.Number("adam_beta2");
-    step_.adam_epsilon = options.Number("adam_epsilon");
-    step_.max_grad_norm = options.Number("max_grad_norm");
-  }
+        adam_{torch::zeros_like(weights_), torch::zeros_like(weights_), 0} {}
 
   RuleNeeds needs() const override {
     return {.signal_gradient = true,
@@ -56,7 +52,7 @@ class MetaGradient : public OuterRule {
     const Tensor mean = ReportGradient(batch.shards, &report);
     const Tensor before = weights_;
     weights_ = weights_.clone();
-    ClipAndStep(step_, mean.to(torch::kFloat32), weights_, &adam_);
+    ClipAndStep(step_, max_grad_norm_, mean.to(torch::kFloat32), weights_, &adam_);
     report["outer_step_norm"] = (weights_ - before).norm().item<double>();
     return report;
   }
@@ -64,11 +60,19 @@ class MetaGradient : public OuterRule {
   // Fixed after construction.
   const bool second_order_;
   const int64_t lifetimes_;
-  OuterPpoConfig step_;  // Its Adam and its clipping.
+  const learner::AdamConfig step_;
+  const double max_grad_norm_;
   // Changed by Update and Load.
   Tensor weights_;  // [Q] float32; replaced, never written to
   AdamState adam_;
 };
+
+OptionTable Options() {
+  OptionTable options = AdamOptions("1e-3", "1e-5");
+  options.push_back(NumberOption("max_grad_norm", "0.5", 1e-30, 1e30,
+                                 "Greatest norm of the outer gradient, the mean over the agents."));
+  return options;
+}
 
 MetricTable Metrics() {
   MetricTable metrics = GradientMetrics();
@@ -82,13 +86,7 @@ const RegisterRule kMetaGradient({
     .name = "meta_gradient",
     .summary = "Gradient through the agents' updates: LIRPG, SAIR, MetaIRN, gamma and lambda",
     .inner_loop = "meta_gradient",
-    .options = {NumberOption("learning_rate", "1e-3", 0, 100, "Learning rate of Adam."),
-                NumberOption("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
-                NumberOption("adam_beta2", "0.999", 0, 0.99999999,
-                             "Decay of Adam's second moment."),
-                NumberOption("adam_epsilon", "1e-5", 1e-30, 1, "Added after bias correction."),
-                NumberOption("max_grad_norm", "0.5", 1e-30, 1e30,
-                             "Greatest norm of the outer gradient, the mean over the agents.")},
+    .options = Options(),
     .metrics = Metrics(),
     .make = [](const RuleContext& context, const OptionValues& options, Violations*)
         -> std::unique_ptr<OuterRule> { return std::make_unique<MetaGradient>(context, options); },

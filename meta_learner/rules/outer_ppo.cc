@@ -10,7 +10,6 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "common/exact_math.h"
 #include "learner/agents/worker_pool.h"
 
 namespace mentor::meta_learner {
@@ -18,36 +17,23 @@ namespace {
 
 using torch::Tensor;
 
-// Lifetimes whose gradient is one task, a function of their number alone: part of the order of
-// sums. Five keep a CPU's multipliers busy, fit its caches, and share 30 lifetimes evenly among 1,
+// Lifetimes whose gradient is one task, by default a function of their number alone: part of the
+// order of sums. Five keep a CPU's multipliers busy, fit its caches, and share 30 lifetimes evenly among 1,
 // 2, 3 or 6 threads. Larger batches, whose networks are smaller, have no more tasks than twelve.
-int64_t GroupLifetimes(int64_t lifetimes) {
+int64_t GroupLifetimes(const OuterPpoConfig& config, int64_t lifetimes) {
+  if (config.group_lifetimes > 0) return config.group_lifetimes;
   return std::max<int64_t>(5, (lifetimes + 11) / 12);
 }
 constexpr double kEntropyOfUnitNormal = 1.4189385332046727;  // (1 + ln 2 pi) / 2
 
-// Sums over one group of lifetimes.
 struct GroupResult {
-  Tensor gradient;  // [P]: its share of the batch's gradient
-  std::vector<Tensor> final_recurrent;
-  double pg = 0, value = 0, entropy = 0, kl = 0, clipped = 0, rho_error = 0;
+  OuterLoss loss;       // Of its steps.
+  Tensor gradient = {};  // [P]: its share of the batch's gradient
+  std::vector<Tensor> final_recurrent = {};
 };
 
 Tensor ToDouble(const Tensor& x) {
   return x.to(torch::kFloat64);
-}
-
-double Sum(const Tensor& x) {
-  return x.detach().sum().item<double>();
-}
-
-// In a fixed order, in double.
-double Norm(const Tensor& x) {
-  const Tensor values = ToDouble(x).contiguous().cpu();
-  const double* value = values.const_data_ptr<double>();
-  double sum = 0;
-  for (int64_t i = 0; i < values.numel(); ++i) sum += value[i] * value[i];
-  return std::sqrt(sum);
 }
 
 // The recorded inputs of a piece.
@@ -61,9 +47,52 @@ Tensor PieceFeatures(const OuterPpoBatch& batch, const Piece& piece, int64_t fir
                     1);
 }
 
-GroupResult EvaluateGroup(const TrainedNetwork& network, const OuterPpoConfig& config,
-                          const OuterPpoBatch& batch, const Piece& piece, const Tensor& weights,
-                          const std::vector<Tensor>& recurrent, int64_t first, int64_t count) {
+// The same three numbers of each step, [N, t].
+struct StepTensors {
+  Tensor log_prob, advantage, target;
+};
+
+// Adds the steps to *loss in their order in time, those of a step by lifetime, and returns the
+// gradient [P] of the loss by the weights of which `now` was evaluated.
+Tensor Gradient(const PieceEvaluation& now, const StepTensors& recorded, const Tensor& weights,
+                OuterLoss* loss) {
+  const auto numbers = [](const Tensor& x) { return ToDouble(x.detach()).cpu().contiguous(); };
+  const Tensor log_probs = numbers(now.log_probs), entropies = numbers(now.entropies),
+               values = numbers(now.values), recorded_log_probs = numbers(recorded.log_prob),
+               advantages = numbers(recorded.advantage), targets = numbers(recorded.target);
+  Tensor d_log_probs = torch::empty_like(log_probs), d_entropies = torch::empty_like(log_probs),
+         d_values = torch::empty_like(log_probs);
+  const int64_t lifetimes = log_probs.size(0), steps = log_probs.size(1);
+  const auto in = [](const Tensor& x, int64_t i) { return x.const_data_ptr<double>()[i]; };
+  for (int64_t t = 0; t < steps; ++t) {
+    for (int64_t l = 0; l < lifetimes; ++l) {
+      const int64_t i = l * steps + t;
+      const StepTerms d = loss->Add({.log_prob = in(log_probs, i),
+                                     .entropy = in(entropies, i),
+                                     .value = in(values, i)},
+                                    {.log_prob = in(recorded_log_probs, i),
+                                     .advantage = in(advantages, i),
+                                     .target = in(targets, i)});
+      d_log_probs.mutable_data_ptr<double>()[i] = d.log_prob;
+      d_entropies.mutable_data_ptr<double>()[i] = d.entropy;
+      d_values.mutable_data_ptr<double>()[i] = d.value;
+    }
+  }
+  std::vector<Tensor> outputs, derivatives;
+  const auto add = [&](const Tensor& output, const Tensor& derivative) {
+    if (!output.requires_grad()) return;
+    outputs.push_back(output);
+    derivatives.push_back(derivative.to(output.options()));
+  };
+  add(now.log_probs, d_log_probs);
+  add(now.entropies, d_entropies);
+  add(now.values, d_values);
+  return torch::autograd::grad(outputs, {weights}, derivatives)[0];
+}
+
+void EvaluateGroup(const TrainedNetwork& network, const OuterPpoBatch& batch, const Piece& piece,
+                   const Tensor& weights, const std::vector<Tensor>& recurrent, int64_t first,
+                   int64_t count, GroupResult* group) {
   const at::AutoGradMode gradients(true);
   const auto part = [&](const Tensor& x) {
     return x.narrow(0, first, count).narrow(1, piece.begin, piece.end - piece.begin);
@@ -74,29 +103,12 @@ GroupResult EvaluateGroup(const TrainedNetwork& network, const OuterPpoConfig& c
   PieceEvaluation evaluation = network.evaluate(leaf, PieceFeatures(batch, piece, first, count),
                                                 part(batch.outputs), entering);
 
-  const Tensor advantages = ToDouble(part(batch.advantages));
-  const Tensor log_rho = ToDouble(evaluation.log_probs) - ToDouble(part(batch.log_probs));
-  const Tensor rho = log_rho.exp();
-  const Tensor pg =
-      torch::max(-advantages * rho, -advantages * rho.clamp(1 - config.clip, 1 + config.clip))
-          .sum();
-  const Tensor entropy = evaluation.entropies.sum();
-  const Tensor value =
-      0.5 * (ToDouble(evaluation.values) - ToDouble(part(batch.returns))).square().sum();
-  const auto numbers = static_cast<double>(batch.advantages.size(0) * (piece.end - piece.begin));
-  const Tensor loss = (pg - config.entropy_coef * entropy + config.value_coef * value) / numbers;
-
-  GroupResult result;
-  result.gradient = torch::autograd::grad({loss}, {leaf})[0];
-  result.final_recurrent = std::move(evaluation.final_recurrent);
-  result.pg = Sum(pg);
-  result.entropy = Sum(entropy);
-  result.value = Sum(value);
-  const Tensor error = (rho.detach() - 1).abs();
-  result.kl = Sum(rho - 1 - log_rho);
-  result.clipped = Sum(ToDouble(error > config.clip));
-  result.rho_error = error.max().item<double>();
-  return result;
+  group->gradient = Gradient(evaluation,
+                             {.log_prob = part(batch.log_probs),
+                              .advantage = part(batch.advantages),
+                              .target = part(batch.returns)},
+                             leaf, &group->loss);
+  group->final_recurrent = std::move(evaluation.final_recurrent);
 }
 
 absl::Status CheckFirstPiece(const OuterPpoConfig& config, const PieceReport& report) {
@@ -175,60 +187,47 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
                                           const std::vector<Tensor>& recurrent,
                                           learner::WorkerPool* pool) {
   const int64_t lifetimes = batch.advantages.size(0);
-  const int64_t group = GroupLifetimes(lifetimes);
+  const int64_t group = GroupLifetimes(config, lifetimes);
   const int64_t num_groups = (lifetimes + group - 1) / group;
-  std::vector<GroupResult> groups(static_cast<size_t>(num_groups));
+  const auto numbers = static_cast<double>(lifetimes * (piece.end - piece.begin));
+  std::vector<GroupResult> groups(static_cast<size_t>(num_groups),
+                                  {.loss = OuterLoss(config.loss, numbers)});
   MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, num_groups, [&](int64_t i) {
     const int64_t first = i * group;
-    groups[i] = EvaluateGroup(network, config, batch, piece, weights, recurrent, first,
-                              std::min(group, lifetimes - first));
+    EvaluateGroup(network, batch, piece, weights, recurrent, first,
+                  std::min(group, lifetimes - first), &groups[i]);
     return absl::OkStatus();
   }));
 
-  const auto numbers = static_cast<double>(lifetimes * (piece.end - piece.begin));
   PieceResult result;
   result.group_lifetimes = group;
   PieceReport& report = result.report;
   report.piece = piece;
-  for (const GroupResult& sums : groups) {
-    result.group_gradients.push_back(sums.gradient);
+  for (const auto& [loss, gradient, final_recurrent] : groups) {
+    result.group_gradients.push_back(gradient);
     if (result.gradient.defined()) {
-      result.gradient.add_(sums.gradient);
+      result.gradient.add_(gradient);
     } else {
-      result.gradient = sums.gradient.clone();
+      result.gradient = gradient.clone();
     }
-    report.pg_loss += sums.pg / numbers;
-    report.value_loss += sums.value / numbers;
-    report.entropy += sums.entropy / numbers;
-    report.kl += sums.kl / numbers;
-    report.clip_fraction += sums.clipped / numbers;
+    report.pg_loss += loss.pg() / numbers;
+    report.value_loss += loss.value() / numbers;
+    report.entropy += loss.entropy() / numbers;
+    report.kl += loss.kl() / numbers;
+    report.clip_fraction += loss.clipped() / numbers;
     // A NaN comes in and stays.
-    if (std::isnan(sums.rho_error) || sums.rho_error > report.rho_error) {
-      report.rho_error = sums.rho_error;
-    }
+    if (std::isnan(loss.rho_error()) || loss.rho_error() > report.rho_error)
+      report.rho_error = loss.rho_error();
   }
   for (size_t j = 0; j < recurrent.size(); ++j) {
     std::vector<Tensor> parts;
-    for (const GroupResult& sums : groups) parts.push_back(sums.final_recurrent[j]);
+    for (const GroupResult& part : groups) parts.push_back(part.final_recurrent[j]);
     result.final_recurrent.push_back(torch::cat(parts));
   }
-  report.loss =
-      report.pg_loss - config.entropy_coef * report.entropy + config.value_coef * report.value_loss;
-  report.grad_norm = Norm(result.gradient);
+  report.loss = report.pg_loss - config.loss.entropy_coef * report.entropy +
+                config.loss.value_coef * report.value_loss;
+  report.grad_norm = GradientNorm(result.gradient);
   return result;
-}
-
-void ClipAndStep(const OuterPpoConfig& config, const Tensor& gradient, Tensor weights,
-                 AdamState* adam) {
-  const at::NoGradGuard no_grad;
-  const double scale = std::min(1.0, config.max_grad_norm / (Norm(gradient) + 1e-6));
-  const Tensor clipped = gradient * scale;
-  ++adam->step;
-  adam->m = config.adam_beta1 * adam->m + (1 - config.adam_beta1) * clipped;
-  adam->v = config.adam_beta2 * adam->v + (1 - config.adam_beta2) * clipped.square();
-  const double rate = config.learning_rate / (1 - exact::Power(config.adam_beta1, adam->step));
-  const double root = std::sqrt(1 - exact::Power(config.adam_beta2, adam->step));
-  weights.sub_(rate * adam->m / (adam->v.sqrt() / root + config.adam_epsilon));
 }
 
 absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
@@ -263,7 +262,7 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
       gradient = gradient.defined() ? gradient + now.gradient : now.gradient;
       if (std::binary_search(boundaries.begin(), boundaries.end(),
                              static_cast<int64_t>(reports.size()))) {
-        ClipAndStep(config, gradient, weights, adam);
+        ClipAndStep(config.adam, config.max_grad_norm, gradient, weights, adam);
         gradient = Tensor();
         ++result.optimizer_steps;
       }

@@ -19,7 +19,9 @@
 #include "common/rng.h"
 #include "learner/agents/segment.h"
 #include "learner/signals/signal_network.h"
+#include "meta_learner/rules/outer_loss.h"
 #include "meta_learner/rules/tbptt.h"
+#include "meta_learner/rules/trained_weights.h"
 
 namespace mentor::learner {
 class WorkerPool;
@@ -28,13 +30,8 @@ class WorkerPool;
 namespace mentor::meta_learner {
 
 struct OuterPpoConfig {
-  double learning_rate = 5e-5;
-  double adam_beta1 = 0.9;
-  double adam_beta2 = 0.999;
-  double adam_epsilon = 1e-5;
-  double clip = 0.2;
-  double entropy_coef = 0.003;
-  double value_coef = 0.5;
+  learner::AdamConfig adam = {.learning_rate = 5e-5};
+  OuterLossConfig loss;
   double max_grad_norm = 0.5;
   std::optional<double> target_kl = 0.01;  // Unset: never stops early.
   int64_t epochs = 12;                     // At most.
@@ -42,6 +39,8 @@ struct OuterPpoConfig {
   // 0: one optimizer step for each piece
   // (docs/algorithms/black_box.md#reading-minibatch-count-zero).
   int64_t num_minibatches = 0;
+  // Whose gradient is one task and one sum; 0: a function of their number.
+  int64_t group_lifetimes = 0;
   // Bound of max |rho - 1| before the first optimizer step
   // (docs/algorithms/black_box.md#reading-ratio-of-one).
   double rho_error_max = 1e-3;
@@ -88,12 +87,6 @@ OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
                                 const learner::Segment& steps, torch::Tensor advantages,
                                 torch::Tensor returns, bool zero_prev_at_cut = false);
 
-struct AdamState {
-  torch::Tensor m;   // [P]
-  torch::Tensor v;   // [P]
-  int64_t step = 0;  // Steps made.
-};
-
 // What one piece said before its optimizer step: means over N x (end - begin) numbers.
 struct PieceReport {
   Piece piece;
@@ -134,11 +127,6 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
                                           const Piece& piece, const torch::Tensor& weights,
                                           const std::vector<torch::Tensor>& recurrent,
                                           learner::WorkerPool* pool);
-
-// Clips the gradient by its norm over all weights and makes one step of Adam; weights and *adam
-// change in place.
-void ClipAndStep(const OuterPpoConfig& config, const torch::Tensor& gradient, torch::Tensor weights,
-                 AdamState* adam);
 
 // At most one epoch for each displacement; weights and *adam change in place. An error leaves both
 // in an undefined state: FAILED_PRECONDITION when the first piece's ratios are not 1 within

@@ -43,7 +43,7 @@ absl::StatusOr<std::vector<ShardGradient>> PolicyGradients(const TrainedNetwork&
                                                            const OuterPpoBatch& batch,
                                                            const Tensor& weights,
                                                            learner::WorkerPool* pool) {
-  config.entropy_coef = config.value_coef = 0;
+  config.loss.entropy_coef = config.loss.value_coef = 0;
   const int64_t lifetimes = batch.advantages.size(0);
   std::vector<Tensor> recurrent = network.initial_recurrent(lifetimes, weights.scalar_type());
   std::vector<ShardGradient> groups;
@@ -66,12 +66,8 @@ absl::StatusOr<std::vector<ShardGradient>> PolicyGradients(const TrainedNetwork&
 }  // namespace
 
 OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
-  return {
-      NumberOption("learning_rate", defaults.learning_rate, 0, 10, "Learning rate of Adam."),
-      NumberOption("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
-      NumberOption("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
-      NumberOption("adam_epsilon", "1e-5", 1e-30, 1,
-                   "Adam's epsilon, added after bias correction."),
+  OptionTable options = AdamOptions(defaults.learning_rate, "1e-5");
+  options.insert(options.end(), {
       NumberOption("clip", "0.2", 1e-9, 1, "Clip range of the ratio of densities."),
       NumberOption("entropy_coef", defaults.entropy_coef, 0, 1000, defaults.entropy_help),
       NumberOption("value_coef", "0.5", 0, 1000,
@@ -98,7 +94,12 @@ OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
                    "Advantages are divided by their standard deviation, but by no less than this "
                    "(in units of the objective's reward), so that lifetimes in which nothing "
                    "happened move little; 0: by whatever it is."),
-  };
+      IntegerOption("group_lifetimes", "0", 0, 1e9,
+                    "Lifetimes whose gradient is one task of the outer update, and one sum: fewer "
+                    "give more cores something to do, and other last bits; 0: 5, or a twelfth of "
+                    "them where that is more."),
+  });
+  return options;
 }
 
 MetricTable OuterPpoMetrics() {
@@ -148,18 +149,16 @@ MetricTable OuterPpoMetrics() {
 }
 
 OuterPpoConfig ReadOuterPpo(const OptionValues& options) {
-  OuterPpoConfig config{.learning_rate = options.Number("learning_rate"),
-                        .adam_beta1 = options.Number("adam_beta1"),
-                        .adam_beta2 = options.Number("adam_beta2"),
-                        .adam_epsilon = options.Number("adam_epsilon"),
-                        .clip = options.Number("clip"),
-                        .entropy_coef = options.Number("entropy_coef"),
-                        .value_coef = options.Number("value_coef"),
+  OuterPpoConfig config{.adam = ReadAdam(options),
+                        .loss = {.clip = options.Number("clip"),
+                                 .entropy_coef = options.Number("entropy_coef"),
+                                 .value_coef = options.Number("value_coef")},
                         .max_grad_norm = options.Number("max_grad_norm"),
                         .target_kl = std::nullopt,
                         .epochs = options.Integer("epochs"),
                         .k = options.Integer("k"),
-                        .num_minibatches = options.Integer("num_minibatches")};
+                        .num_minibatches = options.Integer("num_minibatches"),
+                        .group_lifetimes = options.Integer("group_lifetimes")};
   if (const double target_kl = options.Number("target_kl"); target_kl > 0)
     config.target_kl = target_kl;
   return config;
@@ -188,31 +187,6 @@ void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string&
             "is %d; each epoch has its own displacement from 1 to k = %d; lower epochs or raise k",
             config.epochs, k));
   }
-}
-
-TensorMap SaveTrained(const Tensor& weights, const AdamState& adam) {
-  return {{"weights", weights.clone()},
-          {"adam.m", adam.m.clone()},
-          {"adam.v", adam.v.clone()},
-          {"adam.step", torch::full({}, adam.step, torch::kInt64)}};
-}
-
-absl::Status LoadTrained(const TensorMap& state, Tensor* weights, AdamState* adam) {
-  const auto read = [&](const std::string& name, at::IntArrayRef axes, torch::Dtype dtype) {
-    return learner::ReadTensor(state, name, axes, dtype, "the rule");
-  };
-  AdamState loaded;
-  MENTOR_ASSIGN_OR_RETURN(Tensor loaded_weights,
-                          read("weights", weights->sizes(), torch::kFloat32));
-  MENTOR_ASSIGN_OR_RETURN(loaded.m, read("adam.m", weights->sizes(), torch::kFloat32));
-  MENTOR_ASSIGN_OR_RETURN(loaded.v, read("adam.v", weights->sizes(), torch::kFloat32));
-  MENTOR_ASSIGN_OR_RETURN(const Tensor step, read("adam.step", {}, torch::kInt64));
-  loaded.step = step.item<int64_t>();
-  if (loaded.step < 0)
-    return absl::DataLossError("'adam.step' in the state of the rule is negative");
-  *weights = std::move(loaded_weights);
-  *adam = std::move(loaded);
-  return absl::OkStatus();
 }
 
 OuterPpoRule::OuterPpoRule(const RuleContext& context, const OptionValues& options,

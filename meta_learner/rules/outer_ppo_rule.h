@@ -18,6 +18,7 @@
 #include "meta_learner/rules/outer_ppo.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/rules/reward_normaliser.h"
+#include "meta_learner/rules/trained_weights.h"
 
 namespace mentor::meta_learner {
 
@@ -28,9 +29,9 @@ struct OuterPpoDefaults {
   std::string trained;  // "the signal network"
 };
 
-// learning_rate, adam_beta1, adam_beta2, adam_epsilon, clip, entropy_coef, value_coef,
-// max_grad_norm, target_kl, epochs, k, num_minibatches, gradient_variance, objective,
-// target_mean and advantage_std_floor.
+// Those of AdamOptions, clip, entropy_coef, value_coef, max_grad_norm, target_kl, epochs, k,
+// num_minibatches, gradient_variance, objective, target_mean, advantage_std_floor and
+// group_lifetimes.
 OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults);
 OuterPpoConfig ReadOuterPpo(const OptionValues& options);
 // What OuterPpoRule reports.
@@ -40,11 +41,6 @@ MetricTable OuterPpoMetrics();
 // displacements enough. what: "all but the last iteration".
 void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string& what,
                  Violations* violations);
-
-// Weights and their Adam, into and out of a rule's state under "weights" and "adam.". An error
-// changes nothing; *weights gives the shape.
-TensorMap SaveTrained(const torch::Tensor& weights, const AdamState& adam);
-absl::Status LoadTrained(const TensorMap& state, torch::Tensor* weights, AdamState* adam);
 
 // What tells one such rule from another, beside its network.
 struct OuterPpoRuleConfig {

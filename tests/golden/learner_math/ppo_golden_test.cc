@@ -314,7 +314,7 @@ void CheckMinibatchOfKernels(torch::Dtype dtype) {
       const double norm = std::sqrt(SquaredNorm<T>(g));
       const double scale =
           config.max_grad_norm ? std::min(1.0, *config.max_grad_norm / (norm + 1e-6)) : 1.0;
-      AdamStepInPlace<T>(config, json.at("adam_steps_before").get<int64_t>() + 1, scale, g,
+      AdamStepInPlace<T>(config.Adam(), json.at("adam_steps_before").get<int64_t>() + 1, scale, g,
                          agents.theta[s].data_ptr<T>(), agents.adam_m[s].data_ptr<T>(),
                          agents.adam_v[s].data_ptr<T>());
       int64_t i = 0;

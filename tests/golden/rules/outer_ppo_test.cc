@@ -23,13 +23,13 @@ Case ReadCase(const Json& test, torch::Dtype dtype) {
   const Json& config = test.at("config");
   Case c;
   c.network = MakeLstm(GoldenSizes(test, config.at("initial_std")));
-  c.config = {.learning_rate = config.at("lr"),
-              .adam_beta1 = config.at("beta1"),
-              .adam_beta2 = config.at("beta2"),
-              .adam_epsilon = config.at("adam_eps"),
-              .clip = config.at("clip"),
-              .entropy_coef = config.at("entropy_coef"),
-              .value_coef = config.at("value_coef"),
+  c.config = {.adam = {.learning_rate = config.at("lr"),
+                       .beta1 = config.at("beta1"),
+                       .beta2 = config.at("beta2"),
+                       .epsilon = config.at("adam_eps")},
+              .loss = {.clip = config.at("clip"),
+                       .entropy_coef = config.at("entropy_coef"),
+                       .value_coef = config.at("value_coef")},
               .max_grad_norm = config.at("max_grad_norm"),
               .target_kl = std::nullopt,
               .k = config.at("k"),

@@ -111,9 +111,9 @@ TEST_CASE("golden: RL^2 acts, values its lifetime and learns as the reference do
               tolerance);
 
     const Json& loss = test.at("config");
-    const OuterPpoConfig ppo{.clip = loss.at("clip"),
-                             .entropy_coef = loss.at("entropy_coef"),
-                             .value_coef = loss.at("value_coef"),
+    const OuterPpoConfig ppo{.loss = {.clip = loss.at("clip"),
+                                      .entropy_coef = loss.at("entropy_coef"),
+                                      .value_coef = loss.at("value_coef")},
                              .k = loss.at("k")};
     const TrainedNetwork network = TrainedPolicy(policy);
     const Tensor weights = WeightsOf(policy, test, "weights_update");

@@ -35,7 +35,7 @@ TEST_CASE("grad: outer PPO loss of a piece") {
                                          0.3 * Normals(11, {kLifetimes, 6})};
   learner::WorkerPool pool(2);
   for (const bool zero_prev_at_cut : {false, true}) {
-    const OuterPpoConfig config{.entropy_coef = 0.1};
+    const OuterPpoConfig config{.loss = {.entropy_coef = 0.1}};
     const OuterPpoBatch batch =
         MakeOuterPpoBatch(*network, steps, StandardiseAdvantages(Normals(8, {kLifetimes, kSteps})),
                           Normals(9, {kLifetimes, kSteps}), zero_prev_at_cut);

@@ -188,8 +188,8 @@ class OwnScaleRule final : public meta_learner::OuterRule {
         epochs_(options.Integer("epochs")),
         target_mean_(options.Number("target_mean")),
         weights_(context.network->InitialWeights(seed_)) {
-    ppo_.learning_rate = options.Number("learning_rate");
-    ppo_.entropy_coef = options.Number("entropy_coef");
+    ppo_.adam.learning_rate = options.Number("learning_rate");
+    ppo_.loss.entropy_coef = options.Number("entropy_coef");
     ppo_.k = options.Integer("k");
     advantage_ = {.steps_per_iteration = steps_,
                   .gamma = options.Number("gamma"),

@@ -1,0 +1,71 @@
+// The loss of outer PPO and its derivatives, a recorded step at a time, in double and without libm
+// (docs/algorithms/black_box.md#outer-update): the same bits on every machine.
+#pragma once
+
+#include <cmath>
+
+#include "common/exact_math.h"
+
+namespace mentor::meta_learner {
+
+struct OuterLossConfig {
+  double clip = 0.2;
+  double entropy_coef = 0.003;
+  double value_coef = 0.5;
+};
+
+// What the network that is trained says of a recorded step; or the loss's derivatives by it.
+struct StepTerms {
+  double log_prob = 0;  // Of the recorded output.
+  double entropy = 0;
+  double value = 0;
+};
+
+struct RecordedStep {
+  double log_prob = 0;   // Of the output when it was made.
+  double advantage = 0;  // Standardised.
+  double target = 0;     // Of the value head.
+};
+
+// Sums over steps in the order in which they are added. Not thread-safe.
+class OuterLoss {
+ public:
+  // The loss is a mean over so many steps, of which these are some.
+  OuterLoss(const OuterLossConfig& config, double numbers) : config_(config), numbers_(numbers) {}
+
+  // Adds a step, and returns the derivatives of the mean by what is said of it.
+  StepTerms Add(const StepTerms& now, const RecordedStep& recorded) {
+    const double log_rho = now.log_prob - recorded.log_prob, rho = exact::Exp(log_rho);
+    const double low = 1 - config_.clip, high = 1 + config_.clip;
+    const double clamped = rho < low ? low : rho > high ? high : rho;  // NaN stays NaN.
+    const double plain_loss = -recorded.advantage * rho,
+                 clamped_loss = -recorded.advantage * clamped;
+    const bool plain = !(plain_loss < clamped_loss);
+    const double error = std::abs(rho - 1), value_error = now.value - recorded.target;
+    pg_ += plain ? plain_loss : clamped_loss;
+    entropy_ += now.entropy;
+    value_ += 0.5 * (value_error * value_error);
+    kl_ += (rho - 1) - log_rho;
+    if (error > config_.clip) ++clipped_;
+    // A NaN comes in and stays.
+    if (std::isnan(error) || error > rho_error_) rho_error_ = error;
+    // Inside the range both are the same; outside, only the plain one has a gradient.
+    return {.log_prob = (plain || clamped == rho ? plain_loss : 0) / numbers_,
+            .entropy = -config_.entropy_coef / numbers_,
+            .value = config_.value_coef * value_error / numbers_};
+  }
+
+  double pg() const { return pg_; }
+  double entropy() const { return entropy_; }
+  double value() const { return value_; }  // Halves of squared errors.
+  double kl() const { return kl_; }
+  double clipped() const { return clipped_; }      // Steps whose ratio is out of range.
+  double rho_error() const { return rho_error_; }  // max |rho - 1|
+
+ private:
+  OuterLossConfig config_;
+  double numbers_;
+  double pg_ = 0, entropy_ = 0, value_ = 0, kl_ = 0, clipped_ = 0, rho_error_ = 0;
+};
+
+}  // namespace mentor::meta_learner
