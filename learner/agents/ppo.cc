@@ -124,8 +124,7 @@ class KernelEngine : public Engine {
       *nonfinite_ = 1;
       return;
     }
-    const double scale =
-        config_.max_grad_norm ? ClipScale(norm, *config_.max_grad_norm) : 1.0;
+    const double scale = config_.max_grad_norm ? ClipScale(norm, *config_.max_grad_norm) : 1.0;
     AdamStepInPlace<T>(config_.Adam(), ++adam_steps_, scale, grad_span, theta_.data_ptr<T>(),
                        m_.data_ptr<T>(), v_.data_ptr<T>());
   }

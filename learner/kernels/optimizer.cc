@@ -39,8 +39,7 @@ void AdamStepInPlace(const AdamConfig& config, int64_t step, double scale, std::
   using S = Simd<T>;
   constexpr int64_t w = S::kWidth;
   const T beta1 = static_cast<T>(config.beta1), beta2 = static_cast<T>(config.beta2);
-  const T fresh1 = static_cast<T>(1 - config.beta1),
-          fresh2 = static_cast<T>(1 - config.beta2);
+  const T fresh1 = static_cast<T>(1 - config.beta1), fresh2 = static_cast<T>(1 - config.beta2);
   const T rate = static_cast<T>(config.learning_rate / (1 - exact::Power(config.beta1, step)));
   const T root = static_cast<T>(1 / std::sqrt(1 - exact::Power(config.beta2, step)));
   const T epsilon = static_cast<T>(config.epsilon), factor = static_cast<T>(scale);

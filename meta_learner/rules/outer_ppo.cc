@@ -18,8 +18,9 @@ namespace {
 using torch::Tensor;
 
 // Lifetimes whose gradient is one task, by default a function of their number alone: part of the
-// order of sums. Five keep a CPU's multipliers busy, fit its caches, and share 30 lifetimes evenly among 1,
-// 2, 3 or 6 threads. Larger batches, whose networks are smaller, have no more tasks than twelve.
+// order of sums. Five keep a CPU's multipliers busy, fit its caches, and share 30 lifetimes evenly
+// among 1, 2, 3 or 6 threads. Larger batches, whose networks are smaller, have no more tasks than
+// twelve.
 int64_t GroupLifetimes(const OuterPpoConfig& config, int64_t lifetimes) {
   if (config.group_lifetimes > 0) return config.group_lifetimes;
   return std::max<int64_t>(5, (lifetimes + 11) / 12);
@@ -27,7 +28,7 @@ int64_t GroupLifetimes(const OuterPpoConfig& config, int64_t lifetimes) {
 constexpr double kEntropyOfUnitNormal = 1.4189385332046727;  // (1 + ln 2 pi) / 2
 
 struct GroupResult {
-  OuterLoss loss;       // Of its steps.
+  OuterLoss loss;        // Of its steps.
   Tensor gradient = {};  // [P]: its share of the batch's gradient
   std::vector<Tensor> final_recurrent = {};
 };
@@ -67,12 +68,11 @@ Tensor Gradient(const PieceEvaluation& now, const StepTensors& recorded, const T
   for (int64_t t = 0; t < steps; ++t) {
     for (int64_t l = 0; l < lifetimes; ++l) {
       const int64_t i = l * steps + t;
-      const StepTerms d = loss->Add({.log_prob = in(log_probs, i),
-                                     .entropy = in(entropies, i),
-                                     .value = in(values, i)},
-                                    {.log_prob = in(recorded_log_probs, i),
-                                     .advantage = in(advantages, i),
-                                     .target = in(targets, i)});
+      const StepTerms d = loss->Add(
+          {.log_prob = in(log_probs, i), .entropy = in(entropies, i), .value = in(values, i)},
+          {.log_prob = in(recorded_log_probs, i),
+           .advantage = in(advantages, i),
+           .target = in(targets, i)});
       d_log_probs.mutable_data_ptr<double>()[i] = d.log_prob;
       d_entropies.mutable_data_ptr<double>()[i] = d.entropy;
       d_values.mutable_data_ptr<double>()[i] = d.value;

@@ -67,38 +67,46 @@ absl::StatusOr<std::vector<ShardGradient>> PolicyGradients(const TrainedNetwork&
 
 OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults) {
   OptionTable options = AdamOptions(defaults.learning_rate, "1e-5");
-  options.insert(options.end(), {
-      NumberOption("clip", "0.2", 1e-9, 1, "Clip range of the ratio of densities."),
-      NumberOption("entropy_coef", defaults.entropy_coef, 0, 1000, defaults.entropy_help),
-      NumberOption("value_coef", "0.5", 0, 1000,
-                   "Weight of the value loss, itself half the mean squared error."),
-      NumberOption("max_grad_norm", "0.5", 1e-30, 1e30, "Greatest gradient norm over all weights."),
-      NumberOption("target_kl", defaults.target_kl, 0, 1e30,
-                   "An outer update stops after an epoch with a greater mean KL; 0: never."),
-      IntegerOption("epochs", defaults.epochs, 1, 100000,
-                    "Greatest number of passes over the lifetimes in one outer update."),
-      IntegerOption("k", "400", 1, 1e9,
-                    "About how many steps a piece of truncated backpropagation through time has."),
-      IntegerOption("num_minibatches", "0", 0, 1e9,
-                    "Optimizer steps of an epoch; 0: one for each piece."),
-      FlagOption("gradient_variance", false,
-                 "Report the variance of the outer gradient, which takes one more pass over the "
-                 "lifetimes."),
-      ChoiceOption("objective", {"shaped", "success"},
-                   absl::StrCat("What ", defaults.trained,
-                                " maximises: the normalised shaped reward or the sparse success "
-                                "signal.")),
-      NumberOption("target_mean", defaults.target_mean, 1e-30, 1e30,
-                   "Mean of the normalised shaped reward."),
-      NumberOption("advantage_std_floor", "0", 0, 1e30,
-                   "Advantages are divided by their standard deviation, but by no less than this "
-                   "(in units of the objective's reward), so that lifetimes in which nothing "
-                   "happened move little; 0: by whatever it is."),
-      IntegerOption("group_lifetimes", "0", 0, 1e9,
-                    "Lifetimes whose gradient is one task of the outer update, and one sum: fewer "
-                    "give more cores something to do, and other last bits; 0: 5, or a twelfth of "
-                    "them where that is more."),
-  });
+  options.insert(
+      options.end(),
+      {
+          NumberOption("clip", "0.2", 1e-9, 1, "Clip range of the ratio of densities."),
+          NumberOption("entropy_coef", defaults.entropy_coef, 0, 1000, defaults.entropy_help),
+          NumberOption("value_coef", "0.5", 0, 1000,
+                       "Weight of the value loss, itself half the mean squared error."),
+          NumberOption("max_grad_norm", "0.5", 1e-30, 1e30,
+                       "Greatest gradient norm over all weights."),
+          NumberOption("target_kl", defaults.target_kl, 0, 1e30,
+                       "An outer update stops after an epoch with a greater mean KL; 0: never."),
+          IntegerOption("epochs", defaults.epochs, 1, 100000,
+                        "Greatest number of passes over the lifetimes in one outer update."),
+          IntegerOption(
+              "k", "400", 1, 1e9,
+              "About how many steps a piece of truncated backpropagation through time has."),
+          IntegerOption("num_minibatches", "0", 0, 1e9,
+                        "Optimizer steps of an epoch; 0: one for each piece."),
+          FlagOption(
+              "gradient_variance", false,
+              "Report the variance of the outer gradient, which takes one more pass over the "
+              "lifetimes."),
+          ChoiceOption(
+              "objective", {"shaped", "success"},
+              absl::StrCat("What ", defaults.trained,
+                           " maximises: the normalised shaped reward or the sparse success "
+                           "signal.")),
+          NumberOption("target_mean", defaults.target_mean, 1e-30, 1e30,
+                       "Mean of the normalised shaped reward."),
+          NumberOption(
+              "advantage_std_floor", "0", 0, 1e30,
+              "Advantages are divided by their standard deviation, but by no less than this "
+              "(in units of the objective's reward), so that lifetimes in which nothing "
+              "happened move little; 0: by whatever it is."),
+          IntegerOption(
+              "group_lifetimes", "0", 0, 1e9,
+              "Lifetimes whose gradient is one task of the outer update, and one sum: fewer "
+              "give more cores something to do, and other last bits; 0: 5, or a twelfth of "
+              "them where that is more."),
+      });
   return options;
 }
 
