@@ -5,54 +5,10 @@
 #include <cstdint>
 #include <limits>
 
+#include "common/exact_math_inline.h"
+
 namespace mentor::exact {
 namespace {
-
-// ln 2 in two parts: the high part has 21 trailing zero bits, so its product with an exponent is
-// exact.
-constexpr double kLn2High = 0x1.62e42fefp-1;
-constexpr double kLn2Low = 0x1.473de6af278edp-34;
-constexpr double kInvLn2 = 0x1.71547652b82fep+0;
-// Adding and subtracting it rounds a double of small magnitude to an integer, to even.
-constexpr double kRound = 0x1.8p52;
-
-// 2^k for -1022 <= k <= 1023.
-double PowerOfTwo(int64_t k) {
-  return std::bit_cast<double>(static_cast<uint64_t>(k + 1023) << 52);
-}
-
-// x = k ln 2 + high - low with |high - low| <= ln 2 / 2, for |x| < 1100.
-struct Reduced {
-  int64_t k;
-  double high, low;
-};
-Reduced ReduceByLn2(double x) {
-  const double k = (x * kInvLn2 + kRound) - kRound;
-  return {static_cast<int64_t>(k), x - k * kLn2High, k * kLn2Low};
-}
-
-// (e^r - 1 - r) / r^2 for |r| <= 0.35: Taylor series to r^12 (remainder below 2^-58), summed by
-// Estrin's scheme.
-double ExpTail(double r) {
-  const double r2 = r * r;
-  const double r4 = r2 * r2;
-  const double r8 = r4 * r4;
-  const double p0 = 1.0 / 2 + r * (1.0 / 6);
-  const double p1 = 1.0 / 24 + r * (1.0 / 120);
-  const double p2 = 1.0 / 720 + r * (1.0 / 5040);
-  const double p3 = 1.0 / 40320 + r * (1.0 / 362880);
-  const double p4 = 1.0 / 3628800 + r * (1.0 / 39916800);
-  const double p5 = 1.0 / 479001600 + r * (1.0 / 6227020800);
-  return (p0 + r2 * p1) + r4 * (p2 + r2 * p3) + r8 * (p4 + r2 * p5);
-}
-
-// e^(high - low) - 1.
-double Expm1Reduced(double high, double low) {
-  const double r = high - low;
-  // What was lost in forming r, to first order.
-  const double lost = (high - r) - low;
-  return r + (lost + r * r * ExpTail(r));
-}
 
 // Numerator and denominator of Wichura's rational functions, by Horner's rule.
 template <int n>
@@ -65,16 +21,7 @@ double Polynomial(const double (&coefficients)[n], double x) {
 }  // namespace
 
 double Exp(double x) {
-  if (!(x < 709.79)) {
-    if (x != x) return x;
-    if (x > 709.782712893384) return std::numeric_limits<double>::infinity();
-  }
-  if (x < -745.2) return 0;
-  const Reduced reduced = ReduceByLn2(x);
-  const double y = 1 + Expm1Reduced(reduced.high, reduced.low);
-  // Two factors, since 2^k alone may overflow or be subnormal.
-  const int64_t half = reduced.k / 2;
-  return y * PowerOfTwo(half) * PowerOfTwo(reduced.k - half);
+  return inlined::Exp(x);
 }
 
 double Log(double x) {
@@ -106,26 +53,20 @@ double Log(double x) {
   const double r = z * Polynomial(kSeries, z);
   const double half_square = 0.5 * f * f;
   const double n = static_cast<double>(k);
-  return n * kLn2High - ((half_square - (s * (half_square + r) + n * kLn2Low)) - f);
+  return n * inlined::kLn2High -
+         ((half_square - (s * (half_square + r) + n * inlined::kLn2Low)) - f);
 }
 
 double Tanh(double x) {
-  if (x != x) return x;
-  const double magnitude = std::fabs(x);
-  if (magnitude >= 20) return std::copysign(1.0, x);
-  // tanh = m / (m + 2) with m = e^(2|x|) - 1 = 2^k m' + 2^k - 1.
-  const Reduced reduced = ReduceByLn2(2 * magnitude);
-  const double power = PowerOfTwo(reduced.k);
-  const double m = power * Expm1Reduced(reduced.high, reduced.low) + (power - 1);
-  return std::copysign(m / (m + 2), x);
+  return inlined::Tanh(x);
+}
+
+double Atan(double x) {
+  return inlined::Atan(x);
 }
 
 double Power(double base, int64_t exponent) {
-  double power = 1;
-  for (; exponent > 0; exponent /= 2, base *= base) {
-    if (exponent % 2 != 0) power *= base;
-  }
-  return power;
+  return inlined::Power(base, exponent);
 }
 
 double NormalQuantile(double p) {

@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "common/exact_math.h"
+#include "learner/kernels/clipped_surrogate.h"
 #include "learner/kernels/matrix_kernels.h"
 
 namespace mentor::learner {
@@ -188,7 +189,6 @@ MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>&
     inverse_std_[j] = exact::Exp(-static_cast<double>(theta[log_std + j]));
     dlog_std_[j] = 0;
   }
-  const double low = 1 - config_.clip, high = 1 + config_.clip;
   for (int64_t b = 0; b < count; ++b) {
     const T* mean = &policy_->y[b * policy_->out_stride];
     const T* action = data.actions + rows[b] * a;
@@ -198,20 +198,15 @@ MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>&
       const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std_[j];
       log_prob -= 0.5 * z * z;
     }
-    const double log_ratio = log_prob - data.log_probs[rows[b]];
-    const double ratio = exact::Exp(log_ratio), advantage = advantages_[b];
-    const double clamped = ratio < low ? low : ratio > high ? high : ratio;  // NaN stays NaN.
-    const double plain_loss = -advantage * ratio, clamped_loss = -advantage * clamped;
-    const bool plain = !(plain_loss < clamped_loss);
-    result.policy_loss += plain ? plain_loss : clamped_loss;
-    result.approx_kl += (ratio - 1) - log_ratio;
-    result.clip_fraction += std::abs(ratio - 1) > config_.clip ? 1 : 0;
-    // Inside the range both are the same; outside, only the plain one has a gradient.
-    const double weight = (plain || clamped == ratio ? -advantage : 0) * ratio / n;
+    const ClippedStep step =
+        ClippedSurrogate(log_prob, data.log_probs[rows[b]], advantages_[b], config_.clip, n);
+    result.policy_loss += step.loss;
+    result.approx_kl += step.kl;
+    result.clip_fraction += step.clipped;
     for (int64_t j = 0; j < a; ++j) {
       const double z = (static_cast<double>(action[j]) - mean[j]) * inverse_std_[j];
-      dmean[j] = static_cast<T>(weight * z * inverse_std_[j]);
-      dlog_std_[j] += weight * (z * z - 1);
+      dmean[j] = static_cast<T>(step.d_log_prob * z * inverse_std_[j]);
+      dlog_std_[j] += step.d_log_prob * (z * z - 1);
     }
   }
   result.policy_loss /= n;

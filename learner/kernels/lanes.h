@@ -126,27 +126,4 @@ inline __m256d Sigmoid(__m256d x) {
   return x;
 }
 
-// Arc tangent, own minimax fit for |x| <= tan(pi/8): relative error 1.3e-18 before rounding.
-inline double Atan(double x) {
-  const double magnitude = x < 0 ? -x : x;
-  double offset = 0, z = magnitude;
-  if (magnitude > 2.414213562373095) {  // tan(3 pi / 8)
-    offset = 1.5707963267948966;
-    z = -1 / magnitude;
-  } else if (magnitude > 0.41421356237309503) {
-    offset = 0.7853981633974483;
-    z = (magnitude - 1) / (magnitude + 1);
-  }
-  constexpr double kCoefficients[] = {
-      -0.017905907621254525719, 0.03806307530639146497,   -0.050392323510122192961,
-      0.058478695795709548301,  -0.066631007387841565344, 0.076920598615027574535,
-      -0.090908977338371816452, 0.11111110782474426989,   -0.1428571428017363018,
-      0.1999999999995332928,    -0.3333333333333319648};
-  const double y = z * z;
-  double p = kCoefficients[0];
-  for (int i = 1; i < 11; ++i) p = p * y + kCoefficients[i];
-  const double result = offset + (z + z * y * p);
-  return x < 0 ? -result : result;
-}
-
 }  // namespace mentor::learner

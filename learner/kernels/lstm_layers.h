@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "common/exact_math.h"
 #include "learner/kernels/lanes.h"
 #include "learner/kernels/lstm_weights.h"
+#include "learner/kernels/signal_distribution.h"
 
 namespace mentor::learner {
 
@@ -109,18 +109,5 @@ void Critic(const LstmForwardWeights<T>& weights, const T* h, int64_t h_stride, 
   Dot(first, first_stride, rows, weights.critic2.data(), weights.sizes.critic, weights.critic2_b,
       values, 1);
 }
-
-// The distribution of one signal, in double.
-struct SignalDistribution {
-  double mean, log_std, std;
-
-  // slope and s as above.
-  SignalDistribution(double slope, double s, double log_initial_std)
-      : mean(Atan(slope)), log_std(s + log_initial_std), std(exact::Exp(log_std)) {}
-  double LogDensity(double y) const {
-    const double u = (y - mean) / std;
-    return -0.5 * u * u - log_std - exact::kHalfLogTwoPi;
-  }
-};
 
 }  // namespace mentor::learner

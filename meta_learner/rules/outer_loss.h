@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "common/exact_math.h"
+#include "learner/kernels/clipped_surrogate.h"
 
 namespace mentor::meta_learner {
 
@@ -35,22 +35,17 @@ class OuterLoss {
 
   // Adds a step, and returns the derivatives of the mean by what is said of it.
   StepTerms Add(const StepTerms& now, const RecordedStep& recorded) {
-    const double log_rho = now.log_prob - recorded.log_prob, rho = exact::Exp(log_rho);
-    const double low = 1 - config_.clip, high = 1 + config_.clip;
-    const double clamped = rho < low ? low : rho > high ? high : rho;  // NaN stays NaN.
-    const double plain_loss = -recorded.advantage * rho,
-                 clamped_loss = -recorded.advantage * clamped;
-    const bool plain = !(plain_loss < clamped_loss);
-    const double error = std::abs(rho - 1), value_error = now.value - recorded.target;
-    pg_ += plain ? plain_loss : clamped_loss;
+    const learner::ClippedStep step = learner::ClippedSurrogate(
+        now.log_prob, recorded.log_prob, recorded.advantage, config_.clip, numbers_);
+    const double error = std::abs(step.ratio - 1), value_error = now.value - recorded.target;
+    pg_ += step.loss;
     entropy_ += now.entropy;
     value_ += 0.5 * (value_error * value_error);
-    kl_ += (rho - 1) - log_rho;
-    if (error > config_.clip) ++clipped_;
+    kl_ += step.kl;
+    clipped_ += step.clipped;
     // A NaN comes in and stays.
     if (std::isnan(error) || error > rho_error_) rho_error_ = error;
-    // Inside the range both are the same; outside, only the plain one has a gradient.
-    return {.log_prob = (plain || clamped == rho ? plain_loss : 0) / numbers_,
+    return {.log_prob = step.d_log_prob,
             .entropy = -config_.entropy_coef / numbers_,
             .value = config_.value_coef * value_error / numbers_};
   }

@@ -31,7 +31,7 @@ namespace mentor::meta_learner {
 
 struct OuterPpoConfig {
   learner::AdamConfig adam = {.learning_rate = 5e-5};
-  OuterLossConfig loss;
+  OuterLossConfig loss = {};
   double max_grad_norm = 0.5;
   std::optional<double> target_kl = 0.01;  // Unset: never stops early.
   int64_t epochs = 12;                     // At most.
