@@ -1,0 +1,88 @@
+// A kernel as phases: one source for a device and for its emulation on the host. A kernel is plain
+// data (sizes and pointers) with
+//
+//   static constexpr int kThreads;  // of a block
+//   static constexpr int kRanks;    // blocks of a cluster, which see each other's shared memory
+//   struct Shared;                  // of a block; uninitialised at the beginning
+//   struct Registers;               // of a thread; uninitialised at the beginning
+//   template <class Run> MENTOR_HD void Phases(int64_t cluster, const Run& run) const;
+//
+// Phases calls run.Block(phase) or run.Cluster(phase) again and again, on a device by every thread:
+// what decides which phase comes next must be the same for all of them, and may be read from
+// shared memory that earlier phases have written. phase(PhaseThread<Kernel>) does the work of one
+// thread; a barrier of the block or of the cluster follows. Within a phase no thread may read what
+// another one writes in it: emulations run threads in any order, and tests shuffle them.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "common/device_code.h"
+
+namespace mentor::learner {
+
+template <class Kernel>
+struct PhaseThread {
+  int tid;                             // In its block.
+  int rank;                            // Of the block in its cluster.
+  typename Kernel::Registers& own;     // Of this thread.
+  typename Kernel::Shared* const* of;  // Shared memory of each rank; on a device, mapped.
+
+  MENTOR_HD typename Kernel::Shared& shared() const { return *of[rank]; }
+};
+
+// A cluster of a kernel on the host. `order` permutes the threads of all ranks before each phase.
+template <class Kernel, class Order>
+class Emulation {
+ public:
+  explicit Emulation(Order* order)
+      : order_(order),
+        blocks_(std::make_unique_for_overwrite<typename Kernel::Shared[]>(Kernel::kRanks)),
+        registers_(std::make_unique_for_overwrite<typename Kernel::Registers[]>(kCount)),
+        threads_(kCount) {
+    // Numbers that nobody has written are NaN.
+    std::memset(static_cast<void*>(blocks_.get()), 0xff,
+                Kernel::kRanks * sizeof(typename Kernel::Shared));
+    for (int rank = 0; rank < Kernel::kRanks; ++rank) of_[rank] = &blocks_[rank];
+    std::iota(threads_.begin(), threads_.end(), 0);
+  }
+
+  template <class Phase>
+  void Block(Phase&& phase) const {
+    (*order_)(&threads_);
+    for (const int i : threads_) {
+      phase(PhaseThread<Kernel>{.tid = i % Kernel::kThreads,
+                                .rank = i / Kernel::kThreads,
+                                .own = registers_[i],
+                                .of = of_});
+    }
+  }
+  template <class Phase>
+  void Cluster(Phase&& phase) const {
+    Block(phase);
+  }
+
+ private:
+  static constexpr int kCount = Kernel::kThreads * Kernel::kRanks;
+  Order* order_;
+  std::unique_ptr<typename Kernel::Shared[]> blocks_;
+  std::unique_ptr<typename Kernel::Registers[]> registers_;
+  typename Kernel::Shared* of_[Kernel::kRanks];
+  mutable std::vector<int> threads_;
+};
+
+struct InOrder {
+  void operator()(std::vector<int>*) const {}
+};
+
+// Runs all clusters of a kernel on this thread, one after another.
+template <class Kernel, class Order = InOrder>
+void Emulate(const Kernel& kernel, int64_t clusters, Order order = {}) {
+  for (int64_t cluster = 0; cluster < clusters; ++cluster)
+    kernel.Phases(cluster, Emulation<Kernel, Order>(&order));
+}
+
+}  // namespace mentor::learner
