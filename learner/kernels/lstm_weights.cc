@@ -1,6 +1,8 @@
 #include "learner/kernels/lstm_weights.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 #include "common/check.h"
 
@@ -29,6 +31,13 @@ std::vector<std::pair<std::string, std::vector<int64_t>>> LstmSizes::Parameters(
           {"critic.b1", {critic}},
           {"critic.W2", {1, critic}},
           {"critic.b2", {1}}};
+}
+
+int64_t LstmSizes::NumParameters() const {
+  int64_t count = 0;
+  for (const auto& [name, shape] : Parameters())
+    count += std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+  return count;
 }
 
 template <typename T>

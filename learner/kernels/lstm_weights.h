@@ -31,6 +31,7 @@ struct LstmSizes {
 
   // Names and shapes of the parameters in their order in the flat array.
   std::vector<std::pair<std::string, std::vector<int64_t>>> Parameters() const;
+  int64_t NumParameters() const;  // P
 };
 
 // Where each parameter lies in a flat array, weights or gradient. T may be const.

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "learner/kernels/clipped_surrogate.h"
+#include "learner/signals/piece_gradient.h"
 
 namespace mentor::meta_learner {
 
@@ -12,13 +13,6 @@ struct OuterLossConfig {
   double clip = 0.2;
   double entropy_coef = 0.003;
   double value_coef = 0.5;
-};
-
-// What the network that is trained says of a recorded step; or the loss's derivatives by it.
-struct StepTerms {
-  double log_prob = 0;  // Of the recorded output.
-  double entropy = 0;
-  double value = 0;
 };
 
 struct RecordedStep {
@@ -34,7 +28,7 @@ class OuterLoss {
   OuterLoss(const OuterLossConfig& config, double numbers) : config_(config), numbers_(numbers) {}
 
   // Adds a step, and returns the derivatives of the mean by what is said of it.
-  StepTerms Add(const StepTerms& now, const RecordedStep& recorded) {
+  learner::StepTerms Add(const learner::StepTerms& now, const RecordedStep& recorded) {
     const learner::ClippedStep step = learner::ClippedSurrogate(
         now.log_prob, recorded.log_prob, recorded.advantage, config_.clip, numbers_);
     const double error = std::abs(step.ratio - 1), value_error = now.value - recorded.target;
