@@ -29,5 +29,6 @@ file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/device_flags.txt MENTOR_DEVICE_FLAGS REGE
 
 add_library(mentor_cudart INTERFACE)
 add_library(mentor::cudart ALIAS mentor_cudart)
+target_include_directories(mentor_cudart SYSTEM INTERFACE ${nvcc_root}/include)
 target_link_libraries(mentor_cudart INTERFACE ${nvcc_root}/lib/libcudart_static.a
   Threads::Threads ${CMAKE_DL_LIBS} rt)
