@@ -2,30 +2,13 @@
 // (docs/algorithms/black_box.md#outer-update): the same bits on every machine.
 #pragma once
 
-#include <cmath>
-
-#include "learner/kernels/clipped_surrogate.h"
+#include "learner/kernels/outer_step.h"
 
 namespace mentor::meta_learner {
 
-struct OuterLossConfig {
-  double clip = 0.2;
-  double entropy_coef = 0.003;
-  double value_coef = 0.5;
-};
-
-// What the network that is trained says of a recorded step; or the loss's derivatives by it.
-struct StepTerms {
-  double log_prob = 0;  // Of the recorded output.
-  double entropy = 0;
-  double value = 0;
-};
-
-struct RecordedStep {
-  double log_prob = 0;   // Of the output when it was made.
-  double advantage = 0;  // Standardised.
-  double target = 0;     // Of the value head.
-};
+using learner::OuterLossConfig;
+using learner::RecordedStep;
+using learner::StepTerms;
 
 // Sums over steps in the order in which they are added. Not thread-safe.
 class OuterLoss {
@@ -35,32 +18,27 @@ class OuterLoss {
 
   // Adds a step, and returns the derivatives of the mean by what is said of it.
   StepTerms Add(const StepTerms& now, const RecordedStep& recorded) {
-    const learner::ClippedStep step = learner::ClippedSurrogate(
-        now.log_prob, recorded.log_prob, recorded.advantage, config_.clip, numbers_);
-    const double error = std::abs(step.ratio - 1), value_error = now.value - recorded.target;
-    pg_ += step.loss;
-    entropy_ += now.entropy;
-    value_ += 0.5 * (value_error * value_error);
-    kl_ += step.kl;
-    clipped_ += step.clipped;
-    // A NaN comes in and stays.
-    if (std::isnan(error) || error > rho_error_) rho_error_ = error;
-    return {.log_prob = step.d_log_prob,
-            .entropy = -config_.entropy_coef / numbers_,
-            .value = config_.value_coef * value_error / numbers_};
+    const auto [terms, derivatives] = learner::EvaluateOuterStep(config_, numbers_, now, recorded);
+    sums_.pg += terms.pg;
+    sums_.entropy += terms.entropy;
+    sums_.value += terms.value;
+    sums_.kl += terms.kl;
+    sums_.clipped += terms.clipped;
+    sums_.rho_error = learner::GreaterRhoError(sums_.rho_error, terms.rho_error);
+    return derivatives;
   }
 
-  double pg() const { return pg_; }
-  double entropy() const { return entropy_; }
-  double value() const { return value_; }  // Halves of squared errors.
-  double kl() const { return kl_; }
-  double clipped() const { return clipped_; }      // Steps whose ratio is out of range.
-  double rho_error() const { return rho_error_; }  // max |rho - 1|
+  double pg() const { return sums_.pg; }
+  double entropy() const { return sums_.entropy; }
+  double value() const { return sums_.value; }  // Halves of squared errors.
+  double kl() const { return sums_.kl; }
+  double clipped() const { return sums_.clipped; }      // Steps whose ratio is out of range.
+  double rho_error() const { return sums_.rho_error; }  // max |rho - 1|
 
  private:
   OuterLossConfig config_;
   double numbers_;
-  double pg_ = 0, entropy_ = 0, value_ = 0, kl_ = 0, clipped_ = 0, rho_error_ = 0;
+  learner::OuterLossTerms sums_;
 };
 
 }  // namespace mentor::meta_learner

@@ -25,7 +25,6 @@ int64_t GroupLifetimes(const OuterPpoConfig& config, int64_t lifetimes) {
   if (config.group_lifetimes > 0) return config.group_lifetimes;
   return std::max<int64_t>(5, (lifetimes + 11) / 12);
 }
-constexpr double kEntropyOfUnitNormal = 1.4189385332046727;  // (1 + ln 2 pi) / 2
 
 struct GroupResult {
   OuterLoss loss;        // Of its steps.
@@ -132,7 +131,7 @@ TrainedNetwork::TrainedNetwork(const learner::SignalNetwork& network)
         learner::SignalEvaluation evaluation =
             network.Evaluate(weights, features, signals, recurrent);
         return {.log_probs = evaluation.log_probs,
-                .entropies = ToDouble(evaluation.log_stds) + kEntropyOfUnitNormal,
+                .entropies = ToDouble(evaluation.log_stds) + learner::kEntropyOfUnitNormal,
                 .values = evaluation.values,
                 .final_recurrent = std::move(evaluation.final_recurrent)};
       }) {}
