@@ -26,12 +26,24 @@ struct SumGroups {
   }
 };
 
-// *norm = the square root of SquaredNorm(x), by one cluster.
+// For ForEachKernel: sum += x.
+template <typename T>
+struct AddTo {
+  const T* x;
+  T* sum;
+  MENTOR_HD void operator()(int64_t i) const { sum[i] += x[i]; }
+};
+
+// *norm = the square root of SquaredNorm(x), by one cluster: while a warp goes on with its chains
+// in one half of shared memory, the other threads fill the other half.
 template <typename T>
 struct NormKernel {
-  static constexpr int kThreads = kNormChains<T>, kRanks = 1;
+  static constexpr int kChains = kNormChains<T>, kFirstReader = 32, kReaders = 512;
+  static constexpr int kThreads = kFirstReader + kReaders, kRanks = 1;
+  static constexpr int64_t kTile = 8 * kReaders;
   struct Shared {
-    T chains[kThreads];
+    T x[2][kTile];
+    T chains[kChains];
   };
   struct Registers {};
 
@@ -43,12 +55,31 @@ struct NormKernel {
 
   template <class Run>
   MENTOR_HD void Phases(int64_t, const Run& run) const {
-    const int64_t whole = size / kThreads * kThreads;
+    const int64_t whole = size / kChains * kChains;
+    // Numbers of a tile that belong to chains.
+    const auto count = [&](int64_t tile) {
+      return tile * kTile + kTile < whole ? kTile : whole - tile * kTile;
+    };
     run.Block([&](const auto& thread) {
-      T sum = 0;
-      for (int64_t i = thread.tid; i < whole; i += kThreads) sum = scalar::Fma(x[i], x[i], sum);
-      thread.shared().chains[thread.tid] = sum;
+      if (thread.tid < kChains) thread.shared().chains[thread.tid] = 0;
     });
+    for (int64_t tile = -1; tile * kTile < whole; ++tile) {
+      run.Block([&](const auto& thread) {
+        if (thread.tid >= kFirstReader) {
+          T* to = thread.shared().x[(tile + 1) % 2];
+          MENTOR_UNROLL_BY(8)
+          for (int64_t i = thread.tid - kFirstReader; i < count(tile + 1); i += kReaders)
+            to[i] = x[(tile + 1) * kTile + i];
+        } else if (thread.tid < kChains && tile >= 0) {
+          const T* from = thread.shared().x[tile % 2];
+          T sum = thread.shared().chains[thread.tid];
+          MENTOR_UNROLL_BY(8)
+          for (int64_t i = thread.tid; i < count(tile); i += kChains)
+            sum = scalar::Fma(from[i], from[i], sum);
+          thread.shared().chains[thread.tid] = sum;
+        }
+      });
+    }
     run.Block([&](const auto& thread) {
       if (thread.tid > 0) return;
       double total = SumOfNormChains(thread.shared().chains);

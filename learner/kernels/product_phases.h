@@ -284,6 +284,7 @@ struct ColumnSumsKernel {
       if (j >= s.columns) return;
       const T* y = s.y + batch * s.y_batch + j;
       T sum = 0;
+      MENTOR_UNROLL_BY(16)
       for (int64_t r = 0; r < s.rows; ++r) sum += y[r * s.y_row];
       if (s.to) s.to[batch * s.to_batch + j] = sum;
       if (s.to2) s.to2[batch * s.to_batch + j] = sum;

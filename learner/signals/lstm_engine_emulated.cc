@@ -8,8 +8,9 @@ namespace {
 struct EmulatedExecutor {
   static bool has_clusters() { return true; }
   template <class Kernel>
-  void Run(const Kernel& kernel) const {
+  absl::Status Run(const Kernel& kernel) const {
     Emulate(kernel, kernel.Clusters());
+    return absl::OkStatus();
   }
 };
 

@@ -1,4 +1,4 @@
-// LstmEngine as a sequence of kernels. An executor runs a kernel: executor.Run(kernel) queues
+// LstmEngine as a sequence of kernels. An executor says has_clusters(), and Run(kernel) queues
 // kernel.Clusters() clusters of it; all of one kernel have ended before the next one begins.
 #pragma once
 
@@ -8,7 +8,10 @@
 #include <optional>
 #include <vector>
 
+#include <absl/status/status.h>
+
 #include "common/check.h"
+#include "learner/kernels/dense.h"
 #include "learner/kernels/optimizer_phases.h"
 #include "learner/kernels/product_phases.h"
 #include "learner/signals/lstm_engine.h"
@@ -45,8 +48,8 @@ struct LstmActMemory {
       : enc1(arena->Take<T>(shape.lifetimes * kSteps * shape.sizes.enc1)),
         states(arena->Take<T>(shape.lifetimes * kSteps * shape.sizes.hidden)),
         critic(arena->Take<T>(shape.lifetimes * kSteps * shape.sizes.critic)),
-        scratch(arena->Take<T>(
-            shape.lifetimes * typename LstmRunKernel<T, LstmSizes>::Layout(shape.sizes).all.end)) {}
+        scratch(
+            arena->Take<T>(shape.lifetimes * LstmRunLayout<T, LstmSizes>(shape.sizes).all.end)) {}
 
   T *enc1, *states, *critic, *scratch;
 };
@@ -72,9 +75,9 @@ struct LstmPieceMemory {
     dh = arena->Take<T>(rows * s.hidden);
     dcode = arena->Take<T>(rows * s.enc2);
     denc1 = arena->Take<T>(rows * s.enc1);
-    scratch = arena->Take<T>(
-        shape.lifetimes * std::max(typename CellsForwardKernel<T, LstmSizes>::Layout(s).all.end,
-                                   typename CellsBackwardKernel<T, LstmSizes>::Layout(s).all.end));
+    scratch =
+        arena->Take<T>(shape.lifetimes * std::max(CellsForwardLayout<T, LstmSizes>(s).all.end,
+                                                  CellsBackwardLayout<T, LstmSizes>(s).all.end));
     group_gradients = arena->Take<T>(groups * s.NumWeights());
     gradient = arena->Take<T>(s.NumWeights());
     sum = arena->Take<T>(s.NumWeights());
@@ -101,13 +104,6 @@ int64_t LstmEngineBytes(const LstmEngineShape& shape) {
   return arena.bytes();
 }
 
-template <typename T>
-struct AddTo {
-  const T* x;
-  T* sum;
-  MENTOR_HD void operator()(int64_t i) const { sum[i] += x[i]; }
-};
-
 template <typename T, class Executor>
 class LstmEngineOn : public LstmEngine<T> {
  public:
@@ -118,7 +114,7 @@ class LstmEngineOn : public LstmEngine<T> {
         piece_(shape, &arena_),
         executor_(executor) {}
 
-  void Act(const T* weights, const LstmRun<T>& run) override {
+  absl::Status Act(const T* weights, const LstmRun<T>& run) override {
     MENTOR_CHECK(run.lifetimes <= shape_.lifetimes);
     const LstmSizes& s = shape_.sizes;
     const LstmSlices<const T> w(s, weights);
@@ -132,23 +128,23 @@ class LstmEngineOn : public LstmEngine<T> {
       enc1.c_batch = count * s.enc1;
       RunProducts({enc1});
       WithSizes([&](auto sizes) {
-        executor_.Run(LstmRunKernel<T, decltype(sizes)>{.sizes = sizes,
-                                                        .w = w,
-                                                        .lifetimes = lifetimes,
-                                                        .steps = run.steps,
-                                                        .begin = begin,
-                                                        .count = count,
-                                                        .log_initial_std = run.log_initial_std,
-                                                        .enc1 = act_.enc1,
-                                                        .features = run.features,
-                                                        .noise = run.noise,
-                                                        .h = run.h,
-                                                        .c = run.c,
-                                                        .previous = run.previous,
-                                                        .signals = run.signals,
-                                                        .log_probs = run.log_probs,
-                                                        .states = run.noise ? act_.states : nullptr,
-                                                        .scratch = act_.scratch});
+        Queue(LstmRunKernel<T, decltype(sizes)>{.sizes = sizes,
+                                                .w = w,
+                                                .lifetimes = lifetimes,
+                                                .steps = run.steps,
+                                                .begin = begin,
+                                                .count = count,
+                                                .log_initial_std = run.log_initial_std,
+                                                .enc1 = act_.enc1,
+                                                .features = run.features,
+                                                .noise = run.noise,
+                                                .h = run.h,
+                                                .c = run.c,
+                                                .previous = run.previous,
+                                                .signals = run.signals,
+                                                .log_probs = run.log_probs,
+                                                .states = run.noise ? act_.states : nullptr,
+                                                .scratch = act_.scratch});
       });
       if (!run.noise) continue;
       Product<T> critic = Forward(act_.states, s.hidden, lifetimes * count, w.critic_w1, s.hidden,
@@ -165,13 +161,14 @@ class LstmEngineOn : public LstmEngine<T> {
                        .out = run.values + begin,
                        .batches = lifetimes,
                        .out_batch = run.steps});
-      executor_.Run(values);
+      Queue(values);
     }
+    return status_;
   }
 
-  void TrainPiece(const OuterLossConfig& loss, const T* weights, const LstmBatch<T>& batch,
-                  int64_t begin, int64_t end, T* h, T* c, OuterLossTerms* sums,
-                  double* norm) override {
+  absl::Status TrainPiece(const OuterLossConfig& loss, const T* weights, const LstmBatch<T>& batch,
+                          int64_t begin, int64_t end, T* h, T* c, OuterLossTerms* sums,
+                          double* norm) override {
     MENTOR_CHECK(batch.lifetimes <= shape_.lifetimes && end - begin <= shape_.piece_steps);
     MENTOR_CHECK(0 <= begin && begin < end && end <= batch.steps);
     rows_ = {.lifetimes = batch.lifetimes, .steps = end - begin, .group = shape_.group_lifetimes};
@@ -181,16 +178,16 @@ class LstmEngineOn : public LstmEngine<T> {
                               piece_.z});
     EncodersForward(w);
     WithSizes([&](auto sizes) {
-      executor_.Run(CellsForwardKernel<T, decltype(sizes)>{.sizes = sizes,
-                                                           .w_hh = w.w_hh,
-                                                           .rows = rows_,
-                                                           .h = h,
-                                                           .c = c,
-                                                           .gates = piece_.gates,
-                                                           .h_rows = piece_.h,
-                                                           .c_rows = piece_.c,
-                                                           .tanh_c_rows = piece_.tanh_c,
-                                                           .scratch = piece_.scratch});
+      Queue(CellsForwardKernel<T, decltype(sizes)>{.sizes = sizes,
+                                                   .w_hh = w.w_hh,
+                                                   .rows = rows_,
+                                                   .h = h,
+                                                   .c = c,
+                                                   .gates = piece_.gates,
+                                                   .h_rows = piece_.h,
+                                                   .c_rows = piece_.c,
+                                                   .tanh_c_rows = piece_.tanh_c,
+                                                   .scratch = piece_.scratch});
     });
     HeadsForward(w);
     ForEach(rows_.Count(), StepLoss<T>{.loss = loss,
@@ -211,12 +208,13 @@ class LstmEngineOn : public LstmEngine<T> {
             SumTerms{.rows = rows_, .terms = piece_.terms, .sums = &sums->pg});
     Backward(weights, w);
     SumGradients(norm);
+    return status_;
   }
 
-  void ClipAndStep(const AdamConfig& config, int64_t step, std::optional<double> max_grad_norm,
-                   T* weights, T* m, T* v) override {
+  absl::Status ClipAndStep(const AdamConfig& config, int64_t step,
+                           std::optional<double> max_grad_norm, T* weights, T* m, T* v) override {
     const int64_t size = shape_.sizes.NumWeights();
-    executor_.Run(NormKernel<T>{.x = piece_.sum, .size = size, .norm = piece_.norm});
+    Queue(NormKernel<T>{.x = piece_.sum, .size = size, .norm = piece_.norm});
     ForEach(size, ClippedAdam<T>{.adam = AdamStep<T>(config, step, 1),
                                  .norm = max_grad_norm ? piece_.norm : nullptr,
                                  .norm_max = max_grad_norm.value_or(0),
@@ -225,6 +223,7 @@ class LstmEngineOn : public LstmEngine<T> {
                                  .m = m,
                                  .v = v});
     fresh_ = true;
+    return status_;
   }
 
   // Of the last piece.
@@ -242,14 +241,18 @@ class LstmEngineOn : public LstmEngine<T> {
     }
     f(s);
   }
+  template <class Kernel>
+  void Queue(const Kernel& kernel) {
+    if (status_.ok()) status_ = executor_.Run(kernel);
+  }
   template <class F>
   void ForEach(int64_t count, const F& f) {
-    executor_.Run(ForEachKernel<F>{.count = count, .f = f});
+    Queue(ForEachKernel<F>{.count = count, .f = f});
   }
   void RunProducts(std::initializer_list<Product<T>> products) {
     ProductKernel<T> kernel;
     for (const Product<T>& product : products) kernel.products.Add(product);
-    executor_.Run(kernel);
+    Queue(kernel);
   }
 
   // c = bias + x w^T with rows of weights w [columns, inner].
@@ -342,7 +345,7 @@ class LstmEngineOn : public LstmEngine<T> {
             .b_column = 1,
             .c = dw,
             .c_row = x_columns,
-            .block = kBlock,
+            .block = learner::WeightGradient<T>::kRows,
             .batches = part.groups,
             .a_batch = y.batch,
             .b_batch = x.batch,
@@ -386,7 +389,7 @@ class LstmEngineOn : public LstmEngine<T> {
       add(w.logstd_w1, w.logstd_b1, heads, heads);
       add(w.critic_w1, w.critic_b1, s.critic, 2 * heads);
     }
-    executor_.Run(first);
+    Queue(first);
     Product<T> second = Forward(piece_.first, s.first(), rows, w.mean_w2, heads, heads, w.mean_b2,
                                 piece_.second, heads);
     second.after = After::kTanh;
@@ -405,7 +408,7 @@ class LstmEngineOn : public LstmEngine<T> {
     add(piece_.second, heads, w.mean_w3, w.mean_b3, heads, piece_.slopes);
     add(piece_.first + heads, s.first(), w.logstd_w2, w.logstd_b2, heads, piece_.s_outputs);
     add(piece_.first + 2 * heads, s.first(), w.critic_w2, w.critic_b2, s.critic, piece_.values);
-    executor_.Run(outputs);
+    Queue(outputs);
   }
 
   void Backward(const T* weights, const LstmSlices<const T>& w) {
@@ -426,7 +429,7 @@ class LstmEngineOn : public LstmEngine<T> {
       add(piece_.d_s, piece_.first + heads, s.first(), heads, w.logstd_w2);
       add(piece_.d_values, piece_.first + 2 * heads, s.first(), s.critic, w.critic_w2);
     }
-    executor_.Run(outputs);
+    Queue(outputs);
     ForEach(rows * s.first(), OutputsBackward<T>{.sizes = s,
                                                  .w = w,
                                                  .d_slopes = piece_.d_slopes,
@@ -441,7 +444,7 @@ class LstmEngineOn : public LstmEngine<T> {
                                          RowsOf(part, piece_.first, s.first()), heads,
                                          GradientOf(part, weights, w.mean_w2)));
     }
-    executor_.Run(second);
+    Queue(second);
     Product<T> mean1 = ThroughWeights(piece_.second, heads, rows, w.mean_w2, heads, heads, heads,
                                       piece_.first, s.first());
     mean1.after = After::kTanhDerivative;
@@ -458,14 +461,14 @@ class LstmEngineOn : public LstmEngine<T> {
     through(w.critic_w1, 2 * heads, s.critic);
 
     WithSizes([&](auto sizes) {
-      executor_.Run(CellsBackwardKernel<T, decltype(sizes)>{.sizes = sizes,
-                                                            .w_hh = w.w_hh,
-                                                            .rows = rows_,
-                                                            .gates = piece_.gates,
-                                                            .c_rows = piece_.c,
-                                                            .tanh_c_rows = piece_.tanh_c,
-                                                            .dh = piece_.dh,
-                                                            .scratch = piece_.scratch});
+      Queue(CellsBackwardKernel<T, decltype(sizes)>{.sizes = sizes,
+                                                    .w_hh = w.w_hh,
+                                                    .rows = rows_,
+                                                    .gates = piece_.gates,
+                                                    .c_rows = piece_.c,
+                                                    .tanh_c_rows = piece_.tanh_c,
+                                                    .dh = piece_.dh,
+                                                    .scratch = piece_.scratch});
     });
     // No gradient flows to the side inputs.
     Product<T> code = ThroughWeights(piece_.gates, 4 * hidden, rows, w.w_ih, s.code2(), 4 * hidden,
@@ -529,8 +532,8 @@ class LstmEngineOn : public LstmEngine<T> {
       add_bias(piece_.first + 2 * heads, s.first(), s.critic, w.critic_b1);
       add_bias(piece_.d_values, 1, 1, w.critic_b2);
     }
-    executor_.Run(kernel);
-    executor_.Run(biases);
+    Queue(kernel);
+    Queue(biases);
   }
 
   void SumGradients(double* norm) {
@@ -540,18 +543,17 @@ class LstmEngineOn : public LstmEngine<T> {
                                .count = rows_.Groups(),
                                .size = size,
                                .sum = gradient});
-    executor_.Run(NormKernel<T>{.x = gradient, .size = size, .norm = norm});
+    Queue(NormKernel<T>{.x = gradient, .size = size, .norm = norm});
     if (!fresh_) ForEach(size, AddTo<T>{.x = gradient, .sum = piece_.sum});
     fresh_ = false;
   }
-
-  static constexpr int64_t kBlock = 96;  // WeightGradient<T>::kRows
 
   const LstmEngineShape shape_;
   Arena arena_;
   const LstmActMemory<T> act_;
   const LstmPieceMemory<T> piece_;
   Executor executor_;
+  absl::Status status_;
   PieceRows rows_;     // Of the last piece.
   bool fresh_ = true;  // No piece since the last optimizer step.
 };

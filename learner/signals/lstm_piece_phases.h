@@ -67,6 +67,20 @@ struct GatherFeatures {
   }
 };
 
+template <typename T, class Sizes>
+struct CellsForwardLayout {
+  using Cluster = LstmCluster<Sizes>;
+
+  Offsets all;
+  int64_t h, h_stride, gates, c;  // As in acting.
+
+  MENTOR_HD constexpr explicit CellsForwardLayout(const Sizes& s)
+      : h(all.Take(s.hidden)),
+        h_stride(all.Take(s.hidden) - h),
+        gates(all.Take(4 * Cluster::Units(s))),
+        c(all.Take(s.hidden)) {}
+};
+
 // The cells, step by step, a cluster for each lifetime.
 template <typename T, class Sizes>
 struct CellsForwardKernel {
@@ -74,30 +88,12 @@ struct CellsForwardKernel {
   static constexpr bool kFixed = Sizes::kFixed;
   static constexpr int kRanks = Cluster::kRanks, kThreads = Cluster::kThreads;
 
-  struct Layout {
-    Offsets all;
-    int64_t h[2], gates, c;  // As in acting.
-
-    MENTOR_HD constexpr explicit Layout(const Sizes& s)
-        : h{all.Take(s.hidden), all.Take(s.hidden)},
-          gates(all.Take(4 * Cluster::Units(s))),
-          c(all.Take(s.hidden)) {}
+  using Layout = CellsForwardLayout<T, Sizes>;
+  using Shared = Numbers<T, kFixed ? Layout(Sizes{}).all.end : 0>;
+  struct Registers {
+    Numbers<T, kFixed ? Sizes{}.hidden : 0> w;  // A row of W_hh.
+    T before;                                   // Of the next step.
   };
-  template <bool fixed, class = void>
-  struct SharedOf {
-    alignas(16) T numbers[Layout(Sizes{}).all.end];
-  };
-  template <class Nothing>
-  struct SharedOf<false, Nothing> {};
-  using Shared = SharedOf<kFixed>;
-  template <bool fixed, class = void>
-  struct RegistersOf {
-    T w[Sizes::hidden];  // A row of W_hh.
-    T before;            // Of the next step.
-  };
-  template <class Nothing>
-  struct RegistersOf<false, Nothing> {};
-  using Registers = RegistersOf<kFixed>;
 
   Sizes sizes;
   const T* w_hh;
@@ -114,18 +110,12 @@ struct CellsForwardKernel {
   MENTOR_HD void Phases(int64_t lifetime, const Run& run) const {
     const Layout at(sizes);
     const int64_t units = Cluster::Units(sizes), hidden = sizes.hidden;
-    const auto memory = [&](const auto& thread, int rank) -> T* {
-      if constexpr (kFixed) {
-        return thread.of[rank]->numbers;
-      } else {
-        return scratch + lifetime * at.all.end;
-      }
-    };
+    T* const mine = kFixed ? nullptr : scratch + lifetime * at.all.end;
     run.Cluster([&](const auto& thread) {
-      T* m = memory(thread, thread.rank);
+      T* m = Cluster::Own(thread, mine);
       const int64_t row = rows.StateRow(lifetime, 0);
       for (int64_t j = thread.tid; j < hidden; j += kThreads)
-        m[at.h[0] + j] = h[lifetime * hidden + j];
+        m[at.h + j] = h[lifetime * hidden + j];
       for (int64_t j = thread.tid; j < units; j += kThreads) {
         const int64_t unit = thread.rank * units + j;
         m[at.c + j] = c_rows[row * hidden + unit] = c[lifetime * hidden + unit];
@@ -133,8 +123,8 @@ struct CellsForwardKernel {
       }
       if constexpr (kFixed) {
         const int64_t gate = Cluster::GateRow(sizes, thread.rank, thread.tid);
-        MENTOR_UNROLL_ON_DEVICE for (int k = 0; k < Sizes::hidden; ++k) thread.own.w[k] =
-            w_hh[gate * Sizes::hidden + k];
+        MENTOR_UNROLL_BY(256)
+        for (int k = 0; k < Sizes::hidden; ++k) thread.own.w.x[k] = w_hh[gate * Sizes::hidden + k];
         thread.own.before = gates[rows.Row(lifetime, 0) * 4 * hidden + gate];
       }
     });
@@ -142,21 +132,22 @@ struct CellsForwardKernel {
       const int now = static_cast<int>(step % 2);
       const int64_t row = rows.Row(lifetime, step), next_row = rows.StateRow(lifetime, step + 1);
       run.Block([&](const auto& thread) {
-        T* m = memory(thread, thread.rank);
+        T* m = Cluster::Own(thread, mine);
         for (int64_t j = thread.tid; j < 4 * units; j += kThreads) {
           const int64_t gate = Cluster::GateRow(sizes, thread.rank, j);
           T* to = gates + row * 4 * hidden + gate;
           T sum;
           if constexpr (kFixed) {
-            sum = ChainOfRegisters<Sizes::hidden>(thread.own.before, m + at.h[now], thread.own.w);
+            sum = ChainOfRegisters<Sizes::hidden>(thread.own.before, m + at.h + now * at.h_stride,
+                                                  thread.own.w.x);
           } else {
-            sum = Chain<false>(*to, m + at.h[now], w_hh + gate * hidden, hidden);
+            sum = Chain<false>(*to, m + at.h + now * at.h_stride, w_hh + gate * hidden, hidden);
           }
           m[at.gates + j] = *to = ActivateGate(gate, hidden, sum);
         }
       });
       run.Cluster([&](const auto& thread) {
-        T* m = memory(thread, thread.rank);
+        T* m = Cluster::Own(thread, mine);
         if constexpr (kFixed) {
           if (step + 1 < rows.steps) {
             thread.own.before = gates[rows.Row(lifetime, step + 1) * 4 * hidden +
@@ -172,7 +163,7 @@ struct CellsForwardKernel {
           tanh_c_rows[row * hidden + unit] = next.tanh_c;
           h_rows[next_row * hidden + unit] = next.h;
           for (int rank = 0; rank < kRanks; ++rank)
-            memory(thread, rank)[at.h[1 - now] + unit] = next.h;
+            Cluster::Of(thread, rank, mine)[at.h + (1 - now) * at.h_stride + unit] = next.h;
           if (step + 1 == rows.steps) {
             h[lifetime * hidden + unit] = next.h;
             c[lifetime * hidden + unit] = next.c;
@@ -183,6 +174,22 @@ struct CellsForwardKernel {
   }
 };
 
+template <typename T, class Sizes>
+struct CellsBackwardLayout {
+  using Cluster = LstmCluster<Sizes>;
+
+  Offsets all;
+  int64_t dgates, dgates_stride;  // [2]: by parity of the step; of all units.
+  int64_t dc;
+  int64_t w;  // [4 H, units]: columns of W_hh; fixed sizes
+
+  MENTOR_HD constexpr explicit CellsBackwardLayout(const Sizes& s)
+      : dgates(all.Take(4 * s.hidden)),
+        dgates_stride(all.Take(4 * s.hidden) - dgates),
+        dc(all.Take(s.hidden)),
+        w(all.Take(Cluster::kFixed ? 4 * s.hidden * Cluster::Units(s) : 0)) {}
+};
+
 // The same backwards: the activated gates become the loss's derivatives before activation.
 template <typename T, class Sizes>
 struct CellsBackwardKernel {
@@ -190,24 +197,8 @@ struct CellsBackwardKernel {
   static constexpr bool kFixed = Sizes::kFixed;
   static constexpr int kRanks = Cluster::kRanks, kThreads = Cluster::kThreads;
 
-  struct Layout {
-    Offsets all;
-    int64_t dgates[2];  // By parity of the step; of all units.
-    int64_t dc;
-    int64_t w;  // [4 H, units]: columns of W_hh; fixed sizes
-
-    MENTOR_HD constexpr explicit Layout(const Sizes& s)
-        : dgates{all.Take(4 * s.hidden), all.Take(4 * s.hidden)},
-          dc(all.Take(s.hidden)),
-          w(all.Take(kFixed ? 4 * s.hidden * Cluster::Units(s) : 0)) {}
-  };
-  template <bool fixed, class = void>
-  struct SharedOf {
-    alignas(16) T numbers[Layout(Sizes{}).all.end];
-  };
-  template <class Nothing>
-  struct SharedOf<false, Nothing> {};
-  using Shared = SharedOf<kFixed>;
+  using Layout = CellsBackwardLayout<T, Sizes>;
+  using Shared = Numbers<T, kFixed ? Layout(Sizes{}).all.end : 0>;
   struct Registers {};
 
   Sizes sizes;
@@ -223,15 +214,9 @@ struct CellsBackwardKernel {
   MENTOR_HD void Phases(int64_t lifetime, const Run& run) const {
     const Layout at(sizes);
     const int64_t units = Cluster::Units(sizes), hidden = sizes.hidden;
-    const auto memory = [&](const auto& thread, int rank) -> T* {
-      if constexpr (kFixed) {
-        return thread.of[rank]->numbers;
-      } else {
-        return scratch + lifetime * at.all.end;
-      }
-    };
+    T* const mine = kFixed ? nullptr : scratch + lifetime * at.all.end;
     run.Cluster([&](const auto& thread) {
-      T* m = memory(thread, thread.rank);
+      T* m = Cluster::Own(thread, mine);
       for (int64_t j = thread.tid; j < units; j += kThreads) m[at.dc + j] = 0;
       if constexpr (kFixed) {
         for (int64_t i = thread.tid; i < 4 * hidden * units; i += kThreads)
@@ -241,7 +226,7 @@ struct CellsBackwardKernel {
     for (int64_t step = rows.steps - 1; step >= 0; --step) {
       const int64_t row = rows.Row(lifetime, step), c_row = rows.StateRow(lifetime, step);
       run.Cluster([&](const auto& thread) {
-        T* m = memory(thread, thread.rank);
+        T* m = Cluster::Own(thread, mine);
         for (int64_t j = thread.tid; j < units; j += kThreads) {
           const int64_t unit = thread.rank * units + j;
           T* gate = gates + row * 4 * hidden + unit;
@@ -250,7 +235,7 @@ struct CellsBackwardKernel {
           const T tanh_c = tanh_c_rows[row * hidden + unit];
           T dh_now = dh[row * hidden + unit];
           if (step + 1 < rows.steps) {
-            const T* dgates = m + at.dgates[(step + 1) % 2];
+            const T* dgates = m + at.dgates + (step + 1) % 2 * at.dgates_stride;
             dh_now += kFixed ? FromGates(dgates, m + at.w + j, units)
                              : FromGates(dgates, w_hh + unit, hidden);
           }
@@ -260,7 +245,9 @@ struct CellsBackwardKernel {
           MENTOR_UNROLL for (int q = 0; q < 4; ++q) {
             gate[q * hidden] = d.gates[q];
             for (int rank = 0; rank < kRanks; ++rank)
-              memory(thread, rank)[at.dgates[step % 2] + q * hidden + unit] = d.gates[q];
+              Cluster::Of(thread, rank,
+                          mine)[at.dgates + step % 2 * at.dgates_stride + q * hidden + unit] =
+                  d.gates[q];
           }
         }
       });
@@ -334,6 +321,7 @@ struct SumTerms {
     const double* x = terms + term * rows.Count() + rows.First(g) * rows.steps;
     const int64_t count = rows.Lifetimes(g) * rows.steps;
     double sum = 0;
+    MENTOR_UNROLL_BY(16)
     for (int64_t r = 0; r < count; ++r)
       sum = term == kTerms - 1 ? GreaterRhoError(sum, x[r]) : sum + x[r];
     sums[i] = sum;

@@ -26,7 +26,7 @@ struct TestExecutor {
 
   bool has_clusters() const { return clusters; }
   template <class Kernel>
-  void Run(const Kernel& kernel) const {
+  absl::Status Run(const Kernel& kernel) const {
     constexpr RandomStream kStream{.seed = 7};
     uint32_t phase = 0;
     Emulate(kernel, kernel.Clusters(), [&](std::vector<int>* threads) {
@@ -37,6 +37,7 @@ struct TestExecutor {
       for (auto i = static_cast<uint32_t>(threads->size()); i > 1; --i)
         std::swap((*threads)[i - 1], (*threads)[kStream.Below(i, i, phase)]);
     });
+    return absl::OkStatus();
   }
 };
 
@@ -127,7 +128,8 @@ void CheckRun(const RunCase& run_case, const std::vector<T>& weights,
   const Outputs want =
       run([&](const LstmRun<T>& r) { RunLstm(LstmForwardWeights<T>(sizes, weights.data()), r); });
   Engine<T> engine({.sizes = sizes, .lifetimes = lifetimes}, executor);
-  const Outputs got = run([&](const LstmRun<T>& r) { engine.engine.Act(weights.data(), r); });
+  const Outputs got =
+      run([&](const LstmRun<T>& r) { CHECK(engine.engine.Act(weights.data(), r).ok()); });
   CHECK(Differences(got.signals, want.signals) == 0);
   CHECK(Differences(got.log_probs, want.log_probs) == 0);
   CHECK(Differences(got.values, want.values) == 0);
@@ -288,8 +290,10 @@ void TrainByPhases(const PieceCase& c, Training<T>* x) {
     const LstmPieceMemory<T>& memory = engine.engine.piece();
     std::vector<OuterLossTerms> sums(groups);
     double norm;
-    engine.engine.TrainPiece(kLoss, x->weights.data(), x->batch, piece * c.steps,
-                             (piece + 1) * c.steps, x->h.data(), x->c.data(), sums.data(), &norm);
+    CHECK(engine.engine
+              .TrainPiece(kLoss, x->weights.data(), x->batch, piece * c.steps,
+                          (piece + 1) * c.steps, x->h.data(), x->c.data(), sums.data(), &norm)
+              .ok());
     Append(&x->new_log_probs, memory.log_probs, rows);
     Append(&x->values, memory.values, rows);
     Append(&x->group_gradients, memory.group_gradients, groups * size);
@@ -297,8 +301,10 @@ void TrainByPhases(const PieceCase& c, Training<T>* x) {
     for (const OuterLossTerms& terms : sums) Append(&x->sums, List(terms).data(), 6);
     x->norms.push_back(norm);
     if (piece % 2 == 1) {
-      engine.engine.ClipAndStep(kAdam, piece / 2 + 1, kMaxGradNorm, x->weights.data(), x->m.data(),
-                                x->v.data());
+      CHECK(engine.engine
+                .ClipAndStep(kAdam, piece / 2 + 1, kMaxGradNorm, x->weights.data(), x->m.data(),
+                             x->v.data())
+                .ok());
     }
   }
 }
@@ -343,6 +349,23 @@ void MakeSmall(std::vector<T>* x) {
 }
 
 }  // namespace
+
+TEST_CASE("lstm engine: a dot product has the bits of the CPU's, sums of -0 too") {
+  for (int64_t size = 1; size <= 40; ++size) {
+    const auto a = Normals<float>(1, size, 1), w = Normals<float>(2, size, 1);
+    // Their products are too small for a number, and negative.
+    const std::vector<float> tiny(size, 1e-30f), negative(size, -1e-30f);
+    const auto check = [size](const float* x, const float* y, float bias) {
+      float lanes[kDotLanes<float>], want;
+      for (int lane = 0; lane < kDotLanes<float>; ++lane) lanes[lane] = DotLane(x, y, size, lane);
+      const float got = SumOfLanes(bias, lanes);
+      Dot(x, size, 1, y, size, bias, &want, 1);
+      CHECK(Differences(&got, &want, 1) == 0);
+    };
+    check(a.data(), w.data(), 0.5f);
+    check(tiny.data(), negative.data(), -0.0f);
+  }
+}
 
 TEST_CASE("lstm engine: acting has the bits of the CPU's kernels") {
   for (const ThreadOrder order :
