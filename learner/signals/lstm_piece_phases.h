@@ -111,7 +111,7 @@ struct CellsForwardKernel {
     const Layout at(sizes);
     const int64_t units = Cluster::Units(sizes), hidden = sizes.hidden;
     T* const mine = kFixed ? nullptr : scratch + lifetime * at.all.end;
-    run.Cluster([&](const auto& thread) {
+    run.Block([&](const auto& thread) {
       T* m = Cluster::Own(thread, mine);
       const int64_t row = rows.StateRow(lifetime, 0);
       for (int64_t j = thread.tid; j < hidden; j += kThreads)
@@ -215,7 +215,7 @@ struct CellsBackwardKernel {
     const Layout at(sizes);
     const int64_t units = Cluster::Units(sizes), hidden = sizes.hidden;
     T* const mine = kFixed ? nullptr : scratch + lifetime * at.all.end;
-    run.Cluster([&](const auto& thread) {
+    run.Block([&](const auto& thread) {
       T* m = Cluster::Own(thread, mine);
       for (int64_t j = thread.tid; j < units; j += kThreads) m[at.dc + j] = 0;
       if constexpr (kFixed) {

@@ -181,7 +181,7 @@ struct LstmRunKernel {
     };
     const int64_t inputs = sizes.enc1 + sizes.side;
 
-    run.Cluster([&](const auto& thread) {
+    run.Block([&](const auto& thread) {
       T* m = Cluster::Own(thread, mine);
       LoadWeights(at, thread, m);
       for (int64_t j = thread.tid; j < sizes.hidden; j += kThreads)
@@ -295,7 +295,7 @@ struct LstmRunKernel {
         if (noise) log_probs[t] = T(distribution.LogDensity(y));
       });
     }
-    run.Cluster([&](const auto& thread) {
+    run.Block([&](const auto& thread) {
       const T* m = Cluster::Own(thread, mine);
       for (int64_t j = thread.tid; j < units; j += kThreads) {
         const int64_t unit = thread.rank * units + j;
