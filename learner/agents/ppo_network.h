@@ -114,6 +114,15 @@ struct PpoLayout {
   MENTOR_HD constexpr int rows() const { return tiles::RoundUp(sizes.rows, tiles::kRowsPadded); }
 };
 
+// The memory of a network in the shared memory of a block; nothing where it lies in a workspace.
+template <typename T, class Sizes, bool with_moments>
+struct NetworkMemory {
+  alignas(16) T numbers[PpoLayout<Sizes>{}.num_numbers(with_moments)];
+  double doubles[PpoLayout<Sizes>{}.num_doubles()];
+};
+template <typename T, bool with_moments>
+struct NetworkMemory<T, AnyPpoSizes, with_moments> {};
+
 // One network of an agent: its memory, and its passes over `rows` rows. Each is one phase; a share
 // is what this thread does of it.
 template <typename T, class Sizes>
@@ -139,6 +148,14 @@ struct PpoNetwork {
 
   MENTOR_HD void LoadParams(Share share, const T* theta) const {
     for (int i = share.first; i < num_params(); i += share.step) *Param(i) = theta[i];
+  }
+
+  // from(row) is where the inputs of this row are.
+  template <class From>
+  MENTOR_HD void LoadInputs(Share share, int rows, const From& from) const {
+    const int d = at.sizes.inputs;
+    for (int i = share.first; i < rows * d; i += share.step)
+      numbers[at.inputs() + i / d * at.input_stride() + i % d] = from(i / d)[i % d];
   }
 
   MENTOR_HD void FirstLayer(Share share, int rows) const {

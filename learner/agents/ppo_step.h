@@ -11,7 +11,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <type_traits>
 
 #include "common/exact_math.h"
 #include "learner/agents/ppo_network.h"
@@ -78,28 +77,16 @@ class PpoEpoch {
   static_assert(kNormChains<T> <= kChains);
   // Of a block. In shared memory there is room for one: without a critic, for one block.
   static constexpr int kNetworks = Sizes::kShared ? 1 : 2 / kRanks;
-  // Of 227 KiB, the most a block may have (compute capability 9.0), some are for small things.
-  static constexpr int kSharedMax = 232448 - 1024;
-  static constexpr int SharedBytes(bool with_moments) {
-    return Layout{}.num_numbers(with_moments) * static_cast<int>(sizeof(T)) +
-           Layout{}.num_doubles() * static_cast<int>(sizeof(double));
-  }
+  // A block has at most 227 KiB (compute capability 9.0); some are for small things.
   static constexpr bool HasSharedMoments() {
-    if constexpr (Sizes::kShared) return SharedBytes(true) <= kSharedMax;
+    if constexpr (Sizes::kShared) return sizeof(NetworkMemory<T, Sizes, true>) <= 226 * 1024;
     return false;
   }
   static constexpr bool kSharedMoments = HasSharedMoments();
 
-  struct SharedNetwork {
-    static constexpr Layout kLayout{};
-    alignas(16) T numbers[kLayout.num_numbers(kSharedMoments)];
-    double doubles[kLayout.num_doubles()];
-  };
-  struct NoSharedNetwork {};
-
  public:
   struct Shared {
-    std::conditional_t<Sizes::kShared, SharedNetwork, NoSharedNetwork> network;
+    NetworkMemory<T, Sizes, kSharedMoments> network;
     T norm_chains[kChains];
     // Of the policy's block.
     double advantage_mean, advantage_scale, log_prob_offset, entropy;
@@ -242,11 +229,8 @@ class PpoEpoch {
     const int64_t first = agent * data_.steps;
     const uint32_t* order = data_.order + first + begin;
     Networks(t, agent, [&](const Network& n) {
-      T* inputs = n.numbers + layout_.inputs();
-      for (int i = share.first; i < rows * d; i += share.step) {
-        inputs[i / d * layout_.input_stride() + i % d] =
-            data_.observations[(first + order[i / d]) * d + i % d];
-      }
+      n.LoadInputs(share, rows,
+                   [&](int row) { return data_.observations + (first + order[row]) * d; });
       T* targets = n.Targets();
       if (n.network == 0) {
         for (int i = share.first; i < rows * a; i += share.step)

@@ -131,9 +131,9 @@ TEST_CASE("ppo: kernels and LibTorch agree over a whole update", "[unit]") {
     c.config.entropy_coef = 0.01;
     c.config.clip_value_loss = true;
     c.config.minibatches = 7;  // 8 steps each, and one of 4.
-    c.options.gradient = GradientSource::kKernels;
+    c.options.engine = PpoEngine::kKernels;
     const UpdateResult kernels = c.Update();
-    c.options.gradient = GradientSource::kAutograd;
+    c.options.engine = PpoEngine::kAutograd;
     const UpdateResult autograd = c.Update();
     CHECK(kernels.reports[0].optimizer_steps == 3 * 8);
     CHECK(Distance(kernels.agents.theta, autograd.agents.theta) < 1e-10);
@@ -163,11 +163,11 @@ TEST_CASE("ppo: an agent with something not finite stays as it was, the others l
   const float nan = std::numeric_limits<float>::quiet_NaN(),
               infinity = std::numeric_limits<float>::infinity();
   const UpdateResult clean = Case({0, 1, 2}).Update();
-  for (GradientSource gradient : {GradientSource::kKernels, GradientSource::kAutograd}) {
+  for (PpoEngine engine : {PpoEngine::kKernels, PpoEngine::kAutograd}) {
     for (int kind = 0; kind < 4; ++kind) {
       INFO("kind " << kind);
       Case c({0, 1, 2});
-      c.options.gradient = gradient;
+      c.options.engine = engine;
       c.signal = c.signal.clone();
       if (kind == 0) c.segment.observations[1][33][2] = nan;
       if (kind == 1) c.signal[1][59] = infinity;
@@ -178,7 +178,7 @@ TEST_CASE("ppo: an agent with something not finite stays as it was, the others l
       CHECK(result.reports[1].nonfinite);
       CHECK_FALSE(result.reports[0].nonfinite);
       if (kind != 3) CHECK(Same(Rows(result.agents, 1, 1), Rows(c.agents, 1, 1)));
-      if (gradient == GradientSource::kKernels) {
+      if (engine == PpoEngine::kKernels) {
         CHECK(Same(Rows(result.agents, 0, 1), Rows(clean.agents, 0, 1)));
         CHECK(Same(Rows(result.agents, 2, 1), Rows(clean.agents, 2, 1)));
       } else {
@@ -208,9 +208,9 @@ Case Truncated(std::vector<uint32_t> lifetimes) {
 }
 
 TEST_CASE("ppo: a truncated episode goes on with the value of its last observation", "[unit]") {
-  for (GradientSource gradient : {GradientSource::kKernels, GradientSource::kAutograd}) {
+  for (PpoEngine engine : {PpoEngine::kKernels, PpoEngine::kAutograd}) {
     Case c = Truncated({4, 7, 8});
-    c.options.gradient = gradient;
+    c.options.engine = engine;
     const UpdateResult result = c.Update();
     torch::Tensor want = torch::zeros({3, kSteps});
     for (int64_t s = 0; s < 3; ++s) want[s][19] = result.values[s][5];
@@ -227,9 +227,9 @@ TEST_CASE("ppo: a truncated episode goes on with the value of its last observati
   }
   Case wide = Truncated({4, 7, 8});
   wide.agents = NewAgents(wide.agents.theta.to(torch::kFloat64));
-  wide.options.gradient = GradientSource::kKernels;
+  wide.options.engine = PpoEngine::kKernels;
   const UpdateResult kernels = wide.Update();
-  wide.options.gradient = GradientSource::kAutograd;
+  wide.options.engine = PpoEngine::kAutograd;
   CHECK(Distance(kernels.agents.theta, wide.Update().agents.theta) < 1e-10);
 }
 
@@ -253,8 +253,8 @@ TEST_CASE("ppo: the target KL stops each agent after an epoch of its own", "[uni
   const torch::Tensor kl = free.trace.select(2, kApproxKl).view({4, 12, 4}).select(2, 3);
   const torch::Tensor greatest = std::get<0>(kl.max(1));
   c.config.target_kl = 0.5 * (greatest.min() + greatest.max()).item<double>();
-  for (GradientSource gradient : {GradientSource::kKernels, GradientSource::kAutograd}) {
-    c.options.gradient = gradient;
+  for (PpoEngine engine : {PpoEngine::kKernels, PpoEngine::kAutograd}) {
+    c.options.engine = engine;
     const UpdateResult stopped = c.Update();
     int early = 0;
     for (int64_t s = 0; s < 4; ++s) {
