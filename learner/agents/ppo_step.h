@@ -75,7 +75,7 @@ class PpoEpoch {
  private:
   using Layout = PpoLayout<Sizes>;
   static_assert(kNormChains<T> <= kChains);
-  // Of a block. In shared memory there is room for one: without a critic, for one block.
+  // Of a block. In shared memory there is room for one: a critic needs two blocks there.
   static constexpr int kNetworks = Sizes::kShared ? 1 : 2 / kRanks;
   // A block has at most 227 KiB (compute capability 9.0); some are for small things.
   static constexpr bool HasSharedMoments() {
@@ -136,7 +136,7 @@ class PpoEpoch {
     // Memory of a block that has ended cannot be read.
     run.Cluster([&](const auto& t) {
       if (finite) Keep(t, agent);
-      if (t.tid != 0 || t.rank != kRanks - 1) return;
+      if (t.tid != 0 || t.rank != LastRank()) return;
       PpoAgentState& state = data_.states[agent];
       state.adam_steps = adam_steps + step;
       if (!finite) {
@@ -154,7 +154,9 @@ class PpoEpoch {
   MENTOR_HD int num_networks() const { return data_.critic ? 2 : 1; }
   MENTOR_HD int num_params() const { return layout_.num_params_of(num_networks()); }
   MENTOR_HD static int RankOf(int network) { return network % kRanks; }
-  MENTOR_HD static Shared& LastBlock(const Thread& t) { return *t.of[kRanks - 1]; }
+  // The block that ends a step: it has the last network.
+  MENTOR_HD int LastRank() const { return RankOf(num_networks() - 1); }
+  MENTOR_HD Shared& LastBlock(const Thread& t) const { return *t.of[LastRank()]; }
 
   // A network in the shared memory of its block, or in the workspace.
   MENTOR_HD Network NetworkIn(Shared& block, int64_t agent, int network) const {
@@ -405,7 +407,7 @@ class PpoEpoch {
 
   // The step's row of the trace, and whether and with what scale it is done.
   MENTOR_HD void Finish(const Thread& t, int64_t agent, int rows, int64_t trace_row) const {
-    if (t.rank != kRanks - 1 || t.tid != 0) return;
+    if (t.rank != LastRank() || t.tid != 0) return;
     const PpoConstants& c = data_.constants;
     Shared& s = t.shared();
     const Network policy = NetworkIn(*t.of[0], agent, 0), value = NetworkIn(s, agent, 1);
