@@ -24,12 +24,18 @@ find_file(MENTOR_CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js
   NO_DEFAULT_PATH REQUIRED)
 include(EmbedFiles)
 include(MentorTorch)
+if(MENTOR_CUDA)
+  include(Cuda)
+endif()
 include(MuJoCo)
 
 # ccache and mold are used when they are there.
 find_program(MENTOR_CCACHE ccache)
 if(MENTOR_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${MENTOR_CCACHE})
+endif()
+if(MENTOR_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${MENTOR_CCACHE})
 endif()
 find_program(MENTOR_MOLD mold)
 if(MENTOR_MOLD)

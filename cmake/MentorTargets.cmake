@@ -5,12 +5,13 @@ option(MENTOR_UNITY "Compile files of a layer together, where the layer allows i
 #
 #   mentor_layer(NAME agents FOLDER learner/agents DEPS common mentor::torch)
 #     All sources of one folder (but main.cc) as an OBJECT library, so that self-registered parts
-#     always reach the binary. DEPS names our layers by their short names and third-party targets as
-#     they are: these are the arrows of the design, and tests/tidy/tidy_check.py holds the includes
-#     to them. SUBFOLDERS adds sources of folders below, each of which may include what stands
-#     before it. TOGETHER 12 compiles twelve files at a time, which is several times faster where
-#     headers cost more than code: names in their anonymous namespaces must then differ. ALONE
-#     names subfolders of parts, whose files stay free in their names.
+#     always reach the binary; with MENTOR_CUDA also its .cu files. DEPS names our layers by their
+#     short names and third-party targets as they are: these are the arrows of the design, and
+#     tests/tidy/tidy_check.py holds the includes to them. SUBFOLDERS adds sources of folders below,
+#     each of which may include what stands before it. TOGETHER 12 compiles twelve files at a time,
+#     which is several times faster where headers cost more than code: names in their anonymous
+#     namespaces must then differ. ALONE names subfolders of parts, whose files stay free in their
+#     names.
 #   mentor_binary(NAME mentor-actor SRCS main.cc DEPS actor envs)
 #     An executable with the objects of DEPS and of all layers below them.
 
@@ -18,22 +19,37 @@ option(MENTOR_UNITY "Compile files of a layer together, where the layer allows i
 set_property(GLOBAL PROPERTY JOB_POOLS torch_pool=2)
 
 add_library(mentor_flags INTERFACE)
-target_compile_options(mentor_flags INTERFACE
-  -march=${MENTOR_ARCH} -mtune=generic -ffp-contract=off
-  -Wall -Wextra -Wno-unused-parameter -Werror=return-type -Werror=switch
-  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Werror=thread-safety>
-  $<$<CONFIG:RelWithDebInfo>:-g1>)
 target_include_directories(mentor_flags INTERFACE ${CMAKE_SOURCE_DIR})
+set(cxx_flags -march=${MENTOR_ARCH} -mtune=generic -ffp-contract=off
+  -Wall -Wextra -Wno-unused-parameter -Werror=return-type -Werror=switch)
+if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
+  list(APPEND cxx_flags -Wthread-safety -Werror=thread-safety)
+endif()
+if(CMAKE_BUILD_TYPE STREQUAL RelWithDebInfo)
+  list(APPEND cxx_flags -g1)
+endif()
 if(MENTOR_WERROR)
-  # What GCC 12 guesses about std::string once it has inlined enough (its bugs 105329 and 105651)
-  # stays a warning.
-  target_compile_options(mentor_flags INTERFACE -Werror
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-error=array-bounds -Wno-error=restrict
-      -Wno-error=stringop-overflow>)
+  list(APPEND cxx_flags -Werror)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # What GCC 12 guesses about std::string once it has inlined enough (its bugs 105329 and 105651)
+    # stays a warning.
+    list(APPEND cxx_flags -Wno-error=array-bounds -Wno-error=restrict -Wno-error=stringop-overflow)
+  endif()
+endif()
+target_compile_options(mentor_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${cxx_flags}>")
+if(MENTOR_CUDA)
+  # The host's half of a .cu file is compiled as all else.
+  list(JOIN cxx_flags "," cxx_flags)
+  set(cuda_flags ${MENTOR_DEVICE_FLAGS} -Xcompiler=${cxx_flags})
+  if(MENTOR_WERROR)
+    list(APPEND cuda_flags -Werror=all-warnings)
+  endif()
+  target_compile_options(mentor_flags INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_flags}>")
+  target_compile_definitions(mentor_flags INTERFACE MENTOR_CUDA)
 endif()
 if(MENTOR_SANITIZE)
   target_compile_options(mentor_flags INTERFACE
-    -fsanitize=${MENTOR_SANITIZE} -fno-omit-frame-pointer)
+    "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${MENTOR_SANITIZE};-fno-omit-frame-pointer>")
   target_link_options(mentor_flags INTERFACE -fsanitize=${MENTOR_SANITIZE})
   if(MENTOR_SANITIZE MATCHES "thread")
     # Debian's protobuf was built without: its headers would give maps two members more.
@@ -83,9 +99,16 @@ function(mentor_layer)
     endif()
   endforeach()
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
-  add_library(mentor_${arg_NAME} OBJECT ${sources} ${arg_SRCS})
+  set(cuda_sources)
+  if(MENTOR_CUDA)
+    file(GLOB cuda_sources CONFIGURE_DEPENDS ${folder}/*.cu)
+  endif()
+  add_library(mentor_${arg_NAME} OBJECT ${sources} ${cuda_sources} ${arg_SRCS})
   add_library(mentor::${arg_NAME} ALIAS mentor_${arg_NAME})
   target_link_libraries(mentor_${arg_NAME} PUBLIC mentor_flags)
+  if(cuda_sources)
+    target_link_libraries(mentor_${arg_NAME} PUBLIC mentor::cudart)
+  endif()
   mentor_link(mentor_${arg_NAME} ${arg_DEPS})
   if(MENTOR_UNITY AND arg_TOGETHER)
     set_target_properties(mentor_${arg_NAME} PROPERTIES

@@ -17,10 +17,6 @@ target_link_libraries(mentor_torch INTERFACE -Wl,--push-state,--no-as-needed
   $<$<BOOL:${MENTOR_CUDA}>:torch> $<$<BOOL:${MENTOR_CUDA}>:torch_cuda>
   $<$<BOOL:${MENTOR_CUDA}>:c10_cuda>
   torch_cpu c10 -Wl,--pop-state)
-if(MENTOR_CUDA)
-  find_package(CUDAToolkit REQUIRED)
-  target_link_libraries(mentor_torch INTERFACE CUDA::cudart)
-endif()
 target_link_options(mentor_torch INTERFACE
   -Wl,-rpath,${torch_root}/lib
   -Wl,-rpath-link,${MENTOR_WHEELS}/nvidia/cu13/lib)

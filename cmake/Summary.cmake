@@ -5,3 +5,6 @@ message(STATUS "  LibTorch ${MENTOR_TORCH_VERSION}, MuJoCo ${MENTOR_MUJOCO_VERSI
   "prometheus-cpp ${prometheus-cpp_VERSION}, nlohmann-json ${nlohmann_json_VERSION}, "
   "SQLite ${SQLite3_VERSION}, "
   "CLI11 ${CLI11_VERSION}, Eigen ${Eigen3_VERSION}, Catch2 ${Catch2_VERSION}")
+if(MENTOR_CUDA)
+  message(STATUS "  nvcc ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
+endif()

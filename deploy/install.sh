@@ -2,9 +2,11 @@
 # Installs what Mentor needs to build, run and be tested on Debian 12: packages from apt.txt, wheels
 # from requirements*.txt into .deps/. Safe to run again: what is already there is left alone.
 #
-# Usage: deploy/install.sh [--cuda] [--containers] [--objects] [--packages] [--docs] [--notebook]
-#                          [--pages] [--help]
-#   --cuda         also install the wheels that LibTorch needs on a GPU (about 3 GB)
+# Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
+#                          [--notebook] [--pages] [--help]
+#   --cuda         also install what preset cuda needs: the compiler of --nvcc, and the wheels that
+#                  LibTorch needs on a GPU (about 3 GB)
+#   --nvcc         also install NVIDIA's compiler alone, as tests/gate/ needs it (104 MB)
 #   --containers   also install what tests/containers/ needs: Docker, parts of a Kubernetes node
 #   --objects      also install the S3 service that tests of object storage need (31 MB)
 #   --packages     also install what deploy/package.sh needs
@@ -16,10 +18,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cuda=0 containers=0 objects=0 packages=0 docs=0 notebook=0 pages=0
+cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 notebook=0 pages=0
 for argument in "$@"; do
   case "$argument" in
-    --cuda) cuda=1 ;;
+    --cuda) cuda=1 nvcc=1 ;;
+    --nvcc) nvcc=1 ;;
     --containers) containers=1 ;;
     --objects) objects=1 ;;
     --packages) packages=1 ;;
@@ -81,6 +84,11 @@ install_wheels() {
 install_packages deploy/apt.txt
 install_wheels deploy/requirements.txt
 if [ "$cuda" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi
+if [ "$nvcc" -eq 1 ]; then
+  install_wheels deploy/requirements-nvcc.txt nvcc
+  # Where nvcc looks for its libraries when it links.
+  ln -sfn lib .deps/nvcc/nvidia/cu13/lib64
+fi
 if [ "$objects" -eq 1 ]; then install_wheels deploy/requirements-objects.txt objects; fi
 if [ "$docs" -eq 1 ]; then install_wheels deploy/requirements-docs.txt docs; fi
 if [ "$notebook" -eq 1 ]; then install_wheels deploy/requirements-notebook.txt notebook; fi

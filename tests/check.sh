@@ -66,7 +66,7 @@ for file in "${files[@]}"; do
   case "$file" in
     proto/google/*) ;;
     *.cc) cpp+=("$file"); sources+=("$file") ;;
-    *.h|*.proto) cpp+=("$file") ;;
+    *.h|*.cuh|*.cu|*.proto) cpp+=("$file") ;;
     *.py) python+=("$file") ;;
     *.sh|.ci/*) shell+=("$file") ;;
   esac

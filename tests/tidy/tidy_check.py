@@ -20,6 +20,8 @@ SKIPPED_FOLDERS = re.compile(r"^(build.*|runs|__pycache__|\.git|\.deps|\.cache)$
 TEXT_ENDINGS = {
     ".h",
     ".cc",
+    ".cuh",
+    ".cu",
     ".cmake",
     ".txt",
     ".md",
@@ -35,6 +37,7 @@ TEXT_ENDINGS = {
     ".css",
     "",
 }
+CPP = (".h", ".cc", ".cuh", ".cu")
 CODE_ROOTS = ("common", "envs", "actor", "learner", "meta_learner", "mentor", "tests")
 
 # Layers and their arrows stand in the CMakeLists.txt files: mentor_layer(NAME .. FOLDER ..
@@ -199,7 +202,7 @@ class Layers:
 
 def check_arrows(tree):
     layers = Layers(tree)
-    for name in tree.code(".h", ".cc"):
+    for name in tree.code(*CPP):
         layer, place = layers.of(name)
         if layer is None and not name.startswith("tests/"):
             tree.find(
@@ -245,7 +248,7 @@ def check_arrows(tree):
 
 def check_third_parties(tree):
     layers = Layers(tree)
-    for name in tree.code(".h", ".cc"):
+    for name in tree.code(*CPP):
         layer, _ = layers.of(name)
         for number, line in enumerate(tree.lines(name), 1):
             match = INCLUDE.match(line)
@@ -269,7 +272,7 @@ def check_third_parties(tree):
                 )
             if (
                 TORCH_UMBRELLA.search(line)
-                and name.endswith(".h")
+                and name.endswith((".h", ".cuh"))
                 and name != "tests/torch_testing.h"
             ):
                 tree.find(
@@ -280,7 +283,7 @@ def check_third_parties(tree):
 
 
 def check_headers(tree):
-    for name in tree.code(".h"):
+    for name in tree.code(".h", ".cuh"):
         lines = tree.lines(name)
         if not lines or not lines[0].startswith("//"):
             tree.find(
@@ -296,7 +299,7 @@ def check_headers(tree):
 
 def check_banned(tree):
     own = "tests/tidy/tidy_check.py"
-    for name in tree.code(".h", ".cc") + [
+    for name in tree.code(*CPP) + [
         n for n in tree.files if n.endswith((".cmake", "CMakeLists.txt", ".py"))
     ]:
         if name == own:
@@ -440,6 +443,8 @@ def check_citations(tree):
     comment = {
         ".h": "//",
         ".cc": "//",
+        ".cuh": "//",
+        ".cu": "//",
         ".proto": "//",
         ".py": "#",
         ".sh": "#",
@@ -624,6 +629,8 @@ PLANTED = [
     ),
     ("common/rpc/below.h", GOOD_HEADER + '#include "common/a.h"\n', ""),
     ("common/above.cc", '#include "common/rpc/below.h"\n', "against the arrows"),
+    ("common/above.cu", '#include "common/rpc/below.h"\n', "against the arrows"),
+    ("common/h.cuh", "#pragma once\n", "begins with a comment"),
     ("envs/small/early.cc", '#include "envs/big/late.h"\n', "comes later"),
     ("envs/big/late.h", GOOD_HEADER + '#include "envs/small/early.h"\n', ""),
     ("envs/new/nowhere.cc", "int x;\n", "this folder is no layer"),

@@ -1,0 +1,33 @@
+# NVIDIA's compiler from the wheels of deploy/install.sh --nvcc; a toolkit of the system is not
+# used. mentor::cudart is the runtime, linked statically: LibTorch has its own, and both work on the
+# same context of a device.
+set(MENTOR_NVCC "${CMAKE_SOURCE_DIR}/.deps/nvcc" CACHE PATH
+  "Where deploy/install.sh put NVIDIA's compiler")
+set(MENTOR_CUDA_ARCHS "80;90;100" CACHE STRING
+  "Generations of GPUs that get code of their own; later ones compile the last one's PTX")
+
+set(nvcc_root ${MENTOR_NVCC}/nvidia/cu13)
+if(NOT EXISTS ${nvcc_root}/bin/nvcc)
+  message(FATAL_ERROR "${nvcc_root}/bin/nvcc is missing: run deploy/install.sh --cuda first")
+endif()
+set(CMAKE_CUDA_COMPILER ${nvcc_root}/bin/nvcc)
+set(CMAKE_CUDA_HOST_COMPILER ${CMAKE_CXX_COMPILER})
+set(CMAKE_CUDA_ARCHITECTURES ${MENTOR_CUDA_ARCHS})
+list(TRANSFORM CMAKE_CUDA_ARCHITECTURES APPEND "-real")
+list(GET MENTOR_CUDA_ARCHS -1 last)
+list(APPEND CMAKE_CUDA_ARCHITECTURES ${last}-virtual)
+set(CMAKE_CUDA_RUNTIME_LIBRARY None)
+enable_language(CUDA)
+# CMake 3.25 does not know that nvcc has it.
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_EXTENSIONS OFF)
+
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
+  ${CMAKE_SOURCE_DIR}/cmake/device_flags.txt)
+file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/device_flags.txt MENTOR_DEVICE_FLAGS REGEX "^-")
+
+add_library(mentor_cudart INTERFACE)
+add_library(mentor::cudart ALIAS mentor_cudart)
+target_link_libraries(mentor_cudart INTERFACE ${nvcc_root}/lib/libcudart_static.a
+  Threads::Threads ${CMAKE_DL_LIBS} rt)

@@ -1,0 +1,42 @@
+// Starts kernels of phases.h on a device, for callers that know nothing of CUDA. Any thread may
+// call; a stream is one thread's. What a kernel itself gets wrong shows when the stream is waited
+// for.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <absl/status/status.h>
+
+struct CUstream_st;  // CUDA's cudaStream_t is a pointer to it; null is the default stream.
+
+namespace mentor::learner {
+
+struct DeviceKernel {
+  const void* function;  // For cudaLaunchKernelExC.
+  int threads;           // Of a block.
+  int ranks;             // Blocks of a cluster.
+  size_t shared_bytes;   // Of a block.
+};
+
+// Defined by run_phases.cuh for kernels that a .cu file instantiates it for:
+//   template DeviceKernel DeviceKernelOf<PpoUpdate>();
+template <class Kernel>
+DeviceKernel DeviceKernelOf();
+
+// UNIMPLEMENTED where the device lacks what the kernel needs: clusters, or so much shared memory.
+absl::Status LaunchOnDevice(const DeviceKernel& kernel, const void* argument, int64_t clusters,
+                            CUstream_st* stream);
+
+// Begins to run all clusters of a kernel on the current device. The kernel is copied; what it
+// points to is in the device's memory and must stay until the kernel has ended.
+template <class Kernel>
+absl::Status Launch(const Kernel& kernel, int64_t clusters, CUstream_st* stream) {
+#ifdef MENTOR_CUDA
+  return LaunchOnDevice(DeviceKernelOf<Kernel>(), &kernel, clusters, stream);
+#else
+  return absl::UnimplementedError("this build has no CUDA: build with --preset cuda");
+#endif
+}
+
+}  // namespace mentor::learner
