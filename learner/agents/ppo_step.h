@@ -118,13 +118,16 @@ class PpoEpoch {
       });
       Backward(agent, rows, run);
       // The inputs are free: workers fetch the next ones beside the chains.
-      for (int network = 0; network < num_networks(); ++network) {
-        run.Cluster([&](const auto& t) {
-          if (t.tid >= kWorkers) {
-            NormChains(t, agent, network);
-          } else if (network == 0) {
-            Gather(t, agent, begin + rows, {t.tid, kWorkers});
-          }
+      run.Cluster([&](const auto& t) {
+        if (t.tid < kWorkers) {
+          Gather(t, agent, begin + rows, {t.tid, kWorkers});
+        } else {
+          NormChains(t, agent, 0);
+        }
+      });
+      if (data_.critic) {
+        run.Block([&](const auto& t) {
+          if (t.tid >= kWorkers) NormChains(t, agent, 1);
         });
       }
       run.Cluster([&](const auto& t) { Finish(t, agent, rows, data_.first_trace_row + step); });
@@ -133,8 +136,7 @@ class PpoEpoch {
         if (finite) Adam(t, agent);
       });
     }
-    // Memory of a block that has ended cannot be read.
-    run.Cluster([&](const auto& t) {
+    run.Block([&](const auto& t) {
       if (finite) Keep(t, agent);
       if (t.tid != 0 || t.rank != LastRank()) return;
       PpoAgentState& state = data_.states[agent];
