@@ -16,7 +16,7 @@
 #   tests/run.sh --all               everything: 25 minutes
 #   tests/run.sh -R dispatcher       tests whose names match
 #   tests/run.sh -L grad             tests of one kind: unit golden grad conformance loopback
-#                                    learning fault fuzz tidy monitoring
+#                                    learning fault fuzz tidy monitoring gate
 #   tests/run.sh --repeat 50 -R rng
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,7 +41,7 @@ case "$preset" in
 esac
 
 wanted=(--objects)
-if [ $all -eq 1 ]; then wanted+=(--docs --notebook); fi
+if [ $all -eq 1 ]; then wanted+=(--docs --notebook --nvcc); fi
 if [ "$preset" = cuda ]; then wanted+=(--cuda); fi
 deploy/install.sh "${wanted[@]}"
 # Who asks for everything hears in seconds, before the build, what is out of form.

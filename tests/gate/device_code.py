@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""What can be said of kernels without a device: compiles .cu files for every generation of GPUs
+and reports spills, registers and shared memory beyond tests/gate/limits.toml, and arithmetic that
+is not the CPU's (common/device_code.h): contracted, approximate, flushed to zero, of undefined
+order.
+
+Usage: device_code.py [FILE.cu...]
+  FILE.cu   default: all of learner/, and tests/gate/probe.cu
+
+Needs deploy/install.sh --nvcc. Prints what each kernel takes, then the findings; exit status 1 when
+there is one.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NVCC = pathlib.Path(os.environ.get("MENTOR_NVCC", ROOT / ".deps/nvcc"), "nvidia/cu13/bin/nvcc")
+LIMITS = tomllib.loads((ROOT / "tests/gate/limits.toml").read_text())
+# The same as in every build.
+FLAGS = [
+    line
+    for line in (ROOT / "cmake/device_flags.txt").read_text().splitlines()
+    if line.startswith("-")
+]
+
+ENTRY = re.compile(r"Compiling entry function '(\w+)' for 'sm_(\d+)'")
+FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
+USED = re.compile(r"Used (\d+) registers(?:.*?, (\d+) bytes smem)?")
+PTX_FUNCTION = re.compile(r"^(?:\.\w+ )*\.(entry|func) .*?(\w+)\($", re.MULTILINE)
+INSTRUCTION = re.compile(r"^\s*(?:@!?%p\d+\s+)?([a-z][\w.:]*)\s", re.MULTILINE)
+FLOAT = re.compile(r"\.(b?f16|b?f16x2|f32|f32x2|f64)\b")
+
+
+class Kernel:
+    """What one kernel takes on one generation."""
+
+    def __init__(self, mangled, generation):
+        # void mentor::learner::RunPhases<mentor::learner::Probe<2>, 640ul>(..): see run_phases.cuh.
+        name = run(["c++filt", mangled]).stdout.strip().replace("mentor::learner::", "")
+        phases = re.search(r"\bRunPhases<(.*), (\d+)ul>\(", name)
+        self.name = (phases[1] if phases else name).replace("> >", ">>")
+        self.shared_bytes = int(phases[2]) if phases else 0
+        self.mangled, self.generation = mangled, generation
+        self.registers = self.stack_bytes = self.spilled_bytes = 0
+        self.instructions = {}  # Of the PTX: how often.
+
+    def __str__(self):
+        return (
+            f"{self.name} sm_{self.generation}: {self.registers} registers, "
+            f"{self.shared_bytes} bytes of shared memory"
+        )
+
+
+def run(command):
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def sources():
+    return sorted((ROOT / "learner").rglob("*.cu")) + [ROOT / "tests/gate/probe.cu"]
+
+
+def compile_kernels(source, flags=FLAGS, generations=LIMITS["generations"]):
+    """The kernels of a .cu file on each generation, as the compiler's last stages describe them."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [NVCC, "-std=c++20", *flags, f"-I{ROOT}", "-DMENTOR_CUDA"]
+        for one in generations:
+            command += ["-gencode", f"arch=compute_{one},code=sm_{one}"]
+        command += ["-Xptxas=-v", "-keep", "-keep-dir", folder, "-fatbin", source]
+        done = run([*command, "-o", f"{folder}/all.fatbin"])
+        if done.returncode != 0:
+            raise RuntimeError(f"{source} does not compile:\n{done.stdout}{done.stderr}")
+        kernels = []
+        for line in done.stderr.splitlines():
+            if match := ENTRY.search(line):
+                kernels.append(Kernel(match[1], int(match[2])))
+            elif match := FRAME.search(line):
+                kernels[-1].stack_bytes += int(match[1])
+                kernels[-1].spilled_bytes += int(match[2]) + int(match[3])
+            elif match := USED.search(line):
+                kernels[-1].registers = int(match[1])
+                kernels[-1].shared_bytes += int(match[2] or 0)
+        for generation in generations:
+            stem = pathlib.Path(source).stem
+            # With one generation alone the file has no mark of it.
+            names = [f"{stem}.compute_{generation}.ptx", f"{stem}.ptx"]
+            ptx = next(p for name in names if (p := pathlib.Path(folder, name)).exists())
+            bodies = instructions(ptx.read_text())
+            for kernel in kernels:
+                if kernel.generation == generation:
+                    kernel.instructions = bodies[kernel.mangled]
+        return kernels
+
+
+def instructions(ptx):
+    """{name of a kernel: {instruction: how often}}. What a kernel calls shows as `call`."""
+    starts = list(PTX_FUNCTION.finditer(ptx))
+    bodies = {}
+    for start, end in zip(starts, starts[1:] + [None]):
+        counts = {}
+        for name in INSTRUCTION.findall(ptx[start.end() : end.start() if end else len(ptx)]):
+            counts[name] = counts.get(name, 0) + 1
+        if start[1] == "entry":
+            bodies[start[2]] = counts
+    return bodies
+
+
+def fault_of(instruction, fused_doubles):
+    """Why an instruction may give other bits than the CPU, or None."""
+    operation = instruction.split(".")[0]
+    of_floats = FLOAT.search(instruction)
+    if ".ftz" in instruction:
+        return "flushes to zero"
+    if ".approx" in instruction or ".full" in instruction:
+        return "is an approximation"
+    if operation.startswith("call"):
+        return "calls what should be compiled into the kernel"
+    if operation in ("mma", "wmma", "wgmma", "tcgen05"):
+        return "sums in an order of its own"
+    if not of_floats:
+        return None
+    if operation in ("atom", "red"):
+        return "sums in the order of arrival"
+    if operation in ("min", "max"):
+        return "drops NaN: use MinOrSecond and MaxOrSecond"
+    if operation == "fma" and of_floats[1] == "f64" and not fused_doubles:
+        return "is a product and a sum of doubles, contracted"
+    if operation in ("add", "sub", "mul", "div", "fma", "mad", "rcp", "sqrt"):
+        return None if ".rn" in instruction else "is not bound to its rounding: may be contracted"
+    return None
+
+
+def findings_of(kernel, limits=LIMITS["kernels"]):
+    limit = limits.get(kernel.name)
+    if limit is None:
+        return [f"{kernel}: '{kernel.name}' has no line in tests/gate/limits.toml"]
+    found = []
+    for what in ("registers", "shared_bytes"):
+        if getattr(kernel, what) > limit[what]:
+            found.append(f"{kernel}; {what} are limited to {limit[what]}")
+    if kernel.spilled_bytes:
+        found.append(f"{kernel}; spills {kernel.spilled_bytes} bytes")
+    elif kernel.stack_bytes:
+        found.append(
+            f"{kernel}; {kernel.stack_bytes} bytes of local memory: an array has an index that "
+            "only the run knows, or something was not inlined"
+        )
+    for instruction, count in sorted(kernel.instructions.items()):
+        fault = fault_of(instruction, limit.get("fused_doubles", False))
+        if fault:
+            found.append(f"{kernel}; {instruction} ({count} times) {fault}")
+    return found
+
+
+def main(arguments):
+    if arguments and arguments[0].startswith("-"):
+        print(__doc__)
+        return 0 if arguments[0] in ("-h", "--help") else 2
+    if not NVCC.exists():
+        print(f"{NVCC} is missing: run deploy/install.sh --nvcc", file=sys.stderr)
+        return 1
+    findings = []
+    for source in arguments or sources():
+        for kernel in compile_kernels(source):
+            print(kernel)
+            findings += findings_of(kernel)
+    for finding in findings:
+        print("FOUND", finding)
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,84 @@
+"""Device code keeps its limits and the CPU's arithmetic; the gate finds what is planted."""
+
+import pathlib
+import unittest
+
+import device_code
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROBE = HERE / "probe.cu"
+ROOMY = {"registers": 255, "shared_bytes": 1 << 17}
+
+
+class DeviceCode(unittest.TestCase):
+    def setUp(self):
+        if not device_code.NVCC.exists():
+            self.skipTest("no compiler of device code here: deploy/install.sh --nvcc")
+
+    def test_every_kernel_keeps_its_limits_and_the_cpus_arithmetic(self):
+        names, findings = set(), []
+        for source in device_code.sources():
+            for kernel in device_code.compile_kernels(source):
+                print(kernel)
+                names.add(kernel.name)
+                findings += device_code.findings_of(kernel)
+        self.assertEqual(findings, [])
+        self.assertEqual(names, set(device_code.LIMITS["kernels"]), "lines without a kernel")
+
+    def test_faults_in_a_source_are_found(self):
+        faults = {
+            "FusedDouble": "a product and a sum of doubles",
+            "SumByArrival": "sums in the order of arrival",
+            "Minimum": "drops NaN",
+            "Approximation": "is an approximation",
+            "RoundedDown": "is not bound to its rounding",
+            "Call": "calls what should be compiled into",
+            "LocalMemory": "bytes of local memory",
+            "Spills": "; spills ",
+        }
+        kernels = {
+            kernel.name: kernel
+            for kernel in device_code.compile_kernels(HERE / "planted.cu", generations=[90])
+        }
+        self.assertEqual(kernels.keys(), faults.keys())
+        for name, words in faults.items():
+            with self.subTest(name):
+                findings = device_code.findings_of(kernels[name], {name: ROOMY})
+                self.assertTrue(findings)
+                for finding in findings:
+                    self.assertIn(words, finding)
+        allowed = {"FusedDouble": {**ROOMY, "fused_doubles": True}}
+        self.assertEqual(device_code.findings_of(kernels["FusedDouble"], allowed), [])
+
+    def test_faults_in_the_flags_are_found(self):
+        right = set(device_code.FLAGS)
+        for flags, words in [
+            ({"-use_fast_math"}, "flushes to zero"),
+            (right - {"-fmad=false"}, "may be contracted"),
+            (right - {"-ftz=false"} | {"-ftz=true"}, "flushes to zero"),
+            (right - {"-prec-div=true"} | {"-prec-div=false"}, "is an approximation"),
+            (right - {"-prec-sqrt=true"} | {"-prec-sqrt=false"}, "is an approximation"),
+        ]:
+            with self.subTest(flags):
+                findings = [
+                    finding
+                    for kernel in device_code.compile_kernels(PROBE, sorted(flags), [90])
+                    for finding in device_code.findings_of(kernel)
+                ]
+                self.assertTrue(any(words in finding for finding in findings), findings)
+
+    def test_a_kernel_past_its_limits_is_found(self):
+        kernel = device_code.compile_kernels(PROBE, generations=[90])[0]
+        exact = {"registers": kernel.registers, "shared_bytes": kernel.shared_bytes}
+        self.assertEqual(device_code.findings_of(kernel, {kernel.name: exact}), [])
+        for what in exact:
+            with self.subTest(what):
+                lower = {kernel.name: {**exact, what: exact[what] - 1}}
+                (finding,) = device_code.findings_of(kernel, lower)
+                self.assertIn(f"{what} are limited to {exact[what] - 1}", finding)
+        (finding,) = device_code.findings_of(kernel, {"Another": exact})
+        self.assertIn("has no line in tests/gate/limits.toml", finding)
+
+
+if __name__ == "__main__":
+    unittest.main()
