@@ -11,9 +11,12 @@
 #ifdef __CUDACC__
 #define MENTOR_HD __host__ __device__ __forceinline__
 #define MENTOR_UNROLL _Pragma("unroll")
+#define MENTOR_PRAGMA(x) _Pragma(#x)
+#define MENTOR_UNROLL_BY(n) MENTOR_PRAGMA(unroll n)
 #else
 #define MENTOR_HD inline
 #define MENTOR_UNROLL _Pragma("GCC unroll 64")
+#define MENTOR_UNROLL_BY(n)
 #endif
 
 namespace mentor {

@@ -38,7 +38,7 @@ torch::Tensor Updated(torch::Device device) {
   const absl::StatusOr<UpdateResult> result =
       PpoUpdate(shape, NewAgents(theta), segment, Normals(kAgents, kSteps, 7).to(device), config,
                 KeyedOrder(/*seed=*/0, Phase::kTraining, /*iteration=*/0, lifetimes),
-                {.gradient = GradientSource::kAutograd});
+                {.engine = PpoEngine::kAutograd});
   MENTOR_CHECK(result.ok());
   return result->agents.theta;
 }

@@ -15,20 +15,23 @@
 #include "learner/agents/minibatch_order.h"
 #include "learner/agents/ppo_config.h"
 #include "learner/agents/segment.h"
+#include "learner/agents/trace_column.h"
 #include "learner/agents/worker_pool.h"
 
 namespace mentor::learner {
 
-// Where loss and gradient of a minibatch come from; the update around them is the same.
-enum class GradientSource {
+// What takes agents through the optimizer steps (agent_trainer.h).
+enum class PpoEngine {
   kDefault,   // kKernels where they can be used, kAutograd elsewhere.
-  kKernels,   // Hand-written forward and backward (ppo_kernels.h), one agent at a time. CPU,
-              // continuous actions and Adam only.
+  kKernels,   // Hand-written forward and backward (ppo_kernels.h). CPU, continuous actions and Adam
+              // only.
+  kEmulated,  // A device's kernels (ppo_step.h) emulated on the CPU, slowly: the same bits as
+              // kKernels, for the same agents.
   kAutograd,  // PpoLoss of all agents at once through LibTorch. Any device.
 };
 
 struct PpoOptions {
-  GradientSource gradient = GradientSource::kDefault;
+  PpoEngine engine = PpoEngine::kDefault;
   WorkerPool* pool = nullptr;  // Null: everything on the calling thread.
 };
 
@@ -44,18 +47,6 @@ struct AgentReport {
   int64_t optimizer_steps = 0;
   // Loss or gradient was not finite: the agent stays as it was before the update.
   bool nonfinite = false;
-};
-
-// Columns of UpdateResult::trace.
-enum TraceColumn : int64_t {
-  kLoss,
-  kPolicyLoss,
-  kValueLoss,
-  kEntropy,
-  kApproxKl,
-  kClipFraction,
-  kGradNorm,
-  kNumTraceColumns
 };
 
 struct UpdateResult {

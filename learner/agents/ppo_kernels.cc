@@ -7,6 +7,7 @@
 #include "common/exact_math.h"
 #include "learner/kernels/clipped_surrogate.h"
 #include "learner/kernels/matrix_kernels.h"
+#include "learner/kernels/value_loss.h"
 
 namespace mentor::learner {
 namespace {
@@ -222,25 +223,12 @@ MinibatchLoss PpoKernels<T>::LossAndGradient(const T* theta, const AgentRows<T>&
   const double factor = config_.value_coef / n;
   for (int64_t b = 0; b < count; ++b) {
     const double value = value_->y[b * value_->out_stride], target = data.returns[rows[b]];
-    const double error = value - target;
-    double square = error * error, slope = error;
-    if (config_.clip_value_loss) {
-      const double old = data.values[rows[b]], change = value - old;
-      const double moved = change < -config_.clip  ? -config_.clip
-                           : change > config_.clip ? config_.clip
-                                                   : change;
-      const double clipped_error = old + moved - target,
-                   clipped_square = clipped_error * clipped_error;
-      const double clipped_slope = moved == change ? clipped_error : 0;
-      if (square < clipped_square) {
-        slope = clipped_slope;
-        square = clipped_square;
-      } else if (square == clipped_square) {
-        slope = 0.5 * (slope + clipped_slope);
-      }
-    }
-    result.value_loss += 0.5 * square;
-    value_->dy[b * value_->out_stride] = static_cast<T>(factor * slope);
+    const ValueStep step =
+        config_.clip_value_loss
+            ? ClippedSquaredError(value, target, data.values[rows[b]], config_.clip)
+            : SquaredError(value, target);
+    result.value_loss += 0.5 * step.square;
+    value_->dy[b * value_->out_stride] = static_cast<T>(factor * step.slope);
   }
   result.value_loss /= n;
   result.loss += config_.value_coef * result.value_loss;

@@ -1,8 +1,6 @@
 #include "learner/kernels/lstm_weights.h"
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
 
 #include "common/check.h"
 
@@ -33,11 +31,14 @@ std::vector<std::pair<std::string, std::vector<int64_t>>> LstmSizes::Parameters(
           {"critic.b2", {1}}};
 }
 
-int64_t LstmSizes::NumParameters() const {
-  int64_t count = 0;
-  for (const auto& [name, shape] : Parameters())
-    count += std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-  return count;
+int64_t LstmSizes::NumWeights() const {
+  int64_t total = 0;
+  for (const auto& [name, shape] : Parameters()) {
+    int64_t size = 1;
+    for (const int64_t axis : shape) size *= axis;
+    total += size;
+  }
+  return total;
 }
 
 template <typename T>

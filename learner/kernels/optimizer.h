@@ -6,21 +6,13 @@
 #include <cstdint>
 #include <span>
 
-namespace mentor::learner {
+#include "learner/kernels/adam_step.h"
 
-struct AdamConfig {
-  double learning_rate = 3e-4;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-5;  // Added after bias correction.
-};
+namespace mentor::learner {
 
 // Sum of squares, in a fixed order.
 template <typename T>
 double SquaredNorm(std::span<const T> x);
-
-// What a gradient of this norm is multiplied by so that its norm is at most `norm_max`.
-double ClipScale(double norm, double norm_max);
 
 // One step of Adam (Kingma and Ba 2015, algorithm 1), number `step` counted from 1, with the
 // gradient times `scale`.

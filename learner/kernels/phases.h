@@ -103,11 +103,15 @@ struct InOrder {
   void operator()(std::vector<int>*) const {}
 };
 
+template <class Kernel, class Order>
+void EmulateCluster(const Kernel& kernel, int64_t cluster, Order* order) {
+  kernel.Phases(cluster, Emulation<Kernel, Order>(order));
+}
+
 // Runs all clusters of a kernel on this thread, one after another.
 template <class Kernel, class Order = InOrder>
 void Emulate(const Kernel& kernel, int64_t clusters, Order order = {}) {
-  for (int64_t cluster = 0; cluster < clusters; ++cluster)
-    kernel.Phases(cluster, Emulation<Kernel, Order>(&order));
+  for (int64_t cluster = 0; cluster < clusters; ++cluster) EmulateCluster(kernel, cluster, &order);
 }
 
 }  // namespace mentor::learner

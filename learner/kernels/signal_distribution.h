@@ -7,8 +7,6 @@
 
 namespace mentor::learner {
 
-inline constexpr double kEntropyOfUnitNormal = 0.5 + exact::kHalfLogTwoPi;
-
 // The distribution of one signal, in double.
 struct SignalDistribution {
   double mean, log_std, std;

@@ -11,7 +11,6 @@
 #include "common/exact_math.h"
 #include "common/mutex.h"
 #include "learner/kernels/lstm_weights.h"
-#include "learner/kernels/signal_distribution.h"
 #include "learner/signals/lstm_piece.h"
 #include "learner/signals/lstm_plain.h"
 #include "learner/signals/lstm_run.h"
@@ -73,7 +72,7 @@ class LstmGradient {
 
   // A PieceGradient; of a null gradient, the forward pass alone.
   std::vector<Tensor> operator()(const Tensor& features, const Tensor& signals,
-                                 const std::vector<Tensor>& recurrent, StepLoss loss,
+                                 const std::vector<Tensor>& recurrent, LossOfStep loss,
                                  Tensor* gradient) const {
     const torch::NoGradGuard no_grad;
     const auto dense = [&](const Tensor& x) { return x.to(options_).contiguous(); };

@@ -25,7 +25,7 @@ void OutputBackward(T dy, const T* w, int64_t n, T* x, T* dw, T* db) {
 
 template <typename T>
 void LstmPiece<T>::Run(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record,
-                       StepLoss loss, T* gradient) {
+                       LossOfStep loss, T* gradient) {
   sizes_ = weights.forward.sizes;
   lifetimes_ = record.lifetimes;
   rows_ = record.lifetimes * record.steps;
@@ -84,7 +84,7 @@ void LstmPiece<T>::Cells(const LstmForwardWeights<T>& weights, const LstmRecord<
 
 template <typename T>
 void LstmPiece<T>::Heads(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record,
-                         StepLoss loss, LstmSlices<T>* gradient) {
+                         LossOfStep loss, LstmSlices<T>* gradient) {
   const int64_t heads = sizes_.heads, first = sizes_.first(), joint = sizes_.joint();
   first_.resize(kBlock * first);
   second_.resize(kBlock * heads);

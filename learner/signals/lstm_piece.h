@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "learner/kernels/lstm_weights.h"
-#include "learner/signals/piece_gradient.h"
+#include "learner/signals/loss_of_step.h"
 
 namespace mentor::learner {
 
@@ -16,7 +16,7 @@ namespace mentor::learner {
 template <typename T>
 struct LstmTrainingWeights {
   LstmTrainingWeights(const LstmSizes& sizes, const T* flat)
-      : forward(sizes, flat), backward(sizes, flat), flat(flat, flat + sizes.NumParameters()) {}
+      : forward(sizes, flat), backward(sizes, flat), flat(flat, flat + sizes.NumWeights()) {}
   LstmForwardWeights<T> forward;
   LstmBackwardWeights<T> backward;
   AlignedVector<T> flat;  // [P]
@@ -38,7 +38,7 @@ template <typename T>
 class LstmPiece {
  public:
   // Adds to `gradient` [P] that of the loss, which is told of each step once; null: forward only.
-  void Run(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record, StepLoss loss,
+  void Run(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record, LossOfStep loss,
            T* gradient);
   // h and c after the last step, [N, H].
   void CopyFinalState(T* h, T* c) const;
@@ -46,7 +46,7 @@ class LstmPiece {
  private:
   void Encoders(const LstmForwardWeights<T>& weights, const LstmRecord<T>& record);
   void Cells(const LstmForwardWeights<T>& weights, const LstmRecord<T>& record);
-  void Heads(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record, StepLoss loss,
+  void Heads(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record, LossOfStep loss,
              LstmSlices<T>* gradient);
   void HeadsBackward(const LstmTrainingWeights<T>& weights, int64_t row, int64_t rows,
                      LstmSlices<T>* gradient);

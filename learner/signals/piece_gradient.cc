@@ -21,7 +21,7 @@ PieceGradient GradientByAutograd(
                                evaluate) {
   return [weights, evaluate = std::move(evaluate)](const Tensor& features, const Tensor& outputs,
                                                    const std::vector<Tensor>& recurrent,
-                                                   StepLoss loss, Tensor* gradient) {
+                                                   LossOfStep loss, Tensor* gradient) {
     const at::AutoGradMode gradients(true);
     const Tensor leaf = weights.detach().requires_grad_(true);
     PieceEvaluation now = evaluate(leaf, features, outputs, recurrent);

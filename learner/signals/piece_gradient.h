@@ -9,26 +9,16 @@
 #include <functional>
 #include <vector>
 
-#include <absl/functional/function_ref.h>
+#include "learner/signals/loss_of_step.h"
 
 namespace mentor::learner {
-
-// What a network says of a recorded step; or a loss's derivatives by it.
-struct StepTerms {
-  double log_prob = 0;  // Of the recorded output.
-  double entropy = 0;
-  double value = 0;
-};
-
-// Called once for each step of N lifetimes, in the order of time, those of a step by lifetime.
-using StepLoss = absl::FunctionRef<StepTerms(int64_t lifetime, int64_t step, const StepTerms& now)>;
 
 // Runs a piece from `recurrent` with recorded features [N, t, features] and outputs [N, t, ...],
 // all detached; gives in *gradient [P] the gradient of the loss by the weights for which it was
 // made, and returns what enters the next piece, detached. Thread-safe.
 using PieceGradient = std::function<std::vector<torch::Tensor>(
     const torch::Tensor& features, const torch::Tensor& outputs,
-    const std::vector<torch::Tensor>& recurrent, StepLoss loss, torch::Tensor* gradient)>;
+    const std::vector<torch::Tensor>& recurrent, LossOfStep loss, torch::Tensor* gradient)>;
 
 // Differentiable quantities of a piece, each [N, t].
 struct PieceEvaluation {

@@ -4,7 +4,6 @@
 
 #include "common/check.h"
 #include "common/registry.h"
-#include "learner/kernels/signal_distribution.h"
 
 namespace mentor::learner {
 

@@ -127,7 +127,7 @@ std::map<std::string, double> BenchPpo(const BenchPpoOptions& options) {
         learner::InitialTheta(shape, /*initial_std=*/1, /*seed=*/1, Phase::kTraining, lifetimes));
   }
   // Values, advantages and permutations are part of it.
-  const auto run_update = [&](int s, learner::GradientSource gradient) {
+  const auto run_update = [&](int s, learner::PpoEngine engine) {
     std::vector<uint32_t> lifetimes(s);
     std::iota(lifetimes.begin(), lifetimes.end(), 0);
     const torch::Tensor rewards = NormalTensor({s, kSteps}, 5);
@@ -135,7 +135,7 @@ std::map<std::string, double> BenchPpo(const BenchPpoOptions& options) {
     const absl::StatusOr<learner::UpdateResult> result =
         learner::PpoUpdate(shape, agents[s], segments[s], rewards, config,
                            learner::KeyedOrder(1, Phase::kTraining, 0, lifetimes),
-                           {.gradient = gradient, .pool = nullptr});
+                           {.engine = engine, .pool = nullptr});
     MENTOR_CHECK(result.ok() && result->nonfinite == 0);
     return (ThreadCpuMs() - start) / static_cast<double>(epochs * kMinibatches * s);
   };
@@ -143,13 +143,13 @@ std::map<std::string, double> BenchPpo(const BenchPpoOptions& options) {
   std::vector<double> modules_ms;
   std::map<int, std::vector<double>> stacked_ms, ours_ms;
   run_eager();  // Warm-up.
-  run_update(1, learner::GradientSource::kKernels);
-  run_update(1, learner::GradientSource::kAutograd);
+  run_update(1, learner::PpoEngine::kKernels);
+  run_update(1, learner::PpoEngine::kAutograd);
   for (int round = 0; round < options.rounds; ++round) {
     modules_ms.push_back(run_eager());
     for (int s : kStackSizes) {
-      stacked_ms[s].push_back(run_update(s, learner::GradientSource::kAutograd));
-      ours_ms[s].push_back(run_update(s, learner::GradientSource::kKernels));
+      stacked_ms[s].push_back(run_update(s, learner::PpoEngine::kAutograd));
+      ours_ms[s].push_back(run_update(s, learner::PpoEngine::kKernels));
     }
   }
   std::map<std::string, double> numbers = {{"eager_modules_ms", report::Median(modules_ms)}};

@@ -25,9 +25,9 @@ int64_t GroupLifetimes(const OuterPpoConfig& config, int64_t lifetimes) {
 }
 
 struct GroupResult {
-  OuterLoss loss;        // Of its steps.
-  Tensor gradient = {};  // [P]: its share of the batch's gradient
-  std::vector<Tensor> final_recurrent = {};
+  learner::OuterLossTerms sums;  // Over its steps.
+  Tensor gradient;               // [P]: its share of the batch's gradient
+  std::vector<Tensor> final_recurrent;
 };
 
 Tensor Numbers(const Tensor& x) {
@@ -45,9 +45,10 @@ Tensor PieceFeatures(const OuterPpoBatch& batch, const Piece& piece, int64_t fir
                     1);
 }
 
-void EvaluateGroup(const learner::PieceGradient& gradient_of, const OuterPpoBatch& batch,
-                   const Piece& piece, const std::vector<Tensor>& recurrent, int64_t first,
-                   int64_t count, GroupResult* group) {
+void EvaluateGroup(const learner::PieceGradient& gradient_of, const learner::OuterLossConfig& loss,
+                   const OuterPpoBatch& batch, const Piece& piece,
+                   const std::vector<Tensor>& recurrent, int64_t first, int64_t count,
+                   GroupResult* group) {
   const auto part = [&](const Tensor& x) {
     return x.narrow(0, first, count).narrow(1, piece.begin, piece.end - piece.begin);
   };
@@ -56,6 +57,7 @@ void EvaluateGroup(const learner::PieceGradient& gradient_of, const OuterPpoBatc
   const Tensor log_probs = Numbers(part(batch.log_probs)),
                advantages = Numbers(part(batch.advantages)), targets = Numbers(part(batch.returns));
   const int64_t steps = piece.end - piece.begin;
+  const auto numbers = static_cast<double>(batch.advantages.size(0) * steps);
   group->final_recurrent = gradient_of(
       PieceFeatures(batch, piece, first, count), part(batch.outputs), entering,
       [&](int64_t lifetime, int64_t step, const learner::StepTerms& now) {
@@ -139,13 +141,12 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
   const int64_t group = GroupLifetimes(config, lifetimes);
   const int64_t num_groups = (lifetimes + group - 1) / group;
   const auto numbers = static_cast<double>(lifetimes * (piece.end - piece.begin));
-  std::vector<GroupResult> groups(static_cast<size_t>(num_groups),
-                                  {.loss = OuterLoss(config.loss, numbers)});
+  std::vector<GroupResult> groups(static_cast<size_t>(num_groups));
   const learner::PieceGradient gradient_of = network.gradient_at(weights);
   MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, num_groups, [&](int64_t i) {
     const int64_t first = i * group;
-    EvaluateGroup(gradient_of, batch, piece, recurrent, first, std::min(group, lifetimes - first),
-                  &groups[i]);
+    EvaluateGroup(gradient_of, config.loss, batch, piece, recurrent, first,
+                  std::min(group, lifetimes - first), &groups[i]);
     return absl::OkStatus();
   }));
 
@@ -153,21 +154,19 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
   result.group_lifetimes = group;
   PieceReport& report = result.report;
   report.piece = piece;
-  for (const auto& [loss, gradient, final_recurrent] : groups) {
+  for (const auto& [sums, gradient, final_recurrent] : groups) {
     result.group_gradients.push_back(gradient);
     if (result.gradient.defined()) {
       result.gradient.add_(gradient);
     } else {
       result.gradient = gradient.clone();
     }
-    report.pg_loss += loss.pg() / numbers;
-    report.value_loss += loss.value() / numbers;
-    report.entropy += loss.entropy() / numbers;
-    report.kl += loss.kl() / numbers;
-    report.clip_fraction += loss.clipped() / numbers;
-    // A NaN comes in and stays.
-    if (std::isnan(loss.rho_error()) || loss.rho_error() > report.rho_error)
-      report.rho_error = loss.rho_error();
+    report.pg_loss += sums.pg / numbers;
+    report.value_loss += sums.value / numbers;
+    report.entropy += sums.entropy / numbers;
+    report.kl += sums.kl / numbers;
+    report.clip_fraction += sums.clipped / numbers;
+    report.rho_error = learner::GreaterRhoError(report.rho_error, sums.rho_error);
   }
   for (size_t j = 0; j < recurrent.size(); ++j) {
     std::vector<Tensor> parts;

@@ -18,8 +18,8 @@
 
 #include "common/rng.h"
 #include "learner/agents/segment.h"
+#include "learner/kernels/outer_step.h"
 #include "learner/signals/signal_network.h"
-#include "meta_learner/rules/outer_loss.h"
 #include "meta_learner/rules/tbptt.h"
 #include "meta_learner/rules/trained_weights.h"
 
@@ -31,7 +31,7 @@ namespace mentor::meta_learner {
 
 struct OuterPpoConfig {
   learner::AdamConfig adam = {.learning_rate = 5e-5};
-  OuterLossConfig loss = {};
+  learner::OuterLossConfig loss = {};
   double max_grad_norm = 0.5;
   std::optional<double> target_kl = 0.01;  // Unset: never stops early.
   int64_t epochs = 12;                     // At most.

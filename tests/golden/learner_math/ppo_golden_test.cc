@@ -347,9 +347,9 @@ TEST_CASE("golden: ppo_update", "[golden]") {
   const Json file = ReadGolden("ppo_update");
   for (const Json& json : file.at("cases")) {
     for (torch::Dtype dtype : {torch::kFloat64, torch::kFloat32}) {
-      for (GradientSource gradient : {GradientSource::kAutograd, GradientSource::kKernels}) {
+      for (PpoEngine engine : {PpoEngine::kAutograd, PpoEngine::kKernels}) {
         INFO(json.at("name") << " " << dtype
-                             << (gradient == GradientSource::kKernels ? " kernels" : " autograd"));
+                             << (engine == PpoEngine::kKernels ? " kernels" : " autograd"));
         PpoConfig config = ConfigOf(json.at("config"));
         config.epochs = json.at("epochs");
         config.minibatches = json.at("minibatches");
@@ -384,7 +384,7 @@ TEST_CASE("golden: ppo_update", "[golden]") {
                   segment.actions, {.rel = 1e-5, .abs = 1e-5});
         expected.Check("logp_old", segment.log_probs, kForward);
         const auto result = PpoUpdate(shape, NewAgents(theta), segment, signal, config, order,
-                                      {.gradient = gradient});
+                                      {.engine = engine});
         REQUIRE(result.ok());
         CHECK(result->nonfinite == 0);
         if (shape.critic) {

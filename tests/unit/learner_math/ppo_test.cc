@@ -20,7 +20,7 @@ torch::Tensor Normals(torch::IntArrayRef shape, uint32_t agent, uint32_t step) {
 
 // Agents with these lifetime numbers, each with a segment of its own numbers.
 struct Case {
-  AgentShape shape{.observation_size = 7, .action_size = 3, .hidden_units = 16};
+  AgentShape shape;
   std::vector<uint32_t> lifetimes;
   PpoConfig config;
   AgentBatch agents;
@@ -28,7 +28,11 @@ struct Case {
   torch::Tensor signal;
   PpoOptions options;
 
-  explicit Case(std::vector<uint32_t> numbers, bool critic = true) : lifetimes(std::move(numbers)) {
+  explicit Case(std::vector<uint32_t> numbers, bool critic = true,
+                const AgentShape& sizes = {.observation_size = 7,
+                                           .action_size = 3,
+                                           .hidden_units = 16})
+      : shape(sizes), lifetimes(std::move(numbers)) {
     shape.critic = critic;
     config.epochs = 3;
     config.minibatches = 4;
@@ -68,6 +72,24 @@ struct Case {
     return *std::move(result);
   }
 };
+
+// Episodes that a limit cut short after step 19, for odd lifetimes also after step 40; the first
+// ends with the observation of step 5, the second with that of step 7.
+Case Truncated(std::vector<uint32_t> lifetimes) {
+  Case c(std::move(lifetimes));
+  c.config.bootstrap_on_truncation = true;
+  const auto agents = static_cast<int64_t>(c.lifetimes.size());
+  c.segment.truncated = torch::zeros({agents, kSteps});
+  c.segment.final_observations = torch::zeros({agents, 3, c.shape.observation_size});
+  for (int64_t s = 0; s < agents; ++s) {
+    c.segment.truncated[s][19] = 1;
+    c.segment.final_observations[s][0] = c.segment.observations[s][5];
+    if (c.lifetimes[static_cast<size_t>(s)] % 2 == 0) continue;
+    c.segment.truncated[s][40] = c.segment.prev_done[s][41] = 1;
+    c.segment.final_observations[s][1] = c.segment.observations[s][7];
+  }
+  return c;
+}
 
 bool Same(const AgentBatch& a, const AgentBatch& b) {
   return a.theta.equal(b.theta) && a.adam_m.equal(b.adam_m) && a.adam_v.equal(b.adam_v) &&
@@ -131,9 +153,9 @@ TEST_CASE("ppo: kernels and LibTorch agree over a whole update", "[unit]") {
     c.config.entropy_coef = 0.01;
     c.config.clip_value_loss = true;
     c.config.minibatches = 7;  // 8 steps each, and one of 4.
-    c.options.gradient = GradientSource::kKernels;
+    c.options.engine = PpoEngine::kKernels;
     const UpdateResult kernels = c.Update();
-    c.options.gradient = GradientSource::kAutograd;
+    c.options.engine = PpoEngine::kAutograd;
     const UpdateResult autograd = c.Update();
     CHECK(kernels.reports[0].optimizer_steps == 3 * 8);
     CHECK(Distance(kernels.agents.theta, autograd.agents.theta) < 1e-10);
@@ -142,6 +164,55 @@ TEST_CASE("ppo: kernels and LibTorch agree over a whole update", "[unit]") {
     CHECK(kernels.agents.adam_steps.equal(autograd.agents.adam_steps));
     CHECK(Distance(kernels.trace, autograd.trace) < 1e-9);
     CHECK(Distance(kernels.agents.theta, c.agents.theta) > 1e-3);
+  }
+}
+
+// The same bits, or both NaN.
+bool SameBits(const torch::Tensor& a, const torch::Tensor& b) {
+  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+  const torch::Tensor both_nan = a.isnan().logical_and(b.isnan());
+  const auto bits = [&](const torch::Tensor& x) {
+    return x.masked_fill(both_nan, 0).contiguous().view(torch::kUInt8);
+  };
+  return a.dtype() == b.dtype() && a.sizes() == b.sizes() && bits(a).equal(bits(b));
+}
+
+TEST_CASE("ppo: the emulated kernels of a device have the bits of the CPU's", "[unit]") {
+  WorkerPool pool(2);
+  for (int kind = 0; kind < 9; ++kind) {
+    INFO("kind " << kind);
+    Case c = kind == 1   ? Case({0, 1, 2}, /*critic=*/false)
+             : kind == 2 ? Truncated({4, 7, 8})
+                         : Case({0, 1, 2});
+    c.config.minibatches = 7;  // 8 steps each, and one of 4.
+    c.config.entropy_coef = 0.01;
+    c.config.clip_value_loss = kind % 2 == 0;
+    if (kind == 3) c.agents = NewAgents(c.agents.theta.to(torch::kFloat64));
+    if (kind == 4) c.config.normalize_advantage = false;
+    if (kind == 5) c.config.max_grad_norm.reset();
+    if (kind == 6) c.config.target_kl = 0.01;
+    if (kind == 7) c.agents.theta[1][5] = std::numeric_limits<float>::quiet_NaN();
+    if (kind == 8) {
+      // The kernel with these sizes known when compiling, after an earlier update.
+      c = Case({0, 1, 2}, true, {.observation_size = 39, .action_size = 4, .hidden_units = 64});
+      c.agents = c.Update().agents;
+    }
+    c.options.engine = PpoEngine::kKernels;
+    const UpdateResult kernels = c.Update();
+    c.options = {.engine = PpoEngine::kEmulated, .pool = &pool};
+    const UpdateResult emulated = c.Update();
+    CHECK(SameBits(kernels.agents.theta, emulated.agents.theta));
+    CHECK(SameBits(kernels.agents.adam_m, emulated.agents.adam_m));
+    CHECK(SameBits(kernels.agents.adam_v, emulated.agents.adam_v));
+    CHECK(kernels.agents.adam_steps.equal(emulated.agents.adam_steps));
+    CHECK(SameBits(kernels.trace, emulated.trace));
+    CHECK(SameBits(kernels.values, emulated.values));
+    CHECK(SameBits(kernels.last_values, emulated.last_values));
+    CHECK(SameBits(kernels.final_values, emulated.final_values));
+    CHECK(SameBits(kernels.advantages, emulated.advantages));
+    CHECK(SameBits(kernels.returns, emulated.returns));
+    CHECK(kernels.nonfinite == (kind == 7 ? 1 : 0));
+    CHECK(emulated.nonfinite == kernels.nonfinite);
   }
 }
 
@@ -163,11 +234,11 @@ TEST_CASE("ppo: an agent with something not finite stays as it was, the others l
   const float nan = std::numeric_limits<float>::quiet_NaN(),
               infinity = std::numeric_limits<float>::infinity();
   const UpdateResult clean = Case({0, 1, 2}).Update();
-  for (GradientSource gradient : {GradientSource::kKernels, GradientSource::kAutograd}) {
+  for (PpoEngine engine : {PpoEngine::kKernels, PpoEngine::kEmulated, PpoEngine::kAutograd}) {
     for (int kind = 0; kind < 4; ++kind) {
       INFO("kind " << kind);
       Case c({0, 1, 2});
-      c.options.gradient = gradient;
+      c.options.engine = engine;
       c.signal = c.signal.clone();
       if (kind == 0) c.segment.observations[1][33][2] = nan;
       if (kind == 1) c.signal[1][59] = infinity;
@@ -178,7 +249,7 @@ TEST_CASE("ppo: an agent with something not finite stays as it was, the others l
       CHECK(result.reports[1].nonfinite);
       CHECK_FALSE(result.reports[0].nonfinite);
       if (kind != 3) CHECK(Same(Rows(result.agents, 1, 1), Rows(c.agents, 1, 1)));
-      if (gradient == GradientSource::kKernels) {
+      if (engine != PpoEngine::kAutograd) {
         CHECK(Same(Rows(result.agents, 0, 1), Rows(clean.agents, 0, 1)));
         CHECK(Same(Rows(result.agents, 2, 1), Rows(clean.agents, 2, 1)));
       } else {
@@ -189,28 +260,10 @@ TEST_CASE("ppo: an agent with something not finite stays as it was, the others l
   }
 }
 
-// Episodes that a limit cut short after step 19, for odd lifetimes also after step 40; the first
-// ends with the observation of step 5, the second with that of step 7.
-Case Truncated(std::vector<uint32_t> lifetimes) {
-  Case c(std::move(lifetimes));
-  c.config.bootstrap_on_truncation = true;
-  const auto agents = static_cast<int64_t>(c.lifetimes.size());
-  c.segment.truncated = torch::zeros({agents, kSteps});
-  c.segment.final_observations = torch::zeros({agents, 3, c.shape.observation_size});
-  for (int64_t s = 0; s < agents; ++s) {
-    c.segment.truncated[s][19] = 1;
-    c.segment.final_observations[s][0] = c.segment.observations[s][5];
-    if (c.lifetimes[static_cast<size_t>(s)] % 2 == 0) continue;
-    c.segment.truncated[s][40] = c.segment.prev_done[s][41] = 1;
-    c.segment.final_observations[s][1] = c.segment.observations[s][7];
-  }
-  return c;
-}
-
 TEST_CASE("ppo: a truncated episode goes on with the value of its last observation", "[unit]") {
-  for (GradientSource gradient : {GradientSource::kKernels, GradientSource::kAutograd}) {
+  for (PpoEngine engine : {PpoEngine::kKernels, PpoEngine::kEmulated, PpoEngine::kAutograd}) {
     Case c = Truncated({4, 7, 8});
-    c.options.gradient = gradient;
+    c.options.engine = engine;
     const UpdateResult result = c.Update();
     torch::Tensor want = torch::zeros({3, kSteps});
     for (int64_t s = 0; s < 3; ++s) want[s][19] = result.values[s][5];
@@ -227,9 +280,9 @@ TEST_CASE("ppo: a truncated episode goes on with the value of its last observati
   }
   Case wide = Truncated({4, 7, 8});
   wide.agents = NewAgents(wide.agents.theta.to(torch::kFloat64));
-  wide.options.gradient = GradientSource::kKernels;
+  wide.options.engine = PpoEngine::kKernels;
   const UpdateResult kernels = wide.Update();
-  wide.options.gradient = GradientSource::kAutograd;
+  wide.options.engine = PpoEngine::kAutograd;
   CHECK(Distance(kernels.agents.theta, wide.Update().agents.theta) < 1e-10);
 }
 
@@ -253,8 +306,8 @@ TEST_CASE("ppo: the target KL stops each agent after an epoch of its own", "[uni
   const torch::Tensor kl = free.trace.select(2, kApproxKl).view({4, 12, 4}).select(2, 3);
   const torch::Tensor greatest = std::get<0>(kl.max(1));
   c.config.target_kl = 0.5 * (greatest.min() + greatest.max()).item<double>();
-  for (GradientSource gradient : {GradientSource::kKernels, GradientSource::kAutograd}) {
-    c.options.gradient = gradient;
+  for (PpoEngine engine : {PpoEngine::kKernels, PpoEngine::kEmulated, PpoEngine::kAutograd}) {
+    c.options.engine = engine;
     const UpdateResult stopped = c.Update();
     int early = 0;
     for (int64_t s = 0; s < 4; ++s) {

@@ -1,0 +1,195 @@
+// The PPO update by kernels made of phases (ppo_step.h), all agents side by side. What starts a
+// kernel and where its memory lies is the launcher's: a device, or its emulation.
+//
+//   struct Launcher {
+//     torch::Device device;
+//     bool clusters;  // Kernels may have clusters of blocks and take all the shared memory.
+//     // Starts all clusters of a kernel; later work of the device waits for them.
+//     template <class Kernel> absl::Status Launch(const Kernel& kernel, int64_t clusters);
+//   };
+#pragma once
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "common/check.h"
+#include "learner/agents/agent_trainer.h"
+#include "learner/agents/ppo_step.h"
+#include "learner/agents/ppo_values.h"
+
+namespace mentor::learner {
+
+inline PpoConstants ConstantsOf(const PpoConfig& config) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  return {.adam = config.Adam(),
+          .clip = config.clip,
+          .value_coef = config.value_coef,
+          .entropy_coef = config.entropy_coef,
+          .advantage_epsilon = config.advantage_epsilon,
+          .max_grad_norm = config.max_grad_norm.value_or(kInfinity),
+          .target_kl = config.target_kl.value_or(kInfinity),
+          .normalize_advantage = config.normalize_advantage,
+          .clip_value_loss = config.clip_value_loss};
+}
+
+// Calls use(sizes) with sizes known when compiling, if such kernels exist, or as they are.
+template <typename T, class Use>
+absl::Status WithPpoSizes(bool clusters, const AnyPpoSizes& sizes, const Use& use) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    using Common = FixedPpoSizes<39, 64, 4, 125>;
+    if (clusters && sizes.inputs == Common::inputs && sizes.hidden == Common::hidden &&
+        sizes.actions == Common::actions && sizes.rows <= Common::rows) {
+      return use(Common{});
+    }
+  }
+  return use(sizes);
+}
+
+template <typename T, class Launcher>
+class PhaseTrainer : public AgentTrainer {
+ public:
+  PhaseTrainer(const TrainerSetup& setup, Launcher launcher)
+      : setup_(setup), launcher_(std::move(launcher)) {}
+
+  absl::StatusOr<torch::Tensor> Values(const torch::Tensor& theta,
+                                       const torch::Tensor& observations) override {
+    const int64_t num_agents = theta.size(0), rows = observations.size(1);
+    torch::Tensor values = torch::empty({num_agents, rows}, theta.options());
+    MENTOR_RETURN_IF_ERROR(WithPpoSizes<T>(
+        launcher_.clusters, Sizes(std::min(rows, kValueRows)), [&]<class S>(const S& sizes) {
+          const int64_t blocks = (rows + sizes.rows - 1) / sizes.rows;
+          const torch::Tensor workspace = Workspace(num_agents * blocks, PpoLayout<S>{sizes});
+          return launcher_.Launch(
+              PpoValues<T, S>(sizes, {.theta = theta.const_data_ptr<T>(),
+                                      .observations = observations.const_data_ptr<T>(),
+                                      .values = values.data_ptr<T>(),
+                                      .rows = static_cast<int32_t>(rows),
+                                      .blocks = static_cast<int32_t>(blocks),
+                                      .workspace = workspace.data_ptr<T>()}),
+              num_agents * blocks);
+        }));
+    return values;
+  }
+
+  absl::StatusOr<TrainedAgents> Train(const AgentBatch& agents, const TrainingData& data) override {
+    TrainedAgents trained;
+    MENTOR_RETURN_IF_ERROR(WithPpoSizes<T>(
+        launcher_.clusters, Sizes(MinibatchRows(setup_.config, data.advantages.size(1))),
+        [&]<class S>(const S& sizes) {
+          if constexpr (S::kShared) {
+            return setup_.shape.critic ? TrainBy<S, 2>(sizes, agents, data, &trained)
+                                       : TrainBy<S, 1>(sizes, agents, data, &trained);
+          } else {
+            return TrainBy<S, 1>(sizes, agents, data, &trained);
+          }
+        }));
+    return trained;
+  }
+
+ private:
+  // Rows of one pass when values of a whole segment are computed.
+  static constexpr int64_t kValueRows = 125;
+
+  AnyPpoSizes Sizes(int64_t rows) const {
+    return {.inputs = static_cast<int>(setup_.shape.observation_size),
+            .hidden = static_cast<int>(setup_.shape.hidden_units),
+            .actions = static_cast<int>(setup_.shape.action_size),
+            .rows = static_cast<int>(rows)};
+  }
+  torch::TensorOptions Options(torch::Dtype dtype) const {
+    return torch::TensorOptions(dtype).device(launcher_.device);
+  }
+  template <class S>
+  torch::Tensor Workspace(int64_t networks, const PpoLayout<S>& layout) const {
+    return torch::empty({S::kShared ? 0 : networks, layout.num_numbers(false)},
+                        Options(c10::CppTypeToScalarType<T>::value));
+  }
+
+  template <class S, int blocks>
+  absl::Status TrainBy(const S& sizes, const AgentBatch& agents, const TrainingData& data,
+                       TrainedAgents* trained) {
+    const PpoConfig& config = setup_.config;
+    const PpoLayout<S> layout{sizes};
+    const int64_t num_agents = data.advantages.size(0), steps = data.advantages.size(1);
+    const torch::Tensor theta = agents.theta.clone(), m = agents.adam_m.clone(),
+                        v = agents.adam_v.clone(), workspace = Workspace(num_agents * 2, layout),
+                        double_workspace =
+                            torch::empty({S::kShared ? 0 : num_agents * 2, layout.num_doubles()},
+                                         Options(torch::kFloat64)),
+                        trace = EmptyTrace(config, data, launcher_.device);
+    // As the device has them; 16 bytes each.
+    static_assert(sizeof(PpoAgentState) == 2 * sizeof(int64_t));
+    torch::Tensor states = torch::zeros({num_agents, 2}, Options(torch::kInt64));
+    states.select(1, 0).copy_(agents.adam_steps);
+
+    const auto pointer = [](const torch::Tensor& x) {
+      return x.defined() ? x.const_data_ptr<T>() : nullptr;
+    };
+    PpoEpochData<T> epoch_data = {.constants = ConstantsOf(config),
+                                  .critic = setup_.shape.critic,
+                                  .steps = static_cast<int32_t>(steps),
+                                  .minibatch = static_cast<int32_t>(MinibatchRows(config, steps)),
+                                  .observations = pointer(data.observations),
+                                  .actions = pointer(data.actions),
+                                  .log_probs = pointer(data.log_probs),
+                                  .advantages = pointer(data.advantages),
+                                  .returns = pointer(data.returns),
+                                  .values = pointer(data.values),
+                                  .order = nullptr,
+                                  .theta = theta.data_ptr<T>(),
+                                  .m = m.data_ptr<T>(),
+                                  .v = v.data_ptr<T>(),
+                                  .states = static_cast<PpoAgentState*>(states.data_ptr()),
+                                  .trace = trace.data_ptr<double>(),
+                                  .trace_rows = trace.size(1),
+                                  .first_trace_row = 0,
+                                  .workspace = workspace.data_ptr<T>(),
+                                  .double_workspace = double_workspace.data_ptr<double>()};
+    for (int64_t epoch = 0; epoch < config.epochs; ++epoch) {
+      // An update that nobody wants any more ends here.
+      MENTOR_ASSIGN_OR_RETURN(const torch::Tensor order, Order(epoch, num_agents, steps));
+      epoch_data.order = static_cast<const uint32_t*>(order.const_data_ptr());
+      epoch_data.first_trace_row = epoch * StepsOfEpoch(config, steps);
+      MENTOR_RETURN_IF_ERROR(
+          launcher_.Launch(PpoEpoch<T, S, blocks>(sizes, epoch_data), num_agents));
+      if (config.target_kl && Stops(states).ne(kNone).all().template item<bool>()) break;
+    }
+
+    const torch::Tensor nonfinite = Stops(states).eq(kNonfinite), rows = nonfinite.unsqueeze(1);
+    trained->agents = {torch::where(rows, agents.theta, theta),
+                       torch::where(rows, agents.adam_m, m), torch::where(rows, agents.adam_v, v),
+                       torch::where(nonfinite, agents.adam_steps, states.select(1, 0))};
+    trained->trace = trace.cpu();
+    const torch::Tensor flags = nonfinite.cpu();
+    trained->nonfinite.assign(flags.const_data_ptr<bool>(),
+                              flags.const_data_ptr<bool>() + num_agents);
+    return absl::OkStatus();
+  }
+
+  static constexpr auto kNone = static_cast<int32_t>(PpoStop::kNone),
+                        kNonfinite = static_cast<int32_t>(PpoStop::kNonfinite);
+  static torch::Tensor Stops(const torch::Tensor& states) {
+    return states.view(torch::kInt32).select(1, 2);
+  }
+
+  // [S, T] of all agents, on the device. CANCELLED when the update is not wanted any more.
+  absl::StatusOr<torch::Tensor> Order(int64_t epoch, int64_t num_agents, int64_t steps) const {
+    torch::Tensor order = torch::empty({num_agents, steps}, torch::kInt32);
+    MENTOR_RETURN_IF_ERROR(ParallelFor(setup_.pool, num_agents, [&](int64_t s) {
+      std::vector<int64_t> rows(steps);
+      setup_.order(s, epoch, rows);
+      std::copy(rows.begin(), rows.end(), order.data_ptr<int32_t>() + s * steps);
+      return absl::OkStatus();
+    }));
+    return order.to(launcher_.device);
+  }
+
+  const TrainerSetup setup_;
+  Launcher launcher_;
+};
+
+}  // namespace mentor::learner

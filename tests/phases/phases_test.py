@@ -1,0 +1,84 @@
+"""Kernels made of phases (learner/kernels/phases.h) under the sanitizers, without LibTorch: compiled
+here, since the rest of the build has no part in it. With a real thread for each thread of a kernel,
+the thread sanitizer must find each barrier that is left out."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FLAGS = "-std=c++20 -O1 -g -march=x86-64-v3 -mtune=generic -ffp-contract=off -pthread".split()
+PPO = [
+    "tests/phases/ppo.cc",
+    "common/exact_math.cc",
+    "common/rng.cc",
+    "learner/agents/minibatch_order.cc",
+    "learner/agents/ppo_kernels.cc",
+    "learner/kernels/optimizer.cc",
+]
+RACE = 66
+# Of an optimizer step's barriers, counted from the first phase of the step.
+PPO_STEP = 13
+BEFORE = 1  # Load.
+NORM_OF_POLICY, FINISH = 9, 11
+
+
+class PhasesTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def compile(self, sanitizer, sources):
+        program = self.folder / sanitizer
+        command = [os.environ.get("CXX", "g++"), *FLAGS, f"-fsanitize={sanitizer}", "-I", ROOT]
+        command += ["-o", program, *(ROOT / source for source in sources)]
+        subprocess.run(command, check=True)
+        return program
+
+    def run_with_threads(self, program, *arguments):
+        # A program that maps where the sanitizer has its shadow would not start.
+        return subprocess.run(
+            ["setarch", "-R", program, *map(str, arguments)],
+            env=dict(os.environ, TSAN_OPTIONS=f"exitcode={RACE} halt_on_error=1"),
+            capture_output=True,
+            text=True,
+        )
+
+    def test_ppo_touches_its_own_memory_only(self):
+        program = self.compile("address,undefined", PPO)
+        done = subprocess.run([program, "emulated"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
+
+    def test_ppo_needs_each_barrier_and_no_other(self):
+        program = self.compile("thread", PPO)
+        for blocks in (1, 2):
+            done = self.run_with_threads(program, blocks)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            barriers = int(done.stdout)
+            self.assertEqual(barriers, BEFORE + 2 * PPO_STEP + 1)
+            # Nothing follows the last one, and what the last step writes is kept by the threads
+            # that wrote it. In one block the same threads go on with the norm.
+            unneeded = {barriers - 1, barriers - 2}
+            meetings = {
+                BEFORE + step * PPO_STEP + phase
+                for step in (0, 1)
+                for phase in (NORM_OF_POLICY, FINISH)
+            }
+            if blocks == 1:
+                unneeded |= {BEFORE + step * PPO_STEP + NORM_OF_POLICY for step in (0, 1)}
+            for number in range(barriers):
+                with self.subTest(blocks=blocks, left_out=number):
+                    done = self.run_with_threads(program, blocks, number)
+                    self.assertEqual(done.returncode == RACE, number not in unneeded, done.stderr)
+                if blocks == 1:
+                    continue
+                with self.subTest(blocks=blocks, left_out=number, of="the cluster alone"):
+                    done = self.run_with_threads(program, blocks, number, "only_cluster")
+                    self.assertEqual(done.returncode == RACE, number in meetings, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

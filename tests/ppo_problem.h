@@ -1,0 +1,222 @@
+// Agents with numbers of their own to learn from, for the kernels of ppo_step.h: PPO by the CPU's
+// kernels and by phases, which must have the same bits. Without LibTorch.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "common/rng.h"
+#include "learner/agents/minibatch_order.h"
+#include "learner/agents/ppo_config.h"
+#include "learner/agents/ppo_kernels.h"
+#include "learner/agents/ppo_step.h"
+#include "learner/kernels/optimizer.h"
+
+namespace mentor::testing {
+
+struct PpoProblemShape {
+  int inputs = 0, hidden = 0, actions = 0;
+  bool critic = true;
+  int steps = 0, minibatch = 0;
+  int agents = 1;
+};
+
+template <typename T>
+class PpoProblem {
+ public:
+  const PpoProblemShape shape;
+  learner::PpoConfig config;
+  std::vector<T> observations, actions, log_probs, advantages, returns, values;
+  std::vector<T> theta, m, v;  // [S, P]: by phases
+  std::vector<learner::PpoAgentState> states;
+  std::vector<double> trace;
+
+  explicit PpoProblem(const PpoProblemShape& s) : shape(s) {
+    config.learning_rate = 1e-3;
+    config.entropy_coef = 0.01;
+    config.clip_value_loss = true;
+    const auto layout = Layout();
+    const int64_t rows = int64_t{s.agents} * s.steps, parameters = NumParams();
+    observations = Normals(rows * s.inputs, 1);
+    actions = Normals(rows * s.actions, 0.5);
+    log_probs = Normals(rows, 0.5);
+    for (T& x : log_probs) x -= static_cast<T>(s.actions * 0.6);
+    advantages = Normals(rows, 1);
+    returns = Normals(rows, 2);
+    values = Normals(rows, 2);
+    theta = Normals(s.agents * parameters, 0.15);
+    for (int64_t agent = 0; agent < s.agents; ++agent) {
+      T* own = &theta[agent * parameters];
+      for (int j = 0; j < s.actions; ++j) own[layout.theta_log_std() + j] = T(-0.7);
+      // Subnormal numbers and signed zeros on the way.
+      for (int i = 0; i < s.hidden; ++i) own[i * s.inputs] = i % 3 ? T(1e-40) : T(-0.0);
+    }
+    for (int64_t i = 0; i < rows * s.inputs; i += 17) observations[i] = i % 2 ? T(-0.0) : T(1e-41);
+    m.resize(theta.size());
+    v.resize(theta.size());
+    states.resize(s.agents);
+  }
+
+  int64_t NumParams() const { return Layout().num_params_of(shape.critic ? 2 : 1); }
+  int64_t StepsOfEpoch() const { return (shape.steps + shape.minibatch - 1) / shape.minibatch; }
+
+  // One epoch by each; run(kernel, clusters) runs a kernel of phases.
+  template <class Sizes, int blocks, int workers, class Run>
+  void Epoch(const Sizes& sizes, const Run& run) {
+    if (epoch_ == 0) by_kernels_ = {theta, m, v, {}, states};
+    order_.resize(int64_t{shape.agents} * shape.steps);
+    std::vector<int64_t> order(shape.steps);
+    for (int s = 0; s < shape.agents; ++s) {
+      learner::Permutation({.seed = 5, .lifetime = static_cast<uint32_t>(s)}, epoch_, order);
+      std::copy(order.begin(), order.end(), &order_[int64_t{s} * shape.steps]);
+    }
+    const int64_t rows = (epoch_ + 1) * StepsOfEpoch();
+    // Rows of one agent lie together.
+    std::vector<double> longer(shape.agents * rows * learner::kNumTraceColumns, -1);
+    workspace_.assign(shape.agents * 2 * Layout().num_numbers(false) + 4,
+                      std::numeric_limits<T>::quiet_NaN());
+    double_workspace_.assign(shape.agents * 2 * Layout().num_doubles(), 0);
+    const learner::PpoEpochData<T> data = {.constants = Constants(),
+                                           .critic = shape.critic,
+                                           .steps = shape.steps,
+                                           .minibatch = shape.minibatch,
+                                           .observations = observations.data(),
+                                           .actions = actions.data(),
+                                           .log_probs = log_probs.data(),
+                                           .advantages = advantages.data(),
+                                           .returns = shape.critic ? returns.data() : nullptr,
+                                           .values = shape.critic ? values.data() : nullptr,
+                                           .order = order_.data(),
+                                           .theta = theta.data(),
+                                           .m = m.data(),
+                                           .v = v.data(),
+                                           .states = states.data(),
+                                           .trace = longer.data(),
+                                           .trace_rows = rows,
+                                           .first_trace_row = rows - StepsOfEpoch(),
+                                           .workspace = workspace_.data(),
+                                           .double_workspace = double_workspace_.data()};
+    run(learner::PpoEpoch<T, Sizes, blocks, workers>(sizes, data), shape.agents);
+    trace = std::move(longer);
+    ByKernels(rows);
+    ++epoch_;
+  }
+
+  // What differs after the last epoch, "" when nothing does.
+  std::string Difference() const {
+    const State& want = by_kernels_;
+    const int64_t parameters = NumParams();
+    for (int s = 0; s < shape.agents; ++s) {
+      const std::string agent = " of agent " + std::to_string(s);
+      if (states[s].stop != want.states[s].stop) return "stop" + agent;
+      if (want.states[s].stop == learner::PpoStop::kNonfinite) continue;
+      if (states[s].adam_steps != want.states[s].adam_steps) return "adam_steps" + agent;
+      const auto same = [&](const std::vector<T>& a, const std::vector<T>& b) {
+        return std::memcmp(&a[s * parameters], &b[s * parameters], parameters * sizeof(T)) == 0;
+      };
+      if (!same(theta, want.theta)) return "theta" + agent;
+      if (!same(m, want.m)) return "m" + agent;
+      if (!same(v, want.v)) return "v" + agent;
+    }
+    const int64_t columns = learner::kNumTraceColumns, rows = epoch_ * StepsOfEpoch();
+    for (int64_t i = 0; i < static_cast<int64_t>(trace.size()); ++i) {
+      // Which NaN it is depends on the processor.
+      const double got = trace[i], expected = want.trace[i];
+      if ((std::isnan(got) && std::isnan(expected)) || std::memcmp(&got, &expected, 8) == 0)
+        continue;
+      return "trace of agent " + std::to_string(i / columns / rows) + ", step " +
+             std::to_string(i / columns % rows) + ", column " + std::to_string(i % columns);
+    }
+    return "";
+  }
+
+ private:
+  struct State {
+    std::vector<T> theta, m, v;
+    std::vector<double> trace;
+    std::vector<learner::PpoAgentState> states;
+  };
+
+  learner::PpoLayout<learner::AnyPpoSizes> Layout() const {
+    return {{shape.inputs, shape.hidden, shape.actions, shape.minibatch}};
+  }
+  std::vector<T> Normals(int64_t size, double scale) {
+    std::vector<double> x(size);
+    RandomStream{.seed = 7}.Normals(stream_++, x);
+    std::vector<T> scaled(size);
+    for (int64_t i = 0; i < size; ++i) scaled[i] = static_cast<T>(scale * x[i]);
+    return scaled;
+  }
+  learner::PpoConstants Constants() const {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    return {.adam = config.Adam(),
+            .clip = config.clip,
+            .value_coef = config.value_coef,
+            .entropy_coef = config.entropy_coef,
+            .advantage_epsilon = config.advantage_epsilon,
+            .max_grad_norm = config.max_grad_norm.value_or(kInfinity),
+            .target_kl = config.target_kl.value_or(kInfinity),
+            .normalize_advantage = config.normalize_advantage,
+            .clip_value_loss = config.clip_value_loss};
+  }
+
+  // The epoch by the CPU's kernels, as a KernelTrainer has it.
+  void ByKernels(int64_t trace_rows) {
+    const int64_t parameters = NumParams(), steps = shape.steps;
+    State& state = by_kernels_;
+    // What no step has written stays as it was.
+    state.trace = std::vector<double>(shape.agents * trace_rows * learner::kNumTraceColumns, -1);
+    std::vector<T> grad(parameters);
+    for (int64_t s = 0; s < shape.agents; ++s) {
+      learner::PpoAgentState& agent = state.states[s];
+      if (agent.stop != learner::PpoStop::kNone) continue;
+      learner::PpoKernels<T> kernels({shape.inputs, shape.actions, shape.hidden, shape.critic},
+                                     config, shape.minibatch);
+      const int64_t first = s * steps;
+      const learner::AgentRows<T> rows = {&observations[first * shape.inputs],
+                                          &actions[first * shape.actions],
+                                          &log_probs[first],
+                                          &advantages[first],
+                                          shape.critic ? &returns[first] : nullptr,
+                                          shape.critic ? &values[first] : nullptr};
+      double* row =
+          &state.trace[(s * trace_rows + trace_rows - StepsOfEpoch()) * learner::kNumTraceColumns];
+      double kl = 0;
+      for (int64_t begin = 0; begin < steps; begin += shape.minibatch) {
+        const std::vector<int64_t> order(
+            order_.begin() + first + begin,
+            order_.begin() + first + std::min<int64_t>(steps, begin + shape.minibatch));
+        T* theta_of = &state.theta[s * parameters];
+        const learner::MinibatchLoss loss =
+            kernels.LossAndGradient(theta_of, rows, order, grad.data());
+        const double norm = std::sqrt(learner::SquaredNorm<T>(grad));
+        for (double x : {loss.loss, loss.policy_loss, loss.value_loss, loss.entropy, loss.approx_kl,
+                         loss.clip_fraction, norm}) {
+          *row++ = x;
+        }
+        kl = loss.approx_kl;
+        if (!std::isfinite(loss.loss) || !std::isfinite(norm)) {
+          agent.stop = learner::PpoStop::kNonfinite;
+          break;
+        }
+        const double scale =
+            config.max_grad_norm ? learner::ClipScale(norm, *config.max_grad_norm) : 1.0;
+        learner::AdamStepInPlace<T>(config.Adam(), ++agent.adam_steps, scale, grad, theta_of,
+                                    &state.m[s * parameters], &state.v[s * parameters]);
+      }
+      if (agent.stop == learner::PpoStop::kNone && config.target_kl && kl > *config.target_kl)
+        agent.stop = learner::PpoStop::kTargetKl;
+    }
+  }
+
+  State by_kernels_;
+  std::vector<uint32_t> order_;
+  std::vector<T> workspace_;
+  std::vector<double> double_workspace_;
+  uint32_t stream_ = 0, epoch_ = 0;
+};
+
+}  // namespace mentor::testing
