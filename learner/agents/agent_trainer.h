@@ -17,6 +17,8 @@
 #include "learner/agents/ppo_config.h"
 #include "learner/agents/worker_pool.h"
 
+struct CUstream_st;  // CUDA's cudaStream_t is a pointer to it.
+
 namespace mentor::learner {
 
 // What a trainer is made for. References live longer than it.
@@ -53,6 +55,9 @@ class AgentTrainer {
 
 std::unique_ptr<AgentTrainer> NewKernelTrainer(const TrainerSetup& setup, torch::Dtype dtype);
 std::unique_ptr<AgentTrainer> NewEmulatedTrainer(const TrainerSetup& setup, torch::Dtype dtype);
+// On `device`, in float. The stream is also LibTorch's for it; null is the default stream of both.
+std::unique_ptr<AgentTrainer> NewCudaTrainer(const TrainerSetup& setup, torch::Device device,
+                                             CUstream_st* stream, bool has_clusters);
 std::unique_ptr<AgentTrainer> NewAutogradTrainer(const TrainerSetup& setup);
 
 // Rows of a minibatch; the last one may have fewer.

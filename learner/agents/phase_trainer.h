@@ -40,7 +40,7 @@ inline PpoConstants ConstantsOf(const PpoConfig& config) {
 template <typename T, class Use>
 absl::Status WithPpoSizes(bool clusters, const AnyPpoSizes& sizes, const Use& use) {
   if constexpr (sizeof(T) == sizeof(float)) {
-    using Common = FixedPpoSizes<39, 64, 4, 125>;
+    using Common = CommonPpoSizes;
     if (clusters && sizes.inputs == Common::inputs && sizes.hidden == Common::hidden &&
         sizes.actions == Common::actions && sizes.rows <= Common::rows) {
       return use(Common{});
@@ -92,7 +92,7 @@ class PhaseTrainer : public AgentTrainer {
 
  private:
   // Rows of one pass when values of a whole segment are computed.
-  static constexpr int64_t kValueRows = 125;
+  static constexpr int64_t kValueRows = CommonPpoSizes::rows;
 
   AnyPpoSizes Sizes(int64_t rows) const {
     return {.inputs = static_cast<int>(setup_.shape.observation_size),
