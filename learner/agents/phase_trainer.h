@@ -18,6 +18,7 @@
 
 #include "common/check.h"
 #include "learner/agents/agent_trainer.h"
+#include "learner/agents/gae_phases.h"
 #include "learner/agents/ppo_step.h"
 #include "learner/agents/ppo_values.h"
 
@@ -53,7 +54,7 @@ template <typename T, class Launcher>
 class PhaseTrainer : public AgentTrainer {
  public:
   PhaseTrainer(const TrainerSetup& setup, Launcher launcher)
-      : setup_(setup), launcher_(std::move(launcher)) {}
+      : AgentTrainer(setup), launcher_(std::move(launcher)) {}
 
   absl::StatusOr<torch::Tensor> Values(const torch::Tensor& theta,
                                        const torch::Tensor& observations) override {
@@ -73,6 +74,36 @@ class PhaseTrainer : public AgentTrainer {
               num_agents * blocks);
         }));
     return values;
+  }
+
+  absl::StatusOr<Advantages> Targets(const torch::Tensor& rewards, const torch::Tensor& values,
+                                     const Segment& segment, const torch::Tensor& last_values,
+                                     const Truncations& truncations) override {
+    const int64_t num_agents = values.size(0);
+    Advantages targets{torch::empty_like(values), torch::empty_like(values)};
+    const auto wide = [&](const torch::Tensor& x) {
+      return x.defined() ? x.detach().to(launcher_.device, torch::kFloat64).contiguous() : x;
+    };
+    const torch::Tensor r = wide(rewards), done = wide(segment.prev_done),
+                        last_done = wide(segment.last_done), cut = wide(truncations.truncated),
+                        last = last_values.contiguous(),
+                        final_values = cut.defined() ? truncations.final_values.contiguous() : cut;
+    const GaeKernel<T> kernel = {
+        .in = {.gamma = setup_.config.gamma,
+               .lambda = setup_.config.gae_lambda,
+               .steps = values.size(1),
+               .rewards = r.const_data_ptr<double>(),
+               .prev_done = done.const_data_ptr<double>(),
+               .last_done = last_done.const_data_ptr<double>(),
+               .values = values.const_data_ptr<T>(),
+               .last_values = last.const_data_ptr<T>(),
+               .truncated = cut.defined() ? cut.const_data_ptr<double>() : nullptr,
+               .final_values = cut.defined() ? final_values.const_data_ptr<T>() : nullptr},
+        .num_agents = num_agents,
+        .advantages = targets.advantages.data_ptr<T>(),
+        .returns = targets.returns.data_ptr<T>()};
+    MENTOR_RETURN_IF_ERROR(launcher_.Launch(kernel, kernel.Clusters()));
+    return targets;
   }
 
   absl::StatusOr<TrainedAgents> Train(const AgentBatch& agents, const TrainingData& data) override {
@@ -188,7 +219,6 @@ class PhaseTrainer : public AgentTrainer {
     return order.to(launcher_.device);
   }
 
-  const TrainerSetup setup_;
   Launcher launcher_;
 };
 

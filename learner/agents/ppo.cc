@@ -165,10 +165,11 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
       result.final_values = AtTruncations(of_final, segment.truncated);
       truncations = {segment.truncated, result.final_values};
     }
-    const Advantages gae = Gae(signal, data.values, segment.prev_done, segment.last_done,
-                               result.last_values, config.gamma, config.gae_lambda, truncations);
-    data.advantages = convert(gae.advantages);
-    data.returns = convert(gae.returns);
+    MENTOR_ASSIGN_OR_RETURN(
+        const Advantages targets,
+        trainer->Targets(signal, data.values, segment, result.last_values, truncations));
+    data.advantages = targets.advantages;
+    data.returns = targets.returns;
     result.values = data.values;
     result.advantages = data.advantages;
     result.returns = data.returns;
@@ -194,6 +195,16 @@ torch::Tensor EmptyTrace(const PpoConfig& config, const TrainingData& data, torc
   return torch::full({data.advantages.size(0), steps, kNumTraceColumns},
                      std::numeric_limits<double>::quiet_NaN(),
                      torch::TensorOptions(torch::kFloat64).device(device));
+}
+
+absl::StatusOr<Advantages> AgentTrainer::Targets(const torch::Tensor& rewards,
+                                                 const torch::Tensor& values,
+                                                 const Segment& segment,
+                                                 const torch::Tensor& last_values,
+                                                 const Truncations& truncations) {
+  const Advantages targets = Gae(rewards, values, segment.prev_done, segment.last_done, last_values,
+                                 setup_.config.gamma, setup_.config.gae_lambda, truncations);
+  return Advantages{targets.advantages.to(values.options()), targets.returns.to(values.options())};
 }
 
 absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch& agents,

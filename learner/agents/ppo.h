@@ -39,7 +39,7 @@ struct CudaOptions {
 
 struct PpoOptions {
   PpoEngine engine = PpoEngine::kDefault;
-  CudaOptions cuda;            // kCuda only.
+  CudaOptions cuda = {};       // kCuda only.
   WorkerPool* pool = nullptr;  // Null: everything on the calling thread.
 };
 

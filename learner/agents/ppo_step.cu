@@ -1,4 +1,5 @@
 // The kernels of phase_trainer.h for a device.
+#include "learner/agents/gae_phases.h"
 #include "learner/agents/ppo_step.h"
 #include "learner/agents/ppo_values.h"
 #include "learner/kernels/run_phases.cuh"
@@ -10,5 +11,6 @@ template DeviceKernel DeviceKernelOf<PpoEpoch<float, CommonPpoSizes, 1>>();
 template DeviceKernel DeviceKernelOf<PpoEpoch<float, AnyPpoSizes, 1>>();
 template DeviceKernel DeviceKernelOf<PpoValues<float, CommonPpoSizes>>();
 template DeviceKernel DeviceKernelOf<PpoValues<float, AnyPpoSizes>>();
+template DeviceKernel DeviceKernelOf<GaeKernel<float>>();
 
 }  // namespace mentor::learner
