@@ -16,10 +16,10 @@
 #include "common/rpc/keep_open.h"
 #include "common/status.h"
 #include "learner/agents/numerics.h"
+#include "learner/learner_fingerprint.h"
 #include "learner/segment_proto.h"
 #include "learner/shard_runner.h"
 #include "learner/tensor_proto.h"
-#include "learner/torch_fingerprint.h"
 
 namespace mentor::learner {
 namespace {
@@ -60,10 +60,8 @@ struct Learner::Job {
 };
 
 Learner::Options Learner::WithFingerprint(Options options) {
-  const torch::Device device = options.device;
-  if (options.device_name.empty())
-    options.device_name = device.is_cpu() ? "cpu" : DeviceName(device);
-  if (options.fingerprint.empty()) options.fingerprint = TorchFingerprint(device);
+  if (options.device_name.empty()) options.device_name = options.device.name;
+  if (options.fingerprint.empty()) options.fingerprint = LearnerFingerprint(options.device);
   return options;
 }
 
@@ -145,7 +143,7 @@ void Learner::Connect() {
              hello.set_peer_uid(options_.rollout->uid());
              hello.set_threads(static_cast<uint32_t>(options_.num_threads));
              hello.set_numeric_fingerprint(options_.fingerprint);
-             hello.set_cpu_fingerprint(TorchFingerprint());
+             hello.set_cpu_fingerprint(LearnerFingerprint());
              hello.set_memory_bytes(options_.memory_bytes.value_or(MachineMemoryBytes()));
              hello.set_device(options_.device_name);
              hello.set_shard_slots(static_cast<uint32_t>(options_.shard_slots));

@@ -25,6 +25,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/stream.h"
 #include "learner/agents/worker_pool.h"
+#include "learner/kernels/device.h"
 #include "learner/rollout/rollout_server.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
 
@@ -37,8 +38,8 @@ class Learner {
     // Memory that shards and the process may take, for the meta-learner: it gives no shard that
     // needs more. 0: no limit; nothing: what the machine says when a stream begins.
     std::optional<uint64_t> memory_bytes = std::nullopt;
-    torch::Device device = torch::kCPU;  // Where signal network and PPO run.
-    int shard_slots = 2;                 // Shards at once: one learns while another simulates.
+    Device device;        // Where signal network and PPO run.
+    int shard_slots = 2;  // Shards at once: one learns while another simulates.
     std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
     // How a stream to it has ended: the next one may go elsewhere. May be null.
     std::function<void(const absl::Status&)> on_meta_learner_ended = {};

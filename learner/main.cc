@@ -1,5 +1,4 @@
 // mentor-learner: runs shards for a meta-learner, with the help of actors.
-#include <ATen/Context.h>
 #include <torch/version.h>
 
 #include <cstdio>
@@ -15,6 +14,7 @@
 #include "common/rpc/channel_list.h"
 #include "common/rpc/server.h"
 #include "learner/agents/numerics.h"
+#include "learner/kernels/device.h"
 #include "learner/learner.h"
 
 namespace mentor {
@@ -45,10 +45,7 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "Threads for tensor work")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_option("--device", device,
-                 "Where agents learn: cpu, or cuda in a build with MENTOR_CUDA=ON")
-      ->check(OneOf({"cpu", "cuda"}))
-      ->capture_default_str();
+  app.add_option("--device", device, learner::kDeviceHelp)->capture_default_str();
   app.add_option("--slots", slots, "Shards at once: one learns while another simulates")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
@@ -67,12 +64,8 @@ int Main(int argc, char** argv) {
   InitLog(common, "learner");
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
 
-  if (device == "cuda" && !at::hasCUDA()) {
-    return Fail(absl::FailedPreconditionError(
-                    "--device cuda: no GPU is usable here; build with the preset cuda on a machine "
-                    "with an NVIDIA driver, or leave --device out"),
-                kExitUsage);
-  }
+  const auto compute = learner::DeviceOfFlag(device);
+  if (!compute.ok()) return Fail(compute.status(), kExitUsage);
 
   auto metrics = Metrics::Create(
       {.build_info = {{"version", std::string(kBuildVersion)}, {"torch", TORCH_VERSION}}});
@@ -95,7 +88,7 @@ int Main(int argc, char** argv) {
   learner::Learner learner(
       {.num_threads = threads,
        .memory_bytes = memory_bytes,
-       .device = torch::Device(device),
+       .device = *compute,
        .shard_slots = slots,
        .meta_learner = [&] { return (*channels)->Get(); },
        .on_meta_learner_ended = [&](const absl::Status& why) { (*channels)->Failed(why); },

@@ -157,7 +157,7 @@ absl::Status CheckShard(const v1::Shard& shard) {
                                    shard.lifetimes_size(), shard.first_iteration()));
   }
   if (violations.empty()) {
-    MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, torch::kCPU, &violations);
+    MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, Device{}, &violations);
   }
   return violations.ToStatus();
 }

@@ -16,6 +16,7 @@
 
 #include "learner/agents/segment.h"
 #include "learner/agents/worker_pool.h"
+#include "learner/kernels/device.h"
 #include "mentor/v1/shard_service.pb.h"
 
 namespace mentor::learner {
@@ -40,7 +41,7 @@ struct ShardInputs {
   uint64_t unit_shard = 0;           // First part of unit ids, unique in this process.
   torch::Tensor meta_parameters;     // [Q]; undefined for baselines
   WorkerPool* pool = nullptr;
-  torch::Device device = torch::kCPU;
+  Device device;
 };
 
 // INVALID_ARGUMENT for a shard that cannot be run; checked where it arrives.

@@ -23,6 +23,7 @@
 #include "common/process/flags.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
+#include "learner/kernels/device.h"
 #include "mentor/ctl/experiment_file.h"
 #include "mentor/local/branch.h"
 #include "mentor/local/local_run.h"
@@ -46,6 +47,7 @@ struct RunFlags {
   std::string tensorboard;
   int actors = 1;
   int threads = Cores();
+  std::string device = "cpu";
   bool quiet = false;
   bool check_only = false;
   bool list = false;
@@ -208,11 +210,14 @@ int Run(const RunFlags& flags) {
     return kExitOk;
   }
   if (memory) WarnOfMemory(*memory, flags.threads);
+  const auto device = learner::DeviceOfFlag(flags.device);
+  if (!device.ok()) return Fail(device.status(), kExitUsage);
   const auto code = RunLocally({.spec = spec,
                                 .out = out,
                                 .actors = flags.actors,
                                 .threads_per_actor = flags.threads,
                                 .learner_threads = flags.threads,
+                                .device = *device,
                                 .metrics_address = flags.common.metrics_address,
                                 .tensorboard = flags.tensorboard,
                                 .branch = std::move(request.branch),
@@ -250,6 +255,7 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
                   "Threads of each actor, and of learner and meta-learner")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  run->add_option("--device", flags.device, learner::kDeviceHelp)->capture_default_str();
   run->add_flag("--quiet", flags.quiet, "Show no progress bar; write a line of log for each event");
   run->add_flag("--check", flags.check_only,
                 "Check the spec, print it with every default, and exit");

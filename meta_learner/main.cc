@@ -25,6 +25,7 @@
 #include "common/status.h"
 #include "envs/fingerprint.h"
 #include "learner/agents/numerics.h"
+#include "learner/kernels/device.h"
 #include "meta_learner/meta_learner.h"
 #include "meta_learner/objects/s3_store.h"
 #include "meta_learner/standby.h"
@@ -42,6 +43,7 @@ struct Flags {
   SecurityFlags security;
   std::string state = "state", listen = "127.0.0.1:50052", database;
   int threads = 2;
+  std::string device = "cpu";
   uint64_t reserve_mb = 64;
   double storage_per_owner_gb = 0;
   Scheduler::Options scheduling;
@@ -118,6 +120,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--listen", flags->listen,
                   "HOST:PORT for learners and users; port 0 takes a free one, which is printed")
       ->capture_default_str();
+  app->add_option("--device", flags->device, learner::kDeviceHelp)->capture_default_str();
   app->add_option("--threads", flags->threads, "Threads for outer updates")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -304,6 +307,8 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
 int Serve(const Flags& flags) {
   if (const absl::Status status = CheckFlags(flags); !status.ok()) return Fail(status);
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
+  const auto device = learner::DeviceOfFlag(flags.device);
+  if (!device.ok()) return Fail(device.status(), kExitUsage);
 
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)},
                                                  {"torch", TORCH_VERSION},
@@ -328,6 +333,7 @@ int Serve(const Flags& flags) {
   if (*store == nullptr) return kExitOk;  // Stopped while it stood by.
   MetaLearner meta_learner({.store = store->get(),
                             .num_threads = flags.threads,
+                            .device = *device,
                             .disk_reserve_bytes = flags.reserve_mb << 20,
                             .check_every = flags.check_every,
                             .scheduling = flags.scheduling,

@@ -10,7 +10,7 @@
 #include "common/protocol.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
-#include "learner/torch_fingerprint.h"
+#include "learner/learner_fingerprint.h"
 #include "meta_learner/control/spec_checks.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/parts.h"
@@ -22,7 +22,7 @@ namespace {
 ShardBroker::Options BrokerOptions(const MetaLearner::Options& options) {
   return {.catalogue_hash = envs::CatalogueHash(),
           .actor_fingerprint = envs::NumericFingerprint(),
-          .learner_fingerprint = learner::TorchFingerprint(),
+          .learner_fingerprint = learner::LearnerFingerprint(),
           .board = {.retries = options.retries,
                     .check_every = options.check_every,
                     .fairness = {.low_share = options.scheduling.low_share}}};
@@ -67,6 +67,7 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
                                 .build = std::string(kBuildVersion),
                                 .fingerprint = ExperimentFingerprint(),
                                 .num_threads = options.num_threads,
+                                .device = options.device,
                                 .metrics = metrics});
   Scheduler::Options scheduling = options.scheduling;
   scheduling.store = options.store;

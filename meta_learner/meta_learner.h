@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "common/metrics.h"
+#include "learner/kernels/device.h"
 #include "meta_learner/control/experiment_service.h"
 #include "meta_learner/control/logs.h"
 #include "meta_learner/experiment/experiment_runner.h"
@@ -31,7 +32,8 @@ class MetaLearner {
   struct Options {
     // Outlives the meta-learner. Null: no experiments; callers run shards through broker().
     ExperimentStore* store = nullptr;
-    int num_threads = 1;              // For outer updates.
+    int num_threads = 1;              // For outer updates,
+    learner::Device device = {};      // and where they run.
     uint64_t disk_reserve_bytes = 0;  // See DiskGuard.
     uint32_t check_every = 1000;      // See ShardBoard.
     TriedAt::Options retries = {};    // See ShardBoard.

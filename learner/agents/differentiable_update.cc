@@ -239,7 +239,7 @@ UpdateInputs UpdateInputs::Agents(int64_t first, int64_t count) const {
 }
 
 std::vector<Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_agents, int64_t steps,
-                                    int64_t epochs, int64_t minibatches, torch::Device device) {
+                                    int64_t epochs, int64_t minibatches) {
   const int64_t size = steps / minibatches;
   std::vector<Tensor> drawn;
   for (int64_t epoch = 0; epoch < epochs; ++epoch) {
@@ -247,7 +247,6 @@ std::vector<Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_age
     for (int64_t s = 0; s < num_agents; ++s) {
       order(s, epoch, {rows.data_ptr<int64_t>() + s * steps, static_cast<size_t>(steps)});
     }
-    rows = rows.to(device);
     for (int64_t begin = 0; begin < steps; begin += size)
       drawn.push_back(rows.narrow(1, begin, std::min(size, steps - begin)));
   }

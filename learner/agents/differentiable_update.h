@@ -74,8 +74,7 @@ struct UpdateInputs {
 
 // epochs x minibatches rows of a segment, by permutations of its steps.
 std::vector<torch::Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_agents,
-                                           int64_t steps, int64_t epochs, int64_t minibatches,
-                                           torch::Device device);
+                                           int64_t steps, int64_t epochs, int64_t minibatches);
 
 // Numbers [S, K] of each step, before it was made.
 struct UpdateTrace {

@@ -8,8 +8,6 @@
 
 #include <absl/strings/str_cat.h>
 
-#include "learner/kernels/device.h"
-
 namespace mentor::learner {
 
 absl::Status FixNumerics() {
@@ -46,15 +44,6 @@ absl::Status FixNumerics() {
   // Subnormal numbers are kept: flushing them is a mode of each thread, so results would depend on
   // the thread.
   return absl::OkStatus();
-}
-
-std::string DeviceName(c10::Device device) {
-  if (device.is_cuda()) {
-    const size_t index = device.has_index() ? static_cast<size_t>(device.index()) : 0;
-    const auto gpus = ListGpus();
-    if (gpus.ok() && index < gpus->size()) return (*gpus)[index].name;
-  }
-  return device.is_cpu() ? "cpu avx2" : device.str();
 }
 
 }  // namespace mentor::learner

@@ -15,8 +15,4 @@ namespace mentor::learner {
 // must share.
 absl::Status FixNumerics();
 
-// For logs and fingerprints: "cpu avx2", or a GPU's name and compute capability, "NVIDIA H200
-// (compute 9.0)".
-std::string DeviceName(c10::Device device = c10::kCPU);
-
 }  // namespace mentor::learner

@@ -17,6 +17,7 @@
 #include "common/check.h"
 #include "learner/agents/agent_trainer.h"
 #include "learner/agents/gae.h"
+#include "learner/kernels/device_memory.h"
 
 namespace mentor::learner {
 namespace {
@@ -32,9 +33,21 @@ absl::Status CheckShape(const char* name, const torch::Tensor& x,
   return absl::OkStatus();
 }
 
-// Engines written by hand are for Gaussian policies and Adam.
-bool OnlyAutograd(const AgentShape& shape, const PpoConfig& config) {
-  return shape.discrete || !config.adam;
+PpoEngine EngineOf(const Device& device) {
+  switch (device.kind) {
+    case DeviceKind::kCpu:
+      return PpoEngine::kDefault;
+    case DeviceKind::kEmulated:
+      return PpoEngine::kEmulated;
+    case DeviceKind::kCuda:
+      return PpoEngine::kCuda;
+  }
+  return PpoEngine::kDefault;
+}
+
+AgentBatch AgentsOn(torch::Device memory, const AgentBatch& agents) {
+  return {agents.theta.to(memory), agents.adam_m.to(memory), agents.adam_v.to(memory),
+          agents.adam_steps.to(memory)};
 }
 
 std::unique_ptr<AgentTrainer> NewTrainer(const TrainerSetup& setup, const AgentBatch& agents,
@@ -53,7 +66,7 @@ std::unique_ptr<AgentTrainer> NewTrainer(const TrainerSetup& setup, const AgentB
     case PpoEngine::kDefault:
       break;
   }
-  return agents.theta.is_cpu() && !OnlyAutograd(setup.shape, setup.config)
+  return agents.theta.is_cpu() && HavePpoKernels(setup.shape, setup.config)
              ? NewKernelTrainer(setup, dtype)
              : NewAutogradTrainer(setup);
 }
@@ -93,7 +106,7 @@ absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const
     return absl::InvalidArgumentError("theta: dtype must be float32 or float64");
   }
   if (engine != PpoEngine::kDefault && engine != PpoEngine::kAutograd) {
-    if (OnlyAutograd(shape, config)) {
+    if (!HavePpoKernels(shape, config)) {
       return absl::InvalidArgumentError(
           "this engine is for continuous actions and Adam; use PpoEngine::kAutograd");
     }
@@ -190,6 +203,10 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
 
 }  // namespace
 
+bool HavePpoKernels(const AgentShape& shape, const PpoConfig& config) {
+  return !shape.discrete && config.adam;
+}
+
 torch::Tensor EmptyTrace(const PpoConfig& config, const TrainingData& data, torch::Device device) {
   const int64_t steps = config.epochs * StepsOfEpoch(config, data.advantages.size(1));
   return torch::full({data.advantages.size(0), steps, kNumTraceColumns},
@@ -220,6 +237,21 @@ absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat("PPO update: ", error.what()));
   }
+}
+
+absl::StatusOr<UpdateResult> UpdateOnDevice(const Device& device, const AgentShape& shape,
+                                            const AgentBatch& agents, const Segment& segment,
+                                            const torch::Tensor& signal, const PpoConfig& config,
+                                            const MinibatchOrder& order, WorkerPool* pool) {
+  const Device& where = HavePpoKernels(shape, config) ? device : Device{};
+  MENTOR_ASSIGN_OR_RETURN(
+      UpdateResult result,
+      PpoUpdate(shape, AgentsOn(MemoryOf(where), agents), segment, signal, config, order,
+                {.engine = EngineOf(where),
+                 .cuda = {.stream = nullptr, .has_clusters = where.has_clusters},
+                 .pool = pool}));
+  result.agents = AgentsOn(torch::kCPU, result.agents);
+  return result;
 }
 
 }  // namespace mentor::learner

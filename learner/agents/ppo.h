@@ -17,6 +17,7 @@
 #include "learner/agents/segment.h"
 #include "learner/agents/trace_column.h"
 #include "learner/agents/worker_pool.h"
+#include "learner/kernels/device.h"
 
 struct CUstream_st;  // CUDA's cudaStream_t is a pointer to it.
 
@@ -36,6 +37,9 @@ struct CudaOptions {
   CUstream_st* stream = nullptr;  // LibTorch's for the device; null is the default stream of both.
   bool has_clusters = true;       // Compute capability 9.0 and later.
 };
+
+// Whether engines written by hand are for such agents: Gaussian policies and Adam.
+bool HavePpoKernels(const AgentShape& shape, const PpoConfig& config);
 
 struct PpoOptions {
   PpoEngine engine = PpoEngine::kDefault;
@@ -74,5 +78,12 @@ absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch
                                        const Segment& segment, const torch::Tensor& signal,
                                        const PpoConfig& config, const MinibatchOrder& order,
                                        const PpoOptions& options = {});
+
+// The same by the device's kernels; agents that no kernel is for learn by LibTorch on the CPU. All
+// tensors, but for the result's last five, are the host's.
+absl::StatusOr<UpdateResult> UpdateOnDevice(const Device& device, const AgentShape& shape,
+                                            const AgentBatch& agents, const Segment& segment,
+                                            const torch::Tensor& signal, const PpoConfig& config,
+                                            const MinibatchOrder& order, WorkerPool* pool);
 
 }  // namespace mentor::learner

@@ -111,14 +111,6 @@ Segment ZeroSegment(const SegmentSizes& sizes, const torch::TensorOptions& optio
   return segment;
 }
 
-Segment OnDevice(const Segment& segment, torch::Device device) {
-  Segment moved;
-  for (const SegmentField& field : kFields) {
-    if ((segment.*field.member).defined()) moved.*field.member = (segment.*field.member).to(device);
-  }
-  return moved;
-}
-
 Segment Join(const std::vector<Segment>& segments) {
   Segment joined = segments.back();
   for (const SegmentField& field : kFields) {

@@ -94,8 +94,6 @@ std::vector<int64_t> ShapeOf(const SegmentField& field, const SegmentSizes& size
 // New tensors of zeros for the fields that `choose` takes.
 Segment ZeroSegment(const SegmentSizes& sizes, const torch::TensorOptions& options,
                     absl::FunctionRef<bool(const SegmentField&)> choose);
-// Copies of all tensors on a device; the same tensors when they are there.
-Segment OnDevice(const Segment& segment, torch::Device device);
 // Segments that follow each other, joined along the steps; last_done and next_observations are the
 // last one's. A tensor that one of them lacks is undefined, and so are the final observations:
 // updates have used them.

@@ -25,9 +25,7 @@ class Displacement : public InnerLoop {
         shape_(ShapeOfAgents(context_.shard->spec().agent(), context_.shard->shape())) {}
 
   void Begin() override {
-    agents_ = NewAgents(context_.meta_parameters.to(context_.device)
-                            .unsqueeze(0)
-                            .repeat({context_.num_agents(), 1}));
+    agents_ = NewAgents(context_.meta_parameters.unsqueeze(0).repeat({context_.num_agents(), 1}));
   }
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,

@@ -44,7 +44,9 @@ const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context
   context->options = OptionValues::Parse(entry->options, shard.inner_loop().option(),
                                          "shard.inner_loop.option", violations);
   if (shard.reward_source() == v1::REWARD_SOURCE_SIGNAL) {
-    context->network = MakeSignalNetwork(shard.spec().signal(), SignalContextOf(shard), violations);
+    SignalContext signal = SignalContextOf(shard);
+    signal.device = context->device;
+    context->network = MakeSignalNetwork(shard.spec().signal(), signal, violations);
   }
   return violations->empty() ? entry : nullptr;
 }
@@ -60,7 +62,7 @@ SignalContext SignalContextOf(const v1::Shard& shard) {
 }
 
 std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,
-                                         WorkerPool* pool, torch::Device device,
+                                         WorkerPool* pool, const Device& device,
                                          Violations* violations) {
   Violations own;
   InnerLoopContext context;

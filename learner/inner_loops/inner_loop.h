@@ -22,6 +22,7 @@
 #include "learner/agents/segment.h"
 #include "learner/agents/worker_pool.h"
 #include "learner/inner_loops/tensor_map.h"
+#include "learner/kernels/device.h"
 #include "learner/signals/signal_network.h"
 #include "mentor/v1/shard_service.pb.h"
 
@@ -39,7 +40,7 @@ struct InnerLoopContext {
   std::shared_ptr<const SignalNetwork> network;
   torch::Tensor meta_parameters;  // [Q] float32 on the CPU; undefined for baselines.
   WorkerPool* pool = nullptr;     // Null: everything on the calling thread.
-  torch::Device device = torch::kCPU;
+  Device device;                  // Where kernels run; all tensors are the host's.
 
   int64_t num_agents() const { return shard->lifetimes_size(); }                    // S
   int64_t steps() const { return shard->spec().lifetime().steps_per_iteration(); }  // T
@@ -112,7 +113,7 @@ const std::vector<const InnerLoopEntry*>& InnerLoops();
 const InnerLoopEntry* FindInnerLoop(std::string_view name);  // Null when unknown.
 // For the shard's loop, with its options and network; null with violations when it does not fit.
 std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,
-                                         WorkerPool* pool, torch::Device device,
+                                         WorkerPool* pool, const Device& device,
                                          Violations* violations);
 
 // What the shard's signal network is made for.

@@ -97,8 +97,7 @@ class MetaGradient : public InnerLoop {
         is_reward_(context_.shard->spec().signal().role() == v1::REWARD),
         inside_(is_reward_ && !config_.separate_critic),
         shape_(Shape(inside_)),
-        weights_(context_.meta_parameters.defined() ? context_.meta_parameters.to(context_.device)
-                                                    : Tensor()),
+        weights_(context_.meta_parameters),
         normaliser_(NormaliserOf(context_)) {}
 
   void Begin() override {
@@ -109,7 +108,7 @@ class MetaGradient : public InnerLoop {
     agents_ = NewAgents(inside_ ? theta : theta.narrow(1, 0, policy).clone());
     extrinsic_critic_ = NewAgents(critic);
     if (!inside_) critic_ = NewAgents(critic);
-    signal_ = OnDevice(context_.network->InitialState(context_.num_agents(), torch::kFloat32));
+    signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
   }
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
@@ -120,7 +119,7 @@ class MetaGradient : public InnerLoop {
     const bool teaches = context_.shard->outer_learning();
 
     // The segment as the network sees it, with the critic's values, and as agents see it.
-    Segment seen = learner::OnDevice(collected, context_.device);
+    Segment seen = collected;
     const Segment normal = normaliser_.Normalise(seen);
     const Tensor next = normal.next_observations.unsqueeze(1);
     seen.shaped_rewards = seen.shaped_rewards * config_.reward_scale;
@@ -232,13 +231,7 @@ class MetaGradient : public InnerLoop {
     return shape;
   }
 
-  Tensor ToFloat(const Tensor& x) const { return x.to(context_.device, torch::kFloat32); }
-
-  SignalState OnDevice(SignalState state) const {
-    for (Tensor& tensor : state.recurrent) tensor = tensor.to(context_.device);
-    if (state.previous.defined()) state.previous = state.previous.to(context_.device);
-    return state;
-  }
+  Tensor ToFloat(const Tensor& x) const { return x.to(torch::kFloat32); }
 
   UpdateConfig Config(uint32_t iteration) const {
     const v1::ExperimentSpec& spec = context_.shard->spec();
@@ -268,7 +261,7 @@ class MetaGradient : public InnerLoop {
       order(agent, first_epoch + epoch, out);
     };
     return DrawMinibatches(shifted, context_.num_agents(), context_.steps(), config.epochs,
-                           config.minibatches, context_.device);
+                           config.minibatches);
   }
 
   // Calls work(group, first agent, number of agents) side by side.
@@ -432,7 +425,7 @@ class MetaGradient : public InnerLoop {
   // Tensors of the right shapes, to be filled.
   Lesson EmptyLesson() const {
     const int64_t s = context_.num_agents(), t = context_.steps(), d = shape_.observation_size;
-    const auto floats = torch::TensorOptions(torch::kFloat32).device(context_.device);
+    const auto floats = torch::TensorOptions(torch::kFloat32);
     const bool bootstraps = context_.shard->spec().agent().bootstrap_on_truncation();
     Lesson lesson;
     lesson.seen =
@@ -448,7 +441,7 @@ class MetaGradient : public InnerLoop {
                      .values = inside_ ? seen.values.clone() : Tensor(),
                      .advantages = seen.values.clone(),
                      .minibatches = {}};
-    lesson.state = OnDevice(context_.network->InitialState(s, torch::kFloat32));
+    lesson.state = context_.network->InitialState(s, torch::kFloat32);
     lesson.weights = torch::zeros_like(weights_);
     return lesson;
   }

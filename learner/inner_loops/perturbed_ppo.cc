@@ -50,8 +50,7 @@ class PerturbedNetwork : public SignalNetwork {
     std::vector<std::vector<Tensor>> recurrent(state->recurrent.size());
     for (size_t s = 0; s < lifetimes_.size(); ++s) {
       const auto agent = static_cast<int64_t>(s);
-      const Tensor perturbation =
-          PairPerturbation(seed_, PairOf(lifetimes_[s]), weights.numel()).to(weights.device());
+      const Tensor perturbation = PairPerturbation(seed_, PairOf(lifetimes_[s]), weights.numel());
       SignalState own = SomeLifetimes(*state, agent, 1);
       signals.push_back(network_
                             ->Run(weights + sigma_ * SignOf(lifetimes_[s]) * perturbation,

@@ -19,16 +19,13 @@ class Ppo : public InnerLoop {
   explicit Ppo(InnerLoopContext context)
       : context_(std::move(context)),
         shape_(ShapeOfAgents(*context_.shard)),
-        weights_(context_.meta_parameters.defined() ? context_.meta_parameters.to(context_.device)
-                                                    : torch::Tensor()),
+        weights_(context_.meta_parameters),
         normaliser_(NormaliserOf(context_)) {}
 
   void Begin() override {
     agents_ = FreshAgents(context_, shape_);
     if (context_.network == nullptr) return;
     signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
-    for (torch::Tensor& tensor : signal_.recurrent) tensor = tensor.to(context_.device);
-    signal_.previous = signal_.previous.to(context_.device);
   }
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
@@ -79,10 +76,8 @@ class Ppo : public InnerLoop {
   // (docs/algorithms/black_box.md#when-the-network-runs).
   void RunSignal(uint32_t iteration, Segment* segment) {
     torch::Tensor noise;
-    if (context_.shard->outer_learning())
-      noise = SignalNoise(context_, iteration).to(context_.device);
-    const SignalOutputs outputs =
-        context_.network->Run(weights_, OnDevice(*segment, context_.device), noise, &signal_);
+    if (context_.shard->outer_learning()) noise = SignalNoise(context_, iteration);
+    const SignalOutputs outputs = context_.network->Run(weights_, *segment, noise, &signal_);
     segment->signals = outputs.signals;
     segment->signal_log_probs = outputs.log_probs;
     segment->signal_values = outputs.values;

@@ -88,7 +88,7 @@ Config ReadConfig(const v1::AgentSpec& agent, const OptionValues& options) {
   return config;
 }
 
-// A collection as the agents see it. S agents, T steps, on the loop's device.
+// A collection as the agents see it. S agents, T steps.
 struct Round {
   Segment segment;      // Raw observations.
   Tensor observations;  // [S, T, D]: as the policy sees them.
@@ -125,7 +125,7 @@ class ResponseGradient : public InnerLoop {
     policy_ = Fresh(layout_, 0);
     inner_value_ = Fresh(value_layout_, kInnerValueTensors);
     task_value_ = Fresh(value_layout_, kTaskValueTensors);
-    outer_ = NewAgents(context_.meta_parameters.to(context_.device).unsqueeze(0));
+    outer_ = NewAgents(context_.meta_parameters.unsqueeze(0));
   }
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
@@ -207,7 +207,7 @@ class ResponseGradient : public InnerLoop {
           layout, shape_, spec().agent().initial_std(), config_.map_std,
           context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0), first_tensor));
     }
-    return NewAgents(torch::stack(rows).to(context_.device));
+    return NewAgents(torch::stack(rows));
   }
 
   // Perturbations [S, parts, Qe] of eta: relative to the root mean square of each of its tensors.
@@ -232,7 +232,7 @@ class ResponseGradient : public InnerLoop {
           *to++ = static_cast<float>((mirrored ? -1 : 1) * scale[q] * normals[q]);
       }
     }
-    return noise.to(context_.device);
+    return noise;
   }
 
   // One policy for each agent and row of the noise.
@@ -247,7 +247,7 @@ class ResponseGradient : public InnerLoop {
   Round See(Segment* segment, const Tensor& noise, LoopReport* report) const {
     const CpuTimer timer;
     Round round;
-    round.segment = OnDevice(*segment, context_.device);
+    round.segment = *segment;
     round.observations = normaliser_.Normalise(round.segment.observations);
     round.noise = noise;
     round.task_rewards =
@@ -356,7 +356,7 @@ class ResponseGradient : public InnerLoop {
                                   int64_t minibatches) const {
     return DrawMinibatches(KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()),
                                       2 * iteration + round, context_.lifetime_numbers()),
-                           num_agents(), context_.steps(), epochs, minibatches, context_.device);
+                           num_agents(), context_.steps(), epochs, minibatches);
   }
 
   // One step down the gradient [S, P], clipped.
@@ -543,7 +543,7 @@ class ResponseGradient : public InnerLoop {
   static void ReportReturn(const char* name, const Segment& segment, LoopReport* report) {
     double sum = 0;
     int64_t agents = 0;
-    for (const auto& episodes : EndedEpisodes(OnDevice(segment, torch::kCPU))) {
+    for (const auto& episodes : EndedEpisodes(segment)) {
       if (episodes.empty()) continue;
       double total = 0;
       for (const EndedEpisode& episode : episodes) total += episode.shaped_return;

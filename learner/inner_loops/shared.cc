@@ -42,8 +42,7 @@ AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape)
   const v1::ExperimentSpec& spec = context.shard->spec();
   return NewAgents(InitialTheta(shape, spec.agent().initial_std(), spec.seed(),
                                 static_cast<Phase>(context.shard->phase()),
-                                context.lifetime_numbers())
-                       .to(context.device));
+                                context.lifetime_numbers()));
 }
 
 ObservationNormaliser NormaliserOf(const InnerLoopContext& context) {
@@ -83,11 +82,10 @@ absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shap
   const v1::ExperimentSpec& spec = context.shard->spec();
   const MinibatchOrder order = KeyedOrder(spec.seed(), static_cast<Phase>(context.shard->phase()),
                                           iteration, context.lifetime_numbers());
+  const PpoConfig config = PpoConfigFromSpec(spec.agent(), /*update=*/iteration + 1, num_updates);
   MENTOR_ASSIGN_OR_RETURN(
       UpdateResult result,
-      PpoUpdate(shape, *agents, segment, signal,
-                PpoConfigFromSpec(spec.agent(), /*update=*/iteration + 1, num_updates), order,
-                {.pool = context.pool}));
+      UpdateOnDevice(context.device, shape, *agents, segment, signal, config, order, context.pool));
   *agents = std::move(result.agents);
   report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
   return absl::OkStatus();
@@ -117,8 +115,7 @@ LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
       // theta, m, v and gradient of one agent (KernelEngine), and a minibatch forward and back.
       .per_thread = 5 * p + 2 * rows * graph};
   // By autograd all agents go side by side, and an optimizer step is made of whole copies.
-  if (shape.discrete || !context.device.is_cpu())
-    sizes.at_once += context.num_agents() * (6 * p + 2 * rows * graph);
+  if (shape.discrete) sizes.at_once += context.num_agents() * (6 * p + 2 * rows * graph);
   return sizes;
 }
 
@@ -149,7 +146,7 @@ absl::Status LoadInto(const TensorMap& state, const std::string& name, torch::Te
   MENTOR_ASSIGN_OR_RETURN(
       torch::Tensor loaded,
       ReadTensor(state, name, tensor->sizes(), tensor->scalar_type(), "the inner loop"));
-  *tensor = loaded.to(tensor->device());
+  *tensor = std::move(loaded);
   return absl::OkStatus();
 }
 

@@ -28,7 +28,7 @@ class CpuTimer {
 AgentShape ShapeOfAgents(const v1::AgentSpec& spec, const v1::EnvironmentShape& environment);
 // Networks of a shard's agents, with a critic unless the signal is their advantage.
 AgentShape ShapeOfAgents(const v1::Shard& shard);
-// New agents of the shard's lifetimes, on the context's device.
+// New agents of the shard's lifetimes.
 AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape);
 // The normaliser that the spec asks for.
 ObservationNormaliser NormaliserOf(const InnerLoopContext& context);
@@ -50,7 +50,7 @@ LoopSizes SizesOfPpoAgents(const InnerLoopContext& context);
 // Numbers of a forward pass through policy and value network with its graph, for one step.
 int64_t GraphNumbersPerStep(const AgentShape& shape);
 
-// Into and out of snapshots, under "agents.". Loading keeps shapes, dtypes and device.
+// Into and out of snapshots, under "agents.". Loading keeps shapes and dtypes.
 void SaveAgents(const AgentBatch& agents, TensorMap* state);
 absl::Status LoadAgents(const TensorMap& state, AgentBatch* agents);
 // Saves nothing when it is disabled.

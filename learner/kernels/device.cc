@@ -57,7 +57,7 @@ absl::StatusOr<GpuMemory> MemoryOfGpu(int) {
 absl::StatusOr<Device> DeviceOfFlag(
     std::string_view text, const std::function<absl::StatusOr<std::vector<Gpu>>()>& list_gpus) {
   if (text == "cpu") return Device{};
-  if (text == "emulated") return Device{DeviceKind::kEmulated, 0, "", "emulated"};
+  if (text == "emulated") return Device{.kind = DeviceKind::kEmulated, .name = "emulated"};
   const std::string flag = absl::StrCat("--device ", std::string(text), ": ");
   std::optional<int> index;
   std::optional<std::string> uuid;
@@ -92,7 +92,11 @@ absl::StatusOr<Device> DeviceOfFlag(
         flag, gpu->name, " is too old: compute ", kComputeMajorMin,
         ".0 or later is needed; learn on the CPU, or on another GPU of ", Listed(*gpus)));
   }
-  return Device{DeviceKind::kCuda, gpu->index, gpu->uuid, gpu->name};
+  return Device{.kind = DeviceKind::kCuda,
+                .index = gpu->index,
+                .has_clusters = gpu->has_clusters,
+                .uuid = gpu->uuid,
+                .name = gpu->name};
 }
 
 }  // namespace mentor::learner

@@ -20,10 +20,18 @@ enum class DeviceKind {
 
 struct Device {
   DeviceKind kind = DeviceKind::kCpu;
-  int index = 0;             // Of a GPU, as CUDA counts in this process.
-  std::string uuid;          // Of a GPU.
-  std::string name = "cpu";  // For people: "cpu", "emulated" or a GPU's.
+  int index = 0;              // Of a GPU, as CUDA counts in this process.
+  bool has_clusters = false;  // Of a GPU: blocks that see each other's shared memory.
+  std::string uuid = "";      // Of a GPU.
+  std::string name = "cpu";   // For people: "cpu", "emulated" or a GPU's.
 };
+
+inline constexpr char kDeviceHelp[] =
+    "Where agents and signal networks learn: cpu; cuda, cuda:N or cuda:UUID, a GPU, in a build "
+    "with "
+    "the preset cuda; or emulated, a GPU's kernels on the CPU, slow and for tests. The results "
+    "have "
+    "the same bits everywhere";
 
 struct Gpu {
   int index = 0;

@@ -1,6 +1,6 @@
 // The signal network of Pappalardo, Ramele and Santos (docs/algorithms/black_box.md#the-network):
 // two encoders, one LSTM, heads for the mean, the logarithm of the standard deviation and the
-// value. On the CPU by own kernels (lstm_run, lstm_piece), elsewhere in plain LibTorch.
+// value. By own kernels: of the CPU (lstm_run, lstm_piece) or of a device (lstm_device).
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
@@ -11,6 +11,7 @@
 #include "common/exact_math.h"
 #include "common/mutex.h"
 #include "learner/kernels/lstm_weights.h"
+#include "learner/signals/lstm_device.h"
 #include "learner/signals/lstm_piece.h"
 #include "learner/signals/lstm_plain.h"
 #include "learner/signals/lstm_run.h"
@@ -162,7 +163,8 @@ class EvaluateNode : public torch::autograd::Function<EvaluateNode<T>> {
 
 class LstmNetwork : public SignalNetwork {
  public:
-  LstmNetwork(const SignalContext& context, const OptionValues& options) : input_(context.input) {
+  LstmNetwork(const SignalContext& context, const OptionValues& options)
+      : input_(context.input), device_(context.device) {
     LstmSizes& sizes = plain_.sizes;
     sizes.side = 3 + NumOutcomes(context.input);
     sizes.features = context.observation_size + context.action_size + sizes.side;
@@ -204,12 +206,7 @@ class LstmNetwork : public SignalNetwork {
     const torch::NoGradGuard no_grad;
     const Tensor features =
         Features(segment, torch::zeros_like(segment.log_probs)).to(weights.options()).contiguous();
-    if (!weights.is_cpu()) {
-      for (Tensor& x : state->recurrent) x = x.to(weights.options());
-      state->previous = state->previous.to(weights.options());
-      return plain_.Run(weights, features, noise.defined() ? noise.to(weights.options()) : noise,
-                        state);
-    }
+    if (OnDevice(weights)) return Elsewhere().Run(weights, features, noise, state);
     return weights.scalar_type() == torch::kFloat64 ? RunOf<double>(weights, features, noise, state)
                                                     : RunOf<float>(weights, features, noise, state);
   }
@@ -235,24 +232,35 @@ class LstmNetwork : public SignalNetwork {
   SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
                             const std::vector<Tensor>& recurrent) const override {
     CheckPiece(weights, features, recurrent);
-    if (!weights.is_cpu()) return plain_.Evaluate(weights, features, signals, recurrent);
     return weights.scalar_type() == torch::kFloat64
                ? EvaluateOf<double>(pool_f64_, weights, features, signals, recurrent)
                : EvaluateOf<float>(pool_f32_, weights, features, signals, recurrent);
   }
 
   PieceGradient GradientAt(const Tensor& weights) const override {
-    if (!weights.is_cpu()) return SignalNetwork::GradientAt(weights);
     MENTOR_CHECK(weights.numel() == layout().size());
     if (weights.scalar_type() == torch::kFloat64)
       return LstmGradient<double>(plain_.sizes, log_initial_std_, weights, pool_f64_);
     return LstmGradient<float>(plain_.sizes, log_initial_std_, weights, pool_f32_);
   }
 
+  absl::StatusOr<std::unique_ptr<PieceTrainer>> NewTrainer(const PieceTrainerSetup& setup,
+                                                           const PieceTrainerBatch& batch,
+                                                           const Tensor& weights, const Tensor& m,
+                                                           const Tensor& v) const override {
+    if (!OnDevice(weights)) return nullptr;
+    return Elsewhere().NewTrainer(setup, batch, weights, m, v);
+  }
+
  private:
+  // Doubles serve tests, which have no device.
+  bool OnDevice(const Tensor& weights) const {
+    return device_.kind != DeviceKind::kCpu && weights.scalar_type() == torch::kFloat32;
+  }
+  LstmOnDevice Elsewhere() const { return {plain_.sizes, log_initial_std_, device_}; }
+
   // e^log_probs, with the same bits on every machine.
   static Tensor Density(const Tensor& log_probs) {
-    if (!log_probs.is_cpu()) return log_probs.exp();
     Tensor density =
         log_probs.to(torch::kFloat64, /*non_blocking=*/false, /*copy=*/true).contiguous();
     double* x = density.mutable_data_ptr<double>();
@@ -312,6 +320,7 @@ class LstmNetwork : public SignalNetwork {
   }
 
   const v1::SignalInput input_;
+  const Device device_;
   LstmPlain plain_;
   double log_initial_std_ = 0;
   const std::shared_ptr<PiecePool<float>> pool_f32_ = std::make_shared<PiecePool<float>>();

@@ -70,6 +70,12 @@ PieceGradient SignalNetwork::GradientAt(const torch::Tensor& weights) const {
       });
 }
 
+absl::StatusOr<std::unique_ptr<PieceTrainer>> SignalNetwork::NewTrainer(
+    const PieceTrainerSetup&, const PieceTrainerBatch&, const torch::Tensor&, const torch::Tensor&,
+    const torch::Tensor&) const {
+  return nullptr;
+}
+
 const std::vector<const SignalEntry*>& SignalNetworks() {
   static const auto all = Registry<SignalEntry>::Instance().All();
   return all;

@@ -13,7 +13,9 @@
 #include "common/rng.h"
 #include "learner/agents/param_layout.h"
 #include "learner/agents/segment.h"
+#include "learner/kernels/device.h"
 #include "learner/signals/piece_gradient.h"
+#include "learner/signals/piece_trainer.h"
 #include "mentor/v1/spec.pb.h"
 
 namespace mentor::learner {
@@ -24,6 +26,8 @@ struct SignalContext {
   v1::SignalRole role = v1::REWARD;
   v1::SignalInput input = v1::SUCCESS;
   int64_t episode_steps = 0;  // M
+  // Where kernels run, of networks that have some; all tensors are the host's.
+  Device device = {};
 };
 
 // What the network sees of a task's outcome at each step (docs/algorithms/black_box.md#inputs,
@@ -116,6 +120,13 @@ class SignalNetwork {
   // Gradients at these weights [P], for as many pieces as one likes; outputs are signals [N, t]. By
   // default from Evaluate. The network outlives it.
   virtual PieceGradient GradientAt(const torch::Tensor& weights) const;
+  // Trains from these weights and moments [P] float32 on the context's device. Null, as by default:
+  // the caller takes GradientAt.
+  virtual absl::StatusOr<std::unique_ptr<PieceTrainer>> NewTrainer(const PieceTrainerSetup& setup,
+                                                                   const PieceTrainerBatch& batch,
+                                                                   const torch::Tensor& weights,
+                                                                   const torch::Tensor& m,
+                                                                   const torch::Tensor& v) const;
 };
 
 struct SignalEntry {

@@ -10,6 +10,7 @@
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/temporary_folder.h"
+#include "learner/kernels/device.h"
 #include "mentor/bench/bench.h"
 #include "mentor/local/cluster.h"
 #include "meta_learner/store/store.h"
@@ -35,7 +36,10 @@ double ProcessCpuSeconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+std::string device_flag = "cpu";
+
 absl::StatusOr<Figures> RunLifetime(const Settings& settings) {
+  MENTOR_ASSIGN_OR_RETURN(const learner::Device device, learner::DeviceOfFlag(device_flag));
   MENTOR_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Create("mentor-bench"));
 
   MENTOR_ASSIGN_OR_RETURN(const v1::ExperimentSpec spec, LoadSpec(kSpec));
@@ -46,8 +50,9 @@ absl::StatusOr<Figures> RunLifetime(const Settings& settings) {
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   const double cpu_before = ProcessCpuSeconds();
   {
-    Cluster cluster({.actors = 1, .threads_per_actor = cores, .learner_threads = cores},
-                    store.get(), metrics.get());
+    Cluster cluster(
+        {.actors = 1, .threads_per_actor = cores, .learner_threads = cores, .device = device},
+        store.get(), metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     while (!IsFinal(experiment.state())) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -88,7 +93,10 @@ absl::StatusOr<Figures> RunLifetime(const Settings& settings) {
 const RegisterBench register_lifetime(
     {.name = "lifetime",
      .summary = "CPU seconds of one outer update of ML1 (30 lifetimes x 6000 steps) by phase",
-     .run = RunLifetime});
+     .run = RunLifetime,
+     .add_flags = [](CLI::App* command) {
+       command->add_option("--device", device_flag, learner::kDeviceHelp)->capture_default_str();
+     }});
 
 }  // namespace
 }  // namespace mentor::bench

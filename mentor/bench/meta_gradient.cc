@@ -66,7 +66,7 @@ absl::StatusOr<Figures> RunMetaGradient(const Settings& settings) {
   inputs.values = NormalTensor({kLearners, kMetaSteps}, 3);
   inputs.advantages = NormalTensor({kLearners, kMetaSteps}, 4);
   inputs.minibatches =
-      learner::DrawMinibatches(order, kLearners, kMetaSteps, kEpochs, kMinibatches, torch::kCPU);
+      learner::DrawMinibatches(order, kLearners, kMetaSteps, kEpochs, kMinibatches);
   const learner::OuterRows rows{inputs.observations,
                                 inputs.actions,
                                 inputs.log_probs,

@@ -28,6 +28,7 @@ absl::Status Cluster::Start() {
   meta_learner_ = std::make_unique<meta_learner::MetaLearner>(
       meta_learner::MetaLearner::Options{.store = store_,
                                          .num_threads = options_.learner_threads,
+                                         .device = options_.device,
                                          .retries = kTryAtOnce,
                                          .scheduling = {.running_max = 1},
                                          .control = options_.control},
@@ -40,6 +41,7 @@ absl::Status Cluster::Start() {
       learner::Learner::Options{.num_threads = options_.learner_threads,
                                 // Nobody else could have the shard: `mentor run` warns instead.
                                 .memory_bytes = 0,
+                                .device = options_.device,
                                 .meta_learner = [this] { return meta_server_->InProcessChannel(); },
                                 .rollout = &rollout_},
       metrics_);

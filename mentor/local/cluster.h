@@ -12,6 +12,7 @@
 #include "actor/actor.h"
 #include "common/metrics.h"
 #include "common/rpc/server.h"
+#include "learner/kernels/device.h"
 #include "learner/learner.h"
 #include "learner/rollout/rollout_server.h"
 #include "meta_learner/meta_learner.h"
@@ -24,7 +25,8 @@ class Cluster {
   struct Options {
     int actors = 1;
     int threads_per_actor = 1;
-    int learner_threads = 1;  // For learner and meta-learner.
+    int learner_threads = 1;      // For learner and meta-learner,
+    learner::Device device = {};  // and where they compute.
     // HOST:PORT of the meta-learner; empty: for this process alone.
     std::string listen = "";
     // See MetaLearner::Options.

@@ -392,7 +392,8 @@ absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   {
     Cluster cluster({.actors = options.actors,
                      .threads_per_actor = options.threads,
-                     .learner_threads = options.threads},
+                     .learner_threads = options.threads,
+                     .device = options.device},
                     /*store=*/nullptr, metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     MENTOR_ASSIGN_OR_RETURN(stopped, RunJobs(jobs, options.quiet, &cluster));

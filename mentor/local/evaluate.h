@@ -10,6 +10,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include "learner/kernels/device.h"
 #include "mentor/v1/spec.pb.h"
 
 namespace mentor {
@@ -29,6 +30,7 @@ struct EvaluateOptions {
   std::string name = {};  // Name of the evaluation; empty: made from tasks and outer updates.
   int actors = 1;
   int threads = 1;  // For each actor, and for the learner.
+  learner::Device device = {};
   bool quiet = false;
 };
 

@@ -129,7 +129,8 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
         store->ExperimentFolder(experiment.uid()), meta_learner::CpuArithmetic()));
     Cluster cluster({.actors = options.actors,
                      .threads_per_actor = options.threads_per_actor,
-                     .learner_threads = options.learner_threads},
+                     .learner_threads = options.learner_threads,
+                     .device = options.device},
                     store.get(), metrics.get());
     MENTOR_RETURN_IF_ERROR(cluster.Start());
     stopped = Follow(store.get(), options.quiet, numbers.get(), &experiment);

@@ -9,6 +9,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "learner/kernels/device.h"
 #include "mentor/local/branch.h"
 #include "mentor/v1/spec.pb.h"
 
@@ -20,6 +21,7 @@ struct LocalRunOptions {
   int actors = 1;
   int threads_per_actor = 1;
   int learner_threads = 1;
+  learner::Device device = {};
   std::string metrics_address = {};  // HOST:PORT; empty: none
   // The folder in which TensorBoard finds this run's folder; empty: none.
   std::filesystem::path tensorboard = {};

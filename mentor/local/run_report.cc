@@ -311,7 +311,6 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   data.facts = {{"Seed", absl::StrCat(spec.seed())},
                 {"Spec", SpecHash(spec).substr(0, 16)},
                 {"Mentor", std::string(kBuildVersion)},
-                {"LibTorch device", learner::DeviceName()},
                 {"State", StateText(experiment.state())}};
   if (const auto origin = OriginOf(experiment)) {
     data.origin = origin->name;

@@ -10,6 +10,7 @@
 #include <absl/status/status.h>
 
 #include "common/metrics.h"
+#include "learner/kernels/device.h"
 #include "mentor/v1/experiment.pb.h"
 #include "meta_learner/fleet/shard_broker.h"
 #include "meta_learner/store/store.h"
@@ -26,6 +27,7 @@ class ExperimentRunner {
     std::string build;
     std::string fingerprint;  // What computes here; an experiment keeps to one.
     int num_threads = 1;
+    learner::Device device = {};
     Metrics* metrics = nullptr;
   };
   explicit ExperimentRunner(Options options);

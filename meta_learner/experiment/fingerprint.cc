@@ -6,12 +6,12 @@
 #include "common/file.h"
 #include "common/status.h"
 #include "envs/fingerprint.h"
-#include "learner/torch_fingerprint.h"
+#include "learner/learner_fingerprint.h"
 
 namespace mentor::meta_learner {
 
 std::string ExperimentFingerprint() {
-  return envs::NumericFingerprint() + learner::TorchFingerprint();
+  return envs::NumericFingerprint() + learner::LearnerFingerprint();
 }
 
 absl::Status KeepFingerprint(const std::filesystem::path& experiment_folder,

@@ -3,7 +3,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
-#include "learner/torch_fingerprint.h"
+#include "learner/learner_fingerprint.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -15,7 +15,7 @@ std::filesystem::path FileOf(const std::filesystem::path& experiment_folder) {
 }  // namespace
 
 std::string CpuArithmetic() {
-  return "cpu " + learner::TorchFingerprint();
+  return "cpu " + learner::LearnerFingerprint();
 }
 
 absl::StatusOr<std::string> LearnerArithmetic(const std::filesystem::path& experiment_folder) {

@@ -177,7 +177,8 @@ std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& submitted) {
   return warnings;
 }
 
-ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations) {
+ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations,
+                          const learner::Device& device) {
   ExperimentParts parts;
   parts.benchmark = envs::MakeBenchmark(spec.benchmark(), violations);
   // A part that cannot be made does not hide what is wrong with the others.
@@ -185,7 +186,8 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
   learner::SignalContext context{.observation_size = 1,
                                  .action_size = 1,
                                  .role = spec.signal().role(),
-                                 .input = spec.signal().input()};
+                                 .input = spec.signal().input(),
+                                 .device = device};
   if (parts.benchmark != nullptr) {
     CheckTasks(*parts.benchmark, spec, violations);
     context.observation_size = parts.benchmark->info().observation_size;

@@ -8,6 +8,7 @@
 
 #include "common/violations.h"
 #include "envs/benchmark.h"
+#include "learner/kernels/device.h"
 #include "learner/signals/signal_network.h"
 #include "mentor/v1/spec.pb.h"
 #include "meta_learner/rules/outer_rule.h"
@@ -22,8 +23,9 @@ struct ExperimentParts {
   std::unique_ptr<OuterRule> rule;
 };
 
-// With violations where the spec does not fit. num_threads: for the outer update.
-ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations);
+// With violations where the spec does not fit. num_threads and device: for the outer update.
+ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations,
+                          const learner::Device& device = {});
 
 // The check of a spec beyond ranges: registered parts and what they demand of each other.
 void CheckParts(const v1::ExperimentSpec& spec, Violations* violations);

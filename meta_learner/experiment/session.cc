@@ -96,7 +96,7 @@ Session::~Session() {
 absl::Status Session::Run() {
   MENTOR_RETURN_IF_ERROR(options_.store->PrepareFolder(uid_));
   Violations violations;
-  parts_ = MakeParts(spec_, options_.num_threads, &violations);
+  parts_ = MakeParts(spec_, options_.num_threads, &violations, options_.device);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   const std::filesystem::path folder = options_.store->ExperimentFolder(uid_);
   MENTOR_RETURN_IF_ERROR(files_.BringBack());

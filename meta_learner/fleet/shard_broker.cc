@@ -341,8 +341,10 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         {{"expected", options_.learner_fingerprint}, {"got", got}});
   }
 
+  // A device that makes the bits of its CPU is one more CPU.
   static std::string ArithmeticOf(const v1::Hello& hello) {
-    return absl::StrCat(hello.device(), " ", hello.numeric_fingerprint());
+    const bool as_cpu = hello.numeric_fingerprint() == hello.cpu_fingerprint();
+    return absl::StrCat(as_cpu ? "cpu" : hello.device(), " ", hello.numeric_fingerprint());
   }
 
   absl::Status AcceptHello(const std::shared_ptr<Peer>& peer, const v1::RunRequest& message) {

@@ -70,6 +70,134 @@ void EvaluateGroup(const learner::PieceGradient& gradient_of, const learner::Out
       &group->gradient);
 }
 
+PieceReport ReportOf(const learner::OuterLossConfig& loss, const Piece& piece, int64_t lifetimes,
+                     const learner::PieceTrainer::Piece& trained) {
+  const auto numbers = static_cast<double>(lifetimes * (piece.end - piece.begin));
+  PieceReport report{.piece = piece, .grad_norm = trained.grad_norm};
+  for (const learner::OuterLossTerms& sums : trained.groups) {
+    report.pg_loss += sums.pg / numbers;
+    report.value_loss += sums.value / numbers;
+    report.entropy += sums.entropy / numbers;
+    report.kl += sums.kl / numbers;
+    report.clip_fraction += sums.clipped / numbers;
+    report.rho_error = learner::GreaterRhoError(report.rho_error, sums.rho_error);
+  }
+  report.loss =
+      report.pg_loss - loss.entropy_coef * report.entropy + loss.value_coef * report.value_loss;
+  return report;
+}
+
+// What takes a network through the pieces of outer PPO.
+class Trainer {
+ public:
+  virtual ~Trainer() = default;
+  virtual absl::Status BeginEpoch() = 0;
+  virtual absl::StatusOr<PieceReport> Train(const Piece& piece) = 0;
+  // An optimizer step with the gradients of the pieces since the last one.
+  virtual absl::Status Step() = 0;
+  // Weights and optimizer are where the caller has them.
+  virtual absl::Status Finish() = 0;
+};
+
+// On the CPU's threads, a group of lifetimes at a time.
+class GroupTrainer : public Trainer {
+ public:
+  GroupTrainer(const TrainedNetwork& network, const OuterPpoConfig& config,
+               const OuterPpoBatch& batch, Tensor weights, AdamState* adam,
+               learner::WorkerPool* pool)
+      : network_(network),
+        config_(config),
+        batch_(batch),
+        weights_(std::move(weights)),
+        adam_(adam),
+        pool_(pool) {}
+
+  absl::Status BeginEpoch() override {
+    recurrent_ = network_.initial_recurrent(batch_.advantages.size(0), weights_.scalar_type());
+    gradient_ = Tensor();
+    return absl::OkStatus();
+  }
+  absl::StatusOr<PieceReport> Train(const Piece& piece) override {
+    MENTOR_ASSIGN_OR_RETURN(PieceResult now, EvaluatePiece(network_, config_, batch_, piece,
+                                                           weights_, recurrent_, pool_));
+    recurrent_ = std::move(now.final_recurrent);
+    gradient_ = gradient_.defined() ? gradient_ + now.gradient : now.gradient;
+    return now.report;
+  }
+  absl::Status Step() override {
+    ClipAndStep(config_.adam, config_.max_grad_norm, gradient_, weights_, adam_);
+    gradient_ = Tensor();
+    return absl::OkStatus();
+  }
+  absl::Status Finish() override { return absl::OkStatus(); }
+
+ private:
+  const TrainedNetwork& network_;
+  const OuterPpoConfig& config_;
+  const OuterPpoBatch& batch_;
+  Tensor weights_;
+  AdamState* adam_;
+  learner::WorkerPool* pool_;
+  // Detached at every cut; computed with the weights of earlier steps of the epoch.
+  std::vector<Tensor> recurrent_;
+  Tensor gradient_;  // Since the last optimizer step.
+};
+
+// Where the network's kernels run.
+class DeviceTrainer : public Trainer {
+ public:
+  DeviceTrainer(std::unique_ptr<learner::PieceTrainer> trainer, const OuterPpoConfig& config,
+                int64_t lifetimes, Tensor weights, AdamState* adam)
+      : trainer_(std::move(trainer)),
+        config_(config),
+        lifetimes_(lifetimes),
+        weights_(std::move(weights)),
+        adam_(adam) {}
+
+  absl::Status BeginEpoch() override { return trainer_->BeginEpoch(); }
+  absl::StatusOr<PieceReport> Train(const Piece& piece) override {
+    MENTOR_ASSIGN_OR_RETURN(const auto trained, trainer_->Train(piece.begin, piece.end));
+    return ReportOf(config_.loss, piece, lifetimes_, trained);
+  }
+  absl::Status Step() override { return trainer_->Step(++adam_->step); }
+  absl::Status Finish() override { return trainer_->Read(weights_, adam_->m, adam_->v); }
+
+ private:
+  std::unique_ptr<learner::PieceTrainer> trainer_;
+  const OuterPpoConfig& config_;
+  const int64_t lifetimes_;
+  Tensor weights_;
+  AdamState* adam_;
+};
+
+absl::StatusOr<std::unique_ptr<Trainer>> NewTrainer(const TrainedNetwork& network,
+                                                    const OuterPpoConfig& config,
+                                                    const OuterPpoBatch& batch, Tensor weights,
+                                                    AdamState* adam, learner::WorkerPool* pool) {
+  const int64_t lifetimes = batch.advantages.size(0);
+  if (network.new_trainer != nullptr) {
+    MENTOR_ASSIGN_OR_RETURN(
+        auto trainer,
+        network.new_trainer({.loss = config.loss,
+                             .adam = config.adam,
+                             .max_grad_norm = config.max_grad_norm,
+                             .group_lifetimes = GroupLifetimes(config, lifetimes),
+                             .piece_steps = GreatestPiece(batch.advantages.size(1), config.k)},
+                            {.features = batch.features,
+                             .cut_features = batch.cut_features,
+                             .signals = batch.outputs,
+                             .log_probs = batch.log_probs,
+                             .advantages = batch.advantages,
+                             .returns = batch.returns},
+                            weights, adam->m, adam->v));
+    if (trainer != nullptr) {
+      return std::make_unique<DeviceTrainer>(std::move(trainer), config, lifetimes,
+                                             std::move(weights), adam);
+    }
+  }
+  return std::make_unique<GroupTrainer>(network, config, batch, std::move(weights), adam, pool);
+}
+
 absl::Status CheckFirstPiece(const OuterPpoConfig& config, const PieceReport& report) {
   // Written so that NaN fails too.
   if (report.rho_error <= config.rho_error_max) return absl::OkStatus();
@@ -86,7 +214,9 @@ TrainedNetwork::TrainedNetwork(const learner::SignalNetwork& network)
     : initial_recurrent([&network](int64_t num_lifetimes, torch::Dtype dtype) {
         return network.InitialState(num_lifetimes, dtype).recurrent;
       }),
-      gradient_at([&network](const Tensor& weights) { return network.GradientAt(weights); }) {}
+      gradient_at([&network](const Tensor& weights) { return network.GradientAt(weights); }),
+      new_trainer(
+          [&network](const auto&... arguments) { return network.NewTrainer(arguments...); }) {}
 
 OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
                                 const learner::Segment& steps, Tensor advantages, Tensor returns,
@@ -140,7 +270,6 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
   const int64_t lifetimes = batch.advantages.size(0);
   const int64_t group = GroupLifetimes(config, lifetimes);
   const int64_t num_groups = (lifetimes + group - 1) / group;
-  const auto numbers = static_cast<double>(lifetimes * (piece.end - piece.begin));
   std::vector<GroupResult> groups(static_cast<size_t>(num_groups));
   const learner::PieceGradient gradient_of = network.gradient_at(weights);
   MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, num_groups, [&](int64_t i) {
@@ -152,30 +281,23 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
 
   PieceResult result;
   result.group_lifetimes = group;
-  PieceReport& report = result.report;
-  report.piece = piece;
-  for (const auto& [sums, gradient, final_recurrent] : groups) {
-    result.group_gradients.push_back(gradient);
+  std::vector<learner::OuterLossTerms> sums;
+  for (const GroupResult& part : groups) {
+    sums.push_back(part.sums);
+    result.group_gradients.push_back(part.gradient);
     if (result.gradient.defined()) {
-      result.gradient.add_(gradient);
+      result.gradient.add_(part.gradient);
     } else {
-      result.gradient = gradient.clone();
+      result.gradient = part.gradient.clone();
     }
-    report.pg_loss += sums.pg / numbers;
-    report.value_loss += sums.value / numbers;
-    report.entropy += sums.entropy / numbers;
-    report.kl += sums.kl / numbers;
-    report.clip_fraction += sums.clipped / numbers;
-    report.rho_error = learner::GreaterRhoError(report.rho_error, sums.rho_error);
   }
   for (size_t j = 0; j < recurrent.size(); ++j) {
     std::vector<Tensor> parts;
     for (const GroupResult& part : groups) parts.push_back(part.final_recurrent[j]);
     result.final_recurrent.push_back(torch::cat(parts));
   }
-  report.loss = report.pg_loss - config.loss.entropy_coef * report.entropy +
-                config.loss.value_coef * report.value_loss;
-  report.grad_norm = GradientNorm(result.gradient);
+  result.report =
+      ReportOf(config.loss, piece, lifetimes, {std::move(sums), GradientNorm(result.gradient)});
   return result;
 }
 
@@ -183,41 +305,37 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                            std::span<const int64_t> displacements, Tensor weights,
                                            AdamState* adam, learner::WorkerPool* pool) {
-  const int64_t lifetimes = batch.advantages.size(0), steps = batch.advantages.size(1);
+  MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
+                          NewTrainer(network, config, batch, std::move(weights), adam, pool));
   OuterPpoResult result;
   for (const int64_t displacement : displacements) {
-    const std::vector<Piece> pieces = SplitIntoPieces(steps, config.k, displacement);
+    const std::vector<Piece> pieces =
+        SplitIntoPieces(batch.advantages.size(1), config.k, displacement);
     const std::vector<int64_t> boundaries =
         StepBoundaries(static_cast<int64_t>(pieces.size()), config.num_minibatches);
-    // Detached at every cut; computed with the weights of earlier steps of the epoch.
-    std::vector<Tensor> recurrent = network.initial_recurrent(lifetimes, weights.scalar_type());
-    for (Tensor& x : recurrent) x = x.to(weights.device());
-    Tensor gradient;
+    MENTOR_RETURN_IF_ERROR(trainer->BeginEpoch());
     std::vector<PieceReport>& reports = result.epochs.emplace_back();
     double kl = 0;
     for (const Piece& piece : pieces) {
-      MENTOR_ASSIGN_OR_RETURN(
-          PieceResult now, EvaluatePiece(network, config, batch, piece, weights, recurrent, pool));
-      reports.push_back(now.report);
+      MENTOR_ASSIGN_OR_RETURN(const PieceReport report, trainer->Train(piece));
+      reports.push_back(report);
       if (result.epochs.size() == 1 && reports.size() == 1)
-        MENTOR_RETURN_IF_ERROR(CheckFirstPiece(config, now.report));
-      if (!std::isfinite(now.report.loss) || !std::isfinite(now.report.grad_norm)) {
+        MENTOR_RETURN_IF_ERROR(CheckFirstPiece(config, report));
+      if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm)) {
         return absl::InternalError(absl::StrFormat(
             "outer PPO, epoch %d, steps [%d, %d): loss %g and gradient norm %g are not both finite",
-            result.epochs.size(), piece.begin, piece.end, now.report.loss, now.report.grad_norm));
+            result.epochs.size(), piece.begin, piece.end, report.loss, report.grad_norm));
       }
-      kl += now.report.kl;
-      recurrent = std::move(now.final_recurrent);
-      gradient = gradient.defined() ? gradient + now.gradient : now.gradient;
+      kl += report.kl;
       if (std::binary_search(boundaries.begin(), boundaries.end(),
                              static_cast<int64_t>(reports.size()))) {
-        ClipAndStep(config.adam, config.max_grad_norm, gradient, weights, adam);
-        gradient = Tensor();
+        MENTOR_RETURN_IF_ERROR(trainer->Step());
         ++result.optimizer_steps;
       }
     }
     if (config.target_kl && kl / static_cast<double>(pieces.size()) > *config.target_kl) break;
   }
+  MENTOR_RETURN_IF_ERROR(trainer->Finish());
   return result;
 }
 

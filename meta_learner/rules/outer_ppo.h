@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -52,6 +53,11 @@ struct TrainedNetwork {
   std::function<std::vector<torch::Tensor>(int64_t num_lifetimes, torch::Dtype)> initial_recurrent;
   // Of pieces at weights [P].
   std::function<learner::PieceGradient(const torch::Tensor& weights)> gradient_at;
+  // Of a network that trains elsewhere than on the CPU (SignalNetwork::NewTrainer); may be null.
+  std::function<absl::StatusOr<std::unique_ptr<learner::PieceTrainer>>(
+      const learner::PieceTrainerSetup&, const learner::PieceTrainerBatch&,
+      const torch::Tensor& weights, const torch::Tensor& m, const torch::Tensor& v)>
+      new_trainer;
 
   TrainedNetwork() = default;
   // A signal network; it outlives this.

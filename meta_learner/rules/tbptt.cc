@@ -1,5 +1,7 @@
 #include "meta_learner/rules/tbptt.h"
 
+#include <algorithm>
+
 #include "common/check.h"
 
 namespace mentor::meta_learner {
@@ -15,6 +17,11 @@ std::vector<Piece> SplitIntoPieces(int64_t n, int64_t k, int64_t displacement) {
   }
   MENTOR_CHECK(pieces.back().end == n);
   return pieces;
+}
+
+int64_t GreatestPiece(int64_t n, int64_t k) {
+  const int64_t parts = n / k - 1;
+  return std::max(k, (n - 1 + parts - 1) / parts);
 }
 
 std::vector<int64_t> StepBoundaries(int64_t num_pieces, int64_t num_minibatches) {

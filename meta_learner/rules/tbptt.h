@@ -16,6 +16,9 @@ struct Piece {
 // at most 1, longer ones first. n >= 2 k, 1 <= displacement <= k.
 std::vector<Piece> SplitIntoPieces(int64_t n, int64_t k, int64_t displacement);
 
+// Steps of the longest piece that SplitIntoPieces makes of n steps, whatever the displacement.
+int64_t GreatestPiece(int64_t n, int64_t k);
+
 // After how many finished pieces an optimizer step is made: after each (num_minibatches = 0), or
 // after floor(i num_pieces / m), i = 1..m.
 std::vector<int64_t> StepBoundaries(int64_t num_pieces, int64_t num_minibatches);

@@ -57,7 +57,7 @@ Problem MakeProblem(bool critic, bool discrete, int64_t steps) {
   if (critic) inputs.values = Normals({kAgents, kSteps}, 6);
   inputs.advantages = Normals({kAgents, kSteps}, 7);
   const MinibatchOrder order = KeyedOrder(3, Phase::kTraining, 0, {0, 1});
-  inputs.minibatches = DrawMinibatches(order, kAgents, kSteps, steps, 2, torch::kCPU);
+  inputs.minibatches = DrawMinibatches(order, kAgents, kSteps, steps, 2);
   inputs.minibatches.resize(static_cast<size_t>(steps));
   problem.rows = {Normals({kAgents, kSteps, kObservation}, 8),
                   inputs.actions,

@@ -86,16 +86,6 @@ TEST_CASE("segment: some lifetimes are views of what networks may see", "[unit]"
   }
 }
 
-TEST_CASE("segment: on its own device the tensors are the same", "[unit]") {
-  Segment segment = Full(0);
-  segment.values = torch::Tensor();
-  const Segment moved = OnDevice(segment, torch::kCPU);
-  for (const SegmentField& field : SegmentFields()) {
-    INFO(field.name);
-    CHECK((moved.*field.member).is_same(segment.*field.member));
-  }
-}
-
 TEST_CASE("segment: sizes of a shard's iterations", "[unit]") {
   v1::Shard shard;
   for (int i = 0; i < 3; ++i) shard.add_lifetimes();

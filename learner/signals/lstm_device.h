@@ -1,0 +1,37 @@
+// The LSTM signal network where a device, or its emulation, runs the kernels (lstm_engine.h):
+// tensors of the host go there and back. Immutable; threads may share.
+#pragma once
+
+#include <torch/types.h>
+
+#include <memory>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "learner/kernels/device.h"
+#include "learner/kernels/lstm_weights.h"
+#include "learner/signals/piece_trainer.h"
+#include "learner/signals/signal_network.h"
+
+namespace mentor::learner {
+
+struct LstmOnDevice {
+  LstmSizes sizes;
+  double log_initial_std = 0;
+  Device device;  // Not the CPU.
+
+  // As SignalNetwork::Run, of features [S, T, features] float32.
+  SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features,
+                    const torch::Tensor& noise, SignalState* state) const;
+
+  // weights, m and v [P] float32. RESOURCE_EXHAUSTED, with both numbers, when the device lacks
+  // memory.
+  absl::StatusOr<std::unique_ptr<PieceTrainer>> NewTrainer(const PieceTrainerSetup& setup,
+                                                           const PieceTrainerBatch& batch,
+                                                           const torch::Tensor& weights,
+                                                           const torch::Tensor& m,
+                                                           const torch::Tensor& v) const;
+};
+
+}  // namespace mentor::learner

@@ -1,0 +1,55 @@
+// Outer PPO of a signal network that computes all groups of lifetimes of a piece at once, where its
+// kernels run.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include "learner/kernels/optimizer.h"
+#include "learner/kernels/outer_step.h"
+
+namespace mentor::learner {
+
+// The trained steps of N lifetimes, on the host.
+struct PieceTrainerBatch {
+  torch::Tensor features;      // [N, n, features]: inputs as they were
+  torch::Tensor cut_features;  // The same for first steps of pieces; undefined: no difference.
+  torch::Tensor signals;       // [N, n]
+  torch::Tensor log_probs;     // [N, n]: of the signals when they were made
+  torch::Tensor advantages;    // [N, n]: standardised
+  torch::Tensor returns;       // [N, n]: targets of the value head
+};
+
+struct PieceTrainerSetup {
+  OuterLossConfig loss;
+  AdamConfig adam;
+  double max_grad_norm = 0;
+  int64_t group_lifetimes = 1;  // Whose gradient is one sum.
+  int64_t piece_steps = 0;      // Of a piece, at most.
+};
+
+// Not thread-safe.
+class PieceTrainer {
+ public:
+  struct Piece {
+    std::vector<OuterLossTerms> groups;  // Sums over each group's steps.
+    double grad_norm = 0;                // Before clipping.
+  };
+
+  virtual ~PieceTrainer() = default;
+  // Lifetimes begin: memories are those of newborns.
+  virtual absl::Status BeginEpoch() = 0;
+  // Loss and gradient of steps [begin, end).
+  virtual absl::StatusOr<Piece> Train(int64_t begin, int64_t end) = 0;
+  // An optimizer step, number `step` counted from 1, with the gradients since the last one.
+  virtual absl::Status Step(int64_t step) = 0;
+  // The weights and moments [P] now, into tensors of the host.
+  virtual absl::Status Read(torch::Tensor weights, torch::Tensor m, torch::Tensor v) = 0;
+};
+
+}  // namespace mentor::learner
