@@ -38,7 +38,8 @@ if(MENTOR_WERROR)
 endif()
 target_compile_options(mentor_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${cxx_flags}>")
 if(MENTOR_CUDA)
-  # The host's half of a .cu file is compiled as all else.
+  # The host's half of a .cu file is compiled as all else; it holds pragmas of the device.
+  list(APPEND cxx_flags -Wno-unknown-pragmas)
   list(JOIN cxx_flags "," cxx_flags)
   set(cuda_flags ${MENTOR_DEVICE_FLAGS} -Xcompiler=${cxx_flags})
   if(MENTOR_WERROR)

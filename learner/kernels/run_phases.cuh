@@ -58,7 +58,6 @@ class DeviceThread {
 };
 
 // shared_bytes is there to be read in the kernel's name, by tests and profilers.
-// shared_bytes is there to be read in the kernel's name, by tests and profilers.
 template <class Kernel, size_t shared_bytes>
 __global__ void __launch_bounds__(Kernel::kThreads, 1)
     RunPhases(const __grid_constant__ Kernel kernel) {

@@ -62,7 +62,9 @@ def run(command):
 
 
 def sources():
-    return sorted((ROOT / "learner").rglob("*.cu")) + [ROOT / "tests/gate/probe.cu"]
+    """The files with kernels."""
+    files = sorted((ROOT / "learner").rglob("*.cu")) + [ROOT / "tests/gate/probe.cu"]
+    return [file for file in files if re.search("DeviceKernelOf<|__global__", file.read_text())]
 
 
 def compile_kernels(source, flags=FLAGS, generations=LIMITS["generations"]):
