@@ -269,36 +269,31 @@ class LstmTraining {
     }
     T* h_of = x->h.data() + first * shape.sizes.hidden;
     T* c_of = x->c.data() + first * shape.sizes.hidden;
-    learner::LstmPiece<T> lstm;
-    lstm.Forward(learner::LstmForwardWeights<T>(shape.sizes, x->weights.data()),
-                 exact::Log(kInitialStd), count, shape.steps, piece_features.data(),
-                 piece_signals.data(), h_of, c_of);
-    lstm.CopyFinalState(h_of, c_of);
     learner::OuterLossTerms sums;
-    std::vector<T> d_log_probs, d_log_stds, d_values;
-    for (int64_t r = 0; r < rows; ++r) {
-      const auto [terms, d] = learner::EvaluateOuterStep(
-          kLoss, static_cast<double>(shape.lifetimes * shape.steps),
-          {.log_prob = lstm.log_probs()[r],
-           .entropy = lstm.log_stds()[r] + learner::kEntropyOfUnitNormal,
-           .value = lstm.values()[r]},
-          {.log_prob = log_probs[at(r)], .advantage = advantages[at(r)], .target = targets[at(r)]});
-      sums.pg += terms.pg;
-      sums.entropy += terms.entropy;
-      sums.value += terms.value;
-      sums.kl += terms.kl;
-      sums.clipped += terms.clipped;
-      sums.rho_error = learner::GreaterRhoError(sums.rho_error, terms.rho_error);
-      d_log_probs.push_back(static_cast<T>(d.log_prob));
-      d_log_stds.push_back(static_cast<T>(d.entropy));
-      d_values.push_back(static_cast<T>(d.value));
-    }
-    Append(&x->sums, sums);
-    Append(&x->log_probs, lstm.log_probs(), rows);
-    Append(&x->values, lstm.values(), rows);
     std::vector<T> gradient(x->weights.size());
-    lstm.Backward(x->weights.data(), d_log_probs.data(), d_log_stds.data(), d_values.data(),
-                  gradient.data());
+    learner::LstmPiece<T> lstm;
+    lstm.Run(
+        learner::LstmTrainingWeights<T>(shape.sizes, x->weights.data()),
+        {.lifetimes = count,
+         .steps = shape.steps,
+         .log_initial_std = exact::Log(kInitialStd),
+         .features = piece_features.data(),
+         .signals = piece_signals.data(),
+         .h = h_of,
+         .c = c_of},
+        [&](int64_t lifetime, int64_t step, const learner::StepTerms& now) {
+          const int64_t i = at(step * count + lifetime);
+          const auto [terms, derivatives] = learner::EvaluateOuterStep(
+              kLoss, static_cast<double>(shape.lifetimes * shape.steps), now,
+              {.log_prob = log_probs[i], .advantage = advantages[i], .target = targets[i]});
+          learner::AddTerms(terms, &sums);
+          x->log_probs.push_back(static_cast<T>(now.log_prob));
+          x->values.push_back(static_cast<T>(now.value));
+          return derivatives;
+        },
+        gradient.data());
+    lstm.CopyFinalState(h_of, c_of);
+    Append(&x->sums, sums);
     return gradient;
   }
 

@@ -13,9 +13,13 @@
 
 #include "learner/agents/agent_batch.h"
 #include "learner/agents/agent_shape.h"
+#include "learner/agents/gae.h"
 #include "learner/agents/minibatch_order.h"
 #include "learner/agents/ppo_config.h"
+#include "learner/agents/segment.h"
 #include "learner/agents/worker_pool.h"
+
+struct CUstream_st;  // CUDA's cudaStream_t is a pointer to it.
 
 namespace mentor::learner {
 
@@ -41,18 +45,31 @@ struct TrainedAgents {
 
 class AgentTrainer {
  public:
+  explicit AgentTrainer(const TrainerSetup& setup) : setup_(setup) {}
   virtual ~AgentTrainer() = default;
 
   // Values [S, R] of contiguous observations [S, R, D].
   virtual absl::StatusOr<torch::Tensor> Values(const torch::Tensor& theta,
                                                const torch::Tensor& observations) = 0;
+  // Advantages and returns [S, T] as Gae() of gae.h has them, rounded to the dtype of values and on
+  // their device.
+  virtual absl::StatusOr<Advantages> Targets(const torch::Tensor& rewards,
+                                             const torch::Tensor& values, const Segment& segment,
+                                             const torch::Tensor& last_values,
+                                             const Truncations& truncations);
   // Tensors of `agents` are contiguous, with the dtype of theta; they are left alone.
   virtual absl::StatusOr<TrainedAgents> Train(const AgentBatch& agents,
                                               const TrainingData& data) = 0;
+
+ protected:
+  const TrainerSetup setup_;
 };
 
 std::unique_ptr<AgentTrainer> NewKernelTrainer(const TrainerSetup& setup, torch::Dtype dtype);
 std::unique_ptr<AgentTrainer> NewEmulatedTrainer(const TrainerSetup& setup, torch::Dtype dtype);
+// On `device`, in float. The stream is also LibTorch's for it; null is the default stream of both.
+std::unique_ptr<AgentTrainer> NewCudaTrainer(const TrainerSetup& setup, torch::Device device,
+                                             CUstream_st* stream, bool has_clusters);
 std::unique_ptr<AgentTrainer> NewAutogradTrainer(const TrainerSetup& setup);
 
 // Rows of a minibatch; the last one may have fewer.

@@ -113,7 +113,7 @@ class StackedAgents {
 
 class AutogradTrainer : public AgentTrainer {
  public:
-  explicit AutogradTrainer(const TrainerSetup& setup) : setup_(setup) {}
+  using AgentTrainer::AgentTrainer;
 
   absl::StatusOr<torch::Tensor> Values(const torch::Tensor& theta,
                                        const torch::Tensor& observations) override {
@@ -128,9 +128,6 @@ class AutogradTrainer : public AgentTrainer {
     return TrainedAgents{stacked.Finish(), stacked.trace().cpu(),
                          std::vector<char>(nonfinite, nonfinite + flags.numel())};
   }
-
- private:
-  const TrainerSetup setup_;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "learner/agents/gae.h"
 
 #include "common/check.h"
+#include "learner/agents/gae_phases.h"
 
 namespace mentor::learner {
 namespace {
@@ -29,34 +30,20 @@ Advantages Gae(const torch::Tensor& rewards, const torch::Tensor& values,
   }
   torch::Tensor advantages = torch::empty({num_agents, steps}, torch::kFloat64);
   torch::Tensor returns = torch::empty({num_agents, steps}, torch::kFloat64);
+  const GaeInput<double> all = {
+      .gamma = gamma,
+      .lambda = lambda,
+      .steps = steps,
+      .rewards = r.const_data_ptr<double>(),
+      .prev_done = d.const_data_ptr<double>(),
+      .last_done = last_d.const_data_ptr<double>(),
+      .values = v.const_data_ptr<double>(),
+      .last_values = last_v.const_data_ptr<double>(),
+      .truncated = cut.defined() ? cut.const_data_ptr<double>() : nullptr,
+      .final_values = cut.defined() ? final_v.const_data_ptr<double>() : nullptr};
   for (int64_t s = 0; s < num_agents; ++s) {
-    const double* reward = r.const_data_ptr<double>() + s * steps;
-    const double* value = v.const_data_ptr<double>() + s * steps;
-    const double* done = d.const_data_ptr<double>() + s * steps;
-    const double* truncated = cut.defined() ? cut.const_data_ptr<double>() + s * steps : nullptr;
-    const double* final_value =
-        cut.defined() ? final_v.const_data_ptr<double>() + s * steps : nullptr;
-    double* advantage = advantages.data_ptr<double>() + s * steps;
-    double* target = returns.data_ptr<double>() + s * steps;
-    double next_advantage = 0, next_value = last_v.const_data_ptr<double>()[s];
-    double next_done = last_d.const_data_ptr<double>()[s];
-    for (int64_t t = steps - 1; t >= 0; --t) {
-      // A branch rather than a factor 1 - done: what follows an episode's end has no weight even
-      // when it is not finite.
-      double delta = reward[t] - value[t];
-      double tail = 0;
-      if (cut.defined() && truncated[t] != 0) {
-        delta += gamma * final_value[t];
-      } else if (next_done == 0) {
-        delta += gamma * next_value;
-        tail = gamma * lambda * next_advantage;
-      }
-      advantage[t] = delta + tail;
-      target[t] = advantage[t] + value[t];
-      next_advantage = advantage[t];
-      next_value = value[t];
-      next_done = done[t];
-    }
+    GaeOfAgent(all.Of(s), advantages.data_ptr<double>() + s * steps,
+               returns.data_ptr<double>() + s * steps);
   }
   return {advantages, returns};
 }

@@ -105,7 +105,7 @@ class KernelAgent {
 template <typename T>
 class KernelTrainer : public AgentTrainer {
  public:
-  explicit KernelTrainer(const TrainerSetup& setup) : setup_(setup) {}
+  using AgentTrainer::AgentTrainer;
 
   absl::StatusOr<torch::Tensor> Values(const torch::Tensor& theta,
                                        const torch::Tensor& observations) override {
@@ -134,9 +134,6 @@ class KernelTrainer : public AgentTrainer {
     }));
     return all;
   }
-
- private:
-  const TrainerSetup setup_;
 };
 
 }  // namespace

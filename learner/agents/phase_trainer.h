@@ -18,6 +18,7 @@
 
 #include "common/check.h"
 #include "learner/agents/agent_trainer.h"
+#include "learner/agents/gae_phases.h"
 #include "learner/agents/ppo_step.h"
 #include "learner/agents/ppo_values.h"
 
@@ -40,7 +41,7 @@ inline PpoConstants ConstantsOf(const PpoConfig& config) {
 template <typename T, class Use>
 absl::Status WithPpoSizes(bool clusters, const AnyPpoSizes& sizes, const Use& use) {
   if constexpr (sizeof(T) == sizeof(float)) {
-    using Common = FixedPpoSizes<39, 64, 4, 125>;
+    using Common = CommonPpoSizes;
     if (clusters && sizes.inputs == Common::inputs && sizes.hidden == Common::hidden &&
         sizes.actions == Common::actions && sizes.rows <= Common::rows) {
       return use(Common{});
@@ -53,7 +54,7 @@ template <typename T, class Launcher>
 class PhaseTrainer : public AgentTrainer {
  public:
   PhaseTrainer(const TrainerSetup& setup, Launcher launcher)
-      : setup_(setup), launcher_(std::move(launcher)) {}
+      : AgentTrainer(setup), launcher_(std::move(launcher)) {}
 
   absl::StatusOr<torch::Tensor> Values(const torch::Tensor& theta,
                                        const torch::Tensor& observations) override {
@@ -75,6 +76,36 @@ class PhaseTrainer : public AgentTrainer {
     return values;
   }
 
+  absl::StatusOr<Advantages> Targets(const torch::Tensor& rewards, const torch::Tensor& values,
+                                     const Segment& segment, const torch::Tensor& last_values,
+                                     const Truncations& truncations) override {
+    const int64_t num_agents = values.size(0);
+    Advantages targets{torch::empty_like(values), torch::empty_like(values)};
+    const auto wide = [&](const torch::Tensor& x) {
+      return x.defined() ? x.detach().to(launcher_.device, torch::kFloat64).contiguous() : x;
+    };
+    const torch::Tensor r = wide(rewards), done = wide(segment.prev_done),
+                        last_done = wide(segment.last_done), cut = wide(truncations.truncated),
+                        last = last_values.contiguous(),
+                        final_values = cut.defined() ? truncations.final_values.contiguous() : cut;
+    const GaeKernel<T> kernel = {
+        .in = {.gamma = setup_.config.gamma,
+               .lambda = setup_.config.gae_lambda,
+               .steps = values.size(1),
+               .rewards = r.const_data_ptr<double>(),
+               .prev_done = done.const_data_ptr<double>(),
+               .last_done = last_done.const_data_ptr<double>(),
+               .values = values.const_data_ptr<T>(),
+               .last_values = last.const_data_ptr<T>(),
+               .truncated = cut.defined() ? cut.const_data_ptr<double>() : nullptr,
+               .final_values = cut.defined() ? final_values.const_data_ptr<T>() : nullptr},
+        .num_agents = num_agents,
+        .advantages = targets.advantages.data_ptr<T>(),
+        .returns = targets.returns.data_ptr<T>()};
+    MENTOR_RETURN_IF_ERROR(launcher_.Launch(kernel, kernel.Clusters()));
+    return targets;
+  }
+
   absl::StatusOr<TrainedAgents> Train(const AgentBatch& agents, const TrainingData& data) override {
     TrainedAgents trained;
     MENTOR_RETURN_IF_ERROR(WithPpoSizes<T>(
@@ -92,7 +123,7 @@ class PhaseTrainer : public AgentTrainer {
 
  private:
   // Rows of one pass when values of a whole segment are computed.
-  static constexpr int64_t kValueRows = 125;
+  static constexpr int64_t kValueRows = CommonPpoSizes::rows;
 
   AnyPpoSizes Sizes(int64_t rows) const {
     return {.inputs = static_cast<int>(setup_.shape.observation_size),
@@ -188,7 +219,6 @@ class PhaseTrainer : public AgentTrainer {
     return order.to(launcher_.device);
   }
 
-  const TrainerSetup setup_;
   Launcher launcher_;
 };
 

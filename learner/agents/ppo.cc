@@ -32,17 +32,20 @@ absl::Status CheckShape(const char* name, const torch::Tensor& x,
   return absl::OkStatus();
 }
 
-// All engines but kAutograd are for the CPU, Gaussian policies and Adam.
-bool OnlyAutograd(const AgentShape& shape, const AgentBatch& agents, const PpoConfig& config) {
-  return !agents.theta.is_cpu() || shape.discrete || !config.adam;
+// Engines written by hand are for Gaussian policies and Adam.
+bool OnlyAutograd(const AgentShape& shape, const PpoConfig& config) {
+  return shape.discrete || !config.adam;
 }
 
-std::unique_ptr<AgentTrainer> NewTrainer(PpoEngine engine, const TrainerSetup& setup,
-                                         const AgentBatch& agents) {
+std::unique_ptr<AgentTrainer> NewTrainer(const TrainerSetup& setup, const AgentBatch& agents,
+                                         const PpoOptions& options) {
   const torch::Dtype dtype = agents.theta.scalar_type();
-  switch (engine) {
+  switch (options.engine) {
     case PpoEngine::kKernels:
       return NewKernelTrainer(setup, dtype);
+    case PpoEngine::kCuda:
+      return NewCudaTrainer(setup, agents.theta.device(), options.cuda.stream,
+                            options.cuda.has_clusters);
     case PpoEngine::kEmulated:
       return NewEmulatedTrainer(setup, dtype);
     case PpoEngine::kAutograd:
@@ -50,8 +53,9 @@ std::unique_ptr<AgentTrainer> NewTrainer(PpoEngine engine, const TrainerSetup& s
     case PpoEngine::kDefault:
       break;
   }
-  return OnlyAutograd(setup.shape, agents, setup.config) ? NewAutogradTrainer(setup)
-                                                         : NewKernelTrainer(setup, dtype);
+  return agents.theta.is_cpu() && !OnlyAutograd(setup.shape, setup.config)
+             ? NewKernelTrainer(setup, dtype)
+             : NewAutogradTrainer(setup);
 }
 
 absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const Segment& segment,
@@ -88,10 +92,17 @@ absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const
   if (dtype != torch::kFloat32 && dtype != torch::kFloat64) {
     return absl::InvalidArgumentError("theta: dtype must be float32 or float64");
   }
-  if (engine != PpoEngine::kDefault && engine != PpoEngine::kAutograd &&
-      OnlyAutograd(shape, agents, config)) {
-    return absl::InvalidArgumentError(
-        "this engine is for the CPU, continuous actions and Adam; use PpoEngine::kAutograd");
+  if (engine != PpoEngine::kDefault && engine != PpoEngine::kAutograd) {
+    if (OnlyAutograd(shape, config)) {
+      return absl::InvalidArgumentError(
+          "this engine is for continuous actions and Adam; use PpoEngine::kAutograd");
+    }
+    const bool cuda = engine == PpoEngine::kCuda;
+    if (cuda ? !agents.theta.is_cuda() || dtype != torch::kFloat32 : !agents.theta.is_cpu()) {
+      return absl::InvalidArgumentError(absl::StrCat("theta: this engine is for ",
+                                                     cuda ? "float32 on a CUDA device" : "the CPU",
+                                                     "; use PpoEngine::kAutograd"));
+    }
   }
   return CheckMinibatches(config.minibatches, config.normalize_advantage, t);
 }
@@ -129,7 +140,7 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
   const torch::Device device = agents.theta.device();
   const torch::Dtype dtype = agents.theta.scalar_type();
   const std::unique_ptr<AgentTrainer> trainer =
-      NewTrainer(options.engine, {shape, config, order, options.pool}, agents);
+      NewTrainer({shape, config, order, options.pool}, agents, options);
   const auto convert = [&](const torch::Tensor& x) {
     return x.detach().to(device, dtype).contiguous();
   };
@@ -154,10 +165,11 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
       result.final_values = AtTruncations(of_final, segment.truncated);
       truncations = {segment.truncated, result.final_values};
     }
-    const Advantages gae = Gae(signal, data.values, segment.prev_done, segment.last_done,
-                               result.last_values, config.gamma, config.gae_lambda, truncations);
-    data.advantages = convert(gae.advantages);
-    data.returns = convert(gae.returns);
+    MENTOR_ASSIGN_OR_RETURN(
+        const Advantages targets,
+        trainer->Targets(signal, data.values, segment, result.last_values, truncations));
+    data.advantages = targets.advantages;
+    data.returns = targets.returns;
     result.values = data.values;
     result.advantages = data.advantages;
     result.returns = data.returns;
@@ -183,6 +195,16 @@ torch::Tensor EmptyTrace(const PpoConfig& config, const TrainingData& data, torc
   return torch::full({data.advantages.size(0), steps, kNumTraceColumns},
                      std::numeric_limits<double>::quiet_NaN(),
                      torch::TensorOptions(torch::kFloat64).device(device));
+}
+
+absl::StatusOr<Advantages> AgentTrainer::Targets(const torch::Tensor& rewards,
+                                                 const torch::Tensor& values,
+                                                 const Segment& segment,
+                                                 const torch::Tensor& last_values,
+                                                 const Truncations& truncations) {
+  const Advantages targets = Gae(rewards, values, segment.prev_done, segment.last_done, last_values,
+                                 setup_.config.gamma, setup_.config.gae_lambda, truncations);
+  return Advantages{targets.advantages.to(values.options()), targets.returns.to(values.options())};
 }
 
 absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch& agents,

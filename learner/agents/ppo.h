@@ -18,20 +18,28 @@
 #include "learner/agents/trace_column.h"
 #include "learner/agents/worker_pool.h"
 
+struct CUstream_st;  // CUDA's cudaStream_t is a pointer to it.
+
 namespace mentor::learner {
 
-// What takes agents through the optimizer steps (agent_trainer.h).
+// What takes agents through the optimizer steps (agent_trainer.h). kDefault and kAutograd take
+// anything; the others are for continuous actions and Adam, and have the same bits.
 enum class PpoEngine {
   kDefault,   // kKernels where they can be used, kAutograd elsewhere.
-  kKernels,   // Hand-written forward and backward (ppo_kernels.h). CPU, continuous actions and Adam
-              // only.
-  kEmulated,  // A device's kernels (ppo_step.h) emulated on the CPU, slowly: the same bits as
-              // kKernels, for the same agents.
+  kKernels,   // Hand-written forward and backward (ppo_kernels.h). CPU.
+  kCuda,      // Kernels of a device (ppo_step.h). CUDA, float.
+  kEmulated,  // Those of kCuda on the CPU, slowly.
   kAutograd,  // PpoLoss of all agents at once through LibTorch. Any device.
+};
+
+struct CudaOptions {
+  CUstream_st* stream = nullptr;  // LibTorch's for the device; null is the default stream of both.
+  bool has_clusters = true;       // Compute capability 9.0 and later.
 };
 
 struct PpoOptions {
   PpoEngine engine = PpoEngine::kDefault;
+  CudaOptions cuda = {};       // kCuda only.
   WorkerPool* pool = nullptr;  // Null: everything on the calling thread.
 };
 

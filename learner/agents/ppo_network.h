@@ -16,6 +16,8 @@ struct FixedPpoSizes {
   static constexpr bool kShared = true;
   static constexpr int inputs = kInputs, hidden = kHidden, actions = kActions, rows = kRows;
 };
+// Of MetaWorld's agents with the defaults of the spec.
+using CommonPpoSizes = FixedPpoSizes<39, 64, 4, 125>;
 // Whatever they are: the arrays lie in a workspace.
 struct AnyPpoSizes {
   static constexpr bool kShared = false;

@@ -47,7 +47,8 @@ struct AdamStep {
 
 // What a gradient of this norm is multiplied by so that its norm is at most `norm_max`.
 MENTOR_HD double ClipScale(double norm, double norm_max) {
-  return MinOrSecond(norm_max / (norm + 1e-6), 1.0);
+  const double divisor = norm + 1e-6;
+  return divisor > norm_max ? norm_max / divisor : 1.0;
 }
 
 // A squared norm is summed in this many chains, of the elements with the same index modulo it. What

@@ -26,7 +26,9 @@ absl::StatusOr<std::vector<Gpu>> ListGpus() {
                     .name = absl::StrCat(properties.name, " (compute ", properties.major, ".",
                                          properties.minor, ")"),
                     .compute_major = properties.major,
-                    .memory_bytes = properties.totalGlobalMem});
+                    .memory_bytes = properties.totalGlobalMem,
+                    .has_clusters = properties.clusterLaunch != 0,
+                    .shared_bytes = properties.sharedMemPerBlockOptin});
   }
   return gpus;
 }

@@ -31,6 +31,9 @@ struct Gpu {
   std::string name;  // With its compute capability: "NVIDIA H200 (compute 9.0)".
   int compute_major = 0;
   uint64_t memory_bytes = 0;
+  // What decides which kernels it can run.
+  bool has_clusters = false;
+  uint64_t shared_bytes = 0;  // Of one block, at most.
 };
 
 struct GpuMemory {

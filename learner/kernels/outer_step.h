@@ -66,4 +66,14 @@ MENTOR_HD double GreaterRhoError(double greatest, double error) {
   return error != error || error > greatest ? error : greatest;
 }
 
+// One step more; the order of steps is part of the sums.
+MENTOR_HD void AddTerms(const OuterLossTerms& step, OuterLossTerms* sums) {
+  sums->pg += step.pg;
+  sums->entropy += step.entropy;
+  sums->value += step.value;
+  sums->kl += step.kl;
+  sums->clipped += step.clipped;
+  sums->rho_error = GreaterRhoError(sums->rho_error, step.rho_error);
+}
+
 }  // namespace mentor::learner

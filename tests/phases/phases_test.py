@@ -1,6 +1,6 @@
-"""Kernels made of phases (learner/kernels/phases.h) under the sanitizers, without LibTorch:
-compiled here, since the rest of the build has no part in it. With a real thread for each thread of
-a kernel, the thread sanitizer must find each barrier that is left out."""
+"""Kernels made of phases (learner/kernels/phases.h) under the sanitizers, without LibTorch and so
+compiled here. With a real thread for each thread of a kernel, the thread sanitizer must find each
+barrier that is left out."""
 
 import os
 import pathlib
@@ -23,6 +23,7 @@ LSTM = [
     "common/exact_math.cc",
     "common/rng.cc",
     "learner/kernels/dense.cc",
+    "learner/kernels/isa.cc",
     "learner/kernels/lstm_weights.cc",
     "learner/kernels/optimizer.cc",
     "learner/signals/lstm_piece.cc",

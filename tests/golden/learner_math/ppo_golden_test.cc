@@ -383,8 +383,8 @@ TEST_CASE("golden: ppo_update", "[golden]") {
                   mean + networks.log_std.exp().unsqueeze(1) * ToTensor(json.at("noise"), dtype),
                   segment.actions, {.rel = 1e-5, .abs = 1e-5});
         expected.Check("logp_old", segment.log_probs, kForward);
-        const auto result = PpoUpdate(shape, NewAgents(theta), segment, signal, config, order,
-                                      {.engine = engine});
+        const auto result =
+            PpoUpdate(shape, NewAgents(theta), segment, signal, config, order, {.engine = engine});
         REQUIRE(result.ok());
         CHECK(result->nonfinite == 0);
         if (shape.critic) {

@@ -61,7 +61,8 @@ TEST_CASE("device: a GPU by its number or its UUID, in any spelling", "[unit]") 
 
 TEST_CASE("device: cuda is the first GPU", "[unit]") {
   const auto only_new = [] {
-    return absl::StatusOr<std::vector<Gpu>>({{.uuid = kNew, .name = "New", .compute_major = 9}});
+    return absl::StatusOr<std::vector<Gpu>>(
+        {{.index = 0, .uuid = kNew, .name = "New", .compute_major = 9}});
   };
   const auto device = DeviceOfFlag("cuda", only_new);
   REQUIRE(device.ok());

@@ -12,7 +12,7 @@ namespace {
 using testing::PpoProblem;
 using testing::PpoProblemShape;
 
-using Common = FixedPpoSizes<39, 64, 4, 125>;
+using Common = CommonPpoSizes;
 
 struct Reversed {
   void operator()(std::vector<int>* threads) const {

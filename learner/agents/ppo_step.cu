@@ -1,0 +1,16 @@
+// The kernels of phase_trainer.h for a device.
+#include "learner/agents/gae_phases.h"
+#include "learner/agents/ppo_step.h"
+#include "learner/agents/ppo_values.h"
+#include "learner/kernels/run_phases.cuh"
+
+namespace mentor::learner {
+
+template DeviceKernel DeviceKernelOf<PpoEpoch<float, CommonPpoSizes, 2>>();
+template DeviceKernel DeviceKernelOf<PpoEpoch<float, CommonPpoSizes, 1>>();
+template DeviceKernel DeviceKernelOf<PpoEpoch<float, AnyPpoSizes, 1>>();
+template DeviceKernel DeviceKernelOf<PpoValues<float, CommonPpoSizes>>();
+template DeviceKernel DeviceKernelOf<PpoValues<float, AnyPpoSizes>>();
+template DeviceKernel DeviceKernelOf<GaeKernel<float>>();
+
+}  // namespace mentor::learner
