@@ -79,8 +79,11 @@ struct ProductKernel {
     alignas(16) T a[kSlice][kTile + kPart];
     alignas(16) T b[kSlice][kTile + kPart];
   };
+  static constexpr int kEach = kSlice * kTile / kThreads;
   struct Registers {
     T sum[kPart][kPart], total[kPart][kPart];
+    // Of the next slice: they are on their way while this one is multiplied.
+    T a[kEach], b[kEach];
   };
 
   Jobs<Product<T>, 14> products;
@@ -99,7 +102,12 @@ struct ProductKernel {
     const T* b = p.b + batch * p.b_batch + column0 * p.b_column;
     T* c = p.c + batch * p.c_batch + row0 * p.c_row + column0;
 
+    const auto fetch = [&](const auto& thread, int64_t k0) {
+      Fetch(thread.tid, a + k0 * p.a_k, p.a_row, p.a_k, rows, inner - k0, thread.own.a);
+      Fetch(thread.tid, b + k0 * p.b_k, p.b_column, p.b_k, columns, inner - k0, thread.own.b);
+    };
     run.Block([&](const auto& thread) {
+      fetch(thread, 0);
       ForPart(thread.tid, rows, columns, [&](int i, int j, int64_t row, int64_t column, bool in) {
         T start = 0;
         if (in && p.continued) start = c[row * p.c_row + column];
@@ -112,11 +120,15 @@ struct ProductKernel {
     for (int64_t k0 = 0; k0 < inner; k0 += kSlice) {
       const int slice = static_cast<int>(inner - k0 < kSlice ? inner - k0 : kSlice);
       run.Block([&](const auto& thread) {
-        LoadSlice(thread.tid, a + k0 * p.a_k, p.a_row, p.a_k, rows, slice, thread.shared().a);
-        LoadSlice(thread.tid, b + k0 * p.b_k, p.b_column, p.b_k, columns, slice, thread.shared().b);
+        MENTOR_UNROLL for (int e = 0; e < kEach; ++e) {
+          const Place a_place(thread.tid, e, p.a_k), b_place(thread.tid, e, p.b_k);
+          thread.shared().a[a_place.k][a_place.line] = thread.own.a[e];
+          thread.shared().b[b_place.k][b_place.line] = thread.own.b[e];
+        }
       });
       const bool ends = p.block > 0 && ((k0 + slice) % p.block == 0 || k0 + slice == inner);
       run.Block([&](const auto& thread) {
+        if (k0 + kSlice < inner) fetch(thread, k0 + kSlice);
         Multiply(thread.tid, slice, thread.shared(), thread.own.sum);
         if (ends) {
           MENTOR_UNROLL for (int i = 0; i < kPart; ++i) {
@@ -163,15 +175,23 @@ struct ProductKernel {
           f(i, j, row + i, column + j, row + i < rows && column + j < columns);
     }
   }
-  // to[k][line] for the lines that exist, else 0, whose products nobody keeps. Neighbouring threads
-  // read neighbouring numbers.
-  MENTOR_HD static void LoadSlice(int tid, const T* from, int64_t line_distance, int64_t k_distance,
-                                  int64_t lines, int slice, T (&to)[kSlice][kTile + kPart]) {
-    for (int i = tid; i < kSlice * kTile; i += kThreads) {
-      const int k = k_distance == 1 ? i % kSlice : i / kTile;
-      const int line = k_distance == 1 ? i / kSlice : i % kTile;
-      if (k < slice)
-        to[k][line] = line < lines ? from[line * line_distance + k * k_distance] : T(0);
+  // What a thread brings of a slice: neighbouring threads read neighbouring numbers.
+  struct Place {
+    MENTOR_HD Place(int tid, int e, int64_t k_distance) {
+      const int i = tid + e * kThreads;
+      k = k_distance == 1 ? i % kSlice : i / kTile;
+      line = k_distance == 1 ? i / kSlice : i % kTile;
+    }
+    int k, line;
+  };
+  // Of lines that do not exist 0, whose products nobody keeps.
+  MENTOR_HD static void Fetch(int tid, const T* from, int64_t line_distance, int64_t k_distance,
+                              int64_t lines, int64_t inner, T (&to)[kEach]) {
+    MENTOR_UNROLL for (int e = 0; e < kEach; ++e) {
+      const Place place(tid, e, k_distance);
+      to[e] = place.k < inner && place.line < lines
+                  ? from[place.line * line_distance + place.k * k_distance]
+                  : T(0);
     }
   }
   // k is never padded: a further fma(0, 0, sum) would turn a sum of -0 into +0.

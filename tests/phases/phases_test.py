@@ -18,11 +18,33 @@ PPO = [
     "learner/agents/ppo_kernels.cc",
     "learner/kernels/optimizer.cc",
 ]
+LSTM = [
+    "tests/phases/lstm.cc",
+    "common/exact_math.cc",
+    "common/rng.cc",
+    "learner/kernels/dense.cc",
+    "learner/kernels/isa.cc",
+    "learner/kernels/lstm_weights.cc",
+    "learner/kernels/optimizer.cc",
+    "learner/signals/lstm_piece.cc",
+    "learner/signals/lstm_run.cc",
+]
+ABSEIL = "-labsl_status -labsl_strings -labsl_cord -labsl_base".split()
 RACE = 66
 # Of an optimizer step's barriers, counted from the first phase of the step.
 PPO_STEP = 13
 BEFORE = 1  # Load.
 NORM_OF_POLICY, FINISH = 9, 11
+# Of the LSTM network's kernels: sizes; barriers; those without which nothing is wrong, since the
+# same threads go on with their own numbers or nothing follows; those that are a whole cluster's.
+LSTM_KERNELS = {
+    "acting": ("fixed", 18, set(), {4, 5, 6}),  # Two steps of eight phases; the first is tried.
+    "forward": ("fixed", 7, {6}, {2, 4}),  # Three steps.
+    "backward": ("fixed", 4, {0, 3}, {1, 2}),
+    "product": ("fixed", 8, {0, 6, 7}, set()),  # Three slices of k.
+    "dots": ("fixed", 2, {1}, set()),
+    "norm": ("any", 9, {0, 8}, set()),
+}
 
 
 class PhasesTest(unittest.TestCase):
@@ -34,7 +56,7 @@ class PhasesTest(unittest.TestCase):
     def compile(self, sanitizer, sources):
         program = self.folder / sanitizer
         command = [os.environ.get("CXX", "g++"), *FLAGS, f"-fsanitize={sanitizer}", "-I", ROOT]
-        command += ["-o", program, *(ROOT / source for source in sources)]
+        command += ["-o", program, *(ROOT / source for source in sources), *ABSEIL]
         subprocess.run(command, check=True)
         return program
 
@@ -77,6 +99,29 @@ class PhasesTest(unittest.TestCase):
                     continue
                 with self.subTest(blocks=blocks, left_out=number, of="the cluster alone"):
                     done = self.run_with_threads(program, blocks, number, "only_cluster")
+                    self.assertEqual(done.returncode == RACE, number in meetings, done.stderr)
+
+    def test_lstm_touches_its_own_memory_only(self):
+        program = self.compile("address,undefined", LSTM)
+        done = subprocess.run([program, "emulated"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
+
+    def test_lstm_needs_each_barrier_and_no_other(self):
+        program = self.compile("thread", LSTM)
+        for kernel, (sizes, barriers, unneeded, meetings) in LSTM_KERNELS.items():
+            for other in ("fixed", "any"):
+                done = self.run_with_threads(program, kernel, other)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                if other == sizes:
+                    self.assertEqual(int(done.stdout), barriers)
+            for number in range(min(barriers, 9)):
+                with self.subTest(kernel=kernel, left_out=number):
+                    done = self.run_with_threads(program, kernel, sizes, number)
+                    self.assertEqual(done.returncode == RACE, number not in unneeded, done.stderr)
+                if not meetings:
+                    continue
+                with self.subTest(kernel=kernel, left_out=number, of="the cluster alone"):
+                    done = self.run_with_threads(program, kernel, sizes, number, "only_cluster")
                     self.assertEqual(done.returncode == RACE, number in meetings, done.stderr)
 
 

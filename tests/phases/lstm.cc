@@ -1,0 +1,105 @@
+// The LSTM signal network by phases beside the CPU's kernels, as phases_test.py compiles and runs
+// it:
+//   lstm emulated                                   many sizes, threads one after another
+//   lstm KERNEL fixed|any [NUMBER [only_cluster]]   the first cluster of a kernel (acting, forward,
+//                                                   backward, product, dots, norm) with real
+//                                                   threads; prints the number of its barriers; or
+//                                                   leaves out that of this number, of the cluster
+//                                                   alone if so said, and ends after it
+// Exit status 1 when the bits differ.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "tests/lstm_problem.h"
+#include "tests/phases/threads.h"
+
+using namespace mentor;
+
+namespace {
+
+template <class Kernel>
+constexpr const char* kName = "";
+template <class Sizes>
+constexpr const char* kName<learner::LstmRunKernel<float, Sizes>> = "acting";
+template <class Sizes>
+constexpr const char* kName<learner::CellsForwardKernel<float, Sizes>> = "forward";
+template <class Sizes>
+constexpr const char* kName<learner::CellsBackwardKernel<float, Sizes>> = "backward";
+template <>
+constexpr const char* kName<learner::ProductKernel<float>> = "product";
+template <>
+constexpr const char* kName<learner::RowDotsKernel<float>> = "dots";
+template <>
+constexpr const char* kName<learner::NormKernel<float>> = "norm";
+
+// Of the kernel with real threads, which runs so once.
+int barriers = 0;
+
+struct Executor {
+  std::string kernel = "none";
+  bool fixed = true;
+  testing::LeftOut left_out = {};
+
+  bool has_clusters() const { return fixed; }
+  template <class Kernel>
+  absl::Status Run(const Kernel& k) const {
+    learner::InOrder order;
+    for (int64_t cluster = 0; cluster < k.Clusters(); ++cluster) {
+      if (kernel == kName<Kernel> && barriers == 0) {
+        barriers = testing::RunWithThreads(k, cluster, left_out);
+        // What follows says no more of the barrier.
+        if (left_out.number >= 0) std::exit(0);
+      } else {
+        learner::EmulateCluster(k, cluster, &order);
+      }
+    }
+    return absl::OkStatus();
+  }
+};
+
+// Any sizes: a little more than the threads of a block, or than a tile.
+bool Same(const Executor& executor) {
+  learner::LstmSizes sizes = testing::DefaultLstm();
+  if (!executor.fixed) {
+    sizes = {
+        .features = 7, .side = 4, .enc1 = 66, .enc2 = 9, .hidden = 65, .heads = 9, .critic = 11};
+  }
+  testing::LstmActing<float> acting{sizes, 1, 2};
+  testing::LstmTraining<float> training({sizes, 1, 3, 1});
+  const bool acts = executor.kernel == "acting";
+  const std::string difference = acts ? acting.Difference(executor) : training.Difference(executor);
+  if (!difference.empty()) std::fprintf(stderr, "differs: %s\n", difference.c_str());
+  if (barriers > 0) std::printf("%d\n", barriers);
+  return difference.empty();
+}
+
+bool SameEmulated() {
+  const Executor fixed, any = {.fixed = false};
+  const learner::LstmSizes odd = testing::OddLstm(), smallest = testing::SmallestLstm();
+  for (const std::string& difference :
+       {testing::LstmActing<float>{odd, 3, 9}.Difference(any),
+        testing::LstmActing<float>{smallest, 1, 2, false}.Difference(any),
+        testing::LstmActing<float>{testing::DefaultLstm(5), 1, 3}.Difference(fixed),
+        testing::LstmTraining<float>({odd, 7, 30, 3, true}).Difference(any),
+        testing::LstmTraining<float>({smallest, 3, 2, 5}).Difference(any),
+        testing::LstmTraining<float>({testing::DefaultLstm(5), 2, 2, 1}).Difference(fixed)}) {
+    if (difference.empty()) continue;
+    std::fprintf(stderr, "differs: %s\n", difference.c_str());
+    return false;
+  }
+  return Same(fixed) && Same(any);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc == 2 && argv[1] == std::string("emulated")) return SameEmulated() ? 0 : 1;
+  if (argc < 3) return 2;
+  return Same({.kernel = argv[1],
+               .fixed = argv[2] == std::string("fixed"),
+               .left_out = {argc > 3 ? std::atoi(argv[3]) : -1,
+                            argc > 4 && argv[4] == std::string("only_cluster")}})
+             ? 0
+             : 1;
+}
