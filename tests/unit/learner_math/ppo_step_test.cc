@@ -113,14 +113,16 @@ TEST_CASE("ppo phases: each option of the loss", "[unit]") {
 TEST_CASE("ppo phases: an agent with something not finite stops, the others go on", "[unit]") {
   const float nan = std::numeric_limits<float>::quiet_NaN(),
               infinity = std::numeric_limits<float>::infinity();
-  PpoProblem<float> problem({39, 64, 4, true, 250, 125, 7});
+  PpoProblem<float> problem({39, 64, 4, true, 250, 125, 8});
   problem.observations[1 * 250 * 39 + 33] = nan;
   problem.advantages[2 * 250 + 100] = infinity;
   problem.log_probs[3 * 250 + 7] = -1000;  // The ratio overflows.
   problem.theta[4 * problem.NumParams()] = nan;
   problem.returns[5 * 250 + 249] = infinity;
+  // An infinite entropy: the loss is not finite, the gradient is.
+  problem.theta[7 * problem.NumParams() + PpoLayout<Common>{}.theta_log_std()] = infinity;
   CheckEpochs<Common, 2, InOrder>({}, 3, &problem);
-  for (int s = 0; s < 7; ++s)
+  for (int s = 0; s < 8; ++s)
     CHECK(problem.states[s].stop == (s % 6 == 0 ? PpoStop::kNone : PpoStop::kNonfinite));
 }
 
