@@ -37,7 +37,7 @@ inline PpoConstants ConstantsOf(const PpoConfig& config) {
           .clip_value_loss = config.clip_value_loss};
 }
 
-// Calls use(sizes) with sizes known when compiling, if such kernels exist, or as they are.
+// Calls use(sizes) with sizes for shared memory, where there are such kernels, or as they are.
 template <typename T, class Use>
 absl::Status WithPpoSizes(bool clusters, const AnyPpoSizes& sizes, const Use& use) {
   if constexpr (sizeof(T) == sizeof(float)) {
@@ -45,6 +45,11 @@ absl::Status WithPpoSizes(bool clusters, const AnyPpoSizes& sizes, const Use& us
     if (clusters && sizes.inputs == Common::inputs && sizes.hidden == Common::hidden &&
         sizes.actions == Common::actions && sizes.rows <= Common::rows) {
       return use(Common{});
+    }
+    using Most = SharedPpoSizes::Bounds;
+    if (clusters && sizes.inputs <= Most::inputs && sizes.hidden == Most::hidden &&
+        sizes.actions <= Most::actions && sizes.rows <= Most::rows) {
+      return use(SharedPpoSizes{.inputs = sizes.inputs, .actions = sizes.actions});
     }
   }
   return use(sizes);

@@ -377,7 +377,7 @@ class PpoEpoch {
         });
   }
   MENTOR_HD void Sums(const Network& n, tiles::Share share, int rows) const {
-    const int chains = n.network == 0 ? layout_.num_chains() : 1;
+    const int chains = layout_.num_chains(n.network);
     for (int i = share.first; i < chains; i += share.step) {
       double sum = 0;
       for (int b = 0; b < rows; ++b) sum += n.Terms(i)[b];

@@ -94,6 +94,22 @@ TEST_CASE("ppo phases: any sizes, in a workspace", "[unit]") {
   }
 }
 
+TEST_CASE("ppo phases: sizes within bounds, in shared memory", "[unit]") {
+  for (const PpoProblemShape& shape : std::vector<PpoProblemShape>{{11, 64, 3, true, 300, 128},
+                                                                   {8, 64, 1, true, 100, 37},
+                                                                   {111, 64, 8, true, 300, 128},
+                                                                   {1, 64, 1, false, 100, 64},
+                                                                   {60, 64, 7, false, 90, 33}}) {
+    INFO(shape.inputs << "-" << shape.hidden << "-" << shape.actions);
+    const SharedPpoSizes sizes = {.inputs = shape.inputs, .actions = shape.actions};
+    PpoProblem<float> problem(shape);
+    CheckEpochs<SharedPpoSizes, 2, Shuffled>(sizes, 3, &problem);
+    if (shape.critic) continue;
+    PpoProblem<float> without_critic(shape);
+    CheckEpochs<SharedPpoSizes, 1, Shuffled>(sizes, 3, &without_critic);
+  }
+}
+
 TEST_CASE("ppo phases: each option of the loss", "[unit]") {
   for (int option = 0; option < 7; ++option) {
     PpoProblem<float> problem({39, 64, 4, true, 250, 125});
@@ -165,6 +181,7 @@ TEMPLATE_TEST_CASE("ppo phases: values have the bits of the CPU's kernels", "[un
                    Reversed, Shuffled) {
   for (int blocks : {1, 2, 3, 5}) {
     CheckValues<Common, TestType>({}, blocks);
+    CheckValues<SharedPpoSizes, TestType>({.inputs = 13, .actions = 3}, blocks);
     CheckValues<AnyPpoSizes, TestType>({11, 33, 3, 100}, blocks);
   }
 }
