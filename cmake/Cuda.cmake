@@ -1,6 +1,5 @@
 # NVIDIA's compiler from the wheels of deploy/install.sh --nvcc; a toolkit of the system is not
-# used. mentor::cudart is the runtime, linked statically: LibTorch has its own, and both work on the
-# same context of a device.
+# used. mentor::cudart is the runtime that LibTorch loads: one, so that both mean the same device.
 set(MENTOR_NVCC "${CMAKE_SOURCE_DIR}/.deps/nvcc" CACHE PATH
   "Where deploy/install.sh put NVIDIA's compiler")
 set(MENTOR_CUDA_ARCHS "80;90;100" CACHE STRING
@@ -27,7 +26,8 @@ set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
   ${CMAKE_SOURCE_DIR}/cmake/device_flags.txt)
 file(STRINGS ${CMAKE_SOURCE_DIR}/cmake/device_flags.txt MENTOR_DEVICE_FLAGS REGEX "^-")
 
-add_library(mentor_cudart INTERFACE)
+add_library(mentor_cudart SHARED IMPORTED GLOBAL)
+set_target_properties(mentor_cudart PROPERTIES
+  IMPORTED_LOCATION ${MENTOR_WHEELS}/nvidia/cu13/lib/libcudart.so.13)
+target_include_directories(mentor_cudart SYSTEM INTERFACE ${nvcc_root}/include)
 add_library(mentor::cudart ALIAS mentor_cudart)
-target_link_libraries(mentor_cudart INTERFACE ${nvcc_root}/lib/libcudart_static.a
-  Threads::Threads ${CMAKE_DL_LIBS} rt)

@@ -54,7 +54,8 @@ for program in "${programs[@]}"; do
   install -s -m 755 "$build/bin/$program" "$out/bin/"
   if readelf -d "$out/bin/$program" | grep -q -E 'R(UN)?PATH'; then
     # shellcheck disable=SC2016  # for the dynamic linker
-    patchelf --set-rpath '$ORIGIN/../lib/mentor/torch/lib:$ORIGIN/../lib/mentor/mujoco' \
+    libraries='$ORIGIN/../lib/mentor'
+    patchelf --set-rpath "$libraries/torch/lib:$libraries/mujoco:$libraries/nvidia/cu13/lib" \
       "$out/bin/$program"
   fi
 done

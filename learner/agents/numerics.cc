@@ -4,13 +4,11 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 
-#ifdef MENTOR_CUDA
-#include <ATen/cuda/CUDAContext.h>
-#endif
-
 #include <cstdlib>
 
 #include <absl/strings/str_cat.h>
+
+#include "learner/kernels/device.h"
 
 namespace mentor::learner {
 
@@ -51,14 +49,11 @@ absl::Status FixNumerics() {
 }
 
 std::string DeviceName(c10::Device device) {
-#ifdef MENTOR_CUDA
   if (device.is_cuda()) {
-    const auto* properties = device.has_index() ? at::cuda::getDeviceProperties(device.index())
-                                                : at::cuda::getCurrentDeviceProperties();
-    return absl::StrCat(properties->name, " (compute ", properties->major, ".", properties->minor,
-                        ")");
+    const size_t index = device.has_index() ? static_cast<size_t>(device.index()) : 0;
+    const auto gpus = ListGpus();
+    if (gpus.ok() && index < gpus->size()) return (*gpus)[index].name;
   }
-#endif
   return device.is_cpu() ? "cpu avx2" : device.str();
 }
 

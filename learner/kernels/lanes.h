@@ -13,6 +13,8 @@
 
 namespace mentor::learner {
 
+#include "learner/kernels/elementary.inc"
+
 template <typename T>
 using Lanes = typename Simd<T>::Vector;
 template <typename T>
@@ -54,20 +56,6 @@ inline __m256d WherePositive(__m256d gate, __m256d x) {
   return _mm256_and_pd(_mm256_cmp_pd(gate, _mm256_setzero_pd(), _CMP_GT_OQ), x);
 }
 
-// The first `count` lanes from memory, the rest 0; and back.
-template <typename T>
-Lanes<T> LoadSome(const T* p, int64_t count) {
-  T lanes[kLanes<T>] = {};
-  std::memcpy(lanes, p, static_cast<size_t>(count) * sizeof(T));
-  return Load(lanes);
-}
-template <typename T>
-void StoreSome(T* p, Lanes<T> x, int64_t count) {
-  T lanes[kLanes<T>];
-  Store(lanes, x);
-  std::memcpy(p, lanes, static_cast<size_t>(count) * sizeof(T));
-}
-
 // Reads and writes whole registers, or the first lanes of one at the end of an array.
 template <typename T>
 struct WholeRegister {
@@ -77,8 +65,8 @@ struct WholeRegister {
 template <typename T>
 struct PartOfRegister {
   int64_t count;
-  Lanes<T> Load(const T* p) const { return LoadSome(p, count); }
-  void Store(T* p, Lanes<T> x) const { StoreSome<T>(p, x, count); }
+  Lanes<T> Load(const T* p) const { return Simd<T>::LoadSome(p, count); }
+  void Store(T* p, Lanes<T> x) const { Simd<T>::StoreSome(p, x, count); }
 };
 // body(first index, access) along an array of n elements.
 template <typename T, typename F>
@@ -114,12 +102,12 @@ inline __m256 Sigmoid(__m256 x) {
   return one / (one + Exp(_mm256_sub_ps(_mm256_setzero_ps(), x)));
 }
 inline __m256 Tanh(__m256 x) {
-  return Simd<float>::Tanh(x);
+  return TanhOf<Simd<float>>(x);
 }
 
 // Doubles serve tests of the mathematics, so they are exact rather than fast.
 inline __m256d Tanh(__m256d x) {
-  return Simd<double>::Tanh(x);
+  return TanhOf<Simd<double>>(x);
 }
 inline __m256d Sigmoid(__m256d x) {
   for (int i = 0; i < 4; ++i) x[i] = 1.0 / (1.0 + exact::Exp(-x[i]));

@@ -31,7 +31,8 @@ absl::Status LaunchOnDevice(const DeviceKernel& kernel, const void* argument, in
 // Begins to run all clusters of a kernel on the current device. The kernel is copied; what it
 // points to is in the device's memory and must stay until the kernel has ended.
 template <class Kernel>
-absl::Status Launch(const Kernel& kernel, int64_t clusters, CUstream_st* stream) {
+absl::Status Launch([[maybe_unused]] const Kernel& kernel, [[maybe_unused]] int64_t clusters,
+                    [[maybe_unused]] CUstream_st* stream) {
 #ifdef MENTOR_CUDA
   return LaunchOnDevice(DeviceKernelOf<Kernel>(), &kernel, clusters, stream);
 #else

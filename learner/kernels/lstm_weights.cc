@@ -31,6 +31,16 @@ std::vector<std::pair<std::string, std::vector<int64_t>>> LstmSizes::Parameters(
           {"critic.b2", {1}}};
 }
 
+int64_t LstmSizes::NumWeights() const {
+  int64_t total = 0;
+  for (const auto& [name, shape] : Parameters()) {
+    int64_t size = 1;
+    for (const int64_t axis : shape) size *= axis;
+    total += size;
+  }
+  return total;
+}
+
 template <typename T>
 LstmSlices<T>::LstmSlices(const LstmSizes& sizes, T* flat) {
   T** const slices[] = {&enc1_w,    &enc1_b,    &enc2_w,    &enc2_b,    &w_ih,      &w_hh,

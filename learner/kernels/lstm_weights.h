@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/device_code.h"
 #include "learner/kernels/dense.h"
 
 namespace mentor::learner {
@@ -22,15 +23,35 @@ struct LstmSizes {
   int64_t heads = 128;   // M
   int64_t critic = 512;  // C
 
-  int64_t code1() const { return enc1 + side; }
-  int64_t code2() const { return enc2 + side; }       // z
-  int64_t joint() const { return code2() + hidden; }  // [z, h]: input of the gates
-  int64_t first() const {
-    return 2 * heads + critic;
-  }  // First layers of mean, logstd and critic side by side.
+  MENTOR_HD int64_t code1() const { return enc1 + side; }
+  MENTOR_HD int64_t code2() const { return enc2 + side; }       // z
+  MENTOR_HD int64_t joint() const { return code2() + hidden; }  // [z, h]: input of the gates
+  // First layers of mean, logstd and critic side by side.
+  MENTOR_HD int64_t first() const { return 2 * heads + critic; }
+  int64_t NumWeights() const;
+
+  static constexpr bool kFixed = false;
 
   // Names and shapes of the parameters in their order in the flat array.
   std::vector<std::pair<std::string, std::vector<int64_t>>> Parameters() const;
+};
+
+// The default sizes, known to the compiler.
+template <int num_side>
+struct FixedLstmSizes {
+  static constexpr bool kFixed = true;
+  static constexpr int64_t side = num_side, enc1 = 124, enc2 = 28, hidden = 128, heads = 128,
+                           critic = 512;
+
+  int64_t features = 0;
+
+  MENTOR_HD static constexpr int64_t code1() { return enc1 + side; }
+  MENTOR_HD static constexpr int64_t code2() { return enc2 + side; }
+  MENTOR_HD static constexpr int64_t joint() { return code2() + hidden; }
+  static bool Matches(const LstmSizes& s) {
+    return s.side == side && s.enc1 == enc1 && s.enc2 == enc2 && s.hidden == hidden &&
+           s.heads == heads && s.critic == critic;
+  }
 };
 
 // Where each parameter lies in a flat array, weights or gradient. T may be const.

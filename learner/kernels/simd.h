@@ -1,13 +1,16 @@
-// Eight floats or four doubles of one AVX2 register behind one set of names, and tanh on them.
-// Multiply-add is fused only where the code says Fma, so results are the same on every CPU of the
-// instruction set. Pure; threads may share.
+// Eight floats or four doubles of an AVX2 register, or sixteen floats of an AVX-512 one, behind one
+// set of names. Multiply-add is fused only where the code says Fma, so results are the same on
+// every CPU. Pure; threads may share.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include <immintrin.h>
 
 #include "common/exact_math.h"
+#include "learner/kernels/isa.h"
 
 namespace mentor::learner {
 
@@ -16,8 +19,12 @@ struct Simd;
 
 template <>
 struct Simd<float> {
+  using Number = float;
   using Vector = __m256;
+  using Part = int64_t;
   static constexpr int64_t kWidth = 8;
+  // Accumulators of tiles: with two operands and a broadcast they fill the 16 registers.
+  static constexpr int kTileRows = 6;
   static Vector Load(const float* p) { return _mm256_loadu_ps(p); }
   static void Store(float* p, Vector x) { _mm256_storeu_ps(p, x); }
   static Vector Fill(float x) { return _mm256_set1_ps(x); }
@@ -27,6 +34,9 @@ struct Simd<float> {
   static Vector Mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
   static Vector Div(Vector a, Vector b) { return _mm256_div_ps(a, b); }
   static Vector Sqrt(Vector a) { return _mm256_sqrt_ps(a); }
+  // The second operand when one is NaN.
+  static Vector Max(Vector a, Vector b) { return _mm256_max_ps(a, b); }
+  static Vector Min(Vector a, Vector b) { return _mm256_min_ps(a, b); }
   static Vector Fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }    // a b + c
   static Vector Fnma(Vector a, Vector b, Vector c) { return _mm256_fnmadd_ps(a, b, c); }  // c - a b
 
@@ -53,30 +63,36 @@ struct Simd<float> {
     }
   }
 
-  // x P(x^2) / Q(x^2), a minimax fit of the relative error on [-9, 9] (2e-8 before rounding);
-  // beyond, the float nearest to tanh is one. NaN stays NaN. The error in units of the last place
-  // is bounded by ppo_kernels_test.cc.
-  static Vector Tanh(Vector x) {
-    // The order of the operands matters: min and max return the second one when one is NaN.
-    x = _mm256_max_ps(Fill(-9.0f), _mm256_min_ps(Fill(9.0f), x));
-    const Vector y = Mul(x, x);
-    Vector p = Fma(Fill(1.339599751e-8f), y, Fill(2.063878245e-5f));
-    p = Fma(p, y, Fill(3.49738953e-3f));
-    p = Fma(p, y, Fill(0.1338254179f));
-    p = Fma(p, y, Fill(0.99999998f));
-    Vector q = Fma(Fill(7.793433324e-7f), y, Fill(3.28858285e-4f));
-    q = Fma(q, y, Fill(0.02588383327f));
-    q = Fma(q, y, Fill(0.4671585781f));
-    q = Fma(q, y, Fill(1.0f));
-    const Vector h = Div(Mul(x, p), q);
-    return _mm256_max_ps(Fill(-1.0f), _mm256_min_ps(Fill(1.0f), h));
+  // The first `count` lanes, at most kWidth; what lies behind them is neither read nor written, but
+  // by LoadPadded.
+  static Part First(int64_t count) {
+    return std::min(count, kWidth);
+  }
+  static Vector LoadSome(const float* p, Part part) {
+    if (part == kWidth) return Load(p);
+    float lanes[kWidth] = {};
+    std::memcpy(lanes, p, static_cast<size_t>(part) * sizeof(float));
+    return Load(lanes);
+  }
+  // Where a whole register can be read: the rest of it is any.
+  static Vector LoadPadded(const float* p, Part) {
+    return Load(p);
+  }
+  static void StoreSome(float* p, Vector x, Part part) {
+    if (part == kWidth) return Store(p, x);
+    float lanes[kWidth];
+    Store(lanes, x);
+    std::memcpy(p, lanes, static_cast<size_t>(part) * sizeof(float));
   }
 };
 
 template <>
 struct Simd<double> {
+  using Number = double;
   using Vector = __m256d;
+  using Part = int64_t;
   static constexpr int64_t kWidth = 4;
+  static constexpr int kTileRows = 6;
   static Vector Load(const double* p) { return _mm256_loadu_pd(p); }
   static void Store(double* p, Vector x) { _mm256_storeu_pd(p, x); }
   static Vector Fill(double x) { return _mm256_set1_pd(x); }
@@ -86,6 +102,9 @@ struct Simd<double> {
   static Vector Mul(Vector a, Vector b) { return _mm256_mul_pd(a, b); }
   static Vector Div(Vector a, Vector b) { return _mm256_div_pd(a, b); }
   static Vector Sqrt(Vector a) { return _mm256_sqrt_pd(a); }
+  // The second operand when one is NaN.
+  static Vector Max(Vector a, Vector b) { return _mm256_max_pd(a, b); }
+  static Vector Min(Vector a, Vector b) { return _mm256_min_pd(a, b); }
   static Vector Fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
   static Vector Fnma(Vector a, Vector b, Vector c) { return _mm256_fnmadd_pd(a, b, c); }
 
@@ -98,13 +117,54 @@ struct Simd<double> {
     r[3] = _mm256_permute2f128_pd(b, d, 0x31);
   }
 
-  // Doubles serve tests, so this one is not fast.
-  static Vector Tanh(Vector x) {
-    alignas(32) double lanes[4];
-    _mm256_store_pd(lanes, x);
-    for (double& lane : lanes) lane = exact::Tanh(lane);
-    return _mm256_load_pd(lanes);
+  // The first `count` lanes, at most kWidth; what lies behind them is neither read nor written, but
+  // by LoadPadded.
+  static Part First(int64_t count) { return std::min(count, kWidth); }
+  static Vector LoadSome(const double* p, Part part) {
+    if (part == kWidth) return Load(p);
+    double lanes[kWidth] = {};
+    std::memcpy(lanes, p, static_cast<size_t>(part) * sizeof(double));
+    return Load(lanes);
+  }
+  // Where a whole register can be read: the rest of it is any.
+  static Vector LoadPadded(const double* p, Part) { return Load(p); }
+  static void StoreSome(double* p, Vector x, Part part) {
+    if (part == kWidth) return Store(p, x);
+    double lanes[kWidth];
+    Store(lanes, x);
+    std::memcpy(p, lanes, static_cast<size_t>(part) * sizeof(double));
   }
 };
+
+#if MENTOR_HAVE_AVX512
+MENTOR_AVX512_BEGIN
+struct Simd512 {
+  using Number = float;
+  using Vector = __m512;
+  using Part = __mmask16;
+  static constexpr int64_t kWidth = 16;
+  static constexpr int kTileRows = 12;
+  static Vector Load(const float* p) { return _mm512_loadu_ps(p); }
+  static void Store(float* p, Vector x) { _mm512_storeu_ps(p, x); }
+  static Vector Fill(float x) { return _mm512_set1_ps(x); }
+  static Vector Zero() { return _mm512_setzero_ps(); }
+  static Vector Add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
+  static Vector Mul(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+  static Vector Div(Vector a, Vector b) { return _mm512_div_ps(a, b); }
+  // Masked, since GCC 12 warns of what it fills in itself (its bug 105593).
+  static Vector Max(Vector a, Vector b) { return _mm512_mask_max_ps(a, 0xffff, a, b); }
+  static Vector Min(Vector a, Vector b) { return _mm512_mask_min_ps(a, 0xffff, a, b); }
+  static Vector Fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  static Vector Fnma(Vector a, Vector b, Vector c) { return _mm512_fnmadd_ps(a, b, c); }
+
+  static Part First(int64_t count) {
+    return static_cast<Part>(0xffffu >> (kWidth - std::min(count, kWidth)));
+  }
+  static Vector LoadSome(const float* p, Part part) { return _mm512_maskz_loadu_ps(part, p); }
+  static Vector LoadPadded(const float* p, Part part) { return LoadSome(p, part); }
+  static void StoreSome(float* p, Vector x, Part part) { _mm512_mask_storeu_ps(p, part, x); }
+};
+MENTOR_AVX512_END
+#endif
 
 }  // namespace mentor::learner

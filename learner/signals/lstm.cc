@@ -43,85 +43,121 @@ class PiecePool {
   std::vector<std::unique_ptr<LstmPiece<T>>> free_ ABSL_GUARDED_BY(mutex_);
 };
 
-// A piece between its forward and its backward pass, held by the graph.
+// A piece from the pool for as long as it is needed.
 template <typename T>
-struct Lease : torch::CustomClassHolder {
-  Lease(std::shared_ptr<PiecePool<T>> pool) : pool(std::move(pool)), piece(this->pool->Take()) {}
-  ~Lease() override { pool->Return(std::move(piece)); }
-  std::shared_ptr<PiecePool<T>> pool;
-  std::unique_ptr<LstmPiece<T>> piece;
-  bool used_up = false;
+class Lease {
+ public:
+  explicit Lease(PiecePool<T>* pool) : pool_(pool), piece_(pool->Take()) {}
+  ~Lease() { pool_->Return(std::move(piece_)); }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  LstmPiece<T>* operator->() const { return piece_.get(); }
+
+ private:
+  PiecePool<T>* pool_;
+  std::unique_ptr<LstmPiece<T>> piece_;
 };
 
-// features [N, t, F], signals [N, t], recurrent [N, H]: contiguous, of type T. Returns log_probs,
-// log_stds, values [N, t], h, c.
+// The gradients of pieces at weights [P] of type T.
 template <typename T>
-std::vector<Tensor> ForwardPiece(LstmPiece<T>* piece, const LstmSizes& sizes,
-                                 double log_initial_std, const Tensor& weights,
-                                 const Tensor& features, const Tensor& signals, const Tensor& h,
-                                 const Tensor& c) {
-  const int64_t lifetimes = features.size(0), steps = features.size(1);
-  const Tensor step_features = features.transpose(0, 1).contiguous();
-  const Tensor step_signals = signals.transpose(0, 1).contiguous();
-  const Tensor h_in = h.contiguous(), c_in = c.contiguous();
-  const LstmForwardWeights<T> packed(sizes, weights.const_data_ptr<T>());
-  piece->Forward(packed, log_initial_std, lifetimes, steps, step_features.const_data_ptr<T>(),
-                 step_signals.const_data_ptr<T>(), h_in.const_data_ptr<T>(),
-                 c_in.const_data_ptr<T>());
-  std::vector<Tensor> outputs;
-  for (const T* rows : {piece->log_probs(), piece->log_stds(), piece->values()}) {
-    Tensor output = torch::empty({lifetimes, steps}, weights.options());
-    T* to = output.template mutable_data_ptr<T>();
-    for (int64_t t = 0; t < steps; ++t) {
-      for (int64_t l = 0; l < lifetimes; ++l) to[l * steps + t] = rows[t * lifetimes + l];
-    }
-    outputs.push_back(output);
-  }
-  Tensor h_out = torch::empty_like(h_in), c_out = torch::empty_like(c_in);
-  piece->CopyFinalState(h_out.mutable_data_ptr<T>(), c_out.mutable_data_ptr<T>());
-  outputs.push_back(h_out);
-  outputs.push_back(c_out);
-  return outputs;
-}
-
-// The hand-written gradient of a piece as one node of LibTorch's graph.
-template <typename T>
-class EvaluatePiece : public torch::autograd::Function<EvaluatePiece<T>> {
+class LstmGradient {
  public:
+  LstmGradient(const LstmSizes& sizes, double log_initial_std, const Tensor& weights,
+               std::shared_ptr<PiecePool<T>> pool)
+      : weights_(std::make_shared<const LstmTrainingWeights<T>>(
+            sizes, weights.contiguous().const_data_ptr<T>())),
+        options_(weights.detach().options()),
+        log_initial_std_(log_initial_std),
+        pool_(std::move(pool)) {}
+
+  // A PieceGradient; of a null gradient, the forward pass alone.
+  std::vector<Tensor> operator()(const Tensor& features, const Tensor& signals,
+                                 const std::vector<Tensor>& recurrent, LossOfStep loss,
+                                 Tensor* gradient) const {
+    const torch::NoGradGuard no_grad;
+    const auto dense = [&](const Tensor& x) { return x.to(options_).contiguous(); };
+    const Tensor step_features = dense(features.transpose(0, 1)),
+                 step_signals = dense(signals.transpose(0, 1)), h = dense(recurrent[0]),
+                 c = dense(recurrent[1]);
+    if (gradient != nullptr)
+      *gradient = torch::zeros({static_cast<int64_t>(weights_->flat.size())}, options_);
+    const Lease<T> piece(pool_.get());
+    piece->Run(*weights_,
+               {.lifetimes = features.size(0),
+                .steps = features.size(1),
+                .log_initial_std = log_initial_std_,
+                .features = step_features.const_data_ptr<T>(),
+                .signals = step_signals.const_data_ptr<T>(),
+                .h = h.const_data_ptr<T>(),
+                .c = c.const_data_ptr<T>()},
+               loss, gradient != nullptr ? gradient->mutable_data_ptr<T>() : nullptr);
+    Tensor h_out = torch::empty_like(h), c_out = torch::empty_like(c);
+    piece->CopyFinalState(h_out.mutable_data_ptr<T>(), c_out.mutable_data_ptr<T>());
+    return {h_out, c_out};
+  }
+
+  torch::TensorOptions options() const { return options_; }
+
+ private:
+  std::shared_ptr<const LstmTrainingWeights<T>> weights_;
+  torch::TensorOptions options_;
+  double log_initial_std_;
+  std::shared_ptr<PiecePool<T>> pool_;
+};
+
+// A piece as one node of LibTorch's graph, for losses that LibTorch knows. Going back runs the
+// piece again, with the loss that is linear in what the piece says.
+template <typename T>
+class EvaluateNode : public torch::autograd::Function<EvaluateNode<T>> {
+ public:
+  // Returns log_probs, log_stds, values [N, t], h, c.
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
                                                 const Tensor& weights, const Tensor& features,
                                                 const Tensor& signals, const Tensor& h,
-                                                const Tensor& c, const LstmSizes& sizes,
-                                                double log_initial_std,
-                                                const std::shared_ptr<PiecePool<T>>& pool) {
-    auto lease = c10::make_intrusive<Lease<T>>(pool);
-    auto outputs = ForwardPiece<T>(lease->piece.get(), sizes, log_initial_std, weights, features,
-                                   signals, h, c);
-    context->save_for_backward({weights});
-    context->saved_data["piece"] = c10::IValue::make_capsule(std::move(lease));
-    context->mark_non_differentiable({outputs[3], outputs[4]});
-    return outputs;
+                                                const Tensor& c, const LstmGradient<T>& at) {
+    Tensor outputs = torch::empty({3, features.size(0), features.size(1)}, at.options());
+    auto out = outputs.template accessor<T, 3>();
+    const std::vector<Tensor> state = at(
+        features, signals, {h, c},
+        [&](int64_t lifetime, int64_t step, const StepTerms& now) -> StepTerms {
+          out[0][lifetime][step] = T(now.log_prob);
+          out[1][lifetime][step] = T(now.entropy - kEntropyOfUnitNormal);
+          out[2][lifetime][step] = T(now.value);
+          return {};
+        },
+        /*gradient=*/nullptr);
+    context->save_for_backward({features, signals, h, c});
+    context->saved_data["at"] = c10::IValue::make_capsule(c10::make_intrusive<Holder>(at));
+    context->mark_non_differentiable({state[0], state[1]});
+    return {outputs[0].clone(), outputs[1].clone(), outputs[2].clone(), state[0], state[1]};
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
-    const Tensor weights = context->get_saved_variables()[0];
-    auto lease =
-        c10::static_intrusive_pointer_cast<Lease<T>>(context->saved_data["piece"].toCapsule());
-    TORCH_CHECK(!lease->used_up,
-                "the gradient of a signal network's piece can be taken once; evaluate it again");
-    lease->used_up = true;
-    std::vector<Tensor> steps;
-    for (int i = 0; i < 3; ++i)
-      steps.push_back(gradients[i].transpose(0, 1).to(weights.scalar_type()).contiguous());
-    Tensor gradient = torch::zeros_like(weights);
-    lease->piece->Backward(weights.const_data_ptr<T>(), steps[0].const_data_ptr<T>(),
-                           steps[1].const_data_ptr<T>(), steps[2].const_data_ptr<T>(),
-                           gradient.mutable_data_ptr<T>());
-    torch::autograd::variable_list all(8);
-    all[0] = gradient;
+    const auto saved = context->get_saved_variables();
+    const auto holder =
+        c10::static_intrusive_pointer_cast<Holder>(context->saved_data["at"].toCapsule());
+    std::vector<Tensor> of;
+    for (int i = 0; i < 3; ++i) of.push_back(gradients[i].to(torch::kFloat64).contiguous());
+    const int64_t steps = saved[1].size(1);
+    torch::autograd::variable_list all(6);
+    holder->at(
+        saved[0], saved[1], {saved[2], saved[3]},
+        [&](int64_t lifetime, int64_t step, const StepTerms&) -> StepTerms {
+          const int64_t i = lifetime * steps + step;
+          return {.log_prob = of[0].const_data_ptr<double>()[i],
+                  .entropy = of[1].const_data_ptr<double>()[i],
+                  .value = of[2].const_data_ptr<double>()[i]};
+        },
+        &all[0]);
     return all;
   }
+
+ private:
+  struct Holder : torch::CustomClassHolder {
+    explicit Holder(const LstmGradient<T>& at) : at(at) {}
+    const LstmGradient<T> at;
+  };
 };
 
 class LstmNetwork : public SignalNetwork {
@@ -198,12 +234,19 @@ class LstmNetwork : public SignalNetwork {
 
   SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
                             const std::vector<Tensor>& recurrent) const override {
-    MENTOR_CHECK(features.dim() == 3 && features.size(2) == plain_.sizes.features);
-    MENTOR_CHECK(weights.numel() == layout().size() && recurrent.size() == 2);
+    CheckPiece(weights, features, recurrent);
     if (!weights.is_cpu()) return plain_.Evaluate(weights, features, signals, recurrent);
     return weights.scalar_type() == torch::kFloat64
                ? EvaluateOf<double>(pool_f64_, weights, features, signals, recurrent)
                : EvaluateOf<float>(pool_f32_, weights, features, signals, recurrent);
+  }
+
+  PieceGradient GradientAt(const Tensor& weights) const override {
+    if (!weights.is_cpu()) return SignalNetwork::GradientAt(weights);
+    MENTOR_CHECK(weights.numel() == layout().size());
+    if (weights.scalar_type() == torch::kFloat64)
+      return LstmGradient<double>(plain_.sizes, log_initial_std_, weights, pool_f64_);
+    return LstmGradient<float>(plain_.sizes, log_initial_std_, weights, pool_f32_);
   }
 
  private:
@@ -249,21 +292,19 @@ class LstmNetwork : public SignalNetwork {
     return outputs;
   }
 
+  void CheckPiece(const Tensor& weights, const Tensor& features,
+                  const std::vector<Tensor>& recurrent) const {
+    MENTOR_CHECK(features.dim() == 3 && features.size(2) == plain_.sizes.features);
+    MENTOR_CHECK(weights.numel() == layout().size() && recurrent.size() == 2);
+  }
+
   template <typename T>
   SignalEvaluation EvaluateOf(const std::shared_ptr<PiecePool<T>>& pool, const Tensor& weights,
                               const Tensor& features, const Tensor& signals,
                               const std::vector<Tensor>& recurrent) const {
-    const auto dtype = weights.scalar_type();
-    const Tensor flat = weights.contiguous(), x = features.to(dtype), y = signals.to(dtype);
-    const Tensor h = recurrent[0].to(dtype), c = recurrent[1].to(dtype);
-    std::vector<Tensor> outputs;
-    if (at::GradMode::is_enabled() && weights.requires_grad()) {
-      outputs = EvaluatePiece<T>::apply(flat, x, y, h, c, plain_.sizes, log_initial_std_, pool);
-    } else {
-      const Lease<T> lease(pool);
-      outputs =
-          ForwardPiece<T>(lease.piece.get(), plain_.sizes, log_initial_std_, flat, x, y, h, c);
-    }
+    const LstmGradient<T> at(plain_.sizes, log_initial_std_, weights, pool);
+    const auto outputs =
+        EvaluateNode<T>::apply(weights, features, signals, recurrent[0], recurrent[1], at);
     return {.log_probs = outputs[0],
             .log_stds = outputs[1],
             .values = outputs[2],

@@ -24,30 +24,29 @@ void OutputBackward(T dy, const T* w, int64_t n, T* x, T* dw, T* db) {
 }  // namespace
 
 template <typename T>
-void LstmPiece<T>::Forward(const LstmForwardWeights<T>& weights, double log_initial_std,
-                           int64_t lifetimes, int64_t steps, const T* features, const T* signals,
-                           const T* h, const T* c) {
-  sizes_ = weights.sizes;
-  lifetimes_ = lifetimes;
-  steps_ = steps;
-  rows_ = lifetimes * steps;
-  const int64_t hidden = sizes_.hidden, joint = sizes_.joint(), first = sizes_.first();
-  features_.assign(features, features + rows_ * sizes_.features);
-  code1_.resize(rows_ * sizes_.code1());
-  joint_.resize((rows_ + lifetimes) * joint);
-  gates_.resize(rows_ * 4 * hidden);
-  c_.resize((rows_ + lifetimes) * hidden);
-  tanh_c_.resize(rows_ * hidden);
-  first_.resize(rows_ * first);
-  second_.resize(rows_ * sizes_.heads);
-  for (auto* scalars : {&slopes_, &deviations_, &stds_, &log_probs_, &log_stds_, &values_})
-    scalars->resize(rows_);
+void LstmPiece<T>::Run(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record,
+                       LossOfStep loss, T* gradient) {
+  sizes_ = weights.forward.sizes;
+  lifetimes_ = record.lifetimes;
+  rows_ = record.lifetimes * record.steps;
+  Encoders(weights.forward, record);
+  Cells(weights.forward, record);
+  if (gradient == nullptr) return Heads(weights, record, loss, nullptr);
+  LstmSlices<T> slices(sizes_, gradient);
+  Heads(weights, record, loss, &slices);
+  CellsBackward(weights.backward);
+  InputsBackward(weights.backward, record.features, &slices);
+}
 
-  // Encoders: the previous signals are known.
+// The previous signals are known.
+template <typename T>
+void LstmPiece<T>::Encoders(const LstmForwardWeights<T>& weights, const LstmRecord<T>& record) {
+  code1_.resize(rows_ * sizes_.code1());
+  joint_.resize((rows_ + lifetimes_) * sizes_.joint());
   scratch_.resize(kBlock * sizes_.enc1);
   for (int64_t row = 0; row < rows_; row += kBlock) {
     const int64_t rows = std::min(kBlock, rows_ - row);
-    const T* x = features_.data() + row * sizes_.features;
+    const T* x = record.features + row * sizes_.features;
     Multiply(x, sizes_.features, rows, weights.enc1, weights.enc1_b.data(), scratch_.data(),
              sizes_.enc1);
     for (int64_t r = 0; r < rows; ++r) {
@@ -57,40 +56,62 @@ void LstmPiece<T>::Forward(const LstmForwardWeights<T>& weights, double log_init
                   [&](int64_t j, auto at) { at.Store(code1 + j, MaxWithZero(at.Load(enc1 + j))); });
       std::copy_n(x + (r + 1) * sizes_.features - sizes_.side, sizes_.side, code1 + sizes_.enc1);
     }
-    SecondEncoder(weights, code1_.data() + row * sizes_.code1(), rows, joint_.data() + row * joint);
+    SecondEncoder(weights, code1_.data() + row * sizes_.code1(), rows,
+                  joint_.data() + row * sizes_.joint());
   }
+}
 
-  // The cells, step by step.
-  for (int64_t l = 0; l < lifetimes; ++l) {
-    std::copy_n(h + l * hidden, hidden, joint_.data() + l * joint + sizes_.code2());
-  }
-  std::copy_n(c, lifetimes * hidden, c_.data());
-  for (int64_t row = 0; row < rows_; row += lifetimes) {
-    Multiply(joint_.data() + row * joint, joint, lifetimes, weights.gates, weights.gates_b.data(),
+// Step by step.
+template <typename T>
+void LstmPiece<T>::Cells(const LstmForwardWeights<T>& weights, const LstmRecord<T>& record) {
+  const int64_t hidden = sizes_.hidden, joint = sizes_.joint();
+  gates_.resize(rows_ * 4 * hidden);
+  c_.resize((rows_ + lifetimes_) * hidden);
+  tanh_c_.resize(rows_ * hidden);
+  for (int64_t l = 0; l < lifetimes_; ++l)
+    std::copy_n(record.h + l * hidden, hidden, joint_.data() + l * joint + sizes_.code2());
+  std::copy_n(record.c, lifetimes_ * hidden, c_.data());
+  for (int64_t row = 0; row < rows_; row += lifetimes_) {
+    Multiply(joint_.data() + row * joint, joint, lifetimes_, weights.gates, weights.gates_b.data(),
              gates_.data() + row * 4 * hidden, 4 * hidden);
-    for (int64_t r = row; r < row + lifetimes; ++r) {
+    for (int64_t r = row; r < row + lifetimes_; ++r) {
       CellForward(hidden, gates_.data() + r * 4 * hidden, c_.data() + r * hidden,
-                  c_.data() + (r + lifetimes) * hidden, tanh_c_.data() + r * hidden,
-                  joint_.data() + (r + lifetimes) * joint + sizes_.code2());
+                  c_.data() + (r + lifetimes_) * hidden, tanh_c_.data() + r * hidden,
+                  joint_.data() + (r + lifetimes_) * joint + sizes_.code2());
     }
   }
+}
 
-  // Heads.
+template <typename T>
+void LstmPiece<T>::Heads(const LstmTrainingWeights<T>& weights, const LstmRecord<T>& record,
+                         LossOfStep loss, LstmSlices<T>* gradient) {
+  const int64_t heads = sizes_.heads, first = sizes_.first(), joint = sizes_.joint();
+  first_.resize(kBlock * first);
+  second_.resize(kBlock * heads);
+  for (auto* scalars : {&slopes_, &log_stds_, &values_, &d_slopes_, &d_deviations_, &d_values_})
+    scalars->resize(kBlock);
+  dh_.resize(rows_ * sizes_.hidden);
+  scratch_.resize(kBlock * heads);
   for (int64_t row = 0; row < rows_; row += kBlock) {
     const int64_t rows = std::min(kBlock, rows_ - row);
-    const T* h_rows = joint_.data() + (row + lifetimes) * joint + sizes_.code2();
-    T* first_rows = first_.data() + row * first;
-    PolicyHeads(weights, h_rows, joint, rows, first_rows, first,
-                second_.data() + row * sizes_.heads, slopes_.data() + row, log_stds_.data() + row);
-    Critic(weights, h_rows, joint, rows, first_rows + 2 * sizes_.heads, first,
-           values_.data() + row);
-    for (int64_t r = row; r < row + rows; ++r) {
-      const SignalDistribution distribution(slopes_[r], log_stds_[r], log_initial_std);
-      log_probs_[r] = T(distribution.LogDensity(signals[r]));
-      deviations_[r] = T((signals[r] - distribution.mean) / distribution.std);
-      stds_[r] = T(distribution.std);
-      log_stds_[r] = T(distribution.log_std);
+    const T* h = joint_.data() + (row + lifetimes_) * joint + sizes_.code2();
+    PolicyHeads(weights.forward, h, joint, rows, first_.data(), first, second_.data(),
+                slopes_.data(), log_stds_.data());
+    Critic(weights.forward, h, joint, rows, first_.data() + 2 * heads, first, values_.data());
+    for (int64_t r = 0; r < rows; ++r) {
+      const T signal = record.signals[row + r];
+      const SignalDistribution distribution(slopes_[r], log_stds_[r], record.log_initial_std);
+      const StepTerms d = loss((row + r) % lifetimes_, (row + r) / lifetimes_,
+                               {.log_prob = T(distribution.LogDensity(signal)),
+                                .entropy = T(distribution.log_std) + kEntropyOfUnitNormal,
+                                .value = values_[r]});
+      // ln N(y; mean, std) with mean = arctan(slope), ln std = s + constant.
+      const T u = T((signal - distribution.mean) / distribution.std), d_log_prob = T(d.log_prob);
+      d_slopes_[r] = d_log_prob * u / T(distribution.std) / (T(1) + slopes_[r] * slopes_[r]);
+      d_deviations_[r] = d_log_prob * (u * u - T(1)) + T(d.entropy);
+      d_values_[r] = T(d.value);
     }
+    if (gradient != nullptr) HeadsBackward(weights, row, rows, gradient);
   }
 }
 
@@ -103,63 +124,44 @@ void LstmPiece<T>::CopyFinalState(T* h, T* c) const {
   std::copy_n(c_.data() + rows_ * sizes_.hidden, lifetimes_ * sizes_.hidden, c);
 }
 
+// What Heads has left of the rows becomes their derivatives, in place.
 template <typename T>
-void LstmPiece<T>::Backward(const T* weights, const T* d_log_probs, const T* d_log_stds,
-                            const T* d_values, T* gradient) {
-  const LstmBackwardWeights<T> packed(sizes_, weights);
-  LstmSlices<T> slices(sizes_, gradient);
-  HeadsBackward(packed, LstmSlices<const T>(sizes_, weights), d_log_probs, d_log_stds, d_values,
-                &slices);
-  CellsBackward(packed);
-  InputsBackward(packed, &slices);
-}
-
-template <typename T>
-void LstmPiece<T>::HeadsBackward(const LstmBackwardWeights<T>& packed,
-                                 const LstmSlices<const T>& weights, const T* d_log_probs,
-                                 const T* d_log_stds, const T* d_values, LstmSlices<T>* gradient) {
+void LstmPiece<T>::HeadsBackward(const LstmTrainingWeights<T>& weights, int64_t row, int64_t rows,
+                                 LstmSlices<T>* gradient) {
   const int64_t heads = sizes_.heads, hidden = sizes_.hidden, joint = sizes_.joint(),
                 first = sizes_.first();
-  dh_.resize(rows_ * hidden);
-  scratch_.resize(kBlock * heads);
+  const LstmSlices<const T> flat(sizes_, weights.flat.data());
   const Lanes<T> one = Fill(T(1));
-  for (int64_t row = 0; row < rows_; row += kBlock) {
-    const int64_t rows = std::min(kBlock, rows_ - row);
-    for (int64_t r = row; r < row + rows; ++r) {
-      // ln N(y; mean, std) with mean = arctan(slope), ln std = s + constant.
-      const T u = deviations_[r];
-      const T d_slope = d_log_probs[r] * u / stds_[r] / (T(1) + slopes_[r] * slopes_[r]);
-      const T d_s = d_log_probs[r] * (u * u - T(1)) + d_log_stds[r];
-      T* x = first_.data() + r * first;
-      OutputBackward(d_slope, weights.mean_w3, heads, second_.data() + r * heads, gradient->mean_w3,
-                     gradient->mean_b3);
-      OutputBackward(d_s, weights.logstd_w2, heads, x + heads, gradient->logstd_w2,
-                     gradient->logstd_b2);
-      OutputBackward(d_values[r], weights.critic_w2, sizes_.critic, x + 2 * heads,
-                     gradient->critic_w2, gradient->critic_b2);
-    }
-    const T* dsecond = second_.data() + row * heads;
-    T* dfirst = first_.data() + row * first;
-    weight_gradient_.Add(dsecond, heads, heads, dfirst, first, heads, rows, gradient->mean_w2,
-                         heads, gradient->mean_b2);
-    Multiply<T>(dsecond, heads, rows, packed.mean2, nullptr, scratch_.data(), heads);
-    for (int64_t r = 0; r < rows; ++r) {
-      T* x = dfirst + r * first;
-      ForLanes<T>(heads, [&](int64_t j, auto at) {
-        const Lanes<T> value = at.Load(x + j);
-        at.Store(x + j, at.Load(scratch_.data() + r * heads + j) * (one - value * value));
-      });
-    }
-    const T* h = joint_.data() + (row + lifetimes_) * joint + sizes_.code2();
-    weight_gradient_.Add(dfirst, first, heads, h, joint, hidden, rows, gradient->mean_w1, hidden,
-                         gradient->mean_b1);
-    weight_gradient_.Add(dfirst + heads, first, heads, h, joint, hidden, rows, gradient->logstd_w1,
-                         hidden, gradient->logstd_b1);
-    weight_gradient_.Add(dfirst + 2 * heads, first, sizes_.critic, h, joint, hidden, rows,
-                         gradient->critic_w1, hidden, gradient->critic_b1);
-    T* dh = dh_.data() + row * hidden;
-    Multiply<T>(dfirst, first, rows, packed.first, nullptr, dh, hidden);
+  T* const dfirst = first_.data();
+  T* const dsecond = second_.data();
+  for (int64_t r = 0; r < rows; ++r) {
+    T* x = dfirst + r * first;
+    OutputBackward(d_slopes_[r], flat.mean_w3, heads, dsecond + r * heads, gradient->mean_w3,
+                   gradient->mean_b3);
+    OutputBackward(d_deviations_[r], flat.logstd_w2, heads, x + heads, gradient->logstd_w2,
+                   gradient->logstd_b2);
+    OutputBackward(d_values_[r], flat.critic_w2, sizes_.critic, x + 2 * heads, gradient->critic_w2,
+                   gradient->critic_b2);
   }
+  weight_gradient_.Add(dsecond, heads, heads, dfirst, first, heads, rows, gradient->mean_w2, heads,
+                       gradient->mean_b2);
+  Multiply<T>(dsecond, heads, rows, weights.backward.mean2, nullptr, scratch_.data(), heads);
+  for (int64_t r = 0; r < rows; ++r) {
+    T* x = dfirst + r * first;
+    ForLanes<T>(heads, [&](int64_t j, auto at) {
+      const Lanes<T> value = at.Load(x + j);
+      at.Store(x + j, at.Load(scratch_.data() + r * heads + j) * (one - value * value));
+    });
+  }
+  const T* h = joint_.data() + (row + lifetimes_) * joint + sizes_.code2();
+  weight_gradient_.Add(dfirst, first, heads, h, joint, hidden, rows, gradient->mean_w1, hidden,
+                       gradient->mean_b1);
+  weight_gradient_.Add(dfirst + heads, first, heads, h, joint, hidden, rows, gradient->logstd_w1,
+                       hidden, gradient->logstd_b1);
+  weight_gradient_.Add(dfirst + 2 * heads, first, sizes_.critic, h, joint, hidden, rows,
+                       gradient->critic_w1, hidden, gradient->critic_b1);
+  Multiply<T>(dfirst, first, rows, weights.backward.first, nullptr, dh_.data() + row * hidden,
+              hidden);
 }
 
 template <typename T>
@@ -194,7 +196,8 @@ void LstmPiece<T>::CellsBackward(const LstmBackwardWeights<T>& packed) {
 }
 
 template <typename T>
-void LstmPiece<T>::InputsBackward(const LstmBackwardWeights<T>& packed, LstmSlices<T>* gradient) {
+void LstmPiece<T>::InputsBackward(const LstmBackwardWeights<T>& packed, const T* features,
+                                  LstmSlices<T>* gradient) {
   const int64_t hidden = sizes_.hidden, joint = sizes_.joint(), code2 = sizes_.code2(),
                 enc1 = sizes_.enc1;
   dgates_w_.assign(4 * hidden * joint, T(0));
@@ -217,7 +220,7 @@ void LstmPiece<T>::InputsBackward(const LstmBackwardWeights<T>& packed, LstmSlic
         at.Store(denc1 + j, WherePositive(at.Load(active + j), at.Load(denc1 + j)));
       });
     }
-    weight_gradient_.Add(scratch_.data(), enc1, enc1, features_.data() + row * sizes_.features,
+    weight_gradient_.Add(scratch_.data(), enc1, enc1, features + row * sizes_.features,
                          sizes_.features, sizes_.features, rows, gradient->enc1_w, sizes_.features,
                          gradient->enc1_b);
   }

@@ -1,5 +1,7 @@
 #include "learner/signals/signal_network.h"
 
+#include <utility>
+
 #include "common/check.h"
 #include "common/registry.h"
 
@@ -53,6 +55,19 @@ SignalEvaluation SignalNetwork::Evaluate(const torch::Tensor&, const torch::Tens
                                          const std::vector<torch::Tensor>&) const {
   MENTOR_CHECK(false);  // Not has_density().
   return {};
+}
+
+PieceGradient SignalNetwork::GradientAt(const torch::Tensor& weights) const {
+  return GradientByAutograd(
+      weights,
+      [this](const torch::Tensor& at, const torch::Tensor& features, const torch::Tensor& signals,
+             const std::vector<torch::Tensor>& recurrent) -> PieceEvaluation {
+        SignalEvaluation evaluation = Evaluate(at, features, signals, recurrent);
+        return {.log_probs = evaluation.log_probs,
+                .entropies = evaluation.log_stds.to(torch::kFloat64) + kEntropyOfUnitNormal,
+                .values = evaluation.values,
+                .final_recurrent = std::move(evaluation.final_recurrent)};
+      });
 }
 
 const std::vector<const SignalEntry*>& SignalNetworks() {

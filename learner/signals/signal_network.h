@@ -13,6 +13,7 @@
 #include "common/rng.h"
 #include "learner/agents/param_layout.h"
 #include "learner/agents/segment.h"
+#include "learner/signals/piece_gradient.h"
 #include "mentor/v1/spec.pb.h"
 
 namespace mentor::learner {
@@ -112,6 +113,9 @@ class SignalNetwork {
   virtual SignalEvaluation Evaluate(const torch::Tensor& weights, const torch::Tensor& features,
                                     const torch::Tensor& signals,
                                     const std::vector<torch::Tensor>& recurrent) const;
+  // Gradients at these weights [P], for as many pieces as one likes; outputs are signals [N, t]. By
+  // default from Evaluate. The network outlives it.
+  virtual PieceGradient GradientAt(const torch::Tensor& weights) const;
 };
 
 struct SignalEntry {

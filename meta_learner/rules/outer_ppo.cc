@@ -1,7 +1,5 @@
 #include "meta_learner/rules/outer_ppo.h"
 
-#include <torch/csrc/autograd/autograd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -25,16 +23,15 @@ int64_t GroupLifetimes(const OuterPpoConfig& config, int64_t lifetimes) {
   if (config.group_lifetimes > 0) return config.group_lifetimes;
   return std::max<int64_t>(5, (lifetimes + 11) / 12);
 }
-constexpr double kEntropyOfUnitNormal = 1.4189385332046727;  // (1 + ln 2 pi) / 2
 
 struct GroupResult {
-  OuterLoss loss;        // Of its steps.
-  Tensor gradient = {};  // [P]: its share of the batch's gradient
-  std::vector<Tensor> final_recurrent = {};
+  learner::OuterLossTerms sums;  // Over its steps.
+  Tensor gradient;               // [P]: its share of the batch's gradient
+  std::vector<Tensor> final_recurrent;
 };
 
-Tensor ToDouble(const Tensor& x) {
-  return x.to(torch::kFloat64);
+Tensor Numbers(const Tensor& x) {
+  return x.to(torch::kCPU, torch::kFloat64).contiguous();
 }
 
 // The recorded inputs of a piece.
@@ -48,67 +45,29 @@ Tensor PieceFeatures(const OuterPpoBatch& batch, const Piece& piece, int64_t fir
                     1);
 }
 
-// The same three numbers of each step, [N, t].
-struct StepTensors {
-  Tensor log_prob, advantage, target;
-};
-
-// Adds the steps to *loss in their order in time, those of a step by lifetime, and returns the
-// gradient [P] of the loss by the weights of which `now` was evaluated.
-Tensor Gradient(const PieceEvaluation& now, const StepTensors& recorded, const Tensor& weights,
-                OuterLoss* loss) {
-  const auto numbers = [](const Tensor& x) { return ToDouble(x.detach()).cpu().contiguous(); };
-  const Tensor log_probs = numbers(now.log_probs), entropies = numbers(now.entropies),
-               values = numbers(now.values), recorded_log_probs = numbers(recorded.log_prob),
-               advantages = numbers(recorded.advantage), targets = numbers(recorded.target);
-  Tensor d_log_probs = torch::empty_like(log_probs), d_entropies = torch::empty_like(log_probs),
-         d_values = torch::empty_like(log_probs);
-  const int64_t lifetimes = log_probs.size(0), steps = log_probs.size(1);
-  const auto in = [](const Tensor& x, int64_t i) { return x.const_data_ptr<double>()[i]; };
-  for (int64_t t = 0; t < steps; ++t) {
-    for (int64_t l = 0; l < lifetimes; ++l) {
-      const int64_t i = l * steps + t;
-      const StepTerms d = loss->Add(
-          {.log_prob = in(log_probs, i), .entropy = in(entropies, i), .value = in(values, i)},
-          {.log_prob = in(recorded_log_probs, i),
-           .advantage = in(advantages, i),
-           .target = in(targets, i)});
-      d_log_probs.mutable_data_ptr<double>()[i] = d.log_prob;
-      d_entropies.mutable_data_ptr<double>()[i] = d.entropy;
-      d_values.mutable_data_ptr<double>()[i] = d.value;
-    }
-  }
-  std::vector<Tensor> outputs, derivatives;
-  const auto add = [&](const Tensor& output, const Tensor& derivative) {
-    if (!output.requires_grad()) return;
-    outputs.push_back(output);
-    derivatives.push_back(derivative.to(output.options()));
-  };
-  add(now.log_probs, d_log_probs);
-  add(now.entropies, d_entropies);
-  add(now.values, d_values);
-  return torch::autograd::grad(outputs, {weights}, derivatives)[0];
-}
-
-void EvaluateGroup(const TrainedNetwork& network, const OuterPpoBatch& batch, const Piece& piece,
-                   const Tensor& weights, const std::vector<Tensor>& recurrent, int64_t first,
-                   int64_t count, GroupResult* group) {
-  const at::AutoGradMode gradients(true);
+void EvaluateGroup(const learner::PieceGradient& gradient_of, const learner::OuterLossConfig& loss,
+                   const OuterPpoBatch& batch, const Piece& piece,
+                   const std::vector<Tensor>& recurrent, int64_t first, int64_t count,
+                   GroupResult* group) {
   const auto part = [&](const Tensor& x) {
     return x.narrow(0, first, count).narrow(1, piece.begin, piece.end - piece.begin);
   };
   std::vector<Tensor> entering;
   for (const Tensor& x : recurrent) entering.push_back(x.narrow(0, first, count));
-  const Tensor leaf = weights.detach().requires_grad_(true);
-  PieceEvaluation evaluation = network.evaluate(leaf, PieceFeatures(batch, piece, first, count),
-                                                part(batch.outputs), entering);
-
-  group->gradient = Gradient(evaluation,
-                             {.log_prob = part(batch.log_probs),
-                              .advantage = part(batch.advantages),
-                              .target = part(batch.returns)},
-                             leaf, &group->loss);
-  group->final_recurrent = std::move(evaluation.final_recurrent);
+  const Tensor log_probs = Numbers(part(batch.log_probs)),
+               advantages = Numbers(part(batch.advantages)), targets = Numbers(part(batch.returns));
+  const int64_t steps = piece.end - piece.begin;
+  const auto numbers = static_cast<double>(batch.advantages.size(0) * steps);
+  group->final_recurrent = gradient_of(
+      PieceFeatures(batch, piece, first, count), part(batch.outputs), entering,
+      [&](int64_t lifetime, int64_t step, const learner::StepTerms& now) {
+        const auto in = [i = lifetime * steps + step](const Tensor& x) {
+          return x.const_data_ptr<double>()[i];
+        };
+        return group->loss.Add(
+            now, {.log_prob = in(log_probs), .advantage = in(advantages), .target = in(targets)});
+      },
+      &group->gradient);
 }
 
 absl::Status CheckFirstPiece(const OuterPpoConfig& config, const PieceReport& report) {
@@ -127,15 +86,7 @@ TrainedNetwork::TrainedNetwork(const learner::SignalNetwork& network)
     : initial_recurrent([&network](int64_t num_lifetimes, torch::Dtype dtype) {
         return network.InitialState(num_lifetimes, dtype).recurrent;
       }),
-      evaluate([&network](const Tensor& weights, const Tensor& features, const Tensor& signals,
-                          const std::vector<Tensor>& recurrent) -> PieceEvaluation {
-        learner::SignalEvaluation evaluation =
-            network.Evaluate(weights, features, signals, recurrent);
-        return {.log_probs = evaluation.log_probs,
-                .entropies = ToDouble(evaluation.log_stds) + kEntropyOfUnitNormal,
-                .values = evaluation.values,
-                .final_recurrent = std::move(evaluation.final_recurrent)};
-      }) {}
+      gradient_at([&network](const Tensor& weights) { return network.GradientAt(weights); }) {}
 
 OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
                                 const learner::Segment& steps, Tensor advantages, Tensor returns,
@@ -155,7 +106,7 @@ OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
 }
 
 Tensor StandardiseAdvantages(const Tensor& advantages, double std_floor) {
-  const Tensor x = ToDouble(advantages).contiguous();
+  const Tensor x = Numbers(advantages);
   const double* value = x.const_data_ptr<double>();
   const int64_t count = x.numel();
   MENTOR_CHECK(count >= 2);
@@ -190,11 +141,11 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
   const int64_t group = GroupLifetimes(config, lifetimes);
   const int64_t num_groups = (lifetimes + group - 1) / group;
   const auto numbers = static_cast<double>(lifetimes * (piece.end - piece.begin));
-  std::vector<GroupResult> groups(static_cast<size_t>(num_groups),
-                                  {.loss = OuterLoss(config.loss, numbers)});
+  std::vector<GroupResult> groups(static_cast<size_t>(num_groups));
+  const learner::PieceGradient gradient_of = network.gradient_at(weights);
   MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, num_groups, [&](int64_t i) {
     const int64_t first = i * group;
-    EvaluateGroup(network, batch, piece, weights, recurrent, first,
+    EvaluateGroup(gradient_of, config.loss, batch, piece, recurrent, first,
                   std::min(group, lifetimes - first), &groups[i]);
     return absl::OkStatus();
   }));
@@ -203,21 +154,19 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
   result.group_lifetimes = group;
   PieceReport& report = result.report;
   report.piece = piece;
-  for (const auto& [loss, gradient, final_recurrent] : groups) {
+  for (const auto& [sums, gradient, final_recurrent] : groups) {
     result.group_gradients.push_back(gradient);
     if (result.gradient.defined()) {
       result.gradient.add_(gradient);
     } else {
       result.gradient = gradient.clone();
     }
-    report.pg_loss += loss.pg() / numbers;
-    report.value_loss += loss.value() / numbers;
-    report.entropy += loss.entropy() / numbers;
-    report.kl += loss.kl() / numbers;
-    report.clip_fraction += loss.clipped() / numbers;
-    // A NaN comes in and stays.
-    if (std::isnan(loss.rho_error()) || loss.rho_error() > report.rho_error)
-      report.rho_error = loss.rho_error();
+    report.pg_loss += sums.pg / numbers;
+    report.value_loss += sums.value / numbers;
+    report.entropy += sums.entropy / numbers;
+    report.kl += sums.kl / numbers;
+    report.clip_fraction += sums.clipped / numbers;
+    report.rho_error = learner::GreaterRhoError(report.rho_error, sums.rho_error);
   }
   for (size_t j = 0; j < recurrent.size(); ++j) {
     std::vector<Tensor> parts;

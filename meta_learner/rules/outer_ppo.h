@@ -18,8 +18,8 @@
 
 #include "common/rng.h"
 #include "learner/agents/segment.h"
+#include "learner/kernels/outer_step.h"
 #include "learner/signals/signal_network.h"
-#include "meta_learner/rules/outer_loss.h"
 #include "meta_learner/rules/tbptt.h"
 #include "meta_learner/rules/trained_weights.h"
 
@@ -31,7 +31,7 @@ namespace mentor::meta_learner {
 
 struct OuterPpoConfig {
   learner::AdamConfig adam = {.learning_rate = 5e-5};
-  OuterLossConfig loss = {};
+  learner::OuterLossConfig loss = {};
   double max_grad_norm = 0.5;
   std::optional<double> target_kl = 0.01;  // Unset: never stops early.
   int64_t epochs = 12;                     // At most.
@@ -46,24 +46,12 @@ struct OuterPpoConfig {
   double rho_error_max = 1e-3;
 };
 
-// Differentiable quantities of a piece of recorded lifetimes, each [N, t].
-struct PieceEvaluation {
-  torch::Tensor log_probs;  // The recorded outputs' densities.
-  torch::Tensor entropies;  // float64
-  torch::Tensor values;
-  std::vector<torch::Tensor> final_recurrent;  // Detached.
-};
-
 // What is trained, as functions without state that all threads may call.
 struct TrainedNetwork {
   // Before the first step of N lifetimes.
   std::function<std::vector<torch::Tensor>(int64_t num_lifetimes, torch::Dtype)> initial_recurrent;
-  // Runs a piece with recorded features [N, t, features] and outputs, differentiable in the weights
-  // [P], from detached `recurrent`.
-  std::function<PieceEvaluation(const torch::Tensor& weights, const torch::Tensor& features,
-                                const torch::Tensor& outputs,
-                                const std::vector<torch::Tensor>& recurrent)>
-      evaluate;
+  // Of pieces at weights [P].
+  std::function<learner::PieceGradient(const torch::Tensor& weights)> gradient_at;
 
   TrainedNetwork() = default;
   // A signal network; it outlives this.

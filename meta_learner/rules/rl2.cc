@@ -121,13 +121,17 @@ TrainedNetwork TrainedPolicy(const learner::RecurrentPolicy& policy) {
   network.initial_recurrent = [policy](int64_t num_lifetimes, torch::Dtype dtype) {
     return policy.InitialState(num_lifetimes, dtype);
   };
-  network.evaluate = [policy](const Tensor& weights, const Tensor& features, const Tensor& actions,
-                              const std::vector<Tensor>& recurrent) -> PieceEvaluation {
-    learner::RecurrentOutputs outputs = policy.Forward(weights, features, recurrent);
-    return {.log_probs = RecurrentLogProb(outputs, actions),
-            .entropies = RecurrentEntropy(outputs).to(torch::kFloat64),
-            .values = outputs.values,
-            .final_recurrent = std::move(outputs.final_state)};
+  network.gradient_at = [policy](const Tensor& weights) {
+    return learner::GradientByAutograd(
+        weights,
+        [policy](const Tensor& at, const Tensor& features, const Tensor& actions,
+                 const std::vector<Tensor>& recurrent) -> learner::PieceEvaluation {
+          learner::RecurrentOutputs outputs = policy.Forward(at, features, recurrent);
+          return {.log_probs = RecurrentLogProb(outputs, actions),
+                  .entropies = RecurrentEntropy(outputs),
+                  .values = outputs.values,
+                  .final_recurrent = std::move(outputs.final_state)};
+        });
   };
   return network;
 }

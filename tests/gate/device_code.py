@@ -7,8 +7,8 @@ order.
 Usage: device_code.py [FILE.cu...]
   FILE.cu   default: all of learner/, and tests/gate/probe.cu
 
-Needs deploy/install.sh --nvcc. Prints what each kernel takes, then the findings; exit status 1 when
-there is one.
+Needs deploy/install.sh --nvcc. Prints what each kernel takes, then the findings, then lines for
+kernels that limits.toml does not know; exit status 1 when there is a finding.
 """
 
 import os
@@ -126,8 +126,6 @@ def fault_of(instruction, fused_doubles):
         return None
     if operation in ("atom", "red"):
         return "sums in the order of arrival"
-    if operation in ("min", "max"):
-        return "drops NaN: use MinOrSecond and MaxOrSecond"
     if operation == "fma" and of_floats[1] == "f64" and not fused_doubles:
         return "is a product and a sum of doubles, contracted"
     if operation in ("add", "sub", "mul", "div", "fma", "mad", "rcp", "sqrt"):
@@ -136,13 +134,13 @@ def fault_of(instruction, fused_doubles):
 
 
 def findings_of(kernel, limits=LIMITS["kernels"]):
-    limit = limits.get(kernel.name)
-    if limit is None:
-        return [f"{kernel}: '{kernel.name}' has no line in tests/gate/limits.toml"]
+    limit = limits.get(kernel.name, {})
     found = []
-    for what in ("registers", "shared_bytes"):
-        if getattr(kernel, what) > limit[what]:
-            found.append(f"{kernel}; {what} are limited to {limit[what]}")
+    if not limit:
+        found.append(f"{kernel}; '{kernel.name}' has no line in tests/gate/limits.toml")
+    for what, most in limit.items():
+        if what != "fused_doubles" and getattr(kernel, what) > most:
+            found.append(f"{kernel}; {what} are limited to {most}")
     if kernel.spilled_bytes:
         found.append(f"{kernel}; spills {kernel.spilled_bytes} bytes")
     elif kernel.stack_bytes:
@@ -164,13 +162,23 @@ def main(arguments):
     if not NVCC.exists():
         print(f"{NVCC} is missing: run deploy/install.sh --nvcc", file=sys.stderr)
         return 1
-    findings = []
+    findings, new = [], {}
     for source in arguments or sources():
         for kernel in compile_kernels(source):
             print(kernel)
             findings += findings_of(kernel)
+            if kernel.name not in LIMITS["kernels"]:
+                registers, shared_bytes = new.get(kernel.name, (0, 0))
+                new[kernel.name] = (
+                    max(registers, kernel.registers),
+                    max(shared_bytes, kernel.shared_bytes),
+                )
     for finding in findings:
         print("FOUND", finding)
+    if new:
+        print("Lines for tests/gate/limits.toml, as it is now:")
+    for name, (registers, shared_bytes) in sorted(new.items()):
+        print(f'"{name}" = {{ registers = {registers}, shared_bytes = {shared_bytes} }}')
     return 1 if findings else 0
 
 

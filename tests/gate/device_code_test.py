@@ -29,7 +29,6 @@ class DeviceCode(unittest.TestCase):
         faults = {
             "FusedDouble": "a product and a sum of doubles",
             "SumByArrival": "sums in the order of arrival",
-            "Minimum": "drops NaN",
             "Approximation": "is an approximation",
             "RoundedDown": "is not bound to its rounding",
             "Call": "calls what should be compiled into",

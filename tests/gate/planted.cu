@@ -15,9 +15,6 @@ __global__ void FusedDouble(double* x) {
 __global__ void SumByArrival(float* x) {
   atomicAdd(x, 1.0f);
 }
-__global__ void Minimum(float* x) {
-  x[0] = fminf(x[1], x[2]);
-}
 __global__ void Approximation(float* x) {
   x[0] = __expf(x[1]);
 }

@@ -148,12 +148,4 @@ TEST_CASE("grad: full-size signal network in float32 over more rows than a block
   }
 }
 
-TEST_CASE("grad: a piece gives its gradient once") {
-  const Problem problem({}, 2, 3);
-  const Tensor leaf = problem.weights.clone().requires_grad_(true);
-  const Tensor loss = problem.Loss(leaf);
-  torch::autograd::grad({loss}, {leaf}, {}, /*retain_graph=*/true);
-  CHECK_THROWS_WITH(torch::autograd::grad({loss}, {leaf}), Catch::Contains("can be taken once"));
-}
-
 }  // namespace mentor::testing

@@ -5,6 +5,8 @@
 #include <limits>
 
 #include "common/rng.h"
+#include "learner/kernels/isa.h"
+#include "learner/kernels/lanes.h"
 #include "learner/kernels/matrix_kernels.h"
 #include "tests/testing.h"
 
@@ -23,10 +25,8 @@ std::vector<T> NormalsAs(size_t size, uint32_t step) {
   return {x.begin(), x.end()};
 }
 
-float TanhOf(float x) {
-  alignas(32) float lanes[8] = {x, x, x, x, x, x, x, x};
-  Simd<float>::Store(lanes, Simd<float>::Tanh(Simd<float>::Load(lanes)));
-  return lanes[5];
+float VectorTanh(float x) {
+  return Tanh(Fill(x))[5];
 }
 
 TEST_CASE("kernels: float tanh is within 5 units of the last place, odd, and never beyond one",
@@ -39,7 +39,7 @@ TEST_CASE("kernels: float tanh is within 5 units of the last place, odd, and nev
   for (uint32_t bits = first; bits < last; bits += (last - first) >> 17) {
     const float x = std::bit_cast<float>(bits);
     const double want = std::tanh(static_cast<double>(x));
-    const float got = TanhOf(x);
+    const float got = VectorTanh(x);
     const double ulp = std::nextafter(static_cast<float>(want), 2.0f) - static_cast<float>(want);
     const double error = std::abs(got - want) / ulp;
     if (error > worst) {
@@ -47,15 +47,15 @@ TEST_CASE("kernels: float tanh is within 5 units of the last place, odd, and nev
       worst_x = x;
     }
     bounded = bounded && got <= 1;
-    odd = odd && TanhOf(-x) == -got;
+    odd = odd && VectorTanh(-x) == -got;
   }
   INFO("worst " << worst << " at " << worst_x);
   CHECK(worst < 5);
   CHECK(bounded);
   CHECK(odd);
-  CHECK(TanhOf(0.0f) == 0);
-  CHECK(TanhOf(std::numeric_limits<float>::infinity()) == 1);
-  CHECK(std::isnan(TanhOf(std::numeric_limits<float>::quiet_NaN())));
+  CHECK(VectorTanh(0.0f) == 0);
+  CHECK(VectorTanh(std::numeric_limits<float>::infinity()) == 1);
+  CHECK(std::isnan(VectorTanh(std::numeric_limits<float>::quiet_NaN())));
 }
 
 TEMPLATE_TEST_CASE(

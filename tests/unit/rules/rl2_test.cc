@@ -1,6 +1,7 @@
 #include <functional>
 #include <map>
 
+#include "learner/agents/numerics.h"
 #include "learner/agents/recurrent_policy.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "tests/golden.h"
@@ -12,6 +13,9 @@ namespace {
 
 using Catch::Contains;
 using torch::Tensor;
+
+// LibTorch multiplies matrices here.
+const absl::Status fixed = learner::FixNumerics();
 
 constexpr int64_t kLifetimes = 7, kSteps = 30;
 

@@ -1,0 +1,58 @@
+// The device that the mathematics runs on: what the flag --device says, and the GPUs of this
+// machine. Without CUDA's and LibTorch's headers. Functions; threads may call them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+namespace mentor::learner {
+
+enum class DeviceKind {
+  kCpu,
+  kEmulated,  // The kernels of GPUs (phases.h) on the CPU: slow, for tests.
+  kCuda,
+};
+
+struct Device {
+  DeviceKind kind = DeviceKind::kCpu;
+  int index = 0;             // Of a GPU, as CUDA counts in this process.
+  std::string uuid;          // Of a GPU.
+  std::string name = "cpu";  // For people: "cpu", "emulated" or a GPU's.
+};
+
+struct Gpu {
+  int index = 0;
+  std::string uuid;  // 5ca1ab1e-0000-4000-8000-00000000beef, without the GPU- or MIG- before it.
+  std::string name;  // With its compute capability: "NVIDIA H200 (compute 9.0)".
+  int compute_major = 0;
+  uint64_t memory_bytes = 0;
+  // What decides which kernels it can run.
+  bool has_clusters = false;
+  uint64_t shared_bytes = 0;  // Of one block, at most.
+};
+
+struct GpuMemory {
+  uint64_t free_bytes = 0, total_bytes = 0;
+};
+
+// The GPUs that this process may use. FAILED_PRECONDITION with the remedy in a build without CUDA,
+// or where there is no driver or no GPU.
+absl::StatusOr<std::vector<Gpu>> ListGpus();
+
+// Begins to use the GPU, which takes some memory of its own.
+absl::StatusOr<GpuMemory> MemoryOfGpu(int index);
+
+// The device of a flag: cpu, emulated, cuda (the first GPU), cuda:N or cuda:UUID, which may have
+// GPU- or MIG- before it, as nvidia-smi -L shows it. INVALID_ARGUMENT or FAILED_PRECONDITION that
+// begins with the flag. Called in main before other threads and any other use of CUDA: of several
+// MIG instances, CUDA shows a process one, which CUDA_VISIBLE_DEVICES is set to here.
+absl::StatusOr<Device> DeviceOfFlag(
+    std::string_view text,
+    const std::function<absl::StatusOr<std::vector<Gpu>>()>& list_gpus = ListGpus);
+
+}  // namespace mentor::learner

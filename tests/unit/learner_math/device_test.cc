@@ -1,0 +1,137 @@
+#include "learner/kernels/device.h"
+
+#include <cstdlib>
+
+#include "learner/kernels/launch.h"
+#include "tests/testing.h"
+#include "tests/text.h"
+
+namespace mentor::learner {
+namespace {
+
+using testing::Contains;
+
+const std::string kOld = "00000000-0000-4000-8000-000000000000",
+                  kNew = "5ca1ab1e-0000-4000-8000-00000000beef";
+
+absl::StatusOr<std::vector<Gpu>> TwoGpus() {
+  return std::vector<Gpu>{{.index = 0,
+                           .uuid = kOld,
+                           .name = "Old (compute 7.5)",
+                           .compute_major = 7,
+                           .memory_bytes = uint64_t{16} << 30},
+                          {.index = 1,
+                           .uuid = kNew,
+                           .name = "New (compute 9.0)",
+                           .compute_major = 9,
+                           .memory_bytes = uint64_t{141} << 30}};
+}
+absl::StatusOr<std::vector<Gpu>> NeverAsked() {
+  FAIL("GPUs were looked for");
+  return absl::InternalError("");
+}
+std::string Error(std::string_view text) {
+  const auto device = DeviceOfFlag(text, TwoGpus);
+  REQUIRE(!device.ok());
+  return device.status().ToString();
+}
+
+TEST_CASE("device: the CPU and the emulation need no GPU", "[unit]") {
+  const auto cpu = DeviceOfFlag("cpu", NeverAsked);
+  REQUIRE(cpu.ok());
+  CHECK(cpu->kind == DeviceKind::kCpu);
+  CHECK(cpu->name == "cpu");
+  const auto emulated = DeviceOfFlag("emulated", NeverAsked);
+  REQUIRE(emulated.ok());
+  CHECK(emulated->kind == DeviceKind::kEmulated);
+}
+
+TEST_CASE("device: a GPU by its number or its UUID, in any spelling", "[unit]") {
+  for (const std::string& text : {std::string("cuda:1"), "cuda:" + kNew, "cuda:GPU-" + kNew,
+                                  std::string("cuda:GPU-5CA1AB1E-0000-4000-8000-00000000BEEF")}) {
+    CAPTURE(text);
+    const auto device = DeviceOfFlag(text, TwoGpus);
+    REQUIRE(device.ok());
+    CHECK(device->kind == DeviceKind::kCuda);
+    CHECK(device->index == 1);
+    CHECK(device->uuid == kNew);
+    CHECK(device->name == "New (compute 9.0)");
+  }
+}
+
+TEST_CASE("device: cuda is the first GPU", "[unit]") {
+  const auto only_new = [] {
+    return absl::StatusOr<std::vector<Gpu>>(
+        {{.index = 0, .uuid = kNew, .name = "New", .compute_major = 9}});
+  };
+  const auto device = DeviceOfFlag("cuda", only_new);
+  REQUIRE(device.ok());
+  CHECK(device->index == 0);
+  CHECK(device->uuid == kNew);
+}
+
+TEST_CASE("device: a MIG instance is made visible to the process", "[unit]") {
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  std::string visible;
+  const auto list = [&] {
+    visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    return TwoGpus();
+  };
+  const auto device = DeviceOfFlag("cuda:MIG-" + kNew, list);
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  REQUIRE(device.ok());
+  CHECK(visible == "MIG-" + kNew);
+  CHECK(device->uuid == kNew);
+}
+
+TEST_CASE("device: what is no device is refused with the flag", "[unit]") {
+  for (const std::string& text :
+       {std::string(), std::string("gpu"), std::string("CPU"), std::string("cuda:"),
+        std::string("cuda:-1"), std::string("cuda:1x"), std::string("cuda:99999999999"),
+        std::string("cuda 0"), "cuda:MIG-" + kNew.substr(1), "cuda:" + kNew + "0",
+        "cuda:GPU-MIG-" + kNew, "cuda:g" + kNew.substr(1)}) {
+    CAPTURE(text);
+    const auto device = DeviceOfFlag(text, NeverAsked);
+    REQUIRE(!device.ok());
+    CHECK(device.status() ==
+          absl::InvalidArgumentError("--device " + text +
+                                     ": is none of cpu, emulated, cuda, cuda:N and cuda:UUID "
+                                     "(nvidia-smi -L shows both)"));
+  }
+}
+
+TEST_CASE("device: a GPU that is not there is refused with those that are", "[unit]") {
+  CHECK(Error("cuda:2") ==
+        "FAILED_PRECONDITION: --device cuda:2: this process has no such GPU; it has "
+        "0: Old (compute 7.5), 16 GiB, " +
+            kOld + "; 1: New (compute 9.0), 141 GiB, " + kNew);
+  setenv("CUDA_VISIBLE_DEVICES", "7", 1);
+  const std::string hidden = Error("cuda:2");
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  CHECK(Contains(hidden, "; CUDA_VISIBLE_DEVICES=7 may hide what is sought"));
+}
+
+TEST_CASE("device: a GPU without code for it is refused", "[unit]") {
+  CHECK(Contains(Error("cuda"), "--device cuda: Old (compute 7.5) is too old: compute 8.0"));
+}
+
+TEST_CASE("device: what keeps GPUs from being listed is said with the flag", "[unit]") {
+  const auto device = DeviceOfFlag(
+      "cuda:0", [] { return absl::StatusOr<std::vector<Gpu>>(absl::AbortedError("why")); });
+  CHECK(device.status() == absl::AbortedError("--device cuda:0: why"));
+}
+
+#ifndef MENTOR_CUDA
+TEST_CASE("device: a build without CUDA names the one that has it", "[unit]") {
+  const auto device = DeviceOfFlag("cuda");
+  CHECK(device.status() == absl::FailedPreconditionError(
+                               "--device cuda: this build has no CUDA: build with --preset cuda, "
+                               "or take the image mentor-learner-cuda"));
+  CHECK(!MemoryOfGpu(0).ok());
+  struct Kernel {};
+  CHECK(absl::IsUnimplemented(Launch(Kernel{}, 1, nullptr)));
+}
+#endif
+
+}  // namespace
+}  // namespace mentor::learner
