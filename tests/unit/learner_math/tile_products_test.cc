@@ -84,8 +84,9 @@ TEMPLATE_TEST_CASE("tile products: the bits of the CPU's products, -0 among them
           negative_zero |= want.At(row, 0) == 0 && std::signbit(want.At(row, 0));
 
         want = got = c;
-        Multiply<Left::kRows, Then::kStore, T>(m, n, k, a.Rows(), b.Rows(), nullptr,
-                                               {want.data.data(), want.stride});
+        const std::vector<T> zeros(want.stride + 8);
+        Multiply<Left::kRows, Then::kBias, T>(m, n, k, a.Rows(), b.Rows(), zeros.data(),
+                                              {want.data.data(), want.stride});
         ByThreads([&](tiles::Share share) {
           tiles::Times<T>(share, m, n, k, a.Tiles(), b.Tiles(),
                           [&](int row, int column, const Four<T>& sum) {
