@@ -10,7 +10,7 @@
 
 #include "common/rng.h"
 #include "learner/agents/minibatch_order.h"
-#include "learner/agents/ppo_config.h"
+#include "learner/agents/ppo_constants.h"
 #include "learner/agents/ppo_kernels.h"
 #include "learner/agents/ppo_step.h"
 #include "learner/kernels/optimizer.h"
@@ -79,7 +79,7 @@ class PpoProblem {
     workspace_.assign(shape.agents * 2 * Layout().num_numbers(false) + 4,
                       std::numeric_limits<T>::quiet_NaN());
     double_workspace_.assign(shape.agents * 2 * Layout().num_doubles(), 0);
-    const learner::PpoEpochData<T> data = {.constants = Constants(),
+    const learner::PpoEpochData<T> data = {.constants = learner::ConstantsOf(config),
                                            .critic = shape.critic,
                                            .steps = shape.steps,
                                            .minibatch = shape.minibatch,
@@ -150,19 +150,6 @@ class PpoProblem {
     for (int64_t i = 0; i < size; ++i) scaled[i] = static_cast<T>(scale * x[i]);
     return scaled;
   }
-  learner::PpoConstants Constants() const {
-    constexpr double kInfinity = std::numeric_limits<double>::infinity();
-    return {.adam = config.Adam(),
-            .clip = config.clip,
-            .value_coef = config.value_coef,
-            .entropy_coef = config.entropy_coef,
-            .advantage_epsilon = config.advantage_epsilon,
-            .max_grad_norm = config.max_grad_norm.value_or(kInfinity),
-            .target_kl = config.target_kl.value_or(kInfinity),
-            .normalize_advantage = config.normalize_advantage,
-            .clip_value_loss = config.clip_value_loss};
-  }
-
   // The epoch by the CPU's kernels, as a KernelTrainer has it.
   void ByKernels(int64_t trace_rows) {
     const int64_t parameters = NumParams(), steps = shape.steps;

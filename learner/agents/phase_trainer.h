@@ -3,7 +3,7 @@
 //
 //   struct Launcher {
 //     torch::Device device;
-//     bool clusters;  // Kernels may have clusters of blocks and take all the shared memory.
+//     bool clusters;  // Kernels may have clusters of blocks, and 227 KiB of shared memory a block.
 //     // Starts all clusters of a kernel; later work of the device waits for them.
 //     template <class Kernel> absl::Status Launch(const Kernel& kernel, int64_t clusters);
 //   };
@@ -12,32 +12,19 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 #include <vector>
 
 #include "common/check.h"
 #include "learner/agents/agent_trainer.h"
 #include "learner/agents/gae_phases.h"
+#include "learner/agents/ppo_constants.h"
 #include "learner/agents/ppo_step.h"
 #include "learner/agents/ppo_values.h"
 
 namespace mentor::learner {
 
-inline PpoConstants ConstantsOf(const PpoConfig& config) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  return {.adam = config.Adam(),
-          .clip = config.clip,
-          .value_coef = config.value_coef,
-          .entropy_coef = config.entropy_coef,
-          .advantage_epsilon = config.advantage_epsilon,
-          .max_grad_norm = config.max_grad_norm.value_or(kInfinity),
-          .target_kl = config.target_kl.value_or(kInfinity),
-          .normalize_advantage = config.normalize_advantage,
-          .clip_value_loss = config.clip_value_loss};
-}
-
-// Calls use(sizes) with sizes known when compiling, if such kernels exist, or as they are.
+// Calls use(sizes) with sizes for shared memory, where there are such kernels, or as they are.
 template <typename T, class Use>
 absl::Status WithPpoSizes(bool clusters, const AnyPpoSizes& sizes, const Use& use) {
   if constexpr (sizeof(T) == sizeof(float)) {
@@ -45,6 +32,11 @@ absl::Status WithPpoSizes(bool clusters, const AnyPpoSizes& sizes, const Use& us
     if (clusters && sizes.inputs == Common::inputs && sizes.hidden == Common::hidden &&
         sizes.actions == Common::actions && sizes.rows <= Common::rows) {
       return use(Common{});
+    }
+    using Most = SharedPpoSizes::Bounds;
+    if (clusters && sizes.inputs <= Most::inputs && sizes.hidden == Most::hidden &&
+        sizes.actions <= Most::actions && sizes.rows <= Most::rows) {
+      return use(SharedPpoSizes{.inputs = sizes.inputs, .actions = sizes.actions});
     }
   }
   return use(sizes);

@@ -35,7 +35,9 @@ enum class PpoEngine {
 
 struct CudaOptions {
   CUstream_st* stream = nullptr;  // LibTorch's for the device; null is the default stream of both.
-  bool has_clusters = true;       // Compute capability 9.0 and later.
+  // The device has clusters of blocks, and 227 KiB of shared memory a block: compute capabilities
+  // 9.0 and 10.0.
+  bool has_clusters = true;
 };
 
 // Whether engines written by hand are for such agents: Gaussian policies and Adam.

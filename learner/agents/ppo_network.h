@@ -14,15 +14,28 @@ namespace mentor::learner {
 template <int kInputs, int kHidden, int kActions, int kRows>
 struct FixedPpoSizes {
   static constexpr bool kShared = true;
+  using Bounds = FixedPpoSizes;
   static constexpr int inputs = kInputs, hidden = kHidden, actions = kActions, rows = kRows;
 };
-// Of MetaWorld's agents with the defaults of the spec.
-using CommonPpoSizes = FixedPpoSizes<39, 64, 4, 125>;
+// Up to so many inputs, actions and rows: in shared memory too.
+template <int kInputs, int kHidden, int kActions, int kRows>
+struct BoundedPpoSizes {
+  static constexpr bool kShared = true;
+  using Bounds = FixedPpoSizes<kInputs, kHidden, kActions, kRows>;
+  static constexpr int hidden = kHidden, rows = kRows;
+  int inputs, actions;
+};
 // Whatever they are: the arrays lie in a workspace.
 struct AnyPpoSizes {
   static constexpr bool kShared = false;
+  using Bounds = AnyPpoSizes;
   int inputs, hidden, actions, rows;
 };
+
+// Of MetaWorld's agents with the defaults of the spec; there is room for Adam's moments.
+using CommonPpoSizes = FixedPpoSizes<39, 64, 4, 125>;
+// As many inputs as there is room for.
+using SharedPpoSizes = BoundedPpoSizes<111, 64, 8, 128>;
 
 // Where the parameters of one network begin in its part of theta (AgentLayout in agent_shape.h),
 // and where arrays begin in its memory; in elements, each at a multiple of four. The policy is the
@@ -51,49 +64,51 @@ struct PpoLayout {
     return num_params(0) + (networks == 2 ? num_params(1) : 0);
   }
 
-  MENTOR_HD constexpr int input_stride() const { return tiles::Stride(sizes.inputs); }
-  MENTOR_HD constexpr int hidden_stride() const { return tiles::Stride(sizes.hidden); }
-  MENTOR_HD constexpr int output_stride() const { return tiles::Stride(sizes.actions); }
+  // In memory. These depend on the bounds alone.
+  MENTOR_HD constexpr int input_stride() const { return tiles::Stride(most().inputs); }
+  MENTOR_HD constexpr int hidden_stride() const { return tiles::Stride(most().hidden); }
+  MENTOR_HD constexpr int output_stride() const { return tiles::Stride(most().actions); }
 
-  // In memory.
   MENTOR_HD constexpr int w1() const { return 0; }
-  MENTOR_HD constexpr int w2() const { return w1() + Fours(sizes.hidden) * input_stride(); }
-  MENTOR_HD constexpr int w3() const { return w2() + Fours(sizes.hidden) * hidden_stride(); }
-  MENTOR_HD constexpr int b1() const { return w3() + Fours(sizes.actions) * hidden_stride(); }
-  MENTOR_HD constexpr int b2() const { return b1() + Fours(sizes.hidden); }
-  MENTOR_HD constexpr int b3() const { return b2() + Fours(sizes.hidden); }
-  MENTOR_HD constexpr int log_std() const { return b3() + Fours(sizes.actions); }
-  MENTOR_HD constexpr int inputs() const { return log_std() + Fours(sizes.actions); }
+  MENTOR_HD constexpr int w2() const { return w1() + Fours(most().hidden) * input_stride(); }
+  MENTOR_HD constexpr int w3() const { return w2() + Fours(most().hidden) * hidden_stride(); }
+  MENTOR_HD constexpr int b1() const { return w3() + Fours(most().actions) * hidden_stride(); }
+  MENTOR_HD constexpr int b2() const { return b1() + Fours(most().hidden); }
+  MENTOR_HD constexpr int b3() const { return b2() + Fours(most().hidden); }
+  MENTOR_HD constexpr int log_std() const { return b3() + Fours(most().actions); }
+  MENTOR_HD constexpr int inputs() const { return log_std() + Fours(most().actions); }
   MENTOR_HD constexpr int h1() const { return inputs() + rows() * input_stride(); }
   MENTOR_HD constexpr int h2() const { return h1() + rows() * hidden_stride(); }
   // The gradient of the first layer comes last and takes the place of h2.
   MENTOR_HD constexpr int first_grad() const { return h2(); }
   MENTOR_HD constexpr int outputs() const {
-    const int h2_size = rows() * hidden_stride(), grad_size = Fours(theta_w2());
+    const int h2_size = rows() * hidden_stride(), grad_size = Fours(first_size());
     return h2() + (h2_size > grad_size ? h2_size : grad_size);
   }
   // Of the rest, in the order of theta.
   MENTOR_HD constexpr int rest_grad() const { return outputs() + rows() * output_stride(); }
   // Policy: actions [rows, A], log-probs and advantages. Value: returns and old values.
-  MENTOR_HD constexpr int targets() const {
-    return rest_grad() + Fours(num_params(0) - theta_w2());
-  }
+  MENTOR_HD constexpr int targets() const { return rest_grad() + Fours(rest_size()); }
   // Adam's moments, where there is room.
-  MENTOR_HD constexpr int m() const { return targets() + Fours(sizes.rows * (sizes.actions + 2)); }
-  MENTOR_HD constexpr int v() const { return m() + Fours(num_params(0)); }
+  MENTOR_HD constexpr int m() const {
+    return targets() + Fours(most().rows * (most().actions + 2));
+  }
+  MENTOR_HD constexpr int v() const { return m() + Fours(first_size() + rest_size()); }
   MENTOR_HD constexpr int num_numbers(bool with_moments) const {
-    return with_moments ? v() + Fours(num_params(0)) : m();
+    return with_moments ? v() + Fours(first_size() + rest_size()) : m();
   }
 
   // In its memory of doubles: terms [chains, rows] of sums over the rows, the sums, 1 / std.
-  MENTOR_HD constexpr int num_chains() const { return kLogStdChain + sizes.actions; }
   MENTOR_HD constexpr int terms() const { return 0; }
-  MENTOR_HD constexpr int sums() const { return terms() + num_chains() * sizes.rows; }
-  MENTOR_HD constexpr int inverse_std() const { return sums() + num_chains(); }
-  MENTOR_HD constexpr int num_doubles() const { return inverse_std() + sizes.actions; }
+  MENTOR_HD constexpr int sums() const { return terms() + most_chains() * most().rows; }
+  MENTOR_HD constexpr int inverse_std() const { return sums() + most_chains(); }
+  MENTOR_HD constexpr int num_doubles() const { return inverse_std() + most().actions; }
 
   // Chains of the policy; those of the log stds are last. The value has the first one only.
   static constexpr int kLossChain = 0, kKlChain = 1, kClippedChain = 2, kLogStdChain = 3;
+  MENTOR_HD constexpr int num_chains(int network) const {
+    return network == 0 ? kLogStdChain + sizes.actions : 1;
+  }
 
   // Of parameter i of a network.
   MENTOR_HD constexpr int MemoryOf(int network, int i) const {
@@ -112,8 +127,21 @@ struct PpoLayout {
   }
 
  private:
+  MENTOR_HD constexpr typename Sizes::Bounds most() const {
+    if constexpr (Sizes::kShared) {
+      return {};
+    } else {
+      return sizes;
+    }
+  }
+  // Of the policy's parameters: those of the first layer, and the rest.
+  MENTOR_HD constexpr int first_size() const { return most().hidden * (most().inputs + 1); }
+  MENTOR_HD constexpr int rest_size() const {
+    return (most().hidden + most().actions) * (most().hidden + 1) + most().actions;
+  }
+  MENTOR_HD constexpr int most_chains() const { return kLogStdChain + most().actions; }
+  MENTOR_HD constexpr int rows() const { return tiles::RoundUp(most().rows, tiles::kRowsPadded); }
   MENTOR_HD static constexpr int Fours(int n) { return tiles::RoundUp(n, 4); }
-  MENTOR_HD constexpr int rows() const { return tiles::RoundUp(sizes.rows, tiles::kRowsPadded); }
 };
 
 // The memory of a network in the shared memory of a block; nothing where it lies in a workspace.

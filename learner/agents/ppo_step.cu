@@ -8,8 +8,11 @@ namespace mentor::learner {
 
 template DeviceKernel DeviceKernelOf<PpoEpoch<float, CommonPpoSizes, 2>>();
 template DeviceKernel DeviceKernelOf<PpoEpoch<float, CommonPpoSizes, 1>>();
+template DeviceKernel DeviceKernelOf<PpoEpoch<float, SharedPpoSizes, 2>>();
+template DeviceKernel DeviceKernelOf<PpoEpoch<float, SharedPpoSizes, 1>>();
 template DeviceKernel DeviceKernelOf<PpoEpoch<float, AnyPpoSizes, 1>>();
 template DeviceKernel DeviceKernelOf<PpoValues<float, CommonPpoSizes>>();
+template DeviceKernel DeviceKernelOf<PpoValues<float, SharedPpoSizes>>();
 template DeviceKernel DeviceKernelOf<PpoValues<float, AnyPpoSizes>>();
 template DeviceKernel DeviceKernelOf<GaeKernel<float>>();
 

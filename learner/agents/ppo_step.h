@@ -1,5 +1,5 @@
 // An epoch of an agent's PPO update (docs/algorithms/ppo.md#the-update) as phases (phases.h): one
-// source for a device (ppo_cuda.h) and for its emulation. The bits of ppo_kernels.h and
+// source for a device (cuda_trainer.cc) and for its emulation. The bits of ppo_kernels.h and
 // optimizer.h; parameters are in the order of AgentLayout (agent_shape.h). float for production,
 // double for tests.
 //
@@ -22,7 +22,7 @@
 
 namespace mentor::learner {
 
-// Constants of an update; PpoConfig (ppo_config.h) without what only the host needs.
+// Constants of an update (ppo_constants.h).
 struct PpoConstants {
   AdamConfig adam;
   double clip, value_coef, entropy_coef, advantage_epsilon;
@@ -377,7 +377,7 @@ class PpoEpoch {
         });
   }
   MENTOR_HD void Sums(const Network& n, tiles::Share share, int rows) const {
-    const int chains = n.network == 0 ? layout_.num_chains() : 1;
+    const int chains = layout_.num_chains(n.network);
     for (int i = share.first; i < chains; i += share.step) {
       double sum = 0;
       for (int b = 0; b < rows; ++b) sum += n.Terms(i)[b];

@@ -112,7 +112,7 @@ LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
       .policy = AgentLayout(policy).size(),
       // Values, advantages, returns and a trace of every optimizer step; noise of the signals.
       .at_once = context.num_agents() * 12 * steps,
-      // theta, m, v and gradient of one agent (KernelEngine), and a minibatch forward and back.
+      // theta, m, v and gradient of one agent (KernelAgent), and a minibatch forward and back.
       .per_thread = 5 * p + 2 * rows * graph};
   // By autograd all agents go side by side, and an optimizer step is made of whole copies.
   if (shape.discrete) sizes.at_once += context.num_agents() * (6 * p + 2 * rows * graph);

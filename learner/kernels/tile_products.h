@@ -60,9 +60,9 @@ MENTOR_HD void TimesTransposed(Share share, int m, int n, int k_size, Rows<const
     MENTOR_UNROLL for (int j = 0; j < 4; ++j) {
       MENTOR_UNROLL for (int i = 0; i < kTileRows; ++i) sum[i][j] = bias[column + j * columns];
     }
-    int k = 0;
+    const int whole = k_size / 4 * 4;
     MENTOR_UNROLL_BY(1)
-    for (; k + 4 <= k_size; k += 4) {
+    for (int k = 0; k < whole; k += 4) {
       Four<T> x[kTileRows];
       MENTOR_UNROLL for (int i = 0; i < kTileRows; ++i) x[i] =
           Load4(left + i * kInterleave * a.stride + k);
@@ -74,7 +74,7 @@ MENTOR_HD void TimesTransposed(Share share, int m, int n, int k_size, Rows<const
         }
       }
     }
-    for (; k < k_size; ++k) {
+    for (int k = whole; k < k_size; ++k) {
       MENTOR_UNROLL for (int j = 0; j < 4; ++j) {
         const T w = right[j * columns * b.stride + k];
         MENTOR_UNROLL for (int i = 0; i < kTileRows; ++i) sum[i][j] =
@@ -98,9 +98,9 @@ MENTOR_HD void Times(Share share, int m, int n, int k_size, Rows<const T> a, Row
     const T *left = a.data + row * a.stride, *right = b.data + column;
     Four<T> sum[kRows];
     MENTOR_UNROLL for (int i = 0; i < kRows; ++i) sum[i] = {};
-    int k = 0;
+    const int whole = k_size / 4 * 4;
     MENTOR_UNROLL_BY(1)
-    for (; k + 4 <= k_size; k += 4) {
+    for (int k = 0; k < whole; k += 4) {
       Four<T> x[kRows];
       MENTOR_UNROLL for (int i = 0; i < kRows; ++i) x[i] =
           Load4(left + i * kInterleave * a.stride + k);
@@ -112,7 +112,7 @@ MENTOR_HD void Times(Share share, int m, int n, int k_size, Rows<const T> a, Row
         }
       }
     }
-    for (; k < k_size; ++k) {
+    for (int k = whole; k < k_size; ++k) {
       const Four<T> w = Load4(right + k * b.stride);
       MENTOR_UNROLL for (int i = 0; i < kRows; ++i) {
         const T x = left[i * kInterleave * a.stride + k];

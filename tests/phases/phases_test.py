@@ -16,6 +16,8 @@ PPO = [
     "common/rng.cc",
     "learner/agents/minibatch_order.cc",
     "learner/agents/ppo_kernels.cc",
+    "learner/kernels/isa.cc",
+    "learner/kernels/matrix_kernels.cc",
     "learner/kernels/optimizer.cc",
 ]
 LSTM = [

@@ -43,8 +43,8 @@ bool SameEmulated(const Sizes& sizes, bool critic, int steps) {
 }
 
 bool SameEmulated() {
-  return SameEmulated<learner::FixedPpoSizes<39, 64, 4, 125>, 2>({}, true, 300) &&
-         SameEmulated<learner::FixedPpoSizes<11, 64, 3, 40>, 1>({}, false, 100) &&
+  return SameEmulated<learner::CommonPpoSizes, 2>({}, true, 300) &&
+         SameEmulated<learner::SharedPpoSizes, 1>({.inputs = 11, .actions = 3}, false, 200) &&
          SameEmulated<learner::AnyPpoSizes, 1>({11, 33, 3, 40}, true, 100) &&
          SameEmulated<learner::AnyPpoSizes, 2>({8, 64, 1, 37}, true, 100) &&
          SameEmulated<learner::AnyPpoSizes, 1>({1, 1, 1, 7}, true, 20) &&

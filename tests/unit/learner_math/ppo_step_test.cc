@@ -94,6 +94,22 @@ TEST_CASE("ppo phases: any sizes, in a workspace", "[unit]") {
   }
 }
 
+TEST_CASE("ppo phases: sizes within bounds, in shared memory", "[unit]") {
+  for (const PpoProblemShape& shape : std::vector<PpoProblemShape>{{11, 64, 3, true, 300, 128},
+                                                                   {8, 64, 1, true, 100, 37},
+                                                                   {111, 64, 8, true, 300, 128},
+                                                                   {1, 64, 1, false, 100, 64},
+                                                                   {60, 64, 7, false, 90, 33}}) {
+    INFO(shape.inputs << "-" << shape.hidden << "-" << shape.actions);
+    const SharedPpoSizes sizes = {.inputs = shape.inputs, .actions = shape.actions};
+    PpoProblem<float> problem(shape);
+    CheckEpochs<SharedPpoSizes, 2, Shuffled>(sizes, 3, &problem);
+    if (shape.critic) continue;
+    PpoProblem<float> without_critic(shape);
+    CheckEpochs<SharedPpoSizes, 1, Shuffled>(sizes, 3, &without_critic);
+  }
+}
+
 TEST_CASE("ppo phases: each option of the loss", "[unit]") {
   for (int option = 0; option < 7; ++option) {
     PpoProblem<float> problem({39, 64, 4, true, 250, 125});
@@ -113,14 +129,16 @@ TEST_CASE("ppo phases: each option of the loss", "[unit]") {
 TEST_CASE("ppo phases: an agent with something not finite stops, the others go on", "[unit]") {
   const float nan = std::numeric_limits<float>::quiet_NaN(),
               infinity = std::numeric_limits<float>::infinity();
-  PpoProblem<float> problem({39, 64, 4, true, 250, 125, 7});
+  PpoProblem<float> problem({39, 64, 4, true, 250, 125, 8});
   problem.observations[1 * 250 * 39 + 33] = nan;
   problem.advantages[2 * 250 + 100] = infinity;
   problem.log_probs[3 * 250 + 7] = -1000;  // The ratio overflows.
   problem.theta[4 * problem.NumParams()] = nan;
   problem.returns[5 * 250 + 249] = infinity;
+  // An infinite entropy: the loss is not finite, the gradient is.
+  problem.theta[7 * problem.NumParams() + PpoLayout<Common>{}.theta_log_std()] = infinity;
   CheckEpochs<Common, 2, InOrder>({}, 3, &problem);
-  for (int s = 0; s < 7; ++s)
+  for (int s = 0; s < 8; ++s)
     CHECK(problem.states[s].stop == (s % 6 == 0 ? PpoStop::kNone : PpoStop::kNonfinite));
 }
 
@@ -163,6 +181,7 @@ TEMPLATE_TEST_CASE("ppo phases: values have the bits of the CPU's kernels", "[un
                    Reversed, Shuffled) {
   for (int blocks : {1, 2, 3, 5}) {
     CheckValues<Common, TestType>({}, blocks);
+    CheckValues<SharedPpoSizes, TestType>({.inputs = 13, .actions = 3}, blocks);
     CheckValues<AnyPpoSizes, TestType>({11, 33, 3, 100}, blocks);
   }
 }

@@ -179,7 +179,7 @@ bool SameBits(const torch::Tensor& a, const torch::Tensor& b) {
 
 TEST_CASE("ppo: the emulated kernels of a device have the bits of the CPU's", "[unit]") {
   WorkerPool pool(2);
-  for (int kind = 0; kind < 9; ++kind) {
+  for (int kind = 0; kind < 10; ++kind) {
     INFO("kind " << kind);
     Case c = kind == 1   ? Case({0, 1, 2}, /*critic=*/false)
              : kind == 2 ? Truncated({4, 7, 8})
@@ -192,9 +192,10 @@ TEST_CASE("ppo: the emulated kernels of a device have the bits of the CPU's", "[
     if (kind == 5) c.config.max_grad_norm.reset();
     if (kind == 6) c.config.target_kl = 0.01;
     if (kind == 7) c.agents.theta[1][5] = std::numeric_limits<float>::quiet_NaN();
-    if (kind == 8) {
-      // The kernel with these sizes known when compiling, after an earlier update.
-      c = Case({0, 1, 2}, true, {.observation_size = 39, .action_size = 4, .hidden_units = 64});
+    if (kind >= 8) {
+      // Kernels with these sizes known when compiling, or within bounds; after an earlier update.
+      c = Case({0, 1, 2}, true,
+               {.observation_size = kind == 8 ? 39 : 11, .action_size = 4, .hidden_units = 64});
       c.agents = c.Update().agents;
     }
     c.options.engine = PpoEngine::kKernels;
