@@ -34,7 +34,7 @@ void CheckInnerLoop(const envs::Benchmark& benchmark, const v1::ExperimentSpec& 
   *shard.mutable_shape() = ShapeOf(benchmark);
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
   *shard.mutable_inner_loop() = InnerLoopOf(spec.rule());
-  learner::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, torch::kCPU, violations);
+  learner::MakeInnerLoop(shard, /*meta_parameters=*/{}, /*pool=*/nullptr, {}, violations);
 }
 
 // ---- What registered parts take by default.

@@ -89,7 +89,7 @@ Life LifeOf(const RuleEntry& entry) {
       if (rule != nullptr) life.meta_parameters = rule->meta_parameters();
     }
     if (violations.empty() &&
-        learner::MakeInnerLoop(shard, life.meta_parameters, nullptr, torch::kCPU, &violations))
+        learner::MakeInnerLoop(shard, life.meta_parameters, nullptr, {}, &violations))
       return life;
     refusals += std::string(violations.ToStatus().message()) + "\n";
   }
@@ -101,7 +101,7 @@ Life LifeOf(const RuleEntry& entry) {
 std::unique_ptr<InnerLoop> Make(const Life& life) {
   Violations violations;
   auto loop =
-      learner::MakeInnerLoop(life.shard, life.meta_parameters, nullptr, torch::kCPU, &violations);
+      learner::MakeInnerLoop(life.shard, life.meta_parameters, nullptr, {}, &violations);
   REQUIRE(loop != nullptr);
   return loop;
 }

@@ -267,7 +267,7 @@ std::string Refusal(const v1::ExperimentSpec& spec) {
   shard.set_outer_learning(true);
   *shard.mutable_inner_loop() = InnerLoopOf(spec.rule());
   Violations of_loop;
-  const auto loop = learner::MakeInnerLoop(shard, {}, nullptr, torch::kCPU, &of_loop);
+  const auto loop = learner::MakeInnerLoop(shard, {}, nullptr, {}, &of_loop);
   CHECK((loop == nullptr) == !of_loop.empty());
   for (const Violation& violation : of_loop.list())
     violations.Add(violation.field, violation.description);

@@ -98,7 +98,7 @@ std::unique_ptr<InnerLoop> Make(const v1::Shard& shard, const Tensor& weights = 
   const auto network = MakeNetwork(shard);
   auto loop =
       MakeInnerLoop(shard, weights.defined() ? weights : network->InitialWeights(kNetworkSeed),
-                    nullptr, torch::kCPU, &violations);
+                    nullptr, {}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(loop != nullptr);
   return loop;
@@ -321,7 +321,7 @@ TEST_CASE("meta-gradient loop: a snapshot is everything that the next iteration 
 TEST_CASE("meta-gradient loop: settings that do not fit are refused by name", "[unit]") {
   const auto refused = [](const v1::Shard& shard, const std::string& field) {
     Violations violations;
-    CHECK(MakeInnerLoop(shard, {}, nullptr, torch::kCPU, &violations) == nullptr);
+    CHECK(MakeInnerLoop(shard, {}, nullptr, {}, &violations) == nullptr);
     const std::string message(violations.ToStatus().message());
     INFO(message);
     CHECK(message.find(field) != std::string::npos);

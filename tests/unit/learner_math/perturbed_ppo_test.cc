@@ -38,7 +38,7 @@ v1::Shard ShardOf(std::vector<uint32_t> lifetimes, const std::string& loop) {
 
 std::unique_ptr<InnerLoop> Make(const v1::Shard& shard, const Tensor& weights) {
   Violations violations;
-  auto loop = MakeInnerLoop(shard, weights, nullptr, torch::kCPU, &violations);
+  auto loop = MakeInnerLoop(shard, weights, nullptr, {}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(loop != nullptr);
   return loop;

@@ -107,7 +107,7 @@ learner::Collect Environment(const Settings& settings, uint32_t iteration) {
 
 std::unique_ptr<learner::InnerLoop> MakeLoop(const v1::Shard& shard, const Tensor& parameters) {
   Violations violations;
-  auto loop = learner::MakeInnerLoop(shard, parameters, /*pool=*/nullptr, torch::kCPU, &violations);
+  auto loop = learner::MakeInnerLoop(shard, parameters, nullptr, {}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(loop != nullptr);
   return loop;
@@ -303,7 +303,7 @@ TEST_CASE("maml: what cannot be is refused", "[unit]") {
   CHECK(raw->Update(batch, 0).ok());
 
   v1::Shard shard = Shard(settings);
-  CHECK(learner::MakeInnerLoop(shard, before.narrow(0, 0, 10).clone(), nullptr, torch::kCPU,
+  CHECK(learner::MakeInnerLoop(shard, before.narrow(0, 0, 10).clone(), nullptr, {},
                                &violations) == nullptr);
 }
 

@@ -81,7 +81,7 @@ struct Life {
 
   std::unique_ptr<InnerLoop> Loop() const {
     Violations violations;
-    auto made = learner::MakeInnerLoop(shard, phi, nullptr, torch::kCPU, &violations);
+    auto made = learner::MakeInnerLoop(shard, phi, nullptr, {}, &violations);
     INFO(std::string(violations.ToStatus().message()));
     REQUIRE(made != nullptr);
     return made;
@@ -416,7 +416,7 @@ std::string Refusal(const Settings& options, const std::function<void(v1::Experi
   edit(&spec);
   v1::Shard shard = ShardOf(spec);
   Violations violations;
-  learner::MakeInnerLoop(shard, {}, nullptr, torch::kCPU, &violations);
+  learner::MakeInnerLoop(shard, {}, nullptr, {}, &violations);
   return std::string(violations.ToStatus().message());
 }
 
