@@ -64,8 +64,11 @@ void EvaluateGroup(const learner::PieceGradient& gradient_of, const learner::Out
         const auto in = [i = lifetime * steps + step](const Tensor& x) {
           return x.const_data_ptr<double>()[i];
         };
-        return group->loss.Add(
-            now, {.log_prob = in(log_probs), .advantage = in(advantages), .target = in(targets)});
+        const learner::OuterStep adds = learner::EvaluateOuterStep(
+            loss, numbers, now,
+            {.log_prob = in(log_probs), .advantage = in(advantages), .target = in(targets)});
+        learner::AddTerms(adds.terms, &group->sums);
+        return adds.derivatives;
       },
       &group->gradient);
 }

@@ -27,13 +27,15 @@ inline v1::SignalSpec LstmSpec(const NetworkSizes& sizes) {
 }
 
 inline std::unique_ptr<learner::SignalNetwork> MakeLstm(const NetworkSizes& sizes,
-                                                        v1::SignalInput input = v1::SUCCESS) {
+                                                        v1::SignalInput input = v1::SUCCESS,
+                                                        const learner::Device& device = {}) {
   Violations violations;
   auto network = learner::MakeSignalNetwork(LstmSpec(sizes),
                                             {.observation_size = sizes.observation_size,
                                              .action_size = sizes.action_size,
                                              .role = v1::REWARD,
-                                             .input = input},
+                                             .input = input,
+                                             .device = device},
                                             &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(network != nullptr);
