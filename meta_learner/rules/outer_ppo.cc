@@ -117,7 +117,6 @@ class GroupTrainer : public Trainer {
 
   absl::Status BeginEpoch() override {
     recurrent_ = network_.initial_recurrent(batch_.advantages.size(0), weights_.scalar_type());
-    gradient_ = Tensor();
     return absl::OkStatus();
   }
   absl::StatusOr<PieceReport> Train(const Piece& piece) override {

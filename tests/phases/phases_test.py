@@ -94,14 +94,19 @@ class PhasesTest(unittest.TestCase):
             if blocks == 1:
                 unneeded |= {BEFORE + step * PPO_STEP + NORM_OF_POLICY for step in (0, 1)}
             for number in range(barriers):
-                with self.subTest(blocks=blocks, left_out=number):
-                    done = self.run_with_threads(program, blocks, number)
-                    self.assertEqual(done.returncode == RACE, number not in unneeded, done.stderr)
-                if blocks == 1:
-                    continue
-                with self.subTest(blocks=blocks, left_out=number, of="the cluster alone"):
-                    done = self.run_with_threads(program, blocks, number, "only_cluster")
-                    self.assertEqual(done.returncode == RACE, number in meetings, done.stderr)
+                self.check(program, number not in unneeded, blocks, number)
+                if blocks == 2:
+                    self.check(program, number in meetings, blocks, number, "only_cluster")
+
+    def check(self, program, needed, *left_out):
+        """The sanitizer remembers few of the accesses to an address, and may have forgotten one of
+        the two: a race shows in one of some runs."""
+        with self.subTest(left_out=left_out):
+            for _ in range(20 if needed else 1):
+                done = self.run_with_threads(program, *left_out)
+                if done.returncode == RACE:
+                    break
+            self.assertEqual(done.returncode == RACE, needed, done.stderr)
 
     def test_lstm_touches_its_own_memory_only(self):
         program = self.compile("address,undefined", LSTM)
