@@ -41,7 +41,7 @@ struct ShardInputs {
   uint64_t unit_shard = 0;           // First part of unit ids, unique in this process.
   torch::Tensor meta_parameters;     // [Q]; undefined for baselines
   WorkerPool* pool = nullptr;
-  Device device;
+  Device device = {};
 };
 
 // INVALID_ARGUMENT for a shard that cannot be run; checked where it arrives.

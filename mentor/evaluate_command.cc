@@ -87,6 +87,7 @@ struct EvaluateFlags {
   std::vector<std::string> runs;
   std::string seeds = "3";
   std::string baselines = "ppo_sparse,ppo_shaped,random_signal";
+  std::string device = "cpu";
   std::string out;
 };
 
