@@ -38,7 +38,7 @@ class Learner {
     // Memory that shards and the process may take, for the meta-learner: it gives no shard that
     // needs more. 0: no limit; nothing: what the machine says when a stream begins.
     std::optional<uint64_t> memory_bytes = std::nullopt;
-    Device device;        // Where signal network and PPO run.
+    Device device = {};   // Where signal network and PPO run.
     int shard_slots = 2;  // Shards at once: one learns while another simulates.
     std::function<std::shared_ptr<grpc::Channel>()> meta_learner;
     // How a stream to it has ended: the next one may go elsewhere. May be null.

@@ -87,13 +87,8 @@ const RegisterInnerLoop kRegister({
                  .max = 1000,
                  .help = "Inner iterations from one update to the next."}},
     .metrics = {{.name = "signal_mean", .help = "Mean of the signals of the last iteration."}},
-    .make = [](const InnerLoopContext& context,
-               Violations* violations) -> std::unique_ptr<InnerLoop> {
+    .make = [](const InnerLoopContext& context, Violations*) -> std::unique_ptr<InnerLoop> {
       if (context.network == nullptr) return nullptr;  // Refused by its name already.
-      if (context.device != torch::kCPU) {
-        violations->Add("rule.name", "has agents of slow_ppo, which live on CPUs only");
-        return nullptr;
-      }
       return std::make_unique<SlowPpo>(context);
     },
 });

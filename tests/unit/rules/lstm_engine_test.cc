@@ -41,7 +41,7 @@ std::unique_ptr<learner::SignalNetwork> Emulated() {
 struct Trained {
   Tensor weights;
   AdamState adam;
-  OuterPpoResult result;
+  OuterPpoResult result = {};
 };
 
 }  // namespace
