@@ -51,8 +51,7 @@ absl::Status TryToLoad(const v1::Shard& shard, const TensorMap& state,
   Violations violations;
   torch::Tensor meta_parameters;
   if (num_meta_parameters > 0) meta_parameters = torch::zeros({num_meta_parameters});
-  const auto loop =
-      MakeInnerLoop(shard, meta_parameters, /*pool=*/nullptr, Device{}, &violations);
+  const auto loop = MakeInnerLoop(shard, meta_parameters, /*pool=*/nullptr, Device{}, &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
   return loop->Load(state);
 }

@@ -31,8 +31,13 @@ class DeviceTest(ClusterTest):
             shorter = sets("rule.outer_updates=2", "evaluation.lifetimes_per_goal=0")
             with self.subTest(spec):
                 self.assertEqual(
-                    self.run_hash(self.folder / f"{spec}-emulated", *shorter, "--device",
-                                  "emulated", spec=spec),
+                    self.run_hash(
+                        self.folder / f"{spec}-emulated",
+                        *shorter,
+                        "--device",
+                        "emulated",
+                        spec=spec,
+                    ),
                     self.run_hash(self.folder / f"{spec}-cpu", *shorter, spec=spec),
                 )
 

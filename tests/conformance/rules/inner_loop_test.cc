@@ -100,8 +100,7 @@ Life LifeOf(const RuleEntry& entry) {
 
 std::unique_ptr<InnerLoop> Make(const Life& life) {
   Violations violations;
-  auto loop =
-      learner::MakeInnerLoop(life.shard, life.meta_parameters, nullptr, {}, &violations);
+  auto loop = learner::MakeInnerLoop(life.shard, life.meta_parameters, nullptr, {}, &violations);
   REQUIRE(loop != nullptr);
   return loop;
 }

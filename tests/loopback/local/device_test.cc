@@ -24,16 +24,17 @@ std::string HashOn(const v1::ExperimentSpec& spec, const learner::Device& device
 TEST_CASE("device: an emulated experiment has the hash of the CPU", "[loopback]") {
   REQUIRE(fixed.ok());
   const learner::Device emulated{.kind = learner::DeviceKind::kEmulated, .name = "emulated"};
-  for (const char* role : {"REWARD", "ADVANTAGE"}) {
-    for (const char* agents : {"", "agent { normalize_observations: true target_kl: 0.001 }"}) {
+  const std::string text = testing::TinySpec(R"(
+    benchmark { name: "point_reach" }
+    lifetime { iterations: 3 steps_per_iteration: 100 }
+    rule { outer_updates: 2 lifetimes_per_update: 4 shard_lifetimes: 2
+           option { name: "k" value: "30" } option { name: "epochs" value: "2" } }
+    evaluation { goals: 2 lifetimes_per_goal: 1 deterministic_episodes: 1 }
+  )");
+  for (const char* role : {"signal.role=REWARD", "signal.role=ADVANTAGE"}) {
+    for (const char* agents : {"agent.target_kl=0.001", "agent.normalize_observations=true"}) {
       INFO(role << " " << agents);
-      const v1::ExperimentSpec spec =
-          testing::Checked(testing::TinySpec(absl::StrCat("signal { role: ", role, " } ", agents,
-                                                          R"(benchmark { name: "point_reach" }
-             lifetime { iterations: 3 steps_per_iteration: 100 }
-             rule { outer_updates: 2 lifetimes_per_update: 4 shard_lifetimes: 2
-                    option { name: "k" value: "30" } option { name: "epochs" value: "2" } }
-             evaluation { lifetimes_per_goal: 1 deterministic_episodes: 1 })")));
+      const v1::ExperimentSpec spec = testing::Checked(text, {role, agents});
       CHECK(HashOn(spec, emulated) == HashOn(spec, {}));
     }
   }

@@ -303,8 +303,8 @@ TEST_CASE("maml: what cannot be is refused", "[unit]") {
   CHECK(raw->Update(batch, 0).ok());
 
   v1::Shard shard = Shard(settings);
-  CHECK(learner::MakeInnerLoop(shard, before.narrow(0, 0, 10).clone(), nullptr, {},
-                               &violations) == nullptr);
+  CHECK(learner::MakeInnerLoop(shard, before.narrow(0, 0, 10).clone(), nullptr, {}, &violations) ==
+        nullptr);
 }
 
 }  // namespace mentor::meta_learner
