@@ -243,7 +243,8 @@ absl::StatusOr<UpdateResult> UpdateOnDevice(const Device& device, const AgentSha
                                             const AgentBatch& agents, const Segment& segment,
                                             const torch::Tensor& signal, const PpoConfig& config,
                                             const MinibatchOrder& order, WorkerPool* pool) {
-  const Device& where = HavePpoKernels(shape, config) ? device : Device{};
+  const Device where = HavePpoKernels(shape, config) ? device : Device{};
+  const UseDevice use(where);
   MENTOR_ASSIGN_OR_RETURN(
       UpdateResult result,
       PpoUpdate(shape, AgentsOn(MemoryOf(where), agents), segment, signal, config, order,

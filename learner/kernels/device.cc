@@ -15,6 +15,8 @@ namespace {
 
 // cmake/Cuda.cmake has code for no older ones.
 constexpr int kComputeMajorMin = 8;
+// Of a block: kernels for clusters are made for so much (compute capabilities 9.0 and 10.0).
+constexpr uint64_t kClusterSharedBytes = 227 * 1024;
 
 std::optional<int> ParseIndex(std::string_view text) {
   int index = 0;
@@ -94,7 +96,7 @@ absl::StatusOr<Device> DeviceOfFlag(
   }
   return Device{.kind = DeviceKind::kCuda,
                 .index = gpu->index,
-                .has_clusters = gpu->has_clusters,
+                .has_clusters = gpu->has_clusters && gpu->shared_bytes >= kClusterSharedBytes,
                 .uuid = gpu->uuid,
                 .name = gpu->name};
 }

@@ -44,7 +44,8 @@ class Trainer : public PieceTrainer {
   Trainer(const LstmOnDevice& network, const PieceTrainerSetup& setup, const LstmEngineShape& shape,
           const PieceTrainerBatch& batch, const Tensor& weights, const Tensor& m, const Tensor& v)
       : setup_(setup),
-        memory_(MemoryOf(network.device)),
+        device_(network.device),
+        memory_(MemoryOf(device_)),
         engine_(shape, network.device),
         features_(Here(batch.features, torch::kFloat32)),
         cut_features_(Here(batch.cut_features, torch::kFloat32)),
@@ -77,6 +78,7 @@ class Trainer : public PieceTrainer {
   }
 
   absl::StatusOr<Piece> Train(int64_t begin, int64_t end) override {
+    const UseDevice use(device_);
     MENTOR_RETURN_IF_ERROR(engine_->TrainPiece(
         setup_.loss, weights_.const_data_ptr<float>(), batch_, begin, end,
         h_.mutable_data_ptr<float>(), c_.mutable_data_ptr<float>(),
@@ -89,6 +91,7 @@ class Trainer : public PieceTrainer {
   }
 
   absl::Status Step(int64_t step) override {
+    const UseDevice use(device_);
     return engine_->ClipAndStep(setup_.adam, step, setup_.max_grad_norm,
                                 weights_.mutable_data_ptr<float>(), m_.mutable_data_ptr<float>(),
                                 v_.mutable_data_ptr<float>());
@@ -112,6 +115,7 @@ class Trainer : public PieceTrainer {
   }
 
   const PieceTrainerSetup setup_;
+  const Device device_;
   const torch::Device memory_;
   const Engine engine_;
   // On the device.
@@ -139,6 +143,7 @@ absl::Status CheckMemory(const Device& device, const LstmEngineShape& shape, int
 SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, const Tensor& noise,
                                 SignalState* state) const {
   const torch::NoGradGuard no_grad;
+  const UseDevice use(device);
   const torch::Device memory = MemoryOf(device);
   const auto here = [&](const Tensor& x) { return x.to(memory, torch::kFloat32).contiguous(); };
   const int64_t lifetimes = features.size(0), steps = features.size(1);

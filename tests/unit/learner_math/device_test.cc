@@ -46,6 +46,24 @@ TEST_CASE("device: the CPU and the emulation need no GPU", "[unit]") {
   CHECK(emulated->kind == DeviceKind::kEmulated);
 }
 
+TEST_CASE("device: kernels for clusters need their shared memory too", "[unit]") {
+  const auto has_clusters = [](bool clusters, uint64_t shared_bytes) {
+    const auto device = DeviceOfFlag("cuda", [&]() -> absl::StatusOr<std::vector<Gpu>> {
+      return std::vector<Gpu>{{.index = 0,
+                               .uuid = kNew,
+                               .name = "New",
+                               .compute_major = 9,
+                               .has_clusters = clusters,
+                               .shared_bytes = shared_bytes}};
+    });
+    REQUIRE(device.ok());
+    return device->has_clusters;
+  };
+  CHECK(has_clusters(true, 227 * 1024));
+  CHECK_FALSE(has_clusters(true, 99 * 1024));
+  CHECK_FALSE(has_clusters(false, 227 * 1024));
+}
+
 TEST_CASE("device: a GPU by its number or its UUID, in any spelling", "[unit]") {
   for (const std::string& text : {std::string("cuda:1"), "cuda:" + kNew, "cuda:GPU-" + kNew,
                                   std::string("cuda:GPU-5CA1AB1E-0000-4000-8000-00000000BEEF")}) {
