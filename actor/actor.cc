@@ -12,6 +12,7 @@
 #include "common/resources/names.h"
 #include "common/rpc/keep_open.h"
 #include "common/status.h"
+#include "common/wait.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
 
@@ -40,6 +41,10 @@ struct Actor::Connection {
   // Guarded by the actor's mutex_.
   uint32_t credit = 0;       // Units that the learner may still send.
   std::string learner = {};  // Its uid; fixed before the first unit.
+  int running = 0;           // Units at work.
+  bool welcomed = false;
+  // It goes to another learner.
+  std::optional<std::chrono::steady_clock::time_point> leaving_since = {};
 };
 
 struct Actor::Instruments {
@@ -89,6 +94,8 @@ Actor::Actor(Options options, Metrics* metrics)
   instruments_->queue_capacity.Set(static_cast<double>(kUnitsPerThread) * options_.threads);
   connector_ = std::thread([this] { Connect(); });
   for (int i = 0; i < options_.threads; ++i) workers_.emplace_back([this] { Work(); });
+  if (options_.learners != nullptr)
+    scout_ = std::jthread([this](const std::stop_token& stop) { Look(stop); });
 }
 
 Actor::~Actor() {
@@ -97,6 +104,7 @@ Actor::~Actor() {
 
 void Actor::Stop() {
   reconnector_.Stop();
+  scout_.request_stop();
   std::shared_ptr<Connection> connection;
   bool told_to_leave = false;
   {
@@ -104,16 +112,8 @@ void Actor::Stop() {
     if (stopping_) return;
     draining_ = true;
     told_to_leave = told_to_leave_;
-    // What still waits is not our work any more.
-    instruments_->units_cancelled.Increment(static_cast<double>(queue_.size()));
-    queue_.clear();
-    instruments_->queue_items.Set(0);
     connection = connection_;
-    if (connection != nullptr) {
-      v1::WorkRequest leaving;
-      leaving.mutable_leaving();
-      connection->stream->Send(std::move(leaving));
-    }
+    if (connection != nullptr) LeaveLocked(connection);
     changed_.WaitFor(lock, options_.drain_deadline,
                      [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; });
     stopping_ = true;
@@ -122,20 +122,71 @@ void Actor::Stop() {
   if (connection != nullptr) connection->stream->Close(absl::OkStatus());
   connector_.join();
   for (std::thread& worker : workers_) worker.join();
+  scout_ = {};
   if (told_to_leave) MENTOR_LOG(kInfo, "drained");
+}
+
+void Actor::LeaveLocked(const std::shared_ptr<Connection>& connection) {
+  if (connection->leaving_since) return;
+  connection->leaving_since = std::chrono::steady_clock::now();
+  v1::WorkRequest leaving;
+  leaving.mutable_leaving();
+  connection->stream->Send(std::move(leaving));
+  // The learner gives them to others.
+  const size_t dropped =
+      std::erase_if(queue_, [&](const Task& task) { return task.connection == connection; });
+  instruments_->units_cancelled.Increment(static_cast<double>(dropped));
+  instruments_->queue_items.Set(static_cast<double>(queue_.size()));
+}
+
+void Actor::Look(const std::stop_token& stop) {
+  uint64_t units_before = 0;
+  while (!StopRequestedWithin(stop, options_.look_every)) {
+    std::shared_ptr<Connection> connection;
+    bool idle = false, overdue = false;
+    {
+      const MutexLock lock(mutex_);
+      connection = connection_;
+      if (connection == nullptr || !connection->welcomed || draining_) continue;
+      idle = running_ == 0 && std::exchange(units_before, units_) == units_;
+      overdue =
+          connection->leaving_since &&
+          std::chrono::steady_clock::now() - *connection->leaving_since >= options_.drain_deadline;
+      if (connection->leaving_since && !overdue) continue;
+    }
+    if (!overdue) {
+      if (!options_.learners->Look(idle, stop)) continue;
+      const MutexLock lock(mutex_);
+      if (draining_) return;
+      LeaveLocked(connection);
+      if (connection->running > 0) continue;
+    }
+    connection->stream->Close(absl::OkStatus());
+  }
 }
 
 void Actor::Connect() {
   rpc::KeepOpen<v1::RolloutService, v1::WorkRequest, v1::WorkResponse>(
       &reconnector_,
       {.server = "learner",
-       .channel = options_.channel,
+       .channel =
+           [this] {
+             return options_.learners != nullptr ? options_.learners->channel()
+                                                 : options_.channel();
+           },
+       .on_ended =
+           [this](const absl::Status& status) {
+             if (options_.learners != nullptr) options_.learners->Ended(status);
+           },
        .refused_wait = kRefusedWait,
+       .wait = options_.learners != nullptr ? std::function([this] { return WaitForLearner(); })
+                                            : nullptr,
        .hello =
            [this] {
              v1::WorkRequest message;
              v1::Hello& hello = *message.mutable_hello();
              hello = NewHello();
+             hello.set_peer_uid(options_.uid);
              hello.set_threads(static_cast<uint32_t>(options_.threads));
              hello.set_catalogue_hash(envs::CatalogueHash());
              hello.set_numeric_fingerprint(envs::NumericFingerprint());
@@ -143,6 +194,15 @@ void Actor::Connect() {
            },
        .on_open = [this](std::shared_ptr<WorkStream> stream) { return Open(std::move(stream)); }},
       [](auto* stub, auto* context, auto* reactor) { stub->Work(context, reactor); });
+}
+
+bool Actor::WaitForLearner() {
+  while (!reconnector_.stopped()) {
+    const std::chrono::milliseconds wait = options_.learners->Next();
+    if (wait.count() == 0) return true;
+    reconnector_.WaitFor(wait);
+  }
+  return false;
 }
 
 std::optional<Actor::WorkStream::Handlers> Actor::Open(std::shared_ptr<WorkStream> stream) {
@@ -170,13 +230,16 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
     case v1::WorkResponse::kWelcome: {
       reconnector_.Connected();
       instruments_->connected.Set(1);
+      const std::string address =
+          options_.learners != nullptr ? options_.learners->Connected() : "";
       MENTOR_LOG(kInfo, "connected to a learner",
-                 {{"learner", LearnerName(message.welcome().server_uid())}});
+                 {{"learner", LearnerName(message.welcome().server_uid())}, {"address", address}});
       const uint32_t units = kUnitsPerThread * static_cast<uint32_t>(options_.threads);
       {
         const MutexLock lock(mutex_);
         connection->credit += units;
         connection->learner = message.welcome().server_uid();
+        connection->welcomed = true;
       }
       connection->stream->Send(CreditMessage(units));
       return;
@@ -184,7 +247,8 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
     case v1::WorkResponse::kUnit: {
       MENTOR_FAILPOINT("actor.unit.received");
       MutexLock lock(mutex_);
-      if (draining_) return;
+      // On its way when this actor said that it leaves: the learner has given it to another one.
+      if (connection->leaving_since) return;
       if (connection->credit == 0) {
         lock.Unlock();
         connection->stream->Close(MakeError(absl::StatusCode::kInvalidArgument,
@@ -196,6 +260,7 @@ void Actor::OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkRes
       MENTOR_HISTORY("received", {{"unit", NameOf(message.unit().id())},
                                   {"attempt", message.unit().attempt()},
                                   {"server", connection->learner}});
+      ++units_;
       queue_.push_back(
           {std::move(*message.mutable_unit()), connection, std::chrono::steady_clock::now()});
       instruments_->queue_items.Set(static_cast<double>(queue_.size()));
@@ -260,6 +325,7 @@ void Actor::Work() {
     queue_.pop_front();
     instruments_->queue_items.Set(static_cast<double>(queue_.size()));
     ++running_;
+    ++task.connection->running;
     lock.Unlock();
 
     const auto start = std::chrono::steady_clock::now();
@@ -298,6 +364,11 @@ void Actor::Work() {
     lock.Lock();
     --running_;
     if (running_ == 0) changed_.NotifyAll();
+    if (--task.connection->running == 0 && task.connection->leaving_since && !draining_) {
+      lock.Unlock();
+      task.connection->stream->Close(absl::OkStatus());
+      lock.Lock();
+    }
   }
 }
 

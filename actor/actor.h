@@ -1,5 +1,6 @@
 // An actor: worker threads that run units, and a stream to a learner that gives them. Keeps no
-// state beyond the units in hand; survives a learner that goes away. Thread-safe.
+// state beyond the units in hand; survives a learner that goes away, and goes to another one when
+// it knows several. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -7,16 +8,19 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <grpcpp/channel.h>
 
+#include "actor/learner_list.h"
 #include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/stream.h"
+#include "common/uuid.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
 
 namespace mentor::actor {
@@ -25,10 +29,16 @@ class Actor {
  public:
   struct Options {
     int threads = 1;
-    // To the learner; called for each connection.
-    std::function<std::shared_ptr<grpc::Channel>()> channel;
+    // Known by this at all learners, whatever becomes of a connection.
+    std::string uid = NewUuid();
+    // To the only learner; called for each connection.
+    std::function<std::shared_ptr<grpc::Channel>()> channel = {};
+    // Or several, made with `uid`; outlives the actor.
+    LearnerList* learners = nullptr;
+    // An actor without work for so long asks other learners whether they have some.
+    std::chrono::milliseconds look_every{5'000};
     std::chrono::milliseconds drain_deadline{10'000};
-    // Called when the learner wants it to leave; its owner then calls Stop. From any thread.
+    // Called when somebody wants it to end; its owner then calls Stop. From any thread.
     std::function<void()> on_drain = {};
   };
   // Begins to connect. Metrics outlive the actor.
@@ -49,10 +59,17 @@ class Actor {
   struct Instruments;
 
   void Connect();
+  // Until the next attempt at one of several is due; false when it stops.
+  bool WaitForLearner();
   // nullopt when it is leaving.
   std::optional<WorkStream::Handlers> Open(std::shared_ptr<WorkStream> stream);
   void OnMessage(const std::shared_ptr<Connection>& connection, v1::WorkResponse message);
   void Work();
+  // Goes where there is work.
+  void Look(const std::stop_token& stop);
+  // Tells the learner, and drops its units that nobody has begun.
+  void LeaveLocked(const std::shared_ptr<Connection>& connection)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Fixed after construction.
   const Options options_;
@@ -63,6 +80,7 @@ class Actor {
   CondVar changed_;
   std::deque<Task> queue_ ABSL_GUARDED_BY(mutex_);
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t units_ ABSL_GUARDED_BY(mutex_) = 0;  // Received.
   std::shared_ptr<Connection> connection_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool told_to_leave_ ABSL_GUARDED_BY(mutex_) = false;  // By the learner.
@@ -70,6 +88,7 @@ class Actor {
   // Last, so that they stop first.
   std::thread connector_;
   std::vector<std::thread> workers_;
+  std::jthread scout_;
 };
 
 }  // namespace mentor::actor

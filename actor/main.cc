@@ -9,6 +9,7 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
+#include "common/uuid.h"
 #include "envs/fingerprint.h"
 
 namespace mentor {
@@ -23,7 +24,11 @@ int Main(int argc, char** argv) {
   SecurityFlags security;
   std::string learner = "127.0.0.1:50051";
   int threads = 2;
-  app.add_option("--learner", learner, "HOST:PORT of the learner")->capture_default_str();
+  app.add_option("--learner", learner,
+                 "HOST:PORT of the learner, or of several, with commas; a name stands for all the "
+                 "addresses that it has. It goes to one of them and, when that is gone or has no "
+                 "work, to another")
+      ->capture_default_str();
   app.add_option("--threads", threads, "Worker threads, each with simulators of its own")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -38,10 +43,13 @@ int Main(int argc, char** argv) {
     return Fail(status);
   const auto process = Process::Start(common.ProcessOptions({}));
   if (!process.ok()) return Fail(process.status(), kExitUsage);
-  const auto channels = rpc::ChannelSource::Make(security.Channel(learner, metrics.get()));
-  if (!channels.ok()) return Fail(channels.status(), kExitUsage);
+  const std::string uid = NewUuid();
+  const auto learners =
+      actor::LearnerList::Make(uid, security.Channel(learner, metrics.get()), metrics.get());
+  if (!learners.ok()) return Fail(learners.status(), kExitUsage);
   actor::Actor actor({.threads = threads,
-                      .channel = [&] { return (*channels)->Get(); },
+                      .uid = uid,
+                      .learners = learners->get(),
                       .on_drain = [] { RequestStop("the learner wants this actor to leave"); }},
                      metrics.get());
   (*process)->Run();

@@ -6,9 +6,12 @@
 
 #include <absl/strings/str_format.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 extern char** environ;
 
@@ -37,7 +40,9 @@ class SpawnSettings {
     sigemptyset(&none);
     posix_spawnattr_init(&attributes_);
     posix_spawnattr_setsigmask(&attributes_, &none);
-    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setpgroup(&attributes_, 0);
+    const int group = options.group ? POSIX_SPAWN_SETPGROUP : 0;
+    posix_spawnattr_setflags(&attributes_, static_cast<short>(POSIX_SPAWN_SETSIGMASK | group));
   }
   ~SpawnSettings() {
     posix_spawn_file_actions_destroy(&actions_);
@@ -84,13 +89,28 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const Options&
                                            error == ENOENT ? "not found" : std::strerror(error));
   if (error == ENOENT) return absl::NotFoundError(what);
   if (error != 0) return absl::FailedPreconditionError(what);
-  return std::unique_ptr<ChildProcess>(new ChildProcess(id));
+  return std::unique_ptr<ChildProcess>(new ChildProcess(id, options.group));
 }
 
 ChildProcess::~ChildProcess() {
   if (id_ == 0) return;
-  kill(id_, SIGKILL);
+  Kill();
   Wait().IgnoreError();
+}
+
+void ChildProcess::Kill() {
+  kill(group_ ? -id_ : id_, SIGKILL);
+}
+
+absl::StatusOr<int> ChildProcess::Wait(std::chrono::milliseconds limit) {
+  const int handle = static_cast<int>(syscall(SYS_pidfd_open, id_, 0));
+  pollfd ended = {handle, POLLIN, 0};
+  const int timeout = static_cast<int>(limit.count());
+  while (handle >= 0 && poll(&ended, 1, timeout) < 0 && errno == EINTR) {
+  }
+  if (handle >= 0) close(handle);
+  if (handle >= 0 && ended.revents == 0) Kill();
+  return Wait();
 }
 
 absl::StatusOr<int> ChildProcess::Wait() {

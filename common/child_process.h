@@ -2,6 +2,7 @@
 // descriptor of ours, and has no signal blocked. One thread.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -20,6 +21,7 @@ class ChildProcess {
     std::filesystem::path folder = ".";  // Where it works.
     int input = -1;                      // What it reads; negative: nothing.
     int output = -1;                     // Where what it says goes; negative: nowhere.
+    bool group = false;  // Killed together with what it started; a terminal's Ctrl-C passes it by.
   };
   // NOT_FOUND when there is no such program. Numbers have decimal points whatever the user's
   // language.
@@ -32,10 +34,15 @@ class ChildProcess {
   // Waits until the child ends. Returns its exit status; 128 + n when signal n ended it. At most
   // once.
   absl::StatusOr<int> Wait();
+  // The same; kills it when it has not ended by then.
+  absl::StatusOr<int> Wait(std::chrono::milliseconds limit);
 
  private:
-  explicit ChildProcess(pid_t id) : id_(id) {}
+  ChildProcess(pid_t id, bool group) : id_(id), group_(group) {}
+  void Kill();
+
   pid_t id_;  // 0: was waited for.
+  const bool group_;
 };
 
 }  // namespace mentor

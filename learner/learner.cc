@@ -31,6 +31,9 @@ constexpr std::chrono::milliseconds kRefusedWait{10'000};
 // hundreds of megabytes. A silent meta-learner is given up sooner, by its missing heartbeats.
 constexpr std::chrono::milliseconds kLeaveWithin{30'000};
 
+// From a device's failure to the end of the process, at most.
+constexpr std::chrono::milliseconds kTellWithin{5'000};
+
 // Progress is reported every second; the fleet every second time, and as soon as it changed.
 constexpr int kLooksPerFleetReport = 2;
 
@@ -95,6 +98,10 @@ Learner::Learner(Options options, Metrics* metrics)
                                      {{"queue", "shards"}})) {
   last_update_.SetToCurrentTime();
   queue_capacity_.Set(options_.shard_slots);
+  if (options_.device.monitor != nullptr) {
+    device_lost_ =
+        options_.device.monitor->OnLost([this](const absl::Status& why) { TellDeviceLost(why); });
+  }
   threads_.emplace_back([this] { Connect(); });
   threads_.emplace_back([this] { ReportProgress(); });
   for (int i = 0; i < options_.shard_slots; ++i) threads_.emplace_back([this] { Work(); });
@@ -146,6 +153,9 @@ void Learner::Connect() {
              hello.set_cpu_fingerprint(LearnerFingerprint());
              hello.set_memory_bytes(options_.memory_bytes.value_or(MachineMemoryBytes()));
              hello.set_device(options_.device_name);
+             if (options_.device.kind != DeviceKind::kCpu && options_.device.monitor != nullptr)
+               hello.set_device_memory_bytes(options_.device.monitor->memory_bytes());
+             hello.set_device_in_memory(options_.device.kind == DeviceKind::kEmulated);
              hello.set_shard_slots(static_cast<uint32_t>(options_.shard_slots));
              return message;
            },
@@ -266,6 +276,24 @@ void Learner::OnMessage(const std::shared_ptr<Connection>& connection, v1::RunRe
   }
 }
 
+void Learner::TellDeviceLost(const absl::Status& why) {
+  reconnector_.Stop();
+  MutexLock lock(mutex_);
+  const std::shared_ptr<Connection> connection = connection_;
+  if (connection == nullptr) return;
+  lock.Unlock();
+  v1::RunRequest message;
+  std::string reason(why.message().substr(0, kPeerTextBytesMax));
+  std::ranges::replace_if(
+      reason, [](char c) { return c < ' ' || c > '~'; }, '?');
+  message.mutable_device_lost()->set_reason(std::move(reason));
+  connection->stream->Send(std::move(message));
+  connection->stream->Close(absl::OkStatus());
+  lock.Lock();
+  changed_.WaitFor(lock, kTellWithin,
+                   [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return connection->closed; });
+}
+
 void Learner::LeaveWhenDrained() {
   std::shared_ptr<Connection> connection;
   {
@@ -367,6 +395,8 @@ void Learner::RunJob(const std::shared_ptr<Job>& job) {
                      .device = options_.device},
                     run_units, emit, job->cancel);
   };
+  // A shard that is dropped ends within its update too.
+  const InterruptScope interrupt(&job->cancel);
   absl::StatusOr<ShardReport> report = run();
   if (job->cancel) return;
 

@@ -26,6 +26,7 @@
 #include "common/rpc/stream.h"
 #include "learner/agents/worker_pool.h"
 #include "learner/kernels/device.h"
+#include "learner/kernels/device_monitor.h"
 #include "learner/rollout/rollout_server.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
 
@@ -73,6 +74,8 @@ class Learner {
   void ReportProgress();
   // After each change of what it holds, without the lock.
   void LeaveWhenDrained();
+  // Its last words; the process ends when it returns.
+  void TellDeviceLost(const absl::Status& why);
   // A running shard goes from learning to simulating or back. Counts how much learning is hidden
   // behind simulation.
   void CountPhase(int learning, int simulating);
@@ -82,6 +85,7 @@ class Learner {
   // Fixed after construction.
   const Options options_;
   const std::shared_ptr<WorkerPool> pool_;
+  DeviceMonitor::Handle device_lost_;
   prometheus::Counter& shards_;
   prometheus::Counter& nonfinite_;
   prometheus::Counter& updates_;

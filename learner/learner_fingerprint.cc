@@ -1,10 +1,13 @@
 #include "learner/learner_fingerprint.h"
 
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
 
 #include <cmath>
 #include <memory>
 #include <span>
+
+#include <absl/strings/str_cat.h>
 
 #include "common/check.h"
 #include "common/hash.h"
@@ -12,6 +15,7 @@
 #include "learner/agents/adam.h"
 #include "learner/agents/numerics.h"
 #include "learner/agents/ppo.h"
+#include "learner/kernels/device_monitor.h"
 #include "learner/kernels/optimizer.h"
 #include "learner/signals/signal_network.h"
 
@@ -44,6 +48,25 @@ Segment RandomSegment() {
   return segment;
 }
 
+// A device that cannot do this is of no use.
+void MustWork(const Device& device, const absl::Status& status) {
+  if (!status.ok() && device.monitor != nullptr) {
+    device.monitor->Lost(absl::InternalError(absl::StrCat(
+        device.name, " does not compute its fingerprint: ", std::string(status.message()))));
+  }
+  MENTOR_CHECK(status.ok());
+}
+
+// The few megabytes of a fingerprint are not counted.
+Device WithoutLimits(Device device) {
+  if (device.monitor == nullptr) return device;
+  DeviceMonitor::Options options = device.monitor->options();
+  options.memory_bytes = 0;
+  options.on_lost = [monitor = device.monitor](const absl::Status& why) { monitor->Lost(why); };
+  device.monitor = std::make_shared<DeviceMonitor>(options);
+  return device;
+}
+
 // Two agents after an update.
 Tensor Updated(const Device& device, const Segment& segment) {
   const AgentShape shape{.observation_size = kObservation, .action_size = kAction};
@@ -51,13 +74,12 @@ Tensor Updated(const Device& device, const Segment& segment) {
   PpoConfig config;
   config.epochs = 2;
   config.minibatches = 4;
-  const auto result = UpdateOnDevice(
-      device, shape,
+  const auto result = PpoUpdate(
+      shape,
       NewAgents(InitialTheta(shape, /*initial_std=*/1, /*seed=*/0, Phase::kTraining, lifetimes)),
       segment, segment.shaped_rewards, config,
-      KeyedOrder(/*seed=*/0, Phase::kTraining, /*iteration=*/0, lifetimes),
-      /*pool=*/nullptr);
-  MENTOR_CHECK(result.ok());
+      KeyedOrder(/*seed=*/0, Phase::kTraining, /*iteration=*/0, lifetimes), {.device = device});
+  MustWork(device, result.status());
   return result->agents.theta;
 }
 
@@ -81,10 +103,12 @@ Tensor Trained(const Device& device, const SignalNetwork& network, const Tensor&
                                      .advantages = advantages,
                                      .returns = returns},
                                     trained, m, v);
-  MENTOR_CHECK(trainer.ok());
+  MustWork(device, trainer.status());
   if (*trainer != nullptr) {
-    MENTOR_CHECK((*trainer)->BeginEpoch().ok() && (*trainer)->Train(0, kSteps).ok() &&
-                 (*trainer)->Step(1).ok() && (*trainer)->Read(trained, m, v).ok());
+    for (const absl::Status& status :
+         {(*trainer)->BeginEpoch(), (*trainer)->Train(0, kSteps).status(), (*trainer)->Step(1),
+          (*trainer)->Read(trained, m, v)})
+      MustWork(device, status);
     return trained;
   }
   Tensor gradient;
@@ -122,7 +146,13 @@ std::string Fingerprint(const Device& device) {
 
 std::string LearnerFingerprint(const Device& device) {
   static const std::string of_cpu = Fingerprint({});
-  return device.kind == DeviceKind::kCpu ? of_cpu : Fingerprint(device);
+  if (device.kind == DeviceKind::kCpu) return of_cpu;
+  try {
+    return Fingerprint(WithoutLimits(device));
+  } catch (const c10::Error& error) {
+    MustWork(device, absl::InternalError(error.what_without_backtrace()));
+    return "";
+  }
 }
 
 std::vector<Tensor> LibTorchResults() {

@@ -14,7 +14,8 @@
 #include "common/rpc/channel_list.h"
 #include "common/rpc/server.h"
 #include "learner/agents/numerics.h"
-#include "learner/kernels/device.h"
+#include "learner/flags/device_flags.h"
+#include "learner/kernels/device_monitor.h"
 #include "learner/learner.h"
 
 namespace mentor {
@@ -32,7 +33,7 @@ int Main(int argc, char** argv) {
   CommonFlags common;
   SecurityFlags security;
   std::string meta_learner = "127.0.0.1:50052", listen = "127.0.0.1:50051";
-  std::string device = "cpu";
+  learner::DeviceFlags device;
   int threads = 2, slots = 2;
   std::optional<double> memory_gb;
   uint32_t check_every = 1000;
@@ -45,7 +46,7 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "Threads for tensor work")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_option("--device", device, learner::kDeviceHelp)->capture_default_str();
+  learner::AddDeviceFlags(&app, &device);
   app.add_option("--slots", slots, "Shards at once: one learns while another simulates")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
@@ -64,11 +65,11 @@ int Main(int argc, char** argv) {
   InitLog(common, "learner");
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
 
-  const auto compute = learner::DeviceOfFlag(device);
-  if (!compute.ok()) return Fail(compute.status(), kExitUsage);
-
   auto metrics = Metrics::Create(
       {.build_info = {{"version", std::string(kBuildVersion)}, {"torch", TORCH_VERSION}}});
+  const auto compute = learner::OpenDevice(device);
+  if (!compute.ok()) return Fail(compute.status());
+  (*compute).monitor->Expose(metrics.get());
   if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok())
     return Fail(status);
   const std::vector<std::string> services = {"mentor.v1.RolloutService"};

@@ -84,10 +84,17 @@ ShardMemory MemoryOf(const v1::Shard& shard, int64_t num_meta_parameters) {
   // Meta-parameters: message, bytes, tensor, and the network's packed copy; the outer gradient is
   // double, in two of these forms.
   numbers += 8 * static_cast<double>(num_meta_parameters);
+  // LibTorch keeps what a phase has had of a device, and another one may not find it fitting.
+  double device = static_cast<double>(loop->device_bytes);
+  if (network != nullptr) {
+    device += static_cast<double>(network->RunDeviceBytes(
+        shard.lifetimes_size(), static_cast<int64_t>(sizes.steps * sizes.collections)));
+  }
   return {
       .bytes = static_cast<uint64_t>(kMargin * (kNumberBytes * numbers + kUnitBytes * sizes.units)),
       .bytes_per_thread =
-          static_cast<uint64_t>(kMargin * kNumberBytes * static_cast<double>(loop->per_thread))};
+          static_cast<uint64_t>(kMargin * kNumberBytes * static_cast<double>(loop->per_thread)),
+      .device_bytes = static_cast<uint64_t>(kMargin * device)};
 }
 
 }  // namespace mentor::learner

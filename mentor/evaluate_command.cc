@@ -15,7 +15,7 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/progress_bar.h"
-#include "learner/kernels/device.h"
+#include "learner/flags/device_flags.h"
 #include "mentor/local/evaluate.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/comparison.h"
@@ -87,7 +87,7 @@ struct EvaluateFlags {
   std::vector<std::string> runs;
   std::string seeds = "3";
   std::string baselines = "ppo_sparse,ppo_shaped,random_signal";
-  std::string device = "cpu";
+  learner::DeviceFlags device;
   std::string out;
 };
 
@@ -99,8 +99,8 @@ int RunEvaluate(EvaluateFlags& flags) {
   flags.options.seeds = *seeds;
   flags.options.baselines = *baselines;
   flags.options.runs.assign(flags.runs.begin(), flags.runs.end());
-  const auto device = learner::DeviceOfFlag(flags.device);
-  if (!device.ok()) return Fail(device.status(), kExitUsage);
+  const auto device = learner::OpenDevice(flags.device);
+  if (!device.ok()) return Fail(device.status());
   flags.options.device = *device;
   const auto code = Evaluate(flags.options);
   if (!code.ok()) return Fail(code.status());
@@ -169,7 +169,7 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       ->add_option("--threads", flags.options.threads, "Threads of each actor, and of the learner")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  evaluate->add_option("--device", flags.device, learner::kDeviceHelp)->capture_default_str();
+  learner::AddDeviceFlags(evaluate, &flags.device);
   evaluate->add_flag("--quiet", flags.options.quiet, "Show no progress");
   evaluate->callback([action, shared] { *action = [shared] { return RunEvaluate(*shared); }; });
 }

@@ -43,7 +43,8 @@ void AddShellCommands(CLI::App* app, std::function<int()>* action) {
                                       {kExitFailed, "failed, or stopped before the end"},
                                       {kExitUsage, "usage, or a spec or file that is not legal"},
                                       {kExitInUse, "the run folder is in use by another process"},
-                                      {kExitTooNew, "the run folder is of a newer version"}}},
+                                      {kExitTooNew, "the run folder is of a newer version"},
+                                      {kExitDevice, "the device of --device has failed"}}},
                    set);
 }
 

@@ -23,7 +23,8 @@
 #include "common/process/flags.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
-#include "learner/kernels/device.h"
+#include "learner/flags/device_flags.h"
+#include "learner/kernels/device_monitor.h"
 #include "mentor/ctl/experiment_file.h"
 #include "mentor/local/branch.h"
 #include "mentor/local/local_run.h"
@@ -47,7 +48,7 @@ struct RunFlags {
   std::string tensorboard;
   int actors = 1;
   int threads = Cores();
-  std::string device = "cpu";
+  learner::DeviceFlags device;
   bool quiet = false;
   bool check_only = false;
   bool list = false;
@@ -58,20 +59,45 @@ uint64_t LearnerBytes(const meta_learner::SpecMemory& memory, int threads) {
   return learner::kLearnerProcessBytes + memory.largest.With(static_cast<uint32_t>(threads));
 }
 
+// Of a device that both use.
+uint64_t DeviceBytes(const meta_learner::SpecMemory& memory) {
+  return memory.largest.device_bytes + memory.meta_learner_device_bytes;
+}
+
 // In one process: what both have in common is there once.
-uint64_t NeededHere(const meta_learner::SpecMemory& memory, int threads) {
-  return memory.meta_learner_bytes + memory.largest.With(static_cast<uint32_t>(threads));
+uint64_t NeededHere(const meta_learner::SpecMemory& memory, const learner::Device& device,
+                    int threads) {
+  return memory.meta_learner_bytes + memory.largest.With(static_cast<uint32_t>(threads)) +
+         (device.kind == learner::DeviceKind::kEmulated ? DeviceBytes(memory) : 0);
 }
 
 std::string MemorySentence(const meta_learner::SpecMemory& memory, int threads) {
-  return "memory: a learner needs at most " +
-         meta_learner::Gigabytes(LearnerBytes(memory, threads)) +
-         " for a shard, the meta-learner " + meta_learner::Gigabytes(memory.meta_learner_bytes);
+  using meta_learner::Gigabytes;
+  return absl::StrCat("memory: a learner needs at most ", Gigabytes(LearnerBytes(memory, threads)),
+                      " for a shard, the meta-learner ", Gigabytes(memory.meta_learner_bytes),
+                      "; on a GPU, ", Gigabytes(memory.largest.device_bytes), " and ",
+                      Gigabytes(memory.meta_learner_device_bytes), " of its memory");
 }
 
-void WarnOfMemory(const meta_learner::SpecMemory& memory, int threads) {
+// Nobody else could have the shard, and the bound holds for the device.
+absl::Status CheckDeviceMemory(const meta_learner::SpecMemory& memory,
+                               const learner::Device& device) {
+  const uint64_t most = device.monitor->memory_bytes();
+  if (device.kind == learner::DeviceKind::kCpu || most == 0 || DeviceBytes(memory) <= most)
+    return absl::OkStatus();
+  using meta_learner::Gigabytes;
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "--device ", device.name, ": the run needs ", Gigabytes(DeviceBytes(memory)),
+      " of its memory (a shard ", Gigabytes(memory.largest.device_bytes), ", the outer update ",
+      Gigabytes(memory.meta_learner_device_bytes), "), and may take ", Gigabytes(most),
+      ": make rule.shard_lifetimes, rule.lifetimes_per_update or agent.hidden_units smaller, raise "
+      "--device_memory_gb, or take another device"));
+}
+
+void WarnOfMemory(const meta_learner::SpecMemory& memory, const learner::Device& device,
+                  int threads) {
   const uint64_t machine = MachineMemoryBytes();
-  if (machine == 0 || NeededHere(memory, threads) <= machine) return;
+  if (machine == 0 || NeededHere(memory, device, threads) <= machine) return;
   std::fprintf(stderr,
                "warning: %s, and this machine has %s free: if the kernel ends the run, make "
                "rule.shard_lifetimes or agent.hidden_units smaller\n",
@@ -209,9 +235,13 @@ int Run(const RunFlags& flags) {
     std::printf("%s", meta_learner::PrintWithDefaults(spec).c_str());
     return kExitOk;
   }
-  if (memory) WarnOfMemory(*memory, flags.threads);
-  const auto device = learner::DeviceOfFlag(flags.device);
-  if (!device.ok()) return Fail(device.status(), kExitUsage);
+  const auto device = learner::OpenDevice(flags.device);
+  if (!device.ok()) return Fail(device.status());
+  if (memory) {
+    if (const absl::Status fits = CheckDeviceMemory(*memory, *device); !fits.ok())
+      return Fail(fits, kExitUsage);
+    WarnOfMemory(*memory, *device, flags.threads);
+  }
   const auto code = RunLocally({.spec = spec,
                                 .out = out,
                                 .actors = flags.actors,
@@ -255,7 +285,7 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
                   "Threads of each actor, and of learner and meta-learner")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  run->add_option("--device", flags.device, learner::kDeviceHelp)->capture_default_str();
+  learner::AddDeviceFlags(run, &flags.device);
   run->add_flag("--quiet", flags.quiet, "Show no progress bar; write a line of log for each event");
   run->add_flag("--check", flags.check_only,
                 "Check the spec, print it with every default, and exit");

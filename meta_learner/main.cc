@@ -25,7 +25,8 @@
 #include "common/status.h"
 #include "envs/fingerprint.h"
 #include "learner/agents/numerics.h"
-#include "learner/kernels/device.h"
+#include "learner/flags/device_flags.h"
+#include "learner/kernels/device_monitor.h"
 #include "meta_learner/meta_learner.h"
 #include "meta_learner/objects/s3_store.h"
 #include "meta_learner/standby.h"
@@ -43,7 +44,7 @@ struct Flags {
   SecurityFlags security;
   std::string state = "state", listen = "127.0.0.1:50052", database;
   int threads = 2;
-  std::string device = "cpu";
+  learner::DeviceFlags device;
   uint64_t reserve_mb = 64;
   double storage_per_owner_gb = 0;
   Scheduler::Options scheduling;
@@ -120,7 +121,7 @@ void AddFlags(CLI::App* app, Flags* flags) {
   app->add_option("--listen", flags->listen,
                   "HOST:PORT for learners and users; port 0 takes a free one, which is printed")
       ->capture_default_str();
-  app->add_option("--device", flags->device, learner::kDeviceHelp)->capture_default_str();
+  learner::AddDeviceFlags(app, &flags->device);
   app->add_option("--threads", flags->threads, "Threads for outer updates")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -307,12 +308,12 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenObjects(const Flags& flags,
 int Serve(const Flags& flags) {
   if (const absl::Status status = CheckFlags(flags); !status.ok()) return Fail(status);
   if (const absl::Status status = learner::FixNumerics(); !status.ok()) return Fail(status);
-  const auto device = learner::DeviceOfFlag(flags.device);
-  if (!device.ok()) return Fail(device.status(), kExitUsage);
-
   auto metrics = Metrics::Create({.build_info = {{"version", std::string(kBuildVersion)},
                                                  {"torch", TORCH_VERSION},
                                                  {"mujoco", envs::MujocoVersion()}}});
+  const auto device = learner::OpenDevice(flags.device);
+  if (!device.ok()) return Fail(device.status());
+  (*device).monitor->Expose(metrics.get());
   if (const absl::Status status = ExposeMetrics(flags.common, metrics.get()); !status.ok())
     return Fail(status);
   const auto process = Process::Start(flags.common.ProcessOptions(MetaLearner::ServiceNames()));

@@ -1,12 +1,17 @@
 #include "meta_learner/meta_learner.h"
 
 #include <atomic>
+#include <chrono>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/file.h"
+#include "common/log.h"
 #include "common/protocol.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
@@ -23,6 +28,7 @@ ShardBroker::Options BrokerOptions(const MetaLearner::Options& options) {
   return {.catalogue_hash = envs::CatalogueHash(),
           .actor_fingerprint = envs::NumericFingerprint(),
           .learner_fingerprint = learner::LearnerFingerprint(),
+          .ingest_threads = options.num_threads,
           .board = {.retries = options.retries,
                     .check_every = options.check_every,
                     .fairness = {.low_share = options.scheduling.low_share}}};
@@ -39,26 +45,43 @@ std::optional<SpecMemory> KnownMemory(SpecCache<SpecMemory>* cache,
 }
 
 void CheckFleet(const ShardBroker& broker, const SpecMemory& memory, Violations* violations) {
-  uint64_t needed = 0, most = 0, alone = 0;
-  if (broker.CouldHold(memory.smallest, &needed, &most)) return;
-  const bool fewer_help = broker.CouldHold(memory.one_lifetime, &alone, &most);
+  const MemoryShortage shortage = broker.ShortageOf(memory.smallest);
+  if (shortage.needed == 0) return;
+  const bool fewer_help = broker.ShortageOf(memory.one_lifetime).needed == 0;
   violations->Add(
       fewer_help ? "rule.shard_lifetimes" : "agent.hidden_units",
-      absl::StrFormat("a shard needs %s of a learner, and the largest one that is connected has "
-                      "%s (with one lifetime a shard it would be %s); make shards%s smaller, or "
-                      "start a learner with more memory",
-                      Gigabytes(needed), Gigabytes(most), Gigabytes(alone),
-                      fewer_help ? "" : " and networks"));
+      absl::StrFormat(
+          "a shard needs %s of a learner%s, and the largest one that is connected has %s; make "
+          "shards%s smaller, or start a learner with more memory",
+          Gigabytes(shortage.needed), shortage.of_device ? "'s device" : "",
+          Gigabytes(shortage.most), fewer_help ? "" : " and networks"));
 }
+
+// Of the meta-learner itself.
+void CheckDevice(const learner::Device& device, const SpecMemory& memory, Violations* violations) {
+  if (device.kind == learner::DeviceKind::kCpu || device.monitor == nullptr) return;
+  const uint64_t most = device.monitor->memory_bytes();
+  if (most == 0 || memory.meta_learner_device_bytes <= most) return;
+  violations->Add(
+      "rule.lifetimes_per_update",
+      absl::StrFormat("the outer update needs %s of the meta-learner's device, which has %s for "
+                      "it; take fewer lifetimes or shorter pieces (rule.option.k), or give it "
+                      "another --device or --device_memory_gb",
+                      Gigabytes(memory.meta_learner_device_bytes), Gigabytes(most)));
+}
+
+// Where the meta-learner writes why its device failed before it ends: the next one tells.
+constexpr char kDeviceLost[] = "device_lost";
 
 }  // namespace
 
 MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
-    : store_(options.store), broker_(BrokerOptions(options), metrics) {
+    : store_(options.store), device_(options.device), broker_(BrokerOptions(options), metrics) {
   if (options.store == nullptr) {
     MENTOR_CHECK(!options.control.has_value());
     return;
   }
+  WatchDevice(metrics);
   if (options.control) logs_ = std::make_unique<ExperimentLogs>(options.store);
   disk_ = std::make_unique<DiskGuard>(options.store->folder(), options.disk_reserve_bytes, metrics);
   runner_ = std::make_unique<ExperimentRunner>(
@@ -83,14 +106,30 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
   experiments_ = std::make_unique<ExperimentService>(std::move(control), metrics);
 }
 
+void MetaLearner::WatchDevice(Metrics* metrics) {
+  prometheus::Gauge& last = DeviceLostGauge(metrics, "meta_learner");
+  const std::filesystem::path file = store_->folder() / kDeviceLost;
+  std::error_code error;
+  if (const auto written = std::filesystem::last_write_time(file, error); !error) {
+    const auto since_1970 = std::chrono::file_clock::to_sys(written).time_since_epoch();
+    last.Set(std::chrono::duration<double>(since_1970).count());
+  }
+  if (device_.monitor == nullptr) return;
+  device_lost_ = device_.monitor->OnLost([file](const absl::Status& why) {
+    const absl::Status status = WriteFileAtomically(file, std::string(why.message()) + "\n");
+    if (!status.ok()) MENTOR_LOG(kError, "cannot write " + file.string(), {{"why", status}});
+  });
+}
+
 ExperimentService::Options MetaLearner::ControlOptions(ExperimentService::Options limits) {
   limits.check_spec = RememberValid(CheckParts);
   limits.check_checkpoint = CheckCheckpoint;
   const auto memories = std::make_shared<SpecCache<SpecMemory>>();
   limits.check_fleet = [this, memories](const v1::ExperimentSpec& spec, Violations* violations) {
-    if (broker_.HasMemoryLimits()) {
-      if (const auto memory = KnownMemory(memories.get(), spec))
-        CheckFleet(broker_, *memory, violations);
+    if (!broker_.HasMemoryLimits() && device_.kind == learner::DeviceKind::kCpu) return;
+    if (const auto memory = KnownMemory(memories.get(), spec)) {
+      CheckFleet(broker_, *memory, violations);
+      CheckDevice(device_, *memory, violations);
     }
   };
   limits.memory_needs = [memories](const v1::ExperimentSpec& spec) {
@@ -99,6 +138,8 @@ ExperimentService::Options MetaLearner::ControlOptions(ExperimentService::Option
       needs.set_learner_bytes(learner::kLearnerProcessBytes +
                               memory->largest.With(kUsualLearnerThreads));
       needs.set_meta_learner_bytes(memory->meta_learner_bytes);
+      needs.set_learner_device_bytes(memory->largest.device_bytes);
+      needs.set_meta_learner_device_bytes(memory->meta_learner_device_bytes);
     }
     return needs;
   };

@@ -17,6 +17,7 @@
 
 #include "common/metrics.h"
 #include "learner/kernels/device.h"
+#include "learner/kernels/device_monitor.h"
 #include "meta_learner/control/experiment_service.h"
 #include "meta_learner/control/logs.h"
 #include "meta_learner/experiment/experiment_runner.h"
@@ -59,8 +60,12 @@ class MetaLearner {
 
  private:
   ExperimentService::Options ControlOptions(ExperimentService::Options limits);
+  // Tells of a device that failed, here or in the process before.
+  void WatchDevice(Metrics* metrics);
 
   ExperimentStore* const store_;  // May be null.
+  const learner::Device device_;
+  learner::DeviceMonitor::Handle device_lost_;
   // In the order in which they need each other.
   std::unique_ptr<ExperimentLogs> logs_;  // Before whoever says what an experiment does.
   ShardBroker broker_;

@@ -26,7 +26,8 @@ enum ExitCode : int {
   kExitFailed = 1,
   kExitUsage = 2,
   kExitInUse = 4,
-  kExitTooNew = 5
+  kExitTooNew = 5,
+  kExitDevice = 6
 };
 
 // Credentials of a process, as client and as server (docs/security.md).

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/support/client_interceptor.h>
@@ -71,12 +70,17 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannelOf(
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 20'000);
   // Channels of one process to one address do not share a connection by accident.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  if (!options.tls_server_name.empty()) arguments.SetSslTargetNameOverride(options.tls_server_name);
-  if (!token_apart) return grpc::CreateCustomChannel(options.address, credentials, arguments);
+  const std::string& target = options.endpoint.empty() ? options.address : options.endpoint;
+  if (!options.tls_server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options.tls_server_name);
+  } else if (target != options.address && !tls.authority.empty()) {
+    arguments.SetSslTargetNameOverride(HostOf(options.address));
+  }
+  if (!token_apart) return grpc::CreateCustomChannel(target, credentials, arguments);
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(std::make_unique<TokenInterceptorFactory>(token));
-  return grpc::experimental::CreateCustomChannelWithInterceptors(
-      options.address, credentials, arguments, std::move(interceptors));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(target, credentials, arguments,
+                                                                 std::move(interceptors));
 }
 
 }  // namespace
@@ -111,9 +115,11 @@ ChannelSource::ChannelSource(ChannelOptions options, std::shared_ptr<TokenFile> 
 
 std::shared_ptr<grpc::Channel> ChannelSource::Get() {
   MutexLock lock(mutex_);
-  if (tls_ == nullptr || !tls_->Reload()) return channel_;
+  if (tls_ == nullptr) return channel_;
+  tls_->Reload();
   uint64_t version = 0;
   const auto texts = tls_->texts(&version);
+  if (std::exchange(version_, version) == version) return channel_;
   auto channel = MakeChannelOf(options_, *texts, token_);
   if (channel.ok()) {
     channel_ = *std::move(channel);
@@ -123,6 +129,21 @@ std::shared_ptr<grpc::Channel> ChannelSource::Get() {
   return channel_;
 }
 
+absl::StatusOr<std::shared_ptr<grpc::Channel>> ChannelSource::To(
+    const std::string& address, const std::string& endpoint, std::chrono::milliseconds connect) {
+  ChannelOptions options = options_;
+  options.connect = connect;
+  options.address = address;
+  options.endpoint = endpoint;
+  TlsTexts texts;
+  if (tls_ != nullptr) {
+    tls_->Reload();
+    uint64_t version = 0;
+    texts = *tls_->texts(&version);
+  }
+  return MakeChannelOf(options, texts, token_);
+}
+
 std::chrono::milliseconds Backoff::Delay(int attempt, double uniform) const {
   const double bound =
       std::min(static_cast<double>(longest.count()),
@@ -130,20 +151,22 @@ std::chrono::milliseconds Backoff::Delay(int attempt, double uniform) const {
   return std::chrono::milliseconds(static_cast<int64_t>(std::ceil(bound * uniform)));
 }
 
-Reconnector::Reconnector(const Backoff& backoff)
-    : backoff_(backoff), random_(std::random_device()()) {}
+Reconnector::Reconnector(const Backoff& backoff) : backoff_(backoff) {}
 
 bool Reconnector::Wait(std::chrono::milliseconds at_least) {
   MutexLock lock(mutex_);
   if (std::exchange(first_, false)) return !stopped_;
   const auto now = std::chrono::steady_clock::now();
   if (std::exchange(connected_, false) && now - connected_at_ >= backoff_.healthy) attempt_ = 0;
-  // Knuth's linear generator is enough to spread a fleet; nothing of a result depends on it.
-  random_ = random_ * 6364136223846793005u + 1442695040888963407u;
-  const double uniform = (static_cast<double>(random_ >> 40) + 0.5) / static_cast<double>(1 << 24);
-  const auto delay = std::max(at_least, backoff_.Delay(attempt_++, uniform));
+  const auto delay = std::max(at_least, backoff_.Delay(attempt_++, jitter_.Next()));
   changed_.WaitUntil(lock, now + delay,
                      [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_; });
+  return !stopped_;
+}
+
+bool Reconnector::WaitFor(std::chrono::milliseconds delay) {
+  MutexLock lock(mutex_);
+  changed_.WaitFor(lock, delay, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_; });
   return !stopped_;
 }
 

@@ -4,20 +4,29 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <random>
 #include <string>
 
 #include <absl/status/statusor.h>
 #include <grpcpp/channel.h>
 
 #include "common/mutex.h"
+#include "common/rng.h"
 #include "common/rpc/credentials.h"
 
 namespace mentor::rpc {
 
+// An attempt to connect, handshake and all, may take this long when there are other servers to turn
+// to.
+inline constexpr std::chrono::milliseconds kConnectOneOfSeveral{3000};
+
 struct ChannelOptions {
   std::string address;  // HOST:PORT, or any name that gRPC resolves.
+  // One of the addresses that `address` stands for (ResolveAddress): the only one to connect to.
+  // Credentials go by `address`. Empty: gRPC looks the address up.
+  std::string endpoint = {};
   TlsFiles tls = {};
-  // The name in the server's certificate when it differs from the host. Tests only.
+  // The name in the server's certificate when it differs from the host of `address`.
   std::string tls_server_name = {};
   // File of the token that goes with each call; empty: none. Read again when it changes.
   std::string token_file = {};
@@ -38,6 +47,10 @@ class ChannelSource {
   static absl::StatusOr<std::unique_ptr<ChannelSource>> Make(const ChannelOptions& options);
   // Reads the files (small, local); what is broken is logged, and the old channel comes back.
   std::shared_ptr<grpc::Channel> Get();
+  // A new channel to another server with the same credentials; see ChannelOptions.
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> To(const std::string& address,
+                                                    const std::string& endpoint,
+                                                    std::chrono::milliseconds connect);
 
  private:
   ChannelSource(ChannelOptions options, std::shared_ptr<TokenFile> token,
@@ -51,6 +64,7 @@ class ChannelSource {
   // Guarded by mutex_.
   Mutex mutex_;
   std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);
+  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 1;  // Of the certificates that it has.
 };
 
 // How long to wait before attempt n. Pure.
@@ -66,6 +80,16 @@ struct Backoff {
   std::chrono::milliseconds Delay(int attempt, double uniform) const;
 };
 
+// What spreads the waits of a fleet: uniform in (0, 1). Nothing of a result depends on it.
+class Jitter {
+ public:
+  double Next() { return random_.Uniform(next_++, /*draw=*/0); }
+
+ private:
+  const RandomStream random_{.seed = std::random_device()()};
+  uint32_t next_ = 0;
+};
+
 // Waits between attempts; one loop calls Wait, anyone may Stop. Thread-safe.
 //
 //   while (reconnector.Wait()) {     // The first call returns at once.
@@ -79,6 +103,8 @@ class Reconnector {
 
   // False once stopped. at_least: for refusals that time alone does not cure.
   bool Wait(std::chrono::milliseconds at_least = std::chrono::milliseconds(0));
+  // A wait that somebody else has chosen. False once stopped.
+  bool WaitFor(std::chrono::milliseconds delay);
   void Connected();
   void Stop();
   bool stopped();
@@ -95,7 +121,7 @@ class Reconnector {
   int attempt_ ABSL_GUARDED_BY(mutex_) = 0;
   std::chrono::steady_clock::time_point connected_at_ ABSL_GUARDED_BY(mutex_);
   bool connected_ ABSL_GUARDED_BY(mutex_) = false;
-  uint64_t random_ ABSL_GUARDED_BY(mutex_);
+  Jitter jitter_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace mentor::rpc

@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include <absl/strings/str_cat.h>
-#include <absl/strings/str_split.h>
-
 #include "common/check.h"
+#include "common/rpc/address.h"
 #include "common/status.h"
 
 namespace mentor::rpc {
@@ -16,8 +14,6 @@ constexpr size_t kAddressesMax = 16;
 // An address that has just failed is tried after the others for so long. A server that stands by
 // names a leader that is gone until somebody has taken over.
 constexpr std::chrono::seconds kBroken{2};
-// With others to turn to, one that does not answer is not waited for as long as a single one.
-constexpr std::chrono::milliseconds kConnect{3000};
 
 bool IsNotLeader(const absl::Status& status) {
   return ReasonOf(status) == ReasonName(Reason::kNotLeader);
@@ -49,13 +45,10 @@ void AddressChoice::Failed(const absl::Status& status, Clock::time_point now) {
 }
 
 absl::StatusOr<std::unique_ptr<ChannelList>> ChannelList::Make(const ChannelOptions& options) {
-  const std::vector<std::string> addresses = absl::StrSplit(options.address, ',');
-  if (addresses.size() > kAddressesMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("there are ", addresses.size(), " addresses; give at most ", kAddressesMax));
-  }
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> addresses,
+                          SplitAddresses(options.address, kAddressesMax));
   ChannelOptions one = options;
-  if (addresses.size() > 1) one.connect = kConnect;
+  if (addresses.size() > 1) one.connect = kConnectOneOfSeveral;
   std::vector<std::unique_ptr<ChannelSource>> sources;
   for (const std::string& address : addresses) {
     one.address = address;

@@ -251,8 +251,9 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials
   } else if (IsLoopback(address)) {
     credentials = grpc::experimental::LocalCredentials(LOCAL_TCP);
   } else if (allow_insecure) {
-    MENTOR_LOG(kWarning, "plain text: everybody on the way can read the traffic",
-               {{"address", std::string(address)}});
+    MENTOR_LOG_EVERY(std::chrono::minutes(10), kWarning,
+                     "plain text: everybody on the way can read the traffic",
+                     {{"address", std::string(address)}});
     *token_apart = token != nullptr;
     return grpc::InsecureChannelCredentials();
   } else {

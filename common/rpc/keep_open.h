@@ -30,6 +30,9 @@ struct KeepOpenOptions {
   std::function<void(const absl::Status&)> on_ended = {};
   // After FAILED_PRECONDITION, which only a person can cure: another version, other last bits.
   std::chrono::milliseconds refused_wait{10'000};
+  // Waits until the next stream is due, with a patience of its own; false: no more of them. Empty:
+  // the reconnector's patience.
+  std::function<bool()> wait = {};
   StreamOptions stream = {};
   // The first message.
   std::function<Out()> hello;
@@ -42,7 +45,7 @@ struct KeepOpenOptions {
 template <typename Service, typename Out, typename In, typename Call>
 void KeepOpen(Reconnector* reconnector, const KeepOpenOptions<Out, In>& options, Call call) {
   std::chrono::milliseconds at_least{0};
-  while (reconnector->Wait(at_least)) {
+  while (options.wait ? options.wait() : reconnector->Wait(at_least)) {
     const auto stream = ClientStream<Out, In>::Make(options.stream);
     auto handlers = options.on_open(stream);
     if (!handlers) return;
@@ -65,6 +68,7 @@ void KeepOpen(Reconnector* reconnector, const KeepOpenOptions<Out, In>& options,
     if (options.on_ended) options.on_ended(status);
     at_least =
         absl::IsFailedPrecondition(status) ? options.refused_wait : std::chrono::milliseconds(0);
+    if (status.ok()) continue;
     MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning,
                      "no " + options.server + "; connecting again", {{"why", status}});
   }

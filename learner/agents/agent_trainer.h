@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -18,8 +19,7 @@
 #include "learner/agents/ppo_config.h"
 #include "learner/agents/segment.h"
 #include "learner/agents/worker_pool.h"
-
-struct CUstream_st;  // CUDA's cudaStream_t is a pointer to it.
+#include "learner/kernels/device_work.h"
 
 namespace mentor::learner {
 
@@ -29,9 +29,10 @@ struct TrainerSetup {
   const PpoConfig& config;
   const MinibatchOrder& order;
   WorkerPool* pool;
+  DeviceWork* work;  // Whose device has all tensors that trainers take and give.
 };
 
-// What all minibatches are cut from; contiguous, dtype and device of theta.
+// What all minibatches are cut from; contiguous, dtype of theta.
 struct TrainingData {
   torch::Tensor observations, actions, log_probs;  // [S, T, D], [S, T, A], [S, T]
   torch::Tensor advantages, returns, values;       // [S, T]; the last two with a critic only
@@ -51,8 +52,8 @@ class AgentTrainer {
   // Values [S, R] of contiguous observations [S, R, D].
   virtual absl::StatusOr<torch::Tensor> Values(const torch::Tensor& theta,
                                                const torch::Tensor& observations) = 0;
-  // Advantages and returns [S, T] as Gae() of gae.h has them, rounded to the dtype of values and on
-  // their device.
+  // Advantages and returns [S, T] as Gae() of gae.h has them, rounded to the dtype of values.
+  // Rewards, segment and truncations but for final values are the host's.
   virtual absl::StatusOr<Advantages> Targets(const torch::Tensor& rewards,
                                              const torch::Tensor& values, const Segment& segment,
                                              const torch::Tensor& last_values,
@@ -67,10 +68,14 @@ class AgentTrainer {
 
 std::unique_ptr<AgentTrainer> NewKernelTrainer(const TrainerSetup& setup, torch::Dtype dtype);
 std::unique_ptr<AgentTrainer> NewEmulatedTrainer(const TrainerSetup& setup, torch::Dtype dtype);
-// On `device`, in float. The stream is also LibTorch's for it; null is the default stream of both.
-std::unique_ptr<AgentTrainer> NewCudaTrainer(const TrainerSetup& setup, torch::Device device,
-                                             CUstream_st* stream, bool has_clusters);
+// In float.
+std::unique_ptr<AgentTrainer> NewCudaTrainer(const TrainerSetup& setup);
 std::unique_ptr<AgentTrainer> NewAutogradTrainer(const TrainerSetup& setup);
+
+// The memory that an update by a device's kernels takes there, with all that is sent: a bound.
+// Nothing where the kernels cannot count so far (phase_trainer.h).
+std::optional<int64_t> PpoDeviceBytes(const AgentShape& shape, const PpoConfig& config,
+                                      int64_t num_agents, int64_t steps);
 
 // Rows of a minibatch; the last one may have fewer.
 inline int64_t MinibatchRows(const PpoConfig& config, int64_t steps) {

@@ -8,9 +8,13 @@
 
 #include <absl/strings/str_cat.h>
 
+#include "common/check.h"
+#include "learner/kernels/isa.h"
+
 namespace mentor::learner {
 
 absl::Status FixNumerics() {
+  MENTOR_RETURN_IF_ERROR(CheckIsa());
   // Read by LibTorch and MKL at their first kernel. MKL knows its AVX2 branch on Intel's CPUs only
   // and takes AUTO on others: the same bits from run to run on one kind of CPU, not the same on all
   // kinds. Its branch that is the same everywhere, COMPATIBLE, takes 2.4 times as long. STRICT

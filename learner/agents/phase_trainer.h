@@ -1,12 +1,5 @@
 // The PPO update by kernels made of phases (ppo_step.h), all agents side by side. What starts a
-// kernel and where its memory lies is the launcher's: a device, or its emulation.
-//
-//   struct Launcher {
-//     torch::Device device;
-//     bool clusters;  // Kernels may have clusters of blocks, and 227 KiB of shared memory a block.
-//     // Starts all clusters of a kernel; later work of the device waits for them.
-//     template <class Kernel> absl::Status Launch(const Kernel& kernel, int64_t clusters);
-//   };
+// kernel and where its memory lies is the launcher's (launch.h): a device, or its emulation.
 #pragma once
 
 #include <torch/types.h>
@@ -42,6 +35,24 @@ absl::Status WithPpoSizes(bool clusters, const AnyPpoSizes& sizes, const Use& us
   return use(sizes);
 }
 
+// Rows of one pass when values of a whole segment are computed.
+inline constexpr int64_t kValueRows = CommonPpoSizes::rows;
+// Blocks that share the rows of an agent: without shared memory, as many as keep a device busy.
+template <class Sizes>
+int64_t ValueBlocks(const Sizes& sizes, int64_t num_agents, int64_t rows) {
+  constexpr int64_t kWorkspaces = 256;
+  const int64_t all = (rows + sizes.rows - 1) / sizes.rows;
+  if constexpr (Sizes::kShared) return all;
+  return std::clamp<int64_t>(kWorkspaces / num_agents, 1, all);
+}
+
+inline AnyPpoSizes PpoSizesOf(const AgentShape& shape, int64_t rows) {
+  return {.inputs = static_cast<int>(shape.observation_size),
+          .hidden = static_cast<int>(shape.hidden_units),
+          .actions = static_cast<int>(shape.action_size),
+          .rows = static_cast<int>(rows)};
+}
+
 template <typename T, class Launcher>
 class PhaseTrainer : public AgentTrainer {
  public:
@@ -53,17 +64,17 @@ class PhaseTrainer : public AgentTrainer {
     const int64_t num_agents = theta.size(0), rows = observations.size(1);
     torch::Tensor values = torch::empty({num_agents, rows}, theta.options());
     MENTOR_RETURN_IF_ERROR(WithPpoSizes<T>(
-        launcher_.clusters, Sizes(std::min(rows, kValueRows)), [&]<class S>(const S& sizes) {
-          const int64_t blocks = (rows + sizes.rows - 1) / sizes.rows;
+        launcher_.has_clusters, PpoSizesOf(setup_.shape, std::min(rows, kValueRows)),
+        [&]<class S>(const S& sizes) {
+          const int64_t blocks = ValueBlocks(sizes, num_agents, rows);
           const torch::Tensor workspace = Workspace(num_agents * blocks, PpoLayout<S>{sizes});
-          return launcher_.Launch(
-              PpoValues<T, S>(sizes, {.theta = theta.const_data_ptr<T>(),
-                                      .observations = observations.const_data_ptr<T>(),
-                                      .values = values.data_ptr<T>(),
-                                      .rows = static_cast<int32_t>(rows),
-                                      .blocks = static_cast<int32_t>(blocks),
-                                      .workspace = workspace.data_ptr<T>()}),
-              num_agents * blocks);
+          return Launch(PpoValues<T, S>(sizes, {.theta = theta.const_data_ptr<T>(),
+                                                .observations = observations.const_data_ptr<T>(),
+                                                .values = values.data_ptr<T>(),
+                                                .rows = static_cast<int32_t>(rows),
+                                                .blocks = static_cast<int32_t>(blocks),
+                                                .workspace = workspace.data_ptr<T>()}),
+                        num_agents * blocks);
         }));
     return values;
   }
@@ -74,7 +85,7 @@ class PhaseTrainer : public AgentTrainer {
     const int64_t num_agents = values.size(0);
     Advantages targets{torch::empty_like(values), torch::empty_like(values)};
     const auto wide = [&](const torch::Tensor& x) {
-      return x.defined() ? x.detach().to(launcher_.device, torch::kFloat64).contiguous() : x;
+      return setup_.work->ToDevice(x, torch::kFloat64);
     };
     const torch::Tensor r = wide(rewards), done = wide(segment.prev_done),
                         last_done = wide(segment.last_done), cut = wide(truncations.truncated),
@@ -94,14 +105,15 @@ class PhaseTrainer : public AgentTrainer {
         .num_agents = num_agents,
         .advantages = targets.advantages.data_ptr<T>(),
         .returns = targets.returns.data_ptr<T>()};
-    MENTOR_RETURN_IF_ERROR(launcher_.Launch(kernel, kernel.Clusters()));
+    MENTOR_RETURN_IF_ERROR(Launch(kernel, kernel.Clusters()));
     return targets;
   }
 
   absl::StatusOr<TrainedAgents> Train(const AgentBatch& agents, const TrainingData& data) override {
     TrainedAgents trained;
     MENTOR_RETURN_IF_ERROR(WithPpoSizes<T>(
-        launcher_.clusters, Sizes(MinibatchRows(setup_.config, data.advantages.size(1))),
+        launcher_.has_clusters,
+        PpoSizesOf(setup_.shape, MinibatchRows(setup_.config, data.advantages.size(1))),
         [&]<class S>(const S& sizes) {
           if constexpr (S::kShared) {
             return setup_.shape.critic ? TrainBy<S, 2>(sizes, agents, data, &trained)
@@ -114,17 +126,13 @@ class PhaseTrainer : public AgentTrainer {
   }
 
  private:
-  // Rows of one pass when values of a whole segment are computed.
-  static constexpr int64_t kValueRows = CommonPpoSizes::rows;
-
-  AnyPpoSizes Sizes(int64_t rows) const {
-    return {.inputs = static_cast<int>(setup_.shape.observation_size),
-            .hidden = static_cast<int>(setup_.shape.hidden_units),
-            .actions = static_cast<int>(setup_.shape.action_size),
-            .rows = static_cast<int>(rows)};
+  template <class Kernel>
+  absl::Status Launch(const Kernel& kernel, int64_t clusters) {
+    return setup_.work->Run([&] { return launcher_.Launch(kernel, clusters); });
   }
+
   torch::TensorOptions Options(torch::Dtype dtype) const {
-    return torch::TensorOptions(dtype).device(launcher_.device);
+    return torch::TensorOptions(dtype).device(setup_.work->memory());
   }
   template <class S>
   torch::Tensor Workspace(int64_t networks, const PpoLayout<S>& layout) const {
@@ -143,7 +151,7 @@ class PhaseTrainer : public AgentTrainer {
                         double_workspace =
                             torch::empty({S::kShared ? 0 : num_agents * 2, layout.num_doubles()},
                                          Options(torch::kFloat64)),
-                        trace = EmptyTrace(config, data, launcher_.device);
+                        trace = EmptyTrace(config, data, setup_.work->memory());
     // As the device has them; 16 bytes each.
     static_assert(sizeof(PpoAgentState) == 2 * sizeof(int64_t));
     torch::Tensor states = torch::zeros({num_agents, 2}, Options(torch::kInt64));
@@ -177,17 +185,19 @@ class PhaseTrainer : public AgentTrainer {
       MENTOR_ASSIGN_OR_RETURN(const torch::Tensor order, Order(epoch, num_agents, steps));
       epoch_data.order = static_cast<const uint32_t*>(order.const_data_ptr());
       epoch_data.first_trace_row = epoch * StepsOfEpoch(config, steps);
-      MENTOR_RETURN_IF_ERROR(
-          launcher_.Launch(PpoEpoch<T, S, blocks>(sizes, epoch_data), num_agents));
-      if (config.target_kl && Stops(states).ne(kNone).all().template item<bool>()) break;
+      MENTOR_RETURN_IF_ERROR(Launch(PpoEpoch<T, S, blocks>(sizes, epoch_data), num_agents));
+      if (config.target_kl) {
+        MENTOR_ASSIGN_OR_RETURN(const torch::Tensor now, setup_.work->ToHost(states));
+        if (Stops(now).ne(kNone).all().template item<bool>()) break;
+      }
     }
 
     const torch::Tensor nonfinite = Stops(states).eq(kNonfinite), rows = nonfinite.unsqueeze(1);
     trained->agents = {torch::where(rows, agents.theta, theta),
                        torch::where(rows, agents.adam_m, m), torch::where(rows, agents.adam_v, v),
                        torch::where(nonfinite, agents.adam_steps, states.select(1, 0))};
-    trained->trace = trace.cpu();
-    const torch::Tensor flags = nonfinite.cpu();
+    MENTOR_ASSIGN_OR_RETURN(trained->trace, setup_.work->ToHost(trace));
+    MENTOR_ASSIGN_OR_RETURN(const torch::Tensor flags, setup_.work->ToHost(nonfinite));
     trained->nonfinite.assign(flags.const_data_ptr<bool>(),
                               flags.const_data_ptr<bool>() + num_agents);
     return absl::OkStatus();
@@ -208,7 +218,7 @@ class PhaseTrainer : public AgentTrainer {
       std::copy(rows.begin(), rows.end(), order.data_ptr<int32_t>() + s * steps);
       return absl::OkStatus();
     }));
-    return order.to(launcher_.device);
+    return setup_.work->ToDevice(order, torch::kInt32);
   }
 
   Launcher launcher_;

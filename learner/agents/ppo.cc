@@ -1,11 +1,9 @@
 #include "learner/agents/ppo.h"
 
 #include <c10/core/GradMode.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <limits>
 #include <memory>
 #include <string>
@@ -17,7 +15,7 @@
 #include "common/check.h"
 #include "learner/agents/agent_trainer.h"
 #include "learner/agents/gae.h"
-#include "learner/kernels/device_memory.h"
+#include "learner/kernels/device_work.h"
 
 namespace mentor::learner {
 namespace {
@@ -33,42 +31,28 @@ absl::Status CheckShape(const char* name, const torch::Tensor& x,
   return absl::OkStatus();
 }
 
-PpoEngine EngineOf(const Device& device) {
-  switch (device.kind) {
+// Where the update is computed. The CPU has the bits of every device, and kernels for more.
+Device DeviceOf(const AgentShape& shape, const PpoConfig& config, int64_t num_agents, int64_t steps,
+                const PpoOptions& options) {
+  if (options.engine == PpoEngine::kEmulated) return {.kind = DeviceKind::kEmulated};
+  const bool can = options.engine == PpoEngine::kDefault && HavePpoKernels(shape, config) &&
+                   PpoDeviceBytes(shape, config, num_agents, steps).has_value();
+  return can ? options.device : Device{};
+}
+
+std::unique_ptr<AgentTrainer> NewTrainer(const TrainerSetup& setup, torch::Dtype dtype,
+                                         PpoEngine engine) {
+  if (engine == PpoEngine::kAutograd || !HavePpoKernels(setup.shape, setup.config))
+    return NewAutogradTrainer(setup);
+  switch (setup.work->device().kind) {
     case DeviceKind::kCpu:
-      return PpoEngine::kDefault;
-    case DeviceKind::kEmulated:
-      return PpoEngine::kEmulated;
-    case DeviceKind::kCuda:
-      return PpoEngine::kCuda;
-  }
-  return PpoEngine::kDefault;
-}
-
-AgentBatch AgentsOn(torch::Device memory, const AgentBatch& agents) {
-  return {agents.theta.to(memory), agents.adam_m.to(memory), agents.adam_v.to(memory),
-          agents.adam_steps.to(memory)};
-}
-
-std::unique_ptr<AgentTrainer> NewTrainer(const TrainerSetup& setup, const AgentBatch& agents,
-                                         const PpoOptions& options) {
-  const torch::Dtype dtype = agents.theta.scalar_type();
-  switch (options.engine) {
-    case PpoEngine::kKernels:
       return NewKernelTrainer(setup, dtype);
-    case PpoEngine::kCuda:
-      return NewCudaTrainer(setup, agents.theta.device(), options.cuda.stream,
-                            options.cuda.has_clusters);
-    case PpoEngine::kEmulated:
+    case DeviceKind::kEmulated:
       return NewEmulatedTrainer(setup, dtype);
-    case PpoEngine::kAutograd:
-      return NewAutogradTrainer(setup);
-    case PpoEngine::kDefault:
-      break;
+    case DeviceKind::kCuda:
+      return NewCudaTrainer(setup);
   }
-  return agents.theta.is_cpu() && HavePpoKernels(setup.shape, setup.config)
-             ? NewKernelTrainer(setup, dtype)
-             : NewAutogradTrainer(setup);
+  return nullptr;
 }
 
 absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const Segment& segment,
@@ -110,12 +94,6 @@ absl::Status CheckInput(const AgentShape& shape, const AgentBatch& agents, const
       return absl::InvalidArgumentError(
           "this engine is for continuous actions and Adam; use PpoEngine::kAutograd");
     }
-    const bool cuda = engine == PpoEngine::kCuda;
-    if (cuda ? !agents.theta.is_cuda() || dtype != torch::kFloat32 : !agents.theta.is_cpu()) {
-      return absl::InvalidArgumentError(absl::StrCat("theta: this engine is for ",
-                                                     cuda ? "float32 on a CUDA device" : "the CPU",
-                                                     "; use PpoEngine::kAutograd"));
-    }
   }
   return CheckMinibatches(config.minibatches, config.normalize_advantage, t);
 }
@@ -146,20 +124,17 @@ std::vector<AgentReport> Reports(const torch::Tensor& trace, const std::vector<c
   return reports;
 }
 
-absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentBatch& agents,
-                                           const Segment& segment, const torch::Tensor& signal,
-                                           const PpoConfig& config, const MinibatchOrder& order,
-                                           const PpoOptions& options) {
-  const torch::Device device = agents.theta.device();
+absl::Status CheckedUpdate(const AgentShape& shape, const AgentBatch& agents,
+                           const Segment& segment, const torch::Tensor& signal,
+                           const PpoConfig& config, const MinibatchOrder& order,
+                           const PpoOptions& options, DeviceWork* work, UpdateResult* done) {
   const torch::Dtype dtype = agents.theta.scalar_type();
   const std::unique_ptr<AgentTrainer> trainer =
-      NewTrainer({shape, config, order, options.pool}, agents, options);
-  const auto convert = [&](const torch::Tensor& x) {
-    return x.detach().to(device, dtype).contiguous();
-  };
-  const torch::Tensor theta = agents.theta.detach().contiguous();
+      NewTrainer({shape, config, order, options.pool, work}, dtype, options.engine);
+  const auto convert = [&](const torch::Tensor& x) { return work->ToDevice(x, dtype); };
+  const torch::Tensor theta = convert(agents.theta);
 
-  UpdateResult result;
+  UpdateResult& result = *done;
   TrainingData data;
   data.observations = convert(segment.observations);
   data.actions = convert(segment.actions);
@@ -170,35 +145,39 @@ absl::StatusOr<UpdateResult> CheckedUpdate(const AgentShape& shape, const AgentB
     MENTOR_ASSIGN_OR_RETURN(
         const torch::Tensor last,
         trainer->Values(theta, convert(segment.next_observations).unsqueeze(1)));
-    result.last_values = last.squeeze(1);
     Truncations truncations;
     if (config.bootstrap_on_truncation) {
-      MENTOR_ASSIGN_OR_RETURN(const torch::Tensor of_final,
+      MENTOR_ASSIGN_OR_RETURN(torch::Tensor of_final,
                               trainer->Values(theta, convert(segment.final_observations)));
+      MENTOR_ASSIGN_OR_RETURN(of_final, work->ToHost(of_final));
       result.final_values = AtTruncations(of_final, segment.truncated);
-      truncations = {segment.truncated, result.final_values};
+      truncations = {segment.truncated, convert(result.final_values)};
     }
     MENTOR_ASSIGN_OR_RETURN(
         const Advantages targets,
-        trainer->Targets(signal, data.values, segment, result.last_values, truncations));
+        trainer->Targets(signal, data.values, segment, last.squeeze(1), truncations));
     data.advantages = targets.advantages;
     data.returns = targets.returns;
-    result.values = data.values;
-    result.advantages = data.advantages;
-    result.returns = data.returns;
+    MENTOR_ASSIGN_OR_RETURN(result.last_values, work->ToHost(last.squeeze(1)));
+    MENTOR_ASSIGN_OR_RETURN(result.values, work->ToHost(data.values));
+    MENTOR_ASSIGN_OR_RETURN(result.advantages, work->ToHost(data.advantages));
+    MENTOR_ASSIGN_OR_RETURN(result.returns, work->ToHost(data.returns));
   } else {
     data.advantages = convert(signal);
   }
 
   MENTOR_ASSIGN_OR_RETURN(TrainedAgents trained,
                           trainer->Train({theta, convert(agents.adam_m), convert(agents.adam_v),
-                                          agents.adam_steps.to(device, torch::kInt64).contiguous()},
+                                          work->ToDevice(agents.adam_steps, torch::kInt64)},
                                          data));
   result.reports = Reports(trained.trace, trained.nonfinite);
   result.nonfinite = std::count(trained.nonfinite.begin(), trained.nonfinite.end(), 1);
-  result.agents = std::move(trained.agents);
   result.trace = std::move(trained.trace);
-  return result;
+  MENTOR_ASSIGN_OR_RETURN(result.agents.theta, work->ToHost(trained.agents.theta));
+  MENTOR_ASSIGN_OR_RETURN(result.agents.adam_m, work->ToHost(trained.agents.adam_m));
+  MENTOR_ASSIGN_OR_RETURN(result.agents.adam_v, work->ToHost(trained.agents.adam_v));
+  MENTOR_ASSIGN_OR_RETURN(result.agents.adam_steps, work->ToHost(trained.agents.adam_steps));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -229,29 +208,24 @@ absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch
                                        const PpoConfig& config, const MinibatchOrder& order,
                                        const PpoOptions& options) {
   const c10::AutoGradMode gradients_off(false);
-  try {
-    MENTOR_RETURN_IF_ERROR(CheckInput(shape, agents, segment, signal, config, options.engine));
-    return CheckedUpdate(shape, agents, segment, signal, config, order, options);
-  } catch (const c10::Error& error) {
-    return absl::InternalError(absl::StrCat("PPO update: ", error.what_without_backtrace()));
-  } catch (const std::exception& error) {
-    return absl::InternalError(absl::StrCat("PPO update: ", error.what()));
+  MENTOR_RETURN_IF_ERROR(CheckInput(shape, agents, segment, signal, config, options.engine));
+  const int64_t num_agents = signal.size(0), steps = signal.size(1);
+  const Device device = DeviceOf(shape, config, num_agents, steps, options);
+  DeviceLease lease;
+  if (device.kind != DeviceKind::kCpu && device.monitor != nullptr) {
+    const auto bytes = static_cast<uint64_t>(*PpoDeviceBytes(shape, config, num_agents, steps));
+    MENTOR_ASSIGN_OR_RETURN(
+        lease, device.monitor->Take(bytes, "an update of a shard's agents",
+                                    "make rule.shard_lifetimes or agent.hidden_units smaller, or "
+                                    "take another device"));
   }
-}
-
-absl::StatusOr<UpdateResult> UpdateOnDevice(const Device& device, const AgentShape& shape,
-                                            const AgentBatch& agents, const Segment& segment,
-                                            const torch::Tensor& signal, const PpoConfig& config,
-                                            const MinibatchOrder& order, WorkerPool* pool) {
-  const Device where = HavePpoKernels(shape, config) ? device : Device{};
-  const UseDevice use(where);
-  MENTOR_ASSIGN_OR_RETURN(
-      UpdateResult result,
-      PpoUpdate(shape, AgentsOn(MemoryOf(where), agents), segment, signal, config, order,
-                {.engine = EngineOf(where),
-                 .cuda = {.stream = nullptr, .has_clusters = where.has_clusters},
-                 .pool = pool}));
-  result.agents = AgentsOn(torch::kCPU, result.agents);
+  UpdateResult result;
+  const absl::Status status = OnDevice(device, DevicePhase::kPpo, [&](DeviceWork& work) {
+    return CheckedUpdate(shape, agents, segment, signal, config, order, options, &work, &result);
+  });
+  if (!status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("PPO update: ", std::string(status.message())));
+  }
   return result;
 }
 

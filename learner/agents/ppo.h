@@ -19,25 +19,15 @@
 #include "learner/agents/worker_pool.h"
 #include "learner/kernels/device.h"
 
-struct CUstream_st;  // CUDA's cudaStream_t is a pointer to it.
-
 namespace mentor::learner {
 
 // What takes agents through the optimizer steps (agent_trainer.h). kDefault and kAutograd take
 // anything; the others are for continuous actions and Adam, and have the same bits.
 enum class PpoEngine {
-  kDefault,   // kKernels where they can be used, kAutograd elsewhere.
+  kDefault,   // The device's kernels or kKernels where they can be used, kAutograd elsewhere.
   kKernels,   // Hand-written forward and backward (ppo_kernels.h). CPU.
-  kCuda,      // Kernels of a device (ppo_step.h). CUDA, float.
-  kEmulated,  // Those of kCuda on the CPU, slowly.
-  kAutograd,  // PpoLoss of all agents at once through LibTorch. Any device.
-};
-
-struct CudaOptions {
-  CUstream_st* stream = nullptr;  // LibTorch's for the device; null is the default stream of both.
-  // The device has clusters of blocks, and 227 KiB of shared memory a block: compute capabilities
-  // 9.0 and 10.0.
-  bool has_clusters = true;
+  kEmulated,  // Kernels of a device (ppo_step.h) on the CPU, slowly.
+  kAutograd,  // PpoLoss of all agents at once through LibTorch. CPU.
 };
 
 // Whether engines written by hand are for such agents: Gaussian policies and Adam.
@@ -45,7 +35,7 @@ bool HavePpoKernels(const AgentShape& shape, const PpoConfig& config);
 
 struct PpoOptions {
   PpoEngine engine = PpoEngine::kDefault;
-  CudaOptions cuda = {};       // kCuda only.
+  Device device = {};          // Of kDefault; in float.
   WorkerPool* pool = nullptr;  // Null: everything on the calling thread.
 };
 
@@ -74,18 +64,11 @@ struct UpdateResult {
 };
 
 // signal [S, T]: rewards when shape.critic, else advantages. Tensors of the segment and the signal
-// may have any floating dtype on any device; the arithmetic is that of agents.theta. Errors name
-// the tensor and the shape expected.
+// may have any floating dtype; the arithmetic is that of agents.theta. All tensors are the host's.
+// Errors name the tensor and the shape expected, or the device's memory (RESOURCE_EXHAUSTED).
 absl::StatusOr<UpdateResult> PpoUpdate(const AgentShape& shape, const AgentBatch& agents,
                                        const Segment& segment, const torch::Tensor& signal,
                                        const PpoConfig& config, const MinibatchOrder& order,
                                        const PpoOptions& options = {});
-
-// The same by the device's kernels; agents that no kernel is for learn by LibTorch on the CPU. All
-// tensors, but for the result's last five, are the host's.
-absl::StatusOr<UpdateResult> UpdateOnDevice(const Device& device, const AgentShape& shape,
-                                            const AgentBatch& agents, const Segment& segment,
-                                            const torch::Tensor& signal, const PpoConfig& config,
-                                            const MinibatchOrder& order, WorkerPool* pool);
 
 }  // namespace mentor::learner

@@ -18,9 +18,14 @@ thread_local bool on_pool_thread = false;
 thread_local double caller_cpu_seconds = 0;
 thread_local const std::atomic<bool>* caller_interrupt = nullptr;
 
+absl::Status CheckInterrupt(const std::atomic<bool>* interrupt) {
+  return interrupt != nullptr && *interrupt ? absl::CancelledError("interrupted")
+                                            : absl::OkStatus();
+}
+
 absl::Status RunTask(const std::function<absl::Status(int64_t)>& task, int64_t i,
                      const std::atomic<bool>* interrupt) {
-  if (interrupt != nullptr && *interrupt) return absl::CancelledError("interrupted");
+  MENTOR_RETURN_IF_ERROR(CheckInterrupt(interrupt));
   const c10::AutoGradMode gradients_off(false);
   try {
     return task(i);
@@ -113,6 +118,10 @@ InterruptScope::InterruptScope(const std::atomic<bool>* interrupt) {
 
 InterruptScope::~InterruptScope() {
   caller_interrupt = nullptr;
+}
+
+absl::Status CheckInterrupt() {
+  return CheckInterrupt(caller_interrupt);
 }
 
 double WorkerPool::CallerCpuSeconds() {

@@ -65,6 +65,9 @@ class InterruptScope {
   InterruptScope& operator=(const InterruptScope&) = delete;
 };
 
+// CANCELLED where calls of this thread are interrupted.
+absl::Status CheckInterrupt();
+
 // The same loop on the calling thread when pool is null.
 absl::Status ParallelFor(WorkerPool* pool, int64_t n,
                          const std::function<absl::Status(int64_t)>& task);

@@ -71,6 +71,8 @@ struct LoopSizes {
   int64_t policy = 0;      // Of the weights that one agent acts with.
   int64_t at_once = 0;     // Of what an update holds for all agents together.
   int64_t per_thread = 0;  // Of what one thread works on: scratch, graphs.
+  // In bytes, and of a device where one computes: what its kernels take.
+  int64_t device_bytes = 0;
 };
 
 // Not thread-safe; used by one thread.

@@ -5,6 +5,7 @@
 
 #include "common/check.h"
 #include "common/cpu_time.h"
+#include "learner/agents/agent_trainer.h"
 #include "learner/agents/ppo.h"
 #include "learner/agents/worker_pool.h"
 
@@ -83,9 +84,9 @@ absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shap
   const MinibatchOrder order = KeyedOrder(spec.seed(), static_cast<Phase>(context.shard->phase()),
                                           iteration, context.lifetime_numbers());
   const PpoConfig config = PpoConfigFromSpec(spec.agent(), /*update=*/iteration + 1, num_updates);
-  MENTOR_ASSIGN_OR_RETURN(
-      UpdateResult result,
-      UpdateOnDevice(context.device, shape, *agents, segment, signal, config, order, context.pool));
+  MENTOR_ASSIGN_OR_RETURN(UpdateResult result,
+                          PpoUpdate(shape, *agents, segment, signal, config, order,
+                                    {.device = context.device, .pool = context.pool}));
   *agents = std::move(result.agents);
   report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
   return absl::OkStatus();
@@ -114,6 +115,10 @@ LoopSizes SizesOfPpoAgents(const InnerLoopContext& context) {
       .at_once = context.num_agents() * 12 * steps,
       // theta, m, v and gradient of one agent (KernelAgent), and a minibatch forward and back.
       .per_thread = 5 * p + 2 * rows * graph};
+  if (const PpoConfig config = PpoConfigFromSpec(agent, /*update=*/1, /*num_updates=*/1);
+      HavePpoKernels(shape, config)) {
+    sizes.device_bytes = PpoDeviceBytes(shape, config, context.num_agents(), steps).value_or(0);
+  }
   // By autograd all agents go side by side, and an optimizer step is made of whole copies.
   if (shape.discrete) sizes.at_once += context.num_agents() * (6 * p + 2 * rows * graph);
   return sizes;

@@ -46,4 +46,13 @@ absl::StatusOr<GpuMemory> MemoryOfGpu(int index) {
   return GpuMemory{free_bytes, total_bytes};
 }
 
+absl::Status ProbeGpu(int index) {
+  int current = 0;
+  cudaError_t error = cudaGetDevice(&current);
+  if (error == cudaSuccess) error = cudaSetDevice(index);
+  if (error == cudaSuccess) error = cudaDeviceSynchronize();
+  if (error == cudaSuccess) error = cudaSetDevice(current);
+  return CudaStatus(error, absl::StrCat("device ", index).c_str());
+}
+
 }  // namespace mentor::learner

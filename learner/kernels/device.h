@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,8 @@
 #include <absl/status/statusor.h>
 
 namespace mentor::learner {
+
+class DeviceMonitor;
 
 enum class DeviceKind {
   kCpu,
@@ -24,14 +27,9 @@ struct Device {
   bool has_clusters = false;  // Of a GPU: blocks that see each other's shared memory.
   std::string uuid = "";      // Of a GPU.
   std::string name = "cpu";   // For people: "cpu", "emulated" or a GPU's.
+  // Null: nothing is limited, counted or watched.
+  std::shared_ptr<DeviceMonitor> monitor = nullptr;
 };
-
-inline constexpr char kDeviceHelp[] =
-    "Where agents and signal networks learn: cpu; cuda, cuda:N or cuda:UUID, a GPU, in a build "
-    "with "
-    "the preset cuda; or emulated, a GPU's kernels on the CPU, slow and for tests. The results "
-    "have "
-    "the same bits everywhere";
 
 struct Gpu {
   int index = 0;
@@ -54,6 +52,9 @@ absl::StatusOr<std::vector<Gpu>> ListGpus();
 
 // Begins to use the GPU, which takes some memory of its own.
 absl::StatusOr<GpuMemory> MemoryOfGpu(int index);
+
+// Waits until nothing runs on the GPU. An error is one that stays with the process.
+absl::Status ProbeGpu(int index);
 
 // The device of a flag: cpu, emulated, cuda (the first GPU), cuda:N or cuda:UUID, which may have
 // GPU- or MIG- before it, as nvidia-smi -L shows it. INVALID_ARGUMENT or FAILED_PRECONDITION that

@@ -2,7 +2,10 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <string>
 #include <string_view>
+
+#include <absl/strings/str_cat.h>
 
 namespace mentor::learner {
 namespace {
@@ -13,12 +16,14 @@ bool HaveAvx512() {
          __builtin_cpu_supports("avx512bw");
 }
 
+// Empty where nothing is wanted.
+std::string_view Wanted() {
+  const char* wanted = std::getenv("MENTOR_ISA");
+  return wanted == nullptr ? "" : wanted;
+}
+
 std::atomic<Isa>& Current() {
-  static std::atomic<Isa> current = [] {
-    const char* wanted = std::getenv("MENTOR_ISA");
-    const bool refused = wanted != nullptr && std::string_view(wanted) == "avx2";
-    return HaveAvx512() && !refused ? Isa::kAvx512 : Isa::kAvx2;
-  }();
+  static std::atomic<Isa> current = HaveAvx512() && Wanted() != "avx2" ? Isa::kAvx512 : Isa::kAvx2;
   return current;
 }
 
@@ -26,6 +31,16 @@ std::atomic<Isa>& Current() {
 
 Isa CurrentIsa() {
   return Current().load(std::memory_order_relaxed);
+}
+
+absl::Status CheckIsa() {
+  const std::string_view wanted = Wanted();
+  if (wanted.empty() || wanted == "avx2" || (wanted == "avx512" && HaveAvx512()))
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "MENTOR_ISA is '", std::string(wanted), "': ",
+      wanted == "avx512" ? "this CPU or this build has no AVX-512" : "avx2 and avx512 are known",
+      "; leave it out for the best of this CPU"));
 }
 
 bool SetIsa(Isa isa) {

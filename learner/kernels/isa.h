@@ -6,12 +6,17 @@
 // and is called only where CurrentIsa() says so.
 #pragma once
 
+#include <absl/status/status.h>
+
 namespace mentor::learner {
 
 enum class Isa { kAvx2, kAvx512 };
 
-// The best of this CPU, unless MENTOR_ISA=avx2 in the environment asks for less. Thread-safe.
+// The best of this CPU, unless MENTOR_ISA in the environment, avx2 or avx512, says which.
+// Thread-safe.
 Isa CurrentIsa();
+// INVALID_ARGUMENT for a MENTOR_ISA that says something else, or what this CPU or build lacks.
+absl::Status CheckIsa();
 // For tests and benchmarks, while no kernel runs. False, and nothing changes, where the CPU or the
 // build lacks it.
 bool SetIsa(Isa isa);

@@ -1,6 +1,12 @@
 // Starts kernels of phases.h on a device, for callers that know nothing of CUDA. Any thread may
 // call; a stream is one thread's. What a kernel itself gets wrong shows when the stream is waited
-// for.
+// for. Algorithms that run on devices and on their emulation alike take a launcher:
+//
+//   struct Launcher {
+//     bool has_clusters;  // Clusters of blocks, and 227 KiB of shared memory a block.
+//     // Starts all clusters of a kernel; later work of the device waits for them.
+//     template <class Kernel> absl::Status Launch(const Kernel& kernel, int64_t clusters) const;
+//   };
 #pragma once
 
 #include <cstddef>
@@ -39,5 +45,15 @@ absl::Status Launch([[maybe_unused]] const Kernel& kernel, [[maybe_unused]] int6
   return absl::UnimplementedError("this build has no CUDA: build with --preset cuda");
 #endif
 }
+
+struct CudaLauncher {
+  CUstream_st* stream;
+  bool has_clusters;
+
+  template <class Kernel>
+  absl::Status Launch(const Kernel& kernel, int64_t clusters) const {
+    return learner::Launch(kernel, clusters, stream);
+  }
+};
 
 }  // namespace mentor::learner

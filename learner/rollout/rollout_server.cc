@@ -222,6 +222,13 @@ class RolloutServer::Service : public v1::RolloutService::CallbackService {
       grpc::CallbackServerContext* context) override {
     return server_->Open(context);
   }
+  grpc::ServerUnaryReactor* GetLoad(grpc::CallbackServerContext* context, const v1::GetLoadRequest*,
+                                    v1::GetLoadResponse* response) override {
+    response->set_units_waiting(server_->UnitsWaiting());
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
 
  private:
   RolloutServer* const server_;
@@ -328,6 +335,11 @@ int RolloutServer::actor_threads() const {
     if (session->welcomed && !session->leaving) threads += session->hello.threads();
   }
   return static_cast<int>(std::min<uint64_t>(threads, 1 << 30));
+}
+
+uint64_t RolloutServer::UnitsWaiting() const {
+  MutexLock lock(mutex_);
+  return stopping_ ? 0 : dispatcher_.counts().ready;
 }
 
 std::string RolloutServer::catalogue_hash() const {

@@ -66,6 +66,8 @@ class RolloutServer {
   // Environment steps of this shard's results so far, over all its RunUnits. For progress bars.
   uint64_t StepsDone(uint64_t shard) const;
 
+  // Units that no actor has room for.
+  uint64_t UnitsWaiting() const;
   // Connected actors and their threads.
   int actors() const;
   int actor_threads() const;

@@ -186,6 +186,14 @@ class LstmNetwork : public SignalNetwork {
     return graph ? SignalNetwork::NumbersPerStep(graph) : 0;
   }
 
+  int64_t RunDeviceBytes(int64_t lifetimes, int64_t steps) const override {
+    return Elsewhere().RunBytes(lifetimes, steps);
+  }
+  int64_t TrainerDeviceBytes(const PieceTrainerSetup& setup, int64_t lifetimes,
+                             int64_t steps) const override {
+    return Elsewhere().TrainerBytes(setup, lifetimes, steps);
+  }
+
   Tensor InitialWeights(uint64_t seed) const override {
     return OrthogonalWeights(layout(), seed, [](const std::string& name) {
       if (name.starts_with("lstm.") || name == "critic.W2") return 1.0;

@@ -3,10 +3,8 @@
 #include <utility>
 #include <vector>
 
-#include <absl/strings/str_format.h>
-
 #include "common/check.h"
-#include "learner/kernels/device_memory.h"
+#include "learner/kernels/device_work.h"
 #include "learner/signals/lstm_engine.h"
 
 namespace mentor::learner {
@@ -21,15 +19,18 @@ int64_t GroupsOf(int64_t lifetimes, int64_t group) {
 // An engine and its memory.
 class Engine {
  public:
-  Engine(const LstmEngineShape& shape, const Device& device)
-      : memory_(torch::empty({LstmEngineBytes<float>(shape) + int64_t{kAlignment}},
-                             torch::TensorOptions(torch::kUInt8).device(MemoryOf(device)))) {
+  Engine(const LstmEngineShape& shape, const DeviceWork& work, WorkerPool* pool)
+      : memory_(torch::empty({Bytes(shape)},
+                             torch::TensorOptions(torch::kUInt8).device(work.memory()))) {
     auto at = reinterpret_cast<uintptr_t>(memory_.mutable_data_ptr());
     at = (at + kAlignment - 1) / kAlignment * kAlignment;
     auto* const memory = reinterpret_cast<void*>(at);
-    engine_ = device.kind == DeviceKind::kCuda
-                  ? MakeCudaLstmEngine(shape, memory, /*stream=*/nullptr, device.has_clusters)
-                  : MakeEmulatedLstmEngine<float>(shape, memory);
+    engine_ = work.device().kind == DeviceKind::kCuda
+                  ? MakeCudaLstmEngine(shape, memory, work.stream(), work.device().has_clusters)
+                  : MakeEmulatedLstmEngine<float>(shape, memory, pool);
+  }
+  static int64_t Bytes(const LstmEngineShape& shape) {
+    return LstmEngineBytes<float>(shape) + int64_t{kAlignment};
   }
   LstmEngine<float>* operator->() const { return engine_.get(); }
 
@@ -39,28 +40,30 @@ class Engine {
   std::unique_ptr<LstmEngine<float>> engine_;
 };
 
+// All of its calls are one thread's: what they start goes to one stream.
 class Trainer : public PieceTrainer {
  public:
-  Trainer(const LstmOnDevice& network, const PieceTrainerSetup& setup, const LstmEngineShape& shape,
-          const PieceTrainerBatch& batch, const Tensor& weights, const Tensor& m, const Tensor& v)
-      : setup_(setup),
-        device_(network.device),
-        memory_(MemoryOf(device_)),
-        engine_(shape, network.device),
-        features_(Here(batch.features, torch::kFloat32)),
-        cut_features_(Here(batch.cut_features, torch::kFloat32)),
-        signals_(Here(batch.signals, torch::kFloat32)),
-        log_probs_(Here(batch.log_probs, torch::kFloat32)),
-        advantages_(Here(batch.advantages, torch::kFloat64)),
-        returns_(Here(batch.returns, torch::kFloat64)),
-        weights_(Here(weights, torch::kFloat32).clone()),
-        m_(Here(m, torch::kFloat32).clone()),
-        v_(Here(v, torch::kFloat32).clone()),
-        h_(torch::zeros({shape.lifetimes, shape.sizes.hidden}, Numbers(torch::kFloat32))),
+  Trainer(DeviceLease lease, const PieceTrainerSetup& setup, const LstmEngineShape& shape,
+          const PieceTrainerBatch& batch, const Tensor& weights, const Tensor& m, const Tensor& v,
+          DeviceWork* work)
+      : device_(work->device()),
+        lease_(std::move(lease)),
+        setup_(setup),
+        engine_(shape, *work, setup.pool),
+        features_(work->ToDevice(batch.features, torch::kFloat32)),
+        cut_features_(work->ToDevice(batch.cut_features, torch::kFloat32)),
+        signals_(work->ToDevice(batch.signals, torch::kFloat32)),
+        log_probs_(work->ToDevice(batch.log_probs, torch::kFloat32)),
+        advantages_(work->ToDevice(batch.advantages, torch::kFloat64)),
+        returns_(work->ToDevice(batch.returns, torch::kFloat64)),
+        weights_(work->ToDevice(weights, torch::kFloat32).clone()),
+        m_(work->ToDevice(m, torch::kFloat32).clone()),
+        v_(work->ToDevice(v, torch::kFloat32).clone()),
+        h_(torch::zeros({shape.lifetimes, shape.sizes.hidden}, features_.options())),
         c_(torch::zeros_like(h_)),
         sums_(torch::zeros({GroupsOf(shape.lifetimes, setup.group_lifetimes), kTerms},
-                           Numbers(torch::kFloat64))),
-        norm_(torch::zeros({1}, Numbers(torch::kFloat64))),
+                           advantages_.options())),
+        norm_(torch::zeros({1}, advantages_.options())),
         batch_{.lifetimes = shape.lifetimes,
                .steps = signals_.size(1),
                .features = features_.const_data_ptr<float>(),
@@ -71,52 +74,71 @@ class Trainer : public PieceTrainer {
                .advantages = advantages_.const_data_ptr<double>(),
                .targets = returns_.const_data_ptr<double>()} {}
 
+  // What all of it takes; features may come twice, with those at cuts.
+  static int64_t Bytes(const LstmEngineShape& shape, int64_t steps) {
+    const int64_t floats = shape.lifetimes *
+                               (steps * (2 * shape.sizes.features + 2) + 2 * shape.sizes.hidden) +
+                           // As they come, and as they change.
+                           6 * shape.sizes.NumWeights(),
+                  doubles = shape.lifetimes * (2 * steps + kTerms) + 1;
+    return Engine::Bytes(shape) + 4 * floats + 8 * doubles;
+  }
+
   absl::Status BeginEpoch() override {
-    h_.zero_();
-    c_.zero_();
-    return absl::OkStatus();
+    return OnDevice(device_, kPhase, [&](DeviceWork&) {
+      h_.zero_();
+      c_.zero_();
+      return absl::OkStatus();
+    });
   }
 
   absl::StatusOr<Piece> Train(int64_t begin, int64_t end) override {
-    const UseDevice use(device_);
-    MENTOR_RETURN_IF_ERROR(engine_->TrainPiece(
-        setup_.loss, weights_.const_data_ptr<float>(), batch_, begin, end,
-        h_.mutable_data_ptr<float>(), c_.mutable_data_ptr<float>(),
-        static_cast<OuterLossTerms*>(sums_.mutable_data_ptr()), norm_.mutable_data_ptr<double>()));
-    // The one time that a piece waits for the device.
-    const Tensor sums = sums_.cpu(), norm = norm_.cpu();
-    const auto* groups = static_cast<const OuterLossTerms*>(sums.const_data_ptr());
-    return Piece{.groups = {groups, groups + sums.size(0)},
-                 .grad_norm = *norm.const_data_ptr<double>()};
+    Piece piece;
+    MENTOR_RETURN_IF_ERROR(OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
+      MENTOR_RETURN_IF_ERROR(work.Run([&] {
+        return engine_->TrainPiece(setup_.loss, weights_.const_data_ptr<float>(), batch_, begin,
+                                   end, h_.mutable_data_ptr<float>(), c_.mutable_data_ptr<float>(),
+                                   static_cast<OuterLossTerms*>(sums_.mutable_data_ptr()),
+                                   norm_.mutable_data_ptr<double>());
+      }));
+      // The one time that a piece waits for the device.
+      MENTOR_ASSIGN_OR_RETURN(const Tensor sums, work.ToHost(sums_));
+      MENTOR_ASSIGN_OR_RETURN(const Tensor norm, work.ToHost(norm_));
+      const auto* groups = static_cast<const OuterLossTerms*>(sums.const_data_ptr());
+      piece = {.groups = {groups, groups + sums.size(0)},
+               .grad_norm = *norm.const_data_ptr<double>()};
+      return absl::OkStatus();
+    }));
+    return piece;
   }
 
   absl::Status Step(int64_t step) override {
-    const UseDevice use(device_);
-    return engine_->ClipAndStep(setup_.adam, step, setup_.max_grad_norm,
-                                weights_.mutable_data_ptr<float>(), m_.mutable_data_ptr<float>(),
-                                v_.mutable_data_ptr<float>());
+    return OnDevice(device_, kPhase, [&](DeviceWork& work) {
+      return work.Run([&] {
+        return engine_->ClipAndStep(setup_.adam, step, setup_.max_grad_norm,
+                                    weights_.mutable_data_ptr<float>(),
+                                    m_.mutable_data_ptr<float>(), v_.mutable_data_ptr<float>());
+      });
+    });
   }
 
   absl::Status Read(Tensor weights, Tensor m, Tensor v) override {
-    weights.copy_(weights_);
-    m.copy_(m_);
-    v.copy_(v_);
-    return absl::OkStatus();
+    return OnDevice(device_, kPhase, [&](DeviceWork& work) -> absl::Status {
+      for (const auto& [to, from] : {std::pair(weights, weights_), {m, m_}, {v, v_}}) {
+        MENTOR_ASSIGN_OR_RETURN(const Tensor now, work.ToHost(from));
+        to.copy_(now);
+      }
+      return absl::OkStatus();
+    });
   }
 
  private:
+  static constexpr auto kPhase = DevicePhase::kOuter;
   static constexpr int64_t kTerms = sizeof(OuterLossTerms) / sizeof(double);
 
-  torch::TensorOptions Numbers(torch::Dtype dtype) const {
-    return torch::TensorOptions(dtype).device(memory_);
-  }
-  Tensor Here(const Tensor& x, torch::Dtype dtype) const {
-    return x.defined() ? x.to(memory_, dtype).contiguous() : x;
-  }
-
+  const Device device_;  // Its monitor outlives the lease.
+  const DeviceLease lease_;
   const PieceTrainerSetup setup_;
-  const Device device_;
-  const torch::Device memory_;
   const Engine engine_;
   // On the device.
   Tensor features_, cut_features_, signals_, log_probs_, advantages_, returns_;
@@ -124,70 +146,105 @@ class Trainer : public PieceTrainer {
   const LstmBatch<float> batch_;
 };
 
-// What the device lacks, as an error; before anything is begun.
-absl::Status CheckMemory(const Device& device, const LstmEngineShape& shape, int64_t more) {
-  if (device.kind != DeviceKind::kCuda) return absl::OkStatus();
-  MENTOR_ASSIGN_OR_RETURN(const GpuMemory memory, MemoryOfGpu(device.index));
-  const auto needed = static_cast<uint64_t>(LstmEngineBytes<float>(shape) + more);
-  if (needed <= memory.free_bytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrFormat(
-      "%s: the outer update needs %.2f GB of its memory, %.2f GB of %.2f GB are free: take fewer "
-      "lifetimes (rule.lifetimes_per_update) or shorter pieces (rule.option.k), or another device",
-      device.name, 1e-9 * static_cast<double>(needed),
-      1e-9 * static_cast<double>(memory.free_bytes),
-      1e-9 * static_cast<double>(memory.total_bytes)));
+absl::StatusOr<DeviceLease> TakeMemory(const Device& device, int64_t bytes, const char* what,
+                                       const char* remedy) {
+  if (device.monitor == nullptr) return DeviceLease();
+  return device.monitor->Take(static_cast<uint64_t>(bytes), what, remedy);
 }
 
 }  // namespace
 
+int64_t LstmOnDevice::RunBytes(int64_t lifetimes, int64_t steps) const {
+  // Features, noise, signals, log-densities and values of each step; states before and after.
+  const int64_t floats =
+      lifetimes * (steps * (sizes.features + 4) + 4 * sizes.hidden + 2) + sizes.NumWeights();
+  return Engine::Bytes({.sizes = sizes, .lifetimes = lifetimes}) + 4 * floats;
+}
+
 SignalOutputs LstmOnDevice::Run(const Tensor& weights, const Tensor& features, const Tensor& noise,
                                 SignalState* state) const {
   const torch::NoGradGuard no_grad;
-  const UseDevice use(device);
-  const torch::Device memory = MemoryOf(device);
-  const auto here = [&](const Tensor& x) { return x.to(memory, torch::kFloat32).contiguous(); };
   const int64_t lifetimes = features.size(0), steps = features.size(1);
-  const Tensor w = here(weights), x = here(features), z = noise.defined() ? here(noise) : noise;
-  Tensor h = here(state->recurrent[0]).clone(), c = here(state->recurrent[1]).clone(),
-         previous = here(state->previous).clone();
-  const Tensor signals = torch::empty({lifetimes, steps}, x.options());
-  LstmRun<float> run{.lifetimes = lifetimes,
-                     .steps = steps,
-                     .log_initial_std = log_initial_std,
-                     .features = x.const_data_ptr<float>(),
-                     .h = h.mutable_data_ptr<float>(),
-                     .c = c.mutable_data_ptr<float>(),
-                     .previous = previous.mutable_data_ptr<float>(),
-                     .signals = signals.mutable_data_ptr<float>()};
-  Tensor log_probs, values;
-  if (noise.defined()) {
-    log_probs = torch::empty_like(signals);
-    values = torch::empty_like(signals);
-    run.noise = z.const_data_ptr<float>();
-    run.log_probs = log_probs.mutable_data_ptr<float>();
-    run.values = values.mutable_data_ptr<float>();
-  }
-  const Engine engine({.sizes = sizes, .log_initial_std = log_initial_std, .lifetimes = lifetimes},
-                      device);
-  const absl::Status status = engine->Act(w.const_data_ptr<float>(), run);
+  SignalOutputs outputs;
+  const auto run = [&](DeviceWork& work) -> absl::Status {
+    const auto here = [&](const Tensor& x) { return work.ToDevice(x, torch::kFloat32); };
+    const Tensor w = here(weights), x = here(features), z = here(noise);
+    Tensor h = here(state->recurrent[0]).clone(), c = here(state->recurrent[1]).clone(),
+           previous = here(state->previous).clone();
+    const Tensor signals = torch::empty({lifetimes, steps}, x.options());
+    LstmRun<float> run{.lifetimes = lifetimes,
+                       .steps = steps,
+                       .log_initial_std = log_initial_std,
+                       .features = x.const_data_ptr<float>(),
+                       .h = h.mutable_data_ptr<float>(),
+                       .c = c.mutable_data_ptr<float>(),
+                       .previous = previous.mutable_data_ptr<float>(),
+                       .signals = signals.mutable_data_ptr<float>()};
+    Tensor log_probs, values;
+    if (noise.defined()) {
+      log_probs = torch::empty_like(signals);
+      values = torch::empty_like(signals);
+      run.noise = z.const_data_ptr<float>();
+      run.log_probs = log_probs.mutable_data_ptr<float>();
+      run.values = values.mutable_data_ptr<float>();
+    }
+    const Engine engine(
+        {.sizes = sizes, .log_initial_std = log_initial_std, .lifetimes = lifetimes}, work,
+        /*pool=*/nullptr);
+    MENTOR_RETURN_IF_ERROR(work.Run([&] { return engine->Act(w.const_data_ptr<float>(), run); }));
+    for (const auto& [to, from] : {std::pair(&outputs.signals, signals),
+                                   {&outputs.log_probs, log_probs},
+                                   {&outputs.values, values},
+                                   {&state->recurrent[0], h},
+                                   {&state->recurrent[1], c},
+                                   {&state->previous, previous}}) {
+      MENTOR_ASSIGN_OR_RETURN(*to, work.ToHost(from));
+    }
+    return absl::OkStatus();
+  };
+  const auto lease =
+      TakeMemory(device, RunBytes(lifetimes, steps), "the signal network along a shard's steps",
+                 "make rule.shard_lifetimes smaller, or take another device");
+  const absl::Status status =
+      lease.ok() ? OnDevice(device, DevicePhase::kSignal, run) : lease.status();
   TORCH_CHECK(status.ok(), status.ToString());
-  const auto back = [](const Tensor& y) { return y.defined() ? y.cpu() : y; };
-  *state = {{back(h), back(c)}, back(previous)};
-  return {.signals = back(signals), .log_probs = back(log_probs), .values = back(values)};
+  return outputs;
+}
+
+namespace {
+
+LstmEngineShape ShapeOf(const LstmOnDevice& network, const PieceTrainerSetup& setup,
+                        int64_t lifetimes) {
+  return {.sizes = network.sizes,
+          .log_initial_std = network.log_initial_std,
+          .lifetimes = lifetimes,
+          .piece_steps = setup.piece_steps,
+          .group_lifetimes = setup.group_lifetimes};
+}
+
+}  // namespace
+
+int64_t LstmOnDevice::TrainerBytes(const PieceTrainerSetup& setup, int64_t lifetimes,
+                                   int64_t steps) const {
+  return Trainer::Bytes(ShapeOf(*this, setup, lifetimes), steps);
 }
 
 absl::StatusOr<std::unique_ptr<PieceTrainer>> LstmOnDevice::NewTrainer(
     const PieceTrainerSetup& setup, const PieceTrainerBatch& batch, const Tensor& weights,
     const Tensor& m, const Tensor& v) const {
-  const LstmEngineShape shape = {.sizes = sizes,
-                                 .log_initial_std = log_initial_std,
-                                 .lifetimes = batch.signals.size(0),
-                                 .piece_steps = setup.piece_steps,
-                                 .group_lifetimes = setup.group_lifetimes};
-  // Features, with those at cuts, and five numbers of each step, of which two are doubles.
-  const int64_t of_batch = batch.signals.numel() * 4 * (2 * sizes.features + 6);
-  MENTOR_RETURN_IF_ERROR(CheckMemory(device, shape, of_batch));
-  return std::make_unique<Trainer>(*this, setup, shape, batch, weights, m, v);
+  const LstmEngineShape shape = ShapeOf(*this, setup, batch.signals.size(0));
+  MENTOR_ASSIGN_OR_RETURN(
+      DeviceLease lease,
+      TakeMemory(device, Trainer::Bytes(shape, batch.signals.size(1)), "the outer update",
+                 "make rule.lifetimes_per_update or rule.option.k smaller, or take another "
+                 "device"));
+  std::unique_ptr<PieceTrainer> trainer;
+  MENTOR_RETURN_IF_ERROR(OnDevice(device, DevicePhase::kOuter, [&](DeviceWork& work) {
+    trainer =
+        std::make_unique<Trainer>(std::move(lease), setup, shape, batch, weights, m, v, &work);
+    return absl::OkStatus();
+  }));
+  return trainer;
 }
 
 }  // namespace mentor::learner

@@ -1,5 +1,6 @@
 // The LSTM signal network where a device, or its emulation, runs the kernels (lstm_engine.h):
-// tensors of the host go there and back. Immutable; threads may share.
+// tensors of the host go there and back. LibTorch keeps the device's memory between calls.
+// Immutable; threads may share.
 #pragma once
 
 #include <torch/types.h>
@@ -24,6 +25,10 @@ struct LstmOnDevice {
   // As SignalNetwork::Run, of features [S, T, features] float32.
   SignalOutputs Run(const torch::Tensor& weights, const torch::Tensor& features,
                     const torch::Tensor& noise, SignalState* state) const;
+
+  // The memory of the device that Run takes, and a trainer.
+  int64_t RunBytes(int64_t lifetimes, int64_t steps) const;
+  int64_t TrainerBytes(const PieceTrainerSetup& setup, int64_t lifetimes, int64_t steps) const;
 
   // weights, m and v [P] float32. RESOURCE_EXHAUSTED, with both numbers, when the device lacks
   // memory.

@@ -20,6 +20,8 @@ struct CUstream_st;  // See launch.h.
 
 namespace mentor::learner {
 
+class WorkerPool;
+
 // What an engine is made for, and what its memory is reckoned by.
 struct LstmEngineShape {
   LstmSizes sizes;
@@ -53,9 +55,11 @@ class LstmEngine {
                                    std::optional<double> max_grad_norm, T* weights, T* m, T* v) = 0;
 };
 
-// `memory`: LstmEngineBytes(shape) bytes, aligned to 256; it outlives the engine.
+// `memory`: LstmEngineBytes(shape) bytes, aligned to 256; it outlives the engine. Null pool: all on
+// the calling thread.
 template <typename T>
-std::unique_ptr<LstmEngine<T>> MakeEmulatedLstmEngine(const LstmEngineShape& shape, void* memory);
+std::unique_ptr<LstmEngine<T>> MakeEmulatedLstmEngine(const LstmEngineShape& shape, void* memory,
+                                                      WorkerPool* pool = nullptr);
 
 // On the current device. Has_clusters: from compute capability 9.0 on; without, all sizes run as
 // other than the default ones do. A build without CUDA returns UNIMPLEMENTED from all calls.

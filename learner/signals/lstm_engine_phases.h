@@ -1,5 +1,4 @@
-// LstmEngine as a sequence of kernels. An executor says has_clusters(), and Run(kernel) queues
-// kernel.Clusters() clusters of it; all of one kernel have ended before the next one begins.
+// LstmEngine as a sequence of kernels. A launcher (launch.h) starts them.
 #pragma once
 
 #include <algorithm>
@@ -59,6 +58,7 @@ struct LstmPieceMemory {
   LstmPieceMemory(const LstmEngineShape& shape, Arena* arena) {
     const LstmSizes& s = shape.sizes;
     const int64_t rows = shape.lifetimes * shape.piece_steps, states = rows + shape.lifetimes;
+    if (shape.piece_steps == 0) return;
     const int64_t groups = CeilDiv(shape.lifetimes, shape.group_lifetimes);
     features = arena->Take<T>(rows * s.features);
     code1 = arena->Take<T>(rows * s.code1());
@@ -104,15 +104,15 @@ int64_t LstmEngineBytes(const LstmEngineShape& shape) {
   return arena.bytes();
 }
 
-template <typename T, class Executor>
+template <typename T, class Launcher>
 class LstmEngineOn : public LstmEngine<T> {
  public:
-  LstmEngineOn(const LstmEngineShape& shape, void* memory, Executor executor)
+  LstmEngineOn(const LstmEngineShape& shape, void* memory, Launcher launcher)
       : shape_(shape),
         arena_(memory),
         act_(shape, &arena_),
         piece_(shape, &arena_),
-        executor_(executor) {}
+        launcher_(launcher) {}
 
   absl::Status Act(const T* weights, const LstmRun<T>& run) override {
     MENTOR_CHECK(run.lifetimes <= shape_.lifetimes);
@@ -235,7 +235,7 @@ class LstmEngineOn : public LstmEngine<T> {
   template <class F>
   void WithSizes(F&& f) {
     const LstmSizes& s = shape_.sizes;
-    if (executor_.has_clusters()) {
+    if (launcher_.has_clusters) {
       if (FixedLstmSizes<4>::Matches(s)) return f(FixedLstmSizes<4>{s.features});
       if (FixedLstmSizes<5>::Matches(s)) return f(FixedLstmSizes<5>{s.features});
     }
@@ -243,7 +243,7 @@ class LstmEngineOn : public LstmEngine<T> {
   }
   template <class Kernel>
   void Queue(const Kernel& kernel) {
-    if (status_.ok()) status_ = executor_.Run(kernel);
+    if (status_.ok()) status_ = launcher_.Launch(kernel, kernel.Clusters());
   }
   template <class F>
   void ForEach(int64_t count, const F& f) {
@@ -552,7 +552,7 @@ class LstmEngineOn : public LstmEngine<T> {
   Arena arena_;
   const LstmActMemory<T> act_;
   const LstmPieceMemory<T> piece_;
-  Executor executor_;
+  Launcher launcher_;
   absl::Status status_;
   PieceRows rows_;     // Of the last piece.
   bool fresh_ = true;  // No piece since the last optimizer step.

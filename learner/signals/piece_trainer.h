@@ -1,5 +1,5 @@
-// Outer PPO of a signal network that computes all groups of lifetimes of a piece at once, where its
-// kernels run.
+// What takes a network through the pieces of outer PPO: on the CPU a group of lifetimes at a time
+// (outer_ppo.cc), or all groups at once where a signal network's kernels run.
 #pragma once
 
 #include <torch/types.h>
@@ -14,6 +14,8 @@
 #include "learner/kernels/outer_step.h"
 
 namespace mentor::learner {
+
+class WorkerPool;
 
 // The trained steps of N lifetimes, on the host.
 struct PieceTrainerBatch {
@@ -31,6 +33,7 @@ struct PieceTrainerSetup {
   double max_grad_norm = 0;
   int64_t group_lifetimes = 1;  // Whose gradient is one sum.
   int64_t piece_steps = 0;      // Of a piece, at most.
+  WorkerPool* pool = nullptr;   // Of an emulated device.
 };
 
 // Not thread-safe.
@@ -48,7 +51,7 @@ class PieceTrainer {
   virtual absl::StatusOr<Piece> Train(int64_t begin, int64_t end) = 0;
   // An optimizer step, number `step` counted from 1, with the gradients since the last one.
   virtual absl::Status Step(int64_t step) = 0;
-  // The weights and moments [P] now, into tensors of the host.
+  // The weights and moments [P] now, into those that it began with, which are the host's.
   virtual absl::Status Read(torch::Tensor weights, torch::Tensor m, torch::Tensor v) = 0;
 };
 

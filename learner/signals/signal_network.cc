@@ -40,6 +40,13 @@ int64_t SignalNetwork::NumbersPerStep(bool graph) const {
   return (graph ? 4 : 2) * widths;
 }
 
+int64_t SignalNetwork::RunDeviceBytes(int64_t, int64_t) const {
+  return 0;
+}
+int64_t SignalNetwork::TrainerDeviceBytes(const PieceTrainerSetup&, int64_t, int64_t) const {
+  return 0;
+}
+
 std::vector<AttentionMap> SignalNetwork::Explain(const torch::Tensor&, const Segment&,
                                                  const SignalState&) const {
   return {};

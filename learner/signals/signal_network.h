@@ -104,6 +104,12 @@ class SignalNetwork {
   // default from the widths of the layers.
   virtual int64_t NumbersPerStep(bool graph) const;
 
+  // The memory that kernels take of a device: for Run along the steps of so many lifetimes, and for
+  // a trainer of them. 0, as by default: there are no such kernels.
+  virtual int64_t RunDeviceBytes(int64_t lifetimes, int64_t steps) const;
+  virtual int64_t TrainerDeviceBytes(const PieceTrainerSetup& setup, int64_t lifetimes,
+                                     int64_t steps) const;
+
   // For people: where the network looked while it gave the signals of a segment, which begins in
   // `state`. Nothing by default.
   virtual std::vector<AttentionMap> Explain(const torch::Tensor& weights, const Segment& segment,

@@ -1,13 +1,16 @@
-// Speed, measured side by side with its reference in one run (`mentor bench NAME [--json]`). A
-// measurement is one file that registers itself; nothing here asserts a time.
+// Speed, measured side by side with its reference in one run: `mentor bench NAME` for one
+// measurement, `mentor bench all` for all of them, with other programs beside them
+// (docs/performance.md). A measurement is one file that registers itself and measures one round;
+// rounds, medians and spread are rounds.h's. Nothing here asserts a time.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <string>
-#include <vector>
 
 #include <absl/status/statusor.h>
+
+#include "learner/kernels/device.h"
 
 namespace CLI {
 class App;
@@ -17,21 +20,22 @@ namespace mentor::bench {
 
 struct Figure {
   double value = 0;
-  std::string unit;  // "ratio", "s", "ms", "steps/s"
-  std::string goal;  // "must 0.80, goal 0.90"; empty without one.
+  std::string unit;       // "ratio", "s", "ms", "steps/s"
+  std::string goal = "";  // "must 0.80, goal 0.90"; empty without one.
 };
 using Figures = std::map<std::string, Figure>;
 
 struct Settings {
-  int rounds = 5;
   int threads = 1;
+  learner::Device device = {};
 };
 
 struct BenchEntry {
   std::string name;
   std::string summary;
+  // One round, warm-up included, in a process of its own. UNIMPLEMENTED: not with these settings.
   std::function<absl::StatusOr<Figures>(const Settings&)> run;
-  // Flags of this measurement alone.
+  // Flags of this measurement alone, of names that no other one has.
   std::function<void(CLI::App* command)> add_flags = [](CLI::App*) {};
 };
 

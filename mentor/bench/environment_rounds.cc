@@ -22,7 +22,8 @@ namespace {
 constexpr int kChunkSteps = 500;      // Steps of the environment before the simulator's turn.
 constexpr double kRoundUs = 150'000;  // A round has as many chunks as fill this time, by a trial.
 constexpr int kChunksMax = 50;
-constexpr uint32_t kGoals = 10;  // Different ones, in turn.
+constexpr uint32_t kGoals = 10;           // Different ones, in turn.
+constexpr uint32_t kThreadsChunk = 1000;  // Of the threads' actions.
 
 using Actions = std::vector<std::vector<float>>;
 
@@ -34,11 +35,6 @@ double WallMicroseconds() {
   return std::chrono::duration<double, std::micro>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
-}
-
-// 0 of nothing: there was no peer.
-double Median(const std::vector<double>& values) {
-  return values.empty() ? 0 : report::Median(values);
 }
 
 // A tour of the actions with noise, different for each chunk: a drift that changes every 25 steps,
@@ -169,60 +165,37 @@ class Scene {
   std::vector<size_t> episodes_;  // Steps of each episode of the chunk.
 };
 
-absl::StatusOr<SceneBench> BenchScene(const envs::EnvironmentEntry& entry,
-                                      const BenchSettings& settings) {
+absl::StatusOr<SceneBench> BenchScene(const envs::EnvironmentEntry& entry) {
   MENTOR_ASSIGN_OR_RETURN(Scene scene, Scene::Make(entry));
-  std::vector<double> bare, step, reset, first_reset, total, peer;
-  std::vector<double> step_ratio, with_resets, peer_bare, ahead;
+  std::vector<double> first_resets;
   for (uint32_t goal = 0; goal < kGoals; ++goal) {
     MENTOR_ASSIGN_OR_RETURN(const double us, scene.FirstReset(goal));
-    first_reset.push_back(us);
+    first_resets.push_back(us);
   }
   const Actions trial = MakeActions(scene.info(), 0);
   MENTOR_ASSIGN_OR_RETURN(const Spent guess, scene.Steps(0, trial));
   MENTOR_RETURN_IF_ERROR(scene.BareSteps(0, trial).status());
   const int chunks = std::clamp(static_cast<int>(kRoundUs / guess.step_us), 1, kChunksMax);
 
-  SceneBench result{.environment = entry.name, .suite = entry.suite};
-  uint32_t chunk = 0;
-  for (int round = 0; round < settings.rounds; ++round) {
-    Spent ours;
-    double bare_us = 0;
-    for (int i = 0; i < chunks; ++i, ++chunk) {
-      const Actions actions = MakeActions(scene.info(), chunk);
-      MENTOR_ASSIGN_OR_RETURN(const Spent spent, scene.Steps(chunk, actions));
-      MENTOR_ASSIGN_OR_RETURN(const double us, scene.BareSteps(chunk, actions));
-      ours += spent;
-      bare_us += us;
-    }
-    bare.push_back(bare_us / ours.steps);
-    step.push_back(ours.step_us / ours.steps);
-    reset.push_back(ours.reset_us / ours.resets);
-    total.push_back((ours.step_us + ours.reset_us) / ours.steps);
-    step_ratio.push_back(bare.back() / step.back());
-    with_resets.push_back(bare.back() / total.back());
-    if (settings.peer == nullptr || !result.peer_error.empty()) continue;
-    const absl::StatusOr<double> us = settings.peer(entry.name, ours.steps, round + 1);
-    if (absl::IsNotFound(us.status())) {
-      result.peer_error = std::string(us.status().message());
-      continue;
-    }
-    MENTOR_RETURN_IF_ERROR(us.status());
-    peer.push_back(*us);
-    peer_bare.push_back(bare.back() / *us);
-    ahead.push_back(*us / total.back());
+  Spent ours;
+  double bare_us = 0;
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    const Actions actions = MakeActions(scene.info(), chunk);
+    MENTOR_ASSIGN_OR_RETURN(const Spent spent, scene.Steps(chunk, actions));
+    MENTOR_ASSIGN_OR_RETURN(const double us, scene.BareSteps(chunk, actions));
+    ours += spent;
+    bare_us += us;
   }
-  result.bare_us = Median(bare);
-  result.step_us = Median(step);
-  result.reset_us = Median(reset);
-  result.first_reset_us = Median(first_reset);
-  result.total_us = Median(total);
-  result.peer_us = Median(peer);
-  result.step_ratio = Median(step_ratio);
-  result.with_resets_ratio = Median(with_resets);
-  result.peer_bare_ratio = Median(peer_bare);
-  result.ahead_of_peer_ratio = Median(ahead);
-  return result;
+  const double total_us = ours.step_us + ours.reset_us;
+  return SceneBench{.environment = entry.name,
+                    .suite = entry.suite,
+                    .bare_us = bare_us / ours.steps,
+                    .step_us = ours.step_us / ours.steps,
+                    .reset_us = ours.reset_us / ours.resets,
+                    .first_reset_us = report::Median(first_resets),
+                    .total_us = total_us / ours.steps,
+                    .step_ratio = bare_us / ours.step_us,
+                    .with_resets_ratio = bare_us / total_us};
 }
 
 // One chunk in each of `threads` threads at once: wall time, and CPU time of one thread on average.
@@ -258,37 +231,26 @@ absl::StatusOr<Together> RunTogether(std::vector<Scene>& scenes, size_t threads,
   return together;
 }
 
-absl::Status BenchThreads(const envs::EnvironmentEntry& entry, int rounds, SuiteBench* bench) {
+absl::Status BenchThreads(const envs::EnvironmentEntry& entry, SuiteBench* bench) {
   std::vector<Scene> scenes;
   for (int i = 0; i < 2; ++i) {
     MENTOR_ASSIGN_OR_RETURN(Scene scene, Scene::Make(entry));
     scenes.push_back(std::move(scene));
   }
-  std::vector<double> wall, cpu;
-  for (int round = 0; round < rounds * 2; ++round) {
-    const uint32_t chunk = 1000 + round;
-    const Actions actions = MakeActions(scenes[0].info(), chunk);
-    MENTOR_RETURN_IF_ERROR(scenes[0].FirstReset(chunk).status());
-    MENTOR_ASSIGN_OR_RETURN(const Together one, RunTogether(scenes, 1, chunk, actions));
-    MENTOR_ASSIGN_OR_RETURN(const Together two, RunTogether(scenes, 2, chunk, actions));
-    wall.push_back(2 * one.wall_us / two.wall_us);
-    cpu.push_back(2 * one.cpu_us / two.cpu_us);
-  }
-  bench->two_threads_ratio = Median(wall);
-  bench->two_threads_cpu_ratio = Median(cpu);
+  const Actions actions = MakeActions(scenes[0].info(), kThreadsChunk);
+  // The goal has been seen in both.
+  for (Scene& scene : scenes) MENTOR_RETURN_IF_ERROR(scene.FirstReset(kThreadsChunk).status());
+  MENTOR_ASSIGN_OR_RETURN(const Together one, RunTogether(scenes, 1, kThreadsChunk, actions));
+  MENTOR_ASSIGN_OR_RETURN(const Together two, RunTogether(scenes, 2, kThreadsChunk, actions));
+  bench->two_threads_ratio = 2 * one.wall_us / two.wall_us;
+  bench->two_threads_cpu_ratio = 2 * one.cpu_us / two.cpu_us;
   return absl::OkStatus();
 }
 
-// Over those of `scenes` that have one.
-double GeometricMean(const std::vector<const SceneBench*>& scenes, double SceneBench::*ratio) {
+double GeometricMean(const std::vector<const SceneBench*>& scenes, double SceneBench::*figure) {
   double logarithms = 0;
-  int count = 0;
-  for (const SceneBench* scene : scenes) {
-    if (scene->*ratio == 0) continue;
-    logarithms += std::log(scene->*ratio);
-    ++count;
-  }
-  return count == 0 ? 0 : std::exp(logarithms / count);
+  for (const SceneBench* scene : scenes) logarithms += std::log(scene->*figure);
+  return std::exp(logarithms / static_cast<double>(scenes.size()));
 }
 
 // The environments on MuJoCo that are asked for.
@@ -312,29 +274,23 @@ absl::StatusOr<std::vector<const envs::EnvironmentEntry*>> Choose(
 
 }  // namespace
 
-absl::StatusOr<EnvironmentBench> BenchEnvironments(const BenchSettings& settings) {
-  if (settings.rounds < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("rounds is ", settings.rounds, "; give at least one"));
-  }
-  MENTOR_ASSIGN_OR_RETURN(const std::vector<const envs::EnvironmentEntry*> entries,
-                          Choose(settings.only));
+absl::StatusOr<EnvironmentBench> BenchEnvironments(const std::vector<std::string>& only) {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<const envs::EnvironmentEntry*> entries, Choose(only));
   EnvironmentBench bench;
   for (const envs::EnvironmentEntry* entry : entries) {
-    MENTOR_ASSIGN_OR_RETURN(SceneBench scene, BenchScene(*entry, settings));
+    MENTOR_ASSIGN_OR_RETURN(SceneBench scene, BenchScene(*entry));
     bench.scenes.push_back(std::move(scene));
   }
   std::map<std::string, std::vector<const SceneBench*>> suites;
   for (const SceneBench& scene : bench.scenes) suites[scene.suite].push_back(&scene);
   for (const auto& [name, scenes] : suites) {
-    SuiteBench suite{
-        .suite = name,
-        .step_ratio = GeometricMean(scenes, &SceneBench::step_ratio),
-        .with_resets_ratio = GeometricMean(scenes, &SceneBench::with_resets_ratio),
-        .peer_bare_ratio = GeometricMean(scenes, &SceneBench::peer_bare_ratio),
-        .ahead_of_peer_ratio = GeometricMean(scenes, &SceneBench::ahead_of_peer_ratio)};
+    SuiteBench suite{.suite = name,
+                     .scenes = static_cast<int>(scenes.size()),
+                     .step_ratio = GeometricMean(scenes, &SceneBench::step_ratio),
+                     .with_resets_ratio = GeometricMean(scenes, &SceneBench::with_resets_ratio),
+                     .total_us = GeometricMean(scenes, &SceneBench::total_us)};
     MENTOR_RETURN_IF_ERROR(
-        BenchThreads(*envs::FindEnvironment(scenes.front()->environment), settings.rounds, &suite));
+        BenchThreads(*envs::FindEnvironment(scenes.front()->environment), &suite));
     bench.suites.push_back(suite);
   }
   return bench;

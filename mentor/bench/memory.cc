@@ -16,7 +16,7 @@
 namespace mentor::bench {
 namespace {
 
-constexpr int kSteps = 500;
+constexpr int kVisitSteps = 500;
 
 // One episode in each environment; all of them are kept.
 absl::Status Visit(const std::vector<const envs::EnvironmentEntry*>& entries, uint32_t thread,
@@ -29,7 +29,7 @@ absl::Status Visit(const std::vector<const envs::EnvironmentEntry*>& entries, ui
     std::vector<double> observation(environment.info().observation_size);
     std::vector<float> action(environment.info().action_size);
     MENTOR_RETURN_IF_ERROR(environment.Reset(random, 0, observation));
-    for (int t = 0; t < kSteps; ++t) {
+    for (int t = 0; t < kVisitSteps; ++t) {
       for (size_t i = 0; i < action.size(); ++i)
         action[i] = static_cast<float>(2 * random.Uniform(t, static_cast<uint32_t>(i)) - 1);
       MENTOR_RETURN_IF_ERROR(environment.Step(action, observation).status());
@@ -61,10 +61,10 @@ absl::StatusOr<Figures> RunMemory(const Settings& settings) {
   }
   for (const absl::Status& status : statuses) MENTOR_RETURN_IF_ERROR(status);
   return Figures{
-      {"environments", {static_cast<double>(entries.size()), "", ""}},
-      {"threads", {static_cast<double>(threads), "", ""}},
+      {"environments", {static_cast<double>(entries.size()), ""}},
+      {"threads", {static_cast<double>(threads), ""}},
       {"resident", {after - before, "MB", "must 2000, goal 1200 (without the program itself)"}},
-      {"resident_before", {before, "MB", ""}}};
+      {"resident_before", {before, "MB"}}};
 }
 
 const RegisterBench register_memory(

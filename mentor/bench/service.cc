@@ -41,6 +41,7 @@ using Stub = v1::ExperimentService::Stub;
 
 int queued = 1000;
 int actors_max = 1000;
+int learners = 10;
 
 constexpr int kClients = 8;
 constexpr int kWatchers = 500;
@@ -48,13 +49,8 @@ constexpr int kCycles = 10;
 constexpr uint32_t kUnitSteps = 125;
 // A result of 500 steps of Meta-World.
 constexpr size_t kLargeResultBytes = 93'000;
-constexpr int kLearners = 10;
 constexpr double kSecondsPerFleet = 3;
 constexpr auto kPatience = std::chrono::seconds(60);
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // What is held; not what the allocator keeps for later.
 double ResidentBytes() {
@@ -115,7 +111,7 @@ absl::Status MeasureSubmissions(const Stubs& stubs, const v1::CreateExperimentRe
   }
   (*figures)["submit_one_client_per_second"] = {queued / SecondsSince(begin), "1/s",
                                                 "must 50, goal 500"};
-  (*figures)["submit_p50"] = {Quantile(latencies, 0.5) * 1e3, "ms", ""};
+  (*figures)["submit_p50"] = {Quantile(latencies, 0.5) * 1e3, "ms"};
   (*figures)["submit_p99"] = {Quantile(latencies, 0.99) * 1e3, "ms", "must 50, goal 10"};
   const double memory_before = ResidentBytes();
   std::atomic<int> failed = 0;
@@ -148,7 +144,7 @@ absl::Status MeasureListing(Stub* stub, Figures* figures) {
     MENTOR_RETURN_IF_ERROR(Call(stub, &Stub::ListExperiments, list).status());
     listing.push_back(SecondsSince(start));
   }
-  (*figures)["filtered_list_of_all_p50"] = {Quantile(listing, 0.5) * 1e3, "ms", ""};
+  (*figures)["filtered_list_of_all_p50"] = {Quantile(listing, 0.5) * 1e3, "ms"};
   return absl::OkStatus();
 }
 
@@ -254,9 +250,9 @@ absl::Status MeasureWatchers(const std::string& address, v1::CreateExperimentReq
         });
   }
   const int ready = audience.WaitForReady(kWatchers);
-  (*figures)["streams_held"] = {static_cast<double>(ready), "streams", ""};
+  (*figures)["streams_held"] = {static_cast<double>(ready), "streams"};
   // Both ends are in this process, the clients' threads too.
-  (*figures)["memory_per_stream_both_ends"] = {(ResidentBytes() - before) / kWatchers, "bytes", ""};
+  (*figures)["memory_per_stream_both_ends"] = {(ResidentBytes() - before) / kWatchers, "bytes"};
   std::vector<double> latency_first, latency_all;
   for (uint32_t weight = 2; ready >= kWatchers && weight < 22; ++weight) {
     audience.Expect(weight);
@@ -272,8 +268,8 @@ absl::Status MeasureWatchers(const std::string& address, v1::CreateExperimentReq
     latency_all.push_back(SecondsSince(start));
   }
   if (latency_all.empty()) return absl::DeadlineExceededError("watchers did not hear a change");
-  (*figures)["watch_latency_first_p50"] = {Quantile(latency_first, 0.5) * 1e3, "ms", ""};
-  (*figures)["watch_latency_all_500_p99"] = {Quantile(latency_all, 0.99) * 1e3, "ms", ""};
+  (*figures)["watch_latency_first_p50"] = {Quantile(latency_first, 0.5) * 1e3, "ms"};
+  (*figures)["watch_latency_all_500_p99"] = {Quantile(latency_all, 0.99) * 1e3, "ms"};
   return absl::OkStatus();
 }
 
@@ -463,16 +459,16 @@ absl::Status MeasureFleets(Figures* figures) {
     if (size == 1) one_actor = rate;
     const std::string suffix = absl::StrFormat("_%04d_actors", size);
     (*figures)["units_per_second" + suffix] = {rate, "1/s", size == 1 ? "" : "must: no collapse"};
-    if (size > 1) (*figures)["units_over_one_actor" + suffix] = {rate / one_actor, "ratio", ""};
+    if (size > 1) (*figures)["units_over_one_actor" + suffix] = {rate / one_actor, "ratio"};
     if (size >= 100) {
       (*figures)["memory_per_actor_both_ends" + suffix] = {(ResidentBytes() - memory_before) / size,
-                                                           "bytes", ""};
+                                                           "bytes"};
     }
   }
   return absl::OkStatus();
 }
 
-// Ten learners at once, each with its tenth of the actors, large results and mutual TLS.
+// Several learners at once, each with its share of the actors, large results and mutual TLS.
 absl::Status MeasureLearners(Figures* figures) {
   MENTOR_ASSIGN_OR_RETURN(const v1::Result small, AnswerOf(kUnitSteps));
   const auto steps = static_cast<uint32_t>(kLargeResultBytes * kUnitSteps / small.ByteSizeLong());
@@ -481,24 +477,24 @@ absl::Status MeasureLearners(Figures* figures) {
   const std::string certificates = folder.path() / "certificates";
   MENTOR_RETURN_IF_ERROR(rpc::InitCertificates(certificates, {}).status());
   std::vector<std::unique_ptr<Fleet>> fleets;
-  for (int i = 0; i < kLearners; ++i) {
-    MENTOR_ASSIGN_OR_RETURN(fleets.emplace_back(), Fleet::Start(std::max(1, actors_max / kLearners),
-                                                                answer, certificates));
+  for (int i = 0; i < learners; ++i) {
+    MENTOR_ASSIGN_OR_RETURN(fleets.emplace_back(),
+                            Fleet::Start(std::max(1, actors_max / learners), answer, certificates));
   }
   std::vector<absl::StatusOr<double>> rates(fleets.size(), 0.0);
   {
-    std::vector<std::jthread> learners;
+    std::vector<std::jthread> threads;
     for (size_t i = 0; i < fleets.size(); ++i)
-      learners.emplace_back([&, i] { rates[i] = fleets[i]->Work(1, 200, steps); });
+      threads.emplace_back([&, i] { rates[i] = fleets[i]->Work(1, 200, steps); });
   }
   double sum = 0;
   for (const auto& rate : rates) {
     MENTOR_RETURN_IF_ERROR(rate.status());
     sum += *rate;
   }
-  (*figures)["units_per_second_10_learners_93kB_tls"] = {sum, "1/s", ""};
-  (*figures)["bytes_per_second_10_learners_93kB_tls"] = {
-      sum * static_cast<double>(answer.ByteSizeLong()), "bytes/s", ""};
+  const std::string suffix = absl::StrFormat("_per_second_%d_learners_93kB_tls", learners);
+  (*figures)["units" + suffix] = {sum, "1/s"};
+  (*figures)["bytes" + suffix] = {sum * static_cast<double>(answer.ByteSizeLong()), "bytes/s"};
   return absl::OkStatus();
 }
 
@@ -520,6 +516,9 @@ const RegisterBench register_service(
            ->capture_default_str();
        command->add_option("--actors", actors_max, "Largest simulated fleet: 1, 10, 100, 1000")
            ->check(CLI::Range(1, 10'000))
+           ->capture_default_str();
+       command->add_option("--learners", learners, "Learners that share it")
+           ->check(CLI::Range(1, 256))
            ->capture_default_str();
      }});
 

@@ -1,25 +1,195 @@
-// The signal network along lifetimes, and the outer update's epoch (docs/performance.md, `signal`
-// and the outer part of `lifetime`).
+// The signal network along lifetimes, and an epoch of the outer PPO (docs/performance.md,
+// `signal`), each beside a straightforward LibTorch program: CPU seconds of one thread, or on a GPU
+// the wall clock. Shapes of ML1.
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/check.h"
+#include "learner/signals/lstm_plain.h"
+#include "learner/signals/signal_network.h"
 #include "mentor/bench/bench.h"
-#include "mentor/bench/outer_rounds.h"
+#include "mentor/bench/floor.h"
+#include "mentor/bench/workload.h"
+#include "meta_learner/rules/outer_ppo.h"
 
 namespace mentor::bench {
 namespace {
 
+constexpr int64_t kStepsOfLifetime = kIterations * kSteps;
+constexpr double kPieces = static_cast<double>(kTrainedSteps) / kPiece;
+
+struct Network {
+  std::unique_ptr<learner::SignalNetwork> own;
+  learner::LstmPlain plain;
+  torch::Tensor weights;
+
+  explicit Network(const learner::Device& device) {
+    Violations violations;
+    own = learner::MakeSignalNetwork(
+        v1::SignalSpec(),
+        {.observation_size = kObservation, .action_size = kAction, .device = device}, &violations);
+    MENTOR_CHECK(own != nullptr);
+    plain.sizes.features = kObservation + kAction + learner::LstmSizes().side;
+    plain.layout = own->layout();
+    weights = own->InitialWeights(1);
+  }
+};
+
+learner::Segment RandomSegment(int64_t lifetimes, int64_t steps) {
+  learner::Segment segment;
+  segment.observations = NormalTensor({lifetimes, steps, kObservation}, 0);
+  segment.actions = NormalTensor({lifetimes, steps, kAction}, 1);
+  segment.log_probs = NormalTensor({lifetimes, steps}, 2) - 4;
+  segment.success_signals = torch::zeros({lifetimes, steps});
+  segment.prev_done = torch::zeros({lifetimes, steps});
+  return segment;
+}
+
+// Seconds of a second run; the first one warms up.
+double WarmSeconds(const learner::Device& device, const std::function<void()>& work) {
+  work();
+  return SecondsOf(device, work);
+}
+
+// Seconds of our network along one lifetime, in lock-step with all others.
+double OwnLifetime(const Network& network, const learner::Device& device, int64_t lifetimes) {
+  const learner::Segment segment = RandomSegment(lifetimes, kSteps);
+  const torch::Tensor noise = NormalTensor({lifetimes, kSteps}, 3);
+  const double seconds = WarmSeconds(device, [&] {
+    auto state = network.own->InitialState(lifetimes, torch::kFloat32);
+    network.own->Run(network.weights, segment, noise, &state);
+  });
+  return seconds * kIterations / static_cast<double>(lifetimes);
+}
+
+// The same of LibTorch, step by step.
+double PlainLifetime(const Network& network, int64_t lifetimes) {
+  constexpr int64_t kFewSteps = 200;
+  const learner::Segment segment = RandomSegment(lifetimes, kFewSteps);
+  const torch::Tensor features =
+      network.own->Features(segment, torch::zeros({lifetimes, kFewSteps}));
+  const torch::Tensor noise = NormalTensor({lifetimes, kFewSteps}, 3);
+  const double seconds = WarmSeconds({}, [&] {
+    auto state = network.own->InitialState(lifetimes, torch::kFloat32);
+    network.plain.Run(network.weights, features, noise, &state);
+  });
+  return seconds * kStepsOfLifetime / kFewSteps / static_cast<double>(lifetimes);
+}
+
+void AddSignal(const Network& network, const learner::Device& device, Figures* figures) {
+  const bool cuda = device.kind == learner::DeviceKind::kCuda;
+  std::map<int64_t, double> own;
+  for (const int64_t lifetimes :
+       cuda ? std::vector<int64_t>{30, 132, 512} : std::vector<int64_t>{1, 15, 30}) {
+    const double seconds = OwnLifetime(network, device, lifetimes);
+    const std::string suffix = absl::StrCat("_s", lifetimes);
+    own[lifetimes] = seconds;
+    (*figures)["lifetime" + suffix] = {seconds, "s"};
+    (*figures)["step" + suffix] = {
+        1e6 * seconds * static_cast<double>(lifetimes) / kStepsOfLifetime, "us"};
+  }
+  if (cuda) return;
+  const double plain = PlainLifetime(network, 1);
+  (*figures)["plain_s1"] = {plain, "s"};
+  (*figures)["plain_s15"] = {PlainLifetime(network, 15), "s"};
+  for (const int64_t lifetimes : {15, 30}) {
+    (*figures)[absl::StrCat("speedup_s", lifetimes)] = {plain / own.at(lifetimes), "ratio",
+                                                        "over plain_s1"};
+  }
+}
+
+// The trained steps of all lifetimes.
+meta_learner::OuterPpoBatch OuterBatch(const Network& network) {
+  learner::Segment steps = RandomSegment(kLifetimes, kTrainedSteps);
+  auto state = network.own->InitialState(kLifetimes, torch::kFloat32);
+  const auto acted = network.own->Run(network.weights, steps,
+                                      NormalTensor({kLifetimes, kTrainedSteps}, 3), &state);
+  steps.signals = acted.signals;
+  steps.signal_log_probs = acted.log_probs;
+  return meta_learner::MakeOuterPpoBatch(
+      *network.own, steps,
+      meta_learner::StandardiseAdvantages(NormalTensor({kLifetimes, kTrainedSteps}, 4)),
+      acted.values);
+}
+
+absl::StatusOr<double> OuterEpoch(const Network& network, const learner::Device& device,
+                                  const meta_learner::OuterPpoBatch& batch) {
+  const meta_learner::OuterPpoConfig config{.target_kl = std::nullopt, .k = kPiece};
+  torch::Tensor weights = network.weights.clone();
+  meta_learner::AdamState adam{torch::zeros_like(weights), torch::zeros_like(weights), 0};
+  const int64_t displacement = kPiece / 2;
+  absl::Status status;
+  const double seconds = SecondsOf(device, [&] {
+    status = meta_learner::RunOuterPpo(*network.own, config, batch, {&displacement, 1}, weights,
+                                       &adam, nullptr)
+                 .status();
+  });
+  MENTOR_RETURN_IF_ERROR(status);
+  return seconds;
+}
+
+// The same in LibTorch: the gradients of one piece, for all.
+double PlainEpoch(const Network& network, const meta_learner::OuterPpoBatch& batch) {
+  const auto piece = [](const torch::Tensor& x) { return x.narrow(1, 0, kPiece); };
+  return kPieces * SecondsOf({}, [&] {
+           const at::AutoGradMode gradients(true);
+           const torch::Tensor leaf = network.weights.clone().requires_grad_(true);
+           const auto evaluation = network.plain.Evaluate(
+               leaf, piece(batch.features), piece(batch.outputs),
+               network.own->InitialState(kLifetimes, torch::kFloat32).recurrent);
+           const torch::Tensor loss =
+               (evaluation.log_probs + evaluation.log_stds + evaluation.values).mean();
+           torch::autograd::grad({loss}, {leaf});
+         });
+}
+
+// The matrix products of an epoch alone, by LibTorch's BLAS.
+double ProductsSeconds(const std::vector<Product>& products) {
+  double seconds = 0;
+  for (const Product& product : products) {
+    const torch::Tensor a = torch::ones({product.rows, product.inner}),
+                        b = torch::ones({product.inner, product.columns});
+    torch::Tensor c = torch::empty({product.rows, product.columns});
+    seconds += SecondsOf({}, [&] {
+      for (int64_t i = 0; i < product.times; ++i) at::mm_out(c, a, b);
+    });
+  }
+  return kPieces * seconds;
+}
+
 absl::StatusOr<Figures> RunSignal(const Settings& settings) {
-  const BenchRulesOptions options{.rounds = settings.rounds};
+  const learner::Device& device = settings.device;
+  if (device.kind == learner::DeviceKind::kEmulated) {
+    return absl::UnimplementedError("the emulation is too slow for whole lifetimes");
+  }
+  const Network network(device);
   Figures figures;
-  const auto add = [&](const std::string& part, const std::map<std::string, double>& numbers) {
-    for (const auto& [name, value] : numbers) {
-      const char* unit = name.ends_with("_us")  ? "us"
-                         : name.ends_with("_s") ? "s"
-                         : name == "gflop"      ? "GFLOP"
-                                                : "ratio";
-      figures[part + "/" + name] = {value, unit, ""};
-    }
-  };
-  add("signal", BenchSignal(options));
-  add("outer_ppo", BenchOuterPpo(options));
+  AddSignal(network, device, &figures);
+  const meta_learner::OuterPpoBatch batch = OuterBatch(network);
+  MENTOR_ASSIGN_OR_RETURN(const double epoch, OuterEpoch(network, device, batch));
+  figures["outer_epoch"] = {epoch, "s",
+                            device.kind == learner::DeviceKind::kCuda ? "goal 0.02" : ""};
+  const std::vector<Product> products = OuterPieceProducts(kLifetimes, kPiece);
+  const double flop = kPieces * FlopOf(products);
+  figures["outer_gflop"] = {1e-9 * flop, "GFLOP"};
+  if (device.kind == learner::DeviceKind::kCuda) return figures;
+  const double plain = PlainEpoch(network, batch), alone = ProductsSeconds(products);
+  const double peak = FmaPeak();
+  figures["outer_plain"] = {plain, "s"};
+  figures["outer_products"] = {alone, "s", "by LibTorch's BLAS"};
+  figures["outer_speedup"] = {plain / epoch, "ratio", "over outer_plain"};
+  figures["outer_of_products"] = {alone / epoch, "ratio"};
+  figures["fma_peak"] = {1e-9 * peak, "GFLOP/s"};
+  figures["outer_floor"] = {flop / peak, "s", "its matrix products at that rate"};
   return figures;
 }
 

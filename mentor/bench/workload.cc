@@ -3,6 +3,7 @@
 #include <fstream>
 #include <string>
 
+#include "common/cpu_time.h"
 #include "common/rng.h"
 
 namespace mentor::bench {
@@ -12,6 +13,17 @@ torch::Tensor NormalTensor(torch::IntArrayRef shape, uint32_t number) {
   RandomStream{.seed = 7}.Normals(number,
                                   {x.mutable_data_ptr<double>(), static_cast<size_t>(x.numel())});
   return x.to(torch::kFloat32);
+}
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double SecondsOf(const learner::Device& device, const std::function<void()>& work) {
+  const double cpu = ThreadCpuSeconds();
+  const auto wall = std::chrono::steady_clock::now();
+  work();
+  return device.kind == learner::DeviceKind::kCuda ? SecondsSince(wall) : ThreadCpuSeconds() - cpu;
 }
 
 double MemoryBytes(std::string_view field) {

@@ -55,9 +55,12 @@ std::string NeedsOf(const v1::Experiment& experiment) {
   if (!experiment.has_memory_needs()) return "";
   const v1::MemoryNeeds& needs = experiment.memory_needs();
   return absl::StrFormat(
-      "; a learner needs at most %.1f GB for a shard of it, the meta-learner %.1f GB",
-      static_cast<double>(needs.learner_bytes()) / 1e9,
-      static_cast<double>(needs.meta_learner_bytes()) / 1e9);
+      "; a learner needs at most %.1f GB for a shard of it, the meta-learner %.1f GB; on a GPU, "
+      "%.1f GB and %.1f GB of its memory",
+      1e-9 * static_cast<double>(needs.learner_bytes()),
+      1e-9 * static_cast<double>(needs.meta_learner_bytes()),
+      1e-9 * static_cast<double>(needs.learner_device_bytes()),
+      1e-9 * static_cast<double>(needs.meta_learner_device_bytes()));
 }
 
 // What the server finds odd in a spec that it takes.

@@ -22,9 +22,16 @@ std::string MemoryOf(const v1::Peer& peer) {
   const auto gigabytes = [](uint64_t bytes) {
     return absl::StrFormat("%.1f", static_cast<double>(bytes) / 1e9);
   };
-  if (peer.memory_bytes() == 0) return "no limit";
-  return absl::StrCat(gigabytes(peer.memory_needed_bytes()), "/", gigabytes(peer.memory_bytes()),
-                      " GB");
+  const auto used = [&](uint64_t needed, uint64_t most) {
+    return absl::StrCat(gigabytes(needed), "/", gigabytes(most), " GB");
+  };
+  std::string text =
+      peer.memory_bytes() == 0 ? "no limit" : used(peer.memory_needed_bytes(), peer.memory_bytes());
+  if (peer.device_memory_bytes() > 0) {
+    absl::StrAppend(&text, ", device ",
+                    used(peer.device_memory_needed_bytes(), peer.device_memory_bytes()));
+  }
+  return text;
 }
 
 // "cpu 0b5c2f1a": device and the beginning of its fingerprint.

@@ -5,6 +5,7 @@
 #include "common/check.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
+#include "learner/kernels/device_monitor.h"
 
 namespace mentor {
 namespace {
@@ -22,7 +23,9 @@ Cluster::Cluster(const Options& options, meta_learner::ExperimentStore* store, M
       rollout_({.catalogue_hash = envs::CatalogueHash(),
                 .numeric_fingerprint = envs::NumericFingerprint(),
                 .dispatcher = {.retries = kTryAtOnce}},
-               metrics) {}
+               metrics) {
+  if (options.device.monitor != nullptr) options.device.monitor->Expose(metrics);
+}
 
 absl::Status Cluster::Start() {
   meta_learner_ = std::make_unique<meta_learner::MetaLearner>(

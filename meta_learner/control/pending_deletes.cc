@@ -1,7 +1,5 @@
 #include "meta_learner/control/pending_deletes.h"
 
-#include <utility>
-
 #include "common/rpc/status.h"
 
 namespace mentor::meta_learner {
@@ -14,20 +12,15 @@ bool PendingDeletes::Add(grpc::ServerUnaryReactor* reactor, const v1::Experiment
 }
 
 void PendingDeletes::Look() {
-  std::vector<Pending> pending;
-  {
-    const MutexLock lock(mutex_);
-    pending.swap(pending_);
-  }
-  for (Pending& waiting : pending) {
+  // With the lock all along: a call that another Look has in hand would not be seen by this one, of
+  // what has changed since the other looked.
+  const MutexLock lock(mutex_);
+  std::erase_if(pending_, [&](const Pending& waiting) {
     const auto now = store_->Get(waiting.name);
-    if ((now.ok() && now->uid() != waiting.uid) || absl::IsNotFound(now.status())) {
-      waiting.reactor->Finish(grpc::Status::OK);
-      continue;
-    }
-    const MutexLock lock(mutex_);
-    pending_.push_back(std::move(waiting));
-  }
+    const bool gone = (now.ok() && now->uid() != waiting.uid) || absl::IsNotFound(now.status());
+    if (gone) waiting.reactor->Finish(grpc::Status::OK);
+    return gone;
+  });
 }
 
 void PendingDeletes::Stop(const absl::Status& status) {

@@ -42,7 +42,8 @@ v1::Shard BaselineOf(v1::Shard shard) {
 }
 
 learner::ShardMemory Larger(const learner::ShardMemory& a, const learner::ShardMemory& b) {
-  return {std::max(a.bytes, b.bytes), std::max(a.bytes_per_thread, b.bytes_per_thread)};
+  return {std::max(a.bytes, b.bytes), std::max(a.bytes_per_thread, b.bytes_per_thread),
+          std::max(a.device_bytes, b.device_bytes)};
 }
 
 // What the results of one outer update take, and the rule.
@@ -88,7 +89,9 @@ std::optional<SpecMemory> MemoryOfSpec(const v1::ExperimentSpec& given) {
       .smallest = memory_of(last > 0 ? last : std::min(whole, all)),
       .one_lifetime = memory_of(1),
       .meta_learner_bytes = static_cast<uint64_t>(MetaLearnerBytes(
-          ShardOf(spec, *parts.benchmark, 1), needs, static_cast<double>(parameters)))};
+          ShardOf(spec, *parts.benchmark, 1), needs, static_cast<double>(parameters))),
+      .meta_learner_device_bytes =
+          static_cast<uint64_t>(kMargin * static_cast<double>(parts.rule->DeviceBytes()))};
 }
 
 }  // namespace mentor::meta_learner

@@ -16,6 +16,7 @@ struct SpecMemory {
   learner::ShardMemory largest, smallest;  // Of the shards of an outer update, or an evaluation.
   learner::ShardMemory one_lifetime;       // Of a shard of one lifetime.
   uint64_t meta_learner_bytes = 0;         // With its process and nothing else at work.
+  uint64_t meta_learner_device_bytes = 0;  // Of its device, where that is not the CPU.
 };
 
 // Nothing for a spec that cannot be run.

@@ -19,13 +19,19 @@ namespace mentor::meta_learner {
 void ShardBoard::AssignLocked() {
   SettleAuditsLocked();
   const std::optional<LearnerId> reserved = ReserveForSuspectsLocked();
-  // Again while anything moves: a learner that keeps a place for a large shard gets something else
-  // when another one took that.
+  // One at a time, to the learner with the fewest; those without actors come last. Again while
+  // anything moves: a learner that keeps a place for a large shard gets something else when another
+  // one took that.
   for (bool moved = true; moved;) {
-    moved = false;
-    for (auto& entry : learners_) {
-      while (entry.first != reserved && GiveNextLocked(entry.first)) moved = true;
+    std::vector<std::tuple<bool, size_t, LearnerId>> turns;
+    for (const auto& [id, learner] : learners_) {
+      if (id != reserved) turns.emplace_back(learner.actors == 0, learner.shards.size(), id);
     }
+    std::sort(turns.begin(), turns.end());
+    moved = std::any_of(turns.begin(), turns.end(),
+                        [&](const auto& turn) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                          return GiveNextLocked(std::get<2>(turn));
+                        });
   }
 }
 
@@ -116,21 +122,26 @@ bool ShardBoard::KeptAwayLocked(const Learner& learner) const {
   return learner.standing.InQuarantine(NowNs());
 }
 
-uint64_t ShardBoard::MemoryHeldLocked(const Learner& learner) const {
-  uint64_t bytes = 0;
-  for (const uint64_t shard : learner.shards)
-    bytes += jobs_.at(shard)->memory.With(learner.info.threads);
-  return bytes;
+learner::LearnerMemory ShardBoard::MemoryHeldLocked(const Learner& learner) const {
+  learner::LearnerMemory held;
+  for (const uint64_t shard : learner.shards) {
+    const learner::LearnerMemory one = learner.info.Of(jobs_.at(shard)->memory);
+    held.bytes += one.bytes;
+    held.device_bytes += one.device_bytes;
+  }
+  return held;
 }
 
 bool ShardBoard::HasRoomLocked(const Learner& learner, const Job& job) const {
-  return learner.info.Holds(MemoryHeldLocked(learner) + job.memory.With(learner.info.threads));
+  const learner::LearnerMemory held = MemoryHeldLocked(learner), more = learner.info.Of(job.memory);
+  return learner.info.Holds(
+      {.bytes = held.bytes + more.bytes, .device_bytes = held.device_bytes + more.device_bytes});
 }
 
 bool ShardBoard::CouldRunLocked(const Learner& learner, const Job& job) const {
   return !learner.draining && !KeptAwayLocked(learner) &&
          FitsLocked(learner, job.shard->experiment()) &&
-         learner.info.Holds(job.memory.With(learner.info.threads));
+         learner.info.Holds(learner.info.Of(job.memory));
 }
 
 bool ShardBoard::MayHaveLocked(const Learner& learner, const Job& job) const {
@@ -139,8 +150,7 @@ bool ShardBoard::MayHaveLocked(const Learner& learner, const Job& job) const {
   for (const uint64_t held : learner.shards) {
     if (IsSuspected(*jobs_.at(held))) return false;
   }
-  if (job.audit.Has(learner.info.name) ||
-      !learner.info.Holds(job.memory.With(learner.info.threads)))
+  if (job.audit.Has(learner.info.name) || !learner.info.Holds(learner.info.Of(job.memory)))
     return false;
   return MayTryLocked(learner, job);
 }
@@ -161,41 +171,47 @@ bool ShardBoard::CanBeTriedElsewhereLocked(const Job& job) const {
 bool ShardBoard::HasMemoryLimits() const {
   const MutexLock lock(mutex_);
   return !learners_.empty() &&
-         std::none_of(learners_.begin(), learners_.end(),
-                      [](const auto& entry) { return entry.second.info.memory_bytes == 0; });
+         std::none_of(learners_.begin(), learners_.end(), [](const auto& entry) {
+           const LearnerInfo& info = entry.second.info;
+           return info.memory_bytes == 0 && info.device_memory_bytes == 0;
+         });
 }
 
-bool ShardBoard::CouldHold(const learner::ShardMemory& memory, uint64_t* needed,
-                           uint64_t* most) const {
-  const MutexLock lock(mutex_);
-  bool held = learners_.empty();
-  *needed = *most = 0;
+template <class Fits>
+MemoryShortage ShardBoard::ShortageLocked(const learner::ShardMemory& memory,
+                                          const Fits& fits) const {
+  MemoryShortage process, device{.of_device = true};
+  const auto note = [](uint64_t needed, uint64_t most, MemoryShortage* shortage) {
+    shortage->needed = std::max(shortage->needed, needed);
+    shortage->most = std::max(shortage->most, most);
+  };
   for (const auto& [id, learner] : learners_) {
-    const uint64_t bytes = memory.With(learner.info.threads);
-    held = held || learner.info.Holds(bytes);
-    *needed = std::max(*needed, learner::kLearnerProcessBytes + bytes);
-    *most = std::max(*most, learner.info.memory_bytes);
+    const LearnerInfo& info = learner.info;
+    if (!fits(learner)) continue;
+    const learner::LearnerMemory needed = info.Of(memory);
+    if (info.Holds(needed)) return {};
+    if (info.HoldsInProcess(needed)) {
+      note(needed.device_bytes, info.device_memory_bytes, &device);
+    } else {
+      note(learner::kLearnerProcessBytes + needed.bytes, info.memory_bytes, &process);
+    }
   }
-  return held;
+  // Those of which only the device is too small are nearer to what is needed.
+  return device.needed > 0 ? device : process;
+}
+
+MemoryShortage ShardBoard::ShortageOf(const learner::ShardMemory& memory) const {
+  const MutexLock lock(mutex_);
+  return ShortageLocked(memory, [](const Learner&) { return true; });
 }
 
 void ShardBoard::NoteMemoryLocked(BrokerProgress* progress, const Call* call) const {
-  uint64_t most = 0;
   for (const auto& [id, job] : jobs_) {
     if (job->call != call || job->done || job->learner) continue;
-    bool any = false, fits = false;
-    uint64_t needed = 0;
-    for (const auto& [other, learner] : learners_) {
-      if (!FitsLocked(learner, call->experiment)) continue;
-      any = true;
-      const uint64_t bytes = job->memory.With(learner.info.threads);
-      fits = fits || learner.info.Holds(bytes);
-      needed = std::max(needed, learner::kLearnerProcessBytes + bytes);
-      most = std::max(most, learner.info.memory_bytes);
-    }
-    if (!any || fits) continue;
-    progress->memory_needed = std::max(progress->memory_needed, needed);
-    progress->memory_most = most;
+    const MemoryShortage shortage =
+        ShortageLocked(job->memory, [&](const Learner& learner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(
+                                        mutex_) { return FitsLocked(learner, call->experiment); });
+    if (shortage.needed > progress->memory.needed) progress->memory = shortage;
   }
 }
 
@@ -206,7 +222,7 @@ std::string ShardBoard::RefusalLocked(const Learner& learner) const {
     const std::string& experiment = job->shard->experiment();
     if (!FitsLocked(learner, experiment)) {
       unlike.insert(experiment);
-    } else if (!learner.info.Holds(job->memory.With(learner.info.threads))) {
+    } else if (!learner.info.Holds(learner.info.Of(job->memory))) {
       large.insert(experiment);
     }
   }

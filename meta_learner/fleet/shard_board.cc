@@ -44,15 +44,18 @@ std::string Counted(uint64_t count, std::string_view noun) {
 }  // namespace
 
 std::string Gigabytes(uint64_t bytes) {
-  return absl::StrFormat("%.1f GB", static_cast<double>(bytes) / 1e9);
+  const bool few = bytes < 50'000'000;
+  return absl::StrFormat(few ? "%.1f MB" : "%.1f GB",
+                         static_cast<double>(bytes) / (few ? 1e6 : 1e9));
 }
 
 std::string WaitingFor(const BrokerProgress& progress) {
-  if (progress.memory_needed > 0) {
+  if (const MemoryShortage& memory = progress.memory; memory.needed > 0) {
     return absl::StrFormat(
-        ": waiting for a learner with more memory: a shard needs %s, and the largest learner has "
+        ": waiting for a learner with more memory: a shard needs %s%s, and the largest learner has "
         "%s; %s",
-        Gigabytes(progress.memory_needed), Gigabytes(progress.memory_most), kNeedsMemory);
+        Gigabytes(memory.needed), memory.of_device ? " of a device" : "", Gigabytes(memory.most),
+        kNeedsMemory);
   }
   if (progress.diverged)
     return ": two learners gave other bits for one shard, and are kept away (MentorDivergence)";
@@ -86,9 +89,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
   if (learner == learners_.end()) return;
   const std::set<uint64_t> lost = std::move(learner->second.shards);
   departed_.Left(learner->second.info.name, learner->second.standing);
-  const uint64_t memory = learner->second.info.memory_bytes;
-  const uint32_t threads = learner->second.info.threads;
-  const std::string name = learner->second.info.name, host = learner->second.info.host;
+  const LearnerInfo info = learner->second.info;
   const bool broken = learner->second.broken;
   learners_.erase(learner);
   std::map<std::string, uint64_t> shards;  // By experiment.
@@ -98,7 +99,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
     TellLocked(experiment, {.name = "learner_left",
                             .sentence = count > 0 ? "a learner went; its shards go to others"
                                                   : "a learner went",
-                            .learner = name,
+                            .learner = info.name,
                             .detail = Counted(count, "shard")});
   }
   // Backwards, so that the lowest shard comes first in the queue again.
@@ -108,7 +109,7 @@ void ShardBoard::RemoveLearner(LearnerId id) {
     // is nobody's loss.
     if (!broken) {
       ++job->losses;
-      LossesAt& there = job->lost_at[host];
+      LossesAt& there = job->lost_at[info.host];
       ++there.count;
       there.last = id;
     }
@@ -120,8 +121,9 @@ void ShardBoard::RemoveLearner(LearnerId id) {
               "%d learners vanished while they had the same shard, the last ones with "
               "nothing else to do: it may need more memory than they have (it is reckoned "
               "at %s; the last one had %s); %s",
-              job->losses, Gigabytes(learner::kLearnerProcessBytes + job->memory.With(threads)),
-              memory == 0 ? "no limit that it knew of" : Gigabytes(memory), kNeedsMemory)));
+              job->losses, Gigabytes(learner::kLearnerProcessBytes + info.Of(job->memory).bytes),
+              info.memory_bytes == 0 ? "no limit that it knew of" : Gigabytes(info.memory_bytes),
+              kNeedsMemory)));
       continue;
     }
     ++counts_.reassigned;
@@ -156,6 +158,17 @@ void ShardBoard::LetGoLocked(const std::string& experiment) {
   if (found == arithmetics_.end() || --found->second.shards > 0 || found->second.kept) return;
   found->second.name.clear();
   if (found->second.keep == nullptr) arithmetics_.erase(found);
+}
+
+void ShardBoard::OnDeviceLost(LearnerId id, const std::string& reason) {
+  const MutexLock lock(mutex_);
+  const auto learner = learners_.find(id);
+  if (learner == learners_.end()) return;
+  learner->second.draining = true;
+  TellLocked("", {.name = "device_lost",
+                  .sentence = "a learner's device failed",
+                  .learner = learner->second.info.name,
+                  .detail = reason});
 }
 
 bool ShardBoard::DrainLearner(LearnerId id) {
@@ -237,7 +250,8 @@ std::map<ShardBoard::LearnerId, ShardBoard::LearnerState> ShardBoard::Learners()
                   .draining = learner.draining,
                   .quarantined = KeptAwayLocked(learner),
                   .strikes = static_cast<uint32_t>(learner.standing.strikes()),
-                  .memory_needed = learner::kLearnerProcessBytes + MemoryHeldLocked(learner),
+                  .memory_needed = learner::kLearnerProcessBytes + MemoryHeldLocked(learner).bytes,
+                  .device_memory_needed = MemoryHeldLocked(learner).device_bytes,
                   .refusal = RefusalLocked(learner)};
   }
   return states;
@@ -287,8 +301,8 @@ absl::Status ShardBoard::TakeSegment(LearnerId learner, const v1::Segment& segme
     shard = job->shard;
     hash = job->hash;
   }
-  // Copies, checks and hashes of megabytes: without the lock. One thread brings the messages of an
-  // assignment, so the order holds.
+  // Copies, checks and hashes of megabytes: without the lock. The messages of a learner come one at
+  // a time, so the order holds.
   MENTOR_ASSIGN_OR_RETURN(learner::Segment parsed, learner::SegmentFromProto(segment, *shard));
   learner::HashSegment(segment, hash.get());
   const MutexLock lock(mutex_);
@@ -412,6 +426,13 @@ void ShardBoard::FinishLocked(Job* job) {
   job->done = true;
   job->env_steps = learner::StepsOf(*job->shard);
   --job->call->open;
+}
+
+void ShardBoard::OnActors(LearnerId learner, uint32_t actors) {
+  const MutexLock lock(mutex_);
+  const auto found = learners_.find(learner);
+  // One with a shard says so with its progress, and histories tell of it.
+  if (found != learners_.end() && found->second.shards.empty()) found->second.actors = actors;
 }
 
 void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress) {

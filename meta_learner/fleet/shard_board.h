@@ -46,6 +46,12 @@ struct ShardResult {
   std::map<std::string, double> statistics;
 };
 
+// What no learner has enough of.
+struct MemoryShortage {
+  bool of_device = false;         // Else of its process.
+  uint64_t needed = 0, most = 0;  // By a shard; what the largest learner has. 0: no shortage.
+};
+
 struct BrokerProgress {
   uint64_t env_steps = 0;  // By the shards of this call, so far.
   // Learners whose arithmetic the experiment takes.
@@ -53,9 +59,7 @@ struct BrokerProgress {
   int actors = 0;
   // The arithmetic that the experiment keeps to; empty: whichever comes first.
   std::string arithmetic = {};
-  // Of a shard that waits and that none of the learners could hold: the memory that it needs and
-  // the most that one of them has. Both 0: there is none.
-  uint64_t memory_needed = 0, memory_most = 0;
+  MemoryShortage memory = {};  // Of a shard that waits and that none of the learners could hold.
   // Two learners gave other bits for the same shard.
   bool diverged = false;
 };
@@ -63,7 +67,7 @@ struct BrokerProgress {
 // For people, behind what is under way: ": waiting for learners of kind cpu 0b5c...", ": waiting
 // for actors"; empty when nothing is missing.
 std::string WaitingFor(const BrokerProgress& progress);
-// "1.5 GB", for people.
+// "1.5 GB" or "1.5 MB", for people.
 std::string Gigabytes(uint64_t bytes);
 
 // For the history of an experiment.
@@ -83,10 +87,22 @@ struct LearnerInfo {
   std::string arithmetic = {};
   uint64_t memory_bytes = 0;  // For its process and all its shards; 0: no limit.
   uint32_t threads = 1;
+  // Shards take memory of a device, and that may be the process's.
+  bool has_device = false, device_in_memory = false;
+  uint64_t device_memory_bytes = 0;  // For all its shards; 0: no limit.
 
-  // Whether so many bytes of shards go into its memory.
-  bool Holds(uint64_t shards_bytes) const {
-    return memory_bytes == 0 || learner::kLearnerProcessBytes + shards_bytes <= memory_bytes;
+  // What a shard takes there.
+  learner::LearnerMemory Of(const learner::ShardMemory& shard) const {
+    const uint64_t device = has_device ? shard.device_bytes : 0;
+    return {.bytes = shard.With(threads) + (device_in_memory ? device : 0), .device_bytes = device};
+  }
+  // Whether shards that take so much go into its memory.
+  bool Holds(const learner::LearnerMemory& shards) const {
+    return HoldsInProcess(shards) &&
+           (device_memory_bytes == 0 || shards.device_bytes <= device_memory_bytes);
+  }
+  bool HoldsInProcess(const learner::LearnerMemory& shards) const {
+    return memory_bytes == 0 || learner::kLearnerProcessBytes + shards.bytes <= memory_bytes;
   }
 };
 
@@ -145,11 +161,15 @@ class ShardBoard {
   void RemoveLearner(LearnerId learner);
   // It gets no more shards. False: no such learner.
   bool DrainLearner(LearnerId learner);
+  // It gets no more shards, and leaves.
+  void OnDeviceLost(LearnerId learner, const std::string& reason);
   // Messages of a learner in their order. An error is the learner's fault and ends its stream;
   // messages about shards that it has lost are not a fault.
   absl::Status OnSegment(LearnerId learner, const v1::Segment& segment);
   absl::Status OnDone(LearnerId learner, const v1::ShardDone& done);
   void OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress);
+  // Actors of a learner, also while it has no shard.
+  void OnActors(LearnerId learner, uint32_t actors);
 
   // Sets what an experiment is entitled to, from its next shard on; or says that it has ended.
   void SetShare(const std::string& experiment, const Share& share);
@@ -185,14 +205,15 @@ class ShardBoard {
     bool quarantined = false;
     uint32_t strikes = 0;
     uint64_t memory_needed = 0;  // By what it holds, and its process.
-    std::string refusal = {};    // Why it gets no shards of some experiments, for people.
+    uint64_t device_memory_needed = 0;
+    std::string refusal = {};  // Why it gets no shards of some experiments, for people.
   };
   // Rates are over the time since they were last computed, if that was some seconds ago.
   std::map<LearnerId, LearnerState> Learners();
 
   // See ShardBroker.
   bool HasMemoryLimits() const;
-  bool CouldHold(const learner::ShardMemory& memory, uint64_t* needed, uint64_t* most) const;
+  MemoryShortage ShortageOf(const learner::ShardMemory& memory) const;
 
   struct Counts {
     uint64_t reassigned = 0;  // Shards given to another learner.
@@ -271,12 +292,17 @@ class ShardBoard {
   std::optional<LearnerId> ReserveForSuspectsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsSuspected(const Job& job) const { return job.losses >= options_.losses_suspected; }
   // Of what the learner holds.
-  uint64_t MemoryHeldLocked(const Learner& learner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  learner::LearnerMemory MemoryHeldLocked(const Learner& learner) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Beside what it holds.
   bool HasRoomLocked(const Learner& learner, const Job& job) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether this learner could ever get this shard: its arithmetic, its memory, its standing.
   bool CouldRunLocked(const Learner& learner, const Job& job) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What learners that `fits` lack for a shard.
+  template <class Fits>
+  MemoryShortage ShortageLocked(const learner::ShardMemory& memory, const Fits& fits) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NoteMemoryLocked(BrokerProgress* progress, const Call* call) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

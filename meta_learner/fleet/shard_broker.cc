@@ -1,5 +1,6 @@
 #include "meta_learner/fleet/shard_broker.h"
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <absl/strings/str_join.h>
 #include <google/protobuf/util/time_util.h>
 
+#include "common/cpu_time.h"
 #include "common/failpoint.h"
 #include "common/history.h"
 #include "common/log.h"
@@ -102,9 +104,13 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         rejected_(
             metrics->Counter("mentor_meta_learner_streams_rejected_total",
                              "Streams of learners ended for breaking a rule or not fitting.")),
+        ingest_seconds_(metrics->Counter(
+            "mentor_meta_ingest_seconds_total",
+            "CPU time spent on what learners send: checks, hashes, copies and assignments.")),
+        device_lost_(DeviceLostGauge(metrics, "learner")),
         stream_({.message_bytes_max = rpc::kShardMessageBytesMax,
-                 .metrics = rpc::MakeStreamMetrics(metrics, "ShardService/Run")}),
-        ingest_([this] { Ingest(); }) {
+                 .metrics = rpc::MakeStreamMetrics(metrics, "ShardService/Run")}) {
+    for (int i = 0; i < options_.ingest_threads; ++i) ingest_.emplace_back([this] { Ingest(); });
     MENTOR_HISTORY("serves", {{"border", "learners"}, {"server", server_uid_}});
   }
 
@@ -114,7 +120,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
       stopping_ = true;
       changed_.NotifyAll();
     }
-    ingest_.join();
+    for (std::thread& thread : ingest_) thread.join();
   }
 
   grpc::ServerBidiReactor<v1::RunRequest, v1::RunResponse>* Run(
@@ -140,10 +146,14 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   }
 
   std::vector<v1::Peer> Peers() const {
-    const auto states = board_->Learners();
+    std::map<ShardBoard::LearnerId, Connected> connected;
+    {
+      const MutexLock lock(mutex_);
+      connected = connected_;
+    }
+    const auto states = board_->Learners();  // Second: the board knows a learner first.
     std::vector<v1::Peer> peers;
-    const MutexLock lock(mutex_);
-    for (const auto& [id, learner] : connected_) {
+    for (const auto& [id, learner] : connected) {
       v1::Peer& peer = peers.emplace_back(learner.info);
       if (const auto state = states.find(id); state != states.end()) {
         peer.set_work(state->second.shards);
@@ -152,6 +162,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
         peer.set_quarantined(state->second.quarantined);
         peer.set_strikes(state->second.strikes);
         peer.set_memory_needed_bytes(state->second.memory_needed);
+        peer.set_device_memory_needed_bytes(state->second.device_memory_needed);
         peer.set_refusal(state->second.refusal);
       }
       if (const auto round_trip = learner.stream->RoundTrip())
@@ -204,12 +215,19 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   }
 
  private:
+  struct Event {
+    std::optional<v1::RunRequest> message;  // Nothing: the stream has ended.
+    absl::Status end;
+  };
   struct Peer {
     std::shared_ptr<ShardStream> stream;
-    // Used by the ingest thread alone.
+    // Used by the thread that has it, one at a time.
     std::optional<ShardBoard::LearnerId> learner;
     std::string name;
     bool broken = false;
+    // Guarded by the service's mutex_.
+    std::deque<Event> events;
+    bool taken = false;  // It is in ready_, or a thread has it.
   };
   // A learner after its hello, as the list of peers shows it.
   struct Connected {
@@ -218,36 +236,39 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     std::vector<v1::Peer> actors;
     bool left_out = false;  // Some of them, once; it was logged.
   };
-  struct Event {
-    std::shared_ptr<Peer> peer;
-    std::optional<v1::RunRequest> message;  // Nothing: the stream has ended.
-    absl::Status end;
-  };
-
   // Bounded by the learners' windows: each has at most a few segments under way.
   void Enqueue(std::shared_ptr<Peer> peer, std::optional<v1::RunRequest> message,
                absl::Status end = absl::OkStatus()) {
     const MutexLock lock(mutex_);
     if (!message) open_.erase(peer.get());
-    events_.push_back({std::move(peer), std::move(message), std::move(end)});
+    peer->events.push_back({std::move(message), std::move(end)});
+    if (std::exchange(peer->taken, true)) return;
+    ready_.push_back(std::move(peer));
     changed_.NotifyOne();
   }
 
+  // Messages of different learners side by side, those of one in their order.
   void Ingest() {
     MutexLock lock(mutex_);
     while (true) {
-      while (events_.empty() && !stopping_) changed_.Wait(lock);
-      if (events_.empty()) return;
-      Event event = std::move(events_.front());
-      events_.pop_front();
+      while (ready_.empty() && !stopping_) changed_.Wait(lock);
+      if (ready_.empty()) return;
+      const std::shared_ptr<Peer> peer = std::move(ready_.front());
+      ready_.pop_front();
+      Event event = std::move(peer->events.front());
+      peer->events.pop_front();
       lock.Unlock();
-      Handle(std::move(event));
+      const double before = ThreadCpuSeconds();
+      Handle(peer, std::move(event));
+      ingest_seconds_.Increment(ThreadCpuSeconds() - before);
       lock.Lock();
+      peer->taken = !peer->events.empty();
+      if (peer->taken) ready_.push_back(peer);
     }
   }
 
-  void Handle(Event event) {
-    Peer& peer = *event.peer;
+  void Handle(const std::shared_ptr<Peer>& sender, Event event) {
+    Peer& peer = *sender;
     if (!event.message) {
       if (peer.learner) {
         board_->RemoveLearner(*peer.learner);
@@ -262,7 +283,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
       return;
     }
     if (peer.broken) return;
-    const absl::Status status = Accept(event.peer, std::move(*event.message));
+    const absl::Status status = Accept(sender, std::move(*event.message));
     if (status.ok()) return;
     peer.broken = true;
     rejected_.Increment();
@@ -285,6 +306,8 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
       case v1::RunRequest::kFleet:
         AcceptFleet(*peer->learner, message.fleet());
         return absl::OkStatus();
+      case v1::RunRequest::kDeviceLost:
+        return AcceptDeviceLost(*peer, message.device_lost().reason());
       default:
         return MakeError(absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
                          "expected a segment, a shard's end, progress or the fleet");
@@ -293,6 +316,9 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
 
   void AcceptFleet(ShardBoard::LearnerId learner, const v1::FleetReport& fleet) {
     ActorReports reports = CheckedActors(fleet, absl::Now());
+    board_->OnActors(learner, static_cast<uint32_t>(std::count_if(
+                                  reports.actors.begin(), reports.actors.end(),
+                                  [](const v1::Peer& actor) { return !actor.draining(); })));
     const MutexLock lock(mutex_);
     const auto connected = connected_.find(learner);
     if (connected == connected_.end()) return;
@@ -302,6 +328,15 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
                {{"learner", connected->second.info.name()},
                 {"actors", reports.left_out},
                 {"why", reports.why}});
+  }
+
+  absl::Status AcceptDeviceLost(const Peer& peer, const std::string& reason) {
+    MENTOR_RETURN_IF_ERROR(CheckPlain("device_lost.reason", reason, 1, kPeerTextBytesMax));
+    device_lost_.SetToCurrentTime();
+    MENTOR_LOG(kError, "the device of a learner has failed",
+               {{"learner", peer.name}, {"why", reason}});
+    board_->OnDeviceLost(*peer.learner, reason);
+    return absl::OkStatus();
   }
 
   // A connection that broke half-way is not noticed at once: of two with one uid the newer one is
@@ -361,6 +396,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
           absl::StatusCode::kInvalidArgument, Reason::kProtocolViolation,
           absl::StrFormat("hello: %d shard slots, 1 to 256 are allowed", hello.shard_slots()));
     }
+    const MutexLock one_at_a_time(hello_mutex_);
     EndOthersOf(hello.peer_uid());
     v1::RunResponse answer;
     v1::Welcome& welcome = *answer.mutable_welcome();
@@ -376,7 +412,10 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
                                         .host = hello.host(),
                                         .arithmetic = ArithmeticOf(hello),
                                         .memory_bytes = hello.memory_bytes(),
-                                        .threads = hello.threads()},
+                                        .threads = hello.threads(),
+                                        .has_device = hello.device() != "cpu",
+                                        .device_in_memory = hello.device_in_memory(),
+                                        .device_memory_bytes = hello.device_memory_bytes()},
                                        [stream = peer->stream](v1::RunResponse response) {
                                          return stream->Send(std::move(response));
                                        });
@@ -390,6 +429,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     connected.info.set_catalogue_hash(hello.catalogue_hash());
     connected.info.set_arithmetic(ArithmeticOf(hello));
     connected.info.set_memory_bytes(hello.memory_bytes());
+    connected.info.set_device_memory_bytes(hello.device_memory_bytes());
     *connected.info.mutable_connect_time() = TimeUtil::GetCurrentTime();
     {
       const MutexLock lock(mutex_);
@@ -408,16 +448,19 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   prometheus::Gauge& learners_;
   prometheus::Counter& segments_;
   prometheus::Counter& rejected_;
+  prometheus::Counter& ingest_seconds_;
+  prometheus::Gauge& device_lost_;
   const rpc::StreamOptions stream_;
+  Mutex hello_mutex_;  // So that of two learners with one uid one ends. Before mutex_.
   // Guarded by mutex_.
   mutable Mutex mutex_;
   CondVar changed_;
   std::map<ShardBoard::LearnerId, Connected> connected_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Event> events_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<Peer>> ready_ ABSL_GUARDED_BY(mutex_);  // With something to handle.
   std::map<const Peer*, std::shared_ptr<Peer>> open_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // Last, so that it stops first.
-  std::thread ingest_;
+  std::vector<std::thread> ingest_;
 };
 
 ShardBroker::ShardBroker(Options options, Metrics* metrics)
@@ -462,9 +505,14 @@ std::vector<v1::ShardInfo> ShardBroker::Shards(const std::string& experiment) co
   return shards;
 }
 
-bool ShardBroker::CouldHold(const learner::ShardMemory& memory, uint64_t* needed,
-                            uint64_t* most) const {
-  return board_->CouldHold(memory, needed, most);
+MemoryShortage ShardBroker::ShortageOf(const learner::ShardMemory& memory) const {
+  return board_->ShortageOf(memory);
+}
+
+prometheus::Gauge& DeviceLostGauge(Metrics* metrics, const char* whose) {
+  return metrics->Gauge("mentor_meta_device_lost_timestamp_seconds",
+                        "When a device last failed, of a learner or of the meta-learner; 0: never.",
+                        {{"of", whose}});
 }
 
 std::vector<v1::Peer> ShardBroker::Peers() const {

@@ -21,12 +21,16 @@ namespace mentor::meta_learner {
 // FAILED_PRECONDITION NUMERIC_MISMATCH: what both sides have and what to do.
 absl::Status ArithmeticMismatch(const std::string& kept, const std::string& got);
 
+prometheus::Gauge& DeviceLostGauge(Metrics* metrics, const char* whose);
+
 class ShardBroker {
  public:
   struct Options {
     std::string catalogue_hash;       // Actors must have the same.
     std::string actor_fingerprint;    // Actors must have the same.
     std::string learner_fingerprint;  // The CPUs of all learners must have the same.
+    // For what learners send: each of them at most keeps one thread busy.
+    int ingest_threads = 2;
     ShardBoard::Options board = {};
   };
   ShardBroker(Options options, Metrics* metrics);
@@ -52,9 +56,9 @@ class ShardBroker {
 
   // Learners are connected, and all of them say how much memory they have.
   bool HasMemoryLimits() const { return board_->HasMemoryLimits(); }
-  // Whether a learner that is connected could hold this shard; true when none is connected or one
-  // does not say. `needed` and `most`: what the shard takes there, and the most that one has.
-  bool CouldHold(const learner::ShardMemory& memory, uint64_t* needed, uint64_t* most) const;
+  // What those that are connected lack for this shard; nothing when one of them could hold it or
+  // none is connected.
+  MemoryShortage ShortageOf(const learner::ShardMemory& memory) const;
 
   // Learners that are connected, each followed by its actors as it reported them last.
   std::vector<v1::Peer> Peers() const;

@@ -73,6 +73,14 @@ void EvaluateGroup(const learner::PieceGradient& gradient_of, const learner::Out
       &group->gradient);
 }
 
+learner::PieceTrainerSetup SetupOf(const OuterPpoConfig& config, int64_t lifetimes, int64_t steps) {
+  return {.loss = config.loss,
+          .adam = config.adam,
+          .max_grad_norm = config.max_grad_norm,
+          .group_lifetimes = GroupLifetimes(config, lifetimes),
+          .piece_steps = GreatestPiece(steps, config.k)};
+}
+
 PieceReport ReportOf(const learner::OuterLossConfig& loss, const Piece& piece, int64_t lifetimes,
                      const learner::PieceTrainer::Piece& trained) {
   const auto numbers = static_cast<double>(lifetimes * (piece.end - piece.begin));
@@ -90,20 +98,44 @@ PieceReport ReportOf(const learner::OuterLossConfig& loss, const Piece& piece, i
   return report;
 }
 
-// What takes a network through the pieces of outer PPO.
-class Trainer {
- public:
-  virtual ~Trainer() = default;
-  virtual absl::Status BeginEpoch() = 0;
-  virtual absl::StatusOr<PieceReport> Train(const Piece& piece) = 0;
-  // An optimizer step with the gradients of the pieces since the last one.
-  virtual absl::Status Step() = 0;
-  // Weights and optimizer are where the caller has them.
-  virtual absl::Status Finish() = 0;
-};
+// A piece at the given weights, and the sums of its groups.
+absl::Status EvaluateGroups(const TrainedNetwork& network, const OuterPpoConfig& config,
+                            const OuterPpoBatch& batch, const Piece& piece, const Tensor& weights,
+                            const std::vector<Tensor>& recurrent, learner::WorkerPool* pool,
+                            PieceResult* result, learner::PieceTrainer::Piece* trained) {
+  const int64_t lifetimes = batch.advantages.size(0);
+  const int64_t group = GroupLifetimes(config, lifetimes);
+  const int64_t num_groups = (lifetimes + group - 1) / group;
+  std::vector<GroupResult> groups(static_cast<size_t>(num_groups));
+  const learner::PieceGradient gradient_of = network.gradient_at(weights);
+  MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, num_groups, [&](int64_t i) {
+    const int64_t first = i * group;
+    EvaluateGroup(gradient_of, config.loss, batch, piece, recurrent, first,
+                  std::min(group, lifetimes - first), &groups[i]);
+    return absl::OkStatus();
+  }));
 
-// On the CPU's threads, a group of lifetimes at a time.
-class GroupTrainer : public Trainer {
+  result->group_lifetimes = group;
+  for (const GroupResult& part : groups) {
+    trained->groups.push_back(part.sums);
+    result->group_gradients.push_back(part.gradient);
+    if (result->gradient.defined()) {
+      result->gradient.add_(part.gradient);
+    } else {
+      result->gradient = part.gradient.clone();
+    }
+  }
+  for (size_t j = 0; j < recurrent.size(); ++j) {
+    std::vector<Tensor> parts;
+    for (const GroupResult& part : groups) parts.push_back(part.final_recurrent[j]);
+    result->final_recurrent.push_back(torch::cat(parts));
+  }
+  trained->grad_norm = GradientNorm(result->gradient);
+  return absl::OkStatus();
+}
+
+// On the CPU's threads, a group of lifetimes at a time; weights and *adam change in place.
+class GroupTrainer : public learner::PieceTrainer {
  public:
   GroupTrainer(const TrainedNetwork& network, const OuterPpoConfig& config,
                const OuterPpoBatch& batch, Tensor weights, AdamState* adam,
@@ -119,19 +151,22 @@ class GroupTrainer : public Trainer {
     recurrent_ = network_.initial_recurrent(batch_.advantages.size(0), weights_.scalar_type());
     return absl::OkStatus();
   }
-  absl::StatusOr<PieceReport> Train(const Piece& piece) override {
-    MENTOR_ASSIGN_OR_RETURN(PieceResult now, EvaluatePiece(network_, config_, batch_, piece,
-                                                           weights_, recurrent_, pool_));
+  absl::StatusOr<Piece> Train(int64_t begin, int64_t end) override {
+    PieceResult now;
+    Piece trained;
+    MENTOR_RETURN_IF_ERROR(EvaluateGroups(network_, config_, batch_, {begin, end}, weights_,
+                                          recurrent_, pool_, &now, &trained));
     recurrent_ = std::move(now.final_recurrent);
     gradient_ = gradient_.defined() ? gradient_ + now.gradient : now.gradient;
-    return now.report;
+    return trained;
   }
-  absl::Status Step() override {
+  absl::Status Step(int64_t step) override {
     ClipAndStep(config_.adam, config_.max_grad_norm, gradient_, weights_, adam_);
+    MENTOR_CHECK(adam_->step == step);
     gradient_ = Tensor();
     return absl::OkStatus();
   }
-  absl::Status Finish() override { return absl::OkStatus(); }
+  absl::Status Read(Tensor, Tensor, Tensor) override { return absl::OkStatus(); }
 
  private:
   const TrainedNetwork& network_;
@@ -145,57 +180,24 @@ class GroupTrainer : public Trainer {
   Tensor gradient_;  // Since the last optimizer step.
 };
 
-// Where the network's kernels run.
-class DeviceTrainer : public Trainer {
- public:
-  DeviceTrainer(std::unique_ptr<learner::PieceTrainer> trainer, const OuterPpoConfig& config,
-                int64_t lifetimes, Tensor weights, AdamState* adam)
-      : trainer_(std::move(trainer)),
-        config_(config),
-        lifetimes_(lifetimes),
-        weights_(std::move(weights)),
-        adam_(adam) {}
-
-  absl::Status BeginEpoch() override { return trainer_->BeginEpoch(); }
-  absl::StatusOr<PieceReport> Train(const Piece& piece) override {
-    MENTOR_ASSIGN_OR_RETURN(const auto trained, trainer_->Train(piece.begin, piece.end));
-    return ReportOf(config_.loss, piece, lifetimes_, trained);
-  }
-  absl::Status Step() override { return trainer_->Step(++adam_->step); }
-  absl::Status Finish() override { return trainer_->Read(weights_, adam_->m, adam_->v); }
-
- private:
-  std::unique_ptr<learner::PieceTrainer> trainer_;
-  const OuterPpoConfig& config_;
-  const int64_t lifetimes_;
-  Tensor weights_;
-  AdamState* adam_;
-};
-
-absl::StatusOr<std::unique_ptr<Trainer>> NewTrainer(const TrainedNetwork& network,
-                                                    const OuterPpoConfig& config,
-                                                    const OuterPpoBatch& batch, Tensor weights,
-                                                    AdamState* adam, learner::WorkerPool* pool) {
-  const int64_t lifetimes = batch.advantages.size(0);
+absl::StatusOr<std::unique_ptr<learner::PieceTrainer>> NewTrainer(const TrainedNetwork& network,
+                                                                  const OuterPpoConfig& config,
+                                                                  const OuterPpoBatch& batch,
+                                                                  Tensor weights, AdamState* adam,
+                                                                  learner::WorkerPool* pool) {
   if (network.new_trainer != nullptr) {
-    MENTOR_ASSIGN_OR_RETURN(
-        auto trainer,
-        network.new_trainer({.loss = config.loss,
-                             .adam = config.adam,
-                             .max_grad_norm = config.max_grad_norm,
-                             .group_lifetimes = GroupLifetimes(config, lifetimes),
-                             .piece_steps = GreatestPiece(batch.advantages.size(1), config.k)},
-                            {.features = batch.features,
-                             .cut_features = batch.cut_features,
-                             .signals = batch.outputs,
-                             .log_probs = batch.log_probs,
-                             .advantages = batch.advantages,
-                             .returns = batch.returns},
-                            weights, adam->m, adam->v));
-    if (trainer != nullptr) {
-      return std::make_unique<DeviceTrainer>(std::move(trainer), config, lifetimes,
-                                             std::move(weights), adam);
-    }
+    learner::PieceTrainerSetup setup =
+        SetupOf(config, batch.advantages.size(0), batch.advantages.size(1));
+    setup.pool = pool;
+    MENTOR_ASSIGN_OR_RETURN(auto trainer, network.new_trainer(setup,
+                                                              {.features = batch.features,
+                                                               .cut_features = batch.cut_features,
+                                                               .signals = batch.outputs,
+                                                               .log_probs = batch.log_probs,
+                                                               .advantages = batch.advantages,
+                                                               .returns = batch.returns},
+                                                              weights, adam->m, adam->v));
+    if (trainer != nullptr) return trainer;
   }
   return std::make_unique<GroupTrainer>(network, config, batch, std::move(weights), adam, pool);
 }
@@ -212,13 +214,23 @@ absl::Status CheckFirstPiece(const OuterPpoConfig& config, const PieceReport& re
 
 }  // namespace
 
+int64_t OuterPpoDeviceBytes(const TrainedNetwork& network, const OuterPpoConfig& config,
+                            int64_t lifetimes, int64_t steps) {
+  return network.trainer_device_bytes == nullptr
+             ? 0
+             : network.trainer_device_bytes(SetupOf(config, lifetimes, steps), lifetimes, steps);
+}
+
 TrainedNetwork::TrainedNetwork(const learner::SignalNetwork& network)
     : initial_recurrent([&network](int64_t num_lifetimes, torch::Dtype dtype) {
         return network.InitialState(num_lifetimes, dtype).recurrent;
       }),
       gradient_at([&network](const Tensor& weights) { return network.GradientAt(weights); }),
       new_trainer(
-          [&network](const auto&... arguments) { return network.NewTrainer(arguments...); }) {}
+          [&network](const auto&... arguments) { return network.NewTrainer(arguments...); }),
+      trainer_device_bytes([&network](const auto&... arguments) {
+        return network.TrainerDeviceBytes(arguments...);
+      }) {}
 
 OuterPpoBatch MakeOuterPpoBatch(const learner::SignalNetwork& network,
                                 const learner::Segment& steps, Tensor advantages, Tensor returns,
@@ -269,37 +281,11 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
                                           const Piece& piece, const Tensor& weights,
                                           const std::vector<Tensor>& recurrent,
                                           learner::WorkerPool* pool) {
-  const int64_t lifetimes = batch.advantages.size(0);
-  const int64_t group = GroupLifetimes(config, lifetimes);
-  const int64_t num_groups = (lifetimes + group - 1) / group;
-  std::vector<GroupResult> groups(static_cast<size_t>(num_groups));
-  const learner::PieceGradient gradient_of = network.gradient_at(weights);
-  MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, num_groups, [&](int64_t i) {
-    const int64_t first = i * group;
-    EvaluateGroup(gradient_of, config.loss, batch, piece, recurrent, first,
-                  std::min(group, lifetimes - first), &groups[i]);
-    return absl::OkStatus();
-  }));
-
   PieceResult result;
-  result.group_lifetimes = group;
-  std::vector<learner::OuterLossTerms> sums;
-  for (const GroupResult& part : groups) {
-    sums.push_back(part.sums);
-    result.group_gradients.push_back(part.gradient);
-    if (result.gradient.defined()) {
-      result.gradient.add_(part.gradient);
-    } else {
-      result.gradient = part.gradient.clone();
-    }
-  }
-  for (size_t j = 0; j < recurrent.size(); ++j) {
-    std::vector<Tensor> parts;
-    for (const GroupResult& part : groups) parts.push_back(part.final_recurrent[j]);
-    result.final_recurrent.push_back(torch::cat(parts));
-  }
-  result.report =
-      ReportOf(config.loss, piece, lifetimes, {std::move(sums), GradientNorm(result.gradient)});
+  learner::PieceTrainer::Piece trained;
+  MENTOR_RETURN_IF_ERROR(
+      EvaluateGroups(network, config, batch, piece, weights, recurrent, pool, &result, &trained));
+  result.report = ReportOf(config.loss, piece, batch.advantages.size(0), trained);
   return result;
 }
 
@@ -307,9 +293,10 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                            std::span<const int64_t> displacements, Tensor weights,
                                            AdamState* adam, learner::WorkerPool* pool) {
-  MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer,
-                          NewTrainer(network, config, batch, std::move(weights), adam, pool));
+  MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<learner::PieceTrainer> trainer,
+                          NewTrainer(network, config, batch, weights, adam, pool));
   OuterPpoResult result;
+  int64_t step = adam->step;
   for (const int64_t displacement : displacements) {
     const std::vector<Piece> pieces =
         SplitIntoPieces(batch.advantages.size(1), config.k, displacement);
@@ -319,7 +306,9 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
     std::vector<PieceReport>& reports = result.epochs.emplace_back();
     double kl = 0;
     for (const Piece& piece : pieces) {
-      MENTOR_ASSIGN_OR_RETURN(const PieceReport report, trainer->Train(piece));
+      MENTOR_RETURN_IF_ERROR(learner::CheckInterrupt());
+      MENTOR_ASSIGN_OR_RETURN(const auto trained, trainer->Train(piece.begin, piece.end));
+      const PieceReport report = ReportOf(config.loss, piece, batch.advantages.size(0), trained);
       reports.push_back(report);
       if (result.epochs.size() == 1 && reports.size() == 1)
         MENTOR_RETURN_IF_ERROR(CheckFirstPiece(config, report));
@@ -331,13 +320,14 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
       kl += report.kl;
       if (std::binary_search(boundaries.begin(), boundaries.end(),
                              static_cast<int64_t>(reports.size()))) {
-        MENTOR_RETURN_IF_ERROR(trainer->Step());
+        MENTOR_RETURN_IF_ERROR(trainer->Step(++step));
         ++result.optimizer_steps;
       }
     }
     if (config.target_kl && kl / static_cast<double>(pieces.size()) > *config.target_kl) break;
   }
-  MENTOR_RETURN_IF_ERROR(trainer->Finish());
+  MENTOR_RETURN_IF_ERROR(trainer->Read(weights, adam->m, adam->v));
+  adam->step = step;
   return result;
 }
 

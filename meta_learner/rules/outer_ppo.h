@@ -58,6 +58,9 @@ struct TrainedNetwork {
       const learner::PieceTrainerSetup&, const learner::PieceTrainerBatch&,
       const torch::Tensor& weights, const torch::Tensor& m, const torch::Tensor& v)>
       new_trainer;
+  // SignalNetwork::TrainerDeviceBytes; may be null.
+  std::function<int64_t(const learner::PieceTrainerSetup&, int64_t lifetimes, int64_t steps)>
+      trainer_device_bytes;
 
   TrainedNetwork() = default;
   // A signal network; it outlives this.
@@ -114,6 +117,10 @@ torch::Tensor StandardiseAdvantages(const torch::Tensor& advantages, double std_
 // `count` different integers of 1..k, in the order of their epochs.
 std::vector<int64_t> DrawDisplacements(const RandomStream& stream, int64_t k, int64_t count);
 
+// The memory that RunOuterPpo takes of a device for a batch of N lifetimes with n trained steps.
+int64_t OuterPpoDeviceBytes(const TrainedNetwork& network, const OuterPpoConfig& config,
+                            int64_t lifetimes, int64_t steps);
+
 // Loss and gradient of one piece at the given weights [P]; `recurrent` enters the piece. A null
 // pool: on this thread.
 absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
@@ -124,7 +131,8 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
 
 // At most one epoch for each displacement; weights and *adam change in place. An error leaves both
 // in an undefined state: FAILED_PRECONDITION when the first piece's ratios are not 1 within
-// rho_error_max, INTERNAL when a loss or gradient is not finite.
+// rho_error_max, INTERNAL when a loss or gradient is not finite, RESOURCE_EXHAUSTED when a device
+// lacks memory, CANCELLED between two pieces (InterruptScope).
 absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                            std::span<const int64_t> displacements,

@@ -224,6 +224,10 @@ absl::Status OuterPpoRule::Load(const TensorMap& state) {
   return absl::OkStatus();
 }
 
+int64_t OuterPpoRule::DeviceBytes() const {
+  return OuterPpoDeviceBytes(network(), ppo_, config_.lifetimes, config_.trained_steps);
+}
+
 absl::Status OuterPpoRule::CheckBatch(const LifetimeBatch& batch) const {
   const int64_t lifetimes = config_.lifetimes, steps = config_.lifetime_steps;
   if (static_cast<int64_t>(batch.environments.size()) != lifetimes) {

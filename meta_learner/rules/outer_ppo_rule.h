@@ -58,6 +58,7 @@ class OuterPpoRule : public OuterRule {
   torch::Tensor meta_parameters() const override { return weights_; }
   TensorMap Save() const override;
   absl::Status Load(const TensorMap& state) override;
+  int64_t DeviceBytes() const override;
 
  protected:
   OuterPpoRule(const RuleContext& context, const OptionValues& options,

@@ -92,6 +92,8 @@ class OuterRule {
   // Everything that the next updates depend on: weights, optimizer, normalisers.
   virtual TensorMap Save() const = 0;
   virtual absl::Status Load(const TensorMap& state) = 0;
+  // The memory that an outer update takes of a device, if it has kernels there: a bound.
+  virtual int64_t DeviceBytes() const { return 0; }
 
  private:
   virtual absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) = 0;
