@@ -59,12 +59,12 @@ bool SameBits(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 // An engine and its memory. Numbers that nobody has written are NaN.
-template <typename T, class Executor>
+template <typename T, class Launcher>
 class EngineWithMemory {
  public:
-  EngineWithMemory(const learner::LstmEngineShape& shape, Executor executor)
+  EngineWithMemory(const learner::LstmEngineShape& shape, Launcher launcher)
       : memory_(learner::LstmEngineBytes<T>(shape) / sizeof(Block)),
-        engine_(shape, Fill(), executor) {}
+        engine_(shape, Fill(), launcher) {}
   auto* operator->() { return &engine_; }
 
  private:
@@ -77,7 +77,7 @@ class EngineWithMemory {
     unsigned char bytes[256];
   };
   std::vector<Block> memory_;
-  learner::LstmEngineOn<T, Executor> engine_;
+  learner::LstmEngineOn<T, Launcher> engine_;
 };
 
 constexpr double kInitialStd = 0.2;
@@ -93,8 +93,8 @@ struct LstmActing {
   std::vector<T> noise = NormalNumbers<T>(3, lifetimes* steps, 1);
 
   // What differs between the CPU's kernels and an engine, "" when nothing does.
-  template <class Executor>
-  std::string Difference(Executor executor) {
+  template <class Launcher>
+  std::string Difference(Launcher launcher) {
     // The network makes the previous signals itself.
     for (int64_t i = sizes.features - 1; i < static_cast<int64_t>(features.size());
          i += sizes.features)
@@ -104,7 +104,7 @@ struct LstmActing {
       learner::RunLstm(packed, run);
       return true;
     });
-    EngineWithMemory<T, Executor> engine({.sizes = sizes, .lifetimes = lifetimes}, executor);
+    EngineWithMemory<T, Launcher> engine({.sizes = sizes, .lifetimes = lifetimes}, launcher);
     const Outputs got = Run([&](const auto& run) { return engine->Act(weights.data(), run).ok(); });
     if (!got.ok) return "status";
     if (!SameBits(got.signals, want.signals)) return "signals";
@@ -175,9 +175,9 @@ class LstmTraining {
         targets(NormalNumbers<double>(7, AllRows(), 1)) {}
 
   // What differs between the CPU's kernels and an engine, "" when nothing does.
-  template <class Executor>
-  std::string Difference(Executor executor) {
-    const State want = OnCpu(), got = OnEngine(executor);
+  template <class Launcher>
+  std::string Difference(Launcher launcher) {
+    const State want = OnCpu(), got = OnEngine(launcher);
     if (!got.ok) return "status";
     if (!SameBits(got.log_probs, want.log_probs)) return "log_probs";
     if (!SameBits(got.values, want.values)) return "values";
@@ -297,8 +297,8 @@ class LstmTraining {
     return gradient;
   }
 
-  template <class Executor>
-  State OnEngine(Executor executor) const {
+  template <class Launcher>
+  State OnEngine(Launcher launcher) const {
     State x = Begin();
     const learner::LstmBatch<T> batch = {.lifetimes = shape.lifetimes,
                                          .steps = kPieces * shape.steps,
@@ -308,12 +308,12 @@ class LstmTraining {
                                          .log_probs = log_probs.data(),
                                          .advantages = advantages.data(),
                                          .targets = targets.data()};
-    EngineWithMemory<T, Executor> engine({.sizes = shape.sizes,
+    EngineWithMemory<T, Launcher> engine({.sizes = shape.sizes,
                                           .log_initial_std = exact::Log(kInitialStd),
                                           .lifetimes = shape.lifetimes,
                                           .piece_steps = shape.steps,
                                           .group_lifetimes = shape.group},
-                                         executor);
+                                         launcher);
     const int64_t rows = shape.lifetimes * shape.steps;
     const int64_t groups = learner::CeilDiv(shape.lifetimes, shape.group);
     const auto size = static_cast<int64_t>(weights.size());

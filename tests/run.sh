@@ -2,11 +2,13 @@
 # Installs what the tests need, checks form and rules (tests/check.sh), builds, and runs the tests
 # with ctest.
 #
-# Usage: tests/run.sh [--all] [--preset NAME] [--repeat N] [--werror] [--help] [ARGUMENTS OF CTEST]
-#   --all           also what takes minutes, as continuous integration does: learning from the first
-#                   update to the last, random faults, exactness under kills, security, clang's
-#                   analysis of locks (labels learning and slow). Arguments of ctest choose among
-#                   all tests, too.
+# Usage: tests/run.sh [--all|--nightly] [--preset NAME] [--repeat N] [--werror] [--help] [ARGUMENTS]
+#   --all           also what takes a minute, as continuous integration does: learning from the
+#                   first update to the last, random faults, exactness under kills, security,
+#                   kernels for GPUs (labels learning and slow)
+#   --nightly       also what takes longer: more broken variants that learning must notice, clang's
+#                   analysis of locks (label nightly). Arguments of ctest choose among all tests,
+#                   too.
 #   --preset NAME   build with this preset of CMakePresets.json (default: dev)
 #   --repeat N      run each test N times, until one fails
 #   --werror        a warning of the compiler is an error
@@ -21,7 +23,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-preset=dev all=0
+preset=dev all=0 nightly=0
 build_arguments=() ctest_arguments=() repeat=()
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -30,6 +32,7 @@ while [ $# -gt 0 ]; do
       if [ "$1" = --preset ]; then preset=$2; else repeat=(--repeat "until-fail:$2"); fi
       shift 2 ;;
     --all) all=1; shift ;;
+    --nightly) all=1 nightly=1; shift ;;
     --werror) build_arguments+=(--werror); shift ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) ctest_arguments+=("$1"); shift ;;
@@ -47,7 +50,11 @@ deploy/install.sh "${wanted[@]}"
 # Who asks for everything hears in seconds, before the build, what is out of form.
 if [ ${#ctest_arguments[@]} -eq 0 ]; then
   tests/check.sh --all
-  [ $all -eq 1 ] || ctest_arguments=(-LE '^(learning|slow)$')
+  if [ $all -eq 0 ]; then
+    ctest_arguments=(-LE '^(learning|slow|nightly)$')
+  elif [ $nightly -eq 0 ]; then
+    ctest_arguments=(-LE '^nightly$')
+  fi
 fi
 deploy/build.sh --preset "$preset" "${build_arguments[@]}"
 if [ "$preset" = asan ]; then

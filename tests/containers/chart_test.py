@@ -29,9 +29,10 @@ else:
 # One of each, and what goes together.
 CHOICES = (
     (),
-    *((name,) for name in ("ha", "objects", "gpu", "hpa", "keda", "prometheus-operator", "mtls")),
-    ("gpu", "hpa", "prometheus-operator"),
-    ("ha", "objects", "gpu", "keda", "prometheus-operator", "mtls"),
+    *((name,) for name in ("ha", "objects", "gpu", "gpu-meta-learner", "hpa", "keda")),
+    *((name,) for name in ("prometheus-operator", "mtls")),
+    ("gpu", "gpu-meta-learner", "hpa", "prometheus-operator"),
+    ("ha", "objects", "gpu", "gpu-meta-learner", "keda", "prometheus-operator", "mtls"),
 )
 
 

@@ -37,8 +37,8 @@ class ManifestsTest(unittest.TestCase):
                 self.assertEqual(manifests.policy_errors(items), [])
 
     def test_what_overlays_change(self):
-        def learner(overlay):
-            return get(manifests.render(overlay), "StatefulSet/learner")["spec"]["template"][
+        def container(overlay, role):
+            return get(manifests.render(overlay), f"StatefulSet/{role}")["spec"]["template"][
                 "spec"
             ]["containers"][0]
 
@@ -47,9 +47,12 @@ class ManifestsTest(unittest.TestCase):
                 0
             ]["args"]
 
-        self.assertEqual(learner("gpu")["resources"]["limits"]["nvidia.com/gpu"], "1")
-        self.assertIn("--device=cuda", learner("gpu")["args"])
-        self.assertNotIn("--device=cuda", learner("cpu")["args"])
+        for role in ("learner", "meta-learner"):
+            there, elsewhere = (container(overlay, role) for overlay in ("gpu", "cpu"))
+            self.assertEqual(there["image"], f"mentor-{role}-cuda:0.2.0")
+            self.assertEqual(there["resources"]["limits"]["nvidia.com/gpu"], "1")
+            self.assertIn("--device=cuda", there["args"])
+            self.assertNotIn("--device=cuda", elsewhere["args"])
         self.assertIn(
             "--tls_ca=/run/secrets/mentor/ca.crt", flags("secure", "StatefulSet/meta-learner")
         )

@@ -36,16 +36,15 @@ constexpr const char* kName<learner::NormKernel<float>> = "norm";
 // Of the kernel with real threads, which runs so once.
 int barriers = 0;
 
-struct Executor {
+struct Launcher {
   std::string kernel = "none";
-  bool fixed = true;
+  bool has_clusters = true;
   testing::LeftOut left_out = {};
 
-  bool has_clusters() const { return fixed; }
   template <class Kernel>
-  absl::Status Run(const Kernel& k) const {
+  absl::Status Launch(const Kernel& k, int64_t clusters) const {
     learner::InOrder order;
-    for (int64_t cluster = 0; cluster < k.Clusters(); ++cluster) {
+    for (int64_t cluster = 0; cluster < clusters; ++cluster) {
       if (kernel == kName<Kernel> && barriers == 0) {
         barriers = testing::RunWithThreads(k, cluster, left_out);
         // What follows says no more of the barrier.
@@ -59,23 +58,23 @@ struct Executor {
 };
 
 // Any sizes: a little more than the threads of a block, or than a tile.
-bool Same(const Executor& executor) {
+bool Same(const Launcher& launcher) {
   learner::LstmSizes sizes = testing::DefaultLstm();
-  if (!executor.fixed) {
+  if (!launcher.has_clusters) {
     sizes = {
         .features = 7, .side = 4, .enc1 = 66, .enc2 = 9, .hidden = 65, .heads = 9, .critic = 11};
   }
   testing::LstmActing<float> acting{sizes, 1, 2};
   testing::LstmTraining<float> training({sizes, 1, 3, 1});
-  const bool acts = executor.kernel == "acting";
-  const std::string difference = acts ? acting.Difference(executor) : training.Difference(executor);
+  const bool acts = launcher.kernel == "acting";
+  const std::string difference = acts ? acting.Difference(launcher) : training.Difference(launcher);
   if (!difference.empty()) std::fprintf(stderr, "differs: %s\n", difference.c_str());
   if (barriers > 0) std::printf("%d\n", barriers);
   return difference.empty();
 }
 
 bool SameEmulated() {
-  const Executor fixed, any = {.fixed = false};
+  const Launcher fixed, any = {.has_clusters = false};
   const learner::LstmSizes odd = testing::OddLstm(), smallest = testing::SmallestLstm();
   for (const std::string& difference :
        {testing::LstmActing<float>{odd, 3, 9}.Difference(any),
@@ -97,7 +96,7 @@ int main(int argc, char** argv) {
   if (argc == 2 && argv[1] == std::string("emulated")) return SameEmulated() ? 0 : 1;
   if (argc < 3) return 2;
   return Same({.kernel = argv[1],
-               .fixed = argv[2] == std::string("fixed"),
+               .has_clusters = argv[2] == std::string("fixed"),
                .left_out = {argc > 3 ? std::atoi(argv[3]) : -1,
                             argc > 4 && argv[4] == std::string("only_cluster")}})
              ? 0

@@ -25,7 +25,7 @@ constexpr double kThreshold = 0.50, kBrokenMargin = 0.05;
 TEST_CASE("learning: evolution strategies find an advantage for point_reach", "[learning]") {
   CHECK(Learn({}) >= kThreshold);
 }
-TEST_CASE("learning: broken evolution strategies, zero outer gradient", "[learning]") {
+TEST_CASE("learning: broken evolution strategies, zero outer gradient", "[learning][nightly]") {
   CHECK(Learn({"rule.learning_rate=0"}) < kThreshold - kBrokenMargin);
 }
 TEST_CASE("learning: broken evolution strategies, flipped outer gradient", "[learning]") {

@@ -42,7 +42,7 @@ TEST_CASE("learning: one step from MAML's weights finds unseen goals", "[learnin
   CHECK(returns.at("learned").back() > returns.at("PPO shaped").back());
   CHECK(returns.at("learned").back() > returns.at("PPO sparse").back());
 }
-TEST_CASE("learning: broken MAML, zero outer gradient", "[learning]") {
+TEST_CASE("learning: broken MAML, zero outer gradient", "[learning][nightly]") {
   const auto returns = Learned("maml_navigation.txtpb", kMaml, "rule.line_search_start=0");
   CHECK(Improvement(returns) < kMamlImprovement - kBrokenMargin);
 }

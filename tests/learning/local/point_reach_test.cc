@@ -84,7 +84,7 @@ TEST_CASE("learning: tier M, a learned advantage remembers the goal", "[learning
 TEST_CASE("learning: tier M, a learned reward remembers the goal", "[learning]") {
   CHECK(LearnTier("point_reach_reward.txtpb", kTierM) >= kRewardThresholdM);
 }
-TEST_CASE("learning: tier M, broken advantage, forgets at each episode", "[learning]") {
+TEST_CASE("learning: tier M, broken advantage, forgets at each episode", "[learning][nightly]") {
   CHECK(LearnTier("point_reach.txtpb", kTierM, {"signal.name=lstm_forgetful"}) <
         kAdvantageThresholdM - kBrokenMargin);
 }
@@ -114,34 +114,34 @@ void CheckBroken(const std::string& spec_file, const std::string& variant, doubl
   CHECK(success.at("learned").back() < threshold - kBrokenMargin);
 }
 
-TEST_CASE("learning: broken advantage, zero outer gradient", "[learning]") {
+TEST_CASE("learning: broken advantage, zero outer gradient", "[learning][nightly]") {
   CheckBroken("point_reach.txtpb", "zero outer gradient", kAdvantageThreshold);
 }
 TEST_CASE("learning: broken advantage, flipped outer gradient", "[learning]") {
   CheckBroken("point_reach.txtpb", "flipped outer gradient", kAdvantageThreshold);
 }
-TEST_CASE("learning: broken advantage, late action input", "[learning]") {
+TEST_CASE("learning: broken advantage, late action input", "[learning][nightly]") {
   CheckBroken("point_reach.txtpb", "late action input", kAdvantageThreshold);
 }
-TEST_CASE("learning: broken advantage, late signal", "[learning]") {
+TEST_CASE("learning: broken advantage, late signal", "[learning][nightly]") {
   CheckBroken("point_reach.txtpb", "late signal", kAdvantageThreshold);
 }
-TEST_CASE("learning: broken advantage, advantages on their own scale", "[learning]") {
+TEST_CASE("learning: broken advantage, advantages on their own scale", "[learning][nightly]") {
   CheckBroken("point_reach.txtpb", "advantages on their own scale", kAdvantageThreshold);
 }
-TEST_CASE("learning: broken reward, zero outer gradient", "[learning]") {
+TEST_CASE("learning: broken reward, zero outer gradient", "[learning][nightly]") {
   CheckBroken("point_reach_reward.txtpb", "zero outer gradient", kRewardThreshold);
 }
 TEST_CASE("learning: broken reward, flipped outer gradient", "[learning]") {
   CheckBroken("point_reach_reward.txtpb", "flipped outer gradient", kRewardThreshold);
 }
-TEST_CASE("learning: broken reward, late action input", "[learning]") {
+TEST_CASE("learning: broken reward, late action input", "[learning][nightly]") {
   CheckBroken("point_reach_reward.txtpb", "late action input", kRewardThreshold);
 }
-TEST_CASE("learning: broken reward, late signal", "[learning]") {
+TEST_CASE("learning: broken reward, late signal", "[learning][nightly]") {
   CheckBroken("point_reach_reward.txtpb", "late signal", kRewardThreshold);
 }
-TEST_CASE("learning: broken reward, advantages on their own scale", "[learning]") {
+TEST_CASE("learning: broken reward, advantages on their own scale", "[learning][nightly]") {
   CheckBroken("point_reach_reward.txtpb", "advantages on their own scale", kRewardThreshold);
 }
 

@@ -102,6 +102,7 @@ constexpr Method kMethods[] = {
     {v1::ROLE_VIEWER, "/mentor.v1.ExperimentService/ListExperiments"},
     {v1::ROLE_OPERATOR, "/mentor.v1.ExperimentService/CreateExperiment"},
     {v1::ROLE_ACTOR, "/mentor.v1.RolloutService/Work"},
+    {v1::ROLE_ACTOR, "/mentor.v1.RolloutService/GetLoad"},
     {v1::ROLE_LEARNER, "/mentor.v1.ShardService/Run"},
 };
 constexpr v1::Role kRoles[] = {v1::ROLE_VIEWER, v1::ROLE_OPERATOR, v1::ROLE_ADMIN, v1::ROLE_ACTOR,

@@ -5,6 +5,9 @@
 #include <atomic>
 #include <chrono>
 #include <limits>
+#include <memory>
+#include <set>
+#include <string>
 #include <thread>
 
 #include <absl/strings/str_cat.h>
@@ -17,6 +20,7 @@
 #include "common/rpc/stream.h"
 #include "common/status.h"
 #include "mentor/v1/shard_service.grpc.pb.h"
+#include "tests/metrics.h"
 #include "tests/shards.h"
 #include "tests/torch_testing.h"
 
@@ -98,13 +102,15 @@ class RawLearner {
 
 struct Fixture {
   std::unique_ptr<Metrics> metrics = Metrics::Create();
-  ShardBroker broker{{.catalogue_hash = "catalogue",
-                      .actor_fingerprint = "actor bits",
-                      .learner_fingerprint = "bits"},
-                     metrics.get()};
+  ShardBroker broker;
   std::unique_ptr<rpc::Server> server;
 
-  Fixture() {
+  explicit Fixture(int ingest_threads = 2)
+      : broker({.catalogue_hash = "catalogue",
+                .actor_fingerprint = "actor bits",
+                .learner_fingerprint = "bits",
+                .ingest_threads = ingest_threads},
+               metrics.get()) {
     auto started = rpc::Server::Start({.address = ""}, {broker.service()});
     REQUIRE(started.ok());
     server = *std::move(started);
@@ -132,6 +138,7 @@ TEST_CASE("shard broker: peers show what a learner computes with and its memory"
   hello.set_numeric_fingerprint("GPU bits");
   hello.set_cpu_fingerprint("bits");
   hello.set_memory_bytes(uint64_t{3} << 30);
+  hello.set_device_memory_bytes(uint64_t{1} << 30);
   learner.SayHello(hello);
   static_cast<void>(learner.WaitFor(v1::RunResponse::kWelcome));
   std::vector<v1::Peer> peers;
@@ -139,12 +146,37 @@ TEST_CASE("shard broker: peers show what a learner computes with and its memory"
   CHECK(peers[0].arithmetic() == "a GPU GPU bits");
   CHECK(peers[0].memory_bytes() == uint64_t{3} << 30);
   CHECK(peers[0].memory_needed_bytes() == learner::kLearnerProcessBytes);
-  uint64_t needed = 0, most = 0;
+  CHECK(peers[0].device_memory_bytes() == uint64_t{1} << 30);
   CHECK(fixture.broker.HasMemoryLimits());
-  CHECK(fixture.broker.CouldHold({.bytes = uint64_t{2} << 30}, &needed, &most));
-  CHECK_FALSE(fixture.broker.CouldHold({.bytes = uint64_t{3} << 30}, &needed, &most));
-  CHECK(needed == learner::kLearnerProcessBytes + (uint64_t{3} << 30));
-  CHECK(most == uint64_t{3} << 30);
+  CHECK(fixture.broker.ShortageOf({.bytes = uint64_t{2} << 30}).needed == 0);
+  const MemoryShortage process = fixture.broker.ShortageOf({.bytes = uint64_t{3} << 30});
+  CHECK_FALSE(process.of_device);
+  CHECK(process.needed == learner::kLearnerProcessBytes + (uint64_t{3} << 30));
+  CHECK(process.most == uint64_t{3} << 30);
+  const MemoryShortage device = fixture.broker.ShortageOf({.device_bytes = uint64_t{2} << 30});
+  CHECK(device.of_device);
+  CHECK(device.needed == uint64_t{2} << 30);
+  CHECK(device.most == uint64_t{1} << 30);
+}
+
+TEST_CASE("shard broker: a learner says that its device has failed, and gets no more",
+          "[loopback]") {
+  Fixture fixture;
+  RawLearner learner(fixture.server.get());
+  learner.SayHello(RawLearner::GoodHello());
+  static_cast<void>(learner.WaitFor(v1::RunResponse::kWelcome));
+  v1::RunRequest message;
+  message.mutable_device_lost()->set_reason("Xid 79");
+  learner.Say(message);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto draining = [&] {
+    const auto peers = fixture.broker.Peers();
+    return !peers.empty() && peers[0].draining();
+  };
+  while (!draining() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  CHECK(draining());
+  CHECK(testing::MetricValue(*fixture.metrics,
+                             "mentor_meta_device_lost_timestamp_seconds{of=\"learner\"}") > 1e9);
 }
 
 TEST_CASE("shard broker: of two streams with one uid the newer one stays (D12)", "[loopback]") {
@@ -178,6 +210,44 @@ v1::Peer ActorNamed(const std::string& name, const std::string& host = "h") {
   actor.set_name(name);
   actor.set_host(host);
   return actor;
+}
+
+TEST_CASE("shard broker: what each learner says is heard in its order", "[loopback]") {
+  constexpr int kLearners = 4, kReports = 500;
+  Fixture fixture(/*ingest_threads=*/4);
+  std::vector<std::unique_ptr<RawLearner>> learners;
+  for (int i = 0; i < kLearners; ++i) {
+    learners.push_back(std::make_unique<RawLearner>(fixture.server.get()));
+    learners.back()->SayHello(RawLearner::GoodHello());
+    static_cast<void>(learners.back()->WaitFor(v1::RunResponse::kWelcome));
+  }
+  // More and more actors, named by their learner and the report.
+  for (int report = 1; report <= kReports; ++report) {
+    for (int i = 0; i < kLearners; ++i) {
+      v1::RunRequest message;
+      for (int actor = 0; actor < report; actor += 50)
+        *message.mutable_fleet()->add_actors() =
+            ActorNamed(absl::StrCat("actors/", i, "-", report, "-", actor));
+      learners[static_cast<size_t>(i)]->Say(std::move(message));
+    }
+  }
+  const std::set<std::string> last = [&] {
+    std::set<std::string> names;
+    for (int i = 0; i < kLearners; ++i) {
+      for (int actor = 0; actor < kReports; actor += 50)
+        names.insert(absl::StrCat("actors/", i, "-", kReports, "-", actor));
+    }
+    return names;
+  }();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  std::set<std::string> actors;
+  while (actors != last && std::chrono::steady_clock::now() < end) {
+    actors.clear();
+    for (const v1::Peer& peer : fixture.broker.Peers()) {
+      if (!peer.learner().empty()) actors.insert(peer.name());
+    }
+  }
+  CHECK(actors == last);
 }
 
 TEST_CASE("shard broker: of the actors that a learner reports, those within bounds are believed",

@@ -1,9 +1,11 @@
 // AVX-512 makes AVX2's bits: in products of all shapes, and in what is built of them.
 #include "learner/kernels/isa.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "common/rng.h"
@@ -116,6 +118,20 @@ std::vector<float> Gradients() {
 }
 
 }  // namespace
+
+TEST_CASE("isa: what MENTOR_ISA asks for must be known", "[unit]") {
+  const char* before = std::getenv("MENTOR_ISA");
+  const std::string kept = before == nullptr ? "" : before;
+  for (const char* good : {"", "avx2"}) {
+    setenv("MENTOR_ISA", good, /*overwrite=*/1);
+    CHECK(CheckIsa().ok());
+  }
+  for (const char* bad : {"sse", "AVX2", "avx512f"}) {
+    setenv("MENTOR_ISA", bad, /*overwrite=*/1);
+    CHECK(absl::IsInvalidArgument(CheckIsa()));
+  }
+  setenv("MENTOR_ISA", kept.c_str(), /*overwrite=*/1);
+}
 
 TEST_CASE("isa: AVX-512 makes the bits of AVX2", "[unit]") {
   const Isa before = CurrentIsa();

@@ -26,16 +26,15 @@ using mentor::testing::SmallestLstm;
 
 enum class ThreadOrder { kAscending, kDescending, kShuffled };
 
-struct TestExecutor {
-  bool clusters = true;
+struct TestLauncher {
+  bool has_clusters = true;
   ThreadOrder order = ThreadOrder::kAscending;
 
-  bool has_clusters() const { return clusters; }
   template <class Kernel>
-  absl::Status Run(const Kernel& kernel) const {
+  absl::Status Launch(const Kernel& kernel, int64_t clusters) const {
     constexpr RandomStream kStream{.seed = 7};
     uint32_t phase = 0;
-    Emulate(kernel, kernel.Clusters(), [&](std::vector<int>* threads) {
+    Emulate(kernel, clusters, [&](std::vector<int>* threads) {
       ++phase;
       if (order == ThreadOrder::kDescending && threads->front() < threads->back())
         std::reverse(threads->begin(), threads->end());
@@ -48,18 +47,18 @@ struct TestExecutor {
 };
 
 template <typename T>
-void CheckActing(LstmActing<T> acting, TestExecutor executor = {}) {
+void CheckActing(LstmActing<T> acting, TestLauncher launcher = {}) {
   INFO("hidden " << acting.sizes.hidden << ", " << acting.lifetimes << " lifetimes, "
                  << acting.steps << " steps");
-  CHECK(acting.Difference(executor) == "");
+  CHECK(acting.Difference(launcher) == "");
 }
 
 template <typename T>
-void CheckTraining(const LstmTrainingShape& shape, TestExecutor executor = {}) {
+void CheckTraining(const LstmTrainingShape& shape, TestLauncher launcher = {}) {
   LstmTraining<T> training(shape);
   INFO("hidden " << shape.sizes.hidden << ", " << shape.lifetimes << " lifetimes in groups of "
                  << shape.group << ", " << shape.steps << " steps");
-  CHECK(training.Difference(executor) == "");
+  CHECK(training.Difference(launcher) == "");
   for (const double norm : training.norms) CHECK((std::isfinite(norm) && norm > 0));
 }
 
@@ -137,16 +136,16 @@ TEST_CASE("lstm engine: training on zeros, denormal numbers and NaN") {
        {LstmTrainingShape{DefaultLstm(), 3, 4, 2}, {OddLstm(), 4, 40, 3}}) {
     LstmTraining<float> small(shape);
     for (auto* numbers : {&small.weights, &small.features, &small.h, &small.c}) MakeSmall(numbers);
-    CHECK(small.Difference(TestExecutor()) == "");
+    CHECK(small.Difference(TestLauncher()) == "");
     for (float& weight : small.weights) weight *= 0;
-    CHECK(small.Difference(TestExecutor()) == "");
+    CHECK(small.Difference(TestLauncher()) == "");
     LstmTraining<float> infinite(shape);
     infinite.advantages[1] = std::numeric_limits<double>::infinity();
-    CHECK(infinite.Difference(TestExecutor()) == "");
+    CHECK(infinite.Difference(TestLauncher()) == "");
     // One group's NaN stays in it, but for the sums.
     LstmTraining<float> nan(shape);
     nan.features[3] = std::numeric_limits<float>::quiet_NaN();
-    CHECK(nan.Difference(TestExecutor()) == "");
+    CHECK(nan.Difference(TestLauncher()) == "");
   }
 }
 

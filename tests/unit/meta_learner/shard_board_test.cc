@@ -60,6 +60,20 @@ TEST_CASE("shard board: a learner that vanishes loses its shard, and what it sti
   CHECK(RewardOf((*results)[0]) == 1);
 }
 
+TEST_CASE("shard board: shards spread over the learners, those without actors last", "[unit]") {
+  ShardBoard board({});
+  FakeLearner alone(&board, 2), first(&board, 2), second(&board, 2);
+  board.OnActors(first.id, 1);
+  board.OnActors(second.id, 3);
+  Running run(&board, 5);
+  // first: 1 and 3, second: 2 and 4, and what is left for alone.
+  CHECK(first.WaitForShard(1).shard_id() == 3);
+  CHECK(second.WaitForShard(1).shard_id() == 4);
+  CHECK(alone.WaitForShard(0).shard_id() == 5);
+  CHECK(alone.num_shards() == 1);
+  run.Cancel();
+}
+
 TEST_CASE("shard board: the rate of a learner falls when it has no work any more", "[unit]") {
   std::atomic<int> seconds = 0;
   ShardBoard board({.now = [&] {
@@ -390,6 +404,27 @@ TEST_CASE("shard board: nobody gets a shard that his memory does not hold (D5)",
   CHECK(run.Join().ok());
 }
 
+TEST_CASE("shard board: a device's memory is its own, or the process's", "[unit]") {
+  const learner::ShardMemory shard{
+      .bytes = 100, .bytes_per_thread = 10, .device_bytes = uint64_t{2} << 30};
+  const LearnerInfo cpu{.memory_bytes = WithProcess(1), .threads = 2};
+  CHECK(cpu.Of(shard).bytes == 120);
+  CHECK(cpu.Of(shard).device_bytes == 0);
+  CHECK(cpu.Holds(cpu.Of(shard)));
+  LearnerInfo gpu = cpu;
+  gpu.has_device = true;
+  CHECK(gpu.Of(shard).bytes == 120);
+  CHECK(gpu.Holds(gpu.Of(shard)));  // No limit.
+  gpu.device_memory_bytes = uint64_t{1} << 30;
+  CHECK_FALSE(gpu.Holds(gpu.Of(shard)));
+  gpu.device_memory_bytes = uint64_t{2} << 30;
+  CHECK(gpu.Holds(gpu.Of(shard)));
+  LearnerInfo emulated = gpu;
+  emulated.device_in_memory = true;
+  CHECK(emulated.Of(shard).bytes == 120 + (uint64_t{2} << 30));
+  CHECK_FALSE(emulated.Holds(emulated.Of(shard)));
+}
+
 TEST_CASE("shard board: shards go beside each other as far as memory goes", "[unit]") {
   ShardBoard board(Sized());
   FakeLearner learner(&board, 8, "cpu bits", "learner", WithProcess(10));
@@ -667,11 +702,11 @@ TEST_CASE("shard board: a shard that stalled has longer the next time, as have s
   CHECK(run.Join().ok());
   // Its kind takes 119 s without a word, so others may too.
   Running next(&board, 1);
-  const v1::Shard third = a.WaitForShard(1);
+  const v1::Shard third = b.WaitForShard(1);  // It has an actor.
   clock.Advance(std::chrono::seconds(119 * 7));
   board.Wake();
   CHECK(board.counts().stalled == 1);
-  CHECK(a.Answer(third, 2).ok());
+  CHECK(b.Answer(third, 2).ok());
   CHECK(next.Join().ok());
 }
 

@@ -1,0 +1,135 @@
+"""Devices that fail, hang or are too small: what they computed begins again elsewhere, the process
+ends with exit code 6 for its supervisor, and the hash is the same. An emulated device fails where
+a test says so, with the kind of error that CUDA gives."""
+
+import re
+import unittest
+
+from harness import SMOKE, ClusterTest, sets
+
+SHORT = sets("rule.outer_updates=3", "evaluation.lifetimes_per_goal=0")
+EMULATED = ("--device", "emulated")
+DEVICE_LOST = 6
+
+
+def fails(point, hit, action="error(Xid 79)"):
+    return {"MENTOR_FAILPOINTS": f"device.{point}={hit}:{action}"}
+
+
+class DeviceLossTest(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        self.state = self.folder / "state"
+
+    def expected(self):
+        return self.run_hash(self.folder / "alone", *SHORT)
+
+    def hash_of(self, server, id):
+        return self.hash(self.state / "experiments" / self.get(server, id)["uid"])
+
+    def assert_lost(self, process, why):
+        self.assertEqual(process.wait(60), DEVICE_LOST, process.output())
+        self.assertIn(why, process.output())
+
+    def test_two_experiments_go_on_elsewhere_when_a_learners_device_fails(self):
+        _, server = self.start_meta_learner(self.state)
+        for id in ("one", "two"):
+            self.create_experiment(server, id, *SHORT)
+        # Behind its own fingerprint; two shards are at work on it.
+        failing, address = self.start_learner(server, 0, *EMULATED, env=fails("launch", 25))
+        self.start_actor(address)
+        self.assert_lost(failing, "emulated has failed: launch of a kernel: Xid 79")
+        self.start_workers(server, 1)
+        expected = self.expected()
+        for id in ("one", "two"):
+            self.wait_for_state(server, id, "STATE_SUCCEEDED")
+            self.assertEqual(self.hash_of(server, id), expected)
+        logs = "".join(self.mentorctl(server, "logs", id) for id in ("one", "two"))
+        self.assertIn("a learner's device failed", logs)
+        self.assertIn("Xid 79", logs)
+
+    def test_a_learner_whose_device_fails_at_once_says_so(self):
+        _, server = self.start_meta_learner(self.state)
+        learner = self.start(
+            "mentor-learner",
+            *("--meta_learner", server, "--listen", "127.0.0.1:0", *EMULATED),
+            env=fails("launch", 1),
+        )
+        self.assert_lost(learner, "emulated has failed")
+
+    def test_a_device_that_hangs_is_given_up(self):
+        _, server = self.start_meta_learner(self.state)
+        self.create_experiment(server, "one", *SHORT)
+        hanging, address = self.start_learner(
+            server,
+            0,
+            *(*EMULATED, "--device_timeout_s", 0.5),
+            env=fails("wait", 40, "sleep(600000)"),
+        )
+        self.start_actor(address)
+        self.assert_lost(hanging, "emulated has not answered for 0.5 s")
+        self.start_workers(server, 1)
+        self.wait_for_state(server, "one", "STATE_SUCCEEDED")
+        self.assertEqual(self.hash_of(server, "one"), self.expected())
+
+    def test_the_meta_learners_device_fails_and_its_outer_update_begins_again(self):
+        failing, server = self.start_meta_learner(self.state, 0, *EMULATED, env=fails("launch", 20))
+        self.start_workers(server, 1)
+        for id in ("one", "two"):
+            self.create_experiment(server, id, *SHORT)
+        self.assert_lost(failing, "emulated has failed")
+        self.assertIn("Xid 79", (self.state / "device_lost").read_text())
+        _, server = self.start_meta_learner(self.state, server, *EMULATED)
+        expected = self.expected()
+        for id in ("one", "two"):
+            self.wait_for_state(server, id, "STATE_SUCCEEDED")
+            self.assertEqual(self.hash_of(server, id), expected)
+
+    def test_a_run_whose_device_fails_goes_on_with_the_same_command(self):
+        out = self.folder / "run"
+        output = self.run_spec(out, *SHORT, *EMULATED, code=DEVICE_LOST, env=fails("launch", 120))
+        self.assertIn("error: emulated has failed", output)
+        self.assertEqual(self.run_hash(out, *SHORT, *EMULATED), self.expected())
+
+    def test_a_learner_whose_device_is_too_small_gets_no_shards(self):
+        _, server = self.start_meta_learner(self.state)
+        self.create_experiment(server, "early", *SHORT)
+        _, address = self.start_learner(server, 0, *EMULATED, "--device_memory_gb", 0.0001)
+        self.start_actor(address)
+        words = r"a shard needs \d+\.\d MB of a device, and the largest learner has 0\.1 MB"
+        self.wait_until(
+            lambda: re.search(words, self.get(server, "early").get("activity", "")), words
+        )
+        refused = self.mentorctl(server, "validate", "-f", SMOKE, *SHORT, code=2)
+        self.assertRegex(
+            refused, r"a shard needs \d+\.\d MB of a learner's device, and .* has 0\.1 MB"
+        )
+        peers = self.mentorctl(server, "peers")
+        self.assertIn("device 0.0/0.0 GB", peers)
+        self.assertIn("experiments/early: needs more memory", peers)
+
+    def test_specs_beyond_a_device_are_refused_before_it_is_used(self):
+        _, server = self.start_meta_learner(self.state, 0, *EMULATED, "--device_memory_gb", 0.05)
+        enormous = sets(
+            "lifetime.steps_per_iteration=10000",
+            "rule.k=10000",
+            "rule.lifetimes_per_update=4096",
+            "rule.shard_lifetimes=64",
+        )
+        refused = self.mentorctl(server, "validate", "-f", SMOKE, *enormous, code=2)
+        self.assertRegex(
+            refused,
+            r"rule.lifetimes_per_update: the outer update needs \d+\.\d GB of the meta-learner's "
+            r"device, which has 0\.1 GB",
+        )
+        self.mentorctl(server, "validate", "-f", SMOKE, *SHORT)
+        refused = self.run_spec(
+            self.folder / "refused",
+            *(*enormous, *EMULATED, "--device_memory_gb", 0.05),
+            code=2,
+        )
+        self.assertRegex(refused, r"the run needs \d+\.\d GB of its memory .* may take 0\.1 GB")
+
+
+if __name__ == "__main__":
+    unittest.main()
