@@ -3,7 +3,7 @@
 # from requirements*.txt into .deps/. Safe to run again: what is already there is left alone.
 #
 # Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
-#                          [--notebook] [--pages] [--help]
+#                          [--notebook] [--pages] [--peers] [--help]
 #   --cuda         also install what preset cuda needs: the compiler of --nvcc, and the wheels that
 #                  LibTorch needs on a GPU (about 3 GB)
 #   --nvcc         also install NVIDIA's compiler alone, as tests/gate/ needs it (104 MB)
@@ -13,12 +13,13 @@
 #   --docs         also install what docs/build.sh needs (52 MB)
 #   --notebook     also install what the test of the notebook needs
 #   --pages        also install what tests/report/pages.py needs: a browser (450 MB)
+#   --peers        also install what the peers of `mentor bench` need: JAX, EnvPool (1.2 GB)
 #
 # Example: deploy/install.sh && deploy/build.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 notebook=0 pages=0
+cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 notebook=0 pages=0 peers=0
 for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 nvcc=1 ;;
@@ -29,6 +30,7 @@ for argument in "$@"; do
     --docs) docs=1 ;;
     --notebook) notebook=1 ;;
     --pages) pages=1 ;;
+    --peers) peers=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -96,6 +98,7 @@ if [ "$pages" -eq 1 ]; then
   install_packages deploy/apt-pages.txt
   install_wheels deploy/requirements-pages.txt pages
 fi
+if [ "$peers" -eq 1 ]; then install_wheels deploy/requirements-peers.txt peers; fi
 if [ "$packages" -eq 1 ]; then
   install_packages deploy/apt-packages.txt
   install_wheels deploy/requirements-packages.txt packages

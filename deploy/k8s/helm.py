@@ -26,6 +26,7 @@ COMPONENTS = {
     "ha": "ha",
     "objects": "objects",
     "gpu": "gpu",
+    "gpu-meta-learner": "gpuMetaLearner",
     "hpa": "hpa",
     "keda": "keda",
     "prometheus-operator": "prometheusOperator",
@@ -43,6 +44,7 @@ SWITCHES = """\
 ha: {enabled: false}                    # three meta-learners; needs PostgreSQL and ReadWriteMany
 objects: {enabled: false}               # copies of checkpoints in a bucket by the S3 API
 gpu: {enabled: false}                   # the learner on one NVIDIA GPU
+gpuMetaLearner: {enabled: false}        # the meta-learner's outer updates on one
 hpa: {enabled: false}                   # actors by an adapter's external metric; this or keda
 keda:                                   # actors by KEDA
   enabled: false
@@ -124,7 +126,8 @@ def values_of(who):
         role, pod = ROLES[name], "spec.template.spec"
         box = f"{pod}.containers.{name}"
         found[f"{box}.image"] = f"{role}.image"
-        found[f"gpu:{box}.image"] = f"{role}.cudaImage"
+        for component in ("gpu", "gpu-meta-learner"):
+            found[f"{component}:{box}.image"] = f"{role}.cudaImage"
         for bound in ("requests", "limits"):
             for what in ("cpu", "memory"):
                 path = f"resources.{bound}.{what}"
@@ -329,8 +332,8 @@ def values(defaults):
         more = f'  image: {quoted[f"{role}.image"]}\n'
         if role == "metaLearner":
             more += f"  storage: {{size: {quoted['metaLearner.storage.size']}, className: \"\"}}\n"
-        if role == "learner":
-            more += f'  cudaImage: {quoted["learner.cudaImage"]}\n'
+        if role != "actor":
+            more += f'  cudaImage: {quoted[f"{role}.cudaImage"]}\n'
         if role != "metaLearner":
             more += f'  replicas: {quoted[f"{role}.replicas"]}\n'
         if role == "actor":
