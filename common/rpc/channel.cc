@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/support/client_interceptor.h>
@@ -150,6 +151,8 @@ std::chrono::milliseconds Backoff::Delay(int attempt, double uniform) const {
                static_cast<double>(first.count()) * std::pow(factor, std::min(attempt, 60)));
   return std::chrono::milliseconds(static_cast<int64_t>(std::ceil(bound * uniform)));
 }
+
+Jitter::Jitter() : random_{.seed = std::random_device()()} {}
 
 Reconnector::Reconnector(const Backoff& backoff) : backoff_(backoff) {}
 

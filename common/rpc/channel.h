@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <random>
 #include <string>
 
 #include <absl/status/statusor.h>
@@ -83,10 +82,11 @@ struct Backoff {
 // What spreads the waits of a fleet: uniform in (0, 1). Nothing of a result depends on it.
 class Jitter {
  public:
+  Jitter();
   double Next() { return random_.Uniform(next_++, /*draw=*/0); }
 
  private:
-  const RandomStream random_{.seed = std::random_device()()};
+  const RandomStream random_;
   uint32_t next_ = 0;
 };
 
