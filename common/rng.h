@@ -27,6 +27,13 @@ enum class Purpose : uint32_t {
   kPerturbation = 11,         // lifetime = half the lifetime's number; evolution strategies
   kResponseNoise = 12,        // step = part of a collection; rule response_gradient
   kTest = 15,
+  kLatent = 16,       // step = episode of the lifetime
+  kExploration = 17,  // step = step of the lifetime; draw 0: explore?, 1: which action, 2: ties
+  kPopulation = 18,   // lifetime = outer update, step = member or child
+  kReplay = 19,       // step = gradient step
+  kSkill = 20,        // step = episode
+  kCurriculum = 21,   // lifetime = outer update, step = lifetime in it
+  kProjection = 22,   // step = tensor
 };
 
 // A phase has its own numbers, so an evaluation never moves the training's.

@@ -231,7 +231,7 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
       *unit.mutable_policy() = plan.policies[policy];
       *unit.mutable_task() = shard.lifetimes(agent).task();
       unit.mutable_random()->set_seed(shard.spec().seed());
-      unit.mutable_random()->set_lifetime(shard.lifetimes(agent).number());
+      unit.mutable_random()->set_lifetime(NoiseNumber(shard.lifetimes(agent)));
       unit.mutable_random()->set_iteration(plan.number);
       unit.mutable_random()->set_phase(shard.phase());
       unit.set_first_step(plan.number * shard.spec().lifetime().steps_per_iteration() +

@@ -47,7 +47,7 @@ std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& 
 void AddNeeds(const meta_learner::RuleEntry& entry, Json* rule) {
   (*rule)["signals"] = Json::array();
   for (const learner::SignalEntry* network : learner::SignalNetworks()) {
-    for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE}) {
+    for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE, v1::LOSS}) {
       v1::SignalSpec signal;
       signal.set_name(network->name);
       signal.set_role(role);

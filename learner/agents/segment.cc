@@ -185,6 +185,10 @@ SegmentSizes SizesOf(const v1::Shard& shard, uint32_t iteration) {
           .action = shard.shape().action_size()};
 }
 
+uint32_t NoiseNumber(const v1::Lifetime& lifetime) {
+  return lifetime.has_noise_number() ? lifetime.noise_number() : lifetime.number();
+}
+
 int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration) {
   if (iteration < shard.spec().lifetime().iterations())
     return int64_t{shard.collections()} * shard.spec().lifetime().steps_per_iteration();

@@ -13,8 +13,9 @@
 #include <absl/functional/function_ref.h>
 
 namespace mentor::v1 {
+class Lifetime;
 class Shard;
-}
+}  // namespace mentor::v1
 
 namespace mentor::learner {
 
@@ -106,6 +107,8 @@ Segment SomeLifetimes(const Segment& segment, int64_t first, int64_t count);
 
 // Sizes of iteration `iteration` of a shard.
 SegmentSizes SizesOf(const v1::Shard& shard, uint32_t iteration);
+// The number by which a lifetime's randomness is keyed, but for what sets it apart on purpose.
+uint32_t NoiseNumber(const v1::Lifetime& lifetime);
 // Steps of an iteration of this shard: T of each collection, or all deterministic episodes for the
 // one after the last.
 int64_t StepsOfIteration(const v1::Shard& shard, uint32_t iteration);

@@ -11,11 +11,17 @@ std::vector<uint32_t> InnerLoopContext::lifetime_numbers() const {
   return numbers;
 }
 
+std::vector<uint32_t> InnerLoopContext::noise_numbers() const {
+  std::vector<uint32_t> numbers;
+  for (const v1::Lifetime& lifetime : shard->lifetimes()) numbers.push_back(NoiseNumber(lifetime));
+  return numbers;
+}
+
 RandomStream InnerLoopContext::Random(Purpose purpose, int64_t agent, uint32_t iteration) const {
   return {.seed = shard->spec().seed(),
           .purpose = purpose,
           .phase = static_cast<Phase>(shard->phase()),
-          .lifetime = shard->lifetimes(static_cast<int>(agent)).number(),
+          .lifetime = NoiseNumber(shard->lifetimes(static_cast<int>(agent))),
           .iteration = iteration};
 }
 
@@ -47,6 +53,16 @@ const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context
     SignalContext signal = SignalContextOf(shard);
     signal.device = context->device;
     context->network = MakeSignalNetwork(shard.spec().signal(), signal, violations);
+    if (context->network != nullptr && context->network->is_loss() != entry->learned_loss) {
+      violations->Add(
+          "signal.role",
+          entry->learned_loss
+              ? "is not LOSS, but the rule's agents descend a learned loss: set LOSS, and a "
+                "network "
+                "whose output is one (loss_conv)"
+              : "is LOSS, and the rule's agents have no use for a learned loss: set REWARD or "
+                "ADVANTAGE with another network, or take rule epg");
+    }
   }
   return violations->empty() ? entry : nullptr;
 }
@@ -58,7 +74,8 @@ SignalContext SignalContextOf(const v1::Shard& shard) {
           .action_size = shard.shape().action_size(),
           .role = shard.spec().signal().role(),
           .input = shard.spec().signal().input(),
-          .episode_steps = shard.shape().episode_steps()};
+          .episode_steps = shard.shape().episode_steps(),
+          .discrete_actions = shard.shape().discrete_actions()};
 }
 
 std::unique_ptr<InnerLoop> MakeInnerLoop(const v1::Shard& shard, torch::Tensor meta_parameters,

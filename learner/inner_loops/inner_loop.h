@@ -47,6 +47,7 @@ struct InnerLoopContext {
   // The iteration behind the shard's last one.
   uint32_t end() const { return shard->first_iteration() + shard->iterations(); }
   std::vector<uint32_t> lifetime_numbers() const;
+  std::vector<uint32_t> noise_numbers() const;  // NoiseNumber of each.
   // Stream of one agent's random numbers.
   RandomStream Random(Purpose purpose, int64_t agent, uint32_t iteration) const;
 };
@@ -101,7 +102,8 @@ struct InnerLoopEntry {
   OptionTable options;
   // What its statistics hold. A learner refuses to send others.
   MetricTable metrics = {};
-  int collections = 1;  // How many, of T steps each, in an inner iteration.
+  bool learned_loss = false;  // Its agents descend a network that is a loss; others refuse those.
+  int collections = 1;        // How many, of T steps each, in an inner iteration.
   // Null with violations under "rule." when it does not fit the shard's spec.
   std::function<std::unique_ptr<InnerLoop>(const InnerLoopContext&, Violations*)> make;
   // For a shard that fits, with so many meta-parameters. Null: those of agents of the inner PPO.

@@ -256,7 +256,7 @@ class MetaGradient : public InnerLoop {
     const v1::ExperimentSpec& spec = context_.shard->spec();
     const MinibatchOrder order =
         KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
-                   context_.lifetime_numbers());
+                   context_.noise_numbers());
     const auto shifted = [&](int64_t agent, int64_t epoch, std::span<int64_t> out) {
       order(agent, first_epoch + epoch, out);
     };

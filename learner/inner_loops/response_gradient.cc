@@ -355,7 +355,7 @@ class ResponseGradient : public InnerLoop {
   std::vector<Tensor> Minibatches(uint32_t iteration, uint32_t round, int64_t epochs,
                                   int64_t minibatches) const {
     return DrawMinibatches(KeyedOrder(spec().seed(), static_cast<Phase>(context_.shard->phase()),
-                                      2 * iteration + round, context_.lifetime_numbers()),
+                                      2 * iteration + round, context_.noise_numbers()),
                            num_agents(), context_.steps(), epochs, minibatches);
   }
 

@@ -43,7 +43,7 @@ AgentBatch FreshAgents(const InnerLoopContext& context, const AgentShape& shape)
   const v1::ExperimentSpec& spec = context.shard->spec();
   return NewAgents(InitialTheta(shape, spec.agent().initial_std(), spec.seed(),
                                 static_cast<Phase>(context.shard->phase()),
-                                context.lifetime_numbers()));
+                                context.noise_numbers()));
 }
 
 ObservationNormaliser NormaliserOf(const InnerLoopContext& context) {
@@ -82,7 +82,7 @@ absl::Status UpdateByPpo(const InnerLoopContext& context, const AgentShape& shap
                          const torch::Tensor& signal, AgentBatch* agents, LoopReport* report) {
   const v1::ExperimentSpec& spec = context.shard->spec();
   const MinibatchOrder order = KeyedOrder(spec.seed(), static_cast<Phase>(context.shard->phase()),
-                                          iteration, context.lifetime_numbers());
+                                          iteration, context.noise_numbers());
   const PpoConfig config = PpoConfigFromSpec(spec.agent(), /*update=*/iteration + 1, num_updates);
   MENTOR_ASSIGN_OR_RETURN(UpdateResult result,
                           PpoUpdate(shape, *agents, segment, signal, config, order,

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <absl/strings/str_format.h>
+
 #include "common/check.h"
 #include "common/registry.h"
 
@@ -28,6 +30,11 @@ SignalOutputs SignalNetwork::Run(const torch::Tensor& weights, const Segment& se
 
 torch::Tensor SignalNetwork::Signals(const torch::Tensor&, const Segment&, SignalState*) const {
   MENTOR_CHECK(false);  // Not is_differentiable().
+  return {};
+}
+
+torch::Tensor SignalNetwork::Loss(const torch::Tensor&, const LossInputs&) const {
+  MENTOR_CHECK(false);  // Not is_loss().
   return {};
 }
 
@@ -101,7 +108,17 @@ std::unique_ptr<SignalNetwork> MakeSignalNetwork(const v1::SignalSpec& spec,
   const OptionValues options =
       OptionValues::Parse(entry->options, spec.option(), "signal.option", &own);
   if (own.empty() && entry->check) entry->check(context, options, &own);
-  if (own.empty()) return entry->make(context, options);
+  if (own.empty()) {
+    auto network = entry->make(context, options);
+    if (network->is_loss() == (context.role == v1::LOSS)) return network;
+    own.Add("signal.role",
+            network->is_loss()
+                ? absl::StrFormat("is %s, but network '%s' is a learned loss: set LOSS",
+                                  v1::SignalRole_Name(context.role), spec.name())
+                : absl::StrFormat("is LOSS, but network '%s' gives signals: set REWARD or "
+                                  "ADVANTAGE, or take a network whose output is a loss",
+                                  spec.name()));
+  }
   for (const Violation& violation : own.list())
     violations->Add(violation.field, violation.description);
   return nullptr;

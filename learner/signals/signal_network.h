@@ -26,6 +26,7 @@ struct SignalContext {
   v1::SignalRole role = v1::REWARD;
   v1::SignalInput input = v1::SUCCESS;
   int64_t episode_steps = 0;  // M
+  bool discrete_actions = false;
   // Where kernels run, of networks that have some; all tensors are the host's.
   Device device = {};
 };
@@ -66,6 +67,18 @@ struct AttentionMap {
   torch::Tensor weights;   // [t, t]: row i is step i's attention to the steps; rows sum to 1.
 };
 
+// What a learned loss sees of S agents' last N steps, rows oldest first. Policy outputs p are the
+// mean and log-std of a Gaussian, 2 A numbers, or A probabilities.
+struct LossInputs {
+  torch::Tensor observations;  // [S, N, D]
+  torch::Tensor actions;       // [S, N, A]: one-hot, or unclipped
+  torch::Tensor rewards;       // [S, N]
+  torch::Tensor dones;         // [S, N]: 1 where the episode ended with the step
+  torch::Tensor policy;        // [S, N, p]: of the policy that is to learn, with its graph
+  torch::Tensor context;       // [S, c]: numbers of the agent that only the loss reads
+  torch::Tensor rows;          // [S, B] int64: steps whose mean the loss is
+};
+
 // Immutable: weights are an argument [P], so one object serves all threads. What it can do beside
 // Run, it declares: rules refuse a network that cannot do what they need.
 class SignalNetwork {
@@ -81,6 +94,10 @@ class SignalNetwork {
   virtual int64_t conditioning_size() const { return 0; }
   // Reads Segment::values and last_values: the agents need a critic whatever the signal's role is.
   virtual bool needs_values() const { return false; }
+  // Its output is a loss (role LOSS): Loss works, and nothing that gives signals does.
+  virtual bool is_loss() const { return false; }
+  // Steps that stand and fall together in training: pieces are cut at multiples of so many.
+  virtual int64_t piece_unit() const { return 1; }
   // Reads the outcome that SignalSpec.input names.
   virtual bool sees_outcome() const { return true; }
   virtual const ParamLayout& layout() const = 0;
@@ -99,6 +116,10 @@ class SignalNetwork {
   // from *state, which is advanced without a graph.
   virtual torch::Tensor Signals(const torch::Tensor& weights, const Segment& segment,
                                 SignalState* state) const;
+
+  // [S]: the loss of each agent by its own row of weights [S, P], differentiable in policy and
+  // context.
+  virtual torch::Tensor Loss(const torch::Tensor& weights, const LossInputs& inputs) const;
 
   // A bound of the numbers that Run holds for each step beside its input; with a graph, Signals. By
   // default from the widths of the layers.

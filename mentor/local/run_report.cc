@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
@@ -292,7 +293,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
     data.failure = experiment.error().message();
   data.title = spec.display_name().empty() ? experiment.name() : spec.display_name();
   data.spec_text = meta_learner::PrintWithDefaults(spec);
-  data.signal_role = spec.signal().role() == v1::ADVANTAGE ? "advantage" : "reward";
+  data.signal_role = absl::AsciiStrToLower(v1::SignalRole_Name(spec.signal().role()));
   data.iterations = static_cast<int>(spec.lifetime().iterations());
   data.outer_updates_total = spec.rule().outer_updates();
   data.outer_updates_paper = PaperUpdates(spec);

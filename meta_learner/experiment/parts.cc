@@ -193,6 +193,7 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
     context.observation_size = parts.benchmark->info().observation_size;
     context.action_size = parts.benchmark->info().action_size;
     context.episode_steps = parts.benchmark->info().episode_steps;
+    context.discrete_actions = parts.benchmark->info().discrete_actions;
     shape = ShapeOf(*parts.benchmark);
   }
   parts.network = learner::MakeSignalNetwork(spec.signal(), context, violations);
@@ -206,13 +207,20 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
   }
   std::shared_ptr<const learner::SignalNetwork> taught = parts.network;
   if (taught == nullptr) {
+    context.role = v1::REWARD;
     Violations named_already;
     taught = learner::MakeSignalNetwork(v1::SignalSpec(), context, &named_already);
   }
   parts.rule = MakeOuterRule(
-      {.spec = spec, .shape = shape, .network = taught, .num_threads = num_threads}, violations);
-  if (parts.rule != nullptr && parts.network != nullptr && parts.benchmark != nullptr)
-    CheckInnerLoop(*parts.benchmark, spec, violations);
+      {.spec = spec,
+       .shape = shape,
+       .network = taught,
+       .listed_tasks = parts.benchmark == nullptr ? 0 : NumListedTasks(*parts.benchmark),
+       .num_threads = num_threads},
+      violations);
+  if (parts.rule == nullptr || parts.benchmark == nullptr) return parts;
+  if (parts.rule->needs().paired_noise) CheckPairs(*parts.benchmark, spec, violations);
+  if (parts.network != nullptr) CheckInnerLoop(*parts.benchmark, spec, violations);
   return parts;
 }
 

@@ -24,7 +24,12 @@ absl::StatusOr<std::vector<v1::Shard>> RoundShards(const ShardOwner& owner,
                                                    const RuleNeeds& needs, const Round& round,
                                                    const std::vector<v1::Snapshot>& lives) {
   std::vector<v1::Shard> shards = TrainingShards(owner, tasks, round.generation);
-  for (v1::Shard& shard : shards) shard.set_outcomes_only(!needs.segments);
+  for (v1::Shard& shard : shards) {
+    shard.set_outcomes_only(!needs.segments);
+    if (!needs.paired_noise) continue;
+    for (v1::Lifetime& lifetime : *shard.mutable_lifetimes())
+      lifetime.set_noise_number(lifetime.number() - lifetime.number() % 2);
+  }
   if (!round.iteration) return shards;
   const bool goes_on = *round.iteration > 0;
   if (goes_on && lives.size() != shards.size()) {
@@ -52,7 +57,11 @@ std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& result
 LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,
                         const std::vector<SampledTask>& tasks, int64_t steps_per_iteration) {
   LifetimeBatch batch;
-  for (const SampledTask& task : tasks) batch.environments.push_back(task.environment);
+  batch.task_indices = torch::full({static_cast<int64_t>(tasks.size())}, -1, torch::kInt64);
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    batch.environments.push_back(tasks[i].environment);
+    if (tasks[i].index) batch.task_indices[static_cast<int64_t>(i)] = int64_t{*tasks[i].index};
+  }
   batch.steps_per_iteration = steps_per_iteration;
   std::vector<std::vector<learner::Segment>> lives;  // Tensors are shared, not copied.
   for (const ShardResult& result : results) {

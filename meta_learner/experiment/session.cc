@@ -130,7 +130,8 @@ absl::Status Session::Resume() {
 absl::Status Session::OuterUpdate() {
   const Clock::time_point start = Clock::now();
   const Round round = RoundOf(parts_.rule->needs(), spec_, state_.outer_step);
-  const std::vector<SampledTask> tasks = TrainingTasks(*parts_.benchmark, spec_, round.generation);
+  const std::vector<SampledTask> tasks =
+      TrainingTasks(*parts_.benchmark, spec_, round.generation, parts_.rule->needs().paired_noise);
   MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results, Collect(round, tasks));
   OuterStep step;
   step.timings["collect_wall_seconds"] = SecondsSince(start);

@@ -43,6 +43,7 @@ std::vector<v1::Shard> Cut(const ShardOwner& owner, const std::vector<SampledTas
       v1::Lifetime& lifetime = *shard.add_lifetimes();
       lifetime.set_number(first_number + static_cast<uint32_t>(i));
       *lifetime.mutable_task() = tasks[i].task;
+      if (tasks[i].index) lifetime.set_task_index(*tasks[i].index);
     }
   }
   return shards;

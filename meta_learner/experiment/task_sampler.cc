@@ -55,6 +55,14 @@ std::vector<int> WalkGoals(const v1::ExperimentSpec& spec, int set, int goals, i
   return walked;
 }
 
+// Place of a set's first listed task among those of all sets.
+uint32_t FirstIndex(const std::vector<envs::TaskSet>& sets, int set) {
+  uint32_t first = 0;
+  for (int before = 0; before < set; ++before)
+    first += static_cast<uint32_t>(sets[before].tasks.size());
+  return first;
+}
+
 int EvaluatedGoals(const envs::TaskSet& set, const v1::ExperimentSpec& spec) {
   const int listed = static_cast<int>(set.tasks.size());
   const int asked = static_cast<int>(spec.evaluation().goals());
@@ -64,17 +72,22 @@ int EvaluatedGoals(const envs::TaskSet& set, const v1::ExperimentSpec& spec) {
 }  // namespace
 
 std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
-                                       const v1::ExperimentSpec& spec, uint32_t outer_step) {
+                                       const v1::ExperimentSpec& spec, uint32_t outer_step,
+                                       bool pairs) {
   const std::vector<envs::TaskSet>& sets = benchmark.Tasks(envs::Split::kTrain);
   const int num_sets = static_cast<int>(sets.size());
-  const int per_set = static_cast<int>(spec.rule().lifetimes_per_update()) / num_sets;
+  const int lifetimes_per_task = pairs ? 2 : 1;
+  const int per_set =
+      static_cast<int>(spec.rule().lifetimes_per_update()) / (num_sets * lifetimes_per_task);
   std::vector<SampledTask> tasks;
+  const auto add = [&](const SampledTask& task) {
+    tasks.insert(tasks.end(), static_cast<size_t>(lifetimes_per_task), task);
+  };
   for (int set = 0; set < num_sets; ++set) {
     const int goals = static_cast<int>(sets[set].tasks.size());
     if (goals == 0) {
       for (int i = 0; i < per_set; ++i) {
-        tasks.push_back(
-            {sets[set].name, i,
+        add({sets[set].name, i,
              sets[set].draw(TaskStream(spec, outer_step, set), static_cast<uint32_t>(i))});
       }
       continue;
@@ -82,9 +95,20 @@ std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
     const std::vector<int> chosen =
         num_sets == 1 ? DrawGoals(per_set, goals, TaskStream(spec, outer_step, set))
                       : WalkGoals(spec, set, goals, int64_t{outer_step} * per_set, per_set);
-    for (int goal : chosen) tasks.push_back({sets[set].name, goal, sets[set].tasks[goal]});
+    const uint32_t first = FirstIndex(sets, set);
+    for (int goal : chosen)
+      add({sets[set].name, goal, sets[set].tasks[goal], first + static_cast<uint32_t>(goal)});
   }
   return tasks;
+}
+
+int64_t NumListedTasks(const envs::Benchmark& benchmark) {
+  int64_t listed = 0;
+  for (const envs::TaskSet& set : benchmark.Tasks(envs::Split::kTrain)) {
+    if (set.tasks.empty()) return 0;
+    listed += static_cast<int64_t>(set.tasks.size());
+  }
+  return listed;
 }
 
 std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
@@ -100,9 +124,10 @@ std::vector<SampledTask> EvaluationTasks(const envs::Benchmark& benchmark,
     for (int goal = 0; goal < goals; ++goal) {
       const v1::EnvironmentTask task =
           listed == 0 ? sets[set].draw(random, static_cast<uint32_t>(goal)) : sets[set].tasks[goal];
-      for (uint32_t i = 0; i < spec.evaluation().lifetimes_per_goal(); ++i) {
-        tasks.push_back({sets[set].name, goal, task});
-      }
+      SampledTask sampled{sets[set].name, goal, task};
+      if (split == envs::Split::kTrain && listed > 0)
+        sampled.index = FirstIndex(sets, set) + static_cast<uint32_t>(goal);
+      tasks.insert(tasks.end(), spec.evaluation().lifetimes_per_goal(), sampled);
     }
   }
   return tasks;
@@ -150,6 +175,17 @@ void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec
       return;
     }
   }
+}
+
+void CheckPairs(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
+                Violations* violations) {
+  const size_t unit = 2 * benchmark.Tasks(envs::Split::kTrain).size();
+  if (spec.rule().lifetimes_per_update() % unit == 0) return;
+  violations->Add("rule.lifetimes_per_update",
+                  absl::StrFormat("%d does not divide by %d: lifetimes are pairs on one task, as "
+                                  "many for each of the benchmark's %d environments; use a "
+                                  "multiple, or set option paired_noise to false",
+                                  spec.rule().lifetimes_per_update(), unit, unit / 2));
 }
 
 }  // namespace mentor::meta_learner

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,15 +21,21 @@ struct SampledTask {
   std::string environment;  // Name of the task set, under which rewards are normalised.
   int goal = 0;  // Index in the environment's list; for drawn tasks the index of the draw.
   v1::EnvironmentTask task = {};
+  // Place among the listed training tasks, all sets joined; nothing for drawn and for test tasks.
+  std::optional<uint32_t> index = {};
 };
 
 // Tasks of the lifetimes of outer update `outer_step`, in lifetime order
 // (docs/algorithms/black_box.md#outer-loop). One environment: different goals drawn anew each time
 // (each goal floor(n / goals) times and the rest drawn, when there are fewer goals than lifetimes).
 // Several environments: the same number of lifetimes each; every environment walks through random
-// permutations of its goals. Environments without a list draw every goal afresh.
+// permutations of its goals. Environments without a list draw every goal afresh. pairs: half as
+// many, each for two lifetimes that follow each other.
 std::vector<SampledTask> TrainingTasks(const envs::Benchmark& benchmark,
-                                       const v1::ExperimentSpec& spec, uint32_t outer_step);
+                                       const v1::ExperimentSpec& spec, uint32_t outer_step,
+                                       bool pairs = false);
+// Training tasks that are listed, all sets joined; 0 when there are sets whose tasks are drawn.
+int64_t NumListedTasks(const envs::Benchmark& benchmark);
 
 // Tasks of an evaluation: every goal (or the first spec.evaluation.goals) of every environment,
 // goal by goal, lifetimes_per_goal times.
@@ -43,6 +50,9 @@ std::vector<envs::Split> EvaluatedSplits(const envs::Benchmark& benchmark,
 // Adds violations for lifetimes that do not divide by environments, and evaluations of unlimited
 // goals or of too many lifetimes.
 void CheckTasks(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
+                Violations* violations);
+// For a rule whose lifetimes are pairs on one task.
+void CheckPairs(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
                 Violations* violations);
 
 }  // namespace mentor::meta_learner

@@ -39,6 +39,9 @@ struct RuleNeeds {
   bool conditioned_policy = false;
   // All that was collected (LifetimeBatch::steps); otherwise outcomes and gradients are enough.
   bool segments = true;
+  // The lifetimes 2i and 2i + 1 have one task and one chance: only what the rule itself varies by
+  // their numbers sets them apart.
+  bool paired_noise = false;
   // Agents learn within their lifetimes, which takes two inner iterations or more.
   bool inner_updates = true;
 };
@@ -52,6 +55,7 @@ struct ShardGradient {
 // All lifetimes of one outer update in the order of their numbers. N lifetimes, L steps.
 struct LifetimeBatch {
   std::vector<std::string> environments;  // [N]: names for normalisers
+  torch::Tensor task_indices = {};        // [N] int64: Lifetime.task_index, -1 where absent
   int64_t steps_per_iteration = 0;        // T
   // All segments joined: [N, L, ...]; last_done [N] and next_observations [N, D] of the last. With
   // !needs().segments only what an evaluation needs.
@@ -103,7 +107,8 @@ struct RuleContext {
   v1::ExperimentSpec spec;
   v1::EnvironmentShape shape = {};
   std::shared_ptr<const learner::SignalNetwork> network = nullptr;
-  int num_threads = 1;  // Never changes a bit of the result.
+  int64_t listed_tasks = 0;  // Training tasks that have a task_index; 0: they are drawn.
+  int num_threads = 1;       // Never changes a bit of the result.
 };
 
 struct RuleEntry {
