@@ -34,7 +34,9 @@ std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& 
   meta_learner::AddExample(entry, &spec);
   spec.mutable_rule()->set_lifetimes_per_update(30);
   spec.mutable_rule()->set_shard_lifetimes(30);
-  *spec.mutable_signal() = signal;
+  // What the example sets for this very network stays.
+  if (spec.signal().name() != signal.name()) spec.clear_signal();
+  spec.mutable_signal()->MergeFrom(signal);
   spec.mutable_evaluation()->set_lifetimes_per_goal(0);
   Violations violations;
   const auto parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);

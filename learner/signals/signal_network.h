@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,7 +77,12 @@ struct LossInputs {
   torch::Tensor dones;         // [S, N]: 1 where the episode ended with the step
   torch::Tensor policy;        // [S, N, p]: of the policy that is to learn, with its graph
   torch::Tensor context;       // [S, c]: numbers of the agent that only the loss reads
-  torch::Tensor rows;          // [S, B] int64: steps whose mean the loss is
+  torch::Tensor rows;          // [S, B] int64, of N: the steps whose mean the loss is
+};
+
+struct LossSizes {
+  int64_t steps = 0;    // N
+  int64_t context = 0;  // c
 };
 
 // Immutable: weights are an argument [P], so one object serves all threads. What it can do beside
@@ -94,8 +100,10 @@ class SignalNetwork {
   virtual int64_t conditioning_size() const { return 0; }
   // Reads Segment::values and last_values: the agents need a critic whatever the signal's role is.
   virtual bool needs_values() const { return false; }
-  // Its output is a loss (role LOSS): Loss works, and nothing that gives signals does.
-  virtual bool is_loss() const { return false; }
+  // Its output is a loss (role LOSS): Loss works with such inputs, and nothing that gives signals
+  // does. Nothing: it gives signals.
+  virtual std::optional<LossSizes> loss_sizes() const { return std::nullopt; }
+  bool is_loss() const { return loss_sizes().has_value(); }
   // Steps that stand and fall together in training: pieces are cut at multiples of so many.
   virtual int64_t piece_unit() const { return 1; }
   // Reads the outcome that SignalSpec.input names.

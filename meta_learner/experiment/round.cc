@@ -1,14 +1,38 @@
 #include "meta_learner/experiment/round.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
+#include <absl/strings/match.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_replace.h>
 
+#include "common/check.h"
 #include "learner/agents/segment.h"
 
 namespace mentor::meta_learner {
+
+namespace {
+
+// Row `from_row` of a tensor of `from_rows` rows over row `to_row` of another, of the same form.
+absl::Status CopyRow(const std::string& name, const v1::Tensor* from, int from_rows,
+                     int64_t from_row, int to_rows, int64_t to_row, v1::Tensor* to) {
+  const bool fits =
+      from != nullptr && from->dtype() == to->dtype() && from->shape_size() == to->shape_size() &&
+      to->shape_size() > 0 && from->shape(0) == from_rows && to->shape(0) == to_rows &&
+      std::equal(from->shape().begin() + 1, from->shape().end(), to->shape().begin() + 1);
+  if (!fits) {
+    return absl::InternalError(
+        absl::StrFormat("tensor '%s' of two shards differs in more than its rows", name));
+  }
+  const size_t bytes = to->data().size() / static_cast<size_t>(to_rows);
+  to->mutable_data()->replace(static_cast<size_t>(to_row) * bytes, bytes, from->data(),
+                              static_cast<size_t>(from_row) * bytes, bytes);
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 Round RoundOf(const RuleNeeds& needs, const v1::ExperimentSpec& spec, uint32_t outer_step) {
   if (!needs.decisions_inside_lifetime) return {.generation = outer_step};
@@ -43,6 +67,40 @@ absl::StatusOr<std::vector<v1::Shard>> RoundShards(const ShardOwner& owner,
     if (goes_on) *shards[i].mutable_snapshot() = lives[i];
   }
   return shards;
+}
+
+absl::Status TakeOver(const std::vector<uint32_t>& parents, std::vector<v1::Snapshot>* lives) {
+  // Of all lifetimes in their order: snapshot, and row in it.
+  std::vector<std::pair<size_t, int64_t>> places;
+  for (size_t shard = 0; shard < lives->size(); ++shard) {
+    for (int64_t row = 0; row < (*lives)[shard].cursors_size(); ++row)
+      places.emplace_back(shard, row);
+  }
+  if (parents.size() != places.size()) {
+    return absl::InternalError(
+        absl::StrFormat("%d parents for %d running lifetimes", parents.size(), places.size()));
+  }
+  const std::vector<v1::Snapshot> before = *lives;
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (parents[i] == i) continue;
+    if (parents[i] >= places.size())
+      return absl::InternalError(absl::StrFormat("lifetime %d has no parent %d", i, parents[i]));
+    const auto [shard, row] = places[i];
+    const auto [parent_shard, parent_row] = places[parents[i]];
+    v1::Snapshot& own = (*lives)[shard];
+    for (int k = 0; k < own.tensors_size(); ++k) {
+      v1::NamedTensor& to = *own.mutable_tensors(k);
+      if (!absl::StartsWith(to.name(), "agents.") && to.name() != "observations") continue;
+      const v1::Snapshot& source = before[parent_shard];
+      const v1::Tensor* from = nullptr;
+      for (const v1::NamedTensor& tensor : source.tensors()) {
+        if (tensor.name() == to.name()) from = &tensor.tensor();
+      }
+      MENTOR_RETURN_IF_ERROR(CopyRow(to.name(), from, source.cursors_size(), parent_row,
+                                     own.cursors_size(), row, to.mutable_tensor()));
+    }
+  }
+  return absl::OkStatus();
 }
 
 std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& results) {

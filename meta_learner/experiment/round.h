@@ -36,6 +36,11 @@ absl::StatusOr<std::vector<v1::Shard>> RoundShards(const ShardOwner& owner,
                                                    const RuleNeeds& needs, const Round& round,
                                                    const std::vector<v1::Snapshot>& lives);
 
+// Every lifetime goes on with the agent of its parent, [F] places in the round's order: what the
+// snapshots say of agents and their normalisers is copied, where tasks stand is not. INTERNAL names
+// the tensor of two that do not fit.
+absl::Status TakeOver(const std::vector<uint32_t>& parents, std::vector<v1::Snapshot>* lives);
+
 // The outcomes of all lifetimes, in their order.
 std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& results);
 

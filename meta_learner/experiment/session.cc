@@ -157,6 +157,8 @@ absl::Status Session::OuterUpdate() {
   state_.lives.clear();
   if (!round.last) {
     for (ShardResult& result : results) state_.lives.push_back(std::move(result.snapshot));
+    if (const auto parents = parts_.rule->TakeParents())
+      MENTOR_RETURN_IF_ERROR(TakeOver(*parents, &state_.lives));
   }
   ++state_.outer_step;
   return Record(start, &step);
@@ -211,6 +213,7 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
     AddTensorSections(parts_.rule->Save(), kRuleSections, &sections);
     AddState(state_, &sections);
     MENTOR_RETURN_IF_ERROR(files_.Keep());
+    MENTOR_RETURN_IF_ERROR(KeepTables());
     MENTOR_ASSIGN_OR_RETURN(step->checkpoint,
                             checkpoints_.Write(state_.outer_step, std::move(sections)));
   }
@@ -232,6 +235,17 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   progress_.Report("meta-training", {});
   TellOfUpdate(*step);
   return step->checkpoint ? checkpoints_.Retain() : absl::OkStatus();
+}
+
+// Before the checkpoint: where the process dies between them, the same update writes them again.
+absl::Status Session::KeepTables() {
+  const std::filesystem::path folder = options_.store->ExperimentFolder(uid_) / "artifacts";
+  for (const auto& [name, text] : parts_.rule->Tables()) {
+    MENTOR_RETURN_IF_ERROR(MakeFolders(folder));
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(folder / name, text, 0644));
+    MENTOR_RETURN_IF_ERROR(files_.KeepResult(folder / name));
+  }
+  return absl::OkStatus();
 }
 
 // The first and the last, and between them rarer the longer it takes: a history that somebody

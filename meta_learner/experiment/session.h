@@ -58,6 +58,8 @@ class Session {
                      OuterStep* step);
   // Into the checkpoint, when one is due, and the store.
   absl::Status Record(ProgressReporter::Clock::time_point start, OuterStep* step);
+  // What the rule says for people, as artifacts.
+  absl::Status KeepTables();
   void TellOfUpdate(const OuterStep& step);
   // The series begins with the first value: a 0 before it would look like a return.
   void ShowReturn(double mean);

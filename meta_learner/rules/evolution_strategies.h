@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,12 @@ torch::Tensor CentredRanks(const torch::Tensor& fitness, const std::vector<std::
 // first_lifetime + i (learner/inner_loops/perturbation.h); both are even.
 torch::Tensor EvolutionGradient(const torch::Tensor& ranks, double sigma, uint64_t seed,
                                 uint32_t first_lifetime, int64_t size);
+
+// Correlation of the two fitnesses of pairs (2i, 2i + 1) of [F], each less the mean of its group;
+// of which one of a pair comes first does not matter (intraclass correlation). Nothing where all
+// fitnesses are equal.
+std::optional<double> PairCorrelation(const torch::Tensor& fitness,
+                                      const std::vector<std::string>& groups);
 
 // One step of Adam up g, with weight decay; weights [Q] and *adam change in place.
 void EvolutionStep(const EvolutionConfig& config, const torch::Tensor& gradient,

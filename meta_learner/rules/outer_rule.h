@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -96,6 +97,12 @@ class OuterRule {
   // Everything that the next updates depend on: weights, optimizer, normalisers.
   virtual TensorMap Save() const = 0;
   virtual absl::Status Load(const TensorMap& state) = 0;
+  // Asked after each update of a rule with decisions inside the lifetime: whose agent each of the
+  // round's lifetimes goes on with, [F] places in their order. Nothing: each with its own.
+  virtual std::optional<std::vector<uint32_t>> TakeParents() { return std::nullopt; }
+  // What it says for people beside its metrics, as text by the name of a file ("lineage.csv"). A
+  // function of the state; written with each checkpoint.
+  virtual std::map<std::string, std::string> Tables() const { return {}; }
   // The memory that an outer update takes of a device, if it has kernels there: a bound.
   virtual int64_t DeviceBytes() const { return 0; }
 

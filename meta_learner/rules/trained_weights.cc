@@ -27,9 +27,10 @@ void Step(const learner::AdamConfig& config, double scale, const Tensor& gradien
 
 }  // namespace
 
-OptionTable AdamOptions(const std::string& learning_rate, const std::string& epsilon) {
+OptionTable AdamOptions(const std::string& learning_rate, const std::string& epsilon,
+                        const std::string& beta1) {
   return {NumberOption("learning_rate", learning_rate, 0, 100, "Learning rate of Adam."),
-          NumberOption("adam_beta1", "0.9", 0, 0.999999, "Decay of Adam's first moment."),
+          NumberOption("adam_beta1", beta1, 0, 0.999999, "Decay of Adam's first moment."),
           NumberOption("adam_beta2", "0.999", 0, 0.99999999, "Decay of Adam's second moment."),
           NumberOption("adam_epsilon", epsilon, 1e-30, 1,
                        "Adam's epsilon, added after bias correction.")};

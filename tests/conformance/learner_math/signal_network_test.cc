@@ -1,6 +1,8 @@
 // What every registered signal network promises, in both roles and with every input, as far as it
 // accepts them: shapes, finite numbers, the same bits again; and that what it declares it can do
 // works.
+#include <torch/csrc/autograd/autograd.h>
+
 #include "tests/conformance/recorded_lifetimes.h"
 
 namespace mentor::learner {
@@ -35,6 +37,26 @@ struct Case {
   std::string name;
   std::unique_ptr<SignalNetwork> network;
 };
+
+// The network as a loss; null when it is none.
+std::unique_ptr<SignalNetwork> LossOf(const std::string& name) {
+  v1::SignalSpec spec;
+  spec.set_name(name);
+  spec.set_role(v1::LOSS);
+  Violations violations;
+  auto network = MakeSignalNetwork(spec,
+                                   {.observation_size = kObservationSize,
+                                    .action_size = kActionSize,
+                                    .role = v1::LOSS,
+                                    .episode_steps = 10},
+                                   &violations);
+  INFO(name << ": " << std::string(violations.ToStatus().message()));
+  if (network == nullptr) {
+    CHECK(violations.list().size() == 1);
+    CHECK(violations.list()[0].field == "signal.role");
+  }
+  return network;
+}
 
 std::vector<Case> Cases() {
   std::vector<Variant> variants = kVariants;
@@ -75,7 +97,7 @@ std::vector<Case> Cases() {
       }
     }
     INFO(variant.network);
-    CHECK(accepted);
+    CHECK((accepted || LossOf(variant.network) != nullptr));
   }
   REQUIRE(!cases.empty());
   return cases;
@@ -405,6 +427,45 @@ TEST_CASE("signal networks: settings that make no sense together are refused wit
   CHECK_THAT(refusal("discount", v1::REWARD, {}), Contains("signal.role") && Contains("ADVANTAGE"));
   CHECK_THAT(refusal("mlp", v1::REWARD, {{"density", "true"}, {"time", "true"}}),
              Contains("signal.option.time"));
+}
+
+TEST_CASE("losses: finite, each agent's by its own weights and data, with a gradient to its policy",
+          "[conformance]") {
+  int losses = 0;
+  for (const SignalEntry* entry : SignalNetworks()) {
+    const auto network = LossOf(entry->name);
+    if (network == nullptr) continue;
+    ++losses;
+    INFO(entry->name);
+    const LossSizes sizes = *network->loss_sizes();
+    const Tensor initial = network->InitialWeights(3);
+    CHECK(initial.sizes() == at::IntArrayRef{network->layout().size()});
+    CHECK(SameBits(initial, network->InitialWeights(3)));
+    const auto numbers = [&](int64_t width, uint64_t seed) {
+      return RandomNormals({kLifetimes, sizes.steps, width}, seed);
+    };
+    LossInputs inputs{.observations = numbers(kObservationSize, 1),
+                      .actions = numbers(kActionSize, 2),
+                      .rewards = numbers(1, 3).squeeze(2),
+                      .dones = numbers(1, 4).squeeze(2).gt(1).to(torch::kFloat32),
+                      .policy = numbers(2 * kActionSize, 5).requires_grad_(true),
+                      .context = RandomNormals({kLifetimes, sizes.context}, 6),
+                      .rows = torch::arange(sizes.steps - 7, sizes.steps).repeat({kLifetimes, 1})};
+    Tensor weights = (initial + 0.05 * RandomNormals({kLifetimes, initial.numel()}, 7)).clone();
+    const Tensor losses_of = network->Loss(weights, inputs);
+    CHECK(losses_of.sizes() == at::IntArrayRef{kLifetimes});
+    CHECK(losses_of.isfinite().all().item<bool>());
+    CHECK(SameBits(losses_of, network->Loss(weights, inputs)));
+    // Of one agent's loss, no other agent's policy has a part.
+    const Tensor gradient = torch::autograd::grad({losses_of[1]}, {inputs.policy})[0];
+    CHECK(gradient[1].abs().max().item<double>() > 0);
+    CHECK(gradient[0].abs().max().item<double>() == 0);
+    weights[2] += 0.1;
+    inputs.rewards[3] += 1;
+    const Tensor moved = (network->Loss(weights, inputs) - losses_of).detach().ne(0);
+    for (int64_t s = 0; s < kLifetimes; ++s) CHECK(moved[s].item<bool>() == (s == 2 || s == 3));
+  }
+  CHECK(losses > 0);
 }
 
 }  // namespace

@@ -1,0 +1,231 @@
+// Agents of a population: PPO on the task's own reward, each with hyperparameters of its own
+// (Jaderberg et al. 2017; docs/algorithms/population_based_training.md). The meta-parameters are
+// the members' hyperparameters, row by row; an agent's member is its lifetime's number modulo the
+// population's size. Which members copy which is the outer rule's.
+#include "learner/inner_loops/population.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "learner/agents/policy_weights.h"
+#include "learner/agents/ppo.h"
+#include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/shared.h"
+
+namespace mentor::learner {
+
+using torch::Tensor;
+
+double Hyperparameter::At(double place) const {
+  if (!log_scale) return low + place * (high - low);
+  return std::exp(std::log(low) + place * (std::log(high) - std::log(low)));
+}
+
+double Hyperparameter::PlaceOf(double value) const {
+  if (high == low) return 0;
+  if (!log_scale) return (value - low) / (high - low);
+  return (std::log(value) - std::log(low)) / (std::log(high) - std::log(low));
+}
+
+const std::vector<Hyperparameter>& TunableHyperparameters() {
+  static const std::vector<Hyperparameter> all = {
+      {"learning_rate", true, 1e-5, 0.1, &PpoConfig::learning_rate},
+      {"entropy", true, 1e-5, 0.1, &PpoConfig::entropy_coef},
+      {"clip", false, 0.05, 0.5, &PpoConfig::clip},
+      {"gamma", false, 0.8, 0.999, &PpoConfig::gamma},
+      {"lambda", false, 0.8, 1, &PpoConfig::gae_lambda}};
+  return all;
+}
+
+OptionTable HyperparameterOptions() {
+  OptionTable options;
+  for (const Hyperparameter& x : TunableHyperparameters()) {
+    const bool tuned = x.name == "learning_rate" || x.name == "entropy";
+    // A scale of logarithms has no 0, and multiplication cannot leave it.
+    const double least = x.log_scale ? 1e-12 : 0, most = x.log_scale ? 10 : 1;
+    options.push_back(FlagOption("tune_" + x.name, tuned,
+                                 absl::StrCat("Members have a ", x.name, " of their own.")));
+    options.push_back(NumberOption(x.name + "_low", absl::StrCat(x.low), least, most,
+                                   absl::StrCat("Least ", x.name, ".")));
+    options.push_back(NumberOption(x.name + "_high", absl::StrCat(x.high), least, most,
+                                   absl::StrCat("Greatest ", x.name, ".")));
+  }
+  return options;
+}
+
+std::vector<Hyperparameter> TunedHyperparameters(const OptionValues& options) {
+  std::vector<Hyperparameter> tuned;
+  for (Hyperparameter x : TunableHyperparameters()) {
+    if (!options.Flag("tune_" + x.name)) continue;
+    x.low = options.Number(x.name + "_low");
+    x.high = options.Number(x.name + "_high");
+    tuned.push_back(std::move(x));
+  }
+  return tuned;
+}
+
+void CheckHyperparameters(const OptionValues& options, Violations* violations) {
+  const std::vector<Hyperparameter> tuned = TunedHyperparameters(options);
+  for (const Hyperparameter& x : tuned) {
+    if (x.low <= x.high) continue;
+    violations->Add(
+        absl::StrCat("rule.option.", x.name, "_low"),
+        absl::StrFormat("is %g, above %s_high %g; give at most that", x.low, x.name, x.high));
+  }
+  if (tuned.empty()) {
+    violations->Add("rule.option.tune_learning_rate",
+                    "is false, and so are all other tune_ options, so all members are alike; set "
+                    "one of them to true");
+  }
+}
+
+namespace {
+
+class Population : public InnerLoop {
+ public:
+  Population(InnerLoopContext context, v1::RewardSource reward)
+      : context_(std::move(context)),
+        reward_(reward),
+        shape_(ShapeOfAgents(context_.shard->spec().agent(), context_.shard->shape())),
+        tuned_(TunedHyperparameters(context_.options)),
+        normaliser_(NormaliserOf(context_)) {}
+
+  void Begin() override { agents_ = FreshAgents(context_, shape_); }
+
+  absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
+                                  LoopReport* report) override {
+    MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
+    const CpuTimer timer;
+    if (iteration + 1 < context_.shard->spec().lifetime().iterations())
+      MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
+    normaliser_.Add(segment.observations);
+    report->update_seconds += timer.Seconds();
+    return segment;
+  }
+
+  std::vector<v1::PolicyWeights> Policies() const override {
+    return ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
+  }
+
+  TensorMap Save() const override {
+    TensorMap state;
+    SaveAgents(agents_, &state);
+    SaveNormaliser(normaliser_, &state);
+    return state;
+  }
+
+  absl::Status Load(const TensorMap& state) override {
+    Begin();
+    MENTOR_RETURN_IF_ERROR(LoadAgents(state, &agents_));
+    return LoadNormaliser(state, &normaliser_);
+  }
+
+ private:
+  // Each by itself, for PpoConfig has one number for all agents: an agent's bits are the same alone
+  // and in company.
+  absl::Status Update(uint32_t iteration, const Segment& segment, LoopReport* report) {
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    const Segment seen = normaliser_.Normalise(segment);
+    const Tensor rewards = BaselineRewards(segment, reward_);
+    const std::vector<uint32_t> noise = context_.noise_numbers();
+    std::vector<UpdateResult> results(noise.size());
+    MENTOR_RETURN_IF_ERROR(
+        ParallelFor(context_.pool, context_.num_agents(), [&](int64_t s) -> absl::Status {
+          MENTOR_ASSIGN_OR_RETURN(
+              results[s],
+              PpoUpdate(shape_, AgentOf(agents_, s), OneOf(seen, s), rewards.narrow(0, s, 1),
+                        ConfigOf(s, iteration),
+                        KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()),
+                                   iteration, {noise[s]})));
+          return absl::OkStatus();
+        }));
+    std::vector<Tensor> theta, m, v, steps;
+    for (UpdateResult& result : results) {
+      report->nonfinite_updates += static_cast<uint64_t>(result.nonfinite);
+      theta.push_back(result.agents.theta);
+      m.push_back(result.agents.adam_m);
+      v.push_back(result.agents.adam_v);
+      steps.push_back(result.agents.adam_steps);
+    }
+    agents_ = {torch::cat(theta), torch::cat(m), torch::cat(v), torch::cat(steps)};
+    return absl::OkStatus();
+  }
+
+  PpoConfig ConfigOf(int64_t agent, uint32_t iteration) const {
+    const v1::ExperimentSpec& spec = context_.shard->spec();
+    const uint32_t members = spec.rule().lifetimes_per_update();
+    const int64_t member = context_.lifetime_numbers()[agent] % members;
+    const auto num_tuned = static_cast<int64_t>(tuned_.size());
+    const float* own = context_.meta_parameters.const_data_ptr<float>() + member * num_tuned;
+    v1::AgentSpec settings = spec.agent();
+    PpoConfig config = PpoConfigFromSpec(settings, /*update=*/iteration + 1,
+                                         /*num_updates=*/spec.lifetime().iterations() - 1);
+    const double annealed = config.learning_rate / settings.learning_rate();
+    for (size_t j = 0; j < tuned_.size(); ++j) {
+      const bool is_rate = tuned_[j].member == &PpoConfig::learning_rate;
+      config.*tuned_[j].member = static_cast<double>(own[j]) * (is_rate ? annealed : 1);
+    }
+    return config;
+  }
+
+  static AgentBatch AgentOf(const AgentBatch& all, int64_t agent) {
+    return {all.theta.narrow(0, agent, 1), all.adam_m.narrow(0, agent, 1),
+            all.adam_v.narrow(0, agent, 1), all.adam_steps.narrow(0, agent, 1)};
+  }
+
+  static Segment OneOf(const Segment& all, int64_t agent) {
+    Segment one;
+    for (const SegmentField& field : SegmentFields()) {
+      const Tensor& x = all.*field.member;
+      if (x.defined()) one.*field.member = x.narrow(0, agent, 1);
+    }
+    return one;
+  }
+
+  const InnerLoopContext context_;
+  const v1::RewardSource reward_;
+  const AgentShape shape_;
+  const std::vector<Hyperparameter> tuned_;
+  ObservationNormaliser normaliser_;
+  AgentBatch agents_;
+};
+
+const RegisterInnerLoop kPopulation({
+    .name = "population",
+    .summary = "PPO on the task's reward, each agent with hyperparameters of its own",
+    .options =
+        [] {
+          OptionTable options = HyperparameterOptions();
+          options.push_back(ChoiceOption("reward", {"shaped", "success"},
+                                         "What agents learn from: the raw shaped reward or the "
+                                         "sparse success signal."));
+          return options;
+        }(),
+    .make = [](const InnerLoopContext& context,
+               Violations* violations) -> std::unique_ptr<InnerLoop> {
+      CheckHyperparameters(context.options, violations);
+      const int64_t numbers = int64_t{context.shard->spec().rule().lifetimes_per_update()} *
+                              static_cast<int64_t>(TunedHyperparameters(context.options).size());
+      if (context.meta_parameters.defined() && context.meta_parameters.numel() != numbers) {
+        violations->Add("shard.signal_version",
+                        absl::StrFormat("has %d meta-parameters; the population has %d "
+                                        "hyperparameters",
+                                        context.meta_parameters.numel(), numbers));
+      }
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<Population>(context, context.options.Choice("reward") == "shaped"
+                                                       ? v1::REWARD_SOURCE_SHAPED
+                                                       : v1::REWARD_SOURCE_SPARSE);
+    },
+});
+
+}  // namespace
+}  // namespace mentor::learner

@@ -1,0 +1,190 @@
+// Population based training: the toy problem of the paper, what the rule keeps and says, and what is
+// refused.
+#include "meta_learner/rules/pbt.h"
+
+#include <algorithm>
+
+#include "common/rng.h"
+#include "meta_learner/rules/outer_rule.h"
+#include "tests/quadratic_population.h"
+#include "tests/specs.h"
+#include "tests/torch_testing.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using mentor::testing::QuadraticPopulation;
+using torch::Tensor;
+
+// The best Q after 200 steps with a selection after every fifth.
+double Climb(QuadraticPopulation population, uint64_t seed) {
+  const RandomStream chance{.seed = seed, .purpose = Purpose::kPopulation};
+  for (uint32_t step = 1; step <= 200; ++step) {
+    population.Step();
+    if (step % 5 == 0) population.Select(chance.Uniform(step, 0), chance.Uniform(step, 1));
+  }
+  return population.Q().max().item<double>();
+}
+
+constexpr double kThreshold = 1.10;
+
+TEST_CASE("population: two members climb the quadratic that neither climbs alone") {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    INFO(seed);
+    CHECK(Climb({}, seed) >= kThreshold);
+  }
+}
+
+TEST_CASE("population: without copies, without exploration or with factors the quadratic stays") {
+  QuadraticPopulation alone, same, factors;
+  alone.exploit = false;
+  same.explore = false;
+  factors.how = Explore::kPerturb;  // 0 stays 0.
+  for (const QuadraticPopulation& broken : {alone, same, factors}) {
+    const double reached = Climb(broken, 0);
+    CHECK(reached < kThreshold);
+    CHECK(std::abs(reached - 0.390) < 0.001);
+  }
+}
+
+TEST_CASE("population: hyperparameters stay in their ranges, on either scale") {
+  for (const bool log_scale : {false, true}) {
+    const learner::Hyperparameter x{.name = "x", .log_scale = log_scale, .low = 0.01, .high = 1};
+    CHECK(x.At(0) == Approx(0.01));
+    CHECK(x.At(1) == Approx(1));
+    CHECK(x.At(0.5) == Approx(log_scale ? 0.1 : 0.505));
+    CHECK(x.PlaceOf(x.At(0.3)) == Approx(0.3));
+    for (const Explore how : {Explore::kPerturb, Explore::kAdd}) {
+      const PopulationConfig config{
+          .hyperparameters = {x}, .fraction = 0.5, .resample = 0, .explore = how};
+      for (const double which : {1e-9, 0.5, 1 - 1e-9}) {
+        for (const double value : {0.01, 0.5, 1.0}) {
+          const auto selection = SelectAndExplore(
+              config, torch::tensor({0.0, 1.0}, torch::kFloat64),
+              torch::full({2, 1}, value, torch::kFloat64),
+              torch::tensor({0.5, 0.5, which}, torch::kFloat64).repeat({2, 1}));
+          CHECK(selection.parents == std::vector<uint32_t>{1, 1});
+          const double now = selection.hyperparameters[0][0].item<double>();
+          CHECK(now >= 0.01);
+          CHECK(now <= 1);
+          CHECK(selection.hyperparameters[1][0].item<double>() == value);
+        }
+      }
+    }
+  }
+}
+
+v1::ExperimentSpec Spec(uint32_t members, const mentor::testing::Settings& options = {}) {
+  v1::ExperimentSpec spec;
+  spec.mutable_rule()->set_name("pbt");
+  spec.mutable_rule()->set_lifetimes_per_update(members);
+  spec.mutable_rule()->set_outer_updates(10);
+  mentor::testing::SetOptions(spec.mutable_rule(), options);
+  return spec;
+}
+
+std::unique_ptr<OuterRule> Make(const v1::ExperimentSpec& spec) {
+  Violations violations;
+  auto rule = MakeOuterRule(
+      {.spec = spec, .shape = mentor::testing::Shape({.observation = 3, .action = 2})},
+      &violations);
+  INFO(std::string(violations.ToStatus().message()));
+  REQUIRE(rule != nullptr);
+  return rule;
+}
+
+// Member i's reward is rewards[i] at every step.
+LifetimeBatch Batch(const std::vector<double>& rewards,
+                    const std::vector<std::string>& environments) {
+  LifetimeBatch batch;
+  batch.environments = environments;
+  batch.steps_per_iteration = 4;
+  batch.steps.shaped_rewards =
+      torch::tensor(rewards, torch::kFloat64).unsqueeze(1).repeat({1, 4}).contiguous();
+  return batch;
+}
+
+TEST_CASE("population: the worst of an environment go on as its best, and the table says so") {
+  const auto rule = Make(Spec(6));
+  const Tensor before = rule->meta_parameters().view({6, 2}).clone();
+  const auto report = rule->Update(
+      Batch({5, 1, 100, 3, 300, 200}, {"a", "a", "b", "a", "b", "b"}), /*outer_step=*/0);
+  INFO(report.status());
+  REQUIRE(report.ok());
+  CHECK(report->at("copies") == 2);
+  CHECK(report->at("score_best") == 300);
+  CHECK(report->at("score_worst") == 1);
+  const auto parents = rule->TakeParents();
+  REQUIRE(parents.has_value());
+  CHECK(*parents == std::vector<uint32_t>{0, 0, 4, 3, 4, 5});
+  CHECK_FALSE(rule->TakeParents().has_value());
+  const Tensor after = rule->meta_parameters().view({6, 2});
+  for (int64_t i = 0; i < 6; ++i) {
+    INFO(i);
+    CHECK(torch::equal(before[i], after[i]) == (i != 1 && i != 2));
+  }
+  const std::string table = rule->Tables().at("lineage.csv");
+  CHECK(table.starts_with("update,member,parent,learning_rate,entropy\n0,0,,"));
+  CHECK(table.find("\n1,1,0,") != std::string::npos);
+  CHECK(table.find("\n1,2,4,") != std::string::npos);
+  CHECK(std::count(table.begin(), table.end(), '\n') == 1 + 6 + 2);
+}
+
+TEST_CASE("population: selections are ready updates apart, never behind the last iteration") {
+  v1::ExperimentSpec spec = Spec(2, {{"ready", "2"}});
+  spec.mutable_lifetime()->set_iterations(4);
+  const auto rule = Make(spec);
+  for (uint32_t step = 0; step < 8; ++step) {
+    INFO(step);
+    REQUIRE(rule->Update(Batch({1, 2}, {"a", "a"}), step).ok());
+    CHECK(rule->TakeParents().has_value() == (step == 1 || step == 5));
+  }
+}
+
+TEST_CASE("population: a saved state goes on as if nothing had happened") {
+  const v1::ExperimentSpec spec = Spec(4, {{"window", "3"}, {"tune_gamma", "true"}});
+  const auto whole = Make(spec);
+  REQUIRE(whole->Update(Batch({1, 2, 3, 4}, {"a", "a", "a", "a"}), 0).ok());
+  const auto resumed = Make(spec);
+  REQUIRE(resumed->Load(whole->Save()).ok());
+  for (OuterRule* rule : {whole.get(), resumed.get()})
+    REQUIRE(rule->Update(Batch({4, 3, 2, 9}, {"a", "a", "a", "a"}), 1).ok());
+  CHECK(*whole->TakeParents() == *resumed->TakeParents());
+  CHECK(torch::equal(whole->meta_parameters(), resumed->meta_parameters()));
+  CHECK(whole->Tables() == resumed->Tables());
+  TensorMap other = whole->Save();
+  other["scores"] = torch::zeros({3, 1}, torch::kFloat64);
+  CHECK(absl::IsDataLoss(resumed->Load(other)));
+  CHECK_FALSE(resumed->Load({}).ok());
+  CHECK(torch::equal(whole->meta_parameters(), resumed->meta_parameters()));
+}
+
+TEST_CASE("population: a score that is not finite is the worst, and not all may be") {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  const auto rule = Make(Spec(3));
+  REQUIRE(rule->Update(Batch({-5, kNan, -7}, {"a", "a", "a"}), 0).ok());
+  CHECK(*rule->TakeParents() == std::vector<uint32_t>{0, 0, 2});
+  const Tensor before = rule->meta_parameters().clone();
+  CHECK(absl::IsFailedPrecondition(
+      rule->Update(Batch({kNan, kNan, kNan}, {"a", "a", "a"}), 1).status()));
+  CHECK(torch::equal(before, rule->meta_parameters()));
+}
+
+TEST_CASE("population: settings that cannot be are refused by field, all at once") {
+  using Catch::Matchers::Contains;
+  Violations violations;
+  CHECK(MakeOuterRule({.spec = Spec(1, {{"gamma_low", "0.9"},
+                                        {"gamma_high", "0.5"},
+                                        {"tune_gamma", "true"}})},
+                      &violations) == nullptr);
+  const std::string message(violations.ToStatus().message());
+  CHECK_THAT(message, Contains("rule.lifetimes_per_update") && Contains("rule.option.gamma_low"));
+  Violations none;
+  CHECK(MakeOuterRule({.spec = Spec(2, {{"tune_learning_rate", "false"},
+                                        {"tune_entropy", "false"}})},
+                      &none) == nullptr);
+  CHECK_THAT(std::string(none.ToStatus().message()), Contains("tune_learning_rate"));
+}
+
+}  // namespace
+}  // namespace mentor::meta_learner
