@@ -27,8 +27,8 @@ struct QuadraticPopulation {
     const torch::Tensor row =
         torch::tensor({0.5, 0.5, first, 0.5, second}, torch::kFloat64).repeat({2, 1});
     const auto selection = meta_learner::SelectAndExplore(config, Q(), h, row);
-    const torch::Tensor parents = torch::tensor(
-        std::vector<int64_t>(selection.parents.begin(), selection.parents.end()));
+    const torch::Tensor parents =
+        torch::tensor(std::vector<int64_t>(selection.parents.begin(), selection.parents.end()));
     theta = theta.index_select(0, parents);
     h = explore ? selection.hyperparameters : h.index_select(0, parents);
   }

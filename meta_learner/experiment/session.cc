@@ -129,50 +129,73 @@ absl::Status Session::Resume() {
 
 absl::Status Session::OuterUpdate() {
   const Clock::time_point start = Clock::now();
-  const Round round = RoundOf(parts_.rule->needs(), spec_, state_.outer_step);
-  const std::vector<SampledTask> tasks =
-      TrainingTasks(*parts_.benchmark, spec_, round.generation, parts_.rule->needs().paired_noise);
-  MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results, Collect(round, tasks));
   OuterStep step;
-  step.timings["collect_wall_seconds"] = SecondsSince(start);
+  MENTOR_RETURN_IF_ERROR(parts_.rule->needs().plans_rounds ? RunPlannedRounds(&step)
+                                                           : RunRound(&step));
+  metrics_->outer_updates.at(spec_.rule().name())->Increment();
+  if (const auto mean = step.results.find("shaped_return"); mean != step.results.end())
+    ShowReturn(mean->second);
+  ++state_.outer_step;
+  return Record(start, &step);
+}
+
+absl::Status Session::RunRound(OuterStep* step) {
+  const RuleNeeds needs = parts_.rule->needs();
+  const Round round = RoundOf(needs, spec_, state_.outer_step);
+  const std::vector<SampledTask> tasks =
+      TrainingTasks(*parts_.benchmark, spec_, round.generation, needs.paired_noise);
+  MENTOR_ASSIGN_OR_RETURN(std::vector<v1::Shard> shards,
+                          RoundShards(Owner(), tasks, needs, round, state_.lives));
+  MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results,
+                          Collect(std::move(shards), tasks.size(), step));
 
   const std::vector<LifetimeOutcome> outcomes = JoinOutcomes(results);
-  step.results = RoundResults(round, outcomes, tasks, results);
+  step->results.merge(RoundResults(round, outcomes, tasks, results));
   // Before the update, so that the lifetimes belong to the weights that are kept.
   if (round.last) {
     state_.best.Consider(outcomes, kScoreRounds * spec_.rule().lifetimes_per_update(),
                          parts_.rule->meta_parameters());
   }
-  if (std::isfinite(state_.best.score)) step.results["best_score"] = state_.best.score;
-
-  MENTOR_RETURN_IF_ERROR(Learn(results, tasks, &step));
-  if (const auto mean = step.results.find("shaped_return"); mean != step.results.end())
-    ShowReturn(mean->second);
-  step.timings.merge(PhaseTimings(results));
-  double nonfinite = 0;
-  for (const ShardResult& result : results)
-    nonfinite += static_cast<double>(result.nonfinite_updates);
-  step.results["nonfinite_updates"] = nonfinite;
+  if (std::isfinite(state_.best.score)) step->results["best_score"] = state_.best.score;
+  MENTOR_RETURN_IF_ERROR(Learn(results, tasks, step));
 
   state_.lives.clear();
-  if (!round.last) {
-    for (ShardResult& result : results) state_.lives.push_back(std::move(result.snapshot));
-    if (const auto parents = parts_.rule->TakeParents())
-      MENTOR_RETURN_IF_ERROR(TakeOver(*parents, &state_.lives));
-  }
-  ++state_.outer_step;
-  return Record(start, &step);
+  if (round.last) return absl::OkStatus();
+  for (ShardResult& result : results) state_.lives.push_back(std::move(result.snapshot));
+  const auto parents = parts_.rule->TakeParents();
+  return parents ? TakeOver(*parents, &state_.lives) : absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<ShardResult>> Session::Collect(const Round& round,
-                                                          const std::vector<SampledTask>& tasks) {
-  MENTOR_ASSIGN_OR_RETURN(std::vector<v1::Shard> shards,
-                          RoundShards(Owner(), tasks, parts_.rule->needs(), round, state_.lives));
+absl::Status Session::RunPlannedRounds(OuterStep* step) {
+  while (true) {
+    const PlannedRound round = parts_.rule->Plan(state_.outer_step);
+    if (round.lifetimes.empty()) break;
+    auto [tasks, shards] = ShardsOf(Owner(), round);
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<ShardResult> results,
+                            Collect(std::move(shards), tasks.size(), step));
+    // Those of the first round stay.
+    step->results.merge(
+        RoundResults({.generation = state_.outer_step}, JoinOutcomes(results), tasks, results));
+    MENTOR_RETURN_IF_ERROR(Learn(results, tasks, step));
+  }
+  // Such rules have many agents, and no weights that one score could rank.
+  state_.best.weights = parts_.rule->meta_parameters().clone();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<ShardResult>> Session::Collect(std::vector<v1::Shard> shards,
+                                                          size_t lifetimes, OuterStep* step) {
+  const Clock::time_point start = Clock::now();
   const uint64_t steps = uint64_t{shards[0].iterations()} * learner::StepsOfIteration(shards[0], 0);
   auto results = options_.broker->Run(
       std::move(shards), learner::ToProto(parts_.rule->meta_parameters()), cancel_,
       [&](const BrokerProgress& work) { progress_.ReportWork("meta-training", work); });
-  if (results.ok()) state_.env_steps += tasks.size() * steps;
+  if (!results.ok()) return results;
+  state_.env_steps += lifetimes * steps;
+  step->timings["collect_wall_seconds"] += SecondsSince(start);
+  for (const auto& [name, seconds] : PhaseTimings(*results)) step->timings[name] += seconds;
+  for (const ShardResult& result : *results)
+    step->results["nonfinite_updates"] += static_cast<double>(result.nonfinite_updates);
   return results;
 }
 
@@ -189,7 +212,6 @@ absl::Status Session::Learn(const std::vector<ShardResult>& results,
   };
   MENTOR_ASSIGN_OR_RETURN(const RuleReport report, update());
   MENTOR_FAILPOINT("outer.after_update");
-  metrics_->outer_updates.at(spec_.rule().name())->Increment();
   metrics_->outer_update_seconds.at(spec_.rule().name())->Observe(SecondsSince(start));
   const std::string& rule = spec_.rule().name();
   const MetricTable& declared = Registry<RuleEntry>::Instance().Find(rule)->metrics;
@@ -199,8 +221,8 @@ absl::Status Session::Learn(const std::vector<ShardResult>& results,
     const bool is_time = FindMetric(declared, metric)->unit == "s";
     (is_time ? step->timings : step->results)[metric] = value;
   }
-  step->timings["outer_seconds"] = CallerCpuSeconds() - cpu_before;
-  step->timings["outer_wall_seconds"] = SecondsSince(start);
+  step->timings["outer_seconds"] += CallerCpuSeconds() - cpu_before;
+  step->timings["outer_wall_seconds"] += SecondsSince(start);
   return absl::OkStatus();
 }
 

@@ -51,8 +51,11 @@ class Session {
 
   // An outer update: lifetimes, what the rule learns of them, and the books.
   absl::Status OuterUpdate();
-  absl::StatusOr<std::vector<ShardResult>> Collect(const Round& round,
-                                                   const std::vector<SampledTask>& tasks);
+  absl::Status RunRound(OuterStep* step);
+  absl::Status RunPlannedRounds(OuterStep* step);
+  // Adds times and steps.
+  absl::StatusOr<std::vector<ShardResult>> Collect(std::vector<v1::Shard> shards, size_t lifetimes,
+                                                   OuterStep* step);
   // Adds to *step what the rule reports.
   absl::Status Learn(const std::vector<ShardResult>& results, const std::vector<SampledTask>& tasks,
                      OuterStep* step);

@@ -60,6 +60,34 @@ std::vector<v1::Shard> TrainingShards(const ShardOwner& owner,
   return shards;
 }
 
+PlannedShards ShardsOf(const ShardOwner& owner, const PlannedRound& round) {
+  const envs::TaskSet& set = owner.benchmark.Tasks(envs::Split::kTrain)[0];
+  // A task of the set in everything but its numbers.
+  const v1::EnvironmentTask pattern =
+      set.tasks.empty() ? set.draw({.seed = owner.spec.seed(), .purpose = Purpose::kTasks}, 0)
+                        : set.tasks[0];
+  PlannedShards planned;
+  for (const Planned& lifetime : round.lifetimes) {
+    SampledTask task{.environment = set.name, .goal = 0, .task = pattern};
+    task.task.mutable_parameters()->Assign(lifetime.parameters.begin(), lifetime.parameters.end());
+    planned.tasks.push_back(std::move(task));
+  }
+  planned.shards =
+      Cut(owner, planned.tasks, round.first_number, Phase::kTraining, v1::REWARD_SOURCE_SIGNAL);
+  size_t i = 0;
+  for (v1::Shard& shard : planned.shards) {
+    shard.set_outer_learning(round.outer_learning);
+    shard.set_outcomes_only(true);
+    shard.set_deterministic_episodes(round.deterministic_episodes);
+    for (v1::Lifetime& lifetime : *shard.mutable_lifetimes()) {
+      lifetime.set_variant(round.lifetimes[i].variant);
+      lifetime.set_noise_number(round.lifetimes[i].noise_number);
+      ++i;
+    }
+  }
+  return planned;
+}
+
 std::vector<v1::Shard> EvaluationShards(const ShardOwner& owner,
                                         const std::vector<SampledTask>& tasks,
                                         uint32_t first_number, envs::Split split,

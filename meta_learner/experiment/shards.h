@@ -10,6 +10,7 @@
 #include "mentor/v1/shard_service.pb.h"
 #include "mentor/v1/spec.pb.h"
 #include "meta_learner/experiment/task_sampler.h"
+#include "meta_learner/rules/outer_rule.h"
 
 namespace mentor::meta_learner {
 
@@ -26,6 +27,13 @@ v1::EnvironmentShape ShapeOf(const envs::Benchmark& benchmark);
 // be set for single inner iterations is where they begin and what they go on from.
 std::vector<v1::Shard> TrainingShards(const ShardOwner& owner,
                                       const std::vector<SampledTask>& tasks, uint32_t generation);
+
+// Shards of a round that the rule has planned, with their tasks.
+struct PlannedShards {
+  std::vector<SampledTask> tasks;
+  std::vector<v1::Shard> shards;
+};
+PlannedShards ShardsOf(const ShardOwner& owner, const PlannedRound& round);
 
 // Shards of lifetimes first_number, first_number + 1, ... of an evaluation. From
 // REWARD_SOURCE_SIGNAL they live as in training, but with frozen meta-parameters; from others they

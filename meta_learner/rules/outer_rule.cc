@@ -97,6 +97,11 @@ MetricTable GradientMetrics() {
            .log_scale = true}};
 }
 
+PlannedRound OuterRule::Plan(uint32_t) const {
+  MENTOR_CHECK(false);  // Not plans_rounds.
+  return {};
+}
+
 absl::StatusOr<RuleReport> OuterRule::Update(const LifetimeBatch& batch, uint32_t outer_step) {
   try {
     return DoUpdate(batch, outer_step);

@@ -43,6 +43,9 @@ struct RuleNeeds {
   // The lifetimes 2i and 2i + 1 have one task and one chance: only what the rule itself varies by
   // their numbers sets them apart.
   bool paired_noise = false;
+  // The rule says of each round which tasks and which of its rows it wants (Plan), in place of the
+  // benchmark's draw. An outer update is then as many rounds as it asks for.
+  bool plans_rounds = false;
   // Agents learn within their lifetimes, which takes two inner iterations or more.
   bool inner_updates = true;
 };
@@ -85,6 +88,19 @@ MetricTable GradientMetrics();
 
 using learner::TensorMap;
 
+// A lifetime of a round that the rule plans.
+struct Planned {
+  std::vector<double> parameters;  // Of its task, of the benchmark's first training set.
+  uint32_t variant = 0;            // Lifetime.variant
+  uint32_t noise_number = 0;       // Lifetime.noise_number
+};
+struct PlannedRound {
+  std::vector<Planned> lifetimes;       // None: the outer update is done.
+  uint32_t first_number = 0;            // Lifetime.number of the first; the others follow.
+  bool outer_learning = false;          // Shard.outer_learning
+  uint32_t deterministic_episodes = 0;  // Shard.deterministic_episodes
+};
+
 // Not thread-safe; owned by one experiment.
 class OuterRule {
  public:
@@ -97,6 +113,10 @@ class OuterRule {
   // Everything that the next updates depend on: weights, optimizer, normalisers.
   virtual TensorMap Save() const = 0;
   virtual absl::Status Load(const TensorMap& state) = 0;
+  // With needs().plans_rounds: what is to be collected next. After each round comes an Update, all
+  // with the number of the outer update; it is kept when no round is left, and the process may end
+  // before. A function of the state and the seed.
+  virtual PlannedRound Plan(uint32_t outer_step) const;
   // Asked after each update of a rule with decisions inside the lifetime: whose agent each of the
   // round's lifetimes goes on with, [F] places in their order. Nothing: each with its own.
   virtual std::optional<std::vector<uint32_t>> TakeParents() { return std::nullopt; }

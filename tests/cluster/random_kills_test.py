@@ -8,24 +8,42 @@ import random
 import time
 import unittest
 
-from harness import ClusterTest, sets
+from harness import SMOKE, SPECS, ClusterTest, sets
 
-UPDATES = 80  # A few seconds, so that kills meet a run that is not over.
-OVERRIDES = sets(f"rule.outer_updates={UPDATES}")
+# Outer updates of a spec that take a few seconds, so that kills meet a run that is not over. Beside
+# smoke, rules with a state of their own kind: populations, buffers, tables, lineages.
+SMOKE_UPDATES = 80
+OTHERS = {
+    "point_reach_epg": 12,
+    "point_reach_pbt": 40,
+    "navigation_poet": 25,
+}
 
 
 class RandomKillsTest(ClusterTest):
     def test_random_kills(self):
-        want = self.run_hash(self.folder / "undisturbed", *OVERRIDES)
-        first = int(os.environ.get("MENTOR_FAULT_SEED", "1"))
-        for seed in range(first, first + int(os.environ.get("MENTOR_FAULT_TRIALS", "2"))):
-            with self.subTest(seed=seed):
-                kills = self.trial(seed, want)
-                print(f"seed {seed}: {kills} kills", flush=True)
+        self.trials("smoke", SMOKE_UPDATES, int(os.environ.get("MENTOR_FAULT_TRIALS", "2")))
 
-    def trial(self, seed, want):
+    def test_random_kills_of_other_rules(self):
+        for name, updates in OTHERS.items():
+            with self.subTest(spec=name):
+                self.trials(name, updates, 1)
+
+    def trials(self, name, updates, count):
+        spec = SPECS / f"{name}.txtpb"
+        overrides = sets(f"rule.outer_updates={updates}")
+        if spec != SMOKE:
+            overrides += sets("evaluation.lifetimes_per_goal=0", "checkpoint.every=1")
+        want = self.run_hash(self.folder / f"{name}-undisturbed", *overrides, spec=spec)
+        first = int(os.environ.get("MENTOR_FAULT_SEED", "1"))
+        for seed in range(first, first + count):
+            with self.subTest(seed=seed):
+                kills = self.trial(seed, want, name, updates, overrides)
+                print(f"{name}, seed {seed}: {kills} kills", flush=True)
+
+    def trial(self, seed, want, name, updates, overrides):
         rng = random.Random(seed)
-        state = self.folder / f"state-{seed}"
+        state = self.folder / f"{name}-{seed}"
         meta_learner, meta_address = self.start_meta_learner(state)
         learner, learner_address = self.start_learner(meta_address)
         processes = {"meta-learner": meta_learner, "learner": learner}
@@ -35,11 +53,12 @@ class RandomKillsTest(ClusterTest):
             "meta-learner": lambda: self.start_meta_learner(state, meta_address)[0],
             "learner": lambda: self.start_learner(meta_address, learner_address)[0],
         }
-        self.create_experiment(meta_address, "smoke", *OVERRIDES)
+        id = name.replace("_", "-")
+        self.create_experiment(meta_address, id, *overrides, spec=SPECS / f"{name}.txtpb")
         kills = 0
         while kills < 6:
             time.sleep(rng.uniform(0.05, 0.6))
-            if self.checkpoints(state) and self.newest_step(state) == UPDATES:
+            if self.checkpoints(state) and self.newest_step(state) == updates:
                 break
             victim = rng.choice(sorted(processes))
             processes[victim].kill()
@@ -47,8 +66,8 @@ class RandomKillsTest(ClusterTest):
             start = starts.get(victim, lambda: self.start_actor(learner_address, rng.randint(1, 3)))
             processes[victim] = start()
         self.assertGreater(kills, 0, "the run ended before a single kill")
-        self.wait_for_state(meta_address, "smoke", "STATE_SUCCEEDED")
-        self.assertEqual(self.hash(state), want, f"seed {seed}")
+        self.wait_for_state(meta_address, id, "STATE_SUCCEEDED")
+        self.assertEqual(self.hash(state), want, f"{name}, seed {seed}")
         for process in processes.values():
             process.kill()
         return kills

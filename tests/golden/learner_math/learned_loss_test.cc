@@ -49,10 +49,10 @@ TEST_CASE("golden: learned loss") {
     for (const auto& [name, value] : test.at("theta").items())
       theta[name] = ToTensor(value).requires_grad_(true);
     const Tensor observations = ToTensor(test.at("obs"));
-    Tensor policy = learner::Forward(
-        {theta.at("actor.W1"), theta.at("actor.b1"), theta.at("actor.W2"), theta.at("actor.b2"),
-         theta.at("actor.W3"), theta.at("actor.b3")},
-        observations);
+    Tensor policy =
+        learner::Forward({theta.at("actor.W1"), theta.at("actor.b1"), theta.at("actor.W2"),
+                          theta.at("actor.b2"), theta.at("actor.W3"), theta.at("actor.b3")},
+                         observations);
     const bool discrete = test.at("discrete");
     policy = discrete ? policy.softmax(-1)
                       : torch::cat({policy, theta.at("logstd").unsqueeze(1).expand_as(policy)}, 2);
@@ -60,9 +60,8 @@ TEST_CASE("golden: learned loss") {
     if (actions.dim() == 2)
       actions = torch::one_hot(actions.to(torch::kInt64), test.at("A").get<int64_t>())
                     .to(torch::kFloat64);
-    const Tensor context = theta.contains("context")
-                               ? theta.at("context")
-                               : torch::zeros({agents, 0}, torch::kFloat64);
+    const Tensor context = theta.contains("context") ? theta.at("context")
+                                                     : torch::zeros({agents, 0}, torch::kFloat64);
     const Tensor loss =
         network->Loss(phi, {.observations = observations,
                             .actions = actions,

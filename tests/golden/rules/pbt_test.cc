@@ -19,9 +19,8 @@ TEST_CASE("golden: population, selection and exploration") {
   const Json file = ReadGolden("pbt_exploit_explore");
   for (const Json& test : file.at("cases")) {
     INFO(test.at("name").get<std::string>());
-    PopulationConfig config{.hyperparameters = {},
-                            .fraction = test.at("fraction"),
-                            .resample = test.at("resample")};
+    PopulationConfig config{
+        .hyperparameters = {}, .fraction = test.at("fraction"), .resample = test.at("resample")};
     CHECK(test.at("factors").get<std::vector<double>>() == std::vector<double>{0.8, 1.2});
     const Tensor low = ToTensor(test.at("low")), high = ToTensor(test.at("high"));
     int64_t j = 0;
@@ -37,9 +36,8 @@ TEST_CASE("golden: population, selection and exploration") {
       scores.push_back(score.is_null() ? std::numeric_limits<double>::quiet_NaN()
                                        : score.get<double>());
     }
-    const auto got =
-        SelectAndExplore(config, torch::tensor(scores, torch::kFloat64),
-                         ToTensor(test.at("before")), ToTensor(test.at("uniforms")));
+    const auto got = SelectAndExplore(config, torch::tensor(scores, torch::kFloat64),
+                                      ToTensor(test.at("before")), ToTensor(test.at("uniforms")));
     const Json& expected = test.at("expected");
     CHECK(got.bottom == expected.at("bottom").get<std::vector<uint32_t>>());
     CHECK(got.top == expected.at("top").get<std::vector<uint32_t>>());

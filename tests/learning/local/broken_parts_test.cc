@@ -177,6 +177,42 @@ class LateRule final : public meta_learner::OuterRule {
   const Members late_;
 };
 
+// The real rule, fed with other outcomes.
+class OtherOutcomesRule final : public meta_learner::OuterRule {
+ public:
+  using Change = Tensor (*)(const Tensor& shaped_rewards);
+  OtherOutcomesRule(std::unique_ptr<OuterRule> inner, Change change)
+      : inner_(std::move(inner)), change_(change) {}
+
+  meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
+  Tensor meta_parameters() const override { return inner_->meta_parameters(); }
+  meta_learner::TensorMap Save() const override { return inner_->Save(); }
+  absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
+
+  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
+                                                    uint32_t outer_step) override {
+    meta_learner::LifetimeBatch changed = batch;
+    changed.steps.shaped_rewards = change_(batch.steps.shaped_rewards);
+    return inner_->Update(changed, outer_step);
+  }
+
+ private:
+  const std::unique_ptr<OuterRule> inner_;
+  const Change change_;
+};
+
+// Each lifetime has the outcomes of the one three places before it.
+Tensor OfAnotherLifetime(const Tensor& rewards) {
+  return rewards.roll(3, 0);
+}
+
+// The second lifetime of a pair, whose sign is -, counts as if it were +.
+Tensor OfOneSign(const Tensor& rewards) {
+  Tensor turned = rewards.clone();
+  turned.slice(0, 1, turned.size(0), 2).neg_();
+  return turned;
+}
+
 // The rule's own pieces put together with another standardisation.
 class OwnScaleRule final : public meta_learner::OuterRule {
  public:
@@ -286,6 +322,18 @@ void RegisterLateRule(const char* name, const Members& late) {
        }});
 }
 
+void RegisterOtherOutcomes(const char* real, const char* name, OtherOutcomesRule::Change change) {
+  const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find(real);
+  meta_learner::RuleEntry broken = *rule;
+  broken.name = name;
+  broken.make = [rule, change](const meta_learner::RuleContext& context,
+                               const OptionValues& options,
+                               Violations* violations) -> std::unique_ptr<meta_learner::OuterRule> {
+    return std::make_unique<OtherOutcomesRule>(rule->make(context, options, violations), change);
+  };
+  meta_learner::RegisterRule(std::move(broken));
+}
+
 }  // namespace
 
 void RegisterBrokenParts() {
@@ -303,6 +351,8 @@ void RegisterBrokenParts() {
            return std::make_unique<ForgetfulNetwork>(
                lstm->make(context, options), context.observation_size + context.action_size + 2);
          }});
+    RegisterOtherOutcomes("epg", "epg_shuffled", OfAnotherLifetime);
+    RegisterOtherOutcomes("epg", "epg_one_sign", OfOneSign);
     RegisterLateRule("black_box_late_action", kAction);
     RegisterLateRule("black_box_late_inputs", kInputs);
     const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("black_box");

@@ -1,5 +1,5 @@
-// Population based training: the toy problem of the paper, what the rule keeps and says, and what is
-// refused.
+// Population based training: the toy problem of the paper, what the rule keeps and says, and what
+// is refused.
 #include "meta_learner/rules/pbt.h"
 
 #include <algorithm>
@@ -59,10 +59,10 @@ TEST_CASE("population: hyperparameters stay in their ranges, on either scale") {
           .hyperparameters = {x}, .fraction = 0.5, .resample = 0, .explore = how};
       for (const double which : {1e-9, 0.5, 1 - 1e-9}) {
         for (const double value : {0.01, 0.5, 1.0}) {
-          const auto selection = SelectAndExplore(
-              config, torch::tensor({0.0, 1.0}, torch::kFloat64),
-              torch::full({2, 1}, value, torch::kFloat64),
-              torch::tensor({0.5, 0.5, which}, torch::kFloat64).repeat({2, 1}));
+          const auto selection =
+              SelectAndExplore(config, torch::tensor({0.0, 1.0}, torch::kFloat64),
+                               torch::full({2, 1}, value, torch::kFloat64),
+                               torch::tensor({0.5, 0.5, which}, torch::kFloat64).repeat({2, 1}));
           CHECK(selection.parents == std::vector<uint32_t>{1, 1});
           const double now = selection.hyperparameters[0][0].item<double>();
           CHECK(now >= 0.01);
@@ -107,8 +107,8 @@ LifetimeBatch Batch(const std::vector<double>& rewards,
 TEST_CASE("population: the worst of an environment go on as its best, and the table says so") {
   const auto rule = Make(Spec(6));
   const Tensor before = rule->meta_parameters().view({6, 2}).clone();
-  const auto report = rule->Update(
-      Batch({5, 1, 100, 3, 300, 200}, {"a", "a", "b", "a", "b", "b"}), /*outer_step=*/0);
+  const auto report = rule->Update(Batch({5, 1, 100, 3, 300, 200}, {"a", "a", "b", "a", "b", "b"}),
+                                   /*outer_step=*/0);
   INFO(report.status());
   REQUIRE(report.ok());
   CHECK(report->at("copies") == 2);
@@ -173,16 +173,16 @@ TEST_CASE("population: a score that is not finite is the worst, and not all may 
 TEST_CASE("population: settings that cannot be are refused by field, all at once") {
   using Catch::Matchers::Contains;
   Violations violations;
-  CHECK(MakeOuterRule({.spec = Spec(1, {{"gamma_low", "0.9"},
-                                        {"gamma_high", "0.5"},
-                                        {"tune_gamma", "true"}})},
-                      &violations) == nullptr);
+  CHECK(
+      MakeOuterRule(
+          {.spec = Spec(1, {{"gamma_low", "0.9"}, {"gamma_high", "0.5"}, {"tune_gamma", "true"}})},
+          &violations) == nullptr);
   const std::string message(violations.ToStatus().message());
   CHECK_THAT(message, Contains("rule.lifetimes_per_update") && Contains("rule.option.gamma_low"));
   Violations none;
-  CHECK(MakeOuterRule({.spec = Spec(2, {{"tune_learning_rate", "false"},
-                                        {"tune_entropy", "false"}})},
-                      &none) == nullptr);
+  CHECK(
+      MakeOuterRule({.spec = Spec(2, {{"tune_learning_rate", "false"}, {"tune_entropy", "false"}})},
+                    &none) == nullptr);
   CHECK_THAT(std::string(none.ToStatus().message()), Contains("tune_learning_rate"));
 }
 

@@ -1,0 +1,234 @@
+// POET on scores from a closed form, which shows what the algorithm itself does; what it keeps and
+// says; and what is refused.
+#include "meta_learner/rules/poet.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "learner/inner_loops/perturbation.h"
+#include "meta_learner/rules/outer_rule.h"
+#include "tests/specs.h"
+#include "tests/torch_testing.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using torch::Tensor;
+
+// An agent is a point, an environment is the point where it should be.
+double Score(const Tensor& agent, const Tensor& environment) {
+  const double square = (agent.to(torch::kFloat64) - environment).square().sum().item<double>();
+  return 300 * std::exp(-square / (2 * 0.25 * 0.25));
+}
+
+Tensor Scores(const Poet& poet, const Poet::Round& round, uint64_t seed) {
+  Tensor scores = torch::empty({static_cast<int64_t>(round.trials.size())}, torch::kFloat64);
+  for (size_t i = 0; i < round.trials.size(); ++i) {
+    Tensor agent = poet.agents()[round.trials[i].agent];
+    if (round.perturbed) {
+      const uint32_t number = round.first_number + static_cast<uint32_t>(i);
+      agent = agent + poet.sigma() * learner::SignOf(number) *
+                          learner::PairPerturbation(seed, learner::PairOf(number), agent.numel());
+    }
+    scores[static_cast<int64_t>(i)] = Score(agent, round.trials[i].environment);
+  }
+  return scores;
+}
+
+PoetConfig Toy() {
+  return {.low = torch::full({2}, -10, torch::kFloat64),
+          .high = torch::full({2}, 10, torch::kFloat64),
+          .population = 16,
+          .sigma = 0.1,
+          .sigma_decay = 1,
+          .step_length = 0.03,
+          .max_active = 8,
+          .mutate_every = 10,
+          .transfer_every = 5,
+          .mc_low = 50,
+          .mc_high = 280,
+          .reproduce = 200,
+          .mutation = 0.3 / 20};
+}
+
+Poet NewPoet(const PoetConfig& config, uint64_t seed) {
+  return {config, seed, torch::zeros({2}, torch::kFloat64), torch::zeros({2})};
+}
+
+void Update(Poet* poet, uint64_t seed) {
+  for (Poet::Round round = poet->Plan(); !round.trials.empty(); round = poet->Plan())
+    poet->Receive(Scores(*poet, round, seed));
+}
+
+struct Trail {
+  double farthest = 0;  // Greatest distance of an environment that its agent solves.
+  int64_t transfers = 0;
+  Tensor place;  // Of that environment.
+};
+
+Trail Run(const PoetConfig& config, uint64_t seed) {
+  Poet poet = NewPoet(config, seed);
+  Trail trail;
+  for (int update = 0; update < 300; ++update) {
+    const Tensor environments = poet.environments();
+    Update(&poet, seed);
+    trail.transfers += poet.transfers();
+    for (int64_t m = 0; m < environments.size(0); ++m) {
+      const double distance = environments[m].norm().item<double>();
+      if (poet.own_scores()[m].item<double>() < 200 || distance <= trail.farthest) continue;
+      trail.farthest = distance;
+      trail.place = environments[m].clone();
+    }
+    poet.Begin();
+  }
+  return trail;
+}
+
+TEST_CASE("poet: agents solve environments that they cannot learn from scratch") {
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    INFO(seed);
+    const Trail trail = Run(Toy(), seed);
+    INFO(trail.farthest << ", " << trail.transfers << " transfers");
+    CHECK(trail.farthest >= 1.2);
+    CHECK(trail.transfers >= 10);
+    // Evolution strategies alone, in the environment that was solved.
+    PoetConfig alone = Toy();
+    alone.mutate_every = alone.transfer_every = 1000;
+    Poet scratch(alone, seed, trail.place, torch::zeros({2}));
+    for (int update = 0; update < 300; ++update) {
+      Update(&scratch, seed);
+      scratch.Begin();
+    }
+    CHECK(Score(scratch.agents()[0], trail.place) < 1);
+  }
+}
+
+TEST_CASE("poet: the list is bounded, the oldest leave, and its table tells of everything") {
+  Poet poet = NewPoet(Toy(), 1);
+  for (int update = 0; update < 300; ++update) {
+    Update(&poet, 1);
+    CHECK(poet.num_active() <= 8);
+    poet.Begin();
+  }
+  const std::string table = poet.Lineage();
+  CHECK(table.starts_with("update,event,environment,source,x0,x1\n0,born,0,,0,0\n"));
+  for (const char* event : {",born,1,0,", ",died,0,,", ",proposal,"})
+    CHECK(table.find(event) != std::string::npos);
+}
+
+TEST_CASE("poet: a saved state goes on as if nothing had happened") {
+  Poet whole = NewPoet(Toy(), 2);
+  for (int update = 0; update < 57; ++update) {
+    Update(&whole, 2);
+    whole.Begin();
+  }
+  REQUIRE(whole.num_active() > 2);
+  Poet resumed = NewPoet(Toy(), 2);
+  const TensorMap state = whole.Save();
+  REQUIRE(resumed.Load(state).ok());
+  for (Poet* poet : {&whole, &resumed}) {
+    for (int update = 0; update < 40; ++update) {
+      Update(poet, 2);
+      poet->Begin();
+    }
+  }
+  CHECK(whole.Lineage() == resumed.Lineage());
+  CHECK(torch::equal(whole.agents(), resumed.agents()));
+  for (const auto& [name, tensor] : state) {
+    INFO(name);
+    TensorMap other = state;
+    other.erase(name);
+    CHECK_FALSE(resumed.Load(other).ok());
+    other[name] = torch::cat({tensor, tensor});
+    if (name != "archive" && name != "lineage") CHECK_FALSE(resumed.Load(other).ok());
+  }
+  CHECK(whole.Lineage() == resumed.Lineage());
+}
+
+TEST_CASE("poet: only proposals are taken over when that is asked") {
+  PoetConfig config = Toy();
+  config.direct = false;
+  Poet poet = NewPoet(config, 3);
+  for (int update = 0; update < 100; ++update) {
+    Update(&poet, 3);
+    poet.Begin();
+  }
+  CHECK(poet.Lineage().find(",direct,") == std::string::npos);
+  CHECK(poet.Lineage().find(",proposal,") != std::string::npos);
+}
+
+v1::ExperimentSpec Spec(const mentor::testing::Settings& options, bool ranges = true) {
+  v1::ExperimentSpec spec;
+  spec.mutable_rule()->set_name("poet");
+  spec.mutable_rule()->set_lifetimes_per_update(30000);
+  spec.mutable_lifetime()->set_iterations(1);
+  v1::TaskSetSpec& set = *spec.mutable_benchmark()->add_task_set();
+  set.set_environment("point_navigation");
+  for (int i = 0; i < 2 && ranges; ++i) {
+    set.add_range()->set_low(-1);
+    set.mutable_range(i)->set_high(3);
+  }
+  mentor::testing::SetOptions(spec.mutable_rule(), options);
+  return spec;
+}
+
+std::unique_ptr<OuterRule> Make(const v1::ExperimentSpec& spec, Violations* violations) {
+  return MakeOuterRule(
+      {.spec = spec, .shape = mentor::testing::Shape({.observation = 3, .action = 2})}, violations);
+}
+
+TEST_CASE("poet: a round of the rule is in the environments, with the chances, that it plans") {
+  Violations violations;
+  const auto rule = Make(Spec({{"population", "4"}, {"score_episodes", "2"}}), &violations);
+  INFO(std::string(violations.ToStatus().message()));
+  REQUIRE(rule != nullptr);
+  const PlannedRound round = rule->Plan(0);
+  REQUIRE(round.lifetimes.size() == 4);
+  CHECK(round.outer_learning);
+  CHECK(round.deterministic_episodes == 0);
+  for (size_t i = 0; i < 4; ++i) {
+    CHECK(round.lifetimes[i].parameters == std::vector<double>{1, 1});
+    CHECK(round.lifetimes[i].variant == 0);
+    CHECK(round.lifetimes[i].noise_number == i - i % 2);
+  }
+  LifetimeBatch batch;
+  batch.environments.assign(4, "here");
+  const Tensor zeros = torch::zeros({4, 6});
+  batch.steps.shaped_rewards = torch::tensor({1., 2., 3., 4.}, torch::kFloat64).unsqueeze(1) *
+                               torch::ones({4, 6}, torch::kFloat64);
+  batch.steps.success_signals = batch.steps.successes = zeros;
+  batch.steps.prev_done = zeros.clone();
+  batch.steps.prev_done.select(1, 3).fill_(1);
+  batch.steps.last_done = torch::ones({4});
+  const Tensor before = rule->meta_parameters().clone();
+  const auto report = rule->Update(batch, 0);
+  INFO(report.status());
+  REQUIRE(report.ok());
+  CHECK(report->empty());  // The update goes on.
+  CHECK_FALSE(torch::equal(before, rule->meta_parameters()));
+  const PlannedRound scores = rule->Plan(0);
+  REQUIRE(scores.lifetimes.size() == 1);
+  CHECK_FALSE(scores.outer_learning);
+  CHECK(scores.deterministic_episodes == 2);
+  CHECK(scores.first_number == 4);
+  CHECK_FALSE(rule->Update(batch, 0).ok());  // Of four lifetimes.
+}
+
+TEST_CASE("poet: settings that cannot be are refused by field, all at once") {
+  using Catch::Matchers::Contains;
+  Violations violations;
+  CHECK(Make(Spec({{"population", "63"}, {"mc_low", "10"}, {"mc_high", "5"}}, /*ranges=*/false),
+             &violations) == nullptr);
+  const std::string message(violations.ToStatus().message());
+  CHECK_THAT(message, Contains("benchmark.task_set") && Contains("rule.option.population") &&
+                          Contains("rule.option.mc_low"));
+  v1::ExperimentSpec few = Spec({});
+  few.mutable_rule()->set_lifetimes_per_update(100);
+  Violations other;
+  CHECK(Make(few, &other) == nullptr);
+  CHECK_THAT(std::string(other.ToStatus().message()),
+             Contains("rule.lifetimes_per_update") && Contains("24320"));
+}
+
+}  // namespace
+}  // namespace mentor::meta_learner
