@@ -8,6 +8,7 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_format.h>
 
+#include "actor/episodic_network.h"
 #include "common/check.h"
 #include "common/exact_math.h"
 
@@ -321,6 +322,7 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> Make(const Sizes& sizes,
 
 absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakePolicyNetwork(const v1::PolicyWeights& weights,
                                                                  PolicyOutput* output) {
+  if (weights.network() == v1::POLICY_NETWORK_EPISODIC) return MakeEpisodicNetwork(weights, output);
   const bool recurrent = weights.network() == v1::POLICY_NETWORK_RECURRENT;
   const v1::RecurrentSizes& r = weights.recurrent();
   std::vector<uint32_t> wanted = {weights.observation_size()};

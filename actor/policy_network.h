@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <Eigen/Core>
@@ -20,6 +21,9 @@ struct PolicyOutput {
   Eigen::VectorXf mean;  // [A]; logits where actions are discrete
   // [A]; of size 0 where actions are discrete.
   Eigen::VectorXf log_std, std;
+  // Where `mean` are values of discrete actions, of which the greatest is taken: the probability of
+  // one that is drawn uniformly instead.
+  std::optional<double> epsilon = {};
 };
 
 class PolicyNetwork {
