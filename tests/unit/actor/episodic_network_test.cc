@@ -219,6 +219,10 @@ TEST_CASE("episodic policy: wrong weights are refused before memory is taken", "
         "policy: weights have 51 bytes, action 2 has no table");
   CHECK(with([&](Policy policy, Sizes) { write(policy, 16, 0x7f800000); }) ==
         "policy: a weight is not finite");
+  for (size_t bytes = 0; bytes < good.weights().size(); ++bytes) {
+    INFO(bytes);
+    CHECK_FALSE(with([&](Policy policy, Sizes) { policy->mutable_weights()->resize(bytes); }).empty());
+  }
 }
 
 TEST_CASE("episodic policy: a unit is the same in one piece and in two", "[unit]") {
