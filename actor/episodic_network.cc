@@ -13,7 +13,7 @@
 namespace mentor::actor {
 namespace {
 
-constexpr uint32_t kSizeMax = 65536, kNeighboursMax = 1'000'000;
+constexpr uint32_t kNeighboursMax = 1'000'000;
 
 // One action's rows.
 struct Table {
@@ -51,18 +51,18 @@ absl::Status CheckSizes(const v1::PolicyWeights& weights) {
   if (!weights.discrete())
     return absl::InvalidArgumentError("policy: values are looked up for discrete actions only");
   for (const uint32_t size : {weights.observation_size(), weights.action_size(), sizes.key()}) {
-    if (size >= 1 && size <= kSizeMax) continue;
+    if (size >= 1 && size <= kPolicySizeMax) continue;
     return absl::InvalidArgumentError(absl::StrFormat(
         "policy: sizes %d, %d, %d; each must be 1 to %d", weights.observation_size(),
-        weights.action_size(), sizes.key(), kSizeMax));
+        weights.action_size(), sizes.key(), kPolicySizeMax));
   }
-  if (sizes.hidden() > kSizeMax) {
+  if (sizes.hidden() > kPolicySizeMax) {
     return absl::InvalidArgumentError(absl::StrFormat(
-        "policy: %d hidden units; at most %d are allowed", sizes.hidden(), kSizeMax));
+        "policy: %d hidden units; at most %d are allowed", sizes.hidden(), kPolicySizeMax));
   }
   if (sizes.neighbours() < 1 || sizes.neighbours() > kNeighboursMax) {
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "policy: %d neighbours; 1 to %d are allowed", sizes.neighbours(), kNeighboursMax));
+    return absl::InvalidArgumentError(absl::StrFormat("policy: %d neighbours; 1 to %d are allowed",
+                                                      sizes.neighbours(), kNeighboursMax));
   }
   const bool inverse = sizes.kernel() == v1::LOOKUP_KERNEL_INVERSE;
   if (!inverse && sizes.kernel() != v1::LOOKUP_KERNEL_MEAN) {
@@ -108,7 +108,7 @@ class Bytes {
   uint64_t left_;
 };
 
-bool AllFinite(const std::vector<float>& numbers) {
+bool IsFinite(const std::vector<float>& numbers) {
   for (const float x : numbers) {
     if (!std::isfinite(x)) return false;
   }
@@ -121,9 +121,8 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakeEpisodicNetwork(const v1::Pol
                                                                    PolicyOutput* output) {
   MENTOR_RETURN_IF_ERROR(CheckSizes(weights));
   const v1::EpisodicSizes& sizes = weights.episodic();
-  const KeyNetwork network{.observation = weights.observation_size(),
-                           .hidden = sizes.hidden(),
-                           .key = sizes.key()};
+  const KeyNetwork network{
+      .observation = weights.observation_size(), .hidden = sizes.hidden(), .key = sizes.key()};
   const auto misfit = [&](const std::string& what) {
     return absl::InvalidArgumentError(
         absl::StrFormat("policy: weights have %d bytes, %s", weights.weights().size(), what));
@@ -132,7 +131,7 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakeEpisodicNetwork(const v1::Pol
   std::vector<float> encoder;
   if (!bytes.Take(static_cast<uint64_t>(network.num_weights()), &encoder))
     return misfit(absl::StrFormat("its encoder needs %d", 4 * network.num_weights()));
-  bool finite = AllFinite(encoder);
+  bool finite = IsFinite(encoder);
   std::vector<Table> tables;
   for (uint32_t action = 0; action < weights.action_size(); ++action) {
     Table& table = tables.emplace_back();
@@ -143,7 +142,7 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakeEpisodicNetwork(const v1::Pol
       return misfit(absl::StrFormat("the table of action %d has %d rows", action, rows));
     bytes.Take(uint64_t{static_cast<uint32_t>(rows)} * sizes.key(), &table.keys);
     bytes.Take(static_cast<uint32_t>(rows), &table.values);
-    finite = finite && AllFinite(table.keys) && AllFinite(table.values);
+    finite = finite && IsFinite(table.keys) && IsFinite(table.values);
   }
   if (!bytes.done()) return misfit("more than encoder and tables");
   if (!finite) return absl::InvalidArgumentError("policy: a weight is not finite");

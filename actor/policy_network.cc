@@ -22,7 +22,6 @@ using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::Row
 using Observation = Eigen::Map<const VectorXf>;
 
 constexpr int kLanes = 8;  // float32 in a vector register of x86-64-v3.
-constexpr uint32_t kSizeMax = 65536;
 
 Index Padded(Index size) {
   return (size + kLanes - 1) / kLanes * kLanes;
@@ -338,9 +337,9 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakePolicyNetwork(const v1::Polic
     return joined;
   };
   for (const uint32_t size : wanted) {
-    if (size < 1 || size > kSizeMax) {
+    if (size < 1 || size > kPolicySizeMax) {
       return absl::InvalidArgumentError(
-          absl::StrFormat("policy: sizes %s; each must be 1 to %d", names(", "), kSizeMax));
+          absl::StrFormat("policy: sizes %s; each must be 1 to %d", names(", "), kPolicySizeMax));
     }
   }
   const Sizes sizes{.d = weights.observation_size(),

@@ -5,6 +5,7 @@
 // machine with the build's instruction set. Owned by one thread: evaluation writes scratch space.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -15,6 +16,8 @@
 #include "mentor/v1/rollout_service.pb.h"
 
 namespace mentor::actor {
+
+inline constexpr uint32_t kPolicySizeMax = 65536;  // Of an observation, a layer, an action.
 
 // The distribution of one action.
 struct PolicyOutput {

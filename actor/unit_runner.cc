@@ -251,9 +251,9 @@ absl::StatusOr<envs::Environment*> UnitRunner::Prepare(const v1::EnvironmentTask
 void UnitRunner::Act(const v1::Unit& unit, const RandomStream& action_noise, uint32_t step,
                      std::span<const float> observation, std::span<float> action, float* log_prob) {
   if (policy_.is_greedy()) {
-    policy_.TakeGreatest(
-        observation, StreamOf(unit, Purpose::kExploration, unit.random().iteration()), step,
-        /*explore=*/!unit.deterministic(), action, log_prob);
+    policy_.TakeGreatest(observation,
+                         StreamOf(unit, Purpose::kExploration, unit.random().iteration()), step,
+                         /*explore=*/!unit.deterministic(), action, log_prob);
   } else if (unit.deterministic()) {
     policy_.Deterministic(observation, action, log_prob);
   } else if (policy_.discrete()) {

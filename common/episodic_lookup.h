@@ -33,22 +33,25 @@ struct KeyNetwork {
 
 namespace episodic {
 
-// sum_i term(a[i], b[i]): one chain of sums for each place in a vector register.
+// sum_i term(a[i], b[i]): one chain of sums for each place in a vector register, one for what is
+// left.
 template <typename T, typename Term>
 T SumOver(const T* a, const T* b, size_t size, const Term& term) {
   constexpr size_t kLanes = 32 / sizeof(T);
   typedef T Lanes __attribute__((vector_size(32)));
-  Lanes sums = {};
-  size_t i = 0;
-  for (; i + kLanes <= size; i += kLanes) {
-    Lanes x, y;
-    std::memcpy(&x, a + i, sizeof(x));
-    std::memcpy(&y, b + i, sizeof(y));
-    sums += term(x, y);
-  }
-  for (size_t lane = 0; i < size; ++i, ++lane) sums[lane] += term(a[i], b[i]);
   T sum = 0;
-  for (size_t lane = 0; lane < kLanes; ++lane) sum += sums[lane];
+  size_t i = 0;
+  if (size >= kLanes) {
+    Lanes sums = {};
+    for (; i + kLanes <= size; i += kLanes) {
+      Lanes x, y;
+      std::memcpy(&x, a + i, sizeof(x));
+      std::memcpy(&y, b + i, sizeof(y));
+      sums += term(x, y);
+    }
+    for (size_t lane = 0; lane < kLanes; ++lane) sum += sums[lane];
+  }
+  for (; i < size; ++i) sum += term(a[i], b[i]);
   return sum;
 }
 
@@ -156,7 +159,9 @@ class Lookup {
     for (const auto& [distance, row] : nearest) {
       const double value = static_cast<double>(rows.values[static_cast<size_t>(row)]);
       // A small distance may be 0 when squared.
-      if (!inverse && distance == 0 && std::equal(key.begin(), key.end(), rows.keys.data() + static_cast<size_t>(row) * key.size()))
+      if (!inverse && distance == 0 &&
+          std::equal(key.begin(), key.end(),
+                     rows.keys.data() + static_cast<size_t>(row) * key.size()))
         return value;
       const double weight = inverse ? 1 / (static_cast<double>(distance) + sizes_.delta()) : 1;
       sum += weight * value;

@@ -72,8 +72,8 @@ struct Bounds {
 
 Bounds BoundsOf(const EpisodicConfig& config, const v1::Shard& shard) {
   // A step writes one row.
-  const int64_t steps = int64_t{shard.spec().lifetime().iterations()} *
-                        shard.spec().lifetime().steps_per_iteration();
+  const int64_t steps =
+      int64_t{shard.spec().lifetime().iterations()} * shard.spec().lifetime().steps_per_iteration();
   const int64_t d = config.network.observation, weights = config.network.num_weights();
   Bounds bounds;
   bounds.rows = std::min(config.capacity * config.actions, steps);
@@ -134,9 +134,9 @@ class Pieces {
     width_ = std::max<int64_t>(1, width);
     const std::vector<int64_t> shape =
         width > 0 ? std::vector<int64_t>{rows, width} : std::vector<int64_t>{rows};
-    MENTOR_ASSIGN_OR_RETURN(tensor_, ReadTensor(state, name, shape,
-                                                c10::CppTypeToScalarType<T>::value,
-                                                "the inner loop"));
+    MENTOR_ASSIGN_OR_RETURN(
+        tensor_,
+        ReadTensor(state, name, shape, c10::CppTypeToScalarType<T>::value, "the inner loop"));
     left_ = {tensor_.const_data_ptr<T>(), static_cast<size_t>(tensor_.numel())};
     return absl::OkStatus();
   }
@@ -261,9 +261,8 @@ class EpisodicControl final : public InnerLoop {
   absl::Status Load(const TensorMap& state) override {
     Begin();
     const int64_t s = context_.num_agents(), d = config_.network.observation;
-    MENTOR_ASSIGN_OR_RETURN(
-        const Tensor iterations,
-        ReadTensor(state, "iterations", {1}, torch::kInt64, "the inner loop"));
+    MENTOR_ASSIGN_OR_RETURN(const Tensor iterations,
+                            ReadTensor(state, "iterations", {1}, torch::kInt64, "the inner loop"));
     iterations_ = iterations.item<int64_t>();
     Pieces<int64_t> clocks, sizes, times, pending_sizes, pending_actions;
     Pieces<float> keys, values, names, pending_observations;
@@ -273,9 +272,8 @@ class EpisodicControl final : public InnerLoop {
     MENTOR_RETURN_IF_ERROR(pending_sizes.Read(state, "pending.steps", s));
     MENTOR_ASSIGN_OR_RETURN(const int64_t rows,
                             SumOf("tables.rows", sizes.all(), config_.capacity));
-    MENTOR_ASSIGN_OR_RETURN(const int64_t steps,
-                            SumOf("pending.steps", pending_sizes.all(),
-                                  context_.shard->shape().episode_steps()));
+    MENTOR_ASSIGN_OR_RETURN(const int64_t steps, SumOf("pending.steps", pending_sizes.all(),
+                                                       context_.shard->shape().episode_steps()));
     MENTOR_RETURN_IF_ERROR(keys.Read(state, "tables.keys", rows, config_.network.key));
     MENTOR_RETURN_IF_ERROR(values.Read(state, "tables.values", rows));
     MENTOR_RETURN_IF_ERROR(times.Read(state, "tables.times", rows));
@@ -361,8 +359,7 @@ class EpisodicControl final : public InnerLoop {
     std::vector<double> all(agent.tables.size());
     for (size_t begin = 0; begin < observations.size(); begin += d) {
       encoder.Encode(agent.weights(), observations.subspan(begin, d), key);
-      for (size_t a = 0; a < all.size(); ++a)
-        all[a] = lookup.Value(agent.tables[a].rows(), key);
+      for (size_t a = 0; a < all.size(); ++a) all[a] = lookup.Value(agent.tables[a].rows(), key);
       if (actions != nullptr) values->push_back(all[static_cast<size_t>(actions[begin / d])]);
       greatest->push_back(*std::max_element(all.begin(), all.end()));
     }
@@ -373,7 +370,8 @@ class EpisodicControl final : public InnerLoop {
     const auto cuts = segment.truncated[s].count_nonzero().item<int64_t>();
     const Tensor observations = segment.final_observations[s].narrow(0, 0, cuts).contiguous();
     std::vector<double> greatest;
-    Evaluate(agent, {observations.const_data_ptr<float>(), static_cast<size_t>(observations.numel())},
+    Evaluate(agent,
+             {observations.const_data_ptr<float>(), static_cast<size_t>(observations.numel())},
              /*actions=*/nullptr, /*values=*/nullptr, &greatest);
     return greatest;
   }
@@ -384,8 +382,9 @@ class EpisodicControl final : public InnerLoop {
     const auto steps = static_cast<int64_t>(episode.actions.size());
     const auto d = static_cast<size_t>(config_.network.observation);
     const std::vector<double> targets =
-        config_.nec ? NStepTargets(episode.rewards, episode.greatest, last, config_.n, config_.gamma)
-                    : EpisodeReturns(episode.rewards, config_.gamma);
+        config_.nec
+            ? NStepTargets(episode.rewards, episode.greatest, last, config_.n, config_.gamma)
+            : EpisodeReturns(episode.rewards, config_.gamma);
     KeyEncoder<float> encoder(config_.network);
     std::vector<float> key(static_cast<size_t>(config_.network.key));
     for (int64_t i = 0; i < steps; ++i) {
@@ -453,7 +452,8 @@ class EpisodicControl final : public InnerLoop {
     const int64_t d = config_.network.observation, k = config_.network.key, batch = config_.batch;
     int64_t neighbours = 0;
     for (const EpisodicTable<float>& table : agent.tables)
-      neighbours = std::max(neighbours, std::min<int64_t>(config_.sizes.neighbours(), table.size()));
+      neighbours =
+          std::max(neighbours, std::min<int64_t>(config_.sizes.neighbours(), table.size()));
     Tensor observations = torch::empty({batch, d}), targets = torch::empty({batch});
     Tensor keys = torch::zeros({batch, neighbours, k}), values = torch::zeros({batch, neighbours}),
            present = torch::zeros({batch, neighbours});
@@ -471,8 +471,8 @@ class EpisodicControl final : public InnerLoop {
       const auto& table = agent.tables[static_cast<size_t>(agent.replay.actions[drawn])];
       int64_t place = b * neighbours;
       for (const auto& [distance, row] : lookup.Nearest(table.rows(), key)) {
-        const auto from = table.rows().keys.subspan(static_cast<size_t>(row * k),
-                                                    static_cast<size_t>(k));
+        const auto from =
+            table.rows().keys.subspan(static_cast<size_t>(row * k), static_cast<size_t>(k));
         std::copy(from.begin(), from.end(), keys.mutable_data_ptr<float>() + place * k);
         values.mutable_data_ptr<float>()[place] = table.rows().values[static_cast<size_t>(row)];
         present.mutable_data_ptr<float>()[place++] = 1;
@@ -480,8 +480,8 @@ class EpisodicControl final : public InnerLoop {
     }
     const c10::AutoGradMode gradients_on(true);
     const Tensor at = agent.encoder.theta[0].detach().clone().requires_grad_();
-    const Tensor value = NeighbourValues(EncodeKeys(config_.network, at, observations), keys, values,
-                                         present, config_.sizes.delta());
+    const Tensor value = NeighbourValues(EncodeKeys(config_.network, at, observations), keys,
+                                         values, present, config_.sizes.delta());
     return torch::autograd::grad({(targets - value).square().mean()}, {at})[0].unsqueeze(0);
   }
 
@@ -631,16 +631,17 @@ OptionTable Options() {
 }
 
 MetricTable Metrics() {
-  return {{.name = "rows", .help = "Rows of an agent's tables together, mean over agents."},
-          {.name = "hits",
-           .help = "Share of the steps of ended episodes whose row was in the table already."},
-          {.name = "evicted",
-           .help = "Rows that gave way to others in an inner iteration, mean over agents."},
-          {.name = "td_error",
-           .help = "Mean squared difference between a step's target and the value that it acted on.",
-           .log_scale = true},
-          {.name = "epsilon", .help = "Probability of an action drawn uniformly."},
-          {.name = "episode_length", .help = "Mean steps of the episodes that ended."}};
+  return {
+      {.name = "rows", .help = "Rows of an agent's tables together, mean over agents."},
+      {.name = "hits",
+       .help = "Share of the steps of ended episodes whose row was in the table already."},
+      {.name = "evicted",
+       .help = "Rows that gave way to others in an inner iteration, mean over agents."},
+      {.name = "td_error",
+       .help = "Mean squared difference between a step's target and the value that it acted on.",
+       .log_scale = true},
+      {.name = "epsilon", .help = "Probability of an action drawn uniformly."},
+      {.name = "episode_length", .help = "Mean steps of the episodes that ended."}};
 }
 
 void Check(const EpisodicConfig& config, const v1::Shard& shard, Violations* violations) {
@@ -663,14 +664,13 @@ void Check(const EpisodicConfig& config, const v1::Shard& shard, Violations* vio
         std::max<int64_t>(0, kPolicyBytesMax / 4 - fixed) / (config.network.key + 1);
     violations->Add(
         "rule.option.capacity",
-        absl::StrFormat("is %d, so an agent may come to %d rows with keys of %d numbers, %d MiB, "
-                        "and a message to an actor holds %d MiB; give %s shorter keys, or shorter "
-                        "lifetimes",
-                        config.capacity, bounds.rows, config.network.key,
-                        4 * bounds.policy >> 20, kPolicyBytesMax >> 20,
-                        rows < config.actions
-                            ? ""
-                            : absl::StrFormat("at most %d, or", rows / config.actions)));
+        absl::StrFormat(
+            "is %d, so an agent may come to %d rows with keys of %d numbers, %d MiB, "
+            "and a message to an actor holds %d MiB; give %s shorter keys, or shorter "
+            "lifetimes",
+            config.capacity, bounds.rows, config.network.key, 4 * bounds.policy >> 20,
+            kPolicyBytesMax >> 20,
+            rows < config.actions ? "" : absl::StrFormat("at most %d, or", rows / config.actions)));
   }
   const v1::RuleSpec& rule = shard.spec().rule();
   const int64_t agents = rule.outer_updates() > 0
@@ -719,8 +719,8 @@ const RegisterInnerLoop kEpisodicControl({
 }  // namespace
 
 double EpisodicConfig::EpsilonAt(int64_t iteration) const {
-  const double fallen =
-      static_cast<double>(std::min(iteration, epsilon_iterations)) / static_cast<double>(epsilon_iterations);
+  const double fallen = static_cast<double>(std::min(iteration, epsilon_iterations)) /
+                        static_cast<double>(epsilon_iterations);
   return epsilon_start + (epsilon_end - epsilon_start) * fallen;
 }
 
@@ -733,14 +733,13 @@ EpisodicConfig ReadEpisodicControl(const OptionValues& options, const v1::Shard&
   config.gamma = options.Number("gamma");
   config.bootstraps = shard.spec().agent().bootstrap_on_truncation();
   if (config.nec) {
-    config.network = {.observation = d,
-                      .hidden = options.Integer("hidden"),
-                      .key = options.Integer("key")};
+    config.network = {
+        .observation = d, .hidden = options.Integer("hidden"), .key = options.Integer("key")};
     config.sizes.set_neighbours(static_cast<uint32_t>(options.Integer("neighbours")));
     config.sizes.set_kernel(v1::LOOKUP_KERNEL_INVERSE);
     config.sizes.set_delta(options.Number("delta"));
     config.rewrite = [alpha = static_cast<float>(options.Number("alpha"))](float stored,
-                                                                          float written) {
+                                                                           float written) {
       return stored + alpha * (written - stored);
     };
     config.epsilon_start = options.Number("epsilon_start");

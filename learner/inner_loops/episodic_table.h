@@ -113,7 +113,8 @@ class EpisodicTable {
 
   void Put(size_t row, std::span<const T> name, std::span<const T> key, T value, int64_t time,
            uint64_t hash) {
-    if (name_size_ > 0) std::copy(name.begin(), name.end(), names_.begin() + Offset(row, name_size_));
+    if (name_size_ > 0)
+      std::copy(name.begin(), name.end(), names_.begin() + Offset(row, name_size_));
     std::copy(key.begin(), key.end(), keys_.begin() + Offset(row, key_size_));
     values_[row] = value;
     times_[row] = time;

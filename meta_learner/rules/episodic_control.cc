@@ -37,8 +37,7 @@ const RegisterRule kEpisodicControl({
     .inner_loop = "episodic_control",
     .options = {},
     .example = "benchmark { name: 'maze' }",
-    .make = [](const RuleContext&, const OptionValues&,
-               Violations*) -> std::unique_ptr<OuterRule> {
+    .make = [](const RuleContext&, const OptionValues&, Violations*) -> std::unique_ptr<OuterRule> {
       return std::make_unique<EpisodicControl>();
     },
 });

@@ -75,8 +75,9 @@ TEST_CASE("golden: MFEC keeps the best return of each key and averages the neare
     CheckNear("q", q, want, GoldenTolerance(file));
     for (size_t a = 0; a < tables.size(); ++a) {
       INFO("action " << a);
-      CheckTable(tables[a], ToTensor(test.at("table_keys")[a]), ToTensor(test.at("table_values")[a]),
-                 ToTensor(test.at("table_used")[a]), GoldenTolerance(file));
+      CheckTable(tables[a], ToTensor(test.at("table_keys")[a]),
+                 ToTensor(test.at("table_values")[a]), ToTensor(test.at("table_used")[a]),
+                 GoldenTolerance(file));
     }
   }
 }
@@ -100,9 +101,10 @@ TEST_CASE("golden: NEC's lookup and its gradients in query and keys and values",
     CheckNear("q", torch::full({1}, lookup.Value(rows, Numbers(query)), torch::kFloat64), want,
               GoldenTolerance(file));
 
-    const Tensor q = NeighbourValues(query.unsqueeze(0), keys.index_select(0, neighbours).unsqueeze(0),
-                                     values.index_select(0, neighbours).unsqueeze(0),
-                                     torch::ones({1, neighbours.numel()}, torch::kFloat64), delta);
+    const Tensor q =
+        NeighbourValues(query.unsqueeze(0), keys.index_select(0, neighbours).unsqueeze(0),
+                        values.index_select(0, neighbours).unsqueeze(0),
+                        torch::ones({1, neighbours.numel()}, torch::kFloat64), delta);
     CheckNear("differentiable q", q, want, GoldenTolerance(file));
     const auto gradients = torch::autograd::grad({q}, {query, keys, values});
     CheckNear("gradient of the query", gradients[0], ToTensor(test.at("grad_query")),
@@ -122,8 +124,9 @@ TEST_CASE("golden: NEC's writes move values towards targets and fill the table",
     const Tensor keys = ToTensor(test.at("write_keys")), targets = ToTensor(test.at("targets"));
     EpisodicTable<double> table(test.at("capacity").get<int64_t>(), keys.size(1), /*name_size=*/0);
     for (int64_t t = 0; t < targets.numel(); ++t) {
-      table.Write({}, Row(keys, t), targets[t].item<double>(), t,
-                  [&](double stored, double written) { return stored + alpha * (written - stored); });
+      table.Write(
+          {}, Row(keys, t), targets[t].item<double>(), t,
+          [&](double stored, double written) { return stored + alpha * (written - stored); });
     }
     CheckTable(table, ToTensor(test.at("keys_after")), ToTensor(test.at("values_after")),
                ToTensor(test.at("last_used_after")), GoldenTolerance(file));
@@ -137,8 +140,7 @@ TEST_CASE("golden: NEC's n-step targets of episodes that ended and that were cut
     const Tensor rewards = ToTensor(test.at("rewards")), greatest = ToTensor(test.at("max_q"));
     const int64_t steps = rewards.numel();
     REQUIRE(greatest.numel() == steps + 1);
-    const double last =
-        test.at("terminal").get<bool>() ? 0 : greatest[steps].item<double>();
+    const double last = test.at("terminal").get<bool>() ? 0 : greatest[steps].item<double>();
     const std::vector<double> targets =
         NStepTargets(Numbers(rewards), Numbers(greatest).first(static_cast<size_t>(steps)), last,
                      test.at("n"), test.at("gamma"));

@@ -24,8 +24,8 @@ TEST_CASE("grad: the error of neighbours' values by the encoder's weights", "[gr
   Tensor present = torch::ones({kBatch, kNeighbours}, torch::kFloat64);
   present[1][2] = present[3][1] = present[3][2] = 0;
   const auto loss = [&](const Tensor& weights) {
-    return (targets - NeighbourValues(EncodeKeys(network, weights, observations), keys, values,
-                                      present, 0.1))
+    return (targets -
+            NeighbourValues(EncodeKeys(network, weights, observations), keys, values, present, 0.1))
         .square()
         .mean();
   };

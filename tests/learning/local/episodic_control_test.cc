@@ -2,6 +2,8 @@
 // the ready specs find shortest ways, and agents that write wrongly or take the first of equals do
 // not. Agents live here with the learner's own loop, plan of units and unit runner, without
 // services, so that every step can be counted.
+#include "learner/inner_loops/episodic_control.h"
+
 #include <algorithm>
 #include <cstring>
 #include <functional>
@@ -12,7 +14,6 @@
 #include "actor/unit_runner.h"
 #include "common/spec/spec.h"
 #include "envs/environment.h"
-#include "learner/inner_loops/episodic_control.h"
 #include "learner/unit_plan.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/shards.h"
@@ -66,9 +67,9 @@ v1::Shard ShardOf(const v1::ExperimentSpec& spec) {
   const auto parts = meta_learner::MakeParts(whole, /*num_threads=*/1, &violations);
   REQUIRE(violations.empty());
   const auto tasks = meta_learner::EvaluationTasks(*parts.benchmark, whole, envs::Split::kTest);
-  auto shards = meta_learner::EvaluationShards({"experiments/mazes", whole, *parts.benchmark}, tasks,
-                                               /*first_number=*/0, envs::Split::kTest,
-                                               v1::REWARD_SOURCE_SIGNAL);
+  auto shards = meta_learner::EvaluationShards(
+      {"experiments/mazes", whole, *parts.benchmark}, tasks,
+      /*first_number=*/0, envs::Split::kTest, v1::REWARD_SOURCE_SIGNAL);
   REQUIRE(shards.size() == 1);
   return shards[0];
 }
@@ -77,9 +78,8 @@ std::unique_ptr<learner::InnerLoop> MakeLoop(const v1::Shard& shard, const Broke
   Violations violations;
   learner::InnerLoopContext context;
   context.shard = &shard;
-  context.options =
-      OptionValues::Parse(learner::FindInnerLoop("episodic_control")->options,
-                          shard.inner_loop().option(), "rule.option", &violations);
+  context.options = OptionValues::Parse(learner::FindInnerLoop("episodic_control")->options,
+                                        shard.inner_loop().option(), "rule.option", &violations);
   REQUIRE(violations.empty());
   EpisodicConfig config = learner::ReadEpisodicControl(context.options, shard);
   if (broken.config) broken.config(&config);
@@ -118,9 +118,8 @@ std::vector<MazeLife> Live(const std::string& file, const std::string& seed,
     const auto segment = loop->Iterate(
         iteration,
         [&](std::vector<v1::PolicyWeights> policies) {
-          const learner::CollectionPlan plan{.number = iteration,
-                                             .steps = steps,
-                                             .policies = policies_of(std::move(policies))};
+          const learner::CollectionPlan plan{
+              .number = iteration, .steps = steps, .policies = policies_of(std::move(policies))};
           const auto units = learner::PlanUnits(shard, /*unit_shard=*/1, plan, cursors);
           return learner::AssembleSegment(shard, plan, units, run(units), &cursors);
         },
@@ -139,8 +138,8 @@ std::vector<MazeLife> Live(const std::string& file, const std::string& seed,
       for (int64_t t = 0; t < steps; ++t) {
         ++running[s];
         const auto at = static_cast<int64_t>(s);
-        const torch::Tensor ended = t + 1 < steps ? segment->prev_done[at][t + 1]
-                                                  : segment->last_done[at];
+        const torch::Tensor ended =
+            t + 1 < steps ? segment->prev_done[at][t + 1] : segment->last_done[at];
         if (ended.item<float>() == 0) continue;
         life.lengths.push_back(std::exchange(running[s], 0));
       }
@@ -161,8 +160,8 @@ double MedianExcess(const std::vector<MazeLife>& lives) {
   for (const MazeLife& life : lives) excess.push_back(life.LastExcess());
   std::sort(excess.begin(), excess.end());
   const size_t middle = excess.size() / 2;
-  const double median = excess.size() % 2 == 1 ? excess[middle]
-                                               : (excess[middle - 1] + excess[middle]) / 2;
+  const double median =
+      excess.size() % 2 == 1 ? excess[middle] : (excess[middle - 1] + excess[middle]) / 2;
   WARN("median of " << excess.size() << " mazes: " << median);
   return median;
 }

@@ -65,10 +65,10 @@ const std::vector<Rows> kTables = {{{0, 1, 3}, {10, 20, 60}}, {{5}, {7}}, {{}, {
 
 TEST_CASE("episodic policy: an equal key has its value, others the mean of the nearest", "[unit]") {
   const v1::PolicyWeights weights = Weights(1, 1, 0, {}, kTables);
-  CHECK(Values(weights, {1}) == std::vector<float>{20, 7, 0});      // the row itself
-  CHECK(Values(weights, {0.4F}) == std::vector<float>{15, 7, 0});   // rows 0 and 1
-  CHECK(Values(weights, {2.5F}) == std::vector<float>{40, 7, 0});   // rows 1 and 2
-  CHECK(Values(weights, {2}) == std::vector<float>{40, 7, 0});      // 1 and 1 and 4 away
+  CHECK(Values(weights, {1}) == std::vector<float>{20, 7, 0});     // the row itself
+  CHECK(Values(weights, {0.4F}) == std::vector<float>{15, 7, 0});  // rows 0 and 1
+  CHECK(Values(weights, {2.5F}) == std::vector<float>{40, 7, 0});  // rows 1 and 2
+  CHECK(Values(weights, {2}) == std::vector<float>{40, 7, 0});     // 1 and 1 and 4 away
   // Of rows that are equally far the lower one.
   v1::PolicyWeights one = Weights(1, 1, 0, {}, {{{1, -1}, {3, 5}}});
   one.mutable_episodic()->set_neighbours(1);
@@ -78,8 +78,7 @@ TEST_CASE("episodic policy: an equal key has its value, others the mean of the n
 }
 
 TEST_CASE("episodic policy: neighbours by the inverse of their distance", "[unit]") {
-  const v1::PolicyWeights weights =
-      Weights(1, 1, 0, {}, kTables, v1::LOOKUP_KERNEL_INVERSE);
+  const v1::PolicyWeights weights = Weights(1, 1, 0, {}, kTables, v1::LOOKUP_KERNEL_INVERSE);
   // Squared distances 0 and 1 to rows 1 and 0, so weights 2 and 2/3.
   CHECK(Near(Values(weights, {1})[0], (2 * 20 + 10 / 1.5) / (2 + 1 / 1.5), {.rel = 1e-6}));
   CHECK(Near(Values(weights, {1})[1], 7, {.rel = 1e-6}));
@@ -221,7 +220,8 @@ TEST_CASE("episodic policy: wrong weights are refused before memory is taken", "
         "policy: a weight is not finite");
   for (size_t bytes = 0; bytes < good.weights().size(); ++bytes) {
     INFO(bytes);
-    CHECK_FALSE(with([&](Policy policy, Sizes) { policy->mutable_weights()->resize(bytes); }).empty());
+    CHECK_FALSE(
+        with([&](Policy policy, Sizes) { policy->mutable_weights()->resize(bytes); }).empty());
   }
 }
 

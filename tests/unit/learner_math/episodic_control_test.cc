@@ -1,5 +1,7 @@
 // Agents of episodic control on made-up segments: what they write and when, that they go on from a
 // snapshot in the middle of an episode, and what is refused.
+#include "learner/inner_loops/episodic_control.h"
+
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -9,7 +11,6 @@
 
 #include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
-#include "learner/inner_loops/episodic_control.h"
 #include "learner/shard_memory.h"
 #include "tests/normals.h"
 #include "tests/specs.h"
@@ -33,8 +34,7 @@ v1::Shard MakeShard(const Settings& settings, int agents = 1, bool discrete = tr
   spec.mutable_lifetime()->set_steps_per_iteration(kSteps);
   v1::Shard shard;
   *shard.mutable_spec() = WithDefaults(spec);
-  for (int i = 0; i < agents; ++i)
-    shard.add_lifetimes()->set_number(static_cast<uint32_t>(i));
+  for (int i = 0; i < agents; ++i) shard.add_lifetimes()->set_number(static_cast<uint32_t>(i));
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
   shard.set_outer_learning(true);
   *shard.mutable_shape() = testing::Shape({.observation = kObservation,
@@ -171,12 +171,9 @@ TEST_CASE("episodic control: the row that was written longest ago gives way", "[
   const auto loop = Make(MakeShard(settings));
   loop->Begin();
   // Backwards: writes at places 5, 4 and then 5 again, so that 4 gives way to 3.
-  const LoopReport report = Live(loop.get(), 0, Collected({{3, 0, 1},
-                                                           {5, 0, 0},
-                                                           {4, 0, 0},
-                                                           {5, 0, 4, true},
-                                                           {1, 1, 0},
-                                                           {1, 1, 0}}));
+  const LoopReport report =
+      Live(loop.get(), 0,
+           Collected({{3, 0, 1}, {5, 0, 0}, {4, 0, 0}, {5, 0, 4, true}, {1, 1, 0}, {1, 1, 0}}));
   CHECK(TablesOf(loop->Policies()[0]) == Tables{{{3, 1.5}, {5, 4}}, {}});
   CHECK(report.statistics.at("evicted") == 1);
   CHECK(report.statistics.at("rows") == 2);
@@ -202,11 +199,20 @@ TEST_CASE("episodic control: a projection is the lifetime's own and its keys are
 }
 
 // Targets of two steps, half the way to them.
-const Settings kNec = {{"algorithm", "nec"},     {"n", "2"},          {"alpha", "0.5"},
-                       {"gamma", "0.5"},         {"key", "3"},        {"hidden", "5"},
-                       {"neighbours", "4"},      {"delta", "1e-3"},   {"epsilon_start", "0.9"},
-                       {"epsilon_end", "0.1"},   {"epsilon_iterations", "4"},
-                       {"learning_rate", "0.01"}, {"batch", "4"},     {"gradient_steps", "3"}};
+const Settings kNec = {{"algorithm", "nec"},
+                       {"n", "2"},
+                       {"alpha", "0.5"},
+                       {"gamma", "0.5"},
+                       {"key", "3"},
+                       {"hidden", "5"},
+                       {"neighbours", "4"},
+                       {"delta", "1e-3"},
+                       {"epsilon_start", "0.9"},
+                       {"epsilon_end", "0.1"},
+                       {"epsilon_iterations", "4"},
+                       {"learning_rate", "0.01"},
+                       {"batch", "4"},
+                       {"gradient_steps", "3"}};
 
 Settings With(Settings settings, const Settings& changes) {
   for (const auto& [name, value] : changes) {
@@ -267,13 +273,18 @@ TEST_CASE("episodic control: a limit cuts NEC's episodes short where the spec sa
     shard.mutable_spec()->mutable_agent()->set_bootstrap_on_truncation(bootstraps);
     const auto loop = Make(shard);
     loop->Begin();
-    Live(loop.get(), 0, Collected({{7, 0, 10, true}, {7, 0, 10, true}, {7, 0, 10, true},
-                                   {7, 0, 10, true}, {7, 0, 10, true}, {7, 0, 10, true}}));
+    Live(loop.get(), 0,
+         Collected({{7, 0, 10, true},
+                    {7, 0, 10, true},
+                    {7, 0, 10, true},
+                    {7, 0, 10, true},
+                    {7, 0, 10, true},
+                    {7, 0, 10, true}}));
     const double stored = loop->Save().at("tables.values")[0].item<double>();
     CHECK(stored == Approx(10));
     // The second of two episodes is cut; what is seen behind it is place 7.
-    Segment segment = Collected(
-        {{1, 1, 1}, {2, 1, 2, true}, {3, 1, 1}, {4, 1, 2, true}, {9, 1, 0}, {9, 1, 0}});
+    Segment segment =
+        Collected({{1, 1, 1}, {2, 1, 2, true}, {3, 1, 1}, {4, 1, 2, true}, {9, 1, 0}, {9, 1, 0}});
     if (bootstraps) {
       segment.truncated = torch::zeros({1, kSteps});
       segment.truncated[0][3] = 1;
@@ -323,9 +334,13 @@ TEST_CASE("episodic control: training that is not finite is skipped and counted"
   const auto loop = Make(MakeShard(kNec));
   loop->Begin();
   const Tensor before = loop->Save().at("agents.theta");
-  const LoopReport report =
-      Live(loop.get(), 0, Collected({{0, 0, 1e30}, {1, 0, -1e30}, {0, 0, 1e30},
-                                     {1, 0, 1e30}, {3, 0, -1e30}, {0, 0, 1e30, true}}));
+  const LoopReport report = Live(loop.get(), 0,
+                                 Collected({{0, 0, 1e30},
+                                            {1, 0, -1e30},
+                                            {0, 0, 1e30},
+                                            {1, 0, 1e30},
+                                            {3, 0, -1e30},
+                                            {0, 0, 1e30, true}}));
   CHECK(report.nonfinite_updates > 0);
   const TensorMap after = loop->Save();
   CHECK(after.at("agents.adam_steps").item<int64_t>() ==
@@ -338,11 +353,10 @@ TEST_CASE("episodic control: training that is not finite is skipped and counted"
 Segment RandomWalk(uint32_t number, int64_t agents) {
   const RandomStream random{.seed = 4, .lifetime = number};
   Segment segment = Collected(kFirst, agents);
-  segment.observations =
-      testing::Normals(random, 0, {agents, kSteps, kObservation}).mul(2).round();
-  segment.actions = torch::one_hot(testing::Normals(random, 1, {agents, kSteps, kActions}).argmax(2),
-                                   kActions)
-                        .to(torch::kFloat32);
+  segment.observations = testing::Normals(random, 0, {agents, kSteps, kObservation}).mul(2).round();
+  segment.actions =
+      torch::one_hot(testing::Normals(random, 1, {agents, kSteps, kActions}).argmax(2), kActions)
+          .to(torch::kFloat32);
   segment.shaped_rewards = testing::Normals(random, 2, {agents, kSteps}, torch::kFloat64);
   segment.prev_done = (testing::Normals(random, 3, {agents, kSteps}) > 1).to(torch::kFloat32);
   segment.prev_done.select(1, 0).fill_(0);

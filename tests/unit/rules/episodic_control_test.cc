@@ -7,17 +7,15 @@ namespace mentor::meta_learner {
 namespace {
 
 std::unique_ptr<OuterRule> Make(const v1::ExperimentSpec& spec, Violations* violations) {
-  return MakeOuterRule({.spec = spec,
-                        .shape = testing::Shape({.discrete_actions = true}),
-                        .network = nullptr},
-                       violations);
+  return MakeOuterRule(
+      {.spec = spec, .shape = testing::Shape({.discrete_actions = true}), .network = nullptr},
+      violations);
 }
 
 v1::ExperimentSpec Spec(int64_t iterations) {
-  v1::ExperimentSpec spec =
-      testing::SpecOfRule("episodic_control",
-                          {.lifetimes = 2, .iterations = iterations, .steps = 10},
-                          testing::Settings{{"algorithm", "nec"}, {"alpha", "0.5"}});
+  v1::ExperimentSpec spec = testing::SpecOfRule(
+      "episodic_control", {.lifetimes = 2, .iterations = iterations, .steps = 10},
+      testing::Settings{{"algorithm", "nec"}, {"alpha", "0.5"}});
   spec.mutable_rule()->set_outer_updates(7);
   return spec;
 }
