@@ -83,4 +83,26 @@ void Policy::Deterministic(std::span<const float> observation, std::span<float> 
   *log_prob = LogProb(action, {output_.mean.data(), static_cast<size_t>(action_size_)});
 }
 
+void Policy::TakeGreatest(std::span<const float> observation, const RandomStream& exploration,
+                          uint32_t step, bool explore, std::span<float> action, float* log_prob) {
+  MENTOR_CHECK(is_greedy());
+  Mean(observation, action);
+  greatest_.clear();
+  for (int i = 0; i < action_size_; ++i) {
+    if (!greatest_.empty() && output_.mean[i] < output_.mean[greatest_[0]]) continue;
+    if (!greatest_.empty() && output_.mean[i] > output_.mean[greatest_[0]]) greatest_.clear();
+    greatest_.push_back(i);
+  }
+  const double epsilon = *output_.epsilon;
+  const auto choices = static_cast<uint64_t>(action_size_);
+  int choice = greatest_[exploration.Below(greatest_.size(), step, /*draw=*/2)];
+  if (explore && exploration.Uniform(step, /*draw=*/0) < epsilon)
+    choice = static_cast<int>(exploration.Below(choices, step, /*draw=*/1));
+  double probability = epsilon / static_cast<double>(choices);
+  if (std::find(greatest_.begin(), greatest_.end(), choice) != greatest_.end())
+    probability += (1 - epsilon) / static_cast<double>(greatest_.size());
+  for (int i = 0; i < action_size_; ++i) action[i] = i == choice ? 1.0f : 0.0f;
+  *log_prob = static_cast<float>(exact::Log(probability));
+}
+
 }  // namespace mentor::actor

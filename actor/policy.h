@@ -5,10 +5,12 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include <absl/status/status.h>
 
 #include "actor/policy_network.h"
+#include "common/rng.h"
 #include "mentor/v1/rollout_service.pb.h"
 
 namespace mentor::actor {
@@ -25,6 +27,9 @@ class Policy {
   // Actions are one of A choices, one-hot.
   bool discrete() const { return discrete_; }
 
+  // The network gives values of actions: TakeGreatest acts, and no other.
+  bool is_greedy() const { return output_.epsilon.has_value(); }
+
   // Each of the following evaluates the network once, which moves the state of a recurrent one.
   // mean [A] for observation [D]; logits where discrete.
   void Mean(std::span<const float> observation, std::span<float> mean);
@@ -37,6 +42,11 @@ class Policy {
               float* log_prob);
   // action [A] = mean, or the likeliest choice (the first of equals), and its log-density.
   void Deterministic(std::span<const float> observation, std::span<float> action, float* log_prob);
+  // The choice of greatest value, or with the network's epsilon any choice, and its log-probability
+  // (docs/algorithms/episodic_control.md#acting). Draws of `exploration` at `step`: explore?, which
+  // choice, which of equals. Without `explore` always the greatest.
+  void TakeGreatest(std::span<const float> observation, const RandomStream& exploration,
+                    uint32_t step, bool explore, std::span<float> action, float* log_prob);
 
   // Tells a recurrent policy what came of its last action: the action as sampled, the success
   // signal of the step, and whether the step ended the episode.
@@ -54,6 +64,7 @@ class Policy {
   int action_size_ = 0;
   bool discrete_ = false;
   PolicyOutput output_;
+  std::vector<int> greatest_;  // Choices of equal value; scratch.
   std::unique_ptr<PolicyNetwork> network_;
 };
 

@@ -8,6 +8,7 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_format.h>
 
+#include "actor/episodic_network.h"
 #include "common/check.h"
 #include "common/exact_math.h"
 
@@ -21,7 +22,6 @@ using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::Row
 using Observation = Eigen::Map<const VectorXf>;
 
 constexpr int kLanes = 8;  // float32 in a vector register of x86-64-v3.
-constexpr uint32_t kSizeMax = 65536;
 
 Index Padded(Index size) {
   return (size + kLanes - 1) / kLanes * kLanes;
@@ -321,6 +321,7 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> Make(const Sizes& sizes,
 
 absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakePolicyNetwork(const v1::PolicyWeights& weights,
                                                                  PolicyOutput* output) {
+  if (weights.network() == v1::POLICY_NETWORK_EPISODIC) return MakeEpisodicNetwork(weights, output);
   const bool recurrent = weights.network() == v1::POLICY_NETWORK_RECURRENT;
   const v1::RecurrentSizes& r = weights.recurrent();
   std::vector<uint32_t> wanted = {weights.observation_size()};
@@ -336,9 +337,9 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakePolicyNetwork(const v1::Polic
     return joined;
   };
   for (const uint32_t size : wanted) {
-    if (size < 1 || size > kSizeMax) {
+    if (size < 1 || size > kPolicySizeMax) {
       return absl::InvalidArgumentError(
-          absl::StrFormat("policy: sizes %s; each must be 1 to %d", names(", "), kSizeMax));
+          absl::StrFormat("policy: sizes %s; each must be 1 to %d", names(", "), kPolicySizeMax));
     }
   }
   const Sizes sizes{.d = weights.observation_size(),

@@ -5,7 +5,9 @@
 // machine with the build's instruction set. Owned by one thread: evaluation writes scratch space.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <Eigen/Core>
@@ -15,11 +17,16 @@
 
 namespace mentor::actor {
 
+inline constexpr uint32_t kPolicySizeMax = 65536;  // Of an observation, a layer, an action.
+
 // The distribution of one action.
 struct PolicyOutput {
   Eigen::VectorXf mean;  // [A]; logits where actions are discrete
   // [A]; of size 0 where actions are discrete.
   Eigen::VectorXf log_std, std;
+  // Where `mean` are values of discrete actions, of which the greatest is taken: the probability of
+  // one that is drawn uniformly instead.
+  std::optional<double> epsilon = {};
 };
 
 class PolicyNetwork {

@@ -29,10 +29,11 @@ constexpr uint32_t kUnitStepsMax = 1'000'000;
 constexpr size_t kEnvironmentsMax = 64;
 // A result beyond this does not fit into a message (rpc::StreamOptions).
 constexpr uint64_t kResultBytesMax = 60u << 20;
-// A call of the policy takes a microsecond, of a recurrent one some tens; one that seems to take
-// longer than this was preempted. The monotonic clock is read, since the thread's CPU clock costs
-// more than the call.
-constexpr std::chrono::microseconds kPolicyCallMax{50}, kRecurrentCallMax{1000};
+// A call of the policy takes a microsecond, of a recurrent one some tens, of one with long tables
+// some milliseconds; one that seems to take longer than this was preempted. The monotonic clock is
+// read, since the thread's CPU clock costs more than the call.
+constexpr std::chrono::microseconds kPolicyCallMax{50}, kRecurrentCallMax{1000},
+    kEpisodicCallMax{100'000};
 
 // A tensor of the trajectory that is written row by row, in the message itself.
 template <typename T>
@@ -184,8 +185,10 @@ bool AllFinite(std::span<const double> values) {
 // CPU time of the policy in a unit, from those of its calls that were not preempted.
 class PolicyTimer {
  public:
-  explicit PolicyTimer(bool recurrent)
-      : call_max_(recurrent ? kRecurrentCallMax : kPolicyCallMax) {}
+  explicit PolicyTimer(v1::PolicyNetwork network)
+      : call_max_(network == v1::POLICY_NETWORK_RECURRENT  ? kRecurrentCallMax
+                  : network == v1::POLICY_NETWORK_EPISODIC ? kEpisodicCallMax
+                                                           : kPolicyCallMax) {}
   template <typename F>
   void Time(F&& call) {
     const auto before = std::chrono::steady_clock::now();
@@ -247,7 +250,11 @@ absl::StatusOr<envs::Environment*> UnitRunner::Prepare(const v1::EnvironmentTask
 
 void UnitRunner::Act(const v1::Unit& unit, const RandomStream& action_noise, uint32_t step,
                      std::span<const float> observation, std::span<float> action, float* log_prob) {
-  if (unit.deterministic()) {
+  if (policy_.is_greedy()) {
+    policy_.TakeGreatest(observation,
+                         StreamOf(unit, Purpose::kExploration, unit.random().iteration()), step,
+                         /*explore=*/!unit.deterministic(), action, log_prob);
+  } else if (unit.deterministic()) {
     policy_.Deterministic(observation, action, log_prob);
   } else if (policy_.discrete()) {
     policy_.Choose(observation, action_noise.Uniform(step, /*draw=*/0), action, log_prob);
@@ -282,7 +289,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   }
 
   TrajectoryWriter trajectory(unit.steps(), info, result->mutable_trajectory());
-  PolicyTimer timer(unit.policy().network() == v1::POLICY_NETWORK_RECURRENT);
+  PolicyTimer timer(unit.policy().network());
   SuccessSignal success;
   bool done = false;
   for (uint32_t t = 0; t < unit.steps(); ++t) {

@@ -107,6 +107,16 @@ KINDS = {
             *SMALL,
         ),
     ),
+    "episodic": (
+        "maze_nec",
+        (
+            "rule.outer_updates=50",
+            "rule.lifetimes_per_update=4",
+            "rule.shard_lifetimes=2",
+            "rule.learning_rate=1e-3",
+            *SMALL,
+        ),
+    ),
 }
 FINAL = {"STATE_SUCCEEDED", "STATE_FAILED", "STATE_CANCELLED"}
 PATIENCE_S = 300

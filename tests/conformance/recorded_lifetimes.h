@@ -3,11 +3,17 @@
 #pragma once
 
 #include "learner/signals/signal_network.h"
+#include "mentor/v1/spec.pb.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::testing {
 
 inline constexpr int64_t kObservationSize = 3, kActionSize = 2;
+
+// Actions are choices for rules whose example names a benchmark, since the others do not suit them.
+inline bool WantsChoices(const v1::ExperimentSpec& spec) {
+  return spec.benchmark().name() != "none";
+}
 
 inline torch::Tensor RandomNormals(at::IntArrayRef shape, uint64_t seed,
                                    torch::Dtype dtype = torch::kFloat32) {

@@ -70,8 +70,9 @@ Life LifeOf(const RuleEntry& entry) {
     shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
     shard.set_outer_learning(true);
     shard.set_iterations(whole.lifetime().iterations());
-    *shard.mutable_shape() =
-        testing::Shape({.observation = kObservationSize, .action = kActionSize});
+    *shard.mutable_shape() = testing::Shape({.observation = kObservationSize,
+                                             .action = kActionSize,
+                                             .discrete_actions = testing::WantsChoices(whole)});
     *shard.mutable_inner_loop() = InnerLoopOf(whole.rule());
     shard.set_collections(learner::FindInnerLoop(entry.inner_loop)->collections);
     Violations violations;

@@ -76,8 +76,10 @@ v1::ExperimentSpec Spec(const RuleEntry& entry) {
   return spec;
 }
 
-v1::EnvironmentShape Shape() {
-  return testing::Shape({.observation = kObservationSize, .action = kActionSize});
+v1::EnvironmentShape Shape(const v1::ExperimentSpec& spec) {
+  return testing::Shape({.observation = kObservationSize,
+                         .action = kActionSize,
+                         .discrete_actions = testing::WantsChoices(spec)});
 }
 
 std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& spec,
@@ -103,7 +105,7 @@ std::unique_ptr<OuterRule> Make(const RuleEntry& entry, int num_threads = 1) {
   const v1::ExperimentSpec spec = Spec(entry);
   Violations violations;
   auto rule = MakeOuterRule(
-      {.spec = spec, .shape = Shape(), .network = Network(spec), .num_threads = num_threads},
+      {.spec = spec, .shape = Shape(spec), .network = Network(spec), .num_threads = num_threads},
       &violations);
   INFO(entry.name << ": " << std::string(violations.ToStatus().message()));
   REQUIRE(rule != nullptr);
@@ -111,11 +113,13 @@ std::unique_ptr<OuterRule> Make(const RuleEntry& entry, int num_threads = 1) {
 }
 
 // Rules that read lifetimes lived by policies of their own have tests of their own: random ones are
-// no lives of theirs.
+// no lives of theirs. Those that meta-learn nothing, whose parameters are one zero, learn from none.
 std::vector<const RuleEntry*> RulesForRandomLives() {
   std::vector<const RuleEntry*> rules;
   for (const RuleEntry* entry : OuterRules()) {
-    const RuleNeeds needs = Make(*entry)->needs();
+    const auto rule = Make(*entry);
+    if (rule->meta_parameters().equal(torch::zeros({1}))) continue;
+    const RuleNeeds needs = rule->needs();
     if (needs.plans_rounds) continue;
     if (needs.signal_network || !needs.segments) rules.push_back(entry);
   }
@@ -258,12 +262,12 @@ std::string Refusal(const v1::ExperimentSpec& spec) {
   const auto network = Network(spec, &violations);
   if (network == nullptr) return std::string(violations.ToStatus().message());
   const auto rule =
-      MakeOuterRule({.spec = spec, .shape = Shape(), .network = network}, &violations);
+      MakeOuterRule({.spec = spec, .shape = Shape(spec), .network = network}, &violations);
   CHECK((rule == nullptr) == !violations.empty());
   v1::Shard shard;
   *shard.mutable_spec() = spec;
   shard.add_lifetimes();
-  *shard.mutable_shape() = Shape();
+  *shard.mutable_shape() = Shape(spec);
   shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
   shard.set_outer_learning(true);
   *shard.mutable_inner_loop() = InnerLoopOf(spec.rule());
@@ -432,7 +436,7 @@ TEST_CASE("outer rules: black_box takes an mlp with density", "[conformance]") {
   Violations violations;
   const auto network = Network(spec);
   const auto rule =
-      MakeOuterRule({.spec = spec, .shape = Shape(), .network = network}, &violations);
+      MakeOuterRule({.spec = spec, .shape = Shape(spec), .network = network}, &violations);
   REQUIRE(rule != nullptr);
   LifetimeBatch batch;
   batch.environments.assign(kLifetimes, "somewhere");
