@@ -10,6 +10,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/cell_memory.h"
 #include "common/check.h"
 #include "common/cpu_time.h"
 #include "common/failpoint.h"
@@ -132,6 +133,16 @@ absl::Status CheckUnit(const v1::Unit& unit) {
       (unit.first_step() > 0 || !unit.state().empty())) {
     return absl::InvalidArgumentError(
         "unit: a recurrent policy remembers its lifetime, so its unit begins at step 0");
+  }
+  const v1::RecurrentSizes& sizes = unit.policy().recurrent();
+  if (sizes.has_memory() &&
+      !CellMemoryFits(std::min(sizes.memory().capacity(), unit.steps()),
+                      sizes.memory().context_size(), sizes.lstm())) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "unit: a policy's memory of %d episodes with contexts of %d numbers and cells of %d could "
+        "take more than %d MiB; lower its capacity",
+        sizes.memory().capacity(), sizes.memory().context_size(), sizes.lstm(),
+        kCellMemoryBytesMax >> 20));
   }
   return absl::OkStatus();
 }

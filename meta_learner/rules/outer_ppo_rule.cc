@@ -290,8 +290,10 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
   RuleReport report = {{"advantage_mean", advantages.mean().item<double>()},
                        {"advantage_std", std},
                        {"advantage_floored", std < advantage_std_floor_ ? 1 : 0}};
-  const OuterPpoBatch recorded =
-      Recorded(batch.steps, StandardiseAdvantages(advantages, advantage_std_floor_), returns);
+  MENTOR_ASSIGN_OR_RETURN(
+      const OuterPpoBatch recorded,
+      Recorded(batch.steps, StandardiseAdvantages(advantages, advantage_std_floor_), returns,
+               &pool_));
   MENTOR_RETURN_IF_ERROR(
       CheckTensor("input of the trained network (the density of an action may be too great)",
                   recorded.features, config_.lifetimes, config_.trained_steps, 3));

@@ -67,8 +67,9 @@ class OuterPpoRule : public OuterRule {
  private:
   virtual TrainedNetwork network() const = 0;
   // What the network saw and gave in the trained steps; advantages and returns [N, n] are raw.
-  virtual OuterPpoBatch Recorded(const learner::Segment& steps, torch::Tensor advantages,
-                                 torch::Tensor returns) const = 0;
+  virtual absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps,
+                                                 torch::Tensor advantages, torch::Tensor returns,
+                                                 learner::WorkerPool* pool) const = 0;
 
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override;
   absl::Status CheckBatch(const LifetimeBatch& batch) const;

@@ -56,14 +56,25 @@ class Rl2 final : public OuterPpoRule {
  private:
   TrainedNetwork network() const override { return TrainedPolicy(policy_); }
 
-  OuterPpoBatch Recorded(const learner::Segment& steps, Tensor advantages,
-                         Tensor returns) const override {
-    return {.features = learner::RecurrentFeatures(steps),
-            .cut_features = {},
-            .outputs = steps.actions,
-            .log_probs = steps.log_probs,
-            .advantages = std::move(advantages),
-            .returns = std::move(returns)};
+  // What memory gave is recorded with the weights that acted, once for all epochs, and is a
+  // constant (docs/algorithms/recurrent_policy.md#episodic-memory).
+  absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps, Tensor advantages,
+                                         Tensor returns,
+                                         learner::WorkerPool* pool) const override {
+    OuterPpoBatch batch{.features = {},
+                        .cut_features = {},
+                        .outputs = steps.actions,
+                        .log_probs = steps.log_probs,
+                        .advantages = std::move(advantages),
+                        .returns = std::move(returns)};
+    if (policy_.memory) {
+      MENTOR_ASSIGN_OR_RETURN(learner::RecurrentLives lives,
+                              LiveAgain(policy_, meta_parameters(), steps, pool));
+      batch.features = std::move(lives.features);
+    } else {
+      batch.features = learner::RecurrentFeatures(steps);
+    }
+    return batch;
   }
 
   const learner::RecurrentPolicy policy_;
@@ -109,8 +120,12 @@ const RegisterRule kRl2({
       Check(context.spec, options, violations);
       // Without a benchmark, which is refused elsewhere, nothing has a size.
       if (!violations->empty() || context.shape.action_size() == 0) return nullptr;
-      return std::make_unique<Rl2>(context, options,
-                                   learner::ReadRecurrentPolicy(options, context.shape));
+      const learner::RecurrentPolicy policy =
+          learner::ReadRecurrentPolicy(options, context.shape);
+      learner::CheckEpisodicMemory(policy, context.shape.episode_steps(),
+                                   context.spec.lifetime().steps_per_iteration(), violations);
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<Rl2>(context, options, policy);
     },
 });
 
