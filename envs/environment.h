@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include <absl/container/inlined_vector.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
@@ -33,6 +34,8 @@ struct EnvironmentInfo {
   // Every episode has exactly M steps and depends only on task and reset key, so a unit can be one
   // episode.
   bool independent_episodes = true;
+  // Each step says what its action should have been (StepOutcome::label).
+  bool has_labels = false;
 };
 
 struct StepOutcome {
@@ -40,6 +43,8 @@ struct StepOutcome {
   bool success = false;     // Reported after this step.
   bool terminated = false;  // The task ended.
   bool truncated = false;   // Step M of the episode; the task may have ended with it.
+  // [A]: what the action should have been, of environments that know it.
+  absl::InlinedVector<float, 4> label = {};
 };
 
 // One simulator with one task. Not thread-safe: one per worker thread. Models are shared behind it,

@@ -14,6 +14,15 @@
 namespace mentor::learner {
 namespace {
 
+OptionTable Options() {
+  OptionTable options = RecurrentPolicyOptions();
+  options.push_back(ChoiceOption(
+      "loss", {"ppo", "squared"},
+      "What the policy descends: the loss of outer PPO, or the mean over steps of the squared "
+      "distance of its mean from the label, of environments that have labels."));
+  return options;
+}
+
 class Recurrent : public InnerLoop {
  public:
   Recurrent(InnerLoopContext context, RecurrentPolicy policy)
@@ -45,6 +54,9 @@ class Recurrent : public InnerLoop {
   }
 
   bool acts_with_means() const override { return !context_.shard->outer_learning(); }
+  bool wants_labels() const override {
+    return context_.shard->outer_learning() && context_.options.Choice("loss") == "squared";
+  }
 
   // A lifetime is one iteration, so nothing ever goes on.
   TensorMap Save() const override { return {}; }
@@ -60,7 +72,7 @@ class Recurrent : public InnerLoop {
 const RegisterInnerLoop kRecurrent({
     .name = "recurrent",
     .summary = "a meta-learned recurrent policy that lives for one iteration and never updates",
-    .options = RecurrentPolicyOptions(),
+    .options = Options(),
     .metrics = {{.name = "memory_hits",
                  .help = "With an episodic memory: share of episodes whose context was found.",
                  .label = "contexts found",
@@ -101,6 +113,8 @@ const RegisterInnerLoop kRecurrent({
       const RecurrentPolicy policy = ReadRecurrentPolicy(context.options, context.shard->shape());
       const int64_t widths =
           policy.encoder1 + policy.encoder2 + 6 * policy.lstm + 4 * policy.heads + policy.critic;
+      // In the result as it comes and is parsed, in the segment, in messages.
+      const int64_t labels = context.options.Choice("loss") == "squared" ? 7 : 0;
       int64_t per_step = widths;
       int64_t memory = 0;  // Of one lifetime.
       if (policy.memory) {
@@ -111,7 +125,8 @@ const RegisterInnerLoop kRecurrent({
       }
       const int64_t steps = std::min(kLifeStepsAtOnce, context.steps());
       return {.policy = num_meta_parameters,
-              .at_once = context.num_agents() * context.steps() * 2 * policy.features(),
+              .at_once = context.num_agents() * context.steps() *
+                         (2 * policy.features() + labels * policy.action_size),
               .per_thread = kLivesAtOnce * (3 * steps * per_step + memory)};
     },
 });

@@ -49,6 +49,7 @@ struct OuterPpoRuleConfig {
   int64_t lifetime_steps = 0;    // L
   int64_t trained_steps = 0;     // n: the first of them, which have advantages
   bool sampled_signals = false;  // The batch has signals and their densities.
+  bool regression = false;       // On labels, which the batch has (OuterPpoConfig::regression).
 };
 
 // A rule that trains a recurrent network, for which every lifetime is one episode, by PPO on the

@@ -506,5 +506,24 @@ TEST_CASE("unit runner: a recurrent policy is told what came of its steps", "[un
   }
 }
 
+// What a memory may take is bounded by the episodes that a unit can have.
+TEST_CASE("unit runner: a memory that could take too much is refused before it is made", "[unit]") {
+  v1::EpisodicMemory memory;
+  memory.set_capacity(1'000'000);
+  memory.set_radius(1);
+  memory.set_context_size(4);
+  v1::Unit unit = PointReachUnit(0, 120);
+  unit.set_first_step(0);
+  unit.set_first_episode(0);
+  *unit.mutable_policy() =
+      mentor::testing::RandomRecurrentPolicy(4, 2, false, 6, 5, 7, 4, &memory);
+  CHECK(UnitRunner().Run(unit).error().empty());  // 120 episodes at most.
+  unit.mutable_policy()->mutable_recurrent()->set_lstm(4096);
+  unit.set_steps(1'000'000);
+  CHECK(UnitRunner().Run(unit).error() ==
+        "unit: a policy's memory of 1000000 episodes with contexts of 4 numbers and cells of 4096 "
+        "could take more than 256 MiB; lower its capacity");
+}
+
 }  // namespace
 }  // namespace mentor::actor
