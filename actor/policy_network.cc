@@ -400,16 +400,16 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakePolicyNetwork(const v1::Polic
     }
   }
   if (recurrent && r.has_memory()) MENTOR_RETURN_IF_ERROR(CheckMemory(weights));
-  const Sizes sizes{.d = weights.observation_size(),
-                    .h = weights.hidden_units(),
-                    .a = weights.action_size(),
-                    .discrete = weights.discrete(),
-                    .e1 = r.encoder1(),
-                    .e2 = r.encoder2(),
-                    .lstm = r.lstm(),
-                    .heads = r.heads(),
-                    .memory = recurrent && r.has_memory() ? std::optional(r.memory())
-                                                          : std::nullopt};
+  const Sizes sizes{
+      .d = weights.observation_size(),
+      .h = weights.hidden_units(),
+      .a = weights.action_size(),
+      .discrete = weights.discrete(),
+      .e1 = r.encoder1(),
+      .e2 = r.encoder2(),
+      .lstm = r.lstm(),
+      .heads = r.heads(),
+      .memory = recurrent && r.has_memory() ? std::optional(r.memory()) : std::nullopt};
   switch (weights.network()) {
     case v1::POLICY_NETWORK_MLP:
       return Make<Mlp>(sizes, weights, names("-"), output);

@@ -73,8 +73,8 @@ class TrajectoryWriter {
         terminations_(v1::Tensor::DTYPE_UINT8, {n}, out->mutable_terminations()),
         truncations_(v1::Tensor::DTYPE_UINT8, {n}, out->mutable_truncations()) {
     if (info.has_labels)
-      labels_.emplace(v1::Tensor::DTYPE_FLOAT32, std::initializer_list<int64_t>{n, info.action_size},
-                      out->mutable_labels());
+      labels_.emplace(v1::Tensor::DTYPE_FLOAT32,
+                      std::initializer_list<int64_t>{n, info.action_size}, out->mutable_labels());
   }
 
   // What the policy saw and did, and what came of it.
@@ -141,9 +141,8 @@ absl::Status CheckUnit(const v1::Unit& unit) {
         "unit: a recurrent policy remembers its lifetime, so its unit begins at step 0");
   }
   const v1::RecurrentSizes& sizes = unit.policy().recurrent();
-  if (sizes.has_memory() &&
-      !CellMemoryFits(std::min(sizes.memory().capacity(), unit.steps()),
-                      sizes.memory().context_size(), sizes.lstm())) {
+  if (sizes.has_memory() && !CellMemoryFits(std::min(sizes.memory().capacity(), unit.steps()),
+                                            sizes.memory().context_size(), sizes.lstm())) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "unit: a policy's memory of %d episodes with contexts of %d numbers and cells of %d could "
         "take more than %d MiB; lower its capacity",

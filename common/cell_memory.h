@@ -17,7 +17,8 @@ inline constexpr uint64_t kCellMemoryBytesMax = uint64_t{256} << 20;
 // Whether `entries` of these sizes keep within it.
 inline bool CellMemoryFits(uint64_t entries, uint64_t context_size, uint64_t cell_size) {
   constexpr uint64_t kEntryBytes = 128;  // Beside its numbers.
-  return entries <= kCellMemoryBytesMax / (sizeof(float) * (context_size + cell_size) + kEntryBytes);
+  return entries <=
+         kCellMemoryBytesMax / (sizeof(float) * (context_size + cell_size) + kEntryBytes);
 }
 
 template <typename T>

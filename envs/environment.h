@@ -10,7 +10,6 @@
 #include <string_view>
 #include <vector>
 
-#include <absl/container/inlined_vector.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
@@ -43,8 +42,9 @@ struct StepOutcome {
   bool success = false;     // Reported after this step.
   bool terminated = false;  // The task ended.
   bool truncated = false;   // Step M of the episode; the task may have ended with it.
-  // [A]: what the action should have been, of environments that know it.
-  absl::InlinedVector<float, 4> label = {};
+  // [A]: what the action should have been, of environments that know it; theirs, and valid until
+  // they are called again.
+  std::span<const float> label = {};
 };
 
 // One simulator with one task. Not thread-safe: one per worker thread. Models are shared behind it,

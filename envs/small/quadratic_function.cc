@@ -42,9 +42,10 @@ class QuadraticFunction : public SmallEnvironment {
 
   StepOutcome Advance(std::span<const float> action) override {
     const double value = Value(), error = static_cast<double>(action[0]) - value;
+    label_ = static_cast<float>(value);
     state()[2] = value;
     DrawPoint(static_cast<uint32_t>(steps()));
-    return {.reward = -(error * error), .label = {static_cast<float>(value)}};
+    return {.reward = -(error * error), .label = {&label_, 1}};
   }
 
   void Observe(std::span<double> observation) override {
@@ -71,6 +72,8 @@ class QuadraticFunction : public SmallEnvironment {
   void DrawPoint(uint32_t step) {
     for (uint32_t i = 0; i < 2; ++i) state()[i] = 2 * Uniform(2 * step + i) - 1;
   }
+
+  float label_ = 0;  // Of the last step.
 };
 
 const RegisterEnvironment kRegister({
@@ -95,8 +98,9 @@ const RegisterEnvironment kRegister({
         },
     .task_help = "parameters: the coefficients c1 to c6, each in [-1, 1]",
     .observation_help = "x1, x2, the value at the point before (0 at first)",
-    .reward_help = "-(a - y)^2, y = c1 x1^2 + c2 x2^2 + c3 x1 x2 + c4 x1 + c5 x2 + c6; the label is "
-                   "y; no success",
+    .reward_help =
+        "-(a - y)^2, y = c1 x1^2 + c2 x2^2 + c3 x1 x2 + c4 x1 + c5 x2 + c6; the label is "
+        "y; no success",
     .random_help = "each step: x1 and x2, uniform in [-1, 1]; with the task: the coefficients",
     .source = "Hochreiter et al. 2001",
     .has_success = false,

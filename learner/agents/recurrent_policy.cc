@@ -285,11 +285,12 @@ void CheckEpisodicMemory(const RecurrentPolicy& policy, int64_t episode_steps,
   }
   const int64_t entries = std::min(policy.memory->capacity, lifetime_steps);
   if (!CellMemoryFits(entries, policy.memory->context_size, policy.lstm)) {
-    violations->Add("rule.option.capacity",
-                    absl::StrFormat("is %d; a lifetime's memory of that many contexts of %d numbers "
-                                    "and cells of %d could take more than %d MiB: lower it",
-                                    policy.memory->capacity, policy.memory->context_size,
-                                    policy.lstm, kCellMemoryBytesMax >> 20));
+    violations->Add(
+        "rule.option.capacity",
+        absl::StrFormat("is %d; a lifetime's memory of that many contexts of %d numbers "
+                        "and cells of %d could take more than %d MiB: lower it",
+                        policy.memory->capacity, policy.memory->context_size, policy.lstm,
+                        kCellMemoryBytesMax >> 20));
   }
 }
 

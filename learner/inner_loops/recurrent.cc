@@ -35,9 +35,8 @@ class Recurrent : public InnerLoop {
     MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
     if (context_.shard->outer_learning()) {
       const CpuTimer timer;
-      MENTOR_ASSIGN_OR_RETURN(
-          const RecurrentLives lives,
-          LiveAgain(policy_, context_.meta_parameters, segment, context_.pool));
+      MENTOR_ASSIGN_OR_RETURN(const RecurrentLives lives,
+                              LiveAgain(policy_, context_.meta_parameters, segment, context_.pool));
       segment.signal_values = lives.values;
       if (policy_.memory) {
         report->statistics["memory_hits"] = lives.memory_hits;

@@ -58,8 +58,7 @@ class Sequence : public torch::autograd::Function<Sequence> {
       h_previous = h[t];
       c_previous = c[t];
     }
-    context->save_for_backward(
-        {gates, h, c, tanh_c, w_hh, h0, c0.contiguous(), reinstated, keep});
+    context->save_for_backward({gates, h, c, tanh_c, w_hh, h0, c0.contiguous(), reinstated, keep});
     const Tensor final_c = c[steps - 1].clone();
     Tensor r = torch::empty({0}, gates.options());
     if (reinstated.defined()) r = gates.narrow(2, 4 * hidden, hidden).clone();
@@ -104,9 +103,8 @@ class Sequence : public torch::autograd::Function<Sequence> {
     }
     const Tensor h_previous =
         Entering(torch::cat({saved[5].unsqueeze(0), h.narrow(0, 0, steps - 1)}), keep);
-    const Tensor dw = dgates.reshape({steps * rows, stacked})
-                          .t()
-                          .mm(h_previous.reshape({steps * rows, hidden}));
+    const Tensor dw =
+        dgates.reshape({steps * rows, stacked}).t().mm(h_previous.reshape({steps * rows, hidden}));
     return {dgates, dw, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 
@@ -126,9 +124,9 @@ LstmStates LstmSequence(const Tensor& gates_x, const Tensor& w_hh, const Tensor&
   MENTOR_CHECK(gates_x.size(0) >= 1 && gates_x.is_cpu());
   const bool fifth = episodes.reinstated.defined();
   MENTOR_CHECK(gates_x.size(2) == (fifth ? 5 : 4) * w_hh.size(1));
-  const variable_list out = Sequence::apply(
-      gates_x, w_hh, h, c, fifth ? episodes.reinstated.contiguous() : Tensor(),
-      episodes.starts.defined() ? (1 - episodes.starts).unsqueeze(-1) : Tensor());
+  const variable_list out =
+      Sequence::apply(gates_x, w_hh, h, c, fifth ? episodes.reinstated.contiguous() : Tensor(),
+                      episodes.starts.defined() ? (1 - episodes.starts).unsqueeze(-1) : Tensor());
   return {out[0], out[1], fifth ? out[2] : Tensor()};
 }
 

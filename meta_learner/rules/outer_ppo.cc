@@ -65,13 +65,12 @@ void EvaluateGroup(const learner::PieceGradient& gradient_of, const OuterPpoConf
           return x.const_data_ptr<double>()[i];
         };
         const learner::OuterStep adds =
-            config.regression
-                ? learner::OuterStep{.terms = {.pg = -now.log_prob},
-                                     .derivatives = {.log_prob = -1 / numbers}}
-                : learner::EvaluateOuterStep(config.loss, numbers, now,
-                                             {.log_prob = in(log_probs),
-                                              .advantage = in(advantages),
-                                              .target = in(targets)});
+            config.regression ? learner::OuterStep{.terms = {.pg = -now.log_prob},
+                                                   .derivatives = {.log_prob = -1 / numbers}}
+                              : learner::EvaluateOuterStep(config.loss, numbers, now,
+                                                           {.log_prob = in(log_probs),
+                                                            .advantage = in(advantages),
+                                                            .target = in(targets)});
         learner::AddTerms(adds.terms, &group->sums);
         return adds.derivatives;
       },

@@ -66,8 +66,7 @@ class Rl2 final : public OuterPpoRule {
   // What memory gave is recorded with the weights that acted, once for all epochs, and is a
   // constant (docs/algorithms/recurrent_policy.md#episodic-memory).
   absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps, Tensor advantages,
-                                         Tensor returns,
-                                         learner::WorkerPool* pool) const override {
+                                         Tensor returns, learner::WorkerPool* pool) const override {
     OuterPpoBatch batch{.features = {},
                         .cut_features = {},
                         .outputs = regression_ ? steps.labels : steps.actions,
@@ -128,8 +127,7 @@ const RegisterRule kRl2({
       Check(context.spec, options, violations);
       // Without a benchmark, which is refused elsewhere, nothing has a size.
       if (!violations->empty() || context.shape.action_size() == 0) return nullptr;
-      const learner::RecurrentPolicy policy =
-          learner::ReadRecurrentPolicy(options, context.shape);
+      const learner::RecurrentPolicy policy = learner::ReadRecurrentPolicy(options, context.shape);
       learner::CheckEpisodicMemory(policy, context.shape.episode_steps(),
                                    context.spec.lifetime().steps_per_iteration(), violations);
       if (policy.discrete && options.Choice("loss") == "squared") {
@@ -147,10 +145,10 @@ const RegisterRule kRl2({
 namespace {
 
 // `terms` gives the differentiable quantities of a piece.
-TrainedNetwork PolicyWith(
-    const learner::RecurrentPolicy& policy,
-    std::function<learner::PieceEvaluation(const learner::RecurrentOutputs&, const Tensor& recorded)>
-        terms) {
+TrainedNetwork PolicyWith(const learner::RecurrentPolicy& policy,
+                          std::function<learner::PieceEvaluation(const learner::RecurrentOutputs&,
+                                                                 const Tensor& recorded)>
+                              terms) {
   TrainedNetwork network;
   network.initial_recurrent = [policy](int64_t num_lifetimes, torch::Dtype dtype) {
     return policy.InitialState(num_lifetimes, dtype);
@@ -172,22 +170,25 @@ TrainedNetwork PolicyWith(
 }  // namespace
 
 TrainedNetwork TrainedPolicy(const learner::RecurrentPolicy& policy) {
-  return PolicyWith(policy, [](const learner::RecurrentOutputs& outputs, const Tensor& actions)
-                        -> learner::PieceEvaluation {
-    return {.log_probs = RecurrentLogProb(outputs, actions),
-            .entropies = RecurrentEntropy(outputs),
-            .values = outputs.values,
-            .final_recurrent = {}};
-  });
+  return PolicyWith(policy,
+                    [](const learner::RecurrentOutputs& outputs,
+                       const Tensor& actions) -> learner::PieceEvaluation {
+                      return {.log_probs = RecurrentLogProb(outputs, actions),
+                              .entropies = RecurrentEntropy(outputs),
+                              .values = outputs.values,
+                              .final_recurrent = {}};
+                    });
 }
 
 TrainedNetwork RegressedPolicy(const learner::RecurrentPolicy& policy) {
-  return PolicyWith(policy, [](const learner::RecurrentOutputs& outputs, const Tensor& labels)
-                        -> learner::PieceEvaluation {
-    const Tensor error = (outputs.mean - labels).square().sum(-1);
-    const Tensor none = torch::zeros_like(error.detach());
-    return {.log_probs = -error, .entropies = none, .values = none, .final_recurrent = {}};
-  });
+  return PolicyWith(
+      policy,
+      [](const learner::RecurrentOutputs& outputs,
+         const Tensor& labels) -> learner::PieceEvaluation {
+        const Tensor error = (outputs.mean - labels).square().sum(-1);
+        const Tensor none = torch::zeros_like(error.detach());
+        return {.log_probs = -error, .entropies = none, .values = none, .final_recurrent = {}};
+      });
 }
 
 }  // namespace mentor::meta_learner

@@ -22,9 +22,10 @@ TEST_CASE("golden: the cell with a reinstatement gate and its gradient") {
     const Tensor w_ih = weight("lstm.W_ih"), w_hh = weight("lstm.W_hh"), b_ih = weight("lstm.b_ih"),
                  b_hh = weight("lstm.b_hh");
     const Tensor memory = ToTensor(test.at("memory")).unsqueeze(1);  // [t, 1, H]
-    const LstmEpisodes episodes{.reinstated = test.at("squash").get<bool>() ? memory.tanh()
-                                                                             : memory};
-    const Tensor h0 = ToTensor(test.at("h0")).unsqueeze(0), c0 = ToTensor(test.at("c0")).unsqueeze(0);
+    const LstmEpisodes episodes{.reinstated =
+                                    test.at("squash").get<bool>() ? memory.tanh() : memory};
+    const Tensor h0 = ToTensor(test.at("h0")).unsqueeze(0),
+                 c0 = ToTensor(test.at("c0")).unsqueeze(0);
     const Tensor gates_x =
         torch::linear(ToTensor(test.at("x")), w_ih, b_ih + b_hh).unsqueeze(1);  // [t, 1, 5 H]
     const LstmStates states = LstmSequence(gates_x, w_hh, h0, c0, episodes);
@@ -35,9 +36,8 @@ TEST_CASE("golden: the cell with a reinstatement gate and its gradient") {
     // Step by step, for the cells in between.
     Tensor h = h0, c = c0;
     for (int64_t t = 0; t < memory.size(0); ++t) {
-      const LstmStates now =
-          LstmSequence(gates_x.narrow(0, t, 1).detach(), w_hh.detach(), h, c,
-                       {.reinstated = episodes.reinstated.narrow(0, t, 1)});
+      const LstmStates now = LstmSequence(gates_x.narrow(0, t, 1).detach(), w_hh.detach(), h, c,
+                                          {.reinstated = episodes.reinstated.narrow(0, t, 1)});
       h = now.h[0];
       c = now.final_c;
       CheckNear("c", c[0], ToTensor(want.at("c"))[t], tolerance);

@@ -108,25 +108,27 @@ TEST_CASE("grad: recurrent policy, densities, entropies and values") {
 // A piece and its rest are the whole; the state between them has no gradient.
 TEST_CASE("grad: recurrent policy, pieces continue each other") {
   for (const int problem : {0, 3}) {
-  const RecurrentPolicy& policy = kProblems[problem].policy;
-  at::Generator generator = at::detail::createCPUGenerator(12);
-  const Tensor weights =
-      0.5 * torch::randn({policy.Layout().size()}, generator, torch::kFloat64).requires_grad_(true);
-  const Tensor features =
-      WithEnds(policy, torch::randn({2, 7, policy.features()}, generator, torch::kFloat64));
-  const auto begin = policy.InitialState(2, torch::kFloat64);
-  const RecurrentOutputs whole = policy.Forward(weights, features, begin);
-  const RecurrentOutputs head = policy.Forward(weights, features.narrow(1, 0, 3), begin);
-  const RecurrentOutputs tail = policy.Forward(weights, features.narrow(1, 3, 4), head.final_state);
-  testing::CheckNear("mean", torch::cat({head.mean, tail.mean}, 1).detach(), whole.mean.detach(),
-                     {.rel = 1e-12, .abs = 1e-12});
-  testing::CheckNear("values", torch::cat({head.values, tail.values}, 1).detach(),
-                     whole.values.detach(), {.rel = 1e-12, .abs = 1e-12});
-  for (int i = 0; i < 2; ++i) {
-    CHECK_FALSE(head.final_state[i].requires_grad());
-    testing::CheckNear("state", tail.final_state[i], whole.final_state[i],
+    const RecurrentPolicy& policy = kProblems[problem].policy;
+    at::Generator generator = at::detail::createCPUGenerator(12);
+    const Tensor weights =
+        0.5 *
+        torch::randn({policy.Layout().size()}, generator, torch::kFloat64).requires_grad_(true);
+    const Tensor features =
+        WithEnds(policy, torch::randn({2, 7, policy.features()}, generator, torch::kFloat64));
+    const auto begin = policy.InitialState(2, torch::kFloat64);
+    const RecurrentOutputs whole = policy.Forward(weights, features, begin);
+    const RecurrentOutputs head = policy.Forward(weights, features.narrow(1, 0, 3), begin);
+    const RecurrentOutputs tail =
+        policy.Forward(weights, features.narrow(1, 3, 4), head.final_state);
+    testing::CheckNear("mean", torch::cat({head.mean, tail.mean}, 1).detach(), whole.mean.detach(),
                        {.rel = 1e-12, .abs = 1e-12});
-  }
+    testing::CheckNear("values", torch::cat({head.values, tail.values}, 1).detach(),
+                       whole.values.detach(), {.rel = 1e-12, .abs = 1e-12});
+    for (int i = 0; i < 2; ++i) {
+      CHECK_FALSE(head.final_state[i].requires_grad());
+      testing::CheckNear("state", tail.final_state[i], whole.final_state[i],
+                         {.rel = 1e-12, .abs = 1e-12});
+    }
   }
 }
 
@@ -134,8 +136,7 @@ TEST_CASE("grad: recurrent policy, pieces continue each other") {
 TEST_CASE("grad: an episode that resets a recurrent policy knows nothing of what was before") {
   RecurrentPolicy policy = kProblems[3].policy;
   at::Generator generator = at::detail::createCPUGenerator(13);
-  const Tensor weights =
-      0.5 * torch::randn({policy.Layout().size()}, generator, torch::kFloat64);
+  const Tensor weights = 0.5 * torch::randn({policy.Layout().size()}, generator, torch::kFloat64);
   const auto begin = policy.InitialState(2, torch::kFloat64);
   for (const bool reset : {true, false}) {
     policy.memory->reset_at_episode = reset;

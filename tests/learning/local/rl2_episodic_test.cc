@@ -1,7 +1,8 @@
 // RL^2 with a memory of episodes on the contextual bandit of
 // docs/algorithms/small_environments.md#bandits through the real services in one process: from the
 // second round on, a barcode that was seen before is met with its best arm at the first pull. A
-// policy without memory, with keys that say nothing, or whose cell is given nothing stays at chance.
+// policy without memory, with keys that say nothing, or whose cell is given nothing stays at
+// chance.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -114,7 +115,8 @@ TEST_CASE("episodic RL^2: what is trained is what acted", "[learning]") {
       "rl2_episodic.txtpb", {"rule.outer_updates=5", "evaluation.lifetimes_per_goal=0"});
   for (const double error : learned.metrics.at("rho_error")) CHECK(error < 1e-5);
   for (const double hits : learned.metrics.at("memory_hits")) CHECK(hits == Approx(6.0 / 9));
-  CHECK(learned.metrics.at("reinstate_gate").front() == Approx(1 / (1 + std::exp(-1.0))).epsilon(0.1));
+  CHECK(learned.metrics.at("reinstate_gate").front() ==
+        Approx(1 / (1 + std::exp(-1.0))).epsilon(0.1));
 }
 
 }  // namespace

@@ -313,8 +313,7 @@ TEST_CASE("policy: a recurrent policy remembers its steps and what came of them"
 // newest of its context, or the nearest within the radius, had left in the cell.
 TEST_CASE("policy: a recurrent policy finds the cells of earlier episodes again", "[unit]") {
   const uint32_t d = 3, a = 2, steps = 3;
-  const std::vector<std::vector<float>> contexts = {
-      {0, 0}, {2, 0}, {0.25f, 0}, {0, 2}, {0, 0}};
+  const std::vector<std::vector<float>> contexts = {{0, 0}, {2, 0}, {0.25f, 0}, {0, 2}, {0, 0}};
   // Which episode is read, -1: none. With room for two, the first one is gone at the fifth.
   struct {
     uint32_t capacity;

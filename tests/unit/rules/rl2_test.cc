@@ -1,3 +1,5 @@
+#include "meta_learner/rules/rl2.h"
+
 #include <functional>
 #include <map>
 #include <optional>
@@ -40,8 +42,7 @@ v1::EnvironmentShape Shape(bool discrete) {
 
 constexpr learner::EpisodicMemory kMemory{.radius = 0.3, .capacity = 3, .context_size = 2};
 
-learner::RecurrentPolicy Policy(bool discrete,
-                                std::optional<learner::EpisodicMemory> memory = {}) {
+learner::RecurrentPolicy Policy(bool discrete, std::optional<learner::EpisodicMemory> memory = {}) {
   return {.observation_size = 3,
           .action_size = 2,
           .discrete = discrete,
@@ -52,10 +53,8 @@ learner::RecurrentPolicy Policy(bool discrete,
           .critic = 7,
           .memory = memory};
 }
-const std::map<std::string, std::string> kEpisodic = {{"memory", "episodic"},
-                                                      {"reinstate_radius", "0.3"},
-                                                      {"capacity", "3"},
-                                                      {"context_size", "2"}};
+const std::map<std::string, std::string> kEpisodic = {
+    {"memory", "episodic"}, {"reinstate_radius", "0.3"}, {"capacity", "3"}, {"context_size", "2"}};
 
 std::unique_ptr<OuterRule> MakeRule(const v1::ExperimentSpec& spec, bool discrete = false,
                                     int num_threads = 2) {
@@ -107,8 +106,8 @@ LifetimeBatch Collect(const Tensor& weights, bool discrete, uint32_t round = 0,
   const learner::RecurrentPolicy policy = Policy(discrete, memory);
   const torch::NoGradGuard no_grad;
   const auto lives = learner::LiveAgain(policy, weights, steps, nullptr);
-  const auto outputs = policy.Forward(weights, lives->features,
-                                      policy.InitialState(kLifetimes, torch::kFloat32));
+  const auto outputs =
+      policy.Forward(weights, lives->features, policy.InitialState(kLifetimes, torch::kFloat32));
   steps.log_probs = learner::RecurrentLogProb(outputs, steps.actions);
   steps.signal_values = outputs.values.contiguous();
   return batch;
@@ -187,8 +186,8 @@ TEST_CASE("rl2: a life lived again reads what it read, whoever lives beside it",
           ++episodes;
           found += m.ne(0).any().item<bool>();
         }
-        const auto now = policy.Forward(
-            weights, torch::cat({inputs[l][t].view({1, 1, -1}), m}, -1), state);
+        const auto now =
+            policy.Forward(weights, torch::cat({inputs[l][t].view({1, 1, -1}), m}, -1), state);
         state = now.final_state;
         INFO("lifetime " << l << ", step " << t);
         testing::CheckNear("m", lives->features[l][t].narrow(0, policy.inputs(), 9), m[0][0],
@@ -217,8 +216,8 @@ TEST_CASE("rl2: a life lived again reads what it read, whoever lives beside it",
 }
 
 TEST_CASE("rl2: a memory without a use is refused with its remedy", "[unit]") {
-  v1::ExperimentSpec spec = Spec({{"memory", "episodic"}, {"context_size", "4"}, {"k", "2"},
-                                  {"epochs", "1"}});
+  v1::ExperimentSpec spec =
+      Spec({{"memory", "episodic"}, {"context_size", "4"}, {"k", "2"}, {"epochs", "1"}});
   spec.mutable_lifetime()->set_steps_per_iteration(9);  // An episode has 10.
   const std::string refusal = Refusal(spec);
   CHECK_THAT(refusal, Contains("lifetime.steps_per_iteration: is 9") &&
@@ -239,6 +238,89 @@ TEST_CASE("rl2: a new policy with a memory lets in what it was told to", "[unit]
   const Tensor bias = policy.Layout().Part("lstm.b_ih", open->meta_parameters());
   CHECK(bias.narrow(0, 0, 36).eq(0).all().item<bool>());
   CHECK(bias.narrow(0, 36, 9).eq(-2).all().item<bool>());
+}
+
+// On labels that are a function of what is seen, whatever was done.
+TEST_CASE("rl2: regression brings the mean near the labels and leaves the values alone", "[unit]") {
+  const std::map<std::string, std::string> squared = {{"loss", "squared"}, {"epochs", "8"}};
+  const auto rule = MakeRule(Spec(squared)), other = MakeRule(Spec(squared), false, 1);
+  CHECK(rule->needs().labels);
+  CHECK_FALSE(MakeRule(Spec())->needs().labels);
+  LifetimeBatch batch = Collect(rule->meta_parameters(), false);
+  batch.steps.labels = 0.5 * batch.steps.observations.narrow(2, 0, 2) + 1;
+  const learner::RecurrentPolicy policy = Policy(false);
+  const auto mean_at = [&](const Tensor& weights) {
+    const torch::NoGradGuard no_grad;
+    return policy
+        .Forward(weights, learner::RecurrentFeatures(batch.steps),
+                 policy.InitialState(kLifetimes, torch::kFloat32))
+        .mean;
+  };
+  const auto error_at = [&](const Tensor& weights) {
+    return (mean_at(weights) - batch.steps.labels).square().sum(-1).mean().item<double>();
+  };
+  const Tensor before = rule->meta_parameters().clone();
+  auto report = rule->Update(batch, 0);
+  INFO(std::string(report.status().message()));
+  REQUIRE(report.ok());
+  CHECK(report->at("kl") == 0);
+  CHECK(report->at("epochs") == 8);
+  for (uint32_t step = 1; step < 6; ++step) report = rule->Update(batch, step);
+  const double error = error_at(rule->meta_parameters());
+  CHECK(error < 0.5 * error_at(before));
+  CHECK(report->at("loss") == Approx(error).epsilon(0.3));  // While it still fell.
+  const learner::ParamLayout layout = policy.Layout();
+  for (const char* untouched : {"critic.W1", "critic.b2", "logstd.W1", "logstd.b2"}) {
+    INFO(untouched);
+    CHECK(layout.Part(untouched, rule->meta_parameters()).equal(layout.Part(untouched, before)));
+  }
+  for (uint32_t step = 0; step < 6; ++step) REQUIRE(other->Update(batch, step).ok());
+  CHECK(Same(rule->Save(), other->Save()));
+
+  batch.steps.labels[2][3][1] = std::numeric_limits<float>::infinity();
+  CHECK(rule->Update(batch, 6).status().message() ==
+        "labels of lifetime 2 is not finite at step 3");
+  batch.steps.labels = Tensor();
+  CHECK(rule->Update(batch, 6).status().message() == "lifetimes have no labels");
+  Violations violations;
+  CHECK(MakeOuterRule({.spec = Spec(squared), .shape = Shape(true), .network = nullptr},
+                      &violations) == nullptr);
+  CHECK_THAT(std::string(violations.ToStatus().message()),
+             Contains("rule.option.loss: is squared, but actions are choices"));
+}
+
+// The gradient of the mean squared error by differences, through EvaluatePiece.
+TEST_CASE("rl2: regression descends the squared error", "[unit]") {
+  const learner::RecurrentPolicy policy = Policy(false);
+  const Tensor weights = (Normals(5, {policy.Layout().size()}, 0) * 0.4).to(torch::kFloat64);
+  const Tensor features = Normals(6, {3, 8, policy.features()}, 0).to(torch::kFloat64);
+  const Tensor labels = Normals(7, {3, 8, 2}, 0).to(torch::kFloat64);
+  const Tensor none = torch::zeros({3, 8}, torch::kFloat64);
+  const OuterPpoBatch batch{.features = features,
+                            .cut_features = {},
+                            .outputs = labels,
+                            .log_probs = none,
+                            .advantages = none,
+                            .returns = none};
+  const auto state = policy.InitialState(3, torch::kFloat64);
+  const auto loss_at = [&](const Tensor& at) {
+    const torch::NoGradGuard no_grad;
+    return (policy.Forward(at, features, state).mean - labels).square().sum(-1).mean();
+  };
+  const auto got = EvaluatePiece(RegressedPolicy(policy), {.regression = true, .k = 8}, batch,
+                                 {0, 8}, weights, state, nullptr);
+  REQUIRE(got.ok());
+  CHECK(got->report.loss == Approx(loss_at(weights).item<double>()));
+  CHECK(got->report.rho_error == 0);
+  Tensor differences = torch::empty_like(weights);
+  for (int64_t i = 0; i < weights.numel(); ++i) {
+    Tensor plus = weights.clone(), minus = weights.clone();
+    plus[i] += 1e-6;
+    minus[i] -= 1e-6;
+    differences[i] = (loss_at(plus) - loss_at(minus)) / 2e-6;
+  }
+  testing::CheckNear("gradient", got->gradient, differences, {.rel = 1e-5, .abs = 1e-7});
+  CHECK(got->gradient.abs().max().item<double>() > 1e-2);
 }
 
 TEST_CASE("rl2: state goes through a checkpoint", "[unit]") {
