@@ -1,7 +1,9 @@
 #include "actor/policy_network.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include <absl/strings/str_format.h>
 
 #include "actor/episodic_network.h"
+#include "common/cell_memory.h"
 #include "common/check.h"
 #include "common/exact_math.h"
 
@@ -22,6 +25,9 @@ using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::Row
 using Observation = Eigen::Map<const VectorXf>;
 
 constexpr int kLanes = 8;  // float32 in a vector register of x86-64-v3.
+// Of a memory of episodes.
+constexpr double kRadiusMax = 1e300;
+constexpr uint32_t kCapacityMax = 1'000'000;
 
 Index Padded(Index size) {
   return (size + kLanes - 1) / kLanes * kLanes;
@@ -91,6 +97,7 @@ struct Sizes {
   Index d = 0, h = 0, a = 0;
   bool discrete = false;
   Index e1 = 0, e2 = 0, lstm = 0, heads = 0;  // Recurrent networks only.
+  std::optional<v1::EpisodicMemory> memory = {};
 };
 
 // W1, b1, W2, b2, W3, b3 and logstd: mean = W3 tanh(W2 tanh(W1 o + b1) + b2) + b3.
@@ -191,7 +198,9 @@ struct StateStd : Mlp {
 // a lifetime:
 //   code1 = [relu(enc1 x), q], z = [relu(enc2 code1), q], h = LSTM(z),
 //   mean = three layers, log std = two layers, tanh between them.
-// The gates i, f, g, o are four padded blocks.
+// The gates i, f, g, o are four padded blocks. With a memory of episodes
+// (docs/algorithms/recurrent_policy.md#episodic-memory) a fifth one, r, lets tanh(m) into the cell,
+// where m is what memory gave at the beginning of the episode.
 struct Recurrent final : PolicyNetwork {
   static constexpr Index kSide = 2;
 
@@ -203,6 +212,10 @@ struct Recurrent final : PolicyNetwork {
   Affine mean1, mean2, mean3;
   std::vector<Affine> logstd;  // Two layers; none where actions are discrete.
   VectorXf x, code1, z, gates, h, c, hidden1, hidden2, log_std;
+  std::optional<CellMemory<float>> memory;
+  bool begins_episode = true;
+  std::vector<float> context;  // Of the running episode.
+  VectorXf reinstated;         // tanh(m)
 
   Recurrent(const Sizes& n, Reader* reader, PolicyOutput* output)
       : n(n),
@@ -223,24 +236,25 @@ struct Recurrent final : PolicyNetwork {
     Begin();
   }
   static Index Inputs(const Sizes& n) { return n.d + n.a + kSide; }
+  static Index NumGates(const Sizes& n) { return n.memory ? 5 : 4; }
   static Index Count(const Sizes& n) {
     return n.e1 * Inputs(n) + n.e1 + n.e2 * (n.e1 + kSide) + n.e2 +
-           4 * n.lstm * (n.e2 + kSide + n.lstm + 2) + n.heads * n.lstm + n.heads +
+           NumGates(n) * n.lstm * (n.e2 + kSide + n.lstm + 2) + n.heads * n.lstm + n.heads +
            n.heads * n.heads + n.heads + n.a * n.heads + n.a +
            (n.discrete ? 0 : n.heads * n.lstm + n.heads + n.a * n.heads + n.a);
   }
 
   MatrixXf Gates(Reader* reader, Index columns, Index padded_columns) const {
-    MatrixXf padded(4 * block, padded_columns);
-    for (Index gate = 0; gate < 4; ++gate) {
+    MatrixXf padded(NumGates(n) * block, padded_columns);
+    for (Index gate = 0; gate < NumGates(n); ++gate) {
       padded.middleRows(gate * block, block) =
           reader->Matrix(n.lstm, columns, block, padded_columns);
     }
     return padded;
   }
   VectorXf GateBias(Reader* reader) const {
-    VectorXf padded(4 * block);
-    for (Index gate = 0; gate < 4; ++gate)
+    VectorXf padded(NumGates(n) * block);
+    for (Index gate = 0; gate < NumGates(n); ++gate)
       padded.segment(gate * block, block) = reader->Vector(n.lstm, block);
     return padded;
   }
@@ -249,15 +263,35 @@ struct Recurrent final : PolicyNetwork {
     x.setZero(Inputs(n));
     h.setZero(block);
     c.setZero(block);
+    begins_episode = true;
+    memory.reset();
+    if (n.memory) memory.emplace(n.memory->radius(), n.memory->capacity());
   }
   void Remember(std::span<const float> action, float success_signal, bool done) override {
     x.segment(n.d, n.a) = Observation(action.data(), n.a);
     x[n.d + n.a] = success_signal;
     x[n.d + n.a + 1] = done ? 1 : 0;
+    if (!memory || !done || begins_episode) return;
+    memory->Add(context, {c.data(), static_cast<size_t>(n.lstm)});
+    begins_episode = true;
+  }
+  void BeginEpisode(std::span<const float> observation) {
+    begins_episode = false;
+    const auto first = observation.first(n.memory->context_size());
+    context.assign(first.begin(), first.end());
+    if (n.memory->reset_at_episode()) {
+      h.setZero(block);
+      c.setZero(block);
+    }
+    reinstated.setZero(block);
+    const std::span<const float> found = memory->Find(context);
+    std::copy(found.begin(), found.end(), reinstated.data());
+    TanhInPlace(&reinstated);
   }
 
   void Forward(std::span<const float> observation, PolicyOutput* output) override {
     x.head(n.d) = Observation(observation.data(), n.d);
+    if (memory && begins_episode) BeginEpisode(observation);
     Encode(enc1, x, &code1);
     Encode(enc2, code1, &z);
     gates = b_gates;
@@ -266,9 +300,13 @@ struct Recurrent final : PolicyNetwork {
     // sigmoid(y) = (1 + tanh(y / 2)) / 2: one kind of tanh for all gates. A padded unit has c = 0.
     const auto gate = [&](Index index) { return gates.segment(index * block, block).array(); };
     gates.head(2 * block) = (0.5f * gates.head(2 * block).array()).tanh();
-    gates.tail(2 * block).head(block) = gate(2).tanh();
-    gates.tail(block) = (0.5f * gate(3)).tanh();
+    gates.segment(2 * block, block) = gate(2).tanh();
+    gates.segment(3 * block, block) = (0.5f * gate(3)).tanh();
     c = (0.5f + 0.5f * gate(1)) * c.array() + (0.5f + 0.5f * gate(0)) * gate(2);
+    if (memory) {
+      gates.tail(block) = (0.5f * gate(4)).tanh();
+      c.array() += (0.5f + 0.5f * gate(4)) * reinstated.array();
+    }
     h = c.array().tanh();
     h = (0.5f + 0.5f * gate(3)) * h.array();
 
@@ -317,6 +355,26 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> Make(const Sizes& sizes,
   return network;
 }
 
+absl::Status CheckMemory(const v1::PolicyWeights& weights) {
+  const v1::EpisodicMemory& memory = weights.recurrent().memory();
+  if (!(memory.radius() >= 0 && memory.radius() <= kRadiusMax)) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "policy: the radius of its memory is %g; it must be 0 to %g", memory.radius(), kRadiusMax));
+  }
+  if (memory.capacity() < 1 || memory.capacity() > kCapacityMax) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("policy: the capacity of its memory is %d; it must be 1 to %d",
+                        memory.capacity(), kCapacityMax));
+  }
+  if (memory.context_size() < 1 || memory.context_size() > weights.observation_size()) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "policy: contexts of its memory have %d numbers; they must have 1 to %d, those of an "
+        "observation",
+        memory.context_size(), weights.observation_size()));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakePolicyNetwork(const v1::PolicyWeights& weights,
@@ -342,14 +400,17 @@ absl::StatusOr<std::unique_ptr<PolicyNetwork>> MakePolicyNetwork(const v1::Polic
           absl::StrFormat("policy: sizes %s; each must be 1 to %d", names(", "), kPolicySizeMax));
     }
   }
-  const Sizes sizes{.d = weights.observation_size(),
-                    .h = weights.hidden_units(),
-                    .a = weights.action_size(),
-                    .discrete = weights.discrete(),
-                    .e1 = r.encoder1(),
-                    .e2 = r.encoder2(),
-                    .lstm = r.lstm(),
-                    .heads = r.heads()};
+  if (recurrent && r.has_memory()) MENTOR_RETURN_IF_ERROR(CheckMemory(weights));
+  const Sizes sizes{
+      .d = weights.observation_size(),
+      .h = weights.hidden_units(),
+      .a = weights.action_size(),
+      .discrete = weights.discrete(),
+      .e1 = r.encoder1(),
+      .e2 = r.encoder2(),
+      .lstm = r.lstm(),
+      .heads = r.heads(),
+      .memory = recurrent && r.has_memory() ? std::optional(r.memory()) : std::nullopt};
   switch (weights.network()) {
     case v1::POLICY_NETWORK_MLP:
       return Make<Mlp>(sizes, weights, names("-"), output);

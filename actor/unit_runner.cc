@@ -10,6 +10,7 @@
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
+#include "common/cell_memory.h"
 #include "common/check.h"
 #include "common/cpu_time.h"
 #include "common/failpoint.h"
@@ -71,7 +72,11 @@ class TrajectoryWriter {
         rewards_(v1::Tensor::DTYPE_FLOAT64, {n}, out->mutable_rewards()),
         successes_(v1::Tensor::DTYPE_UINT8, {n}, out->mutable_successes()),
         terminations_(v1::Tensor::DTYPE_UINT8, {n}, out->mutable_terminations()),
-        truncations_(v1::Tensor::DTYPE_UINT8, {n}, out->mutable_truncations()) {}
+        truncations_(v1::Tensor::DTYPE_UINT8, {n}, out->mutable_truncations()) {
+    if (info.has_labels)
+      labels_.emplace(v1::Tensor::DTYPE_FLOAT32,
+                      std::initializer_list<int64_t>{n, info.action_size}, out->mutable_labels());
+  }
 
   // What the policy saw and did, and what came of it.
   void AddStep(std::span<const float> observation, std::span<const float> action, float log_prob,
@@ -83,6 +88,7 @@ class TrajectoryWriter {
     successes_.Add(outcome.success ? 1 : 0);
     terminations_.Add(outcome.terminated ? 1 : 0);
     truncations_.Add(WasCut(outcome) ? 1 : 0);
+    if (labels_) labels_->Add(outcome.label);
   }
   // The last observations of truncated episodes, [K, D] by rows.
   void AddFinalObservations(std::span<const float> rows) {
@@ -107,6 +113,7 @@ class TrajectoryWriter {
   Rows<float> observations_, actions_, log_probs_;
   Rows<double> rewards_;
   Rows<uint8_t> successes_, terminations_, truncations_;
+  std::optional<Rows<float>> labels_;
 };
 
 void ToFloats(std::span<const double> from, std::span<float> to) {
@@ -134,6 +141,15 @@ absl::Status CheckUnit(const v1::Unit& unit) {
     return absl::InvalidArgumentError(
         "unit: a recurrent policy remembers its lifetime, so its unit begins at step 0");
   }
+  const v1::RecurrentSizes& sizes = unit.policy().recurrent();
+  if (sizes.has_memory() && !CellMemoryFits(std::min(sizes.memory().capacity(), unit.steps()),
+                                            sizes.memory().context_size(), sizes.lstm())) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "unit: a policy's memory of %d episodes with contexts of %d numbers and cells of %d could "
+        "take more than %d MiB; lower its capacity",
+        sizes.memory().capacity(), sizes.memory().context_size(), sizes.lstm(),
+        kCellMemoryBytesMax >> 20));
+  }
   return absl::OkStatus();
 }
 
@@ -155,7 +171,8 @@ absl::Status CheckPolicy(const Policy& policy, const envs::EnvironmentInfo& info
 absl::Status CheckResultSize(const v1::Unit& unit, const envs::EnvironmentInfo& info) {
   const uint64_t step_bytes =
       sizeof(float) * static_cast<uint64_t>(info.observation_size + info.action_size + 1) +
-      sizeof(double) + 3;
+      sizeof(double) + 3 +
+      (info.has_labels ? sizeof(float) * static_cast<uint64_t>(info.action_size) : 0);
   const uint64_t final_bytes =
       unit.return_final_observations()
           ? (unit.steps() / static_cast<uint64_t>(info.episode_steps) + 1) * sizeof(float) *
@@ -165,6 +182,20 @@ absl::Status CheckResultSize(const v1::Unit& unit, const envs::EnvironmentInfo& 
     return absl::InvalidArgumentError(absl::StrFormat(
         "unit: %d steps of %d bytes are more than a result may have (%d bytes); cut it into parts",
         unit.steps(), step_bytes, kResultBytesMax));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLabel(const envs::EnvironmentInfo& info, const envs::StepOutcome& outcome,
+                        uint32_t step) {
+  const size_t size = info.has_labels ? static_cast<size_t>(info.action_size) : 0;
+  if (outcome.label.size() != size) {
+    return absl::InternalError(absl::StrFormat("step %d: the label has %d numbers, expected %d",
+                                               step, outcome.label.size(), size));
+  }
+  for (const float x : outcome.label) {
+    if (!std::isfinite(x))
+      return absl::InternalError(absl::StrFormat("step %d: the label is not finite", step));
   }
   return absl::OkStatus();
 }
@@ -307,6 +338,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     if (!std::isfinite(outcome.reward) || !AllFinite(observation)) {
       return absl::InternalError(absl::StrFormat("step %d gave a number that is not finite", step));
     }
+    MENTOR_RETURN_IF_ERROR(CheckLabel(info, outcome, step));
     if (!std::isfinite(log_prob)) {
       return absl::InternalError(
           absl::StrFormat("step %d: the policy gave a number that is not finite", step));

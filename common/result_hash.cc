@@ -18,18 +18,22 @@ void Append(uint64_t number, std::string* bytes) {
 std::string ResultHash(const v1::Trajectory& trajectory, const std::string& final_state) {
   Sha256 hash;
   std::string head;  // What stands before the next data.
-  // An absent tensor has no type and no axes.
+  const auto add = [&](const v1::Tensor& tensor) {
+    head.clear();
+    Append(static_cast<uint64_t>(tensor.dtype()), &head);
+    Append(static_cast<uint64_t>(tensor.shape_size()), &head);
+    for (int64_t axis : tensor.shape()) Append(static_cast<uint64_t>(axis), &head);
+    hash.Update(head);
+    hash.Update(tensor.data());
+  };
+  // An absent tensor has no type and no axes; absent labels are left out.
   for (const v1::Tensor* tensor :
        {&trajectory.observations(), &trajectory.actions(), &trajectory.log_probs(),
         &trajectory.rewards(), &trajectory.successes(), &trajectory.next_observation(),
         &trajectory.terminations(), &trajectory.truncations(), &trajectory.final_observations()}) {
-    head.clear();
-    Append(static_cast<uint64_t>(tensor->dtype()), &head);
-    Append(static_cast<uint64_t>(tensor->shape_size()), &head);
-    for (int64_t axis : tensor->shape()) Append(static_cast<uint64_t>(axis), &head);
-    hash.Update(head);
-    hash.Update(tensor->data());
+    add(*tensor);
   }
+  if (trajectory.has_labels()) add(trajectory.labels());
   head.clear();
   Append(final_state.size(), &head);
   hash.Update(head);

@@ -33,6 +33,8 @@ struct EnvironmentInfo {
   // Every episode has exactly M steps and depends only on task and reset key, so a unit can be one
   // episode.
   bool independent_episodes = true;
+  // Each step says what its action should have been (StepOutcome::label).
+  bool has_labels = false;
 };
 
 struct StepOutcome {
@@ -40,6 +42,9 @@ struct StepOutcome {
   bool success = false;     // Reported after this step.
   bool terminated = false;  // The task ended.
   bool truncated = false;   // Step M of the episode; the task may have ended with it.
+  // [A]: what the action should have been, of environments that know it; theirs, and valid until
+  // they are called again.
+  std::span<const float> label = {};
 };
 
 // One simulator with one task. Not thread-safe: one per worker thread. Models are shared behind it,

@@ -48,6 +48,7 @@ class Runner {
         return CollectSegment({.number = collection++,
                                .steps = shard_.spec().lifetime().steps_per_iteration(),
                                .mean_actions = loop->acts_with_means(),
+                               .labels = loop->wants_labels(),
                                .policies = std::move(policies)});
       };
       MENTOR_ASSIGN_OR_RETURN(const Segment segment, loop->Iterate(iteration, collect, &report));

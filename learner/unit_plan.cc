@@ -108,6 +108,11 @@ class RowsOfUnits {
     for (auto& [name, from, to] : parts) {
       if (!CopyInto(from, &to)) return Misfit(shard_, unit, name, from, to);
     }
+    if (segment_.labels.defined()) {
+      torch::Tensor to = rows(segment_.labels);
+      if (!CopyInto(trajectory.labels(), &to))
+        return Misfit(shard_, unit, "labels", trajectory.labels(), to);
+    }
     rows(dones_).add_(rows(truncated_));
     filled_[agent] = begin + steps;
     if (!bootstraps_) return absl::OkStatus();
@@ -261,6 +266,7 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const Collection
       ZeroSegment({shard.lifetimes_size(), plan.steps, shard.shape().observation_size(),
                    shard.shape().action_size(), truncations},
                   torch::TensorOptions(), [&](const SegmentField& field) {
+                    if (field.source == SegmentField::Source::kLabels) return plan.labels;
                     return field.source == SegmentField::Source::kActor &&
                            (bootstraps || !field.with_truncations);
                   });

@@ -25,6 +25,7 @@ struct CollectionPlan {
   uint32_t number = 0;  // Within the lifetime, from 0; part of the noise's key and of step numbers.
   uint32_t steps = 0;   // For each agent.
   bool mean_actions = false;   // Without noise.
+  bool labels = false;         // The segment has labels.
   bool deterministic = false;  // Whole episodes from fresh resets, with mean actions.
   // One for each agent, or n for each (agent-major), which act for steps / n one after the other.
   std::vector<v1::PolicyWeights> policies;

@@ -67,10 +67,12 @@ inline v1::Unit PendulumUnit(uint32_t agent, uint32_t steps) {
   return unit;
 }
 
-// A recurrent policy (docs/algorithms/recurrent_policy.md#the-network) of small sizes.
+// A recurrent policy (docs/algorithms/recurrent_policy.md#the-network) of small sizes, with the
+// fifth gate if it has a memory.
 inline v1::PolicyWeights RandomRecurrentPolicy(uint32_t d, uint32_t a, bool discrete,
                                                uint32_t encoder1, uint32_t encoder2, uint32_t lstm,
-                                               uint32_t heads) {
+                                               uint32_t heads,
+                                               const v1::EpisodicMemory* memory = nullptr) {
   v1::PolicyWeights weights;
   weights.set_network(v1::POLICY_NETWORK_RECURRENT);
   weights.set_observation_size(d);
@@ -80,9 +82,11 @@ inline v1::PolicyWeights RandomRecurrentPolicy(uint32_t d, uint32_t a, bool disc
   weights.mutable_recurrent()->set_encoder2(encoder2);
   weights.mutable_recurrent()->set_lstm(lstm);
   weights.mutable_recurrent()->set_heads(heads);
+  if (memory != nullptr) *weights.mutable_recurrent()->mutable_memory() = *memory;
+  const uint32_t gates = memory != nullptr ? 5 : 4;
   const uint32_t head = heads * lstm + heads + a * heads + a;
   std::vector<double> normals(encoder1 * (d + a + 2) + encoder1 + encoder2 * (encoder1 + 2) +
-                              encoder2 + 4 * lstm * (encoder2 + 2 + lstm + 2) + head +
+                              encoder2 + gates * lstm * (encoder2 + 2 + lstm + 2) + head +
                               heads * heads + heads + (discrete ? 0 : head));
   RandomStream{.seed = 78, .purpose = Purpose::kTest}.Normals(0, normals);
   for (const double normal : normals) {

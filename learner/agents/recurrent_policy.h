@@ -9,17 +9,25 @@
 //   mean  = mean3 tanh(mean2 tanh(mean1 h))        discrete: logits of A choices
 //   ln std = logstd2 tanh(logstd1 h)               continuous only
 //   value = critic2 tanh(critic1 h)
+//
+// With a memory of episodes (docs/algorithms/recurrent_policy.md#episodic-memory) the cell is given
+// r tanh(m) too, where r is a fifth gate and m what memory gave for the episode; m follows the
+// inputs x in the features.
 #pragma once
 
 #include <torch/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
+
+#include <absl/status/statusor.h>
 
 #include "common/options.h"
 #include "learner/agents/param_layout.h"
 #include "learner/agents/segment.h"
+#include "learner/agents/worker_pool.h"
 #include "mentor/v1/rollout_service.pb.h"
 #include "mentor/v1/shard_service.pb.h"
 
@@ -30,7 +38,17 @@ struct RecurrentOutputs {
   torch::Tensor mean;                      // [N, t, A]; logits of discrete actions
   torch::Tensor log_std;                   // [N, t, A]; undefined for discrete actions
   torch::Tensor values;                    // [N, t]
+  torch::Tensor reinstate_gate;            // [N, t, H], detached; undefined without a memory
   std::vector<torch::Tensor> final_state;  // Detached.
+};
+
+// A policy's memory of earlier episodes: v1::EpisodicMemory, and how its gate begins.
+struct EpisodicMemory {
+  double radius = 0.5;
+  int64_t capacity = 1000;
+  int64_t context_size = 0;
+  bool reset_at_episode = true;
+  double reinstate_bias = 1;
 };
 
 struct RecurrentPolicy {
@@ -40,8 +58,11 @@ struct RecurrentPolicy {
   int64_t action_size = 0;       // A
   bool discrete = false;
   int64_t encoder1 = 126, encoder2 = 30, lstm = 256, heads = 128, critic = 512;
+  std::optional<EpisodicMemory> memory = {};
 
-  int64_t features() const { return observation_size + action_size + kSide; }
+  int64_t inputs() const { return observation_size + action_size + kSide; }  // x
+  int64_t features() const { return inputs() + (memory ? lstm : 0); }        // x, m
+  int64_t gates() const { return memory ? 5 : 4; }
   // enc1.W b, enc2.W b, lstm.W_ih W_hh b_ih b_hh, mean.W1 b1 W2 b2 W3 b3, logstd.W1 b1 W2 b2
   // (continuous only), critic.W1 b1 W2 b2. Actors get all but the critic.
   ParamLayout Layout() const;
@@ -62,9 +83,30 @@ struct RecurrentPolicy {
 // Sizes, as settings of the rule that trains the policy.
 OptionTable RecurrentPolicyOptions();
 RecurrentPolicy ReadRecurrentPolicy(const OptionValues& options, const v1::EnvironmentShape& shape);
+// Whether its memory has a use and a size that lifetimes and observations allow.
+void CheckEpisodicMemory(const RecurrentPolicy& policy, int64_t episode_steps,
+                         int64_t lifetime_steps, Violations* violations);
 
-// Inputs [N, L, features] of recorded lifetimes, from their first step on.
+// Inputs [N, L, inputs] of recorded lifetimes, from their first step on.
 torch::Tensor RecurrentFeatures(const Segment& lifetimes);
+
+// Lifetimes and steps that are lived again at once: this bounds memory, and the order of sums does
+// not depend on the number of threads.
+inline constexpr int64_t kLivesAtOnce = 16, kLifeStepsAtOnce = 512;
+
+// Recorded lifetimes, lived again.
+struct RecurrentLives {
+  torch::Tensor features;  // [N, L, features]: with what memory gave
+  torch::Tensor values;    // [N, L]: what the critic says of each step
+  // Means over lifetimes, of policies with a memory: the share of episodes that found something,
+  // and of its numbers the fifth gate.
+  double memory_hits = 0, reinstate_gate = 0;
+};
+// By the weights that acted, float32, without gradients: so memory gives what it gave the actor. A
+// null pool: on this thread.
+absl::StatusOr<RecurrentLives> LiveAgain(const RecurrentPolicy& policy,
+                                         const torch::Tensor& weights, const Segment& lifetimes,
+                                         WorkerPool* pool);
 
 // Log-density of actions [N, t, A], and entropy, for each step [N, t]; both are summed over A.
 torch::Tensor RecurrentLogProb(const RecurrentOutputs& outputs, const torch::Tensor& actions);

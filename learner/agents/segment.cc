@@ -38,6 +38,7 @@ constexpr std::array kFields = {
                  Sent::kAlways, /*seen=*/-1, torch::kFloat64},
     SegmentField{"open_successes", &Segment::open_successes, Axes::kAgentsBefore, Source::kActor,
                  Sent::kAlways},
+    SegmentField{"labels", &Segment::labels, Axes::kStepActions, Source::kLabels, Sent::kTraining},
     SegmentField{"values", &Segment::values, Axes::kSteps, Source::kCritic, Sent::kNever,
                  /*seen=*/7},
     SegmentField{"last_values", &Segment::last_values, Axes::kAgents, Source::kCritic, Sent::kNever,

@@ -39,6 +39,9 @@ struct Segment {
   torch::Tensor values = {};       // [S, T]
   torch::Tensor last_values = {};  // [S]: of next_observations
 
+  // Where the environment knows it and the inner loop asks: what each action should have been.
+  torch::Tensor labels = {};  // [S, T, A]
+
   // With agent.bootstrap_on_truncation only: episodes that a limit cut short (gae.h).
   torch::Tensor truncated = {};  // [S, T]: 1 where it did after step t
   // [S, K, D]: the last observation of each, in the order of steps; what is left of K is zero. K is
@@ -64,8 +67,9 @@ struct SegmentField {
     kAgentObservations,
     kTruncationObservations
   };
-  // Who makes it: actors always do, the others where there is a critic or a signal network.
-  enum class Source { kActor, kCritic, kSignal };
+  // Who makes it: actors always do, the others where there are labels, a critic or a signal
+  // network.
+  enum class Source { kActor, kLabels, kCritic, kSignal };
   // What is sent to the meta-learner: nothing, what training needs, and what evaluations need too.
   enum class Sent { kNever, kTraining, kAlways };
 

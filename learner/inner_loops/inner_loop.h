@@ -90,6 +90,8 @@ class InnerLoop {
   virtual std::vector<v1::PolicyWeights> Policies() const = 0;
   // Whether agents act without noise, also in inner iterations.
   virtual bool acts_with_means() const { return false; }
+  // Whether it learns from labels, which the environment must know.
+  virtual bool wants_labels() const { return false; }
   // Everything that the next iterations depend on.
   virtual TensorMap Save() const = 0;
   virtual absl::Status Load(const TensorMap& state) = 0;

@@ -14,9 +14,14 @@
 namespace mentor::learner {
 namespace {
 
-// Lifetimes and steps whose values are computed at once: this bounds memory, and the order of sums
-// does not depend on the number of threads.
-constexpr int64_t kGroup = 16, kPiece = 512;
+OptionTable Options() {
+  OptionTable options = RecurrentPolicyOptions();
+  options.push_back(ChoiceOption(
+      "loss", {"ppo", "squared"},
+      "What the policy descends: the loss of outer PPO, or the mean over steps of the squared "
+      "distance of its mean from the label, of environments that have labels."));
+  return options;
+}
 
 class Recurrent : public InnerLoop {
  public:
@@ -30,7 +35,13 @@ class Recurrent : public InnerLoop {
     MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
     if (context_.shard->outer_learning()) {
       const CpuTimer timer;
-      MENTOR_ASSIGN_OR_RETURN(segment.signal_values, Values(segment));
+      MENTOR_ASSIGN_OR_RETURN(const RecurrentLives lives,
+                              LiveAgain(policy_, context_.meta_parameters, segment, context_.pool));
+      segment.signal_values = lives.values;
+      if (policy_.memory) {
+        report->statistics["memory_hits"] = lives.memory_hits;
+        report->statistics["reinstate_gate"] = lives.reinstate_gate;
+      }
       report->signal_seconds += timer.Seconds();
     }
     return segment;
@@ -42,6 +53,9 @@ class Recurrent : public InnerLoop {
   }
 
   bool acts_with_means() const override { return !context_.shard->outer_learning(); }
+  bool wants_labels() const override {
+    return context_.shard->outer_learning() && context_.options.Choice("loss") == "squared";
+  }
 
   // A lifetime is one iteration, so nothing ever goes on.
   TensorMap Save() const override { return {}; }
@@ -50,28 +64,6 @@ class Recurrent : public InnerLoop {
   }
 
  private:
-  // [S, L]: what the critic said of each step.
-  absl::StatusOr<torch::Tensor> Values(const Segment& segment) const {
-    const torch::Tensor features = RecurrentFeatures(segment);
-    const int64_t agents = features.size(0), steps = features.size(1);
-    torch::Tensor values = torch::empty({agents, steps});
-    MENTOR_RETURN_IF_ERROR(
-        ParallelFor(context_.pool, (agents + kGroup - 1) / kGroup, [&](int64_t group) {
-          const int64_t first = group * kGroup, count = std::min(kGroup, agents - first);
-          const torch::Tensor own = features.narrow(0, first, count);
-          std::vector<torch::Tensor> state = policy_.InitialState(count, torch::kFloat32);
-          for (int64_t begin = 0; begin < steps; begin += kPiece) {
-            const int64_t length = std::min(kPiece, steps - begin);
-            RecurrentOutputs outputs =
-                policy_.Forward(context_.meta_parameters, own.narrow(1, begin, length), state);
-            values.narrow(0, first, count).narrow(1, begin, length).copy_(outputs.values);
-            state = std::move(outputs.final_state);
-          }
-          return absl::OkStatus();
-        }));
-    return values;
-  }
-
   const InnerLoopContext context_;
   const RecurrentPolicy policy_;
 };
@@ -79,7 +71,16 @@ class Recurrent : public InnerLoop {
 const RegisterInnerLoop kRecurrent({
     .name = "recurrent",
     .summary = "a meta-learned recurrent policy that lives for one iteration and never updates",
-    .options = RecurrentPolicyOptions(),
+    .options = Options(),
+    .metrics = {{.name = "memory_hits",
+                 .help = "With an episodic memory: share of episodes whose context was found.",
+                 .label = "contexts found",
+                 .panel = MetricInfo::Panel::kOwn},
+                {.name = "reinstate_gate",
+                 .help = "With an episodic memory: mean of the gate that lets what was found into "
+                         "the cell.",
+                 .label = "reinstatement gate",
+                 .panel = MetricInfo::Panel::kOwn}},
     .make = [](const InnerLoopContext& context,
                Violations* violations) -> std::unique_ptr<InnerLoop> {
       const v1::LifetimeSpec& lifetime = context.shard->spec().lifetime();
@@ -96,6 +97,8 @@ const RegisterInnerLoop kRecurrent({
                         "evaluation is deterministic throughout: set it to 0");
       }
       const RecurrentPolicy policy = ReadRecurrentPolicy(context.options, context.shard->shape());
+      CheckEpisodicMemory(policy, context.shard->shape().episode_steps(), context.steps(),
+                          violations);
       const torch::Tensor& weights = context.meta_parameters;
       if (weights.defined() && (weights.dim() != 1 || weights.size(0) != policy.Layout().size())) {
         violations->Add("meta_parameters",
@@ -109,9 +112,21 @@ const RegisterInnerLoop kRecurrent({
       const RecurrentPolicy policy = ReadRecurrentPolicy(context.options, context.shard->shape());
       const int64_t widths =
           policy.encoder1 + policy.encoder2 + 6 * policy.lstm + 4 * policy.heads + policy.critic;
+      // In the result as it comes and is parsed, in the segment, in messages.
+      const int64_t labels = context.options.Choice("loss") == "squared" ? 7 : 0;
+      int64_t per_step = widths;
+      int64_t memory = 0;  // Of one lifetime.
+      if (policy.memory) {
+        per_step += 2 * policy.lstm;  // Its gate, and what it lets in.
+        memory = std::min(policy.memory->capacity, context.steps()) *
+                     (policy.memory->context_size + policy.lstm + 32) +
+                 context.steps() * policy.memory->context_size;
+      }
+      const int64_t steps = std::min(kLifeStepsAtOnce, context.steps());
       return {.policy = num_meta_parameters,
-              .at_once = context.num_agents() * context.steps() * 2 * policy.features(),
-              .per_thread = 3 * kGroup * std::min(kPiece, context.steps()) * widths};
+              .at_once = context.num_agents() * context.steps() *
+                         (2 * policy.features() + labels * policy.action_size),
+              .per_thread = kLivesAtOnce * (3 * steps * per_step + memory)};
     },
 });
 

@@ -13,9 +13,10 @@
 namespace mentor::learner {
 
 // A row of 4 H gates before their activations becomes i, f, g, o; c_t, tanh(c_t) and h_t follow. c
-// may be c_previous.
-template <typename T>
-void CellForward(int64_t hidden, T* gates, const T* c_previous, T* c, T* tanh_c, T* h) {
+// may be c_previous. more(j, access, c) is what c_t is with whatever else the cell is given.
+template <typename T, typename More>
+[[gnu::always_inline]] inline void CellForward(int64_t hidden, T* gates, const T* c_previous, T* c,
+                                               T* tanh_c, T* h, More&& more) {
   ForLanes<T>(hidden, [&](int64_t j, auto at) {
     const Lanes<T> i = Sigmoid(at.Load(gates + j));
     const Lanes<T> f = Sigmoid(at.Load(gates + hidden + j));
@@ -25,19 +26,37 @@ void CellForward(int64_t hidden, T* gates, const T* c_previous, T* c, T* tanh_c,
     at.Store(gates + hidden + j, f);
     at.Store(gates + 2 * hidden + j, g);
     at.Store(gates + 3 * hidden + j, o);
-    const Lanes<T> next = Fma(f, at.Load(c_previous + j), i * g);
+    const Lanes<T> next = more(j, at, Fma(f, at.Load(c_previous + j), i * g));
     const Lanes<T> squashed = Tanh(next);
     at.Store(c + j, next);
     at.Store(tanh_c + j, squashed);
     at.Store(h + j, o * squashed);
   });
 }
+template <typename T>
+void CellForward(int64_t hidden, T* gates, const T* c_previous, T* c, T* tanh_c, T* h) {
+  CellForward<T>(hidden, gates, c_previous, c, tanh_c, h,
+                 [](int64_t, auto, Lanes<T> next) { return next; });
+}
+// With a fifth gate, the last H of the row's 5 H: c_t = i g + f c_{t-1} + r reinstated
+// (docs/algorithms/recurrent_policy.md#episodic-memory).
+template <typename T>
+void CellForward(int64_t hidden, T* gates, const T* reinstated, const T* c_previous, T* c,
+                 T* tanh_c, T* h) {
+  T* const gate = gates + 4 * hidden;
+  CellForward<T>(hidden, gates, c_previous, c, tanh_c, h,
+                 [&](int64_t j, auto at, Lanes<T> next) -> Lanes<T> {
+                   const Lanes<T> r = Sigmoid(at.Load(gate + j));
+                   at.Store(gate + j, r);
+                   return Fma(r, at.Load(reinstated + j), next);
+                 });
+}
 
 // The activated gates become the loss's derivatives before activation; dc goes from step t to step
-// t - 1.
-template <typename T>
-void CellBackward(int64_t hidden, T* gates, const T* c_previous, const T* tanh_c, const T* dh,
-                  T* dc) {
+// t - 1. also(j, access, dc_t) sees the derivative by c_t.
+template <typename T, typename Also>
+[[gnu::always_inline]] inline void CellBackward(int64_t hidden, T* gates, const T* c_previous,
+                                                const T* tanh_c, const T* dh, T* dc, Also&& also) {
   const Lanes<T> one = Fill(T(1));
   ForLanes<T>(hidden, [&](int64_t j, auto at) {
     const Lanes<T> i = at.Load(gates + j), f = at.Load(gates + hidden + j);
@@ -49,7 +68,24 @@ void CellBackward(int64_t hidden, T* gates, const T* c_previous, const T* tanh_c
     at.Store(gates + 2 * hidden + j, dnext * i * (one - g * g));
     at.Store(gates + 3 * hidden + j, dh_j * squashed * o * (one - o));
     at.Store(dc + j, dnext * f);
+    also(j, at, dnext);
   });
+}
+template <typename T>
+void CellBackward(int64_t hidden, T* gates, const T* c_previous, const T* tanh_c, const T* dh,
+                  T* dc) {
+  CellBackward<T>(hidden, gates, c_previous, tanh_c, dh, dc, [](int64_t, auto, Lanes<T>) {});
+}
+// With the fifth gate; what is reinstated is a constant.
+template <typename T>
+void CellBackward(int64_t hidden, T* gates, const T* reinstated, const T* c_previous,
+                  const T* tanh_c, const T* dh, T* dc) {
+  T* const gate = gates + 4 * hidden;
+  CellBackward<T>(hidden, gates, c_previous, tanh_c, dh, dc,
+                  [&](int64_t j, auto at, Lanes<T> dnext) {
+                    const Lanes<T> r = at.Load(gate + j);
+                    at.Store(gate + j, dnext * at.Load(reinstated + j) * r * (Fill(T(1)) - r));
+                  });
 }
 
 template <typename T>

@@ -10,11 +10,22 @@ namespace mentor::learner {
 struct LstmStates {
   torch::Tensor h;        // [t, N, H]: after each step
   torch::Tensor final_c;  // [N, H], without a graph
+  torch::Tensor r;        // [t, N, H]: the fifth gate, without a graph; undefined without one
 };
 
-// gates_x [t, N, 4 H]: what the input gives to the gates i, f, g, o, biases included.
-// w_hh [4 H, H]. h, c [N, H] enter, without a graph.
+// What episodes are to the layer (docs/algorithms/recurrent_policy.md#episodic-memory).
+struct LstmEpisodes {
+  // [t, N, H] without a graph: what a fifth gate, r, lets into the cell, c = i g + f c + r
+  // reinstated. Undefined: there are four gates.
+  torch::Tensor reinstated = {};
+  // [t, N]: 1 where h and c are 0 before the step. Undefined: nowhere.
+  torch::Tensor starts = {};
+};
+
+// gates_x [t, N, 4 H or 5 H]: what the input gives to the gates i, f, g, o, r, biases included.
+// w_hh [4 H or 5 H, H]. h, c [N, H] enter, without a graph.
 LstmStates LstmSequence(const torch::Tensor& gates_x, const torch::Tensor& w_hh,
-                        const torch::Tensor& h, const torch::Tensor& c);
+                        const torch::Tensor& h, const torch::Tensor& c,
+                        const LstmEpisodes& episodes = {});
 
 }  // namespace mentor::learner

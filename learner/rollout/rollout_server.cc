@@ -176,6 +176,8 @@ absl::Status ValidateResult(const v1::Unit& unit, const v1::Result& result) {
   MENTOR_RETURN_IF_ERROR(CheckEnds(unit, t));
   MENTOR_RETURN_IF_ERROR(
       CheckTensor("next_observation", t.next_observation(), v1::Tensor::DTYPE_FLOAT32, {d}));
+  if (t.has_labels())
+    MENTOR_RETURN_IF_ERROR(CheckTensor("labels", t.labels(), v1::Tensor::DTYPE_FLOAT32, {n, a}));
   const std::string& state = result.final_state();
   if (state.size() > kStateBytesMax) {
     return absl::InvalidArgumentError(absl::StrFormat(

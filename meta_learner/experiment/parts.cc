@@ -219,6 +219,12 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
        .num_threads = num_threads},
       violations);
   if (parts.rule == nullptr || parts.benchmark == nullptr) return parts;
+  if (parts.rule->needs().labels && !parts.benchmark->info().has_labels) {
+    violations->Add("rule.option.loss",
+                    absl::StrFormat("is squared, but %s has no labels; set ppo, or an environment "
+                                    "that says what each action should have been",
+                                    parts.benchmark->info().name));
+  }
   if (parts.rule->needs().paired_noise) CheckPairs(*parts.benchmark, spec, violations);
   if (parts.network != nullptr) CheckInnerLoop(*parts.benchmark, spec, violations);
   return parts;

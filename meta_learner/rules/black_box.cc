@@ -115,8 +115,9 @@ class BlackBox final : public OuterPpoRule {
  private:
   TrainedNetwork network() const override { return *network_; }
 
-  OuterPpoBatch Recorded(const learner::Segment& steps, Tensor advantages,
-                         Tensor returns) const override {
+  absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps, Tensor advantages,
+                                         Tensor returns,
+                                         learner::WorkerPool* /*pool*/) const override {
     learner::Segment trained;
     for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
                         &learner::Segment::log_probs, &learner::Segment::shaped_rewards,

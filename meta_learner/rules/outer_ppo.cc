@@ -45,7 +45,7 @@ Tensor PieceFeatures(const OuterPpoBatch& batch, const Piece& piece, int64_t fir
                     1);
 }
 
-void EvaluateGroup(const learner::PieceGradient& gradient_of, const learner::OuterLossConfig& loss,
+void EvaluateGroup(const learner::PieceGradient& gradient_of, const OuterPpoConfig& config,
                    const OuterPpoBatch& batch, const Piece& piece,
                    const std::vector<Tensor>& recurrent, int64_t first, int64_t count,
                    GroupResult* group) {
@@ -64,9 +64,13 @@ void EvaluateGroup(const learner::PieceGradient& gradient_of, const learner::Out
         const auto in = [i = lifetime * steps + step](const Tensor& x) {
           return x.const_data_ptr<double>()[i];
         };
-        const learner::OuterStep adds = learner::EvaluateOuterStep(
-            loss, numbers, now,
-            {.log_prob = in(log_probs), .advantage = in(advantages), .target = in(targets)});
+        const learner::OuterStep adds =
+            config.regression ? learner::OuterStep{.terms = {.pg = -now.log_prob},
+                                                   .derivatives = {.log_prob = -1 / numbers}}
+                              : learner::EvaluateOuterStep(config.loss, numbers, now,
+                                                           {.log_prob = in(log_probs),
+                                                            .advantage = in(advantages),
+                                                            .target = in(targets)});
         learner::AddTerms(adds.terms, &group->sums);
         return adds.derivatives;
       },
@@ -110,7 +114,7 @@ absl::Status EvaluateGroups(const TrainedNetwork& network, const OuterPpoConfig&
   const learner::PieceGradient gradient_of = network.gradient_at(weights);
   MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, num_groups, [&](int64_t i) {
     const int64_t first = i * group;
-    EvaluateGroup(gradient_of, config.loss, batch, piece, recurrent, first,
+    EvaluateGroup(gradient_of, config, batch, piece, recurrent, first,
                   std::min(group, lifetimes - first), &groups[i]);
     return absl::OkStatus();
   }));

@@ -33,6 +33,9 @@ namespace mentor::meta_learner {
 struct OuterPpoConfig {
   learner::AdamConfig adam = {.learning_rate = 5e-5};
   learner::OuterLossConfig loss = {};
+  // The loss is the mean of what the network gives as -log_prob; nothing is left of PPO but its
+  // pieces and steps.
+  bool regression = false;
   double max_grad_norm = 0.5;
   std::optional<double> target_kl = 0.01;  // Unset: never stops early.
   int64_t epochs = 12;                     // At most.

@@ -199,7 +199,11 @@ void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string&
 
 OuterPpoRule::OuterPpoRule(const RuleContext& context, const OptionValues& options,
                            const OuterPpoRuleConfig& config, Tensor weights)
-    : ppo_(ReadOuterPpo(options)),
+    : ppo_([&] {
+        OuterPpoConfig ppo = ReadOuterPpo(options);
+        ppo.regression = config.regression;
+        return ppo;
+      }()),
       config_(config),
       shaped_objective_(options.Choice("objective") == "shaped"),
       target_mean_(options.Number("target_mean")),
@@ -239,6 +243,7 @@ absl::Status OuterPpoRule::CheckBatch(const LifetimeBatch& batch) const {
       &Segment::observations,   &Segment::actions,         &Segment::log_probs,
       &Segment::shaped_rewards, &Segment::success_signals, &Segment::prev_done,
       &Segment::signal_values};
+  if (config_.regression) members.push_back(&Segment::labels);
   if (config_.sampled_signals)
     members.insert(members.end(), {&Segment::signals, &Segment::signal_log_probs});
   for (const learner::SegmentMember member : members) {
@@ -290,8 +295,10 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
   RuleReport report = {{"advantage_mean", advantages.mean().item<double>()},
                        {"advantage_std", std},
                        {"advantage_floored", std < advantage_std_floor_ ? 1 : 0}};
-  const OuterPpoBatch recorded =
-      Recorded(batch.steps, StandardiseAdvantages(advantages, advantage_std_floor_), returns);
+  MENTOR_ASSIGN_OR_RETURN(
+      const OuterPpoBatch recorded,
+      Recorded(batch.steps, StandardiseAdvantages(advantages, advantage_std_floor_), returns,
+               &pool_));
   MENTOR_RETURN_IF_ERROR(
       CheckTensor("input of the trained network (the density of an action may be too great)",
                   recorded.features, config_.lifetimes, config_.trained_steps, 3));

@@ -49,6 +49,7 @@ struct OuterPpoRuleConfig {
   int64_t lifetime_steps = 0;    // L
   int64_t trained_steps = 0;     // n: the first of them, which have advantages
   bool sampled_signals = false;  // The batch has signals and their densities.
+  bool regression = false;       // On labels, which the batch has (OuterPpoConfig::regression).
 };
 
 // A rule that trains a recurrent network, for which every lifetime is one episode, by PPO on the
@@ -67,8 +68,9 @@ class OuterPpoRule : public OuterRule {
  private:
   virtual TrainedNetwork network() const = 0;
   // What the network saw and gave in the trained steps; advantages and returns [N, n] are raw.
-  virtual OuterPpoBatch Recorded(const learner::Segment& steps, torch::Tensor advantages,
-                                 torch::Tensor returns) const = 0;
+  virtual absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps,
+                                                 torch::Tensor advantages, torch::Tensor returns,
+                                                 learner::WorkerPool* pool) const = 0;
 
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override;
   absl::Status CheckBatch(const LifetimeBatch& batch) const;

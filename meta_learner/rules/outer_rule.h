@@ -48,6 +48,8 @@ struct RuleNeeds {
   bool plans_rounds = false;
   // Agents learn within their lifetimes, which takes two inner iterations or more.
   bool inner_updates = true;
+  // Steps have labels (envs::EnvironmentInfo::has_labels).
+  bool labels = false;
 };
 
 // What the inner loop of one shard gives.

@@ -5,6 +5,7 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -47,26 +48,43 @@ class Rl2 final : public OuterPpoRule {
                            .lambda = options.Number("lambda")},
              .lifetimes = context.spec.rule().lifetimes_per_update(),
              .lifetime_steps = context.spec.lifetime().steps_per_iteration(),
-             .trained_steps = context.spec.lifetime().steps_per_iteration()},
+             .trained_steps = context.spec.lifetime().steps_per_iteration(),
+             .regression = options.Choice("loss") == "squared"},
             policy.InitialWeights(context.spec.agent().initial_std(), context.spec.seed())),
-        policy_(policy) {}
+        policy_(policy),
+        regression_(options.Choice("loss") == "squared") {}
 
-  RuleNeeds needs() const override { return {.signal_network = false, .inner_updates = false}; }
+  RuleNeeds needs() const override {
+    return {.signal_network = false, .inner_updates = false, .labels = regression_};
+  }
 
  private:
-  TrainedNetwork network() const override { return TrainedPolicy(policy_); }
+  TrainedNetwork network() const override {
+    return regression_ ? RegressedPolicy(policy_) : TrainedPolicy(policy_);
+  }
 
-  OuterPpoBatch Recorded(const learner::Segment& steps, Tensor advantages,
-                         Tensor returns) const override {
-    return {.features = learner::RecurrentFeatures(steps),
-            .cut_features = {},
-            .outputs = steps.actions,
-            .log_probs = steps.log_probs,
-            .advantages = std::move(advantages),
-            .returns = std::move(returns)};
+  // What memory gave is recorded with the weights that acted, once for all epochs, and is a
+  // constant (docs/algorithms/recurrent_policy.md#episodic-memory).
+  absl::StatusOr<OuterPpoBatch> Recorded(const learner::Segment& steps, Tensor advantages,
+                                         Tensor returns, learner::WorkerPool* pool) const override {
+    OuterPpoBatch batch{.features = {},
+                        .cut_features = {},
+                        .outputs = regression_ ? steps.labels : steps.actions,
+                        .log_probs = steps.log_probs,
+                        .advantages = std::move(advantages),
+                        .returns = std::move(returns)};
+    if (policy_.memory) {
+      MENTOR_ASSIGN_OR_RETURN(learner::RecurrentLives lives,
+                              LiveAgain(policy_, meta_parameters(), steps, pool));
+      batch.features = std::move(lives.features);
+    } else {
+      batch.features = learner::RecurrentFeatures(steps);
+    }
+    return batch;
   }
 
   const learner::RecurrentPolicy policy_;
+  const bool regression_;
 };
 
 // What no single option shows.
@@ -109,31 +127,68 @@ const RegisterRule kRl2({
       Check(context.spec, options, violations);
       // Without a benchmark, which is refused elsewhere, nothing has a size.
       if (!violations->empty() || context.shape.action_size() == 0) return nullptr;
-      return std::make_unique<Rl2>(context, options,
-                                   learner::ReadRecurrentPolicy(options, context.shape));
+      const learner::RecurrentPolicy policy = learner::ReadRecurrentPolicy(options, context.shape);
+      learner::CheckEpisodicMemory(policy, context.shape.episode_steps(),
+                                   context.spec.lifetime().steps_per_iteration(), violations);
+      if (policy.discrete && options.Choice("loss") == "squared") {
+        violations->Add("rule.option.loss",
+                        "is squared, but actions are choices, which have no distance from a label; "
+                        "set ppo");
+      }
+      if (!violations->empty()) return nullptr;
+      return std::make_unique<Rl2>(context, options, policy);
     },
 });
 
 }  // namespace
 
-TrainedNetwork TrainedPolicy(const learner::RecurrentPolicy& policy) {
+namespace {
+
+// `terms` gives the differentiable quantities of a piece.
+TrainedNetwork PolicyWith(const learner::RecurrentPolicy& policy,
+                          std::function<learner::PieceEvaluation(const learner::RecurrentOutputs&,
+                                                                 const Tensor& recorded)>
+                              terms) {
   TrainedNetwork network;
   network.initial_recurrent = [policy](int64_t num_lifetimes, torch::Dtype dtype) {
     return policy.InitialState(num_lifetimes, dtype);
   };
-  network.gradient_at = [policy](const Tensor& weights) {
+  network.gradient_at = [policy, terms = std::move(terms)](const Tensor& weights) {
     return learner::GradientByAutograd(
         weights,
-        [policy](const Tensor& at, const Tensor& features, const Tensor& actions,
-                 const std::vector<Tensor>& recurrent) -> learner::PieceEvaluation {
+        [policy, terms](const Tensor& at, const Tensor& features, const Tensor& recorded,
+                        const std::vector<Tensor>& recurrent) -> learner::PieceEvaluation {
           learner::RecurrentOutputs outputs = policy.Forward(at, features, recurrent);
-          return {.log_probs = RecurrentLogProb(outputs, actions),
-                  .entropies = RecurrentEntropy(outputs),
-                  .values = outputs.values,
-                  .final_recurrent = std::move(outputs.final_state)};
+          learner::PieceEvaluation evaluation = terms(outputs, recorded);
+          evaluation.final_recurrent = std::move(outputs.final_state);
+          return evaluation;
         });
   };
   return network;
+}
+
+}  // namespace
+
+TrainedNetwork TrainedPolicy(const learner::RecurrentPolicy& policy) {
+  return PolicyWith(policy,
+                    [](const learner::RecurrentOutputs& outputs,
+                       const Tensor& actions) -> learner::PieceEvaluation {
+                      return {.log_probs = RecurrentLogProb(outputs, actions),
+                              .entropies = RecurrentEntropy(outputs),
+                              .values = outputs.values,
+                              .final_recurrent = {}};
+                    });
+}
+
+TrainedNetwork RegressedPolicy(const learner::RecurrentPolicy& policy) {
+  return PolicyWith(
+      policy,
+      [](const learner::RecurrentOutputs& outputs,
+         const Tensor& labels) -> learner::PieceEvaluation {
+        const Tensor error = (outputs.mean - labels).square().sum(-1);
+        const Tensor none = torch::zeros_like(error.detach());
+        return {.log_probs = -error, .entropies = none, .values = none, .final_recurrent = {}};
+      });
 }
 
 }  // namespace mentor::meta_learner

@@ -8,5 +8,8 @@
 namespace mentor::meta_learner {
 
 TrainedNetwork TrainedPolicy(const learner::RecurrentPolicy& policy);
+// Its mean, regressed on labels: the recorded outputs are labels, what it gives as log_prob is
+// minus the squared distance from them (OuterPpoConfig::regression).
+TrainedNetwork RegressedPolicy(const learner::RecurrentPolicy& policy);
 
 }  // namespace mentor::meta_learner

@@ -419,6 +419,33 @@ TEST_CASE("rollout: fake actors that break a rule lose their stream, and nothing
   CheckEqual(run.Get(), Direct(units));
 }
 
+TEST_CASE("rollout: labels are checked like the others", "[loopback]") {
+  v1::Unit unit = PointReachUnit(0, 45);
+  v1::Result good = actor::UnitRunner().Run(unit);
+  REQUIRE(good.error().empty());
+  *good.mutable_trajectory()->mutable_labels() = good.trajectory().actions();
+  const auto message = [&](auto damage) {
+    v1::Result result = good;
+    damage(result.mutable_trajectory()->mutable_labels());
+    result.set_result_hash(ResultHash(result.trajectory(), result.final_state()));
+    return std::string(learner::ValidateResult(unit, result).message());
+  };
+  CHECK(message([](v1::Tensor*) {}).empty());
+  CHECK(learner::ValidateResult(unit, good).message().find("result_hash") !=
+        absl::string_view::npos);  // The hash covers them.
+  CHECK(message([](v1::Tensor* labels) {
+          labels->mutable_data()->pop_back();
+        }).starts_with("labels: "));
+  CHECK(message([](v1::Tensor* labels) { labels->set_shape(1, 1); }).starts_with("labels: shape"));
+  CHECK(message([](v1::Tensor* labels) {
+          labels->set_dtype(v1::Tensor::DTYPE_FLOAT64);
+        }).starts_with("labels: type"));
+  CHECK(message([](v1::Tensor* labels) {
+          const float nan = std::numeric_limits<float>::quiet_NaN();
+          std::memcpy(labels->mutable_data()->data(), &nan, sizeof(nan));
+        }) == "labels: a number is not finite");
+}
+
 TEST_CASE("rollout: each truncation comes with its observation, checked like the others",
           "[loopback]") {
   v1::Unit unit = PointReachUnit(0, 45);

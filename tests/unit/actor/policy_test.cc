@@ -132,24 +132,26 @@ class Plain {
     output.log_std = Vector(a, Affine(Tanh(Affine(o, h)), 1)[0]);
     return output;
   }
-  // `last`: action, success signal and done of the step before.
-  Output Recurrent(const Vector& o, const Vector& last, Vector* h, Vector* c) {
+  // `last`: action, success signal and done of the step before. m: what memory gave.
+  Output Recurrent(const Vector& o, const Vector& last, Vector* h, Vector* c,
+                   const Vector& m = {}) {
     const auto& n = weights_.recurrent();
     next_ = 0;
     const Vector side(last.end() - 2, last.end());
     const Vector code1 = Cat(Relu(Affine(Cat(o, last), n.encoder1())), side);
     const Vector z = Cat(Relu(Affine(code1, n.encoder2())), side);
-    Vector gates(4 * n.lstm(), 0.0);
+    Vector gates((m.empty() ? 4 : 5) * n.lstm(), 0.0);
     AddProduct(z, &gates);
     AddProduct(*h, &gates);
     for (int bias = 0; bias < 2; ++bias) {
-      const Vector b = Take(4 * n.lstm());
+      const Vector b = Take(gates.size());
       for (size_t i = 0; i < gates.size(); ++i) gates[i] += b[i];
     }
     const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
     for (uint32_t j = 0; j < n.lstm(); ++j) {
       const auto gate = [&](uint32_t block) { return gates[block * n.lstm() + j]; };
       (*c)[j] = sigmoid(gate(1)) * (*c)[j] + sigmoid(gate(0)) * std::tanh(gate(2));
+      if (!m.empty()) (*c)[j] += sigmoid(gate(4)) * std::tanh(m[j]);
       (*h)[j] = sigmoid(gate(3)) * std::tanh((*c)[j]);
     }
     Output output;
@@ -305,6 +307,99 @@ TEST_CASE("policy: a recurrent policy remembers its steps and what came of them"
   weights.mutable_recurrent()->set_lstm(0);
   CHECK(Policy().Load(weights).message() ==
         "policy: sizes 3, 6, 4, 0, 3, 2; each must be 1 to 65536");
+}
+
+// Five episodes of three steps: contexts A B A' C A, where A' lies near A. Each reads what the
+// newest of its context, or the nearest within the radius, had left in the cell.
+TEST_CASE("policy: a recurrent policy finds the cells of earlier episodes again", "[unit]") {
+  const uint32_t d = 3, a = 2, steps = 3;
+  const std::vector<std::vector<float>> contexts = {{0, 0}, {2, 0}, {0.25f, 0}, {0, 2}, {0, 0}};
+  // Which episode is read, -1: none. With room for two, the first one is gone at the fifth.
+  struct {
+    uint32_t capacity;
+    double radius;
+    int reads[5];
+  } const cases[] = {{10, 0.5, {-1, -1, 0, -1, 0}},
+                     {10, 0.01, {-1, -1, -1, -1, 0}},
+                     {2, 0.5, {-1, -1, 0, -1, 2}},
+                     {10, 1e300, {-1, 0, 0, 0, 0}}};
+  for (const bool discrete : {false, true}) {
+    for (const uint32_t lstm : {5u, 16u}) {
+      for (const bool reset : {true, false}) {
+        for (const auto& [capacity, radius, reads] : cases) {
+          INFO("capacity " << capacity << ", radius " << radius << ", reset " << reset);
+          v1::EpisodicMemory memory;
+          memory.set_capacity(capacity);
+          memory.set_radius(radius);
+          memory.set_context_size(2);
+          memory.set_reset_at_episode(reset);
+          const v1::PolicyWeights weights =
+              mentor::testing::RandomRecurrentPolicy(d, a, discrete, 6, 4, lstm, 8, &memory);
+          Policy policy;
+          REQUIRE(policy.Load(weights).ok());
+          for (int lifetime = 0; lifetime < 2; ++lifetime) {
+            Plain plain(weights);
+            const std::vector<double> nothing(lstm);
+            std::vector<double> h = nothing, c = nothing, last(a + 2);
+            std::vector<std::vector<double>> cells;
+            for (size_t episode = 0; episode < contexts.size(); ++episode) {
+              if (reset) h = c = nothing;
+              const std::vector<double> m = reads[episode] < 0 ? nothing : cells[reads[episode]];
+              for (uint32_t step = 0; step < steps; ++step) {
+                std::vector<float> observation = TestObservation(d, step);
+                if (step == 0) std::copy_n(contexts[episode].begin(), 2, observation.begin());
+                std::vector<float> action;
+                CheckOutput(
+                    &policy, observation,
+                    plain.Recurrent({observation.begin(), observation.end()}, last, &h, &c, m),
+                    &action);
+                const bool done = step + 1 == steps;
+                policy.Remember(action, 0.5f, done);
+                last.assign(action.begin(), action.end());
+                last.push_back(0.5);
+                last.push_back(done);
+              }
+              cells.push_back(c);
+            }
+            REQUIRE(policy.Load(weights).ok());  // A new lifetime, which remembers nothing.
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("policy: a memory of episodes is checked where it comes in", "[unit]") {
+  v1::EpisodicMemory good;
+  good.set_capacity(5);
+  good.set_radius(0);
+  good.set_context_size(3);
+  const auto message = [](const v1::EpisodicMemory& memory) {
+    return std::string(
+        Policy()
+            .Load(mentor::testing::RandomRecurrentPolicy(3, 2, false, 6, 4, 5, 3, &memory))
+            .message());
+  };
+  CHECK(message(good).empty());
+  v1::EpisodicMemory bad = good;
+  bad.set_capacity(0);
+  CHECK(message(bad) == "policy: the capacity of its memory is 0; it must be 1 to 1000000");
+  bad.set_capacity(1'000'001);
+  CHECK(message(bad) == "policy: the capacity of its memory is 1000001; it must be 1 to 1000000");
+  for (const double radius : {-1.0, 1e301, std::numeric_limits<double>::quiet_NaN()}) {
+    bad = good;
+    bad.set_radius(radius);
+    CHECK(message(bad).starts_with("policy: the radius of its memory is "));
+  }
+  for (const uint32_t size : {0u, 4u}) {
+    bad = good;
+    bad.set_context_size(size);
+    CHECK(message(bad).find("they must have 1 to 3") != std::string::npos);
+  }
+  // The weights of four gates are too few.
+  v1::PolicyWeights weights = mentor::testing::RandomRecurrentPolicy(3, 2, false, 6, 4, 5, 3);
+  *weights.mutable_recurrent()->mutable_memory() = good;
+  CHECK(std::string(Policy().Load(weights).message()).starts_with("policy: weights have "));
 }
 
 TEST_CASE("policy: wrong weights are refused", "[unit]") {

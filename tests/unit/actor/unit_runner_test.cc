@@ -506,5 +506,52 @@ TEST_CASE("unit runner: a recurrent policy is told what came of its steps", "[un
   }
 }
 
+TEST_CASE("unit runner: labels travel with the steps of environments that know them", "[unit]") {
+  v1::Unit unit = mentor::testing::NewUnit(0, 90);
+  unit.mutable_task()->set_environment("quadratic_function");
+  for (int i = 0; i < 6; ++i) unit.mutable_task()->add_parameters(0.1 * i - 0.2);
+  *unit.mutable_policy() = mentor::testing::RandomPolicy(3, 8, 1, 0);
+  const v1::Result result = UnitRunner().Run(unit);
+  INFO(result.error());
+  REQUIRE(result.error().empty());
+  const v1::Trajectory& t = result.trajectory();
+  CHECK(std::vector<int64_t>(t.labels().shape().begin(), t.labels().shape().end()) ==
+        std::vector<int64_t>{90, 1});
+  const auto labels = Floats(t.labels()), observations = Floats(t.observations());
+  // The value at a point is shown with the next one, but not over the end of an episode.
+  for (size_t step = 0; step + 1 < 90; ++step) {
+    if ((step + 1) % 40 == 0) {
+      CHECK(observations[3 * (step + 1) + 2] == 0);
+    } else {
+      CHECK(observations[3 * (step + 1) + 2] == labels[step]);
+    }
+  }
+  CHECK(result.result_hash() == ResultHash(t, result.final_state()));
+  v1::Trajectory other = t;
+  (*other.mutable_labels()->mutable_data())[5] ^= 1;
+  CHECK(ResultHash(other, result.final_state()) != result.result_hash());
+  other.clear_labels();
+  CHECK(ResultHash(other, result.final_state()) != result.result_hash());
+  CHECK_FALSE(UnitRunner().Run(PointReachUnit(0, 10)).trajectory().has_labels());
+}
+
+// What a memory may take is bounded by the episodes that a unit can have.
+TEST_CASE("unit runner: a memory that could take too much is refused before it is made", "[unit]") {
+  v1::EpisodicMemory memory;
+  memory.set_capacity(1'000'000);
+  memory.set_radius(1);
+  memory.set_context_size(4);
+  v1::Unit unit = PointReachUnit(0, 120);
+  unit.set_first_step(0);
+  unit.set_first_episode(0);
+  *unit.mutable_policy() = mentor::testing::RandomRecurrentPolicy(4, 2, false, 6, 5, 7, 4, &memory);
+  CHECK(UnitRunner().Run(unit).error().empty());  // 120 episodes at most.
+  unit.mutable_policy()->mutable_recurrent()->set_lstm(4096);
+  unit.set_steps(1'000'000);
+  CHECK(UnitRunner().Run(unit).error() ==
+        "unit: a policy's memory of 1000000 episodes with contexts of 4 numbers and cells of 4096 "
+        "could take more than 256 MiB; lower its capacity");
+}
+
 }  // namespace
 }  // namespace mentor::actor

@@ -301,6 +301,40 @@ TEST_CASE("contextual_bandit: contexts come back, each once in a round, under th
             .find("set more bits") != std::string::npos);
 }
 
+TEST_CASE("quadratic_function: guesses are paid by their distance, and the value is shown after",
+          "[unit]") {
+  const std::vector<double> c = {0.5, -1, 0.25, 1, -0.75, 0.125};
+  const auto environment =
+      Make("quadratic_function", {{"episode_steps", "5"}}, Task("quadratic_function", c));
+  REQUIRE(environment->info().has_labels);
+  std::vector<double> o(3), points;
+  REQUIRE(environment->Reset(Key(), 0, o).ok());
+  CHECK(o[2] == 0);
+  for (int t = 1; t <= 5; ++t) {
+    const double x1 = o[0], x2 = o[1];
+    CHECK(std::abs(x1) <= 1);
+    CHECK(std::abs(x2) <= 1);
+    points.push_back(x1);
+    points.push_back(x2);
+    const double y = 0.5 * x1 * x1 - x2 * x2 + 0.25 * x1 * x2 + x1 - 0.75 * x2 + 0.125;
+    const float guess = t == 3 ? 1000 : 0.5f;  // As it is, however far.
+    const StepOutcome outcome = Act(*environment, {guess}, &o);
+    CHECK(Near(outcome.reward, -(guess - y) * (guess - y), {.rel = 1e-12}));
+    REQUIRE(outcome.label.size() == 1);
+    CHECK(outcome.label[0] == static_cast<float>(y));
+    CHECK(Near(o[2], y, {.abs = 1e-14}));
+    CHECK_FALSE(outcome.success);
+    CHECK(outcome.truncated == (t == 5));
+  }
+  // Each point is drawn, and drawn anew in another episode.
+  std::sort(points.begin(), points.end());
+  CHECK(std::adjacent_find(points.begin(), points.end()) == points.end());
+  REQUIRE(environment->Reset(Key(), 1, o).ok());
+  CHECK_FALSE(std::binary_search(points.begin(), points.end(), o[0]));
+  CHECK(Complaint("quadratic_function", {}, {0, 0, 0, 2, 0, 0}).find("coefficients") !=
+        std::string::npos);
+}
+
 TEST_CASE("box_2d: moves end at the walls, nothing is paid", "[unit]") {
   const auto environment = Make("box_2d", {}, Task("box_2d", {}));
   std::vector<double> o(2);

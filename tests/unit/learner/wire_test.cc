@@ -2,6 +2,7 @@
 // cutting an iteration into units never changes it.
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 
 #include <absl/strings/str_cat.h>
@@ -400,6 +401,41 @@ TEST_CASE("wire: episodes that end early go on over iterations, however long the
     CHECK(got.prev_done.equal(want.prev_done.narrow(1, 0, all)));
     CHECK(got.success_signals.equal(want.success_signals.narrow(1, 0, all)));
   }
+}
+
+TEST_CASE("wire: labels come where the loop asks for them", "[unit]") {
+  const v1::Shard shard = MakeShard(7, 7, true);
+  CollectionPlan plan = Plan(shard, 0);
+  plan.labels = true;
+  std::vector<v1::EpisodeCursor> cursors = FirstCursors(2);
+  const auto units = PlanUnits(shard, 1, plan, cursors);
+  std::vector<v1::Result> results;
+  for (const auto& unit : units) results.push_back(ResultOf(unit, 7, 0));
+  // An environment without labels.
+  CHECK(AssembleSegment(shard, plan, units, results, &cursors)
+            .status()
+            .message()
+            .find("labels has 0 bytes for 7 numbers") != absl::string_view::npos);
+  for (v1::Result& result : results)
+    *result.mutable_trajectory()->mutable_labels() = result.trajectory().actions();
+  const auto segment = AssembleSegment(shard, plan, units, results, &cursors);
+  REQUIRE(segment.ok());
+  CHECK(torch::equal(segment->labels, segment->actions));
+  v1::Segment proto;
+  AddTensors(*segment, /*outcomes_only=*/false, &proto);
+  const auto got = SegmentFromProto(proto, shard);
+  REQUIRE(got.ok());
+  CHECK(torch::equal(got->labels, segment->labels));
+  for (v1::NamedTensor& named : *proto.mutable_tensors()) {
+    if (named.name() != "labels") continue;
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    std::memcpy(named.mutable_tensor()->mutable_data()->data(), &nan, sizeof(nan));
+  }
+  CHECK(SegmentFromProto(proto, shard).status().message().find("labels") !=
+        absl::string_view::npos);
+  // Nobody asked: they are left where they are.
+  plan.labels = false;
+  CHECK_FALSE(AssembleSegment(shard, plan, units, results, &cursors)->labels.defined());
 }
 
 TEST_CASE("wire: a segment comes back, and one that does not fit its shard names the tensor",

@@ -1,5 +1,8 @@
+#include "meta_learner/rules/rl2.h"
+
 #include <functional>
 #include <map>
+#include <optional>
 
 #include "learner/agents/numerics.h"
 #include "learner/agents/recurrent_policy.h"
@@ -37,7 +40,9 @@ v1::EnvironmentShape Shape(bool discrete) {
   return testing::Shape({.discrete_actions = discrete});
 }
 
-learner::RecurrentPolicy Policy(bool discrete) {
+constexpr learner::EpisodicMemory kMemory{.radius = 0.3, .capacity = 3, .context_size = 2};
+
+learner::RecurrentPolicy Policy(bool discrete, std::optional<learner::EpisodicMemory> memory = {}) {
   return {.observation_size = 3,
           .action_size = 2,
           .discrete = discrete,
@@ -45,8 +50,11 @@ learner::RecurrentPolicy Policy(bool discrete) {
           .encoder2 = 4,
           .lstm = 9,
           .heads = 5,
-          .critic = 7};
+          .critic = 7,
+          .memory = memory};
 }
+const std::map<std::string, std::string> kEpisodic = {
+    {"memory", "episodic"}, {"reinstate_radius", "0.3"}, {"capacity", "3"}, {"context_size", "2"}};
 
 std::unique_ptr<OuterRule> MakeRule(const v1::ExperimentSpec& spec, bool discrete = false,
                                     int num_threads = 2) {
@@ -71,7 +79,8 @@ Tensor Normals(uint32_t number, at::IntArrayRef shape, uint32_t round) {
 }
 
 // Lifetimes with any actions, and the densities and values that these weights give them.
-LifetimeBatch Collect(const Tensor& weights, bool discrete, uint32_t round = 0) {
+LifetimeBatch Collect(const Tensor& weights, bool discrete, uint32_t round = 0,
+                      std::optional<learner::EpisodicMemory> memory = {}) {
   LifetimeBatch batch;
   batch.environments.assign(kLifetimes, "door");
   batch.steps_per_iteration = kSteps;
@@ -84,10 +93,21 @@ LifetimeBatch Collect(const Tensor& weights, bool discrete, uint32_t round = 0) 
   steps.success_signals = Normals(2, {kLifetimes, kSteps}, round).gt(1).to(torch::kFloat32);
   steps.prev_done = torch::zeros({kLifetimes, kSteps});
   for (int64_t t = 10; t < kSteps; t += 10) steps.prev_done.select(1, t).fill_(1);
-  const learner::RecurrentPolicy policy = Policy(discrete);
+  // Contexts come back, in an order of each lifetime's own: which of three, with small changes.
+  if (memory) {
+    for (int64_t l = 0; l < kLifetimes; ++l) {
+      for (int64_t t = 0; t < kSteps; t += 5 + l) {
+        steps.observations[l][t][0] = static_cast<double>((l + t) % 3);
+        steps.observations[l][t][1].mul_(0.1);
+        steps.prev_done[l][t] = t > 0;
+      }
+    }
+  }
+  const learner::RecurrentPolicy policy = Policy(discrete, memory);
   const torch::NoGradGuard no_grad;
-  const auto outputs = policy.Forward(weights, learner::RecurrentFeatures(steps),
-                                      policy.InitialState(kLifetimes, torch::kFloat32));
+  const auto lives = learner::LiveAgain(policy, weights, steps, nullptr);
+  const auto outputs =
+      policy.Forward(weights, lives->features, policy.InitialState(kLifetimes, torch::kFloat32));
   steps.log_probs = learner::RecurrentLogProb(outputs, steps.actions);
   steps.signal_values = outputs.values.contiguous();
   return batch;
@@ -103,12 +123,14 @@ bool Same(const TensorMap& a, const TensorMap& b) {
 
 TEST_CASE("rl2: an update makes what paid likelier, the same bits with any number of threads",
           "[unit]") {
-  for (const bool discrete : {false, true}) {
-    INFO((discrete ? "discrete" : "continuous"));
-    const v1::ExperimentSpec spec = Spec();
+  for (const auto& [discrete, episodic] :
+       {std::pair(false, false), {true, false}, {false, true}, {true, true}}) {
+    INFO((discrete ? "discrete" : "continuous") << (episodic ? ", episodic" : ""));
+    const auto memory = episodic ? std::optional(kMemory) : std::nullopt;
+    const v1::ExperimentSpec spec = episodic ? Spec(kEpisodic) : Spec();
     const auto rule = MakeRule(spec, discrete, 1), other = MakeRule(spec, discrete, 3);
     CHECK_FALSE(rule->needs().signal_network);
-    const LifetimeBatch batch = Collect(rule->meta_parameters(), discrete);
+    const LifetimeBatch batch = Collect(rule->meta_parameters(), discrete, 0, memory);
     const auto report = rule->Update(batch, 0);
     INFO(std::string(report.status().message()));
     REQUIRE(report.ok());
@@ -117,11 +139,188 @@ TEST_CASE("rl2: an update makes what paid likelier, the same bits with any numbe
     REQUIRE(other->Update(batch, 0).ok());
     CHECK(Same(rule->Save(), other->Save()));
 
-    const LifetimeBatch after = Collect(rule->meta_parameters(), discrete);
+    const LifetimeBatch after = Collect(rule->meta_parameters(), discrete, 0, memory);
     const Tensor reward = batch.steps.shaped_rewards - batch.steps.shaped_rewards.mean();
     const Tensor change = (after.steps.log_probs - batch.steps.log_probs).to(torch::kFloat64);
     CHECK((reward * change).mean().item<double>() > 0);
   }
+}
+
+// A plain loop over the steps of one lifetime after the other: what each episode read, and what was
+// there to be read.
+TEST_CASE("rl2: a life lived again reads what it read, whoever lives beside it", "[unit]") {
+  for (const bool reset : {true, false}) {
+    learner::EpisodicMemory memory = kMemory;
+    memory.reset_at_episode = reset;
+    const learner::RecurrentPolicy policy = Policy(true, memory);
+    const Tensor weights = Normals(9, {policy.Layout().size()}, 0) * 0.4;
+    const learner::Segment steps = Collect(weights, true, 0, memory).steps;
+    learner::WorkerPool pool(3);
+    const auto lives = learner::LiveAgain(policy, weights, steps, &pool);
+    REQUIRE(lives.ok());
+    const torch::NoGradGuard no_grad;
+    const Tensor inputs = learner::RecurrentFeatures(steps);
+    double hits = 0, gates = 0;
+    for (int64_t l = 0; l < kLifetimes; ++l) {
+      struct Row {
+        Tensor context, cell;
+      };
+      std::vector<Row> rows;
+      std::vector<Tensor> state = policy.InitialState(1, torch::kFloat32);
+      Tensor m = torch::zeros({1, 1, 9}), context;
+      double found = 0, episodes = 0;
+      for (int64_t t = 0; t < kSteps; ++t) {
+        const bool begins = t == 0 || steps.prev_done[l][t].item<float>() != 0;
+        if (begins) {
+          if (t > 0) rows.push_back({context, state[1].clone()});
+          if (rows.size() > 3) rows.erase(rows.begin());
+          context = steps.observations[l][t].narrow(0, 0, 2).to(torch::kFloat64);
+          m = torch::zeros({1, 1, 9});
+          double nearest = 0.3;
+          for (const Row& row : rows) {
+            const double distance = (row.context - context).square().sum().item<double>();
+            if (distance > nearest) continue;
+            nearest = distance;
+            m = row.cell.view({1, 1, 9});
+          }
+          ++episodes;
+          found += m.ne(0).any().item<bool>();
+        }
+        const auto now =
+            policy.Forward(weights, torch::cat({inputs[l][t].view({1, 1, -1}), m}, -1), state);
+        state = now.final_state;
+        INFO("lifetime " << l << ", step " << t);
+        testing::CheckNear("m", lives->features[l][t].narrow(0, policy.inputs(), 9), m[0][0],
+                           {.rel = 1e-4, .abs = 1e-5});
+        testing::CheckNear("value", lives->values[l][t], now.values[0][0],
+                           {.rel = 1e-4, .abs = 1e-5});
+        gates += now.reinstate_gate.mean().item<double>() / (kSteps * kLifetimes);
+      }
+      hits += found / episodes / kLifetimes;
+    }
+    CHECK(hits > 0.2);
+    CHECK(hits < 0.9);
+    CHECK(lives->memory_hits == Approx(hits));
+    CHECK(lives->reinstate_gate == Approx(gates));
+    // One lifetime alone.
+    learner::Segment first;
+    for (auto member : {&learner::Segment::observations, &learner::Segment::actions,
+                        &learner::Segment::success_signals, &learner::Segment::prev_done}) {
+      first.*member = (steps.*member).narrow(0, 0, 1);
+    }
+    const auto alone = learner::LiveAgain(policy, weights, first, nullptr);
+    REQUIRE(alone.ok());
+    testing::CheckNear("m", alone->features, lives->features.narrow(0, 0, 1),
+                       {.rel = 1e-4, .abs = 1e-5});
+  }
+}
+
+TEST_CASE("rl2: a memory without a use is refused with its remedy", "[unit]") {
+  v1::ExperimentSpec spec =
+      Spec({{"memory", "episodic"}, {"context_size", "4"}, {"k", "2"}, {"epochs", "1"}});
+  spec.mutable_lifetime()->set_steps_per_iteration(9);  // An episode has 10.
+  const std::string refusal = Refusal(spec);
+  CHECK_THAT(refusal, Contains("lifetime.steps_per_iteration: is 9") &&
+                          Contains("episodes, which have 10 steps") && Contains("raise it"));
+  CHECK_THAT(refusal, Contains("rule.option.context_size: is 4; an observation has 3 numbers"));
+  spec = Spec({{"memory", "episodic"}, {"capacity", "1000000"}, {"lstm_units", "4096"}});
+  spec.mutable_lifetime()->set_steps_per_iteration(1'000'000);
+  CHECK_THAT(Refusal(spec), Contains("rule.option.capacity: is 1000000") && Contains("lower it"));
+  CHECK_THAT(Refusal(Spec({{"memory", "both"}})), Contains("rule.memory"));
+}
+
+TEST_CASE("rl2: a new policy with a memory lets in what it was told to", "[unit]") {
+  const auto open = MakeRule(Spec({{"memory", "episodic"}, {"reinstate_bias", "-2"}}));
+  const auto none = MakeRule(Spec());
+  const learner::RecurrentPolicy policy = Policy(false, kMemory);
+  REQUIRE(open->meta_parameters().numel() == policy.Layout().size());
+  CHECK(none->meta_parameters().numel() == Policy(false).Layout().size());
+  const Tensor bias = policy.Layout().Part("lstm.b_ih", open->meta_parameters());
+  CHECK(bias.narrow(0, 0, 36).eq(0).all().item<bool>());
+  CHECK(bias.narrow(0, 36, 9).eq(-2).all().item<bool>());
+}
+
+// On labels that are a function of what is seen, whatever was done.
+TEST_CASE("rl2: regression brings the mean near the labels and leaves the values alone", "[unit]") {
+  const std::map<std::string, std::string> squared = {{"loss", "squared"}, {"epochs", "8"}};
+  const auto rule = MakeRule(Spec(squared)), other = MakeRule(Spec(squared), false, 1);
+  CHECK(rule->needs().labels);
+  CHECK_FALSE(MakeRule(Spec())->needs().labels);
+  LifetimeBatch batch = Collect(rule->meta_parameters(), false);
+  batch.steps.labels = 0.5 * batch.steps.observations.narrow(2, 0, 2) + 1;
+  const learner::RecurrentPolicy policy = Policy(false);
+  const auto mean_at = [&](const Tensor& weights) {
+    const torch::NoGradGuard no_grad;
+    return policy
+        .Forward(weights, learner::RecurrentFeatures(batch.steps),
+                 policy.InitialState(kLifetimes, torch::kFloat32))
+        .mean;
+  };
+  const auto error_at = [&](const Tensor& weights) {
+    return (mean_at(weights) - batch.steps.labels).square().sum(-1).mean().item<double>();
+  };
+  const Tensor before = rule->meta_parameters().clone();
+  auto report = rule->Update(batch, 0);
+  INFO(std::string(report.status().message()));
+  REQUIRE(report.ok());
+  CHECK(report->at("kl") == 0);
+  CHECK(report->at("epochs") == 8);
+  for (uint32_t step = 1; step < 6; ++step) report = rule->Update(batch, step);
+  const double error = error_at(rule->meta_parameters());
+  CHECK(error < 0.5 * error_at(before));
+  CHECK(report->at("loss") == Approx(error).epsilon(0.3));  // While it still fell.
+  const learner::ParamLayout layout = policy.Layout();
+  for (const char* untouched : {"critic.W1", "critic.b2", "logstd.W1", "logstd.b2"}) {
+    INFO(untouched);
+    CHECK(layout.Part(untouched, rule->meta_parameters()).equal(layout.Part(untouched, before)));
+  }
+  for (uint32_t step = 0; step < 6; ++step) REQUIRE(other->Update(batch, step).ok());
+  CHECK(Same(rule->Save(), other->Save()));
+
+  batch.steps.labels[2][3][1] = std::numeric_limits<float>::infinity();
+  CHECK(rule->Update(batch, 6).status().message() ==
+        "labels of lifetime 2 is not finite at step 3");
+  batch.steps.labels = Tensor();
+  CHECK(rule->Update(batch, 6).status().message() == "lifetimes have no labels");
+  Violations violations;
+  CHECK(MakeOuterRule({.spec = Spec(squared), .shape = Shape(true), .network = nullptr},
+                      &violations) == nullptr);
+  CHECK_THAT(std::string(violations.ToStatus().message()),
+             Contains("rule.option.loss: is squared, but actions are choices"));
+}
+
+// The gradient of the mean squared error by differences, through EvaluatePiece.
+TEST_CASE("rl2: regression descends the squared error", "[unit]") {
+  const learner::RecurrentPolicy policy = Policy(false);
+  const Tensor weights = (Normals(5, {policy.Layout().size()}, 0) * 0.4).to(torch::kFloat64);
+  const Tensor features = Normals(6, {3, 8, policy.features()}, 0).to(torch::kFloat64);
+  const Tensor labels = Normals(7, {3, 8, 2}, 0).to(torch::kFloat64);
+  const Tensor none = torch::zeros({3, 8}, torch::kFloat64);
+  const OuterPpoBatch batch{.features = features,
+                            .cut_features = {},
+                            .outputs = labels,
+                            .log_probs = none,
+                            .advantages = none,
+                            .returns = none};
+  const auto state = policy.InitialState(3, torch::kFloat64);
+  const auto loss_at = [&](const Tensor& at) {
+    const torch::NoGradGuard no_grad;
+    return (policy.Forward(at, features, state).mean - labels).square().sum(-1).mean();
+  };
+  const auto got = EvaluatePiece(RegressedPolicy(policy), {.regression = true, .k = 8}, batch,
+                                 {0, 8}, weights, state, nullptr);
+  REQUIRE(got.ok());
+  CHECK(got->report.loss == Approx(loss_at(weights).item<double>()));
+  CHECK(got->report.rho_error == 0);
+  Tensor differences = torch::empty_like(weights);
+  for (int64_t i = 0; i < weights.numel(); ++i) {
+    Tensor plus = weights.clone(), minus = weights.clone();
+    plus[i] += 1e-6;
+    minus[i] -= 1e-6;
+    differences[i] = (loss_at(plus) - loss_at(minus)) / 2e-6;
+  }
+  testing::CheckNear("gradient", got->gradient, differences, {.rel = 1e-5, .abs = 1e-7});
+  CHECK(got->gradient.abs().max().item<double>() > 1e-2);
 }
 
 TEST_CASE("rl2: state goes through a checkpoint", "[unit]") {
