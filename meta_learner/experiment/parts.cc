@@ -187,12 +187,14 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
                                  .action_size = 1,
                                  .role = spec.signal().role(),
                                  .input = spec.signal().input(),
+                                 .steps_per_iteration = spec.lifetime().steps_per_iteration(),
                                  .device = device};
   if (parts.benchmark != nullptr) {
     CheckTasks(*parts.benchmark, spec, violations);
     context.observation_size = parts.benchmark->info().observation_size;
     context.action_size = parts.benchmark->info().action_size;
     context.episode_steps = parts.benchmark->info().episode_steps;
+    context.independent_episodes = parts.benchmark->info().independent_episodes;
     context.discrete_actions = parts.benchmark->info().discrete_actions;
     shape = ShapeOf(*parts.benchmark);
   }

@@ -284,7 +284,7 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
   // Networks that fit with an option alone are there with it; docs/rules.md says the same.
   CHECK(Contains(*DescribePart("rule", "black_box", true), "\"option\": \"density: true\""));
   CHECK(Contains(*rule, "mlp (REWARD, density: true)"));
-  CHECK_FALSE(Contains(*rule, "attention"));
+  CHECK(Contains(*rule, "attention (REWARD, density: true)"));
   CHECK_FALSE(Contains(*DescribePart("rule", "meta_gradient", true), "\"option\": \""));
   const auto signal = DescribePart("signal", "lstm", false);
   REQUIRE(signal.ok());
