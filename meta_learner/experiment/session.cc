@@ -22,7 +22,6 @@
 #include "learner/tensor_proto.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/learner_arithmetic.h"
-#include "meta_learner/experiment/tensor_sections.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -32,7 +31,6 @@ using Clock = ProgressReporter::Clock;
 constexpr char kOuterReturn[] = "mentor_meta_outer_return";
 // Rounds whose lifetimes make the score of the best weights (60 lifetimes of 30 a round).
 constexpr size_t kScoreRounds = 2;
-constexpr char kRuleSections[] = "rule/";
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -114,8 +112,7 @@ absl::Status Session::Resume() {
   MENTOR_HISTORY("resumed",
                  {{"experiment", name_}, {"uid", uid_}, {"step", newest ? newest->outer_step : 0}});
   if (!newest) return absl::OkStatus();
-  MENTOR_ASSIGN_OR_RETURN(const TensorMap rule, TensorsOfSections(newest->sections, kRuleSections));
-  MENTOR_RETURN_IF_ERROR(parts_.rule->Load(rule));
+  MENTOR_RETURN_IF_ERROR(LoadParts(*newest, &parts_));
   MENTOR_ASSIGN_OR_RETURN(state_, ReadState(*newest));
   if (const int64_t unknown = UnknownOpenEpisodes(state_); unknown > 0) {
     MENTOR_LOG(kWarning,
@@ -130,8 +127,7 @@ absl::Status Session::Resume() {
 absl::Status Session::OuterUpdate() {
   const Clock::time_point start = Clock::now();
   const Round round = RoundOf(parts_.rule->needs(), spec_, state_.outer_step);
-  const std::vector<SampledTask> tasks =
-      TrainingTasks(*parts_.benchmark, spec_, round.generation, parts_.rule->needs().paired_noise);
+  const std::vector<SampledTask> tasks = Tasks(round);
   MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results, Collect(round, tasks));
   OuterStep step;
   step.timings["collect_wall_seconds"] = SecondsSince(start);
@@ -146,6 +142,7 @@ absl::Status Session::OuterUpdate() {
   if (std::isfinite(state_.best.score)) step.results["best_score"] = state_.best.score;
 
   MENTOR_RETURN_IF_ERROR(Learn(results, tasks, &step));
+  if (round.last) MENTOR_RETURN_IF_ERROR(ObserveLives(round, results, &step));
   if (const auto mean = step.results.find("shaped_return"); mean != step.results.end())
     ShowReturn(mean->second);
   step.timings.merge(PhaseTimings(results));
@@ -160,6 +157,29 @@ absl::Status Session::OuterUpdate() {
   }
   ++state_.outer_step;
   return Record(start, &step);
+}
+
+std::vector<SampledTask> Session::Tasks(const Round& round) const {
+  std::vector<SampledTask> tasks =
+      TrainingTasks(*parts_.benchmark, spec_, round.generation, parts_.rule->needs().paired_noise);
+  if (parts_.curriculum == nullptr) return tasks;
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    parts_.curriculum->ChangeTask(round.generation, static_cast<uint32_t>(i), &tasks[i].task);
+  }
+  return tasks;
+}
+
+absl::Status Session::ObserveLives(const Round& round, const std::vector<ShardResult>& results,
+                                   OuterStep* step) {
+  if (parts_.curriculum == nullptr) return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(CurriculumReport report,
+                          parts_.curriculum->Observe(round.generation, LastAchievements(results)));
+  const std::string& name = spec_.curriculum().name();
+  MENTOR_RETURN_IF_ERROR(
+      CheckDeclared(Registry<CurriculumEntry>::Instance().Find(name)->metrics, report,
+                    "curriculum '" + name + "'"));
+  step->results.merge(report);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<ShardResult>> Session::Collect(const Round& round,
@@ -208,7 +228,7 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   if (state_.outer_step % spec_.checkpoint().every() == 0 ||
       state_.outer_step == spec_.rule().outer_updates()) {
     std::map<std::string, std::string> sections;
-    AddTensorSections(parts_.rule->Save(), kRuleSections, &sections);
+    AddParts(parts_, &sections);
     AddState(state_, &sections);
     MENTOR_RETURN_IF_ERROR(files_.Keep());
     MENTOR_ASSIGN_OR_RETURN(step->checkpoint,
@@ -294,7 +314,12 @@ absl::Status Session::Evaluate() {
   }
   progress_.BeginEvaluation(lifetimes);
   MENTOR_LOG(kInfo, "the evaluation begins",
-             {{"experiment", name_}, {"event", "evaluation"}, {"lifetimes", lifetimes}});
+             {{"experiment", name_},
+              {"event", "evaluation"},
+              {"lifetimes", lifetimes},
+              {"tasks", parts_.curriculum == nullptr ? "the benchmark's"
+                                                     : "the benchmark's, at the limits of the "
+                                                       "curriculum"}});
   for (const EvaluationJob& job : jobs) {
     const std::string activity = absl::StrFormat("evaluating %s on %s goals",
                                                  NameOf(job.teacher.method), SplitName(job.split));
