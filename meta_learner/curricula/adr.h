@@ -15,7 +15,7 @@ namespace mentor::meta_learner {
 
 // Pairs are of both ends: 0 low, 1 high.
 struct AdrParameter {
-  std::string name;  // "mass": of the wrapper's mass_low and mass_high; or its place in the task.
+  std::string name = {};  // "mass": of the wrapper's mass_low and mass_high; or its place in the task.
   int place = 0;     // Of a task's number.
   double nominal = 0;
   std::array<double, 2> limits = {};
@@ -31,7 +31,7 @@ struct AdrConfig {
   int64_t buffer = 10;     // How many of them decide.
   double threshold_low = 0.3, threshold_high = 0.8;
   bool shrink = true;
-  std::vector<AdrParameter> parameters;
+  std::vector<AdrParameter> parameters = {};
 };
 
 class Adr final : public Curriculum {
