@@ -15,8 +15,8 @@ namespace mentor::meta_learner {
 
 // Pairs are of both ends: 0 low, 1 high.
 struct AdrParameter {
-  std::string name = {};  // "mass": of the wrapper's mass_low and mass_high; or its place in the task.
-  int place = 0;     // Of a task's number.
+  std::string name = {};  // "mass": of the wrapper's mass_low and mass_high. Or its place:
+  int place = 0;          // of a task's number.
   double nominal = 0;
   std::array<double, 2> limits = {};
   std::array<double, 2> deltas = {};  // By which an end moves at once.

@@ -51,7 +51,8 @@ std::map<std::string, double> RoundResults(const Round& round,
                                            const std::vector<ShardResult>& results);
 
 // What each lifetime achieved in its last inner iteration, which has ended.
-std::vector<Achievement> LastAchievements(const std::vector<ShardResult>& results);
+std::vector<Achievement> LastAchievements(const std::vector<LifetimeOutcome>& outcomes,
+                                          const std::vector<ShardResult>& results);
 
 // CPU seconds of all shards, by phase: "rollout_seconds", ...
 std::map<std::string, double> PhaseTimings(const std::vector<ShardResult>& results);

@@ -142,7 +142,8 @@ absl::Status Session::OuterUpdate() {
   if (std::isfinite(state_.best.score)) step.results["best_score"] = state_.best.score;
 
   MENTOR_RETURN_IF_ERROR(Learn(results, tasks, &step));
-  if (round.last) MENTOR_RETURN_IF_ERROR(ObserveLives(round, results, &step));
+  if (round.last)
+    MENTOR_RETURN_IF_ERROR(ObserveLives(round, LastAchievements(outcomes, results), &step));
   if (const auto mean = step.results.find("shaped_return"); mean != step.results.end())
     ShowReturn(mean->second);
   step.timings.merge(PhaseTimings(results));
@@ -169,15 +170,14 @@ std::vector<SampledTask> Session::Tasks(const Round& round) const {
   return tasks;
 }
 
-absl::Status Session::ObserveLives(const Round& round, const std::vector<ShardResult>& results,
+absl::Status Session::ObserveLives(const Round& round, const std::vector<Achievement>& lifetimes,
                                    OuterStep* step) {
   if (parts_.curriculum == nullptr) return absl::OkStatus();
   MENTOR_ASSIGN_OR_RETURN(CurriculumReport report,
-                          parts_.curriculum->Observe(round.generation, LastAchievements(results)));
+                          parts_.curriculum->Observe(round.generation, lifetimes));
   const std::string& name = spec_.curriculum().name();
-  MENTOR_RETURN_IF_ERROR(
-      CheckDeclared(Registry<CurriculumEntry>::Instance().Find(name)->metrics, report,
-                    "curriculum '" + name + "'"));
+  MENTOR_RETURN_IF_ERROR(CheckDeclared(Registry<CurriculumEntry>::Instance().Find(name)->metrics,
+                                       report, "curriculum '" + name + "'"));
   step->results.merge(report);
   return absl::OkStatus();
 }

@@ -59,7 +59,7 @@ class Session {
   absl::Status Learn(const std::vector<ShardResult>& results, const std::vector<SampledTask>& tasks,
                      OuterStep* step);
   // Tells the curriculum, if there is one, of lives that have ended; adds to *step what it reports.
-  absl::Status ObserveLives(const Round& round, const std::vector<ShardResult>& results,
+  absl::Status ObserveLives(const Round& round, const std::vector<Achievement>& lifetimes,
                             OuterStep* step);
   // Into the checkpoint, when one is due, and the store.
   absl::Status Record(ProgressReporter::Clock::time_point start, OuterStep* step);

@@ -1,4 +1,4 @@
-"""Experiments with a curriculum: killed and resumed, or with other actors and threads, they end with
+"""Experiments with a curriculum: killed and resumed, with other actors and threads, they end with
 the same hash, in which the curriculum's ranges are."""
 
 import shutil

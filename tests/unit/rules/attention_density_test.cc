@@ -195,7 +195,7 @@ TEST_CASE("black_box trains attention with a density") {
   CHECK_FALSE(torch::equal(rule->meta_parameters(), before));
 }
 
-TEST_CASE("black_box: what is no multiple of the network's unit is refused with all of it at once") {
+TEST_CASE("black_box: what is no multiple of the network's unit is refused, all of it at once") {
   v1::ExperimentSpec spec = Spec({{"k", "25"}, {"epochs", "3"}});
   spec.mutable_lifetime()->set_steps_per_iteration(kSteps - 1);  // 96 trained steps.
   Violations violations;
