@@ -314,12 +314,13 @@ absl::Status Session::Evaluate() {
   }
   progress_.BeginEvaluation(lifetimes);
   MENTOR_LOG(kInfo, "the evaluation begins",
-             {{"experiment", name_},
-              {"event", "evaluation"},
-              {"lifetimes", lifetimes},
-              {"tasks", parts_.curriculum == nullptr ? "the benchmark's"
-                                                     : "the benchmark's, at the limits of the "
-                                                       "curriculum"}});
+             {{"experiment", name_}, {"event", "evaluation"}, {"lifetimes", lifetimes}});
+  if (parts_.curriculum != nullptr) {
+    MENTOR_LOG(kInfo,
+               "the evaluation takes the benchmark's own tasks: at the limits of the curriculum, "
+               "not where training has come",
+               {{"experiment", name_}});
+  }
   for (const EvaluationJob& job : jobs) {
     const std::string activity = absl::StrFormat("evaluating %s on %s goals",
                                                  NameOf(job.teacher.method), SplitName(job.split));
