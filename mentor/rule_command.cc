@@ -18,6 +18,7 @@
 #include "common/spec/spec.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/signals/signal_network.h"
+#include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/rules/outer_rule.h"
 
@@ -104,6 +105,21 @@ Json RuleJson(const meta_learner::RuleEntry& entry) {
   return rule;
 }
 
+// Those of all the lists under one heading.
+void AddMetrics(const Json& part, std::initializer_list<const char*> lists, std::string* page) {
+  std::string head = "metrics";
+  for (const char* list : lists) {
+    for (const Json& metric : part[list]) {
+      const std::string unit = metric["unit"];
+      AddField(head,
+               absl::StrCat(metric["name"].get<std::string>(), unit == "1" ? "" : ", in " + unit,
+                            ": ", metric["help"].get<std::string>()),
+               page);
+      head.clear();
+    }
+  }
+}
+
 std::string RuleText(const Json& rule) {
   std::string page = absl::StrCat(rule["name"].get<std::string>(),
                                   ", outer rule: ", rule["summary"].get<std::string>(), "\n");
@@ -151,17 +167,7 @@ std::string RuleText(const Json& rule) {
     AddField("", "settings of the inner loop, written in the same way:", &page);
     AddOptions(rule["inner_loop_options"], &page);
   }
-  std::string head = "metrics";
-  for (const char* list : {"metrics", "inner_loop_metrics"}) {
-    for (const Json& metric : rule[list]) {
-      const std::string unit = metric["unit"];
-      AddField(head,
-               absl::StrCat(metric["name"].get<std::string>(), unit == "1" ? "" : ", in " + unit,
-                            ": ", metric["help"].get<std::string>()),
-               &page);
-      head.clear();
-    }
-  }
+  AddMetrics(rule, {"metrics", "inner_loop_metrics"}, &page);
   return page;
 }
 
@@ -196,6 +202,29 @@ std::string SignalText(const Json& signal) {
   return page;
 }
 
+Json CurriculumJson(const meta_learner::CurriculumEntry& entry) {
+  return {{"name", entry.name},
+          {"summary", entry.summary},
+          {"example", entry.example},
+          {"options", OptionsJson(entry.options)},
+          {"metrics", MetricsJson(entry.metrics)}};
+}
+
+std::string CurriculumText(const Json& curriculum) {
+  const std::string name = curriculum["name"];
+  std::string page =
+      absl::StrCat(name, ", curriculum: ", curriculum["summary"].get<std::string>(), "\n");
+  AddField("in a spec",
+           absl::StrCat("curriculum { name: \"", name,
+                        "\" option { name: \"...\" value: \"...\" } }, or --set "
+                        "curriculum.NAME=VALUE"),
+           &page);
+  AddField("together with", curriculum["example"], &page);
+  AddOptions(curriculum["options"], &page);
+  AddMetrics(curriculum, {"metrics"}, &page);
+  return page;
+}
+
 template <typename Entry>
 std::string List(const std::vector<const Entry*>& entries, const std::string& title,
                  const std::string& kind, bool json) {
@@ -211,8 +240,9 @@ std::string List(const std::vector<const Entry*>& entries, const std::string& ti
 }  // namespace
 
 std::string DescribeParts(const std::string& kind, bool json) {
-  return kind == "rule" ? List(meta_learner::OuterRules(), "Outer rules", kind, json)
-                        : List(learner::SignalNetworks(), "Signal networks", kind, json);
+  if (kind == "rule") return List(meta_learner::OuterRules(), "Outer rules", kind, json);
+  if (kind == "curriculum") return List(meta_learner::Curricula(), "Curricula", kind, json);
+  return List(learner::SignalNetworks(), "Signal networks", kind, json);
 }
 
 absl::StatusOr<std::string> DescribePart(const std::string& kind, const std::string& name,
@@ -223,6 +253,13 @@ absl::StatusOr<std::string> DescribePart(const std::string& kind, const std::str
     if (entry == nullptr) return absl::NotFoundError(registry.Unknown("outer rule", name));
     const Json rule = RuleJson(*entry);
     return json ? rule.dump(2) + "\n" : RuleText(rule);
+  }
+  if (kind == "curriculum") {
+    const auto& registry = Registry<meta_learner::CurriculumEntry>::Instance();
+    const auto* entry = registry.Find(name);
+    if (entry == nullptr) return absl::NotFoundError(registry.Unknown("curriculum", name));
+    const Json curriculum = CurriculumJson(*entry);
+    return json ? curriculum.dump(2) + "\n" : CurriculumText(curriculum);
   }
   const auto& registry = Registry<learner::SignalEntry>::Instance();
   const auto* entry = registry.Find(name);
@@ -236,12 +273,17 @@ void AddRuleCommands(CLI::App* app, std::function<int()>* action) {
     std::string name;
     bool json = false;
   };
-  for (const std::string kind : {"rule", "signal"}) {
-    CLI::App* command = app->add_subcommand(
-        kind, kind == "rule" ? "Outer rules: list, show" : "Signal networks: list, show");
+  struct Kind {
+    const char *name, *title, *example, *shown;
+  };
+  for (const Kind& of : {Kind{"rule", "Outer rules", "meta_gradient", "its inner loop"},
+                         Kind{"signal", "Signal networks", "lstm", "what it can do"},
+                         Kind{"curriculum", "Curricula", "adr", "what it goes with"}}) {
+    const std::string kind = of.name;
+    CLI::App* command = app->add_subcommand(kind, absl::StrCat(of.title, ": list, show"));
     command->require_subcommand(1);
     command->footer(absl::StrCat("Examples:\n  mentor ", kind, " list\n  mentor ", kind, " show ",
-                                 kind == "rule" ? "meta_gradient" : "lstm"));
+                                 of.example));
     const auto flags = std::make_shared<Flags>();
     CLI::App* list = command->add_subcommand("list", "List them, one a line");
     list->add_flag("--json", flags->json, "Print JSON");
@@ -252,8 +294,7 @@ void AddRuleCommands(CLI::App* app, std::function<int()>* action) {
       };
     });
     CLI::App* show =
-        command->add_subcommand("show", kind == "rule" ? "Show its inner loop and all settings"
-                                                       : "Show what it can do and all settings");
+        command->add_subcommand("show", absl::StrCat("Show ", of.shown, " and all settings"));
     show->add_option("NAME", flags->name, "Name, as 'list' shows it")->required();
     show->add_flag("--json", flags->json, "Print JSON");
     show->callback([action, flags, kind] {

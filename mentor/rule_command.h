@@ -1,5 +1,5 @@
-// `mentor rule list|show` and `mentor signal list|show`: what outer rules and signal networks there
-// are, what they need, and their settings.
+// `mentor rule list|show`, and the same of signal and curriculum: what outer rules, signal networks
+// and curricula there are, what they need, and their settings.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@ class App;
 
 namespace mentor {
 
-// `kind`: "rule" or "signal".
+// `kind`: "rule", "signal" or "curriculum".
 std::string DescribeParts(const std::string& kind, bool json);
 // NOT_FOUND names those that exist.
 absl::StatusOr<std::string> DescribePart(const std::string& kind, const std::string& name,

@@ -111,6 +111,7 @@ std::vector<const FieldDescriptor*> NotedFields() {
   return {spec->FindFieldByName("benchmark"),
           spec->FindFieldByName("signal"),
           spec->FindFieldByName("rule"),
+          spec->FindFieldByName("curriculum"),
           benchmark->FindFieldByName("wrapper"),
           benchmark->FindFieldByName("task_set"),
           v1::TaskSetSpec::descriptor()->FindFieldByName("wrapper")};

@@ -75,6 +75,8 @@ SignalContext SignalContextOf(const v1::Shard& shard) {
           .role = shard.spec().signal().role(),
           .input = shard.spec().signal().input(),
           .episode_steps = shard.shape().episode_steps(),
+          .independent_episodes = shard.shape().independent_episodes(),
+          .steps_per_iteration = shard.spec().lifetime().steps_per_iteration(),
           .discrete_actions = shard.shape().discrete_actions()};
 }
 

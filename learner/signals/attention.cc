@@ -1,6 +1,7 @@
 // The signal of SAIR (Jiang, Tian, Yang and Peng 2021) and MetaIRN (Link, Heidmann and
 // Liebig-Schultz 2025; docs/algorithms/meta_gradient.md#signal-networks): every step of an episode
-// attends to all steps of it, later ones too, as far as they lie inside the segment.
+// attends to all steps of it, later ones too, as far as they lie inside the segment. With option
+// `density`, black-box rules can train it (docs/algorithms/meta_gradient.md#attention-density).
 #include <torch/types.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 
 #include <absl/strings/str_format.h>
 
+#include "common/check.h"
 #include "learner/signals/attention_layers.h"
 #include "learner/signals/plain_layers.h"
 #include "learner/signals/signal_network.h"
@@ -21,6 +23,10 @@ using torch::Tensor;
 
 // Bound of a scaled reward, as of an observation in common reward normalisation.
 constexpr double kScaledRewardMax = 10;
+// Gain at birth of log-std and value.
+constexpr double kDensityGain = 0.01;
+// Columns of features behind the inputs: episode within the segment, segment.
+constexpr int64_t kPlaces = 2;
 
 // r_ex as the outcomes [S, T, n] of signal.input, without the factor that suits the LSTM.
 Tensor Rewards(const Segment& segment, v1::SignalInput input) {
@@ -53,6 +59,8 @@ class AttentionNetwork : public SignalNetwork {
         sees_reward_(options.Flag("signal_sees_reward")),
         scales_reward_(options.Flag("scale_reward")),
         sees_time_(options.Flag("time")),
+        piece_unit_(options.Flag("density") ? PieceUnit(context) : 1),
+        segment_steps_(context.steps_per_iteration),
         output_gain_(options.Number("output_gain")) {
     const auto layers = [&](const char* name) {
       const int64_t units = options.Integer(name);
@@ -71,24 +79,32 @@ class AttentionNetwork : public SignalNetwork {
     sizes_.head_hidden = layers("head_hidden");
     sizes_.residual_mlp = options.Flag("residual_mlp");
     sizes_.bounded = options.Flag("bounded");
+    sizes_.density = options.Flag("density");
+    sizes_.initial_std = options.Number("initial_std");
     layout_ = sizes_.Layout();
     output_name_ = absl::StrFormat("head.W%d", sizes_.head_hidden->size() + 1);
   }
 
-  bool has_density() const override { return false; }
+  bool has_density() const override { return sizes_.density; }
   bool is_differentiable() const override { return true; }
+  int64_t piece_unit() const override { return piece_unit_; }
   bool sees_outcome() const override { return sees_reward_; }
   const ParamLayout& layout() const override { return layout_; }
 
   Tensor InitialWeights(uint64_t seed) const override {
     const std::string encoder_end = absl::StrFormat("enc.W%d", sizes_.encoder_hidden.size() + 1);
     Tensor weights = OrthogonalWeights(layout_, seed, [&](const std::string& name) {
-      if (name == output_name_) return output_gain_;
+      if (name == output_name_) return sizes_.density ? 1.0 : output_gain_;
       // sqrt(2) where ReLU follows: all but the encoder's last layer and those of the attention.
       return name == encoder_end || name.ends_with(".W") ? 1.0 : std::sqrt(2.0);
     });
     for (const ParamSlice& slice : layout_.slices()) {
       if (slice.name.ends_with(".ln.g")) weights.narrow(0, slice.offset, slice.size).fill_(1);
+      if (sizes_.density && slice.name == output_name_) {
+        Tensor rows = weights.narrow(0, slice.offset, slice.size).view(slice.shape);
+        rows[0].mul_(output_gain_);
+        rows.narrow(0, 1, 2).mul_(kDensityGain);
+      }
     }
     return weights;
   }
@@ -108,10 +124,71 @@ class AttentionNetwork : public SignalNetwork {
             torch::zeros({num_lifetimes}, dtype)};
   }
 
+  SignalOutputs Run(const Tensor& weights, const Segment& segment, const Tensor& noise,
+                    SignalState* state) const override {
+    const torch::NoGradGuard no_grad;
+    const AttentionOutputs heads = Outputs(weights, segment, Episodes(segment.prev_done), state);
+    SignalOutputs outputs{.signals = heads.signals, .log_probs = {}, .values = {}};
+    if (noise.defined()) {
+      MENTOR_CHECK(sizes_.density);
+      outputs.signals = heads.signals + heads.log_stds.exp() * noise.to(weights.options());
+      outputs.log_probs = LogDensity(outputs.signals, heads.signals, heads.log_stds);
+      outputs.values = heads.values;
+    }
+    state->previous = outputs.signals.select(1, -1).clone();
+    return outputs;
+  }
+
   Tensor Signals(const Tensor& weights, const Segment& segment, SignalState* state) const override {
     const Tensor signals = Outputs(weights, segment, Episodes(segment.prev_done), state).signals;
     state->previous = signals.detach().select(1, -1).clone();
     return signals;
+  }
+
+  // A lifetime from its first step on: Run's inputs, segment by segment, and two columns that only
+  // say who attends to whom.
+  Tensor Features(const Segment& lifetimes, const Tensor&) const override {
+    MENTOR_CHECK(sizes_.density);
+    const Tensor& prev_done = lifetimes.prev_done;
+    const int64_t steps = prev_done.size(1),
+                  of_segment = segment_steps_ > 0 ? segment_steps_ : steps;
+    SignalState state =
+        InitialState(prev_done.size(0), lifetimes.observations.scalar_type());
+    std::vector<Tensor> features;
+    for (int64_t first = 0; first < steps; first += of_segment) {
+      const int64_t count = std::min(of_segment, steps - first);
+      Segment segment;
+      for (const SegmentMember member :
+           {&Segment::observations, &Segment::actions, &Segment::shaped_rewards,
+            &Segment::success_signals, &Segment::prev_done})
+        segment.*member = (lifetimes.*member).narrow(1, first, count);
+      const Tensor inputs = Inputs(segment, &state);
+      const Tensor episode =
+          segment.prev_done.ne(0).to(torch::kFloat64).cumsum(1).to(inputs.options());
+      features.push_back(
+          torch::cat({inputs, episode.unsqueeze(-1),
+                      torch::full({inputs.size(0), count, 1},
+                                  static_cast<double>(features.size()), inputs.options())},
+                     -1));
+    }
+    return torch::cat(features, 1);
+  }
+
+  SignalEvaluation Evaluate(const Tensor& weights, const Tensor& features, const Tensor& signals,
+                            const std::vector<Tensor>& recurrent) const override {
+    MENTOR_CHECK(sizes_.density);
+    const int64_t steps = features.size(1);
+    const Tensor places = features.narrow(-1, sizes_.inputs, kPlaces);
+    Tensor begins = torch::zeros({features.size(0), steps}, torch::kFloat32);
+    begins.narrow(1, 1, steps - 1)
+        .copy_(places.narrow(1, 1, steps - 1).ne(places.narrow(1, 0, steps - 1)).any(-1));
+    const AttentionOutputs heads =
+        RunAttention(sizes_, layout_.Split(weights),
+                     features.narrow(-1, 0, sizes_.inputs).to(weights.options()), Episodes(begins));
+    return {.log_probs = LogDensity(signals.to(weights.options()), heads.signals, heads.log_stds),
+            .log_stds = heads.log_stds,
+            .values = heads.values,
+            .final_recurrent = recurrent};
   }
 
   std::vector<AttentionMap> Explain(const Tensor& weights, const Segment& segment,
@@ -139,6 +216,13 @@ class AttentionNetwork : public SignalNetwork {
   }
 
  private:
+  // What attends to each other stands together: whole episodes, or where these end anywhere, whole
+  // segments.
+  static int64_t PieceUnit(const SignalContext& context) {
+    return std::max<int64_t>(
+        1, context.independent_episodes ? context.episode_steps : context.steps_per_iteration);
+  }
+
   AttentionOutputs Outputs(const Tensor& weights, const Segment& segment, const Episodes& episodes,
                            SignalState* state) const {
     return RunAttention(sizes_, layout_.Split(weights),
@@ -163,6 +247,7 @@ class AttentionNetwork : public SignalNetwork {
   const v1::SignalInput input_;
   const double episode_steps_;
   const bool sees_reward_, scales_reward_, sees_time_;
+  const int64_t piece_unit_, segment_steps_;
   const double output_gain_;
   AttentionSizes sizes_;
   ParamLayout layout_;
@@ -205,7 +290,12 @@ const RegisterSignal kAttention({
                     "They are divided by the standard deviation of what the agent has had so far."),
          FlagOption("time", true,
                     "It sees how much of the episode's greatest length has passed; false where "
-                    "observations tell it.")},
+                    "observations tell it."),
+         FlagOption("density", false,
+                    "The head has a standard deviation and a value too, which black-box rules need "
+                    "and rules by gradient leave alone."),
+         NumberOption("initial_std", "0.5", 1e-6, 100,
+                      "Standard deviation at birth, with density.")},
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<AttentionNetwork>(context, options);

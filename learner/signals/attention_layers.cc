@@ -79,7 +79,7 @@ ParamLayout AttentionSizes::Layout() const {
       if (residual_mlp) norm(prefix);
     }
   }
-  if (head_hidden) mlp("head", width, *head_hidden, 1);
+  if (head_hidden) mlp("head", width, *head_hidden, outputs());
   return ParamLayout(std::move(parameters));
 }
 
@@ -112,15 +112,25 @@ Episodes::Episodes(const Tensor& prev_done) {
   padded = padded.to(prev_done.device());
 }
 
+void ReadHead(const AttentionSizes& sizes, const Tensor& head, AttentionOutputs* outputs) {
+  MENTOR_CHECK(head.size(-1) == sizes.outputs());
+  outputs->signals = head.select(-1, 0);
+  if (sizes.bounded) outputs->signals = outputs->signals.tanh();
+  if (!sizes.density) return;
+  outputs->log_stds = head.select(-1, 1) + std::log(sizes.initial_std);
+  outputs->values = head.select(-1, 2);
+}
+
 AttentionOutputs RunAttention(const AttentionSizes& sizes, const std::vector<Tensor>& weights,
                               const Tensor& x, const Episodes& episodes) {
   const int64_t width = sizes.width, heads = sizes.heads, columns = width / heads;
   const auto num_episodes = static_cast<int64_t>(episodes.places.size());
-  const auto shape = [&](const Tensor& h) { return h.reshape({x.size(0), x.size(1), width}); };
+  const auto shape = [&](const Tensor& h) { return h.reshape({x.size(0), x.size(1), -1}); };
   Reader reader(weights);
   // A step a row: [S T, d].
   Tensor h = reader.Mlp(x.reshape({-1, sizes.inputs}), sizes.encoder_hidden.size() + 1, false);
-  AttentionOutputs outputs{.embedding = shape(h), .features = {}, .signals = {}, .maps = {}};
+  AttentionOutputs outputs;
+  outputs.embedding = shape(h);
   for (const AttentionSizes::Block& block : sizes.blocks) {
     if (!block.attends) {
       const Tensor y = reader.Mlp(h, block.hidden.size() + 1, true);
@@ -153,9 +163,8 @@ AttentionOutputs RunAttention(const AttentionSizes& sizes, const std::vector<Ten
   }
   outputs.features = shape(h);
   if (sizes.head_hidden) h = reader.Mlp(h, sizes.head_hidden->size() + 1, false);
-  MENTOR_CHECK(reader.done() && h.size(-1) == 1);
-  outputs.signals = h.reshape({x.size(0), x.size(1)});
-  if (sizes.bounded) outputs.signals = outputs.signals.tanh();
+  MENTOR_CHECK(reader.done());
+  ReadHead(sizes, shape(h), &outputs);
   return outputs;
 }
 

@@ -27,7 +27,11 @@ struct AttentionSizes {
   std::optional<std::vector<int64_t>> head_hidden;
   bool residual_mlp = true;  // LayerNorm(h + mlp(h)); otherwise mlp(h), as published.
   bool bounded = true;       // tanh of the output.
+  // The head also has a log-std and a value (docs/algorithms/meta_gradient.md#attention-density).
+  bool density = false;
+  double initial_std = 0.5;
 
+  int64_t outputs() const { return density ? 3 : 1; }
   ParamLayout Layout() const;
 };
 
@@ -48,10 +52,15 @@ struct Episodes {
 struct AttentionOutputs {
   torch::Tensor embedding;  // [S, T, d]: after the encoder,
   torch::Tensor features;   // [S, T, d]: after the last block.
-  torch::Tensor signals;    // [S, T]
+  torch::Tensor signals;    // [S, T]: with a density their means,
+  torch::Tensor log_stds;   // [S, T]: then defined,
+  torch::Tensor values;     // [S, T]: then defined.
   // [E, heads, L, L] of each attention block; columns of padding are 0.
   std::vector<torch::Tensor> maps;
 };
+
+// From what the head gives, [S, T, outputs].
+void ReadHead(const AttentionSizes& sizes, const torch::Tensor& head, AttentionOutputs* outputs);
 
 // weights: layout.Split of [P]. x: [S, T, F] of their dtype.
 AttentionOutputs RunAttention(const AttentionSizes& sizes,

@@ -27,6 +27,9 @@ struct SignalContext {
   v1::SignalRole role = v1::REWARD;
   v1::SignalInput input = v1::SUCCESS;
   int64_t episode_steps = 0;  // M
+  // Each episode has exactly so many, and begins afresh.
+  bool independent_episodes = true;
+  int64_t steps_per_iteration = 0;  // T; 0: not known, as if lifetimes had one segment.
   bool discrete_actions = false;
   // Where kernels run, of networks that have some; all tensors are the host's.
   Device device = {};
@@ -148,7 +151,7 @@ class SignalNetwork {
   // used one step before.
   virtual torch::Tensor Features(const Segment& segment, const torch::Tensor& previous) const;
   // Runs a piece with recorded inputs and signals, differentiable in `weights`, from detached
-  // `recurrent`.
+  // `recurrent`, which a network whose features hold all of it hands on as it is.
   virtual SignalEvaluation Evaluate(const torch::Tensor& weights, const torch::Tensor& features,
                                     const torch::Tensor& signals,
                                     const std::vector<torch::Tensor>& recurrent) const;

@@ -33,7 +33,6 @@
 #include "mentor/local/state_experiments.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
-#include "meta_learner/rules/experiment_metrics.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/state_folder.h"
 
@@ -313,6 +312,11 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
                 {"Spec", SpecHash(spec).substr(0, 16)},
                 {"Mentor", std::string(kBuildVersion)},
                 {"State", StateText(experiment.state())}};
+  if (spec.has_curriculum()) {
+    data.facts.emplace_back("Evaluation",
+                            "the benchmark's own tasks: at the limits of the curriculum, not "
+                            "where training has come");
+  }
   if (const auto origin = OriginOf(experiment)) {
     data.origin = origin->name;
     data.facts.emplace_back(
@@ -331,7 +335,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   }
 
   MENTOR_ASSIGN_OR_RETURN(const auto points, store->Points(experiment.uid()));
-  data.metrics = meta_learner::AllMetrics(spec.rule().name());
+  data.metrics = meta_learner::AllMetrics(spec);
   data.training = TrainingPoints(points);
 
   const std::filesystem::path folder = store->ExperimentFolder(experiment.uid());

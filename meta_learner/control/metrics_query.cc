@@ -17,7 +17,7 @@
 #include "common/printable.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
-#include "meta_learner/rules/experiment_metrics.h"
+#include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/store/paging.h"
 
 namespace mentor::meta_learner {
@@ -35,7 +35,7 @@ std::vector<std::string> Ordered(const std::map<std::string, Series>& points) {
 }
 
 MetricTable Declared(const v1::Experiment& experiment) {
-  return AllMetrics(WithDefaults(experiment.spec()).rule().name());
+  return AllMetrics(WithDefaults(experiment.spec()));
 }
 
 // Groups of equal size, as far as that goes, in the order of the steps.

@@ -24,6 +24,7 @@ namespace {
 // 128 MiB as float32. Their first values, a rule's moments of them and what makes them are as long.
 constexpr int64_t kMetaParametersMax = 1 << 25;
 constexpr size_t kDifferencesMax = 8;  // Of two specs, in one message.
+constexpr char kRuleSections[] = "rule/", kCurriculumSections[] = "curriculum/";
 
 // What the rule's inner loop says of the spec.
 void CheckInnerLoop(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
@@ -83,6 +84,12 @@ std::vector<std::string> DefaultsOf(const v1::RuleSpec& rule) {
                   AllOptions(*entry), rule.option());
 }
 
+std::vector<std::string> DefaultsOf(const v1::CurriculumSpec& curriculum) {
+  const auto* entry = Registry<CurriculumEntry>::Instance().Find(curriculum.name());
+  if (entry == nullptr) return {};
+  return Defaults(entry->name, entry->options, curriculum.option());
+}
+
 std::vector<std::string> DefaultsOf(const v1::WrapperSpec& wrapper) {
   const auto* entry = Registry<envs::WrapperEntry>::Instance().Find(wrapper.name());
   if (entry == nullptr) return {};
@@ -108,17 +115,27 @@ bool AnyHasSuccess(const std::set<std::string>& environments) {
   });
 }
 
-// Settings of the rule that ask for success, as "rule.objective".
-std::vector<std::string> AsksForSuccess(const v1::RuleSpec& rule) {
+// Settings of a part that ask for success, as "rule.objective".
+std::vector<std::string> AsksForSuccess(const std::string& part, const OptionTable& table,
+                                        const Options& set) {
   std::vector<std::string> fields;
-  const auto* entry = Registry<RuleEntry>::Instance().Find(rule.name());
-  if (entry == nullptr) return fields;
-  const OptionTable table = AllOptions(*entry);
   Violations none;
-  const OptionValues values = OptionValues::Parse(table, rule.option(), "rule", &none);
+  const OptionValues values = OptionValues::Parse(table, set, part, &none);
   for (const OptionInfo& info : table) {
     if (info.kind == OptionInfo::Kind::kChoice && values.Choice(info.name) == "success")
-      fields.push_back("rule." + info.name);
+      fields.push_back(absl::StrCat(part, ".", info.name));
+  }
+  return fields;
+}
+
+std::vector<std::string> AsksForSuccess(const v1::ExperimentSpec& spec) {
+  std::vector<std::string> fields;
+  if (const auto* rule = Registry<RuleEntry>::Instance().Find(spec.rule().name()))
+    fields = AsksForSuccess("rule", AllOptions(*rule), spec.rule().option());
+  const v1::CurriculumSpec& curriculum = spec.curriculum();
+  if (const auto* entry = Registry<CurriculumEntry>::Instance().Find(curriculum.name())) {
+    const auto more = AsksForSuccess("curriculum", entry->options, curriculum.option());
+    fields.insert(fields.end(), more.begin(), more.end());
   }
   return fields;
 }
@@ -138,6 +155,8 @@ std::string PrintWithDefaults(const v1::ExperimentSpec& spec) {
     if (const auto* wrapper = dynamic_cast<const v1::WrapperSpec*>(&part))
       return DefaultsOf(*wrapper);
     if (const auto* rule = dynamic_cast<const v1::RuleSpec*>(&part)) return DefaultsOf(*rule);
+    if (const auto* curriculum = dynamic_cast<const v1::CurriculumSpec*>(&part))
+      return DefaultsOf(*curriculum);
     const auto* signal = dynamic_cast<const v1::SignalSpec*>(&part);
     if (signal == nullptr) return {};
     if (!has_signal)
@@ -168,7 +187,7 @@ std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& submitted) {
         "outcome; set SHAPED",
         names));
   }
-  for (const std::string& field : AsksForSuccess(spec.rule())) {
+  for (const std::string& field : AsksForSuccess(spec)) {
     warnings.push_back(absl::StrFormat(
         "%s: is success, but %s never reports success, so there is nothing to learn from; set "
         "shaped",
@@ -187,12 +206,14 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
                                  .action_size = 1,
                                  .role = spec.signal().role(),
                                  .input = spec.signal().input(),
+                                 .steps_per_iteration = spec.lifetime().steps_per_iteration(),
                                  .device = device};
   if (parts.benchmark != nullptr) {
     CheckTasks(*parts.benchmark, spec, violations);
     context.observation_size = parts.benchmark->info().observation_size;
     context.action_size = parts.benchmark->info().action_size;
     context.episode_steps = parts.benchmark->info().episode_steps;
+    context.independent_episodes = parts.benchmark->info().independent_episodes;
     context.discrete_actions = parts.benchmark->info().discrete_actions;
     shape = ShapeOf(*parts.benchmark);
   }
@@ -218,7 +239,18 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
        .listed_tasks = parts.benchmark == nullptr ? 0 : NumListedTasks(*parts.benchmark),
        .num_threads = num_threads},
       violations);
+  if (spec.has_curriculum()) {
+    parts.curriculum =
+        MakeCurriculum({.spec = spec,
+                        .pairs = parts.rule != nullptr && parts.rule->needs().paired_noise},
+                       violations);
+  }
   if (parts.rule == nullptr || parts.benchmark == nullptr) return parts;
+  if (parts.curriculum != nullptr && parts.rule->needs().plans_rounds) {
+    violations->Add("curriculum",
+                    absl::StrFormat("is set, but rule '%s' chooses its tasks itself: leave it out",
+                                    spec.rule().name()));
+  }
   if (parts.rule->needs().labels && !parts.benchmark->info().has_labels) {
     violations->Add("rule.option.loss",
                     absl::StrFormat("is squared, but %s has no labels; set ppo, or an environment "
@@ -228,6 +260,22 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
   if (parts.rule->needs().paired_noise) CheckPairs(*parts.benchmark, spec, violations);
   if (parts.network != nullptr) CheckInnerLoop(*parts.benchmark, spec, violations);
   return parts;
+}
+
+void AddParts(const ExperimentParts& parts, std::map<std::string, std::string>* sections) {
+  AddTensorSections(parts.rule->Save(), kRuleSections, sections);
+  if (parts.curriculum != nullptr)
+    AddTensorSections(parts.curriculum->Save(), kCurriculumSections, sections);
+}
+
+absl::Status LoadParts(const Checkpoint& checkpoint, ExperimentParts* parts) {
+  MENTOR_ASSIGN_OR_RETURN(const auto rule,
+                          TensorsOfSections(checkpoint.sections, kRuleSections));
+  MENTOR_RETURN_IF_ERROR(parts->rule->Load(rule));
+  if (parts->curriculum == nullptr) return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(const auto curriculum,
+                          TensorsOfSections(checkpoint.sections, kCurriculumSections));
+  return parts->curriculum->Load(curriculum);
 }
 
 void CheckParts(const v1::ExperimentSpec& spec, Violations* violations) {
@@ -255,10 +303,9 @@ void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec&
                       "generation (a multiple of lifetime.iterations)");
     }
   }
-  const ExperimentParts parts = MakeParts(spec, /*num_threads=*/1, violations);
+  ExperimentParts parts = MakeParts(spec, /*num_threads=*/1, violations);
   if (!violations->empty()) return;
-  auto rule = TensorsOfSections(checkpoint.sections, "rule/");
-  const absl::Status loaded = rule.ok() ? parts.rule->Load(*rule) : rule.status();
+  const absl::Status loaded = LoadParts(checkpoint, &parts);
   if (!loaded.ok()) {
     v1::ExperimentSpec before = source;  // Without what no state depends on.
     before.set_seed(spec.seed());
@@ -268,8 +315,8 @@ void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec&
         "spec_overrides",
         absl::StrCat("change what the checkpoint's state does not fit: ",
                      absl::StrJoin(SpecDifferences(before, spec, kDifferencesMax), ", "),
-                     "; leave rule, signal network and agents as they are, or begin without the "
-                     "checkpoint (",
+                     "; leave rule, signal network, agents and curriculum as they are, or begin "
+                     "without the checkpoint (",
                      loaded.message(), ")"));
   }
 }

@@ -2,15 +2,19 @@
 // without state.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <absl/status/status.h>
 
 #include "common/violations.h"
 #include "envs/benchmark.h"
 #include "learner/kernels/device.h"
 #include "learner/signals/signal_network.h"
 #include "mentor/v1/spec.pb.h"
+#include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/store/checkpoint.h"
 
@@ -21,11 +25,17 @@ struct ExperimentParts {
   std::unique_ptr<envs::Benchmark> benchmark;
   std::shared_ptr<const learner::SignalNetwork> network;
   std::unique_ptr<OuterRule> rule;
+  std::unique_ptr<Curriculum> curriculum;  // Null, too, where the spec names none.
 };
 
 // With violations where the spec does not fit. num_threads and device: for the outer update.
 ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations,
                           const learner::Device& device = {});
+
+// Their states into the sections of a checkpoint, and back. An error leaves them in an undefined
+// state.
+void AddParts(const ExperimentParts& parts, std::map<std::string, std::string>* sections);
+absl::Status LoadParts(const Checkpoint& checkpoint, ExperimentParts* parts);
 
 // The check of a spec beyond ranges: registered parts and what they demand of each other.
 void CheckParts(const v1::ExperimentSpec& spec, Violations* violations);

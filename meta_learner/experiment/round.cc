@@ -163,6 +163,31 @@ std::map<std::string, double> RoundResults(const Round& round,
   return metrics;
 }
 
+std::vector<Achievement> LastAchievements(const std::vector<LifetimeOutcome>& outcomes,
+                                          const std::vector<ShardResult>& results) {
+  std::vector<Achievement> all;
+  for (const ShardResult& result : results) {
+    const torch::Tensor rewards =
+        result.segments.back().shaped_rewards.to(torch::kFloat64).contiguous();
+    const int64_t steps = rewards.size(1);
+    for (int64_t s = 0; s < rewards.size(0); ++s) {
+      const LifetimeOutcome& outcome = outcomes[all.size()];
+      Achievement& one = all.emplace_back();
+      if (const int episodes = outcome.segment_episodes.back(); episodes > 0) {
+        double successes = 0;
+        for (auto last = outcome.episode_success.end() - episodes;
+             last != outcome.episode_success.end(); ++last)
+          successes += *last;
+        one.success = successes / episodes;
+      }
+      const double* of = rewards.const_data_ptr<double>() + s * steps;
+      for (int64_t t = 0; t < steps; ++t) one.shaped_reward += of[t];
+      one.shaped_reward /= static_cast<double>(steps);
+    }
+  }
+  return all;
+}
+
 std::map<std::string, double> PhaseTimings(const std::vector<ShardResult>& results) {
   std::map<std::string, double> timings;
   for (const ShardResult& result : results) {

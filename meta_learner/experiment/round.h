@@ -12,6 +12,7 @@
 
 #include "mentor/v1/shard_service.pb.h"
 #include "mentor/v1/spec.pb.h"
+#include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/experiment/outcomes.h"
 #include "meta_learner/experiment/shards.h"
 #include "meta_learner/experiment/task_sampler.h"
@@ -53,6 +54,10 @@ std::map<std::string, double> RoundResults(const Round& round,
                                            const std::vector<LifetimeOutcome>& outcomes,
                                            const std::vector<SampledTask>& tasks,
                                            const std::vector<ShardResult>& results);
+
+// What each lifetime achieved in its last inner iteration, which has ended.
+std::vector<Achievement> LastAchievements(const std::vector<LifetimeOutcome>& outcomes,
+                                          const std::vector<ShardResult>& results);
 
 // CPU seconds of all shards, by phase: "rollout_seconds", ...
 std::map<std::string, double> PhaseTimings(const std::vector<ShardResult>& results);

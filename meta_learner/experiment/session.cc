@@ -22,7 +22,6 @@
 #include "learner/tensor_proto.h"
 #include "meta_learner/experiment/fingerprint.h"
 #include "meta_learner/experiment/learner_arithmetic.h"
-#include "meta_learner/experiment/tensor_sections.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -32,7 +31,6 @@ using Clock = ProgressReporter::Clock;
 constexpr char kOuterReturn[] = "mentor_meta_outer_return";
 // Rounds whose lifetimes make the score of the best weights (60 lifetimes of 30 a round).
 constexpr size_t kScoreRounds = 2;
-constexpr char kRuleSections[] = "rule/";
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -114,8 +112,7 @@ absl::Status Session::Resume() {
   MENTOR_HISTORY("resumed",
                  {{"experiment", name_}, {"uid", uid_}, {"step", newest ? newest->outer_step : 0}});
   if (!newest) return absl::OkStatus();
-  MENTOR_ASSIGN_OR_RETURN(const TensorMap rule, TensorsOfSections(newest->sections, kRuleSections));
-  MENTOR_RETURN_IF_ERROR(parts_.rule->Load(rule));
+  MENTOR_RETURN_IF_ERROR(LoadParts(*newest, &parts_));
   MENTOR_ASSIGN_OR_RETURN(state_, ReadState(*newest));
   if (const int64_t unknown = UnknownOpenEpisodes(state_); unknown > 0) {
     MENTOR_LOG(kWarning,
@@ -142,8 +139,7 @@ absl::Status Session::OuterUpdate() {
 absl::Status Session::RunRound(OuterStep* step) {
   const RuleNeeds needs = parts_.rule->needs();
   const Round round = RoundOf(needs, spec_, state_.outer_step);
-  const std::vector<SampledTask> tasks =
-      TrainingTasks(*parts_.benchmark, spec_, round.generation, needs.paired_noise);
+  const std::vector<SampledTask> tasks = Tasks(round);
   MENTOR_ASSIGN_OR_RETURN(std::vector<v1::Shard> shards,
                           RoundShards(Owner(), tasks, needs, round, state_.lives));
   MENTOR_ASSIGN_OR_RETURN(std::vector<ShardResult> results,
@@ -158,6 +154,8 @@ absl::Status Session::RunRound(OuterStep* step) {
   }
   if (std::isfinite(state_.best.score)) step->results["best_score"] = state_.best.score;
   MENTOR_RETURN_IF_ERROR(Learn(results, tasks, step));
+  if (round.last)
+    MENTOR_RETURN_IF_ERROR(ObserveLives(round, LastAchievements(outcomes, results), step));
 
   state_.lives.clear();
   if (round.last) return absl::OkStatus();
@@ -180,6 +178,28 @@ absl::Status Session::RunPlannedRounds(OuterStep* step) {
   }
   // Such rules have many agents, and no weights that one score could rank.
   state_.best.weights = parts_.rule->meta_parameters().clone();
+  return absl::OkStatus();
+}
+
+std::vector<SampledTask> Session::Tasks(const Round& round) const {
+  std::vector<SampledTask> tasks =
+      TrainingTasks(*parts_.benchmark, spec_, round.generation, parts_.rule->needs().paired_noise);
+  if (parts_.curriculum == nullptr) return tasks;
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    parts_.curriculum->ChangeTask(round.generation, static_cast<uint32_t>(i), &tasks[i].task);
+  }
+  return tasks;
+}
+
+absl::Status Session::ObserveLives(const Round& round, const std::vector<Achievement>& lifetimes,
+                                   OuterStep* step) {
+  if (parts_.curriculum == nullptr) return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(CurriculumReport report,
+                          parts_.curriculum->Observe(round.generation, lifetimes));
+  const std::string& name = spec_.curriculum().name();
+  MENTOR_RETURN_IF_ERROR(CheckDeclared(Registry<CurriculumEntry>::Instance().Find(name)->metrics,
+                                       report, "curriculum '" + name + "'"));
+  step->results.merge(report);
   return absl::OkStatus();
 }
 
@@ -232,7 +252,7 @@ absl::Status Session::Record(Clock::time_point start, OuterStep* step) {
   if (state_.outer_step % spec_.checkpoint().every() == 0 ||
       state_.outer_step == spec_.rule().outer_updates()) {
     std::map<std::string, std::string> sections;
-    AddTensorSections(parts_.rule->Save(), kRuleSections, &sections);
+    AddParts(parts_, &sections);
     AddState(state_, &sections);
     MENTOR_RETURN_IF_ERROR(files_.Keep());
     MENTOR_RETURN_IF_ERROR(KeepTables());
@@ -331,6 +351,12 @@ absl::Status Session::Evaluate() {
   progress_.BeginEvaluation(lifetimes);
   MENTOR_LOG(kInfo, "the evaluation begins",
              {{"experiment", name_}, {"event", "evaluation"}, {"lifetimes", lifetimes}});
+  if (parts_.curriculum != nullptr) {
+    MENTOR_LOG(kInfo,
+               "the evaluation takes the benchmark's own tasks: at the limits of the curriculum, "
+               "not where training has come",
+               {{"experiment", name_}});
+  }
   for (const EvaluationJob& job : jobs) {
     const std::string activity = absl::StrFormat("evaluating %s on %s goals",
                                                  NameOf(job.teacher.method), SplitName(job.split));

@@ -53,12 +53,17 @@ class Session {
   absl::Status OuterUpdate();
   absl::Status RunRound(OuterStep* step);
   absl::Status RunPlannedRounds(OuterStep* step);
+  // Of the lifetimes of a round, as the curriculum has them.
+  std::vector<SampledTask> Tasks(const Round& round) const;
   // Adds times and steps.
   absl::StatusOr<std::vector<ShardResult>> Collect(std::vector<v1::Shard> shards, size_t lifetimes,
                                                    OuterStep* step);
   // Adds to *step what the rule reports.
   absl::Status Learn(const std::vector<ShardResult>& results, const std::vector<SampledTask>& tasks,
                      OuterStep* step);
+  // Tells the curriculum, if there is one, of lives that have ended; adds to *step what it reports.
+  absl::Status ObserveLives(const Round& round, const std::vector<Achievement>& lifetimes,
+                            OuterStep* step);
   // Into the checkpoint, when one is due, and the store.
   absl::Status Record(ProgressReporter::Clock::time_point start, OuterStep* step);
   // What the rule says for people, as artifacts.
@@ -78,7 +83,7 @@ class Session {
   const std::string uid_;
   const v1::ExperimentSpec spec_;  // With defaults.
   const std::atomic<bool>& cancel_;
-  // Fixed after Resume, but for the rule's state.
+  // Fixed after Resume, but for the states of rule and curriculum.
   ExperimentParts parts_;
   torch::Tensor initial_parameters_;  // Of the rule before its first update.
   // Between outer updates, beside the rule's own.

@@ -50,7 +50,8 @@ OptionTable Options() {
   return options;
 }
 
-OuterPpoRuleConfig ReadConfig(const v1::ExperimentSpec& spec, const OptionValues& options) {
+OuterPpoRuleConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
+  const v1::ExperimentSpec& spec = context.spec;
   const int64_t steps = spec.lifetime().steps_per_iteration(),
                 iterations = spec.lifetime().iterations();
   const auto share = [&](const char* name, double of_segment) {
@@ -68,7 +69,8 @@ OuterPpoRuleConfig ReadConfig(const v1::ExperimentSpec& spec, const OptionValues
           .lifetimes = spec.rule().lifetimes_per_update(),
           .lifetime_steps = iterations * steps,
           .trained_steps = (iterations - 1) * steps,
-          .sampled_signals = true};
+          .sampled_signals = true,
+          .piece_unit = context.network ? context.network->piece_unit() : 1};
 }
 
 // What no single option shows.
@@ -83,8 +85,8 @@ void Check(const v1::ExperimentSpec& spec, const OptionValues& options,
                                     iterations));
     return;
   }
-  CheckPieces(ReadOuterPpo(options), config.trained_steps, "all but the last iteration",
-              violations);
+  CheckPieces(ReadOuterPpo(options, config.piece_unit), config.trained_steps,
+              "all but the last iteration", violations);
   const int64_t invalid =
       FirstInvalidStep(config.advantage, config.lifetime_steps, config.trained_steps);
   if (invalid >= 0) {
@@ -141,7 +143,7 @@ const RegisterRule kBlackBox({
     .metrics = OuterPpoMetrics(),
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
-      const OuterPpoRuleConfig config = ReadConfig(context.spec, options);
+      const OuterPpoRuleConfig config = ReadConfig(context, options);
       Check(context.spec, options, config, violations);
       if (!context.network)
         violations->Add("signal",
@@ -151,7 +153,8 @@ const RegisterRule kBlackBox({
             "signal.name",
             absl::StrCat("is '", context.spec.signal().name(),
                          "', whose signals have no density; the black-box rule samples "
-                         "them: take lstm, mlp with option density, or a rule by gradient"));
+                         "them: take lstm, mlp or attention with option density, or a rule by "
+                         "gradient"));
       if (!violations->empty()) return nullptr;
       return std::make_unique<BlackBox>(context, options, config);
     },

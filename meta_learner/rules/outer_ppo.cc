@@ -82,7 +82,7 @@ learner::PieceTrainerSetup SetupOf(const OuterPpoConfig& config, int64_t lifetim
           .adam = config.adam,
           .max_grad_norm = config.max_grad_norm,
           .group_lifetimes = GroupLifetimes(config, lifetimes),
-          .piece_steps = GreatestPiece(steps, config.k)};
+          .piece_steps = GreatestPiece(steps, config.k, config.piece_unit)};
 }
 
 PieceReport ReportOf(const learner::OuterLossConfig& loss, const Piece& piece, int64_t lifetimes,
@@ -303,7 +303,7 @@ absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
   int64_t step = adam->step;
   for (const int64_t displacement : displacements) {
     const std::vector<Piece> pieces =
-        SplitIntoPieces(batch.advantages.size(1), config.k, displacement);
+        SplitIntoPieces(batch.advantages.size(1), config.k, displacement, config.piece_unit);
     const std::vector<int64_t> boundaries =
         StepBoundaries(static_cast<int64_t>(pieces.size()), config.num_minibatches);
     MENTOR_RETURN_IF_ERROR(trainer->BeginEpoch());

@@ -40,6 +40,7 @@ struct OuterPpoConfig {
   std::optional<double> target_kl = 0.01;  // Unset: never stops early.
   int64_t epochs = 12;                     // At most.
   int64_t k = 400;
+  int64_t piece_unit = 1;  // SignalNetwork::piece_unit: divides k and the trained steps.
   // 0: one optimizer step for each piece
   // (docs/algorithms/black_box.md#reading-minibatch-count-zero).
   int64_t num_minibatches = 0;
@@ -132,10 +133,10 @@ absl::StatusOr<PieceResult> EvaluatePiece(const TrainedNetwork& network,
                                           const std::vector<torch::Tensor>& recurrent,
                                           learner::WorkerPool* pool);
 
-// At most one epoch for each displacement; weights and *adam change in place. An error leaves both
-// in an undefined state: FAILED_PRECONDITION when the first piece's ratios are not 1 within
-// rho_error_max, INTERNAL when a loss or gradient is not finite, RESOURCE_EXHAUSTED when a device
-// lacks memory, CANCELLED between two pieces (InterruptScope).
+// At most one epoch for each displacement, in units of config.piece_unit steps; weights and *adam
+// change in place. An error leaves both in an undefined state: FAILED_PRECONDITION when the first
+// piece's ratios are not 1 within rho_error_max, INTERNAL when a loss or gradient is not finite,
+// RESOURCE_EXHAUSTED when a device lacks memory, CANCELLED between two pieces (InterruptScope).
 absl::StatusOr<OuterPpoResult> RunOuterPpo(const TrainedNetwork& network,
                                            const OuterPpoConfig& config, const OuterPpoBatch& batch,
                                            std::span<const int64_t> displacements,

@@ -47,7 +47,8 @@ absl::StatusOr<std::vector<ShardGradient>> PolicyGradients(const TrainedNetwork&
   const int64_t lifetimes = batch.advantages.size(0);
   std::vector<Tensor> recurrent = network.initial_recurrent(lifetimes, weights.scalar_type());
   std::vector<ShardGradient> groups;
-  for (const Piece& piece : SplitIntoPieces(batch.advantages.size(1), config.k, config.k)) {
+  for (const Piece& piece : SplitIntoPieces(batch.advantages.size(1), config.k,
+                                            config.k / config.piece_unit, config.piece_unit)) {
     MENTOR_ASSIGN_OR_RETURN(PieceResult now,
                             EvaluatePiece(network, config, batch, piece, weights, recurrent, pool));
     recurrent = std::move(now.final_recurrent);
@@ -156,7 +157,7 @@ MetricTable OuterPpoMetrics() {
   return metrics;
 }
 
-OuterPpoConfig ReadOuterPpo(const OptionValues& options) {
+OuterPpoConfig ReadOuterPpo(const OptionValues& options, int64_t piece_unit) {
   OuterPpoConfig config{.adam = ReadAdam(options),
                         .loss = {.clip = options.Number("clip"),
                                  .entropy_coef = options.Number("entropy_coef"),
@@ -165,6 +166,7 @@ OuterPpoConfig ReadOuterPpo(const OptionValues& options) {
                         .target_kl = std::nullopt,
                         .epochs = options.Integer("epochs"),
                         .k = options.Integer("k"),
+                        .piece_unit = piece_unit,
                         .num_minibatches = options.Integer("num_minibatches"),
                         .group_lifetimes = options.Integer("group_lifetimes")};
   if (const double target_kl = options.Number("target_kl"); target_kl > 0)
@@ -174,7 +176,20 @@ OuterPpoConfig ReadOuterPpo(const OptionValues& options) {
 
 void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string& what,
                  Violations* violations) {
-  const int64_t k = config.k;
+  const int64_t k = config.k, unit = config.piece_unit;
+  if (steps % unit != 0) {
+    violations->Add(
+        "lifetime.steps_per_iteration",
+        absl::StrFormat("makes %d trained steps (%s), which is no multiple of %d, the steps that "
+                        "the signal network sees as a whole; make it a multiple of %d",
+                        steps, what, unit, unit));
+  }
+  if (k % unit != 0) {
+    violations->Add("rule.option.k",
+                    absl::StrFormat("is %d; pieces are whole numbers of the %d steps that the "
+                                    "signal network sees as a whole: give a multiple of %d",
+                                    k, unit, unit));
+  }
   if (steps < 2 * k) {
     violations->Add("rule.option.k",
                     absl::StrFormat("is %d; the %d trained steps of a lifetime (%s) must hold two "
@@ -188,19 +203,20 @@ void CheckPieces(const OuterPpoConfig& config, int64_t steps, const std::string&
                         "give 0 for one optimizer step each piece",
                         config.num_minibatches, steps / k, std::max<int64_t>(0, steps / k - 2)));
   }
-  if (config.epochs > k) {
+  if (config.epochs > k / unit) {
     violations->Add(
         "rule.option.epochs",
         absl::StrFormat(
-            "is %d; each epoch has its own displacement from 1 to k = %d; lower epochs or raise k",
-            config.epochs, k));
+            "is %d; each epoch has its own displacement from 1 to k%s = %d; lower epochs or raise "
+            "k",
+            config.epochs, unit == 1 ? "" : absl::StrFormat(" / %d", unit), k / unit));
   }
 }
 
 OuterPpoRule::OuterPpoRule(const RuleContext& context, const OptionValues& options,
                            const OuterPpoRuleConfig& config, Tensor weights)
     : ppo_([&] {
-        OuterPpoConfig ppo = ReadOuterPpo(options);
+        OuterPpoConfig ppo = ReadOuterPpo(options, config.piece_unit);
         ppo.regression = config.regression;
         return ppo;
       }()),
@@ -313,10 +329,11 @@ absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, ui
       .seed = seed_, .purpose = Purpose::kDisplacements, .lifetime = outer_step};
   Tensor weights = weights_.clone();
   AdamState adam{adam_.m.clone(), adam_.v.clone(), adam_.step};
+  const std::vector<int64_t> displacements =
+      DrawDisplacements(stream, ppo_.k / ppo_.piece_unit, ppo_.epochs);
   MENTOR_ASSIGN_OR_RETURN(
       const OuterPpoResult result,
-      RunOuterPpo(trained, ppo_, recorded, DrawDisplacements(stream, ppo_.k, ppo_.epochs), weights,
-                  &adam, &pool_));
+      RunOuterPpo(trained, ppo_, recorded, displacements, weights, &adam, &pool_));
   weights_ = std::move(weights);
   adam_ = std::move(adam);
   normaliser_ = std::move(normaliser);

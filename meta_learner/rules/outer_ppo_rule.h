@@ -33,7 +33,7 @@ struct OuterPpoDefaults {
 // num_minibatches, gradient_variance, objective, target_mean, advantage_std_floor and
 // group_lifetimes.
 OptionTable OuterPpoOptions(const OuterPpoDefaults& defaults);
-OuterPpoConfig ReadOuterPpo(const OptionValues& options);
+OuterPpoConfig ReadOuterPpo(const OptionValues& options, int64_t piece_unit = 1);
 // What OuterPpoRule reports.
 MetricTable OuterPpoMetrics();
 
@@ -50,6 +50,7 @@ struct OuterPpoRuleConfig {
   int64_t trained_steps = 0;     // n: the first of them, which have advantages
   bool sampled_signals = false;  // The batch has signals and their densities.
   bool regression = false;       // On labels, which the batch has (OuterPpoConfig::regression).
+  int64_t piece_unit = 1;        // Of the network.
 };
 
 // A rule that trains a recurrent network, for which every lifetime is one episode, by PPO on the

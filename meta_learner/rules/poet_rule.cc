@@ -82,7 +82,8 @@ class PoetRule : public OuterRule {
     return torch::cat({poet_.agents().flatten(), torch::full({1}, poet_.sigma())});
   }
 
-  PlannedRound Plan(uint32_t /*outer_step*/) const override {
+  PlannedRound Plan(uint32_t outer_step) const override {
+    if (poet_.update() > outer_step) return {};
     const Poet::Round round = poet_.Plan();
     PlannedRound planned{.lifetimes = {},
                          .first_number = round.first_number,
@@ -120,6 +121,7 @@ class PoetRule : public OuterRule {
                          {"transfers", static_cast<double>(poet_.transfers())},
                          {"admitted", static_cast<double>(poet_.admitted())}};
     if (poet_.novelty()) report["novelty"] = *poet_.novelty();
+    poet_.Begin();
     return report;
   }
 

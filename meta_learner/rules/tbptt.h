@@ -13,11 +13,12 @@ struct Piece {
 };
 
 // [0, displacement), then [displacement, n) cut into floor(n / k) - 1 parts whose lengths differ by
-// at most 1, longer ones first. n >= 2 k, 1 <= displacement <= k.
-std::vector<Piece> SplitIntoPieces(int64_t n, int64_t k, int64_t displacement);
+// at most 1, longer ones first. n >= 2 k, 1 <= displacement <= k. All of it in units of `unit`
+// steps, of which n and k are multiples; the displacement is given in units.
+std::vector<Piece> SplitIntoPieces(int64_t n, int64_t k, int64_t displacement, int64_t unit = 1);
 
 // Steps of the longest piece that SplitIntoPieces makes of n steps, whatever the displacement.
-int64_t GreatestPiece(int64_t n, int64_t k);
+int64_t GreatestPiece(int64_t n, int64_t k, int64_t unit = 1);
 
 // After how many finished pieces an optimizer step is made: after each (num_minibatches = 0), or
 // after floor(i num_pieces / m), i = 1..m.

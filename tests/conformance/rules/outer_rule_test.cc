@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "common/registry.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/rules/experiment_metrics.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
@@ -399,6 +400,8 @@ TEST_CASE("outer rules: the list of metrics for the docs is what the parts decla
     declared["rule " + entry->name] = Listed("rule " + entry->name, entry->metrics);
   for (const learner::InnerLoopEntry* entry : learner::InnerLoops())
     declared["inner loop " + entry->name] = Listed("inner loop " + entry->name, entry->metrics);
+  for (const CurriculumEntry* entry : Curricula())
+    declared["curriculum " + entry->name] = Listed("curriculum " + entry->name, entry->metrics);
   declared.erase("rule reinforce");  // The examples of docs/adding.md.
   declared.erase("inner loop slow_ppo");
   if (std::getenv("MENTOR_REGENERATE") != nullptr) {
@@ -427,10 +430,11 @@ TEST_CASE("outer rules: the list of metrics for the docs is what the parts decla
   }
 }
 
-TEST_CASE("outer rules: black_box takes an mlp with density", "[conformance]") {
+void CheckBlackBoxTakes(const std::string& network_name) {
+  INFO(network_name);
   v1::ExperimentSpec spec = Spec(*Registry<RuleEntry>::Instance().Find("black_box"));
   spec.mutable_signal()->Clear();
-  spec.mutable_signal()->set_name("mlp");
+  spec.mutable_signal()->set_name(network_name);
   spec.mutable_signal()->add_option()->set_name("density");
   spec.mutable_signal()->mutable_option()->rbegin()->set_value("true");
   Violations violations;
@@ -453,6 +457,11 @@ TEST_CASE("outer rules: black_box takes an mlp with density", "[conformance]") {
   INFO(report.status().ToString());
   REQUIRE(report.ok());
   CHECK_FALSE(torch::equal(rule->meta_parameters(), before));
+}
+
+TEST_CASE("outer rules: black_box takes an mlp with density and attention", "[conformance]") {
+  CheckBlackBoxTakes("mlp");
+  CheckBlackBoxTakes("attention");
 }
 
 }  // namespace

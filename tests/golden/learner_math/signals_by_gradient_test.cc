@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "learner/signals/attention_layers.h"
+#include "learner/signals/plain_layers.h"
 #include "tests/golden/signal_fixture.h"
 
 namespace mentor::testing {
@@ -95,6 +96,27 @@ TEST_CASE("golden: attention signal network") {
       moved.narrow(0, offset.offset, offset.size).zero_();
       CHECK(moved.max().item<double>() < 1e-12);
     }
+  }
+}
+
+TEST_CASE("golden: density of attention's signals") {
+  const Json file = ReadGolden("attention_density");
+  for (const Json& test : file.at("cases")) {
+    INFO(test.at("name").get<std::string>());
+    const AttentionSizes sizes{
+        .encoder_hidden = {}, .blocks = {}, .density = true, .initial_std = test.at("initial_std")};
+    const Tensor mean = ToTensor(test.at("head_mean")), values = mean + 3;
+    learner::AttentionOutputs outputs;
+    ReadHead(sizes, torch::stack({mean, ToTensor(test.at("head_log_std")), values}, -1), &outputs);
+    const Tensor signals = outputs.signals + outputs.log_stds.exp() * ToTensor(test.at("noise"));
+    const auto check = [&](const char* name, const Tensor& got) {
+      CheckNear(name, got, ToTensor(test.at("expected").at(name)), GoldenTolerance(file));
+    };
+    check("mean", outputs.signals);
+    check("log_std", outputs.log_stds);
+    check("signal", signals);
+    check("log_prob", learner::LogDensity(signals, outputs.signals, outputs.log_stds));
+    CHECK(torch::equal(outputs.values, values));
   }
 }
 

@@ -118,16 +118,20 @@ TEST_CASE("golden: meta-advantage") {
 }
 
 TEST_CASE("golden: pieces of truncated backpropagation through time") {
-  const Json file = ReadGolden("tbptt_split");
-  for (const Json& test : file.at("cases")) {
-    const int64_t n = test.at("n"), k = test.at("k"), displacement = test.at("displacement");
-    INFO("n " << n << ", k " << k << ", displacement " << displacement);
-    std::vector<double> got;
-    for (const Piece& piece : SplitIntoPieces(n, k, displacement)) {
-      got.push_back(static_cast<double>(piece.begin));
-      got.push_back(static_cast<double>(piece.end));
+  for (const char* name : {"tbptt_split", "tbptt_units"}) {
+    const Json file = ReadGolden(name);
+    for (const Json& test : file.at("cases")) {
+      const int64_t n = test.at("n"), k = test.at("k"), displacement = test.at("displacement"),
+                    unit = test.value("unit", 1);
+      INFO("n " << n << ", k " << k << ", unit " << unit << ", displacement " << displacement);
+      std::vector<double> got;
+      for (const Piece& piece : SplitIntoPieces(n, k, displacement, unit)) {
+        got.push_back(static_cast<double>(piece.begin));
+        got.push_back(static_cast<double>(piece.end));
+        CHECK(piece.end - piece.begin <= GreatestPiece(n, k, unit));
+      }
+      CHECK(got == Numbers(test.at("pieces")));
     }
-    CHECK(got == Numbers(test.at("pieces")));
   }
 }
 

@@ -267,6 +267,20 @@ TEST_CASE("evaluate: a run that learns nothing has its baselines, or says what t
   CHECK(Contains(ReadText(idle.path() / "report.html"), "set evaluation.baseline to [PPO_SPARSE"));
 }
 
+TEST_CASE("curricula: list and show", "[loopback]") {
+  CHECK(Contains(DescribeParts("curriculum", false), "adr"));
+  CHECK(Contains(DescribeParts("curriculum", true), "\"name\": \"adr\""));
+  const auto adr = DescribePart("curriculum", "adr", false);
+  REQUIRE(adr.ok());
+  CHECK(Contains(*adr, "threshold_high: default 0.8"));
+  CHECK(Contains(*adr, "range_entropy, in nat"));
+  CHECK(Contains(*DescribePart("curriculum", "adr", true), "\"options\""));
+  CHECK(Contains(std::string(DescribePart("curriculum", "nothing", false).status().message()),
+                 "known: adr"));
+  CHECK(Mentor({"curriculum", "list"}) == 0);
+  CHECK(Mentor({"curriculum", "show", "nothing"}) == 2);
+}
+
 TEST_CASE("rule and signal: list and show", "[loopback]") {
   CHECK(Contains(DescribeParts("rule", false), "black_box"));
   CHECK(Contains(DescribeParts("signal", true), "\"name\": \"lstm\""));
@@ -284,7 +298,7 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
   // Networks that fit with an option alone are there with it; docs/rules.md says the same.
   CHECK(Contains(*DescribePart("rule", "black_box", true), "\"option\": \"density: true\""));
   CHECK(Contains(*rule, "mlp (REWARD, density: true)"));
-  CHECK_FALSE(Contains(*rule, "attention"));
+  CHECK(Contains(*rule, "attention (REWARD, density: true)"));
   CHECK_FALSE(Contains(*DescribePart("rule", "meta_gradient", true), "\"option\": \""));
   const auto signal = DescribePart("signal", "lstm", false);
   REQUIRE(signal.ok());

@@ -450,6 +450,19 @@ TEST_CASE("spec: the hash covers what results depend on and nothing else", "[uni
         SpecHash(Load(kSmall, {"rule.k=2", "rule.l=1"})));
 }
 
+TEST_CASE("spec: a part that may be absent stays so, and its presence counts", "[unit]") {
+  const v1::ExperimentSpec without = WithDefaults(Load(kSmall));
+  CHECK_FALSE(without.has_curriculum());
+  CHECK(without.has_checkpoint());
+  const v1::ExperimentSpec with = Load(kSmall, {"curriculum.name=adr", "curriculum.buffer=3"});
+  CHECK(with.curriculum().name() == "adr");
+  CHECK(SpecHash(with) != SpecHash(without));
+  Violations violations;
+  ParseSpec(kSmall, {"curriculum.buffer=3"}, &violations);
+  REQUIRE(violations.list().size() == 1);
+  CHECK(violations.list()[0].field == "curriculum.name");
+}
+
 TEST_CASE("spec: the canonical text is written down", "[unit]") {
   CHECK(CanonicalText(
             Load("benchmark { name: 'a;b' } agent { gamma: 0.5 clip_value_loss: true }"

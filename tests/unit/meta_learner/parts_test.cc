@@ -23,3 +23,84 @@ TEST_CASE("parts: a network of too many parameters is refused before it has weig
   CHECK(Contains(wide, "parameters; at most 33554432 are allowed: give narrower or fewer layers"));
   CHECK_FALSE(Contains(wide, "\n"));
 }
+
+namespace {
+
+const std::string kPoints =
+    "benchmark { name: 'custom' task_set { environment: 'point_reach' range { low: -1 high: 1 } "
+    "range { low: -1 high: 1 } } } lifetime { iterations: 2 steps_per_iteration: 100 } "
+    "rule { name: 'evolution_strategies' lifetimes_per_update: 4 shard_lifetimes: 4 } "
+    "evaluation { goals: 1 } ";
+const std::string kAdr =
+    "curriculum { name: 'adr' option { name: 'parameters' value: 'task' } option { name: 'buffer' "
+    "value: '1' } }";
+
+v1::ExperimentSpec Spec(const std::string& text) {
+  const auto spec = LoadSpec(text, {}, meta_learner::CheckParts);
+  INFO(spec.status().ToString());
+  REQUIRE(spec.ok());
+  return WithDefaults(*spec);
+}
+
+meta_learner::ExperimentParts Parts(const v1::ExperimentSpec& spec) {
+  Violations violations;
+  auto parts = meta_learner::MakeParts(spec, /*num_threads=*/1, &violations);
+  REQUIRE(violations.empty());
+  return parts;
+}
+
+}  // namespace
+
+TEST_CASE("parts: a spec with a curriculum has it, and the others have none", "[unit]") {
+  const v1::ExperimentSpec with = Spec(kPoints + kAdr);
+  CHECK(Parts(with).curriculum != nullptr);
+  CHECK(Parts(Spec(kPoints)).curriculum == nullptr);
+  CHECK(Contains(meta_learner::PrintWithDefaults(with),
+                 "# option { name: \"threshold_high\" value: \"0.8\" }"));
+  CHECK_FALSE(Contains(meta_learner::PrintWithDefaults(Spec(kPoints)), "curriculum"));
+  const auto refused =
+      LoadSpec(kPoints + "curriculum { name: 'adr' }", {}, meta_learner::CheckParts);
+  CHECK(Contains(std::string(refused.status().message()), "curriculum.option.parameters"));
+}
+
+TEST_CASE("parts: a curriculum is saved and loaded beside the rule", "[unit]") {
+  const v1::ExperimentSpec spec = Spec(kPoints + kAdr);
+  const meta_learner::ExperimentParts parts = Parts(spec);
+  const std::vector<meta_learner::Achievement> achieved(4, {.success = 1, .shaped_reward = 0});
+  for (uint32_t generation = 0; generation < 6; ++generation)
+    REQUIRE(parts.curriculum->Observe(generation, achieved).ok());
+  meta_learner::Checkpoint checkpoint{.outer_step = 6};
+  meta_learner::AddParts(parts, &checkpoint.sections);
+  CHECK(checkpoint.sections.contains("curriculum/ends"));
+  meta_learner::ExperimentParts resumed = Parts(spec);
+  REQUIRE(meta_learner::LoadParts(checkpoint, &resumed).ok());
+  const auto ends = parts.curriculum->Save().at("ends");
+  CHECK(resumed.curriculum->Save().at("ends").equal(ends));
+  CHECK_FALSE(ends.eq(0).all().item<bool>());
+
+  // Without one, the sections are those that they were.
+  std::map<std::string, std::string> plain;
+  meta_learner::AddParts(Parts(Spec(kPoints)), &plain);
+  for (const auto& [name, bytes] : plain) CHECK(name.starts_with("rule/"));
+
+  // A checkpoint of an experiment without a curriculum has nothing for it to go on from.
+  Violations violations;
+  meta_learner::CheckCheckpoint(Spec(kPoints), spec, {.outer_step = 1, .sections = plain},
+                                &violations);
+  REQUIRE(violations.list().size() == 1);
+  CHECK(violations.list()[0].field == "spec_overrides");
+  CHECK(Contains(violations.list()[0].description, "curriculum"));
+}
+
+TEST_CASE("parts: a curriculum that waits for success where there is none is warned of", "[unit]") {
+  const std::string hopper =
+      "benchmark { name: 'single' environment: 'Hopper-v5' wrapper { name: 'domain_randomization' "
+      "option { name: 'mass_low' value: '0.5' } } } signal { input: SHAPED } evaluation { "
+      "lifetimes_per_goal: 0 } curriculum { name: 'adr' ";
+  const auto warnings = meta_learner::WarningsOfSpec(Spec(hopper + "}"));
+  REQUIRE(warnings.size() == 1);
+  CHECK(Contains(warnings[0], "curriculum.performance: is success"));
+  CHECK(meta_learner::WarningsOfSpec(
+            Spec(hopper + "option { name: 'performance' value: 'shaped' } }"))
+            .empty());
+}

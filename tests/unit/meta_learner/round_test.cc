@@ -106,6 +106,25 @@ TEST_CASE("round: what inner loops say is a mean over the lifetimes that say it"
   CHECK_FALSE(part.contains("success_episode_0"));
 }
 
+TEST_CASE("round: what lifetimes achieved in their last iteration", "[unit]") {
+  std::vector<ShardResult> results(2);
+  for (ShardResult& result : results) result.segments.resize(2);
+  results[0].segments[1].shaped_rewards = torch::tensor({{1.0, 2.0}, {3.0, 5.0}}, torch::kFloat64);
+  results[1].segments[1].shaped_rewards = torch::tensor({{-1.0, 0.0}}, torch::kFloat64);
+  const std::vector<LifetimeOutcome> outcomes = {
+      {.episode_success = {1, 0, 1}, .episode_return = {}, .segment_episodes = {1, 2}},
+      {.episode_success = {1}, .episode_return = {}, .segment_episodes = {1, 0}},
+      {.episode_success = {0, 1}, .episode_return = {}, .segment_episodes = {1, 1}}};
+  const auto achieved = LastAchievements(outcomes, results);
+  REQUIRE(achieved.size() == 3);
+  CHECK(achieved[0].success == 0.5);
+  CHECK_FALSE(achieved[1].success.has_value());
+  CHECK(achieved[2].success == 1);
+  CHECK(achieved[0].shaped_reward == 1.5);
+  CHECK(achieved[1].shaped_reward == 4);
+  CHECK(achieved[2].shaped_reward == -0.5);
+}
+
 TEST_CASE("round: seconds of shards add up by phase", "[unit]") {
   std::vector<ShardResult> results(2);
   results[0].seconds.set_rollout(1);
