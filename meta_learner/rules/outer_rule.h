@@ -44,6 +44,8 @@ struct RuleNeeds {
   bool paired_noise = false;
   // Agents learn within their lifetimes, which takes two inner iterations or more.
   bool inner_updates = true;
+  // Inner iterations of a lifetime in training; 0: as many as the spec says, as in evaluations.
+  uint32_t training_iterations = 0;
 };
 
 // What the inner loop of one shard gives.
