@@ -46,7 +46,7 @@ struct Latent {
 
 // Where a task that is not listed begins: N(0, I), float64.
 Latent PriorLatent(const LatentConfig& config);
-// KL(N(mu, sigma) || N(0, I)): a scalar for [dz].
+// KL(N(mu, sigma) || N(0, I)), summed over all that it has: a scalar.
 torch::Tensor LatentKl(const Latent& latent);
 // eps of episodes first .. first + count - 1 of a lifetime, [count, dz] float64.
 torch::Tensor LatentNoise(const RandomStream& stream, int64_t first, int64_t count, int64_t latent);

@@ -13,6 +13,7 @@
 
 #include "common/check.h"
 #include "common/exact_math.h"
+#include "learner/agents/folded_input.h"
 #include "learner/inner_loops/latent_adaptation.h"
 #include "meta_learner/rules/adapted_lives.h"
 #include "meta_learner/rules/maesn_objective.h"
@@ -160,10 +161,11 @@ class Maesn : public OuterRule {
         .lifetime = outer_step * static_cast<uint32_t>(config_.lifetimes) +
                     static_cast<uint32_t>(i)};
     const auto noise = [&](int64_t iteration) {
-      return LatentNoise(stream, iteration * latent.episodes, latent.episodes, latent.latent)
+      return learner::LatentNoise(stream, iteration * latent.episodes, latent.episodes, latent.latent)
           .to(torch::kFloat32);
     };
-    MaesnLifetime lifetime{.task = batch.task_indices[i].item<int64_t>()};
+    MaesnLifetime lifetime;
+    lifetime.task = batch.task_indices[i].item<int64_t>();
     for (int64_t k = 0; k < latent.steps; ++k) {
       const Tensor advantages = EpisodeAdvantages(latent, batch.steps, i,
                                                   k * config_.steps_per_iteration());

@@ -28,17 +28,17 @@
 namespace mentor::meta_learner {
 
 struct MaesnLifetime {
-  int64_t task = 0;  // Its row of mu and log_sigma.
   struct Step {
     torch::Tensor eps;         // [E, dz]
     torch::Tensor advantages;  // [E]
   };
-  std::vector<Step> steps;  // K
+  int64_t task = 0;               // Its row of mu and log_sigma.
+  std::vector<Step> steps = {};   // K
   // What the adapted agent lived through.
-  torch::Tensor eps;           // [E, dz]
-  torch::Tensor observations;  // [E, M, D]
-  torch::Tensor actions;       // [E, M, A]
-  torch::Tensor advantages;    // [E, M]
+  torch::Tensor eps = {};           // [E, dz]
+  torch::Tensor observations = {};  // [E, M, D]
+  torch::Tensor actions = {};       // [E, M, A]
+  torch::Tensor advantages = {};    // [E, M]
 };
 
 struct MaesnLoss {

@@ -264,7 +264,7 @@ v1::Result EarlyResultOf(const v1::Unit& unit) {
   *result.mutable_trajectory()->mutable_truncations() = ToProto(truncations);
   if (unit.return_final_observations()) {
     // What the agent would have seen next in the episode.
-    torch::Tensor last = observations.index({truncations.to(torch::kBool)});
+    torch::Tensor last = observations.index({(dones + truncations).to(torch::kBool)});
     last.select(1, 1).add_(1);
     *result.mutable_trajectory()->mutable_final_observations() = ToProto(last);
   }
