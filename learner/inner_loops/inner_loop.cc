@@ -38,7 +38,7 @@ const InnerLoopEntry* FindInnerLoop(std::string_view name) {
 
 namespace {
 
-// The loop that alone takes this network; null: it is everybody's.
+// A loop that alone takes this network; null: it is everybody's.
 const InnerLoopEntry* OwnerOf(const std::string& network) {
   for (const InnerLoopEntry* entry : InnerLoops()) {
     if (!entry->network.empty() && entry->network == network) return entry;
@@ -64,14 +64,16 @@ const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context
     signal.device = context->device;
     context->network = MakeSignalNetwork(shard.spec().signal(), signal, violations);
     const std::string& name = shard.spec().signal().name();
-    if (const InnerLoopEntry* owner = OwnerOf(name); owner != nullptr && owner != entry) {
-      violations->Add("signal.name",
-                      absl::StrFormat("is %s, of which agents of inner loop '%s' alone can make a "
-                                      "reward; take another network, or the rule of that loop",
-                                      name, owner->name));
-    } else if (!entry->network.empty() && entry->network != name) {
-      violations->Add("signal.name", absl::StrFormat("is %s; inner loop '%s' takes %s alone", name,
-                                                     entry->name, entry->network));
+    if (context->network != nullptr && entry->network != name) {
+      if (!entry->network.empty()) {
+        violations->Add("signal.name", absl::StrFormat("is %s; inner loop '%s' takes %s alone",
+                                                       name, entry->name, entry->network));
+      } else if (const InnerLoopEntry* owner = OwnerOf(name)) {
+        violations->Add("signal.name",
+                        absl::StrFormat("is %s, of which agents of inner loop '%s' alone can make "
+                                        "a reward; take another network, or the rule of that loop",
+                                        name, owner->name));
+      }
     }
     if (context->network != nullptr && context->network->is_loss() != entry->learned_loss) {
       violations->Add(

@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "common/registry.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "learner/signals/discriminator.h"
 #include "meta_learner/rules/experiment_metrics.h"
 #include "tests/conformance/recorded_lifetimes.h"
 #include "tests/specs.h"
@@ -77,7 +78,9 @@ v1::ExperimentSpec Spec(const RuleEntry& entry) {
 }
 
 v1::EnvironmentShape Shape() {
-  return testing::Shape({.observation = kObservationSize, .action = kActionSize});
+  return testing::Shape({.observation = kObservationSize,
+                         .action = kActionSize,
+                         .independent_episodes = true});
 }
 
 std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& spec,
@@ -102,9 +105,12 @@ std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& 
 std::unique_ptr<OuterRule> Make(const RuleEntry& entry, int num_threads = 1) {
   const v1::ExperimentSpec spec = Spec(entry);
   Violations violations;
-  auto rule = MakeOuterRule(
-      {.spec = spec, .shape = Shape(), .network = Network(spec), .num_threads = num_threads},
-      &violations);
+  auto rule = MakeOuterRule({.spec = spec,
+                             .shape = Shape(),
+                             .network = Network(spec),
+                             .listed_tasks = kLifetimes,
+                             .num_threads = num_threads},
+                            &violations);
   INFO(entry.name << ": " << std::string(violations.ToStatus().message()));
   REQUIRE(rule != nullptr);
   return rule;
@@ -128,7 +134,8 @@ LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed
   LifetimeBatch batch;
   batch.environments.assign(kLifetimes, "somewhere");
   batch.steps_per_iteration = kSteps;
-  batch.steps = RandomSegment(kLifetimes, kIterations * kSteps, seed);
+  const int64_t steps = (rule.needs().decisions_inside_lifetime ? 1 : kIterations) * kSteps;
+  batch.steps = RandomSegment(kLifetimes, steps, seed);
   const Tensor weights = rule.meta_parameters();
   for (uint64_t shard = 0; shard < 2; ++shard) {
     batch.shards.push_back(
@@ -137,9 +144,14 @@ LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed
   }
   if (!rule.needs().segments) return batch;
   const auto network = Network(Spec(entry));
+  if (learner::AsDiscriminator(network) != nullptr) {
+    batch.steps.final_observations =
+        RandomNormals({kLifetimes, steps / 10, kObservationSize}, seed + 30);
+    return batch;
+  }
   learner::SignalState state = network->InitialState(kLifetimes, torch::kFloat32);
   const learner::SignalOutputs outputs = network->Run(
-      weights, batch.steps, RandomNormals({kLifetimes, kIterations * kSteps}, seed + 10), &state);
+      weights, batch.steps, RandomNormals({kLifetimes, steps}, seed + 10), &state);
   batch.steps.signals = outputs.signals;
   batch.steps.signal_log_probs = outputs.log_probs;
   batch.steps.signal_values = outputs.values;
@@ -244,6 +256,7 @@ TEST_CASE("outer rules: numbers that are not finite are an error that leaves the
     LifetimeBatch batch = Batch(*entry, *rule, 450);
     batch.steps.shaped_rewards.fill_(std::numeric_limits<double>::quiet_NaN());
     batch.steps.success_signals.fill_(std::numeric_limits<float>::quiet_NaN());
+    batch.steps.observations.fill_(std::numeric_limits<float>::quiet_NaN());
     for (ShardGradient& shard : batch.shards)
       shard.gradient.fill_(std::numeric_limits<double>::quiet_NaN());
     CHECK_FALSE(rule->Update(batch, 1).ok());
@@ -256,8 +269,9 @@ std::string Refusal(const v1::ExperimentSpec& spec) {
   Violations violations;
   const auto network = Network(spec, &violations);
   if (network == nullptr) return std::string(violations.ToStatus().message());
-  const auto rule =
-      MakeOuterRule({.spec = spec, .shape = Shape(), .network = network}, &violations);
+  const auto rule = MakeOuterRule(
+      {.spec = spec, .shape = Shape(), .network = network, .listed_tasks = kLifetimes},
+      &violations);
   CHECK((rule == nullptr) == !violations.empty());
   v1::Shard shard;
   *shard.mutable_spec() = spec;
