@@ -194,7 +194,8 @@ const RegisterRule kDiayn({
                               "Steps of Adam in an outer update, each on all that was reached."),
                 NumberOption("discriminator_rate", "5e-3", 0, 100, "Learning rate of Adam.")},
     .metrics = Metrics(),
-    .example = "signal { name: 'discriminator' option { name: 'skills' value: '4' } }",
+    .example = "lifetime { steps_per_iteration: 1200 } "
+               "signal { name: 'discriminator' option { name: 'skills' value: '4' } }",
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       const auto discriminator = learner::AsDiscriminator(context.network);

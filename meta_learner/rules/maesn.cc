@@ -342,7 +342,7 @@ MetricTable Metrics() {
            .label = "success before adaptation",
            .panel = Panel::kOwn},
           {.name = "post_success",
-           .help = "The same after all adaptation steps.",
+           .help = "Share of episodes with success after all adaptation steps.",
            .label = "success after adaptation",
            .panel = Panel::kOwn},
           {.name = "latent_kl",
@@ -365,6 +365,7 @@ const RegisterRule kMaesn({
     .inner_loop = "latent_adaptation",
     .options = Options(),
     .metrics = Metrics(),
+    .example = "benchmark { name: 'custom' task_set { environment: 'point_reach' goals: 30 } }",
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
       // Without a benchmark, which is refused elsewhere, nothing has a size.

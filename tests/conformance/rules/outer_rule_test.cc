@@ -133,8 +133,9 @@ std::vector<const RuleEntry*> RulesForRandomLives() {
 LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed) {
   LifetimeBatch batch;
   batch.environments.assign(kLifetimes, "somewhere");
-  batch.steps_per_iteration = kSteps;
-  const int64_t steps = (rule.needs().decisions_inside_lifetime ? 1 : kIterations) * kSteps;
+  batch.steps_per_iteration = Spec(entry).lifetime().steps_per_iteration();
+  const int64_t of_iteration = Spec(entry).lifetime().steps_per_iteration();
+  const int64_t steps = (rule.needs().decisions_inside_lifetime ? 1 : kIterations) * of_iteration;
   batch.steps = RandomSegment(kLifetimes, steps, seed);
   const Tensor weights = rule.meta_parameters();
   for (uint64_t shard = 0; shard < 2; ++shard) {

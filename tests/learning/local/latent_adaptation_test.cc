@@ -128,6 +128,9 @@ void RegisterBroken() {
   REQUIRE(once);
 }
 
+TEST_CASE("learning: MAESN has the same bits on one actor and on three", "[learning]") {
+  testing::CheckSameBits(kSpec, {"rule.outer_updates=3", "evaluation.lifetimes_per_goal=0"});
+}
 TEST_CASE("learning: steps of MAESN's latent find unseen goals", "[learning]") {
   CHECK(Passes(Learned({})));
 }

@@ -106,6 +106,10 @@ void RegisterBroken() {
   REQUIRE(once);
 }
 
+TEST_CASE("learning: DIAYN has the same bits on one actor and on three", "[learning]") {
+  testing::CheckSameBits(kSpec, {"rule.outer_updates=6", "lifetime.iterations=4",
+                                 "rule.lifetimes_per_update=3", "rule.draw=uniform"});
+}
 TEST_CASE("learning: DIAYN's skills come apart in an empty box", "[learning]") {
   for (const char* seed : {"seed=1", "seed=2", "seed=3"})
     CHECK(Passes(testing::Run(kSpec, {seed})));
