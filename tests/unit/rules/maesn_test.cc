@@ -1,5 +1,6 @@
 // MAESN's inner loop and outer rule together, on made-up environments: what the agents live through
 // is what the rule adapts again.
+#include <array>
 #include <cmath>
 
 #include "common/exact_math.h"
@@ -67,9 +68,10 @@ std::unique_ptr<OuterRule> MakeRule(const Settings& settings, int num_threads = 
   return rule;
 }
 
-// Of the tasks 4, 3, 1, of outer update `step`.
-constexpr uint32_t kIndices[] = {4, 3, 1};
-v1::Shard Shard(const Settings& settings, uint32_t step = 0) {
+using Tasks = std::array<uint32_t, kAgents>;
+
+// Of outer update `step`.
+v1::Shard Shard(const Settings& settings, uint32_t step = 0, const Tasks& tasks = {4, 3, 1}) {
   v1::Shard shard;
   *shard.mutable_spec() = Spec(settings);
   *shard.mutable_shape() = Shape(settings);
@@ -79,7 +81,7 @@ v1::Shard Shard(const Settings& settings, uint32_t step = 0) {
   for (uint32_t i = 0; i < kAgents; ++i) {
     v1::Lifetime* lifetime = shard.add_lifetimes();
     lifetime->set_number(step * kAgents + i);
-    lifetime->set_task_index(kIndices[i]);
+    lifetime->set_task_index(tasks[i]);
   }
   return shard;
 }
@@ -142,8 +144,9 @@ std::unique_ptr<learner::InnerLoop> MakeLoop(const v1::Shard& shard, const Tenso
 }
 
 // Training lives under the rule's meta-parameters: as many iterations as the rule asks for.
-LifetimeBatch Live(const Settings& settings, const OuterRule& rule, uint32_t step = 0) {
-  const v1::Shard shard = Shard(settings, step);
+LifetimeBatch Live(const Settings& settings, const OuterRule& rule, uint32_t step = 0,
+                   const Tasks& tasks = {4, 3, 1}) {
+  const v1::Shard shard = Shard(settings, step, tasks);
   const auto loop = MakeLoop(shard, rule.meta_parameters());
   loop->Begin();
   std::vector<Segment> segments;
@@ -156,7 +159,7 @@ LifetimeBatch Live(const Settings& settings, const OuterRule& rule, uint32_t ste
   CHECK(report.statistics.at("latent_step_0") > 1e-3);
   LifetimeBatch batch;
   batch.environments.assign(kAgents, "somewhere");
-  batch.task_indices = torch::tensor({4, 3, 1}, torch::kInt64);
+  batch.task_indices = torch::tensor({tasks[0], tasks[1], tasks[2]}, torch::kInt64);
   batch.steps_per_iteration = kSteps;
   batch.steps = learner::Join(segments);
   return batch;
@@ -218,6 +221,10 @@ TEST_CASE("maesn: latents and moments of tasks that are not in the round stay", 
       for (const int64_t task : {1, 3, 4}) CHECK(rows[task].ne(0).all().item<bool>());
     }
   }
+  // Nor do the moments of earlier rounds move them.
+  REQUIRE(rule->Update(Live(settings, *rule, 1, {4, 3, 0}), 1).ok());
+  CHECK(torch::equal(Rows(rule->meta_parameters(), "mu")[1], Rows(after, "mu")[1]));
+  CHECK_FALSE(torch::equal(Rows(rule->meta_parameters(), "mu")[0], Rows(after, "mu")[0]));
   const auto zero = MakeRule({.options = {{"initial_mu", "zero"}}});
   CHECK(Rows(zero->meta_parameters(), "mu").eq(0).all().item<bool>());
 }
