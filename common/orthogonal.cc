@@ -35,8 +35,7 @@ std::vector<double> OrthogonalMatrix(int64_t out, int64_t in, double gain,
 
   std::vector<double> weights(out * in);
   for (int64_t o = 0; o < out; ++o) {
-    for (int64_t i = 0; i < in; ++i)
-      weights[o * in + i] = gain * (out >= in ? q[i][o] : q[o][i]);
+    for (int64_t i = 0; i < in; ++i) weights[o * in + i] = gain * (out >= in ? q[i][o] : q[o][i]);
   }
   return weights;
 }

@@ -271,8 +271,7 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
       if (part == 0 && !plan.deterministic) unit.set_state(cursor.state());
       unit.set_deterministic(plan.deterministic || plan.mean_actions);
       unit.set_return_state(part + 2 == bounds.size() && !plan.deterministic);
-      unit.set_return_final_observations(Bootstraps(shard, plan) ||
-                                         plan.all_final_observations);
+      unit.set_return_final_observations(Bootstraps(shard, plan) || plan.all_final_observations);
       units.push_back(std::move(unit));
     }
   }

@@ -52,10 +52,10 @@ class PointNavigation : public SmallEnvironment {
     const double radius = std::sqrt(goal[0] * goal[0] + goal[1] * goal[1]);
     if (!half_circle_ || (goal[1] >= 0 && std::abs(radius - radius_) < 1e-6))
       return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(
-        "task.parameters of point_navigation is (", goal[0], ", ", goal[1],
-        "); with goals half_circle the goal lies at distance ", radius_,
-        " from the origin and its second number is not negative"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("task.parameters of point_navigation is (", goal[0], ", ", goal[1],
+                     "); with goals half_circle the goal lies at distance ", radius_,
+                     " from the origin and its second number is not negative"));
   }
 
   StepOutcome Advance(std::span<const float> action) override {

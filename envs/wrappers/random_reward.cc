@@ -26,9 +26,9 @@ std::vector<RewardNetwork::Layer> RandomLayers(const std::vector<int>& sizes, do
   std::vector<RewardNetwork::Layer> layers;
   for (size_t i = 0; i + 1 < sizes.size(); ++i) {
     // Tensors are counted with the biases.
-    layers.push_back({OrthogonalMatrix(sizes[i + 1], sizes[i], gain, stream,
-                                       static_cast<uint32_t>(2 * i)),
-                      std::vector<double>(sizes[i + 1], 0.0)});
+    layers.push_back(
+        {OrthogonalMatrix(sizes[i + 1], sizes[i], gain, stream, static_cast<uint32_t>(2 * i)),
+         std::vector<double>(sizes[i + 1], 0.0)});
   }
   return layers;
 }
@@ -107,9 +107,8 @@ class RandomReward : public Wrapper {
     const std::span<const double> log_d = network_.LogD(observation);
     static const double least = exact::Log(kLeastProbability);
     outcome.reward = std::max(log_d[class_], least);
-    outcome.success =
-        std::max_element(log_d.begin(), log_d.end()) - log_d.begin() ==
-        static_cast<std::ptrdiff_t>(class_);
+    outcome.success = std::max_element(log_d.begin(), log_d.end()) - log_d.begin() ==
+                      static_cast<std::ptrdiff_t>(class_);
     return outcome;
   }
 

@@ -96,8 +96,8 @@ Tensor LatentKl(const Latent& latent) {
 Tensor LatentNoise(const RandomStream& stream, int64_t first, int64_t count, int64_t latent) {
   Tensor eps = torch::empty({count, latent}, torch::kFloat64);
   for (int64_t e = 0; e < count; ++e) {
-    stream.Normals(static_cast<uint32_t>(first + e), {eps.mutable_data_ptr<double>() + e * latent,
-                                                      static_cast<size_t>(latent)});
+    stream.Normals(static_cast<uint32_t>(first + e),
+                   {eps.mutable_data_ptr<double>() + e * latent, static_cast<size_t>(latent)});
   }
   return eps;
 }
@@ -223,10 +223,9 @@ class LatentAdaptation : public InnerLoop {
   std::vector<Tensor> Draw(uint32_t iteration) const {
     std::vector<Tensor> z;
     for (int64_t s = 0; s < context_.num_agents(); ++s) {
-      z.push_back(
-          DrawLatents(latents_[s], LatentNoise(context_.Random(Purpose::kLatent, s, 0),
-                                               int64_t{iteration} * config_.episodes,
-                                               config_.episodes, config_.latent)));
+      z.push_back(DrawLatents(latents_[s], LatentNoise(context_.Random(Purpose::kLatent, s, 0),
+                                                       int64_t{iteration} * config_.episodes,
+                                                       config_.episodes, config_.latent)));
     }
     return z;
   }

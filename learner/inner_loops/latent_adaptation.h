@@ -19,11 +19,11 @@
 namespace mentor::learner {
 
 struct LatentConfig {
-  AgentShape policy;          // As actors see it, without the latent; no critic.
-  int64_t latent = 2;         // dz
-  int64_t episode_steps = 1;  // M
-  int64_t episodes = 1;       // E, of an inner iteration.
-  int64_t steps = 1;          // K: iterations with a step after them, in training,
+  AgentShape policy;             // As actors see it, without the latent; no critic.
+  int64_t latent = 2;            // dz
+  int64_t episode_steps = 1;     // M
+  int64_t episodes = 1;          // E, of an inner iteration.
+  int64_t steps = 1;             // K: iterations with a step after them, in training,
   int64_t evaluation_steps = 3;  // and in evaluations.
   bool shaped = false;           // Adapts to the shaped reward; otherwise to the success signal.
 };

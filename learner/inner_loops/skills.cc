@@ -39,12 +39,12 @@ void CheckSkills(const SkillsConfig& config, const v1::ExperimentSpec& spec,
                  const v1::EnvironmentShape& shape, Violations* violations) {
   CheckEpisodesOfIteration(spec, shape, violations);
   if (config.episodes == 0 || config.episodes % config.skills != 0) {
-    violations->Add("lifetime.steps_per_iteration",
-                    absl::StrFormat("is %d, which is %d episodes of %d steps; %d skills need as "
-                                    "many episodes each: give a multiple of %d",
-                                    spec.lifetime().steps_per_iteration(), config.episodes,
-                                    config.episode_steps, config.skills,
-                                    config.skills * config.episode_steps));
+    violations->Add(
+        "lifetime.steps_per_iteration",
+        absl::StrFormat("is %d, which is %d episodes of %d steps; %d skills need as "
+                        "many episodes each: give a multiple of %d",
+                        spec.lifetime().steps_per_iteration(), config.episodes,
+                        config.episode_steps, config.skills, config.skills * config.episode_steps));
   }
   if (spec.agent().bootstrap_on_truncation()) {
     violations->Add("agent.bootstrap_on_truncation",
@@ -104,11 +104,11 @@ class Skills : public InnerLoop {
     const Tensor of_steps = torch::stack(skills);  // [S, T]
     {
       const CpuTimer timer;
-      segment.signals = discriminator_
-                            ->LogSkills(context_.meta_parameters.cpu(), Reached(config_, segment))
-                            .gather(2, of_steps.unsqueeze(2))
-                            .squeeze(2) +
-                        std::log(static_cast<double>(config_.skills));
+      segment.signals =
+          discriminator_->LogSkills(context_.meta_parameters.cpu(), Reached(config_, segment))
+              .gather(2, of_steps.unsqueeze(2))
+              .squeeze(2) +
+          std::log(static_cast<double>(config_.skills));
       report->signal_seconds += timer.Seconds();
     }
     const CpuTimer timer;
@@ -144,8 +144,8 @@ class Skills : public InnerLoop {
   std::vector<v1::PolicyWeights> PoliciesOfSkill(int64_t skill) const {
     Tensor input = torch::zeros({context_.num_agents(), config_.skills});
     input.select(1, skill).fill_(1);
-    return ToPolicyWeights(
-        seen_, normaliser_.Fold(seen_, FoldInput(seen_, agents_.theta.cpu(), input)));
+    return ToPolicyWeights(seen_,
+                           normaliser_.Fold(seen_, FoldInput(seen_, agents_.theta.cpu(), input)));
   }
 
   // One for each episode, agent-major.
@@ -209,15 +209,16 @@ const RegisterInnerLoop kSkills({
       const SkillsConfig config = ConfigOf(context, &ignored);
       // Agents whose observations are longer by the skill.
       v1::Shard longer = *context.shard;
-      longer.mutable_shape()->set_observation_size(static_cast<uint32_t>(
-          context.shard->shape().observation_size() + config.skills));
+      longer.mutable_shape()->set_observation_size(
+          static_cast<uint32_t>(context.shard->shape().observation_size() + config.skills));
       InnerLoopContext own = context;
       own.shard = &longer;
       LoopSizes sizes = SizesOfPpoAgents(own);
       // Policies of all skills, and of each episode as planned and given out, with its unit's own
       // kilobytes (shard_memory.cc counts one unit for many episodes).
-      sizes.at_once += context.num_agents() * ((config.skills + 6 * config.episodes) * sizes.policy +
-                                               4096 * config.episodes);
+      sizes.at_once +=
+          context.num_agents() *
+          ((config.skills + 6 * config.episodes) * sizes.policy + 4096 * config.episodes);
       // The input with the skill.
       sizes.at_once += 2 * context.num_agents() * context.steps() *
                        (context.shard->shape().observation_size() + config.skills);

@@ -38,8 +38,7 @@ double Spread(const Tensor& states, const Tensor& skills, int64_t num_skills) {
   within /= static_cast<double>(states.size(0));
   double between = 0, pairs = 0;
   for (size_t a = 0; a < means.size(); ++a) {
-    for (size_t b = 0; b < a; ++b, ++pairs)
-      between += (means[a] - means[b]).norm().item<double>();
+    for (size_t b = 0; b < a; ++b, ++pairs) between += (means[a] - means[b]).norm().item<double>();
   }
   constexpr double kLeast = 1e-12;
   return pairs == 0 ? 0 : between / pairs / std::max(within, kLeast);
@@ -92,11 +91,11 @@ class Diayn : public OuterRule {
     std::vector<Tensor> skills;
     const uint32_t generation = outer_step / iterations_;
     for (int64_t i = 0; i < lifetimes_; ++i) {
-      const RandomStream stream{.seed = seed_,
-                                .purpose = Purpose::kSkill,
-                                .phase = Phase::kTraining,
-                                .lifetime = generation * static_cast<uint32_t>(lifetimes_) +
-                                            static_cast<uint32_t>(i)};
+      const RandomStream stream{
+          .seed = seed_,
+          .purpose = Purpose::kSkill,
+          .phase = Phase::kTraining,
+          .lifetime = generation * static_cast<uint32_t>(lifetimes_) + static_cast<uint32_t>(i)};
       skills.push_back(SkillsOf(config_, stream, outer_step % iterations_));
     }
     return torch::stack(skills);
@@ -120,8 +119,7 @@ class Diayn : public OuterRule {
     for (int64_t step = 0; step < steps_; ++step) {
       MENTOR_ASSIGN_OR_RETURN(const Tensor gradient, MeanOver(&pool_, lifetimes_, [&](int64_t i) {
                                 const Tensor at = weights.detach().clone().requires_grad_();
-                                const Tensor loss =
-                                    -LogSkill(at, reached[i], of_steps[i]).mean();
+                                const Tensor loss = -LogSkill(at, reached[i], of_steps[i]).mean();
                                 return torch::autograd::grad({loss}, {at})[0];
                               }));
       if (!gradient.isfinite().all().item<bool>())
@@ -208,8 +206,8 @@ const RegisterRule kDiayn({
       }
       // Without a benchmark, which is refused elsewhere, nothing has a size.
       if (context.shape.action_size() == 0) return nullptr;
-      const learner::SkillsConfig config = learner::ReadSkills(
-          options, context.spec, context.shape, discriminator->num_skills());
+      const learner::SkillsConfig config =
+          learner::ReadSkills(options, context.spec, context.shape, discriminator->num_skills());
       learner::CheckSkills(config, context.spec, context.shape, violations);
       if (!violations->empty()) return nullptr;
       return std::make_unique<Diayn>(context, options, discriminator, config);

@@ -142,9 +142,9 @@ class Maesn : public OuterRule {
     layout_.Part("alpha_log_sigma", weights).fill_(config_.adaptation_rate);
     if (!config_.zero_mu) {
       const auto tensor = static_cast<uint32_t>(layout_.IndexOf("mu"));
-      const Tensor mu = learner::LatentNoise(
-          {.seed = config_.seed, .purpose = Purpose::kAgentWeights}, tensor, 1,
-          config_.tasks * config_.latent.latent);
+      const Tensor mu =
+          learner::LatentNoise({.seed = config_.seed, .purpose = Purpose::kAgentWeights}, tensor, 1,
+                               config_.tasks * config_.latent.latent);
       layout_.Part("mu", weights).copy_(mu.flatten());
     }
     return weights;
@@ -154,21 +154,21 @@ class Maesn : public OuterRule {
   MaesnLifetime LifetimeOf(const LifetimeBatch& batch, int64_t i, uint32_t outer_step) const {
     const learner::LatentConfig& latent = config_.latent;
     // Its number in its phase (meta_learner/experiment/shards.h).
-    const RandomStream stream{
-        .seed = config_.seed,
-        .purpose = Purpose::kLatent,
-        .phase = Phase::kTraining,
-        .lifetime = outer_step * static_cast<uint32_t>(config_.lifetimes) +
-                    static_cast<uint32_t>(i)};
+    const RandomStream stream{.seed = config_.seed,
+                              .purpose = Purpose::kLatent,
+                              .phase = Phase::kTraining,
+                              .lifetime = outer_step * static_cast<uint32_t>(config_.lifetimes) +
+                                          static_cast<uint32_t>(i)};
     const auto noise = [&](int64_t iteration) {
-      return learner::LatentNoise(stream, iteration * latent.episodes, latent.episodes, latent.latent)
+      return learner::LatentNoise(stream, iteration * latent.episodes, latent.episodes,
+                                  latent.latent)
           .to(torch::kFloat32);
     };
     MaesnLifetime lifetime;
     lifetime.task = batch.task_indices[i].item<int64_t>();
     for (int64_t k = 0; k < latent.steps; ++k) {
-      const Tensor advantages = EpisodeAdvantages(latent, batch.steps, i,
-                                                  k * config_.steps_per_iteration());
+      const Tensor advantages =
+          EpisodeAdvantages(latent, batch.steps, i, k * config_.steps_per_iteration());
       lifetime.steps.push_back({noise(k), advantages.to(torch::kFloat32)});
     }
     const auto adapted = [&](const Tensor& x) {
@@ -180,9 +180,10 @@ class Maesn : public OuterRule {
     lifetime.observations = adapted(batch.steps.observations);
     lifetime.actions = adapted(batch.steps.actions);
     lifetime.advantages =
-        ObjectiveAdvantages(adapted(config_.success ? batch.steps.success_signals.to(torch::kFloat64)
-                                                    : batch.steps.shaped_rewards),
-                            config_.gamma)
+        ObjectiveAdvantages(
+            adapted(config_.success ? batch.steps.success_signals.to(torch::kFloat64)
+                                    : batch.steps.shaped_rewards),
+            config_.gamma)
             .to(torch::kFloat32);
     return lifetime;
   }
@@ -231,9 +232,10 @@ class Maesn : public OuterRule {
   absl::Status StepByPpo(const MaesnObjective& objective, const Tensor& moving, uint32_t outer_step,
                          Tensor* weights, AdamState* adam) const {
     learner::AdamConfig step = config_.adam;
-    const double done = config_.updates > 1 ? std::min(1.0, static_cast<double>(outer_step) /
-                                                                (config_.updates - 1.0))
-                                            : 0;
+    const double done =
+        config_.updates > 1
+            ? std::min(1.0, static_cast<double>(outer_step) / (config_.updates - 1.0))
+            : 0;
     step.learning_rate *= 1 - (1 - kLastRate) * done;
     for (int64_t epoch = 0; epoch < config_.epochs; ++epoch) {
       MENTOR_ASSIGN_OR_RETURN(const Tensor gradient, objective.Gradient(*weights));
@@ -282,10 +284,9 @@ class Maesn : public OuterRule {
 
     Tensor weights = weights_;
     AdamState adam = adam_;
-    MENTOR_RETURN_IF_ERROR(config_.trpo
-                               ? StepByTrpo(objective, &weights)
-                               : StepByPpo(objective, Moving(batch.task_indices), outer_step,
-                                           &weights, &adam));
+    MENTOR_RETURN_IF_ERROR(config_.trpo ? StepByTrpo(objective, &weights)
+                                        : StepByPpo(objective, Moving(batch.task_indices),
+                                                    outer_step, &weights, &adam));
     weights = weights.clone();
     if (!config_.latent.policy.discrete) {
       Tensor log_std = layout_.Part("logstd", weights);
@@ -319,8 +320,7 @@ class Maesn : public OuterRule {
           .index_select(0, batch.task_indices);
     };
     const learner::Latent all{rows("mu"), rows("log_sigma")};
-    (*report)["latent_kl"] =
-        LatentKl(all).item<double>() / static_cast<double>(config_.lifetimes);
+    (*report)["latent_kl"] = LatentKl(all).item<double>() / static_cast<double>(config_.lifetimes);
     (*report)["latent_std"] = all.log_sigma.exp().mean().item<double>();
     (*report)["alpha_mu"] = layout_.Part("alpha_mu", weights_).mean().item<double>();
   }

@@ -32,8 +32,8 @@ struct MaesnLifetime {
     torch::Tensor eps;         // [E, dz]
     torch::Tensor advantages;  // [E]
   };
-  int64_t task = 0;               // Its row of mu and log_sigma.
-  std::vector<Step> steps = {};   // K
+  int64_t task = 0;              // Its row of mu and log_sigma.
+  std::vector<Step> steps = {};  // K
   // What the adapted agent lived through.
   torch::Tensor eps = {};           // [E, dz]
   torch::Tensor observations = {};  // [E, M, D]

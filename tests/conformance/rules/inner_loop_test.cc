@@ -74,10 +74,8 @@ Life LifeOf(const RuleEntry& entry) {
     shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
     shard.set_outer_learning(true);
     shard.set_iterations(whole.lifetime().iterations());
-    *shard.mutable_shape() =
-        testing::Shape({.observation = kObservationSize,
-                        .action = kActionSize,
-                        .independent_episodes = true});
+    *shard.mutable_shape() = testing::Shape(
+        {.observation = kObservationSize, .action = kActionSize, .independent_episodes = true});
     *shard.mutable_inner_loop() = InnerLoopOf(whole.rule());
     shard.set_collections(learner::FindInnerLoop(entry.inner_loop)->collections);
     Violations violations;
@@ -90,12 +88,9 @@ Life LifeOf(const RuleEntry& entry) {
                                     .episode_steps = 10},
                                    &violations);
     if (network != nullptr) {
-      const auto rule =
-          MakeOuterRule({.spec = whole,
-                         .shape = shard.shape(),
-                         .network = network,
-                         .listed_tasks = kAgents},
-                        &violations);
+      const auto rule = MakeOuterRule(
+          {.spec = whole, .shape = shard.shape(), .network = network, .listed_tasks = kAgents},
+          &violations);
       if (rule != nullptr) life.meta_parameters = rule->meta_parameters();
     }
     if (violations.empty() &&

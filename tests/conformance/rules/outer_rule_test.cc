@@ -78,9 +78,8 @@ v1::ExperimentSpec Spec(const RuleEntry& entry) {
 }
 
 v1::EnvironmentShape Shape() {
-  return testing::Shape({.observation = kObservationSize,
-                         .action = kActionSize,
-                         .independent_episodes = true});
+  return testing::Shape(
+      {.observation = kObservationSize, .action = kActionSize, .independent_episodes = true});
 }
 
 std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& spec,
@@ -151,8 +150,8 @@ LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed
     return batch;
   }
   learner::SignalState state = network->InitialState(kLifetimes, torch::kFloat32);
-  const learner::SignalOutputs outputs = network->Run(
-      weights, batch.steps, RandomNormals({kLifetimes, steps}, seed + 10), &state);
+  const learner::SignalOutputs outputs =
+      network->Run(weights, batch.steps, RandomNormals({kLifetimes, steps}, seed + 10), &state);
   batch.steps.signals = outputs.signals;
   batch.steps.signal_log_probs = outputs.log_probs;
   batch.steps.signal_values = outputs.values;

@@ -45,8 +45,7 @@ void CheckCase(const Json& test, Tolerance tolerance) {
   CheckNear("cross_entropy", loss.detach(), ToTensor(expected.at("cross_entropy")), tolerance);
   CheckNear("gradient", torch::autograd::grad({loss}, {weights})[0],
             Flat(discriminator.layout(), expected.at("grad")), tolerance);
-  const double accuracy =
-      (log_q.argmax(1) == skill).to(torch::kFloat64).mean().item<double>();
+  const double accuracy = (log_q.argmax(1) == skill).to(torch::kFloat64).mean().item<double>();
   CHECK(accuracy == Approx(expected.at("accuracy").get<double>()));
 }
 

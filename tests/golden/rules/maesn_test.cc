@@ -70,9 +70,8 @@ void CheckCase(const Json& test, Tolerance tolerance, learner::WorkerPool* pool)
   }
 
   // Episode 0 of task 0.
-  const Tensor folded =
-      FoldInput(config.policy, weights.narrow(0, 0, policy.size()).unsqueeze(0),
-                ToTensor(expected.at("z"))[0].narrow(0, 0, 1));
+  const Tensor folded = FoldInput(config.policy, weights.narrow(0, 0, policy.size()).unsqueeze(0),
+                                  ToTensor(expected.at("z"))[0].narrow(0, 0, 1));
   const learner::ParamLayout seen = AgentLayout(config.policy);
   const std::vector<Tensor> parts = seen.Split(folded[0]);
   CheckNear("folded W1", parts[seen.IndexOf("actor.W1")], ToTensor(expected.at("folded_W1")),

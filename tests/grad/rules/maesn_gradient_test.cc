@@ -38,8 +38,7 @@ Problem MakeProblem(bool discrete, std::optional<double> clip) {
         .steps = {},
         .eps = Normals(100 * i + 11, {kEpisodes, kLatent}),
         .observations = Normals(100 * i + 12, {kEpisodes, kSteps, 3}),
-        .actions =
-            discrete ? torch::one_hot(actions.argmax(2), 2).to(torch::kFloat64) : actions,
+        .actions = discrete ? torch::one_hot(actions.argmax(2), 2).to(torch::kFloat64) : actions,
         .advantages = Normals(100 * i + 13, {kEpisodes, kSteps})};
     for (uint32_t k = 0; k < 2; ++k) {
       lifetime.steps.push_back({Normals(100 * i + 20 + k, {kEpisodes, kLatent}),

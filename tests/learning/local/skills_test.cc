@@ -46,13 +46,12 @@ class ShuffledRule final : public OuterRule {
     meta_learner::LifetimeBatch shuffled = batch;
     Tensor& last = shuffled.steps.final_observations;
     const int64_t episodes = last.size(1);
-    const Tensor order = torch::randperm(
-        episodes, at::detail::createCPUGenerator(outer_step), torch::dtype(torch::kInt64));
+    const Tensor order = torch::randperm(episodes, at::detail::createCPUGenerator(outer_step),
+                                         torch::dtype(torch::kInt64));
     last = last.index_select(1, order);
     Tensor& observations = shuffled.steps.observations;
-    observations = observations.unflatten(1, {episodes, episode_steps_})
-                       .index_select(1, order)
-                       .flatten(1, 2);
+    observations =
+        observations.unflatten(1, {episodes, episode_steps_}).index_select(1, order).flatten(1, 2);
     return inner_->Update(shuffled, outer_step);
   }
 

@@ -1,10 +1,11 @@
 // Wrapper random_reward: tasks with a class, rewards and successes of it.
+#include "envs/wrappers/random_reward.h"
+
 #include <cmath>
 #include <set>
 
 #include "envs/benchmark.h"
 #include "envs/wrapper.h"
-#include "envs/wrappers/random_reward.h"
 #include "tests/specs.h"
 #include "tests/testing.h"
 

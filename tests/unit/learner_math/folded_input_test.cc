@@ -1,5 +1,6 @@
 // An input that is constant through an episode, folded into biases.
 #include "learner/agents/folded_input.h"
+
 #include "learner/agents/policy.h"
 #include "tests/normals.h"
 #include "tests/specs.h"
@@ -23,8 +24,7 @@ TEST_CASE("folded input: policy and value are the same functions of the observat
     REQUIRE(folded.sizes() == at::IntArrayRef({6, AgentLayout(seen).size()}));
     const AgentNetworks a = SplitAgents(AgentLayout(whole), theta),
                         b = SplitAgents(AgentLayout(seen), folded);
-    const Tensor both =
-        torch::cat({observations, constant.unsqueeze(1).expand({6, 9, 4})}, 2);
+    const Tensor both = torch::cat({observations, constant.unsqueeze(1).expand({6, 9, 4})}, 2);
     CHECK((Forward(a.policy, both) - Forward(b.policy, observations)).abs().max().item<double>() <
           1e-12);
     CHECK(torch::equal(a.log_std, b.log_std));
@@ -41,8 +41,8 @@ TEST_CASE("folded input: a row's bits do not depend on the other rows", "[unit]"
   const Tensor all = FoldInput(seen, theta, constant);
   CHECK(all.dtype() == torch::kFloat32);
   for (const int64_t row : {0, 17, 39}) {
-    CHECK(torch::equal(all[row], FoldInput(seen, theta.narrow(0, row, 1),
-                                           constant.narrow(0, row, 1))[0]));
+    CHECK(torch::equal(all[row],
+                       FoldInput(seen, theta.narrow(0, row, 1), constant.narrow(0, row, 1))[0]));
   }
 }
 
@@ -58,10 +58,10 @@ TEST_CASE("folded input: an iteration must hold whole episodes of one length", "
   CHECK(fields(50, true) == 0);
   CHECK(fields(55, true) == 1);
   CHECK(fields(50, false) == 1);
-  CHECK(EpisodesOfIteration(
-            testing::SpecOfRule("any", {.lifetimes = 1, .iterations = 2, .steps = 50},
-                                testing::Settings{}),
-            testing::Shape({.episode_steps = 10})) == 5);
+  CHECK(
+      EpisodesOfIteration(testing::SpecOfRule("any", {.lifetimes = 1, .iterations = 2, .steps = 50},
+                                              testing::Settings{}),
+                          testing::Shape({.episode_steps = 10})) == 5);
 }
 
 }  // namespace

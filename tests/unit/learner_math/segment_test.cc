@@ -57,8 +57,7 @@ TEST_CASE("segment: joined along the steps, stacked along the agents", "[unit]")
       // Updates have used them; where they are sent, they are those of all episodes.
       CHECK_FALSE((joined.*field.member).defined());
       CHECK((stacked.*field.member).equal(torch::cat({first, second}, 0)));
-      CHECK((lives.*field.member)
-                .equal(torch::cat({first, second}, 1).repeat({2, 1, 1})));
+      CHECK((lives.*field.member).equal(torch::cat({first, second}, 1).repeat({2, 1, 1})));
       continue;
     }
     CHECK((stacked.*field.member).equal(torch::cat({first, second}, 0)));

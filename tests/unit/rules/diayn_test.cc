@@ -52,8 +52,8 @@ v1::ExperimentSpec Spec(const Settings& settings) {
 std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& spec) {
   Violations violations;
   auto network = learner::MakeSignalNetwork(
-      spec.signal(), {.observation_size = kObservation, .action_size = 2, .episode_steps = kEpisode},
-      &violations);
+      spec.signal(),
+      {.observation_size = kObservation, .action_size = 2, .episode_steps = kEpisode}, &violations);
   INFO(std::string(violations.ToStatus().message()));
   REQUIRE(network != nullptr);
   return network;
@@ -133,8 +133,8 @@ TEST_CASE("skills: what a step leads to is in its own episode", "[unit]") {
 
 TEST_CASE("skills: they take turns, or are drawn by the key of the episode", "[unit]") {
   const RandomStream stream{.seed = 3, .purpose = Purpose::kSkill};
-  CHECK(torch::equal(SkillsOf(kConfig, stream, 5),
-                     torch::tensor({0, 1, 2, 0, 1, 2}, torch::kInt64)));
+  CHECK(
+      torch::equal(SkillsOf(kConfig, stream, 5), torch::tensor({0, 1, 2, 0, 1, 2}, torch::kInt64)));
   learner::SkillsConfig uniform = kConfig;
   uniform.uniform = true;
   uniform.episodes = 3000;
@@ -197,9 +197,8 @@ TEST_CASE("diayn: the rule learns to tell what was reached, and reports how far 
   const Tensor of_steps = OfSteps(kConfig, SkillsOf(kConfig, {}, 0));
   batch.steps.observations =
       0.2 * batch.steps.observations + corners.index_select(0, of_steps).unsqueeze(0);
-  batch.steps.final_observations =
-      0.2 * batch.steps.final_observations +
-      corners.index_select(0, SkillsOf(kConfig, {}, 0)).unsqueeze(0);
+  batch.steps.final_observations = 0.2 * batch.steps.final_observations +
+                                   corners.index_select(0, SkillsOf(kConfig, {}, 0)).unsqueeze(0);
   RuleReport first, last;
   for (uint32_t step = 0; step < 60; ++step) {
     const auto report = rule->Update(batch, step);

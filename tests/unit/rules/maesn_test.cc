@@ -41,12 +41,10 @@ v1::EnvironmentShape Shape(const Settings& settings) {
 v1::ExperimentSpec Spec(const Settings& settings) {
   std::map<std::string, std::string> options = settings.options;
   options.insert({"hidden_units", std::to_string(kHidden)});
-  v1::ExperimentSpec spec = testing::SpecOfRule("maesn",
-                                                {.seed = 7,
-                                                 .lifetimes = kAgents,
-                                                 .iterations = settings.iterations,
-                                                 .steps = settings.steps},
-                                                options);
+  v1::ExperimentSpec spec = testing::SpecOfRule(
+      "maesn",
+      {.seed = 7, .lifetimes = kAgents, .iterations = settings.iterations, .steps = settings.steps},
+      options);
   spec.mutable_rule()->set_outer_updates(11);
   return spec;
 }
@@ -114,12 +112,10 @@ learner::Collect Environment(const Settings& settings, uint32_t iteration) {
     }
     const learner::AgentNetworks networks = SplitAgents(layout, torch::stack(rows));
     const Tensor output = Forward(networks.policy, observations);
-    const Tensor actions =
-        settings.discrete ? torch::one_hot((output + noise).argmax(2), 2).to(torch::kFloat32)
-                          : output + networks.log_std.exp().unsqueeze(1) * noise;
-    const auto lives = [](const Tensor& x) {
-      return x.reshape({kAgents, kSteps, -1}).squeeze(-1);
-    };
+    const Tensor actions = settings.discrete
+                               ? torch::one_hot((output + noise).argmax(2), 2).to(torch::kFloat32)
+                               : output + networks.log_std.exp().unsqueeze(1) * noise;
+    const auto lives = [](const Tensor& x) { return x.reshape({kAgents, kSteps, -1}).squeeze(-1); };
     Segment segment;
     segment.observations = lives(observations);
     segment.actions = lives(actions);
@@ -180,10 +176,9 @@ TEST_CASE("maesn: the rule adapts as the agents did, and its step moves what it 
     for (const char* outer : {"ppo", "trpo"}) {
       for (const char* steps : {"1", "2"}) {
         INFO("discrete " << discrete << ", " << outer << ", steps " << steps);
-        const Settings settings{.discrete = discrete,
-                                .options = {{"outer", outer},
-                                            {"adaptation_steps", steps},
-                                            {"adaptation_rate", "0.3"}}};
+        const Settings settings{
+            .discrete = discrete,
+            .options = {{"outer", outer}, {"adaptation_steps", steps}, {"adaptation_rate", "0.3"}}};
         const auto rule = MakeRule(settings), other = MakeRule(settings, /*num_threads=*/3);
         const LifetimeBatch batch = Live(settings, *rule);
         const Tensor before = rule->meta_parameters().clone();
@@ -212,7 +207,8 @@ TEST_CASE("maesn: latents and moments of tasks that are not in the round stay", 
   REQUIRE(rule->Update(Live(settings, *rule), 0).ok());
   const Tensor after = rule->meta_parameters();
   for (const char* name : {"mu", "log_sigma"}) {
-    for (const int64_t task : {0, 2}) CHECK(torch::equal(Rows(after, name)[task], Rows(born, name)[task]));
+    for (const int64_t task : {0, 2})
+      CHECK(torch::equal(Rows(after, name)[task], Rows(born, name)[task]));
     for (const int64_t task : {1, 3, 4})
       CHECK((Rows(after, name) - Rows(born, name))[task].abs().min().item<double>() > 0);
     for (const char* moment : {"adam.m", "adam.v"}) {
