@@ -90,7 +90,7 @@ class TrajectoryWriter {
     truncations_.Add(WasCut(outcome) ? 1 : 0);
     if (labels_) labels_->Add(outcome.label);
   }
-  // The last observations of truncated episodes, [K, D] by rows.
+  // The last observations of episodes that ended, [K, D] by rows.
   void AddFinalObservations(std::span<const float> rows) {
     const int64_t k = static_cast<int64_t>(rows.size()) / observation_size_;
     Rows<float>(v1::Tensor::DTYPE_FLOAT32, {k, observation_size_},
@@ -173,11 +173,13 @@ absl::Status CheckResultSize(const v1::Unit& unit, const envs::EnvironmentInfo& 
       sizeof(float) * static_cast<uint64_t>(info.observation_size + info.action_size + 1) +
       sizeof(double) + 3 +
       (info.has_labels ? sizeof(float) * static_cast<uint64_t>(info.action_size) : 0);
-  const uint64_t final_bytes =
-      unit.return_final_observations()
-          ? (unit.steps() / static_cast<uint64_t>(info.episode_steps) + 1) * sizeof(float) *
-                static_cast<uint64_t>(info.observation_size)
-          : 0;
+  // An episode may end with any step, unless all have one length.
+  const uint64_t episode_steps =
+      info.independent_episodes ? static_cast<uint64_t>(info.episode_steps) : 1;
+  const uint64_t final_bytes = unit.return_final_observations()
+                                   ? (unit.steps() / episode_steps + 1) * sizeof(float) *
+                                         static_cast<uint64_t>(info.observation_size)
+                                   : 0;
   if (unit.steps() * step_bytes + final_bytes > kResultBytesMax) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "unit: %d steps of %d bytes are more than a result may have (%d bytes); cut it into parts",
@@ -347,7 +349,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
         success.Step(/*starts_episode=*/done, outcome.success, info.episode_steps);
     done = outcome.terminated || outcome.truncated;
     trajectory.AddStep(shown, action, log_prob, outcome);
-    if (unit.return_final_observations() && TrajectoryWriter::WasCut(outcome))
+    if (unit.return_final_observations() && done)
       final_observations.insert(final_observations.end(), observation.begin(), observation.end());
     policy_.Remember(action, static_cast<float>(signal), done);
     if (done) MENTOR_RETURN_IF_ERROR(environment->Reset(reset, ++episode, observation));

@@ -1,5 +1,7 @@
 #include "envs/wrapper.h"
 
+#include <algorithm>
+
 #include <absl/strings/str_cat.h>
 
 #include "common/check.h"
@@ -37,6 +39,24 @@ absl::StatusOr<std::unique_ptr<Environment>> Wrap(
     environment = *std::move(wrapped);
   }
   return environment;
+}
+
+void ExtendTask(const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers,
+                const RandomStream& random, uint32_t index, v1::EnvironmentTask* task) {
+  for (const v1::WrapperSpec& wrapper : wrappers) {
+    const WrapperEntry* entry = Registry<WrapperEntry>::Instance().Find(wrapper.name());
+    if (entry == nullptr || !entry->extend_task) continue;
+    Violations none;
+    entry->extend_task(OptionValues::Parse(entry->options, wrapper.option(), "", &none), random,
+                       index, task);
+  }
+}
+
+bool GiveSuccess(const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers) {
+  return std::any_of(wrappers.begin(), wrappers.end(), [](const v1::WrapperSpec& wrapper) {
+    const WrapperEntry* entry = Registry<WrapperEntry>::Instance().Find(wrapper.name());
+    return entry != nullptr && entry->gives_success;
+  });
 }
 
 RegisterWrapper::RegisterWrapper(WrapperEntry entry) {

@@ -67,6 +67,11 @@ struct WrapperEntry {
   std::function<absl::StatusOr<std::unique_ptr<Environment>>(std::unique_ptr<Environment> inner,
                                                              const OptionValues&)>
       make;
+  // Adds to a drawn task what its tasks have more: number `index` of the stream. Null: nothing.
+  std::function<void(const OptionValues&, const RandomStream& random, uint32_t index,
+                     v1::EnvironmentTask* task)>
+      extend_task = {};
+  bool gives_success = false;  // Steps report success, whatever is wrapped.
 };
 
 // Ordered by name. Filled before main; read-only afterwards.
@@ -78,6 +83,13 @@ absl::StatusOr<std::unique_ptr<Environment>> Wrap(
     std::unique_ptr<Environment> environment,
     const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers,
     std::string_view field_path = "task.wrappers");
+
+// Adds to a drawn task of the environment alone what these wrappers' tasks have more. They must be
+// such as Wrap takes.
+void ExtendTask(const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers,
+                const RandomStream& random, uint32_t index, v1::EnvironmentTask* task);
+// Whether one of them reports success, whatever it wraps.
+bool GiveSuccess(const google::protobuf::RepeatedPtrField<v1::WrapperSpec>& wrappers);
 
 struct RegisterWrapper {
   explicit RegisterWrapper(WrapperEntry entry);

@@ -1,5 +1,6 @@
 #include "learner/segment_proto.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -8,6 +9,7 @@
 
 #include "common/check.h"
 #include "common/history.h"
+#include "learner/inner_loops/inner_loop.h"
 #include "learner/tensor_proto.h"
 
 namespace mentor::learner {
@@ -61,9 +63,13 @@ absl::StatusOr<Segment> SegmentFromProto(const v1::Segment& proto, const v1::Sha
     }
   }
   Segment segment;
-  const SegmentSizes sizes = SizesOf(shard, proto.iteration());
+  SegmentSizes sizes = SizesOf(shard, proto.iteration());
+  const InnerLoopEntry* loop = FindInnerLoop(shard.inner_loop().name());
+  const bool all_final_observations = loop != nullptr && loop->all_final_observations;
+  sizes.truncations = sizes.steps / std::max<int64_t>(1, shard.shape().episode_steps());
   for (const SegmentField& field : SegmentFields()) {
     if (!IsSent(field, shard.outcomes_only())) continue;
+    if (field.with_truncations && !all_final_observations) continue;
     const std::string what = absl::StrFormat("shard %d, iteration %d: %s", shard.shard_id(),
                                              proto.iteration(), field.name);
     const auto found = tensors.find(field.name);

@@ -40,6 +40,8 @@ class Runner {
     }
 
     LoopReport report;
+    const bool all_final_observations =
+        FindInnerLoop(shard_.inner_loop().name())->all_final_observations;
     const uint32_t end = shard_.first_iteration() + shard_.iterations();
     for (uint32_t iteration = shard_.first_iteration(); iteration < end; ++iteration) {
       uint32_t collection = iteration * shard_.collections();
@@ -49,9 +51,11 @@ class Runner {
                                .steps = shard_.spec().lifetime().steps_per_iteration(),
                                .mean_actions = loop->acts_with_means(),
                                .labels = loop->wants_labels(),
+                               .all_final_observations = all_final_observations,
                                .policies = std::move(policies)});
       };
-      MENTOR_ASSIGN_OR_RETURN(const Segment segment, loop->Iterate(iteration, collect, &report));
+      MENTOR_ASSIGN_OR_RETURN(Segment segment, loop->Iterate(iteration, collect, &report));
+      if (!all_final_observations) segment.final_observations = {};  // For the agents alone.
       MENTOR_RETURN_IF_ERROR(Emit(iteration, segment));
     }
     if (shard_.return_snapshot()) report_.snapshot = MakeSnapshot(end, cursors_, loop->Save());

@@ -56,9 +56,18 @@ absl::Status Misfit(const v1::Shard& shard, const v1::Unit& unit, const char* na
                       unit.id().agent(), name, got.data().size(), want.numel()));
 }
 
-int64_t TruncationsOf(const v1::Trajectory& trajectory) {
-  const std::string& flags = trajectory.truncations().data();
-  return std::count(flags.begin(), flags.end(), 1);
+int64_t CountOf(const v1::Tensor& flags) {
+  return std::count(flags.data().begin(), flags.data().end(), 1);
+}
+
+// The last observations of the episodes that ended in a unit, [K, D].
+absl::StatusOr<torch::Tensor> LastObservations(const v1::Shard& shard, const v1::Unit& unit,
+                                               const v1::Trajectory& trajectory) {
+  const int64_t count = CountOf(trajectory.truncations()) + CountOf(trajectory.terminations());
+  torch::Tensor last = torch::empty({count, shard.shape().observation_size()});
+  if (!CopyInto(trajectory.final_observations(), &last))
+    return Misfit(shard, unit, "final_observations", trajectory.final_observations(), last);
+  return last;
 }
 
 // Room for the truncations of one agent. Episodes of M steps leave it a function of T alone, so
@@ -68,7 +77,7 @@ int64_t GreatestTruncations(const v1::Shard& shard, const CollectionPlan& plan,
                             const std::vector<v1::Result>& results) {
   std::vector<int64_t> counts(shard.lifetimes_size(), 0);
   for (size_t i = 0; i < units.size(); ++i)
-    counts[units[i].id().agent()] += TruncationsOf(results[i].trajectory());
+    counts[units[i].id().agent()] += CountOf(results[i].trajectory().truncations());
   return std::max(int64_t{plan.steps / shard.shape().episode_steps() + 1},
                   *std::max_element(counts.begin(), counts.end()));
 }
@@ -76,14 +85,15 @@ int64_t GreatestTruncations(const v1::Shard& shard, const CollectionPlan& plan,
 // The trajectories of an agent's units, one after the other, in the rows of a segment.
 class RowsOfUnits {
  public:
-  RowsOfUnits(const v1::Shard& shard, bool bootstraps, Segment* segment)
+  // all: the last observations of all episodes are kept, not of the truncated ones alone.
+  RowsOfUnits(const v1::Shard& shard, bool all, Segment* segment)
       : shard_(shard),
-        bootstraps_(bootstraps),
+        all_(all),
         segment_(*segment),
         filled_(shard.lifetimes_size(), 0),
-        cut_(shard.lifetimes_size(), 0),
+        kept_(shard.lifetimes_size(), 0),
         dones_(torch::empty_like(segment->prev_done)),
-        truncated_(bootstraps ? segment->truncated : torch::empty_like(dones_)) {}
+        truncated_(segment->truncated.defined() ? segment->truncated : torch::empty_like(dones_)) {}
 
   absl::Status Append(const v1::Unit& unit, const v1::Trajectory& trajectory) {
     const int64_t agent = unit.id().agent(), steps = unit.steps(), begin = filled_[agent];
@@ -115,12 +125,25 @@ class RowsOfUnits {
     }
     rows(dones_).add_(rows(truncated_));
     filled_[agent] = begin + steps;
-    if (!bootstraps_) return absl::OkStatus();
-    const int64_t count = TruncationsOf(trajectory);
-    torch::Tensor to = segment_.final_observations[agent].narrow(0, cut_[agent], count);
-    if (!CopyInto(trajectory.final_observations(), &to))
-      return Misfit(shard_, unit, "final_observations", trajectory.final_observations(), to);
-    cut_[agent] += count;
+    if (!segment_.final_observations.defined()) return absl::OkStatus();
+    MENTOR_ASSIGN_OR_RETURN(torch::Tensor last, LastObservations(shard_, unit, trajectory));
+    if (!all_) {
+      const torch::Tensor cut = rows(truncated_).masked_select(rows(dones_).ne(0)).nonzero();
+      last = last.index_select(0, cut.flatten());
+    }
+    const torch::Tensor to = segment_.final_observations[agent];
+    if (kept_[agent] + last.size(0) > to.size(0)) return OtherEpisodes(agent);
+    to.narrow(0, kept_[agent], last.size(0)).copy_(last);
+    kept_[agent] += last.size(0);
+    return absl::OkStatus();
+  }
+
+  // Whether each agent ended as many episodes of M steps as it should have.
+  absl::Status CheckEpisodes() const {
+    for (size_t agent = 0; all_ && agent < kept_.size(); ++agent) {
+      if (kept_[agent] != segment_.final_observations.size(1))
+        return OtherEpisodes(static_cast<int64_t>(agent));
+    }
     return absl::OkStatus();
   }
 
@@ -131,11 +154,17 @@ class RowsOfUnits {
   }
 
  private:
+  absl::Status OtherEpisodes(int64_t agent) const {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("shard %d, agent %d: its episodes do not all have %d steps",
+                        shard_.shard_id(), agent, shard_.shape().episode_steps()));
+  }
+
   const v1::Shard& shard_;
-  const bool bootstraps_;
+  const bool all_;
   Segment& segment_;
-  std::vector<int64_t> filled_, cut_;  // [S], steps and truncations so far
-  torch::Tensor dones_, truncated_;    // [S, T]
+  std::vector<int64_t> filled_, kept_;  // [S], steps and last observations so far
+  torch::Tensor dones_, truncated_;     // [S, T]
 };
 
 // Deterministic episodes leave the open episode behind.
@@ -247,7 +276,7 @@ std::vector<v1::Unit> PlanUnits(const v1::Shard& shard, uint64_t unit_shard,
       if (part == 0 && !plan.deterministic) unit.set_state(cursor.state());
       unit.set_deterministic(plan.deterministic || plan.mean_actions);
       unit.set_return_state(part + 2 == bounds.size() && !plan.deterministic);
-      unit.set_return_final_observations(Bootstraps(shard, plan));
+      unit.set_return_final_observations(Bootstraps(shard, plan) || plan.all_final_observations);
       units.push_back(std::move(unit));
     }
   }
@@ -259,19 +288,21 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const Collection
                                         std::vector<v1::Result> results,
                                         std::vector<v1::EpisodeCursor>* cursors) {
   MENTOR_CHECK(units.size() == results.size());
-  const bool bootstraps = Bootstraps(shard, plan);
-  int64_t truncations = 0;
-  if (bootstraps) truncations = GreatestTruncations(shard, plan, units, results);
+  const bool bootstraps = Bootstraps(shard, plan), all = plan.all_final_observations;
+  int64_t finals = 0;
+  if (bootstraps) finals = GreatestTruncations(shard, plan, units, results);
+  if (all) finals = plan.steps / shard.shape().episode_steps();
   Segment segment =
       ZeroSegment({shard.lifetimes_size(), plan.steps, shard.shape().observation_size(),
-                   shard.shape().action_size(), truncations},
+                   shard.shape().action_size(), finals},
                   torch::TensorOptions(), [&](const SegmentField& field) {
                     if (field.source == SegmentField::Source::kLabels) return plan.labels;
+                    if (field.member == &Segment::final_observations) return bootstraps || all;
                     return field.source == SegmentField::Source::kActor &&
                            (bootstraps || !field.with_truncations);
                   });
 
-  RowsOfUnits rows(shard, bootstraps, &segment);
+  RowsOfUnits rows(shard, all, &segment);
   for (size_t i = 0; i < units.size(); ++i) {
     MENTOR_RETURN_IF_ERROR(rows.Append(units[i], results[i].trajectory()));
     results[i].clear_trajectory();  // Its memory, while the others are copied.
@@ -279,6 +310,7 @@ absl::StatusOr<Segment> AssembleSegment(const v1::Shard& shard, const Collection
       (*cursors)[units[i].id().agent()].set_state(std::move(*results[i].mutable_final_state()));
     }
   }
+  MENTOR_RETURN_IF_ERROR(rows.CheckEpisodes());
   if (plan.deterministic) {
     for (v1::EpisodeCursor& cursor : *cursors) BeginAfresh(&cursor);
   }

@@ -27,6 +27,8 @@ struct CollectionPlan {
   bool mean_actions = false;   // Without noise.
   bool labels = false;         // The segment has labels.
   bool deterministic = false;  // Whole episodes from fresh resets, with mean actions.
+  // Segment::final_observations are those of all episodes that ended, of M steps each.
+  bool all_final_observations = false;
   // One for each agent, or n for each (agent-major), which act for steps / n one after the other.
   std::vector<v1::PolicyWeights> policies;
 };

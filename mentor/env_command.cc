@@ -24,6 +24,7 @@
 #include "envs/describe.h"
 #include "envs/render/film.h"
 #include "envs/verify.h"
+#include "envs/wrapper.h"
 #include "mentor/bench/bench.h"
 #include "mentor/local/relive.h"
 
@@ -136,6 +137,8 @@ absl::StatusOr<v1::EnvironmentTask> TaskOf(const RenderFlags& flags) {
       envs::DrawTask(entry, options, {.seed = flags.seed, .purpose = Purpose::kTasks},
                      static_cast<uint32_t>(flags.goal))
           .parameters();
+  envs::ExtendTask(task.wrappers(), {.seed = flags.seed, .purpose = Purpose::kTasks},
+                   static_cast<uint32_t>(flags.goal), &task);
   return task;
 }
 

@@ -206,7 +206,13 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
   *blank.mutable_wrappers() = set.wrapper();
   blank.mutable_wrappers()->MergeFrom(benchmark.wrapper());
 
-  const int num_parameters = DrawTask(entry, options, {}, 0).parameters_size();
+  auto own_distribution = [&entry, options, blank](const RandomStream& random, uint32_t index) {
+    v1::EnvironmentTask task = blank;
+    *task.mutable_parameters() = DrawTask(entry, options, random, index).parameters();
+    ExtendTask(task.wrappers(), random, index, &task);
+    return task;
+  };
+  const int num_parameters = own_distribution({}, 0).parameters_size();
   if (!CheckSupply(set, num_parameters, path, violations)) return std::nullopt;
   MadeTaskSet made{.tasks = {.name = set.name().empty() ? set.environment() : set.name(),
                              .tasks = TaskList(blank),
@@ -224,11 +230,6 @@ std::optional<MadeTaskSet> MakeTaskSet(const v1::TaskSetSpec& set, const std::st
   }
   if (!tasks.empty()) return made;
 
-  auto own_distribution = [&entry, options, blank](const RandomStream& random, uint32_t index) {
-    v1::EnvironmentTask task = blank;
-    *task.mutable_parameters() = DrawTask(entry, options, random, index).parameters();
-    return task;
-  };
   // What the environment refuses of the fields that all tasks of the set share.
   if (const absl::Status status = environment->SetTask(own_distribution({}, 0)); !status.ok()) {
     violations->Add(path, std::string(status.message()));

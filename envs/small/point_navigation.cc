@@ -20,8 +20,12 @@ constexpr char kSummary[] =
     "Navigate in the plane to a hidden goal, dense (MAML) or sparse reward (MAESN).";
 constexpr double kStep = 0.1;      // MAML: velocities are clipped to [-0.1, 0.1].
 constexpr double kHalfSide = 0.5;  // Goals in the square.
-constexpr double kRadius = 2;      // Goals on the half circle, second coordinate not negative.
 constexpr double kNear = 0.2;      // The sparse reward ends here; success.
+
+// No coordinate of a goal is greater.
+double Reach(const OptionValues& options) {
+  return options.Choice("goals") == "square" ? kHalfSide : options.Number("radius");
+}
 
 class PointNavigation : public SmallEnvironment {
  public:
@@ -36,21 +40,22 @@ class PointNavigation : public SmallEnvironment {
              .state = 2,
              .parameters = 2,
              .parameters_are = "the goal",
-             .low = options.Choice("goals") == "square" ? -kHalfSide : -kRadius,
-             .high = options.Choice("goals") == "square" ? kHalfSide : kRadius}),
+             .low = -Reach(options),
+             .high = Reach(options)}),
         half_circle_(options.Choice("goals") == "half_circle"),
+        radius_(options.Number("radius")),
         sparse_(options.Choice("reward") == "sparse"),
         stop_distance_(options.Number("stop_distance")) {}
 
  protected:
   absl::Status Prepare(std::span<const double> goal) override {
     const double radius = std::sqrt(goal[0] * goal[0] + goal[1] * goal[1]);
-    if (!half_circle_ || (goal[1] >= 0 && std::abs(radius - kRadius) < 1e-6))
+    if (!half_circle_ || (goal[1] >= 0 && std::abs(radius - radius_) < 1e-6))
       return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(
-        "task.parameters of point_navigation is (", goal[0], ", ", goal[1],
-        "); with goals half_circle the goal lies at distance 2 from the origin and its "
-        "second number is not negative"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("task.parameters of point_navigation is (", goal[0], ", ", goal[1],
+                     "); with goals half_circle the goal lies at distance ", radius_,
+                     " from the origin and its second number is not negative"));
   }
 
   StepOutcome Advance(std::span<const float> action) override {
@@ -79,7 +84,9 @@ class PointNavigation : public SmallEnvironment {
   }
 
  private:
-  const bool half_circle_, sparse_;
+  const bool half_circle_;
+  const double radius_;
+  const bool sparse_;
   const double stop_distance_;
 };
 
@@ -96,8 +103,9 @@ v1::EnvironmentTask DrawTask(const OptionValues& options, const RandomStream& ra
   double n[2];
   random.Normals(index, n);
   const double norm = std::sqrt(n[0] * n[0] + n[1] * n[1]);
-  task.add_parameters(kRadius * (n[0] / norm));
-  task.add_parameters(kRadius * (std::abs(n[1]) / norm));
+  const double radius = options.Number("radius");
+  task.add_parameters(radius * (n[0] / norm));
+  task.add_parameters(radius * (std::abs(n[1]) / norm));
   return task;
 }
 
@@ -108,8 +116,13 @@ const RegisterEnvironment kRegister({
                  .kind = OptionInfo::Kind::kChoice,
                  .default_value = "square",
                  .choices = {"square", "half_circle"},
-                 .help = "Where goals lie: in [-0.5, 0.5]^2 (MAML), or at distance 2 from the "
-                         "origin with a second number >= 0 (MAESN)."},
+                 .help = "Where goals lie: in [-0.5, 0.5]^2 (MAML), or at distance `radius` from "
+                         "the origin with a second number >= 0 (MAESN)."},
+                {.name = "radius",
+                 .default_value = "2",
+                 .min = 0.01,
+                 .max = 1000,
+                 .help = "Distance of the goals of half_circle from the origin."},
                 {.name = "reward",
                  .kind = OptionInfo::Kind::kChoice,
                  .default_value = "dense",

@@ -46,7 +46,7 @@ constexpr std::array kFields = {
     SegmentField{"truncated", &Segment::truncated, Axes::kSteps, Source::kActor, Sent::kNever,
                  /*seen=*/11, torch::kFloat32, /*with_truncations=*/true},
     SegmentField{"final_observations", &Segment::final_observations, Axes::kTruncationObservations,
-                 Source::kActor, Sent::kNever, /*seen=*/-1, torch::kFloat32,
+                 Source::kActor, Sent::kTraining, /*seen=*/-1, torch::kFloat32,
                  /*with_truncations=*/true},
     SegmentField{"final_values", &Segment::final_values, Axes::kSteps, Source::kCritic,
                  Sent::kNever, /*seen=*/12, torch::kFloat32, /*with_truncations=*/true},
@@ -125,7 +125,8 @@ Segment Join(const std::vector<Segment>& segments) {
 Segment Stack(const std::vector<std::vector<Segment>>& shards) {
   Segment stacked;
   for (const SegmentField& field : kFields) {
-    if (field.axes == Axes::kTruncationObservations) continue;
+    // Sent where they are those of all episodes: one joins the other like steps.
+    const bool joined = field.has_steps() || field.axes == Axes::kTruncationObservations;
     std::vector<std::vector<torch::Tensor>> parts;  // To be joined, of each shard.
     int64_t agents = 0, steps = 0;
     bool all = true;
@@ -137,9 +138,9 @@ Segment Stack(const std::vector<std::vector<Segment>>& shards) {
         all = all && tensor.defined();
         if (!all) break;
         if (field.axes == Axes::kAgentsBefore && !parts.back().empty()) continue;
-        if (!field.has_steps()) parts.back().clear();  // That of the last one counts.
+        if (!joined) parts.back().clear();  // That of the last one counts.
         parts.back().push_back(tensor);
-        if (field.has_steps()) shard_steps += tensor.size(1);
+        if (joined) shard_steps += tensor.size(1);
       }
       if (!all) break;
       MENTOR_CHECK(!parts.back().empty() && (steps == 0 || steps == shard_steps));
@@ -149,14 +150,14 @@ Segment Stack(const std::vector<std::vector<Segment>>& shards) {
     if (!all || parts.empty()) continue;
     std::vector<int64_t> shape = parts[0][0].sizes().vec();
     shape[0] = agents;
-    if (field.has_steps()) shape[1] = steps;
+    if (joined) shape[1] = steps;
     torch::Tensor whole = torch::empty(shape, parts[0][0].options());
     int64_t agent = 0;
     for (const std::vector<torch::Tensor>& of_shard : parts) {
       torch::Tensor rows = whole.narrow(0, agent, of_shard[0].size(0));
       int64_t step = 0;
       for (const torch::Tensor& part : of_shard) {
-        if (!field.has_steps()) {
+        if (!joined) {
           rows.copy_(part);
           continue;
         }

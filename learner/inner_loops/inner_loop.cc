@@ -1,5 +1,7 @@
 #include "learner/inner_loops/inner_loop.h"
 
+#include <absl/strings/str_format.h>
+
 #include "common/registry.h"
 #include "learner/inner_loops/shared.h"
 
@@ -36,6 +38,14 @@ const InnerLoopEntry* FindInnerLoop(std::string_view name) {
 
 namespace {
 
+// A loop that alone takes this network; null: it is everybody's.
+const InnerLoopEntry* OwnerOf(const std::string& network) {
+  for (const InnerLoopEntry* entry : InnerLoops()) {
+    if (!entry->network.empty() && entry->network == network) return entry;
+  }
+  return nullptr;
+}
+
 // The loop of the shard, and its context; null with violations when there is none or its options or
 // network do not fit.
 const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context,
@@ -53,6 +63,18 @@ const InnerLoopEntry* ReadLoop(const v1::Shard& shard, InnerLoopContext* context
     SignalContext signal = SignalContextOf(shard);
     signal.device = context->device;
     context->network = MakeSignalNetwork(shard.spec().signal(), signal, violations);
+    const std::string& name = shard.spec().signal().name();
+    if (context->network != nullptr && entry->network != name) {
+      if (!entry->network.empty()) {
+        violations->Add("signal.name", absl::StrFormat("is %s; inner loop '%s' takes %s alone",
+                                                       name, entry->name, entry->network));
+      } else if (const InnerLoopEntry* owner = OwnerOf(name)) {
+        violations->Add("signal.name",
+                        absl::StrFormat("is %s, of which agents of inner loop '%s' alone can make "
+                                        "a reward; take another network, or the rule of that loop",
+                                        name, owner->name));
+      }
+    }
     if (context->network != nullptr && context->network->is_loss() != entry->learned_loss) {
       violations->Add(
           "signal.role",

@@ -105,7 +105,12 @@ struct InnerLoopEntry {
   // What its statistics hold. A learner refuses to send others.
   MetricTable metrics = {};
   bool learned_loss = false;  // Its agents descend a network that is a loss; others refuse those.
-  int collections = 1;        // How many, of T steps each, in an inner iteration.
+  // The signal network that it takes alone, and that no other loop takes; empty: it takes others.
+  std::string network = {};
+  // Segment::final_observations are those of all episodes that ended, and are sent. For loops that
+  // ask for independent episodes.
+  bool all_final_observations = false;
+  int collections = 1;  // How many, of T steps each, in an inner iteration.
   // Null with violations under "rule." when it does not fit the shard's spec.
   std::function<std::unique_ptr<InnerLoop>(const InnerLoopContext&, Violations*)> make;
   // For a shard that fits, with so many meta-parameters. Null: those of agents of the inner PPO.

@@ -79,8 +79,8 @@ absl::Status CheckTensor(const char* name, const v1::Tensor& tensor, v1::Tensor:
   return absl::OkStatus();
 }
 
-// Flags of the right sizes: no step has both, and each truncation has its observation where the
-// unit asks for it.
+// Flags of the right sizes: no step has both, and each end has its observation where the unit asks
+// for it.
 absl::Status CheckEnds(const v1::Unit& unit, const v1::Trajectory& trajectory) {
   const std::string& terminations = trajectory.terminations().data();
   const std::string& truncations = trajectory.truncations().data();
@@ -93,7 +93,8 @@ absl::Status CheckEnds(const v1::Unit& unit, const v1::Trajectory& trajectory) {
   if (unit.return_final_observations()) {
     return CheckTensor("final_observations", trajectory.final_observations(),
                        v1::Tensor::DTYPE_FLOAT32,
-                       {std::count(truncations.begin(), truncations.end(), 1),
+                       {std::count(truncations.begin(), truncations.end(), 1) +
+                            std::count(terminations.begin(), terminations.end(), 1),
                         static_cast<int64_t>(unit.policy().observation_size())});
   }
   if (trajectory.has_final_observations())

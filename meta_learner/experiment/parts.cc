@@ -98,20 +98,20 @@ std::vector<std::string> DefaultsOf(const v1::WrapperSpec& wrapper) {
 
 // ---- What never succeeds.
 
-// The environments that the benchmark trains on, by name.
-std::set<std::string> TrainingEnvironments(const envs::Benchmark& benchmark) {
-  std::set<std::string> names;
+// A task of each set that the benchmark trains on.
+std::vector<v1::EnvironmentTask> TrainingExamples(const envs::Benchmark& benchmark) {
+  std::vector<v1::EnvironmentTask> examples;
   for (const envs::TaskSet& set : benchmark.Tasks(envs::Split::kTrain)) {
-    names.insert(set.tasks.empty() ? set.draw({.purpose = Purpose::kTasks}, 0).environment()
-                                   : set.tasks[0].environment());
+    examples.push_back(set.tasks.empty() ? set.draw({.purpose = Purpose::kTasks}, 0)
+                                         : set.tasks[0]);
   }
-  return names;
+  return examples;
 }
 
-bool AnyHasSuccess(const std::set<std::string>& environments) {
-  return std::any_of(environments.begin(), environments.end(), [](const std::string& name) {
-    const envs::EnvironmentEntry* entry = envs::FindEnvironment(name);
-    return entry == nullptr || entry->has_success;
+bool AnyHasSuccess(const std::vector<v1::EnvironmentTask>& tasks) {
+  return std::any_of(tasks.begin(), tasks.end(), [](const v1::EnvironmentTask& task) {
+    const envs::EnvironmentEntry* entry = envs::FindEnvironment(task.environment());
+    return entry == nullptr || entry->has_success || envs::GiveSuccess(task.wrappers());
   });
 }
 
@@ -168,7 +168,7 @@ std::string PrintWithDefaults(const v1::ExperimentSpec& spec) {
 bool HasSuccess(const v1::ExperimentSpec& spec) {
   Violations none;
   const auto benchmark = envs::MakeBenchmark(WithDefaults(spec).benchmark(), &none);
-  return benchmark == nullptr || AnyHasSuccess(TrainingEnvironments(*benchmark));
+  return benchmark == nullptr || AnyHasSuccess(TrainingExamples(*benchmark));
 }
 
 std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& submitted) {
@@ -176,8 +176,10 @@ std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& submitted) {
   Violations none;
   const ExperimentParts parts = MakeParts(spec, /*num_threads=*/1, &none);
   if (!none.empty() || parts.rule == nullptr) return {};
-  const std::set<std::string> environments = TrainingEnvironments(*parts.benchmark);
-  if (AnyHasSuccess(environments)) return {};
+  const std::vector<v1::EnvironmentTask> examples = TrainingExamples(*parts.benchmark);
+  if (AnyHasSuccess(examples)) return {};
+  std::set<std::string> environments;
+  for (const v1::EnvironmentTask& task : examples) environments.insert(task.environment());
   const std::string names = absl::StrJoin(environments, ", ");
   std::vector<std::string> warnings;
   if (parts.rule->needs().signal_network && parts.network->sees_outcome() &&

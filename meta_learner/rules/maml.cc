@@ -13,6 +13,7 @@
 
 #include "common/check.h"
 #include "learner/inner_loops/adaptation.h"
+#include "meta_learner/rules/adapted_lives.h"
 #include "meta_learner/rules/maml_objective.h"
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/rules/reward_normaliser.h"
@@ -32,8 +33,6 @@ struct MamlConfig {
   Objective objective = Objective::kShaped;
   double target_mean = 0.1;
   int64_t mean_lifetimes = 60;
-  // Acting and training policy must agree: greatest |rho - 1| at the adapted weights.
-  double rho_error_max = 1e-2;
   // From the experiment's spec.
   int64_t lifetimes = 30;  // N
   int64_t iterations = 4;
@@ -45,7 +44,7 @@ struct MamlConfig {
 };
 
 OptionTable Options() {
-  return {
+  OptionTable options = {
       FlagOption("first_order", true,
                  "Treat the adaptation's derivative as the identity; false: "
                  "differentiate through it."),
@@ -55,29 +54,17 @@ OptionTable Options() {
       NumberOption("target_mean", "0.1", 1e-30, 1e30,
                    "Mean of the normalised shaped reward, and baseline reward of the objective."),
       IntegerOption("mean_lifetimes", "60", 1, 1e6,
-                    "Lifetimes whose mean adaptation reward is the baseline of the next ones."),
-      NumberOption("max_kl", "0.001", 1e-30, 1e30,
-                   "Bound of the mean KL divergence of an outer step."),
-      NumberOption("damping", "0.01", 0, 1e30,
-                   "Added to the diagonal of the KL divergence's Hessian."),
-      IntegerOption("cg_steps", "10", 1, 10000, "Conjugate gradient steps of an outer step."),
-      NumberOption("line_search_start", "3", 0, 1e30,
-                   "First candidate, in steps of length max_kl; 0: the weights never change."),
-      NumberOption("line_search_factor", "0.6", 1e-9, 0.999999, "From one candidate to the next."),
-      IntegerOption("line_search_tries", "10", 1, 1000,
-                    "Candidates; when none is better, the weights stay.")};
+                    "Lifetimes whose mean adaptation reward is the baseline of the next ones.")};
+  const OptionTable trpo = TrpoOptions({});
+  options.insert(options.end(), trpo.begin(), trpo.end());
+  return options;
 }
 
 MamlConfig ReadConfig(const RuleContext& context, const OptionValues& options) {
   const v1::ExperimentSpec& spec = context.spec;
   MamlConfig config;
   config.adaptation = learner::ReadAdaptation(options, context.shape);
-  config.trpo = {.max_kl = options.Number("max_kl"),
-                 .damping = options.Number("damping"),
-                 .cg_steps = options.Integer("cg_steps"),
-                 .line_search_start = options.Number("line_search_start"),
-                 .line_search_factor = options.Number("line_search_factor"),
-                 .line_search_tries = options.Integer("line_search_tries")};
+  config.trpo = ReadTrpo(options);
   config.first_order = options.Flag("first_order");
   const std::string& objective = options.Choice("objective");
   config.objective = objective == "shaped" ? Objective::kShaped
@@ -131,28 +118,6 @@ class Maml : public OuterRule {
  private:
   double MeanReward() const { return recent_.numel() > 0 ? recent_.mean().item<double>() : 0; }
 
-  absl::Status CheckBatch(const LifetimeBatch& batch) const {
-    const int64_t lifetimes = config_.lifetimes, steps = config_.lifetime_steps();
-    if (static_cast<int64_t>(batch.environments.size()) != lifetimes) {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "the outer update has %d lifetimes, expected %d", batch.environments.size(), lifetimes));
-    }
-    for (const learner::SegmentMember member :
-         {&learner::Segment::observations, &learner::Segment::actions, &learner::Segment::log_probs,
-          &learner::Segment::shaped_rewards, &learner::Segment::success_signals,
-          &learner::Segment::prev_done}) {
-      const Tensor& tensor = batch.steps.*member;
-      if (!tensor.defined() || tensor.dim() < 2 || tensor.size(0) != lifetimes ||
-          tensor.size(1) != steps || !tensor.isfinite().all().item<bool>()) {
-        return absl::InvalidArgumentError(
-            absl::StrFormat("%s of the lifetimes are not finite numbers of %d lifetimes with %d "
-                            "steps",
-                            learner::FieldOf(member).name, lifetimes, steps));
-      }
-    }
-    return absl::OkStatus();
-  }
-
   // What lifetime i maximises, [L] float64, and the reward of its baseline.
   std::pair<Tensor, double> ObjectiveOf(const LifetimeBatch& batch, int64_t i,
                                         const RewardNormaliser& normaliser) const {
@@ -202,19 +167,14 @@ class Maml : public OuterRule {
     for (int64_t i = 0; i < config_.lifetimes; ++i) {
       const Tensor acted =
           batch.steps.log_probs[i].narrow(0, begin, config_.lifetime_steps() - begin);
-      const double error = ((objective.log_probs(i) - acted).exp() - 1).abs().max().item<double>();
+      MENTOR_ASSIGN_OR_RETURN(const double error, CheckedRho(i, objective.log_probs(i), acted));
       worst = std::max(worst, error);
-      if (error <= config_.rho_error_max) continue;
-      return absl::FailedPreconditionError(absl::StrFormat(
-          "lifetime %d did not act with the policy that its adaptation gives here: densities "
-          "differ by %g, at most %g is rounding",
-          i, error, config_.rho_error_max));
     }
     return worst;
   }
 
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t) override {
-    MENTOR_RETURN_IF_ERROR(CheckBatch(batch));
+    MENTOR_RETURN_IF_ERROR(CheckLives(batch, config_.lifetimes, config_.lifetime_steps()));
     RewardNormaliser normaliser = normaliser_;
     for (int64_t i = 0; i < config_.lifetimes; ++i)
       normaliser.Add(batch.environments[i], batch.steps.shaped_rewards[i]);

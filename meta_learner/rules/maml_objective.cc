@@ -2,31 +2,14 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
-#include <functional>
 #include <utility>
 
 #include "common/check.h"
+#include "meta_learner/rules/adapted_lives.h"
 
 namespace mentor::meta_learner {
-namespace {
 
 using torch::Tensor;
-
-// Mean over n lifetimes, [P] float64, added in their order.
-absl::StatusOr<Tensor> MeanOver(learner::WorkerPool* pool, int64_t n,
-                                const std::function<Tensor(int64_t)>& of_lifetime) {
-  std::vector<Tensor> parts(n);
-  MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool, n, [&](int64_t i) {
-    const c10::AutoGradMode gradients_on(true);
-    parts[i] = of_lifetime(i).detach().to(torch::kFloat64);
-    return absl::OkStatus();
-  }));
-  Tensor sum = torch::zeros_like(parts[0]);
-  for (const Tensor& part : parts) sum += part;
-  return sum / static_cast<double>(n);
-}
-
-}  // namespace
 
 MamlObjective::MamlObjective(const learner::AdaptationConfig& config, bool first_order,
                              Tensor weights, std::vector<MamlLifetime> lifetimes,
@@ -90,21 +73,13 @@ absl::StatusOr<Tensor> MamlObjective::HessianVector(const Tensor& v) const {
 
 absl::StatusOr<TrpoValue> MamlObjective::Evaluate(const Tensor& displacement) const {
   const Tensor d = displacement.to(weights_.scalar_type());
-  std::vector<TrpoValue> values(lifetimes_.size());
-  MENTOR_RETURN_IF_ERROR(learner::ParallelFor(pool_, size(), [&](int64_t i) {
+  return MeanValue(pool_, size(), [&](int64_t i) -> TrpoValue {
     const learner::PolicyGradientData& meta = lifetimes_[i].meta;
     const learner::ActionDistribution now = policy_.Forward(Adapted(i, d), meta.observations);
     const Tensor ratio = (LogProb(now, meta.actions) - meta.old_log_probs).exp();
-    values[i] = {.loss = -(ratio * meta.advantages).mean().item<double>(),
-                 .kl = MeanKl(now, prepared_[i].acted).item<double>()};
-    return absl::OkStatus();
-  }));
-  TrpoValue mean;
-  for (const TrpoValue& value : values) {
-    mean.loss += value.loss / static_cast<double>(size());
-    mean.kl += value.kl / static_cast<double>(size());
-  }
-  return mean;
+    return {.loss = -(ratio * meta.advantages).mean().item<double>(),
+            .kl = MeanKl(now, prepared_[i].acted).item<double>()};
+  });
 }
 
 }  // namespace mentor::meta_learner

@@ -50,6 +50,8 @@ struct RuleNeeds {
   bool inner_updates = true;
   // Steps have labels (envs::EnvironmentInfo::has_labels).
   bool labels = false;
+  // Inner iterations of a lifetime in training; 0: as many as the spec says, as in evaluations.
+  uint32_t training_iterations = 0;
 };
 
 // What the inner loop of one shard gives.

@@ -12,6 +12,8 @@
 
 #include <absl/status/statusor.h>
 
+#include "common/options.h"
+
 namespace mentor::meta_learner {
 
 struct TrpoConfig {
@@ -23,6 +25,10 @@ struct TrpoConfig {
   double line_search_factor = 0.6;
   int64_t line_search_tries = 10;
 };
+
+// max_kl, damping, cg_steps and line_search_*, with these defaults.
+OptionTable TrpoOptions(const TrpoConfig& defaults);
+TrpoConfig ReadTrpo(const OptionValues& options);
 
 struct TrpoValue {
   double loss = 0;  // Mean surrogate.

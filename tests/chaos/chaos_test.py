@@ -96,6 +96,28 @@ KINDS = {
             *SHORT_LIVES,
         ),
     ),
+    "latents": (
+        "maesn_half_circle",
+        (
+            "rule.outer_updates=12",
+            "rule.lifetimes_per_update=4",
+            "rule.shard_lifetimes=2",
+            "lifetime.steps_per_iteration=200",
+            "checkpoint.every=3",
+            *SMALL,
+        ),
+    ),
+    "skills": (
+        "box_diayn",
+        (
+            "rule.outer_updates=30",
+            "rule.lifetimes_per_update=4",
+            "rule.shard_lifetimes=2",
+            "lifetime.iterations=12",
+            "checkpoint.every=7",
+            *SMALL,
+        ),
+    ),
     "discount": (
         "umbrella_discount",
         (

@@ -58,6 +58,7 @@ struct Variant {
     v1::EnvironmentTask task = DrawTask(*entry, values, random, index);
     *task.mutable_options() = options;
     *task.mutable_wrappers() = wrappers;
+    ExtendTask(wrappers, random, index, &task);
     return task;
   }
 };

@@ -66,12 +66,17 @@ Life LifeOf(const RuleEntry& entry) {
     v1::Shard& shard = life.shard;
     shard.Clear();
     *shard.mutable_spec() = whole;
-    for (uint32_t i = 0; i < kAgents; ++i) shard.add_lifetimes()->set_number(i);
+    for (uint32_t i = 0; i < kAgents; ++i) {
+      v1::Lifetime* lifetime = shard.add_lifetimes();
+      lifetime->set_number(i);
+      lifetime->set_task_index(i);
+    }
     shard.set_reward_source(v1::REWARD_SOURCE_SIGNAL);
     shard.set_outer_learning(true);
     shard.set_iterations(whole.lifetime().iterations());
     *shard.mutable_shape() = testing::Shape({.observation = kObservationSize,
                                              .action = kActionSize,
+                                             .independent_episodes = true,
                                              .discrete_actions = testing::WantsChoices(whole)});
     *shard.mutable_inner_loop() = InnerLoopOf(whole.rule());
     shard.set_collections(learner::FindInnerLoop(entry.inner_loop)->collections);
@@ -85,8 +90,9 @@ Life LifeOf(const RuleEntry& entry) {
                                     .episode_steps = 10},
                                    &violations);
     if (network != nullptr) {
-      const auto rule =
-          MakeOuterRule({.spec = whole, .shape = shard.shape(), .network = network}, &violations);
+      const auto rule = MakeOuterRule(
+          {.spec = whole, .shape = shard.shape(), .network = network, .listed_tasks = kAgents},
+          &violations);
       if (rule != nullptr) life.meta_parameters = rule->meta_parameters();
     }
     if (violations.empty() &&
@@ -119,6 +125,9 @@ LoopReport Live(const Life& life, InnerLoop* loop, uint32_t iteration) {
         Segment collected = RandomSegment(kAgents, steps, 100 * collection++);
         collected.prev_done.select(1, 0).fill_(iteration > 0 ? 1 : 0);
         collected.last_done.fill_(1);
+        // For loops that ask.
+        collected.final_observations =
+            testing::RandomNormals({kAgents, steps / 10, kObservationSize}, collection);
         return collected;
       },
       &report);
@@ -196,6 +205,7 @@ TEST_CASE("inner loops: reports have finite numbers, each of them declared", "[c
   // Not only by silence.
   CHECK(reported["meta_gradient"].contains("inner_kl"));
   CHECK(reported["adaptation"].contains("adaptation_length_0"));
+  CHECK(reported["latent_adaptation"].contains("latent_step_0"));
 }
 
 }  // namespace

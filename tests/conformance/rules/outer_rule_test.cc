@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "common/registry.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "learner/signals/discriminator.h"
 #include "meta_learner/curricula/curriculum.h"
 #include "meta_learner/rules/experiment_metrics.h"
 #include "tests/conformance/recorded_lifetimes.h"
@@ -80,6 +81,7 @@ v1::ExperimentSpec Spec(const RuleEntry& entry) {
 v1::EnvironmentShape Shape(const v1::ExperimentSpec& spec) {
   return testing::Shape({.observation = kObservationSize,
                          .action = kActionSize,
+                         .independent_episodes = true,
                          .discrete_actions = testing::WantsChoices(spec)});
 }
 
@@ -105,16 +107,20 @@ std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& 
 std::unique_ptr<OuterRule> Make(const RuleEntry& entry, int num_threads = 1) {
   const v1::ExperimentSpec spec = Spec(entry);
   Violations violations;
-  auto rule = MakeOuterRule(
-      {.spec = spec, .shape = Shape(spec), .network = Network(spec), .num_threads = num_threads},
-      &violations);
+  auto rule = MakeOuterRule({.spec = spec,
+                             .shape = Shape(spec),
+                             .network = Network(spec),
+                             .listed_tasks = kLifetimes,
+                             .num_threads = num_threads},
+                            &violations);
   INFO(entry.name << ": " << std::string(violations.ToStatus().message()));
   REQUIRE(rule != nullptr);
   return rule;
 }
 
 // Rules that read lifetimes lived by policies of their own have tests of their own: random ones are
-// no lives of theirs. Those that meta-learn nothing, whose parameters are one zero, learn from none.
+// no lives of theirs. Those that meta-learn nothing, whose parameters are one zero, learn from
+// none.
 std::vector<const RuleEntry*> RulesForRandomLives() {
   std::vector<const RuleEntry*> rules;
   for (const RuleEntry* entry : OuterRules()) {
@@ -133,8 +139,10 @@ std::vector<const RuleEntry*> RulesForRandomLives() {
 LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed) {
   LifetimeBatch batch;
   batch.environments.assign(kLifetimes, "somewhere");
-  batch.steps_per_iteration = kSteps;
-  batch.steps = RandomSegment(kLifetimes, kIterations * kSteps, seed);
+  batch.steps_per_iteration = Spec(entry).lifetime().steps_per_iteration();
+  const int64_t of_iteration = Spec(entry).lifetime().steps_per_iteration();
+  const int64_t steps = (rule.needs().decisions_inside_lifetime ? 1 : kIterations) * of_iteration;
+  batch.steps = RandomSegment(kLifetimes, steps, seed);
   const Tensor weights = rule.meta_parameters();
   for (uint64_t shard = 0; shard < 2; ++shard) {
     batch.shards.push_back(
@@ -143,9 +151,14 @@ LifetimeBatch Batch(const RuleEntry& entry, const OuterRule& rule, uint64_t seed
   }
   if (!rule.needs().segments) return batch;
   const auto network = Network(Spec(entry));
+  if (learner::AsDiscriminator(network) != nullptr) {
+    batch.steps.final_observations =
+        RandomNormals({kLifetimes, steps / 10, kObservationSize}, seed + 30);
+    return batch;
+  }
   learner::SignalState state = network->InitialState(kLifetimes, torch::kFloat32);
-  const learner::SignalOutputs outputs = network->Run(
-      weights, batch.steps, RandomNormals({kLifetimes, kIterations * kSteps}, seed + 10), &state);
+  const learner::SignalOutputs outputs =
+      network->Run(weights, batch.steps, RandomNormals({kLifetimes, steps}, seed + 10), &state);
   batch.steps.signals = outputs.signals;
   batch.steps.signal_log_probs = outputs.log_probs;
   batch.steps.signal_values = outputs.values;
@@ -250,6 +263,7 @@ TEST_CASE("outer rules: numbers that are not finite are an error that leaves the
     LifetimeBatch batch = Batch(*entry, *rule, 450);
     batch.steps.shaped_rewards.fill_(std::numeric_limits<double>::quiet_NaN());
     batch.steps.success_signals.fill_(std::numeric_limits<float>::quiet_NaN());
+    batch.steps.observations.fill_(std::numeric_limits<float>::quiet_NaN());
     for (ShardGradient& shard : batch.shards)
       shard.gradient.fill_(std::numeric_limits<double>::quiet_NaN());
     CHECK_FALSE(rule->Update(batch, 1).ok());
@@ -262,8 +276,9 @@ std::string Refusal(const v1::ExperimentSpec& spec) {
   Violations violations;
   const auto network = Network(spec, &violations);
   if (network == nullptr) return std::string(violations.ToStatus().message());
-  const auto rule =
-      MakeOuterRule({.spec = spec, .shape = Shape(spec), .network = network}, &violations);
+  const auto rule = MakeOuterRule(
+      {.spec = spec, .shape = Shape(spec), .network = network, .listed_tasks = kLifetimes},
+      &violations);
   CHECK((rule == nullptr) == !violations.empty());
   v1::Shard shard;
   *shard.mutable_spec() = spec;

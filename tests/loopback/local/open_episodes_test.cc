@@ -48,7 +48,7 @@ bool DecidesInside(const meta_learner::RuleEntry& rule) {
       for (const bool one_iteration : {false, true}) {
         v1::ExperimentSpec spec;
         spec.mutable_benchmark()->set_name("point_reach");
-        spec.mutable_rule()->set_name(rule.name);
+        meta_learner::AddExample(rule, &spec);
         spec.mutable_rule()->set_shard_lifetimes(30);
         spec.mutable_signal()->set_name(signal->name);
         spec.mutable_signal()->set_role(role);
@@ -269,7 +269,8 @@ TEST_CASE("rules with decisions inside a lifetime measure whole episodes", "[loo
   int rules = 0;
   for (const meta_learner::RuleEntry* entry : meta_learner::OuterRules()) {
     const std::string& rule = entry->name;
-    if (!DecidesInside(*entry)) continue;
+    // Agents with skills have none: they refuse episodes that an iteration cuts.
+    if (!DecidesInside(*entry) || entry->name == "diayn") continue;
     for (const std::string benchmark : kBenchmarks) {
       INFO(rule << " on " << benchmark);
       const v1::ExperimentSpec spec = SpecOf(rule, benchmark);

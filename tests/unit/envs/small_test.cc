@@ -207,6 +207,13 @@ TEST_CASE("point_navigation: MAESN's half circle and its reward near the goal al
     left += task.parameters(0) < 0;
   }
   CHECK(std::abs(left - 1000) < 5 * std::sqrt(500.0));
+
+  const Settings near = {{"goals", "half_circle"}, {"radius", "0.5"}};
+  CHECK(Complaint("point_navigation", near, {0, 2}).find("between -0.5 and 0.5") !=
+        std::string::npos);
+  CHECK(Complaint("point_navigation", near, {0, 0.4}).find("at distance 0.5") != std::string::npos);
+  const v1::EnvironmentTask task = Drawn("point_navigation", near, 3);
+  CHECK(Near(std::hypot(task.parameters(0), task.parameters(1)), 0.5, {.rel = 1e-14}));
 }
 
 TEST_CASE("bernoulli_bandit: arms pay at their rates, regret and success by hand", "[unit]") {

@@ -41,6 +41,7 @@ v1::EnvironmentTask Task(const std::string& environment, const std::vector<Wrapp
     spec->set_name(wrapping.name);
     *spec->mutable_option() = Options(wrapping.settings);
   }
+  ExtendTask(task.wrappers(), {.seed = 1, .purpose = Purpose::kTasks}, 0, &task);
   return task;
 }
 

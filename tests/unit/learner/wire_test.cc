@@ -11,10 +11,13 @@
 #include "learner/tensor_proto.h"
 #include "learner/unit_plan.h"
 #include "tests/specs.h"
+#include "tests/text.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::learner {
 namespace {
+
+using mentor::testing::Contains;
 
 v1::Shard MakeShard(uint32_t steps, uint32_t episode_steps, bool independent) {
   v1::Shard shard;
@@ -265,7 +268,7 @@ v1::Result EarlyResultOf(const v1::Unit& unit) {
   *result.mutable_trajectory()->mutable_truncations() = ToProto(truncations);
   if (unit.return_final_observations()) {
     // What the agent would have seen next in the episode.
-    torch::Tensor last = observations.index({truncations.to(torch::kBool)});
+    torch::Tensor last = observations.index({(dones + truncations).to(torch::kBool)});
     last.select(1, 1).add_(1);
     *result.mutable_trajectory()->mutable_final_observations() = ToProto(last);
   }
@@ -360,6 +363,70 @@ TEST_CASE("wire: last observations of truncated episodes keep their order and th
   }
   CHECK(truncated > 2);
   CHECK(terminated > 2);
+}
+
+TEST_CASE("wire: a loop that asks gets the last observations of all episodes, and they are sent",
+          "[unit]") {
+  v1::Shard shard = MakeShard(60, 5, /*independent=*/true);
+  CollectionPlan plan = Plan(shard, 0);
+  plan.all_final_observations = true;
+  const auto results_of = [&](const std::vector<v1::Unit>& units, int64_t missing) {
+    std::vector<v1::Result> results;
+    for (const v1::Unit& unit : units) {
+      CHECK(unit.return_final_observations());
+      v1::Result& result = results.emplace_back(ResultOf(unit, 5, 0));
+      v1::Trajectory& trajectory = *result.mutable_trajectory();
+      // Every second episode is over by itself in its last step.
+      std::string &ends = *trajectory.mutable_terminations()->mutable_data(),
+                  &cuts = *trajectory.mutable_truncations()->mutable_data();
+      int64_t k = 0;
+      for (size_t t = 0; t < cuts.size(); ++t) {
+        if (cuts[t] == 0) continue;
+        if (k++ % 2 == 1) std::swap(ends[t], cuts[t]);
+        if (k <= missing) cuts[t] = ends[t] = 0;
+      }
+      const torch::Tensor rows = torch::arange(2 * k).view({k, 2}).to(torch::kFloat32) +
+                                 1000.0 * unit.id().agent() + 100.0 * unit.id().part();
+      *trajectory.mutable_final_observations() = ToProto(rows.narrow(0, missing, k - missing));
+    }
+    return results;
+  };
+  std::vector<v1::EpisodeCursor> cursors = FirstCursors(2);
+  const auto units = PlanUnits(shard, 1, plan, cursors);
+  const auto segment = AssembleSegment(shard, plan, units, results_of(units, 0), &cursors);
+  INFO(segment.status());
+  REQUIRE(segment.ok());
+  REQUIRE(segment->final_observations.sizes() == torch::IntArrayRef({2, 12, 2}));
+  for (const v1::Unit& unit : units) {
+    const int64_t first = unit.first_step() / 5;
+    CHECK(segment->final_observations[unit.id().agent()][first][0].item<float>() ==
+          static_cast<float>(1000 * unit.id().agent() + 100 * unit.id().part()));
+  }
+  CHECK(segment->last_done.eq(1).all().item<bool>());
+  CHECK_FALSE(segment->truncated.defined());
+  // An actor whose episodes are longer than they should be.
+  cursors = FirstCursors(2);
+  CHECK(Contains(AssembleSegment(shard, plan, units, results_of(units, 1), &cursors).status(),
+                 "do not all have 5 steps"));
+
+  // Sent and read where the loop asks, refused there when it is missing, left alone elsewhere.
+  v1::Segment proto;
+  AddTensors(*segment, /*outcomes_only=*/false, &proto);
+  shard.set_iterations(1);
+  shard.mutable_inner_loop()->set_name("skills");
+  const auto read = SegmentFromProto(proto, shard);
+  INFO(read.status());
+  REQUIRE(read.ok());
+  CHECK(read->final_observations.equal(segment->final_observations));
+  shard.mutable_inner_loop()->set_name("ppo");
+  REQUIRE(SegmentFromProto(proto, shard).ok());
+  CHECK_FALSE(SegmentFromProto(proto, shard)->final_observations.defined());
+  shard.mutable_inner_loop()->set_name("skills");
+  Segment without = *segment;
+  without.final_observations = {};
+  proto.Clear();
+  AddTensors(without, /*outcomes_only=*/false, &proto);
+  CHECK(Contains(SegmentFromProto(proto, shard).status(), "final_observations is missing"));
 }
 
 TEST_CASE("wire: episodes that end early go on over iterations, however long these are", "[unit]") {

@@ -1,0 +1,126 @@
+// DIAYN in an empty box through the real services in one process: skills come apart without any
+// reward, and parts that are broken on purpose fall short of the thresholds.
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/registry.h"
+#include "learner/inner_loops/inner_loop.h"
+#include "learner/signals/discriminator.h"
+#include "meta_learner/rules/outer_rule.h"
+#include "tests/learning/local/learning.h"
+#include "tests/torch_testing.h"
+
+namespace mentor {
+namespace {
+
+using meta_learner::OuterRule;
+using torch::Tensor;
+
+// docs/algorithms/skills.md#acceptance, over the 300 episodes of the last five updates.
+constexpr double kAccuracy = 0.97, kPseudoReward = 1.62, kSpread = 8;
+constexpr size_t kLast = 5;
+constexpr char kSpec[] = "box_diayn.txtpb";
+
+bool Passes(const testing::Learned& learned) {
+  const double accuracy = learned.Last("accuracy", kLast),
+               reward = learned.Last("pseudo_reward", kLast),
+               spread = learned.Last("spread", kLast);
+  return accuracy >= kAccuracy && reward >= kPseudoReward && spread >= kSpread;
+}
+
+// The discriminator learns from episodes in another order than that of their skills.
+class ShuffledRule final : public OuterRule {
+ public:
+  ShuffledRule(std::unique_ptr<OuterRule> inner, int64_t episode_steps)
+      : inner_(std::move(inner)), episode_steps_(episode_steps) {}
+
+  meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
+  Tensor meta_parameters() const override { return inner_->meta_parameters(); }
+  meta_learner::TensorMap Save() const override { return inner_->Save(); }
+  absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
+
+  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
+                                                    uint32_t outer_step) override {
+    meta_learner::LifetimeBatch shuffled = batch;
+    Tensor& last = shuffled.steps.final_observations;
+    const int64_t episodes = last.size(1);
+    const Tensor order = torch::randperm(episodes, at::detail::createCPUGenerator(outer_step),
+                                         torch::dtype(torch::kInt64));
+    last = last.index_select(1, order);
+    Tensor& observations = shuffled.steps.observations;
+    observations =
+        observations.unflatten(1, {episodes, episode_steps_}).index_select(1, order).flatten(1, 2);
+    return inner_->Update(shuffled, outer_step);
+  }
+
+ private:
+  const std::unique_ptr<OuterRule> inner_;
+  const int64_t episode_steps_;
+};
+
+// Tells agents nothing: every skill is as likely, so that their reward is 0.
+class SilentDiscriminator final : public learner::Discriminator {
+ public:
+  using Discriminator::Discriminator;
+  Tensor LogSkills(const Tensor& weights, const Tensor& observations) const override {
+    return torch::full_like(Discriminator::LogSkills(weights, observations),
+                            -std::log(static_cast<double>(num_skills())));
+  }
+};
+
+void RegisterBroken() {
+  static const bool once = [] {
+    const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("diayn");
+    meta_learner::RuleEntry shuffled = *rule;
+    shuffled.name = "diayn_shuffled";
+    shuffled.make = [rule](const meta_learner::RuleContext& context, const OptionValues& options,
+                           Violations* violations) -> std::unique_ptr<OuterRule> {
+      auto inner = rule->make(context, options, violations);
+      if (inner == nullptr) return nullptr;
+      return std::make_unique<ShuffledRule>(std::move(inner), context.shape.episode_steps());
+    };
+    meta_learner::RegisterRule{shuffled};
+
+    const auto* loop = Registry<learner::InnerLoopEntry>::Instance().Find("skills");
+    learner::InnerLoopEntry silent_loop = *loop;
+    silent_loop.name = "skills_silent";
+    silent_loop.make = [loop](const learner::InnerLoopContext& context,
+                              Violations* violations) -> std::unique_ptr<learner::InnerLoop> {
+      const auto taught = learner::AsDiscriminator(context.network);
+      REQUIRE(taught != nullptr);
+      const auto& w1 = taught->layout().slices()[0].shape;
+      learner::InnerLoopContext own = context;
+      own.network = std::make_shared<SilentDiscriminator>(w1[1], w1[0], taught->num_skills());
+      return loop->make(own, violations);
+    };
+    learner::RegisterInnerLoop{silent_loop};
+    meta_learner::RuleEntry silent = *rule;
+    silent.name = "diayn_silent";
+    silent.inner_loop = silent_loop.name;
+    meta_learner::RegisterRule{silent};
+    return true;
+  }();
+  REQUIRE(once);
+}
+
+TEST_CASE("learning: DIAYN has the same bits on one actor and on three", "[learning]") {
+  testing::CheckSameBits(kSpec, {"rule.outer_updates=6", "lifetime.iterations=4",
+                                 "rule.lifetimes_per_update=3", "rule.draw=uniform"});
+}
+TEST_CASE("learning: DIAYN's skills come apart in an empty box", "[learning]") {
+  for (const char* seed : {"seed=1", "seed=2", "seed=3"})
+    CHECK(Passes(testing::Run(kSpec, {seed})));
+}
+TEST_CASE("learning: broken DIAYN, labels shuffled", "[learning]") {
+  RegisterBroken();
+  CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_shuffled"})));
+}
+TEST_CASE("learning: broken DIAYN, no reward", "[learning]") {
+  RegisterBroken();
+  CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_silent"})));
+}
+
+}  // namespace
+}  // namespace mentor
