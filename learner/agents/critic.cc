@@ -3,37 +3,49 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <utility>
+
 #include "learner/agents/adam.h"
 #include "learner/agents/policy.h"
 
 namespace mentor::learner {
-namespace {
+using torch::Tensor;
 
-ParamLayout CriticLayout(const AgentShape& shape) {
-  const int64_t d = shape.observation_size, h = shape.hidden_units;
-  return ParamLayout({{"critic.W1", {h, d}},
-                      {"critic.b1", {h}},
-                      {"critic.W2", {h, h}},
-                      {"critic.b2", {h}},
-                      {"critic.W3", {1, h}},
-                      {"critic.b3", {1}}});
+ParamLayout CriticLayout(const AgentShape& shape, int64_t embedding) {
+  const int64_t d = shape.observation_size + embedding, h = shape.hidden_units;
+  NamedShapes parameters;
+  if (embedding > 0) parameters.push_back({"embed.W", {embedding, 2}});
+  for (auto& parameter : ThreeLayers("critic", d, h, 1)) parameters.push_back(std::move(parameter));
+  return ParamLayout(std::move(parameters));
 }
 
-}  // namespace
-
-int64_t CriticSize(const AgentShape& shape) {
-  return CriticLayout(shape).size();
+int64_t CriticSize(const AgentShape& shape, int64_t embedding) {
+  return CriticLayout(shape, embedding).size();
 }
 
-torch::Tensor CriticValues(const AgentShape& shape, const torch::Tensor& theta,
-                           const torch::Tensor& observations) {
-  const std::vector<torch::Tensor> p = CriticLayout(shape).Split(theta);
+Tensor EmbedDiscounts(const AgentShape& shape, const Tensor& theta,
+                      const DiscountInput& discounts) {
+  const Tensor w = CriticLayout(shape, discounts.embedding).Split(theta)[0];  // [S, E, 2]
+  return w.select(2, 0) * discounts.gamma + w.select(2, 1) * discounts.lambda;
+}
+
+Tensor CriticValues(const AgentShape& shape, const Tensor& theta, const Tensor& observations,
+                    const DiscountInput& discounts) {
+  std::vector<Tensor> p = CriticLayout(shape, discounts.embedding).Split(theta);
+  if (discounts.embedding > 0) {
+    p.erase(p.begin());
+    // The embedding is the same for all rows: it is folded into the biases of layer 1.
+    const Tensor e = EmbedDiscounts(shape, theta, discounts).unsqueeze(1);  // [S, 1, E]
+    p[1] = p[1] + (p[0].narrow(2, shape.observation_size, discounts.embedding) * e).sum(2);
+    p[0] = p[0].narrow(2, 0, shape.observation_size);
+  }
   return Forward({p[0], p[1], p[2], p[3], p[4], p[5]}, observations).squeeze(-1);
 }
 
 AgentBatch FitCritic(const AgentShape& shape, const PpoConfig& config, AgentBatch critic,
                      const torch::Tensor& observations, const torch::Tensor& returns,
-                     const std::vector<torch::Tensor>& minibatches) {
+                     const std::vector<torch::Tensor>& minibatches,
+                     const DiscountInput& discounts) {
   for (const torch::Tensor& rows : minibatches) {
     torch::Tensor grad;
     {
@@ -41,7 +53,8 @@ AgentBatch FitCritic(const AgentShape& shape, const PpoConfig& config, AgentBatc
       const torch::Tensor theta = critic.theta.detach().requires_grad_(true);
       const torch::Tensor batch =
           observations.gather(1, rows.unsqueeze(-1).expand({-1, -1, observations.size(2)}));
-      const torch::Tensor error = CriticValues(shape, theta, batch) - returns.gather(1, rows);
+      const torch::Tensor error =
+          CriticValues(shape, theta, batch, discounts) - returns.gather(1, rows);
       const torch::Tensor loss = 0.5 * error.square().mean(1);
       grad = torch::autograd::grad({loss.sum()}, {theta})[0];
     }

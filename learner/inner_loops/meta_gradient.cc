@@ -21,6 +21,7 @@
 #include "learner/agents/critic.h"
 #include "learner/agents/differentiable_update.h"
 #include "learner/agents/episodes.h"
+#include "learner/agents/folded_input.h"
 #include "learner/agents/gae.h"
 #include "learner/agents/outer_objective.h"
 #include "learner/agents/policy.h"
@@ -96,18 +97,18 @@ class MetaGradient : public InnerLoop {
         config_(std::move(config)),
         is_reward_(context_.shard->spec().signal().role() == v1::REWARD),
         inside_(is_reward_ && !config_.separate_critic),
-        shape_(Shape(inside_)),
+        sight_(Sight(context_)),
+        shape_(WithInput(Shape(inside_), sight_.policy ? sight_.discounts.embedding : 0)),
         weights_(context_.meta_parameters),
         normaliser_(NormaliserOf(context_)) {}
 
   void Begin() override {
-    const AgentShape whole = Shape(/*critic=*/true);
-    const Tensor theta = FreshAgents(context_, whole).theta;
-    const int64_t value = CriticSize(whole), policy = theta.size(1) - value;
-    const Tensor critic = theta.narrow(1, policy, value).clone();
+    const Tensor theta = FreshAgents(context_, WithCritic(shape_)).theta;
+    const int64_t policy = theta.size(1) - CriticSize(shape_);
     agents_ = NewAgents(inside_ ? theta : theta.narrow(1, 0, policy).clone());
+    const Tensor critic = FreshCritics();
     extrinsic_critic_ = NewAgents(critic);
-    if (!inside_) critic_ = NewAgents(critic);
+    if (!inside_) critic_ = NewAgents(critic.clone());
     signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
   }
 
@@ -133,18 +134,20 @@ class MetaGradient : public InnerLoop {
     if (seen.truncated.defined()) {
       seen.final_values = AtTruncations(Values(normal.final_observations), seen.truncated);
       truncations = {seen.truncated, seen.final_values};
-      outer_truncations = {
-          seen.truncated,
-          AtTruncations(CriticValues(whole, extrinsic_critic_.theta, normal.final_observations),
-                        seen.truncated)};
+      outer_truncations = {seen.truncated,
+                           AtTruncations(CriticValues(whole, extrinsic_critic_.theta,
+                                                      normal.final_observations, OuterDiscounts()),
+                                         seen.truncated)};
     }
     const Advantages outer =
-        Gae(extrinsic, CriticValues(whole, extrinsic_critic_.theta, normal.observations),
+        Gae(extrinsic,
+            CriticValues(whole, extrinsic_critic_.theta, normal.observations, OuterDiscounts()),
             seen.prev_done, seen.last_done,
-            CriticValues(whole, extrinsic_critic_.theta, next).squeeze(1), config_.gamma_out,
-            config_.lambda_out, outer_truncations);
+            CriticValues(whole, extrinsic_critic_.theta, next, OuterDiscounts()).squeeze(1),
+            config_.gamma_out, config_.lambda_out, outer_truncations);
+    const Tensor observations = AsPolicySees(normal.observations);
     const OuterRows rows{
-        normal.observations, normal.actions, normal.log_probs, ToFloat(outer.advantages), {}};
+        observations, normal.actions, normal.log_probs, ToFloat(outer.advantages), {}};
 
     if (teaches && config_.fresh && iteration > 0) {
       lesson_.inputs.minibatches = Minibatches(iteration - 1, Config(iteration - 1).ppo, 0);
@@ -169,7 +172,7 @@ class MetaGradient : public InnerLoop {
 
     const UpdateConfig config = Config(iteration);
     lesson.inputs = {.agents = agents_,
-                     .observations = normal.observations,
+                     .observations = observations,
                      .actions = normal.actions,
                      .log_probs = normal.log_probs,
                      .values = inside_ ? seen.values : Tensor(),
@@ -187,10 +190,10 @@ class MetaGradient : public InnerLoop {
       const std::vector<Tensor> minibatches =
           Minibatches(iteration, config_.critic, spec.agent().epochs());
       extrinsic_critic_ = FitCritic(whole, config_.critic, extrinsic_critic_, normal.observations,
-                                    ToFloat(outer.returns), minibatches);
+                                    ToFloat(outer.returns), minibatches, OuterDiscounts());
       if (!inside_) {
-        critic_ =
-            FitCritic(whole, config_.critic, critic_, normal.observations, returns, minibatches);
+        critic_ = FitCritic(whole, config_.critic, critic_, normal.observations, returns,
+                            minibatches, sight_.discounts);
       }
     }
     lesson_ = std::move(lesson);
@@ -203,7 +206,10 @@ class MetaGradient : public InnerLoop {
   }
 
   std::vector<v1::PolicyWeights> Policies() const override {
-    return ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
+    const AgentShape shape = Shape(inside_);
+    const Tensor theta =
+        sight_.policy ? FoldInput(shape, agents_.theta, Embedding()) : agents_.theta;
+    return ToPolicyWeights(shape, normaliser_.Fold(shape, theta));
   }
 
   TensorMap Save() const override {
@@ -225,6 +231,52 @@ class MetaGradient : public InnerLoop {
   }
 
  private:
+  // Without an embedding where the network has none of gamma and lambda, or no weights yet.
+  static DiscountSight Sight(const InnerLoopContext& context) {
+    if (!context.meta_parameters.defined()) return {};
+    return context.network->SightOf(context.meta_parameters).value_or(DiscountSight());
+  }
+
+  static AgentShape WithCritic(AgentShape shape) {
+    shape.critic = true;
+    return shape;
+  }
+
+  // What the critic of the outer objective sees.
+  DiscountInput OuterDiscounts() const {
+    return {.embedding = sight_.discounts.embedding,
+            .gamma = config_.gamma_out,
+            .lambda = config_.lambda_out};
+  }
+
+  // [S, CriticSize]: as in new agents; an embedding is of normals / sqrt(2).
+  Tensor FreshCritics() const {
+    const int64_t embedding = sight_.discounts.embedding, agents = context_.num_agents();
+    const AgentShape whole = WithInput(Shape(/*critic=*/true), embedding);
+    const Tensor theta = FreshAgents(context_, whole).theta;
+    const int64_t value = CriticSize(whole);
+    const Tensor critic = theta.narrow(1, theta.size(1) - value, value).clone();
+    if (embedding == 0) return critic;
+    const auto tensor = static_cast<uint32_t>(AgentLayout(whole).slices().size());
+    Tensor embed = torch::empty({agents, 2 * embedding}, torch::kFloat64);
+    for (int64_t s = 0; s < agents; ++s) {
+      context_.Random(Purpose::kAgentWeights, s, /*iteration=*/0)
+          .Normals(tensor,
+                   {embed[s].mutable_data_ptr<double>(), static_cast<size_t>(2 * embedding)});
+    }
+    return torch::cat({ToFloat(embed / std::sqrt(2.0)), critic}, 1);
+  }
+
+  // [S, E]: what policies see behind the observation, a constant in every derivative.
+  Tensor Embedding() const {
+    return EmbedDiscounts(Shape(/*critic=*/true), critic_.theta, sight_.discounts);
+  }
+  Tensor AsPolicySees(const Tensor& observations) const {
+    if (!sight_.policy) return observations;
+    return torch::cat(
+        {observations, Embedding().unsqueeze(1).expand({-1, observations.size(1), -1})}, 2);
+  }
+
   AgentShape Shape(bool critic) const {
     AgentShape shape = ShapeOfAgents(*context_.shard);
     shape.critic = critic;
@@ -243,11 +295,10 @@ class MetaGradient : public InnerLoop {
   // Values [S, N] of the mixed reward, by the weights that collected the segment.
   Tensor Values(const Tensor& observations) const {
     const AgentShape whole = Shape(/*critic=*/true);
+    if (!inside_) return CriticValues(whole, critic_.theta, observations, sight_.discounts);
     const int64_t value = CriticSize(whole);
-    return CriticValues(
-        whole,
-        inside_ ? agents_.theta.narrow(1, agents_.theta.size(1) - value, value) : critic_.theta,
-        observations);
+    return CriticValues(whole, agents_.theta.narrow(1, agents_.theta.size(1) - value, value),
+                        observations);
   }
 
   // Permutations first_epoch, first_epoch + 1, ... of an iteration.
@@ -424,7 +475,8 @@ class MetaGradient : public InnerLoop {
 
   // Tensors of the right shapes, to be filled.
   Lesson EmptyLesson() const {
-    const int64_t s = context_.num_agents(), t = context_.steps(), d = shape_.observation_size;
+    const int64_t s = context_.num_agents(), t = context_.steps(),
+                  d = context_.shard->shape().observation_size();
     const auto floats = torch::TensorOptions(torch::kFloat32);
     const bool bootstraps = context_.shard->spec().agent().bootstrap_on_truncation();
     Lesson lesson;
@@ -435,7 +487,7 @@ class MetaGradient : public InnerLoop {
                     });
     const Segment& seen = lesson.seen;
     lesson.inputs = {.agents = NewAgents(torch::zeros_like(agents_.theta)),
-                     .observations = seen.observations.clone(),
+                     .observations = torch::zeros({s, t, shape_.observation_size}),
                      .actions = seen.actions.clone(),
                      .log_probs = seen.log_probs.clone(),
                      .values = inside_ ? seen.values.clone() : Tensor(),
@@ -486,7 +538,8 @@ class MetaGradient : public InnerLoop {
   const InnerLoopContext context_;
   const LoopConfig config_;
   const bool is_reward_;
-  const bool inside_;       // The critic of the mixed reward is part of theta, and of U.
+  const bool inside_;  // The critic of the mixed reward is part of theta, and of U.
+  const DiscountSight sight_;
   const AgentShape shape_;  // The networks in theta.
   const Tensor weights_;
   ObservationNormaliser normaliser_;
@@ -501,8 +554,12 @@ class MetaGradient : public InnerLoop {
 LoopSizes Sizes(const InnerLoopContext& context, int64_t num_meta_parameters) {
   const LoopConfig config = ReadConfig(context.options, context.shard->spec().agent());
   const v1::AgentSpec& agent = context.shard->spec().agent();
-  const AgentShape whole = ShapeOfAgents(context.shard->spec().agent(), context.shard->shape());
-  const int64_t p = AgentLayout(whole).size(), critic = CriticSize(whole);
+  // Weights of a network of gamma and lambda; other networks do not look.
+  const int64_t embedding =
+      context.network->SightOf(torch::zeros({2})).value_or(DiscountSight()).discounts.embedding;
+  const AgentShape whole =
+      WithInput(ShapeOfAgents(context.shard->spec().agent(), context.shard->shape()), embedding);
+  const int64_t p = AgentLayout(whole).size(), critic = CriticSize(whole) + 2 * embedding;
   const int64_t agents = context.num_agents(), steps = context.steps();
   const int64_t group = std::min(kGroupAgents, agents);
   const int64_t updates = int64_t{agent.epochs()} * agent.minibatches();

@@ -79,12 +79,24 @@ class DiscountNetwork : public SignalNetwork {
   DiscountNetwork(const SignalContext& context, const OptionValues& options)
       : input_(context.input),
         initial_{Logit(options.Number("gamma")), Logit(options.Number("lambda"))},
+        critic_sees_(options.Flag("critic_sees")),
+        policy_sees_(options.Flag("policy_sees")),
+        embedding_(options.Integer("embedding")),
         layout_({{"logit_gamma", {1}}, {"logit_lambda", {1}}}) {}
 
   bool has_density() const override { return false; }
   bool is_differentiable() const override { return true; }
   bool needs_values() const override { return true; }
   const ParamLayout& layout() const override { return layout_; }
+
+  std::optional<DiscountSight> SightOf(const Tensor& weights) const override {
+    if (!critic_sees_) return std::nullopt;
+    const Tensor bounded = torch::sigmoid(weights.to(torch::kFloat64));
+    return DiscountSight{.discounts = {.embedding = embedding_,
+                                       .gamma = bounded[0].item<double>(),
+                                       .lambda = bounded[1].item<double>()},
+                         .policy = policy_sees_};
+  }
 
   // The same for every seed.
   Tensor InitialWeights(uint64_t) const override {
@@ -118,6 +130,8 @@ class DiscountNetwork : public SignalNetwork {
 
   const v1::SignalInput input_;
   const double initial_[2];
+  const bool critic_sees_, policy_sees_;
+  const int64_t embedding_;
   const ParamLayout layout_;
 };
 
@@ -126,13 +140,24 @@ const RegisterSignal kDiscount({
     .summary = "Learned gamma and lambda: the advantage of the task's reward under them (Xu, van "
                "Hasselt and Silver)",
     .options = {NumberOption("gamma", "0.99", 1e-6, 1 - 1e-6, "Gamma at birth."),
-                NumberOption("lambda", "0.95", 1e-6, 1 - 1e-6, "Lambda at birth.")},
+                NumberOption("lambda", "0.95", 1e-6, 1 - 1e-6, "Lambda at birth."),
+                FlagOption("critic_sees", true,
+                           "The agents' critics see gamma and lambda, so that they need not learn "
+                           "anew what a change of them means."),
+                FlagOption("policy_sees", false, "So do their policies, as in the paper."),
+                IntegerOption("embedding", "16", 1, 256,
+                              "Numbers that a critic makes of gamma and lambda.")},
     .make = [](const SignalContext& context,
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<DiscountNetwork>(context, options);
     },
     .check =
-        [](const SignalContext& context, const OptionValues&, Violations* violations) {
+        [](const SignalContext& context, const OptionValues& options, Violations* violations) {
+          if (options.Flag("policy_sees") && !options.Flag("critic_sees")) {
+            violations->Add("signal.option.policy_sees",
+                            "is true, but the embedding that the policy sees is the critic's: set "
+                            "critic_sees to true");
+          }
           if (context.role != v1::ADVANTAGE)
             violations->Add("signal.role",
                             "is REWARD; gamma and lambda make an advantage of the task's reward: "

@@ -12,6 +12,7 @@
 
 #include "common/options.h"
 #include "common/rng.h"
+#include "learner/agents/critic.h"
 #include "learner/agents/param_layout.h"
 #include "learner/agents/segment.h"
 #include "learner/kernels/device.h"
@@ -83,6 +84,12 @@ struct LossInputs {
   torch::Tensor rows;          // [S, B] int64, of N: the steps whose mean the loss is
 };
 
+// What critics, and policies where `policy` is true, see behind the observation.
+struct DiscountSight {
+  DiscountInput discounts;
+  bool policy = false;
+};
+
 struct LossSizes {
   int64_t steps = 0;    // N
   int64_t context = 0;  // c
@@ -109,6 +116,10 @@ class SignalNetwork {
   bool is_loss() const { return loss_sizes().has_value(); }
   // Steps that stand and fall together in training: pieces are cut at multiples of so many.
   virtual int64_t piece_unit() const { return 1; }
+  // Of a network whose weights are gamma and lambda: what critic and policy see of them.
+  virtual std::optional<DiscountSight> SightOf(const torch::Tensor& /*weights*/) const {
+    return std::nullopt;
+  }
   // Reads the outcome that SignalSpec.input names.
   virtual bool sees_outcome() const { return true; }
   virtual const ParamLayout& layout() const = 0;
