@@ -55,7 +55,7 @@ class Runner {
                                .policies = std::move(policies)});
       };
       MENTOR_ASSIGN_OR_RETURN(Segment segment, loop->Iterate(iteration, collect, &report));
-      if (!all_final_observations) segment.final_observations = {};  // For the agents alone.
+      if (!all_final_observations) segment.final_observations = torch::Tensor();  // For the agents alone.
       MENTOR_RETURN_IF_ERROR(Emit(iteration, segment));
     }
     if (shard_.return_snapshot()) report_.snapshot = MakeSnapshot(end, cursors_, loop->Save());
