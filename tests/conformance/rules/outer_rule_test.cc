@@ -113,7 +113,8 @@ std::unique_ptr<OuterRule> Make(const RuleEntry& entry, int num_threads = 1) {
 }
 
 // Rules that read lifetimes lived by policies of their own have tests of their own: random ones are
-// no lives of theirs. Those that meta-learn nothing, whose parameters are one zero, learn from none.
+// no lives of theirs. Those that meta-learn nothing, whose parameters are one zero, learn from
+// none.
 std::vector<const RuleEntry*> RulesForRandomLives() {
   std::vector<const RuleEntry*> rules;
   for (const RuleEntry* entry : OuterRules()) {
