@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "actor/unit_runner.h"
@@ -93,7 +94,7 @@ std::vector<MazeLife> Live(const std::string& file, const std::string& seed,
   const int limit = static_cast<int>(shard.shape().episode_steps());
   std::vector<MazeLife> lives;
   for (const v1::Lifetime& lifetime : shard.lifetimes())
-    lives.push_back({.shortest = ShortestWay(lifetime.task())});
+    lives.emplace_back().shortest = ShortestWay(lifetime.task());
   actor::UnitRunner runner;
   const auto run = [&](const std::vector<v1::Unit>& units) {
     std::vector<v1::Result> results;
@@ -104,7 +105,9 @@ std::vector<MazeLife> Live(const std::string& file, const std::string& seed,
     return results;
   };
   const auto policies_of = [&](std::vector<v1::PolicyWeights> policies) {
-    if (broken.policy) std::for_each(policies.begin(), policies.end(), broken.policy);
+    for (v1::PolicyWeights& policy : policies) {
+      if (broken.policy) broken.policy(&policy);
+    }
     return policies;
   };
 
