@@ -288,10 +288,11 @@ class EpisodicControl final : public InnerLoop {
     }
     for (Agent& agent : agents_) {
       agent.clock = clocks.Take(1)[0];
-      for (EpisodicTable<float>& table : agent.tables) {
-        const int64_t n = sizes.Take(1)[0];
-        table.Load(config_.nec ? names.Take(n) : std::span<const float>(), keys.Take(n),
-                   values.Take(n), times.Take(n));
+      const std::span<const int64_t> own = sizes.Take(1);
+      for (size_t a = 0; a < own.size(); ++a) {
+        const int64_t n = own[a];
+        agent.tables[a].Load(config_.nec ? names.Take(n) : std::span<const float>(), keys.Take(n),
+                             values.Take(n), times.Take(n));
       }
       const int64_t n = pending_sizes.Take(1)[0];
       agent.pending = {.observations = ToVector(pending_observations.Take(n)),

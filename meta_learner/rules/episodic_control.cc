@@ -36,7 +36,7 @@ const RegisterRule kEpisodicControl({
                "Pritzel et al.)",
     .inner_loop = "episodic_control",
     .options = {},
-    .example = "benchmark { name: 'maze' }",
+    .example = "benchmark { name: 'single' environment: 'maze' }",
     .make = [](const RuleContext&, const OptionValues&, Violations*) -> std::unique_ptr<OuterRule> {
       return std::make_unique<EpisodicControl>();
     },

@@ -11,7 +11,6 @@
 
 #include "common/spec/spec.h"
 #include "learner/agents/numerics.h"
-#include "learner/shard_memory.h"
 #include "tests/normals.h"
 #include "tests/specs.h"
 #include "tests/torch_testing.h"
