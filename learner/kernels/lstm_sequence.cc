@@ -12,17 +12,21 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// x [N, H] as it enters a step, of which keep [N, 1] says what stays; contiguous.
-Tensor Entering(const Tensor& x, const Tensor& keep) {
-  return keep.defined() ? x * keep : x;
+// Functions of LibTorch take no undefined tensors: one without numbers stands for none.
+bool Has(const Tensor& x) {
+  return x.numel() > 0;
 }
 Tensor At(const Tensor& x, int64_t t) {
-  return x.defined() ? x[t] : x;
+  return Has(x) ? x[t] : x;
+}
+// x [N, H] as it enters a step, of which keep [N, 1] says what stays; contiguous.
+Tensor Entering(const Tensor& x, const Tensor& keep) {
+  return Has(keep) ? x * keep : x;
 }
 
 class Sequence : public torch::autograd::Function<Sequence> {
  public:
-  // keep [t, N, 1], undefined where episodes have no say.
+  // reinstated [t, N, H] and keep [t, N, 1], or none.
   static variable_list forward(AutogradContext* context, const Tensor& gates_x, const Tensor& w_hh,
                                const Tensor& h0, const Tensor& c0, const Tensor& reinstated,
                                const Tensor& keep) {
@@ -47,7 +51,7 @@ class Sequence : public torch::autograd::Function<Sequence> {
           T* const c_t = c[t].mutable_data_ptr<T>() + at;
           T* const tanh_c_t = tanh_c[t].mutable_data_ptr<T>() + at;
           T* const h_t = h[t].mutable_data_ptr<T>() + at;
-          if (reinstated.defined()) {
+          if (Has(reinstated)) {
             CellForward<T>(hidden, row, reinstated[t].const_data_ptr<T>() + at, before, c_t,
                            tanh_c_t, h_t);
           } else {
@@ -61,7 +65,7 @@ class Sequence : public torch::autograd::Function<Sequence> {
     context->save_for_backward({gates, h, c, tanh_c, w_hh, h0, c0.contiguous(), reinstated, keep});
     const Tensor final_c = c[steps - 1].clone();
     Tensor r = torch::empty({0}, gates.options());
-    if (reinstated.defined()) r = gates.narrow(2, 4 * hidden, hidden).clone();
+    if (Has(reinstated)) r = gates.narrow(2, 4 * hidden, hidden).clone();
     context->mark_non_differentiable({final_c, r});
     return {h, final_c, r};
   }
@@ -78,8 +82,8 @@ class Sequence : public torch::autograd::Function<Sequence> {
     for (int64_t t = steps; t-- > 0;) {
       Tensor dh_t = dh[t];
       if (t + 1 < steps) {
-        dh_t = keep.defined() ? dh_t + keep[t + 1] * dgates[t + 1].mm(w_hh)
-                              : torch::addmm(dh_t, dgates[t + 1], w_hh);
+        dh_t = Has(keep) ? dh_t + keep[t + 1] * dgates[t + 1].mm(w_hh)
+                         : torch::addmm(dh_t, dgates[t + 1], w_hh);
       }
       const Tensor c_previous = Entering(t > 0 ? c[t - 1] : saved[6], At(keep, t));
       Dispatch(h, [&](auto zero) {
@@ -91,7 +95,7 @@ class Sequence : public torch::autograd::Function<Sequence> {
           const T* const tanh_c_t = tanh_c[t].const_data_ptr<T>() + at;
           const T* const by_h = dh_t.const_data_ptr<T>() + at;
           T* const by_c = dc.mutable_data_ptr<T>() + at;
-          if (reinstated.defined()) {
+          if (Has(reinstated)) {
             CellBackward<T>(hidden, row, reinstated[t].const_data_ptr<T>() + at, before, tanh_c_t,
                             by_h, by_c);
           } else {
@@ -124,9 +128,10 @@ LstmStates LstmSequence(const Tensor& gates_x, const Tensor& w_hh, const Tensor&
   MENTOR_CHECK(gates_x.size(0) >= 1 && gates_x.is_cpu());
   const bool fifth = episodes.reinstated.defined();
   MENTOR_CHECK(gates_x.size(2) == (fifth ? 5 : 4) * w_hh.size(1));
+  const Tensor none = torch::empty({0}, gates_x.options());
   const variable_list out =
-      Sequence::apply(gates_x, w_hh, h, c, fifth ? episodes.reinstated.contiguous() : Tensor(),
-                      episodes.starts.defined() ? (1 - episodes.starts).unsqueeze(-1) : Tensor());
+      Sequence::apply(gates_x, w_hh, h, c, fifth ? episodes.reinstated.contiguous() : none,
+                      episodes.starts.defined() ? (1 - episodes.starts).unsqueeze(-1) : none);
   return {out[0], out[1], fifth ? out[2] : Tensor()};
 }
 

@@ -297,24 +297,35 @@ std::pair<Tensor, Tensor> OuterPpoRule::AdvantagesOf(const LifetimeBatch& batch,
   return {advantages, returns};
 }
 
+absl::StatusOr<std::pair<Tensor, Tensor>> OuterPpoRule::Estimate(const LifetimeBatch& batch,
+                                                                 RewardNormaliser* normaliser,
+                                                                 RuleReport* report) const {
+  if (config_.regression) {
+    const Tensor none = torch::zeros({config_.lifetimes, config_.trained_steps}, torch::kFloat64);
+    return std::pair(none, none);
+  }
+  if (shaped_objective_) {
+    for (int64_t l = 0; l < config_.lifetimes; ++l)
+      normaliser->Add(batch.environments[l], batch.steps.shaped_rewards[l]);
+    MENTOR_RETURN_IF_ERROR(normaliser->Check());
+  }
+  // Returns come from the raw advantages.
+  const auto [advantages, returns] = AdvantagesOf(batch, *normaliser);
+  const double std = advantages.std().item<double>();
+  (*report)["advantage_mean"] = advantages.mean().item<double>();
+  (*report)["advantage_std"] = std;
+  (*report)["advantage_floored"] = std < advantage_std_floor_ ? 1 : 0;
+  return std::pair(StandardiseAdvantages(advantages, advantage_std_floor_), returns);
+}
+
 absl::StatusOr<RuleReport> OuterPpoRule::DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) {
   MENTOR_RETURN_IF_ERROR(CheckBatch(batch));
   RewardNormaliser normaliser = normaliser_;
-  if (shaped_objective_) {
-    for (int64_t l = 0; l < config_.lifetimes; ++l)
-      normaliser.Add(batch.environments[l], batch.steps.shaped_rewards[l]);
-    MENTOR_RETURN_IF_ERROR(normaliser.Check());
-  }
-  // Returns come from the raw advantages.
-  const auto [advantages, returns] = AdvantagesOf(batch, normaliser);
-  const double std = advantages.std().item<double>();
-  RuleReport report = {{"advantage_mean", advantages.mean().item<double>()},
-                       {"advantage_std", std},
-                       {"advantage_floored", std < advantage_std_floor_ ? 1 : 0}};
-  MENTOR_ASSIGN_OR_RETURN(
-      const OuterPpoBatch recorded,
-      Recorded(batch.steps, StandardiseAdvantages(advantages, advantage_std_floor_), returns,
-               &pool_));
+  RuleReport report;
+  MENTOR_ASSIGN_OR_RETURN(auto estimate, Estimate(batch, &normaliser, &report));
+  auto& [advantages, returns] = estimate;
+  MENTOR_ASSIGN_OR_RETURN(const OuterPpoBatch recorded,
+                          Recorded(batch.steps, std::move(advantages), std::move(returns), &pool_));
   MENTOR_RETURN_IF_ERROR(
       CheckTensor("input of the trained network (the density of an action may be too great)",
                   recorded.features, config_.lifetimes, config_.trained_steps, 3));

@@ -75,6 +75,11 @@ class OuterPpoRule : public OuterRule {
 
   absl::StatusOr<RuleReport> DoUpdate(const LifetimeBatch& batch, uint32_t outer_step) override;
   absl::Status CheckBatch(const LifetimeBatch& batch) const;
+  // Standardised advantages and returns [N, n], which regression has no use for: zeros. The
+  // normaliser takes in the rewards.
+  absl::StatusOr<std::pair<torch::Tensor, torch::Tensor>> Estimate(const LifetimeBatch& batch,
+                                                                   RewardNormaliser* normaliser,
+                                                                   RuleReport* report) const;
   std::pair<torch::Tensor, torch::Tensor> AdvantagesOf(const LifetimeBatch& batch,
                                                        const RewardNormaliser& normaliser) const;
 

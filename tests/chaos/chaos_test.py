@@ -87,6 +87,16 @@ KINDS = {
             *SMALL,
         ),
     ),
+    "episodic": (
+        "rl2_episodic",
+        (
+            "rule.outer_updates=12",
+            "rule.lifetimes_per_update=20",
+            "rule.shard_lifetimes=5",
+            "checkpoint.every=1",
+            *SMALL,
+        ),
+    ),
     "initial": (
         "point_reach_maml",
         (

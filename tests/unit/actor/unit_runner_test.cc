@@ -550,7 +550,8 @@ TEST_CASE("unit runner: a memory that could take too much is refused before it i
   unit.mutable_policy()->mutable_recurrent()->set_lstm(4096);
   unit.set_steps(1'000'000);
   CHECK(UnitRunner().Run(unit).error() ==
-        "unit: a policy's memory of 1000000 episodes with contexts of 4 numbers and cells of 4096 "
+        "point_reach: unit: a policy's memory of 1000000 episodes with contexts of 4 numbers and "
+        "cells of 4096 "
         "could take more than 256 MiB; lower its capacity");
 }
 

@@ -104,3 +104,18 @@ TEST_CASE("parts: a curriculum that waits for success where there is none is war
             Spec(hopper + "option { name: 'performance' value: 'shaped' } }"))
             .empty());
 }
+
+TEST_CASE("parts: regression wants an environment with labels", "[unit]") {
+  const auto message = [](const std::string& environment) {
+    const auto spec = LoadSpec(
+        "benchmark { name: 'single' environment: '" + environment +
+            "' } lifetime { iterations: 1 steps_per_iteration: 40 } rule { name: 'rl2' option { "
+            "name: 'loss' value: 'squared' } option { name: 'k' value: '20' } } evaluation { "
+            "goals: 1 deterministic_episodes: 0 baseline: RANDOM_SIGNAL }",
+        {}, meta_learner::CheckParts);
+    return std::string(spec.status().message());
+  };
+  CHECK(message("quadratic_function") == "");
+  CHECK(Contains(message("point_reach"),
+                 "rule.option.loss: is squared, but point_reach has no labels; set ppo"));
+}

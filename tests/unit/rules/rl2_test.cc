@@ -226,7 +226,7 @@ TEST_CASE("rl2: a memory without a use is refused with its remedy", "[unit]") {
   spec = Spec({{"memory", "episodic"}, {"capacity", "1000000"}, {"lstm_units", "4096"}});
   spec.mutable_lifetime()->set_steps_per_iteration(1'000'000);
   CHECK_THAT(Refusal(spec), Contains("rule.option.capacity: is 1000000") && Contains("lower it"));
-  CHECK_THAT(Refusal(Spec({{"memory", "both"}})), Contains("rule.memory"));
+  CHECK_THAT(Refusal(Spec({{"memory", "both"}})), Contains("rule.option.memory: is 'both'"));
 }
 
 TEST_CASE("rl2: a new policy with a memory lets in what it was told to", "[unit]") {
