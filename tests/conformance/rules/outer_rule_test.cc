@@ -92,7 +92,8 @@ std::shared_ptr<const learner::SignalNetwork> Network(const v1::ExperimentSpec& 
                                      .action_size = kActionSize,
                                      .role = spec.signal().role(),
                                      .input = spec.signal().input(),
-                                     .episode_steps = 10},
+                                     .episode_steps = 10,
+                                     .steps_per_iteration = kSteps},
                                     violations);
 }
 
@@ -463,11 +464,19 @@ void CheckBlackBoxTakes(const std::string& network_name) {
   batch.steps = RandomSegment(kLifetimes, kIterations * kSteps, 500);
   learner::SignalState state = network->InitialState(kLifetimes, torch::kFloat32);
   const Tensor before = rule->meta_parameters().clone();
-  const learner::SignalOutputs outputs = network->Run(
-      before, batch.steps, RandomNormals({kLifetimes, kIterations * kSteps}, 510), &state);
-  batch.steps.signals = outputs.signals;
-  batch.steps.signal_log_probs = outputs.log_probs;
-  batch.steps.signal_values = outputs.values;
+  // One iteration after the other, as in a learner.
+  std::vector<Tensor> signals, log_probs, values;
+  for (int64_t i = 0; i < kIterations; ++i) {
+    const learner::SignalOutputs outputs =
+        network->Run(before, mentor::testing::Piece(batch.steps, i * kSteps, kSteps),
+                     RandomNormals({kLifetimes, kSteps}, 510 + static_cast<uint64_t>(i)), &state);
+    signals.push_back(outputs.signals);
+    log_probs.push_back(outputs.log_probs);
+    values.push_back(outputs.values);
+  }
+  batch.steps.signals = torch::cat(signals, 1);
+  batch.steps.signal_log_probs = torch::cat(log_probs, 1);
+  batch.steps.signal_values = torch::cat(values, 1);
   const auto report = rule->Update(batch, 0);
   INFO(report.status().ToString());
   REQUIRE(report.ok());

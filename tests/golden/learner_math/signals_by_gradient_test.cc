@@ -103,8 +103,11 @@ TEST_CASE("golden: density of attention's signals") {
   const Json file = ReadGolden("attention_density");
   for (const Json& test : file.at("cases")) {
     INFO(test.at("name").get<std::string>());
-    const AttentionSizes sizes{
-        .encoder_hidden = {}, .blocks = {}, .density = true, .initial_std = test.at("initial_std")};
+    const AttentionSizes sizes{.encoder_hidden = {},
+                               .blocks = {},
+                               .head_hidden = {},
+                               .density = true,
+                               .initial_std = test.at("initial_std")};
     const Tensor mean = ToTensor(test.at("head_mean")), values = mean + 3;
     learner::AttentionOutputs outputs;
     ReadHead(sizes, torch::stack({mean, ToTensor(test.at("head_log_std")), values}, -1), &outputs);

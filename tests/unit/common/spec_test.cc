@@ -72,7 +72,7 @@ TEST_CASE("spec: errors of syntax carry line and column", "[unit]") {
   CHECK(TheOnly(Complaints("signal { role: PUNISHMENT }")) ==
         "line 1, column 27: Unknown enumeration value of \"PUNISHMENT\" for field \"role\". Give "
         "one of REWARD, "
-        "ADVANTAGE");
+        "ADVANTAGE, LOSS");
   CHECK(TheOnly(Complaints("agent { epochs: 99999999999 }"))
             .find("line 1, column 17: Integer out of range") == 0);
   CHECK(TheOnly(Complaints("agent { epochs: -1 }")).find("line 1, column 17: ") == 0);
@@ -121,7 +121,8 @@ TEST_CASE("spec: all violations at once, each with field, value, bound and remed
       "agent.learning_rate: is nan; give a finite number from 0 to 10; the default is 0.0003",
       "agent.adam_beta1: is 1; give a finite number of at least 0, below 1; the default is 0.9",
       "signal.name: is missing; set it; the default is lstm",
-      "signal.role: is SIGNAL_ROLE_UNSPECIFIED; give one of REWARD, ADVANTAGE; the default is "
+      "signal.role: is SIGNAL_ROLE_UNSPECIFIED; give one of REWARD, ADVANTAGE, LOSS; the default "
+      "is "
       "REWARD",
       "evaluation.baseline[2]: is PPO_SPARSE, which is there already; remove one",
       "agent.minibatches: is 16, which leaves 1 of lifetime.steps_per_iteration = 20 steps in a "
@@ -399,7 +400,7 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "agent.epochs: is '1.5'; give an integer from 1 to 10000; the default is 64",
       "agent.gamma: is ''; give a finite number from 0 to 1; the default is 0.99",
       "agent.normalize_advantage: is 'yes'; give true or false; the default is true",
-      "signal.role: is 'reward'; give one of REWARD, ADVANTAGE (did you mean 'REWARD'?); the "
+      "signal.role: is 'reward'; give one of REWARD, ADVANTAGE, LOSS (did you mean 'REWARD'?); the "
       "default is REWARD",
       "evaluation.baseline: is 'PPO'; give one of PPO_SPARSE, PPO_SHAPED, PPO_SPARSE_AND_SHAPED, "
       "RANDOM_SIGNAL (did you mean 'PPO_SHAPED' or 'PPO_SPARSE'?), separated by commas",
@@ -410,7 +411,7 @@ TEST_CASE("spec: bad overrides name path, value and remedy, and the later ones a
       "option",
       "--set 'a..b': ExperimentSpec has no field 'a'; known: display_name, seed, benchmark, "
       "lifetime, agent, signal, "
-      "rule, evaluation, checkpoint",
+      "rule, evaluation, checkpoint, curriculum",
       "agent.gamma: is nan; give a finite number from 0 to 1; the default is 0.99",
   };
   REQUIRE(lines.size() == expected.size());
