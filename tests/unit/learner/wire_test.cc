@@ -422,7 +422,7 @@ TEST_CASE("wire: a loop that asks gets the last observations of all episodes, an
   CHECK_FALSE(SegmentFromProto(proto, shard)->final_observations.defined());
   shard.mutable_inner_loop()->set_name("skills");
   Segment without = *segment;
-  without.final_observations = {};
+  without.final_observations = torch::Tensor();
   proto.Clear();
   AddTensors(without, /*outcomes_only=*/false, &proto);
   CHECK(Contains(SegmentFromProto(proto, shard).status(), "final_observations is missing"));

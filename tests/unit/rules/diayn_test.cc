@@ -259,7 +259,7 @@ TEST_CASE("diayn: what cannot be is refused", "[unit]") {
   LifetimeBatch batch;
   batch.environments.assign(kAgents, "somewhere");
   batch.steps = Random(3);
-  batch.steps.final_observations = {};
+  batch.steps.final_observations = torch::Tensor();
   CHECK(Contains(rule->Update(batch, 0).status(), "final_observations"));
   batch.steps = Random(3);
   batch.steps.observations[0][0][0] = std::nan("");
