@@ -1,6 +1,7 @@
 #include "common/spec/defaults.h"
 
 #include "common/check.h"
+#include "mentor/v1/spec.pb.h"
 
 namespace mentor::spec {
 
@@ -9,6 +10,24 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
 using CppType = FieldDescriptor::CppType;
+
+namespace {
+
+bool IsRequired(const FieldDescriptor& field) {
+  return field.options().GetExtension(v1::range).required();
+}
+
+// Whether its absence says something: a part that nobody need name, but that has a name.
+bool MayBeAbsent(const FieldDescriptor& field) {
+  if (IsRequired(field)) return false;
+  const Descriptor& type = *field.message_type();
+  for (int i = 0; i < type.field_count(); ++i) {
+    if (IsRequired(*type.field(i))) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 void FillDefaults(Message* message) {
   const Descriptor& type = *message->GetDescriptor();
@@ -22,6 +41,7 @@ void FillDefaults(Message* message) {
       continue;
     }
     if (is_message) {
+      if (!reflection.HasField(*message, field) && MayBeAbsent(*field)) continue;
       FillDefaults(reflection.MutableMessage(message, field));
       continue;
     }
