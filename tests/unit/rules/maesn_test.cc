@@ -119,7 +119,7 @@ learner::Collect Environment(const Settings& settings, uint32_t iteration) {
     Segment segment;
     segment.observations = lives(observations);
     segment.actions = lives(actions);
-    segment.log_probs = lives(LogProb(output, networks.log_std, actions));
+    segment.log_probs = lives(learner::LogProb(output, networks.log_std, actions));
     segment.success_signals = segment.actions.select(2, 0).clone();
     segment.success_signals[1].neg_();
     segment.successes = segment.success_signals.gt(0).to(torch::kFloat32);
@@ -155,7 +155,8 @@ LifetimeBatch Live(const Settings& settings, const OuterRule& rule, uint32_t ste
   CHECK(report.statistics.at("latent_step_0") > 1e-3);
   LifetimeBatch batch;
   batch.environments.assign(kAgents, "somewhere");
-  batch.task_indices = torch::tensor({tasks[0], tasks[1], tasks[2]}, torch::kInt64);
+  batch.task_indices = torch::empty({kAgents}, torch::kInt64);
+  for (int64_t i = 0; i < kAgents; ++i) batch.task_indices[i] = int64_t{tasks[i]};
   batch.steps_per_iteration = kSteps;
   batch.steps = learner::Join(segments);
   return batch;
