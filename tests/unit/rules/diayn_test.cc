@@ -152,7 +152,8 @@ TEST_CASE("skills: they take turns, or are drawn by the key of the episode", "[u
 TEST_CASE("skills: each episode has its skill's policy, and is rewarded by the discriminator",
           "[unit]") {
   const auto rule = MakeRule();
-  const auto loop = MakeLoop(Shard({}), rule->meta_parameters());
+  const v1::Shard shard = Shard({});
+  const auto loop = MakeLoop(shard, rule->meta_parameters());
   loop->Begin();
   learner::LoopReport report;
   std::vector<v1::PolicyWeights> acted;

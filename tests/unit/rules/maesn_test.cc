@@ -265,7 +265,8 @@ TEST_CASE("maesn: evaluations take more steps, and unseen tasks begin with N(0, 
   CHECK_FALSE(torch::equal(mu[0], mu[1]));
   CHECK(torch::equal(mu[1], mu[2]));
   // In training the task's own.
-  const auto training = MakeLoop(Shard(settings), rule->meta_parameters());
+  const v1::Shard listed = Shard(settings);
+  const auto training = MakeLoop(listed, rule->meta_parameters());
   training->Begin();
   CHECK(torch::equal(training->Save().at("agents.mu")[0],
                      Rows(rule->meta_parameters(), "mu")[4].to(torch::kFloat64)));
@@ -279,7 +280,8 @@ TEST_CASE("maesn: a step that is not finite is skipped and counted, there and in
   // exp of the new log deviation overflows.
   LatentLayout(kConfig, kTasks).Part("alpha_log_sigma", state["weights"]).fill_(1e30);
   REQUIRE(rule->Load(state).ok());
-  const auto loop = MakeLoop(Shard(settings), rule->meta_parameters());
+  const v1::Shard shard = Shard(settings);
+  const auto loop = MakeLoop(shard, rule->meta_parameters());
   loop->Begin();
   const Tensor before = loop->Save().at("agents.log_sigma").clone();
   learner::LoopReport report;
