@@ -114,10 +114,10 @@ TEST_CASE("learning: DIAYN's skills come apart in an empty box", "[learning]") {
   for (const char* seed : {"seed=1", "seed=2", "seed=3"})
     CHECK(Passes(testing::Run(kSpec, {seed})));
 }
-TEST_CASE("learning: broken DIAYN, labels shuffled", "[learning]") {
+TEST_CASE("learning: broken DIAYN with shuffled labels", "[learning]") {
   CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_shuffled"})));
 }
-TEST_CASE("learning: broken DIAYN, no reward", "[learning]") {
+TEST_CASE("learning: broken DIAYN without a reward", "[learning]") {
   CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_silent"})));
 }
 

@@ -364,8 +364,7 @@ TEST_CASE("wire: last observations of truncated episodes keep their order and th
   CHECK(terminated > 2);
 }
 
-TEST_CASE("wire: a loop that asks gets the last observations of all episodes, and they are sent",
-          "[unit]") {
+TEST_CASE("wire: a loop that asks gets and sends the last observations of all episodes", "[unit]") {
   v1::Shard shard = MakeShard(60, 5, /*independent=*/true);
   CollectionPlan plan = Plan(shard, 0);
   plan.all_final_observations = true;

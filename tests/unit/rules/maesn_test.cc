@@ -172,7 +172,7 @@ Tensor Rows(const Tensor& parameters, const char* name) {
 
 }  // namespace
 
-TEST_CASE("maesn: the rule adapts as the agents did, and its step moves what it should", "[unit]") {
+TEST_CASE("maesn: the rule adapts as the agents did and its step moves what it should", "[unit]") {
   for (const bool discrete : {false, true}) {
     for (const char* outer : {"ppo", "trpo"}) {
       for (const char* steps : {"1", "2"}) {
@@ -226,7 +226,7 @@ TEST_CASE("maesn: latents and moments of tasks that are not in the round stay", 
   CHECK(Rows(zero->meta_parameters(), "mu").eq(0).all().item<bool>());
 }
 
-TEST_CASE("maesn: the policy's deviation keeps its floor, the learning rate falls", "[unit]") {
+TEST_CASE("maesn: the policy's deviation keeps its floor and the learning rate falls", "[unit]") {
   const learner::ParamLayout layout = LatentLayout(kConfig, kTasks);
   const Settings floor{.options = {{"initial_std", "0.3"}, {"min_std", "0.29999"}}};
   const auto rule = MakeRule(floor);
@@ -246,7 +246,7 @@ TEST_CASE("maesn: the policy's deviation keeps its floor, the learning rate fall
   CHECK(std::abs(moved(10) - 0.001) < 1e-5);
 }
 
-TEST_CASE("maesn: evaluations take more steps, and unseen tasks begin with N(0, I)", "[unit]") {
+TEST_CASE("maesn: evaluations take more steps and unseen tasks begin with the prior", "[unit]") {
   const Settings settings{.options = {{"evaluation_steps", "2"}}};
   const auto rule = MakeRule(settings);
   v1::Shard shard = Shard(settings);
@@ -272,8 +272,7 @@ TEST_CASE("maesn: evaluations take more steps, and unseen tasks begin with N(0, 
                      Rows(rule->meta_parameters(), "mu")[4].to(torch::kFloat64)));
 }
 
-TEST_CASE("maesn: a step that is not finite is skipped and counted, there and in the rule",
-          "[unit]") {
+TEST_CASE("maesn: a step that is not finite is skipped and counted", "[unit]") {
   const Settings settings{.options = {{"adaptation_reward", "shaped"}, {"objective", "success"}}};
   const auto rule = MakeRule(settings);
   TensorMap state = rule->Save();
