@@ -55,7 +55,8 @@ class Runner {
                                .policies = std::move(policies)});
       };
       MENTOR_ASSIGN_OR_RETURN(Segment segment, loop->Iterate(iteration, collect, &report));
-      if (!all_final_observations) segment.final_observations = torch::Tensor();  // For the agents alone.
+      // For the agents' updates alone.
+      if (!all_final_observations) segment.final_observations = torch::Tensor();
       MENTOR_RETURN_IF_ERROR(Emit(iteration, segment));
     }
     if (shard_.return_snapshot()) report_.snapshot = MakeSnapshot(end, cursors_, loop->Save());

@@ -167,21 +167,23 @@ class Diayn : public OuterRule {
 
 MetricTable Metrics() {
   using Panel = MetricInfo::Panel;
-  return {{.name = "accuracy",
-           .help = "Share of episodes whose skill the discriminator guesses from where they end.",
-           .label = "skills told apart",
-           .panel = Panel::kOwn},
-          {.name = "pseudo_reward",
-           .unit = "nat",
-           .help = "ln q(z | o) + ln n, mean over all steps: at most ln n.",
-           .label = "reward of skills",
-           .panel = Panel::kOwn},
-          {.name = "cross_entropy",
-           .unit = "nat",
-           .help = "Loss of the discriminator before its steps."},
-          {.name = "spread",
-           .help = "Distance between the skills' mean ends over that of ends from the mean of "
-                   "their own skill."}};
+  return {
+      {.name = "accuracy",
+       .help = "Share of episodes whose skill the discriminator guesses from where they end.",
+       .label = "skills told apart",
+       .panel = Panel::kOwn},
+      {.name = "pseudo_reward",
+       .unit = "nat",
+       .help =
+           "Log-probability of the skill that acted plus ln n, mean over all steps: at most ln n.",
+       .label = "reward of skills",
+       .panel = Panel::kOwn},
+      {.name = "cross_entropy",
+       .unit = "nat",
+       .help = "Loss of the discriminator before its steps."},
+      {.name = "spread",
+       .help = "Distance between the skills' mean ends over that of ends from the mean of "
+               "their own skill."}};
 }
 
 const RegisterRule kDiayn({

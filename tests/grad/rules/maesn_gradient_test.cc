@@ -67,7 +67,7 @@ Tensor Unit(int64_t size, int64_t i, double length) {
 
 }  // namespace
 
-TEST_CASE("grad: MAESN's outer gradient, through the steps of the latents", "[grad]") {
+TEST_CASE("grad: MAESN's outer gradient through the steps of the latents", "[grad]") {
   for (const bool discrete : {false, true}) {
     for (const std::optional<double> clip : {std::optional<double>(), std::optional<double>(0.2)}) {
       INFO("discrete " << discrete << ", clipped " << clip.has_value());

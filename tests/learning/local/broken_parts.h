@@ -16,5 +16,8 @@ namespace mentor::testing {
 
 // Keeps the linker from leaving the registrations out.
 void RegisterBrokenParts();
+// Those beside their tests: latent_adaptation_test.cc, skills_test.cc.
+void RegisterBrokenLatents();
+void RegisterBrokenSkills();
 
 }  // namespace mentor::testing

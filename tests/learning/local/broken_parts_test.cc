@@ -363,6 +363,8 @@ void RegisterBrokenParts() {
          .metrics = rule->metrics,
          .make = [](const meta_learner::RuleContext& context, const OptionValues& options,
                     Violations*) { return std::make_unique<OwnScaleRule>(context, options); }});
+    RegisterBrokenLatents();
+    RegisterBrokenSkills();
     return true;
   }();
   static_cast<void>(once);

@@ -9,6 +9,7 @@
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/signals/discriminator.h"
 #include "meta_learner/rules/outer_rule.h"
+#include "tests/learning/local/broken_parts.h"
 #include "tests/learning/local/learning.h"
 #include "tests/torch_testing.h"
 
@@ -70,40 +71,40 @@ class SilentDiscriminator final : public learner::Discriminator {
   }
 };
 
-void RegisterBroken() {
-  static const bool once = [] {
-    const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("diayn");
-    meta_learner::RuleEntry shuffled = *rule;
-    shuffled.name = "diayn_shuffled";
-    shuffled.make = [rule](const meta_learner::RuleContext& context, const OptionValues& options,
-                           Violations* violations) -> std::unique_ptr<OuterRule> {
-      auto inner = rule->make(context, options, violations);
-      if (inner == nullptr) return nullptr;
-      return std::make_unique<ShuffledRule>(std::move(inner), context.shape.episode_steps());
-    };
-    meta_learner::RegisterRule{shuffled};
+}  // namespace
 
-    const auto* loop = Registry<learner::InnerLoopEntry>::Instance().Find("skills");
-    learner::InnerLoopEntry silent_loop = *loop;
-    silent_loop.name = "skills_silent";
-    silent_loop.make = [loop](const learner::InnerLoopContext& context,
-                              Violations* violations) -> std::unique_ptr<learner::InnerLoop> {
-      const auto taught = learner::AsDiscriminator(context.network);
-      REQUIRE(taught != nullptr);
-      const auto& w1 = taught->layout().slices()[0].shape;
-      learner::InnerLoopContext own = context;
-      own.network = std::make_shared<SilentDiscriminator>(w1[1], w1[0], taught->num_skills());
-      return loop->make(own, violations);
-    };
-    learner::RegisterInnerLoop{silent_loop};
-    meta_learner::RuleEntry silent = *rule;
-    silent.name = "diayn_silent";
-    silent.inner_loop = silent_loop.name;
-    meta_learner::RegisterRule{silent};
-    return true;
-  }();
-  REQUIRE(once);
+void testing::RegisterBrokenSkills() {
+  const auto* rule = Registry<meta_learner::RuleEntry>::Instance().Find("diayn");
+  meta_learner::RuleEntry shuffled = *rule;
+  shuffled.name = "diayn_shuffled";
+  shuffled.make = [rule](const meta_learner::RuleContext& context, const OptionValues& options,
+                         Violations* violations) -> std::unique_ptr<OuterRule> {
+    auto inner = rule->make(context, options, violations);
+    if (inner == nullptr) return nullptr;
+    return std::make_unique<ShuffledRule>(std::move(inner), context.shape.episode_steps());
+  };
+  meta_learner::RegisterRule{shuffled};
+
+  const auto* loop = Registry<learner::InnerLoopEntry>::Instance().Find("skills");
+  learner::InnerLoopEntry silent_loop = *loop;
+  silent_loop.name = "skills_silent";
+  silent_loop.make = [loop](const learner::InnerLoopContext& context,
+                            Violations* violations) -> std::unique_ptr<learner::InnerLoop> {
+    const auto taught = learner::AsDiscriminator(context.network);
+    REQUIRE(taught != nullptr);
+    const auto& w1 = taught->layout().slices()[0].shape;
+    learner::InnerLoopContext own = context;
+    own.network = std::make_shared<SilentDiscriminator>(w1[1], w1[0], taught->num_skills());
+    return loop->make(own, violations);
+  };
+  learner::RegisterInnerLoop{silent_loop};
+  meta_learner::RuleEntry silent = *rule;
+  silent.name = "diayn_silent";
+  silent.inner_loop = silent_loop.name;
+  meta_learner::RegisterRule{silent};
 }
+
+namespace {
 
 TEST_CASE("learning: DIAYN has the same bits on one actor and on three", "[learning]") {
   testing::CheckSameBits(kSpec, {"rule.outer_updates=6", "lifetime.iterations=4",
@@ -113,12 +114,10 @@ TEST_CASE("learning: DIAYN's skills come apart in an empty box", "[learning]") {
   for (const char* seed : {"seed=1", "seed=2", "seed=3"})
     CHECK(Passes(testing::Run(kSpec, {seed})));
 }
-TEST_CASE("learning: broken DIAYN, labels shuffled", "[learning]") {
-  RegisterBroken();
+TEST_CASE("learning: broken DIAYN with shuffled labels", "[learning]") {
   CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_shuffled"})));
 }
-TEST_CASE("learning: broken DIAYN, no reward", "[learning]") {
-  RegisterBroken();
+TEST_CASE("learning: broken DIAYN without a reward", "[learning]") {
   CHECK_FALSE(Passes(testing::Run(kSpec, {"rule.name=diayn_silent"})));
 }
 

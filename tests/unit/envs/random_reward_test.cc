@@ -48,7 +48,7 @@ TEST_CASE("random_reward: rewards are ln D of the class where the step leads", "
 }
 
 // Over a grid of the box: how far ln D ranges, and how many classes are somewhere the likeliest.
-TEST_CASE("random_reward: with gain 3 rewards differ over a box, with gain 1 hardly", "[unit]") {
+TEST_CASE("random_reward: rewards differ over a box with gain 3 and hardly with gain 1", "[unit]") {
   const auto measure = [](double gain) {
     double range = 0, winners = 0;
     for (uint64_t seed = 0; seed < 30; ++seed) {
@@ -77,7 +77,7 @@ TEST_CASE("random_reward: with gain 3 rewards differ over a box, with gain 1 har
   CHECK(flat.first < steep.first / 3);
 }
 
-TEST_CASE("random_reward: the same seed gives the same rewards, another one others", "[unit]") {
+TEST_CASE("random_reward: the same seed gives the same rewards and another one others", "[unit]") {
   const double o[] = {0.3, -0.7};
   RewardNetwork a(2, 32, 6, 3, 1), b(2, 32, 6, 3, 1), c(2, 32, 6, 3, 2);
   const auto x = a.LogD(o), y = b.LogD(o), z = c.LogD(o);
@@ -85,7 +85,7 @@ TEST_CASE("random_reward: the same seed gives the same rewards, another one othe
   CHECK_FALSE(std::equal(x.begin(), x.end(), z.begin()));
 }
 
-TEST_CASE("random_reward: a task without a class, or with another, is refused", "[unit]") {
+TEST_CASE("random_reward: a task without a class or with another is refused", "[unit]") {
   for (const double z : {-1.0, 6.0, 0.5}) {
     const auto made = MakeEnvironment(Task(z));
     CHECK(std::string(made.status().message()).find("an integer from 0 to 5") != std::string::npos);
@@ -97,7 +97,7 @@ TEST_CASE("random_reward: a task without a class, or with another, is refused", 
   CHECK(MakeEnvironment(Task(6, {{"classes", "7"}})).ok());
 }
 
-TEST_CASE("random_reward: benchmarks draw classes uniformly, behind the task's own numbers",
+TEST_CASE("random_reward: benchmarks draw classes uniformly behind the task's own numbers",
           "[unit]") {
   v1::BenchmarkSpec spec;
   spec.set_name("single");

@@ -365,8 +365,7 @@ TEST_CASE("wire: last observations of truncated episodes keep their order and th
   CHECK(terminated > 2);
 }
 
-TEST_CASE("wire: a loop that asks gets the last observations of all episodes, and they are sent",
-          "[unit]") {
+TEST_CASE("wire: a loop that asks gets and sends the last observations of all episodes", "[unit]") {
   v1::Shard shard = MakeShard(60, 5, /*independent=*/true);
   CollectionPlan plan = Plan(shard, 0);
   plan.all_final_observations = true;
@@ -423,7 +422,7 @@ TEST_CASE("wire: a loop that asks gets the last observations of all episodes, an
   CHECK_FALSE(SegmentFromProto(proto, shard)->final_observations.defined());
   shard.mutable_inner_loop()->set_name("skills");
   Segment without = *segment;
-  without.final_observations = {};
+  without.final_observations = torch::Tensor();
   proto.Clear();
   AddTensors(without, /*outcomes_only=*/false, &proto);
   CHECK(Contains(SegmentFromProto(proto, shard).status(), "final_observations is missing"));

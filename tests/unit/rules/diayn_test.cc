@@ -131,7 +131,7 @@ TEST_CASE("skills: what a step leads to is in its own episode", "[unit]") {
   }
 }
 
-TEST_CASE("skills: they take turns, or are drawn by the key of the episode", "[unit]") {
+TEST_CASE("skills: they take turns or are drawn by the key of the episode", "[unit]") {
   const RandomStream stream{.seed = 3, .purpose = Purpose::kSkill};
   CHECK(
       torch::equal(SkillsOf(kConfig, stream, 5), torch::tensor({0, 1, 2, 0, 1, 2}, torch::kInt64)));
@@ -149,10 +149,10 @@ TEST_CASE("skills: they take turns, or are drawn by the key of the episode", "[u
                      torch::tensor({2, 2, 2, 2, 2, 0, 0, 0, 0, 0}, torch::kInt64)));
 }
 
-TEST_CASE("skills: each episode has its skill's policy, and is rewarded by the discriminator",
-          "[unit]") {
+TEST_CASE("skills: each episode has its skill's policy and the discriminator's reward", "[unit]") {
   const auto rule = MakeRule();
-  const auto loop = MakeLoop(Shard({}), rule->meta_parameters());
+  const v1::Shard shard = Shard({});
+  const auto loop = MakeLoop(shard, rule->meta_parameters());
   loop->Begin();
   learner::LoopReport report;
   std::vector<v1::PolicyWeights> acted;
@@ -186,7 +186,7 @@ TEST_CASE("skills: each episode has its skill's policy, and is rewarded by the d
   CHECK(report.nonfinite_updates == 0);
 }
 
-TEST_CASE("diayn: the rule learns to tell what was reached, and reports how far it is", "[unit]") {
+TEST_CASE("diayn: the rule learns to tell what was reached and reports how far it is", "[unit]") {
   const Settings settings{.options = {{"discriminator_rate", "0.02"}}};
   const auto rule = MakeRule(settings), other = MakeRule(settings, /*num_threads=*/3);
   // Skills end in corners of their own.
@@ -259,7 +259,7 @@ TEST_CASE("diayn: what cannot be is refused", "[unit]") {
   LifetimeBatch batch;
   batch.environments.assign(kAgents, "somewhere");
   batch.steps = Random(3);
-  batch.steps.final_observations = {};
+  batch.steps.final_observations = torch::Tensor();
   CHECK(Contains(rule->Update(batch, 0).status(), "final_observations"));
   batch.steps = Random(3);
   batch.steps.observations[0][0][0] = std::nan("");

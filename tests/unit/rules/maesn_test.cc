@@ -119,7 +119,7 @@ learner::Collect Environment(const Settings& settings, uint32_t iteration) {
     Segment segment;
     segment.observations = lives(observations);
     segment.actions = lives(actions);
-    segment.log_probs = lives(LogProb(output, networks.log_std, actions));
+    segment.log_probs = lives(learner::LogProb(output, networks.log_std, actions));
     segment.success_signals = segment.actions.select(2, 0).clone();
     segment.success_signals[1].neg_();
     segment.successes = segment.success_signals.gt(0).to(torch::kFloat32);
@@ -155,7 +155,8 @@ LifetimeBatch Live(const Settings& settings, const OuterRule& rule, uint32_t ste
   CHECK(report.statistics.at("latent_step_0") > 1e-3);
   LifetimeBatch batch;
   batch.environments.assign(kAgents, "somewhere");
-  batch.task_indices = torch::tensor({tasks[0], tasks[1], tasks[2]}, torch::kInt64);
+  batch.task_indices = torch::empty({kAgents}, torch::kInt64);
+  for (int64_t i = 0; i < kAgents; ++i) batch.task_indices[i] = int64_t{tasks[i]};
   batch.steps_per_iteration = kSteps;
   batch.steps = learner::Join(segments);
   return batch;
@@ -171,7 +172,7 @@ Tensor Rows(const Tensor& parameters, const char* name) {
 
 }  // namespace
 
-TEST_CASE("maesn: the rule adapts as the agents did, and its step moves what it should", "[unit]") {
+TEST_CASE("maesn: the rule adapts as the agents did and its step moves what it should", "[unit]") {
   for (const bool discrete : {false, true}) {
     for (const char* outer : {"ppo", "trpo"}) {
       for (const char* steps : {"1", "2"}) {
@@ -225,7 +226,7 @@ TEST_CASE("maesn: latents and moments of tasks that are not in the round stay", 
   CHECK(Rows(zero->meta_parameters(), "mu").eq(0).all().item<bool>());
 }
 
-TEST_CASE("maesn: the policy's deviation keeps its floor, the learning rate falls", "[unit]") {
+TEST_CASE("maesn: the policy's deviation keeps its floor and the learning rate falls", "[unit]") {
   const learner::ParamLayout layout = LatentLayout(kConfig, kTasks);
   const Settings floor{.options = {{"initial_std", "0.3"}, {"min_std", "0.29999"}}};
   const auto rule = MakeRule(floor);
@@ -245,7 +246,7 @@ TEST_CASE("maesn: the policy's deviation keeps its floor, the learning rate fall
   CHECK(std::abs(moved(10) - 0.001) < 1e-5);
 }
 
-TEST_CASE("maesn: evaluations take more steps, and unseen tasks begin with N(0, I)", "[unit]") {
+TEST_CASE("maesn: evaluations take more steps and unseen tasks begin with the prior", "[unit]") {
   const Settings settings{.options = {{"evaluation_steps", "2"}}};
   const auto rule = MakeRule(settings);
   v1::Shard shard = Shard(settings);
@@ -264,21 +265,22 @@ TEST_CASE("maesn: evaluations take more steps, and unseen tasks begin with N(0, 
   CHECK_FALSE(torch::equal(mu[0], mu[1]));
   CHECK(torch::equal(mu[1], mu[2]));
   // In training the task's own.
-  const auto training = MakeLoop(Shard(settings), rule->meta_parameters());
+  const v1::Shard listed = Shard(settings);
+  const auto training = MakeLoop(listed, rule->meta_parameters());
   training->Begin();
   CHECK(torch::equal(training->Save().at("agents.mu")[0],
                      Rows(rule->meta_parameters(), "mu")[4].to(torch::kFloat64)));
 }
 
-TEST_CASE("maesn: a step that is not finite is skipped and counted, there and in the rule",
-          "[unit]") {
+TEST_CASE("maesn: a step that is not finite is skipped and counted", "[unit]") {
   const Settings settings{.options = {{"adaptation_reward", "shaped"}, {"objective", "success"}}};
   const auto rule = MakeRule(settings);
   TensorMap state = rule->Save();
   // exp of the new log deviation overflows.
   LatentLayout(kConfig, kTasks).Part("alpha_log_sigma", state["weights"]).fill_(1e30);
   REQUIRE(rule->Load(state).ok());
-  const auto loop = MakeLoop(Shard(settings), rule->meta_parameters());
+  const v1::Shard shard = Shard(settings);
+  const auto loop = MakeLoop(shard, rule->meta_parameters());
   loop->Begin();
   const Tensor before = loop->Save().at("agents.log_sigma").clone();
   learner::LoopReport report;
