@@ -139,7 +139,8 @@ const std::vector<Step> kSecond = {{2, 0, 16, true}, {3, 0, 0}, {3, 0, 0},
 
 TEST_CASE("episodic control: MFEC keeps the greatest return and waits for ends of episodes",
           "[unit]") {
-  const auto loop = Make(MakeShard(kMfec));
+  const v1::Shard shard = MakeShard(kMfec);
+  const auto loop = Make(shard);
   loop->Begin();
   CHECK(TablesOf(loop->Policies()[0]) == Tables{{}, {}});
   const LoopReport first = Live(loop.get(), 0, Collected(kFirst));
@@ -167,7 +168,8 @@ TEST_CASE("episodic control: MFEC keeps the greatest return and waits for ends o
 TEST_CASE("episodic control: the row that was written longest ago gives way", "[unit]") {
   Settings settings = kMfec;
   settings.emplace_back("capacity", "2");
-  const auto loop = Make(MakeShard(settings));
+  const v1::Shard shard = MakeShard(settings);
+  const auto loop = Make(shard);
   loop->Begin();
   // Backwards: writes at places 5, 4 and then 5 again, so that 4 gives way to 3.
   const LoopReport report =
@@ -272,13 +274,15 @@ TEST_CASE("episodic control: a limit cuts NEC's episodes short where the spec sa
     shard.mutable_spec()->mutable_agent()->set_bootstrap_on_truncation(bootstraps);
     const auto loop = Make(shard);
     loop->Begin();
-    Live(loop.get(), 0,
-         Collected({{7, 0, 10, true},
-                    {7, 0, 10, true},
-                    {7, 0, 10, true},
-                    {7, 0, 10, true},
-                    {7, 0, 10, true},
-                    {7, 0, 10, true}}));
+    Segment first = Collected({{7, 0, 10, true},
+                               {7, 0, 10, true},
+                               {7, 0, 10, true},
+                               {7, 0, 10, true},
+                               {7, 0, 10, true},
+                               {7, 0, 10, true}});
+    first.truncated = torch::zeros({1, kSteps});
+    first.final_observations = torch::zeros({1, 1, kObservation});
+    Live(loop.get(), 0, first);
     const double stored = loop->Save().at("tables.values")[0].item<double>();
     CHECK(stored == Approx(10));
     // The second of two episodes is cut; what is seen behind it is place 7.
@@ -330,7 +334,8 @@ TEST_CASE("episodic control: training moves keys with the encoder or leaves them
 }
 
 TEST_CASE("episodic control: training that is not finite is skipped and counted", "[unit]") {
-  const auto loop = Make(MakeShard(kNec));
+  const v1::Shard shard = MakeShard(kNec);
+  const auto loop = Make(shard);
   loop->Begin();
   const Tensor before = loop->Save().at("agents.theta");
   const LoopReport report = Live(loop.get(), 0,
@@ -467,6 +472,7 @@ TEST_CASE("episodic control: specs that do not fit are refused with their remedy
   v1::Shard shard = MakeShard({{"capacity", "200000"}});
   CHECK(Make(shard) != nullptr);  // 30 steps fill no table.
   shard.mutable_spec()->mutable_lifetime()->set_steps_per_iteration(100000);
+  shard.mutable_spec()->mutable_rule()->set_outer_updates(0);
   const std::string refusal = Refusal(shard);
   CHECK_THAT(refusal, Contains("rule.option.capacity: is 200000") && Contains("400000 rows") &&
                           Contains("99 MiB") && Contains("at most 120988,"));
