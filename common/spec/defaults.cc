@@ -17,12 +17,12 @@ bool IsRequired(const FieldDescriptor& field) {
   return field.options().GetExtension(v1::range).required();
 }
 
-// Whether its absence says something: a part that nobody need name, but that has a name.
+// Whether its absence says something: a part that nobody need have, and whose name has no default.
 bool MayBeAbsent(const FieldDescriptor& field) {
   if (IsRequired(field)) return false;
   const Descriptor& type = *field.message_type();
   for (int i = 0; i < type.field_count(); ++i) {
-    if (IsRequired(*type.field(i))) return true;
+    if (IsRequired(*type.field(i)) && !type.field(i)->has_default_value()) return true;
   }
   return false;
 }
