@@ -44,8 +44,8 @@ struct Segment {
 
   // With agent.bootstrap_on_truncation only: episodes that a limit cut short (gae.h).
   torch::Tensor truncated = {};  // [S, T]: 1 where it did after step t
-  // [S, K, D]: the last observation of each, in the order of steps; what is left of K is zero. K is
-  // at least the greatest number of truncations of an agent.
+  // [S, K, D], K no less than an agent's truncations: the last observation of each, then zeros. Of
+  // all episodes, K = T / M, where the inner loop asks (InnerLoopEntry::all_final_observations).
   torch::Tensor final_observations = {};
   torch::Tensor final_values = {};  // [S, T]: the critic's of these, at their steps; 0 elsewhere
 
@@ -104,7 +104,7 @@ Segment ZeroSegment(const SegmentSizes& sizes, const torch::TensorOptions& optio
 // updates have used them.
 Segment Join(const std::vector<Segment>& segments);
 // Different lifetimes as one, the segments of each shard joined along the steps: one copy of each
-// number. Without the final observations.
+// number. Final observations too: those that are sent are of all episodes.
 Segment Stack(const std::vector<std::vector<Segment>>& shards);
 // What a signal network may see of agents first .. first + count. Views.
 Segment SomeLifetimes(const Segment& segment, int64_t first, int64_t count);

@@ -24,7 +24,7 @@ TEST_CASE("golden: population, selection and exploration") {
     CHECK(test.at("factors").get<std::vector<double>>() == std::vector<double>{0.8, 1.2});
     const Tensor low = ToTensor(test.at("low")), high = ToTensor(test.at("high"));
     int64_t j = 0;
-    for (const std::string name : test.at("hyperparameters").get<std::vector<std::string>>()) {
+    for (const std::string& name : test.at("hyperparameters").get<std::vector<std::string>>()) {
       config.hyperparameters.push_back({.name = name,
                                         .log_scale = name.ends_with("(log)"),
                                         .low = low[j].item<double>(),
