@@ -112,7 +112,8 @@ double Poet::sigma() const {
 }
 
 bool Poet::transfers_now() const {
-  return num_active() > 1 && (update_ + 1) % config_.transfer_every == 0;
+  // Right behind a reproduction where both are due: who has just come is offered agents.
+  return num_active() > 1 && update_ % config_.transfer_every == 0;
 }
 
 bool Poet::reproduces_now() const {
