@@ -32,9 +32,9 @@ std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& 
                                                  const v1::SignalSpec& signal) {
   v1::ExperimentSpec spec;
   spec.mutable_benchmark()->set_name("point_reach");
-  meta_learner::AddExample(entry, &spec);
   spec.mutable_rule()->set_lifetimes_per_update(30);
   spec.mutable_rule()->set_shard_lifetimes(30);
+  meta_learner::AddExample(entry, &spec);
   // What the example sets for this very network stays.
   if (spec.signal().name() != signal.name()) spec.clear_signal();
   spec.mutable_signal()->MergeFrom(signal);

@@ -14,6 +14,7 @@
 #include "common/check.h"
 #include "common/exact_math.h"
 #include "common/orthogonal.h"
+#include "envs/state_codec.h"
 #include "envs/wrapper.h"
 
 namespace mentor::envs {
@@ -75,6 +76,7 @@ std::span<const double> RewardNetwork::LogD(std::span<const double> observation)
 
 namespace {
 
+constexpr char kName[] = "random_reward";
 constexpr double kLeastProbability = 1e-6;
 
 class RandomReward : public Wrapper {
@@ -112,13 +114,29 @@ class RandomReward : public Wrapper {
     return outcome;
   }
 
+  std::string SaveState() const override {
+    const double z = static_cast<double>(class_);
+    return EncodeState(kName, {&z, 1}) + inner().SaveState();
+  }
+
+  absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
+    std::vector<double> numbers;
+    std::string_view rest;
+    MENTOR_RETURN_IF_ERROR(DecodeState(kName, state, 1, 1, &numbers, &rest));
+    if (numbers[0] != static_cast<double>(class_)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("state of ", kName, ": of class ", numbers[0], ", the task has ", class_));
+    }
+    return inner().RestoreState(rest, observation);
+  }
+
  private:
   RewardNetwork network_;
   size_t class_ = 0;
 };
 
 const RegisterWrapper kRegister({
-    .name = "random_reward",
+    .name = kName,
     .summary = "Reward by a random classifier of observations; a task has its class z besides.",
     .options = {{.name = "classes",
                  .kind = OptionInfo::Kind::kInteger,

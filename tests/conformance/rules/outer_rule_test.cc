@@ -306,9 +306,10 @@ TEST_CASE("outer rules: each network in each role is taken, or refused with a re
   std::map<std::string, int> taken;
   for (const RuleEntry* entry : OuterRules()) {
     for (const learner::SignalEntry* signal : learner::SignalNetworks()) {
-      for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE}) {
+      for (const v1::SignalRole role : {v1::REWARD, v1::ADVANTAGE, v1::LOSS}) {
         v1::ExperimentSpec spec = Spec(*entry);
-        spec.mutable_signal()->Clear();
+        // What the example sets for this very network stays.
+        if (spec.signal().name() != signal->name) spec.mutable_signal()->Clear();
         spec.mutable_signal()->set_name(signal->name);
         spec.mutable_signal()->set_role(role);
         INFO(entry->name << " with " << signal->name << ", " << v1::SignalRole_Name(role));
@@ -342,8 +343,8 @@ TEST_CASE("outer rules: what a network does not declare, a rule that needs it re
         CHECK_FALSE(refusal.empty());
         ++refused;
         if (lacks_density) CHECK_THAT(refusal, Catch::Matchers::Contains("density"));
-      } else if (signal->name == "opaque" &&
-                 learner::FindInnerLoop(entry->inner_loop)->network.empty()) {
+      } else if (const auto* loop = learner::FindInnerLoop(entry->inner_loop);
+                 signal->name == "opaque" && loop->network.empty() && !loop->learned_loss) {
         // Outcomes are enough.
         CHECK(refusal.empty());
         ++taken;

@@ -240,6 +240,7 @@ void CheckConformance(ObjectStore* store) {
   REQUIRE(store->Put("y/b.c/large", large, nullptr).ok());
   CHECK(store->Get("y/b.c/large", large.size(), nullptr).value() == large);
   const auto listed = store->List("x/", nullptr);
+  INFO(listed.status());
   REQUIRE(listed.ok());
   REQUIRE(listed->size() == 2);
   CHECK((*listed)[0].key == "x/a");

@@ -104,10 +104,10 @@ TEST_CASE("spec memory: every rule has a bound", "[unit]") {
     INFO(rule->name);
     v1::ExperimentSpec spec;
     spec.mutable_benchmark()->set_name("point_reach");
-    AddExample(*rule, &spec);
-    // As many as each rule asks for, and without a baseline that some of them do not have.
+    // Without a baseline that some of them do not have.
     spec.mutable_rule()->set_lifetimes_per_update(30);
     spec.mutable_rule()->set_shard_lifetimes(30);
+    AddExample(*rule, &spec);
     spec.mutable_evaluation()->set_lifetimes_per_goal(0);
     const auto memory = MemoryOfSpec(spec);
     REQUIRE(memory.has_value());
