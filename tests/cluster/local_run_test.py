@@ -58,7 +58,7 @@ class SpecTest(ClusterTest):
         wrong = self.run_to_end("mentor", "run", "point_raech", code=2)
         self.assertIn("there is no spec 'point_raech'; did you mean 'point_reach'", wrong)
         wrong = self.run_to_end("mentor", "run", "nothing_like_it", code=2)
-        self.assertIn("give a file, or a name of those that come with Mentor: hopper", wrong)
+        self.assertIn("give a file, or a name of those that come with Mentor: box_diayn", wrong)
         wrong = self.run_to_end("mentor", "run", "deploy/spaces/smoke.txtpb", code=2)
         self.assertIn("'smoke' is one by its name", wrong)
         applied = self.folder / "applied.txtpb"

@@ -289,7 +289,7 @@ TEST_CASE("rule and signal: list and show", "[loopback]") {
   CHECK(Contains(*rule, "inner loop    ppo"));
   CHECK(Contains(*rule, "learning_rate: default "));
   CHECK(Contains(*rule, "after whole lifetimes"));
-  CHECK(Contains(*rule, "lstm (REWARD)"));
+  CHECK(Contains(*rule, "lstm (ADVANTAGE)"));
   CHECK(Contains(*DescribePart("rule", "black_box", true), "\"inner_loop_options\""));
   for (const meta_learner::RuleEntry* entry : meta_learner::OuterRules()) {
     INFO(entry->name);
