@@ -282,8 +282,8 @@ void AddRuleCommands(CLI::App* app, std::function<int()>* action) {
     const std::string kind = of.name;
     CLI::App* command = app->add_subcommand(kind, absl::StrCat(of.title, ": list, show"));
     command->require_subcommand(1);
-    command->footer(absl::StrCat("Examples:\n  mentor ", kind, " list\n  mentor ", kind, " show ",
-                                 of.example));
+    command->footer(
+        absl::StrCat("Examples:\n  mentor ", kind, " list\n  mentor ", kind, " show ", of.example));
     const auto flags = std::make_shared<Flags>();
     CLI::App* list = command->add_subcommand("list", "List them, one a line");
     list->add_flag("--json", flags->json, "Print JSON");

@@ -332,7 +332,8 @@ const RegisterInnerLoop kEvolvedLoss({
     .metrics = {{.name = "mix", .help = "Part of PPO in the agents' loss."},
                 {.name = "learned_loss_first",
                  .help = "Learned loss at the first step of the last update, mean over agents."},
-                {.name = "learned_loss_last", .help = "Learned loss at its last step, mean over agents."},
+                {.name = "learned_loss_last",
+                 .help = "Learned loss at its last step, mean over agents."},
                 {.name = "policy_kl",
                  .help = "KL divergence of the policy after an update from the one before, mean "
                          "over steps."}},

@@ -152,8 +152,7 @@ class AttentionNetwork : public SignalNetwork {
     const Tensor& prev_done = lifetimes.prev_done;
     const int64_t steps = prev_done.size(1),
                   of_segment = segment_steps_ > 0 ? segment_steps_ : steps;
-    SignalState state =
-        InitialState(prev_done.size(0), lifetimes.observations.scalar_type());
+    SignalState state = InitialState(prev_done.size(0), lifetimes.observations.scalar_type());
     std::vector<Tensor> features;
     for (int64_t first = 0; first < steps; first += of_segment) {
       const int64_t count = std::min(of_segment, steps - first);
@@ -167,8 +166,8 @@ class AttentionNetwork : public SignalNetwork {
           segment.prev_done.ne(0).to(torch::kFloat64).cumsum(1).to(inputs.options());
       features.push_back(
           torch::cat({inputs, episode.unsqueeze(-1),
-                      torch::full({inputs.size(0), count, 1},
-                                  static_cast<double>(features.size()), inputs.options())},
+                      torch::full({inputs.size(0), count, 1}, static_cast<double>(features.size()),
+                                  inputs.options())},
                      -1));
     }
     return torch::cat(features, 1);

@@ -52,7 +52,8 @@ std::vector<AdrParameter> WrapperParameters(const v1::ExperimentSpec& spec,
   for (const v1::TaskSetSpec& set : spec.benchmark().task_set()) {
     if (std::none_of(set.wrapper().begin(), set.wrapper().end(), is_it)) continue;
     violations->Add("benchmark.task_set.wrapper",
-                    absl::StrCat("has a ", kWrapper, " of its own; with this curriculum all "
+                    absl::StrCat("has a ", kWrapper,
+                                 " of its own; with this curriculum all "
                                  "environments share that of benchmark.wrapper: remove it"));
     return {};
   }
@@ -252,8 +253,8 @@ void Adr::ChangeTask(uint32_t generation, uint32_t lifetime, v1::EnvironmentTask
     auto [low, high] = ranges_[i].ends;
     if (at && at->parameter == i) low = high = ranges_[i].ends[at->side];
     if (!config_.of_wrapper) {
-      const double u = Random(generation)
-                           .Uniform(Number(lifetime), kPlace + static_cast<uint32_t>(i));
+      const double u =
+          Random(generation).Uniform(Number(lifetime), kPlace + static_cast<uint32_t>(i));
       task->set_parameters(parameter.place, low + u * (high - low));
       continue;
     }
@@ -326,9 +327,8 @@ TensorMap Adr::Save() const {
       buffered.insert(buffered.end(), buffer.begin(), buffer.end());
     }
   }
-  return {{"ends", ends},
-          {"counts", counts},
-          {"buffered", torch::tensor(buffered, torch::kFloat64)}};
+  return {
+      {"ends", ends}, {"counts", counts}, {"buffered", torch::tensor(buffered, torch::kFloat64)}};
 }
 
 absl::Status Adr::Load(const TensorMap& state) {
@@ -353,8 +353,7 @@ absl::Status Adr::Load(const TensorMap& state) {
       return broken("counts", "is not below the size of a buffer");
     total += count;
   }
-  MENTOR_ASSIGN_OR_RETURN(const torch::Tensor buffered,
-                          read("buffered", {total}, torch::kFloat64));
+  MENTOR_ASSIGN_OR_RETURN(const torch::Tensor buffered, read("buffered", {total}, torch::kFloat64));
   std::vector<Range> ranges(ranges_.size());
   const double* next = buffered.const_data_ptr<double>();
   for (size_t i = 0; i < ranges.size(); ++i) {

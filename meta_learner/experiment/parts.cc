@@ -242,10 +242,9 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
        .num_threads = num_threads},
       violations);
   if (spec.has_curriculum()) {
-    parts.curriculum =
-        MakeCurriculum({.spec = spec,
-                        .pairs = parts.rule != nullptr && parts.rule->needs().paired_noise},
-                       violations);
+    parts.curriculum = MakeCurriculum(
+        {.spec = spec, .pairs = parts.rule != nullptr && parts.rule->needs().paired_noise},
+        violations);
   }
   if (parts.rule == nullptr || parts.benchmark == nullptr) return parts;
   if (parts.curriculum != nullptr && parts.rule->needs().plans_rounds) {
@@ -271,8 +270,7 @@ void AddParts(const ExperimentParts& parts, std::map<std::string, std::string>* 
 }
 
 absl::Status LoadParts(const Checkpoint& checkpoint, ExperimentParts* parts) {
-  MENTOR_ASSIGN_OR_RETURN(const auto rule,
-                          TensorsOfSections(checkpoint.sections, kRuleSections));
+  MENTOR_ASSIGN_OR_RETURN(const auto rule, TensorsOfSections(checkpoint.sections, kRuleSections));
   MENTOR_RETURN_IF_ERROR(parts->rule->Load(rule));
   if (parts->curriculum == nullptr) return absl::OkStatus();
   MENTOR_ASSIGN_OR_RETURN(const auto curriculum,

@@ -124,9 +124,11 @@ class Pbt : public OuterRule {
   Tensor meta_parameters() const override { return hyperparameters_.flatten().to(torch::kFloat32); }
 
   TensorMap Save() const override {
-    return {{"hyperparameters", hyperparameters_.clone()},
-            {"scores", scores_.clone()},
-            {"lineage", lineage_.clone()}};
+    TensorMap state = {{"hyperparameters", hyperparameters_.clone()},
+                       {"lineage", lineage_.clone()}};
+    // None before the first inner iteration of a generation.
+    if (scores_.numel() > 0) state["scores"] = scores_.clone();
+    return state;
   }
 
   absl::Status Load(const TensorMap& state) override {
@@ -134,7 +136,9 @@ class Pbt : public OuterRule {
     MENTOR_ASSIGN_OR_RETURN(
         const Tensor hyperparameters,
         learner::ReadTensor(state, "hyperparameters", {members_, h}, torch::kFloat64, "the rule"));
-    MENTOR_ASSIGN_OR_RETURN(const Tensor scores, ReadRows(state, "scores", /*rows_first=*/false));
+    Tensor scores = torch::zeros({members_, 0}, torch::kFloat64);
+    if (state.contains("scores"))
+      MENTOR_ASSIGN_OR_RETURN(scores, ReadRows(state, "scores", /*rows_first=*/false));
     MENTOR_ASSIGN_OR_RETURN(const Tensor lineage, ReadRows(state, "lineage", /*rows_first=*/true));
     hyperparameters_ = hyperparameters;
     scores_ = scores;

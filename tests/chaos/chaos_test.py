@@ -87,7 +87,7 @@ KINDS = {
             *SMALL,
         ),
     ),
-    "episodic": (
+    "remembering": (
         "rl2_episodic",
         (
             "rule.outer_updates=12",
@@ -136,6 +136,31 @@ KINDS = {
             "rule.shard_lifetimes=2",
             "lifetime.steps_per_iteration=64",
             "checkpoint.every=7",
+            *SMALL,
+        ),
+    ),
+    "losses": (
+        "point_reach_epg",
+        (
+            "rule.outer_updates=12",
+            "rule.lifetimes_per_update=16",
+            "rule.shard_lifetimes=4",
+            "checkpoint.every=1",
+            *SMALL,
+        ),
+    ),
+    "population": (
+        "point_reach_pbt",
+        (
+            "rule.lifetimes_per_update=4",
+            "rule.shard_lifetimes=2",
+            *SMALL,
+        ),
+    ),
+    "worlds": (
+        "navigation_poet",
+        (
+            "rule.outer_updates=12",
             *SMALL,
         ),
     ),

@@ -294,8 +294,8 @@ TEST_CASE("signal networks: recorded signals have the density and value that act
     const bool stands_alone = one.network->piece_unit() > 1;
     const SignalState initial = one.network->InitialState(kLifetimes, torch::kFloat32);
     for (size_t i = 0; i < state.recurrent.size(); ++i) {
-      CHECK(Gap(evaluation.final_recurrent[i],
-                (stands_alone ? initial : state).recurrent[i]) < 1e-4);
+      CHECK(Gap(evaluation.final_recurrent[i], (stands_alone ? initial : state).recurrent[i]) <
+            1e-4);
     }
     // Not vacuous: signals that are shifted by one step have other densities.
     const SignalEvaluation shifted = one.network->Evaluate(

@@ -1,8 +1,9 @@
 // The acceptance experiment of ADR (docs/algorithms/curricula.md#experiment): an agent whose skill
 // grows where its tasks are a little too hard. Small enough for a few milliseconds a seed.
+#include "meta_learner/curricula/adr.h"
+
 #include <cmath>
 
-#include "meta_learner/curricula/adr.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
@@ -14,9 +15,7 @@ constexpr double kGrowth = 0.00065;  // Of the skill, by a lifetime that is a li
 struct Outcome {
   double low = 0, high = 0, skill = 0.1;
 
-  bool Accepted() const {
-    return low == 0.2 && high >= 1.8 && std::abs(high - 1 - skill) <= 0.1;
-  }
+  bool Accepted() const { return low == 0.2 && high >= 1.8 && std::abs(high - 1 - skill) <= 0.1; }
 };
 
 // perform: what ADR hears of a success.
