@@ -137,8 +137,9 @@ class Pbt : public OuterRule {
         const Tensor hyperparameters,
         learner::ReadTensor(state, "hyperparameters", {members_, h}, torch::kFloat64, "the rule"));
     Tensor scores = torch::zeros({members_, 0}, torch::kFloat64);
-    if (state.contains("scores"))
+    if (state.contains("scores")) {
       MENTOR_ASSIGN_OR_RETURN(scores, ReadRows(state, "scores", /*rows_first=*/false));
+    }
     MENTOR_ASSIGN_OR_RETURN(const Tensor lineage, ReadRows(state, "lineage", /*rows_first=*/true));
     hyperparameters_ = hyperparameters;
     scores_ = scores;

@@ -15,8 +15,16 @@ from harness import SMOKE, SPECS, ClusterTest, sets
 SMOKE_UPDATES = 80
 OTHERS = {
     "point_reach_epg": 12,
-    "point_reach_pbt": 40,
+    "point_reach_pbt": 240,
     "navigation_poet": 25,
+    "maesn_half_circle": 4,
+    "box_diayn": 40,
+    "maze_mfec": 60,
+    "maze_nec": 40,
+    "rl2_episodic": 10,
+    "quadratic_rl2": 8,
+    "point_reach_adr": 12,
+    "random_rewards_maml": 4,
 }
 
 
