@@ -180,6 +180,7 @@ Json SignalJson(const learner::SignalEntry& entry) {
       entry.make({.observation_size = 4, .action_size = 2, .episode_steps = 10}, options);
   json["density"] = network->has_density();
   json["differentiable"] = network->is_differentiable();
+  json["loss"] = network->is_loss();
   json["options"] = OptionsJson(entry.options);
   return json;
 }
@@ -191,12 +192,14 @@ std::string SignalText(const Json& signal) {
   if (signal["density"]) can.emplace_back("be sampled (black-box rules)");
   if (signal["differentiable"]) can.emplace_back("be differentiated (rules by gradient)");
   AddField("its signals",
-           can.empty() ? "can be neither sampled nor differentiated"
-                       : "can " + absl::StrJoin(can, "; can "),
+           signal["loss"] ? "are none: its output is a loss that agents descend (role LOSS)"
+           : can.empty()  ? "can be neither sampled nor differentiated"
+                          : "can " + absl::StrJoin(can, "; can "),
            &page);
   AddField("in a spec",
            absl::StrCat("signal { name: \"", signal["name"].get<std::string>(),
-                        "\" option { name: \"...\" value: \"...\" } }, or --set signal.NAME=VALUE"),
+                        signal["loss"] ? "\" role: LOSS" : "\"",
+                        " option { name: \"...\" value: \"...\" } }, or --set signal.NAME=VALUE"),
            &page);
   AddOptions(signal["options"], &page);
   return page;

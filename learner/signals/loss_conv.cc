@@ -10,7 +10,6 @@
 #include "common/check.h"
 #include "learner/agents/param_layout.h"
 #include "learner/agents/policy.h"
-#include "learner/signals/plain_layers.h"
 #include "learner/signals/signal_network.h"
 
 namespace mentor::learner {
@@ -106,11 +105,13 @@ class LossConv : public SignalNetwork {
 const RegisterSignal kLossConv({
     .name = "loss_conv",
     .summary = "A loss: convolutions over the agent's last steps (evolved policy gradients)",
-    .options = {UnitsOption("conv1", "16", 1, "Channels of the first convolution, over 6 steps."),
-                UnitsOption("conv2", "32", 1, "Channels of the second, over 4 of the first's."),
-                UnitsOption("trajectory", "32", 1,
-                            "Numbers that say of all steps what each row sees."),
-                UnitsOption("loss", "16", 1, "Units of the hidden layer that sees a row."),
+    .options = {IntegerOption("conv1", "16", 1, 1024,
+                              "Channels of the first convolution, over 6 steps."),
+                IntegerOption("conv2", "32", 1, 1024,
+                              "Channels of the second, over 4 of the first's."),
+                IntegerOption("trajectory", "32", 1, 1024,
+                              "Numbers that say of all steps what each row sees."),
+                IntegerOption("loss", "16", 1, 1024, "Units of the hidden layer that sees a row."),
                 IntegerOption("context", "0", 0, 256,
                               "Numbers of the agent that it learns beside its policy, for the loss "
                               "alone; the paper has 32."),
