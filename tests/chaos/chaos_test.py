@@ -87,13 +87,13 @@ KINDS = {
             *SMALL,
         ),
     ),
-    "remembering": (
-        "rl2_episodic",
+    "episodic": (
+        "maze_nec",
         (
-            "rule.outer_updates=12",
-            "rule.lifetimes_per_update=20",
-            "rule.shard_lifetimes=5",
-            "checkpoint.every=1",
+            "rule.outer_updates=50",
+            "rule.lifetimes_per_update=4",
+            "rule.shard_lifetimes=2",
+            "rule.learning_rate=1e-3",
             *SMALL,
         ),
     ),
@@ -136,41 +136,6 @@ KINDS = {
             "rule.shard_lifetimes=2",
             "lifetime.steps_per_iteration=64",
             "checkpoint.every=7",
-            *SMALL,
-        ),
-    ),
-    "losses": (
-        "point_reach_epg",
-        (
-            "rule.outer_updates=12",
-            "rule.lifetimes_per_update=16",
-            "rule.shard_lifetimes=4",
-            "checkpoint.every=1",
-            *SMALL,
-        ),
-    ),
-    "population": (
-        "point_reach_pbt",
-        (
-            "rule.lifetimes_per_update=4",
-            "rule.shard_lifetimes=2",
-            *SMALL,
-        ),
-    ),
-    "worlds": (
-        "navigation_poet",
-        (
-            "rule.outer_updates=12",
-            *SMALL,
-        ),
-    ),
-    "episodic": (
-        "maze_nec",
-        (
-            "rule.outer_updates=50",
-            "rule.lifetimes_per_update=4",
-            "rule.shard_lifetimes=2",
-            "rule.learning_rate=1e-3",
             *SMALL,
         ),
     ),
