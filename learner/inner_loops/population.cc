@@ -165,13 +165,18 @@ class Population : public InnerLoop {
     const int64_t member = context_.lifetime_numbers()[agent] % members;
     const auto num_tuned = static_cast<int64_t>(tuned_.size());
     const float* own = context_.meta_parameters.const_data_ptr<float>() + member * num_tuned;
+    // The learning rate before the others, since it may be annealed.
     v1::AgentSpec settings = spec.agent();
+    const auto is_rate = [](const Hyperparameter& x) {
+      return x.member == &PpoConfig::learning_rate;
+    };
+    for (size_t j = 0; j < tuned_.size(); ++j) {
+      if (is_rate(tuned_[j])) settings.set_learning_rate(static_cast<double>(own[j]));
+    }
     PpoConfig config = PpoConfigFromSpec(settings, /*update=*/iteration + 1,
                                          /*num_updates=*/spec.lifetime().iterations() - 1);
-    const double annealed = config.learning_rate / settings.learning_rate();
     for (size_t j = 0; j < tuned_.size(); ++j) {
-      const bool is_rate = tuned_[j].member == &PpoConfig::learning_rate;
-      config.*tuned_[j].member = static_cast<double>(own[j]) * (is_rate ? annealed : 1);
+      if (!is_rate(tuned_[j])) config.*tuned_[j].member = static_cast<double>(own[j]);
     }
     return config;
   }
