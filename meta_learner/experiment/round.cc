@@ -116,11 +116,12 @@ std::vector<LifetimeOutcome> JoinOutcomes(const std::vector<ShardResult>& result
 LifetimeBatch MakeBatch(const std::vector<ShardResult>& results,
                         const std::vector<SampledTask>& tasks, int64_t steps_per_iteration) {
   LifetimeBatch batch;
-  batch.task_indices = torch::full({static_cast<int64_t>(tasks.size())}, -1, torch::kInt64);
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    batch.environments.push_back(tasks[i].environment);
-    if (tasks[i].index) batch.task_indices[static_cast<int64_t>(i)] = int64_t{*tasks[i].index};
+  std::vector<int64_t> indices;
+  for (const SampledTask& task : tasks) {
+    batch.environments.push_back(task.environment);
+    indices.push_back(task.index ? int64_t{*task.index} : -1);
   }
+  batch.task_indices = torch::tensor(indices, torch::kInt64);
   batch.steps_per_iteration = steps_per_iteration;
   std::vector<std::vector<learner::Segment>> lives;  // Tensors are shared, not copied.
   for (const ShardResult& result : results) {

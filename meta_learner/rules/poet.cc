@@ -145,9 +145,10 @@ void Poet::Enter(Phase phase) {
     case Phase::kChildProposals:
       break;  // The agents after their steps.
   }
+  round_ = MakeRound();
 }
 
-Poet::Round Poet::Plan() const {
+Poet::Round Poet::MakeRound() const {
   Round round{.trials = {}, .perturbed = false, .first_number = next_number_};
   const auto add = [&](int64_t agent, const Tensor& environment, int64_t place) {
     round.trials.push_back({.agent = agent, .environment = environment, .place = place});

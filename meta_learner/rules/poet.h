@@ -78,7 +78,7 @@ class Poet {
     uint32_t first_number = 0;  // Even; of the first trial, in the order of all trials ever.
   };
   // What is to be scored next; no trials: the update is done, and `Begin` begins the next.
-  Round Plan() const;
+  const Round& Plan() const { return round_; }
   // [rows, P] float32: the agents that the round's trials name.
   const torch::Tensor& agents() const { return rows_; }
   double sigma() const;
@@ -121,6 +121,7 @@ class Poet {
   bool transfers_now() const;
   bool reproduces_now() const;
   void Enter(Phase phase);
+  Round MakeRound() const;
   // Steps of agents [B, P] by the fitness [B population] of their perturbed ones.
   torch::Tensor Stepped(const torch::Tensor& agents, const torch::Tensor& fitness, torch::Tensor* m,
                         torch::Tensor* v, torch::Tensor* steps) const;
@@ -148,6 +149,7 @@ class Poet {
   torch::Tensor lineage_;                    // [rows, 4 + k] float64: update, event, id, other, E
   // Within an update.
   Phase phase_ = Phase::kEvolve;
+  Round round_;                                     // Of the phase.
   torch::Tensor rows_;                              // [rows, P]
   torch::Tensor own_;                               // [n] float64
   std::vector<std::pair<int64_t, int64_t>> pairs_;  // (target or child, source) of the phase

@@ -84,7 +84,7 @@ class PoetRule : public OuterRule {
 
   PlannedRound Plan(uint32_t outer_step) const override {
     if (poet_.update() > outer_step) return {};
-    const Poet::Round round = poet_.Plan();
+    const Poet::Round& round = poet_.Plan();
     PlannedRound planned{.lifetimes = {},
                          .first_number = round.first_number,
                          .outer_learning = round.perturbed,
