@@ -7,6 +7,13 @@ AgentBatch NewAgents(torch::Tensor theta) {
   return {theta, torch::zeros_like(theta), torch::zeros_like(theta), steps};
 }
 
+AgentBatch ChooseAgents(const torch::Tensor& mask, const AgentBatch& yes, const AgentBatch& no) {
+  const torch::Tensor rows = mask.unsqueeze(1);
+  return {torch::where(rows, yes.theta, no.theta), torch::where(rows, yes.adam_m, no.adam_m),
+          torch::where(rows, yes.adam_v, no.adam_v),
+          torch::where(mask, yes.adam_steps, no.adam_steps)};
+}
+
 torch::Tensor GradNorm(const torch::Tensor& grad) {
   return grad.square().sum(1).sqrt();
 }

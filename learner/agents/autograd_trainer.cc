@@ -75,7 +75,7 @@ class StackedAgents {
     running_ = running_.logical_and(finite);
     const AgentBatch next =
         OptimizerStep(agents_, grad * ClipScale(norm, config_).unsqueeze(1), config_);
-    agents_ = Choose(running_, next, agents_);
+    agents_ = ChooseAgents(running_, next, agents_);
   }
 
   bool EndEpoch() {
@@ -85,18 +85,11 @@ class StackedAgents {
   }
 
   // An agent with something not finite stays as it was.
-  AgentBatch Finish() const { return Choose(nonfinite_, before_, agents_); }
+  AgentBatch Finish() const { return ChooseAgents(nonfinite_, before_, agents_); }
   torch::Tensor nonfinite() const { return nonfinite_; }
   torch::Tensor trace() const { return trace_; }
 
  private:
-  static AgentBatch Choose(const torch::Tensor& mask, const AgentBatch& yes, const AgentBatch& no) {
-    const torch::Tensor rows = mask.unsqueeze(1);
-    return {torch::where(rows, yes.theta, no.theta), torch::where(rows, yes.adam_m, no.adam_m),
-            torch::where(rows, yes.adam_v, no.adam_v),
-            torch::where(mask, yes.adam_steps, no.adam_steps)};
-  }
-
   const ParamLayout layout_;
   const PpoConfig& config_;
   const MinibatchOrder& minibatch_order_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "learner/agents/adam.h"
+#include "learner/agents/differentiable_update.h"
 #include "learner/agents/policy.h"
 
 namespace mentor::learner {
@@ -51,10 +52,9 @@ AgentBatch FitCritic(const AgentShape& shape, const PpoConfig& config, AgentBatc
     {
       const c10::AutoGradMode gradients(true);
       const torch::Tensor theta = critic.theta.detach().requires_grad_(true);
-      const torch::Tensor batch =
-          observations.gather(1, rows.unsqueeze(-1).expand({-1, -1, observations.size(2)}));
       const torch::Tensor error =
-          CriticValues(shape, theta, batch, discounts) - returns.gather(1, rows);
+          CriticValues(shape, theta, TakeRows(observations, rows), discounts) -
+          TakeRows(returns, rows);
       const torch::Tensor loss = 0.5 * error.square().mean(1);
       grad = torch::autograd::grad({loss.sum()}, {theta})[0];
     }

@@ -238,6 +238,11 @@ UpdateInputs UpdateInputs::Agents(int64_t first, int64_t count) const {
   return some;
 }
 
+Tensor TakeRows(const Tensor& x, const Tensor& rows) {
+  if (x.dim() == 2) return x.gather(1, rows);
+  return x.gather(1, rows.unsqueeze(-1).expand({-1, -1, x.size(-1)}));
+}
+
 std::vector<Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_agents, int64_t steps,
                                     int64_t epochs, int64_t minibatches) {
   const int64_t size = steps / minibatches;

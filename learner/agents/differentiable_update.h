@@ -75,6 +75,8 @@ struct UpdateInputs {
 // epochs x minibatches rows of a segment, by permutations of its steps.
 std::vector<torch::Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_agents,
                                            int64_t steps, int64_t epochs, int64_t minibatches);
+// Rows [S, B] of x [S, T, ...].
+torch::Tensor TakeRows(const torch::Tensor& x, const torch::Tensor& rows);
 
 // Numbers [S, K] of each step, before it was made.
 struct UpdateTrace {

@@ -203,7 +203,6 @@ class EvolvedLoss : public InnerLoop {
         KeyedOrder(spec.seed(), static_cast<Phase>(context_.shard->phase()), iteration,
                    context_.noise_numbers());
     const AgentBatch before = agents_;
-    const Tensor agents = torch::arange(context_.num_agents());
     Tensor finite = torch::ones({context_.num_agents()}, torch::kBool);
     Tensor first, last;
     for (const Tensor& rows : DrawMinibatches(order, context_.num_agents(), context_.steps(),
@@ -212,11 +211,7 @@ class EvolvedLoss : public InnerLoop {
       if (!first.defined()) first = last;
     }
     // An agent with something not finite stays as it was.
-    const Tensor keep = finite.unsqueeze(1);
-    agents_ = {torch::where(keep, agents_.theta, before.theta),
-               torch::where(keep, agents_.adam_m, before.adam_m),
-               torch::where(keep, agents_.adam_v, before.adam_v),
-               torch::where(finite, agents_.adam_steps, before.adam_steps)};
+    agents_ = ChooseAgents(finite, agents_, before);
     Report(seen, before, finite, first, last, report);
   }
 
@@ -254,10 +249,7 @@ class EvolvedLoss : public InnerLoop {
                           .rows = rows + (sizes_.steps - context_.steps())});
     Tensor loss = (1 - mix_) * learned;
     if (mix_ > 0) {
-      const auto take = [&](const Tensor& x) {
-        return x.dim() == 2 ? x.gather(1, rows)
-                            : x.gather(1, rows.unsqueeze(2).expand({-1, -1, x.size(2)}));
-      };
+      const auto take = [&](const Tensor& x) { return TakeRows(x, rows); };
       loss = loss +
              mix_ * PpoLoss(layout_, Networks(theta),
                             {take(seen.observations), take(seen.actions), take(targets.log_probs),

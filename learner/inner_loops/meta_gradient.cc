@@ -18,6 +18,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "learner/agents/adam.h"
 #include "learner/agents/critic.h"
 #include "learner/agents/differentiable_update.h"
 #include "learner/agents/episodes.h"
@@ -435,11 +436,8 @@ class MetaGradient : public InnerLoop {
 
   // Agents whose update is not finite stay as they were.
   void Adopt(const UpdateOutputs& after, LoopReport* report) {
-    const Tensor finite = IsFinite(after.agents), rows = finite.unsqueeze(1);
-    agents_ = {torch::where(rows, after.agents.theta, agents_.theta),
-               torch::where(rows, after.agents.adam_m, agents_.adam_m),
-               torch::where(rows, after.agents.adam_v, agents_.adam_v),
-               torch::where(finite, after.agents.adam_steps, agents_.adam_steps)};
+    const Tensor finite = IsFinite(after.agents);
+    agents_ = ChooseAgents(finite, after.agents, agents_);
     report->nonfinite_updates += finite.logical_not().sum().item<int64_t>();
     const auto statistic = [&](const char* name, const Tensor& x) {
       report->statistics[name] = x.to(torch::kFloat64).mean().item<double>();

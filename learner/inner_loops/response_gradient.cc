@@ -96,12 +96,6 @@ struct Round {
   Tensor task_rewards;  // [S, T] float64
 };
 
-// Rows [S, B] of x [S, T, ...].
-Tensor Rows(const Tensor& x, const Tensor& rows) {
-  if (x.dim() == 2) return x.gather(1, rows);
-  return x.gather(1, rows.unsqueeze(-1).expand({-1, -1, x.size(-1)}));
-}
-
 Tensor Leaf(const Tensor& x) {
   return x.detach().clone().requires_grad_(true);
 }
@@ -305,7 +299,7 @@ class ResponseGradient : public InnerLoop {
                                 .to(theta.scalar_type());
       modulation = {torch::bmm(chosen, modulation.gain), torch::bmm(chosen, modulation.offset)};
     }
-    const auto of = [&](const Tensor& x) { return rows.defined() ? Rows(x, rows) : x; };
+    const auto of = [&](const Tensor& x) { return rows.defined() ? TakeRows(x, rows) : x; };
     const Tensor output = Forward(policy, modulation, of(round.observations));
     return {output, policy.log_std, LogProb(output, policy.log_std, of(round.segment.actions))};
   }
@@ -393,31 +387,24 @@ class ResponseGradient : public InnerLoop {
         const torch::AutoGradMode with_gradients(true);
         const Tensor theta = Leaf(policy_.theta);
         const Outputs outputs = Act(theta, eta, round, rows);
-        Tensor objective = ClippedSurrogate(outputs.log_probs, Rows(round.segment.log_probs, rows),
-                                            Rows(advantages, rows), {.range = config.clip})
-                               .objective;
+        Tensor objective =
+            ClippedSurrogate(outputs.log_probs, TakeRows(round.segment.log_probs, rows),
+                             TakeRows(advantages, rows), {.range = config.clip})
+                .objective;
         if (config.entropy_coef != 0)
           objective = objective + config.entropy_coef * Entropy(outputs.output, outputs.log_std);
         gradient = torch::autograd::grad({-objective.sum()}, {theta})[0];
       }
       Descend(gradient, config, &policy_);
-      ValueStep(config_.value, Rows(round.observations, rows), Rows(estimate.returns, rows),
+      ValueStep(config_.value, TakeRows(round.observations, rows), TakeRows(estimate.returns, rows),
                 &inner_value_);
     }
     const Tensor finite =
         policy_.theta.isfinite().all(1).logical_and(inner_value_.theta.isfinite().all(1));
     report->nonfinite_updates += static_cast<uint64_t>(num_agents() - finite.sum().item<int64_t>());
-    policy_ = Chosen(finite, policy_, policy_before);
-    inner_value_ = Chosen(finite, inner_value_, value_before);
+    policy_ = ChooseAgents(finite, policy_, policy_before);
+    inner_value_ = ChooseAgents(finite, inner_value_, value_before);
     report->update_seconds += timer.Seconds();
-  }
-
-  // Agents of `a` where chosen [S], else of `b`.
-  static AgentBatch Chosen(const Tensor& chosen, const AgentBatch& a, const AgentBatch& b) {
-    const Tensor column = chosen.unsqueeze(1);
-    return {torch::where(column, a.theta, b.theta), torch::where(column, a.adam_m, b.adam_m),
-            torch::where(column, a.adam_v, b.adam_v),
-            torch::where(chosen, a.adam_steps, b.adam_steps)};
   }
 
   // Equation 24: what the round says of phi, or where it led. values: those of the policy round.
@@ -431,10 +418,10 @@ class ResponseGradient : public InnerLoop {
     const AgentBatch value_before = task_value_;
     const v1::AgentSpec& agent = spec().agent();
     for (const Tensor& rows : Minibatches(iteration, 1, agent.epochs(), agent.minibatches())) {
-      ValueStep(config_.value, Rows(second.observations, rows), Rows(estimate.returns, rows),
-                &task_value_);
+      ValueStep(config_.value, TakeRows(second.observations, rows),
+                TakeRows(estimate.returns, rows), &task_value_);
     }
-    task_value_ = Chosen(task_value_.theta.isfinite().all(1), task_value_, value_before);
+    task_value_ = ChooseAgents(task_value_.theta.isfinite().all(1), task_value_, value_before);
     if (iteration < config_.warmup) return;
 
     if (!config_.local) {
@@ -473,7 +460,7 @@ class ResponseGradient : public InnerLoop {
   Tensor OuterGradient(const Round& first, const Tensor& values, const Round& second,
                        const Tensor& rows, const Tensor& theta_k, const Tensor& denominator,
                        const Tensor& advantages, bool first_step, LoopReport* report) const {
-    const auto of = [&](const Tensor& x) { return rows.defined() ? Rows(x, rows) : x; };
+    const auto of = [&](const Tensor& x) { return rows.defined() ? TakeRows(x, rows) : x; };
     const Tensor eta = EtaOf(phi());
     const DirectGradient direct = ThroughPolicy(Density(second, rows), policy_.theta, eta,
                                                 of(denominator), of(advantages), config_.clipping);
