@@ -14,4 +14,17 @@ namespace mentor {
 std::vector<double> OrthogonalMatrix(int64_t out, int64_t in, double gain,
                                      const RandomStream& stream, uint32_t tensor_number);
 
+// While one lives, OrthogonalMatrix gives this thread zeros, at once: for checks of what is to be
+// built, not for what learns.
+class WithoutInitialWeights {
+ public:
+  WithoutInitialWeights();
+  ~WithoutInitialWeights();
+  WithoutInitialWeights(const WithoutInitialWeights&) = delete;
+  WithoutInitialWeights& operator=(const WithoutInitialWeights&) = delete;
+
+ private:
+  const bool outer_;
+};
+
 }  // namespace mentor

@@ -2,7 +2,6 @@
 
 #include <bit>
 #include <cstring>
-#include <optional>
 
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
@@ -55,6 +54,18 @@ std::string Text(std::string_view view) {
 
 }  // namespace
 
+std::optional<int64_t> ElementsOf(at::IntArrayRef shape) {
+  int64_t product = 1;
+  bool empty = false;
+  for (const int64_t axis : shape) {
+    empty = empty || axis == 0;
+    const int64_t length = axis == 0 ? 1 : axis;
+    if (length < 0 || product > kElementsMax / length) return std::nullopt;
+    product *= length;
+  }
+  return empty ? 0 : product;
+}
+
 v1::Tensor ToProto(const torch::Tensor& tensor) {
   const torch::Tensor dense = tensor.detach().to(torch::kCPU).contiguous();
   v1::Tensor proto;
@@ -74,22 +85,19 @@ absl::StatusOr<torch::Tensor> FromProto(const v1::Tensor& tensor, std::string_vi
     return absl::InvalidArgumentError(absl::StrFormat("%s: %d axes, at most %d are allowed",
                                                       Text(what), tensor.shape_size(), kAxesMax));
   }
-  int64_t elements = 1;
-  for (int64_t axis : tensor.shape()) {
-    if (axis < 0 || axis > kElementsMax || (axis > 0 && elements > kElementsMax / axis)) {
-      return absl::InvalidArgumentError(absl::StrFormat("%s: shape [%s] is not allowed", Text(what),
-                                                        absl::StrJoin(tensor.shape(), ", ")));
-    }
-    elements *= axis;
+  const std::vector<int64_t> shape(tensor.shape().begin(), tensor.shape().end());
+  const std::optional<int64_t> elements = ElementsOf(shape);
+  if (!elements) {
+    return absl::InvalidArgumentError(absl::StrFormat("%s: shape [%s] is not allowed", Text(what),
+                                                      absl::StrJoin(tensor.shape(), ", ")));
   }
-  const size_t bytes = static_cast<size_t>(elements) * torch::elementSize(*dtype);
+  const size_t bytes = static_cast<size_t>(*elements) * torch::elementSize(*dtype);
   if (bytes != tensor.data().size()) {
     return absl::InvalidArgumentError(
         absl::StrFormat("%s: shape [%s] needs %d bytes, got %d", Text(what),
                         absl::StrJoin(tensor.shape(), ", "), bytes, tensor.data().size()));
   }
-  torch::Tensor result = torch::empty(
-      std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end()), torch::dtype(*dtype));
+  torch::Tensor result = torch::empty(shape, torch::dtype(*dtype));
   if (bytes > 0) std::memcpy(result.data_ptr(), tensor.data().data(), bytes);
   return result;
 }

@@ -5,6 +5,7 @@
 #include <torch/types.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,11 @@
 #include "mentor/v1/tensor.pb.h"
 
 namespace mentor::learner {
+
+// Elements of a tensor of this shape, which came from elsewhere. None where LibTorch could not make
+// it: an axis is negative, or the product of all axes but those of 0 is more than 2^32, which no
+// tensor of ours has.
+std::optional<int64_t> ElementsOf(at::IntArrayRef shape);
 
 // Copies a CPU or GPU tensor of a supported dtype (float32, float64, int64, uint8).
 v1::Tensor ToProto(const torch::Tensor& tensor);

@@ -30,6 +30,7 @@ int HashAll(const std::vector<StateExperiment>& experiments) {
       continue;
     }
     any = true;
+    WarnOfDamage(*hash);
     std::printf("%s  %-*s  %s\n", hash->state_hash.c_str(), static_cast<int>(name_width),
                 Printable(one.id).c_str(), one.folder.c_str());
   }
@@ -41,6 +42,7 @@ int Hash(const std::string& folder) {
   if (experiments.size() > 1) return HashAll(experiments);
   const auto hash = HashRun(folder);
   if (!hash.ok()) return Fail(hash.status());
+  WarnOfDamage(*hash);
   std::printf("%s\n", hash->state_hash.c_str());
   return kExitOk;
 }

@@ -40,7 +40,7 @@ std::optional<meta_learner::RuleNeeds> NeedsWith(const meta_learner::RuleEntry& 
   spec.mutable_signal()->MergeFrom(signal);
   spec.mutable_evaluation()->set_lifetimes_per_goal(0);
   Violations violations;
-  const auto parts = meta_learner::MakeParts(WithDefaults(spec), 1, &violations);
+  const auto parts = meta_learner::LookAtParts(WithDefaults(spec), &violations);
   if (parts.rule == nullptr || !violations.empty()) return std::nullopt;
   return parts.rule->needs();
 }

@@ -77,9 +77,8 @@ std::unique_ptr<AgentTrainer> NewAutogradTrainer(const TrainerSetup& setup);
 std::optional<int64_t> PpoDeviceBytes(const AgentShape& shape, const PpoConfig& config,
                                       int64_t num_agents, int64_t steps);
 
-// Rows of a minibatch; the last one may have fewer.
 inline int64_t MinibatchRows(const PpoConfig& config, int64_t steps) {
-  return steps / config.minibatches;
+  return MinibatchSteps(steps, config.minibatches);
 }
 inline int64_t StepsOfEpoch(const PpoConfig& config, int64_t steps) {
   const int64_t rows = MinibatchRows(config, steps);

@@ -245,7 +245,7 @@ Tensor TakeRows(const Tensor& x, const Tensor& rows) {
 
 std::vector<Tensor> DrawMinibatches(const MinibatchOrder& order, int64_t num_agents, int64_t steps,
                                     int64_t epochs, int64_t minibatches) {
-  const int64_t size = steps / minibatches;
+  const int64_t size = MinibatchSteps(steps, minibatches);
   std::vector<Tensor> drawn;
   for (int64_t epoch = 0; epoch < epochs; ++epoch) {
     Tensor rows = torch::empty({num_agents, steps}, torch::kInt64);

@@ -39,7 +39,7 @@ absl::Status CheckMinibatches(int64_t minibatches, bool normalize_advantage, int
         "agent.minibatches: ", minibatches, " minibatches of ", steps, " steps; use 1 to ", steps));
   }
   if (!normalize_advantage) return absl::OkStatus();
-  const int64_t size = steps / minibatches, rest = steps % size;
+  const int64_t size = MinibatchSteps(steps, minibatches), rest = steps % size;
   if (size > 1 && rest != 1) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("agent.minibatches: ", minibatches, " minibatches of ", steps,

@@ -40,6 +40,10 @@ struct PpoConfig {
 // update counts from 1 to num_updates = inner iterations - 1; it matters for annealing only.
 PpoConfig PpoConfigFromSpec(const v1::AgentSpec& spec, int64_t update, int64_t num_updates);
 
+// Steps of a minibatch, when so many are cut into so many; the last one may have fewer.
+inline int64_t MinibatchSteps(int64_t steps, int64_t minibatches) {
+  return steps / minibatches;
+}
 // INVALID_ARGUMENT when T steps cannot be cut into these minibatches: fewer steps than minibatches,
 // or, with standardised advantages, a minibatch of a single step, which has no standard deviation.
 absl::Status CheckMinibatches(int64_t minibatches, bool normalize_advantage, int64_t steps);

@@ -52,6 +52,10 @@ void CheckAdaptation(const AdaptationConfig& config, const v1::ExperimentSpec& s
                       config.steps, iterations));
 }
 
+int64_t GraphNumbersPerStep(const StateStdPolicy::Shape& policy) {
+  return policy.observation_size + 8 * policy.hidden_units + 4 * policy.action_size + 16;
+}
+
 torch::Tensor AdaptationRewards(const AdaptationConfig& config, const Segment& segment) {
   return config.shaped ? segment.shaped_rewards : segment.success_signals;
 }
@@ -166,12 +170,10 @@ const RegisterInnerLoop kAdaptation({
           ReadAdaptation(context.options, context.shard->shape()).policy;
       const int64_t size = StateStdPolicy(policy).layout().size();
       // The gradient of one agent's step, over all its steps at once.
-      const int64_t graph =
-          policy.observation_size + 8 * policy.hidden_units + 4 * policy.action_size + 16;
       return {.state = 2 * size,
               .saved = size,
               .policy = size,
-              .per_thread = 4 * size + 3 * context.steps() * graph};
+              .per_thread = 4 * size + 3 * context.steps() * GraphNumbersPerStep(policy)};
     },
 });
 

@@ -31,6 +31,9 @@ AdaptationConfig ReadAdaptation(const OptionValues& options, const v1::Environme
 void CheckAdaptation(const AdaptationConfig& config, const v1::ExperimentSpec& spec,
                      Violations* violations);
 
+// Numbers of a forward pass through the policy with its graph, for one step.
+int64_t GraphNumbersPerStep(const StateStdPolicy::Shape& policy);
+
 // What agents learn from: [S, T].
 torch::Tensor AdaptationRewards(const AdaptationConfig& config, const Segment& segment);
 

@@ -26,6 +26,7 @@
 #include "learner/agents/ppo_loss.h"
 #include "learner/agents/state_std_policy.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/learning_loop.h"
 #include "learner/inner_loops/perturbation.h"
 #include "learner/inner_loops/shared.h"
 
@@ -43,34 +44,21 @@ namespace {
 
 constexpr double kContextStd = 0.01;
 
-v1::RewardSource RewardOf(v1::SignalInput input) {
-  switch (input) {
-    case v1::SHAPED:
-      return v1::REWARD_SOURCE_SHAPED;
-    case v1::SUCCESS_AND_SHAPED:
-      return v1::REWARD_SOURCE_SPARSE_AND_SHAPED;
-    default:
-      return v1::REWARD_SOURCE_SPARSE;
-  }
-}
-
 // x [S, n, ...] behind the last N - n of `kept` [S, N, ...].
 Tensor Shifted(const Tensor& kept, const Tensor& x) {
   return torch::cat({kept.narrow(1, x.size(1), kept.size(1) - x.size(1)), x.to(kept.options())}, 1);
 }
 
-class EvolvedLoss : public InnerLoop {
+class EvolvedLoss : public LearningLoop {
  public:
-  explicit EvolvedLoss(InnerLoopContext context)
-      : context_(std::move(context)),
-        sizes_(*context_.network->loss_sizes()),
-        shape_(ShapeOfAgents(context_.shard->spec().agent(), context_.shard->shape())),
+  explicit EvolvedLoss(const InnerLoopContext& context)
+      : LearningLoop(context, ShapeOfAgents(context.shard->spec().agent(), context.shard->shape())),
+        sizes_(*context.network->loss_sizes()),
         layout_(AgentLayout(shape_)),
-        mix_(Mix()),
-        normaliser_(NormaliserOf(context_)) {}
+        mix_(Mix()) {}
 
   void Begin() override {
-    agents_ = FreshAgents(context_, shape_);
+    LearningLoop::Begin();
     const int64_t num_agents = context_.num_agents();
     Tensor numbers = torch::empty({num_agents, sizes_.context}, torch::kFloat64);
     for (int64_t s = 0; s < num_agents && sizes_.context > 0; ++s) {
@@ -96,8 +84,7 @@ class EvolvedLoss : public InnerLoop {
     const Segment seen = normaliser_.Normalise(segment);
     Remember(seen);
     report->statistics["mix"] = mix_;
-    if (iteration + 1 < context_.shard->spec().lifetime().iterations())
-      Update(iteration, seen, report);
+    if (LearnsAfter(iteration)) Update(iteration, seen, report);
     normaliser_.Add(segment.observations);
     report->update_seconds += timer.Seconds();
     return segment;
@@ -108,9 +95,7 @@ class EvolvedLoss : public InnerLoop {
   }
 
   TensorMap Save() const override {
-    TensorMap state;
-    SaveAgents(agents_, &state);
-    SaveNormaliser(normaliser_, &state);
+    TensorMap state = LearningLoop::Save();
     state["buffer.observations"] = observations_;
     state["buffer.actions"] = actions_;
     state["buffer.rewards"] = rewards_;
@@ -119,9 +104,7 @@ class EvolvedLoss : public InnerLoop {
   }
 
   absl::Status Load(const TensorMap& state) override {
-    Begin();
-    MENTOR_RETURN_IF_ERROR(LoadAgents(state, &agents_));
-    MENTOR_RETURN_IF_ERROR(LoadNormaliser(state, &normaliser_));
+    MENTOR_RETURN_IF_ERROR(LearningLoop::Load(state));
     MENTOR_RETURN_IF_ERROR(LoadInto(state, "buffer.observations", &observations_));
     MENTOR_RETURN_IF_ERROR(LoadInto(state, "buffer.actions", &actions_));
     MENTOR_RETURN_IF_ERROR(LoadInto(state, "buffer.rewards", &rewards_));
@@ -149,7 +132,7 @@ class EvolvedLoss : public InnerLoop {
   Tensor Networks(const Tensor& theta) const { return theta.narrow(1, 0, layout_.size()); }
 
   Tensor RewardsOf(const Segment& segment) const {
-    return BaselineRewards(segment, RewardOf(context_.shard->spec().signal().input()));
+    return TaskReward(segment, context_.shard->spec().signal().input());
   }
 
   // The newest N steps, as the agents saw them.
@@ -282,13 +265,9 @@ class EvolvedLoss : public InnerLoop {
                                                     .item<double>();
   }
 
-  const InnerLoopContext context_;
   const LossSizes sizes_;
-  const AgentShape shape_;
   const ParamLayout layout_;  // Of policy and critic; the context's numbers follow in theta.
   const double mix_;          // w
-  ObservationNormaliser normaliser_;
-  AgentBatch agents_;
   // [S, N, ...] float32, oldest first; zeros before the first steps.
   Tensor observations_, actions_, rewards_, dones_;
 };

@@ -15,9 +15,9 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "learner/agents/policy_weights.h"
 #include "learner/agents/ppo.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/learning_loop.h"
 #include "learner/inner_loops/shared.h"
 
 namespace mentor::learner {
@@ -89,43 +89,21 @@ void CheckHyperparameters(const OptionValues& options, Violations* violations) {
 
 namespace {
 
-class Population : public InnerLoop {
+class Population : public LearningLoop {
  public:
-  Population(InnerLoopContext context, v1::RewardSource reward)
-      : context_(std::move(context)),
+  Population(const InnerLoopContext& context, v1::RewardSource reward)
+      : LearningLoop(context, ShapeOfAgents(context.shard->spec().agent(), context.shard->shape())),
         reward_(reward),
-        shape_(ShapeOfAgents(context_.shard->spec().agent(), context_.shard->shape())),
-        tuned_(TunedHyperparameters(context_.options)),
-        normaliser_(NormaliserOf(context_)) {}
-
-  void Begin() override { agents_ = FreshAgents(context_, shape_); }
+        tuned_(TunedHyperparameters(context.options)) {}
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
                                   LoopReport* report) override {
     MENTOR_ASSIGN_OR_RETURN(Segment segment, collect(Policies()));
     const CpuTimer timer;
-    if (iteration + 1 < context_.shard->spec().lifetime().iterations())
-      MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
+    if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
     normaliser_.Add(segment.observations);
     report->update_seconds += timer.Seconds();
     return segment;
-  }
-
-  std::vector<v1::PolicyWeights> Policies() const override {
-    return ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
-  }
-
-  TensorMap Save() const override {
-    TensorMap state;
-    SaveAgents(agents_, &state);
-    SaveNormaliser(normaliser_, &state);
-    return state;
-  }
-
-  absl::Status Load(const TensorMap& state) override {
-    Begin();
-    MENTOR_RETURN_IF_ERROR(LoadAgents(state, &agents_));
-    return LoadNormaliser(state, &normaliser_);
   }
 
  private:
@@ -195,12 +173,8 @@ class Population : public InnerLoop {
     return one;
   }
 
-  const InnerLoopContext context_;
   const v1::RewardSource reward_;
-  const AgentShape shape_;
   const std::vector<Hyperparameter> tuned_;
-  ObservationNormaliser normaliser_;
-  AgentBatch agents_;
 };
 
 const RegisterInnerLoop kPopulation({

@@ -6,24 +6,20 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
-#include "learner/agents/observation_normaliser.h"
-#include "learner/agents/policy_weights.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/learning_loop.h"
 #include "learner/inner_loops/shared.h"
 
 namespace mentor::learner {
 namespace {
 
-class Ppo : public InnerLoop {
+class Ppo : public LearningLoop {
  public:
-  explicit Ppo(InnerLoopContext context)
-      : context_(std::move(context)),
-        shape_(ShapeOfAgents(*context_.shard)),
-        weights_(context_.meta_parameters),
-        normaliser_(NormaliserOf(context_)) {}
+  explicit Ppo(const InnerLoopContext& context)
+      : LearningLoop(context, ShapeOfAgents(*context.shard)), weights_(context.meta_parameters) {}
 
   void Begin() override {
-    agents_ = FreshAgents(context_, shape_);
+    LearningLoop::Begin();
     if (context_.network == nullptr) return;
     signal_ = context_.network->InitialState(context_.num_agents(), torch::kFloat32);
   }
@@ -37,21 +33,14 @@ class Ppo : public InnerLoop {
       report->signal_seconds += timer.Seconds();
     }
     const CpuTimer timer;
-    if (iteration + 1 < context_.shard->spec().lifetime().iterations())
-      MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
+    if (LearnsAfter(iteration)) MENTOR_RETURN_IF_ERROR(Update(iteration, segment, report));
     normaliser_.Add(segment.observations);
     report->update_seconds += timer.Seconds();
     return segment;
   }
 
-  std::vector<v1::PolicyWeights> Policies() const override {
-    return ToPolicyWeights(shape_, normaliser_.Fold(shape_, agents_.theta));
-  }
-
   TensorMap Save() const override {
-    TensorMap state;
-    SaveAgents(agents_, &state);
-    SaveNormaliser(normaliser_, &state);
+    TensorMap state = LearningLoop::Save();
     for (size_t i = 0; i < signal_.recurrent.size(); ++i)
       state[absl::StrFormat("signal.recurrent.%d", i)] = signal_.recurrent[i].cpu();
     if (signal_.previous.defined()) state["signal.previous"] = signal_.previous.cpu();
@@ -59,9 +48,7 @@ class Ppo : public InnerLoop {
   }
 
   absl::Status Load(const TensorMap& state) override {
-    Begin();
-    MENTOR_RETURN_IF_ERROR(LoadAgents(state, &agents_));
-    MENTOR_RETURN_IF_ERROR(LoadNormaliser(state, &normaliser_));
+    MENTOR_RETURN_IF_ERROR(LearningLoop::Load(state));
     for (size_t i = 0; i < signal_.recurrent.size(); ++i) {
       MENTOR_RETURN_IF_ERROR(
           LoadInto(state, absl::StrFormat("signal.recurrent.%d", i), &signal_.recurrent[i]));
@@ -92,11 +79,7 @@ class Ppo : public InnerLoop {
                        normaliser_.Normalise(segment), signal, &agents_, report);
   }
 
-  const InnerLoopContext context_;
-  const AgentShape shape_;
   const torch::Tensor weights_;
-  ObservationNormaliser normaliser_;
-  AgentBatch agents_;
   SignalState signal_;
 };
 

@@ -54,11 +54,11 @@ ObservationNormaliser NormaliserOf(const InnerLoopContext& context) {
 torch::Tensor BaselineRewards(const Segment& segment, v1::RewardSource source) {
   switch (source) {
     case v1::REWARD_SOURCE_SPARSE:
-      return segment.success_signals;
+      return TaskReward(segment, v1::SUCCESS);
     case v1::REWARD_SOURCE_SPARSE_AND_SHAPED:
-      return segment.shaped_rewards + segment.success_signals;  // float64
+      return TaskReward(segment, v1::SUCCESS_AND_SHAPED);
     default:
-      return segment.shaped_rewards;
+      return TaskReward(segment, v1::SHAPED);
   }
 }
 

@@ -12,9 +12,9 @@
 
 #include "common/check.h"
 #include "learner/agents/folded_input.h"
-#include "learner/agents/observation_normaliser.h"
 #include "learner/agents/policy_weights.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "learner/inner_loops/learning_loop.h"
 #include "learner/inner_loops/shared.h"
 #include "learner/signals/discriminator.h"
 
@@ -81,18 +81,14 @@ Tensor Reached(const SkillsConfig& config, const Segment& segment) {
 
 namespace {
 
-class Skills : public InnerLoop {
+class Skills : public LearningLoop {
  public:
-  Skills(InnerLoopContext context, const SkillsConfig& config,
+  Skills(const InnerLoopContext& context, const SkillsConfig& config,
          std::shared_ptr<const Discriminator> discriminator)
-      : context_(std::move(context)),
+      : LearningLoop(context, WithInput(ShapeOfAgents(*context.shard), config.skills)),
         config_(config),
         discriminator_(std::move(discriminator)),
-        seen_(ShapeOfAgents(*context_.shard)),
-        shape_(WithInput(seen_, config.skills)),
-        normaliser_(NormaliserOf(context_)) {}
-
-  void Begin() override { agents_ = FreshAgents(context_, shape_); }
+        seen_(ShapeOfAgents(*context.shard)) {}
 
   absl::StatusOr<Segment> Iterate(uint32_t iteration, const Collect& collect,
                                   LoopReport* report) override {
@@ -112,8 +108,8 @@ class Skills : public InnerLoop {
       report->signal_seconds += timer.Seconds();
     }
     const CpuTimer timer;
-    const int64_t iterations = context_.shard->spec().lifetime().iterations();
-    if (iteration + 1 < iterations) {
+    if (LearnsAfter(iteration)) {
+      const int64_t iterations = context_.shard->spec().lifetime().iterations();
       MENTOR_RETURN_IF_ERROR(UpdateByPpo(context_, shape_, iteration, iterations - 1,
                                          WithSkills(segment, of_steps), segment.signals, &agents_,
                                          report));
@@ -125,19 +121,6 @@ class Skills : public InnerLoop {
 
   // Those of the first skill.
   std::vector<v1::PolicyWeights> Policies() const override { return PoliciesOfSkill(0); }
-
-  TensorMap Save() const override {
-    TensorMap state;
-    SaveAgents(agents_, &state);
-    SaveNormaliser(normaliser_, &state);
-    return state;
-  }
-
-  absl::Status Load(const TensorMap& state) override {
-    Begin();
-    MENTOR_RETURN_IF_ERROR(LoadAgents(state, &agents_));
-    return LoadNormaliser(state, &normaliser_);
-  }
 
  private:
   // One for each agent.
@@ -171,12 +154,9 @@ class Skills : public InnerLoop {
     return seen;
   }
 
-  const InnerLoopContext context_;
   const SkillsConfig config_;
   const std::shared_ptr<const Discriminator> discriminator_;
-  const AgentShape seen_, shape_;  // Of what actors get; with the skill.
-  ObservationNormaliser normaliser_;
-  AgentBatch agents_;
+  const AgentShape seen_;  // What actors get: without the skill.
 };
 
 // The shard's loop; violations where network and spec do not fit.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -9,6 +10,7 @@
 
 #include "common/check.h"
 #include "common/registry.h"
+#include "common/spec/spec.h"
 #include "envs/environment.h"
 #include "envs/wrapper.h"
 
@@ -86,14 +88,9 @@ std::vector<AdrParameter> WrapperParameters(const v1::ExperimentSpec& spec,
 
 // Each number of the tasks that has a range.
 std::vector<AdrParameter> TaskParameters(const v1::ExperimentSpec& spec, Violations* violations) {
-  const v1::TaskSetSpec* set = nullptr;
-  int training_sets = 0;
-  for (const v1::TaskSetSpec& one : spec.benchmark().task_set()) {
-    if (one.split() != v1::TRAIN) continue;
-    ++training_sets;
-    set = &one;
-  }
-  if (training_sets != 1 || set->range().empty() || set->goals() > 0) {
+  const std::optional<int> place = OnlyTrainingSet(spec);
+  const v1::TaskSetSpec* set = place ? &spec.benchmark().task_set(*place) : nullptr;
+  if (set == nullptr || set->range().empty() || set->goals() > 0) {
     violations->Add("curriculum.option.parameters",
                     "is task, which takes benchmark custom with one task_set for training whose "
                     "tasks are drawn from ranges afresh (range, and goals 0); write one, or set "
@@ -115,15 +112,13 @@ std::vector<AdrParameter> TaskParameters(const v1::ExperimentSpec& spec, Violati
 // Ranges of which the environment refuses some would end the experiment at such a task.
 void ProbeTasks(const v1::ExperimentSpec& spec, const std::vector<AdrParameter>& parameters,
                 Violations* violations) {
-  const auto& sets = spec.benchmark().task_set();
-  const auto set = std::find_if(sets.begin(), sets.end(), [](const v1::TaskSetSpec& one) {
-    return one.split() == v1::TRAIN;
-  });
+  const int place = OnlyTrainingSet(spec).value();
+  const v1::TaskSetSpec& set = spec.benchmark().task_set(place);
   v1::EnvironmentTask task;
-  task.set_environment(set->environment());
-  *task.mutable_options() = set->option();
-  for (const v1::ParameterRange& range : set->range()) task.add_parameters(range.low());
-  const auto environment = envs::MakeEnvironment(set->environment(), set->option());
+  task.set_environment(set.environment());
+  *task.mutable_options() = set.option();
+  for (const v1::ParameterRange& range : set.range()) task.add_parameters(range.low());
+  const auto environment = envs::MakeEnvironment(set.environment(), set.option());
   if (!environment.ok()) return;  // The benchmark says so.
   const RandomStream random{.purpose = Purpose::kCurriculum};
   for (uint32_t probe = 0; probe < kProbes; ++probe) {
@@ -137,7 +132,7 @@ void ProbeTasks(const v1::ExperimentSpec& spec, const std::vector<AdrParameter>&
     task.set_parameters(at.place, at.limits[probe % 2]);
     const absl::Status status = (*environment)->SetTask(task);
     if (status.ok()) continue;
-    violations->Add(absl::StrFormat("benchmark.task_set[%d].range", set - sets.begin()),
+    violations->Add(absl::StrFormat("benchmark.task_set[%d].range", place),
                     absl::StrFormat("holds tasks that are refused, which a curriculum would draw; "
                                     "narrow it: %s",
                                     status.message()));

@@ -1,11 +1,15 @@
 #include "meta_learner/experiment/spec_memory.h"
 
 #include <algorithm>
+#include <cmath>
+
+#include <absl/strings/str_format.h>
 
 #include "common/spec/spec.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/shards.h"
+#include "meta_learner/fleet/shard_board.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -26,6 +30,7 @@ v1::Shard ShardOf(const v1::ExperimentSpec& spec, const envs::Benchmark& benchma
       static_cast<uint32_t>(learner::FindInnerLoop(shard.inner_loop().name())->collections));
   shard.set_iterations(spec.lifetime().iterations());
   for (uint32_t i = 0; i < lifetimes; ++i) shard.add_lifetimes();
+  shard.set_outer_learning(true);
   return shard;
 }
 
@@ -47,22 +52,28 @@ learner::ShardMemory Larger(const learner::ShardMemory& a, const learner::ShardM
 }
 
 // What the results of one outer update take, and the rule.
-double MetaLearnerBytes(const v1::Shard& shard, const RuleNeeds& needs, double parameters) {
+double MetaLearnerBytes(const v1::Shard& shard, const RuleNeeds& needs, const RuleSizes& rule) {
   const v1::ExperimentSpec& spec = shard.spec();
   const double lifetimes = spec.rule().lifetimes_per_update();
   const double steps = double{1} * spec.lifetime().steps_per_iteration() * shard.collections() *
-                       (needs.decisions_inside_lifetime ? 1 : spec.lifetime().iterations());
+                       (needs.decisions_inside_lifetime ? 1
+                        : needs.training_iterations > 0 ? needs.training_iterations
+                                                        : spec.lifetime().iterations());
   const double both = shard.shape().observation_size() + double{1} * shard.shape().action_size();
   // A step as message, as tensor, in the batch of all lifetimes, and as the rule's own features.
   double numbers = lifetimes * steps * (needs.segments ? 5 * (both + 13) : 3 * 8);
   // Agents that live on, as they came, as they are kept, and as they go out.
   if (needs.decisions_inside_lifetime) {
-    if (const auto loop = learner::SizesOfLoop(shard, static_cast<int64_t>(parameters)))
+    if (const auto loop = learner::SizesOfLoop(shard, rule.meta_parameters))
       numbers += 4 * lifetimes * static_cast<double>(loop->saved);
   }
-  // Weights, optimizer, gradients and their copies in a checkpoint.
-  numbers += 24 * parameters;
-  return kProcessBytes + kMargin * kNumberBytes * numbers;
+  // The gradient of each shard in double, as message and as tensor.
+  if (learner::GivesGradient(shard)) {
+    const double shards = std::ceil(lifetimes / spec.rule().shard_lifetimes());
+    numbers += 4 * shards * static_cast<double>(rule.meta_parameters);
+  }
+  return kProcessBytes + kMargin * (kNumberBytes * numbers + rule.bytes +
+                                    kUsualLearnerThreads * rule.bytes_per_thread);
 }
 
 }  // namespace
@@ -70,16 +81,18 @@ double MetaLearnerBytes(const v1::Shard& shard, const RuleNeeds& needs, double p
 std::optional<SpecMemory> MemoryOfSpec(const v1::ExperimentSpec& given) {
   const v1::ExperimentSpec spec = WithDefaults(given);
   Violations violations;
-  const ExperimentParts parts = MakeParts(spec, /*num_threads=*/1, &violations);
+  const ExperimentParts parts = LookAtParts(spec, &violations);
   if (!violations.empty()) return std::nullopt;
   const RuleNeeds needs = parts.rule->needs();
-  const int64_t parameters = parts.rule->meta_parameters().numel();
+  const RuleSizes rule = parts.rule->Sizes();
+  const int64_t parameters = rule.meta_parameters;
   const uint32_t whole = spec.rule().shard_lifetimes(), all = spec.rule().lifetimes_per_update();
   const auto memory_of = [&](uint32_t lifetimes) {
     v1::Shard shard = ShardOf(spec, *parts.benchmark, lifetimes);
-    shard.set_outer_learning(true);
     shard.set_return_snapshot(needs.decisions_inside_lifetime);
+    shard.set_deterministic_episodes(static_cast<uint32_t>(rule.deterministic_episodes));
     const learner::ShardMemory training = learner::MemoryOf(shard, parameters);
+    shard.set_deterministic_episodes(0);
     if (spec.evaluation().lifetimes_per_goal() == 0) return training;
     return Larger(training, learner::MemoryOf(BaselineOf(std::move(shard)), parameters));
   };
@@ -88,10 +101,19 @@ std::optional<SpecMemory> MemoryOfSpec(const v1::ExperimentSpec& given) {
       .largest = memory_of(std::min(whole, all)),
       .smallest = memory_of(last > 0 ? last : std::min(whole, all)),
       .one_lifetime = memory_of(1),
-      .meta_learner_bytes = static_cast<uint64_t>(MetaLearnerBytes(
-          ShardOf(spec, *parts.benchmark, 1), needs, static_cast<double>(parameters))),
+      .meta_learner_bytes =
+          static_cast<uint64_t>(MetaLearnerBytes(ShardOf(spec, *parts.benchmark, 1), needs, rule)),
       .meta_learner_device_bytes =
           static_cast<uint64_t>(kMargin * static_cast<double>(parts.rule->DeviceBytes()))};
+}
+
+void CheckMachine(const SpecMemory& memory, uint64_t machine_bytes, Violations* violations) {
+  if (machine_bytes == 0 || memory.meta_learner_bytes <= machine_bytes) return;
+  violations->Add(
+      "rule", absl::StrFormat("needs %s of the meta-learner, whose machine has %s for it; take "
+                              "fewer lifetimes or members, smaller agents and networks, or give "
+                              "the meta-learner a machine with more memory",
+                              Gigabytes(memory.meta_learner_bytes), Gigabytes(machine_bytes)));
 }
 
 }  // namespace mentor::meta_learner

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "common/violations.h"
 #include "learner/shard_memory.h"
 #include "mentor/v1/spec.pb.h"
 
@@ -21,5 +22,7 @@ struct SpecMemory {
 
 // Nothing for a spec that cannot be run.
 std::optional<SpecMemory> MemoryOfSpec(const v1::ExperimentSpec& spec);
+// A violation where the meta-learner's machine has less for it; 0 bytes: nobody knows how much.
+void CheckMachine(const SpecMemory& memory, uint64_t machine_bytes, Violations* violations);
 
 }  // namespace mentor::meta_learner

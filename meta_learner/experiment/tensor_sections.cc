@@ -3,10 +3,13 @@
 #include <ATen/Functions.h>
 
 #include <cstring>
+#include <optional>
+#include <vector>
 
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "learner/tensor_proto.h"
 
 namespace mentor::meta_learner {
 namespace {
@@ -60,28 +63,15 @@ absl::StatusOr<torch::Tensor> DecodeTensor(std::string_view bytes) {
   }
   if (type == nullptr) return bad(absl::StrFormat("dtype %d", code));
   if (rank > kRankMax || bytes.size() < 8 + 8 * rank) return bad(absl::StrFormat("rank %d", rank));
-  const auto element_bytes = static_cast<int64_t>(c10::elementSize(type->type));
-  const auto elements_max = static_cast<int64_t>(bytes.size()) / element_bytes;
   std::vector<int64_t> shape(rank);
   if (rank > 0) std::memcpy(shape.data(), bytes.data() + 8, 8 * rank);
-  int64_t elements = 1;
-  for (const int64_t size : shape) {
-    // Each product stays below the number of bytes there are, so it cannot overflow.
-    if (size < 0 || (size > 0 && elements > elements_max / size))
-      return bad(absl::StrFormat("an axis of %d", size));
-    elements *= size;
-  }
+  const std::optional<int64_t> elements = learner::ElementsOf(shape);
+  if (!elements) return bad(absl::StrFormat("shape %s", c10::str(at::IntArrayRef(shape))));
   const std::string_view data = bytes.substr(8 + 8 * rank);
-  if (data.size() != static_cast<size_t>(elements * element_bytes)) {
-    return bad(absl::StrFormat("%d bytes of elements, expected %d", data.size(),
-                               elements * element_bytes));
-  }
-  torch::Tensor tensor;
-  try {
-    tensor = at::empty(shape, at::TensorOptions().dtype(type->type));
-  } catch (const c10::Error& error) {  // Strides that overflow beside an axis of 0.
-    return bad(error.what_without_backtrace());
-  }
+  const size_t data_bytes = static_cast<size_t>(*elements) * c10::elementSize(type->type);
+  if (data.size() != data_bytes)
+    return bad(absl::StrFormat("%d bytes of elements, expected %d", data.size(), data_bytes));
+  torch::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(type->type));
   if (!data.empty()) std::memcpy(tensor.mutable_data_ptr(), data.data(), data.size());
   return tensor;
 }

@@ -45,6 +45,18 @@ absl::StatusOr<double> CheckedRho(int64_t lifetime, const Tensor& here, const Te
       lifetime, error, kRhoErrorMax));
 }
 
+RuleSizes SizesOverLifetimes(int64_t meta_parameters, int64_t lifetimes, int64_t kept,
+                             int64_t graph, bool twice) {
+  const auto q = static_cast<double>(meta_parameters);
+  RuleSizes sizes = SizesOfWeights(meta_parameters);
+  sizes.bytes += static_cast<double>(lifetimes) *
+                 (sizeof(double) * q + sizeof(float) * static_cast<double>(kept));
+  // Weights and gradients of the lifetime at hand, in both precisions.
+  sizes.bytes_per_thread =
+      sizeof(float) * (8 * q + (twice ? 6.0 : 3.0) * static_cast<double>(graph));
+  return sizes;
+}
+
 absl::StatusOr<Tensor> MeanOver(learner::WorkerPool* pool, int64_t n,
                                 const std::function<Tensor(int64_t)>& of_lifetime) {
   std::vector<Tensor> parts(n);

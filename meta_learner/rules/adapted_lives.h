@@ -24,6 +24,11 @@ absl::Status CheckLives(const LifetimeBatch& batch, int64_t lifetimes, int64_t s
 absl::StatusOr<double> CheckedRho(int64_t lifetime, const torch::Tensor& here,
                                   const torch::Tensor& acted);
 
+// What a rule of so many meta-parameters holds that goes over lifetimes by MeanOver: a gradient of
+// each, and `kept` numbers more; on each thread one lifetime, of which a forward pass with its
+// graph is `graph` numbers. `twice`: that is differentiated twice.
+RuleSizes SizesOverLifetimes(int64_t meta_parameters, int64_t lifetimes, int64_t kept,
+                             int64_t graph, bool twice);
 // Mean over n lifetimes of what of_lifetime gives with gradients on: float64, added in their order.
 // A null pool: on the calling thread.
 absl::StatusOr<torch::Tensor> MeanOver(learner::WorkerPool* pool, int64_t n,

@@ -153,7 +153,7 @@ const RegisterRule kBlackBox({
             "signal.name",
             absl::StrCat("is '", context.spec.signal().name(),
                          "', whose signals have no density; the black-box rule samples "
-                         "them: take lstm, mlp or attention with option density, or a rule by "
+                         "them: take lstm, or mlp or attention with option density, or a rule by "
                          "gradient"));
       if (!violations->empty()) return nullptr;
       return std::make_unique<BlackBox>(context, options, config);

@@ -66,6 +66,13 @@ class Diayn : public OuterRule {
   RuleNeeds needs() const override { return {.decisions_inside_lifetime = true}; }
   Tensor meta_parameters() const override { return weights_; }
 
+  RuleSizes Sizes() const override {
+    return SizesOverLifetimes(
+        weights_.numel(), lifetimes_, /*kept=*/0,
+        config_.episodes * config_.episode_steps * discriminator_->NumbersPerStep(/*graph=*/true),
+        /*twice=*/false);
+  }
+
   TensorMap Save() const override { return SaveTrained(weights_, adam_); }
   absl::Status Load(const TensorMap& state) override {
     return LoadTrained(state, &weights_, &adam_);
@@ -206,8 +213,6 @@ const RegisterRule kDiayn({
                                         context.spec.signal().name()));
         return nullptr;
       }
-      // Without a benchmark, which is refused elsewhere, nothing has a size.
-      if (context.shape.action_size() == 0) return nullptr;
       const learner::SkillsConfig config =
           learner::ReadSkills(options, context.spec, context.shape, discriminator->num_skills());
       learner::CheckSkills(config, context.spec, context.shape, violations);

@@ -15,6 +15,7 @@
 #include "common/exact_math.h"
 #include "learner/agents/folded_input.h"
 #include "learner/inner_loops/latent_adaptation.h"
+#include "learner/inner_loops/shared.h"
 #include "meta_learner/rules/adapted_lives.h"
 #include "meta_learner/rules/maesn_objective.h"
 #include "meta_learner/rules/outer_rule.h"
@@ -123,6 +124,14 @@ class Maesn : public OuterRule {
             .training_iterations = static_cast<uint32_t>(config_.latent.steps + 1)};
   }
   Tensor meta_parameters() const override { return weights_; }
+
+  RuleSizes Sizes() const override {
+    const learner::AgentShape policy =
+        learner::WithInput(config_.latent.policy, config_.latent.latent);
+    return SizesOverLifetimes(weights_.numel(), config_.lifetimes, /*kept=*/0,
+                              config_.steps_per_iteration() * learner::GraphNumbersPerStep(policy),
+                              config_.trpo);
+  }
 
   TensorMap Save() const override { return SaveTrained(weights_, adam_); }
   absl::Status Load(const TensorMap& state) override {
@@ -368,8 +377,6 @@ const RegisterRule kMaesn({
     .example = "benchmark { name: 'custom' task_set { environment: 'point_reach' goals: 30 } }",
     .make = [](const RuleContext& context, const OptionValues& options,
                Violations* violations) -> std::unique_ptr<OuterRule> {
-      // Without a benchmark, which is refused elsewhere, nothing has a size.
-      if (context.shape.action_size() == 0) return nullptr;
       const MaesnConfig config = ReadConfig(context, options);
       learner::CheckLatent(config.latent, context.spec, context.shape, violations);
       if (config.tasks == 0) {

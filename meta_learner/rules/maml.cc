@@ -94,6 +94,15 @@ class Maml : public OuterRule {
     return torch::cat({weights_, torch::full({1}, MeanReward(), torch::kFloat32)});
   }
 
+  RuleSizes Sizes() const override {
+    const int64_t size = weights_.numel() + 1,
+                  begin = config_.first_order ? config_.adaptation_steps() : 0;
+    return SizesOverLifetimes(size, config_.lifetimes, /*kept=*/size,
+                              (config_.lifetime_steps() - begin) *
+                                  learner::GraphNumbersPerStep(config_.adaptation.policy),
+                              /*twice=*/true);
+  }
+
   TensorMap Save() const override {
     TensorMap state = {{"weights", weights_.clone()}, {"recent_rewards", recent_.clone()}};
     normaliser_.Save(&state);

@@ -14,6 +14,12 @@ const std::vector<const RuleEntry*>& OuterRules() {
   return all;
 }
 
+RuleSizes SizesOfWeights(int64_t meta_parameters) {
+  constexpr double kCopies = 24;
+  return {.meta_parameters = meta_parameters,
+          .bytes = kCopies * sizeof(float) * static_cast<double>(meta_parameters)};
+}
+
 namespace {
 
 // In order and in double, of the parts that have a gradient; undefined when none has.

@@ -105,6 +105,17 @@ struct PlannedRound {
   uint32_t deterministic_episodes = 0;  // Shard.deterministic_episodes
 };
 
+// What a rule holds at its worst, beside the lifetimes that it gets: bounds, for
+// experiment/spec_memory.h.
+struct RuleSizes {
+  int64_t meta_parameters = 0;         // Numbers that learners get.
+  double bytes = 0;                    // State, what an update makes of it, and its checkpoint.
+  double bytes_per_thread = 0;         // Of each thread that works on an update.
+  int64_t deterministic_episodes = 0;  // Of a round that it plans.
+};
+// Of a rule that has weights alone: optimizer, gradients, and their copies in a checkpoint.
+RuleSizes SizesOfWeights(int64_t meta_parameters);
+
 // Not thread-safe; owned by one experiment.
 class OuterRule {
  public:
@@ -127,6 +138,7 @@ class OuterRule {
   // What it says for people beside its metrics, as text by the name of a file ("lineage.csv"). A
   // function of the state; written with each checkpoint.
   virtual std::map<std::string, std::string> Tables() const { return {}; }
+  virtual RuleSizes Sizes() const { return SizesOfWeights(meta_parameters().numel()); }
   // The memory that an outer update takes of a device, if it has kernels there: a bound.
   virtual int64_t DeviceBytes() const { return 0; }
 

@@ -19,6 +19,7 @@
 
 #include "common/check.h"
 #include "common/rng.h"
+#include "meta_learner/rules/lineage.h"
 #include "meta_learner/rules/outer_rule.h"
 
 namespace mentor::meta_learner {
@@ -83,6 +84,9 @@ Selection SelectAndExplore(const PopulationConfig& config, const Tensor& scores,
 
 namespace {
 
+// Columns of the lineage before the hyperparameters: update, member, parent (-1: born).
+constexpr int64_t kMemberColumns = 3;
+
 double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t n = values.size();
@@ -99,9 +103,11 @@ class Pbt : public OuterRule {
         seed_(context.spec.seed()),
         members_(context.spec.rule().lifetimes_per_update()),
         iterations_(context.spec.lifetime().iterations()),
+        updates_(context.spec.rule().outer_updates()),
         ready_(options.Integer("ready")),
         window_(options.Integer("window")),
-        by_success_(options.Choice("score") == "success") {
+        by_success_(options.Choice("score") == "success"),
+        lineage_(kMemberColumns + static_cast<int64_t>(config_.hyperparameters.size())) {
     const auto h = static_cast<int64_t>(config_.hyperparameters.size());
     hyperparameters_ = torch::empty({members_, h}, torch::kFloat64);
     auto values = hyperparameters_.accessor<double, 2>();
@@ -114,8 +120,7 @@ class Pbt : public OuterRule {
       }
     }
     scores_ = torch::zeros({members_, 0}, torch::kFloat64);
-    lineage_ = Lineage(/*outer_step=*/0, std::vector<uint32_t>(static_cast<size_t>(members_), 0),
-                       /*born=*/true);
+    for (int64_t i = 0; i < members_; ++i) Note(/*outer_step=*/0, i, /*parent=*/-1);
   }
 
   RuleNeeds needs() const override {
@@ -123,9 +128,18 @@ class Pbt : public OuterRule {
   }
   Tensor meta_parameters() const override { return hyperparameters_.flatten().to(torch::kFloat32); }
 
+  RuleSizes Sizes() const override {
+    RuleSizes sizes = SizesOfWeights(hyperparameters_.numel());
+    // In each selection half of them at most go on as others.
+    const double copies =
+        static_cast<double>(updates_ / ready_) * static_cast<double>(members_) / 2;
+    sizes.bytes += Lineage::BytesMax(static_cast<double>(members_) + copies,
+                                     kMemberColumns + hyperparameters_.size(1));
+    return sizes;
+  }
+
   TensorMap Save() const override {
-    TensorMap state = {{"hyperparameters", hyperparameters_.clone()},
-                       {"lineage", lineage_.clone()}};
+    TensorMap state = {{"hyperparameters", hyperparameters_.clone()}, {"lineage", lineage_.rows()}};
     // None before the first inner iteration of a generation.
     if (scores_.numel() > 0) state["scores"] = scores_.clone();
     return state;
@@ -138,12 +152,11 @@ class Pbt : public OuterRule {
         learner::ReadTensor(state, "hyperparameters", {members_, h}, torch::kFloat64, "the rule"));
     Tensor scores = torch::zeros({members_, 0}, torch::kFloat64);
     if (state.contains("scores")) {
-      MENTOR_ASSIGN_OR_RETURN(scores, ReadRows(state, "scores", /*rows_first=*/false));
+      MENTOR_ASSIGN_OR_RETURN(scores, ReadScores(state.at("scores")));
     }
-    MENTOR_ASSIGN_OR_RETURN(const Tensor lineage, ReadRows(state, "lineage", /*rows_first=*/true));
+    MENTOR_ASSIGN_OR_RETURN(lineage_, Lineage::Read(state, "lineage", kMemberColumns + h));
     hyperparameters_ = hyperparameters;
     scores_ = scores;
-    lineage_ = lineage;
     parents_.reset();
     return absl::OkStatus();
   }
@@ -156,11 +169,13 @@ class Pbt : public OuterRule {
     std::string text = "update,member,parent";
     for (const Hyperparameter& x : config_.hyperparameters) absl::StrAppend(&text, ",", x.name);
     text += "\n";
-    const auto rows = lineage_.accessor<double, 2>();
+    const Tensor lineage = lineage_.rows();
+    const auto rows = lineage.accessor<double, 2>();
     for (int64_t i = 0; i < rows.size(0); ++i) {
       absl::StrAppendFormat(&text, "%.0f,%.0f,", rows[i][0], rows[i][1]);
       if (rows[i][2] >= 0) absl::StrAppendFormat(&text, "%.0f", rows[i][2]);
-      for (int64_t j = 3; j < rows.size(1); ++j) absl::StrAppendFormat(&text, ",%.9g", rows[i][j]);
+      for (int64_t j = kMemberColumns; j < rows.size(1); ++j)
+        absl::StrAppendFormat(&text, ",%.9g", rows[i][j]);
       text += "\n";
     }
     return {{"lineage.csv", std::move(text)}};
@@ -184,10 +199,13 @@ class Pbt : public OuterRule {
     double copies = 0;
     if ((outer_step + 1) % ready_ == 0 && !last) {
       const std::vector<uint32_t> parents = Select(score, batch.environments, outer_step);
-      for (size_t i = 0; i < parents.size(); ++i) copies += parents[i] != i ? 1 : 0;
+      for (size_t i = 0; i < parents.size(); ++i) {
+        if (parents[i] == i) continue;
+        ++copies;
+        Note(outer_step + 1, static_cast<int64_t>(i), parents[i]);
+      }
       kept =
           kept.index_select(0, torch::tensor(std::vector<int64_t>(parents.begin(), parents.end())));
-      if (copies > 0) lineage_ = torch::cat({lineage_, Lineage(outer_step + 1, parents, false)});
       parents_ = parents;
     }
     scores_ = kept.contiguous();
@@ -254,47 +272,33 @@ class Pbt : public OuterRule {
     return parents;
   }
 
-  // [rows, 3 + h]: update, member, parent (-1: born), hyperparameters; of those who copied
-  // somebody.
-  Tensor Lineage(uint32_t outer_step, const std::vector<uint32_t>& parents, bool born) const {
-    std::vector<Tensor> rows;
-    for (size_t i = 0; i < parents.size(); ++i) {
-      if (!born && parents[i] == i) continue;
-      const double parent = born ? -1 : static_cast<double>(parents[i]);
-      rows.push_back(torch::cat(
-          {torch::tensor({static_cast<double>(outer_step), static_cast<double>(i), parent},
-                         torch::kFloat64),
-           hyperparameters_[static_cast<int64_t>(i)]}));
-    }
-    return torch::stack(rows);
+  // -1: it was born.
+  void Note(uint32_t outer_step, int64_t member, int64_t parent) {
+    std::vector<double> row = {static_cast<double>(outer_step), static_cast<double>(member),
+                               static_cast<double>(parent)};
+    const Tensor own = hyperparameters_[member].contiguous();
+    row.insert(row.end(), own.const_data_ptr<double>(), own.const_data_ptr<double>() + own.numel());
+    lineage_.Append(row);
   }
 
-  // A tensor of the state that grows along one axis.
-  absl::StatusOr<Tensor> ReadRows(const TensorMap& state, const std::string& name,
-                                  bool rows_first) const {
-    const auto found = state.find(name);
-    const int64_t fixed = rows_first ? 3 + hyperparameters_.size(1) : members_;
-    const int64_t most = rows_first ? INT64_MAX : window_;
-    if (found == state.end() || found->second.dim() != 2 ||
-        found->second.scalar_type() != torch::kFloat64 ||
-        found->second.size(rows_first ? 1 : 0) != fixed ||
-        found->second.size(rows_first ? 0 : 1) > most) {
-      return absl::DataLossError(absl::StrCat("the checkpoint's tensor '", name,
-                                              "' of the rule is missing or has another size"));
+  absl::StatusOr<Tensor> ReadScores(const Tensor& scores) const {
+    if (scores.dim() != 2 || scores.scalar_type() != torch::kFloat64 ||
+        scores.size(0) != members_ || scores.size(1) > window_) {
+      return absl::DataLossError("the checkpoint's tensor 'scores' of the rule has another size");
     }
-    return found->second.clone().contiguous();
+    return scores.clone().contiguous();
   }
 
   // Fixed after construction.
   const PopulationConfig config_;
   const uint64_t seed_;
-  const int64_t members_, iterations_;
+  const int64_t members_, iterations_, updates_;
   const int64_t ready_, window_;
   const bool by_success_;
   // Changed by Update and Load.
   Tensor hyperparameters_;  // [F, h] float64
   Tensor scores_;           // [F, up to window] float64: of the last inner iterations
-  Tensor lineage_;          // [rows, 3 + h] float64
+  Lineage lineage_;         // kMemberColumns + h columns: of births and copies
   std::optional<std::vector<uint32_t>> parents_;
 };
 

@@ -19,7 +19,6 @@ using torch::Tensor;
 namespace {
 
 constexpr size_t kRecent = 5;
-constexpr int64_t kRows = 1 << 20;  // Of a table in a checkpoint; more than any run has.
 
 Tensor Doubles(const Tensor& x) {
   return x.to(torch::kFloat64).contiguous();
@@ -92,7 +91,7 @@ std::vector<int64_t> Admitted(const std::vector<int64_t>& order, const Tensor& b
 }
 
 Poet::Poet(PoetConfig config, uint64_t seed, const Tensor& environment, const Tensor& agent)
-    : config_(std::move(config)), seed_(seed) {
+    : config_(std::move(config)), seed_(seed), lineage_(kEventColumns + environment.numel()) {
   environments_ = Doubles(environment).unsqueeze(0).clone();
   theta_ = agent.to(torch::kFloat32).unsqueeze(0).clone();
   adam_m_ = torch::zeros_like(theta_);
@@ -102,7 +101,6 @@ Poet::Poet(PoetConfig config, uint64_t seed, const Tensor& environment, const Te
   next_id_ = 1;
   archive_ = environments_.clone();
   recent_.resize(1);
-  lineage_ = torch::zeros({0, 4 + environments_.size(1)}, torch::kFloat64);
   Note(Event::kBorn, 0, -1, environments_[0]);
   Enter(Phase::kEvolve);
 }
@@ -384,8 +382,8 @@ void Poet::Admit(const Tensor& proposal_scores) {
   consider(direct_, /*is_proposal=*/false);
   consider(proposal_scores, /*is_proposal=*/true);
   const Tensor novelty = Novelty(children_, archive_, config_.neighbours);
-  const std::vector<int64_t> admitted =
-      Admitted(ByNovelty(passed_, novelty), best, config_.mc_low, config_.mc_high, config_.admit);
+  const std::vector<int64_t> admitted = Admitted(config_.order(passed_, novelty), best,
+                                                 config_.mc_low, config_.mc_high, config_.admit);
   double sum = 0;
   for (const int64_t child : admitted) {
     const Tensor environment = children_[child].unsqueeze(0), agent = agents[child].unsqueeze(0);
@@ -412,23 +410,26 @@ void Poet::Admit(const Tensor& proposal_scores) {
 }
 
 void Poet::Note(Event event, int64_t id, int64_t other, const Tensor& environment) {
-  const Tensor row = torch::tensor({static_cast<double>(update_), static_cast<double>(event),
-                                    static_cast<double>(id), static_cast<double>(other)},
-                                   torch::kFloat64);
-  lineage_ = torch::cat({lineage_, torch::cat({row, environment}).unsqueeze(0)});
+  std::vector<double> row = {static_cast<double>(update_), static_cast<double>(event),
+                             static_cast<double>(id), static_cast<double>(other)};
+  const double* numbers = environment.const_data_ptr<double>();
+  row.insert(row.end(), numbers, numbers + environment.numel());
+  lineage_.Append(row);
 }
 
-std::string Poet::Lineage() const {
+std::string Poet::Table() const {
   constexpr const char* kEvents[] = {"born", "died", "direct", "proposal"};
   std::string text = "update,event,environment,source";
   for (int64_t i = 0; i < environments_.size(1); ++i) absl::StrAppendFormat(&text, ",x%d", i);
   text += "\n";
-  const auto rows = lineage_.accessor<double, 2>();
+  const Tensor lineage = lineage_.rows();
+  const auto rows = lineage.accessor<double, 2>();
   for (int64_t i = 0; i < rows.size(0); ++i) {
     absl::StrAppendFormat(&text, "%.0f,%s,%.0f,", rows[i][0],
                           kEvents[static_cast<size_t>(rows[i][1])], rows[i][2]);
     if (rows[i][3] >= 0) absl::StrAppendFormat(&text, "%.0f", rows[i][3]);
-    for (int64_t j = 4; j < rows.size(1); ++j) absl::StrAppendFormat(&text, ",%.9g", rows[i][j]);
+    for (int64_t j = kEventColumns; j < rows.size(1); ++j)
+      absl::StrAppendFormat(&text, ",%.9g", rows[i][j]);
     text += "\n";
   }
   return text;
@@ -452,7 +453,7 @@ TensorMap Poet::Save() const {
           {"archive", archive_.clone()},
           {"recent", recent},
           {"recent_counts", counts},
-          {"lineage", lineage_.clone()},
+          {"lineage", lineage_.rows()},
           {"counters",
            torch::tensor({int64_t{update_}, int64_t{next_number_}, next_id_}, torch::kInt64)}};
 }
@@ -461,12 +462,11 @@ absl::Status Poet::Load(const TensorMap& state) {
   const auto found = state.find("environments");
   const int64_t n = found == state.end() || found->second.dim() != 2 ? 0 : found->second.size(0);
   const int64_t k = environments_.size(1), p = theta_.size(1);
-  const auto rows = [&](const char* name) -> int64_t {
-    const auto tensor = state.find(name);
-    return tensor == state.end() || tensor->second.dim() != 2 || tensor->second.size(0) > kRows
-               ? 0
-               : tensor->second.size(0);
-  };
+  const auto archived = state.find("archive");
+  const int64_t a = archived == state.end() || archived->second.dim() != 2 ||
+                            archived->second.size(0) > kArchiveMax
+                        ? 0
+                        : archived->second.size(0);
   if (n < 1 || n > config_.max_active) {
     return absl::DataLossError(
         "the checkpoint's tensor 'environments' of the rule is missing or has another size");
@@ -480,20 +480,18 @@ absl::Status Poet::Load(const TensorMap& state) {
   MENTOR_ASSIGN_OR_RETURN(const Tensor v, read("adam.v", {n, p}, torch::kFloat32));
   MENTOR_ASSIGN_OR_RETURN(const Tensor steps, read("adam.steps", {n}, torch::kInt64));
   MENTOR_ASSIGN_OR_RETURN(const Tensor ids, read("ids", {n}, torch::kInt64));
-  MENTOR_ASSIGN_OR_RETURN(const Tensor archive,
-                          read("archive", {rows("archive"), k}, torch::kFloat64));
+  MENTOR_ASSIGN_OR_RETURN(const Tensor archive, read("archive", {a, k}, torch::kFloat64));
   MENTOR_ASSIGN_OR_RETURN(const Tensor recent,
                           read("recent", {n, static_cast<int64_t>(kRecent)}, torch::kFloat64));
   MENTOR_ASSIGN_OR_RETURN(const Tensor counts, read("recent_counts", {n}, torch::kInt64));
-  MENTOR_ASSIGN_OR_RETURN(const Tensor lineage,
-                          read("lineage", {rows("lineage"), 4 + k}, torch::kFloat64));
+  MENTOR_ASSIGN_OR_RETURN(Lineage lineage, Lineage::Read(state, "lineage", kEventColumns + k));
+  const Tensor events = lineage.rows().select(1, 1);
   MENTOR_ASSIGN_OR_RETURN(const Tensor counters, read("counters", {3}, torch::kInt64));
-  const bool legal =
-      archive.size(0) >= 1 && counts.min().item<int64_t>() >= 0 &&
-      counts.max().item<int64_t>() <= static_cast<int64_t>(kRecent) &&
-      counters.min().item<int64_t>() >= 0 &&
-      counters.narrow(0, 0, 2).max().item<int64_t>() <= UINT32_MAX &&
-      lineage.select(1, 1).ge(0).logical_and(lineage.select(1, 1).le(3)).all().item<bool>();
+  const bool legal = archive.size(0) >= 1 && counts.min().item<int64_t>() >= 0 &&
+                     counts.max().item<int64_t>() <= static_cast<int64_t>(kRecent) &&
+                     counters.min().item<int64_t>() >= 0 &&
+                     counters.narrow(0, 0, 2).max().item<int64_t>() <= UINT32_MAX &&
+                     events.ge(0).logical_and(events.le(3)).all().item<bool>();
   if (!legal) return absl::DataLossError("the checkpoint's tables of the rule are damaged");
   environments_ = environments;
   theta_ = theta;
@@ -502,7 +500,7 @@ absl::Status Poet::Load(const TensorMap& state) {
   adam_steps_ = steps;
   ids_ = ids;
   archive_ = archive;
-  lineage_ = lineage;
+  lineage_ = std::move(lineage);
   recent_.assign(static_cast<size_t>(n), {});
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j < counts[i].item<int64_t>(); ++j)
@@ -516,6 +514,10 @@ absl::Status Poet::Load(const TensorMap& state) {
   novelty_.reset();
   Enter(Phase::kEvolve);
   return absl::OkStatus();
+}
+
+int64_t Poet::ArchiveAfter(const PoetConfig& config, int64_t updates) {
+  return 1 + updates / config.mutate_every * std::min(config.admit, config.children);
 }
 
 int64_t Poet::RowsMax(const PoetConfig& config) {

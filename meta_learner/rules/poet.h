@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,6 +16,7 @@
 
 #include "learner/inner_loops/tensor_map.h"
 #include "learner/kernels/optimizer.h"
+#include "meta_learner/rules/lineage.h"
 
 namespace mentor::meta_learner {
 
@@ -54,6 +56,10 @@ struct PoetConfig {
   int64_t neighbours = 5, children = 8, admit = 1;
   double mutation = 0.1;  // Greatest change of a number as a share of its range.
   bool direct = true;     // Agents are taken over as they are too, not only after a step.
+  // In which order children that passed are looked at.
+  std::function<std::vector<int64_t>(const std::vector<int64_t>& passed,
+                                     const torch::Tensor& novelty)>
+      order = ByNovelty;
 };
 
 // Environments with their agents. An update is a few rounds: scores are asked for, received, and
@@ -90,6 +96,7 @@ class Poet {
   learner::TensorMap Save() const;
   absl::Status Load(const learner::TensorMap& state);
 
+  const PoetConfig& config() const { return config_; }
   int64_t num_active() const { return environments_.size(0); }
   uint32_t update() const { return update_; }
   const torch::Tensor& environments() const { return environments_; }  // [n, k] float64
@@ -97,11 +104,15 @@ class Poet {
   int64_t transfers() const { return transfers_; }          // Of this update,
   int64_t admitted() const { return admitted_; }
   const std::optional<double>& novelty() const { return novelty_; }  // of those who were admitted
-  std::string Lineage() const;  // Table of all that ever happened to pairs, as CSV.
+  std::string Table() const;  // Of what happened to pairs (lineage.h), as CSV.
 
   // The most trials of a round, and the most rows of agents.
   static int64_t TrialsMax(const PoetConfig& config);
   static int64_t RowsMax(const PoetConfig& config);
+  // The most environments that so many updates admit, and those that the archive may have.
+  static int64_t ArchiveAfter(const PoetConfig& config, int64_t updates);
+  static constexpr int64_t kArchiveMax = 1 << 20;
+  static constexpr int64_t kEventColumns = 4;  // Of the lineage, before the environment's.
 
  private:
   enum class Phase {
@@ -146,7 +157,7 @@ class Poet {
   torch::Tensor ids_;                        // [n] int64
   torch::Tensor archive_;                    // [a, k]: all environments that were ever admitted
   std::vector<std::vector<double>> recent_;  // Last own scores.
-  torch::Tensor lineage_;                    // [rows, 4 + k] float64: update, event, id, other, E
+  Lineage lineage_;                          // Columns: update, event, id, other, environment.
   // Within an update.
   Phase phase_ = Phase::kEvolve;
   Round round_;                                     // Of the phase.

@@ -8,6 +8,7 @@
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
+#include "common/spec/spec.h"
 #include "learner/agents/agent_shape.h"
 #include "learner/agents/episodes.h"
 #include "learner/inner_loops/shared.h"
@@ -23,6 +24,9 @@ using torch::Tensor;
 // As many numbers as a spec's signal network may have (experiment/parts.cc).
 constexpr int64_t kNumbersMax = 1 << 25;
 
+// Of a trial, and of a step of an outcome (experiment/spec_memory.cc).
+constexpr double kTrialBytes = 2048, kScoreBytes = 96;
+
 learner::AgentShape PolicyShape(const RuleContext& context) {
   learner::AgentShape shape = learner::ShapeOfAgents(context.spec.agent(), context.shape);
   shape.critic = false;
@@ -31,17 +35,13 @@ learner::AgentShape PolicyShape(const RuleContext& context) {
 
 // The ranges of the one training set; nothing where there are none.
 std::optional<std::pair<Tensor, Tensor>> RangesOf(const v1::ExperimentSpec& spec) {
+  const std::optional<int> set = OnlyTrainingSet(spec);
+  if (!set || spec.benchmark().task_set(*set).range().empty()) return std::nullopt;
   std::vector<double> low, high;
-  int sets = 0;
-  for (const v1::TaskSetSpec& set : spec.benchmark().task_set()) {
-    if (set.split() != v1::TRAIN) continue;
-    ++sets;
-    for (const v1::ParameterRange& range : set.range()) {
-      low.push_back(range.low());
-      high.push_back(range.high());
-    }
+  for (const v1::ParameterRange& range : spec.benchmark().task_set(*set).range()) {
+    low.push_back(range.low());
+    high.push_back(range.high());
   }
-  if (sets != 1 || low.empty()) return std::nullopt;
   return std::pair(torch::tensor(low, torch::kFloat64), torch::tensor(high, torch::kFloat64));
 }
 
@@ -71,6 +71,8 @@ class PoetRule : public OuterRule {
  public:
   PoetRule(const RuleContext& context, const OptionValues& options, PoetConfig config)
       : episodes_(static_cast<uint32_t>(options.Integer("score_episodes"))),
+        episode_steps_(context.shape.episode_steps()),
+        updates_(context.spec.rule().outer_updates()),
         poet_(std::move(config), context.spec.seed(), First(context, options), Agent(context)) {}
 
   RuleNeeds needs() const override {
@@ -80,6 +82,31 @@ class PoetRule : public OuterRule {
 
   Tensor meta_parameters() const override {
     return torch::cat({poet_.agents().flatten(), torch::full({1}, poet_.sigma())});
+  }
+
+  RuleSizes Sizes() const override {
+    const PoetConfig& config = poet_.config();
+    const auto size = static_cast<double>(poet_.agents().size(1)),
+               rows = static_cast<double>(Poet::RowsMax(config)),
+               pairs = static_cast<double>(config.max_active),
+               k = static_cast<double>(config.low.numel()),
+               archive = static_cast<double>(Poet::ArchiveAfter(config, updates_));
+    // Of a round: agents, their steps with moments, and what learners get as tensor, message and
+    // bytes. Of the pairs: weights and moments, before and after, and in a checkpoint.
+    double bytes = sizeof(float) * size * (8 * rows + 12 * pairs);
+    // Trials with task, message and outcome.
+    bytes += kTrialBytes * static_cast<double>(Poet::TrialsMax(config));
+    // Scores by episodes more than those of the lifetimes.
+    bytes +=
+        kScoreBytes * rows * static_cast<double>(episodes_) * static_cast<double>(episode_steps_);
+    // The archive, and the distances of children to it.
+    bytes += sizeof(double) * archive * k * (3 + 3 * static_cast<double>(config.children));
+    // A transfer to each pair.
+    const double events = static_cast<double>(updates_ / config.transfer_every) * pairs;
+    bytes += Lineage::BytesMax(2 * archive + events, Poet::kEventColumns + config.low.numel());
+    return {.meta_parameters = static_cast<int64_t>(rows * size) + 1,
+            .bytes = bytes,
+            .deterministic_episodes = episodes_};
   }
 
   PlannedRound Plan(uint32_t outer_step) const override {
@@ -107,7 +134,7 @@ class PoetRule : public OuterRule {
   absl::Status Load(const TensorMap& state) override { return poet_.Load(state); }
 
   std::map<std::string, std::string> Tables() const override {
-    return {{"lineage.csv", poet_.Lineage()}};
+    return {{"lineage.csv", poet_.Table()}};
   }
 
  private:
@@ -161,6 +188,7 @@ class PoetRule : public OuterRule {
   }
 
   const uint32_t episodes_;  // Of a score, beside those of the lifetime.
+  const int64_t episode_steps_, updates_;
   Poet poet_;
 };
 
@@ -193,6 +221,14 @@ void Check(const RuleContext& context, PoetConfig* config, Violations* violation
                                     "the pairs of max_active agents, or times children); give at "
                                     "least that, or lower these options",
                                     context.spec.rule().lifetimes_per_update(), trials));
+  }
+  const int64_t archive = Poet::ArchiveAfter(*config, context.spec.rule().outer_updates());
+  if (archive > Poet::kArchiveMax) {
+    violations->Add(
+        "rule.outer_updates",
+        absl::StrFormat("is %d, by which %d environments may be admitted, more than "
+                        "%d; give fewer, a greater mutate_every or a smaller admit",
+                        context.spec.rule().outer_updates(), archive, Poet::kArchiveMax));
   }
   const int64_t size = learner::AgentLayout(PolicyShape(context)).size();
   if (Poet::RowsMax(*config) > kNumbersMax / std::max<int64_t>(1, size)) {

@@ -12,6 +12,7 @@
 #include "meta_learner/rules/outer_rule.h"
 #include "meta_learner/rules/reward_normaliser.h"
 #include "tests/torch_testing.h"
+#include "tests/wrapped_rule.h"
 
 namespace mentor::testing {
 namespace {
@@ -152,52 +153,40 @@ class ForgetfulNetwork final : public learner::SignalNetwork {
 };
 
 // The real rule, fed with late inputs.
-class LateRule final : public meta_learner::OuterRule {
+class LateRule final : public WrappedRule {
  public:
   LateRule(std::unique_ptr<OuterRule> inner, Members late)
-      : inner_(std::move(inner)), late_(std::move(late)) {}
+      : WrappedRule(std::move(inner)), late_(std::move(late)) {}
 
-  meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
-  Tensor meta_parameters() const override { return inner_->meta_parameters(); }
-  meta_learner::TensorMap Save() const override { return inner_->Save(); }
-  absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
-
-  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
-                                                    uint32_t outer_step) override {
+  meta_learner::LifetimeBatch Changed(const meta_learner::LifetimeBatch& batch,
+                                      uint32_t /*outer_step*/) const override {
     meta_learner::LifetimeBatch changed = batch;
     for (Tensor Segment::*member : late_) {
       Tensor& x = changed.steps.*member;
       x = Late(x, torch::zeros_like(x.narrow(1, 0, 1)));
     }
-    return inner_->Update(changed, outer_step);
+    return changed;
   }
 
  private:
-  const std::unique_ptr<OuterRule> inner_;
   const Members late_;
 };
 
 // The real rule, fed with other outcomes.
-class OtherOutcomesRule final : public meta_learner::OuterRule {
+class OtherOutcomesRule final : public WrappedRule {
  public:
   using Change = Tensor (*)(const Tensor& shaped_rewards);
   OtherOutcomesRule(std::unique_ptr<OuterRule> inner, Change change)
-      : inner_(std::move(inner)), change_(change) {}
+      : WrappedRule(std::move(inner)), change_(change) {}
 
-  meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
-  Tensor meta_parameters() const override { return inner_->meta_parameters(); }
-  meta_learner::TensorMap Save() const override { return inner_->Save(); }
-  absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
-
-  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
-                                                    uint32_t outer_step) override {
+  meta_learner::LifetimeBatch Changed(const meta_learner::LifetimeBatch& batch,
+                                      uint32_t /*outer_step*/) const override {
     meta_learner::LifetimeBatch changed = batch;
     changed.steps.shaped_rewards = change_(batch.steps.shaped_rewards);
-    return inner_->Update(changed, outer_step);
+    return changed;
   }
 
  private:
-  const std::unique_ptr<OuterRule> inner_;
   const Change change_;
 };
 

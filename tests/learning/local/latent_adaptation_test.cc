@@ -10,6 +10,7 @@
 #include "tests/learning/local/broken_parts.h"
 #include "tests/learning/local/learning.h"
 #include "tests/torch_testing.h"
+#include "tests/wrapped_rule.h"
 
 namespace mentor {
 namespace {
@@ -63,17 +64,12 @@ class TurnedLoop final : public InnerLoop {
 };
 
 // A policy that does not see the latent: its weights are 0 whatever the rule learns.
-class BlindRule final : public OuterRule {
+class BlindRule final : public testing::WrappedRule {
  public:
   BlindRule(std::unique_ptr<OuterRule> inner, int64_t hidden, int64_t observation, int64_t latent)
-      : inner_(std::move(inner)), hidden_(hidden), observation_(observation), latent_(latent) {
+      : WrappedRule(std::move(inner)), hidden_(hidden), observation_(observation), latent_(latent) {
     REQUIRE(Blind().ok());
   }
-
-  meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
-  Tensor meta_parameters() const override { return inner_->meta_parameters(); }
-  meta_learner::TensorMap Save() const override { return inner_->Save(); }
-  absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
 
   absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
                                                     uint32_t outer_step) override {
@@ -94,7 +90,6 @@ class BlindRule final : public OuterRule {
     return inner_->Load(state);
   }
 
-  const std::unique_ptr<OuterRule> inner_;
   const int64_t hidden_, observation_, latent_;
 };
 

@@ -21,6 +21,7 @@
 #include "tests/learning/local/broken_parts.h"
 #include "tests/temp_folder.h"
 #include "tests/torch_testing.h"
+#include "tests/wrapped_rule.h"
 
 namespace mentor::testing {
 namespace {
@@ -29,14 +30,9 @@ using meta_learner::OuterRule;
 using meta_learner::RuleEntry;
 
 // The real rule, whose steps go the other way.
-class FlippedRule final : public OuterRule {
+class FlippedRule final : public WrappedRule {
  public:
-  explicit FlippedRule(std::unique_ptr<OuterRule> inner) : inner_(std::move(inner)) {}
-
-  meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
-  torch::Tensor meta_parameters() const override { return inner_->meta_parameters(); }
-  meta_learner::TensorMap Save() const override { return inner_->Save(); }
-  absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
+  using WrappedRule::WrappedRule;
 
   absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
                                                     uint32_t outer_step) override {
@@ -48,9 +44,6 @@ class FlippedRule final : public OuterRule {
     MENTOR_RETURN_IF_ERROR(inner_->Load(state));
     return report;
   }
-
- private:
-  const std::unique_ptr<OuterRule> inner_;
 };
 
 void RegisterFlippedRules() {

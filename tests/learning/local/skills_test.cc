@@ -12,6 +12,7 @@
 #include "tests/learning/local/broken_parts.h"
 #include "tests/learning/local/learning.h"
 #include "tests/torch_testing.h"
+#include "tests/wrapped_rule.h"
 
 namespace mentor {
 namespace {
@@ -32,18 +33,13 @@ bool Passes(const testing::Learned& learned) {
 }
 
 // The discriminator learns from episodes in another order than that of their skills.
-class ShuffledRule final : public OuterRule {
+class ShuffledRule final : public testing::WrappedRule {
  public:
   ShuffledRule(std::unique_ptr<OuterRule> inner, int64_t episode_steps)
-      : inner_(std::move(inner)), episode_steps_(episode_steps) {}
+      : WrappedRule(std::move(inner)), episode_steps_(episode_steps) {}
 
-  meta_learner::RuleNeeds needs() const override { return inner_->needs(); }
-  Tensor meta_parameters() const override { return inner_->meta_parameters(); }
-  meta_learner::TensorMap Save() const override { return inner_->Save(); }
-  absl::Status Load(const meta_learner::TensorMap& state) override { return inner_->Load(state); }
-
-  absl::StatusOr<meta_learner::RuleReport> DoUpdate(const meta_learner::LifetimeBatch& batch,
-                                                    uint32_t outer_step) override {
+  meta_learner::LifetimeBatch Changed(const meta_learner::LifetimeBatch& batch,
+                                      uint32_t outer_step) const override {
     meta_learner::LifetimeBatch shuffled = batch;
     Tensor& last = shuffled.steps.final_observations;
     const int64_t episodes = last.size(1);
@@ -53,11 +49,10 @@ class ShuffledRule final : public OuterRule {
     Tensor& observations = shuffled.steps.observations;
     observations =
         observations.unflatten(1, {episodes, episode_steps_}).index_select(1, order).flatten(1, 2);
-    return inner_->Update(shuffled, outer_step);
+    return shuffled;
   }
 
  private:
-  const std::unique_ptr<OuterRule> inner_;
   const int64_t episode_steps_;
 };
 

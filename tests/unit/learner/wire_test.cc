@@ -100,6 +100,29 @@ TEST_CASE("wire: a tensor that lies about its size is refused before anything is
   CHECK_FALSE(FromProto(tensor, "x").ok());
 }
 
+TEST_CASE("wire: empty tensors come back, and their other axes are bounded too", "[unit]") {
+  constexpr int64_t kMost = int64_t{1} << 32;
+  const auto got = [](const std::vector<int64_t>& shape) {
+    v1::Tensor tensor = ToProto(torch::zeros({0}));
+    tensor.clear_shape();
+    for (const int64_t axis : shape) tensor.add_shape(axis);
+    return FromProto(tensor, "x");
+  };
+  for (const std::vector<int64_t>& shape :
+       std::vector<std::vector<int64_t>>{{0}, {8, 0}, {0, 8}, {kMost, 0}}) {
+    INFO(torch::IntArrayRef(shape));
+    const auto tensor = got(shape);
+    REQUIRE(tensor.ok());
+    CHECK(tensor->sizes() == shape);
+  }
+  // LibTorch throws where strides overflow, also beside an axis of 0.
+  for (const std::vector<int64_t>& shape : std::vector<std::vector<int64_t>>{
+           {0, kMost, kMost}, {kMost, 0, 2}, {int64_t{1} << 62, 0}, {0, -1}, {INT64_MIN, 0}}) {
+    INFO(torch::IntArrayRef(shape));
+    CHECK(absl::IsInvalidArgument(got(shape).status()));
+  }
+}
+
 TEST_CASE("wire: numbers that are not finite are refused", "[unit]") {
   torch::Tensor x = torch::zeros({4});
   x[2] = std::numeric_limits<float>::quiet_NaN();

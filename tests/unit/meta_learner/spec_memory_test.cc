@@ -1,9 +1,12 @@
 // The memory that specs need, as reckoned, against what learners were seen to take.
 #include "meta_learner/experiment/spec_memory.h"
 
+#include <absl/strings/str_cat.h>
+
 #include "common/file.h"
 #include "common/spec/spec.h"
 #include "meta_learner/experiment/parts.h"
+#include "meta_learner/fleet/shard_board.h"
 #include "tests/torch_testing.h"
 
 using namespace mentor;
@@ -81,6 +84,100 @@ TEST_CASE("spec memory: a bound of what was measured, and not far from it (D5)",
     CHECK(meta >= measured.meta_learner_mebibytes);
     CHECK(meta <= 2 * measured.meta_learner_mebibytes);
   }
+}
+
+namespace {
+
+// Many pairs from the first update on; a round has up to 48 agents.
+const std::vector<std::string> kManyPairs = {
+    "rule.max_active=6",    "rule.population=2",      "rule.mutate_every=1",
+    "rule.mc_low=-1000",    "rule.mc_high=1000",      "rule.transfer_every=1",
+    "rule.reproduce=-1000", "rule.admit=8",           "rule.lifetimes_per_update=96",
+    "rule.outer_updates=2", "rule.shard_lifetimes=8", "agent.hidden_units=800"};
+
+}  // namespace
+
+TEST_CASE("spec memory: of a run in one process too, whatever its rounds hold", "[unit]") {
+  // Peak of `mentor run --threads 2` after some outer updates, 2026-11-22, in MiB
+  // (docs/performance.md#memory-of-learners).
+  struct Measured {
+    const char* spec;
+    std::vector<std::string> overrides;
+    double mebibytes;
+  };
+  const Measured all[] = {{"navigation_poet", kManyPairs, 1824},
+                          {"point_reach_maml",
+                           {"rule.outer_updates=1", "rule.hidden_units=512",
+                            "rule.lifetimes_per_update=96", "rule.shard_lifetimes=8"},
+                           862},
+                          {"maesn_half_circle",
+                           {"rule.outer_updates=1", "rule.hidden_units=512",
+                            "rule.lifetimes_per_update=60", "rule.shard_lifetimes=5"},
+                           1882},
+                          {"box_diayn",
+                           {"rule.outer_updates=2", "signal.hidden=1024",
+                            "rule.lifetimes_per_update=24", "rule.shard_lifetimes=4"},
+                           827}};
+  for (const Measured& measured : all) {
+    v1::ExperimentSpec spec = Spec(measured.spec, measured.overrides);
+    spec.mutable_evaluation()->set_lifetimes_per_goal(0);
+    const auto memory = MemoryOfSpec(spec);
+    REQUIRE(memory.has_value());
+    const double mebibytes = static_cast<double>(memory->meta_learner_bytes +
+                                                 memory->largest.With(kUsualLearnerThreads)) /
+                             (1 << 20);
+    INFO(measured.spec << ": " << mebibytes << ", measured " << measured.mebibytes);
+    CHECK(mebibytes >= measured.mebibytes);
+    CHECK(mebibytes <= 2 * measured.mebibytes);
+  }
+}
+
+TEST_CASE("spec memory: a machine that cannot hold an outer update is named with both", "[unit]") {
+  const auto memory = MemoryOfSpec(Spec("navigation_poet", kManyPairs));
+  REQUIRE(memory.has_value());
+  Violations violations;
+  CheckMachine(*memory, /*machine_bytes=*/0, &violations);  // Nobody knows.
+  CheckMachine(*memory, memory->meta_learner_bytes, &violations);
+  CHECK(violations.empty());
+  CheckMachine(*memory, 1'000'000'000, &violations);
+  REQUIRE(violations.list().size() == 1);
+  CHECK(violations.list()[0].field == "rule");
+  const std::string& text = violations.list()[0].description;
+  INFO(text);
+  CHECK(text.find(Gigabytes(memory->meta_learner_bytes)) != std::string::npos);
+  CHECK(text.find(Gigabytes(1'000'000'000)) != std::string::npos);
+}
+
+TEST_CASE("spec memory: rules that keep something of each lifetime hold as much of it", "[unit]") {
+  const auto meta = [](const char* spec, const std::vector<std::string>& overrides) {
+    return static_cast<double>(MemoryOfSpec(Spec(spec, overrides))->meta_learner_bytes);
+  };
+  struct Case {
+    const char* spec;
+    const char* lifetimes;
+    std::vector<std::string> wide;
+    double bytes;  // A gradient in double, and what else is kept of a lifetime, of each weight.
+  };
+  const Case all[] = {
+      {"point_reach_maml", "rule.lifetimes_per_update=", {"rule.hidden_units=512"}, 8 + 4},
+      {"maesn_half_circle", "rule.lifetimes_per_update=", {"rule.hidden_units=512"}, 8},
+      {"box_diayn", "rule.lifetimes_per_update=", {"signal.hidden=512"}, 8}};
+  for (const Case& one : all) {
+    INFO(one.spec);
+    const auto with = [&](int lifetimes, bool wide) {
+      std::vector<std::string> overrides = {absl::StrCat(one.lifetimes, lifetimes),
+                                            "rule.shard_lifetimes=16"};
+      if (wide) overrides.insert(overrides.end(), one.wide.begin(), one.wide.end());
+      return meta(one.spec, overrides);
+    };
+    // 512 by 512 weights and more, of each of 32 lifetimes more.
+    CHECK(with(64, true) - with(32, true) >=
+          with(64, false) - with(32, false) + 32.0 * 500 * 512 * one.bytes);
+  }
+  // A lineage: after every second update up to half of the 8 members are copies.
+  const double few = meta("point_reach_pbt", {"rule.outer_updates=400"}),
+               many = meta("point_reach_pbt", {"rule.outer_updates=40000"});
+  CHECK(many - few >= 39'600.0 / 2 * 4 * 5 * sizeof(double));
 }
 
 TEST_CASE("spec memory: grows with what a spec has more of", "[unit]") {

@@ -21,11 +21,13 @@ TEST_CASE("tensor sections: every type and shape comes back bit for bit", "[unit
       {"odd", odd},
       {"transposed", torch::arange(6, torch::kFloat32).reshape({2, 3}).t()},
       {"empty", torch::empty({0, 4}, torch::kFloat32)},
+      {"rows of nothing", torch::empty({8, 0}, torch::kFloat64)},
+      {"nothing between", torch::empty({1 << 16, 0, 1 << 16}, torch::kUInt8)},
       {"steps", torch::full({2, 2}, std::numeric_limits<int64_t>::min(), torch::kInt64)},
       {"flags", torch::full({5}, 255, torch::kUInt8)}};
   std::map<std::string, std::string> sections = {{"counters", "x"}, {"rulebook", "y"}};
   AddTensorSections(tensors, "rule/", &sections);
-  CHECK(sections.size() == 8);
+  CHECK(sections.size() == 2 + tensors.size());
   const auto back = TensorsOfSections(sections, "rule/");
   REQUIRE(back.ok());
   REQUIRE(back->size() == tensors.size());
@@ -50,12 +52,37 @@ TEST_CASE("tensor sections: bytes that are no tensor are refused", "[unit]") {
   CHECK_FALSE(with_axis(0, -2));
   CHECK_FALSE(with_axis(0, int64_t{1} << 62));
   CHECK_FALSE(with_axis(1, 0));
-  std::string wide = EncodeTensor(torch::empty({0, 1, 1}, torch::kUInt8));
-  for (const int axis : {1, 2}) {
-    const int64_t huge = int64_t{1} << 62;
-    std::memcpy(wide.data() + 8 + 8 * axis, &huge, 8);
-  }
-  CHECK_FALSE(DecodeTensor(wide).ok());
   const auto status = TensorsOfSections({{"rule/w", "short"}}, "rule/").status();
   CHECK(std::string(status.message()).find("section rule/w: not a tensor") == 0);
+}
+
+TEST_CASE("tensor sections: an empty tensor's other axes are bounded too", "[unit]") {
+  const auto decoded = [](const std::vector<int64_t>& shape) {
+    std::string bytes = EncodeTensor(
+        torch::empty(std::vector<int64_t>(shape.size(), 0), torch::dtype(torch::kFloat64)));
+    std::memcpy(bytes.data() + 8, shape.data(), 8 * shape.size());
+    return DecodeTensor(bytes);
+  };
+  constexpr int64_t kMost = int64_t{1} << 32, kHuge = int64_t{1} << 62, kLeast = INT64_MIN;
+  for (const std::vector<int64_t>& shape : std::vector<std::vector<int64_t>>{
+           {0}, {0, 0}, {8, 0}, {0, 8}, {kMost, 0}, {0, kMost}, {1 << 16, 0, 1 << 16}}) {
+    INFO(torch::IntArrayRef(shape));
+    const auto tensor = decoded(shape);
+    REQUIRE(tensor.ok());
+    CHECK(tensor->sizes() == shape);
+  }
+  for (const std::vector<int64_t>& shape : std::vector<std::vector<int64_t>>{{kHuge, 0},
+                                                                             {0, kHuge},
+                                                                             {kMost + 1, 0},
+                                                                             {kMost, 0, 2},
+                                                                             {0, kMost, kMost},
+                                                                             {0, kHuge, kHuge},
+                                                                             {kHuge, 4, 0},
+                                                                             {-1, 0},
+                                                                             {0, -1},
+                                                                             {kLeast, 0},
+                                                                             {-2, -2, 0}}) {
+    INFO(torch::IntArrayRef(shape));
+    CHECK(absl::IsDataLoss(decoded(shape).status()));
+  }
 }

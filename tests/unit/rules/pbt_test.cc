@@ -144,6 +144,8 @@ TEST_CASE("population: selections are ready updates apart, never behind the last
 TEST_CASE("population: a saved state goes on as if nothing had happened") {
   const v1::ExperimentSpec spec = Spec(4, {{"window", "3"}, {"tune_gamma", "true"}});
   const auto whole = Make(spec);
+  // Before any score.
+  REQUIRE(whole->Load(Make(spec)->Save()).ok());
   REQUIRE(whole->Update(Batch({1, 2, 3, 4}, {"a", "a", "a", "a"}), 0).ok());
   const auto resumed = Make(spec);
   REQUIRE(resumed->Load(whole->Save()).ok());

@@ -85,12 +85,14 @@ Trail Run(const PoetConfig& config, uint64_t seed) {
   return trail;
 }
 
+constexpr double kFarthest = 1.2;
+
 TEST_CASE("poet: agents solve environments that they cannot learn from scratch") {
   for (uint64_t seed = 0; seed < 5; ++seed) {
     INFO(seed);
     const Trail trail = Run(Toy(), seed);
     INFO(trail.farthest << ", " << trail.transfers << " transfers");
-    CHECK(trail.farthest >= 1.2);
+    CHECK(trail.farthest >= kFarthest);
     CHECK(trail.transfers >= 1);
     // Evolution strategies alone, in the environment that was solved.
     PoetConfig alone = Toy();
@@ -104,6 +106,18 @@ TEST_CASE("poet: agents solve environments that they cannot learn from scratch")
   }
 }
 
+TEST_CASE("poet: children that are looked at in the other order lead nowhere") {
+  PoetConfig least_novel_first = Toy();
+  least_novel_first.order = [](const std::vector<int64_t>& passed, const Tensor& novelty) {
+    return ByNovelty(passed, -novelty);
+  };
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    INFO(seed);
+    const Trail trail = Run(least_novel_first, seed);
+    CHECK(trail.farthest < kFarthest / 2);
+  }
+}
+
 TEST_CASE("poet: the list is bounded, the oldest leave, and its table tells of everything") {
   Poet poet = NewPoet(Toy(), 1);
   for (int update = 0; update < 300; ++update) {
@@ -111,7 +125,7 @@ TEST_CASE("poet: the list is bounded, the oldest leave, and its table tells of e
     CHECK(poet.num_active() <= 8);
     poet.Begin();
   }
-  const std::string table = poet.Lineage();
+  const std::string table = poet.Table();
   CHECK(table.starts_with("update,event,environment,source,x0,x1\n0,born,0,,0,0\n"));
   for (const char* event : {",born,1,0,", ",died,0,,", ",proposal,"})
     CHECK(table.find(event) != std::string::npos);
@@ -133,7 +147,7 @@ TEST_CASE("poet: a saved state goes on as if nothing had happened") {
       poet->Begin();
     }
   }
-  CHECK(whole.Lineage() == resumed.Lineage());
+  CHECK(whole.Table() == resumed.Table());
   CHECK(torch::equal(whole.agents(), resumed.agents()));
   for (const auto& [name, tensor] : state) {
     INFO(name);
@@ -143,7 +157,7 @@ TEST_CASE("poet: a saved state goes on as if nothing had happened") {
     other[name] = torch::cat({tensor, tensor});
     if (name != "archive" && name != "lineage") CHECK_FALSE(resumed.Load(other).ok());
   }
-  CHECK(whole.Lineage() == resumed.Lineage());
+  CHECK(whole.Table() == resumed.Table());
 }
 
 TEST_CASE("poet: only proposals are taken over when that is asked") {
@@ -154,8 +168,8 @@ TEST_CASE("poet: only proposals are taken over when that is asked") {
     Update(&poet, 3);
     poet.Begin();
   }
-  CHECK(poet.Lineage().find(",direct,") == std::string::npos);
-  CHECK(poet.Lineage().find(",proposal,") != std::string::npos);
+  CHECK(poet.Table().find(",direct,") == std::string::npos);
+  CHECK(poet.Table().find(",proposal,") != std::string::npos);
 }
 
 v1::ExperimentSpec Spec(const mentor::testing::Settings& options, bool ranges = true) {
@@ -223,6 +237,12 @@ TEST_CASE("poet: settings that cannot be are refused by field, all at once") {
   const std::string message(violations.ToStatus().message());
   CHECK_THAT(message, Contains("benchmark.task_set") && Contains("rule.option.population") &&
                           Contains("rule.option.mc_low"));
+  v1::ExperimentSpec many = Spec({{"mutate_every", "1"}});
+  many.mutable_rule()->set_outer_updates(1 << 20);
+  Violations full;
+  CHECK(Make(many, &full) == nullptr);
+  CHECK_THAT(std::string(full.ToStatus().message()),
+             Contains("rule.outer_updates") && Contains("1048577 environments"));
   v1::ExperimentSpec few = Spec({});
   few.mutable_rule()->set_lifetimes_per_update(100);
   Violations other;
