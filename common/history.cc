@@ -1,5 +1,7 @@
 #include "common/history.h"
 
+#include <array>
+#include <bit>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -58,6 +60,17 @@ void Open(File* file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(file->mutex) {
 
 std::string UnitName(uint64_t shard, uint32_t iteration, uint32_t agent, uint32_t part) {
   return absl::StrCat(shard, "/", iteration, "/", agent, "/", part);
+}
+
+std::string LifetimeName(uint32_t number, uint32_t variant, uint32_t noise_number,
+                         std::span<const double> task) {
+  Sha256 hash;
+  for (const double value : task) {
+    const auto bits = std::bit_cast<std::array<char, sizeof(value)>>(value);
+    hash.Update({bits.data(), bits.size()});
+  }
+  return absl::StrCat(number, ":", variant, ":", noise_number, ":",
+                      ToHex(hash.Finish().substr(0, 4)));
 }
 
 std::string Digest(std::string_view bytes) {

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -38,6 +39,10 @@ inline bool On() {
 }
 // How events name a unit of work: SHARD/ITERATION/AGENT/PART.
 std::string UnitName(uint64_t shard, uint32_t iteration, uint32_t agent, uint32_t part);
+// How events name a lifetime with its chances and the numbers of its task:
+// NUMBER:VARIANT:NOISE_NUMBER:TASK.
+std::string LifetimeName(uint32_t number, uint32_t variant, uint32_t noise_number,
+                         std::span<const double> task);
 // The beginning of a hash or of other bytes, as events have it.
 std::string Digest(std::string_view bytes);
 // A history with holes proves nothing: a line that cannot be written ends the process with 3.

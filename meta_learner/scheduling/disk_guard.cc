@@ -16,7 +16,7 @@
 namespace mentor::meta_learner {
 namespace {
 
-// Without a reserve, so much more than what was wanted must be free.
+// So much more than reserve and what was wanted must be free; less than that is none.
 constexpr uint64_t kSlackBytes = 1 << 20;
 
 }  // namespace
@@ -45,10 +45,15 @@ absl::Status DiskGuard::MakeReserve() {
   const int descriptor = open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (descriptor < 0) return FileError("cannot create", file, errno);
   struct stat info {};
-  const bool there = fstat(descriptor, &info) == 0 &&
-                     static_cast<uint64_t>(info.st_size) == reserve_bytes_ &&
-                     static_cast<uint64_t>(info.st_blocks) * 512 >= reserve_bytes_;
-  const int error = there ? 0 : posix_fallocate(descriptor, 0, static_cast<off_t>(reserve_bytes_));
+  const bool known = fstat(descriptor, &info) == 0;
+  const uint64_t held = known ? static_cast<uint64_t>(info.st_blocks) * 512 : 0;
+  const bool there =
+      known && static_cast<uint64_t>(info.st_size) == reserve_bytes_ && held >= reserve_bytes_;
+  // What cannot be is not tried: it would take all room until it fails.
+  const bool hopeless = held < reserve_bytes_ && FreeBytes() < reserve_bytes_ - held;
+  const int error = there      ? 0
+                    : hopeless ? ENOSPC
+                               : posix_fallocate(descriptor, 0, static_cast<off_t>(reserve_bytes_));
   close(descriptor);
   if (error == 0) return absl::OkStatus();
   unlink(file.c_str());  // Half a reserve only takes room.
@@ -58,18 +63,26 @@ absl::Status DiskGuard::MakeReserve() {
 void DiskGuard::Look() {
   const MutexLock lock(mutex_);
   if (!full_) {
-    if (const absl::Status made = MakeReserve(); !made.ok()) {
+    const absl::Status made = MakeReserve();
+    if (!made.ok()) {
       MENTOR_LOG_EVERY(std::chrono::minutes(1), kWarning,
                        "no room for the reserve of the state folder", {{"why", made}});
     }
+    const bool no_room = reserve_bytes_ > 0 && FreeBytes() < kSlackBytes;
+    if (no_room || absl::IsResourceExhausted(made)) FullLocked();
   }
   free_bytes_.Set(static_cast<double>(FreeBytes()));
 }
 
-void DiskGuard::Full(uint64_t wanted_bytes) {
+void DiskGuard::Full(const std::string& who, uint64_t wanted_bytes) {
   const MutexLock lock(mutex_);
-  wanted_bytes_ = std::max(wanted_bytes_, wanted_bytes);
+  uint64_t& wanted = wanted_bytes_[who];
+  wanted = std::max(wanted, wanted_bytes);
   full_total_.Increment();
+  FullLocked();
+}
+
+void DiskGuard::FullLocked() {
   full_gauge_.Set(1);
   if (full_.exchange(true)) return;
   if (reserve_bytes_ > 0) unlink((folder_ / "reserve").c_str());
@@ -77,16 +90,23 @@ void DiskGuard::Full(uint64_t wanted_bytes) {
              {{"folder", folder_.string()}, {"free_bytes", FreeBytes()}});
 }
 
+void DiskGuard::WaitOnlyFor(const std::set<std::string>& who) {
+  const MutexLock lock(mutex_);
+  std::erase_if(wanted_bytes_, [&](const auto& entry) { return !who.contains(entry.first); });
+}
+
 bool DiskGuard::TryRecover() {
   const MutexLock lock(mutex_);
   if (!full_) return true;
   const uint64_t free = FreeBytes();
   free_bytes_.Set(static_cast<double>(free));
-  if (free < 2 * reserve_bytes_ + 2 * wanted_bytes_ + kSlackBytes) return false;
+  uint64_t wanted = 0;
+  for (const auto& [who, bytes] : wanted_bytes_) wanted = std::max(wanted, bytes);
+  if (free < 2 * reserve_bytes_ + 2 * wanted + kSlackBytes) return false;
   if (!MakeReserve().ok()) return false;
   full_ = false;
   full_gauge_.Set(0);
-  wanted_bytes_ = 0;
+  wanted_bytes_.clear();
   MENTOR_LOG(kInfo, "the disk has room again", {{"free_bytes", free}});
   return true;
 }

@@ -279,6 +279,8 @@ void Scheduler::Work() {
   while (std::optional<v1::Experiment> experiment = Next(&job)) {
     const bool ended = RunToEnd(*experiment, *job);
     const MutexLock lock(mutex_);
+    // Together: who looks at it in between would give it a share again that nobody takes back.
+    options_.broker->RemoveShare(experiment->name());
     jobs_.erase(experiment->name());
     if (!ended) left_.insert(experiment->name());
     ++wakes_;
@@ -302,6 +304,12 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
                      {{"name", name}, {"why", experiment.status()}});
     const MutexLock lock(mutex_);
     not_before_[name] = Clock::now() + kUnreadableWait;
+    return true;
+  }
+  // No room to begin: it stays in the queue until there is some.
+  if (absl::IsResourceExhausted(experiment.status())) {
+    const auto queued = options_.store->Get(name);
+    options_.disk->Full(queued.ok() ? queued->uid() : "", kFirstCheckpointBytes);
     return true;
   }
   // Paused, cancelled or deleted in the meantime.
@@ -333,11 +341,9 @@ bool Scheduler::RunToEnd(const v1::Experiment& waiting, const Job& job) {
                {{"experiment", name}, {"why", status}});
     options_.store->SetProgress(name, std::string(status.message()), experiment->progress())
         .IgnoreError();
-    options_.broker->RemoveShare(name);
     return false;
   }
   End(*experiment, job, status);
-  options_.broker->RemoveShare(name);
   return true;
 }
 
@@ -383,7 +389,7 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
     if (const auto rows = options_.store->Checkpoints(experiment.uid());
         rows.ok() && !rows->empty())
       wanted = rows->back().size_bytes;
-    options_.disk->Full(wanted);
+    options_.disk->Full(experiment.uid(), wanted);
   }
   const auto moved = options_.store->Change(name, "", [&](v1::Experiment* now) {
     now->set_served_env_steps(now->served_env_steps() + served);
@@ -427,6 +433,8 @@ void Scheduler::End(const v1::Experiment& experiment, const Job& job, const absl
                "what became of an experiment could not be written; it goes on from its last "
                "checkpoint",
                {{"experiment", name}, {"why", moved.status()}});
+    if (absl::IsResourceExhausted(moved.status()) && !disk_full)
+      options_.disk->Full(experiment.uid(), kFirstCheckpointBytes);
     const MutexLock lock(mutex_);
     not_before_[name] = Clock::now() + options_.store_wait;
     return;
@@ -545,7 +553,18 @@ void Scheduler::DeleteExpired() {
   }
 }
 
+void Scheduler::ForgetWhoNeedsNoRoom() {
+  const auto open = options_.store->InStates({S::STATE_QUEUED, S::STATE_RUNNING, S::STATE_PAUSED});
+  if (!open.ok()) return;
+  std::set<std::string> uids;
+  for (const v1::Experiment& experiment : *open) {
+    if (experiment.pause_reason() != S::PAUSE_REASON_USER) uids.insert(experiment.uid());
+  }
+  options_.disk->WaitOnlyFor(uids);
+}
+
 void Scheduler::ResumeAfterFullDisk() {
+  if (options_.disk->full()) ForgetWhoNeedsNoRoom();
   if (!options_.disk->TryRecover()) return;
   may_be_paused_ = false;  // Before the look: who pauses now is seen by the next one.
   const auto paused = options_.store->InStates({S::STATE_PAUSED});
@@ -560,7 +579,8 @@ void Scheduler::ResumeAfterFullDisk() {
     if (resumed.ok() || absl::IsFailedPrecondition(resumed.status())) continue;
     // No room even for that, or the store is away: the next look tries again.
     may_be_paused_ = true;
-    if (absl::IsResourceExhausted(resumed.status())) options_.disk->Full(kFirstCheckpointBytes);
+    if (absl::IsResourceExhausted(resumed.status()))
+      options_.disk->Full(experiment.uid(), kFirstCheckpointBytes);
   }
   Wake();
 }

@@ -99,6 +99,8 @@ class Scheduler {
                       const Job& job);
   void EndPastDeadline();
   void DeleteExpired();
+  // What ended, or was paused by its user, needs no room.
+  void ForgetWhoNeedsNoRoom();
   void ResumeAfterFullDisk();
 
   // Fixed after construction.

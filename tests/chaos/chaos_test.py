@@ -97,6 +97,16 @@ KINDS = {
             *SMALL,
         ),
     ),
+    "remembering": (
+        "rl2_episodic",
+        (
+            "rule.outer_updates=12",
+            "rule.lifetimes_per_update=20",
+            "rule.shard_lifetimes=5",
+            "checkpoint.every=1",
+            *SMALL,
+        ),
+    ),
     "initial": (
         "point_reach_maml",
         (
@@ -125,6 +135,50 @@ KINDS = {
             "rule.shard_lifetimes=2",
             "lifetime.iterations=12",
             "checkpoint.every=7",
+            *SMALL,
+        ),
+    ),
+    "losses": (
+        "point_reach_epg",
+        (
+            "rule.outer_updates=12",
+            "rule.lifetimes_per_update=16",
+            "rule.shard_lifetimes=4",
+            "checkpoint.every=1",
+            *SMALL,
+        ),
+    ),
+    "population": (
+        "point_reach_pbt",
+        (
+            "rule.lifetimes_per_update=4",
+            "rule.shard_lifetimes=2",
+            *SMALL,
+        ),
+    ),
+    "worlds": (
+        "navigation_poet",
+        (
+            "rule.outer_updates=12",
+            *SMALL,
+        ),
+    ),
+    "tables": (
+        "maze_mfec",
+        (
+            "rule.outer_updates=30",
+            "rule.lifetimes_per_update=4",
+            "rule.shard_lifetimes=2",
+            *SMALL,
+        ),
+    ),
+    "curriculum": (
+        "point_reach_adr",
+        (
+            "rule.outer_updates=12",
+            "rule.lifetimes_per_update=8",
+            "rule.shard_lifetimes=4",
+            "checkpoint.every=1",
             *SMALL,
         ),
     ),
@@ -203,6 +257,7 @@ class Trial:
             self.rng,
             self.test.folder / f"seed-{self.seed}",
             self.server and self.server.address(self.database),
+            lambda: self.room(kinds),
         )
         self.note(f"{kinds}, {sorted(self.fleet.processes)}, {self.about()}")
         self.user = User(self.fleet.history)
@@ -228,6 +283,11 @@ class Trial:
         self.check_processes(before)
         self.test.check_history(self.fleet.history)
         self.fleet.close()
+
+    def room(self, kinds):
+        """Bytes that these experiments need, and those that users may add."""
+        added = max(self.test.bytes_alone(kind) for kind in faults.ADDED_KINDS)
+        return sum(map(self.test.bytes_alone, kinds)) + self.faults * added
 
     def check_experiment(self, name, wanted_hash):
         got = self.get(name)
@@ -351,7 +411,7 @@ class Trial:
 
 class ChaosTest(ClusterTest):
     seeds, faults, keep = range(1, 4), 6, None
-    hashes, server = {}, None
+    hashes, sizes, server = {}, {}, None
 
     @classmethod
     def tearDownClass(cls):
@@ -362,8 +422,14 @@ class ChaosTest(ClusterTest):
     def hash_alone(self, kind):
         if kind not in self.hashes:
             spec, overrides = spec_of(kind)
-            self.hashes[kind] = self.run_hash(self.folder / kind, *overrides, spec=spec)
+            folder = self.folder / kind
+            self.hashes[kind] = self.run_hash(folder, *overrides, spec=spec)
+            self.sizes[kind] = sum(path.stat().st_size for path in folder.rglob("*"))
         return self.hashes[kind]
+
+    def bytes_alone(self, kind):
+        self.hash_alone(kind)
+        return self.sizes[kind]
 
     def postgres(self):
         """One server for all trials; nothing where it is not installed."""

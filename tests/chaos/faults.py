@@ -16,6 +16,9 @@ SURVIVED = (
 )
 ONLY_KILLS = {"store.migrate.step", "store.start.scan"}
 NEVER = {"store.commit.forgotten"}  # It makes the store lie.
+# Of experiments that users add: to be cancelled, of a higher class, to be cloned.
+CANCELLED_KINDS, URGENT_KIND, CLONED_KINDS = ("long", "wide"), "reptile", ("long", "blind")
+ADDED_KINDS = (*CANCELLED_KINDS, URGENT_KIND, *CLONED_KINDS)
 ERRORS = ("error(EIO)", "error(ENOSPC)", "sleep(300)")
 
 
@@ -222,7 +225,7 @@ def resume(trial):
 @fault()
 def cancel_a_copy(trial):
     name = f"copy-{len(trial.kinds)}"
-    trial.create(name, trial.rng.choice(["long", "wide"]))
+    trial.create(name, trial.rng.choice(CANCELLED_KINDS))
     time.sleep(trial.rng.uniform(0, 0.5))
     if trial.ask("cancel", name):
         # Or its work was done before the call arrived.
@@ -232,13 +235,13 @@ def cancel_a_copy(trial):
 @fault()
 def urgent(trial):
     """One of a higher class takes another's place."""
-    trial.create(f"urgent-{len(trial.kinds)}", "reptile", "--priority", "high")
+    trial.create(f"urgent-{len(trial.kinds)}", URGENT_KIND, "--priority", "high")
 
 
 @fault()
 def clone(trial):
     """Its end is that of its source, from whichever checkpoint it begins."""
-    sources = [name for name in sorted(trial.kinds) if trial.kinds[name] in ("long", "blind")]
+    sources = [name for name in sorted(trial.kinds) if trial.kinds[name] in CLONED_KINDS]
     source = trial.rng.choice(sources) if sources else None
     name = f"clone-{len(trial.kinds)}"
     if source and trial.ask("clone", source, "--id", name):

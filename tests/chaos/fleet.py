@@ -18,27 +18,31 @@ from proxy import Loop, Proxy  # noqa: E402
 META_LEARNERS = (1, 3)
 EXIT_IN_USE = 4  # Another one leads.
 FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
-DISK_MB = 48
+# Of the meta-learner's reserve, and what a small disk has at least beside its experiments: it has
+# room again with twice the reserve and twice a checkpoint.
+RESERVE_MB, SPARE_MB = 4, 48
 
 
-def small_disk(folder):
-    """A file system of its own with little room, or False."""
+def small_disk(folder, room_bytes):
+    """A file system of its own with little room beside so much, or False."""
     folder.mkdir()
     if os.geteuid() != 0:
         return False
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", folder]
+    size = room_bytes + SPARE_MB * 2**20
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
     return subprocess.run(mount, capture_output=True, check=False).returncode == 0
 
 
 class Fleet:
-    """Each process can be started again at its address. Half of the links go through a proxy."""
+    """Each process can be started again at its address. Half of the links go through a proxy.
+    room_bytes() is what its experiments need of a disk at most."""
 
-    def __init__(self, test, rng, folder, database):
+    def __init__(self, test, rng, folder, database, room_bytes):
         self.test, self.rng, self.folder, self.database = test, rng, folder, database
         self.state, self.history = folder / "state", folder / "history"
         folder.mkdir()
         self.history.mkdir()
-        self.has_small_disk = rng.random() < 0.25 and small_disk(self.state)
+        self.has_small_disk = rng.random() < 0.25 and small_disk(self.state, room_bytes())
         if self.has_small_disk:
             test.addCleanup(subprocess.run, ["umount", "-l", self.state], check=False)
         self.clock = None
@@ -119,7 +123,7 @@ class Fleet:
         env = self.environment(name, failpoints)
         more = [*more, *self.tls(name.rsplit("-", 1)[0])]
         if name.startswith("meta-learner"):
-            flags = ["--max_running", self.max_running, "--disk_reserve_mb", 4]
+            flags = ["--max_running", self.max_running, "--disk_reserve_mb", RESERVE_MB]
             flags += ["--check_every", self.check_every]
             if self.database:
                 flags += ["--database", self.database]

@@ -20,7 +20,7 @@ OTHERS = {
     "maesn_half_circle": 4,
     "box_diayn": 40,
     "maze_mfec": 60,
-    "maze_nec": 40,
+    "maze_nec": 100,
     "rl2_episodic": 10,
     "quadratic_rl2": 8,
     "point_reach_adr": 12,

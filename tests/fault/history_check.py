@@ -11,7 +11,10 @@ Prints FILE:LINE: RULE: what is wrong, for each finding; exit status 1 when ther
     once        a unit, a segment and a shard are accepted once and consumed once
     order       units, segments and outer updates come in order and without a gap
     complete    what is consumed was accepted, what is committed was consumed
-    equal       equal work has equal hashes, whoever does it and however often
+    equal       equal work has equal hashes, whoever does it and however often; equal states have
+                equal plans
+    planned     of a rule that plans its rounds, each is lived as it was planned: its lifetimes with
+                their variants, chances and tasks
     fenced      nothing is used of an assignment that was taken back; numbers of fences rise
     leader      nothing is written by one whose store another has taken
     revision    a revision is committed once, in order and without a gap; states change as they may
@@ -76,7 +79,9 @@ def dispatch(events, findings):
         elif "shard" in event:
             shards.handle(event)
             if kind == "consumed":
-                updates.on_consumed(event)
+                updates.rounds.on_consumed(event)
+        elif kind == "planned":
+            updates.rounds.on_planned(event)
         elif kind in ("resumed", "updating", "updated"):
             getattr(updates, "on_" + kind)(event)
         else:

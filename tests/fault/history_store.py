@@ -1,11 +1,9 @@
 """What history_check.py proves of what is kept: outer updates, revisions, what users were told and
 what they saw."""
 
-import collections
-
+from history_rounds import Rounds
 from history_rules import Equal
 
-TRAINING = 0  # Of Phase, common/rng.h.
 # From a state to those that may follow. None: there was nothing.
 FOLLOW = {
     None: {"QUEUED"},
@@ -25,19 +23,15 @@ class Updates:
     """Outer updates, by the uid of their experiment."""
 
     def __init__(self, findings, shards, store):
-        self.findings, self.need, self.shards, self.store = findings, findings.need, shards, store
+        self.findings, self.need, self.store = findings, findings.need, store
         self.session = {}  # By uid: incarnation, the step that was reached and the first of all.
         self.deposed = {}  # By uid and incarnation: the step that one reached which leads no more.
         self.resumed = {}  # By uid: where the newest session began.
         self.begun = {}  # By uid and incarnation: the update that is on its way.
         self.durable = {}  # By uid: the last update whose checkpoint and row are there.
         self.written = {}  # By uid: the highest step whose checkpoint may be there.
-        self.calls = collections.defaultdict(set)  # By incarnation and experiment, not used yet.
+        self.rounds = Rounds(findings, shards)
         self.equal = Equal(findings, "outer update")
-
-    def on_consumed(self, event):
-        if event["phase"] == TRAINING:
-            self.calls[event["incarnation"], event["experiment"]].add(event["call"])
 
     def on_resumed(self, event):
         uid, step = event["uid"], event["step"]
@@ -63,7 +57,7 @@ class Updates:
                 "order",
                 f"{event['experiment']} goes on from outer update {step}, after {last}",
             )
-        self.calls.pop((event["incarnation"], event["experiment"]), None)
+        self.rounds.begin(event)
         first = self.session[uid][2] if uid in self.session else step
         self.session[uid] = (event["incarnation"], step, first)
         self.resumed[uid] = event
@@ -81,21 +75,7 @@ class Updates:
             self.need(
                 step == last + 1, event, "order", f"outer update {step} of {name} follows {last}"
             )
-        calls = self.calls.pop((event["incarnation"], name), set())
-        if self.need(
-            len(calls) == 1,
-            event,
-            "complete",
-            f"outer update {step} of {name} was made of {len(calls)} rounds",
-        ):
-            parts = self.shards.calls[event["incarnation"], calls.pop()]
-            wanted = parts[0]["shards"] if parts else "its"
-            self.need(
-                len(parts) == wanted,
-                event,
-                "complete",
-                f"outer update {step} of {name} was made of {len(parts)} of {wanted} shards",
-            )
+        self.rounds.check(event)
         self.equal.look((uid, step), event)
         self.begun[own] = event
         if late:

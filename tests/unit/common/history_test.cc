@@ -63,6 +63,18 @@ TEST_CASE("history: whole lines of all threads, numbered, in a file of the proce
   CHECK(files == 2);
 }
 
+TEST_CASE("history: a lifetime's name has all that it is known by", "[unit]") {
+  const std::vector<double> task = {0.5, -1};
+  const std::string name = LifetimeName(7, 3, 6, task);
+  // sha256(struct.pack("<2d", 0.5, -1))[:4].hex() in Python.
+  CHECK(name == "7:3:6:b908ca8c");
+  CHECK(LifetimeName(7, 3, 6, task) == name);
+  for (const std::string& other :
+       {LifetimeName(8, 3, 6, task), LifetimeName(7, 2, 6, task), LifetimeName(7, 3, 7, task),
+        LifetimeName(7, 3, 6, std::vector<double>{0.5, 1}), LifetimeName(7, 3, 6, {})})
+    CHECK(other != name);
+}
+
 TEST_CASE("history: a line that cannot be written ends the process", "[unit]") {
   const TempFolder folder;
   const int status = RunChild("history child", {{"MENTOR_HISTORY", folder.path() / "missing"}});

@@ -2,6 +2,8 @@
 #include "meta_learner/scheduling/scheduler.h"
 
 #include <algorithm>
+#include <atomic>
+#include <set>
 #include <thread>
 
 #include <google/protobuf/util/time_util.h>
@@ -10,6 +12,7 @@
 #include "common/mutex.h"
 #include "common/status.h"
 #include "meta_learner/store/sqlite.h"
+#include "tests/metrics.h"
 #include "tests/stores.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
@@ -128,8 +131,13 @@ class Fixture {
     const MutexLock lock(mutex_);
     return begun_at_;
   }
+  void Look(const v1::Experiment& experiment) { scheduler_->Look(experiment); }
   ExperimentStore* store() { return store_.get(); }
+  std::set<std::string> with_share() const { return broker_.WithShare(); }
   DiskGuard* disk() { return &disk_; }
+  double times_full() const {
+    return testing::MetricValue(*metrics_, "mentor_store_disk_full_total");
+  }
 
  private:
   absl::Status Run(const std::string& name, const std::atomic<bool>& cancel) {
@@ -559,10 +567,79 @@ TEST_CASE("scheduler: a full disk pauses, room resumes", "[unit]") {
   fixture.Move("a", S::STATE_RUNNING, S::STATE_PAUSING);
   REQUIRE(fixture.WaitForState("a", S::STATE_PAUSED));
   pause_b(S::PAUSE_REASON_DISK_FULL);
-  fixture.disk()->Full(1);
+  fixture.disk()->Full(fixture.Get("b").uid(), 1);
   REQUIRE(fixture.WaitForRunning({"b"}));
   CHECK_FALSE(fixture.disk()->full());
   CHECK(fixture.Get("a").state() == S::STATE_PAUSED);
+}
+
+TEST_CASE("scheduler: nobody waits for the room of one that has ended or that its user paused",
+          "[unit]") {
+  Fixture fixture({.running_max = 1});
+  constexpr uint64_t kMoreThanThereIs = uint64_t{1} << 60;
+  for (const char* id : {"cancelled", "paused", "deleted", "waits"}) {
+    fixture.Create(id);
+    const std::string uid = fixture.Get(id).uid();
+    fixture.disk()->Full(uid, id == std::string_view("waits") ? 1 : kMoreThanThereIs);
+  }
+  fixture.Start();
+  REQUIRE(fixture.LookedAgain());
+  CHECK(fixture.begun().empty());  // As long as one of them may need it.
+  for (const char* id : {"cancelled", "deleted"})
+    fixture.Move(id, S::STATE_QUEUED, S::STATE_CANCELLED);
+  REQUIRE(fixture.store()->Delete("experiments/deleted", "").ok());
+  REQUIRE(fixture.LookedAgain());
+  CHECK(fixture.begun().empty());
+  const auto paused = fixture.store()->Change("experiments/paused", "", [](v1::Experiment* one) {
+    one->set_state(S::STATE_PAUSED);
+    one->set_pause_reason(S::PAUSE_REASON_USER);
+    return absl::OkStatus();
+  });
+  REQUIRE(paused.ok());
+  CHECK(fixture.WaitForRunning({"waits"}));
+  CHECK_FALSE(fixture.disk()->full());
+}
+
+TEST_CASE("scheduler: no room to begin or to end in is a full disk", "[unit]") {
+  Fixture fixture({.running_max = 1});
+  fixture.Create("a");
+  REQUIRE(failpoint::Arm("store.transition.before_commit=1:error(ENOSPC)").ok());
+  fixture.Start();
+  REQUIRE(fixture.WaitForRunning({"a"}));
+  CHECK(fixture.times_full() == 1);  // It waited for room, and did not try again and again.
+  REQUIRE(failpoint::Arm("store.transition.before_commit=1:error(ENOSPC)").ok());
+  fixture.End("a");
+  fixture.End("a");
+  REQUIRE(fixture.WaitForState("a", S::STATE_SUCCEEDED));
+  CHECK(fixture.times_full() == 2);
+  REQUIRE(failpoint::Arm("").ok());
+}
+
+TEST_CASE("scheduler: a share ends with its place, whoever looks meanwhile", "[unit]") {
+  Fixture fixture({.running_max = 1});
+  fixture.Start();
+  for (int i = 0; i < 5; ++i) {
+    const std::string ends = "ends-" + std::to_string(i), next = "next-" + std::to_string(i);
+    fixture.Create(ends);
+    REQUIRE(fixture.WaitForRunning({ends}));
+    const v1::Experiment seen = fixture.Get(ends);
+    std::atomic<bool> has_ended = false;
+    std::thread looker([&] {
+      constexpr int kLooksAfterwards = 2000;
+      for (int after = 0; after < kLooksAfterwards; after += has_ended ? 1 : 0) fixture.Look(seen);
+    });
+    fixture.End(ends);
+    const bool succeeded = fixture.WaitForState(ends, S::STATE_SUCCEEDED);
+    has_ended = true;
+    looker.join();
+    REQUIRE(succeeded);
+    // Another one has the place, so the first has none.
+    fixture.Create(next);
+    REQUIRE(fixture.WaitForRunning({next}));
+    CHECK(fixture.with_share() == std::set<std::string>{"experiments/" + next});
+    fixture.End(next);
+    REQUIRE(fixture.WaitForState(next, S::STATE_SUCCEEDED));
+  }
 }
 
 TEST_CASE("scheduler: what a process left at work is gone on with, or ended as was asked",
