@@ -15,6 +15,7 @@
 #include "common/wait.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
+#include "envs/host/host_list.h"
 
 namespace mentor::actor {
 namespace {
@@ -120,6 +121,7 @@ void Actor::Stop() {
     changed_.NotifyAll();
   }
   if (connection != nullptr) connection->stream->Close(absl::OkStatus());
+  if (options_.interrupt) options_.interrupt();
   connector_.join();
   for (std::thread& worker : workers_) worker.join();
   scout_ = {};
@@ -190,6 +192,7 @@ void Actor::Connect() {
              hello.set_threads(static_cast<uint32_t>(options_.threads));
              hello.set_catalogue_hash(envs::CatalogueHash());
              hello.set_numeric_fingerprint(envs::NumericFingerprint());
+             for (const std::string& host : envs::HostNames()) hello.add_hosts(host);
              return message;
            },
        .on_open = [this](std::shared_ptr<WorkStream> stream) { return Open(std::move(stream)); }},

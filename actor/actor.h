@@ -38,6 +38,8 @@ class Actor {
     // An actor without work for so long asks other learners whether they have some.
     std::chrono::milliseconds look_every{5'000};
     std::chrono::milliseconds drain_deadline{10'000};
+    // Called when it ends and has waited long enough for units that run: whatever they wait for.
+    std::function<void()> interrupt = {};
     // Called when somebody wants it to end; its owner then calls Stop. From any thread.
     std::function<void()> on_drain = {};
   };

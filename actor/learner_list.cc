@@ -9,6 +9,7 @@
 #include "common/rpc/address.h"
 #include "common/rpc/status.h"
 #include "common/status.h"
+#include "envs/host/host_list.h"
 #include "mentor/v1/rollout_service.grpc.pb.h"
 
 namespace mentor::actor {
@@ -162,9 +163,11 @@ uint64_t LearnerList::Ask(const std::string& address, const std::stop_token& sto
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kAskWithin);
   const std::stop_callback cancel(stop, [&] { context.TryCancel(); });
+  v1::GetLoadRequest request;
+  for (const std::string& host : envs::HostNames()) request.add_hosts(host);
   v1::GetLoadResponse response;
   const grpc::Status status =
-      v1::RolloutService::NewStub(*channel)->GetLoad(&context, {}, &response);
+      v1::RolloutService::NewStub(*channel)->GetLoad(&context, request, &response);
   return status.ok() ? response.units_waiting() : 0;
 }
 

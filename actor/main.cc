@@ -9,8 +9,11 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
+#include "common/rpc/bundles.h"
 #include "common/uuid.h"
 #include "envs/fingerprint.h"
+#include "envs/host/host_list.h"
+#include "mentor/v1/rollout_service.grpc.pb.h"
 
 namespace mentor {
 namespace {
@@ -22,6 +25,8 @@ int Main(int argc, char** argv) {
   app.footer("Example:\n  mentor-actor --learner 127.0.0.1:50051 --threads 2");
   CommonFlags common;
   SecurityFlags security;
+  BundleFlags bundles;
+  HostFlags hosts;
   std::string learner = "127.0.0.1:50051";
   int threads = 2;
   app.add_option("--learner", learner,
@@ -32,11 +37,15 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "Worker threads, each with simulators of its own")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  AddHostFlags(&app, &hosts);
+  AddBundleFlags(&app, &bundles);
   AddSecurityFlags(&app, &security, Side::kClient);
   AddCommonFlags(&app, &common);
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
   InitLog(common, "actor");
 
+  if (const absl::Status status = envs::AllowHosts(hosts.hosts, hosts.timeout_s); !status.ok())
+    return Fail(status, kExitUsage);
   auto metrics = Metrics::Create(
       {.build_info = {{"version", std::string(kBuildVersion)}, {"mujoco", envs::MujocoVersion()}}});
   if (const absl::Status status = ExposeMetrics(common, metrics.get()); !status.ok())
@@ -47,9 +56,14 @@ int Main(int argc, char** argv) {
   const auto learners =
       actor::LearnerList::Make(uid, security.Channel(learner, metrics.get()), metrics.get());
   if (!learners.ok()) return Fail(learners.status(), kExitUsage);
+  // What a unit's environment lacks comes from the learner of the moment.
+  rpc::BundleFetcher fetcher(
+      rpc::FetchFrom<v1::RolloutService>([&] { return (*learners)->channel(); }));
+  rpc::UseBundleCache(bundles.CacheOptions(), &fetcher);
   actor::Actor actor({.threads = threads,
                       .uid = uid,
                       .learners = learners->get(),
+                      .interrupt = [&] { fetcher.Stop(); },
                       .on_drain = [] { RequestStop("the learner wants this actor to leave"); }},
                      metrics.get());
   (*process)->Run();

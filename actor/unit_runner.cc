@@ -14,6 +14,7 @@
 #include "common/check.h"
 #include "common/cpu_time.h"
 #include "common/failpoint.h"
+#include "common/hosts.h"
 #include "common/result_hash.h"
 #include "common/rng.h"
 #include "common/success_signal.h"
@@ -25,9 +26,10 @@ static_assert(std::endian::native == std::endian::little,
               "tensors travel as raw little-endian bytes");
 
 constexpr uint32_t kUnitStepsMax = 1'000'000;
-// Simulators kept by one thread. Beyond that all are dropped: a fleet works on few environments at
-// a time.
+// Simulators kept by one thread, and those among them that are processes. Beyond that all are
+// dropped: a fleet works on few environments at a time.
 constexpr size_t kEnvironmentsMax = 64;
+constexpr std::ptrdiff_t kHostProcessesMax = 4;
 // A result beyond this does not fit into a message (rpc::StreamOptions).
 constexpr uint64_t kResultBytesMax = 60u << 20;
 // A call of the policy takes a microsecond, of a recurrent one some tens, of one with long tables
@@ -272,7 +274,11 @@ absl::StatusOr<envs::Environment*> UnitRunner::Prepare(const v1::EnvironmentTask
   std::string key = kind.SerializeAsString();
   auto found = environments_.find(key);
   if (found == environments_.end()) {
-    if (environments_.size() >= kEnvironmentsMax) environments_.clear();
+    const auto hosts = std::count_if(
+        environments_.begin(), environments_.end(),
+        [](const auto& entry) { return entry.second->info().name == kHostEnvironment; });
+    if (environments_.size() >= kEnvironmentsMax || hosts >= kHostProcessesMax)
+      environments_.clear();
     MENTOR_ASSIGN_OR_RETURN(auto environment, envs::MakeEnvironment(task));
     found = environments_.emplace(std::move(key), std::move(environment)).first;
   } else {
@@ -335,12 +341,13 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
       envs::ClipAction(info, action, clipped);  // The simulator alone sees it so.
     });
 
-    MENTOR_ASSIGN_OR_RETURN(const envs::StepOutcome outcome,
-                            environment->Step(clipped, observation));
+    MENTOR_ASSIGN_OR_RETURN(envs::StepOutcome outcome, environment->Step(clipped, observation));
     if (!std::isfinite(outcome.reward) || !AllFinite(observation)) {
       return absl::InternalError(absl::StrFormat("step %d gave a number that is not finite", step));
     }
     MENTOR_RETURN_IF_ERROR(CheckLabel(info, outcome, step));
+    // Nobody could go on from here, so the episode ends where the agent learns.
+    if (unit.return_state() && t + 1 == unit.steps() && !info.saves_state) outcome.truncated = true;
     if (!std::isfinite(log_prob)) {
       return absl::InternalError(
           absl::StrFormat("step %d: the policy gave a number that is not finite", step));
@@ -360,7 +367,10 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   trajectory.AddNextObservation(shown);
   if (unit.return_final_observations()) trajectory.AddFinalObservations(final_observations);
   // After the end of an episode there is nothing to carry: the next one begins with its own reset.
-  if (unit.return_state() && !done) *result->mutable_final_state() = environment->SaveState();
+  if (unit.return_state() && !done) {
+    *result->mutable_final_state() = environment->SaveState();
+    MENTOR_RETURN_IF_ERROR(environment->SaveStatus());
+  }
   result->set_result_hash(ResultHash(result->trajectory(), result->final_state()));
   if (const auto seconds = timer.Seconds(unit.steps())) result->set_policy_cpu_seconds(*seconds);
   const double cpu_end = ThreadCpuSeconds();

@@ -31,6 +31,7 @@
 #include "meta_learner/objects/s3_store.h"
 #include "meta_learner/standby.h"
 #include "meta_learner/store/backup.h"
+#include "meta_learner/store/bundle_shelf.h"
 #include "meta_learner/store/store.h"
 
 namespace mentor::meta_learner {
@@ -47,6 +48,7 @@ struct Flags {
   learner::DeviceFlags device;
   uint64_t reserve_mb = 64;
   double storage_per_owner_gb = 0;
+  double bundles_per_owner_gb = 10;
   Scheduler::Options scheduling;
   ExperimentService::Options control;
   rpc::RateLimiter::Options rate;
@@ -59,6 +61,7 @@ struct Flags {
     ExperimentService::Options options = control;
     options.rate = rate;
     options.per_owner.checkpoint_bytes = static_cast<int64_t>(storage_per_owner_gb * 1e9);
+    options.per_owner.bundle_bytes = static_cast<uint64_t>(bundles_per_owner_gb * 1e9);
     return options;
   }
 };
@@ -92,6 +95,11 @@ void AddQueueFlags(CLI::App* app, Flags* flags) {
   app->add_option(
          "--max_storage_per_owner_gb", flags->storage_per_owner_gb,
          "Size of one owner's checkpoints beyond which new experiments are refused; 0: no limit")
+      ->check(CLI::Range(0.0, 1e9))
+      ->group("Queue")
+      ->capture_default_str();
+  app->add_option("--max_bundles_per_owner_gb", flags->bundles_per_owner_gb,
+                  "Size of one owner's bundles beyond which no more are taken; 0: no limit")
       ->check(CLI::Range(0.0, 1e9))
       ->group("Queue")
       ->capture_default_str();
@@ -332,7 +340,14 @@ int Serve(const Flags& flags) {
   const auto store = leading.Open(flags, *objects, process->get(), &server_options, metrics.get());
   if (!store.ok()) return Fail(store.status());
   if (*store == nullptr) return kExitOk;  // Stopped while it stood by.
+  const auto bundles =
+      BundleShelf::Open({.folder = (*store)->folder() / kBundlesFolder,
+                         .objects = (*store)->objects(),
+                         .owner_bytes_max = flags.Control().per_owner.bundle_bytes});
+  if (!bundles.ok()) return Fail(bundles.status());
+  SetBundleFinder([&](const std::string& digest) { return (*bundles)->Find(digest); });
   MetaLearner meta_learner({.store = store->get(),
+                            .bundles = bundles->get(),
                             .num_threads = flags.threads,
                             .device = *device,
                             .disk_reserve_bytes = flags.reserve_mb << 20,
@@ -352,6 +367,7 @@ int Serve(const Flags& flags) {
   leading.Stopping();
   meta_learner.Stop();
   (*server)->Shutdown(kShutdownDeadline);
+  SetBundleFinder(nullptr);
   return leading.lost() ? kExitInUse : kExitOk;
 }
 

@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/machine_memory.h"
 #include "common/protocol.h"
 #include "envs/environment.h"
 #include "envs/fingerprint.h"
@@ -103,6 +104,9 @@ MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
   if (!options.control) return;
   ExperimentService::Options control = ControlOptions(*options.control);
   control.store = options.store;
+  control.bundles = options.bundles;
+  if (options.bundles != nullptr)
+    bundles_ = std::make_unique<BundleService>(control, options.bundles);
   experiments_ = std::make_unique<ExperimentService>(std::move(control), metrics);
 }
 
@@ -126,10 +130,10 @@ ExperimentService::Options MetaLearner::ControlOptions(ExperimentService::Option
   limits.check_checkpoint = CheckCheckpoint;
   const auto memories = std::make_shared<SpecCache<SpecMemory>>();
   limits.check_fleet = [this, memories](const v1::ExperimentSpec& spec, Violations* violations) {
-    if (!broker_.HasMemoryLimits() && device_.kind == learner::DeviceKind::kCpu) return;
     if (const auto memory = KnownMemory(memories.get(), spec)) {
       CheckFleet(broker_, *memory, violations);
       CheckDevice(device_, *memory, violations);
+      CheckMachine(*memory, MachineMemoryBytes(), violations);
     }
   };
   limits.memory_needs = [memories](const v1::ExperimentSpec& spec) {
@@ -164,12 +168,14 @@ std::vector<std::string> MetaLearner::ServiceNames() {
 std::vector<grpc::Service*> MetaLearner::services() {
   std::vector<grpc::Service*> services = {broker_.service()};
   if (experiments_ != nullptr) services.push_back(experiments_->service());
+  if (bundles_ != nullptr) services.push_back(bundles_->service());
   return services;
 }
 
 void MetaLearner::StopExperiments() {
   if (scheduler_ != nullptr) scheduler_->Stop();
   if (experiments_ != nullptr) experiments_->Stop();
+  if (bundles_ != nullptr) bundles_->Stop();
 }
 
 void MetaLearner::Stop() {

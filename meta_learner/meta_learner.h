@@ -18,6 +18,7 @@
 #include "common/metrics.h"
 #include "learner/kernels/device.h"
 #include "learner/kernels/device_monitor.h"
+#include "meta_learner/control/bundle_service.h"
 #include "meta_learner/control/experiment_service.h"
 #include "meta_learner/control/logs.h"
 #include "meta_learner/experiment/experiment_runner.h"
@@ -33,6 +34,7 @@ class MetaLearner {
   struct Options {
     // Outlives the meta-learner. Null: no experiments; callers run shards through broker().
     ExperimentStore* store = nullptr;
+    BundleShelf* bundles = nullptr;   // Outlives it too; null: specs name none.
     int num_threads = 1;              // For outer updates,
     learner::Device device = {};      // and where they run.
     uint64_t disk_reserve_bytes = 0;  // See DiskGuard.
@@ -74,6 +76,7 @@ class MetaLearner {
   std::unique_ptr<ExperimentRunner> runner_;
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<ExperimentService> experiments_;
+  std::unique_ptr<BundleService> bundles_;
 };
 
 }  // namespace mentor::meta_learner

@@ -34,6 +34,13 @@ class Standby::Refusal final : public v1::ShardService::CallbackService {
     };
     return new Reactor(who_leads_());
   }
+  grpc::ServerUnaryReactor* FetchBundle(grpc::CallbackServerContext* context,
+                                        const v1::FetchBundleRequest* /*request*/,
+                                        v1::FetchBundleResponse* /*response*/) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(rpc::ToGrpc(who_leads_()));
+    return reactor;
+  }
 
  private:
   const std::function<absl::Status()> who_leads_;
@@ -53,6 +60,7 @@ Standby::~Standby() {
     thread_.join();
   }
   if (experiments_ != nullptr) experiments_->Stop();
+  if (bundles_ != nullptr) bundles_->Stop();
   if (server_ != nullptr) server_->Shutdown(kShutdownDeadline);
 }
 
@@ -103,15 +111,18 @@ bool Standby::Look() {
 
 absl::Status Standby::Serve() {
   experiments_.reset();  // Of an attempt before.
+  bundles_.reset();
   MENTOR_ASSIGN_OR_RETURN(reading_, OpenStoreToRead(options_.store));
   ExperimentService::Options control = options_.control;
   control.store = reading_.get();
   control.read_only = true;
   control.leads = [this] { return WhoLeads(); };
+  bundles_ = std::make_unique<BundleService>(control, /*shelf=*/nullptr);
   experiments_ = std::make_unique<ExperimentService>(std::move(control), metrics_);
   refusal_ = std::make_unique<Refusal>([this] { return WhoLeads(); });
   MENTOR_ASSIGN_OR_RETURN(
-      server_, rpc::Server::Start(options_.server, {refusal_.get(), experiments_->service()}));
+      server_, rpc::Server::Start(options_.server,
+                                  {refusal_.get(), experiments_->service(), bundles_->service()}));
   server_->SetAvailable(true);
   {
     const MutexLock lock(mutex_);

@@ -19,6 +19,7 @@
 #include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/rpc/server.h"
+#include "meta_learner/control/bundle_service.h"
 #include "meta_learner/control/experiment_service.h"
 #include "meta_learner/store/lease.h"
 #include "meta_learner/store/store.h"
@@ -68,6 +69,7 @@ class Standby {
   std::chrono::steady_clock::time_point not_before_;  // The next attempt to lead.
   std::unique_ptr<ExperimentStore> reading_;
   std::unique_ptr<ExperimentService> experiments_;
+  std::unique_ptr<BundleService> bundles_;
   std::unique_ptr<Refusal> refusal_;
   std::unique_ptr<rpc::Server> server_;
   // Guarded by mutex_.

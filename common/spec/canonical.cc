@@ -85,8 +85,9 @@ void WriteCanonical(const Message& message, std::string* out) {
     std::vector<std::string> elements(reflection.FieldSize(message, field));
     for (size_t i = 0; i < elements.size(); ++i)
       WriteValue(message, *field, static_cast<int>(i), &elements[i]);
-    // Options are a set; the order of other lists has a meaning.
-    if (field->message_type() == v1::Option::descriptor())
+    // Options and maps are sets, and a map has another order in each message; the order of other
+    // lists has a meaning.
+    if (field->is_map() || field->message_type() == v1::Option::descriptor())
       std::sort(elements.begin(), elements.end());
     for (const std::string& element : elements) *out += element;
   }

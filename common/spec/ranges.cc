@@ -35,7 +35,10 @@ bool InRange(double value, const v1::Range& range) {
 void CheckText(const FieldDescriptor& field, const std::string& value, const std::string& path,
                Violations* violations) {
   const bool title = field.full_name() == "mentor.v1.ExperimentSpec.display_name";
-  const size_t bytes_max = title ? kTitleBytesMax : kNameBytesMax;
+  const v1::Range& range = field.options().GetExtension(v1::range);
+  const size_t bytes_max = title                   ? kTitleBytesMax
+                           : range.has_bytes_max() ? range.bytes_max()
+                                                   : kNameBytesMax;
   if (value.size() > bytes_max) {
     violations->Add(path,
                     absl::StrFormat("is %d bytes long; give at most %d", value.size(), bytes_max));
@@ -138,8 +141,10 @@ void CheckRepeated(const Message& message, const FieldDescriptor& field, const s
                                                  value ? value->name() : std::to_string(number)));
         break;
       }
+    } else if (field.cpp_type() == CppType::CPPTYPE_STRING) {
+      CheckText(field, reflection.GetRepeatedString(message, &field, i), element, violations);
     } else {
-      MENTOR_CHECK(field.cpp_type() == CppType::CPPTYPE_DOUBLE);  // spec.proto has no other type.
+      MENTOR_CHECK(field.cpp_type() == CppType::CPPTYPE_DOUBLE);  // There is no list of others.
       const double number = reflection.GetRepeatedDouble(message, &field, i);
       if (!std::isfinite(number))
         violations->Add(element, "is " + Number(number) + "; give a finite number");

@@ -67,6 +67,17 @@ void CheckTogether(const v1::ExperimentSpec& spec, Violations* violations) {
   }
 }
 
+// Gives the fields that CheckTogether names values that go with all others.
+void SettleTogether(const Violations& clashes, v1::ExperimentSpec* spec) {
+  v1::RuleSpec* rule = spec->mutable_rule();
+  for (const Violation& clash : clashes.list()) {
+    if (clash.field == "agent.minibatches") spec->mutable_agent()->set_minibatches(1);
+    if (clash.field == "rule.shard_lifetimes")
+      rule->set_shard_lifetimes(rule->lifetimes_per_update());
+    if (clash.field == "rule.outer_updates") rule->set_outer_updates(1);
+  }
+}
+
 // True for "a.b" within "a.b" and for "a.b.c" and "a.b[1]" within "a.b".
 bool IsPathWithin(std::string_view path, std::string_view whole) {
   return path.starts_with(whole) &&
@@ -159,18 +170,19 @@ void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
 
   v1::ExperimentSpec legal = spec;
   for (const Violation& violation : own.list()) ClearPath(violation.field, &legal);
-  // Defaults may clash with what is left; then nobody can say what the parts would find.
+  // Defaults may clash with what is left.
   Violations left;
   CheckTogether(legal, &left);
-  if (!left.empty()) return;
+  SettleTogether(left, &legal);
   Violations of_parts;
   check_parts(WithDefaults(legal), &of_parts);
   for (const Violation& violation : of_parts.list()) {
-    const bool said =
-        std::any_of(own.list().begin(), own.list().end(), [&](const Violation& earlier) {
-          return IsPathWithin(violation.field, earlier.field) ||
-                 IsPathWithin(earlier.field, violation.field);
-        });
+    const auto says = [&](const Violation& earlier) {
+      return IsPathWithin(violation.field, earlier.field) ||
+             IsPathWithin(earlier.field, violation.field);
+    };
+    const bool said = std::any_of(own.list().begin(), own.list().end(), says) ||
+                      std::any_of(left.list().begin(), left.list().end(), says);
     if (!said) violations->Add(violation.field, violation.description);
   }
 }
@@ -179,6 +191,16 @@ v1::ExperimentSpec WithDefaults(const v1::ExperimentSpec& spec) {
   v1::ExperimentSpec merged = spec;
   spec::FillDefaults(&merged);
   return merged;
+}
+
+std::optional<int> OnlyTrainingSet(const v1::ExperimentSpec& spec) {
+  std::optional<int> only;
+  for (int i = 0; i < spec.benchmark().task_set_size(); ++i) {
+    if (spec.benchmark().task_set(i).split() != v1::TRAIN) continue;
+    if (only) return std::nullopt;
+    only = i;
+  }
+  return only;
 }
 
 std::string PrintSpec(const v1::ExperimentSpec& spec, const SpecNotes& notes) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,10 @@ void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
 
 // The merged spec: every field that has a default holds it, or what was set.
 v1::ExperimentSpec WithDefaults(const v1::ExperimentSpec& spec);
+
+// Place of the one task set for training among benchmark.task_set; nothing where there are none or
+// several.
+std::optional<int> OnlyTrainingSet(const v1::ExperimentSpec& spec);
 
 // Text format, as a file that LoadSpec reads. `notes` gives lines to put as comments at the end of
 // the spec's benchmark, its wrappers and task sets, signal and rule.

@@ -22,9 +22,10 @@ constexpr size_t kViolationsMax = 100;  // A report that somebody reads.
 constexpr size_t kMessageBytesMax = 500;
 constexpr size_t kOptionBytesMax = 60;
 
-// The legal values of an enum field anywhere in a spec.
-std::string ChoicesOfField(const std::string& name, const std::string& given) {
-  const auto* file = v1::ExperimentSpec::descriptor()->file();
+// The legal values of an enum field of any message beside this one.
+std::string ChoicesOfField(const Descriptor& type, const std::string& name,
+                           const std::string& given) {
+  const auto* file = type.file();
   for (int i = 0; i < file->message_type_count(); ++i) {
     const FieldDescriptor* field = file->message_type(i)->FindFieldByName(name);
     if (field != nullptr && field->enum_type() != nullptr)
@@ -36,7 +37,8 @@ std::string ChoicesOfField(const std::string& name, const std::string& given) {
 // Collects errors with line and column; unknown fields come as warnings and are errors to us.
 class Collector : public google::protobuf::io::ErrorCollector {
  public:
-  explicit Collector(Violations* violations) : violations_(violations) {}
+  Collector(const Descriptor& type, std::string_view what, Violations* violations)
+      : type_(type), what_(what), violations_(violations) {}
 
   // True when the rest of the text was not read.
   bool stopped() const { return stopped_; }
@@ -47,7 +49,7 @@ class Collector : public google::protobuf::io::ErrorCollector {
     const std::vector<std::string> parts = absl::StrSplit(message, '"');
     const bool enumeration = parts.size() == 5 && parts[0] == "Unknown enumeration value of ";
     Add(line, column,
-        enumeration ? message + " Give " + ChoicesOfField(parts[3], parts[1]) : message);
+        enumeration ? message + " Give " + ChoicesOfField(type_, parts[3], parts[1]) : message);
   }
   void AddWarning(int line, int column, const std::string& message) override {
     // Message type "mentor.v1.RuleSpec" has no field named "outer_update".
@@ -70,34 +72,37 @@ class Collector : public google::protobuf::io::ErrorCollector {
   void Add(int line, int column, const std::string& message) {
     if (violations_->list().size() >= kViolationsMax) return;
     const std::string place =
-        line < 0 ? "spec" : absl::StrFormat("line %d, column %d", line + 1, column + 1);
+        line < 0 ? what_ : absl::StrFormat("line %d, column %d", line + 1, column + 1);
     violations_->Add(place, Printable(message, kMessageBytesMax));  // Messages quote the input.
   }
 
+  const Descriptor& type_;
+  const std::string what_;
   Violations* const violations_;
   bool stopped_ = false;
 };
 
 }  // namespace
 
-bool ParseText(std::string_view text, v1::ExperimentSpec* spec, Violations* violations) {
+bool ParseText(std::string_view text, google::protobuf::Message* message, Violations* violations,
+               std::string_view what) {
   if (text.size() > kSpecBytesMax) {
-    violations->Add("spec",
+    violations->Add(std::string(what),
                     absl::StrFormat("has %d bytes; give at most %d", text.size(), kSpecBytesMax));
     return false;
   }
   if (const size_t zero = text.find('\0'); zero != text.npos) {
-    violations->Add("spec",
+    violations->Add(std::string(what),
                     absl::StrFormat("has a zero byte at offset %d; give a text file", zero));
     return false;
   }
-  Collector collector(violations);
+  Collector collector(*message->GetDescriptor(), what, violations);
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&collector);
   parser.SetRecursionLimit(kSpecDepthMax);
   parser.AllowUnknownField(true);  // So that all of them are reported; see Collector.
   google::protobuf::io::ArrayInputStream stream(text.data(), static_cast<int>(text.size()));
-  return parser.Parse(&stream, spec) && !collector.stopped();
+  return parser.Parse(&stream, message) && !collector.stopped();
 }
 
 }  // namespace mentor::spec

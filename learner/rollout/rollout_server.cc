@@ -12,10 +12,12 @@
 #include "common/failpoint.h"
 #include "common/hash.h"
 #include "common/history.h"
+#include "common/hosts.h"
 #include "common/log.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/result_hash.h"
+#include "common/rpc/bundles.h"
 #include "common/rpc/call_metrics.h"
 #include "common/status.h"
 #include "common/uuid.h"
@@ -225,16 +227,29 @@ class RolloutServer::Service : public v1::RolloutService::CallbackService {
       grpc::CallbackServerContext* context) override {
     return server_->Open(context);
   }
-  grpc::ServerUnaryReactor* GetLoad(grpc::CallbackServerContext* context, const v1::GetLoadRequest*,
+  grpc::ServerUnaryReactor* GetLoad(grpc::CallbackServerContext* context,
+                                    const v1::GetLoadRequest* request,
                                     v1::GetLoadResponse* response) override {
-    response->set_units_waiting(server_->UnitsWaiting());
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    if (const absl::Status status = CheckHostNames("hosts", request->hosts()); !status.ok()) {
+      reactor->Finish(rpc::ToGrpc(status));
+      return reactor;
+    }
+    response->set_units_waiting(
+        server_->UnitsWaiting({request->hosts().begin(), request->hosts().end()}));
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+  grpc::ServerUnaryReactor* FetchBundle(grpc::CallbackServerContext* context,
+                                        const v1::FetchBundleRequest* request,
+                                        v1::FetchBundleResponse* response) override {
+    return bundles_.Fetch(context, request, response);
+  }
+  void Stop() { bundles_.Stop(); }
 
  private:
   RolloutServer* const server_;
+  rpc::BundleServer bundles_;
 };
 
 struct RolloutServer::Instruments {
@@ -322,6 +337,7 @@ void RolloutServer::Stop() {
     stream->Close(
         MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "the learner is stopping"));
   }
+  service_->Stop();
 }
 
 int RolloutServer::actors() const {
@@ -340,9 +356,14 @@ int RolloutServer::actor_threads() const {
   return static_cast<int>(std::min<uint64_t>(threads, 1 << 30));
 }
 
-uint64_t RolloutServer::UnitsWaiting() const {
+uint64_t RolloutServer::UnitsWaiting(const std::set<std::string>& env_hosts) const {
   MutexLock lock(mutex_);
-  return stopping_ ? 0 : dispatcher_.counts().ready;
+  return stopping_ ? 0 : dispatcher_.NumReadyFor(env_hosts);
+}
+
+std::string RolloutServer::MissingHost(uint64_t shard) const {
+  MutexLock lock(mutex_);
+  return dispatcher_.MissingHost(shard);
 }
 
 std::string RolloutServer::catalogue_hash() const {
@@ -474,6 +495,7 @@ std::vector<v1::Peer> RolloutServer::Peers() {
     peer.set_build(hello.build());
     peer.set_threads(hello.threads());
     peer.set_catalogue_hash(hello.catalogue_hash());
+    *peer.mutable_hosts() = hello.hosts();
     peer.set_draining(session->leaving);
     peer.set_units(session->units);
     peer.set_work(static_cast<uint32_t>(dispatcher_.NumHeld(id)));
@@ -542,7 +564,10 @@ void RolloutServer::OnHello(const std::shared_ptr<Session>& session, const v1::H
           if (other->welcomed && other->hello.peer_uid() == hello.peer_uid()) before = other;
         }
         session->welcomed = true;
-        dispatcher_.AddActor(session->id, {.uid = hello.peer_uid(), .host = hello.host()});
+        dispatcher_.AddActor(session->id,
+                             {.uid = hello.peer_uid(),
+                              .host = hello.host(),
+                              .env_hosts = {hello.hosts().begin(), hello.hosts().end()}});
         instruments_->peers->Increment();
         // The first actor sets what the others must be equal to.
         if (catalogue_hash_.empty()) catalogue_hash_ = hello.catalogue_hash();

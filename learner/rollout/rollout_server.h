@@ -66,8 +66,10 @@ class RolloutServer {
   // Environment steps of this shard's results so far, over all its RunUnits. For progress bars.
   uint64_t StepsDone(uint64_t shard) const;
 
-  // Units that no actor has room for.
-  uint64_t UnitsWaiting() const;
+  // Units that no actor has room for, and that one with these hosts could run.
+  uint64_t UnitsWaiting(const std::set<std::string>& env_hosts = {}) const;
+  // A host that units of the shard wait for and that no actor offers; empty: none.
+  std::string MissingHost(uint64_t shard) const;
   // Connected actors and their threads.
   int actors() const;
   int actor_threads() const;

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 
 #include "common/check.h"
 #include "common/history.h"
+#include "common/hosts.h"
 #include "common/status.h"
 
 namespace mentor::learner {
@@ -30,6 +32,13 @@ bool IsChecked(const UnitKey& key, uint32_t every) {
     mixed ^= mixed >> 29;
   }
   return mixed % every == 0;
+}
+
+// What units take about equally long: those of one environment, or of one host.
+std::string KindOf(const v1::Unit& unit) {
+  const std::string host = HostOf(unit.task());
+  return host.empty() ? unit.task().environment()
+                      : absl::StrCat(unit.task().environment(), "/", host);
 }
 
 }  // namespace
@@ -68,6 +77,9 @@ absl::Status UnitDispatcher::Add(uint64_t number, std::vector<v1::Unit> units) {
     }
     Entry entry;
     entry.index = shard.queue.size();
+    entry.env_host = HostOf(unit.task());
+    if (!shard.entries.empty())
+      shard.one_host &= entry.env_host == shard.entries.begin()->second.env_host;
     entry.unit = std::make_shared<const v1::Unit>(std::move(unit));
     if (!shard.entries.emplace(key, std::move(entry)).second) {
       return absl::InvalidArgumentError(ToString(key) + " is there twice");
@@ -76,7 +88,7 @@ absl::Status UnitDispatcher::Add(uint64_t number, std::vector<v1::Unit> units) {
   }
   shard.missing = shard.queue.size();
   shard.results.resize(shard.missing);
-  ready_count_ += shard.missing;
+  for (const auto& [key, entry] : shard.entries) CountReady(entry, 1);
   shards_.emplace(number, std::move(shard));
   return absl::OkStatus();
 }
@@ -87,7 +99,7 @@ std::vector<std::pair<ActorId, UnitKey>> UnitDispatcher::Cancel(uint64_t number)
   if (shard == shards_.end()) return holders;
   for (auto& [key, entry] : shard->second.entries) {
     if (entry.done) continue;
-    if (entry.ready) --ready_count_;
+    if (entry.ready) CountReady(entry, -1);
     for (const ActorId actor : entry.holders) holders.emplace_back(actor, key);
     entry.done = true;
     SetOut(key, &entry);
@@ -251,9 +263,41 @@ bool UnitDispatcher::Requeue(const UnitKey& key) {
   if (entry == nullptr || entry->ready || entry->done) return false;
   entry->ready = true;
   SetOut(key, entry);
-  ++ready_count_;
+  CountReady(*entry, 1);
   shards_.at(key.shard).queue.push_front(key);
   return true;
+}
+
+void UnitDispatcher::CountReady(const Entry& entry, int change) {
+  ready_count_ += static_cast<size_t>(change);
+  if (entry.env_host.empty()) return;
+  size_t& ready = ready_of_host_[entry.env_host];
+  ready += static_cast<size_t>(change);
+  if (ready == 0) ready_of_host_.erase(entry.env_host);
+}
+
+size_t UnitDispatcher::NumReadyFor(const std::set<std::string>& env_hosts) const {
+  size_t ready = ready_count_;
+  for (const auto& [host, count] : ready_of_host_) {
+    if (!env_hosts.contains(host)) ready -= count;
+  }
+  return ready;
+}
+
+std::string UnitDispatcher::MissingHost(uint64_t number) const {
+  const auto shard = shards_.find(number);
+  if (shard == shards_.end()) return "";
+  for (const auto& [host, count] : ready_of_host_) {
+    const bool offered = std::any_of(actors_.begin(), actors_.end(), [&](const auto& entry) {
+      const Actor& actor = entry.second;
+      return !actor.leaving && !actor.refused && Offers(actor, host);
+    });
+    if (offered) continue;
+    for (const auto& [key, entry] : shard->second.entries) {
+      if (entry.ready && entry.env_host == host) return host;
+    }
+  }
+  return "";
 }
 
 void UnitDispatcher::Give(const UnitKey& key, Entry* entry, ActorId id,
@@ -278,10 +322,12 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
                         (options_.now() >= entry.failed_at.again() && !CanBeTriedElsewhere(entry));
     for (auto actor = with_credit_.rbegin(); actor != with_credit_.rend(); ++actor) {
       if (entry.holders.contains(actor->second)) continue;
+      if (!Offers(actors_.at(actor->second), entry.env_host)) continue;
       if (anyone || !entry.failed_at.Has(actors_.at(actor->second).info.uid)) return actor->second;
     }
     return std::nullopt;
   };
+  bool others_wait = false;  // For something else than a host.
   for (auto& [number, shard] : shards_) {
     // Units that wait for a certain actor do not hold up those behind them.
     std::vector<UnitKey> passed;
@@ -291,11 +337,13 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
       if (entry.ready) {
         if (const auto actor = choose(entry)) {
           entry.ready = false;
-          --ready_count_;
+          CountReady(entry, -1);
           Give(key, &entry, *actor, &assignments);
-        } else if (entry.failed_at.empty() && entry.holders.empty()) {
+        } else if (entry.failed_at.empty() && entry.holders.empty() && shard.one_host) {
+          others_wait |= entry.env_host.empty();
           break;
         } else {
+          others_wait |= entry.env_host.empty();
           passed.push_back(key);
         }
       }
@@ -303,7 +351,7 @@ std::vector<UnitDispatcher::Assignment> UnitDispatcher::Assign() {
     }
     shard.queue.insert(shard.queue.begin(), passed.begin(), passed.end());
   }
-  if (with_credit_.empty() || ready_count_ > 0) return assignments;
+  if (with_credit_.empty() || others_wait) return assignments;
   // Nothing waits: idle actors take what lags, then what is to be compared.
   const std::vector<UnitKey> lagging(lagging_.begin(), lagging_.end());
   for (const UnitKey& key : lagging) {
@@ -328,6 +376,7 @@ void UnitDispatcher::AssignChecks(std::vector<Assignment>* assignments) {
         std::find_if(with_credit_.rbegin(), with_credit_.rend(), [&](const auto& candidate) {
           const Actor& actor = actors_.at(candidate.second);
           return candidate.second != used->second.actor && !actor.held.contains(check.first) &&
+                 Offers(actor, HostOf(check.second->task())) &&
                  (first == actors_.end() || actor.info.uid != first->second.info.uid);
         });
     if (other == with_credit_.rend()) {
@@ -355,7 +404,7 @@ bool UnitDispatcher::CanBeTriedElsewhere(const Entry& entry) const {
       actors_,
       [&](const Actor& actor) {
         return !actor.leaving && !actor.refused && !KeptAway(actor) &&
-               (actor.credit > 0 || !actor.held.empty());
+               Offers(actor, entry.env_host) && (actor.credit > 0 || !actor.held.empty());
       },
       [](const Actor& actor) { return actor.info.uid; });
 }
@@ -366,7 +415,7 @@ bool UnitDispatcher::IsHopeless(const Entry& entry) const {
 }
 
 std::optional<double> UnitDispatcher::ExpectedNs(const v1::Unit& unit) const {
-  const auto known = step_ns_.find(unit.task().environment());
+  const auto known = step_ns_.find(KindOf(unit));
   if (known == step_ns_.end()) return std::nullopt;
   std::vector<double> sorted(known->second.begin(), known->second.end());
   const auto middle = sorted.begin() + static_cast<ptrdiff_t>(sorted.size() / 2);
@@ -502,7 +551,7 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
   }
   // It may wait in the queue again, since its actor is leaving or was silent; the queue skips units
   // that are no longer ready.
-  if (std::exchange(entry->ready, false)) --ready_count_;
+  if (std::exchange(entry->ready, false)) CountReady(*entry, -1);
   entry->done = true;
   SetOut(key, entry);
   // Who failed at what another one could do.
@@ -511,9 +560,9 @@ UnitDispatcher::Outcome UnitDispatcher::Accept(ActorId id, v1::Result result) {
       if (other != id && entry->failed_at.Has(failed.info.uid)) Strike(other);
     }
   }
-  if (step_ns_.size() >= kEnvironments && !step_ns_.contains(holding.unit->task().environment()))
-    step_ns_.clear();
-  std::deque<double>& turnarounds = step_ns_[holding.unit->task().environment()];
+  const std::string kind = KindOf(*holding.unit);
+  if (step_ns_.size() >= kEnvironments && !step_ns_.contains(kind)) step_ns_.clear();
+  std::deque<double>& turnarounds = step_ns_[kind];
   turnarounds.push_back(static_cast<double>(turnaround.count()) /
                         std::max(1U, holding.unit->steps()));
   if (turnarounds.size() > kTurnarounds) turnarounds.pop_front();

@@ -6,7 +6,8 @@
 // the head of the queue when the last actor that holds it is lost or keeps silent about it for
 // long, and is given to one more actor when it lags behind others of its kind. A unit that failed
 // is tried elsewhere first, so that one sick actor fails no shard; an actor that fails at what
-// others can do, or lags again and again, is kept away for a while (common/standing.h).
+// others can do, or lags again and again, is kept away for a while (common/standing.h). A unit
+// whose environment a host simulates goes to actors that offer it.
 #pragma once
 
 #include <algorithm>
@@ -50,6 +51,7 @@ enum class ActorId : uint64_t {};
 struct ActorInfo {
   std::string uid = {};
   std::string host = {};
+  std::set<std::string> env_hosts = {};  // That it offers (common/hosts.h).
 };
 
 class UnitDispatcher {
@@ -160,6 +162,10 @@ class UnitDispatcher {
   }
 
   Counts counts() const { return {ready_count_, out_.size()}; }
+  // Ready units that an actor with these hosts could run.
+  size_t NumReadyFor(const std::set<std::string>& env_hosts) const;
+  // A host that a ready unit of the shard needs and that nobody offers who stays; empty: none.
+  std::string MissingHost(uint64_t shard) const;
   const Reissued& reissued() const { return reissued_; }
   // How often actors were put into quarantine.
   uint64_t quarantines() const { return quarantines_; }
@@ -169,7 +175,8 @@ class UnitDispatcher {
  private:
   struct Entry {
     std::shared_ptr<const v1::Unit> unit;
-    size_t index = 0;  // In its shard's results.
+    size_t index = 0;      // In its shard's results.
+    std::string env_host;  // That it needs; empty: none.
     bool ready = true;
     bool done = false;
     uint32_t attempts = 0;
@@ -184,6 +191,7 @@ class UnitDispatcher {
     std::deque<UnitKey> queue;  // Ready units.
     std::vector<v1::Result> results;
     size_t missing = 0;
+    bool one_host = true;  // Its units all need the same one, or none.
     absl::Status failure;
   };
   struct Holding {
@@ -205,6 +213,10 @@ class UnitDispatcher {
 
   Entry* Find(const UnitKey& key);
   void Give(const UnitKey& key, Entry* entry, ActorId actor, std::vector<Assignment>* assignments);
+  void CountReady(const Entry& entry, int change);
+  static bool Offers(const Actor& actor, const std::string& env_host) {
+    return env_host.empty() || actor.info.env_hosts.contains(env_host);
+  }
   // Back to the head of the queue, unless it is ready or done already.
   bool Requeue(const UnitKey& key);
   void SetCredit(ActorId id, Actor* actor, uint32_t credit);
@@ -263,6 +275,7 @@ class UnitDispatcher {
   std::deque<UnitKey> hashes_order_;
   std::deque<std::pair<UnitKey, std::shared_ptr<const v1::Unit>>> checks_;  // Wait for an actor.
   size_t ready_count_ = 0;
+  std::map<std::string, size_t> ready_of_host_;  // Of these, those that need a host.
   Reissued reissued_;
   uint64_t quarantines_ = 0;
   std::chrono::nanoseconds last_turnaround_{0};

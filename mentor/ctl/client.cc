@@ -53,16 +53,12 @@ std::chrono::milliseconds Client::timeout() const {
       static_cast<int64_t>(std::min(options_.timeout_s, 86400.0) * 1000));
 }
 
-std::chrono::system_clock::time_point Client::Deadline() const {
-  return std::chrono::system_clock::now() + timeout();
-}
-
 // Spreads attempts; nothing of a result depends on it.
-std::unique_ptr<Stub> Client::NewStub() {
-  const auto channel = channels_->Get();
+std::shared_ptr<grpc::Channel> Client::Channel() {
+  auto channel = channels_->Get();
   // The pauses between attempts are ours; the channel's own would come on top of them.
   grpc::experimental::ChannelResetConnectionBackoff(channel.get());
-  return v1::ExperimentService::NewStub(channel);
+  return channel;
 }
 
 absl::Status Client::Explained(absl::Status status, const std::string& request) {

@@ -2,11 +2,13 @@
 // Used by one thread; Interrupt comes from another.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <absl/status/status.h>
@@ -20,11 +22,13 @@
 #include "common/rpc/credentials.h"
 #include "common/rpc/status.h"
 #include "common/secret.h"
+#include "mentor/v1/bundle_service.grpc.pb.h"
 #include "mentor/v1/experiment_service.grpc.pb.h"
 
 namespace mentor::ctl {
 
 using Stub = v1::ExperimentService::Stub;
+using BundleStub = v1::BundleService::Stub;
 
 // How long to wait before the next attempt; nullopt when another attempt would not help. The server
 // may name a span (RetryInfo); UNAVAILABLE without one is a lost connection, for which the wait
@@ -47,19 +51,19 @@ class Client {
   static absl::StatusOr<std::unique_ptr<Client>> Make(Options options);
 
   // Repeats while that may help, until the timeout: all methods may be repeated, creation has its
-  // request_id. CANCELLED after Interrupt.
-  template <typename Request, typename Response>
-  absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                             Response*),
-                                const Request& request) {
-    const auto deadline = Deadline();
+  // request_id. CANCELLED after Interrupt. `at_least`: for calls that take longer than others.
+  template <typename Request, typename Response, typename ServiceStub>
+  absl::StatusOr<Response> Call(grpc::Status (ServiceStub::*method)(grpc::ClientContext*,
+                                                                    const Request&, Response*),
+                                const Request& request, std::chrono::milliseconds at_least = {}) {
+    const auto deadline = std::chrono::system_clock::now() + std::max(timeout(), at_least);
     for (int attempt = 0;; ++attempt) {
       grpc::ClientContext context;
       context.set_deadline(deadline);
       if (!Begin(&context)) return absl::CancelledError("interrupted");
       Response response;
       const auto began = std::chrono::steady_clock::now();
-      const std::unique_ptr<Stub> stub = NewStub();
+      const std::unique_ptr<ServiceStub> stub = NewStub<ServiceStub>();
       const absl::Status status = StatusOf((stub.get()->*method)(&context, request, &response));
       End(context, Request::descriptor()->name(), status, began);
       if (status.ok()) return response;
@@ -73,9 +77,10 @@ class Client {
   }
 
   // The same for an answer that comes in pages: all of them in one.
-  template <typename Request, typename Response>
-  absl::StatusOr<Response> CallForAll(grpc::Status (Stub::*method)(grpc::ClientContext*,
-                                                                   const Request&, Response*),
+  template <typename Request, typename Response, typename ServiceStub>
+  absl::StatusOr<Response> CallForAll(grpc::Status (ServiceStub::*method)(grpc::ClientContext*,
+                                                                          const Request&,
+                                                                          Response*),
                                       Request request) {
     Response all;
     do {
@@ -100,7 +105,7 @@ class Client {
     if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
     if (!Begin(&context)) return absl::CancelledError("interrupted");
     const auto began = std::chrono::steady_clock::now();
-    const std::unique_ptr<Stub> stub = NewStub();
+    const std::unique_ptr<Stub> stub = NewStub<Stub>();
     const auto reader = (stub.get()->*method)(&context, request);
     Response response;
     bool enough = false;
@@ -128,9 +133,16 @@ class Client {
  private:
   explicit Client(Options options);
 
-  std::chrono::system_clock::time_point Deadline() const;
   double Uniform();
-  std::unique_ptr<Stub> NewStub();
+  std::shared_ptr<grpc::Channel> Channel();
+  template <typename ServiceStub>
+  std::unique_ptr<ServiceStub> NewStub() {
+    if constexpr (std::is_same_v<ServiceStub, BundleStub>) {
+      return v1::BundleService::NewStub(Channel());
+    } else {
+      return v1::ExperimentService::NewStub(Channel());
+    }
+  }
   // A server that does not know the call says nothing more: with what answers there.
   absl::Status Explained(absl::Status status, const std::string& request);
   // A call that we did not end was ended by a server that ends, for instance one that stood by and

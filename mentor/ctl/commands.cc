@@ -174,6 +174,7 @@ std::unique_ptr<Commands> MakeCommands() {
   AddCreateVerbs(commands.get());
   AddSweepVerbs(commands.get());
   AddExperimentVerbs(commands.get());
+  AddBundleVerbs(commands.get());
   AddWatchVerbs(commands.get());
   AddTopVerb(commands.get());
   AddMetricsVerbs(commands.get());

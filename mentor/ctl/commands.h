@@ -84,6 +84,7 @@ CLI::Option* Repeatable(CLI::Option* option);
 
 void AddCreateVerbs(Commands* commands);      // create, apply, validate, clone
 void AddSweepVerbs(Commands* commands);       // sweep, table
+void AddBundleVerbs(Commands* commands);      // bundles push, list, show, pull, delete
 void AddExperimentVerbs(Commands* commands);  // get, list, update, pause, resume, cancel, delete
 void AddWatchVerbs(Commands* commands);       // watch, wait, logs
 void AddTopVerb(Commands* commands);          // top

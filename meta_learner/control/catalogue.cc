@@ -27,6 +27,9 @@ std::string HelpOf(const OptionInfo& option) {
   std::string help = option.help;
   if (!option.choices.empty()) {
     help += " (one of " + absl::StrJoin(option.choices, ", ") + ")";
+  } else if (option.kind == OptionInfo::Kind::kText) {
+    help += absl::StrFormat(" (%stext of at most %g bytes)", option.required ? "required, a " : "",
+                            option.max);
   } else if (option.kind == OptionInfo::Kind::kNumber ||
              option.kind == OptionInfo::Kind::kInteger) {
     if (option.min > -1e299 && option.max < 1e299) {

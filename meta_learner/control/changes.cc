@@ -141,9 +141,10 @@ absl::StatusOr<v1::Experiment> ResumeExperiment(const ServiceOptions& options,
                                                 const rpc::Caller& caller) {
   if (const auto error = MENTOR_FAILPOINT("api.resume.before_state"))
     return absl::UnavailableError(*error);
-  return Change(options, caller, request, [](v1::Experiment* experiment) -> absl::Status {
+  return Change(options, caller, request, [&](v1::Experiment* experiment) -> absl::Status {
     switch (experiment->state()) {
       case S::STATE_PAUSED:
+        if (options.check_room) MENTOR_RETURN_IF_ERROR(options.check_room());
         experiment->set_state(S::STATE_QUEUED);
         return absl::OkStatus();
       case S::STATE_QUEUED:

@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/resources/names.h"
+#include "common/spec/bundles.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "meta_learner/control/changes.h"
@@ -90,6 +91,12 @@ absl::Status ExperimentCreation::CheckFleet(const v1::ExperimentSpec& spec,
   return ShortStatus(violations);
 }
 
+absl::Status ExperimentCreation::CheckBundles(const v1::ExperimentSpec& spec) {
+  const auto digests = BundlesOf(spec);
+  if (digests.empty() || options_.bundles == nullptr) return absl::OkStatus();
+  return options_.bundles->Check(digests);
+}
+
 absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& submitted,
                                                           const absl::Status& fits) {
   absl::StatusOr<v1::Experiment> experiment;
@@ -104,7 +111,14 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& s
       if (!answer) return room;
       return *std::move(answer);
     }
-    experiment = options_.store->Create(submitted);
+    if (BundlesOf(submitted.experiment.spec()).empty() || options_.bundles == nullptr) {
+      experiment = options_.store->Create(submitted);
+    } else {
+      // Nobody may remove what it names meanwhile.
+      const MutexLock naming(options_.bundles->naming());
+      MENTOR_RETURN_IF_ERROR(CheckBundles(submitted.experiment.spec()));
+      experiment = options_.store->Create(submitted);
+    }
   }
   if (experiment.ok() && options_.look) options_.look(*experiment);
   return experiment;
@@ -112,6 +126,10 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& s
 
 absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
     const v1::CreateExperimentRequest& request, const std::string& owner) {
+  // First: what a spec means depends on them.
+  if (request.experiment().spec().ByteSizeLong() <= kSpecBytesMax) {
+    MENTOR_RETURN_IF_ERROR(CheckBundles(request.experiment().spec()));
+  }
   Violations violations;
   CheckExperimentId(request.experiment_id(), &violations);
   CheckRequestId(request.request_id(), &violations);

@@ -34,6 +34,8 @@ class ExperimentCreation {
   // INVALID_ARGUMENT when no learner that is connected could hold a shard of it. Fields are named
   // behind `prefix`.
   absl::Status CheckFleet(const v1::ExperimentSpec& spec, const std::string& prefix);
+  // FAILED_PRECONDITION when the spec names a bundle that is not here.
+  absl::Status CheckBundles(const v1::ExperimentSpec& spec);
   // Its row, or the answer that its request_id has had; where it does not fit: why.
   absl::StatusOr<v1::Experiment> Submit(const NewExperiment& submitted, const absl::Status& fits);
 

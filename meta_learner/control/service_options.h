@@ -14,6 +14,7 @@
 #include "common/violations.h"
 #include "mentor/v1/experiment.pb.h"
 #include "mentor/v1/spec.pb.h"
+#include "meta_learner/store/bundle_shelf.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/store.h"
 
@@ -23,10 +24,13 @@ namespace mentor::meta_learner {
 struct Quotas {
   int64_t queued = 0;  // Paused ones count as queued ones, here and for all owners together.
   int64_t checkpoint_bytes = 0;
+  uint64_t bundle_bytes = 0;
 };
 
 struct ServiceOptions {
   ExperimentStore* store = nullptr;
+  // What specs may name; null: nothing.
+  BundleShelf* bundles = nullptr;
   // Adds violations of what registered parts demand. The spec has legal ranges and every default.
   std::function<void(const v1::ExperimentSpec& spec, Violations* violations)> check_spec = {};
   // The same for a spec that goes on from a checkpoint of another one.

@@ -7,10 +7,12 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "common/orthogonal.h"
 #include "common/registry.h"
 #include "common/spec/differences.h"
 #include "common/spec/spec.h"
 #include "envs/environment.h"
+#include "envs/host/host_environment.h"
 #include "envs/wrapper.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/experiment/experiment_state.h"
@@ -25,6 +27,16 @@ namespace {
 constexpr int64_t kMetaParametersMax = 1 << 25;
 constexpr size_t kDifferencesMax = 8;  // Of two specs, in one message.
 constexpr char kRuleSections[] = "rule/", kCurriculumSections[] = "curriculum/";
+
+// In place of that of a benchmark which is refused.
+v1::EnvironmentShape AnyShape() {
+  v1::EnvironmentShape shape;
+  shape.set_observation_size(1);
+  shape.set_action_size(1);
+  shape.set_episode_steps(1);
+  shape.set_independent_episodes(true);
+  return shape;
+}
 
 // What the rule's inner loop says of the spec.
 void CheckInnerLoop(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec,
@@ -47,6 +59,7 @@ std::vector<std::string> Defaults(const std::string& whose, const OptionTable& t
                                   const Options& set) {
   std::vector<std::string> lines;
   for (const OptionInfo& info : table) {
+    if (info.required || info.kind == OptionInfo::Kind::kOthers) continue;
     if (std::any_of(set.begin(), set.end(),
                     [&](const v1::Option& option) { return option.name() == info.name; }))
       continue;
@@ -108,10 +121,24 @@ std::vector<v1::EnvironmentTask> TrainingExamples(const envs::Benchmark& benchma
   return examples;
 }
 
+// Of a spec with its defaults; empty: episodes go on from one inner iteration to the next.
+std::string CutEpisodes(const envs::Benchmark& benchmark, const v1::ExperimentSpec& spec) {
+  const envs::EnvironmentInfo& info = benchmark.info();
+  const uint32_t steps = spec.lifetime().steps_per_iteration();
+  if (info.saves_state ||
+      (info.independent_episodes && steps % static_cast<uint32_t>(info.episode_steps) == 0))
+    return "";
+  return absl::StrFormat(
+      "%s cannot save its state, so each inner iteration begins with a reset, and the last episode "
+      "of its %d steps is truncated",
+      info.summary, steps);
+}
+
 bool AnyHasSuccess(const std::vector<v1::EnvironmentTask>& tasks) {
   return std::any_of(tasks.begin(), tasks.end(), [](const v1::EnvironmentTask& task) {
     const envs::EnvironmentEntry* entry = envs::FindEnvironment(task.environment());
-    return entry == nullptr || entry->has_success || envs::GiveSuccess(task.wrappers());
+    if (entry == nullptr || envs::GiveSuccess(task.wrappers())) return true;
+    return entry->has_success && envs::HostGivesSuccess(task);
   });
 }
 
@@ -145,7 +172,7 @@ std::vector<std::string> AsksForSuccess(const v1::ExperimentSpec& spec) {
 std::string PrintWithDefaults(const v1::ExperimentSpec& spec) {
   const v1::ExperimentSpec whole = WithDefaults(spec);
   Violations none;
-  const ExperimentParts parts = MakeParts(whole, /*num_threads=*/1, &none);
+  const ExperimentParts parts = LookAtParts(whole, &none);
   const bool has_signal = parts.rule == nullptr || parts.rule->needs().signal_network;
   return PrintSpec(whole, [&](const google::protobuf::Message& part) -> std::vector<std::string> {
     if (const auto* benchmark = dynamic_cast<const v1::BenchmarkSpec*>(&part))
@@ -171,17 +198,26 @@ bool HasSuccess(const v1::ExperimentSpec& spec) {
   return benchmark == nullptr || AnyHasSuccess(TrainingExamples(*benchmark));
 }
 
+std::string CutEpisodes(const v1::ExperimentSpec& submitted) {
+  Violations none;
+  const v1::ExperimentSpec spec = WithDefaults(submitted);
+  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &none);
+  return benchmark == nullptr ? "" : CutEpisodes(*benchmark, spec);
+}
+
 std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& submitted) {
   const v1::ExperimentSpec spec = WithDefaults(submitted);
   Violations none;
-  const ExperimentParts parts = MakeParts(spec, /*num_threads=*/1, &none);
+  const ExperimentParts parts = LookAtParts(spec, &none);
   if (!none.empty() || parts.rule == nullptr) return {};
+  std::vector<std::string> warnings;
+  if (const std::string cut = CutEpisodes(*parts.benchmark, spec); !cut.empty())
+    warnings.push_back(absl::StrCat("benchmark.environment: ", cut));
   const std::vector<v1::EnvironmentTask> examples = TrainingExamples(*parts.benchmark);
-  if (AnyHasSuccess(examples)) return {};
+  if (AnyHasSuccess(examples)) return warnings;
   std::set<std::string> environments;
   for (const v1::EnvironmentTask& task : examples) environments.insert(task.environment());
   const std::string names = absl::StrJoin(environments, ", ");
-  std::vector<std::string> warnings;
   if (parts.rule->needs().signal_network && parts.network->sees_outcome() &&
       spec.signal().input() == v1::SUCCESS) {
     warnings.push_back(absl::StrFormat(
@@ -202,8 +238,10 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
                           const learner::Device& device) {
   ExperimentParts parts;
   parts.benchmark = envs::MakeBenchmark(spec.benchmark(), violations);
-  // A part that cannot be made does not hide what is wrong with the others.
-  v1::EnvironmentShape shape;
+  // A part that cannot be made does not hide what is wrong with the others: they are made for one
+  // that fits anything.
+  v1::EnvironmentShape shape = AnyShape();
+  int64_t listed_tasks = 1;
   learner::SignalContext context{.observation_size = 1,
                                  .action_size = 1,
                                  .role = spec.signal().role(),
@@ -218,6 +256,7 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
     context.independent_episodes = parts.benchmark->info().independent_episodes;
     context.discrete_actions = parts.benchmark->info().discrete_actions;
     shape = ShapeOf(*parts.benchmark);
+    listed_tasks = NumListedTasks(*parts.benchmark);
   }
   parts.network = learner::MakeSignalNetwork(spec.signal(), context, violations);
   // Before a rule makes weights for it.
@@ -234,13 +273,12 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
     Violations named_already;
     taught = learner::MakeSignalNetwork(v1::SignalSpec(), context, &named_already);
   }
-  parts.rule = MakeOuterRule(
-      {.spec = spec,
-       .shape = shape,
-       .network = taught,
-       .listed_tasks = parts.benchmark == nullptr ? 0 : NumListedTasks(*parts.benchmark),
-       .num_threads = num_threads},
-      violations);
+  parts.rule = MakeOuterRule({.spec = spec,
+                              .shape = shape,
+                              .network = taught,
+                              .listed_tasks = listed_tasks,
+                              .num_threads = num_threads},
+                             violations);
   if (spec.has_curriculum()) {
     parts.curriculum = MakeCurriculum(
         {.spec = spec, .pairs = parts.rule != nullptr && parts.rule->needs().paired_noise},
@@ -263,6 +301,11 @@ ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Viola
   return parts;
 }
 
+ExperimentParts LookAtParts(const v1::ExperimentSpec& spec, Violations* violations) {
+  const WithoutInitialWeights scope;
+  return MakeParts(spec, /*num_threads=*/1, violations);
+}
+
 void AddParts(const ExperimentParts& parts, std::map<std::string, std::string>* sections) {
   AddTensorSections(parts.rule->Save(), kRuleSections, sections);
   if (parts.curriculum != nullptr)
@@ -279,7 +322,7 @@ absl::Status LoadParts(const Checkpoint& checkpoint, ExperimentParts* parts) {
 }
 
 void CheckParts(const v1::ExperimentSpec& spec, Violations* violations) {
-  MakeParts(WithDefaults(spec), /*num_threads=*/1, violations);
+  LookAtParts(WithDefaults(spec), violations);
 }
 
 void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec& spec,
@@ -303,7 +346,7 @@ void CheckCheckpoint(const v1::ExperimentSpec& source, const v1::ExperimentSpec&
                       "generation (a multiple of lifetime.iterations)");
     }
   }
-  ExperimentParts parts = MakeParts(spec, /*num_threads=*/1, violations);
+  ExperimentParts parts = LookAtParts(spec, violations);
   if (!violations->empty()) return;
   const absl::Status loaded = LoadParts(checkpoint, &parts);
   if (!loaded.ok()) {

@@ -32,6 +32,10 @@ struct ExperimentParts {
 ExperimentParts MakeParts(const v1::ExperimentSpec& spec, int num_threads, Violations* violations,
                           const learner::Device& device = {});
 
+// The same for those who ask what the parts are: weights that nobody has learned yet are zeros, as
+// many as they will be. Orthogonal ones of the widest legal network take minutes.
+ExperimentParts LookAtParts(const v1::ExperimentSpec& spec, Violations* violations);
+
 // Their states into the sections of a checkpoint, and back. An error leaves them in an undefined
 // state.
 void AddParts(const ExperimentParts& parts, std::map<std::string, std::string>* sections);
@@ -47,8 +51,12 @@ std::string PrintWithDefaults(const v1::ExperimentSpec& spec);
 // Whether an environment of the benchmark that the spec trains on ever reports success.
 bool HasSuccess(const v1::ExperimentSpec& spec);
 
+// That episodes of the spec's environments cannot go on from one inner iteration to the next;
+// empty: they do.
+std::string CutEpisodes(const v1::ExperimentSpec& spec);
+
 // What is legal in a valid spec and hardly meant, "FIELD: why and what else": learning from success
-// where nothing ever succeeds.
+// where nothing ever succeeds, episodes that are cut.
 std::vector<std::string> WarningsOfSpec(const v1::ExperimentSpec& spec);
 
 // The check of a spec that is to go on from a checkpoint of an experiment with another spec: what

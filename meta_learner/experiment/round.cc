@@ -15,9 +15,16 @@ namespace mentor::meta_learner {
 
 namespace {
 
-// Row `from_row` of a tensor of `from_rows` rows over row `to_row` of another, of the same form.
-absl::Status CopyRow(const std::string& name, const v1::Tensor* from, int from_rows,
-                     int64_t from_row, int to_rows, int64_t to_row, v1::Tensor* to) {
+// A row of a tensor on its way over that of another lifetime.
+struct MovedRow {
+  v1::Tensor* to;
+  size_t offset;
+  std::string bytes;
+};
+
+// Row `from_row` of a tensor of `from_rows` rows for row `to_row` of another, of the same form.
+absl::StatusOr<MovedRow> TakeRow(const std::string& name, const v1::Tensor* from, int from_rows,
+                                 int64_t from_row, int to_rows, int64_t to_row, v1::Tensor* to) {
   const bool fits =
       from != nullptr && from->dtype() == to->dtype() && from->shape_size() == to->shape_size() &&
       to->shape_size() > 0 && from->shape(0) == from_rows && to->shape(0) == to_rows &&
@@ -27,9 +34,9 @@ absl::Status CopyRow(const std::string& name, const v1::Tensor* from, int from_r
         absl::StrFormat("tensor '%s' of two shards differs in more than its rows", name));
   }
   const size_t bytes = to->data().size() / static_cast<size_t>(to_rows);
-  to->mutable_data()->replace(static_cast<size_t>(to_row) * bytes, bytes, from->data(),
-                              static_cast<size_t>(from_row) * bytes, bytes);
-  return absl::OkStatus();
+  return MovedRow{.to = to,
+                  .offset = static_cast<size_t>(to_row) * bytes,
+                  .bytes = from->data().substr(static_cast<size_t>(from_row) * bytes, bytes)};
 }
 
 }  // namespace
@@ -81,7 +88,8 @@ absl::Status TakeOver(const std::vector<uint32_t>& parents, std::vector<v1::Snap
     return absl::InternalError(
         absl::StrFormat("%d parents for %d running lifetimes", parents.size(), places.size()));
   }
-  const std::vector<v1::Snapshot> before = *lives;
+  // All are taken before any is put down: a parent may itself go on as another.
+  std::vector<MovedRow> moved;
   for (size_t i = 0; i < places.size(); ++i) {
     if (parents[i] == i) continue;
     if (parents[i] >= places.size())
@@ -92,15 +100,19 @@ absl::Status TakeOver(const std::vector<uint32_t>& parents, std::vector<v1::Snap
     for (int k = 0; k < own.tensors_size(); ++k) {
       v1::NamedTensor& to = *own.mutable_tensors(k);
       if (!absl::StartsWith(to.name(), "agents.") && to.name() != "observations") continue;
-      const v1::Snapshot& source = before[parent_shard];
+      const v1::Snapshot& source = (*lives)[parent_shard];
       const v1::Tensor* from = nullptr;
       for (const v1::NamedTensor& tensor : source.tensors()) {
         if (tensor.name() == to.name()) from = &tensor.tensor();
       }
-      MENTOR_RETURN_IF_ERROR(CopyRow(to.name(), from, source.cursors_size(), parent_row,
-                                     own.cursors_size(), row, to.mutable_tensor()));
+      MENTOR_ASSIGN_OR_RETURN(MovedRow taken,
+                              TakeRow(to.name(), from, source.cursors_size(), parent_row,
+                                      own.cursors_size(), row, to.mutable_tensor()));
+      moved.push_back(std::move(taken));
     }
   }
+  for (const MovedRow& taken : moved)
+    taken.to->mutable_data()->replace(taken.offset, taken.bytes.size(), taken.bytes);
   return absl::OkStatus();
 }
 

@@ -6,6 +6,7 @@
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 #include <sys/resource.h>
 
 #include "common/check.h"
@@ -39,6 +40,16 @@ double SecondsSince(Clock::time_point start) {
 // CPU time of this thread, and of pools while they worked for it.
 double CallerCpuSeconds() {
   return ThreadCpuSeconds() + learner::WorkerPool::CallerCpuSeconds();
+}
+
+// Of a round, for the history, in their order; empty when none is left.
+std::string LifetimesOf(const PlannedRound& round) {
+  std::vector<std::string> names;
+  for (uint32_t number = round.first_number; const Planned& lifetime : round.lifetimes) {
+    names.push_back(history::LifetimeName(number++, lifetime.variant, lifetime.noise_number,
+                                          lifetime.parameters));
+  }
+  return absl::StrJoin(names, ",");
 }
 
 // The greatest memory that this process has held.
@@ -109,8 +120,10 @@ absl::Status Session::Run() {
 absl::Status Session::Resume() {
   initial_parameters_ = state_.best.weights = parts_.rule->meta_parameters().clone();
   MENTOR_ASSIGN_OR_RETURN(const auto newest, checkpoints_.FindNewest());
-  MENTOR_HISTORY("resumed",
-                 {{"experiment", name_}, {"uid", uid_}, {"step", newest ? newest->outer_step : 0}});
+  MENTOR_HISTORY("resumed", {{"experiment", name_},
+                             {"uid", uid_},
+                             {"step", newest ? newest->outer_step : 0},
+                             {"plans", parts_.rule->needs().plans_rounds}});
   if (!newest) return absl::OkStatus();
   MENTOR_RETURN_IF_ERROR(LoadParts(*newest, &parts_));
   MENTOR_ASSIGN_OR_RETURN(state_, ReadState(*newest));
@@ -165,8 +178,15 @@ absl::Status Session::RunRound(OuterStep* step) {
 }
 
 absl::Status Session::RunPlannedRounds(OuterStep* step) {
-  while (true) {
+  for (uint32_t number = 0;; ++number) {
     const PlannedRound round = parts_.rule->Plan(state_.outer_step);
+    MENTOR_HISTORY("planned", {{"experiment", name_},
+                               {"uid", uid_},
+                               {"step", state_.outer_step + 1},
+                               {"round", number},
+                               {"lifetimes", LifetimesOf(round)},
+                               {"learning", round.outer_learning},
+                               {"episodes", round.deterministic_episodes}});
     if (round.lifetimes.empty()) break;
     auto [tasks, shards] = ShardsOf(Owner(), round);
     MENTOR_ASSIGN_OR_RETURN(const std::vector<ShardResult> results,

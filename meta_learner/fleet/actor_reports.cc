@@ -12,6 +12,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include "common/check.h"
+#include "common/hosts.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/status.h"
@@ -36,6 +37,7 @@ absl::Status CheckActor(const v1::Peer& actor) {
   MENTOR_RETURN_IF_ERROR(CheckPlain("actor.build", actor.build(), 0, kPeerTextBytesMax));
   MENTOR_RETURN_IF_ERROR(
       CheckPlain("actor.catalogue_hash", actor.catalogue_hash(), 0, kPeerTextBytesMax));
+  MENTOR_RETURN_IF_ERROR(CheckHostNames("actor.hosts", actor.hosts()));
   if (actor.threads() > kPeerThreadsMax) {
     return Wrong(absl::StrFormat("actor.threads: is %d; at most %d are allowed", actor.threads(),
                                  kPeerThreadsMax));
@@ -57,6 +59,7 @@ v1::Peer Believed(const v1::Peer& said, absl::Time now) {
   actor.set_work(said.work());
   actor.set_draining(said.draining());
   actor.set_catalogue_hash(said.catalogue_hash());
+  *actor.mutable_hosts() = said.hosts();
   actor.set_units(said.units());
   actor.set_quarantined(said.quarantined());
   actor.set_strikes(said.strikes());

@@ -168,15 +168,6 @@ bool ShardBoard::CanBeTriedElsewhereLocked(const Job& job) const {
       [](const Learner& learner) { return learner.info.name; });
 }
 
-bool ShardBoard::HasMemoryLimits() const {
-  const MutexLock lock(mutex_);
-  return !learners_.empty() &&
-         std::none_of(learners_.begin(), learners_.end(), [](const auto& entry) {
-           const LearnerInfo& info = entry.second.info;
-           return info.memory_bytes == 0 && info.device_memory_bytes == 0;
-         });
-}
-
 template <class Fits>
 MemoryShortage ShardBoard::ShortageLocked(const learner::ShardMemory& memory,
                                           const Fits& fits) const {

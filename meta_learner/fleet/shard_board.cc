@@ -4,10 +4,12 @@
 #include <chrono>
 
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
 
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/history.h"
+#include "common/hosts.h"
 #include "common/resources/names.h"
 #include "learner/segment_proto.h"
 #include "learner/shard_done.h"
@@ -36,6 +38,19 @@ std::string WorkOf(const v1::Shard& shard, const v1::Tensor& weights) {
   return history::Digest(hash.Finish());
 }
 
+// Of a shard, for the history, in their order.
+std::string LifetimesOf(const v1::Shard& shard) {
+  std::vector<std::string> names;
+  for (const v1::Lifetime& lifetime : shard.lifetimes()) {
+    const auto& task = lifetime.task().parameters();
+    names.push_back(history::LifetimeName(
+        lifetime.number(), lifetime.variant(),
+        lifetime.has_noise_number() ? lifetime.noise_number() : lifetime.number(),
+        {task.data(), static_cast<size_t>(task.size())}));
+  }
+  return absl::StrJoin(names, ",");
+}
+
 // "1 shard", "2 shards".
 std::string Counted(uint64_t count, std::string_view noun) {
   return absl::StrFormat("%d %s%s", count, noun, count == 1 ? "" : "s");
@@ -59,7 +74,12 @@ std::string WaitingFor(const BrokerProgress& progress) {
   }
   if (progress.diverged)
     return ": two learners gave other bits for one shard, and are kept away (MentorDivergence)";
-  if (progress.learners > 0) return progress.actors > 0 ? "" : ": waiting for actors";
+  if (progress.learners > 0 && progress.actors == 0) return ": waiting for actors";
+  if (!progress.missing_host.empty()) {
+    return absl::StrFormat(": waiting for actors that offer host '%s' (mentor-actor --host %s=...)",
+                           progress.missing_host, progress.missing_host);
+  }
+  if (progress.learners > 0) return "";
   if (progress.arithmetic.empty()) return ": waiting for learners";
   return ": waiting for learners of kind " + progress.arithmetic;
 }
@@ -188,6 +208,11 @@ void ShardBoard::SetShare(const std::string& experiment, const Share& share) {
   const MutexLock lock(mutex_);
   queue_.SetShare(experiment, share);
   at_work_.insert(experiment);
+}
+
+std::set<std::string> ShardBoard::WithShare() const {
+  const MutexLock lock(mutex_);
+  return at_work_;
 }
 
 void ShardBoard::RemoveShare(const std::string& experiment) {
@@ -448,6 +473,7 @@ void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& p
   const auto job = jobs_.find(progress.shard_id());
   if (job != jobs_.end() && job->second->learner == learner && !job->second->done) {
     Job* const held = job->second.get();
+    held->missing_host = IsHostName(progress.missing_host()) ? progress.missing_host() : "";
     const uint64_t all = learner::StepsOf(*held->shard);
     const uint64_t steps = std::max(held->env_steps, std::min(progress.env_steps(), all));
     CountStepsLocked(&found->second, steps - held->env_steps);
@@ -474,7 +500,10 @@ void ShardBoard::CountStepsLocked(Learner* learner, uint64_t steps) {
 BrokerProgress ShardBoard::ProgressLocked(const Call* call) const {
   BrokerProgress progress;
   for (const auto& [id, job] : jobs_) {
-    if (job->call == call) progress.env_steps += job->env_steps;
+    if (job->call != call) continue;
+    progress.env_steps += job->env_steps;
+    if (job->learner && !job->done && !job->missing_host.empty())
+      progress.missing_host = job->missing_host;
   }
   for (const auto& [id, learner] : learners_) {
     if (!FitsLocked(learner, call->experiment)) continue;
@@ -552,12 +581,16 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     if (job.learner || job.done) LetGoLocked(call.experiment);
     if (!job.audit.empty() && !job.done) LetGoLocked(call.experiment);
     if (whole || job.learner) {
-      MENTOR_HISTORY(whole ? "consumed" : "fenced", {{"shard", id},
-                                                     {"epoch", job.epoch},
-                                                     {"experiment", call.experiment},
-                                                     {"phase", job.shard->phase()},
-                                                     {"call", call.version},
-                                                     {"shards", ids.size()}});
+      MENTOR_HISTORY(whole ? "consumed" : "fenced",
+                     {{"shard", id},
+                      {"epoch", job.epoch},
+                      {"experiment", call.experiment},
+                      {"phase", job.shard->phase()},
+                      {"call", call.version},
+                      {"shards", ids.size()},
+                      {"lifetimes", LifetimesOf(*job.shard)},
+                      {"learning", job.shard->outer_learning()},
+                      {"episodes", job.shard->deterministic_episodes()}});
     }
     if (job.learner) {
       v1::RunResponse message;

@@ -60,6 +60,8 @@ struct BrokerProgress {
   // The arithmetic that the experiment keeps to; empty: whichever comes first.
   std::string arithmetic = {};
   MemoryShortage memory = {};  // Of a shard that waits and that none of the learners could hold.
+  // A host that a shard waits for, since none of its learner's actors offers it.
+  std::string missing_host = {};
   // Two learners gave other bits for the same shard.
   bool diverged = false;
 };
@@ -174,6 +176,7 @@ class ShardBoard {
   // Sets what an experiment is entitled to, from its next shard on; or says that it has ended.
   void SetShare(const std::string& experiment, const Share& share);
   void RemoveShare(const std::string& experiment);
+  std::set<std::string> WithShare() const;
   // Environment steps given out for an experiment since the call before.
   uint64_t TakeServed(const std::string& experiment);
 
@@ -212,7 +215,6 @@ class ShardBoard {
   std::map<LearnerId, LearnerState> Learners();
 
   // See ShardBroker.
-  bool HasMemoryLimits() const;
   MemoryShortage ShortageOf(const learner::ShardMemory& memory) const;
 
   struct Counts {
@@ -256,6 +258,7 @@ class ShardBoard {
     std::string work = {};         // What it computes, for histories.
     ShardResult result;
     ShardAudit<ShardResult> audit;
+    std::string missing_host = {};  // That its learner's actors lack, as it says.
     bool done = false;
   };
   // What an experiment's shards are computed with.

@@ -19,6 +19,7 @@
 #include "common/mutex.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
+#include "common/rpc/bundles.h"
 #include "common/rpc/call_metrics.h"
 #include "common/rpc/stream.h"
 #include "common/status.h"
@@ -144,6 +145,11 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
     }
     return stream->reactor();
   }
+  grpc::ServerUnaryReactor* FetchBundle(grpc::CallbackServerContext* context,
+                                        const v1::FetchBundleRequest* request,
+                                        v1::FetchBundleResponse* response) override {
+    return bundles_.Fetch(context, request, response);
+  }
 
   std::vector<v1::Peer> Peers() const {
     std::map<ShardBoard::LearnerId, Connected> connected;
@@ -206,6 +212,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   }
 
   void Stop() {
+    bundles_.Stop();
     const MutexLock lock(mutex_);
     stopping_ = true;
     for (auto& [key, peer] : open_) {
@@ -459,6 +466,7 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
   std::deque<std::shared_ptr<Peer>> ready_ ABSL_GUARDED_BY(mutex_);  // With something to handle.
   std::map<const Peer*, std::shared_ptr<Peer>> open_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  rpc::BundleServer bundles_;
   // Last, so that it stops first.
   std::vector<std::thread> ingest_;
 };

@@ -49,13 +49,12 @@ class ShardBroker {
   // See ShardBoard.
   void SetShare(const std::string& experiment, const Share& share);
   void RemoveShare(const std::string& experiment);
+  std::set<std::string> WithShare() const { return board_->WithShare(); }
   void KeepArithmetic(const std::string& experiment, const std::string& arithmetic,
                       ShardBoard::Keep keep);
   uint64_t TakeServed(const std::string& experiment);
   std::vector<v1::ShardInfo> Shards(const std::string& experiment) const;
 
-  // Learners are connected, and all of them say how much memory they have.
-  bool HasMemoryLimits() const { return board_->HasMemoryLimits(); }
   // What those that are connected lack for this shard; nothing when one of them could hold it or
   // none is connected.
   MemoryShortage ShortageOf(const learner::ShardMemory& memory) const;

@@ -11,12 +11,14 @@
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 
+#include "common/bundle.h"
 #include "common/check.h"
 #include "common/failpoint.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/status.h"
 #include "common/uuid.h"
+#include "meta_learner/store/bundle_shelf.h"
 #include "meta_learner/store/schema.h"
 #include "meta_learner/store/sqlite.h"
 #include "meta_learner/store/state_folder.h"
@@ -145,6 +147,60 @@ absl::Status CopyExperiment(const std::filesystem::path& from, const std::filesy
   return absl::OkStatus();
 }
 
+absl::Status CopyBundle(const std::filesystem::path& from, const std::filesystem::path& to,
+                        const std::string& digest, Manifest* manifest, BackupSummary* summary) {
+  const std::string about = digest + ".txtpb", prefix = std::string(kBundlesFolder) + "/";
+  MENTOR_ASSIGN_OR_RETURN((*manifest)[prefix + about], CopyFile(from / about, to / about, summary));
+  MENTOR_ASSIGN_OR_RETURN(const BundleManifest bundle, VerifyBundle(from / digest, digest));
+  for (const BundleFile& file : bundle.files) {
+    const std::string name = digest + "/" + file.path;
+    MENTOR_ASSIGN_OR_RETURN(const std::string hash, CopyFile(from / name, to / name, summary));
+    if (hash != file.sha256) return absl::DataLossError(name + " changed while it was copied");
+    (*manifest)[prefix + name] = hash;
+  }
+  return absl::OkStatus();
+}
+
+// Bundles that are whole. Their lists come first: one that is removed meanwhile is left out, since
+// no experiment of the database names it that is there when it goes.
+absl::Status CopyBundles(const StoreOptions& source, const std::filesystem::path& folder,
+                         Manifest* manifest, BackupSummary* summary) {
+  const std::filesystem::path from = source.folder / kBundlesFolder, to = folder / kBundlesFolder;
+  std::vector<std::string> digests;
+  std::error_code error;
+  auto entry = std::filesystem::directory_iterator(from, error);
+  if (error == std::errc::no_such_file_or_directory) return absl::OkStatus();
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::filesystem::path name = entry->path().filename();
+    if (name.extension() == ".txtpb" && IsBundleDigest(name.stem().string()))
+      digests.push_back(name.stem());
+  }
+  if (error) return FileError("cannot list", from, error.value());
+  std::sort(digests.begin(), digests.end());
+  for (const std::string& digest : digests) {
+    BackupSummary size;
+    Manifest copied;
+    const absl::Status status = CopyBundle(from, to, digest, &copied, &size);
+    if (absl::IsNotFound(status) || absl::IsDataLoss(status)) {
+      std::filesystem::remove_all(to / digest, error);
+      std::filesystem::remove(to / (digest + ".txtpb"), error);
+      // A bucket has the files.
+      if (source.objects != nullptr || !std::filesystem::exists(from / (digest + ".txtpb"), error))
+        continue;
+      if (absl::IsDataLoss(status)) return status;
+      return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                       absl::StrFormat("the files of %s are missing, so the backup would not be "
+                                       "whole: push the bundle again, or delete it",
+                                       BundleName(digest)));
+    }
+    MENTOR_RETURN_IF_ERROR(status);
+    manifest->merge(copied);
+    summary->files += size.files;
+    summary->bytes += size.bytes;
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<std::string>> Uids(Database* database) {
   return sql::FirstColumn(database, "SELECT uid FROM experiments ORDER BY number");
 }
@@ -261,6 +317,8 @@ absl::StatusOr<BackupSummary> BackUp(const StoreOptions& source,
     }
     if (const auto error = MENTOR_FAILPOINT("store.backup.before_files"))
       return absl::UnavailableError(*error);
+    // Before the experiments that name them: those that go meanwhile leave the database below.
+    MENTOR_RETURN_IF_ERROR(CopyBundles(source, folder, &manifest, &summary));
     MENTOR_ASSIGN_OR_RETURN(const std::vector<std::string> uids, Uids(to.get()));
     for (const std::string& uid : uids) {
       const std::string prefix = PrefixOf(uid);

@@ -1,14 +1,15 @@
 // Backups of a meta-learner's state: a folder with the database as one SQLite file, the files of
-// all experiments, and a manifest of hashes. A backup may be taken while a meta-learner works; it
-// is of one moment, and experiments that were at work go on from their newest checkpoint in it. It
-// is restored into any database that the store knows, so it also moves a state from SQLite to
-// PostgreSQL and back.
+// all experiments and bundles, and a manifest of hashes. A backup may be taken while a meta-learner
+// works; it is of one moment, and experiments that were at work go on from their newest checkpoint
+// in it. It is restored into any database that the store knows, so it also moves a state from
+// SQLite to PostgreSQL and back.
 //
 //   BACKUP/
 //     FORMAT                  "mentor-backup 1", written last
 //     MANIFEST                SHA-256 and name of every file
 //     mentor.db
 //     experiments/UID/...
+//     bundles/...
 #pragma once
 
 #include <cstdint>

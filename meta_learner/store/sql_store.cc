@@ -121,7 +121,11 @@ int64_t SqlStore::NowNs() {
 }
 
 absl::Status SqlStore::Hit(const std::optional<std::string>& error) {
-  return error ? absl::UnavailableError("failpoint: " + *error) : absl::OkStatus();
+  if (!error) return absl::OkStatus();
+  const std::string what = "failpoint: " + *error;
+  if (*error == "ENOSPC")
+    return MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, what);
+  return absl::UnavailableError(what);
 }
 
 absl::StatusOr<v1::Experiment> SqlStore::FromRow(const sql::Query& row) {

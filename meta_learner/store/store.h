@@ -16,6 +16,7 @@
 //       merged.txtpb        with every default
 //       checkpoints/        meta_learner/store/checkpoint.h
 //       log.jsonl           what was logged about it
+//     bundles/              meta_learner/store/bundle_shelf.h
 #pragma once
 
 #include <atomic>

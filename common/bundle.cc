@@ -1,0 +1,433 @@
+#include "common/bundle.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_split.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/printable.h"
+#include "common/status.h"
+
+namespace mentor {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kWhole[] = "bundle";  // The field of what concerns no file of its own.
+constexpr size_t kFoldersMax = kBundleFilesMax;
+constexpr size_t kDigestDigits = 64;
+
+class BundleDescriptor {
+ public:
+  explicit BundleDescriptor(int descriptor) : descriptor_(descriptor) {}
+  ~BundleDescriptor() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  BundleDescriptor(const BundleDescriptor&) = delete;
+  BundleDescriptor& operator=(const BundleDescriptor&) = delete;
+  int get() const { return descriptor_; }
+
+ private:
+  const int descriptor_;
+};
+
+// Empty when a bundle may hold a file of that name; else what is wrong with it.
+std::string PathComplaint(const std::string& path) {
+  if (path.empty()) return "is empty; give it a name";
+  if (path.size() > kBundlePathBytesMax) {
+    return absl::StrFormat("has %d bytes; at most %d are allowed: give it a shorter name",
+                           path.size(), kBundlePathBytesMax);
+  }
+  // Names are shown, are lines of the digest and are files of other systems.
+  if (Printable(path) != path || path.find('\\') != path.npos) {
+    return "has characters that cannot be shown, or '\\'; rename it";
+  }
+  for (const absl::string_view name : absl::StrSplit(path, '/')) {
+    if (name.empty() || name == "." || name == "..")
+      return "is not a path within the bundle; leave out '.', '..', '//' and a leading '/'";
+  }
+  return "";
+}
+
+void CheckTotals(size_t files, uint64_t bytes, Violations* violations) {
+  if (files == 0) violations->Add(kWhole, "has no file; give a folder with at least one");
+  if (files > kBundleFilesMax) {
+    violations->Add(kWhole, absl::StrFormat("has more than %d files; leave some out, or pack them",
+                                            kBundleFilesMax));
+  }
+  if (bytes > kBundleBytesMax) {
+    violations->Add(
+        kWhole, absl::StrFormat("has %d bytes; at most %d (256 MB) are allowed: leave files out",
+                                bytes, kBundleBytesMax));
+  }
+}
+
+struct FoundFile {
+  fs::path real;  // Of a link, the file that it leads to.
+  uint64_t bytes = 0;
+};
+
+class FolderWalk {
+ public:
+  FolderWalk(fs::path root, Violations* violations)
+      : root_(std::move(root)), violations_(*violations) {}
+
+  // By path. Stops early where there is too much.
+  absl::StatusOr<std::map<std::string, FoundFile>> Run() {
+    std::error_code error;
+    fs::recursive_directory_iterator entry(root_, error);
+    size_t folders = 0, refused = 0;
+    while (!error && entry != fs::recursive_directory_iterator()) {
+      const std::string path = entry->path().lexically_relative(root_).generic_string();
+      if (fs::symlink_status(entry->path(), error).type() == fs::file_type::directory) {
+        if (++folders > kFoldersMax) {
+          violations_.Add(kWhole,
+                          absl::StrFormat("has more than %d folders; give the folder of one model",
+                                          kFoldersMax));
+          break;
+        }
+      } else {
+        if (std::string complaint = Take(path, entry->path()); !complaint.empty()) {
+          violations_.Add(Printable(path), std::move(complaint));
+          ++refused;
+        }
+        if (files_.size() + refused > kBundleFilesMax) break;
+      }
+      if (!error) entry.increment(error);
+    }
+    if (error) return FileError("cannot list", root_, error.value());
+    uint64_t bytes = 0;
+    for (const auto& [path, file] : files_) bytes += file.bytes;
+    CheckTotals(files_.size() + refused, bytes, &violations_);
+    return std::move(files_);
+  }
+
+ private:
+  std::string Take(const std::string& path, const fs::path& entry) {
+    if (std::string complaint = PathComplaint(path); !complaint.empty()) return complaint;
+    fs::path real = entry;
+    struct stat info {};
+    if (lstat(entry.c_str(), &info) != 0) return "cannot be looked at; give the right to read it";
+    if (S_ISLNK(info.st_mode)) {
+      std::error_code error;
+      real = fs::canonical(entry, error);
+      if (error) return "is a symbolic link to nothing; remove it";
+      const auto [root_end, unused] =
+          std::mismatch(root_.begin(), root_.end(), real.begin(), real.end());
+      if (root_end != root_.end())
+        return "is a symbolic link that leaves the folder; put a copy in its place";
+      if (lstat(real.c_str(), &info) != 0) return "is a symbolic link to nothing; remove it";
+      if (S_ISDIR(info.st_mode)) return "is a symbolic link to a folder; put a copy in its place";
+    }
+    if (!S_ISREG(info.st_mode)) return "is not a regular file; remove it";
+    files_[path] = {.real = real, .bytes = static_cast<uint64_t>(info.st_size)};
+    return "";
+  }
+
+  const fs::path root_;  // Canonical.
+  Violations& violations_;
+  std::map<std::string, FoundFile> files_;
+};
+
+// The digits of a file's contents. DATA_LOSS when it does not have that many bytes any more.
+absl::StatusOr<std::string> HashFile(const fs::path& path, uint64_t bytes) {
+  // Not blocking and not through a link: what was looked at before may be something else now.
+  const BundleDescriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+  if (file.get() < 0) return FileError("cannot open", path, errno);
+  Sha256 hash;
+  std::string block(256 << 10, '\0');
+  uint64_t read_bytes = 0;
+  while (read_bytes <= bytes) {
+    const ssize_t got = read(file.get(), block.data(), block.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return FileError("cannot read", path, errno);
+    if (got == 0) break;
+    hash.Update(std::string_view(block).substr(0, got));
+    read_bytes += got;
+  }
+  if (read_bytes != bytes) {
+    return MakeError(
+        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        absl::StrFormat("%s changed while it was read; try again when nobody writes it",
+                        path.string()));
+  }
+  return ToHex(hash.Finish());
+}
+
+// Takes bytes one after another into the files of a folder.
+class FolderWriter {
+ public:
+  FolderWriter(const BundleManifest& manifest, const fs::path& folder)
+      : manifest_(manifest), folder_(folder) {}
+  ~FolderWriter() { Close(); }
+
+  absl::Status Begin() {
+    MENTOR_RETURN_IF_ERROR(MakeFolders(folder_));
+    return OpenNext();
+  }
+  absl::Status Append(std::string_view bytes) {
+    while (!bytes.empty()) {
+      if (file_ == manifest_.files.size()) {
+        return absl::DataLossError(
+            absl::StrFormat("%s has more bytes than its manifest says; send it again",
+                            BundleName(manifest_.digest)));
+      }
+      const uint64_t room = manifest_.files[file_].bytes - written_;
+      const std::string_view part = bytes.substr(0, room);
+      MENTOR_RETURN_IF_ERROR(Write(part));
+      bytes.remove_prefix(part.size());
+      if (written_ == manifest_.files[file_].bytes) MENTOR_RETURN_IF_ERROR(EndFile());
+    }
+    return absl::OkStatus();
+  }
+  absl::Status Finish() {
+    MENTOR_CHECK(file_ == manifest_.files.size());
+    for (const fs::path& made : folders_) MENTOR_RETURN_IF_ERROR(SyncFolder(made));
+    return SyncFolder(folder_);
+  }
+
+ private:
+  fs::path Path() const { return folder_ / manifest_.files[file_].path; }
+
+  // Opens the next file; ends those without a byte at once.
+  absl::Status OpenNext() {
+    while (file_ < manifest_.files.size()) {
+      const fs::path path = Path();
+      MENTOR_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
+      if (folders_.empty() || folders_.back() != path.parent_path())
+        folders_.push_back(path.parent_path());
+      descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+      if (descriptor_ < 0) return FileError("cannot create", path, errno);
+      hash_.emplace();
+      written_ = 0;
+      if (manifest_.files[file_].bytes > 0) return absl::OkStatus();
+      MENTOR_RETURN_IF_ERROR(CloseFile());
+    }
+    return absl::OkStatus();
+  }
+  absl::Status Write(std::string_view bytes) {
+    hash_->Update(bytes);
+    written_ += bytes.size();
+    while (!bytes.empty()) {
+      const ssize_t put = write(descriptor_, bytes.data(), bytes.size());
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) return FileError("cannot write", Path(), errno);
+      bytes.remove_prefix(put);
+    }
+    return absl::OkStatus();
+  }
+  absl::Status EndFile() {
+    MENTOR_RETURN_IF_ERROR(CloseFile());
+    return OpenNext();
+  }
+  absl::Status CloseFile() {
+    if (fsync(descriptor_) != 0) return FileError("cannot sync", Path(), errno);
+    Close();
+    const BundleFile& file = manifest_.files[file_];
+    if (const std::string got = ToHex(hash_->Finish()); got != file.sha256) {
+      return MakeError(
+          absl::StatusCode::kDataLoss, Reason::kDataLoss,
+          absl::StrFormat("%s of %s arrived with SHA-256 %s in place of %s; send the bundle again",
+                          file.path, BundleName(manifest_.digest), got, file.sha256));
+    }
+    ++file_;
+    return absl::OkStatus();
+  }
+  void Close() {
+    if (descriptor_ >= 0) close(std::exchange(descriptor_, -1));
+  }
+
+  const BundleManifest& manifest_;
+  const fs::path& folder_;
+  std::vector<fs::path> folders_;  // That hold files, in order.
+  size_t file_ = 0;                // The one that is written.
+  uint64_t written_ = 0;           // Of that one.
+  int descriptor_ = -1;
+  std::optional<Sha256> hash_;
+};
+
+absl::Status WriteInto(const BundleManifest& manifest, const BundleSource& source,
+                       const fs::path& folder) {
+  FolderWriter writer(manifest, folder);
+  MENTOR_RETURN_IF_ERROR(writer.Begin());
+  const uint64_t total = manifest.bytes();
+  for (uint64_t offset = 0; offset < total;) {
+    MENTOR_ASSIGN_OR_RETURN(const std::string piece, source(offset));
+    if (piece.empty()) {
+      return absl::DataLossError(absl::StrFormat("%s ended after %d of its %d bytes; send it again",
+                                                 BundleName(manifest.digest), offset, total));
+    }
+    MENTOR_RETURN_IF_ERROR(writer.Append(piece));
+    offset += piece.size();
+  }
+  return writer.Finish();
+}
+
+}  // namespace
+
+uint64_t BundleManifest::bytes() const {
+  uint64_t sum = 0;
+  for (const BundleFile& file : files) sum += file.bytes;
+  return sum;
+}
+
+bool IsBundleDigest(std::string_view digest) {
+  return digest.size() == kDigestDigits &&
+         digest.find_first_not_of("0123456789abcdef") == digest.npos;
+}
+
+std::string BundleName(std::string_view digest) {
+  return "sha256:" + std::string(digest);
+}
+
+absl::StatusOr<std::string> ParseBundleName(std::string_view name) {
+  constexpr std::string_view kPrefix = "sha256:";
+  if (name.starts_with(kPrefix) && IsBundleDigest(name.substr(kPrefix.size())))
+    return std::string(name.substr(kPrefix.size()));
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "'%s' is not the name of a bundle; give sha256: and 64 digits of lower case, as `mentorctl "
+      "bundles push` prints them",
+      Printable(name.substr(0, 100))));
+}
+
+std::string BundleDigest(const std::vector<BundleFile>& files) {
+  Sha256 hash;
+  for (const BundleFile& file : files)
+    hash.Update(absl::StrCat(file.sha256, " ", file.bytes, " ", file.path, "\n"));
+  return ToHex(hash.Finish());
+}
+
+Violations CheckManifest(const BundleManifest& manifest) {
+  Violations violations;
+  uint64_t bytes = 0;
+  const std::string* before = nullptr;
+  for (size_t i = 0; i < std::min(manifest.files.size(), kBundleFilesMax); ++i) {
+    const BundleFile& file = manifest.files[i];
+    const std::string field = absl::StrFormat("files[%d]", i);
+    if (std::string complaint = PathComplaint(file.path); !complaint.empty())
+      violations.Add(field + ".path", std::move(complaint));
+    if (before != nullptr && file.path <= *before) {
+      violations.Add(field + ".path",
+                     absl::StrFormat("'%s' stands after '%s'; sort the files by path, each once",
+                                     Printable(file.path), Printable(*before)));
+    }
+    before = &file.path;
+    if (!IsBundleDigest(file.sha256))
+      violations.Add(field + ".sha256", "is not 64 digits of lower case; give the file's SHA-256");
+    // So that the sum cannot run over.
+    bytes += std::min(file.bytes, kBundleBytesMax + 1);
+  }
+  CheckTotals(manifest.files.size(), bytes, &violations);
+  if (!violations.empty()) return violations;
+  // "a" and "a/b": sorted, but not always neighbours ("a", "a-b", "a/b").
+  for (const BundleFile& file : manifest.files) {
+    for (size_t slash = file.path.find('/'); slash != file.path.npos;
+         slash = file.path.find('/', slash + 1)) {
+      const std::string folder = file.path.substr(0, slash);
+      const auto found = std::lower_bound(
+          manifest.files.begin(), manifest.files.end(), folder,
+          [](const BundleFile& each, const std::string& path) { return each.path < path; });
+      if (found != manifest.files.end() && found->path == folder)
+        violations.Add(file.path,
+                       absl::StrFormat("lies in '%s', which is a file; remove one", folder));
+    }
+  }
+  if (const std::string digest = BundleDigest(manifest.files); digest != manifest.digest) {
+    violations.Add("digest", absl::StrFormat("is '%s', but these files are %s; give that one",
+                                             Printable(manifest.digest), digest));
+  }
+  return violations;
+}
+
+absl::StatusOr<BundleManifest> ReadBundle(const fs::path& folder) {
+  std::error_code error;
+  const fs::path root = fs::canonical(folder, error);
+  if (error) return FileError("cannot read bundle", folder, error.value());
+  if (!fs::is_directory(root, error)) return FileError("cannot read bundle", folder, ENOTDIR);
+  Violations violations;
+  MENTOR_ASSIGN_OR_RETURN(const auto found, FolderWalk(root, &violations).Run());
+  if (!violations.empty()) return ToStatus(violations);
+  BundleManifest manifest;
+  for (const auto& [path, file] : found) {
+    MENTOR_ASSIGN_OR_RETURN(std::string sha256, HashFile(file.real, file.bytes));
+    manifest.files.push_back({.path = path, .bytes = file.bytes, .sha256 = std::move(sha256)});
+  }
+  manifest.digest = BundleDigest(manifest.files);
+  return manifest;
+}
+
+absl::StatusOr<BundleManifest> VerifyBundle(const fs::path& folder, std::string_view digest) {
+  auto manifest = ReadBundle(folder);
+  if (manifest.ok() && manifest->digest == digest) return manifest;
+  const auto code = manifest.status().code();
+  if (!manifest.ok() && code != absl::StatusCode::kInvalidArgument) return manifest.status();
+  return MakeError(
+      absl::StatusCode::kDataLoss, Reason::kDataLoss,
+      absl::StrFormat("%s is not %s any more (%s); remove the folder, it is fetched again",
+                      folder.string(), BundleName(digest),
+                      manifest.ok() ? "it is " + BundleName(manifest->digest)
+                                    : std::string(manifest.status().message())));
+}
+
+BundleSource FolderSource(fs::path folder, BundleManifest manifest, size_t bytes_max) {
+  MENTOR_CHECK(bytes_max > 0);
+  return [folder = std::move(folder), manifest = std::move(manifest),
+          bytes_max](uint64_t offset) -> absl::StatusOr<std::string> {
+    std::string piece;
+    for (const BundleFile& file : manifest.files) {
+      if (piece.size() == bytes_max) break;
+      if (offset >= file.bytes) {
+        offset -= file.bytes;
+        continue;
+      }
+      const fs::path path = folder / file.path;
+      const BundleDescriptor descriptor(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+      if (descriptor.get() < 0) return FileError("cannot open", path, errno);
+      const size_t before = piece.size();
+      const size_t wanted = std::min<uint64_t>(bytes_max - before, file.bytes - offset);
+      piece.resize(before + wanted);
+      for (size_t done = 0; done < wanted;) {
+        const ssize_t got = pread(descriptor.get(), piece.data() + before + done, wanted - done,
+                                  static_cast<off_t>(offset + done));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return FileError("cannot read", path, errno);
+        if (got == 0) {
+          return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                           absl::StrFormat("%s has become shorter than %d bytes; put it back, or "
+                                           "name the bundle anew",
+                                           path.string(), file.bytes));
+        }
+        done += got;
+      }
+      offset = 0;
+    }
+    return piece;
+  };
+}
+
+absl::Status WriteBundle(const BundleManifest& manifest, const BundleSource& source,
+                         const fs::path& folder) {
+  MENTOR_RETURN_IF_ERROR(ToStatus(CheckManifest(manifest)));
+  std::error_code error;
+  if (fs::symlink_status(folder, error).type() != fs::file_type::not_found) {
+    return absl::AlreadyExistsError(
+        absl::StrFormat("%s is there already; choose another folder", folder.string()));
+  }
+  absl::Status status = WriteInto(manifest, source, folder);
+  if (!status.ok()) fs::remove_all(folder, error);
+  return status;
+}
+
+}  // namespace mentor

@@ -1,0 +1,294 @@
+#include "common/bundle_cache.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/failpoint.h"
+#include "common/file.h"
+#include "common/log.h"
+
+namespace mentor {
+namespace {
+
+namespace fs = std::filesystem;
+
+// An open folder, and the lock on it.
+class LockedFolder {
+ public:
+  LockedFolder() = default;
+  LockedFolder(LockedFolder&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  LockedFolder& operator=(LockedFolder&& other) = delete;
+  ~LockedFolder() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+
+  // `how`: as flock(2) has it. With LOCK_NB, UNAVAILABLE where another one has it. NOT_FOUND when
+  // there is no such folder (any more).
+  static absl::StatusOr<LockedFolder> Lock(const fs::path& path, int how) {
+    while (true) {
+      LockedFolder folder;
+      folder.descriptor_ = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+      if (folder.descriptor_ < 0) return FileError("cannot open", path, errno);
+      int rc;
+      do {
+        rc = flock(folder.descriptor_, how);
+      } while (rc != 0 && errno == EINTR);
+      if (rc != 0) return FileError("cannot lock", path, errno);
+      // It may have been renamed and made again while we waited.
+      if (folder.IsAt(path)) return folder;
+    }
+  }
+  // Whether it is the folder of that name (still).
+  bool IsAt(const fs::path& path) const {
+    struct stat locked {};
+    struct stat there {};
+    return fstat(descriptor_, &locked) == 0 && lstat(path.c_str(), &there) == 0 &&
+           locked.st_ino == there.st_ino && locked.st_dev == there.st_dev;
+  }
+  // For the order of use.
+  void Touch() const { futimens(descriptor_, nullptr); }
+
+ private:
+  int descriptor_ = -1;
+};
+
+// A folder of a name that nobody else has, removed at the end with what is in it.
+class TemporaryPlace {
+ public:
+  static absl::StatusOr<std::unique_ptr<TemporaryPlace>> Make(const fs::path& cache,
+                                                              const std::string& digest) {
+    while (true) {
+      std::string name = cache / ("." + digest + "-XXXXXX");
+      if (mkdtemp(name.data()) == nullptr) return FileError("cannot make", name, errno);
+      auto lock = LockedFolder::Lock(name, LOCK_EX);
+      // Who cleans up may have been faster than the lock.
+      if (absl::IsNotFound(lock.status())) continue;
+      MENTOR_RETURN_IF_ERROR(lock.status());
+      return std::unique_ptr<TemporaryPlace>(new TemporaryPlace(name, *std::move(lock)));
+    }
+  }
+  ~TemporaryPlace() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  fs::path bundle() const { return path_ / "bundle"; }
+
+ private:
+  TemporaryPlace(fs::path path, LockedFolder lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
+
+  const fs::path path_;
+  const LockedFolder lock_;
+};
+
+absl::Status RenameFolder(const fs::path& from, const fs::path& to) {
+  if (rename(from.c_str(), to.c_str()) != 0) return FileError("cannot rename to", to, errno);
+  return absl::OkStatus();
+}
+
+// Takes a bundle away unless somebody uses it; false then.
+absl::StatusOr<bool> RemoveUnused(const fs::path& cache, const std::string& digest) {
+  // Made first, so that no lock is held for longer than a rename.
+  MENTOR_ASSIGN_OR_RETURN(const auto place, TemporaryPlace::Make(cache, digest));
+  const auto lock = LockedFolder::Lock(cache / digest, LOCK_EX | LOCK_NB);
+  if (absl::IsNotFound(lock.status())) return true;
+  if (!lock.ok()) return false;
+  MENTOR_RETURN_IF_ERROR(RenameFolder(cache / digest, place->bundle()));
+  return true;
+}
+
+uint64_t BytesIn(const fs::path& folder) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  auto entry = fs::recursive_directory_iterator(folder, error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    std::error_code gone;
+    if (entry->is_regular_file(gone)) bytes += entry->file_size(gone);
+  }
+  return bytes;
+}
+
+absl::StatusOr<std::vector<std::string>> NamesIn(const fs::path& cache) {
+  std::vector<std::string> names;
+  std::error_code error;
+  auto entry = fs::directory_iterator(cache, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error))
+    names.push_back(entry->path().filename());
+  if (error) return FileError("cannot list", cache, error.value());
+  return names;
+}
+
+// What writers that were killed have left.
+absl::Status RemoveRests(const fs::path& cache) {
+  MENTOR_ASSIGN_OR_RETURN(const auto names, NamesIn(cache));
+  for (const std::string& name : names) {
+    if (!name.starts_with('.')) continue;
+    const auto lock = LockedFolder::Lock(cache / name, LOCK_EX | LOCK_NB);
+    std::error_code ignored;
+    if (lock.ok()) fs::remove_all(cache / name, ignored);
+  }
+  return absl::OkStatus();
+}
+
+class CachedBundle final : public HeldBundle {
+ public:
+  CachedBundle(fs::path folder, BundleManifest manifest, LockedFolder lock)
+      : HeldBundle(std::move(folder), std::move(manifest)), lock_(std::move(lock)) {}
+
+  // False once somebody has emptied the cache.
+  bool IsThere() const { return lock_.IsAt(folder()); }
+
+ private:
+  const LockedFolder lock_;
+};
+
+absl::Status NotCached(const std::string& digest) {
+  return absl::NotFoundError(absl::StrFormat(
+      "bundle %s is not in the cache; push it with `mentorctl bundles push`", BundleName(digest)));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<BundleCache>> BundleCache::Open(Options options) {
+  MENTOR_RETURN_IF_ERROR(MakeFolders(options.folder));
+  // It may be a link.
+  std::error_code error;
+  options.folder = fs::canonical(options.folder, error);
+  if (error) return FileError("cannot look at", options.folder, error.value());
+  MENTOR_RETURN_IF_ERROR(RemoveRests(options.folder));
+  return std::unique_ptr<BundleCache>(new BundleCache(std::move(options)));
+}
+
+absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleCache::Find(const std::string& digest) {
+  return FindOrFetch(digest, nullptr);
+}
+
+absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleCache::FindOrFetch(
+    const std::string& digest, const Fetch& fetch) {
+  if (!IsBundleDigest(digest)) return ParseBundleName(BundleName(digest)).status();
+  std::shared_ptr<Search> search;
+  {
+    MutexLock lock(mutex_);
+    if (const auto known = open_.find(digest); known != open_.end()) {
+      auto held = known->second.lock();
+      if (held != nullptr && static_cast<const CachedBundle&>(*held).IsThere()) return held;
+    }
+    std::shared_ptr<Search>& running = searches_[digest];
+    if (running != nullptr) {
+      search = running;
+      while (!search->done) changed_.Wait(lock);
+      return search->found;
+    }
+    search = running = std::make_shared<Search>();
+  }
+  auto found = Look(digest, fetch);
+  const MutexLock lock(mutex_);
+  std::erase_if(open_, [](const auto& entry) { return entry.second.expired(); });
+  if (found.ok()) open_[digest] = *found;
+  search->found = found;
+  search->done = true;
+  searches_.erase(digest);
+  changed_.NotifyAll();
+  return found;
+}
+
+absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleCache::Look(const std::string& digest,
+                                                                    const Fetch& fetch) const {
+  auto found = OpenFolder(digest);
+  if (!absl::IsNotFound(found.status()) || !fetch) return found;
+  MENTOR_ASSIGN_OR_RETURN(const Fetched fetched, fetch(digest));
+  MENTOR_RETURN_IF_ERROR(Write(digest, fetched));
+  return OpenFolder(digest);
+}
+
+absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleCache::OpenFolder(
+    const std::string& digest) const {
+  const fs::path folder = options_.folder / digest;
+  absl::Status damage;
+  {
+    auto lock = LockedFolder::Lock(folder, LOCK_SH);
+    if (absl::IsNotFound(lock.status())) return NotCached(digest);
+    MENTOR_RETURN_IF_ERROR(lock.status());
+    auto manifest = VerifyBundle(folder, digest);
+    if (manifest.ok()) {
+      lock->Touch();
+      return std::make_shared<const CachedBundle>(folder, *std::move(manifest), *std::move(lock));
+    }
+    damage = manifest.status();
+  }
+  // Not with errors of the disk, which may pass.
+  if (!absl::IsDataLoss(damage)) return damage;
+  MENTOR_LOG(kWarning, "a bundle in the cache is damaged; removing it",
+             {{"bundle", BundleName(digest)}, {"why", damage}});
+  MENTOR_ASSIGN_OR_RETURN(const bool removed, RemoveUnused(options_.folder, digest));
+  return removed ? NotCached(digest) : damage;
+}
+
+absl::Status BundleCache::Write(const std::string& digest, const Fetched& fetched) const {
+  if (fetched.manifest.digest != digest) {
+    return absl::DataLossError(absl::StrFormat("asked for %s, got %s; run one build everywhere",
+                                               BundleName(digest),
+                                               BundleName(fetched.manifest.digest)));
+  }
+  MENTOR_RETURN_IF_ERROR(MakeFolders(options_.folder));
+  MENTOR_RETURN_IF_ERROR(RemoveRests(options_.folder));
+  MENTOR_ASSIGN_OR_RETURN(const auto place, TemporaryPlace::Make(options_.folder, digest));
+  MENTOR_RETURN_IF_ERROR(WriteBundle(fetched.manifest, fetched.source, place->bundle()));
+  if (const auto error = MENTOR_FAILPOINT("bundle_cache.before_rename"))
+    return absl::UnavailableError(*error);
+  // One process at a time, so that two do not use the same room.
+  MENTOR_ASSIGN_OR_RETURN(const LockedFolder lock, LockedFolder::Lock(options_.folder, LOCK_EX));
+  const fs::path folder = options_.folder / digest;
+  std::error_code error;
+  // Another process was faster; its bundle is as good, and is verified as any.
+  if (fs::exists(folder, error)) return absl::OkStatus();
+  MENTOR_RETURN_IF_ERROR(MakeRoom(fetched.manifest.bytes()));
+  MENTOR_RETURN_IF_ERROR(RenameFolder(place->bundle(), folder));
+  return SyncFolder(options_.folder);
+}
+
+absl::Status BundleCache::MakeRoom(uint64_t bytes) const {
+  struct Entry {
+    fs::file_time_type used;
+    std::string digest;
+    uint64_t bytes = 0;
+  };
+  std::vector<Entry> entries;
+  uint64_t total = bytes;
+  MENTOR_ASSIGN_OR_RETURN(const auto names, NamesIn(options_.folder));
+  for (const std::string& name : names) {
+    if (!IsBundleDigest(name)) continue;
+    std::error_code error;
+    entries.push_back({.used = fs::last_write_time(options_.folder / name, error),
+                       .digest = name,
+                       .bytes = BytesIn(options_.folder / name)});
+    total += entries.back().bytes;
+  }
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.used, a.digest) < std::tie(b.used, b.digest);
+  });
+  for (const Entry& entry : entries) {
+    if (total <= options_.bytes_max) break;
+    MENTOR_ASSIGN_OR_RETURN(const bool removed, RemoveUnused(options_.folder, entry.digest));
+    if (removed) total -= entry.bytes;
+  }
+  if (total <= options_.bytes_max) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrFormat(
+      "a bundle of %d bytes does not fit into %s: %d bytes are in use, %d are allowed; raise "
+      "--bundle_cache_mb, or run fewer different tasks at once",
+      bytes, options_.folder.string(), total - bytes, options_.bytes_max));
+}
+
+}  // namespace mentor

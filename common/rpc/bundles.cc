@@ -1,0 +1,316 @@
+#include "common/rpc/bundles.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "common/failpoint.h"
+#include "common/hash.h"
+#include "common/log.h"
+#include "common/resources/names.h"
+#include "common/rpc/status.h"
+#include "common/status.h"
+
+namespace mentor::rpc {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kServerThreads = 2;
+constexpr size_t kCallsWaitingMax = 10'000;
+constexpr std::chrono::seconds kRetryLater{1};
+// Between two pieces, so that a bundle is verified once and not for each of them.
+constexpr std::chrono::seconds kHeldFor{60};
+
+absl::Status NotABundle(const std::string& name) {
+  Violations violations;
+  violations.Add("name", absl::StrFormat("is '%s'; give bundles/{digest}", name.substr(0, 100)));
+  return ToStatus(violations);
+}
+
+absl::Status Draining() {
+  return WithRetryDelay(
+      MakeError(absl::StatusCode::kUnavailable, Reason::kDraining, "this process is stopping"),
+      kRetryLater);
+}
+
+bool MayPass(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         (absl::IsResourceExhausted(status) && RetryDelayOf(status));
+}
+
+}  // namespace
+
+void FilesToProto(const BundleManifest& manifest,
+                  google::protobuf::RepeatedPtrField<v1::BundleFile>* files) {
+  for (const BundleFile& file : manifest.files) {
+    v1::BundleFile& added = *files->Add();
+    added.set_path(file.path);
+    added.set_size_bytes(file.bytes);
+    added.set_sha256(file.sha256);
+  }
+}
+
+BundleManifest ManifestFromProto(const std::string& digest,
+                                 const google::protobuf::RepeatedPtrField<v1::BundleFile>& files) {
+  BundleManifest manifest;
+  for (const v1::BundleFile& file : files)
+    manifest.files.push_back(
+        {.path = file.path(), .bytes = file.size_bytes(), .sha256 = file.sha256()});
+  manifest.digest = digest;
+  return manifest;
+}
+
+absl::StatusOr<v1::FetchBundleResponse> ReadBundlePiece(const HeldBundle& bundle, uint64_t offset) {
+  const uint64_t total = bundle.manifest().bytes();
+  if (offset > total) {
+    return absl::OutOfRangeError(absl::StrFormat(
+        "offset is %d, but the bundle has %d bytes; begin again at 0", offset, total));
+  }
+  v1::FetchBundleResponse response;
+  if (offset == 0) FilesToProto(bundle.manifest(), response.mutable_files());
+  MENTOR_ASSIGN_OR_RETURN(*response.mutable_data(), FolderSource(bundle.folder(), bundle.manifest(),
+                                                                 kBundlePieceBytes)(offset));
+  response.set_offset(offset);
+  response.set_crc32c(Crc32c(response.data()));
+  return response;
+}
+
+// ---- Server.
+
+class BundleServer::Work {
+ public:
+  Work() {
+    for (int i = 0; i < kServerThreads; ++i) threads_.emplace_back([this] { Run(); });
+  }
+  ~Work() { Stop(); }
+
+  grpc::ServerUnaryReactor* Take(grpc::CallbackServerContext* context,
+                                 const v1::FetchBundleRequest* request,
+                                 v1::FetchBundleResponse* response) {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    const absl::Status taken = [&]() -> absl::Status {
+      const MutexLock lock(mutex_);
+      if (stopping_) return Draining();
+      if (calls_.size() >= kCallsWaitingMax) {
+        return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, Reason::kQueueFull,
+                                        "too many wait for bundles; try again"),
+                              kRetryLater);
+      }
+      calls_.push_back({context, request, response, reactor});
+      changed_.NotifyAll();
+      return absl::OkStatus();
+    }();
+    if (!taken.ok()) reactor->Finish(ToGrpc(taken));
+    return reactor;
+  }
+
+  void Stop() {
+    {
+      const MutexLock lock(mutex_);
+      if (std::exchange(stopping_, true)) return;
+      changed_.NotifyAll();
+    }
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  struct Call {
+    grpc::CallbackServerContext* context;
+    const v1::FetchBundleRequest* request;
+    v1::FetchBundleResponse* response;
+    grpc::ServerUnaryReactor* reactor;
+  };
+
+  void Run() {
+    MutexLock lock(mutex_);
+    while (true) {
+      while (calls_.empty() && !stopping_) changed_.Wait(lock);
+      if (calls_.empty()) return;
+      const Call call = calls_.front();
+      calls_.pop_front();
+      const bool stopping = stopping_;
+      lock.Unlock();
+      if (call.context->IsCancelled()) {
+        call.reactor->Finish(grpc::Status::CANCELLED);
+      } else {
+        auto answer = stopping ? Draining() : Answer(*call.request);
+        if (answer.ok()) *call.response = *std::move(answer);
+        call.reactor->Finish(ToGrpc(answer.status()));
+      }
+      lock.Lock();
+    }
+  }
+
+  absl::StatusOr<v1::FetchBundleResponse> Answer(const v1::FetchBundleRequest& request) {
+    const auto digest = BundleDigestOf(request.name());
+    if (!digest) return NotABundle(request.name());
+    if (const auto error = MENTOR_FAILPOINT("bundle.fetch.answer"))
+      return absl::UnavailableError(*error);
+    MENTOR_ASSIGN_OR_RETURN(auto bundle, Hold(*digest));
+    auto piece = ReadBundlePiece(*bundle, request.offset());
+    if (!absl::IsNotFound(piece.status()) && !absl::IsDataLoss(piece.status())) return piece;
+    // Somebody emptied the folder: what was held is nothing any more.
+    bundle = nullptr;
+    {
+      const MutexLock lock(mutex_);
+      held_.erase(*digest);
+    }
+    MENTOR_ASSIGN_OR_RETURN(bundle, Hold(*digest));
+    return ReadBundlePiece(*bundle, request.offset());
+  }
+
+  absl::StatusOr<std::shared_ptr<const HeldBundle>> Hold(const std::string& digest) {
+    {
+      const MutexLock lock(mutex_);
+      const auto now = Clock::now();
+      std::erase_if(held_, [&](const auto& entry) { return entry.second.until < now; });
+      if (const auto known = held_.find(digest); known != held_.end()) {
+        known->second.until = now + kHeldFor;
+        return known->second.bundle;
+      }
+    }
+    MENTOR_ASSIGN_OR_RETURN(auto found, FindBundle(BundleName(digest)));
+    const MutexLock lock(mutex_);
+    held_[digest] = {.bundle = found, .until = Clock::now() + kHeldFor};
+    return found;
+  }
+
+  struct Held {
+    std::shared_ptr<const HeldBundle> bundle;
+    Clock::time_point until;
+  };
+  Mutex mutex_;
+  CondVar changed_;
+  std::deque<Call> calls_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Held> held_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_;
+};
+
+BundleServer::BundleServer() : work_(std::make_unique<Work>()) {}
+
+BundleServer::~BundleServer() = default;
+
+grpc::ServerUnaryReactor* BundleServer::Fetch(grpc::CallbackServerContext* context,
+                                              const v1::FetchBundleRequest* request,
+                                              v1::FetchBundleResponse* response) {
+  return work_->Take(context, request, response);
+}
+
+void BundleServer::Stop() {
+  work_->Stop();
+}
+
+// ---- Client.
+
+absl::Status BundleFetcher::CallOnce(const v1::FetchBundleRequest& request,
+                                     v1::FetchBundleResponse* response) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + patience_.call);
+  {
+    const MutexLock lock(mutex_);
+    if (stopping_) return absl::CancelledError("this process is stopping");
+    running_.insert(&context);
+  }
+  const absl::Status status = FromGrpc(call_(&context, request, response));
+  const MutexLock lock(mutex_);
+  running_.erase(&context);
+  if (stopping_) return absl::CancelledError("this process is stopping");
+  return status;
+}
+
+bool BundleFetcher::WaitFor(std::chrono::milliseconds span) {
+  MutexLock lock(mutex_);
+  return !changed_.WaitFor(lock, span,
+                           [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
+}
+
+absl::StatusOr<v1::FetchBundleResponse> BundleFetcher::Piece(const std::string& digest,
+                                                             uint64_t offset) {
+  v1::FetchBundleRequest request;
+  request.set_name(BundleResource(digest));
+  request.set_offset(offset);
+  const auto since = Clock::now();
+  Jitter jitter;
+  for (int attempt = 0;; ++attempt) {
+    v1::FetchBundleResponse response;
+    absl::Status status = CallOnce(request, &response);
+    if (status.ok()) {
+      if (response.offset() != offset || response.data().size() > kBundlePieceBytes ||
+          Crc32c(response.data()) != response.crc32c()) {
+        // Torn on the way, or the peer's disk errs: worth another try.
+        status = absl::UnavailableError("a piece of the bundle is not what was asked for");
+      } else {
+        return response;
+      }
+    }
+    if (!MayPass(status) || Clock::now() - since > patience_.total) {
+      return absl::Status(status.code(), absl::StrFormat("cannot fetch %s: %s", BundleName(digest),
+                                                         std::string(status.message())));
+    }
+    MENTOR_LOG_EVERY(std::chrono::seconds(10), kWarning, "a bundle is not to be had yet",
+                     {{"bundle", BundleName(digest)}, {"why", status}});
+    const auto delay = std::max(patience_.backoff.Delay(attempt, jitter.Next()),
+                                RetryDelayOf(status).value_or(std::chrono::milliseconds(0)));
+    if (!WaitFor(delay)) return absl::CancelledError("this process is stopping");
+  }
+}
+
+absl::StatusOr<BundleCache::Fetched> BundleFetcher::Fetch(const std::string& digest) {
+  MENTOR_ASSIGN_OR_RETURN(v1::FetchBundleResponse first, Piece(digest, 0));
+  BundleCache::Fetched fetched{.manifest = ManifestFromProto(digest, first.files()), .source = {}};
+  if (const Violations wrong = CheckManifest(fetched.manifest); !wrong.empty()) {
+    return MakeError(
+        absl::StatusCode::kDataLoss, Reason::kDataLoss,
+        absl::StrFormat("what came as %s is something else: %s: %s; look at the peer "
+                        "that sent it",
+                        BundleName(digest), wrong.list()[0].field, wrong.list()[0].description));
+  }
+  MENTOR_LOG(kInfo, "fetching a bundle",
+             {{"bundle", BundleName(digest)}, {"bytes", fetched.manifest.bytes()}});
+  const auto data = std::make_shared<const std::string>(std::move(*first.mutable_data()));
+  fetched.source = [this, digest, data](uint64_t offset) -> absl::StatusOr<std::string> {
+    if (offset == 0) return *data;
+    MENTOR_ASSIGN_OR_RETURN(v1::FetchBundleResponse piece, Piece(digest, offset));
+    return std::move(*piece.mutable_data());
+  };
+  return fetched;
+}
+
+void BundleFetcher::Stop() {
+  const MutexLock lock(mutex_);
+  stopping_ = true;
+  for (grpc::ClientContext* context : running_) context->TryCancel();
+  changed_.NotifyAll();
+}
+
+void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher) {
+  struct Lazy {
+    Mutex mutex;
+    std::unique_ptr<BundleCache> cache ABSL_GUARDED_BY(mutex);
+  };
+  const auto lazy = std::make_shared<Lazy>();
+  SetBundleFinder(
+      [lazy, options,
+       fetcher](const std::string& digest) -> absl::StatusOr<std::shared_ptr<const HeldBundle>> {
+        BundleCache* cache = nullptr;
+        {
+          const MutexLock lock(lazy->mutex);
+          if (lazy->cache == nullptr) {
+            MENTOR_ASSIGN_OR_RETURN(lazy->cache, BundleCache::Open(options));
+          }
+          cache = lazy->cache.get();
+        }
+        return cache->FindOrFetch(
+            digest, [fetcher](const std::string& name) { return fetcher->Fetch(name); });
+      });
+}
+
+}  // namespace mentor::rpc

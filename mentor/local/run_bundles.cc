@@ -1,0 +1,116 @@
+#include "mentor/local/run_bundles.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include <absl/strings/str_cat.h>
+
+#include "common/bundle.h"
+#include "common/bundle_finder.h"
+#include "common/check.h"
+#include "common/spec/bundles.h"
+#include "envs/environment.h"
+#include "meta_learner/store/store.h"
+
+namespace mentor {
+namespace {
+
+bool TakesBundle(const std::string& environment) {
+  const envs::EnvironmentEntry* entry = envs::FindEnvironment(environment);
+  return entry != nullptr &&
+         std::any_of(entry->options.begin(), entry->options.end(),
+                     [](const OptionInfo& option) { return option.name == kBundleOption; });
+}
+
+// Of a benchmark or a set of tasks. True: it takes one.
+template <typename Part>
+bool FillIn(const std::string& environment, const std::string& name, Part* part) {
+  if (!TakesBundle(environment)) return false;
+  for (const v1::Option& option : part->option()) {
+    if (option.name() == kBundleOption) return true;
+  }
+  v1::Option& option = *part->add_option();
+  option.set_name(kBundleOption);
+  option.set_value(name);
+  return true;
+}
+
+std::filesystem::path PathOf(const std::string& value, const std::filesystem::path& spec_file) {
+  std::error_code ignored;
+  const std::filesystem::path beside = spec_file.parent_path() / value;
+  return std::filesystem::is_directory(beside, ignored) ? beside : std::filesystem::path(value);
+}
+
+absl::Status Prefixed(const std::string& field, const absl::Status& status) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", status.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<bool> NameBundles(const std::vector<std::string>& folders,
+                                 const std::filesystem::path& spec_file, v1::ExperimentSpec* spec) {
+  std::vector<std::string> names;
+  for (const std::string& folder : folders) {
+    const auto manifest = OfferFolder(folder);
+    if (!manifest.ok()) return Prefixed("--bundle " + folder, manifest.status());
+    names.push_back(BundleName(manifest->digest));
+  }
+  MENTOR_RETURN_IF_ERROR(EditBundles(spec, [&](std::string* value) -> absl::Status {
+    const std::filesystem::path path = PathOf(*value, spec_file);
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(path, ignored)) return absl::OkStatus();
+    const auto manifest = OfferFolder(path);
+    if (!manifest.ok()) return Prefixed("bundle " + path.string(), manifest.status());
+    *value = BundleName(manifest->digest);
+    return absl::OkStatus();
+  }));
+  if (names.size() > 1) {
+    // Which is whose the spec has to say.
+    const auto named = BundlesOf(*spec);
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (named.contains(*ParseBundleName(names[i]))) continue;
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--bundle ", folders[i], ": the spec does not name ", names[i],
+          "; of several bundles each stands in the option `bundle` of its environment"));
+    }
+  } else if (names.size() == 1) {
+    v1::BenchmarkSpec& benchmark = *spec->mutable_benchmark();
+    bool taken =
+        FillIn(benchmark.environment().empty() ? benchmark.name() : benchmark.environment(),
+               names[0], &benchmark);
+    for (v1::TaskSetSpec& set : *benchmark.mutable_task_set())
+      taken |= FillIn(set.environment(), names[0], &set);
+    if (!taken) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--bundle ", folders[0],
+                       ": no environment of the spec takes a bundle; name one that "
+                       "does, for instance benchmark { name: \"single\" environment: \"mjcf\" }"));
+    }
+  }
+  return !BundlesOf(*spec).empty();
+}
+
+void OfferRunBundles(const std::filesystem::path& state) {
+  std::error_code ignored;
+  const std::filesystem::path folder = state / meta_learner::kBundlesFolder;
+  if (std::filesystem::is_directory(folder, ignored)) OfferBundlesIn(folder);
+}
+
+absl::Status KeepRunBundles(const v1::ExperimentSpec& spec, const std::filesystem::path& state) {
+  const auto digests = BundlesOf(spec);
+  if (digests.empty()) return absl::OkStatus();
+  MENTOR_ASSIGN_OR_RETURN(
+      const std::shared_ptr<meta_learner::BundleShelf> shelf,
+      meta_learner::BundleShelf::Open({.folder = state / meta_learner::kBundlesFolder}));
+  for (const std::string& digest : digests) {
+    if (shelf->Find(digest).ok()) continue;
+    MENTOR_ASSIGN_OR_RETURN(const auto found, FindBundle(BundleName(digest)));
+    MENTOR_RETURN_IF_ERROR(shelf->AddAll(found->manifest(),
+                                         FolderSource(found->folder(), found->manifest()),
+                                         std::string(meta_learner::kLocalOwner)));
+  }
+  SetBundleFinder([shelf](const std::string& digest) { return shelf->Find(digest); });
+  return absl::OkStatus();
+}
+
+}  // namespace mentor

@@ -1,0 +1,247 @@
+#include "meta_learner/control/bundle_service.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+
+#include "common/check.h"
+#include "common/hash.h"
+#include "common/resources/names.h"
+#include "common/rpc/bundles.h"
+#include "common/spec/bundles.h"
+#include "common/status.h"
+#include "mentor/v1/bundle_service.grpc.pb.h"
+#include "meta_learner/control/audit.h"
+#include "meta_learner/control/calls.h"
+#include "meta_learner/control/request_checks.h"
+#include "meta_learner/store/paging.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+using google::protobuf::Empty;
+
+constexpr size_t kNamesShown = 3;
+
+absl::StatusOr<std::string> DigestOf(const std::string& name) {
+  if (auto digest = BundleDigestOf(name)) return *std::move(digest);
+  return BadName("name", name, "bundles/{digest}, 64 digits of lower case");
+}
+
+v1::PushBundleResponse ToProto(const BundleShelf::Standing& standing) {
+  v1::PushBundleResponse response;
+  response.set_next_offset(standing.next_offset);
+  response.set_size_bytes(standing.size_bytes);
+  response.set_complete(standing.complete);
+  return response;
+}
+
+absl::StatusOr<v1::PushBundleResponse> AddPiece(BundleShelf* shelf, const std::string& digest,
+                                                const v1::PushBundleRequest& request) {
+  Violations violations;
+  if (request.data().size() > rpc::kBundlePieceBytes) {
+    violations.Add("data", absl::StrFormat("has %d bytes; give at most %d", request.data().size(),
+                                           rpc::kBundlePieceBytes));
+  } else if (request.data().empty()) {
+    violations.Add("data", "is missing; give a piece of the bundle, or its files to begin");
+  } else if (request.has_crc32c() && Crc32c(request.data()) != request.crc32c()) {
+    violations.Add("crc32c",
+                   "is not that of the data, which may have been torn on its way; send "
+                   "the piece again");
+  }
+  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
+  MENTOR_ASSIGN_OR_RETURN(const BundleShelf::Standing standing,
+                          shelf->Add(digest, request.offset(), request.data()));
+  return ToProto(standing);
+}
+
+absl::StatusOr<v1::PushBundleResponse> Push(BundleShelf* shelf, const rpc::Caller& caller,
+                                            const v1::PushBundleRequest& request) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
+  if (request.files().empty()) return AddPiece(shelf, digest, request);
+  if (!request.data().empty()) {
+    Violations violations;
+    violations.Add("data", "goes with no files; send the files first, then pieces");
+    return ToStatus(violations);
+  }
+  const BundleManifest manifest = rpc::ManifestFromProto(digest, request.files());
+  MENTOR_RETURN_IF_ERROR(ShortStatus(CheckManifest(manifest)));
+  MENTOR_ASSIGN_OR_RETURN(const BundleShelf::Standing standing,
+                          shelf->Begin(manifest, caller.name));
+  return ToProto(standing);
+}
+
+// What a push changes is heard of at its beginning and at its end.
+absl::StatusOr<v1::PushBundleResponse> AuditedPush(const ServiceOptions& options,
+                                                   BundleShelf* shelf, const rpc::Caller& caller,
+                                                   const v1::PushBundleRequest& request) {
+  const absl::Status room = options.check_room ? options.check_room() : absl::OkStatus();
+  auto answer =
+      room.ok() ? Push(shelf, caller, request) : absl::StatusOr<v1::PushBundleResponse>(room);
+  if (!answer.ok() || answer->complete() || !request.files().empty())
+    Audit(caller, "PushBundle", request.name(), answer.status());
+  return answer;
+}
+
+absl::StatusOr<v1::ListBundlesResponse> List(BundleShelf* shelf,
+                                             const v1::ListBundlesRequest& request) {
+  Violations violations;
+  PageRoom room(PageSize(request.page_size(), &violations));
+  MENTOR_RETURN_IF_ERROR(ToStatus(violations));
+  const std::string query = "bundles";
+  MENTOR_ASSIGN_OR_RETURN(const std::string after, ReadPageToken(request.page_token(), query));
+  MENTOR_ASSIGN_OR_RETURN(std::vector<v1::Bundle> bundles, shelf->List());
+  v1::ListBundlesResponse response;
+  response.set_total_size(static_cast<int32_t>(bundles.size()));
+  std::string last;
+  for (v1::Bundle& bundle : bundles) {
+    if (bundle.name() <= after) continue;
+    if (!room.Take(bundle.ByteSizeLong())) {
+      response.set_next_page_token(MakePageToken(query, last));
+      break;
+    }
+    last = bundle.name();
+    *response.add_bundles() = std::move(bundle);
+  }
+  return response;
+}
+
+absl::StatusOr<v1::FetchBundleResponse> Fetch(BundleShelf* shelf,
+                                              const v1::FetchBundleRequest& request) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
+  MENTOR_ASSIGN_OR_RETURN(const auto bundle, shelf->Find(digest));
+  return rpc::ReadBundlePiece(*bundle, request.offset());
+}
+
+absl::Status CheckUnnamed(ExperimentStore* store, const std::string& digest) {
+  MENTOR_ASSIGN_OR_RETURN(const ExperimentStore::Snapshot all, store->ReadSnapshot({}));
+  std::vector<std::string> names;
+  for (const v1::Experiment& experiment : all.experiments) {
+    if (BundlesOf(experiment.spec()).contains(digest)) names.push_back(experiment.name());
+  }
+  if (names.empty()) return absl::OkStatus();
+  std::string shown;
+  for (size_t i = 0; i < std::min(names.size(), kNamesShown); ++i)
+    absl::StrAppend(&shown, i > 0 ? ", " : "", names[i]);
+  if (names.size() > kNamesShown)
+    absl::StrAppend(&shown, " and ", names.size() - kNamesShown, " more");
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, Reason::kBundleInUse,
+      absl::StrFormat("%s is named by %s; delete these first", BundleName(digest), shown),
+      {{"experiment", names.front()}});
+}
+
+absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc::Caller& caller,
+                    const v1::DeleteBundleRequest& request) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
+  // Nobody may create an experiment that names it meanwhile.
+  const MutexLock lock(shelf->naming());
+  const auto bundle = shelf->Get(digest);
+  if (absl::IsNotFound(bundle.status()) && request.allow_missing()) return absl::OkStatus();
+  // One whose list cannot be read has no owner: it goes with its damage.
+  if (!absl::IsDataLoss(bundle.status())) {
+    MENTOR_RETURN_IF_ERROR(bundle.status());
+    if (!caller.MayChange(bundle->owner())) {
+      return MakeError(
+          absl::StatusCode::kPermissionDenied, Reason::kNotOwner,
+          absl::StrFormat("%s belongs to '%s', not to '%s'; ask its owner, or somebody with the "
+                          "role admin",
+                          request.name(), bundle->owner(), caller.name),
+          {{"owner", bundle->owner()}, {"caller", caller.name}});
+    }
+  }
+  MENTOR_RETURN_IF_ERROR(CheckUnnamed(options.store, digest));
+  return shelf->Delete(digest);
+}
+
+}  // namespace
+
+class BundleService::Impl : public v1::BundleService::Service {
+ public:
+  Impl(ServiceOptions options, BundleShelf* shelf)
+      : options_(std::move(options)), shelf_(shelf), calls_(options_) {
+    // Whatever is asked may read whole bundles, or wait for who does.
+    Register<v1::PushBundleRequest, v1::PushBundleResponse>(
+        "PushBundle", [this](const v1::PushBundleRequest& request, const rpc::Caller& caller) {
+          return AuditedPush(options_, shelf_, caller, request);
+        });
+    Register<v1::GetBundleRequest, v1::Bundle>(
+        "GetBundle",
+        [this](const v1::GetBundleRequest& request,
+               const rpc::Caller&) -> absl::StatusOr<v1::Bundle> {
+          MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
+          return shelf_->Get(digest);
+        });
+    Register<v1::ListBundlesRequest, v1::ListBundlesResponse>(
+        "ListBundles", [this](const v1::ListBundlesRequest& request, const rpc::Caller&) {
+          return List(shelf_, request);
+        });
+    Register<v1::DeleteBundleRequest, Empty>(
+        "DeleteBundle",
+        [this](const v1::DeleteBundleRequest& request,
+               const rpc::Caller& caller) -> absl::StatusOr<Empty> {
+          const absl::Status status = Delete(options_, shelf_, caller, request);
+          Audit(caller, "DeleteBundle", request.name(), status);
+          MENTOR_RETURN_IF_ERROR(status);
+          return Empty();
+        });
+    Register<v1::FetchBundleRequest, v1::FetchBundleResponse>(
+        "FetchBundle", [this](const v1::FetchBundleRequest& request, const rpc::Caller&) {
+          return Fetch(shelf_, request);
+        });
+    MENTOR_CHECK(has_callback_methods() && !has_synchronous_methods());
+  }
+  ~Impl() { Stop(); }
+
+  void Stop() {
+    if (std::exchange(stopped_, true)) return;
+    calls_.BeginStop();
+    calls_.Stop();
+  }
+
+ private:
+  template <typename Request, typename Response, typename Answer>
+  void Register(const char* method, Answer answer) {
+    const auto* found =
+        v1::PushBundleRequest::descriptor()->file()->service(0)->FindMethodByName(method);
+    MENTOR_CHECK(found != nullptr);
+    MarkMethodRawCallback(
+        found->index(), new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, Response>(
+                            [this, answer](grpc::CallbackServerContext* context,
+                                           const grpc::ByteBuffer* received, Response* response) {
+                              return calls_.Unary<Request>(
+                                  Calls::Cost::kFiles, context, *received, response,
+                                  [this, answer](const Request& request, const rpc::Caller& caller,
+                                                 const Calls::Cancel*) -> absl::StatusOr<Response> {
+                                    if (options_.leads) {
+                                      MENTOR_RETURN_IF_ERROR(options_.leads());
+                                    }
+                                    return answer(request, caller);
+                                  });
+                            }));
+  }
+
+  const ServiceOptions options_;
+  BundleShelf* const shelf_;
+  Calls calls_;
+  bool stopped_ = false;
+};
+
+BundleService::BundleService(ServiceOptions options, BundleShelf* shelf)
+    : impl_(std::make_unique<Impl>(std::move(options), shelf)) {}
+
+BundleService::~BundleService() = default;
+
+grpc::Service* BundleService::service() {
+  return impl_.get();
+}
+
+void BundleService::Stop() {
+  impl_->Stop();
+}
+
+}  // namespace mentor::meta_learner

@@ -1,0 +1,479 @@
+#include "meta_learner/store/bundle_shelf.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <system_error>
+#include <utility>
+
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+#include <fcntl.h>
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/util/time_util.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/failpoint.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/resources/names.h"
+#include "common/status.h"
+#include "meta_learner/store/experiment_objects.h"
+
+namespace mentor::meta_learner {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kBundleAboutBytesMax = 4 << 20;
+constexpr size_t kBundlePartBytes = 64 << 20;
+constexpr auto kUploadKept = std::chrono::hours(24);
+constexpr char kUploads[] = "uploads";
+constexpr std::string_view kAbout = ".txtpb";
+constexpr std::string_view kPart = ".part";
+constexpr char kBundleObjects[] = "bundles/";
+
+std::string PartKey(const std::string& digest, size_t part) {
+  return absl::StrFormat("%s%s/%04d", kBundleObjects, digest, part);
+}
+std::string AboutKey(const std::string& digest) {
+  return kBundleObjects + digest + "/about";
+}
+
+absl::Status NoBundle(const std::string& digest) {
+  return MakeError(absl::StatusCode::kNotFound, Reason::kNotFound,
+                   absl::StrFormat("there is no bundle %s; push it with `mentorctl bundles push`",
+                                   BundleName(digest)),
+                   {{"name", BundleResource(digest)}});
+}
+
+BundleManifest ManifestOf(const v1::Bundle& bundle, const std::string& digest) {
+  BundleManifest manifest;
+  for (const v1::BundleFile& file : bundle.files())
+    manifest.files.push_back(
+        {.path = file.path(), .bytes = file.size_bytes(), .sha256 = file.sha256()});
+  manifest.digest = digest;
+  return manifest;
+}
+
+v1::Bundle AboutBundle(const BundleManifest& manifest, const std::string& owner) {
+  v1::Bundle bundle;
+  bundle.set_name(BundleResource(manifest.digest));
+  for (const BundleFile& file : manifest.files) {
+    v1::BundleFile& added = *bundle.add_files();
+    added.set_path(file.path);
+    added.set_size_bytes(file.bytes);
+    added.set_sha256(file.sha256);
+  }
+  bundle.set_size_bytes(manifest.bytes());
+  bundle.set_file_count(static_cast<uint32_t>(manifest.files.size()));
+  bundle.set_owner(owner);
+  return bundle;
+}
+
+std::string TextOf(const v1::Bundle& bundle) {
+  std::string text;
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  MENTOR_CHECK(printer.PrintToString(bundle, &text));
+  return text;
+}
+
+absl::StatusOr<v1::Bundle> ParseAbout(const std::string& text, const std::string& digest,
+                                      const std::string& where) {
+  v1::Bundle bundle;
+  if (google::protobuf::TextFormat::ParseFromString(text, &bundle) &&
+      CheckManifest(ManifestOf(bundle, digest)).empty()) {
+    return bundle;
+  }
+  return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                   absl::StrFormat("%s cannot be read; push %s again", where, BundleName(digest)));
+}
+
+absl::StatusOr<v1::Bundle> ReadAboutFile(const fs::path& path, const std::string& digest) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kBundleAboutBytesMax));
+  return ParseAbout(text, digest, path.string());
+}
+
+// Digests of files HEX.txtpb in a folder.
+absl::StatusOr<std::vector<std::string>> AboutsIn(const fs::path& folder) {
+  std::vector<std::string> digests;
+  std::error_code error;
+  auto entry = fs::directory_iterator(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const fs::path name = entry->path().filename();
+    if (name.extension() == kAbout && IsBundleDigest(name.stem().string()))
+      digests.push_back(name.stem());
+  }
+  if (error) return FileError("cannot list", folder, error.value());
+  std::sort(digests.begin(), digests.end());
+  return digests;
+}
+
+uint64_t SizeOrZero(const fs::path& path) {
+  std::error_code error;
+  const uintmax_t size = fs::file_size(path, error);
+  return error ? 0 : size;
+}
+
+// The bytes of a whole file as a source.
+BundleSource PartSource(fs::path path) {
+  return [path = std::move(path)](uint64_t offset) -> absl::StatusOr<std::string> {
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) return FileError("cannot open", path, errno);
+    std::string piece(1 << 20, '\0');
+    ssize_t got;
+    do {
+      got = pread(file, piece.data(), piece.size(), static_cast<off_t>(offset));
+    } while (got < 0 && errno == EINTR);
+    const int error = errno;
+    close(file);
+    if (got < 0) return FileError("cannot read", path, error);
+    piece.resize(static_cast<size_t>(got));
+    return piece;
+  };
+}
+
+absl::Status WriteAt(const fs::path& path, uint64_t offset, std::string_view data) {
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (file < 0) return FileError("cannot open", path, errno);
+  absl::Status status;
+  while (!data.empty() && status.ok()) {
+    const ssize_t put = pwrite(file, data.data(), data.size(), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      status = FileError("cannot write", path, errno);
+      break;
+    }
+    data.remove_prefix(static_cast<size_t>(put));
+    offset += static_cast<uint64_t>(put);
+  }
+  close(file);
+  return status;
+}
+
+}  // namespace
+
+fs::path BundleShelf::FolderOf(const std::string& digest) const {
+  return options_.folder / digest;
+}
+fs::path BundleShelf::AboutOf(const std::string& digest) const {
+  return options_.folder / (digest + std::string(kAbout));
+}
+fs::path BundleShelf::UploadOf(const std::string& digest, std::string_view kind) const {
+  return options_.folder / kUploads / (digest + std::string(kind));
+}
+
+absl::StatusOr<std::unique_ptr<BundleShelf>> BundleShelf::Open(Options options) {
+  const fs::path uploads = options.folder / kUploads;
+  MENTOR_RETURN_IF_ERROR(MakeFolders(uploads));
+  std::error_code error;
+  std::vector<fs::path> rests;
+  for (const fs::path& folder : {options.folder, uploads}) {
+    auto entry = fs::directory_iterator(folder, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+      std::error_code ignored;
+      const bool old =
+          folder == uploads &&
+          fs::file_time_type::clock::now() - entry->last_write_time(ignored) > kUploadKept;
+      if (old || entry->path().filename().string().starts_with('.')) rests.push_back(entry->path());
+    }
+    if (error) return FileError("cannot list", folder, error.value());
+  }
+  for (const fs::path& rest : rests) fs::remove_all(rest, error);
+  return std::unique_ptr<BundleShelf>(new BundleShelf(std::move(options)));
+}
+
+absl::StatusOr<v1::Bundle> BundleShelf::ReadAboutLocked(const std::string& digest) {
+  auto about = ReadAboutFile(AboutOf(digest), digest);
+  if (!absl::IsNotFound(about.status())) return about;
+  if (options_.objects == nullptr) return NoBundle(digest);
+  const auto text =
+      options_.objects->Get(AboutKey(digest), kBundleAboutBytesMax, /*cancel=*/nullptr);
+  if (absl::IsNotFound(text.status())) return NoBundle(digest);
+  MENTOR_RETURN_IF_ERROR(AsStorage(text.status()));
+  MENTOR_ASSIGN_OR_RETURN(v1::Bundle bundle, ParseAbout(*text, digest, AboutKey(digest)));
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(AboutOf(digest), *text));
+  return bundle;
+}
+
+absl::StatusOr<std::vector<std::string>> BundleShelf::DigestsLocked() {
+  MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> digests, AboutsIn(options_.folder));
+  if (options_.objects == nullptr) return digests;
+  const auto more = options_.objects->ListFolders(kBundleObjects, /*cancel=*/nullptr);
+  MENTOR_RETURN_IF_ERROR(AsStorage(more.status()));
+  for (const std::string& digest : *more) {
+    if (IsBundleDigest(digest)) digests.push_back(digest);
+  }
+  std::sort(digests.begin(), digests.end());
+  digests.erase(std::unique(digests.begin(), digests.end()), digests.end());
+  return digests;
+}
+
+absl::StatusOr<v1::Bundle> BundleShelf::Get(const std::string& digest) {
+  const MutexLock lock(mutex_);
+  return ReadAboutLocked(digest);
+}
+
+absl::StatusOr<std::vector<v1::Bundle>> BundleShelf::List() {
+  const MutexLock lock(mutex_);
+  MENTOR_ASSIGN_OR_RETURN(const auto digests, DigestsLocked());
+  std::vector<v1::Bundle> bundles;
+  for (const std::string& digest : digests) {
+    auto about = ReadAboutLocked(digest);
+    if (absl::IsNotFound(about.status())) continue;  // In the bucket without its last object.
+    MENTOR_RETURN_IF_ERROR(about.status());
+    about->clear_files();
+    bundles.push_back(*std::move(about));
+  }
+  return bundles;
+}
+
+absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::string& owner) {
+  if (options_.owner_bytes_max == 0) return absl::OkStatus();
+  uint64_t bytes = manifest.bytes();
+  MENTOR_ASSIGN_OR_RETURN(const auto whole, DigestsLocked());
+  for (const std::string& digest : whole) {
+    const auto about = ReadAboutLocked(digest);
+    if (about.ok() && about->owner() == owner) bytes += about->size_bytes();
+  }
+  MENTOR_ASSIGN_OR_RETURN(const auto pushed, AboutsIn(options_.folder / kUploads));
+  for (const std::string& digest : pushed) {
+    const auto about = ReadAboutFile(UploadOf(digest, kAbout), digest);
+    if (about.ok() && about->owner() == owner) bytes += about->size_bytes();
+  }
+  if (bytes <= options_.owner_bytes_max) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
+      absl::StrFormat("with this bundle '%s' would have %d bytes of bundles, %d are allowed; "
+                      "delete some with `mentorctl bundles delete`",
+                      owner, bytes, options_.owner_bytes_max),
+      {{"owner", owner}});
+}
+
+absl::StatusOr<BundleShelf::Standing> BundleShelf::StandingOf(const v1::Bundle& upload,
+                                                              const std::string& digest) {
+  return Standing{.next_offset = std::min(SizeOrZero(UploadOf(digest, kPart)), upload.size_bytes()),
+                  .size_bytes = upload.size_bytes(),
+                  .complete = false};
+}
+
+absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& manifest,
+                                                         const std::string& owner) {
+  MENTOR_RETURN_IF_ERROR(ToStatus(CheckManifest(manifest)));
+  const std::string& digest = manifest.digest;
+  const MutexLock lock(mutex_);
+  const auto about = ReadAboutLocked(digest);
+  if (about.ok()) {
+    // One whose files were damaged here is mended by pushing it again, one that a bucket has by
+    // fetching it.
+    if (options_.objects != nullptr || VerifyBundle(FolderOf(digest), digest).ok()) {
+      return Standing{
+          .next_offset = manifest.bytes(), .size_bytes = manifest.bytes(), .complete = true};
+    }
+  } else if (!absl::IsNotFound(about.status()) && !absl::IsDataLoss(about.status())) {
+    return about.status();
+  }
+  if (auto upload = ReadAboutFile(UploadOf(digest, kAbout), digest); upload.ok()) {
+    MENTOR_ASSIGN_OR_RETURN(const Standing standing, StandingOf(*upload, digest));
+    if (standing.next_offset < standing.size_bytes) return standing;
+    return Finish(*std::move(upload), digest);
+  }
+  MENTOR_RETURN_IF_ERROR(CheckQuota(manifest, owner));
+  RemoveUpload(digest);
+  const v1::Bundle upload = AboutBundle(manifest, owner);
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(digest, kAbout), TextOf(upload)));
+  if (manifest.bytes() == 0) return Finish(upload, digest);
+  return Standing{.next_offset = 0, .size_bytes = manifest.bytes(), .complete = false};
+}
+
+absl::StatusOr<BundleShelf::Standing> BundleShelf::Add(const std::string& digest, uint64_t offset,
+                                                       std::string_view data) {
+  const MutexLock lock(mutex_);
+  auto upload = ReadAboutFile(UploadOf(digest, kAbout), digest);
+  if (absl::IsNotFound(upload.status())) {
+    // The answer to the last piece was lost.
+    if (const auto about = ReadAboutLocked(digest); about.ok()) {
+      return Standing{
+          .next_offset = about->size_bytes(), .size_bytes = about->size_bytes(), .complete = true};
+    }
+    return absl::FailedPreconditionError(
+        absl::StrFormat("nobody is pushing %s; begin with its list of files", BundleName(digest)));
+  }
+  MENTOR_RETURN_IF_ERROR(upload.status());
+  MENTOR_ASSIGN_OR_RETURN(Standing standing, StandingOf(*upload, digest));
+  if (offset > standing.next_offset) {
+    return absl::OutOfRangeError(
+        absl::StrFormat("offset is %d, but only %d bytes of %s are here; go on at %d", offset,
+                        standing.next_offset, BundleName(digest), standing.next_offset));
+  }
+  if (offset + data.size() > standing.size_bytes) {
+    Violations violations;
+    violations.Add("data", absl::StrFormat("ends at %d, but the files have %d bytes; push the "
+                                           "bundle again",
+                                           offset + data.size(), standing.size_bytes));
+    return ToStatus(violations);
+  }
+  if (const auto error = MENTOR_FAILPOINT("bundle_shelf.write"))
+    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(WriteAt(UploadOf(digest, kPart), offset, data));
+  standing.next_offset = std::max(standing.next_offset, offset + data.size());
+  if (standing.next_offset < standing.size_bytes) return standing;
+  return Finish(*std::move(upload), digest);
+}
+
+absl::Status BundleShelf::WriteFiles(const BundleManifest& manifest, const BundleSource& source) {
+  const fs::path folder = FolderOf(manifest.digest);
+  const fs::path temporary = options_.folder / ("." + manifest.digest);
+  std::error_code error;
+  fs::remove_all(temporary, error);
+  MENTOR_RETURN_IF_ERROR(WriteBundle(manifest, source, temporary));
+  fs::remove_all(folder, error);  // Damaged, or of an attempt before.
+  if (rename(temporary.c_str(), folder.c_str()) != 0)
+    return FileError("cannot rename to", folder, errno);
+  held_.erase(manifest.digest);
+  return SyncFolder(options_.folder);
+}
+
+absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle upload,
+                                                          const std::string& digest) {
+  const BundleManifest manifest = ManifestOf(upload, digest);
+  const absl::Status written = WriteFiles(manifest, PartSource(UploadOf(digest, kPart)));
+  if (absl::IsDataLoss(written)) RemoveUpload(digest);
+  MENTOR_RETURN_IF_ERROR(written);
+  *upload.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
+  const std::string about = TextOf(upload);
+  if (options_.objects != nullptr) MENTOR_RETURN_IF_ERROR(PutObjects(manifest, about));
+  if (const auto error = MENTOR_FAILPOINT("bundle_shelf.before_about"))
+    return absl::UnavailableError(*error);
+  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(AboutOf(digest), about));
+  RemoveUpload(digest);
+  MENTOR_LOG(
+      kInfo, "a bundle was pushed",
+      {{"bundle", BundleName(digest)}, {"owner", upload.owner()}, {"bytes", upload.size_bytes()}});
+  return Standing{
+      .next_offset = upload.size_bytes(), .size_bytes = upload.size_bytes(), .complete = true};
+}
+
+void BundleShelf::RemoveUpload(const std::string& digest) {
+  std::error_code ignored;
+  // The list last: without it nobody counts the bytes.
+  fs::remove(UploadOf(digest, kPart), ignored);
+  fs::remove(UploadOf(digest, kAbout), ignored);
+}
+
+absl::Status BundleShelf::PutObjects(const BundleManifest& manifest, const std::string& about) {
+  const BundleSource source = FolderSource(FolderOf(manifest.digest), manifest, kBundlePartBytes);
+  size_t part = 0;
+  for (uint64_t offset = 0; offset < manifest.bytes(); offset += kBundlePartBytes) {
+    MENTOR_ASSIGN_OR_RETURN(const std::string bytes, source(offset));
+    MENTOR_RETURN_IF_ERROR(AsStorage(
+        options_.objects->Put(PartKey(manifest.digest, part++), bytes, /*cancel=*/nullptr)));
+  }
+  return AsStorage(options_.objects->Put(AboutKey(manifest.digest), about, /*cancel=*/nullptr));
+}
+
+absl::Status BundleShelf::FetchObjects(const BundleManifest& manifest) {
+  std::string part;
+  size_t number = SIZE_MAX;
+  return WriteFiles(manifest, [&](uint64_t offset) -> absl::StatusOr<std::string> {
+    if (const size_t wanted = offset / kBundlePartBytes; wanted != number) {
+      auto bytes = options_.objects->Get(PartKey(manifest.digest, wanted), kBundlePartBytes,
+                                         /*cancel=*/nullptr);
+      if (absl::IsNotFound(bytes.status())) {
+        return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                         absl::StrFormat("the bucket lacks a part of %s; push it again",
+                                         BundleName(manifest.digest)));
+      }
+      MENTOR_RETURN_IF_ERROR(AsStorage(bytes.status()));
+      part = *std::move(bytes);
+      number = wanted;
+    }
+    const size_t begin = offset % kBundlePartBytes;
+    return begin < part.size() ? part.substr(begin, 1 << 20) : std::string();
+  });
+}
+
+absl::StatusOr<BundleManifest> BundleShelf::AddFolder(const fs::path& folder,
+                                                      const std::string& owner) {
+  MENTOR_ASSIGN_OR_RETURN(BundleManifest manifest, ReadBundle(folder));
+  MENTOR_RETURN_IF_ERROR(AddAll(manifest, FolderSource(folder, manifest), owner));
+  return manifest;
+}
+
+absl::Status BundleShelf::AddAll(const BundleManifest& manifest, const BundleSource& source,
+                                 const std::string& owner) {
+  MENTOR_ASSIGN_OR_RETURN(Standing standing, Begin(manifest, owner));
+  while (!standing.complete) {
+    MENTOR_ASSIGN_OR_RETURN(const std::string piece, source(standing.next_offset));
+    MENTOR_ASSIGN_OR_RETURN(standing, Add(manifest.digest, standing.next_offset, piece));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BundleShelf::Delete(const std::string& digest) {
+  const MutexLock lock(mutex_);
+  RemoveUpload(digest);
+  if (options_.objects != nullptr) {
+    // The other way round than they were put.
+    MENTOR_RETURN_IF_ERROR(
+        AsStorage(options_.objects->Delete(AboutKey(digest), /*cancel=*/nullptr)));
+    const auto parts = options_.objects->List(kBundleObjects + digest + "/", /*cancel=*/nullptr);
+    MENTOR_RETURN_IF_ERROR(AsStorage(parts.status()));
+    for (const ObjectInfo& part : *parts)
+      MENTOR_RETURN_IF_ERROR(AsStorage(options_.objects->Delete(part.key, /*cancel=*/nullptr)));
+  }
+  std::error_code error;
+  fs::remove(AboutOf(digest), error);
+  if (error) return FileError("cannot remove", AboutOf(digest), error.value());
+  MENTOR_RETURN_IF_ERROR(SyncFolder(options_.folder));
+  held_.erase(digest);
+  fs::remove_all(FolderOf(digest), error);
+  return error ? FileError("cannot remove", FolderOf(digest), error.value()) : absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::Find(const std::string& digest) {
+  const MutexLock lock(mutex_);
+  if (const auto known = held_.find(digest); known != held_.end()) {
+    if (auto held = known->second.lock()) return held;
+  }
+  MENTOR_ASSIGN_OR_RETURN(const v1::Bundle about, ReadAboutLocked(digest));
+  auto manifest = VerifyBundle(FolderOf(digest), digest);
+  if (options_.objects != nullptr &&
+      (absl::IsNotFound(manifest.status()) || absl::IsDataLoss(manifest.status()))) {
+    MENTOR_RETURN_IF_ERROR(FetchObjects(ManifestOf(about, digest)));
+    manifest = VerifyBundle(FolderOf(digest), digest);
+  }
+  if (absl::IsNotFound(manifest.status()) || absl::IsDataLoss(manifest.status())) {
+    return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
+                     absl::StrFormat("the files of %s are damaged (%s); push it again",
+                                     BundleName(digest), manifest.status().message()));
+  }
+  MENTOR_RETURN_IF_ERROR(manifest.status());
+  std::erase_if(held_, [](const auto& entry) { return entry.second.expired(); });
+  auto held = std::make_shared<const HeldBundle>(FolderOf(digest), *std::move(manifest));
+  held_[digest] = held;
+  return held;
+}
+
+absl::Status BundleShelf::Check(const std::set<std::string>& digests) {
+  std::vector<std::string> missing;
+  for (const std::string& digest : digests) {
+    const absl::Status there = Get(digest).status();
+    if (absl::IsNotFound(there)) {
+      missing.push_back(BundleName(digest));
+    } else {
+      MENTOR_RETURN_IF_ERROR(there);
+    }
+  }
+  if (missing.empty()) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kBundleMissing,
+                   absl::StrFormat("there is no bundle %s here; push it with `mentorctl bundles "
+                                   "push FOLDER`, then try again",
+                                   absl::StrJoin(missing, ", ")),
+                   {{"bundle", missing.front()}});
+}
+
+}  // namespace mentor::meta_learner

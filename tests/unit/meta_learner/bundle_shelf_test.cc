@@ -1,0 +1,246 @@
+#include "meta_learner/store/bundle_shelf.h"
+
+#include <fstream>
+
+#include "common/failpoint.h"
+#include "common/hash.h"
+#include "common/spec/bundles.h"
+#include "common/spec/spec.h"
+#include "common/status.h"
+#include "meta_learner/store/backup.h"
+#include "meta_learner/store/store.h"
+#include "tests/objects.h"
+#include "tests/temp_folder.h"
+#include "tests/testing.h"
+#include "tests/text.h"
+
+using namespace mentor;
+using namespace mentor::meta_learner;
+using mentor::testing::Contains;
+using mentor::testing::MemoryObjects;
+using mentor::testing::TempFolder;
+namespace fs = std::filesystem;
+
+namespace {
+
+fs::path MakeOrigin(const fs::path& folder, const std::string& mesh = "arm") {
+  fs::create_directories(folder / "meshes");
+  std::ofstream(folder / "robot.xml") << "<mujoco/>";
+  std::ofstream(folder / "meshes/arm.stl", std::ios::binary) << mesh;
+  return folder;
+}
+
+std::unique_ptr<BundleShelf> OpenShelf(const fs::path& folder, uint64_t owner_bytes_max = 0,
+                                       ObjectStore* objects = nullptr) {
+  return BundleShelf::Open(
+             {.folder = folder / "bundles", .objects = objects, .owner_bytes_max = owner_bytes_max})
+      .value();
+}
+
+std::string All(const fs::path& folder, const BundleManifest& manifest) {
+  return FolderSource(folder, manifest)(0).value();
+}
+
+}  // namespace
+
+TEST_CASE("bundle shelf: a push that breaks off goes on where it stood", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const BundleManifest manifest = ReadBundle(origin).value();
+  const std::string bytes = All(origin, manifest);
+  REQUIRE(bytes.size() == 12);
+  {
+    const auto shelf = OpenShelf(folder.path());
+    const auto begun = shelf->Begin(manifest, "ann");
+    REQUIRE(begun.ok());
+    CHECK(begun->next_offset == 0);
+    CHECK(begun->size_bytes == 12);
+    CHECK_FALSE(begun->complete);
+    CHECK(shelf->Add(manifest.digest, 0, bytes.substr(0, 5))->next_offset == 5);
+    CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
+  }
+  // Another process, and a pusher that does not know what has come.
+  const auto shelf = OpenShelf(folder.path());
+  CHECK(shelf->Begin(manifest, "ann")->next_offset == 5);
+  CHECK(shelf->Add(manifest.digest, 3, bytes.substr(3, 4))->next_offset == 7);
+  CHECK(shelf->Add(manifest.digest, 3, bytes.substr(3, 4))->next_offset == 7);
+  const auto ahead = shelf->Add(manifest.digest, 8, bytes.substr(8));
+  CHECK(absl::IsOutOfRange(ahead.status()));
+  CHECK(Contains(ahead.status(), "go on at 7"));
+  CHECK(absl::IsInvalidArgument(shelf->Add(manifest.digest, 7, bytes.substr(7) + "x").status()));
+  const auto whole = shelf->Add(manifest.digest, 7, bytes.substr(7));
+  REQUIRE(whole.ok());
+  CHECK(whole->complete);
+  // The answer to the last piece was lost, and the whole push is repeated.
+  CHECK(shelf->Add(manifest.digest, 7, bytes.substr(7))->complete);
+  CHECK(shelf->Begin(manifest, "bob")->complete);
+  const auto bundle = shelf->Get(manifest.digest);
+  REQUIRE(bundle.ok());
+  CHECK(bundle->name() == "bundles/" + manifest.digest);
+  CHECK(bundle->owner() == "ann");
+  CHECK(bundle->size_bytes() == 12);
+  CHECK(bundle->file_count() == 2);
+  CHECK(bundle->files_size() == 2);
+  const auto found = shelf->Find(manifest.digest);
+  REQUIRE(found.ok());
+  CHECK((*found)->manifest() == manifest);
+  const auto list = shelf->List();
+  REQUIRE(list->size() == 1);
+  CHECK(list->front().files_size() == 0);
+  CHECK(fs::is_empty(folder.path() / "bundles/uploads"));
+}
+
+TEST_CASE("bundle shelf: bytes that are not the list's begin anew", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const BundleManifest manifest = ReadBundle(origin).value();
+  const auto shelf = OpenShelf(folder.path());
+  CHECK(absl::IsFailedPrecondition(shelf->Add(manifest.digest, 0, "x").status()));
+  REQUIRE(shelf->Begin(manifest, "ann").ok());
+  CHECK(absl::IsDataLoss(shelf->Add(manifest.digest, 0, std::string(12, 'x')).status()));
+  CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
+  CHECK_FALSE(fs::exists(folder.path() / "bundles" / manifest.digest));
+  CHECK(shelf->Begin(manifest, "ann")->next_offset == 0);
+  CHECK(shelf->Add(manifest.digest, 0, All(origin, manifest))->complete);
+  BundleManifest wrong = manifest;
+  wrong.files[0].path = "../out";
+  CHECK(absl::IsInvalidArgument(shelf->Begin(wrong, "ann").status()));
+}
+
+TEST_CASE("bundle shelf: a crash at the end loses nothing and shows nothing half", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const BundleManifest manifest = ReadBundle(origin).value();
+  {
+    const auto shelf = OpenShelf(folder.path());
+    REQUIRE(shelf->Begin(manifest, "ann").ok());
+    REQUIRE(failpoint::Arm("bundle_shelf.before_about=1:error(crash)").ok());
+    CHECK(absl::IsUnavailable(shelf->Add(manifest.digest, 0, All(origin, manifest)).status()));
+    REQUIRE(failpoint::Arm("").ok());
+    CHECK(absl::IsNotFound(shelf->Get(manifest.digest).status()));
+  }
+  fs::create_directories(folder.path() / "bundles" / ("." + manifest.digest));
+  const auto shelf = OpenShelf(folder.path());
+  CHECK_FALSE(fs::exists(folder.path() / "bundles" / ("." + manifest.digest)));
+  CHECK(shelf->Begin(manifest, "ann")->complete);
+  CHECK(shelf->Find(manifest.digest).ok());
+}
+
+TEST_CASE("bundle shelf: a piece that was not written is asked for again", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const BundleManifest manifest = ReadBundle(origin).value();
+  const auto shelf = OpenShelf(folder.path());
+  REQUIRE(shelf->Begin(manifest, "ann").ok());
+  REQUIRE(failpoint::Arm("bundle_shelf.write=1:error(away)").ok());
+  CHECK(absl::IsUnavailable(shelf->Add(manifest.digest, 0, All(origin, manifest)).status()));
+  REQUIRE(failpoint::Arm("").ok());
+  CHECK(shelf->Begin(manifest, "ann")->next_offset == 0);
+  CHECK(shelf->Add(manifest.digest, 0, All(origin, manifest))->complete);
+}
+
+TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed counts", "[unit]") {
+  const TempFolder folder;
+  const auto a = MakeOrigin(folder.path() / "a", std::string(100, 'a'));
+  const auto b = MakeOrigin(folder.path() / "b", std::string(100, 'b'));
+  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/150);
+  const BundleManifest first = ReadBundle(a).value(), second = ReadBundle(b).value();
+  REQUIRE(shelf->Begin(first, "ann").ok());
+  const auto over = shelf->Begin(second, "ann");
+  CHECK(absl::IsResourceExhausted(over.status()));
+  CHECK(ReasonOf(over.status()) == "QUOTA_EXCEEDED");
+  CHECK(Contains(over.status(), "would have 218 bytes of bundles, 150 are allowed"));
+  CHECK(shelf->Begin(second, "bob").ok());
+  CHECK(shelf->Add(first.digest, 0, All(a, first))->complete);
+  REQUIRE(shelf->Delete(second.digest).ok());
+  CHECK(ReasonOf(shelf->Begin(second, "ann").status()) == "QUOTA_EXCEEDED");
+  REQUIRE(shelf->Delete(first.digest).ok());
+  CHECK(shelf->Begin(second, "ann").ok());
+}
+
+TEST_CASE("bundle shelf: damaged files are not given out and are mended by a push", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const auto shelf = OpenShelf(folder.path());
+  const auto manifest = shelf->AddFolder(origin, "ann");
+  REQUIRE(manifest.ok());
+  const fs::path mesh = folder.path() / "bundles" / manifest->digest / "meshes/arm.stl";
+  std::ofstream(mesh) << "arx";
+  CHECK(absl::IsDataLoss(shelf->Find(manifest->digest).status()));
+  CHECK(shelf->Check({manifest->digest}).ok());
+  REQUIRE(shelf->AddFolder(origin, "ann").ok());
+  CHECK(shelf->Find(manifest->digest).ok());
+  const auto missing = shelf->Check({manifest->digest, Sha256Hex("none")});
+  CHECK(absl::IsFailedPrecondition(missing));
+  CHECK(ReasonOf(missing) == "BUNDLE_MISSING");
+  CHECK(Contains(missing, "sha256:" + Sha256Hex("none") + " here; push it with `mentorctl"));
+  REQUIRE(shelf->Delete(manifest->digest).ok());
+  CHECK_FALSE(fs::exists(mesh));
+  CHECK(shelf->Delete(manifest->digest).ok());
+}
+
+TEST_CASE("bundle shelf: a bucket brings back what a new folder lacks", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  MemoryObjects objects;
+  const auto first = OpenShelf(folder.path() / "one", 0, &objects);
+  const auto manifest = first->AddFolder(origin, "ann");
+  REQUIRE(manifest.ok());
+  CHECK(objects.objects.size() == 2);
+  const auto second = OpenShelf(folder.path() / "two", 0, &objects);
+  REQUIRE(second->List()->size() == 1);
+  CHECK(second->List()->front().owner() == "ann");
+  const auto found = second->Find(manifest->digest);
+  REQUIRE(found.ok());
+  CHECK(VerifyBundle((*found)->folder(), manifest->digest).ok());
+  objects.away = true;
+  CHECK(OpenShelf(folder.path() / "two", 0, &objects)->Find(manifest->digest).ok());
+  CHECK(absl::IsUnavailable(
+      OpenShelf(folder.path() / "three", 0, &objects)->Find(manifest->digest).status()));
+  objects.away = false;
+  REQUIRE(first->Delete(manifest->digest).ok());
+  CHECK(objects.objects.empty());
+}
+
+TEST_CASE("bundle shelf: backups have bundles", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const fs::path state = folder.path() / "state";
+  std::string digest;
+  {
+    const auto store = OpenStore(state).value();
+    const auto shelf = OpenShelf(state);
+    digest = shelf->AddFolder(origin, "ann").value().digest;
+    // Half of another one is none.
+    const auto other = MakeOrigin(folder.path() / "other", "leg");
+    REQUIRE(shelf->Begin(ReadBundle(other).value(), "ann").ok());
+  }
+  REQUIRE(BackUp({.folder = state}, folder.path() / "backup").ok());
+  REQUIRE(Restore(folder.path() / "backup", {.folder = folder.path() / "restored"}).ok());
+  const auto shelf = OpenShelf(folder.path() / "restored");
+  CHECK(shelf->List()->size() == 1);
+  CHECK(shelf->Find(digest).ok());
+  CHECK(shelf->Get(digest)->owner() == "ann");
+  // Lost files are no backup.
+  fs::remove(state / "bundles" / digest / "robot.xml");
+  CHECK(absl::IsDataLoss(BackUp({.folder = state}, folder.path() / "second").status()));
+}
+
+TEST_CASE("spec: the bundles that it names", "[unit]") {
+  const std::string a = Sha256Hex("a"), b = Sha256Hex("b");
+  v1::ExperimentSpec spec =
+      LoadSpec(
+          "benchmark { name: 'single' environment: 'mjcf' option { name: 'bundle' value: "
+          "'sha256:" +
+          a + "' } wrapper { name: 'w' option { name: 'bundle' value: 'no name' } } }")
+          .value();
+  CHECK(BundlesOf(spec) == std::set<std::string>{a});
+  v1::TaskSetSpec& set = *spec.mutable_benchmark()->add_task_set();
+  v1::Option& option = *set.add_option();
+  option.set_name("bundle");
+  option.set_value(BundleName(b));
+  CHECK(BundlesOf(spec) == std::set<std::string>{a, b});
+  option.set_name("digest");
+  CHECK(BundlesOf(spec) == std::set<std::string>{a});
+  CHECK(BundlesOf({}).empty());
+}
