@@ -35,6 +35,10 @@ class SpawnSettings {
       posix_spawn_file_actions_addopen(&actions_, 1, "/dev/null", O_WRONLY, 0);
     }
     posix_spawn_file_actions_adddup2(&actions_, 1, 2);
+    if (options.socket >= 0) {
+      posix_spawn_file_actions_adddup2(&actions_, options.socket, 3);
+      posix_spawn_file_actions_addclosefrom_np(&actions_, 4);
+    }
     // The process blocks SIGTERM and SIGINT in all threads; its child should not.
     sigset_t none;
     sigemptyset(&none);
@@ -67,15 +71,21 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   return pointers;
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const Options& options) {
-  std::vector<std::string> environment = {"LC_ALL=C.UTF-8"};
+// Those of this process, but for the user's language.
+std::vector<std::string> OwnVariables() {
+  std::vector<std::string> variables = {"LC_ALL=C.UTF-8"};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view variable = *entry;
     if (!variable.starts_with("LC_") && !variable.starts_with("LANG="))
-      environment.emplace_back(variable);
+      variables.emplace_back(variable);
   }
+  return variables;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const Options& options) {
+  std::vector<std::string> variables = options.variables ? *options.variables : OwnVariables();
   std::vector<std::string> command = options.command;
   // The child changes its folder before it looks for a path.
   const std::filesystem::path program = command[0];
@@ -84,7 +94,7 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const Options&
   const SpawnSettings settings(options);
   pid_t id = 0;
   const int error = posix_spawnp(&id, command[0].c_str(), settings.actions(), settings.attributes(),
-                                 Pointers(command).data(), Pointers(environment).data());
+                                 Pointers(command).data(), Pointers(variables).data());
   const std::string what = absl::StrFormat("cannot run '%s': %s", options.command[0],
                                            error == ENOENT ? "not found" : std::strerror(error));
   if (error == ENOENT) return absl::NotFoundError(what);
@@ -92,10 +102,15 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(const Options&
   return std::unique_ptr<ChildProcess>(new ChildProcess(id, options.group));
 }
 
+ChildProcess::ChildProcess(pid_t id, bool group)
+    : id_(id), group_(group), handle_(static_cast<int>(syscall(SYS_pidfd_open, id, 0))) {}
+
 ChildProcess::~ChildProcess() {
-  if (id_ == 0) return;
-  Kill();
-  Wait().IgnoreError();
+  if (id_ != 0) {
+    Kill();
+    Wait().IgnoreError();
+  }
+  if (handle_ >= 0) close(handle_);
 }
 
 void ChildProcess::Kill() {
@@ -103,17 +118,22 @@ void ChildProcess::Kill() {
 }
 
 absl::StatusOr<int> ChildProcess::Wait(std::chrono::milliseconds limit) {
-  const int handle = static_cast<int>(syscall(SYS_pidfd_open, id_, 0));
-  pollfd ended = {handle, POLLIN, 0};
+  pollfd ended = {handle_, POLLIN, 0};
   const int timeout = static_cast<int>(limit.count());
-  while (handle >= 0 && poll(&ended, 1, timeout) < 0 && errno == EINTR) {
+  while (handle_ >= 0 && poll(&ended, 1, timeout) < 0 && errno == EINTR) {
   }
-  if (handle >= 0) close(handle);
-  if (handle >= 0 && ended.revents == 0) Kill();
+  if (handle_ >= 0 && ended.revents == 0) Kill();
   return Wait();
 }
 
 absl::StatusOr<int> ChildProcess::Wait() {
+  if (group_) {
+    // Before its number is free for another one.
+    siginfo_t ended;
+    while (waitid(P_PID, static_cast<id_t>(id_), &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR) {
+    }
+    Kill();
+  }
   int status = 0;
   while (waitpid(id_, &status, 0) < 0) {
     if (errno == EINTR) continue;

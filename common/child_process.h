@@ -1,10 +1,11 @@
-// Another program, run as a child of this one: gnuplot, ffmpeg. The child reads nothing or a
-// descriptor of ours, and has no signal blocked. One thread.
+// Another program, run as a child of this one: gnuplot, ffmpeg, the host of an environment. The
+// child reads nothing or a descriptor of ours, and has no signal blocked. One thread.
 #pragma once
 
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,10 @@ class ChildProcess {
     int input = -1;                      // What it reads; negative: nothing.
     int output = -1;                     // Where what it says goes; negative: nowhere.
     bool group = false;  // Killed together with what it started; a terminal's Ctrl-C passes it by.
+    // Its descriptor 3, beside which it then inherits no other; negative: none.
+    int socket = -1;
+    // All its variables, as "NAME=VALUE"; absent: those of this process.
+    std::optional<std::vector<std::string>> variables = {};
   };
   // NOT_FOUND when there is no such program. Numbers have decimal points whatever the user's
   // language.
@@ -31,18 +36,21 @@ class ChildProcess {
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
-  // Waits until the child ends. Returns its exit status; 128 + n when signal n ended it. At most
-  // once.
+  // A descriptor that is readable when the child has ended; negative where the kernel has none.
+  int handle() const { return handle_; }
+  // Waits until the child ends, and kills what is left of its group. Returns its exit status;
+  // 128 + n when signal n ended it. At most once.
   absl::StatusOr<int> Wait();
   // The same; kills it when it has not ended by then.
   absl::StatusOr<int> Wait(std::chrono::milliseconds limit);
 
  private:
-  ChildProcess(pid_t id, bool group) : id_(id), group_(group) {}
+  ChildProcess(pid_t id, bool group);
   void Kill();
 
   pid_t id_;  // 0: was waited for.
   const bool group_;
+  const int handle_;
 };
 
 }  // namespace mentor

@@ -22,13 +22,15 @@ namespace mentor::envs {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using OptionList = google::protobuf::RepeatedPtrField<v1::Option>;
 
 // --- Facts ---
 
 // Whether there is a hand-written policy shows in an episode.
-absl::StatusOr<bool> IsScripted(const EnvironmentEntry& entry, Environment& environment) {
+absl::StatusOr<bool> IsScripted(const EnvironmentEntry& entry, const OptionList& given,
+                                Environment& environment) {
   Violations none;
-  const OptionValues options = OptionValues::Parse(entry.options, {}, "", &none);
+  const OptionValues options = OptionValues::Parse(entry.options, given, "", &none);
   MENTOR_RETURN_IF_ERROR(environment.SetTask(DrawTask(entry, options, {}, 0)));
   std::vector<double> observation(environment.info().observation_size);
   MENTOR_RETURN_IF_ERROR(
@@ -37,30 +39,50 @@ absl::StatusOr<bool> IsScripted(const EnvironmentEntry& entry, Environment& envi
   return environment.ScriptedAction(action);
 }
 
-absl::StatusOr<Json> EnvironmentJson(const EnvironmentEntry& entry) {
+// What can be said of one that is not made by its name alone.
+Json BroughtJson(const EnvironmentEntry& entry) {
+  return Json{{"name", entry.name},
+              {"suite", entry.suite},
+              {"summary", entry.summary},
+              {"source", entry.source},
+              {"brought", true},
+              {"reward", entry.reward_help},
+              {"random", entry.random_help},
+              {"task", entry.task_help},
+              {"options", OptionsJson(entry.options)}};
+}
+
+absl::StatusOr<Json> EnvironmentJson(const EnvironmentEntry& entry, const OptionList& options) {
+  if (entry.brought && options.empty()) return BroughtJson(entry);
   MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment,
-                          MakeEnvironment(entry.name, {}));
-  MENTOR_ASSIGN_OR_RETURN(const bool scripted, IsScripted(entry, *environment));
+                          MakeEnvironment(entry.name, options));
+  MENTOR_ASSIGN_OR_RETURN(const bool scripted, IsScripted(entry, options, *environment));
   const EnvironmentInfo& info = environment->info();
+  const EnvironmentHelp registered = {.observation = entry.observation_help,
+                                      .reward = entry.reward_help,
+                                      .random = entry.random_help,
+                                      .task = entry.task_help,
+                                      .source = entry.source};
+  const EnvironmentHelp& help = environment->help() == nullptr ? registered : *environment->help();
   Json cameras = Json::array();
   if (auto* scene = dynamic_cast<MuJoCoEnvironment*>(&environment->unwrapped()))
     cameras = CameraNames(*scene->simulation().model());
   return Json{
       {"name", entry.name},
       {"suite", entry.suite},
-      {"summary", entry.summary},
-      {"source", entry.source},
-      {"observation", {{"size", info.observation_size}, {"numbers", entry.observation_help}}},
+      {"summary", info.summary.empty() ? entry.summary : info.summary},
+      {"source", help.source},
+      {"observation", {{"size", info.observation_size}, {"numbers", help.observation}}},
       {"action",
        {{"size", info.action_size},
         {"low", info.action_low},
         {"high", info.action_high},
         {"discrete", info.discrete_actions}}},
       {"episode", {{"steps", info.episode_steps}, {"independent", info.independent_episodes}}},
-      {"reward", entry.reward_help},
+      {"reward", help.reward},
       {"info", environment->InfoKeys()},
-      {"random", entry.random_help},
-      {"task", entry.task_help},
+      {"random", help.random},
+      {"task", help.task},
       {"scripted_policy", scripted},
       {"cameras", std::move(cameras)},
       {"options", OptionsJson(entry.options)}};
@@ -72,7 +94,7 @@ std::unique_ptr<Benchmark> Example(const BenchmarkEntry& entry, std::string* env
   spec.set_name(entry.name);
   Violations violations;
   if (!entry.takes_environment) return MakeBenchmark(spec, &violations);
-  for (const EnvironmentEntry* candidate : Catalogue()) {
+  for (const EnvironmentEntry* candidate : CompleteEnvironments()) {
     spec.set_environment(candidate->name);
     if (auto made = MakeBenchmark(spec, &violations)) {
       *environment = candidate->name;
@@ -147,6 +169,13 @@ std::string EnvironmentText(const Json& e) {
   std::string page =
       absl::StrCat(text("name"), ", environment (", text("suite"), "): ", text("summary"), "\n");
   if (!text("source").empty()) AddField("source", text("source"), &page);
+  if (e.contains("brought")) {
+    if (!text("reward").empty()) AddField("reward", text("reward"), &page);
+    if (!text("random").empty()) AddField("random", text("random"), &page);
+    AddField("task", text("task"), &page);
+    AddOptions(e["options"], &page);
+    return page;
+  }
   const Json& observation = e["observation"];
   const std::string meaning = observation["numbers"];
   AddField("observation",
@@ -247,7 +276,9 @@ std::string DescribeCatalogue(bool json) {
   return text;
 }
 
-absl::StatusOr<std::string> Describe(std::string_view name, bool json) {
+absl::StatusOr<std::string> Describe(
+    std::string_view name, bool json,
+    const google::protobuf::RepeatedPtrField<v1::Option>& options) {
   Json found;
   const BenchmarkEntry* benchmark = Find(Benchmarks(), name);
   const WrapperEntry* wrapper = Find(Wrappers(), name);
@@ -257,7 +288,7 @@ absl::StatusOr<std::string> Describe(std::string_view name, bool json) {
     return MakeEnvironment(name, {}).status();
   }
   if (environment != nullptr) {
-    MENTOR_ASSIGN_OR_RETURN(found["environment"], EnvironmentJson(*environment));
+    MENTOR_ASSIGN_OR_RETURN(found["environment"], EnvironmentJson(*environment, options));
   }
   if (benchmark != nullptr) found["benchmark"] = BenchmarkJson(*benchmark);
   if (wrapper != nullptr) found["wrapper"] = WrapperJson(*wrapper);

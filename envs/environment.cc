@@ -20,6 +20,15 @@ const std::vector<const EnvironmentEntry*>& Catalogue() {
   return all;
 }
 
+const std::vector<const EnvironmentEntry*>& CompleteEnvironments() {
+  static const auto complete = [] {
+    std::vector<const EnvironmentEntry*> entries = Catalogue();
+    std::erase_if(entries, [](const EnvironmentEntry* entry) { return entry->brought; });
+    return entries;
+  }();
+  return complete;
+}
+
 const EnvironmentEntry* FindEnvironment(std::string_view name) {
   return Registry<EnvironmentEntry>::Instance().Find(name);
 }

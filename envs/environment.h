@@ -35,6 +35,9 @@ struct EnvironmentInfo {
   bool independent_episodes = true;
   // Each step says what its action should have been (StepOutcome::label).
   bool has_labels = false;
+  // SaveState gives everything that RestoreState needs. Otherwise an episode cannot be interrupted:
+  // what begins elsewhere begins with a reset.
+  bool saves_state = true;
 };
 
 struct StepOutcome {
@@ -45,6 +48,12 @@ struct StepOutcome {
   // [A]: what the action should have been, of environments that know it; theirs, and valid until
   // they are called again.
   std::span<const float> label = {};
+};
+
+// What an environment says of itself to people, where its registration cannot: fields as in
+// EnvironmentEntry.
+struct EnvironmentHelp {
+  std::string observation, reward, random, task, source;
 };
 
 // One simulator with one task. Not thread-safe: one per worker thread. Models are shared behind it,
@@ -67,6 +76,8 @@ class Environment {
                                            std::span<double> observation) = 0;
   // Everything that Step needs to go on bit for bit in another process, after SetTask there.
   virtual std::string SaveState() const = 0;
+  // Why SaveState gave nothing the last time, of an environment that can fail at it.
+  virtual absl::Status SaveStatus() const { return absl::OkStatus(); }
   virtual absl::Status RestoreState(std::string_view state, std::span<double> observation) = 0;
 
   // Terms of the reward and further values of the last step, in a fixed order.
@@ -75,6 +86,8 @@ class Environment {
   // The action of a hand-written policy that solves the task, for the state now; false where there
   // is none. It may look at what the observation hides. action: [A].
   virtual bool ScriptedAction(std::span<float> action) const { return false; }
+  // Null where the registration says it all.
+  virtual const EnvironmentHelp* help() const { return nullptr; }
   // What a wrapper (envs/wrapper.h) wraps; itself otherwise.
   virtual Environment& unwrapped() { return *this; }
 };
@@ -97,11 +110,16 @@ struct EnvironmentEntry {
   std::string suite = "Small";  // Under which `mentor env list` shows it.
   // False: no step ever reports success, so nothing can be learned from success there.
   bool has_success = true;
+  // It needs something that the experiment brings, so its name alone makes none: lists of all that
+  // can be made leave it out.
+  bool brought = false;
 };
 
 // The catalogue, ordered by name. Filled before main by RegisterEnvironment; read-only afterwards.
 const std::vector<const EnvironmentEntry*>& Catalogue();
 const EnvironmentEntry* FindEnvironment(std::string_view name);  // nullptr when unknown.
+// Those that are made by their name alone.
+const std::vector<const EnvironmentEntry*>& CompleteEnvironments();
 // Hash of names, options and versions: equal hashes mean that units may be exchanged.
 std::string CatalogueHash();
 

@@ -16,6 +16,9 @@ namespace {
   X(body_mass, nbody)              \
   X(body_inertia, 3 * nbody)       \
   X(geom_friction, 3 * ngeom)      \
+  X(geom_size, 3 * ngeom)          \
+  X(geom_rbound, ngeom)            \
+  X(geom_aabb, 6 * ngeom)          \
   X(dof_damping, nv)               \
   X(actuator_gainprm, mjNGAIN* nu) \
   X(actuator_biasprm, mjNBIAS* nu)
@@ -61,7 +64,8 @@ void PhysicsArrays::Apply(const mjModel& nominal, const PhysicsFactors& factors,
   MENTOR_CHECK(factors.mass.size() == static_cast<size_t>(nbody) &&
                factors.friction.size() == static_cast<size_t>(ngeom) &&
                factors.damping.size() == static_cast<size_t>(nominal.njnt) &&
-               factors.gain.size() == static_cast<size_t>(nu));
+               factors.gain.size() == static_cast<size_t>(nu) &&
+               factors.size.size() == static_cast<size_t>(ngeom));
 #define X(name, count)                                              \
   arrays_->name.assign(nominal.name, nominal.name + size_t(count)); \
   view->name = arrays_->name.data();
@@ -76,6 +80,14 @@ void PhysicsArrays::Apply(const mjModel& nominal, const PhysicsFactors& factors,
     scale(view->body_inertia + 3 * i, 3, factors.mass[i]);
   }
   for (int i = 0; i < ngeom; ++i) scale(view->geom_friction + 3 * i, 3, factors.friction[i]);
+  for (int i = 0; i < ngeom; ++i) {
+    if (factors.size[i] == 1) continue;
+    scale(view->geom_size + 3 * i, 3, factors.size[i]);
+    scale(view->geom_rbound + i, 1, factors.size[i]);
+    scale(view->geom_aabb + 6 * i, 6, factors.size[i]);
+    // Boxes around several geoms are those of the old sizes: every pair is looked at instead.
+    view->opt.disableflags |= mjDSBL_MIDPHASE;
+  }
   for (int i = 0; i < nv; ++i)
     scale(view->dof_damping + i, 1, factors.damping[nominal.dof_jntid[i]]);
   // The first three numbers of fixed and affine actuators are the constant, the position and the
@@ -90,13 +102,28 @@ PhysicsFactors PhysicsFactors::Nominal(const mjModel& model) {
   return {.mass = std::vector<double>(model.nbody, 1.0),
           .friction = std::vector<double>(model.ngeom, 1.0),
           .damping = std::vector<double>(model.njnt, 1.0),
-          .gain = std::vector<double>(model.nu, 1.0)};
+          .gain = std::vector<double>(model.nu, 1.0),
+          .size = std::vector<double>(model.ngeom, 1.0)};
+}
+
+PhysicsFactors PhysicsFactors::operator*(const PhysicsFactors& other) const {
+  PhysicsFactors product = *this;
+  const auto multiply = [](std::vector<double>* mine, const std::vector<double>& others) {
+    MENTOR_CHECK(mine->size() == others.size());
+    for (size_t i = 0; i < mine->size(); ++i) (*mine)[i] *= others[i];
+  };
+  multiply(&product.mass, other.mass);
+  multiply(&product.friction, other.friction);
+  multiply(&product.damping, other.damping);
+  multiply(&product.gain, other.gain);
+  multiply(&product.size, other.size);
+  return product;
 }
 
 std::string PhysicsFactors::Tag() const {
   // Sizes belong to the model, so the numbers alone tell the kinds apart.
   std::string bits;
-  for (const std::vector<double>* kind : {&mass, &friction, &damping, &gain}) {
+  for (const std::vector<double>* kind : {&mass, &friction, &damping, &gain, &size}) {
     bits.append(reinterpret_cast<const char*>(kind->data()), kind->size() * sizeof(double));
   }
   return Sha256Hex(bits);

@@ -1,5 +1,6 @@
 // Factors on the physics of a MuJoCo model, and the arrays of a model that they change: what domain
-// randomisation (envs/wrappers/domain_randomization.cc) gives to a Simulation.
+// randomisation (envs/wrappers/domain_randomization.cc) and the tasks of bundles
+// (envs/mjcf/mjcf_environment.h) give to a Simulation.
 #pragma once
 
 #include <memory>
@@ -17,10 +18,14 @@ struct PhysicsFactors {
   std::vector<double> friction;  // [ngeom] on sliding, torsional and rolling friction.
   std::vector<double> damping;   // [njnt] on the damping of all degrees of freedom of the joint.
   std::vector<double> gain;      // [nu] on the force of the actuator: gain and bias parameters.
+  // [ngeom] on the size of a geom without a mesh; its mass stays.
+  std::vector<double> size;
 
   // All factors 1.
   static PhysicsFactors Nominal(const mjModel& model);
   bool operator==(const PhysicsFactors&) const = default;
+  // Both, one after the other.
+  PhysicsFactors operator*(const PhysicsFactors& other) const;
   // Equal tags are equal factors (SHA-256 of their bits, in hexadecimal).
   std::string Tag() const;
 };

@@ -19,7 +19,7 @@ namespace {
 // valid when only mocap pose and controls change. -1 for every other scene.
 int FindIsolatedMocapBody(const mjModel& m) {
   if (m.nmocap != 1 || m.ntendon || m.nflex || m.nplugin || m.npair || m.opt.enableflags ||
-      m.opt.disableflags)
+      m.opt.disableflags || m.opt.integrator != mjINT_EULER)
     return -1;
   int mocap = -1;
   for (int body = 0; body < m.nbody; ++body) {
@@ -37,7 +37,8 @@ int FindIsolatedMocapBody(const mjModel& m) {
     if (m.actuator_trntype[i] != mjTRN_JOINT) return -1;
   }
   for (int i = 0; i < m.neq; ++i) {
-    if (m.eq_type[i] == mjEQ_WELD && m.eq_objtype[i] != mjOBJ_BODY) return -1;
+    const bool of_bodies = m.eq_type[i] == mjEQ_WELD || m.eq_type[i] == mjEQ_CONNECT;
+    if (of_bodies && m.eq_objtype[i] != mjOBJ_BODY) return -1;
   }
   return mocap;
 }
@@ -54,17 +55,28 @@ void InstallMuJoCoHandlers() {
   (void)installed;
 }
 
+namespace {
+
+absl::Status CheckLibrary() {
+  if (mj_version() == mjVERSION_HEADER) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("the MuJoCo library has version ", mj_version(),
+                                                    ", this program was built for ",
+                                                    mjVERSION_HEADER));
+}
+
+std::shared_ptr<const mjModel> Share(mjModel* model) {
+  return {model, [](const mjModel* last) { mj_deleteModel(const_cast<mjModel*>(last)); }};
+}
+
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(
     const std::string& path, const std::function<void(mjModel&)>& prepare) {
   static Mutex mutex;
   static std::map<std::string, std::shared_ptr<const mjModel>> models ABSL_GUARDED_BY(mutex);
 
   InstallMuJoCoHandlers();
-  if (mj_version() != mjVERSION_HEADER) {
-    return absl::FailedPreconditionError(absl::StrCat("the MuJoCo library has version ",
-                                                      mj_version(), ", this program was built for ",
-                                                      mjVERSION_HEADER));
-  }
+  MENTOR_RETURN_IF_ERROR(CheckLibrary());
   const MutexLock lock(mutex);
   if (const auto found = models.find(path); found != models.end()) return found->second;
   char error[1000] = "";
@@ -81,10 +93,20 @@ absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(
         "cannot load model ", path, ": ", error, "; run deploy/install.sh or set MENTOR_ASSETS"));
   }
   prepare(*model);
-  std::shared_ptr<const mjModel> shared(
-      model, [](const mjModel* last) { mj_deleteModel(const_cast<mjModel*>(last)); });
+  const auto shared = Share(model);
   models.emplace(path, shared);
   return shared;
+}
+
+absl::StatusOr<std::shared_ptr<const mjModel>> LoadCompiledModel(const std::string& path) {
+  InstallMuJoCoHandlers();
+  MENTOR_RETURN_IF_ERROR(CheckLibrary());
+  try {
+    if (mjModel* model = mj_loadModel(path.c_str(), nullptr)) return Share(model);
+  } catch (const std::exception& thrown) {
+    return absl::InvalidArgumentError(absl::StrCat("the compiled model: ", thrown.what()));
+  }
+  return absl::InvalidArgumentError("the compiled model does not load");
 }
 
 Simulation::Simulation(std::shared_ptr<const mjModel> shared)
@@ -107,9 +129,22 @@ void Simulation::ResetView() {
 }
 
 absl::Status Simulation::SetPhysics(const PhysicsFactors& factors) {
+  factors_ = factors;
+  return ApplyPhysics();
+}
+
+absl::Status Simulation::SetTaskPhysics(const PhysicsFactors& factors) {
+  task_factors_ = factors;
+  return ApplyPhysics();
+}
+
+absl::Status Simulation::ApplyPhysics() {
   RestoreModel();
   ResetView();
   physics_tag_.clear();
+  const PhysicsFactors factors = !task_factors_ ? *factors_
+                                 : !factors_    ? *task_factors_
+                                                : *task_factors_ * *factors_;
   if (factors == PhysicsFactors::Nominal(*shared_)) {
     ResetData();
     return absl::OkStatus();

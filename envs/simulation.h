@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -34,6 +35,10 @@ void InstallMuJoCoHandlers();
 // FAILED_PRECONDITION when the file does not load.
 absl::StatusOr<std::shared_ptr<const mjModel>> LoadModel(
     const std::string& path, const std::function<void(mjModel&)>& prepare);
+
+// A compiled model (MJB) of a file, which nobody else keeps. INVALID_ARGUMENT when it does not
+// load.
+absl::StatusOr<std::shared_ptr<const mjModel>> LoadCompiledModel(const std::string& path);
 
 // One model with one mjData. Not thread-safe; the model behind it is shared.
 //
@@ -71,6 +76,9 @@ class Simulation {
   // microseconds; with all factors 1 nothing is copied. Takes all model writes back and resets the
   // data, so a reset or a restored state must follow.
   absl::Status SetPhysics(const PhysicsFactors& factors);
+  // The same for what belongs to the task. Both hold: a body's mass is the model's times both
+  // factors.
+  absl::Status SetTaskPhysics(const PhysicsFactors& factors);
   // One caller of SetPhysics may claim it: false when another has.
   bool ClaimPhysics() { return !std::exchange(physics_claimed_, true); }
   // Names the physics: empty for the shared model's, else PhysicsFactors::Tag. Whoever remembers
@@ -115,6 +123,7 @@ class Simulation {
     void operator()(mjData* data) const { mj_deleteData(data); }
   };
 
+  absl::Status ApplyPhysics();
   void StepAfterForward();
   void Remember(int kind, int id, std::span<const double, 3> position);
   void ResetView();
@@ -129,6 +138,7 @@ class Simulation {
   std::vector<double> body_pos_, site_pos_;
   std::vector<Write> writes_;
   std::unique_ptr<PhysicsArrays> physics_;  // Null until physics were set.
+  std::optional<PhysicsFactors> factors_, task_factors_;
   std::string physics_tag_;
   bool physics_claimed_ = false;
   std::unique_ptr<mjData, DataDeleter> data_;

@@ -152,8 +152,12 @@ absl::Status Begin(const Recording& recording, const RecordJson& json,
                                recording.Get("init_qvel").numbers, observation);
   }
   for (double number : recording.Get("rand_vec").numbers) task.add_parameters(number);
-  task.set_goal_visible(!json.at("partially_observable").get<bool>());
+  task.set_goal_visible(!json.value("partially_observable", true));
   MENTOR_RETURN_IF_ERROR(environment.SetTask(task));
+  if (json.value("noise", false)) {
+    return environment.ResetTo(recording.Get("init_qpos").numbers,
+                               recording.Get("init_qvel").numbers, observation);
+  }
   return environment.Reset({.purpose = Purpose::kEnvironmentReset}, 0, observation);
 }
 
@@ -183,7 +187,7 @@ absl::Status ReplayEpisode(const RecordJson& json, std::span<const double> numbe
 }
 
 absl::Status VerifyTask(const std::filesystem::path& folder, const RecordJson& json,
-                        size_t check_every, TaskVerification* result) {
+                        size_t check_every, Environment& made, TaskVerification* result) {
   const std::string name = json.at("file").get<std::string>();
   if (std::filesystem::path(name).filename() != name) {
     return absl::InvalidArgumentError(absl::StrCat("file name '", name, "' leaves the folder"));
@@ -205,9 +209,7 @@ absl::Status VerifyTask(const std::filesystem::path& folder, const RecordJson& j
   std::vector<double> numbers(bytes.size() / sizeof(double));
   std::memcpy(numbers.data(), bytes.data(), bytes.size());
 
-  MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> made,
-                          MakeEnvironment(result->task, {}));
-  auto* environment = dynamic_cast<MuJoCoEnvironment*>(made.get());
+  auto* environment = dynamic_cast<MuJoCoEnvironment*>(&made);
   if (environment == nullptr) return absl::UnimplementedError("is not a MuJoCo environment");
   if (json.at("info_keys").get<std::vector<std::string>>() != environment->InfoKeys()) {
     return absl::InvalidArgumentError(absl::StrCat("info_keys of the manifest are not ours: ",
@@ -256,6 +258,16 @@ std::string Table(const Verification& verification) {
 
 absl::StatusOr<Verification> Verify(const std::string& folder,
                                     const std::vector<std::string>& only_tasks) {
+  return Verify(folder, only_tasks,
+                [](const std::string& task) -> absl::StatusOr<std::unique_ptr<Environment>> {
+                  if (FindEnvironment(task) == nullptr) return nullptr;
+                  return MakeEnvironment(task, {});
+                });
+}
+
+absl::StatusOr<Verification> Verify(const std::string& folder,
+                                    const std::vector<std::string>& only_tasks,
+                                    const RecordedEnvironment& make) {
   const std::filesystem::path path = std::filesystem::path(folder) / "manifest.json";
   MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kEpisodesBytesMax));
   Verification verification;
@@ -273,12 +285,15 @@ absl::StatusOr<Verification> Verify(const std::string& folder,
           continue;
         std::erase(missing, task.task);
       }
-      if (FindEnvironment(task.task) == nullptr) {
+      const absl::StatusOr<std::unique_ptr<Environment>> made = make(task.task);
+      if (made.ok() && *made == nullptr) {
         verification.skipped.push_back(task.task);
         continue;
       }
       try {
-        task.error = std::string(VerifyTask(folder, json, check_every, &task).message());
+        task.error =
+            std::string(made.ok() ? VerifyTask(folder, json, check_every, **made, &task).message()
+                                  : made.status().message());
       } catch (const std::exception&
                    wrong) {  // From the JSON library, or a field that does not fit its file.
         task.error = wrong.what();

@@ -4,15 +4,21 @@
 //
 //   manifest.json  {"tasks": [{"task", "file", "bytes", "sha256", "info_keys",
 //                              "episodes": [{"fields": {NAME: {"offset", "shape"}},
-//                                            "partially_observable", "steps"}]}],
+//                                            "partially_observable", "noise", "steps"}]}],
 //                   "check_every"}
+//                  "noise" is true where a reset is more than the task's vector: it then begins at
+//                  the recorded positions and velocities
 //   FILE           little-endian float64, offsets counted in numbers
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <absl/status/statusor.h>
+
+#include "envs/environment.h"
 
 namespace mentor::envs {
 
@@ -37,10 +43,18 @@ struct Verification {
   std::string text;                  // A table for people.
 };
 
+// The environment of a recorded task; null: this build does not have it.
+using RecordedEnvironment =
+    std::function<absl::StatusOr<std::unique_ptr<Environment>>(const std::string& task)>;
+
 // Agreed tolerances (the folder's README): states and observations 1e-12, rewards and info 1e-10,
 // flags equal. only_tasks: these tasks and no others; all when empty. An error when the manifest
 // cannot be read or lacks a task of only_tasks.
 absl::StatusOr<Verification> Verify(const std::string& folder,
                                     const std::vector<std::string>& only_tasks = {});
+// The same of environments that are not registered under the names of the tasks.
+absl::StatusOr<Verification> Verify(const std::string& folder,
+                                    const std::vector<std::string>& only_tasks,
+                                    const RecordedEnvironment& make);
 
 }  // namespace mentor::envs

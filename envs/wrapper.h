@@ -35,6 +35,7 @@ class Wrapper : public Environment {
     return inner_->Step(action, observation);
   }
   std::string SaveState() const override { return inner_->SaveState(); }
+  absl::Status SaveStatus() const override { return inner_->SaveStatus(); }
   absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
     return inner_->RestoreState(state, observation);
   }
@@ -43,6 +44,7 @@ class Wrapper : public Environment {
   bool ScriptedAction(std::span<float> action) const override {
     return inner_->ScriptedAction(action);
   }
+  const EnvironmentHelp* help() const override { return inner_->help(); }
   Environment& unwrapped() override { return inner_->unwrapped(); }
 
  protected:

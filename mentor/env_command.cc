@@ -26,6 +26,9 @@
 #include "envs/verify.h"
 #include "envs/wrapper.h"
 #include "mentor/bench/bench.h"
+#include "mentor/env_check.h"
+#include "mentor/env_subject.h"
+#include "mentor/host_command.h"
 #include "mentor/local/relive.h"
 
 namespace mentor {
@@ -34,6 +37,7 @@ namespace {
 struct RenderFlags {
   std::string name;
   std::string policy = "scripted";
+  bool policy_given = false;
   std::string task;
   bool goal_visible = false;
   std::string benchmark;
@@ -41,47 +45,25 @@ struct RenderFlags {
   int goal = 0;
   uint64_t seed = 1;
   std::vector<std::string> options;
+  EnvironmentOptions taken;  // The same, read.
   std::vector<std::string> wrappers;
   int steps = 0;
   std::string episode = "both";
   std::string teacher = "learned";
   std::string size;
   bool quiet = false;
+  HostFlags hosts;
   envs::FilmSettings film;
 };
-
-absl::Status BadFlag(const std::string& flag, const std::string& value, const std::string& remedy) {
-  return absl::InvalidArgumentError(absl::StrCat(flag, " ", value, ": ", remedy));
-}
-
-// "NAME=VALUE"
-absl::StatusOr<v1::Option> ParseOption(const std::string& flag, const std::string& text) {
-  const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
-  if (parts.first.empty() || parts.second.empty()) return BadFlag(flag, text, "give NAME=VALUE");
-  v1::Option option;
-  option.set_name(parts.first);
-  option.set_value(parts.second);
-  return option;
-}
-
-// "NAME" or "NAME:OPTION=VALUE,OPTION=VALUE"
-absl::StatusOr<v1::WrapperSpec> ParseWrapper(const std::string& text) {
-  const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits(':', 1));
-  v1::WrapperSpec wrapper;
-  wrapper.set_name(parts.first);
-  for (const auto part : absl::StrSplit(parts.second, ',', absl::SkipEmpty())) {
-    MENTOR_ASSIGN_OR_RETURN(*wrapper.add_option(), ParseOption("--wrapper", std::string(part)));
-  }
-  return wrapper;
-}
 
 // A task of the benchmark in this environment.
 absl::StatusOr<v1::EnvironmentTask> BenchmarkTask(const RenderFlags& flags) {
   v1::BenchmarkSpec spec;
   spec.set_name(flags.benchmark);
   for (const envs::BenchmarkEntry* entry : envs::Benchmarks()) {
-    if (entry->name == flags.benchmark && entry->takes_environment)
-      spec.set_environment(flags.name);
+    if (entry->name != flags.benchmark || !entry->takes_environment) continue;
+    spec.set_environment(flags.name);
+    *spec.mutable_option() = flags.taken;
   }
   Violations violations;
   const auto benchmark = envs::MakeBenchmark(spec, &violations);
@@ -107,9 +89,7 @@ absl::StatusOr<v1::EnvironmentTask> BenchmarkTask(const RenderFlags& flags) {
 absl::StatusOr<v1::EnvironmentTask> TaskOf(const RenderFlags& flags) {
   v1::EnvironmentTask task;
   task.set_environment(flags.name);
-  for (const std::string& option : flags.options) {
-    MENTOR_ASSIGN_OR_RETURN(*task.add_options(), ParseOption("--option", option));
-  }
+  *task.mutable_options() = flags.taken;
   for (const std::string& wrapper : flags.wrappers) {
     MENTOR_ASSIGN_OR_RETURN(*task.add_wrappers(), ParseWrapper(wrapper));
   }
@@ -260,6 +240,10 @@ absl::StatusOr<std::vector<envs::Shot>> PlayLifetime(const RenderFlags& flags, W
 
 absl::Status Render(RenderFlags& flags, Watcher* watcher) {
   MENTOR_RETURN_IF_ERROR(ParseSize(flags.size, &flags.film));
+  MENTOR_ASSIGN_OR_RETURN(flags.taken, TakeEnvironment(&flags.name, flags.options));
+  MENTOR_RETURN_IF_ERROR(TakeHosts(flags.hosts, &flags.name, &flags.taken));
+  const envs::EnvironmentEntry* entry = envs::FindEnvironment(flags.name);
+  if (entry != nullptr && entry->brought && !flags.policy_given) flags.policy = "random";
   std::vector<envs::Shot> shots;
   if (flags.policy == "scripted" || flags.policy == "random") {
     MENTOR_ASSIGN_OR_RETURN(envs::Shot shot, PlayShot(flags, watcher));
@@ -305,16 +289,22 @@ void AddList(CLI::App* env, std::function<int()>* action) {
 void AddShow(CLI::App* env, std::function<int()>* action) {
   struct Flags {
     std::string name;
+    std::vector<std::string> options;
     bool json = false;
   };
   const auto flags = std::make_shared<Flags>();
   CLI::App* show =
       env->add_subcommand("show", "Show spaces, rewards, random draws, tasks, options and source");
-  show->add_option("NAME", flags->name, "Environment, benchmark or wrapper")->required();
+  show->add_option("NAME", flags->name, "Environment, benchmark or wrapper; the folder of a bundle")
+      ->required();
+  show->add_option("--option", flags->options, "NAME=VALUE: a setting of the environment")
+      ->allow_extra_args(false);
   show->add_flag("--json", flags->json, "Print JSON");
   show->callback([action, flags] {
     *action = [flags] {
-      const auto text = envs::Describe(flags->name, flags->json);
+      const auto options = TakeEnvironment(&flags->name, flags->options);
+      if (!options.ok()) return Fail(options.status(), kExitUsage);
+      const auto text = envs::Describe(flags->name, flags->json, *options);
       if (!text.ok()) return Fail(text.status(), kExitUsage);
       std::printf("%s", text->c_str());
       return static_cast<int>(kExitOk);
@@ -354,11 +344,12 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
       "  mentor env render door-close-v3 --policy runs/door --out door.mp4\n"
       "                          an agent at the start and at the end of its lifetime, side by "
       "side");
-  render->add_option("NAME", flags.name, "Environment")->required();
+  render->add_option("NAME", flags.name, "Environment, or the folder of a bundle")->required();
   render->add_option("--out", flags.film.out, "FILE.png, FILE.gif or FILE.mp4")->required();
   render
       ->add_option("--policy", flags.policy,
-                   "scripted, random, or a run: its folder or one of its checkpoints")
+                   "scripted, random, or a run: its folder or one of its checkpoints; of a bundle "
+                   "random if not given")
       ->capture_default_str();
 
   render->add_option("--task", flags.task, "The task's parameters: numbers with commas between")
@@ -435,23 +426,32 @@ void AddRender(CLI::App* env, std::function<int()>* action) {
       ->check(CLI::Range(1, 100))
       ->group("Film")
       ->capture_default_str();
+  AddHostFlags(render, &flags.hosts);
   render->add_flag("--quiet", flags.quiet, "Show no progress");
-  render->callback([action, shared] { *action = [shared] { return RunRender(*shared); }; });
+  render->callback([action, shared, render] {
+    shared->policy_given = render->count("--policy") > 0;
+    *action = [shared] { return RunRender(*shared); };
+  });
 }
 
 }  // namespace
 
 void AddEnvCommand(CLI::App* app, std::function<int()>* action) {
-  CLI::App* env = app->add_subcommand("env", "Environments: list, show, render, verify, bench");
+  CLI::App* env =
+      app->add_subcommand("env", "Environments: list, show, check, render, verify, bench");
   env->require_subcommand(1);
   env->footer(
       "Examples:\n"
       "  mentor env list\n"
       "  mentor env show door-close-v3\n"
+      "  mentor env check my_robot/\n"
       "  mentor env render door-close-v3 --out door.gif\n"
+      "  mentor env facts --host gym='python3 -m mentor_env' --option id=CartPole-v1\n"
       "  mentor env verify tests/data/parity");
   AddList(env, action);
   AddShow(env, action);
+  AddEnvCheck(env, action);
+  AddFacts(env, action);
   AddRender(env, action);
   AddVerify(env, action);
   if (const auto* bench = Registry<bench::BenchEntry>::Instance().Find("env"))

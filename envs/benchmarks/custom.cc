@@ -75,6 +75,7 @@ std::unique_ptr<Benchmark> MakeCustom(const v1::BenchmarkSpec& spec, Violations*
                                             spec.task_set(first).environment(), first));
     }
     info->independent_episodes = info->independent_episodes && made->info.independent_episodes;
+    info->saves_state = info->saves_state && made->info.saves_state;
     sets[set.split() == v1::TEST].push_back(std::move(made->tasks));
   }
   const auto is_training = [](const v1::TaskSetSpec& set) { return set.split() == v1::TRAIN; };

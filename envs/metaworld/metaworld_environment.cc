@@ -10,7 +10,7 @@
 
 #include "common/check.h"
 #include "envs/metaworld/scene.h"
-#include "envs/metaworld/settled_resets.h"
+#include "envs/settled_resets.h"
 #include "envs/state_codec.h"
 
 namespace mentor::envs::metaworld {

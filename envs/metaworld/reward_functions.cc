@@ -1,39 +1,19 @@
 #include "envs/metaworld/reward_functions.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
-#include "common/exact_math.h"
+#include "envs/tolerance.h"
 
 namespace mentor::envs::metaworld {
-namespace {
-
-constexpr double kValueAtMargin = 0.1;
-
-// The share of the margin by which x lies outside [low, high], through `sigmoid`.
-template <typename Sigmoid>
-double Tolerance(double x, double low, double high, double margin, Sigmoid sigmoid) {
-  if (!(margin >= 0)) return std::numeric_limits<double>::quiet_NaN();
-  if (low <= x && x <= high) return 1;
-  if (margin == 0) return 0;
-  return sigmoid((x < low ? low - x : x - high) / margin);
-}
-
-}  // namespace
 
 double ToleranceLongTail(double x, double low, double high, double margin) {
-  return Tolerance(x, low, high, margin, [](double s) {
-    static const double k = std::sqrt(1 / kValueAtMargin - 1);
-    return 1 / ((s * k) * (s * k) + 1);
-  });
+  static const Tolerance tolerance(Sigmoid::kLongTail);
+  return tolerance(x, low, high, margin);
 }
 
 double ToleranceGaussian(double x, double low, double high, double margin) {
-  return Tolerance(x, low, high, margin, [](double s) {
-    static const double k = std::sqrt(-2 * exact::Log(kValueAtMargin));
-    return exact::Exp(-0.5 * (s * k) * (s * k));
-  });
+  static const Tolerance tolerance(Sigmoid::kGaussian);
+  return tolerance(x, low, high, margin);
 }
 
 double H(double a, double b) {

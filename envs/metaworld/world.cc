@@ -1,10 +1,10 @@
 #include "envs/metaworld/world.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "common/check.h"
 #include "envs/metaworld/reward_functions.h"
+#include "envs/orientation.h"
 
 namespace mentor::envs::metaworld {
 
@@ -32,23 +32,8 @@ Quat World::Orientation(BodyId id) const {
 }
 
 Quat World::FromMatrix(const double* matrix) {
-  const auto m = [matrix](int row, int column) { return matrix[3 * row + column]; };
-  const double trace = m(0, 0) + m(1, 1) + m(2, 2);
-  const double choices[4] = {m(0, 0), m(1, 1), m(2, 2), trace};
-  const int c =
-      static_cast<int>(std::max_element(choices, choices + 4) - choices);  // The first largest.
   Quat q;
-  if (c == 3) {
-    q = {{m(2, 1) - m(1, 2), m(0, 2) - m(2, 0), m(1, 0) - m(0, 1), 1 + trace}};
-  } else {
-    const int i = c, j = (c + 1) % 3, k = (c + 2) % 3;
-    q.value[i] = 1 - trace + 2 * m(i, i);
-    q.value[j] = m(j, i) + m(i, j);
-    q.value[k] = m(k, i) + m(i, k);
-    q.value[3] = m(k, j) - m(j, k);
-  }
-  const double norm = std::sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]);
-  for (double& element : q.value) element /= norm;
+  QuaternionOf(matrix, q.value);
   return q;
 }
 

@@ -26,6 +26,7 @@ constexpr uint32_t kGoals = 10;           // Different ones, in turn.
 constexpr uint32_t kThreadsChunk = 1000;  // Of the threads' actions.
 
 using Actions = std::vector<std::vector<float>>;
+using OptionList = google::protobuf::RepeatedPtrField<v1::Option>;
 
 double CpuMicroseconds() {
   return 1e6 * ThreadCpuSeconds();
@@ -72,11 +73,12 @@ struct Spent {
 // The environment, and beside it the same scene without it.
 class Scene {
  public:
-  static absl::StatusOr<Scene> Make(const envs::EnvironmentEntry& entry) {
-    Scene scene(entry);
+  static absl::StatusOr<Scene> Make(const envs::EnvironmentEntry& entry,
+                                    const OptionList& options = {}) {
+    Scene scene(entry, options);
     for (auto* pointer : {&scene.environment_, &scene.bare_}) {
       MENTOR_ASSIGN_OR_RETURN(std::unique_ptr<envs::Environment> made,
-                              envs::MakeEnvironment(entry.name, {}));
+                              envs::MakeEnvironment(entry.name, options));
       auto* mujoco = dynamic_cast<envs::MuJoCoEnvironment*>(made.get());
       if (mujoco == nullptr) {
         return absl::InvalidArgumentError(absl::StrCat(
@@ -149,17 +151,21 @@ class Scene {
   }
 
  private:
-  explicit Scene(const envs::EnvironmentEntry& entry) : entry_(entry) {}
+  Scene(const envs::EnvironmentEntry& entry, const OptionList& options) : entry_(entry) {
+    Violations none;  // Those that made the environment.
+    options_ = OptionValues::Parse(entry.options, options, "", &none);
+  }
 
   v1::EnvironmentTask Task(uint32_t chunk) const {
     const RandomStream random{.seed = 2, .purpose = Purpose::kTasks};
-    return envs::DrawTask(entry_, {}, random, chunk % kGoals);
+    return envs::DrawTask(entry_, options_, random, chunk % kGoals);
   }
   static RandomStream Stream(uint32_t chunk) {
     return {.seed = 3, .purpose = Purpose::kEnvironmentReset, .lifetime = chunk};
   }
 
   const envs::EnvironmentEntry& entry_;
+  OptionValues options_;
   std::unique_ptr<envs::MuJoCoEnvironment> environment_, bare_;
   std::vector<double> observation_;
   std::vector<size_t> episodes_;  // Steps of each episode of the chunk.
@@ -258,7 +264,7 @@ absl::StatusOr<std::vector<const envs::EnvironmentEntry*>> Choose(
     const std::vector<std::string>& only) {
   std::vector<const envs::EnvironmentEntry*> chosen;
   std::vector<std::string> missing = only;
-  for (const envs::EnvironmentEntry* entry : envs::Catalogue()) {
+  for (const envs::EnvironmentEntry* entry : envs::CompleteEnvironments()) {
     if (!only.empty() && std::erase(missing, entry->name) == 0) continue;
     MENTOR_ASSIGN_OR_RETURN(const std::unique_ptr<envs::Environment> made,
                             envs::MakeEnvironment(entry->name, {}));
@@ -273,6 +279,35 @@ absl::StatusOr<std::vector<const envs::EnvironmentEntry*>> Choose(
 }
 
 }  // namespace
+
+absl::StatusOr<PairBench> BenchPair(const Contestant& first, const Contestant& second) {
+  std::vector<Scene> scenes;
+  for (const Contestant* contestant : {&first, &second}) {
+    MENTOR_RETURN_IF_ERROR(
+        envs::MakeEnvironment(contestant->environment, contestant->options).status());
+    MENTOR_ASSIGN_OR_RETURN(
+        Scene scene,
+        Scene::Make(*envs::FindEnvironment(contestant->environment), contestant->options));
+    scenes.push_back(std::move(scene));
+  }
+  const Actions trial = MakeActions(scenes[0].info(), 0);
+  if (scenes[0].info().action_size != scenes[1].info().action_size)
+    return absl::InvalidArgumentError("the two environments take different actions");
+  MENTOR_ASSIGN_OR_RETURN(const Spent guess, scenes[0].Steps(0, trial));
+  MENTOR_RETURN_IF_ERROR(scenes[1].Steps(0, trial).status());
+  const int chunks = std::clamp(static_cast<int>(kRoundUs / guess.step_us), 2, kChunksMax);
+  Spent spent[2];
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    const Actions actions = MakeActions(scenes[0].info(), chunk);
+    for (const int turn : {0, 1}) {
+      const int which = (turn + chunk) % 2;
+      MENTOR_ASSIGN_OR_RETURN(const Spent more, scenes[which].Steps(chunk, actions));
+      spent[which] += more;
+    }
+  }
+  const auto of = [](const Spent& s) { return (s.step_us + s.reset_us) / s.steps; };
+  return PairBench{.first_us = of(spent[0]), .second_us = of(spent[1])};
+}
 
 absl::StatusOr<EnvironmentBench> BenchEnvironments(const std::vector<std::string>& only) {
   MENTOR_ASSIGN_OR_RETURN(const std::vector<const envs::EnvironmentEntry*> entries, Choose(only));

@@ -8,6 +8,8 @@
 
 #include <absl/status/statusor.h>
 
+#include "mentor/v1/spec.pb.h"
+
 namespace mentor::bench {
 
 struct SceneBench {
@@ -39,6 +41,17 @@ struct EnvironmentBench {
   std::vector<SceneBench> scenes;  // By name.
   std::vector<SuiteBench> suites;  // Likewise.
 };
+
+// Two environments with the same tasks and actions, which take turns.
+struct PairBench {
+  // Microseconds of a step with its share of the resets.
+  double first_us = 0, second_us = 0;
+};
+struct Contestant {
+  std::string environment;
+  google::protobuf::RepeatedPtrField<v1::Option> options = {};
+};
+absl::StatusOr<PairBench> BenchPair(const Contestant& first, const Contestant& second);
 
 // Of these environments; all on MuJoCo when empty.
 absl::StatusOr<EnvironmentBench> BenchEnvironments(const std::vector<std::string>& only);

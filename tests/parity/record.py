@@ -19,9 +19,10 @@ import pickle
 
 try:
     import gymnasium
-    import metaworld
     import mujoco
     import numpy as np
+
+    import metaworld  # Last: record_fetch.py needs the others alone.
     from metaworld.policies import ENV_POLICY_MAP
 except ImportError as error:  # --help needs none of them.
     MISSING = str(error)
@@ -259,4 +260,5 @@ def main():
     )
 
 
-main()
+if __name__ == "__main__":
+    main()

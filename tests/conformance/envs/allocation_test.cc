@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "tests/bundles.h"
 #include "tests/conformance/envs/wrapper_variants.h"
 
 namespace {
@@ -53,13 +54,16 @@ TEST_CASE("environments: a step allocates nothing", "[conformance]") {
   constexpr size_t kSteps = 50;
   std::vector<Variant> variants = AllVariants();
   for (const Variant& variant : WrapperVariants()) variants.push_back(variant);
+  const auto bundle = mentor::testing::BundleFolder::Cart();
+  variants.push_back(
+      {FindEnvironment("mjcf"), mentor::testing::Options({{"bundle", bundle.Offer()}})});
   for (const Variant& variant : variants) {
     INFO(variant.Name());
     const auto environment = variant.Make();
-    const auto actions = MakeActions(environment->info(), 0);
+    const auto actions = CheckActions(environment->info(), 0);
     std::vector<double> observation(environment->info().observation_size);
     REQUIRE(environment->SetTask(variant.Task(0)).ok());
-    REQUIRE(environment->Reset(ResetStream(0), 0, observation).ok());
+    REQUIRE(environment->Reset(CheckStream(0), 0, observation).ok());
     allocations = 0;
     for (size_t t = 0; t < std::min(kSteps, actions.size()); ++t) {
       counting = true;

@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "common/file.h"
-#include "common/hash.h"
 #include "tests/conformance/envs/environment_checks.h"
 #include "tests/temp_folder.h"
 
@@ -13,23 +12,19 @@ namespace {
 
 TEST_CASE("environments: shapes, finite numbers, episodes of the promised length",
           "[conformance]") {
-  for (const Variant& variant : AllVariants()) CheckShapes(variant);
+  for (const Variant& variant : AllVariants()) Kept(variant, CheckShapes(variant.AsSubject()));
 }
 
 TEST_CASE("environments: the same episode has the same bits, fresh or after others, and in threads",
           "[conformance]") {
-  for (const Variant& variant : AllVariants()) CheckSameBits(variant);
+  for (const Variant& variant : AllVariants()) Kept(variant, CheckSameBits(variant.AsSubject()));
 }
 
 // One line for each variant: its name and the hash of an episode.
 std::string Digests() {
   std::string text;
   for (const Variant& variant : AllVariants()) {
-    const Trace trace = RunEpisode(variant, *variant.Make(), 1, 5, 6);
-    text += variant.Name() + " " + trace.error +
-            Sha256Hex(std::string(reinterpret_cast<const char*>(trace.numbers.data()),
-                                  trace.numbers.size() * sizeof(double))) +
-            "\n";
+    text += variant.Name() + " " + EpisodeDigest(variant.AsSubject()) + "\n";
   }
   return text;
 }
@@ -58,11 +53,11 @@ TEST_CASE("environments: a fresh process gives the same bits", "[conformance]") 
 
 TEST_CASE("environments: a saved state goes on bit for bit in a fresh and in a used instance",
           "[conformance]") {
-  for (const Variant& variant : AllVariants()) CheckSavedStates(variant);
+  for (const Variant& variant : AllVariants()) Kept(variant, CheckSavedStates(variant.AsSubject()));
 }
 
 TEST_CASE("environments: bad calls are refused and leave the episode as it was", "[conformance]") {
-  for (const Variant& variant : AllVariants()) CheckBadCalls(variant);
+  for (const Variant& variant : AllVariants()) Kept(variant, CheckBadCalls(variant.AsSubject()));
 }
 
 TEST_CASE("environments: states that are cut, altered or foreign are refused", "[conformance]") {

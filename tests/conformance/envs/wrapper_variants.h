@@ -45,7 +45,7 @@ inline std::vector<Variant> WrapperVariants() {
   const std::vector<std::string> diverse = {"point_reach", "umbrella_length", "maze",
                                             "contextual_bandit", "door-close-v3"};
   std::vector<std::string> simulated = {"door-close-v3", "push-v3"};
-  for (const EnvironmentEntry* entry : Catalogue()) {
+  for (const EnvironmentEntry* entry : CompleteEnvironments()) {
     if (entry->suite == "Gymnasium v5") simulated.push_back(entry->name);
   }
   std::vector<Variant> variants;

@@ -29,7 +29,7 @@ TEST_CASE("parity: recorded episodes of every task are replayed to the agreed to
   if (folder != nullptr) return;
   CHECK(verified->tasks.size() == 61);
   // Nothing on MuJoCo is without a recording.
-  for (const EnvironmentEntry* entry : Catalogue()) {
+  for (const EnvironmentEntry* entry : CompleteEnvironments()) {
     INFO(entry->name);
     const auto environment = MakeEnvironment(entry->name, {}).value();
     if (dynamic_cast<MuJoCoEnvironment*>(environment.get()) == nullptr) continue;

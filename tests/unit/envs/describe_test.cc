@@ -63,7 +63,7 @@ TEST_CASE("describe: a page tells spaces, reward, chance, task, policies, camera
 }
 
 TEST_CASE("describe: every environment says what its numbers, rewards and draws are", "[unit]") {
-  for (const EnvironmentEntry* entry : Catalogue()) {
+  for (const EnvironmentEntry* entry : CompleteEnvironments()) {
     INFO(entry->name);
     CHECK_FALSE(entry->observation_help.empty());
     CHECK_FALSE(entry->reward_help.empty());

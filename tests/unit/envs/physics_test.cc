@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include <mujoco/mjxmacro.h>
@@ -140,6 +141,47 @@ TEST_CASE("physics: factors of 1 are the shared model, also after others", "[uni
   friction.friction.assign(shared->ngeom, 0.5);
   REQUIRE(sim.SetPhysics(friction).ok());
   CHECK(Differences(sim.model(), shared.get()) == std::vector<std::string>{"geom_friction"});
+}
+
+TEST_CASE("physics: a size changes what touches and nothing else", "[unit]") {
+  const auto shared = Scene(kScenes[0]);
+  Simulation sim(shared);
+  const int puck = mj_name2id(shared.get(), mjOBJ_GEOM, "objGeom");
+  REQUIRE(puck >= 0);
+  PhysicsFactors factors = PhysicsFactors::Nominal(*shared);
+  factors.size[puck] = 2;
+  REQUIRE(sim.SetPhysics(factors).ok());
+  CHECK(sim.physics_tag() == factors.Tag());
+  // "stat": what cameras look at.
+  CHECK(Differences(sim.model(), shared.get()) ==
+        std::vector<std::string>{"geom_size", "geom_aabb", "geom_rbound", "stat"});
+  for (int i = 0; i < 3; ++i)
+    CHECK(sim.model()->geom_size[3 * puck + i] == 2 * shared->geom_size[3 * puck + i]);
+  // It lies on the table with its new half height.
+  const auto height = [&](Simulation& one) {
+    one.ResetData();
+    one.Steps(400);
+    return one.data()->geom_xpos[3 * puck + 2];
+  };
+  Simulation plain(shared);
+  const double half = shared->geom_size[3 * puck + 1];
+  CHECK(std::abs(height(sim) - height(plain) - half) < 1e-3);
+}
+
+TEST_CASE("physics: those of a task and of a wrapper both hold", "[unit]") {
+  const auto shared = Scene(kScenes[0]);
+  Simulation both(shared), whole(shared);
+  const PhysicsFactors task = Draw(*shared, 0), wrapper = Draw(*shared, 1);
+  REQUIRE(both.SetTaskPhysics(task).ok());
+  CHECK(both.physics_tag() == task.Tag());
+  REQUIRE(both.SetPhysics(wrapper).ok());
+  REQUIRE(whole.SetPhysics(task * wrapper).ok());
+  CHECK(Differences(both.model(), whole.model()) == std::vector<std::string>{});
+  CHECK(both.physics_tag() == whole.physics_tag());
+  REQUIRE(both.SetPhysics(PhysicsFactors::Nominal(*shared)).ok());
+  CHECK(both.physics_tag() == task.Tag());
+  REQUIRE(both.SetTaskPhysics(PhysicsFactors::Nominal(*shared)).ok());
+  CHECK(both.physics_tag().empty());
 }
 
 }  // namespace

@@ -3,10 +3,12 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 
 #include "envs/assets.h"
 #include "envs/metaworld/scene.h"
 #include "tests/simulations.h"
+#include "tests/temp_folder.h"
 #include "tests/testing.h"
 
 namespace mentor::envs {
@@ -96,6 +98,52 @@ TEST_CASE("simulation: a model that does not load names file and remedy", "[unit
   CHECK(model.status().code() == absl::StatusCode::kFailedPrecondition);
   CHECK(std::string(model.status().message()).find("none.xml") != std::string::npos);
   CHECK(std::string(model.status().message()).find("deploy/install.sh") != std::string::npos);
+}
+
+// A box on a spring that a mocap body pulls.
+std::shared_ptr<const mjModel> Pulled(const std::string& option, const std::string& equality) {
+  const mentor::testing::TempFolder folder;
+  const std::string path = folder.path() / "pulled.xml";
+  std::ofstream(path)
+      << "<mujoco>" << option
+      << "<worldbody><geom type='plane' size='3 3 .1'/>"
+         "<body name='mocap' mocap='true' pos='0 0 1'><site name='grip'/></body>"
+         "<body name='box' pos='0 0 .5'><freejoint/><geom type='box' size='.1 .1 .1'/>"
+         "<site name='handle'/></body></worldbody><equality>"
+      << equality << "</equality></mujoco>";
+  const auto model = LoadModel(path, [](mjModel&) {});
+  INFO(model.status().ToString());
+  REQUIRE(model.ok());
+  return *model;
+}
+
+TEST_CASE("simulation: a forward pass is reused where a step is known to do no more", "[unit]") {
+  const std::string weld = "<weld body1='mocap' body2='box'/>";
+  CHECK(Simulation(Pulled("", weld)).reuses_forward());
+  for (const char* integrator : {"implicitfast", "implicit", "RK4"}) {
+    INFO(integrator);
+    CHECK_FALSE(Simulation(Pulled("<option integrator='" + std::string(integrator) + "'/>", weld))
+                    .reuses_forward());
+  }
+  CHECK(Simulation(Pulled("", "<connect body1='mocap' body2='box' anchor='0 0 0'/>"))
+            .reuses_forward());
+  for (const char* kind : {"connect", "weld"}) {
+    INFO(kind);
+    CHECK_FALSE(Simulation(Pulled("", "<" + std::string(kind) + " site1='grip' site2='handle'/>"))
+                    .reuses_forward());
+  }
+  // And what it then does has the bits of plain steps.
+  const auto model = Pulled("", "<connect body1='mocap' body2='box' anchor='0 0 0'/>");
+  Simulation reusing(model), plain(model);
+  for (int t = 0; t < 100; ++t) {
+    for (Simulation* sim : {&reusing, &plain}) {
+      sim->data()->mocap_pos[0] = 0.005 * t;
+      if (sim == &plain) sim->Touch();
+      sim->Steps(2);
+      sim->Forward();
+    }
+    REQUIRE(State(reusing) == State(plain));
+  }
 }
 
 }  // namespace

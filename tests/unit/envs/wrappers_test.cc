@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "common/exact_math.h"
-#include "envs/metaworld/settled_resets.h"
 #include "envs/mujoco_environment.h"
+#include "envs/settled_resets.h"
 #include "envs/wrapper.h"
 #include "tests/environments.h"
 #include "tests/specs.h"
@@ -285,7 +285,7 @@ TEST_CASE("domain_randomization: factors of 1 and no latency are the bits of the
 TEST_CASE("domain_randomization: remembered resets belong to their physics", "[unit]") {
   // The same goal: once remembered with nominal physics, once with those of lifetime 0, and both
   // again. A lighter or heavier arm settles elsewhere.
-  metaworld::SettledResets& resets = metaworld::SettledResets::Instance();
+  SettledResets& resets = SettledResets::Instance();
   resets.Clear();
   const v1::EnvironmentTask task = Task("push-v3", {});
   const auto plain = Make(task);

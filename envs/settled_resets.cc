@@ -1,6 +1,6 @@
-#include "envs/metaworld/settled_resets.h"
+#include "envs/settled_resets.h"
 
-namespace mentor::envs::metaworld {
+namespace mentor::envs {
 
 SettledResets& SettledResets::Instance() {
   static SettledResets resets;
@@ -39,4 +39,4 @@ size_t SettledResets::size() const {
   return entries_.size();
 }
 
-}  // namespace mentor::envs::metaworld
+}  // namespace mentor::envs

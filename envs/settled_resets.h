@@ -1,8 +1,8 @@
-// Settled resets of all environments of the process, by (task, rand_vec, goal visible, physics). A
-// reset is 250 simulator steps and a pure function of these four, so a later one may take the saved
-// state of an earlier one: same bits, a thousandth of the time. Beside them, under keys of their
-// own, the parts of resets that do not depend on the rand_vec (MetaWorldEnvironment::HandReset).
-// Bounded; thread-safe.
+// Settled resets of all environments of the process, by whatever they are a pure function of. One
+// of Meta-World is 250 simulator steps and a function of (task, rand_vec, goal visible, physics),
+// so a later one may take the saved state of an earlier one: same bits, a thousandth of the time.
+// Beside them, under keys of their own, the parts of resets that do not depend on the rand_vec
+// (MetaWorldEnvironment::HandReset) or on chance (mjcf::MjcfEnvironment). Bounded; thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 #include "common/mutex.h"
 
-namespace mentor::envs::metaworld {
+namespace mentor::envs {
 
 class SettledResets {
  public:
@@ -41,4 +41,4 @@ class SettledResets {
   uint64_t uses_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-}  // namespace mentor::envs::metaworld
+}  // namespace mentor::envs

@@ -1,0 +1,177 @@
+#include "envs/mjcf/bundle_model.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <string_view>
+#include <system_error>
+#include <thread>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/child_process.h"
+#include "common/installed.h"
+#include "common/printable.h"
+#include "envs/simulation.h"
+
+namespace mentor::envs::mjcf {
+namespace {
+
+constexpr char kProgram[] = "mentor-mjcf";
+constexpr size_t kWordsBytesMax = 2000;
+
+// Closes itself.
+class Descriptor {
+ public:
+  explicit Descriptor(int value = -1) : value_(value) {}
+  Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
+  Descriptor& operator=(Descriptor&&) = delete;
+  ~Descriptor() { Close(); }
+
+  int get() const { return value_; }
+  void Close() {
+    if (value_ >= 0) close(std::exchange(value_, -1));
+  }
+
+ private:
+  int value_;
+};
+
+absl::StatusOr<std::string> FindCompiler() {
+  std::vector<std::filesystem::path> places;
+  if (const char* value = std::getenv("MENTOR_MJCF"); value != nullptr && *value != '\0') {
+    places = {value};
+  } else {
+    const std::filesystem::path folder = ProgramFolder();
+    places = {folder / kProgram, folder.parent_path() / "bin" / kProgram};
+  }
+  for (const std::filesystem::path& place : places) {
+    std::error_code error;
+    if (std::filesystem::is_regular_file(place, error)) return place.string();
+  }
+  return absl::NotFoundError(absl::StrCat(
+      "the program ", kProgram, ", which compiles models, is not at ", places.back().string(),
+      "; install Mentor again, or set MENTOR_MJCF to its path"));
+}
+
+// The end of what the child says, until it closes its side.
+std::string LastWords(int descriptor) {
+  std::string words;
+  char buffer[4096];
+  for (;;) {
+    const ssize_t count = read(descriptor, buffer, sizeof(buffer));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    words.append(buffer, static_cast<size_t>(count));
+    if (words.size() > 2 * kWordsBytesMax) words.erase(0, words.size() - kWordsBytesMax);
+  }
+  while (!words.empty() && (words.back() == '\n' || words.back() == ' ')) words.pop_back();
+  if (words.size() > kWordsBytesMax) words = "..." + words.substr(words.size() - kWordsBytesMax);
+  return PrintableLines(words);
+}
+
+std::string Ending(int status, const CompilerLimits& limits) {
+  constexpr int kKilled = 128;
+  switch (status) {
+    case kKilled + 24:  // SIGXCPU
+      return absl::StrFormat("the compiler was ended after %d s of CPU time", limits.cpu_seconds);
+    case kKilled + 9:  // SIGKILL: by us, or by a machine without memory.
+      return absl::StrFormat(
+          "the compiler was ended: it took longer than %d s or more memory than "
+          "there is",
+          static_cast<int>(limits.wall.count()));
+    default:
+      if (status > kKilled)
+        return absl::StrFormat("the compiler crashed (signal %d)", status - kKilled);
+      return "";
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bundle,
+                                                            const std::string& file,
+                                                            const CompilerLimits& limits) {
+  MENTOR_ASSIGN_OR_RETURN(const std::string program, FindCompiler());
+  const auto bad = [&file](const std::string& what) {
+    return absl::InvalidArgumentError(absl::StrCat("model '", file, "': ", what));
+  };
+  Descriptor compiled(memfd_create("mentor-mjcf", MFD_CLOEXEC));
+  int ends[2];
+  if (compiled.get() < 0 || pipe2(ends, O_CLOEXEC) != 0)
+    return absl::UnavailableError(absl::StrCat("cannot compile a model: ", std::strerror(errno)));
+  Descriptor words_in(ends[0]), words_out(ends[1]);
+
+  // It writes the model to what it has as its input: one descriptor more than programs have.
+  MENTOR_ASSIGN_OR_RETURN(
+      const std::unique_ptr<ChildProcess> child,
+      ChildProcess::Start(
+          {.command = {program, std::filesystem::absolute(bundle.folder()).string(), file,
+                       absl::StrCat(limits.memory_bytes), absl::StrCat(limits.cpu_seconds),
+                       absl::StrCat(limits.model_bytes)},
+           .folder = "/",
+           .input = compiled.get(),
+           .output = words_out.get(),
+           .group = true}));
+  words_out.Close();
+  std::string words;
+  std::jthread listener([&words, descriptor = words_in.get()] { words = LastWords(descriptor); });
+  MENTOR_ASSIGN_OR_RETURN(const int status, child->Wait(limits.wall));
+  listener.join();
+
+  if (status != 0) {
+    std::string why = Ending(status, limits);
+    if (!why.empty() && !words.empty()) why += "; its last words: ";
+    why += words;
+    return bad(why.empty() ? absl::StrCat("the compiler ended with ", status) : why);
+  }
+  struct stat facts = {};
+  if (fstat(compiled.get(), &facts) != 0 || facts.st_size <= 0) return bad("nothing was compiled");
+  if (static_cast<uint64_t>(facts.st_size) > limits.model_bytes) {
+    return bad(absl::StrCat("has ", facts.st_size, " bytes when compiled; at most ",
+                            limits.model_bytes, " are taken"));
+  }
+  absl::StatusOr<std::shared_ptr<const mjModel>> model =
+      LoadCompiledModel(absl::StrCat("/proc/self/fd/", compiled.get()));
+  if (!model.ok()) return bad(std::string(model.status().message()));
+  if (const absl::Status size = CheckModelSize(**model); !size.ok())
+    return bad(std::string(size.message()));
+  return model;
+}
+
+absl::Status CheckModelSize(const mjModel& m) {
+  struct Bound {
+    const char* what;
+    double value, most;
+  };
+  const Bound bounds[] = {{"bodies", static_cast<double>(m.nbody), 10'000},
+                          {"geoms", static_cast<double>(m.ngeom), 20'000},
+                          {"degrees of freedom", static_cast<double>(m.nv), 1'000},
+                          {"actuators", static_cast<double>(m.nu), 1'000},
+                          {"sensor numbers", static_cast<double>(m.nsensordata), 10'000},
+                          {"constraints (njmax)", static_cast<double>(m.njmax), 100'000},
+                          {"contacts (nconmax)", static_cast<double>(m.nconmax), 100'000},
+                          {"bytes of simulation memory (size memory=)",
+                           static_cast<double>(m.narena), 256.0 * (1 << 20)}};
+  std::vector<std::string> wrong;
+  for (const Bound& bound : bounds) {
+    if (!(bound.value <= bound.most))
+      wrong.push_back(
+          absl::StrFormat("%.0f %s, at most %.0f", bound.value, bound.what, bound.most));
+  }
+  if (m.nplugin > 0) wrong.emplace_back("plugins, which are not loaded here");
+  if (!(m.opt.timestep >= 1e-6 && m.opt.timestep <= 1))
+    wrong.push_back(absl::StrFormat("a timestep of %g s, give 1e-6 to 1", m.opt.timestep));
+  if (m.nv == 0) wrong.emplace_back("no joints, so that nothing moves");
+  if (wrong.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("has ", absl::StrJoin(wrong, "; ")));
+}
+
+}  // namespace mentor::envs::mjcf

@@ -1,0 +1,42 @@
+// Environment mjcf: a MuJoCo model and a task that an experiment brings (docs/own_tasks.md).
+#include "common/check.h"
+#include "envs/environment.h"
+#include "envs/mjcf/mjcf_environment.h"
+
+namespace mentor::envs::mjcf {
+namespace {
+
+v1::EnvironmentTask DrawOwnTask(const OptionValues& options, const RandomStream& random,
+                                uint32_t index) {
+  v1::EnvironmentTask task;
+  task.set_environment("mjcf");
+  // Without the bundle a task of no parameters, which the environment, if there is one, refuses.
+  const auto plan = FindPlan(options.Text("bundle"));
+  if (!plan.ok()) return task;
+  const std::vector<double> vector = (*plan)->Draw(random, index);
+  task.mutable_parameters()->Add(vector.begin(), vector.end());
+  return task;
+}
+
+const RegisterEnvironment kRegister({
+    .name = "mjcf",
+    .summary = "A task of your own in a MuJoCo model, without C++: a bundle.",
+    .options = {BundleOption("bundle",
+                             "The folder with the model and task.txtpb, by what is in it; on a "
+                             "command line its path.")},
+    .make = [](const OptionValues& options) -> absl::StatusOr<std::unique_ptr<Environment>> {
+      MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const Plan> plan, FindPlan(options.Text("bundle")));
+      return std::make_unique<MjcfEnvironment>(std::move(plan));
+    },
+    .draw_task = DrawOwnTask,
+    .task_help = "parameters: those of the bundle, in its order; drawn uniformly from their ranges",
+    .observation_help = "what the bundle says",
+    .reward_help = "a sum of the bundle's terms, which are in info",
+    .random_help = "what the bundle draws at a reset, by the key of the episode",
+    .source = "MuJoCo's MJCF; docs/own_tasks.md",
+    .suite = "Brought along",
+    .brought = true,
+});
+
+}  // namespace
+}  // namespace mentor::envs::mjcf

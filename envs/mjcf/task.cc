@@ -1,0 +1,230 @@
+// What can be said of a task without its model.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_join.h>
+
+#include "common/spec/ranges.h"
+#include "common/spec/text.h"
+#include "envs/mjcf/plan.h"
+
+namespace mentor::envs::mjcf {
+namespace {
+
+using Numbers = google::protobuf::RepeatedField<double>;
+
+std::string Entry(const char* list, int index, const char* field = "") {
+  return absl::StrCat(list, "[", index, "]", *field == '\0' ? "" : ".", field);
+}
+
+bool IsWord(std::string_view name) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+  constexpr std::string_view kAll =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+  return !name.empty() && kLetters.find(name[0]) != kLetters.npos &&
+         name.find_first_not_of(kAll) == name.npos;
+}
+
+// Names that a task gives: words, each once.
+class GivenNames {
+ public:
+  explicit GivenNames(Violations* violations) : violations_(violations) {}
+
+  void Add(const std::string& field, const std::string& name) {
+    static const std::set<std::string> taken = {"action", "time", "step", "dt", "pi"};
+    if (name.empty()) return;  // Its absence has been said.
+    if (!IsWord(name)) {
+      violations_->Add(field, "is '" + name + "'; give a word of letters, digits and '_'");
+    } else if (taken.contains(name)) {
+      violations_->Add(field, "is '" + name + "', which has a meaning already; give another name");
+    } else if (!names_.insert(name).second) {
+      violations_->Add(field, "is '" + name + "', which is there already; give another name");
+    }
+  }
+
+ private:
+  Violations* const violations_;
+  std::set<std::string> names_;
+};
+
+// Exactly one, or at most one, of the fields that are set.
+template <size_t N>
+void CheckChoice(const std::string& field,
+                 const std::array<std::pair<const char*, bool>, N>& fields, bool required,
+                 Violations* violations) {
+  std::vector<std::string> all, set;
+  for (const auto& [name, is_set] : fields) {
+    all.emplace_back(name);
+    if (is_set) set.emplace_back(name);
+  }
+  if (set.size() > 1) {
+    violations->Add(field, absl::StrCat("has ", absl::StrJoin(set, " and "), "; give one of them"));
+  } else if (required && set.empty()) {
+    violations->Add(field, absl::StrCat("says nothing; give one of ", absl::StrJoin(all, ", ")));
+  }
+}
+
+// low and high of the same length, in order. least, most: legal lengths.
+void CheckBounds(const std::string& field, const Numbers& low, const Numbers& high, int least,
+                 int most, bool ordered, Violations* violations) {
+  if (low.size() != high.size()) {
+    violations->Add(field + ".high", absl::StrCat("has ", high.size(), " numbers, low has ",
+                                                  low.size(), "; give as many"));
+    return;
+  }
+  if (low.size() < least || low.size() > most) {
+    violations->Add(field + ".low", absl::StrCat("has ", low.size(), " numbers; give ", least,
+                                                 most > least ? absl::StrCat(" to ", most) : "",
+                                                 ", and as many of high"));
+    return;
+  }
+  for (int i = 0; ordered && i < low.size(); ++i) {
+    if (low[i] <= high[i] || !std::isfinite(low[i]) || !std::isfinite(high[i])) continue;
+    violations->Add(absl::StrCat(field, ".low[", i, "]"),
+                    absl::StrCat("is ", low[i], ", greater than high[", i, "], ", high[i],
+                                 "; give low <= high"));
+  }
+}
+
+void CheckLength(const std::string& field, const Numbers& numbers, std::initializer_list<int> legal,
+                 Violations* violations) {
+  if (std::find(legal.begin(), legal.end(), numbers.size()) != legal.end()) return;
+  std::vector<std::string> lengths;
+  for (const int length : legal) lengths.push_back(length == 0 ? "none" : absl::StrCat(length));
+  violations->Add(field, absl::StrCat("has ", numbers.size(), " numbers; give ",
+                                      absl::StrJoin(lengths, " or ")));
+}
+
+void CheckParts(const v1::MjcfTask& task, Violations* violations) {
+  constexpr int kSizeMax = 100;
+  for (int i = 0; i < task.quantity_size(); ++i) {
+    const v1::MjcfQuantity& q = task.quantity(i);
+    CheckChoice(Entry("quantity", i),
+                std::array<std::pair<const char*, bool>, 6>{{{"body", q.has_body()},
+                                                             {"site", q.has_site()},
+                                                             {"geom", q.has_geom()},
+                                                             {"joint", q.has_joint()},
+                                                             {"sensor", q.has_sensor()},
+                                                             {"actuator", q.has_actuator()}}},
+                /*required=*/true, violations);
+  }
+  for (int i = 0; i < task.observation_size(); ++i) {
+    const v1::MjcfObservation& o = task.observation(i);
+    CheckChoice(Entry("observation", i),
+                std::array<std::pair<const char*, bool>, 8>{{{"sensor", o.has_sensor()},
+                                                             {"qpos", o.has_qpos()},
+                                                             {"qvel", o.has_qvel()},
+                                                             {"position", o.has_position()},
+                                                             {"orientation", o.has_orientation()},
+                                                             {"expression", o.has_expression()},
+                                                             {"parameter", o.has_parameter()},
+                                                             {"zeros", o.has_zeros()}}},
+                /*required=*/true, violations);
+    if (o.low_size() + o.high_size() > 0) {
+      CheckBounds(Entry("observation", i), o.low(), o.high(), 1, kSizeMax, /*ordered=*/true,
+                  violations);
+    }
+  }
+  for (int i = 0; i < task.parameter_size(); ++i) {
+    const v1::MjcfParameter& p = task.parameter(i);
+    const std::string field = Entry("parameter", i);
+    CheckChoice(field,
+                std::array<std::pair<const char*, bool>, 8>{{{"body", p.has_body()},
+                                                             {"site", p.has_site()},
+                                                             {"mocap", p.has_mocap()},
+                                                             {"joint", p.has_joint()},
+                                                             {"mass", p.has_mass()},
+                                                             {"friction", p.has_friction()},
+                                                             {"size", p.has_size()},
+                                                             {"damping", p.has_damping()}}},
+                /*required=*/false, violations);
+    const bool point = p.has_body() || p.has_site() || p.has_mocap();
+    const bool field_of_model = p.has_mass() || p.has_friction() || p.has_size() || p.has_damping();
+    CheckBounds(field, p.low(), p.high(), point ? 2 : 1,
+                point            ? 3
+                : p.has_joint()  ? 7
+                : field_of_model ? 1
+                                 : kSizeMax,
+                /*ordered=*/true, violations);
+    for (int k = 0; field_of_model && k < p.low_size(); ++k) {
+      if (p.low(k) > 0) continue;
+      violations->Add(field + ".low", absl::StrCat("is ", p.low(k), "; give numbers above 0"));
+    }
+    if (p.after_settling() && !p.has_joint() && !p.has_mocap()) {
+      violations->Add(field + ".after_settling",
+                      "is for a joint or a mocap body; leave it out, or write one of these");
+    }
+  }
+  if (task.has_action()) {
+    const v1::MjcfAction& action = task.action();
+    if (!(action.low() < action.high())) {
+      violations->Add("action.low", absl::StrCat("is ", action.low(), ", high is ", action.high(),
+                                                 "; give low < high"));
+    }
+    if (action.has_mocap()) {
+      const v1::MjcfMocap& mocap = action.mocap();
+      CheckLength("action.mocap.scale", mocap.scale(), {1, 3}, violations);
+      CheckLength("action.mocap.low", mocap.low(), {0, 3}, violations);
+      CheckLength("action.mocap.high", mocap.high(), {0, 3}, violations);
+      CheckLength("action.mocap.start", mocap.start(), {0, 3}, violations);
+      CheckLength("action.mocap.orientation", mocap.orientation(), {0, 4}, violations);
+    }
+    for (int i = 0; i < action.actuator_size(); ++i) {
+      const v1::MjcfActuator& actuator = action.actuator(i);
+      CheckChoice(Entry("action.actuator", i),
+                  std::array<std::pair<const char*, bool>, 2>{
+                      {{"name", actuator.has_name()}, {"index", actuator.has_index()}}},
+                  /*required=*/true, violations);
+      if (actuator.has_gain() && !std::isfinite(actuator.gain()))
+        violations->Add(Entry("action.actuator", i, "gain"), "is not finite; give a number");
+    }
+    if (!action.has_mocap() && action.actuator_size() == 0)
+      violations->Add("action", "moves nothing; give a mocap body or actuators");
+  } else {
+    violations->Add("action", "is missing; give action { actuator { name: \"...\" } }");
+  }
+  for (int i = 0; i < task.reset().noise_size(); ++i) {
+    const v1::MjcfNoise& noise = task.reset().noise(i);
+    const std::string field = Entry("reset.noise", i);
+    CheckChoice(
+        field,
+        std::array<std::pair<const char*, bool>, 3>{
+            {{"qpos", noise.has_qpos()}, {"qvel", noise.has_qvel()}, {"body", noise.has_body()}}},
+        /*required=*/true, violations);
+    CheckBounds(field, noise.low(), noise.high(), 1, kSizeMax, /*ordered=*/!noise.normal(),
+                violations);
+    if (noise.has_body() && noise.after_settling()) {
+      violations->Add(field + ".after_settling",
+                      "is for joints; leave it out: a body has its place before anything settles");
+    }
+  }
+  if (task.observation_size() == 0)
+    violations->Add("observation", "is missing; say what the agent sees");
+  if (task.reward_size() == 0)
+    violations->Add("reward", "is missing; give reward { name: \"...\" expression: \"...\" }");
+}
+
+}  // namespace
+
+v1::MjcfTask ReadTask(std::string_view text, Violations* violations) {
+  v1::MjcfTask task;
+  spec::ParseText(text, &task, violations, kTaskFile);
+  spec::CheckRanges(task, violations);
+  GivenNames names(violations);
+  for (int i = 0; i < task.quantity_size(); ++i)
+    names.Add(Entry("quantity", i, "name"), task.quantity(i).name());
+  for (int i = 0; i < task.parameter_size(); ++i)
+    names.Add(Entry("parameter", i, "name"), task.parameter(i).name());
+  for (int i = 0; i < task.value_size(); ++i)
+    names.Add(Entry("value", i, "name"), task.value(i).name());
+  for (int i = 0; i < task.reward_size(); ++i)
+    names.Add(Entry("reward", i, "name"), task.reward(i).name());
+  CheckParts(task, violations);
+  return task;
+}
+
+}  // namespace mentor::envs::mjcf

@@ -1,0 +1,42 @@
+// dm_control's tolerance: 1 while a number lies between two bounds, less and less outside.
+// Immutable; threads may share.
+#pragma once
+
+#include <string_view>
+#include <utility>
+
+namespace mentor::envs {
+
+// How it falls with the share s of the margin by which the number lies outside. The first four
+// never reach 0.
+enum class Sigmoid {
+  kGaussian,    // exp(-(k s)^2 / 2)
+  kHyperbolic,  // 1 / cosh(k s)
+  kLongTail,    // 1 / ((k s)^2 + 1)
+  kReciprocal,  // 1 / (|k s| + 1)
+  kLinear,      // 1 - k s
+  kQuadratic,   // 1 - (k s)^2
+  kCosine,      // (1 + cos(pi k s)) / 2
+  kTanhSquared  // 1 - tanh(k s)^2
+};
+inline constexpr std::pair<std::string_view, Sigmoid> kSigmoids[] = {
+    {"gaussian", Sigmoid::kGaussian},  {"hyperbolic", Sigmoid::kHyperbolic},
+    {"long_tail", Sigmoid::kLongTail}, {"reciprocal", Sigmoid::kReciprocal},
+    {"linear", Sigmoid::kLinear},      {"quadratic", Sigmoid::kQuadratic},
+    {"cosine", Sigmoid::kCosine},      {"tanh_squared", Sigmoid::kTanhSquared}};
+
+class Tolerance {
+ public:
+  // Is value_at_margin at the margin: above 0 and below 1; linear, quadratic and cosine take 0,
+  // too.
+  explicit Tolerance(Sigmoid sigmoid, double value_at_margin = 0.1);
+
+  // NaN for a negative margin; with a margin of 0 it is 0 outside.
+  double operator()(double x, double low, double high, double margin) const;
+
+ private:
+  Sigmoid sigmoid_;
+  double k_;
+};
+
+}  // namespace mentor::envs

@@ -1,0 +1,115 @@
+"""Tasks of one's own, by the command line: a folder with a model and task.txtpb is checked, shown
+and drawn, and trained on, in one process and in a service whose actors are killed and lose their
+caches."""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import unittest
+
+from harness import ClusterTest, sets
+
+BUNDLES = pathlib.Path(__file__).resolve().parents[2] / "deploy/bundles"
+UPDATES = 6
+RUN = sets(
+    "benchmark.name=single",
+    "benchmark.environment=mjcf",
+    "lifetime.steps_per_iteration=150",
+    "evaluation.goals=1",
+    "evaluation.lifetimes_per_goal=2",
+    f"rule.outer_updates={UPDATES}",
+)
+
+
+class CommandsTest(ClusterTest):
+    def bundle(self, name="reacher"):
+        folder = self.folder / name
+        shutil.copytree(BUNDLES / name, folder)
+        return folder
+
+    def test_check_says_what_is_kept(self):
+        folder = self.bundle()
+        said = self.run_to_end("mentor", "env", "check", folder)
+        self.assertNotIn("BROKEN", said)
+        self.assertEqual(said.count("kept"), 7, said)
+        self.assertIn("steps a second", said)
+        said = self.run_to_end(
+            "mentor", "env", "check", folder, "--json", "--wrapper", "time_feature"
+        )
+        report = json.loads(said)
+        self.assertTrue(report["kept"])
+        self.assertGreater(report["steps_per_second"], 1000)
+
+    def test_check_says_what_is_broken(self):
+        folder = self.bundle()
+        task = folder / "task.txtpb"
+        task.write_text(
+            task.read_text() + 'reward { name: "late" expression: "1 / (step - 30)" }\n'
+        )
+        said = self.run_to_end("mentor", "env", "check", folder, code=1)
+        self.assertIn("BROKEN        sizes, finite numbers", said)
+        self.assertIn("reward 'late' of the bundle: a division by zero", said)
+        self.assertIn("in step 30", said)
+
+    def test_what_is_wrong_with_a_task_is_said_at_once(self):
+        folder = self.bundle()
+        task = folder / "task.txtpb"
+        task.write_text(
+            task.read_text().replace('name: "tip"', 'name: "tipp"').replace("joint1", "join1")
+        )
+        said = self.run_to_end("mentor", "env", "check", folder, code=2)
+        self.assertIn("unknown name 'tip'", said)
+        self.assertIn("did you mean 'joint1'", said)
+        (folder / "reacher.xml").write_text("<mujoco><worldbody><geom/></worldbody></mujoco>")
+        said = self.run_to_end("mentor", "env", "show", folder, code=2)
+        self.assertIn("model 'reacher.xml'", said)
+
+    def test_show_and_render(self):
+        folder = self.bundle()
+        said = self.run_to_end("mentor", "env", "show", folder)
+        self.assertIn("Bring the tip of a two-link arm to a target.", said)
+        self.assertIn("reward_dist: -dist(tip, goal)", said)
+        self.assertIn("10 numbers", said)
+        out = self.folder / "task.png"
+        said = self.run_to_end("mentor", "env", "render", folder, "--out", out, "--frames", 2)
+        self.assertIn("random policy", said)
+        self.assertTrue(out.read_bytes().startswith(b"\x89PNG"))
+
+    def test_examples_are_put_together(self):
+        subprocess.run(
+            [BUNDLES / "assemble.py", "reach", self.folder / "reach"], check=True, timeout=60
+        )
+        said = self.run_to_end("mentor", "env", "check", self.folder / "reach")
+        self.assertNotIn("BROKEN", said)
+
+
+class TrainingTest(ClusterTest):
+    def test_one_hash_wherever_it_runs(self):
+        bundle = BUNDLES / "inverted_pendulum"
+        alone = self.run_hash(self.folder / "alone", *RUN, "--bundle", bundle)
+        again = self.run_hash(
+            self.folder / "again", *RUN, "--bundle", bundle, "--actors", 2, "--threads", 2
+        )
+        self.assertEqual(again, alone)
+
+        state = self.folder / "state"
+        _, address = self.start_meta_learner(state)
+        said = self.mentorctl(address, "bundles", "push", bundle)
+        name = re.search("sha256:[0-9a-f]{64}", said).group()
+        caches = [self.folder / "cache-0", self.folder / "cache-1"]
+        _, learner_address = self.start_learner(address)
+        actors = [self.start_actor(learner_address, 1, "--bundle_cache", cache) for cache in caches]
+        self.create_experiment(address, "own", *RUN, *sets(f"benchmark.bundle={name}"))
+        self.wait_for_checkpoints(state, 1)
+        actors[0].kill()
+        shutil.rmtree(caches[0], ignore_errors=True)
+        self.start_actor(learner_address, 1, "--bundle_cache", caches[0])
+        actors[1].kill()
+        self.wait_for_state(address, "own", "STATE_SUCCEEDED")
+        self.assertEqual(self.hash(state), alone)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,176 @@
+// The checks of promises find those that are broken: environments that break one each.
+#include "envs/check.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "common/check.h"
+#include "envs/state_codec.h"
+#include "tests/testing.h"
+#include "tests/text.h"
+
+namespace mentor::envs {
+namespace {
+
+using mentor::testing::Contains;
+
+enum class Flaw {
+  kNone,
+  kCountsResets,   // A generator of its own.
+  kForgetsSpeed,   // The state is not everything.
+  kInfinite,       // Numbers that are not finite.
+  kEndsEarly,      // Though independent episodes have all their steps.
+  kTakesAnything,  // Bad calls are not refused.
+  kTakesStates,    // Nor are bad states.
+  kCannotSave,     // Says so.
+};
+
+constexpr int kSteps = 20;
+
+// A point that is pushed.
+class Point : public Environment {
+ public:
+  explicit Point(Flaw flaw) : flaw_(flaw) {
+    info_ = {.name = "point", .summary = "", .observation_size = 2, .action_size = 1};
+    info_.episode_steps = kSteps;
+    info_.saves_state = flaw != Flaw::kCannotSave;
+  }
+  const EnvironmentInfo& info() const override { return info_; }
+  absl::Status SetTask(const v1::EnvironmentTask& task) override {
+    if (flaw_ != Flaw::kTakesAnything) {
+      MENTOR_RETURN_IF_ERROR(CheckTaskName(task, info_));
+      if (task.parameters_size() != 0) return absl::InvalidArgumentError("takes none");
+    }
+    has_task_ = true;
+    steps_ = -1;
+    return absl::OkStatus();
+  }
+  absl::Status Reset(const RandomStream& random, uint32_t episode,
+                     std::span<double> observation) override {
+    MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
+    if (!has_task_) return absl::FailedPreconditionError("Reset before SetTask");
+    static std::atomic<int> resets = 0;
+    place_ = random.Uniform(episode, 0);
+    if (flaw_ == Flaw::kCountsResets) place_ += ++resets;
+    speed_ = 0;
+    steps_ = 0;
+    Show(observation);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<StepOutcome> Step(std::span<const float> action,
+                                   std::span<double> observation) override {
+    if (flaw_ != Flaw::kTakesAnything) {
+      MENTOR_RETURN_IF_ERROR(CheckObservation(info_, observation));
+      MENTOR_RETURN_IF_ERROR(CheckStep(info_, steps_, action));
+    }
+    speed_ += 0.1 * action[0];
+    place_ += speed_;
+    if (flaw_ == Flaw::kInfinite && steps_ == 7) place_ = 1 / (place_ - place_);
+    ++steps_;
+    if (observation.size() == 2) Show(observation);
+    return StepOutcome{.reward = place_,
+                       .terminated = flaw_ == Flaw::kEndsEarly && steps_ == 9,
+                       .truncated = steps_ == kSteps};
+  }
+  std::string SaveState() const override {
+    const double numbers[] = {place_, flaw_ == Flaw::kForgetsSpeed ? 0 : speed_,
+                              static_cast<double>(steps_)};
+    return EncodeState("point", numbers);
+  }
+  absl::Status RestoreState(std::string_view state, std::span<double> observation) override {
+    if (!info_.saves_state) return absl::UnimplementedError("saves no states");
+    std::vector<double> numbers;
+    const absl::Status status = DecodeState("point", state, 3, 3, &numbers);
+    if (!status.ok()) return flaw_ == Flaw::kTakesStates ? absl::OkStatus() : status;
+    place_ = numbers[0];
+    speed_ = numbers[1];
+    if (!(numbers[2] >= 0 && numbers[2] <= kSteps && numbers[2] == std::floor(numbers[2])))
+      return absl::InvalidArgumentError("steps");
+    steps_ = static_cast<int>(numbers[2]);
+    Show(observation);
+    return absl::OkStatus();
+  }
+
+ private:
+  void Show(std::span<double> observation) const {
+    observation[0] = place_;
+    observation[1] = steps_;
+  }
+
+  const Flaw flaw_;
+  EnvironmentInfo info_;
+  bool has_task_ = false;
+  double place_ = 0, speed_ = 0;
+  int steps_ = -1;
+};
+
+Subject Of(Flaw flaw) {
+  return {.name = "point",
+          .make = [flaw]() -> absl::StatusOr<std::unique_ptr<Environment>> {
+            return std::make_unique<Point>(flaw);
+          },
+          .task =
+              [](uint32_t) {
+                v1::EnvironmentTask task;
+                task.set_environment("point");
+                return task;
+              }};
+}
+
+// The promises that are broken, in words.
+std::vector<std::string> Broken(Flaw flaw) {
+  const Subject subject = Of(flaw);
+  const CheckReport report = CheckEnvironment(
+      subject, [&] { return absl::StatusOr<std::string>(EpisodeDigest(subject)); });
+  std::vector<std::string> broken;
+  for (const Promise& promise : report.promises) {
+    if (!promise.complaints.empty()) broken.push_back(promise.what);
+    for (const std::string& complaint : promise.complaints) CHECK(Contains(report.text, complaint));
+  }
+  CHECK(report.kept() == broken.empty());
+  CHECK(Contains(report.text, "BROKEN") == !broken.empty());
+  return broken;
+}
+
+bool Starts(const std::vector<std::string>& broken, const std::string& with) {
+  return std::any_of(broken.begin(), broken.end(),
+                     [&](const std::string& what) { return what.starts_with(with); });
+}
+
+TEST_CASE("check: each broken promise is found, and no other one", "[unit]") {
+  CHECK(Broken(Flaw::kNone).empty());
+  CHECK(Starts(Broken(Flaw::kCountsResets), "the same bits in two runs"));
+  CHECK(Starts(Broken(Flaw::kCountsResets), "the same bits in another process"));
+  CHECK(Broken(Flaw::kForgetsSpeed) ==
+        std::vector<std::string>{"save points: a saved episode goes on bit for bit"});
+  CHECK(Starts(Broken(Flaw::kInfinite), "sizes, finite numbers"));
+  CHECK(Starts(Broken(Flaw::kEndsEarly), "sizes, finite numbers"));
+  CHECK(Starts(Broken(Flaw::kTakesStates), "states that are cut"));
+  CHECK(CheckBadCalls(Of(Flaw::kTakesAnything)).size() >= 4);
+  CHECK(CheckManySteps(Of(Flaw::kNone), 100).empty());
+  CHECK(CheckManySteps(Of(Flaw::kInfinite), 100).size() == 1);
+}
+
+TEST_CASE("check: what is not promised is not asked for", "[unit]") {
+  const Subject subject = Of(Flaw::kCannotSave);
+  const CheckReport report = CheckEnvironment(
+      subject, [&] { return absl::StatusOr<std::string>(EpisodeDigest(subject)); });
+  CHECK(report.kept());
+  CHECK(Contains(report.text, "not promised  save points"));
+}
+
+TEST_CASE("check: another process with other bits, or without an answer, breaks a promise",
+          "[unit]") {
+  const CheckReport other =
+      CheckEnvironment(Of(Flaw::kNone), [] { return absl::StatusOr<std::string>("0000"); });
+  CHECK_FALSE(other.kept());
+  CHECK(Contains(other.text, "an episode in another process has other bits"));
+  const CheckReport silent = CheckEnvironment(Of(Flaw::kNone), [] {
+    return absl::StatusOr<std::string>(absl::AbortedError("ended with 3"));
+  });
+  CHECK(Contains(silent.text, "ended with 3"));
+}
+
+}  // namespace
+}  // namespace mentor::envs
