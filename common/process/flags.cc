@@ -1,8 +1,14 @@
 #include "common/process/flags.h"
 
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
+#include <absl/strings/str_format.h>
+#include <unistd.h>
 
 #include "common/failpoint.h"
 #include "common/log.h"
@@ -56,6 +62,48 @@ void AddRateLimitFlags(CLI::App* app, rpc::RateLimiter::Options* options) {
       ->check(CLI::Range(0.0, 1e6))
       ->default_str("100")
       ->group("Security");
+}
+
+BundleCache::Options BundleFlags::CacheOptions() const {
+  namespace fs = std::filesystem;
+  BundleCache::Options options{.folder = folder, .bytes_max = megabytes * 1'000'000};
+  if (!folder.empty()) return options;
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  const char* const home = std::getenv("HOME");
+  std::error_code ignored;
+  if (cache != nullptr && *cache == '/') {
+    options.folder = fs::path(cache) / "mentor" / "bundles";
+  } else if (home != nullptr && *home == '/' && std::string_view(home) != "/") {
+    options.folder = fs::path(home) / ".cache" / "mentor" / "bundles";
+  } else {
+    options.folder =
+        fs::temp_directory_path(ignored) / absl::StrFormat("mentor-bundles-%d", getuid());
+  }
+  return options;
+}
+
+void AddBundleFlags(CLI::App* app, BundleFlags* flags) {
+  app->add_option("--bundle_cache", flags->folder,
+                  "Folder for bundles of experiments, which processes of one machine may share "
+                  "(default: mentor/bundles in XDG_CACHE_HOME or ~/.cache)")
+      ->group("Bundles");
+  app->add_option("--bundle_cache_mb", flags->megabytes,
+                  "Size of that folder, MB, beyond which what was used longest ago goes")
+      ->check(CLI::Range(1, 100'000'000))
+      ->group("Bundles")
+      ->capture_default_str();
+}
+
+void AddHostFlags(CLI::App* app, HostFlags* flags) {
+  app->add_option("--host", flags->hosts,
+                  "NAME=COMMAND of a program that simulates environments, for instance "
+                  "gym='python3 -m mentor_env'; no shell sees it (again and again for several)")
+      ->group("Hosts");
+  app->add_option("--host_timeout_s", flags->timeout_s,
+                  "Seconds within which a host answers; one that does not is ended")
+      ->check(CLI::Range(1, 3600))
+      ->group("Hosts")
+      ->capture_default_str();
 }
 
 void AddCommonFlags(CLI::App* app, CommonFlags* flags) {

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <absl/status/status.h>
 
+#include "common/bundle_cache.h"
 #include "common/metrics.h"
 #include "common/process/process.h"
 #include "common/rpc/channel.h"
@@ -62,6 +64,24 @@ enum class Side { kClient, kServer, kBoth };
 
 void AddSecurityFlags(CLI::App* app, SecurityFlags* flags, Side side);
 void AddRateLimitFlags(CLI::App* app, rpc::RateLimiter::Options* options);
+
+// Where a process keeps the bundles that it fetches (docs/operating.md#bundles).
+struct BundleFlags {
+  std::string folder = {};  // Empty: see CacheOptions.
+  uint64_t megabytes = 2000;
+
+  BundleCache::Options CacheOptions() const;
+};
+
+void AddBundleFlags(CLI::App* app, BundleFlags* flags);
+
+// Programs that simulate environments (docs/own_environments.md).
+struct HostFlags {
+  std::vector<std::string> hosts = {};  // "NAME=COMMAND"
+  int timeout_s = 60;
+};
+
+void AddHostFlags(CLI::App* app, HostFlags* flags);
 
 struct CommonFlags {
   std::string log_format = "json";

@@ -8,6 +8,8 @@
 #include <memory>
 #include <numbers>
 
+#include "learner/signals/signal_columns.h"
+
 namespace mentor::learner {
 namespace {
 
@@ -97,6 +99,16 @@ const RegisterSignal kRegister({
       return std::make_unique<LinearNetwork>(context, options);
     },
 });
+
+// What exports say of its input; leave it out where there is nothing to say.
+const RegisterSignalColumns kColumns("linear",
+                                     [](const SignalContext& context, const OptionValues&) {
+                                       std::vector<SignalColumn> columns = StepColumns(context);
+                                       AddOutcomeColumns(context.input, "", "", &columns);
+                                       columns.push_back({.name = "prev_done"});
+                                       columns.push_back({.name = "bias", .how = "always 1"});
+                                       return columns;
+                                     });
 
 }  // namespace
 }  // namespace mentor::learner

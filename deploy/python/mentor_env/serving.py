@@ -1,0 +1,204 @@
+"""Answers an actor's questions (environment_host.proto), one after another, until it is told to
+end or the actor is gone."""
+
+from __future__ import annotations
+
+import functools
+import mmap
+import os
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from mentor_env.environment import Environment, Facts, Refused
+from mentor_env.v1 import environment_host_pb2 as wire
+
+PROTOCOL_VERSION = 1
+MESSAGE_BYTES_MAX = (4 << 20) + 65536
+_HEADER = struct.Struct("<I")
+_OUTCOME = struct.Struct("<d3B")
+
+
+def _frame(message: wire.HostRequest | wire.HostReply) -> bytes:
+    body = message.SerializeToString(deterministic=True)
+    return _HEADER.pack(len(body)) + body
+
+
+# The two messages of each step, which have no content.
+_STEP = _frame(wire.HostRequest(step=wire.StepEpisode()))
+_DONE = _frame(wire.HostReply(done=wire.Done()))
+
+
+def _plain(text: str) -> str:
+    """One line of printable ASCII."""
+    return "".join(c if " " <= c <= "~" else " " for c in text)[:1500]
+
+
+def _facts_message(facts: Facts) -> wire.EnvironmentFacts:
+    return wire.EnvironmentFacts(
+        name=facts.name,
+        observation_size=facts.observation_size,
+        action_size=facts.action_size,
+        episode_steps=facts.episode_steps,
+        action_low=facts.action_low,
+        action_high=facts.action_high,
+        discrete_actions=facts.discrete_actions,
+        independent_episodes=facts.independent_episodes,
+        saves_state=facts.saves_state,
+        has_success=facts.has_success,
+        parameters=[wire.TaskRange(low=low, high=high) for low, high in facts.parameters],
+        digest=facts.digest,
+    )
+
+
+class _Arrays:
+    """Views of the memory that the actor shares."""
+
+    def __init__(self, layout: wire.AttachMemory, descriptor: int, facts: Facts) -> None:
+        self.memory = mmap.mmap(descriptor, layout.bytes)
+        os.close(descriptor)
+        self.action: npt.NDArray[np.float32] = np.frombuffer(
+            self.memory, "<f4", facts.action_size, layout.action
+        )
+        self.observation: npt.NDArray[np.float64] = np.frombuffer(
+            self.memory, "<f8", facts.observation_size, layout.observation
+        )
+        if layout.flags != layout.reward + 8:
+            raise ValueError("the flags are not behind the reward")
+        self.outcome = layout.reward
+
+    def show(self, observation: npt.ArrayLike) -> None:
+        numbers = np.asarray(observation)
+        if numbers.shape != self.observation.shape:
+            raise ValueError(
+                f"an observation has the shape {numbers.shape}; "
+                f"the facts say {self.observation.shape}"
+            )
+        self.observation[:] = numbers
+
+
+class _Server:
+    def __init__(
+        self, make: Callable[[Mapping[str, str]], Environment], connection: socket.socket
+    ) -> None:
+        self._make = make
+        self._connection = connection
+        self._environment: Environment | None = None
+        self._arrays: _Arrays | None = None
+        self._descriptors: list[int] = []
+
+    def run(self) -> None:
+        receive, send = self._connection.recv, self._connection.sendall
+        while True:
+            if self._arrays is None:  # A descriptor may come with the question.
+                data, descriptors, _, _ = socket.recv_fds(self._connection, 65536, 4)
+                self._descriptors += descriptors
+            else:
+                data = receive(65536)
+            if data == _STEP:
+                reply = self._safely(self._step)
+            else:
+                message = self._whole(data)
+                if message is None or message.WhichOneof("question") == "close":
+                    break
+                reply = self._safely(functools.partial(self._answer, message))
+            send(reply)
+        if self._environment is not None:
+            self._environment.close()
+
+    def _whole(self, data: bytes) -> wire.HostRequest | None:
+        """The question that begins with data; None: the actor is gone."""
+        while data and (len(data) < 4 or len(data) < 4 + _HEADER.unpack_from(data)[0]):
+            if len(data) >= 4 and _HEADER.unpack_from(data)[0] > MESSAGE_BYTES_MAX:
+                raise ValueError("a question is too long")
+            more = self._connection.recv(1 << 20)
+            if not more:
+                return None
+            data += more
+        if not data:
+            return None
+        return wire.HostRequest.FromString(data[4:])
+
+    def _safely(self, answer: Callable[[], bytes]) -> bytes:
+        try:
+            return answer()
+        except Refused as refused:
+            return _frame(
+                wire.HostReply(failure=wire.HostFailure(message=_plain(str(refused)), refused=True))
+            )
+        except Exception as error:  # Whatever goes wrong in there is the actor's to tell.
+            traceback.print_exc()
+            text = f"{type(error).__name__}: {error}"
+            return _frame(wire.HostReply(failure=wire.HostFailure(message=_plain(text))))
+
+    def _step(self) -> bytes:
+        environment, arrays = self._environment, self._arrays
+        if environment is None or arrays is None:
+            raise ValueError("step before open and attach")
+        observation, reward, success, terminated, truncated = environment.step(arrays.action.copy())
+        arrays.show(observation)
+        _OUTCOME.pack_into(
+            arrays.memory, arrays.outcome, reward, bool(success), bool(terminated), bool(truncated)
+        )
+        return _DONE
+
+    def _show(self, observation: npt.ArrayLike) -> bytes:
+        if self._arrays is None:
+            raise ValueError("an episode before attach")
+        self._arrays.show(observation)
+        return _DONE
+
+    def _answer(self, message: wire.HostRequest) -> bytes:
+        question = message.WhichOneof("question")
+        if question == "open":
+            if message.open.protocol_version != PROTOCOL_VERSION:
+                raise Refused(
+                    f"the actor speaks version {message.open.protocol_version} of the hosts' "
+                    f"protocol, this host {PROTOCOL_VERSION}: install mentor_env of its release"
+                )
+            self._environment = self._make(
+                {option.name: option.value for option in message.open.options}
+            )
+            return _frame(wire.HostReply(facts=_facts_message(self._environment.facts)))
+        environment = self._environment
+        if environment is None:
+            raise ValueError(f"{question} before open")
+        if question == "attach":
+            if len(self._descriptors) != 1:
+                raise ValueError(f"attach with {len(self._descriptors)} descriptors")
+            self._arrays = _Arrays(message.attach, self._descriptors.pop(), environment.facts)
+        elif question == "set_task":
+            environment.set_task(list(message.set_task.parameters), message.set_task.goal_visible)
+        elif question == "reset":
+            return self._show(environment.reset(int.from_bytes(message.reset.seed, "little")))
+        elif question == "step":
+            return self._step()
+        elif question == "save":
+            return _frame(wire.HostReply(state=wire.SavedState(state=environment.save())))
+        elif question == "restore":
+            return self._show(environment.restore(message.restore.state))
+        else:
+            raise ValueError(f"the question {question} is not known to this host")
+        return _DONE
+
+
+def serve(make: Callable[[Mapping[str, str]], Environment]) -> None:
+    """Serves what `make` makes of a spec's options, until the actor is done. It raises Refused for
+    options that it does not take."""
+    number = os.environ.pop("MENTOR_HOST_SOCKET", "")
+    if not number.isdigit():
+        sys.exit(
+            "a host is started by an actor: mentor-actor --host NAME='COMMAND', or tried with "
+            "mentor env check --host NAME='COMMAND'"
+        )
+    connection = socket.socket(fileno=int(number))
+    connection.set_inheritable(False)
+    try:
+        _Server(make, connection).run()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # The actor is gone.

@@ -1,0 +1,191 @@
+"""Environments in other processes through the real programs: the same hash with actors killed,
+units that wait for who offers their host, hosts that end with their actor."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+from harness import BIN, ROOT, SMOKE, ClusterTest, sets
+
+sys.path.insert(0, str(ROOT / "tests" / "python"))
+import gym_host  # noqa: E402
+
+HOSTS = BIN.parent / "tests"
+BLOCK = f"block={HOSTS / 'example_host'}"
+
+
+def of_host(host, **options):
+    """The smoke spec's benchmark in a host's environment."""
+    lines = "".join(
+        f'option {{ name: "{name}" value: "{value}" }}\n'
+        for name, value in {"host": host, **options}.items()
+    )
+    return re.sub(
+        r"benchmark \{.*?\n\}",
+        lambda match: 'benchmark {\nname: "single"\nenvironment: "host"\n' + lines + "}",
+        SMOKE.read_text(),
+        count=1,
+        flags=re.S,
+    )
+
+
+def processes_of(program):
+    """Pids whose command names the program."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
+            except OSError:
+                continue
+            if state != "Z" and str(program).encode() in words:
+                found.append(int(entry.name))
+    return found
+
+
+class HostsTest(ClusterTest):
+    def spec(self, text, name="hosted.txtpb"):
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def with_facts(self, spec, *hosts):
+        """The spec as a service takes it."""
+        flags = [word for host in hosts for word in ("--host", host)]
+        done = subprocess.run(
+            [BIN / "mentor", "run", spec, "--check", *flags], capture_output=True, text=True
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return HostsTest.spec(self, done.stdout, "whole.txtpb")
+
+    def cluster(self, *hosts):
+        state = self.folder / "state"
+        _, meta_address = self.start_meta_learner(state)
+        _, learner_address = self.start_learner(meta_address)
+        return state, meta_address, learner_address
+
+    def test_the_same_hash_with_actors_killed(self):
+        spec = self.spec(of_host("block"))
+        longer = sets("rule.outer_updates=40")
+        alone = self.run_hash(
+            self.folder / "long", "--host", BLOCK, "--threads", 2, *longer, spec=spec
+        )
+        whole = self.with_facts(spec, BLOCK)
+        state, meta_address, learner_address = self.cluster()
+        actors = [self.start_actor(learner_address, 1, "--host", BLOCK) for _ in range(2)]
+        self.create_experiment(meta_address, "hosted", *longer, spec=whole)
+        for count in (3, 9, 18):
+            self.wait_for_checkpoints(state, count)
+            actors.pop(0).kill()
+            actors.append(self.start_actor(learner_address, 1, "--host", BLOCK))
+        self.wait_for_state(meta_address, "hosted", "STATE_SUCCEEDED")
+        self.assertEqual(self.hash(state), alone)
+
+    def test_units_wait_for_who_offers_their_host(self):
+        whole = self.with_facts(self.spec(of_host("block")), BLOCK)
+        _, meta_address, learner_address = self.cluster()
+        self.start_actor(learner_address, 1)
+        self.create_experiment(meta_address, "hosted", spec=whole)
+        sentence = "waiting for actors that offer host 'block'"
+        self.wait_until(lambda: sentence in self.mentorctl(meta_address, "get", "hosted"), sentence)
+        self.start_actor(learner_address, 1, "--host", BLOCK)
+        self.wait_for_state(meta_address, "hosted", "STATE_SUCCEEDED")
+
+    def test_a_service_does_not_ask_hosts(self):
+        _, meta_address, _ = self.cluster()
+        said = self.create_experiment(
+            meta_address, "hosted", spec=self.spec(of_host("block")), code=2
+        )
+        self.assertIn("the option facts is missing", said)
+
+    def test_hosts_end_with_their_actor(self):
+        program = self.folder / "my_host"
+        shutil.copyfile(HOSTS / "example_host", program)
+        program.chmod(0o755)
+        offered = f"block={program}"
+        whole = self.with_facts(self.spec(of_host("block")), offered)
+        self.assertEqual(processes_of(program), [])
+        _, meta_address, learner_address = self.cluster()
+        actor = self.start_actor(learner_address, 2, "--host", offered)
+        self.create_experiment(meta_address, "hosted", *sets("rule.outer_updates=5000"), spec=whole)
+        self.wait_until(lambda: len(processes_of(program)) == 2, "two hosts")
+        actor.kill()
+        self.wait_until(lambda: not processes_of(program), "no host")
+
+    def test_a_bad_host_fails_its_run_with_its_last_words(self):
+        bad = f"block={HOSTS / 'hostile_host'} die step"
+        said = self.run_to_end(
+            *("mentor", "run", self.spec(of_host("block")), "--host", bad, "--quiet"),
+            *("--out", self.folder / "run"),
+            code=1,
+        )
+        self.assertIn("its last words: cannot go on", said)
+
+    def test_without_saved_states(self):
+        forgetful = f"block={HOSTS / 'hostile_host'} forgetful none"
+        spec = self.spec(of_host("block", steps="30"))
+        said = self.run_to_end(
+            *("mentor", "run", spec, "--host", forgetful, "--out", self.folder / "run"),
+        )
+        self.assertIn("counter cannot save its state, so each inner iteration begins with a", said)
+
+    def test_the_facts_of_a_host(self):
+        page = self.run_to_end("mentor", "env", "facts", "--host", BLOCK)
+        self.assertIn("# observation: 3 numbers", page)
+        self.assertIn('name: "facts"', page)
+        said = self.run_to_end("mentor", "env", "facts", "--host", "x", code=2)
+        self.assertIn("has no '='", said)
+        said = self.run_to_end("mentor", "env", "facts", "--host", "x=/nowhere/y", code=1)
+        self.assertIn("No such file or directory", said)
+
+
+class GymnasiumTest(ClusterTest):
+    """The same with environments of Gymnasium, by Python's host."""
+
+    def setUp(self):
+        super().setUp()
+        self.gym = gym_host.flag(self.folder / "python")
+
+    def test_hopper_with_actors_killed(self):
+        text = of_host("gym", id="Hopper-v5")
+        spec = HostsTest.spec(self, text)
+        short = sets("rule.outer_updates=2", "evaluation.train_goals=false")
+        alone = self.run_hash(self.folder / "run", "--host", self.gym, *short, spec=spec)
+        whole = HostsTest.with_facts(self, spec, self.gym)
+        state = self.folder / "state"
+        _, meta_address = self.start_meta_learner(state)
+        _, learner_address = self.start_learner(meta_address)
+        actors = [self.start_actor(learner_address, 1, "--host", self.gym) for _ in range(2)]
+        self.create_experiment(meta_address, "hopper", *short, spec=whole)
+        self.wait_for_checkpoints(state, 1)
+        actors[0].kill()
+        self.start_actor(learner_address, 1, "--host", self.gym)
+        self.wait_for_state(meta_address, "hopper", "STATE_SUCCEEDED")
+        self.assertEqual(self.hash(state), alone)
+
+    def test_a_learned_reward_in_fetch_reach(self):
+        """A rule's whole machinery on an environment of a third party."""
+        spec = self.spec_of_fetch()
+        said = self.run_to_end(
+            *("mentor", "run", spec, "--host", self.gym, "--out", self.folder / "run", "--quiet"),
+            *sets("rule.objective=success"),  # Its shaped reward is negative.
+        )
+        self.assertNotIn("warning", said)
+
+    def spec_of_fetch(self):
+        return HostsTest.spec(
+            self,
+            of_host("gym", id="FetchReach-v4", reward_type="dense").replace(
+                "outer_updates: 4",
+                # Its rewards are negative.
+                'outer_updates: 1\n  option { name: "objective" value: "success" }',
+            ),
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()
