@@ -15,7 +15,9 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/progress_bar.h"
+#include "envs/host/host_list.h"
 #include "learner/flags/device_flags.h"
+#include "mentor/ctl/commands.h"
 #include "mentor/local/evaluate.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/comparison.h"
@@ -85,13 +87,31 @@ std::vector<std::string> RunsAmong(const std::vector<std::string>& folders) {
 struct EvaluateFlags {
   EvaluateOptions options;
   std::vector<std::string> runs;
+  std::vector<std::string> signals;
+  std::string results = "evaluations";
   std::string seeds = "3";
   std::string baselines = "ppo_sparse,ppo_shaped,random_signal";
   learner::DeviceFlags device;
+  HostFlags hosts;
   std::string out;
 };
 
+absl::Status CheckSubjects(const EvaluateFlags& flags) {
+  if (flags.runs.empty() && flags.signals.empty()) {
+    return absl::InvalidArgumentError(
+        "RUN: name a run folder, or an exported signal with --signal DIR");
+  }
+  if (!flags.out.empty() && !flags.signals.empty()) {
+    return absl::InvalidArgumentError(
+        "--out: reports are made of runs, and a signal has none; leave --out or --signal out");
+  }
+  return absl::OkStatus();
+}
+
 int RunEvaluate(EvaluateFlags& flags) {
+  if (const absl::Status status = envs::AllowHosts(flags.hosts.hosts, flags.hosts.timeout_s);
+      !status.ok())
+    return Fail(status, kExitUsage);
   const auto seeds = ParseSeeds(flags.seeds);
   if (!seeds.ok()) return Fail(seeds.status(), kExitUsage);
   const auto baselines = ParseBaselines(flags.baselines);
@@ -99,12 +119,17 @@ int RunEvaluate(EvaluateFlags& flags) {
   flags.options.seeds = *seeds;
   flags.options.baselines = *baselines;
   flags.options.runs.assign(flags.runs.begin(), flags.runs.end());
+  flags.options.signals.assign(flags.signals.begin(), flags.signals.end());
+  flags.options.results = flags.results;
+  if (const absl::Status status = CheckSubjects(flags); !status.ok())
+    return Fail(status, kExitUsage);
   const auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
   flags.options.device = *device;
   const auto code = Evaluate(flags.options);
   if (!code.ok()) return Fail(code.status());
   if (*code != kExitOk) return *code;
+  if (flags.runs.empty()) return kExitOk;
   if (flags.out.empty()) {
     std::printf("Next         mentor report %s%s\n", absl::StrJoin(flags.runs, " ").c_str(),
                 flags.runs.size() == 1 ? "" : " --out comparison");
@@ -129,10 +154,20 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       "Examples:\n"
       "  mentor evaluate runs/a runs/b --seeds 5 --out comparison\n"
       "  mentor evaluate runs/door --tasks ml1:door-open-v3 --lifetimes 2\n"
+      "  mentor evaluate --signal signals/door           what 'mentor export' wrote\n"
       "Results are kept in RUN/experiments/UID/evaluations/NAME/seed-N. 'mentor report' shows\n"
       "those of the newest weights that were evaluated. With the same seed, all runs teach the\n"
       "same newborn agents: the same weights, goals and random numbers.");
-  evaluate->add_option("RUN", flags.runs, "Run folders, or checkpoints of them")->required();
+  evaluate->add_option("RUN", flags.runs, "Run folders, or checkpoints of them");
+  ctl::Repeatable(
+      evaluate->add_option("--signal", flags.signals,
+                           "An exported signal ('mentor export'), in place of a run or beside"))
+      ->type_name("DIR");
+  evaluate
+      ->add_option("--results", flags.results,
+                   "Where results of signals are kept, each in a folder of its name")
+      ->type_name("DIR")
+      ->capture_default_str();
   evaluate
       ->add_option("--tasks", flags.options.tasks,
                    "test or train: the run's own goals; or another benchmark: NAME, "
@@ -171,6 +206,7 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       ->capture_default_str();
   learner::AddDeviceFlags(evaluate, &flags.device);
   evaluate->add_flag("--quiet", flags.options.quiet, "Show no progress");
+  AddHostFlags(evaluate, &flags.hosts);
   evaluate->callback([action, shared] { *action = [shared] { return RunEvaluate(*shared); }; });
 }
 

@@ -14,6 +14,7 @@
 #include "common/check.h"
 #include "learner/signals/attention_layers.h"
 #include "learner/signals/plain_layers.h"
+#include "learner/signals/signal_columns.h"
 #include "learner/signals/signal_network.h"
 
 namespace mentor::learner {
@@ -300,6 +301,21 @@ const RegisterSignal kAttention({
       return std::make_unique<AttentionNetwork>(context, options);
     },
     .check = Check,
+});
+
+const RegisterSignalColumns kAttentionColumns("attention", [](const SignalContext& context,
+                                                              const OptionValues& options) {
+  std::vector<SignalColumn> columns = StepColumns(context);
+  if (options.Flag("signal_sees_reward")) {
+    const std::string how =
+        options.Flag("scale_reward")
+            ? "divided by the standard deviation of all that the agent has had, this segment "
+              "included, within -10 and 10"
+            : "";
+    AddOutcomeColumns(context.input, how, how, &columns);
+  }
+  if (options.Flag("time")) columns.push_back(TimeColumn());
+  return columns;
 });
 
 }  // namespace

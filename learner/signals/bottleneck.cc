@@ -13,6 +13,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "learner/signals/plain_layers.h"
+#include "learner/signals/signal_columns.h"
 #include "learner/signals/signal_network.h"
 
 namespace mentor::learner {
@@ -84,6 +85,11 @@ const RegisterSignal kBottleneck({
                const OptionValues& options) -> std::unique_ptr<SignalNetwork> {
       return std::make_unique<BottleneckNetwork>(context, options);
     },
+});
+
+const RegisterSignalColumns kBottleneckColumns("bottleneck", [](const SignalContext& context,
+                                                                const OptionValues&) {
+  return StepColumns(context);
 });
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "common/check.h"
 #include "learner/signals/plain_layers.h"
+#include "learner/signals/signal_columns.h"
 #include "learner/signals/signal_network.h"
 
 namespace mentor::learner {
@@ -108,7 +109,7 @@ class DiscountNetwork : public SignalNetwork {
     const Tensor bounded = torch::sigmoid(weights.to(torch::kFloat64));
     const Tensor gamma = bounded[0], lambda = bounded[1];
     const AdvantageWithSlopes at =
-        Scan(Rewards(segment), segment, gamma.item<double>(), lambda.item<double>());
+        Scan(TaskReward(segment, input_), segment, gamma.item<double>(), lambda.item<double>());
     // The number is A; to first order in the weights it is A too.
     const auto here = [&](const Tensor& x) { return x.to(weights.device()); };
     const Tensor signals = (here(at.advantages) + here(at.by_gamma) * (gamma - gamma.detach()) +
@@ -120,13 +121,6 @@ class DiscountNetwork : public SignalNetwork {
 
  private:
   static double Logit(double p) { return std::log(p / (1 - p)); }
-
-  // The task's reward.
-  Tensor Rewards(const Segment& segment) const {
-    if (input_ == v1::SUCCESS) return segment.success_signals.to(torch::kFloat64);
-    if (input_ == v1::SHAPED) return segment.shaped_rewards.to(torch::kFloat64);
-    return segment.shaped_rewards.to(torch::kFloat64) + segment.success_signals.to(torch::kFloat64);
-  }
 
   const v1::SignalInput input_;
   const double initial_[2];
@@ -163,6 +157,16 @@ const RegisterSignal kDiscount({
                             "is REWARD; gamma and lambda make an advantage of the task's reward: "
                             "give role ADVANTAGE, and name that reward by signal.input");
         },
+});
+
+// It has no layers: its two weights are gamma and lambda of a generalised advantage.
+const RegisterSignalColumns kDiscountColumns("discount", [](const SignalContext& context,
+                                                            const OptionValues&) {
+  std::vector<SignalColumn> columns = {{.name = "values", .how = "of the agent's critic"},
+                                       {.name = "prev_done"}};
+  AddOutcomeColumns(context.input, "the task's reward, or a part of it",
+                    "the task's reward, or a part of it", &columns);
+  return columns;
 });
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "learner/signals/plain_layers.h"
+#include "learner/signals/signal_columns.h"
 
 namespace mentor::learner {
 
@@ -53,6 +54,13 @@ const RegisterSignal kDiscriminator({
                             "is ADVANTAGE; how well a skill can be told from the others is a "
                             "reward: set REWARD");
         },
+});
+
+const RegisterSignalColumns kDiscriminatorColumns("discriminator", [](const SignalContext& context,
+                                                                      const OptionValues&) {
+  return std::vector<SignalColumn>{{.name = "observations",
+                                    .size = context.observation_size,
+                                    .how = "each as the step reached it"}};
 });
 
 }  // namespace

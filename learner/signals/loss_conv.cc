@@ -10,6 +10,7 @@
 #include "common/check.h"
 #include "learner/agents/param_layout.h"
 #include "learner/agents/policy.h"
+#include "learner/signals/signal_columns.h"
 #include "learner/signals/signal_network.h"
 
 namespace mentor::learner {
@@ -120,6 +121,20 @@ const RegisterSignal kLossConv({
                               "lifetime.steps_per_iteration.")},
     .make = [](const SignalContext& context, const OptionValues& options)
         -> std::unique_ptr<SignalNetwork> { return std::make_unique<LossConv>(context, options); },
+});
+
+const RegisterSignalColumns kLossColumns("loss_conv", [](const SignalContext& context,
+                                                         const OptionValues& options) {
+  std::vector<SignalColumn> columns = StepColumns(context);
+  columns.push_back({.name = "rewards"});
+  columns.push_back({.name = "dones", .how = "1 where the episode ended with the step"});
+  columns.push_back({.name = "policy",
+                     .size = (context.discrete_actions ? 1 : 2) * context.action_size,
+                     .how = context.discrete_actions ? "probabilities" : "mean, then log-std"});
+  if (options.Integer("context") > 0) {
+    columns.push_back({.name = "context", .size = options.Integer("context"), .how = "tanh"});
+  }
+  return columns;
 });
 
 }  // namespace

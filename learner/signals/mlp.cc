@@ -9,6 +9,7 @@
 
 #include "common/check.h"
 #include "learner/signals/plain_layers.h"
+#include "learner/signals/signal_columns.h"
 #include "learner/signals/signal_network.h"
 
 namespace mentor::learner {
@@ -181,6 +182,14 @@ const RegisterSignal kMlp({
                             "of recorded lifetimes, which do not begin with an episode; leave one "
                             "of the two off");
         },
+});
+
+const RegisterSignalColumns kMlpColumns("mlp", [](const SignalContext& context,
+                                                  const OptionValues& options) {
+  std::vector<SignalColumn> columns = StepColumns(context);
+  if (options.Flag("outcome")) AddOutcomeColumns(context.input, "times 3", "", &columns);
+  if (options.Flag("time")) columns.push_back(TimeColumn());
+  return columns;
 });
 
 }  // namespace

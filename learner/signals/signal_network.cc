@@ -17,6 +17,17 @@ std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInp
   return outcomes;
 }
 
+torch::Tensor TaskReward(const Segment& segment, v1::SignalInput input) {
+  switch (input) {
+    case v1::SHAPED:
+      return segment.shaped_rewards;
+    case v1::SUCCESS_AND_SHAPED:
+      return segment.shaped_rewards + segment.success_signals;  // float64
+    default:
+      return segment.success_signals;
+  }
+}
+
 SignalState SignalNetwork::InitialState(int64_t num_lifetimes, torch::Dtype dtype) const {
   return {{}, torch::zeros({num_lifetimes}, dtype)};
 }

@@ -40,6 +40,8 @@ struct SignalContext {
 // feature 4), each [S, T] in the dtype of the observations: three times the success signal, the
 // shaped reward, or both in this order.
 std::vector<torch::Tensor> OutcomeFeatures(const Segment& segment, v1::SignalInput input);
+// [S, T]: the outcome that signal.input names, as a reward: both is their sum.
+torch::Tensor TaskReward(const Segment& segment, v1::SignalInput input);
 inline int64_t NumOutcomes(v1::SignalInput input) {
   return input == v1::SUCCESS_AND_SHAPED ? 2 : 1;
 }

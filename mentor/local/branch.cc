@@ -14,6 +14,7 @@ absl::StatusOr<BranchSource> ReadBranch(const std::filesystem::path& from) {
   BranchSource source = {.run = place.run, .spec = {}, .file = place.checkpoint, .checkpoint = {}};
   if (source.file.empty()) {
     MENTOR_ASSIGN_OR_RETURN(const RunHash newest, HashRun(place.folder.experiment));
+    WarnOfDamage(newest);
     source.file = newest.checkpoint;
   }
   MENTOR_ASSIGN_OR_RETURN(source.checkpoint, meta_learner::ReadCheckpoint(source.file));

@@ -31,6 +31,7 @@
 #include "mentor/local/cluster.h"
 #include "mentor/local/look_inside.h"
 #include "mentor/local/run_report.h"
+#include "mentor/local/signal_export.h"
 #include "mentor/local/trained_run.h"
 #include "mentor/report/evaluation.h"
 #include "mentor/report/summary.h"
@@ -103,10 +104,12 @@ absl::Status CheckTasksOf(const Subject& subject) {
 }
 
 absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
+                                    absl::StatusOr<TrainedRun> run,
                                     const EvaluateOptions& options) {
+  MENTOR_RETURN_IF_ERROR(run.status());
   Subject subject;
   subject.path = path.string();
-  MENTOR_ASSIGN_OR_RETURN(subject.run, ReadRun(path));
+  subject.run = *std::move(run);
   v1::ExperimentSpec spec = subject.run.spec;
   if (options.tasks.empty()) {
     subject.split = meta_learner::EvaluatedSplits(*subject.run.parts.benchmark, spec)[0];
@@ -163,7 +166,9 @@ absl::StatusOr<Subject> MakeSubject(const std::filesystem::path& path,
   const std::string name = options.name.empty()
                                ? absl::StrFormat("%s-u%d", subject.label, subject.run.outer_step)
                                : options.name;
-  subject.folder = EvaluationsFolder(subject.run.folder.experiment) /
+  const bool is_signal = subject.run.folder.experiment.empty();
+  subject.folder = (is_signal ? options.results / NameOfFolder(path)
+                              : EvaluationsFolder(subject.run.folder.experiment)) /
                    absl::StrReplaceAll(name, {{"/", "-"}, {":", "-"}, {" ", "_"}});
   subject.experiment = "evaluations/" + name;
   return subject;
@@ -263,7 +268,8 @@ absl::StatusOr<bool> RunJobs(const std::vector<meta_learner::EvaluationJob>& job
 
 // Where the network looks, for the report. The last evaluation's stand.
 absl::Status KeepMaps(const Subject& subject) {
-  if (subject.run.state_hash.empty()) return absl::OkStatus();
+  if (subject.run.state_hash.empty() || subject.run.folder.experiment.empty())
+    return absl::OkStatus();
   MENTOR_ASSIGN_OR_RETURN(const v1::SignalMaps maps, LookInside(subject.run, subject.specs[0],
                                                                 *subject.benchmark, subject.split));
   if (maps.map().empty()) return absl::OkStatus();
@@ -375,7 +381,11 @@ absl::StatusOr<NamedTasks> ParseTasks(const std::string& tasks) {
 absl::StatusOr<int> Evaluate(const EvaluateOptions& options) {
   std::vector<Subject> subjects;
   for (const std::filesystem::path& path : options.runs) {
-    MENTOR_ASSIGN_OR_RETURN(Subject subject, MakeSubject(path, options));
+    MENTOR_ASSIGN_OR_RETURN(Subject subject, MakeSubject(path, ReadRun(path), options));
+    subjects.push_back(std::move(subject));
+  }
+  for (const std::filesystem::path& path : options.signals) {
+    MENTOR_ASSIGN_OR_RETURN(Subject subject, MakeSubject(path, ReadExportedSignal(path), options));
     subjects.push_back(std::move(subject));
   }
   MENTOR_RETURN_IF_ERROR(CheckOnce(subjects));

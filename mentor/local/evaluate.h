@@ -16,7 +16,9 @@
 namespace mentor {
 
 struct EvaluateOptions {
-  std::vector<std::filesystem::path> runs = {};  // As ReadRun takes them.
+  std::vector<std::filesystem::path> runs = {};     // As ReadRun takes them.
+  std::vector<std::filesystem::path> signals = {};  // As ReadExportedSignal takes them,
+  std::filesystem::path results = {};  // and where their results go, in a folder of their name.
   // "test" or "train": the run's own goals; "": the first of these that the run has. Otherwise a
   // benchmark: NAME, NAME:ENVIRONMENT, each with "/train" for its training goals, or a file with a
   // BenchmarkSpec in text format.

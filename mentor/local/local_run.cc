@@ -15,6 +15,7 @@
 #include "common/resources/states.h"
 #include "common/spec/spec.h"
 #include "mentor/local/cluster.h"
+#include "mentor/local/run_bundles.h"
 #include "mentor/local/run_metrics.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/report.h"
@@ -112,6 +113,7 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   if (!options.metrics_address.empty())
     MENTOR_RETURN_IF_ERROR(metrics->Expose(options.metrics_address));
   MENTOR_ASSIGN_OR_RETURN(const auto store, meta_learner::OpenStore(options.out));
+  MENTOR_RETURN_IF_ERROR(KeepRunBundles(options.spec, options.out));
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FindOrCreate(store.get(), options));
   MENTOR_ASSIGN_OR_RETURN(
       const auto numbers,

@@ -35,7 +35,7 @@ absl::StatusOr<v1::SignalMaps> LookInside(const TrainedRun& run, const v1::Exper
                                           const envs::Benchmark& benchmark, envs::Split split) {
   v1::SignalMaps maps;
   const learner::SignalNetwork& network = *run.parts.network;
-  const torch::Tensor parameters = run.parts.rule->meta_parameters();
+  const torch::Tensor parameters = run.learned_parameters;
   if (!run.parts.rule->needs().signal_network || network.needs_values() ||
       parameters.numel() != network.layout().size())
     return maps;

@@ -21,6 +21,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "common/printable.h"
 #include "common/protocol.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
@@ -30,6 +31,7 @@
 #include "envs/benchmark.h"
 #include "learner/agents/numerics.h"
 #include "learner/inner_loops/inner_loop.h"
+#include "mentor/local/run_bundles.h"
 #include "mentor/local/state_experiments.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
@@ -297,7 +299,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   data.outer_updates_total = spec.rule().outer_updates();
   data.outer_updates_paper = PaperUpdates(spec);
   Violations ignored;
-  const auto parts = meta_learner::MakeParts(spec, /*num_threads=*/1, &ignored);
+  const auto parts = meta_learner::LookAtParts(spec, &ignored);
   if (parts.rule != nullptr) {
     const meta_learner::RuleNeeds needs = parts.rule->needs();
     data.seg0_is_control = needs.signal_network && !needs.conditioned_policy;
@@ -317,6 +319,8 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
                             "the benchmark's own tasks: at the limits of the curriculum, not "
                             "where training has come");
   }
+  if (const std::string cut = meta_learner::CutEpisodes(spec); !cut.empty())
+    data.facts.emplace_back("Episodes", cut);
   if (const auto origin = OriginOf(experiment)) {
     data.origin = origin->name;
     data.facts.emplace_back(
@@ -410,6 +414,7 @@ absl::StatusOr<RunPlace> FindRunPlace(const std::filesystem::path& path) {
     place.run = place.run.parent_path();
   }
   MENTOR_ASSIGN_OR_RETURN(place.folder, FindRun(place.run));
+  OfferRunBundles(place.folder.state);
   if (exists) return place;
   const std::filesystem::path checkpoints = place.folder.experiment / "checkpoints";
   place.checkpoint = checkpoints / meta_learner::CheckpointFileName(step);
@@ -432,12 +437,21 @@ absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder) {
     meta_learner::CheckpointInfo info;
     const auto checkpoint = meta_learner::ReadCheckpoint(path, &info);
     if (checkpoint.ok())
-      return RunHash{
-          .state_hash = info.state_hash, .outer_step = checkpoint->outer_step, .checkpoint = path};
+      return RunHash{.state_hash = info.state_hash,
+                     .outer_step = checkpoint->outer_step,
+                     .checkpoint = path,
+                     .damaged = std::move(problems)};
     absl::StrAppend(&problems, "\n", std::string(checkpoint.status().message()));
   }
   return absl::FailedPreconditionError(
       absl::StrCat(checkpoints.string(), " holds no whole checkpoint", problems));
+}
+
+void WarnOfDamage(const RunHash& hash) {
+  if (hash.damaged.empty()) return;
+  std::fprintf(stderr,
+               "warning: a newer checkpoint is damaged; this is that after outer update %d%s\n",
+               hash.outer_step, PrintableLines(hash.damaged).c_str());
 }
 
 }  // namespace mentor

@@ -68,7 +68,10 @@ struct RunHash {
   std::string state_hash;
   uint32_t outer_step = 0;
   std::filesystem::path checkpoint;
+  std::string damaged;  // What is wrong with the newer ones, a line each.
 };
 absl::StatusOr<RunHash> HashRun(const std::filesystem::path& folder);
+// Says on stderr that the hash is not that of the newest checkpoint, and why, where it is not.
+void WarnOfDamage(const RunHash& hash);
 
 }  // namespace mentor

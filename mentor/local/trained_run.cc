@@ -24,12 +24,14 @@ absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
   }
   run.parts = meta_learner::MakeParts(run.spec, /*num_threads=*/1, &violations);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());
-  run.initial_parameters = run.best_parameters = run.parts.rule->meta_parameters().clone();
+  run.initial_parameters = run.best_parameters = run.learned_parameters =
+      run.parts.rule->meta_parameters().clone();
   std::filesystem::path file = place.checkpoint;
   if (run.spec.rule().outer_updates() == 0 && file.empty()) return run;
 
   if (file.empty()) {
     MENTOR_ASSIGN_OR_RETURN(const RunHash newest, HashRun(run.folder.experiment));
+    WarnOfDamage(newest);
     file = newest.checkpoint;
   }
   meta_learner::CheckpointInfo info;
@@ -44,8 +46,9 @@ absl::StatusOr<TrainedRun> ReadRun(const std::filesystem::path& path) {
   MENTOR_RETURN_IF_ERROR(run.parts.rule->Load(rule));
   MENTOR_ASSIGN_OR_RETURN(const auto own,
                           meta_learner::TensorsOfSections(checkpoint.sections, "experiment/"));
+  run.learned_parameters = run.parts.rule->meta_parameters();
   run.best_parameters =
-      own.contains("best_weights") ? own.at("best_weights") : run.parts.rule->meta_parameters();
+      own.contains("best_weights") ? own.at("best_weights") : run.learned_parameters;
   run.outer_step = checkpoint.outer_step;
   run.state_hash = info.state_hash;
   return run;

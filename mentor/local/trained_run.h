@@ -20,12 +20,13 @@ namespace mentor {
 struct TrainedRun {
   RunFolder folder;
   v1::ExperimentSpec spec;              // With defaults.
-  meta_learner::ExperimentParts parts;  // The rule holds the checkpoint's state.
+  meta_learner::ExperimentParts parts;  // Of a run's, the rule holds the checkpoint's state.
+  torch::Tensor learned_parameters;     // [Q]: after the last outer update
   torch::Tensor initial_parameters;     // [Q]: before the first outer update
   torch::Tensor best_parameters;        // [Q]: with the best score so far
   uint32_t outer_step = 0;
   meta_learner::RunParameters parameters() const {
-    return {parts.rule->meta_parameters(), best_parameters, initial_parameters};
+    return {learned_parameters, best_parameters, initial_parameters};
   }
   std::string state_hash;  // Empty when nothing is to be learned (rule.outer_updates is 0).
 };

@@ -17,6 +17,7 @@
 #include "common/result_hash.h"
 #include "common/rpc/auth.h"
 #include "common/rpc/chunks.h"
+#include "common/safetensors.h"
 #include "common/spec/spec.h"
 #include "learner/rollout/rollout_server.h"
 #include "mentor/ctl/settings.h"
@@ -83,6 +84,16 @@ const Register kOptions("options", [](std::string_view bytes) {
   if (!violations.empty()) return false;
   MENTOR_CHECK(values.Number("number") >= -5 && values.Number("number") <= 5);
   MENTOR_CHECK(values.Integer("integer") >= -5 && values.Integer("integer") <= 5);
+  return true;
+});
+
+const Register kSafeTensors("safetensors", [](std::string_view bytes) {
+  const auto file = ReadSafeTensors(bytes);
+  if (!file.ok()) return Answer(file.status());
+  const std::string again = WriteSafeTensors(*file);
+  const auto read = ReadSafeTensors(again);
+  MENTOR_CHECK(read.ok() && read->tensors.size() == file->tensors.size());
+  MENTOR_CHECK(WriteSafeTensors(*read) == again);
   return true;
 });
 

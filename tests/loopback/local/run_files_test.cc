@@ -84,5 +84,22 @@ TEST_CASE("run files: every number of every update, once, whatever was torn befo
     CHECK(again.events[i].step() == static_cast<int64_t>(i));
 }
 
+TEST_CASE("run files: a hash that is not of the newest checkpoint says so", "[loopback]") {
+  REQUIRE(fixed.ok());
+  const testing::TempFolder folder;
+  const std::filesystem::path run = folder.path() / "run";
+  REQUIRE(RunLocally({.spec = Spec(), .out = run, .quiet = true}).value() == 0);
+  const auto whole = HashRun(run);
+  REQUIRE(whole.ok());
+  CHECK(whole->damaged.empty());
+  std::filesystem::resize_file(whole->checkpoint,
+                               std::filesystem::file_size(whole->checkpoint) / 2);
+  const auto older = HashRun(run);
+  REQUIRE(older.ok());
+  CHECK(older->outer_step < whole->outer_step);
+  CHECK(older->state_hash != whole->state_hash);
+  CHECK(older->damaged.find(whole->checkpoint.filename().string()) != std::string::npos);
+}
+
 }  // namespace
 }  // namespace mentor

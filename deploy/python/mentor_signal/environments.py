@@ -1,0 +1,202 @@
+"""Learned rewards for Gymnasium."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional, Tuple, Union
+
+import gymnasium
+import numpy as np
+
+from .errors import SignalError
+from .lifetimes import Array, Segment, State, SuccessSignal
+from .signal import RewardMix, Signal
+
+# Whether a step succeeded, from its reward, terminated and info.
+Success = Callable[[float, bool, Dict[str, Any]], bool]
+
+
+def success_in_info(reward: float, terminated: bool, info: Dict[str, Any]) -> bool:
+    """What Meta-World, Gymnasium-Robotics and Mentor's environments say."""
+    return bool(info.get("success", info.get("is_success", False)))
+
+
+def mix_of(signal: Signal, reward: Union[str, RewardMix]) -> RewardMix:
+    """as_trained: as of the agents that the signal taught; replace: the signal alone; add: the
+    task's reward and the signal; or what one gives."""
+    if isinstance(reward, RewardMix):
+        return reward
+    if reward == "as_trained":
+        return signal.reward
+    if reward in ("replace", "add"):
+        return RewardMix(
+            task=float(reward == "add"), scale=signal.reward.scale, task_reward="shaped"
+        )
+    raise SignalError(
+        "reward", f"is {reward!r}; give 'as_trained', 'replace', 'add' or a RewardMix"
+    )
+
+
+def check_stepwise(signal: Signal) -> None:
+    """That a signal can be given step by step, as a reward."""
+    if not signal.network.gives_signals:
+        raise SignalError(
+            "signal.network",
+            f"'{signal.network.name}' gives no reward by itself; use "
+            + ("Signal.loss" if signal.role == "LOSS" else "Signal.skill_reward"),
+        )
+    if signal.role != "REWARD":
+        raise SignalError(
+            "signal.role",
+            f"is {signal.role}, which is no reward; TaughtPPO of mentor_signal.sb3 learns from it",
+        )
+    if not signal.causal:
+        raise SignalError(
+            "signal.network",
+            f"'{signal.network.name}' sees later steps of the episode, so a step's reward is known "
+            "only when the iteration is complete; TaughtPPO of mentor_signal.sb3 waits for it",
+        )
+
+
+def one_hot(actions: Any, signal: Signal) -> Array:
+    """Actions as the network sees them: [..., A]."""
+    array = np.asarray(actions)
+    if not signal.sizes.discrete_actions:
+        return array.astype(np.float32)
+    return np.eye(signal.sizes.action, dtype=np.float32)[array.astype(np.int64)]
+
+
+class Lifetimes:
+    """The learner's side of S lifetimes, step by step: what the network is fed, in the learner's
+    order, across the borders of episodes. Used by the wrappers."""
+
+    def __init__(self, signal: Signal, lifetimes: int):
+        self.signal = signal
+        self.lifetimes = lifetimes
+        self.reset()
+
+    def reset(self) -> None:
+        """New agents."""
+        self.state: State = self.signal.initial_state(self.lifetimes)
+        self.success = SuccessSignal(self.lifetimes, self.signal.sizes.episode_steps)
+        self._begins = np.zeros(self.lifetimes, bool)
+        self._born = False
+
+    def begin_episodes(self, which: Any) -> None:
+        """New episodes of these lifetimes; the first of a lifetime is none to the network."""
+        if self._born:
+            self._begins |= np.asarray(which, bool)
+
+    def step(
+        self,
+        observations: Any,
+        actions: Any,
+        log_probs: Optional[Any],
+        rewards: Any,
+        successes: Any,
+        mix: RewardMix,
+    ) -> Tuple[Array, Array]:
+        """[S] each: the rewards of the agents, and the signals. observations: before the step."""
+        self._born = True
+        starts = self._begins.copy()
+        self._begins[:] = False
+        sparse = self.success.step(starts, successes)
+        shape = (self.lifetimes, 1)
+        segment = Segment(
+            observations=np.asarray(observations, np.float32).reshape(*shape, -1),
+            actions=one_hot(actions, self.signal).reshape(*shape, -1),
+            log_probs=None if log_probs is None else np.asarray(log_probs).reshape(shape),
+            shaped_rewards=np.asarray(rewards, np.float64).reshape(shape),
+            success_signals=sparse.reshape(shape),
+            prev_done=starts.astype(np.float32).reshape(shape),
+        )
+        signals, self.state = self.signal.run(segment, self.state)
+        task = sparse if mix.task_reward == "success" else np.asarray(rewards, np.float64)
+        given = signals[:, 0].double().numpy()
+        return mix.task * mix.scale * task + mix.signal * given, given
+
+
+class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment whose reward is a learned signal, or has a part of it.
+
+    signal     of mentor_signal.load: role REWARD, and a network that is causal
+    reward     "as_trained", "replace", "add" or a RewardMix
+    success    of a step: (reward, terminated, info) -> bool
+    log_prob   (observation, action) -> log-density of the action under the policy that drew it;
+               needed where the network sees it (`"log_probs" in signal.reads`)
+
+    Give it actions as the policy drew them, before clipping. A lifetime goes on over resets; a new
+    agent begins with new_lifetime(). The task's reward and the signal are in info["task_reward"]
+    and info["signal"].
+    """
+
+    def __init__(
+        self,
+        env: "gymnasium.Env[Any, Any]",
+        signal: Signal,
+        *,
+        reward: Union[str, RewardMix] = "as_trained",
+        success: Success = success_in_info,
+        log_prob: Optional[Callable[[Any, Any], float]] = None,
+    ):
+        super().__init__(env)
+        check_stepwise(signal)
+        check_spaces(env.observation_space, env.action_space, signal)
+        if "log_probs" in signal.reads and log_prob is None:
+            raise SignalError(
+                "log_prob",
+                f"is missing: '{signal.network.name}' sees the density of actions; give "
+                "log_prob=..., or LearnedVecReward.attach(model) of mentor_signal.sb3",
+            )
+        self._mix = mix_of(signal, reward)
+        self._success = success
+        self._log_prob = log_prob
+        self._lifetime = Lifetimes(signal, 1)
+        self._observation: Any = None
+
+    def new_lifetime(self) -> None:
+        """A new agent: the network forgets."""
+        self._lifetime.reset()
+
+    def reset(
+        self, *, seed: Optional[int] = None, options: Optional[Dict[str, Any]] = None
+    ) -> Tuple[Any, Dict[str, Any]]:
+        self._observation, info = self.env.reset(seed=seed, options=options)
+        self._lifetime.begin_episodes([True])
+        return self._observation, info
+
+    def step(self, action: Any) -> Tuple[Any, float, bool, bool, Dict[str, Any]]:
+        before = self._observation
+        density = None if self._log_prob is None else self._log_prob(before, action)
+        clipped = action
+        if isinstance(self.env.action_space, gymnasium.spaces.Box):
+            clipped = np.clip(action, self.env.action_space.low, self.env.action_space.high)
+        self._observation, reward, terminated, truncated, info = self.env.step(clipped)
+        success = self._success(float(reward), terminated, info)
+        rewards, signals = self._lifetime.step(
+            before, action, density, [float(reward)], [success], self._mix
+        )
+        info = {**info, "task_reward": float(reward), "signal": float(signals[0])}
+        return self._observation, float(rewards[0]), terminated, truncated, info
+
+
+def check_spaces(observations: Any, actions: Any, signal: Signal) -> None:
+    """That an environment has the sizes that the signal was trained for."""
+    sizes = signal.sizes
+    shape = getattr(observations, "shape", None) or ()
+    if not isinstance(observations, gymnasium.spaces.Box) or int(np.prod(shape)) != (
+        sizes.observation
+    ):
+        raise SignalError(
+            "env.observation_space",
+            f"is {observations}, but the signal reads {sizes.observation} numbers; flatten it, or "
+            "take an environment of that size",
+        )
+    if sizes.discrete_actions:
+        fits = isinstance(actions, gymnasium.spaces.Discrete) and int(actions.n) == sizes.action
+    else:
+        fits = isinstance(actions, gymnasium.spaces.Box) and actions.shape == (sizes.action,)
+    if not fits:
+        kind = "one of" if sizes.discrete_actions else "vectors of"
+        raise SignalError(
+            "env.action_space", f"is {actions}, but the signal reads {kind} {sizes.action}"
+        )

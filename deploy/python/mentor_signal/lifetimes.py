@@ -1,0 +1,120 @@
+"""What a signal network sees of learning agents. S lifetimes side by side, T steps, D observation,
+A action; a lifetime is all that one agent lives through, its episodes following each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, List, Optional
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .errors import SignalError
+
+Array = npt.NDArray[Any]
+
+
+@dataclasses.dataclass
+class Segment:
+    """Steps that follow each other: an inner iteration, whole. Tensors or arrays.
+
+    observations     [S, T, D]: before each step, as the environment gives them
+    actions          [S, T, A]: as the policy drew them, before any clipping; of discrete actions
+                     one-hot
+    log_probs        [S, T]: log-density of these actions under the policy that drew them
+    shaped_rewards   [S, T]: the environment's own reward
+    success_signals  [S, T]: SuccessSignal
+    prev_done        [S, T]: 1 where a new episode begins; 0 at a lifetime's first step
+    last_done        [S]: the same for the step after the last
+    values           [S, T]: what the agent's value network said of each observation
+    last_values      [S]: the same of the observation after the last step
+    truncated        [S, T]: 1 where a limit of steps cut the episode short, where the agents go on
+                     with final_values
+    final_values     [S, T]: the value of the observation that such an episode ended with
+
+    Which of them a network reads is in Network.reads; the others may be left out.
+    """
+
+    observations: Any
+    actions: Any = None
+    log_probs: Any = None
+    shaped_rewards: Any = None
+    success_signals: Any = None
+    prev_done: Any = None
+    last_done: Any = None
+    values: Any = None
+    last_values: Any = None
+    truncated: Any = None
+    final_values: Any = None
+
+    def tensor(self, name: str, dtype: Optional[torch.dtype] = None) -> torch.Tensor:
+        value = getattr(self, name)
+        if value is None:
+            raise SignalError(
+                f"segment.{name}", "is missing, but the network reads it; give it for every step"
+            )
+        tensor: torch.Tensor = torch.as_tensor(value)
+        return tensor if dtype is None else tensor.to(dtype)
+
+    @property
+    def lifetimes(self) -> int:
+        return int(self.tensor("observations").shape[0])
+
+    @property
+    def steps(self) -> int:
+        return int(self.tensor("observations").shape[1])
+
+
+@dataclasses.dataclass
+class State:
+    """What a network carries from segment to segment of S lifetimes; zeros at birth."""
+
+    recurrent: List[torch.Tensor]
+    previous: torch.Tensor
+
+    def clone(self) -> "State":
+        return State([x.clone() for x in self.recurrent], self.previous.clone())
+
+
+class SuccessSignal:
+    """The sparse success signal of S lifetimes: 1 - 0.7 k / M at an episode's first success, in its
+    step k of at most M, counted from 0; -0.2 at the M-th step of an episode without one; else 0."""
+
+    def __init__(self, lifetimes: int, max_episode_steps: int):
+        if max_episode_steps < 1:
+            raise SignalError("max_episode_steps", f"is {max_episode_steps}; give at least 1")
+        self.max_episode_steps = max_episode_steps
+        self.episode_steps = np.zeros(lifetimes, np.int64)
+        self.succeeded = np.zeros(lifetimes, bool)
+
+    def step(self, starts_episode: Any, success: Any) -> npt.NDArray[np.float64]:
+        """[S]: of the next step, after which the environments reported `success`."""
+        starts, success = np.asarray(starts_episode, bool), np.asarray(success, bool)
+        self.episode_steps[starts] = 0
+        self.succeeded[starts] = False
+        k, length = self.episode_steps.copy(), self.max_episode_steps
+        self.episode_steps += 1
+        first = success & ~self.succeeded
+        failed = ~self.succeeded & ~success & (k == length - 1)
+        self.succeeded |= success
+        return np.where(first, 1 - 0.7 * k / length, np.where(failed, -0.2, 0.0))
+
+    def steps(self, prev_done: Any, successes: Any) -> npt.NDArray[np.float64]:
+        """[S, T]: the same of T steps."""
+        starts, flags = np.asarray(prev_done, bool), np.asarray(successes, bool)
+        return np.stack(
+            [self.step(starts[:, t], flags[:, t]) for t in range(flags.shape[1])], axis=1
+        )
+
+
+def episode_steps(prev_done: torch.Tensor, carried: torch.Tensor) -> "tuple[Any, torch.Tensor]":
+    """[S, T] float64: steps of the episode before each step; and what to carry on."""
+    starts = (prev_done != 0).cpu().numpy()
+    count = carried.detach().cpu().to(torch.float64).numpy().copy()
+    steps = np.empty(starts.shape, np.float64)
+    for t in range(starts.shape[1]):
+        count[starts[:, t]] = 0
+        steps[:, t] = count
+        count += 1
+    return torch.from_numpy(steps), torch.from_numpy(count).to(carried.dtype)

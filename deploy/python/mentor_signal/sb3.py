@@ -1,0 +1,329 @@
+"""Learned signals for Stable-Baselines3: a reward that VecEnvs give (LearnedVecReward), and a PPO
+that is taught by whole iterations, as Mentor's agents are (TaughtPPO)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, List, Optional, Union
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from .environments import (
+    Lifetimes,
+    Success,
+    check_spaces,
+    check_stepwise,
+    mix_of,
+    one_hot,
+    success_in_info,
+)
+from .errors import SignalError
+from .lifetimes import Array, Segment, State, SuccessSignal
+from .signal import RewardMix, Signal
+
+__all__ = ["LearnedVecReward", "TaughtPPO"]
+
+
+def _terminated(done: bool, info: Dict[str, Any]) -> bool:
+    return done and not info.get("TimeLimit.truncated", False)
+
+
+class LearnedVecReward(VecEnvWrapper):
+    """VecEnvs whose reward is a learned signal, or has a part of it; each environment is a lifetime
+    of its own. Put it inside VecNormalize: networks see observations as they are.
+
+    signal, reward, success   as in mentor_signal.LearnedReward
+
+    attach(model) tells the wrapper what the model draws: actions before clipping, and their
+    density, where the network sees it. Without it the actions of step() are taken as drawn.
+    """
+
+    def __init__(
+        self,
+        venv: VecEnv,
+        signal: Signal,
+        *,
+        reward: Union[str, RewardMix] = "as_trained",
+        success: Success = success_in_info,
+    ):
+        super().__init__(venv)
+        check_stepwise(signal)
+        check_spaces(venv.observation_space, venv.action_space, signal)
+        self._signal = signal
+        self._mix = mix_of(signal, reward)
+        self._success = success
+        self._lifetimes = Lifetimes(signal, venv.num_envs)
+        self._observations: Any = None
+        self._actions: Any = None
+        self._drawn: Optional[Array] = None
+        self._log_probs: Optional[Array] = None
+        self._uniform: Optional[float] = None
+
+    def attach(self, model: BaseAlgorithm) -> None:
+        """The model that acts here: A2C, PPO (their density of actions), or SAC."""
+        policy = model.policy
+        if isinstance(policy, ActorCriticPolicy):
+
+            def on_policy(_module: Any, _inputs: Any, outputs: Any) -> None:
+                self._drawn = outputs[0].detach().cpu().numpy()
+                self._log_probs = outputs[2].detach().cpu().numpy()
+
+            policy.register_forward_hook(on_policy)
+            return
+        actor = getattr(policy, "actor", None)
+        if hasattr(actor, "action_dist"):
+
+            def off_policy(module: Any, _inputs: Any, outputs: Any) -> None:
+                log_probs = module.action_dist.log_prob(outputs)
+                self._log_probs = log_probs.detach().cpu().numpy()
+
+            actor.register_forward_hook(off_policy)  # type: ignore[union-attr]
+            # Of actions that are drawn before learning starts.
+            space: Any = self.action_space
+            self._uniform = -float(np.log(space.high - space.low).sum())
+            return
+        if "log_probs" in self._signal.reads:
+            raise SignalError(
+                "model",
+                f"{type(model).__name__} has no density of actions, which "
+                f"'{self._signal.network.name}' sees; take PPO, A2C or SAC",
+            )
+
+    def new_lifetime(self) -> None:
+        """New agents: the network forgets."""
+        self._lifetimes.reset()
+
+    def reset(self) -> VecEnvObs:
+        self._observations = self.venv.reset()
+        self._lifetimes.begin_episodes(np.ones(self.num_envs, bool))
+        return self._observations  # type: ignore[no-any-return]
+
+    def step_async(self, actions: Array) -> None:
+        self._actions = actions
+        self.venv.step_async(actions)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        before, actions = self._observations, self._actions
+        observations, rewards, dones, infos = self.venv.step_wait()
+        drawn, log_probs = self._drawn, self._log_probs
+        self._drawn = self._log_probs = None
+        if drawn is not None and len(drawn) == self.num_envs:
+            actions = drawn
+        if "log_probs" in self._signal.reads:
+            log_probs = self._density(log_probs)
+        successes = [
+            self._success(float(reward), _terminated(bool(done), info), info)
+            for reward, done, info in zip(rewards, dones, infos)
+        ]
+        given, signals = self._lifetimes.step(
+            before, actions, log_probs, rewards, successes, self._mix
+        )
+        self._observations = observations
+        self._lifetimes.begin_episodes(dones)
+        for index, info in enumerate(infos):
+            info["task_reward"] = float(rewards[index])
+            info["signal"] = float(signals[index])
+        return observations, given.astype(np.float32), dones, infos
+
+    def _density(self, log_probs: Optional[Array]) -> Array:
+        if log_probs is not None and log_probs.size == self.num_envs:
+            return log_probs.reshape(self.num_envs)
+        if self._uniform is not None:
+            return np.full(self.num_envs, self._uniform)
+        raise SignalError(
+            "model",
+            f"'{self._signal.network.name}' sees the density of actions: call attach(model) before "
+            "model.learn()",
+        )
+
+
+class _Recorder(VecEnvWrapper):
+    """What one rollout leaves out of the buffer: raw observations and rewards, successes, ends."""
+
+    def __init__(self, venv: VecEnv, observations: Any, success: Success):
+        super().__init__(venv)
+        self._normaliser = unwrap_vec_normalize(venv)
+        self._success = success
+        self._now = (
+            observations if self._normaliser is None else self._normaliser.get_original_obs()
+        )
+        self.observations: List[Any] = []
+        self.rewards: List[Any] = []
+        self.successes: List[Any] = []
+        self.ends: List[List[Optional[Any]]] = []  # Last observations of episodes that were cut.
+
+    def reset(self) -> VecEnvObs:
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        observations, rewards, dones, infos = self.venv.step_wait()
+        raw, self_now = rewards.copy(), np.array(observations, copy=True)
+        if self._normaliser is not None:
+            raw = self._normaliser.get_original_reward()
+            self_now = np.asarray(self._normaliser.get_original_obs())
+        self.observations.append(np.array(self._now, copy=True))
+        self._now = self_now
+        self.rewards.append(np.asarray(raw, np.float64))
+        self.successes.append(
+            [
+                self._success(float(reward), _terminated(bool(done), info), info)
+                for reward, done, info in zip(raw, dones, infos)
+            ]
+        )
+        self.ends.append(
+            [
+                info.get("terminal_observation")
+                if done and info.get("TimeLimit.truncated", False)
+                else None
+                for done, info in zip(dones, infos)
+            ]
+        )
+        return observations, rewards, dones, infos
+
+
+class TaughtPPO(PPO):
+    """PPO whose rewards, or advantages, are those of a learned signal: each rollout is shown to the
+    network when it is complete, as Mentor's learner does it. Works with every network that gives
+    signals.
+
+    signal     of mentor_signal.load
+    reward     of role REWARD: "as_trained", "replace", "add" or a RewardMix
+    success    of a step: (reward, terminated, info) -> bool
+    bootstrap  whether an episode that a limit cut short goes on with the value of its last
+               observation; default: as of the agents that it taught
+
+    All else as in stable_baselines3.PPO; **signal.student() makes an agent like those that it
+    taught. Each environment is a lifetime to the network; in Mentor an agent has one. With an
+    advantage of which no value network is a part, vf_coef is 0.
+    """
+
+    def __init__(
+        self,
+        policy: Any,
+        env: Any,
+        signal: Optional[Signal] = None,
+        *,
+        reward: Union[str, RewardMix] = "as_trained",
+        success: Success = success_in_info,
+        bootstrap: Optional[bool] = None,
+        **arguments: Any,
+    ):
+        self.signal = signal
+        self.success = success
+        self.mix = RewardMix()
+        self.bootstrap = False
+        self._signal_state: Optional[State] = None
+        self._success_signal: Optional[SuccessSignal] = None
+        if signal is not None:
+            if not signal.network.gives_signals or signal.role == "LOSS":
+                check_stepwise(signal)
+            self.mix = mix_of(signal, reward)
+            trained = bool(signal.facts["agent"]["bootstrap_on_truncation"])
+            self.bootstrap = trained if bootstrap is None else bootstrap
+            if signal.role == "ADVANTAGE" and "values" not in signal.reads:
+                arguments["vf_coef"] = 0.0
+        elif arguments.get("_init_setup_model", True):
+            raise SignalError("signal", "is missing; give one of mentor_signal.load")
+        super().__init__(policy, env, **arguments)
+        if signal is not None and self.env is not None:
+            check_spaces(self.observation_space, self.action_space, signal)
+
+    def new_lifetime(self) -> None:
+        """A new agent: the network forgets."""
+        self._signal_state = self._success_signal = None
+
+    def learn(self, *arguments: Any, **named: Any) -> Any:
+        if named.get("reset_num_timesteps", True):
+            self.new_lifetime()
+        return super().learn(*arguments, **named)
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        rollout_buffer: RolloutBuffer,
+        n_rollout_steps: int,
+    ) -> bool:
+        recorder = _Recorder(env, self._last_obs, self.success)
+        if not super().collect_rollouts(recorder, callback, rollout_buffer, n_rollout_steps):
+            return False
+        self._teach(recorder, rollout_buffer)
+        return True
+
+    def _teach(self, recorder: _Recorder, buffer: RolloutBuffer) -> None:
+        signal = self.signal
+        assert signal is not None
+        lifetimes = buffer.n_envs
+        starts = buffer.episode_starts.T.copy()
+        if self._signal_state is None or self._success_signal is None:
+            self._signal_state = signal.initial_state(lifetimes)
+            self._success_signal = SuccessSignal(lifetimes, signal.sizes.episode_steps)
+            starts[:, 0] = 0  # A lifetime's first episode does not follow another.
+        successes = np.stack(recorder.successes, axis=1)
+        sparse = self._success_signal.steps(starts, successes)
+        with torch.no_grad():
+            last_values = self._values(self._last_obs)
+            final_values = self._final_values(recorder)
+        segment = Segment(
+            observations=_by_lifetime(recorder.observations).reshape(*starts.shape, -1),
+            actions=self._actions_of(buffer, signal),
+            log_probs=buffer.log_probs.T.copy(),
+            shaped_rewards=_by_lifetime(recorder.rewards),
+            success_signals=sparse,
+            prev_done=starts,
+            last_done=np.asarray(self._last_episode_starts, np.float32),
+            values=buffer.values.T.copy(),
+            last_values=last_values.cpu().numpy().reshape(lifetimes),
+            truncated=None if final_values is None else (~np.isnan(final_values)).astype(float),
+            final_values=None if final_values is None else np.nan_to_num(final_values),
+        )
+        signals, self._signal_state = signal.run(segment, self._signal_state)
+        if signal.role == "ADVANTAGE":
+            buffer.advantages[:] = signals.numpy().T
+            buffer.returns[:] = buffer.advantages + buffer.values
+            return
+        mix = self.mix
+        task = sparse if mix.task_reward == "success" else np.asarray(segment.shaped_rewards)
+        rewards = mix.task * mix.scale * task + mix.signal * signals.double().numpy()
+        if final_values is not None:
+            rewards = rewards + self.gamma * np.nan_to_num(final_values)
+        buffer.rewards[:] = rewards.T
+        buffer.compute_returns_and_advantage(
+            last_values=last_values, dones=np.asarray(self._last_episode_starts)
+        )
+
+    @staticmethod
+    def _actions_of(buffer: RolloutBuffer, signal: Signal) -> Array:
+        actions = buffer.actions.transpose(1, 0, 2)
+        return one_hot(actions[..., 0] if signal.sizes.discrete_actions else actions, signal)
+
+    def _values(self, observations: Any) -> torch.Tensor:
+        tensor, _ = self.policy.obs_to_tensor(observations)
+        values: torch.Tensor = self.policy.predict_values(tensor)
+        return values
+
+    def _final_values(self, recorder: _Recorder) -> Optional[Array]:
+        """[S, T]: of episodes that a limit cut short, NaN elsewhere; None where they count as
+        ended."""
+        if not self.bootstrap:
+            return None
+        steps, lifetimes = len(recorder.ends), len(recorder.ends[0])
+        values = np.full((lifetimes, steps), math.nan)
+        for t, ends in enumerate(recorder.ends):
+            for lifetime, observation in enumerate(ends):
+                if observation is not None:
+                    values[lifetime, t] = float(self._values(observation)[0])
+        return values
+
+
+def _by_lifetime(steps: List[Any]) -> Array:
+    """[S, T, ...] of T arrays [S, ...]."""
+    return np.stack([np.asarray(step) for step in steps], axis=1)

@@ -1,0 +1,254 @@
+"""Reads what `mentor export` wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import pathlib
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+import torch
+from safetensors.torch import load as load_tensors
+
+from .errors import SignalError
+from .lifetimes import Segment, State
+from .networks.base import Context, Network, Sizes, make
+from .networks.discriminator import Discriminator
+from .networks.loss_conv import LossConv, LossInputs
+
+FORMAT = 1
+TOLERANCE = 1e-5
+
+Path = Union[str, "pathlib.PurePath"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardMix:
+    """What agents learn from: task * scale * r + signal * y, where r is the task's reward
+    ("shaped") or the sparse success signal ("success"), and y the network's output."""
+
+    task: float = 0.0
+    signal: float = 1.0
+    task_reward: str = "shaped"
+    scale: float = 1.0
+
+
+class Signal:
+    """A signal network with its weights and all that is known of it.
+
+    role         "REWARD", "ADVANTAGE", or "LOSS" (of a loss network)
+    sizes        what it was trained for
+    reward       how agents make their reward of the task's and the signal
+    facts        all of signal.json
+    """
+
+    def __init__(self, facts: Dict[str, Any], weights: Dict[str, torch.Tensor]):
+        self.facts = facts
+        sizes = facts["sizes"]
+        self.sizes = Sizes(**{field.name: sizes[field.name] for field in dataclasses.fields(Sizes)})
+        self.role: str = facts["role"]
+        self.reward = RewardMix(**facts["reward"])
+        network = facts["network"]
+        context = Context(self.sizes, self.role, facts["input"], network["options"])
+        self.network: Network = make(network["name"], context, weights)
+
+    def __repr__(self) -> str:
+        trained = self.facts["trained"]
+        return (
+            f"<Signal {self.network.name}, {self.role}, trained on {trained['benchmark']} "
+            f"{trained['environment']}".rstrip() + f", {trained['outer_updates']} outer updates>"
+        )
+
+    @property
+    def causal(self) -> bool:
+        """Whether each step's signal depends on that step and earlier ones alone."""
+        return self.network.causal
+
+    @property
+    def reads(self) -> "frozenset[str]":
+        """Parts of a Segment that the network reads, beside the observations."""
+        return self.network.reads
+
+    def initial_state(self, lifetimes: int = 1) -> State:
+        """Of agents at birth. The state belongs to a lifetime: it goes on across episodes."""
+        return self.network.initial_state(lifetimes)
+
+    def run(self, segment: Segment, state: State) -> Tuple[torch.Tensor, State]:
+        """Signals [S, T] of the next steps, and the state behind them. Give networks that are not
+        causal the same segments as in training: inner iterations, whole."""
+        if not self.network.gives_signals:
+            raise SignalError(
+                "network",
+                f"'{self.network.name}' gives no signals by itself; use "
+                + ("loss(inputs)" if self.role == "LOSS" else "log_skills or skill_reward"),
+            )
+        self._check(segment)
+        seen = segment
+        if segment.shaped_rewards is not None and self.reward.scale != 1:
+            scaled = segment.tensor("shaped_rewards") * self.reward.scale
+            seen = dataclasses.replace(segment, shaped_rewards=scaled)
+        with torch.no_grad():
+            return self.network.signals(seen, state)
+
+    def agent_rewards(self, segment: Segment, signals: torch.Tensor) -> torch.Tensor:
+        """[S, T] float64: the rewards of the agents that it taught, from its signals."""
+        rewards = self.reward.signal * signals.to(torch.float64)
+        if self.reward.task == 0:
+            return rewards
+        name = "success_signals" if self.reward.task_reward == "success" else "shaped_rewards"
+        task = segment.tensor(name, torch.float64) * self.reward.scale
+        return self.reward.task * task + rewards
+
+    def loss(self, inputs: LossInputs) -> torch.Tensor:
+        """[S]: of a learned loss; differentiable in `inputs.policy`."""
+        if not isinstance(self.network, LossConv):
+            raise SignalError("role", f"is {self.role}: the network gives signals; use run(...)")
+        return self.network.loss(inputs)
+
+    def log_skills(self, observations: Any) -> torch.Tensor:
+        """[..., n]: of a discriminator, ln q(skill | observation)."""
+        return self._discriminator().log_skills(observations)
+
+    def skill_reward(self, reached: Any, skill: int) -> torch.Tensor:
+        """[...]: of a discriminator, the reward of the steps that led to these observations."""
+        return self._discriminator().reward(reached, skill)
+
+    def student(self) -> Dict[str, Any]:
+        """Keyword arguments of stable_baselines3.PPO that make agents like those that it taught.
+        n_steps is an inner iteration of one environment."""
+        agent, steps = self.facts["agent"], self.sizes.steps_per_iteration
+        units = [agent["hidden_units"]] * 2
+        return {
+            "n_steps": steps,
+            "batch_size": max(2, steps // agent["minibatches"]),
+            "n_epochs": agent["epochs"],
+            "learning_rate": agent["learning_rate"],
+            "gamma": agent["gamma"],
+            "gae_lambda": agent["gae_lambda"],
+            "clip_range": agent["clip"],
+            "vf_coef": agent["value_coef"],
+            "ent_coef": agent["entropy_coef"],
+            "max_grad_norm": agent["max_grad_norm"],
+            "normalize_advantage": agent["normalize_advantage"],
+            "policy_kwargs": {
+                "net_arch": {"pi": list(units), "vf": list(units)},
+                "log_std_init": math.log(agent["initial_std"]),
+            },
+        }
+
+    def _discriminator(self) -> Discriminator:
+        if not isinstance(self.network, Discriminator):
+            raise SignalError("network", f"'{self.network.name}' knows no skills; use run(...)")
+        return self.network
+
+    def _check(self, segment: Segment) -> None:
+        lifetimes, steps = segment.lifetimes, segment.steps
+        shapes: Dict[str, List[int]] = {
+            "observations": [lifetimes, steps, self.sizes.observation],
+            "actions": [lifetimes, steps, self.sizes.action],
+            "last_done": [lifetimes],
+            "last_values": [lifetimes],
+        }
+        for name in sorted(self.reads | {"observations"}):
+            wanted = shapes.get(name, [lifetimes, steps])
+            found = list(segment.tensor(name).shape)
+            if found != wanted:
+                raise SignalError(
+                    f"segment.{name}", f"has shape {found}, but the network reads {wanted}"
+                )
+
+
+def _read(folder: pathlib.Path, entry: Dict[str, Any], field: str) -> Dict[str, torch.Tensor]:
+    path = folder / entry["file"]
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SignalError(field, f"{path} cannot be read: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise SignalError(
+            f"{field}.sha256",
+            f"is not that of {path}, which was changed or is damaged: get it anew",
+        )
+    tensors: Dict[str, torch.Tensor] = load_tensors(data)
+    return tensors
+
+
+def load(folder: Path, *, check: bool = False, dtype: torch.dtype = torch.float32) -> Signal:
+    """The signal of a folder that `mentor export` wrote. check=True also computes the recorded
+    lifetime again and compares the numbers with Mentor's."""
+    path = pathlib.Path(folder)
+    try:
+        facts: Dict[str, Any] = json.loads((path / "signal.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SignalError(
+            "folder",
+            f"{path} has no signal.json; `mentor export RUN --out DIR` writes such a folder",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise SignalError("folder", f"{path}/signal.json cannot be read: {error}") from None
+    if facts.get("format") != FORMAT:
+        raise SignalError(
+            "format",
+            f"is {facts.get('format')}, but this version of mentor_signal reads {FORMAT}; install "
+            f"that of Mentor {facts.get('mentor')}",
+        )
+    try:
+        weights = _read(path, facts["weights"], "weights")
+        signal = Signal(facts, {name: tensor.to(dtype) for name, tensor in weights.items()})
+    except (KeyError, TypeError) as error:
+        raise SignalError("folder", f"{path}/signal.json is not whole: {error}") from None
+    if check:
+        worst = compare(path, signal)
+        if worst > TOLERANCE:
+            raise SignalError(
+                "check",
+                f"the numbers differ from Mentor's by up to {worst:.3g}, more than {TOLERANCE:g}; "
+                "report it with the versions of torch and of this package",
+            )
+    return signal
+
+
+def compare(folder: Path, signal: Optional[Signal] = None) -> float:
+    """The greatest difference between this package's numbers and those that Mentor recorded,
+    relative to the greatest of Mentor's where that is above 1."""
+    path = pathlib.Path(folder)
+    signal = signal or load(path)
+    entry = signal.facts.get("check")
+    if not entry:
+        raise SignalError(
+            "check", f"{path} has no recorded lifetime; `mentor export` without --no_check has one"
+        )
+    tensors = _read(path, entry, "check")
+    if signal.role == "LOSS":
+        names = [field.name for field in dataclasses.fields(LossInputs)]
+        with torch.no_grad():
+            return _difference(
+                signal.loss(LossInputs(**{name: tensors[name] for name in names})), tensors["loss"]
+            )
+    if isinstance(signal.network, Discriminator):
+        return _difference(signal.log_skills(tensors["observations"]), tensors["log_skills"])
+    worst, state = 0.0, None
+    segments = 1 + max(int(name.split("/")[0]) for name in tensors)
+    known = {field.name for field in dataclasses.fields(Segment)}
+    for number in range(segments):
+        parts = {
+            name.split("/")[1]: tensor
+            for name, tensor in tensors.items()
+            if name.split("/")[0] == str(number)
+        }
+        segment = Segment(**{name: parts[name] for name in parts if name in known})
+        if state is None:
+            state = signal.initial_state(segment.lifetimes)
+        signals, state = signal.run(segment, state)
+        worst = max(worst, _difference(signals, parts["signals"]))
+    return worst
+
+
+def _difference(mine: torch.Tensor, recorded: torch.Tensor) -> float:
+    if mine.shape != recorded.shape:
+        raise SignalError("check", f"shape {list(mine.shape)}, recorded {list(recorded.shape)}")
+    scale = max(1.0, float(recorded.abs().max()))
+    difference = float((mine.to(torch.float64) - recorded.to(torch.float64)).abs().max())
+    return math.inf if math.isnan(difference) else difference / scale

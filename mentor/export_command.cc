@@ -1,0 +1,111 @@
+#include "mentor/export_command.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include <CLI/CLI.hpp>
+
+#include "common/check.h"
+#include "common/process/command_line.h"
+#include "common/process/flags.h"
+#include "common/resources/names.h"
+#include "common/temporary_folder.h"
+#include "mentor/ctl/commands.h"
+#include "mentor/ctl/experiment_flags.h"
+#include "mentor/ctl/values.h"
+#include "mentor/fetch.h"
+#include "mentor/local/signal_export.h"
+#include "mentor/local/trained_run.h"
+#include "mentor/report/words.h"
+
+namespace mentor {
+namespace {
+
+struct ExportFlags {
+  ctl::GlobalFlags connection;
+  std::string run;
+  std::string weights = "last";
+  bool no_check = false;
+  ExportOptions options;
+};
+
+// Neither a path nor a state of a run that is here: an experiment of a service.
+bool IsExperiment(const std::string& name) {
+  std::error_code error;
+  const std::filesystem::path path = name;
+  if (std::filesystem::exists(path, error)) return false;
+  return IsExperimentId(ctl::ShortName(name));
+}
+
+int RunExport(ExportFlags& flags) {
+  flags.options.best = flags.weights == "best";
+  flags.options.check = !flags.no_check;
+  std::string run = flags.run;
+  std::optional<TemporaryFolder> fetched;
+  if (IsExperiment(run)) {
+    auto folder = TemporaryFolder::Create("mentor-export-");
+    if (!folder.ok()) return Fail(folder.status());
+    fetched.emplace(*std::move(folder));
+    const std::filesystem::path copy = fetched->path() / ctl::ShortName(run);
+    if (const int code = FetchRun(flags.connection, run, copy); code != kExitOk) return code;
+    run = copy.string();
+  }
+  const auto trained = ReadRun(run);
+  if (!trained.ok()) return Fail(trained.status());
+  const auto exported = ExportSignal(*trained, flags.options);
+  if (!exported.ok()) return Fail(exported.status());
+  const std::string& out = flags.options.out.string();
+  std::printf("%s: network %s, %s, after outer update %d\n", out.c_str(),
+              trained->spec.signal().name().c_str(),
+              report::Several(exported->parameters, "weight").c_str(), trained->outer_step);
+  for (const std::filesystem::path& file : exported->files) std::printf("  %s\n", file.c_str());
+  std::printf("%s bytes\n", report::Grouped(exported->bytes).c_str());
+  std::printf("Next         mentor evaluate --signal %s; docs/signals.md has the Python package\n",
+              out.c_str());
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddExportCommand(CLI::App* app, std::function<int()>* action) {
+  const auto shared = std::make_shared<ExportFlags>();
+  ExportFlags& flags = *shared;
+  CLI::App* command = app->add_subcommand(
+      "export", "Write the signal network that a run has learned as files for other programs");
+  command
+      ->add_option("RUN", flags.run,
+                   "Run folder, RUN/20 for the state after outer update 20, a checkpoint's file, "
+                   "or the name of an experiment of a service")
+      ->required();
+  command
+      ->add_option("--out", flags.options.out,
+                   "Folder to write: weights (safetensors), signal.json, a card (README.md), and "
+                   "a recorded lifetime that checks whoever reads them")
+      ->type_name("DIR")
+      ->required();
+  command
+      ->add_option("--weights", flags.weights,
+                   "Those after the last outer update, or those with the best score in training")
+      ->check(OneOf({"last", "best"}))
+      ->capture_default_str();
+  command->add_option("--name", flags.options.name,
+                      "Title of the card; default: the folder's name");
+  command->add_flag("--force", flags.options.replace, "Write over an earlier export");
+  command->add_flag("--no_check", flags.no_check, "Leave the recorded lifetime out");
+  ctl::AddConnectionFlags(command, &flags.connection);
+  command->footer(
+      "Examples:\n"
+      "  mentor export runs/reach --out signals/reach\n"
+      "  mentor export runs/reach/20 --out signals/reach-20      after outer update 20\n"
+      "  mentor export reach-1 --out signals/reach-1             an experiment of a service\n"
+      "  mentor evaluate --signal signals/reach\n"
+      "The Python package mentor_signal of deploy/python loads such a folder. Server and\n"
+      "credentials are found as in mentorctl.");
+  command->callback([action, shared] { *action = [shared] { return RunExport(*shared); }; });
+}
+
+}  // namespace mentor

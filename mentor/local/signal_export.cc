@@ -1,0 +1,534 @@
+#include "mentor/local/signal_export.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <nlohmann/json.hpp>
+
+#include "common/check.h"
+#include "common/evaluation_method.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/protocol.h"
+#include "common/registry.h"
+#include "common/rng.h"
+#include "common/safetensors.h"
+#include "common/spec/spec.h"
+#include "learner/inner_loops/inner_loop.h"
+#include "learner/segment_proto.h"
+#include "learner/signals/discriminator.h"
+#include "learner/signals/signal_columns.h"
+#include "mentor/local/relive.h"
+#include "mentor/local/run_report.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/shards.h"
+#include "meta_learner/experiment/task_sampler.h"
+
+namespace mentor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using torch::Tensor;
+
+constexpr char kWeightsFile[] = "signal.safetensors";
+constexpr char kCheckFile[] = "signal_check.safetensors";
+constexpr char kCardFile[] = "README.md";
+constexpr uint64_t kExportBytesMax = uint64_t{1} << 30;
+// A check has whole inner iterations: two, and more while they are not longer than this.
+constexpr int64_t kCheckSteps = 2000;
+constexpr uint32_t kCheckIterations = 2;
+
+std::string DtypeOf(const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case torch::kFloat64:
+      return "F64";
+    case torch::kInt64:
+      return "I64";
+    case torch::kUInt8:
+      return "U8";
+    default:
+      MENTOR_CHECK(tensor.scalar_type() == torch::kFloat32);
+      return "F32";
+  }
+}
+
+SafeTensor ToSafeTensor(std::string name, const Tensor& tensor) {
+  const Tensor dense = tensor.detach().cpu().contiguous();
+  return {.name = std::move(name),
+          .dtype = DtypeOf(dense),
+          .shape = dense.sizes().vec(),
+          .data = std::string(static_cast<const char*>(dense.const_data_ptr()), dense.nbytes())};
+}
+
+// How agents make their reward of the task's and the signal. Inner loops whose agents learn from
+// both call the weights so.
+struct RewardMix {
+  double task = 0, signal = 1, scale = 1;
+  std::string task_reward = "shaped";
+};
+
+absl::StatusOr<RewardMix> MixOf(const v1::Shard& shard) {
+  RewardMix mix;
+  const learner::InnerLoopEntry* loop = learner::FindInnerLoop(shard.inner_loop().name());
+  MENTOR_CHECK(loop != nullptr);
+  Violations violations;
+  const OptionValues options =
+      OptionValues::Parse(loop->options, shard.inner_loop().option(), "rule.option", &violations);
+  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  for (const OptionInfo& option : loop->options) {
+    if (option.name == "c_ex") mix.task = options.Number("c_ex");
+    if (option.name == "c_in") mix.signal = options.Number("c_in");
+    if (option.name == "reward_scale") mix.scale = options.Number("reward_scale");
+    if (option.name == "extrinsic") mix.task_reward = options.Choice("extrinsic");
+  }
+  return mix;
+}
+
+// A spec whose evaluation has at least one lifetime, and that shard.
+struct OneLifetime {
+  v1::ExperimentSpec spec;
+  v1::Shard shard;
+};
+
+OneLifetime FirstLifetime(const TrainedRun& run) {
+  OneLifetime one{.spec = run.spec, .shard = {}};
+  v1::EvaluationSpec& evaluation = *one.spec.mutable_evaluation();
+  evaluation.set_lifetimes_per_goal(1);
+  evaluation.set_goals(1);
+  const envs::Split split = meta_learner::EvaluatedSplits(*run.parts.benchmark, one.spec)[0];
+  const auto tasks = meta_learner::EvaluationTasks(*run.parts.benchmark, one.spec, split);
+  MENTOR_CHECK(!tasks.empty());
+  const std::string name = "evaluations/export";
+  one.shard =
+      meta_learner::EvaluationShards({name, one.spec, *run.parts.benchmark}, {tasks[0]},
+                                     /*first_number=*/0, split, v1::REWARD_SOURCE_SIGNAL)[0];
+  one.shard.set_outcomes_only(false);
+  one.shard.set_deterministic_episodes(0);
+  return one;
+}
+
+// Draws for what no lifetime has: a critic's values, a loss's inputs.
+Tensor DrawNumbers(uint32_t number, const std::vector<int64_t>& shape) {
+  Tensor normals = torch::empty(shape, torch::kFloat64);
+  const RandomStream stream{.seed = 1, .purpose = Purpose::kTest};
+  stream.Normals(number,
+                 {normals.mutable_data_ptr<double>(), static_cast<size_t>(normals.numel())});
+  return normals.to(torch::kFloat32);
+}
+
+class Recorder {
+ public:
+  Recorder(const TrainedRun& run, Tensor weights, double scale)
+      : run_(run), network_(*run.parts.network), weights_(std::move(weights)), scale_(scale) {}
+
+  absl::StatusOr<SafeTensors> Record() {
+    if (network_.is_loss()) {
+      RecordLoss();
+    } else if (const auto discriminator = learner::AsDiscriminator(run_.parts.network)) {
+      RecordSkills(*discriminator);
+    } else {
+      MENTOR_RETURN_IF_ERROR(RecordLifetime());
+    }
+    file_.metadata = {{"kind", kind_}, {"segments", absl::StrCat(segments_)}};
+    return std::move(file_);
+  }
+  int64_t steps() const { return steps_; }
+
+ private:
+  void Add(const std::string& name, const Tensor& tensor) {
+    file_.tensors.push_back(ToSafeTensor(name, tensor));
+  }
+
+  absl::Status RecordLifetime() {
+    const v1::Shard shard = FirstLifetime(run_).shard;
+    learner::SignalState state = network_.InitialState(1, torch::kFloat32);
+    const uint32_t iterations = learner::IterationsOf(shard);
+    const auto emit = [&](const v1::Segment& proto) -> absl::Status {
+      MENTOR_ASSIGN_OR_RETURN(learner::Segment segment, learner::SegmentFromProto(proto, shard));
+      if (network_.needs_values()) AddValues(&segment);
+      RecordSegment(segment, &state);
+      const bool more = segments_ < kCheckIterations ||
+                        steps_ + learner::StepsOfIteration(shard, segments_) <= kCheckSteps;
+      return more || segments_ == iterations ? absl::OkStatus() : absl::CancelledError("enough");
+    };
+    const absl::Status status = LiveShard(
+        shard, weights_, [](const v1::Unit&, const v1::Trajectory&) { return true; }, emit);
+    return absl::IsCancelled(status) && segments_ > 0 ? absl::OkStatus() : status;
+  }
+
+  void RecordSegment(const learner::Segment& segment, learner::SignalState* state) {
+    const std::string prefix = absl::StrCat(segments_, "/");
+    for (const learner::SegmentField& field : learner::SegmentFields()) {
+      if (field.seen >= 0 && (segment.*field.member).defined())
+        Add(prefix + field.name, segment.*field.member);
+    }
+    learner::Segment seen = segment;
+    seen.shaped_rewards = segment.shaped_rewards * scale_;
+    Add(prefix + "signals", network_.Run(weights_, seen, /*noise=*/{}, state).signals);
+    steps_ += segment.observations.size(1);
+    ++segments_;
+  }
+
+  void AddValues(learner::Segment* segment) const {
+    const int64_t steps = segment->observations.size(1);
+    segment->values = DrawNumbers(3 * segments_, {1, steps});
+    segment->last_values = DrawNumbers(3 * segments_ + 1, {1});
+    if (!run_.spec.agent().bootstrap_on_truncation()) return;
+    // As if a limit had cut every episode short.
+    segment->truncated = torch::cat(
+        {segment->prev_done.narrow(1, 1, steps - 1), segment->last_done.unsqueeze(1)}, 1);
+    segment->final_values = DrawNumbers(3 * segments_ + 2, {1, steps}) * segment->truncated;
+  }
+
+  void RecordSkills(const learner::Discriminator& discriminator) {
+    kind_ = "skills";
+    steps_ = 64;
+    const Tensor observations = DrawNumbers(
+        0, {steps_, learner::SignalContextOf(FirstLifetime(run_).shard).observation_size});
+    Add("observations", observations);
+    Add("log_skills", discriminator.LogSkills(weights_, observations));
+  }
+
+  void RecordLoss() {
+    kind_ = "loss";
+    const learner::SignalContext context = learner::SignalContextOf(FirstLifetime(run_).shard);
+    const learner::LossSizes sizes = *network_.loss_sizes();
+    const int64_t agents = 2, n = sizes.steps, a = context.action_size, rows = 8;
+    steps_ = n;
+    const Tensor numbers = DrawNumbers(4, {agents, n, (context.discrete_actions ? 1 : 2) * a});
+    Tensor actions = DrawNumbers(1, {agents, n, a});
+    if (context.discrete_actions)
+      actions = torch::one_hot(actions.argmax(2), a).to(torch::kFloat32);
+    const learner::LossInputs in = {
+        .observations = DrawNumbers(0, {agents, n, context.observation_size}),
+        .actions = actions,
+        .rewards = DrawNumbers(2, {agents, n}),
+        .dones = DrawNumbers(3, {agents, n}).gt(1).to(torch::kFloat32),
+        .policy = context.discrete_actions ? numbers.softmax(2) : numbers,
+        .context = DrawNumbers(5, {agents, sizes.context}),
+        .rows = DrawNumbers(6, {agents, n})
+                    .argsort(int64_t{1})
+                    .narrow(1, 0, std::min(rows, n))
+                    .contiguous()};
+    Add("observations", in.observations);
+    Add("actions", in.actions);
+    Add("rewards", in.rewards);
+    Add("dones", in.dones);
+    Add("policy", in.policy);
+    Add("context", in.context);
+    Add("rows", in.rows);
+    Add("loss", network_.Loss(weights_.unsqueeze(0).repeat({agents, 1}), in));
+  }
+
+  const TrainedRun& run_;
+  const learner::SignalNetwork& network_;
+  const Tensor weights_;  // [Q]
+  const double scale_;
+  SafeTensors file_;
+  std::string kind_ = "lifetime";
+  uint32_t segments_ = 0;
+  int64_t steps_ = 0;
+};
+
+Json ValueOf(const OptionInfo& option, const OptionValues& values) {
+  switch (option.kind) {
+    case OptionInfo::Kind::kNumber:
+      return values.Number(option.name);
+    case OptionInfo::Kind::kInteger:
+      return values.Integer(option.name);
+    case OptionInfo::Kind::kFlag:
+      return values.Flag(option.name);
+    default:
+      return values.Choice(option.name);
+  }
+}
+
+Json NetworkJson(const TrainedRun& run, const learner::SignalContext& context, Json* columns) {
+  const learner::SignalEntry* entry =
+      Registry<learner::SignalEntry>::Instance().Find(run.spec.signal().name());
+  MENTOR_CHECK(entry != nullptr);
+  Violations none;
+  const OptionValues values =
+      OptionValues::Parse(entry->options, run.spec.signal().option(), "signal.option", &none);
+  Json options = Json::object();
+  for (const OptionInfo& option : entry->options) options[option.name] = ValueOf(option, values);
+  *columns = Json::array();
+  for (const learner::SignalColumn& column : learner::ColumnsOf(entry->name, context, values))
+    columns->push_back({{"name", column.name}, {"size", column.size}, {"how", column.how}});
+  return {{"name", entry->name}, {"summary", entry->summary}, {"options", options}};
+}
+
+// The agents that it taught, so that others can be made alike.
+Json AgentJson(const v1::ExperimentSpec& spec) {
+  const v1::AgentSpec& agent = spec.agent();
+  Json json = {{"hidden_units", agent.hidden_units()},
+               {"epochs", agent.epochs()},
+               {"minibatches", agent.minibatches()},
+               {"gamma", agent.gamma()},
+               {"gae_lambda", agent.gae_lambda()},
+               {"clip", agent.clip()},
+               {"value_coef", agent.value_coef()},
+               {"entropy_coef", agent.entropy_coef()},
+               {"max_grad_norm", agent.max_grad_norm()},
+               {"learning_rate", agent.learning_rate()},
+               {"adam_epsilon", agent.adam_epsilon()},
+               {"initial_std", agent.initial_std()},
+               {"output_gain", agent.output_gain()},
+               {"normalize_advantage", agent.normalize_advantage()},
+               {"normalize_observations", agent.normalize_observations()},
+               {"bootstrap_on_truncation", agent.bootstrap_on_truncation()},
+               {"optimizer", v1::Optimizer_Name(agent.optimizer())}};
+  return json;
+}
+
+Json EvaluationJson(const std::vector<report::MethodResult>& results) {
+  Json all = Json::array();
+  for (const report::MethodResult& result : results) {
+    Json parts = Json::array();
+    for (const report::Interval& part : result.segments)
+      parts.push_back({{"mean", part.mean}, {"low", part.low}, {"high", part.high}});
+    all.push_back({{"teacher", NameOf(result.method)},
+                   {"goals", result.split},
+                   {"environment", result.environment},
+                   {"lifetimes", result.lifetimes},
+                   {"quantity", result.quantity == report::Quantity::kSuccess ? "success rate"
+                                                                              : "shaped return"},
+                   {"iterations", parts}});
+  }
+  return all;
+}
+
+// Of the evaluation at the end of the run; empty without one.
+absl::StatusOr<std::vector<report::MethodResult>> ResultsOf(const TrainedRun& run) {
+  std::vector<report::EvaluationRow> rows;
+  if (!run.folder.experiment.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(const auto shards, meta_learner::ReadEvaluation(run.folder.experiment));
+    for (const v1::EvaluationShard& shard : shards) {
+      // Those of other weights say nothing of these.
+      if (shard.outer_step() != 0 && shard.outer_step() != run.outer_step) continue;
+      for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
+        rows.push_back(RowOf(shard, lifetime));
+    }
+  }
+  if (rows.empty()) return std::vector<report::MethodResult>();
+  return report::SummariseEvaluation(rows, static_cast<int>(run.spec.lifetime().iterations()));
+}
+
+absl::Status CheckOut(const ExportOptions& options) {
+  std::error_code error;
+  if (options.out.empty()) return absl::InvalidArgumentError("--out: name the folder to write");
+  if (!std::filesystem::exists(options.out, error)) return absl::OkStatus();
+  const bool is_export = std::filesystem::exists(options.out / kSignalJson, error);
+  if (!is_export && std::filesystem::is_directory(options.out, error) &&
+      std::filesystem::is_empty(options.out, error))
+    return absl::OkStatus();
+  if (is_export && options.replace) return absl::OkStatus();
+  return absl::AlreadyExistsError(absl::StrCat(
+      "--out: ", options.out.string(),
+      is_export ? " holds an exported signal; --force writes over it, --out names another folder"
+                : " exists and is no exported signal; name another folder"));
+}
+
+absl::Status CheckRun(const TrainedRun& run) {
+  const std::string& rule = run.spec.rule().name();
+  if (!run.parts.rule->needs().signal_network) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "rule.name: '%s' learns no signal network, so there is no signal to export; 'mentor rule "
+        "list' shows the rules, 'mentor rule show NAME' the networks that each one learns",
+        rule));
+  }
+  if (run.state_hash.empty()) {
+    return absl::FailedPreconditionError(
+        "rule.outer_updates: is 0, so the run has learned nothing to export; run the spec with "
+        "more outer updates");
+  }
+  return absl::OkStatus();
+}
+
+// Environment steps of meta-training; null where the run's store is at work or has none.
+Json StepsOfTraining(const TrainedRun& run) {
+  if (run.folder.experiment.empty()) return nullptr;
+  const auto data = ReportOf(run.folder.experiment);
+  if (!data.ok()) return nullptr;
+  for (const report::TrainingPoint& point : data->training) {
+    if (point.outer_update == run.outer_step) return point.env_steps;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportOptions& options) {
+  MENTOR_RETURN_IF_ERROR(CheckRun(run));
+  MENTOR_RETURN_IF_ERROR(CheckOut(options));
+  const learner::SignalNetwork& network = *run.parts.network;
+  const Tensor weights = (options.best ? run.best_parameters : run.learned_parameters)
+                             .detach()
+                             .cpu()
+                             .to(torch::kFloat32)
+                             .contiguous();
+  MENTOR_CHECK(weights.numel() == network.layout().size());
+  const v1::Shard shard = FirstLifetime(run).shard;
+  const learner::SignalContext context = learner::SignalContextOf(shard);
+  MENTOR_ASSIGN_OR_RETURN(const RewardMix mix, MixOf(shard));
+  MENTOR_ASSIGN_OR_RETURN(const auto results, ResultsOf(run));
+
+  SafeTensors file;
+  const std::vector<Tensor> parts = network.layout().Split(weights);
+  for (size_t i = 0; i < parts.size(); ++i)
+    file.tensors.push_back(ToSafeTensor(network.layout().slices()[i].name, parts[i]));
+  file.metadata = {{"network", run.spec.signal().name()}, {"result_hash", run.state_hash}};
+  const std::string weights_bytes = WriteSafeTensors(file);
+
+  ExportedSignal exported{.files = {}, .parameters = weights.numel()};
+  std::string check_bytes;
+  if (options.check) {
+    Recorder recorder(run, weights, mix.scale);
+    const auto check = recorder.Record();
+    if (!check.ok()) {
+      return absl::Status(
+          check.status().code(),
+          absl::StrCat("living a lifetime for ", kCheckFile, ": ",
+                       std::string(check.status().message()), "; --no_check leaves that file out"));
+    }
+    exported.check_steps = recorder.steps();
+    check_bytes = WriteSafeTensors(*check);
+  }
+
+  Json columns;
+  const Json network_json = NetworkJson(run, context, &columns);
+  Json json = {{"format", kSignalFormat},
+               {"mentor", std::string(kBuildVersion)},
+               {"network", network_json},
+               {"role", v1::SignalRole_Name(run.spec.signal().role())},
+               {"input", v1::SignalInput_Name(run.spec.signal().input())},
+               {"sizes",
+                {{"observation", context.observation_size},
+                 {"action", context.action_size},
+                 {"discrete_actions", context.discrete_actions},
+                 {"episode_steps", context.episode_steps},
+                 {"independent_episodes", context.independent_episodes},
+                 {"steps_per_iteration", context.steps_per_iteration},
+                 {"iterations", run.spec.lifetime().iterations()}}},
+               {"columns", columns},
+               {"reward",
+                {{"task", mix.task},
+                 {"signal", mix.signal},
+                 {"task_reward", mix.task_reward},
+                 {"scale", mix.scale}}},
+               {"agent", AgentJson(run.spec)},
+               {"weights",
+                {{"file", kWeightsFile},
+                 {"parameters", weights.numel()},
+                 {"sha256", Sha256Hex(weights_bytes)},
+                 {"which", options.best ? "best" : "last"}}},
+               {"check", nullptr},
+               {"trained",
+                {{"benchmark", run.spec.benchmark().name()},
+                 {"environment", run.spec.benchmark().environment()},
+                 {"rule", run.spec.rule().name()},
+                 {"seed", run.spec.seed()},
+                 {"outer_updates", run.outer_step},
+                 {"lifetimes_per_update", run.spec.rule().lifetimes_per_update()},
+                 {"environment_steps", StepsOfTraining(run)},
+                 {"result_hash", run.state_hash},
+                 {"spec_hash", SpecHash(run.spec)}}},
+               {"evaluation", EvaluationJson(results)},
+               {"spec", PrintSpec(run.spec)}};
+  if (options.check) {
+    json["check"] = {
+        {"file", kCheckFile}, {"sha256", Sha256Hex(check_bytes)}, {"steps", exported.check_steps}};
+  }
+  const std::string facts = json.dump(2) + "\n";
+  const std::string name = options.name.empty() ? NameOfFolder(options.out) : options.name;
+
+  // What says that an export is there comes last, and goes first.
+  MENTOR_RETURN_IF_ERROR(MakeFolders(options.out, 0755));
+  std::error_code error;
+  std::filesystem::remove(options.out / kSignalJson, error);
+  std::filesystem::remove(options.out / kCheckFile, error);
+  std::vector<std::pair<const char*, std::string>> files = {{kWeightsFile, weights_bytes}};
+  if (options.check) files.emplace_back(kCheckFile, check_bytes);
+  files.emplace_back(kCardFile, SignalCard(name, facts, results));
+  files.emplace_back(kSignalJson, facts);
+  for (const auto& [file_name, bytes] : files) {
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(options.out / file_name, bytes, 0644));
+    exported.files.push_back(options.out / file_name);
+    exported.bytes += bytes.size();
+  }
+  return exported;
+}
+
+absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / kSignalJson;
+  const auto bytes = ReadFile(path, kExportBytesMax);
+  if (absl::IsNotFound(bytes.status())) {
+    return absl::NotFoundError(absl::StrCat(
+        folder.string(), " is no exported signal: it has no ", kSignalJson,
+        "; 'mentor export RUN --out DIR' writes one, and 'mentor evaluate RUN' takes a run"));
+  }
+  MENTOR_RETURN_IF_ERROR(bytes.status());
+  const auto bad = [&](const std::string& what) {
+    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", what));
+  };
+  const Json json = Json::parse(*bytes, nullptr, /*allow_exceptions=*/false);
+  TrainedRun run;
+  try {
+    if (json.at("format").get<int>() != kSignalFormat) {
+      return bad(
+          absl::StrFormat("format is %d, but this build reads %d; use the version that "
+                          "wrote it",
+                          json.at("format").get<int>(), kSignalFormat));
+    }
+    Violations violations;
+    run.spec = WithDefaults(
+        ParseSpec(json.at("spec").get<std::string>(), {}, &violations, meta_learner::CheckParts));
+    if (!violations.empty())
+      return bad("spec is none of this build: " + violations.ToStatus().ToString());
+    run.outer_step = json.at("trained").at("outer_updates").get<uint32_t>();
+    run.state_hash = json.at("weights").at("sha256").get<std::string>();
+  } catch (const Json::exception& error) {
+    return bad(absl::StrCat("is not what 'mentor export' writes: ", error.what()));
+  }
+  Violations violations;
+  run.parts = meta_learner::MakeParts(run.spec, /*num_threads=*/1, &violations);
+  MENTOR_RETURN_IF_ERROR(violations.ToStatus());
+  MENTOR_RETURN_IF_ERROR(CheckRun(run));
+
+  MENTOR_ASSIGN_OR_RETURN(const std::string weights,
+                          ReadFile(folder / kWeightsFile, kExportBytesMax));
+  if (Sha256Hex(weights) != run.state_hash) {
+    return bad(absl::StrCat("weights.sha256 is not that of ", kWeightsFile,
+                            "; the file was changed or is damaged: fetch or export it again"));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const SafeTensors file, ReadSafeTensors(weights));
+  const learner::ParamLayout& layout = run.parts.network->layout();
+  run.learned_parameters = torch::zeros({layout.size()}, torch::kFloat32);
+  if (file.tensors.size() != layout.slices().size())
+    return bad(absl::StrFormat("weights: %s has %d tensors, but the network %d", kWeightsFile,
+                               file.tensors.size(), layout.slices().size()));
+  for (const SafeTensor& tensor : file.tensors) {
+    const auto slice =
+        std::find_if(layout.slices().begin(), layout.slices().end(),
+                     [&](const learner::ParamSlice& one) { return one.name == tensor.name; });
+    if (slice == layout.slices().end() || slice->shape != tensor.shape || tensor.dtype != "F32") {
+      return bad(absl::StrCat("weights: '", tensor.name, "' of ", kWeightsFile,
+                              " is no part of the spec's network, or of another shape"));
+    }
+    std::memcpy(run.learned_parameters.mutable_data_ptr<float>() + slice->offset,
+                tensor.data.data(), tensor.data.size());
+  }
+  run.initial_parameters = run.parts.rule->meta_parameters().clone();
+  run.best_parameters = run.learned_parameters;
+  return run;
+}
+
+}  // namespace mentor
