@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Generates the client's stubs from the protos: mentor_client/v1 and mentor_client/rpc below --out.
+"""Generates stubs from the protos below --out: mentor_client/v1 and mentor_client/rpc for the
+client, mentor_env/v1 for hosts of environments.
 
 Usage: generate.py --out FOLDER [--tools installed|grpcio]
-  --out FOLDER   where mentor_client/ is or shall be
+  --out FOLDER   where mentor_client/ and mentor_env/ are or shall be
   --tools        installed: protoc and grpc_python_plugin (Debian: protobuf-compiler,
                  protobuf-compiler-grpc); grpcio: the module grpcio-tools. Default: what is there,
                  the installed ones first
@@ -26,16 +27,21 @@ PACKAGE = "mentor_client"
 SOURCES = {  # In the repository -> in the package.
     "google/rpc/error_details.proto": "rpc/error_details.proto",
     "google/rpc/status.proto": "rpc/status.proto",
+    "mentor/v1/bundle.proto": "v1/bundle.proto",
+    "mentor/v1/bundle_service.proto": "v1/bundle_service.proto",
+    "mentor/v1/evaluation.proto": "v1/evaluation.proto",
     "mentor/v1/experiment.proto": "v1/experiment.proto",
     "mentor/v1/experiment_service.proto": "v1/experiment_service.proto",
     "mentor/v1/spec.proto": "v1/spec.proto",
 }
+HOST_PACKAGE = "mentor_env"
+HOST_SOURCE, HOST_TARGET = "mentor/v1/environment_host.proto", "v1/environment_host.proto"
 
 
 def protos():
     """The folder of the protos: in the repository, or beside this file in a source distribution."""
     for folder in (HERE / "proto", HERE.parents[1] / "proto"):
-        if all((folder / source).exists() for source in SOURCES):
+        if all((folder / source).exists() for source in [*SOURCES, HOST_SOURCE]):
             return folder
     raise SystemExit(
         "generate.py: the protos are missing: build from a clone of the repository or a source "
@@ -86,8 +92,11 @@ def generate(out, tools=None):
             path.write_text(
                 for_package((protos() / source).read_text(encoding="utf-8")), encoding="utf-8"
             )
+        host = f"{HOST_PACKAGE}/{HOST_TARGET}"
+        (folder / host).parent.mkdir(parents=True)
+        shutil.copyfile(protos() / HOST_SOURCE, folder / host)  # It imports nothing.
         names = [f"{PACKAGE}/{target}" for target in SOURCES.values()]
-        service = next(name for name in names if name.endswith("_service.proto"))
+        services = [name for name in names if name.endswith("_service.proto")]
         if use_installed:
 
             def compile_protos(*arguments):
@@ -121,13 +130,14 @@ def generate(out, tools=None):
                     raise SystemExit("generate.py: grpcio-tools failed; what is wrong stands above")
 
         out.mkdir(parents=True, exist_ok=True)
-        compile_protos(f"--python_out={out}", f"--pyi_out={out}", *names)
+        compile_protos(f"--python_out={out}", f"--pyi_out={out}", *names, host)
         plugin = shutil.which("grpc_python_plugin") or "grpc_python_plugin"
-        compile_protos(f"--plugin=protoc-gen-grpc={plugin}", f"--grpc_out={out}", service)
-    for target in SOURCES.values():
-        (out / PACKAGE / target).parent.joinpath("__init__.py").write_text(
+        compile_protos(f"--plugin=protoc-gen-grpc={plugin}", f"--grpc_out={out}", *services)
+    for target in [*names, host]:
+        (out / target).parent.joinpath("__init__.py").write_text(
             '"""Generated from the protos."""\n'
         )
+    service = services[0]
     text = (out / service.replace(".proto", "_pb2.py")).read_text()
     protobuf = re.search(r"Protobuf Python Version: ([\d.]+)", text)
     text = (out / service.replace(".proto", "_pb2_grpc.py")).read_text()

@@ -38,7 +38,7 @@ class BuildWithStubs(build_py):
 class SdistWithProtos(sdist):
     def make_release_tree(self, base_dir, files):
         super().make_release_tree(base_dir, files)
-        for source in generate.SOURCES:
+        for source in [*generate.SOURCES, generate.HOST_SOURCE]:
             target = pathlib.Path(base_dir, "proto", source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(generate.protos() / source, target)

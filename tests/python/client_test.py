@@ -909,12 +909,52 @@ class ClientTest(ClusterTest):
         self.assertEqual(sorted(states), examples["states"])
         self.assertEqual(sorted(experiment.FINAL), examples["final_states"])
 
+    def test_bundles(self):
+        _, address = self.start_service()
+        folder = self.folder / "my_robot"
+        (folder / "meshes").mkdir(parents=True)
+        (folder / "robot.xml").write_text("<mujoco/>")
+        (folder / "meshes" / "arm.stl").write_bytes(bytes(range(256)) * 6000)
+        with Client(address) as client:
+            name = client.push_bundle(folder)
+            self.assertRegex(name, "^sha256:[0-9a-f]{64}$")
+            self.assertEqual(client.push_bundle(folder), name)
+            (bundle,) = client.bundles()
+            self.assertEqual(bundle.name, name)
+            self.assertEqual((bundle.size_bytes, bundle.file_count), (1536009, 2))
+            # The same name, and the same bytes, for the command line.
+            copy = self.folder / "copy"
+            self.mentorctl(address, "bundles", "pull", folder, copy)
+            self.assertEqual(client.push_bundle(copy), name)
+            client.delete_bundle(name)
+            self.assertEqual(client.bundles(), [])
+            with self.assertRaises(MentorError) as gone:
+                client.delete_bundle(name)
+            self.assertEqual(gone.exception.reason, "NOT_FOUND")
+            client.delete_bundle(name, allow_missing=True)
+            for wrong in ("my_robot", "sha256:../" + "0" * 61):
+                with self.assertRaises(MentorError) as error:
+                    client.delete_bundle(wrong)
+                self.assertEqual(error.exception.reason, "INVALID_FIELD")
+            (folder / "leak").symlink_to("/etc/passwd")
+            (folder / "again").symlink_to("meshes")
+            with self.assertRaises(MentorError) as error:
+                client.push_bundle(folder)
+            self.assertIn("'leak': is a symbolic link that leaves", str(error.exception))
+            self.assertIn("'again': is a symbolic link to a folder", str(error.exception))
+
     def test_every_method_of_the_service_is_used(self):
         from mentor_client.v1 import experiment_service_pb2 as wire
 
         methods = wire.DESCRIPTOR.services_by_name["ExperimentService"].methods_by_name
         text = "".join(path.read_text() for path in (SOURCE / "mentor_client").glob("*.py"))
         self.assertEqual([name for name in methods if f'"{name}"' not in text], ["GetCheckpoint"])
+        from mentor_client.v1 import bundle_service_pb2 as bundles
+
+        methods = bundles.DESCRIPTOR.services_by_name["BundleService"].methods_by_name
+        self.assertEqual(
+            [name for name in methods if f'"{name}"' not in text], ["GetBundle", "FetchBundle"]
+        )
 
     def test_the_example(self):
         _, address = self.start_service()

@@ -10,8 +10,10 @@ messages of the wire are in `mentor_client.v1`: `experiment_pb2`, `experiment_se
 `spec_pb2`.
 """
 
+from .bundles import Bundle
 from .client import Client, WatchEvent
 from .errors import ExperimentEnded, MentorError, MentorTimeout, Violation
+from .evaluation import EvaluationResult
 from .experiment import Experiment
 from .metrics import Metrics, MetricPoints, Series
 from .specs import apply_overrides, load_spec
@@ -20,8 +22,10 @@ from .v1.spec_pb2 import ExperimentSpec
 
 __version__ = "0.2.0"
 __all__ = [
+    "Bundle",
     "Checkpoint",
     "Client",
+    "EvaluationResult",
     "Experiment",
     "ExperimentEnded",
     "ExperimentSpec",

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import os
 import pathlib
+import tempfile
 import time
 import uuid
 from types import TracebackType
@@ -28,14 +29,17 @@ from typing import (
 
 import grpc
 
-from . import download as _download
+from . import bundles as _bundles, download as _download
+from .bundles import Bundle
 from .connection import Connection, Token, from_environment, open_servers, seconds
 from .errors import MentorError, usage
+from .evaluation import EvaluationResult, summarise
 from .experiment import Experiment
 from .metrics import MetricPoints, Metrics, Series
 from .names import experiment_name, parse_file_name
 from .specs import SpecLike, load_experiment
-from .v1 import experiment_pb2, experiment_service_pb2 as wire
+from .v1 import bundle_service_pb2, experiment_pb2, experiment_service_pb2 as wire
+from .v1.evaluation_pb2 import EvaluationShard
 from .v1.spec_pb2 import BenchmarkSpec
 
 if TYPE_CHECKING:
@@ -419,6 +423,34 @@ class Client:
         request.update_mask.paths.extend(mask)
         return self._experiment(self._connection.call("UpdateExperiment", request))
 
+    # Bundles.
+
+    def push_bundle(self, folder: "Union[str, os.PathLike[str]]") -> str:
+        """Sends a folder of at most 256 MB and 2,000 files, for specs to name; the answer is the
+        value of their option `bundle`. What broke off goes on, and what is there is not sent."""
+        return _bundles.push(self._connection, folder)
+
+    def bundles(self) -> List[Bundle]:
+        """All that are there, by name."""
+        found: List[Bundle] = []
+        request = bundle_service_pb2.ListBundlesRequest(page_size=1000)
+        while True:
+            page = self._connection.call("ListBundles", request)
+            found += [_bundles.bundle_of(bundle) for bundle in page.bundles]
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    def delete_bundle(self, name: str, *, allow_missing: bool = False) -> None:
+        """Removes one that no experiment names."""
+        self._connection.call(
+            "DeleteBundle",
+            bundle_service_pb2.DeleteBundleRequest(
+                name=_bundles.resource_of(name), allow_missing=allow_missing
+            ),
+            gone_is_done=True,
+        )
+
     # Results.
 
     @overload
@@ -560,6 +592,24 @@ class Client:
             "ListArtifacts", _message(wire.ListArtifactsRequest, parent=_name(name))
         )
         return [artifact for page in pages for artifact in page.artifacts]
+
+    def evaluation(self, name: Name) -> List[EvaluationResult]:
+        """What the evaluation at its end measured, by split and method; empty when there is none
+        yet."""
+        experiment = self.get(name)
+        iterations = experiment.spec.lifetime.iterations
+        return summarise(self.evaluation_shards(experiment), iterations)
+
+    def evaluation_shards(self, name: Name) -> List[EvaluationShard]:
+        """The same lifetime by lifetime."""
+        shards = []
+        with tempfile.TemporaryDirectory(prefix="mentor-client-") as folder:
+            for artifact in self.artifacts(name):
+                path = artifact.name.partition("/artifacts/")[2]
+                if path.startswith("evaluation/") and path.endswith(".binpb"):
+                    file = self.download(artifact.name, folder)
+                    shards.append(EvaluationShard.FromString(file.read_bytes()))
+        return shards
 
     def download(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List,
 import grpc
 
 from .errors import ExperimentEnded, MentorError, from_status, usage
+from .evaluation import EvaluationResult
 from .metrics import MetricPoints, Metrics
 from .v1 import experiment_pb2, experiment_service_pb2
 from .v1.experiment_pb2 import Experiment as ExperimentProto
@@ -172,6 +173,10 @@ class Experiment:
         self, names: Iterable[str] = (), after_step: int = 0, timeout: Optional[float] = None
     ) -> Iterator[MetricPoints]:
         return self._client.watch_metrics(self.name, names, after_step=after_step, timeout=timeout)
+
+    def evaluation(self) -> List[EvaluationResult]:
+        """As Client.evaluation."""
+        return self._client.evaluation(self.name)
 
     def checkpoints(self) -> List[experiment_pb2.Checkpoint]:
         return list(self._client.checkpoints(self.name))

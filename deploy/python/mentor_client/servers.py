@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Optional
 import grpc
 
 from .errors import MentorError
-from .v1 import experiment_service_pb2_grpc
+from .v1 import bundle_service_pb2_grpc, experiment_service_pb2_grpc
 
 # An address that has just failed is tried after the others for so long. A server that stands by
 # names a leader that is gone until somebody has taken over.
@@ -34,7 +34,10 @@ class Servers:
 
     @staticmethod
     def _stub(channel: grpc.Channel) -> Any:
-        return experiment_service_pb2_grpc.ExperimentServiceStub(channel)  # type: ignore
+        stub = experiment_service_pb2_grpc.ExperimentServiceStub(channel)  # type: ignore
+        # The methods of both services have different names.
+        vars(stub).update(vars(bundle_service_pb2_grpc.BundleServiceStub(channel)))  # type: ignore
+        return stub
 
     def stub(self) -> Any:
         with self._lock:

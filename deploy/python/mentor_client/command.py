@@ -1,0 +1,111 @@
+"""What the programs of this package have in common: flags, messages, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+from typing import Any, Callable, List, NoReturn, Optional, Sequence
+
+import grpc
+
+from .client import Client
+from .errors import MentorError
+
+DONE, FAILED, USAGE, NOT_FOUND, CREDENTIALS, STATE, UNAVAILABLE, INTERRUPTED = (
+    *range(7),
+    130,
+)
+_EXIT_CODES = {
+    grpc.StatusCode.INVALID_ARGUMENT: USAGE,
+    grpc.StatusCode.OUT_OF_RANGE: USAGE,
+    grpc.StatusCode.NOT_FOUND: NOT_FOUND,
+    grpc.StatusCode.UNAUTHENTICATED: CREDENTIALS,
+    grpc.StatusCode.PERMISSION_DENIED: CREDENTIALS,
+    grpc.StatusCode.ALREADY_EXISTS: STATE,
+    grpc.StatusCode.FAILED_PRECONDITION: STATE,
+    grpc.StatusCode.UNAVAILABLE: UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: UNAVAILABLE,
+}
+SERVICE_ON_A_LAPTOP = (
+    "mentor-meta-learner --state state &\n  mentor-learner & mentor-actor --threads 2 &"
+)
+
+
+def parser(program: str, about: str, examples: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=program,
+        description=about,
+        epilog="examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_connection(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--server",
+        metavar="HOST:PORT",
+        help="the meta-learner; default: MENTOR_SERVER, else 127.0.0.1:50052. Credentials come "
+        "from the variables MENTOR_TLS_CA, MENTOR_TLS_CERT, MENTOR_TLS_KEY, MENTOR_TOKEN_FILE",
+    )
+
+
+def connect(server: Optional[str], timeout: float = 30.0) -> Client:
+    return Client(server, timeout=timeout)
+
+
+def with_underscores(arguments: Sequence[str]) -> List[str]:
+    """Flags take underscores or dashes."""
+    result = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name.startswith("--"):
+            name = "--" + name[2:].replace("-", "_")
+        result.append(name + equals + value)
+    return result
+
+
+def needs(module: str, packages: str, what: str) -> Any:
+    """An optional library, or an error with the command that installs it."""
+    top = module.partition(".")[0]
+    try:
+        found = importlib.import_module(module)
+        if getattr(found, "__file__", None) is None:  # A folder of that name, say wandb/ here.
+            raise ImportError(name=top)
+        return found
+    except ImportError as error:
+        why = "" if getattr(error, "name", None) == top else f" ({error})"
+        raise MentorError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"{what} needs the Python package {top}, which cannot be imported{why}: "
+            f"pip install {packages}",
+            reason="LIBRARY_MISSING",
+        ) from None
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def run(program: str, action: Callable[[], int]) -> int:
+    """An action's exit code; what goes wrong becomes a sentence. SIGTERM is as Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return action()
+    except MentorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if error.code == grpc.StatusCode.UNAVAILABLE:
+            print(
+                "hint: name the service by --server or MENTOR_SERVER; one on this machine takes\n"
+                f"  {SERVICE_ON_A_LAPTOP}",
+                file=sys.stderr,
+            )
+        return _EXIT_CODES.get(error.code, FAILED)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED

@@ -1,0 +1,48 @@
+"""One process at a time for one thing; the lock ends with the process, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import pathlib
+from typing import Any, TextIO
+
+import grpc
+
+from .errors import MentorError
+
+
+def cache_file(*parts: str) -> pathlib.Path:
+    """A file of this user's, named by what it is for."""
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    return pathlib.Path(cache) / "mentor" / f"{digest}.lock"
+
+
+class Lock:
+    def __init__(self, file: pathlib.Path, what: str):
+        """FAILED_PRECONDITION where another process has it."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._file: TextIO = open(file, "a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.seek(0)
+            owner = self._file.read().strip()
+            self._file.close()
+            raise MentorError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"{what} is at work already (process {owner or 'unknown'}); leave it to that one, "
+                "or end it first",
+                reason="IN_USE",
+            ) from None
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._file.close()

@@ -1,0 +1,97 @@
+"""A service of this machine alone, for one study: the three programs, which end with this one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+from typing import Any, List
+
+import grpc
+
+from ..errors import MentorError
+
+_START_S, _STOP_S = 60.0, 30.0
+_PROGRAMS = ("mentor-meta-learner", "mentor-learner", "mentor-actor")
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class LocalService:
+    def __init__(self, folder: pathlib.Path):
+        """The folder gets the state of the service, and what its programs say."""
+        missing = [name for name in _PROGRAMS if shutil.which(name) is None]
+        if missing:
+            raise MentorError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"--local needs {', '.join(missing)} on the PATH; in a clone of the repository: "
+                "export PATH=$PWD/build/bin:$PATH",
+            )
+        self._folder = folder
+        self._children: List["subprocess.Popen[bytes]"] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.server = self._start(
+                "mentor-meta-learner", "--state", str(folder / "state"), "--listen", "127.0.0.1:0"
+            )
+            learner = self._start(
+                "mentor-learner", "--meta_learner", self.server, "--listen", "127.0.0.1:0"
+            )
+            threads = str(len(os.sched_getaffinity(0)))
+            self._start("mentor-actor", "--learner", learner, "--threads", threads, listens=False)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "LocalService":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for child in reversed(self._children):
+            if child.poll() is None:
+                child.terminate()
+            try:
+                child.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        self._children.clear()
+
+    def _start(self, *command: str, listens: bool = True) -> str:
+        """The address that it listens on."""
+        said = self._folder / f"{command[0]}.out"
+        log = self._folder / f"{command[0]}.log"
+        with open(said, "wb") as out, open(log, "ab") as errors:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=errors,
+                preexec_fn=_end_with_parent,
+                start_new_session=True,  # Ctrl-C is for this program, which ends them in order.
+            )
+        self._children.append(child)
+        end = time.monotonic() + _START_S
+        while listens:
+            found = re.search(r"listening on (\S+)\n", said.read_text("utf-8", "replace"))
+            if found:
+                return found[1]
+            if child.poll() is not None or time.monotonic() > end:
+                last = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
+                raise MentorError(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"{command[0]} did not start: {''.join(last) or 'it said nothing'} ({log})",
+                )
+            time.sleep(0.05)
+        return ""

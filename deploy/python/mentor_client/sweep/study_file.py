@@ -1,0 +1,545 @@
+"""study.yaml: what it may say, checked with every violation at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import pathlib
+import re
+import shutil
+import subprocess
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+
+import grpc
+
+from ..command import needs
+from ..errors import MentorError, Violation
+from ..specs import apply_overrides, load_experiment
+from ..v1.experiment_pb2 import Experiment as ExperimentProto, Priority
+
+INSTALL = "'mentor-client[sweep]', or optuna PyYAML matplotlib"
+_NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+_NAME_CHARACTERS = 40  # Experiments are called NAME-t0001-s12.
+_TRIALS_MAX, _PARALLEL_MAX, _SEEDS_MAX = 100_000, 256, 100
+_CLASSES = ("low", "normal", "high")
+_EVALUATION_NUMBER = re.compile(r"seg\d+|last|det|return")
+
+Value = Union[str, int, float, bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A setting of the spec, and where it is looked for."""
+
+    path: str
+    kind: str  # float, int or choices.
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    step: Optional[float] = None
+    choices: Tuple[Value, ...] = ()
+
+    def text(self, value: Any) -> str:
+        """As --set takes it."""
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return repr(value) if isinstance(value, float) else str(value)
+
+    def corners(self) -> List[Any]:
+        """Values between which the others are."""
+        if self.kind == "choices":
+            return list(self.choices)
+        kind = int if self.kind == "int" else float
+        return [kind(self.low), kind(self.high)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """One number of an experiment: of a metric, or of the evaluation at its end."""
+
+    metric: str = ""
+    at: str = "last"  # last, mean, best or update; of a metric.
+    count: int = 1  # For mean: how many of the last ones; for update: which.
+    evaluation: str = ""  # seg0 ..., last, det, return.
+    method: str = "learned"
+    split: str = "test"
+    maximise: bool = True
+
+    def value(self, points: Mapping[int, float]) -> Optional[float]:
+        """Of what a metric has had so far, by outer update; None while there is nothing."""
+        steps = sorted(points)
+        if self.at == "update":
+            steps = [step for step in steps if step <= self.count]
+        if not steps:
+            return None
+        values = [points[step] for step in steps]
+        if self.at == "best":
+            return max(values) if self.maximise else min(values)
+        if self.at == "mean":
+            values = values[-self.count :]
+            return math.fsum(values) / len(values)
+        return values[-1]
+
+    def words(self) -> str:
+        if self.evaluation:
+            return f"{self.evaluation} of {self.method} on {self.split}"
+        at = {"mean": f"mean of the last {self.count}", "update": f"after update {self.count}"}
+        return f"{self.metric}, {at.get(self.at, self.at)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pruner:
+    name: str = "hyperband"  # hyperband, median or none.
+    metric: str = ""
+    min_updates: int = 1
+    factor: int = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Confirm:
+    """What is run once the trials are over: the best settings against the spec as it is, on seeds
+    that no trial had."""
+
+    seeds: Tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyFile:
+    name: str
+    experiment: ExperimentProto  # The spec, with `set`, and what stands around it.
+    parameters: Tuple[Parameter, ...]
+    objective: Objective
+    trials: int
+    parallel: int
+    seeds: Tuple[int, ...]
+    seed: int  # Of the sampler.
+    startup_trials: int
+    pruner: Pruner
+    confirm: Confirm
+    storage: str
+
+    @property
+    def updates(self) -> int:
+        found: int = self.experiment.spec.rule.outer_updates
+        return found
+
+    def overrides(self, values: Mapping[str, Any], seed: int) -> List[str]:
+        """Of one trial and seed."""
+        chosen = [
+            f"{one.path}={one.text(values[one.path])}"
+            for one in self.parameters
+            if one.path in values
+        ]
+        return [*chosen, f"seed={seed}"]
+
+    def plan(self) -> Dict[str, Any]:
+        """What must stay as it was when the study began."""
+        spec = ExperimentProto()
+        spec.spec.CopyFrom(self.experiment.spec)
+        return {
+            "spec and set": spec.SerializeToString(deterministic=True).hex(),
+            "parameters": [repr(one) for one in self.parameters],
+            "objective": repr(self.objective),
+            "seeds": list(self.seeds),
+        }
+
+
+class _Problems:
+    def __init__(self) -> None:
+        self.found: List[Violation] = []
+
+    def add(self, field: str, description: str) -> None:
+        self.found.append(Violation(field, description))
+
+
+class _Fields:
+    """One mapping of the file. Each getter takes a field; what nobody took is unknown."""
+
+    def __init__(self, problems: _Problems, path: str, value: Any, example: str):
+        self._problems, self._path = problems, path
+        self.is_mapping = isinstance(value, dict)
+        if not self.is_mapping:
+            problems.add(
+                path or "the file", f"is {_shown(value)}; give fields, for instance {example}"
+            )
+        self._values: Dict[str, Any] = (
+            {str(k): v for k, v in value.items()} if self.is_mapping else {}
+        )
+        self._taken: List[str] = []
+
+    def path(self, name: str) -> str:
+        return f"{self._path}.{name}" if self._path else name
+
+    def wrong(self, name: str, description: str) -> None:
+        self._problems.add(self.path(name), description)
+
+    def has(self, name: str) -> bool:
+        return self._values.get(name) is not None
+
+    def take(self, name: str) -> Any:
+        self._taken.append(name)
+        return self._values.get(name)
+
+    def number(
+        self, name: str, default: float, low: float, high: float, whole: bool = False
+    ) -> float:
+        value = self.take(name)
+        if value is None:
+            return default
+        got = as_number(value)
+        if got is None or (whole and got != int(got)) or not low <= got <= high:
+            kind = "a whole number" if whole else "a number"
+            self.wrong(name, f"is {_shown(value)}; give {kind} from {low:g} to {high:g}")
+            return default
+        return got
+
+    def whole(self, name: str, default: int, low: int, high: int) -> int:
+        return int(self.number(name, default, low, high, whole=True))
+
+    def word(self, name: str, default: str, choices: Tuple[str, ...] = ()) -> str:
+        value = self.take(name)
+        if value is None:
+            return default
+        if not isinstance(value, str) or (choices and value not in choices):
+            what = f"one of {', '.join(choices)}" if choices else "text"
+            self.wrong(name, f"is {_shown(value)}; give {what}")
+            return default
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self.take(name)
+        if value is not None and not isinstance(value, bool):
+            self.wrong(name, f"is {_shown(value)}; give true or false")
+        return value is True
+
+    def done(self) -> None:
+        known = sorted(set(self._taken))
+        for name in self._values:
+            if name in known:
+                continue
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it may have {', '.join(known)}"
+            self.wrong(name, f"is not known; {hint}")
+
+
+def as_number(value: Any) -> Optional[float]:
+    """Also of text: YAML reads 3e-4, without a point, as text."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _shown(value: Any) -> str:
+    return "missing" if value is None else f"{value!r:.80}"
+
+
+def read_study(path: pathlib.Path) -> StudyFile:
+    """INVALID_ARGUMENT with every violation."""
+    yaml = needs("yaml", INSTALL, "mentor-sweep")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise MentorError(
+            grpc.StatusCode.INVALID_ARGUMENT, f"{path} cannot be read: {error}"
+        ) from None
+    except yaml.YAMLError as error:
+        raise MentorError(
+            grpc.StatusCode.INVALID_ARGUMENT, f"{path} is not YAML: {error}", reason="INVALID_FIELD"
+        ) from None
+    problems = _Problems()
+    study = _study(content, path, problems)
+    if problems.found or study is None:
+        raise MentorError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"{path} is not a study:",
+            reason="INVALID_FIELD",
+            violations=problems.found,
+        )
+    return study
+
+
+def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[StudyFile]:
+    top = _Fields(problems, "", content, "spec: point_reach")
+    if not top.is_mapping:
+        return None
+    name = top.word("name", path.stem.lower().replace("_", "-"))
+    if not _NAME.fullmatch(name) or len(name) > _NAME_CHARACTERS:
+        top.wrong(
+            "name",
+            f"is '{name}'; give lower-case letters, digits and dashes, a letter first, at most "
+            f"{_NAME_CHARACTERS}",
+        )
+    experiment = _base(top, path.parent)
+    parameters = _parameters(top)
+    objective = _objective(top)
+    pruner = _pruner(top, objective)
+    seeds = _seeds(top, "seeds")
+    sampler = _Fields(problems, "sampler", top.take("sampler") or {}, "seed: 1")
+    sampler.word("name", "tpe", ("tpe",))
+    seed, startup = sampler.whole("seed", 0, 0, 2**31), sampler.whole(
+        "startup_trials", 10, 1, 1000
+    )
+    sampler.done()
+    confirm = _Fields(problems, "confirm", top.take("confirm") or {}, "seeds: [101, 102, 103]")
+    fresh = _seeds(confirm, "seeds") if confirm.has("seeds") else ()
+    for one in set(fresh) & set(seeds):
+        confirm.wrong("seeds", f"has {one}, which trials have too; give others")
+    confirm.done()
+    trials = top.whole("trials", 0, 1, _TRIALS_MAX)
+    if not top.has("trials"):
+        top.wrong("trials", "is missing; say how many settings shall be tried, for instance 40")
+    parallel = top.whole("parallel", 1, 1, _PARALLEL_MAX)
+    storage = top.word("storage", f"sqlite:///{name}.db")
+    if not storage.startswith(("sqlite:///", "postgresql")):
+        top.wrong(
+            "storage",
+            f"is '{storage}'; give sqlite:///FILE.db or postgresql+psycopg2://USER@HOST/DATABASE",
+        )
+    top.done()
+    if experiment is not None:
+        _check_paths(problems, experiment, parameters)
+        updates = experiment.spec.rule.outer_updates
+        if objective.at == "update" and updates and objective.count > updates:
+            problems.add(
+                "objective.at", f"is update {objective.count}, and the spec makes {updates}"
+            )
+    return StudyFile(
+        name,
+        experiment or ExperimentProto(),
+        tuple(parameters),
+        objective,
+        trials,
+        parallel,
+        seeds,
+        seed,
+        startup,
+        pruner,
+        Confirm(fresh),
+        storage,
+    )
+
+
+def _base(top: _Fields, folder: pathlib.Path) -> Optional[ExperimentProto]:
+    """The spec with `set`, class and labels."""
+    around = ExperimentProto()
+    spec = top.word("spec", "")
+    if not top.has("spec"):
+        top.wrong("spec", "is missing; give a file, or the name of a spec that comes with Mentor")
+    priority = top.word("class", "low", _CLASSES)
+    labels = top.take("labels") or {}
+    overrides = top.take("set") or {}
+    retention_ttl = top.whole("ttl_days", 0, 1, 36_500)
+    keep_last = top.whole("keep_last", 0, 1, 10_000)
+    retries_max = top.whole("retries_max", 0, 0, 100)
+    if not isinstance(labels, dict) or not all(
+        isinstance(text, str) for pair in labels.items() for text in pair
+    ):
+        top.wrong("labels", f"is {_shown(labels)}; give words, for instance team: vision")
+        labels = {}
+    for reserved in sorted(set(labels) & {"sweep", "study", "trial", "role"}):
+        top.wrong(f"labels.{reserved}", "is written by mentor-sweep; give another word")
+    if not isinstance(overrides, dict):
+        top.wrong(
+            "set", f"is {_shown(overrides)}; give fields, for instance rule.outer_updates: 20"
+        )
+        overrides = {}
+    if not spec:
+        return None
+    try:
+        around = load_experiment(_spec_source(spec, folder))
+    except MentorError as error:
+        top.wrong("spec", error.message)
+        return None
+    for path, value in overrides.items():
+        text = Parameter("", "choices").text(value)
+        try:
+            apply_overrides(around.spec, [f"{path}={text}"])
+        except MentorError as error:
+            top.wrong(f"set.{path}", _without(error.message, str(path)))
+    around.name = ""
+    around.labels.update(labels)
+    around.priority = Priority.Value("PRIORITY_" + priority.upper())
+    if retention_ttl:
+        around.retention.ttl.seconds = retention_ttl * 86_400
+    if keep_last:
+        around.retention.keep_last = keep_last
+    around.retries_max = retries_max or around.retries_max
+    return around
+
+
+def _spec_source(spec: str, folder: pathlib.Path) -> str:
+    """A file beside the study or here, or what `mentor` calls so."""
+    for file in (folder / spec, pathlib.Path(spec)):
+        if file.is_file():
+            return str(file)
+    mentor = shutil.which("mentor")
+    if "/" in spec or "." in spec or mentor is None:
+        remedy = "" if mentor else "; names of ready specs need the program `mentor` on the PATH"
+        raise MentorError(
+            grpc.StatusCode.NOT_FOUND, f"is '{spec}', and there is no such file{remedy}"
+        )
+    done = subprocess.run(
+        [mentor, "run", spec, "--check"], capture_output=True, text=True, timeout=60
+    )
+    if done.returncode != 0:
+        raise MentorError(grpc.StatusCode.NOT_FOUND, done.stderr.strip() or f"is '{spec}'")
+    return done.stdout
+
+
+def _without(message: str, path: str) -> str:
+    return message[len(path) + 1 :] if message.startswith(path + " ") else message
+
+
+def _parameters(top: _Fields) -> List[Parameter]:
+    found = top.take("parameters")
+    example = "rule.learning_rate: {low: 1e-4, high: 1e-2, log: true}"
+    if not isinstance(found, dict) or not found:
+        top.wrong(
+            "parameters", f"is {_shown(found)}; name settings of the spec, for instance {example}"
+        )
+        return []
+    return [_parameter(top, str(path), value) for path, value in found.items()]
+
+
+def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
+    fields = _Fields(top._problems, f"parameters.{path}", value, "low: 1e-4, high: 1e-2, log: true")
+    kind = fields.word("type", "float", ("float", "int"))
+    choices = fields.take("choices")
+    log, low, high = fields.flag("log"), fields.take("low"), fields.take("high")
+    step = fields.take("step")
+    fields.done()
+    if not fields.is_mapping:
+        return Parameter(path, kind)
+    if choices is not None:
+        plain = isinstance(choices, list) and all(
+            isinstance(one, (str, int, float, bool)) for one in choices
+        )
+        if not plain or len(choices) < 2:
+            fields.wrong("choices", f"is {_shown(choices)}; give a list of two or more values")
+            choices = []
+        for other in ("low", "high", "log", "step", "type"):
+            if fields.has(other):
+                fields.wrong(other, "does not go with choices; leave one of them out")
+        return Parameter(path, "choices", choices=tuple(choices))
+    numbers = {}
+    for name, one in (("low", low), ("high", high)):
+        number = as_number(one)
+        if number is None or (kind == "int" and number != int(number)):
+            what = "a whole number" if kind == "int" else "a number"
+            fields.wrong(name, f"is {_shown(one)}; give {what}, or choices: [...] instead")
+        else:
+            numbers[name] = number
+    if len(numbers) == 2 and not numbers["low"] < numbers["high"]:
+        fields.wrong("high", f"is {numbers['high']:g}; give more than low, {numbers['low']:g}")
+    if log and numbers.get("low", 1.0) <= 0:
+        fields.wrong("low", f"is {numbers['low']:g}; give more than 0 where log is true")
+    size = as_number(step)
+    if step is not None and (size is None or size <= 0 or log):
+        fields.wrong(
+            "step", f"is {_shown(step)}; give a number above 0, and no log: true beside it"
+        )
+    return Parameter(path, kind, numbers.get("low", 0.0), numbers.get("high", 1.0), log, size)
+
+
+def _objective(top: _Fields) -> Objective:
+    fields = _Fields(top._problems, "objective", top.take("objective"), "metric: shaped_return")
+    metric, evaluation = fields.word("metric", ""), fields.word("evaluation", "")
+    direction = fields.word("direction", "maximise", ("maximise", "minimise"))
+    method, split = fields.word("method", "learned"), fields.word("split", "test")
+    at, count = fields.take("at"), 1
+    fields.done()
+    if fields.is_mapping and bool(metric) == bool(evaluation):
+        fields.wrong(
+            "metric",
+            "and objective.evaluation exclude each other; give one of them, for instance metric: "
+            "shaped_return, or evaluation: last",
+        )
+    if evaluation and not _EVALUATION_NUMBER.fullmatch(evaluation):
+        fields.wrong("evaluation", f"is '{evaluation}'; give seg0, seg1, ..., last, det or return")
+    for name in ("method", "split"):
+        if metric and fields.has(name):
+            fields.wrong(name, "goes with objective.evaluation; leave it out")
+    if evaluation and at is not None:
+        fields.wrong("at", "goes with objective.metric: an evaluation is made at the end")
+    words = "last"
+    if isinstance(at, dict) and len(at) == 1:
+        ((words, number),) = at.items()
+        whole = as_number(number)
+        if words not in ("mean", "update") or whole is None or whole != int(whole) or whole < 1:
+            fields.wrong("at", f"is {_shown(at)}; give {{mean: 5}} or {{update: 20}}")
+            words = "last"
+        else:
+            count = int(whole)
+    elif at is not None:
+        if at not in ("last", "best"):
+            fields.wrong("at", f"is {_shown(at)}; give last, best, {{mean: 5}} or {{update: 20}}")
+        else:
+            words = str(at)
+    return Objective(
+        metric, words, count, evaluation, method.lower(), split, direction == "maximise"
+    )
+
+
+def _pruner(top: _Fields, objective: Objective) -> Pruner:
+    found = top.take("pruner")
+    if isinstance(found, str):
+        found = {"name": found}
+    fields = _Fields(top._problems, "pruner", found or {}, "name: hyperband")
+    usual = "hyperband" if objective.metric else "none"
+    name = fields.word("name", usual, ("hyperband", "median", "none"))
+    metric = fields.word("metric", objective.metric)
+    if name != "none" and fields.is_mapping and not metric:
+        fields.wrong(
+            "metric", "is missing: objective.evaluation is known at the end only; name a metric"
+        )
+    pruner = Pruner(
+        name,
+        metric,
+        fields.whole("min_updates", 1, 1, 1_000_000),
+        fields.whole("factor", 3, 2, 10),
+    )
+    fields.done()
+    return pruner
+
+
+def _seeds(fields: _Fields, name: str) -> Tuple[int, ...]:
+    """A list, or how many from 1 on."""
+    value = fields.take(name)
+    if value is None:
+        return (1,)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _SEEDS_MAX:
+        return tuple(range(1, value + 1))
+    if (
+        isinstance(value, list)
+        and 1 <= len(value) <= _SEEDS_MAX
+        and all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in value)
+        and len(set(value)) == len(value)
+    ):
+        return tuple(value)
+    fields.wrong(
+        name,
+        f"is {_shown(value)}; give a list of different seeds, or how many, at most {_SEEDS_MAX}",
+    )
+    return (1,)
+
+
+def _check_paths(
+    problems: _Problems, experiment: ExperimentProto, parameters: List[Parameter]
+) -> None:
+    for one in parameters:
+        if one.path == "seed":
+            problems.add("parameters.seed", "is not searched; `seeds` says which every trial has")
+            continue
+        for value in one.corners():
+            copy = ExperimentProto()
+            copy.CopyFrom(experiment)
+            try:
+                apply_overrides(copy.spec, [f"{one.path}={one.text(value)}"])
+            except MentorError as error:
+                problems.add(f"parameters.{one.path}", _without(error.message, one.path))
+                break

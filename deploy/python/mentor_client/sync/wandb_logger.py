@@ -1,0 +1,119 @@
+"""To Weights & Biases: one run for each experiment, whose id follows from the experiment's."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+from typing import Any, Dict, Optional, Sequence, Set
+
+from ..command import needs
+from .content import FINAL, About, Evaluated, Point, settings
+
+INSTALL = "'mentor-client[wandb]', or wandb"
+_TAG_CHARACTERS = 64
+
+
+def run_id(uid: str) -> str:
+    return uid.replace("-", "")[:16]
+
+
+class WandbLogger:
+    """Rows by outer update, with env_steps beside it: charts take either as their x axis.
+
+    Offline, a run is a folder that nothing can be added to once its process has ended. So a call
+    puts a new one, with every point from the first, in the place of the folders that earlier calls
+    have left of the same experiment. Online, the server says up to which row it has the run."""
+
+    def __init__(
+        self,
+        about: About,
+        project: str,
+        entity: Optional[str],
+        mode: str,
+        folder: pathlib.Path,
+    ):
+        self._wandb = needs("wandb", INSTALL, "mentor-sync wandb")
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("WANDB_SILENT", "true")
+        if mode == "offline":
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+            for older in (folder / "wandb").glob(f"offline-run-*-{run_id(about.uid)}"):
+                shutil.rmtree(older)
+        self._run = self._wandb.init(
+            project=project,
+            entity=entity,
+            id=run_id(about.uid),
+            name=about.name,
+            notes=about.title or None,
+            mode=mode,
+            resume="allow",
+            dir=str(folder),
+            config={**settings(about.spec), **about.tags()},
+            tags=[f"{key}={value}"[:_TAG_CHARACTERS] for key, value in about.labels.items()],
+            settings=self._wandb.Settings(console="off", x_disable_stats=True),
+        )
+        self._run.define_metric("outer_update", hidden=True)
+        self._defined: Set[str] = set()
+        # Rows up to this one are there.
+        self._last: int = max(0, int(self._run.starting_step or 0) - 1)
+        self._keep(about.spec_text)
+
+    def where(self) -> str:
+        run = self._run
+        if not run.offline:
+            return f"W&B {run.url}"
+        folder = pathlib.Path(run.dir).parent
+        return f"W&B {folder}; send it: wandb sync {folder}"
+
+    def points(self, points: Sequence[Point]) -> int:
+        new = 0
+        for point in points:
+            if point.step <= self._last:
+                continue
+            row = {"outer_update": point.step, "env_steps": point.env_steps, **point.values}
+            self._row(row, "outer_update", point.step)
+            new += 1
+        return new
+
+    def evaluated(self, evaluated: Evaluated) -> None:
+        self._run.summary.update(evaluated.numbers)
+        episodes = max((len(curve.values) for curve in evaluated.curves), default=0)
+        for episode in range(1, episodes + 1):
+            row: Dict[str, Any] = {
+                curve.tag: curve.values[episode - 1]
+                for curve in evaluated.curves
+                if episode <= len(curve.values)
+            }
+            row["evaluation/episode"] = episode
+            step = evaluated.step + episode
+            if step > self._last:
+                self._row(row, "evaluation/episode", step)
+
+    def films(self, films: Sequence[pathlib.Path]) -> None:
+        for film in films:
+            key = f"films/{film.stem}"
+            if key in self._run.summary.keys():
+                continue
+            ending = film.suffix[1:]
+            self._run.log({key: self._wandb.Video(str(film), format=ending)}, step=self._last + 1)
+            self._last += 1
+
+    def close(self, state: str) -> None:
+        if state:
+            self._run.summary["mentor.state"] = state
+        self._run.finish(exit_code=0 if state not in FINAL or state == "SUCCEEDED" else 1)
+
+    # Inside.
+
+    def _row(self, row: Dict[str, Any], axis: str, step: int) -> None:
+        for name in sorted(set(row) - self._defined - {axis}):
+            self._run.define_metric(name, step_metric=axis)
+            self._defined.add(name)
+        self._run.log(row, step=step)
+        self._last = step
+
+    def _keep(self, spec_text: str) -> None:
+        file = pathlib.Path(self._run.dir) / "spec.txtpb"
+        file.write_text(spec_text, "utf-8")
+        self._run.save(str(file), base_path=self._run.dir, policy="now")

@@ -1,0 +1,303 @@
+"""mentor-sweep: a study finds the same whatever ended the program before, every trial is an
+experiment once, and a wrong study is refused whole."""
+
+import pathlib
+import signal
+import sys
+import unittest
+
+import studies
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
+import postgres  # noqa: E402
+from harness import BIN, SMOKE, ClusterTest  # noqa: E402
+
+STUDY = """
+name: rates
+spec: SPEC
+set:
+  rule.outer_updates: 4
+  evaluation.goals: 2
+  evaluation.baseline: PPO_SPARSE
+parameters:
+  rule.learning_rate: {low: 1e-4, high: 1e-1, log: true}
+  rule.epochs: {type: int, low: 1, high: 4}
+  agent.gamma: {choices: [0.8, 0.9]}
+objective: {metric: shaped_return, at: {mean: 2}}
+trials: 5
+seeds: [1, 2]
+sampler: {startup_trials: 2}
+pruner: {name: hyperband, min_updates: 1}
+labels: {team: a, stage: x}
+class: high
+"""
+CREATE = "mentor_client.client:Client.create"
+
+
+def setUpModule():
+    global mentor_client
+    studies.Programs.CLIENT = studies.require()
+    import mentor_client
+
+
+class SweepTest(studies.Programs, ClusterTest):
+    def setUp(self):
+        super().setUp()
+        self.study = self.folder / "study.yaml"
+        self.write()
+
+    def write(self, *replacements, text=STUDY):
+        for old, new in replacements:
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        self.study.write_text(text.replace("SPEC", str(SMOKE)))
+
+    def service(self, name="state", threads=2):
+        _, address = self.start_meta_learner(self.folder / name, 0, "--disk_reserve_mb", 1)
+        self.start_workers(address, threads)
+        return address
+
+    def sweep(self, *arguments, **options):
+        return self.program("sweep", self.study, *arguments, **options)
+
+    def trials(self, storage=None):
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.load_study(
+            storage=storage or f"sqlite:///{self.folder}/rates.db", study_name="rates"
+        )
+        return study.trials
+
+    def found(self, **options):
+        """What does not depend on time."""
+        return [
+            (one.number, one.state.name, one.params, one.value, one.intermediate_values)
+            for one in self.trials(**options)
+        ]
+
+    def experiments(self, address):
+        with mentor_client.Client(address) as client:
+            return {one.id: one for one in client.list(page_size=1000)}
+
+    def test_a_study_killed_anywhere_finds_the_same(self):
+        here = self.service("here")
+        self.sweep("--server", here)
+        wanted = self.found()
+        self.assertEqual(len(wanted), 5)
+        states = {state for _, state, *_ in wanted}
+        self.assertLessEqual(states, {"COMPLETE", "PRUNED"})
+        self.assertIn("COMPLETE", states)
+        (self.folder / "rates.db").unlink()
+
+        there, killed = self.service("there"), 0
+        for method, place, number in (
+            (CREATE, "before", 1),
+            (CREATE, "after", 1),
+            ("optuna.study:Study.ask", "after", 1),
+            ("optuna.trial:Trial.suggest_int", "after", 1),
+            ("optuna.trial:Trial.report", "after", 2),
+            ("optuna.study:Study.tell", "before", 1),
+            ("optuna.study:Study.tell", "after", 2),
+            ("mentor_client.client:Client.cancel", "before", 1),
+        ):
+            with self.subTest(f"{place} {method} {number}"):
+                child = self.begin(
+                    "sweep", self.study, "--server", there, kill=(method, place, number)
+                )
+                output, _ = child.communicate(timeout=400)
+                # Whether anything is cancelled is up to the pruner.
+                self.assertIn(child.returncode, (-9, 0), output)
+                killed += child.returncode == -9
+        self.assertGreaterEqual(killed, 7)
+        self.sweep("--server", there)
+        self.assertEqual(self.found(), wanted)
+        made = self.experiments(there)
+        self.assertEqual(
+            sorted(made),
+            sorted(f"rates-t{trial:04d}-s{seed}" for trial in range(5) for seed in (1, 2)),
+        )
+        self.assertEqual(sorted(made), sorted(self.experiments(here)))
+        for id, experiment in made.items():
+            self.assertTrue(experiment.is_final, id)
+            self.assertEqual(experiment.labels["trial"], str(int(id[7:11])))
+            self.assertEqual(
+                (experiment.labels["team"], experiment.labels["sweep"]), ("a", "rates")
+            )
+            self.assertEqual(experiment.proto.priority, 3)
+
+    def test_what_is_behind_is_cancelled(self):
+        address = self.service()
+        # Long after the first look at who is behind.
+        self.write(
+            ("rule.outer_updates: 4", "rule.outer_updates: 300"),
+            ("  rule.learning_rate: {low: 1e-4, high: 1e-1, log: true}\n", ""),
+            ("  rule.epochs: {type: int, low: 1, high: 4}\n", ""),
+            ("trials: 5", "trials: 8"),
+            ("seeds: [1, 2]", "parallel: 4\nseeds: 1"),
+            ("name: hyperband, min_updates: 1", "name: hyperband, min_updates: 20, factor: 10"),
+        )
+        child = self.begin("sweep", self.study, "--server", address)
+        lines = []
+        while not any("pruned after outer update" in line for line in lines):
+            lines.append(child.stdout.readline())
+            self.assertTrue(lines[-1], lines)
+        self.assertIn("at work already", self.sweep("--server", address, code=5))
+        child.send_signal(signal.SIGINT)
+        output, _ = child.communicate(timeout=100)
+        self.assertEqual(child.returncode, 130, output)
+        self.assertIn("the same command goes on", output)
+        pruned = [one for one in self.trials() if one.state.name == "PRUNED"]
+        self.assertTrue(pruned)
+        for one in pruned:
+            id = f"rates-t{one.number:04d}-s1"
+            with mentor_client.Client(address) as client:
+                experiment = client.get(id)
+                if not experiment.is_final:
+                    experiment.wait(("CANCELLED",), timeout=60)
+                self.assertEqual(experiment.state, "CANCELLED")
+                self.assertEqual(experiment.error.message, "pruned by study rates")
+        self.assertIn("experiments cancelled", self.sweep("--cancel", "--server", address))
+        with mentor_client.Client(address) as client:
+            for one in self.experiments(address).values():
+                if not one.is_final:
+                    client.get(one.id).wait(("CANCELLED",), timeout=60)
+
+    def test_an_evaluation_is_sought_and_confirmed_on_fresh_seeds(self):
+        address = self.service()
+        self.write(
+            (
+                "objective: {metric: shaped_return, at: {mean: 2}}",
+                "objective: {evaluation: return}",
+            ),
+            (
+                "pruner: {name: hyperband, min_updates: 1}",
+                "confirm: {seeds: [11, 12]}\nparallel: 3",
+            ),
+            ("trials: 5", "trials: 3"),
+        )
+        said = self.sweep("--server", address, "--plots", "plots")
+        best = max(self.trials(), key=lambda one: one.value)
+        self.assertIn("fresh seeds: trial", said)
+        self.assertRegex(said, r"difference -?[\d.e-]+, standard error [\d.e-]+, 2 fresh seeds")
+        made = self.experiments(address)
+        self.assertEqual(len(made), 3 * 2 + 2 * 2)
+        with mentor_client.Client(address) as client:
+            values = {}
+            for seed in (1, 2):
+                (result,) = [
+                    one
+                    for one in client.evaluation(f"rates-t{best.number:04d}-s{seed}")
+                    if (one.split, one.method) == ("test", "learned")
+                ]
+                values[str(seed)] = result.numbers["return"]
+        self.assertEqual(best.user_attrs["mentor.by_seed"], values)
+        self.assertAlmostEqual(best.value, sum(values.values()) / 2)
+        for name in ("history", "importance", "parallel"):
+            self.assertTrue(
+                (self.folder / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+            )
+        self.assertIn("3 complete", self.sweep("--show"))
+
+        # Another study of the same name does not take what is not its own.
+        (self.folder / "rates.db").unlink()
+        said = self.sweep("--server", address, code=5)
+        self.assertIn("is not of this study", said)
+        self.assertIn("mentorctl list --label sweep=rates", said)
+
+    def test_without_a_service(self):
+        self.assertIn("--local brings one", self.sweep("--server", "127.0.0.1:1", "--dry-run"))
+        said = self.sweep("--server", "127.0.0.1:1", code=6)
+        self.assertIn("mentor-meta-learner --state state", said)
+        path = {"PATH": f"{BIN}:/usr/bin:/bin"}
+        self.write(("trials: 5", "trials: 2"), ("seeds: [1, 2]", "seeds: 1"))
+        said = self.sweep("--local", **path)
+        self.assertIn("2 complete", said)
+        said = self.sweep("--local", "--best", "1", **path)
+        self.assertNotIn("begins", said)
+        self.assertIn("--local needs", self.sweep("--local", PATH="/usr/bin:/bin", code=5))
+        self.write(("trials: 5", "trials: 2"), ("seeds: [1, 2]", "seeds: 2"))
+        self.assertIn("began with other values of seeds", self.sweep("--local", code=5, **path))
+
+    @unittest.skipIf(postgres.programs() is None, "postgresql is not installed")
+    def test_the_storage_may_be_postgresql(self):
+        server = postgres.PostgresServer()
+        self.addCleanup(server.close)
+        storage = server.address(server.new_database()).replace("postgresql", "postgresql+psycopg2")
+        self.write(("trials: 5", f"storage: {storage}\ntrials: 3"))
+        address = self.service()
+        child = self.begin("sweep", self.study, "--server", address)
+        while "trial 0 begins" not in (line := child.stdout.readline()):
+            self.assertTrue(line)
+        child.send_signal(signal.SIGSTOP)
+        # On whatever machine.
+        self.assertIn("at work already", self.sweep("--server", address, code=5))
+        child.kill()
+        child.wait(10)
+        self.sweep("--server", address)
+        self.assertEqual(len(self.found(storage=storage)), 3)
+        self.assertEqual(len(self.experiments(address)), 6)
+
+    def test_everything_wrong_is_said_at_once(self):
+        self.study.write_text(
+            """
+spec: nothing.txtpb
+parameters:
+  rule.learning_rate: {low: 1e-1, high: 1e-4, log: yes please}
+  rule.epochs: {type: int, low: 1.5, high: 4}
+  agent.gamma: {choices: [0.8], low: 0.1}
+  agent.clip: 3
+objective: {metric: seg2, evaluation: last, at: sometime, direction: up}
+trials: none
+parralel: 3
+seeds: [1, 1]
+class: urgent
+labels: {trial: "3"}
+storage: mysql://x
+pruner: {name: hyperbend}
+sampler: {startup_trials: 0}
+"""
+        )
+        said = self.sweep("--dry_run", code=2)
+        for part in (
+            "spec is 'nothing.txtpb', and there is no such file",
+            "parameters.rule.learning_rate.log is 'yes please'; give true or false",
+            "parameters.rule.learning_rate.high is 0.0001; give more than low, 0.1",
+            "parameters.rule.epochs.low is 1.5; give a whole number",
+            "parameters.agent.gamma.choices is [0.8]; give a list of two or more",
+            "parameters.agent.gamma.low does not go with choices",
+            "parameters.agent.clip is 3; give fields",
+            "objective.metric and objective.evaluation exclude each other",
+            "objective.direction is 'up'; give one of maximise, minimise",
+            "objective.at",
+            "trials is 'none'; give a whole number from 1 to",
+            "parralel is not known; did you mean 'parallel'?",
+            "seeds is [1, 1]; give a list of different seeds",
+            "class is 'urgent'; give one of low, normal, high",
+            "labels.trial is written by mentor-sweep",
+            "storage is 'mysql://x'; give sqlite:///",
+            "pruner.name is 'hyperbend'; give one of hyperband, median, none",
+            "sampler.startup_trials is 0; give a whole number from 1",
+        ):
+            self.assertIn(part, said)
+        # What only the spec and the server know.
+        self.write(("agent.gamma", "agent.gama"), ("evaluation.goals: 2", "evaluation.goal: 2"))
+        said = self.sweep("--dry_run", code=2)
+        self.assertIn("parameters.agent.gama leads nowhere", said)
+        self.assertIn("set.evaluation.goal leads nowhere", said)
+        self.write(("low: 1e-4", "low: 1e-40"), ("rule.epochs", "rule.epoch"))
+        _, address = self.start_meta_learner(self.folder / "state", 0, "--disk_reserve_mb", 1)
+        said = self.sweep("--dry_run", "--server", address, code=2)
+        self.assertIn("parameters.rule.epoch with rule.epoch=1:", said)
+        self.study.write_text("a: [")
+        self.assertIn("is not YAML", self.sweep(code=2))
+        self.study.write_text("- a")
+        self.assertIn("give fields", self.sweep(code=2))
+        self.write()
+        said = self.sweep("--show", code=5, libraries=False)
+        self.assertIn("pip install 'mentor-client[sweep]'", said)
+        self.assertIn("examples:", self.program("sweep", "--help"))
+
+
+if __name__ == "__main__":
+    unittest.main()

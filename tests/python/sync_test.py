@@ -1,0 +1,299 @@
+"""mentor-sync: what a run or an experiment has is in each logger once, whatever ended the program
+before."""
+
+import collections
+import csv
+import json
+import shutil
+import signal
+import sqlite3
+import struct
+
+import studies
+
+from harness import ClusterTest, sets
+
+GIF = (
+    b"GIF89a\x02\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04\x00\x00\x00\x00\x00,"
+    b"\x00\x00\x00\x00\x02\x00\x01\x00\x00\x02\x02\x0c\n\x00;"
+)
+LONG = 40  # Outer updates of the made-up run: several calls of each logger.
+
+
+def setUpModule():
+    global RUN, LONG_RUN, shared
+    studies.Programs.CLIENT = studies.require()
+    shared = SyncTest.alone()
+    case = shared.__enter__()
+    RUN, LONG_RUN = case.folder / "reach", case.folder / "long"
+    case.run_spec(RUN)
+    (RUN / "life.gif").write_bytes(GIF)
+    shutil.copytree(RUN, LONG_RUN)
+    rows = table(RUN)
+    with open(LONG_RUN / "metrics.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        for step in range(1, LONG + 1):
+            row = rows[(step - 1) % len(rows)]
+            writer.writerow({**row, "outer_update": step, "env_steps": 960 * step})
+
+
+def tearDownModule():
+    shared.__exit__(None, None, None)
+
+
+def table(run):
+    with open(run / "metrics.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def expected(run):
+    """Points by (tag, step), on both axes."""
+    points = {}
+    for row in table(run):
+        step, env_steps = int(row.pop("outer_update")), int(row.pop("env_steps"))
+        points["env_steps", step] = env_steps
+        for name, value in row.items():
+            if value:
+                points[name, step] = float(value)
+                points[f"by_env_steps/{name}", env_steps] = float(value)
+    return points
+
+
+def wandb_records(file):
+    """The records of an offline run: the form of LevelDB's logs."""
+    from wandb.proto import wandb_internal_pb2
+
+    data, at, parts = file.read_bytes(), 7, []
+    while at + 7 <= len(data):
+        left = 32768 - at % 32768
+        if left < 7:
+            at += left
+            continue
+        length, kind = struct.unpack_from("<HB", data, at + 4)
+        parts.append(data[at + 7 : at + 7 + length])
+        at += 7 + length
+        if kind in (1, 4):  # Whole, or the last part.
+            yield wandb_internal_pb2.Record.FromString(b"".join(parts))
+            parts = []
+
+
+class SyncTest(studies.Programs, ClusterTest):
+    def sync(self, *arguments, **options):
+        return self.program("sync", *arguments, **options)
+
+    # What loggers have, as a count of (tag, step), and the last value of each.
+
+    def board(self):
+        from tensorboard.backend.event_processing import event_file_loader
+        from tensorboard.compat.proto import event_pb2
+
+        counts, values = collections.Counter(), {}
+        for file in sorted(self.folder.glob("tensorboard/*/events.*")):
+            for record in event_file_loader.RawEventFileLoader(str(file)).Load():
+                event = event_pb2.Event.FromString(record)
+                for value in event.summary.value:
+                    counts[value.tag, event.step] += 1
+                    if value.HasField("simple_value"):
+                        values[value.tag, event.step] = value.simple_value
+        return counts, values
+
+    def mlflow(self):
+        counts, values = collections.Counter(), {}
+        database = sqlite3.connect(self.folder / "mlflow.db")
+        for key, step, value in database.execute(
+            "SELECT key, step, value FROM metrics JOIN runs USING (run_uuid) "
+            "WHERE lifecycle_stage = 'active'"
+        ):
+            counts[key, step] += 1
+            values[key, step] = value
+        database.close()
+        return counts, values
+
+    def wandb(self):
+        counts, values = collections.Counter(), {}
+        folders = list(self.folder.glob("wandb/offline-run-*"))
+        self.assertEqual(len(folders), 1, folders)
+        (file,) = folders[0].glob("*.wandb")
+        for record in wandb_records(file):
+            if record.WhichOneof("record_type") == "history":
+                row = {
+                    item.key or item.nested_key[0]: json.loads(item.value_json)
+                    for item in record.history.item
+                }
+                for name, value in row.items():
+                    if not name.startswith("_") and isinstance(value, (int, float)):
+                        counts[name, row["_step"]] += 1
+                        values[name, row["_step"]] = value
+        return counts, values
+
+    def check_points(self, run, counts, values, axes=2):
+        wanted = expected(run)
+        if axes == 1:
+            wanted = {key: one for key, one in wanted.items() if "by_env_steps" not in key[0]}
+        for key, value in wanted.items():
+            self.assertEqual(counts[key], 1, key)
+            self.assertAlmostEqual(values[key] / (value or 1), value / (value or 1), 5, key)
+        twice = {key: count for key, count in counts.items() if count != 1}
+        self.assertEqual(twice, {})
+
+    def check_evaluation(self, values):
+        """Against the tables of the report."""
+        with open(RUN / "report" / "evaluation.csv", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual(len(rows), 36)
+        names = {"learned (best)": "learned_best", "PPO sparse": "ppo_sparse"}
+        names.update({"learned": "learned", "PPO shaped": "ppo_shaped"})
+        for row in rows:
+            tag = f"evaluation/{row['split']}/{names[row['method']]}/{row['quantity']}"
+            self.assertAlmostEqual(values[tag, 4], float(row["mean"]), 5, tag)
+
+    # Tests.
+
+    def test_everything_is_in_tensorboard_once(self):
+        said = self.sync("tensorboard", RUN)
+        self.assertIn("4 new of 4 outer updates", said)
+        self.assertIn("0 new of 4", self.sync("tensorboard", RUN))
+        counts, values = self.board()
+        self.check_points(RUN, counts, values)
+        self.check_evaluation(values)
+        self.assertIn(("films/life", 0), counts)
+        self.assertIn(("_hparams_/session_start_info", 0), counts)
+        episodes = [
+            step for tag, step in counts if tag == "evaluation/test/ppo_shaped/return_by_episode"
+        ]
+        self.assertEqual(sorted(episodes), list(range(1, 13)))
+
+    def test_everything_is_in_mlflow_once(self):
+        self.assertIn("4 new of 4 outer updates", self.sync("mlflow", RUN))
+        self.assertIn("0 new of 4", self.sync("mlflow", RUN, "--tracking-uri=sqlite:///mlflow.db"))
+        counts, values = self.mlflow()
+        self.check_points(RUN, counts, values)
+        self.check_evaluation(values)
+        import mlflow
+
+        client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{self.folder}/mlflow.db")
+        (run,) = client.search_runs([client.get_experiment_by_name("mentor").experiment_id])
+        self.assertEqual(run.info.status, "FINISHED")
+        self.assertEqual(run.data.params["rule.learning_rate"], "3e-3")
+        self.assertEqual(run.data.params["lifetime.iterations"], "3")
+        self.assertEqual(run.data.tags["mentor.state"], "SUCCEEDED")
+        self.assertEqual(run.data.tags["mentor.benchmark"], "point_reach")
+        files = {path.name for path in self.folder.glob("mlruns/**/artifacts/**/*")}
+        self.assertLessEqual({"spec.txtpb", "life.gif"}, files)
+
+    def test_everything_is_in_wandb_once(self):
+        self.assertIn("wandb sync", self.sync("wandb", RUN))
+        self.sync("wandb", RUN)
+        counts, values = self.wandb()
+        self.check_points(RUN, counts, values, axes=1)
+        self.assertIn("evaluation/test/learned/success_by_episode", {tag for tag, _ in counts})
+        (file,) = self.folder.glob("wandb/offline-run-*/*.wandb")
+        text = file.read_bytes()
+        for part in (b"rule.learning_rate", b"evaluation/test/learned/seg0", b"films/life"):
+            self.assertIn(part, text)
+
+    def test_killed_anywhere_it_goes_on(self):
+        writer = "tensorboard.summary.writer.event_file_writer:EventFileWriter"
+        client = "mlflow.tracking:MlflowClient"
+        for logger, method, places in (
+            ("tensorboard", f"{writer}.add_event", [("before", 1), ("after", 9), ("before", 60)]),
+            ("tensorboard", f"{writer}.flush", [("after", 3)]),
+            ("mlflow", f"{client}.create_run", [("before", 1), ("after", 1)]),
+            ("mlflow", f"{client}.log_batch", [("after", 4), ("before", 3), ("after", 2)]),
+            ("wandb", "wandb:Run.log", [("before", 1), ("after", 17), ("after", 41)]),
+            ("wandb", "wandb:Run.finish", [("before", 1)]),
+        ):
+            for place, number in places:
+                with self.subTest(f"{place} {logger} {method} {number}"):
+                    self.sync(logger, LONG_RUN, code=-9, kill=(method, place, number))
+        for logger, read in (
+            ("tensorboard", self.board),
+            ("mlflow", self.mlflow),
+            ("wandb", self.wandb),
+        ):
+            with self.subTest(logger):
+                self.sync(logger, LONG_RUN)
+                self.check_points(LONG_RUN, *read(), axes=1 if logger == "wandb" else 2)
+
+    def test_two_at_once(self):
+        # As from two machines, where no lock of ours helps. Its tables MLflow makes once.
+        import mlflow
+
+        address = f"sqlite:///{self.folder}/mlflow.db"
+        mlflow.MlflowClient(tracking_uri=address).search_experiments()
+        first = self.begin("sync", "mlflow", LONG_RUN, XDG_CACHE_HOME=str(self.folder / "a"))
+        second = self.begin("sync", "mlflow", LONG_RUN, XDG_CACHE_HOME=str(self.folder / "b"))
+        for child in (first, second):
+            output, _ = child.communicate(timeout=400)
+            self.assertEqual(child.returncode, 0, output)
+        self.check_points(LONG_RUN, *self.mlflow())
+        database = sqlite3.connect(self.folder / "mlflow.db")
+        active = "SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'"
+        self.assertEqual(database.execute(active).fetchone(), (1,))
+        database.close()
+
+    def test_an_experiment_is_followed_through_kills(self):
+        _, address = self.start_meta_learner(self.folder / "state", 0, "--disk_reserve_mb", 1)
+        updates = 300  # It is at work while the program is started three times.
+        changed = sets(f"rule.outer_updates={updates}", "evaluation.goals=2")
+        self.create_experiment(address, "live", *changed, "--label", "team=a")
+        arguments = ["tensorboard", "live", "--follow", "--server", address]
+        follower = self.begin("sync", *arguments)
+        self.wait_until(lambda: "0 new" in follower.stdout.readline(), "a sync of a queued one")
+        self.assertIn("at work already", self.sync(*arguments, code=5))
+        self.start_workers(address, 1)
+        for _ in range(2):
+            while not follower.stdout.readline().startswith("outer update"):
+                self.assertIsNone(follower.poll(), "it ended before it could be killed")
+            follower.send_signal(signal.SIGKILL)
+            follower.wait(10)
+            follower = self.begin("sync", *arguments)
+        output, _ = follower.communicate(timeout=400)
+        self.assertEqual(follower.returncode, 0, output)
+        self.assertIn("SUCCEEDED", output)
+        counts, values = self.board()
+        self.assertEqual({key: count for key, count in counts.items() if count != 1}, {})
+        steps = sorted(step for tag, step in counts if tag == "meta_return")
+        self.assertEqual(steps, list(range(1, updates + 1)))
+        self.assertEqual(
+            len([1 for tag, _ in counts if tag == "by_env_steps/meta_return"]), updates
+        )
+        self.assertIn(("evaluation/test/learned/seg0", updates), values)
+
+        # What was fetched says the same of the same experiment, so there is nothing new in it.
+        self.run_to_end(
+            "mentor", "fetch", "live", "--server", address, "--out", self.folder / "out"
+        )
+        self.assertFalse((self.folder / "out" / "metrics.csv").exists())
+        said = self.sync("tensorboard", self.folder / "out")
+        self.assertIn(f"0 new of {updates} outer updates", said)
+
+    def test_a_run_is_followed_to_its_end(self):
+        run = self.folder / "run"
+        process = self.start_run(run, *sets("rule.outer_updates=40"))
+        self.wait_until((run / "metrics.csv").exists, "the first row")
+        said = self.sync("tensorboard", run, "--follow")
+        self.assertIsNotNone(process.child.poll(), "it ended before the run")
+        self.assertIn("SUCCEEDED", said)
+        counts, values = self.board()
+        self.check_points(run, counts, values)
+        self.assertEqual(len(table(run)), 40)
+        self.assertIn(("evaluation/test/learned/seg0", 40), values)
+
+    def test_what_is_wrong_comes_with_a_remedy(self):
+        for logger in ("mlflow", "wandb", "tensorboard"):
+            said = self.sync(logger, RUN, code=5, libraries=False)
+            self.assertIn(f"pip install 'mentor-client[{logger}]'", said)
+        said = self.sync("mlflow", "runs/nothing", code=3, libraries=False)
+        self.assertIn("there is no folder runs/nothing", said)
+        self.assertIn("is not a run", self.sync("wandb", self.folder, code=3, libraries=False))
+        said = self.sync("wandb", "x", "--server", "127.0.0.1:1", code=6, libraries=False)
+        self.assertIn("mentor-meta-learner --state state", said)
+        self.assertIn("examples:", self.program("sync", "--help"))
+
+
+if __name__ == "__main__":
+    import unittest
+
+    unittest.main()
