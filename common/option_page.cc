@@ -35,6 +35,14 @@ Json OptionsJson(const OptionTable& options) {
         item["kind"] = "choice";
         item["choices"] = option.choices;
         break;
+      case OptionInfo::Kind::kText:
+        item["kind"] = "text";
+        item["bytes_max"] = static_cast<int64_t>(option.max);
+        item["required"] = option.required;
+        break;
+      case OptionInfo::Kind::kOthers:
+        item["kind"] = "others";
+        break;
     }
     item["help"] = option.help;
     list.push_back(std::move(item));
@@ -66,6 +74,23 @@ void AddOptions(const Json& options, std::string* page) {
   std::string head = "options";
   for (const Json& option : options) {
     const std::string kind = option["kind"];
+    if (kind == "others") {
+      AddField(head, absl::StrCat("any other: ", option["help"].get<std::string>()), page);
+      head.clear();
+      continue;
+    }
+    if (kind == "text") {
+      const bool required = option["required"];
+      AddField(head,
+               absl::StrCat(
+                   option["name"].get<std::string>(), ": ",
+                   required ? "required" : "default '" + option["default"].get<std::string>() + "'",
+                   "; text of at most ", option["bytes_max"].get<int64_t>(), " bytes\n",
+                   option["help"].get<std::string>()),
+               page);
+      head.clear();
+      continue;
+    }
     std::string legal = kind == "flag" ? "true or false" : kind;
     if (kind == "choice") {
       legal = absl::StrJoin(option["choices"].get<std::vector<std::string>>(), " | ");

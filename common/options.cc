@@ -11,8 +11,10 @@
 #include <absl/strings/str_split.h>
 #include <google/protobuf/descriptor.h>
 
+#include "common/bundle.h"
 #include "common/check.h"
 #include "common/edit_distance.h"
+#include "common/printable.h"
 
 namespace mentor {
 namespace {
@@ -27,7 +29,7 @@ bool ParseNumber(const std::string& text, T* value) {
 
 const OptionInfo* Find(const OptionTable& table, const std::string& name) {
   for (const OptionInfo& info : table) {
-    if (info.name == name) return &info;
+    if (info.name == name && info.kind != OptionInfo::Kind::kOthers) return &info;
   }
   return nullptr;
 }
@@ -40,9 +42,28 @@ std::string Bounds(const OptionInfo& info) {
   return "";
 }
 
+constexpr size_t kOtherNameBytesMax = 64;
+constexpr int kOtherValueBytesMax = 1000;
+constexpr size_t kOthersMax = 64;
+
+std::string TextComplaint(const OptionInfo& info, const std::string& text) {
+  if (static_cast<double>(text.size()) > info.max)
+    return absl::StrFormat("has %d bytes; give at most %.0f", text.size(), info.max);
+  if (Printable(text) != text)
+    return "has characters that cannot be shown; give one line of plain text";
+  return info.complaint ? info.complaint(text) : "";
+}
+
+bool IsOtherName(std::string_view name) {
+  return !name.empty() && name.size() <= kOtherNameBytesMax &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == name.npos;
+}
+
 // Empty when legal; else value, bound and remedy.
 std::string Complaint(const OptionInfo& info, const std::string& text) {
-  const std::string remedy = absl::StrCat("; the default is ", info.default_value);
+  const std::string remedy =
+      info.required ? "" : absl::StrCat("; the default is ", info.default_value);
   switch (info.kind) {
     case OptionInfo::Kind::kNumber: {
       double number = 0;
@@ -66,6 +87,9 @@ std::string Complaint(const OptionInfo& info, const std::string& text) {
       }
       return absl::StrCat("is '", text, "'; give one of ", absl::StrJoin(info.choices, ", "),
                           remedy);
+    case OptionInfo::Kind::kText:
+    case OptionInfo::Kind::kOthers:
+      return TextComplaint(info, text);
   }
   MENTOR_CHECK(false);
 }
@@ -101,7 +125,9 @@ std::string UnknownOption(const OptionTable& table, std::string_view list_path,
     fields.push_back(std::string(parent) + "." + field);
   }
   std::vector<std::string> names;
-  for (const OptionInfo& info : table) names.push_back(info.name);
+  for (const OptionInfo& info : table) {
+    if (info.kind != OptionInfo::Kind::kOthers) names.push_back(info.name);
+  }
   if (!fields.empty() && NearestNames(name, names).empty()) {
     return absl::StrCat("unknown option; did you mean the field '", absl::StrJoin(fields, "' or '"),
                         "'? Correct its name, or ", kRemoval);
@@ -147,18 +173,59 @@ OptionInfo ChoiceOption(std::string name, std::vector<std::string> choices, std:
           .help = std::move(help)};
 }
 
+OptionInfo TextOption(std::string name, std::string value, int bytes_max, std::string help,
+                      std::function<std::string(const std::string&)> complaint) {
+  return {.name = std::move(name),
+          .kind = OptionInfo::Kind::kText,
+          .default_value = std::move(value),
+          .min = 0,
+          .max = static_cast<double>(bytes_max),
+          .help = std::move(help),
+          .complaint = std::move(complaint)};
+}
+
+OptionInfo RequiredTextOption(std::string name, int bytes_max, std::string help,
+                              std::function<std::string(const std::string&)> complaint) {
+  OptionInfo info =
+      TextOption(std::move(name), "", bytes_max, std::move(help), std::move(complaint));
+  info.required = true;
+  return info;
+}
+
+OptionInfo BundleOption(std::string name, std::string help) {
+  return RequiredTextOption(std::move(name), 71, std::move(help), [](const std::string& value) {
+    const absl::Status parsed = ParseBundleName(value).status();
+    return std::string(parsed.message());
+  });
+}
+
+OptionInfo OtherOptions(std::string help) {
+  return {.name = "*",
+          .kind = OptionInfo::Kind::kOthers,
+          .default_value = "",
+          .min = 0,
+          .max = kOtherValueBytesMax,
+          .help = std::move(help)};
+}
+
 OptionValues OptionValues::Parse(const OptionTable& table,
                                  const google::protobuf::RepeatedPtrField<v1::Option>& options,
                                  std::string_view field_path, Violations* violations) {
   OptionValues values;
+  const OptionInfo* others = nullptr;
   for (const OptionInfo& info : table) {
-    MENTOR_CHECK(Complaint(info, info.default_value).empty());
+    if (info.kind == OptionInfo::Kind::kOthers) {
+      others = &info;
+      continue;
+    }
+    MENTOR_CHECK(info.required || Complaint(info, info.default_value).empty());
     MENTOR_CHECK(values.values_.emplace(info.name, info.default_value).second);
   }
   std::set<std::string> seen;
   for (const v1::Option& option : options) {
     const std::string field = std::string(field_path) + "." + option.name();
     const OptionInfo* info = Find(table, option.name());
+    if (info == nullptr && IsOtherName(option.name())) info = others;
     if (info == nullptr) {
       violations->Add(field, UnknownOption(table, field_path, option.name()));
       continue;
@@ -172,7 +239,20 @@ OptionValues OptionValues::Parse(const OptionTable& table,
       violations->Add(field, std::move(complaint));
       continue;
     }
-    values.values_[info->name] = option.value();
+    if (info == others) {
+      if (values.others_.size() == kOthersMax) {
+        violations->Add(field, absl::StrFormat("is one of more than %d; remove some", kOthersMax));
+        return values;
+      }
+      values.others_[option.name()] = option.value();
+    } else {
+      values.values_[info->name] = option.value();
+    }
+  }
+  for (const OptionInfo& info : table) {
+    if (!info.required || seen.contains(info.name)) continue;
+    violations->Add(std::string(field_path) + "." + info.name,
+                    absl::StrCat("is missing; set it: ", info.help));
   }
   return values;
 }
@@ -193,6 +273,10 @@ int64_t OptionValues::Integer(std::string_view name) const {
   int64_t number = 0;
   MENTOR_CHECK(ParseNumber(Choice(name), &number));
   return number;
+}
+
+const std::string& OptionValues::Text(std::string_view name) const {
+  return Choice(name);
 }
 
 bool OptionValues::Flag(std::string_view name) const {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/hosts.h"
 #include "common/status.h"
 #include "common/uuid.h"
 
@@ -59,7 +60,7 @@ absl::Status CheckHello(const v1::Hello& hello) {
                      absl::StrFormat("hello.threads: is %d; 1 to %d are allowed", hello.threads(),
                                      kPeerThreadsMax));
   }
-  return absl::OkStatus();
+  return CheckHostNames("hello.hosts", hello.hosts());
 }
 
 }  // namespace mentor

@@ -45,8 +45,10 @@ constexpr auto kNames = std::to_array<std::string_view>({
     "TOO_MANY_STREAMS",
     "NOT_OWNER",
     "NOT_LEADER",
+    "BUNDLE_MISSING",
+    "BUNDLE_IN_USE",
 });
-static_assert(kNames.size() == static_cast<size_t>(Reason::kNotLeader) + 1);
+static_assert(kNames.size() == static_cast<size_t>(Reason::kBundleInUse) + 1);
 
 std::optional<google::rpc::ErrorInfo> InfoOf(const absl::Status& status) {
   const auto payload = status.GetPayload(kErrorInfoUrl);

@@ -83,6 +83,10 @@ enum class Reason {
   // UNAVAILABLE. This meta-learner stands by, or has lost the lead; ask the one that metadata names
   // as leader, or the next of the list.
   kNotLeader,
+  // FAILED_PRECONDITION. The spec names a bundle that is not here; push it, then try again.
+  kBundleMissing,
+  // FAILED_PRECONDITION. An experiment names the bundle; delete the experiment first.
+  kBundleInUse,
 };
 
 // "CATALOGUE_MISMATCH".

@@ -3,7 +3,8 @@
 # from requirements*.txt into .deps/. Safe to run again: what is already there is left alone.
 #
 # Usage: deploy/install.sh [--cuda] [--nvcc] [--containers] [--objects] [--packages] [--docs]
-#                          [--notebook] [--pages] [--peers] [--help]
+#                         [--hosts] [--notebook] [--studies] [--pages] [--peers] [--robots]
+#                         [--signal] [--help]
 #   --cuda         also install what preset cuda needs: the compiler of --nvcc, and the wheels that
 #                  LibTorch needs on a GPU (about 3 GB)
 #   --nvcc         also install NVIDIA's compiler alone, as tests/gate/ needs it (104 MB)
@@ -11,15 +12,21 @@
 #   --objects      also install the S3 service that tests of object storage need (31 MB)
 #   --packages     also install what deploy/package.sh needs
 #   --docs         also install what docs/build.sh needs (52 MB)
+#   --hosts        also install what tests of hosts need: Gymnasium's robots, mypy (180 MB)
 #   --notebook     also install what the test of the notebook needs
+#   --studies      also install what the tests of mentor-sync and mentor-sweep need (290 MB)
 #   --pages        also install what tests/report/pages.py needs: a browser (450 MB)
 #   --peers        also install what the peers of `mentor bench` need: JAX, EnvPool (1.2 GB)
+#   --robots       also install the models of the bundles fetch_reach and fetch_push (47 MB)
+#   --signal       also install what tests of mentor_signal need: Stable-Baselines3, mypy, and the
+#                  libraries of --cuda, without which PyTorch does not load (3 GB)
 #
 # Example: deploy/install.sh && deploy/build.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 notebook=0 pages=0 peers=0
+cuda=0 nvcc=0 containers=0 objects=0 packages=0 docs=0 hosts=0 notebook=0 studies=0 pages=0
+peers=0 robots=0 signal=0
 for argument in "$@"; do
   case "$argument" in
     --cuda) cuda=1 nvcc=1 ;;
@@ -28,9 +35,13 @@ for argument in "$@"; do
     --objects) objects=1 ;;
     --packages) packages=1 ;;
     --docs) docs=1 ;;
+    --hosts) hosts=1 ;;
     --notebook) notebook=1 ;;
+    --studies) studies=1 ;;
     --pages) pages=1 ;;
     --peers) peers=1 ;;
+    --robots) robots=1 ;;
+    --signal) signal=1 ;;
     -h|--help) sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install.sh: unknown argument '$argument'; see --help" >&2; exit 2 ;;
   esac
@@ -85,7 +96,8 @@ install_wheels() {
 
 install_packages deploy/apt.txt
 install_wheels deploy/requirements.txt
-if [ "$cuda" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi
+if [ "$cuda" -eq 1 ] || [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-cuda.txt; fi
+if [ "$signal" -eq 1 ]; then install_wheels deploy/requirements-signal.txt signal; fi
 if [ "$nvcc" -eq 1 ]; then
   install_wheels deploy/requirements-nvcc.txt nvcc
   # Where nvcc looks for its libraries when it links.
@@ -93,7 +105,10 @@ if [ "$nvcc" -eq 1 ]; then
 fi
 if [ "$objects" -eq 1 ]; then install_wheels deploy/requirements-objects.txt objects; fi
 if [ "$docs" -eq 1 ]; then install_wheels deploy/requirements-docs.txt docs; fi
+if [ "$hosts" -eq 1 ]; then install_wheels deploy/requirements-hosts.txt hosts; fi
 if [ "$notebook" -eq 1 ]; then install_wheels deploy/requirements-notebook.txt notebook; fi
+if [ "$robots" -eq 1 ]; then install_wheels deploy/requirements-robots.txt robots; fi
+if [ "$studies" -eq 1 ]; then install_wheels deploy/requirements-studies.txt studies; fi
 if [ "$pages" -eq 1 ]; then
   install_packages deploy/apt-pages.txt
   install_wheels deploy/requirements-pages.txt pages

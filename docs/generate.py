@@ -135,11 +135,12 @@ def prose(text):
 
 
 def api_page():
-    service = Declarations("experiment_service.proto")
+    services = [Declarations("experiment_service.proto"), Declarations("bundle_service.proto")]
     yield "# Control API"
     yield ""
     yield from prose(
-        "For those who call the meta-learner from programs: `mentor.v1.ExperimentService`, gRPC. "
+        "For those who call the meta-learner from programs: `mentor.v1.ExperimentService` and "
+        "`mentor.v1.BundleService`, gRPC. "
         "Written by `docs/generate.py` from the "
         "comments of [proto/mentor/v1](../proto/mentor/v1). Every error is a `google.rpc.Status` "
         "with an `ErrorInfo`; [errors.md](errors.md) "
@@ -157,6 +158,7 @@ def api_page():
                 m["role"],
                 m["comment"],
             )
+            for service in services
             for m in service.methods
         ),
     )
@@ -170,7 +172,9 @@ def api_page():
     yield from table(("from", "to", "by"), state_table())
     for title, name in (
         ("Requests and responses", "experiment_service.proto"),
+        ("Requests and responses of bundles", "bundle_service.proto"),
         ("Resources", "experiment.proto"),
+        ("Bundles", "bundle.proto"),
         ("Roles", "access.proto"),
         ("The spec of an experiment", "spec.proto"),
     ):

@@ -467,6 +467,7 @@ void Learner::ReportProgress() {
       message.mutable_progress()->set_shard_id(job->shard.shard_id());
       message.mutable_progress()->set_env_steps(options_.rollout->StepsDone(unit_shard));
       message.mutable_progress()->set_actors(static_cast<uint32_t>(actors));
+      message.mutable_progress()->set_missing_host(options_.rollout->MissingHost(unit_shard));
       job->connection->stream->Send(std::move(message));
     }
     lock.Lock();

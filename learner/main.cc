@@ -11,12 +11,14 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/protocol.h"
+#include "common/rpc/bundles.h"
 #include "common/rpc/channel_list.h"
 #include "common/rpc/server.h"
 #include "learner/agents/numerics.h"
 #include "learner/flags/device_flags.h"
 #include "learner/kernels/device_monitor.h"
 #include "learner/learner.h"
+#include "mentor/v1/shard_service.grpc.pb.h"
 
 namespace mentor {
 namespace {
@@ -32,6 +34,7 @@ int Main(int argc, char** argv) {
       "--threads 2");
   CommonFlags common;
   SecurityFlags security;
+  BundleFlags bundles;
   std::string meta_learner = "127.0.0.1:50052", listen = "127.0.0.1:50051";
   learner::DeviceFlags device;
   int threads = 2, slots = 2;
@@ -59,6 +62,7 @@ int Main(int argc, char** argv) {
                  "compared; 0: none")
       ->check(CLI::Range(0, 1'000'000'000))
       ->capture_default_str();
+  AddBundleFlags(&app, &bundles);
   AddSecurityFlags(&app, &security, Side::kBoth);
   AddCommonFlags(&app, &common);
   if (const auto code = ParseCommandLine(&app, argc, argv)) return *code;
@@ -77,6 +81,9 @@ int Main(int argc, char** argv) {
   if (!process.ok()) return Fail(process.status(), kExitUsage);
   const auto channels = rpc::ChannelList::Make(security.Channel(meta_learner, metrics.get()));
   if (!channels.ok()) return Fail(channels.status(), kExitUsage);
+  // What actors ask for comes from the meta-learner.
+  rpc::BundleFetcher fetcher(rpc::FetchFrom<v1::ShardService>([&] { return (*channels)->Get(); }));
+  rpc::UseBundleCache(bundles.CacheOptions(), &fetcher);
   learner::RolloutServer::Options rollout_options;
   rollout_options.dispatcher.check_every = check_every;
   learner::RolloutServer rollout(rollout_options, metrics.get());
@@ -103,6 +110,7 @@ int Main(int argc, char** argv) {
 
   (*process)->Run();
   learner.Stop();
+  fetcher.Stop();
   rollout.Stop();
   (*server)->Shutdown(kShutdownDeadline);
   return kExitOk;

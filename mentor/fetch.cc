@@ -21,6 +21,8 @@
 #include "common/progress_bar.h"
 #include "common/resources/names.h"
 #include "common/resources/states.h"
+#include "common/rpc/bundles.h"
+#include "common/spec/bundles.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "common/uuid.h"
@@ -31,6 +33,7 @@
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/evaluation.h"
 #include "meta_learner/experiment/parts.h"
+#include "meta_learner/store/bundle_shelf.h"
 #include "meta_learner/store/checkpoint.h"
 #include "meta_learner/store/store.h"
 
@@ -52,6 +55,7 @@ struct FetchFlags {
   bool all_checkpoints = false;
   bool replace = false;
   bool quiet = false;
+  bool says = true;  // What has come, and what can be done with it.
 };
 
 // What belongs to an experiment, beside its row.
@@ -75,7 +79,7 @@ class Fetching {
     if (!std::filesystem::exists(out, error) && std::filesystem::exists(before, error))
       std::filesystem::rename(before, out, error);
     MENTOR_ASSIGN_OR_RETURN(const std::optional<RunFolder> older, FindOlder(out));
-    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, Get());
+    MENTOR_ASSIGN_OR_RETURN(const v1::Experiment experiment, Get(parts));
     // What has come stays there when the connection is lost or the program is ended.
     const std::filesystem::path files = parts / experiment.uid(), state = parts / "state";
     MENTOR_RETURN_IF_ERROR(MakeFolders(files / "checkpoints"));
@@ -86,6 +90,11 @@ class Fetching {
     bar_.Finish();
     std::filesystem::remove_all(state, error);
     MENTOR_RETURN_IF_ERROR(MakeRun(experiment, contents, state));
+    if (!BundlesOf(experiment.spec()).empty()) {
+      std::filesystem::rename(parts / meta_learner::kBundlesFolder,
+                              state / meta_learner::kBundlesFolder, error);
+      if (error) return FileError("writing", state / meta_learner::kBundlesFolder, error.value());
+    }
     if (const auto failed = MENTOR_FAILPOINT("fetch.before_rename"))
       return absl::InternalError(*failed);
     if (older) {
@@ -105,7 +114,7 @@ class Fetching {
     std::filesystem::rename(state, out, error);
     if (error) return FileError("writing", out, error.value());
     std::filesystem::remove_all(parts, error);
-    Say(experiment, contents, out);
+    if (flags_.says) Say(experiment, contents, out);
     return absl::OkStatus();
   }
 
@@ -125,12 +134,40 @@ class Fetching {
                                     " holds another run; --out names another folder");
   }
 
-  absl::StatusOr<v1::Experiment> Get() {
+  // What the spec names, without which it means nothing here.
+  absl::Status GetBundles(const v1::ExperimentSpec& spec, const std::filesystem::path& folder) {
+    const auto digests = BundlesOf(spec);
+    if (digests.empty()) return absl::OkStatus();
+    MENTOR_ASSIGN_OR_RETURN(const std::shared_ptr<meta_learner::BundleShelf> shelf,
+                            meta_learner::BundleShelf::Open({.folder = folder}));
+    for (const std::string& digest : digests) {
+      if (shelf->Find(digest).ok()) continue;
+      v1::GetBundleRequest request;
+      request.set_name(BundleResource(digest));
+      MENTOR_ASSIGN_OR_RETURN(const v1::Bundle bundle,
+                              client_->Call(&ctl::BundleStub::GetBundle, request));
+      const BundleSource source = [&](uint64_t offset) -> absl::StatusOr<std::string> {
+        v1::FetchBundleRequest piece;
+        piece.set_name(bundle.name());
+        piece.set_offset(offset);
+        auto answer = client_->Call(&ctl::BundleStub::FetchBundle, piece);
+        MENTOR_RETURN_IF_ERROR(answer.status());
+        return std::move(*answer->mutable_data());
+      };
+      MENTOR_RETURN_IF_ERROR(
+          shelf->AddAll(rpc::ManifestFromProto(digest, bundle.files()), source, bundle.owner()));
+    }
+    SetBundleFinder([shelf](const std::string& digest) { return shelf->Find(digest); });
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<v1::Experiment> Get(const std::filesystem::path& parts) {
     v1::GetExperimentRequest request;
     request.set_name(ctl::FullName(flags_.name));
     MENTOR_ASSIGN_OR_RETURN(
         const v1::Experiment experiment,
         (client_->Call<v1::GetExperimentRequest, v1::Experiment>(&Stub::GetExperiment, request)));
+    MENTOR_RETURN_IF_ERROR(GetBundles(experiment.spec(), parts / meta_learner::kBundlesFolder));
     Violations violations;
     CheckSpec(experiment.spec(), &violations, meta_learner::CheckParts);
     if (!violations.empty() || !IsExperimentId(ctl::ShortName(experiment.name())) ||
@@ -333,6 +370,12 @@ int RunFetch(const FetchFlags& flags) {
 }
 
 }  // namespace
+
+int FetchRun(const ctl::GlobalFlags& connection, const std::string& experiment,
+             const std::filesystem::path& out) {
+  return RunFetch(
+      {.connection = connection, .name = experiment, .out = out.string(), .says = false});
+}
 
 void AddFetchCommand(CLI::App* app, std::function<int()>* action) {
   const auto flags = std::make_shared<FetchFlags>();

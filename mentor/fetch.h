@@ -2,7 +2,9 @@
 // reports, evaluations and comparisons work with it as with a run of `mentor run`.
 #pragma once
 
+#include <filesystem>
 #include <functional>
+#include <string>
 
 namespace CLI {
 class App;
@@ -10,6 +12,15 @@ class App;
 
 namespace mentor {
 
+namespace ctl {
+struct GlobalFlags;
+}  // namespace ctl
+
 void AddFetchCommand(CLI::App* app, std::function<int()>* action);
+
+// The experiment's newest state as a run folder that does not exist yet, for a command that needs
+// one. Exit code; what went wrong has been said.
+int FetchRun(const ctl::GlobalFlags& connection, const std::string& experiment,
+             const std::filesystem::path& out);
 
 }  // namespace mentor

@@ -18,6 +18,7 @@
 #include "mentor/bench/bench.h"
 #include "mentor/env_command.h"
 #include "mentor/evaluate_command.h"
+#include "mentor/export_command.h"
 #include "mentor/fetch.h"
 #include "mentor/hash_command.h"
 #include "mentor/rule_command.h"
@@ -61,6 +62,7 @@ int Main(int argc, char** argv) {
   AddEvaluateCommand(&app, &action);
   AddReportCommand(&app, &action);
   AddFetchCommand(&app, &action);
+  AddExportCommand(&app, &action);
   AddEnvCommand(&app, &action);
   AddRuleCommands(&app, &action);
   bench::AddCommand(&app, &action);
@@ -75,6 +77,8 @@ int Main(int argc, char** argv) {
       "that was learned\n"
       "  mentor evaluate runs/fast --seeds 5; mentor report runs/fast runs/slow --out comparison\n"
       "  mentor fetch reach-1; mentor report runs/reach-1             an experiment of a service\n"
+      "  mentor export runs/fast --out signals/fast                   weights for Python, with a "
+      "card\n"
       "  mentor rule list; mentor signal show lstm\n"
       "  mentor env list; mentor env show door-close-v3\n"
       "  mentor env render door-close-v3 --out door.gif\n"

@@ -23,11 +23,14 @@
 #include "common/process/flags.h"
 #include "common/spec/ready_specs.h"
 #include "common/spec/spec.h"
+#include "envs/host/host_environment.h"
+#include "envs/host/host_list.h"
 #include "learner/flags/device_flags.h"
 #include "learner/kernels/device_monitor.h"
 #include "mentor/ctl/experiment_file.h"
 #include "mentor/local/branch.h"
 #include "mentor/local/local_run.h"
+#include "mentor/local/run_bundles.h"
 #include "mentor/local/run_report.h"
 #include "meta_learner/experiment/parts.h"
 #include "meta_learner/experiment/spec_memory.h"
@@ -44,6 +47,8 @@ struct RunFlags {
   std::string spec;
   std::string from;
   std::vector<std::string> overrides;
+  std::vector<std::string> bundles;
+  HostFlags hosts;
   std::string out;
   std::string tensorboard;
   int actors = 1;
@@ -153,6 +158,12 @@ int Refuse(const RunFlags& flags, const Violations& violations) {
   return kExitUsage;
 }
 
+std::filesystem::path FolderOf(const RunFlags& flags, const Request& request,
+                               const v1::ExperimentSpec& spec) {
+  return flags.out.empty() ? DefaultRunFolder(request.origin, spec)
+                           : std::filesystem::path(flags.out);
+}
+
 absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* violations) {
   std::string text;
   if (flags.from.empty()) {
@@ -169,7 +180,19 @@ absl::Status ReadRequest(const RunFlags& flags, Request* request, Violations* vi
     if (!request->origin.has_filename()) request->origin = request->origin.parent_path();
     text = PrintSpec(request->branch->spec);
   }
-  request->spec = ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts);
+  // What the parts demand depends on bundles and hosts, so these come first.
+  Violations early;
+  v1::ExperimentSpec named = ParseSpec(text, flags.overrides, &early);
+  bool any = false;
+  if (early.empty()) {
+    MENTOR_ASSIGN_OR_RETURN(any, NameBundles(flags.bundles, request->origin, &named));
+    // Those that the run has kept, when it goes on without their folders.
+    if (any) OfferRunBundles(FolderOf(flags, *request, named));
+    MENTOR_ASSIGN_OR_RETURN(const bool learned, envs::LearnFacts(named.mutable_benchmark()));
+    any |= learned;
+    if (any) request->spec = ParseSpec(PrintSpec(named), {}, violations, meta_learner::CheckParts);
+  }
+  if (!any) request->spec = ParseSpec(text, flags.overrides, violations, meta_learner::CheckParts);
   if (request->branch && violations->empty())
     CheckBranch(*request->branch, request->spec, violations);
   return absl::OkStatus();
@@ -216,14 +239,16 @@ int Run(const RunFlags& flags) {
                              "come with Mentor"
                            : "give a spec or --from RUN, not both: a run has its own spec"));
   }
+  if (const absl::Status status = envs::AllowHosts(flags.hosts.hosts, flags.hosts.timeout_s);
+      !status.ok())
+    return Fail(status, kExitUsage);
   Request request;
   Violations violations;
   if (const absl::Status status = ReadRequest(flags, &request, &violations); !status.ok())
     return Fail(status, kExitUsage);
   if (!violations.empty()) return Refuse(flags, violations);
   const v1::ExperimentSpec& spec = request.spec;
-  const std::filesystem::path out =
-      flags.out.empty() ? DefaultRunFolder(request.origin, spec) : std::filesystem::path(flags.out);
+  const std::filesystem::path out = FolderOf(flags, request, spec);
   absl::Status fits = flags.check_only ? absl::OkStatus() : CheckWork(request);
   if (fits.ok()) fits = CheckFolder(request, out);
   if (!fits.ok()) return Fail(fits);
@@ -269,6 +294,11 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
   run->add_option("--set", flags.overrides,
                   "Change a setting of the spec, for instance --set rule.outer_updates=10")
       ->allow_extra_args(false);
+  run->add_option("--bundle", flags.bundles,
+                  "Folder of a model and its task, for the environment of the spec that takes one; "
+                  "its name, sha256:HEX, goes into the spec, and a copy into the run folder")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
   run->add_option("--from", flags.from,
                   "Instead of SPEC: continue from a run in a new folder, longer or with other "
                   "settings (--set): RUN, RUN/20 for its checkpoint after outer update 20, or a "
@@ -290,6 +320,7 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
   run->add_flag("--check", flags.check_only,
                 "Check the spec, print it with every default, and exit");
   run->add_flag("--list", flags.list, "List the specs that come with Mentor, and exit");
+  AddHostFlags(run, &flags.hosts);
   AddCommonFlags(run, &flags.common);
   run->footer(
       "Examples:\n"
@@ -297,6 +328,8 @@ void AddRunCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor run SPEC.txtpb --set rule.learning_rate=1e-3 --set seed=2 --out runs/fast\n"
       "  mentor run SPEC.txtpb --check > whole.txtpb           with every default\n"
       "  mentor run point_reach --tensorboard tb               then: tensorboard --logdir tb\n"
+      "  mentor run SPEC.txtpb --bundle my_robot/              a task of your own\n"
+      "  mentor run SPEC.txtpb --host gym='python3 -m mentor_env'    one in another process\n"
       "  mentor run --from runs/fast --set rule.outer_updates=80     twice as long\n"
       "The run folder gets metrics.csv, a line for each outer update as it is done, and a report\n"
       "at the end.");

@@ -44,7 +44,7 @@ case "$preset" in
 esac
 
 wanted=(--objects)
-if [ $all -eq 1 ]; then wanted+=(--docs --notebook --nvcc); fi
+if [ $all -eq 1 ]; then wanted+=(--docs --hosts --notebook --nvcc --robots --studies); fi
 if [ "$preset" = cuda ]; then wanted+=(--cuda); fi
 deploy/install.sh "${wanted[@]}"
 # Who asks for everything hears in seconds, before the build, what is out of form.

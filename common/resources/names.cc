@@ -4,6 +4,8 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 
+#include "common/bundle.h"
+
 namespace mentor {
 namespace {
 
@@ -98,6 +100,17 @@ std::string ActorName(std::string_view uid) {
 
 std::string LearnerName(std::string_view uid) {
   return absl::StrCat(Absl(kLearnersPrefix), Absl(uid));
+}
+
+std::string BundleResource(std::string_view digest) {
+  return absl::StrCat(Absl(kBundlesPrefix), Absl(digest));
+}
+
+std::optional<std::string> BundleDigestOf(std::string_view name) {
+  if (!name.starts_with(kBundlesPrefix)) return std::nullopt;
+  name.remove_prefix(kBundlesPrefix.size());
+  if (!IsBundleDigest(name)) return std::nullopt;
+  return std::string(name);
 }
 
 std::string_view CollectionOf(std::string_view name) {

@@ -5,6 +5,7 @@
 //   experiments/{experiment}/artifacts/{path}         a file, relative, with slashes
 //   experiments/{experiment}/shards/{number}
 //   actors/{uid}, learners/{uid}
+//   bundles/{digest}                                  64 digits (common/bundle.h)
 //
 // tests/data/resource_names.json has examples, which this and the Python client are held to.
 #pragma once
@@ -20,6 +21,7 @@ namespace mentor {
 inline constexpr std::string_view kExperimentsPrefix = "experiments/";
 inline constexpr std::string_view kActorsPrefix = "actors/";
 inline constexpr std::string_view kLearnersPrefix = "learners/";
+inline constexpr std::string_view kBundlesPrefix = "bundles/";
 
 // ^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$
 bool IsExperimentId(std::string_view id);
@@ -41,6 +43,10 @@ std::optional<std::pair<std::string, std::string>> ParseArtifactName(std::string
 std::string ShardName(std::string_view experiment, uint64_t number);
 std::string ActorName(std::string_view uid);
 std::string LearnerName(std::string_view uid);
+
+std::string BundleResource(std::string_view digest);
+// The digest; nothing when it is another kind of name.
+std::optional<std::string> BundleDigestOf(std::string_view name);
 
 // "checkpoints" of "experiments/{experiment}/checkpoints/{anything}"; empty for names without a
 // part below an experiment.

@@ -38,7 +38,7 @@ fi
 command -v patchelf >/dev/null || fail "patchelf is missing: apt-get install patchelf"
 cuda=$(cached MENTOR_CUDA)
 
-programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner mentor-probe)
+programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner mentor-mjcf mentor-probe)
 for program in "${programs[@]}"; do
   [ -x "$build/bin/$program" ] ||
     fail "$build/bin/$program is missing: cmake --build $build --target ${programs[*]}"

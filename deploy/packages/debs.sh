@@ -63,6 +63,8 @@ cp -a "$stage/out/mujoco/." "$work/mentor-simulators/usr/lib/mentor/"
 licences mentor-simulators "$work/mentor-simulators/usr/lib/mentor"
 cp -a "$stage/out/assets" "$work/mentor-simulators/usr/share/mentor/"
 licences mentor-simulators "$work/mentor-simulators/usr/share/mentor/assets"
+# Compiles the models of bundles for all programs that simulate.
+install -D -m 755 "$stage/out/bin/mentor-mjcf" "$work/mentor-simulators/usr/bin/mentor-mjcf"
 package mentor-libtorch 'libstdc++6, libc6' '' 'LibTorch as Mentor is built with'
 package mentor-simulators 'libstdc++6, libc6' '' \
   'MuJoCo, and models of Meta-World and Gymnasium, as Mentor is built with'

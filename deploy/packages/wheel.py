@@ -18,6 +18,8 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = ("mentor", "mentorctl", "mentor-actor", "mentor-learner", "mentor-meta-learner")
+# Run by the others, from beside them.
+INNER = ("mentor-mjcf",)
 # In other wheels: these say themselves where what they load lies.
 ELSEWHERE = ("libtorch_cpu.so", "libc10.so", "libmujoco.so.*", "libcudart.so.*", "libcupti.so.*")
 
@@ -33,7 +35,7 @@ def lay_out(stage, version, folder):
     package = folder / "mentor_programs"
     shutil.copytree(ROOT / "deploy/packages/mentor_programs", package)
     (package / "bin").mkdir()
-    for program in PROGRAMS:
+    for program in PROGRAMS + INNER:
         shutil.copy2(stage / "out/bin" / program, package / "bin" / program)
         subprocess.run(
             ["patchelf", "--force-rpath", "--set-rpath"]

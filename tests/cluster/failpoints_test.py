@@ -1,6 +1,6 @@
 """Every failpoint is hit: a cluster that does what clusters do passes each of them, but for those
-of what lies elsewhere (what is fetched, backups, object storage, devices), which have tests of
-their own."""
+of what lies elsewhere (what is fetched, backups, object storage, devices, bundles), which have
+tests of their own."""
 
 import re
 import subprocess
@@ -11,7 +11,10 @@ from harness import BIN, ROOT, SPECS, ClusterTest, sets
 ELSEWHERE = (
     "cluster/fetch_test.py",
     "conformance/meta_learner/store_test.cc",
+    "loopback/border/bundles_test.cc",
+    "unit/common/bundle_cache_test.cc",
     "unit/learner_math/device_monitor_test.cc",
+    "unit/meta_learner/bundle_shelf_test.cc",
     "unit/meta_learner/objects_test.cc",
 )
 # Much data in few messages, so that they travel in pieces.

@@ -13,9 +13,9 @@ import unittest
 from containers import ROLES, VERSION, ContainerTest
 
 PROGRAMS = {
-    "meta-learner": {"mentor", "mentor-meta-learner", "mentor-probe"},
+    "meta-learner": {"mentor", "mentor-meta-learner", "mentor-mjcf", "mentor-probe"},
     "learner": {"mentor-learner", "mentor-probe"},
-    "actor": {"mentor-actor", "mentor-probe"},
+    "actor": {"mentor-actor", "mentor-mjcf", "mentor-probe"},
     "ctl": {"mentorctl", "mentor-probe"},
 }
 ACTOR_BYTES_MAX = 150e6

@@ -62,6 +62,7 @@ class Fixture {
     std::shared_ptr<ObjectStore> objects = {};
     std::vector<v1::Peer> peers = {};
     std::vector<v1::ShardInfo> shards = {};
+    std::function<absl::Status()> check_room = {};
   };
   Fixture() : Fixture(Limits()) {}
   explicit Fixture(const Limits& limits) : limits_(limits) { Start(); }
@@ -86,6 +87,7 @@ class Fixture {
                   if (spec.agent().hidden_units() > limits_.hidden_units_max)
                     violations->Add("agent.hidden_units", "no learner has room for them");
                 },
+            .check_room = limits_.check_room,
             .look =
                 [this](const v1::Experiment& experiment) {
                   looked_at_ = experiment.name();
@@ -773,6 +775,34 @@ TEST_CASE("experiment service: what waits for the disk waits for its user when p
   CHECK(fixture.Pause(name)->pause_reason() == S::PAUSE_REASON_USER);
   const auto resumed = fixture.Resume(name);
   CHECK(resumed->pause_reason() == S::PAUSE_REASON_UNSPECIFIED);
+}
+
+TEST_CASE("experiment service: on a full disk nothing begins and nothing goes on", "[loopback]") {
+  std::atomic<bool> full = false;
+  Fixture::Limits limits;
+  limits.check_room = [&] {
+    return full ? MakeError(absl::StatusCode::kResourceExhausted, Reason::kDiskFull, "no room")
+                : absl::OkStatus();
+  };
+  Fixture fixture(limits);
+  const std::string paused = fixture.CreateIn(S::STATE_PAUSED);
+  const std::string queued = fixture.CreateIn(S::STATE_QUEUED);
+  const std::string running = fixture.CreateIn(S::STATE_RUNNING);
+  const std::string ended = fixture.CreateIn(S::STATE_CANCELLED);
+  full = true;
+  CHECK(ReasonOf(fixture.Create("new").status()) == "DISK_FULL");
+  CHECK(ReasonOf(fixture.Resume(paused).status()) == "DISK_FULL");
+  CHECK(fixture.Get(paused)->state() == S::STATE_PAUSED);
+  // Where nothing is to be resumed, the disk is not what is wrong.
+  CHECK(fixture.Resume(queued)->state() == S::STATE_QUEUED);
+  CHECK(fixture.Resume(running)->state() == S::STATE_RUNNING);
+  CHECK(ReasonOf(fixture.Resume(ended).status()) == "ILLEGAL_TRANSITION");
+  // What makes room, or waits for it, is done.
+  CHECK(fixture.Pause(queued)->state() == S::STATE_PAUSED);
+  CHECK(fixture.Cancel(queued)->state() == S::STATE_CANCELLED);
+  CHECK(fixture.Delete(ended).ok());
+  full = false;
+  CHECK(fixture.Resume(paused)->state() == S::STATE_QUEUED);
 }
 
 TEST_CASE("experiment service: update changes what the mask names and nothing else", "[loopback]") {

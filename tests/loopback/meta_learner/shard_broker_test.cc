@@ -147,7 +147,6 @@ TEST_CASE("shard broker: peers show what a learner computes with and its memory"
   CHECK(peers[0].memory_bytes() == uint64_t{3} << 30);
   CHECK(peers[0].memory_needed_bytes() == learner::kLearnerProcessBytes);
   CHECK(peers[0].device_memory_bytes() == uint64_t{1} << 30);
-  CHECK(fixture.broker.HasMemoryLimits());
   CHECK(fixture.broker.ShortageOf({.bytes = uint64_t{2} << 30}).needed == 0);
   const MemoryShortage process = fixture.broker.ShortageOf({.bytes = uint64_t{3} << 30});
   CHECK_FALSE(process.of_device);

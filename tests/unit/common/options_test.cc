@@ -80,5 +80,71 @@ TEST_CASE("options: all violations are reported at once, repeats among them", "[
   CHECK(violations.ToStatus().code() == absl::StatusCode::kInvalidArgument);
 }
 
+const OptionTable kTexts = {
+    TextOption("label", "none", 8, "Label.",
+               [](const std::string& value) {
+                 return value.find('!') == value.npos ? "" : "has a '!'; leave it out";
+               }),
+    BundleOption("bundle", "name of a bundle"),
+};
+
+std::vector<std::string> Wrong(const OptionTable& table, const testing::Settings& settings) {
+  Violations violations;
+  OptionValues::Parse(table, testing::Options(settings), "task.options", &violations);
+  std::vector<std::string> lines;
+  for (const Violation& violation : violations.list())
+    lines.push_back(violation.field + ": " + violation.description);
+  return lines;
+}
+
+TEST_CASE("options: texts have a bound and a check and may be required", "[unit]") {
+  const std::string bundle = "sha256:" + std::string(64, 'a');
+  Violations violations;
+  const OptionValues values = OptionValues::Parse(
+      kTexts, testing::Options({{"bundle", bundle}, {"label", "12345678"}}), "o", &violations);
+  CHECK(violations.empty());
+  CHECK(values.Text("bundle") == bundle);
+  CHECK(values.Text("label") == "12345678");
+  CHECK(values.others().empty());
+  using Lines = std::vector<std::string>;
+  CHECK(Wrong(kTexts, {}) == Lines{"task.options.bundle: is missing; set it: name of a bundle"});
+  CHECK(Wrong(kTexts, {{"bundle", bundle}, {"label", "123456789"}}) ==
+        Lines{"task.options.label: has 9 bytes; give at most 8"});
+  CHECK(Wrong(kTexts, {{"bundle", bundle}, {"label", "a\nb"}}) ==
+        Lines{"task.options.label: has characters that cannot be shown; give one line of plain "
+              "text"});
+  CHECK(Wrong(kTexts, {{"bundle", bundle}, {"label", "a!"}}) ==
+        Lines{"task.options.label: has a '!'; leave it out"});
+  const Lines named = Wrong(kTexts, {{"bundle", "sha256:../../x"}});
+  REQUIRE(named.size() == 1);
+  CHECK_THAT(named[0], Catch::StartsWith("task.options.bundle: 'sha256:../../x' is not the name"));
+}
+
+TEST_CASE("options: a table may leave names to a program that knows them", "[unit]") {
+  OptionTable table = kTable;
+  table.push_back(OtherOptions("what the host takes"));
+  Violations violations;
+  const OptionValues values = OptionValues::Parse(
+      table, testing::Options({{"id", "FetchReach-v4"}, {"size", "7"}, {"max_x.y-z", ""}}), "o",
+      &violations);
+  CHECK(violations.empty());
+  CHECK(values.Integer("size") == 7);
+  CHECK(values.others() ==
+        std::map<std::string, std::string>{{"id", "FetchReach-v4"}, {"max_x.y-z", ""}});
+  // Names and values stay plain.
+  CHECK(Wrong(table, {{"*", "1"}}).size() == 1);
+  CHECK(Wrong(table, {{"a b", "1"}}).size() == 1);
+  CHECK(Wrong(table, {{"a", "1"}, {"a", "2"}}).size() == 1);
+  CHECK(Wrong(table, {{"a", std::string(1001, 'x')}}).size() == 1);
+  CHECK(Wrong(table, {{"a", "x\x1b[0m"}}).size() == 1);
+  CHECK(Wrong(table, {{"size", "0"}}).size() == 1);
+  testing::Settings many;
+  for (int i = 0; i < 65; ++i) many.push_back({"o" + std::to_string(i), "1"});
+  CHECK(Wrong(table, many) ==
+        std::vector<std::string>{"task.options.o64: is one of more than 64; remove some"});
+  // Without the entry they are unknown.
+  CHECK_FALSE(Complaint("id", "1").empty());
+}
+
 }  // namespace
 }  // namespace mentor

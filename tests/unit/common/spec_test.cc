@@ -223,15 +223,15 @@ TEST_CASE(
   CHECK(seen.signal().option().empty());
   CHECK(seen.rule().option(0).value() == "9");
 
-  // Not called when the rest does not hold together: minibatches of 1 step, with T back at its
+  // With what goes together where the rest does not: minibatches of 1 step, with T back at its
   // default and 1500 of them.
   violations = {};
   seen.Clear();
   ParseSpec(
       "benchmark { name: 'x' } lifetime { steps_per_iteration: 0 } agent { minibatches: 1500 }", {},
       &violations, check);
-  CHECK(violations.list().size() == 1);
-  CHECK(seen.ByteSizeLong() == 0);
+  CHECK(violations.list().size() == 5);
+  CHECK(seen.agent().minibatches() == 1);
 }
 
 TEST_CASE("spec: a minibatch of one step has no advantage to standardise", "[unit]") {
@@ -516,6 +516,28 @@ TEST_CASE("spec: broken texts never crash, and an accepted one reads back as its
   CHECK(accepted < 3900);
 }
 
+TEST_CASE("spec: what does not go together does not hide what is wrong with the parts", "[unit]") {
+  // The default of 15 lifetimes a shard does not divide 7; 4 minibatches of 3 steps are empty.
+  for (const char* text :
+       {"rule { lifetimes_per_update: 7 shard_lifetimes: 0 }", "rule { lifetimes_per_update: 7 }",
+        "lifetime { steps_per_iteration: 3 }",
+        "agent { minibatches: 100000 } lifetime { steps_per_iteration: 3 }"}) {
+    INFO(text);
+    Violations violations;
+    v1::ExperimentSpec seen;
+    ParseSpec(std::string("benchmark { name: 'point_reach' } ") + text, {}, &violations,
+              [&](const v1::ExperimentSpec& legal, Violations* found) {
+                seen = legal;
+                found->Add("signal.name", "is wrong");
+              });
+    REQUIRE(violations.list().size() >= 2);
+    CHECK(violations.list().back().field == "signal.name");
+    Violations left;
+    CheckSpec(seen, &left, nullptr);
+    CHECK(left.empty());
+  }
+}
+
 TEST_CASE("spec: broken overrides never crash", "[unit]") {
   const RandomStream random{.seed = 8, .purpose = Purpose::kTest};
   const std::vector<std::string> parts = {
@@ -529,6 +551,17 @@ TEST_CASE("spec: broken overrides never crash", "[unit]") {
     if (!spec.ok() && spec.status().code() != absl::StatusCode::kInvalidArgument)
       FAIL(spec.status().ToString());
   }
+}
+
+TEST_CASE("spec: the only task set for training", "[unit]") {
+  v1::ExperimentSpec spec;
+  CHECK_FALSE(OnlyTrainingSet(spec).has_value());
+  spec.mutable_benchmark()->add_task_set()->set_split(v1::TEST);
+  CHECK_FALSE(OnlyTrainingSet(spec).has_value());
+  spec.mutable_benchmark()->add_task_set();  // For training, as by default.
+  CHECK(OnlyTrainingSet(spec) == 1);
+  spec.mutable_benchmark()->add_task_set()->set_split(v1::TRAIN);
+  CHECK_FALSE(OnlyTrainingSet(spec).has_value());
 }
 
 TEST_CASE("spec: every committed experiment loads, and says what it is", "[unit]") {

@@ -119,3 +119,37 @@ TEST_CASE("parts: regression wants an environment with labels", "[unit]") {
   CHECK(Contains(message("point_reach"),
                  "rule.option.loss: is squared, but point_reach has no labels; set ppo"));
 }
+
+TEST_CASE("parts: a benchmark that there is not is refused under every rule", "[unit]") {
+  for (const auto* rule : meta_learner::OuterRules()) {
+    v1::ExperimentSpec spec;
+    meta_learner::AddExample(*rule, &spec);
+    spec.mutable_benchmark()->Clear();
+    spec.mutable_benchmark()->set_name("hoper");
+    INFO(rule->name);
+    Violations violations;
+    meta_learner::CheckParts(spec, &violations);
+    REQUIRE_FALSE(violations.empty());
+    CHECK(violations.list()[0].field == "benchmark.name");
+    for (const Violation& violation : violations.list()) {
+      INFO(violation.field << ": " << violation.description);
+      CHECK_FALSE(violation.field.starts_with("lifetime"));
+    }
+  }
+}
+
+TEST_CASE("parts: who looks at parts makes no weights", "[unit]") {
+  // Orthogonal weights of 4096 x 4096 are 7e10 products.
+  v1::ExperimentSpec spec;
+  spec.mutable_benchmark()->set_name("point_reach");
+  spec.mutable_evaluation()->set_goals(1);
+  Violations violations;
+  const v1::ExperimentSpec whole = WithDefaults(spec);
+  const auto looked = meta_learner::LookAtParts(whole, &violations);
+  const auto made = meta_learner::MakeParts(whole, /*num_threads=*/1, &violations);
+  INFO(violations.ToStatus());
+  REQUIRE(violations.empty());
+  CHECK(looked.rule->meta_parameters().numel() == made.rule->meta_parameters().numel());
+  CHECK(looked.rule->meta_parameters().abs().max().item<float>() == 0);
+  CHECK(made.rule->meta_parameters().abs().max().item<float>() > 0);
+}

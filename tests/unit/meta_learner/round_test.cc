@@ -1,6 +1,7 @@
 #include "meta_learner/experiment/round.h"
 
 #include "common/spec/spec.h"
+#include "learner/tensor_proto.h"
 #include "tests/torch_testing.h"
 
 namespace mentor::meta_learner {
@@ -74,6 +75,43 @@ TEST_CASE("round: with decisions inside a lifetime it is one inner iteration", "
   const auto refused = fixture.Shards(needs, 4, lives);
   CHECK(absl::IsDataLoss(refused.status()));
   CHECK(refused.status().message() == "the checkpoint has 1 running shards, expected 2");
+}
+
+// Of lifetimes with one number each.
+v1::Snapshot Lives(const std::vector<float>& agents) {
+  v1::Snapshot snapshot;
+  const auto rows = static_cast<int64_t>(agents.size());
+  for (const char* name : {"agents.theta", "observations", "signal.previous"}) {
+    v1::NamedTensor& named = *snapshot.add_tensors();
+    named.set_name(name);
+    *named.mutable_tensor() = learner::ToProto(torch::tensor(agents).view({rows, 1}));
+  }
+  for (size_t i = 0; i < agents.size(); ++i) snapshot.add_cursors()->set_step(i);
+  return snapshot;
+}
+
+TEST_CASE("round: lifetimes go on as others did, though these go on as yet others", "[unit]") {
+  const std::vector<v1::Snapshot> before = {Lives({0, 1, 2}), Lives({3, 4})};
+  std::vector<v1::Snapshot> lives = before;
+  // 1 and 4 change places, 0 follows 1, and 3 follows 0.
+  REQUIRE(TakeOver({1, 4, 2, 0, 1}, &lives).ok());
+  const std::vector<v1::Snapshot> agents = {Lives({1, 4, 2}), Lives({0, 1})};
+  for (size_t i = 0; i < 2; ++i) {
+    INFO(i);
+    for (int k = 0; k < 3; ++k) {
+      const v1::Snapshot& want = k < 2 ? agents[i] : before[i];  // The signal is not the agent's.
+      CHECK(lives[i].tensors(k).tensor().data() == want.tensors(k).tensor().data());
+    }
+    CHECK(lives[i].cursors(1).step() == before[i].cursors(1).step());
+  }
+
+  const std::vector<v1::Snapshot> whole = lives;
+  CHECK(absl::IsInternal(TakeOver({0, 1, 2, 3}, &lives)));
+  CHECK(absl::IsInternal(TakeOver({0, 1, 2, 3, 5}, &lives)));
+  lives[1].mutable_tensors(1)->mutable_tensor()->set_dtype(v1::Tensor::DTYPE_FLOAT64);
+  // An error leaves everybody as they were.
+  CHECK(absl::IsInternal(TakeOver({1, 1, 2, 3, 0}, &lives)));
+  CHECK(lives[0].SerializeAsString() == whole[0].SerializeAsString());
 }
 
 ShardResult Result(int64_t lifetimes, std::map<std::string, double> statistics) {

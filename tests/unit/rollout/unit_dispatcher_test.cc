@@ -675,4 +675,80 @@ TEST_CASE("dispatcher: nothing is lost or used twice in random histories", "[uni
 }
 
 }  // namespace
+// Of a shard that needs this host; empty: none.
+std::vector<v1::Unit> HostUnits(uint64_t shard, uint32_t count, const std::string& host) {
+  std::vector<v1::Unit> units = Units(shard, count);
+  for (v1::Unit& unit : units) {
+    unit.mutable_task()->set_environment(host.empty() ? "point_reach" : "host");
+    if (host.empty()) continue;
+    v1::Option* option = unit.mutable_task()->add_options();
+    option->set_name("host");
+    option->set_value(host);
+  }
+  return units;
+}
+
+TEST_CASE("dispatcher: units of a host go to actors that offer it", "[unit]") {
+  Fixture f;
+  UnitDispatcher& dispatcher = f.dispatcher;
+  dispatcher.AddActor(kFirst, {.uid = "plain"});
+  REQUIRE(dispatcher.Offer(kFirst, 3).ok());
+  REQUIRE(dispatcher.Add(1, HostUnits(1, 2, "gym")).ok());
+  REQUIRE(dispatcher.Add(2, HostUnits(2, 1, "")).ok());
+  // Those behind them are not held up.
+  CHECK(Given(&dispatcher) == "1:2/0");
+  CHECK(dispatcher.MissingHost(1) == "gym");
+  CHECK(dispatcher.MissingHost(2).empty());
+  CHECK(dispatcher.NumReadyFor({}) == 0);
+  CHECK(dispatcher.NumReadyFor({"gym"}) == 2);
+  dispatcher.AddActor(kSecond, {.uid = "other", .env_hosts = {"dm"}});
+  REQUIRE(dispatcher.Offer(kSecond, 3).ok());
+  CHECK(Given(&dispatcher).empty());
+  dispatcher.AddActor(kThird, {.uid = "gymnast", .env_hosts = {"dm", "gym"}});
+  CHECK(dispatcher.MissingHost(1).empty());
+  REQUIRE(dispatcher.Offer(kThird, 1).ok());
+  CHECK(Given(&dispatcher) == "3:1/0");
+  // It is busy, but there.
+  CHECK(Given(&dispatcher).empty());
+  CHECK(dispatcher.MissingHost(1).empty());
+  // What another shard lags with is not held up by units that wait for a host.
+  CHECK(dispatcher.Accept(kThird, ResultOf(Key(1, 0))) == Outcome::kUsed);
+  f.clock.Advance(seconds(100));
+  CHECK(Given(&dispatcher) == "2:2/0");
+  dispatcher.RemoveActor(kThird);
+  CHECK(dispatcher.MissingHost(1) == "gym");
+  CHECK(dispatcher.counts().ready == 1);
+  dispatcher.Cancel(1);
+  CHECK(dispatcher.counts().ready == 0);
+  CHECK(dispatcher.NumReadyFor({"gym"}) == 0);
+}
+
+TEST_CASE("dispatcher: a shard of several hosts waits for one and goes on with the others",
+          "[unit]") {
+  Fixture f;
+  std::vector<v1::Unit> units = HostUnits(1, 3, "gym");
+  units[1] = HostUnits(1, 3, "dm")[1];
+  REQUIRE(f.dispatcher.Add(1, std::move(units)).ok());
+  f.dispatcher.AddActor(kFirst, {.uid = "a", .env_hosts = {"dm"}});
+  REQUIRE(f.dispatcher.Offer(kFirst, 3).ok());
+  CHECK(Given(&f.dispatcher) == "1:1/1");
+  CHECK(f.dispatcher.MissingHost(1) == "gym");
+  f.dispatcher.AddActor(kSecond, {.uid = "b", .env_hosts = {"gym"}});
+  REQUIRE(f.dispatcher.Offer(kSecond, 3).ok());
+  CHECK(Given(&f.dispatcher) == "2:1/0 2:1/2");
+}
+
+TEST_CASE("dispatcher: a unit that failed is tried again where its host is", "[unit]") {
+  Fixture f;
+  REQUIRE(f.dispatcher.Add(1, HostUnits(1, 1, "gym")).ok());
+  f.dispatcher.AddActor(kFirst, {.uid = "a", .env_hosts = {"gym"}});
+  f.dispatcher.AddActor(kSecond, {.uid = "plain"});
+  f.dispatcher.AddActor(kThird, {.uid = "b", .env_hosts = {"gym"}});
+  for (const ActorId actor : {kFirst, kSecond, kThird}) REQUIRE(f.dispatcher.Offer(actor, 1).ok());
+  const std::string first = Given(&f.dispatcher);
+  const ActorId failed = first == "1:1/0" ? kFirst : kThird;
+  CHECK(f.dispatcher.Accept(failed, ErrorOf(Key(1, 0), "host gym ended")) == Outcome::kError);
+  CHECK(Given(&f.dispatcher) == (failed == kFirst ? "3:1/0" : "1:1/0"));
+}
+
 }  // namespace mentor::learner
