@@ -8,7 +8,15 @@ import sys
 import tempfile
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from ..command import DONE, add_connection, check_interrupted, connect, parser, run, with_underscores
+from ..command import (
+    DONE,
+    add_connection,
+    check_interrupted,
+    connect,
+    parser,
+    run,
+    with_underscores,
+)
 from ..lock import Lock, cache_file
 from .content import FINAL, About, Logger, Point
 from .mlflow_logger import MlflowLogger
