@@ -1,0 +1,76 @@
+"""Tutorials run from their first command to their last, each in a scratch folder that looks like a
+clone: what they write stays in it. Marks in the pages make what takes minutes short (walk.py)."""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+import walk
+
+BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", walk.ROOT / "build/bin")).resolve()
+DEADLINE_S = 540
+# Where pages let a service listen. Tests take ports that are free.
+PORTS = ("50051", "50052")
+
+
+def free_ports(count):
+    """Ports that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [str(listener.getsockname()[1]) for listener in sockets]
+    for listener in sockets:
+        listener.close()
+    return ports
+
+
+class TutorialsTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def needs(self, path, option):
+        """Skips the test where deploy/install.sh has not installed `path`."""
+        if not (walk.ROOT / ".deps" / path).exists():
+            self.skipTest(f"deploy/install.sh {option} was not run")
+
+    def scratch(self):
+        """A folder that has in it what a clone has after a build, and none of its results."""
+        for name in (".deps", "deploy", "docs", "tests"):
+            (self.folder / name).symlink_to(walk.ROOT / name)
+        (self.folder / "build").mkdir()
+        (self.folder / "build/bin").symlink_to(BIN)
+        return self.folder
+
+    def walk(self, page):
+        """Runs every command of a page, such as "docs/tutorial.md", and gives the output."""
+        script = walk.script({page: walk.steps(page)})
+        for port, free in zip(PORTS, free_ports(len(PORTS))):
+            script = script.replace(port, free)
+        walked = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=self.scratch(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, _ = walked.communicate(timeout=DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(walked.pid, signal.SIGKILL)
+            output, _ = walked.communicate()
+            self.fail(f"{page} runs after {DEADLINE_S} s:\n{output}")
+        self.assertEqual(walked.returncode, 0, output)
+        return output
+
+    def test_your_robot(self):
+        self.needs("robots/dm_robotics", "--robots")
+        self.walk("docs/tutorials/your_robot.md")
+
+
+if __name__ == "__main__":
+    unittest.main()
