@@ -219,6 +219,25 @@ class AdapterTest(unittest.TestCase):
             self.assertNotEqual(make(id="Toy-v0", **options).facts.digest, digest)
 
 
+    def test_facts_depend_on_a_module_of_ones_own(self):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        own = folder / "own_world.py"
+        own.write_text(
+            "import gymnasium, toy_worlds\n"
+            "class Own(toy_worlds.Toy): pass\n"
+            "gymnasium.register('Own-v0', Own, max_episode_steps=5)\n"
+        )
+        sys.path.insert(0, str(folder))
+        self.addCleanup(sys.path.remove, str(folder))
+        importlib.import_module("own_world")
+        facts = make(id="Own-v0").facts
+        self.assertRegex(facts.name, r"own_world [0-9a-f]{12}")
+        self.assertEqual(make(id="Own-v0").facts, facts)
+        own.write_text(own.read_text() + "# Changed.\n")
+        self.assertNotEqual(make(id="Own-v0").facts.digest, facts.digest)
+
+
 class SavingTest(unittest.TestCase):
     def check(self, steps=60, **options):
         """The same episodes in one object, and in two by turns through a state at every third
