@@ -96,8 +96,6 @@ class Lifetimes:
         mix: RewardMix,
     ) -> Tuple[Array, Array]:
         """[S] each: the rewards of the agents, and the signals. observations: before the step."""
-        if observations is None:
-            raise SignalError("env", "has no observation yet: call reset() before step()")
         self._born = True
         starts = self._begins.copy()
         self._begins[:] = False
@@ -160,7 +158,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._log_prob = log_prob
         self._lifetime = Lifetimes(signal, 1)
         self._observation: Any = None
-        self._over = False
+        self._over = True
 
     def new_lifetime(self) -> None:
         """A new agent: the network forgets."""
@@ -177,10 +175,12 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> Tuple[Any, float, bool, bool, Dict[str, Any]]:
         if self._over:
             raise SignalError(
-                "env", "has ended its episode: call reset(); Autoreset goes around LearnedReward"
+                "env",
+                "has no episode to go on with: call reset() before step(); gymnasium's Autoreset "
+                "goes around LearnedReward",
             )
         # A copy: environments may write the next observation into the same array.
-        before = None if self._observation is None else np.array(self._observation)
+        before = np.array(self._observation)
         density = None if self._log_prob is None else self._log_prob(before, action)
         clipped = action
         if isinstance(self.env.action_space, gymnasium.spaces.Box):

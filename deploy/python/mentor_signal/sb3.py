@@ -115,13 +115,15 @@ class LearnedVecReward(VecEnvWrapper):
         return self._observations  # type: ignore[no-any-return]
 
     def step_async(self, actions: Array) -> None:
+        if self._observations is None:
+            raise SignalError("venv", "has no episodes yet: call reset() before step()")
         self._actions = actions
         self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         actions = self._actions
         # A copy: environments may write the next observations into the same array.
-        before = None if self._observations is None else np.array(self._observations)
+        before = np.array(self._observations)
         observations, rewards, dones, infos = self.venv.step_wait()
         drawn, log_probs = self._drawn, self._log_probs
         self._drawn = self._log_probs = None
