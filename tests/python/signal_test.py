@@ -77,7 +77,7 @@ class ExportTest(ClusterTest):
         weights.write_bytes(data)
         with self.assertRaisesRegex(signals.SignalError, "weights.sha256"):
             signals.load(folder)
-        said = self.run_to_end("mentor", "evaluate", "--signal", folder, code=1)
+        said = self.run_to_end("mentor", "evaluate", "--signal", folder, code=2)
         self.assertIn("weights.sha256", said)
         facts = json.loads((folder / "signal.json").read_text())
         (folder / "signal.json").write_text(json.dumps({**facts, "format": 99}))

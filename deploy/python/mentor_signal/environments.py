@@ -36,6 +36,11 @@ def mix_of(signal: Signal, reward: Union[str, RewardMix]) -> RewardMix:
     )
 
 
+def reads_success(signal: Signal, mix: RewardMix) -> bool:
+    """Whether the sparse success signal is a part of what the network or the agents see."""
+    return "success_signals" in signal.reads or (mix.task != 0 and mix.task_reward == "success")
+
+
 def check_stepwise(signal: Signal) -> None:
     """That a signal can be given step by step, as a reward."""
     if not signal.network.gives_signals:
@@ -99,7 +104,9 @@ class Lifetimes:
         self._born = True
         starts = self._begins.copy()
         self._begins[:] = False
-        sparse = self.success.step(starts, successes)
+        sparse = np.zeros(self.lifetimes)
+        if reads_success(self.signal, mix):
+            sparse = self.success.step(starts, successes)
         shape = (self.lifetimes, 1)
         segment = Segment(
             observations=np.asarray(observations, np.float32).reshape(*shape, -1),

@@ -23,6 +23,7 @@ from .environments import (
     check_stepwise,
     mix_of,
     one_hot,
+    reads_success,
     success_in_info,
 )
 from .errors import SignalError
@@ -280,7 +281,9 @@ class TaughtPPO(PPO):
             self._success_signal = SuccessSignal(lifetimes, signal.sizes.episode_steps)
             starts[:, 0] = 0  # A lifetime's first episode does not follow another.
         successes = np.stack(recorder.successes, axis=1)
-        sparse = self._success_signal.steps(starts, successes)
+        sparse = np.zeros(starts.shape)
+        if reads_success(signal, self.mix):
+            sparse = self._success_signal.steps(starts, successes)
         with torch.no_grad():
             last_values = self._values(self._last_obs)
             final_values = self._final_values(recorder)
