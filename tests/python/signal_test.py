@@ -77,7 +77,7 @@ class ExportTest(ClusterTest):
         weights.write_bytes(data)
         with self.assertRaisesRegex(signals.SignalError, "weights.sha256"):
             signals.load(folder)
-        said = self.run_to_end("mentor", "evaluate", "--signal", folder, code=1)
+        said = self.run_to_end("mentor", "evaluate", "--signal", folder, code=2)
         self.assertIn("weights.sha256", said)
         facts = json.loads((folder / "signal.json").read_text())
         (folder / "signal.json").write_text(json.dumps({**facts, "format": 99}))
@@ -86,8 +86,14 @@ class ExportTest(ClusterTest):
 
 
 def point_environment():
-    """A goal that is hit often."""
-    return students.PointReach([0.7, 0], rho=0.4)
+    """A goal that is hit often, of a strict environment."""
+
+    class Strict(students.PointReach):
+        def step(self, action):
+            assert np.all(np.abs(action) <= 1), "the environment gets clipped actions"
+            return super().step(action)
+
+    return Strict([0.7, 0], rho=0.4)
 
 
 class ZooTest(unittest.TestCase):
@@ -229,7 +235,7 @@ class StudentTest(unittest.TestCase):
         env = signals.LearnedReward(
             point_environment(), signal, log_prob=lambda _observation, action: -np.abs(action).sum()
         )
-        observation, _ = env.reset()
+        observation, _ = env.reset(seed=1)
         kept = {key: [] for key in ("observations", "actions", "log_probs", "shaped_rewards")}
         successes, given, starts, begins = [], [], [], False
         for _ in range(35):
@@ -256,7 +262,7 @@ class StudentTest(unittest.TestCase):
         np.testing.assert_allclose(whole[0].numpy(), given, atol=1e-6)
         # The network remembers: a new agent's first rewards are those of the first, not these.
         env.new_lifetime()
-        env.reset()
+        env.reset(seed=1)
         again = [env.step(action)[1] for action in kept["actions"][:5]]
         np.testing.assert_allclose(again, given[:5], atol=1e-6)
 
@@ -327,7 +333,7 @@ class StudentTest(unittest.TestCase):
             for _ in range(10):
                 *_, truncated, _ = env.step(action)
             self.assertTrue(truncated)
-        with self.assertRaisesRegex(signals.SignalError, "Autoreset goes around"):
+        with self.assertRaisesRegex(signals.SignalError, "goes around LearnedReward"):
             wrong.step(action)
         for _ in range(12):
             right.step(action)
@@ -474,6 +480,35 @@ def without_truncations(model, env):
         return result * 0 if len(observations) != env.num_envs else result
 
     return predict
+
+
+class StudyTest(unittest.TestCase):
+    def test_a_study_of_one_lifetime(self):
+        with tempfile.TemporaryDirectory(prefix="mentor-study-") as folder:
+            out = pathlib.Path(folder) / "study"
+            program = [sys.executable, SOURCE / "examples" / "transfer_study.py", "--out", out]
+            path = ":".join(str(part) for part in (SOURCE, *WHEELS) if part.is_dir())
+
+            def run(*arguments):
+                done = subprocess.run(
+                    [*program, *arguments], env={"PYTHONPATH": path}, capture_output=True, text=True
+                )
+                return done.returncode, done.stdout, done.stderr
+
+            signal = ["--signal", ZOO / "point_reach_reward"]
+            chosen = ["--students", "as taught,as taught; whole rollouts,A2C", "--lifetimes", "1"]
+            code, table, said = run(*signal, *chosen)
+            self.assertEqual(code, 0, said)
+            lines = (out / "transfer.csv").read_text().splitlines()
+            self.assertEqual(lines[0], "student,teacher,lifetime,seg0,seg1,seg2")
+            self.assertEqual(len(lines), 1 + 3 + 1 + 3)
+            picture = (out / "transfer.svg").read_bytes()
+            self.assertIn(b"A2C", picture)
+            self.assertEqual(run("--draw"), (0, table, said.splitlines()[-1] + "\n"))
+            self.assertEqual((out / "transfer.svg").read_bytes(), picture)
+            code, _, said = run(*signal, "--students", "DQN")
+            self.assertEqual(code, 2)
+            self.assertIn("unknown DQN", said)
 
 
 class TypesTest(unittest.TestCase):

@@ -55,7 +55,7 @@ def students(signal):
     sac = {"net_arch": [64, 64]}
     return {
         "as taught": ppo(),
-        "as taught, whole rollouts": (TaughtPPO, own),
+        "as taught; whole rollouts": (TaughtPPO, own),
         "4 units": units(4),
         "64 units": units(64),
         "256 units": units(256),
@@ -65,7 +65,7 @@ def students(signal):
         "1 minibatch": ppo(batch_size=steps),
         "10 minibatches": ppo(batch_size=steps // 10),
         "update twice as often": ppo(n_steps=steps // 2),
-        "PPO, the library's defaults": (PPO, {"n_steps": steps, "batch_size": steps // 2}),
+        "PPO as the library has it": (PPO, {"n_steps": steps, "batch_size": steps // 2}),
         "A2C": (A2C, {**like, "n_steps": 10, "gae_lambda": own["gae_lambda"]}),
         "SAC": (
             SAC,

@@ -36,6 +36,11 @@ def mix_of(signal: Signal, reward: Union[str, RewardMix]) -> RewardMix:
     )
 
 
+def reads_success(signal: Signal, mix: RewardMix) -> bool:
+    """Whether the sparse success signal is a part of what the network or the agents see."""
+    return "success_signals" in signal.reads or (mix.task != 0 and mix.task_reward == "success")
+
+
 def check_stepwise(signal: Signal) -> None:
     """That a signal can be given step by step, as a reward."""
     if not signal.network.gives_signals:
@@ -96,12 +101,12 @@ class Lifetimes:
         mix: RewardMix,
     ) -> Tuple[Array, Array]:
         """[S] each: the rewards of the agents, and the signals. observations: before the step."""
-        if observations is None:
-            raise SignalError("env", "has no observation yet: call reset() before step()")
         self._born = True
         starts = self._begins.copy()
         self._begins[:] = False
-        sparse = self.success.step(starts, successes)
+        sparse = np.zeros(self.lifetimes)
+        if reads_success(self.signal, mix):
+            sparse = self.success.step(starts, successes)
         shape = (self.lifetimes, 1)
         segment = Segment(
             observations=np.asarray(observations, np.float32).reshape(*shape, -1),
@@ -160,7 +165,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._log_prob = log_prob
         self._lifetime = Lifetimes(signal, 1)
         self._observation: Any = None
-        self._over = False
+        self._over = True
 
     def new_lifetime(self) -> None:
         """A new agent: the network forgets."""
@@ -177,10 +182,12 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> Tuple[Any, float, bool, bool, Dict[str, Any]]:
         if self._over:
             raise SignalError(
-                "env", "has ended its episode: call reset(); Autoreset goes around LearnedReward"
+                "env",
+                "has no episode to go on with: call reset() before step(); gymnasium's Autoreset "
+                "goes around LearnedReward",
             )
         # A copy: environments may write the next observation into the same array.
-        before = None if self._observation is None else np.array(self._observation)
+        before = np.array(self._observation)
         density = None if self._log_prob is None else self._log_prob(before, action)
         clipped = action
         if isinstance(self.env.action_space, gymnasium.spaces.Box):

@@ -23,6 +23,7 @@ from .environments import (
     check_stepwise,
     mix_of,
     one_hot,
+    reads_success,
     success_in_info,
 )
 from .errors import SignalError
@@ -115,13 +116,15 @@ class LearnedVecReward(VecEnvWrapper):
         return self._observations  # type: ignore[no-any-return]
 
     def step_async(self, actions: Array) -> None:
+        if self._observations is None:
+            raise SignalError("venv", "has no episodes yet: call reset() before step()")
         self._actions = actions
         self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
         actions = self._actions
         # A copy: environments may write the next observations into the same array.
-        before = None if self._observations is None else np.array(self._observations)
+        before = np.array(self._observations)
         observations, rewards, dones, infos = self.venv.step_wait()
         drawn, log_probs = self._drawn, self._log_probs
         self._drawn = self._log_probs = None
@@ -278,7 +281,9 @@ class TaughtPPO(PPO):
             self._success_signal = SuccessSignal(lifetimes, signal.sizes.episode_steps)
             starts[:, 0] = 0  # A lifetime's first episode does not follow another.
         successes = np.stack(recorder.successes, axis=1)
-        sparse = self._success_signal.steps(starts, successes)
+        sparse = np.zeros(starts.shape)
+        if reads_success(signal, self.mix):
+            sparse = self._success_signal.steps(starts, successes)
         with torch.no_grad():
             last_values = self._values(self._last_obs)
             final_values = self._final_values(recorder)
