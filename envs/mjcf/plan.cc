@@ -22,6 +22,8 @@ namespace {
 constexpr uint32_t kDrawsMax = 10'000;
 constexpr size_t kRecentPlans = 4;
 constexpr int kObservationMax = 10'000;
+// Of all expressions with their vectors written out: each environment has its own program of them.
+constexpr size_t kTextsBytesMax = 1'000'000;
 
 std::vector<double> List(const google::protobuf::RepeatedField<double>& numbers) {
   return {numbers.begin(), numbers.end()};
@@ -255,6 +257,13 @@ class Planner {
       made->target = choice.target;
       made->id = part->id;
       CheckTarget(path, *choice.value, made);
+      for (const Plan::Parameter& other : plan_.parameters) {
+        if (other.target == made->target && other.id == made->id &&
+            other.after_settling == made->after_settling) {
+          Wrong(path, absl::StrCat("is '", *choice.value, "', where parameter '", other.name,
+                                   "' is written already; take one of them out"));
+        }
+      }
     }
   }
 
@@ -371,9 +380,17 @@ class Planner {
   // The expression's places, or none with a violation. `hidden`: it may see hidden parameters.
   std::optional<Expression> CompileAt(const std::string& field, const std::string& text) {
     absl::StatusOr<Expression> compiled = Compile(text, *quantities_);
-    if (compiled.ok()) return *std::move(compiled);
-    Wrong(field, std::string(compiled.status().message()));
-    return std::nullopt;
+    if (!compiled.ok()) {
+      Wrong(field, std::string(compiled.status().message()));
+      return std::nullopt;
+    }
+    for (const std::string& component : compiled->components) texts_bytes_ += component.size();
+    if (texts_bytes_ > kTextsBytesMax) {
+      Wrong(field, absl::StrCat("makes all expressions together, with their vectors written out, ",
+                                "longer than ", kTextsBytesMax, " bytes; compute less"));
+      return std::nullopt;
+    }
+    return *std::move(compiled);
   }
   std::optional<Expression> CompileNumber(const std::string& field, const std::string& text) {
     std::optional<Expression> compiled = CompileAt(field, text);
@@ -588,6 +605,7 @@ class Planner {
   Plan plan_;
   std::set<int> hidden_;  // Places that depend on hidden parameters.
   int zero_ = -1;
+  size_t texts_bytes_ = 0;
 };
 
 // --- For people ---
