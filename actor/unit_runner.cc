@@ -345,9 +345,9 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     });
 
     MENTOR_ASSIGN_OR_RETURN(envs::StepOutcome outcome, environment->Step(clipped, observation));
-    if (!std::isfinite(outcome.reward)) {
-      return absl::InternalError(
-          absl::StrFormat("step %d gave the reward %g, which is not finite", step, outcome.reward));
+    if (!std::isfinite(static_cast<float>(outcome.reward))) {
+      return absl::InternalError(absl::StrFormat(
+          "step %d gave the reward %g, which is not finite in 32 bits", step, outcome.reward));
     }
     MENTOR_RETURN_IF_ERROR(ToFloats(observation, step + 1, next));
     MENTOR_RETURN_IF_ERROR(CheckLabel(info, outcome, step));

@@ -53,9 +53,9 @@ class Judge {
   Complaints complaints_;
 };
 
-// As agents see it.
-bool AllFinite(std::span<const double> observation) {
-  return std::all_of(observation.begin(), observation.end(),
+// As agents see them.
+bool AllFinite(std::span<const double> numbers) {
+  return std::all_of(numbers.begin(), numbers.end(),
                      [](double number) { return std::isfinite(static_cast<float>(number)); });
 }
 
@@ -202,7 +202,7 @@ Complaints CheckShapes(const Subject& subject) {
     const absl::StatusOr<StepOutcome> outcome = environment->Step(action, observation);
     ++steps;
     if (!judge.Expect(outcome.status(), absl::StrCat("step ", steps))) return judge.Take();
-    finite = finite && std::isfinite(outcome->reward) && AllFinite(observation);
+    finite = finite && AllFinite({&outcome->reward, 1}) && AllFinite(observation);
     const bool done = outcome->terminated || outcome->truncated;
     const std::string at = absl::StrCat("step ", steps, " of ", info.episode_steps);
     if (steps == info.episode_steps) judge.Expect(done, at + " does not end the episode");
@@ -218,7 +218,7 @@ Complaints CheckShapes(const Subject& subject) {
     }
     if (done) break;
   }
-  judge.Expect(finite, "rewards are not finite, or observations not in 32 bits");
+  judge.Expect(finite, "observations or rewards are not finite in 32 bits");
   // Beyond the end.
   const std::vector<float> action(info.action_size);
   judge.ExpectCode(environment->Step(action, observation).status(),
@@ -463,7 +463,7 @@ Complaints CheckManySteps(const Subject& subject, int steps) {
     const auto outcome = environment->Step(action, observation);
     const std::string where = absl::StrCat("random step ", t + 1, " of ", steps);
     if (!judge.Expect(outcome.status(), where)) return judge.Take();
-    if (!judge.Expect(std::isfinite(outcome->reward) && AllFinite(observation),
+    if (!judge.Expect(AllFinite({&outcome->reward, 1}) && AllFinite(observation),
                       where + " gives numbers that are not finite")) {
       return judge.Take();
     }

@@ -264,6 +264,10 @@ class Planner {
                                    "' is written already; take one of them out"));
         }
       }
+      if (made->hidden && (choice.type == mjOBJ_BODY || choice.type == mjOBJ_SITE) &&
+          choice.target != Target::kMass) {
+        for (const int place : quantities_->Position(*part)) hidden_.insert(place);
+      }
     }
   }
 
@@ -475,9 +479,12 @@ class Planner {
                    position ? o.position() : o.orientation(), {mjOBJ_BODY, mjOBJ_SITE, mjOBJ_GEOM});
       if (!part) return {};
       for (const Plan::Parameter& p : plan_.parameters) {
-        const bool same = (p.target == Target::kBody && part->type == mjOBJ_BODY) ||
-                          (p.target == Target::kSite && part->type == mjOBJ_SITE);
-        if (p.hidden && same && p.id == part->id) {
+        const bool body = part->type == mjOBJ_BODY;
+        const bool same =
+            (p.target == Target::kBody && body && p.id == part->id) ||
+            (p.target == Target::kMocap && body && p.id == m_.body_mocapid[part->id]) ||
+            (p.target == Target::kSite && part->type == mjOBJ_SITE && p.id == part->id);
+        if (p.hidden && same) {
           Wrong(field, absl::StrCat("shows where parameter '", p.name,
                                     "' is written, which has goal_hidden; take one of them out"));
         }
@@ -504,8 +511,8 @@ class Planner {
     if (!compiled) return {};
     if (SeesHidden(*compiled)) {
       Wrong(field + ".expression",
-            "depends on a parameter with goal_hidden; show it by parameter: \"...\", which hides "
-            "it, or leave goal_hidden out");
+            "depends on a parameter with goal_hidden, or on where it is written; show it by "
+            "parameter: \"...\", which hides it, or leave goal_hidden out");
     }
     const int size = static_cast<int>(compiled->components.size());
     const int place = quantities_->Allocate(size);
@@ -806,7 +813,15 @@ absl::StatusOr<std::shared_ptr<const Plan>> FindPlan(const std::string& name) {
     if (std::shared_ptr<const Plan> plan = found->second.lock()) return plan;
   }
   MENTOR_ASSIGN_OR_RETURN(const std::shared_ptr<const HeldBundle> bundle, FindBundle(name));
-  MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const Plan> plan, MakePlan(*bundle));
+  absl::StatusOr<std::shared_ptr<const Plan>> made = MakePlan(*bundle);
+  // A cache may be emptied or damaged at any time: then that was of other files.
+  const absl::Status still =
+      VerifyBundle(bundle->folder(), bundle->manifest().digest).status();
+  if (!still.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat(name, " was changed while it was read: ", still.message()));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Plan> plan, std::move(made));
   std::erase_if(plans, [](const auto& entry) { return entry.second.expired(); });
   plans[name] = plan;
   recent.push_back(plan);
