@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Puts an example bundle together: what stands here, and the files of others that its parts.txt
-names, taken from the wheels that deploy/install.sh has installed (for fetch_* and panda_*: with --robots).
+names, taken from the wheels that deploy/install.sh has installed (for fetch_* and panda_*: with
+--robots).
 
     deploy/bundles/assemble.py reach my_reach/
     mentor env check my_reach/
@@ -34,9 +35,7 @@ def find(path):
         if (folder / path).exists():
             return folder / path
     looked = ", ".join(str(folder) for folder in folders())
-    sys.exit(
-        f"assemble.py: {path} is in none of {looked}; run deploy/install.sh (--robots for fetch_* and panda_*)"
-    )
+    sys.exit(f"assemble.py: {path} is in none of {looked}; run deploy/install.sh --robots")
 
 
 def parts(folder):

@@ -3,6 +3,7 @@ clone: what they write stays in it. Marks in the pages make what takes minutes s
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ DEADLINE_S = 540
 # Where pages let a service listen. Tests take ports that are free.
 PORTS = ("50051", "50052")
 META_LEARNER = PORTS[1]
+ROBOT = "docs/tutorials/your_robot.md"
 ENVIRONMENT, SCRIPT = "docs/tutorials/your_environment.md", "docs/tutorials/your_training_script.md"
 # What has_python stands for.
 INSTALLATION = ("python3 -m venv", "pip install")
@@ -92,8 +94,25 @@ class TutorialsTest(unittest.TestCase):
         return output
 
     def test_your_robot(self):
-        self.needs("robots/dm_robotics", "--robots")
-        self.walk("docs/tutorials/your_robot.md")
+        self.needs("robots/gymnasium_robotics", "--robots")
+        output = self.walk(ROBOT)
+        # Of three bundles.
+        self.assertEqual(output.count("kept          1000 random steps are finite"), 3, output)
+        self.assertNotIn("BROKEN", output)
+        # In one process and in a service.
+        hashes = re.findall("(?m)^[0-9a-f]{64}$", output)
+        self.assertEqual(len(hashes), 2, output)
+        self.assertEqual(hashes[0], hashes[1])
+
+    def test_your_robot_shows_what_its_files_hold(self):
+        files = (walk.ROOT / "deploy/bundles/panda_reach").iterdir()
+        texts = [file.read_text() for file in files]
+        excerpts = re.findall(
+            "```(?:xml|protobuf)\n(.*?)```", (walk.ROOT / ROBOT).read_text(), re.S
+        )
+        self.assertGreater(len(excerpts), 5)
+        for excerpt in excerpts:
+            self.assertTrue(any(excerpt in text for text in texts), excerpt)
 
     def test_your_environment_and_what_it_learned(self):
         self.has_python(*gym_host.path_of(self.folder / "packages"))

@@ -34,9 +34,7 @@ class WalkTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             script = walk.script({"a.md": [step]})
             subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, check=True)
-            self.assertEqual(
-                pathlib.Path(folder, "five six").read_text(), "\n".join(text) + "\n"
-            )
+            self.assertEqual(pathlib.Path(folder, "five six").read_text(), "\n".join(text) + "\n")
 
     def test_marks_that_say_nothing_are_refused(self):
         for marks in ([("not", "mentor run, slow")], [("with", "NAME as first")]):

@@ -237,7 +237,6 @@ class AdapterTest(unittest.TestCase):
         for options in ({"start": "1"}, {"success": "never"}, {"saves": "attributes"}):
             self.assertNotEqual(make(id="Toy-v0", **options).facts.digest, digest)
 
-
     def test_facts_depend_on_a_module_of_ones_own(self):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
