@@ -815,8 +815,7 @@ absl::StatusOr<std::shared_ptr<const Plan>> FindPlan(const std::string& name) {
   MENTOR_ASSIGN_OR_RETURN(const std::shared_ptr<const HeldBundle> bundle, FindBundle(name));
   absl::StatusOr<std::shared_ptr<const Plan>> made = MakePlan(*bundle);
   // A cache may be emptied or damaged at any time: then that was of other files.
-  const absl::Status still =
-      VerifyBundle(bundle->folder(), bundle->manifest().digest).status();
+  const absl::Status still = VerifyBundle(bundle->folder(), bundle->manifest().digest).status();
   if (!still.ok()) {
     return absl::UnavailableError(
         absl::StrCat(name, " was changed while it was read: ", still.message()));
