@@ -59,7 +59,7 @@ int Main(int argc, char** argv) {
   // What a unit's environment lacks comes from the learner of the moment.
   rpc::BundleFetcher fetcher(
       rpc::FetchFrom<v1::RolloutService>([&] { return (*learners)->channel(); }));
-  rpc::UseBundleCache(bundles.CacheOptions(), &fetcher);
+  rpc::UseBundleCache(bundles.CacheOptions(), &fetcher, metrics.get());
   actor::Actor actor({.threads = threads,
                       .uid = uid,
                       .learners = learners->get(),

@@ -291,15 +291,21 @@ void BundleFetcher::Stop() {
   changed_.NotifyAll();
 }
 
-void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher) {
+void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher, Metrics* metrics) {
   struct Lazy {
     Mutex mutex;
     std::unique_ptr<BundleCache> cache ABSL_GUARDED_BY(mutex);
   };
   const auto lazy = std::make_shared<Lazy>();
+  const auto ended = [metrics](absl::StatusCode code) -> prometheus::Counter& {
+    return metrics->Counter("mentor_bundle_fetches_total", "Bundles that were fetched, or not.",
+                            {{"code", absl::StatusCodeToString(code)}});
+  };
+  ended(absl::StatusCode::kOk);  // Seen from the start.
+  prometheus::Counter& bytes = metrics->Counter("mentor_bundle_fetched_bytes_total",
+                                                "Bytes of the bundles that were fetched.");
   SetBundleFinder(
-      [lazy, options,
-       fetcher](const std::string& digest) -> absl::StatusOr<std::shared_ptr<const HeldBundle>> {
+      [=, &bytes](const std::string& digest) -> absl::StatusOr<std::shared_ptr<const HeldBundle>> {
         BundleCache* cache = nullptr;
         {
           const MutexLock lock(lazy->mutex);
@@ -308,8 +314,15 @@ void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher)
           }
           cache = lazy->cache.get();
         }
-        return cache->FindOrFetch(
-            digest, [fetcher](const std::string& name) { return fetcher->Fetch(name); });
+        bool was_fetched = false;
+        auto found = cache->FindOrFetch(digest, [&](const std::string& name) {
+          was_fetched = true;
+          return fetcher->Fetch(name);
+        });
+        if (was_fetched) ended(found.status().code()).Increment();
+        if (was_fetched && found.ok())
+          bytes.Increment(static_cast<double>((*found)->manifest().bytes()));
+        return found;
       });
 }
 

@@ -3,7 +3,7 @@
 // by piece, with patience. Not for pushing (meta_learner/control/bundle_service.h). Thread-safe.
 //
 //   rpc::BundleFetcher fetcher(rpc::FetchFrom<v1::RolloutService>([&] { return channel; }));
-//   rpc::UseBundleCache({.folder = "..."}, &fetcher);   // From here on FindBundle fetches.
+//   rpc::UseBundleCache({.folder = "..."}, &fetcher, metrics);  // From here on FindBundle fetches.
 //   ...
 //   fetcher.Stop();                                      // Whoever waits for a bundle ends.
 #pragma once
@@ -25,6 +25,7 @@
 #include "common/bundle.h"
 #include "common/bundle_cache.h"
 #include "common/bundle_finder.h"
+#include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/rpc/channel.h"
 #include "mentor/v1/bundle.pb.h"
@@ -105,7 +106,7 @@ BundleFetcher::Call FetchFrom(std::function<std::shared_ptr<grpc::Channel>()> ch
 }
 
 // FindBundle finds in this cache from now on, which is made when it is needed first, and fetches
-// what it lacks. The fetcher lives as long as anybody asks.
-void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher);
+// what it lacks. The fetcher and the metrics live as long as anybody asks.
+void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher, Metrics* metrics);
 
 }  // namespace mentor::rpc

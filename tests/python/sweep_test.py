@@ -3,6 +3,7 @@ experiment once, and a wrong study is refused whole."""
 
 import pathlib
 import signal
+import subprocess
 import sys
 import unittest
 
@@ -125,6 +126,30 @@ class SweepTest(studies.Programs, ClusterTest):
                 (experiment.labels["team"], experiment.labels["sweep"]), ("a", "rates")
             )
             self.assertEqual(experiment.proto.priority, 3)
+
+    def test_an_interruption_that_comes_upon_a_finaliser(self):
+        code = """
+import os, signal, sys
+from mentor_client import command
+class Finalised:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)  # Python ignores what is raised here.
+def action():
+    Finalised()
+    command.check_interrupted()
+    return 0
+sys.exit(command.run("program", action))
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            env=self.environment(),
+        )
+        self.assertEqual(done.returncode, 130, done.stderr)
+        self.assertIn("Exception ignored", done.stderr)
+        self.assertIn("the same command goes on", done.stderr)
 
     def test_what_is_behind_is_cancelled(self):
         address = self.service()

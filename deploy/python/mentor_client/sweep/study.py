@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 import grpc
 
 from ..client import Client
-from ..command import needs
+from ..command import check_interrupted, needs
 from ..errors import MentorError, Violation
 from ..experiment import FINAL, Experiment
 from . import storage
@@ -107,7 +107,11 @@ class Study:
                 self._begin(self.study.ask(), "begins")
             if not self._active:
                 return
-            self._handle(self._events.get())
+            self._handle(self._next_event())
+
+    def _next_event(self) -> _Event:
+        check_interrupted()
+        return self._events.get()
 
     def _trials(self) -> List[Any]:
         found: List[Any] = self.study.get_trials(deepcopy=False)
@@ -332,7 +336,7 @@ class Study:
             self._watch(side, seed, name)
         results: Tuple[Dict[int, float], Dict[int, float]] = ({}, {})
         while len(results[0]) + len(results[1]) < len(names):
-            event = self._events.get()
+            event = self._next_event()
             if event.error is not None:
                 raise event.error
             if not event.state:
