@@ -121,6 +121,7 @@ class TutorialsTest(unittest.TestCase):
         self.assertIn("kept          the same bits in another process", output)
         self.assertIn("independent_episodes: true", output)
         self.assertIn("signals/boat/signal.safetensors", output)
+        self.assertIn("trained on | benchmark `single`, `Boat-v0 (boat ", output)
 
     def test_your_training_script(self):
         self.needs("signal/stable_baselines3", "--signal")
