@@ -149,6 +149,27 @@ class AdapterTest(unittest.TestCase):
         self.assertEqual(some.reset(1)[0], 0)
         self.assertAlmostEqual(some.reset(1)[1], 2, 2)
 
+    def test_what_is_no_action_or_observation_is_refused(self):
+        from gymnasium import spaces
+
+        def box(low, high, kind="f4"):
+            return spaces.Box(np.array(low, kind), np.array(high, kind), dtype=kind)
+
+        # Whole numbers are the nearest ones, also where bounds differ.
+        whole = adapter._Actions(box([0, 0], [10, 10], "i8"), False)
+        np.testing.assert_array_equal(whole.take(np.array([9.6, 4.4], "f4")), [10, 4])
+        several = adapter._Actions(box([0, -5], [10, 5], "i8"), False)
+        np.testing.assert_array_equal(several.take(np.array([0.92, -0.88], "f4")), [10, -4])
+        for low, high in (([-1, -np.inf], [1, np.inf]), ([0, -np.inf], [np.inf, np.inf])):
+            with self.assertRaisesRegex(
+                mentor_env.Refused, "wrap the environment so that all have bounds"
+            ):
+                adapter._Actions(box(low, high), False)
+        with self.assertRaisesRegex(mentor_env.Refused, "without a number"):
+            adapter._Actions(box([], []), False)
+        with self.assertRaisesRegex(mentor_env.Refused, "its observations are Sequence.*wrap"):
+            adapter._observer(spaces.Sequence(box([0], [1])), "")
+
     def test_successes(self):
         action = np.array([0.6, 1], "f4")
 
