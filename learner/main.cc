@@ -83,7 +83,7 @@ int Main(int argc, char** argv) {
   if (!channels.ok()) return Fail(channels.status(), kExitUsage);
   // What actors ask for comes from the meta-learner.
   rpc::BundleFetcher fetcher(rpc::FetchFrom<v1::ShardService>([&] { return (*channels)->Get(); }));
-  rpc::UseBundleCache(bundles.CacheOptions(), &fetcher);
+  rpc::UseBundleCache(bundles.CacheOptions(), &fetcher, metrics.get());
   learner::RolloutServer::Options rollout_options;
   rollout_options.dispatcher.check_every = check_every;
   learner::RolloutServer rollout(rollout_options, metrics.get());

@@ -3,7 +3,7 @@
 // by piece, with patience. Not for pushing (meta_learner/control/bundle_service.h). Thread-safe.
 //
 //   rpc::BundleFetcher fetcher(rpc::FetchFrom<v1::RolloutService>([&] { return channel; }));
-//   rpc::UseBundleCache({.folder = "..."}, &fetcher);   // From here on FindBundle fetches.
+//   rpc::UseBundleCache({.folder = "..."}, &fetcher, metrics);  // From here on FindBundle fetches.
 //   ...
 //   fetcher.Stop();                                      // Whoever waits for a bundle ends.
 #pragma once
@@ -25,6 +25,7 @@
 #include "common/bundle.h"
 #include "common/bundle_cache.h"
 #include "common/bundle_finder.h"
+#include "common/metrics.h"
 #include "common/mutex.h"
 #include "common/rpc/channel.h"
 #include "mentor/v1/bundle.pb.h"
@@ -77,12 +78,12 @@ class BundleFetcher {
   absl::StatusOr<BundleCache::Fetched> Fetch(const std::string& digest);
   // Ends calls at once, these and later ones, with CANCELLED.
   void Stop();
+  // False when it stops meanwhile.
+  bool WaitFor(std::chrono::milliseconds span);
 
  private:
   absl::StatusOr<v1::FetchBundleResponse> Piece(const std::string& digest, uint64_t offset);
   absl::Status CallOnce(const v1::FetchBundleRequest& request, v1::FetchBundleResponse* response);
-  // False when it stops meanwhile.
-  bool WaitFor(std::chrono::milliseconds span);
 
   const Call call_;
   const Patience patience_;
@@ -105,7 +106,9 @@ BundleFetcher::Call FetchFrom(std::function<std::shared_ptr<grpc::Channel>()> ch
 }
 
 // FindBundle finds in this cache from now on, which is made when it is needed first, and fetches
-// what it lacks. The fetcher lives as long as anybody asks.
-void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher);
+// what it lacks; when others use all the room, it waits at most so long. The fetcher and the
+// metrics live as long as anybody asks.
+void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher, Metrics* metrics,
+                    std::chrono::seconds wait_for_room = {});
 
 }  // namespace mentor::rpc

@@ -22,6 +22,8 @@ namespace {
 constexpr uint32_t kDrawsMax = 10'000;
 constexpr size_t kRecentPlans = 4;
 constexpr int kObservationMax = 10'000;
+// Of all expressions with their vectors written out: each environment has its own program of them.
+constexpr size_t kTextsBytesMax = 1'000'000;
 
 std::vector<double> List(const google::protobuf::RepeatedField<double>& numbers) {
   return {numbers.begin(), numbers.end()};
@@ -255,6 +257,17 @@ class Planner {
       made->target = choice.target;
       made->id = part->id;
       CheckTarget(path, *choice.value, made);
+      for (const Plan::Parameter& other : plan_.parameters) {
+        if (other.target == made->target && other.id == made->id &&
+            other.after_settling == made->after_settling) {
+          Wrong(path, absl::StrCat("is '", *choice.value, "', where parameter '", other.name,
+                                   "' is written already; take one of them out"));
+        }
+      }
+      if (made->hidden && (choice.type == mjOBJ_BODY || choice.type == mjOBJ_SITE) &&
+          choice.target != Target::kMass) {
+        for (const int place : quantities_->Position(*part)) hidden_.insert(place);
+      }
     }
   }
 
@@ -371,9 +384,17 @@ class Planner {
   // The expression's places, or none with a violation. `hidden`: it may see hidden parameters.
   std::optional<Expression> CompileAt(const std::string& field, const std::string& text) {
     absl::StatusOr<Expression> compiled = Compile(text, *quantities_);
-    if (compiled.ok()) return *std::move(compiled);
-    Wrong(field, std::string(compiled.status().message()));
-    return std::nullopt;
+    if (!compiled.ok()) {
+      Wrong(field, std::string(compiled.status().message()));
+      return std::nullopt;
+    }
+    for (const std::string& component : compiled->components) texts_bytes_ += component.size();
+    if (texts_bytes_ > kTextsBytesMax) {
+      Wrong(field, absl::StrCat("makes all expressions together, with their vectors written out, ",
+                                "longer than ", kTextsBytesMax, " bytes; compute less"));
+      return std::nullopt;
+    }
+    return *std::move(compiled);
   }
   std::optional<Expression> CompileNumber(const std::string& field, const std::string& text) {
     std::optional<Expression> compiled = CompileAt(field, text);
@@ -458,9 +479,12 @@ class Planner {
                    position ? o.position() : o.orientation(), {mjOBJ_BODY, mjOBJ_SITE, mjOBJ_GEOM});
       if (!part) return {};
       for (const Plan::Parameter& p : plan_.parameters) {
-        const bool same = (p.target == Target::kBody && part->type == mjOBJ_BODY) ||
-                          (p.target == Target::kSite && part->type == mjOBJ_SITE);
-        if (p.hidden && same && p.id == part->id) {
+        const bool body = part->type == mjOBJ_BODY;
+        const bool same =
+            (p.target == Target::kBody && body && p.id == part->id) ||
+            (p.target == Target::kMocap && body && p.id == m_.body_mocapid[part->id]) ||
+            (p.target == Target::kSite && part->type == mjOBJ_SITE && p.id == part->id);
+        if (p.hidden && same) {
           Wrong(field, absl::StrCat("shows where parameter '", p.name,
                                     "' is written, which has goal_hidden; take one of them out"));
         }
@@ -487,8 +511,8 @@ class Planner {
     if (!compiled) return {};
     if (SeesHidden(*compiled)) {
       Wrong(field + ".expression",
-            "depends on a parameter with goal_hidden; show it by parameter: \"...\", which hides "
-            "it, or leave goal_hidden out");
+            "depends on a parameter with goal_hidden, or on where it is written; show it by "
+            "parameter: \"...\", which hides it, or leave goal_hidden out");
     }
     const int size = static_cast<int>(compiled->components.size());
     const int place = quantities_->Allocate(size);
@@ -588,6 +612,7 @@ class Planner {
   Plan plan_;
   std::set<int> hidden_;  // Places that depend on hidden parameters.
   int zero_ = -1;
+  size_t texts_bytes_ = 0;
 };
 
 // --- For people ---
@@ -788,7 +813,14 @@ absl::StatusOr<std::shared_ptr<const Plan>> FindPlan(const std::string& name) {
     if (std::shared_ptr<const Plan> plan = found->second.lock()) return plan;
   }
   MENTOR_ASSIGN_OR_RETURN(const std::shared_ptr<const HeldBundle> bundle, FindBundle(name));
-  MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const Plan> plan, MakePlan(*bundle));
+  absl::StatusOr<std::shared_ptr<const Plan>> made = MakePlan(*bundle);
+  // A cache may be emptied or damaged at any time: then that was of other files.
+  const absl::Status still = VerifyBundle(bundle->folder(), bundle->manifest().digest).status();
+  if (!still.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat(name, " was changed while it was read: ", still.message()));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Plan> plan, std::move(made));
   std::erase_if(plans, [](const auto& entry) { return entry.second.expired(); });
   plans[name] = plan;
   recent.push_back(plan);

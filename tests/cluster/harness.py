@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", ROOT / "build" / "bin"))
@@ -98,6 +99,13 @@ class Process:
         self.child.kill()
         self.child.wait(10)
 
+    def metric(self, name):
+        """A value of its page of metrics, which it was asked for by --metrics."""
+        address = self.wait_for(r"^metrics on (\S+)").group(1)
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+            text = page.read().decode()
+        return float(re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE).group(1))
+
     def close(self):
         if self.child.poll() is None:
             self.child.kill()
@@ -125,7 +133,9 @@ class ClusterTest(unittest.TestCase):
             case.doCleanups()
 
     def start(self, binary, *arguments, env=None):
-        process = Process(BIN / binary, *arguments, env=env)
+        # What is kept for other runs is nobody else's.
+        own = {"XDG_CACHE_HOME": str(self.folder / "xdg-cache")}
+        process = Process(BIN / binary, *arguments, env={**own, **(env or {})})
         self.addCleanup(process.close)
         return process
 

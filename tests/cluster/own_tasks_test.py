@@ -99,7 +99,7 @@ class TrainingTest(ClusterTest):
         said = self.mentorctl(address, "bundles", "push", bundle)
         name = re.search("sha256:[0-9a-f]{64}", said).group()
         caches = [self.folder / "cache-0", self.folder / "cache-1"]
-        _, learner_address = self.start_learner(address)
+        learner, learner_address = self.start_learner(address, 0, "--metrics", "127.0.0.1:0")
         actors = [self.start_actor(learner_address, 1, "--bundle_cache", cache) for cache in caches]
         self.create_experiment(address, "own", *RUN, *sets(f"benchmark.bundle={name}"))
         self.wait_for_checkpoints(state, 1)
@@ -109,6 +109,9 @@ class TrainingTest(ClusterTest):
         actors[1].kill()
         self.wait_for_state(address, "own", "STATE_SUCCEEDED")
         self.assertEqual(self.hash(state), alone)
+        self.assertEqual(learner.metric('mentor_bundle_fetches_total{code="OK"}'), 1)
+        size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
+        self.assertEqual(learner.metric("mentor_bundle_fetched_bytes_total"), size)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,9 @@
 reads and take over when the leader is killed, stopped or cut off. Experiments end with the hash
 that they have alone, and nothing that was acknowledged is lost."""
 
-import re
 import signal
 import time
 import unittest
-import urllib.request
 
 import postgres
 from harness import ClusterTest, sets
@@ -40,13 +38,10 @@ class MetaLearner:
             "--admin", "127.0.0.1:0", "--listen", self.address or "127.0.0.1:0",
         )  # fmt: skip
         self.address = self.process.wait_for(r"^listening on (\S+)").group(1)
-        self.metrics = self.process.wait_for(r"^metrics on (\S+)").group(1)
         self.admin = self.process.wait_for(r"^admin on (\S+)").group(1)
 
     def metric(self, name):
-        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as page:
-            text = page.read().decode()
-        return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE).group(1))
+        return self.process.metric(name)
 
     def health(self, service):
         process = self.test.start("mentor-probe", "--address", self.admin, "--service", service)

@@ -8,10 +8,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import unittest
+import venv
 
 import walk
+
+sys.path[:0] = [str(walk.ROOT / "tests" / "python")]
+import gym_host  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("MENTOR_BIN_DIR", walk.ROOT / "build/bin")).resolve()
 DEADLINE_S = 540
@@ -19,6 +24,9 @@ DEADLINE_S = 540
 PORTS = ("50051", "50052")
 META_LEARNER = PORTS[1]
 ROBOT = "docs/tutorials/your_robot.md"
+ENVIRONMENT, SCRIPT = "docs/tutorials/your_environment.md", "docs/tutorials/your_training_script.md"
+# What has_python stands for.
+INSTALLATION = ("python3 -m venv", "pip install")
 
 
 def free_ports(count):
@@ -48,9 +56,22 @@ class TutorialsTest(unittest.TestCase):
         (self.folder / "build/bin").symlink_to(BIN)
         return self.folder
 
-    def walk(self, page):
-        """Runs every command of a page, such as "docs/tutorial.md", and gives the output."""
-        script = walk.script({page: walk.steps(page)})
+    def has_python(self, *folders):
+        """The folder venv of pages that install Python's packages: it finds those of `folders`, so
+        that nothing comes from the network."""
+        venv.create(self.folder / "venv", symlinks=True)
+        (packages,) = (self.folder / "venv").glob("lib/python*/site-packages")
+        (packages / "tutorials.pth").write_text("".join(f"{folder}\n" for folder in folders))
+
+    def walk(self, *pages, without=()):
+        """Runs every command of pages, such as "docs/tutorial.md", but for those that begin as
+        `without` says, and gives the output."""
+        script = walk.script(
+            {
+                page: [step for step in walk.steps(page) if not step.command.startswith(without)]
+                for page in pages
+            }
+        )
         ports = dict(zip(PORTS, free_ports(len(PORTS))))
         for port, free in ports.items():
             script = script.replace(port, free)
@@ -68,7 +89,7 @@ class TutorialsTest(unittest.TestCase):
         except subprocess.TimeoutExpired:
             os.killpg(walked.pid, signal.SIGKILL)
             output, _ = walked.communicate()
-            self.fail(f"{page} runs after {DEADLINE_S} s:\n{output}")
+            self.fail(f"{pages} run after {DEADLINE_S} s:\n{output}")
         self.assertEqual(walked.returncode, 0, output)
         return output
 
@@ -92,6 +113,24 @@ class TutorialsTest(unittest.TestCase):
         self.assertGreater(len(excerpts), 5)
         for excerpt in excerpts:
             self.assertTrue(any(excerpt in text for text in texts), excerpt)
+
+    def test_your_environment_and_what_it_learned(self):
+        self.has_python(*gym_host.path_of(self.folder / "packages"))
+        # What begins with python3 on the second page needs PyTorch.
+        output = self.walk(ENVIRONMENT, SCRIPT, without=("python3", "pip install"))
+        self.assertIn("kept          the same bits in another process", output)
+        self.assertIn("independent_episodes: true", output)
+        self.assertIn("signals/boat/signal.safetensors", output)
+
+    def test_your_training_script(self):
+        self.needs("signal/stable_baselines3", "--signal")
+        packages = gym_host.path_of(self.folder / "packages")
+        sources = [walk.ROOT / path for path in ("deploy/python", ".deps/signal", ".deps/wheels")]
+        self.has_python(*packages, *sources)
+        output = self.walk(ENVIRONMENT, SCRIPT, without=INSTALLATION)
+        self.assertIn("greatest difference from Mentor", output)
+        self.assertRegex(output, r"(?m)^learned +0\.\d\d 0\.\d\d 0\.\d\d$")
+        self.assertRegex(output, r"(?m)^learned +0\.\d\d of the episodes succeed$")
 
 
 if __name__ == "__main__":

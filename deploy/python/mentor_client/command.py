@@ -6,6 +6,7 @@ import argparse
 import importlib
 import signal
 import sys
+import threading
 from typing import Any, Callable, List, NoReturn, Optional, Sequence
 
 import grpc
@@ -85,13 +86,31 @@ def needs(module: str, packages: str, what: str) -> Any:
         ) from None
 
 
+_asked_to_end = threading.Event()
+
+
 def _interrupt(number: int, frame: Any) -> NoReturn:
+    _asked_to_end.set()
     raise KeyboardInterrupt
+
+
+def check_interrupted() -> None:
+    """For loops that may last: what a signal raises is lost where it comes upon a finaliser, of
+    which Python ignores every exception."""
+    if _asked_to_end.is_set():
+        raise KeyboardInterrupt
+
+
+# Of the extras. What they say of a damaged database, a full disk or a server that is away is for
+# people; where it was said is not.
+_LIBRARIES = {"alembic", "mlflow", "optuna", "requests", "sqlalchemy", "sqlite3", "wandb"}
 
 
 def run(program: str, action: Callable[[], int]) -> int:
     """An action's exit code; what goes wrong becomes a sentence. SIGTERM is as Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # As for a shell's background job.
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         return action()
     except MentorError as error:
@@ -105,6 +124,13 @@ def run(program: str, action: Callable[[], int]) -> int:
         return _EXIT_CODES.get(error.code, FAILED)
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        library = type(error).__module__.partition(".")[0]
+        if library not in _LIBRARIES:
+            raise
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"error: {library} says: {said}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(f"{program}: interrupted; the same command goes on", file=sys.stderr)

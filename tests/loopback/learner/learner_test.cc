@@ -450,6 +450,8 @@ TEST_CASE("learner: drained without work, or when its meta-learner is lost, it l
     peer->Give(SmallShard(2));
     Signal().WaitUntil([&] { return fixture.Value("mentor_rollout_units_ready") == 3; });
     Drain(peer.get());
+    // An error ends the stream without what is still in line.
+    Signal().WaitUntil([&] { return peer->stream->Queued().first == 0; });
     peer->stream->Close(absl::UnavailableError("the meta-learner is stopping"));
     Signal().WaitUntil([&] { return fixture.drained == 1; });
     CHECK(fixture.meta.waiting() == 0);  // It does not come back.

@@ -9,6 +9,7 @@
 
 #include "common/failpoint.h"
 #include "common/hash.h"
+#include "common/status.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
@@ -195,12 +196,15 @@ TEST_CASE("bundle cache: what was used longest ago goes and what is in use stays
     const auto full = cache->FindOrFetch(c.digest(), c.fetch());
     REQUIRE(full.status().code() == absl::StatusCode::kResourceExhausted);
     CHECK_THAT(std::string(full.status().message()), Catch::Contains("--bundle_cache_mb"));
+    CHECK(RetryDelayOf(full.status()));
     CHECK(Names(path).size() == 2);
   }
   SECTION("larger than all") {
     const Origin large(folder.path() / "large", std::string(5000, 'x'));
-    CHECK(cache->FindOrFetch(large.digest(), large.fetch()).status().code() ==
-          absl::StatusCode::kResourceExhausted);
+    const absl::Status status = cache->FindOrFetch(large.digest(), large.fetch()).status();
+    CHECK(status.code() == absl::StatusCode::kResourceExhausted);
+    CHECK_FALSE(RetryDelayOf(status));
+    CHECK(Names(path).size() == 2);  // Nothing goes for one that does not fit anyway.
   }
 }
 

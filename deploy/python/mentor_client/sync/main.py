@@ -8,7 +8,15 @@ import sys
 import tempfile
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from ..command import DONE, add_connection, connect, parser, run, with_underscores
+from ..command import (
+    DONE,
+    add_connection,
+    check_interrupted,
+    connect,
+    parser,
+    run,
+    with_underscores,
+)
 from ..lock import Lock, cache_file
 from .content import FINAL, About, Logger, Point
 from .mlflow_logger import MlflowLogger
@@ -115,6 +123,7 @@ def synchronise(
         last = first[-1].step if first else 0
         say(f"{new} new of {len(first)} outer updates")
         for point in source.points(True) if follow else ():
+            check_interrupted()
             if point.step > last:
                 logger.points([point])
                 last = point.step

@@ -14,6 +14,7 @@ import grpc
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
+from ..command import check_interrupted
 from ..errors import MentorError, usage
 from ..evaluation import summarise
 from ..v1.evaluation_pb2 import EvaluationShard
@@ -69,6 +70,7 @@ class RunFolder:
                     yield clock.point(step, values)
             if not follow or not at_work:
                 return
+            check_interrupted()
             self._sleep(_POLL_S)
 
     def state(self) -> str:
