@@ -179,7 +179,8 @@ class BundleServer::Work {
       }
     }
     auto found = FindBundle(BundleName(digest));
-    if (absl::IsResourceExhausted(found.status()) && LetGo()) found = FindBundle(BundleName(digest));
+    if (absl::IsResourceExhausted(found.status()) && LetGo())
+      found = FindBundle(BundleName(digest));
     MENTOR_RETURN_IF_ERROR(found.status());
     const MutexLock lock(mutex_);
     held_[digest] = {.bundle = *found, .until = Clock::now() + kHeldFor};

@@ -106,8 +106,8 @@ BundleFetcher::Call FetchFrom(std::function<std::shared_ptr<grpc::Channel>()> ch
 }
 
 // FindBundle finds in this cache from now on, which is made when it is needed first, and fetches
-// what it lacks; when others use all the room, it waits at most so long. The fetcher and the metrics
-// live as long as anybody asks.
+// what it lacks; when others use all the room, it waits at most so long. The fetcher and the
+// metrics live as long as anybody asks.
 void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher, Metrics* metrics,
                     std::chrono::seconds wait_for_room = {});
 

@@ -493,7 +493,10 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
         ParseSpec(json.at("spec").get<std::string>(), {}, &violations, meta_learner::CheckParts));
     if (!violations.empty())
       return bad("spec is none of this build: " + violations.ToStatus().ToString());
-    run.outer_step = json.at("trained").at("outer_updates").get<uint32_t>();
+    const Json& updates = json.at("trained").at("outer_updates");
+    if (!updates.is_number_unsigned() || updates.get<uint64_t>() > UINT32_MAX)
+      return bad("trained.outer_updates is no number of updates");
+    run.outer_step = updates.get<uint32_t>();
     run.state_hash = json.at("weights").at("sha256").get<std::string>();
   } catch (const Json::exception& error) {
     return bad(absl::StrCat("is not what 'mentor export' writes: ", error.what()));
@@ -509,7 +512,10 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
     return bad(absl::StrCat("weights.sha256 is not that of ", kWeightsFile,
                             "; the file was changed or is damaged: fetch or export it again"));
   }
-  MENTOR_ASSIGN_OR_RETURN(const SafeTensors file, ReadSafeTensors(weights));
+  const auto read = ReadSafeTensors(weights);
+  if (!read.ok())
+    return bad(absl::StrCat("weights: ", kWeightsFile, ": ", read.status().message()));
+  const SafeTensors& file = *read;
   const learner::ParamLayout& layout = run.parts.network->layout();
   run.learned_parameters = torch::zeros({layout.size()}, torch::kFloat32);
   if (file.tensors.size() != layout.slices().size())
@@ -525,6 +531,10 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
     }
     std::memcpy(run.learned_parameters.mutable_data_ptr<float>() + slice->offset,
                 tensor.data.data(), tensor.data.size());
+  }
+  if (!run.learned_parameters.isfinite().all().item<bool>()) {
+    return bad(absl::StrCat("weights: not every number of ", kWeightsFile,
+                            " is finite; export another state of the run"));
   }
   run.initial_parameters = run.parts.rule->meta_parameters().clone();
   run.best_parameters = run.learned_parameters;

@@ -285,12 +285,11 @@ absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::
   if (unfinished.size() > kUnfinishedShown) unfinished.resize(kUnfinishedShown);
   return MakeError(
       absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
-      absl::StrFormat(
-          "with this bundle '%s' would have %d bytes of bundles, %d are allowed; "
-          "delete some with `mentorctl bundles delete`%s%s",
-          owner, bytes, options_.owner_bytes_max,
-          unfinished.empty() ? "" : ", which also ends pushes that broke off: ",
-          absl::StrJoin(unfinished, ", ")),
+      absl::StrFormat("with this bundle '%s' would have %d bytes of bundles, %d are allowed; "
+                      "delete some with `mentorctl bundles delete`%s%s",
+                      owner, bytes, options_.owner_bytes_max,
+                      unfinished.empty() ? "" : ", which also ends pushes that broke off: ",
+                      absl::StrJoin(unfinished, ", ")),
       {{"owner", owner}});
 }
 

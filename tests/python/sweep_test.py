@@ -1,6 +1,7 @@
 """mentor-sweep: a study finds the same whatever ended the program before, every trial is an
 experiment once, and a wrong study is refused whole."""
 
+import os
 import pathlib
 import signal
 import subprocess
@@ -263,6 +264,36 @@ sys.exit(command.run("program", action))
         self.assertEqual(len(self.found(storage=storage)), 3)
         self.assertEqual(len(self.experiments(address)), 6)
 
+    def test_a_service_of_its_own_that_loses_a_program(self):
+        self.write(("rule.outer_updates: 4", "rule.outer_updates: 5000"))
+        path = {"PATH": f"{BIN}:/usr/bin:/bin"}
+        child = self.begin("sweep", self.study, "--local", **path)
+        while "trial 0 begins" not in (line := child.stdout.readline()):
+            self.assertTrue(line)
+        children = pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        (actor,) = [
+            int(pid)
+            for pid in children
+            if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "mentor-actor"
+        ]
+        os.kill(actor, signal.SIGKILL)
+        said, _ = child.communicate(timeout=100)
+        self.assertEqual(child.returncode, 5, said)
+        self.assertIn("mentor-actor of the service here has ended (signal 9)", said)
+
+    def test_a_metric_that_nobody_has(self):
+        address = self.service(threads=0)
+        self.write(("metric: shaped_return", "metric: shaped_retrun"))
+        said = self.sweep("--server", address, code=3)
+        self.assertIn("no metric 'shaped_retrun'; did you mean 'shaped_return'?", said)
+        self.assertNotIn("deleted", said)
+
+    def test_a_storage_that_is_damaged(self):
+        (self.folder / "rates.db").write_bytes(b"no database" * 1000)
+        said = self.sweep("--show", code=1)
+        self.assertIn("file is not a database", said)
+        self.assertNotIn("Traceback", said)
+
     def test_everything_wrong_is_said_at_once(self):
         self.study.write_text(
             """
@@ -305,6 +336,36 @@ sampler: {startup_trials: 0}
             "sampler.startup_trials is 0; give a whole number from 1",
         ):
             self.assertIn(part, said)
+        self.study.write_text(
+            f"""
+name: {'a' * 40}
+spec: {SMOKE}
+set: {{seed: 4}}
+parameters:
+  rule.epochs: {{type: int, low: 1, high: 4, step: 0.5}}
+  rule.learning_rate: {{low: 1{'0' * 400}, high: 1e-1}}
+  rule.learning_rate: {{low: 1e-3, high: 1e-2}}
+  agent.epochs: {{choices: [1, 1.0]}}
+objective: {{metric: seg2}}
+trials: 3
+trials: 4
+seeds: [{2**64 - 1}]
+confirm: {{seeds: [{2**64}]}}
+storage: "sqlite:///:memory:"
+"""
+        )
+        said = self.sweep("--dry_run", code=2)
+        for part in (
+            "name is too long: experiments would be called as",
+            "set.seed is not set here",
+            "parameters.rule.epochs.step is 0.5; give a whole number above 0",
+            "parameters.rule.learning_rate stands there twice",
+            "agent.epochs.choices is [1, 1.0]; give values that differ",
+            "  trials stands there twice",
+            "confirm.seeds is [18446744073709551616]; give a list of different seeds (0 to",
+            "storage is 'sqlite:///:memory:'; give sqlite:///",
+        ):
+            self.assertIn(part, said)
         # What only the spec and the server know.
         self.write(("agent.gamma", "agent.gama"), ("evaluation.goals: 2", "evaluation.goal: 2"))
         said = self.sweep("--dry_run", code=2)
@@ -318,6 +379,8 @@ sampler: {startup_trials: 0}
         self.assertIn("is not YAML", self.sweep(code=2))
         self.study.write_text("- a")
         self.assertIn("give fields", self.sweep(code=2))
+        self.study.write_text("")
+        self.assertIn("the file is empty; give fields", self.sweep(code=2))
         self.write()
         said = self.sweep("--show", code=5, libraries=False)
         self.assertIn("pip install 'mentor-client[sweep]'", said)

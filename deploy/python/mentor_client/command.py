@@ -101,6 +101,11 @@ def check_interrupted() -> None:
         raise KeyboardInterrupt
 
 
+# Of the extras. What they say of a damaged database, a full disk or a server that is away is for
+# people; where it was said is not.
+_LIBRARIES = {"alembic", "mlflow", "optuna", "requests", "sqlalchemy", "sqlite3", "wandb"}
+
+
 def run(program: str, action: Callable[[], int]) -> int:
     """An action's exit code; what goes wrong becomes a sentence. SIGTERM is as Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -119,6 +124,13 @@ def run(program: str, action: Callable[[], int]) -> int:
         return _EXIT_CODES.get(error.code, FAILED)
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        library = type(error).__module__.partition(".")[0]
+        if library not in _LIBRARIES:
+            raise
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"error: {library} says: {said}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print(f"{program}: interrupted; the same command goes on", file=sys.stderr)

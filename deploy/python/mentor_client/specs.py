@@ -192,13 +192,13 @@ def _set_option(message: Any, name: str, value: str) -> None:
 
 
 def _set_value(message: Message, field: Any, path: str, value: str) -> None:
-    if _is_repeated(field):
-        values = [_value_of(field, path, word) for word in value.split(",")] if value else []
-        message.ClearField(field.name)
-        getattr(message, field.name).extend(values)
-        return
     try:
-        setattr(message, field.name, _value_of(field, path, value))
+        if _is_repeated(field):
+            values = [_value_of(field, path, word) for word in value.split(",")] if value else []
+            message.ClearField(field.name)
+            getattr(message, field.name).extend(values)
+        else:
+            setattr(message, field.name, _value_of(field, path, value))
     except (ValueError, TypeError) as error:
         raise usage(path, f"is '{value}': {error}") from None
 

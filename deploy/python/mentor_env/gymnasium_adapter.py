@@ -25,8 +25,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.metadata
+import inspect
 import json
 import math
+import pathlib
 import platform
 import random
 from collections.abc import Callable, Mapping
@@ -114,6 +116,11 @@ def _make(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
         raise Refused(f"gymnasium.make({name!r}, {arguments}) says: {error}") from None
 
 
+def _as_kind(numbers: npt.NDArray[Any], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Whole numbers are the nearest ones."""
+    return (np.rint(numbers) if kind.kind in "iu" else numbers).astype(kind)
+
+
 class _Actions:
     """An actor's numbers as the environment's actions."""
 
@@ -131,21 +138,29 @@ class _Actions:
                 f"its actions are {space}; wrap the environment so that they are Box or Discrete"
             )
         self.size = math.prod(space.shape)
+        if self.size == 0:
+            raise Refused(f"its actions are {space}, without a number; there is nothing to learn")
         kind, shape = np.dtype(float) if doubles else space.dtype, space.shape
         low, high = space.low.ravel().astype(float), space.high.ravel().astype(float)
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        known = np.isfinite([low, high])
+        if not known.all():
+            if (known != known[:, :1]).any():
+                raise Refused(
+                    f"its actions are {space}, with bounds for some numbers and none for others; "
+                    "wrap the environment so that all have bounds"
+                )
             low, high = np.maximum(low, -UNBOUNDED), np.minimum(high, UNBOUNDED)
         if np.ptp(low) == 0 and np.ptp(high) == 0:
             self.low, self.high = float(low[0]), float(high[0])
             if kind == np.float32 and len(shape) == 1:
                 self.take = lambda action: action
             else:
-                self.take = lambda action: action.astype(kind).reshape(shape)
+                self.take = lambda action: _as_kind(action, kind).reshape(shape)
             return
         span = high - low
-        self.take = lambda action: (
-            (low + (action.astype(float) + 1) / 2 * span).astype(kind).reshape(shape)
-        )
+        self.take = lambda action: _as_kind(
+            low + (action.astype(float) + 1) / 2 * span, kind
+        ).reshape(shape)
 
 
 def _observer(
@@ -169,7 +184,13 @@ def _observer(
         raise Refused("observation names keys, but observations are no Dict; leave it out")
     if isinstance(space, spaces.Box):
         return math.prod(space.shape), lambda value: np.ravel(value), "box"
-    size = spaces.flatdim(space)  # Raises for what cannot be flattened.
+    try:
+        size = spaces.flatdim(space)
+    except (ValueError, NotImplementedError) as error:
+        raise Refused(
+            f"its observations are {space}: {error}; wrap the environment, or choose others of a "
+            "Dict's keys by observation"
+        ) from None
     return size, lambda value: np.ravel(np.asarray(spaces.flatten(space, value))), "flattened"
 
 
@@ -198,13 +219,17 @@ def _success(rule: str) -> Callable[[Mapping[str, Any], bool, float], bool]:
 
 def _versions(env: gymnasium.Env[Any, Any]) -> dict[str, str]:
     versions = {"python": platform.python_version(), "numpy": np.__version__}
-    packages = {"gymnasium", type(env.unwrapped).__module__.split(".")[0]}
+    kind = type(env.unwrapped)
+    packages = {"gymnasium", kind.__module__.split(".")[0]}
     if is_mujoco(env):
         packages.add("mujoco")
     distributions = importlib.metadata.packages_distributions()
     for package in packages:
         for name in distributions.get(package, []):
             versions[name] = importlib.metadata.version(name)
+        if package not in distributions:  # A module by itself: what it says is its version.
+            source = pathlib.Path(inspect.getfile(kind)).read_bytes()
+            versions[package] = hashlib.sha256(source).hexdigest()[:12]
     return versions
 
 

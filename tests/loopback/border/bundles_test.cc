@@ -99,9 +99,10 @@ TEST_CASE("bundles: an actor's cache fetches from the learner what it lacks", "[
 
 TEST_CASE("bundles: a server whose cache is full of what it served makes room", "[loopback]") {
   const TempFolder folder;
-  const std::vector<BundleManifest> origins = {MakeOrigin(folder.path() / "a"),
-                                               MakeOrigin(folder.path() / "b", "<mujoco></mujoco>")};
-  const auto above = BundleCache::Open({.folder = folder.path() / "learner", .bytes_max = 3'000'000});
+  const std::vector<BundleManifest> origins = {
+      MakeOrigin(folder.path() / "a"), MakeOrigin(folder.path() / "b", "<mujoco></mujoco>")};
+  const auto above =
+      BundleCache::Open({.folder = folder.path() / "learner", .bytes_max = 3'000'000});
   REQUIRE(above.ok());
   SetBundleFinder([&](const std::string& digest) {
     return (*above)->FindOrFetch(digest, [&](const std::string& name) {

@@ -230,9 +230,8 @@ TEST_CASE("mjcf: a hidden goal is shown by the task alone", "[unit]") {
   CHECK(Contains(RefusalOf(Replaced(shown, "parameter: \"target\"", "expression: \"tip - goal\"")),
                  "observation[2].expression: depends on a parameter with goal_hidden"));
   const std::string held = Replaced(shown, "site: \"goal\"", "mocap: \"hand\"");
-  CHECK(Contains(
-      RefusalOf(Replaced(held, "{ parameter: \"target\"", "{ position: \"hand\"")),
-      "observation[2]: shows where parameter 'target' is written"));
+  CHECK(Contains(RefusalOf(Replaced(held, "{ parameter: \"target\"", "{ position: \"hand\"")),
+                 "observation[2]: shows where parameter 'target' is written"));
 }
 
 TEST_CASE("mjcf: two parameters for one place are refused", "[unit]") {
@@ -247,8 +246,7 @@ TEST_CASE("mjcf: two parameters for one place are refused", "[unit]") {
 TEST_CASE("mjcf: many expressions are a program, and too many are refused", "[unit]") {
   const auto shows = [](int count, const std::string& expression) {
     std::string all;
-    for (int i = 0; i < count; ++i)
-      all += "observation { expression: \"" + expression + "\" }\n";
+    for (int i = 0; i < count; ++i) all += "observation { expression: \"" + expression + "\" }\n";
     return kCartTask + all;
   };
   const auto environment = Make(shows(2000, "2 * rail + 0 * hinge"));
@@ -257,9 +255,9 @@ TEST_CASE("mjcf: many expressions are a program, and too many are refused", "[un
   CHECK(seen.back() == 2 * seen[0]);
   std::string vector = "rail";
   for (int i = 0; i < 500; ++i) vector += ", rail";
-  CHECK(Contains(RefusalOf(shows(1, "v * norm(v)") + "value { name: \"v\" expression: \"[" + vector +
-                           "]\" }"),
-                 "longer than 1000000 bytes"));
+  CHECK(Contains(
+      RefusalOf(shows(1, "v * norm(v)") + "value { name: \"v\" expression: \"[" + vector + "]\" }"),
+      "longer than 1000000 bytes"));
 }
 
 TEST_CASE("mjcf: files that changed since they were verified make no environment", "[unit]") {

@@ -57,6 +57,19 @@ class LocalService:
     def __exit__(self, *error: Any) -> None:
         self.close()
 
+    def check(self) -> None:
+        """FAILED_PRECONDITION where one of the programs has ended: experiments would wait for it
+        for ever."""
+        for child in self._children:
+            if child.poll() is not None:
+                name = os.path.basename(os.fsdecode(child.args[0]))
+                end = f"signal {-child.returncode}" if child.returncode < 0 else child.returncode
+                raise MentorError(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"{name} of the service here has ended ({end}): {self._last_words(name)}; the "
+                    "same command goes on",
+                )
+
     def close(self) -> None:
         for child in reversed(self._children):
             if child.poll() is None:
@@ -88,10 +101,14 @@ class LocalService:
             if found:
                 return found[1]
             if child.poll() is not None or time.monotonic() > end:
-                last = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
                 raise MentorError(
                     grpc.StatusCode.FAILED_PRECONDITION,
-                    f"{command[0]} did not start: {''.join(last) or 'it said nothing'} ({log})",
+                    f"{command[0]} did not start: {self._last_words(command[0])}",
                 )
             time.sleep(0.05)
         return ""
+
+    def _last_words(self, program: str) -> str:
+        log = self._folder / f"{program}.log"
+        last = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
+        return f"{''.join(last) or 'it said nothing'} ({log})"

@@ -121,16 +121,22 @@ def _sweep(flags: argparse.Namespace) -> int:
         return DONE
     with contextlib.ExitStack() as stack:
         stack.enter_context(storage.lock(file))
-        server = flags.server
+        server, local = flags.server, None
         if flags.local:
-            server = stack.enter_context(LocalService(pathlib.Path(f"{file.name}.service"))).server
+            local = stack.enter_context(LocalService(pathlib.Path(f"{file.name}.service")))
+            server = local.server
             print(f"service {server}", flush=True)
         client = stack.enter_context(connect(server))
         if flags.cancel:
             _cancel(file, client)
             return DONE
         check(file, client)
-        study = Study(file, client, lambda text: print(text, flush=True))
+        study = Study(
+            file,
+            client,
+            lambda text: print(text, flush=True),
+            local.check if local else lambda: None,
+        )
         study.run()
         print(report.best_trials(file, study.study, flags.best))
         found = study.confirm()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import queue
@@ -18,6 +19,7 @@ from ..experiment import FINAL, Experiment
 from . import storage
 from .study_file import INSTALL, Parameter, StudyFile
 
+_POLL_S = 1.0
 _FAILURES_MAX = 5  # In a row; then something is wrong with the study.
 _NAMESPACE = uuid.UUID("6d656e74-6f72-4e00-8000-737765657000")
 
@@ -59,10 +61,18 @@ class Confirmed:
 class Study:
     """One thread; others only watch experiments for it."""
 
-    def __init__(self, file: StudyFile, client: Client, say: Callable[[str], None]):
-        """Opens or creates it. The caller holds its lock."""
+    def __init__(
+        self,
+        file: StudyFile,
+        client: Client,
+        say: Callable[[str], None],
+        check_service: Callable[[], None] = lambda: None,
+    ):
+        """Opens or creates it. The caller holds its lock. `check_service` raises where waiting has
+        no end."""
         self._optuna = needs("optuna", INSTALL, "mentor-sweep")
         self._file, self._client, self._say = file, client, say
+        self._check_service = check_service
         self.study = storage.open_study(file, create=True)
         self._uid = self._identity()
         self._events: "queue.Queue[_Event]" = queue.Queue()
@@ -110,8 +120,11 @@ class Study:
             self._handle(self._next_event())
 
     def _next_event(self) -> _Event:
-        check_interrupted()
-        return self._events.get()
+        while True:
+            check_interrupted()
+            self._check_service()
+            with contextlib.suppress(queue.Empty):
+                return self._events.get(timeout=_POLL_S)
 
     def _trials(self) -> List[Any]:
         found: List[Any] = self.study.get_trials(deepcopy=False)
@@ -226,13 +239,7 @@ class Study:
                     self._prune(active)
             return
         if event.error is not None:
-            gone = (
-                isinstance(event.error, MentorError)
-                and event.error.code == grpc.StatusCode.NOT_FOUND
-                and event.error.reason == "NOT_FOUND"
-                and active.names[event.seed] in event.error.message
-            )
-            if not gone:
+            if not self._is_gone(active.names[event.seed], event.error):
                 raise event.error
             self._fail(active, f"{active.names[event.seed]} was deleted")
         elif event.state != "SUCCEEDED":
@@ -243,6 +250,17 @@ class Study:
             active.ended[event.seed] = event.value
             if len(active.ended) == len(self._file.seeds):
                 self._complete(active)
+
+    def _is_gone(self, name: str, error: Exception) -> bool:
+        """Whether that is of an experiment that was deleted, and not of a metric, say, which it
+        has not got."""
+        if not isinstance(error, MentorError) or error.code != grpc.StatusCode.NOT_FOUND:
+            return False
+        try:
+            self._client.get(name)
+        except MentorError as now:
+            return bool(now.code == grpc.StatusCode.NOT_FOUND)
+        return False
 
     def _report(self, active: _Trial) -> bool:
         """Tells Optuna what all seeds have reached; whether it prunes the trial."""

@@ -9,7 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
 import grpc
 
@@ -20,7 +20,9 @@ from ..v1.experiment_pb2 import Experiment as ExperimentProto, Priority
 
 INSTALL = "'mentor-client[sweep]', or optuna PyYAML matplotlib"
 _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
-_NAME_CHARACTERS = 40  # Experiments are called NAME-t0001-s12.
+_NAME_CHARACTERS = 40
+_ID_CHARACTERS = 63  # Of experiments, which are called NAME-t0001-s12 and NAME-best1-s12.
+_SEED_MAX = 2**64 - 1
 _TRIALS_MAX, _PARALLEL_MAX, _SEEDS_MAX = 100_000, 256, 100
 _CLASSES = ("low", "normal", "high")
 _EVALUATION_NUMBER = re.compile(r"seg\d+|last|det|return")
@@ -161,7 +163,9 @@ class _Fields:
         self.is_mapping = isinstance(value, dict)
         if not self.is_mapping:
             problems.add(
-                path or "the file", f"is {_shown(value)}; give fields, for instance {example}"
+                path or "the file",
+                f"is {_shown(value) if path or value else 'empty'}; give fields, for instance "
+                f"{example}",
             )
         self._values: Dict[str, Any] = (
             {str(k): v for k, v in value.items()} if self.is_mapping else {}
@@ -229,7 +233,7 @@ def as_number(value: Any) -> Optional[float]:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
@@ -242,7 +246,8 @@ def read_study(path: pathlib.Path) -> StudyFile:
     """INVALID_ARGUMENT with every violation."""
     yaml = needs("yaml", INSTALL, "mentor-sweep")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise MentorError(
             grpc.StatusCode.INVALID_ARGUMENT, f"{path} cannot be read: {error}"
@@ -252,6 +257,8 @@ def read_study(path: pathlib.Path) -> StudyFile:
             grpc.StatusCode.INVALID_ARGUMENT, f"{path} is not YAML: {error}", reason="INVALID_FIELD"
         ) from None
     problems = _Problems()
+    for field in _given_twice(yaml.compose(text, Loader=yaml.SafeLoader)):
+        problems.add(field, "stands there twice; remove one of the two")
     study = _study(content, path, problems)
     if problems.found or study is None:
         raise MentorError(
@@ -261,6 +268,17 @@ def read_study(path: pathlib.Path) -> StudyFile:
             violations=problems.found,
         )
     return study
+
+
+def _given_twice(node: Any, path: str = "") -> Iterator[str]:
+    """Fields of which YAML would take the last one in silence. `node`: of yaml.compose."""
+    known: Set[str] = set()
+    for key, value in node.value if getattr(node, "id", "") == "mapping" else ():
+        name = f"{path}.{key.value}" if path else str(key.value)
+        if name in known:
+            yield name
+        known.add(name)
+        yield from _given_twice(value, name)
 
 
 def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[StudyFile]:
@@ -295,12 +313,19 @@ def _study(content: Any, path: pathlib.Path, problems: _Problems) -> Optional[St
         top.wrong("trials", "is missing; say how many settings shall be tried, for instance 40")
     parallel = top.whole("parallel", 1, 1, _PARALLEL_MAX)
     storage = top.word("storage", f"sqlite:///{name}.db")
-    if not storage.startswith(("sqlite:///", "postgresql")):
+    if not re.fullmatch(r"sqlite:///(?!:memory:).*[^/]|postgresql.*", storage):
         top.wrong(
             "storage",
             f"is '{storage}'; give sqlite:///FILE.db or postgresql+psycopg2://USER@HOST/DATABASE",
         )
     top.done()
+    longest = f"{name}-best{max(trials, 1000)}-s{max(seeds + fresh)}"
+    if len(longest) > _ID_CHARACTERS:
+        top.wrong(
+            "name",
+            f"is too long: experiments would be called as {longest}, and may have {_ID_CHARACTERS} "
+            "characters; give a shorter one, or smaller seeds",
+        )
     if experiment is not None:
         _check_paths(problems, experiment, parameters)
         updates = experiment.spec.rule.outer_updates
@@ -356,6 +381,9 @@ def _base(top: _Fields, folder: pathlib.Path) -> Optional[ExperimentProto]:
         top.wrong("spec", error.message)
         return None
     for path, value in overrides.items():
+        if path == "seed":
+            top.wrong("set.seed", "is not set here; `seeds` says which every trial has")
+            continue
         text = Parameter("", "choices").text(value)
         try:
             apply_overrides(around.spec, [f"{path}={text}"])
@@ -422,6 +450,8 @@ def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
         if not plain or len(choices) < 2:
             fields.wrong("choices", f"is {_shown(choices)}; give a list of two or more values")
             choices = []
+        elif len(set(choices)) < len(choices):  # As Optuna compares them: 1, 1.0 and true.
+            fields.wrong("choices", f"is {_shown(choices)}; give values that differ")
         for other in ("low", "high", "log", "step", "type"):
             if fields.has(other):
                 fields.wrong(other, "does not go with choices; leave one of them out")
@@ -439,10 +469,11 @@ def _parameter(top: _Fields, path: str, value: Any) -> Parameter:
     if log and numbers.get("low", 1.0) <= 0:
         fields.wrong("low", f"is {numbers['low']:g}; give more than 0 where log is true")
     size = as_number(step)
-    if step is not None and (size is None or size <= 0 or log):
-        fields.wrong(
-            "step", f"is {_shown(step)}; give a number above 0, and no log: true beside it"
-        )
+    if step is not None and (
+        size is None or size <= 0 or log or (kind == "int" and size != int(size))
+    ):
+        what = "a whole number" if kind == "int" else "a number"
+        fields.wrong("step", f"is {_shown(step)}; give {what} above 0, and no log: true beside it")
     return Parameter(path, kind, numbers.get("low", 0.0), numbers.get("high", 1.0), log, size)
 
 
@@ -517,13 +548,17 @@ def _seeds(fields: _Fields, name: str) -> Tuple[int, ...]:
     if (
         isinstance(value, list)
         and 1 <= len(value) <= _SEEDS_MAX
-        and all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in value)
+        and all(
+            isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= _SEED_MAX
+            for one in value
+        )
         and len(set(value)) == len(value)
     ):
         return tuple(value)
     fields.wrong(
         name,
-        f"is {_shown(value)}; give a list of different seeds, or how many, at most {_SEEDS_MAX}",
+        f"is {_shown(value)}; give a list of different seeds (0 to 2^64 - 1), or how many, at most "
+        f"{_SEEDS_MAX}",
     )
     return (1,)
 
