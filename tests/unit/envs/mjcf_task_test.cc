@@ -229,8 +229,9 @@ TEST_CASE("mjcf: a hidden goal is shown by the task alone", "[unit]") {
                  "observation[2].expression: depends on a parameter with goal_hidden"));
   CHECK(Contains(RefusalOf(Replaced(shown, "parameter: \"target\"", "expression: \"tip - goal\"")),
                  "observation[2].expression: depends on a parameter with goal_hidden"));
-  const std::string held = Replaced(shown, "site: \"goal\"", "mocap: \"hand\"");
-  CHECK(Contains(RefusalOf(Replaced(held, "{ parameter: \"target\"", "{ position: \"hand\"")),
+  const std::string held = Replaced(shown, "site: \"goal\"", "mocap: \"hand\"") +
+                           "quantity { name: \"held\" body: \"hand\" }";
+  CHECK(Contains(RefusalOf(Replaced(held, "{ parameter: \"target\"", "{ position: \"held\"")),
                  "observation[2]: shows where parameter 'target' is written"));
 }
 
