@@ -235,6 +235,17 @@ TEST_CASE("mjcf: a hidden goal is shown by the task alone", "[unit]") {
                  "observation[2]: shows where parameter 'target' is written"));
 }
 
+TEST_CASE("mjcf: ranges and actions that run over are refused", "[unit]") {
+  CHECK(
+      Contains(RefusalOf(Replaced(kCartTask, "reset {",
+                                  "parameter { name: \"wide\" low: -1e308 high: 1e308 }\nreset {")),
+               "parameter[1].low[0]: is -1e+308, too far below high[0], 1e+308"));
+  CHECK(Contains(RefusalOf(Replaced(kCartTask, "action {", "action { high: 1e300")),
+                 "action.high: is 1e+300; give a number within 1e+30"));
+  CHECK(Contains(RefusalOf(Replaced(kCartTask, "name: \"push\"", "name: \"push\" gain: 1e308")),
+                 "action.actuator[0].gain: is 1e+308; give a number within 1e+30"));
+}
+
 TEST_CASE("mjcf: two parameters for one place are refused", "[unit]") {
   const std::string twice = Replaced(kCartTask, "reset {",
                                      "parameter { name: \"m\" low: 1 high: 2 mass: \"cart\" }\n"
