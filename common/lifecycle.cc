@@ -22,8 +22,15 @@ sigset_t StopSignals() {
   return set;
 }
 
-// Whoever asks twice does not want to wait for the drain.
-void ExitOnSecondSignal() {
+}  // namespace
+
+void BlockStopSignals() {
+  const sigset_t set = StopSignals();
+  MENTOR_CHECK(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+void ExitOnStopSignal() {
   std::thread([] {
     const sigset_t set = StopSignals();
     int signal = 0;
@@ -33,20 +40,12 @@ void ExitOnSecondSignal() {
   }).detach();
 }
 
-}  // namespace
-
-void BlockStopSignals() {
-  const sigset_t set = StopSignals();
-  MENTOR_CHECK(pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0);
-  std::signal(SIGPIPE, SIG_IGN);
-}
-
 int WaitForStopSignal() {
   const sigset_t set = StopSignals();
   int signal = 0;
   while (sigwait(&set, &signal) != 0) {
   }
-  ExitOnSecondSignal();
+  ExitOnStopSignal();  // Whoever asks twice does not want to wait for the drain.
   return signal;
 }
 
@@ -60,7 +59,7 @@ int WaitForStopSignal(std::chrono::milliseconds limit) {
                            .tv_nsec = static_cast<long>(left.count() % 1'000'000'000)};
     const int signal = sigtimedwait(&set, nullptr, &wait);
     if (signal > 0) {
-      ExitOnSecondSignal();
+      ExitOnStopSignal();
       return signal;
     }
     if (errno == EAGAIN) return 0;  // EINTR: once more.

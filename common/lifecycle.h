@@ -21,6 +21,9 @@ void BlockStopSignals();
 int WaitForStopSignal();
 // The same with a limit; 0 when none came in time.
 int WaitForStopSignal(std::chrono::milliseconds limit);
+// For a program that has nothing to drain: the first signal exits at once with 128 + n. Call it at
+// most once, and none of the above after it.
+void ExitOnStopSignal();
 // As if SIGTERM had come; from any thread. `why` is a literal, for the log: "drained".
 void RequestStop(const char* why);
 // The first one's reason; null when nobody in the process asked for its end.

@@ -1,6 +1,7 @@
 #include "mentor/env_check.h"
 
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 
 #include "common/check.h"
 #include "common/child_process.h"
+#include "common/lifecycle.h"
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "envs/check.h"
@@ -48,6 +50,8 @@ absl::StatusOr<std::string> AskAnotherProcess(const CheckFlags& flags) {
   const ssize_t length = readlink("/proc/self/exe", self, sizeof(self));
   if (length <= 0) return absl::InternalError("this program does not know where it is");
   command[0].assign(self, static_cast<size_t>(length));
+  const char* ends_with_this_one[] = {"setpriv", "--pdeathsig", "KILL", "--"};
+  command.insert(command.begin(), std::begin(ends_with_this_one), std::end(ends_with_this_one));
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return absl::InternalError("no pipe to a process");
   auto child = ChildProcess::Start({.command = command, .output = ends[1], .group = true});
@@ -78,6 +82,7 @@ std::string ReportJson(const std::string& name, const envs::CheckReport& report)
 }
 
 absl::StatusOr<int> RunCheck(const CheckFlags& flags) {
+  ExitOnStopSignal();  // Hosts, and the other process, end with this one.
   std::string name = flags.name;
   MENTOR_ASSIGN_OR_RETURN(EnvironmentOptions options, TakeEnvironment(&name, flags.options));
   MENTOR_RETURN_IF_ERROR(TakeHosts(flags.hosts, &name, &options));

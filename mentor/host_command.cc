@@ -11,6 +11,7 @@
 
 #include "common/check.h"
 #include "common/hosts.h"
+#include "common/lifecycle.h"
 #include "common/process/flags.h"
 #include "common/spec/spec.h"
 #include "envs/environment.h"
@@ -73,6 +74,7 @@ absl::StatusOr<std::string> FactsPage(const FactsFlags& flags) {
 }
 
 int RunFacts(const FactsFlags& flags) {
+  ExitOnStopSignal();  // The host ends with this process.
   const auto page = FactsPage(flags);
   if (!page.ok())
     return Fail(page.status(), absl::IsInvalidArgument(page.status()) ? kExitUsage : kExitFailed);

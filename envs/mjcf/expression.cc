@@ -446,6 +446,7 @@ absl::Status TrialParse(const Code& code, const std::set<int>& places) {
                                                    : code.columns.back();
     switch (error.GetCode()) {
       case mu::ecUNEXPECTED_EOF:
+      case mu::ecUNEXPECTED_PARENS:
         return At(column, "ends where a number or a name must follow");
       case mu::ecUNEXPECTED_OPERATOR:
         return At(column, "an operator stands where a number or a name must");

@@ -1,6 +1,7 @@
 #include "envs/mjcf/plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <deque>
 #include <map>
@@ -802,30 +803,66 @@ absl::StatusOr<std::shared_ptr<const Plan>> MakePlan(const HeldBundle& bundle,
   return plan;
 }
 
-absl::StatusOr<std::shared_ptr<const Plan>> FindPlan(const std::string& name) {
-  static Mutex mutex;
-  static std::map<std::string, std::weak_ptr<const Plan>> plans ABSL_GUARDED_BY(mutex);
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// So that who asks again is told at once, and nobody keeps a process busy with a bad bundle.
+constexpr std::chrono::minutes kRefusedFor{1};
+constexpr size_t kRefusedMax = 100;
+
+// Those of this process.
+struct KnownPlans {
+  Mutex mutex;
+  CondVar changed;
+  std::map<std::string, std::weak_ptr<const Plan>> plans ABSL_GUARDED_BY(mutex);
   // Those asked for last stay: tasks are drawn where no environment is.
-  static std::deque<std::shared_ptr<const Plan>> recent ABSL_GUARDED_BY(mutex);
-  // One at a time: several would compile the same model.
-  const MutexLock lock(mutex);
-  if (const auto found = plans.find(name); found != plans.end()) {
-    if (std::shared_ptr<const Plan> plan = found->second.lock()) return plan;
-  }
+  std::deque<std::shared_ptr<const Plan>> recent ABSL_GUARDED_BY(mutex);
+  std::set<std::string> in_the_making ABSL_GUARDED_BY(mutex);
+  std::map<std::string, std::pair<absl::Status, Clock::time_point>> refused ABSL_GUARDED_BY(mutex);
+};
+
+absl::StatusOr<std::shared_ptr<const Plan>> MakePlanOf(const std::string& name) {
   MENTOR_ASSIGN_OR_RETURN(const std::shared_ptr<const HeldBundle> bundle, FindBundle(name));
   absl::StatusOr<std::shared_ptr<const Plan>> made = MakePlan(*bundle);
   // A cache may be emptied or damaged at any time: then that was of other files.
   const absl::Status still = VerifyBundle(bundle->folder(), bundle->manifest().digest).status();
-  if (!still.ok()) {
-    return absl::UnavailableError(
-        absl::StrCat(name, " was changed while it was read: ", still.message()));
+  if (still.ok()) return made;
+  return absl::UnavailableError(
+      absl::StrCat(name, " was changed while it was read: ", still.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Plan>> FindPlan(const std::string& name) {
+  static KnownPlans& known = *new KnownPlans;  // Threads may ask while the process ends.
+  {
+    MutexLock lock(known.mutex);
+    for (;;) {
+      std::erase_if(known.refused,
+                    [](const auto& entry) { return entry.second.second < Clock::now(); });
+      if (const auto found = known.plans.find(name); found != known.plans.end()) {
+        if (std::shared_ptr<const Plan> plan = found->second.lock()) return plan;
+      }
+      if (const auto found = known.refused.find(name); found != known.refused.end())
+        return found->second.first;
+      // One thread at a time: several would compile the same model.
+      if (known.in_the_making.insert(name).second) break;
+      known.changed.Wait(lock);
+    }
   }
-  MENTOR_ASSIGN_OR_RETURN(const std::shared_ptr<const Plan> plan, std::move(made));
-  std::erase_if(plans, [](const auto& entry) { return entry.second.expired(); });
-  plans[name] = plan;
-  recent.push_back(plan);
-  if (recent.size() > kRecentPlans) recent.pop_front();
-  return plan;
+  absl::StatusOr<std::shared_ptr<const Plan>> made = MakePlanOf(name);
+  const MutexLock lock(known.mutex);
+  known.in_the_making.erase(name);
+  known.changed.NotifyAll();
+  std::erase_if(known.plans, [](const auto& entry) { return entry.second.expired(); });
+  if (absl::IsInvalidArgument(made.status()) && known.refused.size() < kRefusedMax)
+    known.refused[name] = {made.status(), Clock::now() + kRefusedFor};
+  MENTOR_RETURN_IF_ERROR(made.status());
+  known.plans[name] = *made;
+  known.recent.push_back(*made);
+  if (known.recent.size() > kRecentPlans) known.recent.pop_front();
+  return made;
 }
 
 }  // namespace mentor::envs::mjcf

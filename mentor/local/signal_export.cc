@@ -17,11 +17,13 @@
 #include "common/evaluation_method.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/hosts.h"
 #include "common/protocol.h"
 #include "common/registry.h"
 #include "common/rng.h"
 #include "common/safetensors.h"
 #include "common/spec/spec.h"
+#include "envs/host/host_facts.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/segment_proto.h"
 #include "learner/signals/discriminator.h"
@@ -353,6 +355,17 @@ absl::Status CheckRun(const TrainedRun& run) {
   return absl::OkStatus();
 }
 
+// Its name for people. Of a host's, "host" says nothing: what the host says of itself.
+std::string EnvironmentOf(const v1::BenchmarkSpec& benchmark) {
+  if (benchmark.environment() == kHostEnvironment) {
+    for (const v1::Option& option : benchmark.option()) {
+      if (option.name() != kFactsOption) continue;
+      if (const auto facts = envs::ParseFacts(option.value()); facts.ok()) return facts->name();
+    }
+  }
+  return benchmark.environment();
+}
+
 // Environment steps of meta-training; null where the run's store is at work or has none.
 Json StepsOfTraining(const TrainedRun& run) {
   if (run.folder.experiment.empty()) return nullptr;
@@ -433,7 +446,7 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
                {"check", nullptr},
                {"trained",
                 {{"benchmark", run.spec.benchmark().name()},
-                 {"environment", run.spec.benchmark().environment()},
+                 {"environment", EnvironmentOf(run.spec.benchmark())},
                  {"rule", run.spec.rule().name()},
                  {"seed", run.spec.seed()},
                  {"outer_updates", run.outer_step},

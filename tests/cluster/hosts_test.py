@@ -4,6 +4,7 @@ units that wait for who offers their host, hosts that end with their actor."""
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import unittest
@@ -115,6 +116,22 @@ class HostsTest(ClusterTest):
         self.wait_until(lambda: len(processes_of(program)) == 2, "two hosts")
         actor.kill()
         self.wait_until(lambda: not processes_of(program), "no host")
+
+    def test_an_interrupted_question_ends_with_its_host(self):
+        program = self.folder / "my_host"
+        shutil.copyfile(HOSTS / "hostile_host", program)
+        program.chmod(0o755)
+        for command, where in (("facts", "open"), ("check", "step")):
+            child = subprocess.Popen(
+                [BIN / "mentor", "env", command, "--host", f"bad={program} hang {where}"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            self.addCleanup(child.kill)
+            self.wait_until(lambda: processes_of(program), "a host")
+            child.send_signal(signal.SIGINT)
+            self.assertEqual(child.wait(50), 130)  # An answer may take 60 s.
+            self.wait_until(lambda: not processes_of(program), "no host")
 
     def test_a_bad_host_fails_its_run_with_its_last_words(self):
         bad = f"block={HOSTS / 'hostile_host'} die step"

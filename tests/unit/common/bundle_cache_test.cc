@@ -276,3 +276,25 @@ TEST_CASE("bundle finder: a process says where its bundles are", "[unit]") {
   CHECK(FindBundle(name).ok());
   SetBundleFinder(nullptr);
 }
+
+TEST_CASE("bundle finder: what is damaged in a run is found where somebody says it is", "[unit]") {
+  const TempFolder folder;
+  const Origin origin(folder.path() / "origin", "arm");
+  const std::string name = BundleName(origin.digest());
+  const fs::path kept = folder.path() / "run" / origin.digest();
+  fs::create_directory(folder.path() / "run");
+  fs::copy(folder.path() / "origin", kept, fs::copy_options::recursive);
+  std::ofstream(kept / "robot.xml") << "<other/>";
+  SetBundleFinder(nullptr);
+  OfferBundlesIn(folder.path() / "run");
+  const absl::Status damaged = FindBundle(name).status();
+  CHECK(absl::IsDataLoss(damaged));
+  CHECK_THAT(std::string(damaged.message()), Catch::Contains("--bundle"));
+  SetBundleFinder(nullptr);
+  REQUIRE(OfferFolder(folder.path() / "origin").ok());
+  OfferBundlesIn(folder.path() / "run");
+  const auto found = FindBundle(name);
+  REQUIRE(found.ok());
+  CHECK((*found)->folder() == folder.path() / "origin");
+  SetBundleFinder(nullptr);
+}

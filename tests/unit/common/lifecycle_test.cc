@@ -70,6 +70,19 @@ TEST_CASE("lifecycle: a second signal exits at once with 128 + n", "[unit]") {
   CHECK(child.Exit() == 128 + SIGINT);
 }
 
+TEST_CASE("lifecycle: a program with nothing to drain exits at the first signal", "[unit]") {
+  Child child([](int pipe) {
+    BlockStopSignals();
+    ExitOnStopSignal();
+    Say(pipe);
+    for (;;) pause();  // Work without end.
+    return 0;
+  });
+  child.Ready();
+  kill(child.pid, SIGINT);
+  CHECK(child.Exit() == 128 + SIGINT);
+}
+
 TEST_CASE("lifecycle: a wait with a limit, and a stop from inside", "[unit]") {
   Child child([](int) {
     BlockStopSignals();

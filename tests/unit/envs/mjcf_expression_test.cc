@@ -166,6 +166,7 @@ TEST_CASE("expressions: what is wrong is said with its column", "[unit]") {
   CHECK(Contains(Wrong("[a, 1]"), "column 1: a component of the vector is a vector"));
   CHECK(Contains(Wrong("[1, , 2]"), "a component of the vector is missing"));
   CHECK(Contains(Wrong("[1, n 2]"), "column 7: an operator is missing"));
+  CHECK(Contains(Wrong("2 * (n +)"), "ends where a number or a name must follow"));
   CHECK(Contains(Wrong("[1, n +]"), "ends where a number or a name must follow"));
   CHECK(Contains(Wrong("min(1, )"), "an argument is missing"));
   CHECK(Contains(Wrong("()"), "nothing stands between the parentheses"));

@@ -229,9 +229,21 @@ TEST_CASE("mjcf: a hidden goal is shown by the task alone", "[unit]") {
                  "observation[2].expression: depends on a parameter with goal_hidden"));
   CHECK(Contains(RefusalOf(Replaced(shown, "parameter: \"target\"", "expression: \"tip - goal\"")),
                  "observation[2].expression: depends on a parameter with goal_hidden"));
-  const std::string held = Replaced(shown, "site: \"goal\"", "mocap: \"hand\"");
-  CHECK(Contains(RefusalOf(Replaced(held, "{ parameter: \"target\"", "{ position: \"hand\"")),
+  const std::string held = Replaced(shown, "site: \"goal\"", "mocap: \"hand\"") +
+                           "quantity { name: \"held\" body: \"hand\" }";
+  CHECK(Contains(RefusalOf(Replaced(held, "{ parameter: \"target\"", "{ position: \"held\"")),
                  "observation[2]: shows where parameter 'target' is written"));
+}
+
+TEST_CASE("mjcf: ranges and actions that run over are refused", "[unit]") {
+  CHECK(
+      Contains(RefusalOf(Replaced(kCartTask, "reset {",
+                                  "parameter { name: \"wide\" low: -1e308 high: 1e308 }\nreset {")),
+               "parameter[1].low[0]: is -1e+308, too far below high[0], 1e+308"));
+  CHECK(Contains(RefusalOf(Replaced(kCartTask, "action {", "action { high: 1e300")),
+                 "action.high: is 1e+300; give a number within 1e+30"));
+  CHECK(Contains(RefusalOf(Replaced(kCartTask, "name: \"push\"", "name: \"push\" gain: 1e308")),
+                 "action.actuator[0].gain: is 1e+308; give a number within 1e+30"));
 }
 
 TEST_CASE("mjcf: two parameters for one place are refused", "[unit]") {
