@@ -4,6 +4,7 @@ before."""
 import collections
 import csv
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -280,6 +281,40 @@ class SyncTest(studies.Programs, ClusterTest):
         self.check_points(run, counts, values)
         self.assertEqual(len(table(run)), 40)
         self.assertIn(("evaluation/test/learned/seg0", 40), values)
+
+    def test_a_damaged_run(self):
+        def damaged(name, change, code=1):
+            run = self.folder / "damaged"
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(RUN, run)
+            (file,) = run.glob(name)
+            file.write_bytes(change(file.read_bytes()))
+            said = self.sync("tensorboard", run, "--logdir", self.folder / "boards", code=code)
+            self.assertNotIn("Traceback", said)
+            return said
+
+        rows = "metrics.csv, line"
+        self.assertIn(rows, damaged("metrics.csv", lambda data: b"\xff\xfe\n\x00,1\n"))
+        self.assertIn(rows, damaged("metrics.csv", lambda data: data[:-1] + b",1\n"))
+        self.assertIn(rows, damaged("metrics.csv", lambda data: data.replace(b"\n1,", b"\n1,x", 1)))
+        # What it held is in the database.
+        self.assertIn("4 new of 4", damaged("metrics.csv", lambda data: b"", code=0))
+        said = damaged("experiments/*/experiment.txtpb", lambda data: b"")
+        self.assertIn("does not say which experiment it is of", said)
+        name = self.folder / os.fsdecode(b"no \xff UTF-8")
+        shutil.copytree(RUN, name)
+        self.assertIn("4 new of 4", self.sync("tensorboard", name))
+
+    def test_a_folder_of_wandb_that_is_cut(self):
+        from mentor_client.sync.wandb_logger import WandbLogger
+
+        self.sync("wandb", LONG_RUN)
+        (file,) = self.folder.glob("wandb/offline-run-*/*.wandb")
+        self.assertTrue(WandbLogger.is_whole(file))
+        data = file.read_bytes()
+        for size in (7, 4096, len(data) // 2, 32768, len(data) - 8):
+            file.write_bytes(data[:size])
+            self.assertFalse(WandbLogger.is_whole(file), size)
 
     def test_what_is_wrong_comes_with_a_remedy(self):
         for logger in ("mlflow", "wandb", "tensorboard"):

@@ -7,6 +7,8 @@
 #include <functional>
 #include <limits>
 
+#include <absl/strings/str_format.h>
+
 #include "common/result_hash.h"
 #include "common/rng.h"
 #include "common/success_signal.h"
@@ -302,9 +304,11 @@ TEST_CASE("unit runner: an observation that 32 bits cannot hold fails its unit",
   v1::Unit unit = PointReachUnit(0, 2);
   unit.mutable_task()->Clear();
   unit.mutable_task()->set_environment(EndsAtItsLimit::kHugeName);
-  CHECK(UnitRunner().Run(unit).error() ==
-        "test-beyond-32-bits: before step 1, number 0 of the observation is 1e+39, which is not "
-        "finite in 32 bits");
+  CHECK(
+      UnitRunner().Run(unit).error() ==
+      absl::StrFormat("test-beyond-32-bits: before step %d, number 0 of the observation is 1e+39, "
+                      "which is not finite in 32 bits",
+                      unit.first_step() + 1));
 }
 
 TEST_CASE("unit runner: episodes that end early are followed by the next one's own reset",

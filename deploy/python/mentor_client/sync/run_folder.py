@@ -46,10 +46,16 @@ class RunFolder:
                 f"{self._experiment} cannot be read: {error}; is it of a newer version? Then "
                 "install the client that came with it",
             ) from None
+        if not proto.uid:
+            raise MentorError(
+                grpc.StatusCode.DATA_LOSS,
+                f"{self._experiment / 'experiment.txtpb'} does not say which experiment it is of: "
+                "it is damaged; put a good copy in its place",
+            )
         own = proto.name.rpartition("/")[2]
         self.about = About(
             proto.uid,
-            folder.resolve().name if own in ("", "run") else own,
+            _printable(folder.resolve().name) if own in ("", "run") else own,
             proto.display_name or proto.spec.display_name,
             proto.owner,
             dict(proto.labels),
@@ -123,16 +129,25 @@ class RunFolder:
         )
 
     def _rows(self) -> Iterator[Tuple[int, Dict[str, float]]]:
-        try:
-            text = (self._folder / "metrics.csv").read_text("utf-8")
-        except FileNotFoundError:
-            yield from self._stored_rows()
-            return
+        file = self._folder / "metrics.csv"
+        text = file.read_text("utf-8", "replace") if file.exists() else ""
         # A last line without an end is still being written.
         whole = text[: text.rfind("\n") + 1]
-        for row in csv.DictReader(io.StringIO(whole)):
-            step = row.pop("outer_update")
-            yield int(step), {name: float(value) for name, value in row.items() if value}
+        if not whole:
+            yield from self._stored_rows()
+            return
+        rows = csv.DictReader(io.StringIO(whole))
+        for row in rows:
+            try:
+                step = int(row.pop("outer_update"))
+                values = {name: float(value) for name, value in row.items() if value}
+            except (KeyError, TypeError, ValueError):
+                raise MentorError(
+                    grpc.StatusCode.DATA_LOSS,
+                    f"{file}, line {rows.line_num}, is no row of numbers by outer update: it is "
+                    "damaged; put a good copy in its place, or remove it: mentor.db has the same",
+                ) from None
+            yield step, values
 
     def _stored_rows(self) -> Iterator[Tuple[int, Dict[str, float]]]:
         """What was fetched has its points in the database alone."""
@@ -158,6 +173,11 @@ class RunFolder:
                 database.close()
         except sqlite3.Error:  # Of another version.
             return []
+
+
+def _printable(name: str) -> str:
+    """Of a folder, whose name may be no UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _only_experiment(folder: pathlib.Path) -> pathlib.Path:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
+import struct
 from typing import Any, Dict, Optional, Sequence, Set
 
+import grpc
+from google.protobuf.message import DecodeError
+
 from ..command import needs
+from ..errors import MentorError
 from .content import FINAL, About, Evaluated, Point, settings
 
 INSTALL = "'mentor-client[wandb]', or wandb"
 _TAG_CHARACTERS = 64
+_BLOCK, _PART_HEADER = 32768, 7  # Bytes; see is_whole.
 
 
 def run_id(uid: str) -> str:
@@ -102,7 +108,40 @@ class WandbLogger:
     def close(self, state: str) -> None:
         if state:
             self._run.summary["mentor.state"] = state
+        folder, offline = pathlib.Path(self._run.dir).parent, self._run.offline
         self._run.finish(exit_code=0 if state not in FINAL or state == "SUCCEEDED" else 1)
+        self._wandb.teardown()  # Waits for W&B's process, which writes on after finish.
+        for file in folder.glob("*.wandb") if offline and state else ():
+            if not self.is_whole(file):
+                raise MentorError(
+                    grpc.StatusCode.DATA_LOSS,
+                    f"{file} is not whole: W&B could not write all of it, and says why in "
+                    f"{folder / 'logs'}; is the disk full? The same command makes it anew",
+                )
+
+    @staticmethod
+    def is_whole(file: pathlib.Path) -> bool:
+        """Whether the run's end is there: W&B writes in a process of its own, which is silent about
+        a full disk."""
+        wire = needs("wandb.proto.wandb_internal_pb2", INSTALL, "mentor-sync wandb")
+        # The form of LevelDB's logs: parts of records in blocks, each behind checksum, length, kind.
+        data, at, record = file.read_bytes(), _PART_HEADER, b""
+        while at + _PART_HEADER <= len(data):
+            left = _BLOCK - at % _BLOCK
+            if left < _PART_HEADER:
+                at += left
+                continue
+            length, kind = struct.unpack_from("<HB", data, at + 4)
+            at += _PART_HEADER + length
+            record += data[at - length : at]
+            if kind in (1, 4):  # All of it, or its last part.
+                try:
+                    if wire.Record.FromString(record).HasField("exit"):
+                        return True
+                except DecodeError:
+                    return False
+                record = b""
+        return False
 
     # Inside.
 
