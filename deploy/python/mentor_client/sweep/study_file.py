@@ -548,7 +548,10 @@ def _seeds(fields: _Fields, name: str) -> Tuple[int, ...]:
     if (
         isinstance(value, list)
         and 1 <= len(value) <= _SEEDS_MAX
-        and all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= _SEED_MAX for one in value)
+        and all(
+            isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= _SEED_MAX
+            for one in value
+        )
         and len(set(value)) == len(value)
     ):
         return tuple(value)
