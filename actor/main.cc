@@ -59,7 +59,9 @@ int Main(int argc, char** argv) {
   // What a unit's environment lacks comes from the learner of the moment.
   rpc::BundleFetcher fetcher(
       rpc::FetchFrom<v1::RolloutService>([&] { return (*learners)->channel(); }));
-  rpc::UseBundleCache(bundles.CacheOptions(), &fetcher, metrics.get());
+  // Others of its cache use a bundle for as long as its model is compiled.
+  rpc::UseBundleCache(bundles.CacheOptions(), &fetcher, metrics.get(),
+                      /*wait_for_room=*/std::chrono::minutes(2));
   actor::Actor actor({.threads = threads,
                       .uid = uid,
                       .learners = learners->get(),

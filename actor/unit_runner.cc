@@ -118,9 +118,17 @@ class TrajectoryWriter {
   std::optional<Rows<float>> labels_;
 };
 
-void ToFloats(std::span<const double> from, std::span<float> to) {
-  std::transform(from.begin(), from.end(), to.begin(),
-                 [](double x) { return static_cast<float>(x); });
+// An observation as the policy sees it. What 32 bits cannot hold is an error of its unit: a learner
+// takes it for a peer that breaks the protocol.
+absl::Status ToFloats(std::span<const double> from, uint32_t step, std::span<float> to) {
+  for (size_t i = 0; i < from.size(); ++i) {
+    to[i] = static_cast<float>(from[i]);
+    if (std::isfinite(to[i])) continue;
+    return absl::InternalError(absl::StrFormat(
+        "before step %d, number %d of the observation is %g, which is not finite in 32 bits", step,
+        i, from[i]));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckUnit(const v1::Unit& unit) {
@@ -210,11 +218,6 @@ RandomStream StreamOf(const v1::Unit& unit, Purpose purpose, uint32_t iteration)
           .phase = static_cast<Phase>(unit.random().phase()),
           .lifetime = unit.random().lifetime(),
           .iteration = iteration};
-}
-
-bool AllFinite(std::span<const double> values) {
-  return std::all_of(values.begin(), values.end(),
-                     [](double value) { return std::isfinite(value); });
 }
 
 // CPU time of the policy in a unit, from those of its calls that were not preempted.
@@ -318,7 +321,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
       StreamOf(unit, Purpose::kActionNoise, unit.random().iteration());
   const size_t d = static_cast<size_t>(info.observation_size),
                a = static_cast<size_t>(info.action_size);
-  std::vector<float> shown(d), action(a), clipped(a), final_observations;
+  std::vector<float> shown(d), next(d), action(a), clipped(a), final_observations;
   std::vector<double> observation(d);
   uint32_t episode = unit.first_episode();
   if (unit.state().empty()) {
@@ -326,6 +329,7 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   } else {
     MENTOR_RETURN_IF_ERROR(environment->RestoreState(unit.state(), observation));
   }
+  MENTOR_RETURN_IF_ERROR(ToFloats(observation, unit.first_step(), shown));
 
   TrajectoryWriter trajectory(unit.steps(), info, result->mutable_trajectory());
   PolicyTimer timer(unit.policy().network());
@@ -333,7 +337,6 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
   bool done = false;
   for (uint32_t t = 0; t < unit.steps(); ++t) {
     const uint32_t step = unit.first_step() + t;
-    ToFloats(observation, shown);
     float log_prob = 0;
     if (const auto error = MENTOR_FAILPOINT("actor.unit.step")) return absl::InternalError(*error);
     timer.Time([&] {
@@ -342,9 +345,11 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     });
 
     MENTOR_ASSIGN_OR_RETURN(envs::StepOutcome outcome, environment->Step(clipped, observation));
-    if (!std::isfinite(outcome.reward) || !AllFinite(observation)) {
-      return absl::InternalError(absl::StrFormat("step %d gave a number that is not finite", step));
+    if (!std::isfinite(static_cast<float>(outcome.reward))) {
+      return absl::InternalError(absl::StrFormat(
+          "step %d gave the reward %g, which is not finite in 32 bits", step, outcome.reward));
     }
+    MENTOR_RETURN_IF_ERROR(ToFloats(observation, step + 1, next));
     MENTOR_RETURN_IF_ERROR(CheckLabel(info, outcome, step));
     // Nobody could go on from here, so the episode ends where the agent learns.
     if (unit.return_state() && t + 1 == unit.steps() && !info.saves_state) outcome.truncated = true;
@@ -357,13 +362,16 @@ absl::Status UnitRunner::RunInto(const v1::Unit& unit, v1::Result* result) {
     done = outcome.terminated || outcome.truncated;
     trajectory.AddStep(shown, action, log_prob, outcome);
     if (unit.return_final_observations() && done)
-      final_observations.insert(final_observations.end(), observation.begin(), observation.end());
+      final_observations.insert(final_observations.end(), next.begin(), next.end());
     policy_.Remember(action, static_cast<float>(signal), done);
-    if (done) MENTOR_RETURN_IF_ERROR(environment->Reset(reset, ++episode, observation));
+    if (done) {
+      MENTOR_RETURN_IF_ERROR(environment->Reset(reset, ++episode, observation));
+      MENTOR_RETURN_IF_ERROR(ToFloats(observation, step + 1, next));
+    }
+    shown.swap(next);
   }
 
   const double encode_start = ThreadCpuSeconds();
-  ToFloats(observation, shown);
   trajectory.AddNextObservation(shown);
   if (unit.return_final_observations()) trajectory.AddFinalObservations(final_observations);
   // After the end of an episode there is nothing to carry: the next one begins with its own reset.

@@ -375,10 +375,12 @@ absl::StatusOr<BundleManifest> VerifyBundle(const fs::path& folder, std::string_
   if (!manifest.ok() && code != absl::StatusCode::kInvalidArgument) return manifest.status();
   return MakeError(
       absl::StatusCode::kDataLoss, Reason::kDataLoss,
-      absl::StrFormat("%s is not %s any more (%s); remove the folder, it is fetched again",
-                      folder.string(), BundleName(digest),
-                      manifest.ok() ? "it is " + BundleName(manifest->digest)
-                                    : std::string(manifest.status().message())));
+      absl::StrFormat(
+          "%s is not %s any more (%s); remove the folder: a cache fetches it again, a run "
+          "takes it from --bundle",
+          folder.string(), BundleName(digest),
+          manifest.ok() ? "it is " + BundleName(manifest->digest)
+                        : std::string(manifest.status().message())));
 }
 
 BundleSource FolderSource(fs::path folder, BundleManifest manifest, size_t bytes_max) {

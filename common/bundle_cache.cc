@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <system_error>
 #include <tuple>
@@ -18,11 +19,15 @@
 #include "common/failpoint.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/status.h"
 
 namespace mentor {
 namespace {
 
 namespace fs = std::filesystem;
+
+// After which what is in use may be so no more.
+constexpr std::chrono::seconds kUseEnds{1};
 
 // An open folder, and the lock on it.
 class LockedFolder {
@@ -244,6 +249,11 @@ absl::Status BundleCache::Write(const std::string& digest, const Fetched& fetche
   }
   MENTOR_RETURN_IF_ERROR(MakeFolders(options_.folder));
   MENTOR_RETURN_IF_ERROR(RemoveRests(options_.folder));
+  {
+    // Now too, before all its bytes come.
+    MENTOR_ASSIGN_OR_RETURN(const LockedFolder lock, LockedFolder::Lock(options_.folder, LOCK_EX));
+    MENTOR_RETURN_IF_ERROR(MakeRoom(fetched.manifest.bytes()));
+  }
   MENTOR_ASSIGN_OR_RETURN(const auto place, TemporaryPlace::Make(options_.folder, digest));
   MENTOR_RETURN_IF_ERROR(WriteBundle(fetched.manifest, fetched.source, place->bundle()));
   if (const auto error = MENTOR_FAILPOINT("bundle_cache.before_rename"))
@@ -260,6 +270,12 @@ absl::Status BundleCache::Write(const std::string& digest, const Fetched& fetche
 }
 
 absl::Status BundleCache::MakeRoom(uint64_t bytes) const {
+  if (bytes > options_.bytes_max) {
+    return absl::ResourceExhaustedError(
+        absl::StrFormat("a bundle of %d bytes does not fit into %s, where %d are allowed; raise "
+                        "--bundle_cache_mb",
+                        bytes, options_.folder.string(), options_.bytes_max));
+  }
   struct Entry {
     fs::file_time_type used;
     std::string digest;
@@ -285,10 +301,12 @@ absl::Status BundleCache::MakeRoom(uint64_t bytes) const {
     if (removed) total -= entry.bytes;
   }
   if (total <= options_.bytes_max) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrFormat(
-      "a bundle of %d bytes does not fit into %s: %d bytes are in use, %d are allowed; raise "
-      "--bundle_cache_mb, or run fewer different tasks at once",
-      bytes, options_.folder.string(), total - bytes, options_.bytes_max));
+  return WithRetryDelay(
+      absl::ResourceExhaustedError(absl::StrFormat(
+          "a bundle of %d bytes does not fit into %s: %d bytes are in use, %d are allowed; raise "
+          "--bundle_cache_mb, or run fewer different tasks at once",
+          bytes, options_.folder.string(), total - bytes, options_.bytes_max)),
+      kUseEnds);
 }
 
 }  // namespace mentor

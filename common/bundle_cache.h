@@ -43,8 +43,8 @@ class BundleCache {
   };
   using Fetch = std::function<absl::StatusOr<Fetched>(const std::string& digest)>;
   // The same, and fetches it when it is not there; threads of this process that want the same one
-  // wait for the first. RESOURCE_EXHAUSTED when it does not fit beside what is in use, DATA_LOSS
-  // when what came is something else, else what `fetch` says.
+  // wait for the first. RESOURCE_EXHAUSTED when it does not fit, with a delay for another try when
+  // it is for what is in use; DATA_LOSS when what came is something else; else what `fetch` says.
   absl::StatusOr<std::shared_ptr<const HeldBundle>> FindOrFetch(const std::string& digest,
                                                                 const Fetch& fetch);
 

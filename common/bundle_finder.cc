@@ -67,7 +67,12 @@ void OfferBundlesIn(const std::filesystem::path& folder) {
         const MutexLock lock(known->mutex);
         if (auto held = known->held[digest].lock()) return held;
         auto manifest = VerifyBundle(folder / digest, digest);
-        if (absl::IsNotFound(manifest.status()) && before) return before(digest);
+        if ((absl::IsNotFound(manifest.status()) || absl::IsDataLoss(manifest.status())) &&
+            before) {
+          // A damaged one is mended from what somebody gives by hand.
+          auto other = before(digest);
+          if (other.ok() || absl::IsNotFound(manifest.status())) return other;
+        }
         MENTOR_RETURN_IF_ERROR(manifest.status());
         auto held = std::make_shared<const HeldBundle>(folder / digest, *std::move(manifest));
         known->held[digest] = held;

@@ -48,8 +48,8 @@ absl::StatusOr<std::shared_ptr<const HeldBundle>> FindBundle(std::string_view na
 // Nobody locks the folder: whoever changes it while it is in use changes what happens.
 absl::StatusOr<BundleManifest> OfferFolder(const std::filesystem::path& folder);
 
-// Finds what lies in FOLDER/HEX, verified each time that nobody has it; others by the finder
-// before.
+// Finds what lies in FOLDER/HEX, verified each time that nobody has it; others, and damaged ones,
+// by the finder before.
 void OfferBundlesIn(const std::filesystem::path& folder);
 
 }  // namespace mentor

@@ -53,6 +53,12 @@ class Judge {
   Complaints complaints_;
 };
 
+// As agents see them.
+bool AllFinite(std::span<const double> numbers) {
+  return std::all_of(numbers.begin(), numbers.end(),
+                     [](double number) { return std::isfinite(static_cast<float>(number)); });
+}
+
 void Append(Trace* trace, const absl::StatusOr<StepOutcome>& outcome,
             const std::vector<double>& observation) {
   if (!outcome.ok()) {
@@ -187,18 +193,16 @@ Complaints CheckShapes(const Subject& subject) {
       !judge.Expect(environment->Reset(CheckStream(0), 0, observation), "Reset")) {
     return judge.Take();
   }
+  judge.Expect(AllFinite(observation),
+               "the reset's observation has numbers that are not finite in 32 bits");
   bool finite = true;
-  for (double number : observation) finite = finite && std::isfinite(number);
-  judge.Expect(finite, "the reset's observation has numbers that are not finite");
-  finite = true;
   int steps = 0;
   for (const std::vector<float>& action : CheckActions(info, 0)) {
     std::fill(observation.begin(), observation.end(), std::nan(""));
     const absl::StatusOr<StepOutcome> outcome = environment->Step(action, observation);
     ++steps;
     if (!judge.Expect(outcome.status(), absl::StrCat("step ", steps))) return judge.Take();
-    finite = finite && std::isfinite(outcome->reward);
-    for (double number : observation) finite = finite && std::isfinite(number);
+    finite = finite && AllFinite({&outcome->reward, 1}) && AllFinite(observation);
     const bool done = outcome->terminated || outcome->truncated;
     const std::string at = absl::StrCat("step ", steps, " of ", info.episode_steps);
     if (steps == info.episode_steps) judge.Expect(done, at + " does not end the episode");
@@ -214,7 +218,7 @@ Complaints CheckShapes(const Subject& subject) {
     }
     if (done) break;
   }
-  judge.Expect(finite, "observations or rewards are not finite");
+  judge.Expect(finite, "observations or rewards are not finite in 32 bits");
   // Beyond the end.
   const std::vector<float> action(info.action_size);
   judge.ExpectCode(environment->Step(action, observation).status(),
@@ -459,9 +463,10 @@ Complaints CheckManySteps(const Subject& subject, int steps) {
     const auto outcome = environment->Step(action, observation);
     const std::string where = absl::StrCat("random step ", t + 1, " of ", steps);
     if (!judge.Expect(outcome.status(), where)) return judge.Take();
-    bool finite = std::isfinite(outcome->reward);
-    for (double number : observation) finite = finite && std::isfinite(number);
-    if (!judge.Expect(finite, where + " gives numbers that are not finite")) return judge.Take();
+    if (!judge.Expect(AllFinite({&outcome->reward, 1}) && AllFinite(observation),
+                      where + " gives numbers that are not finite")) {
+      return judge.Take();
+    }
     done = outcome->terminated || outcome->truncated;
   }
   return judge.Take();

@@ -14,6 +14,7 @@
 #include "common/process/flags.h"
 #include "common/resources/names.h"
 #include "common/temporary_folder.h"
+#include "envs/host/host_list.h"
 #include "mentor/ctl/commands.h"
 #include "mentor/ctl/experiment_flags.h"
 #include "mentor/ctl/values.h"
@@ -30,6 +31,7 @@ struct ExportFlags {
   std::string run;
   std::string weights = "last";
   bool no_check = false;
+  HostFlags hosts;
   ExportOptions options;
 };
 
@@ -42,6 +44,9 @@ bool IsExperiment(const std::string& name) {
 }
 
 int RunExport(ExportFlags& flags) {
+  if (const absl::Status status = envs::AllowHosts(flags.hosts.hosts, flags.hosts.timeout_s);
+      !status.ok())
+    return Fail(status, kExitUsage);
   flags.options.best = flags.weights == "best";
   flags.options.check = !flags.no_check;
   std::string run = flags.run;
@@ -96,12 +101,14 @@ void AddExportCommand(CLI::App* app, std::function<int()>* action) {
                       "Title of the card; default: the folder's name");
   command->add_flag("--force", flags.options.replace, "Write over an earlier export");
   command->add_flag("--no_check", flags.no_check, "Leave the recorded lifetime out");
+  AddHostFlags(command, &flags.hosts);
   ctl::AddConnectionFlags(command, &flags.connection);
   command->footer(
       "Examples:\n"
       "  mentor export runs/reach --out signals/reach\n"
       "  mentor export runs/reach/20 --out signals/reach-20      after outer update 20\n"
       "  mentor export reach-1 --out signals/reach-1             an experiment of a service\n"
+      "  mentor export runs/boat --out signals/boat --host gym='python3 -m mentor_env'\n"
       "  mentor evaluate --signal signals/reach\n"
       "The Python package mentor_signal of deploy/python loads such a folder. Server and\n"
       "credentials are found as in mentorctl.");

@@ -27,6 +27,8 @@ constexpr size_t kCallsWaitingMax = 10'000;
 constexpr std::chrono::seconds kRetryLater{1};
 // Between two pieces, so that a bundle is verified once and not for each of them.
 constexpr std::chrono::seconds kHeldFor{60};
+// After the last piece, when others need the room.
+constexpr std::chrono::seconds kHeldAtLeast{5};
 
 absl::Status NotABundle(const std::string& name) {
   Violations violations;
@@ -176,10 +178,20 @@ class BundleServer::Work {
         return known->second.bundle;
       }
     }
-    MENTOR_ASSIGN_OR_RETURN(auto found, FindBundle(BundleName(digest)));
+    auto found = FindBundle(BundleName(digest));
+    if (absl::IsResourceExhausted(found.status()) && LetGo())
+      found = FindBundle(BundleName(digest));
+    MENTOR_RETURN_IF_ERROR(found.status());
     const MutexLock lock(mutex_);
-    held_[digest] = {.bundle = found, .until = Clock::now() + kHeldFor};
+    held_[digest] = {.bundle = *found, .until = Clock::now() + kHeldFor};
     return found;
+  }
+
+  // Of what nobody has asked for lately; false when there is none.
+  bool LetGo() {
+    const MutexLock lock(mutex_);
+    const auto late = Clock::now() + kHeldFor - kHeldAtLeast;
+    return std::erase_if(held_, [&](const auto& entry) { return entry.second.until < late; }) > 0;
   }
 
   struct Held {
@@ -291,7 +303,8 @@ void BundleFetcher::Stop() {
   changed_.NotifyAll();
 }
 
-void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher, Metrics* metrics) {
+void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher, Metrics* metrics,
+                    std::chrono::seconds wait_for_room) {
   struct Lazy {
     Mutex mutex;
     std::unique_ptr<BundleCache> cache ABSL_GUARDED_BY(mutex);
@@ -315,10 +328,19 @@ void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher,
           cache = lazy->cache.get();
         }
         bool was_fetched = false;
-        auto found = cache->FindOrFetch(digest, [&](const std::string& name) {
-          was_fetched = true;
-          return fetcher->Fetch(name);
-        });
+        const auto find = [&] {
+          return cache->FindOrFetch(digest, [&](const std::string& name) {
+            was_fetched = true;
+            return fetcher->Fetch(name);
+          });
+        };
+        auto found = find();
+        const auto deadline = Clock::now() + wait_for_room;
+        while (absl::IsResourceExhausted(found.status()) && Clock::now() < deadline) {
+          const auto delay = RetryDelayOf(found.status());
+          if (!delay || !fetcher->WaitFor(*delay)) break;
+          found = find();
+        }
         if (was_fetched) ended(found.status().code()).Increment();
         if (was_fetched && found.ok())
           bytes.Increment(static_cast<double>((*found)->manifest().bytes()));

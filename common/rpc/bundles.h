@@ -78,12 +78,12 @@ class BundleFetcher {
   absl::StatusOr<BundleCache::Fetched> Fetch(const std::string& digest);
   // Ends calls at once, these and later ones, with CANCELLED.
   void Stop();
+  // False when it stops meanwhile.
+  bool WaitFor(std::chrono::milliseconds span);
 
  private:
   absl::StatusOr<v1::FetchBundleResponse> Piece(const std::string& digest, uint64_t offset);
   absl::Status CallOnce(const v1::FetchBundleRequest& request, v1::FetchBundleResponse* response);
-  // False when it stops meanwhile.
-  bool WaitFor(std::chrono::milliseconds span);
 
   const Call call_;
   const Patience patience_;
@@ -106,7 +106,9 @@ BundleFetcher::Call FetchFrom(std::function<std::shared_ptr<grpc::Channel>()> ch
 }
 
 // FindBundle finds in this cache from now on, which is made when it is needed first, and fetches
-// what it lacks. The fetcher and the metrics live as long as anybody asks.
-void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher, Metrics* metrics);
+// what it lacks; when others use all the room, it waits at most so long. The fetcher and the
+// metrics live as long as anybody asks.
+void UseBundleCache(const BundleCache::Options& options, BundleFetcher* fetcher, Metrics* metrics,
+                    std::chrono::seconds wait_for_room = {});
 
 }  // namespace mentor::rpc

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Puts an example bundle together: what stands here, and the files of others that its parts.txt
-names, taken from the wheels that deploy/install.sh has installed (for fetch_*: with --robots).
+names, taken from the wheels that deploy/install.sh has installed (for fetch_* and panda_*: with
+--robots).
 
     deploy/bundles/assemble.py reach my_reach/
     mentor env check my_reach/
 
-parts.txt has one line for each file or folder: its path in a wheel, and where it goes in the
-bundle.
+parts.txt has one line for each file or folder: its path in a wheel or beside this file, and where
+it goes in the bundle.
 """
 import argparse
 import os
@@ -18,24 +19,23 @@ HERE = pathlib.Path(__file__).resolve().parent
 PARTS = "parts.txt"
 
 
-def wheel_folders():
-    """Where wheels may be, first choice first."""
+def folders():
+    """Where parts may be, first choice first."""
     given = os.environ.get("MENTOR_BUNDLE_WHEELS", "").split(os.pathsep)
     roots = HERE.parents[1] / ".deps"
     return [pathlib.Path(folder) for folder in given if folder] + [
         roots / "wheels",
         roots / "robots",
+        HERE,
     ]
 
 
 def find(path):
-    for folder in wheel_folders():
+    for folder in folders():
         if (folder / path).exists():
             return folder / path
-    looked = ", ".join(str(folder) for folder in wheel_folders())
-    sys.exit(
-        f"assemble.py: {path} is in none of {looked}; run deploy/install.sh (--robots for fetch_*)"
-    )
+    looked = ", ".join(str(folder) for folder in folders())
+    sys.exit(f"assemble.py: {path} is in none of {looked}; run deploy/install.sh --robots")
 
 
 def parts(folder):

@@ -3,10 +3,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <semaphore>
 #include <string_view>
 #include <system_error>
 #include <thread>
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
@@ -26,6 +28,7 @@ namespace {
 
 constexpr char kProgram[] = "mentor-mjcf";
 constexpr size_t kWordsBytesMax = 2000;
+constexpr int kAtOnce = 2;  // Compilers of a process: one that is slow does not hold up all others.
 
 // Closes itself.
 class Descriptor {
@@ -100,6 +103,10 @@ absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bu
                                                             const std::string& file,
                                                             const CompilerLimits& limits) {
   MENTOR_ASSIGN_OR_RETURN(const std::string program, FindCompiler());
+  // Each may take all the memory that one may take.
+  static std::counting_semaphore<kAtOnce> slots(kAtOnce);
+  slots.acquire();
+  const absl::Cleanup leave = [] { slots.release(); };
   const auto bad = [&file](const std::string& what) {
     return absl::InvalidArgumentError(absl::StrCat("model '", file, "': ", what));
   };

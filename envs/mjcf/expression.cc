@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <map>
 #include <numbers>
@@ -22,7 +23,8 @@
 namespace mentor::envs::mjcf {
 namespace {
 
-constexpr size_t kTextBytesMax = 100'000;  // With vectors written out.
+constexpr size_t kParserBytesMax = mu::MaxLenExpression;  // It refuses this many.
+constexpr size_t kTextBytesMax = kParserBytesMax - 100;   // Of a component, vectors written out.
 constexpr int kDepthMax = 100;
 constexpr double kDefaultValue = 0.1;  // At the margin of a tolerance.
 
@@ -103,6 +105,9 @@ using Pieces = std::vector<Piece>;
 
 absl::Status At(size_t column, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat("column ", column, ": ", what));
+}
+absl::Status TooLong(size_t column) {
+  return At(column, "the expression is too long with its vectors written out; name parts of it");
 }
 
 bool IsLetter(char c) {
@@ -358,8 +363,7 @@ struct Code {
 
 absl::Status Write(const Pieces& pieces, size_t component, Code* code) {
   for (const Piece& piece : pieces) {
-    if (code->text.size() > kTextBytesMax)
-      return At(piece.column, "the expression is too long with its vectors written out");
+    if (code->text.size() > kTextBytesMax) return TooLong(piece.column);
     if (piece.function == "vector") {
       code->Add("(", piece.column);
       const size_t index = piece.arguments.size() == 1 ? 0 : component;
@@ -426,6 +430,7 @@ void DefineVariables(const std::string& text, std::span<double> variables, mu::P
 // muParser's own words say where in its text; ours say where in the user's.
 absl::Status TrialParse(const Code& code, const std::set<int>& places) {
   std::vector<double> numbers(places.empty() ? 1 : *places.rbegin() + 1, 0.5);
+  if (code.text.size() > kTextBytesMax) return TooLong(1);
   try {
     mu::Parser parser;
     DefineFunctions(&parser);
@@ -441,6 +446,7 @@ absl::Status TrialParse(const Code& code, const std::set<int>& places) {
                                                    : code.columns.back();
     switch (error.GetCode()) {
       case mu::ecUNEXPECTED_EOF:
+      case mu::ecUNEXPECTED_PARENS:
         return At(column, "ends where a number or a name must follow");
       case mu::ecUNEXPECTED_OPERATOR:
         return At(column, "an operator stands where a number or a name must");
@@ -472,34 +478,44 @@ absl::StatusOr<Expression> Compile(std::string_view text, Scope& scope) {
   for (size_t i = 0; i < size; ++i) {
     Code code;
     MENTOR_RETURN_IF_ERROR(Write(pieces, i, &code));
-    if (i == 0) MENTOR_RETURN_IF_ERROR(TrialParse(code, places));
+    // All of them: what stands between brackets differs from one component to the next.
+    MENTOR_RETURN_IF_ERROR(TrialParse(code, places));
     expression.components.push_back(std::move(code.text));
   }
   expression.places.assign(places.begin(), places.end());
   return expression;
 }
 
-// All of them at once: muParser evaluates texts with commas between them in one pass.
+// Several at once: muParser evaluates texts with commas between them in one pass, and takes only so
+// much text.
 struct Program::Parsers {
   std::vector<std::string> texts;
   std::span<double> variables;
-  mu::Parser all;
+  std::deque<mu::Parser> parts;  // Of texts that follow each other.
 };
 
 Program::Program(std::vector<std::string> texts, std::span<double> variables)
     : parsers_(std::make_unique<Parsers>()) {
   parsers_->texts = std::move(texts);
   parsers_->variables = variables;
-  if (parsers_->texts.empty()) return;
   std::string joined;
-  for (const std::string& text : parsers_->texts)
+  const auto end_part = [&] {
+    if (joined.empty()) return;
+    mu::Parser& part = parsers_->parts.emplace_back();
+    DefineFunctions(&part);
+    DefineVariables(joined, variables, &part);
+    part.SetExpr(joined);
+    // muParser reads the text when it is first evaluated, and allocates nothing afterwards.
+    int count = 0;
+    part.Eval(count);
+    joined.clear();
+  };
+  constexpr size_t kAround = 3;  // ",(" and ")".
+  for (const std::string& text : parsers_->texts) {
+    if (joined.size() + text.size() + kAround >= kParserBytesMax) end_part();
     absl::StrAppend(&joined, joined.empty() ? "(" : ",(", text, ")");
-  DefineFunctions(&parsers_->all);
-  DefineVariables(joined, variables, &parsers_->all);
-  parsers_->all.SetExpr(joined);
-  // muParser reads the text when it is first evaluated, and allocates nothing afterwards.
-  int count = 0;
-  parsers_->all.Eval(count);
+  }
+  end_part();
 }
 
 Program::~Program() = default;
@@ -513,10 +529,15 @@ bool Program::Run(std::span<double> results) {
   MENTOR_CHECK(results.size() == size());
   if (results.empty()) return true;
   _mm_setcsr(_mm_getcsr() & ~_MM_EXCEPT_DIV_ZERO);
-  int count = 0;
-  const double* numbers = parsers_->all.Eval(count);
-  MENTOR_CHECK(static_cast<size_t>(count) == results.size());
-  std::copy_n(numbers, count, results.begin());
+  size_t done = 0;
+  for (mu::Parser& part : parsers_->parts) {
+    int count = 0;
+    const double* numbers = part.Eval(count);
+    MENTOR_CHECK(done + count <= results.size());
+    std::copy_n(numbers, count, results.begin() + done);
+    done += count;
+  }
+  MENTOR_CHECK(done == results.size());
   bool good = (_mm_getcsr() & _MM_EXCEPT_DIV_ZERO) == 0;
   for (const double number : results) good = good && std::isfinite(number);
   return good;

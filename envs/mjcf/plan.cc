@@ -1,6 +1,7 @@
 #include "envs/mjcf/plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <deque>
 #include <map>
@@ -22,6 +23,8 @@ namespace {
 constexpr uint32_t kDrawsMax = 10'000;
 constexpr size_t kRecentPlans = 4;
 constexpr int kObservationMax = 10'000;
+// Of all expressions with their vectors written out: each environment has its own program of them.
+constexpr size_t kTextsBytesMax = 1'000'000;
 
 std::vector<double> List(const google::protobuf::RepeatedField<double>& numbers) {
   return {numbers.begin(), numbers.end()};
@@ -255,6 +258,17 @@ class Planner {
       made->target = choice.target;
       made->id = part->id;
       CheckTarget(path, *choice.value, made);
+      for (const Plan::Parameter& other : plan_.parameters) {
+        if (other.target == made->target && other.id == made->id &&
+            other.after_settling == made->after_settling) {
+          Wrong(path, absl::StrCat("is '", *choice.value, "', where parameter '", other.name,
+                                   "' is written already; take one of them out"));
+        }
+      }
+      if (made->hidden && (choice.type == mjOBJ_BODY || choice.type == mjOBJ_SITE) &&
+          choice.target != Target::kMass) {
+        for (const int place : quantities_->Position(*part)) hidden_.insert(place);
+      }
     }
   }
 
@@ -371,9 +385,17 @@ class Planner {
   // The expression's places, or none with a violation. `hidden`: it may see hidden parameters.
   std::optional<Expression> CompileAt(const std::string& field, const std::string& text) {
     absl::StatusOr<Expression> compiled = Compile(text, *quantities_);
-    if (compiled.ok()) return *std::move(compiled);
-    Wrong(field, std::string(compiled.status().message()));
-    return std::nullopt;
+    if (!compiled.ok()) {
+      Wrong(field, std::string(compiled.status().message()));
+      return std::nullopt;
+    }
+    for (const std::string& component : compiled->components) texts_bytes_ += component.size();
+    if (texts_bytes_ > kTextsBytesMax) {
+      Wrong(field, absl::StrCat("makes all expressions together, with their vectors written out, ",
+                                "longer than ", kTextsBytesMax, " bytes; compute less"));
+      return std::nullopt;
+    }
+    return *std::move(compiled);
   }
   std::optional<Expression> CompileNumber(const std::string& field, const std::string& text) {
     std::optional<Expression> compiled = CompileAt(field, text);
@@ -458,9 +480,12 @@ class Planner {
                    position ? o.position() : o.orientation(), {mjOBJ_BODY, mjOBJ_SITE, mjOBJ_GEOM});
       if (!part) return {};
       for (const Plan::Parameter& p : plan_.parameters) {
-        const bool same = (p.target == Target::kBody && part->type == mjOBJ_BODY) ||
-                          (p.target == Target::kSite && part->type == mjOBJ_SITE);
-        if (p.hidden && same && p.id == part->id) {
+        const bool body = part->type == mjOBJ_BODY;
+        const bool same =
+            (p.target == Target::kBody && body && p.id == part->id) ||
+            (p.target == Target::kMocap && body && p.id == m_.body_mocapid[part->id]) ||
+            (p.target == Target::kSite && part->type == mjOBJ_SITE && p.id == part->id);
+        if (p.hidden && same) {
           Wrong(field, absl::StrCat("shows where parameter '", p.name,
                                     "' is written, which has goal_hidden; take one of them out"));
         }
@@ -487,8 +512,8 @@ class Planner {
     if (!compiled) return {};
     if (SeesHidden(*compiled)) {
       Wrong(field + ".expression",
-            "depends on a parameter with goal_hidden; show it by parameter: \"...\", which hides "
-            "it, or leave goal_hidden out");
+            "depends on a parameter with goal_hidden, or on where it is written; show it by "
+            "parameter: \"...\", which hides it, or leave goal_hidden out");
     }
     const int size = static_cast<int>(compiled->components.size());
     const int place = quantities_->Allocate(size);
@@ -588,6 +613,7 @@ class Planner {
   Plan plan_;
   std::set<int> hidden_;  // Places that depend on hidden parameters.
   int zero_ = -1;
+  size_t texts_bytes_ = 0;
 };
 
 // --- For people ---
@@ -777,23 +803,66 @@ absl::StatusOr<std::shared_ptr<const Plan>> MakePlan(const HeldBundle& bundle,
   return plan;
 }
 
-absl::StatusOr<std::shared_ptr<const Plan>> FindPlan(const std::string& name) {
-  static Mutex mutex;
-  static std::map<std::string, std::weak_ptr<const Plan>> plans ABSL_GUARDED_BY(mutex);
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// So that who asks again is told at once, and nobody keeps a process busy with a bad bundle.
+constexpr std::chrono::minutes kRefusedFor{1};
+constexpr size_t kRefusedMax = 100;
+
+// Those of this process.
+struct KnownPlans {
+  Mutex mutex;
+  CondVar changed;
+  std::map<std::string, std::weak_ptr<const Plan>> plans ABSL_GUARDED_BY(mutex);
   // Those asked for last stay: tasks are drawn where no environment is.
-  static std::deque<std::shared_ptr<const Plan>> recent ABSL_GUARDED_BY(mutex);
-  // One at a time: several would compile the same model.
-  const MutexLock lock(mutex);
-  if (const auto found = plans.find(name); found != plans.end()) {
-    if (std::shared_ptr<const Plan> plan = found->second.lock()) return plan;
-  }
+  std::deque<std::shared_ptr<const Plan>> recent ABSL_GUARDED_BY(mutex);
+  std::set<std::string> in_the_making ABSL_GUARDED_BY(mutex);
+  std::map<std::string, std::pair<absl::Status, Clock::time_point>> refused ABSL_GUARDED_BY(mutex);
+};
+
+absl::StatusOr<std::shared_ptr<const Plan>> MakePlanOf(const std::string& name) {
   MENTOR_ASSIGN_OR_RETURN(const std::shared_ptr<const HeldBundle> bundle, FindBundle(name));
-  MENTOR_ASSIGN_OR_RETURN(std::shared_ptr<const Plan> plan, MakePlan(*bundle));
-  std::erase_if(plans, [](const auto& entry) { return entry.second.expired(); });
-  plans[name] = plan;
-  recent.push_back(plan);
-  if (recent.size() > kRecentPlans) recent.pop_front();
-  return plan;
+  absl::StatusOr<std::shared_ptr<const Plan>> made = MakePlan(*bundle);
+  // A cache may be emptied or damaged at any time: then that was of other files.
+  const absl::Status still = VerifyBundle(bundle->folder(), bundle->manifest().digest).status();
+  if (still.ok()) return made;
+  return absl::UnavailableError(
+      absl::StrCat(name, " was changed while it was read: ", still.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Plan>> FindPlan(const std::string& name) {
+  static KnownPlans& known = *new KnownPlans;  // Threads may ask while the process ends.
+  {
+    MutexLock lock(known.mutex);
+    for (;;) {
+      std::erase_if(known.refused,
+                    [](const auto& entry) { return entry.second.second < Clock::now(); });
+      if (const auto found = known.plans.find(name); found != known.plans.end()) {
+        if (std::shared_ptr<const Plan> plan = found->second.lock()) return plan;
+      }
+      if (const auto found = known.refused.find(name); found != known.refused.end())
+        return found->second.first;
+      // One thread at a time: several would compile the same model.
+      if (known.in_the_making.insert(name).second) break;
+      known.changed.Wait(lock);
+    }
+  }
+  absl::StatusOr<std::shared_ptr<const Plan>> made = MakePlanOf(name);
+  const MutexLock lock(known.mutex);
+  known.in_the_making.erase(name);
+  known.changed.NotifyAll();
+  std::erase_if(known.plans, [](const auto& entry) { return entry.second.expired(); });
+  if (absl::IsInvalidArgument(made.status()) && known.refused.size() < kRefusedMax)
+    known.refused[name] = {made.status(), Clock::now() + kRefusedFor};
+  MENTOR_RETURN_IF_ERROR(made.status());
+  known.plans[name] = *made;
+  known.recent.push_back(*made);
+  if (known.recent.size() > kRecentPlans) known.recent.pop_front();
+  return made;
 }
 
 }  // namespace mentor::envs::mjcf

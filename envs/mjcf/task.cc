@@ -83,7 +83,13 @@ void CheckBounds(const std::string& field, const Numbers& low, const Numbers& hi
     return;
   }
   for (int i = 0; ordered && i < low.size(); ++i) {
-    if (low[i] <= high[i] || !std::isfinite(low[i]) || !std::isfinite(high[i])) continue;
+    if (!std::isfinite(low[i]) || !std::isfinite(high[i])) continue;
+    if (!std::isfinite(high[i] - low[i])) {
+      violations->Add(absl::StrCat(field, ".low[", i, "]"),
+                      absl::StrCat("is ", low[i], ", too far below high[", i, "], ", high[i],
+                                   "; give a narrower range"));
+    }
+    if (low[i] <= high[i]) continue;
     violations->Add(absl::StrCat(field, ".low[", i, "]"),
                     absl::StrCat("is ", low[i], ", greater than high[", i, "], ", high[i],
                                  "; give low <= high"));
@@ -101,6 +107,7 @@ void CheckLength(const std::string& field, const Numbers& numbers, std::initiali
 
 void CheckParts(const v1::MjcfTask& task, Violations* violations) {
   constexpr int kSizeMax = 100;
+  constexpr double kActionMax = 1e30;
   for (int i = 0; i < task.quantity_size(); ++i) {
     const v1::MjcfQuantity& q = task.quantity(i);
     CheckChoice(Entry("quantity", i),
@@ -165,6 +172,13 @@ void CheckParts(const v1::MjcfTask& task, Violations* violations) {
       violations->Add("action.low", absl::StrCat("is ", action.low(), ", high is ", action.high(),
                                                  "; give low < high"));
     }
+    for (const auto& [name, bound] : {std::pair{"low", action.low()}, {"high", action.high()}}) {
+      if (std::abs(bound) > kActionMax) {
+        violations->Add(absl::StrCat("action.", name),
+                        absl::StrCat("is ", bound, "; give a number within ", kActionMax,
+                                     ": agents act with 32 bits"));
+      }
+    }
     if (action.has_mocap()) {
       const v1::MjcfMocap& mocap = action.mocap();
       CheckLength("action.mocap.scale", mocap.scale(), {1, 3}, violations);
@@ -179,8 +193,11 @@ void CheckParts(const v1::MjcfTask& task, Violations* violations) {
                   std::array<std::pair<const char*, bool>, 2>{
                       {{"name", actuator.has_name()}, {"index", actuator.has_index()}}},
                   /*required=*/true, violations);
-      if (actuator.has_gain() && !std::isfinite(actuator.gain()))
-        violations->Add(Entry("action.actuator", i, "gain"), "is not finite; give a number");
+      if (actuator.has_gain() && !(std::abs(actuator.gain()) <= kActionMax)) {
+        violations->Add(
+            Entry("action.actuator", i, "gain"),
+            absl::StrCat("is ", actuator.gain(), "; give a number within ", kActionMax));
+      }
     }
     if (!action.has_mocap() && action.actuator_size() == 0)
       violations->Add("action", "moves nothing; give a mocap body or actuators");

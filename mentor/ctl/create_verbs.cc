@@ -1,11 +1,13 @@
 // create, apply, validate, clone.
 #include <algorithm>
+#include <chrono>
 #include <set>
 
 #include <absl/strings/str_cat.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 
+#include "common/spec/bundles.h"
 #include "common/spec/differences.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
@@ -29,13 +31,22 @@ struct CreateFlags {
   bool validate_only = false;
 };
 
+// Longer than the server needs at most to compile the model of a bundle, which it does first.
+constexpr std::chrono::minutes kCompiling{4};
+
+absl::StatusOr<v1::Experiment> Send(Client* client, const v1::CreateExperimentRequest& request) {
+  const bool compiles = !BundlesOf(request.experiment().spec()).empty();
+  return client->Call(&Stub::CreateExperiment, request,
+                      compiles ? kCompiling : std::chrono::minutes(0));
+}
+
 // What the server finds in a spec that is wrong already, so that its author hears everything at
 // once.
 void AddViolationsOfServer(Client* client, v1::CreateExperimentRequest request,
                            Violations* violations) {
   request.set_validate_only(true);
   request.clear_request_id();
-  const auto answer = client->Call(&Stub::CreateExperiment, request);
+  const auto answer = Send(client, request);
   google::rpc::BadRequest bad;
   const auto payload = answer.status().GetPayload("type.googleapis.com/google.rpc.BadRequest");
   if (!payload || !bad.ParseFromString(std::string(*payload))) return;
@@ -95,7 +106,7 @@ int Create(Session& session, const CreateFlags& flags) {
   auto request = MakeRequest(session.client, flags, flags.files[0]);
   if (!request.ok()) return output.Fail(request.status());
   request->set_validate_only(flags.validate_only);
-  const auto experiment = session.client->Call(&Stub::CreateExperiment, *request);
+  const auto experiment = Send(session.client, *request);
   if (!experiment.ok()) return output.Fail(experiment.status());
   const std::string& name = experiment->name();
   if (flags.validate_only) {
@@ -118,7 +129,7 @@ int Validate(Session& session, const CreateFlags& flags) {
     auto request = MakeRequest(session.client, flags, path);
     if (request.ok()) {
       request->set_validate_only(true);
-      const auto answer = session.client->Call(&Stub::CreateExperiment, *request);
+      const auto answer = Send(session.client, *request);
       if (answer.ok()) {
         NoteWarnings(session.output, *answer);
         session.output.Done(*answer, path, path + " is valid" + NeedsOf(*answer));
@@ -160,7 +171,7 @@ int ApplyOne(Session& session, const ExperimentFile& file, bool validate_only) {
       *request.mutable_experiment() = file.experiment;
       request.set_request_id(NewUuid());
       request.set_validate_only(validate_only);
-      const auto created = session.client->Call(&Stub::CreateExperiment, request);
+      const auto created = Send(session.client, request);
       // Somebody created it in between: look again.
       changed = created.status();
       if (absl::IsAlreadyExists(changed)) continue;

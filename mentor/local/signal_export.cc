@@ -17,11 +17,13 @@
 #include "common/evaluation_method.h"
 #include "common/file.h"
 #include "common/hash.h"
+#include "common/hosts.h"
 #include "common/protocol.h"
 #include "common/registry.h"
 #include "common/rng.h"
 #include "common/safetensors.h"
 #include "common/spec/spec.h"
+#include "envs/host/host_facts.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "learner/segment_proto.h"
 #include "learner/signals/discriminator.h"
@@ -353,6 +355,17 @@ absl::Status CheckRun(const TrainedRun& run) {
   return absl::OkStatus();
 }
 
+// Its name for people. Of a host's, "host" says nothing: what the host says of itself.
+std::string EnvironmentOf(const v1::BenchmarkSpec& benchmark) {
+  if (benchmark.environment() == kHostEnvironment) {
+    for (const v1::Option& option : benchmark.option()) {
+      if (option.name() != kFactsOption) continue;
+      if (const auto facts = envs::ParseFacts(option.value()); facts.ok()) return facts->name();
+    }
+  }
+  return benchmark.environment();
+}
+
 // Environment steps of meta-training; null where the run's store is at work or has none.
 Json StepsOfTraining(const TrainedRun& run) {
   if (run.folder.experiment.empty()) return nullptr;
@@ -433,7 +446,7 @@ absl::StatusOr<ExportedSignal> ExportSignal(const TrainedRun& run, const ExportO
                {"check", nullptr},
                {"trained",
                 {{"benchmark", run.spec.benchmark().name()},
-                 {"environment", run.spec.benchmark().environment()},
+                 {"environment", EnvironmentOf(run.spec.benchmark())},
                  {"rule", run.spec.rule().name()},
                  {"seed", run.spec.seed()},
                  {"outer_updates", run.outer_step},
@@ -493,7 +506,10 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
         ParseSpec(json.at("spec").get<std::string>(), {}, &violations, meta_learner::CheckParts));
     if (!violations.empty())
       return bad("spec is none of this build: " + violations.ToStatus().ToString());
-    run.outer_step = json.at("trained").at("outer_updates").get<uint32_t>();
+    const Json& updates = json.at("trained").at("outer_updates");
+    if (!updates.is_number_unsigned() || updates.get<uint64_t>() > UINT32_MAX)
+      return bad("trained.outer_updates is no number of updates");
+    run.outer_step = updates.get<uint32_t>();
     run.state_hash = json.at("weights").at("sha256").get<std::string>();
   } catch (const Json::exception& error) {
     return bad(absl::StrCat("is not what 'mentor export' writes: ", error.what()));
@@ -509,7 +525,10 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
     return bad(absl::StrCat("weights.sha256 is not that of ", kWeightsFile,
                             "; the file was changed or is damaged: fetch or export it again"));
   }
-  MENTOR_ASSIGN_OR_RETURN(const SafeTensors file, ReadSafeTensors(weights));
+  const auto read = ReadSafeTensors(weights);
+  if (!read.ok())
+    return bad(absl::StrCat("weights: ", kWeightsFile, ": ", read.status().message()));
+  const SafeTensors& file = *read;
   const learner::ParamLayout& layout = run.parts.network->layout();
   run.learned_parameters = torch::zeros({layout.size()}, torch::kFloat32);
   if (file.tensors.size() != layout.slices().size())
@@ -525,6 +544,10 @@ absl::StatusOr<TrainedRun> ReadExportedSignal(const std::filesystem::path& folde
     }
     std::memcpy(run.learned_parameters.mutable_data_ptr<float>() + slice->offset,
                 tensor.data.data(), tensor.data.size());
+  }
+  if (!run.learned_parameters.isfinite().all().item<bool>()) {
+    return bad(absl::StrCat("weights: not every number of ", kWeightsFile,
+                            " is finite; export another state of the run"));
   }
   run.initial_parameters = run.parts.rule->meta_parameters().clone();
   run.best_parameters = run.learned_parameters;

@@ -140,7 +140,7 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
   // Nobody may create an experiment that names it meanwhile.
   const MutexLock lock(shelf->naming());
-  const auto bundle = shelf->Get(digest);
+  const auto bundle = shelf->GetAny(digest);
   if (absl::IsNotFound(bundle.status()) && request.allow_missing()) return absl::OkStatus();
   // One whose list cannot be read has no owner: it goes with its damage.
   if (!absl::IsDataLoss(bundle.status())) {

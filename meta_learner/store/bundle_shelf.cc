@@ -29,6 +29,7 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kBundleAboutBytesMax = 4 << 20;
 constexpr size_t kBundlePartBytes = 64 << 20;
+constexpr size_t kUnfinishedShown = 3;
 constexpr auto kUploadKept = std::chrono::hours(24);
 constexpr char kUploads[] = "uploads";
 constexpr std::string_view kAbout = ".txtpb";
@@ -167,11 +168,18 @@ fs::path BundleShelf::UploadOf(const std::string& digest, std::string_view kind)
 }
 
 absl::StatusOr<std::unique_ptr<BundleShelf>> BundleShelf::Open(Options options) {
-  const fs::path uploads = options.folder / kUploads;
-  MENTOR_RETURN_IF_ERROR(MakeFolders(uploads));
+  MENTOR_RETURN_IF_ERROR(MakeFolders(options.folder / kUploads));
+  std::unique_ptr<BundleShelf> shelf(new BundleShelf(std::move(options)));
+  const MutexLock lock(shelf->mutex_);
+  MENTOR_RETURN_IF_ERROR(shelf->Sweep());
+  return shelf;
+}
+
+absl::Status BundleShelf::Sweep() {
+  const fs::path uploads = options_.folder / kUploads;
   std::error_code error;
   std::vector<fs::path> rests;
-  for (const fs::path& folder : {options.folder, uploads}) {
+  for (const fs::path& folder : {options_.folder, uploads}) {
     auto entry = fs::directory_iterator(folder, error);
     for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
       std::error_code ignored;
@@ -183,20 +191,36 @@ absl::StatusOr<std::unique_ptr<BundleShelf>> BundleShelf::Open(Options options) 
     if (error) return FileError("cannot list", folder, error.value());
   }
   for (const fs::path& rest : rests) fs::remove_all(rest, error);
-  return std::unique_ptr<BundleShelf>(new BundleShelf(std::move(options)));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::Bundle> BundleShelf::ReadAboutLocked(const std::string& digest) {
   auto about = ReadAboutFile(AboutOf(digest), digest);
-  if (!absl::IsNotFound(about.status())) return about;
-  if (options_.objects == nullptr) return NoBundle(digest);
+  if (options_.objects == nullptr)
+    return absl::IsNotFound(about.status()) ? NoBundle(digest) : std::move(about);
+  if (about.ok() && durable_.contains(digest)) return about;
   const auto text =
       options_.objects->Get(AboutKey(digest), kBundleAboutBytesMax, /*cancel=*/nullptr);
-  if (absl::IsNotFound(text.status())) return NoBundle(digest);
+  if (absl::IsNotFound(text.status())) {
+    if (absl::IsNotFound(about.status())) return NoBundle(digest);
+    MENTOR_RETURN_IF_ERROR(about.status());
+    MENTOR_RETURN_IF_ERROR(MakeDurable(*about, digest));
+    return about;
+  }
+  if (about.ok() && !text.ok()) return about;  // The bucket is away.
   MENTOR_RETURN_IF_ERROR(AsStorage(text.status()));
   MENTOR_ASSIGN_OR_RETURN(v1::Bundle bundle, ParseAbout(*text, digest, AboutKey(digest)));
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(AboutOf(digest), *text));
+  durable_.insert(digest);
   return bundle;
+}
+
+// One that was pushed here before there was a bucket, or deleted while another meta-learner led.
+absl::Status BundleShelf::MakeDurable(const v1::Bundle& about, const std::string& digest) {
+  if (!VerifyBundle(FolderOf(digest), digest).ok()) return NoBundle(digest);
+  MENTOR_RETURN_IF_ERROR(PutObjects(ManifestOf(about, digest), TextOf(about)));
+  durable_.insert(digest);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<std::string>> BundleShelf::DigestsLocked() {
@@ -217,6 +241,14 @@ absl::StatusOr<v1::Bundle> BundleShelf::Get(const std::string& digest) {
   return ReadAboutLocked(digest);
 }
 
+absl::StatusOr<v1::Bundle> BundleShelf::GetAny(const std::string& digest) {
+  const MutexLock lock(mutex_);
+  auto about = ReadAboutLocked(digest);
+  if (!absl::IsNotFound(about.status())) return about;
+  auto upload = ReadAboutFile(UploadOf(digest, kAbout), digest);
+  return upload.ok() ? std::move(upload) : std::move(about);
+}
+
 absl::StatusOr<std::vector<v1::Bundle>> BundleShelf::List() {
   const MutexLock lock(mutex_);
   MENTOR_ASSIGN_OR_RETURN(const auto digests, DigestsLocked());
@@ -233,23 +265,31 @@ absl::StatusOr<std::vector<v1::Bundle>> BundleShelf::List() {
 
 absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::string& owner) {
   if (options_.owner_bytes_max == 0) return absl::OkStatus();
+  MENTOR_RETURN_IF_ERROR(Sweep());
   uint64_t bytes = manifest.bytes();
   MENTOR_ASSIGN_OR_RETURN(const auto whole, DigestsLocked());
   for (const std::string& digest : whole) {
+    if (digest == manifest.digest) continue;  // It is mended.
     const auto about = ReadAboutLocked(digest);
     if (about.ok() && about->owner() == owner) bytes += about->size_bytes();
   }
   MENTOR_ASSIGN_OR_RETURN(const auto pushed, AboutsIn(options_.folder / kUploads));
+  std::vector<std::string> unfinished;
   for (const std::string& digest : pushed) {
     const auto about = ReadAboutFile(UploadOf(digest, kAbout), digest);
-    if (about.ok() && about->owner() == owner) bytes += about->size_bytes();
+    if (!about.ok() || about->owner() != owner) continue;
+    bytes += about->size_bytes();
+    unfinished.push_back(BundleName(digest));
   }
   if (bytes <= options_.owner_bytes_max) return absl::OkStatus();
+  if (unfinished.size() > kUnfinishedShown) unfinished.resize(kUnfinishedShown);
   return MakeError(
       absl::StatusCode::kResourceExhausted, Reason::kQuotaExceeded,
       absl::StrFormat("with this bundle '%s' would have %d bytes of bundles, %d are allowed; "
-                      "delete some with `mentorctl bundles delete`",
-                      owner, bytes, options_.owner_bytes_max),
+                      "delete some with `mentorctl bundles delete`%s%s",
+                      owner, bytes, options_.owner_bytes_max,
+                      unfinished.empty() ? "" : ", which also ends pushes that broke off: ",
+                      absl::StrJoin(unfinished, ", ")),
       {{"owner", owner}});
 }
 
@@ -265,16 +305,12 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
   MENTOR_RETURN_IF_ERROR(ToStatus(CheckManifest(manifest)));
   const std::string& digest = manifest.digest;
   const MutexLock lock(mutex_);
-  const auto about = ReadAboutLocked(digest);
-  if (about.ok()) {
-    // One whose files were damaged here is mended by pushing it again, one that a bucket has by
-    // fetching it.
-    if (options_.objects != nullptr || VerifyBundle(FolderOf(digest), digest).ok()) {
-      return Standing{
-          .next_offset = manifest.bytes(), .size_bytes = manifest.bytes(), .complete = true};
-    }
-  } else if (!absl::IsNotFound(about.status()) && !absl::IsDataLoss(about.status())) {
-    return about.status();
+  // What is damaged, here or in the bucket, is mended by pushing it again.
+  if (const absl::Status there = FindLocked(digest).status(); there.ok()) {
+    return Standing{
+        .next_offset = manifest.bytes(), .size_bytes = manifest.bytes(), .complete = true};
+  } else if (!absl::IsNotFound(there) && !absl::IsDataLoss(there)) {
+    return there;
   }
   if (auto upload = ReadAboutFile(UploadOf(digest, kAbout), digest); upload.ok()) {
     MENTOR_ASSIGN_OR_RETURN(const Standing standing, StandingOf(*upload, digest));
@@ -345,7 +381,10 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle upload,
   MENTOR_RETURN_IF_ERROR(written);
   *upload.mutable_create_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
   const std::string about = TextOf(upload);
-  if (options_.objects != nullptr) MENTOR_RETURN_IF_ERROR(PutObjects(manifest, about));
+  if (options_.objects != nullptr) {
+    MENTOR_RETURN_IF_ERROR(PutObjects(manifest, about));
+    durable_.insert(digest);
+  }
   if (const auto error = MENTOR_FAILPOINT("bundle_shelf.before_about"))
     return absl::UnavailableError(*error);
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(AboutOf(digest), about));
@@ -416,6 +455,7 @@ absl::Status BundleShelf::AddAll(const BundleManifest& manifest, const BundleSou
 absl::Status BundleShelf::Delete(const std::string& digest) {
   const MutexLock lock(mutex_);
   RemoveUpload(digest);
+  durable_.erase(digest);
   if (options_.objects != nullptr) {
     // The other way round than they were put.
     MENTOR_RETURN_IF_ERROR(
@@ -436,6 +476,11 @@ absl::Status BundleShelf::Delete(const std::string& digest) {
 
 absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::Find(const std::string& digest) {
   const MutexLock lock(mutex_);
+  return FindLocked(digest);
+}
+
+absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::FindLocked(
+    const std::string& digest) {
   if (const auto known = held_.find(digest); known != held_.end()) {
     if (auto held = known->second.lock()) return held;
   }

@@ -54,7 +54,7 @@ class BundleShelf {
     bool complete = false;
   };
   // INVALID_ARGUMENT for a list that is no bundle, RESOURCE_EXHAUSTED QUOTA_EXCEEDED beyond the
-  // owner's limit.
+  // owner's limit. Complete only when its files can be had: one that is damaged is pushed again.
   absl::StatusOr<Standing> Begin(const BundleManifest& manifest, const std::string& owner);
   // FAILED_PRECONDITION when nobody began, OUT_OF_RANGE when bytes before the offset are missing,
   // INVALID_ARGUMENT for more bytes than the files have, DATA_LOSS when the last one is there and
@@ -69,9 +69,11 @@ class BundleShelf {
 
   // NOT_FOUND.
   absl::StatusOr<v1::Bundle> Get(const std::string& digest);
+  // Also one that is being pushed.
+  absl::StatusOr<v1::Bundle> GetAny(const std::string& digest);
   // By name, without their files.
   absl::StatusOr<std::vector<v1::Bundle>> List();
-  // OK also when there is none. Whoever holds it loses the files.
+  // OK also when there is none; ends a push of it. Whoever holds it loses the files.
   absl::Status Delete(const std::string& digest);
 
   // Verified. NOT_FOUND; DATA_LOSS when the files are not what was pushed.
@@ -89,6 +91,8 @@ class BundleShelf {
   std::filesystem::path FolderOf(const std::string& digest) const;
   std::filesystem::path AboutOf(const std::string& digest) const;
   std::filesystem::path UploadOf(const std::string& digest, std::string_view kind) const;
+  // Removes what a crash left, and old pushes.
+  absl::Status Sweep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckQuota(const BundleManifest& manifest, const std::string& owner)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Standing> StandingOf(const v1::Bundle& upload, const std::string& digest)
@@ -103,11 +107,17 @@ class BundleShelf {
   absl::Status FetchObjects(const BundleManifest& manifest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<v1::Bundle> ReadAboutLocked(const std::string& digest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status MakeDurable(const v1::Bundle& about, const std::string& digest)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<std::shared_ptr<const HeldBundle>> FindLocked(const std::string& digest)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<std::string>> DigestsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Options options_;
   Mutex naming_;
   Mutex mutex_ ABSL_ACQUIRED_AFTER(naming_);
+  // Known to be in the bucket.
+  std::set<std::string> durable_ ABSL_GUARDED_BY(mutex_);
   // Verified before, and in use.
   std::map<std::string, std::weak_ptr<const HeldBundle>> held_ ABSL_GUARDED_BY(mutex_);
 };

@@ -76,7 +76,9 @@ class FailpointsTest(ClusterTest):
         snapshots = SPECS / "point_reach_meta_gradient.txtpb"
         self.create_experiment(server, "snapshots", *SNAPSHOTS, spec=snapshots)
         self.create_experiment(server, "cancelled", *LONG)
-        for verb in ("pause", "resume", "cancel"):
+        self.mentorctl(server, "pause", "cancelled")
+        self.wait_for_state(server, "cancelled", "STATE_PAUSED")  # It may have been at work.
+        for verb in ("resume", "cancel"):
             self.mentorctl(server, verb, "cancelled")
         self.wait_for_state(server, "cancelled", "STATE_CANCELLED")
         self.mentorctl(server, "delete", "cancelled")

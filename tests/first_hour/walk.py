@@ -19,6 +19,7 @@ what cannot run everywhere, is said in a comment before a block, one or several:
   <!-- first_hour: not COMMAND, REASON -->     its commands that begin so are not run
   <!-- first_hour: run COMMAND -->             a command that the page takes for granted
   <!-- first_hour: with TEXT as OTHER -->      a placeholder, and what stands for it
+  <!-- first_hour: file NAME -->               the block is a file, which its reader saves as NAME
 """
 
 import argparse
@@ -31,7 +32,7 @@ import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "docs/tutorial.md", "docs/python.md", "docs/operating.md")
-MARK = re.compile(r"<!-- first_hour: (skip|not|run|with) ?(.*?) ?-->$")
+MARK = re.compile(r"<!-- first_hour: (skip|not|run|with|file) ?(.*?) ?-->$")
 PYTHON = "venv/bin/python"  # As docs/python.md makes it.
 
 
@@ -81,7 +82,9 @@ def steps(page):
             raise Problem(f"{page}:{number + 1}: not a mark of first_hour: {line}")
         if mark:
             marks.append((mark[1], mark[2].lstrip(", ")))
-        elif line in ("```bash", "```python"):
+        elif line in ("```bash", "```python") or (
+            line.startswith("```") and any(kind == "file" for kind, _ in marks)
+        ):
             end = lines.index("```", number)
             found += block(page, line[3:], number + 2, lines[number + 1 : end], marks)
             marks, number = [], end
@@ -96,9 +99,11 @@ def block(page, language, first_line, text, marks):
     for kind, words in marks:
         if kind == "run":
             yield Step(page, first_line - 1, words, "")
-    if language == "python":
-        program = "\n".join(text)
-        parts = [(first_line, f"{PYTHON} - <<'END_OF_PROGRAM'\n{program}\nEND_OF_PROGRAM")]
+    names = [words for kind, words in marks if kind == "file"]
+    if names or language == "python":
+        start = f"cat > {shlex.quote(names[0])}" if names else f"{PYTHON} -"
+        lines = "\n".join(text)
+        parts = [(first_line, f"{start} <<'END_OF_BLOCK'\n{lines}\nEND_OF_BLOCK")]
     else:
         parts = list(commands(text, first_line))
     used = set()

@@ -1,6 +1,8 @@
 """The pages can be walked: bash reads every command, and every mark says something of its block."""
 
+import pathlib
 import subprocess
+import tempfile
 import unittest
 
 import walk
@@ -25,6 +27,14 @@ class WalkTest(unittest.TestCase):
         self.assertIn("1 commands failed", done.stdout)
         self.assertIn("a.md:6", done.stdout)
         self.assertIn("needs a cluster", done.stdout)
+
+    def test_a_block_can_be_a_file(self):
+        text = ["one = 'two'", "", "  $three `four`"]
+        (step,) = walk.block("a.md", "python", 3, text, [("file", "five six")])
+        with tempfile.TemporaryDirectory() as folder:
+            script = walk.script({"a.md": [step]})
+            subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, check=True)
+            self.assertEqual(pathlib.Path(folder, "five six").read_text(), "\n".join(text) + "\n")
 
     def test_marks_that_say_nothing_are_refused(self):
         for marks in ([("not", "mentor run, slow")], [("with", "NAME as first")]):

@@ -1,5 +1,5 @@
 """An actor's side of a host, as environment_host.proto describes it: starts a host and asks it. For
-tests and for the comparison of speeds; the actor's own is envs/host/."""
+tests; the actor's own is envs/host/."""
 
 import mmap
 import os
@@ -10,9 +10,6 @@ import subprocess
 import numpy as np
 
 from mentor_env.v1 import environment_host_pb2 as wire
-
-
-STEP = b"\x02\0\0\0\x2a\0"
 
 
 class HostFailed(Exception):
@@ -89,14 +86,6 @@ class Host:
             "<d3B", self.memory, self.outcome
         )
         return self.observation.copy(), reward, success, terminated, truncated
-
-    def step_only(self, action):
-        """Whether the episode has ended; all else stays in memory."""
-        self.action[:] = action
-        self.socket.sendall(STEP)
-        self.socket.recv(64)
-        flags = self.memory[self.outcome + 8 : self.outcome + 11]
-        return flags[1] == 1 or flags[2] == 1
 
     def save(self):
         return self.ask(wire.HostRequest(save=wire.SaveEpisode())).state.state

@@ -161,7 +161,9 @@ class AdapterTest(unittest.TestCase):
         several = adapter._Actions(box([0, -5], [10, 5], "i8"), False)
         np.testing.assert_array_equal(several.take(np.array([0.92, -0.88], "f4")), [10, -4])
         for low, high in (([-1, -np.inf], [1, np.inf]), ([0, -np.inf], [np.inf, np.inf])):
-            with self.assertRaisesRegex(mentor_env.Refused, "so that all have bounds"):
+            with self.assertRaisesRegex(
+                mentor_env.Refused, "wrap the environment so that all have bounds"
+            ):
                 adapter._Actions(box(low, high), False)
         with self.assertRaisesRegex(mentor_env.Refused, "without a number"):
             adapter._Actions(box([], []), False)
@@ -236,6 +238,24 @@ class AdapterTest(unittest.TestCase):
         self.assertEqual(make(id="Toy-v0").facts.digest, digest)
         for options in ({"start": "1"}, {"success": "never"}, {"saves": "attributes"}):
             self.assertNotEqual(make(id="Toy-v0", **options).facts.digest, digest)
+
+    def test_facts_depend_on_a_module_of_ones_own(self):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="mentor-test-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        own = folder / "own_world.py"
+        own.write_text(
+            "import gymnasium, toy_worlds\n"
+            "class Own(toy_worlds.Toy): pass\n"
+            "gymnasium.register('Own-v0', Own, max_episode_steps=5)\n"
+        )
+        sys.path.insert(0, str(folder))
+        self.addCleanup(sys.path.remove, str(folder))
+        importlib.import_module("own_world")
+        facts = make(id="Own-v0").facts
+        self.assertRegex(facts.name, r"own_world [0-9a-f]{12}")
+        self.assertEqual(make(id="Own-v0").facts, facts)
+        own.write_text(own.read_text() + "# Changed.\n")
+        self.assertNotEqual(make(id="Own-v0").facts.digest, facts.digest)
 
 
 class SavingTest(unittest.TestCase):

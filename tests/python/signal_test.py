@@ -2,10 +2,14 @@
 rewards that students get as Mentor's learner would give them. Skipped where deploy/install.sh
 --signal was not run."""
 
+import hashlib
 import importlib
 import json
+import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import signal_modules
@@ -19,11 +23,14 @@ ZOO = ROOT / "docs" / "zoo"
 
 
 def setUpModule():
-    global gymnasium, np, sb3, signals, taught, torch, vec_env
+    global gymnasium, np, safetensors, sb3, signals, students, taught, torch, vec_env
     signal_modules.make_importable()
+    sys.path.insert(0, str(SOURCE / "examples"))
     import gymnasium
     import numpy as np
+    import safetensors.torch
     import stable_baselines3 as sb3
+    import students
     import torch
     from stable_baselines3.common import vec_env
     import mentor_signal as signals
@@ -70,7 +77,7 @@ class ExportTest(ClusterTest):
         weights.write_bytes(data)
         with self.assertRaisesRegex(signals.SignalError, "weights.sha256"):
             signals.load(folder)
-        said = self.run_to_end("mentor", "evaluate", "--signal", folder, code=1)
+        said = self.run_to_end("mentor", "evaluate", "--signal", folder, code=2)
         self.assertIn("weights.sha256", said)
         facts = json.loads((folder / "signal.json").read_text())
         (folder / "signal.json").write_text(json.dumps({**facts, "format": 99}))
@@ -78,34 +85,37 @@ class ExportTest(ClusterTest):
             signals.load(folder)
 
 
-def point_environment(episode_steps=10, radius=0.4):
-    """A point that moves by its action, as point_reach has it; 4 numbers, 2 actions."""
+def point_environment():
+    """A goal that is hit often, of a strict environment."""
 
-    class Point(gymnasium.Env):
-        observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float32)
-        action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
-
-        def _observe(self):
-            return np.concatenate([self.place, [0.7, 0]]).astype(np.float32)
-
-        def reset(self, *, seed=None, options=None):
-            super().reset(seed=seed)
-            self.place, self.steps = np.zeros(2), 0
-            return self._observe(), {}
-
+    class Strict(students.PointReach):
         def step(self, action):
             assert np.all(np.abs(action) <= 1), "the environment gets clipped actions"
-            self.place = self.place + 0.12 * action
-            self.steps += 1
-            distance = float(np.hypot(*(self.place - [0.7, 0])))
-            success = distance < radius
-            over = self.steps >= episode_steps
-            return self._observe(), -distance, False, over, {"success": success}
+            return super().step(action)
 
-    return Point()
+    return Strict([0.7, 0], rho=0.4)
 
 
 class ZooTest(unittest.TestCase):
+    def test_point_reach_in_python_is_mentors(self):
+        """The environment of the examples, by the lifetime that Mentor recorded."""
+        recorded = safetensors.torch.load_file(ZOO / "point_reach" / "signal_check.safetensors")
+        env, before = None, None
+        for segment in range(3):
+            part = {
+                name: recorded[f"{segment}/{name}"][0].double().numpy()
+                for name in ("observations", "actions", "shaped_rewards", "success_signals")
+            }
+            for t, observation in enumerate(part["observations"]):
+                if t % 10 == 0:
+                    env = students.PointReach(observation[:2] + observation[2:])
+                    env.reset()
+                    env.place, before = observation[:2], observation
+                np.testing.assert_allclose(before, observation, atol=1e-5)
+                before, reward, _, over, info = env.step(part["actions"][t])
+                self.assertAlmostEqual(reward, part["shaped_rewards"][t], places=5)
+                self.assertEqual(over, t % 10 == 9)
+
     def test_the_zoo_is_whole_and_small(self):
         folders = [path.parent for path in ZOO.glob("*/signal.json")]
         self.assertEqual(len(folders), 3)
@@ -115,6 +125,102 @@ class ZooTest(unittest.TestCase):
                 self.assertIn("How agents did", (folder / "README.md").read_text())
         size = sum(path.stat().st_size for path in ZOO.rglob("*") if path.is_file())
         self.assertLess(size, 3_000_000)
+
+
+class DamageTest(unittest.TestCase):
+    """Exports of strangers."""
+
+    def copy(self):
+        folder = tempfile.TemporaryDirectory(prefix="mentor-signal-")
+        self.addCleanup(folder.cleanup)
+        copy = pathlib.Path(folder.name) / "signal"
+        shutil.copytree(ZOO / "point_reach_reward", copy)
+        return copy
+
+    def with_weights(self, data):
+        """Whole but for what the weights are."""
+        copy = self.copy()
+        facts = json.loads((copy / "signal.json").read_text())
+        facts["weights"]["sha256"] = hashlib.sha256(data).hexdigest()
+        (copy / "signal.json").write_text(json.dumps(facts))
+        (copy / "signal.safetensors").write_bytes(data)
+        return copy
+
+    def refused(self, says, folder, **arguments):
+        with self.assertRaisesRegex(signals.SignalError, says):
+            signals.load(folder, **arguments)
+
+    def test_what_is_no_export_is_refused(self):
+        for text, says in (
+            ("", "cannot be read"),
+            ("[" * 100_000, "cannot be read"),
+            ("[]", "is no object"),
+            ("{}", "format: is None"),
+            ('{"format": 1}', "is not whole"),
+        ):
+            copy = self.copy()
+            (copy / "signal.json").write_text(text)
+            with self.subTest(text[:20]):
+                self.refused(says, copy)
+
+    def test_every_part_of_the_json_is_needed_or_never_read(self):
+        whole = json.loads((ZOO / "point_reach_reward" / "signal.json").read_text())
+        places = [(key,) for key in whole]
+        places += [
+            (key, part) for key in whole if isinstance(whole[key], dict) for part in whole[key]
+        ]
+        for *outer, last in places:
+            for damage in ("missing", None, "text", [], {}, -1, 10**12):
+                facts = json.loads(json.dumps(whole))
+                part = facts[outer[0]] if outer else facts
+                part[last] = damage
+                if damage == "missing":
+                    del part[last]
+                copy = self.copy()
+                (copy / "signal.json").write_text(json.dumps(facts))
+                with self.subTest([*outer, last], damage=damage):
+                    try:
+                        signal = signals.load(copy, check=facts.get("check") is not None)
+                        signal.student()
+                    except signals.SignalError as error:
+                        self.assertIn(":", str(error))
+
+    def test_weights_of_another_network_are_refused(self):
+        weights = safetensors.torch.load_file(ZOO / "point_reach_reward" / "signal.safetensors")
+        save = safetensors.torch.save
+        name = "mean.W1"
+        for changed in (
+            {key: value for key, value in weights.items() if key != name},
+            {**weights, name: weights[name][:-1].clone()},
+            {**weights, name: weights[name].reshape(-1)},
+            {},
+        ):
+            self.refused(
+                "weights: are not those of network 'lstm'", self.with_weights(save(changed))
+            )
+        nan = {**weights, name: torch.full_like(weights[name], float("nan"))}
+        self.refused("not all finite", self.with_weights(save(nan)))
+        other = {**weights, name: weights[name] + 0.1}
+        self.refused("check: the numbers differ", self.with_weights(save(other)), check=True)
+
+    def test_a_file_that_is_no_safetensors_is_refused(self):
+        for data in (
+            b"",
+            b"\xff" * 8,
+            (10**15).to_bytes(8, "little") + b"{}",
+            b"\x02" + bytes(7) + b"[]",
+        ):
+            with self.subTest(data):
+                self.refused("no safetensors file|are not those", self.with_weights(data))
+
+    def test_files_outside_of_the_folder_are_not_opened(self):
+        for file in ("../signal.safetensors", "/dev/zero", "..", "", 7):
+            copy = self.copy()
+            facts = json.loads((copy / "signal.json").read_text())
+            facts["weights"]["file"] = file
+            (copy / "signal.json").write_text(json.dumps(facts))
+            with self.subTest(file):
+                self.refused("weights.file|not whole", copy)
 
 
 class StudentTest(unittest.TestCase):
@@ -129,7 +235,7 @@ class StudentTest(unittest.TestCase):
         env = signals.LearnedReward(
             point_environment(), signal, log_prob=lambda _observation, action: -np.abs(action).sum()
         )
-        observation, _ = env.reset()
+        observation, _ = env.reset(seed=1)
         kept = {key: [] for key in ("observations", "actions", "log_probs", "shaped_rewards")}
         successes, given, starts, begins = [], [], [], False
         for _ in range(35):
@@ -156,7 +262,7 @@ class StudentTest(unittest.TestCase):
         np.testing.assert_allclose(whole[0].numpy(), given, atol=1e-6)
         # The network remembers: a new agent's first rewards are those of the first, not these.
         env.new_lifetime()
-        env.reset()
+        env.reset(seed=1)
         again = [env.step(action)[1] for action in kept["actions"][:5]]
         np.testing.assert_allclose(again, given[:5], atol=1e-6)
 
@@ -178,6 +284,94 @@ class StudentTest(unittest.TestCase):
             model.learn(signal.sizes.steps_per_iteration * 2)
             rewards.append(model.rollout_buffer.rewards.copy())
         np.testing.assert_allclose(rewards[0], rewards[1], atol=1e-6)
+
+    def test_environments_may_reuse_an_array_for_observations(self):
+        signal = self.signal("point_reach_reward")
+
+        class OneArray(gymnasium.Wrapper):
+            array = np.zeros(4)
+
+            def reset(self, **arguments):
+                self.array[:], info = self.env.reset(**arguments)
+                return self.array, info
+
+            def step(self, action):
+                self.array[:], *rest = self.env.step(action)
+                return self.array, *rest
+
+        rewards = []
+        for env in (point_environment(), OneArray(point_environment())):
+            env = signals.LearnedReward(env, signal, log_prob=lambda _observation, _action: -1.0)
+            env.reset(seed=1)
+            rewards.append([env.step(np.array([0.5, 0.1]))[1] for _ in range(5)])
+        self.assertEqual(*rewards)
+
+    def test_numbers_of_any_width_give_one_reward(self):
+        signal = self.signal("point_reach_reward")
+        rewards = []
+        for width in (np.float32, np.float64):
+            env = signals.LearnedReward(
+                point_environment(), signal, log_prob=lambda _observation, _action: width(-1)
+            )
+            env.reset(seed=1)
+            rewards.append([env.step(np.array([0.5, 0.25], width))[1] for _ in range(5)])
+        np.testing.assert_allclose(*rewards, atol=1e-6)
+
+    def test_autoreset_goes_around(self):
+        signal = self.signal("point_reach_reward")
+
+        def learned(env):
+            return signals.LearnedReward(env, signal, log_prob=lambda _observation, _action: -1.0)
+
+        wrong = learned(gymnasium.wrappers.Autoreset(point_environment()))
+        right = gymnasium.wrappers.Autoreset(learned(point_environment()))
+        action = np.zeros(2, np.float32)
+        with self.assertRaisesRegex(signals.SignalError, "reset\\(\\) before step"):
+            learned(point_environment()).step(action)
+        for env in (wrong, right):
+            env.reset(seed=1)
+            for _ in range(10):
+                *_, truncated, _ = env.step(action)
+            self.assertTrue(truncated)
+        with self.assertRaisesRegex(signals.SignalError, "goes around LearnedReward"):
+            wrong.step(action)
+        for _ in range(12):
+            right.step(action)
+
+    def test_density_is_that_of_the_environments_actions(self):
+        """SAC draws from -1 to 1 whatever the action space."""
+        signal = self.signal("point_reach_reward")
+        seen = []
+        for factor in (1, 4):
+            env = vec_env.DummyVecEnv(
+                [lambda: gymnasium.wrappers.RescaleAction(point_environment(), -factor, factor)]
+            )
+            env = taught.LearnedVecReward(env, signal)
+            model = sb3.SAC("MlpPolicy", env, learning_starts=0, seed=1, device="cpu")
+            env.attach(model)
+            run = []
+            step = env._lifetimes.step
+            env._lifetimes.step = lambda *parts: run.append(parts[2]) or step(*parts)
+            model.learn(3)
+            seen.append(float(run[0][0]))
+        self.assertAlmostEqual(seen[0] - seen[1], 2 * np.log(4), places=4)
+
+    def test_a_taught_model_is_saved_and_goes_on(self):
+        signal = self.signal("point_reach")
+        model = taught.TaughtPPO(
+            "MlpPolicy", point_environment(), signal, **{**signal.student(), "device": "cpu"}
+        )
+        model.learn(signal.sizes.steps_per_iteration)
+        with tempfile.TemporaryDirectory(prefix="mentor-signal-") as folder:
+            model.save(pathlib.Path(folder) / "model")
+            again = taught.TaughtPPO.load(
+                pathlib.Path(folder) / "model", env=point_environment(), device="cpu"
+            )
+        observation = np.zeros(4)
+        self.assertEqual(
+            *(m.predict(observation, deterministic=True)[0].tolist() for m in (model, again))
+        )
+        again.learn(signal.sizes.steps_per_iteration)
 
     def test_an_advantage_takes_the_place_of_the_critic(self):
         signal = self.signal("point_reach")
@@ -221,6 +415,11 @@ class StudentTest(unittest.TestCase):
 
     def test_what_does_not_fit_is_refused_with_the_remedy(self):
         reward, advantage = self.signal("point_reach_reward"), self.signal("point_reach")
+
+        class Dictionary(gymnasium.Env):
+            observation_space = gymnasium.spaces.Dict(place=gymnasium.spaces.Box(-1, 1, (4,)))
+            action_space = gymnasium.spaces.Box(-1, 1, (2,))
+
         for make, says in (
             (lambda: signals.LearnedReward(point_environment(), reward), "log_prob: is missing"),
             (lambda: signals.LearnedReward(point_environment(), advantage), "TaughtPPO"),
@@ -229,6 +428,38 @@ class StudentTest(unittest.TestCase):
                 "env.action_space: is Discrete",
             ),
             (lambda: signals.load(ROOT / "docs"), "has no signal.json"),
+            (
+                lambda: signals.LearnedReward(
+                    gymnasium.vector.SyncVectorEnv([point_environment] * 2), reward
+                ),
+                "env: is a SyncVectorEnv",
+            ),
+            (
+                lambda: taught.LearnedVecReward(
+                    vec_env.VecNormalize(vec_env.DummyVecEnv([point_environment])), reward
+                ),
+                "venv: has a VecNormalize",
+            ),
+            (
+                lambda: signals.LearnedReward(Dictionary(), reward),
+                "env.observation_space: is Dict",
+            ),
+            (
+                lambda: reward.run(
+                    signals.Segment(observations=np.zeros(4)), reward.initial_state()
+                ),
+                "observations: has shape",
+            ),
+            (
+                lambda: reward.run(
+                    signals.Segment(observations=np.zeros((2, 3, 4))), reward.initial_state()
+                ),
+                "state: is that of 1 lifetimes",
+            ),
+            (
+                lambda: signals.SuccessSignal(1, 2).steps([[False] * 3], [[False] * 3]),
+                "max_episode_steps: is 2",
+            ),
             (
                 lambda: reward.run(
                     signals.Segment(observations=np.zeros((1, 3, 4))), reward.initial_state()
@@ -249,6 +480,35 @@ def without_truncations(model, env):
         return result * 0 if len(observations) != env.num_envs else result
 
     return predict
+
+
+class StudyTest(unittest.TestCase):
+    def test_a_study_of_one_lifetime(self):
+        with tempfile.TemporaryDirectory(prefix="mentor-study-") as folder:
+            out = pathlib.Path(folder) / "study"
+            program = [sys.executable, SOURCE / "examples" / "transfer_study.py", "--out", out]
+            path = ":".join(str(part) for part in (SOURCE, *WHEELS) if part.is_dir())
+
+            def run(*arguments):
+                done = subprocess.run(
+                    [*program, *arguments], env={"PYTHONPATH": path}, capture_output=True, text=True
+                )
+                return done.returncode, done.stdout, done.stderr
+
+            signal = ["--signal", ZOO / "point_reach_reward"]
+            chosen = ["--students", "as taught,as taught; whole rollouts,A2C", "--lifetimes", "1"]
+            code, table, said = run(*signal, *chosen)
+            self.assertEqual(code, 0, said)
+            lines = (out / "transfer.csv").read_text().splitlines()
+            self.assertEqual(lines[0], "student,teacher,lifetime,seg0,seg1,seg2")
+            self.assertEqual(len(lines), 1 + 3 + 1 + 3)
+            picture = (out / "transfer.svg").read_bytes()
+            self.assertIn(b"A2C", picture)
+            self.assertEqual(run("--draw"), (0, table, said.splitlines()[-1] + "\n"))
+            self.assertEqual((out / "transfer.svg").read_bytes(), picture)
+            code, _, said = run(*signal, "--students", "DQN")
+            self.assertEqual(code, 2)
+            self.assertIn("unknown DQN", said)
 
 
 class TypesTest(unittest.TestCase):

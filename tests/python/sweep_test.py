@@ -132,9 +132,9 @@ class SweepTest(studies.Programs, ClusterTest):
         code = """
 import os, signal, sys
 from mentor_client import command
-class Finalised:
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGINT)  # Python ignores what is raised here.
+def interrupt(finalised):
+    os.kill(os.getpid(), signal.SIGINT)  # Python ignores what is raised here.
+Finalised = type("Finalised", (), {"__del__": interrupt})
 def action():
     Finalised()
     command.check_interrupted()

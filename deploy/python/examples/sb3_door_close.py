@@ -6,10 +6,10 @@ Usage: sb3_door_close.py --signal DIR [--environment NAME] [--seeds N] [--goals 
 LIST] [--out FILE]
   --signal DIR        what `mentor export` wrote, of a run on ML1 of that environment
   --environment NAME  Meta-World's name; default: door-close-v3
-  --seeds N           seeds of the agents, 0 to N - 1; default: 3
+  --seeds N           groups of agents, each with a fresh agent for every goal; default: 3
   --goals N           of the 50 goals that meta-training never saw, the first ones; default: 10
   --teachers LIST     of learned, rollouts, shaped, sparse; default: learned,shaped,sparse
-  --out FILE          every lifetime as a line of a CSV file
+  --out FILE          every lifetime as a line of a CSV file, written as they end
 
   learned    PPO whose environment gives the learned reward (LearnedVecReward)
   rollouts   the same reward, shown to the network by whole rollouts as in Mentor (TaughtPPO)
@@ -22,58 +22,21 @@ pip install './deploy/python[signal,sb3]' metaworld.
 
 import argparse
 import csv
+import itertools
+import os
 import sys
 
-import gymnasium
 import metaworld
 import numpy as np
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import mentor_signal
 from mentor_signal.sb3 import LearnedVecReward, TaughtPPO
+from students import Life, SparseReward, interval
 
 TEACHERS = ("learned", "rollouts", "shaped", "sparse")
-
-
-class SparseReward(gymnasium.Wrapper):
-    """The success signal as the reward; it knows each episode's end by the limit of steps."""
-
-    def __init__(self, env, episode_steps):
-        super().__init__(env)
-        self.signal = mentor_signal.SuccessSignal(1, episode_steps)
-        self.begins = True
-
-    def reset(self, **arguments):
-        self.begins = True
-        return self.env.reset(**arguments)
-
-    def step(self, action):
-        observation, _, terminated, truncated, info = self.env.step(action)
-        success = bool(info.get("success", False))
-        reward = float(self.signal.step([self.begins], [success])[0])
-        self.begins = False
-        return observation, reward, terminated, truncated, info
-
-
-class Life(BaseCallback):
-    """Counts episodes that succeed, by iteration, and ends the life before the last update."""
-
-    def __init__(self, iterations, steps):
-        super().__init__()
-        self.iterations, self.steps = iterations, steps
-        self.successes = [[] for _ in range(iterations)]
-        self.succeeded = False
-
-    def _on_step(self):
-        iteration = (self.n_calls - 1) // self.steps
-        self.succeeded |= bool(self.locals["infos"][0].get("success", False))
-        if self.locals["dones"][0]:
-            self.successes[iteration].append(self.succeeded)
-            self.succeeded = False
-        return self.n_calls < self.iterations * self.steps
 
 
 def make_environment(classes, task, steps):
@@ -105,15 +68,21 @@ def live(teacher, signal, classes, task, seed):
     life = Life(iterations, steps)
     model.learn(iterations * steps, callback=life)
     venv.close()
-    return [float(np.mean(rates)) for rates in life.successes]
+    return life.rates
 
 
-def interval(values):
-    """Mean, and its 95 % bootstrap interval."""
-    values, random = np.asarray(values), np.random.default_rng(0)
-    means = values[random.integers(0, len(values), (10_000, len(values)))].mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
+def show(lives, iterations):
+    """The table: means with 95 % intervals over lifetimes, and the last one's range by seed."""
+    heads = [f"after {part} update{'' if part == 1 else 's'}" for part in range(iterations)]
+    print("| taught by | lifetimes | " + " | ".join(heads) + " | by seed |")
+    print("|---|---|" + "---|" * (iterations + 1))
+    for teacher, by_seed in lives.items():
+        rates = np.array(by_seed)  # [seeds, goals, iterations]
+        together = rates.reshape(-1, iterations)
+        cells = ["{:.2f} [{:.2f}, {:.2f}]".format(*interval(part)) for part in together.T]
+        last = rates[:, :, -1].mean(1)
+        cells.append(f"{last.min():.2f} to {last.max():.2f}")
+        print(f"| {teacher} | {len(together)} | " + " | ".join(cells) + " |")
 
 
 def main():
@@ -134,27 +103,21 @@ def main():
     signal = mentor_signal.load(arguments.signal, check=True)
     benchmark = metaworld.ML1(arguments.environment, seed=1)
     tasks = benchmark.test_tasks[: arguments.goals]
-    lives = {teacher: [] for teacher in teachers}
-    rows = []
-    for seed in range(arguments.seeds):
-        for goal, task in enumerate(tasks):
-            for teacher in teachers:
-                rates = live(teacher, signal, benchmark.test_classes, task, seed)
-                lives[teacher].append(rates)
-                rows.append([teacher, seed, goal, *rates])
-                print(f"seed {seed}, goal {goal}, {teacher}: {rates}", file=sys.stderr, flush=True)
-    parts = range(len(rows[0]) - 3)
-    heads = [f" after {part} update{'' if part == 1 else 's'} |" for part in parts]
-    print("| taught by | lifetimes |" + "".join(heads))
-    print("|---|---|" + "---|" * len(parts))
-    for teacher in teachers:
-        cells = [interval([rates[part] for rates in lives[teacher]]) for part in parts]
-        print(f"| {teacher} | {len(lives[teacher])} | " + " | ".join(cells) + " |")
-    if arguments.out:
-        with open(arguments.out, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["teacher", "seed", "goal", *(f"seg{part}" for part in parts)])
-            writer.writerows(rows)
+    iterations = signal.facts["sizes"]["iterations"]
+    # By teacher and seed, the success rates of its lifetimes by iteration.
+    lives = {teacher: [[] for _ in range(arguments.seeds)] for teacher in teachers}
+    with open(arguments.out or os.devnull, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["teacher", "seed", "goal", *(f"seg{part}" for part in range(iterations))])
+        for seed, (goal, task), teacher in itertools.product(
+            range(arguments.seeds), enumerate(tasks), teachers
+        ):
+            rates = live(teacher, signal, benchmark.test_classes, task, seed * len(tasks) + goal)
+            lives[teacher][seed].append(rates)
+            writer.writerow([teacher, seed, goal, *rates])
+            file.flush()
+            print(f"seed {seed}, goal {goal}, {teacher}: {rates}", file=sys.stderr, flush=True)
+    show(lives, iterations)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.metadata
+import inspect
 import json
 import math
+import pathlib
 import platform
 import random
 from collections.abc import Callable, Mapping
@@ -217,13 +219,17 @@ def _success(rule: str) -> Callable[[Mapping[str, Any], bool, float], bool]:
 
 def _versions(env: gymnasium.Env[Any, Any]) -> dict[str, str]:
     versions = {"python": platform.python_version(), "numpy": np.__version__}
-    packages = {"gymnasium", type(env.unwrapped).__module__.split(".")[0]}
+    kind = type(env.unwrapped)
+    packages = {"gymnasium", kind.__module__.split(".")[0]}
     if is_mujoco(env):
         packages.add("mujoco")
     distributions = importlib.metadata.packages_distributions()
     for package in packages:
         for name in distributions.get(package, []):
             versions[name] = importlib.metadata.version(name)
+        if package not in distributions:  # A module by itself: what it says is its version.
+            source = pathlib.Path(inspect.getfile(kind)).read_bytes()
+            versions[package] = hashlib.sha256(source).hexdigest()[:12]
     return versions
 
 

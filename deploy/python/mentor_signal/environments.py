@@ -36,6 +36,11 @@ def mix_of(signal: Signal, reward: Union[str, RewardMix]) -> RewardMix:
     )
 
 
+def reads_success(signal: Signal, mix: RewardMix) -> bool:
+    """Whether the sparse success signal is a part of what the network or the agents see."""
+    return "success_signals" in signal.reads or (mix.task != 0 and mix.task_reward == "success")
+
+
 def check_stepwise(signal: Signal) -> None:
     """That a signal can be given step by step, as a reward."""
     if not signal.network.gives_signals:
@@ -99,7 +104,9 @@ class Lifetimes:
         self._born = True
         starts = self._begins.copy()
         self._begins[:] = False
-        sparse = self.success.step(starts, successes)
+        sparse = np.zeros(self.lifetimes)
+        if reads_success(self.signal, mix):
+            sparse = self.success.step(starts, successes)
         shape = (self.lifetimes, 1)
         segment = Segment(
             observations=np.asarray(observations, np.float32).reshape(*shape, -1),
@@ -138,6 +145,12 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         success: Success = success_in_info,
         log_prob: Optional[Callable[[Any, Any], float]] = None,
     ):
+        if not isinstance(env, gymnasium.Env):
+            raise SignalError(
+                "env",
+                f"is a {type(env).__name__}, no gymnasium.Env; of several environments wrap each "
+                "before they are put together, or take LearnedVecReward of mentor_signal.sb3",
+            )
         super().__init__(env)
         check_stepwise(signal)
         check_spaces(env.observation_space, env.action_space, signal)
@@ -152,6 +165,7 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._log_prob = log_prob
         self._lifetime = Lifetimes(signal, 1)
         self._observation: Any = None
+        self._over = True
 
     def new_lifetime(self) -> None:
         """A new agent: the network forgets."""
@@ -161,16 +175,25 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
         self, *, seed: Optional[int] = None, options: Optional[Dict[str, Any]] = None
     ) -> Tuple[Any, Dict[str, Any]]:
         self._observation, info = self.env.reset(seed=seed, options=options)
+        self._over = False
         self._lifetime.begin_episodes([True])
         return self._observation, info
 
     def step(self, action: Any) -> Tuple[Any, float, bool, bool, Dict[str, Any]]:
-        before = self._observation
+        if self._over:
+            raise SignalError(
+                "env",
+                "has no episode to go on with: call reset() before step(); gymnasium's Autoreset "
+                "goes around LearnedReward",
+            )
+        # A copy: environments may write the next observation into the same array.
+        before = np.array(self._observation)
         density = None if self._log_prob is None else self._log_prob(before, action)
         clipped = action
         if isinstance(self.env.action_space, gymnasium.spaces.Box):
             clipped = np.clip(action, self.env.action_space.low, self.env.action_space.high)
         self._observation, reward, terminated, truncated, info = self.env.step(clipped)
+        self._over = terminated or truncated
         success = self._success(float(reward), terminated, info)
         rewards, signals = self._lifetime.step(
             before, action, density, [float(reward)], [success], self._mix
@@ -192,11 +215,12 @@ def check_spaces(observations: Any, actions: Any, signal: Signal) -> None:
             "take an environment of that size",
         )
     if sizes.discrete_actions:
-        fits = isinstance(actions, gymnasium.spaces.Discrete) and int(actions.n) == sizes.action
+        fits = isinstance(actions, gymnasium.spaces.Discrete)
+        fits = fits and (int(actions.n), int(actions.start)) == (sizes.action, 0)
     else:
         fits = isinstance(actions, gymnasium.spaces.Box) and actions.shape == (sizes.action,)
     if not fits:
-        kind = "one of" if sizes.discrete_actions else "vectors of"
+        kind = "one from 0 of" if sizes.discrete_actions else "vectors of"
         raise SignalError(
             "env.action_space", f"is {actions}, but the signal reads {kind} {sizes.action}"
         )

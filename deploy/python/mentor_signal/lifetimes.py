@@ -94,6 +94,12 @@ class SuccessSignal:
         self.episode_steps[starts] = 0
         self.succeeded[starts] = False
         k, length = self.episode_steps.copy(), self.max_episode_steps
+        if np.any(k >= length):
+            raise SignalError(
+                "max_episode_steps",
+                f"is {length}, but an episode is longer, where there is no success signal; cut "
+                "episodes by gymnasium.wrappers.TimeLimit",
+            )
         self.episode_steps += 1
         first = success & ~self.succeeded
         failed = ~self.succeeded & ~success & (k == length - 1)

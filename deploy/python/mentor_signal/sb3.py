@@ -23,6 +23,7 @@ from .environments import (
     check_stepwise,
     mix_of,
     one_hot,
+    reads_success,
     success_in_info,
 )
 from .errors import SignalError
@@ -56,6 +57,12 @@ class LearnedVecReward(VecEnvWrapper):
     ):
         super().__init__(venv)
         check_stepwise(signal)
+        if unwrap_vec_normalize(venv) is not None:
+            raise SignalError(
+                "venv",
+                "has a VecNormalize, but networks see observations as they are; put "
+                "LearnedVecReward inside of it",
+            )
         check_spaces(venv.observation_space, venv.action_space, signal)
         self._signal = signal
         self._mix = mix_of(signal, reward)
@@ -80,14 +87,16 @@ class LearnedVecReward(VecEnvWrapper):
             return
         actor = getattr(policy, "actor", None)
         if hasattr(actor, "action_dist"):
+            # The actor draws from -1 to 1, the environment sees actions of its own range.
+            space: Any = self.action_space
+            scale = float(np.log((space.high - space.low) / 2).sum())
 
             def off_policy(module: Any, _inputs: Any, outputs: Any) -> None:
                 log_probs = module.action_dist.log_prob(outputs)
-                self._log_probs = log_probs.detach().cpu().numpy()
+                self._log_probs = log_probs.detach().cpu().numpy() - scale
 
             actor.register_forward_hook(off_policy)  # type: ignore[union-attr]
             # Of actions that are drawn before learning starts.
-            space: Any = self.action_space
             self._uniform = -float(np.log(space.high - space.low).sum())
             return
         if "log_probs" in self._signal.reads:
@@ -107,11 +116,15 @@ class LearnedVecReward(VecEnvWrapper):
         return self._observations  # type: ignore[no-any-return]
 
     def step_async(self, actions: Array) -> None:
+        if self._observations is None:
+            raise SignalError("venv", "has no episodes yet: call reset() before step()")
         self._actions = actions
         self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
-        before, actions = self._observations, self._actions
+        actions = self._actions
+        # A copy: environments may write the next observations into the same array.
+        before = np.array(self._observations)
         observations, rewards, dones, infos = self.venv.step_wait()
         drawn, log_probs = self._drawn, self._log_probs
         self._drawn = self._log_probs = None
@@ -268,7 +281,9 @@ class TaughtPPO(PPO):
             self._success_signal = SuccessSignal(lifetimes, signal.sizes.episode_steps)
             starts[:, 0] = 0  # A lifetime's first episode does not follow another.
         successes = np.stack(recorder.successes, axis=1)
-        sparse = self._success_signal.steps(starts, successes)
+        sparse = np.zeros(starts.shape)
+        if reads_success(signal, self.mix):
+            sparse = self._success_signal.steps(starts, successes)
         with torch.no_grad():
             last_values = self._values(self._last_obs)
             final_values = self._final_values(recorder)

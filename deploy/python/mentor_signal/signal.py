@@ -10,6 +10,7 @@ import pathlib
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
 from .errors import SignalError
@@ -20,6 +21,8 @@ from .networks.loss_conv import LossConv, LossInputs
 
 FORMAT = 1
 TOLERANCE = 1e-5
+# As Mentor reads.
+FILE_BYTES_MAX = 1 << 30
 
 Path = Union[str, "pathlib.PurePath"]
 
@@ -33,6 +36,10 @@ class RewardMix:
     signal: float = 1.0
     task_reward: str = "shaped"
     scale: float = 1.0
+
+
+# What reading numbers of another kind or shape than expected raises.
+_NOT_WHOLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)
 
 
 class Signal:
@@ -84,7 +91,7 @@ class Signal:
                 f"'{self.network.name}' gives no signals by itself; use "
                 + ("loss(inputs)" if self.role == "LOSS" else "log_skills or skill_reward"),
             )
-        self._check(segment)
+        self._check(segment, state)
         seen = segment
         if segment.shaped_rewards is not None and self.reward.scale != 1:
             scaled = segment.tensor("shaped_rewards") * self.reward.scale
@@ -143,8 +150,19 @@ class Signal:
             raise SignalError("network", f"'{self.network.name}' knows no skills; use run(...)")
         return self.network
 
-    def _check(self, segment: Segment) -> None:
+    def _check(self, segment: Segment, state: State) -> None:
+        shape = list(segment.tensor("observations").shape)
+        if len(shape) != 3:
+            raise SignalError(
+                "segment.observations", f"has shape {shape}; give [lifetimes, steps, numbers]"
+            )
         lifetimes, steps = segment.lifetimes, segment.steps
+        if len(state.previous) != lifetimes:
+            raise SignalError(
+                "state",
+                f"is that of {len(state.previous)} lifetimes, but the segment has {lifetimes}; "
+                "begin with initial_state(lifetimes)",
+            )
         shapes: Dict[str, List[int]] = {
             "observations": [lifetimes, steps, self.sizes.observation],
             "actions": [lifetimes, steps, self.sizes.action],
@@ -161,8 +179,15 @@ class Signal:
 
 
 def _read(folder: pathlib.Path, entry: Dict[str, Any], field: str) -> Dict[str, torch.Tensor]:
-    path = folder / entry["file"]
+    name = entry["file"]
+    path = folder / name
+    if pathlib.PurePath(name).name != name:
+        raise SignalError(f"{field}.file", f"is '{name}'; files of an export are in its folder")
     try:
+        if not path.is_file() or path.stat().st_size > FILE_BYTES_MAX:
+            raise SignalError(
+                f"{field}.file", f"{path} is no file of at most {FILE_BYTES_MAX} bytes: get it anew"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise SignalError(field, f"{path} cannot be read: {error.strerror}") from None
@@ -171,34 +196,77 @@ def _read(folder: pathlib.Path, entry: Dict[str, Any], field: str) -> Dict[str, 
             f"{field}.sha256",
             f"is not that of {path}, which was changed or is damaged: get it anew",
         )
-    tensors: Dict[str, torch.Tensor] = load_tensors(data)
+    try:
+        tensors: Dict[str, torch.Tensor] = load_tensors(data)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise SignalError(field, f"{path} is no safetensors file: {error}") from None
     return tensors
 
 
-def load(folder: Path, *, check: bool = False, dtype: torch.dtype = torch.float32) -> Signal:
-    """The signal of a folder that `mentor export` wrote. check=True also computes the recorded
-    lifetime again and compares the numbers with Mentor's."""
-    path = pathlib.Path(folder)
+def _facts(path: pathlib.Path) -> Dict[str, Any]:
     try:
-        facts: Dict[str, Any] = json.loads((path / "signal.json").read_text(encoding="utf-8"))
+        facts = json.loads((path / "signal.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SignalError(
             "folder",
             f"{path} has no signal.json; `mentor export RUN --out DIR` writes such a folder",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SignalError("folder", f"{path}/signal.json cannot be read: {error}") from None
+    if not isinstance(facts, dict):
+        raise SignalError("folder", f"{path}/signal.json is no object: export the signal again")
     if facts.get("format") != FORMAT:
         raise SignalError(
             "format",
             f"is {facts.get('format')}, but this version of mentor_signal reads {FORMAT}; install "
             f"that of Mentor {facts.get('mentor')}",
         )
+    return facts
+
+
+def _probe(signal: Signal) -> None:
+    """That the weights are those of the network: computes two steps of zeros."""
+    if not signal.network.weights:
+        raise ValueError("there is none")
+    if not all(bool(weight.isfinite().all()) for weight in signal.network.weights.values()):
+        raise SignalError("weights", "are not all finite: training diverged; export another state")
+    sizes = signal.sizes
+    with torch.no_grad():
+        if isinstance(signal.network, Discriminator):
+            signal.log_skills(torch.zeros(sizes.observation))
+        elif isinstance(signal.network, LossConv):
+            signal.loss(signal.network.zeros())
+        else:
+            vectors = {"observations": sizes.observation, "actions": sizes.action}
+            fields = (field.name for field in dataclasses.fields(Segment))
+            zeros = {
+                name: torch.zeros(1, *([] if name.startswith("last_") else [2]))
+                for name in fields
+                if name not in vectors
+            }
+            zeros.update({name: torch.zeros(1, 2, size) for name, size in vectors.items()})
+            signals, _ = signal.run(Segment(**zeros), signal.initial_state())
+            if list(signals.shape) != [1, 2]:
+                raise ValueError(f"two steps have signals of shape {list(signals.shape)}")
+
+
+def load(folder: Path, *, check: bool = False, dtype: torch.dtype = torch.float32) -> Signal:
+    """The signal of a folder that `mentor export` wrote. check=True also computes the recorded
+    lifetime again and compares the numbers with Mentor's."""
+    path = pathlib.Path(folder)
+    facts = _facts(path)
     try:
         weights = _read(path, facts["weights"], "weights")
         signal = Signal(facts, {name: tensor.to(dtype) for name, tensor in weights.items()})
-    except (KeyError, TypeError) as error:
-        raise SignalError("folder", f"{path}/signal.json is not whole: {error}") from None
+        signal.student(), repr(signal)  # All that they read is there.
+    except _NOT_WHOLE as error:
+        raise SignalError("folder", f"{path}/signal.json is not whole: {error!r}") from None
+    try:
+        _probe(signal)
+    except _NOT_WHOLE as error:
+        raise SignalError(
+            "weights", f"are not those of network '{signal.network.name}' in signal.json: {error!r}"
+        ) from None
     if check:
         worst = compare(path, signal)
         if worst > TOLERANCE:
@@ -220,7 +288,13 @@ def compare(folder: Path, signal: Optional[Signal] = None) -> float:
         raise SignalError(
             "check", f"{path} has no recorded lifetime; `mentor export` without --no_check has one"
         )
-    tensors = _read(path, entry, "check")
+    try:
+        return _compare(signal, _read(path, entry, "check"))
+    except _NOT_WHOLE as error:
+        raise SignalError("check", f"{path} has no whole recorded lifetime: {error!r}") from None
+
+
+def _compare(signal: Signal, tensors: Dict[str, torch.Tensor]) -> float:
     if signal.role == "LOSS":
         names = [field.name for field in dataclasses.fields(LossInputs)]
         with torch.no_grad():

@@ -22,9 +22,9 @@ namespace fs = std::filesystem;
 namespace {
 
 // Three pieces, and a file that ends in the middle of one.
-BundleManifest MakeOrigin(const fs::path& folder) {
+BundleManifest MakeOrigin(const fs::path& folder, const std::string& model = "<mujoco/>") {
   fs::create_directories(folder / "meshes");
-  std::ofstream(folder / "robot.xml") << "<mujoco/>";
+  std::ofstream(folder / "robot.xml") << model;
   std::string mesh(2'500'000, '\0');
   for (size_t i = 0; i < mesh.size(); ++i) mesh[i] = static_cast<char>(i * 31 >> 7);
   std::ofstream(folder / "meshes/arm.stl", std::ios::binary) << mesh;
@@ -93,6 +93,38 @@ TEST_CASE("bundles: an actor's cache fetches from the learner what it lacks", "[
   // What the learner has not got is no wait.
   const auto missing = cache->FindOrFetch(Sha256Hex("other"), fetch);
   CHECK(missing.status().code() == absl::StatusCode::kNotFound);
+  rollout.Stop();
+  server->Shutdown(std::chrono::milliseconds(1000));
+}
+
+TEST_CASE("bundles: a server whose cache is full of what it served makes room", "[loopback]") {
+  const TempFolder folder;
+  const std::vector<BundleManifest> origins = {
+      MakeOrigin(folder.path() / "a"), MakeOrigin(folder.path() / "b", "<mujoco></mujoco>")};
+  const auto above =
+      BundleCache::Open({.folder = folder.path() / "learner", .bytes_max = 3'000'000});
+  REQUIRE(above.ok());
+  SetBundleFinder([&](const std::string& digest) {
+    return (*above)->FindOrFetch(digest, [&](const std::string& name) {
+      const bool first = name == origins[0].digest;
+      return absl::StatusOr<BundleCache::Fetched>(
+          {.manifest = origins[first ? 0 : 1],
+           .source = FolderSource(folder.path() / (first ? "a" : "b"), origins[first ? 0 : 1])});
+    });
+  });
+  const auto metrics = Metrics::Create({});
+  learner::RolloutServer rollout({}, metrics.get());
+  const auto server = rpc::Server::Start({.address = ""}, {rollout.service()}).value();
+  rpc::BundleFetcher fetcher(
+      rpc::FetchFrom<v1::RolloutService>([&] { return server->InProcessChannel(); }));
+  const auto cache = BundleCache::Open({.folder = folder.path() / "actor"}).value();
+  for (const BundleManifest& origin : origins) {
+    const auto found = cache->FindOrFetch(
+        origin.digest, [&](const std::string& digest) { return fetcher.Fetch(digest); });
+    INFO(found.status().ToString());
+    CHECK(found.ok());
+  }
+  SetBundleFinder(nullptr);
   rollout.Stop();
   server->Shutdown(std::chrono::milliseconds(1000));
 }

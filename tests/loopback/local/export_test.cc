@@ -1,5 +1,6 @@
 // What a run has learned leaves as files, and comes back.
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -167,6 +168,10 @@ TEST_CASE("export: what cannot be exported is refused with the remedy", "[loopba
        "'rl2' learns no signal network");
 
   says(ReadExportedSignal(folder.path() / "nothing").status(), "is no exported signal");
+  TrainedRun diverged = MadeUpRun(*spec);
+  diverged.learned_parameters[0] = std::numeric_limits<float>::quiet_NaN();
+  REQUIRE(ExportSignal(diverged, {.out = folder.path() / "c", .check = false}).ok());
+  says(ReadExportedSignal(folder.path() / "c").status(), "is finite");
   // A weight that changed.
   std::string weights = ReadText(out / "signal.safetensors");
   weights.back() = static_cast<char>(weights.back() ^ 1);

@@ -7,6 +7,8 @@
 #include <functional>
 #include <limits>
 
+#include <absl/strings/str_format.h>
+
 #include "common/result_hash.h"
 #include "common/rng.h"
 #include "common/success_signal.h"
@@ -31,7 +33,9 @@ std::vector<float> Floats(const v1::Tensor& tensor) {
 class EndsAtItsLimit final : public envs::Environment {
  public:
   static constexpr char kName[] = "test-ends-at-its-limit";
+  static constexpr char kHugeName[] = "test-beyond-32-bits";  // Shows 1e39 after its first step.
 
+  explicit EndsAtItsLimit(double shown) : shown_(shown) {}
   const envs::EnvironmentInfo& info() const override { return info_; }
   absl::Status SetTask(const v1::EnvironmentTask&) override { return absl::OkStatus(); }
   absl::Status Reset(const RandomStream&, uint32_t, std::span<double> observation) override {
@@ -42,7 +46,7 @@ class EndsAtItsLimit final : public envs::Environment {
   absl::StatusOr<envs::StepOutcome> Step(std::span<const float>,
                                          std::span<double> observation) override {
     const bool last = ++steps_ == info_.episode_steps;
-    std::fill(observation.begin(), observation.end(), static_cast<double>(steps_));
+    std::fill(observation.begin(), observation.end(), shown_ * steps_);
     return envs::StepOutcome{.reward = 1, .terminated = last, .truncated = last};
   }
   std::string SaveState() const override { return {}; }
@@ -57,6 +61,7 @@ class EndsAtItsLimit final : public envs::Environment {
                                     .action_size = 2,
                                     .episode_steps = 3,
                                     .independent_episodes = false};
+  const double shown_;
   int steps_ = 0;
 };
 
@@ -65,7 +70,15 @@ const envs::RegisterEnvironment kEndsAtItsLimit({
     .summary = "A test's own.",
     .options = {},
     .make = [](const OptionValues&) -> absl::StatusOr<std::unique_ptr<envs::Environment>> {
-      return std::make_unique<EndsAtItsLimit>();
+      return std::make_unique<EndsAtItsLimit>(1);
+    },
+});
+const envs::RegisterEnvironment kBeyondFloats({
+    .name = EndsAtItsLimit::kHugeName,
+    .summary = "A test's own.",
+    .options = {},
+    .make = [](const OptionValues&) -> absl::StatusOr<std::unique_ptr<envs::Environment>> {
+      return std::make_unique<EndsAtItsLimit>(1e39);
     },
 });
 
@@ -285,6 +298,17 @@ TEST_CASE("unit runner: what is over in the step of the limit was not cut short"
   CHECK(result.trajectory().terminations().data() == std::string("\0\0\1\0\0\1\0", 7));
   CHECK(result.trajectory().truncations().data() == std::string(7, '\0'));
   CHECK(result.trajectory().final_observations().shape(0) == 2);
+}
+
+TEST_CASE("unit runner: an observation that 32 bits cannot hold fails its unit", "[unit]") {
+  v1::Unit unit = PointReachUnit(0, 2);
+  unit.mutable_task()->Clear();
+  unit.mutable_task()->set_environment(EndsAtItsLimit::kHugeName);
+  CHECK(
+      UnitRunner().Run(unit).error() ==
+      absl::StrFormat("test-beyond-32-bits: before step %d, number 0 of the observation is 1e+39, "
+                      "which is not finite in 32 bits",
+                      unit.first_step() + 1));
 }
 
 TEST_CASE("unit runner: episodes that end early are followed by the next one's own reset",

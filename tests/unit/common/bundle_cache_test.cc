@@ -9,6 +9,7 @@
 
 #include "common/failpoint.h"
 #include "common/hash.h"
+#include "common/status.h"
 #include "tests/temp_folder.h"
 #include "tests/testing.h"
 
@@ -195,12 +196,15 @@ TEST_CASE("bundle cache: what was used longest ago goes and what is in use stays
     const auto full = cache->FindOrFetch(c.digest(), c.fetch());
     REQUIRE(full.status().code() == absl::StatusCode::kResourceExhausted);
     CHECK_THAT(std::string(full.status().message()), Catch::Contains("--bundle_cache_mb"));
+    CHECK(RetryDelayOf(full.status()));
     CHECK(Names(path).size() == 2);
   }
   SECTION("larger than all") {
     const Origin large(folder.path() / "large", std::string(5000, 'x'));
-    CHECK(cache->FindOrFetch(large.digest(), large.fetch()).status().code() ==
-          absl::StatusCode::kResourceExhausted);
+    const absl::Status status = cache->FindOrFetch(large.digest(), large.fetch()).status();
+    CHECK(status.code() == absl::StatusCode::kResourceExhausted);
+    CHECK_FALSE(RetryDelayOf(status));
+    CHECK(Names(path).size() == 2);  // Nothing goes for one that does not fit anyway.
   }
 }
 
@@ -270,5 +274,27 @@ TEST_CASE("bundle finder: a process says where its bundles are", "[unit]") {
   REQUIRE(OfferFolder(folder.path() / "second").ok());
   CHECK(FindBundle(BundleName(second.digest())).ok());
   CHECK(FindBundle(name).ok());
+  SetBundleFinder(nullptr);
+}
+
+TEST_CASE("bundle finder: what is damaged in a run is found where somebody says it is", "[unit]") {
+  const TempFolder folder;
+  const Origin origin(folder.path() / "origin", "arm");
+  const std::string name = BundleName(origin.digest());
+  const fs::path kept = folder.path() / "run" / origin.digest();
+  fs::create_directory(folder.path() / "run");
+  fs::copy(folder.path() / "origin", kept, fs::copy_options::recursive);
+  std::ofstream(kept / "robot.xml") << "<other/>";
+  SetBundleFinder(nullptr);
+  OfferBundlesIn(folder.path() / "run");
+  const absl::Status damaged = FindBundle(name).status();
+  CHECK(absl::IsDataLoss(damaged));
+  CHECK_THAT(std::string(damaged.message()), Catch::Contains("--bundle"));
+  SetBundleFinder(nullptr);
+  REQUIRE(OfferFolder(folder.path() / "origin").ok());
+  OfferBundlesIn(folder.path() / "run");
+  const auto found = FindBundle(name);
+  REQUIRE(found.ok());
+  CHECK((*found)->folder() == folder.path() / "origin");
   SetBundleFinder(nullptr);
 }

@@ -20,6 +20,7 @@ enum class Flaw {
   kCountsResets,   // A generator of its own.
   kForgetsSpeed,   // The state is not everything.
   kInfinite,       // Numbers that are not finite.
+  kHuge,           // Numbers beyond 32 bits.
   kEndsEarly,      // Though independent episodes have all their steps.
   kTakesAnything,  // Bad calls are not refused.
   kTakesStates,    // Nor are bad states.
@@ -67,6 +68,7 @@ class Point : public Environment {
     speed_ += 0.1 * action[0];
     place_ += speed_;
     if (flaw_ == Flaw::kInfinite && steps_ == 7) place_ = 1 / (place_ - place_);
+    if (flaw_ == Flaw::kHuge && steps_ == 7) place_ = 1e39;
     ++steps_;
     if (observation.size() == 2) Show(observation);
     return StepOutcome{.reward = place_,
@@ -145,6 +147,7 @@ TEST_CASE("check: each broken promise is found, and no other one", "[unit]") {
   CHECK(Broken(Flaw::kForgetsSpeed) ==
         std::vector<std::string>{"save points: a saved episode goes on bit for bit"});
   CHECK(Starts(Broken(Flaw::kInfinite), "sizes, finite numbers"));
+  CHECK(Starts(Broken(Flaw::kHuge), "sizes, finite numbers"));
   CHECK(Starts(Broken(Flaw::kEndsEarly), "sizes, finite numbers"));
   CHECK(Starts(Broken(Flaw::kTakesStates), "states that are cut"));
   CHECK(CheckBadCalls(Of(Flaw::kTakesAnything)).size() >= 4);

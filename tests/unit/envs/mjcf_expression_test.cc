@@ -124,6 +124,24 @@ TEST_CASE("expressions: contact and force take names of the model, whatever thes
   CHECK(Wrong("force(pad") == "column 10: ')' is missing");
 }
 
+TEST_CASE("expressions: more text than muParser takes at once", "[unit]") {
+  Made scope;
+  std::string sum = "n";
+  for (int i = 0; i < 1000; ++i) sum += " + n";
+  const auto compiled = Compile(sum, scope);
+  REQUIRE(compiled.ok());
+  Program program(std::vector<std::string>(20, compiled->components[0]), scope.numbers);
+  std::vector<double> values(program.size());
+  CHECK(program.Run(values));
+  CHECK(values == std::vector<double>(20, 5005));
+  scope.numbers[10] = 1;
+  CHECK(program.Run(values));
+  CHECK(values == std::vector<double>(20, 1001));
+  std::string longer = "[1, n";
+  for (int i = 0; i < 4000; ++i) longer += " + n";
+  CHECK(Contains(Wrong(longer + "]"), "too long with its vectors written out"));
+}
+
 TEST_CASE("expressions: what is wrong is said with its column", "[unit]") {
   CHECK(Wrong("") == "column 1: is empty; give an expression");
   CHECK(Wrong("n + missing") == "column 5: unknown name 'missing'");
@@ -147,6 +165,9 @@ TEST_CASE("expressions: what is wrong is said with its column", "[unit]") {
   CHECK(Contains(Wrong("dist(a, two)"), "dist of vectors with 3 and 2 components"));
   CHECK(Contains(Wrong("[a, 1]"), "column 1: a component of the vector is a vector"));
   CHECK(Contains(Wrong("[1, , 2]"), "a component of the vector is missing"));
+  CHECK(Contains(Wrong("[1, n 2]"), "column 7: an operator is missing"));
+  CHECK(Contains(Wrong("2 * (n +)"), "ends where a number or a name must follow"));
+  CHECK(Contains(Wrong("[1, n +]"), "ends where a number or a name must follow"));
   CHECK(Contains(Wrong("min(1, )"), "an argument is missing"));
   CHECK(Contains(Wrong("()"), "nothing stands between the parentheses"));
   CHECK(Contains(Wrong("n\x01"), "is no part of an expression"));

@@ -226,6 +226,22 @@ TEST_CASE("mjcf model: a compiler that crashes leaves its last words", "[unit]")
   CHECK(Contains(status, "the compiler crashed (signal 11); its last words: about to fail"));
 }
 
+TEST_CASE("mjcf model: who asks again for a bad one is told at once", "[unit]") {
+  const BundleFolder tools(Files{});
+  const std::filesystem::path script = tools.root() / "compiler.sh", runs = tools.root() / "runs";
+  tools.Write("compiler.sh",
+              "#!/bin/sh\necho run >> " + runs.string() + "\necho too odd\nexit 1\n");
+  std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+  const BundleFolder bundle(
+      Files{{"cart.xml", std::string(kCartModel) + "<!-- asked for twice -->"},
+            {"task.txtpb", kCartTask}});
+  setenv("MENTOR_MJCF", script.c_str(), 1);
+  CHECK(Contains(bundle.Refusal(), "too odd"));
+  CHECK(Contains(bundle.Refusal(), "too odd"));
+  unsetenv("MENTOR_MJCF");
+  CHECK(std::filesystem::file_size(runs) == 4);
+}
+
 TEST_CASE("mjcf model: what a compiler writes that is no model is refused", "[unit]") {
   const BundleFolder tools(Files{{"compiler.sh", "#!/bin/sh\nhead -c 5000 /dev/zero >&0\n"}});
   const std::filesystem::path script = tools.root() / "compiler.sh";

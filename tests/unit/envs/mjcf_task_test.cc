@@ -227,6 +227,58 @@ TEST_CASE("mjcf: a hidden goal is shown by the task alone", "[unit]") {
   CHECK(Contains(RefusalOf(Replaced(shown, "parameter: \"target\"", "expression: \"way\"") +
                            "value { name: \"way\" expression: \"tip - target\" }"),
                  "observation[2].expression: depends on a parameter with goal_hidden"));
+  CHECK(Contains(RefusalOf(Replaced(shown, "parameter: \"target\"", "expression: \"tip - goal\"")),
+                 "observation[2].expression: depends on a parameter with goal_hidden"));
+  const std::string held = Replaced(shown, "site: \"goal\"", "mocap: \"hand\"") +
+                           "quantity { name: \"held\" body: \"hand\" }";
+  CHECK(Contains(RefusalOf(Replaced(held, "{ parameter: \"target\"", "{ position: \"held\"")),
+                 "observation[2]: shows where parameter 'target' is written"));
+}
+
+TEST_CASE("mjcf: ranges and actions that run over are refused", "[unit]") {
+  CHECK(
+      Contains(RefusalOf(Replaced(kCartTask, "reset {",
+                                  "parameter { name: \"wide\" low: -1e308 high: 1e308 }\nreset {")),
+               "parameter[1].low[0]: is -1e+308, too far below high[0], 1e+308"));
+  CHECK(Contains(RefusalOf(Replaced(kCartTask, "action {", "action { high: 1e300")),
+                 "action.high: is 1e+300; give a number within 1e+30"));
+  CHECK(Contains(RefusalOf(Replaced(kCartTask, "name: \"push\"", "name: \"push\" gain: 1e308")),
+                 "action.actuator[0].gain: is 1e+308; give a number within 1e+30"));
+}
+
+TEST_CASE("mjcf: two parameters for one place are refused", "[unit]") {
+  const std::string twice = Replaced(kCartTask, "reset {",
+                                     "parameter { name: \"m\" low: 1 high: 2 mass: \"cart\" }\n"
+                                     "parameter { name: \"n\" low: 1 high: 2 mass: \"cart\" }\n"
+                                     "reset {");
+  CHECK(Contains(RefusalOf(twice),
+                 "parameter[2].mass: is 'cart', where parameter 'm' is written already"));
+}
+
+TEST_CASE("mjcf: many expressions are a program, and too many are refused", "[unit]") {
+  const auto shows = [](int count, const std::string& expression) {
+    std::string all;
+    for (int i = 0; i < count; ++i) all += "observation { expression: \"" + expression + "\" }\n";
+    return kCartTask + all;
+  };
+  const auto environment = Make(shows(2000, "2 * rail + 0 * hinge"));
+  const std::vector<double> seen = ResetOf(*environment);
+  REQUIRE(seen.size() > 2000);
+  CHECK(seen.back() == 2 * seen[0]);
+  std::string vector = "rail";
+  for (int i = 0; i < 500; ++i) vector += ", rail";
+  CHECK(Contains(
+      RefusalOf(shows(1, "v * norm(v)") + "value { name: \"v\" expression: \"[" + vector + "]\" }"),
+      "longer than 1000000 bytes"));
+}
+
+TEST_CASE("mjcf: files that changed since they were verified make no environment", "[unit]") {
+  const auto folder = BundleFolder::Cart(std::string(kCartTask) + "# Changed soon.\n");
+  const std::string name = folder.Offer();
+  std::ofstream(folder.root() / "task.txtpb", std::ios::app) << "terminated: \"rail > 0\"\n";
+  const auto made = MakeEnvironment("mjcf", Options({{"bundle", name}}));
+  CHECK(absl::IsUnavailable(made.status()));
+  CHECK(Contains(made.status(), "was changed while it was read"));
 }
 
 TEST_CASE("mjcf: parameters are written to the model's fields, and nowhere else", "[unit]") {

@@ -155,7 +155,31 @@ TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed cou
   REQUIRE(shelf->Delete(second.digest).ok());
   CHECK(ReasonOf(shelf->Begin(second, "ann").status()) == "QUOTA_EXCEEDED");
   REQUIRE(shelf->Delete(first.digest).ok());
-  CHECK(shelf->Begin(second, "ann").ok());
+  REQUIRE(shelf->Begin(second, "ann").ok());
+  // One that broke off is named, and can be removed.
+  const auto blocked = shelf->Begin(first, "ann").status();
+  CHECK(Contains(blocked, "also ends pushes that broke off: sha256:" + second.digest));
+  CHECK(shelf->GetAny(second.digest)->owner() == "ann");
+  CHECK(absl::IsNotFound(shelf->Get(second.digest).status()));
+  REQUIRE(shelf->Delete(second.digest).ok());
+  // A damaged one does not count twice when it is mended.
+  REQUIRE(shelf->AddFolder(a, "ann").ok());
+  std::ofstream(folder.path() / "bundles" / first.digest / "robot.xml") << "<other/>";
+  CHECK(shelf->AddFolder(a, "ann").ok());
+  CHECK(shelf->Find(first.digest).ok());
+}
+
+TEST_CASE("bundle shelf: an old push makes room while the server runs", "[unit]") {
+  const TempFolder folder;
+  const auto a = MakeOrigin(folder.path() / "a", std::string(100, 'a'));
+  const auto b = MakeOrigin(folder.path() / "b", std::string(100, 'b'));
+  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/150);
+  const BundleManifest first = ReadBundle(a).value();
+  REQUIRE(shelf->Begin(first, "ann").ok());
+  CHECK(absl::IsResourceExhausted(shelf->AddFolder(b, "ann").status()));
+  fs::last_write_time(folder.path() / "bundles/uploads" / (first.digest + ".txtpb"),
+                      fs::file_time_type::clock::now() - std::chrono::hours(25));
+  CHECK(shelf->AddFolder(b, "ann").ok());
 }
 
 TEST_CASE("bundle shelf: damaged files are not given out and are mended by a push", "[unit]") {
@@ -198,8 +222,34 @@ TEST_CASE("bundle shelf: a bucket brings back what a new folder lacks", "[unit]"
   CHECK(absl::IsUnavailable(
       OpenShelf(folder.path() / "three", 0, &objects)->Find(manifest->digest).status()));
   objects.away = false;
+  // What a bucket has lost is mended by a push, as its message says.
+  const std::string part = "bundles/" + manifest->digest + "/0000";
+  objects.objects.erase(part);
+  const auto fourth = OpenShelf(folder.path() / "four", 0, &objects);
+  CHECK(absl::IsDataLoss(fourth->Find(manifest->digest).status()));
+  REQUIRE(fourth->AddFolder(origin, "ann").ok());
+  CHECK(objects.objects.contains(part));
+  CHECK(fourth->Find(manifest->digest).ok());
   REQUIRE(first->Delete(manifest->digest).ok());
   CHECK(objects.objects.empty());
+}
+
+TEST_CASE("bundle shelf: what it shows is in the bucket", "[unit]") {
+  const TempFolder folder;
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  const auto manifest = OpenShelf(folder.path())->AddFolder(origin, "ann");
+  REQUIRE(manifest.ok());
+  // The folder is older than the bucket.
+  MemoryObjects objects;
+  const auto shelf = OpenShelf(folder.path(), 0, &objects);
+  CHECK(shelf->Check({manifest->digest}).ok());
+  CHECK(objects.objects.size() == 2);
+  const auto elsewhere = OpenShelf(folder.path() / "elsewhere", 0, &objects);
+  CHECK(elsewhere->Find(manifest->digest).ok());
+  // Another one leads and removes it; what the first one's folder has is no bundle by itself.
+  REQUIRE(elsewhere->Delete(manifest->digest).ok());
+  fs::remove_all(folder.path() / "bundles" / manifest->digest);
+  CHECK(OpenShelf(folder.path(), 0, &objects)->List()->empty());
 }
 
 TEST_CASE("bundle shelf: backups have bundles", "[unit]") {

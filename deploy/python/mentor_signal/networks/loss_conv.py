@@ -45,6 +45,20 @@ class LossConv(Network):
     def _reads(self) -> List[str]:
         return []
 
+    def zeros(self) -> LossInputs:
+        """Of one agent, by shape."""
+        sizes, steps = self.context.sizes, int(self.context.options["buffer"])
+        policy = sizes.action * (1 if sizes.discrete_actions else 2)
+        return LossInputs(
+            observations=torch.zeros(1, steps, sizes.observation),
+            actions=torch.zeros(1, steps, sizes.action),
+            rewards=torch.zeros(1, steps),
+            dones=torch.zeros(1, steps),
+            policy=torch.zeros(1, steps, policy),
+            rows=torch.zeros(1, 1, dtype=torch.int64),
+            context=torch.zeros(1, int(self.context.options["context"])),
+        )
+
     def loss(self, inputs: LossInputs) -> torch.Tensor:
         """[S]: of each agent; differentiable in policy and context."""
 

@@ -1,0 +1,91 @@
+"""What the examples of mentor_signal share: students of Stable-Baselines3 whose lives are counted
+as Mentor counts those of its agents, and point_reach in Python."""
+
+import gymnasium
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+
+import mentor_signal
+
+
+class SparseReward(gymnasium.Wrapper):
+    """The sparse success signal as the reward; episodes have at most episode_steps steps."""
+
+    def __init__(self, env, episode_steps):
+        super().__init__(env)
+        self.signal = mentor_signal.SuccessSignal(1, episode_steps)
+        self.begins = True
+
+    def reset(self, **arguments):
+        self.begins = True
+        return self.env.reset(**arguments)
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        success = mentor_signal.success_in_info(float(reward), terminated, info)
+        reward = float(self.signal.step([self.begins], [success])[0])
+        self.begins = False
+        return observation, reward, terminated, truncated, info
+
+
+class Life(BaseCallback):
+    """Success rates by iteration of a student in one environment, in `rates`; ends its life before
+    the last update, as Mentor's. An episode belongs to the iteration that it ends in."""
+
+    def __init__(self, iterations, steps):
+        super().__init__()
+        self.steps = steps
+        self.successes = [[] for _ in range(iterations)]
+        self.succeeded = False
+
+    def _on_step(self):
+        info = self.locals["infos"][0]
+        self.succeeded |= mentor_signal.success_in_info(0.0, False, info)
+        if self.locals["dones"][0]:
+            self.successes[(self.n_calls - 1) // self.steps].append(self.succeeded)
+            self.succeeded = False
+        return self.n_calls < len(self.successes) * self.steps
+
+    @property
+    def rates(self):
+        return [float(np.mean(flags)) for flags in self.successes]
+
+
+def interval(values):
+    """Mean, and the two ends of its 95 % bootstrap interval."""
+    values, random = np.asarray(values), np.random.default_rng(0)
+    means = values[random.integers(0, len(values), (10_000, len(values)))].mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)
+
+
+class PointReach(gymnasium.Env):
+    """Mentor's point_reach with a visible goal in two dimensions, its other options as there: a
+    point that an action moves by dt at most, a goal at distance 0.7, success within rho of it.
+    An environment keeps its goal; `goal` is that of a seed, or two numbers."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
+    action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+
+    def __init__(self, goal=0, *, dt=0.12, rho=0.2, episode_steps=10):
+        if np.ndim(goal) == 0:
+            direction = np.random.default_rng(goal).normal(size=2)
+            goal = 0.7 * direction / np.hypot(*direction)
+        self.goal = np.asarray(goal, np.float64)
+        self.dt, self.rho, self.episode_steps = dt, rho, episode_steps
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.steps = 0.05 * self.np_random.normal(size=2), 0
+        return self._observe(), {}
+
+    def step(self, action):
+        self.place = self.place + self.dt * np.clip(action, -1, 1)
+        self.steps += 1
+        distance = float(np.hypot(*(self.place - self.goal)))
+        info = {"success": distance < self.rho}
+        reward = max(0.0, 1.4 - distance) / 0.7
+        return self._observe(), reward, False, self.steps == self.episode_steps, info
+
+    def _observe(self):
+        return np.concatenate([self.place, self.goal - self.place])
