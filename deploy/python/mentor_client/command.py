@@ -11,6 +11,7 @@ from typing import Any, Callable, List, NoReturn, Optional, Sequence
 
 import grpc
 
+from . import __version__
 from .client import Client
 from .errors import MentorError
 
@@ -35,13 +36,15 @@ SERVICE_ON_A_LAPTOP = (
 
 
 def parser(program: str, about: str, examples: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
+    top = argparse.ArgumentParser(
         prog=program,
         description=about,
         epilog="examples:\n" + "".join(f"  {line}\n" for line in examples.splitlines()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    top.add_argument("--version", action="version", version=f"{program} {__version__}")
+    return top
 
 
 def add_connection(to: argparse.ArgumentParser) -> None:

@@ -60,9 +60,8 @@ class LocalService:
     def check(self) -> None:
         """FAILED_PRECONDITION where one of the programs has ended: experiments would wait for it
         for ever."""
-        for child in self._children:
+        for name, child in zip(_PROGRAMS, self._children):
             if child.poll() is not None:
-                name = os.path.basename(os.fsdecode(child.args[0]))
                 end = f"signal {-child.returncode}" if child.returncode < 0 else child.returncode
                 raise MentorError(
                     grpc.StatusCode.FAILED_PRECONDITION,

@@ -124,7 +124,8 @@ class WandbLogger:
         """Whether the run's end is there: W&B writes in a process of its own, which is silent about
         a full disk."""
         wire = needs("wandb.proto.wandb_internal_pb2", INSTALL, "mentor-sync wandb")
-        # The form of LevelDB's logs: parts of records in blocks, each behind checksum, length, kind.
+        # The form of LevelDB's logs: parts of records in blocks, each behind checksum, length and
+        # kind.
         data, at, record = file.read_bytes(), _PART_HEADER, b""
         while at + _PART_HEADER <= len(data):
             left = _BLOCK - at % _BLOCK
