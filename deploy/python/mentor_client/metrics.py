@@ -71,9 +71,7 @@ class Metrics(Dict[str, Series]):
         try:
             import pandas
         except ImportError:
-            raise usage(
-                "frame", "needs pandas: pip install 'mentor-client[pandas]', or pip install pandas"
-            ) from None
+            raise usage("frame", "needs pandas: pip install pandas") from None
         columns = {
             name: pandas.Series(series.mean, index=series.steps, dtype="float64")
             for name, series in self.items()

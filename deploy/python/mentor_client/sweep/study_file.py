@@ -18,7 +18,7 @@ from ..errors import MentorError, Violation
 from ..specs import apply_overrides, load_experiment
 from ..v1.experiment_pb2 import Experiment as ExperimentProto, Priority
 
-INSTALL = "'mentor-client[sweep]', or optuna PyYAML matplotlib"
+INSTALL = "'./deploy/python[sweep]' in a clone of the repository, or optuna PyYAML matplotlib"
 _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _NAME_CHARACTERS = 40
 _ID_CHARACTERS = 63  # Of experiments, which are called NAME-t0001-s12 and NAME-best1-s12.

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set
 from ..command import needs
 from .content import BY_ENV_STEPS, About, Evaluated, Point, settings
 
-INSTALL = "'mentor-client[mlflow]', or mlflow"
+INSTALL = "'./deploy/python[mlflow]' in a clone of the repository, or mlflow"
 _METRICS_MAX, _PARAMS_MAX, _TAGS_MAX = 1000, 100, 100  # Of one log_batch.
 _VALUE_CHARACTERS = 500  # Of a parameter, on servers of any age.
 _TAG_CHARACTERS = 5000

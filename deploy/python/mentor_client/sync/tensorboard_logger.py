@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Sequence, Set, Tuple, Union
 from ..command import needs
 from .content import BY_ENV_STEPS, FINAL, About, Evaluated, Point, settings
 
-INSTALL = "'mentor-client[tensorboard]', or tensorboard"
+INSTALL = "'./deploy/python[tensorboard]' in a clone of the repository, or tensorboard"
 _FILM_WIDTH, _FILM_FPS = 320, 10
 
 

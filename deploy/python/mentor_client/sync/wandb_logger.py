@@ -15,7 +15,7 @@ from ..command import needs
 from ..errors import MentorError
 from .content import FINAL, About, Evaluated, Point, settings
 
-INSTALL = "'mentor-client[wandb]', or wandb"
+INSTALL = "'./deploy/python[wandb]' in a clone of the repository, or wandb"
 _TAG_CHARACTERS = 64
 _BLOCK, _PART_HEADER = 32768, 7  # Bytes; see is_whole.
 
