@@ -59,9 +59,9 @@ std::string Counted(uint64_t count, std::string_view noun) {
 }  // namespace
 
 std::string Gigabytes(uint64_t bytes) {
-  const bool few = bytes < 50'000'000;
-  return absl::StrFormat(few ? "%.1f MB" : "%.1f GB",
-                         static_cast<double>(bytes) / (few ? 1e6 : 1e9));
+  const auto count = static_cast<double>(bytes);
+  return count < 5e7 ? absl::StrFormat("%.1f MB", count / 1e6)
+                     : absl::StrFormat("%.1f GB", count / 1e9);
 }
 
 std::string WaitingFor(const BrokerProgress& progress) {

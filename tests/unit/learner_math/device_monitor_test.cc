@@ -328,7 +328,7 @@ TEST_CASE("device memory: what the LSTM takes is reckoned, and not far from it",
     const torch::Tensor m = torch::zeros_like(weights), v = torch::zeros_like(weights);
     const auto batch_bytes = static_cast<int64_t>(2 * features.nbytes() + 2 * noise.nbytes() +
                                                   2 * advantages.nbytes() + 3 * weights.nbytes());
-    const int64_t of_trainer = MostTaken([&] {
+    const int64_t of_trainer = MostTaken([&, steps = steps] {
       auto trainer = network->NewTrainer(setup, batch, weights, m, v);
       REQUIRE(trainer.ok());
       CHECK((*trainer)->BeginEpoch().ok());
