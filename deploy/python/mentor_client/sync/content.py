@@ -6,13 +6,14 @@ import dataclasses
 import io
 import math
 import pathlib
-from typing import Dict, Iterable, List, Protocol, Sequence
+from typing import Dict, List, Optional, Protocol, Sequence
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from ..evaluation import EvaluationResult
+from ..evaluation import summarise
 from ..specs import _is_repeated
+from ..v1.evaluation_pb2 import EvaluationShard
 from ..v1.spec_pb2 import ExperimentSpec
 
 BY_ENV_STEPS = "by_env_steps/"
@@ -108,17 +109,20 @@ class Clock:
         return Point(step, int(values.pop("env_steps", 0)), self._time_s, values)
 
 
-def evaluated(results: Iterable[EvaluationResult], step: int) -> Evaluated:
+def evaluated(shards: Sequence[EvaluationShard], spec: ExperimentSpec) -> Optional[Evaluated]:
+    """None without shards."""
+    if not shards:
+        return None
     numbers: Dict[str, float] = {}
     curves: List[Curve] = []
-    for one in results:
+    for one in summarise(shards, spec.lifetime.iterations):
         parts = ["evaluation", one.split, one.method] + [one.environment] * bool(one.environment)
         tag = "/".join(parts)
         numbers.update((f"{tag}/{name}", value) for name, value in one.numbers.items())
         for kind, values in (("success", one.success), ("return", one.returns)):
             if values:
                 curves.append(Curve(f"{tag}/{kind}_by_episode", values))
-    return Evaluated(step, numbers, curves)
+    return Evaluated(max(shard.outer_step for shard in shards), numbers, curves)
 
 
 def settings(spec: ExperimentSpec) -> Dict[str, str]:

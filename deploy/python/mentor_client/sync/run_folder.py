@@ -16,7 +16,6 @@ from google.protobuf.message import DecodeError
 
 from ..command import check_interrupted
 from ..errors import MentorError, usage
-from ..evaluation import summarise
 from ..v1.evaluation_pb2 import EvaluationShard
 from ..v1.experiment_pb2 import Experiment as ExperimentProto
 from .content import About, Clock, Evaluated, Point, evaluated
@@ -99,10 +98,7 @@ class RunFolder:
                     grpc.StatusCode.DATA_LOSS,
                     f"{file} is not an evaluation; remove it and run the experiment again",
                 ) from None
-        if not shards:
-            return None
-        results = summarise(shards, self.about.spec.lifetime.iterations)
-        return evaluated(results, max(shard.outer_step for shard in shards))
+        return evaluated(shards, self.about.spec)
 
     def films(self, scratch: pathlib.Path) -> List[pathlib.Path]:
         """Those that somebody drew into the folder of the run or of its experiment."""

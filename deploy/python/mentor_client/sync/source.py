@@ -12,7 +12,6 @@ from google.protobuf import text_format
 
 from ..client import Client
 from ..errors import MentorError
-from ..evaluation import summarise
 from ..experiment import Experiment
 from ..specs import load_spec
 from .content import About, Clock, Evaluated, Point, evaluated
@@ -76,11 +75,7 @@ class ServedExperiment:
         return self._same().state
 
     def evaluation(self) -> Optional[Evaluated]:
-        shards = self._client.evaluation_shards(self._same())
-        if not shards:
-            return None
-        results = summarise(shards, self.about.spec.lifetime.iterations)
-        return evaluated(results, max(shard.outer_step for shard in shards))
+        return evaluated(self._client.evaluation_shards(self._same()), self.about.spec)
 
     def films(self, scratch: pathlib.Path) -> List[pathlib.Path]:
         return [
