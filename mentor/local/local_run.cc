@@ -117,7 +117,10 @@ absl::StatusOr<int> RunLocally(const LocalRunOptions& options) {
   MENTOR_ASSIGN_OR_RETURN(v1::Experiment experiment, FindOrCreate(store.get(), options));
   MENTOR_ASSIGN_OR_RETURN(
       const auto numbers,
-      RunMetrics::Open({.store = store.get(),
+      RunMetrics::Open({.points =
+                            [&](uint32_t step_min, uint32_t step_max) {
+                              return store->Points(experiment.uid(), {}, step_min, step_max);
+                            },
                         .experiment = experiment,
                         .csv = options.out / kMetricsFile,
                         .tensorboard = options.tensorboard.empty()

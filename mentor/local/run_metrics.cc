@@ -110,8 +110,7 @@ absl::Status RunMetrics::AddEvents(const std::vector<report::TrainingPoint>& poi
 }
 
 absl::Status RunMetrics::Update() {
-  const std::string& uid = options_.experiment.uid();
-  MENTOR_ASSIGN_OR_RETURN(const auto fresh, options_.store->Points(uid, {}, last_step_ + 1));
+  MENTOR_ASSIGN_OR_RETURN(const auto fresh, options_.points(last_step_ + 1, UINT32_MAX));
   const std::vector<report::TrainingPoint> points = TrainingPoints(fresh);
   if (points.empty()) return absl::OkStatus();
   for (const report::TrainingPoint& point : points) {
@@ -129,8 +128,9 @@ absl::Status RunMetrics::Update() {
                                 report::NaturalOrder())) {
     MENTOR_RETURN_IF_ERROR(Append(options_.csv, report::TrainingRows(points, columns_)));
   } else {
-    // A column that is new, or a file of which nobody knows how it ends.
-    MENTOR_ASSIGN_OR_RETURN(const auto known, options_.store->Points(uid));
+    // A column that is new, or a file of which nobody knows how it ends. What has come since is
+    // left to the next call, which would append it again.
+    MENTOR_ASSIGN_OR_RETURN(const auto known, options_.points(0, points.back().outer_update));
     const std::vector<report::TrainingPoint> all = TrainingPoints(known);
     columns_ = report::MetricNames(all);
     MENTOR_RETURN_IF_ERROR(WriteFileAtomically(

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,8 +24,11 @@ namespace mentor {
 
 class RunMetrics {
  public:
+  // What is in the store of steps in [step_min, step_max].
+  using Points = std::function<absl::StatusOr<std::map<std::string, meta_learner::Series>>(
+      uint32_t step_min, uint32_t step_max)>;
   struct Options {
-    meta_learner::ExperimentStore* store = nullptr;  // Outlives it.
+    Points points;
     v1::Experiment experiment;
     std::filesystem::path csv;  // The file; made anew.
     // Folder of TensorBoard's event file, which is made; empty: none.
