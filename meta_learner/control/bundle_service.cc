@@ -139,8 +139,8 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
                     const v1::DeleteBundleRequest& request) {
   MENTOR_ASSIGN_OR_RETURN(const std::string digest, DigestOf(request.name()));
   // Nobody may create an experiment that names it meanwhile.
-  const MutexLock lock(shelf->naming());
-  const auto bundle = shelf->GetAny(digest);
+  const BundleShelf::Turn turn(shelf, {digest});
+  const auto bundle = shelf->GetAny(turn);
   if (absl::IsNotFound(bundle.status()) && request.allow_missing()) return absl::OkStatus();
   // One whose list cannot be read has no owner: it goes with its damage.
   if (!absl::IsDataLoss(bundle.status())) {
@@ -155,7 +155,7 @@ absl::Status Delete(const ServiceOptions& options, BundleShelf* shelf, const rpc
     }
   }
   MENTOR_RETURN_IF_ERROR(CheckUnnamed(options.store, digest));
-  return shelf->Delete(digest);
+  return shelf->Delete(turn);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kThreads = 2;
 constexpr int kHeavyThreads = 2;
+constexpr int kSlowThreads = 2;
 constexpr int kFileThreads = 4;  // They mostly wait.
 // What callers are told where waiting helps: the line moves.
 constexpr auto kRetrySoon = std::chrono::seconds(1);
@@ -33,6 +34,7 @@ Calls::Calls(const ServiceOptions& options)
           std::make_shared<StreamRegistry>(options.streams_max, options.streams_per_caller_max)),
       limiter_(options.rate),
       light_(kThreads, options.calls_waiting_max),
+      slow_(kSlowThreads, options.heavy_calls_waiting_max),
       heavy_(kHeavyThreads, options.heavy_calls_waiting_max),
       files_(kFileThreads, options.calls_waiting_max) {}
 
@@ -40,6 +42,8 @@ Executor& Calls::LineOf(Cost cost) {
   switch (cost) {
     case Cost::kHeavy:
       return heavy_;
+    case Cost::kSlow:
+      return slow_;
     case Cost::kFiles:
       return files_;
     default:
@@ -74,11 +78,8 @@ absl::Status Calls::ReadRequest(const grpc::ByteBuffer& received,
   return absl::OkStatus();
 }
 
-absl::Status Calls::Post(Cost cost, const Caller& caller, const grpc::ByteBuffer& received,
-                         std::function<void()> task) {
-  MENTOR_RETURN_IF_ERROR(limiter_.Admit(caller.name));
-  MENTOR_RETURN_IF_ERROR(CheckLength(received));
-  const bool heavy = cost == Cost::kHeavy;
+absl::Status Calls::Enqueue(Cost cost, const Caller& caller, std::function<void()> task) {
+  const bool heavy = cost == Cost::kHeavy || cost == Cost::kSlow;
   // Light ones are done in the order in which they came, streams among them.
   if (LineOf(cost).Post(std::move(task), cost == Cost::kLight ? "" : caller.name))
     return absl::OkStatus();
@@ -94,6 +95,7 @@ absl::Status Calls::Post(Cost cost, const Caller& caller, const grpc::ByteBuffer
 void Calls::Stop() {
   streams_->Stop(Draining());
   heavy_.Stop();
+  slow_.Stop();  // After what puts calls there.
   files_.Stop();
   light_.Stop();
 }

@@ -2,8 +2,8 @@
 // of the request and the caller's rate are checked, the work waits in a bounded line for a thread
 // that may look at the disk, and a status becomes gRPC's. Requests come as bytes and become
 // messages only on that thread: a message takes up to a hundred times its bytes. What makes the
-// parts of a spec has threads and a line of its own, and so has what waits for a bucket or reads
-// whole files, so that everything else goes on meanwhile.
+// parts of a spec has threads and a line of its own, and so has what compiles somebody's model, and
+// what waits for a bucket or reads whole files, so that everything else goes on meanwhile.
 // Streams are produced one message at a time (streams.h). Not for who may call what, which is
 // decided before a call arrives here (common/rpc/auth.h), nor for what a method does. Owned by the
 // service. Thread-safe.
@@ -25,6 +25,7 @@
 #include "common/rpc/auth.h"
 #include "common/rpc/rate_limit.h"
 #include "common/rpc/status.h"
+#include "common/spec/bundles.h"
 #include "common/spec/spec.h"
 #include "meta_learner/control/executor.h"
 #include "meta_learner/control/service_options.h"
@@ -37,15 +38,28 @@ inline constexpr size_t kRequestBytesMax = kSpecBytesMax + (256 << 10);
 // What one may take in memory once it is read.
 inline constexpr size_t kRequestMemoryMax = 64 << 20;
 
+// Whether what a call asks for may wait for a bundle, or compile it, for a minute.
+template <typename Request>
+bool NamesBundles(const Request& request) {
+  if constexpr (requires { request.experiment().spec(); }) {
+    return !BundlesOf(request.experiment().spec()).empty();
+  } else if constexpr (requires { request.benchmark(); }) {
+    v1::ExperimentSpec spec;
+    *spec.mutable_benchmark() = request.benchmark();
+    return !BundlesOf(spec).empty();
+  }
+  return false;
+}
+
 // What callers are told while the meta-learner stops.
 absl::Status Draining();
 
 class Calls {
  public:
   using Caller = rpc::Caller;
-  // Light calls look into the store. Heavy ones make the parts of specs; those for files may wait
-  // for a bucket.
-  enum class Cost { kLight, kHeavy, kFiles };
+  // Light calls look into the store. Heavy ones make the parts of specs, and become slow ones when
+  // these name bundles. Slow ones wait for a bucket besides, and those for files for nothing else.
+  enum class Cost { kLight, kHeavy, kSlow, kFiles };
   // True when the caller has gone: nobody waits for the answer any more.
   using Cancel = std::atomic<bool>;
 
@@ -73,14 +87,9 @@ class Calls {
   void Post(Cost cost, grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
             const grpc::ByteBuffer& received, Work work) {
     const Caller caller = rpc::CallerOf(*context);
-    const absl::Status posted =
-        Post(cost, caller, received, [context, reactor, received, caller, work = std::move(work)] {
-          if (context->IsCancelled()) return reactor->Finish(grpc::Status::CANCELLED);
-          Request request;
-          if (const absl::Status read = ReadRequest(received, &request); !read.ok())
-            return reactor->Finish(rpc::ToGrpc(read));
-          work(request, caller);
-        });
+    absl::Status posted = limiter_.Admit(caller.name);
+    posted.Update(CheckLength(received));
+    if (posted.ok()) posted = Enqueue<Request>(cost, context, reactor, received, caller, work);
     if (!posted.ok()) reactor->Finish(rpc::ToGrpc(posted));
   }
 
@@ -134,16 +143,31 @@ class Calls {
   static absl::Status CheckLength(const grpc::ByteBuffer& received);
   static absl::Status ReadRequest(const grpc::ByteBuffer& received,
                                   google::protobuf::Message* request);
-  absl::Status Post(Cost cost, const Caller& caller, const grpc::ByteBuffer& received,
-                    std::function<void()> task);
+  absl::Status Enqueue(Cost cost, const Caller& caller, std::function<void()> task);
+  template <typename Request, typename Work>
+  absl::Status Enqueue(Cost cost, grpc::CallbackServerContext* context,
+                       grpc::ServerUnaryReactor* reactor, const grpc::ByteBuffer& received,
+                       const Caller& caller, Work work) {
+    return Enqueue(cost, caller, [this, cost, context, reactor, received, caller, work] {
+      if (context->IsCancelled()) return reactor->Finish(grpc::Status::CANCELLED);
+      Request request;
+      absl::Status status = ReadRequest(received, &request);
+      if (status.ok() && (cost != Cost::kHeavy || !NamesBundles(request)))
+        return work(request, caller);
+      // As bytes again, since lines are long.
+      if (status.ok())
+        status = Enqueue<Request>(Cost::kSlow, context, reactor, received, caller, work);
+      if (!status.ok()) reactor->Finish(rpc::ToGrpc(status));
+    });
+  }
 
   // Fixed after construction; they look after their own locking.
   const size_t calls_waiting_max_, heavy_calls_waiting_max_;
   std::atomic<bool> stopping_ = false;
   const std::shared_ptr<StreamRegistry> streams_;
   rpc::RateLimiter limiter_;
-  // Last, so that they stop first.
-  Executor light_, heavy_, files_;
+  // Last, so that they stop first; slow_ after heavy_, which puts calls there.
+  Executor light_, slow_, heavy_, files_;
 };
 
 }  // namespace mentor::meta_learner

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -91,16 +92,21 @@ absl::Status ExperimentCreation::CheckFleet(const v1::ExperimentSpec& spec,
   return ShortStatus(violations);
 }
 
-absl::Status ExperimentCreation::CheckBundles(const v1::ExperimentSpec& spec) {
-  const auto digests = BundlesOf(spec);
-  if (digests.empty() || options_.bundles == nullptr) return absl::OkStatus();
-  return options_.bundles->Check(digests);
+absl::StatusOr<std::unique_ptr<BundleShelf::Turn>> ExperimentCreation::HoldBundles(
+    const v1::ExperimentSpec& spec) {
+  auto digests = BundlesOf(spec);
+  if (digests.empty() || options_.bundles == nullptr) return nullptr;
+  auto turn = std::make_unique<BundleShelf::Turn>(options_.bundles, std::move(digests));
+  MENTOR_RETURN_IF_ERROR(options_.bundles->Check(*turn));
+  return turn;
 }
 
 absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& submitted,
                                                           const absl::Status& fits) {
   absl::StatusOr<v1::Experiment> experiment;
   {
+    // Nobody may remove what it names meanwhile. First: whoever waits for bundles waits alone.
+    MENTOR_ASSIGN_OR_RETURN(const auto bundles, HoldBundles(submitted.experiment.spec()));
     const MutexLock lock(mutex_);
     const absl::Status room = fits.ok() ? CheckRoom(submitted.owner) : fits;
     // A repeated request has its answer, room or not.
@@ -111,14 +117,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Submit(const NewExperiment& s
       if (!answer) return room;
       return *std::move(answer);
     }
-    if (BundlesOf(submitted.experiment.spec()).empty() || options_.bundles == nullptr) {
-      experiment = options_.store->Create(submitted);
-    } else {
-      // Nobody may remove what it names meanwhile.
-      const MutexLock naming(options_.bundles->naming());
-      MENTOR_RETURN_IF_ERROR(CheckBundles(submitted.experiment.spec()));
-      experiment = options_.store->Create(submitted);
-    }
+    experiment = options_.store->Create(submitted);
   }
   if (experiment.ok() && options_.look) options_.look(*experiment);
   return experiment;
@@ -128,7 +127,7 @@ absl::StatusOr<v1::Experiment> ExperimentCreation::Create(
     const v1::CreateExperimentRequest& request, const std::string& owner) {
   // First: what a spec means depends on them.
   if (request.experiment().spec().ByteSizeLong() <= kSpecBytesMax) {
-    MENTOR_RETURN_IF_ERROR(CheckBundles(request.experiment().spec()));
+    MENTOR_RETURN_IF_ERROR(HoldBundles(request.experiment().spec()).status());
   }
   Violations violations;
   CheckExperimentId(request.experiment_id(), &violations);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <string>
 
 #include <absl/status/status.h>
@@ -12,6 +13,7 @@
 #include "common/mutex.h"
 #include "mentor/v1/experiment_service.pb.h"
 #include "meta_learner/control/service_options.h"
+#include "meta_learner/store/bundle_shelf.h"
 
 namespace mentor::meta_learner {
 
@@ -34,8 +36,8 @@ class ExperimentCreation {
   // INVALID_ARGUMENT when no learner that is connected could hold a shard of it. Fields are named
   // behind `prefix`.
   absl::Status CheckFleet(const v1::ExperimentSpec& spec, const std::string& prefix);
-  // FAILED_PRECONDITION when the spec names a bundle that is not here.
-  absl::Status CheckBundles(const v1::ExperimentSpec& spec);
+  // Null for a spec without bundles. FAILED_PRECONDITION when it names one that is not here.
+  absl::StatusOr<std::unique_ptr<BundleShelf::Turn>> HoldBundles(const v1::ExperimentSpec& spec);
   // Its row, or the answer that its request_id has had; where it does not fit: why.
   absl::StatusOr<v1::Experiment> Submit(const NewExperiment& submitted, const absl::Status& fits);
 

@@ -157,7 +157,7 @@ void ExperimentService::Impl::RegisterMethods() {
                    ? creation_.Create(request, caller.name)
                    : Audited(caller, "CreateExperiment", ExperimentName(request.experiment_id()),
                              creation_.Create(request, caller.name)))
-  MENTOR_UNARY(kHeavy, CloneExperiment, v1::CloneExperimentRequest, v1::Experiment,
+  MENTOR_UNARY(kSlow, CloneExperiment, v1::CloneExperimentRequest, v1::Experiment,
                Audited(caller, "CloneExperiment", ExperimentName(request.experiment_id()),
                        creation_.Clone(request, caller.name, cancel)))
 

@@ -98,25 +98,37 @@ absl::StatusOr<v1::Bundle> ReadAboutFile(const fs::path& path, const std::string
   return ParseAbout(text, digest, path.string());
 }
 
-// Digests of files HEX.txtpb in a folder.
-absl::StatusOr<std::vector<std::string>> AboutsIn(const fs::path& folder) {
-  std::vector<std::string> digests;
-  std::error_code error;
-  auto entry = fs::directory_iterator(folder, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    const fs::path name = entry->path().filename();
-    if (name.extension() == kAbout && IsBundleDigest(name.stem().string()))
-      digests.push_back(name.stem());
-  }
-  if (error) return FileError("cannot list", folder, error.value());
-  std::sort(digests.begin(), digests.end());
-  return digests;
-}
-
 uint64_t SizeOrZero(const fs::path& path) {
   std::error_code error;
   const uintmax_t size = fs::file_size(path, error);
   return error ? 0 : size;
+}
+
+absl::StatusOr<std::vector<fs::path>> EntriesOf(const fs::path& folder) {
+  std::vector<fs::path> entries;
+  std::error_code error;
+  auto entry = fs::directory_iterator(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error))
+    entries.push_back(entry->path());
+  if (error) return FileError("cannot list", folder, error.value());
+  return entries;
+}
+
+// Digests of files HEX.txtpb in a folder.
+absl::StatusOr<std::vector<std::string>> AboutsIn(const fs::path& folder) {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, EntriesOf(folder));
+  std::vector<std::string> digests;
+  for (const fs::path& entry : entries) {
+    if (entry.extension() == kAbout && IsBundleDigest(entry.stem().string()))
+      digests.push_back(entry.stem());
+  }
+  std::sort(digests.begin(), digests.end());
+  return digests;
+}
+
+// What a crash left of a file or folder that was being written.
+bool IsTemporary(const fs::path& path) {
+  return path.filename().string().starts_with('.');
 }
 
 // The bytes of a whole file as a source.
@@ -157,6 +169,39 @@ absl::Status WriteAt(const fs::path& path, uint64_t offset, std::string_view dat
 
 }  // namespace
 
+BundleShelf::Turn::Turn(BundleShelf* shelf, std::set<std::string> digests)
+    : shelf_(shelf), digests_(std::move(digests)) {
+  MutexLock lock(shelf_->mutex_);
+  const auto is_busy = [this](const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(
+                           shelf_->mutex_) { return shelf_->busy_.contains(digest); };
+  while (std::any_of(digests_.begin(), digests_.end(), is_busy)) shelf_->turn_ends_.Wait(lock);
+  shelf_->busy_.insert(digests_.begin(), digests_.end());
+}
+
+BundleShelf::Turn::Turn(BundleShelf* shelf, const std::string& digest, IfFree) : shelf_(shelf) {
+  const MutexLock lock(shelf_->mutex_);
+  if (shelf_->busy_.insert(digest).second) digests_.insert(digest);
+}
+
+BundleShelf::Turn::~Turn() {
+  const MutexLock lock(shelf_->mutex_);
+  for (const std::string& digest : digests_) shelf_->busy_.erase(digest);
+  shelf_->turn_ends_.NotifyAll();
+}
+
+bool BundleShelf::IsDurable(const std::string& digest) {
+  const MutexLock lock(mutex_);
+  return durable_.contains(digest);
+}
+void BundleShelf::SetDurable(const std::string& digest) {
+  const MutexLock lock(mutex_);
+  durable_.insert(digest);
+}
+void BundleShelf::ForgetHeld(const std::string& digest) {
+  const MutexLock lock(mutex_);
+  held_.erase(digest);
+}
+
 fs::path BundleShelf::FolderOf(const std::string& digest) const {
   return options_.folder / digest;
 }
@@ -169,36 +214,36 @@ fs::path BundleShelf::UploadOf(const std::string& digest, std::string_view kind)
 
 absl::StatusOr<std::unique_ptr<BundleShelf>> BundleShelf::Open(Options options) {
   MENTOR_RETURN_IF_ERROR(MakeFolders(options.folder / kUploads));
+  for (const fs::path& folder : {options.folder, options.folder / kUploads}) {
+    MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, EntriesOf(folder));
+    std::error_code ignored;
+    for (const fs::path& entry : entries) {
+      if (IsTemporary(entry)) fs::remove_all(entry, ignored);
+    }
+  }
   std::unique_ptr<BundleShelf> shelf(new BundleShelf(std::move(options)));
-  const MutexLock lock(shelf->mutex_);
-  MENTOR_RETURN_IF_ERROR(shelf->Sweep());
+  MENTOR_RETURN_IF_ERROR(shelf->RemoveOldUploads());
   return shelf;
 }
 
-absl::Status BundleShelf::Sweep() {
-  const fs::path uploads = options_.folder / kUploads;
-  std::error_code error;
-  std::vector<fs::path> rests;
-  for (const fs::path& folder : {options_.folder, uploads}) {
-    auto entry = fs::directory_iterator(folder, error);
-    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-      std::error_code ignored;
-      const bool old =
-          folder == uploads &&
-          fs::file_time_type::clock::now() - entry->last_write_time(ignored) > kUploadKept;
-      if (old || entry->path().filename().string().starts_with('.')) rests.push_back(entry->path());
-    }
-    if (error) return FileError("cannot list", folder, error.value());
+absl::Status BundleShelf::RemoveOldUploads() {
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<fs::path> entries,
+                          EntriesOf(options_.folder / kUploads));
+  for (const fs::path& entry : entries) {
+    // Somebody may be about to go on with it.
+    const Turn turn(this, entry.stem(), Turn::IfFree());
+    std::error_code ignored;
+    const auto age = fs::file_time_type::clock::now() - fs::last_write_time(entry, ignored);
+    if (!turn.digests().empty() && age > kUploadKept) fs::remove(entry, ignored);
   }
-  for (const fs::path& rest : rests) fs::remove_all(rest, error);
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Bundle> BundleShelf::ReadAboutLocked(const std::string& digest) {
+absl::StatusOr<v1::Bundle> BundleShelf::ReadAbout(const std::string& digest) {
   auto about = ReadAboutFile(AboutOf(digest), digest);
   if (options_.objects == nullptr)
     return absl::IsNotFound(about.status()) ? NoBundle(digest) : std::move(about);
-  if (about.ok() && durable_.contains(digest)) return about;
+  if (about.ok() && IsDurable(digest)) return about;
   const auto text =
       options_.objects->Get(AboutKey(digest), kBundleAboutBytesMax, /*cancel=*/nullptr);
   if (absl::IsNotFound(text.status())) {
@@ -211,7 +256,7 @@ absl::StatusOr<v1::Bundle> BundleShelf::ReadAboutLocked(const std::string& diges
   MENTOR_RETURN_IF_ERROR(AsStorage(text.status()));
   MENTOR_ASSIGN_OR_RETURN(v1::Bundle bundle, ParseAbout(*text, digest, AboutKey(digest)));
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(AboutOf(digest), *text));
-  durable_.insert(digest);
+  SetDurable(digest);
   return bundle;
 }
 
@@ -219,11 +264,11 @@ absl::StatusOr<v1::Bundle> BundleShelf::ReadAboutLocked(const std::string& diges
 absl::Status BundleShelf::MakeDurable(const v1::Bundle& about, const std::string& digest) {
   if (!VerifyBundle(FolderOf(digest), digest).ok()) return NoBundle(digest);
   MENTOR_RETURN_IF_ERROR(PutObjects(ManifestOf(about, digest), TextOf(about)));
-  durable_.insert(digest);
+  SetDurable(digest);
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> BundleShelf::DigestsLocked() {
+absl::StatusOr<std::vector<std::string>> BundleShelf::Digests() {
   MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> digests, AboutsIn(options_.folder));
   if (options_.objects == nullptr) return digests;
   const auto more = options_.objects->ListFolders(kBundleObjects, /*cancel=*/nullptr);
@@ -237,24 +282,28 @@ absl::StatusOr<std::vector<std::string>> BundleShelf::DigestsLocked() {
 }
 
 absl::StatusOr<v1::Bundle> BundleShelf::Get(const std::string& digest) {
-  const MutexLock lock(mutex_);
-  return ReadAboutLocked(digest);
+  const Turn turn(this, {digest});
+  return ReadAbout(digest);
 }
 
-absl::StatusOr<v1::Bundle> BundleShelf::GetAny(const std::string& digest) {
-  const MutexLock lock(mutex_);
-  auto about = ReadAboutLocked(digest);
+absl::StatusOr<v1::Bundle> BundleShelf::GetAny(const Turn& turn) {
+  const std::string& digest = *turn.digests().begin();
+  auto about = ReadAbout(digest);
   if (!absl::IsNotFound(about.status())) return about;
   auto upload = ReadAboutFile(UploadOf(digest, kAbout), digest);
   return upload.ok() ? std::move(upload) : std::move(about);
 }
 
+absl::StatusOr<v1::Bundle> BundleShelf::GetUnlessBusy(const std::string& digest) {
+  const Turn turn(this, digest, Turn::IfFree());
+  return turn.digests().empty() ? ReadAboutFile(AboutOf(digest), digest) : ReadAbout(digest);
+}
+
 absl::StatusOr<std::vector<v1::Bundle>> BundleShelf::List() {
-  const MutexLock lock(mutex_);
-  MENTOR_ASSIGN_OR_RETURN(const auto digests, DigestsLocked());
+  MENTOR_ASSIGN_OR_RETURN(const auto digests, Digests());
   std::vector<v1::Bundle> bundles;
   for (const std::string& digest : digests) {
-    auto about = ReadAboutLocked(digest);
+    auto about = GetUnlessBusy(digest);
     if (absl::IsNotFound(about.status())) continue;  // In the bucket without its last object.
     MENTOR_RETURN_IF_ERROR(about.status());
     about->clear_files();
@@ -265,22 +314,25 @@ absl::StatusOr<std::vector<v1::Bundle>> BundleShelf::List() {
 
 absl::Status BundleShelf::CheckQuota(const BundleManifest& manifest, const std::string& owner) {
   if (options_.owner_bytes_max == 0) return absl::OkStatus();
-  MENTOR_RETURN_IF_ERROR(Sweep());
-  uint64_t bytes = manifest.bytes();
-  MENTOR_ASSIGN_OR_RETURN(const auto whole, DigestsLocked());
-  for (const std::string& digest : whole) {
-    if (digest == manifest.digest) continue;  // It is mended.
-    const auto about = ReadAboutLocked(digest);
-    if (about.ok() && about->owner() == owner) bytes += about->size_bytes();
-  }
-  MENTOR_ASSIGN_OR_RETURN(const auto pushed, AboutsIn(options_.folder / kUploads));
+  MENTOR_RETURN_IF_ERROR(RemoveOldUploads());
+  // By digest: one whose push ends just now is in both places.
+  std::map<std::string, uint64_t> sizes;
   std::vector<std::string> unfinished;
+  MENTOR_ASSIGN_OR_RETURN(const auto pushed, AboutsIn(options_.folder / kUploads));
   for (const std::string& digest : pushed) {
     const auto about = ReadAboutFile(UploadOf(digest, kAbout), digest);
     if (!about.ok() || about->owner() != owner) continue;
-    bytes += about->size_bytes();
+    sizes[digest] = about->size_bytes();
     unfinished.push_back(BundleName(digest));
   }
+  MENTOR_ASSIGN_OR_RETURN(const auto whole, Digests());
+  for (const std::string& digest : whole) {
+    if (digest == manifest.digest) continue;  // It is mended.
+    const auto about = GetUnlessBusy(digest);
+    if (about.ok() && about->owner() == owner) sizes[digest] = about->size_bytes();
+  }
+  uint64_t bytes = manifest.bytes();
+  for (const auto& [digest, size] : sizes) bytes += size;
   if (bytes <= options_.owner_bytes_max) return absl::OkStatus();
   if (unfinished.size() > kUnfinishedShown) unfinished.resize(kUnfinishedShown);
   return MakeError(
@@ -304,9 +356,9 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
                                                          const std::string& owner) {
   MENTOR_RETURN_IF_ERROR(ToStatus(CheckManifest(manifest)));
   const std::string& digest = manifest.digest;
-  const MutexLock lock(mutex_);
+  const Turn turn(this, {digest});
   // What is damaged, here or in the bucket, is mended by pushing it again.
-  if (const absl::Status there = FindLocked(digest).status(); there.ok()) {
+  if (const absl::Status there = FindInTurn(digest).status(); there.ok()) {
     return Standing{
         .next_offset = manifest.bytes(), .size_bytes = manifest.bytes(), .complete = true};
   } else if (!absl::IsNotFound(there) && !absl::IsDataLoss(there)) {
@@ -317,21 +369,24 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Begin(const BundleManifest& m
     if (standing.next_offset < standing.size_bytes) return standing;
     return Finish(*std::move(upload), digest);
   }
-  MENTOR_RETURN_IF_ERROR(CheckQuota(manifest, owner));
-  RemoveUpload(digest);
   const v1::Bundle upload = AboutBundle(manifest, owner);
-  MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(digest, kAbout), TextOf(upload)));
+  {
+    const MutexLock lock(quota_);
+    MENTOR_RETURN_IF_ERROR(CheckQuota(manifest, owner));
+    RemoveUpload(digest);
+    MENTOR_RETURN_IF_ERROR(WriteFileAtomically(UploadOf(digest, kAbout), TextOf(upload)));
+  }
   if (manifest.bytes() == 0) return Finish(upload, digest);
   return Standing{.next_offset = 0, .size_bytes = manifest.bytes(), .complete = false};
 }
 
 absl::StatusOr<BundleShelf::Standing> BundleShelf::Add(const std::string& digest, uint64_t offset,
                                                        std::string_view data) {
-  const MutexLock lock(mutex_);
+  const Turn turn(this, {digest});
   auto upload = ReadAboutFile(UploadOf(digest, kAbout), digest);
   if (absl::IsNotFound(upload.status())) {
     // The answer to the last piece was lost.
-    if (const auto about = ReadAboutLocked(digest); about.ok()) {
+    if (const auto about = ReadAbout(digest); about.ok()) {
       return Standing{
           .next_offset = about->size_bytes(), .size_bytes = about->size_bytes(), .complete = true};
     }
@@ -369,7 +424,7 @@ absl::Status BundleShelf::WriteFiles(const BundleManifest& manifest, const Bundl
   fs::remove_all(folder, error);  // Damaged, or of an attempt before.
   if (rename(temporary.c_str(), folder.c_str()) != 0)
     return FileError("cannot rename to", folder, errno);
-  held_.erase(manifest.digest);
+  ForgetHeld(manifest.digest);
   return SyncFolder(options_.folder);
 }
 
@@ -383,7 +438,7 @@ absl::StatusOr<BundleShelf::Standing> BundleShelf::Finish(v1::Bundle upload,
   const std::string about = TextOf(upload);
   if (options_.objects != nullptr) {
     MENTOR_RETURN_IF_ERROR(PutObjects(manifest, about));
-    durable_.insert(digest);
+    SetDurable(digest);
   }
   if (const auto error = MENTOR_FAILPOINT("bundle_shelf.before_about"))
     return absl::UnavailableError(*error);
@@ -452,10 +507,13 @@ absl::Status BundleShelf::AddAll(const BundleManifest& manifest, const BundleSou
   return absl::OkStatus();
 }
 
-absl::Status BundleShelf::Delete(const std::string& digest) {
-  const MutexLock lock(mutex_);
+absl::Status BundleShelf::Delete(const Turn& turn) {
+  const std::string& digest = *turn.digests().begin();
   RemoveUpload(digest);
-  durable_.erase(digest);
+  {
+    const MutexLock lock(mutex_);
+    durable_.erase(digest);
+  }
   if (options_.objects != nullptr) {
     // The other way round than they were put.
     MENTOR_RETURN_IF_ERROR(
@@ -469,22 +527,27 @@ absl::Status BundleShelf::Delete(const std::string& digest) {
   fs::remove(AboutOf(digest), error);
   if (error) return FileError("cannot remove", AboutOf(digest), error.value());
   MENTOR_RETURN_IF_ERROR(SyncFolder(options_.folder));
-  held_.erase(digest);
+  ForgetHeld(digest);
   fs::remove_all(FolderOf(digest), error);
   return error ? FileError("cannot remove", FolderOf(digest), error.value()) : absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::Find(const std::string& digest) {
+std::shared_ptr<const HeldBundle> BundleShelf::Held(const std::string& digest) {
   const MutexLock lock(mutex_);
-  return FindLocked(digest);
+  const auto known = held_.find(digest);
+  return known == held_.end() ? nullptr : known->second.lock();
 }
 
-absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::FindLocked(
+absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::Find(const std::string& digest) {
+  if (auto held = Held(digest)) return held;
+  const Turn turn(this, {digest});
+  return FindInTurn(digest);
+}
+
+absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::FindInTurn(
     const std::string& digest) {
-  if (const auto known = held_.find(digest); known != held_.end()) {
-    if (auto held = known->second.lock()) return held;
-  }
-  MENTOR_ASSIGN_OR_RETURN(const v1::Bundle about, ReadAboutLocked(digest));
+  if (auto held = Held(digest)) return held;
+  MENTOR_ASSIGN_OR_RETURN(const v1::Bundle about, ReadAbout(digest));
   auto manifest = VerifyBundle(FolderOf(digest), digest);
   if (options_.objects != nullptr &&
       (absl::IsNotFound(manifest.status()) || absl::IsDataLoss(manifest.status()))) {
@@ -497,16 +560,17 @@ absl::StatusOr<std::shared_ptr<const HeldBundle>> BundleShelf::FindLocked(
                                      BundleName(digest), manifest.status().message()));
   }
   MENTOR_RETURN_IF_ERROR(manifest.status());
-  std::erase_if(held_, [](const auto& entry) { return entry.second.expired(); });
   auto held = std::make_shared<const HeldBundle>(FolderOf(digest), *std::move(manifest));
+  const MutexLock lock(mutex_);
+  std::erase_if(held_, [](const auto& entry) { return entry.second.expired(); });
   held_[digest] = held;
   return held;
 }
 
-absl::Status BundleShelf::Check(const std::set<std::string>& digests) {
+absl::Status BundleShelf::Check(const Turn& turn) {
   std::vector<std::string> missing;
-  for (const std::string& digest : digests) {
-    const absl::Status there = Get(digest).status();
+  for (const std::string& digest : turn.digests()) {
+    const absl::Status there = ReadAbout(digest).status();
     if (absl::IsNotFound(there)) {
       missing.push_back(BundleName(digest));
     } else {

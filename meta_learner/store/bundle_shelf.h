@@ -1,7 +1,8 @@
 // The bundles of a meta-learner's state, by digest: pushes that may break off and go on, what is
 // whole, and where FindBundle finds it. With a bucket, that has the durable copies, as of
-// checkpoints. Not for who may push or remove what (control/bundle_service.h). Thread-safe; the
-// folder belongs to one process.
+// checkpoints. Who works at one bundle has its turn; others wait for that bundle alone, since a
+// bucket may take long. Not for who may push or remove what (control/bundle_service.h).
+// Thread-safe; the folder belongs to one process.
 //
 //   STATE/bundles/
 //     HEX/...             the files
@@ -47,6 +48,28 @@ class BundleShelf {
   // Removes what was left by a crash, and pushes that nobody went on with for a day.
   static absl::StatusOr<std::unique_ptr<BundleShelf>> Open(Options options);
 
+  // The right to some bundles: nobody else pushes, mends or removes them while it lives, so it is
+  // held from a look at who names a bundle, or at whether it is there, to the change that relies on
+  // it. Waits; who has one must not wait for another. Before any lock.
+  class Turn {
+   public:
+    Turn(BundleShelf* shelf, std::set<std::string> digests);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+    const std::set<std::string>& digests() const { return digests_; }
+
+   private:
+    friend class BundleShelf;
+    struct IfFree {};
+    // Of no bundle when somebody has it.
+    Turn(BundleShelf* shelf, const std::string& digest, IfFree);
+
+    BundleShelf* const shelf_;
+    std::set<std::string> digests_;
+  };
+
   // How far a push is.
   struct Standing {
     uint64_t next_offset = 0;
@@ -69,21 +92,18 @@ class BundleShelf {
 
   // NOT_FOUND.
   absl::StatusOr<v1::Bundle> Get(const std::string& digest);
-  // Also one that is being pushed.
-  absl::StatusOr<v1::Bundle> GetAny(const std::string& digest);
+  // Of a turn's only one, also while it is being pushed.
+  absl::StatusOr<v1::Bundle> GetAny(const Turn& turn);
   // By name, without their files.
   absl::StatusOr<std::vector<v1::Bundle>> List();
-  // OK also when there is none; ends a push of it. Whoever holds it loses the files.
-  absl::Status Delete(const std::string& digest);
+  // A turn's only one. OK also when there is none; ends a push of it. Whoever holds it loses the
+  // files.
+  absl::Status Delete(const Turn& turn);
 
   // Verified. NOT_FOUND; DATA_LOSS when the files are not what was pushed.
   absl::StatusOr<std::shared_ptr<const HeldBundle>> Find(const std::string& digest);
   // FAILED_PRECONDITION BUNDLE_MISSING names those that are not here, and the remedy.
-  absl::Status Check(const std::set<std::string>& digests);
-
-  // Held from a look at who names a bundle, or at whether it is there, to the change that relies
-  // on it. Before any other lock.
-  Mutex& naming() { return naming_; }
+  absl::Status Check(const Turn& turn);
 
  private:
   explicit BundleShelf(Options options) : options_(std::move(options)) {}
@@ -91,31 +111,37 @@ class BundleShelf {
   std::filesystem::path FolderOf(const std::string& digest) const;
   std::filesystem::path AboutOf(const std::string& digest) const;
   std::filesystem::path UploadOf(const std::string& digest, std::string_view kind) const;
-  // Removes what a crash left, and old pushes.
-  absl::Status Sweep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What is known without waiting for who has its turn.
+  absl::StatusOr<v1::Bundle> GetUnlessBusy(const std::string& digest);
+  // Null: nobody holds it.
+  std::shared_ptr<const HeldBundle> Held(const std::string& digest);
+  bool IsDurable(const std::string& digest);
+  void SetDurable(const std::string& digest);
+  void ForgetHeld(const std::string& digest);
+  // Old pushes.
+  absl::Status RemoveOldUploads();
+  absl::StatusOr<std::vector<std::string>> Digests();
+
+  // What follows is of a bundle whose turn the caller has.
   absl::Status CheckQuota(const BundleManifest& manifest, const std::string& owner)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<Standing> StandingOf(const v1::Bundle& upload, const std::string& digest)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<Standing> Finish(v1::Bundle upload, const std::string& digest)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void RemoveUpload(const std::string& digest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status WriteFiles(const BundleManifest& manifest, const BundleSource& source)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status PutObjects(const BundleManifest& manifest, const std::string& about)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status FetchObjects(const BundleManifest& manifest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<v1::Bundle> ReadAboutLocked(const std::string& digest)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status MakeDurable(const v1::Bundle& about, const std::string& digest)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<std::shared_ptr<const HeldBundle>> FindLocked(const std::string& digest)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<std::vector<std::string>> DigestsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(quota_);
+  absl::StatusOr<Standing> StandingOf(const v1::Bundle& upload, const std::string& digest);
+  absl::StatusOr<Standing> Finish(v1::Bundle upload, const std::string& digest);
+  void RemoveUpload(const std::string& digest);
+  absl::Status WriteFiles(const BundleManifest& manifest, const BundleSource& source);
+  absl::Status PutObjects(const BundleManifest& manifest, const std::string& about);
+  absl::Status FetchObjects(const BundleManifest& manifest);
+  absl::StatusOr<v1::Bundle> ReadAbout(const std::string& digest);
+  absl::Status MakeDurable(const v1::Bundle& about, const std::string& digest);
+  absl::StatusOr<std::shared_ptr<const HeldBundle>> FindInTurn(const std::string& digest);
 
   const Options options_;
-  Mutex naming_;
-  Mutex mutex_ ABSL_ACQUIRED_AFTER(naming_);
+  // Held from a look at what an owner has to the beginning of a push.
+  Mutex quota_;
+  Mutex mutex_ ABSL_ACQUIRED_AFTER(quota_);
+  CondVar turn_ends_;
+  // With a turn.
+  std::set<std::string> busy_ ABSL_GUARDED_BY(mutex_);
   // Known to be in the bucket.
   std::set<std::string> durable_ ABSL_GUARDED_BY(mutex_);
   // Verified before, and in use.

@@ -2,6 +2,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <future>
+#include <semaphore>
 
 #include "common/bundle.h"
 #include "common/file.h"
@@ -12,6 +15,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
+#include "common/spec/bundles.h"
 #include "common/spec/spec.h"
 #include "common/status.h"
 #include "mentor/v1/bundle_service.grpc.pb.h"
@@ -51,8 +55,13 @@ class Fixture {
     shelf_ = BundleShelf::Open({.folder = Path("state") / "bundles", .owner_bytes_max = 10'000'000})
                  .value();
     metrics_ = Metrics::Create();
-    const ServiceOptions options{
-        .store = store_.get(), .bundles = shelf_.get(), .check_room = [this] { return room; }};
+    const ServiceOptions options{.store = store_.get(),
+                                 .bundles = shelf_.get(),
+                                 .check_spec =
+                                     [this](const v1::ExperimentSpec& spec, Violations*) {
+                                       if (compile && !BundlesOf(spec).empty()) compile();
+                                     },
+                                 .check_room = [this] { return room; }};
     experiments_ = std::make_unique<ExperimentService>(options, metrics_.get());
     bundles_ = std::make_unique<BundleService>(options, shelf_.get());
     rpc::ServerOptions server;
@@ -138,10 +147,18 @@ class Fixture {
             .value();
     return Call(&v1::ExperimentService::Stub::CreateExperiment, request);
   }
+  absl::StatusOr<v1::Experiment> CreateWithoutBundle(const std::string& id) {
+    v1::CreateExperimentRequest request;
+    request.set_experiment_id(id);
+    *request.mutable_experiment()->mutable_spec() =
+        LoadSpec("benchmark { name: 'point_reach' }").value();
+    return Call(&v1::ExperimentService::Stub::CreateExperiment, request);
+  }
   fs::path Path(const std::string& name) const { return folder_.path() / name; }
 
   using Bundles = v1::BundleService::Stub;
   absl::Status room;
+  std::function<void()> compile;  // At the check of a spec that names a bundle.
   ExperimentStore* store() { return store_.get(); }
 
  private:
@@ -282,4 +299,24 @@ TEST_CASE("bundle service: what an experiment names is there and stays", "[loopb
   CHECK(fixture.Delete(digest, /*allow_missing=*/true).ok());
   fixture.Become("ann");
   CHECK(ReasonOf(fixture.Create("a", digest).status()) == "BUNDLE_MISSING");
+}
+
+TEST_CASE("bundle service: models that take long hold up nobody's other specs", "[loopback]") {
+  Fixture fixture;
+  const std::string digest = fixture.Push(MakeOrigin(fixture.Path("origin"), 10)).digest;
+  std::counting_semaphore<> compiling(0), done(0);
+  fixture.compile = [&] {
+    compiling.release();
+    // Others wait less than this for their answer.
+    if (done.try_acquire_for(std::chrono::seconds(60))) done.release();
+  };
+  std::vector<std::future<absl::Status>> creates;
+  for (const char* id : {"a", "b", "c"}) {
+    creates.push_back(
+        std::async(std::launch::async, [&, id] { return fixture.Create(id, digest).status(); }));
+  }
+  for (int i = 0; i < 2; ++i) REQUIRE(compiling.try_acquire_for(std::chrono::seconds(10)));
+  CHECK(fixture.CreateWithoutBundle("plain").ok());
+  done.release();
+  for (auto& create : creates) CHECK(create.get().ok());
 }

@@ -1,6 +1,10 @@
 #include "meta_learner/store/bundle_shelf.h"
 
+#include <atomic>
+#include <chrono>
 #include <fstream>
+#include <future>
+#include <latch>
 
 #include "common/failpoint.h"
 #include "common/hash.h"
@@ -20,8 +24,27 @@ using mentor::testing::Contains;
 using mentor::testing::MemoryObjects;
 using mentor::testing::TempFolder;
 namespace fs = std::filesystem;
+using Turn = BundleShelf::Turn;
 
 namespace {
+
+absl::Status Delete(BundleShelf* shelf, const std::string& digest) {
+  return shelf->Delete(Turn(shelf, {digest}));
+}
+
+// A bucket whose writes take until they are let go.
+class SlowObjects : public MemoryObjects {
+ public:
+  absl::Status Put(const std::string& key, std::string_view bytes, const Cancel* cancel) override {
+    if (is_slow.load()) {
+      waiting.count_down();
+      go_on.wait();
+    }
+    return MemoryObjects::Put(key, bytes, cancel);
+  }
+  std::atomic<bool> is_slow = false;
+  std::latch waiting{1}, go_on{1};
+};
 
 fs::path MakeOrigin(const fs::path& folder, const std::string& mesh = "arm") {
   fs::create_directories(folder / "meshes");
@@ -152,16 +175,16 @@ TEST_CASE("bundle shelf: one owner's bundles have a limit and what is pushed cou
   CHECK(Contains(over.status(), "would have 218 bytes of bundles, 150 are allowed"));
   CHECK(shelf->Begin(second, "bob").ok());
   CHECK(shelf->Add(first.digest, 0, All(a, first))->complete);
-  REQUIRE(shelf->Delete(second.digest).ok());
+  REQUIRE(Delete(shelf.get(), second.digest).ok());
   CHECK(ReasonOf(shelf->Begin(second, "ann").status()) == "QUOTA_EXCEEDED");
-  REQUIRE(shelf->Delete(first.digest).ok());
+  REQUIRE(Delete(shelf.get(), first.digest).ok());
   REQUIRE(shelf->Begin(second, "ann").ok());
   // One that broke off is named, and can be removed.
   const auto blocked = shelf->Begin(first, "ann").status();
   CHECK(Contains(blocked, "also ends pushes that broke off: sha256:" + second.digest));
-  CHECK(shelf->GetAny(second.digest)->owner() == "ann");
+  CHECK(shelf->GetAny(Turn(shelf.get(), {second.digest}))->owner() == "ann");
   CHECK(absl::IsNotFound(shelf->Get(second.digest).status()));
-  REQUIRE(shelf->Delete(second.digest).ok());
+  REQUIRE(Delete(shelf.get(), second.digest).ok());
   // A damaged one does not count twice when it is mended.
   REQUIRE(shelf->AddFolder(a, "ann").ok());
   std::ofstream(folder.path() / "bundles" / first.digest / "robot.xml") << "<other/>";
@@ -191,16 +214,16 @@ TEST_CASE("bundle shelf: damaged files are not given out and are mended by a pus
   const fs::path mesh = folder.path() / "bundles" / manifest->digest / "meshes/arm.stl";
   std::ofstream(mesh) << "arx";
   CHECK(absl::IsDataLoss(shelf->Find(manifest->digest).status()));
-  CHECK(shelf->Check({manifest->digest}).ok());
+  CHECK(shelf->Check(Turn(shelf.get(), {manifest->digest})).ok());
   REQUIRE(shelf->AddFolder(origin, "ann").ok());
   CHECK(shelf->Find(manifest->digest).ok());
-  const auto missing = shelf->Check({manifest->digest, Sha256Hex("none")});
+  const auto missing = shelf->Check(Turn(shelf.get(), {manifest->digest, Sha256Hex("none")}));
   CHECK(absl::IsFailedPrecondition(missing));
   CHECK(ReasonOf(missing) == "BUNDLE_MISSING");
   CHECK(Contains(missing, "sha256:" + Sha256Hex("none") + " here; push it with `mentorctl"));
-  REQUIRE(shelf->Delete(manifest->digest).ok());
+  REQUIRE(Delete(shelf.get(), manifest->digest).ok());
   CHECK_FALSE(fs::exists(mesh));
-  CHECK(shelf->Delete(manifest->digest).ok());
+  CHECK(Delete(shelf.get(), manifest->digest).ok());
 }
 
 TEST_CASE("bundle shelf: a bucket brings back what a new folder lacks", "[unit]") {
@@ -230,8 +253,85 @@ TEST_CASE("bundle shelf: a bucket brings back what a new folder lacks", "[unit]"
   REQUIRE(fourth->AddFolder(origin, "ann").ok());
   CHECK(objects.objects.contains(part));
   CHECK(fourth->Find(manifest->digest).ok());
-  REQUIRE(first->Delete(manifest->digest).ok());
+  REQUIRE(Delete(first.get(), manifest->digest).ok());
   CHECK(objects.objects.empty());
+}
+
+TEST_CASE("bundle shelf: one that waits for its bucket holds up no other", "[unit]") {
+  const TempFolder folder;
+  SlowObjects objects;
+  const auto shelf = OpenShelf(folder.path(), /*owner_bytes_max=*/1000, &objects);
+  const auto there = shelf->AddFolder(MakeOrigin(folder.path() / "there"), "ann");
+  REQUIRE(there.ok());
+  const auto origin = MakeOrigin(folder.path() / "origin", "leg");
+  const std::string pushed = ReadBundle(origin).value().digest;
+  objects.is_slow = true;
+  auto push = std::async(std::launch::async, [&] { return shelf->AddFolder(origin, "ann"); });
+  objects.waiting.wait();
+  objects.is_slow = false;
+  // All of this would wait for ever behind one lock.
+  CHECK(shelf->Get(there->digest).ok());
+  CHECK(shelf->Find(there->digest).ok());
+  CHECK(shelf->Check(Turn(shelf.get(), {there->digest})).ok());
+  CHECK(shelf->List()->size() == 1);
+  const auto another = MakeOrigin(folder.path() / "another", std::string(400, 'x'));
+  const BundleManifest other = ReadBundle(another).value();
+  CHECK(shelf->Begin(other, "ann").ok());
+  CHECK(shelf->Add(other.digest, 0, "<")->next_offset == 1);
+  CHECK(Delete(shelf.get(), there->digest).ok());
+  // What is on its way counts once.
+  const auto large = MakeOrigin(folder.path() / "large", std::string(600, 'x'));
+  const absl::Status over = shelf->Begin(ReadBundle(large).value(), "ann").status();
+  CHECK(Contains(over, "would have 1027 bytes of bundles"));
+  // Its own calls come after it.
+  auto look = std::async(std::launch::async, [&] { return shelf->Get(pushed); });
+  CHECK(look.wait_for(std::chrono::milliseconds(50)) == std::future_status::timeout);
+  objects.go_on.count_down();
+  CHECK(push.get().ok());
+  CHECK(look.get().ok());
+}
+
+TEST_CASE("bundle shelf: pushes and removals of the same bundles at once", "[unit]") {
+  const TempFolder folder;
+  const auto shelf = OpenShelf(folder.path());
+  std::vector<fs::path> origins;
+  for (const char* name : {"a", "b", "c"})
+    origins.push_back(MakeOrigin(folder.path() / name, std::string(100, *name)));
+  std::vector<std::future<size_t>> workers;
+  for (int worker = 0; worker < 4; ++worker) {
+    workers.push_back(std::async(std::launch::async, [&, worker] {
+      size_t wrong = 0;
+      for (int i = 0; i < 30; ++i) {
+        const fs::path& origin = origins[static_cast<size_t>(worker + i) % origins.size()];
+        const auto manifest = shelf->AddFolder(origin, "ann");
+        // A push that is removed on its way is begun again by whoever pushes.
+        wrong += !manifest.ok() && !absl::IsFailedPrecondition(manifest.status());
+        const Turn both(shelf.get(), {ReadBundle(origins[0]).value().digest,
+                                      ReadBundle(origins[1]).value().digest});
+        const absl::Status there = shelf->Check(both);
+        wrong += !there.ok() && !absl::IsFailedPrecondition(there);
+        wrong += shelf->Check(both) != there;
+      }
+      return wrong;
+    }));
+  }
+  std::future<size_t> remover = std::async(std::launch::async, [&] {
+    size_t wrong = 0;
+    for (int i = 0; i < 60; ++i) {
+      const std::string digest = ReadBundle(origins[static_cast<size_t>(i) % 3]).value().digest;
+      wrong += !Delete(shelf.get(), digest).ok();
+      wrong += !shelf->List().ok();
+    }
+    return wrong;
+  });
+  for (auto& worker : workers) CHECK(worker.get() == 0);
+  CHECK(remover.get() == 0);
+  for (const fs::path& origin : origins) {
+    const auto manifest = shelf->AddFolder(origin, "ann");
+    REQUIRE(manifest.ok());
+    CHECK(VerifyBundle(shelf->Find(manifest->digest).value()->folder(), manifest->digest).ok());
+  }
+  CHECK(fs::is_empty(folder.path() / "bundles/uploads"));
 }
 
 TEST_CASE("bundle shelf: what it shows is in the bucket", "[unit]") {
@@ -242,12 +342,12 @@ TEST_CASE("bundle shelf: what it shows is in the bucket", "[unit]") {
   // The folder is older than the bucket.
   MemoryObjects objects;
   const auto shelf = OpenShelf(folder.path(), 0, &objects);
-  CHECK(shelf->Check({manifest->digest}).ok());
+  CHECK(shelf->Check(Turn(shelf.get(), {manifest->digest})).ok());
   CHECK(objects.objects.size() == 2);
   const auto elsewhere = OpenShelf(folder.path() / "elsewhere", 0, &objects);
   CHECK(elsewhere->Find(manifest->digest).ok());
   // Another one leads and removes it; what the first one's folder has is no bundle by itself.
-  REQUIRE(elsewhere->Delete(manifest->digest).ok());
+  REQUIRE(Delete(elsewhere.get(), manifest->digest).ok());
   fs::remove_all(folder.path() / "bundles" / manifest->digest);
   CHECK(OpenShelf(folder.path(), 0, &objects)->List()->empty());
 }
