@@ -219,7 +219,16 @@ class ClusterTest(unittest.TestCase):
         return self.mentorctl(server, "create", "-f", spec, "--id", id, *arguments, code=code)
 
     def get(self, server, name):
-        return json.loads(self.mentorctl(server, "get", name, "--output", "json"))
+        # Beside its output a program may say something to people.
+        done = subprocess.run(
+            [BIN / "mentorctl", "--server", server, "get", name, "--output", "json"],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(done.stdout.startswith("{"), (done.stdout, done.stderr))
+        return json.loads(done.stdout)
 
     def wait_for_state(self, server, name, state, deadline_s=DEADLINE_S):
         def reached():
