@@ -138,9 +138,26 @@ bool ShardBoard::HasRoomLocked(const Learner& learner, const Job& job) const {
       {.bytes = held.bytes + more.bytes, .device_bytes = held.device_bytes + more.device_bytes});
 }
 
+std::string ShardBoard::MissingHost(const Learner& learner, const Job& job) {
+  for (const std::string& host : job.hosts) {
+    if (!learner.hosts.contains(host)) return host;
+  }
+  return "";
+}
+
+std::string ShardBoard::HostNowhereLocked(const Job& job) const {
+  std::string missing;
+  for (const auto& [id, learner] : learners_) {
+    if (learner.draining || !FitsLocked(learner, job.shard->experiment())) continue;
+    missing = MissingHost(learner, job);
+    if (missing.empty()) break;
+  }
+  return missing;
+}
+
 bool ShardBoard::CouldRunLocked(const Learner& learner, const Job& job) const {
   return !learner.draining && !KeptAwayLocked(learner) &&
-         FitsLocked(learner, job.shard->experiment()) &&
+         FitsLocked(learner, job.shard->experiment()) && MissingHost(learner, job).empty() &&
          learner.info.Holds(learner.info.Of(job.memory));
 }
 
@@ -152,7 +169,8 @@ bool ShardBoard::MayHaveLocked(const Learner& learner, const Job& job) const {
   }
   if (job.audit.Has(learner.info.name) || !learner.info.Holds(learner.info.Of(job.memory)))
     return false;
-  return MayTryLocked(learner, job);
+  // What waits for a host takes nobody's place meanwhile.
+  return MissingHost(learner, job).empty() && MayTryLocked(learner, job);
 }
 
 bool ShardBoard::MayTryLocked(const Learner& learner, const Job& job) const {
@@ -207,7 +225,7 @@ void ShardBoard::NoteMemoryLocked(BrokerProgress* progress, const Call* call) co
 }
 
 std::string ShardBoard::RefusalLocked(const Learner& learner) const {
-  std::set<std::string> unlike, large;
+  std::set<std::string> unlike, large, hostless;
   for (const auto& [id, job] : jobs_) {
     if (job->done) continue;
     const std::string& experiment = job->shard->experiment();
@@ -215,6 +233,8 @@ std::string ShardBoard::RefusalLocked(const Learner& learner) const {
       unlike.insert(experiment);
     } else if (!learner.info.Holds(learner.info.Of(job->memory))) {
       large.insert(experiment);
+    } else if (const std::string host = MissingHost(learner, *job); !host.empty()) {
+      hostless.insert(absl::StrFormat("%s: none of its actors offers host '%s'", experiment, host));
     }
   }
   std::vector<std::string> why;
@@ -223,6 +243,7 @@ std::string ShardBoard::RefusalLocked(const Learner& learner) const {
                                   arithmetics_.at(*unlike.begin()).name));
   }
   if (!large.empty()) why.push_back(*large.begin() + ": needs more memory");
+  if (!hostless.empty()) why.push_back(*hostless.begin());
   return absl::StrJoin(why, "; ");
 }
 
@@ -246,44 +267,75 @@ std::chrono::nanoseconds ShardBoard::StallAfterLocked(const Job& job) const {
          (int64_t{1} << std::min(job.stalls, 16));
 }
 
+bool ShardBoard::IsFreeElsewhereLocked(const Job& job) const {
+  return std::any_of(learners_.begin(), learners_.end(),
+                     [&](const auto& candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                       const Learner& other = candidate.second;
+                       return candidate.first != job.learner && CouldRunLocked(other, job) &&
+                              other.shards.size() < other.info.slots && HasRoomLocked(other, job) &&
+                              !job.failed_at.Has(other.info.name);
+                     });
+}
+
 void ShardBoard::MoveStalledLocked() {
   bool moved = false;
   for (auto& entry : jobs_) {
-    const uint64_t id = entry.first;
     Job* const job = entry.second.get();
     if (!job->learner || job->done) continue;
     if (NowNs() - job->progressed < StallAfterLocked(*job)) continue;
-    Learner& holder = learners_.at(*job->learner);
     // A second opinion that does not come is done without.
-    const bool free = !job->audit.empty() ||
-                      std::any_of(learners_.begin(), learners_.end(),
-                                  [&](const auto& candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                                    const Learner& other = candidate.second;
-                                    return &other != &holder && CouldRunLocked(other, *job) &&
-                                           other.shards.size() < other.info.slots &&
-                                           HasRoomLocked(other, *job) &&
-                                           !job->failed_at.Has(other.info.name);
-                                  });
-    if (!free) continue;
-    v1::RunResponse message;
-    message.mutable_drop_shard()->set_shard_id(id);
-    message.mutable_drop_shard()->set_epoch(job->epoch);
-    holder.send(std::move(message));
-    holder.shards.erase(id);
-    // Without actors it cannot get anywhere, which is not its fault.
-    if (holder.actors > 0) StrikeLocked(&holder, kStalled);
+    if (job->audit.empty() && !IsFreeElsewhereLocked(*job)) continue;
+    Learner& holder = learners_.at(*job->learner);
+    // Without actors, or their host, it cannot get anywhere, which is not its fault.
+    if (holder.actors > 0 && MissingHost(holder, *job).empty()) StrikeLocked(&holder, kStalled);
     ++job->stalls;
     job->failed_at.Add(holder.info.name);
     ++counts_.stalled;
-    ++counts_.reassigned;
     TellLocked(job->shard->experiment(),
                {.name = "shard_stalled",
                 .sentence = "a shard got nowhere and goes to another learner",
                 .learner = holder.info.name});
-    ReturnLocked(job);
+    TakeBackLocked(job);
     moved = true;
   }
   if (moved) AssignLocked();
+}
+
+void ShardBoard::MoveHostlessLocked() {
+  for (auto& entry : jobs_) {
+    Job* const job = entry.second.get();
+    if (!job->learner || job->done) continue;
+    Learner& holder = learners_.at(*job->learner);
+    const std::string host = MissingHost(holder, *job);
+    if (host.empty()) {
+      // It goes on from here.
+      if (std::exchange(job->hostless_since, std::nullopt)) job->progressed = NowNs();
+      continue;
+    }
+    if (!job->hostless_since) job->hostless_since = NowNs();
+    if (NowNs() - *job->hostless_since < options_.host_wait) continue;
+    // It keeps its place, and what it has computed, while nobody else could use either.
+    if (!IsFreeElsewhereLocked(*job) && ReadyLocked(&holder).empty()) continue;
+    TellLocked(job->shard->experiment(),
+               {.name = "shard_hostless",
+                .sentence = "a shard lost its host and makes place for others",
+                .learner = holder.info.name,
+                .detail = host});
+    TakeBackLocked(job);
+    AssignLocked();
+  }
+}
+
+void ShardBoard::TakeBackLocked(Job* job) {
+  const uint64_t id = job->shard->shard_id();
+  Learner& holder = learners_.at(*job->learner);
+  v1::RunResponse message;
+  message.mutable_drop_shard()->set_shard_id(id);
+  message.mutable_drop_shard()->set_epoch(job->epoch);
+  holder.send(std::move(message));
+  holder.shards.erase(id);
+  ++counts_.reassigned;
+  ReturnLocked(job);
 }
 
 void ShardBoard::AssignToLocked(LearnerId id, Learner* learner, uint64_t shard_id) {

@@ -157,6 +157,8 @@ void ShardBoard::ReturnLocked(Job* job) {
   MENTOR_HISTORY("fenced", {{"shard", job->shard->shard_id()}, {"epoch", job->epoch}});
   LetGoLocked(job->shard->experiment());
   job->learner.reset();
+  job->missing_host.clear();
+  job->hostless_since.reset();
   job->env_steps = job->counted_steps = 0;
   job->result = {};
   waiting_[job->shard->experiment()].push_front(job->shard->shard_id());
@@ -453,11 +455,13 @@ void ShardBoard::FinishLocked(Job* job) {
   --job->call->open;
 }
 
-void ShardBoard::OnActors(LearnerId learner, uint32_t actors) {
+void ShardBoard::OnActors(LearnerId learner, uint32_t actors, std::set<std::string> hosts) {
   const MutexLock lock(mutex_);
   const auto found = learners_.find(learner);
+  if (found == learners_.end()) return;
   // One with a shard says so with its progress, and histories tell of it.
-  if (found != learners_.end() && found->second.shards.empty()) found->second.actors = actors;
+  if (found->second.shards.empty()) found->second.actors = actors;
+  if (std::exchange(found->second.hosts, hosts) != hosts) AssignLocked();
 }
 
 void ShardBoard::OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress) {
@@ -502,8 +506,9 @@ BrokerProgress ShardBoard::ProgressLocked(const Call* call) const {
   for (const auto& [id, job] : jobs_) {
     if (job->call != call) continue;
     progress.env_steps += job->env_steps;
-    if (job->learner && !job->done && !job->missing_host.empty())
-      progress.missing_host = job->missing_host;
+    if (job->done) continue;
+    const std::string missing = job->learner ? job->missing_host : HostNowhereLocked(*job);
+    if (!missing.empty()) progress.missing_host = missing;
   }
   for (const auto& [id, learner] : learners_) {
     if (!FitsLocked(learner, call->experiment)) continue;
@@ -529,17 +534,25 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
   const auto memory_of = options_.memory_of ? options_.memory_of : learner::MemoryOf;
   const int64_t parameters = weights.shape().empty() ? 0 : weights.shape(0);
   std::map<int, learner::ShardMemory> memories;
+  std::vector<std::set<std::string>> hosts;
   for (const v1::Shard& shard : shards) {
     if (!memories.contains(shard.lifetimes_size()))
       memories[shard.lifetimes_size()] = memory_of(shard, parameters);
+    hosts.emplace_back();
+    for (const v1::Lifetime& lifetime : shard.lifetimes()) {
+      if (std::string host = HostOf(lifetime.task()); !host.empty())
+        hosts.back().insert(std::move(host));
+    }
   }
   std::vector<uint64_t> ids;
   MutexLock lock(mutex_);
   call.version = next_version_++;
-  for (v1::Shard& shard : shards) {
+  for (size_t i = 0; i < shards.size(); ++i) {
+    v1::Shard& shard = shards[i];
     MENTOR_CHECK(shard.experiment() == call.experiment);
     auto job = std::make_unique<Job>();
     job->memory = memories.at(shard.lifetimes_size());
+    job->hosts = std::move(hosts[i]);
     if (history::On()) job->work = WorkOf(shard, weights);
     shard.set_shard_id(next_shard_);
     shard.set_signal_version(call.version);
@@ -556,6 +569,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
     if (std::chrono::steady_clock::now() < next_report) continue;
     next_report = std::chrono::steady_clock::now() + std::chrono::seconds(1);
     MoveStalledLocked();
+    MoveHostlessLocked();
     AssignLocked();  // To whoever comes out of quarantine, and what has waited to be tried again.
     if (on_progress != nullptr) {
       const BrokerProgress progress = ProgressLocked(&call);
@@ -618,6 +632,7 @@ absl::StatusOr<std::vector<ShardResult>> ShardBoard::Run(std::vector<v1::Shard> 
 void ShardBoard::Wake() {
   const MutexLock lock(mutex_);
   MoveStalledLocked();
+  MoveHostlessLocked();
   AssignLocked();
   changed_.NotifyAll();
 }

@@ -3,9 +3,9 @@
 // assignment (fencing epoch) is refused. One that holds a shard and gets nowhere with it loses it
 // to a free one, a shard that failed is tried elsewhere first, and a learner that does such things
 // again and again is kept away for a while (common/standing.h). Nobody gets a shard that his memory
-// does not hold beside what he has, and one shard of many is computed twice, by two learners
-// (shard_audit.h). Thread-safe; sends happen under its lock, so they must be quick and must not
-// call back.
+// does not hold beside what he has, nor one whose environment's host none of his actors offers, and
+// one shard of many is computed twice, by two learners (shard_audit.h). Thread-safe; sends happen
+// under its lock, so they must be quick and must not call back.
 #pragma once
 
 #include <atomic>
@@ -60,7 +60,7 @@ struct BrokerProgress {
   // The arithmetic that the experiment keeps to; empty: whichever comes first.
   std::string arithmetic = {};
   MemoryShortage memory = {};  // Of a shard that waits and that none of the learners could hold.
-  // A host that a shard waits for, since none of its learner's actors offers it.
+  // A host that a shard waits for: none of its learner's actors offers it, or no learner's.
   std::string missing_host = {};
   // Two learners gave other bits for the same shard.
   bool diverged = false;
@@ -127,6 +127,9 @@ class ShardBoard {
     // twice that the next time.
     std::chrono::nanoseconds stall_min = std::chrono::seconds(60);
     double stall_factor = 8;
+    // A shard whose host has gone from its learner waits there for so long; then it makes place for
+    // others, or moves.
+    std::chrono::nanoseconds host_wait = std::chrono::seconds(10);
     // A shard whose learners vanish is given to learners with nothing else to do after
     // `losses_suspected`, and fails its call after `losses_max`: it may need more memory than they
     // have.
@@ -170,8 +173,9 @@ class ShardBoard {
   absl::Status OnSegment(LearnerId learner, const v1::Segment& segment);
   absl::Status OnDone(LearnerId learner, const v1::ShardDone& done);
   void OnProgressMessage(LearnerId learner, const v1::ShardProgress& progress);
-  // Actors of a learner, also while it has no shard.
-  void OnActors(LearnerId learner, uint32_t actors);
+  // Actors of a learner, also while it has no shard, and the hosts that they offer
+  // (common/hosts.h).
+  void OnActors(LearnerId learner, uint32_t actors, std::set<std::string> hosts = {});
 
   // Sets what an experiment is entitled to, from its next shard on; or says that it has ended.
   void SetShare(const std::string& experiment, const Share& share);
@@ -258,7 +262,10 @@ class ShardBoard {
     std::string work = {};         // What it computes, for histories.
     ShardResult result;
     ShardAudit<ShardResult> audit;
-    std::string missing_host = {};  // That its learner's actors lack, as it says.
+    std::set<std::string> hosts = {};  // That its units need.
+    std::string missing_host = {};     // That its learner's actors lack, as it says.
+    // Since when its learner has lacked one.
+    std::optional<std::chrono::nanoseconds> hostless_since = {};
     bool done = false;
   };
   // What an experiment's shards are computed with.
@@ -277,6 +284,7 @@ class ShardBoard {
     std::set<uint64_t> shards = {};
     uint64_t version = 0;  // Version of the meta-parameters sent last.
     uint32_t actors = 0;
+    std::set<std::string> hosts = {};  // That these offer.
     bool draining = false;
     bool broken = false;  // Its stream ends for what it sent.
     Standing standing;
@@ -300,7 +308,12 @@ class ShardBoard {
   // Beside what it holds.
   bool HasRoomLocked(const Learner& learner, const Job& job) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Whether this learner could ever get this shard: its arithmetic, its memory, its standing.
+  // A host that the job needs and the learner's actors lack; empty: none.
+  static std::string MissingHost(const Learner& learner, const Job& job);
+  // The same where no learner has all; empty: one has, or there is none at all.
+  std::string HostNowhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether this learner could ever get this shard: its arithmetic, its memory, its hosts, its
+  // standing.
   bool CouldRunLocked(const Learner& learner, const Job& job) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What learners that `fits` lack for a shard.
@@ -338,8 +351,14 @@ class ShardBoard {
   void AdvancedLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::chrono::nanoseconds StallAfterLocked(const Job& job) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether a learner other than the job's could begin with it now.
+  bool IsFreeElsewhereLocked(const Job& job) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes stalled shards away where a free learner could have them.
   void MoveStalledLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // And those that wait for a host, where that helps them or others.
+  void MoveHostlessLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // From its learner into its experiment's line.
+  void TakeBackLocked(Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FailLocked(Job* job, const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // For one experiment, or for all at work ("").
   void TellLocked(const std::string& experiment, const ShardEvent& event)

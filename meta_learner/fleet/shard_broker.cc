@@ -1,9 +1,9 @@
 #include "meta_learner/fleet/shard_broker.h"
 
-#include <algorithm>
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -323,9 +323,14 @@ class ShardBroker::Service final : public v1::ShardService::CallbackService {
 
   void AcceptFleet(ShardBoard::LearnerId learner, const v1::FleetReport& fleet) {
     ActorReports reports = CheckedActors(fleet, absl::Now());
-    board_->OnActors(learner, static_cast<uint32_t>(std::count_if(
-                                  reports.actors.begin(), reports.actors.end(),
-                                  [](const v1::Peer& actor) { return !actor.draining(); })));
+    uint32_t actors = 0;
+    std::set<std::string> hosts;
+    for (const v1::Peer& actor : reports.actors) {
+      if (actor.draining()) continue;
+      ++actors;
+      hosts.insert(actor.hosts().begin(), actor.hosts().end());
+    }
+    board_->OnActors(learner, actors, std::move(hosts));
     const MutexLock lock(mutex_);
     const auto connected = connected_.find(learner);
     if (connected == connected_.end()) return;

@@ -55,13 +55,13 @@ class HostsTest(ClusterTest):
         return path
 
     def with_facts(self, spec, *hosts):
-        """The spec as a service takes it."""
+        """The spec as a service takes it, in a file beside it."""
         flags = [word for host in hosts for word in ("--host", host)]
         done = subprocess.run(
             [BIN / "mentor", "run", spec, "--check", *flags], capture_output=True, text=True
         )
         self.assertEqual(done.returncode, 0, done.stderr)
-        return HostsTest.spec(self, done.stdout, "whole.txtpb")
+        return HostsTest.spec(self, done.stdout, f"whole_{pathlib.Path(spec).name}")
 
     def cluster(self, *hosts):
         state = self.folder / "state"
@@ -95,6 +95,33 @@ class HostsTest(ClusterTest):
         self.wait_until(lambda: sentence in self.mentorctl(meta_address, "get", "hosted"), sentence)
         self.start_actor(learner_address, 1, "--host", BLOCK)
         self.wait_for_state(meta_address, "hosted", "STATE_SUCCEEDED")
+
+    def test_what_waits_for_a_host_holds_up_nobody(self):
+        """Two learners, one of whose actors offers a host; nobody offers the other one."""
+        program = HOSTS / "example_host"
+        specs, alone = {}, {"plain": self.run_hash(self.folder / "plain")}
+        for name in ("one", "two"):
+            host = f"{name}={program}"
+            path = self.spec(of_host(name), f"{name}.txtpb")
+            specs[name] = self.with_facts(path, host)
+            alone[name] = self.run_hash(self.folder / name, "--host", host, spec=path)
+        state = self.folder / "state"
+        _, server = self.start_meta_learner(state, 0, "--max_running", 3)
+        learners = [self.start_learner(server, 0, "--slots", 1)[1] for _ in range(2)]
+        self.start_actor(learners[0], 1, "--host", f"one={program}")
+        self.start_actor(learners[1], 1)
+        self.create_experiment(server, "two", spec=specs["two"])
+        sentence = "waiting for actors that offer host 'two'"
+        self.wait_until(lambda: sentence in self.mentorctl(server, "get", "two"), sentence)
+        self.create_experiment(server, "one", spec=specs["one"])
+        self.create_experiment(server, "plain")
+        for id in ("plain", "one", "two"):
+            if id == "two":
+                self.start_actor(learners[1], 1, "--host", f"two={program}")
+            self.wait_for_state(server, id, "STATE_SUCCEEDED")
+            uid = self.get(server, id)["uid"]
+            with self.subTest(id):
+                self.assertEqual(self.hash(state / "experiments" / uid), alone[id])
 
     def test_a_service_does_not_ask_hosts(self):
         _, meta_address, _ = self.cluster()

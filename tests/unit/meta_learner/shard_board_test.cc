@@ -793,5 +793,100 @@ TEST_CASE("shard board: a learner that comes back is as trusted as it was when i
   CHECK(board.Learners().at(again.id).quarantined);
 }
 
+// A shard whose agents live in the environment of a host.
+v1::Shard HostedShard(const std::string& host) {
+  v1::Shard shard = testing::OutcomesShard("experiments/hosted");
+  v1::EnvironmentTask& task = *shard.mutable_lifetimes(0)->mutable_task();
+  task.set_environment("host");
+  v1::Option& option = *task.add_options();
+  option.set_name("host");
+  option.set_value(host);
+  return shard;
+}
+
+TEST_CASE("shard board: a shard goes where its host is offered, and takes nobody's place elsewhere",
+          "[unit]") {
+  ShardBoard board({});
+  FakeLearner plain(&board, 1, "cpu bits", "plain");
+  board.OnActors(plain.id, 1, {"dm"});
+  std::promise<std::string> said;
+  bool is_said = false;
+  Running hosted(&board, 2, HostedShard("gym"), [&](const BrokerProgress& progress) {
+    if (!std::exchange(is_said, true)) said.set_value(WaitingFor(progress));
+  });
+  auto reason = said.get_future();
+  REQUIRE(reason.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+  CHECK(reason.get() == ": waiting for actors that offer host 'gym' (mentor-actor --host gym=...)");
+  CHECK(board.Learners().at(plain.id).refusal ==
+        "experiments/hosted: none of its actors offers host 'gym'");
+  Running other(&board, 1, "experiments/b");
+  CHECK(plain.Answer(plain.WaitForShard(0), 1).ok());
+  CHECK(other.Join().ok());
+  FakeLearner gymnast(&board, 2, "cpu bits", "gymnast");
+  CHECK(gymnast.num_shards() == 0);
+  board.OnActors(gymnast.id, 1, {"dm", "gym"});
+  CHECK(gymnast.Answer(gymnast.WaitForShard(0), 1).ok());
+  CHECK(gymnast.Answer(gymnast.WaitForShard(1), 2).ok());
+  CHECK(hosted.Join().ok());
+  CHECK(plain.num_shards() == 1);
+}
+
+TEST_CASE("shard board: a shard whose host has gone makes place for others, and comes back",
+          "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  FakeLearner learner(&board, 1);
+  board.OnActors(learner.id, 1, {"gym"});
+  Running hosted(&board, 1, HostedShard("gym"));
+  const v1::Shard before = learner.WaitForShard(0);
+  board.OnActors(learner.id, 1, {});
+  board.Wake();
+  clock.Advance(std::chrono::seconds(11));
+  board.Wake();
+  CHECK_FALSE(learner.WasDropped(before));  // It is in nobody's way.
+  Running other(&board, 1, "experiments/b");
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (board.Shards("experiments/b").empty() && std::chrono::steady_clock::now() < end)
+    std::this_thread::yield();
+  board.Wake();
+  CHECK(learner.Answer(learner.WaitForShard(1), 1).ok());
+  CHECK(other.Join().ok());
+  CHECK(learner.WasDropped(before));
+  CHECK(learner.num_shards() == 2);
+  board.OnActors(learner.id, 1, {"gym"});
+  const v1::Shard again = learner.WaitForShard(2);
+  CHECK(again.shard_id() == before.shard_id());
+  CHECK(again.epoch() > before.epoch());
+  CHECK(learner.Answer(again, 2).ok());
+  CHECK(hosted.Join().ok());
+  CHECK(board.Learners().at(learner.id).strikes == 0);
+}
+
+TEST_CASE("shard board: a shard whose host has gone moves to a free learner that has it",
+          "[unit]") {
+  BoardClock clock;
+  ShardBoard board(clock.Options());
+  FakeLearner first(&board, 1, "cpu bits", "first");
+  board.OnActors(first.id, 1, {"gym"});
+  Running run(&board, 1, HostedShard("gym"));
+  const v1::Shard before = first.WaitForShard(0);
+  FakeLearner without(&board, 1, "cpu bits", "without");
+  clock.Advance(std::chrono::minutes(5));
+  board.Wake();
+  CHECK(without.num_shards() == 0);  // Not even one that has stalled.
+  FakeLearner second(&board, 1, "cpu bits", "second");
+  first.Progress(before, 4);
+  board.OnActors(first.id, 1, {});
+  board.OnActors(second.id, 1, {"gym"});
+  board.Wake();
+  CHECK(second.num_shards() == 0);  // It may come back soon.
+  clock.Advance(std::chrono::seconds(11));
+  board.Wake();
+  CHECK(second.Answer(second.WaitForShard(0), 1).ok());
+  CHECK(run.Join().ok());
+  CHECK(first.WasDropped(before));
+  CHECK(board.Learners().at(first.id).strikes == 0);
+}
+
 }  // namespace
 }  // namespace mentor::meta_learner
