@@ -227,7 +227,12 @@ OptionValues OptionValues::Parse(const OptionTable& table,
     const OptionInfo* info = Find(table, option.name());
     if (info == nullptr && IsOtherName(option.name())) info = others;
     if (info == nullptr) {
-      violations->Add(field, UnknownOption(table, field_path, option.name()));
+      violations->Add(
+          field, others == nullptr
+                     ? UnknownOption(table, field_path, option.name())
+                     : absl::StrFormat("is no name of an option; give at most %d letters, digits, "
+                                       "'.', '_' and '-'",
+                                       kOtherNameBytesMax));
       continue;
     }
     if (!seen.insert(option.name()).second) {

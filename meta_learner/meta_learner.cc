@@ -77,7 +77,10 @@ constexpr char kDeviceLost[] = "device_lost";
 }  // namespace
 
 MetaLearner::MetaLearner(const Options& options, Metrics* metrics)
-    : store_(options.store), device_(options.device), broker_(BrokerOptions(options), metrics) {
+    : store_(options.store),
+      shelf_(options.bundles),
+      device_(options.device),
+      broker_(BrokerOptions(options), metrics) {
   if (options.store == nullptr) {
     MENTOR_CHECK(!options.control.has_value());
     return;
@@ -173,6 +176,7 @@ std::vector<grpc::Service*> MetaLearner::services() {
 }
 
 void MetaLearner::StopExperiments() {
+  if (shelf_ != nullptr) shelf_->Stop();
   if (scheduler_ != nullptr) scheduler_->Stop();
   if (experiments_ != nullptr) experiments_->Stop();
   if (bundles_ != nullptr) bundles_->Stop();

@@ -55,7 +55,7 @@ class MetaLearner {
   ShardBroker* broker() { return &broker_; }
 
   // Running experiments end at their last checkpoint and stay RUNNING in the store; users are
-  // refused as draining. Learners stay. Idempotent.
+  // refused as draining, and nobody waits for bundles of a bucket. Learners stay. Idempotent.
   void StopExperiments();
   // That, and the streams of learners end. Idempotent.
   void Stop();
@@ -65,7 +65,8 @@ class MetaLearner {
   // Tells of a device that failed, here or in the process before.
   void WatchDevice(Metrics* metrics);
 
-  ExperimentStore* const store_;  // May be null.
+  ExperimentStore* const store_;  // May be null,
+  BundleShelf* const shelf_;      // and so may this.
   const learner::Device device_;
   learner::DeviceMonitor::Handle device_lost_;
   // In the order in which they need each other.

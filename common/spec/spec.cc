@@ -84,6 +84,11 @@ bool IsPathWithin(std::string_view path, std::string_view whole) {
          (path.size() == whole.size() || path[whole.size()] == '.' || path[whole.size()] == '[');
 }
 
+// What ClearPath takes away: all of a list of which it names a part.
+std::string_view Cleared(std::string_view path) {
+  return path.substr(0, path.find('['));
+}
+
 // Clears the field that a violation names; of a list the whole list.
 void ClearPath(const std::string& path, Message* message) {
   const std::vector<std::string> names = absl::StrSplit(path, '.');
@@ -178,7 +183,7 @@ void CheckSpec(const v1::ExperimentSpec& spec, Violations* violations,
   check_parts(WithDefaults(legal), &of_parts);
   for (const Violation& violation : of_parts.list()) {
     const auto says = [&](const Violation& earlier) {
-      return IsPathWithin(violation.field, earlier.field) ||
+      return IsPathWithin(violation.field, Cleared(earlier.field)) ||
              IsPathWithin(earlier.field, violation.field);
     };
     const bool said = std::any_of(own.list().begin(), own.list().end(), says) ||

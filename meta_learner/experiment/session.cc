@@ -9,6 +9,8 @@
 #include <absl/strings/str_join.h>
 #include <sys/resource.h>
 
+#include "common/bundle.h"
+#include "common/bundle_finder.h"
 #include "common/check.h"
 #include "common/cpu_time.h"
 #include "common/evaluation_method.h"
@@ -17,6 +19,7 @@
 #include "common/history.h"
 #include "common/log.h"
 #include "common/registry.h"
+#include "common/spec/bundles.h"
 #include "common/spec/spec.h"
 #include "learner/agents/segment.h"
 #include "learner/agents/worker_pool.h"
@@ -50,6 +53,21 @@ std::string LifetimesOf(const PlannedRound& round) {
                                           lifetime.parameters));
   }
   return absl::StrJoin(names, ",");
+}
+
+// The bundles of a spec, which stay while its parts are made. A bucket that does not answer, or
+// files that are damaged or gone, are no fault of the experiment: it waits for them.
+absl::StatusOr<std::vector<std::shared_ptr<const HeldBundle>>> HoldBundles(
+    const v1::ExperimentSpec& spec) {
+  std::vector<std::shared_ptr<const HeldBundle>> held;
+  for (const std::string& digest : BundlesOf(spec)) {
+    auto bundle = FindBundle(BundleName(digest));
+    if (absl::IsNotFound(bundle.status()) || absl::IsDataLoss(bundle.status()))
+      return absl::UnavailableError(bundle.status().message());
+    MENTOR_RETURN_IF_ERROR(bundle.status());
+    held.push_back(*std::move(bundle));
+  }
+  return held;
 }
 
 // The greatest memory that this process has held.
@@ -104,6 +122,7 @@ Session::~Session() {
 
 absl::Status Session::Run() {
   MENTOR_RETURN_IF_ERROR(options_.store->PrepareFolder(uid_));
+  MENTOR_ASSIGN_OR_RETURN(const auto bundles, HoldBundles(spec_));
   Violations violations;
   parts_ = MakeParts(spec_, options_.num_threads, &violations, options_.device);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());

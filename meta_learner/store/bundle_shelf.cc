@@ -189,6 +189,15 @@ BundleShelf::Turn::~Turn() {
   shelf_->turn_ends_.NotifyAll();
 }
 
+void BundleShelf::Stop() {
+  stopping_ = true;
+}
+
+absl::Status BundleShelf::OfBucket(const absl::Status& status) const {
+  if (absl::IsCancelled(status)) return absl::UnavailableError("this process is stopping");
+  return AsStorage(status);
+}
+
 bool BundleShelf::IsDurable(const std::string& digest) {
   const MutexLock lock(mutex_);
   return durable_.contains(digest);
@@ -244,8 +253,7 @@ absl::StatusOr<v1::Bundle> BundleShelf::ReadAbout(const std::string& digest) {
   if (options_.objects == nullptr)
     return absl::IsNotFound(about.status()) ? NoBundle(digest) : std::move(about);
   if (about.ok() && IsDurable(digest)) return about;
-  const auto text =
-      options_.objects->Get(AboutKey(digest), kBundleAboutBytesMax, /*cancel=*/nullptr);
+  const auto text = options_.objects->Get(AboutKey(digest), kBundleAboutBytesMax, &stopping_);
   if (absl::IsNotFound(text.status())) {
     if (absl::IsNotFound(about.status())) return NoBundle(digest);
     MENTOR_RETURN_IF_ERROR(about.status());
@@ -253,7 +261,7 @@ absl::StatusOr<v1::Bundle> BundleShelf::ReadAbout(const std::string& digest) {
     return about;
   }
   if (about.ok() && !text.ok()) return about;  // The bucket is away.
-  MENTOR_RETURN_IF_ERROR(AsStorage(text.status()));
+  MENTOR_RETURN_IF_ERROR(OfBucket(text.status()));
   MENTOR_ASSIGN_OR_RETURN(v1::Bundle bundle, ParseAbout(*text, digest, AboutKey(digest)));
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(AboutOf(digest), *text));
   SetDurable(digest);
@@ -271,8 +279,8 @@ absl::Status BundleShelf::MakeDurable(const v1::Bundle& about, const std::string
 absl::StatusOr<std::vector<std::string>> BundleShelf::Digests() {
   MENTOR_ASSIGN_OR_RETURN(std::vector<std::string> digests, AboutsIn(options_.folder));
   if (options_.objects == nullptr) return digests;
-  const auto more = options_.objects->ListFolders(kBundleObjects, /*cancel=*/nullptr);
-  MENTOR_RETURN_IF_ERROR(AsStorage(more.status()));
+  const auto more = options_.objects->ListFolders(kBundleObjects, &stopping_);
+  MENTOR_RETURN_IF_ERROR(OfBucket(more.status()));
   for (const std::string& digest : *more) {
     if (IsBundleDigest(digest)) digests.push_back(digest);
   }
@@ -463,10 +471,10 @@ absl::Status BundleShelf::PutObjects(const BundleManifest& manifest, const std::
   size_t part = 0;
   for (uint64_t offset = 0; offset < manifest.bytes(); offset += kBundlePartBytes) {
     MENTOR_ASSIGN_OR_RETURN(const std::string bytes, source(offset));
-    MENTOR_RETURN_IF_ERROR(AsStorage(
-        options_.objects->Put(PartKey(manifest.digest, part++), bytes, /*cancel=*/nullptr)));
+    MENTOR_RETURN_IF_ERROR(
+        OfBucket(options_.objects->Put(PartKey(manifest.digest, part++), bytes, &stopping_)));
   }
-  return AsStorage(options_.objects->Put(AboutKey(manifest.digest), about, /*cancel=*/nullptr));
+  return OfBucket(options_.objects->Put(AboutKey(manifest.digest), about, &stopping_));
 }
 
 absl::Status BundleShelf::FetchObjects(const BundleManifest& manifest) {
@@ -474,14 +482,14 @@ absl::Status BundleShelf::FetchObjects(const BundleManifest& manifest) {
   size_t number = SIZE_MAX;
   return WriteFiles(manifest, [&](uint64_t offset) -> absl::StatusOr<std::string> {
     if (const size_t wanted = offset / kBundlePartBytes; wanted != number) {
-      auto bytes = options_.objects->Get(PartKey(manifest.digest, wanted), kBundlePartBytes,
-                                         /*cancel=*/nullptr);
+      auto bytes =
+          options_.objects->Get(PartKey(manifest.digest, wanted), kBundlePartBytes, &stopping_);
       if (absl::IsNotFound(bytes.status())) {
         return MakeError(absl::StatusCode::kDataLoss, Reason::kDataLoss,
                          absl::StrFormat("the bucket lacks a part of %s; push it again",
                                          BundleName(manifest.digest)));
       }
-      MENTOR_RETURN_IF_ERROR(AsStorage(bytes.status()));
+      MENTOR_RETURN_IF_ERROR(OfBucket(bytes.status()));
       part = *std::move(bytes);
       number = wanted;
     }
@@ -516,12 +524,11 @@ absl::Status BundleShelf::Delete(const Turn& turn) {
   }
   if (options_.objects != nullptr) {
     // The other way round than they were put.
-    MENTOR_RETURN_IF_ERROR(
-        AsStorage(options_.objects->Delete(AboutKey(digest), /*cancel=*/nullptr)));
-    const auto parts = options_.objects->List(kBundleObjects + digest + "/", /*cancel=*/nullptr);
-    MENTOR_RETURN_IF_ERROR(AsStorage(parts.status()));
+    MENTOR_RETURN_IF_ERROR(OfBucket(options_.objects->Delete(AboutKey(digest), &stopping_)));
+    const auto parts = options_.objects->List(kBundleObjects + digest + "/", &stopping_);
+    MENTOR_RETURN_IF_ERROR(OfBucket(parts.status()));
     for (const ObjectInfo& part : *parts)
-      MENTOR_RETURN_IF_ERROR(AsStorage(options_.objects->Delete(part.key, /*cancel=*/nullptr)));
+      MENTOR_RETURN_IF_ERROR(OfBucket(options_.objects->Delete(part.key, &stopping_)));
   }
   std::error_code error;
   fs::remove(AboutOf(digest), error);

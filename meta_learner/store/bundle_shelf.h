@@ -14,6 +14,7 @@
 //     HEX/about           as HEX.txtpb; written last
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -105,6 +106,9 @@ class BundleShelf {
   // FAILED_PRECONDITION BUNDLE_MISSING names those that are not here, and the remedy.
   absl::Status Check(const Turn& turn);
 
+  // From now on nobody waits for the bucket: what needs it is UNAVAILABLE, also what is under way.
+  void Stop();
+
  private:
   explicit BundleShelf(Options options) : options_(std::move(options)) {}
 
@@ -115,6 +119,8 @@ class BundleShelf {
   absl::StatusOr<v1::Bundle> GetUnlessBusy(const std::string& digest);
   // Null: nobody holds it.
   std::shared_ptr<const HeldBundle> Held(const std::string& digest);
+  // Of a request to the bucket, as callers get it.
+  absl::Status OfBucket(const absl::Status& status) const;
   bool IsDurable(const std::string& digest);
   void SetDurable(const std::string& digest);
   void ForgetHeld(const std::string& digest);
@@ -136,6 +142,7 @@ class BundleShelf {
   absl::StatusOr<std::shared_ptr<const HeldBundle>> FindInTurn(const std::string& digest);
 
   const Options options_;
+  std::atomic<bool> stopping_ = false;
   // Held from a look at what an owner has to the beginning of a push.
   Mutex quota_;
   Mutex mutex_ ABSL_ACQUIRED_AFTER(quota_);

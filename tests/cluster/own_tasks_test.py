@@ -113,6 +113,24 @@ class TrainingTest(ClusterTest):
         size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
         self.assertEqual(learner.metric("mentor_bundle_fetched_bytes_total"), size)
 
+    def test_an_experiment_waits_for_a_damaged_bundle(self):
+        bundle = BUNDLES / "inverted_pendulum"
+        state = self.folder / "state"
+        server, address = self.start_meta_learner(state)
+        said = self.mentorctl(address, "bundles", "push", bundle)
+        name = re.search("sha256:[0-9a-f]{64}", said).group()
+        self.create_experiment(address, "own", *RUN, *sets(f"benchmark.bundle={name}"))
+        server.kill()
+        model = state / "bundles" / name.removeprefix("sha256:") / "inverted_pendulum.xml"
+        model.write_text("<mujoco/>")
+        self.start_meta_learner(state, address)
+        sentence = "push it again"
+        self.wait_until(lambda: sentence in self.mentorctl(address, "get", "own"), sentence)
+        self.assertEqual(self.get(address, "own")["state"], "STATE_RUNNING")
+        self.mentorctl(address, "bundles", "push", bundle)
+        self.start_workers(address, 1)
+        self.wait_for_state(address, "own", "STATE_SUCCEEDED")
+
 
 if __name__ == "__main__":
     unittest.main()

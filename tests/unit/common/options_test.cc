@@ -133,7 +133,9 @@ TEST_CASE("options: a table may leave names to a program that knows them", "[uni
         std::map<std::string, std::string>{{"id", "FetchReach-v4"}, {"max_x.y-z", ""}});
   // Names and values stay plain.
   CHECK(Wrong(table, {{"*", "1"}}).size() == 1);
-  CHECK(Wrong(table, {{"a b", "1"}}).size() == 1);
+  CHECK(Wrong(table, {{"a b", "1"}}) ==
+        std::vector<std::string>{"task.options.a b: is no name of an option; give at most 64 "
+                                 "letters, digits, '.', '_' and '-'"});
   CHECK(Wrong(table, {{"a", "1"}, {"a", "2"}}).size() == 1);
   CHECK(Wrong(table, {{"a", std::string(1001, 'x')}}).size() == 1);
   CHECK(Wrong(table, {{"a", "x\x1b[0m"}}).size() == 1);

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <future>
 #include <latch>
+#include <thread>
 
 #include "common/failpoint.h"
 #include "common/hash.h"
@@ -289,6 +290,31 @@ TEST_CASE("bundle shelf: one that waits for its bucket holds up no other", "[uni
   objects.go_on.count_down();
   CHECK(push.get().ok());
   CHECK(look.get().ok());
+}
+
+TEST_CASE("bundle shelf: who waits for a bucket is let go when the shelf stops", "[unit]") {
+  // Answers nobody.
+  class DeadObjects : public MemoryObjects {
+   public:
+    absl::Status Put(const std::string& /*key*/, std::string_view /*bytes*/,
+                     const Cancel* cancel) override {
+      waiting.count_down();
+      const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      while (!*cancel && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+      return *cancel ? absl::CancelledError("interrupted") : absl::OkStatus();
+    }
+    std::latch waiting{1};
+  };
+  const TempFolder folder;
+  DeadObjects objects;
+  const auto shelf = OpenShelf(folder.path(), 0, &objects);
+  const auto origin = MakeOrigin(folder.path() / "origin");
+  auto push = std::async(std::launch::async, [&] { return shelf->AddFolder(origin, "ann"); });
+  objects.waiting.wait();
+  shelf->Stop();
+  const absl::Status ended = push.get().status();
+  CHECK(absl::IsUnavailable(ended));
+  CHECK(Contains(ended, "stopping"));
 }
 
 TEST_CASE("bundle shelf: pushes and removals of the same bundles at once", "[unit]") {
