@@ -1,6 +1,7 @@
 """mentor-sweep: a study finds the same whatever ended the program before, every trial is an
 experiment once, and a wrong study is refused whole."""
 
+import importlib
 import os
 import pathlib
 import signal
@@ -287,6 +288,65 @@ sys.exit(command.run("program", action))
         said = self.sweep("--server", address, code=3)
         self.assertIn("no metric 'shaped_retrun'; did you mean 'shaped_return'?", said)
         self.assertNotIn("deleted", said)
+        (begun,) = self.trials()
+        # Corrected under the same name: with the settings and the experiments that there are.
+        self.write(("trials: 5", "trials: 1"))
+        self.start_workers(address, 2)
+        said = self.sweep("--server", address)
+        self.assertIn("trial 0 goes on", said)
+        (ended,) = self.trials()
+        self.assertEqual((ended.state.name, ended.params), ("COMPLETE", begun.params))
+        self.assertEqual(sorted(self.experiments(address)), ["rates-t0000-s1", "rates-t0000-s2"])
+        self.write(("metric: shaped_return", "metric: success_return"), ("trials: 5", "trials: 2"))
+        said = self.sweep("--server", address, code=5)
+        self.assertIn("began with other values of objective; give it another name", said)
+
+    def test_what_is_sought_may_be_corrected_while_nothing_was_found(self):
+        from mentor_client.sweep.study import Study
+        from mentor_client.sweep.study_file import read_study
+
+        storage = f"storage: sqlite:///{self.folder}/NAME.db\ntrials: 5"
+        metric = "objective: {metric: shaped_return, at: {mean: 2}}"
+        pruner = "pruner: {name: hyperband, min_updates: 1}"
+
+        def begin(name, objective=metric, **other):
+            self.write(
+                ("name: rates", f"name: {name}"),
+                ("trials: 5", storage.replace("NAME", name)),
+                (metric, objective),
+                (pruner, other.get("pruner", pruner)),
+                ("seeds: [1, 2]", other.get("seeds", "seeds: [1, 2]")),
+            )
+            return Study(read_study(self.study), None, print).study
+
+        def refused(name, what, *arguments, **other):
+            with self.assertRaisesRegex(
+                mentor_client.MentorError, f"other values of {what}; .*while no trial has a value"
+            ):
+                begin(name, *arguments, **other)
+
+        states = importlib.import_module("optuna").trial.TrialState
+        last = "objective: {metric: shaped_return}"
+        evaluation = {
+            "objective": "objective: {evaluation: last}",
+            "pruner": "pruner: {name: hyperband, metric: shaped_return}",
+        }
+        study = begin("a")
+        study.tell(study.ask(), state=states.FAIL)
+        trial = study.ask()
+        uid = study.user_attrs["mentor.uid"]
+        self.assertEqual(begin("a", last).user_attrs["mentor.uid"], uid)
+        refused("a", "objective", "objective: {metric: shaped_return, direction: minimise}")
+        refused("a", "objective, seeds", seeds="seeds: [1]")
+        trial.report(1.0, 1)
+        begin("a", last)
+        refused("a", "objective")
+        # What the pruner has seen is no value of an evaluation.
+        begin("a", **evaluation)
+        study.tell(trial, 1.0)
+        begin("a", **evaluation)
+        refused("a", "objective", last)
+        self.assertEqual(begin("a", **evaluation).user_attrs["mentor.uid"], uid)
 
     def test_a_storage_that_is_damaged(self):
         (self.folder / "rates.db").write_bytes(b"no database" * 1000)

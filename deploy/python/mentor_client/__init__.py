@@ -10,15 +10,28 @@ messages of the wire are in `mentor_client.v1`: `experiment_pb2`, `experiment_se
 `spec_pb2`.
 """
 
-from .bundles import Bundle
-from .client import Client, WatchEvent
-from .errors import ExperimentEnded, MentorError, MentorTimeout, Violation
-from .evaluation import EvaluationResult
-from .experiment import Experiment
-from .metrics import Metrics, MetricPoints, Series
-from .specs import apply_overrides, load_spec
-from .v1.experiment_pb2 import Checkpoint, Progress
-from .v1.spec_pb2 import ExperimentSpec
+import os
+import sys
+
+try:
+    from .bundles import Bundle
+    from .client import Client, WatchEvent
+    from .errors import ExperimentEnded, MentorError, MentorTimeout, Violation
+    from .evaluation import EvaluationResult
+    from .experiment import Experiment
+    from .metrics import Metrics, MetricPoints, Series
+    from .specs import apply_overrides, load_spec
+    from .v1.experiment_pb2 import Checkpoint, Progress
+    from .v1.spec_pb2 import ExperimentSpec
+except ModuleNotFoundError as error:
+    said = (
+        f"mentor_client needs the Python module {error.name}, which {sys.executable} lacks: pip "
+        "install ./deploy/python in a clone of the repository, or pip install grpcio protobuf"
+    )
+    if os.path.basename(sys.argv[0]) in ("-m", "mentor-sync", "mentor-sweep"):
+        print(f"error: LIBRARY_MISSING: {said}", file=sys.stderr)  # As command.run has it.
+        sys.exit(5)
+    raise ModuleNotFoundError(said, name=error.name) from None
 
 __version__ = "0.2.0"
 __all__ = [

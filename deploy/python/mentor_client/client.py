@@ -23,11 +23,13 @@ from typing import (
     Optional,
     Set,
     Type,
+    TypeVar,
     Union,
     overload,
 )
 
 import grpc
+from google.protobuf.message import Message
 
 from . import bundles as _bundles, download as _download
 from .bundles import Bundle
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 Name = Union[str, Experiment]
 Span = Union[float, datetime.timedelta]
 _UNSET: Any = object()
+_Message = TypeVar("_Message", bound=Message)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -736,7 +739,9 @@ _ARGUMENTS = {
 }
 
 
-def _message(kind: Any, arguments: Mapping[str, str] = _ARGUMENTS, /, **fields: Any) -> Any:
+def _message(
+    kind: Type[_Message], arguments: Mapping[str, str] = _ARGUMENTS, /, **fields: Any
+) -> _Message:
     """A message of this kind. A value that its field cannot hold is a wrong argument."""
     message = kind()
     for field, value in fields.items():

@@ -2,7 +2,16 @@
 mentor_env` serve any environment of Gymnasium. docs/own_environments.md says how actors start
 it."""
 
-from mentor_env.environment import Environment, Facts, Refused, Step
-from mentor_env.serving import serve
+import sys
+
+try:
+    from mentor_env.environment import Environment, Facts, Refused, Step
+    from mentor_env.serving import serve
+except ModuleNotFoundError as error:
+    from mentor_env.missing import explained
+
+    if sys.argv[:1] == ["-m"]:  # A program, whose user gets a sentence.
+        sys.exit(explained(error))
+    raise ModuleNotFoundError(explained(error), name=error.name) from None
 
 __all__ = ["Environment", "Facts", "Refused", "Step", "serve"]

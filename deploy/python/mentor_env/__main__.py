@@ -1,13 +1,30 @@
 """A host of Mentor: environments of Gymnasium, by the options of mentor_env/gymnasium_adapter.py,
-or what the class or function NAME of MODULE makes of the options."""
+or what the class or function NAME of MODULE makes of the options. Exit status: 0 when its actor is
+done, 1 where a library is missing or no actor has started it, 2 for arguments."""
 
 import argparse
 import fnmatch
 import importlib
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 
 from mentor_env.environment import Environment, Refused
+from mentor_env.missing import explained
 from mentor_env.serving import serve
+
+
+def _module(parser: argparse.ArgumentParser, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):  # It is there, and imports what is not.
+            raise
+        parser.error(
+            f"there is no module '{name}' here, in PYTHONPATH or in the packages of "
+            f"{sys.executable}; an actor's host gets a folder by 'env PYTHONPATH=FOLDER python3 -m "
+            "mentor_env ...'"
+        )
 
 
 def main() -> None:
@@ -23,15 +40,21 @@ def main() -> None:
     )  # fmt: skip
     arguments = parser.parse_args()
     for module in arguments.modules:
-        importlib.import_module(module)
+        _module(parser, module)
     if arguments.class_ is not None:
         module, _, name = arguments.class_.partition(":")
         if not name:
             parser.error(f"'{arguments.class_}': give MODULE:NAME")
-        serve(getattr(importlib.import_module(module), name))
+        make_own = getattr(_module(parser, module), name, None)
+        if not callable(make_own):
+            parser.error(f"'{arguments.class_}': {module} has no class or function {name}")
+        serve(make_own)
         return
 
-    from mentor_env.gymnasium_adapter import GymnasiumEnvironment
+    try:
+        from mentor_env.gymnasium_adapter import GymnasiumEnvironment
+    except ModuleNotFoundError as error:
+        sys.exit(explained(error))
 
     def make(options: Mapping[str, str]) -> Environment:
         name = options.get("id", "")

@@ -9,12 +9,21 @@
 LearnedVecReward and TaughtPPO. Every failure is a SignalError.
 """
 
-from .environments import LearnedReward, success_in_info
-from .errors import SignalError
-from .lifetimes import Segment, State, SuccessSignal
-from .networks.base import networks
-from .networks.loss_conv import LossInputs
-from .signal import RewardMix, Signal, compare, load
+import sys
+
+from .errors import SignalError, explained
+
+try:
+    from .environments import LearnedReward, success_in_info
+    from .lifetimes import Segment, State, SuccessSignal
+    from .networks.base import networks
+    from .networks.loss_conv import LossInputs
+    from .signal import RewardMix, Signal, compare, load
+except ModuleNotFoundError as error:
+    said = explained(error, "signal", "torch safetensors numpy gymnasium")
+    if sys.argv[:1] == ["-m"]:  # A program, whose user gets a sentence.
+        sys.exit(said)
+    raise ModuleNotFoundError(said, name=error.name) from None
 
 __all__ = [
     "LearnedReward",

@@ -1,4 +1,5 @@
-"""python -m mentor_signal DIR: says what a signal is, and compares its numbers with Mentor's."""
+"""python -m mentor_signal DIR: says what a signal is, and compares its numbers with Mentor's.
+Exit status: 0 when they agree, 1 when they do not or the signal cannot be used, 2 for arguments."""
 
 from __future__ import annotations
 

@@ -8,7 +8,14 @@ from typing import Any, Dict, List, Optional, Union
 
 import numpy as np
 import torch
-from stable_baselines3 import PPO
+
+from .errors import SignalError, explained
+
+try:
+    from stable_baselines3 import PPO
+except ModuleNotFoundError as error:
+    said = explained(error, "signal,sb3", "stable-baselines3")
+    raise ModuleNotFoundError(said, name=error.name) from None
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
@@ -26,7 +33,6 @@ from .environments import (
     reads_success,
     success_in_info,
 )
-from .errors import SignalError
 from .lifetimes import Array, Segment, State, SuccessSignal
 from .signal import RewardMix, Signal
 

@@ -82,24 +82,38 @@ class Study:
     # Before it begins.
 
     def _identity(self) -> str:
-        """Made once. A study that goes on must be the one that began."""
+        """Made once. A study that goes on must be the one that began; only what is sought may be
+        corrected, as long as nothing was found."""
         attributes = self.study.user_attrs
         plan = self._file.plan()
         if "mentor.plan" not in attributes:
             self.study.set_user_attr("mentor.plan", json.dumps(plan))
         before = json.loads(self.study.user_attrs["mentor.plan"])
         changed = [name for name in plan if plan[name] != before.get(name)]
-        if changed:
+        if changed == ["objective"] and self._may_seek_another():
+            self.study.set_user_attr("mentor.plan", json.dumps(plan))
+        elif changed:
             raise MentorError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"study {self._file.name} began with other values of {', '.join(changed)}; give it "
                 "another name, or take the change back (trials, parallel, pruner, class and labels "
-                "may change)",
+                "may change; the objective, but for its direction, while no trial has a value)",
             )
         if "mentor.uid" not in attributes:
             self.study.set_user_attr("mentor.uid", uuid.uuid4().hex[:12])
         uid: str = self.study.user_attrs["mentor.uid"]
         return uid
+
+    def _may_seek_another(self) -> bool:
+        """Optuna keeps the direction, and every value that it was told."""
+        wanted, ended = self._file.objective, self._optuna.trial.TrialState
+        maximises = self.study.direction == self._optuna.study.StudyDirection.MAXIMIZE
+        return bool(maximises == wanted.maximise) and not any(
+            one.state in (ended.COMPLETE, ended.PRUNED)
+            # Of the pruner's metric, which is the objective's.
+            or (one.intermediate_values and not wanted.evaluation)
+            for one in self._trials()
+        )
 
     # At work.
 

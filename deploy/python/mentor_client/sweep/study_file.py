@@ -16,7 +16,7 @@ import grpc
 from ..command import needs
 from ..errors import MentorError, Violation
 from ..specs import apply_overrides, load_experiment
-from ..v1.experiment_pb2 import Experiment as ExperimentProto, Priority
+from ..v1.experiment_pb2 import Experiment as ExperimentProto
 
 INSTALL = "'./deploy/python[sweep]' in a clone of the repository, or optuna PyYAML matplotlib"
 _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
@@ -391,7 +391,7 @@ def _base(top: _Fields, folder: pathlib.Path) -> Optional[ExperimentProto]:
             top.wrong(f"set.{path}", _without(error.message, str(path)))
     around.name = ""
     around.labels.update(labels)
-    around.priority = Priority.Value("PRIORITY_" + priority.upper())
+    around.MergeFrom(ExperimentProto(priority=f"PRIORITY_{priority.upper()}"))
     if retention_ttl:
         around.retention.ttl.seconds = retention_ttl * 86_400
     if keep_last:

@@ -9,6 +9,7 @@ import pathlib
 from typing import Dict, List, Optional, Protocol, Sequence
 
 from google.protobuf import text_format
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from ..evaluation import summarise
@@ -149,7 +150,7 @@ def _add_settings(message: Message, path: str, found: Dict[str, str]) -> None:
                 )
 
 
-def _text(field: object, value: object) -> str:
+def _text(field: FieldDescriptor, value: object) -> str:
     if isinstance(value, str):
         return value
     out = io.StringIO()
