@@ -23,6 +23,9 @@ namespace {
 // Steps that follow a saved point, so that a whole catalogue takes minutes.
 constexpr size_t kStepsAfterRestore = 100;
 constexpr int kManySteps = 1000;
+// Of long episodes so many steps are compared, or as many as have so many numbers.
+constexpr int64_t kStepsComparedMax = 10'000, kStepsComparedAtLeast = 100;
+constexpr int64_t kNumbersCompared = 5'000'000;
 constexpr double kSpeedSeconds = 1;
 
 // Collects what is wrong.
@@ -141,9 +144,13 @@ Subject SubjectOf(const EnvironmentEntry& entry,
 
 std::vector<std::vector<float>> CheckActions(const EnvironmentInfo& info, uint32_t number) {
   const RandomStream random{.seed = 6, .lifetime = number};
-  std::vector<std::vector<float>> actions(info.episode_steps, std::vector<float>(info.action_size));
+  const int64_t row = std::max(1, info.observation_size + info.action_size);
+  const int steps = static_cast<int>(std::min<int64_t>(
+      info.episode_steps,
+      std::clamp(kNumbersCompared / row, kStepsComparedAtLeast, kStepsComparedMax)));
+  std::vector<std::vector<float>> actions(steps, std::vector<float>(info.action_size));
   std::vector<double> noise(info.action_size), tour(info.action_size);
-  for (int t = 0; t < info.episode_steps; ++t) {
+  for (int t = 0; t < steps; ++t) {
     random.Normals(t, noise);
     if (t % 20 == 0) random.Normals(t, tour, /*first_draw=*/100);
     for (int i = 0; i < info.action_size; ++i)
@@ -196,11 +203,11 @@ Complaints CheckShapes(const Subject& subject) {
   judge.Expect(AllFinite(observation),
                "the reset's observation has numbers that are not finite in 32 bits");
   bool finite = true;
-  int steps = 0;
-  for (const std::vector<float>& action : CheckActions(info, 0)) {
+  const auto actions = CheckActions(info, 0);
+  for (int steps = 1; steps <= info.episode_steps; ++steps) {
     std::fill(observation.begin(), observation.end(), std::nan(""));
-    const absl::StatusOr<StepOutcome> outcome = environment->Step(action, observation);
-    ++steps;
+    const absl::StatusOr<StepOutcome> outcome =
+        environment->Step(actions[static_cast<size_t>(steps - 1) % actions.size()], observation);
     if (!judge.Expect(outcome.status(), absl::StrCat("step ", steps))) return judge.Take();
     finite = finite && AllFinite({&outcome->reward, 1}) && AllFinite(observation);
     const bool done = outcome->terminated || outcome->truncated;

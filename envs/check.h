@@ -36,7 +36,8 @@ struct Trace {
   bool operator==(const Trace&) const = default;
 };
 
-// Actions beyond the usual limits, from a slow tour with noise: [episode_steps][A].
+// Actions beyond the usual limits, from a slow tour with noise: [steps][A]. Of a whole episode; of
+// a long one the first 10,000 steps, or fewer where observations are wide, but at least 100.
 std::vector<std::vector<float>> CheckActions(const EnvironmentInfo& info, uint32_t number);
 RandomStream CheckStream(uint32_t lifetime);
 // One episode of task number `task`, reset stream and actions number `lifetime`.

@@ -31,6 +31,8 @@ constexpr uint64_t kBundleAboutBytesMax = 4 << 20;
 constexpr size_t kBundlePartBytes = 64 << 20;
 constexpr size_t kUnfinishedShown = 3;
 constexpr auto kUploadKept = std::chrono::hours(24);
+// For so long nobody waits for a bucket that did not answer, if what is here will do.
+constexpr auto kBucketAwayFor = std::chrono::minutes(1);
 constexpr char kUploads[] = "uploads";
 constexpr std::string_view kAbout = ".txtpb";
 constexpr std::string_view kPart = ".part";
@@ -202,6 +204,14 @@ bool BundleShelf::IsDurable(const std::string& digest) {
   const MutexLock lock(mutex_);
   return durable_.contains(digest);
 }
+bool BundleShelf::IsBucketAway() {
+  const MutexLock lock(mutex_);
+  return std::chrono::steady_clock::now() < bucket_away_until_;
+}
+void BundleShelf::SetBucketAway() {
+  const MutexLock lock(mutex_);
+  bucket_away_until_ = std::chrono::steady_clock::now() + kBucketAwayFor;
+}
 void BundleShelf::SetDurable(const std::string& digest) {
   const MutexLock lock(mutex_);
   durable_.insert(digest);
@@ -252,7 +262,7 @@ absl::StatusOr<v1::Bundle> BundleShelf::ReadAbout(const std::string& digest) {
   auto about = ReadAboutFile(AboutOf(digest), digest);
   if (options_.objects == nullptr)
     return absl::IsNotFound(about.status()) ? NoBundle(digest) : std::move(about);
-  if (about.ok() && IsDurable(digest)) return about;
+  if (about.ok() && (IsDurable(digest) || IsBucketAway())) return about;
   const auto text = options_.objects->Get(AboutKey(digest), kBundleAboutBytesMax, &stopping_);
   if (absl::IsNotFound(text.status())) {
     if (absl::IsNotFound(about.status())) return NoBundle(digest);
@@ -260,7 +270,10 @@ absl::StatusOr<v1::Bundle> BundleShelf::ReadAbout(const std::string& digest) {
     MENTOR_RETURN_IF_ERROR(MakeDurable(*about, digest));
     return about;
   }
-  if (about.ok() && !text.ok()) return about;  // The bucket is away.
+  if (about.ok() && !text.ok()) {
+    SetBucketAway();
+    return about;
+  }
   MENTOR_RETURN_IF_ERROR(OfBucket(text.status()));
   MENTOR_ASSIGN_OR_RETURN(v1::Bundle bundle, ParseAbout(*text, digest, AboutKey(digest)));
   MENTOR_RETURN_IF_ERROR(WriteFileAtomically(AboutOf(digest), *text));

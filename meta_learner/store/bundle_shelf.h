@@ -15,6 +15,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -122,6 +123,9 @@ class BundleShelf {
   // Of a request to the bucket, as callers get it.
   absl::Status OfBucket(const absl::Status& status) const;
   bool IsDurable(const std::string& digest);
+  // Whether the bucket was away a moment ago.
+  bool IsBucketAway();
+  void SetBucketAway();
   void SetDurable(const std::string& digest);
   void ForgetHeld(const std::string& digest);
   // Old pushes.
@@ -151,6 +155,7 @@ class BundleShelf {
   std::set<std::string> busy_ ABSL_GUARDED_BY(mutex_);
   // Known to be in the bucket.
   std::set<std::string> durable_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point bucket_away_until_ ABSL_GUARDED_BY(mutex_);
   // Verified before, and in use.
   std::map<std::string, std::weak_ptr<const HeldBundle>> held_ ABSL_GUARDED_BY(mutex_);
 };

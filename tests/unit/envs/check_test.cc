@@ -155,6 +155,21 @@ TEST_CASE("check: each broken promise is found, and no other one", "[unit]") {
   CHECK(CheckManySteps(Of(Flaw::kInfinite), 100).size() == 1);
 }
 
+TEST_CASE("check: of long and wide episodes the first steps are compared", "[unit]") {
+  const auto steps = [](int observation_size, int episode_steps) {
+    EnvironmentInfo info{
+        .name = "long", .summary = "", .observation_size = observation_size, .action_size = 1};
+    info.episode_steps = episode_steps;
+    return CheckActions(info, 0).size();
+  };
+  CHECK(steps(3, 1) == 1);
+  CHECK(steps(348, 1000) == 1000);
+  CHECK(steps(3, 1'000'000) == 10'000);
+  CHECK(steps(4999, 1'000'000) == 1000);
+  CHECK(steps(65536, 1'000'000) == 100);
+  CHECK(steps(65536, 40) == 40);
+}
+
 TEST_CASE("check: what is not promised is not asked for", "[unit]") {
   const Subject subject = Of(Flaw::kCannotSave);
   const CheckReport report = CheckEnvironment(

@@ -292,6 +292,30 @@ TEST_CASE("bundle shelf: one that waits for its bucket holds up no other", "[uni
   CHECK(look.get().ok());
 }
 
+TEST_CASE("bundle shelf: a bucket that is away is waited for once, not by all who ask", "[unit]") {
+  class CountingObjects : public MemoryObjects {
+   public:
+    absl::StatusOr<std::string> Get(const std::string& key, uint64_t bytes_max,
+                                    const Cancel* cancel) override {
+      ++gets;
+      return MemoryObjects::Get(key, bytes_max, cancel);
+    }
+    int gets = 0;
+  };
+  const TempFolder folder;
+  CountingObjects objects;
+  const auto manifest =
+      OpenShelf(folder.path(), 0, &objects)->AddFolder(MakeOrigin(folder.path() / "origin"), "ann");
+  REQUIRE(manifest.ok());
+  const auto shelf = OpenShelf(folder.path(), 0, &objects);
+  objects.away = true;
+  objects.gets = 0;
+  CHECK(shelf->Get(manifest->digest).ok());
+  CHECK(shelf->Find(manifest->digest).ok());
+  CHECK(shelf->Check(Turn(shelf.get(), {manifest->digest})).ok());
+  CHECK(objects.gets == 1);
+}
+
 TEST_CASE("bundle shelf: who waits for a bucket is let go when the shelf stops", "[unit]") {
   // Answers nobody.
   class DeadObjects : public MemoryObjects {
