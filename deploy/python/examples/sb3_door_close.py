@@ -30,11 +30,10 @@ import metaworld
 import numpy as np
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 import mentor_signal
-from mentor_signal.sb3 import LearnedVecReward, TaughtPPO
-from students import Life, SparseReward, interval
+from mentor_signal.sb3 import TaughtPPO
+from students import interval, live
 
 TEACHERS = ("learned", "rollouts", "shaped", "sparse")
 
@@ -44,31 +43,6 @@ def make_environment(classes, task, steps):
     environment.set_task(task)
     environment.max_path_length = steps
     return environment
-
-
-def live(teacher, signal, classes, task, seed):
-    """Success rates of one agent's episodes by iteration."""
-    sizes = signal.facts["sizes"]
-    steps, iterations = sizes["steps_per_iteration"], sizes["iterations"]
-
-    def environment():
-        made = make_environment(classes, task, sizes["episode_steps"])
-        return SparseReward(made, sizes["episode_steps"]) if teacher == "sparse" else made
-
-    venv = DummyVecEnv([environment])
-    arguments = {**signal.student(), "seed": seed, "device": "cpu"}
-    if teacher == "rollouts":
-        model = TaughtPPO("MlpPolicy", venv, signal, **arguments)
-    elif teacher == "learned":
-        taught = LearnedVecReward(venv, signal)
-        model = PPO("MlpPolicy", taught, **arguments)
-        taught.attach(model)
-    else:
-        model = PPO("MlpPolicy", venv, **arguments)
-    life = Life(iterations, steps)
-    model.learn(iterations * steps, callback=life)
-    venv.close()
-    return life.rates
 
 
 def show(lives, iterations):
@@ -112,7 +86,14 @@ def main():
         for seed, (goal, task), teacher in itertools.product(
             range(arguments.seeds), enumerate(tasks), teachers
         ):
-            rates = live(teacher, signal, benchmark.test_classes, task, seed * len(tasks) + goal)
+            rates = live(
+                TaughtPPO if teacher == "rollouts" else PPO,
+                {**signal.student(), "seed": seed * len(tasks) + goal},
+                teacher,
+                signal,
+                lambda: make_environment(benchmark.test_classes, task, signal.sizes.episode_steps),
+                iterations,
+            )
             lives[teacher][seed].append(rates)
             writer.writerow([teacher, seed, goal, *rates])
             file.flush()

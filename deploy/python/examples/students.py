@@ -4,8 +4,10 @@ as Mentor counts those of its agents, and point_reach in Python."""
 import gymnasium
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 import mentor_signal
+from mentor_signal.sb3 import LearnedVecReward, TaughtPPO
 
 
 class SparseReward(gymnasium.Wrapper):
@@ -49,6 +51,32 @@ class Life(BaseCallback):
     @property
     def rates(self):
         return [float(np.mean(flags)) for flags in self.successes]
+
+
+def live(algorithm, arguments, teacher, signal, make, iterations):
+    """Success rates by iteration of one student, of that algorithm with those keyword arguments, in
+    the environment that `make` makes. The teacher is learned (the signal), shaped (the
+    environment's own reward) or sparse; TaughtPPO is taught by the signal in a way of its own."""
+    sizes = signal.sizes
+
+    def environment():
+        made = make()
+        return SparseReward(made, sizes.episode_steps) if teacher == "sparse" else made
+
+    venv = DummyVecEnv([environment])
+    arguments = {**arguments, "device": "cpu"}
+    if algorithm is TaughtPPO:
+        model = TaughtPPO("MlpPolicy", venv, signal, **arguments)
+    elif teacher == "learned":
+        venv = LearnedVecReward(venv, signal)
+        model = algorithm("MlpPolicy", venv, **arguments)
+        venv.attach(model)
+    else:
+        model = algorithm("MlpPolicy", venv, **arguments)
+    life = Life(iterations, sizes.steps_per_iteration)
+    model.learn(iterations * sizes.steps_per_iteration, callback=life)
+    venv.close()
+    return life.rates
 
 
 def interval(values):

@@ -27,11 +27,10 @@ import sys
 import numpy as np
 import torch
 from stable_baselines3 import A2C, PPO, SAC
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 import mentor_signal
-from mentor_signal.sb3 import LearnedVecReward, TaughtPPO
-from students import Life, PointReach, SparseReward, interval
+from mentor_signal.sb3 import TaughtPPO
+from students import PointReach, interval, live
 
 TEACHERS = ("learned", "shaped", "sparse")
 
@@ -80,31 +79,6 @@ def students(signal):
     }
 
 
-def live(student, teacher, signal, iterations, number):
-    """Success rates of one student's episodes by iteration; its goal and seed are the number's."""
-    algorithm, arguments = student
-    sizes = signal.sizes
-
-    def environment():
-        made = PointReach(number, episode_steps=sizes.episode_steps)
-        return SparseReward(made, sizes.episode_steps) if teacher == "sparse" else made
-
-    venv = DummyVecEnv([environment])
-    arguments = {**arguments, "seed": number, "device": "cpu"}
-    if algorithm is TaughtPPO:
-        model = TaughtPPO("MlpPolicy", venv, signal, **arguments)
-    elif teacher == "learned":
-        venv = LearnedVecReward(venv, signal)
-        model = algorithm("MlpPolicy", venv, **arguments)
-        venv.attach(model)
-    else:
-        model = algorithm("MlpPolicy", venv, **arguments)
-    life = Life(iterations, sizes.steps_per_iteration)
-    model.learn(iterations * sizes.steps_per_iteration, callback=life)
-    venv.close()
-    return life.rates
-
-
 def study(signals, chosen, arguments, path):
     """Lives all lives, one line of the CSV file for each as it ends."""
     iterations = arguments.iterations or signals[0].facts["sizes"]["iterations"]
@@ -114,11 +88,16 @@ def study(signals, chosen, arguments, path):
         writer.writerow(["student", "teacher", "lifetime", *parts])
         for number in range(arguments.lifetimes):
             signal = signals[number % len(signals)]
-            for name, student in students(signal).items():
+
+            def make():  # Its goal and seed are the number's.
+                return PointReach(number, episode_steps=signal.sizes.episode_steps)
+
+            for name, (algorithm, own) in students(signal).items():
                 # TaughtPPO is another way to be taught, no other student of the task's rewards.
-                for teacher in TEACHERS[:1] if student[0] is TaughtPPO else TEACHERS:
+                for teacher in TEACHERS[:1] if algorithm is TaughtPPO else TEACHERS:
                     if name in chosen:
-                        rates = live(student, teacher, signal, iterations, number)
+                        own = {**own, "seed": number}
+                        rates = live(algorithm, own, teacher, signal, make, iterations)
                         writer.writerow([name, teacher, number, *rates])
                         file.flush()
             print(f"lifetime {number + 1} of {arguments.lifetimes}", file=sys.stderr, flush=True)
