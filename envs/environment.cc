@@ -87,6 +87,15 @@ v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& 
   return task;
 }
 
+bool MaySucceed(const v1::EnvironmentTask& task) {
+  const EnvironmentEntry* entry = FindEnvironment(task.environment());
+  if (entry == nullptr) return true;
+  if (!entry->gives_success) return entry->has_success;
+  Violations none;
+  const OptionValues values = OptionValues::Parse(entry->options, task.options(), "", &none);
+  return !none.empty() || entry->gives_success(values);
+}
+
 absl::Status CheckTaskName(const v1::EnvironmentTask& task, const EnvironmentInfo& info) {
   if (task.environment() == info.name) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("task.environment is '", task.environment(),

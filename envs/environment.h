@@ -110,6 +110,8 @@ struct EnvironmentEntry {
   std::string suite = "Small";  // Under which `mentor env list` shows it.
   // False: no step ever reports success, so nothing can be learned from success there.
   bool has_success = true;
+  // The same of environments whose options decide it.
+  std::function<bool(const OptionValues&)> gives_success = {};
   // It needs something that the experiment brings, so its name alone makes none: lists of all that
   // can be made leave it out.
   bool brought = false;
@@ -134,6 +136,9 @@ absl::StatusOr<std::unique_ptr<Environment>> MakeEnvironment(const v1::Environme
 // draw afresh, the conformance suite and benches take their tasks from here.
 v1::EnvironmentTask DrawTask(const EnvironmentEntry& entry, const OptionValues& options,
                              const RandomStream& random, uint32_t index);
+
+// Whether steps of the task may report success; true where that is not known. Wrappers aside.
+bool MaySucceed(const v1::EnvironmentTask& task);
 
 // Checks that every environment makes in the same words.
 // INVALID_ARGUMENT when the task names another environment.

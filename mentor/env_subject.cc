@@ -9,6 +9,7 @@
 
 #include "common/bundle_finder.h"
 #include "common/check.h"
+#include "common/printable.h"
 #include "envs/environment.h"
 
 namespace mentor {
@@ -19,6 +20,12 @@ constexpr char kBundleEnvironment[] = "mjcf", kBundleOption[] = "bundle";
 bool IsFolder(const std::string& path) {
   std::error_code error;
   return std::filesystem::is_directory(path, error);
+}
+
+// Of a file, or of something that is not there.
+bool IsPath(const std::string& name) {
+  std::error_code error;
+  return name.find('/') != name.npos || std::filesystem::exists(name, error);
 }
 
 }  // namespace
@@ -57,6 +64,9 @@ absl::StatusOr<EnvironmentOptions> TakeEnvironment(std::string* name,
     bundle->set_name(kBundleOption);
     bundle->set_value(*name);
     *name = kBundleEnvironment;
+  } else if (envs::FindEnvironment(*name) == nullptr && IsPath(*name)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", Printable(*name), "' is no folder; give the one with task.txtpb of a bundle"));
   }
   if (*name != kBundleEnvironment) return taken;
   for (v1::Option& option : taken) {

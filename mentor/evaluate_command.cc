@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 #include <absl/strings/str_join.h>
 
+#include "common/bundle_finder.h"
 #include "common/check.h"
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
@@ -18,6 +19,7 @@
 #include "envs/host/host_list.h"
 #include "learner/flags/device_flags.h"
 #include "mentor/ctl/commands.h"
+#include "mentor/env_subject.h"
 #include "mentor/local/evaluate.h"
 #include "mentor/local/run_report.h"
 #include "mentor/report/comparison.h"
@@ -88,6 +90,7 @@ struct EvaluateFlags {
   EvaluateOptions options;
   std::vector<std::string> runs;
   std::vector<std::string> signals;
+  std::vector<std::string> bundles;
   std::string results = "evaluations";
   std::string seeds = "3";
   std::string baselines = "ppo_sparse,ppo_shaped,random_signal";
@@ -123,6 +126,10 @@ int RunEvaluate(EvaluateFlags& flags) {
   flags.options.results = flags.results;
   if (const absl::Status status = CheckSubjects(flags); !status.ok())
     return Fail(status, kExitUsage);
+  for (const std::string& folder : flags.bundles) {
+    if (const absl::Status status = OfferFolder(folder).status(); !status.ok())
+      return Fail(BadFlag("--bundle", folder, std::string(status.message())), kExitUsage);
+  }
   const auto device = learner::OpenDevice(flags.device);
   if (!device.ok()) return Fail(device.status());
   flags.options.device = *device;
@@ -155,6 +162,7 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
       "  mentor evaluate runs/a runs/b --seeds 5 --out comparison\n"
       "  mentor evaluate runs/door --tasks ml1:door-open-v3 --lifetimes 2\n"
       "  mentor evaluate --signal signals/door           what 'mentor export' wrote\n"
+      "  mentor evaluate --signal signals/robot --bundle my_robot/\n"
       "Results are kept in RUN/experiments/UID/evaluations/NAME/seed-N. 'mentor report' shows\n"
       "those of the newest weights that were evaluated. With the same seed, all runs teach the\n"
       "same newborn agents: the same weights, goals and random numbers.");
@@ -162,6 +170,10 @@ void AddEvaluateCommand(CLI::App* app, std::function<int()>* action) {
   ctl::Repeatable(
       evaluate->add_option("--signal", flags.signals,
                            "An exported signal ('mentor export'), in place of a run or beside"))
+      ->type_name("DIR");
+  ctl::Repeatable(evaluate->add_option("--bundle", flags.bundles,
+                                       "Folder of a bundle that a signal's tasks name; runs have "
+                                       "kept theirs"))
       ->type_name("DIR");
   evaluate
       ->add_option("--results", flags.results,

@@ -13,6 +13,7 @@
 #include "common/process/command_line.h"
 #include "common/process/flags.h"
 #include "common/resources/names.h"
+#include "common/spec/bundles.h"
 #include "common/temporary_folder.h"
 #include "envs/host/host_list.h"
 #include "mentor/ctl/commands.h"
@@ -69,8 +70,9 @@ int RunExport(ExportFlags& flags) {
               report::Several(exported->parameters, "weight").c_str(), trained->outer_step);
   for (const std::filesystem::path& file : exported->files) std::printf("  %s\n", file.c_str());
   std::printf("%s bytes\n", report::Grouped(exported->bytes).c_str());
-  std::printf("Next         mentor evaluate --signal %s; docs/signals.md has the Python package\n",
-              out.c_str());
+  std::printf(
+      "Next         mentor evaluate --signal %s%s; docs/signals.md has the Python package\n",
+      out.c_str(), BundlesOf(trained->spec).empty() ? "" : " --bundle DIR");
   return kExitOk;
 }
 

@@ -96,6 +96,9 @@ bool ParseText(std::string_view text, google::protobuf::Message* message, Violat
                     absl::StrFormat("has a zero byte at offset %d; give a text file", zero));
     return false;
   }
+  // A mark of UTF-8, which some editors write.
+  constexpr std::string_view kMark = "\xef\xbb\xbf";
+  if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
   Collector collector(*message->GetDescriptor(), what, violations);
   google::protobuf::TextFormat::Parser parser;
   parser.RecordErrorsTo(&collector);

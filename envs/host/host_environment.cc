@@ -381,6 +381,12 @@ const RegisterEnvironment kRegisterHost({
                    "episode must come",
     .source = "docs/own_environments.md",
     .suite = "Brought along",
+    .gives_success =
+        [](const OptionValues& options) {
+          const std::string& text = options.Text(kFactsOption);
+          const auto facts = ParseFacts(text);
+          return text.empty() || !facts.ok() || facts->has_success();
+        },
     .brought = true,
 });
 
@@ -396,16 +402,6 @@ absl::StatusOr<v1::EnvironmentFacts> AskFacts(const OptionValues& options) {
   }
   MENTOR_ASSIGN_OR_RETURN(OpenHost open, OpenTheHost(name, options.others()));
   return std::move(open.facts);
-}
-
-bool HostGivesSuccess(const v1::EnvironmentTask& task) {
-  if (task.environment() != kHostEnvironment) return true;
-  for (const v1::Option& option : task.options()) {
-    if (option.name() != kFactsOption) continue;
-    const auto facts = ParseFacts(option.value());
-    return !facts.ok() || facts->has_success();
-  }
-  return true;
 }
 
 absl::StatusOr<bool> LearnFacts(v1::BenchmarkSpec* benchmark) {

@@ -18,9 +18,6 @@ namespace mentor::envs {
 // Starts the host for a moment and asks. FAILED_PRECONDITION where it is not allowed.
 absl::StatusOr<v1::EnvironmentFacts> AskFacts(const OptionValues& options);
 
-// Whether steps may report success; true for tasks of other environments, too.
-bool HostGivesSuccess(const v1::EnvironmentTask& task);
-
 // Asks the hosts that a spec names, and that are allowed here, for the facts that it does not state
 // yet, and writes them into it. Whether there were such.
 absl::StatusOr<bool> LearnFacts(v1::BenchmarkSpec* benchmark);

@@ -11,6 +11,7 @@
 #include <set>
 #include <utility>
 
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
 #include <immintrin.h>
 #include <muParser.h>
@@ -79,7 +80,48 @@ const Function* FindFunction(std::string_view name) {
   return found == std::end(kFunctions) ? nullptr : found;
 }
 
+// What people write who come from Python or C, and what stands for it here. Words are looked for
+// among the names of a task first.
+struct Foreign {
+  std::string_view text;
+  const char* remedy;
+};
+constexpr Foreign kForeignOperators[] = {{"**", "write x ^ y"},
+                                         {"!", "write x == 0"},
+                                         {"=", "write =="},
+                                         {"&", "write &&"},
+                                         {"|", "write ||"}};
+constexpr Foreign kForeignWords[] = {{"and", "write &&"},
+                                     {"or", "write ||"},
+                                     {"not", "write x == 0"},
+                                     {"if", "write c ? x : y"},
+                                     {"else", "write c ? x : y"},
+                                     {"where", "write c ? x : y"},
+                                     {"True", "write 1"},
+                                     {"true", "write 1"},
+                                     {"False", "write 0"},
+                                     {"false", "write 0"},
+                                     {"np", "functions stand by themselves: exp(x)"},
+                                     {"numpy", "functions stand by themselves: exp(x)"},
+                                     {"math", "functions stand by themselves: exp(x)"},
+                                     {"data", "write the name of a part of the model"},
+                                     {"qpos", "write the name of the joint"},
+                                     {"qvel", "write NAME.v of the joint"},
+                                     {"log", "write ln(x)"},
+                                     {"pow", "write x ^ y"},
+                                     {"square", "write x ^ 2"},
+                                     {"round", "write rint(x)"}};
+
+template <size_t N>
+const Foreign* FindForeign(const Foreign (&list)[N], std::string_view text) {
+  const auto found = std::find_if(std::begin(list), std::end(list),
+                                  [text](const Foreign& one) { return text == one.text; });
+  return found == std::end(list) ? nullptr : found;
+}
+
 std::string UnknownFunction(std::string_view name) {
+  if (const Foreign* foreign = FindForeign(kForeignWords, name))
+    return absl::StrCat("unknown function '", std::string(name), "'; ", foreign->remedy);
   std::vector<std::string> names;
   for (const Function& function : kFunctions) names.emplace_back(function.name);
   return absl::StrCat("unknown function '", Printable(name), "'; ",
@@ -126,6 +168,7 @@ class Reader {
   absl::StatusOr<Pieces> Read(bool nested, int depth) {
     if (depth > kDepthMax) return At(at_ + 1, "parentheses lie too deep in each other");
     Pieces pieces;
+    bool compared = false;  // A comparison came before, of which this may be a part.
     while (at_ < text_.size()) {
       const char c = text_[at_];
       if (c == ')' || c == ',' || c == ']') {
@@ -140,11 +183,12 @@ class Reader {
       } else if (c == '[') {
         MENTOR_RETURN_IF_ERROR(Vector(depth, &pieces));
       } else if (IsDigit(c) || (c == '.' && IsDigit(Next(1)))) {
-        Number(&pieces);
+        MENTOR_RETURN_IF_ERROR(Number(&pieces));
       } else if (IsLetter(c)) {
         MENTOR_RETURN_IF_ERROR(Word(depth, &pieces));
       } else {
         MENTOR_RETURN_IF_ERROR(Operator(&pieces));
+        MENTOR_RETURN_IF_ERROR(NoChain(pieces.back(), &compared));
       }
     }
     if (nested) return At(text_.size() + 1, "')' is missing");
@@ -187,7 +231,7 @@ class Reader {
     return absl::OkStatus();
   }
 
-  void Number(Pieces* pieces) {
+  absl::Status Number(Pieces* pieces) {
     size_t length = 0;
     while (IsDigit(Next(length)) || Next(length) == '.') ++length;
     if (Next(length) == 'e' || Next(length) == 'E') {
@@ -197,10 +241,38 @@ class Reader {
         while (IsDigit(Next(length))) ++length;
       }
     }
+    const std::string text(text_.substr(at_, length));
+    double number = 0;
+    if (!absl::SimpleAtod(text, &number) || !std::isfinite(number))
+      return At(at_ + 1, absl::StrCat("'", text, "' is no number of 64 bits"));
     Take(length, pieces);
+    return absl::OkStatus();
+  }
+
+  // a < b < c would compare 0 or 1 with c.
+  static absl::Status NoChain(const Piece& piece, bool* compared) {
+    const std::string& text = piece.text;
+    const bool compares =
+        text == "<" || text == ">" || text == "<=" || text == ">=" || text == "==" || text == "!=";
+    if (compares && *compared) {
+      return At(piece.column,
+                "compares what a comparison gave, 0 or 1; write a < b && b < c, or "
+                "parentheses");
+    }
+    if (compares) *compared = true;
+    if (text == "&&" || text == "||" || text == "?" || text == ":") *compared = false;
+    return absl::OkStatus();
   }
 
   absl::Status Operator(Pieces* pieces) {
+    for (const size_t length : {size_t{2}, size_t{1}}) {
+      const std::string_view text = text_.substr(at_, length);
+      if (text == "!=" || text == "==" || text == "&&" || text == "||") break;
+      if (const Foreign* foreign = FindForeign(kForeignOperators, text)) {
+        return At(at_ + 1, absl::StrCat("'", std::string(text), "' is no part of an expression; ",
+                                        foreign->remedy));
+      }
+    }
     for (const char* two : {"<=", ">=", "==", "!=", "&&", "||"}) {
       if (text_.substr(at_, 2) == two) {
         Take(2, pieces);
@@ -258,6 +330,9 @@ class Reader {
         return absl::OkStatus();
       }
     }
+    const Foreign* foreign = FindForeign(kForeignWords, word);
+    if (foreign != nullptr && absl::IsNotFound(places.status()))
+      return At(begin + 1, absl::StrCat("unknown name '", word, "'; ", foreign->remedy));
     return At(begin + 1, std::string(places.status().message()));
   }
 
@@ -445,8 +520,10 @@ absl::Status TrialParse(const Code& code, const std::set<int>& places) {
                           : code.columns.empty()   ? 1
                                                    : code.columns.back();
     switch (error.GetCode()) {
-      case mu::ecUNEXPECTED_EOF:
       case mu::ecUNEXPECTED_PARENS:
+        if (error.GetToken() == "(") return At(column, "an operator is missing before this");
+        return At(column, "ends where a number or a name must follow");
+      case mu::ecUNEXPECTED_EOF:
         return At(column, "ends where a number or a name must follow");
       case mu::ecUNEXPECTED_OPERATOR:
         return At(column, "an operator stands where a number or a name must");
@@ -528,7 +605,9 @@ size_t Program::size() const {
 bool Program::Run(std::span<double> results) {
   MENTOR_CHECK(results.size() == size());
   if (results.empty()) return true;
-  _mm_setcsr(_mm_getcsr() & ~_MM_EXCEPT_DIV_ZERO);
+  // 0 / 0 and comparisons of what is no number are invalid operations.
+  constexpr unsigned kBad = _MM_EXCEPT_DIV_ZERO | _MM_EXCEPT_INVALID;
+  _mm_setcsr(_mm_getcsr() & ~kBad);
   size_t done = 0;
   for (mu::Parser& part : parsers_->parts) {
     int count = 0;
@@ -538,7 +617,7 @@ bool Program::Run(std::span<double> results) {
     done += count;
   }
   MENTOR_CHECK(done == results.size());
-  bool good = (_mm_getcsr() & _MM_EXCEPT_DIV_ZERO) == 0;
+  bool good = (_mm_getcsr() & kBad) == 0;
   for (const double number : results) good = good && std::isfinite(number);
   return good;
 }

@@ -23,6 +23,7 @@ class Scope {
  public:
   virtual ~Scope() = default;
   // Places of all numbers of `name` (component empty), or of one: "x", or "2" of `name[2]`.
+  // NOT_FOUND: nothing has that name.
   virtual absl::StatusOr<std::vector<int>> Find(const std::string& name,
                                                 const std::string& component) = 0;
   // Whether two geoms touch (1 or 0).
@@ -48,8 +49,8 @@ class Program {
   Program(Program&&) noexcept;
 
   size_t size() const;
-  // results: one for each text. False when something was divided by zero on the way, or a result is
-  // no finite number; allocates nothing.
+  // results: one for each text. False when something was divided by zero on the way or had no
+  // result (sqrt(-1)), or when a result is no finite number; allocates nothing.
   bool Run(std::span<double> results);
   // The first text for which that is so.
   size_t Culprit();

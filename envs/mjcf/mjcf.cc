@@ -35,6 +35,11 @@ const RegisterEnvironment kRegister({
     .random_help = "what the bundle draws at a reset, by the key of the episode",
     .source = "MuJoCo's MJCF; docs/own_tasks.md",
     .suite = "Brought along",
+    .gives_success =
+        [](const OptionValues& options) {
+          const auto plan = FindPlan(options.Text("bundle"));
+          return !plan.ok() || (*plan)->success_place >= 0;
+        },
     .brought = true,
 });
 

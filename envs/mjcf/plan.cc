@@ -23,6 +23,8 @@ namespace {
 constexpr uint32_t kDrawsMax = 10'000;
 constexpr size_t kRecentPlans = 4;
 constexpr int kObservationMax = 10'000;
+// Of mjcf_task.proto, for counts that were refused already.
+constexpr uint32_t kZerosMax = 1000, kActionMax = 1000;
 // Of all expressions with their vectors written out: each environment has its own program of them.
 constexpr size_t kTextsBytesMax = 1'000'000;
 
@@ -38,7 +40,8 @@ std::string Field(const std::string& list, int index, const char* field = "") {
   return absl::StrCat(list, "[", index, "]", *field == '\0' ? "" : ".", field);
 }
 
-// Makes a plan of a task, field by field; what is wrong is collected.
+// Makes a plan of a task, field by field; what is wrong is collected. Ranges and lengths have been
+// checked, but it may be called all the same with those that were found wrong.
 class Planner {
  public:
   Planner(const v1::MjcfTask& task, std::shared_ptr<const mjModel> model, Violations* violations)
@@ -92,7 +95,7 @@ class Planner {
         "keyframe",
         absl::StrCat("is '", task_.keyframe(), "', but the model has ",
                      names.empty() ? "no keyframes"
-                                   : absl::StrCat("others: ", NameHint(task_.keyframe(), names))));
+                                   : absl::StrCat("others; ", NameHint(task_.keyframe(), names))));
   }
 
   void Aliases() {
@@ -128,7 +131,7 @@ class Planner {
       next = 3;
     }
     for (int i = 0; i < action.actuator_size(); ++i) Actuator(i, &next);
-    plan_.action_size = next + static_cast<int>(action.ignored());
+    plan_.action_size = next + static_cast<int>(std::min(action.ignored(), kActionMax));
     plan_.action_place = quantities_->AddOwn("action", std::max(plan_.action_size, 1));
     plan_.time_place = quantities_->AddOwn("time", 1);
     plan_.step_place = quantities_->AddOwn("step", 1);
@@ -165,12 +168,12 @@ class Planner {
     const std::string field = Field("action.actuator", i);
     Plan::Control control;
     if (a.has_index()) {
-      control.actuator = static_cast<int>(a.index());
-      if (control.actuator >= m_.nu) {
+      if (a.index() >= static_cast<uint32_t>(m_.nu)) {
         Wrong(field + ".index", absl::StrCat("is ", a.index(), ", but the model has ", m_.nu,
                                              " actuators; give a number below"));
         return;
       }
+      control.actuator = static_cast<int>(a.index());
     } else {
       const auto part = FindPart(field + ".name", a.name(), {mjOBJ_ACTUATOR});
       if (!part) return;
@@ -200,11 +203,12 @@ class Planner {
       }
     }
     if (a.has_number()) {
-      control.number = static_cast<int>(a.number());
-      if (control.number > *next) {
+      if (a.number() > static_cast<uint32_t>(*next)) {
         Wrong(field + ".number", absl::StrCat("is ", a.number(), ", but only ", *next,
                                               " numbers are in use before; give at most ", *next));
+        return;
       }
+      control.number = static_cast<int>(a.number());
       *next = std::max(*next, control.number + 1);
     } else {
       control.number = (*next)++;
@@ -452,7 +456,7 @@ class Planner {
   std::vector<int> PlacesOf(int i) {
     const v1::MjcfObservation& o = task_.observation(i);
     const std::string field = Field("observation", i);
-    if (o.has_zeros()) return std::vector<int>(o.zeros(), Zero());
+    if (o.has_zeros()) return std::vector<int>(std::min(o.zeros(), kZerosMax), Zero());
     if (o.has_sensor()) {
       const auto part = FindPart(field + ".sensor", o.sensor(), {mjOBJ_SENSOR});
       return part ? quantities_->Sensor(part->id) : std::vector<int>();
@@ -504,7 +508,7 @@ class Planner {
       Wrong(field + ".parameter",
             absl::StrCat(
                 "is '", o.parameter(), "', but the task has ",
-                names.empty() ? "no parameters" : "others: " + NameHint(o.parameter(), names)));
+                names.empty() ? "no parameters" : "others; " + NameHint(o.parameter(), names)));
       return {};
     }
     if (!o.has_expression()) return {};
@@ -533,7 +537,7 @@ class Planner {
     for (int i = 0; i < task_.observation_size(); ++i) {
       const v1::MjcfObservation& o = task_.observation(i);
       const std::vector<int> places = PlacesOf(i);
-      const bool clipped = o.low_size() > 0;
+      const bool clipped = o.low_size() > 0 && o.high_size() == o.low_size();
       if (clipped && !places.empty() && o.low_size() != 1 &&
           o.low_size() != static_cast<int>(places.size())) {
         Wrong(Field("observation", i, "low"),
@@ -554,10 +558,11 @@ class Planner {
                                      .hidden = hidden});
         plan_.previous_count += o.previous();
       }
-    }
-    if (plan_.observation.size() > kObservationMax) {
-      Wrong("observation", absl::StrCat("has ", plan_.observation.size(), " numbers; at most ",
-                                        kObservationMax, " are taken"));
+      if (plan_.observation.size() > kObservationMax) {
+        Wrong("observation",
+              absl::StrCat("has more than ", kObservationMax, " numbers; give less"));
+        return;
+      }
     }
   }
 

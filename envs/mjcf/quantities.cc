@@ -242,7 +242,7 @@ absl::StatusOr<std::vector<int>> Quantities::Find(const std::string& name,
   bool known = aliases_.contains(name);
   for (const mjtObj type : kNamed) known = known || mj_name2id(&model_, type, name.c_str()) >= 0;
   if (!known) {
-    return Bad(
+    return absl::NotFoundError(
         absl::StrCat("unknown name '", Printable(name), "'; ", NameHint(name, KnownNames())));
   }
   MENTOR_ASSIGN_OR_RETURN(const Part part, FindPart(name, kNamed));

@@ -214,6 +214,12 @@ void CheckParts(const v1::MjcfTask& task, Violations* violations) {
         /*required=*/true, violations);
     CheckBounds(field, noise.low(), noise.high(), 1, kSizeMax, /*ordered=*/!noise.normal(),
                 violations);
+    for (int k = 0; noise.normal() && k < noise.high_size(); ++k) {
+      if (!(noise.high(k) < 0)) continue;
+      violations->Add(absl::StrCat(field, ".high[", k, "]"),
+                      absl::StrCat("is ", noise.high(k),
+                                   ", a standard deviation; give a number of at least 0"));
+    }
     if (noise.has_body() && noise.after_settling()) {
       violations->Add(field + ".after_settling",
                       "is for joints; leave it out: a body has its place before anything settles");
@@ -229,7 +235,8 @@ void CheckParts(const v1::MjcfTask& task, Violations* violations) {
 
 v1::MjcfTask ReadTask(std::string_view text, Violations* violations) {
   v1::MjcfTask task;
-  spec::ParseText(text, &task, violations, kTaskFile);
+  // What an unread rest leaves out cannot be judged.
+  if (!spec::ParseText(text, &task, violations, kTaskFile)) return {};
   spec::CheckRanges(task, violations);
   GivenNames names(violations);
   for (int i = 0; i < task.quantity_size(); ++i)

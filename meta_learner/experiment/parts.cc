@@ -12,7 +12,6 @@
 #include "common/spec/differences.h"
 #include "common/spec/spec.h"
 #include "envs/environment.h"
-#include "envs/host/host_environment.h"
 #include "envs/wrapper.h"
 #include "learner/inner_loops/inner_loop.h"
 #include "meta_learner/experiment/experiment_state.h"
@@ -136,9 +135,7 @@ std::string CutEpisodes(const envs::Benchmark& benchmark, const v1::ExperimentSp
 
 bool AnyHasSuccess(const std::vector<v1::EnvironmentTask>& tasks) {
   return std::any_of(tasks.begin(), tasks.end(), [](const v1::EnvironmentTask& task) {
-    const envs::EnvironmentEntry* entry = envs::FindEnvironment(task.environment());
-    if (entry == nullptr || envs::GiveSuccess(task.wrappers())) return true;
-    return entry->has_success && envs::HostGivesSuccess(task);
+    return envs::GiveSuccess(task.wrappers()) || envs::MaySucceed(task);
   });
 }
 

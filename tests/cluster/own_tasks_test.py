@@ -62,6 +62,8 @@ class CommandsTest(ClusterTest):
         said = self.run_to_end("mentor", "env", "check", folder, code=2)
         self.assertIn("unknown name 'tip'", said)
         self.assertIn("did you mean 'joint1'", said)
+        said = self.run_to_end("mentor", "env", "show", task, code=2)
+        self.assertIn("task.txtpb' is no folder; give the one with task.txtpb", said)
         (folder / "reacher.xml").write_text("<mujoco><worldbody><geom/></worldbody></mujoco>")
         said = self.run_to_end("mentor", "env", "show", folder, code=2)
         self.assertIn("model 'reacher.xml'", said)
@@ -86,6 +88,22 @@ class CommandsTest(ClusterTest):
 
 
 class TrainingTest(ClusterTest):
+    def test_an_exported_signal_is_evaluated_with_its_bundle(self):
+        bundle = BUNDLES / "inverted_pendulum"
+        run, signal = self.folder / "run", self.folder / "signal"
+        self.run_spec(run, *RUN, *sets("rule.outer_updates=1"), "--bundle", bundle)
+        said = self.run_to_end("mentor", "export", run, "--out", signal)
+        self.assertIn(f"mentor evaluate --signal {signal} --bundle DIR", said)
+        evaluate = [
+            *("mentor", "evaluate", "--signal", signal, "--results", self.folder / "results"),
+            *("--seeds", 1, "--lifetimes", 1, "--baselines", "none"),
+        ]
+        said = self.run_to_end(*evaluate, code=2)
+        self.assertIn("give its folder with --bundle", said)
+        said = self.run_to_end(*evaluate, "--bundle", BUNDLES / "nowhere", code=2)
+        self.assertIn("--bundle", said)
+        self.assertIn("1 lifetimes", self.run_to_end(*evaluate, "--bundle", bundle))
+
     def test_one_hash_wherever_it_runs(self):
         bundle = BUNDLES / "inverted_pendulum"
         alone = self.run_hash(self.folder / "alone", *RUN, "--bundle", bundle)

@@ -219,6 +219,13 @@ class AdapterTest(unittest.TestCase):
             chances.step(np.array([0, 0.5, 0.5], "f4")).reward, 6
         )  # Of equals, the first.
 
+    def test_a_reset_as_gym_had_it(self):
+        # Of two numbers, which would pass for an observation and its info.
+        old = make(id="Toy-v0")
+        old._env.unwrapped.reset = lambda seed=None, options=None: np.zeros(2)
+        with self.assertRaisesRegex(TypeError, r"reset gives a ndarray.*\(observation, info\)"):
+            old.reset(1)
+
     def test_the_limit_of_steps(self):
         self.assertEqual(make(id="Toy-v0").facts.episode_steps, 30)
         short = make(id="Toy-v0", episode_steps="4")

@@ -296,7 +296,13 @@ class GymnasiumEnvironment(Environment):
         # Of those environments that draw from the generators of the whole process.
         random.seed(seed)
         np.random.seed([seed >> shift & 0xFFFFFFFF for shift in (0, 32, 64, 96)])
-        observation, _ = self._env.reset(seed=seed & self._seed_mask)
+        answer: Any = self._env.reset(seed=seed & self._seed_mask)
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise TypeError(
+                f"reset gives a {type(answer).__name__}, as gym's did; an environment of Gymnasium "
+                "gives (observation, info)"
+            )
+        observation = answer[0]
         self._return = 0.0
         self._last = self._view(observation)
         return self._last

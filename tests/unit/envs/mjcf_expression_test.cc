@@ -18,7 +18,7 @@ class Made : public Scope {
   absl::StatusOr<std::vector<int>> Find(const std::string& name,
                                         const std::string& component) override {
     const auto found = places_.find(name);
-    if (found == places_.end()) return absl::InvalidArgumentError("unknown name '" + name + "'");
+    if (found == places_.end()) return absl::NotFoundError("unknown name '" + name + "'");
     if (component.empty()) return found->second;
     const std::map<std::string, size_t> index = {{"x", 0}, {"y", 1}, {"z", 2}, {"0", 0}, {"1", 1}};
     const auto at = index.find(component);
@@ -176,6 +176,34 @@ TEST_CASE("expressions: what is wrong is said with its column", "[unit]") {
   CHECK(Contains(Wrong("v3 + 1"), "unknown name 'v3'"));
 }
 
+TEST_CASE("expressions: what other languages write is told with what stands for it here",
+          "[unit]") {
+  CHECK(Wrong("n ** 2") == "column 3: '**' is no part of an expression; write x ^ y");
+  CHECK(Contains(Wrong("!(n > 1)"), "column 1: '!' is no part of an expression; write x == 0"));
+  CHECK(Contains(Wrong("n = 5"), "write =="));
+  CHECK(Contains(Wrong("n > 1 & n < 3"), "column 7: '&' is no part of an expression; write &&"));
+  CHECK(Contains(Wrong("n > 1 | n < 3"), "write ||"));
+  CHECK(Wrong("n > 1 and n < 3") == "column 7: unknown name 'and'; write &&");
+  CHECK(Wrong("1 if n > 1 else 0") == "column 3: unknown name 'if'; write c ? x : y");
+  CHECK(Wrong("not(n)") == "column 1: unknown function 'not'; write x == 0");
+  CHECK(Wrong("log(n)") == "column 1: unknown function 'log'; write ln(x)");
+  CHECK(Wrong("pow(n, 2)") == "column 1: unknown function 'pow'; write x ^ y");
+  CHECK(Contains(Wrong("np.exp(n)"), "functions stand by themselves"));
+  CHECK(Wrong("True") == "column 1: unknown name 'True'; write 1");
+  CHECK(Contains(Wrong("2(n)"), "an operator is missing before this"));
+  CHECK(Wrong("n + 1e999") == "column 5: '1e999' is no number of 64 bits");
+  CHECK(Wrong("1.2.3") == "column 1: '1.2.3' is no number of 64 bits");
+}
+
+TEST_CASE("expressions: comparisons do not make chains", "[unit]") {
+  CHECK(Contains(Wrong("0 < n < 9"), "column 7: compares what a comparison gave"));
+  CHECK(Contains(Wrong("n == 5 == zero"), "compares what a comparison gave"));
+  CHECK(Contains(Wrong("min(0 <= n <= 9, 1)"), "compares what a comparison gave"));
+  CHECK(Value("0 < n && n < 9 || n != 2") == 1);
+  CHECK(Value("(0 < n) == (n < 9)") == 1);
+  CHECK(Value("n > 1 ? n < 9 : n > 2") == 1);
+}
+
 TEST_CASE("expressions: a division by zero and a number that is none are noticed", "[unit]") {
   Made scope;
   const auto run = [&scope](const std::vector<std::string>& texts, std::vector<double>* results) {
@@ -193,6 +221,9 @@ TEST_CASE("expressions: a division by zero and a number that is none are noticed
   CHECK(run({"n", "exp(1000)"}, &results) == 1);
   // Not only where it shows in the result.
   CHECK(run({"n", "n / zero > 1 ? 1 : 2"}, &results) == 1);
+  CHECK(run({"n", "zero / zero > 1"}, &results) == 1);
+  CHECK(run({"sqrt(-n) < 0.1", "n"}, &results) == 0);
+  CHECK(run({"max(0, acos(n)) > 1", "n"}, &results) == 0);
   // What is not chosen is not computed.
   CHECK(run({"zero == 0 ? 1 : n / zero", "n"}, &results) == -1);
   CHECK(results == std::vector<double>{1, 5});

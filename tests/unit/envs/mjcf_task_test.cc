@@ -165,6 +165,38 @@ TEST_CASE("mjcf: everything that is wrong with a task is said at once", "[unit]"
   CHECK(says("terminated", "unknown name 'nothing'"));
 }
 
+TEST_CASE("mjcf: a text that cannot be read to its end says nothing of what it lacks", "[unit]") {
+  const std::string broken = RefusalOf(Replaced(kCartTask, "frame_skip: 2", "frame_skip: two"));
+  CHECK(Contains(broken, "line 4, column 13: Expected integer, got: two"));
+  CHECK_FALSE(Contains(broken, "is missing"));
+  // Whole, but for what editors do to it.
+  CHECK(Make("\xef\xbb\xbf" + std::string(kCartTask) + "# na\xc3\xafve\n"));
+  std::string other_ends;
+  for (const char c : std::string(kCartTask)) other_ends += c == '\n' ? "\r\n" : std::string(1, c);
+  CHECK(Make(other_ends)->info().observation_size == 5);
+}
+
+TEST_CASE("mjcf: counts beyond their bounds and half bounds are refused like all else", "[unit]") {
+  const auto refusal = [](const std::string& from, const std::string& to) {
+    return RefusalOf(Replaced(kCartTask, from, to));
+  };
+  CHECK(Contains(refusal("{ qpos: \"rail\" }", "{ qpos: \"rail\" low: -1 }"),
+                 "observation[0].high: has 0 numbers, low has 1; give as many"));
+  CHECK(Contains(refusal("{ qpos: \"rail\" }", "{ zeros: 4000000000 }"),
+                 "observation[0].zeros: is 4000000000; give an integer from 1 to 1000"));
+  CHECK(Contains(refusal("action {", "action { ignored: 2000000000"),
+                 "action.ignored: is 2000000000"));
+  CHECK(Contains(refusal("name: \"push\"", "name: \"push\" number: 2000000000"),
+                 "action.actuator[0].number: is 2000000000"));
+  CHECK(Contains(refusal("name: \"push\"", "index: 4294967295"),
+                 "action.actuator[0].index: is 4294967295"));
+  CHECK(Contains(refusal("low: -0.1 high: 0.1 normal", "low: 0.1 high: -0.1 normal"),
+                 "reset.noise[1].high[0]: is -0.1, a standard deviation"));
+  std::string zeros;
+  for (int i = 0; i < 11; ++i) zeros += "observation { zeros: 1000 }\n";
+  CHECK(Contains(RefusalOf(kCartTask + zeros), "observation: has more than 10000 numbers"));
+}
+
 TEST_CASE("mjcf: what a bundle lacks is said", "[unit]") {
   CHECK(Contains(BundleFolder(Files{{"cart.xml", kCartModel}}).Refusal(), "has no task.txtpb"));
   CHECK(
@@ -363,6 +395,21 @@ TEST_CASE("mjcf: episodes begin at a keyframe, settled, and after it what is wri
   CHECK(Near(d->time, 3.0, {.abs = 1e-12}));
   CHECK(d->qpos[4] < 0.06);  // On the floor.
   CHECK(d->ctrl[0] == 1);
+}
+
+TEST_CASE("mjcf: a task without an expression for success is known to have none", "[unit]") {
+  const auto with = BundleFolder::Cart();
+  const auto without =
+      BundleFolder::Cart(Replaced(kCartTask, "success: \"dist(tip, target) < 0.1\"", ""));
+  const auto may_succeed = [](const std::string& bundle) {
+    v1::EnvironmentTask task;
+    task.set_environment("mjcf");
+    *task.mutable_options() = Options({{"bundle", bundle}});
+    return MaySucceed(task);
+  };
+  CHECK(may_succeed(with.Offer()));
+  CHECK_FALSE(may_succeed(without.Offer()));
+  CHECK(may_succeed("sha256:" + std::string(64, '0')));  // Nobody knows.
 }
 
 TEST_CASE("mjcf: a step says what went wrong in which expression", "[unit]") {
