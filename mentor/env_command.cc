@@ -20,6 +20,7 @@
 #include "common/process/flags.h"
 #include "common/progress_bar.h"
 #include "common/registry.h"
+#include "common/spec/bundles.h"
 #include "envs/benchmark.h"
 #include "envs/describe.h"
 #include "envs/render/film.h"
@@ -218,6 +219,15 @@ absl::StatusOr<std::vector<envs::Shot>> PlayLifetime(const RenderFlags& flags, W
               .goal = flags.goal,
               .teacher = flags.teacher},
              watcher->Of("living", "steps")));
+  for (const v1::Option& option : flags.taken) {
+    const auto& own = lifetime.task.options();
+    const bool same = std::any_of(own.begin(), own.end(), [&option](const v1::Option& other) {
+      return other.name() == option.name() && other.value() == option.value();
+    });
+    if (option.name() != kBundleOption || same) continue;
+    std::fprintf(stderr, "note: the agents of %s live in another bundle, which is drawn\n",
+                 flags.policy.c_str());
+  }
   MENTOR_ASSIGN_OR_RETURN(const std::vector<size_t> chosen,
                           ChooseEpisodes(flags.episode, lifetime));
   const auto lived_episodes =

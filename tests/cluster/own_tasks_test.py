@@ -103,6 +103,11 @@ class TrainingTest(ClusterTest):
         said = self.run_to_end(*evaluate, "--bundle", BUNDLES / "nowhere", code=2)
         self.assertIn("--bundle", said)
         self.assertIn("1 lifetimes", self.run_to_end(*evaluate, "--bundle", bundle))
+        render = ["mentor", "env", "render", "--policy", run, "--frames", 1, "--out"]
+        said = self.run_to_end(*render, self.folder / "other.png", BUNDLES / "reacher")
+        self.assertIn("live in another bundle, which is drawn", said)
+        said = self.run_to_end(*render, self.folder / "own.png", bundle)
+        self.assertNotIn("another bundle", said)
 
     def test_one_hash_wherever_it_runs(self):
         bundle = BUNDLES / "inverted_pendulum"
