@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -22,7 +23,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kServerThreads = 2;
+constexpr int kServerThreads = 4;
 constexpr size_t kCallsWaitingMax = 10'000;
 constexpr std::chrono::seconds kRetryLater{1};
 // Between two pieces, so that a bundle is verified once and not for each of them.
@@ -105,7 +106,8 @@ class BundleServer::Work {
                                         "too many wait for bundles; try again"),
                               kRetryLater);
       }
-      calls_.push_back({context, request, response, reactor});
+      calls_.push_back({context, request, response, reactor,
+                        BundleDigestOf(request->name()).value_or(request->name())});
       changed_.NotifyAll();
       return absl::OkStatus();
     }();
@@ -128,16 +130,22 @@ class BundleServer::Work {
     const v1::FetchBundleRequest* request;
     v1::FetchBundleResponse* response;
     grpc::ServerUnaryReactor* reactor;
+    std::string digest;
   };
 
   void Run() {
     MutexLock lock(mutex_);
     while (true) {
-      while (calls_.empty() && !stopping_) changed_.Wait(lock);
-      if (calls_.empty()) return;
-      const Call call = calls_.front();
-      calls_.pop_front();
+      const auto next = NextLocked();
+      if (next == calls_.end()) {
+        if (stopping_) return;
+        changed_.Wait(lock);
+        continue;
+      }
+      const Call call = *next;
+      calls_.erase(next);
       const bool stopping = stopping_;
+      const bool finds = !IsHeldLocked(call.digest) && finding_.insert(call.digest).second;
       lock.Unlock();
       if (call.context->IsCancelled()) {
         call.reactor->Finish(grpc::Status::CANCELLED);
@@ -147,7 +155,22 @@ class BundleServer::Work {
         call.reactor->Finish(ToGrpc(answer.status()));
       }
       lock.Lock();
+      if (finds) finding_.erase(call.digest);
+      if (finds) changed_.NotifyAll();
     }
+  }
+
+  // The first call that need not wait for another one: a bundle that has to be found keeps one
+  // thread, however many ask for it. It may take minutes.
+  std::deque<Call>::iterator NextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return std::find_if(
+        calls_.begin(), calls_.end(), [&](const Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+          return stopping_ || !finding_.contains(call.digest) || IsHeldLocked(call.digest);
+        });
+  }
+  bool IsHeldLocked(const std::string& digest) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const auto known = held_.find(digest);
+    return known != held_.end() && known->second.until >= Clock::now();
   }
 
   absl::StatusOr<v1::FetchBundleResponse> Answer(const v1::FetchBundleRequest& request) {
@@ -202,6 +225,7 @@ class BundleServer::Work {
   CondVar changed_;
   std::deque<Call> calls_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Held> held_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> finding_ ABSL_GUARDED_BY(mutex_);  // By a thread just now.
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

@@ -3,7 +3,10 @@
 
 #include <atomic>
 #include <fstream>
+#include <future>
+#include <latch>
 #include <thread>
+#include <vector>
 
 #include "common/failpoint.h"
 #include "common/hash.h"
@@ -124,6 +127,43 @@ TEST_CASE("bundles: a server whose cache is full of what it served makes room", 
     INFO(found.status().ToString());
     CHECK(found.ok());
   }
+  SetBundleFinder(nullptr);
+  rollout.Stop();
+  server->Shutdown(std::chrono::milliseconds(1000));
+}
+
+TEST_CASE("bundles: those who wait for one hold up no other", "[loopback]") {
+  const TempFolder folder;
+  const BundleManifest slow = MakeOrigin(folder.path() / "slow"),
+                       there = MakeOrigin(folder.path() / "there", "<mujoco></mujoco>");
+  std::latch asked{1}, go_on{1};
+  std::atomic<int> finds = 0;
+  SetBundleFinder([&](const std::string& digest) {
+    const bool is_slow = digest == slow.digest;
+    if (is_slow) {
+      if (finds++ == 0) asked.count_down();
+      go_on.wait();
+    }
+    return absl::StatusOr<std::shared_ptr<const HeldBundle>>(std::make_shared<const HeldBundle>(
+        folder.path() / (is_slow ? "slow" : "there"), is_slow ? slow : there));
+  });
+  const auto metrics = Metrics::Create({});
+  learner::RolloutServer rollout({}, metrics.get());
+  const auto server = rpc::Server::Start({.address = ""}, {rollout.service()}).value();
+  rpc::BundleFetcher fetcher(
+      rpc::FetchFrom<v1::RolloutService>([&] { return server->InProcessChannel(); }));
+  std::vector<std::future<absl::Status>> waiting;
+  for (int i = 0; i < 8; ++i) {
+    waiting.push_back(
+        std::async(std::launch::async, [&] { return fetcher.Fetch(slow.digest).status(); }));
+  }
+  asked.wait();
+  auto other = std::async(std::launch::async, [&] { return fetcher.Fetch(there.digest).status(); });
+  CHECK(other.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+  go_on.count_down();
+  CHECK(other.get().ok());
+  for (auto& one : waiting) CHECK(one.get().ok());
+  CHECK(finds == 1);  // For all of them.
   SetBundleFinder(nullptr);
   rollout.Stop();
   server->Shutdown(std::chrono::milliseconds(1000));
