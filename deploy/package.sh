@@ -8,11 +8,13 @@
 #                           dependencies are the wheels that the build uses
 #   requirements-lean.txt   those wheels without what LibTorch needs on a GPU only, for Python 3.10
 #                           to 3.13
+#   mentor_client-*.whl     the Python packages of deploy/python: the client with mentor-sync and
+#                           mentor-sweep, mentor_env for hosts, mentor_signal for exported signals
 #
 # Usage: deploy/package.sh [--build BUILD] [--debs | --wheel] [--help] [DIR]
 #   --build BUILD   a folder of cmake with all programs built (default: build)
 #   --debs          only the Debian packages
-#   --wheel         only the wheel
+#   --wheel         only the wheels
 #
 # Example: deploy/build.sh --preset release && deploy/package.sh
 set -euo pipefail
@@ -69,7 +71,10 @@ for kind in "${kinds[@]}"; do
     debs) deploy/packages/debs.sh "$stage" "$version" "$out" ;;
     wheel)
       python3 deploy/packages/wheel.py "$stage" "$version" "$out"
-      cp deploy/requirements.txt "$out/requirements-lean.txt" ;;
+      cp deploy/requirements.txt "$out/requirements-lean.txt"
+      rm -f "$out"/mentor_client-*.whl
+      python3 -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+        --wheel-dir "$out" ./deploy/python ;;
   esac
 done
 (cd "$out" && ls -sh --block-size=M -- *)

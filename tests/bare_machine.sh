@@ -7,7 +7,8 @@
 #   --only COMMAND   may be repeated (default: quickstart, then tests):
 #                    install      deploy/install.sh and cmake's configuration
 #                    quickstart, tests    what README says first
-#                    wheel        pip install of the wheel, then a report of point_reach
+#                    wheel        pip install of the wheels, a host of Gymnasium, then a report of
+#                                 point_reach
 #                    lean         the same without what LibTorch needs on a GPU only
 #                    debs         the Debian packages, and the same report
 #                    first_hour   every command of the pages (tests/first_hour/walk.py)
@@ -150,7 +151,11 @@ for command in "${only[@]}"; do
     install) timed install in_root "deploy/install.sh && cmake --preset dev" ;;
     quickstart) timed quickstart in_root "./deploy/quickstart.sh $(printf '%q' "$spec")" ;;
     tests) timed tests in_root ./tests/run.sh ;;
-    wheel) from_packages wheel 'pip install /packages/mentor-*.whl' ;;
+    wheel)
+      # shellcheck disable=SC2016  # Expanded inside.
+      from_packages wheel 'pip install /packages/mentor-*.whl \
+          "$(echo /packages/mentor_client-*.whl)[env]" &&
+        mentor env check --host gym="python3 -m mentor_env" --option id=CartPole-v1' ;;
     lean)
       from_packages lean 'pip install --no-deps -r /packages/requirements-lean.txt &&
         pip install --no-deps /packages/mentor-*.whl' ;;

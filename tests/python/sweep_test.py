@@ -12,6 +12,7 @@ import unittest
 import studies
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
+import hosts_test  # noqa: E402
 import postgres  # noqa: E402
 from harness import BIN, SMOKE, ClusterTest  # noqa: E402
 
@@ -281,6 +282,19 @@ sys.exit(command.run("program", action))
         said, _ = child.communicate(timeout=100)
         self.assertEqual(child.returncode, 5, said)
         self.assertIn("mentor-actor of the service here has ended (signal 9)", said)
+
+    def test_a_service_of_its_own_offers_hosts(self):
+        host = f"block={BIN.parent / 'tests' / 'example_host'}"
+        spec = self.folder / "hosted.txtpb"
+        spec.write_text(hosts_test.of_host("block"))
+        spec = hosts_test.HostsTest.with_facts(self, spec, host)
+        self.write(("SPEC", str(spec)), ("trials: 5", "trials: 1"), ("seeds: [1, 2]", "seeds: 1"))
+        path = {"PATH": f"{BIN}:/usr/bin:/bin"}
+        said = self.sweep("--local", code=2, **path)
+        self.assertIn("environment is of host 'block'; give --host block='COMMAND'", said)
+        said = self.sweep("--host", host, code=2, **path)
+        self.assertIn("--host goes with --local", said)
+        self.assertIn("1 complete", self.sweep("--local", "--host", host, **path))
 
     def test_a_metric_that_nobody_has(self):
         address = self.service(threads=0)

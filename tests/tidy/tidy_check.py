@@ -542,7 +542,7 @@ def check_line_lengths(tree):
 VERSIONS = [
     (r"^deploy/(k8s|compose)/.*\.yaml$", r"\b(image: |\")mentor-[\w-]+:(\d[\w.]*)"),
     (r"^deploy/(k8s|compose)/.*\.yaml$", r"(newTag: |MENTOR_VERSION:-|\(mentor, )(\d[\w.]*\d)"),
-    (r"^deploy/docker/Dockerfile$", r"^(ARG VERSION=)(\S+)"),
+    (r"^deploy/docker/(hosts/)?Dockerfile$", r"^(ARG VERSION=)(\S+)"),
     (r"^deploy/python/mentor_client/__init__\.py$", r"^(__version__ = \")([^\"]+)"),
     (r"^docs/[\w/]+\.md$", r"\b(mentor-[a-z-]+:)(\d+\.[\w.]*\w)"),
 ]
@@ -698,6 +698,7 @@ PLANTED = [
         "newest release is 1.2.3, with changes",
     ),
     ("deploy/docker/Dockerfile", "ARG VERSION=1.2.2\n", "CMakeLists.txt says 1.2.3"),
+    ("deploy/docker/hosts/Dockerfile", "ARG VERSION=1.2.2\n", "CMakeLists.txt says 1.2.3"),
     ("deploy/k8s/base/a.yaml", "image: mentor-actor:1.2.2\n", "CMakeLists.txt says 1.2.3"),
     ("deploy/k8s/base/b.yaml", "image: mentor-actor:1.2.3\n", ""),
     (

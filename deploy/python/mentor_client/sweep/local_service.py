@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from typing import Any, List
+from typing import Any, List, Sequence
 
 import grpc
 
@@ -26,8 +26,9 @@ def _end_with_parent() -> None:
 
 
 class LocalService:
-    def __init__(self, folder: pathlib.Path):
-        """The folder gets the state of the service, and what its programs say."""
+    def __init__(self, folder: pathlib.Path, hosts: Sequence[str] = ()):
+        """The folder gets the state of the service, and what its programs say. `hosts` are what
+        mentor-actor takes as --host."""
         missing = [name for name in _PROGRAMS if shutil.which(name) is None]
         if missing:
             raise MentorError(
@@ -46,7 +47,11 @@ class LocalService:
                 "mentor-learner", "--meta_learner", self.server, "--listen", "127.0.0.1:0"
             )
             threads = str(len(os.sched_getaffinity(0)))
-            self._start("mentor-actor", "--learner", learner, "--threads", threads, listens=False)
+            offers = [word for host in hosts for word in ("--host", host)]
+            self._start(
+                *("mentor-actor", "--learner", learner, "--threads", threads, *offers),
+                listens=False,
+            )
         except BaseException:
             self.close()
             raise

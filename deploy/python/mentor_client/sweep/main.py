@@ -58,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
         help="run a service of this machine meanwhile; its state: NAME.service",
     )
     top.add_argument(
+        "--host",
+        metavar="NAME=COMMAND",
+        action="append",
+        default=[],
+        help="with --local: a host of environments that its actor offers; may be repeated",
+    )
+    top.add_argument(
         "--plots", metavar="DIR", type=pathlib.Path, help="draw plots into this folder"
     )
     top.add_argument(
@@ -93,6 +100,21 @@ def _dry_run(file: StudyFile, server: Optional[str]) -> None:
         )
 
 
+def _check_hosts(file: StudyFile, flags: argparse.Namespace) -> None:
+    """Experiments would wait for ever for an actor that offers their host."""
+    benchmark = file.experiment.spec.benchmark
+    options = {one.name: one.value for one in benchmark.option}
+    wanted = options.get("host", "") if benchmark.environment == "host" else ""
+    offered = [one.partition("=")[0] for one in flags.host]
+    if flags.host and not flags.local:
+        why = "--host goes with --local; of another service the actors are started with it"
+    elif flags.local and wanted and wanted not in offered:
+        why = f"the spec's environment is of host '{wanted}'; give --host {wanted}='COMMAND', too"
+    else:
+        return
+    raise MentorError(grpc.StatusCode.INVALID_ARGUMENT, why, reason="INVALID_FIELD")
+
+
 def _cancel(file: StudyFile, client: Client) -> None:
     study = storage.open_study(file, create=False)
     uid = study.user_attrs.get("mentor.uid", "")
@@ -110,6 +132,7 @@ def _cancel(file: StudyFile, client: Client) -> None:
 
 def _sweep(flags: argparse.Namespace) -> int:
     file = read_study(flags.study)
+    _check_hosts(file, flags)
     if flags.dry_run:
         _dry_run(file, flags.server)
         return DONE
@@ -123,7 +146,8 @@ def _sweep(flags: argparse.Namespace) -> int:
         stack.enter_context(storage.lock(file))
         server, local = flags.server, None
         if flags.local:
-            local = stack.enter_context(LocalService(pathlib.Path(f"{file.name}.service")))
+            folder = pathlib.Path(f"{file.name}.service")
+            local = stack.enter_context(LocalService(folder, flags.host))
             server = local.server
             print(f"service {server}", flush=True)
         client = stack.enter_context(connect(server))
