@@ -384,6 +384,22 @@ class ClientTest(ClusterTest):
         client.create(SMOKE)
         self.assertEqual(len(list(client.list())), 2)
 
+    def test_a_last_attempt_that_is_cut_short_hides_no_reason(self):
+        client = self.client("127.0.0.1:1", timeout=1)
+        said = [(grpc.StatusCode.UNAVAILABLE, "no certificate")]
+
+        def fail(request, **options):
+            error = grpc.RpcError()
+            code, details = said.pop() if said else (grpc.StatusCode.DEADLINE_EXCEEDED, "late")
+            error.code, error.details = lambda: code, lambda: details
+            error.trailing_metadata = lambda: ()
+            raise error
+
+        self.only_stub(client).GetExperiment = fail
+        with self.assertRaisesRegex(MentorError, "no certificate"):
+            client.get("a")
+        self.refused(grpc.StatusCode.DEADLINE_EXCEEDED, "", client.get, "a")
+
     def test_deleted_by_a_server_that_dies_before_it_answers(self):
         _, address = self.start_meta_learner(self.state)
         client = self.client(address, timeout=60)

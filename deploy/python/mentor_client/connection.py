@@ -207,6 +207,7 @@ class Connection:
         span_s = self.timeout if timeout is None else seconds("timeout", timeout)
         deadline = time.monotonic() + span_s
         lost, attempt, led = False, 0, 0
+        away: Optional[MentorError] = None
         while True:
             left = max(0.001, deadline - time.monotonic())
             span = max(_ATTEMPT_S, left / 3)
@@ -230,8 +231,12 @@ class Connection:
             pause = wait_before(error, attempt // self._servers.count)
             if leader_known and led < self._servers.count:  # And no longer in a circle.
                 pause, led = 0.0, led + 1
+            if error.code == grpc.StatusCode.UNAVAILABLE:
+                away = error
             if pause is None or time.monotonic() + pause >= deadline:
-                raise error from None
+                # That the last attempt was cut short says less than why it was made.
+                cut = error.code == grpc.StatusCode.DEADLINE_EXCEEDED
+                raise (away if cut and away is not None else error) from None
             lost |= error.code != grpc.StatusCode.RESOURCE_EXHAUSTED
             attempt += 1
             log.debug("%s: %s; again in %.2f s", method, error, pause)

@@ -16,8 +16,10 @@ import grpc
 
 from ..errors import MentorError
 
-_START_S, _STOP_S = 60.0, 30.0
-_PROGRAMS = ("mentor-meta-learner", "mentor-learner", "mentor-actor")
+_START_S = 60.0
+# In the order of their start, with the seconds that each has to stop. Of an actor nothing is lost,
+# and its hosts may hang.
+_PROGRAMS = {"mentor-meta-learner": 30.0, "mentor-learner": 30.0, "mentor-actor": 5.0}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -75,11 +77,11 @@ class LocalService:
                 )
 
     def close(self) -> None:
-        for child in reversed(self._children):
+        for child, stop_s in reversed(list(zip(self._children, _PROGRAMS.values()))):
             if child.poll() is None:
                 child.terminate()
             try:
-                child.wait(_STOP_S)
+                child.wait(stop_s)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
