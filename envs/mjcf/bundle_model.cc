@@ -28,6 +28,7 @@ namespace {
 
 constexpr char kProgram[] = "mentor-mjcf";
 constexpr size_t kWordsBytesMax = 2000;
+constexpr int kKilled = 128 + 9;  // SIGKILL: by us, or by a machine without memory.
 constexpr int kAtOnce = 2;  // Compilers of a process: one that is slow does not hold up all others.
 
 // Closes itself.
@@ -81,18 +82,18 @@ std::string LastWords(int descriptor) {
 }
 
 std::string Ending(int status, const CompilerLimits& limits) {
-  constexpr int kKilled = 128;
+  constexpr int kSignal = 128;
   switch (status) {
-    case kKilled + 24:  // SIGXCPU
+    case kSignal + 24:  // SIGXCPU
       return absl::StrFormat("the compiler was ended after %d s of CPU time", limits.cpu_seconds);
-    case kKilled + 9:  // SIGKILL: by us, or by a machine without memory.
+    case kKilled:
       return absl::StrFormat(
           "the compiler was ended: it took longer than %d s or more memory than "
           "there is",
           static_cast<int>(limits.wall.count()));
     default:
-      if (status > kKilled)
-        return absl::StrFormat("the compiler crashed (signal %d)", status - kKilled);
+      if (status > kSignal)
+        return absl::StrFormat("the compiler crashed (signal %d)", status - kSignal);
       return "";
   }
 }
@@ -137,6 +138,8 @@ absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bu
     std::string why = Ending(status, limits);
     if (!why.empty() && !words.empty()) why += "; its last words: ";
     why += words;
+    // A machine that has too much to do is no fault of the model.
+    if (status == kKilled) return absl::UnavailableError(absl::StrCat("model '", file, "': ", why));
     return bad(why.empty() ? absl::StrCat("the compiler ended with ", status) : why);
   }
   struct stat facts = {};

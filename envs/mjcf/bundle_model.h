@@ -23,8 +23,8 @@ struct CompilerLimits {
   uint64_t model_bytes = uint64_t{512} << 20;  // Of the compiled model.
 };
 
-// INVALID_ARGUMENT when the model is bad, too large, or ends the compiler or lets it hang, with its
-// last words; NOT_FOUND without the program.
+// INVALID_ARGUMENT when the model is bad, too large, or ends the compiler, with its last words;
+// UNAVAILABLE when this took too long or was killed, NOT_FOUND without the program.
 absl::StatusOr<std::shared_ptr<const mjModel>> CompileModel(const HeldBundle& bundle,
                                                             const std::string& file,
                                                             const CompilerLimits& limits = {});

@@ -790,7 +790,9 @@ absl::StatusOr<std::shared_ptr<const Plan>> MakePlan(const HeldBundle& bundle,
     if (absl::IsInvalidArgument(model.status())) {
       violations.Add("model", std::string(model.status().message()));
     } else if (!model.ok()) {
-      return model.status();
+      return absl::Status(model.status().code(),
+                          absl::StrCat("bundle ", BundleName(bundle.manifest().digest), ": ",
+                                       model.status().message()));
     } else {
       plan = Planner(task, *std::move(model), &violations).Make();
     }

@@ -21,6 +21,7 @@
 #include "common/registry.h"
 #include "common/spec/bundles.h"
 #include "common/spec/spec.h"
+#include "envs/mjcf/plan.h"
 #include "learner/agents/segment.h"
 #include "learner/agents/worker_pool.h"
 #include "learner/tensor_proto.h"
@@ -55,17 +56,20 @@ std::string LifetimesOf(const PlannedRound& round) {
   return absl::StrJoin(names, ",");
 }
 
-// The bundles of a spec, which stay while its parts are made. A bucket that does not answer, or
-// files that are damaged or gone, are no fault of the experiment: it waits for them.
-absl::StatusOr<std::vector<std::shared_ptr<const HeldBundle>>> HoldBundles(
+// What a spec's bundles mean, which stays while the experiment runs. A bucket that does not answer,
+// files that are damaged or gone, and a machine that has no time or memory for the compiler are no
+// fault of the experiment: it waits for them. What else is wrong is found where its parts are made.
+absl::StatusOr<std::vector<std::shared_ptr<const envs::mjcf::Plan>>> HoldBundles(
     const v1::ExperimentSpec& spec) {
-  std::vector<std::shared_ptr<const HeldBundle>> held;
+  std::vector<std::shared_ptr<const envs::mjcf::Plan>> held;
   for (const std::string& digest : BundlesOf(spec)) {
-    auto bundle = FindBundle(BundleName(digest));
+    const auto bundle = FindBundle(BundleName(digest));
     if (absl::IsNotFound(bundle.status()) || absl::IsDataLoss(bundle.status()))
       return absl::UnavailableError(bundle.status().message());
     MENTOR_RETURN_IF_ERROR(bundle.status());
-    held.push_back(*std::move(bundle));
+    auto plan = envs::mjcf::FindPlan(BundleName(digest));
+    if (absl::IsUnavailable(plan.status())) return plan.status();
+    if (plan.ok()) held.push_back(*std::move(plan));
   }
   return held;
 }
@@ -122,7 +126,7 @@ Session::~Session() {
 
 absl::Status Session::Run() {
   MENTOR_RETURN_IF_ERROR(options_.store->PrepareFolder(uid_));
-  MENTOR_ASSIGN_OR_RETURN(const auto bundles, HoldBundles(spec_));
+  MENTOR_ASSIGN_OR_RETURN(const auto plans, HoldBundles(spec_));
   Violations violations;
   parts_ = MakeParts(spec_, options_.num_threads, &violations, options_.device);
   MENTOR_RETURN_IF_ERROR(violations.ToStatus());

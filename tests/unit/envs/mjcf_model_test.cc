@@ -169,7 +169,9 @@ TEST_CASE("mjcf model: a compiler that takes too much memory or time is ended", 
          Contains(refusal, "crashed")));
   limits.wall = std::chrono::seconds(1);
   limits.memory_bytes = uint64_t{8} << 30;
-  CHECK(Contains(RefusalOf(endless, limits), "the compiler was ended"));
+  const absl::Status late = Compile(BundleFolder(Files{{"cart.xml", endless}}), limits);
+  CHECK(absl::IsUnavailable(late));
+  CHECK(Contains(late, "the compiler was ended"));
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(60));
   // A compiled model beyond its bound.
   limits = {};
@@ -224,6 +226,25 @@ TEST_CASE("mjcf model: a compiler that crashes leaves its last words", "[unit]")
   unsetenv("MENTOR_MJCF");
   CHECK(status.code() == absl::StatusCode::kInvalidArgument);
   CHECK(Contains(status, "the compiler crashed (signal 11); its last words: about to fail"));
+}
+
+TEST_CASE("mjcf model: a compiler that is killed may be asked again", "[unit]") {
+  // As a machine without memory does it, the first time.
+  const BundleFolder tools(Files{});
+  const std::filesystem::path script = tools.root() / "compiler.sh";
+  tools.Write("compiler.sh", "#!/bin/sh\nkill -KILL $$\n");
+  std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+  const BundleFolder bundle(Files{{"cart.xml", std::string(kCartModel) + "<!-- killed once -->"},
+                                  {"task.txtpb", kCartTask}});
+  setenv("MENTOR_MJCF", script.c_str(), 1);
+  const absl::Status killed = Compile(bundle);
+  const absl::Status made = bundle.Make().status();
+  unsetenv("MENTOR_MJCF");
+  CHECK(absl::IsUnavailable(killed));
+  CHECK(Contains(killed, "model 'cart.xml': the compiler was ended"));
+  CHECK(absl::IsUnavailable(made));
+  CHECK(Contains(made, "bundle sha256:"));
+  CHECK(bundle.Make().ok());
 }
 
 TEST_CASE("mjcf model: who asks again for a bad one is told at once", "[unit]") {
