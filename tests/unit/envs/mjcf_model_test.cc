@@ -152,6 +152,14 @@ TEST_CASE("mjcf model: sizes of old models are taken, and sizes beyond the bound
     many += "<body pos='" + std::to_string(i) + " 0 0'><freejoint/><geom size='.1'/></body>";
   }
   CHECK(Contains(RefusalOf(World(many)), "has 1200 degrees of freedom, at most 1000"));
+  // The compiler refuses plugins by their element; a model that has some all the same is none.
+  const BundleFolder cart = BundleFolder::Cart();
+  const auto model =
+      CompileModel(HeldBundle(cart.root(), ReadBundle(cart.root()).value()), "cart.xml").value();
+  mjModel with = *model;
+  CHECK(CheckModelSize(with).ok());
+  with.nplugin = 1;
+  CHECK(Contains(CheckModelSize(with), "has plugins, which are not loaded here"));
 }
 
 TEST_CASE("mjcf model: a compiler that takes too much memory or time is ended", "[unit]") {

@@ -397,6 +397,26 @@ TEST_CASE("mjcf: episodes begin at a keyframe, settled, and after it what is wri
   CHECK(d->ctrl[0] == 1);
 }
 
+TEST_CASE("mjcf: what settles without chance is remembered for its own task alone", "[unit]") {
+  const auto environment = Make(
+      Replaced(Replaced(Replaced(kCartTask, "reset {",
+                                 "parameter { name: \"j\" low: [0, 0, 1] high: [1, 1, 2] joint: "
+                                 "\"ball\" }\nreset { settle_steps: 20"),
+                        "noise { qpos: \"rail\" low: -0.2 high: 0.2 }", ""),
+               "noise { qvel: \"hinge\" low: -0.1 high: 0.1 normal: true }", ""));
+  const mjData* d = Data(*environment);
+  const auto ball = [&](double x, double z) {
+    ResetOf(*environment, 0, {0.5, 0, 0.5, x, 0.5, z});
+    return std::vector<double>(d->qpos + 2, d->qpos + 5);
+  };
+  const std::vector<double> one = ball(0.25, 1), other = ball(0.75, 2);
+  CHECK(one[0] == 0.25);
+  CHECK(Near(one[2], 0.79, {.abs = 0.01}));  // 0.2 s of fall.
+  CHECK(other[0] == 0.75);
+  CHECK(Near(other[2], 1.79, {.abs = 0.01}));
+  CHECK(ball(0.25, 1) == one);
+}
+
 TEST_CASE("mjcf: a task without an expression for success is known to have none", "[unit]") {
   const auto with = BundleFolder::Cart();
   const auto without =
