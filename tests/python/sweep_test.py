@@ -57,8 +57,10 @@ class SweepTest(studies.Programs, ClusterTest):
         self.study.write_text(text.replace("SPEC", str(SMOKE)))
 
     def service(self, name="state", threads=2):
+        """threads: 0: nobody works yet."""
         _, address = self.start_meta_learner(self.folder / name, 0, "--disk_reserve_mb", 1)
-        self.start_workers(address, threads)
+        if threads:
+            self.start_workers(address, threads)
         return address
 
     def sweep(self, *arguments, **options):
