@@ -265,18 +265,17 @@ class Reader {
   }
 
   absl::Status Operator(Pieces* pieces) {
-    for (const size_t length : {size_t{2}, size_t{1}}) {
-      const std::string_view text = text_.substr(at_, length);
-      if (text == "!=" || text == "==" || text == "&&" || text == "||") break;
-      if (const Foreign* foreign = FindForeign(kForeignOperators, text)) {
-        return At(at_ + 1, absl::StrCat("'", std::string(text), "' is no part of an expression; ",
-                                        foreign->remedy));
-      }
-    }
     for (const char* two : {"<=", ">=", "==", "!=", "&&", "||"}) {
       if (text_.substr(at_, 2) == two) {
         Take(2, pieces);
         return absl::OkStatus();
+      }
+    }
+    for (const size_t length : {size_t{2}, size_t{1}}) {
+      const std::string_view text = text_.substr(at_, length);
+      if (const Foreign* foreign = FindForeign(kForeignOperators, text)) {
+        return At(at_ + 1, absl::StrCat("'", std::string(text), "' is no part of an expression; ",
+                                        foreign->remedy));
       }
     }
     constexpr std::string_view kOne = "+-*/^<>?:";
