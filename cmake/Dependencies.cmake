@@ -20,6 +20,13 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(Eigen3 3.4 CONFIG REQUIRED)
 find_package(Catch2 2 CONFIG REQUIRED)
 find_package(nlohmann_json CONFIG REQUIRED)
+# Reads CSV files.
+find_library(MENTOR_CSV_LIBRARY csv REQUIRED)
+find_path(MENTOR_CSV_INCLUDE csv.h REQUIRED)
+add_library(mentor_libcsv INTERFACE)
+add_library(libcsv::libcsv ALIAS mentor_libcsv)
+target_include_directories(mentor_libcsv SYSTEM INTERFACE ${MENTOR_CSV_INCLUDE})
+target_link_libraries(mentor_libcsv INTERFACE ${MENTOR_CSV_LIBRARY})
 # Draws the charts of reports.
 find_file(MENTOR_CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js
   NO_DEFAULT_PATH REQUIRED)

@@ -51,8 +51,9 @@ programs=(mentor mentorctl mentor-actor mentor-learner mentor-meta-learner)
 # Manual pages and completions, as the programs write them themselves.
 man=$stage/share/man/man1
 mkdir -p "$man" "$stage"/share/{bash-completion/completions,zsh/vendor-completions} \
-  "$stage"/share/{fish/vendor_completions.d,mentor/experiments}
+  "$stage"/share/{fish/vendor_completions.d,mentor/experiments,mentor/data}
 cp deploy/experiments/*.txtpb "$stage/share/mentor/experiments/"
+cp docs/data/*.csv "$stage/share/mentor/data/"
 for program in "${programs[@]}"; do
   help=--help
   if "$build/bin/$program" __man >/dev/null 2>&1; then help=__man; fi  # More than --help says.

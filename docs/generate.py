@@ -3,6 +3,7 @@
 protos, docs/errors.md from common/status.h, docs/metrics.md from tests/data/metrics.txt, which a
 test compares with the pages of a live run, docs/experiment_metrics.md from
 tests/data/experiment_metrics.txt, which a test compares with what rules and inner loops declare.
+Fills tables of README and of docs/ from docs/data/claims.csv (docs/claims.py).
 
 Usage: docs/generate.py [--check]
   --check   write nothing; exit status 1 when a page is not what would be written
@@ -16,6 +17,8 @@ import pathlib
 import re
 import sys
 import textwrap
+
+import claims
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROTO = ROOT / "proto" / "mentor" / "v1"
@@ -309,23 +312,37 @@ PAGES = {
 }
 
 
+def written(page):
+    return "\n".join(page()).rstrip("\n") + "\n"
+
+
 def main():
     arguments = sys.argv[1:]
     if arguments not in ([], ["--check"]):
         print(__doc__)
         return 0 if arguments in (["--help"], ["-h"]) else 2
-    stale = []
-    for name, page in PAGES.items():
-        text = "\n".join(page()).rstrip("\n") + "\n"
-        path = ROOT / "docs" / name
+    recorded = claims.read()
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    texts = {path: None for path in paths}
+    texts.update((ROOT / "docs" / name, page) for name, page in PAGES.items())
+    findings = []
+    for path, page in texts.items():
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        name = path.relative_to(ROOT)
+        try:
+            text = claims.fill(before, recorded) if page is None else written(page)
+        except claims.Mistake as mistake:
+            findings.append(f"{name}:1: {mistake}")
+            continue
+        if text == before:
+            continue
         if arguments:
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
-                stale.append(name)
+            findings.append(f"{name}:1: not what its source says: run docs/generate.py")
         else:
             path.write_text(text, encoding="utf-8")
-    for name in stale:
-        print(f"docs/{name}:1: not what its source says: run docs/generate.py")
-    return 1 if stale else 0
+    for finding in findings:
+        print(finding)
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@
 #include "mentor/export_command.h"
 #include "mentor/fetch.h"
 #include "mentor/hash_command.h"
+#include "mentor/reproduce_command.h"
 #include "mentor/rule_command.h"
 #include "mentor/run_command.h"
 
@@ -61,6 +62,7 @@ int Main(int argc, char** argv) {
   AddHashCommand(&app, &action);
   AddEvaluateCommand(&app, &action);
   AddReportCommand(&app, &action);
+  AddReproduceCommand(&app, &action);
   AddFetchCommand(&app, &action);
   AddExportCommand(&app, &action);
   AddEnvCommand(&app, &action);

@@ -82,6 +82,8 @@ program mentor-meta-learner
 package mentor-meta-learner "$torch, $simulators" 'mentorctl' \
   'meta-learns training signals: queue, outer rules, results'
 program mentor
+mkdir -p "$work/mentor/usr/share/mentor"
+cp -a "$stage/share/mentor/data" "$work/mentor/usr/share/mentor/"
 package mentor "mentorctl (= $version), $torch, $simulators" \
   'gnuplot-nox, fonts-dejavu-core, ffmpeg, libosmesa6' \
   'meta-learns training signals in one process, with reports'

@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -27,6 +26,7 @@
 
 #include "common/check.h"
 #include "common/process/flags.h"
+#include "common/processor.h"
 #include "common/protocol.h"
 #include "common/registry.h"
 #include "envs/fingerprint.h"
@@ -167,14 +167,6 @@ absl::StatusOr<std::vector<Program>> Programs(const Flags& flags) {
 
 // --- Output ---
 
-std::string CpuModel() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "unknown";
-}
-
 const char* IsaName() {
   return learner::CurrentIsa() == learner::Isa::kAvx512 ? "avx512" : "avx2";
 }
@@ -187,7 +179,7 @@ ordered_json Head(const learner::Device& device) {
   const char* compiler = "g++ " __VERSION__;
 #endif
   return {{"time", absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone())},
-          {"cpu", CpuModel()},
+          {"cpu", ProcessorName()},
           {"cores", std::thread::hardware_concurrency()},
           {"isa", IsaName()},
           {"device", device.name},

@@ -292,6 +292,8 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   data.run = id == "run" ? NameOfFolder(store->folder()) : id;
   if (experiment.state() == v1::Experiment::STATE_FAILED)
     data.failure = experiment.error().message();
+  data.succeeded = experiment.state() == v1::Experiment::STATE_SUCCEEDED;
+  data.spec_hash = SpecHash(spec);
   data.title = spec.display_name().empty() ? experiment.name() : spec.display_name();
   data.spec_text = meta_learner::PrintWithDefaults(spec);
   data.signal_role = absl::AsciiStrToLower(v1::SignalRole_Name(spec.signal().role()));
@@ -311,7 +313,7 @@ absl::StatusOr<report::ReportData> ReportDataOf(meta_learner::ExperimentStore* s
   data.identity = IdentityOf(spec);
   data.identity.experiment = experiment.uid();
   data.facts = {{"Seed", absl::StrCat(spec.seed())},
-                {"Spec", SpecHash(spec).substr(0, 16)},
+                {"Spec", data.spec_hash.substr(0, 16)},
                 {"Mentor", std::string(kBuildVersion)},
                 {"State", StateText(experiment.state())}};
   if (spec.has_curriculum()) {

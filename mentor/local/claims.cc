@@ -1,0 +1,493 @@
+#include "mentor/local/claims.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include <absl/strings/numbers.h>
+#include <absl/strings/str_cat.h>
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+#include <absl/strings/str_replace.h>
+#include <absl/strings/str_split.h>
+
+#include "common/check.h"
+#include "common/edit_distance.h"
+#include "common/evaluation_method.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "common/installed.h"
+#include "common/printable.h"
+#include "common/processor.h"
+#include "common/protocol.h"
+#include "common/spec/ready_specs.h"
+#include "common/spec/spec.h"
+#include "envs/benchmark.h"
+#include "envs/environment.h"
+#include "envs/fingerprint.h"
+#include "learner/learner_fingerprint.h"
+#include "mentor/local/run_report.h"
+#include "mentor/report/csv_reader.h"
+#include "mentor/report/evaluation.h"
+#include "mentor/report/figures.h"
+#include "mentor/report/html.h"
+#include "meta_learner/experiment/evaluation.h"
+#include "meta_learner/experiment/parts.h"
+#include "meta_learner/experiment/task_sampler.h"
+
+namespace mentor {
+namespace {
+
+using report::Interval;
+using report::kNone;
+
+// Columns that are text, in the order of the file; `numbers` is the last one.
+struct Column {
+  const char* name;
+  std::string ClaimRow::* member;
+};
+constexpr std::array<Column, 12> kColumns = {{{"claim", &ClaimRow::claim},
+                                              {"run", &ClaimRow::run},
+                                              {"row", &ClaimRow::row},
+                                              {"command", &ClaimRow::command},
+                                              {"measures", &ClaimRow::measures},
+                                              {"version", &ClaimRow::version},
+                                              {"processor", &ClaimRow::processor},
+                                              {"fingerprint", &ClaimRow::fingerprint},
+                                              {"cpu_seconds", &ClaimRow::cpu_seconds},
+                                              {"env_steps", &ClaimRow::env_steps},
+                                              {"hash", &ClaimRow::hash},
+                                              {"evaluation", &ClaimRow::evaluation}}};
+constexpr char kNumbers[] = "numbers";
+constexpr size_t kFingerprintDigits = 12;
+constexpr std::array kArithmetic = {"environments", "simulator (libm, MuJoCo)",
+                                    "learner (LibTorch, kernels)"};
+
+std::vector<std::string> Words(std::string_view text) {
+  return absl::StrSplit(absl::string_view(text.data(), text.size()), ' ', absl::SkipWhitespace());
+}
+
+bool ToNumber(const std::string& text, double* value) {
+  return absl::SimpleAtod(text, value) && std::isfinite(*value);
+}
+
+// Enough digits for a table, and few enough that a last bit of a mean does not show.
+std::string NumberText(double value) {
+  return absl::StrFormat("%.5g", value);
+}
+
+std::string NumbersText(const ClaimNumbers& numbers) {
+  std::vector<std::string> parts;
+  for (const auto& [name, number] : numbers) {
+    std::string text = name + "=" + NumberText(number.mean);
+    if (std::isfinite(number.low))
+      absl::StrAppend(&text, "[", NumberText(number.low), ",", NumberText(number.high), "]");
+    parts.push_back(std::move(text));
+  }
+  return absl::StrJoin(parts, " ");
+}
+
+// "NAME=MEAN[LOW,HIGH]"
+bool ParseNumber(const std::string& text, ClaimNumbers* numbers) {
+  const size_t equals = text.rfind('=');
+  if (equals == text.npos || equals == 0) return false;
+  std::string mean = text.substr(equals + 1);
+  Interval number{0, kNone, kNone};
+  if (const size_t bracket = mean.find('['); bracket != mean.npos) {
+    if (!mean.ends_with(']')) return false;
+    const std::vector<std::string> ends =
+        absl::StrSplit(mean.substr(bracket + 1, mean.size() - bracket - 2), ',');
+    if (ends.size() != 2 || !ToNumber(ends[0], &number.low) || !ToNumber(ends[1], &number.high) ||
+        number.low > number.high)
+      return false;
+    mean.resize(bracket);
+  }
+  return ToNumber(mean, &number.mean) &&
+         numbers->emplace(text.substr(0, equals), number).second;
+}
+
+// "seg2" for success rates, "seg2_return" where nothing succeeds.
+ClaimNumbers EvaluationNumbers(const std::vector<report::MethodResult>& results) {
+  ClaimNumbers numbers;
+  for (const report::MethodResult& result : results) {
+    const std::string prefix =
+        absl::StrCat(result.split, ".",
+                     absl::StrReplaceAll(NameOf(result.method),
+                                         {{" ", "_"}, {"(", ""}, {")", ""}, {"PPO", "ppo"}}),
+                     ".");
+    const std::string suffix =
+        absl::StrCat(result.quantity == report::Quantity::kReturn ? "_return" : "",
+                     result.environment.empty() ? "" : "/" + result.environment);
+    for (size_t i = 0; i < result.segments.size(); ++i)
+      numbers[absl::StrCat(prefix, "seg", i, suffix)] = result.segments[i];
+    numbers[prefix + "last" + suffix] = result.last;
+    if (result.det) numbers[prefix + "det" + suffix] = *result.det;
+    if (result.last_return && result.environment.empty())
+      numbers[prefix + "shaped_return"] = *result.last_return;
+  }
+  return numbers;
+}
+
+// Hash over what was evaluated: who was taught by whom, and every episode of every life.
+std::string EvaluationHash(const std::vector<report::EvaluationRow>& rows) {
+  if (rows.empty()) return "";
+  Sha256 hash;
+  for (const report::EvaluationRow& row : rows) {
+    std::string text = absl::StrFormat("%s %s %s %d %d %d %d", NameOf(row.method), row.split,
+                                       row.environment, row.lifetime, row.goal, row.seed,
+                                       row.lifetime_episodes);
+    for (const auto* values : {&row.episode_success, &row.episode_return})
+      for (const double value : *values) absl::StrAppendFormat(&text, " %a", value);
+    hash.Update(text + "\n");
+  }
+  return ToHex(hash.Finish());
+}
+
+ClaimRow MadeHere(const ClaimRow& row) {
+  ClaimRow made = row;
+  made.version = kBuildVersion;
+  made.processor = ProcessorName();
+  made.fingerprint = ClaimFingerprint();
+  made.numbers.clear();
+  return made;
+}
+
+// How many lifetimes the evaluation at the end of a run has.
+absl::StatusOr<size_t> LifetimesOf(const v1::ExperimentSpec& spec) {
+  if (spec.evaluation().lifetimes_per_goal() == 0) return size_t{0};
+  Violations violations;
+  const auto benchmark = envs::MakeBenchmark(spec.benchmark(), &violations);
+  if (benchmark == nullptr) return violations.ToStatus();
+  size_t lifetimes = 0;
+  const std::vector<envs::Split> splits = meta_learner::EvaluatedSplits(*benchmark, spec);
+  for (const envs::Split split : splits) {
+    lifetimes += meta_learner::EvaluationTasks(*benchmark, spec, split).size() *
+                 meta_learner::Teachers(spec.evaluation(), {},
+                                        /*learned=*/spec.rule().outer_updates() > 0,
+                                        /*baselines=*/split == splits[0])
+                     .size();
+  }
+  return lifetimes;
+}
+
+// The data of a run that has ended, with every checkpoint and every evaluated lifetime whole; of
+// evaluations the one at its end alone.
+absl::StatusOr<report::ReportData> ReadWholeRun(const ClaimRow& row,
+                                                const std::filesystem::path& run) {
+  MENTOR_ASSIGN_OR_RETURN(v1::ExperimentSpec spec, SpecOfCommand(row.command));
+  spec = WithDefaults(spec);
+  MENTOR_ASSIGN_OR_RETURN(report::ReportData data, ReportOf(run));
+  const auto refuse = [&](const std::string& what) {
+    return absl::FailedPreconditionError(absl::StrCat(run.string(), ": ", what));
+  };
+  const char* remedy = "; go on with the run, fetch it again, or remove the folder and run again";
+  if (data.spec_hash != SpecHash(spec)) {
+    return refuse(absl::StrCat("is a run of another spec than that of ", row.name(), " (",
+                               row.command, "); name its folder"));
+  }
+  if (!data.succeeded) {
+    return refuse(absl::StrCat(data.failure.empty() ? "has not ended" : "failed: " + data.failure,
+                               remedy));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const RunFolder folder, FindRun(run));
+  MENTOR_ASSIGN_OR_RETURN(const RunHash hash, HashRun(run));
+  if (!hash.damaged.empty() || hash.outer_step != spec.rule().outer_updates()) {
+    return refuse(absl::StrCat("its checkpoint after outer update ", spec.rule().outer_updates(),
+                               " is missing or damaged", hash.damaged, remedy));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<v1::EvaluationShard> shards,
+                          meta_learner::ReadEvaluation(folder.experiment));
+  data.evaluation.clear();
+  for (const v1::EvaluationShard& shard : shards) {
+    for (const v1::EvaluatedLifetime& lifetime : shard.lifetimes())
+      data.evaluation.push_back(RowOf(shard, lifetime));
+  }
+  MENTOR_ASSIGN_OR_RETURN(const size_t expected, LifetimesOf(spec));
+  if (data.evaluation.size() != expected) {
+    return refuse(absl::StrCat("has ", data.evaluation.size(), " evaluated lifetimes of ", expected,
+                               remedy));
+  }
+  if (data.training.size() != spec.rule().outer_updates()) {
+    return refuse(absl::StrCat("has metrics of ", data.training.size(), " outer updates of ",
+                               spec.rule().outer_updates(), remedy));
+  }
+  return data;
+}
+
+absl::Status Damaged(size_t row, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat("row ", row, ": ", what));
+}
+
+}  // namespace
+
+std::filesystem::path ClaimsFile() {
+  std::error_code error;
+  const std::vector<std::filesystem::path> folders =
+      InstalledFolders("MENTOR_CLAIMS", "data", MENTOR_SOURCE_CLAIMS);
+  for (const std::filesystem::path& folder : folders) {
+    if (std::filesystem::is_regular_file(folder, error)) return folder;
+    if (std::filesystem::exists(folder / "claims.csv", error)) return folder / "claims.csv";
+  }
+  return folders.back() / "claims.csv";
+}
+
+absl::StatusOr<std::vector<ClaimRow>> ReadClaims(const std::filesystem::path& file) {
+  auto text = ReadFile(file, report::kCsvBytesMax);
+  if (!text.ok()) {
+    return absl::Status(text.status().code(),
+                        absl::StrCat(std::string(text.status().message()),
+                                     "; name the file of claims with --claims"));
+  }
+  auto rows = ParseClaims(*text);
+  if (rows.ok()) return rows;
+  return absl::Status(rows.status().code(),
+                      absl::StrCat(file.string(), ": ", std::string(rows.status().message())));
+}
+
+absl::StatusOr<std::vector<ClaimRow>> ParseClaims(std::string_view text) {
+  MENTOR_ASSIGN_OR_RETURN(const report::CsvContent csv, report::ParseCsv(text));
+  std::vector<int> places;
+  for (const Column& column : kColumns) places.push_back(csv.Column(column.name));
+  places.push_back(csv.Column(kNumbers));
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (places[i] >= 0) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("has no column '", i < kColumns.size() ? kColumns[i].name : kNumbers,
+                     "': is it a file of claims?"));
+  }
+  std::vector<ClaimRow> rows;
+  std::set<std::string> names;
+  for (size_t r = 0; r < csv.rows.size(); ++r) {
+    ClaimRow row;
+    for (size_t i = 0; i < kColumns.size(); ++i)
+      row.*kColumns[i].member = csv.rows[r][static_cast<size_t>(places[i])];
+    if (row.claim.empty()) return Damaged(r + 1, "column claim is empty; give the claim a name");
+    uint32_t run = 0;
+    if (!row.is_pooled() && (!absl::SimpleAtoi(row.run, &run) || run == 0)) {
+      return Damaged(r + 1, absl::StrCat("column run is '", Printable(row.run),
+                                         "', expected a number from 1 on, or 'all'"));
+    }
+    if (!names.insert(row.name()).second) {
+      return Damaged(r + 1, absl::StrCat("there are two rows of ", Printable(row.name()),
+                                         "; remove one"));
+    }
+    for (const std::string& word : Words(csv.rows[r][static_cast<size_t>(places.back())])) {
+      if (!ParseNumber(word, &row.numbers)) {
+        return Damaged(r + 1, absl::StrCat("column numbers has '", Printable(word),
+                                           "', expected NAME=MEAN or NAME=MEAN[LOW,HIGH]"));
+      }
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::string PrintClaims(const std::vector<ClaimRow>& rows) {
+  std::string text;
+  for (const Column& column : kColumns) absl::StrAppend(&text, column.name, ",");
+  absl::StrAppend(&text, kNumbers, "\n");
+  for (const ClaimRow& row : rows) {
+    for (const Column& column : kColumns)
+      absl::StrAppend(&text, report::CsvField(row.*column.member), ",");
+    absl::StrAppend(&text, report::CsvField(NumbersText(row.numbers)), "\n");
+  }
+  return text;
+}
+
+absl::StatusOr<std::vector<size_t>> FindClaim(const std::vector<ClaimRow>& rows,
+                                              const std::string& name) {
+  std::vector<size_t> found;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].claim == name || rows[i].name() == name) found.push_back(i);
+    for (const std::string& known : {rows[i].claim, rows[i].name()}) {
+      if (std::find(names.begin(), names.end(), known) == names.end()) names.push_back(known);
+    }
+  }
+  if (!found.empty()) return found;
+  const std::vector<std::string> near = NearestNames(name, names);
+  return absl::NotFoundError(absl::StrCat(
+      "there is no claim '", Printable(name), "'; ",
+      near.empty() ? "" : absl::StrCat("nearest: ", absl::StrJoin(near, ", "), "; "),
+      "mentor reproduce --list shows all"));
+}
+
+absl::StatusOr<v1::ExperimentSpec> SpecOfCommand(const std::string& command) {
+  const std::vector<std::string> words = Words(command);
+  const auto refuse = [&](const std::string& what) {
+    return absl::InvalidArgumentError(absl::StrCat("command '", Printable(command), "': ", what));
+  };
+  if (words.size() < 3 || words[0] != "mentor" || words[1] != "run" || words[2].starts_with("-"))
+    return refuse("expected 'mentor run SPEC' and then --set NAME=VALUE");
+  std::vector<std::string> overrides;
+  for (size_t i = 3; i < words.size(); i += 2) {
+    if (words[i] != "--set" || i + 1 == words.size())
+      return refuse(absl::StrCat("expected --set NAME=VALUE where '", words[i], "' stands"));
+    overrides.push_back(words[i + 1]);
+  }
+  MENTOR_ASSIGN_OR_RETURN(const std::filesystem::path file, FindSpec(words[2]));
+  MENTOR_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, kSpecBytesMax));
+  return LoadSpec(text, overrides, meta_learner::CheckParts);
+}
+
+absl::StatusOr<ClaimNumbers> MeasureTraining(const std::string& measures,
+                                             const std::vector<report::TrainingPoint>& training) {
+  ClaimNumbers numbers;
+  for (const std::string& measure : Words(measures)) {
+    const auto refuse = [&](const std::string& what) {
+      return absl::InvalidArgumentError(absl::StrCat("measure '", Printable(measure), "': ", what));
+    };
+    const std::vector<std::string> parts = absl::StrSplit(measure, absl::MaxSplits('@', 1));
+    const std::vector<std::string> how =
+        parts.size() == 2 ? absl::StrSplit(parts[1], ':') : std::vector<std::string>();
+    uint32_t window = 0;
+    double bound = 0;
+    const bool last = how.size() == 2 && how[0] == "last",
+               first = how.size() == 3 && how[0] == "first" && ToNumber(how[2], &bound);
+    if ((!last && !first) || !absl::SimpleAtoi(how[1], &window) || window == 0)
+      return refuse("expected METRIC@last:N or METRIC@first:N:BOUND, N at least 1");
+    std::vector<double> values;
+    for (const report::TrainingPoint& point : training) {
+      const auto found = point.metrics.find(parts[0]);
+      values.push_back(found == point.metrics.end() ? kNone : found->second);
+    }
+    if (std::all_of(values.begin(), values.end(), [](double v) { return std::isnan(v); })) {
+      return refuse(absl::StrCat("the run has no metric '", Printable(parts[0]),
+                                 "'; metrics.csv in its folder names them"));
+    }
+    const std::vector<double> means = report::RunningMean(values, static_cast<int>(window));
+    double value = means.back();
+    if (first) {
+      value = 0;
+      for (size_t i = window - 1; i < means.size() && value == 0; ++i)
+        if (means[i] >= bound) value = training[i].outer_update;
+    }
+    numbers[measure] = {value, kNone, kNone};
+  }
+  return numbers;
+}
+
+absl::StatusOr<ClaimRow> RecordRun(const ClaimRow& row, const std::filesystem::path& run) {
+  MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(row, run));
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
+                          report::SummariseEvaluation(data.evaluation, data.iterations));
+  ClaimRow made = MadeHere(row);
+  made.hash = data.identity.state_hash;
+  made.evaluation = EvaluationHash(data.evaluation);
+  made.numbers = EvaluationNumbers(results);
+  MENTOR_ASSIGN_OR_RETURN(const ClaimNumbers measured,
+                          MeasureTraining(row.measures, data.training));
+  made.numbers.insert(measured.begin(), measured.end());
+  if (!data.signals.empty()) {
+    const report::Correlation pooled = report::Correlate(data.signals).back();
+    const std::pair<const char*, double> correlations[] = {
+        {"signal.shaped_pearson", pooled.pearson},
+        {"signal.shaped_spearman", pooled.spearman},
+        {"signal.progress_pearson", pooled.change_pearson},
+        {"signal.progress_spearman", pooled.change_spearman}};
+    for (const auto& [name, value] : correlations)
+      if (std::isfinite(value)) made.numbers[name] = {value, kNone, kNone};
+  }
+  const double cpu = data.training.empty() ? 0 : report::CpuSeconds(data.training);
+  made.cpu_seconds = std::isfinite(cpu) ? absl::StrFormat("%.0f", cpu) : "";
+  made.env_steps =
+      absl::StrCat(data.training.empty() ? uint64_t{0} : data.training.back().env_steps);
+  return made;
+}
+
+absl::StatusOr<ClaimRow> RecordAll(const ClaimRow& row, const std::vector<ClaimRow>& runs,
+                                   const std::vector<std::filesystem::path>& folders) {
+  MENTOR_CHECK(runs.size() == folders.size());
+  if (runs.empty()) {
+    return absl::NotFoundError(absl::StrCat(row.claim, " has no runs to take together; add rows of "
+                                                       "its runs 1, 2, ... to the file"));
+  }
+  ClaimRow made = MadeHere(row);
+  Sha256 state, evaluation;
+  std::vector<report::EvaluationRow> rows;
+  int iterations = 0;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    MENTOR_ASSIGN_OR_RETURN(const report::ReportData data, ReadWholeRun(runs[i], folders[i]));
+    state.Update(data.identity.state_hash + "\n");
+    evaluation.Update(EvaluationHash(data.evaluation) + "\n");
+    iterations = data.iterations;
+    for (report::EvaluationRow one : data.evaluation) {
+      one.meta_seed = static_cast<uint32_t>(i);
+      rows.push_back(std::move(one));
+    }
+  }
+  made.hash = ToHex(state.Finish());
+  if (rows.empty()) return made;
+  made.evaluation = ToHex(evaluation.Finish());
+  MENTOR_ASSIGN_OR_RETURN(const std::vector<report::MethodResult> results,
+                          report::SummariseEvaluation(rows, iterations));
+  made.numbers = EvaluationNumbers(results);
+  return made;
+}
+
+std::string ClaimFingerprint() {
+  return absl::StrJoin(
+      {envs::CatalogueHash().substr(0, kFingerprintDigits),
+       envs::NumericFingerprint().substr(0, kFingerprintDigits),
+       learner::LearnerFingerprint().substr(0, kFingerprintDigits)},
+      "/");
+}
+
+ClaimVerdict CompareClaims(const ClaimRow& recorded, const ClaimRow& now) {
+  ClaimVerdict verdict{.same_bits =
+                           recorded.hash == now.hash && recorded.evaluation == now.evaluation};
+  if (verdict.same_bits) {
+    verdict.sentences.push_back(absl::StrCat("reproduced bit for bit: hash ", now.hash));
+  } else {
+    const bool state = recorded.hash != now.hash;
+    verdict.sentences.push_back(
+        state ? absl::StrCat("another hash: ", now.hash, ", recorded ", recorded.hash)
+              : absl::StrCat("the same hash, other lives in the evaluation: ", now.evaluation,
+                             ", recorded ", recorded.evaluation));
+    if (recorded.version != now.version) {
+      verdict.may_differ = true;
+      verdict.sentences.push_back(absl::StrCat("Version ", recorded.version,
+                                               " made the record, this is ", now.version,
+                                               ": the hash may differ."));
+    }
+    const std::vector<std::string> before = absl::StrSplit(recorded.fingerprint, '/'),
+                                   here = absl::StrSplit(now.fingerprint, '/');
+    for (size_t i = 0; i < kArithmetic.size(); ++i) {
+      if (i < before.size() && i < here.size() && before[i] == here[i]) continue;
+      verdict.may_differ = true;
+      verdict.sentences.push_back(
+          absl::StrCat("The fingerprint of the ", kArithmetic[i], " differs (processor then: ",
+                       recorded.processor, "; here: ", now.processor, "): the hash may differ."));
+    }
+    if (!verdict.may_differ) {
+      verdict.sentences.push_back(
+          "Version and arithmetic are those of the record, so the bits of Mentor have moved: "
+          "record the claim again (--record), and every number in the docs that it carries.");
+    }
+  }
+  for (const auto& [name, number] : recorded.numbers) {
+    const auto found = now.numbers.find(name);
+    if (found == now.numbers.end()) {
+      verdict.numbers_agree = false;
+      verdict.sentences.push_back(absl::StrCat(name, ": recorded, and not measured here"));
+      continue;
+    }
+    const Interval& own = found->second;
+    const bool known = std::isfinite(number.low) && std::isfinite(own.low);
+    const bool agrees =
+        known ? own.low <= number.high && number.low <= own.high
+              : NumberText(number.mean) == NumberText(own.mean) || verdict.may_differ;
+    if (agrees && verdict.same_bits) continue;
+    verdict.numbers_agree = verdict.numbers_agree && agrees;
+    verdict.sentences.push_back(
+        absl::StrCat(name, ": ", NumbersText({{"here", own}}).substr(5), ", recorded ",
+                     NumbersText({{"then", number}}).substr(5),
+                     known ? agrees ? " (the intervals meet)" : " (the intervals do not meet)"
+                           : ""));
+  }
+  return verdict;
+}
+
+}  // namespace mentor

@@ -1,0 +1,164 @@
+"""`mentor reproduce`: published claims run again by the real program, and what it says of them."""
+
+import csv
+import pathlib
+import shutil
+import unittest
+
+from harness import ClusterTest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CLAIMS = ROOT / "docs" / "data" / "claims.csv"
+TINY = (
+    "mentor run point_reach --set rule.outer_updates=2 --set rule.lifetimes_per_update=8"
+    " --set rule.shard_lifetimes=4 --set evaluation.goals=4"
+)
+# One short claim of each kind that results.md shows; a bit that moves in any of their parts is
+# found here.
+SHORT = [
+    "point-reach-advantage-1",
+    "point-reach-reward-1",
+    "point-reach-es-1",
+    "point-reach-pbt-1",
+    "umbrella-blind-5-1",
+    "umbrella-ppo-5-1",
+    "point-mass-stn-1",
+    "box-diayn-1",
+]
+
+
+class ClaimsOfOnesOwnTest(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        self.claims = self.folder / "claims.csv"
+        with CLAIMS.open(encoding="utf-8") as file:
+            self.columns = next(csv.reader(file))
+        self.write([("tiny", 1, f"{TINY} --set seed=1"), ("tiny", 2, f"{TINY} --set seed=2")])
+
+    def write(self, runs):
+        with self.claims.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, self.columns, lineterminator="\n")
+            table.writeheader()
+            for claim, run, command in runs:
+                table.writerow({"claim": claim, "run": run, "command": command})
+            table.writerow({"claim": "tiny", "run": "all"})
+
+    def rows(self):
+        with self.claims.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def edit(self, name, **changes):
+        rows = self.rows()
+        for row in rows:
+            if f"{row['claim']}-{row['run']}" == name:
+                row.update(changes)
+        with self.claims.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, self.columns, lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+
+    def reproduce(self, *arguments, code=0):
+        return self.run_to_end(
+            "mentor",
+            "reproduce",
+            *arguments,
+            "--claims",
+            self.claims,
+            "--out",
+            self.folder / "out",
+            "--quiet",
+            code=code,
+        )
+
+    def test_a_claim_is_recorded_and_holds(self):
+        said = self.reproduce("tiny-1", code=1)
+        self.assertIn("nothing is recorded yet: --record writes it down", said)
+        said = self.reproduce("tiny", "--record")
+        self.assertIn("3 passed, 0 failed", said)
+        first, second, both = self.rows()
+        self.assertNotEqual(first["hash"], second["hash"])
+        self.assertEqual(len(both["hash"]), 64)
+        self.assertEqual(
+            first["hash"],
+            self.run_to_end("mentor", "hash", self.folder / "out" / "tiny-1").strip(),
+        )
+        self.assertRegex(both["numbers"], r"test\.learned\.seg2=[\d.]+\[[\d.]+,[\d.]+\]")
+        self.assertIn("test.ppo_sparse.seg0=", both["numbers"])
+        shutil.rmtree(self.folder / "out")
+        said = self.reproduce("tiny", "--strict")
+        self.assertEqual(said.count("reproduced bit for bit"), 3, said)
+        listed = self.reproduce("--list")
+        self.assertIn(TINY + " --set seed=2", listed)
+        self.assertIn(first["hash"][:16], listed)
+
+    def test_what_differs_is_explained(self):
+        self.reproduce("tiny-1", "--record")
+        whole = self.rows()[0]
+        # A bit that moved while nobody recorded anew.
+        self.edit("tiny-1", hash="0" * 64)
+        said = self.reproduce("tiny-1", code=1)
+        self.assertIn("the bits of Mentor have moved", said)
+        # Another processor explains it.
+        environments, _, learner = whole["fingerprint"].split("/")
+        self.edit("tiny-1", fingerprint=f"{environments}/elsewhere/{learner}", processor="Other")
+        said = self.reproduce("tiny-1")
+        self.assertIn("The fingerprint of the simulator (libm, MuJoCo) differs", said)
+        self.assertIn("(the intervals meet)", said)
+        self.reproduce("tiny-1", "--strict", code=1)
+        # Another version.
+        self.edit("tiny-1", fingerprint=whole["fingerprint"], version="0.1.9")
+        self.assertIn("Version 0.1.9 made the record", self.reproduce("tiny-1"))
+        # The lives of the evaluation count, too.
+        self.edit("tiny-1", hash=whole["hash"], version=whole["version"], evaluation="0" * 64)
+        said = self.reproduce("tiny-1", code=1)
+        self.assertIn("the same hash, other lives in the evaluation", said)
+
+    def test_runs_that_are_not_whole_are_named_and_not_pooled(self):
+        self.reproduce("tiny", "--record")
+        before = self.claims.read_text(encoding="utf-8")
+        out = self.folder / "out"
+        # A file of the evaluation is gone.
+        (shard, *_) = sorted(out.glob("tiny-2/experiments/*/artifacts/evaluation/*"))
+        kept = shard.read_bytes()
+        shard.unlink()
+        said = self.reproduce("tiny", "--from", out, "--record", code=1)
+        self.assertRegex(said, r"tiny-2: .*/tiny-2: has \d+ evaluated lifetimes of \d+; go on with")
+        self.assertRegex(said, r"tiny: .*/tiny-2: has ")
+        shard.write_bytes(kept)
+        # The last checkpoint is cut.
+        newest = sorted(out.glob("tiny-1/experiments/*/checkpoints/*.ckpt"))[-1]
+        whole = newest.read_bytes()
+        newest.write_bytes(whole[:-40])
+        said = self.reproduce("tiny-1", "--from", out, "--record", code=1)
+        self.assertIn("checkpoint after outer update 2 is missing or damaged", said)
+        newest.write_bytes(whole)
+        # A run of another spec.
+        self.edit("tiny-1", command=TINY + " --set seed=3")
+        said = self.reproduce("tiny-1", "--from", out, "--record", code=1)
+        self.assertIn("is a run of another spec", said)
+        self.edit("tiny-1", command=TINY + " --set seed=1")
+        self.assertEqual(self.claims.read_text(encoding="utf-8"), before)
+
+    def test_wrong_words_get_a_remedy(self):
+        said = self.reproduce("tyni-1", code=2)
+        self.assertIn("there is no claim 'tyni-1'; nearest: tiny-1", said)
+        self.assertIn("name a claim, or give --within SECONDS", self.reproduce(code=2))
+        said = self.reproduce("--within", "10", code=2)
+        self.assertIn("no recorded claim took at most 10 CPU seconds", said)
+        self.claims.write_text("claim,run\nx,1\n", encoding="utf-8")
+        said = self.reproduce("--list", code=2)
+        self.assertIn("claims.csv: has no column 'row': is it a file of claims?", said)
+        self.claims.unlink()
+        self.assertIn("name the file of claims with --claims", self.reproduce("--list", code=2))
+
+
+class PublishedClaimsTest(ClusterTest):
+    def test_short_claims_hold(self):
+        said = self.run_to_end(
+            "mentor", "reproduce", *SHORT, "--strict", "--quiet", "--out", self.folder / "out"
+        )
+        self.assertIn(f"{len(SHORT)} passed, 0 failed", said)
+
+
+if __name__ == "__main__":
+    unittest.main()

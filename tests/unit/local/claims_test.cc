@@ -1,0 +1,150 @@
+#include "mentor/local/claims.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "tests/testing.h"
+
+namespace mentor {
+namespace {
+
+const std::string kHeader =
+    "claim,run,row,command,measures,version,processor,fingerprint,cpu_seconds,env_steps,hash,"
+    "evaluation,numbers\n";
+const std::string kRow =
+    "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,\"A, B\",a/b/c,12,1000,abc,def,"
+    "\"test.learned.seg2=0.5[0.4,0.6] x@last:2=-3\"\n";
+
+std::string ErrorOf(const std::string& text) {
+  return std::string(ParseClaims(text).status().message());
+}
+
+ClaimRow Row() {
+  const auto rows = ParseClaims(kHeader + kRow);
+  REQUIRE(rows.ok());
+  REQUIRE(rows->size() == 1);
+  return (*rows)[0];
+}
+
+bool Says(const ClaimVerdict& verdict, const std::string& words) {
+  for (const std::string& sentence : verdict.sentences) {
+    if (sentence.find(words) != sentence.npos) return true;
+  }
+  return false;
+}
+
+TEST_CASE("claims: a file is read and written as it was", "[unit]") {
+  const ClaimRow row = Row();
+  CHECK(row.name() == "reach-1");
+  CHECK(row.processor == "A, B");
+  CHECK(row.numbers.at("test.learned.seg2").high == 0.6);
+  CHECK(row.numbers.at("x@last:2").mean == -3);
+  CHECK(std::isnan(row.numbers.at("x@last:2").low));
+  CHECK(PrintClaims({row}) == kHeader + "reach,1,1,mentor run point_reach --set seed=1,,0.2.0,"
+                                        "\"A, B\",a/b/c,12,1000,abc,def,\"test.learned.seg2=0.5"
+                                        "[0.4,0.6] x@last:2=-3\"\n");
+}
+
+TEST_CASE("claims: a file that is none is refused with row, column and remedy", "[unit]") {
+  CHECK(ErrorOf("a,b\n1,2\n") == "has no column 'claim': is it a file of claims?");
+  CHECK(ErrorOf(kHeader + kRow + kRow) == "row 2: there are two rows of reach-1; remove one");
+  const auto with = [](const std::string& run, const std::string& numbers) {
+    return kHeader + "reach," + run + ",,,,,,,,,,," + numbers + "\n";
+  };
+  CHECK(ErrorOf(with("0", "")) ==
+        "row 1: column run is '0', expected a number from 1 on, or 'all'");
+  for (const std::string& wrong : {"seg2", "seg2=", "=1", "seg2=x", "seg2=inf", "seg2=1[2]",
+                                   "seg2=1[0.5;2]", "seg2=1[2 3]", "a=1 a=2"}) {
+    CAPTURE(wrong);
+    CHECK(ErrorOf(with("1", wrong)).find("row 1: column numbers has '") == 0);
+  }
+  CHECK(ErrorOf(with("1", "\"seg2=1[2,1]\"")).find("column numbers") != std::string::npos);
+}
+
+TEST_CASE("claims: a name means a run or a claim; others get the nearest ones", "[unit]") {
+  std::vector<ClaimRow> rows(3, Row());
+  rows[1].run = "2";
+  rows[2].run = "all";
+  CHECK(*FindClaim(rows, "reach") == std::vector<size_t>{0, 1, 2});
+  CHECK(*FindClaim(rows, "reach-2") == std::vector<size_t>{1});
+  CHECK(std::string(FindClaim(rows, "raech-2").status().message())
+            .find("there is no claim 'raech-2'; nearest: reach-2") == 0);
+}
+
+TEST_CASE("claims: a command is that of a run and nothing else", "[unit]") {
+  CHECK(SpecOfCommand("mentor run point_reach --set seed=4")->seed() == 4);
+  for (const char* wrong :
+       {"", "mentor", "mentor run", "mentor evaluate runs/a", "mentor run --list",
+        "mentor run point_reach --out /etc", "mentor run point_reach --set",
+        "mentor run point_reach; ls", "mentor run no_such_spec", "mentor run point_reach --set x=1"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(SpecOfCommand(wrong).ok());
+  }
+}
+
+TEST_CASE("claims: measures of meta-training", "[unit]") {
+  std::vector<report::TrainingPoint> training;
+  for (uint32_t update = 1; update <= 5; ++update)
+    training.push_back({.outer_update = update, .metrics = {{"success", 0.2 * update}}});
+  // Means of two: 0.3, 0.5, 0.7, 0.9 after updates 2 to 5.
+  const auto numbers =
+      MeasureTraining("success@last:2 success@first:2:0.69 success@first:2:0.95", training);
+  REQUIRE(numbers.ok());
+  CHECK(numbers->at("success@last:2").mean == Approx(0.9));
+  CHECK(numbers->at("success@first:2:0.69").mean == 4);
+  CHECK(numbers->at("success@first:2:0.95").mean == 0);
+  for (const char* wrong : {"success", "success@last", "success@last:0", "success@mean:2",
+                            "success@first:2", "success@first:2:x", "other@last:2"}) {
+    CAPTURE(wrong);
+    CHECK(std::string(MeasureTraining(wrong, training).status().message()).find("measure '") == 0);
+  }
+  CHECK_FALSE(MeasureTraining("success@last:1", {}).ok());
+}
+
+TEST_CASE("claims: equal hashes are the same bits", "[unit]") {
+  const ClaimVerdict verdict = CompareClaims(Row(), Row());
+  CHECK(verdict.same_bits);
+  CHECK(verdict.numbers_agree);
+  CHECK(verdict.sentences.size() == 1);
+}
+
+TEST_CASE("claims: another hash of the same version and arithmetic has no excuse", "[unit]") {
+  ClaimRow now = Row();
+  now.hash = "other";
+  const ClaimVerdict verdict = CompareClaims(Row(), now);
+  CHECK_FALSE(verdict.same_bits);
+  CHECK_FALSE(verdict.may_differ);
+  CHECK(Says(verdict, "the bits of Mentor have moved"));
+}
+
+TEST_CASE("claims: a record of another processor says which part of the fingerprint differs",
+          "[unit]") {
+  ClaimRow now = Row();
+  now.hash = "other";
+  now.fingerprint = "a/x/c";
+  now.numbers["test.learned.seg2"] = {0.62, 0.55, 0.7};
+  ClaimVerdict verdict = CompareClaims(Row(), now);
+  CHECK(verdict.may_differ);
+  CHECK(verdict.numbers_agree);
+  CHECK(Says(verdict, "The fingerprint of the simulator (libm, MuJoCo) differs"));
+  CHECK_FALSE(Says(verdict, "of the learner"));
+  CHECK(Says(verdict, "(the intervals meet)"));
+  // Beyond what chance explains.
+  now.numbers["test.learned.seg2"] = {0.9, 0.8, 1};
+  verdict = CompareClaims(Row(), now);
+  CHECK_FALSE(verdict.numbers_agree);
+  CHECK(Says(verdict, "the intervals do not meet"));
+}
+
+TEST_CASE("claims: numbers that moved without the bits are told", "[unit]") {
+  ClaimRow now = Row();
+  now.numbers.erase("x@last:2");
+  CHECK_FALSE(CompareClaims(Row(), now).numbers_agree);
+  now = Row();
+  now.numbers["x@last:2"].mean = -4;
+  CHECK_FALSE(CompareClaims(Row(), now).numbers_agree);
+}
+
+}  // namespace
+}  // namespace mentor
