@@ -151,10 +151,10 @@ TEST_CASE("evaluate: two runs, more seeds, one comparison", "[loopback]") {
   const std::filesystem::path files = std::filesystem::path(out) / "comparison";
   const std::string scores = ReadText(files / "scores_test.csv");
   CHECK(
-      Contains(scores, "\ntiny reward,1,3,12,"));  // 3 seeds of 4 lifetimes; the own one is seed 5.
-  CHECK(Contains(scores, "\ntiny advantage (best),1,3,12,"));
-  CHECK(Contains(scores, "\nPPO sparse,,3,12,"));  // Once for both.
-  CHECK(Contains(scores, "\nrandom signal (tiny reward),,3,12,"));
+      Contains(scores, "\ntiny reward,1,12,12,"));  // 3 seeds of 4 lifetimes; the own one is seed 5.
+  CHECK(Contains(scores, "\ntiny advantage (best),1,12,12,"));
+  CHECK(Contains(scores, "\nPPO sparse,,12,12,"));  // Once for both.
+  CHECK(Contains(scores, "\nrandom signal (tiny reward),,12,12,"));
   const std::string markdown = ReadText(files / "tables.md");
   CHECK(Contains(markdown, "| method | meta-seeds | scores |"));
   const std::string page = ReadText(std::filesystem::path(out) / "comparison.html");
